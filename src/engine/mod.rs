@@ -1,0 +1,19 @@
+//! Every decision, sans-IO.
+//!
+//! Nothing here waits, reads a clock, rolls dice or knows a database: time and jitter are arguments, questions come out
+//! of `poll`, answers go in through `handle_*`. So a simulation can drive all of it from one seed, and the actors that
+//! carry messages between this and the world stay thin.
+//!
+//! | module | decides |
+//! |---|---|
+//! | [`run`] | what to ask for next, what a page proves, what to commit, when a run is done |
+//! | [`sweep`] | whether a finished walk may mark anything removed |
+//! | [`gate`] | who may send a request, and when |
+//! | [`backoff`] | whether and when to try a failed request again |
+//! | [`restart`] | whether and when a dead actor gets a new life |
+
+pub mod backoff;
+pub mod gate;
+pub mod restart;
+pub mod run;
+pub mod sweep;

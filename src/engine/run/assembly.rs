@@ -1,0 +1,181 @@
+//! One planned page, and what becomes of it when the API cannot serve it.
+//!
+//! A 5xx that stays at one offset must not stop the walk before it. The page is halved around the fault until a single
+//! slot is left; that slot becomes a gap, everything beside it is read. When nothing at all comes back, it is no bad
+//! offset but an outage, and the isolation stops.
+
+use super::Ticket;
+use crate::{
+    engine::backoff::Patience,
+    model::{Fault, Page, Slot},
+};
+
+/// Failed requests in a row, without one answer, that mean an outage. Halving a page of 50 down to one slot takes seven.
+const OUTAGE_FAILURES: u32 = 10;
+
+/// A slot, or the place of one that the API could not serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cell {
+    Slot(Box<Slot>),
+    Gap { reason: String },
+}
+
+/// A request for `[offset, offset + limit)` on its way.
+#[derive(Debug, Clone)]
+pub struct Assembly {
+    pub offset: u32,
+    pub limit: u32,
+    /// Pieces not asked for yet, the next one last.
+    todo: Vec<(u32, u32)>,
+    asked: Option<(Ticket, u32, u32)>,
+    pub cells: Vec<Cell>,
+    pub total: Option<u32>,
+    pub next_cursor: Option<String>,
+    failures_in_a_row: u32,
+    /// Set when the page is given up.
+    pub fault: Option<Fault>,
+}
+
+impl Assembly {
+    pub fn new(offset: u32, limit: u32) -> Assembly {
+        Assembly {
+            offset,
+            limit,
+            todo: vec![(offset, limit)],
+            asked: None,
+            cells: Vec::with_capacity(limit as usize),
+            total: None,
+            next_cursor: None,
+            failures_in_a_row: 0,
+            fault: None,
+        }
+    }
+
+    /// The next piece to ask for, at most one at a time.
+    pub fn poll_piece(&mut self, next_ticket: &mut Ticket) -> Option<(Ticket, u32, u32, Patience)> {
+        if self.asked.is_some() || self.fault.is_some() {
+            return None;
+        }
+        let (offset, limit) = self.todo.pop()?;
+        let ticket = next_ticket.take();
+        self.asked = Some((ticket, offset, limit));
+        let patience = if limit == self.limit { Patience::Page } else { Patience::Piece };
+        Some((ticket, offset, limit, patience))
+    }
+
+    pub fn awaits(&self, ticket: Ticket) -> bool {
+        self.asked.as_ref().is_some_and(|(asked, _, _)| *asked == ticket)
+    }
+
+    pub fn is_settled(&self) -> bool {
+        self.fault.is_some() || (self.asked.is_none() && self.todo.is_empty())
+    }
+
+    /// Whether any part of the range could not be served.
+    pub fn has_gap(&self) -> bool {
+        self.cells.iter().any(|cell| matches!(cell, Cell::Gap { .. }))
+    }
+
+    /// Takes in the answer to the piece that was asked for. `divisible` says whether the listing is paged by offset,
+    /// so that a part of the page can be asked for by itself.
+    pub fn handle_answer(&mut self, answer: Result<Page, Fault>, divisible: bool) {
+        let Some((_, offset, limit)) = self.asked.take() else { return };
+        match answer {
+            Ok(page) => {
+                self.failures_in_a_row = 0;
+                if (page.slots.len() as u32) < limit {
+                    // Shorter than asked: what follows of this page is beyond the end of the listing.
+                    self.todo.clear();
+                }
+                self.total = page.total.or(self.total);
+                self.next_cursor = page.next_cursor;
+                self.cells.extend(page.slots.into_iter().take(limit as usize).map(|slot| Cell::Slot(Box::new(slot))));
+            }
+            Err(Fault::Unservable(reason)) if divisible => {
+                self.failures_in_a_row += 1;
+                if self.failures_in_a_row > OUTAGE_FAILURES {
+                    self.fault = Some(Fault::Unreachable(reason));
+                } else if limit > 1 {
+                    let left = limit / 2;
+                    self.todo.push((offset + left, limit - left));
+                    self.todo.push((offset, left));
+                } else {
+                    self.cells.push(Cell::Gap { reason });
+                }
+            }
+            Err(fault) => self.fault = Some(fault),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Oddity;
+
+    fn slot() -> Slot {
+        Slot { item: None, added_at: None, odd: Some(Oddity::Null) }
+    }
+
+    /// Runs an assembly against a listing of `total` slots where `bad` slots fail every request that covers them.
+    fn assemble(offset: u32, total: u32, bad: &[u32]) -> (Assembly, u32) {
+        let (mut assembly, mut ticket, mut requests) = (Assembly::new(offset, 50), Ticket::default(), 0);
+        while let Some((_, from, limit, _)) = assembly.poll_piece(&mut ticket) {
+            requests += 1;
+            let to = (from + limit).min(total);
+            let answer = if bad.iter().any(|slot| (from..from + limit).contains(slot)) {
+                Err(Fault::Unservable("503".into()))
+            } else {
+                Ok(Page {
+                    total: Some(total),
+                    next_cursor: None,
+                    slots: (from..to.max(from)).map(|_| slot()).collect(),
+                })
+            };
+            assembly.handle_answer(answer, true);
+        }
+        (assembly, requests)
+    }
+
+    fn gaps(assembly: &Assembly) -> Vec<u32> {
+        let cells = assembly.cells.iter().zip(assembly.offset..);
+        cells.filter(|(cell, _)| matches!(cell, Cell::Gap { .. })).map(|(_, at)| at).collect()
+    }
+
+    #[test]
+    fn a_page_that_comes_costs_one_request() {
+        let (assembly, requests) = assemble(100, 5000, &[]);
+        assert_eq!((assembly.cells.len(), requests), (50, 1));
+    }
+
+    #[test]
+    fn any_single_bad_slot_is_isolated_in_few_requests() {
+        for bad in 100..150 {
+            let (assembly, requests) = assemble(100, 5000, &[bad]);
+            assert_eq!(gaps(&assembly), [bad]);
+            assert_eq!(assembly.cells.len(), 50);
+            assert!(requests <= 13, "slot {bad} took {requests} requests");
+        }
+    }
+
+    #[test]
+    fn two_bad_slots_become_two_gaps() {
+        let (assembly, _) = assemble(0, 60, &[3, 41]);
+        assert_eq!(gaps(&assembly), [3, 41]);
+    }
+
+    #[test]
+    fn an_api_that_serves_nothing_is_an_outage_and_no_gap() {
+        let everything: Vec<u32> = (0..50).collect();
+        let (assembly, requests) = assemble(0, 50, &everything);
+        assert!(matches!(assembly.fault, Some(Fault::Unreachable(_))));
+        assert_eq!(requests, OUTAGE_FAILURES + 1);
+    }
+
+    #[test]
+    fn pieces_beyond_the_end_are_not_asked_for() {
+        let (assembly, _) = assemble(0, 10, &[2]);
+        assert_eq!(gaps(&assembly), [2]);
+        assert_eq!(assembly.cells.len(), 10);
+    }
+}

@@ -1,0 +1,110 @@
+//! A walk over the followed artists, which are paged by cursor and sorted by id.
+//!
+//! The cursor is the id of the last artist read, so nothing that changes elsewhere in the listing moves the place: an
+//! artist that is followed all the time is met, and a resumed walk needs no anchor. The total of this listing is known
+//! to lie, so it only decides whether the walk may mark anything removed.
+
+use super::{Ticket, WalkBatch, assembly::Assembly, assembly::Cell};
+use crate::{
+    engine::backoff::Patience,
+    model::{Checkpoint, Fault, Page, PageRequest, Slot},
+};
+
+#[derive(Debug)]
+pub struct CursorWalk {
+    limit: u32,
+    pages_per_batch: usize,
+    tip: Checkpoint,
+    page: Option<Assembly>,
+    slots: Vec<Slot>,
+    num_pages: usize,
+    ended: bool,
+    fault: Option<Fault>,
+}
+
+impl CursorWalk {
+    pub fn new(tip: Checkpoint, batch_size: u32, page_limit: u32) -> CursorWalk {
+        CursorWalk {
+            limit: page_limit.min(batch_size),
+            pages_per_batch: batch_size.div_ceil(page_limit).max(1) as usize,
+            tip,
+            page: None,
+            slots: Vec::new(),
+            num_pages: 0,
+            ended: false,
+            fault: None,
+        }
+    }
+
+    pub fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
+    pub fn poll_fetch(&mut self, next_ticket: &mut Ticket, may_plan: bool) -> Option<(Ticket, PageRequest, Patience)> {
+        let begins = self.num_pages == 0;
+        let wants_more = self.num_pages < self.pages_per_batch;
+        if self.page.is_none() && self.fault.is_none() && !self.ended && wants_more && (may_plan || !begins) {
+            self.page = Some(Assembly::new(self.tip.offset, self.limit));
+        }
+        let (ticket, _, limit, patience) = self.page.as_mut()?.poll_piece(next_ticket)?;
+        Some((ticket, PageRequest::Following { after: self.tip.cursor.clone(), limit }, patience))
+    }
+
+    pub fn handle_page(&mut self, ticket: Ticket, answer: Result<Page, Fault>) {
+        let Some(mut page) = self.page.take_if(|page| page.awaits(ticket)) else { return };
+        page.handle_answer(answer, false);
+        if let Some(fault) = page.fault {
+            self.fault = Some(fault);
+            return;
+        }
+        self.num_pages += 1;
+        let moved = self.tip.total.zip(page.total).is_some_and(|(before, now)| before != now);
+        self.tip.walk.unsteady |= moved;
+        self.tip.total = page.total.or(self.tip.total);
+        for cell in page.cells {
+            if let Cell::Slot(slot) = cell {
+                self.tip.offset += 1;
+                self.tip.walk.num_unidentified += u32::from(slot.id().is_none());
+                self.slots.push(*slot);
+            }
+        }
+        match page.next_cursor {
+            Some(cursor) if self.tip.cursor.as_ref() == Some(&cursor) => {
+                // The same page for ever: an end, but not one that proves anything.
+                self.tip.walk.unsteady = true;
+                self.ended = true;
+            }
+            Some(cursor) => self.tip.cursor = Some(cursor),
+            None => self.ended = true,
+        }
+        if self.ended {
+            self.tip.walk.unsteady |= self.tip.total.is_some_and(|total| total != self.tip.offset);
+        }
+    }
+
+    /// Drops what is in flight; what was read stays to be handed out.
+    pub fn handle_stop(&mut self) {
+        self.page = None;
+        self.fault = Some(Fault::Stopped);
+    }
+
+    pub fn poll_batch(&mut self) -> Option<WalkBatch> {
+        let is_full = self.num_pages >= self.pages_per_batch;
+        let is_cut = self.fault.is_some() && !self.slots.is_empty();
+        let finishes = self.ended && self.fault.is_none();
+        if self.page.is_some() || !(is_full || is_cut || finishes) {
+            return None;
+        }
+        self.num_pages = 0;
+        let slots = std::mem::take(&mut self.slots);
+        let offset_from = self.tip.offset - slots.len() as u32;
+        Some(WalkBatch {
+            offset_from,
+            offset_to: self.tip.offset,
+            slots,
+            gaps: Vec::new(),
+            tip: self.tip.clone(),
+            ended: self.ended,
+        })
+    }
+}

@@ -1,0 +1,413 @@
+//! How one pass leads to the next: where a run begins, what the head of a listing tells, what the end of a walk
+//! allows, and when a phase is complete.
+
+use super::{
+    Activity, Draft, DraftEffects, EntityRun, GapRange, ItemsSummary, Meaning, PAGE_LIMIT, PASSES_MAX, RunEnd, Step,
+    WalkBatch,
+    assembly::{Assembly, Cell},
+    cursor_walk::CursorWalk,
+    items_walk::ItemsWalk,
+    offset_walk::OffsetWalk,
+};
+use crate::{
+    engine::sweep::{self, Finding, Verdict},
+    model::{
+        Checkpoint, CommitReport, EntityType, Fault, Gap, Membership, Phase, Removal, Rows, Slot, Stage, Survey,
+        WalkState,
+    },
+};
+
+/// Slots read before a gap when it is tried again, so that a small shift does not miss it.
+const GAP_MARGIN: u32 = 20;
+
+/// The checkpoint of an incremental run that starts now, with what the last one learned.
+pub(super) fn fresh_incremental(last: Checkpoint) -> Checkpoint {
+    let WalkState { pass, disordered, num_unidentified, num_gaps, discrepancy, held_removals, .. } = last.walk;
+    let walk =
+        WalkState { pass, disordered, num_unidentified, num_gaps, discrepancy, held_removals, ..WalkState::default() };
+    Checkpoint { total: last.total, walk, ..Checkpoint::start(Phase::IncrementalSync) }
+}
+
+/// How far a gap has moved since it was recorded, as far as the totals tell.
+fn shift_of(gap: &Gap, total: Option<u32>) -> i64 {
+    total.zip(gap.total).map_or(0, |(now, then)| i64::from(now) - i64::from(then))
+}
+
+/// How a fault ends a run.
+fn end_of(fault: Fault) -> RunEnd {
+    match fault {
+        Fault::Paused(pause) => RunEnd::Paused(pause),
+        Fault::Stopped => RunEnd::Stopped,
+        fault => RunEnd::Failed(fault),
+    }
+}
+
+impl EntityRun {
+    /// Takes up what the checkpoint says.
+    pub(super) fn begin(&mut self) {
+        let newest_first = matches!(self.entity, EntityType::Tracks | EntityType::Albums);
+        match self.checkpoint.walk.stage {
+            Stage::Fresh if self.phase() == Phase::IncrementalSync && newest_first => {
+                if self.checkpoint.walk.disordered { self.start_pass() } else { self.start_head() }
+            }
+            Stage::Fresh => self.start_pass(),
+            Stage::Head | Stage::Walk => self.walk_on(),
+            Stage::Items => self.activity = Activity::AwaitStale { asked: false },
+        }
+    }
+
+    /// A whole walk from the beginning of the listing.
+    pub(super) fn start_pass(&mut self) {
+        self.num_passes += 1;
+        self.pass_begins = true;
+        let checkpoint = &mut self.checkpoint;
+        checkpoint.offset = 0;
+        checkpoint.cursor = None;
+        checkpoint.total = None;
+        checkpoint.is_complete = false;
+        checkpoint.walk = WalkState {
+            stage: Stage::Walk,
+            pass: checkpoint.walk.pass + 1,
+            records_seen: self.num_active > 0,
+            held_removals: checkpoint.walk.held_removals,
+            ..WalkState::default()
+        };
+        self.walk_on();
+    }
+
+    fn start_head(&mut self) {
+        self.head_read = true;
+        self.checkpoint.offset = 0;
+        self.checkpoint.is_complete = false;
+        self.checkpoint.walk.stage = Stage::Head;
+        self.checkpoint.walk.anchors.clear();
+        self.checkpoint.walk.unlinked = false;
+        self.walk_on();
+    }
+
+    /// Carries the walk on from the checkpoint.
+    fn walk_on(&mut self) {
+        let (tip, batch_size) = (self.checkpoint.clone(), self.batches.of(self.phase()));
+        self.items = None;
+        self.activity = match self.entity {
+            EntityType::Artists => Activity::Cursor(CursorWalk::new(tip, batch_size, PAGE_LIMIT)),
+            EntityType::Tracks | EntityType::Albums | EntityType::Playlists => {
+                Activity::Walk(OffsetWalk::new(self.entity, tip, batch_size, PAGE_LIMIT))
+            }
+        };
+    }
+
+    /// Turns what a walk has ready into a draft, and its fault into the end of the run.
+    pub(super) fn handle_batch(
+        &mut self,
+        batch: Option<WalkBatch>,
+        fault: Option<Fault>,
+        is_head: bool,
+    ) -> Option<Step> {
+        let Some(batch) = batch else {
+            if let Some(fault) = fault {
+                self.activity = Activity::Over(end_of(fault));
+                return self.poll_activity();
+            }
+            return None;
+        };
+        let WalkBatch { slots, offset_from, offset_to, gaps, mut tip, ended } = batch;
+        let healed_gaps = if is_head { self.known_again(&gaps, &mut tip) } else { Vec::new() };
+        let records = (!is_head && tip.walk.records_seen).then_some(tip.walk.pass);
+        let survey = match (is_head, ended) {
+            (true, _) => Some(Survey { pass: None }),
+            (false, true) => Some(Survey { pass: records }),
+            (false, false) => None,
+        };
+        let effects = DraftEffects {
+            record_seen: records,
+            reset_seen: !is_head && std::mem::take(&mut self.pass_begins),
+            survey,
+            new_gaps: gaps.into_iter().map(|gap| (None, gap)).collect(),
+            healed_gaps,
+            ..DraftEffects::default()
+        };
+        let meaning = match (is_head, ended) {
+            (true, ended) => Meaning::Head { ended },
+            (false, true) => Meaning::PassEnd,
+            (false, false) => Meaning::Batch,
+        };
+        if ended {
+            self.activity = Activity::AwaitCommit;
+        }
+        self.drafts.push_back((
+            Draft { rows: Rows::Listing(slots), offset_from, offset_to, effects, checkpoint: tip },
+            meaning,
+        ));
+        None
+    }
+
+    /// Gaps of earlier runs that the head met again: the new record replaces the old one.
+    fn known_again(&mut self, met: &[GapRange], tip: &mut Checkpoint) -> Vec<(Option<String>, u32, u32)> {
+        let total = tip.total;
+        let mut replaced = Vec::new();
+        for gap in met {
+            let same = self.gaps.iter().position(|known| {
+                let at = known.offset_from.saturating_add_signed(shift_of(known, total) as i32);
+                at.abs_diff(gap.offset_from) <= GAP_MARGIN
+            });
+            if let Some(known) = same.and_then(|at| self.gaps.remove(at)) {
+                tip.walk.num_gaps = tip.walk.num_gaps.saturating_sub(1);
+                replaced.push((None, known.offset_from, known.offset_to));
+            }
+        }
+        replaced
+    }
+
+    /// After a batch of the head: read on until it meets what is known.
+    pub(super) fn go_on_from_head(&mut self, report: &CommitReport, ended: bool) {
+        let is_news = |membership: &Membership| matches!(membership, Membership::New | Membership::Returned);
+        let mut from_known = report.memberships.iter().skip_while(|membership| **membership != Membership::Known);
+        let met_known = from_known.next().is_some();
+        if from_known.any(is_news) {
+            // Something new behind something known: not newest first, so the head proves nothing.
+            self.checkpoint.walk.disordered = true;
+            self.start_pass();
+        } else if met_known || ended {
+            self.after_head();
+        }
+    }
+
+    /// Tries the gaps of earlier runs again, then asks whether the head explains the total.
+    fn after_head(&mut self) {
+        if self.stopping {
+            self.activity = Activity::Over(RunEnd::Stopped);
+            return;
+        }
+        if let Some(gap) = self.gaps.pop_front() {
+            let shift = shift_of(&gap, self.checkpoint.total);
+            let at = (i64::from(gap.offset_from) + shift - i64::from(GAP_MARGIN)).max(0) as u32;
+            self.activity = Activity::Gap { gap, assembly: Assembly::new(at, PAGE_LIMIT) };
+            return;
+        }
+        let walk = &self.checkpoint.walk;
+        let expected = walk.discrepancy.unwrap_or(i64::from(walk.num_unidentified));
+        let explained =
+            self.checkpoint.total.is_none_or(|total| i64::from(total) - i64::from(self.num_active) == expected);
+        if !self.head_read {
+            // This head was taken up in the middle: what was added since stands before it.
+            self.start_head();
+        } else if explained {
+            self.finish_phase();
+        } else {
+            self.start_pass();
+        }
+    }
+
+    /// Takes up the answer to the page around a gap; `false` while it is on its way.
+    pub(super) fn settle_gap(&mut self) -> bool {
+        let Activity::Gap { gap, assembly } = &mut self.activity else { return false };
+        if !assembly.is_settled() {
+            return false;
+        }
+        match assembly.fault.take() {
+            Some(Fault::Unservable(_) | Fault::Refused(_)) => self.after_head(),
+            Some(fault) => self.activity = Activity::Over(end_of(fault)),
+            None => {
+                let slots: Vec<Slot> = assembly
+                    .cells
+                    .drain(..)
+                    .filter_map(|cell| match cell {
+                        Cell::Slot(slot) => Some(*slot),
+                        Cell::Gap { .. } => None,
+                    })
+                    .collect();
+                let Gap { offset_from, offset_to, .. } = *gap;
+                let (from, to) = (assembly.offset, assembly.offset + slots.len() as u32);
+                let effects = DraftEffects {
+                    healed_gaps: vec![(None, offset_from, offset_to)],
+                    survey: Some(Survey { pass: None }),
+                    ..DraftEffects::default()
+                };
+                let mut checkpoint = self.checkpoint.clone();
+                checkpoint.total = assembly.total.or(checkpoint.total);
+                let walk = &mut checkpoint.walk;
+                walk.num_gaps = walk.num_gaps.saturating_sub(offset_to - offset_from);
+                if walk.num_gaps == 0 {
+                    walk.discrepancy = None;
+                }
+                let draft = Draft { rows: Rows::Listing(slots), offset_from: from, offset_to: to, effects, checkpoint };
+                self.drafts.push_back((draft, Meaning::Gap));
+                self.activity = Activity::AwaitCommit;
+            }
+        }
+        true
+    }
+
+    /// A gap was read: what it held no longer counts as missing.
+    pub(super) fn end_gap(&mut self, report: &CommitReport) {
+        let num_found = report.memberships.iter().filter(|membership| **membership == Membership::New).count();
+        if let Some(discrepancy) = &mut self.checkpoint.walk.discrepancy {
+            *discrepancy -= num_found as i64;
+        }
+        self.after_head();
+    }
+
+    /// The end of the listing was reached and committed: may anything be marked removed?
+    pub(super) fn end_pass(&mut self, report: &CommitReport) {
+        let num_unseen = report.num_unseen.unwrap_or(0);
+        let finding = Finding { total: self.checkpoint.total, num_active: self.num_active, num_unseen };
+        let by_cursor = self.entity == EntityType::Artists;
+        let newest_first = matches!(self.entity, EntityType::Tracks | EntityType::Albums);
+        if self.resumed && by_cursor && self.checkpoint.walk.unsteady {
+            self.resumed = false;
+            // What was followed meanwhile stands before the cursor: the total says that something does.
+            return self.start_pass();
+        }
+        // What was saved since an earlier process began the walk stands before its place: one look at the head tells.
+        self.follow_up = newest_first && std::mem::take(&mut self.resumed);
+        let entity = self.entity;
+        let pass = self.checkpoint.walk.pass;
+        let mut effects = DraftEffects::default();
+        self.checkpoint.walk.held_removals = None;
+        match sweep::judge(&self.judged(), by_cursor, finding) {
+            Verdict::Proven { removes, discrepancy } => {
+                self.checkpoint.walk.discrepancy = Some(discrepancy);
+                effects.heal_all_gaps_before = Some(pass);
+                if removes {
+                    effects.removal = Some(Removal { pass });
+                    self.num_active -= num_unseen;
+                }
+            }
+            Verdict::Held { num_unseen } => {
+                self.checkpoint.walk.held_removals = Some(num_unseen);
+                self.checkpoint.walk.discrepancy = None;
+                let num_active = self.num_active;
+                self.notes.push(format!(
+                    "{num_unseen} of {num_active} {entity} are no longer listed, too many to believe at once: \
+                     nothing was marked removed; the next run that sees the same will"
+                ));
+            }
+            Verdict::Gaps { discrepancy } => {
+                self.checkpoint.walk.discrepancy = Some(discrepancy);
+                let num = self.checkpoint.walk.num_gaps;
+                self.notes.push(format!(
+                    "complete except for {num} {entity} that the API could not serve; they are tried again in later runs"
+                ));
+            }
+            Verdict::Unsteady if newest_first && self.phase() == Phase::InitialSync => self.follow_up = true,
+            Verdict::Unsteady if self.num_passes < PASSES_MAX && !self.stopping => return self.start_pass(),
+            Verdict::Unsteady => {
+                self.checkpoint.walk.discrepancy = None;
+                self.notes.push(format!(
+                    "the {entity} kept changing while they were read; removals are looked for again in the next run"
+                ));
+            }
+        }
+        self.end_walk(effects);
+    }
+
+    /// The walk as it is judged: with the removals that an earlier run held back.
+    fn judged(&self) -> WalkState {
+        WalkState { held_removals: self.held_before, ..self.checkpoint.walk.clone() }
+    }
+
+    fn end_walk(&mut self, effects: DraftEffects) {
+        let mut checkpoint = self.checkpoint.clone();
+        checkpoint.walk.anchors.clear();
+        let offset = checkpoint.offset;
+        let meaning = if self.entity == EntityType::Playlists {
+            checkpoint.walk.stage = Stage::Items;
+            self.activity = Activity::AwaitStale { asked: false };
+            Meaning::Judged
+        } else if self.phase() == Phase::IncrementalSync && std::mem::take(&mut self.follow_up) {
+            checkpoint.walk.stage = Stage::Fresh;
+            self.activity = Activity::Begin;
+            Meaning::Judged
+        } else {
+            checkpoint.is_complete = true;
+            checkpoint.note = self.note();
+            self.activity = Activity::AwaitCommit;
+            Meaning::PhaseEnd
+        };
+        let rows = Rows::Listing(Vec::new());
+        self.drafts.push_back((Draft { rows, offset_from: offset, offset_to: offset, effects, checkpoint }, meaning));
+    }
+
+    /// Commits the checkpoint that says: complete.
+    pub(super) fn finish_phase(&mut self) {
+        let mut checkpoint = self.checkpoint.clone();
+        checkpoint.is_complete = true;
+        checkpoint.note = self.note();
+        checkpoint.walk.anchors.clear();
+        checkpoint.walk.playlist = None;
+        let (offset, rows) = (checkpoint.offset, Rows::Listing(Vec::new()));
+        let draft =
+            Draft { rows, offset_from: offset, offset_to: offset, effects: DraftEffects::default(), checkpoint };
+        self.drafts.push_back((draft, Meaning::PhaseEnd));
+        self.activity = Activity::AwaitCommit;
+    }
+
+    pub(super) fn end_phase(&mut self) {
+        self.activity = if std::mem::take(&mut self.follow_up) {
+            Activity::AwaitSwitch { asked: false }
+        } else {
+            Activity::Over(RunEnd::Complete { notes: std::mem::take(&mut self.notes) })
+        };
+    }
+
+    pub(super) fn handle_items(&mut self) -> Option<Step> {
+        let idle = self.drafts.is_empty() && self.committing.is_none();
+        let Activity::Items(walk) = &mut self.activity else { return None };
+        if let Some(batch) = walk.poll_batch() {
+            let offset_to = walk.items_done;
+            let pass = batch.tip.walk.pass;
+            let effects = DraftEffects {
+                new_gaps: batch.new_gaps.into_iter().map(|(id, gap)| (Some(id), gap)).collect(),
+                healed_gaps: batch.healed_gaps.into_iter().map(|(id, from, to)| (Some(id), from, to)).collect(),
+                ..DraftEffects::default()
+            };
+            debug_assert!(pass > 0, "items are read after a listing");
+            let draft = Draft {
+                rows: Rows::PlaylistItems(batch.parts),
+                offset_from: batch.offset_from,
+                offset_to,
+                effects,
+                checkpoint: batch.tip,
+            };
+            self.items = Some(ItemsSummary::of(walk));
+            self.drafts.push_back((draft, Meaning::Batch));
+            return None;
+        }
+        if let Some(fault) = walk.fault() {
+            self.activity = Activity::Over(end_of(fault.clone()));
+            return self.poll_activity();
+        }
+        if walk.is_finished() && idle {
+            let (num_long, left) = (walk.num_long, std::mem::take(&mut walk.left));
+            for name in left {
+                self.notes
+                    .push(format!("playlist \"{name}\" kept changing while being read; the next run reads it again"));
+            }
+            let resumed = std::mem::take(&mut self.resumed);
+            if (num_long > 0 || resumed) && self.item_rounds < PASSES_MAX {
+                // A long playlist may have changed between its pages: its snapshot tells. And a listing that an
+                // earlier process began to read may have grown since.
+                self.start_pass();
+                return self.poll_activity();
+            }
+            self.finish_phase();
+        }
+        None
+    }
+
+    fn note(&self) -> Option<String> {
+        (!self.notes.is_empty()).then(|| self.notes.join("; "))
+    }
+}
+
+impl ItemsSummary {
+    pub(super) fn of(walk: &ItemsWalk) -> ItemsSummary {
+        ItemsSummary {
+            num_done: walk.num_done(),
+            num_playlists: walk.num_playlists,
+            items_done: walk.items_done,
+            items_total: walk.items_total,
+        }
+    }
+}

@@ -1,0 +1,522 @@
+//! One run of one entity type, from the persisted checkpoint to its end.
+//!
+//! The shell asks [`EntityRun::poll`] what to do and reports what came of it. A run is a sequence of passes over the
+//! listing: the initial walk, or the head of the listing and, where that does not explain the total, a whole walk. For
+//! playlists the items follow. Each batch carries the checkpoint that a later run resumes from, wherever this one dies.
+//!
+//! ```text
+//!   initial_sync:      Walk ---------------------------> done (steady) ; else on to incremental_sync
+//!   incremental_sync:  gaps -> Head -> total explained? -> done
+//!                               \-> Walk (records what it sees) -> judge -> sweep -> done
+//!   playlists:         Walk -> judge -> sweep -> Items -> Walk again if a long one was read -> done
+//!   artists:           Walk by cursor -> judge -> sweep -> done
+//! ```
+
+mod assembly;
+mod cursor_walk;
+mod flow;
+mod items_walk;
+mod locate;
+mod offset_walk;
+#[cfg(test)]
+mod simulation;
+
+use super::backoff::Patience;
+use crate::model::{
+    BatchSyncResult, Checkpoint, CommitReport, EntityType, Fault, Gap, Page, PageRequest, Pause, Phase, Removal, Rows,
+    Slot, Stage, StalePlaylist, Survey,
+};
+use cursor_walk::CursorWalk;
+use flow::fresh_incremental;
+use items_walk::ItemsWalk;
+use offset_walk::OffsetWalk;
+use std::collections::VecDeque;
+
+/// Most slots that one request may ask for.
+pub const PAGE_LIMIT: u32 = 50;
+
+/// Whole walks that one run may make before it leaves an unsteady listing to the next run.
+const PASSES_MAX: u32 = 3;
+
+/// Names a request in flight, so that its answer finds its place. Unique within a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Ticket(u64);
+
+impl Ticket {
+    fn take(&mut self) -> Ticket {
+        self.0 += 1;
+        *self
+    }
+}
+
+/// What a run starts from.
+#[derive(Debug, Clone)]
+pub struct RunPlan {
+    pub entity: EntityType,
+    pub mode: RunMode,
+    /// Rows of the account that are not marked removed.
+    pub num_active: u32,
+    /// Ranges of the listing that an earlier run could not read.
+    pub open_gaps: Vec<Gap>,
+    pub batches: BatchSizes,
+}
+
+/// Slots per batch, in each phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchSizes {
+    pub initial: u32,
+    pub incremental: u32,
+}
+
+/// How a run begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunMode {
+    /// Nothing was read before.
+    Initial,
+    /// The first sync is done; keep it current. The checkpoint is the one of the last incremental run, if any.
+    Incremental { last: Checkpoint },
+    /// A run was interrupted here.
+    Resume { from: Checkpoint },
+}
+
+impl RunMode {
+    /// Reads the mode off the persisted checkpoints of both phases.
+    pub fn of(initial: Option<Checkpoint>, incremental: Option<Checkpoint>) -> RunMode {
+        match (initial, incremental) {
+            (None, _) => RunMode::Initial,
+            (Some(initial), _) if !initial.is_complete && initial.walk.stage == Stage::Fresh => RunMode::Initial,
+            (Some(initial), _) if !initial.is_complete => RunMode::Resume { from: initial },
+            (Some(initial), None) => RunMode::Incremental { last: initial },
+            (Some(_), Some(last)) if last.is_complete => RunMode::Incremental { last },
+            (Some(initial), Some(last)) if last.walk.stage == Stage::Fresh => RunMode::Incremental { last: initial },
+            (Some(_), Some(from)) => RunMode::Resume { from },
+        }
+    }
+
+    pub fn phase(&self) -> Phase {
+        match self {
+            RunMode::Initial => Phase::InitialSync,
+            RunMode::Incremental { .. } => Phase::IncrementalSync,
+            RunMode::Resume { from } => from.phase,
+        }
+    }
+}
+
+/// What the shell is to do.
+#[derive(Debug)]
+pub enum Step {
+    /// Ask the API; report by [`EntityRun::handle_page`].
+    Fetch { ticket: Ticket, request: PageRequest, patience: Patience },
+    /// Write this in one transaction; report by [`EntityRun::handle_committed`]. At most one is out at a time.
+    Commit(Box<Draft>),
+    /// Begin the other phase under the same fence; report by [`EntityRun::handle_switched`].
+    SwitchPhase(Phase),
+    /// Ask the store which playlists' items are out of date; report by [`EntityRun::handle_stale`].
+    ListStale,
+    /// Nothing is left to do.
+    End(RunEnd),
+}
+
+/// A commit as far as the engine knows it; the shell adds account, fence and time.
+#[derive(Debug)]
+pub struct Draft {
+    pub rows: Rows,
+    pub offset_from: u32,
+    pub offset_to: u32,
+    pub effects: DraftEffects,
+    pub checkpoint: Checkpoint,
+}
+
+/// See [`crate::model::Effects`]; gaps without the time they were found at.
+#[derive(Debug, Default)]
+pub struct DraftEffects {
+    pub record_seen: Option<i64>,
+    pub reset_seen: bool,
+    pub survey: Option<Survey>,
+    pub removal: Option<Removal>,
+    pub new_gaps: Vec<(Option<String>, GapRange)>,
+    pub healed_gaps: Vec<(Option<String>, u32, u32)>,
+    pub heal_all_gaps_before: Option<i64>,
+}
+
+/// A range of a listing, `[offset_from, offset_to)`, that could not be read, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GapRange {
+    pub offset_from: u32,
+    pub offset_to: u32,
+    pub reason: String,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunEnd {
+    /// The database equals the listing, apart from what the notes say.
+    Complete {
+        notes: Vec<String>,
+    },
+    Paused(Pause),
+    Stopped,
+    Failed(Fault),
+}
+
+/// Consecutive slots of a listing, proven, with the checkpoint behind them.
+#[derive(Debug)]
+pub struct WalkBatch {
+    slots: Vec<Slot>,
+    offset_from: u32,
+    offset_to: u32,
+    gaps: Vec<GapRange>,
+    tip: Checkpoint,
+    ended: bool,
+}
+
+/// How far a run is, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunProgress {
+    pub phase: Phase,
+    pub stage: Stage,
+    pub done: u32,
+    pub total: Option<u32>,
+    /// In `Stage::Items`: playlists read, and to read.
+    pub playlists: Option<(u32, u32)>,
+}
+
+#[derive(Debug)]
+pub struct EntityRun {
+    entity: EntityType,
+    batches: BatchSizes,
+    activity: Activity,
+    /// The last checkpoint committed, or handed out to be.
+    checkpoint: Checkpoint,
+    ticket: Ticket,
+    /// What the commit that is out means for the run.
+    committing: Option<Meaning>,
+    drafts: VecDeque<(Draft, Meaning)>,
+    num_active: u32,
+    /// Removals that an earlier run held back; only another run may confirm them.
+    held_before: Option<u32>,
+    num_passes: u32,
+    /// The head has been read from offset 0 in this run.
+    head_read: bool,
+    gaps: VecDeque<Gap>,
+    /// The next batch is the first of its pass: what earlier passes saw is forgotten with it.
+    pass_begins: bool,
+    /// An earlier process began what this run carries on, so the listing may have grown before its place.
+    resumed: bool,
+    /// The initial walk could not prove itself; the incremental phase follows at once.
+    follow_up: bool,
+    item_rounds: u32,
+    items: Option<ItemsSummary>,
+    notes: Vec<String>,
+    stopping: bool,
+    ended: bool,
+    last_result: BatchSyncResult,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ItemsSummary {
+    num_done: u32,
+    num_playlists: u32,
+    items_done: u32,
+    items_total: u32,
+}
+
+#[derive(Debug)]
+enum Activity {
+    /// Deciding what comes next.
+    Begin,
+    Walk(OffsetWalk),
+    Cursor(CursorWalk),
+    /// One page around each gap of an earlier run.
+    Gap {
+        gap: Gap,
+        assembly: assembly::Assembly,
+    },
+    AwaitStale {
+        asked: bool,
+    },
+    Items(ItemsWalk),
+    AwaitSwitch {
+        asked: bool,
+    },
+    /// Waiting for the commit that decides.
+    AwaitCommit,
+    Over(RunEnd),
+}
+
+/// What a commit means once it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Batch,
+    /// A batch of the head; its memberships tell whether to read on.
+    Head {
+        ended: bool,
+    },
+    /// The last batch of a pass, with a survey.
+    PassEnd,
+    /// A page around a gap.
+    Gap,
+    /// The checkpoint that says: this phase is complete.
+    PhaseEnd,
+    /// A pass was judged; more is to come in this phase.
+    Judged,
+}
+
+impl EntityRun {
+    pub fn new(plan: RunPlan) -> EntityRun {
+        let RunPlan { entity, mode, num_active, open_gaps, batches } = plan;
+        let resumed = matches!(mode, RunMode::Resume { .. });
+        let checkpoint = match mode {
+            RunMode::Initial => Checkpoint::start(Phase::InitialSync),
+            RunMode::Incremental { last } => fresh_incremental(last),
+            RunMode::Resume { from } => from,
+        };
+        let held_before = checkpoint.walk.held_removals;
+        EntityRun {
+            entity,
+            batches,
+            activity: Activity::Begin,
+            checkpoint,
+            ticket: Ticket::default(),
+            committing: None,
+            drafts: VecDeque::new(),
+            num_active,
+            held_before,
+            num_passes: 0,
+            head_read: false,
+            gaps: open_gaps.into(),
+            pass_begins: false,
+            resumed,
+            follow_up: false,
+            item_rounds: 0,
+            items: None,
+            notes: Vec::new(),
+            stopping: false,
+            ended: false,
+            last_result: BatchSyncResult::default(),
+        }
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.checkpoint.phase
+    }
+
+    /// The result of the last batch committed.
+    pub fn last_result(&self) -> &BatchSyncResult {
+        &self.last_result
+    }
+
+    pub fn progress(&self) -> RunProgress {
+        let playlists = self.items.map(|items| (items.num_done, items.num_playlists));
+        let (done, total) = match self.items {
+            Some(items) => (items.items_done, Some(items.items_total.max(items.items_done))),
+            None => (self.checkpoint.offset, self.checkpoint.total),
+        };
+        RunProgress { phase: self.checkpoint.phase, stage: self.checkpoint.walk.stage, done, total, playlists }
+    }
+
+    /// Asks the run to end: nothing new is asked for, what is whole is committed.
+    pub fn handle_stop(&mut self) {
+        self.stopping = true;
+        match &mut self.activity {
+            Activity::Walk(walk) => walk.handle_stop(),
+            Activity::Cursor(walk) => walk.handle_stop(),
+            Activity::Items(walk) => walk.handle_stop(),
+            Activity::Gap { .. } => self.activity = Activity::Begin,
+            Activity::Begin
+            | Activity::AwaitStale { .. }
+            | Activity::AwaitSwitch { .. }
+            | Activity::AwaitCommit
+            | Activity::Over(_) => {}
+        }
+    }
+
+    /// Hands out the next thing to do; `None` while the run waits for an answer. Call until `None`.
+    pub fn poll(&mut self) -> Option<Step> {
+        if self.ended {
+            return None;
+        }
+        loop {
+            if let Some(step) = self.poll_commit() {
+                return Some(step);
+            }
+            if let Some(step) = self.poll_activity() {
+                if matches!(step, Step::End(_)) {
+                    self.ended = true;
+                }
+                return Some(step);
+            }
+            if self.drafts.is_empty() || self.committing.is_some() {
+                return None;
+            }
+        }
+    }
+
+    /// Takes in the answer to a `Step::Fetch`.
+    pub fn handle_page(&mut self, ticket: Ticket, answer: Result<Page, Fault>) {
+        match &mut self.activity {
+            Activity::Walk(walk) => walk.handle_page(ticket, answer),
+            Activity::Cursor(walk) => walk.handle_page(ticket, answer),
+            Activity::Items(walk) => walk.handle_page(ticket, answer),
+            Activity::Gap { assembly, .. } if assembly.awaits(ticket) => assembly.handle_answer(answer, false),
+            Activity::Gap { .. }
+            | Activity::Begin
+            | Activity::AwaitStale { .. }
+            | Activity::AwaitSwitch { .. }
+            | Activity::AwaitCommit
+            | Activity::Over(_) => {}
+        }
+    }
+
+    /// Takes in the store's report on the `Step::Commit` that was out.
+    pub fn handle_committed(&mut self, report: CommitReport) {
+        let Some(meaning) = self.committing.take() else { return };
+        if let Some(num_active) = report.num_active {
+            self.num_active = num_active;
+        }
+        match meaning {
+            Meaning::Batch | Meaning::Judged => {}
+            Meaning::Head { ended } => self.go_on_from_head(&report, ended),
+            Meaning::PassEnd => self.end_pass(&report),
+            Meaning::Gap => self.end_gap(&report),
+            Meaning::PhaseEnd => self.end_phase(),
+        }
+        let counts = report.counts;
+        self.last_result = BatchSyncResult {
+            items_processed: counts.processed,
+            new_items_added: counts.new,
+            items_updated: counts.updated,
+            has_more: !self.checkpoint.is_complete,
+            next_offset: self.checkpoint.offset,
+            total_estimated: self.checkpoint.total,
+            ..BatchSyncResult::default()
+        };
+    }
+
+    /// Takes in the stored checkpoint of the phase that was switched to.
+    pub fn handle_switched(&mut self, stored: Checkpoint) {
+        let last = if stored.is_complete { stored } else { self.checkpoint.clone() };
+        self.checkpoint = fresh_incremental(last);
+        self.head_read = false;
+        self.activity = Activity::Begin;
+    }
+
+    /// Takes in the playlists whose items are out of date.
+    pub fn handle_stale(&mut self, stale: Vec<StalePlaylist>) {
+        self.item_rounds += 1;
+        if stale.is_empty() && std::mem::take(&mut self.resumed) {
+            return self.start_pass();
+        }
+        if stale.is_empty() || self.item_rounds > PASSES_MAX {
+            if !stale.is_empty() {
+                let num = stale.len();
+                self.notes.push(format!("{num} playlists changed while being read; the next run reads them again"));
+            }
+            return self.finish_phase();
+        }
+        let mut tip = self.checkpoint.clone();
+        tip.walk.stage = Stage::Items;
+        let batch_size = self.batches.of(tip.phase).max(PAGE_LIMIT * 4);
+        let walk = ItemsWalk::new(tip, stale, batch_size, PAGE_LIMIT);
+        self.items = Some(ItemsSummary::of(&walk));
+        self.activity = Activity::Items(walk);
+    }
+
+    fn poll_commit(&mut self) -> Option<Step> {
+        if self.committing.is_some() {
+            return None;
+        }
+        let (draft, meaning) = self.drafts.pop_front()?;
+        self.committing = Some(meaning);
+        self.checkpoint = draft.checkpoint.clone();
+        Some(Step::Commit(Box::new(draft)))
+    }
+
+    fn poll_activity(&mut self) -> Option<Step> {
+        let idle = self.drafts.is_empty() && self.committing.is_none();
+        match &mut self.activity {
+            Activity::Begin if self.stopping && idle => Some(Step::End(RunEnd::Stopped)),
+            Activity::Begin if idle => {
+                self.begin();
+                self.poll_activity()
+            }
+            Activity::Begin | Activity::AwaitCommit => None,
+            Activity::AwaitStale { asked } => {
+                if !idle || std::mem::replace(asked, true) {
+                    None
+                } else {
+                    Some(Step::ListStale)
+                }
+            }
+            Activity::AwaitSwitch { asked } => {
+                if std::mem::replace(asked, true) {
+                    None
+                } else {
+                    Some(Step::SwitchPhase(Phase::IncrementalSync))
+                }
+            }
+            Activity::Over(end) if idle => Some(Step::End(end.clone())),
+            Activity::Over(_) => None,
+            Activity::Gap { assembly, .. } => {
+                if let Some((ticket, offset, limit, _)) = assembly.poll_piece(&mut self.ticket) {
+                    let request = PageRequest::Listing { entity: self.entity, offset, limit };
+                    return Some(Step::Fetch { ticket, request, patience: Patience::Piece });
+                }
+                if self.settle_gap() { self.poll_activity() } else { None }
+            }
+            Activity::Walk(_) | Activity::Cursor(_) | Activity::Items(_) => self.drain().or_else(|| self.poll_fetch()),
+        }
+    }
+
+    /// Takes what a walk has ready, so that it can go on.
+    fn drain(&mut self) -> Option<Step> {
+        match &mut self.activity {
+            Activity::Walk(walk) => {
+                let is_head = walk.tip().walk.stage == Stage::Head;
+                let (batch, fault) = (walk.poll_batch(), walk.fault().cloned());
+                self.handle_batch(batch, fault, is_head)
+            }
+            Activity::Cursor(walk) => {
+                let (batch, fault) = (walk.poll_batch(), walk.fault().cloned());
+                self.handle_batch(batch, fault, false)
+            }
+            Activity::Items(_) => self.handle_items(),
+            Activity::Begin
+            | Activity::Gap { .. }
+            | Activity::AwaitStale { .. }
+            | Activity::AwaitSwitch { .. }
+            | Activity::AwaitCommit
+            | Activity::Over(_) => None,
+        }
+    }
+
+    fn poll_fetch(&mut self) -> Option<Step> {
+        // One batch may be fetched while another commits, and no more: what a crash loses stays small.
+        let may_plan = !self.stopping && self.drafts.is_empty();
+        let (ticket, request, patience) = match &mut self.activity {
+            Activity::Walk(walk) => {
+                // Whether the head goes on depends on what the last batch of it was to the database.
+                let waits = walk.tip().walk.stage == Stage::Head && self.committing.is_some();
+                walk.poll_fetch(&mut self.ticket, may_plan && !waits)?
+            }
+            Activity::Cursor(walk) => walk.poll_fetch(&mut self.ticket, may_plan)?,
+            Activity::Items(walk) => walk.poll_fetch(&mut self.ticket, may_plan)?,
+            Activity::Begin
+            | Activity::Gap { .. }
+            | Activity::AwaitStale { .. }
+            | Activity::AwaitSwitch { .. }
+            | Activity::AwaitCommit
+            | Activity::Over(_) => return None,
+        };
+        Some(Step::Fetch { ticket, request, patience })
+    }
+}
+
+impl BatchSizes {
+    pub fn of(self, phase: Phase) -> u32 {
+        match phase {
+            Phase::InitialSync => self.initial,
+            Phase::IncrementalSync => self.incremental,
+        }
+    }
+}

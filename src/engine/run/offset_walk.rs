@@ -1,0 +1,352 @@
+//! A walk over a listing that is paged by offset and moves while it is read.
+//!
+//! Every page begins with the last slot of the page before it. In a listing whose items keep their order (new ones come
+//! in at the head, others leave anywhere) that one shared slot proves that no item between the two pages was missed,
+//! however many pages were in flight together and whatever the total says; the same check at the first page after a
+//! restart proves that the place is still the place. The price is one slot in fifty.
+//!
+//! When the shared slot is not there, the walk commits what was proven, finds its anchors again ([`super::locate`]) and
+//! goes on from them. It then calls itself unsteady and may not mark anything removed.
+
+use super::{
+    GapRange, Ticket, WalkBatch,
+    assembly::{Assembly, Cell},
+    locate::Locate,
+};
+use crate::{
+    engine::backoff::Patience,
+    model::{Checkpoint, EntityType, Fault, Oddity, Page, PageRequest, Slot, SlotKey},
+};
+use std::collections::VecDeque;
+
+/// Slots remembered for finding the place again: a page.
+const ANCHORS_MAX: usize = 50;
+
+/// Times a walk may lose its place for good and start over, before the listing counts as unreadable.
+const REWINDS_MAX: u32 = 3;
+
+#[derive(Debug)]
+pub struct OffsetWalk {
+    entity: EntityType,
+    limit: u32,
+    legs_per_batch: usize,
+    /// The checkpoint as it will be once everything gathered is committed.
+    tip: Checkpoint,
+    legs: VecDeque<Leg>,
+    gathered: Gathered,
+    mode: Mode,
+    /// The place has been verified against the listing since this walk began.
+    verified: bool,
+    /// The last page was shorter than its place in the listing explains.
+    hole: bool,
+    ended: bool,
+    rewinds: u32,
+    fault: Option<Fault>,
+}
+
+/// One page in flight or waiting for those before it.
+#[derive(Debug)]
+struct Leg {
+    assembly: Assembly,
+    /// The first slot is the last one of the page before.
+    overlaps: bool,
+}
+
+#[derive(Debug, Default)]
+struct Gathered {
+    offset_from: u32,
+    slots: Vec<Slot>,
+    gaps: Vec<GapRange>,
+}
+
+#[derive(Debug)]
+enum Mode {
+    Reading,
+    /// The place is lost; pages are looked through for the anchors.
+    Searching(Locate),
+    /// The page in which an anchor was found, and the index of that anchor.
+    Found(Assembly, usize),
+}
+
+enum Link {
+    Holds,
+    Broken,
+    /// The slot before is a gap or a hole: nothing to compare.
+    Unverifiable,
+}
+
+impl OffsetWalk {
+    /// A walk that goes on from `tip`. `batch_size` is in slots and rounded up to whole pages.
+    pub fn new(entity: EntityType, tip: Checkpoint, batch_size: u32, page_limit: u32) -> OffsetWalk {
+        OffsetWalk {
+            entity,
+            limit: page_limit.min(batch_size),
+            legs_per_batch: batch_size.div_ceil(page_limit).max(1) as usize,
+            tip,
+            legs: VecDeque::new(),
+            gathered: Gathered::default(),
+            mode: Mode::Reading,
+            verified: false,
+            hole: false,
+            ended: false,
+            rewinds: 0,
+            fault: None,
+        }
+    }
+
+    pub fn tip(&self) -> &Checkpoint {
+        &self.tip
+    }
+
+    pub fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
+    /// Hands out the next request. `may_plan` lets a new batch begin.
+    pub fn poll_fetch(&mut self, next_ticket: &mut Ticket, may_plan: bool) -> Option<(Ticket, PageRequest, Patience)> {
+        if self.legs.is_empty() && self.fault.is_none() && !self.ended && self.gathered.slots.is_empty() && may_plan {
+            match &mut self.mode {
+                Mode::Reading => self.plan(if self.verified { self.legs_per_batch } else { 1 }),
+                Mode::Searching(locate) => match locate.poll_probe() {
+                    Some(offset) => self.legs.push_back(Leg::new(offset, self.limit, false)),
+                    None => {
+                        self.rewind();
+                        return self.poll_fetch(next_ticket, may_plan);
+                    }
+                },
+                Mode::Found(..) => {}
+            }
+        }
+        let entity = self.entity;
+        self.legs.iter_mut().find_map(|leg| {
+            let (ticket, offset, limit, patience) = leg.assembly.poll_piece(next_ticket)?;
+            Some((ticket, PageRequest::Listing { entity, offset, limit }, patience))
+        })
+    }
+
+    /// Takes in an answer. Answers to requests that no longer matter are ignored.
+    pub fn handle_page(&mut self, ticket: Ticket, answer: Result<Page, Fault>) {
+        let Some(leg) = self.legs.iter_mut().find(|leg| leg.assembly.awaits(ticket)) else { return };
+        leg.assembly.handle_answer(answer, true);
+        self.settle();
+    }
+
+    /// Drops what is in flight; what is proven stays to be handed out.
+    pub fn handle_stop(&mut self) {
+        self.legs.clear();
+        self.fault = Some(Fault::Stopped);
+    }
+
+    /// Hands out a batch once all its pages are in and proven.
+    pub fn poll_batch(&mut self) -> Option<WalkBatch> {
+        if !self.legs.is_empty() {
+            return None;
+        }
+        if self.gathered.slots.is_empty() {
+            self.go_on_from_found();
+        }
+        let finishes = self.ended && self.fault.is_none();
+        if self.gathered.slots.is_empty() && !finishes {
+            return None;
+        }
+        let gathered = std::mem::take(&mut self.gathered);
+        let offset_from = if gathered.slots.is_empty() { self.tip.offset } else { gathered.offset_from };
+        Some(WalkBatch {
+            offset_from,
+            offset_to: offset_from + gathered.slots.len() as u32,
+            slots: gathered.slots,
+            gaps: gathered.gaps,
+            tip: self.tip.clone(),
+            ended: self.ended,
+        })
+    }
+
+    /// Puts up to `count` pages in flight, the first of them sharing the last slot read.
+    fn plan(&mut self, count: usize) {
+        let linked = self.tip.offset > 0 && !self.tip.walk.unlinked && !self.tip.walk.anchors.is_empty();
+        let mut offset = if linked { self.tip.offset - 1 } else { self.tip.offset };
+        let mut overlaps = linked;
+        for n in 0..count {
+            if n > 0 && self.tip.total.is_none_or(|total| offset + 1 >= total) {
+                break;
+            }
+            self.legs.push_back(Leg::new(offset, self.limit, overlaps));
+            offset += self.limit - 1;
+            overlaps = true;
+        }
+    }
+
+    /// Works through the pages in list order, as far as they have come.
+    fn settle(&mut self) {
+        while self.legs.front().is_some_and(|leg| leg.assembly.is_settled()) {
+            let Some(Leg { assembly, overlaps }) = self.legs.pop_front() else { return };
+            if let Some(fault) = &assembly.fault {
+                self.fault = Some(fault.clone());
+                self.legs.clear();
+                return;
+            }
+            let total_before = self.tip.total;
+            self.note_total(assembly.total);
+            if let Mode::Searching(locate) = &self.mode {
+                if let Some(found) = locate.find(&assembly.cells) {
+                    self.mode = Mode::Found(assembly, found.index);
+                    self.go_on_from_found();
+                }
+                return;
+            }
+            let skip = match (overlaps, self.link(&assembly)) {
+                (false, _) => 0,
+                (true, Link::Holds | Link::Unverifiable) => 1,
+                (true, Link::Broken) => return self.lose_place(assembly, total_before),
+            };
+            self.absorb(assembly, skip);
+            if self.ended {
+                self.legs.clear();
+            } else if !self.verified {
+                self.verified = true;
+                self.plan(self.legs_per_batch - 1);
+            }
+        }
+    }
+
+    fn link(&self, assembly: &Assembly) -> Link {
+        let Some(anchor) = self.tip.walk.anchors.last().filter(|_| !self.tip.walk.unlinked) else {
+            return Link::Unverifiable;
+        };
+        match assembly.cells.first() {
+            Some(Cell::Slot(slot)) if slot.key() == *anchor => Link::Holds,
+            Some(Cell::Gap { .. }) => Link::Unverifiable,
+            Some(Cell::Slot(_)) | None => Link::Broken,
+        }
+    }
+
+    fn note_total(&mut self, total: Option<u32>) {
+        let moved = self.tip.total.zip(total).is_some_and(|(before, now)| before != now);
+        self.tip.walk.unsteady |= moved;
+        self.tip.total = total.or(self.tip.total);
+    }
+
+    fn lose_place(&mut self, assembly: Assembly, total_before: Option<u32>) {
+        self.legs.clear();
+        self.verified = true;
+        self.tip.walk.unsteady = true;
+        let shift = match (total_before, assembly.total) {
+            (Some(before), Some(now)) => i64::from(now) - i64::from(before),
+            _ => 0,
+        };
+        let anchors = self.tip.walk.anchors.clone();
+        let locate = Locate::new(anchors, self.tip.offset.saturating_sub(1), shift, self.tip.total, self.limit);
+        self.mode = match locate.find(&assembly.cells) {
+            Some(found) => Mode::Found(assembly, found.index),
+            None => Mode::Searching(locate),
+        };
+    }
+
+    /// Continues behind the anchor that was found, once what was gathered before has been handed out.
+    fn go_on_from_found(&mut self) {
+        if !matches!(self.mode, Mode::Found(..)) || !self.gathered.slots.is_empty() {
+            return;
+        }
+        if let Mode::Found(assembly, index) = std::mem::replace(&mut self.mode, Mode::Reading) {
+            let anchors = &mut self.tip.walk.anchors;
+            if let Some(Cell::Slot(found)) = assembly.cells.get(index) {
+                let key = found.key();
+                let keep = anchors.iter().rposition(|anchor| *anchor == key).map_or(0, |at| at + 1);
+                anchors.truncate(keep);
+            }
+            self.tip.offset = assembly.offset + index as u32 + 1;
+            self.tip.walk.unlinked = false;
+            self.absorb(assembly, index + 1);
+        }
+    }
+
+    /// The anchors are nowhere near: read the listing from its head again.
+    fn rewind(&mut self) {
+        self.rewinds += 1;
+        if self.rewinds > REWINDS_MAX {
+            let what = self.entity;
+            self.fault = Some(Fault::Unservable(format!("the {what} change faster than they can be read")));
+            return;
+        }
+        self.mode = Mode::Reading;
+        self.verified = false;
+        self.tip.offset = 0;
+        self.tip.walk.anchors.clear();
+        self.tip.walk.unlinked = false;
+        self.tip.walk.unsteady = true;
+        self.tip.walk.num_unidentified = 0;
+        self.tip.walk.num_gaps = 0;
+    }
+
+    /// Takes the cells of a page from index `skip` on and moves the place behind them.
+    fn absorb(&mut self, assembly: Assembly, skip: usize) {
+        let Assembly { offset, limit, cells, total, .. } = assembly;
+        let num_cells = cells.len() as u32;
+        if self.hole && cells.len() > skip {
+            self.tip.walk.unsteady = true;
+        }
+        for (cell, at) in cells.into_iter().zip(offset..).skip(skip) {
+            self.take(cell, at);
+        }
+        let anchors = &mut self.tip.walk.anchors;
+        anchors.drain(..anchors.len().saturating_sub(ANCHORS_MAX));
+
+        let reached = offset + num_cells;
+        let is_last = total.is_none_or(|total| reached >= total);
+        if num_cells == limit {
+            self.tip.offset = reached;
+            self.ended = total.is_some() && is_last;
+            self.hole = false;
+        } else if is_last || (self.hole && num_cells == 0) {
+            self.tip.offset = if is_last { reached } else { self.tip.offset };
+            self.ended = true;
+        } else {
+            // Shorter than asked although the total promises more: rows are filtered out, or the total lies. One page
+            // further on tells.
+            self.hole = true;
+            self.tip.offset = offset + limit;
+            self.tip.walk.unlinked = true;
+        }
+    }
+
+    fn take(&mut self, cell: Cell, at: u32) {
+        if self.gathered.slots.is_empty() {
+            self.gathered.offset_from = at;
+        }
+        let walk = &mut self.tip.walk;
+        match cell {
+            Cell::Slot(slot) => {
+                let key = slot.key();
+                if let Some(before) = walk.anchors.last() {
+                    walk.disordered |= is_disordered(self.entity, before, &key);
+                }
+                walk.num_unidentified += u32::from(key.id.is_none());
+                walk.anchors.push(key);
+                walk.unlinked = false;
+                self.gathered.slots.push(*slot);
+            }
+            Cell::Gap { reason } => {
+                walk.num_gaps += 1;
+                walk.unlinked = true;
+                self.gathered.slots.push(Slot { item: None, added_at: None, odd: Some(Oddity::Unserved) });
+                self.gathered.gaps.push(GapRange { offset_from: at, offset_to: at + 1, reason });
+            }
+        }
+    }
+}
+
+impl Leg {
+    fn new(offset: u32, limit: u32, overlaps: bool) -> Leg {
+        Leg { assembly: Assembly::new(offset, limit), overlaps }
+    }
+}
+
+/// Saved tracks and albums come newest first. That is observed, not promised, so it is watched.
+fn is_disordered(entity: EntityType, before: &SlotKey, after: &SlotKey) -> bool {
+    match entity {
+        EntityType::Tracks | EntityType::Albums => {
+            before.added_at.zip(after.added_at).is_some_and(|(before, after)| after > before)
+        }
+        EntityType::Artists | EntityType::Playlists => false,
+    }
+}

@@ -1,0 +1,118 @@
+//! Whether a walk that reached the end of a listing may mark anything removed.
+//!
+//! A removal is only as certain as the walk that missed the item. A walk that saw the listing move, or could not read
+//! part of it, proves nothing about what it did not see; and one that would empty the library is more likely to have
+//! met a broken API than a person who removed everything.
+
+use crate::model::WalkState;
+
+/// A walk may mark at most this share of the active rows removed ...
+pub const REMOVAL_SHARE_MAX: f64 = 0.20;
+/// ... but a handful is always believed: a share means nothing in a small library.
+pub const REMOVAL_COUNT_ALWAYS: u32 = 10;
+
+/// What the end of a walk found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finding {
+    /// Length of the listing as the API claims it.
+    pub total: Option<u32>,
+    /// Rows of the account not marked removed.
+    pub num_active: u32,
+    /// How many of them the walk has not seen; zero where it recorded nothing.
+    pub num_unseen: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every item that was there all the time was seen; what was not seen is gone. `removes` tells whether there is
+    /// anything to mark; `discrepancy` is what `total` counts beyond the rows held.
+    Proven { removes: bool, discrepancy: i64 },
+    /// Proven, but too many removals to believe at once; a second run that finds the same number may mark them.
+    Held { num_unseen: u32 },
+    /// Part of the listing could not be read.
+    Gaps { discrepancy: i64 },
+    /// The listing moved while it was read.
+    Unsteady,
+}
+
+/// Judges a walk over a listing that ended.
+///
+/// `by_cursor` says that the listing is sorted by a key and paged by it: such a walk cannot lose its place, and only a
+/// total that is known to lie speaks against it. Then a second run that misses the same number decides.
+pub fn judge(walk: &WalkState, by_cursor: bool, finding: Finding) -> Verdict {
+    let Finding { total, num_active, num_unseen } = finding;
+    let beyond = |held: u32| total.map_or(0, |total| i64::from(total) - i64::from(held));
+    if walk.num_gaps > 0 {
+        return Verdict::Gaps { discrepancy: beyond(num_active) };
+    }
+    if walk.unsteady && !by_cursor {
+        return Verdict::Unsteady;
+    }
+    let contradicted = walk.unsteady && num_unseen > 0;
+    let believable =
+        num_unseen <= REMOVAL_COUNT_ALWAYS || f64::from(num_unseen) <= f64::from(num_active) * REMOVAL_SHARE_MAX;
+    if (believable && !contradicted) || walk.held_removals == Some(num_unseen) {
+        Verdict::Proven { removes: num_unseen > 0, discrepancy: beyond(num_active - num_unseen) }
+    } else {
+        Verdict::Held { num_unseen }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(num_active: u32, num_unseen: u32) -> Finding {
+        Finding { total: Some(num_active - num_unseen), num_active, num_unseen }
+    }
+
+    #[test]
+    fn a_steady_walk_may_remove_what_it_did_not_see() {
+        let verdict = judge(&WalkState::default(), false, finding(5000, 900));
+        assert_eq!(verdict, Verdict::Proven { removes: true, discrepancy: 0 });
+    }
+
+    #[test]
+    fn a_walk_that_saw_the_list_move_removes_nothing() {
+        let walk = WalkState { unsteady: true, ..WalkState::default() };
+        assert_eq!(judge(&walk, false, finding(5000, 1)), Verdict::Unsteady);
+    }
+
+    #[test]
+    fn a_walk_with_a_gap_removes_nothing() {
+        let walk = WalkState { num_gaps: 1, ..WalkState::default() };
+        assert_eq!(judge(&walk, false, finding(5000, 1)), Verdict::Gaps { discrepancy: -1 });
+    }
+
+    #[test]
+    fn a_mass_removal_waits_for_a_second_run_that_sees_the_same() {
+        let emptied = finding(5000, 5000);
+        assert_eq!(judge(&WalkState::default(), false, emptied), Verdict::Held { num_unseen: 5000 });
+        let again = WalkState { held_removals: Some(5000), ..WalkState::default() };
+        assert_eq!(judge(&again, false, emptied), Verdict::Proven { removes: true, discrepancy: 0 });
+        let other = WalkState { held_removals: Some(4000), ..WalkState::default() };
+        assert_eq!(judge(&other, false, emptied), Verdict::Held { num_unseen: 5000 });
+    }
+
+    #[test]
+    fn a_cursor_walk_that_contradicts_the_total_needs_a_second_run() {
+        let walk = WalkState { unsteady: true, ..WalkState::default() };
+        assert_eq!(judge(&walk, true, finding(500, 2)), Verdict::Held { num_unseen: 2 });
+        let again = WalkState { held_removals: Some(2), ..walk };
+        assert_eq!(judge(&again, true, finding(500, 2)), Verdict::Proven { removes: true, discrepancy: 0 });
+    }
+
+    #[test]
+    fn a_small_library_may_lose_most_of_itself() {
+        assert_eq!(
+            judge(&WalkState::default(), false, finding(12, 10)),
+            Verdict::Proven { removes: true, discrepancy: 0 }
+        );
+    }
+
+    #[test]
+    fn rows_that_the_api_counts_but_does_not_give_are_no_removals() {
+        let found = Finding { total: Some(2630), num_active: 2603, num_unseen: 0 };
+        assert_eq!(judge(&WalkState::default(), false, found), Verdict::Proven { removes: false, discrepancy: 27 });
+    }
+}

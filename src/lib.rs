@@ -1,0 +1,4 @@
+//! segno.
+pub mod engine;
+pub mod model;
+pub mod spotify;

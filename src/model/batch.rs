@@ -1,0 +1,186 @@
+//! A batch on its way into the database, and what became of it.
+
+use super::{AccountId, Checkpoint, EntityType, Item, PlaylistItem, Slot};
+use chrono::{DateTime, Utc};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Proof that the writer is the one that began the run last. A commit whose fence is not the row's is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fence {
+    pub generation: i64,
+    /// The process; a database that fails over can hand out one generation twice.
+    pub owner: Uuid,
+}
+
+/// Everything that one transaction writes: rows, removals, gaps and the checkpoint, or nothing of it.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    pub account_id: AccountId,
+    pub entity: EntityType,
+    pub fence: Fence,
+    pub run_id: Uuid,
+    pub rows: Rows,
+    pub effects: Effects,
+    pub checkpoint: Checkpoint,
+    /// For the batch log: range of slots read, requests sent and time taken since the last commit.
+    pub offset_from: u32,
+    pub offset_to: u32,
+    pub num_requests: u32,
+    pub duration: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub enum Rows {
+    /// Slots of the entity type's own listing; `offset_from` is the position of the first.
+    Listing(Vec<Slot>),
+    PlaylistItems(Vec<PlaylistPart>),
+}
+
+/// Consecutive items of one playlist.
+#[derive(Debug, Clone)]
+pub struct PlaylistPart {
+    pub playlist_id: String,
+    /// Position of the first item.
+    pub offset: u32,
+    pub items: Vec<PlaylistItem>,
+    /// Set with the playlist's last part.
+    pub end: Option<PlaylistEnd>,
+}
+
+/// How the walk of a playlist's items ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlaylistEnd {
+    /// All read: positions from `total` on are dropped, `items_snapshot_id` becomes `snapshot_id`.
+    Complete { snapshot_id: Option<String>, total: u32 },
+    /// The API does not show its items to us: `items_readable = false`, metadata and known items stay.
+    Unreadable { snapshot_id: Option<String> },
+    /// An earlier gap was read; nothing else about the playlist changes.
+    GapFilled,
+}
+
+/// What else the transaction does.
+#[derive(Debug, Clone, Default)]
+pub struct Effects {
+    /// Remember that this pass saw the batch's items (`sync_seen`).
+    pub record_seen: Option<i64>,
+    /// Forget what earlier passes saw before recording.
+    pub reset_seen: bool,
+    /// Count the active rows, and those that the pass has not seen.
+    pub survey: Option<Survey>,
+    pub removal: Option<Removal>,
+    pub new_gaps: Vec<Gap>,
+    /// Gaps of this entity type (or of one playlist's items) now known to be read, by range.
+    pub healed_gaps: Vec<Gap>,
+    /// Every open gap of the listing itself, apart from `new_gaps`, is healed: a whole pass read past them.
+    pub heal_all_gaps_before: Option<i64>,
+}
+
+/// Asks the commit to count. `pass` is compared with `sync_seen` where it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Survey {
+    pub pass: Option<i64>,
+}
+
+/// Marks everything removed that the pass has not seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removal {
+    pub pass: i64,
+}
+
+/// A range of a listing, `[offset_from, offset_to)`, that the API could not serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// `None`: the entity type's own listing.
+    pub playlist_id: Option<String>,
+    pub offset_from: u32,
+    pub offset_to: u32,
+    pub pass: i64,
+    /// Length of the listing when it was found: tells how far the range has moved since.
+    pub total: Option<u32>,
+    pub reason: String,
+    pub since: DateTime<Utc>,
+}
+
+/// What a row of a listing was to the database before the commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Membership {
+    New,
+    /// Was marked removed, or carried another `added_at`.
+    Returned,
+    Known,
+    /// The slot holds no identifiable item.
+    Unidentified,
+}
+
+/// Counts of items, each in exactly one of new, updated, unchanged or odd-without-item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ItemCounts {
+    pub processed: u32,
+    pub new: u32,
+    pub updated: u32,
+    pub unchanged: u32,
+    /// Slots with an oddity, usable or not.
+    pub odd: u32,
+    pub removed: u32,
+}
+
+/// What a commit did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CommitReport {
+    /// One per slot, for `Rows::Listing`.
+    pub memberships: Vec<Membership>,
+    pub counts: ItemCounts,
+    /// Rows of the account that are not marked removed, after the commit; where a survey was asked for.
+    pub num_active: Option<u32>,
+    /// How many of those the pass has not seen.
+    pub num_unseen: Option<u32>,
+}
+
+/// The result of a batch, as it is reported upwards.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BatchSyncResult {
+    pub items_processed: u32,
+    pub new_items_added: u32,
+    pub items_updated: u32,
+    pub has_more: bool,
+    pub next_offset: u32,
+    pub total_estimated: Option<u32>,
+    pub rate_limited: bool,
+    pub rate_limit_reset_at: Option<DateTime<Utc>>,
+}
+
+impl std::ops::AddAssign for ItemCounts {
+    fn add_assign(&mut self, other: ItemCounts) {
+        self.processed += other.processed;
+        self.new += other.new;
+        self.updated += other.updated;
+        self.unchanged += other.unchanged;
+        self.odd += other.odd;
+        self.removed += other.removed;
+    }
+}
+
+impl Rows {
+    pub fn len(&self) -> usize {
+        match self {
+            Rows::Listing(slots) => slots.len(),
+            Rows::PlaylistItems(parts) => parts.iter().map(|part| part.items.len()).sum(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Commit {
+    /// The listing's items, with the slot each stands in.
+    pub fn listed(&self) -> impl Iterator<Item = (u32, &Item)> {
+        let slots: &[Slot] = match &self.rows {
+            Rows::Listing(slots) => slots,
+            Rows::PlaylistItems(_) => &[],
+        };
+        slots.iter().zip(self.offset_from..).filter_map(|(slot, at)| slot.item.as_ref().map(|item| (at, item)))
+    }
+}

@@ -1,0 +1,91 @@
+//! The sign: what a run writes with every batch, and all that it needs to carry on from there.
+
+use super::{Phase, SlotKey};
+use serde::{Deserialize, Serialize};
+
+/// Place of one entity type in one phase; the row of `sync_states` that a batch commits with its rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    pub phase: Phase,
+    /// The slot of the listing to be read next: `last_synced_offset`.
+    pub offset: u32,
+    /// The same for listings paged by cursor.
+    pub cursor: Option<String>,
+    /// `total_estimated`.
+    pub total: Option<u32>,
+    /// The phase reached its end; `offset` is then of no more use.
+    pub is_complete: bool,
+    pub walk: WalkState,
+    /// Something a person should know that did not stop the run (`error_message` of a complete row).
+    pub note: Option<String>,
+}
+
+impl Checkpoint {
+    /// Where a phase begins.
+    pub fn start(phase: Phase) -> Checkpoint {
+        Checkpoint {
+            phase,
+            offset: 0,
+            cursor: None,
+            total: None,
+            is_complete: false,
+            walk: WalkState::default(),
+            note: None,
+        }
+    }
+}
+
+/// What a phase is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Nothing has been read yet.
+    #[default]
+    Fresh,
+    /// Reading the head of the listing until it meets what is known.
+    Head,
+    /// Reading the listing from its head to its end.
+    Walk,
+    /// Reading the items of playlists.
+    Items,
+}
+
+/// The engine's memory, stored as JSON in `sync_states.checkpoint`. Unknown or missing fields are tolerated, so that
+/// another version of the program can read it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WalkState {
+    pub stage: Stage,
+    /// Number of the pass over the listing; marks which items this pass has seen.
+    pub pass: i64,
+    /// Keys of the last slots committed, in list order: where the walk verifies its place.
+    pub anchors: Vec<SlotKey>,
+    /// The slot before `offset` is part of a gap, so nothing there can verify the place.
+    pub unlinked: bool,
+    /// Something moved while the pass read, so it may not mark anything removed.
+    pub unsteady: bool,
+    /// The rows were not newest first, so a head read proves nothing.
+    pub disordered: bool,
+    /// The pass records what it sees, because rows from before it may have to be marked removed.
+    pub records_seen: bool,
+    /// Slots of this pass that hold no identifiable item.
+    pub num_unidentified: u32,
+    /// Ranges of this pass that the API could not serve.
+    pub num_gaps: u32,
+    /// `total` minus the rows held, as the last proven pass found it: rows the API counts but does not give.
+    pub discrepancy: Option<i64>,
+    /// Number of removals that the last proven pass held back as too many to believe.
+    pub held_removals: Option<u32>,
+    /// In `Stage::Items`: the playlist being read, its snapshot, and the next position inside it.
+    pub playlist: Option<PlaylistPlace>,
+}
+
+/// A position inside a long playlist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaylistPlace {
+    pub playlist_id: String,
+    pub snapshot_id: Option<String>,
+    pub offset: u32,
+    /// Length that the walk of its items started with; another one means that it changed.
+    pub total: u32,
+}

@@ -1,0 +1,121 @@
+//! What a library is made of. Whatever the API may leave out is optional; what it may not is part of the type.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// An artist as tracks and albums mention them: no genres, no image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArtistRef {
+    pub id: String,
+    pub name: String,
+}
+
+/// A full artist, as `/me/following` gives them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artist {
+    pub id: String,
+    pub name: String,
+    /// `None` where the API left the field out; an empty list is an answer.
+    pub genres: Option<Vec<String>>,
+    pub image_url: Option<String>,
+}
+
+/// An album, full or simplified: a field that the simplified form lacks is `None` and never erases a known value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Album {
+    pub id: String,
+    /// Empty after a takedown.
+    pub name: String,
+    pub album_type: Option<String>,
+    pub release_date: Option<String>,
+    /// `year`, `month` or `day`.
+    pub release_date_precision: Option<String>,
+    pub total_tracks: Option<i32>,
+    pub upc: Option<String>,
+    /// The widest image.
+    pub image_url: Option<String>,
+    pub artists: Vec<ArtistRef>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Track {
+    pub id: String,
+    pub name: String,
+    pub album: Option<Album>,
+    pub duration_ms: Option<i32>,
+    pub explicit: Option<bool>,
+    pub disc_number: Option<i32>,
+    pub track_number: Option<i32>,
+    pub isrc: Option<String>,
+    pub artists: Vec<ArtistRef>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedTrack {
+    pub added_at: Option<DateTime<Utc>>,
+    pub track: Track,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedAlbum {
+    pub added_at: Option<DateTime<Utc>>,
+    pub album: Album,
+}
+
+/// A playlist as `/me/playlists` lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Playlist {
+    pub id: String,
+    pub name: String,
+    pub description: Option<String>,
+    pub owner_id: Option<String>,
+    pub owner_name: Option<String>,
+    pub public: Option<bool>,
+    pub collaborative: Option<bool>,
+    pub snapshot_id: Option<String>,
+    pub total_items: Option<i32>,
+    pub image_url: Option<String>,
+}
+
+/// What a slot of a playlist holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlaylistItemKind {
+    Track,
+    Episode,
+    /// A file on somebody's disk: no id, only a `spotify:local:` URI.
+    Local,
+    /// The source gave nothing, or nothing that can be read; the slot is kept so that positions stay true.
+    Missing,
+}
+
+impl PlaylistItemKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            PlaylistItemKind::Track => "track",
+            PlaylistItemKind::Episode => "episode",
+            PlaylistItemKind::Local => "local",
+            PlaylistItemKind::Missing => "missing",
+        }
+    }
+}
+
+impl fmt::Display for PlaylistItemKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlaylistItem {
+    pub kind: PlaylistItemKind,
+    /// `None` where the source gave none.
+    pub uri: Option<String>,
+    pub name: Option<String>,
+    pub added_at: Option<DateTime<Utc>>,
+    /// Spotify id of the user who added it.
+    pub added_by: Option<String>,
+    /// Present for `PlaylistItemKind::Track`; it enters the catalogue.
+    pub track: Option<Track>,
+}

@@ -1,0 +1,32 @@
+//! Why a page did not come, sorted by what can be done about it.
+
+use super::Pause;
+
+/// A request that was given up. Retries that could help have been made before one of these exists.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// A limit pauses the family for longer than the asker may wait.
+    #[error("paused by the {} limit until {}", .0.class.as_str(), .0.until.format("%Y-%m-%d %H:%M:%S UTC"))]
+    Paused(Pause),
+    /// The API answers, but not this request: a 5xx or an unreadable body, every time.
+    #[error("the API cannot serve this page: {0}")]
+    Unservable(String),
+    /// Nothing answers.
+    #[error("the API cannot be reached: {0}")]
+    Unreachable(String),
+    /// The refresh token is no longer accepted.
+    #[error("{0}")]
+    SignIn(String),
+    /// 403: what it means and what to do stands in the text.
+    #[error("{0}")]
+    Forbidden(String),
+    /// 404 or 410.
+    #[error("{0}")]
+    Gone(String),
+    /// The API refuses the request as malformed; asking again cannot help.
+    #[error("the API refuses the request: {0}")]
+    Refused(String),
+    /// The run is being stopped.
+    #[error("stopped")]
+    Stopped,
+}

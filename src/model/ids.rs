@@ -1,0 +1,118 @@
+//! The closed vocabularies: entity types, phases, endpoint families. Their words are stored in the database, shown by
+//! `status` and typed on the command line, so each has one spelling, here.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// Key of a row in `accounts`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AccountId(pub i64);
+
+/// A word that is not in the vocabulary it was read for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown {what} \"{word}\", expected one of {expected}")]
+pub struct UnknownWord {
+    pub what: &'static str,
+    pub word: String,
+    pub expected: String,
+}
+
+macro_rules! vocabulary {
+    ($(#[$meta:meta])* $name:ident, $what:literal { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vmeta])* #[serde(rename = $word)] $variant),+ }
+
+        impl $name {
+            /// Every value, in order of priority at the gate where that matters.
+            pub const ALL: &'static [$name] = &[$($name::$variant),+];
+
+            pub const fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $word),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.pad(self.as_str()) }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+            fn from_str(word: &str) -> Result<Self, UnknownWord> {
+                match word {
+                    $($word => Ok($name::$variant),)+
+                    _ => Err(UnknownWord { what: $what, word: word.to_owned(), expected: [$($word),+].join(", ") }),
+                }
+            }
+        }
+    };
+}
+
+vocabulary! {
+    /// The four kinds of library entries, each synced by an actor of its own.
+    EntityType, "entity type" {
+        Tracks = "tracks",
+        Artists = "artists",
+        Albums = "albums",
+        Playlists = "playlists",
+    }
+}
+
+vocabulary! {
+    /// Which of the two lives an entity type is in: read for the first time, or kept current.
+    Phase, "phase" {
+        InitialSync = "initial_sync",
+        IncrementalSync = "incremental_sync",
+    }
+}
+
+vocabulary! {
+    /// A group of endpoints that share one quota (`rate_limits.family`). `Application` is the whole application: the
+    /// rolling 30 s limit does not tell endpoints apart.
+    Family, "endpoint family" {
+        Application = "*",
+        Player = "player",
+        Tracks = "tracks",
+        Artists = "artists",
+        Albums = "albums",
+        Playlists = "playlists",
+        PlaylistItems = "playlist_items",
+    }
+}
+
+impl EntityType {
+    /// The family of the entity type's listing.
+    pub const fn family(self) -> Family {
+        match self {
+            EntityType::Tracks => Family::Tracks,
+            EntityType::Artists => Family::Artists,
+            EntityType::Albums => Family::Albums,
+            EntityType::Playlists => Family::Playlists,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_reads_back_as_itself() {
+        for entity in EntityType::ALL {
+            assert_eq!(entity.as_str().parse::<EntityType>().as_ref(), Ok(entity));
+        }
+        for family in Family::ALL {
+            assert_eq!(family.as_str().parse::<Family>().as_ref(), Ok(family));
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_names_the_known_ones() {
+        let error = "songs".parse::<EntityType>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "unknown entity type \"songs\", expected one of tracks, artists, albums, playlists"
+        );
+    }
+}

@@ -1,0 +1,140 @@
+//! A page of a listing, as the client hands it to the engine: slots in list order, odd ones included, so that
+//! positions stay true.
+
+use super::{Artist, EntityType, Family, Playlist, PlaylistItem, SavedAlbum, SavedTrack};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// What to ask the API for. `limit` is 1 to 50 slots.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PageRequest {
+    /// `/me/tracks`, `/me/albums`, `/me/playlists`: paged by offset.
+    Listing { entity: EntityType, offset: u32, limit: u32 },
+    /// `/me/following?type=artist`: paged by the id of the last artist seen.
+    Following { after: Option<String>, limit: u32 },
+    /// `/playlists/{id}/items`: paged by offset.
+    PlaylistItems { playlist_id: String, offset: u32, limit: u32 },
+}
+
+impl PageRequest {
+    /// The quota family the request counts against.
+    pub fn family(&self) -> Family {
+        match self {
+            PageRequest::Listing { entity, .. } => entity.family(),
+            PageRequest::Following { .. } => Family::Artists,
+            PageRequest::PlaylistItems { .. } => Family::PlaylistItems,
+        }
+    }
+
+    pub fn limit(&self) -> u32 {
+        match self {
+            PageRequest::Listing { limit, .. }
+            | PageRequest::Following { limit, .. }
+            | PageRequest::PlaylistItems { limit, .. } => *limit,
+        }
+    }
+}
+
+/// One answer of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The length of the whole listing as the answer claims it; it may lie.
+    pub total: Option<u32>,
+    /// Where a cursor listing goes on; `None` at its end, and always for offset listings.
+    pub next_cursor: Option<String>,
+    pub slots: Vec<Slot>,
+}
+
+/// One place in a listing. A slot with neither item nor oddity does not exist; one with both is usable but worth
+/// recording (a track without a name).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    pub item: Option<Item>,
+    /// When the row says it was added, also where the row holds no readable item.
+    pub added_at: Option<DateTime<Utc>>,
+    pub odd: Option<Oddity>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    Track(Box<SavedTrack>),
+    Album(Box<SavedAlbum>),
+    Artist(Box<Artist>),
+    Playlist(Box<Playlist>),
+    PlaylistItem(Box<PlaylistItem>),
+}
+
+/// Why a row is odd. Recorded and counted, never a reason to stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Oddity {
+    /// The row, or the object inside it, is `null`.
+    Null,
+    /// A local file where only catalogue objects are expected.
+    LocalFile,
+    /// No id, or an empty one.
+    MissingId,
+    /// No name, or an empty one (a takedown).
+    MissingName,
+    /// The API could not serve the slot; it is part of a gap.
+    Unserved,
+    /// The row does not have the shape it should; the text says where.
+    Undecodable(String),
+}
+
+impl Oddity {
+    /// The stored reason, short and stable.
+    pub fn reason(&self) -> String {
+        match self {
+            Oddity::Null => "null".into(),
+            Oddity::LocalFile => "local_file".into(),
+            Oddity::MissingId => "missing_id".into(),
+            Oddity::MissingName => "missing_name".into(),
+            Oddity::Unserved => "unserved".into(),
+            Oddity::Undecodable(why) => format!("undecodable: {why}"),
+        }
+    }
+}
+
+/// What identifies a slot when a walk checks that it is where it was: the id and the moment it was added. An item that
+/// was removed and saved again is another slot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SlotKey {
+    pub id: Option<String>,
+    pub added_at: Option<DateTime<Utc>>,
+}
+
+impl Item {
+    /// The Spotify id that membership is keyed by; playlist items have none.
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Item::Track(saved) => Some(&saved.track.id),
+            Item::Album(saved) => Some(&saved.album.id),
+            Item::Artist(artist) => Some(&artist.id),
+            Item::Playlist(playlist) => Some(&playlist.id),
+            Item::PlaylistItem(_) => None,
+        }
+    }
+}
+
+impl Slot {
+    pub fn key(&self) -> SlotKey {
+        SlotKey { id: self.item.as_ref().and_then(Item::id).map(str::to_owned), added_at: self.added_at }
+    }
+
+    pub fn id(&self) -> Option<&str> {
+        self.item.as_ref().and_then(Item::id)
+    }
+}
+
+/// A playlist whose items in the database are not those of its latest `snapshot_id`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StalePlaylist {
+    pub id: String,
+    pub name: String,
+    pub snapshot_id: Option<String>,
+    /// Length as the listing claims it.
+    pub total_items: u32,
+    /// Ranges of its items that the API could not serve in an earlier run, when that is all that is missing.
+    pub gaps: Vec<(u32, u32)>,
+}

@@ -1,0 +1,24 @@
+//! The words of the domain.
+//!
+//! Plain data that every other layer shares: what Spotify calls things, what a page of a listing holds, what a
+//! checkpoint remembers, what a batch did. Nothing here waits, reads a clock, or knows a database or a protocol.
+
+pub mod batch;
+pub mod checkpoint;
+pub mod entities;
+pub mod fault;
+pub mod ids;
+pub mod limits;
+pub mod listing;
+pub mod status;
+
+pub use batch::{
+    BatchSyncResult, Commit, CommitReport, Effects, Fence, Gap, ItemCounts, Membership, PlaylistPart, Removal, Rows,
+    Survey,
+};
+pub use checkpoint::{Checkpoint, Stage, WalkState};
+pub use entities::{Album, Artist, ArtistRef, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum, SavedTrack, Track};
+pub use fault::Fault;
+pub use ids::{AccountId, EntityType, Family, Phase, UnknownWord};
+pub use limits::{LimitClass, Pause, PauseScope};
+pub use listing::{Item, Oddity, Page, PageRequest, Slot, SlotKey, StalePlaylist};

@@ -1,0 +1,59 @@
+//! What `segno status --json` prints and the web API serves. The names are part of the interface.
+
+use super::{EntityType, Family, LimitClass, Phase};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub accounts: Vec<AccountStatus>,
+    pub limits: Vec<LimitStatus>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AccountStatus {
+    pub spotify_id: String,
+    pub entities: Vec<EntityStatus>,
+    pub playback: PlaybackStatus,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EntityStatus {
+    pub entity_type: EntityType,
+    pub phase: Phase,
+    pub state: State,
+    /// Slots of the listing read so far.
+    pub offset: u32,
+    pub total: Option<u32>,
+    /// 0 to 100; `None` while the total is unknown.
+    pub percent: Option<f64>,
+    pub resume_at: Option<DateTime<Utc>>,
+    pub error: Option<String>,
+    pub last_updated_at: Option<DateTime<Utc>>,
+    pub completed_at: Option<DateTime<Utc>>,
+    /// Ranges that the API could not serve and that wait for a retry.
+    pub open_gaps: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    Idle,
+    Running,
+    Complete,
+    Paused,
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PlaybackStatus {
+    pub plays: u64,
+    pub last_played_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitStatus {
+    pub family: Family,
+    pub class: LimitClass,
+    pub blocked_until: DateTime<Utc>,
+}

@@ -1,0 +1,259 @@
+//! The library as it truly is: what the person saved, follows and put into playlists, in the order that the Web API
+//! lists it. Listings read it, edits change it, and a test compares a synced database with it.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use chrono::{DateTime, Utc};
+use fastrand::Rng;
+use sha2::{Digest, Sha256};
+
+use super::catalogue::{AlbumNo, ArtistNo, Catalogue, EpisodeNo, TrackNo};
+use super::config::Dialect;
+use super::maker::Maker;
+
+/// Most plays that the Web API gives; older ones are out of reach, so they are not kept.
+pub const PLAYS_MAX: usize = 50;
+/// How the ids of Spotify's own playlists begin. Their contents are closed to applications.
+pub const EDITORIAL_PREFIX: &str = "37i9dQZ";
+
+/// The person whose library it is.
+#[derive(Clone, Debug)]
+pub struct Account {
+    pub id: String,
+    pub account_id: String,
+    pub display_name: String,
+}
+
+/// A row of the saved tracks. Some rows have lost their track.
+#[derive(Clone, Copy, Debug)]
+pub struct SavedTrack {
+    pub added_at: DateTime<Utc>,
+    pub track: Option<TrackNo>,
+}
+
+/// A row of the saved albums.
+#[derive(Clone, Copy, Debug)]
+pub struct SavedAlbum {
+    pub added_at: DateTime<Utc>,
+    pub album: AlbumNo,
+}
+
+/// Somebody who owns playlists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    pub id: String,
+    pub display_name: Option<String>,
+}
+
+/// A playlist in the person's list.
+#[derive(Clone, Debug)]
+pub struct Playlist {
+    pub id: String,
+    pub name: String,
+    pub description: Option<String>,
+    pub owner: User,
+    pub is_collaborative: bool,
+    pub is_public: Option<bool>,
+    pub items: Vec<PlaylistItem>,
+    pub snapshot_id: String,
+    /// How often it was changed.
+    version: u32,
+}
+
+impl Playlist {
+    /// A playlist without items.
+    pub fn new(id: String, name: String, owner: User) -> Playlist {
+        let mut playlist = Playlist {
+            id,
+            name,
+            description: None,
+            owner,
+            is_collaborative: false,
+            is_public: Some(false),
+            items: Vec::new(),
+            snapshot_id: String::new(),
+            version: 0,
+        };
+        playlist.touch();
+        playlist
+    }
+
+    /// Gives the playlist a new snapshot id. Every change ends with this.
+    pub fn touch(&mut self) {
+        self.version += 1;
+        let mut hash = Sha256::new();
+        hash.update(&self.id);
+        hash.update(self.version.to_be_bytes());
+        let mut snapshot = self.version.to_be_bytes().to_vec();
+        snapshot.extend_from_slice(&hash.finalize()[..20]);
+        self.snapshot_id = BASE64_STANDARD.encode(snapshot);
+    }
+}
+
+/// A slot of a playlist.
+#[derive(Clone, Debug)]
+pub struct PlaylistItem {
+    /// Unknown in very old playlists.
+    pub added_at: Option<DateTime<Utc>>,
+    /// Id of the user who added it; unknown in very old playlists.
+    pub added_by: Option<String>,
+    pub media: Media,
+}
+
+/// What a slot of a playlist holds.
+#[derive(Clone, Debug)]
+pub enum Media {
+    Track(TrackNo),
+    Episode(EpisodeNo),
+    Local(LocalFile),
+    /// Something was here, and the Web API says null.
+    Missing,
+}
+
+/// A file on one of the person's own computers.
+#[derive(Clone, Debug)]
+pub struct LocalFile {
+    pub artist: String,
+    pub album: String,
+    pub title: String,
+    pub seconds: u32,
+}
+
+impl LocalFile {
+    /// Its address: all that other computers know of it.
+    pub fn uri(&self) -> String {
+        let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let (artist, album, title) = (encode(&self.artist), encode(&self.album), encode(&self.title));
+        format!("spotify:local:{artist}:{album}:{title}:{}", self.seconds)
+    }
+}
+
+/// Something that was listened to.
+#[derive(Clone, Copy, Debug)]
+pub struct Play {
+    pub played_at: DateTime<Utc>,
+    pub track: TrackNo,
+}
+
+/// Whether the contents of a playlist can be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Readable,
+    /// Somebody else's, in a dialect that withholds those.
+    Withheld,
+    /// Spotify's own.
+    Closed,
+}
+
+/// The library, and the catalogue that it is a part of.
+#[derive(Clone, Debug)]
+pub struct Library {
+    pub account: Account,
+    pub catalogue: Catalogue,
+    /// Newest first.
+    pub tracks: Vec<SavedTrack>,
+    /// Newest first.
+    pub albums: Vec<SavedAlbum>,
+    /// Sorted by artist id, as the Web API pages them.
+    pub artists: Vec<ArtistNo>,
+    /// In the person's own order. Some entries have lost their playlist.
+    pub playlists: Vec<Option<Playlist>>,
+    /// Newest first, at most [`PLAYS_MAX`].
+    pub plays: Vec<Play>,
+    /// Source of what edits make up.
+    pub rng: Rng,
+}
+
+impl Library {
+    /// A library with nothing in it.
+    pub fn empty(seed: u64) -> Library {
+        let mut rng = Rng::with_seed(seed);
+        let id = (0..28).map(|_| rng.digit(36)).collect();
+        let mut catalogue = Catalogue::default();
+        let account_id = Maker { catalogue: &mut catalogue, rng: &mut rng }.id();
+        Library {
+            account: Account { id, account_id, display_name: "Sandbox Listener".to_owned() },
+            catalogue,
+            tracks: Vec::new(),
+            albums: Vec::new(),
+            artists: Vec::new(),
+            playlists: Vec::new(),
+            plays: Vec::new(),
+            rng,
+        }
+    }
+
+    /// Makes up entities for this library.
+    pub fn maker(&mut self) -> Maker<'_> {
+        Maker { catalogue: &mut self.catalogue, rng: &mut self.rng }
+    }
+
+    /// The person, as an owner of playlists.
+    pub fn user(&self) -> User {
+        User { id: self.account.id.clone(), display_name: Some(self.account.display_name.clone()) }
+    }
+
+    /// The playlist of that id, if it is in the person's list.
+    pub fn playlist(&self, id: &str) -> Option<&Playlist> {
+        self.playlists.iter().flatten().find(|playlist| playlist.id == id)
+    }
+
+    /// Whether the contents of a playlist can be had in a dialect.
+    pub fn access(&self, playlist: &Playlist, dialect: Dialect) -> Access {
+        if playlist.id.starts_with(EDITORIAL_PREFIX) {
+            return Access::Closed;
+        }
+        match dialect {
+            Dialect::Legacy => Access::Readable,
+            Dialect::Current if playlist.is_collaborative || playlist.owner.id == self.account.id => Access::Readable,
+            Dialect::Current => Access::Withheld,
+        }
+    }
+
+    /// Index of the first followed artist whose id comes after the given one.
+    pub fn followed_after(&self, id: &str) -> usize {
+        self.artists.partition_point(|no| self.catalogue[*no].id.as_str() <= id)
+    }
+
+    /// Follows an artist; `false` if that was so already.
+    pub fn follow(&mut self, artist: ArtistNo) -> bool {
+        let index = self.followed_after(&self.catalogue[artist].id);
+        if index > 0 && self.artists[index - 1] == artist {
+            return false;
+        }
+        self.artists.insert(index, artist);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn followed_artists_stay_sorted_and_come_once() {
+        let mut library = Library::empty(2);
+        let artists: Vec<ArtistNo> = (0..30).map(|_| library.maker().artist()).collect();
+        assert!(artists.iter().all(|artist| library.follow(*artist)));
+        assert!(artists.iter().all(|artist| !library.follow(*artist)));
+        let ids: Vec<&str> = library.artists.iter().map(|no| library.catalogue[*no].id.as_str()).collect();
+        assert!(ids.is_sorted() && ids.len() == 30);
+        assert_eq!(library.followed_after(ids[3]), 4);
+        assert_eq!(library.followed_after("0000000000000000000000"), 0);
+    }
+
+    #[test]
+    fn every_touch_gives_another_snapshot() {
+        let mut playlist = Playlist::new("p".into(), "n".into(), Library::empty(1).user());
+        let first = playlist.snapshot_id.clone();
+        playlist.touch();
+        assert_ne!(first, playlist.snapshot_id);
+        assert_eq!(playlist.snapshot_id.len(), 32);
+    }
+
+    #[test]
+    fn a_local_file_is_addressed_by_its_tags() {
+        let file = LocalFile { artist: "A & B".into(), album: String::new(), title: "é:x".into(), seconds: 9 };
+        assert_eq!(file.uri(), "spotify:local:A+%26+B::%C3%A9%3Ax:9");
+    }
+}

@@ -1,0 +1,213 @@
+//! The service between the sockets: takes a request and the time, gives the reply. Each request is dealt with as one
+//! step, under one lock, at the instant it arrives; whatever takes time (latency, delays) is for the shell to wait.
+//!
+//! The order of a step: does the token hold, do the limits allow it, which rules apply, edits before, the answer,
+//! edits after, the journal.
+
+use std::time::Duration;
+
+use super::config::{Config, Dialect};
+use super::control;
+use super::edits::{self, Edit};
+use super::faults::{Fault, Plan, Rules, Target};
+use super::http::{ApiError, Delivery, Moment, Query, Reply, Request};
+use super::library::Library;
+use super::limits::{Class, Limiter, Manners, Origin, Pause, Scope};
+use super::log::{Answered, Journal, NO_STATUS, WINDOW_DEFAULT};
+use super::oauth::{OAuth, Unauthorized};
+use super::reshape::reshape;
+use super::routes::{Endpoint, Family, Route};
+use super::{generate, listings};
+
+/// All state of a sandbox.
+#[derive(Debug)]
+pub struct Service {
+    pub library: Library,
+    pub dialect: Dialect,
+    pub latency: Duration,
+    pub oauth: OAuth,
+    pub limiter: Limiter,
+    pub rules: Rules,
+    pub journal: Journal,
+    has_control: bool,
+}
+
+impl Service {
+    /// A service, and the refresh token that it starts with.
+    pub fn new(config: &Config, now: Moment) -> (Service, String) {
+        let (oauth, refresh_token) = OAuth::new(config.seed, config.access_token_ttl, config.rotate_refresh_token);
+        let window = config.limits.rate.map_or(WINDOW_DEFAULT, |(_, window)| window);
+        let service = Service {
+            library: generate::library(&config.library, config.seed),
+            dialect: config.dialect,
+            latency: config.latency,
+            oauth,
+            limiter: Limiter::new(config.limits.clone()),
+            rules: Rules::default(),
+            journal: Journal::new(now, window),
+            has_control: config.control,
+        };
+        (service, refresh_token)
+    }
+
+    /// Answers a request that arrives now.
+    pub fn answer(&mut self, request: &Request<'_>, now: Moment) -> Reply {
+        match Route::of(request.path) {
+            Route::Api(endpoint) => self.answer_api(endpoint, request, now),
+            Route::Token => self.answer_sign_in(Family::Token, request, now),
+            Route::Authorize => self.answer_sign_in(Family::Authorize, request, now),
+            Route::Control(path) if self.has_control => control::answer(self, path, request, now),
+            Route::Control(_) | Route::Nowhere => Reply::from(ApiError::NO_SERVICE),
+        }
+    }
+
+    fn answer_api(&mut self, endpoint: Endpoint<'_>, request: &Request<'_>, now: Moment) -> Reply {
+        let family = endpoint.family();
+        let manners = self.limiter.manners(family, now.instant);
+        let mut reply = self.decide(endpoint, request, now);
+        reply.delay += self.latency;
+        self.write_down(family, manners, request, &reply, now);
+        reply
+    }
+
+    fn answer_sign_in(&mut self, family: Family, request: &Request<'_>, now: Moment) -> Reply {
+        let target = Target { family, path: request.path, slots: None };
+        let plan = self.rules.plan(&target);
+        let mut reply = self.carry_out(plan, family, now, |service| match family {
+            Family::Token => service.token(request, now),
+            _ => service.authorize(request, now),
+        });
+        reply.delay += self.latency;
+        self.write_down(family, Manners::Fine, request, &reply, now);
+        reply
+    }
+
+    fn write_down(&mut self, family: Family, manners: Manners, request: &Request<'_>, reply: &Reply, now: Moment) {
+        let status = if reply.delivery == Delivery::Never { NO_STATUS } else { reply.status };
+        let &Request { method, path, query, .. } = request;
+        self.journal.record(Answered { method, path, query, family, manners, status }, now.instant);
+    }
+
+    fn decide(&mut self, endpoint: Endpoint<'_>, request: &Request<'_>, now: Moment) -> Reply {
+        let family = endpoint.family();
+        let may_ask = match self.oauth.check(request.authorization, now.instant) {
+            Ok(scopes) => endpoint.scope().is_none_or(|scope| scopes.split(' ').any(|held| held == scope)),
+            Err(problem) => return unauthorized(problem),
+        };
+        if let Err(refusal) = self.limiter.admit(family, now.instant, self.latency) {
+            return Reply::from(refusal);
+        }
+        let query = Query::parse(request.query.as_bytes());
+        let slots = listings::slots(&self.library, endpoint, &query);
+        let plan = self.rules.plan(&Target { family, path: request.path, slots });
+        self.carry_out(plan, family, now, |service| {
+            let answer = if request.method != "GET" {
+                Err(ApiError::METHOD)
+            } else if !may_ask {
+                Err(ApiError::SCOPE)
+            } else {
+                listings::answer(&service.library, service.dialect, endpoint, &query)
+            };
+            answer.unwrap_or_else(Reply::from)
+        })
+    }
+
+    /// Does what the rules want around an answer, and to it.
+    fn carry_out(
+        &mut self,
+        plan: Plan,
+        family: Family,
+        now: Moment,
+        answer: impl FnOnce(&mut Service) -> Reply,
+    ) -> Reply {
+        self.edit(&plan.before, now);
+        let delay = plan.delay;
+        let mut reply = match plan.fault {
+            None => answer(self),
+            Some(Fault::Instead { reply, pretends }) => {
+                if let Some(seconds) = reply.retry_after_s() {
+                    self.pretend_pause(pretends, family, seconds, delay, now);
+                }
+                Reply::from(reply)
+            }
+            Some(Fault::Unauthorized) => unauthorized(Unauthorized::Expired),
+            Some(Fault::Hang) => Reply { delivery: Delivery::Never, ..Reply::new(204, "", Vec::new()) },
+            Some(Fault::Cut { bytes }) => {
+                let reply = answer(self);
+                let bytes = bytes.min(reply.body.len().saturating_sub(1));
+                Reply { delivery: Delivery::Cut { bytes }, ..reply }
+            }
+            Some(Fault::Truncate { bytes }) => {
+                let mut reply = answer(self);
+                reply.body.truncate(bytes.min(reply.body.len().saturating_sub(1)));
+                reply
+            }
+            Some(Fault::Reshape(change)) => {
+                let reply = answer(self);
+                Reply { body: reshape(&reply.body, &change), ..reply }
+            }
+        };
+        reply.delay += delay;
+        self.edit(&plan.after, now);
+        reply
+    }
+
+    /// An answer with a `Retry-After` begins a pause like a real one; if it is no 429, the pause does not refuse.
+    fn pretend_pause(&mut self, pretends: Option<Class>, family: Family, seconds: u64, delay: Duration, now: Moment) {
+        let (class, scope) = match pretends {
+            Some(Class::Rate) => (Class::Rate, Scope::All),
+            Some(Class::Quota) => (Class::Quota, Scope::Family(family)),
+            Some(Class::Trouble) | None => (Class::Trouble, Scope::Family(family)),
+        };
+        if !family.is_limited() {
+            return;
+        }
+        self.limiter.pause(Pause {
+            scope,
+            class,
+            origin: Origin::Rule,
+            announced_at: now.instant + self.latency + delay,
+            until: now.instant + Duration::from_secs(seconds),
+        });
+    }
+
+    fn edit(&mut self, edits: &[Edit], now: Moment) {
+        if edits.is_empty() {
+            return;
+        }
+        if let Err(message) = edits::apply_all(&mut self.library, edits, now.utc) {
+            tracing::warn!(message, "edit of a fault rule could not be applied");
+            self.journal.edit_failed();
+        }
+    }
+
+    fn token(&mut self, request: &Request<'_>, now: Moment) -> Reply {
+        if request.method != "POST" {
+            return Reply::from(ApiError::METHOD);
+        }
+        let form = Query::parse(request.body);
+        match self.oauth.token(&form, now.instant) {
+            Ok(tokens) => {
+                if form.get("grant_type") == Some("refresh_token") {
+                    self.journal.token_refreshed();
+                }
+                Reply::json(200, &tokens).with_header("Cache-Control", "no-store")
+            }
+            Err(error) => Reply::json(400, &error),
+        }
+    }
+
+    fn authorize(&mut self, request: &Request<'_>, now: Moment) -> Reply {
+        if request.method != "GET" {
+            return Reply::from(ApiError::METHOD);
+        }
+        match self.oauth.authorize(&Query::parse(request.query.as_bytes()), now.instant) {
+            Ok(location) => Reply::new(302, "", Vec::new()).with_header("Location", location),
+            Err(page) => Reply::new(400, "text/plain; charset=utf-8", page),
+        }
+    }
+}
+
+fn unauthorized(problem: Unauthorized) -> Reply {
+    Reply::api_error(401, problem.message()).with_header("WWW-Authenticate", problem.challenge())
+}

@@ -1,0 +1,227 @@
+//! The tokens of one account, refreshed by one caller for all.
+//!
+//! A refresh token is the one thing that a sync cannot get back by itself, so it must never be lost: a new one is in
+//! memory the moment it arrives, stored before the access token that came with it is used, and the request that fetches
+//! it runs to its end even when the caller has gone away.
+
+use super::{
+    client::Client,
+    error::{ApiError, VaultError},
+    wire::TokenWire,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::header::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tracing::{Instrument, debug};
+
+/// How long before its end an access token is renewed; a quarter of its life where that is shorter.
+const RENEW_BEFORE: TimeDelta = TimeDelta::seconds(60);
+
+/// Life of an access token where the answer does not say.
+const LIFE_DEFAULT: TimeDelta = TimeDelta::hours(1);
+
+/// Longest life that is believed.
+const LIFE_MAX: TimeDelta = TimeDelta::days(30);
+
+/// The tokens of an account, as they are stored.
+#[derive(Debug, Clone)]
+pub struct StoredTokens {
+    pub access_token: Option<SecretString>,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub refresh_token: SecretString,
+    pub scopes: Option<String>,
+}
+
+/// Where the tokens of one account are kept. The application implements it over its store.
+///
+/// `save` returns when the tokens are safe. Its future need not be `Send`: the service runs on one thread.
+pub trait TokenVault: Send + Sync {
+    fn save<'a>(&'a self, tokens: &'a StoredTokens) -> Pin<Box<dyn Future<Output = Result<(), VaultError>> + 'a>>;
+}
+
+/// The vault of a sign-in that has no account yet: keeps nothing, so that the caller takes [`Tokens::snapshot`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KeepInMemory;
+
+impl TokenVault for KeepInMemory {
+    fn save<'a>(&'a self, _: &'a StoredTokens) -> Pin<Box<dyn Future<Output = Result<(), VaultError>> + 'a>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// Hands out the access token of one account. Clones share it.
+#[derive(Clone)]
+pub struct Tokens {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    vault: Arc<dyn TokenVault>,
+    now: fn() -> DateTime<Utc>,
+    /// Refreshes that have ended, well or not. A caller that sees it change while waiting shares that refresh.
+    num_refreshes: AtomicU64,
+    /// Held while the tokens are being refreshed or stored.
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    stored: StoredTokens,
+    bearer: Option<Bearer>,
+    renew_at: Option<DateTime<Utc>>,
+    /// `stored` has not reached the vault yet.
+    is_unsaved: bool,
+    /// How the last refresh failed; `None` once one succeeds.
+    failure: Option<ApiError>,
+}
+
+/// An access token, ready to be sent.
+#[derive(Clone)]
+pub(super) struct Bearer {
+    pub header: HeaderValue,
+    token: SecretString,
+    /// The refresh that brought it: tells a caller that was refused whether another one has renewed it since.
+    serial: u64,
+}
+
+impl Bearer {
+    fn new(token: &SecretString, serial: u64) -> Option<Bearer> {
+        if token.expose_secret().is_empty() {
+            return None;
+        }
+        let mut header = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok()?;
+        header.set_sensitive(true);
+        Some(Bearer { header, token: token.clone(), serial })
+    }
+
+    pub(super) fn expose(&self) -> &str {
+        self.token.expose_secret()
+    }
+}
+
+impl Tokens {
+    /// `now` is the clock that expiry is judged by.
+    pub fn new(stored: StoredTokens, vault: Arc<dyn TokenVault>, now: fn() -> DateTime<Utc>) -> Tokens {
+        let state = State {
+            bearer: stored.access_token.as_ref().and_then(|token| Bearer::new(token, 0)),
+            // Its whole life is not known any more, so the margin is the full one.
+            renew_at: stored.expires_at.and_then(|at| at.checked_sub_signed(RENEW_BEFORE)),
+            stored,
+            is_unsaved: false,
+            failure: None,
+        };
+        let state = Arc::new(Mutex::new(state));
+        Tokens { inner: Arc::new(Inner { vault, now, num_refreshes: AtomicU64::new(0), state }) }
+    }
+
+    /// The tokens as they are now, after any refresh under way.
+    pub async fn snapshot(&self) -> StoredTokens {
+        self.inner.state.lock().await.stored.clone()
+    }
+
+    /// Renews the access token now, whatever is left of it.
+    pub async fn refresh(&self, client: &Client) -> Result<(), ApiError> {
+        let current = self.inner.state.lock().await.bearer.clone();
+        self.bearer(client, current.as_ref()).await.map(drop)
+    }
+
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        (self.inner.now)()
+    }
+
+    /// The access token to send, renewed and stored if need be. `refused` is one that a 401 came back for.
+    ///
+    /// One caller refreshes; those who wait for it share how it ended, well or not.
+    pub(super) async fn bearer(&self, client: &Client, refused: Option<&Bearer>) -> Result<Bearer, ApiError> {
+        let num_refreshes = self.inner.num_refreshes.load(Ordering::Acquire);
+        let mut state = self.inner.state.clone().lock_owned().await;
+        if state.usable(self.now(), refused).is_none() {
+            match &state.failure {
+                Some(failure @ ApiError::SignIn(_)) => return Err(failure.clone()),
+                Some(failure) if self.inner.num_refreshes.load(Ordering::Acquire) != num_refreshes => {
+                    return Err(failure.clone());
+                }
+                Some(_) | None => state = self.exchange(client, state).await?,
+            }
+        }
+        if state.is_unsaved {
+            self.inner.vault.save(&state.stored).await?;
+            state.is_unsaved = false;
+        }
+        state.bearer.clone().ok_or_else(unusable_grant)
+    }
+
+    /// Exchanges the refresh token, in a task of its own: a caller that is dropped meanwhile must not lose the answer,
+    /// because the token that was sent may be worth nothing any more. The task holds the lock until the answer is in.
+    async fn exchange(
+        &self,
+        client: &Client,
+        mut state: OwnedMutexGuard<State>,
+    ) -> Result<OwnedMutexGuard<State>, ApiError> {
+        let (client, inner) = (client.clone(), self.inner.clone());
+        let exchange = async move {
+            let answer = client.exchange_refresh_token(&state.stored.refresh_token, (inner.now)()).await;
+            let serial = inner.num_refreshes.fetch_add(1, Ordering::AcqRel) + 1;
+            let result = answer.and_then(|grant| state.accept(grant, serial, (inner.now)()));
+            state.failure = result.as_ref().err().cloned();
+            result.map(|()| state)
+        };
+        match tokio::spawn(exchange.in_current_span()).await {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(ApiError::Transient { retry_after: None, message: "the token request was cancelled".into() }),
+        }
+    }
+}
+
+impl State {
+    fn usable(&self, now: DateTime<Utc>, refused: Option<&Bearer>) -> Option<&Bearer> {
+        let bearer = self.bearer.as_ref()?;
+        let is_refused = refused.is_some_and(|refused| refused.serial == bearer.serial);
+        let is_current = self.renew_at.is_some_and(|renew_at| now < renew_at);
+        (is_current && !is_refused).then_some(bearer)
+    }
+
+    /// Takes over what the token endpoint granted. A refresh token that is missing or empty in it stays as it was.
+    fn accept(&mut self, grant: TokenWire, serial: u64, now: DateTime<Utc>) -> Result<(), ApiError> {
+        let rotated = grant.refresh_token.given().filter(|token| !token.is_empty());
+        debug!(is_rotated = rotated.is_some(), "access token granted");
+        if let Some(refresh_token) = rotated {
+            // First of all: without it there may be no way back in.
+            self.stored.refresh_token = refresh_token.into();
+            self.is_unsaved = true;
+        }
+        let access_token = SecretString::from(grant.access_token.given().unwrap_or_default());
+        let bearer = Bearer::new(&access_token, serial).ok_or_else(unusable_grant)?;
+        let seconds = grant.expires_in.given().and_then(|seconds| seconds.as_i64());
+        let life = seconds.map_or(LIFE_DEFAULT, |seconds| {
+            TimeDelta::try_seconds(seconds).unwrap_or(LIFE_MAX).clamp(TimeDelta::seconds(1), LIFE_MAX)
+        });
+        self.stored.access_token = Some(access_token);
+        self.stored.expires_at = Some(now + life);
+        self.stored.scopes = grant.scope.given().or(self.stored.scopes.take());
+        self.renew_at = Some(now + life - RENEW_BEFORE.min(life / 4));
+        self.bearer = Some(bearer);
+        self.is_unsaved = true;
+        Ok(())
+    }
+}
+
+fn unusable_grant() -> ApiError {
+    ApiError::malformed("the token request", "holds no usable access token")
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,290 @@
+//! One request: its URL, its bearer token, its body.
+//!
+//! The client sends what it is told to, once. Only a 401 is answered by a second request, with a renewed token. It
+//! computes every URL itself and follows none that an answer holds, so that the token goes to the configured host only.
+
+use super::{
+    auth::Tokens,
+    decode::{self, DecodeError, Profile},
+    error::ApiError,
+    refusal::{Asked, Refusal},
+    wire::TokenWire,
+};
+use crate::model::{EntityType, Page, PageRequest};
+use chrono::{DateTime, Utc};
+use reqwest::{
+    Response, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, HeaderValue},
+    redirect,
+};
+use secrecy::{ExposeSecret, SecretString};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tracing::trace;
+use url::{Host, Url};
+
+/// Longest body that is read. Fifty full albums with their first tracks come to a few megabytes.
+const BODY_LEN_MAX: usize = 32 << 20;
+
+/// What is set aside for a body on its own word.
+const BODY_LEN_EXPECTED: usize = 1 << 20;
+
+/// How much of a refusal's body is read.
+const REFUSAL_LEN_MAX: usize = 64 << 10;
+
+/// The id before every artist. With `after` the listing is sorted by id and complete; the first call without it was
+/// seen to skip artists (github.com/spotify/web-api/issues/314).
+const FIRST_CURSOR: &str = "0000000000000000000000";
+
+/// Settings of a [`Client`].
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    pub api_url: Url,
+    pub accounts_url: Url,
+    pub client_id: String,
+    pub connect_timeout: Duration,
+    /// For a whole request, body included.
+    pub timeout: Duration,
+    pub user_agent: String,
+}
+
+/// The Web API. Clones share connections and counters.
+#[derive(Debug, Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    http: reqwest::Client,
+    api_url: Url,
+    token_url: Url,
+    client_id: String,
+    num_requests: AtomicU64,
+    num_token_requests: AtomicU64,
+}
+
+/// A GET, and what its answer is to be judged by.
+struct Call<'a> {
+    url: Url,
+    /// As messages name it.
+    what: String,
+    asked: Asked<'a>,
+}
+
+impl Client {
+    pub fn new(config: ClientConfig) -> Result<Client, ApiError> {
+        let api_url = base_url("spotify.api_url", config.api_url)?;
+        let accounts_url = base_url("spotify.accounts_url", config.accounts_url)?;
+        let mut builder = reqwest::Client::builder()
+            .user_agent(config.user_agent)
+            .connect_timeout(config.connect_timeout)
+            .timeout(config.timeout)
+            .redirect(redirect::Policy::none())
+            // Every request needs a permit, so none is repeated behind the gate's back.
+            .retry(reqwest::retry::never());
+        let is_plain = |url: &Url| url.scheme() == "http";
+        if is_plain(&api_url) || is_plain(&accounts_url) {
+            // A proxy on the way to a loopback host would see the token in plain text.
+            builder = builder.no_proxy();
+        } else {
+            builder = builder.https_only(true);
+        }
+        let http = builder.build().map_err(|error| ApiError::Config {
+            message: "the HTTP client cannot be set up".into(),
+            source: Some(Arc::new(error)),
+        })?;
+        Ok(Client {
+            inner: Arc::new(Inner {
+                http,
+                token_url: join(&accounts_url, &["api", "token"]),
+                api_url,
+                client_id: config.client_id,
+                num_requests: AtomicU64::new(0),
+                num_token_requests: AtomicU64::new(0),
+            }),
+        })
+    }
+
+    /// Who the tokens belong to.
+    pub async fn me(&self, tokens: &Tokens) -> Result<Profile, ApiError> {
+        let call = Call { url: join(&self.inner.api_url, &["me"]), what: "GET /me".into(), asked: Asked::Endpoint };
+        let body = self.get(tokens, &call).await?;
+        decode::profile(&body).map_err(|error| undecodable(&call.what, error))
+    }
+
+    /// One page of a listing.
+    pub async fn page(&self, tokens: &Tokens, request: &PageRequest) -> Result<Page, ApiError> {
+        let call = self.call(request)?;
+        let body = self.get(tokens, &call).await?;
+        let page = decode::page(request, &body).map_err(|error| undecodable(&call.what, error))?;
+        trace!(what = call.what, num_slots = page.slots.len(), total = page.total, "page received");
+        Ok(page)
+    }
+
+    /// Requests sent to the Web API so far, refused ones included.
+    pub fn num_requests(&self) -> u64 {
+        self.inner.num_requests.load(Ordering::Relaxed)
+    }
+
+    /// Requests sent to the token endpoint so far.
+    pub fn num_token_requests(&self) -> u64 {
+        self.inner.num_token_requests.load(Ordering::Relaxed)
+    }
+
+    fn call<'a>(&self, request: &'a PageRequest) -> Result<Call<'a>, ApiError> {
+        let limit = request.limit().to_string();
+        debug_assert!((1..=50).contains(&request.limit()), "limit {limit} is not 1 to 50");
+        let by_offset = |path: &[&str], offset: u32, asked| {
+            let mut url = join(&self.inner.api_url, path);
+            url.query_pairs_mut().append_pair("limit", &limit).append_pair("offset", &offset.to_string());
+            Call { url, what: format!("GET /{} at {offset}", path.join("/")), asked }
+        };
+        match request {
+            PageRequest::Listing { entity: EntityType::Artists, .. } => {
+                Err(ApiError::Refused("followed artists cannot be asked for by offset".into()))
+            }
+            PageRequest::Listing {
+                entity: entity @ (EntityType::Tracks | EntityType::Albums | EntityType::Playlists),
+                offset,
+                ..
+            } => Ok(by_offset(&["me", entity.as_str()], *offset, Asked::Endpoint)),
+            PageRequest::Following { after, .. } => {
+                let after = after.as_deref().unwrap_or(FIRST_CURSOR);
+                let mut url = join(&self.inner.api_url, &["me", "following"]);
+                url.query_pairs_mut()
+                    .append_pair("type", "artist")
+                    .append_pair("limit", &limit)
+                    .append_pair("after", after);
+                Ok(Call { url, what: format!("GET /me/following after {after}"), asked: Asked::Endpoint })
+            }
+            PageRequest::PlaylistItems { playlist_id, offset, .. } => {
+                // Segments that a URL cannot hold as such: they would make it another path.
+                if matches!(playlist_id.as_str(), "" | "." | "..") {
+                    return Err(ApiError::Refused(format!("there can be no playlist \"{playlist_id}\"")));
+                }
+                let asked = Asked::PlaylistItems { playlist_id };
+                let mut call = by_offset(&["playlists", playlist_id, "items"], *offset, asked);
+                // Without it episodes arrive as empty slots.
+                call.url.query_pairs_mut().append_pair("additional_types", "track,episode");
+                Ok(call)
+            }
+        }
+    }
+
+    /// The body of a 200. A 401 is worth one try with a renewed token.
+    async fn get(&self, tokens: &Tokens, call: &Call<'_>) -> Result<Vec<u8>, ApiError> {
+        let mut bearer = tokens.bearer(self, None).await?;
+        let mut response = self.send(call, bearer.header.clone()).await?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            bearer = tokens.bearer(self, Some(&bearer)).await?;
+            response = self.send(call, bearer.header.clone()).await?;
+        }
+        let host = host(&call.url);
+        if response.status() == StatusCode::OK {
+            return body(response, BODY_LEN_MAX, &call.what, host).await;
+        }
+        let (status, headers) = (response.status(), response.headers().clone());
+        Err(Refusal {
+            what: &call.what,
+            status,
+            headers: &headers,
+            body: &refusal_body(response).await,
+            secrets: &[bearer.expose()],
+            now: tokens.now(),
+        }
+        .by_api(call.asked))
+    }
+
+    async fn send(&self, call: &Call<'_>, bearer: HeaderValue) -> Result<Response, ApiError> {
+        self.inner.num_requests.fetch_add(1, Ordering::Relaxed);
+        let request = self.inner.http.get(call.url.clone()).header(AUTHORIZATION, bearer);
+        let sent = request.header(ACCEPT, "application/json").send().await;
+        sent.map_err(|error| ApiError::from_send(&call.what, host(&call.url), error))
+    }
+
+    /// Asks the token endpoint for a new access token.
+    pub(super) async fn exchange_refresh_token(
+        &self,
+        refresh_token: &SecretString,
+        now: DateTime<Utc>,
+    ) -> Result<TokenWire, ApiError> {
+        let what = "the token request";
+        let secret = refresh_token.expose_secret();
+        let form = [("grant_type", "refresh_token"), ("refresh_token", secret), ("client_id", &self.inner.client_id)];
+        let host = host(&self.inner.token_url);
+        self.inner.num_token_requests.fetch_add(1, Ordering::Relaxed);
+        let sent = self.inner.http.post(self.inner.token_url.clone()).form(&form).send().await;
+        let response = sent.map_err(|error| ApiError::from_send(what, host, error))?;
+        if response.status() == StatusCode::OK {
+            let body = body(response, REFUSAL_LEN_MAX, what, host).await?;
+            return decode::object(&body).map_err(|error| undecodable(what, error));
+        }
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = refusal_body(response).await;
+        Err(Refusal { what, status, headers: &headers, body: &body, secrets: &[secret], now }.by_accounts())
+    }
+}
+
+fn undecodable(what: &str, error: DecodeError) -> ApiError {
+    ApiError::Malformed { message: format!("the answer to {what} {error}"), source: Some(Arc::new(error)) }
+}
+
+/// Checks a base URL: what goes there carries tokens.
+fn base_url(key: &str, url: Url) -> Result<Url, ApiError> {
+    let is_loopback = match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback) {
+        return Err(ApiError::config(format!("{key} must be https, or http on a loopback address")));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err(ApiError::config(format!("{key} must be a plain address, without user, query or fragment")));
+    }
+    Ok(url)
+}
+
+/// `base` with more segments, each percent-encoded.
+fn join(base: &Url, segments: &[&str]) -> Url {
+    let mut url = base.clone();
+    url.path_segments_mut().expect("http and https URLs have a path").pop_if_empty().extend(segments);
+    url
+}
+
+fn host(url: &Url) -> &str {
+    url.host_str().unwrap_or("the server")
+}
+
+/// A body of at most `len_max` bytes.
+async fn body(mut response: Response, len_max: usize, what: &str, host: &str) -> Result<Vec<u8>, ApiError> {
+    let mut body = Vec::with_capacity(
+        response.content_length().map_or(0, |len| usize::try_from(len).map_or(0, |len| len.min(BODY_LEN_EXPECTED))),
+    );
+    while let Some(chunk) = response.chunk().await.map_err(|error| ApiError::from_body(what, host, error))? {
+        if body.len() + chunk.len() > len_max {
+            return Err(ApiError::malformed(what, format_args!("is longer than {len_max} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// As much of a refusal's body as comes: its status says the most.
+async fn refusal_body(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk[..chunk.len().min(REFUSAL_LEN_MAX - body.len())]);
+        if body.len() == REFUSAL_LEN_MAX {
+            break;
+        }
+    }
+    body
+}

@@ -1,0 +1,145 @@
+//! What can go wrong between us and Spotify, sorted by what can be done about it.
+
+use crate::model::LimitClass;
+use std::{error::Error, sync::Arc, time::Duration};
+
+/// The cause of an error, shared because several callers may wait for one refresh and all learn how it ended.
+pub(super) type Cause = Arc<dyn Error + Send + Sync>;
+
+/// Why an answer did not come. Messages name the endpoint, never a token, and quote at most a line of a body.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ApiError {
+    /// 429. With `LimitClass::Rate` there always is a `retry_after`, of at most [`super::RATE_RETRY_AFTER_MAX`].
+    #[error("{message}")]
+    RateLimited { class: LimitClass, retry_after: Option<Duration>, message: String },
+    /// The refresh token, or the application, is no longer accepted: a person has to sign in again.
+    #[error("{0}")]
+    SignIn(String),
+    /// 401, although the access token was fresh.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// 403. The message says what to do about it.
+    #[error("{1}")]
+    Forbidden(ForbiddenReason, String),
+    /// 404 or 410.
+    #[error("{0}")]
+    Gone(String),
+    /// Any other 4xx: the request itself is refused, and would be again.
+    #[error("{0}")]
+    Refused(String),
+    /// 5xx, or an answer that comes from something between us and Spotify.
+    #[error("{message}")]
+    Transient { retry_after: Option<Duration>, message: String },
+    /// A body that was cut short, or is not what was asked for.
+    #[error("{message}")]
+    Malformed {
+        message: String,
+        #[source]
+        source: Option<Cause>,
+    },
+    /// No answer at all.
+    #[error("{message}")]
+    Network {
+        kind: NetworkKind,
+        message: String,
+        #[source]
+        source: Option<Cause>,
+    },
+    /// Fresh tokens could not be stored. They are kept in memory and stored before they are used.
+    #[error("the refreshed tokens cannot be stored")]
+    Vault(#[from] VaultError),
+    /// The client cannot be built from its settings.
+    #[error("{message}")]
+    Config {
+        message: String,
+        #[source]
+        source: Option<Cause>,
+    },
+}
+
+/// How far a request got that was never answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkKind {
+    Connect,
+    Timeout,
+    Other,
+}
+
+/// The meanings of a 403.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForbiddenReason {
+    /// Spotify has closed the endpoint to applications in development mode.
+    EndpointGone,
+    /// The items of a playlist that the user neither owns nor collaborates on.
+    NotYours,
+    /// The user is missing on the application's allow list.
+    NotAllowListed,
+    /// The owner of the application has no active Premium subscription.
+    OwnerWithoutPremium,
+    /// The sign-in did not ask for the permission.
+    MissingScope,
+    Other,
+}
+
+/// A [`super::TokenVault`] could not keep what it was given.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(transparent)]
+pub struct VaultError(Cause);
+
+impl VaultError {
+    pub fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> VaultError {
+        VaultError(Arc::from(cause.into()))
+    }
+}
+
+impl ApiError {
+    /// Whether the same request may succeed later without anybody doing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            ApiError::RateLimited { .. }
+            | ApiError::Transient { .. }
+            | ApiError::Malformed { .. }
+            | ApiError::Network { .. }
+            | ApiError::Vault(_) => true,
+            ApiError::SignIn(_)
+            | ApiError::Unauthorized(_)
+            | ApiError::Forbidden(..)
+            | ApiError::Gone(_)
+            | ApiError::Refused(_)
+            | ApiError::Config { .. } => false,
+        }
+    }
+
+    pub(super) fn config(message: impl Into<String>) -> ApiError {
+        ApiError::Config { message: message.into(), source: None }
+    }
+
+    /// A body that does not parse, `what` being the request it should have answered.
+    pub(super) fn malformed(what: &str, problem: impl std::fmt::Display) -> ApiError {
+        ApiError::Malformed { message: format!("the answer to {what} {problem}"), source: None }
+    }
+
+    /// A request that failed before its answer's body was being read.
+    pub(super) fn from_send(what: &str, host: &str, error: reqwest::Error) -> ApiError {
+        let (kind, message) = if error.is_connect() {
+            // A connection that takes too long is both; what a person can check is the connection.
+            (NetworkKind::Connect, format!("{what}: cannot connect to {host}"))
+        } else if error.is_timeout() {
+            (NetworkKind::Timeout, format!("{what}: {host} did not answer in time"))
+        } else {
+            (NetworkKind::Other, format!("{what}: the connection to {host} failed"))
+        };
+        ApiError::Network { kind, message, source: Some(Arc::new(error.without_url())) }
+    }
+
+    /// A body that stopped coming.
+    pub(super) fn from_body(what: &str, host: &str, error: reqwest::Error) -> ApiError {
+        let is_timeout = error.is_timeout();
+        let source: Option<Cause> = Some(Arc::new(error.without_url()));
+        if is_timeout {
+            let message = format!("{what}: the answer of {host} did not end in time");
+            return ApiError::Network { kind: NetworkKind::Timeout, message, source };
+        }
+        ApiError::Malformed { message: format!("the answer to {what} was cut short"), source }
+    }
+}

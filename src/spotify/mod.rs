@@ -1,0 +1,30 @@
+//! The way out to Spotify: the Web API client and the tokens that it needs.
+//!
+//! It asks for one page when told to and answers in the words of [`crate::model`]. It never decides: when to ask, how
+//! often to try again and how long to wait is the engine's. What went wrong is therefore reported by what can be done
+//! about it ([`ApiError`]), and nothing that a row of a listing holds can make a page fail.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `client` | one request: its URL, its bearer token, its body |
+//! | `auth` | the tokens of one account, refreshed by one caller for all |
+//! | `decode`, `row`, `wire` | a body becomes slots; a row's fields; the JSON as it comes |
+//! | `refusal` | an answer that is not a 200 becomes an error |
+//! | `error` | the errors, and which of them trying again can help |
+
+mod auth;
+mod client;
+mod decode;
+mod error;
+mod refusal;
+mod row;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use auth::{KeepInMemory, StoredTokens, TokenVault, Tokens};
+pub use client::{Client, ClientConfig};
+pub use decode::Profile;
+pub use error::{ApiError, ForbiddenReason, NetworkKind, VaultError};
+pub use refusal::{RATE_RETRY_AFTER_MAX, RETRY_AFTER_CAP};

@@ -1,0 +1,169 @@
+//! The life of tokens: renewed once for everybody, stored before use, never lost.
+
+use super::{
+    server::{Reply, Request, Server},
+    *,
+};
+use futures_util::future::join_all;
+
+#[tokio::test]
+async fn a_401_is_answered_by_one_refresh_and_one_more_try() {
+    let server = Server::start(|request| match request.token() {
+        "a1" => Reply::status(401, r#"{"error": {"status": 401, "message": "The access token expired"}}"#),
+        _ => grant_or_profile(request),
+    })
+    .await;
+    let (client, vault) = (client(&server), recorder(&server));
+    let tokens = tokens(stored(), vault.clone());
+    assert_eq!(client.me(&tokens).await.unwrap().spotify_id, "me");
+    assert_eq!(server.log.lines(), ["GET /v1/me a1", "POST /api/token r1", "save r2", "GET /v1/me a2"]);
+    assert_eq!((client.num_requests(), client.num_token_requests()), (2, 1));
+    assert_eq!(vault.saved.lock().unwrap()[0].scopes.as_deref(), Some("user-library-read"));
+}
+
+#[tokio::test]
+async fn a_401_for_a_fresh_token_is_final() {
+    let server = Server::start(|request| match request.is_token() {
+        true => grant_or_profile(request),
+        false => Reply::status(401, ""),
+    })
+    .await;
+    let error = client(&server).me(&tokens(stored(), recorder(&server))).await.unwrap_err();
+    assert!(matches!(error, ApiError::Unauthorized(_)) && !error.is_transient(), "{error:?}");
+    assert_eq!(server.log.lines().len(), 4);
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_before_its_end() {
+    let server = Server::start(grant_or_profile).await;
+    client(&server).me(&tokens(expired(), recorder(&server))).await.unwrap();
+    assert_eq!(server.log.lines(), ["POST /api/token r1", "save r2", "GET /v1/me a2"]);
+}
+
+#[tokio::test]
+async fn a_short_lived_token_is_used_for_three_quarters_of_its_life() {
+    let server = Server::start(|request| match request.is_token() {
+        true => Reply::ok(r#"{"access_token": "a2", "expires_in": 8}"#),
+        false => grant_or_profile(request),
+    })
+    .await;
+    let (client, tokens) = (client(&server), tokens(expired(), recorder(&server)));
+    client.me(&tokens).await.unwrap();
+    client.me(&tokens).await.unwrap();
+    assert_eq!(client.num_token_requests(), 1);
+}
+
+#[tokio::test]
+async fn callers_at_the_same_time_share_one_refresh() {
+    let server = Server::start(grant_or_profile).await;
+    let (client, tokens) = (client(&server), tokens(expired(), recorder(&server)));
+    let profiles = join_all((0..5).map(|_| client.me(&tokens))).await;
+    assert!(profiles.iter().all(Result::is_ok), "{profiles:?}");
+    assert_eq!((client.num_token_requests(), client.num_requests()), (1, 5));
+}
+
+#[tokio::test]
+async fn callers_at_the_same_time_share_a_failed_refresh_and_a_later_one_tries_again() {
+    let server = Server::start(|_| Reply::status(503, "")).await;
+    let (client, tokens) = (client(&server), tokens(expired(), recorder(&server)));
+    let profiles = join_all((0..5).map(|_| client.me(&tokens))).await;
+    assert!(profiles.iter().all(|profile| matches!(profile, Err(ApiError::Transient { .. }))), "{profiles:?}");
+    assert_eq!((client.num_token_requests(), client.num_requests()), (1, 0));
+    client.me(&tokens).await.unwrap_err();
+    assert_eq!(client.num_token_requests(), 2);
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_is_not_rotated_is_kept() {
+    for rotated in ["", r#", "refresh_token": null"#, r#", "refresh_token": """#] {
+        let grant = format!(r#"{{"access_token": "a2", "expires_in": 3600, "scope": "s"{rotated}}}"#);
+        let server = Server::start(move |_| Reply::ok(grant.clone())).await;
+        let tokens = tokens(expired(), recorder(&server));
+        tokens.refresh(&client(&server)).await.unwrap();
+        let snapshot = tokens.snapshot().await;
+        assert_eq!(snapshot.refresh_token.expose_secret(), "r1", "{rotated}");
+        assert_eq!(snapshot.access_token.unwrap().expose_secret(), "a2");
+        assert_eq!(snapshot.scopes.as_deref(), Some("s"));
+    }
+}
+
+#[tokio::test]
+async fn a_refused_refresh_token_is_not_sent_again() {
+    let body = r#"{"error": "invalid_grant", "error_description": "Refresh token r1 revoked"}"#;
+    let server = Server::start(move |_| Reply::status(400, body)).await;
+    let (client, tokens) = (client(&server), tokens(expired(), recorder(&server)));
+    for _ in 0..3 {
+        let error = client.me(&tokens).await.unwrap_err();
+        let expected = "the refresh token was refused (Refresh token *** revoked); sign in again with \"segno login\"";
+        assert!(matches!(&error, ApiError::SignIn(message) if message == expected), "{error:?}");
+    }
+    assert_eq!((client.num_token_requests(), client.num_requests()), (1, 0));
+}
+
+#[tokio::test]
+async fn tokens_that_could_not_be_stored_are_not_used_and_not_lost() {
+    let server = Server::start(grant_or_profile).await;
+    let (client, vault) = (client(&server), recorder(&server));
+    vault.num_failures.store(1, Ordering::Relaxed);
+    let tokens = tokens(expired(), vault);
+    let error = client.me(&tokens).await.unwrap_err();
+    assert!(matches!(error, ApiError::Vault(_)) && error.is_transient(), "{error:?}");
+    client.me(&tokens).await.unwrap();
+    assert_eq!(server.log.lines(), ["POST /api/token r1", "save r2", "GET /v1/me a2"]);
+}
+
+#[tokio::test]
+async fn a_caller_that_gives_up_during_a_refresh_does_not_lose_the_answer() {
+    let server = Server::start(|request| {
+        let delay = if request.is_token() { Duration::from_millis(100) } else { Duration::ZERO };
+        Reply { delay, ..grant_or_profile(request) }
+    })
+    .await;
+    let (client, tokens) = (client(&server), tokens(expired(), recorder(&server)));
+    let given_up = tokio::time::timeout(Duration::from_millis(30), client.me(&tokens)).await;
+    assert!(given_up.is_err());
+    client.me(&tokens).await.unwrap();
+    assert_eq!(server.log.lines(), ["POST /api/token r1", "save r2", "GET /v1/me a2"]);
+}
+
+#[tokio::test]
+async fn a_first_sign_in_keeps_its_tokens_until_there_is_an_account() {
+    let server = Server::start(grant_or_profile).await;
+    let stored = StoredTokens { access_token: None, expires_at: None, ..stored() };
+    let tokens = Tokens::new(stored, Arc::new(KeepInMemory), Utc::now);
+    client(&server).me(&tokens).await.unwrap();
+    let snapshot = tokens.snapshot().await;
+    assert_eq!(snapshot.refresh_token.expose_secret(), "r2");
+    assert!(snapshot.expires_at.unwrap() > Utc::now() + TimeDelta::minutes(59));
+}
+
+#[tokio::test]
+async fn a_grant_without_a_usable_access_token_is_malformed_but_its_refresh_token_counts() {
+    let server = Server::start(|request| match request.token() {
+        "r1" => Reply::ok(r#"{"access_token": "line\nbreak", "refresh_token": "r1b"}"#),
+        _ => grant_or_profile(request),
+    })
+    .await;
+    let (client, tokens) = (client(&server), tokens(expired(), recorder(&server)));
+    assert!(matches!(client.me(&tokens).await, Err(ApiError::Malformed { .. })));
+    client.me(&tokens).await.unwrap();
+    assert_eq!(server.log.lines(), ["POST /api/token r1", "POST /api/token r1b", "save r2", "GET /v1/me a2"]);
+}
+
+#[test]
+fn tokens_print_nothing_secret() {
+    let stored = stored();
+    let tokens = Tokens::new(stored.clone(), Arc::new(KeepInMemory), Utc::now);
+    let printed = format!("{stored:?} {tokens:?}");
+    assert!(!printed.contains("a1") && !printed.contains("r1"), "{printed}");
+}
+
+/// Grants `a2` and `r2`; anything else is `/me`.
+fn grant_or_profile(request: &Request) -> Reply {
+    if !request.is_token() {
+        return Reply::ok(r#"{"id": "me"}"#);
+    }
+    assert_eq!((&*request.form["grant_type"], &*request.form["client_id"]), ("refresh_token", "client"));
+    assert!(!request.headers.contains_key("authorization"));
+    Reply::ok(r#"{"access_token": "a2", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "r2"}"#)
+}
