@@ -17,6 +17,12 @@ pub const QUOTA_RETRY_AFTER_S: u64 = 49_861;
 /// Most rows that one part of a made-up library may have; beyond it the process, not the client, is what is tested.
 pub const ROWS_MAX: usize = 2_000_000;
 
+/// Longest time that an answer is held back.
+pub const LATENCY_MAX: Duration = Duration::from_secs(600);
+
+/// Longest window, token life and `Retry-After`. Clocks cannot count on for ever.
+pub const SPAN_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// All that a sandbox needs to start.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -71,10 +77,23 @@ impl Config {
                 return Err(format!("{rows} {name} is more than the sandbox makes up (at most {ROWS_MAX})"));
             }
         }
-        if self.access_token_ttl.is_zero() {
-            return Err("an access token must live longer than no time at all".to_owned());
-        }
+        check_latency(self.latency)?;
+        check_span("the life of an access token", self.access_token_ttl)?;
         self.limits.check()
+    }
+}
+
+/// Says whether answers may take this long.
+pub fn check_latency(latency: Duration) -> Result<(), String> {
+    if latency <= LATENCY_MAX { Ok(()) } else { Err(format!("a latency of {latency:?} is over {LATENCY_MAX:?}")) }
+}
+
+/// Says whether a length of time is one that can be counted.
+pub fn check_span(what: &str, span: Duration) -> Result<(), String> {
+    match span {
+        Duration::ZERO => Err(format!("{what} must be longer than no time at all")),
+        span if span > SPAN_MAX => Err(format!("{what} must not be longer than a year")),
+        _ => Ok(()),
     }
 }
 
@@ -187,10 +206,12 @@ impl Limits {
 
     /// Says what is wrong with these limits.
     pub fn check(&self) -> Result<(), String> {
-        if let Some((_, window)) = self.rate
-            && window.is_zero()
-        {
-            return Err("the window of a rate limit must have a length".to_owned());
+        if let Some((_, window)) = self.rate {
+            check_span("the window of a rate limit", window)?;
+        }
+        check_span("the Retry-After of a quota", Duration::from_secs(self.quota_retry_after_s))?;
+        if let RetryAfter::Fixed(seconds) = self.retry_after {
+            check_span("the Retry-After of a rate limit", Duration::from_secs(seconds))?;
         }
         for name in self.quota.keys() {
             if !Family::parse(name).is_some_and(Family::is_limited) {

@@ -17,13 +17,13 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::config::Dialect;
+use super::config::{Dialect, check_latency, check_span};
 use super::edits::{self, Applied, Edit};
 use super::explicit::ExplicitLibrary;
 use super::faults::{Rule, RuleCount, Rules};
 use super::http::{Moment, Reply, Request};
 use super::limits::Origin;
-use super::log::{Entry, WINDOW_DEFAULT};
+use super::log::WINDOW_DEFAULT;
 use super::service::Service;
 use super::truth::Truth;
 
@@ -32,7 +32,7 @@ pub fn answer(service: &mut Service, path: &str, request: &Request<'_>, now: Mom
     let result = match (request.method, path) {
         ("GET", "state") => Ok(Reply::json(200, &Truth::of(&service.library, service.dialect))),
         ("GET", "stats") => Ok(Reply::json(200, service.journal.stats())),
-        ("GET", "log") => Ok(log(service)),
+        ("GET", "log") => Ok(Reply::json(200, service.journal.entries())),
         ("GET", "rules") => Ok(Reply::json(200, &RuleCounts { rules: service.rules.counts() })),
         ("GET", "config") => Ok(Reply::json(200, &Settings::of(service))),
         ("POST", "stats/reset") => {
@@ -62,15 +62,6 @@ fn error(status: u16, message: &str) -> Reply {
 
 fn read<T: DeserializeOwned>(request: &Request<'_>) -> Result<T, String> {
     serde_json::from_slice(request.body).map_err(|error| error.to_string())
-}
-
-#[derive(Serialize)]
-struct Log<'a> {
-    requests: Vec<&'a Entry>,
-}
-
-fn log(service: &Service) -> Reply {
-    Reply::json(200, &Log { requests: service.journal.entries().iter().collect() })
 }
 
 #[derive(Deserialize)]
@@ -182,26 +173,19 @@ fn change_settings(service: &mut Service, request: &Request<'_>, now: Moment) ->
     }
     limits.quota_retry_after_s = changes.quota_retry_after_s.unwrap_or(limits.quota_retry_after_s);
     limits.check()?;
-    if changes.access_token_ttl_ms == Some(0) {
-        return Err("access_token_ttl_ms must be at least 1".to_owned());
-    }
+    let (latency, ttl) = (changes.latency_ms.map(Duration::from_millis), changes.access_token_ttl_ms);
+    let ttl = ttl.map(Duration::from_millis);
+    latency.map_or(Ok(()), check_latency)?;
+    ttl.map_or(Ok(()), |ttl| check_span("the life of an access token", ttl))?;
 
     if changes.rate.is_some() || changes.quota.is_some() || changes.quota_retry_after_s.is_some() {
         service.journal.set_window(limits.rate.map_or(WINDOW_DEFAULT, |(_, window)| window));
         service.limiter.set_limits(limits);
     }
-    if let Some(ms) = changes.latency_ms {
-        service.latency = Duration::from_millis(ms);
-    }
-    if let Some(ms) = changes.access_token_ttl_ms {
-        service.oauth.access_token_ttl = Duration::from_millis(ms);
-    }
-    if let Some(rotates) = changes.rotate_refresh_token {
-        service.oauth.rotates = rotates;
-    }
-    if let Some(dialect) = changes.dialect {
-        service.dialect = dialect;
-    }
+    service.latency = latency.unwrap_or(service.latency);
+    service.oauth.access_token_ttl = ttl.unwrap_or(service.oauth.access_token_ttl);
+    service.oauth.rotates = changes.rotate_refresh_token.unwrap_or(service.oauth.rotates);
+    service.dialect = changes.dialect.unwrap_or(service.dialect);
     if changes.revoke_refresh_token {
         service.oauth.revoke_refresh_tokens();
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::config::{LATENCY_MAX, SPAN_MAX};
 use super::edits::Edit;
 use super::http::Reply;
 use super::limits::{Class, Refusal};
@@ -17,8 +18,6 @@ use super::routes::Family;
 
 /// Most rules at a time.
 pub const RULES_MAX: usize = 1_000;
-/// Longest delay of one rule.
-const DELAY_MS_MAX: u64 = 600_000;
 
 /// A rule as it is written.
 #[derive(Clone, Debug, Deserialize)]
@@ -168,7 +167,8 @@ impl CannedReply {
     /// Seconds of its `Retry-After`, if they can be read.
     pub fn retry_after_s(&self) -> Option<u64> {
         let header = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
-        header.and_then(|(_, value)| value.parse().ok())
+        let seconds = header.and_then(|(_, value)| value.parse::<u64>().ok())?;
+        Some(seconds.min(SPAN_MAX.as_secs()))
     }
 }
 
@@ -308,8 +308,8 @@ impl Action {
             Action::Forbidden { content_type, .. } => {
                 content_type.iter().try_for_each(|value| check_header("content-type", value))
             }
-            Action::Delay { ms } if *ms > DELAY_MS_MAX => {
-                Err(format!("a delay of {ms} ms is too long (at most {DELAY_MS_MAX})"))
+            Action::Delay { ms } if Duration::from_millis(*ms) > LATENCY_MAX => {
+                Err(format!("a delay of {ms} ms is over {LATENCY_MAX:?}"))
             }
             _ => Ok(()),
         }

@@ -227,6 +227,7 @@ pub fn owned_playlist(library: &mut Library, num_items: usize) -> Playlist {
     let name = Namer(&mut library.rng).playlist();
     let mut playlist = Playlist::new(id, name, library.user());
     playlist.description = Some(Namer(&mut library.rng).description());
+    playlist.art = (num_items > 0).then(|| library.maker().art());
     let mut added_s = NEWEST_S - library.rng.i64(0..=7 * 365 * 86_400);
     for _ in 0..num_items {
         playlist.items.push(whole_item(library, date_ms(added_s * 1000)));

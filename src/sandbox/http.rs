@@ -100,7 +100,7 @@ impl Reply {
 
     /// A reply in JSON.
     pub fn json(status: u16, value: &impl Serialize) -> Reply {
-        let body = serde_json::to_vec(value).expect("the sandbox's own types have string keys and cannot fail");
+        let body = serde_json::to_vec(value).expect("the sandbox's own types have keys that JSON allows");
         Reply::new(status, JSON, body)
     }
 

@@ -7,7 +7,8 @@ use super::library::{LocalFile, Playlist, User};
 use super::wire::{
     AlbumWire, ArtistWire, CopyrightWire, EpisodeWire, FollowersWire, FutureWire, HOST, Identity, IsrcWire, Kind,
     LocalAlbumWire, LocalTrackWire, MARKETS, Nothing, PagingWire, PlaylistWire, ShellWire, ShowWire, SimpleAlbumWire,
-    SimpleArtistWire, SimpleTrackWire, TrackWire, UpcWire, UserWire, album_images, artist_images, show_images,
+    SimpleArtistWire, SimpleTrackWire, TrackWire, UpcWire, UserWire, album_images, artist_images, playlist_image,
+    show_images,
 };
 
 /// Most tracks that an album carries with it.
@@ -183,7 +184,7 @@ impl<'a> Lens<'a> {
             identity: Identity::of(Kind::Playlist, &playlist.id),
             collaborative: playlist.is_collaborative,
             description: playlist.description.as_deref(),
-            images: [],
+            images: playlist.art.map(playlist_image).into_iter().collect(),
             name: &playlist.name,
             owner: self.owner(&playlist.owner),
             primary_color: (),

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use fastrand::Rng;
 use sha2::{Digest, Sha256};
 
-use super::catalogue::{AlbumNo, ArtistNo, Catalogue, EpisodeNo, TrackNo};
+use super::catalogue::{AlbumNo, Art, ArtistNo, Catalogue, EpisodeNo, TrackNo};
 use super::config::Dialect;
 use super::maker::Maker;
 
@@ -54,6 +54,8 @@ pub struct Playlist {
     pub owner: User,
     pub is_collaborative: bool,
     pub is_public: Option<bool>,
+    /// Without one, `images` is empty.
+    pub art: Option<Art>,
     pub items: Vec<PlaylistItem>,
     pub snapshot_id: String,
     /// How often it was changed.
@@ -70,6 +72,7 @@ impl Playlist {
             owner,
             is_collaborative: false,
             is_public: Some(false),
+            art: None,
             items: Vec::new(),
             snapshot_id: String::new(),
             version: 0,

@@ -8,7 +8,7 @@ use super::paging::{Page, limit};
 use super::routes::Endpoint;
 use super::rows::{
     AfterWire, ArtistPagingWire, ContentsRefWire, ExplicitContentWire, FollowingWire, MeWire, PlayCursorsWire,
-    PlayWire, PlaylistItemWire, RecentlyPlayedWire, SavedAlbumWire, SavedTrackWire,
+    PlayWire, PlaylistItemWire, RecentlyPlayedWire, SavedAlbumWire, SavedTrackWire, ThumbnailWire,
 };
 use super::wire::{FollowersWire, HOST, Identity, Kind, MediaWire, PagingWire, millis, seconds};
 
@@ -199,6 +199,7 @@ impl<'a> View<'a> {
             added_by: item.added_by.as_deref().map(|id| self.lens.mention(id)),
             is_local: matches!(item.media, Media::Local(_)),
             primary_color: (),
+            video_thumbnail: ThumbnailWire { url: () },
             item: item_field,
             track: track_field,
         }

@@ -5,7 +5,10 @@
 use fastrand::Rng;
 
 /// How a language joins an adjective and a noun.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
+    /// Adjective first, with an article and a plural in the names of bands.
+    English,
     AdjectiveFirst,
     NounFirst,
     /// Adjective first, and no space between words.
@@ -23,7 +26,7 @@ struct Tongue {
 
 #[rustfmt::skip]
 const TONGUES: [Tongue; 19] = [
-    Tongue { weight: 40, order: Order::AdjectiveFirst,
+    Tongue { weight: 40, order: Order::English,
         adjectives: &["Paper", "Velvet", "Quiet", "Northern", "Hollow", "Golden", "Electric", "Slow", "Distant", "Borrowed", "Silver", "Restless", "Painted", "Wooden", "Lunar", "Crooked", "Second", "Almost", "Tidal", "Amber"],
         nouns: &["Harbour", "Lantern", "Orchard", "Satellite", "Meadow", "Compass", "Staircase", "Thunder", "Feather", "Carousel", "Lighthouse", "Window", "Parade", "Teacup", "Glacier", "Umbrella", "Telegraph", "Sparrow", "Almanac", "Ferry"] },
     Tongue { weight: 6, order: Order::AdjectiveFirst,
@@ -185,7 +188,7 @@ impl Namer<'_> {
     fn phrase(&mut self, tongue: &Tongue) -> String {
         let (adjective, noun) = (self.pick(tongue.adjectives), self.pick(tongue.nouns));
         match tongue.order {
-            Order::AdjectiveFirst => format!("{adjective} {noun}"),
+            Order::English | Order::AdjectiveFirst => format!("{adjective} {noun}"),
             Order::NounFirst => format!("{noun} {adjective}"),
             Order::Joined => format!("{adjective}{noun}"),
         }
@@ -196,12 +199,12 @@ impl Namer<'_> {
         let tongue = self.tongue();
         let phrase = self.phrase(tongue);
         match self.0.u8(..12) {
-            0 => format!("The {phrase}s"),
-            1 => format!("DJ {}", self.pick(tongue.nouns)),
-            2 => format!("{} & {}", self.pick(tongue.nouns), self.pick(tongue.nouns)),
-            3 => format!("{phrase} Ensemble"),
-            4 => phrase.to_lowercase(),
-            5 => phrase.to_uppercase(),
+            0 | 1 if tongue.order == Order::English => format!("The {phrase}s"),
+            2 => format!("DJ {}", self.pick(tongue.nouns)),
+            3 => format!("{} & {}", self.pick(tongue.nouns), self.pick(tongue.nouns)),
+            4 => format!("{phrase} Ensemble"),
+            5 => phrase.to_lowercase(),
+            6 => phrase.to_uppercase(),
             _ => phrase,
         }
     }

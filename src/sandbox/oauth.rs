@@ -15,12 +15,12 @@ use super::http::Query;
 
 /// How long a code waits to be exchanged.
 const CODE_TTL: Duration = Duration::from_secs(600);
-/// Most access tokens (and, apart, codes) that are remembered; beyond it the oldest become unknown.
+/// Most tokens and codes of each kind that are remembered; beyond it the oldest become unknown.
 const REMEMBERED_MAX: usize = 1_000;
 /// What the refresh token that a sandbox starts with may be used for: everything that can be read.
 const SCOPES: &str = "playlist-read-collaborative playlist-read-private user-follow-read user-library-read \
-                      user-read-currently-playing user-read-email user-read-playback-state user-read-private \
-                      user-read-recently-played";
+                      user-read-currently-playing user-read-email user-read-playback-position \
+                      user-read-playback-state user-read-private user-read-recently-played";
 
 /// All that was handed out.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub struct OAuth {
     pub access_token_ttl: Duration,
     /// Whether a refresh replaces the refresh token.
     pub rotates: bool,
-    grants: HashMap<String, Grant>,
+    grants: Remembered<Grant>,
     access: Remembered<AccessToken>,
     codes: Remembered<Code>,
     rng: Rng,
@@ -139,12 +139,13 @@ impl OAuth {
         let mut seeded = Rng::with_seed(seed ^ 0x5e67_6e6f);
         let client_id = (0..32).map(|_| seeded.digit(16)).collect();
         let refresh_token = token(&mut seeded, "AQ", 129);
-        let grant = Grant { scope: SCOPES.to_owned(), is_revoked: false };
+        let mut grants = Remembered::new();
+        grants.insert(refresh_token.clone(), Grant { scope: SCOPES.to_owned(), is_revoked: false });
         let oauth = OAuth {
             client_id,
             access_token_ttl,
             rotates,
-            grants: HashMap::from([(refresh_token.clone(), grant)]),
+            grants,
             access: Remembered::new(),
             codes: Remembered::new(),
             // Not seeded: a sandbox that is started again must not hand out a token it handed out before.
@@ -175,7 +176,7 @@ impl OAuth {
 
     /// Takes back all refresh tokens. Access tokens live on until they expire, as in life.
     pub fn revoke_refresh_tokens(&mut self) {
-        for grant in self.grants.values_mut() {
+        for grant in self.grants.entries.values_mut() {
             grant.is_revoked = true;
         }
     }
@@ -253,7 +254,7 @@ impl OAuth {
 
     fn refresh(&mut self, form: &Query<'_>, now: Instant) -> Result<TokenWire, TokenError> {
         let refresh_token = form.get("refresh_token").ok_or(invalid_request("refresh_token must be supplied"))?;
-        let grant = self.grants.get_mut(refresh_token).ok_or(invalid_grant("Invalid refresh token"))?;
+        let grant = self.grants.entries.get_mut(refresh_token).ok_or(invalid_grant("Invalid refresh token"))?;
         if grant.is_revoked {
             return Err(invalid_grant("Refresh token revoked"));
         }

@@ -67,6 +67,11 @@ pub struct ContentsRefWire {
     pub total: usize,
 }
 
+#[derive(Serialize)]
+pub struct ThumbnailWire {
+    pub url: (),
+}
+
 /// A slot of a playlist. The media is under one of two names, and null where there is none.
 #[derive(Serialize)]
 pub struct PlaylistItemWire<'a> {
@@ -74,6 +79,7 @@ pub struct PlaylistItemWire<'a> {
     pub added_by: Option<UserWire<'a>>,
     pub is_local: bool,
     pub primary_color: (),
+    pub video_thumbnail: ThumbnailWire,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub item: Option<Option<MediaWire<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -51,6 +51,8 @@ pub fn listen(address: SocketAddr, shared: Shared) -> io::Result<(Server, Socket
     .workers(1)
     .disable_signals()
     .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+    // Clients open connections that they may need; those are not to be told off for resting.
+    .client_request_timeout(KEEP_ALIVE)
     .bind(address)?;
     let bound = server.addrs().first().copied().unwrap_or(address);
     Ok((server.run(), bound))

@@ -59,6 +59,9 @@ impl TokenVault for KeepInMemory {
     }
 }
 
+/// No refresh has this number.
+const UNDOUBTED: u64 = u64::MAX;
+
 /// Hands out the access token of one account. Clones share it.
 #[derive(Clone)]
 pub struct Tokens {
@@ -70,6 +73,8 @@ struct Inner {
     now: fn() -> DateTime<Utc>,
     /// Refreshes that have ended, well or not. A caller that sees it change while waiting shares that refresh.
     num_refreshes: AtomicU64,
+    /// Serial of a bearer that replaced a refused one and has not been accepted yet; `UNDOUBTED` where there is none.
+    doubted: AtomicU64,
     /// Held while the tokens are being refreshed or stored.
     state: Arc<Mutex<State>>,
 }
@@ -120,7 +125,7 @@ impl Tokens {
             failure: None,
         };
         let state = Arc::new(Mutex::new(state));
-        Tokens { inner: Arc::new(Inner { vault, now, num_refreshes: AtomicU64::new(0), state }) }
+        Tokens { inner: Arc::new(Inner { vault, now, num_refreshes: AtomicU64::new(0), doubted: AtomicU64::new(UNDOUBTED), state }) }
     }
 
     /// The tokens as they are now, after any refresh under way.
@@ -132,6 +137,23 @@ impl Tokens {
     pub async fn refresh(&self, client: &Client) -> Result<(), ApiError> {
         let current = self.inner.state.lock().await.bearer.clone();
         self.bearer(client, current.as_ref()).await.map(drop)
+    }
+
+    /// Takes in that a 401 came back for `bearer`. Says whether another try is worth it: not for a bearer that itself
+    /// replaced a refused one.
+    pub(super) async fn renew_refused(&self, client: &Client, bearer: &Bearer) -> Result<bool, ApiError> {
+        if self.inner.doubted.load(Ordering::Acquire) == bearer.serial {
+            return Ok(false);
+        }
+        let renewed = self.bearer(client, Some(bearer)).await?;
+        self.inner.doubted.store(renewed.serial, Ordering::Release);
+        Ok(true)
+    }
+
+    /// Takes in that `bearer` was accepted.
+    pub(super) fn handle_accepted(&self, bearer: &Bearer) {
+        let doubted = &self.inner.doubted;
+        let _ = doubted.compare_exchange(bearer.serial, UNDOUBTED, Ordering::AcqRel, Ordering::Relaxed);
     }
 
     pub(super) fn now(&self) -> DateTime<Utc> {

@@ -1,7 +1,8 @@
 //! One request: its URL, its bearer token, its body.
 //!
-//! The client sends what it is told to, once. Only a 401 is answered by a second request, with a renewed token. It
-//! computes every URL itself and follows none that an answer holds, so that the token goes to the configured host only.
+//! The client sends what it is told to, once: every request needs a permit, so a 401 renews the token and leaves the
+//! second try to the caller. It computes every URL itself and follows none that an answer holds, so that the token goes
+//! to the configured host only.
 
 use super::{
     auth::Tokens,
@@ -177,16 +178,16 @@ impl Client {
         }
     }
 
-    /// The body of a 200. A 401 is worth one try with a renewed token.
+    /// The body of a 200. A 401 renews the token once.
     async fn get(&self, tokens: &Tokens, call: &Call<'_>) -> Result<Vec<u8>, ApiError> {
-        let mut bearer = tokens.bearer(self, None).await?;
-        let mut response = self.send(call, bearer.header.clone()).await?;
-        if response.status() == StatusCode::UNAUTHORIZED {
-            bearer = tokens.bearer(self, Some(&bearer)).await?;
-            response = self.send(call, bearer.header.clone()).await?;
+        let bearer = tokens.bearer(self, None).await?;
+        let response = self.send(call, bearer.header.clone()).await?;
+        if response.status() == StatusCode::UNAUTHORIZED && tokens.renew_refused(self, &bearer).await? {
+            return Err(ApiError::Renewed);
         }
         let host = host(&call.url);
         if response.status() == StatusCode::OK {
+            tokens.handle_accepted(&bearer);
             return body(response, BODY_LEN_MAX, &call.what, host).await;
         }
         let (status, headers) = (response.status(), response.headers().clone());

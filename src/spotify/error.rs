@@ -15,6 +15,9 @@ pub enum ApiError {
     /// The refresh token, or the application, is no longer accepted: a person has to sign in again.
     #[error("{0}")]
     SignIn(String),
+    /// 401; the access token has been renewed, and the same request is worth one more try.
+    #[error("the access token had expired and was renewed")]
+    Renewed,
     /// 401, although the access token was fresh.
     #[error("{0}")]
     Unauthorized(String),
@@ -97,6 +100,7 @@ impl ApiError {
     pub fn is_transient(&self) -> bool {
         match self {
             ApiError::RateLimited { .. }
+            | ApiError::Renewed
             | ApiError::Transient { .. }
             | ApiError::Malformed { .. }
             | ApiError::Network { .. }

@@ -7,7 +7,7 @@ use super::{
 use futures_util::future::join_all;
 
 #[tokio::test]
-async fn a_401_is_answered_by_one_refresh_and_one_more_try() {
+async fn a_401_renews_the_token_and_leaves_the_next_try_to_the_caller() {
     let server = Server::start(|request| match request.token() {
         "a1" => Reply::status(401, r#"{"error": {"status": 401, "message": "The access token expired"}}"#),
         _ => grant_or_profile(request),
@@ -15,6 +15,7 @@ async fn a_401_is_answered_by_one_refresh_and_one_more_try() {
     .await;
     let (client, vault) = (client(&server), recorder(&server));
     let tokens = tokens(stored(), vault.clone());
+    assert!(matches!(client.me(&tokens).await, Err(ApiError::Renewed)));
     assert_eq!(client.me(&tokens).await.unwrap().spotify_id, "me");
     assert_eq!(server.log.lines(), ["GET /v1/me a1", "POST /api/token r1", "save r2", "GET /v1/me a2"]);
     assert_eq!((client.num_requests(), client.num_token_requests()), (2, 1));
@@ -28,7 +29,9 @@ async fn a_401_for_a_fresh_token_is_final() {
         false => Reply::status(401, ""),
     })
     .await;
-    let error = client(&server).me(&tokens(stored(), recorder(&server))).await.unwrap_err();
+    let (client, tokens) = (client(&server), tokens(stored(), recorder(&server)));
+    assert!(matches!(client.me(&tokens).await, Err(ApiError::Renewed)));
+    let error = client.me(&tokens).await.unwrap_err();
     assert!(matches!(error, ApiError::Unauthorized(_)) && !error.is_transient(), "{error:?}");
     assert_eq!(server.log.lines().len(), 4);
 }

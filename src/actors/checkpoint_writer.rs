@@ -1,0 +1,171 @@
+//! The one actor that writes: batches with their checkpoints, the fence, pauses. It takes one message at a time, so
+//! that commits happen in the order in which they were sent.
+
+use crate::{
+    clock, faults,
+    model::{
+        AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, Pause, Phase,
+    },
+    store::{StateKey, Store, StoreError},
+};
+use actix::{Actor, AtomicResponse, Context, Handler, Message, Supervised, WrapFuture};
+use std::{future::Future, time::Duration};
+use uuid::Uuid;
+
+/// A transaction that takes longer has met a database that hangs. What became of it is then unknown.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Why a write did not happen, or may not have.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the database did not answer within {} s", WRITE_TIMEOUT.as_secs())]
+    TimedOut,
+}
+
+impl WriteError {
+    /// Whether to start again from the database and go on.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            WriteError::Store(error) => error.is_transient(),
+            WriteError::TimedOut => true,
+        }
+    }
+}
+
+pub struct CheckpointWriter {
+    store: Store,
+    owner: Uuid,
+    /// Who we are, for the message that a fenced process shows.
+    label: String,
+}
+
+impl CheckpointWriter {
+    pub fn new(store: Store, owner: Uuid, label: String) -> CheckpointWriter {
+        CheckpointWriter { store, owner, label }
+    }
+
+    fn write<T: 'static>(
+        &self,
+        write: impl Future<Output = Result<T, StoreError>> + 'static,
+    ) -> AtomicResponse<Self, Result<T, WriteError>> {
+        let bounded = async move {
+            match tokio::time::timeout(WRITE_TIMEOUT, write).await {
+                Ok(result) => Ok(result?),
+                Err(_) => Err(WriteError::TimedOut),
+            }
+        };
+        AtomicResponse::new(Box::pin(bounded.into_actor(self)))
+    }
+}
+
+impl Actor for CheckpointWriter {
+    type Context = Context<Self>;
+}
+
+impl Supervised for CheckpointWriter {}
+
+/// Begins a run: fences off every earlier one of the entity type.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Fence, WriteError>")]
+pub struct BeginRun {
+    pub account_id: AccountId,
+    pub entity: EntityType,
+    pub phase: Phase,
+}
+
+impl Handler<BeginRun> for CheckpointWriter {
+    type Result = AtomicResponse<Self, Result<Fence, WriteError>>;
+
+    fn handle(&mut self, begin: BeginRun, _: &mut Self::Context) -> Self::Result {
+        let BeginRun { account_id, entity, phase } = begin;
+        let (store, owner, label) = (self.store.clone(), self.owner, self.label.clone());
+        self.write(async move {
+            let (fence, _) = store.begin_run(account_id, entity, phase, owner, &label, clock::now()).await?;
+            Ok(fence)
+        })
+    }
+}
+
+/// Goes on in the other phase under the same fence.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Checkpoint, WriteError>")]
+pub struct SwitchPhase {
+    pub fence: Fence,
+    pub account_id: AccountId,
+    pub entity: EntityType,
+    pub phase: Phase,
+}
+
+impl Handler<SwitchPhase> for CheckpointWriter {
+    type Result = AtomicResponse<Self, Result<Checkpoint, WriteError>>;
+
+    fn handle(&mut self, switch: SwitchPhase, _: &mut Self::Context) -> Self::Result {
+        let SwitchPhase { fence, account_id, entity, phase } = switch;
+        let store = self.store.clone();
+        self.write(async move { store.switch_phase(fence, account_id, entity, phase, clock::now()).await })
+    }
+}
+
+/// One batch and its checkpoint, in one transaction.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<CommitReport, WriteError>")]
+pub struct CommitBatch(pub Box<Commit>);
+
+impl Handler<CommitBatch> for CheckpointWriter {
+    type Result = AtomicResponse<Self, Result<CommitReport, WriteError>>;
+
+    fn handle(&mut self, CommitBatch(commit): CommitBatch, _: &mut Self::Context) -> Self::Result {
+        faults::visit("writer.commit");
+        let store = self.store.clone();
+        self.write(async move {
+            let report = store.commit(&commit, clock::now()).await;
+            faults::visit("writer.committed");
+            report
+        })
+    }
+}
+
+/// A run ended short of its goal: what `status` is to show.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), WriteError>")]
+pub struct EndRun {
+    pub key: StateKey,
+    pub fence: Fence,
+    pub why: EndedShort,
+}
+
+#[derive(Debug)]
+pub enum EndedShort {
+    Paused(Pause),
+    Failed(String),
+}
+
+impl Handler<EndRun> for CheckpointWriter {
+    type Result = AtomicResponse<Self, Result<(), WriteError>>;
+
+    fn handle(&mut self, end: EndRun, _: &mut Self::Context) -> Self::Result {
+        let (EndRun { key, fence, why }, store) = (end, self.store.clone());
+        self.write(async move {
+            match why {
+                EndedShort::Paused(pause) => store.mark_rate_limited(key, pause.until, None, clock::now()).await,
+                EndedShort::Failed(message) => store.mark_failed(key, fence, &message, clock::now()).await,
+            }
+        })
+    }
+}
+
+/// A pause that must outlive the process.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), WriteError>")]
+pub struct SavePause(pub Pause);
+
+impl Handler<SavePause> for CheckpointWriter {
+    type Result = AtomicResponse<Self, Result<(), WriteError>>;
+
+    fn handle(&mut self, SavePause(pause): SavePause, _: &mut Self::Context) -> Self::Result {
+        let store = self.store.clone();
+        self.write(async move { store.save_pause(pause, clock::now()).await })
+    }
+}

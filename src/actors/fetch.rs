@@ -1,0 +1,182 @@
+//! One request of a run, from the permit to the answer: waits at the gate, asks the API, and tries again as long as
+//! [`crate::engine::backoff`] says.
+
+use super::gate::{AcquirePermit, Gate, Permit, ReportLimited};
+use crate::{
+    clock,
+    engine::backoff::{Backoff, Patience, Retry},
+    faults,
+    model::{EntityType, Family, Fault, Page, PageRequest, Pause},
+    spotify::{ApiError, Client, ForbiddenReason, Tokens},
+};
+use actix::Addr;
+use std::{
+    cell::Cell,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+use tokio::sync::oneshot;
+use tracing::{debug, warn};
+
+/// A gate that died needs a moment to come back.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// Refusals by a limit in a row for one request. Each waits as long as the API asks, so this only ends what is hopeless.
+const LIMITED_MAX: u32 = 20;
+
+/// What requests of one account share.
+#[derive(Clone)]
+pub struct Fetcher {
+    pub client: Client,
+    pub tokens: Tokens,
+    pub gate: Addr<Gate>,
+    pub backoff: Backoff,
+    /// The longest pause a request sits out; `None` for any.
+    pub longest_wait: Option<Duration>,
+    pub vitals: Rc<Vitals>,
+}
+
+/// Whether the API is alive, as far as any request could tell.
+#[derive(Debug, Default)]
+pub struct Vitals {
+    last_answer: Cell<Option<Instant>>,
+}
+
+impl Vitals {
+    fn note_answer(&self) {
+        self.last_answer.set(Some(clock::instant()));
+    }
+
+    fn answered_since(&self, moment: Instant) -> bool {
+        self.last_answer.get().is_some_and(|answered| answered > moment)
+    }
+}
+
+/// Failures of one request so far.
+struct Failures {
+    tries: u32,
+    since: Instant,
+}
+
+impl Fetcher {
+    /// Asks for a page until it comes or is given up. `num_requests` counts what was sent on the way.
+    pub async fn page(&self, request: &PageRequest, patience: Patience, num_requests: &Cell<u32>) -> Result<Page, Fault> {
+        let (mut failures, mut num_limited, mut num_renewed): (Option<Failures>, u32, u32) = (None, 0, 0);
+        loop {
+            let mut permit = acquire(&self.gate, request.family(), self.longest_wait).await.map_err(Fault::Paused)?;
+            faults::visit(point(request));
+            permit.mark_used();
+            num_requests.set(num_requests.get() + 1);
+            let answer = self.client.page(&self.tokens, request).await;
+            drop(permit);
+            let error = match answer {
+                Ok(page) => {
+                    self.vitals.note_answer();
+                    return Ok(page);
+                }
+                Err(error) => error,
+            };
+            let retry_after = match &error {
+                ApiError::RateLimited { class, retry_after, .. } => {
+                    num_limited += 1;
+                    if num_limited > LIMITED_MAX {
+                        return Err(Fault::Unreachable(error.to_string()));
+                    }
+                    let limited = ReportLimited { family: request.family(), class: *class, retry_after: *retry_after };
+                    // A gate that dies over this comes back closed for a whole window.
+                    let _ = self.gate.send(limited).await;
+                    continue;
+                }
+                ApiError::Renewed if num_renewed < 2 => {
+                    num_renewed += 1;
+                    continue;
+                }
+                ApiError::Transient { retry_after, .. } => *retry_after,
+                _ => None,
+            };
+            if !error.is_transient() {
+                return Err(fault(request, &error));
+            }
+            let failed = failures.get_or_insert_with(|| Failures { tries: 0, since: clock::instant() });
+            failed.tries += 1;
+            let failing_for = clock::instant().saturating_duration_since(failed.since);
+            let others_answered = self.vitals.answered_since(failed.since);
+            match self.backoff.rule(patience, failed.tries, failing_for, others_answered, fastrand::f64()) {
+                Retry::After(wait) => {
+                    let wait = wait.max(retry_after.unwrap_or_default().min(self.backoff.give_up_after));
+                    debug!(%error, tries = failed.tries, wait_ms = wait.as_millis() as u64, "request failed, trying again");
+                    tokio::time::sleep(wait).await;
+                }
+                Retry::GiveUp => {
+                    warn!(%error, tries = failed.tries, "request given up");
+                    return Err(fault(request, &error));
+                }
+            }
+        }
+    }
+}
+
+/// Waits for a permit. A gate that dies meanwhile is asked again in its next life.
+pub async fn acquire(gate: &Addr<Gate>, family: Family, longest_wait: Option<Duration>) -> Result<Permit, Pause> {
+    loop {
+        let (reply, answer) = oneshot::channel();
+        if gate.send(AcquirePermit { family, longest_wait, reply }).await.is_ok()
+            && let Ok(answer) = answer.await
+        {
+            return answer;
+        }
+        tokio::time::sleep(ASK_AGAIN_AFTER).await;
+    }
+}
+
+/// What an error that is not worth another try means for the run.
+fn fault(request: &PageRequest, error: &ApiError) -> Fault {
+    let text = describe(error);
+    let is_items = matches!(request, PageRequest::PlaylistItems { .. });
+    match error {
+        ApiError::SignIn(_) | ApiError::Unauthorized(_) => Fault::SignIn(text),
+        ApiError::Forbidden(reason, _) => match reason {
+            // These speak of the playlist; the others of the application or the person.
+            ForbiddenReason::NotYours | ForbiddenReason::EndpointGone | ForbiddenReason::Other if is_items => {
+                Fault::Forbidden(text)
+            }
+            ForbiddenReason::MissingScope => Fault::SignIn(text),
+            ForbiddenReason::NotYours
+            | ForbiddenReason::EndpointGone
+            | ForbiddenReason::Other
+            | ForbiddenReason::NotAllowListed
+            | ForbiddenReason::OwnerWithoutPremium => Fault::Refused(text),
+        },
+        ApiError::Gone(_) if is_items => Fault::Gone(text),
+        ApiError::Gone(_) | ApiError::Refused(_) | ApiError::Config { .. } => Fault::Refused(text),
+        ApiError::Transient { .. } | ApiError::Malformed { .. } => Fault::Unservable(text),
+        ApiError::Network { .. } | ApiError::Vault(_) | ApiError::Renewed | ApiError::RateLimited { .. } => {
+            Fault::Unreachable(text)
+        }
+    }
+}
+
+/// The error with its causes, on one line.
+fn describe(error: &ApiError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// The fault hook of a request.
+fn point(request: &PageRequest) -> &'static str {
+    match request {
+        PageRequest::Listing { entity: EntityType::Tracks, .. } => "fetch.tracks",
+        PageRequest::Listing { entity: EntityType::Albums, .. } => "fetch.albums",
+        PageRequest::Listing { .. } => "fetch.playlists",
+        PageRequest::Following { .. } => "fetch.artists",
+        PageRequest::PlaylistItems { .. } => "fetch.playlist_items",
+    }
+}

@@ -1,0 +1,142 @@
+//! The guard around every child actor.
+//!
+//! `actix::Supervisor` restarts an actor whose context finished, not one that panicked: a panic unwinds through the
+//! context, closes the mailbox and tells nobody. This guard polls the context itself, catches the panic, asks
+//! [`crate::engine::restart`] what follows, tells the supervisor, and restarts the context in place after the pause. So
+//! address and queued messages outlive the panic; only the message that killed the actor is lost, and whoever waits for
+//! its answer learns so.
+
+#[cfg(panic = "abort")]
+compile_error!("supervision catches panics: build with panic = \"unwind\"");
+
+use crate::{
+    clock,
+    engine::restart::{Deaths, Exit, RestartPolicy, Ruling},
+    model::EntityType,
+};
+use actix::{Actor, Addr, Context, Message, Recipient, Supervised, dev::ContextFut};
+use std::{
+    any::Any,
+    fmt,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{self, Poll, ready},
+};
+use tokio::time::{Sleep, sleep};
+use tracing::{error, info};
+
+/// Names a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Child {
+    Gate,
+    CheckpointWriter,
+    Syncer(EntityType),
+}
+
+impl fmt::Display for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Child::Gate => f.write_str("gate"),
+            Child::CheckpointWriter => f.write_str("checkpoint writer"),
+            Child::Syncer(entity) => write!(f, "syncer of {entity}"),
+        }
+    }
+}
+
+/// A child's life ended, and this follows.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ChildExited {
+    pub child: Child,
+    pub exit: Exit,
+    pub ruling: Ruling,
+}
+
+/// Starts an actor inside a guard. Its `restarting` must replace all of its state; `started` runs in every life.
+pub fn start_guarded<A>(
+    child: Child,
+    policy: RestartPolicy,
+    parent: Recipient<ChildExited>,
+    make: impl FnOnce(&mut Context<A>) -> A,
+) -> Addr<A>
+where
+    A: Supervised + Actor<Context = Context<A>>,
+{
+    let mut context = Context::new();
+    let address = actix::AsyncContext::address(&context);
+    let actor = make(&mut context);
+    let life = context.into_future(actor);
+    actix_rt::spawn(Guarded { child, life, policy, deaths: Deaths::default(), pause: None, parent });
+    address
+}
+
+struct Guarded<A>
+where
+    A: Supervised + Actor<Context = Context<A>>,
+{
+    child: Child,
+    life: ContextFut<A, Context<A>>,
+    policy: RestartPolicy,
+    deaths: Deaths,
+    pause: Option<Pin<Box<Sleep>>>,
+    parent: Recipient<ChildExited>,
+}
+
+impl<A> Guarded<A>
+where
+    A: Supervised + Actor<Context = Context<A>>,
+{
+    /// One poll of the present life, or the beginning of the next; `None` while neither has ended.
+    fn poll_life(&mut self, cx: &mut task::Context<'_>) -> Poll<Exit> {
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+                if !self.life.restart() {
+                    return Poll::Ready(());
+                }
+            }
+            Pin::new(&mut self.life).poll(cx)
+        }));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(())) => Poll::Ready(Exit::Finished),
+            Err(payload) => Poll::Ready(Exit::Panicked(message(payload.as_ref()))),
+        }
+    }
+}
+
+impl<A> Future for Guarded<A>
+where
+    A: Supervised + Actor<Context = Context<A>>,
+{
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        loop {
+            let exit = ready!(this.poll_life(cx));
+            let ruling = this.deaths.handle_exit(&this.policy, &exit, clock::instant(), fastrand::f64());
+            let child = this.child;
+            match (&exit, ruling) {
+                (Exit::Panicked(why), Ruling::RestartIn(pause)) => {
+                    info!(%child, why, pause_ms = pause.as_millis() as u64, "actor panicked and is restarted");
+                    this.pause = Some(Box::pin(sleep(pause)));
+                }
+                (Exit::Panicked(why), _) => error!(%child, why, "actor keeps panicking and is parked"),
+                (Exit::Finished, _) => {}
+            }
+            this.parent.do_send(ChildExited { child, exit, ruling });
+            if this.pause.is_none() {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+/// What a panic said.
+fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a message").to_owned()
+}

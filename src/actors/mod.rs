@@ -1,0 +1,25 @@
+//! Thin shells: they carry messages between the engine and the world.
+//!
+//! ```text
+//!   Supervisor --StartRun--> Syncer x 4 --AcquirePermit, ReportLimited--> Gate
+//!       ^                        |  \--GET page--> Spotify Web API          |
+//!       |  Observed, RunEnded    |                                          | SavePause
+//!       +---- ChildExited -------+--BeginRun, CommitBatch--> CheckpointWriter
+//! ```
+//!
+//! Every child lives inside a guard ([`lifecycle`]) that catches a panic, reports it, and starts a new life in place:
+//! address and mailbox survive, state does not. A syncer then takes its place from the database; a gate counts its
+//! window as full; a writer has no state to lose. A reply lost during a commit means that nobody knows: the syncer
+//! starts again from the database and never resends.
+
+pub mod checkpoint_writer;
+pub mod fetch;
+pub mod gate;
+pub mod lifecycle;
+pub mod progress;
+pub mod supervisor;
+pub mod syncer;
+
+pub use gate::{Gate, Permit};
+pub use progress::{EntityProgress, EntityState, GateView, Progress};
+pub use supervisor::{Outcome, Service, Supervisor};

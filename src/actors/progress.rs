@@ -1,0 +1,72 @@
+//! What the actors let others see of themselves while they work. Published through watch channels, so that a slow
+//! onlooker delays nobody.
+
+use crate::model::{EntityType, ItemCounts, Pause, Phase, Stage};
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+
+/// All entity types of one account.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Progress {
+    pub entities: BTreeMap<EntityType, EntityProgress>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct EntityProgress {
+    pub phase: Phase,
+    pub stage: Stage,
+    pub state: EntityState,
+    /// In slots of the listing, or in playlist items while those are read.
+    pub done: u32,
+    pub total: Option<u32>,
+    /// Playlists read, and to read, while their items are.
+    pub playlists: Option<(u32, u32)>,
+    /// Of this run.
+    pub counts: ItemCounts,
+    pub num_requests: u32,
+    pub num_batches: u32,
+    /// The run took up what an earlier one had begun, from this slot on.
+    pub resumed_from: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum EntityState {
+    Running,
+    Complete { notes: Vec<String> },
+    Paused(Pause),
+    Stopped,
+    Failed(String),
+}
+
+impl Default for EntityProgress {
+    fn default() -> Self {
+        EntityProgress {
+            phase: Phase::InitialSync,
+            stage: Stage::Fresh,
+            state: EntityState::Running,
+            done: 0,
+            total: None,
+            playlists: None,
+            counts: ItemCounts::default(),
+            num_requests: 0,
+            num_batches: 0,
+            resumed_from: None,
+        }
+    }
+}
+
+/// What the gate is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct GateView {
+    /// Requests in the rolling window, and how many it may hold.
+    pub used: u32,
+    pub limit: u32,
+    pub waiting: Option<GateWait>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum GateWait {
+    Paused(Pause),
+    /// Our own limit: the window is full until then.
+    Window(DateTime<Utc>),
+}

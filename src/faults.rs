@@ -1,0 +1,42 @@
+//! Named points at which a test can make an actor panic.
+//!
+//! Compiled to nothing unless the `fault-hooks` feature is on, which only the tests switch on. Then `SEGNO_FAULTS`
+//! names points and the visit at which each panics, for example `gate.acquire=3,writer.commit=2`; `writer.commit=2+`
+//! panics at every visit from the second on.
+
+#[cfg(feature = "fault-hooks")]
+pub fn visit(point: &str) {
+    use std::{
+        collections::HashMap,
+        sync::{Mutex, OnceLock, PoisonError},
+    };
+
+    struct Plan {
+        at: u32,
+        and_after: bool,
+        visits: u32,
+    }
+
+    static PLANS: OnceLock<Mutex<HashMap<String, Plan>>> = OnceLock::new();
+
+    let plans = PLANS.get_or_init(|| {
+        let text = std::env::var("SEGNO_FAULTS").unwrap_or_default();
+        let plan = |(point, at): (&str, &str)| {
+            let at_number = at.trim_end_matches('+').parse().expect("SEGNO_FAULTS is point=visit,...");
+            (point.to_owned(), Plan { at: at_number, and_after: at.ends_with('+'), visits: 0 })
+        };
+        Mutex::new(text.split(',').filter_map(|fault| fault.split_once('=')).map(plan).collect())
+    });
+    let panics = {
+        let mut plans = plans.lock().unwrap_or_else(PoisonError::into_inner);
+        plans.get_mut(point).is_some_and(|plan| {
+            plan.visits += 1;
+            plan.visits == plan.at || (plan.and_after && plan.visits > plan.at)
+        })
+    };
+    assert!(!panics, "fault at {point}");
+}
+
+#[cfg(not(feature = "fault-hooks"))]
+#[inline(always)]
+pub fn visit(_point: &str) {}

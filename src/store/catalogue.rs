@@ -1,0 +1,149 @@
+//! The shared catalogue: tracks, albums and artists, and which artists made what.
+//!
+//! A batch mentions one album many times and one artist more often still. They are collected by id, the fuller mention
+//! wins, and each table is written in the order of its keys: PostgreSQL refuses a batch that changes one row twice, and
+//! two processes that lock rows in the same order cannot deadlock.
+
+use super::rows::{AlbumArtistRow, AlbumRow, ArtistRow, TrackArtistRow, TrackRow};
+use super::schema::{album_artists, albums, track_artists, tracks};
+use super::types::{At, Words};
+use super::{Conn, StoreError, with_conn};
+use crate::model::{Album, Artist, ArtistRef, Track};
+use diesel::{ExpressionMethods, NullableExpressionMethods, QueryDsl};
+use diesel_async::RunQueryDsl;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
+
+/// What a batch says about the catalogue.
+#[derive(Debug)]
+pub(super) struct Catalogue<'a> {
+    at: At,
+    artists: BTreeMap<&'a str, ArtistRow<'a>>,
+    albums: BTreeMap<&'a str, (AlbumRow<'a>, &'a [ArtistRef])>,
+    tracks: BTreeMap<&'a str, (TrackRow<'a>, &'a [ArtistRef])>,
+}
+
+/// Ids of the rows that the batch added or changed.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    pub artists: HashSet<String>,
+    pub albums: HashSet<String>,
+    pub tracks: HashSet<String>,
+}
+
+impl<'a> Catalogue<'a> {
+    pub fn new(at: At) -> Catalogue<'a> {
+        Catalogue { at, artists: BTreeMap::new(), albums: BTreeMap::new(), tracks: BTreeMap::new() }
+    }
+
+    pub fn add_track(&mut self, track: &'a Track) {
+        self.mention(&track.artists);
+        if let Some(album) = &track.album {
+            self.add_album(album);
+        }
+        let row = TrackRow::new(track, self.at);
+        match self.tracks.entry(&track.id) {
+            Entry::Vacant(entry) => drop(entry.insert((row, &track.artists))),
+            Entry::Occupied(mut entry) => {
+                let (known, artists) = entry.get_mut();
+                known.absorb(row);
+                *artists = longer(artists, &track.artists);
+            }
+        }
+    }
+
+    pub fn add_album(&mut self, album: &'a Album) {
+        self.mention(&album.artists);
+        let row = AlbumRow::new(album, self.at);
+        match self.albums.entry(&album.id) {
+            Entry::Vacant(entry) => drop(entry.insert((row, &album.artists))),
+            Entry::Occupied(mut entry) => {
+                let (known, artists) = entry.get_mut();
+                known.absorb(row);
+                *artists = longer(artists, &album.artists);
+            }
+        }
+    }
+
+    pub fn add_artist(&mut self, artist: &'a Artist) {
+        self.insert_artist(&artist.id, ArtistRow::full(artist, self.at));
+    }
+
+    fn mention(&mut self, artists: &'a [ArtistRef]) {
+        for artist in artists {
+            self.insert_artist(&artist.id, ArtistRow::mentioned(artist, self.at));
+        }
+    }
+
+    fn insert_artist(&mut self, id: &'a str, row: ArtistRow<'a>) {
+        match self.artists.entry(id) {
+            Entry::Vacant(entry) => drop(entry.insert(row)),
+            Entry::Occupied(mut entry) => entry.get_mut().absorb(row),
+        }
+    }
+
+    /// Writes what differs from the database, parents before children.
+    pub async fn write(self, conn: &mut Conn) -> Result<Written, StoreError> {
+        let artists: Vec<ArtistRow<'_>> = self.artists.into_values().collect();
+        let (albums, album_lists): (Vec<_>, Vec<_>) = self.albums.into_values().unzip();
+        let (tracks, track_lists): (Vec<_>, Vec<_>) = self.tracks.into_values().unzip();
+        let album_links: Vec<_> = links(albums.iter().map(|row| row.id).zip(album_lists))
+            .map(|(album_id, artist_id, position)| AlbumArtistRow { album_id, artist_id, position })
+            .collect();
+        let track_links: Vec<_> = links(tracks.iter().map(|row| row.id).zip(track_lists))
+            .map(|(track_id, artist_id, position)| TrackArtistRow { track_id, artist_id, position })
+            .collect();
+
+        let mut written = Written { artists: ids(ArtistRow::upsert(conn, &artists).await?).0, ..Written::default() };
+        let (changed, shrunk) = ids(AlbumRow::upsert(conn, &albums).await?);
+        written.albums = changed;
+        written.albums.extend(AlbumArtistRow::upsert(conn, &album_links).await?.into_iter().map(|(id, _)| id));
+        forget_album_artists_beyond_the_list(conn, &shrunk).await?;
+        let (changed, shrunk) = ids(TrackRow::upsert(conn, &tracks).await?);
+        written.tracks = changed;
+        written.tracks.extend(TrackArtistRow::upsert(conn, &track_links).await?.into_iter().map(|(id, _)| id));
+        forget_track_artists_beyond_the_list(conn, &shrunk).await?;
+        Ok(written)
+    }
+}
+
+fn longer<'a>(one: &'a [ArtistRef], other: &'a [ArtistRef]) -> &'a [ArtistRef] {
+    if other.len() > one.len() { other } else { one }
+}
+
+/// Who made what, at which place of the list.
+fn links<'a>(
+    lists: impl Iterator<Item = (Words<'a>, &'a [ArtistRef])>,
+) -> impl Iterator<Item = (Words<'a>, Words<'a>, i64)> {
+    lists.flat_map(|(id, artists)| artists.iter().zip(0..).map(move |(artist, at)| (id, Words(&artist.id), at)))
+}
+
+/// The written rows, and those among them that were there before: only their lists can have become shorter.
+fn ids(written: Vec<(String, i64)>) -> (HashSet<String>, Vec<String>) {
+    let updated = written.iter().filter(|(_, rev)| *rev > 1).map(|(id, _)| id.clone()).collect();
+    (written.into_iter().map(|(id, _)| id).collect(), updated)
+}
+
+async fn forget_album_artists_beyond_the_list(conn: &mut Conn, shrunk: &[String]) -> Result<(), StoreError> {
+    if !shrunk.is_empty() {
+        with_conn!(conn, |c| {
+            let len = albums::table.filter(albums::id.eq(album_artists::album_id)).select(albums::num_artists);
+            let of_these = album_artists::table.filter(album_artists::album_id.eq_any(shrunk));
+            let beyond = of_these.filter(album_artists::position.nullable().ge(len.single_value()));
+            diesel::delete(beyond).execute(c).await
+        })?;
+    }
+    Ok(())
+}
+
+async fn forget_track_artists_beyond_the_list(conn: &mut Conn, shrunk: &[String]) -> Result<(), StoreError> {
+    if !shrunk.is_empty() {
+        with_conn!(conn, |c| {
+            let len = tracks::table.filter(tracks::id.eq(track_artists::track_id)).select(tracks::num_artists);
+            let of_these = track_artists::table.filter(track_artists::track_id.eq_any(shrunk));
+            let beyond = of_these.filter(track_artists::position.nullable().ge(len.single_value()));
+            diesel::delete(beyond).execute(c).await
+        })?;
+    }
+    Ok(())
+}

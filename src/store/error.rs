@@ -1,0 +1,92 @@
+//! What can go wrong with the database, in words that say what to do about it.
+
+use super::url::DatabaseUrlError;
+use crate::model::{AccountId, UnknownWord};
+use diesel::result::{DatabaseErrorKind, Error as QueryError};
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(transparent)]
+    Url(#[from] DatabaseUrlError),
+    #[error("there is no database at {}; run \"segno login\" or \"segno run\" first", .0.display())]
+    NotFound(PathBuf),
+    #[error("the folder {} for the database does not exist; create it, or name another with SEGNO_DATABASE_URL", .0.display())]
+    NoFolder(PathBuf),
+    #[error("{} is a folder, not a database file; name a file in SEGNO_DATABASE_URL", .0.display())]
+    IsFolder(PathBuf),
+    #[error("{} is not a SQLite database; it was left as it is; name another file in SEGNO_DATABASE_URL", .0.display())]
+    NotADatabase(PathBuf),
+    #[error("cannot write to {}: {reason}; check who owns the file and its folder", .path.display())]
+    NotWritable { path: PathBuf, reason: String },
+    #[error("cannot reach PostgreSQL at {place}: {reason}; {hint}")]
+    Unreachable { place: String, reason: String, hint: String },
+    #[error("PostgreSQL at {place} refuses the connection: {reason}; {hint}")]
+    Refused { place: String, reason: String, hint: String },
+    #[error(
+        "the database is at migration {found}, which this version of segno does not know; use the newer version that made it"
+    )]
+    Newer { found: String },
+    #[error("cannot bring the database to the current schema: {0}")]
+    Migration(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("cannot get a database connection: {0}")]
+    Pool(#[from] diesel_async::pooled_connection::deadpool::PoolError),
+    /// The commit of a run that is no longer the latest. Nothing of it was written.
+    #[error("fenced off: {by} has taken over; two processes must not sync one database")]
+    Fenced { by: String },
+    #[error("there is no account {} in the database; run \"segno login\"", .0.0)]
+    UnknownAccount(AccountId),
+    #[error("column {column} holds something unexpected: {source}")]
+    Corrupt { column: &'static str, source: UnknownWord },
+    #[error("the database does not answer as it should: {0}")]
+    Query(#[from] QueryError),
+}
+
+/// How both databases word what passes by itself. Their codes do not get through diesel; PostgreSQL may translate its
+/// messages, and what is then not recognised is merely reported instead of retried.
+const TRANSIENT_WORDS: &[&str] = &[
+    "database is locked",
+    "database table is locked",
+    "deadlock detected",
+    "lock timeout",
+    "terminating connection",
+    "the database system is",
+    "connection closed",
+];
+
+impl StoreError {
+    /// Whether trying again, with what the database then holds, can help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            StoreError::Unreachable { .. } | StoreError::Pool(_) => true,
+            StoreError::Query(error) => is_transient(error),
+            StoreError::Migration(error) => error.downcast_ref::<QueryError>().is_some_and(is_transient),
+            StoreError::Url(_)
+            | StoreError::NotFound(_)
+            | StoreError::NoFolder(_)
+            | StoreError::IsFolder(_)
+            | StoreError::NotADatabase(_)
+            | StoreError::NotWritable { .. }
+            | StoreError::Refused { .. }
+            | StoreError::Newer { .. }
+            | StoreError::Fenced { .. }
+            | StoreError::UnknownAccount(_)
+            | StoreError::Corrupt { .. } => false,
+        }
+    }
+}
+
+fn is_transient(error: &QueryError) -> bool {
+    match error {
+        QueryError::DatabaseError(
+            DatabaseErrorKind::SerializationFailure
+            | DatabaseErrorKind::ClosedConnection
+            | DatabaseErrorKind::UnableToSendCommand,
+            _,
+        )
+        | QueryError::BrokenTransactionManager => true,
+        QueryError::DatabaseError(_, info) => TRANSIENT_WORDS.iter().any(|words| info.message().contains(words)),
+        QueryError::RollbackErrorOnCommit { commit_error, .. } => is_transient(commit_error),
+        _ => false,
+    }
+}

@@ -1,0 +1,155 @@
+//! The commit of a batch: rows, removals, gaps and checkpoint in one transaction, or nothing of it.
+//!
+//! The checkpoint comes first. Its update carries the fence, so a process that another has followed is stopped before
+//! it writes anything; and the row it locks makes all writes of one account and entity type come one after the other.
+
+use super::catalogue::{Catalogue, Written};
+use super::membership::{self, Outcome};
+use super::odd::{self, Listing};
+use super::rows::PlaylistRow;
+use super::sync_states::{self, StateKey};
+use super::types::At;
+use super::{Conn, Store, StoreError, batches, gaps, playlists, seen};
+use crate::model::{Commit, CommitReport, EntityType, Item, ItemCounts, Membership, Rows, Slot};
+use chrono::{DateTime, Utc};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+impl Store {
+    /// Writes a batch and its checkpoint. After an error that [`StoreError::is_transient`] calls passing, what was
+    /// committed is unknown: ask the checkpoint, do not resend.
+    pub async fn commit(&self, commit: &Commit, now: DateTime<Utc>) -> Result<CommitReport, StoreError> {
+        let now = At::from(now);
+        self.transaction(async |conn| {
+            let key = StateKey { account: commit.account_id, entity: commit.entity, phase: commit.checkpoint.phase };
+            sync_states::advance(conn, key, commit.fence, &commit.checkpoint, now).await?;
+            let mut report = match &commit.rows {
+                Rows::Listing(slots) => write_listing(conn, commit, slots, now).await?,
+                Rows::PlaylistItems(parts) => {
+                    let counts = playlists::write_items(conn, commit, parts, now).await?;
+                    CommitReport { counts, ..CommitReport::default() }
+                }
+            };
+            record_seen(conn, commit).await?;
+            record_gaps(conn, commit, now).await?;
+            remove(conn, commit, &mut report, now).await?;
+            survey(conn, commit, &mut report).await?;
+            batches::log(conn, commit, report.counts, now).await?;
+            Ok(report)
+        })
+        .await
+    }
+}
+
+async fn write_listing(conn: &mut Conn, commit: &Commit, slots: &[Slot], now: At) -> Result<CommitReport, StoreError> {
+    let Commit { account_id: account, entity, offset_from, .. } = *commit;
+    let (written, playlists) = write_items_of(conn, slots, now).await?;
+    let outcomes = membership::write(conn, account, entity, slots, offset_from, now).await?;
+    let odd: Vec<(u32, String)> = slots
+        .iter()
+        .zip(offset_from..)
+        .filter_map(|(slot, at)| slot.odd.as_ref().map(|oddity| (at, oddity.reason())))
+        .collect();
+    let changed = match entity {
+        EntityType::Tracks => &written.tracks,
+        EntityType::Albums => &written.albums,
+        EntityType::Artists => &written.artists,
+        EntityType::Playlists => &playlists,
+    };
+    let counts = ItemCounts { odd: len(odd.len()), ..count_slots(slots, &outcomes, changed) };
+    let range = offset_from..offset_from.saturating_add(len(slots.len()));
+    odd::replace(conn, Listing { account, entity, playlist_id: "" }, range, odd, now).await?;
+    let memberships = outcomes.into_iter().map(|outcome| outcome.membership).collect();
+    Ok(CommitReport { memberships, counts, ..CommitReport::default() })
+}
+
+/// Writes what the slots hold, apart from whose it is: catalogue rows and playlists.
+async fn write_items_of(conn: &mut Conn, slots: &[Slot], now: At) -> Result<(Written, HashSet<String>), StoreError> {
+    let mut catalogue = Catalogue::new(now);
+    let mut playlists: BTreeMap<&str, PlaylistRow<'_>> = BTreeMap::new();
+    for item in slots.iter().filter_map(|slot| slot.item.as_ref()) {
+        match item {
+            Item::Track(saved) => catalogue.add_track(&saved.track),
+            Item::Album(saved) => catalogue.add_album(&saved.album),
+            Item::Artist(artist) => catalogue.add_artist(artist),
+            Item::Playlist(playlist) => {
+                playlists.entry(&playlist.id).or_insert_with(|| PlaylistRow::new(playlist, now));
+            }
+            Item::PlaylistItem(_) => debug_assert!(false, "a playlist's item does not stand in a library listing"),
+        }
+    }
+    let written = catalogue.write(conn).await?;
+    let playlists: Vec<PlaylistRow<'_>> = playlists.into_values().collect();
+    let playlists = PlaylistRow::upsert(conn, &playlists).await?;
+    Ok((written, playlists.into_iter().map(|(id, _)| id).collect()))
+}
+
+/// Each slot counts once; an item that stands in several is new or updated only in the first.
+fn count_slots(slots: &[Slot], outcomes: &[Outcome], changed: &HashSet<String>) -> ItemCounts {
+    let mut counts = ItemCounts { processed: len(slots.len()), ..ItemCounts::default() };
+    let mut counted = HashSet::new();
+    for (slot, outcome) in slots.iter().zip(outcomes) {
+        let Some(id) = slot.id() else { continue };
+        let is_first = counted.insert(id);
+        match outcome.membership {
+            Membership::Unidentified => {}
+            _ if !is_first => counts.unchanged += 1,
+            Membership::New => counts.new += 1,
+            Membership::Returned => counts.updated += 1,
+            Membership::Known if outcome.is_written || changed.contains(id) => counts.updated += 1,
+            Membership::Known => counts.unchanged += 1,
+        }
+    }
+    counts
+}
+
+async fn record_seen(conn: &mut Conn, commit: &Commit) -> Result<(), StoreError> {
+    let Commit { account_id, entity, .. } = *commit;
+    if commit.effects.reset_seen {
+        seen::forget(conn, account_id, entity, commit.effects.record_seen).await?;
+    }
+    if let Some(pass) = commit.effects.record_seen {
+        let ids: BTreeSet<&str> = commit.listed().filter_map(|(_, item)| item.id()).collect();
+        seen::record(conn, account_id, entity, pass, ids).await?;
+    }
+    Ok(())
+}
+
+/// First what is healed, then what is new, which may be a part of it; a pass that reads past its own gaps keeps them.
+async fn record_gaps(conn: &mut Conn, commit: &Commit, now: At) -> Result<(), StoreError> {
+    let Commit { account_id, entity, .. } = *commit;
+    for gap in &commit.effects.healed_gaps {
+        gaps::heal(conn, account_id, entity, gap, now).await?;
+    }
+    for gap in &commit.effects.new_gaps {
+        gaps::open(conn, account_id, entity, gap).await?;
+    }
+    if let Some(pass) = commit.effects.heal_all_gaps_before {
+        gaps::heal_before(conn, account_id, entity, pass, now).await?;
+    }
+    Ok(())
+}
+
+async fn remove(conn: &mut Conn, commit: &Commit, report: &mut CommitReport, now: At) -> Result<(), StoreError> {
+    let Commit { account_id: account, entity, .. } = *commit;
+    let Some(removal) = commit.effects.removal else { return Ok(()) };
+    report.counts.removed += membership::remove_unseen(conn, account, entity, removal.pass, now).await?;
+    if let Some(total) = commit.checkpoint.total {
+        // Only a pass that has read everything removes: beyond the listing's end nothing can be odd any more.
+        let end = total.max(commit.offset_to);
+        odd::forget_from(conn, Listing { account, entity, playlist_id: "" }, end).await?;
+    }
+    Ok(())
+}
+
+async fn survey(conn: &mut Conn, commit: &Commit, report: &mut CommitReport) -> Result<(), StoreError> {
+    let Some(survey) = commit.effects.survey else { return Ok(()) };
+    report.num_active = Some(membership::num_active(conn, commit.account_id, commit.entity).await?);
+    if let Some(pass) = survey.pass {
+        report.num_unseen = Some(membership::num_unseen(conn, commit.account_id, commit.entity, pass).await?);
+    }
+    Ok(())
+}
+
+pub(super) fn len(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}

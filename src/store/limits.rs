@@ -1,0 +1,74 @@
+//! Pauses of endpoint families (`rate_limits`): what the API forbade must outlast a restart.
+
+use super::schema::rate_limits;
+use super::types::At;
+use super::{Conn, Store, StoreError, with_conn};
+use crate::model::{LimitClass, Pause, PauseScope, UnknownWord};
+use chrono::{DateTime, Utc};
+use diesel::query_dsl::methods::FilterDsl;
+use diesel::upsert::excluded;
+use diesel::{BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, QueryDsl};
+use diesel_async::RunQueryDsl;
+
+impl Store {
+    /// Remembers a pause. One that ends earlier than what is known shortens nothing.
+    pub async fn save_pause(&self, pause: Pause, now: DateTime<Utc>) -> Result<(), StoreError> {
+        with_conn!(&mut self.connect().await?, |c| {
+            use rate_limits::{blocked_until, class, family, updated_at};
+            let row = (
+                family.eq(pause.scope.as_str()),
+                blocked_until.eq(At::from(pause.until)),
+                class.eq(pause.class.as_str()),
+                updated_at.eq(At::from(now)),
+            );
+            let latest = (
+                blocked_until.eq(excluded(blocked_until)),
+                class.eq(excluded(class)),
+                updated_at.eq(excluded(updated_at)),
+            );
+            let upsert =
+                diesel::insert_into(rate_limits::table).values(row).on_conflict(family).do_update().set(latest);
+            let ends_later = blocked_until.is_null().or(blocked_until.lt(excluded(blocked_until)));
+            FilterDsl::filter(upsert, ends_later).execute(c).await
+        })?;
+        Ok(())
+    }
+
+    /// The pauses that last, in the order of their families.
+    pub async fn load_pauses(&self, now: DateTime<Utc>) -> Result<Vec<Pause>, StoreError> {
+        pauses(&mut self.connect().await?, At::from(now)).await
+    }
+
+    pub async fn clear_pause(&self, scope: PauseScope) -> Result<(), StoreError> {
+        with_conn!(&mut self.connect().await?, |c| {
+            use rate_limits::{blocked_until, class, family};
+            let row = QueryDsl::filter(rate_limits::table, family.eq(scope.as_str()));
+            diesel::update(row).set((blocked_until.eq(None::<At>), class.eq(None::<String>))).execute(c).await
+        })?;
+        Ok(())
+    }
+}
+
+pub(super) async fn pauses(conn: &mut Conn, now: At) -> Result<Vec<Pause>, StoreError> {
+    let rows: Vec<(String, Option<String>, At)> = with_conn!(conn, |c| {
+        use rate_limits::{blocked_until, class, family};
+        let lasting = QueryDsl::filter(rate_limits::table, blocked_until.gt(now)).order(family);
+        lasting.select((family, class, blocked_until.assume_not_null())).load(c).await
+    })?;
+    let pause = |(family, class, until): (String, Option<String>, At)| {
+        let scope = family.parse();
+        Ok(Pause {
+            scope: scope.map_err(|source| StoreError::Corrupt { column: "rate_limits.family", source })?,
+            class: class_of(class.unwrap_or_default())?,
+            until: until.into(),
+        })
+    };
+    rows.into_iter().map(pause).collect()
+}
+
+fn class_of(word: String) -> Result<LimitClass, StoreError> {
+    LimitClass::from_word(&word).ok_or_else(|| StoreError::Corrupt {
+        column: "rate_limits.class",
+        source: UnknownWord { what: "class of limit", word, expected: "rate, quota".to_owned() },
+    })
+}

@@ -1,0 +1,83 @@
+//! The schema, brought up to date whenever a database is opened. Two processes may do so at once: PostgreSQL lets them in
+//! one by one by an advisory lock, SQLite by the write lock, and the second finds nothing left to do.
+
+use super::StoreError;
+use diesel::SqliteConnection;
+use diesel::migration::{Migration, MigrationSource, MigrationVersion};
+use diesel::result::Error as QueryError;
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, SimpleAsyncConnection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+
+/// The number is "segno" in ASCII. A session lock: it goes with the connection, whatever happens to us. Whoever holds
+/// it is migrating, which takes no minute.
+const LOCK: &str = "SET lock_timeout = '60s'; SELECT pg_advisory_lock(495622516335)";
+const UNLOCK: &str = "SELECT pg_advisory_unlock(495622516335)";
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs on a thread that may block.
+pub(super) fn run_on_sqlite(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    /// What a diesel transaction can carry out of itself.
+    enum Outcome {
+        Query(QueryError),
+        Migrations(StoreError),
+    }
+    impl From<QueryError> for Outcome {
+        fn from(error: QueryError) -> Outcome {
+            Outcome::Query(error)
+        }
+    }
+    let outcome = connection.immediate_transaction(|c| run(c, SQLITE).map_err(Outcome::Migrations));
+    outcome.map_err(|outcome| match outcome {
+        Outcome::Query(error) => StoreError::Query(error),
+        Outcome::Migrations(error) => error,
+    })
+}
+
+/// Takes a connection of its own, which the migrations use up.
+pub(super) async fn run_on_postgres(mut connection: AsyncPgConnection) -> Result<(), StoreError> {
+    connection.batch_execute(LOCK).await?;
+    // The harness blocks, which only a thread made for that may do: the event loop has one thread.
+    let migrating = tokio::task::spawn_blocking(move || {
+        let mut harness = AsyncMigrationHarness::new(connection);
+        run(&mut harness, POSTGRES).map(|()| harness.into_inner())
+    });
+    let mut connection = migrating.await.unwrap_or_else(|error| Err(StoreError::Migration(Box::new(error))))?;
+    connection.batch_execute(UNLOCK).await?;
+    Ok(())
+}
+
+fn run<DB, H>(harness: &mut H, source: EmbeddedMigrations) -> Result<(), StoreError>
+where
+    DB: diesel::backend::Backend,
+    H: MigrationHarness<DB>,
+{
+    let known: Vec<Box<dyn Migration<DB>>> = source.migrations().map_err(StoreError::Migration)?;
+    let applied = harness.applied_migrations().map_err(migration)?;
+    if let Some(found) = unknown(&known, &applied) {
+        return Err(StoreError::Newer { found });
+    }
+    harness.run_pending_migrations(source).map_err(migration)?;
+    Ok(())
+}
+
+/// The latest applied migration that this program does not have.
+fn unknown<DB: diesel::backend::Backend>(
+    known: &[Box<dyn Migration<DB>>],
+    applied: &[MigrationVersion<'_>],
+) -> Option<String> {
+    let is_known =
+        |version: &MigrationVersion<'_>| known.iter().any(|migration| migration.name().version() == *version);
+    applied.iter().filter(|version| !is_known(version)).max().map(ToString::to_string)
+}
+
+/// Keeps a query's error for what it is, so that it can still tell whether it passes by itself.
+fn migration(error: BoxError) -> StoreError {
+    match error.downcast::<QueryError>() {
+        Ok(error) => StoreError::Query(*error),
+        Err(error) => StoreError::Migration(error),
+    }
+}

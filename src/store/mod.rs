@@ -1,0 +1,164 @@
+//! The person's own database: SQLite or PostgreSQL, one set of queries for both.
+//!
+//! [`Store`] is the whole of it to the outside. Inside, a query is written once and compiled twice: [`Conn`] is a
+//! connection to either database, and `with_conn!` runs an expression on whichever it is. Four rules hold throughout:
+//!
+//! - Rows and checkpoint commit in one transaction, whose first statement is the fenced update of the checkpoint
+//!   (`library`). A process that has been fenced off writes nothing.
+//! - What did not change is not written (`upsert`), so the counts that a commit reports are true.
+//! - The store reads no clock: `now` is an argument.
+//! - It decides nothing about pages, limits or retries; [`StoreError::is_transient`] is all it says about those.
+
+mod accounts;
+mod batches;
+mod catalogue;
+mod error;
+mod gaps;
+mod library;
+mod limits;
+mod membership;
+mod migrations;
+mod odd;
+mod offthread;
+mod playlists;
+mod postgres;
+mod rows;
+mod runs;
+mod schema;
+mod seen;
+mod sqlite;
+mod status;
+mod sync_states;
+#[cfg(test)]
+mod tests;
+mod types;
+mod upsert;
+mod url;
+
+pub use accounts::{Account, TokenRow};
+pub use error::StoreError;
+pub use runs::EntityProgress;
+pub use status::{LibraryCounts, MembershipCount};
+pub use sync_states::{StateKey, SyncState};
+pub use url::{DatabaseUrl, DatabaseUrlError, PostgresUrl};
+
+use diesel::result::QueryResult;
+use diesel_async::pooled_connection::deadpool::{Object, Pool};
+use diesel_async::{AnsiTransactionManager, AsyncConnection, AsyncPgConnection, TransactionManager};
+use sqlite::SqliteConn;
+use std::fmt;
+
+/// The database. Cloning it is cheap and shares the connections.
+#[derive(Clone)]
+pub enum Store {
+    Sqlite(Pool<SqliteConn>),
+    Pg(Pool<AsyncPgConnection>),
+}
+
+/// A connection to either database.
+pub(crate) enum Conn {
+    Sqlite(Object<SqliteConn>),
+    Pg(Object<AsyncPgConnection>),
+}
+
+/// Runs one expression on a connection to either database.
+macro_rules! with_conn {
+    ($conn:expr, |$c:ident| $body:expr) => {
+        match $conn {
+            $crate::store::Conn::Sqlite(connection) => {
+                let $c = &mut **connection;
+                $body
+            }
+            $crate::store::Conn::Pg(connection) => {
+                let $c = &mut **connection;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use with_conn;
+
+impl Store {
+    /// Opens the database, creates the SQLite file if there is none, and brings the schema up to date. `label` is how
+    /// PostgreSQL shows this process among its connections.
+    pub async fn open(url: &DatabaseUrl, label: &str) -> Result<Store, StoreError> {
+        match url {
+            DatabaseUrl::Sqlite(path) => sqlite::open(path, sqlite::Absent::Create).await.map(Store::Sqlite),
+            DatabaseUrl::Postgres(url) => postgres::open(url, label).await.map(Store::Pg),
+        }
+    }
+
+    /// Opens a database that exists, for those who only want to look: there is nothing to see in a fresh one.
+    pub async fn open_existing(url: &DatabaseUrl, label: &str) -> Result<Store, StoreError> {
+        match url {
+            DatabaseUrl::Sqlite(path) => sqlite::open(path, sqlite::Absent::Refuse).await.map(Store::Sqlite),
+            DatabaseUrl::Postgres(url) => postgres::open(url, label).await.map(Store::Pg),
+        }
+    }
+
+    async fn connect(&self) -> Result<Conn, StoreError> {
+        Ok(match self {
+            Store::Sqlite(pool) => Conn::Sqlite(pool.get().await?),
+            Store::Pg(pool) => Conn::Pg(pool.get().await?),
+        })
+    }
+
+    /// Runs `work` in one transaction. An error undoes all of it; so does dropping the future, as the pool discards a
+    /// connection whose transaction is open.
+    async fn transaction<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Conn) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut conn = self.connect().await?;
+        conn.begin().await?;
+        match work(&mut conn).await {
+            Ok(value) => {
+                conn.commit().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                // Should the rollback fail as well, the connection is broken and the pool discards it.
+                let _ = conn.rollback().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Conn {
+    /// SQLite takes the write lock at once: a transaction that read first could not wait for it later.
+    async fn begin(&mut self) -> QueryResult<()> {
+        match self {
+            Conn::Sqlite(c) => {
+                c.spawn_blocking(|c| {
+                    diesel::connection::AnsiTransactionManager::begin_transaction_sql(c, "BEGIN IMMEDIATE")
+                })
+                .await
+            }
+            Conn::Pg(c) => AnsiTransactionManager::begin_transaction(&mut **c).await,
+        }
+    }
+
+    async fn commit(&mut self) -> QueryResult<()> {
+        async fn commit<C: AsyncConnection>(c: &mut C) -> QueryResult<()> {
+            C::TransactionManager::commit_transaction(c).await
+        }
+        with_conn!(self, |c| commit(c).await)
+    }
+
+    async fn rollback(&mut self) -> QueryResult<()> {
+        async fn rollback<C: AsyncConnection>(c: &mut C) -> QueryResult<()> {
+            C::TransactionManager::rollback_transaction(c).await
+        }
+        with_conn!(self, |c| rollback(c).await)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Store::Sqlite(_) => "Store::Sqlite",
+            Store::Pg(_) => "Store::Pg",
+        })
+    }
+}

@@ -1,0 +1,67 @@
+//! Rows of the source that hold nothing usable (`sync_odd_items`): recorded by place, so that a person can look at them.
+
+use super::rows::OddRow;
+use super::schema::sync_odd_items;
+use super::types::{At, Words, clean};
+use super::upsert::upsert;
+use super::{Conn, StoreError, with_conn};
+use crate::model::{AccountId, EntityType};
+use diesel::{ExpressionMethods, QueryDsl};
+use diesel_async::RunQueryDsl;
+use std::ops::Range;
+
+/// The listing that a place belongs to: the entity type's own, or the items of a playlist.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Listing<'a> {
+    pub account: AccountId,
+    pub entity: EntityType,
+    /// Empty for the entity type's own listing.
+    pub playlist_id: &'a str,
+}
+
+/// Records what is odd in a range that was read, and forgets what was odd there before.
+pub(super) async fn replace(
+    conn: &mut Conn,
+    listing: Listing<'_>,
+    range: Range<u32>,
+    odd: Vec<(u32, String)>,
+    now: At,
+) -> Result<(), StoreError> {
+    if range.is_empty() {
+        return Ok(());
+    }
+    with_conn!(conn, |c| {
+        let in_range = sync_odd_items::table
+            .filter(sync_odd_items::account_id.eq(listing.account.0))
+            .filter(sync_odd_items::entity_type.eq(listing.entity.as_str()))
+            .filter(sync_odd_items::playlist_id.eq(listing.playlist_id))
+            .filter(sync_odd_items::position.ge(i64::from(range.start)))
+            .filter(sync_odd_items::position.lt(i64::from(range.end)));
+        let still_odd = odd.iter().map(|(position, _)| i64::from(*position));
+        diesel::delete(in_range.filter(sync_odd_items::position.ne_all(still_odd))).execute(c).await
+    })?;
+    let row = |(position, reason): (u32, String)| OddRow {
+        account_id: listing.account.0,
+        entity_type: listing.entity.as_str(),
+        playlist_id: Words(listing.playlist_id),
+        position: i64::from(position),
+        reason: clean(&reason).into_owned(),
+        seen_at: now,
+    };
+    let rows: Vec<OddRow<'_>> = odd.into_iter().map(row).collect();
+    upsert(conn, &rows).await?;
+    Ok(())
+}
+
+/// Forgets what was odd at or beyond the end of a listing.
+pub(super) async fn forget_from(conn: &mut Conn, listing: Listing<'_>, end: u32) -> Result<(), StoreError> {
+    with_conn!(conn, |c| {
+        let beyond = sync_odd_items::table
+            .filter(sync_odd_items::account_id.eq(listing.account.0))
+            .filter(sync_odd_items::entity_type.eq(listing.entity.as_str()))
+            .filter(sync_odd_items::playlist_id.eq(listing.playlist_id))
+            .filter(sync_odd_items::position.ge(i64::from(end)));
+        diesel::delete(beyond).execute(c).await
+    })?;
+    Ok(())
+}

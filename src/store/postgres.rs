@@ -1,0 +1,108 @@
+//! Opening PostgreSQL: a small pool, TLS wherever the way leads out of the machine, and errors that say what to check.
+
+use super::url::PostgresUrl;
+use super::{StoreError, migrations};
+use diesel::{ConnectionError, ConnectionResult};
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::deadpool::Pool;
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
+use futures_util::FutureExt;
+use rustls::crypto::CryptoProvider;
+use rustls_platform_verifier::ConfigVerifierExt;
+use std::error::Error;
+use std::time::Duration;
+use tokio_postgres::NoTls;
+use tokio_postgres::error::SqlState;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// The writer, the gate's limits, the tokens and one reader: more would only wait in the server.
+const MAX_CONNECTIONS: usize = 4;
+
+/// Longest wait for a connection to stand. A database that takes longer is down as far as anyone waiting can tell.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(super) async fn open(url: &PostgresUrl, label: &str) -> Result<Pool<AsyncPgConnection>, StoreError> {
+    let mut url = url.clone();
+    url.config.application_name(format!("segno {label}").trim_end());
+    migrations::run_on_postgres(connect(&url).await?).await?;
+
+    let mut config = ManagerConfig::default();
+    config.custom_setup = Box::new(move |_| {
+        let url = url.clone();
+        async move { connect(&url).await.map_err(|error| ConnectionError::BadConnection(error.to_string())) }.boxed()
+    });
+    let pool = Pool::builder(AsyncDieselConnectionManager::new_with_config("", config)).max_size(MAX_CONNECTIONS);
+    Ok(pool.build().expect("a pool without timeouts needs no runtime"))
+}
+
+async fn connect(url: &PostgresUrl) -> Result<AsyncPgConnection, StoreError> {
+    let connecting = async {
+        if url.uses_tls() {
+            let tls = tls().map_err(|error| cannot_reach(url, &error.to_string()))?;
+            let (client, connection) = url.config.connect(tls).await.map_err(|error| explain(url, &error))?;
+            Ok(AsyncPgConnection::try_from_client_and_connection(client, connection).await)
+        } else {
+            let (client, connection) = url.config.connect(NoTls).await.map_err(|error| explain(url, &error))?;
+            Ok(AsyncPgConnection::try_from_client_and_connection(client, connection).await)
+        }
+    };
+    let established: ConnectionResult<AsyncPgConnection> = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+        .await
+        .unwrap_or_else(|_| Err(cannot_reach(url, &format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))))?;
+    established.map_err(|error| cannot_reach(url, &error.to_string()))
+}
+
+/// Trusts what the operating system trusts; SSL_CERT_FILE adds to it.
+fn tls() -> Result<MakeRustlsConnect, rustls::Error> {
+    if CryptoProvider::get_default().is_none() {
+        // Somebody else may be faster; either provider will do.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    }
+    rustls::ClientConfig::with_platform_verifier().map(MakeRustlsConnect::new)
+}
+
+fn explain(url: &PostgresUrl, error: &tokio_postgres::Error) -> StoreError {
+    let place = url.place().to_owned();
+    let reason = words(error);
+    let refused = |hint: String| StoreError::Refused { place: place.clone(), reason: reason.clone(), hint };
+    match error.code() {
+        Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
+            refused("check user and password in SEGNO_DATABASE_URL, and the server's pg_hba.conf".into())
+        }
+        Some(&SqlState::INVALID_CATALOG_NAME) => {
+            let database = url.config.get_dbname().unwrap_or_default();
+            refused(format!("create it, for example with: createdb {database}"))
+        }
+        Some(&SqlState::TOO_MANY_CONNECTIONS | &SqlState::CANNOT_CONNECT_NOW) => cannot_reach(url, &reason),
+        Some(_) => refused("check SEGNO_DATABASE_URL and the server's log".into()),
+        None if reason.contains("password missing") => {
+            refused("the server asks for a password: write it into SEGNO_DATABASE_URL".into())
+        }
+        None => cannot_reach(url, &reason),
+    }
+}
+
+fn cannot_reach(url: &PostgresUrl, reason: &str) -> StoreError {
+    let hint = if reason.contains("does not support TLS") {
+        "if the network between is trusted, add ?sslmode=disable to SEGNO_DATABASE_URL"
+    } else if reason.contains("certificate") {
+        "if the server's certificate has an authority of its own, name it with SSL_CERT_FILE"
+    } else {
+        "check that the server runs and that host and port in SEGNO_DATABASE_URL are right"
+    };
+    StoreError::Unreachable { place: url.place().to_owned(), reason: reason.to_owned(), hint: hint.to_owned() }
+}
+
+/// The error and its causes in one line; tokio-postgres tells the essence in the cause.
+fn words(error: &tokio_postgres::Error) -> String {
+    if let Some(told) = error.as_db_error() {
+        return told.message().to_owned();
+    }
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    words
+}

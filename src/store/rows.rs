@@ -1,0 +1,280 @@
+//! The rows that a commit writes, table by table: what each column is made of, and what it does when the row is already
+//! there (see `upsert::Merge`).
+//!
+//! Catalogue rows come from many places, some of which know less: the album inside a track has no UPC, the artist
+//! inside an album no genres. So their columns are `Known`: silence erases nothing. A playlist always comes whole, so
+//! what its owner clears is cleared.
+
+use super::types::{At, Words};
+use super::upsert::{Fuller, upsert_row};
+use crate::model::{AccountId, Album, Artist, ArtistRef, EntityType, Playlist, PlaylistItem, Track};
+
+upsert_row! {
+    ArtistRow<'a> in artists returning (id: String, rev: i64) {
+        id: Words<'a> => Key,
+        name: Words<'a> => Name,
+        genres: Option<String> => Known,
+        image_url: Option<Words<'a>> => Known,
+        fetched_at: At => Stamp,
+    }
+}
+
+upsert_row! {
+    /// `num_artists` makes a list of artists that only became shorter a difference.
+    AlbumRow<'a> in albums returning (id: String, rev: i64) {
+        id: Words<'a> => Key,
+        name: Words<'a> => Name,
+        album_type: Option<Words<'a>> => Known,
+        release_date: Option<Words<'a>> => Known,
+        release_date_precision: Option<Words<'a>> => Known,
+        total_tracks: Option<i32> => Known,
+        upc: Option<Words<'a>> => Known,
+        image_url: Option<Words<'a>> => Known,
+        num_artists: Option<i64> => Known,
+        fetched_at: At => Stamp,
+    }
+}
+
+upsert_row! {
+    TrackRow<'a> in tracks returning (id: String, rev: i64) {
+        id: Words<'a> => Key,
+        name: Words<'a> => Name,
+        album_id: Option<Words<'a>> => Known,
+        duration_ms: Option<i32> => Known,
+        explicit: Option<bool> => Known,
+        disc_number: Option<i32> => Known,
+        track_number: Option<i32> => Known,
+        isrc: Option<Words<'a>> => Known,
+        num_artists: Option<i64> => Known,
+        fetched_at: At => Stamp,
+    }
+}
+
+upsert_row! {
+    AlbumArtistRow<'a> in album_artists returning (album_id: String, position: i64) {
+        album_id: Words<'a> => Key,
+        artist_id: Words<'a> => Follow,
+        position: i64 => Key,
+    }
+}
+
+upsert_row! {
+    TrackArtistRow<'a> in track_artists returning (track_id: String, position: i64) {
+        track_id: Words<'a> => Key,
+        artist_id: Words<'a> => Follow,
+        position: i64 => Key,
+    }
+}
+
+upsert_row! {
+    PlaylistRow<'a> in playlists returning (id: String, rev: i64) {
+        id: Words<'a> => Key,
+        name: Words<'a> => Name,
+        description: Option<Words<'a>> => Follow,
+        owner_id: Option<Words<'a>> => Known,
+        owner_name: Option<Words<'a>> => Known,
+        public: Option<bool> => Follow,
+        collaborative: Option<bool> => Follow,
+        snapshot_id: Option<Words<'a>> => Follow,
+        total_items: Option<i32> => Known,
+        image_url: Option<Words<'a>> => Follow,
+        fetched_at: At => Stamp,
+    }
+}
+
+upsert_row! {
+    SavedTrackRow<'a> in saved_tracks {
+        account_id: i64 => Key,
+        track_id: Words<'a> => Key,
+        added_at: Option<At> => Known,
+        removed_at: Option<At> => Follow,
+    }
+}
+
+upsert_row! {
+    SavedAlbumRow<'a> in saved_albums {
+        account_id: i64 => Key,
+        album_id: Words<'a> => Key,
+        added_at: Option<At> => Known,
+        removed_at: Option<At> => Follow,
+    }
+}
+
+upsert_row! {
+    FollowedArtistRow<'a> in followed_artists {
+        account_id: i64 => Key,
+        artist_id: Words<'a> => Key,
+        first_seen_at: At => Once,
+        removed_at: Option<At> => Follow,
+    }
+}
+
+upsert_row! {
+    LibraryPlaylistRow<'a> in library_playlists {
+        account_id: i64 => Key,
+        playlist_id: Words<'a> => Key,
+        position: i64 => Follow,
+        removed_at: Option<At> => Follow,
+    }
+}
+
+upsert_row! {
+    /// A place in a playlist: whatever stands there now replaces what stood there before.
+    PlaylistItemRow<'a> in playlist_items returning (playlist_id: String, position: i64, rev: i64) {
+        playlist_id: Words<'a> => Key,
+        position: i64 => Key,
+        uri: Option<Words<'a>> => Follow,
+        kind: &'static str => Follow,
+        track_id: Option<Words<'a>> => Follow,
+        name: Option<Words<'a>> => Follow,
+        added_at: Option<At> => Follow,
+        added_by: Option<Words<'a>> => Follow,
+    }
+}
+
+upsert_row! {
+    SeenRow<'a> in sync_seen {
+        account_id: i64 => Key,
+        entity_type: &'static str => Key,
+        pass: i64 => Key,
+        item_id: Words<'a> => Key,
+    }
+}
+
+upsert_row! {
+    OddRow<'a> in sync_odd_items {
+        account_id: i64 => Key,
+        entity_type: &'static str => Key,
+        playlist_id: Words<'a> => Key,
+        position: i64 => Key,
+        reason: String => Follow,
+        seen_at: At => Stamp,
+    }
+}
+
+fn words(text: &Option<String>) -> Option<Words<'_>> {
+    text.as_deref().map(Words)
+}
+
+/// A list of artists as a number: an empty list is silence, not an answer.
+fn num_artists(artists: &[ArtistRef]) -> Option<i64> {
+    i64::try_from(artists.len()).ok().filter(|len| *len > 0)
+}
+
+impl<'a> ArtistRow<'a> {
+    pub fn full(artist: &'a Artist, at: At) -> ArtistRow<'a> {
+        ArtistRow {
+            id: Words(&artist.id),
+            name: Words(&artist.name),
+            genres: artist.genres.as_ref().map(|genres| serde_json::Value::from(genres.clone()).to_string()),
+            image_url: words(&artist.image_url),
+            fetched_at: at,
+        }
+    }
+
+    pub fn mentioned(artist: &'a ArtistRef, at: At) -> ArtistRow<'a> {
+        ArtistRow { id: Words(&artist.id), name: Words(&artist.name), genres: None, image_url: None, fetched_at: at }
+    }
+
+    /// Takes over what `other`, another mention of the same artist, knows better.
+    pub fn absorb(&mut self, other: ArtistRow<'a>) {
+        self.name = self.name.fuller(other.name);
+        self.genres = self.genres.take().fuller(other.genres);
+        self.image_url = self.image_url.fuller(other.image_url);
+    }
+}
+
+impl<'a> AlbumRow<'a> {
+    pub fn new(album: &'a Album, at: At) -> AlbumRow<'a> {
+        AlbumRow {
+            id: Words(&album.id),
+            name: Words(&album.name),
+            album_type: words(&album.album_type),
+            release_date: words(&album.release_date),
+            release_date_precision: words(&album.release_date_precision),
+            total_tracks: album.total_tracks,
+            upc: words(&album.upc),
+            image_url: words(&album.image_url),
+            num_artists: num_artists(&album.artists),
+            fetched_at: at,
+        }
+    }
+
+    pub fn absorb(&mut self, other: AlbumRow<'a>) {
+        self.name = self.name.fuller(other.name);
+        self.album_type = self.album_type.fuller(other.album_type);
+        self.release_date = self.release_date.fuller(other.release_date);
+        self.release_date_precision = self.release_date_precision.fuller(other.release_date_precision);
+        self.total_tracks = self.total_tracks.fuller(other.total_tracks);
+        self.upc = self.upc.fuller(other.upc);
+        self.image_url = self.image_url.fuller(other.image_url);
+        self.num_artists = self.num_artists.max(other.num_artists);
+    }
+}
+
+impl<'a> TrackRow<'a> {
+    pub fn new(track: &'a Track, at: At) -> TrackRow<'a> {
+        TrackRow {
+            id: Words(&track.id),
+            name: Words(&track.name),
+            album_id: track.album.as_ref().map(|album| Words(&album.id)),
+            duration_ms: track.duration_ms,
+            explicit: track.explicit,
+            disc_number: track.disc_number,
+            track_number: track.track_number,
+            isrc: words(&track.isrc),
+            num_artists: num_artists(&track.artists),
+            fetched_at: at,
+        }
+    }
+
+    pub fn absorb(&mut self, other: TrackRow<'a>) {
+        self.name = self.name.fuller(other.name);
+        self.album_id = self.album_id.fuller(other.album_id);
+        self.duration_ms = self.duration_ms.fuller(other.duration_ms);
+        self.explicit = self.explicit.fuller(other.explicit);
+        self.disc_number = self.disc_number.fuller(other.disc_number);
+        self.track_number = self.track_number.fuller(other.track_number);
+        self.isrc = self.isrc.fuller(other.isrc);
+        self.num_artists = self.num_artists.max(other.num_artists);
+    }
+}
+
+impl<'a> PlaylistRow<'a> {
+    pub fn new(playlist: &'a Playlist, at: At) -> PlaylistRow<'a> {
+        PlaylistRow {
+            id: Words(&playlist.id),
+            name: Words(&playlist.name),
+            description: words(&playlist.description),
+            owner_id: words(&playlist.owner_id),
+            owner_name: words(&playlist.owner_name),
+            public: playlist.public,
+            collaborative: playlist.collaborative,
+            snapshot_id: words(&playlist.snapshot_id),
+            total_items: playlist.total_items,
+            image_url: words(&playlist.image_url),
+            fetched_at: at,
+        }
+    }
+}
+
+impl<'a> PlaylistItemRow<'a> {
+    pub fn new(playlist_id: &'a str, position: u32, item: &'a PlaylistItem) -> PlaylistItemRow<'a> {
+        PlaylistItemRow {
+            playlist_id: Words(playlist_id),
+            position: i64::from(position),
+            uri: words(&item.uri),
+            kind: item.kind.as_str(),
+            track_id: item.track.as_ref().map(|track| Words(&track.id)),
+            name: words(&item.name),
+            added_at: item.added_at.map(At::from),
+            added_by: words(&item.added_by),
+        }
+    }
+}
+
+impl<'a> SeenRow<'a> {
+    pub fn new(account: AccountId, entity: EntityType, pass: i64, item_id: &'a str) -> SeenRow<'a> {
+        SeenRow { account_id: account.0, entity_type: entity.as_str(), pass, item_id: Words(item_id) }
+    }
+}

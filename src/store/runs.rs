@@ -1,0 +1,160 @@
+//! The beginning of a run, and with it the fence: whoever begins last is the only one who may write.
+//!
+//! The fence is the entity type's, not the phase's: a run that keeps the library current must stop one that still reads
+//! it for the first time. So both rows always carry one generation and one owner, and the two statements that could
+//! break this, beginning and switching, take turns at the account's row.
+
+use super::schema::{accounts, sync_states};
+use super::sync_states::{StateKey, create, load};
+use super::types::At;
+use super::{Conn, Store, StoreError, seen, with_conn};
+use crate::model::{AccountId, Checkpoint, EntityType, Fence, Phase, Stage, WalkState};
+use chrono::{DateTime, Utc};
+use diesel::{ExpressionMethods, QueryDsl};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+/// How far an entity type has come, in each phase that was begun.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EntityProgress {
+    pub initial: Option<Checkpoint>,
+    pub incremental: Option<Checkpoint>,
+}
+
+impl Store {
+    /// Begins a run in a phase and fences off every earlier run of the entity type. Returns the fence to write with and
+    /// the checkpoint to carry on from. `label` tells people who it is that writes now.
+    pub async fn begin_run(
+        &self,
+        account: AccountId,
+        entity: EntityType,
+        phase: Phase,
+        owner: Uuid,
+        label: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(Fence, Checkpoint), StoreError> {
+        let now = At::from(now);
+        self.transaction(async |conn| {
+            lock_account(conn, account).await?;
+            create(conn, StateKey { account, entity, phase }).await?;
+            let fence = Fence { generation: last_generation(conn, account, entity).await? + 1, owner };
+            with_conn!(conn, |c| {
+                let both = sync_states::table
+                    .filter(sync_states::account_id.eq(account.0))
+                    .filter(sync_states::entity_type.eq(entity.as_str()));
+                let ours = (
+                    sync_states::generation.eq(fence.generation),
+                    sync_states::owner.eq(fence.owner.to_string()),
+                    sync_states::owner_label.eq(label),
+                );
+                diesel::update(both).set(ours).execute(c).await
+            })?;
+            let checkpoint = enter(conn, StateKey { account, entity, phase }, now).await?;
+            Ok((fence, checkpoint))
+        })
+        .await
+    }
+
+    /// Goes on in the other phase within one run, under one fence.
+    pub async fn switch_phase(
+        &self,
+        fence: Fence,
+        account: AccountId,
+        entity: EntityType,
+        phase: Phase,
+        now: DateTime<Utc>,
+    ) -> Result<Checkpoint, StoreError> {
+        let now = At::from(now);
+        self.transaction(async |conn| {
+            use sync_states::{account_id, entity_type, generation, owner, owner_label};
+            lock_account(conn, account).await?;
+            let rows: Vec<(i64, Option<String>, Option<String>)> = with_conn!(conn, |c| {
+                let both = sync_states::table
+                    .filter(account_id.eq(account.0))
+                    .filter(entity_type.eq(entity.as_str()))
+                    .order(sync_states::phase);
+                both.select((generation, owner, owner_label)).load(c).await
+            })?;
+            let holder = Some(fence.owner.to_string());
+            let Some((_, _, label)) = rows.iter().find(|(raised, by, _)| *raised == fence.generation && *by == holder)
+            else {
+                let label = rows.into_iter().find_map(|(_, _, label)| label);
+                return Err(StoreError::Fenced { by: label.unwrap_or_else(|| "a reset".to_owned()) });
+            };
+            let key = StateKey { account, entity, phase };
+            create(conn, key).await?;
+            with_conn!(conn, |c| {
+                let other = sync_states::table
+                    .filter(account_id.eq(account.0))
+                    .filter(entity_type.eq(entity.as_str()))
+                    .filter(sync_states::phase.eq(phase.as_str()));
+                let ours = (generation.eq(fence.generation), owner.eq(holder), owner_label.eq(label));
+                diesel::update(other).set(ours).execute(c).await
+            })?;
+            enter(conn, key, now).await
+        })
+        .await
+    }
+
+    /// Where each phase of an entity type stands. Reads only: it fences nobody.
+    pub async fn load_progress(&self, account: AccountId, entity: EntityType) -> Result<EntityProgress, StoreError> {
+        let mut progress = EntityProgress::default();
+        for state in self.list_by_entity_type(account, entity).await? {
+            match state.key.phase {
+                Phase::InitialSync => progress.initial = Some(state.checkpoint),
+                Phase::IncrementalSync => progress.incremental = Some(state.checkpoint),
+            }
+        }
+        Ok(progress)
+    }
+}
+
+/// Makes whoever changes fences wait for each other; what they read afterwards is the latest.
+pub(super) async fn lock_account(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
+    let locked = with_conn!(conn, |c| {
+        let row = accounts::table.filter(accounts::id.eq(account.0));
+        diesel::update(row).set(accounts::spotify_id.eq(accounts::spotify_id)).execute(c).await
+    })?;
+    if locked == 0 { Err(StoreError::UnknownAccount(account)) } else { Ok(()) }
+}
+
+/// The highest generation that the entity type has had.
+pub(super) async fn last_generation(
+    conn: &mut Conn,
+    account: AccountId,
+    entity: EntityType,
+) -> Result<i64, StoreError> {
+    let last: Option<i64> = with_conn!(conn, |c| {
+        let both = sync_states::table
+            .filter(sync_states::account_id.eq(account.0))
+            .filter(sync_states::entity_type.eq(entity.as_str()));
+        both.select(diesel::dsl::max(sync_states::generation)).get_result(c).await
+    })?;
+    Ok(last.unwrap_or(0))
+}
+
+/// Enters a phase: an earlier failure is history, and a phase that begins (again) begins now.
+async fn enter(conn: &mut Conn, key: StateKey, now: At) -> Result<Checkpoint, StoreError> {
+    let state = load(conn, key).await?.ok_or(StoreError::Query(diesel::NotFound))?;
+    let Checkpoint { is_complete, ref walk, ref note, .. } = state.checkpoint;
+    let begins = is_complete || walk.stage == Stage::Fresh;
+    if *walk == WalkState::default() {
+        // Either nothing was ever read, or what was remembered is lost; numbers of passes may now come again.
+        seen::forget(conn, key.account, key.entity, None).await?;
+    }
+    with_conn!(conn, |c| {
+        use sync_states::{account_id, entity_type, error_message, failed_at, last_updated_at, phase, started_at};
+        let row = sync_states::table
+            .filter(account_id.eq(key.account.0))
+            .filter(entity_type.eq(key.entity.as_str()))
+            .filter(phase.eq(key.phase.as_str()));
+        let entered = (
+            begins.then(|| started_at.eq(now)),
+            last_updated_at.eq(now),
+            failed_at.eq(None::<At>),
+            error_message.eq(note),
+        );
+        diesel::update(row).set(entered).execute(c).await
+    })?;
+    Ok(state.checkpoint)
+}

@@ -1,0 +1,344 @@
+//! The tables as queries see them, one description for both databases. Kept by hand: a test reads every column of every
+//! table on both.
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    accounts (id) {
+        id -> BigInt,
+        spotify_id -> Text,
+        spotify_account_id -> Nullable<Text>,
+        display_name -> Nullable<Text>,
+        authorized_at -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    account_tokens (account_id) {
+        account_id -> BigInt,
+        client_id -> Text,
+        refresh_token -> Text,
+        access_token -> Nullable<Text>,
+        expires_at -> Nullable<Instant>,
+        scopes -> Nullable<Text>,
+        imported_hash -> Nullable<Text>,
+        updated_at -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    sync_states (id) {
+        id -> BigInt,
+        account_id -> BigInt,
+        entity_type -> Text,
+        phase -> Text,
+        last_synced_offset -> BigInt,
+        cursor -> Nullable<Text>,
+        total_estimated -> Nullable<BigInt>,
+        is_complete -> Bool,
+        rate_limit_hit_at -> Nullable<Instant>,
+        rate_limit_reset_at -> Nullable<Instant>,
+        rate_limit_remaining -> Nullable<Integer>,
+        started_at -> Nullable<Instant>,
+        last_updated_at -> Nullable<Instant>,
+        completed_at -> Nullable<Instant>,
+        failed_at -> Nullable<Instant>,
+        error_message -> Nullable<Text>,
+        checkpoint -> Nullable<Text>,
+        generation -> BigInt,
+        owner -> Nullable<Text>,
+        owner_label -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    sync_batches (id) {
+        id -> BigInt,
+        account_id -> BigInt,
+        run_id -> Text,
+        entity_type -> Text,
+        phase -> Text,
+        offset_from -> BigInt,
+        offset_to -> BigInt,
+        items_processed -> BigInt,
+        items_new -> BigInt,
+        items_updated -> BigInt,
+        items_unchanged -> BigInt,
+        items_odd -> BigInt,
+        items_removed -> BigInt,
+        requests -> BigInt,
+        duration_ms -> BigInt,
+        committed_at -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    sync_gaps (id) {
+        id -> BigInt,
+        account_id -> BigInt,
+        entity_type -> Text,
+        playlist_id -> Nullable<Text>,
+        offset_from -> BigInt,
+        offset_to -> BigInt,
+        pass -> BigInt,
+        total -> Nullable<BigInt>,
+        reason -> Text,
+        since -> Instant,
+        healed_at -> Nullable<Instant>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    sync_seen (account_id, entity_type, pass, item_id) {
+        account_id -> BigInt,
+        entity_type -> Text,
+        pass -> BigInt,
+        item_id -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    sync_odd_items (account_id, entity_type, playlist_id, position) {
+        account_id -> BigInt,
+        entity_type -> Text,
+        playlist_id -> Text,
+        position -> BigInt,
+        reason -> Text,
+        seen_at -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    rate_limits (family) {
+        family -> Text,
+        blocked_until -> Nullable<Instant>,
+        class -> Nullable<Text>,
+        learned_rate -> Nullable<Double>,
+        window_used -> Nullable<Integer>,
+        day_count -> Nullable<Integer>,
+        day_started_at -> Nullable<Instant>,
+        updated_at -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    artists (id) {
+        id -> Text,
+        name -> Text,
+        genres -> Nullable<Text>,
+        image_url -> Nullable<Text>,
+        fetched_at -> Instant,
+        rev -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    albums (id) {
+        id -> Text,
+        name -> Text,
+        album_type -> Nullable<Text>,
+        release_date -> Nullable<Text>,
+        release_date_precision -> Nullable<Text>,
+        total_tracks -> Nullable<Integer>,
+        upc -> Nullable<Text>,
+        image_url -> Nullable<Text>,
+        num_artists -> Nullable<BigInt>,
+        fetched_at -> Instant,
+        rev -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    tracks (id) {
+        id -> Text,
+        name -> Text,
+        album_id -> Nullable<Text>,
+        duration_ms -> Nullable<Integer>,
+        explicit -> Nullable<Bool>,
+        disc_number -> Nullable<Integer>,
+        track_number -> Nullable<Integer>,
+        isrc -> Nullable<Text>,
+        num_artists -> Nullable<BigInt>,
+        fetched_at -> Instant,
+        rev -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    album_artists (album_id, position) {
+        album_id -> Text,
+        artist_id -> Text,
+        position -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    track_artists (track_id, position) {
+        track_id -> Text,
+        artist_id -> Text,
+        position -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    saved_tracks (account_id, track_id) {
+        account_id -> BigInt,
+        track_id -> Text,
+        added_at -> Nullable<Instant>,
+        removed_at -> Nullable<Instant>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    saved_albums (account_id, album_id) {
+        account_id -> BigInt,
+        album_id -> Text,
+        added_at -> Nullable<Instant>,
+        removed_at -> Nullable<Instant>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    followed_artists (account_id, artist_id) {
+        account_id -> BigInt,
+        artist_id -> Text,
+        first_seen_at -> Instant,
+        removed_at -> Nullable<Instant>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    playlists (id) {
+        id -> Text,
+        name -> Text,
+        description -> Nullable<Text>,
+        owner_id -> Nullable<Text>,
+        owner_name -> Nullable<Text>,
+        public -> Nullable<Bool>,
+        collaborative -> Nullable<Bool>,
+        snapshot_id -> Nullable<Text>,
+        total_items -> Nullable<Integer>,
+        image_url -> Nullable<Text>,
+        items_readable -> Bool,
+        items_snapshot_id -> Nullable<Text>,
+        items_checked_at -> Nullable<Instant>,
+        fetched_at -> Instant,
+        rev -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    library_playlists (account_id, playlist_id) {
+        account_id -> BigInt,
+        playlist_id -> Text,
+        position -> BigInt,
+        removed_at -> Nullable<Instant>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    playlist_items (playlist_id, position) {
+        playlist_id -> Text,
+        position -> BigInt,
+        uri -> Nullable<Text>,
+        kind -> Text,
+        track_id -> Nullable<Text>,
+        name -> Nullable<Text>,
+        added_at -> Nullable<Instant>,
+        added_by -> Nullable<Text>,
+        rev -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    plays (account_id, played_at, track_uri) {
+        account_id -> BigInt,
+        played_at -> Instant,
+        track_uri -> Text,
+        track_id -> Nullable<Text>,
+        ms_played -> Nullable<Integer>,
+        context_uri -> Nullable<Text>,
+        source -> Text,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(
+    account_tokens,
+    accounts,
+    album_artists,
+    albums,
+    artists,
+    followed_artists,
+    library_playlists,
+    playlist_items,
+    playlists,
+    plays,
+    rate_limits,
+    saved_albums,
+    saved_tracks,
+    sync_batches,
+    sync_gaps,
+    sync_odd_items,
+    sync_seen,
+    sync_states,
+    track_artists,
+    tracks,
+);

@@ -1,0 +1,133 @@
+//! Opening a SQLite file: one connection, write-ahead log, every commit on the disk before it is reported.
+
+use super::offthread::OffThread;
+use super::{StoreError, migrations};
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection};
+use diesel_async::pooled_connection::deadpool::Pool;
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
+use futures_util::FutureExt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+use tokio::task::spawn_blocking;
+
+pub type SqliteConn = SyncConnectionWrapper<SqliteConnection, OffThread>;
+
+/// What to do where there is no file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Absent {
+    Create,
+    Refuse,
+}
+
+/// `synchronous=FULL`: in the write-ahead log, NORMAL would lose the last commits in a power cut, though nothing else.
+const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                       PRAGMA foreign_keys = ON;";
+
+/// Switching a fresh file to the write-ahead log does not honour the busy timeout when two processes do it at once.
+const SETUP_PATIENCE: Duration = Duration::from_secs(5);
+const SETUP_PAUSE: Duration = Duration::from_millis(20);
+
+pub(super) async fn open(path: &Path, absent: Absent) -> Result<Pool<SqliteConn>, StoreError> {
+    let path = std::path::absolute(path).map_err(|error| not_writable(path, &error.to_string()))?;
+    prepare_file(&path, absent)?;
+    let file = path.clone();
+    run_blocking(move || {
+        let mut connection = connect(&file).map_err(|error| explain_connection(&file, error))?;
+        migrations::run_on_sqlite(&mut connection).map_err(|error| explain(&file, error))
+    })
+    .await?;
+
+    let mut config = ManagerConfig::default();
+    config.recycling_method = RecyclingMethod::Fast;
+    config.custom_setup = Box::new(move |_| {
+        let path = path.clone();
+        async move {
+            let opening = spawn_blocking(move || connect(&path)).await;
+            let connection = opening.unwrap_or_else(|error| Err(ConnectionError::BadConnection(error.to_string())))?;
+            Ok(SyncConnectionWrapper::with_runtime(connection, OffThread))
+        }
+        .boxed()
+    });
+    // One connection: writers queue here, where waiting is fair, and not at the file lock.
+    let pool = Pool::builder(AsyncDieselConnectionManager::new_with_config("", config)).max_size(1).build();
+    Ok(pool.expect("a pool without timeouts needs no runtime"))
+}
+
+async fn run_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    spawn_blocking(work).await.unwrap_or_else(|error| Err(StoreError::Migration(Box::new(error))))
+}
+
+/// The file is looked at, never opened: closing a descriptor of ours would drop the locks that another connection of
+/// this process holds on it (POSIX locks belong to the process).
+fn prepare_file(path: &Path, absent: Absent) -> Result<(), StoreError> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(StoreError::IsFolder(path.to_owned())),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match absent {
+            Absent::Refuse => Err(StoreError::NotFound(path.to_owned())),
+            Absent::Create => create(path),
+        },
+        Err(error) => Err(not_writable(path, &error.to_string())),
+    }
+}
+
+/// Creates the file for its owner alone: it will hold tokens. SQLite gives its companions the same mode.
+fn create(path: &Path) -> Result<(), StoreError> {
+    let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+    if !folder.is_dir() {
+        return Err(StoreError::NoFolder(folder));
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(not_writable(path, &error.to_string())),
+    }
+}
+
+fn connect(path: &Path) -> ConnectionResult<SqliteConnection> {
+    let path = path.to_str().ok_or_else(|| ConnectionError::BadConnection("the path is not valid UTF-8".into()))?;
+    let mut connection = SqliteConnection::establish(path)?;
+    let started = Instant::now();
+    loop {
+        match connection.batch_execute(PRAGMAS) {
+            Ok(()) => return Ok(connection),
+            Err(error) if error.to_string().contains("locked") && started.elapsed() < SETUP_PATIENCE => {
+                thread::sleep(SETUP_PAUSE);
+            }
+            Err(error) => return Err(ConnectionError::CouldntSetupConfiguration(error)),
+        }
+    }
+}
+
+fn explain_connection(path: &Path, error: ConnectionError) -> StoreError {
+    match error {
+        ConnectionError::CouldntSetupConfiguration(error) => explain(path, StoreError::Query(error)),
+        other => not_writable(path, &other.to_string()),
+    }
+}
+
+/// SQLite opens anything; only its first statement tells.
+fn explain(path: &Path, error: StoreError) -> StoreError {
+    let text = error.to_string();
+    if text.contains("not a database") {
+        StoreError::NotADatabase(path.to_owned())
+    } else if text.contains("readonly") || text.contains("unable to open") {
+        not_writable(path, &text)
+    } else {
+        error
+    }
+}
+
+fn not_writable(path: &Path, reason: &str) -> StoreError {
+    StoreError::NotWritable { path: path.to_owned(), reason: reason.to_owned() }
+}

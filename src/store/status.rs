@@ -1,0 +1,159 @@
+//! What `segno status` shows, from the database alone, and the counts of a library.
+
+use super::schema::{albums, artists, library_playlists, playlist_items, plays, tracks};
+use super::sync_states::{self, SyncState};
+use super::types::At;
+use super::{Account, Conn, Store, StoreError, accounts, gaps, limits, membership, with_conn};
+use crate::model::status::{AccountStatus, EntityStatus, LimitStatus, PlaybackStatus, State, Status};
+use crate::model::{AccountId, EntityType, Family, Pause, Phase};
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::dsl::{count_star, max};
+use diesel::{ExpressionMethods, JoinOnDsl, QueryDsl};
+use diesel_async::RunQueryDsl;
+
+/// How fresh a sync state must be to count as running: a batch takes seconds, a patient retry no minute.
+const RUNNING_WITHIN: TimeDelta = TimeDelta::seconds(60);
+
+/// How much an account's library and the catalogue hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LibraryCounts {
+    pub saved_tracks: MembershipCount,
+    pub saved_albums: MembershipCount,
+    pub followed_artists: MembershipCount,
+    pub playlists: MembershipCount,
+    /// Items of the playlists that are in the library.
+    pub playlist_items: u64,
+    pub catalogue_tracks: u64,
+    pub catalogue_albums: u64,
+    pub catalogue_artists: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MembershipCount {
+    pub active: u32,
+    pub removed: u32,
+}
+
+impl Store {
+    pub async fn status(&self, now: DateTime<Utc>) -> Result<Status, StoreError> {
+        let mut conn = self.connect().await?;
+        let pauses = limits::pauses(&mut conn, At::from(now)).await?;
+        let mut statuses = Vec::new();
+        for account in accounts::list(&mut conn).await? {
+            statuses.push(account_status(&mut conn, account, &pauses, now).await?);
+        }
+        let limit = |pause: &Pause| LimitStatus { family: pause.scope, class: pause.class, blocked_until: pause.until };
+        Ok(Status { accounts: statuses, limits: pauses.iter().map(limit).collect() })
+    }
+
+    pub async fn library_counts(&self, account: AccountId) -> Result<LibraryCounts, StoreError> {
+        let conn = &mut self.connect().await?;
+        let playlist_items: i64 = with_conn!(conn, |c| {
+            use library_playlists::{account_id, playlist_id, removed_at, table};
+            let items = table.inner_join(playlist_items::table.on(playlist_items::playlist_id.eq(playlist_id)));
+            items.filter(account_id.eq(account.0)).filter(removed_at.is_null()).select(count_star()).first(c).await
+        })?;
+        let catalogue_tracks: i64 = with_conn!(conn, |c| tracks::table.select(count_star()).first(c).await)?;
+        let catalogue_albums: i64 = with_conn!(conn, |c| albums::table.select(count_star()).first(c).await)?;
+        let catalogue_artists: i64 = with_conn!(conn, |c| artists::table.select(count_star()).first(c).await)?;
+        Ok(LibraryCounts {
+            saved_tracks: members(conn, account, EntityType::Tracks).await?,
+            saved_albums: members(conn, account, EntityType::Albums).await?,
+            followed_artists: members(conn, account, EntityType::Artists).await?,
+            playlists: members(conn, account, EntityType::Playlists).await?,
+            playlist_items: playlist_items.unsigned_abs(),
+            catalogue_tracks: catalogue_tracks.unsigned_abs(),
+            catalogue_albums: catalogue_albums.unsigned_abs(),
+            catalogue_artists: catalogue_artists.unsigned_abs(),
+        })
+    }
+}
+
+async fn members(conn: &mut Conn, account: AccountId, entity: EntityType) -> Result<MembershipCount, StoreError> {
+    let active = membership::num_active(conn, account, entity).await?;
+    let removed = membership::num_removed(conn, account, entity).await?;
+    Ok(MembershipCount { active, removed })
+}
+
+async fn account_status(
+    conn: &mut Conn,
+    account: Account,
+    pauses: &[Pause],
+    now: DateTime<Utc>,
+) -> Result<AccountStatus, StoreError> {
+    let states = sync_states::list(conn, account.id).await?;
+    let open = gaps::entities_of_open(conn, account.id).await?;
+    let entity_status = |entity: &EntityType| {
+        let state = shown(*entity, &states)?;
+        let open_gaps = open.iter().filter(|of| of.as_str() == entity.as_str()).count();
+        Some(EntityStatus { open_gaps: super::library::len(open_gaps), ..entity_status(state, pauses, now) })
+    };
+    let entities = EntityType::ALL.iter().filter_map(entity_status).collect();
+    let playback = playback(conn, account.id).await?;
+    Ok(AccountStatus { spotify_id: account.spotify_id, entities, playback })
+}
+
+/// The phase to show: the latest that was begun. An incremental one counts once the initial one is through.
+fn shown(entity: EntityType, states: &[SyncState]) -> Option<&SyncState> {
+    let of = |phase| states.iter().find(|state| state.key.entity == entity && state.key.phase == phase);
+    match (of(Phase::InitialSync), of(Phase::IncrementalSync)) {
+        (Some(initial), Some(_)) if !initial.checkpoint.is_complete => Some(initial),
+        (_, Some(incremental)) => Some(incremental),
+        (initial, None) => initial,
+    }
+}
+
+fn entity_status(state: &SyncState, pauses: &[Pause], now: DateTime<Utc>) -> EntityStatus {
+    let checkpoint = &state.checkpoint;
+    let entity = state.key.entity;
+    let paused_until = pauses
+        .iter()
+        .filter(|pause| pause.scope == entity.family() || pause.scope == Family::Application)
+        .map(|pause| pause.until)
+        .chain(state.rate_limit_reset_at)
+        .filter(|until| *until > now && !checkpoint.is_complete)
+        .max();
+    let is_fresh = state.last_updated_at.is_some_and(|at| now - at <= RUNNING_WITHIN);
+    let show = if state.failure.is_some() {
+        State::Failed
+    } else if paused_until.is_some() {
+        State::Paused
+    } else if checkpoint.is_complete {
+        State::Complete
+    } else if is_fresh {
+        State::Running
+    } else {
+        State::Idle
+    };
+    // A complete phase has read all there is, wherever its last walk stopped.
+    let offset = if checkpoint.is_complete { checkpoint.total.unwrap_or(checkpoint.offset) } else { checkpoint.offset };
+    EntityStatus {
+        entity_type: entity,
+        phase: state.key.phase,
+        state: show,
+        offset,
+        total: checkpoint.total,
+        percent: percent(offset, checkpoint.total, checkpoint.is_complete),
+        resume_at: paused_until,
+        error: state.failure.clone().or_else(|| checkpoint.note.clone()),
+        last_updated_at: state.last_updated_at,
+        completed_at: state.completed_at,
+        open_gaps: 0,
+    }
+}
+
+fn percent(offset: u32, total: Option<u32>, is_complete: bool) -> Option<f64> {
+    match total {
+        _ if is_complete => Some(100.0),
+        None | Some(0) => None,
+        Some(total) => Some((f64::from(offset) * 100.0 / f64::from(total)).min(100.0)),
+    }
+}
+
+async fn playback(conn: &mut Conn, account: AccountId) -> Result<PlaybackStatus, StoreError> {
+    let (plays, last): (i64, Option<At>) = with_conn!(conn, |c| {
+        use plays::{account_id, played_at, table};
+        table.filter(account_id.eq(account.0)).select((count_star(), max(played_at))).first(c).await
+    })?;
+    Ok(PlaybackStatus { plays: plays.unsigned_abs(), last_played_at: last.map(DateTime::from) })
+}

@@ -1,0 +1,389 @@
+//! The sync states: one row per account, entity type and phase, holding the sign that a run carries on from.
+//!
+//! Whoever writes a checkpoint shows a [`Fence`]. An update that finds no row with that generation and owner has been
+//! overtaken by another process, and says by whom.
+
+use super::schema::{library_playlists, playlists, sync_states};
+use super::types::{At, Instant, clean, count};
+use super::{Conn, Store, StoreError, gaps, runs, seen, with_conn};
+use crate::model::{AccountId, Checkpoint, EntityType, Fence, Phase, WalkState};
+use chrono::{DateTime, Utc};
+use diesel::dsl::case_when;
+use diesel::sql_types::Nullable;
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, IntoSql, OptionalExtension, QueryDsl, Queryable, Selectable,
+    SelectableHelper,
+};
+use diesel_async::RunQueryDsl;
+use tracing::warn;
+
+/// Names one row of `sync_states`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StateKey {
+    pub account: AccountId,
+    pub entity: EntityType,
+    pub phase: Phase,
+}
+
+/// A row of `sync_states`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncState {
+    pub id: i64,
+    pub key: StateKey,
+    pub checkpoint: Checkpoint,
+    pub generation: i64,
+    /// The process that began the latest run, as people know it.
+    pub owner_label: Option<String>,
+    pub rate_limit_hit_at: Option<DateTime<Utc>>,
+    pub rate_limit_reset_at: Option<DateTime<Utc>>,
+    pub rate_limit_remaining: Option<i32>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub last_updated_at: Option<DateTime<Utc>>,
+    /// When the phase last reached its end, also while it is under way again.
+    pub completed_at: Option<DateTime<Utc>>,
+    /// What the latest run failed of.
+    pub failure: Option<String>,
+}
+
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = sync_states)]
+pub(super) struct SyncStateRow {
+    id: i64,
+    account_id: i64,
+    entity_type: String,
+    phase: String,
+    last_synced_offset: i64,
+    cursor: Option<String>,
+    total_estimated: Option<i64>,
+    is_complete: bool,
+    rate_limit_hit_at: Option<At>,
+    rate_limit_reset_at: Option<At>,
+    rate_limit_remaining: Option<i32>,
+    started_at: Option<At>,
+    last_updated_at: Option<At>,
+    completed_at: Option<At>,
+    failed_at: Option<At>,
+    error_message: Option<String>,
+    checkpoint: Option<String>,
+    generation: i64,
+    owner_label: Option<String>,
+}
+
+/// The row of a key, as a query.
+macro_rules! row_of {
+    ($key:expr) => {
+        sync_states::table
+            .filter(sync_states::account_id.eq($key.account.0))
+            .filter(sync_states::entity_type.eq($key.entity.as_str()))
+            .filter(sync_states::phase.eq($key.phase.as_str()))
+    };
+}
+
+impl Store {
+    /// The state, created where there is none. Creating it begins no run.
+    pub async fn get_or_create(&self, key: StateKey) -> Result<SyncState, StoreError> {
+        self.transaction(async |conn| {
+            create(conn, key).await?;
+            load(conn, key).await?.ok_or(StoreError::Query(diesel::NotFound))
+        })
+        .await
+    }
+
+    pub async fn get(&self, key: StateKey) -> Result<Option<SyncState>, StoreError> {
+        load(&mut self.connect().await?, key).await
+    }
+
+    /// Every state of an account.
+    pub async fn list(&self, account: AccountId) -> Result<Vec<SyncState>, StoreError> {
+        list(&mut self.connect().await?, account).await
+    }
+
+    pub async fn list_by_entity_type(
+        &self,
+        account: AccountId,
+        entity: EntityType,
+    ) -> Result<Vec<SyncState>, StoreError> {
+        let states = self.list(account).await?;
+        Ok(states.into_iter().filter(|state| state.key.entity == entity).collect())
+    }
+
+    /// Writes a checkpoint that comes with no rows.
+    pub async fn update_checkpoint(
+        &self,
+        account: AccountId,
+        entity: EntityType,
+        fence: Fence,
+        checkpoint: &Checkpoint,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let key = StateKey { account, entity, phase: checkpoint.phase };
+        self.transaction(async |conn| advance(conn, key, fence, checkpoint, At::from(now)).await).await
+    }
+
+    /// Notes that a limit stops the entity type; only for showing, the pause itself is in `rate_limits`.
+    pub async fn mark_rate_limited(
+        &self,
+        key: StateKey,
+        until: DateTime<Utc>,
+        remaining: Option<i32>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let now = At::from(now);
+        with_conn!(&mut self.connect().await?, |c| {
+            use sync_states::{last_updated_at, rate_limit_hit_at, rate_limit_remaining, rate_limit_reset_at};
+            let limited = (
+                rate_limit_hit_at.eq(now),
+                rate_limit_reset_at.eq(At::from(until)),
+                rate_limit_remaining.eq(remaining),
+                last_updated_at.eq(now),
+            );
+            diesel::update(row_of!(key)).set(limited).execute(c).await
+        })?;
+        Ok(())
+    }
+
+    pub async fn clear_rate_limit(&self, key: StateKey) -> Result<(), StoreError> {
+        with_conn!(&mut self.connect().await?, |c| {
+            use sync_states::{rate_limit_hit_at, rate_limit_remaining, rate_limit_reset_at};
+            let none = (
+                rate_limit_hit_at.eq(None::<At>),
+                rate_limit_reset_at.eq(None::<At>),
+                rate_limit_remaining.eq(None::<i32>),
+            );
+            diesel::update(row_of!(key)).set(none).execute(c).await
+        })?;
+        Ok(())
+    }
+
+    pub async fn is_rate_limited(&self, key: StateKey, now: DateTime<Utc>) -> Result<bool, StoreError> {
+        let state = self.get(key).await?;
+        Ok(state.and_then(|state| state.rate_limit_reset_at).is_some_and(|until| until > now))
+    }
+
+    /// When the first of an account's limited entity types may go on.
+    pub async fn earliest_reset(
+        &self,
+        account: AccountId,
+        now: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let earliest: Option<At> = with_conn!(&mut self.connect().await?, |c| {
+            use sync_states::{account_id, rate_limit_reset_at, table};
+            let limited = table.filter(account_id.eq(account.0)).filter(rate_limit_reset_at.gt(At::from(now)));
+            limited.select(diesel::dsl::min(rate_limit_reset_at)).get_result(c).await
+        })?;
+        Ok(earliest.map(DateTime::from))
+    }
+
+    pub async fn mark_complete(&self, key: StateKey, fence: Fence, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let now = At::from(now);
+        self.transaction(async |conn| {
+            use sync_states::{
+                completed_at, error_message, failed_at, generation, is_complete, last_updated_at, owner,
+            };
+            let updated = with_conn!(conn, |c| {
+                let fenced =
+                    row_of!(key).filter(generation.eq(fence.generation)).filter(owner.eq(fence.owner.to_string()));
+                let complete = (
+                    is_complete.eq(true),
+                    completed_at.eq(now),
+                    last_updated_at.eq(now),
+                    failed_at.eq(None::<At>),
+                    error_message.eq(None::<String>),
+                );
+                diesel::update(fenced).set(complete).execute(c).await
+            })?;
+            expect_fenced(conn, key, updated).await
+        })
+        .await
+    }
+
+    /// Notes what the run failed of. The checkpoint stays: the next run carries on from it.
+    pub async fn mark_failed(
+        &self,
+        key: StateKey,
+        fence: Fence,
+        message: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let now = At::from(now);
+        self.transaction(async |conn| {
+            use sync_states::{error_message, failed_at, generation, last_updated_at, owner};
+            let updated = with_conn!(conn, |c| {
+                let fenced =
+                    row_of!(key).filter(generation.eq(fence.generation)).filter(owner.eq(fence.owner.to_string()));
+                let failed = (failed_at.eq(now), error_message.eq(clean(message)), last_updated_at.eq(now));
+                diesel::update(fenced).set(failed).execute(c).await
+            })?;
+            expect_fenced(conn, key, updated).await
+        })
+        .await
+    }
+
+    /// Forgets both phases, so that the next run starts over; library rows stay. A run under way is fenced off.
+    pub async fn reset(&self, account: AccountId, entity: EntityType, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let now = At::from(now);
+        self.transaction(async |conn| {
+            runs::lock_account(conn, account).await?;
+            let next = runs::last_generation(conn, account, entity).await? + 1;
+            let [initial, incremental] =
+                [Phase::InitialSync, Phase::IncrementalSync].map(|phase| StateKey { account, entity, phase });
+            with_conn!(conn, |c| diesel::delete(row_of!(incremental)).execute(c).await)?;
+            with_conn!(conn, |c| {
+                use sync_states::*;
+                let start = (
+                    (last_synced_offset.eq(0), cursor.eq(None::<String>), total_estimated.eq(None::<i64>)),
+                    (is_complete.eq(false), checkpoint.eq(None::<String>)),
+                    (started_at.eq(None::<At>), completed_at.eq(None::<At>), last_updated_at.eq(now)),
+                    (failed_at.eq(None::<At>), error_message.eq(None::<String>)),
+                    (generation.eq(next), owner.eq(None::<String>), owner_label.eq("a reset")),
+                );
+                diesel::update(row_of!(initial)).set(start).execute(c).await
+            })?;
+            seen::forget(conn, account, entity, None).await?;
+            gaps::forget_open(conn, account, entity).await?;
+            if entity == EntityType::Playlists {
+                forget_items_snapshots(conn, account).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Makes the items of every playlist of the account due again.
+async fn forget_items_snapshots(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
+    with_conn!(conn, |c| {
+        use library_playlists::{account_id, playlist_id};
+        let listed = library_playlists::table.filter(account_id.eq(account.0)).select(playlist_id);
+        let theirs = playlists::table.filter(playlists::id.eq_any(listed));
+        diesel::update(theirs).set(playlists::items_snapshot_id.eq(None::<String>)).execute(c).await
+    })?;
+    Ok(())
+}
+
+/// Writes a checkpoint on behalf of the run that holds the fence. Whatever the row said about a limit or a failure is
+/// over: something was committed.
+pub(super) async fn advance(
+    conn: &mut Conn,
+    key: StateKey,
+    fence: Fence,
+    to: &Checkpoint,
+    now: At,
+) -> Result<(), StoreError> {
+    use sync_states::*;
+    let walk = serde_json::to_string(&to.walk).expect("a walk state is plain data");
+    let updated = with_conn!(conn, |c| {
+        let fenced = row_of!(key).filter(generation.eq(fence.generation)).filter(owner.eq(fence.owner.to_string()));
+        let reached_end = to.is_complete.then(|| {
+            let was_complete = is_complete.and(completed_at.is_not_null());
+            completed_at.eq(case_when(was_complete, completed_at).otherwise(Some(now).into_sql::<Nullable<Instant>>()))
+        });
+        let values = (
+            last_synced_offset.eq(i64::from(to.offset)),
+            cursor.eq(to.cursor.as_deref().map(clean)),
+            total_estimated.eq(to.total.map(i64::from)),
+            (is_complete.eq(to.is_complete), reached_end),
+            checkpoint.eq(&walk),
+            (
+                rate_limit_hit_at.eq(None::<At>),
+                rate_limit_reset_at.eq(None::<At>),
+                rate_limit_remaining.eq(None::<i32>),
+            ),
+            (failed_at.eq(None::<At>), error_message.eq(to.note.as_deref().map(clean))),
+            last_updated_at.eq(now),
+        );
+        diesel::update(fenced).set(values).execute(c).await
+    })?;
+    expect_fenced(conn, key, updated).await
+}
+
+/// Turns an update that found no row into the reason: somebody else has taken over.
+async fn expect_fenced(conn: &mut Conn, key: StateKey, updated: usize) -> Result<(), StoreError> {
+    if updated > 0 {
+        return Ok(());
+    }
+    let label: Option<Option<String>> =
+        with_conn!(conn, |c| { row_of!(key).select(sync_states::owner_label).get_result(c).await.optional() })?;
+    Err(StoreError::Fenced { by: label.flatten().unwrap_or_else(|| "a reset".to_owned()) })
+}
+
+/// Creates the row where there is none.
+pub(super) async fn create(conn: &mut Conn, key: StateKey) -> Result<(), StoreError> {
+    with_conn!(conn, |c| {
+        use sync_states::{account_id, entity_type, phase};
+        let row = (account_id.eq(key.account.0), entity_type.eq(key.entity.as_str()), phase.eq(key.phase.as_str()));
+        diesel::insert_into(sync_states::table).values(row).on_conflict_do_nothing().execute(c).await
+    })?;
+    Ok(())
+}
+
+pub(super) async fn load(conn: &mut Conn, key: StateKey) -> Result<Option<SyncState>, StoreError> {
+    let row: Option<SyncStateRow> =
+        with_conn!(conn, |c| row_of!(key).select(SyncStateRow::as_select()).get_result(c).await.optional())?;
+    row.map(SyncState::try_from).transpose()
+}
+
+pub(super) async fn list(conn: &mut Conn, account: AccountId) -> Result<Vec<SyncState>, StoreError> {
+    let rows: Vec<SyncStateRow> = with_conn!(conn, |c| {
+        let states = sync_states::table.filter(sync_states::account_id.eq(account.0)).order(sync_states::id);
+        states.select(SyncStateRow::as_select()).load(c).await
+    })?;
+    rows.into_iter().map(SyncState::try_from).collect()
+}
+
+impl TryFrom<SyncStateRow> for SyncState {
+    type Error = StoreError;
+
+    fn try_from(row: SyncStateRow) -> Result<SyncState, StoreError> {
+        let entity = row.entity_type.parse();
+        let phase = row.phase.parse();
+        let key = StateKey {
+            account: AccountId(row.account_id),
+            entity: entity.map_err(|source| StoreError::Corrupt { column: "sync_states.entity_type", source })?,
+            phase: phase.map_err(|source| StoreError::Corrupt { column: "sync_states.phase", source })?,
+        };
+        let (note, failure) = match row.failed_at {
+            None => (row.error_message, None),
+            Some(_) => (None, row.error_message),
+        };
+        let checkpoint = match decode(key, row.checkpoint.as_deref()) {
+            Some(walk) => Checkpoint {
+                phase: key.phase,
+                offset: count(row.last_synced_offset),
+                cursor: row.cursor,
+                total: row.total_estimated.map(count),
+                is_complete: row.is_complete,
+                walk,
+                note,
+            },
+            None => Checkpoint { is_complete: row.is_complete, note, ..Checkpoint::start(key.phase) },
+        };
+        Ok(SyncState {
+            id: row.id,
+            key,
+            checkpoint,
+            generation: row.generation,
+            owner_label: row.owner_label,
+            rate_limit_hit_at: row.rate_limit_hit_at.map(DateTime::from),
+            rate_limit_reset_at: row.rate_limit_reset_at.map(DateTime::from),
+            rate_limit_remaining: row.rate_limit_remaining,
+            started_at: row.started_at.map(DateTime::from),
+            last_updated_at: row.last_updated_at.map(DateTime::from),
+            completed_at: row.completed_at.map(DateTime::from),
+            failure,
+        })
+    }
+}
+
+/// Reads the engine's memory. `None` where it cannot be read: an offset without it proves nothing, so the phase then
+/// starts over.
+fn decode(key: StateKey, walk: Option<&str>) -> Option<WalkState> {
+    let Some(walk) = walk else { return Some(WalkState::default()) };
+    match serde_json::from_str(walk) {
+        Ok(walk) => Some(walk),
+        Err(error) => {
+            warn!(entity = %key.entity, phase = %key.phase, %error, "checkpoint unreadable, the phase starts over");
+            None
+        }
+    }
+}

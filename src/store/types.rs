@@ -1,0 +1,114 @@
+//! Values on their way in and out of both databases: moments, texts and counters that mean the same in each.
+
+use chrono::{DateTime, SubsecRound, Utc};
+use diesel::backend::Backend;
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
+use diesel::pg::Pg;
+use diesel::serialize::{self, IsNull, Output, ToSql};
+use diesel::sql_types::{SqlOrd, Text, Timestamptz, TimestamptzSqlite};
+use diesel::sqlite::Sqlite;
+use std::borrow::Cow;
+use std::io::Write;
+
+/// The SQL type of a moment: `timestamptz` in PostgreSQL, text in SQLite.
+#[derive(Debug, Clone, Copy, diesel::sql_types::SqlType, diesel::query_builder::QueryId)]
+#[diesel(postgres_type(oid = 1184, array_oid = 1185), sqlite_type(name = "Text"))]
+pub struct Instant;
+
+impl SqlOrd for Instant {}
+
+/// A moment as the database keeps it: UTC, whole microseconds. PostgreSQL keeps no more, and two databases must not
+/// disagree about one instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Instant)]
+pub struct At(DateTime<Utc>);
+
+/// One width, so that SQLite's texts sort as the moments they stand for.
+const SQLITE_FORMAT: &str = "%Y-%m-%d %H:%M:%S%.6f+00:00";
+
+impl From<DateTime<Utc>> for At {
+    fn from(at: DateTime<Utc>) -> At {
+        At(at.trunc_subsecs(6))
+    }
+}
+
+impl From<At> for DateTime<Utc> {
+    fn from(at: At) -> DateTime<Utc> {
+        at.0
+    }
+}
+
+impl ToSql<Instant, Pg> for At {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        ToSql::<Timestamptz, Pg>::to_sql(&self.0, out)
+    }
+}
+
+impl FromSql<Instant, Pg> for At {
+    fn from_sql(value: <Pg as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+        FromSql::<Timestamptz, Pg>::from_sql(value).map(At)
+    }
+}
+
+impl ToSql<Instant, Sqlite> for At {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+        out.set_value(self.0.format(SQLITE_FORMAT).to_string());
+        Ok(IsNull::No)
+    }
+}
+
+impl FromSql<Instant, Sqlite> for At {
+    fn from_sql(value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+        FromSql::<TimestamptzSqlite, Sqlite>::from_sql(value).map(At)
+    }
+}
+
+/// Text from outside. PostgreSQL refuses a NUL character, and one odd name must not stop a batch for ever, so NULs are
+/// left out on the way in, in both databases alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Words<'a>(pub &'a str);
+
+impl ToSql<Text, Pg> for Words<'_> {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        out.write_all(clean(self.0).as_bytes())?;
+        Ok(IsNull::No)
+    }
+}
+
+impl ToSql<Text, Sqlite> for Words<'_> {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+        match clean(self.0) {
+            Cow::Borrowed(text) => out.set_value(text),
+            Cow::Owned(text) => out.set_value(text),
+        }
+        Ok(IsNull::No)
+    }
+}
+
+/// `text` without NULs.
+pub fn clean(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "")) } else { Cow::Borrowed(text) }
+}
+
+/// An offset or count as a column holds it, back in the domain. The columns are edited by nobody but us; a value that
+/// cannot be an offset reads as the nearest that can.
+pub fn count(value: i64) -> u32 {
+    u32::try_from(value.max(0)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_loses_what_postgres_would_not_keep() {
+        let at = DateTime::from_timestamp(1_700_000_000, 123_456_789).unwrap();
+        assert_eq!(DateTime::<Utc>::from(At::from(at)).timestamp_subsec_nanos(), 123_456_000);
+    }
+
+    #[test]
+    fn impossible_counts_read_as_the_nearest_possible() {
+        assert_eq!((count(-1), count(7), count(i64::MAX)), (0, 7, u32::MAX));
+    }
+}

@@ -1,0 +1,262 @@
+//! Batch upserts: one statement that inserts many rows and changes those that are there and differ.
+//!
+//! A table is described once, column by column, with what happens when source and database disagree. From that comes
+//! the same SQL for both databases. Two things matter to whoever reads it:
+//!
+//! - A row that would not change is not written, and `RETURNING` stays silent about it. A written row says whether it
+//!   was new: its `rev` is 1.
+//! - Statements are cached by their text, for ever. Batches are cut into powers of two, so that a table costs eight
+//!   prepared statements and not one for every number of rows.
+//!
+//! diesel has no such node: its own batch insert does not reach SQLite through diesel-async (diesel_async#277).
+
+use super::types::Words;
+use super::{Conn, with_conn};
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::result::QueryResult;
+use diesel::sqlite::Sqlite;
+use diesel_async::RunQueryDsl;
+use std::fmt::Write;
+
+/// Rows of the longest statement. At 14 columns that is far below what a statement may bind (32 766 in SQLite).
+const CHUNK_MAX: usize = 128;
+
+/// What a column does when the row is already there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Merge {
+    /// Part of the key.
+    Key,
+    /// Follows the source, except that an empty name does not replace a known one.
+    Name,
+    /// Follows the source where it says something; its silence erases nothing.
+    Known,
+    /// Follows the source, its silence included.
+    Follow,
+    /// Is what it was when the row was new.
+    Once,
+    /// Follows the source when something else changed; never a reason to write.
+    Stamp,
+}
+
+/// A table as an upsert sees it. With `rev` among `returning`, the row's revision is counted.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub table: &'static str,
+    pub columns: &'static [(&'static str, Merge)],
+    pub returning: &'static [&'static str],
+}
+
+/// A row that can be upserted. As a query fragment it is its tuple of bound values.
+pub(super) trait Row: QueryFragment<Pg> + QueryFragment<Sqlite> + Sync {
+    const TARGET: Target;
+    /// SQL type of what a written row returns.
+    type Returning;
+}
+
+/// Statement that upserts `rows`, all of them with different keys: PostgreSQL refuses to change one row twice.
+#[derive(Debug)]
+pub(super) struct Upsert<'a, R>(pub &'a [R]);
+
+impl<R> QueryId for Upsert<'_, R> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<R: Row> Query for Upsert<'_, R> {
+    type SqlType = R::Returning;
+}
+
+impl<C, R> diesel::RunQueryDsl<C> for Upsert<'_, R> {}
+
+macro_rules! fragment {
+    ($db:ty) => {
+        impl<R: Row> QueryFragment<$db> for Upsert<'_, R> {
+            fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, $db>) -> QueryResult<()> {
+                out.push_sql(&head(&R::TARGET));
+                for (at, row) in self.0.iter().enumerate() {
+                    out.push_sql(if at == 0 { "(" } else { ", (" });
+                    row.walk_ast(out.reborrow())?;
+                    out.push_sql(")");
+                }
+                out.push_sql(&tail(&R::TARGET));
+                Ok(())
+            }
+        }
+    };
+}
+fragment!(Pg);
+fragment!(Sqlite);
+
+/// `rows` in runs whose lengths are powers of two.
+pub(super) fn chunks<R>(mut rows: &[R]) -> impl Iterator<Item = &[R]> {
+    std::iter::from_fn(move || {
+        let len = 1 << rows.len().min(CHUNK_MAX).checked_ilog2()?;
+        let (chunk, rest) = rows.split_at(len);
+        rows = rest;
+        Some(chunk)
+    })
+}
+
+/// Upserts `rows` without asking which of them were written.
+pub(super) async fn upsert<R: Row>(conn: &mut Conn, rows: &[R]) -> QueryResult<()> {
+    for chunk in chunks(rows) {
+        with_conn!(conn, |c| Upsert(chunk).execute(c).await)?;
+    }
+    Ok(())
+}
+
+fn head(target: &Target) -> String {
+    let columns: Vec<&str> = target.columns.iter().map(|(column, _)| *column).collect();
+    format!("INSERT INTO {} AS t ({}) VALUES ", target.table, columns.join(", "))
+}
+
+fn tail(target: &Target) -> String {
+    let of = |wanted: &[Merge]| -> Vec<(&str, Merge)> {
+        target.columns.iter().filter(|(_, merge)| wanted.contains(merge)).copied().collect()
+    };
+    let list = |columns: &[(&str, Merge)], term: &dyn Fn(&str, Merge) -> String| -> String {
+        columns.iter().map(|(column, merge)| term(column, *merge)).collect::<Vec<_>>().join(", ")
+    };
+    let keys = of(&[Merge::Key]);
+    let compared = of(&[Merge::Name, Merge::Known, Merge::Follow]);
+    let mut sql = format!(" ON CONFLICT ({}) DO ", list(&keys, &|column, _| column.to_owned()));
+    if compared.is_empty() {
+        sql.push_str("NOTHING");
+    } else {
+        let mut set = compared.clone();
+        set.extend(of(&[Merge::Stamp]));
+        let set = list(&set, &|column, merge| format!("{column} = {}", merged(column, merge)));
+        let counted = if target.returning.contains(&"rev") { ", rev = t.rev + 1" } else { "" };
+        let then = list(&compared, &merged);
+        let now = list(&compared, &|column, _| format!("t.{column}"));
+        write!(sql, "UPDATE SET {set}{counted} WHERE ({then}) IS DISTINCT FROM ({now})")
+            .expect("a String takes everything");
+    }
+    if !target.returning.is_empty() {
+        sql.push_str(" RETURNING ");
+        sql.push_str(&target.returning.join(", "));
+    }
+    sql
+}
+
+/// What the column becomes.
+fn merged(column: &str, merge: Merge) -> String {
+    match merge {
+        Merge::Name => format!("CASE WHEN excluded.{column} = '' THEN t.{column} ELSE excluded.{column} END"),
+        Merge::Known => format!("COALESCE(excluded.{column}, t.{column})"),
+        Merge::Follow | Merge::Stamp => format!("excluded.{column}"),
+        Merge::Key | Merge::Once => format!("t.{column}"),
+    }
+}
+
+/// Of two values for one column, the one that says more; of two that say as much, the first.
+pub(super) trait Fuller: Sized {
+    fn fuller(self, other: Self) -> Self;
+}
+
+impl<T> Fuller for Option<T> {
+    fn fuller(self, other: Self) -> Self {
+        self.or(other)
+    }
+}
+
+impl Fuller for Words<'_> {
+    fn fuller(self, other: Self) -> Self {
+        if self.0.is_empty() { other } else { self }
+    }
+}
+
+/// Defines the row of a table: its columns, their Rust types and what each does when the row is already there.
+macro_rules! upsert_row {
+    (
+        $(#[$meta:meta])*
+        $name:ident<$lt:lifetime> in $table:ident $(returning ($($ret:ident: $ret_ty:ty),+))? {
+            $($column:ident: $ty:ty => $merge:ident),+ $(,)?
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone)]
+        pub(super) struct $name<$lt> { $(pub $column: $ty),+ }
+
+        impl<$lt> $crate::store::upsert::Row for $name<$lt> {
+            const TARGET: $crate::store::upsert::Target = $crate::store::upsert::Target {
+                table: stringify!($table),
+                columns: &[$((stringify!($column), $crate::store::upsert::Merge::$merge)),+],
+                returning: &[$($(stringify!($ret)),+)?],
+            };
+            type Returning = ($($(<$crate::store::schema::$table::$ret as ::diesel::Expression>::SqlType,)+)?);
+        }
+
+        $crate::store::upsert::upsert_row!(@fragment ::diesel::pg::Pg, $name, $table, $($column),+);
+        $crate::store::upsert::upsert_row!(@fragment ::diesel::sqlite::Sqlite, $name, $table, $($column),+);
+
+        $(impl<$lt> $name<$lt> {
+            /// Upserts `rows`, which have different keys, and tells which of them were written.
+            pub(super) async fn upsert(
+                conn: &mut $crate::store::Conn,
+                rows: &[Self],
+            ) -> ::diesel::QueryResult<Vec<($($ret_ty,)+)>> {
+                let mut written = Vec::new();
+                for chunk in $crate::store::upsert::chunks(rows) {
+                    let statement = $crate::store::upsert::Upsert(chunk);
+                    written.extend($crate::store::with_conn!(conn, |c| {
+                        ::diesel_async::RunQueryDsl::load::<($($ret_ty,)+)>(statement, c).await
+                    })?);
+                }
+                Ok(written)
+            }
+        })?
+    };
+    (@fragment $db:ty, $name:ident, $table:ident, $($column:ident),+) => {
+        impl ::diesel::query_builder::QueryFragment<$db> for $name<'_> {
+            fn walk_ast<'b>(
+                &'b self,
+                mut out: ::diesel::query_builder::AstPass<'_, 'b, $db>,
+            ) -> ::diesel::QueryResult<()> {
+                let mut separator = "";
+                $(
+                    out.push_sql(separator);
+                    out.push_bind_param::<
+                        <$crate::store::schema::$table::$column as ::diesel::Expression>::SqlType, _
+                    >(&self.$column)?;
+                    separator = ", ";
+                )+
+                let _ = separator;
+                Ok(())
+            }
+        }
+    };
+}
+pub(super) use upsert_row;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_cut_into_powers_of_two() {
+        let rows = [0u8; 203];
+        let lens: Vec<usize> = chunks(&rows).map(<[u8]>::len).collect();
+        assert_eq!(lens, [128, 64, 8, 2, 1]);
+        assert_eq!(chunks::<u8>(&[]).count(), 0);
+    }
+
+    #[test]
+    fn the_statement_writes_only_what_differs() {
+        let target = Target {
+            table: "tracks",
+            columns: &[("id", Merge::Key), ("name", Merge::Name), ("isrc", Merge::Known), ("fetched_at", Merge::Stamp)],
+            returning: &["id", "rev"],
+        };
+        let sql = head(&target) + "(…)" + &tail(&target);
+        assert_eq!(
+            sql,
+            "INSERT INTO tracks AS t (id, name, isrc, fetched_at) VALUES (…) ON CONFLICT (id) DO UPDATE SET \
+             name = CASE WHEN excluded.name = '' THEN t.name ELSE excluded.name END, \
+             isrc = COALESCE(excluded.isrc, t.isrc), fetched_at = excluded.fetched_at, rev = t.rev + 1 \
+             WHERE (CASE WHEN excluded.name = '' THEN t.name ELSE excluded.name END, COALESCE(excluded.isrc, t.isrc)) \
+             IS DISTINCT FROM (t.name, t.isrc) RETURNING id, rev"
+        );
+    }
+}
