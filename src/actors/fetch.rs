@@ -24,6 +24,9 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// Refusals by a limit in a row for one request. Each waits as long as the API asks, so this only ends what is hopeless.
 const LIMITED_MAX: u32 = 20;
 
+/// Times in a row that one request may find its access token expired.
+const RENEWED_MAX: u32 = 2;
+
 /// What requests of one account share.
 #[derive(Clone)]
 pub struct Fetcher {
@@ -58,36 +61,65 @@ struct Failures {
     since: Instant,
 }
 
+/// Why a request brought nothing, after all the tries it was worth.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// A limit pauses the family for longer than we may wait.
+    #[error("{}", Fault::Paused(*.0))]
+    Paused(Pause),
+    #[error("{}", describe(.0))]
+    Failed(ApiError),
+}
+
 impl Fetcher {
     /// Asks for a page until it comes or is given up. `num_requests` counts what was sent on the way.
-    pub async fn page(&self, request: &PageRequest, patience: Patience, num_requests: &Cell<u32>) -> Result<Page, Fault> {
+    pub async fn page(
+        &self,
+        request: &PageRequest,
+        patience: Patience,
+        num_requests: &Cell<u32>,
+    ) -> Result<Page, Fault> {
+        let call = async || {
+            faults::visit(point(request));
+            self.client.page(&self.tokens, request).await
+        };
+        self.ask(request.family(), patience, num_requests, call).await.map_err(|unanswered| match unanswered {
+            Unanswered::Paused(pause) => Fault::Paused(pause),
+            Unanswered::Failed(error) => fault(request, &error),
+        })
+    }
+
+    /// Makes one call until it is answered or given up. Each try needs a permit of its own.
+    pub async fn ask<T>(
+        &self,
+        family: Family,
+        patience: Patience,
+        num_requests: &Cell<u32>,
+        call: impl AsyncFn() -> Result<T, ApiError>,
+    ) -> Result<T, Unanswered> {
         let (mut failures, mut num_limited, mut num_renewed): (Option<Failures>, u32, u32) = (None, 0, 0);
         loop {
-            let mut permit = acquire(&self.gate, request.family(), self.longest_wait).await.map_err(Fault::Paused)?;
-            faults::visit(point(request));
+            let mut permit = acquire(&self.gate, family, self.longest_wait).await.map_err(Unanswered::Paused)?;
             permit.mark_used();
             num_requests.set(num_requests.get() + 1);
-            let answer = self.client.page(&self.tokens, request).await;
+            let answer = call().await;
             drop(permit);
             let error = match answer {
-                Ok(page) => {
+                Ok(answer) => {
                     self.vitals.note_answer();
-                    return Ok(page);
+                    return Ok(answer);
                 }
                 Err(error) => error,
             };
             let retry_after = match &error {
-                ApiError::RateLimited { class, retry_after, .. } => {
+                ApiError::RateLimited { class, retry_after, .. } if num_limited < LIMITED_MAX => {
                     num_limited += 1;
-                    if num_limited > LIMITED_MAX {
-                        return Err(Fault::Unreachable(error.to_string()));
-                    }
-                    let limited = ReportLimited { family: request.family(), class: *class, retry_after: *retry_after };
+                    let limited = ReportLimited { family, class: *class, retry_after: *retry_after };
                     // A gate that dies over this comes back closed for a whole window.
                     let _ = self.gate.send(limited).await;
                     continue;
                 }
-                ApiError::Renewed if num_renewed < 2 => {
+                ApiError::Renewed if num_renewed < RENEWED_MAX => {
                     num_renewed += 1;
                     continue;
                 }
@@ -95,7 +127,7 @@ impl Fetcher {
                 _ => None,
             };
             if !error.is_transient() {
-                return Err(fault(request, &error));
+                return Err(Unanswered::Failed(error));
             }
             let failed = failures.get_or_insert_with(|| Failures { tries: 0, since: clock::instant() });
             failed.tries += 1;
@@ -104,12 +136,13 @@ impl Fetcher {
             match self.backoff.rule(patience, failed.tries, failing_for, others_answered, fastrand::f64()) {
                 Retry::After(wait) => {
                     let wait = wait.max(retry_after.unwrap_or_default().min(self.backoff.give_up_after));
-                    debug!(%error, tries = failed.tries, wait_ms = wait.as_millis() as u64, "request failed, trying again");
+                    let wait_ms = wait.as_millis() as u64;
+                    debug!(%error, tries = failed.tries, wait_ms, "request failed, trying again");
                     tokio::time::sleep(wait).await;
                 }
                 Retry::GiveUp => {
                     warn!(%error, tries = failed.tries, "request given up");
-                    return Err(fault(request, &error));
+                    return Err(Unanswered::Failed(error));
                 }
             }
         }

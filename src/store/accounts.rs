@@ -108,7 +108,7 @@ impl Store {
     }
 }
 
-/// The first statement writes, so that two sign-ins at once take turns.
+/// Of two sign-ins at once, the unique indexes let one insert; the other then finds what it inserted.
 async fn insert_if_unknown(
     conn: &mut Conn,
     spotify_id: &str,

@@ -90,3 +90,27 @@ fn is_transient(error: &QueryError) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(kind: DatabaseErrorKind, message: &str) -> StoreError {
+        StoreError::Query(QueryError::DatabaseError(kind, Box::new(message.to_owned())))
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_transient_and_a_broken_rule_is_not() {
+        for (error, is_transient) in [
+            (told(DatabaseErrorKind::Unknown, "database is locked"), true),
+            (told(DatabaseErrorKind::Unknown, "deadlock detected"), true),
+            (told(DatabaseErrorKind::SerializationFailure, "could not serialize access"), true),
+            (told(DatabaseErrorKind::UnableToSendCommand, "connection closed"), true),
+            (told(DatabaseErrorKind::ForeignKeyViolation, "FOREIGN KEY constraint failed"), false),
+            (told(DatabaseErrorKind::Unknown, "database or disk is full"), false),
+            (StoreError::Fenced { by: "cellar".into() }, false),
+        ] {
+            assert_eq!(error.is_transient(), is_transient, "{error}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Ranges of a listing that the API could not serve (`sync_gaps`): open until a later read has been through them.
 
 use super::schema::{library_playlists, sync_gaps};
-use super::types::{At, clean, count};
+use super::types::{At, clean, to_u32};
 use super::{Conn, Store, StoreError, with_conn};
 use crate::model::{AccountId, EntityType, Gap};
 use chrono::{DateTime, Utc};
@@ -50,10 +50,10 @@ impl Store {
         })?;
         let gap = |(playlist_id, from, to, pass, total, reason, since): Row| Gap {
             playlist_id,
-            offset_from: count(from),
-            offset_to: count(to),
+            offset_from: to_u32(from),
+            offset_to: to_u32(to),
             pass,
-            total: total.map(count),
+            total: total.map(to_u32),
             reason,
             since: DateTime::<Utc>::from(since),
         };

@@ -8,7 +8,7 @@ use super::membership::{self, Outcome};
 use super::odd::{self, Listing};
 use super::rows::PlaylistRow;
 use super::sync_states::{self, StateKey};
-use super::types::At;
+use super::types::{At, len};
 use super::{Conn, Store, StoreError, batches, gaps, playlists, seen};
 use crate::model::{Commit, CommitReport, EntityType, Item, ItemCounts, Membership, Rows, Slot};
 use chrono::{DateTime, Utc};
@@ -148,8 +148,4 @@ async fn survey(conn: &mut Conn, commit: &Commit, report: &mut CommitReport) -> 
         report.num_unseen = Some(membership::num_unseen(conn, commit.account_id, commit.entity, pass).await?);
     }
     Ok(())
-}
-
-pub(super) fn len(len: usize) -> u32 {
-    u32::try_from(len).unwrap_or(u32::MAX)
 }

@@ -3,7 +3,7 @@
 
 use super::rows::{FollowedArtistRow, LibraryPlaylistRow, SavedAlbumRow, SavedTrackRow};
 use super::schema::{followed_artists, library_playlists, saved_albums, saved_tracks, sync_seen};
-use super::types::{At, Words, count};
+use super::types::{At, Words, len, to_u32};
 use super::upsert::upsert;
 use super::{Conn, StoreError, with_conn};
 use crate::model::{AccountId, EntityType, Membership, Slot};
@@ -199,7 +199,7 @@ pub(super) async fn remove_unseen(
         )));
         diesel::update(unseen).set(members::removed_at.eq(now)).execute(c).await
     }))?;
-    Ok(u32::try_from(removed).unwrap_or(u32::MAX))
+    Ok(len(removed))
 }
 
 /// Members that are not marked removed.
@@ -208,7 +208,7 @@ pub(super) async fn num_active(conn: &mut Conn, account: AccountId, entity: Enti
         let active = members::table.filter(members::account_id.eq(account.0)).filter(members::removed_at.is_null());
         active.select(diesel::dsl::count(item_id)).get_result(c).await
     }))?;
-    Ok(count(active))
+    Ok(to_u32(active))
 }
 
 /// Members that are marked removed.
@@ -217,7 +217,7 @@ pub(super) async fn num_removed(conn: &mut Conn, account: AccountId, entity: Ent
         let removed = members::table.filter(members::account_id.eq(account.0));
         removed.filter(members::removed_at.is_not_null()).select(diesel::dsl::count(item_id)).get_result(c).await
     }))?;
-    Ok(count(removed))
+    Ok(to_u32(removed))
 }
 
 /// Members, not marked removed, that the pass has not seen.
@@ -238,5 +238,5 @@ pub(super) async fn num_unseen(
         )));
         unseen.select(diesel::dsl::count(item_id)).get_result(c).await
     }))?;
-    Ok(count(unseen))
+    Ok(to_u32(unseen))
 }

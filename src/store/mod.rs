@@ -56,7 +56,8 @@ pub enum Store {
 }
 
 /// A connection to either database.
-pub(crate) enum Conn {
+#[expect(clippy::large_enum_variant, reason = "there is one per call, on its way through; a box would gain nothing")]
+enum Conn {
     Sqlite(Object<SqliteConn>),
     Pg(Object<AsyncPgConnection>),
 }
@@ -76,7 +77,7 @@ macro_rules! with_conn {
         }
     };
 }
-pub(crate) use with_conn;
+use with_conn;
 
 impl Store {
     /// Opens the database, creates the SQLite file if there is none, and brings the schema up to date. `label` is how

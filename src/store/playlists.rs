@@ -4,11 +4,10 @@
 //! of the playlists says it.
 
 use super::catalogue::Catalogue;
-use super::library::len;
 use super::odd::{self, Listing};
 use super::rows::PlaylistItemRow;
 use super::schema::{library_playlists, playlist_items, playlists, sync_gaps};
-use super::types::{At, count};
+use super::types::{At, len, to_u32};
 use super::{Conn, Store, StoreError, gaps, with_conn};
 use crate::model::batch::PlaylistEnd;
 use crate::model::{AccountId, Commit, ItemCounts, PlaylistItemKind, PlaylistPart, StalePlaylist};
@@ -85,7 +84,7 @@ async fn open_item_gaps(conn: &mut Conn, account: AccountId) -> Result<HashMap<S
     })?;
     let mut gaps: HashMap<String, Vec<(u32, u32)>> = HashMap::new();
     for (playlist_id, from, to) in open {
-        gaps.entry(playlist_id.unwrap_or_default()).or_default().push((count(from), count(to)));
+        gaps.entry(playlist_id.unwrap_or_default()).or_default().push((to_u32(from), to_u32(to)));
     }
     Ok(gaps)
 }

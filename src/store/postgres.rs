@@ -21,9 +21,14 @@ const MAX_CONNECTIONS: usize = 4;
 /// Longest wait for a connection to stand. A database that takes longer is down as far as anyone waiting can tell.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a connection may be silent before it counts as lost: a server that vanished says no goodbye.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
 pub(super) async fn open(url: &PostgresUrl, label: &str) -> Result<Pool<AsyncPgConnection>, StoreError> {
     let mut url = url.clone();
     url.config.application_name(format!("segno {label}").trim_end());
+    url.config.keepalives_idle(SILENCE_MAX);
+    url.config.tcp_user_timeout(SILENCE_MAX);
     migrations::run_on_postgres(connect(&url).await?).await?;
 
     let mut config = ManagerConfig::default();

@@ -4,10 +4,10 @@
 //! it for the first time. So both rows always carry one generation and one owner, and the two statements that could
 //! break this, beginning and switching, take turns at the account's row.
 
-use super::schema::{accounts, sync_states};
-use super::sync_states::{StateKey, create, load};
+use super::schema::{accounts, library_playlists, playlists, sync_states};
+use super::sync_states::{RESET, StateKey, create, load, row_of, rows_of};
 use super::types::At;
-use super::{Conn, Store, StoreError, seen, with_conn};
+use super::{Conn, Store, StoreError, gaps, seen, with_conn};
 use crate::model::{AccountId, Checkpoint, EntityType, Fence, Phase, Stage, WalkState};
 use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods, QueryDsl};
@@ -39,15 +39,9 @@ impl Store {
             create(conn, StateKey { account, entity, phase }).await?;
             let fence = Fence { generation: last_generation(conn, account, entity).await? + 1, owner };
             with_conn!(conn, |c| {
-                let both = sync_states::table
-                    .filter(sync_states::account_id.eq(account.0))
-                    .filter(sync_states::entity_type.eq(entity.as_str()));
-                let ours = (
-                    sync_states::generation.eq(fence.generation),
-                    sync_states::owner.eq(fence.owner.to_string()),
-                    sync_states::owner_label.eq(label),
-                );
-                diesel::update(both).set(ours).execute(c).await
+                use sync_states::{generation, owner, owner_label};
+                let ours = (generation.eq(fence.generation), owner.eq(fence.owner.to_string()), owner_label.eq(label));
+                diesel::update(rows_of!(account, entity)).set(ours).execute(c).await
             })?;
             let checkpoint = enter(conn, StateKey { account, entity, phase }, now).await?;
             Ok((fence, checkpoint))
@@ -66,32 +60,53 @@ impl Store {
     ) -> Result<Checkpoint, StoreError> {
         let now = At::from(now);
         self.transaction(async |conn| {
-            use sync_states::{account_id, entity_type, generation, owner, owner_label};
+            use sync_states::{generation, owner, owner_label};
             lock_account(conn, account).await?;
             let rows: Vec<(i64, Option<String>, Option<String>)> = with_conn!(conn, |c| {
-                let both = sync_states::table
-                    .filter(account_id.eq(account.0))
-                    .filter(entity_type.eq(entity.as_str()))
-                    .order(sync_states::phase);
-                both.select((generation, owner, owner_label)).load(c).await
+                rows_of!(account, entity).select((generation, owner, owner_label)).load(c).await
             })?;
             let holder = Some(fence.owner.to_string());
-            let Some((_, _, label)) = rows.iter().find(|(raised, by, _)| *raised == fence.generation && *by == holder)
-            else {
+            let ours = rows.iter().find(|(raised, by, _)| *raised == fence.generation && *by == holder);
+            let Some((_, _, label)) = ours else {
                 let label = rows.into_iter().find_map(|(_, _, label)| label);
-                return Err(StoreError::Fenced { by: label.unwrap_or_else(|| "a reset".to_owned()) });
+                return Err(StoreError::Fenced { by: label.unwrap_or_else(|| RESET.to_owned()) });
             };
             let key = StateKey { account, entity, phase };
             create(conn, key).await?;
             with_conn!(conn, |c| {
-                let other = sync_states::table
-                    .filter(account_id.eq(account.0))
-                    .filter(entity_type.eq(entity.as_str()))
-                    .filter(sync_states::phase.eq(phase.as_str()));
                 let ours = (generation.eq(fence.generation), owner.eq(holder), owner_label.eq(label));
-                diesel::update(other).set(ours).execute(c).await
+                diesel::update(row_of!(key)).set(ours).execute(c).await
             })?;
             enter(conn, key, now).await
+        })
+        .await
+    }
+
+    /// Forgets both phases, so that the next run starts over; library rows stay. A run under way is fenced off.
+    pub async fn reset(&self, account: AccountId, entity: EntityType) -> Result<(), StoreError> {
+        self.transaction(async |conn| {
+            lock_account(conn, account).await?;
+            let next = last_generation(conn, account, entity).await? + 1;
+            let [initial, incremental] =
+                [Phase::InitialSync, Phase::IncrementalSync].map(|phase| StateKey { account, entity, phase });
+            with_conn!(conn, |c| diesel::delete(row_of!(incremental)).execute(c).await)?;
+            with_conn!(conn, |c| {
+                use sync_states::*;
+                let start = (
+                    (last_synced_offset.eq(0), cursor.eq(None::<String>), total_estimated.eq(None::<i64>)),
+                    (is_complete.eq(false), checkpoint.eq(None::<String>)),
+                    (started_at.eq(None::<At>), completed_at.eq(None::<At>), last_updated_at.eq(None::<At>)),
+                    (failed_at.eq(None::<At>), error_message.eq(None::<String>)),
+                    (generation.eq(next), owner.eq(None::<String>), owner_label.eq(RESET)),
+                );
+                diesel::update(row_of!(initial)).set(start).execute(c).await
+            })?;
+            seen::forget(conn, account, entity, None).await?;
+            gaps::forget_open(conn, account, entity).await?;
+            if entity == EntityType::Playlists {
+                forget_items_snapshots(conn, account).await?;
+            }
+            Ok(())
         })
         .await
     }
@@ -110,7 +125,7 @@ impl Store {
 }
 
 /// Makes whoever changes fences wait for each other; what they read afterwards is the latest.
-pub(super) async fn lock_account(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
+async fn lock_account(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
     let locked = with_conn!(conn, |c| {
         let row = accounts::table.filter(accounts::id.eq(account.0));
         diesel::update(row).set(accounts::spotify_id.eq(accounts::spotify_id)).execute(c).await
@@ -119,16 +134,9 @@ pub(super) async fn lock_account(conn: &mut Conn, account: AccountId) -> Result<
 }
 
 /// The highest generation that the entity type has had.
-pub(super) async fn last_generation(
-    conn: &mut Conn,
-    account: AccountId,
-    entity: EntityType,
-) -> Result<i64, StoreError> {
+async fn last_generation(conn: &mut Conn, account: AccountId, entity: EntityType) -> Result<i64, StoreError> {
     let last: Option<i64> = with_conn!(conn, |c| {
-        let both = sync_states::table
-            .filter(sync_states::account_id.eq(account.0))
-            .filter(sync_states::entity_type.eq(entity.as_str()));
-        both.select(diesel::dsl::max(sync_states::generation)).get_result(c).await
+        rows_of!(account, entity).select(diesel::dsl::max(sync_states::generation)).get_result(c).await
     })?;
     Ok(last.unwrap_or(0))
 }
@@ -143,18 +151,25 @@ async fn enter(conn: &mut Conn, key: StateKey, now: At) -> Result<Checkpoint, St
         seen::forget(conn, key.account, key.entity, None).await?;
     }
     with_conn!(conn, |c| {
-        use sync_states::{account_id, entity_type, error_message, failed_at, last_updated_at, phase, started_at};
-        let row = sync_states::table
-            .filter(account_id.eq(key.account.0))
-            .filter(entity_type.eq(key.entity.as_str()))
-            .filter(phase.eq(key.phase.as_str()));
+        use sync_states::{error_message, failed_at, last_updated_at, started_at};
         let entered = (
             begins.then(|| started_at.eq(now)),
             last_updated_at.eq(now),
             failed_at.eq(None::<At>),
             error_message.eq(note),
         );
-        diesel::update(row).set(entered).execute(c).await
+        diesel::update(row_of!(key)).set(entered).execute(c).await
     })?;
     Ok(state.checkpoint)
+}
+
+/// Makes the items of every playlist of the account due again.
+async fn forget_items_snapshots(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
+    with_conn!(conn, |c| {
+        use library_playlists::{account_id, playlist_id};
+        let listed = library_playlists::table.filter(account_id.eq(account.0)).select(playlist_id);
+        let theirs = playlists::table.filter(playlists::id.eq_any(listed));
+        diesel::update(theirs).set(playlists::items_snapshot_id.eq(None::<String>)).execute(c).await
+    })?;
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::schema::{albums, artists, library_playlists, playlist_items, plays, tracks};
 use super::sync_states::{self, SyncState};
-use super::types::At;
+use super::types::{At, len};
 use super::{Account, Conn, Store, StoreError, accounts, gaps, limits, membership, with_conn};
 use crate::model::status::{AccountStatus, EntityStatus, LimitStatus, PlaybackStatus, State, Status};
 use crate::model::{AccountId, EntityType, Family, Pause, Phase};
@@ -86,7 +86,7 @@ async fn account_status(
     let entity_status = |entity: &EntityType| {
         let state = shown(*entity, &states)?;
         let open_gaps = open.iter().filter(|of| of.as_str() == entity.as_str()).count();
-        Some(EntityStatus { open_gaps: super::library::len(open_gaps), ..entity_status(state, pauses, now) })
+        Some(EntityStatus { open_gaps: len(open_gaps), ..entity_status(state, pauses, now) })
     };
     let entities = EntityType::ALL.iter().filter_map(entity_status).collect();
     let playback = playback(conn, account.id).await?;

@@ -3,9 +3,9 @@
 //! Whoever writes a checkpoint shows a [`Fence`]. An update that finds no row with that generation and owner has been
 //! overtaken by another process, and says by whom.
 
-use super::schema::{library_playlists, playlists, sync_states};
-use super::types::{At, Instant, clean, count};
-use super::{Conn, Store, StoreError, gaps, runs, seen, with_conn};
+use super::schema::sync_states;
+use super::types::{At, Instant, clean, to_u32};
+use super::{Conn, Store, StoreError, with_conn};
 use crate::model::{AccountId, Checkpoint, EntityType, Fence, Phase, WalkState};
 use chrono::{DateTime, Utc};
 use diesel::dsl::case_when;
@@ -69,13 +69,33 @@ pub(super) struct SyncStateRow {
     owner_label: Option<String>,
 }
 
+/// Who has taken over, where nobody's run has.
+pub(super) const RESET: &str = "a reset";
+
+/// Both rows of an entity type, as a query.
+macro_rules! rows_of {
+    ($account:expr, $entity:expr) => {{
+        use $crate::store::schema::sync_states::{account_id, entity_type, table};
+        table.filter(account_id.eq($account.0)).filter(entity_type.eq($entity.as_str()))
+    }};
+}
+pub(super) use rows_of;
+
 /// The row of a key, as a query.
 macro_rules! row_of {
     ($key:expr) => {
-        sync_states::table
-            .filter(sync_states::account_id.eq($key.account.0))
-            .filter(sync_states::entity_type.eq($key.entity.as_str()))
-            .filter(sync_states::phase.eq($key.phase.as_str()))
+        $crate::store::sync_states::rows_of!($key.account, $key.entity)
+            .filter($crate::store::schema::sync_states::phase.eq($key.phase.as_str()))
+    };
+}
+pub(super) use row_of;
+
+/// The row of a key, as a query that finds it only for the run that holds the fence.
+macro_rules! fenced_row_of {
+    ($key:expr, $fence:expr) => {
+        row_of!($key)
+            .filter(sync_states::generation.eq($fence.generation))
+            .filter(sync_states::owner.eq($fence.owner.to_string()))
     };
 }
 
@@ -177,12 +197,8 @@ impl Store {
     pub async fn mark_complete(&self, key: StateKey, fence: Fence, now: DateTime<Utc>) -> Result<(), StoreError> {
         let now = At::from(now);
         self.transaction(async |conn| {
-            use sync_states::{
-                completed_at, error_message, failed_at, generation, is_complete, last_updated_at, owner,
-            };
+            use sync_states::{completed_at, error_message, failed_at, is_complete, last_updated_at};
             let updated = with_conn!(conn, |c| {
-                let fenced =
-                    row_of!(key).filter(generation.eq(fence.generation)).filter(owner.eq(fence.owner.to_string()));
                 let complete = (
                     is_complete.eq(true),
                     completed_at.eq(now),
@@ -190,7 +206,7 @@ impl Store {
                     failed_at.eq(None::<At>),
                     error_message.eq(None::<String>),
                 );
-                diesel::update(fenced).set(complete).execute(c).await
+                diesel::update(fenced_row_of!(key, fence)).set(complete).execute(c).await
             })?;
             expect_fenced(conn, key, updated).await
         })
@@ -207,58 +223,15 @@ impl Store {
     ) -> Result<(), StoreError> {
         let now = At::from(now);
         self.transaction(async |conn| {
-            use sync_states::{error_message, failed_at, generation, last_updated_at, owner};
+            use sync_states::{error_message, failed_at, last_updated_at};
             let updated = with_conn!(conn, |c| {
-                let fenced =
-                    row_of!(key).filter(generation.eq(fence.generation)).filter(owner.eq(fence.owner.to_string()));
                 let failed = (failed_at.eq(now), error_message.eq(clean(message)), last_updated_at.eq(now));
-                diesel::update(fenced).set(failed).execute(c).await
+                diesel::update(fenced_row_of!(key, fence)).set(failed).execute(c).await
             })?;
             expect_fenced(conn, key, updated).await
         })
         .await
     }
-
-    /// Forgets both phases, so that the next run starts over; library rows stay. A run under way is fenced off.
-    pub async fn reset(&self, account: AccountId, entity: EntityType, now: DateTime<Utc>) -> Result<(), StoreError> {
-        let now = At::from(now);
-        self.transaction(async |conn| {
-            runs::lock_account(conn, account).await?;
-            let next = runs::last_generation(conn, account, entity).await? + 1;
-            let [initial, incremental] =
-                [Phase::InitialSync, Phase::IncrementalSync].map(|phase| StateKey { account, entity, phase });
-            with_conn!(conn, |c| diesel::delete(row_of!(incremental)).execute(c).await)?;
-            with_conn!(conn, |c| {
-                use sync_states::*;
-                let start = (
-                    (last_synced_offset.eq(0), cursor.eq(None::<String>), total_estimated.eq(None::<i64>)),
-                    (is_complete.eq(false), checkpoint.eq(None::<String>)),
-                    (started_at.eq(None::<At>), completed_at.eq(None::<At>), last_updated_at.eq(now)),
-                    (failed_at.eq(None::<At>), error_message.eq(None::<String>)),
-                    (generation.eq(next), owner.eq(None::<String>), owner_label.eq("a reset")),
-                );
-                diesel::update(row_of!(initial)).set(start).execute(c).await
-            })?;
-            seen::forget(conn, account, entity, None).await?;
-            gaps::forget_open(conn, account, entity).await?;
-            if entity == EntityType::Playlists {
-                forget_items_snapshots(conn, account).await?;
-            }
-            Ok(())
-        })
-        .await
-    }
-}
-
-/// Makes the items of every playlist of the account due again.
-async fn forget_items_snapshots(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
-    with_conn!(conn, |c| {
-        use library_playlists::{account_id, playlist_id};
-        let listed = library_playlists::table.filter(account_id.eq(account.0)).select(playlist_id);
-        let theirs = playlists::table.filter(playlists::id.eq_any(listed));
-        diesel::update(theirs).set(playlists::items_snapshot_id.eq(None::<String>)).execute(c).await
-    })?;
-    Ok(())
 }
 
 /// Writes a checkpoint on behalf of the run that holds the fence. Whatever the row said about a limit or a failure is
@@ -273,7 +246,6 @@ pub(super) async fn advance(
     use sync_states::*;
     let walk = serde_json::to_string(&to.walk).expect("a walk state is plain data");
     let updated = with_conn!(conn, |c| {
-        let fenced = row_of!(key).filter(generation.eq(fence.generation)).filter(owner.eq(fence.owner.to_string()));
         let reached_end = to.is_complete.then(|| {
             let was_complete = is_complete.and(completed_at.is_not_null());
             completed_at.eq(case_when(was_complete, completed_at).otherwise(Some(now).into_sql::<Nullable<Instant>>()))
@@ -292,7 +264,7 @@ pub(super) async fn advance(
             (failed_at.eq(None::<At>), error_message.eq(to.note.as_deref().map(clean))),
             last_updated_at.eq(now),
         );
-        diesel::update(fenced).set(values).execute(c).await
+        diesel::update(fenced_row_of!(key, fence)).set(values).execute(c).await
     })?;
     expect_fenced(conn, key, updated).await
 }
@@ -303,8 +275,8 @@ async fn expect_fenced(conn: &mut Conn, key: StateKey, updated: usize) -> Result
         return Ok(());
     }
     let label: Option<Option<String>> =
-        with_conn!(conn, |c| { row_of!(key).select(sync_states::owner_label).get_result(c).await.optional() })?;
-    Err(StoreError::Fenced { by: label.flatten().unwrap_or_else(|| "a reset".to_owned()) })
+        with_conn!(conn, |c| row_of!(key).select(sync_states::owner_label).get_result(c).await.optional())?;
+    Err(StoreError::Fenced { by: label.flatten().unwrap_or_else(|| RESET.to_owned()) })
 }
 
 /// Creates the row where there is none.
@@ -349,9 +321,9 @@ impl TryFrom<SyncStateRow> for SyncState {
         let checkpoint = match decode(key, row.checkpoint.as_deref()) {
             Some(walk) => Checkpoint {
                 phase: key.phase,
-                offset: count(row.last_synced_offset),
+                offset: to_u32(row.last_synced_offset),
                 cursor: row.cursor,
-                total: row.total_estimated.map(count),
+                total: row.total_estimated.map(to_u32),
                 is_complete: row.is_complete,
                 walk,
                 note,

@@ -91,10 +91,15 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { Cow::Owned(text.replace('\0', "")) } else { Cow::Borrowed(text) }
 }
 
-/// An offset or count as a column holds it, back in the domain. The columns are edited by nobody but us; a value that
-/// cannot be an offset reads as the nearest that can.
-pub fn count(value: i64) -> u32 {
+/// An offset or a count as a column holds it, back in the domain. A value that cannot be one reads as the nearest that
+/// can: nobody but us writes these columns.
+pub fn to_u32(value: i64) -> u32 {
     u32::try_from(value.max(0)).unwrap_or(u32::MAX)
+}
+
+/// The length of something whose positions are counted in 32 bits.
+pub fn len(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -109,6 +114,6 @@ mod tests {
 
     #[test]
     fn impossible_counts_read_as_the_nearest_possible() {
-        assert_eq!((count(-1), count(7), count(i64::MAX)), (0, 7, u32::MAX));
+        assert_eq!((to_u32(-1), to_u32(7), to_u32(i64::MAX)), (0, 7, u32::MAX));
     }
 }

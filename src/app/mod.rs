@@ -1,0 +1,216 @@
+//! The composition root: settings, database, client and actors, put together for each command.
+
+mod demo;
+mod maintenance;
+mod sandbox;
+mod sign_in;
+mod sync;
+
+use crate::{
+    cli::{
+        Cli, Command,
+        progress::{Display, say},
+    },
+    config::{Config, ConfigError},
+    spotify::{ApiError, Client, ClientConfig},
+    store::{DatabaseUrl, DatabaseUrlError, Store, StoreError},
+    telemetry,
+};
+use actix_rt::System;
+use std::{error::Error, process::ExitCode, time::Duration};
+
+/// A server that takes longer to accept a connection is as good as down.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+const USER_AGENT: &str = concat!("segno/", env!("CARGO_PKG_VERSION"));
+
+/// How a command ended, as its exit code tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Done,
+    Failed,
+    Usage,
+    Paused,
+    LoginNeeded,
+    Interrupted,
+}
+
+impl Exit {
+    fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Paused => 3,
+            Exit::LoginNeeded => 4,
+            Exit::Interrupted => 130,
+        }
+    }
+}
+
+/// Why a command could not do its work: what to say, and the exit code.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct CommandError {
+    message: String,
+    exit: Exit,
+}
+
+impl CommandError {
+    fn new(exit: Exit, message: impl Into<String>) -> CommandError {
+        CommandError { message: message.into(), exit }
+    }
+
+    fn failed(error: &dyn Error) -> CommandError {
+        CommandError::new(Exit::Failed, chain(error))
+    }
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+impl From<ConfigError> for CommandError {
+    fn from(error: ConfigError) -> CommandError {
+        CommandError::new(Exit::Usage, chain(&error))
+    }
+}
+
+impl From<DatabaseUrlError> for CommandError {
+    fn from(error: DatabaseUrlError) -> CommandError {
+        CommandError::new(Exit::Usage, format!("database.url: {}", chain(&error)))
+    }
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> CommandError {
+        let exit = match &error {
+            StoreError::Url(_)
+            | StoreError::NoFolder(_)
+            | StoreError::IsFolder(_)
+            | StoreError::NotADatabase(_)
+            | StoreError::NotWritable { .. } => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        CommandError::new(exit, chain(&error))
+    }
+}
+
+impl From<ApiError> for CommandError {
+    fn from(error: ApiError) -> CommandError {
+        let exit = match &error {
+            ApiError::Config { .. } => Exit::Usage,
+            ApiError::SignIn(_) | ApiError::Unauthorized(_) => Exit::LoginNeeded,
+            _ => Exit::Failed,
+        };
+        CommandError::new(exit, chain(&error))
+    }
+}
+
+/// Runs a command to its end.
+pub fn run(cli: Cli) -> ExitCode {
+    telemetry::install_panic_hook();
+    // One thread carries all actors; tokio's own threads carry the blocking calls of SQLite.
+    let exit = match System::new().block_on(command(cli)) {
+        Ok(exit) => exit,
+        Err(error) => {
+            for line in error.message.lines() {
+                say(&format!("segno: {line}"));
+            }
+            error.exit
+        }
+    };
+    ExitCode::from(exit.code())
+}
+
+async fn command(cli: Cli) -> Result<Exit, CommandError> {
+    let format = cli.log_format.into();
+    match cli.command {
+        Command::Demo(args) => {
+            let display = Display::for_stderr();
+            telemetry::init(&demo::log_filter(), format, display.bars()).map_err(usage)?;
+            demo::run(args, display).await
+        }
+        Command::Sandbox(args) => {
+            telemetry::init(&demo::log_filter(), format, None).map_err(usage)?;
+            sandbox::run(args).await
+        }
+        Command::Sync(args) => {
+            let config = Config::from_process(cli.config.as_deref())?;
+            let display = Display::for_stderr();
+            telemetry::init(&foreground_filter(&config, &display), format, display.bars()).map_err(usage)?;
+            sync::run(args, &config, display).await
+        }
+        Command::Status(args) => {
+            let config = Config::from_process(cli.config.as_deref())?;
+            telemetry::init(&config.log.filter, format, None).map_err(usage)?;
+            maintenance::status(args, &config).await
+        }
+        Command::Reset(args) => {
+            let config = Config::from_process(cli.config.as_deref())?;
+            telemetry::init(&config.log.filter, format, None).map_err(usage)?;
+            maintenance::reset(args, &config).await
+        }
+    }
+}
+
+fn usage(error: telemetry::TelemetryError) -> CommandError {
+    CommandError::new(Exit::Usage, chain(&error))
+}
+
+/// Where bars show what happens, the log keeps to what a person must know; a filter that was asked for stands.
+fn foreground_filter(config: &Config, display: &Display) -> String {
+    let is_default = config.log.filter == "info";
+    match display {
+        Display::Bars(_) if is_default => "warn".into(),
+        Display::Bars(_) | Display::Lines => config.log.filter.clone(),
+    }
+}
+
+/// The database of the settings, created where it is the default one and absent.
+async fn open_store(config: &Config, label: &str) -> Result<(Store, DatabaseUrl), CommandError> {
+    if let Some(folder) = config.database_url.folder_to_create() {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            let folder = folder.display();
+            CommandError::new(Exit::Usage, format!("cannot create the folder {folder} for the database: {error}"))
+        })?;
+    }
+    let url = DatabaseUrl::parse(config.database_url.as_str())?;
+    let store = Store::open(&url, label).await?;
+    Ok((store, url))
+}
+
+fn client(config: &Config) -> Result<Client, CommandError> {
+    let Some(client_id) = config.spotify.client_id.clone() else {
+        return Err(CommandError::new(
+            Exit::Usage,
+            "no application is named: set SEGNO_SPOTIFY_CLIENT_ID (or spotify.client_id) to the client id of your \
+             application at developer.spotify.com/dashboard",
+        ));
+    };
+    Ok(Client::new(ClientConfig {
+        api_url: config.spotify.api_url.clone(),
+        accounts_url: config.spotify.accounts_url.clone(),
+        client_id,
+        connect_timeout: CONNECT_TIMEOUT.min(config.spotify.timeout),
+        timeout: config.spotify.timeout,
+        user_agent: USER_AGENT.into(),
+    })?)
+}
+
+/// Who we are, for others on the same database.
+fn process_label(command: &str) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
+    let host = host.map(|host| host.trim().to_owned()).filter(|host| !host.is_empty());
+    format!("segno {command} (process {} on {})", std::process::id(), host.as_deref().unwrap_or("this machine"))
+}

@@ -1,0 +1,202 @@
+//! One sync to completion in the foreground.
+
+use super::{CommandError, Exit, client, open_store, process_label, sign_in};
+use crate::{
+    actors::{
+        EntityState, GateView, Progress, Service, Supervisor,
+        fetch::{Fetcher, Vitals},
+        supervisor::{GateOf, Outcome, Stop, SyncOnce},
+    },
+    cli::{
+        SyncArgs,
+        progress::{Display, say},
+        report::SyncReport,
+    },
+    config::Config,
+    engine::{
+        backoff::Backoff,
+        gate::{DEFAULT_REQUESTS, GateSettings},
+        run::{BatchSizes, RunEnd},
+    },
+    model::{EntityType, Fault},
+    spotify::Client,
+    store::Store,
+};
+use std::{
+    io::Write,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{oneshot, watch},
+};
+use uuid::Uuid;
+
+pub async fn run(args: SyncArgs, config: &Config, display: Display) -> Result<Exit, CommandError> {
+    let client = client(config)?;
+    let label = process_label("sync");
+    let (store, url) = open_store(config, &label).await?;
+    let job = Job {
+        store,
+        client,
+        label,
+        entities: if args.entities.is_empty() { config.sync.entities.clone() } else { args.entities },
+        longest_wait: args.max_wait,
+        database: url.to_string(),
+    };
+    let (report, exit) = job.run(config, &display).await?;
+    let result = if args.json { report.json() + "\n" } else { report.text() };
+    print(&result);
+    Ok(exit)
+}
+
+/// Writes a result; a closed stdout is no reason to fail.
+pub(super) fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// One sync, as a command wants it.
+pub(super) struct Job {
+    pub store: Store,
+    pub client: Client,
+    pub label: String,
+    pub entities: Vec<EntityType>,
+    /// The longest pause to sit out.
+    pub longest_wait: Duration,
+    /// Shown to people, so without a password.
+    pub database: String,
+}
+
+impl Job {
+    pub async fn run(self, config: &Config, display: &Display) -> Result<(SyncReport, Exit), CommandError> {
+        let started_at = Instant::now();
+        let (progress_sender, progress) = watch::channel(Progress::default());
+        let (gate_sender, gate_view) = watch::channel(GateView::default());
+        let client = self.client.clone();
+        let service = Service {
+            store: self.store.clone(),
+            client: self.client.clone(),
+            gate: GateSettings {
+                requests: config.rate_limit.requests.unwrap_or(DEFAULT_REQUESTS),
+                window: config.rate_limit.window,
+            },
+            batches: BatchSizes {
+                initial: config.sync.initial_batch_size,
+                incremental: config.sync.incremental_batch_size,
+            },
+            longest_wait: Some(self.longest_wait),
+            owner: Uuid::new_v4(),
+            label: self.label,
+            progress: Rc::new(progress_sender),
+            gate_view: gate_sender,
+        };
+        let work = sync(service, self.store, config, self.entities);
+        let (finished, over) = oneshot::channel::<()>();
+        let shown = display.show(progress.clone(), gate_view, async move {
+            let _ = over.await;
+        });
+        let ended = async move {
+            let outcome = work.await;
+            drop(finished);
+            outcome
+        };
+        let (outcome, ()) = tokio::join!(ended, shown);
+        let outcome = outcome?;
+        let report = SyncReport {
+            progress: progress.borrow().clone(),
+            num_requests: client.num_requests(),
+            duration: started_at.elapsed(),
+            database: self.database,
+        };
+        Ok((report, exit_of(&outcome)))
+    }
+}
+
+/// Signs in, syncs, and stops in good order when told to.
+async fn sync(
+    service: Service,
+    store: Store,
+    config: &Config,
+    entities: Vec<EntityType>,
+) -> Result<Outcome, CommandError> {
+    let longest_wait = service.longest_wait;
+    let client = service.client.clone();
+    let supervisor = Supervisor::start(service);
+    let gate = supervisor.send(GateOf).await.map_err(|_| died())?;
+    let fetcher = move |tokens| Fetcher {
+        client,
+        tokens,
+        gate,
+        backoff: Backoff::default(),
+        longest_wait,
+        vitals: Rc::new(Vitals::default()),
+    };
+    let mut told = Told::listen()?;
+    let signed_in = tokio::select! {
+        signed_in = sign_in::sign_in(&store, &config.spotify, fetcher) => signed_in?,
+        () = told.next() => return Err(CommandError::new(Exit::Interrupted, "stopped before anything was read")),
+    };
+    let (done, mut outcome) = oneshot::channel();
+    let sync = SyncOnce { account_id: signed_in.account_id, tokens: signed_in.tokens, entities, done };
+    supervisor.send(sync).await.map_err(|_| died())?;
+    tokio::select! {
+        outcome = &mut outcome => return outcome.map_err(|_| died()),
+        () = told.next() => {}
+    }
+    say("stopping: what is whole is committed; running again carries on from there");
+    supervisor.do_send(Stop);
+    tokio::select! {
+        outcome = outcome => outcome.map_err(|_| died()),
+        () = told.next() => Err(CommandError::new(Exit::Interrupted, "stopped at once; running again carries on")),
+    }
+}
+
+/// The supervisor is the one actor whose death the process does not survive.
+fn died() -> CommandError {
+    CommandError::new(Exit::Failed, "the supervisor died; running again carries on from the last committed batch")
+}
+
+fn exit_of(outcome: &Outcome) -> Exit {
+    let exits = outcome.ends.values().map(|end| match end {
+        RunEnd::Failed(Fault::SignIn(_)) => Exit::LoginNeeded,
+        RunEnd::Failed(_) => Exit::Failed,
+        RunEnd::Stopped => Exit::Interrupted,
+        RunEnd::Paused(_) => Exit::Paused,
+        RunEnd::Complete { .. } => Exit::Done,
+    });
+    let weight = |exit: &Exit| match exit {
+        Exit::LoginNeeded => 5,
+        Exit::Failed => 4,
+        Exit::Interrupted => 3,
+        Exit::Paused => 2,
+        Exit::Usage => 1,
+        Exit::Done => 0,
+    };
+    exits.max_by_key(weight).unwrap_or(Exit::Done)
+}
+
+/// SIGTERM and Ctrl-C.
+struct Told {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Told {
+    fn listen() -> Result<Told, CommandError> {
+        let listen = |kind| signal(kind).map_err(|error| CommandError::failed(&error));
+        Ok(Told { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Whether every entity type was synced to its end.
+pub(super) fn is_complete(report: &SyncReport) -> bool {
+    report.progress.entities.values().all(|seen| matches!(seen.state, EntityState::Complete { .. }))
+}

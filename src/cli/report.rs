@@ -1,0 +1,206 @@
+//! Results, as they go to stdout.
+
+use super::{
+    numbers::{counted, grouped, span, time_of_day},
+    progress::limit_name,
+};
+use crate::{
+    actors::{EntityProgress, EntityState, Progress},
+    clock,
+    model::{
+        EntityType, LimitClass,
+        status::{EntityStatus, LimitStatus, State, Status},
+    },
+};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use std::{fmt::Write, time::Duration};
+
+/// One sync, over.
+#[derive(Debug)]
+pub struct SyncReport {
+    pub progress: Progress,
+    pub num_requests: u64,
+    pub duration: Duration,
+    /// Without a password.
+    pub database: String,
+}
+
+#[derive(Serialize)]
+struct SyncJson<'a> {
+    entities: Vec<EntityJson<'a>>,
+    requests: u64,
+    duration_ms: u64,
+    database: &'a str,
+}
+
+#[derive(Serialize)]
+struct EntityJson<'a> {
+    entity_type: EntityType,
+    state: &'static str,
+    new: u32,
+    updated: u32,
+    unchanged: u32,
+    removed: u32,
+    odd: u32,
+    requests: u32,
+    batches: u32,
+    resumed_from: Option<u32>,
+    resume_at: Option<DateTime<Utc>>,
+    error: Option<&'a str>,
+    notes: &'a [String],
+}
+
+impl SyncReport {
+    pub fn json(&self) -> String {
+        let entities = self.progress.entities.iter().map(|(entity, seen)| entity_json(*entity, seen)).collect();
+        let report = SyncJson {
+            entities,
+            requests: self.num_requests,
+            duration_ms: self.duration.as_millis() as u64,
+            database: &self.database,
+        };
+        serde_json::to_string_pretty(&report).expect("a report has string keys only")
+    }
+
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        let mut row = |cells: [&str; 7]| {
+            let [entity, state, new, updated, unchanged, removed, requests] = cells;
+            let line = format!("{entity:<10} {state:<9} {new:>9} {updated:>9} {unchanged:>9} {removed:>9} {requests:>9}");
+            let _ = writeln!(out, "{}", line.trim_end());
+        };
+        row(["", "", "new", "updated", "unchanged", "removed", "requests"]);
+        for (entity, seen) in &self.progress.entities {
+            let counts = &seen.counts;
+            let numbers = [counts.new, counts.updated, counts.unchanged, counts.removed, seen.num_requests];
+            let [new, updated, unchanged, removed, requests] = numbers.map(|number| grouped(number.into()));
+            row([entity.as_str(), state_word(&seen.state), &new, &updated, &unchanged, &removed, &requests]);
+        }
+        for (entity, seen) in &self.progress.entities {
+            for remark in remarks(&seen.state) {
+                let _ = writeln!(out, "{entity}: {remark}");
+            }
+            if seen.counts.odd > 0 {
+                let odd = counted(seen.counts.odd.into(), "odd row");
+                let _ = writeln!(out, "{entity}: {odd} recorded in sync_odd_items");
+            }
+        }
+        let requests = counted(self.num_requests, "request");
+        let _ = writeln!(out, "{requests} in {}; database {}", span(self.duration), self.database);
+        out
+    }
+}
+
+fn entity_json(entity: EntityType, seen: &EntityProgress) -> EntityJson<'_> {
+    let counts = &seen.counts;
+    let (resume_at, error, notes): (_, _, &[String]) = match &seen.state {
+        EntityState::Running | EntityState::Stopped => (None, None, &[]),
+        EntityState::Complete { notes } => (None, None, notes),
+        EntityState::Paused(pause) => (Some(pause.until), None, &[]),
+        EntityState::Failed(why) => (None, Some(why.as_str()), &[]),
+    };
+    EntityJson {
+        entity_type: entity,
+        state: state_word(&seen.state),
+        new: counts.new,
+        updated: counts.updated,
+        unchanged: counts.unchanged,
+        removed: counts.removed,
+        odd: counts.odd,
+        requests: seen.num_requests,
+        batches: seen.num_batches,
+        resumed_from: seen.resumed_from,
+        resume_at,
+        error,
+        notes,
+    }
+}
+
+fn state_word(state: &EntityState) -> &'static str {
+    match state {
+        EntityState::Running => "running",
+        EntityState::Complete { .. } => "complete",
+        EntityState::Paused(_) => "paused",
+        EntityState::Stopped => "stopped",
+        EntityState::Failed(_) => "failed",
+    }
+}
+
+fn remarks(state: &EntityState) -> Vec<String> {
+    match state {
+        EntityState::Running => Vec::new(),
+        EntityState::Stopped => vec!["stopped; the next run carries on".into()],
+        EntityState::Complete { notes } => notes.clone(),
+        EntityState::Paused(pause) => {
+            let until = time_of_day(pause.until, clock::now());
+            vec![format!("paused by the {} until {until}; running again then carries on", limit_name(pause.class))]
+        }
+        EntityState::Failed(why) => vec![why.clone()],
+    }
+}
+
+/// `segno status`, for people.
+pub fn status_text(status: &Status, now: DateTime<Utc>) -> String {
+    let mut out = String::new();
+    if status.accounts.is_empty() {
+        out.push_str("no account has been synced into this database yet\n");
+    }
+    for account in &status.accounts {
+        let _ = writeln!(out, "account {}", account.spotify_id);
+        for entity in &account.entities {
+            let _ = writeln!(out, "  {}", entity_line(entity, now).trim_end());
+        }
+        if account.entities.is_empty() {
+            let _ = writeln!(out, "  nothing has been synced yet");
+        }
+        if account.playback.plays > 0 {
+            let _ = writeln!(out, "  {:<10} {}", "plays", grouped(account.playback.plays));
+        }
+    }
+    for LimitStatus { family, class, blocked_until } in &status.limits {
+        let what = if family.as_str() == "*" { "all requests".to_owned() } else { family.to_string() };
+        let until = time_of_day(*blocked_until, now);
+        let _ = writeln!(out, "{what}: paused until {until} ({})", class_word(*class));
+    }
+    out
+}
+
+fn entity_line(entity: &EntityStatus, now: DateTime<Utc>) -> String {
+    let total = entity.total.map_or_else(|| "?".into(), |total| grouped(total.into()));
+    let place = match entity.state {
+        State::Complete => format!("{total} listed"),
+        State::Idle | State::Running | State::Paused | State::Failed => {
+            let percent = entity.percent.map(|percent| format!(" ({percent:.0} %)")).unwrap_or_default();
+            format!("{} / {total}{percent}", grouped(entity.offset.into()))
+        }
+    };
+    let mut line = format!("{:<10} {:<8} {place}", entity.entity_type, state_name(entity.state));
+    if let Some(at) = entity.resume_at {
+        let _ = write!(line, ", resumes {}", time_of_day(at, now));
+    }
+    if let (State::Complete, Some(at)) = (entity.state, entity.completed_at) {
+        let _ = write!(line, ", as of {}", time_of_day(at, now));
+    }
+    if entity.open_gaps > 0 {
+        let _ = write!(line, ", {}", counted(entity.open_gaps.into(), "gap"));
+    }
+    if let Some(error) = &entity.error {
+        let _ = write!(line, ": {error}");
+    }
+    line
+}
+
+fn state_name(state: State) -> &'static str {
+    match state {
+        State::Idle => "idle",
+        State::Running => "running",
+        State::Complete => "complete",
+        State::Paused => "paused",
+        State::Failed => "failed",
+    }
+}
+
+fn class_word(class: LimitClass) -> &'static str {
+    class.as_str()
+}

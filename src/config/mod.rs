@@ -1,0 +1,236 @@
+//! The settings: a TOML file and environment variables, of which the latter win.
+//!
+//! A [`Config`] that exists has been read in full: every value is inside its bounds, every key and every `SEGNO_`
+//! variable is known. What is wrong is told all at once, one line per problem, with the file, line and key or the
+//! variable it came from. Which settings exist, what each is called and what it defaults to stands in one table,
+//! [`settings`]. Nothing here reads the environment or asks for the user's folders unless told to by
+//! [`Config::from_process`].
+
+mod error;
+mod settings;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub use error::{ConfigError, Problem};
+
+use crate::model::EntityType;
+use secrecy::SecretString;
+use settings::Setting;
+use sources::Given;
+use std::{
+    ffi::OsString,
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use url::Url;
+
+/// What the database file is called in the data folder.
+const DATABASE_FILE: &str = "segno.db";
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// All settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub database_url: DatabaseUrlText,
+    pub spotify: SpotifyConfig,
+    pub sync: SyncConfig,
+    pub playback: PlaybackConfig,
+    pub rate_limit: RateLimitConfig,
+    pub web: WebConfig,
+    pub log: LogConfig,
+}
+
+#[derive(Debug, Clone)]
+pub struct SpotifyConfig {
+    pub client_id: Option<String>,
+    /// From the environment only: signs a container in without a browser, once.
+    pub refresh_token: Option<SecretString>,
+    pub api_url: Url,
+    pub accounts_url: Url,
+    /// For a whole request, body included.
+    pub timeout: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub struct SyncConfig {
+    /// Slots per transaction while a library is read for the first time.
+    pub initial_batch_size: u32,
+    /// The same once it is kept current.
+    pub incremental_batch_size: u32,
+    pub interval: Duration,
+    /// At least one, each once, in the order given.
+    pub entities: Vec<EntityType>,
+}
+
+#[derive(Debug, Clone)]
+pub struct PlaybackConfig {
+    pub interval: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub struct RateLimitConfig {
+    /// A ceiling; `None` leaves the rate to what the gate learns.
+    pub requests: Option<u32>,
+    pub window: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub struct WebConfig {
+    pub listen: SocketAddr,
+}
+
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// One that [`crate::telemetry::init`] accepts.
+    pub filter: String,
+}
+
+/// A database URL whose scheme is known; the store reads the rest. It may hold a password, so it prints without it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrlText {
+    text: String,
+    default_folder: Option<PathBuf>,
+}
+
+/// The folders of this program in the user's home; none where there is no home.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dirs {
+    /// Where `segno.toml` is looked for.
+    pub config: Option<PathBuf>,
+    /// Where the default database lies.
+    pub data: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads the settings of this process: its environment, working directory and user.
+    pub fn from_process(cli_path: Option<&Path>) -> Result<Config, ConfigError> {
+        Config::load(cli_path, std::env::vars_os(), Path::new(""), &Dirs::of_user())
+    }
+
+    /// Reads `cli_path`, else `segno.toml` in `cwd`, else the one in the configuration folder, else no file; and `env`
+    /// over it. A file that was asked for by name must be there.
+    pub fn load<K, V>(
+        cli_path: Option<&Path>,
+        env: impl IntoIterator<Item = (K, V)>,
+        cwd: &Path,
+        dirs: &Dirs,
+    ) -> Result<Config, ConfigError>
+    where
+        K: Into<OsString>,
+        V: Into<OsString>,
+    {
+        let mut given = Given::default();
+        if let Some(file) = sources::find_file(cli_path, cwd, dirs)? {
+            given.add_file(&file);
+        }
+        given.add_env(env);
+        let config = read(&mut given, dirs);
+        match config {
+            Some(config) if given.problems.is_empty() => Ok(config),
+            _ => Err(ConfigError::Invalid(given.problems)),
+        }
+    }
+}
+
+/// Reads every setting before giving up, so that all problems are told at once.
+fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
+    let database_url = match given.optional(Setting::DatabaseUrl, values::database_url) {
+        Some(Some(text)) => Some(DatabaseUrlText { text, default_folder: None }),
+        Some(None) => DatabaseUrlText::in_folder(given, dirs.data.as_deref()),
+        None => None,
+    };
+    let client_id = given.optional(Setting::SpotifyClientId, values::client_id);
+    let refresh_token = given.optional(Setting::SpotifyRefreshToken, values::secret);
+    let api_url = given.required(Setting::SpotifyApiUrl, values::http_url);
+    let accounts_url = given.required(Setting::SpotifyAccountsUrl, values::http_url);
+    let timeout = given.required(Setting::SpotifyTimeout, values::duration(Duration::from_secs(1)..=5 * MINUTE));
+    let initial_batch_size = given.required(Setting::SyncInitialBatchSize, values::number(10..=1000));
+    let incremental_batch_size = given.required(Setting::SyncIncrementalBatchSize, values::number(10..=1000));
+    let sync_interval = given.required(Setting::SyncInterval, values::duration(MINUTE..=30 * DAY));
+    let entities = given.required(Setting::SyncEntities, values::entities);
+    let playback_interval = given.required(Setting::PlaybackInterval, values::duration(MINUTE..=24 * HOUR));
+    let requests = given.optional(Setting::RateLimitRequests, values::number(1..=1_000_000));
+    let window = given.required(Setting::RateLimitWindow, values::duration(Duration::from_secs(1)..=10 * MINUTE));
+    let listen = given.required(Setting::WebListen, values::address);
+    let filter = given.required(Setting::LogFilter, values::log_filter);
+
+    Some(Config {
+        database_url: database_url?,
+        spotify: SpotifyConfig {
+            client_id: client_id?,
+            refresh_token: refresh_token?,
+            api_url: api_url?,
+            accounts_url: accounts_url?,
+            timeout: timeout?,
+        },
+        sync: SyncConfig {
+            initial_batch_size: initial_batch_size?,
+            incremental_batch_size: incremental_batch_size?,
+            interval: sync_interval?,
+            entities: entities?,
+        },
+        playback: PlaybackConfig { interval: playback_interval? },
+        rate_limit: RateLimitConfig { requests: requests?, window: window? },
+        web: WebConfig { listen: listen? },
+        log: LogConfig { filter: filter? },
+    })
+}
+
+impl DatabaseUrlText {
+    /// The URL with its password.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The folder of the default database, to be created where it is missing. `None` for a URL that was given: a
+    /// missing folder is then a mistake worth telling.
+    pub fn folder_to_create(&self) -> Option<&Path> {
+        self.default_folder.as_deref()
+    }
+
+    fn in_folder(given: &mut Given, data: Option<&Path>) -> Option<DatabaseUrlText> {
+        let what = match data.map(|folder| (folder, folder.join(DATABASE_FILE))) {
+            None => "is needed, because there is no home folder to keep a database in".to_owned(),
+            Some((folder, file)) => match file.to_str() {
+                Some(file) => {
+                    return Some(DatabaseUrlText {
+                        text: format!("sqlite:{file}"),
+                        default_folder: Some(folder.to_owned()),
+                    });
+                }
+                None => format!("is needed, because the name of the data folder {} is not UTF-8", folder.display()),
+            },
+        };
+        given.problems.push(Problem { origin: Setting::DatabaseUrl.names(), message: what });
+        None
+    }
+}
+
+impl fmt::Display for DatabaseUrlText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&values::without_password(&self.text))
+    }
+}
+
+impl fmt::Debug for DatabaseUrlText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DatabaseUrlText({self})")
+    }
+}
+
+impl Dirs {
+    /// The folders that the platform names for the user of this process.
+    pub fn of_user() -> Dirs {
+        match directories::ProjectDirs::from("", "", "segno") {
+            Some(dirs) => Dirs { config: Some(dirs.config_dir().to_owned()), data: Some(dirs.data_dir().to_owned()) },
+            None => Dirs::default(),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The one table of settings: variable, key in the file, default. Both ways of giving a setting are read from it, so
+//! they cannot drift apart.
+
+/// What all variables of this program begin with.
+pub const ENV_PREFIX: &str = "SEGNO_";
+
+/// What a variable is called after its key in the file. `log.filter` alone has a shorter one.
+pub fn env_name(key: &str) -> String {
+    format!("{ENV_PREFIX}{}", key.replace('.', "_").to_uppercase())
+}
+
+macro_rules! settings {
+    ($($name:ident: $env:literal, $key:expr, $default:expr;)+) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Setting { $($name),+ }
+
+        impl Setting {
+            pub const ALL: &'static [Setting] = &[$(Setting::$name),+];
+
+            /// The environment variable.
+            pub const fn env(self) -> &'static str {
+                match self { $(Setting::$name => $env),+ }
+            }
+
+            /// `table.key` in the file; `None` for what only the environment may hold.
+            pub const fn key(self) -> Option<&'static str> {
+                match self { $(Setting::$name => $key),+ }
+            }
+
+            /// As it would be written in the environment.
+            pub const fn default(self) -> Option<&'static str> {
+                match self { $(Setting::$name => $default),+ }
+            }
+        }
+    };
+}
+
+settings! {
+    // The default lies in the data folder, which is only known at run time.
+    DatabaseUrl: "SEGNO_DATABASE_URL", Some("database.url"), None;
+    SpotifyClientId: "SEGNO_SPOTIFY_CLIENT_ID", Some("spotify.client_id"), None;
+    // A secret, so never in a file that people share.
+    SpotifyRefreshToken: "SEGNO_SPOTIFY_REFRESH_TOKEN", None, None;
+    SpotifyApiUrl: "SEGNO_SPOTIFY_API_URL", Some("spotify.api_url"), Some("https://api.spotify.com/v1");
+    SpotifyAccountsUrl: "SEGNO_SPOTIFY_ACCOUNTS_URL", Some("spotify.accounts_url"), Some("https://accounts.spotify.com");
+    SpotifyTimeout: "SEGNO_SPOTIFY_TIMEOUT", Some("spotify.timeout"), Some("20s");
+    SyncInitialBatchSize: "SEGNO_SYNC_INITIAL_BATCH_SIZE", Some("sync.initial_batch_size"), Some("200");
+    SyncIncrementalBatchSize: "SEGNO_SYNC_INCREMENTAL_BATCH_SIZE", Some("sync.incremental_batch_size"), Some("50");
+    SyncInterval: "SEGNO_SYNC_INTERVAL", Some("sync.interval"), Some("6h");
+    SyncEntities: "SEGNO_SYNC_ENTITIES", Some("sync.entities"), Some("tracks,artists,albums,playlists");
+    PlaybackInterval: "SEGNO_PLAYBACK_INTERVAL", Some("playback.interval"), Some("20m");
+    // None: the gate learns what is allowed.
+    RateLimitRequests: "SEGNO_RATE_LIMIT_REQUESTS", Some("rate_limit.requests"), None;
+    RateLimitWindow: "SEGNO_RATE_LIMIT_WINDOW", Some("rate_limit.window"), Some("30s");
+    WebListen: "SEGNO_WEB_LISTEN", Some("web.listen"), Some("127.0.0.1:8370");
+    LogFilter: "SEGNO_LOG", Some("log.filter"), Some("info");
+}
+
+impl Setting {
+    pub fn by_env(name: &str) -> Option<Setting> {
+        Setting::ALL.iter().copied().find(|setting| setting.env() == name)
+    }
+
+    pub fn by_key(key: &str) -> Option<Setting> {
+        Setting::ALL.iter().copied().find(|setting| setting.key() == Some(key))
+    }
+
+    /// The setting that only the environment may hold, where `key` would be its name in a file.
+    pub fn env_only(key: &str) -> Option<Setting> {
+        Setting::by_env(&env_name(key)).filter(|setting| setting.key().is_none())
+    }
+
+    /// Both names, for a problem that is in neither place.
+    pub fn names(self) -> String {
+        match self.key() {
+            Some(key) => format!("{} or {key}", self.env()),
+            None => self.env().to_owned(),
+        }
+    }
+
+    /// The tables of the file, in order.
+    pub fn tables() -> Vec<&'static str> {
+        let mut tables: Vec<_> =
+            Setting::ALL.iter().filter_map(|s| s.table_and_key()).map(|(table, _)| table).collect();
+        tables.dedup();
+        tables
+    }
+
+    /// The keys of one table of the file, in order.
+    pub fn keys_of(table: &str) -> Vec<&'static str> {
+        let of_table = |s: &Setting| s.table_and_key().filter(|(t, _)| *t == table).map(|(_, key)| key);
+        Setting::ALL.iter().filter_map(of_table).collect()
+    }
+
+    fn table_and_key(self) -> Option<(&'static str, &'static str)> {
+        self.key().and_then(|key| key.split_once('.'))
+    }
+}

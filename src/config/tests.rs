@@ -1,0 +1,483 @@
+//! Every way to give a setting, and every way to get one wrong.
+
+use super::{
+    Config, ConfigError, Dirs,
+    settings::{self, Setting},
+};
+use crate::model::EntityType;
+use secrecy::ExposeSecret;
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tempfile::TempDir;
+
+const EXAMPLE: &str = include_str!("../../docs/segno.example.toml");
+
+#[test]
+fn without_file_and_environment_every_setting_has_its_default() {
+    let config = House::new().load().unwrap();
+
+    assert_eq!(config.spotify.client_id, None);
+    assert!(config.spotify.refresh_token.is_none());
+    assert_eq!(config.spotify.api_url.as_str(), "https://api.spotify.com/v1");
+    assert_eq!(config.spotify.accounts_url.as_str(), "https://accounts.spotify.com/");
+    assert_eq!(config.spotify.timeout, Duration::from_secs(20));
+    assert_eq!(config.sync.initial_batch_size, 200);
+    assert_eq!(config.sync.incremental_batch_size, 50);
+    assert_eq!(config.sync.interval, Duration::from_secs(6 * 3600));
+    assert_eq!(config.sync.entities, EntityType::ALL);
+    assert_eq!(config.playback.interval, Duration::from_secs(20 * 60));
+    assert_eq!(config.rate_limit.requests, None);
+    assert_eq!(config.rate_limit.window, Duration::from_secs(30));
+    assert_eq!(config.web.listen.to_string(), "127.0.0.1:8370");
+    assert_eq!(config.log.filter, "info");
+}
+
+#[test]
+fn the_default_database_lies_in_the_data_folder_which_may_be_created() {
+    let house = House::new();
+    let config = house.load().unwrap();
+    let data = house.dirs.data.as_deref().unwrap();
+    assert_eq!(config.database_url.as_str(), format!("sqlite:{}/segno.db", data.display()));
+    assert_eq!(config.database_url.folder_to_create(), Some(data));
+
+    let config = house.env("SEGNO_DATABASE_URL", "sqlite:elsewhere/segno.db").load().unwrap();
+    assert_eq!(config.database_url.as_str(), "sqlite:elsewhere/segno.db");
+    assert_eq!(config.database_url.folder_to_create(), None);
+}
+
+#[test]
+fn without_a_home_folder_the_database_must_be_given() {
+    let mut house = House::new();
+    house.dirs = Dirs::default();
+    assert_eq!(
+        house.refusal(),
+        "SEGNO_DATABASE_URL or database.url: is needed, because there is no home folder to keep a database in"
+    );
+    assert!(house.env("SEGNO_DATABASE_URL", "sqlite:a.db").load().is_ok());
+}
+
+#[test]
+fn the_example_file_holds_the_defaults() {
+    let defaults = House::new();
+    let example = House { dirs: defaults.dirs.clone(), ..House::new() }.file(EXAMPLE);
+    assert_eq!(format!("{:?}", example.load().unwrap()), format!("{:?}", defaults.load().unwrap()));
+}
+
+#[test]
+fn the_example_file_names_every_key_and_variable_once() {
+    let lines: Vec<&str> = EXAMPLE.lines().collect();
+    for setting in Setting::ALL {
+        let Some((_, key)) = setting.key().and_then(|key| key.split_once('.')) else { continue };
+        let named: Vec<usize> =
+            (0..lines.len()).filter(|i| lines[*i].starts_with('#') && lines[*i].ends_with(setting.env())).collect();
+        assert_eq!(named.len(), 1, "{}", setting.env());
+        let next = lines[named[0] + 1].trim_start_matches('#');
+        assert!(next.starts_with(&format!("{key} = ")), "{next}");
+    }
+    // With the optional ones put in, they are all known.
+    let full: Vec<String> = lines
+        .iter()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if !rest.starts_with(' ') => rest.to_owned(),
+            _ => (*line).to_owned(),
+        })
+        .collect();
+    let config = House::new().file(&full.join("\n")).load().unwrap();
+    assert_eq!(config.database_url.as_str(), "sqlite:segno.db");
+    assert_eq!(config.rate_limit.requests, Some(7));
+    assert_eq!(config.spotify.client_id.as_deref(), Some("0123456789abcdef0123456789abcdef"));
+}
+
+#[test]
+fn names_in_the_environment_follow_from_those_in_the_file() {
+    for setting in Setting::ALL {
+        let Some(key) = setting.key() else { continue };
+        let expected = match setting {
+            Setting::LogFilter => "SEGNO_LOG".into(),
+            _ => settings::env_name(key),
+        };
+        assert_eq!(setting.env(), expected);
+    }
+}
+
+/// One good value for each setting, and a way to see that it arrived.
+#[test]
+fn every_setting_is_read_from_the_file_and_from_the_environment() {
+    type Shown = fn(&Config) -> String;
+    let cases: [(Setting, &str, &str, Shown, &str); 15] = [
+        (
+            Setting::DatabaseUrl,
+            "'postgres://me:pw@db/segno'",
+            "postgres://me:pw@db/segno",
+            |c| c.database_url.as_str().into(),
+            "postgres://me:pw@db/segno",
+        ),
+        (Setting::SpotifyClientId, "'abc'", "abc", |c| format!("{:?}", c.spotify.client_id), "Some(\"abc\")"),
+        (
+            Setting::SpotifyRefreshToken,
+            "",
+            "AQ-x_1",
+            |c| c.spotify.refresh_token.as_ref().map_or("", |t| t.expose_secret()).into(),
+            "AQ-x_1",
+        ),
+        (
+            Setting::SpotifyApiUrl,
+            "'http://[::1]:9/v1'",
+            "http://[::1]:9/v1",
+            |c| c.spotify.api_url.to_string(),
+            "http://[::1]:9/v1",
+        ),
+        (
+            Setting::SpotifyAccountsUrl,
+            "'http://h:9'",
+            "http://h:9",
+            |c| c.spotify.accounts_url.to_string(),
+            "http://h:9/",
+        ),
+        (Setting::SpotifyTimeout, "'5m'", "5m", |c| c.spotify.timeout.as_secs().to_string(), "300"),
+        (Setting::SyncInitialBatchSize, "1_000", "1000", |c| c.sync.initial_batch_size.to_string(), "1000"),
+        (Setting::SyncIncrementalBatchSize, "0xA", "10", |c| c.sync.incremental_batch_size.to_string(), "10"),
+        (Setting::SyncInterval, "'30d'", "30d", |c| c.sync.interval.as_secs().to_string(), "2592000"),
+        (
+            Setting::SyncEntities,
+            "['albums', 'tracks']",
+            "albums, tracks",
+            |c| format!("{:?}", c.sync.entities),
+            "[Albums, Tracks]",
+        ),
+        (Setting::PlaybackInterval, "'1h 30m'", "90m", |c| c.playback.interval.as_secs().to_string(), "5400"),
+        (Setting::RateLimitRequests, "9", "9", |c| format!("{:?}", c.rate_limit.requests), "Some(9)"),
+        (Setting::RateLimitWindow, "'1s'", "1s", |c| c.rate_limit.window.as_secs().to_string(), "1"),
+        (Setting::WebListen, "'[::]:80'", "[::]:80", |c| c.web.listen.to_string(), "[::]:80"),
+        (Setting::LogFilter, "'warn,segno=debug'", "warn,segno=debug", |c| c.log.filter.clone(), "warn,segno=debug"),
+    ];
+    assert_eq!(cases.map(|case| case.0), Setting::ALL);
+    for (setting, in_file, in_env, shown, expected) in cases {
+        if let Some(key) = setting.key() {
+            let config = House::new().file(&format!("{key} = {in_file}")).load().unwrap();
+            assert_eq!(shown(&config), expected, "{key}");
+        }
+        let config = House::new().env(setting.env(), in_env).load().unwrap();
+        assert_eq!(shown(&config), expected, "{}", setting.env());
+    }
+}
+
+#[test]
+fn every_bad_value_is_named_with_its_place_and_what_is_allowed() {
+    let size = "a whole number from 10 to 1000";
+    let url = "an http or https URL without user, password, query or fragment";
+    let entities = "a list of one or more entity types, each once, out of tracks, artists, albums, playlists";
+    let duration = |from: &str, to: &str| format!("a duration from {from} to {to}, such as \"90s\", \"20m\" or \"6h\"");
+    let filter = crate::telemetry::FILTER_SYNTAX;
+    let token = "a refresh token: visible characters without spaces, at least one";
+    let id = "a client id: 1 to 128 letters and digits without spaces";
+    let database = "a database URL, sqlite:PATH or postgres://USER@HOST/NAME";
+    let address = "an IP address and port, such as \"127.0.0.1:8370\" or \"[::1]:8370\"";
+
+    // Setting, in the file (none: not possible there), in the environment, how it is shown (none: as written).
+    let cases: &[(Setting, &str, &str, &str, &str)] = &[
+        (Setting::DatabaseUrl, r#""""#, "", "", database),
+        (Setting::DatabaseUrl, r#""segno.db""#, "segno.db", "", database),
+        (Setting::DatabaseUrl, r#""sqlite:""#, "sqlite:", "", database),
+        (Setting::DatabaseUrl, r#""mysql://u:secret@h/d""#, "mysql://u:secret@h/d", r#""mysql://u:***@h/d""#, database),
+        (Setting::DatabaseUrl, r#""u:secret@h/d""#, "u:secret@h/d", "the value", database),
+        (Setting::DatabaseUrl, r#""host=h password=secret""#, "host=h password=secret", "the value", database),
+        (Setting::SpotifyClientId, r#""""#, "", "", id),
+        (Setting::SpotifyClientId, r#""a b""#, "a b", "", id),
+        (Setting::SpotifyRefreshToken, "", "", "the value", token),
+        (Setting::SpotifyRefreshToken, "", "secret token", "the value", token),
+        (Setting::SpotifyApiUrl, r#""api.spotify.com""#, "api.spotify.com", "", url),
+        (Setting::SpotifyApiUrl, r#""ftp://h/v1""#, "ftp://h/v1", "", url),
+        (Setting::SpotifyApiUrl, r#""https://h/v1?a=b""#, "https://h/v1?a=b", "", url),
+        (Setting::SpotifyApiUrl, r#""https://h/v1#a""#, "https://h/v1#a", "", url),
+        (Setting::SpotifyApiUrl, r#""https://h/ v1""#, "https://h/ v1", "", url),
+        (Setting::SpotifyAccountsUrl, r#""https://u:secret@h""#, "https://u:secret@h", r#""https://u:***@h""#, url),
+        (Setting::SpotifyAccountsUrl, r#""https://""#, "https://", "", url),
+        (Setting::SpotifyTimeout, r#""0s""#, "0s", "", &duration("1s", "5m")),
+        (Setting::SpotifyTimeout, r#""301s""#, "301s", "", &duration("1s", "5m")),
+        (Setting::SyncInitialBatchSize, "9", "9", "9", size),
+        (Setting::SyncInitialBatchSize, "1001", "1001", "1001", size),
+        (Setting::SyncInitialBatchSize, "-200", "-200", "-200", size),
+        (Setting::SyncInitialBatchSize, "200.0", "200.0", "200.0", size),
+        (Setting::SyncInitialBatchSize, r#""many""#, "many", "", size),
+        (
+            Setting::SyncIncrementalBatchSize,
+            "99999999999999999999",
+            "99999999999999999999",
+            "99999999999999999999",
+            size,
+        ),
+        (Setting::SyncIncrementalBatchSize, "true", "true", "true", size),
+        (Setting::SyncInterval, r#""59s""#, "59s", "", &duration("1m", "30d")),
+        (Setting::SyncInterval, r#""31d""#, "31d", "", &duration("1m", "30d")),
+        (Setting::SyncInterval, r#""6""#, "6", "", &duration("1m", "30d")),
+        (Setting::SyncInterval, r#""often""#, "often", "", &duration("1m", "30d")),
+        (Setting::SyncEntities, r#"["tracks", "songs"]"#, "tracks,songs", r#"["tracks", "songs"]"#, entities),
+        (Setting::SyncEntities, r#"["tracks", "tracks"]"#, "tracks,tracks", r#"["tracks", "tracks"]"#, entities),
+        (Setting::SyncEntities, "[]", "", "[]", entities),
+        (Setting::SyncEntities, r#"["tracks", 1]"#, "tracks,1", r#"["tracks", 1]"#, entities),
+        (Setting::SyncEntities, r#""Tracks""#, "Tracks", "", entities),
+        (Setting::PlaybackInterval, r#""10s""#, "10s", "", &duration("1m", "24h")),
+        (Setting::PlaybackInterval, r#""25h""#, "25h", "", &duration("1m", "24h")),
+        (Setting::RateLimitRequests, "0", "0", "0", "a whole number from 1 to 1000000"),
+        (Setting::RateLimitRequests, "1000001", "1000001", "1000001", "a whole number from 1 to 1000000"),
+        (Setting::RateLimitWindow, r#""999ms""#, "999ms", "", &duration("1s", "10m")),
+        (Setting::RateLimitWindow, r#""11m""#, "11m", "", &duration("1s", "10m")),
+        (Setting::WebListen, r#""8370""#, "8370", "", address),
+        (Setting::WebListen, r#""localhost:8370""#, "localhost:8370", "", address),
+        (Setting::LogFilter, r#""""#, "", "", filter),
+        (Setting::LogFilter, r#""loud""#, "loud", "", filter),
+        (Setting::LogFilter, r#""info,segno=loud""#, "info,segno=loud", "", filter),
+    ];
+    for (setting, in_file, in_env, shown, allowed) in cases {
+        if let Some(key) = setting.key() {
+            let shown = if shown.is_empty() { in_file } else { shown };
+            let refusal = House::new().file(&format!("# first line\n{key} = {in_file}\n")).refusal();
+            assert_eq!(refusal, format!("segno.toml:2: {key}: {shown} is not {allowed}"));
+        }
+        let shown = match *shown {
+            "the value" => "the value".to_owned(),
+            shown if shown.contains("***") => shown.to_owned(),
+            _ => format!("{in_env:?}"),
+        };
+        let refusal = House::new().env(setting.env(), in_env).refusal();
+        assert_eq!(refusal, format!("{}: {shown} is not {allowed}", setting.env()));
+    }
+    assert!(Setting::ALL.iter().all(|setting| cases.iter().any(|case| case.0 == *setting)));
+}
+
+#[test]
+fn values_of_the_wrong_kind_are_refused() {
+    let refusal = |line: &str| House::new().file(line).refusal();
+    assert!(refusal("sync.initial_batch_size = '200'").contains(r#""200" is not a whole number"#));
+    assert!(refusal("sync.interval = 6").contains("6 is not a duration"));
+    assert!(refusal("sync.interval = { hours = 6 }").contains("a table is not a duration"));
+    assert!(refusal("sync.interval = 2026-01-01").contains("2026-01-01 is not a duration"));
+    assert!(refusal("sync.entities = 'tracks,albums'").contains(r#""tracks,albums" is not a list"#));
+    assert!(refusal("web.listen = ['a']").contains(r#"["a"] is not an IP address"#));
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let house = House::new().file("[sync]\ninterval = '1h'\n[web]\nlisten = '127.0.0.1:1'");
+    let config = house.env("SEGNO_SYNC_INTERVAL", "2h").load().unwrap();
+    assert_eq!(config.sync.interval, Duration::from_secs(2 * 3600));
+    assert_eq!(config.web.listen.port(), 1);
+}
+
+#[test]
+fn a_bad_value_in_the_file_is_told_even_where_the_environment_overrides_it() {
+    let house = House::new().file("sync.interval = '1s'").env("SEGNO_SYNC_INTERVAL", "2h");
+    assert!(house.refusal().starts_with("segno.toml:1: sync.interval: \"1s\" is not"));
+}
+
+#[test]
+fn all_problems_are_told_at_once_each_on_a_line() {
+    let house = House::new()
+        .file("[sync]\ninterval = '1s'\nbatch = 3\nentities = [\"a\\nb\"]")
+        .env("SEGNO_WEB_LISTEN", "x\ny")
+        .env("SEGNO_WEB_PORT", "80");
+    let refusal = house.load().unwrap_err().to_string();
+    assert_eq!(refusal.lines().count(), 5, "{refusal}");
+}
+
+#[test]
+fn unknown_tables_and_keys_are_refused_with_the_known_ones() {
+    let refusal = |text: &str| House::new().file(text).refusal();
+    let tables = "database, spotify, sync, playback, rate_limit, web, log";
+    assert_eq!(
+        refusal("\n[sink]\ninterval = '6h'"),
+        format!("segno.toml:2: sink: unknown table, expected one of {tables}")
+    );
+    assert_eq!(refusal("interval = '6h'"), format!("segno.toml:1: interval: unknown table, expected one of {tables}"));
+    assert_eq!(
+        refusal("[sync]\n\nintervall = '6h'"),
+        "segno.toml:3: sync.intervall: unknown key, expected one of \
+         initial_batch_size, incremental_batch_size, interval, entities"
+    );
+    assert_eq!(refusal("web = 80"), "segno.toml:1: web: must be a table with keys out of listen");
+    assert_eq!(refusal("[web]\n\"a\\nb\" = 1"), "segno.toml:2: web.\"a\\nb\": unknown key, expected one of listen");
+}
+
+#[test]
+fn the_refresh_token_has_no_place_in_the_file() {
+    assert_eq!(
+        House::new().file("[spotify]\nrefresh_token = 'secret'").refusal(),
+        "segno.toml:2: spotify.refresh_token: may only be given in the environment, as SEGNO_SPOTIFY_REFRESH_TOKEN"
+    );
+}
+
+#[test]
+fn what_is_not_toml_is_refused_with_its_line_and_without_its_text() {
+    let refusal = House::new().file("[database]\nurl = 'postgres://u:secret@h\n").refusal();
+    assert!(refusal.starts_with("segno.toml:2: "), "{refusal}");
+    assert!(!refusal.contains("secret"), "{refusal}");
+    let refusal = House::new().file("[web]\nlisten = '[::1]:1'\nlisten = '[::1]:2'\n").refusal();
+    assert!(refusal.starts_with("segno.toml:3: "), "{refusal}");
+}
+
+#[test]
+fn unknown_variables_are_refused_with_the_nearest_known_one() {
+    let refusal = |name: &str| House::new().env(name, "secret").refusal();
+    assert_eq!(
+        refusal("SEGNO_SYNC_INTERVALL"),
+        "SEGNO_SYNC_INTERVALL: unknown variable; did you mean SEGNO_SYNC_INTERVAL?"
+    );
+    assert_eq!(refusal("SEGNO_DATABASE"), "SEGNO_DATABASE: unknown variable; did you mean SEGNO_DATABASE_URL?");
+    assert_eq!(refusal("SEGNO_LOG_FILTER"), "SEGNO_LOG_FILTER: unknown variable; did you mean SEGNO_LOG?");
+    let refusal = refusal("SEGNO_THE_ANSWER_TO_EVERYTHING");
+    assert!(refusal.contains("unknown variable, expected one of SEGNO_DATABASE_URL, "), "{refusal}");
+}
+
+#[test]
+fn variables_of_others_are_left_alone() {
+    let others = [
+        ("PATH", "/bin"),
+        ("SEGNOX", "1"),
+        ("SEGNO_TEST_POSTGRES_URL", "postgres://h/d"),
+        ("SEGNO_REQUIRE_SERVICES", "1"),
+        ("SEGNO_SIMULATION_SEEDS", "9"),
+        ("SEGNO_FAULTS", "gate"),
+        ("SEGNO_SERVICE_HOST", "10.0.0.1"),
+        ("SEGNO_PORT_8370_TCP_ADDR", "10.0.0.1"),
+        ("SEGNO_PORT", "tcp://10.0.0.1:8370"),
+    ];
+    let house = others.into_iter().fold(House::new(), |house, (name, value)| house.env(name, value));
+    assert!(house.load().is_ok());
+    assert!(House::new().env("SEGNO_PORT", "8370").load().is_err());
+}
+
+#[cfg(unix)]
+#[test]
+fn variables_that_are_not_text_are_refused_only_where_they_are_ours() {
+    use std::os::unix::ffi::OsStringExt;
+    let odd = OsString::from_vec(b"6\xffh".to_vec());
+    assert!(House::new().env("OTHER", odd.clone()).load().is_ok());
+    assert_eq!(
+        House::new().env("SEGNO_SYNC_INTERVAL", odd).refusal(),
+        "SEGNO_SYNC_INTERVAL: the value is not UTF-8 text"
+    );
+}
+
+#[test]
+fn a_file_named_on_the_command_line_must_be_there_and_be_readable_text() {
+    let load = |write: &dyn Fn(&Path)| {
+        let house = House::new();
+        write(&house.root.path().join("work/my.toml"));
+        house.load_from("my.toml")
+    };
+    let refusal = |write: &dyn Fn(&Path)| load(write).unwrap_err().to_string();
+
+    assert_eq!(refusal(&|_| {}), "the configuration file my.toml does not exist");
+    assert_eq!(refusal(&|path| fs::create_dir(path).unwrap()), "the configuration file my.toml is a directory");
+    assert_eq!(
+        refusal(&|path| fs::write(path, b"[web]\n# \xff").unwrap()),
+        "the configuration file my.toml is not UTF-8 text (line 2)"
+    );
+    assert_eq!(
+        refusal(&|path| fs::write(path, "#".repeat(2 << 20)).unwrap()),
+        "the configuration file my.toml is larger than 1048576 bytes"
+    );
+    let config = load(&|path| fs::write(path, "\u{feff}sync.initial_batch_size = 77\r\n").unwrap()).unwrap();
+    assert_eq!(config.sync.initial_batch_size, 77);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_cannot_be_opened_is_an_error_with_its_cause() {
+    let house = House::new();
+    std::os::unix::fs::symlink("loop.toml", house.root.path().join("work/loop.toml")).unwrap();
+    let error = house.load_from("loop.toml").unwrap_err();
+    assert_eq!(error.to_string(), "cannot read the configuration file loop.toml");
+    assert!(std::error::Error::source(&error).is_some());
+}
+
+#[test]
+fn the_file_in_the_working_directory_is_preferred_to_the_one_in_the_configuration_folder() {
+    let house = House::new();
+    let folder = house.dirs.config.clone().unwrap();
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("segno.toml"), "sync.initial_batch_size = 1\n").unwrap();
+    assert!(house.refusal().starts_with(&format!("{}:1: sync.initial", folder.join("segno.toml").display())));
+
+    let house = house.file("sync.initial_batch_size = 33");
+    assert_eq!(house.load().unwrap().sync.initial_batch_size, 33);
+}
+
+#[test]
+fn a_default_file_that_is_a_directory_is_not_passed_over() {
+    let house = House::new();
+    fs::create_dir(house.root.path().join("work/segno.toml")).unwrap();
+    assert!(matches!(house.load(), Err(ConfigError::Directory(_))));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_home_folder_that_is_no_folder_is_none() {
+    let mut house = House::new();
+    house.dirs.config = Some(PathBuf::from("/dev/null/segno"));
+    assert!(house.load().is_ok());
+}
+
+#[test]
+fn a_config_prints_without_its_secrets() {
+    let urls = [
+        ("postgres://u:secret@h/d", "postgres://u:***@h/d"),
+        ("postgres://u:se@cret/secret?secret@h/d?x=1", "postgres://u:***@h/d?x=1"),
+        ("postgres://u@h/d?sslmode=require&password=secret", "postgres://u@h/d?sslmode=require&password=***"),
+        ("postgres://u@h:5432/d", "postgres://u@h:5432/d"),
+        ("sqlite:a@b:c.db", "sqlite:a@b:c.db"),
+    ];
+    for (url, shown) in urls {
+        let house = House::new().env("SEGNO_DATABASE_URL", url).env("SEGNO_SPOTIFY_REFRESH_TOKEN", "secret");
+        let config = house.load().unwrap();
+        assert_eq!(config.database_url.as_str(), url);
+        assert_eq!(config.database_url.to_string(), shown);
+        assert!(!format!("{config:?}").contains("secret"));
+    }
+}
+
+/// A working directory, a configuration folder and an environment, all made up.
+struct House {
+    root: TempDir,
+    dirs: Dirs,
+    env: Vec<(OsString, OsString)>,
+}
+
+impl House {
+    fn new() -> House {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("work")).unwrap();
+        let dirs = Dirs { config: Some(root.path().join("config")), data: Some(root.path().join("data")) };
+        House { root, dirs, env: Vec::new() }
+    }
+
+    fn file(self, text: &str) -> House {
+        fs::write(self.root.path().join("work/segno.toml"), text).unwrap();
+        self
+    }
+
+    fn env(mut self, name: &str, value: impl Into<OsString>) -> House {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    fn load(&self) -> Result<Config, ConfigError> {
+        Config::load(None, self.env.clone(), &self.root.path().join("work"), &self.dirs)
+    }
+
+    fn load_from(&self, path: &str) -> Result<Config, ConfigError> {
+        Config::load(Some(Path::new(path)), self.env.clone(), &self.root.path().join("work"), &self.dirs)
+    }
+
+    /// The one line of a refusal.
+    fn refusal(&self) -> String {
+        let refusal = self.load().unwrap_err().to_string();
+        assert_eq!(refusal.lines().count(), 1, "{refusal}");
+        refusal
+    }
+}

@@ -1,0 +1,230 @@
+//! Text into types, one function per kind of value. Each refuses with the words for what it allows, to follow
+//! "is not".
+
+use super::settings::Setting;
+use crate::{model::EntityType, telemetry};
+use secrecy::SecretString;
+use std::{borrow::Cow, net::SocketAddr, ops::RangeInclusive, time::Duration};
+use toml::de::DeValue;
+use url::Url;
+
+/// Longest client id; Spotify's have 32 characters.
+const CLIENT_ID_LEN_MAX: usize = 128;
+
+/// How much of a value a message repeats.
+const SHOWN_LEN_MAX: usize = 80;
+
+/// A value as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// From the environment, where a number, a list and a text look the same.
+    Untyped(String),
+    Text(String),
+    Integer(i64),
+    List(Vec<Value>),
+    /// A kind that no setting has; what messages call it.
+    Other(String),
+}
+
+impl Value {
+    pub fn from_toml(value: &DeValue<'_>) -> Value {
+        match value {
+            DeValue::String(text) => Value::Text(text.clone().into_owned()),
+            DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+                Ok(number) => Value::Integer(number),
+                Err(_) => Value::Other(number.to_string()),
+            },
+            DeValue::Float(number) => Value::Other(number.to_string()),
+            DeValue::Boolean(truth) => Value::Other(truth.to_string()),
+            DeValue::Datetime(datetime) => Value::Other(datetime.to_string()),
+            DeValue::Array(items) => Value::List(items.iter().map(|item| Value::from_toml(item.get_ref())).collect()),
+            DeValue::Table(_) => Value::Other("a table".into()),
+        }
+    }
+
+    /// For messages: on one line, not too long, without secrets.
+    pub fn shown(&self, setting: Setting) -> String {
+        let may_hide_password = |text: &str| !text.contains("://") && text.contains(['@', '=']);
+        let is_hidden = match setting {
+            Setting::SpotifyRefreshToken => true,
+            Setting::DatabaseUrl | Setting::SpotifyApiUrl | Setting::SpotifyAccountsUrl => {
+                self.text().is_some_and(may_hide_password)
+            }
+            _ => false,
+        };
+        if is_hidden { "the value".into() } else { shorten(self.written()) }
+    }
+
+    fn written(&self) -> String {
+        match self {
+            Value::Untyped(text) | Value::Text(text) => format!("{:?}", without_password(text)),
+            Value::Integer(number) => number.to_string(),
+            Value::List(items) => format!("[{}]", items.iter().map(Value::written).collect::<Vec<_>>().join(", ")),
+            Value::Other(written) => written.clone(),
+        }
+    }
+
+    fn text(&self) -> Option<&str> {
+        match self {
+            Value::Untyped(text) | Value::Text(text) => Some(text),
+            Value::Integer(_) | Value::List(_) | Value::Other(_) => None,
+        }
+    }
+
+    /// The words of a list; in the environment they stand between commas.
+    fn words(&self) -> Option<Vec<&str>> {
+        match self {
+            Value::Untyped(text) => Some(text.split(',').map(str::trim).collect()),
+            Value::List(items) => items.iter().map(Value::text).collect(),
+            Value::Text(_) | Value::Integer(_) | Value::Other(_) => None,
+        }
+    }
+}
+
+pub fn number(allowed: RangeInclusive<u32>) -> impl Fn(&Value) -> Result<u32, String> {
+    move |value| {
+        let number = match value {
+            Value::Untyped(text) => text.parse().ok(),
+            Value::Integer(number) => u32::try_from(*number).ok(),
+            Value::Text(_) | Value::List(_) | Value::Other(_) => None,
+        };
+        number
+            .filter(|number| allowed.contains(number))
+            .ok_or_else(|| format!("a whole number from {} to {}", allowed.start(), allowed.end()))
+    }
+}
+
+pub fn duration(allowed: RangeInclusive<Duration>) -> impl Fn(&Value) -> Result<Duration, String> {
+    move |value| {
+        let duration = value.text().and_then(|text| humantime::parse_duration(text).ok());
+        duration.filter(|duration| allowed.contains(duration)).ok_or_else(|| {
+            let (min, max) = (in_units(*allowed.start()), in_units(*allowed.end()));
+            format!("a duration from {min} to {max}, such as \"90s\", \"20m\" or \"6h\"")
+        })
+    }
+}
+
+pub fn entities(value: &Value) -> Result<Vec<EntityType>, String> {
+    let entities: Option<Vec<EntityType>> =
+        value.words().and_then(|words| words.into_iter().map(|word| word.parse().ok()).collect());
+    let is_set = |entities: &Vec<EntityType>| {
+        !entities.is_empty() && entities.iter().enumerate().all(|(i, entity)| !entities[..i].contains(entity))
+    };
+    entities.filter(is_set).ok_or_else(|| {
+        let known: Vec<_> = EntityType::ALL.iter().map(|entity| entity.as_str()).collect();
+        format!("a list of one or more entity types, each once, out of {}", known.join(", "))
+    })
+}
+
+pub fn http_url(value: &Value) -> Result<Url, String> {
+    let is_plain = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    };
+    // `Url` would drop spaces and line ends without a word.
+    let text = value.text().filter(|text| !text.contains(is_blank));
+    text.and_then(|text| Url::parse(text).ok())
+        .filter(is_plain)
+        .ok_or_else(|| "an http or https URL without user, password, query or fragment".to_owned())
+}
+
+/// Checks the scheme; what follows it is the store's to read.
+pub fn database_url(value: &Value) -> Result<String, String> {
+    let schemes = ["sqlite:", "postgres://", "postgresql://"];
+    let is_known = |text: &&str| {
+        schemes.iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.trim().is_empty()))
+            && !text.contains(char::is_control)
+    };
+    value
+        .text()
+        .filter(is_known)
+        .map(str::to_owned)
+        .ok_or_else(|| "a database URL, sqlite:PATH or postgres://USER@HOST/NAME".to_owned())
+}
+
+pub fn client_id(value: &Value) -> Result<String, String> {
+    let is_id =
+        |text: &&str| (1..=CLIENT_ID_LEN_MAX).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic());
+    value
+        .text()
+        .filter(is_id)
+        .map(str::to_owned)
+        .ok_or_else(|| format!("a client id: 1 to {CLIENT_ID_LEN_MAX} letters and digits without spaces"))
+}
+
+pub fn secret(value: &Value) -> Result<SecretString, String> {
+    let is_token = |text: &&str| !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic());
+    value
+        .text()
+        .filter(is_token)
+        .map(SecretString::from)
+        .ok_or_else(|| "a refresh token: visible characters without spaces, at least one".to_owned())
+}
+
+pub fn address(value: &Value) -> Result<SocketAddr, String> {
+    value
+        .text()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| "an IP address and port, such as \"127.0.0.1:8370\" or \"[::1]:8370\"".to_owned())
+}
+
+pub fn log_filter(value: &Value) -> Result<String, String> {
+    value
+        .text()
+        .filter(|text| telemetry::is_filter(text))
+        .map(str::to_owned)
+        .ok_or_else(|| telemetry::FILTER_SYNTAX.to_owned())
+}
+
+/// A URL with stars for its password, wherever one may be hidden. Text that is no such URL stays as it is.
+pub fn without_password(text: &str) -> Cow<'_, str> {
+    let Some(start) = text.find("://").map(|at| at + 3) else {
+        return Cow::Borrowed(text);
+    };
+    let mut shown = text.to_owned();
+    // The last `@`, because people forget to encode the ones in passwords.
+    if let Some(end) = shown.rfind('@').filter(|end| *end > start)
+        && let Some(colon) = shown[start..end].find(':')
+    {
+        shown.replace_range(start + colon + 1..end, "***");
+    }
+    let query = shown.find('?').map_or(shown.len(), |at| at + 1);
+    let (before, query) = shown.split_at(query);
+    let stars = |pair: &str| match pair.split_once('=') {
+        Some((name, _)) if name.contains("password") => format!("{name}=***"),
+        _ => pair.to_owned(),
+    };
+    Cow::Owned(format!("{before}{}", query.split('&').map(stars).collect::<Vec<_>>().join("&")))
+}
+
+/// A name that somebody else chose, on one line.
+pub fn key(name: &str) -> String {
+    let is_plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    if is_plain { shorten(name.to_owned()) } else { shorten(format!("{name:?}")) }
+}
+
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || c.is_control()
+}
+
+fn shorten(text: String) -> String {
+    match text.char_indices().nth(SHOWN_LEN_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
+/// In the largest unit that divides it, as it would be written in the file.
+fn in_units(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        _ if seconds > 86_400 && seconds.is_multiple_of(86_400) => format!("{}d", seconds / 86_400),
+        _ if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
+        _ if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        _ => format!("{seconds}s"),
+    }
+}

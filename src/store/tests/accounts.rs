@@ -1,0 +1,82 @@
+//! Accounts, tokens and pauses.
+
+use super::*;
+use crate::store::TokenRow;
+use secrecy::ExposeSecret;
+
+#[test]
+fn an_account_is_recognised_by_its_account_id_and_before_that_by_its_id() {
+    on_both(async |db| {
+        let sign_in =
+            async |id, account_id, name, now| db.store.upsert_account(id, account_id, name, now).await.unwrap();
+        assert_eq!(sign_in("mira", None, None, at(1)).await, db.account, "the older id alone");
+        assert_eq!(sign_in("mira", Some("acc1"), Some("Mira"), at(2)).await, db.account, "now both are known");
+        assert_eq!(sign_in("mira.new", Some("acc1"), None, at(3)).await, db.account, "the account id decides");
+        let other = sign_in("mira.new", Some("acc2"), Some("Another"), at(4)).await;
+        assert_ne!(other, db.account, "one id, two people");
+
+        let accounts = db.store.accounts().await.unwrap();
+        assert_eq!(accounts.len(), 2);
+        assert_eq!(accounts[0].spotify_id, "mira.new");
+        assert_eq!((accounts[0].display_name.as_deref(), accounts[0].authorized_at), (Some("Mira"), at(3)));
+        assert_eq!(accounts[1].spotify_account_id.as_deref(), Some("acc2"));
+    });
+}
+
+#[test]
+fn signing_in_twice_at_once_makes_one_account() {
+    on_both(async |db| {
+        let sign_ins = (0..6).map(|_| db.store.upsert_account("noor", None, None, at(1)));
+        let ids = futures_util::future::try_join_all(sign_ins).await.unwrap();
+        assert!(ids.iter().all(|id| *id == ids[0]));
+        assert_eq!(db.count("accounts").await, 2);
+    });
+}
+
+#[test]
+fn tokens_come_back_as_they_were_and_never_print() {
+    on_both(async |db| {
+        assert!(db.store.load_tokens(db.account).await.unwrap().is_none());
+        let first = TokenRow {
+            client_id: "app".into(),
+            refresh_token: "refresh-secret".into(),
+            access_token: Some("access-secret".into()),
+            expires_at: Some(at(3600)),
+            scopes: Some("user-library-read".into()),
+            imported_hash: Some("ab12".into()),
+        };
+        db.store.save_tokens(db.account, &first, at(1)).await.unwrap();
+        let rotated = TokenRow { refresh_token: "rotated-secret".into(), access_token: None, ..first.clone() };
+        db.store.save_tokens(db.account, &rotated, at(2)).await.unwrap();
+
+        let loaded = db.store.load_tokens(db.account).await.unwrap().unwrap();
+
+        assert_eq!(loaded.refresh_token.expose_secret(), "rotated-secret");
+        assert!(loaded.access_token.is_none());
+        assert_eq!((loaded.client_id.as_str(), loaded.expires_at), ("app", Some(at(3600))));
+        assert_eq!((loaded.scopes, loaded.imported_hash), (first.scopes.clone(), first.imported_hash.clone()));
+        assert!(!format!("{first:?}").contains("secret"), "{first:?}");
+    });
+}
+
+#[test]
+fn a_pause_is_kept_until_it_ends_and_never_shortened() {
+    on_both(async |db| {
+        let pause = |scope, class, until| Pause { scope, class, until };
+        let long = pause(Family::Tracks, LimitClass::Quota, at(5000));
+        let all = pause(Family::Application, LimitClass::Rate, at(40));
+        for known in [long, all, pause(Family::Tracks, LimitClass::Rate, at(60))] {
+            db.store.save_pause(known, at(1)).await.unwrap();
+        }
+        assert_eq!(db.store.load_pauses(at(2)).await.unwrap(), [all, long]);
+        assert_eq!(db.store.load_pauses(at(40)).await.unwrap(), [long]);
+
+        let longer = pause(Family::Tracks, LimitClass::Rate, at(6000));
+        db.store.save_pause(longer, at(41)).await.unwrap();
+        assert_eq!(db.store.load_pauses(at(41)).await.unwrap(), [longer]);
+        db.store.clear_pause(Family::Tracks).await.unwrap();
+        assert_eq!(db.store.load_pauses(at(41)).await.unwrap(), []);
+        db.store.save_pause(long, at(42)).await.unwrap();
+        assert_eq!(db.store.load_pauses(at(42)).await.unwrap(), [long]);
+    });
+}

@@ -1,0 +1,148 @@
+//! What a commit does beside its rows: what was seen, what is gone, what could not be read, what is logged.
+
+use super::*;
+
+fn seen(pass: i64) -> Effects {
+    Effects { record_seen: Some(pass), ..Effects::default() }
+}
+
+fn gap(playlist_id: Option<&str>, from: u32, to: u32, pass: i64) -> Gap {
+    Gap {
+        playlist_id: playlist_id.map(str::to_owned),
+        offset_from: from,
+        offset_to: to,
+        pass,
+        total: Some(100),
+        reason: "502".into(),
+        since: at(0),
+    }
+}
+
+fn nothing() -> Rows {
+    Rows::Listing(vec![])
+}
+
+#[test]
+fn a_survey_counts_what_the_pass_has_not_seen_and_a_removal_marks_just_that() {
+    on_both(async |db| {
+        let run = db.begin(EntityType::Tracks).await;
+        run.commit(tracks(&["t1", "t2", "t3"]), at(1)).await;
+        let begin = Effects { reset_seen: true, ..seen(7) };
+        run.commit_with(tracks(&["t1"]), begin, at(2)).await;
+        let survey = Effects { survey: Some(Survey { pass: Some(7) }), ..seen(7) };
+        let report = run.commit_with(tracks(&["t3", "t4"]), survey, at(3)).await;
+        assert_eq!((report.num_active, report.num_unseen), (Some(4), Some(1)));
+
+        let removal =
+            Effects { removal: Some(Removal { pass: 7 }), survey: Some(Survey { pass: None }), ..Effects::default() };
+        let report = run.commit_with(nothing(), removal.clone(), at(4)).await;
+
+        assert_eq!((report.counts.removed, report.num_active, report.num_unseen), (1, Some(3), None));
+        assert_eq!(db.texts("track_id", "saved_tracks WHERE removed_at IS NOT NULL").await, ["t2"]);
+        let again = run.commit_with(nothing(), removal, at(5)).await;
+        assert_eq!(again.counts.removed, 0);
+    });
+}
+
+#[test]
+fn each_entity_type_removes_from_its_own_table() {
+    on_both(async |db| {
+        let artist = Artist { id: "a1".into(), name: "Ada".into(), genres: None, image_url: None };
+        let listings = [
+            (EntityType::Tracks, tracks(&["t1"])),
+            (EntityType::Albums, Rows::Listing(vec![saved_album(album("b1"))])),
+            (EntityType::Artists, Rows::Listing(vec![slot(Item::Artist(Box::new(artist)), None)])),
+            (EntityType::Playlists, playlists([playlist("p1", "s1")])),
+        ];
+        for (entity, rows) in listings {
+            let run = db.begin(entity).await;
+            run.commit_with(rows, seen(1), at(1)).await;
+            let kept = Effects { removal: Some(Removal { pass: 1 }), ..Effects::default() };
+            assert_eq!(run.commit_with(nothing(), kept, at(2)).await.counts.removed, 0, "{entity}");
+            let survey = Some(Survey { pass: Some(2) });
+            let gone = Effects { removal: Some(Removal { pass: 2 }), survey, ..Effects::default() };
+            let report = run.commit_with(nothing(), gone, at(3)).await;
+            assert_eq!(
+                (report.counts.removed, report.num_active, report.num_unseen),
+                (1, Some(0), Some(0)),
+                "{entity}"
+            );
+        }
+        let counted = db.store.library_counts(db.account).await.unwrap();
+        let of = [counted.saved_tracks, counted.saved_albums, counted.followed_artists, counted.playlists];
+        assert!(of.iter().all(|count| (count.active, count.removed) == (0, 1)), "{counted:?}");
+    });
+}
+
+#[test]
+fn a_new_pass_forgets_what_earlier_ones_saw() {
+    on_both(async |db| {
+        let run = db.begin(EntityType::Tracks).await;
+        run.commit_with(tracks(&["t1", "t2"]), seen(1), at(1)).await;
+        run.commit_with(tracks(&["t1", "t1"]), Effects { reset_seen: true, ..seen(2) }, at(2)).await;
+        assert_eq!(db.texts("item_id", "sync_seen").await, ["t1"]);
+    });
+}
+
+#[test]
+fn a_gap_stays_open_until_a_read_has_been_through_it() {
+    on_both(async |db| {
+        let run = db.begin(EntityType::Tracks).await;
+        let open = async || db.store.open_gaps(db.account, EntityType::Tracks).await.unwrap();
+        let found = Effects { new_gaps: vec![gap(None, 50, 100, 1), gap(None, 200, 250, 1)], ..Effects::default() };
+        run.commit_with(nothing(), found, at(1)).await;
+        assert_eq!(open().await, [gap(None, 50, 100, 1), gap(None, 200, 250, 1)]);
+
+        // Most of the first can be read now; the second is met again by the next pass.
+        let narrowed = Effects {
+            healed_gaps: vec![gap(None, 50, 100, 1)],
+            new_gaps: vec![gap(None, 70, 71, 2), Gap { since: at(9), ..gap(None, 200, 250, 2) }],
+            ..Effects::default()
+        };
+        run.commit_with(nothing(), narrowed, at(2)).await;
+        assert_eq!(open().await, [gap(None, 200, 250, 2), gap(None, 70, 71, 2)]);
+
+        run.commit_with(nothing(), Effects { heal_all_gaps_before: Some(2), ..Effects::default() }, at(3)).await;
+        assert_eq!(open().await.len(), 2);
+        run.commit_with(nothing(), Effects { heal_all_gaps_before: Some(3), ..Effects::default() }, at(3)).await;
+        assert_eq!(open().await, []);
+        assert_eq!(db.count("sync_gaps WHERE healed_at IS NOT NULL").await, 3);
+    });
+}
+
+#[test]
+fn a_gap_of_a_playlist_waits_only_while_the_playlist_is_in_the_library() {
+    on_both(async |db| {
+        let run = db.begin(EntityType::Playlists).await;
+        let effects = Effects { new_gaps: vec![gap(Some("p1"), 0, 50, 1)], ..Effects::default() };
+        run.commit_with(playlists([playlist("p1", "s1")]), effects, at(1)).await;
+        let listing_only = Effects { heal_all_gaps_before: Some(9), ..Effects::default() };
+        run.commit_with(nothing(), listing_only, at(2)).await;
+        assert_eq!(db.store.open_gaps(db.account, EntityType::Playlists).await.unwrap().len(), 1);
+        assert_eq!(db.store.status(at(3)).await.unwrap().accounts[0].entities[0].open_gaps, 1);
+
+        let removal = Effects { removal: Some(Removal { pass: 5 }), ..Effects::default() };
+        run.commit_with(nothing(), removal, at(4)).await;
+
+        assert_eq!(db.store.open_gaps(db.account, EntityType::Playlists).await.unwrap(), []);
+        assert_eq!(db.store.status(at(5)).await.unwrap().accounts[0].entities[0].open_gaps, 0);
+    });
+}
+
+#[test]
+fn the_log_tells_of_batches_and_not_of_mere_checkpoints() {
+    on_both(async |db| {
+        let run = db.begin(EntityType::Tracks).await;
+        run.commit(nothing(), at(1)).await;
+        assert_eq!(db.count("sync_batches").await, 0);
+
+        run.commit(tracks(&["t1", "t2"]), at(2)).await;
+        let removal = Effects { removal: Some(Removal { pass: 1 }), ..Effects::default() };
+        run.commit_with(nothing(), removal, at(3)).await;
+
+        let row = "offset_from || ' ' || offset_to || ' ' || items_processed || ' ' || items_new || ' ' || items_removed \
+                   || ' ' || requests || ' ' || duration_ms";
+        assert_eq!(db.texts(row, "sync_batches ORDER BY id").await, ["0 2 2 2 0 1 120", "0 0 0 0 2 1 120"]);
+        assert_eq!(db.texts("phase", "sync_batches ORDER BY id").await, ["initial_sync"; 2]);
+    });
+}

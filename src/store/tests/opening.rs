@@ -1,0 +1,199 @@
+//! Opening databases: ones that are fresh, foreign, missing, newer, or opened by somebody else at the same moment.
+
+use super::*;
+use diesel::QueryDsl;
+use std::path::Path;
+
+fn open(path: &Path) -> Result<Store, StoreError> {
+    on_one_thread(Store::open(&DatabaseUrl::sqlite_file(path), "test"))
+}
+
+#[test]
+fn the_schema_reads_every_column_of_every_table() {
+    macro_rules! read {
+        ($conn:expr, $($table:ident),+) => { $({
+            use crate::store::schema::$table::table;
+            let read = with_conn!($conn, |c| table.limit(1).execute(c).await);
+            assert!(read.is_ok(), "{}: {read:?}", stringify!($table));
+        })+ };
+    }
+    on_both(async |db| {
+        let conn = &mut db.store.connect().await.unwrap();
+        read!(
+            conn,
+            account_tokens,
+            accounts,
+            album_artists,
+            albums,
+            artists,
+            followed_artists,
+            library_playlists,
+            playlist_items,
+            playlists,
+            plays,
+            rate_limits,
+            saved_albums,
+            saved_tracks,
+            sync_batches,
+            sync_gaps,
+            sync_odd_items,
+            sync_seen,
+            sync_states,
+            track_artists,
+            tracks
+        );
+    });
+}
+
+#[test]
+fn moments_are_kept_to_the_microsecond() {
+    on_both(async |db| {
+        let precise = DateTime::from_timestamp(1_790_000_000, 123_456_789).unwrap();
+        let account = db.store.upsert_account("noor", None, None, precise).await.unwrap();
+        let accounts = db.store.accounts().await.unwrap();
+        let kept = accounts.iter().find(|found| found.id == account).unwrap().authorized_at;
+        assert_eq!(kept.timestamp_subsec_nanos(), 123_456_000);
+        assert_eq!(db.count("accounts WHERE CAST(authorized_at AS TEXT) LIKE '%.123456+00%'").await, 1);
+    });
+}
+
+#[test]
+fn opening_again_finds_everything_and_migrates_nothing() {
+    on_both(async |db| {
+        db.begin(EntityType::Tracks).await.commit(tracks(&["t1"]), at(1)).await;
+        let again = Store::open_existing(&db.url, "again").await.unwrap();
+        assert_eq!(again.library_counts(db.account).await.unwrap().catalogue_tracks, 1);
+        assert_eq!(db.count("__diesel_schema_migrations").await, 1);
+    });
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_left_alone() {
+    on_both(async |db| {
+        db.execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('20991231000000')").await;
+        let refused = Store::open(&db.url, "test").await.unwrap_err();
+        assert!(matches!(&refused, StoreError::Newer { found } if found == "20991231000000"), "{refused}");
+    });
+}
+
+#[test]
+fn many_processes_may_open_a_fresh_database_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("segno.db");
+    std::thread::scope(|scope| {
+        let opening: Vec<_> = (0..8).map(|_| scope.spawn(|| open(&path).map(drop))).collect();
+        for opened in opening {
+            opened.join().unwrap().unwrap();
+        }
+    });
+    on_both(async |db| {
+        let Store::Pg(_) = db.store else { return };
+        let tables = "DO $$ DECLARE t TEXT; BEGIN FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' \
+                      LOOP EXECUTE format('DROP TABLE %I CASCADE', t); END LOOP; END $$";
+        db.execute(tables).await;
+        let opening = (0..8).map(|_| Store::open(&db.url, "racer"));
+        futures_util::future::try_join_all(opening).await.unwrap();
+        assert_eq!(db.count("__diesel_schema_migrations").await, 1);
+    });
+}
+
+#[test]
+fn two_processes_take_turns_on_one_sqlite_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("segno.db");
+    drop(open(&path).unwrap());
+    std::thread::scope(|scope| {
+        for entity in [EntityType::Tracks, EntityType::Albums] {
+            let url = DatabaseUrl::sqlite_file(&path);
+            scope.spawn(move || {
+                on_one_thread(async {
+                    let db = Db::new(url).await;
+                    let run = db.begin(entity).await;
+                    for round in 0..20 {
+                        let id = format!("{entity}{round}");
+                        let slot = match entity {
+                            EntityType::Tracks => saved(track(&id), at(round)),
+                            _ => saved_album(album(&id)),
+                        };
+                        run.commit(Rows::Listing(vec![slot]), at(round)).await;
+                    }
+                });
+            });
+        }
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_new_sqlite_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("segno.db");
+    let _store = open(&path).unwrap();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
+    }
+}
+
+#[test]
+fn what_is_no_database_is_named_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = folder.path().join("missing").join("segno.db");
+    assert!(matches!(open(&nowhere), Err(StoreError::NoFolder(named)) if named == folder.path().join("missing")));
+    assert!(matches!(open(folder.path()), Err(StoreError::IsFolder(named)) if named == folder.path()));
+    for text in ["a shopping list", &"a long shopping list ".repeat(500)] {
+        let list = folder.path().join("list.txt");
+        std::fs::write(&list, text).unwrap();
+        let refused = open(&list).unwrap_err();
+        assert!(matches!(&refused, StoreError::NotADatabase(named) if *named == list), "{refused}");
+        assert_eq!(std::fs::read_to_string(&list).unwrap(), text);
+    }
+    let absent = folder.path().join("absent.db");
+    let refused = on_one_thread(Store::open_existing(&DatabaseUrl::sqlite_file(&absent), "test"));
+    assert!(matches!(refused, Err(StoreError::NotFound(named)) if named == absent));
+    assert!(!absent.exists());
+}
+
+#[test]
+fn a_sqlite_database_survives_a_power_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    on_one_thread(async {
+        let db = Db::new(DatabaseUrl::sqlite_file(folder.path().join("segno.db"))).await;
+        assert_eq!(db.texts("journal_mode", "pragma_journal_mode").await, ["wal"]);
+        assert_eq!(db.texts("synchronous", "pragma_synchronous").await, ["2"]);
+        assert_eq!(db.texts("foreign_keys", "pragma_foreign_keys").await, ["1"]);
+    });
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named_without_the_password() {
+    let url = DatabaseUrl::parse("postgres://segno:hunter2@127.0.0.1:1/library").unwrap();
+    let error = on_one_thread(Store::open(&url, "test")).unwrap_err();
+    assert!(matches!(error, StoreError::Unreachable { .. }) && error.is_transient());
+    let text = error.to_string();
+    assert!(text.contains("127.0.0.1:1/library") && !text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn an_unknown_database_is_refused_with_what_to_do() {
+    let Some(server) = postgres_server() else { return };
+    let url = DatabaseUrl::parse(&in_database(&server, "no_such_library")).unwrap();
+    let error = on_one_thread(Store::open(&url, "test")).unwrap_err();
+    assert!(matches!(error, StoreError::Refused { .. }) && !error.is_transient());
+    assert!(error.to_string().contains("createdb no_such_library"), "{error}");
+}
+
+#[test]
+fn a_connection_that_the_server_ended_is_replaced() {
+    on_both(async |db| {
+        let Store::Pg(_) = db.store else { return };
+        let ended = {
+            let mut conn: Conn = db.store.connect().await.unwrap();
+            let end = "SELECT pg_terminate_backend(pg_backend_pid())";
+            with_conn!(&mut conn, |c| sql_query(end).execute(c).await).map_err(StoreError::Query)
+        };
+        assert!(ended.unwrap_err().is_transient());
+        assert_eq!(db.store.accounts().await.unwrap().len(), 1);
+    });
+}

@@ -1,0 +1,305 @@
+//! Logs: where they go, in which shape, and how loud.
+//!
+//! Events go to stderr, each in one write, so that results on stdout stay clean. Where progress bars are live they are
+//! asked to print the line, so that neither tears the other. A panic becomes one `error` event. The libraries below us
+//! are kept to warnings unless the filter names them.
+
+use indicatif::MultiProgress;
+use std::{
+    env,
+    io::{self, IsTerminal, Write},
+    panic::{self, PanicHookInfo},
+};
+use tracing::{Level, level_filters::LevelFilter};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    fmt::{self, MakeWriter},
+    layer::SubscriberExt,
+    util::{SubscriberInitExt, TryInitError},
+};
+
+/// What a filter has to look like; follows "is not".
+pub const FILTER_SYNTAX: &str = "a log filter: LEVEL or TARGET=LEVEL, separated by commas, with LEVEL one of off, error, \
+                                 warn, info, debug, trace";
+
+/// Libraries that tell more than a reader of our log wants to know. A target stands for all that begin with it.
+const NOISY: [&str; 11] =
+    ["actix", "aws_lc", "deadpool", "diesel", "h2", "hyper", "mio", "reqwest", "rustls", "tokio_postgres", "want"];
+
+/// Shape of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// One line for people, in colour on a terminal.
+    #[default]
+    Human,
+    /// One JSON object per line, for collectors.
+    Json,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    #[error("SEGNO_LOG or log.filter: {0:?} is not {FILTER_SYNTAX}")]
+    Filter(String),
+    #[error("the log cannot be set up")]
+    Install(#[from] TryInitError),
+}
+
+/// Starts logging for the whole process, once. Lines go through `bars` while these are on show.
+pub fn init(filter: &str, format: LogFormat, bars: Option<MultiProgress>) -> Result<(), TelemetryError> {
+    let filter = parse_filter(filter).ok_or_else(|| TelemetryError::Filter(filter.to_owned()))?;
+    let writer = LogWriter { bars };
+    let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
+        LogFormat::Human => fmt::layer().compact().with_ansi(is_colour_wanted()).with_writer(writer).boxed(),
+        LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
+    };
+    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
+    Ok(())
+}
+
+/// Turns panics into one event each. One that the log would not show is written to stderr as it is, so that none
+/// passes unseen.
+pub fn install_panic_hook() {
+    panic::set_hook(Box::new(|info| {
+        let (message, location) = (panic_message(info), panic_location(info));
+        if tracing::enabled!(Level::ERROR) {
+            tracing::error!(%location, "panicked: {message}");
+        } else {
+            // Nothing is left to tell if stderr is gone too.
+            let _ = writeln!(io::stderr(), "panicked at {location}: {message}");
+        }
+    }));
+}
+
+/// Whether [`init`] accepts the filter.
+pub fn is_filter(filter: &str) -> bool {
+    parse_filter(filter).is_some()
+}
+
+/// Stricter than `EnvFilter`, which takes a misspelt level for a target and then shows nothing.
+fn parse_filter(filter: &str) -> Option<EnvFilter> {
+    let mut directives: Vec<String> = filter.split(',').map(|directive| directive.trim().to_owned()).collect();
+    let mut default = LevelFilter::OFF;
+    for directive in &directives {
+        match directive.rsplit_once('=') {
+            Some((_, level)) => _ = parse_level(level)?,
+            None => default = parse_level(directive)?,
+        }
+    }
+    if default > LevelFilter::WARN {
+        let targets: Vec<&str> = directives.iter().filter_map(|d| Some(d.split_once('=')?.0)).collect();
+        let is_named = |noisy: &&str| targets.iter().any(|target| noisy.starts_with(target));
+        let quiet: Vec<_> = NOISY.into_iter().filter(|noisy| !is_named(noisy)).map(|n| format!("{n}=warn")).collect();
+        directives.extend(quiet);
+    }
+    EnvFilter::try_new(directives.join(",")).ok()
+}
+
+fn parse_level(word: &str) -> Option<LevelFilter> {
+    // The crate takes nothing at all for `error`.
+    if word.is_empty() { None } else { word.parse().ok() }
+}
+
+/// https://no-color.org
+fn is_colour_wanted() -> bool {
+    let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    io::stderr().is_terminal() && !is_set("NO_COLOR") && env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+fn panic_message(info: &PanicHookInfo<'_>) -> String {
+    let payload = info.payload();
+    let message = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn panic_location(info: &PanicHookInfo<'_>) -> String {
+    info.location().map_or_else(|| "unknown place".into(), |place| format!("{}:{}", place.file(), place.line()))
+}
+
+/// Hands out one [`Line`] per event.
+#[derive(Debug, Clone)]
+struct LogWriter {
+    bars: Option<MultiProgress>,
+}
+
+/// Collects an event and prints it when dropped.
+#[derive(Debug)]
+struct Line<'a> {
+    bars: Option<&'a MultiProgress>,
+    text: Vec<u8>,
+}
+
+impl<'a> MakeWriter<'a> for LogWriter {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line { bars: self.bars.as_ref(), text: Vec::new() }
+    }
+}
+
+impl Write for Line<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        // While a thread panics the bars swallow what they are given, and it may be their lock that it holds.
+        let bars = self.bars.filter(|bars| !std::thread::panicking() && !bars.is_hidden());
+        // A log that cannot be written has nowhere to say so.
+        let _ = match bars {
+            // Not `suspend`: it panics when the terminal is gone.
+            Some(bars) => bars.println(String::from_utf8_lossy(&self.text).trim_end_matches('\n')),
+            None => io::stderr().lock().write_all(&self.text),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use indicatif::{ProgressDrawTarget, TermLike};
+    use std::sync::{Arc, Mutex};
+    use tracing::subscriber::with_default;
+
+    #[test]
+    fn a_filter_is_levels_and_targets_and_nothing_else() {
+        for good in ["info", "off", "WARN", "warn,segno=debug", " info , segno::engine=trace ", "[run{id=3}]=debug"] {
+            assert!(is_filter(good), "{good}");
+        }
+        for bad in ["", "inof", "segno", "segno=", "=debug", "info,,warn", "segno=loud", "info,", "a b=c", "{"] {
+            assert!(!is_filter(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_bad_filter_is_refused_in_words_that_name_the_setting() {
+        let error = init("loud", LogFormat::Human, None).unwrap_err();
+        assert_eq!(error.to_string(), format!("SEGNO_LOG or log.filter: \"loud\" is not {FILTER_SYNTAX}"));
+    }
+
+    #[test]
+    fn libraries_are_kept_to_warnings_unless_named() {
+        let has = |filter: &str, directive: &str| {
+            let shown = parse_filter(filter).unwrap().to_string();
+            shown.split(',').any(|shown| shown == directive)
+        };
+        assert!(has("info", "hyper=warn"));
+        assert!(has("trace", "rustls=warn"));
+        assert!(has("info,hyper=debug", "hyper=debug"));
+        assert!(!has("info,hyper=debug", "hyper=warn"));
+        assert!(!has("info,h=debug", "hyper=warn"));
+        assert!(has("info,hyper_util=debug", "hyper=warn"));
+        // Where little is wanted anyway, they get no more than the rest.
+        for quiet in ["error", "off", "warn", "segno=debug"] {
+            assert_eq!(parse_filter(quiet).unwrap().to_string(), quiet);
+        }
+    }
+
+    #[test]
+    fn a_line_is_printed_above_the_bars_whole() {
+        let term = Term::default();
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::term_like(Box::new(term.clone())));
+        let writer = LogWriter { bars: Some(bars) };
+        let subscriber =
+            Registry::default().with(fmt::layer().compact().with_ansi(false).without_time().with_writer(writer));
+        with_default(subscriber, || tracing::info!(target: "segno", offset = 3, "page committed"));
+        assert_eq!(term.lines(), [" INFO segno: page committed offset=3"]);
+    }
+
+    #[test]
+    fn a_line_for_hidden_bars_does_not_go_through_them() {
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+        let writer = LogWriter { bars: Some(bars) };
+        let line = writer.make_writer();
+        assert!(line.bars.is_some_and(MultiProgress::is_hidden));
+    }
+
+    /// Logging and panic hooks are the whole process's, so this test runs itself once more, as a process of its own.
+    #[test]
+    fn a_panic_is_one_error_event_with_its_place() {
+        const NAME: &str = "telemetry::tests::a_panic_is_one_error_event_with_its_place";
+        const FILTER: &str = "SEGNO_TEST_PANIC_FILTER";
+        if let Ok(filter) = env::var(FILTER) {
+            init(&filter, LogFormat::Json, None).unwrap();
+            assert!(matches!(init(&filter, LogFormat::Json, None), Err(TelemetryError::Install(_))));
+            install_panic_hook();
+            tracing::info!(target: "hyper::client", "noise");
+            let _ = std::thread::spawn(|| panic!("two\nlines")).join();
+            return;
+        }
+        let stderr_with = |filter: &str| {
+            let mut this = std::process::Command::new(env::current_exe().unwrap());
+            let output = this.args([NAME, "--exact", "--nocapture"]).env(FILTER, filter).output().unwrap();
+            assert!(output.status.success());
+            String::from_utf8(output.stderr).unwrap()
+        };
+
+        let stderr = stderr_with("info");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        let event: serde_json::Value = serde_json::from_str(&stderr).unwrap();
+        assert_eq!(event["level"], "ERROR");
+        assert_eq!(event["message"], "panicked: two lines");
+        assert!(event["location"].as_str().unwrap().starts_with("src/telemetry.rs:"), "{stderr}");
+
+        let stderr = stderr_with("off");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.starts_with("panicked at src/telemetry.rs:") && stderr.ends_with(": two lines\n"), "{stderr}");
+    }
+
+    /// A terminal that remembers the lines written to it.
+    #[derive(Debug, Clone, Default)]
+    struct Term(Arc<Mutex<String>>);
+
+    impl Term {
+        fn lines(&self) -> Vec<String> {
+            let text = self.0.lock().unwrap();
+            text.lines().map(str::trim_end).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+        }
+
+        fn push(&self, text: &str) -> io::Result<()> {
+            self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+    }
+
+    impl TermLike for Term {
+        fn width(&self) -> u16 {
+            120
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, line: &str) -> io::Result<()> {
+            self.push(line)?;
+            self.push("\n")
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.push(text)
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+}
