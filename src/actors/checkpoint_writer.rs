@@ -3,9 +3,7 @@
 
 use crate::{
     clock, faults,
-    model::{
-        AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, Pause, Phase,
-    },
+    model::{AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, Pause, Phase},
     store::{StateKey, Store, StoreError},
 };
 use actix::{Actor, AtomicResponse, Context, Handler, Message, Supervised, WrapFuture};

@@ -70,17 +70,7 @@ impl Gate {
         view: watch::Sender<GateView>,
     ) -> Gate {
         let engine = engine::gate::Gate::new(settings, clock::instant());
-        Gate {
-            settings,
-            store,
-            writer,
-            view,
-            engine,
-            askers: HashMap::new(),
-            num_asks: 0,
-            incarnation: 0,
-            timer: None,
-        }
+        Gate { settings, store, writer, view, engine, askers: HashMap::new(), num_asks: 0, incarnation: 0, timer: None }
     }
 
     /// Grants all that can be granted, and sets the alarm for the rest.

@@ -269,7 +269,8 @@ impl Syncer {
                 .collect(),
             heal_all_gaps_before: effects.heal_all_gaps_before,
         };
-        let num_requests = run.num_requests.get() - std::mem::replace(&mut run.reported_requests, run.num_requests.get());
+        let num_requests =
+            run.num_requests.get() - std::mem::replace(&mut run.reported_requests, run.num_requests.get());
         let duration = instant.saturating_duration_since(std::mem::replace(&mut run.last_commit_at, instant));
         Box::new(Commit {
             account_id: self.setup.account_id,

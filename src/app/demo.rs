@@ -169,8 +169,7 @@ fn quoted(text: &str) -> String {
     if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-const QUERIES: &str = "\
-  -- what was saved last
+const QUERIES: &str = "  -- what was saved last
   SELECT s.added_at, a.name AS artist, t.name AS track
   FROM saved_tracks s JOIN tracks t ON t.id = s.track_id
   JOIN track_artists ta ON ta.track_id = t.id AND ta.position = 0 JOIN artists a ON a.id = ta.artist_id

@@ -135,10 +135,7 @@ impl StoreVault {
 }
 
 impl TokenVault for StoreVault {
-    fn save<'a>(
-        &'a self,
-        tokens: &'a StoredTokens,
-    ) -> Pin<Box<dyn Future<Output = Result<(), VaultError>> + 'a>> {
+    fn save<'a>(&'a self, tokens: &'a StoredTokens) -> Pin<Box<dyn Future<Output = Result<(), VaultError>> + 'a>> {
         Box::pin(async move { self.store(tokens).await.map_err(VaultError::new) })
     }
 }

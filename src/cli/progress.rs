@@ -132,12 +132,12 @@ impl View for Bars {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template)
-        .expect("the template is one of ours")
-        .progress_chars("━╸─")
-        .with_key("per_sec", |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+    ProgressStyle::with_template(template).expect("the template is one of ours").progress_chars("━╸─").with_key(
+        "per_sec",
+        |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
             let _ = write!(out, "{}/s", grouped(state.per_sec() as u64));
-        })
+        },
+    )
 }
 
 /// A line per entity type now and then, and one for each pause.
@@ -221,9 +221,8 @@ fn gate_line(gate: &GateView) -> Option<String> {
         GateWait::Window(until) => (format!("{} of {} requests of the window sent", gate.used, gate.limit), until),
     };
     let left = (until - now).to_std().unwrap_or_default();
-    (left >= WORTH_A_WORD).then(|| {
-        format!("waiting {}: {why}, resumes {}", span(seconds_until(until, now)), time_of_day(until, now))
-    })
+    (left >= WORTH_A_WORD)
+        .then(|| format!("waiting {}: {why}, resumes {}", span(seconds_until(until, now)), time_of_day(until, now)))
 }
 
 pub fn limit_name(class: LimitClass) -> &'static str {

@@ -67,7 +67,8 @@ impl SyncReport {
         let mut out = String::new();
         let mut row = |cells: [&str; 7]| {
             let [entity, state, new, updated, unchanged, removed, requests] = cells;
-            let line = format!("{entity:<10} {state:<9} {new:>9} {updated:>9} {unchanged:>9} {removed:>9} {requests:>9}");
+            let line =
+                format!("{entity:<10} {state:<9} {new:>9} {updated:>9} {unchanged:>9} {removed:>9} {requests:>9}");
             let _ = writeln!(out, "{}", line.trim_end());
         };
         row(["", "", "new", "updated", "unchanged", "removed", "requests"]);

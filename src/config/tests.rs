@@ -258,6 +258,7 @@ fn values_of_the_wrong_kind_are_refused() {
     assert!(refusal("sync.interval = { hours = 6 }").contains("a table is not a duration"));
     assert!(refusal("sync.interval = 2026-01-01").contains("2026-01-01 is not a duration"));
     assert!(refusal("sync.entities = 'tracks,albums'").contains(r#""tracks,albums" is not a list"#));
+    assert!(refusal("database.url = ['u:secret@h']").contains(": the value is not a database URL"));
     assert!(refusal("web.listen = ['a']").contains(r#"["a"] is not an IP address"#));
 }
 

@@ -48,7 +48,7 @@ impl Value {
         let is_hidden = match setting {
             Setting::SpotifyRefreshToken => true,
             Setting::DatabaseUrl | Setting::SpotifyApiUrl | Setting::SpotifyAccountsUrl => {
-                self.text().is_some_and(may_hide_password)
+                may_hide_password(&self.written())
             }
             _ => false,
         };

@@ -125,7 +125,15 @@ impl Tokens {
             failure: None,
         };
         let state = Arc::new(Mutex::new(state));
-        Tokens { inner: Arc::new(Inner { vault, now, num_refreshes: AtomicU64::new(0), doubted: AtomicU64::new(UNDOUBTED), state }) }
+        Tokens {
+            inner: Arc::new(Inner {
+                vault,
+                now,
+                num_refreshes: AtomicU64::new(0),
+                doubted: AtomicU64::new(UNDOUBTED),
+                state,
+            }),
+        }
     }
 
     /// The tokens as they are now, after any refresh under way.

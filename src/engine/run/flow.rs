@@ -113,6 +113,10 @@ impl EntityRun {
         };
         let WalkBatch { slots, offset_from, offset_to, gaps, mut tip, ended } = batch;
         let healed_gaps = if is_head { self.known_again(&gaps, &mut tip) } else { Vec::new() };
+        if is_head {
+            // What has no id was counted by the last whole walk, and cannot be told from what is new.
+            tip.walk.num_unidentified = self.checkpoint.walk.num_unidentified;
+        }
         let records = (!is_head && tip.walk.records_seen).then_some(tip.walk.pass);
         let survey = match (is_head, ended) {
             (true, _) => Some(Survey { pass: None }),

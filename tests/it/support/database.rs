@@ -1,0 +1,215 @@
+//! A fresh database of either kind, gone with the test.
+
+use super::block_on;
+use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection, sql_query, sql_types::Text};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+};
+use tempfile::TempDir;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+impl Backend {
+    /// Whether there is a server to test with; says so, loudly, where there is none.
+    pub fn is_available(self) -> bool {
+        if self == Backend::Sqlite || server_url().is_some() {
+            return true;
+        }
+        let required = std::env::var("SEGNO_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
+        assert!(!required, "SEGNO_REQUIRE_SERVICES=1, and SEGNO_TEST_POSTGRES_URL names no server");
+        eprintln!("SKIPPED: no PostgreSQL; set SEGNO_TEST_POSTGRES_URL or use tests/run");
+        false
+    }
+}
+
+fn server_url() -> Option<String> {
+    std::env::var("SEGNO_TEST_POSTGRES_URL").ok().filter(|url| !url.is_empty())
+}
+
+pub struct Database {
+    pub backend: Backend,
+    /// For SQLite, and for whatever else a test needs a folder for.
+    pub folder: TempDir,
+    name: String,
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    line: String,
+}
+
+/// Columns that tell when something was done, or how often: two runs that end equal may differ in these.
+const NOT_COMPARED: &[&str] = &["fetched_at", "first_seen_at", "items_checked_at", "rev"];
+
+/// What a library consists of, as tables and the columns that must be equal.
+const LIBRARY_TABLES: &[&str] = &[
+    "tracks",
+    "albums",
+    "artists",
+    "track_artists",
+    "album_artists",
+    "saved_tracks",
+    "saved_albums",
+    "followed_artists",
+    "playlists",
+    "library_playlists",
+    "playlist_items",
+];
+
+impl Database {
+    pub fn new(backend: Backend) -> Database {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("segno_it_{}_{number}", std::process::id());
+        let folder = tempfile::Builder::new().prefix("segno-it-").tempdir().expect("a temporary folder");
+        if backend == Backend::Postgres {
+            admin(&format!("CREATE DATABASE {name}"));
+        }
+        Database { backend, folder, name }
+    }
+
+    /// As `SEGNO_DATABASE_URL` takes it.
+    pub fn url(&self) -> String {
+        match self.backend {
+            Backend::Sqlite => format!("sqlite:{}", self.file().display()),
+            Backend::Postgres => {
+                let server = server_url().expect("postgres tests run where there is a server");
+                let (server, query) = server.split_once('?').map_or((server.as_str(), None), |(s, q)| (s, Some(q)));
+                let at = server.rfind('/').expect("a URL with a database");
+                let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+                format!("{}/{}{query}", &server[..at], self.name)
+            }
+        }
+    }
+
+    /// The SQLite file.
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("segno.db")
+    }
+
+    /// Runs SQL that both databases understand and that gives one text column named `line`.
+    pub fn lines(&self, sql: &str) -> Vec<String> {
+        match self.backend {
+            Backend::Sqlite => {
+                let mut conn = SqliteConnection::establish(&self.file().display().to_string()).expect("opens");
+                sql_query("PRAGMA busy_timeout = 5000").execute(&mut conn).expect("a pragma");
+                let lines: Vec<Line> = sql_query(sql).load(&mut conn).unwrap_or_else(|e| panic!("{sql}: {e}"));
+                lines.into_iter().map(|line| line.line).collect()
+            }
+            Backend::Postgres => block_on(simple_query(&self.url(), sql)),
+        }
+    }
+
+    /// Runs SQL for its effect.
+    pub fn execute(&self, sql: &str) {
+        match self.backend {
+            Backend::Sqlite => {
+                let mut conn = SqliteConnection::establish(&self.file().display().to_string()).expect("opens");
+                sql_query("PRAGMA busy_timeout = 5000").execute(&mut conn).expect("a pragma");
+                sql_query(sql).execute(&mut conn).unwrap_or_else(|error| panic!("{sql}: {error}"));
+            }
+            Backend::Postgres => {
+                block_on(simple_query(&self.url(), sql));
+            }
+        }
+    }
+
+    /// A number, from an expression with its FROM: `count("saved_tracks WHERE removed_at IS NULL")`.
+    pub fn count(&self, from: &str) -> u64 {
+        self.lines(&format!("SELECT CAST(count(*) AS TEXT) AS line FROM {from}"))[0].parse().expect("a count")
+    }
+
+    /// Batches committed so far; zero while there is no table yet.
+    pub fn num_batches(&self) -> u64 {
+        if self.has_tables() { self.count("sync_batches") } else { 0 }
+    }
+
+    pub fn has_tables(&self) -> bool {
+        match self.backend {
+            Backend::Sqlite => {
+                self.file().exists()
+                    && !self.lines("SELECT name AS line FROM sqlite_master WHERE name = 'plays'").is_empty()
+            }
+            Backend::Postgres => {
+                !self.lines("SELECT tablename::text AS line FROM pg_tables WHERE tablename = 'plays'").is_empty()
+            }
+        }
+    }
+
+    /// Every row of the library's tables, as text, in an order of its own.
+    pub fn library(&self) -> BTreeMap<&'static str, Vec<String>> {
+        LIBRARY_TABLES.iter().map(|table| (*table, self.dump(table))).collect()
+    }
+
+    fn dump(&self, table: &str) -> Vec<String> {
+        let columns = match self.backend {
+            Backend::Sqlite => self.lines(&format!("SELECT name AS line FROM pragma_table_info('{table}')")),
+            Backend::Postgres => self.lines(&format!(
+                "SELECT column_name::text AS line FROM information_schema.columns WHERE table_name = '{table}'"
+            )),
+        };
+        let mut columns: Vec<String> =
+            columns.into_iter().filter(|name| !NOT_COMPARED.contains(&name.as_str())).collect();
+        columns.sort();
+        let text = |name: &String| match name.as_str() {
+            // When it was removed does not matter, that it was does.
+            "removed_at" => "CASE WHEN removed_at IS NULL THEN 'active' ELSE 'removed' END".to_owned(),
+            _ => format!("coalesce(CAST(\"{name}\" AS TEXT), 'null')"),
+        };
+        let expression = columns.iter().map(text).collect::<Vec<_>>().join(" || '|' || ");
+        let mut lines = self.lines(&format!("SELECT {expression} AS line FROM {table}"));
+        lines.sort();
+        lines
+    }
+
+    /// Asserts that both hold the same library, table by table.
+    pub fn assert_same_library(&self, other: &Database) {
+        let (ours, theirs) = (self.library(), other.library());
+        for (table, rows) in &ours {
+            let expected = &theirs[table];
+            let lack = expected.iter().filter(|row| rows.binary_search(row).is_err()).take(3).collect::<Vec<_>>();
+            let extra = rows.iter().filter(|row| expected.binary_search(row).is_err()).take(3).collect::<Vec<_>>();
+            assert!(
+                rows == expected,
+                "{table}: {} rows, not {}; lacks {lack:?}, has {extra:?}",
+                rows.len(),
+                expected.len()
+            );
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if self.backend == Backend::Postgres {
+            admin(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+        }
+    }
+}
+
+fn admin(sql: &str) {
+    let server = server_url().expect("postgres tests run where there is a server");
+    block_on(simple_query(&server, sql));
+}
+
+async fn simple_query(url: &str, sql: &str) -> Vec<String> {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("the server answers");
+    let connection = tokio::spawn(connection);
+    let messages = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    drop(client);
+    let _ = connection.await;
+    messages
+        .into_iter()
+        .filter_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or_default().to_owned()),
+            _ => None,
+        })
+        .collect()
+}

@@ -1,0 +1,48 @@
+//! What the integration tests share: the real binary, a sandbox in a process of its own, and both databases.
+
+pub mod database;
+pub mod process;
+pub mod sandbox;
+
+pub use database::{Backend, Database};
+pub use process::{Ended, Segno};
+pub use sandbox::{Library, Sandbox};
+
+/// A test on each database: `both! { fn name(backend) { ... } }` becomes `name::sqlite` and `name::postgres`.
+macro_rules! both {
+    ($($(#[$meta:meta])* fn $name:ident($backend:ident) $body:block)+) => { $(
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            fn run($backend: Backend) $body
+
+            #[test]
+            fn sqlite() {
+                run(Backend::Sqlite);
+            }
+
+            #[test]
+            fn postgres() {
+                if Backend::Postgres.is_available() {
+                    run(Backend::Postgres);
+                }
+            }
+        }
+    )+ };
+}
+pub(crate) use both;
+
+/// Runs a future to its end on a runtime of its own.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+}
+
+/// Waits until `condition` holds, looking every 10 ms; panics after 30 s.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !condition() {
+        assert!(began.elapsed().as_secs() < 30, "waited 30 s in vain until {what}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,142 @@
+//! The real binary, as a user starts it.
+
+use super::{Database, Sandbox};
+use serde_json::Value;
+use std::{
+    io::Read,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// A `segno` command about to be run, in an environment that holds nothing of the caller's settings.
+pub struct Segno {
+    command: Command,
+}
+
+/// A command that ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// `None` when a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    pub took: Duration,
+}
+
+/// A command under way.
+pub struct Running {
+    child: Child,
+    began: Instant,
+}
+
+impl Segno {
+    /// `segno ARGS...` with a home folder of its own.
+    pub fn new(home: &std::path::Path, args: &[&str]) -> Segno {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_segno"));
+        let inherited = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("SEGNO_"));
+        inherited.for_each(|name| {
+            command.env_remove(name);
+        });
+        command.args(args).current_dir(home).env("HOME", home).env("NO_COLOR", "1");
+        command.env_remove("XDG_DATA_HOME").env_remove("XDG_CONFIG_HOME").env("RUST_BACKTRACE", "0");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Segno { command }
+    }
+
+    /// The same against a sandbox and a database, with a gate that does not slow the test down.
+    pub fn on(database: &Database, sandbox: &Sandbox, args: &[&str]) -> Segno {
+        let mut segno = Segno::new(database.folder.path(), args).env("SEGNO_DATABASE_URL", &database.url());
+        for (name, value) in &sandbox.env {
+            segno = segno.env(name, value);
+        }
+        segno.env("SEGNO_RATE_LIMIT_REQUESTS", "100000").env("SEGNO_RATE_LIMIT_WINDOW", "1s")
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Segno {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn without_env(mut self, name: &str) -> Segno {
+        self.command.env_remove(name);
+        self
+    }
+
+    pub fn spawn(mut self) -> Running {
+        Running { child: self.command.spawn().expect("the binary starts"), began: Instant::now() }
+    }
+
+    /// Runs to the end; a command that takes longer than two minutes hangs.
+    pub fn run(self) -> Ended {
+        self.spawn().wait()
+    }
+
+    /// Runs to the end and expects success.
+    pub fn succeed(self) -> Ended {
+        let ended = self.run();
+        assert_eq!(ended.code, Some(0), "{}", ended.told());
+        ended
+    }
+}
+
+impl Running {
+    /// SIGKILL: no clean-up of any kind.
+    pub fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Sends a signal by its name, for example `TERM` or `INT`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill is there");
+        assert!(status.success(), "kill -{name} {pid}");
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
+    pub fn wait(mut self) -> Ended {
+        // Both pipes are drained while it runs, or it would stop at a full one.
+        let drain = |pipe: Option<Box<dyn Read + Send>>| {
+            std::thread::spawn(move || {
+                let mut bytes = Vec::new();
+                pipe.expect("piped").read_to_end(&mut bytes).expect("a pipe");
+                String::from_utf8_lossy(&bytes).into_owned()
+            })
+        };
+        let stdout = drain(self.child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>));
+        let stderr = drain(self.child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>));
+        let code = loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                break status.code();
+            }
+            if self.began.elapsed() > Duration::from_secs(120) {
+                let _ = self.child.kill();
+                panic!("the command hangs; stderr: {}", stderr.join().expect("a thread"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let (stdout, stderr) = (stdout.join().expect("a thread"), stderr.join().expect("a thread"));
+        Ended { code, stdout, stderr, took: self.began.elapsed() }
+    }
+}
+
+impl Ended {
+    /// The whole of what it said, for a failing test.
+    pub fn told(&self) -> String {
+        format!("exit {:?} after {:?}\nstdout:\n{}\nstderr:\n{}", self.code, self.took, self.stdout, self.stderr)
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no JSON: {error}\n{}", self.told()))
+    }
+
+    /// The entry of an entity type in `sync --json`.
+    pub fn entity(&self, entity_type: &str) -> Value {
+        let report = self.json();
+        let entities = report["entities"].as_array().expect("entities").clone();
+        entities.into_iter().find(|entity| entity["entity_type"] == entity_type).expect("the entity type")
+    }
+}
