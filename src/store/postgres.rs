@@ -90,6 +90,8 @@ fn explain(url: &PostgresUrl, error: &tokio_postgres::Error) -> StoreError {
 fn cannot_reach(url: &PostgresUrl, reason: &str) -> StoreError {
     let hint = if reason.contains("does not support TLS") {
         "if the network between is trusted, add ?sslmode=disable to SEGNO_DATABASE_URL"
+    } else if reason.contains("not valid for name") {
+        "name the server in SEGNO_DATABASE_URL as its certificate does"
     } else if reason.contains("certificate") {
         "if the server's certificate has an authority of its own, name it with SSL_CERT_FILE"
     } else {

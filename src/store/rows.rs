@@ -83,7 +83,7 @@ upsert_row! {
 }
 
 upsert_row! {
-    SavedTrackRow<'a> in saved_tracks {
+    SavedTrackRow<'a> in saved_tracks returning (track_id: String, rev: i64) {
         account_id: i64 => Key,
         track_id: Words<'a> => Key,
         added_at: Option<At> => Known,
@@ -92,7 +92,7 @@ upsert_row! {
 }
 
 upsert_row! {
-    SavedAlbumRow<'a> in saved_albums {
+    SavedAlbumRow<'a> in saved_albums returning (album_id: String, rev: i64) {
         account_id: i64 => Key,
         album_id: Words<'a> => Key,
         added_at: Option<At> => Known,
@@ -101,7 +101,7 @@ upsert_row! {
 }
 
 upsert_row! {
-    FollowedArtistRow<'a> in followed_artists {
+    FollowedArtistRow<'a> in followed_artists returning (artist_id: String, rev: i64) {
         account_id: i64 => Key,
         artist_id: Words<'a> => Key,
         first_seen_at: At => Once,
@@ -110,7 +110,7 @@ upsert_row! {
 }
 
 upsert_row! {
-    LibraryPlaylistRow<'a> in library_playlists {
+    LibraryPlaylistRow<'a> in library_playlists returning (playlist_id: String, rev: i64) {
         account_id: i64 => Key,
         playlist_id: Words<'a> => Key,
         position: i64 => Follow,

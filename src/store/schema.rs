@@ -226,6 +226,7 @@ diesel::table! {
         track_id -> Text,
         added_at -> Nullable<Instant>,
         removed_at -> Nullable<Instant>,
+        rev -> BigInt,
     }
 }
 
@@ -238,6 +239,7 @@ diesel::table! {
         album_id -> Text,
         added_at -> Nullable<Instant>,
         removed_at -> Nullable<Instant>,
+        rev -> BigInt,
     }
 }
 
@@ -250,6 +252,7 @@ diesel::table! {
         artist_id -> Text,
         first_seen_at -> Instant,
         removed_at -> Nullable<Instant>,
+        rev -> BigInt,
     }
 }
 
@@ -285,6 +288,7 @@ diesel::table! {
         playlist_id -> Text,
         position -> BigInt,
         removed_at -> Nullable<Instant>,
+        rev -> BigInt,
     }
 }
 

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::task::spawn_blocking;
 
 pub type SqliteConn = SyncConnectionWrapper<SqliteConnection, OffThread>;
@@ -27,8 +27,9 @@ pub(super) enum Absent {
 const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
                        PRAGMA foreign_keys = ON;";
 
-/// Switching a fresh file to the write-ahead log does not honour the busy timeout when two processes do it at once.
-const SETUP_PATIENCE: Duration = Duration::from_secs(5);
+/// Switching a fresh file to the write-ahead log does not honour the busy timeout when two processes do it at once. So
+/// it is tried for as long as that timeout is.
+const SETUP_ATTEMPTS: u32 = 250;
 const SETUP_PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) async fn open(path: &Path, absent: Absent) -> Result<Pool<SqliteConn>, StoreError> {
@@ -97,11 +98,12 @@ fn create(path: &Path) -> Result<(), StoreError> {
 fn connect(path: &Path) -> ConnectionResult<SqliteConnection> {
     let path = path.to_str().ok_or_else(|| ConnectionError::BadConnection("the path is not valid UTF-8".into()))?;
     let mut connection = SqliteConnection::establish(path)?;
-    let started = Instant::now();
+    let mut attempts = 1;
     loop {
         match connection.batch_execute(PRAGMAS) {
             Ok(()) => return Ok(connection),
-            Err(error) if error.to_string().contains("locked") && started.elapsed() < SETUP_PATIENCE => {
+            Err(error) if error.to_string().contains("locked") && attempts < SETUP_ATTEMPTS => {
+                attempts += 1;
                 thread::sleep(SETUP_PAUSE);
             }
             Err(error) => return Err(ConnectionError::CouldntSetupConfiguration(error)),

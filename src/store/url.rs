@@ -40,7 +40,9 @@ pub enum DatabaseUrlError {
     NoDatabase,
     #[error("unknown sslmode \"{mode}\"; expected disable, prefer, require, verify-ca or verify-full")]
     UnknownSslMode { mode: String },
-    #[error("the database URL cannot be read: {reason}; expected postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
+    #[error(
+        "the database URL cannot be read: {reason}; expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters as %XX"
+    )]
     Invalid { reason: String },
 }
 

@@ -1,4 +1,5 @@
 //! Integration tests: the real binary, real databases, the sandbox over loopback.
 
+mod layers;
 mod support;
 mod sync;

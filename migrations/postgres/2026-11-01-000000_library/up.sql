@@ -174,6 +174,7 @@ CREATE TABLE saved_tracks (
     track_id   TEXT NOT NULL REFERENCES tracks (id),
     added_at   TIMESTAMPTZ,
     removed_at TIMESTAMPTZ,
+    rev        BIGINT NOT NULL DEFAULT 1,
     PRIMARY KEY (account_id, track_id)
 );
 CREATE INDEX saved_tracks_added_at ON saved_tracks (account_id, added_at);
@@ -183,6 +184,7 @@ CREATE TABLE saved_albums (
     album_id   TEXT NOT NULL REFERENCES albums (id),
     added_at   TIMESTAMPTZ,
     removed_at TIMESTAMPTZ,
+    rev        BIGINT NOT NULL DEFAULT 1,
     PRIMARY KEY (account_id, album_id)
 );
 CREATE INDEX saved_albums_added_at ON saved_albums (account_id, added_at);
@@ -192,6 +194,7 @@ CREATE TABLE followed_artists (
     artist_id     TEXT NOT NULL REFERENCES artists (id),
     first_seen_at TIMESTAMPTZ NOT NULL,
     removed_at    TIMESTAMPTZ,
+    rev           BIGINT NOT NULL DEFAULT 1,
     PRIMARY KEY (account_id, artist_id)
 );
 
@@ -218,6 +221,7 @@ CREATE TABLE library_playlists (
     playlist_id TEXT NOT NULL REFERENCES playlists (id),
     position    BIGINT NOT NULL,
     removed_at  TIMESTAMPTZ,
+    rev         BIGINT NOT NULL DEFAULT 1,
     PRIMARY KEY (account_id, playlist_id)
 );
 

@@ -175,6 +175,7 @@ CREATE TABLE saved_tracks (
     track_id   TEXT NOT NULL REFERENCES tracks (id),
     added_at   TEXT,
     removed_at TEXT,
+    rev        INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (account_id, track_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX saved_tracks_added_at ON saved_tracks (account_id, added_at);
@@ -184,6 +185,7 @@ CREATE TABLE saved_albums (
     album_id   TEXT NOT NULL REFERENCES albums (id),
     added_at   TEXT,
     removed_at TEXT,
+    rev        INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (account_id, album_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX saved_albums_added_at ON saved_albums (account_id, added_at);
@@ -193,6 +195,7 @@ CREATE TABLE followed_artists (
     artist_id     TEXT NOT NULL REFERENCES artists (id),
     first_seen_at TEXT NOT NULL,
     removed_at    TEXT,
+    rev           INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (account_id, artist_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -219,6 +222,7 @@ CREATE TABLE library_playlists (
     playlist_id TEXT NOT NULL REFERENCES playlists (id),
     position    INTEGER NOT NULL,
     removed_at  TEXT,
+    rev         INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (account_id, playlist_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -4,7 +4,11 @@
 //! artist that is followed all the time is met, and a resumed walk needs no anchor. The total of this listing is known
 //! to lie, so it only decides whether the walk may mark anything removed.
 
-use super::{Ticket, WalkBatch, assembly::Assembly, assembly::Cell};
+use super::{
+    Ticket,
+    assembly::{Assembly, Cell},
+    step::WalkBatch,
+};
 use crate::{
     engine::backoff::Patience,
     model::{Checkpoint, Fault, Page, PageRequest, Slot},

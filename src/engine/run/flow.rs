@@ -3,11 +3,11 @@
 
 use super::{
     Activity, Draft, DraftEffects, EntityRun, GapRange, ItemsSummary, Meaning, PAGE_LIMIT, PASSES_MAX, RunEnd, Step,
-    WalkBatch,
     assembly::{Assembly, Cell},
     cursor_walk::CursorWalk,
     items_walk::ItemsWalk,
     offset_walk::OffsetWalk,
+    step::WalkBatch,
 };
 use crate::{
     engine::sweep::{self, Finding, Verdict},

@@ -18,13 +18,17 @@ mod flow;
 mod items_walk;
 mod locate;
 mod offset_walk;
+mod plan;
 #[cfg(test)]
 mod simulation;
+mod step;
+
+pub use plan::{BatchSizes, RunMode, RunPlan};
+pub use step::{Draft, DraftEffects, GapRange, RunEnd, RunProgress, Step};
 
 use super::backoff::Patience;
 use crate::model::{
-    BatchSyncResult, Checkpoint, CommitReport, EntityType, Fault, Gap, Page, PageRequest, Pause, Phase, Removal, Rows,
-    Slot, Stage, StalePlaylist, Survey,
+    BatchSyncResult, Checkpoint, CommitReport, EntityType, Fault, Gap, Page, PageRequest, Phase, Stage, StalePlaylist,
 };
 use cursor_walk::CursorWalk;
 use flow::fresh_incremental;
@@ -49,138 +53,7 @@ impl Ticket {
     }
 }
 
-/// What a run starts from.
-#[derive(Debug, Clone)]
-pub struct RunPlan {
-    pub entity: EntityType,
-    pub mode: RunMode,
-    /// Rows of the account that are not marked removed.
-    pub num_active: u32,
-    /// Ranges of the listing that an earlier run could not read.
-    pub open_gaps: Vec<Gap>,
-    pub batches: BatchSizes,
-}
-
-/// Slots per batch, in each phase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BatchSizes {
-    pub initial: u32,
-    pub incremental: u32,
-}
-
-/// How a run begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RunMode {
-    /// Nothing was read before.
-    Initial,
-    /// The first sync is done; keep it current. The checkpoint is the one of the last incremental run, if any.
-    Incremental { last: Checkpoint },
-    /// A run was interrupted here.
-    Resume { from: Checkpoint },
-}
-
-impl RunMode {
-    /// Reads the mode off the persisted checkpoints of both phases.
-    pub fn of(initial: Option<Checkpoint>, incremental: Option<Checkpoint>) -> RunMode {
-        match (initial, incremental) {
-            (None, _) => RunMode::Initial,
-            (Some(initial), _) if !initial.is_complete && initial.walk.stage == Stage::Fresh => RunMode::Initial,
-            (Some(initial), _) if !initial.is_complete => RunMode::Resume { from: initial },
-            (Some(initial), None) => RunMode::Incremental { last: initial },
-            (Some(_), Some(last)) if last.is_complete => RunMode::Incremental { last },
-            (Some(initial), Some(last)) if last.walk.stage == Stage::Fresh => RunMode::Incremental { last: initial },
-            (Some(_), Some(from)) => RunMode::Resume { from },
-        }
-    }
-
-    pub fn phase(&self) -> Phase {
-        match self {
-            RunMode::Initial => Phase::InitialSync,
-            RunMode::Incremental { .. } => Phase::IncrementalSync,
-            RunMode::Resume { from } => from.phase,
-        }
-    }
-}
-
-/// What the shell is to do.
-#[derive(Debug)]
-pub enum Step {
-    /// Ask the API; report by [`EntityRun::handle_page`].
-    Fetch { ticket: Ticket, request: PageRequest, patience: Patience },
-    /// Write this in one transaction; report by [`EntityRun::handle_committed`]. At most one is out at a time.
-    Commit(Box<Draft>),
-    /// Begin the other phase under the same fence; report by [`EntityRun::handle_switched`].
-    SwitchPhase(Phase),
-    /// Ask the store which playlists' items are out of date; report by [`EntityRun::handle_stale`].
-    ListStale,
-    /// Nothing is left to do.
-    End(RunEnd),
-}
-
-/// A commit as far as the engine knows it; the shell adds account, fence and time.
-#[derive(Debug)]
-pub struct Draft {
-    pub rows: Rows,
-    pub offset_from: u32,
-    pub offset_to: u32,
-    pub effects: DraftEffects,
-    pub checkpoint: Checkpoint,
-}
-
-/// See [`crate::model::Effects`]; gaps without the time they were found at.
-#[derive(Debug, Default)]
-pub struct DraftEffects {
-    pub record_seen: Option<i64>,
-    pub reset_seen: bool,
-    pub survey: Option<Survey>,
-    pub removal: Option<Removal>,
-    pub new_gaps: Vec<(Option<String>, GapRange)>,
-    pub healed_gaps: Vec<(Option<String>, u32, u32)>,
-    pub heal_all_gaps_before: Option<i64>,
-}
-
-/// A range of a listing, `[offset_from, offset_to)`, that could not be read, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GapRange {
-    pub offset_from: u32,
-    pub offset_to: u32,
-    pub reason: String,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RunEnd {
-    /// The database equals the listing, apart from what the notes say.
-    Complete {
-        notes: Vec<String>,
-    },
-    Paused(Pause),
-    Stopped,
-    Failed(Fault),
-}
-
-/// Consecutive slots of a listing, proven, with the checkpoint behind them.
-#[derive(Debug)]
-pub struct WalkBatch {
-    slots: Vec<Slot>,
-    offset_from: u32,
-    offset_to: u32,
-    gaps: Vec<GapRange>,
-    tip: Checkpoint,
-    ended: bool,
-}
-
-/// How far a run is, for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RunProgress {
-    pub phase: Phase,
-    pub stage: Stage,
-    pub done: u32,
-    pub total: Option<u32>,
-    /// In `Stage::Items`: playlists read, and to read.
-    pub playlists: Option<(u32, u32)>,
-}
-
+/// One run, as a state machine.
 #[derive(Debug)]
 pub struct EntityRun {
     entity: EntityType,
@@ -509,14 +382,5 @@ impl EntityRun {
             | Activity::Over(_) => return None,
         };
         Some(Step::Fetch { ticket, request, patience })
-    }
-}
-
-impl BatchSizes {
-    pub fn of(self, phase: Phase) -> u32 {
-        match phase {
-            Phase::InitialSync => self.initial,
-            Phase::IncrementalSync => self.incremental,
-        }
     }
 }

@@ -9,9 +9,10 @@
 //! goes on from them. It then calls itself unsteady and may not mark anything removed.
 
 use super::{
-    GapRange, Ticket, WalkBatch,
+    GapRange, Ticket,
     assembly::{Assembly, Cell},
     locate::Locate,
+    step::WalkBatch,
 };
 use crate::{
     engine::backoff::Patience,

@@ -1,7 +1,7 @@
 //! Playlists and their items: what is due, and what the end of a walk means.
 
 use super::*;
-use crate::model::Membership::Known;
+use crate::model::Membership::{Known, New, Returned};
 use crate::model::batch::PlaylistEnd;
 
 fn item(id: &str) -> PlaylistItem {
@@ -147,6 +147,21 @@ fn a_playlist_that_moved_is_known_and_updated() {
         assert_eq!((moved.counts, moved.memberships), (counts(2, 0, 2, 0), vec![Known; 2]));
         let same = run.commit(playlists([playlist("p2", "s1"), playlist("p1", "s1")]), at(3)).await;
         assert_eq!(same.counts, counts(2, 0, 0, 2));
+    });
+}
+
+#[test]
+fn a_playlist_that_is_followed_again_returns_wherever_it_stands() {
+    on_both(async |db| {
+        let run = db.begin(EntityType::Playlists).await;
+        run.commit(playlists([playlist("p1", "s1"), playlist("p2", "s1")]), at(1)).await;
+        let removal = Effects { removal: Some(Removal { pass: 1 }), ..Effects::default() };
+        run.commit_with(Rows::Listing(vec![]), removal, at(2)).await;
+        assert_eq!(stale(db, at(3)).await, [""; 0], "what left the library is not due");
+        let back =
+            run.commit(playlists([playlist("p1", "s1"), playlist("p3", "s1"), playlist("p2", "s1")]), at(3)).await;
+        assert_eq!((back.counts, back.memberships), (counts(3, 1, 2, 0), vec![Returned, New, Returned]));
+        assert_eq!(stale(db, at(4)).await, ["p1", "p3", "p2"]);
     });
 }
 

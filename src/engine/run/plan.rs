@@ -1,0 +1,95 @@
+//! What a run starts from: fresh, from the last run, or from where an interrupted one stopped.
+
+use crate::model::{Checkpoint, EntityType, Gap, Phase, Stage};
+
+/// What a run starts from.
+#[derive(Debug, Clone)]
+pub struct RunPlan {
+    pub entity: EntityType,
+    pub mode: RunMode,
+    /// Rows of the account that are not marked removed.
+    pub num_active: u32,
+    /// Ranges of the listing that an earlier run could not read.
+    pub open_gaps: Vec<Gap>,
+    pub batches: BatchSizes,
+}
+
+/// Slots per batch, in each phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchSizes {
+    pub initial: u32,
+    pub incremental: u32,
+}
+
+/// How a run begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunMode {
+    /// Nothing was read before.
+    Initial,
+    /// The first sync is done; keep it current. The checkpoint is the one of the last incremental run, if any.
+    Incremental { last: Checkpoint },
+    /// A run was interrupted here.
+    Resume { from: Checkpoint },
+}
+
+impl RunMode {
+    /// Reads the mode off the persisted checkpoints of both phases.
+    pub fn of(initial: Option<Checkpoint>, incremental: Option<Checkpoint>) -> RunMode {
+        match (initial, incremental) {
+            (None, _) => RunMode::Initial,
+            (Some(initial), _) if !initial.is_complete && initial.walk.stage == Stage::Fresh => RunMode::Initial,
+            (Some(initial), _) if !initial.is_complete => RunMode::Resume { from: initial },
+            (Some(initial), None) => RunMode::Incremental { last: initial },
+            (Some(_), Some(last)) if last.is_complete => RunMode::Incremental { last },
+            (Some(initial), Some(last)) if last.walk.stage == Stage::Fresh => RunMode::Incremental { last: initial },
+            (Some(_), Some(from)) => RunMode::Resume { from },
+        }
+    }
+
+    pub fn phase(&self) -> Phase {
+        match self {
+            RunMode::Initial => Phase::InitialSync,
+            RunMode::Incremental { .. } => Phase::IncrementalSync,
+            RunMode::Resume { from } => from.phase,
+        }
+    }
+}
+
+impl BatchSizes {
+    pub fn of(self, phase: Phase) -> u32 {
+        match phase {
+            Phase::InitialSync => self.initial,
+            Phase::IncrementalSync => self.incremental,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::WalkState;
+
+    fn checkpoint(phase: Phase, stage: Stage, is_complete: bool) -> Checkpoint {
+        let walk = WalkState { stage, ..WalkState::default() };
+        Checkpoint { is_complete, walk, ..Checkpoint::start(phase) }
+    }
+
+    #[test]
+    fn the_mode_is_read_off_the_checkpoints() {
+        use Phase::{IncrementalSync, InitialSync};
+        let begun = checkpoint(InitialSync, Stage::Walk, false);
+        let done = checkpoint(InitialSync, Stage::Walk, true);
+        let head = checkpoint(IncrementalSync, Stage::Head, false);
+        let current = checkpoint(IncrementalSync, Stage::Head, true);
+        for (initial, incremental, mode) in [
+            (None, None, RunMode::Initial),
+            (Some(checkpoint(InitialSync, Stage::Fresh, false)), None, RunMode::Initial),
+            (Some(begun.clone()), None, RunMode::Resume { from: begun.clone() }),
+            (Some(done.clone()), None, RunMode::Incremental { last: done.clone() }),
+            (Some(done.clone()), Some(head.clone()), RunMode::Resume { from: head }),
+            (Some(done), Some(current.clone()), RunMode::Incremental { last: current }),
+        ] {
+            assert_eq!(RunMode::of(initial, incremental), mode);
+        }
+    }
+}

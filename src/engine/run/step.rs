@@ -1,0 +1,86 @@
+//! What a run asks its shell to do, and what it says of itself.
+
+use super::Ticket;
+use crate::{
+    engine::backoff::Patience,
+    model::{Checkpoint, Fault, PageRequest, Pause, Phase, Removal, Rows, Slot, Stage, Survey},
+};
+
+/// What the shell is to do.
+#[derive(Debug)]
+pub enum Step {
+    /// Ask the API; report by [`super::EntityRun::handle_page`].
+    Fetch { ticket: Ticket, request: PageRequest, patience: Patience },
+    /// Write this in one transaction; report by [`super::EntityRun::handle_committed`]. At most one is out at a time.
+    Commit(Box<Draft>),
+    /// Begin the other phase under the same fence; report by [`super::EntityRun::handle_switched`].
+    SwitchPhase(Phase),
+    /// Ask the store which playlists' items are out of date; report by [`super::EntityRun::handle_stale`].
+    ListStale,
+    /// Nothing is left to do.
+    End(RunEnd),
+}
+
+/// A commit as far as the engine knows it; the shell adds account, fence and time.
+#[derive(Debug)]
+pub struct Draft {
+    pub rows: Rows,
+    pub offset_from: u32,
+    pub offset_to: u32,
+    pub effects: DraftEffects,
+    pub checkpoint: Checkpoint,
+}
+
+/// See [`crate::model::Effects`]; gaps without the time they were found at.
+#[derive(Debug, Default)]
+pub struct DraftEffects {
+    pub record_seen: Option<i64>,
+    pub reset_seen: bool,
+    pub survey: Option<Survey>,
+    pub removal: Option<Removal>,
+    pub new_gaps: Vec<(Option<String>, GapRange)>,
+    pub healed_gaps: Vec<(Option<String>, u32, u32)>,
+    pub heal_all_gaps_before: Option<i64>,
+}
+
+/// A range of a listing, `[offset_from, offset_to)`, that could not be read, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GapRange {
+    pub offset_from: u32,
+    pub offset_to: u32,
+    pub reason: String,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunEnd {
+    /// The database equals the listing, apart from what the notes say.
+    Complete {
+        notes: Vec<String>,
+    },
+    Paused(Pause),
+    Stopped,
+    Failed(Fault),
+}
+
+/// Consecutive slots of a listing, proven, with the checkpoint behind them.
+#[derive(Debug)]
+pub struct WalkBatch {
+    pub slots: Vec<Slot>,
+    pub offset_from: u32,
+    pub offset_to: u32,
+    pub gaps: Vec<GapRange>,
+    pub tip: Checkpoint,
+    pub ended: bool,
+}
+
+/// How far a run is, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunProgress {
+    pub phase: Phase,
+    pub stage: Stage,
+    pub done: u32,
+    pub total: Option<u32>,
+    /// In `Stage::Items`: playlists read, and to read.
+    pub playlists: Option<(u32, u32)>,
+}
