@@ -1,4 +1,40 @@
-//! segno.
+//! segno keeps a complete, current copy of a person's Spotify library in the person's own database.
+//!
+//! # The map
+//!
+//! Read from the top; imports point down this list, in one direction, and `tests/it/layers.rs` keeps it so.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`app`], [`cli`], [`config`], [`telemetry`] | the edges: commands, what is shown, settings, the log, and the wiring |
+//! | [`actors`] | thin shells that carry messages between the engine and the world, inside guards that catch panics |
+//! | [`spotify`], [`store`] | the two ways out: the Web API, and the database. They do not know each other |
+//! | [`engine`] | every decision: what to fetch next, what it proves, when to wait, what a crash means |
+//! | [`model`] | the words of the domain |
+//! | [`sandbox`] | a stand-in Web API server for the demo and the tests; it shares nothing with the rest |
+//! | [`clock`], [`faults`] | the only place that reads the time; points where tests make actors panic |
+//!
+//! # One batch
+//!
+//! ```text
+//! engine::run        Fetch ----------> syncer -> gate (permit) -> spotify -> page
+//!   "these pages"                                                             |
+//! engine::run        <----------------------------------------- handle_page --+
+//!   "they link up"   Commit ---------> syncer -> checkpoint writer -> store: rows + checkpoint, one transaction
+//! engine::run        <----------------------------------------- handle_committed
+//!   "and the next"
+//! ```
+//!
+//! # What always holds
+//!
+//! - Rows and checkpoint commit together, fenced by a generation and the process's own id; whoever begins a run last is
+//!   the only one who writes.
+//! - A reply lost during a commit means *unknown*: start again from the database, never resend.
+//! - An item that was in the library all through a run is in the database at its end; none is marked removed unless a
+//!   walk that proved itself steady saw that it was gone.
+//! - No request is sent without a permit, and no permit is granted in a pause or beyond the rolling window.
+//! - The engine cannot wait, read a clock or roll dice; so all of it can be simulated from one seed.
+
 pub mod actors;
 pub mod app;
 pub mod cli;

@@ -3,7 +3,7 @@
 
 use crate::{
     clock, faults,
-    model::{AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, Pause, Phase},
+    model::{AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, Pause, Phase, WindowLease},
     store::{StateKey, Store, StoreError},
 };
 use actix::{Actor, AtomicResponse, Context, Handler, Message, Supervised, WrapFuture};
@@ -165,5 +165,19 @@ impl Handler<SavePause> for CheckpointWriter {
     fn handle(&mut self, SavePause(pause): SavePause, _: &mut Self::Context) -> Self::Result {
         let store = self.store.clone();
         self.write(async move { store.save_pause(pause, clock::now()).await })
+    }
+}
+
+/// A note of what this process may send, for the next one.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), WriteError>")]
+pub struct SaveWindowLease(pub WindowLease);
+
+impl Handler<SaveWindowLease> for CheckpointWriter {
+    type Result = AtomicResponse<Self, Result<(), WriteError>>;
+
+    fn handle(&mut self, SaveWindowLease(lease): SaveWindowLease, _: &mut Self::Context) -> Self::Result {
+        let store = self.store.clone();
+        self.write(async move { store.save_window_lease(lease, clock::now()).await })
     }
 }

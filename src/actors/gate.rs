@@ -1,15 +1,15 @@
 //! The rate-limit gate as an actor: everybody who wants to send a request asks here first.
 
 use super::{
-    checkpoint_writer::{CheckpointWriter, SavePause},
+    checkpoint_writer::{CheckpointWriter, SavePause, SaveWindowLease},
     progress::{GateView, GateWait},
 };
 use crate::{
     clock, engine,
     engine::gate::{GateSettings, Next, Waiting},
     faults,
-    model::{Family, LimitClass, Pause},
-    store::Store,
+    model::{Family, LimitClass, Pause, WindowLease},
+    store::{Store, StoreError},
 };
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, ContextFutureSpawner, Handler, Message,
@@ -35,6 +35,9 @@ pub struct Gate {
     num_asks: u64,
     incarnation: u32,
     timer: Option<SpawnHandle>,
+    /// Until when the database says that we may be sending.
+    lease_until: Option<Instant>,
+    is_leasing: bool,
 }
 
 /// The answer to an [`AcquirePermit`].
@@ -70,13 +73,28 @@ impl Gate {
         view: watch::Sender<GateView>,
     ) -> Gate {
         let engine = engine::gate::Gate::new(settings, clock::instant());
-        Gate { settings, store, writer, view, engine, askers: HashMap::new(), num_asks: 0, incarnation: 0, timer: None }
+        Gate {
+            settings,
+            store,
+            writer,
+            view,
+            engine,
+            askers: HashMap::new(),
+            num_asks: 0,
+            incarnation: 0,
+            timer: None,
+            lease_until: None,
+            is_leasing: false,
+        }
     }
 
     /// Grants all that can be granted, and sets the alarm for the rest.
     fn pump(&mut self, ctx: &mut Context<Self>) {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
+        }
+        if !self.askers.is_empty() && self.lease_until.is_none_or(|until| until <= clock::instant()) {
+            return self.renew_lease(ctx);
         }
         loop {
             let now = clock::instant();
@@ -114,13 +132,39 @@ impl Gate {
         })
     }
 
+    /// Writes down until when we may send, before sending: if this process is killed, the next one knows that the
+    /// window may be full.
+    fn renew_lease(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.is_leasing, true) {
+            return;
+        }
+        let (writer, length) = (self.writer.clone(), self.settings.window);
+        let (until, wall) = (clock::instant() + length, clock::now() + length);
+        async move {
+            let lease = WindowLease { until: wall, used: None };
+            while !matches!(writer.send(SaveWindowLease(lease)).await, Ok(Ok(()))) {
+                tokio::time::sleep(RETRY_DATABASE_AFTER).await;
+            }
+        }
+        .into_actor(self)
+        .map(move |(), gate, ctx| {
+            gate.is_leasing = false;
+            gate.lease_until = Some(until);
+            gate.pump(ctx);
+        })
+        .spawn(ctx);
+    }
+
     /// Nothing is granted before the pauses of an earlier life, or an earlier process, are known.
-    fn load_pauses(&self, ctx: &mut Context<Self>) {
+    fn load(&self, ctx: &mut Context<Self>) {
         let store = self.store.clone();
+        let read = async move || {
+            Ok::<_, StoreError>((store.load_pauses(clock::now()).await?, store.load_window_lease().await?))
+        };
         async move {
             loop {
-                match store.load_pauses(clock::now()).await {
-                    Ok(pauses) => return pauses,
+                match read().await {
+                    Ok(noted) => return noted,
                     Err(error) => {
                         warn!(%error, "the pauses cannot be read");
                         tokio::time::sleep(RETRY_DATABASE_AFTER).await;
@@ -129,7 +173,11 @@ impl Gate {
             }
         }
         .into_actor(self)
-        .map(|pauses, gate, ctx| {
+        .map(|(pauses, lease), gate, ctx| {
+            // In a later life the note is our own, and the window counts as full already.
+            if let Some(lease) = lease.filter(|_| gate.incarnation == 0) {
+                gate.engine.handle_lease(lease, clock::instant(), clock::now());
+            }
             for pause in pauses {
                 info!(scope = %pause.scope, class = pause.class.as_str(), until = %pause.until, "pause still in force");
                 gate.engine.handle_pause(pause, clock::instant(), clock::now());
@@ -144,7 +192,7 @@ impl Actor for Gate {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.load_pauses(ctx);
+        self.load(ctx);
     }
 }
 
@@ -155,6 +203,8 @@ impl Supervised for Gate {
         self.askers.clear();
         self.incarnation += 1;
         self.timer = None;
+        self.lease_until = None;
+        self.is_leasing = false;
     }
 }
 
@@ -231,15 +281,24 @@ impl Handler<ReportLimited> for Gate {
     }
 }
 
-/// Ends the gate's life for good.
+/// The end of the process: grants nothing more, and notes how full the window is for the next one.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Close;
 
 impl Handler<Close> for Gate {
-    type Result = ();
+    type Result = actix::ResponseActFuture<Self, ()>;
 
-    fn handle(&mut self, _: Close, ctx: &mut Self::Context) {
-        ctx.stop();
+    fn handle(&mut self, _: Close, _: &mut Self::Context) -> Self::Result {
+        self.askers.clear();
+        let (used, _) = self.engine.window_used(clock::instant());
+        let (writer, has_sent) = (self.writer.clone(), self.lease_until.take().is_some());
+        let lease = WindowLease { until: clock::now(), used: Some(used) };
+        let note = async move {
+            if has_sent && !matches!(writer.send(SaveWindowLease(lease)).await, Ok(Ok(()))) {
+                warn!("how many requests were sent could not be noted; the next start waits for a whole window");
+            }
+        };
+        Box::pin(note.into_actor(self).map(|(), _, ctx| ctx.stop()))
     }
 }

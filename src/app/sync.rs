@@ -5,6 +5,7 @@ use crate::{
     actors::{
         EntityState, GateView, Progress, Service, Supervisor,
         fetch::{Fetcher, Vitals},
+        gate::Close,
         supervisor::{GateOf, Outcome, Stop, SyncOnce},
     },
     cli::{
@@ -19,9 +20,10 @@ use crate::{
         run::{BatchSizes, RunEnd},
     },
     model::{EntityType, Fault},
-    spotify::Client,
+    spotify::{Client, Tokens},
     store::Store,
 };
+use actix::Addr;
 use std::{
     io::Write,
     rc::Rc,
@@ -32,6 +34,9 @@ use tokio::{
     sync::{oneshot, watch},
 };
 use uuid::Uuid;
+
+/// How long the gate may take to note how many requests were sent.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 pub async fn run(args: SyncArgs, config: &Config, display: Display) -> Result<Exit, CommandError> {
     let client = client(config)?;
@@ -124,17 +129,30 @@ async fn sync(
     let client = service.client.clone();
     let supervisor = Supervisor::start(service);
     let gate = supervisor.send(GateOf).await.map_err(|_| died())?;
+    let asked = gate.clone();
     let fetcher = move |tokens| Fetcher {
         client,
         tokens,
-        gate,
+        gate: asked,
         backoff: Backoff::default(),
         longest_wait,
         vitals: Rc::new(Vitals::default()),
     };
+    let outcome = work(&supervisor, &store, config, entities, fetcher).await;
+    let _ = tokio::time::timeout(CLOSE_WITHIN, gate.send(Close)).await;
+    outcome
+}
+
+async fn work(
+    supervisor: &Addr<Supervisor>,
+    store: &Store,
+    config: &Config,
+    entities: Vec<EntityType>,
+    fetcher: impl FnOnce(Tokens) -> Fetcher,
+) -> Result<Outcome, CommandError> {
     let mut told = Told::listen()?;
     let signed_in = tokio::select! {
-        signed_in = sign_in::sign_in(&store, &config.spotify, fetcher) => signed_in?,
+        signed_in = sign_in::sign_in(store, &config.spotify, fetcher) => signed_in?,
         () = told.next() => return Err(CommandError::new(Exit::Interrupted, "stopped before anything was read")),
     };
     let (done, mut outcome) = oneshot::channel();

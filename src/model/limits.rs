@@ -1,6 +1,6 @@
 //! The API's two limits, as far as everyone needs to know them.
 
-use super::{AccountId, Family};
+use super::Family;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -42,9 +42,11 @@ pub struct Pause {
     pub until: DateTime<Utc>,
 }
 
-/// Marks the sync states of one account that a pause stops, beside the pause itself.
+/// What a process wrote down before it sent requests, so that the next one does not send as many again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PausedAccount {
-    pub account_id: AccountId,
-    pub pause: Pause,
+pub struct WindowLease {
+    /// No request of that process was sent later.
+    pub until: DateTime<Utc>,
+    /// How many it had sent in the window that ends there; `None` when it did not live to tell.
+    pub used: Option<u32>,
 }

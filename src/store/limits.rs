@@ -1,13 +1,13 @@
-//! Pauses of endpoint families (`rate_limits`): what the API forbade must outlast a restart.
+//! What must outlast a restart (`rate_limits`): pauses of endpoint families, and how full the window may be.
 
 use super::schema::rate_limits;
 use super::types::At;
 use super::{Conn, Store, StoreError, with_conn};
-use crate::model::{LimitClass, Pause, PauseScope, UnknownWord};
+use crate::model::{LimitClass, Pause, PauseScope, UnknownWord, WindowLease};
 use chrono::{DateTime, Utc};
 use diesel::query_dsl::methods::FilterDsl;
 use diesel::upsert::excluded;
-use diesel::{BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, QueryDsl};
+use diesel::{BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
 
 impl Store {
@@ -46,6 +46,40 @@ impl Store {
             diesel::update(row).set((blocked_until.eq(None::<At>), class.eq(None::<String>))).execute(c).await
         })?;
         Ok(())
+    }
+}
+
+impl Store {
+    /// Notes until when this process may send requests.
+    pub async fn save_window_lease(&self, lease: WindowLease, now: DateTime<Utc>) -> Result<(), StoreError> {
+        with_conn!(&mut self.connect().await?, |c| {
+            use rate_limits::{family, updated_at, window_until, window_used};
+            let told = (
+                window_until.eq(At::from(lease.until)),
+                window_used.eq(lease.used.map(|used| i32::try_from(used).unwrap_or(i32::MAX))),
+                updated_at.eq(At::from(now)),
+            );
+            let row = (family.eq(PauseScope::Application.as_str()), told);
+            diesel::insert_into(rate_limits::table)
+                .values(row)
+                .on_conflict(family)
+                .do_update()
+                .set(told)
+                .execute(c)
+                .await
+        })?;
+        Ok(())
+    }
+
+    /// What the last process that sent requests noted.
+    pub async fn load_window_lease(&self) -> Result<Option<WindowLease>, StoreError> {
+        let noted: Option<(Option<At>, Option<i32>)> = with_conn!(&mut self.connect().await?, |c| {
+            use rate_limits::{family, window_until, window_used};
+            let row = QueryDsl::filter(rate_limits::table, family.eq(PauseScope::Application.as_str()));
+            row.select((window_until, window_used)).get_result(c).await.optional()
+        })?;
+        let Some((Some(until), used)) = noted else { return Ok(None) };
+        Ok(Some(WindowLease { until: until.into(), used: used.and_then(|used| u32::try_from(used).ok()) }))
     }
 }
 

@@ -137,6 +137,7 @@ diesel::table! {
         class -> Nullable<Text>,
         learned_rate -> Nullable<Double>,
         window_used -> Nullable<Integer>,
+        window_until -> Nullable<Instant>,
         day_count -> Nullable<Integer>,
         day_started_at -> Nullable<Instant>,
         updated_at -> Instant,

@@ -110,6 +110,7 @@ CREATE TABLE rate_limits (
     class          TEXT CHECK (class IN ('rate', 'quota')),
     learned_rate   DOUBLE PRECISION,
     window_used    INTEGER,
+    window_until   TIMESTAMPTZ,
     day_count      INTEGER,
     day_started_at TIMESTAMPTZ,
     updated_at     TIMESTAMPTZ NOT NULL

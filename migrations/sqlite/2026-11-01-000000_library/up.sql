@@ -111,6 +111,7 @@ CREATE TABLE rate_limits (
     class          TEXT CHECK (class IN ('rate', 'quota')),
     learned_rate   REAL,
     window_used    INTEGER,
+    window_until   TEXT,
     day_count      INTEGER,
     day_started_at TEXT,
     updated_at     TEXT NOT NULL

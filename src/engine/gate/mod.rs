@@ -8,7 +8,7 @@
 pub mod spacing;
 pub mod window;
 
-use crate::model::{Family, LimitClass, Pause};
+use crate::model::{Family, LimitClass, Pause, WindowLease};
 use chrono::{DateTime, Utc};
 use spacing::Spacing;
 use std::{
@@ -103,7 +103,7 @@ impl<T: Copy + PartialEq> Gate<T> {
     /// A gate that took over from one that died: what that one granted is unknown, so the window counts as full.
     pub fn after_death(settings: GateSettings, now: Instant) -> Gate<T> {
         let mut gate = Gate::new(settings, now);
-        gate.window.assume_full(now);
+        gate.window.assume(None, now);
         gate
     }
 
@@ -111,6 +111,14 @@ impl<T: Copy + PartialEq> Gate<T> {
         self.num_asks += 1;
         let ask = Ask { ticket, family, number: self.num_asks, longest_wait };
         self.asks.entry(family).or_default().push_back(ask);
+    }
+
+    /// An earlier process left this note: what it sent counts for this one too. `wall` is the calendar time at `now`.
+    pub fn handle_lease(&mut self, lease: WindowLease, now: Instant, wall: DateTime<Utc>) {
+        let ago = (wall - lease.until).to_std().unwrap_or_default();
+        if let Some(at) = now.checked_sub(ago).filter(|_| ago <= self.window.length()) {
+            self.window.assume(lease.used, at);
+        }
     }
 
     /// The asker is gone before it got a permit.

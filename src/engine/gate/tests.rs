@@ -1,6 +1,7 @@
 //! The gate under hand-made time.
 
 use super::*;
+use chrono::TimeDelta;
 
 const WINDOW: Duration = Duration::from_secs(30);
 
@@ -188,4 +189,24 @@ fn a_gate_after_a_death_waits_a_whole_window() {
     gate.handle_ask(1, Family::Tracks, None);
     assert!(drain(&mut gate, start + WINDOW).is_empty());
     assert_eq!(drain(&mut gate, start + WINDOW + Duration::from_millis(1)), [1]);
+}
+
+#[test]
+fn what_an_earlier_process_sent_counts() {
+    let ended = |seconds_ago, used| WindowLease { until: wall() - TimeDelta::seconds(seconds_ago), used };
+    for (lease, first_at) in [
+        (ended(10, Some(2)), 0),
+        (ended(10, Some(5)), 20),
+        // Killed: what it sent is unknown.
+        (ended(10, None), 20),
+        (ended(-25, None), 30),
+        (ended(31, None), 0),
+    ] {
+        let (mut gate, start) = gate(5);
+        gate.handle_lease(lease, start, wall());
+        gate.handle_ask(1, Family::Tracks, None);
+        let granted_at =
+            (0..60).find(|second| !drain(&mut gate, start + Duration::from_millis(second * 1000 + 1)).is_empty());
+        assert_eq!(granted_at, Some(first_at), "{lease:?}");
+    }
 }

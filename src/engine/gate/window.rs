@@ -33,8 +33,14 @@ impl RollingWindow {
         RollingWindow { limit: limit.max(1) as usize, length, answered: VecDeque::new(), num_in_use: 0 }
     }
 
-    pub fn assume_full(&mut self, now: Instant) {
-        self.answered = std::iter::repeat_n(now, self.limit).collect();
+    /// Counts requests that somebody else sent before now: all that fit, where their number is unknown.
+    pub fn assume(&mut self, used: Option<u32>, at: Instant) {
+        let used = used.map_or(self.limit, |used| (used as usize).min(self.limit));
+        self.answered = std::iter::repeat_n(at, used).collect();
+    }
+
+    pub fn length(&self) -> Duration {
+        self.length
     }
 
     pub fn room(&mut self, now: Instant) -> Room {
