@@ -25,7 +25,7 @@ pub(super) enum Absent {
 
 /// `synchronous=FULL`: in the write-ahead log, NORMAL would lose the last commits in a power cut, though nothing else.
 const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                       PRAGMA foreign_keys = ON;";
+                       PRAGMA foreign_keys = ON; PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4096;";
 
 /// Switching a fresh file to the write-ahead log does not honour the busy timeout when two processes do it at once. So
 /// it is tried for as long as that timeout is.

@@ -124,7 +124,7 @@ CREATE TABLE artists (
     image_url  TEXT,
     fetched_at TEXT NOT NULL,
     rev        INTEGER NOT NULL DEFAULT 1
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE albums (
     id                     TEXT PRIMARY KEY,
@@ -138,7 +138,7 @@ CREATE TABLE albums (
     num_artists            INTEGER,
     fetched_at             TEXT NOT NULL,
     rev                    INTEGER NOT NULL DEFAULT 1
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE tracks (
     id           TEXT PRIMARY KEY,
@@ -152,7 +152,7 @@ CREATE TABLE tracks (
     num_artists  INTEGER,
     fetched_at   TEXT NOT NULL,
     rev          INTEGER NOT NULL DEFAULT 1
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX tracks_album_id ON tracks (album_id);
 
 CREATE TABLE album_artists (
@@ -216,7 +216,7 @@ CREATE TABLE playlists (
     items_checked_at  TEXT,
     fetched_at        TEXT NOT NULL,
     rev               INTEGER NOT NULL DEFAULT 1
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE library_playlists (
     account_id  INTEGER NOT NULL REFERENCES accounts (id),
