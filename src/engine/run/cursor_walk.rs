@@ -79,7 +79,12 @@ impl CursorWalk {
                 self.ended = true;
             }
             Some(cursor) => self.tip.cursor = Some(cursor),
-            None => self.ended = true,
+            None => {
+                self.ended = true;
+                // Whoever carries on from here looks behind the last one, and does not read the last page again.
+                let last = self.slots.iter().rev().find_map(Slot::id).map(str::to_owned);
+                self.tip.cursor = last.or(self.tip.cursor.take());
+            }
         }
         if self.ended {
             self.tip.walk.unsteady |= self.tip.total.is_some_and(|total| total != self.tip.offset);

@@ -121,3 +121,66 @@ fn an_api_that_says_zero_removes_nothing_until_it_says_so_twice() {
     world.run(false);
     world.check_equal();
 }
+
+/// A calm world after its first sync.
+fn synced(entity: EntityType, size: usize) -> World {
+    let mut world = World::new(3, Weather::calm(entity, size));
+    world.run(false);
+    world.check_equal();
+    world
+}
+
+#[test]
+fn a_head_taken_up_in_the_middle_is_read_again_from_its_beginning() {
+    let mut world = synced(EntityType::Tracks, 500);
+    (0..60).for_each(|_| world.add());
+    world.dies_after = Some(1);
+    assert_eq!(world.run(false), None);
+    // One more at the head and one less behind it: the total says nothing.
+    world.add();
+    world.remove(300);
+    world.run(false);
+    world.check_equal();
+}
+
+#[test]
+fn a_verifying_walk_taken_up_in_the_middle_is_followed_by_a_look_at_the_head() {
+    let mut world = synced(EntityType::Tracks, 500);
+    world.remove(400);
+    // The head does not explain the total; the walk that follows dies after two batches.
+    world.dies_after = Some(3);
+    assert_eq!(world.run(false), None);
+    world.add();
+    world.remove(20);
+    world.run(false);
+    world.check_equal();
+}
+
+#[test]
+fn an_unsteady_first_walk_does_not_vouch_for_its_count_of_null_rows() {
+    for seed in 0..200 {
+        let mut world = World::new(seed, Weather { nulls: true, edits: 300, ..Weather::calm(EntityType::Tracks, 201) });
+        world.live();
+    }
+}
+
+#[test]
+fn playlists_listed_by_a_process_that_died_are_listed_again() {
+    let mut world = World::new(3, Weather::calm(EntityType::Playlists, 30));
+    world.dies_after = Some(2);
+    assert_eq!(world.run(false), None);
+    world.add();
+    world.run(false);
+    world.check_equal();
+}
+
+#[test]
+fn followed_artists_are_not_read_twice_by_whoever_carries_on_at_their_end() {
+    let mut world = World::new(3, Weather::calm(EntityType::Artists, 120));
+    world.dies_after = Some(1);
+    assert_eq!(world.run(false), None);
+    let requests = world.requests;
+    world.run(false);
+    world.check_equal();
+    assert!(world.requests - requests <= 1, "{} requests for nothing", world.requests - requests);
+}

@@ -66,6 +66,8 @@ pub struct World {
     absent: BTreeSet<String>,
     pub bad: BTreeSet<String>,
     pub requests: u32,
+    /// The process dies once this many commits are done.
+    pub dies_after: Option<u32>,
     next_id: u64,
 }
 
@@ -81,6 +83,7 @@ impl World {
             absent: BTreeSet::new(),
             bad: BTreeSet::new(),
             requests: 0,
+            dies_after: None,
             next_id: 0,
         };
         (0..weather.size).for_each(|_| world.add());
@@ -91,7 +94,7 @@ impl World {
         world
     }
 
-    fn add(&mut self) {
+    pub fn add(&mut self) {
         self.next_id += 1;
         self.clock += self.random.i64(0..3);
         // One more null row and one removal between two runs look like nothing to a count; only a verifying pass can
@@ -295,6 +298,10 @@ impl World {
             if let Some(draft) = committing.take_if(|_| commits) {
                 let report = self.commit(&draft);
                 run.handle_committed(report);
+                self.dies_after = self.dies_after.map(|commits| commits - 1);
+                if self.dies_after.take_if(|commits| *commits == 0).is_some() {
+                    return None;
+                }
             } else if !in_flight.is_empty() {
                 let at = self.random.usize(0..in_flight.len());
                 let (ticket, request) = in_flight.swap_remove(at);
