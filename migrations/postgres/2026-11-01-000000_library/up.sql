@@ -152,7 +152,6 @@ CREATE TABLE tracks (
     fetched_at   TIMESTAMPTZ NOT NULL,
     rev          BIGINT NOT NULL DEFAULT 1
 );
-CREATE INDEX tracks_album_id ON tracks (album_id);
 
 CREATE TABLE album_artists (
     album_id  TEXT NOT NULL REFERENCES albums (id),
@@ -160,7 +159,6 @@ CREATE TABLE album_artists (
     position  BIGINT NOT NULL,
     PRIMARY KEY (album_id, position)
 );
-CREATE INDEX album_artists_artist_id ON album_artists (artist_id);
 
 CREATE TABLE track_artists (
     track_id  TEXT NOT NULL REFERENCES tracks (id),
@@ -168,7 +166,6 @@ CREATE TABLE track_artists (
     position  BIGINT NOT NULL,
     PRIMARY KEY (track_id, position)
 );
-CREATE INDEX track_artists_artist_id ON track_artists (artist_id);
 
 CREATE TABLE saved_tracks (
     account_id BIGINT NOT NULL REFERENCES accounts (id),

@@ -118,16 +118,16 @@ CREATE TABLE rate_limits (
 ) STRICT;
 
 CREATE TABLE artists (
-    id         TEXT PRIMARY KEY,
+    id         TEXT PRIMARY KEY NOT NULL,
     name       TEXT NOT NULL,
     genres     TEXT,
     image_url  TEXT,
     fetched_at TEXT NOT NULL,
     rev        INTEGER NOT NULL DEFAULT 1
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE albums (
-    id                     TEXT PRIMARY KEY,
+    id                     TEXT PRIMARY KEY NOT NULL,
     name                   TEXT NOT NULL,
     album_type             TEXT,
     release_date           TEXT,
@@ -138,10 +138,10 @@ CREATE TABLE albums (
     num_artists            INTEGER,
     fetched_at             TEXT NOT NULL,
     rev                    INTEGER NOT NULL DEFAULT 1
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE tracks (
-    id           TEXT PRIMARY KEY,
+    id           TEXT PRIMARY KEY NOT NULL,
     name         TEXT NOT NULL,
     album_id     TEXT REFERENCES albums (id),
     duration_ms  INTEGER,
@@ -152,8 +152,7 @@ CREATE TABLE tracks (
     num_artists  INTEGER,
     fetched_at   TEXT NOT NULL,
     rev          INTEGER NOT NULL DEFAULT 1
-) STRICT, WITHOUT ROWID;
-CREATE INDEX tracks_album_id ON tracks (album_id);
+) STRICT;
 
 CREATE TABLE album_artists (
     album_id  TEXT NOT NULL REFERENCES albums (id),
@@ -161,7 +160,6 @@ CREATE TABLE album_artists (
     position  INTEGER NOT NULL,
     PRIMARY KEY (album_id, position)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX album_artists_artist_id ON album_artists (artist_id);
 
 CREATE TABLE track_artists (
     track_id  TEXT NOT NULL REFERENCES tracks (id),
@@ -169,7 +167,6 @@ CREATE TABLE track_artists (
     position  INTEGER NOT NULL,
     PRIMARY KEY (track_id, position)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX track_artists_artist_id ON track_artists (artist_id);
 
 CREATE TABLE saved_tracks (
     account_id INTEGER NOT NULL REFERENCES accounts (id),
@@ -201,7 +198,7 @@ CREATE TABLE followed_artists (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE playlists (
-    id                TEXT PRIMARY KEY,
+    id                TEXT PRIMARY KEY NOT NULL,
     name              TEXT NOT NULL,
     description       TEXT,
     owner_id          TEXT,
@@ -216,7 +213,7 @@ CREATE TABLE playlists (
     items_checked_at  TEXT,
     fetched_at        TEXT NOT NULL,
     rev               INTEGER NOT NULL DEFAULT 1
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE library_playlists (
     account_id  INTEGER NOT NULL REFERENCES accounts (id),

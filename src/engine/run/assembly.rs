@@ -71,9 +71,9 @@ impl Assembly {
         self.fault.is_some() || (self.asked.is_none() && self.todo.is_empty())
     }
 
-    /// Whether any part of the range could not be served.
-    pub fn has_gap(&self) -> bool {
-        self.cells.iter().any(|cell| matches!(cell, Cell::Gap { .. }))
+    /// Slots of the range that could not be served.
+    pub fn num_gaps(&self) -> u32 {
+        self.cells.iter().filter(|cell| matches!(cell, Cell::Gap { .. })).count() as u32
     }
 
     /// Takes in the answer to the piece that was asked for. `divisible` says whether the listing is paged by offset,

@@ -338,6 +338,12 @@ impl EntityRun {
 
     /// Commits the checkpoint that says: complete.
     pub(super) fn finish_phase(&mut self) {
+        if self.num_item_gaps > 0 {
+            let num = self.num_item_gaps;
+            self.notes.push(format!(
+                "complete except for {num} playlist items that the API could not serve; they are tried again in later runs"
+            ));
+        }
         let mut checkpoint = self.checkpoint.clone();
         checkpoint.is_complete = true;
         checkpoint.note = self.note();
@@ -387,6 +393,7 @@ impl EntityRun {
         }
         if walk.is_finished() && idle {
             let (num_long, left) = (walk.num_long, std::mem::take(&mut walk.left));
+            self.num_item_gaps += walk.num_gaps;
             for name in left {
                 self.notes
                     .push(format!("playlist \"{name}\" kept changing while being read; the next run reads it again"));

@@ -32,6 +32,8 @@ pub struct ItemsWalk {
     fault: Option<Fault>,
     /// Playlists whose items took more than one page: what only another look at the listing can confirm.
     pub num_long: u32,
+    /// Items that the API could not serve, now or again.
+    pub num_gaps: u32,
     /// Names of playlists left for the next run.
     pub left: Vec<String>,
     pub num_playlists: u32,
@@ -82,6 +84,7 @@ impl ItemsWalk {
             legs: Vec::new(),
             fault: None,
             num_long: 0,
+            num_gaps: 0,
             left: Vec::new(),
             num_playlists: queue.len() as u32,
             num_done: 0,
@@ -209,6 +212,7 @@ impl ItemsWalk {
             None => {}
         }
         if work.fills.is_some() {
+            self.num_gaps += assembly.num_gaps();
             return work.absorb_fill(playlist_id, assembly, batch);
         }
         if assembly.offset != work.committed {
@@ -231,6 +235,7 @@ impl ItemsWalk {
         work.total = total;
         work.confirmed = true;
         let (offset, num_cells) = (assembly.offset, assembly.cells.len() as u32);
+        self.num_gaps += assembly.num_gaps();
         let (items, gaps) = split(assembly.cells, offset);
         batch.new_gaps.extend(gaps.into_iter().map(|gap| (playlist_id.clone(), gap)));
         work.committed = offset + num_cells;
@@ -285,7 +290,7 @@ impl Work {
     /// An earlier gap: what can be read now is committed and healed, what cannot stays a gap.
     fn absorb_fill(&mut self, playlist_id: String, assembly: Assembly, batch: &mut ItemsBatch) {
         let offset = assembly.offset;
-        let is_whole = !assembly.has_gap();
+        let is_whole = assembly.num_gaps() == 0;
         self.done = self.fills.as_ref().is_none_or(VecDeque::is_empty);
         if is_whole {
             batch.healed_gaps.push((playlist_id.clone(), offset, offset + assembly.limit));

@@ -79,6 +79,7 @@ pub struct EntityRun {
     /// The initial walk could not prove itself; the incremental phase follows at once.
     follow_up: bool,
     item_rounds: u32,
+    num_item_gaps: u32,
     items: Option<ItemsSummary>,
     notes: Vec<String>,
     stopping: bool,
@@ -162,6 +163,7 @@ impl EntityRun {
             resumed,
             follow_up: false,
             item_rounds: 0,
+            num_item_gaps: 0,
             items: None,
             notes: Vec::new(),
             stopping: false,
@@ -275,8 +277,12 @@ impl EntityRun {
     }
 
     /// Takes in the playlists whose items are out of date.
-    pub fn handle_stale(&mut self, stale: Vec<StalePlaylist>) {
+    pub fn handle_stale(&mut self, mut stale: Vec<StalePlaylist>) {
         self.item_rounds += 1;
+        if self.item_rounds > 1 {
+            // What could not be served a moment ago is left to the next run.
+            stale.retain(|playlist| playlist.gaps.is_empty());
+        }
         if stale.is_empty() && std::mem::take(&mut self.resumed) {
             return self.start_pass();
         }
