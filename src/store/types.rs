@@ -1,6 +1,6 @@
 //! Values on their way in and out of both databases: moments, texts and counters that mean the same in each.
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, SubsecRound, Timelike, Utc};
 use diesel::backend::Backend;
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::expression::AsExpression;
@@ -23,9 +23,6 @@ impl SqlOrd for Instant {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Instant)]
 pub struct At(DateTime<Utc>);
-
-/// One width, so that SQLite's texts sort as the moments they stand for.
-const SQLITE_FORMAT: &str = "%Y-%m-%d %H:%M:%S%.6f+00:00";
 
 impl From<DateTime<Utc>> for At {
     fn from(at: DateTime<Utc>) -> At {
@@ -53,7 +50,15 @@ impl FromSql<Instant, Pg> for At {
 
 impl ToSql<Instant, Sqlite> for At {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
-        out.set_value(self.0.format(SQLITE_FORMAT).to_string());
+        // One width, so that SQLite's texts sort as the moments they stand for. Written by hand: a batch holds hundreds,
+        // and chrono would parse a format string for each.
+        let (at, micros) = (self.0, self.0.timestamp_subsec_micros());
+        let date = (at.year(), at.month(), at.day());
+        let time = (at.hour(), at.minute(), at.second());
+        out.set_value(format!(
+            "{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{micros:06}+00:00",
+            date.0, date.1, date.2, time.0, time.1, time.2
+        ));
         Ok(IsNull::No)
     }
 }

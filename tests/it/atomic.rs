@@ -2,6 +2,7 @@
 
 use super::support::{Backend, Database, Ended, Sandbox, Segno, both, wait_until};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// What a batch writes beside the rows of the library.
 const BOOKS: &[&str] = &["sync_batches", "sync_seen", "sync_gaps", "sync_odd_items"];
@@ -19,7 +20,8 @@ fn all_that_batches_write(database: &Database) -> Vec<String> {
     for table in BOOKS {
         lines.extend(database.rows(table).into_iter().map(|row| format!("{table}: {row}")));
     }
-    let columns = ["entity_type", "phase", "last_synced_offset", "cursor", "total_estimated", "is_complete", "checkpoint"];
+    let columns =
+        ["entity_type", "phase", "last_synced_offset", "cursor", "total_estimated", "is_complete", "checkpoint"];
     let columns = columns.map(|column| format!("coalesce(CAST({column} AS TEXT), 'null')")).join(" || '|' || ");
     lines.extend(database.lines(&format!("SELECT {columns} AS line FROM sync_states ORDER BY id")));
     lines
@@ -148,18 +150,20 @@ both! {
 fn a_file_locked_for_a_while_only_delays() {
     use diesel::{Connection, RunQueryDsl, SqliteConnection, sql_query};
     let (database, sandbox) = (Database::new(Backend::Sqlite), library());
-    sandbox.configure(json!({ "latency_ms": 30 }));
-    let running = Segno::on(&database, &sandbox, &["sync"]).spawn();
-    wait_until("some batches are committed", || database.num_batches() >= 3);
+    // From the ninth page of tracks on nothing comes for a second: time to take the lock while nobody writes.
+    sandbox.rules(json!([{ "family": "tracks", "skip": 8, "do": { "kind": "delay", "ms": 1000 } }]));
+    let running = Segno::on(&database, &sandbox, &["sync", "tracks"]).spawn();
+    wait_until("what was answered is committed", || database.num_batches() == 2);
     let mut conn = SqliteConnection::establish(&database.file().display().to_string()).expect("opens");
-    for pragma in ["PRAGMA busy_timeout = 5000", "BEGIN IMMEDIATE"] {
+    for pragma in ["PRAGMA busy_timeout = 500", "BEGIN IMMEDIATE"] {
         sql_query(pragma).execute(&mut conn).expect("the lock");
     }
-    std::thread::sleep(std::time::Duration::from_secs(7));
+    std::thread::sleep(Duration::from_secs(7));
     sql_query("ROLLBACK").execute(&mut conn).expect("it is ours");
     let ended = running.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.told());
     assert!(ended.stderr.contains("starting again from the database"), "{}", ended.told());
+    Segno::on(&database, &sandbox, &["sync"]).succeed();
     sandbox.library().assert_held_by(&database);
 }
 

@@ -116,8 +116,8 @@ both! {
         let (database, sandbox) = (Database::new(backend), library());
         // The first page of tracks is the earlier process's, and arrives when the later one is well under way.
         sandbox.rules(json!([
-            { "family": "tracks", "times": 1, "do": { "kind": "delay", "ms": 1500 } },
-            { "family": "tracks", "skip": 4, "times": 1, "do": { "kind": "delay", "ms": 3000 } },
+            { "family": "tracks", "times": 1, "do": { "kind": "delay", "ms": 2500 } },
+            { "family": "tracks", "skip": 4, "times": 1, "do": { "kind": "delay", "ms": 5000 } },
         ]));
         let earlier = Segno::on(&database, &sandbox, &["sync", "tracks"]).env("SEGNO_FAULTS", "syncer.tracks.page=4");
         let earlier = earlier.spawn();

@@ -1,5 +1,16 @@
 //! Integration tests: the real binary, real databases, the sandbox over loopback.
 
+mod atomic;
+mod catalog;
+mod fences;
+mod gaps;
+mod interrupt;
 mod layers;
+mod moving;
+mod odd_rows;
+mod panics;
+mod pauses;
+mod secrets;
 mod support;
 mod sync;
+mod weather;

@@ -201,8 +201,21 @@ fn a_syncer_that_dies_leaves_the_window_as_it_is() {
 /// The API allows exactly what the gate is told to allow, and never has to refuse.
 fn the_window_holds(faults: &str) {
     let sandbox = Sandbox::start(&[
-        "--rate", "20", "--window", "1s", "--no-odd-rows", "--tracks", "1000", "--albums", "120", "--artists", "60",
-        "--playlists", "6", "--playlist-items", "60",
+        "--rate",
+        "20",
+        "--window",
+        "1s",
+        "--no-odd-rows",
+        "--tracks",
+        "1000",
+        "--albums",
+        "120",
+        "--artists",
+        "60",
+        "--playlists",
+        "6",
+        "--playlist-items",
+        "60",
     ]);
     let database = Database::new(Backend::Sqlite);
     let sync = Segno::on(&database, &sandbox, &["sync"]).env("SEGNO_FAULTS", faults);

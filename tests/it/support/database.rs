@@ -149,18 +149,28 @@ impl Database {
     }
 
     fn dump(&self, table: &str) -> Vec<String> {
+        self.rows_without(table, NOT_COMPARED)
+    }
+
+    /// Every row of a table as text, whole, in an order of its own.
+    pub fn rows(&self, table: &str) -> Vec<String> {
+        self.rows_without(table, &[])
+    }
+
+    fn rows_without(&self, table: &str, left_out: &[&str]) -> Vec<String> {
         let columns = match self.backend {
             Backend::Sqlite => self.lines(&format!("SELECT name AS line FROM pragma_table_info('{table}')")),
             Backend::Postgres => self.lines(&format!(
                 "SELECT column_name::text AS line FROM information_schema.columns WHERE table_name = '{table}'"
             )),
         };
-        let mut columns: Vec<String> =
-            columns.into_iter().filter(|name| !NOT_COMPARED.contains(&name.as_str())).collect();
+        let mut columns: Vec<String> = columns.into_iter().filter(|name| !left_out.contains(&name.as_str())).collect();
         columns.sort();
         let text = |name: &String| match name.as_str() {
             // When it was removed does not matter, that it was does.
-            "removed_at" => "CASE WHEN removed_at IS NULL THEN 'active' ELSE 'removed' END".to_owned(),
+            "removed_at" if !left_out.is_empty() => {
+                "CASE WHEN removed_at IS NULL THEN 'active' ELSE 'removed' END".to_owned()
+            }
             _ => format!("coalesce(CAST(\"{name}\" AS TEXT), 'null')"),
         };
         let expression = columns.iter().map(text).collect::<Vec<_>>().join(" || '|' || ");

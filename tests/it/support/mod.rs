@@ -1,12 +1,16 @@
 //! What the integration tests share: the real binary, a sandbox in a process of its own, and both databases.
 
 pub mod database;
+mod inspect;
+mod journal;
 pub mod process;
 pub mod sandbox;
+pub mod source;
 
 pub use database::{Backend, Database};
-pub use process::{Ended, Segno};
+pub use process::{Ended, Running, Segno};
 pub use sandbox::{Library, Sandbox};
+pub use source::Source;
 
 /// A test on each database: `both! { fn name(backend) { ... } }` becomes `name::sqlite` and `name::postgres`.
 macro_rules! both {

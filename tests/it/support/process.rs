@@ -93,6 +93,10 @@ impl Running {
         assert!(status.success(), "kill -{name} {pid}");
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("a child").is_none()
     }

@@ -1,0 +1,127 @@
+//! One place of a listing that the API cannot serve costs that place and nothing else: it is recorded, the rest is
+//! read, and later runs try it again until it comes.
+
+use super::support::{Backend, Database, Ended, Sandbox, Segno, both};
+use serde_json::{Value, json};
+
+both! {
+    fn a_track_that_cannot_be_served(backend) {
+        let (database, sandbox) = (Database::new(backend), library());
+        let missing = sandbox.library().rows("tracks")[333]["id"].as_str().expect("an id").to_owned();
+        sandbox.rules(json!([unserved("/v1/me/tracks", 333), lively()]));
+        let ended = sync(&database, &sandbox);
+        assert_eq!(gaps(&database), ["tracks - 333 334 open"], "{}", ended.told());
+        let note = "complete except for 1 tracks that the API could not serve";
+        assert!(ended.stdout.contains(note), "{}", ended.told());
+        assert!(database.state("tracks", "initial_sync", "error_message").contains(note));
+        assert_eq!(database.number("last_synced_offset", "sync_states WHERE entity_type = 'tracks'"), 400);
+        assert_eq!(database.count("saved_tracks WHERE removed_at IS NULL"), 399);
+        assert_eq!(database.count(&format!("saved_tracks WHERE track_id = '{missing}'")), 0);
+
+        // It is tried again, and is the same gap when it fails again.
+        let ended = sync(&database, &sandbox);
+        assert_eq!(gaps(&database), ["tracks - 333 334 open"], "{}", ended.told());
+
+        // In the meantime the library grows at its head, so the gap is elsewhere.
+        sandbox.rules(json!([]));
+        sandbox.edit_one(json!({ "op": "add_tracks", "count": 3 }));
+        let ended = sync(&database, &sandbox);
+        assert_eq!(gaps(&database), ["tracks - 333 334 healed"], "{}", ended.told());
+        assert_eq!(database.count(&format!("saved_tracks WHERE track_id = '{missing}'")), 1);
+        assert_eq!(database.state("tracks", "incremental_sync", "error_message"), "");
+        sandbox.library().assert_held_by(&database);
+    }
+
+    fn an_item_of_a_long_playlist_that_cannot_be_served(backend) {
+        let (database, sandbox) = (Database::new(backend), library());
+        let playlist = sandbox.library().rows("playlists")[1].clone();
+        let id = playlist["id"].as_str().expect("an id");
+        sandbox.rules(json!([unserved(&format!("/v1/playlists/{id}"), 77), lively()]));
+        let ended = sync(&database, &sandbox);
+        assert_eq!(gaps(&database), [format!("playlists {id} 77 78 open")], "{}", ended.told());
+        let items = |condition: &str| format!("playlist_items WHERE playlist_id = '{id}'{condition}");
+        assert_eq!(database.count(&items("")), 120);
+        assert_eq!(database.value("kind", &items(" AND position = 77")), "missing");
+        assert_eq!(database.count(&items(" AND kind = 'track'")), 119);
+        assert!(ended.stdout.contains("could not serve"), "it says so: {}", ended.told());
+
+        assert!(database.state("playlists", "initial_sync", "error_message").contains("could not serve"));
+
+        // The next run tries it once more, and not for long.
+        sandbox.forget_requests();
+        let ended = sync(&database, &sandbox);
+        assert_eq!(gaps(&database), [format!("playlists {id} 77 78 open")], "{}", ended.told());
+        assert!(ended.stdout.contains("could not serve"), "it still says so: {}", ended.told());
+        assert!(sandbox.requests("playlist_items") <= 2, "{}", ended.told());
+
+        sandbox.rules(json!([]));
+        sandbox.forget_requests();
+        let ended = sync(&database, &sandbox);
+        assert_eq!(gaps(&database), [format!("playlists {id} 77 78 healed")], "{}", ended.told());
+        assert_eq!(sandbox.requests("playlist_items"), 1, "only the gap is asked for");
+        assert_eq!(database.value("uri", &items(" AND position = 77")), playlist["items"][77]["uri"]);
+        sandbox.library().assert_held_by(&database);
+    }
+
+    /// Some libraries count rows that no page ever shows.
+    fn a_total_that_lies_costs_no_second_walk(backend) {
+        for delta in [27, -3] {
+            let (database, sandbox) = (Database::new(backend), Sandbox::exact(330, 0, 0, 0, 0));
+            sandbox.rules(json!([{ "family": "tracks", "do": { "kind": "lie_total", "delta": delta } }]));
+            sync(&database, &sandbox);
+            sandbox.forget_requests();
+            sync(&database, &sandbox);
+            assert_eq!(sandbox.requests("tracks"), 1, "{delta}");
+            sandbox.edit_one(json!({ "op": "remove_tracks", "offset": 200 }));
+            sync(&database, &sandbox);
+            sandbox.library().assert_held_by(&database);
+        }
+    }
+
+    /// What a walk could not see may still be there.
+    fn nothing_is_called_removed_because_of_a_gap(backend) {
+        let (database, sandbox) = (Database::new(backend), library());
+        sync(&database, &sandbox);
+        sandbox.edit_one(json!({ "op": "remove_tracks", "offset": 250, "count": 2 }));
+        sandbox.rules(json!([unserved("/v1/me/tracks", 150), lively()]));
+        let ended = sync(&database, &sandbox);
+        assert_eq!(gaps(&database), ["tracks - 150 151 open"], "{}", ended.told());
+        let unseen = sandbox.library().rows("tracks")[150]["id"].as_str().expect("an id").to_owned();
+        assert_eq!(database.value("removed_at", &format!("saved_tracks WHERE track_id = '{unseen}'")), "");
+        assert_eq!(database.count("saved_tracks WHERE removed_at IS NOT NULL"), 0, "{}", ended.told());
+
+        sandbox.rules(json!([]));
+        sync(&database, &sandbox);
+        assert_eq!(gaps(&database), ["tracks - 150 151 healed"]);
+        sandbox.library().assert_held_by(&database);
+    }
+}
+
+fn library() -> Sandbox {
+    Sandbox::exact(400, 0, 120, 3, 120)
+}
+
+/// Every request that touches this place fails, for ever.
+fn unserved(path: &str, offset: u64) -> Value {
+    let action =
+        json!({ "kind": "status", "status": 503, "body": "upstream connect error", "content_type": "text/plain" });
+    json!({ "path_prefix": path, "offset_from": offset, "offset_to": offset + 1, "do": action })
+}
+
+/// The artists answer slowly: proof that it is the place and not the whole API that fails.
+fn lively() -> Value {
+    json!({ "family": "artists", "do": { "kind": "delay", "ms": 500 } })
+}
+
+fn sync(database: &Database, sandbox: &Sandbox) -> Ended {
+    Segno::on(database, sandbox, &["sync"]).succeed()
+}
+
+/// Each as `entity playlist from to open|healed`.
+fn gaps(database: &Database) -> Vec<String> {
+    database.lines(
+        "SELECT entity_type || ' ' || coalesce(playlist_id, '-') || ' ' || CAST(offset_from AS TEXT) || ' ' || \
+         CAST(offset_to AS TEXT) || CASE WHEN healed_at IS NULL THEN ' open' ELSE ' healed' END AS line \
+         FROM sync_gaps ORDER BY id",
+    )
+}

@@ -1,0 +1,69 @@
+//! What a test asks of a database beyond the library in it.
+
+use super::{Backend, Database, wait_until};
+use std::collections::BTreeMap;
+
+/// Every table that a sync writes rows of the library into.
+const WRITTEN_TABLES: &[&str] = &[
+    "tracks",
+    "albums",
+    "artists",
+    "track_artists",
+    "album_artists",
+    "saved_tracks",
+    "saved_albums",
+    "followed_artists",
+    "playlists",
+    "library_playlists",
+    "playlist_items",
+];
+
+impl Database {
+    /// The one line of a query, from an expression with its FROM: `value("name", "tracks WHERE id = 'x'")`; an empty
+    /// text where it is null.
+    pub fn value(&self, expression: &str, from: &str) -> String {
+        let lines = self.lines(&format!("SELECT coalesce(CAST({expression} AS TEXT), '') AS line FROM {from}"));
+        assert_eq!(lines.len(), 1, "{expression} of {from}: {lines:?}");
+        lines.into_iter().next().unwrap_or_default()
+    }
+
+    /// The same as a number; 0 where it is null.
+    pub fn number(&self, expression: &str, from: &str) -> u64 {
+        let value = self.value(expression, from);
+        if value.is_empty() { 0 } else { value.parse().unwrap_or_else(|_| panic!("{expression} of {from}: {value}")) }
+    }
+
+    /// A column of `sync_states`.
+    pub fn state(&self, entity_type: &str, phase: &str, column: &str) -> String {
+        self.value(column, &format!("sync_states WHERE entity_type = '{entity_type}' AND phase = '{phase}'"))
+    }
+
+    /// Every column of every library row, those included that tell when and how often it was written.
+    pub fn written_rows(&self) -> BTreeMap<&'static str, Vec<String>> {
+        let dump = |table: &&'static str| {
+            let sql = match self.backend {
+                Backend::Sqlite => {
+                    let columns = self.lines(&format!("SELECT name AS line FROM pragma_table_info('{table}')"));
+                    let text = |name: &String| format!("coalesce(CAST(\"{name}\" AS TEXT), 'null')");
+                    format!(
+                        "SELECT {} AS line FROM {table}",
+                        columns.iter().map(text).collect::<Vec<_>>().join("||'|'||")
+                    )
+                }
+                Backend::Postgres => format!("SELECT CAST(row_to_json(t) AS TEXT) AS line FROM {table} t"),
+            };
+            let mut lines = self.lines(&sql);
+            lines.sort();
+            (*table, lines)
+        };
+        WRITTEN_TABLES.iter().map(dump).collect()
+    }
+
+    /// Waits until nothing of a killed process is at work in the database any more.
+    pub fn settle(&self) {
+        if self.backend == Backend::Postgres {
+            let others = "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+            wait_until("the killed process's transactions are over", || self.count(others) == 0);
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! The library as the API shows it, read by a naive client: page after page while nothing moves, every field taken at
+//! its word. What a fresh database holds is compared with it, table by table and column by column.
+
+use super::{Backend, Database, Sandbox, block_on};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the tables of a library must hold; a row is its columns as text.
+pub struct Source {
+    tables: BTreeMap<&'static str, BTreeSet<String>>,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Plain,
+    Bool,
+    /// UTC, to the second.
+    Time,
+}
+
+type Table = (&'static str, &'static [(&'static str, Kind)]);
+
+/// The columns that come from the API. A row that is marked removed is none of the library's.
+const TABLES: &[Table] = &[
+    (
+        "tracks",
+        &[
+            ("id", Kind::Plain),
+            ("name", Kind::Plain),
+            ("album_id", Kind::Plain),
+            ("duration_ms", Kind::Plain),
+            ("explicit", Kind::Bool),
+            ("disc_number", Kind::Plain),
+            ("track_number", Kind::Plain),
+            ("isrc", Kind::Plain),
+        ],
+    ),
+    (
+        "albums",
+        &[
+            ("id", Kind::Plain),
+            ("name", Kind::Plain),
+            ("album_type", Kind::Plain),
+            ("release_date", Kind::Plain),
+            ("release_date_precision", Kind::Plain),
+            ("total_tracks", Kind::Plain),
+            ("upc", Kind::Plain),
+            ("image_url", Kind::Plain),
+        ],
+    ),
+    ("artists", &[("id", Kind::Plain), ("name", Kind::Plain), ("genres", Kind::Plain), ("image_url", Kind::Plain)]),
+    ("track_artists", &[("track_id", Kind::Plain), ("position", Kind::Plain), ("artist_id", Kind::Plain)]),
+    ("album_artists", &[("album_id", Kind::Plain), ("position", Kind::Plain), ("artist_id", Kind::Plain)]),
+    ("saved_tracks", &[("track_id", Kind::Plain), ("added_at", Kind::Time), ("removed_at", Kind::Time)]),
+    ("saved_albums", &[("album_id", Kind::Plain), ("added_at", Kind::Time), ("removed_at", Kind::Time)]),
+    ("followed_artists", &[("artist_id", Kind::Plain), ("removed_at", Kind::Time)]),
+    (
+        "playlists",
+        &[
+            ("id", Kind::Plain),
+            ("name", Kind::Plain),
+            ("description", Kind::Plain),
+            ("owner_id", Kind::Plain),
+            ("owner_name", Kind::Plain),
+            ("public", Kind::Bool),
+            ("collaborative", Kind::Bool),
+            ("snapshot_id", Kind::Plain),
+            ("total_items", Kind::Plain),
+            ("items_readable", Kind::Bool),
+        ],
+    ),
+    ("library_playlists", &[("playlist_id", Kind::Plain), ("position", Kind::Plain), ("removed_at", Kind::Time)]),
+    (
+        "playlist_items",
+        &[
+            ("playlist_id", Kind::Plain),
+            ("position", Kind::Plain),
+            ("uri", Kind::Plain),
+            ("kind", Kind::Plain),
+            ("track_id", Kind::Plain),
+            ("name", Kind::Plain),
+            ("added_at", Kind::Time),
+            ("added_by", Kind::Plain),
+        ],
+    ),
+];
+
+impl Source {
+    /// Reads everything that the sandbox serves. Its counters count that too: take them before.
+    pub fn read(sandbox: &Sandbox) -> Source {
+        let reader = Reader::sign_in(sandbox);
+        let mut facts = Facts::default();
+        for row in reader.listing("me/tracks") {
+            if let Some(id) = facts.track(&row["track"]) {
+                facts.add("saved_tracks", &[&id, &row["added_at"], &Value::Null]);
+            }
+        }
+        for row in reader.listing("me/albums") {
+            let id = facts.album(&row["album"]).expect("a saved album has an id");
+            facts.add("saved_albums", &[&id, &row["added_at"], &Value::Null]);
+        }
+        for artist in reader.followed_artists() {
+            facts.artist(&artist);
+            facts.add("followed_artists", &[&artist["id"], &Value::Null]);
+        }
+        for (position, playlist) in reader.listing("me/playlists").iter().enumerate() {
+            if playlist.is_null() {
+                continue;
+            }
+            let id = playlist["id"].as_str().expect("a playlist has an id");
+            let items =
+                ["items", "tracks"].iter().find_map(|name| reader.try_listing(&format!("playlists/{id}/{name}")));
+            let is_readable = items.is_some();
+            let items = items.unwrap_or_default();
+            for (at, item) in items.iter().enumerate() {
+                facts.playlist_item(id, at, item);
+            }
+            facts.add("library_playlists", &[&playlist["id"], &json!(position), &Value::Null]);
+            let owner = &playlist["owner"];
+            facts.add(
+                "playlists",
+                &[
+                    &playlist["id"],
+                    &playlist["name"],
+                    &playlist["description"],
+                    &owner["id"],
+                    &owner["display_name"],
+                    &playlist["public"],
+                    &playlist["collaborative"],
+                    &playlist["snapshot_id"],
+                    either(&playlist["items"]["total"], &playlist["tracks"]["total"]),
+                    &json!(is_readable),
+                ],
+            );
+        }
+        facts.into_source()
+    }
+
+    /// Asserts that a database which was synced once, from nothing, holds this and nothing else.
+    pub fn assert_held_by(&self, database: &Database) {
+        for (table, columns) in TABLES {
+            let sql = format!("SELECT {} AS line FROM {table}", line_of(columns, database.backend));
+            let lines = database.lines(&sql);
+            let (held, listed) = (lines.iter().cloned().collect::<BTreeSet<_>>(), &self.tables[table]);
+            let extra: Vec<_> = held.difference(listed).take(3).collect();
+            let missing: Vec<_> = listed.difference(&held).take(3).collect();
+            assert!(held == *listed, "{table}: the database lacks {missing:#?}, and has {extra:#?}");
+            assert_eq!(lines.len(), listed.len(), "{table}: a row comes twice");
+        }
+    }
+}
+
+/// A SQL expression: the columns of a row as one text.
+fn line_of(columns: &[(&str, Kind)], backend: Backend) -> String {
+    let text = |(name, kind): &(&str, Kind)| match (kind, backend) {
+        (Kind::Plain, _) => format!("coalesce(CAST({name} AS TEXT), 'null')"),
+        (Kind::Bool, _) => format!("CASE WHEN {name} THEN 'true' WHEN NOT {name} THEN 'false' ELSE 'null' END"),
+        (Kind::Time, Backend::Sqlite) => format!("coalesce(replace(substr({name}, 1, 19), ' ', 'T') || 'Z', 'null')"),
+        (Kind::Time, Backend::Postgres) => {
+            format!("coalesce(to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), 'null')")
+        }
+    };
+    columns.iter().map(text).collect::<Vec<_>>().join(" || '|' || ")
+}
+
+fn either<'a>(first: &'a Value, second: &'a Value) -> &'a Value {
+    if first.is_null() { second } else { first }
+}
+
+/// What was read so far. Of several mentions of one thing, each field is what the first that has it says.
+#[derive(Default)]
+struct Facts {
+    rows: BTreeMap<&'static str, BTreeSet<String>>,
+    artists: BTreeMap<String, Vec<Value>>,
+    albums: BTreeMap<String, Vec<Value>>,
+    tracks: BTreeMap<String, Vec<Value>>,
+}
+
+impl Facts {
+    fn add(&mut self, table: &'static str, row: &[&Value]) {
+        self.rows.entry(table).or_default().insert(text(row.iter().copied()));
+    }
+
+    fn track(&mut self, track: &Value) -> Option<Value> {
+        let id = track["id"].as_str()?;
+        let album_id = self.album(&track["album"]).unwrap_or_default();
+        self.artists_of("track_artists", id, &track["artists"]);
+        let own = ["duration_ms", "explicit", "disc_number", "track_number"].map(|name| track[name].clone());
+        let [duration, explicit, disc, number] = own;
+        let isrc = track["external_ids"]["isrc"].clone();
+        let row = vec![track["id"].clone(), track["name"].clone(), album_id, duration, explicit, disc, number, isrc];
+        merge(self.tracks.entry(id.to_owned()).or_default(), row);
+        Some(track["id"].clone())
+    }
+
+    fn album(&mut self, album: &Value) -> Option<Value> {
+        let id = album["id"].as_str()?;
+        self.artists_of("album_artists", id, &album["artists"]);
+        let names = ["id", "name", "album_type", "release_date", "release_date_precision", "total_tracks"];
+        let mut row: Vec<Value> = names.iter().map(|name| album[*name].clone()).collect();
+        row.extend([album["external_ids"]["upc"].clone(), widest(&album["images"])]);
+        merge(self.albums.entry(id.to_owned()).or_default(), row);
+        Some(album["id"].clone())
+    }
+
+    fn artists_of(&mut self, table: &'static str, id: &str, artists: &Value) {
+        for (position, artist) in artists.as_array().expect("artists").iter().enumerate() {
+            self.artist(artist);
+            self.add(table, &[&json!(id), &json!(position), &artist["id"]]);
+        }
+    }
+
+    /// An artist, in full or only mentioned.
+    fn artist(&mut self, artist: &Value) {
+        let id = artist["id"].as_str().expect("an artist has an id");
+        let genres = artist["genres"].as_array().map_or(Value::Null, |genres| json!(json!(genres).to_string()));
+        let row = vec![artist["id"].clone(), artist["name"].clone(), genres, widest(&artist["images"])];
+        merge(self.artists.entry(id.to_owned()).or_default(), row);
+    }
+
+    fn playlist_item(&mut self, playlist_id: &str, at: usize, item: &Value) {
+        let media = either(&item["item"], &item["track"]);
+        let kind = match media["type"].as_str() {
+            _ if item["is_local"] == true => "local",
+            None => "missing",
+            Some("track") => "track",
+            Some("episode") => "episode",
+            Some(kind) => panic!("a {kind} in a playlist"),
+        };
+        let track_id = if kind == "track" { self.track(media).expect("a track has an id") } else { Value::Null };
+        // An empty name is none.
+        let name = if media["name"] == "" { &Value::Null } else { &media["name"] };
+        let (at, kind) = (json!(at), json!(kind));
+        let added_by = &item["added_by"]["id"];
+        let row = [&json!(playlist_id), &at, &media["uri"], &kind, &track_id, name, &item["added_at"], added_by];
+        self.add("playlist_items", &row);
+    }
+
+    fn into_source(self) -> Source {
+        let Facts { rows: mut tables, artists, albums, tracks } = self;
+        for (table, rows) in [("artists", artists), ("albums", albums), ("tracks", tracks)] {
+            tables.insert(table, rows.values().map(|row| text(row.iter())).collect());
+        }
+        for (table, _) in TABLES {
+            tables.entry(table).or_default();
+        }
+        Source { tables }
+    }
+}
+
+fn merge(known: &mut Vec<Value>, row: Vec<Value>) {
+    if known.is_empty() {
+        *known = row;
+        return;
+    }
+    for (known, new) in known.iter_mut().zip(row) {
+        if known.is_null() || *known == "" {
+            *known = new;
+        }
+    }
+}
+
+fn text<'a>(row: impl Iterator<Item = &'a Value>) -> String {
+    let words: Vec<String> = row.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
+    words.join("|")
+}
+
+fn widest(images: &Value) -> Value {
+    let images = images.as_array().cloned().unwrap_or_default();
+    let widest = images.iter().rev().max_by_key(|image| image["width"].as_u64());
+    widest.map_or(Value::Null, |image| image["url"].clone())
+}
+
+/// A client that asks for one page after the other.
+struct Reader<'a> {
+    sandbox: &'a Sandbox,
+    token: String,
+}
+
+impl Reader<'_> {
+    fn sign_in(sandbox: &Sandbox) -> Reader<'_> {
+        let [accounts, client_id, refresh_token] =
+            ["SEGNO_SPOTIFY_ACCOUNTS_URL", "SEGNO_SPOTIFY_CLIENT_ID", "SEGNO_SPOTIFY_REFRESH_TOKEN"]
+                .map(|name| &sandbox.env[name]);
+        let form = format!("grant_type=refresh_token&client_id={client_id}&refresh_token={refresh_token}");
+        let request = reqwest::Client::new().post(format!("{accounts}/api/token"));
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
+        let (status, answer) = send(request);
+        assert_eq!(status, 200, "{answer}");
+        Reader { sandbox, token: answer["access_token"].as_str().expect("a token").to_owned() }
+    }
+
+    fn get(&self, path: &str) -> (u16, Value) {
+        let url = format!("{}/{path}", self.sandbox.env["SEGNO_SPOTIFY_API_URL"]);
+        send(reqwest::Client::new().get(url).header("authorization", format!("Bearer {}", self.token)))
+    }
+
+    fn listing(&self, path: &str) -> Vec<Value> {
+        self.try_listing(path).unwrap_or_else(|| panic!("{path} is served"))
+    }
+
+    fn try_listing(&self, path: &str) -> Option<Vec<Value>> {
+        let mut rows = Vec::new();
+        loop {
+            let place = format!("{path}?limit=50&offset={}&additional_types=track,episode", rows.len());
+            let (status, page) = self.get(&place);
+            if status != 200 {
+                return None;
+            }
+            rows.extend(page["items"].as_array().expect("items").iter().cloned());
+            if page["next"].is_null() {
+                return Some(rows);
+            }
+        }
+    }
+
+    fn followed_artists(&self) -> Vec<Value> {
+        let (mut rows, mut after) = (Vec::new(), String::new());
+        loop {
+            let (status, page) = self.get(&format!("me/following?type=artist&limit=50{after}"));
+            assert_eq!(status, 200, "{page}");
+            rows.extend(page["artists"]["items"].as_array().expect("items").iter().cloned());
+            let Some(cursor) = page["artists"]["cursors"]["after"].as_str() else { return rows };
+            after = format!("&after={cursor}");
+        }
+    }
+}
+
+fn send(request: reqwest::RequestBuilder) -> (u16, Value) {
+    block_on(async {
+        let response = request.send().await.expect("the sandbox answers");
+        let (status, body) = (response.status().as_u16(), response.bytes().await.expect("a body"));
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    })
+}
