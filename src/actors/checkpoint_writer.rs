@@ -147,7 +147,9 @@ impl Handler<EndRun> for CheckpointWriter {
         let (EndRun { key, fence, why }, store) = (end, self.store.clone());
         self.write(async move {
             match why {
-                EndedShort::Paused(pause) => store.mark_rate_limited(key, pause.until, None, clock::now()).await,
+                EndedShort::Paused(pause) => {
+                    store.mark_rate_limited(key, Some(fence), pause.until, None, clock::now()).await
+                }
                 EndedShort::Failed(message) => store.mark_failed(key, fence, &message, clock::now()).await,
             }
         })
@@ -179,5 +181,25 @@ impl Handler<SaveWindowLease> for CheckpointWriter {
     fn handle(&mut self, SaveWindowLease(lease): SaveWindowLease, _: &mut Self::Context) -> Self::Result {
         let store = self.store.clone();
         self.write(async move { store.save_window_lease(lease, clock::now()).await })
+    }
+}
+
+/// A run failed of something of our own, so that nobody holds its fence any more.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), WriteError>")]
+pub struct NoteFailure {
+    pub account_id: AccountId,
+    pub entity: EntityType,
+    pub why: String,
+}
+
+impl Handler<NoteFailure> for CheckpointWriter {
+    type Result = AtomicResponse<Self, Result<(), WriteError>>;
+
+    fn handle(&mut self, note: NoteFailure, _: &mut Self::Context) -> Self::Result {
+        let (store, owner) = (self.store.clone(), self.owner);
+        self.write(
+            async move { store.mark_failed_by(note.account_id, note.entity, owner, &note.why, clock::now()).await },
+        )
     }
 }

@@ -69,6 +69,9 @@ pub enum Unanswered {
     Paused(Pause),
     #[error("{}", describe(.0))]
     Failed(ApiError),
+    /// The gate keeps dying and is parked: nothing may be sent any more.
+    #[error("the gate keeps failing, so nothing can be asked for")]
+    GateGone,
 }
 
 impl Fetcher {
@@ -85,6 +88,7 @@ impl Fetcher {
         };
         self.ask(request.family(), patience, num_requests, call).await.map_err(|unanswered| match unanswered {
             Unanswered::Paused(pause) => Fault::Paused(pause),
+            Unanswered::GateGone => Fault::Internal(unanswered.to_string()),
             Unanswered::Failed(error) => fault(request, &error),
         })
     }
@@ -99,7 +103,7 @@ impl Fetcher {
     ) -> Result<T, Unanswered> {
         let (mut failures, mut num_limited, mut num_renewed): (Option<Failures>, u32, u32) = (None, 0, 0);
         loop {
-            let mut permit = acquire(&self.gate, family, self.longest_wait).await.map_err(Unanswered::Paused)?;
+            let mut permit = acquire(&self.gate, family, self.longest_wait).await?;
             permit.mark_used();
             num_requests.set(num_requests.get() + 1);
             let answer = call().await;
@@ -115,8 +119,7 @@ impl Fetcher {
                 ApiError::RateLimited { class, retry_after, .. } if num_limited < LIMITED_MAX => {
                     num_limited += 1;
                     let limited = ReportLimited { family, class: *class, retry_after: *retry_after };
-                    // A gate that dies over this comes back closed for a whole window.
-                    let _ = self.gate.send(limited).await;
+                    self.report(limited).await;
                     continue;
                 }
                 ApiError::Renewed if num_renewed < RENEWED_MAX => {
@@ -149,17 +152,27 @@ impl Fetcher {
     }
 }
 
-/// Waits for a permit. A gate that dies meanwhile is asked again in its next life.
-pub async fn acquire(gate: &Addr<Gate>, family: Family, longest_wait: Option<Duration>) -> Result<Permit, Pause> {
-    loop {
+impl Fetcher {
+    /// Tells the gate, however often it dies over it: until the pause is noted, nobody may go on.
+    async fn report(&self, limited: ReportLimited) {
+        while self.gate.send(limited).await.is_err() && self.gate.connected() {
+            tokio::time::sleep(ASK_AGAIN_AFTER).await;
+        }
+    }
+}
+
+/// Waits for a permit. A gate that dies meanwhile is asked again in its next life, if it gets one.
+async fn acquire(gate: &Addr<Gate>, family: Family, longest_wait: Option<Duration>) -> Result<Permit, Unanswered> {
+    while gate.connected() {
         let (reply, answer) = oneshot::channel();
         if gate.send(AcquirePermit { family, longest_wait, reply }).await.is_ok()
             && let Ok(answer) = answer.await
         {
-            return answer;
+            return answer.map_err(Unanswered::Paused);
         }
         tokio::time::sleep(ASK_AGAIN_AFTER).await;
     }
+    Err(Unanswered::GateGone)
 }
 
 /// What an error that is not worth another try means for the run.

@@ -252,7 +252,7 @@ impl Handler<PermitReturned> for Gate {
 }
 
 /// The API refused a request because of a limit. The answer comes once the pause is in the database.
-#[derive(Debug, Message)]
+#[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct ReportLimited {
     pub family: Family,

@@ -4,7 +4,7 @@
 //! Its own death is not survived: whoever waits for the [`Outcome`] finds the channel closed and ends the process.
 
 use super::{
-    checkpoint_writer::CheckpointWriter,
+    checkpoint_writer::{CheckpointWriter, NoteFailure},
     fetch::{Fetcher, Vitals},
     gate::Gate,
     lifecycle::{Child, ChildExited, start_guarded},
@@ -59,6 +59,7 @@ pub struct Supervisor {
     policy: RestartPolicy,
     gate: Addr<Gate>,
     writer: Addr<CheckpointWriter>,
+    account_id: Option<AccountId>,
     syncers: BTreeMap<EntityType, Addr<Syncer>>,
     ends: BTreeMap<EntityType, RunEnd>,
     /// Counts of the runs before the one under way: a syncer that starts again begins a new run.
@@ -92,6 +93,7 @@ impl Supervisor {
                 policy,
                 gate,
                 writer,
+                account_id: None,
                 syncers: BTreeMap::new(),
                 ends: BTreeMap::new(),
                 runs: BTreeMap::new(),
@@ -100,7 +102,7 @@ impl Supervisor {
         })
     }
 
-    fn end(&mut self, entity: EntityType, end: RunEnd, why: Option<String>) {
+    fn end(&mut self, entity: EntityType, end: RunEnd) {
         if self.ends.contains_key(&entity) {
             return;
         }
@@ -108,7 +110,7 @@ impl Supervisor {
             RunEnd::Complete { notes } => EntityState::Complete { notes: notes.clone() },
             RunEnd::Paused(pause) => EntityState::Paused(*pause),
             RunEnd::Stopped => EntityState::Stopped,
-            RunEnd::Failed(fault) => EntityState::Failed(why.unwrap_or_else(|| fault.to_string())),
+            RunEnd::Failed(fault) => EntityState::Failed(fault.to_string()),
         };
         info!(%entity, ?state, "run ended");
         self.service.progress.send_modify(|progress| progress.entities.entry(entity).or_default().state = state);
@@ -129,7 +131,7 @@ impl Supervisor {
         error!(%child, why, "nothing can go on without it");
         let entities: Vec<EntityType> = self.syncers.keys().copied().collect();
         for entity in entities {
-            self.end(entity, RunEnd::Failed(Fault::Refused(format!("the {child} keeps failing: {why}"))), None);
+            self.end(entity, RunEnd::Failed(Fault::Internal(format!("the {child} keeps failing: {why}"))));
         }
     }
 }
@@ -167,6 +169,7 @@ impl Handler<SyncOnce> for Supervisor {
     fn handle(&mut self, sync: SyncOnce, ctx: &mut Self::Context) {
         let SyncOnce { account_id, tokens, entities, done } = sync;
         self.done = Some(done);
+        self.account_id = Some(account_id);
         let fetcher = Fetcher {
             client: self.service.client.clone(),
             tokens,
@@ -211,7 +214,7 @@ impl Handler<Stop> for Supervisor {
         self.syncers.values().for_each(|syncer| syncer.do_send(StopRun));
         ctx.run_later(STOP_WITHIN, |supervisor, _| {
             let entities: Vec<EntityType> = supervisor.syncers.keys().copied().collect();
-            entities.into_iter().for_each(|entity| supervisor.end(entity, RunEnd::Stopped, None));
+            entities.into_iter().for_each(|entity| supervisor.end(entity, RunEnd::Stopped));
         });
     }
 }
@@ -249,27 +252,26 @@ impl Handler<Observed> for Supervisor {
             entity.resumed_from = entity.resumed_from.or(observed.resumed_from);
             if let Some(counts) = observed.counts {
                 entity.counts += counts;
-                entity.num_batches += 1;
+                entity.num_batches += u32::from(counts.processed > 0 || counts.removed > 0);
             }
         });
     }
 }
 
-/// A syncer's run is over. `why` says it better than the end itself.
+/// A syncer's run is over.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct RunEnded {
     pub account_id: AccountId,
     pub entity: EntityType,
     pub end: RunEnd,
-    pub why: Option<String>,
 }
 
 impl Handler<RunEnded> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, ended: RunEnded, _: &mut Self::Context) {
-        self.end(ended.entity, ended.end, ended.why);
+        self.end(ended.entity, ended.end);
     }
 }
 
@@ -293,7 +295,10 @@ impl Handler<ChildExited> for Supervisor {
             (Child::Syncer(_) | Child::Gate | Child::CheckpointWriter, Ruling::RestartIn(_)) => {}
             (Child::Syncer(entity), Ruling::Park | Ruling::Rest) => {
                 let why = format!("the syncer keeps failing: {why}");
-                self.end(entity, RunEnd::Failed(Fault::Refused(why.clone())), Some(why));
+                if let Some(account_id) = self.account_id {
+                    self.writer.do_send(NoteFailure { account_id, entity, why: why.clone() });
+                }
+                self.end(entity, RunEnd::Failed(Fault::Internal(why)));
             }
             (Child::Gate | Child::CheckpointWriter, Ruling::Park | Ruling::Rest) => self.give_up(child, &why),
         }

@@ -2,7 +2,9 @@
 //! whenever it does not know what became of a commit.
 
 use super::{
-    checkpoint_writer::{BeginRun, CheckpointWriter, CommitBatch, EndRun, EndedShort, SwitchPhase, WriteError},
+    checkpoint_writer::{
+        BeginRun, CheckpointWriter, CommitBatch, EndRun, EndedShort, NoteFailure, SwitchPhase, WriteError,
+    },
     fetch::Fetcher,
     supervisor::{Observed, RunEnded},
 };
@@ -198,7 +200,11 @@ impl Syncer {
         match report {
             Ok(report) => {
                 if let Some(run) = &mut self.run {
-                    let counts = report.counts;
+                    let mut counts = report.counts;
+                    if run.engine.is_reading_again() {
+                        // What an earlier pass of this run has counted is not counted twice.
+                        (counts.unchanged, counts.odd) = (0, 0);
+                    }
                     run.engine.handle_committed(report);
                     let result = run.engine.last_result();
                     debug!(entity = %self.setup.entity, ?counts, ?result, "batch committed");
@@ -302,8 +308,12 @@ impl Syncer {
                 ctx.run_later(pause, |syncer, ctx| syncer.begin(ctx));
             }
             Ruling::Park | Ruling::Rest => {
-                let why = trouble.to_string();
-                self.finish(RunEnd::Failed(Fault::Refused(why.clone())), Some(why), BatchSyncResult::default());
+                let SyncerSetup { account_id, writer, .. } = &self.setup;
+                let (note, writer) =
+                    (NoteFailure { account_id: *account_id, entity, why: trouble.to_string() }, writer.clone());
+                let end = RunEnd::Failed(Fault::Internal(trouble.to_string()));
+                let note = async move { writer.send(note).await };
+                self.spawn(ctx, note, move |_, syncer, _| syncer.finish(end, BatchSyncResult::default()));
             }
         }
     }
@@ -322,24 +332,32 @@ impl Syncer {
             }
             RunEnd::Failed(fault) => Some(EndedShort::Failed(fault.to_string())),
         };
-        let Some(why) = why else { return self.finish(end, None, result) };
+        let Some(why) = why else { return self.finish(end, result) };
         let writer = self.setup.writer.clone();
         let note = async move { writer.send(EndRun { key, fence, why }).await };
         self.spawn(ctx, note, move |noted, syncer, _| {
-            if !matches!(noted, Ok(Ok(()))) {
-                warn!(%entity, ?noted, "how the run ended could not be noted");
-            }
-            syncer.finish(end, None, result);
+            let end = match noted {
+                Ok(Ok(())) => end,
+                // Whoever took over goes on, whatever stopped us.
+                Ok(Err(WriteError::Store(error @ StoreError::Fenced { .. }))) => {
+                    RunEnd::Failed(Fault::Internal(error.to_string()))
+                }
+                noted => {
+                    warn!(%entity, ?noted, "how the run ended could not be noted");
+                    end
+                }
+            };
+            syncer.finish(end, result);
         });
     }
 
-    /// Tells the supervisor. `why` replaces the words of the end.
-    fn finish(&mut self, end: RunEnd, why: Option<String>, result: BatchSyncResult) {
+    /// Tells the supervisor.
+    fn finish(&mut self, end: RunEnd, result: BatchSyncResult) {
         self.observe(None);
         let num_requests = self.run.take().map_or(0, |run| run.num_requests.get());
         let entity = self.setup.entity;
         debug!(%entity, ?end, ?result, num_requests, "run ended");
-        self.setup.supervisor.do_send(RunEnded { account_id: self.setup.account_id, entity, end, why });
+        self.setup.supervisor.do_send(RunEnded { account_id: self.setup.account_id, entity, end });
     }
 
     fn observe(&self, counts: Option<ItemCounts>) {
@@ -377,6 +395,9 @@ async fn load_place(setup: &SyncerSetup) -> Result<Place, Trouble> {
     // Only now does nobody else write: what was read before may have moved.
     let progress = store.load_progress(account_id, entity).await?;
     let mode = RunMode::of(progress.initial, progress.incremental);
+    if mode.phase() != phase {
+        writer.send(SwitchPhase { fence, account_id, entity, phase: mode.phase() }).await??;
+    }
     let num_active = num_active(store.library_counts(account_id).await?, entity);
     let open_gaps = store.open_gaps(account_id, entity).await?;
     let open_gaps = open_gaps.into_iter().filter(|gap| gap.playlist_id.is_none()).collect();
@@ -441,7 +462,7 @@ impl Handler<StopRun> for Syncer {
                 for task in self.tasks.drain(..) {
                     ctx.cancel_future(task);
                 }
-                self.finish(RunEnd::Stopped, None, BatchSyncResult::default());
+                self.finish(RunEnd::Stopped, BatchSyncResult::default());
             }
         }
     }

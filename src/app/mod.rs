@@ -12,7 +12,7 @@ use crate::{
         progress::{Display, say},
     },
     config::{Config, ConfigError},
-    spotify::{ApiError, Client, ClientConfig},
+    spotify::{ApiError, Client, ClientConfig, ForbiddenReason},
     store::{DatabaseUrl, DatabaseUrlError, Store, StoreError},
     telemetry,
 };
@@ -110,7 +110,9 @@ impl From<ApiError> for CommandError {
     fn from(error: ApiError) -> CommandError {
         let exit = match &error {
             ApiError::Config { .. } => Exit::Usage,
-            ApiError::SignIn(_) | ApiError::Unauthorized(_) => Exit::LoginNeeded,
+            ApiError::SignIn(_) | ApiError::Unauthorized(_) | ApiError::Forbidden(ForbiddenReason::MissingScope, _) => {
+                Exit::LoginNeeded
+            }
             _ => Exit::Failed,
         };
         CommandError::new(exit, chain(&error))

@@ -103,6 +103,7 @@ async fn ask_who(fetcher: Fetcher) -> Result<Profile, CommandError> {
             format!("{}; check the network and spotify.api_url, then run again: it carries on", chain(&error)),
         )),
         Err(Unanswered::Failed(error)) => Err(error.into()),
+        Err(error @ Unanswered::GateGone) => Err(CommandError::failed(&error)),
     }
 }
 

@@ -127,6 +127,7 @@ async fn sync(
 ) -> Result<Outcome, CommandError> {
     let longest_wait = service.longest_wait;
     let client = service.client.clone();
+    let claim = (service.owner, service.label.clone());
     let supervisor = Supervisor::start(service);
     let gate = supervisor.send(GateOf).await.map_err(|_| died())?;
     let asked = gate.clone();
@@ -138,7 +139,7 @@ async fn sync(
         longest_wait,
         vitals: Rc::new(Vitals::default()),
     };
-    let outcome = work(&supervisor, &store, config, entities, fetcher).await;
+    let outcome = work(&supervisor, &store, config, entities, claim, fetcher).await;
     let _ = tokio::time::timeout(CLOSE_WITHIN, gate.send(Close)).await;
     outcome
 }
@@ -148,6 +149,7 @@ async fn work(
     store: &Store,
     config: &Config,
     entities: Vec<EntityType>,
+    claim: (Uuid, String),
     fetcher: impl FnOnce(Tokens) -> Fetcher,
 ) -> Result<Outcome, CommandError> {
     let mut told = Told::listen()?;
@@ -155,6 +157,7 @@ async fn work(
         signed_in = sign_in::sign_in(store, &config.spotify, fetcher) => signed_in?,
         () = told.next() => return Err(CommandError::new(Exit::Interrupted, "stopped before anything was read")),
     };
+    store.claim(signed_in.account_id, claim.0, &claim.1).await?;
     let (done, mut outcome) = oneshot::channel();
     let sync = SyncOnce { account_id: signed_in.account_id, tokens: signed_in.tokens, entities, done };
     supervisor.send(sync).await.map_err(|_| died())?;

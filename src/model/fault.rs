@@ -26,6 +26,9 @@ pub enum Fault {
     /// The API refuses the request as malformed; asking again cannot help.
     #[error("the API refuses the request: {0}")]
     Refused(String),
+    /// Something of our own went wrong.
+    #[error("{0}")]
+    Internal(String),
     /// The run is being stopped.
     #[error("stopped")]
     Stopped,

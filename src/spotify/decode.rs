@@ -41,6 +41,9 @@ pub(super) enum DecodeError {
     Json { line: usize, column: usize },
     #[error("has no usable user id")]
     NoUserId,
+    /// Taken for the end of the listing it would lose the rest.
+    #[error("is shorter than a page and does not say that the listing ends")]
+    Endless,
 }
 
 /// Reads a body whose outermost value is an object. (Serde would take an array for one.)
@@ -87,7 +90,12 @@ pub(super) fn page(request: &PageRequest, body: &[u8]) -> Result<Page, DecodeErr
         }
         PageRequest::Listing { .. } | PageRequest::PlaylistItems { .. } => None,
     };
-    Ok(Page { total: page.total.given().and_then(|total| u32::try_from(whole(&total)?).ok()), next_cursor, slots })
+    let total = page.total.given().and_then(|total| u32::try_from(whole(&total)?).ok());
+    let is_short = (slots.len() as u64) < u64::from(request.limit());
+    if is_short && total.is_none() && next_cursor.is_none() && !matches!(page.next, Lax::Null) {
+        return Err(DecodeError::Endless);
+    }
+    Ok(Page { total, next_cursor, slots })
 }
 
 /// Where the listing of followed artists goes on. It ends where `next` is `null`; its URL is never used, only that
@@ -368,16 +376,33 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_no_items_is_a_page() {
-        assert_eq!(read(TRACKS, r#"{"items": null}"#).map(|page| (page.slots.len(), page.total)).ok(), Some((0, None)));
-        assert_eq!(read(TRACKS, r#" {"items": [], "total": "many"}"#).map(|page| page.total).ok(), Some(None));
+    fn a_page_of_no_items_is_a_page_if_it_says_that_the_listing_ends() {
+        for body in [r#"{"items": [], "total": 0}"#, r#" {"items": [], "total": "many", "next": null}"#] {
+            assert!(read(TRACKS, body).is_ok_and(|page| page.slots.is_empty()), "{body}");
+        }
+        for body in [r#"{"items": []}"#, r#"{"items": [null], "next": "https://elsewhere"}"#] {
+            assert!(matches!(read(TRACKS, body), Err(DecodeError::Endless)), "{body}");
+        }
+        assert!(matches!(read(FOLLOWING, r#"{"artists": {"items": []}}"#), Err(DecodeError::Endless)));
+        let full = json!({"items": vec![Value::Null; 50]}).to_string();
+        assert!(read(TRACKS, &full).is_ok_and(|page| page.slots.len() == 50));
     }
 
     #[test]
     fn a_body_that_is_no_page_is_refused_whole() {
         let cut = r#"{"items": [{"track": {"id": "t1", "name": "On"#;
         assert!(matches!(read(TRACKS, cut), Err(DecodeError::CutShort)));
-        for body in ["", "null", "[]", "[[], 5]", "{}", "<html>oops</html>", r#"{"items": {}}"#, r#"{"items": []} x"#] {
+        for body in [
+            "",
+            "null",
+            "[]",
+            "[[], 5]",
+            "{}",
+            "<html>oops</html>",
+            r#"{"items": {}}"#,
+            r#"{"items": null}"#,
+            r#"{"items": []} x"#,
+        ] {
             assert!(read(TRACKS, body).is_err(), "{body}");
         }
         assert!(read(FOLLOWING, r#"{"items": []}"#).is_err());
@@ -417,7 +442,7 @@ mod tests {
     }
 
     fn one(request: PageRequest, row: Value) -> Slot {
-        let page = read(request, &json!({"items": [row]}).to_string()).unwrap();
+        let page = read(request, &json!({"items": [row], "total": 1}).to_string()).unwrap();
         page.slots.into_iter().next().unwrap()
     }
 

@@ -75,9 +75,9 @@ impl Refusal<'_> {
         let details = self.details();
         let said = details.text.as_deref().unwrap_or("no reason given");
         match details.code.as_deref() {
-            Some("invalid_grant") => {
-                ApiError::SignIn(format!("the refresh token was refused ({said}); sign in again with \"segno login\""))
-            }
+            Some("invalid_grant") => ApiError::SignIn(format!(
+                "the refresh token was refused ({said}); sign in again with a new SEGNO_SPOTIFY_REFRESH_TOKEN"
+            )),
             Some("invalid_client" | "unauthorized_client") => ApiError::SignIn(format!(
                 "spotify.client_id was refused ({said}); check it at developer.spotify.com/dashboard, then sign in \
                  again"
@@ -130,7 +130,9 @@ impl Refusal<'_> {
                     .into()
             }
             (ForbiddenReason::MissingScope, _) => {
-                format!("the sign-in does not permit {what}: run \"segno login\" again and grant what it asks for")
+                format!(
+                    "the sign-in does not permit {what}: sign in again and grant all permissions that the README names"
+                )
             }
             (ForbiddenReason::NotYours, Asked::PlaylistItems { playlist_id }) => format!(
                 "playlist {playlist_id} is not yours: Spotify shows its items only to its owner and collaborators"
@@ -372,7 +374,7 @@ mod tests {
         assert!(matches!(error, ApiError::SignIn(_)));
         assert_eq!(
             error.to_string(),
-            "the refresh token was refused (Refresh token revoked); sign in again with \"segno login\""
+            "the refresh token was refused (Refresh token revoked); sign in again with a new SEGNO_SPOTIFY_REFRESH_TOKEN"
         );
         let error = said(400, r#"{"error": "invalid_client", "error_description": "Invalid client"}"#);
         assert!(matches!(&error, ApiError::SignIn(message) if message.contains("spotify.client_id")), "{error:?}");

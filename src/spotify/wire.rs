@@ -52,7 +52,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lax<T> {
 /// A page that is paged by offset.
 #[derive(Deserialize)]
 pub struct PageWire<'a> {
-    #[serde(borrow, deserialize_with = "rows")]
+    /// It has to be there; its elements may be anything.
+    #[serde(borrow)]
     pub items: Vec<Option<&'a RawValue>>,
     #[serde(default)]
     pub total: Lax<Number>,
@@ -73,11 +74,6 @@ pub struct FollowingWire<'a> {
 pub struct CursorsWire {
     #[serde(default)]
     pub after: Lax<String>,
-}
-
-/// `items` has to be there, as an array or `null`; its elements may be anything.
-fn rows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Option<&'de RawValue>>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[derive(Deserialize, Default)]

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub enum StoreError {
     #[error(transparent)]
     Url(#[from] DatabaseUrlError),
-    #[error("there is no database at {}; run \"segno login\" or \"segno run\" first", .0.display())]
+    #[error("there is no database at {}; run \"segno sync\" first", .0.display())]
     NotFound(PathBuf),
     #[error("the folder {} for the database does not exist; create it, or name another with SEGNO_DATABASE_URL", .0.display())]
     NoFolder(PathBuf),
@@ -34,7 +34,7 @@ pub enum StoreError {
     /// The commit of a run that is no longer the latest. Nothing of it was written.
     #[error("fenced off: {by} has taken over; two processes must not sync one database")]
     Fenced { by: String },
-    #[error("there is no account {} in the database; run \"segno login\"", .0.0)]
+    #[error("there is no account {} in the database; run \"segno sync\"", .0.0)]
     UnknownAccount(AccountId),
     #[error("column {column} holds something unexpected: {source}")]
     Corrupt { column: &'static str, source: UnknownWord },

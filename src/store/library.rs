@@ -108,10 +108,20 @@ async fn record_seen(conn: &mut Conn, commit: &Commit) -> Result<(), StoreError>
         seen::forget(conn, account_id, entity, commit.effects.record_seen).await?;
     }
     if let Some(pass) = commit.effects.record_seen {
-        let ids: BTreeSet<&str> = commit.listed().filter_map(|(_, item)| item.id()).collect();
+        let mut ids: BTreeSet<&str> = commit.listed().filter_map(|(_, item)| item.id()).collect();
+        // A row that has lost its object still stands there, and says when it was added.
+        let dates = unnamed(&commit.rows);
+        let unnamed = membership::added_at(conn, account_id, entity, &dates).await?;
+        ids.extend(unnamed.iter().map(String::as_str));
         seen::record(conn, account_id, entity, pass, ids).await?;
     }
     Ok(())
+}
+
+/// When the rows without an id were added, as far as they say so.
+fn unnamed(rows: &Rows) -> Vec<At> {
+    let Rows::Listing(slots) = rows else { return Vec::new() };
+    slots.iter().filter(|slot| slot.id().is_none()).filter_map(|slot| slot.added_at.map(At::from)).collect()
 }
 
 /// First what is healed, then what is new, which may be a part of it; a pass that reads past its own gaps keeps them.

@@ -203,6 +203,33 @@ pub(super) async fn num_active(conn: &mut Conn, account: AccountId, entity: Enti
     Ok(to_u32(active))
 }
 
+/// The members that were added at one of these moments; none where the listing does not date its rows.
+pub(super) async fn added_at(
+    conn: &mut Conn,
+    account: AccountId,
+    entity: EntityType,
+    moments: &[At],
+) -> Result<Vec<String>, StoreError> {
+    if moments.is_empty() {
+        return Ok(Vec::new());
+    }
+    let moments = moments.iter().copied();
+    let ids = match entity {
+        EntityType::Tracks => with_conn!(conn, |c| {
+            use saved_tracks::{account_id, added_at, table, track_id};
+            let theirs = table.filter(account_id.eq(account.0)).filter(added_at.eq_any(moments));
+            theirs.select(track_id).load(c).await
+        }),
+        EntityType::Albums => with_conn!(conn, |c| {
+            use saved_albums::{account_id, added_at, album_id, table};
+            let theirs = table.filter(account_id.eq(account.0)).filter(added_at.eq_any(moments));
+            theirs.select(album_id).load(c).await
+        }),
+        EntityType::Artists | EntityType::Playlists => Ok(Vec::new()),
+    };
+    Ok(ids?)
+}
+
 /// Members that are marked removed.
 pub(super) async fn num_removed(conn: &mut Conn, account: AccountId, entity: EntityType) -> Result<u32, StoreError> {
     let removed: i64 = in_membership!(entity, |members, item_id| with_conn!(conn, |c| {

@@ -22,6 +22,29 @@ pub struct EntityProgress {
 }
 
 impl Store {
+    /// Takes an account over: from here on no other process writes for it or begins a run, whatever it had begun. So of
+    /// two that start together, the later one writes everything and the earlier one nothing.
+    pub async fn claim(&self, account: AccountId, owner: Uuid, label: &str) -> Result<(), StoreError> {
+        self.transaction(async |conn| {
+            let claimed = with_conn!(conn, |c| {
+                let ours = (accounts::owner.eq(owner.to_string()), accounts::owner_label.eq(label));
+                diesel::update(accounts::table.filter(accounts::id.eq(account.0))).set(ours).execute(c).await
+            })?;
+            if claimed == 0 {
+                return Err(StoreError::UnknownAccount(account));
+            }
+            with_conn!(conn, |c| {
+                let ours = (sync_states::owner.eq(owner.to_string()), sync_states::owner_label.eq(label));
+                diesel::update(sync_states::table.filter(sync_states::account_id.eq(account.0)))
+                    .set(ours)
+                    .execute(c)
+                    .await
+            })?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Begins a run in a phase and fences off every earlier run of the entity type. Returns the fence to write with and
     /// the checkpoint to carry on from. `label` tells people who it is that writes now.
     pub async fn begin_run(
@@ -36,6 +59,7 @@ impl Store {
         let now = At::from(now);
         self.transaction(async |conn| {
             lock_account(conn, account).await?;
+            expect_not_claimed_by_another(conn, account, owner).await?;
             create(conn, StateKey { account, entity, phase }).await?;
             let fence = Fence { generation: last_generation(conn, account, entity).await? + 1, owner };
             with_conn!(conn, |c| {
@@ -121,6 +145,20 @@ impl Store {
             }
         }
         Ok(progress)
+    }
+}
+
+/// A process that was overtaken must not take over again when one of its runs starts anew.
+async fn expect_not_claimed_by_another(conn: &mut Conn, account: AccountId, owner: Uuid) -> Result<(), StoreError> {
+    let (claimed_by, label): (Option<String>, Option<String>) = with_conn!(conn, |c| {
+        let row = accounts::table.filter(accounts::id.eq(account.0));
+        row.select((accounts::owner, accounts::owner_label)).get_result(c).await
+    })?;
+    match claimed_by {
+        Some(other) if other != owner.to_string() => {
+            Err(StoreError::Fenced { by: label.unwrap_or_else(|| "another process".to_owned()) })
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -11,6 +11,8 @@ diesel::table! {
         spotify_account_id -> Nullable<Text>,
         display_name -> Nullable<Text>,
         authorized_at -> Instant,
+        owner -> Nullable<Text>,
+        owner_label -> Nullable<Text>,
     }
 }
 

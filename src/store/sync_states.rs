@@ -16,6 +16,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use tracing::warn;
+use uuid::Uuid;
 
 /// Names one row of `sync_states`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -140,24 +141,58 @@ impl Store {
         self.transaction(async |conn| advance(conn, key, fence, checkpoint, At::from(now)).await).await
     }
 
-    /// Notes that a limit stops the entity type; only for showing, the pause itself is in `rate_limits`.
+    /// Notes that a limit stops the entity type; only for showing, the pause itself is in `rate_limits`. With a fence,
+    /// only while it holds.
     pub async fn mark_rate_limited(
         &self,
         key: StateKey,
+        fence: Option<Fence>,
         until: DateTime<Utc>,
         remaining: Option<i32>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let now = At::from(now);
+        self.transaction(async |conn| {
+            let updated = with_conn!(conn, |c| {
+                use sync_states::{
+                    generation, last_updated_at, owner, rate_limit_hit_at, rate_limit_remaining, rate_limit_reset_at,
+                };
+                let limited = (
+                    rate_limit_hit_at.eq(now),
+                    rate_limit_reset_at.eq(At::from(until)),
+                    rate_limit_remaining.eq(remaining),
+                    last_updated_at.eq(now),
+                );
+                match fence {
+                    Some(fence) => {
+                        let ours = row_of!(key).filter(generation.eq(fence.generation));
+                        let ours = ours.filter(owner.eq(fence.owner.to_string()));
+                        diesel::update(ours).set(limited).execute(c).await
+                    }
+                    None => diesel::update(row_of!(key)).set(limited).execute(c).await,
+                }
+            })?;
+            if fence.is_some() { expect_fenced(conn, key, updated).await } else { Ok(()) }
+        })
+        .await
+    }
+
+    /// Notes what a process's run of an entity type failed of, unless another process has taken over.
+    pub async fn mark_failed_by(
+        &self,
+        account: AccountId,
+        entity: EntityType,
+        owner: Uuid,
+        message: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let now = At::from(now);
         with_conn!(&mut self.connect().await?, |c| {
-            use sync_states::{last_updated_at, rate_limit_hit_at, rate_limit_remaining, rate_limit_reset_at};
-            let limited = (
-                rate_limit_hit_at.eq(now),
-                rate_limit_reset_at.eq(At::from(until)),
-                rate_limit_remaining.eq(remaining),
-                last_updated_at.eq(now),
-            );
-            diesel::update(row_of!(key)).set(limited).execute(c).await
+            use sync_states::{account_id, entity_type, error_message, failed_at, is_complete, last_updated_at, table};
+            let theirs = table.filter(account_id.eq(account.0)).filter(entity_type.eq(entity.as_str()));
+            let under_way = theirs.filter(sync_states::owner.eq(owner.to_string())).filter(is_complete.eq(false));
+            let failed = (failed_at.eq(now), error_message.eq(clean(message)), last_updated_at.eq(now));
+            diesel::update(under_way).set(failed).execute(c).await
         })?;
         Ok(())
     }

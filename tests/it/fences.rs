@@ -48,7 +48,7 @@ fn assert_no_run_comes_back(database: &Database) {
 both! {
     fn the_later_process_fences_the_earlier(backend) {
         let (database, sandbox) = (Database::new(backend), library());
-        sandbox.configure(json!({ "latency_ms": 60 }));
+        sandbox.configure(json!({ "latency_ms": 200 }));
         let first = Segno::on(&database, &sandbox, &["sync"]).spawn();
         wait_until("the first has committed some batches", || database.num_batches() >= 3);
         let second = Segno::on(&database, &sandbox, &["sync"]).spawn();
@@ -66,14 +66,16 @@ both! {
 
     fn of_two_that_start_together_exactly_one_survives(backend) {
         let sandbox = library();
-        sandbox.configure(json!({ "latency_ms": 20 }));
-        for round in 0..6 {
+        // Slow enough that neither is done before the other has begun.
+        sandbox.configure(json!({ "latency_ms": 300 }));
+        for round in 0..4 {
             let database = Database::new(backend);
             if round % 2 == 0 {
                 // Half of the rounds on a database that exists, half on one that both create.
                 Segno::on(&database, &sandbox, &["sync", "artists"]).succeed();
             }
-            let start = || Segno::on(&database, &sandbox, &["sync"]).spawn();
+            let start =
+                || Segno::on(&database, &sandbox, &["sync"]).env("SEGNO_SYNC_INITIAL_BATCH_SIZE", "50").spawn();
             let (one, other) = (start(), start());
             let (of_one, of_other) = (one.pid(), other.pid());
             let (one, other) = (one.wait(), other.wait());
@@ -111,6 +113,29 @@ both! {
         assert_eq!(everything(&database), before);
     }
 
+    /// One process ends the first sync while the next, which has looked already, waits to begin.
+    fn a_phase_that_ends_while_another_process_begins_is_taken_up_where_it_is(backend) {
+        let (database, sandbox) = (Database::new(backend), library());
+        // The earlier process is held up before its last request, and the later one at the gates of the database: what
+        // locks an account's row lets the other's commits pass, on PostgreSQL.
+        sandbox.rules(json!([{ "family": "albums", "times": 1, "do": { "kind": "delay", "ms": 1500 } }]));
+        let earlier = Segno::on(&database, &sandbox, &["sync", "albums"]).spawn();
+        wait_until("the earlier one has asked", || sandbox.requests("albums") >= 1);
+        let held = (backend == Backend::Postgres).then(|| database.hold("SELECT 1 FROM accounts FOR NO KEY UPDATE"));
+        let later = Segno::on(&database, &sandbox, &["sync", "albums"]).spawn();
+        if held.is_some() {
+            wait_until("the later one waits for the account", || {
+                database.count("pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0
+            });
+        }
+        let earlier = earlier.wait();
+        drop(held);
+        let later = later.wait();
+        assert_eq!(later.code, Some(0), "{}\n\n{}", later.told(), earlier.told());
+        assert!(matches!(earlier.code, Some(0 | 1)), "{}", earlier.told());
+        assert_eq!(database.count("saved_albums WHERE removed_at IS NULL"), 120);
+    }
+
     /// Starting again from the database is not taking over again: the one who came later stays the one who writes.
     fn a_fenced_process_that_starts_a_syncer_again_does_not_take_over(backend) {
         let (database, sandbox) = (Database::new(backend), library());
@@ -137,7 +162,7 @@ both! {
         let (database, sandbox) = (Database::new(backend), library());
         // The earlier process alone gets this answer, late: no usable Retry-After, so the day is over for albums.
         sandbox.rules(json!([
-            { "family": "albums", "times": 1, "do": { "kind": "delay", "ms": 2500 } },
+            { "family": "albums", "times": 1, "do": { "kind": "delay", "ms": 5000 } },
             { "family": "albums", "times": 1, "do": { "kind": "quota", "retry_after": null } },
         ]));
         let earlier = Segno::on(&database, &sandbox, &["sync", "albums"]).spawn();
@@ -145,7 +170,7 @@ both! {
         let later = Segno::on(&database, &sandbox, &["sync"]).succeed();
         let before = database.rows("sync_states");
         let earlier = earlier.wait();
-        assert!(later.took.as_millis() < 2500, "{}", later.told());
+        assert!(later.took.as_millis() < 4500, "{}", later.told());
         assert_eq!(database.rows("sync_states"), before, "{}", earlier.told());
         assert_ne!(earlier.code, Some(0), "{}", earlier.told());
         sandbox.library().assert_held_by(&database);

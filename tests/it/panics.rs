@@ -306,7 +306,7 @@ fn a_gate_that_always_dies_ends_the_run() {
         let ended = Segno::on(&database, &sandbox, &["sync"]).env("SEGNO_FAULTS", &fault).run();
         assert_eq!(ended.code, Some(1), "{}", ended.told());
         assert!(ended.took < Duration::from_secs(15), "{}", ended.told());
-        assert!(ended.stderr.contains("the gate keeps failing: fault at gate.acquire"), "{}", ended.told());
+        assert!(ended.stderr.contains("the gate keeps failing"), "{}", ended.told());
     }
 }
 

@@ -299,7 +299,7 @@ fn every_403_says_what_to_do_and_is_not_asked_again() {
     let meanings = [
         Forbidden { family: "tracks", entity: "tracks", body: Some(NOT_PREMIUM), code: 1, words: "Premium" },
         Forbidden { family: "tracks", entity: "tracks", body: Some(NOT_REGISTERED), code: 1, words: "User Management" },
-        Forbidden { family: "tracks", entity: "tracks", body: Some(NO_SCOPE), code: 4, words: "segno login" },
+        Forbidden { family: "tracks", entity: "tracks", body: Some(NO_SCOPE), code: 4, words: "sign in again" },
         Forbidden { family: "tracks", entity: "tracks", body: None, code: 1, words: "leave it out of sync.entities" },
         Forbidden { family: "playlist_items", entity: "playlists", body: Some(NOT_PREMIUM), code: 1, words: "Premium" },
         Forbidden {
@@ -307,7 +307,7 @@ fn every_403_says_what_to_do_and_is_not_asked_again() {
             entity: "playlists",
             body: Some(NO_SCOPE),
             code: 4,
-            words: "segno login",
+            words: "sign in again",
         },
     ];
     for Forbidden { family, entity, body, code, words } in meanings {
@@ -344,7 +344,7 @@ fn every_403_says_what_to_do_and_is_not_asked_again() {
 #[test]
 fn a_403_at_the_sign_in_says_what_to_do_and_is_not_asked_again() {
     for (body, code, words) in
-        [(NOT_PREMIUM, 1, "Premium"), (NOT_REGISTERED, 1, "User Management"), (NO_SCOPE, 4, "segno login")]
+        [(NOT_PREMIUM, 1, "Premium"), (NOT_REGISTERED, 1, "User Management"), (NO_SCOPE, 4, "sign in again")]
     {
         let (database, sandbox) = (Database::new(Backend::Sqlite), library());
         sandbox.rules(json!([{ "family": "me", "do": { "kind": "forbidden", "body": body } }]));

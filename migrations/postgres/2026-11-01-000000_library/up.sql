@@ -6,7 +6,9 @@ CREATE TABLE accounts (
     spotify_id         TEXT NOT NULL,
     spotify_account_id TEXT UNIQUE,
     display_name       TEXT,
-    authorized_at      TIMESTAMPTZ NOT NULL
+    authorized_at      TIMESTAMPTZ NOT NULL,
+    owner              TEXT,
+    owner_label        TEXT
 );
 CREATE INDEX accounts_spotify_id ON accounts (spotify_id);
 -- An account known only by its old id exists once, however many processes sign it in.

@@ -32,6 +32,7 @@ pub struct Assembly {
     pub total: Option<u32>,
     pub next_cursor: Option<String>,
     failures_in_a_row: u32,
+    patience: Patience,
     /// Set when the page is given up.
     pub fault: Option<Fault>,
 }
@@ -47,8 +48,14 @@ impl Assembly {
             total: None,
             next_cursor: None,
             failures_in_a_row: 0,
+            patience: Patience::Page,
             fault: None,
         }
+    }
+
+    /// A range that could not be served before: one more try tells.
+    pub fn again(offset: u32, limit: u32) -> Assembly {
+        Assembly { patience: Patience::Piece, ..Assembly::new(offset, limit) }
     }
 
     /// The next piece to ask for, at most one at a time.
@@ -59,7 +66,7 @@ impl Assembly {
         let (offset, limit) = self.todo.pop()?;
         let ticket = next_ticket.take();
         self.asked = Some((ticket, offset, limit));
-        let patience = if limit == self.limit { Patience::Page } else { Patience::Piece };
+        let patience = if limit == self.limit { self.patience } else { Patience::Piece };
         Some((ticket, offset, limit, patience))
     }
 

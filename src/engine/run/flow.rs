@@ -186,7 +186,7 @@ impl EntityRun {
         if let Some(gap) = self.gaps.pop_front() {
             let shift = shift_of(&gap, self.checkpoint.total);
             let at = (i64::from(gap.offset_from) + shift - i64::from(GAP_MARGIN)).max(0) as u32;
-            self.activity = Activity::Gap { gap, assembly: Assembly::new(at, PAGE_LIMIT) };
+            self.activity = Activity::Gap { gap, assembly: Assembly::again(at, PAGE_LIMIT) };
             return;
         }
         let walk = &self.checkpoint.walk;
@@ -274,7 +274,8 @@ impl EntityRun {
         self.checkpoint.walk.held_removals = None;
         match sweep::judge(&self.judged(), by_cursor, finding) {
             Verdict::Proven { removes, discrepancy } => {
-                self.checkpoint.walk.discrepancy = Some(discrepancy);
+                // More rows held than listed, and none of them unseen: the next run is to look again.
+                self.checkpoint.walk.discrepancy = (discrepancy >= 0).then_some(discrepancy);
                 effects.heal_all_gaps_before = Some(pass);
                 if removes {
                     effects.removal = Some(Removal { pass });

@@ -171,7 +171,9 @@ impl ItemsWalk {
         for work in &mut self.queue {
             while self.legs.len() < self.pages_per_batch {
                 let Some((offset, limit)) = work.plan_page(limit) else { break };
-                self.legs.push(Leg { playlist_id: work.playlist.id.clone(), assembly: Assembly::new(offset, limit) });
+                let assembly =
+                    if work.fills.is_some() { Assembly::again(offset, limit) } else { Assembly::new(offset, limit) };
+                self.legs.push(Leg { playlist_id: work.playlist.id.clone(), assembly });
             }
         }
     }
@@ -235,6 +237,11 @@ impl ItemsWalk {
         work.total = total;
         work.confirmed = true;
         let (offset, num_cells) = (assembly.offset, assembly.cells.len() as u32);
+        if num_cells < assembly.limit && offset + num_cells < total && work.restarts < RESTARTS_MAX {
+            // Shorter than asked although the total promises more: not to be believed before it is asked for again.
+            work.restarts += 1;
+            return;
+        }
         self.num_gaps += assembly.num_gaps();
         let (items, gaps) = split(assembly.cells, offset);
         batch.new_gaps.extend(gaps.into_iter().map(|gap| (playlist_id.clone(), gap)));

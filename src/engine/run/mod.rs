@@ -176,6 +176,11 @@ impl EntityRun {
         self.checkpoint.phase
     }
 
+    /// Whether the pass under way is not the first over the listing in this run.
+    pub fn is_reading_again(&self) -> bool {
+        self.num_passes > 1 && self.checkpoint.walk.stage == Stage::Walk
+    }
+
     /// The result of the last batch committed.
     pub fn last_result(&self) -> &BatchSyncResult {
         &self.last_result

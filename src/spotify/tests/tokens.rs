@@ -97,7 +97,7 @@ async fn a_refused_refresh_token_is_not_sent_again() {
     let (client, tokens) = (client(&server), tokens(expired(), recorder(&server)));
     for _ in 0..3 {
         let error = client.me(&tokens).await.unwrap_err();
-        let expected = "the refresh token was refused (Refresh token *** revoked); sign in again with \"segno login\"";
+        let expected = "the refresh token was refused (Refresh token *** revoked); sign in again with a new SEGNO_SPOTIFY_REFRESH_TOKEN";
         assert!(matches!(&error, ApiError::SignIn(message) if message == expected), "{error:?}");
     }
     assert_eq!((client.num_token_requests(), client.num_requests()), (1, 0));

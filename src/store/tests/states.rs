@@ -44,8 +44,8 @@ fn a_limit_lasts_until_its_reset_and_a_commit_ends_it() {
         let run = db.begin(EntityType::Tracks).await;
         let key = key(db, EntityType::Tracks, Phase::InitialSync);
         let other = db.store.get_or_create(self::key(db, EntityType::Albums, Phase::InitialSync)).await.unwrap().key;
-        db.store.mark_rate_limited(key, at(90), Some(0), at(30)).await.unwrap();
-        db.store.mark_rate_limited(other, at(60), None, at(30)).await.unwrap();
+        db.store.mark_rate_limited(key, None, at(90), Some(0), at(30)).await.unwrap();
+        db.store.mark_rate_limited(other, None, at(60), None, at(30)).await.unwrap();
         let state = db.store.get(key).await.unwrap().unwrap();
         assert_eq!((state.rate_limit_hit_at, state.rate_limit_reset_at), (Some(at(30)), Some(at(90))));
         assert_eq!(state.rate_limit_remaining, Some(0));

@@ -47,7 +47,7 @@ fn pauses_of_the_family_and_of_everything_show_until_the_last_ends() {
         db.store.save_pause(pause(Family::Application, at(40)), at(0)).await.unwrap();
         assert_eq!(entity(db, at(10)).await.resume_at, Some(at(40)));
         db.store.save_pause(pause(Family::Tracks, at(50)), at(0)).await.unwrap();
-        db.store.mark_rate_limited(key(db), at(45), None, at(0)).await.unwrap();
+        db.store.mark_rate_limited(key(db), None, at(45), None, at(0)).await.unwrap();
         let paused = entity(db, at(10)).await;
         assert_eq!((paused.state, paused.resume_at), (State::Paused, Some(at(50))));
         assert_eq!(entity(db, at(50)).await.state, State::Running);

@@ -121,6 +121,27 @@ impl Database {
         }
     }
 
+    /// Runs SQL in a transaction that stays open, with its locks, until the guard is dropped. PostgreSQL only.
+    pub fn hold(&self, sql: &str) -> Held {
+        let (url, sql) = (self.url(), sql.to_owned());
+        let (let_go, over) = tokio::sync::oneshot::channel::<()>();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            block_on(async move {
+                let connected = tokio_postgres::connect(&url, tokio_postgres::NoTls).await;
+                let (client, connection) = connected.expect("the server answers");
+                let connection = tokio::spawn(connection);
+                client.simple_query(&format!("BEGIN; {sql}")).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+                ready.send(()).expect("somebody waits");
+                let _ = over.await;
+                drop(client);
+                let _ = connection.await;
+            });
+        });
+        is_ready.recv().expect("the statement runs");
+        Held { let_go: Some(let_go), thread: Some(thread) }
+    }
+
     /// A number, from an expression with its FROM: `count("saved_tracks WHERE removed_at IS NULL")`.
     pub fn count(&self, from: &str) -> u64 {
         self.lines(&format!("SELECT CAST(count(*) AS TEXT) AS line FROM {from}"))[0].parse().expect("a count")
@@ -201,6 +222,19 @@ impl Drop for Database {
         if self.backend == Backend::Postgres {
             admin(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
         }
+    }
+}
+
+/// An open transaction.
+pub struct Held {
+    let_go: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.let_go.take());
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
     }
 }
 
