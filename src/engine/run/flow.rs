@@ -274,8 +274,10 @@ impl EntityRun {
         self.checkpoint.walk.held_removals = None;
         match sweep::judge(&self.judged(), by_cursor, finding) {
             Verdict::Proven { removes, discrepancy } => {
-                // More rows held than listed, and none of them unseen: the next run is to look again.
-                self.checkpoint.walk.discrepancy = (discrepancy >= 0).then_some(discrepancy);
+                // More rows held than listed, and none of them unseen: the total lies, or one of the rows without an id
+                // was taken for what is gone. Then the next run is to look again.
+                let is_told = discrepancy >= 0 || self.checkpoint.walk.num_unidentified == 0;
+                self.checkpoint.walk.discrepancy = is_told.then_some(discrepancy);
                 effects.heal_all_gaps_before = Some(pass);
                 if removes {
                     effects.removal = Some(Removal { pass });
