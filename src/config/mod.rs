@@ -96,6 +96,8 @@ pub struct LogConfig {
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrlText {
     text: String,
+    /// Where it was written; the default names both places.
+    origin: String,
     default_folder: Option<PathBuf>,
 }
 
@@ -141,15 +143,16 @@ impl Config {
 
 /// Reads every setting before giving up, so that all problems are told at once.
 fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
+    let origin = given.origin(Setting::DatabaseUrl);
     let database_url = match given.optional(Setting::DatabaseUrl, values::database_url) {
-        Some(Some(text)) => Some(DatabaseUrlText { text, default_folder: None }),
+        Some(Some(text)) => Some(DatabaseUrlText { text, origin, default_folder: None }),
         Some(None) => DatabaseUrlText::in_folder(given, dirs.data.as_deref()),
         None => None,
     };
     let client_id = given.optional(Setting::SpotifyClientId, values::client_id);
     let refresh_token = given.optional(Setting::SpotifyRefreshToken, values::secret);
-    let api_url = given.required(Setting::SpotifyApiUrl, values::http_url);
-    let accounts_url = given.required(Setting::SpotifyAccountsUrl, values::http_url);
+    let api_url = given.required(Setting::SpotifyApiUrl, values::api_url);
+    let accounts_url = given.required(Setting::SpotifyAccountsUrl, values::api_url);
     let timeout = given.required(Setting::SpotifyTimeout, values::duration(Duration::from_secs(1)..=5 * MINUTE));
     let initial_batch_size = given.required(Setting::SyncInitialBatchSize, values::number(10..=1000));
     let incremental_batch_size = given.required(Setting::SyncIncrementalBatchSize, values::number(10..=1000));
@@ -189,6 +192,11 @@ impl DatabaseUrlText {
         &self.text
     }
 
+    /// Where it was written, as messages name it: `segno.toml:2: database.url`.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
     /// The folder of the default database, to be created where it is missing. `None` for a URL that was given: a
     /// missing folder is then a mistake worth telling.
     pub fn folder_to_create(&self) -> Option<&Path> {
@@ -202,6 +210,7 @@ impl DatabaseUrlText {
                 Some(file) => {
                     return Some(DatabaseUrlText {
                         text: format!("sqlite:{file}"),
+                        origin: Setting::DatabaseUrl.names(),
                         default_folder: Some(folder.to_owned()),
                     });
                 }

@@ -162,6 +162,12 @@ impl Given {
         result
     }
 
+    /// Where the value that counts was written, until it is read; both names where it is not given.
+    pub fn origin(&self, setting: Setting) -> String {
+        let given = self.env.get(&setting).or_else(|| self.file.get(&setting));
+        given.map_or_else(|| setting.names(), |(origin, _)| origin.clone())
+    }
+
     /// Reads a setting that has a default in the table.
     pub fn required<T>(&mut self, setting: Setting, parse: impl Fn(&Value) -> Result<T, String>) -> Option<T> {
         debug_assert!(setting.default().is_some(), "{} has no default", setting.env());
@@ -213,7 +219,9 @@ fn nearest(name: &str) -> Option<&'static str> {
         let by_key = setting.key().map(|key| distance(name, &settings::env_name(key)));
         (by_key.unwrap_or(usize::MAX).min(distance(name, setting.env())), setting.env())
     };
-    Setting::ALL.iter().map(by_either_name).min().filter(|(distance, _)| distance * 3 <= name.len()).map(|(_, env)| env)
+    // The prefix, which all have, makes nothing alike.
+    let len = name.len() - settings::ENV_PREFIX.len();
+    Setting::ALL.iter().map(by_either_name).min().filter(|(distance, _)| distance * 2 <= len).map(|(_, env)| env)
 }
 
 /// Levenshtein's: how many letters to insert, delete or replace.

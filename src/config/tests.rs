@@ -46,6 +46,7 @@ fn the_default_database_lies_in_the_data_folder_which_may_be_created() {
 
     let config = house.env("SEGNO_DATABASE_URL", "sqlite:elsewhere/segno.db").load().unwrap();
     assert_eq!(config.database_url.as_str(), "sqlite:elsewhere/segno.db");
+    assert_eq!(config.database_url.origin(), "SEGNO_DATABASE_URL");
     assert_eq!(config.database_url.folder_to_create(), None);
 }
 
@@ -133,10 +134,10 @@ fn every_setting_is_read_from_the_file_and_from_the_environment() {
         ),
         (
             Setting::SpotifyAccountsUrl,
-            "'http://h:9'",
-            "http://h:9",
+            "'http://localhost:9'",
+            "http://localhost:9",
             |c| c.spotify.accounts_url.to_string(),
-            "http://h:9/",
+            "http://localhost:9/",
         ),
         (Setting::SpotifyTimeout, "'5m'", "5m", |c| c.spotify.timeout.as_secs().to_string(), "300"),
         (Setting::SyncInitialBatchSize, "1_000", "1000", |c| c.sync.initial_batch_size.to_string(), "1000"),
@@ -169,7 +170,7 @@ fn every_setting_is_read_from_the_file_and_from_the_environment() {
 #[test]
 fn every_bad_value_is_named_with_its_place_and_what_is_allowed() {
     let size = "a whole number from 10 to 1000";
-    let url = "an http or https URL without user, password, query or fragment";
+    let url = "an https URL (http only on a loopback address) without user, password, query or fragment";
     let entities = "a list of one or more entity types, each once, out of tracks, artists, albums, playlists";
     let duration = |from: &str, to: &str| format!("a duration from {from} to {to}, such as \"90s\", \"20m\" or \"6h\"");
     let filter = crate::telemetry::FILTER_SYNTAX;
@@ -192,6 +193,7 @@ fn every_bad_value_is_named_with_its_place_and_what_is_allowed() {
         (Setting::SpotifyRefreshToken, "", "secret token", "the value", token),
         (Setting::SpotifyApiUrl, r#""api.spotify.com""#, "api.spotify.com", "", url),
         (Setting::SpotifyApiUrl, r#""ftp://h/v1""#, "ftp://h/v1", "", url),
+        (Setting::SpotifyApiUrl, r#""http://h/v1""#, "http://h/v1", "", url),
         (Setting::SpotifyApiUrl, r#""https://h/v1?a=b""#, "https://h/v1?a=b", "", url),
         (Setting::SpotifyApiUrl, r#""https://h/v1#a""#, "https://h/v1#a", "", url),
         (Setting::SpotifyApiUrl, r#""https://h/ v1""#, "https://h/ v1", "", url),
@@ -330,6 +332,7 @@ fn unknown_variables_are_refused_with_the_nearest_known_one() {
     );
     assert_eq!(refusal("SEGNO_DATABASE"), "SEGNO_DATABASE: unknown variable; did you mean SEGNO_DATABASE_URL?");
     assert_eq!(refusal("SEGNO_LOG_FILTER"), "SEGNO_LOG_FILTER: unknown variable; did you mean SEGNO_LOG?");
+    assert!(refusal("SEGNO_XYZ").contains("unknown variable, expected one of SEGNO_DATABASE_URL, "));
     let refusal = refusal("SEGNO_THE_ANSWER_TO_EVERYTHING");
     assert!(refusal.contains("unknown variable, expected one of SEGNO_DATABASE_URL, "), "{refusal}");
 }

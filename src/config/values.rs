@@ -6,10 +6,13 @@ use crate::{model::EntityType, telemetry};
 use secrecy::SecretString;
 use std::{borrow::Cow, net::SocketAddr, ops::RangeInclusive, time::Duration};
 use toml::de::DeValue;
-use url::Url;
+use url::{Host, Url};
 
 /// Longest client id; Spotify's have 32 characters.
 const CLIENT_ID_LEN_MAX: usize = 128;
+
+/// What is allowed for the API's addresses.
+const API_URL: &str = "an https URL (http only on a loopback address) without user, password, query or fragment";
 
 /// How much of a value a message repeats.
 const SHOWN_LEN_MAX: usize = 80;
@@ -116,9 +119,16 @@ pub fn entities(value: &Value) -> Result<Vec<EntityType>, String> {
     })
 }
 
-pub fn http_url(value: &Value) -> Result<Url, String> {
+/// Tokens go there, so the way is encrypted unless it does not leave the machine.
+pub fn api_url(value: &Value) -> Result<Url, String> {
+    let is_loopback = |url: &Url| match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
     let is_plain = |url: &Url| {
-        matches!(url.scheme(), "http" | "https")
+        (url.scheme() == "https" || url.scheme() == "http" && is_loopback(url))
             && url.has_host()
             && url.username().is_empty()
             && url.password().is_none()
@@ -127,9 +137,7 @@ pub fn http_url(value: &Value) -> Result<Url, String> {
     };
     // `Url` would drop spaces and line ends without a word.
     let text = value.text().filter(|text| !text.contains(is_blank));
-    text.and_then(|text| Url::parse(text).ok())
-        .filter(is_plain)
-        .ok_or_else(|| "an http or https URL without user, password, query or fragment".to_owned())
+    text.and_then(|text| Url::parse(text).ok()).filter(is_plain).ok_or_else(|| API_URL.to_owned())
 }
 
 /// Checks the scheme; what follows it is the store's to read.
