@@ -8,8 +8,9 @@ use crate::{
     cli::{
         DemoArgs,
         numbers::{counted, grouped, span},
-        progress::{Display, say},
+        progress::Display,
         report::SyncReport,
+        voice::say,
     },
     config::{Config, Dirs},
     model::EntityType,

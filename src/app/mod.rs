@@ -9,7 +9,8 @@ mod sync;
 use crate::{
     cli::{
         Cli, Command,
-        progress::{Display, say},
+        progress::Display,
+        voice::{self, complain},
     },
     config::{Config, ConfigError},
     spotify::{ApiError, Client, ClientConfig, ForbiddenReason},
@@ -122,13 +123,12 @@ impl From<ApiError> for CommandError {
 /// Runs a command to its end.
 pub fn run(cli: Cli) -> ExitCode {
     telemetry::install_panic_hook();
+    voice::speak_like(cli.log_format.into());
     // One thread carries all actors; tokio's own threads carry the blocking calls of SQLite.
     let exit = match System::new().block_on(command(cli)) {
         Ok(exit) => exit,
         Err(error) => {
-            for line in error.message.lines() {
-                say(&format!("segno: {line}"));
-            }
+            error.message.lines().for_each(complain);
             error.exit
         }
     };
@@ -139,7 +139,7 @@ async fn command(cli: Cli) -> Result<Exit, CommandError> {
     let format = cli.log_format.into();
     match cli.command {
         Command::Demo(args) => {
-            let display = Display::for_stderr();
+            let display = Display::for_stderr(format);
             telemetry::init(&demo::log_filter(), format, display.bars()).map_err(usage)?;
             demo::run(args, display).await
         }
@@ -149,7 +149,7 @@ async fn command(cli: Cli) -> Result<Exit, CommandError> {
         }
         Command::Sync(args) => {
             let config = Config::from_process(cli.config.as_deref())?;
-            let display = Display::for_stderr();
+            let display = Display::for_stderr(format);
             telemetry::init(&foreground_filter(&config, &display), format, display.bars()).map_err(usage)?;
             sync::run(args, &config, display).await
         }
@@ -170,11 +170,14 @@ fn usage(error: telemetry::TelemetryError) -> CommandError {
     CommandError::new(Exit::Usage, chain(&error))
 }
 
-/// Where bars show what happens, the log keeps to what a person must know; a filter that was asked for stands.
+/// The gate would warn of each request that a limit refuses; the line below the bars says it once.
+const FILTER_ABOVE_BARS: &str = "warn,segno::actors::gate=error";
+
+/// Where bars show what happens, the log keeps to what they do not show; a filter that was asked for stands.
 fn foreground_filter(config: &Config, display: &Display) -> String {
     let is_default = config.log.filter == "info";
     match display {
-        Display::Bars(_) if is_default => "warn".into(),
+        Display::Bars(_) if is_default => FILTER_ABOVE_BARS.into(),
         Display::Bars(_) | Display::Lines => config.log.filter.clone(),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{CommandError, Exit, sync::print};
 use crate::{
-    cli::{SandboxArgs, progress::say},
+    cli::{SandboxArgs, voice::say},
     sandbox::{Config, LibrarySpec, Limits, Sandbox},
 };
 use std::io;

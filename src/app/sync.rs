@@ -8,11 +8,7 @@ use crate::{
         gate::Close,
         supervisor::{GateOf, Outcome, Stop, SyncOnce},
     },
-    cli::{
-        SyncArgs,
-        progress::{Display, say},
-        report::SyncReport,
-    },
+    cli::{SyncArgs, progress::Display, report::SyncReport, voice::say},
     config::Config,
     engine::{
         backoff::Backoff,

@@ -3,6 +3,7 @@
 pub mod numbers;
 pub mod progress;
 pub mod report;
+pub mod voice;
 
 use crate::{model::EntityType, sandbox::Dialect, telemetry::LogFormat};
 use clap::{Args, Parser, Subcommand, ValueEnum};

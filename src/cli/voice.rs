@@ -1,0 +1,58 @@
+//! Lines for people, on stderr: above the bars while these are live, and as JSON where the log is JSON, so that a
+//! collector finds nothing else there.
+
+use crate::{clock, telemetry::LogFormat};
+use chrono::SecondsFormat;
+use indicatif::MultiProgress;
+use serde_json::json;
+use std::{
+    io::Write,
+    sync::{Mutex, PoisonError},
+};
+
+/// How lines are written. Like the log, it is the whole process's.
+static VOICE: Mutex<Voice> = Mutex::new(Voice::Plain);
+
+#[derive(Debug, Clone)]
+pub enum Voice {
+    Plain,
+    /// Bars are live below.
+    Above(MultiProgress),
+    Json,
+}
+
+/// From now on lines are written this way.
+pub fn speak(voice: Voice) {
+    *VOICE.lock().unwrap_or_else(PoisonError::into_inner) = voice;
+}
+
+/// Before any bar: as the log.
+pub fn speak_like(format: LogFormat) {
+    speak(match format {
+        LogFormat::Human => Voice::Plain,
+        LogFormat::Json => Voice::Json,
+    });
+}
+
+/// A line on stderr. A closed stderr is no reason to stop.
+pub fn say(line: &str) {
+    write("INFO", line);
+}
+
+/// Why a command did not do what it was asked to.
+pub fn complain(line: &str) {
+    write("ERROR", &format!("segno: {line}"));
+}
+
+fn write(level: &str, line: &str) {
+    let voice = VOICE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let _ = match voice {
+        Voice::Above(bars) if !bars.is_hidden() => bars.println(line),
+        Voice::Plain | Voice::Above(_) => writeln!(std::io::stderr(), "{line}"),
+        Voice::Json => {
+            let timestamp = clock::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+            let event = json!({ "timestamp": timestamp, "level": level, "message": line, "target": "segno" });
+            writeln!(std::io::stderr(), "{event}")
+        }
+    };
+}
