@@ -3,31 +3,52 @@
 pub mod numbers;
 pub mod progress;
 pub mod report;
+pub mod usage;
+mod values;
 pub mod voice;
 
 use crate::{model::EntityType, sandbox::Dialect, telemetry::LogFormat};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, process::exit, time::Duration};
+use usage::Refused;
+
+/// Reads the command line of this process. What cannot be understood is said in one line, and the process ends with 2.
+pub fn parse() -> Cli {
+    match usage::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(Refused::Shown(help)) => help.exit(),
+        Err(Refused::Wrong(line)) => {
+            voice::complain(&line);
+            exit(2)
+        }
+    }
+}
 
 /// Keeps a complete, current copy of your Spotify library in your own database.
 ///
 /// It always carries on from the sign: limits, crashes and changes while it reads only ever delay it.
 #[derive(Debug, Parser)]
-#[command(name = "segno", version, max_term_width = 100, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(name = "segno", version, max_term_width = 100, arg_required_else_help = true, after_help = EXAMPLES)]
 pub struct Cli {
-    /// Settings file [default: segno.toml here, else in the configuration folder]
+    /// Settings file [default: segno.toml here, else ~/.config/segno/segno.toml]
     #[arg(long, global = true, value_name = "PATH")]
     pub config: Option<PathBuf>,
 
-    /// How log lines are written to stderr
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "human")]
+    /// How log lines are written to stderr: human or json
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "human", hide_possible_values = true)]
     pub log_format: LogFormatArg,
 
     #[command(subcommand)]
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "\
+const EXAMPLES: &str = "\
+Examples:
+  segno demo            see it work: no account, no network, no setup
+  segno sync            sync your library, from where the last run stopped
+  segno status          how far it is
+  segno sync --help     more about a command
+
 Exit codes:
   0    done
   1    failed
@@ -38,7 +59,7 @@ Exit codes:
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Sync a made-up library from a stand-in server into a SQLite file: no account, no network, no setup
+    /// Sync a made-up library into a SQLite file: no account, no network, no setup
     Demo(DemoArgs),
     /// Sync once, to completion, then exit
     Sync(SyncArgs),
@@ -65,11 +86,14 @@ impl From<LogFormatArg> for LogFormat {
     }
 }
 
+/// The library of the demo unless told otherwise.
+pub const DEMO_TRACKS: u32 = 5_000;
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  segno demo                       5,000 tracks, from nothing; again: an incremental run
-  segno demo --fresh --rate 60     the same through a limit of 60 requests per 30 s")]
+  segno demo                       5,000 tracks; again: an incremental run
+  segno demo --fresh --rate 60     the same, at 60 requests in any 30 s")]
 pub struct DemoArgs {
     /// Database file [default: demo.db in the data folder]
     #[arg(long, value_name = "PATH")]
@@ -79,12 +103,12 @@ pub struct DemoArgs {
     #[arg(long)]
     pub fresh: bool,
 
-    /// Saved tracks of the made-up library
-    #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    /// Saved tracks of the made-up library; changing it takes --fresh
+    #[arg(long, value_name = "N", default_value_t = DEMO_TRACKS, value_parser = values::number::<u32>(0..=1_000_000))]
     pub tracks: u32,
 
     /// Requests that the stand-in server allows in any 30 s
-    #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 600, value_parser = values::number::<u32>(1..=1_000_000))]
     pub rate: u32,
 }
 
@@ -95,14 +119,14 @@ Examples:
   segno sync tracks playlists      only these
   segno sync --max-wait 1h         sit out pauses of up to an hour
 
-Press Ctrl-C at any time: what is whole is committed, and the next run carries on.")]
+Press Ctrl-C at any time: what is whole is committed, the next run carries on.")]
 pub struct SyncArgs {
     /// Entity types to sync [default: the setting sync.entities]
-    #[arg(value_name = "ENTITY", value_parser = parse_entity)]
+    #[arg(value_name = "ENTITY", value_parser = values::entity)]
     pub entities: Vec<EntityType>,
 
     /// Longest pause to sit out; a longer one ends the run with exit code 3
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = values::duration(Duration::ZERO..=values::LONGEST_WAIT_MAX))]
     pub max_wait: Duration,
 
     /// Print the result as JSON
@@ -122,13 +146,16 @@ pub struct StatusArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "segno reset [OPTIONS] ENTITY...\n       segno reset [OPTIONS] --all",
+    after_help = "\
 Examples:
   segno reset playlists
-  segno reset --all")]
+  segno reset --all"
+)]
 pub struct ResetArgs {
     /// Entity types to forget the checkpoints of
-    #[arg(value_name = "ENTITY", value_parser = parse_entity, required_unless_present = "all")]
+    #[arg(value_name = "ENTITY", value_parser = values::entity)]
     pub entities: Vec<EntityType>,
 
     /// All entity types
@@ -139,32 +166,32 @@ pub struct ResetArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  segno sandbox                                  prints the settings to use it with
+  segno sandbox                               prints the settings to use it with
   segno sandbox --tracks 20000 --latency 50ms
-  segno sandbox --rate 10 --quota tracks=40      both of the API's limits")]
+  segno sandbox --rate 10 --quota tracks=40   both of the API's limits")]
 pub struct SandboxArgs {
     /// Address to listen on; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = values::address)]
     pub listen: SocketAddr,
 
     /// Saved tracks
-    #[arg(long, value_name = "N", default_value_t = 5_000)]
+    #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = values::number::<usize>(0..=2_000_000))]
     pub tracks: usize,
 
     /// Saved albums
-    #[arg(long, value_name = "N", default_value_t = 300)]
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = values::number::<usize>(0..=2_000_000))]
     pub albums: usize,
 
     /// Followed artists
-    #[arg(long, value_name = "N", default_value_t = 180)]
+    #[arg(long, value_name = "N", default_value_t = 180, value_parser = values::number::<usize>(0..=2_000_000))]
     pub artists: usize,
 
     /// Playlists
-    #[arg(long, value_name = "N", default_value_t = 24)]
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = values::number::<usize>(0..=2_000_000))]
     pub playlists: usize,
 
     /// Items of a typical playlist
-    #[arg(long, value_name = "N", default_value_t = 80)]
+    #[arg(long, value_name = "N", default_value_t = 80, value_parser = values::number::<usize>(0..=2_000_000))]
     pub playlist_items: usize,
 
     /// Leave out null rows, local files, playlists of others and other oddities
@@ -176,38 +203,28 @@ pub struct SandboxArgs {
     pub seed: u64,
 
     /// Field names as before 2026 (legacy) or since (current)
-    #[arg(long, value_name = "DIALECT", default_value = "current")]
+    #[arg(long, value_name = "DIALECT", default_value = "current", value_parser = values::dialect)]
     pub dialect: Dialect,
 
     /// Time before each answer
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = values::latency())]
     pub latency: Duration,
 
     /// Requests allowed in any window [default: no limit]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::number::<u32>(0..=1_000_000))]
     pub rate: Option<u32>,
 
     /// Length of that window
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::some_time())]
     pub window: Duration,
 
-    /// Requests allowed to an endpoint family in 24 h, as FAMILY=N; may be given several times
-    #[arg(long, value_name = "FAMILY=N", value_parser = parse_quota)]
+    /// Requests allowed to an endpoint family in 24 h; may be repeated
+    #[arg(long, value_name = "FAMILY=N", value_parser = values::quota)]
     pub quota: Vec<(String, u32)>,
 
     /// Life of an access token
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = values::some_time())]
     pub token_ttl: Duration,
-}
-
-fn parse_entity(word: &str) -> Result<EntityType, String> {
-    word.parse().map_err(|error: crate::model::UnknownWord| error.to_string())
-}
-
-fn parse_quota(text: &str) -> Result<(String, u32), String> {
-    let (family, max) = text.split_once('=').ok_or("expected FAMILY=N, for example tracks=40")?;
-    let max = max.parse().map_err(|_| format!("\"{max}\" is not a number of requests"))?;
-    Ok((family.to_owned(), max))
 }
 
 #[cfg(test)]
@@ -218,11 +235,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn an_unknown_entity_names_the_known_ones() {
-        let error = Cli::try_parse_from(["segno", "sync", "songs"]).unwrap_err().to_string();
-        assert!(error.contains("tracks, artists, albums, playlists"), "{error}");
     }
 }
