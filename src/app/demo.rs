@@ -2,7 +2,8 @@
 
 use super::{
     CommandError, Exit,
-    sync::{Job, is_complete, print},
+    print,
+    sync::{Finished, Job, is_complete},
 };
 use crate::{
     cli::{
@@ -10,7 +11,7 @@ use crate::{
         numbers::{counted, grouped, span},
         progress::Display,
         report::SyncReport,
-        voice::say,
+        voice::{complain, say},
     },
     config::{Config, Dirs},
     model::EntityType,
@@ -58,10 +59,11 @@ pub async fn run(args: DemoArgs, display: Display) -> Result<Exit, CommandError>
         longest_wait: LONGEST_WAIT,
         database: path.display().to_string(),
     };
-    let (report, exit) = job.run(&config, &display).await?;
+    let Finished { report, exit, advice } = job.run(&config, &display).await?;
     sandbox.stop().await;
     if exit != Exit::Done || !is_complete(&report) {
-        print(&report.text());
+        print(&report.text())?;
+        advice.iter().for_each(|advice| complain(advice));
         return Ok(exit);
     }
     let account = store.accounts().await?.into_iter().next();
@@ -69,7 +71,7 @@ pub async fn run(args: DemoArgs, display: Display) -> Result<Exit, CommandError>
         Some(account) => store.library_counts(account.id).await?,
         None => LibraryCounts::default(),
     };
-    print(&summary(&report, &counts, &path));
+    print(&summary(&report, &counts, &path))?;
     Ok(exit)
 }
 

@@ -14,11 +14,16 @@ use crate::{
     },
     config::{Config, ConfigError},
     spotify::{ApiError, Client, ClientConfig, ForbiddenReason},
-    store::{DatabaseUrl, DatabaseUrlError, Store, StoreError},
+    store::{DatabaseUrl, Store, StoreError},
     telemetry,
 };
 use actix_rt::System;
-use std::{error::Error, process::ExitCode, time::Duration};
+use std::{
+    error::Error,
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
 /// A server that takes longer to accept a connection is as good as down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -87,12 +92,6 @@ impl From<ConfigError> for CommandError {
     }
 }
 
-impl From<DatabaseUrlError> for CommandError {
-    fn from(error: DatabaseUrlError) -> CommandError {
-        CommandError::new(Exit::Usage, format!("database.url: {}", chain(&error)))
-    }
-}
-
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> CommandError {
         let exit = match &error {
@@ -137,6 +136,13 @@ pub fn run(cli: Cli) -> ExitCode {
 
 async fn command(cli: Cli) -> Result<Exit, CommandError> {
     let format = cli.log_format.into();
+    if let (Command::Demo(_) | Command::Sandbox(_), Some(file)) = (&cli.command, &cli.config) {
+        let file = file.display();
+        return Err(CommandError::new(
+            Exit::Usage,
+            format!("--config: {file} would not be read: this command has no settings"),
+        ));
+    }
     match cli.command {
         Command::Demo(args) => {
             let display = Display::for_stderr(format);
@@ -190,17 +196,35 @@ async fn open_store(config: &Config, label: &str) -> Result<(Store, DatabaseUrl)
             CommandError::new(Exit::Usage, format!("cannot create the folder {folder} for the database: {error}"))
         })?;
     }
-    let url = DatabaseUrl::parse(config.database_url.as_str())?;
+    let url = database_url(config)?;
     let store = Store::open(&url, label).await?;
     Ok((store, url))
+}
+
+fn database_url(config: &Config) -> Result<DatabaseUrl, CommandError> {
+    let text = &config.database_url;
+    DatabaseUrl::parse(text.as_str()).map_err(|error| {
+        CommandError::new(Exit::Usage, format!("{}: {:?}: {}", text.origin(), text.to_string(), chain(&error)))
+    })
+}
+
+/// Writes a result. A reader that has seen enough is no reason to fail; a full disk is.
+fn print(text: &str) -> Result<(), CommandError> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CommandError::new(Exit::Failed, format!("cannot write the result to stdout: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn client(config: &Config) -> Result<Client, CommandError> {
     let Some(client_id) = config.spotify.client_id.clone() else {
         return Err(CommandError::new(
             Exit::Usage,
-            "no application is named: set SEGNO_SPOTIFY_CLIENT_ID (or spotify.client_id) to the client id of your \
-             application at developer.spotify.com/dashboard",
+            "SEGNO_SPOTIFY_CLIENT_ID or spotify.client_id: is needed: the client id of your application at \
+             developer.spotify.com/dashboard",
         ));
     };
     Ok(Client::new(ClientConfig {

@@ -1,6 +1,6 @@
 //! `segno sandbox`: the stand-in server alone, until it is stopped.
 
-use super::{CommandError, Exit, sync::print};
+use super::{CommandError, Exit, print};
 use crate::{
     cli::{SandboxArgs, voice::say},
     sandbox::{Config, LibrarySpec, Limits, Sandbox},
@@ -43,7 +43,7 @@ pub async fn run(args: SandboxArgs) -> Result<Exit, CommandError> {
         sandbox.accounts_url(),
         sandbox.client_id(),
         sandbox.refresh_token(),
-    ));
+    ))?;
     say(&format!("the sandbox listens on {}; stop it with Ctrl-C", sandbox.address()));
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| CommandError::failed(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| CommandError::failed(&error))?;

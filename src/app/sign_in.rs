@@ -6,6 +6,7 @@
 use super::{CommandError, Exit, chain};
 use crate::{
     actors::fetch::{Fetcher, Unanswered},
+    cli::{numbers::time_of_day, progress::limit_name},
     clock,
     config::SpotifyConfig,
     engine::backoff::Patience,
@@ -95,12 +96,12 @@ async fn ask_who(fetcher: Fetcher) -> Result<Profile, CommandError> {
     match fetcher.ask(Family::Application, Patience::Page, &Cell::new(0), call).await {
         Ok(profile) => Ok(profile),
         Err(Unanswered::Paused(pause)) => {
-            let error = Unanswered::Paused(pause);
-            Err(CommandError::new(Exit::Paused, format!("{error}; running again then carries on")))
+            let (limit, until) = (limit_name(pause.class), time_of_day(pause.until, clock::now()));
+            Err(CommandError::new(Exit::Paused, format!("paused by the {limit} until {until}; run again then")))
         }
         Err(Unanswered::Failed(error @ ApiError::Network { .. })) => Err(CommandError::new(
             Exit::Failed,
-            format!("{}; check the network and spotify.api_url, then run again: it carries on", chain(&error)),
+            format!("{}; check the network and SEGNO_SPOTIFY_API_URL, then run again", chain(&error)),
         )),
         Err(Unanswered::Failed(error)) => Err(error.into()),
         Err(error @ Unanswered::GateGone) => Err(CommandError::failed(&error)),

@@ -1,6 +1,6 @@
 //! One sync to completion in the foreground.
 
-use super::{CommandError, Exit, client, open_store, process_label, sign_in};
+use super::{CommandError, Exit, client, open_store, print, process_label, sign_in};
 use crate::{
     actors::{
         EntityState, GateView, Progress, Service, Supervisor,
@@ -8,7 +8,14 @@ use crate::{
         gate::Close,
         supervisor::{GateOf, Outcome, Stop, SyncOnce},
     },
-    cli::{SyncArgs, progress::Display, report::SyncReport, voice::say},
+    cli::{
+        SyncArgs,
+        numbers::time_of_day,
+        progress::{Display, limit_name},
+        report::SyncReport,
+        voice::{complain, say},
+    },
+    clock,
     config::Config,
     engine::{
         backoff::Backoff,
@@ -21,7 +28,7 @@ use crate::{
 };
 use actix::Addr;
 use std::{
-    io::Write,
+    collections::BTreeMap,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -46,15 +53,10 @@ pub async fn run(args: SyncArgs, config: &Config, display: Display) -> Result<Ex
         longest_wait: args.max_wait,
         database: url.to_string(),
     };
-    let (report, exit) = job.run(config, &display).await?;
-    let result = if args.json { report.json() + "\n" } else { report.text() };
-    print(&result);
+    let Finished { report, exit, advice } = job.run(config, &display).await?;
+    print(&if args.json { report.json() + "\n" } else { report.text() })?;
+    advice.iter().for_each(|advice| complain(advice));
     Ok(exit)
-}
-
-/// Writes a result; a closed stdout is no reason to fail.
-pub(super) fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// One sync, as a command wants it.
@@ -69,8 +71,16 @@ pub(super) struct Job {
     pub database: String,
 }
 
+/// How a sync ended.
+pub(super) struct Finished {
+    pub report: SyncReport,
+    pub exit: Exit,
+    /// What a person can do about what was not done.
+    pub advice: Vec<String>,
+}
+
 impl Job {
-    pub async fn run(self, config: &Config, display: &Display) -> Result<(SyncReport, Exit), CommandError> {
+    pub async fn run(self, config: &Config, display: &Display) -> Result<Finished, CommandError> {
         let started_at = Instant::now();
         let (progress_sender, progress) = watch::channel(Progress::default());
         let (gate_sender, gate_view) = watch::channel(GateView::default());
@@ -110,7 +120,7 @@ impl Job {
             duration: started_at.elapsed(),
             database: self.database,
         };
-        Ok((report, exit_of(&outcome)))
+        Ok(Finished { report, exit: exit_of(&outcome), advice: advice(&outcome) })
     }
 }
 
@@ -191,6 +201,35 @@ fn exit_of(outcome: &Outcome) -> Exit {
         Exit::Done => 0,
     };
     exits.max_by_key(weight).unwrap_or(Exit::Done)
+}
+
+/// One line for each thing that a person can do about what was not done.
+fn advice(outcome: &Outcome) -> Vec<String> {
+    let mut steps: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (entity, end) in &outcome.ends {
+        if let Some(step) = next_step(end) {
+            steps.entry(step).or_default().push(entity.as_str());
+        }
+    }
+    steps.into_iter().map(|(step, entities)| format!("{}: {step}", entities.join(", "))).collect()
+}
+
+fn next_step(end: &RunEnd) -> Option<String> {
+    match end {
+        // A stop was asked for, and has been told.
+        RunEnd::Complete { .. } | RunEnd::Stopped => None,
+        RunEnd::Paused(pause) => {
+            let (limit, until) = (limit_name(pause.class), time_of_day(pause.until, clock::now()));
+            Some(format!("paused by the {limit} until {until}; run again then: it carries on"))
+        }
+        RunEnd::Failed(Fault::SignIn(_)) => Some(
+            "sign in again: set SEGNO_SPOTIFY_REFRESH_TOKEN to a new refresh token; the next run carries on".into(),
+        ),
+        RunEnd::Failed(Fault::Unreachable(_)) => {
+            Some("check the network and SEGNO_SPOTIFY_API_URL, then run again: it carries on".into())
+        }
+        RunEnd::Failed(_) => Some("failed; what was committed stays, and the next run carries on".into()),
+    }
 }
 
 /// SIGTERM and Ctrl-C.
