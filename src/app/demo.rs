@@ -2,19 +2,21 @@
 
 use super::{
     CommandError, Exit,
+    demo_file::{self, Found},
     print,
     sync::{Finished, Job, is_complete},
 };
 use crate::{
     cli::{
-        DemoArgs,
+        DEMO_TRACKS, DemoArgs,
         numbers::{counted, grouped, span},
         progress::Display,
         report::SyncReport,
         voice::{complain, say},
     },
+    clock,
     config::{Config, Dirs},
-    model::EntityType,
+    model::{EntityType, Family, Phase, WindowLease, status::EntityStatus},
     sandbox::{self, LibrarySpec, Limits, Sandbox},
     store::{DatabaseUrl, LibraryCounts, Store},
 };
@@ -38,17 +40,22 @@ pub fn log_filter() -> String {
 }
 
 pub async fn run(args: DemoArgs, display: Display) -> Result<Exit, CommandError> {
-    let path = database_path(args.database)?;
-    if args.fresh {
-        remove(&path)?;
-    }
-    let is_first = !path.exists();
+    let path = database_path(args.database.clone())?;
     let sandbox = start_sandbox(args.tracks, args.rate).await?;
+    let found = demo_file::look(&path, sandbox.client_id()).map_err(|why| not_ours(&path, &why))?;
+    if args.fresh && found == Found::Demo {
+        demo_file::remove(&path).map_err(|error| not_ours(&path, &format!("cannot be removed: {error}")))?;
+    }
     let config = config_for(&sandbox, args.rate)?;
-    let url = DatabaseUrl::sqlite_file(&path);
     let label = super::process_label("demo");
-    let store = Store::open(&url, &label).await?;
-    let what = if is_first { "syncing a made-up library" } else { "syncing it again: an incremental run" };
+    let store = Store::open(&DatabaseUrl::sqlite_file(&path), &label).await?;
+    let before = before(&store, &args, &path).await?;
+    forget_the_last_server(&store).await?;
+    let what = match before {
+        Before::Nothing => "syncing a made-up library",
+        Before::Part => "carrying on with a made-up library",
+        Before::Whole => "syncing a made-up library again, in an incremental run,",
+    };
     say(&format!("{what} from a stand-in server on {} into {}", sandbox.address(), path.display()));
 
     let job = Job {
@@ -71,8 +78,52 @@ pub async fn run(args: DemoArgs, display: Display) -> Result<Exit, CommandError>
         Some(account) => store.library_counts(account.id).await?,
         None => LibraryCounts::default(),
     };
-    print(&summary(&report, &counts, &path))?;
+    print(&summary(&report, &counts, &args, &path, before))?;
     Ok(exit)
+}
+
+/// What the database held when the demo began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    /// A first sync that was interrupted.
+    Part,
+    Whole,
+}
+
+/// A library of another size is another library: syncing it over this one would be a great removal, and no demo.
+async fn before(store: &Store, args: &DemoArgs, path: &Path) -> Result<Before, CommandError> {
+    let entities = store.status(clock::now()).await?.accounts.into_iter().next().map(|account| account.entities);
+    let entities = entities.unwrap_or_default();
+    let tracks = entities.iter().find(|seen| seen.entity_type == EntityType::Tracks);
+    if let Some(total) = tracks.and_then(|seen| seen.total).filter(|total| *total != args.tracks) {
+        let path = path.display();
+        let (held, asked) = (grouped(total.into()), grouped(args.tracks.into()));
+        let message = format!(
+            "{path} holds a made-up library of {held} tracks, not of {asked}; say --tracks {total} to go on with it, \
+             --fresh to start over"
+        );
+        return Err(CommandError::new(Exit::Usage, message));
+    }
+    let is_read = |seen: &EntityStatus| seen.phase == Phase::IncrementalSync || seen.completed_at.is_some();
+    Ok(match entities.len() {
+        0 => Before::Nothing,
+        num if num == EntityType::ALL.len() && entities.iter().all(is_read) => Before::Whole,
+        _ => Before::Part,
+    })
+}
+
+/// Each demo has a server of its own, which knows nothing of what was sent to the last one.
+async fn forget_the_last_server(store: &Store) -> Result<(), CommandError> {
+    let now = clock::now();
+    store.save_window_lease(WindowLease { until: now, used: Some(0) }, now).await?;
+    store.clear_pause(Family::Application).await?;
+    Ok(())
+}
+
+fn not_ours(path: &Path, why: &str) -> CommandError {
+    let path = path.display();
+    CommandError::new(Exit::Usage, format!("{path} {why}; it was left as it is; name another file with --database"))
 }
 
 fn database_path(asked: Option<PathBuf>) -> Result<PathBuf, CommandError> {
@@ -87,28 +138,6 @@ fn database_path(asked: Option<PathBuf>) -> Result<PathBuf, CommandError> {
         CommandError::new(Exit::Usage, format!("cannot create the folder {folder}: {error}; use --database PATH"))
     })?;
     Ok(folder.join(DATABASE_FILE))
-}
-
-/// Removes the database of an earlier demo, and nothing that is not one.
-fn remove(path: &Path) -> Result<(), CommandError> {
-    let name = path.display();
-    let refuse = |why: String| CommandError::new(Exit::Usage, format!("--fresh cannot remove {name}: {why}"));
-    match std::fs::read(path).map(|bytes| bytes.is_empty() || bytes.starts_with(b"SQLite format 3\0")) {
-        Ok(true) => {}
-        Ok(false) => return Err(refuse("it is not a SQLite database".into())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(refuse(error.to_string())),
-    }
-    for suffix in ["", "-wal", "-shm"] {
-        let mut file = path.as_os_str().to_owned();
-        file.push(suffix);
-        match std::fs::remove_file(&file) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(refuse(error.to_string())),
-        }
-    }
-    Ok(())
 }
 
 async fn start_sandbox(tracks: u32, rate: u32) -> Result<Sandbox, CommandError> {
@@ -138,7 +167,7 @@ fn config_for(sandbox: &Sandbox, rate: u32) -> Result<Config, CommandError> {
     Ok(config)
 }
 
-fn summary(report: &SyncReport, counts: &LibraryCounts, path: &Path) -> String {
+fn summary(report: &SyncReport, counts: &LibraryCounts, args: &DemoArgs, path: &Path, before: Before) -> String {
     let mut out = String::new();
     let mut line = |what: &str, number: u64, more: String| {
         let _ = writeln!(out, "  {:>9}  {what}{more}", grouped(number));
@@ -150,16 +179,42 @@ fn summary(report: &SyncReport, counts: &LibraryCounts, path: &Path) -> String {
     let items = format!(" with {} items", grouped(counts.playlist_items));
     line("playlists", counts.playlists.active.into(), items + &removed(counts.playlists.removed));
     line("tracks, albums and artists in the catalogue", catalogue(counts), String::new());
-    let requests = counted(report.num_requests, "request");
-    let database = path.display();
+    for remark in report.remarks() {
+        let _ = writeln!(out, "{remark}");
+    }
+    let (requests, took) = (counted(report.num_requests, "request"), span(report.duration));
+    let _ = match before {
+        Before::Nothing | Before::Part => writeln!(out, "\nstored in {took} with {requests}"),
+        Before::Whole => writeln!(out, "\nbrought up to date in {took} with {requests}: {}", changes(report)),
+    };
+    let database = path.display().to_string();
     let _ = write!(
         out,
-        "\nstored in {} with {requests}\ndatabase  {database}\n\nTry these, with: sqlite3 {}\n\n{QUERIES}\n\
-         Run \"segno demo\" again: it asks only for what is new.\n",
-        span(report.duration),
-        quoted(&database.to_string()),
+        "database  {database}\n\nTry these, with: sqlite3 {}\n\n{QUERIES}\n\
+         Run \"{}\" again: it asks only for what is new.\n",
+        quoted(&database),
+        command(args),
     );
     out
+}
+
+/// "12 new, 1 updated, 3 removed" of all entity types.
+fn changes(report: &SyncReport) -> String {
+    let sum = report.counts();
+    let [new, updated, removed] = [sum.new, sum.updated, sum.removed].map(|count| grouped(count.into()));
+    format!("{new} new, {updated} updated, {removed} removed")
+}
+
+/// The command that goes on with this library.
+fn command(args: &DemoArgs) -> String {
+    let mut command = "segno demo".to_owned();
+    if args.tracks != DEMO_TRACKS {
+        let _ = write!(command, " --tracks {}", args.tracks);
+    }
+    if let Some(database) = &args.database {
+        let _ = write!(command, " --database {}", quoted(&database.display().to_string()));
+    }
+    command
 }
 
 fn catalogue(counts: &LibraryCounts) -> u64 {
@@ -174,18 +229,25 @@ fn quoted(text: &str) -> String {
 
 const QUERIES: &str = "  -- what was saved last
   SELECT s.added_at, a.name AS artist, t.name AS track
-  FROM saved_tracks s JOIN tracks t ON t.id = s.track_id
-  JOIN track_artists ta ON ta.track_id = t.id AND ta.position = 0 JOIN artists a ON a.id = ta.artist_id
+  FROM saved_tracks s
+  JOIN tracks t ON t.id = s.track_id
+  JOIN track_artists ta ON ta.track_id = t.id AND ta.position = 0
+  JOIN artists a ON a.id = ta.artist_id
   WHERE s.removed_at IS NULL ORDER BY s.added_at DESC LIMIT 10;
 
   -- whose tracks were saved most
   SELECT a.name, count(*) AS tracks
-  FROM saved_tracks s JOIN track_artists ta ON ta.track_id = s.track_id JOIN artists a ON a.id = ta.artist_id
-  WHERE s.removed_at IS NULL GROUP BY a.id ORDER BY tracks DESC, a.name LIMIT 10;
+  FROM saved_tracks s
+  JOIN track_artists ta ON ta.track_id = s.track_id
+  JOIN artists a ON a.id = ta.artist_id
+  WHERE s.removed_at IS NULL
+  GROUP BY a.id ORDER BY tracks DESC, a.name LIMIT 10;
 
   -- playlists, and what they hold
   SELECT p.name, p.owner_name, count(i.position) AS items, p.items_readable
-  FROM library_playlists l JOIN playlists p ON p.id = l.playlist_id
+  FROM library_playlists l
+  JOIN playlists p ON p.id = l.playlist_id
   LEFT JOIN playlist_items i ON i.playlist_id = p.id
-  WHERE l.removed_at IS NULL GROUP BY p.id, l.position ORDER BY l.position;
+  WHERE l.removed_at IS NULL
+  GROUP BY p.id, l.position ORDER BY l.position;
 ";

@@ -1,6 +1,7 @@
 //! The composition root: settings, database, client and actors, put together for each command.
 
 mod demo;
+mod demo_file;
 mod maintenance;
 mod sandbox;
 mod sign_in;

@@ -8,7 +8,7 @@ use crate::{
     actors::{EntityProgress, EntityState, Progress},
     clock,
     model::{
-        EntityType, LimitClass,
+        EntityType, ItemCounts,
         status::{EntityStatus, LimitStatus, State, Status},
     },
 };
@@ -78,18 +78,32 @@ impl SyncReport {
             let [new, updated, unchanged, removed, requests] = numbers.map(|number| grouped(number.into()));
             row([entity.as_str(), state_word(&seen.state), &new, &updated, &unchanged, &removed, &requests]);
         }
-        for (entity, seen) in &self.progress.entities {
-            for remark in remarks(&seen.state) {
-                let _ = writeln!(out, "{entity}: {remark}");
-            }
-            if seen.counts.odd > 0 {
-                let odd = counted(seen.counts.odd.into(), "odd row");
-                let _ = writeln!(out, "{entity}: {odd} recorded in sync_odd_items");
-            }
+        for remark in self.remarks() {
+            let _ = writeln!(out, "{remark}");
         }
         let requests = counted(self.num_requests, "request");
         let _ = writeln!(out, "{requests} in {}; database {}", span(self.duration), self.database);
         out
+    }
+}
+
+impl SyncReport {
+    /// What the numbers do not say, a line each.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (entity, seen) in &self.progress.entities {
+            let odd = Some(seen.counts.odd).filter(|odd| *odd > 0);
+            let odd = odd.map(|odd| format!("{} noted in the table sync_odd_items", counted(odd.into(), "odd row")));
+            lines.extend(remarks(&seen.state).into_iter().chain(odd).map(|remark| format!("{entity}: {remark}")));
+        }
+        lines
+    }
+
+    /// Of all entity types together.
+    pub fn counts(&self) -> ItemCounts {
+        let mut sum = ItemCounts::default();
+        self.progress.entities.values().for_each(|seen| sum += seen.counts);
+        sum
     }
 }
 
@@ -162,7 +176,7 @@ pub fn status_text(status: &Status, now: DateTime<Utc>) -> String {
     for LimitStatus { family, class, blocked_until } in &status.limits {
         let what = if family.as_str() == "*" { "all requests".to_owned() } else { family.to_string() };
         let until = time_of_day(*blocked_until, now);
-        let _ = writeln!(out, "{what}: paused until {until} ({})", class_word(*class));
+        let _ = writeln!(out, "{what}: paused by the {} until {until}", limit_name(*class));
     }
     out
 }
@@ -200,8 +214,4 @@ fn state_name(state: State) -> &'static str {
         State::Paused => "paused",
         State::Failed => "failed",
     }
-}
-
-fn class_word(class: LimitClass) -> &'static str {
-    class.as_str()
 }
