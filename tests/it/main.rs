@@ -2,6 +2,8 @@
 
 mod atomic;
 mod catalog;
+mod commands;
+mod demo;
 mod fences;
 mod gaps;
 mod interrupt;
@@ -11,6 +13,8 @@ mod odd_rows;
 mod panics;
 mod pauses;
 mod secrets;
+mod settings;
 mod support;
 mod sync;
+mod terminal;
 mod weather;

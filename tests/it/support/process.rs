@@ -62,6 +62,21 @@ impl Segno {
         self
     }
 
+    /// Runs it through a shell: `script` is what `bash` does with `"$@"`, the command and its arguments.
+    pub fn through(self, script: &str) -> Segno {
+        let mut command = Command::new("bash");
+        command.args(["-c", script, "bash"]).arg(self.command.get_program()).args(self.command.get_args());
+        command.current_dir(self.command.get_current_dir().expect("a working directory"));
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Segno { command }
+    }
+
     pub fn spawn(mut self) -> Running {
         Running { child: self.command.spawn().expect("the binary starts"), began: Instant::now() }
     }
@@ -135,6 +150,25 @@ impl Ended {
 
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no JSON: {error}\n{}", self.told()))
+    }
+
+    /// Asserts that it was refused: this exit code, nothing on stdout, and one clear line on stderr with these parts.
+    pub fn assert_refused(&self, code: i32, parts: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}", self.told());
+        assert_eq!(self.stdout, "", "{}", self.told());
+        assert_eq!(self.stderr.lines().count(), 1, "{}", self.told());
+        assert!(self.stderr.starts_with("segno: "), "{}", self.told());
+        self.assert_calm();
+        for part in parts {
+            assert!(self.stderr.contains(part), "no {part:?} in: {}", self.told());
+        }
+    }
+
+    /// Asserts that nothing in it looks like a crash to the person who reads it.
+    pub fn assert_calm(&self) {
+        for scare in ["panicked", "RUST_BACKTRACE", "unwrap", "stack backtrace", "src/"] {
+            assert!(!self.stderr.contains(scare) && !self.stdout.contains(scare), "{scare}: {}", self.told());
+        }
     }
 
     /// The entry of an entity type in `sync --json`.

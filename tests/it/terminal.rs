@@ -1,0 +1,85 @@
+//! What a person sees on a terminal: `script` gives the real binary one.
+
+use super::support::{Backend, Database, Sandbox, Segno};
+use std::{fs, process::Command};
+
+const COLUMNS: usize = 80;
+
+/// The lines that were drawn, over each other and in time, without what moves the cursor and clears. A line as wide as
+/// the terminal ends without a line end.
+fn drawn(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            // A control sequence ends with its first letter.
+            '\u{1b}' => {
+                let _ = letters.find(char::is_ascii_alphabetic);
+            }
+            '\r' | '\n' => lines.push(String::new()),
+            letter => {
+                if lines.last().is_some_and(|line| line.chars().count() == COLUMNS) {
+                    lines.push(String::new());
+                }
+                lines.last_mut().expect("there is one").push(letter);
+            }
+        }
+    }
+    lines.into_iter().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect()
+}
+
+#[test]
+fn on_a_terminal_bars_and_the_wait_are_drawn_and_stdout_stays_clean() {
+    if Command::new("script").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no `script` (util-linux) to give us a terminal");
+        return;
+    }
+    let database = Database::new(Backend::Sqlite);
+    let sandbox = Sandbox::start(&["--tracks", "1200", "--latency", "60ms", "--rate", "25", "--window", "3s"]);
+    let result = database.folder.path().join("result.json");
+    let inner = format!("stty cols {COLUMNS} rows 40; exec \"$@\" > {}", result.display());
+    // `script` takes a command line for the shell; this one hands the words on.
+    let script = format!("printf -v line '%q ' bash -c '{inner}' bash \"$@\"; exec script -qec \"$line\" /dev/null");
+    let segno =
+        Segno::on(&database, &sandbox, &["sync", "--json"]).env("TERM", "xterm-256color").env("SHELL", "/bin/bash");
+    let ended = segno.through(&script).succeed();
+
+    let lines = drawn(&ended.stdout);
+    let has = |what: &str, is_it: &dyn Fn(&str) -> bool| {
+        assert!(lines.iter().any(|line| is_it(line)), "no {what} in:\n{}", lines.join("\n"));
+    };
+    for entity in ["tracks", "artists", "albums", "playlists"] {
+        has(&format!("bar of {entity}"), &|line| line.starts_with(entity) && line.contains('─'));
+        has(&format!("end of {entity}"), &|line| line.starts_with(entity) && line.contains("━━ complete: "));
+    }
+    has("count and total", &|line| line.starts_with("tracks ") && line.contains(" / 1,200"));
+    has("rate and time left", &|line| line.starts_with("tracks ") && line.contains("/s  eta "));
+    has("playlist", &|line| line.starts_with("playlists ") && line.contains(" playlist 2/23"));
+    has("wait", &|line| line.starts_with("waiting ") && line.contains(" s: rate limit, resumes "));
+    let beginnings = ["tracks ", "artists ", "albums ", "playlists ", "waiting ", "spreading requests", "signing in"];
+    for line in &lines {
+        assert!(beginnings.iter().any(|begins| line.starts_with(begins)), "wrapped, or not ours: {line}");
+    }
+    ended.assert_calm();
+
+    let result = fs::read_to_string(result).expect("stdout");
+    let report: serde_json::Value = serde_json::from_str(&result).unwrap_or_else(|error| panic!("{error}: {result}"));
+    assert_eq!(report["entities"][0]["state"], "complete");
+    sandbox.library().assert_held_by(&database);
+}
+
+#[test]
+fn a_terminal_that_cannot_draw_gets_plain_lines() {
+    if Command::new("script").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no `script` (util-linux) to give us a terminal");
+        return;
+    }
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(60, 5, 5, 2, 10));
+    let script = "printf -v line '%q ' \"$@\"; exec script -qec \"$line\" /dev/null";
+    for (term, args) in [("dumb", &["sync"][..]), ("xterm", &["sync", "--log-format", "json"])] {
+        let ended =
+            Segno::on(&database, &sandbox, args).env("TERM", term).env("SHELL", "/bin/bash").through(script).succeed();
+        assert!(!ended.stdout.contains('\u{1b}') && !ended.stdout.contains('━'), "{}", ended.told());
+        assert!(ended.stdout.contains("tracks     complete: "), "{}", ended.told());
+    }
+}
