@@ -12,7 +12,7 @@ pub enum Fault {
     #[error("the API cannot serve this page: {0}")]
     Unservable(String),
     /// Nothing answers.
-    #[error("the API cannot be reached: {0}")]
+    #[error("the API cannot be reached: {0}; check the network and spotify.api_url, running again carries on")]
     Unreachable(String),
     /// The refresh token is no longer accepted.
     #[error("{0}")]

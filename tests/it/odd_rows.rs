@@ -10,6 +10,9 @@ const STRIDE: usize = 49;
 /// Where in its page a row is replaced.
 const INDEX: usize = 10;
 
+/// Makes an odd row of a given entity type.
+type MakeOdd = Box<dyn Fn(&str) -> Odd>;
+
 /// A row that the API gives instead of the real one, and what is to become of it.
 struct Odd {
     row: Value,
@@ -42,7 +45,7 @@ fn saved(id: &str, fields: Value) -> Value {
 }
 
 fn odd_tracks(id: &dyn Fn(usize) -> String) -> Vec<Odd> {
-    let mut rows: Vec<Box<dyn Fn(&str) -> Odd>> = vec![
+    let mut rows: Vec<MakeOdd> = vec![
         Box::new(|_| lost(Value::Null, "null")),
         Box::new(|_| lost(json!({}), "null")),
         Box::new(|_| lost(json!({ "added_at": "2021-02-03T04:05:06Z", "track": null }), "null")),
