@@ -12,7 +12,8 @@ const PAGE: &str = r#"{"items": [{"added_at": null, "track": {"id": "t1", "name"
 
 #[tokio::test]
 async fn each_listing_is_asked_for_by_its_own_url() {
-    let server = Server::start(|_| Reply::ok(r#"{"items": [], "artists": {"items": []}, "id": "me"}"#)).await;
+    const EMPTY: &str = r#"{"items": [], "total": 0, "artists": {"items": [], "total": 0}, "id": "me"}"#;
+    let server = Server::start(|_| Reply::ok(EMPTY)).await;
     let (client, tokens) = (client(&server), tokens(stored(), recorder(&server)));
     let items = |id: &str| PageRequest::PlaylistItems { playlist_id: id.into(), offset: 50, limit: 25 };
     client.me(&tokens).await.unwrap();
