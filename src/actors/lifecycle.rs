@@ -12,7 +12,7 @@ compile_error!("supervision catches panics: build with panic = \"unwind\"");
 use crate::{
     clock,
     engine::restart::{Deaths, Exit, RestartPolicy, Ruling},
-    model::EntityType,
+    model::SyncKey,
 };
 use actix::{Actor, Addr, Context, Message, Recipient, Supervised, dev::ContextFut};
 use std::{
@@ -31,7 +31,7 @@ use tracing::{error, info};
 pub enum Child {
     Gate,
     CheckpointWriter,
-    Syncer(EntityType),
+    Syncer(SyncKey),
 }
 
 impl fmt::Display for Child {
@@ -39,7 +39,7 @@ impl fmt::Display for Child {
         match self {
             Child::Gate => f.write_str("gate"),
             Child::CheckpointWriter => f.write_str("checkpoint writer"),
-            Child::Syncer(entity) => write!(f, "syncer of {entity}"),
+            Child::Syncer(key) => write!(f, "syncer of {key}"),
         }
     }
 }

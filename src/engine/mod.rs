@@ -10,10 +10,12 @@
 //! | [`sweep`] | whether a finished walk may mark anything removed |
 //! | [`gate`] | who may send a request, and when |
 //! | [`backoff`] | whether and when to try a failed request again |
+//! | [`schedule`] | when the service runs what |
 //! | [`restart`] | whether and when a dead actor gets a new life |
 
 pub mod backoff;
 pub mod gate;
 pub mod restart;
 pub mod run;
+pub mod schedule;
 pub mod sweep;

@@ -10,6 +10,7 @@ pub mod fault;
 pub mod ids;
 pub mod limits;
 pub mod listing;
+pub mod owner;
 pub mod status;
 
 pub use batch::{
@@ -19,6 +20,7 @@ pub use batch::{
 pub use checkpoint::{Checkpoint, Stage, WalkState};
 pub use entities::{Album, Artist, ArtistRef, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum, SavedTrack, Track};
 pub use fault::Fault;
-pub use ids::{AccountId, EntityType, Family, Phase, UnknownWord};
+pub use ids::{AccountId, EntityType, Family, Phase, SyncKey, UnknownWord};
 pub use limits::{LimitClass, Pause, PauseScope, WindowLease};
 pub use listing::{Item, Oddity, Page, PageRequest, Slot, SlotKey, StalePlaylist};
+pub use owner::{Claim, Owner};
