@@ -324,7 +324,7 @@ fn an_api_that_cannot_be_reached_is_given_up_after_half_a_minute_with_what_to_ch
         let last = ended.stderr.lines().last().expect("a line");
         assert!(last.starts_with("segno: "), "{}", ended.told());
         assert!(last.contains("check the network and SEGNO_SPOTIFY_API_URL, then run again"), "{}", ended.told());
-        assert!(ended.stderr.contains("cannot connect to 127.0.0.1"), "{}", ended.told());
+        assert!(ended.stderr.contains("cannot connect to 127.0.0.1:9"), "{}", ended.told());
         ended.assert_calm();
     }
     let patient = Segno::on(&database, &sandbox, &["sync", "--json"]).succeed();
