@@ -297,6 +297,8 @@ mod tests {
             (json!({"track": {"id": "a\nb", "name": "One"}}), Oddity::Undecodable("track.id".into())),
             (json!({"track": {"id": "a".repeat(256)}}), Oddity::Undecodable("track.id".into())),
             (json!({"track": "One"}), Oddity::Undecodable("track".into())),
+            (json!({"track": []}), Oddity::Undecodable("track".into())),
+            (json!({"track": ["t1"]}), Oddity::Undecodable("track".into())),
             (json!("One"), Oddity::Undecodable("row".into())),
             (json!(["2024-01-02T03:04:05Z", {"id": "t1"}]), Oddity::Undecodable("row".into())),
         ];
