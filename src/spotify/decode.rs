@@ -351,6 +351,18 @@ mod tests {
     }
 
     #[test]
+    fn an_array_is_no_object() {
+        for (field, odd) in [("album", "track.album"), ("external_ids", "track.external_ids")] {
+            let slot = one(TRACKS, json!({"track": {"id": "t1", "name": "One", field: []}}));
+            assert_eq!((slot.id(), slot.odd), (Some("t1"), Some(Oddity::Undecodable(odd.into()))));
+        }
+        let slot = one(TRACKS, json!({"track": {"id": "t1", "name": "One", "artists": [[], {"id": "a1"}]}}));
+        assert_eq!(slot.odd, Some(Oddity::Undecodable("track.artists.[]".into())));
+        let slot = one(PLAYLISTS, json!({"id": "p1", "name": "P", "owner": ["me"], "items": {"total": 1}}));
+        assert_eq!(slot.odd, Some(Oddity::Undecodable("owner".into())));
+    }
+
+    #[test]
     fn every_slot_of_a_playlist_holds_an_item() {
         use PlaylistItemKind::{Episode, Local, Missing, Track};
         let local = "spotify:local:Artist:Album:Song:200";
