@@ -23,6 +23,7 @@ use crate::{
     clock,
     config::Config,
     engine::{backoff::Backoff, schedule::Remembered},
+    faults::hastened,
     model::{AccountId, EntityType, Owner},
     spotify::{Client, Tokens},
     store::{Store, StoreError},
@@ -97,7 +98,7 @@ impl Caretaker {
             () = signals.stop() => return Err(CommandError::new(Exit::Interrupted, "stopped before anything was read")),
         }
         let (done, mut served) = oneshot::channel();
-        let (interval, entities) = (self.config.sync.interval, self.config.sync.entities.clone());
+        let (interval, entities) = (hastened(self.config.sync.interval), self.config.sync.entities.clone());
         self.supervisor.send(Serve { interval, entities, done }).await.map_err(|_| died())?;
         self.look_for_sign_ins().await?;
         notify::tell(Notice::Ready);
@@ -250,7 +251,7 @@ impl Caretaker {
         if let Err(error) = telemetry::set_filter(&new.log.filter) {
             warn!(%error, "the log stays as it is");
         }
-        let (interval, entities) = (new.sync.interval, new.sync.entities.clone());
+        let (interval, entities) = (hastened(new.sync.interval), new.sync.entities.clone());
         self.supervisor.do_send(Reconfigure { interval, entities, batches: batches(&new) });
         // What needs a restart is kept as it is, or the next reload would not tell any more.
         self.config =
