@@ -354,7 +354,7 @@ mod tests {
     fn an_array_is_no_object() {
         for (field, odd) in [("album", "track.album"), ("external_ids", "track.external_ids")] {
             let slot = one(TRACKS, json!({"track": {"id": "t1", "name": "One", field: []}}));
-            assert_eq!((slot.id(), slot.odd), (Some("t1"), Some(Oddity::Undecodable(odd.into()))));
+            assert_eq!((slot.id(), &slot.odd), (Some("t1"), &Some(Oddity::Undecodable(odd.into()))));
         }
         let slot = one(TRACKS, json!({"track": {"id": "t1", "name": "One", "artists": [[], {"id": "a1"}]}}));
         assert_eq!(slot.odd, Some(Oddity::Undecodable("track.artists.[]".into())));
