@@ -301,6 +301,8 @@ impl Handler<ChildExited> for Supervisor {
                 self.end(entity, RunEnd::Failed(Fault::Internal(why)));
             }
             (Child::Gate | Child::CheckpointWriter, Ruling::Park | Ruling::Rest) => self.give_up(child, &why),
+            // It looks after itself in each new life, and no run waits for it.
+            (Child::PlaybackTracker(_), _) => {}
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod fault;
 pub mod ids;
 pub mod limits;
 pub mod listing;
+pub mod play;
 pub mod status;
 
 pub use batch::{
@@ -22,3 +23,6 @@ pub use fault::Fault;
 pub use ids::{AccountId, EntityType, Family, Phase, UnknownWord};
 pub use limits::{LimitClass, Pause, PauseScope, WindowLease};
 pub use listing::{Item, Oddity, Page, PageRequest, Slot, SlotKey, StalePlaylist};
+pub use play::{
+    KnownPlays, PLAYS_PAGE_LEN, Play, PlayGap, PlayKey, PlaySlot, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
+};

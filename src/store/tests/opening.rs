@@ -28,6 +28,8 @@ fn the_schema_reads_every_column_of_every_table() {
             artists,
             followed_artists,
             library_playlists,
+            play_gaps,
+            playback_states,
             playlist_items,
             playlists,
             plays,
