@@ -205,8 +205,7 @@ impl PlaybackTracker {
             Standing::Failing(why) | Standing::SignInNeeded(why) | Standing::Stopped(why) => (None, Some(why)),
             Standing::Tracking | Standing::Paused(_) => (None, None),
         };
-        let note =
-            PlaybackNote { account_id: self.setup.account_id, next_poll_at, parked_until, error: why.cloned() };
+        let note = PlaybackNote { account_id: self.setup.account_id, next_poll_at, parked_until, error: why.cloned() };
         self.observe(standing, next_poll_at, None);
         let writer = self.setup.writer.clone();
         // A note that is lost costs a request after a restart, and nothing else.

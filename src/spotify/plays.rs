@@ -95,7 +95,10 @@ mod tests {
             "album": {"id": "b1", "name": "B", "artists": [{"id": "a1", "name": "A"}]}}}));
         let play = slot.play.unwrap();
         assert_eq!((play.played_at.to_rfc3339().as_str(), slot.odd), ("2026-09-07T10:11:12.345+00:00", None));
-        assert_eq!((play.track_uri.as_str(), play.context_uri.as_deref()), ("spotify:track:t1", Some("spotify:album:b1")));
+        assert_eq!(
+            (play.track_uri.as_str(), play.context_uri.as_deref()),
+            ("spotify:track:t1", Some("spotify:album:b1"))
+        );
         let track = play.track.unwrap();
         assert_eq!((track.isrc.as_deref(), track.album.map(|album| album.id).as_deref()), (Some("X1"), Some("b1")));
     }
@@ -173,7 +176,9 @@ mod tests {
 
     #[test]
     fn a_body_that_is_no_history_is_refused_whole() {
-        for body in ["", "null", "[]", "{}", "<html>oops</html>", r#"{"items":null}"#, r#"{"items":{}}"#, r#"{"items":[{"#] {
+        for body in
+            ["", "null", "[]", "{}", "<html>oops</html>", r#"{"items":null}"#, r#"{"items":{}}"#, r#"{"items":[{"#]
+        {
             assert!(page(body.as_bytes()).is_err(), "{body}");
         }
     }

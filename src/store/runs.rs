@@ -149,7 +149,11 @@ impl Store {
 }
 
 /// A process that was overtaken must not take over again when one of its runs starts anew.
-pub(super) async fn expect_not_claimed_by_another(conn: &mut Conn, account: AccountId, owner: Uuid) -> Result<(), StoreError> {
+pub(super) async fn expect_not_claimed_by_another(
+    conn: &mut Conn,
+    account: AccountId,
+    owner: Uuid,
+) -> Result<(), StoreError> {
     let (claimed_by, label): (Option<String>, Option<String>) = with_conn!(conn, |c| {
         let row = accounts::table.filter(accounts::id.eq(account.0));
         row.select((accounts::owner, accounts::owner_label)).get_result(c).await

@@ -22,10 +22,13 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
-use crate::model::{Fault, KnownPlays, Pause, PlayGap, PlaybackRecord, PlaysPage};
+use crate::model::{Fault, KnownPlays, Pause, Play, PlayGap, PlayKey, PlaybackRecord, PlaysPage};
 use chrono::{DateTime, Utc};
 use pace::Seen;
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 /// How long a refusal is taken for final that only a person can change.
 pub const PARK: Duration = Duration::from_secs(24 * 3600);
@@ -72,7 +75,10 @@ pub enum Standing {
     /// The last poll brought nothing; it is tried again.
     Failing(String),
     /// A person has to change something; it is tried again, rarely.
-    Parked { until: DateTime<Utc>, why: String },
+    Parked {
+        until: DateTime<Utc>,
+        why: String,
+    },
     /// Nothing is asked for any more until the person has signed in again.
     SignInNeeded(String),
     /// Nothing is asked for any more.
@@ -133,16 +139,17 @@ impl Playback {
             record.authorized_at.is_some_and(|signed_in_at| signed_in_at > *parked_until - PARK)
         };
         let parked_until = record.parked_until.filter(|until| *until > wall && !signed_in_since(until));
+        // Of a parking that is over, the next poll was its end.
+        let noted = record.next_poll_at.filter(|_| record.parked_until.is_none());
         let wait = match (parked_until, record.last_polled_at) {
             (Some(until), _) => until_moment(until, wall).min(PARK),
             (None, Some(last)) => {
-                let latest = last + settings.max_interval;
-                let due = record.next_poll_at.unwrap_or(last + settings.interval).min(latest);
+                let due = noted.unwrap_or(last + settings.interval).min(last + settings.max_interval);
                 // A calendar that was set back makes it seem far away.
                 until_moment(due, wall).min(settings.max_interval)
             }
             // Never answered so far: at once, unless a failure was noted.
-            (None, None) => record.next_poll_at.map_or(Duration::ZERO, |due| until_moment(due, wall)).min(settings.interval),
+            (None, None) => noted.map_or(Duration::ZERO, |due| until_moment(due, wall)).min(settings.interval),
         };
         playback.set_due(wait, now, wall);
         playback
@@ -171,23 +178,17 @@ impl Playback {
     }
 
     /// Judges a page by what the database holds. `jitter` is in `[0, 1)`.
-    pub fn handle_page(
-        &mut self,
-        page: &PlaysPage,
-        known: &KnownPlays,
-        wall: DateTime<Utc>,
-        jitter: f64,
-    ) -> Verdict {
+    pub fn handle_page(&mut self, page: &PlaysPage, known: &KnownPlays, wall: DateTime<Utc>, jitter: f64) -> Verdict {
         debug_assert_eq!(self.state, State::Asking, "a page that nobody asked for");
-        let mut new: std::collections::HashSet<_> = page.plays().map(|play| play.key()).collect();
-        new.retain(|key| !known.keys.contains(key));
+        let new: HashSet<PlayKey> = page.plays().map(Play::key).filter(|key| !known.keys.contains(key)).collect();
+        let new_at: HashSet<DateTime<Utc>> = new.iter().map(|(at, _)| *at).collect();
         let gap = gap(page, known, self.last_polled_at);
         let seen = Seen {
             num_new: count(new.len()),
             is_gap: gap.is_some(),
             elapsed: self.last_polled_at.and_then(|last| (wall - last).to_std().ok()),
             silence: page.newest().map(|newest| (wall - newest).to_std().unwrap_or_default()),
-            spacing: pace::spacing(page, |at| new.iter().any(|(new_at, _)| new_at == at)),
+            spacing: pace::spacing(page, |at| new_at.contains(at)),
         };
         let num_odd = count(page.slots.iter().filter(|slot| slot.odd.is_some()).count());
         Verdict { num_new: seen.num_new, num_odd, gap, wait: pace::wait_after(&self.settings, &seen, jitter) }

@@ -134,7 +134,7 @@ mod tests {
             let mut bounds = [seconds(&mut random), seconds(&mut random), seconds(&mut random)];
             bounds.sort();
             let settings = PlaybackSettings { min_interval: bounds[0], interval: bounds[1], max_interval: bounds[2] };
-            let mut maybe = |random: &mut fastrand::Rng| random.bool().then(|| seconds(random));
+            let maybe = |random: &mut fastrand::Rng| random.bool().then(|| seconds(random));
             let seen = Seen {
                 num_new: random.u32(0..=50),
                 is_gap: random.u8(0..5) == 0,

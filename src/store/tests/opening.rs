@@ -62,10 +62,11 @@ fn moments_are_kept_to_the_microsecond() {
 #[test]
 fn opening_again_finds_everything_and_migrates_nothing() {
     on_both(async |db| {
+        let applied = db.count("__diesel_schema_migrations").await;
         db.begin(EntityType::Tracks).await.commit(tracks(&["t1"]), at(1)).await;
         let again = Store::open_existing(&db.url, "again").await.unwrap();
         assert_eq!(again.library_counts(db.account).await.unwrap().catalogue_tracks, 1);
-        assert_eq!(db.count("__diesel_schema_migrations").await, 1);
+        assert_eq!(db.count("__diesel_schema_migrations").await, applied);
     });
 }
 
@@ -90,12 +91,13 @@ fn many_processes_may_open_a_fresh_database_at_once() {
     });
     on_both(async |db| {
         let Store::Pg(_) = db.store else { return };
+        let applied = db.count("__diesel_schema_migrations").await;
         let tables = "DO $$ DECLARE t TEXT; BEGIN FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' \
                       LOOP EXECUTE format('DROP TABLE %I CASCADE', t); END LOOP; END $$";
         db.execute(tables).await;
         let opening = (0..8).map(|_| Store::open(&db.url, "racer"));
         futures_util::future::try_join_all(opening).await.unwrap();
-        assert_eq!(db.count("__diesel_schema_migrations").await, 1);
+        assert_eq!(db.count("__diesel_schema_migrations").await, applied);
     });
 }
 
