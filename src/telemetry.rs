@@ -9,12 +9,14 @@ use std::{
     env,
     io::{self, IsTerminal, Write},
     panic::{self, PanicHookInfo},
+    sync::OnceLock,
 };
 use tracing::{Level, level_filters::LevelFilter};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
+    reload,
     util::{SubscriberInitExt, TryInitError},
 };
 
@@ -25,6 +27,9 @@ pub const FILTER_SYNTAX: &str = "a log filter: LEVEL or TARGET=LEVEL, separated 
 /// Libraries that tell more than a reader of our log wants to know. A target stands for all that begin with it.
 const NOISY: [&str; 11] =
     ["actix", "aws_lc", "deadpool", "diesel", "h2", "hyper", "mio", "reqwest", "rustls", "tokio_postgres", "want"];
+
+/// The filter in force, once the log is set up.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// Shape of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,6 +47,8 @@ pub enum TelemetryError {
     Filter(String),
     #[error("the log cannot be set up")]
     Install(#[from] TryInitError),
+    #[error("the log's filter cannot be changed")]
+    Reload(#[from] reload::Error),
 }
 
 /// Starts logging for the whole process, once. Lines go through `bars` while these are on show.
@@ -52,8 +59,19 @@ pub fn init(filter: &str, format: LogFormat, bars: Option<MultiProgress>) -> Res
         LogFormat::Human => fmt::layer().compact().with_ansi(is_colour_wanted()).with_writer(writer).boxed(),
         LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
     };
+    let (filter, handle) = reload::Layer::new(filter);
     tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
+    let _ = FILTER.set(handle);
     Ok(())
+}
+
+/// Changes how loud the log is, from here on.
+pub fn set_filter(filter: &str) -> Result<(), TelemetryError> {
+    let new = parse_filter(filter).ok_or_else(|| TelemetryError::Filter(filter.to_owned()))?;
+    match FILTER.get() {
+        Some(handle) => Ok(handle.reload(new)?),
+        None => Ok(()),
+    }
 }
 
 /// Turns panics into one event each. One that the log would not show is written to stderr as it is, so that none

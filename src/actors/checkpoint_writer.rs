@@ -4,14 +4,14 @@
 use crate::{
     clock, faults,
     model::{
-        AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, Pause, Phase, PlaybackNote, PlaysCommit,
-        WindowLease,
+        AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, Owner, Pause, Phase, PlaybackNote, PlaysCommit,
+        SyncKey, WindowLease,
     },
     store::{StateKey, Store, StoreError},
 };
 use actix::{Actor, AtomicResponse, Context, Handler, Message, Supervised, WrapFuture};
+use chrono::{DateTime, Utc};
 use std::{future::Future, time::Duration};
-use uuid::Uuid;
 
 /// A transaction that takes longer has met a database that hangs. What became of it is then unknown.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -37,14 +37,12 @@ impl WriteError {
 
 pub struct CheckpointWriter {
     store: Store,
-    owner: Uuid,
-    /// Who we are, for the message that a fenced process shows.
-    label: String,
+    owner: Owner,
 }
 
 impl CheckpointWriter {
-    pub fn new(store: Store, owner: Uuid, label: String) -> CheckpointWriter {
-        CheckpointWriter { store, owner, label }
+    pub fn new(store: Store, owner: Owner) -> CheckpointWriter {
+        CheckpointWriter { store, owner }
     }
 
     fn write<T: 'static>(
@@ -81,9 +79,9 @@ impl Handler<BeginRun> for CheckpointWriter {
 
     fn handle(&mut self, begin: BeginRun, _: &mut Self::Context) -> Self::Result {
         let BeginRun { account_id, entity, phase } = begin;
-        let (store, owner, label) = (self.store.clone(), self.owner, self.label.clone());
+        let (store, owner) = (self.store.clone(), self.owner.clone());
         self.write(async move {
-            let (fence, _) = store.begin_run(account_id, entity, phase, owner, &label, clock::now()).await?;
+            let (fence, _) = store.begin_run(account_id, entity, phase, owner.id, &owner.label, clock::now()).await?;
             Ok(fence)
         })
     }
@@ -138,7 +136,7 @@ impl Handler<CommitPlays> for CheckpointWriter {
 
     fn handle(&mut self, CommitPlays(commit): CommitPlays, _: &mut Self::Context) -> Self::Result {
         faults::visit("writer.plays");
-        let (store, owner) = (self.store.clone(), self.owner);
+        let (store, owner) = (self.store.clone(), self.owner.id);
         self.write(async move {
             let committed = store.commit_plays(&commit, owner).await;
             faults::visit("writer.plays_committed");
@@ -156,7 +154,7 @@ impl Handler<NotePlayback> for CheckpointWriter {
     type Result = AtomicResponse<Self, Result<(), WriteError>>;
 
     fn handle(&mut self, NotePlayback(note): NotePlayback, _: &mut Self::Context) -> Self::Result {
-        let (store, owner) = (self.store.clone(), self.owner);
+        let (store, owner) = (self.store.clone(), self.owner.id);
         self.write(async move { store.note_playback(&note, owner, clock::now()).await })
     }
 }
@@ -233,9 +231,26 @@ impl Handler<NoteFailure> for CheckpointWriter {
     type Result = AtomicResponse<Self, Result<(), WriteError>>;
 
     fn handle(&mut self, note: NoteFailure, _: &mut Self::Context) -> Self::Result {
-        let (store, owner) = (self.store.clone(), self.owner);
+        let (store, owner) = (self.store.clone(), self.owner.id);
         self.write(
             async move { store.mark_failed_by(note.account_id, note.entity, owner, &note.why, clock::now()).await },
         )
+    }
+}
+
+/// When the service plans the next run.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), WriteError>")]
+pub struct PlanRun {
+    pub key: SyncKey,
+    pub at: Option<DateTime<Utc>>,
+}
+
+impl Handler<PlanRun> for CheckpointWriter {
+    type Result = AtomicResponse<Self, Result<(), WriteError>>;
+
+    fn handle(&mut self, PlanRun { key, at }: PlanRun, _: &mut Self::Context) -> Self::Result {
+        let store = self.store.clone();
+        self.write(async move { store.plan_run(key, at).await })
     }
 }

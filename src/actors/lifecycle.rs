@@ -12,7 +12,7 @@ compile_error!("supervision catches panics: build with panic = \"unwind\"");
 use crate::{
     clock,
     engine::restart::{Deaths, Exit, RestartPolicy, Ruling},
-    model::{AccountId, EntityType},
+    model::{AccountId, SyncKey},
 };
 use actix::{Actor, Addr, Context, Message, Recipient, Supervised, dev::ContextFut};
 use std::{
@@ -31,7 +31,7 @@ use tracing::{error, info};
 pub enum Child {
     Gate,
     CheckpointWriter,
-    Syncer(EntityType),
+    Syncer(SyncKey),
     PlaybackTracker(AccountId),
 }
 
@@ -40,7 +40,7 @@ impl fmt::Display for Child {
         match self {
             Child::Gate => f.write_str("gate"),
             Child::CheckpointWriter => f.write_str("checkpoint writer"),
-            Child::Syncer(entity) => write!(f, "syncer of {entity}"),
+            Child::Syncer(key) => write!(f, "syncer of {key}"),
             Child::PlaybackTracker(AccountId(account)) => write!(f, "playback tracker of account {account}"),
         }
     }

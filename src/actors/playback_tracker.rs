@@ -16,7 +16,7 @@ use crate::{
     },
     faults,
     model::{AccountId, Family, Fault, KnownPlays, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage},
-    spotify::{ApiError, ForbiddenReason, Tokens},
+    spotify::{ApiError, ForbiddenReason},
     store::{Store, StoreError},
 };
 use actix::{
@@ -169,7 +169,9 @@ impl PlaybackTracker {
         let write = async move { writer.send(CommitPlays(Box::new(commit))).await };
         self.work(ctx, write, move |written, tracker, ctx| match written {
             Ok(Ok(())) => tracker.handle_committed(verdict, polled_at, ctx),
-            Ok(Err(WriteError::Store(error @ StoreError::Fenced { .. }))) => tracker.handle_overtaken(&error),
+            Ok(Err(WriteError::Store(error @ StoreError::Fenced { .. }))) => {
+                tracker.handle_fault(Fault::Overtaken(error.to_string()), ctx);
+            }
             Ok(Err(error)) => tracker.handle_fault(Fault::Internal(error.to_string()), ctx),
             Err(_) => {
                 let why = "the checkpoint writer died; whether the last plays were committed is unknown";
@@ -218,13 +220,6 @@ impl PlaybackTracker {
         });
     }
 
-    fn handle_overtaken(&mut self, error: &StoreError) {
-        let Some(engine) = &mut self.engine else { return };
-        let setback = engine.handle_overtaken(error.to_string());
-        self.tell(&setback);
-        self.observe(setback.standing, None, None);
-    }
-
     fn tell(&self, setback: &Setback) {
         let (account, next_poll_at) = (self.setup.account_id.0, setback.next_poll_at);
         if !setback.is_news {
@@ -241,7 +236,7 @@ impl PlaybackTracker {
                 error!(account, why, %until, "playback cannot be tracked; it is tried again then");
             }
             Standing::SignInNeeded(why) => error!(account, why, "playback is not tracked any more"),
-            Standing::Stopped(why) => info!(account, why, "playback is not tracked any more"),
+            Standing::Stopped(why) => warn!(account, why, "playback is not tracked any more"),
         }
     }
 
@@ -302,22 +297,6 @@ impl Actor for PlaybackTracker {
 impl Supervised for PlaybackTracker {
     fn restarting(&mut self, _: &mut Self::Context) {
         (self.engine, self.task, self.num_requests) = (None, None, 0);
-    }
-}
-
-/// The person has signed in again: whatever stood in the way is looked at anew.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct ResumePolling {
-    pub tokens: Tokens,
-}
-
-impl Handler<ResumePolling> for PlaybackTracker {
-    type Result = ();
-
-    fn handle(&mut self, resume: ResumePolling, ctx: &mut Self::Context) {
-        self.setup.fetcher.tokens = resume.tokens;
-        self.begin(ctx);
     }
 }
 

@@ -1,14 +1,14 @@
 //! What the actors let others see of themselves while they work. Published through watch channels, so that a slow
 //! onlooker delays nobody.
 
-use crate::model::{EntityType, ItemCounts, Pause, Phase, Stage};
+use crate::model::{ItemCounts, Pause, Phase, Stage, SyncKey};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
-/// All entity types of one account.
+/// All that is run, or was.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Progress {
-    pub entities: BTreeMap<EntityType, EntityProgress>,
+    pub entities: BTreeMap<SyncKey, EntityProgress>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

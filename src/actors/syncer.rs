@@ -17,7 +17,7 @@ use crate::{
     faults,
     model::{
         AccountId, BatchSyncResult, Checkpoint, Commit, CommitReport, Effects, EntityType, Fault, Fence, Gap,
-        ItemCounts, Page, Phase, StalePlaylist,
+        ItemCounts, Page, Phase, StalePlaylist, SyncKey,
     },
     store::{LibraryCounts, StateKey, Store, StoreError},
 };
@@ -41,6 +41,12 @@ pub struct SyncerSetup {
     pub observer: Recipient<Observed>,
     pub supervisor: Recipient<RunEnded>,
     pub policy: RestartPolicy,
+}
+
+impl SyncerSetup {
+    fn key(&self) -> SyncKey {
+        SyncKey { account: self.account_id, entity: self.entity }
+    }
 }
 
 pub struct Syncer {
@@ -90,6 +96,15 @@ impl Trouble {
             Trouble::Write(error) => error.is_transient(),
             Trouble::Read(error) => error.is_transient(),
             Trouble::ReplyLost(_) => true,
+        }
+    }
+}
+
+impl Trouble {
+    fn into_fault(self) -> Fault {
+        match self {
+            Trouble::Write(WriteError::Store(error @ StoreError::Fenced { .. })) => Fault::Overtaken(error.to_string()),
+            Trouble::Write(_) | Trouble::Read(_) | Trouble::ReplyLost(_) => Fault::Internal(self.to_string()),
         }
     }
 }
@@ -311,7 +326,7 @@ impl Syncer {
                 let SyncerSetup { account_id, writer, .. } = &self.setup;
                 let (note, writer) =
                     (NoteFailure { account_id: *account_id, entity, why: trouble.to_string() }, writer.clone());
-                let end = RunEnd::Failed(Fault::Internal(trouble.to_string()));
+                let end = RunEnd::Failed(trouble.into_fault());
                 let note = async move { writer.send(note).await };
                 self.spawn(ctx, note, move |_, syncer, _| syncer.finish(end, BatchSyncResult::default()));
             }
@@ -340,7 +355,7 @@ impl Syncer {
                 Ok(Ok(())) => end,
                 // Whoever took over goes on, whatever stopped us.
                 Ok(Err(WriteError::Store(error @ StoreError::Fenced { .. }))) => {
-                    RunEnd::Failed(Fault::Internal(error.to_string()))
+                    RunEnd::Failed(Fault::Overtaken(error.to_string()))
                 }
                 noted => {
                     warn!(%entity, ?noted, "how the run ended could not be noted");
@@ -357,14 +372,14 @@ impl Syncer {
         let num_requests = self.run.take().map_or(0, |run| run.num_requests.get());
         let entity = self.setup.entity;
         debug!(%entity, ?end, ?result, num_requests, "run ended");
-        self.setup.supervisor.do_send(RunEnded { account_id: self.setup.account_id, entity, end });
+        self.setup.supervisor.do_send(RunEnded { key: self.setup.key(), end });
     }
 
     fn observe(&self, counts: Option<ItemCounts>) {
         let Some(run) = &self.run else { return };
         let progress: RunProgress = run.engine.progress();
         self.setup.observer.do_send(Observed {
-            entity: self.setup.entity,
+            key: self.setup.key(),
             progress,
             counts,
             run_id: run.run_id,

@@ -47,8 +47,8 @@ pub async fn run(args: DemoArgs, display: Display) -> Result<Exit, CommandError>
         demo_file::remove(&path).map_err(|error| not_ours(&path, &format!("cannot be removed: {error}")))?;
     }
     let config = config_for(&sandbox, args.rate)?;
-    let label = super::process_label("demo");
-    let store = Store::open(&DatabaseUrl::sqlite_file(&path), &label).await?;
+    let owner = super::claim::this_process("demo");
+    let store = Store::open(&DatabaseUrl::sqlite_file(&path), &owner.label).await?;
     let before = before(&store, &args, &path).await?;
     forget_the_last_server(&store).await?;
     let what = match before {
@@ -61,7 +61,7 @@ pub async fn run(args: DemoArgs, display: Display) -> Result<Exit, CommandError>
     let job = Job {
         store: store.clone(),
         client: super::client(&config)?,
-        label,
+        owner,
         entities: EntityType::ALL.to_vec(),
         longest_wait: LONGEST_WAIT,
         database: path.display().to_string(),

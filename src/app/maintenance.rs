@@ -1,6 +1,6 @@
 //! `status` and `reset`: the database alone, no request.
 
-use super::{CommandError, Exit, database_url, print};
+use super::{CommandError, Exit, claim::this_process, database_url, print};
 use crate::{
     cli::{ResetArgs, StatusArgs, report},
     clock,
@@ -43,7 +43,7 @@ pub async fn reset(args: ResetArgs, config: &Config) -> Result<Exit, CommandErro
 
 /// There is nothing to see, or to forget, in a database that is yet to be made.
 async fn open_existing(config: &Config, command: &str) -> Result<Store, CommandError> {
-    let opened = Store::open_existing(&database_url(config)?, &super::process_label(command)).await;
+    let opened = Store::open_existing(&database_url(config)?, &this_process(command).label).await;
     opened.map_err(|error| match error {
         StoreError::NotFound(file) => match file.parent().filter(|folder| !folder.is_dir()) {
             Some(folder) if config.database_url.folder_to_create().is_none() => {

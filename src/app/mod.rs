@@ -1,10 +1,14 @@
 //! The composition root: settings, database, client and actors, put together for each command.
 
+mod claim;
 mod demo;
 mod demo_file;
 mod maintenance;
+mod notify;
+mod run;
 mod sandbox;
 mod sign_in;
+mod signals;
 mod sync;
 
 use crate::{
@@ -160,6 +164,11 @@ async fn command(cli: Cli) -> Result<Exit, CommandError> {
             telemetry::init(&foreground_filter(&config, &display), format, display.bars()).map_err(usage)?;
             sync::run(args, &config, display).await
         }
+        Command::Run(args) => {
+            let config = Config::from_process(cli.config.as_deref())?;
+            telemetry::init(&config.log.filter, format, None).map_err(usage)?;
+            run::run(args, config, cli.config).await
+        }
         Command::Status(args) => {
             let config = Config::from_process(cli.config.as_deref())?;
             telemetry::init(&config.log.filter, format, None).map_err(usage)?;
@@ -236,11 +245,4 @@ fn client(config: &Config) -> Result<Client, CommandError> {
         timeout: config.spotify.timeout,
         user_agent: USER_AGENT.into(),
     })?)
-}
-
-/// Who we are, for others on the same database.
-fn process_label(command: &str) -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
-    let host = host.map(|host| host.trim().to_owned()).filter(|host| !host.is_empty());
-    format!("segno {command} (process {} on {})", std::process::id(), host.as_deref().unwrap_or("this machine"))
 }

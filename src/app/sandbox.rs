@@ -1,12 +1,11 @@
 //! `segno sandbox`: the stand-in server alone, until it is stopped.
 
-use super::{CommandError, Exit, print};
+use super::{CommandError, Exit, print, signals::Signals};
 use crate::{
     cli::{SandboxArgs, voice::say},
     sandbox::{Config, LibrarySpec, Limits, Sandbox},
 };
 use std::io;
-use tokio::signal::unix::{SignalKind, signal};
 
 pub async fn run(args: SandboxArgs) -> Result<Exit, CommandError> {
     let mut limits = args.rate.map_or_else(Limits::default, |rate| Limits::rate(rate, args.window));
@@ -45,12 +44,7 @@ pub async fn run(args: SandboxArgs) -> Result<Exit, CommandError> {
         sandbox.refresh_token(),
     ))?;
     say(&format!("the sandbox listens on {}; stop it with Ctrl-C", sandbox.address()));
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| CommandError::failed(&error))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| CommandError::failed(&error))?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    Signals::to_stop()?.stop().await;
     sandbox.stop().await;
     Ok(Exit::Done)
 }

@@ -12,7 +12,7 @@ use crate::{
     engine::backoff::Patience,
     model::{AccountId, Family},
     spotify::{ApiError, Client, KeepInMemory, Profile, StoredTokens, TokenVault, Tokens, VaultError},
-    store::{Store, TokenRow},
+    store::{Store, StoreError, TokenRow},
 };
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -22,6 +22,36 @@ use std::{cell::Cell, future::Future, pin::Pin, sync::Arc};
 pub struct SignedIn {
     pub account_id: AccountId,
     pub tokens: Tokens,
+}
+
+/// An account that is signed in.
+pub struct Present {
+    pub account_id: AccountId,
+    pub name: String,
+    /// Changes with each sign-in.
+    pub revision: i64,
+    pub tokens: Tokens,
+}
+
+/// Who is signed in, as the database knows.
+pub async fn present(store: &Store, settings: &SpotifyConfig) -> Result<Vec<Present>, StoreError> {
+    let client_id = settings.client_id.clone().unwrap_or_default();
+    let mut present = Vec::new();
+    for account in store.accounts().await? {
+        let Some(row) = store.load_tokens(account.id).await? else { continue };
+        let (account_id, imported_hash) = (account.id, row.imported_hash);
+        let vault = StoreVault { store: store.clone(), account_id, client_id: client_id.clone(), imported_hash };
+        let stored = StoredTokens {
+            access_token: row.access_token,
+            expires_at: row.expires_at,
+            refresh_token: row.refresh_token,
+            scopes: row.scopes,
+        };
+        let tokens = Tokens::new(stored, Arc::new(vault), clock::now);
+        let revision = account.authorized_at.timestamp_micros();
+        present.push(Present { account_id, name: account.spotify_id, revision, tokens });
+    }
+    Ok(present)
 }
 
 /// Signs in with what the settings and the database hold. `fetcher` asks with given tokens, through the gate.

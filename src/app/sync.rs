@@ -1,6 +1,6 @@
 //! One sync to completion in the foreground.
 
-use super::{CommandError, Exit, client, open_store, print, process_label, sign_in};
+use super::{CommandError, Exit, claim, client, open_store, print, sign_in, signals::Signals};
 use crate::{
     actors::{
         EntityState, GateView, Progress, Service, Supervisor,
@@ -22,7 +22,7 @@ use crate::{
         gate::{DEFAULT_REQUESTS, GateSettings},
         run::{BatchSizes, RunEnd},
     },
-    model::{EntityType, Fault},
+    model::{EntityType, Fault, Owner},
     spotify::{Client, Tokens},
     store::Store,
 };
@@ -32,23 +32,19 @@ use std::{
     rc::Rc,
     time::{Duration, Instant},
 };
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::{oneshot, watch},
-};
-use uuid::Uuid;
+use tokio::sync::{oneshot, watch};
 
 /// How long the gate may take to note how many requests were sent.
-const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 pub async fn run(args: SyncArgs, config: &Config, display: Display) -> Result<Exit, CommandError> {
     let client = client(config)?;
-    let label = process_label("sync");
-    let (store, url) = open_store(config, &label).await?;
+    let owner = claim::this_process("sync");
+    let (store, url) = open_store(config, &owner.label).await?;
     let job = Job {
         store,
         client,
-        label,
+        owner,
         entities: if args.entities.is_empty() { config.sync.entities.clone() } else { args.entities },
         longest_wait: args.max_wait,
         database: url.to_string(),
@@ -63,7 +59,7 @@ pub async fn run(args: SyncArgs, config: &Config, display: Display) -> Result<Ex
 pub(super) struct Job {
     pub store: Store,
     pub client: Client,
-    pub label: String,
+    pub owner: Owner,
     pub entities: Vec<EntityType>,
     /// The longest pause to sit out.
     pub longest_wait: Duration,
@@ -88,17 +84,10 @@ impl Job {
         let service = Service {
             store: self.store.clone(),
             client: self.client.clone(),
-            gate: GateSettings {
-                requests: config.rate_limit.requests.unwrap_or(DEFAULT_REQUESTS),
-                window: config.rate_limit.window,
-            },
-            batches: BatchSizes {
-                initial: config.sync.initial_batch_size,
-                incremental: config.sync.incremental_batch_size,
-            },
+            gate: gate_settings(config),
+            batches: batches(config),
             longest_wait: Some(self.longest_wait),
-            owner: Uuid::new_v4(),
-            label: self.label,
+            owner: self.owner,
             progress: Rc::new(progress_sender),
             gate_view: gate_sender,
         };
@@ -133,7 +122,7 @@ async fn sync(
 ) -> Result<Outcome, CommandError> {
     let longest_wait = service.longest_wait;
     let client = service.client.clone();
-    let claim = (service.owner, service.label.clone());
+    let owner = service.owner.clone();
     let supervisor = Supervisor::start(service);
     let gate = supervisor.send(GateOf).await.map_err(|_| died())?;
     let asked = gate.clone();
@@ -145,7 +134,7 @@ async fn sync(
         longest_wait,
         vitals: Rc::new(Vitals::default()),
     };
-    let outcome = work(&supervisor, &store, config, entities, claim, fetcher).await;
+    let outcome = work(&supervisor, &store, config, entities, &owner, fetcher).await;
     let _ = tokio::time::timeout(CLOSE_WITHIN, gate.send(Close)).await;
     outcome
 }
@@ -155,27 +144,27 @@ async fn work(
     store: &Store,
     config: &Config,
     entities: Vec<EntityType>,
-    claim: (Uuid, String),
+    owner: &Owner,
     fetcher: impl FnOnce(Tokens) -> Fetcher,
 ) -> Result<Outcome, CommandError> {
-    let mut told = Told::listen()?;
+    let mut signals = Signals::to_stop()?;
     let signed_in = tokio::select! {
         signed_in = sign_in::sign_in(store, &config.spotify, fetcher) => signed_in?,
-        () = told.next() => return Err(CommandError::new(Exit::Interrupted, "stopped before anything was read")),
+        () = signals.stop() => return Err(CommandError::new(Exit::Interrupted, "stopped before anything was read")),
     };
-    store.claim(signed_in.account_id, claim.0, &claim.1).await?;
+    claim::take(store, signed_in.account_id, owner).await?;
     let (done, mut outcome) = oneshot::channel();
     let sync = SyncOnce { account_id: signed_in.account_id, tokens: signed_in.tokens, entities, done };
     supervisor.send(sync).await.map_err(|_| died())?;
     tokio::select! {
         outcome = &mut outcome => return outcome.map_err(|_| died()),
-        () = told.next() => {}
+        () = signals.stop() => {}
     }
     say("stopping: what is whole is committed; running again carries on from there");
     supervisor.do_send(Stop);
     tokio::select! {
         outcome = outcome => outcome.map_err(|_| died()),
-        () = told.next() => Err(CommandError::new(Exit::Interrupted, "stopped at once; running again carries on")),
+        () = signals.stop() => Err(CommandError::new(Exit::Interrupted, "stopped at once; running again carries on")),
     }
 }
 
@@ -232,24 +221,14 @@ fn next_step(end: &RunEnd) -> Option<String> {
     }
 }
 
-/// SIGTERM and Ctrl-C.
-struct Told {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
+/// The limits that the settings know of.
+pub(super) fn gate_settings(config: &Config) -> GateSettings {
+    let requests = config.rate_limit.requests.unwrap_or(DEFAULT_REQUESTS);
+    GateSettings { requests, window: config.rate_limit.window }
 }
 
-impl Told {
-    fn listen() -> Result<Told, CommandError> {
-        let listen = |kind| signal(kind).map_err(|error| CommandError::failed(&error));
-        Ok(Told { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
+pub(super) fn batches(config: &Config) -> BatchSizes {
+    BatchSizes { initial: config.sync.initial_batch_size, incremental: config.sync.incremental_batch_size }
 }
 
 /// Whether every entity type was synced to its end.

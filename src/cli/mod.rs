@@ -45,7 +45,8 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   segno demo            see it work: no account, no network, no setup
-  segno sync            sync your library, from where the last run stopped
+  segno run             keep your library current, until stopped
+  segno sync            sync it once, from where the last run stopped
   segno status          how far it is
   segno sync --help     more about a command
 
@@ -61,6 +62,8 @@ Exit codes:
 pub enum Command {
     /// Sync a made-up library into a SQLite file: no account, no network, no setup
     Demo(DemoArgs),
+    /// The service: keep everything current until stopped
+    Run(RunArgs),
     /// Sync once, to completion, then exit
     Sync(SyncArgs),
     /// Show what is done, what is running, what it waits for and until when
@@ -111,6 +114,15 @@ pub struct DemoArgs {
     #[arg(long, value_name = "N", default_value_t = 600, value_parser = values::number::<u32>(1..=1_000_000))]
     pub rate: u32,
 }
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  segno run                        until Ctrl-C or SIGTERM
+  segno run --log-format json      log lines for a collector
+
+SIGHUP reads the settings file again. `segno status` shows what a running service does.")]
+pub struct RunArgs {}
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

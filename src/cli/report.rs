@@ -8,7 +8,7 @@ use crate::{
     actors::{EntityProgress, EntityState, Progress},
     clock,
     model::{
-        EntityType, ItemCounts,
+        EntityType, ItemCounts, SyncKey,
         status::{EntityStatus, LimitStatus, PlaybackStatus, State, Status},
     },
 };
@@ -53,7 +53,7 @@ struct EntityJson<'a> {
 
 impl SyncReport {
     pub fn json(&self) -> String {
-        let entities = self.progress.entities.iter().map(|(entity, seen)| entity_json(*entity, seen)).collect();
+        let entities = self.progress.entities.iter().map(|(key, seen)| entity_json(key.entity, seen)).collect();
         let report = SyncJson {
             entities,
             requests: self.num_requests,
@@ -72,7 +72,7 @@ impl SyncReport {
             let _ = writeln!(out, "{}", line.trim_end());
         };
         row(["", "", "new", "updated", "unchanged", "removed", "requests"]);
-        for (entity, seen) in &self.progress.entities {
+        for (SyncKey { entity, .. }, seen) in &self.progress.entities {
             let counts = &seen.counts;
             let numbers = [counts.new, counts.updated, counts.unchanged, counts.removed, seen.num_requests];
             let [new, updated, unchanged, removed, requests] = numbers.map(|number| grouped(number.into()));
@@ -91,7 +91,7 @@ impl SyncReport {
     /// What the numbers do not say, a line each.
     pub fn remarks(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        for (entity, seen) in &self.progress.entities {
+        for (SyncKey { entity, .. }, seen) in &self.progress.entities {
             let odd = Some(seen.counts.odd).filter(|odd| *odd > 0);
             let odd = odd.map(|odd| format!("{} noted in the table sync_odd_items", counted(odd.into(), "odd row")));
             lines.extend(remarks(&seen.state).into_iter().chain(odd).map(|remark| format!("{entity}: {remark}")));

@@ -42,7 +42,7 @@ fn complaint(command: &Command) -> Option<String> {
         }
         Command::Reset(args) => ("reset", &args.entities),
         Command::Sync(args) => ("sync", &args.entities),
-        Command::Demo(_) | Command::Status(_) | Command::Sandbox(_) => return None,
+        Command::Demo(_) | Command::Run(_) | Command::Status(_) | Command::Sandbox(_) => return None,
     };
     let mut seen: BTreeSet<EntityType> = BTreeSet::new();
     let twice = entities.iter().find(|entity| !seen.insert(**entity))?;

@@ -16,7 +16,7 @@ mod values;
 pub use error::{ConfigError, Problem};
 
 use crate::model::EntityType;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use settings::Setting;
 use sources::Given;
 use std::{
@@ -146,6 +146,24 @@ impl Config {
             Some(config) if given.problems.is_empty() => Ok(config),
             _ => Err(ConfigError::Invalid(given.problems)),
         }
+    }
+}
+
+impl Config {
+    /// The settings that differ in `new` and that a running service cannot take up.
+    pub fn needs_restart_for(&self, new: &Config) -> Vec<&'static str> {
+        let (old_spotify, new_spotify) = (&self.spotify, &new.spotify);
+        let secret = |spotify: &SpotifyConfig| spotify.refresh_token.as_ref().map(|t| t.expose_secret().to_owned());
+        let changed = [
+            ("database.url", self.database_url != new.database_url),
+            ("spotify.client_id", old_spotify.client_id != new_spotify.client_id),
+            ("SEGNO_SPOTIFY_REFRESH_TOKEN", secret(old_spotify) != secret(new_spotify)),
+            ("spotify.api_url", old_spotify.api_url != new_spotify.api_url),
+            ("spotify.accounts_url", old_spotify.accounts_url != new_spotify.accounts_url),
+            ("spotify.timeout", old_spotify.timeout != new_spotify.timeout),
+            ("web.listen", self.web.listen != new.web.listen),
+        ];
+        changed.into_iter().filter(|(_, is_changed)| *is_changed).map(|(setting, _)| setting).collect()
     }
 }
 

@@ -11,6 +11,7 @@
 //! | [`gate`] | who may send a request, and when |
 //! | [`playback`] | when the listening history is asked for, and what a page of it means |
 //! | [`backoff`] | whether and when to try a failed request again |
+//! | [`schedule`] | when the service runs what |
 //! | [`restart`] | whether and when a dead actor gets a new life |
 
 pub mod backoff;
@@ -18,4 +19,5 @@ pub mod gate;
 pub mod playback;
 pub mod restart;
 pub mod run;
+pub mod schedule;
 pub mod sweep;

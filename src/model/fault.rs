@@ -29,6 +29,9 @@ pub enum Fault {
     /// Something of our own went wrong.
     #[error("{0}")]
     Internal(String),
+    /// The fence no longer holds: another process, or a reset, has taken over.
+    #[error("{0}")]
+    Overtaken(String),
     /// The run is being stopped.
     #[error("stopped")]
     Stopped,

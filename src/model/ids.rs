@@ -9,6 +9,19 @@ use std::{fmt, str::FromStr};
 #[serde(transparent)]
 pub struct AccountId(pub i64);
 
+/// What one syncer is for: an entity type of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SyncKey {
+    pub account: AccountId,
+    pub entity: EntityType,
+}
+
+impl fmt::Display for SyncKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of account {}", self.entity, self.account.0)
+    }
+}
+
 /// A word that is not in the vocabulary it was read for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown {what} \"{word}\", expected one of {expected}")]

@@ -10,6 +10,7 @@ pub mod fault;
 pub mod ids;
 pub mod limits;
 pub mod listing;
+pub mod owner;
 pub mod play;
 pub mod status;
 
@@ -20,9 +21,10 @@ pub use batch::{
 pub use checkpoint::{Checkpoint, Stage, WalkState};
 pub use entities::{Album, Artist, ArtistRef, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum, SavedTrack, Track};
 pub use fault::Fault;
-pub use ids::{AccountId, EntityType, Family, Phase, UnknownWord};
+pub use ids::{AccountId, EntityType, Family, Phase, SyncKey, UnknownWord};
 pub use limits::{LimitClass, Pause, PauseScope, WindowLease};
 pub use listing::{Item, Oddity, Page, PageRequest, Slot, SlotKey, StalePlaylist};
+pub use owner::{Claim, Owner};
 pub use play::{
     KnownPlays, PLAYS_PAGE_LEN, Play, PlayGap, PlayKey, PlaySlot, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
 };

@@ -1,7 +1,7 @@
 //! What can go wrong with the database, in words that say what to do about it.
 
 use super::url::DatabaseUrlError;
-use crate::model::{AccountId, UnknownWord};
+use crate::model::{AccountId, Claim, UnknownWord};
 use diesel::result::{DatabaseErrorKind, Error as QueryError};
 use std::path::PathBuf;
 
@@ -34,6 +34,9 @@ pub enum StoreError {
     /// The commit of a run that is no longer the latest. Nothing of it was written.
     #[error("fenced off: {by} has taken over; two processes must not sync one database")]
     Fenced { by: String },
+    /// A service holds the account and lives.
+    #[error("{} keeps this account current; stop it first, or let it do the work", .0.owner.label)]
+    Held(Box<Claim>),
     #[error("there is no account {} in the database; run \"segno sync\"", .0.0)]
     UnknownAccount(AccountId),
     #[error("column {column} holds something unexpected: {source}")]
@@ -70,6 +73,7 @@ impl StoreError {
             | StoreError::Refused { .. }
             | StoreError::Newer { .. }
             | StoreError::Fenced { .. }
+            | StoreError::Held(_)
             | StoreError::UnknownAccount(_)
             | StoreError::Corrupt { .. } => false,
         }

@@ -12,6 +12,7 @@
 mod accounts;
 mod batches;
 mod catalogue;
+mod claims;
 mod error;
 mod gaps;
 mod library;

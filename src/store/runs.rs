@@ -22,29 +22,6 @@ pub struct EntityProgress {
 }
 
 impl Store {
-    /// Takes an account over: from here on no other process writes for it or begins a run, whatever it had begun. So of
-    /// two that start together, the later one writes everything and the earlier one nothing.
-    pub async fn claim(&self, account: AccountId, owner: Uuid, label: &str) -> Result<(), StoreError> {
-        self.transaction(async |conn| {
-            let claimed = with_conn!(conn, |c| {
-                let ours = (accounts::owner.eq(owner.to_string()), accounts::owner_label.eq(label));
-                diesel::update(accounts::table.filter(accounts::id.eq(account.0))).set(ours).execute(c).await
-            })?;
-            if claimed == 0 {
-                return Err(StoreError::UnknownAccount(account));
-            }
-            with_conn!(conn, |c| {
-                let ours = (sync_states::owner.eq(owner.to_string()), sync_states::owner_label.eq(label));
-                diesel::update(sync_states::table.filter(sync_states::account_id.eq(account.0)))
-                    .set(ours)
-                    .execute(c)
-                    .await
-            })?;
-            Ok(())
-        })
-        .await
-    }
-
     /// Begins a run in a phase and fences off every earlier run of the entity type. Returns the fence to write with and
     /// the checkpoint to carry on from. `label` tells people who it is that writes now.
     pub async fn begin_run(

@@ -13,6 +13,9 @@ diesel::table! {
         authorized_at -> Instant,
         owner -> Nullable<Text>,
         owner_label -> Nullable<Text>,
+        owner_until -> Nullable<Instant>,
+        owner_place -> Nullable<Text>,
+        owner_pid -> Nullable<BigInt>,
     }
 }
 
@@ -57,6 +60,7 @@ diesel::table! {
         generation -> BigInt,
         owner -> Nullable<Text>,
         owner_label -> Nullable<Text>,
+        next_run_at -> Nullable<Instant>,
     }
 }
 

@@ -6,7 +6,7 @@
 use super::schema::sync_states;
 use super::types::{At, Instant, clean, to_u32};
 use super::{Conn, Store, StoreError, with_conn};
-use crate::model::{AccountId, Checkpoint, EntityType, Fence, Phase, WalkState};
+use crate::model::{AccountId, Checkpoint, EntityType, Fence, Phase, SyncKey, WalkState};
 use chrono::{DateTime, Utc};
 use diesel::dsl::case_when;
 use diesel::sql_types::Nullable;
@@ -44,6 +44,9 @@ pub struct SyncState {
     pub completed_at: Option<DateTime<Utc>>,
     /// What the latest run failed of.
     pub failure: Option<String>,
+    pub failed_at: Option<DateTime<Utc>>,
+    /// When the service plans the next run.
+    pub next_run_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Queryable, Selectable)]
@@ -68,6 +71,7 @@ pub(super) struct SyncStateRow {
     checkpoint: Option<String>,
     generation: i64,
     owner_label: Option<String>,
+    next_run_at: Option<At>,
 }
 
 /// Who has taken over, where nobody's run has.
@@ -269,6 +273,17 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Notes when the service plans the next run, in whichever phase.
+    pub async fn plan_run(&self, key: SyncKey, at: Option<DateTime<Utc>>) -> Result<(), StoreError> {
+        with_conn!(&mut self.connect().await?, |c| {
+            let planned = sync_states::next_run_at.eq(at.map(At::from));
+            diesel::update(rows_of!(key.account, key.entity)).set(planned).execute(c).await
+        })?;
+        Ok(())
+    }
+}
+
 /// Writes a checkpoint on behalf of the run that holds the fence. Whatever the row said about a limit or a failure is
 /// over: something was committed.
 pub(super) async fn advance(
@@ -378,6 +393,8 @@ impl TryFrom<SyncStateRow> for SyncState {
             last_updated_at: row.last_updated_at.map(DateTime::from),
             completed_at: row.completed_at.map(DateTime::from),
             failure,
+            failed_at: row.failed_at.map(DateTime::from),
+            next_run_at: row.next_run_at.map(DateTime::from),
         })
     }
 }

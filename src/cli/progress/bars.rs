@@ -6,7 +6,7 @@ use crate::{
     actors::{EntityProgress, EntityState, GateView, Progress},
     cli::numbers::{brief, grouped, per_second, span},
     clock,
-    model::{EntityType, Stage},
+    model::{EntityType, Stage, SyncKey},
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::{
@@ -44,7 +44,7 @@ impl Bars {
 impl View for Bars {
     fn update(&mut self, progress: &Progress, gate: &GateView) {
         let now = clock::instant();
-        for (entity, seen) in &progress.entities {
+        for (SyncKey { entity, .. }, seen) in &progress.entities {
             let bar = self.entities.entry(*entity).or_insert_with(|| {
                 let bar = ProgressBar::no_length().with_prefix(entity.as_str());
                 bar.set_style(style("{prefix:<9} {bar:18} {wide_msg}"));

@@ -5,7 +5,7 @@ use crate::{
     actors::{EntityProgress, EntityState, GateView, Progress, progress::GateWait},
     cli::{numbers::grouped, voice::say},
     clock,
-    model::EntityType,
+    model::{EntityType, SyncKey},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use std::{
@@ -58,7 +58,7 @@ impl Lines {
 impl View for Lines {
     fn update(&mut self, progress: &Progress, gate: &GateView) {
         let now = clock::instant();
-        for (entity, seen) in &progress.entities {
+        for (SyncKey { entity, .. }, seen) in &progress.entities {
             let last = self.last.get(entity);
             let is_due = last.is_none_or(|(at, _)| now.duration_since(*at) >= LINE_APART);
             let has_news = last.is_none_or(|(_, before)| before.done != seen.done || before.stage != seen.stage);

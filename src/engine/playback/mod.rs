@@ -219,7 +219,8 @@ impl Playback {
                 (Standing::Parked { until: wall + PARK, why: why.clone() }, Some(PARK))
             }
             Fault::SignIn(_) => (Standing::SignInNeeded(why.clone()), None),
-            Fault::Stopped => (Standing::Stopped(why.clone()), None),
+            // What the other process reads, it writes.
+            Fault::Overtaken(_) | Fault::Stopped => (Standing::Stopped(why.clone()), None),
         };
         let next_poll_at = match (&standing, wait) {
             (Standing::Paused(pause), _) => Some(pause.until.max(wall)),
@@ -234,12 +235,6 @@ impl Playback {
         }
         let is_news = self.told.replace(why.clone()).is_none_or(|told| told != why);
         Setback { standing, next_poll_at, is_news }
-    }
-
-    /// Another process has taken the account over: what it reads, it writes.
-    pub fn handle_overtaken(&mut self, why: String) -> Setback {
-        self.state = State::Stopped;
-        Setback { standing: Standing::Stopped(why), next_poll_at: None, is_news: true }
     }
 
     /// Half of the step is fixed and half is jitter; never longer than the interval at which plays are safe.

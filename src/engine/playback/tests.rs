@@ -270,7 +270,8 @@ fn without_a_sign_in_nothing_is_asked_for_any_more() {
 fn whoever_is_overtaken_stops() {
     let mut rig = Rig::new(&PlaybackRecord::default());
     assert_eq!(rig.step(), Step::Ask);
-    rig.playback.handle_overtaken("another process".into());
+    let setback = rig.fault(Fault::Overtaken("another process".into()));
+    assert_eq!(setback.standing, Standing::Stopped("another process".into()));
     rig.passed += 60 * MINUTE;
     assert_eq!(rig.step(), Step::Rest);
 }

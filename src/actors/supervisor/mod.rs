@@ -1,7 +1,9 @@
-//! The supervisor: starts the gate, the writer and one syncer per entity type, hears of their lives and deaths, and
-//! says when a run is over.
+//! The supervisor: starts the gate, the writer and the syncers of every account, hears of their lives and deaths, and
+//! says when a run is over. What it runs when is told elsewhere: once, by [`SyncOnce`], or for ever, by [`service`].
 //!
 //! Its own death is not survived: whoever waits for the [`Outcome`] finds the channel closed and ends the process.
+
+pub mod service;
 
 use super::{
     checkpoint_writer::{CheckpointWriter, NoteFailure},
@@ -19,14 +21,19 @@ use crate::{
         run::{BatchSizes, RunEnd, RunProgress},
     },
     faults,
-    model::{AccountId, EntityType, Fault, ItemCounts},
+    model::{AccountId, EntityType, Fault, ItemCounts, Owner, SyncKey},
     spotify::{Client, Tokens},
     store::Store,
 };
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult};
-use std::{collections::BTreeMap, rc::Rc, time::Duration};
+use service::Serving;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    time::Duration,
+};
 use tokio::sync::{oneshot, watch};
-use tracing::{error, info};
+use tracing::{debug, error};
 use uuid::Uuid;
 
 /// How long syncers may take to commit what is whole after a stop.
@@ -41,14 +48,13 @@ pub struct Service {
     pub batches: BatchSizes,
     /// The longest pause that a request sits out; `None` for any.
     pub longest_wait: Option<Duration>,
-    /// The process, and what people call it.
-    pub owner: Uuid,
-    pub label: String,
+    /// This process.
+    pub owner: Owner,
     pub progress: Rc<watch::Sender<Progress>>,
     pub gate_view: watch::Sender<GateView>,
 }
 
-/// How a sync ended, by entity type.
+/// How a sync of one account ended, by entity type.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
     pub ends: BTreeMap<EntityType, RunEnd>,
@@ -59,12 +65,24 @@ pub struct Supervisor {
     policy: RestartPolicy,
     gate: Addr<Gate>,
     writer: Addr<CheckpointWriter>,
-    account_id: Option<AccountId>,
-    syncers: BTreeMap<EntityType, Addr<Syncer>>,
-    ends: BTreeMap<EntityType, RunEnd>,
+    accounts: BTreeMap<AccountId, Household>,
+    running: BTreeSet<SyncKey>,
     /// Counts of the runs before the one under way: a syncer that starts again begins a new run.
-    runs: BTreeMap<EntityType, RunTally>,
-    done: Option<oneshot::Sender<Outcome>>,
+    runs: BTreeMap<SyncKey, RunTally>,
+    work: Work,
+}
+
+/// What the supervisor was started for.
+enum Work {
+    Nothing,
+    Once { outcome: Outcome, done: Option<oneshot::Sender<Outcome>> },
+    Service(Serving),
+}
+
+/// The actors of one account.
+struct Household {
+    fetcher: Fetcher,
+    syncers: BTreeMap<EntityType, Addr<Syncer>>,
 }
 
 #[derive(Debug, Default)]
@@ -79,9 +97,9 @@ impl Supervisor {
     pub fn start(service: Service) -> Addr<Supervisor> {
         Supervisor::create(|ctx| {
             let policy = RestartPolicy::default();
-            let (store, owner, label) = (service.store.clone(), service.owner, service.label.clone());
+            let (store, owner) = (service.store.clone(), service.owner.clone());
             let writer = start_guarded(Child::CheckpointWriter, policy, ctx.address().recipient(), |_| {
-                CheckpointWriter::new(store, owner, label)
+                CheckpointWriter::new(store, owner)
             });
             let (store, gate_writer) = (service.store.clone(), writer.clone());
             let (settings, view) = (service.gate, service.gate_view.clone());
@@ -93,17 +111,54 @@ impl Supervisor {
                 policy,
                 gate,
                 writer,
-                account_id: None,
-                syncers: BTreeMap::new(),
-                ends: BTreeMap::new(),
+                accounts: BTreeMap::new(),
+                running: BTreeSet::new(),
                 runs: BTreeMap::new(),
-                done: None,
+                work: Work::Nothing,
             }
         })
     }
 
-    fn end(&mut self, entity: EntityType, end: RunEnd) {
-        if self.ends.contains_key(&entity) {
+    fn household(&self, tokens: Tokens) -> Household {
+        let fetcher = Fetcher {
+            client: self.service.client.clone(),
+            tokens,
+            gate: self.gate.clone(),
+            backoff: Backoff::default(),
+            longest_wait: self.service.longest_wait,
+            vitals: Rc::new(Vitals::default()),
+        };
+        Household { fetcher, syncers: BTreeMap::new() }
+    }
+
+    /// Begins a run; its syncer is started where there is none, or none any more.
+    fn start_run(&mut self, key: SyncKey, ctx: &mut Context<Self>) {
+        let Some(household) = self.accounts.get_mut(&key.account) else { return };
+        let SyncKey { account: account_id, entity } = key;
+        let syncer = household.syncers.entry(entity).or_insert_with(|| {
+            let setup = SyncerSetup {
+                account_id,
+                entity,
+                store: self.service.store.clone(),
+                writer: self.writer.clone(),
+                fetcher: household.fetcher.clone(),
+                batches: self.service.batches,
+                observer: ctx.address().recipient(),
+                supervisor: ctx.address().recipient(),
+                policy: self.policy,
+            };
+            start_guarded(Child::Syncer(key), self.policy, ctx.address().recipient(), |_| Syncer::new(setup))
+        });
+        syncer.do_send(StartRun);
+        self.running.insert(key);
+        self.runs.insert(key, RunTally::default());
+        self.service.progress.send_modify(|progress| {
+            progress.entities.insert(key, EntityProgress::default());
+        });
+    }
+
+    fn end(&mut self, key: SyncKey, end: RunEnd, ctx: &mut Context<Self>) {
+        if !self.running.remove(&key) {
             return;
         }
         let state = match &end {
@@ -112,26 +167,41 @@ impl Supervisor {
             RunEnd::Stopped => EntityState::Stopped,
             RunEnd::Failed(fault) => EntityState::Failed(fault.to_string()),
         };
-        info!(%entity, ?state, "run ended");
-        self.service.progress.send_modify(|progress| progress.entities.entry(entity).or_default().state = state);
-        self.ends.insert(entity, end);
+        debug!(%key, ?state, "run ended");
+        self.service.progress.send_modify(|progress| progress.entities.entry(key).or_default().state = state);
+        match &mut self.work {
+            Work::Nothing => {}
+            Work::Once { outcome, .. } => _ = outcome.ends.insert(key.entity, end),
+            Work::Service(_) => self.plan_after(key, &end, ctx),
+        }
         self.finish_if_over();
     }
 
     fn finish_if_over(&mut self) {
-        if self.ends.len() == self.syncers.len()
-            && let Some(done) = self.done.take()
-        {
-            let _ = done.send(Outcome { ends: self.ends.clone() });
+        if !self.running.is_empty() {
+            return;
+        }
+        match &mut self.work {
+            Work::Nothing => {}
+            Work::Once { outcome, done } => {
+                if let Some(done) = done.take() {
+                    let _ = done.send(std::mem::take(outcome));
+                }
+            }
+            Work::Service(serving) => serving.finish_if_stopped(),
         }
     }
 
     /// A child that everybody needs stays down.
-    fn give_up(&mut self, child: Child, why: &str) {
+    fn give_up(&mut self, child: Child, why: &str, ctx: &mut Context<Self>) {
         error!(%child, why, "nothing can go on without it");
-        let entities: Vec<EntityType> = self.syncers.keys().copied().collect();
-        for entity in entities {
-            self.end(entity, RunEnd::Failed(Fault::Internal(format!("the {child} keeps failing: {why}"))));
+        let why = format!("the {child} keeps failing: {why}");
+        for key in std::mem::take(&mut self.running) {
+            self.running.insert(key);
+            self.end(key, RunEnd::Failed(Fault::Internal(why.clone())), ctx);
+        }
+        if let Work::Service(serving) = &mut self.work {
+            serving.give_up(why);
         }
     }
 }
@@ -167,37 +237,11 @@ impl Handler<SyncOnce> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, sync: SyncOnce, ctx: &mut Self::Context) {
-        let SyncOnce { account_id, tokens, entities, done } = sync;
-        self.done = Some(done);
-        self.account_id = Some(account_id);
-        let fetcher = Fetcher {
-            client: self.service.client.clone(),
-            tokens,
-            gate: self.gate.clone(),
-            backoff: Backoff::default(),
-            longest_wait: self.service.longest_wait,
-            vitals: Rc::new(Vitals::default()),
-        };
-        for entity in entities {
-            let setup = SyncerSetup {
-                account_id,
-                entity,
-                store: self.service.store.clone(),
-                writer: self.writer.clone(),
-                fetcher: fetcher.clone(),
-                batches: self.service.batches,
-                observer: ctx.address().recipient(),
-                supervisor: ctx.address().recipient(),
-                policy: self.policy,
-            };
-            let syncer =
-                start_guarded(Child::Syncer(entity), self.policy, ctx.address().recipient(), |_| Syncer::new(setup));
-            self.service.progress.send_modify(|progress| {
-                progress.entities.insert(entity, EntityProgress::default());
-            });
-            syncer.do_send(StartRun);
-            self.syncers.insert(entity, syncer);
-        }
+        let SyncOnce { account_id: account, tokens, entities, done } = sync;
+        let household = self.household(tokens);
+        self.accounts.insert(account, household);
+        self.work = Work::Once { outcome: Outcome::default(), done: Some(done) };
+        entities.into_iter().for_each(|entity| self.start_run(SyncKey { account, entity }, ctx));
         self.finish_if_over();
     }
 }
@@ -211,11 +255,19 @@ impl Handler<Stop> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        self.syncers.values().for_each(|syncer| syncer.do_send(StopRun));
-        ctx.run_later(STOP_WITHIN, |supervisor, _| {
-            let entities: Vec<EntityType> = supervisor.syncers.keys().copied().collect();
-            entities.into_iter().for_each(|entity| supervisor.end(entity, RunEnd::Stopped));
+        if let Work::Service(serving) = &mut self.work {
+            serving.handle_stop();
+        }
+        for key in &self.running {
+            if let Some(syncer) = self.accounts.get(&key.account).and_then(|of| of.syncers.get(&key.entity)) {
+                syncer.do_send(StopRun);
+            }
+        }
+        ctx.run_later(STOP_WITHIN, |supervisor, ctx| {
+            let late: Vec<SyncKey> = supervisor.running.iter().copied().collect();
+            late.into_iter().for_each(|key| supervisor.end(key, RunEnd::Stopped, ctx));
         });
+        self.finish_if_over();
     }
 }
 
@@ -223,7 +275,7 @@ impl Handler<Stop> for Supervisor {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Observed {
-    pub entity: EntityType,
+    pub key: SyncKey,
     pub progress: RunProgress,
     /// Of the batch just committed.
     pub counts: Option<ItemCounts>,
@@ -237,14 +289,14 @@ impl Handler<Observed> for Supervisor {
 
     fn handle(&mut self, observed: Observed, _: &mut Self::Context) {
         faults::visit("supervisor.observed");
-        let tally = self.runs.entry(observed.entity).or_default();
+        let tally = self.runs.entry(observed.key).or_default();
         if tally.run_id.replace(observed.run_id) != Some(observed.run_id) {
             tally.requests_before += tally.requests;
         }
         tally.requests = observed.num_requests;
         let num_requests = tally.requests_before + tally.requests;
         self.service.progress.send_modify(|progress| {
-            let entity = progress.entities.entry(observed.entity).or_default();
+            let entity = progress.entities.entry(observed.key).or_default();
             let RunProgress { phase, stage, done, total, playlists } = observed.progress;
             (entity.phase, entity.stage, entity.done, entity.total) = (phase, stage, done, total);
             entity.playlists = playlists;
@@ -262,23 +314,22 @@ impl Handler<Observed> for Supervisor {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct RunEnded {
-    pub account_id: AccountId,
-    pub entity: EntityType,
+    pub key: SyncKey,
     pub end: RunEnd,
 }
 
 impl Handler<RunEnded> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, ended: RunEnded, _: &mut Self::Context) {
-        self.end(ended.entity, ended.end);
+    fn handle(&mut self, ended: RunEnded, ctx: &mut Self::Context) {
+        self.end(ended.key, ended.end, ctx);
     }
 }
 
 impl Handler<ChildExited> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, exited: ChildExited, _: &mut Self::Context) {
+    fn handle(&mut self, exited: ChildExited, ctx: &mut Self::Context) {
         let ChildExited { child, exit, ruling } = exited;
         let why = match exit {
             Exit::Panicked(why) => why,
@@ -286,21 +337,24 @@ impl Handler<ChildExited> for Supervisor {
         };
         match (child, ruling) {
             // The message waits in the mailbox until the new life begins.
-            (Child::Syncer(entity), Ruling::RestartIn(_)) if !self.ends.contains_key(&entity) => {
-                if let Some(syncer) = self.syncers.get(&entity) {
+            (Child::Syncer(key), Ruling::RestartIn(_)) if self.running.contains(&key) => {
+                if let Some(syncer) = self.accounts.get(&key.account).and_then(|of| of.syncers.get(&key.entity)) {
                     syncer.do_send(StartRun);
                 }
             }
             // Gate and writer come back in place: who waited for them asks again, or starts from the database.
             (Child::Syncer(_) | Child::Gate | Child::CheckpointWriter, Ruling::RestartIn(_)) => {}
-            (Child::Syncer(entity), Ruling::Park | Ruling::Rest) => {
+            (Child::Syncer(key), Ruling::Park | Ruling::Rest) => {
                 let why = format!("the syncer keeps failing: {why}");
-                if let Some(account_id) = self.account_id {
-                    self.writer.do_send(NoteFailure { account_id, entity, why: why.clone() });
+                let SyncKey { account: account_id, entity } = key;
+                self.writer.do_send(NoteFailure { account_id, entity, why: why.clone() });
+                // Its mailbox is closed for good; the next run, if there is one, starts another.
+                if let Some(household) = self.accounts.get_mut(&account_id) {
+                    household.syncers.remove(&entity);
                 }
-                self.end(entity, RunEnd::Failed(Fault::Internal(why)));
+                self.end(key, RunEnd::Failed(Fault::Internal(why)), ctx);
             }
-            (Child::Gate | Child::CheckpointWriter, Ruling::Park | Ruling::Rest) => self.give_up(child, &why),
+            (Child::Gate | Child::CheckpointWriter, Ruling::Park | Ruling::Rest) => self.give_up(child, &why, ctx),
             // It looks after itself in each new life, and no run waits for it.
             (Child::PlaybackTracker(_), _) => {}
         }

@@ -1,0 +1,285 @@
+//! The supervisor of a service that is left alone: accounts come and go, runs begin when [`crate::engine::schedule`]
+//! says so, and nothing ends but by being told to.
+
+use super::{Household, Supervisor, Work};
+use crate::{
+    actors::{checkpoint_writer::PlanRun, progress::EntityState},
+    clock,
+    engine::{
+        run::{BatchSizes, RunEnd},
+        schedule::{Plan, Remembered, Schedule},
+    },
+    model::{AccountId, EntityType, Fault, SyncKey},
+    spotify::Tokens,
+};
+use actix::{AsyncContext, Context, Handler, Message, MessageResult};
+use std::{collections::BTreeMap, fmt, time::Duration};
+use tokio::sync::oneshot;
+use tracing::{debug, error, info, warn};
+
+/// How often the schedule is looked at. Looking costs nothing; a timer for the next moment would sleep through a
+/// suspend of the machine.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The service under way.
+pub struct Serving {
+    schedule: Schedule,
+    entities: Vec<EntityType>,
+    names: BTreeMap<AccountId, String>,
+    is_stopping: bool,
+    done: Option<oneshot::Sender<Served>>,
+}
+
+/// How a service ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Served {
+    Stopped,
+    /// Something that everybody needs stays down.
+    Failed(String),
+}
+
+impl Serving {
+    pub(super) fn handle_stop(&mut self) {
+        self.is_stopping = true;
+    }
+
+    pub(super) fn finish_if_stopped(&mut self) {
+        if self.is_stopping {
+            self.finish(Served::Stopped);
+        }
+    }
+
+    pub(super) fn give_up(&mut self, why: String) {
+        self.is_stopping = true;
+        self.finish(Served::Failed(why));
+    }
+
+    fn finish(&mut self, served: Served) {
+        if let Some(done) = self.done.take() {
+            let _ = done.send(served);
+        }
+    }
+
+    fn name(&self, account: AccountId) -> &str {
+        self.names.get(&account).map_or("?", String::as_str)
+    }
+}
+
+impl Supervisor {
+    fn serving(&mut self) -> Option<&mut Serving> {
+        match &mut self.work {
+            Work::Service(serving) => Some(serving),
+            Work::Nothing | Work::Once { .. } => None,
+        }
+    }
+
+    /// Begins what is due.
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        while let Some(key) = self
+            .serving()
+            .filter(|serving| !serving.is_stopping)
+            .and_then(|serving| serving.schedule.poll_due(clock::instant(), clock::now()))
+        {
+            self.start_run(key, ctx);
+        }
+    }
+
+    /// A run of the service ended: plans the next one, remembers the plan, and tells whoever reads the log.
+    pub(super) fn plan_after(&mut self, key: SyncKey, end: &RunEnd, _: &mut Context<Self>) {
+        let num_requests = self.runs.get(&key).map_or(0, |tally| tally.requests_before + tally.requests);
+        let counts = self.service.progress.borrow().entities.get(&key).map(|seen| seen.counts).unwrap_or_default();
+        let Some(serving) = self.serving() else { return };
+        let plan = serving.schedule.handle_ended(key, end, clock::instant(), clock::now(), fastrand::f64());
+        let Plan { next_run_at, is_news } = plan;
+        let (account, entity) = (serving.name(key.account).to_owned(), key.entity);
+        let next = next_run_at.map_or_else(|| "not planned".to_owned(), |at| at.format("%F %T UTC").to_string());
+        match end {
+            RunEnd::Complete { notes } => {
+                let (new, updated, removed) = (counts.new, counts.updated, counts.removed);
+                info!(account, %entity, new, updated, removed, requests = num_requests, next, "complete");
+                notes.iter().for_each(|note| info!(account, %entity, "{note}"));
+            }
+            RunEnd::Paused(pause) => {
+                info!(account, %entity, requests = num_requests, until = %pause.until, "paused; carries on then");
+            }
+            RunEnd::Stopped => debug!(account, %entity, "stopped"),
+            RunEnd::Failed(Fault::SignIn(why)) if is_news => {
+                error!(account, %entity, "{why}; run \"segno login\": this service then goes on by itself");
+            }
+            RunEnd::Failed(fault) if is_news => {
+                let advice = advice(fault);
+                warn!(account, %entity, next, "{fault}{advice}");
+            }
+            RunEnd::Failed(fault) => debug!(account, %entity, next, "{fault}"),
+        }
+        if !matches!(end, RunEnd::Stopped) {
+            self.writer.do_send(PlanRun { key, at: next_run_at });
+        }
+    }
+
+    fn stop_syncers(&mut self, account: AccountId, ctx: &mut Context<Self>) {
+        let Some(household) = self.accounts.remove(&account) else { return };
+        // Dropping the addresses ends the actors; what they have not committed is asked for again some day.
+        drop(household);
+        let left: Vec<SyncKey> = self.running.iter().filter(|key| key.account == account).copied().collect();
+        for key in left {
+            self.end(key, RunEnd::Stopped, ctx);
+        }
+        self.service.progress.send_modify(|progress| progress.entities.retain(|key, _| key.account != account));
+    }
+}
+
+/// What a person may do about it, where the fault does not say so itself.
+fn advice(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Refused(_) | Fault::Forbidden(_) | Fault::Gone(_) => "; it is tried again once a day",
+        Fault::Internal(_) => "; what was committed stays, and the next run carries on",
+        Fault::Unreachable(_)
+        | Fault::Unservable(_)
+        | Fault::Paused(_)
+        | Fault::SignIn(_)
+        | Fault::Overtaken(_)
+        | Fault::Stopped => "",
+    }
+}
+
+/// Begins the service; how it ends goes to `done`. Accounts are brought by [`Tend`].
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Serve {
+    pub interval: Duration,
+    pub entities: Vec<EntityType>,
+    pub done: oneshot::Sender<Served>,
+}
+
+impl Handler<Serve> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, serve: Serve, ctx: &mut Self::Context) {
+        let Serve { interval, entities, done } = serve;
+        self.work = Work::Service(Serving {
+            schedule: Schedule::new(interval),
+            entities,
+            names: BTreeMap::new(),
+            is_stopping: false,
+            done: Some(done),
+        });
+        ctx.run_interval(LOOK_EVERY, Supervisor::look);
+    }
+}
+
+/// From here on an account is kept current, with these tokens; again with others after a new sign-in.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Tend {
+    pub account_id: AccountId,
+    pub name: String,
+    pub tokens: Tokens,
+    pub remembered: BTreeMap<EntityType, Remembered>,
+}
+
+impl Handler<Tend> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, tend: Tend, ctx: &mut Self::Context) {
+        let Tend { account_id: account, name, tokens, remembered } = tend;
+        self.stop_syncers(account, ctx);
+        let household: Household = self.household(tokens);
+        self.accounts.insert(account, household);
+        let Some(serving) = self.serving() else { return };
+        serving.names.insert(account, name);
+        for entity in serving.entities.clone() {
+            let known = remembered.get(&entity).copied().unwrap_or_default();
+            let key = SyncKey { account, entity };
+            serving.schedule.handle_added(key, known, clock::instant(), clock::now());
+        }
+        self.look(ctx);
+    }
+}
+
+/// An account is left alone from here on: signed out, or taken over by another process.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Release(pub AccountId);
+
+impl Handler<Release> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Release(account): Release, ctx: &mut Self::Context) {
+        if let Some(serving) = self.serving() {
+            serving.schedule.handle_removed(|key| key.account == account);
+        }
+        self.stop_syncers(account, ctx);
+    }
+}
+
+/// Settings that a running service can take up.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Reconfigure {
+    pub interval: Duration,
+    pub entities: Vec<EntityType>,
+    pub batches: BatchSizes,
+}
+
+impl Handler<Reconfigure> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, new: Reconfigure, ctx: &mut Self::Context) {
+        self.service.batches = new.batches;
+        let running = self.running.clone();
+        for (account, household) in &mut self.accounts {
+            // Started anew with the next run; one under way ends as it began.
+            household.syncers.retain(|entity, _| running.contains(&SyncKey { account: *account, entity: *entity }));
+        }
+        let accounts: Vec<AccountId> = self.accounts.keys().copied().collect();
+        let Some(serving) = self.serving() else { return };
+        let (now, wall) = (clock::instant(), clock::now());
+        serving.schedule.handle_interval(new.interval, now, wall);
+        serving.schedule.handle_removed(|key| !new.entities.contains(&key.entity) && !running.contains(key));
+        let added = new.entities.iter().copied().filter(|entity| !serving.entities.contains(entity));
+        for entity in added.collect::<Vec<_>>() {
+            for account in &accounts {
+                serving.schedule.handle_added(SyncKey { account: *account, entity }, Remembered::default(), now, wall);
+            }
+        }
+        serving.entities = new.entities;
+        self.look(ctx);
+    }
+}
+
+/// Asks whether the supervisor lives; says how many runs are under way and how many wait for something.
+#[derive(Debug, Message)]
+#[rtype(result = "Pulse")]
+pub struct TakePulse;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pulse {
+    pub num_accounts: usize,
+    pub num_running: usize,
+    pub num_paused: usize,
+    pub num_failed: usize,
+}
+
+impl Handler<TakePulse> for Supervisor {
+    type Result = MessageResult<TakePulse>;
+
+    fn handle(&mut self, _: TakePulse, _: &mut Self::Context) -> Self::Result {
+        let progress = self.service.progress.borrow();
+        let count = |is: fn(&EntityState) -> bool| progress.entities.values().filter(|seen| is(&seen.state)).count();
+        MessageResult(Pulse {
+            num_accounts: self.accounts.len(),
+            num_running: self.running.len(),
+            num_paused: count(|state| matches!(state, EntityState::Paused(_))),
+            num_failed: count(|state| matches!(state, EntityState::Failed(_))),
+        })
+    }
+}
+
+impl fmt::Display for Pulse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Pulse { num_accounts, num_running, num_paused, num_failed } = self;
+        let s = if *num_accounts == 1 { "" } else { "s" };
+        write!(f, "{num_accounts} account{s}: {num_running} running, {num_paused} paused, {num_failed} failed")
+    }
+}

@@ -1,0 +1,278 @@
+//! `segno run`: the service. Starts the actors, brings them the accounts that are signed in, and stays until it is told
+//! to stop. Who signs in or out meanwhile, in another process, is noticed in the database.
+
+use super::{
+    CommandError, Exit, claim, client, notify,
+    notify::Notice,
+    open_store,
+    sign_in::{self, Present},
+    signals::{Signals, Told},
+    sync::{CLOSE_WITHIN, batches, gate_settings},
+};
+use crate::{
+    actors::{
+        GateView, Progress, Service, Supervisor,
+        fetch::{Fetcher, Vitals},
+        gate::Close,
+        supervisor::{
+            GateOf, Stop,
+            service::{Reconfigure, Release, Serve, Served, TakePulse, Tend},
+        },
+    },
+    cli::RunArgs,
+    clock,
+    config::Config,
+    engine::{backoff::Backoff, schedule::Remembered},
+    model::{AccountId, EntityType, Owner},
+    spotify::{Client, Tokens},
+    store::{Store, StoreError},
+    telemetry,
+};
+use actix::Addr;
+use std::{collections::BTreeMap, path::PathBuf, rc::Rc, time::Duration};
+use tokio::{
+    sync::{oneshot, watch},
+    time::{Instant, interval_at},
+};
+use tracing::{info, warn};
+
+/// How soon a sign-in or sign-out of another process is noticed.
+const LOOK_FOR_SIGN_INS_EVERY: Duration = Duration::from_secs(3);
+
+/// How often the claims on the accounts are renewed: a few times before they run out.
+const RENEW_EVERY: Duration = Duration::from_secs(20);
+
+/// How long a request of the service itself sits out a pause; a run that meets a longer one ends and comes back then.
+const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
+
+/// How long a supervisor that lives may take to say so.
+const PULSE_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a service may take to end after SIGTERM, less a second for the rest of the process.
+const END_WITHIN: Duration = Duration::from_secs(9);
+
+pub async fn run(args: RunArgs, config: Config, config_path: Option<PathBuf>) -> Result<Exit, CommandError> {
+    let client = client(&config)?;
+    let owner = claim::this_process("run");
+    let (store, url) = open_store(&config, &owner.label).await?;
+    let (progress, _) = watch::channel(Progress::default());
+    let (gate_view, _) = watch::channel(GateView::default());
+    let supervisor = Supervisor::start(Service {
+        store: store.clone(),
+        client: client.clone(),
+        gate: gate_settings(&config),
+        batches: batches(&config),
+        longest_wait: Some(LONGEST_WAIT),
+        owner: owner.clone(),
+        progress: Rc::new(progress),
+        gate_view,
+    });
+    let gate = supervisor.send(GateOf).await.map_err(|_| died())?;
+    let mut caretaker = Caretaker { supervisor, store, client, owner, config, config_path, tended: BTreeMap::new() };
+    info!(database = %url, version = env!("CARGO_PKG_VERSION"), "segno runs");
+    let ended = caretaker.live(&args).await;
+    notify::tell(Notice::Stopping);
+    let _ = tokio::time::timeout(CLOSE_WITHIN, gate.send(Close)).await;
+    caretaker.give_up_claims().await;
+    ended
+}
+
+/// Brings accounts to the supervisor, and takes them away again.
+struct Caretaker {
+    supervisor: Addr<Supervisor>,
+    store: Store,
+    client: Client,
+    owner: Owner,
+    config: Config,
+    config_path: Option<PathBuf>,
+    /// The accounts in care, with the sign-in each is tended under.
+    tended: BTreeMap<AccountId, i64>,
+}
+
+impl Caretaker {
+    async fn live(&mut self, args: &RunArgs) -> Result<Exit, CommandError> {
+        let mut signals = Signals::listen()?;
+        tokio::select! {
+            begun = self.begin(args) => begun?,
+            () = signals.stop() => return Err(CommandError::new(Exit::Interrupted, "stopped before anything was read")),
+        }
+        let (done, mut served) = oneshot::channel();
+        let (interval, entities) = (self.config.sync.interval, self.config.sync.entities.clone());
+        self.supervisor.send(Serve { interval, entities, done }).await.map_err(|_| died())?;
+        self.look_for_sign_ins().await?;
+        notify::tell(Notice::Ready);
+
+        let mut sign_ins = every(LOOK_FOR_SIGN_INS_EVERY);
+        let mut renewals = every(RENEW_EVERY);
+        let mut pulses = every(notify::watchdog().map_or(RENEW_EVERY, |within| within / 3));
+        loop {
+            tokio::select! {
+                served = &mut served => return end_of(served.map_err(|_| died())?),
+                told = signals.next() => match told {
+                    Told::Stop => break,
+                    Told::Reload => self.reload().await,
+                },
+                _ = sign_ins.tick() => self.look_for_sign_ins().await?,
+                _ = renewals.tick() => self.renew_claims().await?,
+                _ = pulses.tick() => self.take_pulse().await?,
+            }
+        }
+        info!("stopping: what is whole is committed; the next start carries on from there");
+        notify::tell(Notice::Stopping);
+        self.supervisor.do_send(Stop);
+        tokio::select! {
+            served = tokio::time::timeout(END_WITHIN, served) => match served {
+                Ok(served) => end_of(served.map_err(|_| died())?),
+                // Whatever hangs is not waited for: nothing half-written counts.
+                Err(_) => Ok(Exit::Done),
+            },
+            () = signals.stop() => Err(CommandError::new(Exit::Interrupted, "stopped at once; the next start carries on")),
+        }
+    }
+
+    /// Signs in what the settings bring, and makes sure that there is somebody to work for.
+    async fn begin(&mut self, _: &RunArgs) -> Result<(), CommandError> {
+        let gate = self.supervisor.send(GateOf).await.map_err(|_| died())?;
+        let client = self.client.clone();
+        let fetcher = move |tokens: Tokens| Fetcher {
+            client,
+            tokens,
+            gate,
+            backoff: Backoff::default(),
+            longest_wait: Some(LONGEST_WAIT),
+            vitals: Rc::new(Vitals::default()),
+        };
+        sign_in::sign_in(&self.store, &self.config.spotify, fetcher).await?;
+        Ok(())
+    }
+
+    /// Takes in who has signed in, or again, since the last look, and lets go who has signed out.
+    async fn look_for_sign_ins(&mut self) -> Result<(), CommandError> {
+        let present = match sign_in::present(&self.store, &self.config.spotify).await {
+            Ok(present) => present,
+            Err(error) => {
+                warn!(%error, "who is signed in cannot be read");
+                return Ok(());
+            }
+        };
+        let gone: Vec<AccountId> = self
+            .tended
+            .keys()
+            .filter(|id| !present.iter().any(|account| account.account_id == **id))
+            .copied()
+            .collect();
+        for account in gone {
+            info!(account = account.0, "signed out; left alone from here on");
+            self.tended.remove(&account);
+            self.supervisor.do_send(Release(account));
+            let _ = self.store.renew_claim(account, self.owner.id, None).await;
+        }
+        for account in present {
+            let Present { account_id, name, revision, .. } = &account;
+            match self.tended.get(account_id) {
+                Some(known) if known == revision => continue,
+                Some(_) => info!(account = name, "signed in again; going on"),
+                None => {
+                    claim::take_and_hold(&self.store, *account_id, &self.owner).await?;
+                    info!(account = name, "kept current from here on");
+                }
+            }
+            self.tend(account).await?;
+        }
+        Ok(())
+    }
+
+    async fn tend(&mut self, account: Present) -> Result<(), CommandError> {
+        let Present { account_id, name, revision, tokens } = account;
+        let mut remembered: BTreeMap<EntityType, Remembered> = BTreeMap::new();
+        for state in self.store.list(account_id).await? {
+            let known = remembered.entry(state.key.entity).or_default();
+            known.next_run_at = known.next_run_at.max(state.next_run_at);
+            known.failed_at = known.failed_at.max(state.failed_at);
+            known.is_complete |= state.completed_at.is_some();
+        }
+        self.tended.insert(account_id, revision);
+        self.supervisor.send(Tend { account_id, name, tokens, remembered }).await.map_err(|_| died())
+    }
+
+    /// Shows other processes that this one lives. One that has been overtaken ends: two would undo each other's work.
+    async fn renew_claims(&mut self) -> Result<(), CommandError> {
+        for account in self.tended.keys() {
+            let until = clock::now() + claim::HOLDS_FOR;
+            match self.store.renew_claim(*account, self.owner.id, Some(until)).await {
+                Ok(()) => {}
+                Err(error @ StoreError::Fenced { .. }) => return Err(error.into()),
+                // Purged: the next look at the sign-ins lets go of it.
+                Err(StoreError::UnknownAccount(_)) => {}
+                Err(error) => warn!(%error, "the claim on the account cannot be renewed"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the accounts back, so that whoever comes next need not wait.
+    async fn give_up_claims(&mut self) {
+        for account in self.tended.keys() {
+            let given_up = self.store.renew_claim(*account, self.owner.id, Some(clock::now()));
+            let _ = tokio::time::timeout(CLOSE_WITHIN, given_up).await;
+        }
+    }
+
+    async fn take_pulse(&mut self) -> Result<(), CommandError> {
+        let pulse = tokio::time::timeout(PULSE_WITHIN, self.supervisor.send(TakePulse)).await;
+        let Ok(pulse) = pulse else {
+            warn!("the supervisor has not answered for {} s", PULSE_WITHIN.as_secs());
+            return Ok(());
+        };
+        let pulse = pulse.map_err(|_| died())?;
+        notify::tell(Notice::Alive);
+        notify::tell(Notice::Status(&pulse.to_string()));
+        Ok(())
+    }
+
+    /// Takes up what can change while the service runs; a file that is wrong changes nothing.
+    async fn reload(&mut self) {
+        notify::tell(Notice::Reloading);
+        match Config::from_process(self.config_path.as_deref()) {
+            Ok(new) => self.take_up(new).await,
+            Err(error) => {
+                let problems = error.to_string();
+                problems.lines().for_each(|line| warn!("settings not reloaded: {line}"));
+            }
+        }
+        notify::tell(Notice::Ready);
+    }
+
+    async fn take_up(&mut self, new: Config) {
+        for setting in self.config.needs_restart_for(&new) {
+            warn!(setting, "changed; it counts from the next start on");
+        }
+        if let Err(error) = telemetry::set_filter(&new.log.filter) {
+            warn!(%error, "the log stays as it is");
+        }
+        let (interval, entities) = (new.sync.interval, new.sync.entities.clone());
+        self.supervisor.do_send(Reconfigure { interval, entities, batches: batches(&new) });
+        // What needs a restart is kept as it is, or the next reload would not tell any more.
+        self.config =
+            Config { database_url: self.config.database_url.clone(), spotify: self.config.spotify.clone(), ..new };
+        info!("settings reloaded");
+    }
+}
+
+/// Ticks from one period on; ticks that a sleep of the machine swallowed are not made up for.
+fn every(period: Duration) -> tokio::time::Interval {
+    let mut ticks = interval_at(Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
+}
+
+fn end_of(served: Served) -> Result<Exit, CommandError> {
+    match served {
+        Served::Stopped => Ok(Exit::Done),
+        Served::Failed(why) => Err(CommandError::new(Exit::Failed, why)),
+    }
+}
+
+fn died() -> CommandError {
+    CommandError::new(Exit::Failed, "the supervisor died; the next start carries on from the last committed batch")
+}
