@@ -21,8 +21,8 @@ use crate::{
     },
     cli::RunArgs,
     clock,
-    config::Config,
-    engine::{backoff::Backoff, schedule::Remembered},
+    config::{Config, PlaybackConfig},
+    engine::{backoff::Backoff, playback::PlaybackSettings, schedule::Remembered},
     model::{AccountId, EntityType, Owner},
     spotify::{Client, Tokens},
     store::{Store, StoreError},
@@ -98,7 +98,10 @@ impl Caretaker {
         }
         let (done, mut served) = oneshot::channel();
         let (interval, entities) = (self.config.sync.interval, self.config.sync.entities.clone());
-        self.supervisor.send(Serve { interval, entities, done }).await.map_err(|_| died())?;
+        self.supervisor
+            .send(Serve { interval, playback: playback(&self.config), entities, done })
+            .await
+            .map_err(|_| died())?;
         self.look_for_sign_ins().await?;
         notify::tell(Notice::Ready);
 
@@ -251,7 +254,7 @@ impl Caretaker {
             warn!(%error, "the log stays as it is");
         }
         let (interval, entities) = (new.sync.interval, new.sync.entities.clone());
-        self.supervisor.do_send(Reconfigure { interval, entities, batches: batches(&new) });
+        self.supervisor.do_send(Reconfigure { interval, playback: playback(&new), entities, batches: batches(&new) });
         // What needs a restart is kept as it is, or the next reload would not tell any more.
         self.config =
             Config { database_url: self.config.database_url.clone(), spotify: self.config.spotify.clone(), ..new };
@@ -264,6 +267,11 @@ fn every(period: Duration) -> tokio::time::Interval {
     let mut ticks = interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     ticks
+}
+
+fn playback(config: &Config) -> PlaybackSettings {
+    let PlaybackConfig { interval, min_interval, max_interval } = config.playback;
+    PlaybackSettings { interval, min_interval, max_interval }
 }
 
 fn end_of(served: Served) -> Result<Exit, CommandError> {
