@@ -2,7 +2,10 @@
 //!
 //! Compiled to nothing unless the `fault-hooks` feature is on, which only the tests switch on. Then `SEGNO_FAULTS`
 //! names points and the visit at which each panics, for example `gate.acquire=3,writer.commit=2`; `writer.commit=2+`
-//! panics at every visit from the second on.
+//! panics at every visit from the second on. `SEGNO_FAULT_HASTE` divides the service's long waits, so that a test lives
+//! through days in seconds.
+
+use std::time::Duration;
 
 #[cfg(feature = "fault-hooks")]
 pub fn visit(point: &str) {
@@ -41,15 +44,15 @@ pub fn visit(point: &str) {
 #[inline(always)]
 pub fn visit(_point: &str) {}
 
-/// Makes a wait of hours bearable for a test: so many times shorter as `SEGNO_FAULT_HASTE` says.
+/// A wait of the service: as it is set, but for a test that is in haste.
 #[cfg(feature = "fault-hooks")]
-pub fn hasten(wait: std::time::Duration) -> std::time::Duration {
-    let haste = std::env::var("SEGNO_FAULT_HASTE").ok().map(|haste| haste.parse().expect("a whole number"));
-    wait / haste.unwrap_or(1)
+pub fn hastened(wait: Duration) -> Duration {
+    let haste: u32 = std::env::var("SEGNO_FAULT_HASTE").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    wait / haste.max(1)
 }
 
 #[cfg(not(feature = "fault-hooks"))]
 #[inline(always)]
-pub fn hasten(wait: std::time::Duration) -> std::time::Duration {
+pub fn hastened(wait: Duration) -> Duration {
     wait
 }

@@ -70,15 +70,9 @@ type Answer = Result<(PlaysPage, KnownPlays), Fault>;
 
 impl PlaybackTracker {
     pub fn new(setup: TrackerSetup) -> PlaybackTracker {
-        let PlaybackSettings { interval, min_interval, max_interval } = setup.settings;
-        let settings = PlaybackSettings {
-            interval: faults::hasten(interval),
-            min_interval: faults::hasten(min_interval),
-            max_interval: faults::hasten(max_interval),
-        };
         let longest_wait = setup.fetcher.longest_wait.map_or(LONGEST_WAIT, |wait| wait.min(LONGEST_WAIT));
         let fetcher = Fetcher { longest_wait: Some(longest_wait), ..setup.fetcher };
-        let setup = TrackerSetup { settings, fetcher, ..setup };
+        let setup = TrackerSetup { fetcher, ..setup };
         PlaybackTracker { setup, engine: None, task: None, num_requests: 0 }
     }
 
@@ -309,7 +303,7 @@ impl Handler<ChangePlaybackSettings> for PlaybackTracker {
     type Result = ();
 
     fn handle(&mut self, ChangePlaybackSettings(settings): ChangePlaybackSettings, ctx: &mut Self::Context) {
-        self.setup = PlaybackTracker::new(TrackerSetup { settings, ..self.setup.clone() }).setup;
+        self.setup.settings = settings;
         self.begin(ctx);
     }
 }

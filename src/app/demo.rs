@@ -123,7 +123,7 @@ async fn forget_the_last_server(store: &Store) -> Result<(), CommandError> {
 
 fn not_ours(path: &Path, why: &str) -> CommandError {
     let path = path.display();
-    CommandError::new(Exit::Usage, format!("{path} {why}; it was left as it is; name another file with --database"))
+    CommandError::new(Exit::Usage, format!("{path} {why}; name another file with --database"))
 }
 
 fn database_path(asked: Option<PathBuf>) -> Result<PathBuf, CommandError> {

@@ -11,6 +11,9 @@ use url::Url;
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
+/// What somebody wants to hear whose data lies there.
+const UNTOUCHED: &str = "it was left as it is";
+
 /// What stands at a path that the demo may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
@@ -34,12 +37,12 @@ pub fn look(path: &Path, client_id: &str) -> Result<Found, String> {
         return Ok(Found::Demo);
     }
     if head != MAGIC {
-        return Err("is not a SQLite database".into());
+        return Err(format!("is not a SQLite database; {UNTOUCHED}"));
     }
     match num_of_others(path, client_id) {
         Ok(Some(0)) => Ok(Found::Demo),
-        Ok(Some(_)) => Err("holds the library of an account".into()),
-        Ok(None) => Err("is the database of another program".into()),
+        Ok(Some(_)) => Err(format!("holds the library of an account; {UNTOUCHED}")),
+        Ok(None) => Err(format!("is the database of another program; {UNTOUCHED}")),
         Err(error) => Err(format!("cannot be read: {error}")),
     }
 }
@@ -125,9 +128,9 @@ mod tests {
         for (name, why) in [
             ("", "is a folder"),
             ("nowhere/demo.db", "is in a folder that does not exist"),
-            ("text.db", "is not a SQLite database"),
-            ("bookmarks 100%.db", "is the database of another program"),
-            ("library.db", "holds the library of an account"),
+            ("text.db", "is not a SQLite database; it was left as it is"),
+            ("bookmarks 100%.db", "is the database of another program; it was left as it is"),
+            ("library.db", "holds the library of an account; it was left as it is"),
         ] {
             assert_eq!(looked(name), Err(why.to_owned()), "{name}");
         }

@@ -103,6 +103,8 @@ impl From<StoreError> for CommandError {
             StoreError::Url(_)
             | StoreError::NoFolder(_)
             | StoreError::IsFolder(_)
+            | StoreError::NotAFile(_)
+            | StoreError::Foreign { .. }
             | StoreError::NotADatabase(_)
             | StoreError::NotWritable { .. } => Exit::Usage,
             _ => Exit::Failed,

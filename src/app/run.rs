@@ -23,6 +23,7 @@ use crate::{
     clock,
     config::{Config, PlaybackConfig},
     engine::{backoff::Backoff, playback::PlaybackSettings, schedule::Remembered},
+    faults::hastened,
     model::{AccountId, EntityType, Owner},
     spotify::{Client, Tokens},
     store::{Store, StoreError},
@@ -97,7 +98,7 @@ impl Caretaker {
             () = signals.stop() => return Err(CommandError::new(Exit::Interrupted, "stopped before anything was read")),
         }
         let (done, mut served) = oneshot::channel();
-        let (interval, entities) = (self.config.sync.interval, self.config.sync.entities.clone());
+        let (interval, entities) = (hastened(self.config.sync.interval), self.config.sync.entities.clone());
         self.supervisor
             .send(Serve { interval, playback: playback(&self.config), entities, done })
             .await
@@ -253,7 +254,7 @@ impl Caretaker {
         if let Err(error) = telemetry::set_filter(&new.log.filter) {
             warn!(%error, "the log stays as it is");
         }
-        let (interval, entities) = (new.sync.interval, new.sync.entities.clone());
+        let (interval, entities) = (hastened(new.sync.interval), new.sync.entities.clone());
         self.supervisor.do_send(Reconfigure { interval, playback: playback(&new), entities, batches: batches(&new) });
         // What needs a restart is kept as it is, or the next reload would not tell any more.
         self.config =
@@ -271,7 +272,11 @@ fn every(period: Duration) -> tokio::time::Interval {
 
 fn playback(config: &Config) -> PlaybackSettings {
     let PlaybackConfig { interval, min_interval, max_interval } = config.playback;
-    PlaybackSettings { interval, min_interval, max_interval }
+    PlaybackSettings {
+        interval: hastened(interval),
+        min_interval: hastened(min_interval),
+        max_interval: hastened(max_interval),
+    }
 }
 
 fn end_of(served: Served) -> Result<Exit, CommandError> {

@@ -2,13 +2,15 @@
 //!
 //! A removal is only as certain as the walk that missed the item. A walk that saw the listing move, or could not read
 //! part of it, proves nothing about what it did not see; and one that would empty the library is more likely to have
-//! met a broken API than a person who removed everything.
+//! met a broken API than a person who removed everything. A row that holds nothing, not even a date, may be any of the
+//! items that were not seen: while there are more such rows than there were when everything was last seen, none of those
+//! items is known to be gone.
 
 use crate::model::WalkState;
 
 /// A walk may mark at most this share of the active rows removed ...
 pub const REMOVAL_SHARE_MAX: f64 = 0.20;
-/// ... but a handful is always believed: a share means nothing in a small library.
+/// ... but a handful is always believed, unless it is all there is: a share means nothing in a small library.
 pub const REMOVAL_COUNT_ALWAYS: u32 = 10;
 
 /// What the end of a walk found.
@@ -20,6 +22,9 @@ pub struct Finding {
     pub num_active: u32,
     /// How many of them the walk has not seen; zero where it recorded nothing.
     pub num_unseen: u32,
+    /// The run has met items that were not in the database, or may have: one of them may be what a row of the last
+    /// proven pass did not say.
+    pub has_news: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +34,8 @@ pub enum Verdict {
     Proven { removes: bool, discrepancy: i64 },
     /// Proven, but too many removals to believe at once; a second run that finds the same number may mark them.
     Held { num_unseen: u32 },
+    /// Items were not seen, and more rows than before do not say what they hold: `num_unread` more.
+    Unread { num_unseen: u32, num_unread: u32, discrepancy: i64 },
     /// Part of the listing could not be read.
     Gaps { discrepancy: i64 },
     /// The listing moved while it was read.
@@ -40,7 +47,7 @@ pub enum Verdict {
 /// `by_cursor` says that the listing is sorted by a key and paged by it: such a walk cannot lose its place, and only a
 /// total that is known to lie speaks against it. Then a second run that misses the same number decides.
 pub fn judge(walk: &WalkState, by_cursor: bool, finding: Finding) -> Verdict {
-    let Finding { total, num_active, num_unseen } = finding;
+    let Finding { total, num_active, num_unseen, has_news } = finding;
     let beyond = |held: u32| total.map_or(0, |total| i64::from(total) - i64::from(held));
     if walk.num_gaps > 0 {
         return Verdict::Gaps { discrepancy: beyond(num_active) };
@@ -48,10 +55,18 @@ pub fn judge(walk: &WalkState, by_cursor: bool, finding: Finding) -> Verdict {
     if walk.unsteady && !by_cursor {
         return Verdict::Unsteady;
     }
-    let contradicted = walk.unsteady && num_unseen > 0;
-    let believable =
+    let num_unread = walk.num_undated.saturating_sub(walk.proven_undated.unwrap_or(walk.num_undated));
+    if num_unseen > 0 && num_unread > 0 {
+        return Verdict::Unread { num_unseen, num_unread, discrepancy: beyond(num_active) };
+    }
+    // As many such rows as before, but they need not be the same.
+    let may_hide = walk.num_undated > 0 && (has_news || walk.proven_undated.is_none());
+    let contradicted = num_unseen > 0 && (walk.unsteady || may_hide);
+    // An answer without a single item is what a broken API gives first.
+    let is_emptied = num_unseen > 0 && num_unseen == num_active;
+    let is_handful =
         num_unseen <= REMOVAL_COUNT_ALWAYS || f64::from(num_unseen) <= f64::from(num_active) * REMOVAL_SHARE_MAX;
-    if (believable && !contradicted) || walk.held_removals == Some(num_unseen) {
+    if (is_handful && !is_emptied && !contradicted) || walk.held_removals == Some(num_unseen) {
         Verdict::Proven { removes: num_unseen > 0, discrepancy: beyond(num_active - num_unseen) }
     } else {
         Verdict::Held { num_unseen }
@@ -63,7 +78,49 @@ mod tests {
     use super::*;
 
     fn finding(num_active: u32, num_unseen: u32) -> Finding {
-        Finding { total: Some(num_active - num_unseen), num_active, num_unseen }
+        Finding { total: Some(num_active - num_unseen), num_active, num_unseen, has_news: false }
+    }
+
+    fn undated(now: u32, proven: Option<u32>) -> WalkState {
+        WalkState { num_undated: now, proven_undated: proven, ..WalkState::default() }
+    }
+
+    #[test]
+    fn rows_that_hold_nothing_may_be_what_is_missing() {
+        for (now, num_unread) in [(1, 1), (7, 7)] {
+            let verdict = judge(&undated(now, Some(0)), false, finding(500, 4));
+            assert_eq!(verdict, Verdict::Unread { num_unseen: 4, num_unread, discrepancy: -4 });
+        }
+        let again = WalkState { held_removals: Some(4), ..undated(3, Some(2)) };
+        assert!(matches!(judge(&again, true, finding(500, 4)), Verdict::Unread { num_unread: 1, .. }));
+    }
+
+    #[test]
+    fn rows_that_held_nothing_before_hide_nothing_now() {
+        for before in [2, 5] {
+            let verdict = judge(&undated(2, Some(before)), false, finding(500, 4));
+            assert_eq!(verdict, Verdict::Proven { removes: true, discrepancy: 0 });
+        }
+        let verdict = judge(&undated(2, Some(0)), false, finding(500, 0));
+        assert_eq!(verdict, Verdict::Proven { removes: false, discrepancy: 0 }, "everything known was seen");
+    }
+
+    #[test]
+    fn rows_that_may_be_others_than_before_need_a_second_run() {
+        let with_news = Finding { has_news: true, ..finding(500, 4) };
+        for (walk, found) in [(undated(2, None), finding(500, 4)), (undated(2, Some(2)), with_news)] {
+            assert_eq!(judge(&walk, false, found), Verdict::Held { num_unseen: 4 });
+            let again = WalkState { held_removals: Some(4), ..walk };
+            assert_eq!(judge(&again, false, found), Verdict::Proven { removes: true, discrepancy: 0 });
+        }
+        assert!(matches!(judge(&undated(0, Some(2)), false, with_news), Verdict::Proven { removes: true, .. }));
+    }
+
+    #[test]
+    fn a_listing_without_a_single_item_is_not_believed_at_once_however_small() {
+        assert_eq!(judge(&WalkState::default(), true, finding(1, 1)), Verdict::Held { num_unseen: 1 });
+        let again = WalkState { held_removals: Some(1), ..WalkState::default() };
+        assert!(matches!(judge(&again, true, finding(1, 1)), Verdict::Proven { removes: true, .. }));
     }
 
     #[test]
@@ -112,7 +169,7 @@ mod tests {
 
     #[test]
     fn rows_that_the_api_counts_but_does_not_give_are_no_removals() {
-        let found = Finding { total: Some(2630), num_active: 2603, num_unseen: 0 };
+        let found = Finding { total: Some(2630), num_active: 2603, num_unseen: 0, has_news: false };
         assert_eq!(judge(&WalkState::default(), false, found), Verdict::Proven { removes: false, discrepancy: 27 });
     }
 }

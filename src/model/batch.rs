@@ -1,6 +1,6 @@
 //! A batch on its way into the database, and what became of it.
 
-use super::{AccountId, Checkpoint, EntityType, Item, PlaylistItem, Slot};
+use super::{AccountId, Checkpoint, EntityType, Item, Oddity, PlaylistItem, Slot};
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 use uuid::Uuid;
@@ -44,6 +44,8 @@ pub struct PlaylistPart {
     /// Position of the first item.
     pub offset: u32,
     pub items: Vec<PlaylistItem>,
+    /// What is odd about items of this part, by position.
+    pub odd: Vec<(u32, Oddity)>,
     /// Set with the playlist's last part.
     pub end: Option<PlaylistEnd>,
 }

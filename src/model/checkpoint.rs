@@ -70,6 +70,12 @@ pub struct WalkState {
     pub records_seen: bool,
     /// Slots of this pass that hold no identifiable item.
     pub num_unidentified: u32,
+    /// How many of those do not even say when they were added: any item that is not seen may be one of them.
+    pub num_undated: u32,
+    /// The same of the last pass that was proven; what it did not hide, it does not hide now.
+    pub proven_undated: Option<u32>,
+    /// Runs in a row that read the whole listing in vain, because such rows may be what is missing.
+    pub num_vain_runs: u32,
     /// Ranges of this pass that the API could not serve.
     pub num_gaps: u32,
     /// `total` minus the rows held, as the last proven pass found it: rows the API counts but does not give.

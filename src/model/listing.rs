@@ -133,8 +133,8 @@ pub struct StalePlaylist {
     pub id: String,
     pub name: String,
     pub snapshot_id: Option<String>,
-    /// Length as the listing claims it.
-    pub total_items: u32,
+    /// Length as the listing claims it; `None` where it does not say.
+    pub total_items: Option<u32>,
     /// Ranges of its items that the API could not serve in an earlier run, when that is all that is missing.
     pub gaps: Vec<(u32, u32)>,
 }

@@ -200,7 +200,7 @@ impl Client {
         let host = host(&call.url);
         if response.status() == StatusCode::OK {
             tokens.handle_accepted(&bearer);
-            return body(response, BODY_LEN_MAX, &call.what, host).await;
+            return body(response, BODY_LEN_MAX, &call.what, &host).await;
         }
         let (status, headers) = (response.status(), response.headers().clone());
         Err(Refusal {
@@ -218,7 +218,7 @@ impl Client {
         self.inner.num_requests.fetch_add(1, Ordering::Relaxed);
         let request = self.inner.http.get(call.url.clone()).header(AUTHORIZATION, bearer);
         let sent = request.header(ACCEPT, "application/json").send().await;
-        sent.map_err(|error| ApiError::from_send(&call.what, host(&call.url), error))
+        sent.map_err(|error| ApiError::from_send(&call.what, &host(&call.url), error))
     }
 
     /// Asks the token endpoint for a new access token.
@@ -233,9 +233,9 @@ impl Client {
         let host = host(&self.inner.token_url);
         self.inner.num_token_requests.fetch_add(1, Ordering::Relaxed);
         let sent = self.inner.http.post(self.inner.token_url.clone()).form(&form).send().await;
-        let response = sent.map_err(|error| ApiError::from_send(what, host, error))?;
+        let response = sent.map_err(|error| ApiError::from_send(what, &host, error))?;
         if response.status() == StatusCode::OK {
-            let body = body(response, REFUSAL_LEN_MAX, what, host).await?;
+            let body = body(response, REFUSAL_LEN_MAX, what, &host).await?;
             return decode::object(&body).map_err(|error| undecodable(what, error));
         }
         let (status, headers) = (response.status(), response.headers().clone());
@@ -272,8 +272,10 @@ fn join(base: &Url, segments: &[&str]) -> Url {
     url
 }
 
-fn host(url: &Url) -> &str {
-    url.host_str().unwrap_or("the server")
+/// Where a person would look for the server: its port is named where it is not the scheme's own.
+fn host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or("the server");
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// A body of at most `len_max` bytes.

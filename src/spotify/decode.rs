@@ -297,6 +297,8 @@ mod tests {
             (json!({"track": {"id": "a\nb", "name": "One"}}), Oddity::Undecodable("track.id".into())),
             (json!({"track": {"id": "a".repeat(256)}}), Oddity::Undecodable("track.id".into())),
             (json!({"track": "One"}), Oddity::Undecodable("track".into())),
+            (json!({"track": []}), Oddity::Undecodable("track".into())),
+            (json!({"track": ["t1"]}), Oddity::Undecodable("track".into())),
             (json!("One"), Oddity::Undecodable("row".into())),
             (json!(["2024-01-02T03:04:05Z", {"id": "t1"}]), Oddity::Undecodable("row".into())),
         ];
@@ -346,6 +348,18 @@ mod tests {
         let Some(Item::Track(saved)) = slot.item else { panic!("the track is lost") };
         assert_eq!((saved.track.explicit, saved.track.duration_ms), (None, Some(5)));
         assert_eq!(saved.track.album.map(|album| album.artists.len()), Some(1));
+    }
+
+    #[test]
+    fn an_array_is_no_object() {
+        for (field, odd) in [("album", "track.album"), ("external_ids", "track.external_ids")] {
+            let slot = one(TRACKS, json!({"track": {"id": "t1", "name": "One", field: []}}));
+            assert_eq!((slot.id(), &slot.odd), (Some("t1"), &Some(Oddity::Undecodable(odd.into()))));
+        }
+        let slot = one(TRACKS, json!({"track": {"id": "t1", "name": "One", "artists": [[], {"id": "a1"}]}}));
+        assert_eq!(slot.odd, Some(Oddity::Undecodable("track.artists.[]".into())));
+        let slot = one(PLAYLISTS, json!({"id": "p1", "name": "P", "owner": ["me"], "items": {"total": 1}}));
+        assert_eq!(slot.odd, Some(Oddity::Undecodable("owner".into())));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use super::{
     decode::{DecodeError, is_local, object, track},
     row::{Row, timestamp},
-    wire::{Lax, TrackWire},
+    wire::{Lax, Shape, TrackWire},
 };
 use crate::model::{Oddity, Play, PlaySlot, PlaysPage};
 use chrono::{DateTime, Utc};
@@ -34,6 +34,10 @@ struct PlayWire {
 #[serde(default)]
 struct ContextWire {
     uri: Lax<String>,
+}
+
+impl Shape for ContextWire {
+    const IS_OBJECT: bool = true;
 }
 
 pub(super) fn page(body: &[u8]) -> Result<PlaysPage, DecodeError> {

@@ -15,6 +15,13 @@ pub enum StoreError {
     NoFolder(PathBuf),
     #[error("{} is a folder, not a database file; name a file in SEGNO_DATABASE_URL", .0.display())]
     IsFolder(PathBuf),
+    #[error("{} is neither a file nor absent, so it cannot be a database; name a file in SEGNO_DATABASE_URL", .0.display())]
+    NotAFile(PathBuf),
+    #[error(
+        "{} is the database of another program: it holds {found} and nothing of segno's; it was left as it is; name another file in SEGNO_DATABASE_URL",
+        .path.display()
+    )]
+    Foreign { path: PathBuf, found: String },
     #[error("{} is not a SQLite database; it was left as it is; name another file in SEGNO_DATABASE_URL", .0.display())]
     NotADatabase(PathBuf),
     #[error("cannot write to {}: {reason}; check who owns the file and its folder", .path.display())]
@@ -68,6 +75,8 @@ impl StoreError {
             | StoreError::NotFound(_)
             | StoreError::NoFolder(_)
             | StoreError::IsFolder(_)
+            | StoreError::NotAFile(_)
+            | StoreError::Foreign { .. }
             | StoreError::NotADatabase(_)
             | StoreError::NotWritable { .. }
             | StoreError::Refused { .. }

@@ -69,7 +69,7 @@ impl Candidate {
             id: self.id,
             name: self.name,
             snapshot_id: self.snapshot_id,
-            total_items: self.total_items.and_then(|total| u32::try_from(total).ok()).unwrap_or(0),
+            total_items: self.total_items.and_then(|total| u32::try_from(total).ok()),
             gaps: if has_changed { Vec::new() } else { gaps },
         })
     }
@@ -124,7 +124,7 @@ pub(super) async fn write_items(
         }
     }
     for part in parts {
-        counts.odd += record_missing(conn, commit, part, now).await?;
+        counts.odd += record_odd(conn, commit, part, now).await?;
         if let Some(end) = &part.end {
             counts.removed += finish(conn, commit, &part.playlist_id, end, now).await?;
         }
@@ -132,17 +132,15 @@ pub(super) async fn write_items(
     Ok(counts)
 }
 
-/// Records the places where the source gave nothing.
-async fn record_missing(conn: &mut Conn, commit: &Commit, part: &PlaylistPart, now: At) -> Result<u32, StoreError> {
-    let places = part.items.iter().zip(part.offset..);
-    let missing: Vec<(u32, String)> = places
-        .filter(|(item, _)| item.kind == PlaylistItemKind::Missing)
-        .map(|(item, at)| (at, item.kind.as_str().to_owned()))
-        .collect();
-    let num_missing = len(missing.len());
+/// Records what is odd about items, and the places where the source gave nothing, whether or not it is known why.
+async fn record_odd(conn: &mut Conn, commit: &Commit, part: &PlaylistPart, now: At) -> Result<u32, StoreError> {
     let range = part.offset..part.offset.saturating_add(len(part.items.len()));
-    odd::replace(conn, items_of(commit, &part.playlist_id), range, missing, now).await?;
-    Ok(num_missing)
+    let missing = part.items.iter().zip(part.offset..).filter(|(item, _)| item.kind == PlaylistItemKind::Missing);
+    let mut odd: BTreeMap<u32, String> = missing.map(|(item, at)| (at, item.kind.as_str().to_owned())).collect();
+    odd.extend(part.odd.iter().filter(|(at, _)| range.contains(at)).map(|(at, oddity)| (*at, oddity.reason())));
+    let num_odd = len(odd.len());
+    odd::replace(conn, items_of(commit, &part.playlist_id), range, odd.into_iter().collect(), now).await?;
+    Ok(num_odd)
 }
 
 fn items_of<'a>(commit: &Commit, playlist_id: &'a str) -> Listing<'a> {

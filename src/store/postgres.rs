@@ -3,9 +3,9 @@
 use super::url::PostgresUrl;
 use super::{StoreError, migrations};
 use diesel::{ConnectionError, ConnectionResult};
-use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use futures_util::FutureExt;
 use rustls::crypto::CryptoProvider;
 use rustls_platform_verifier::ConfigVerifierExt;
@@ -23,6 +23,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connection may be silent before it counts as lost: a server that vanished says no goodbye.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// A transaction of ours waits for nothing but the database, so between two of its statements pass milliseconds; a
+/// process that is silent for longer was stopped, or sleeps with its machine. The server then ends its transaction, or
+/// the locks would keep its successor out for as long as it is stopped. Shorter than the minute that a successor's
+/// write may take, so that the first try gets through.
+const IDLE_IN_TRANSACTION: &str = "SET idle_in_transaction_session_timeout = '30s'";
 
 pub(super) async fn open(url: &PostgresUrl, label: &str) -> Result<Pool<AsyncPgConnection>, StoreError> {
     let mut url = url.clone();
@@ -42,19 +48,21 @@ pub(super) async fn open(url: &PostgresUrl, label: &str) -> Result<Pool<AsyncPgC
 
 async fn connect(url: &PostgresUrl) -> Result<AsyncPgConnection, StoreError> {
     let connecting = async {
-        if url.uses_tls() {
+        let established: ConnectionResult<AsyncPgConnection> = if url.uses_tls() {
             let tls = tls().map_err(|error| cannot_reach(url, &error.to_string()))?;
             let (client, connection) = url.config.connect(tls).await.map_err(|error| explain(url, &error))?;
-            Ok(AsyncPgConnection::try_from_client_and_connection(client, connection).await)
+            AsyncPgConnection::try_from_client_and_connection(client, connection).await
         } else {
             let (client, connection) = url.config.connect(NoTls).await.map_err(|error| explain(url, &error))?;
-            Ok(AsyncPgConnection::try_from_client_and_connection(client, connection).await)
-        }
+            AsyncPgConnection::try_from_client_and_connection(client, connection).await
+        };
+        let mut connection = established.map_err(|error| cannot_reach(url, &error.to_string()))?;
+        connection.batch_execute(IDLE_IN_TRANSACTION).await?;
+        Ok(connection)
     };
-    let established: ConnectionResult<AsyncPgConnection> = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+    tokio::time::timeout(CONNECT_TIMEOUT, connecting)
         .await
-        .unwrap_or_else(|_| Err(cannot_reach(url, &format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))))?;
-    established.map_err(|error| cannot_reach(url, &error.to_string()))
+        .unwrap_or_else(|_| Err(cannot_reach(url, &format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))))
 }
 
 /// Trusts what the operating system trusts; SSL_CERT_FILE adds to it.

@@ -3,7 +3,10 @@
 use super::offthread::OffThread;
 use super::{StoreError, migrations};
 use diesel::connection::SimpleConnection;
-use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection};
+use diesel::sql_types::Text;
+use diesel::{
+    Connection, ConnectionError, ConnectionResult, QueryableByName, RunQueryDsl, SqliteConnection, sql_query,
+};
 use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
@@ -13,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 use tokio::task::spawn_blocking;
+use url::Url;
 
 pub type SqliteConn = SyncConnectionWrapper<SqliteConnection, OffThread>;
 
@@ -27,6 +31,12 @@ pub(super) enum Absent {
 const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
                        PRAGMA foreign_keys = ON; PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4096;";
 
+/// What every database of ours has had from its first migration on.
+const OUR_TABLES: &[&str] = &["__diesel_schema_migrations", "accounts", "sync_states"];
+
+/// How many tables a message names to show whose database it is.
+const TABLES_NAMED: usize = 3;
+
 /// Switching a fresh file to the write-ahead log does not honour the busy timeout when two processes do it at once. So
 /// it is tried for as long as that timeout is.
 const SETUP_ATTEMPTS: u32 = 250;
@@ -37,6 +47,7 @@ pub(super) async fn open(path: &Path, absent: Absent) -> Result<Pool<SqliteConn>
     prepare_file(&path, absent)?;
     let file = path.clone();
     run_blocking(move || {
+        refuse_foreign(&file)?;
         let mut connection = connect(&file).map_err(|error| explain_connection(&file, error))?;
         migrations::run_on_sqlite(&mut connection).map_err(|error| explain(&file, error))
     })
@@ -69,6 +80,8 @@ async fn run_blocking<T: Send + 'static>(
 fn prepare_file(path: &Path, absent: Absent) -> Result<(), StoreError> {
     match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => Err(StoreError::IsFolder(path.to_owned())),
+        // What is written to a device or a pipe is gone, or waits for a reader for ever.
+        Ok(found) if !found.is_file() => Err(StoreError::NotAFile(path.to_owned())),
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => match absent {
             Absent::Refuse => Err(StoreError::NotFound(path.to_owned())),
@@ -93,6 +106,36 @@ fn create(path: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(not_writable(path, &error.to_string())),
     }
+}
+
+#[derive(QueryableByName)]
+struct Table {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+/// Refuses a database with tables that are not ours. It is looked at through SQLite without the right to write: ours
+/// would switch it to the write-ahead log, and migrate it, before anyone could object. What cannot be read this way is
+/// left to the connection that follows, which says why.
+fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
+    let Ok(mut url) = Url::from_file_path(path) else { return Ok(()) };
+    url.set_query(Some("mode=ro"));
+    let Ok(mut connection) = SqliteConnection::establish(url.as_str()) else { return Ok(()) };
+    let names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
+    let found =
+        connection.batch_execute("PRAGMA busy_timeout = 5000").and_then(|()| sql_query(names).load(&mut connection));
+    let Ok(tables): Result<Vec<Table>, _> = found else { return Ok(()) };
+    // Ours come all at once, in the transaction of the first migration.
+    let is_ours = OUR_TABLES.iter().all(|ours| tables.iter().any(|table| table.name == *ours));
+    if tables.is_empty() || is_ours {
+        return Ok(());
+    }
+    let mut found = tables.iter().take(TABLES_NAMED).map(|table| table.name.as_str()).collect::<Vec<_>>().join(", ");
+    if tables.len() > TABLES_NAMED {
+        found = format!("{found} and {} more", tables.len() - TABLES_NAMED);
+    }
+    let what = if tables.len() == 1 { "the table" } else { "the tables" };
+    Err(StoreError::Foreign { path: path.to_owned(), found: format!("{what} {found}") })
 }
 
 fn connect(path: &Path) -> ConnectionResult<SqliteConnection> {

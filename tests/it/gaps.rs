@@ -11,7 +11,7 @@ both! {
         sandbox.rules(json!([unserved("/v1/me/tracks", 333), lively()]));
         let ended = sync(&database, &sandbox);
         assert_eq!(gaps(&database), ["tracks - 333 334 open"], "{}", ended.told());
-        let note = "complete except for 1 tracks that the API could not serve";
+        let note = "complete except for 1 track that the API could not serve";
         assert!(ended.stdout.contains(note), "{}", ended.told());
         assert!(database.state("tracks", "initial_sync", "error_message").contains(note));
         assert_eq!(database.number("last_synced_offset", "sync_states WHERE entity_type = 'tracks'"), 400);
@@ -95,6 +95,32 @@ both! {
         assert_eq!(gaps(&database), ["tracks - 150 151 healed"]);
         sandbox.library().assert_held_by(&database);
     }
+}
+
+both! {
+    /// Also those that brought no rows, for a gap that stays.
+    fn the_batches_of_a_run_add_up_to_what_it_asked(backend) {
+        let (database, sandbox) = (Database::new(backend), library());
+        sandbox.rules(json!([unserved("/v1/me/tracks", 333), lively()]));
+        for _ in 0..2 {
+            sandbox.forget_requests();
+            let before = database.has_tables().then(|| asked(&database));
+            let ended = sync(&database, &sandbox);
+            let sent = ["tracks", "albums", "artists", "playlists"].map(|entity| match entity {
+                "playlists" => sandbox.requests("playlists") + sandbox.requests("playlist_items"),
+                entity => sandbox.requests(entity),
+            });
+            let (before, after) = (before.unwrap_or_default(), asked(&database));
+            let told: Vec<u64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
+            assert_eq!(told, sent, "{}\n{:?}", ended.told(), database.rows("sync_batches"));
+        }
+    }
+}
+
+/// Requests in the log of batches, by entity type.
+fn asked(database: &Database) -> [u64; 4] {
+    ["tracks", "albums", "artists", "playlists"]
+        .map(|entity| database.number("sum(requests)", &format!("sync_batches WHERE entity_type = '{entity}'")))
 }
 
 fn library() -> Sandbox {

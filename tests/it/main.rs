@@ -12,6 +12,8 @@ mod moving;
 mod odd_rows;
 mod panics;
 mod pauses;
+mod playback;
+mod run;
 mod secrets;
 mod settings;
 mod support;

@@ -62,6 +62,7 @@ fn odd_tracks(id: &dyn Fn(usize) -> String) -> Vec<Odd> {
         Box::new(|id| recorded(saved(id, json!({ "name": null })), "missing_name")),
         Box::new(|id| recorded(saved(id, json!({ "explicit": "no" })), "undecodable: track.explicit")),
         Box::new(|id| recorded(saved(id, json!({ "album": "a word" })), "undecodable: track.album")),
+        Box::new(|id| recorded(saved(id, json!({ "album": [] })), "undecodable: track.album")),
         Box::new(|id| unremarkable(saved(id, json!({ "album": null, "artists": null, "duration_ms": null })))),
         Box::new(|id| unremarkable(saved(id, json!({ "duration_ms": 1e300, "mood": { "deep": [1, [2]] } })))),
         Box::new(|id| unremarkable(saved(id, json!({ "name": "nul\u{0}l \u{1F3B5} \u{202E}" })))),
@@ -264,29 +265,30 @@ both! {
         let local = json!({ "added_at": null, "is_local": true,
             "item": { "id": null, "name": "Tape", "uri": "spotify:local:Me::Tape:7", "is_local": true } });
         let both_dialects = json!({ "item": null, "track": { "id": "odd1", "name": "Odd", "uri": "spotify:track:odd1" } });
-        let odd: [(Value, &str); 12] = [
-            (Value::Null, "missing|-|-|-"),
-            (json!({}), "missing|-|-|-"),
-            (json!({ "added_at": "2021-02-03T04:05:06Z", "item": null, "track": null }), "missing|-|-|-"),
-            (json!("a word"), "missing|-|-|-"),
-            (media(json!({ "id": null })), "missing|spotify:track:odd1|-|Odd"),
-            (media(json!({ "id": null, "uri": null, "name": null })), "missing|-|-|-"),
-            (media(json!({ "type": "episode", "id": "ep1", "uri": "spotify:episode:ep1" })), "episode|spotify:episode:ep1|-|Odd"),
-            (local, "local|spotify:local:Me::Tape:7|-|Tape"),
-            (media(json!({ "name": "" })), "track|spotify:track:odd1|odd1|-"),
-            (media(json!({ "type": "hologram" })), "missing|spotify:track:odd1|-|Odd"),
-            (media(json!({ "explicit": [], "album": 5, "artists": {} })), "track|spotify:track:odd1|odd1|Odd"),
-            (both_dialects, "track|spotify:track:odd1|odd1|Odd"),
+        // What is given, what stands in its place, and what is recorded of it.
+        let odd: [(Value, &str, &str); 12] = [
+            (Value::Null, "missing|-|-|-", "null"),
+            (json!({}), "missing|-|-|-", "null"),
+            (json!({ "added_at": "2021-02-03T04:05:06Z", "item": null, "track": null }), "missing|-|-|-", "null"),
+            (json!("a word"), "missing|-|-|-", "undecodable: row"),
+            (media(json!({ "id": null })), "missing|spotify:track:odd1|-|Odd", "missing_id"),
+            (media(json!({ "id": null, "uri": null, "name": null })), "missing|-|-|-", "missing_id"),
+            (media(json!({ "type": "episode", "id": "ep1", "uri": "spotify:episode:ep1" })), "episode|spotify:episode:ep1|-|Odd", ""),
+            (local, "local|spotify:local:Me::Tape:7|-|Tape", ""),
+            (media(json!({ "name": "" })), "track|spotify:track:odd1|odd1|-", "missing_name"),
+            (media(json!({ "type": "hologram" })), "missing|spotify:track:odd1|-|Odd", "undecodable: item.type"),
+            (media(json!({ "album": [], "artists": {} })), "track|spotify:track:odd1|odd1|Odd", "undecodable: item.album"),
+            (both_dialects, "track|spotify:track:odd1|odd1|Odd", ""),
         ];
         // Four playlists of three pages each: a row in each page.
         let place = |n: usize| (state["playlists"][n / 3]["id"].as_str().expect("an id"), n % 3 * 50 + 7);
-        let rule = |(n, (row, _)): (usize, &(Value, &str))| {
+        let rule = |(n, (row, ..)): (usize, &(Value, &str, &str))| {
             let (id, at) = place(n);
             json!({ "path_prefix": format!("/v1/playlists/{id}/items"), "offset_from": at, "offset_to": at + 1,
                 "do": { "kind": "replace_row", "index": 7, "with": row } })
         };
         sandbox.rules(odd.iter().enumerate().map(rule).collect());
-        Segno::on(&database, &sandbox, &["sync"]).succeed();
+        let ended = Segno::on(&database, &sandbox, &["sync", "--json"]).succeed();
 
         let replaced: BTreeMap<(&str, usize), &str> = odd.iter().enumerate().map(|(n, odd)| (place(n), odd.1)).collect();
         let sql = "SELECT playlist_id || '|' || CAST(position AS TEXT) || '|' || kind || '|' || coalesce(uri, '-') || '|' \
@@ -305,8 +307,16 @@ both! {
         }
         expected.sort();
         assert_eq!(held, expected);
-        let num_missing = odd.iter().filter(|(_, stands)| stands.starts_with("missing")).count();
-        assert_eq!(database.count("sync_odd_items WHERE playlist_id <> ''"), num_missing as u64);
+        let recorded = odd.iter().enumerate().filter(|(_, odd)| !odd.2.is_empty());
+        let mut recorded: Vec<String> =
+            recorded.map(|(n, odd)| format!("{}|{}|{}", place(n).0, place(n).1, odd.2)).collect();
+        recorded.sort();
+        let sql = "SELECT playlist_id || '|' || CAST(position AS TEXT) || '|' || reason AS line FROM sync_odd_items \
+                   WHERE entity_type = 'playlists'";
+        let mut held = database.lines(sql);
+        held.sort();
+        assert_eq!(held, recorded);
+        assert_eq!(ended.entity("playlists")["odd"], recorded.len(), "{}", ended.told());
     }
 }
 
@@ -375,4 +385,38 @@ fn a_listing_whose_rows_all_lose_their_tracks_removes_nothing() {
     sandbox.rules(json!([]));
     Segno::on(&database, &sandbox, &["sync"]).succeed();
     sandbox.library().assert_held_by(&database);
+}
+
+both! {
+    /// Rows that say nothing, not even when they were added, may be any of those that are not seen.
+    fn rows_that_say_nothing_remove_nothing_until_they_can_be_read(backend) {
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(300, 0, 0, 40, 1));
+        Segno::on(&database, &sandbox, &["sync"]).succeed();
+        sandbox.edit(json!([{ "op": "remove_tracks", "offset": 250 }, { "op": "remove_playlist", "index": 30 }]));
+        let says_nothing = |family: &str, at: usize, index: usize| {
+            json!({ "family": family, "offset_from": at, "offset_to": at + 1,
+                "do": { "kind": "replace_row", "index": index, "with": null } })
+        };
+        sandbox.rules(json!([says_nothing("tracks", 2 * STRIDE + INDEX, INDEX), says_nothing("playlists", 12, 12)]));
+        let notes = [
+            ("tracks", "2 tracks cannot be found, but 1 row came without saying what it holds"),
+            ("playlists", "2 playlists cannot be found, but 1 row came without saying what it holds"),
+        ];
+        for _ in 0..2 {
+            let ended = Segno::on(&database, &sandbox, &["sync"]).succeed();
+            for (entity, note) in notes {
+                assert!(ended.stdout.contains(note), "{}", ended.told());
+                assert!(database.state(entity, "incremental_sync", "error_message").contains(note), "{}", ended.told());
+            }
+            for table in ["saved_tracks", "library_playlists"] {
+                assert_eq!(database.count(&format!("{table} WHERE removed_at IS NOT NULL")), 0, "{}", ended.told());
+            }
+        }
+        sandbox.rules(json!([]));
+        let ended = Segno::on(&database, &sandbox, &["sync"]).succeed();
+        sandbox.library().assert_held_by(&database);
+        for (entity, _) in notes {
+            assert_eq!(database.state(entity, "incremental_sync", "error_message"), "", "{}", ended.told());
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! mend. And what is good is found, in the order that is documented.
 
 use super::support::{Backend, Database, Ended, Sandbox, Segno, both};
+use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -170,12 +171,21 @@ fn a_database_file_that_cannot_be_one_is_refused_and_left_as_it_is() {
     let text = "Dear diary,\ntoday I listened to music.\n";
     let torn = b"SQLite format 3\0 but not for long".to_vec();
     let house = House::new().with("diary.txt", text).with("torn.db", &torn).with("folder/file", "");
+    let mut photos = SqliteConnection::establish(&house.path("photos.db").display().to_string()).expect("opens");
+    photos.batch_execute("CREATE TABLE photos (id INTEGER)").expect("a table");
+    drop(photos);
+    let of_photos = fs::read(house.path("photos.db")).expect("a file");
     for (url, parts) in [
         ("sqlite:nowhere/segno.db", ["/nowhere for the database does not exist", "create it"]),
         ("sqlite:folder", ["/folder is a folder, not a database file", "name a file"]),
         ("sqlite:diary.txt", ["/diary.txt is not a SQLite database", "left as it is"]),
         ("sqlite:torn.db", ["/torn.db is not a SQLite database", "left as it is"]),
         ("sqlite:diary.txt/segno.db", ["cannot write to", "Not a directory"]),
+        ("sqlite:/dev/null", ["/dev/null is neither a file nor absent", "name a file in SEGNO_DATABASE_URL"]),
+        (
+            "sqlite:photos.db",
+            ["/photos.db is the database of another program: it holds the table photos", "left as it is"],
+        ),
     ] {
         house.sync_into(url).assert_refused(USAGE, &parts);
         let status = house.segno(&["status"]).env("SEGNO_DATABASE_URL", url).run();
@@ -183,10 +193,11 @@ fn a_database_file_that_cannot_be_one_is_refused_and_left_as_it_is() {
     }
     assert_eq!(fs::read(house.path("diary.txt")).expect("a file"), text.as_bytes());
     assert_eq!(fs::read(house.path("torn.db")).expect("a file"), torn);
+    assert!(fs::read(house.path("photos.db")).expect("a file") == of_photos, "nothing was written");
     let mut names: Vec<_> =
         fs::read_dir(house.folder.path()).expect("a folder").flatten().map(|e| e.file_name()).collect();
     names.sort();
-    assert_eq!(names, ["diary.txt", "folder", "torn.db"], "nothing was created");
+    assert_eq!(names, ["diary.txt", "folder", "photos.db", "torn.db"], "nothing was created");
 }
 
 #[cfg(unix)]
@@ -324,7 +335,7 @@ fn an_api_that_cannot_be_reached_is_given_up_after_half_a_minute_with_what_to_ch
         let last = ended.stderr.lines().last().expect("a line");
         assert!(last.starts_with("segno: "), "{}", ended.told());
         assert!(last.contains("check the network and SEGNO_SPOTIFY_API_URL, then run again"), "{}", ended.told());
-        assert!(ended.stderr.contains("cannot connect to 127.0.0.1"), "{}", ended.told());
+        assert!(ended.stderr.contains("cannot connect to 127.0.0.1:9"), "{}", ended.told());
         ended.assert_calm();
     }
     let patient = Segno::on(&database, &sandbox, &["sync", "--json"]).succeed();

@@ -480,3 +480,71 @@ fn a_family_goes_on_when_its_quota_is_back() {
     assert_whole(&sandbox, &database);
     assert_eq!(sandbox.get("stats")["early"], 0, "{}", sandbox.get("stats"));
 }
+
+both! {
+    /// The listing counts items, and an answer says that there are none: one of the two is wrong.
+    fn a_playlist_that_is_called_empty_keeps_its_items(backend) {
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(60, 0, 0, 3, 70));
+        let called_empty = |id: &str, total: u32| {
+            let body = json!({ "items": [], "total": total, "next": null }).to_string();
+            json!({ "path_prefix": format!("/v1/playlists/{id}/items"),
+                "do": { "kind": "status", "status": 200, "body": body, "content_type": "application/json" } })
+        };
+        let playlists = sandbox.library().rows("playlists");
+        let id = |at: usize| playlists[at]["id"].as_str().expect("an id").to_owned();
+        let once = |mut rule: Value| {
+            rule["times"] = json!(1);
+            rule
+        };
+        sandbox.rules(json!([once(called_empty(&id(0), 0)), once(called_empty(&id(1), 70))]));
+        let ended = Segno::on(&database, &sandbox, &["sync"]).succeed();
+        sandbox.assert_rules_applied();
+        sandbox.library().assert_held_by(&database);
+        assert!(!ended.stdout.contains("none came"), "{}", ended.told());
+
+        // Now it does not pass, for one that has changed meanwhile.
+        sandbox.edit(json!([{ "op": "playlist_insert", "index": 1, "position": 3, "count": 1 }]));
+        for total in [0, 71] {
+            sandbox.rules(json!([called_empty(&id(1), total)]));
+            sandbox.forget_requests();
+            let ended = Segno::on(&database, &sandbox, &["sync"]).succeed();
+            let note = "is listed with items, but none came";
+            assert!(ended.stdout.matches(note).count() == 1, "{}", ended.told());
+            assert!(database.state("playlists", "incremental_sync", "error_message").contains(note));
+            assert_eq!(database.count(&format!("playlist_items WHERE playlist_id = '{}'", id(1))), 70);
+            assert!(sandbox.requests("playlist_items") <= 6, "{}", ended.told());
+        }
+        sandbox.rules(json!([]));
+        Segno::on(&database, &sandbox, &["sync"]).succeed();
+        sandbox.library().assert_held_by(&database);
+        assert_eq!(database.state("playlists", "incremental_sync", "error_message"), "");
+    }
+
+    /// `next` and `total` tell whether a listing ends; without them an empty answer is no answer. With them, it takes
+    /// two runs to believe that somebody who followed artists follows none.
+    fn followed_artists_that_are_answered_with_nothing_stay(backend) {
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(0, 0, 8, 0, 0));
+        Segno::on(&database, &sandbox, &["sync"]).succeed();
+        for (body, times, is_asked_again) in [
+            (json!({ "artists": { "items": [] } }), 2, true),
+            (json!({ "artists": { "items": [], "total": 0, "next": null, "cursors": null } }), 1, false),
+        ] {
+            let answer = json!({ "kind": "status", "status": 200, "body": body.to_string(), "content_type": "application/json" });
+            sandbox.rules(json!([{ "family": "artists", "times": times, "do": answer }]));
+            sandbox.forget_requests();
+            let ended = Segno::on(&database, &sandbox, &["sync", "artists"]).succeed();
+            sandbox.assert_rules_applied();
+            assert_eq!(sandbox.requests("artists"), if is_asked_again { 3 } else { 1 }, "{}", ended.told());
+            assert_eq!(ended.stdout.contains("8 of 8 artists"), !is_asked_again, "{}", ended.told());
+            assert_eq!(database.count("followed_artists WHERE removed_at IS NULL"), 8, "{}", ended.told());
+        }
+        // And one that never says more ends the run, with everything as it was.
+        let endless = json!({ "kind": "status", "status": 200, "body": "{\"artists\":{\"items\":[]}}", "content_type": "application/json" });
+        sandbox.rules(json!([{ "family": "artists", "do": endless }]));
+        let ended = Segno::on(&database, &sandbox, &["sync", "artists"]).run();
+        assert_eq!(ended.code, Some(1), "{}", ended.told());
+        sandbox.rules(json!([]));
+        Segno::on(&database, &sandbox, &["sync", "artists"]).succeed();
+        sandbox.library().assert_held_by(&database);
+    }
+}

@@ -83,6 +83,11 @@ impl Assembly {
         self.cells.iter().filter(|cell| matches!(cell, Cell::Gap { .. })).count() as u32
     }
 
+    /// Slots of the range that came.
+    pub fn num_read(&self) -> u32 {
+        self.cells.iter().filter(|cell| matches!(cell, Cell::Slot(_))).count() as u32
+    }
+
     /// Takes in the answer to the piece that was asked for. `divisible` says whether the listing is paged by offset,
     /// so that a part of the page can be asked for by itself.
     pub fn handle_answer(&mut self, answer: Result<Page, Fault>, divisible: bool) {

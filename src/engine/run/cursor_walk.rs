@@ -69,6 +69,7 @@ impl CursorWalk {
             if let Cell::Slot(slot) = cell {
                 self.tip.offset += 1;
                 self.tip.walk.num_unidentified += u32::from(slot.id().is_none());
+                self.tip.walk.num_undated += u32::from(slot.id().is_none() && slot.added_at.is_none());
                 self.slots.push(*slot);
             }
         }

@@ -6,6 +6,7 @@ use super::{
     assembly::{Assembly, Cell},
     cursor_walk::CursorWalk,
     items_walk::ItemsWalk,
+    notes,
     offset_walk::OffsetWalk,
     step::WalkBatch,
 };
@@ -20,11 +21,34 @@ use crate::{
 /// Slots read before a gap when it is tried again, so that a small shift does not miss it.
 const GAP_MARGIN: u32 = 20;
 
+/// Runs in a row that read a whole listing again because rows that hold nothing may be what is missing. If they stay as
+/// they are, only another length of the listing is worth another walk.
+const VAIN_RUNS_MAX: u32 = 3;
+
 /// The checkpoint of an incremental run that starts now, with what the last one learned.
 pub(super) fn fresh_incremental(last: Checkpoint) -> Checkpoint {
-    let WalkState { pass, disordered, num_unidentified, num_gaps, discrepancy, held_removals, .. } = last.walk;
-    let walk =
-        WalkState { pass, disordered, num_unidentified, num_gaps, discrepancy, held_removals, ..WalkState::default() };
+    let WalkState {
+        pass,
+        disordered,
+        num_unidentified,
+        proven_undated,
+        num_vain_runs,
+        num_gaps,
+        discrepancy,
+        held_removals,
+        ..
+    } = last.walk;
+    let walk = WalkState {
+        pass,
+        disordered,
+        num_unidentified,
+        proven_undated,
+        num_vain_runs,
+        num_gaps,
+        discrepancy,
+        held_removals,
+        ..WalkState::default()
+    };
     Checkpoint { total: last.total, walk, ..Checkpoint::start(Phase::IncrementalSync) }
 }
 
@@ -70,6 +94,8 @@ impl EntityRun {
             pass: checkpoint.walk.pass + 1,
             records_seen: self.num_active > 0,
             held_removals: checkpoint.walk.held_removals,
+            proven_undated: checkpoint.walk.proven_undated,
+            num_vain_runs: checkpoint.walk.num_vain_runs,
             ..WalkState::default()
         };
         self.walk_on();
@@ -258,7 +284,10 @@ impl EntityRun {
     /// The end of the listing was reached and committed: may anything be marked removed?
     pub(super) fn end_pass(&mut self, report: &CommitReport) {
         let num_unseen = report.num_unseen.unwrap_or(0);
-        let finding = Finding { total: self.checkpoint.total, num_active: self.num_active, num_unseen };
+        let Checkpoint { total, ref walk, .. } = self.checkpoint;
+        // What the first pass over a listing meets is new, and hides nothing.
+        let has_news = self.has_news && walk.records_seen;
+        let finding = Finding { total, num_active: self.num_active, num_unseen, has_news };
         let by_cursor = self.entity == EntityType::Artists;
         let newest_first = matches!(self.entity, EntityType::Tracks | EntityType::Albums);
         if self.resumed && by_cursor && self.checkpoint.walk.unsteady {
@@ -272,12 +301,16 @@ impl EntityRun {
         let pass = self.checkpoint.walk.pass;
         let mut effects = DraftEffects::default();
         self.checkpoint.walk.held_removals = None;
+        self.notes.judge(None);
         match sweep::judge(&self.judged(), by_cursor, finding) {
             Verdict::Proven { removes, discrepancy } => {
                 // More rows held than listed, and none of them unseen: the total lies, or one of the rows without an id
                 // was taken for what is gone. Then the next run is to look again.
                 let is_told = discrepancy >= 0 || self.checkpoint.walk.num_unidentified == 0;
-                self.checkpoint.walk.discrepancy = is_told.then_some(discrepancy);
+                let walk = &mut self.checkpoint.walk;
+                walk.discrepancy = is_told.then_some(discrepancy);
+                walk.proven_undated = Some(walk.num_undated);
+                walk.num_vain_runs = 0;
                 effects.heal_all_gaps_before = Some(pass);
                 if removes {
                     effects.removal = Some(Removal { pass });
@@ -287,26 +320,23 @@ impl EntityRun {
             Verdict::Held { num_unseen } => {
                 self.checkpoint.walk.held_removals = Some(num_unseen);
                 self.checkpoint.walk.discrepancy = None;
-                let num_active = self.num_active;
-                self.notes.push(format!(
-                    "{num_unseen} of {num_active} {entity} are no longer listed, too many to believe at once: \
-                     nothing was marked removed; the next run that sees the same will"
-                ));
+                self.notes.judge(Some(notes::held(entity, num_unseen, self.num_active)));
+            }
+            Verdict::Unread { num_unseen, num_unread, discrepancy } => {
+                let walk = &mut self.checkpoint.walk;
+                walk.num_vain_runs = self.vain_runs_before.saturating_add(1);
+                walk.discrepancy = (walk.num_vain_runs >= VAIN_RUNS_MAX).then_some(discrepancy);
+                self.notes.judge(Some(notes::unread(entity, num_unseen, num_unread)));
             }
             Verdict::Gaps { discrepancy } => {
                 self.checkpoint.walk.discrepancy = Some(discrepancy);
-                let num = self.checkpoint.walk.num_gaps;
-                self.notes.push(format!(
-                    "complete except for {num} {entity} that the API could not serve; they are tried again in later runs"
-                ));
+                self.notes.judge(Some(notes::gaps(entity, self.checkpoint.walk.num_gaps)));
             }
             Verdict::Unsteady if newest_first && self.phase() == Phase::InitialSync => self.follow_up = true,
             Verdict::Unsteady if self.num_passes < PASSES_MAX && !self.stopping => return self.start_pass(),
             Verdict::Unsteady => {
                 self.checkpoint.walk.discrepancy = None;
-                self.notes.push(format!(
-                    "the {entity} kept changing while they were read; removals are looked for again in the next run"
-                ));
+                self.notes.judge(Some(notes::unsteady(entity)));
             }
         }
         self.end_walk(effects);
@@ -331,7 +361,7 @@ impl EntityRun {
             Meaning::Judged
         } else {
             checkpoint.is_complete = true;
-            checkpoint.note = self.note();
+            checkpoint.note = self.notes.text();
             self.activity = Activity::AwaitCommit;
             Meaning::PhaseEnd
         };
@@ -342,14 +372,11 @@ impl EntityRun {
     /// Commits the checkpoint that says: complete.
     pub(super) fn finish_phase(&mut self) {
         if self.num_item_gaps > 0 {
-            let num = self.num_item_gaps;
-            self.notes.push(format!(
-                "complete except for {num} playlist items that the API could not serve; they are tried again in later runs"
-            ));
+            self.notes.tell(notes::item_gaps(self.num_item_gaps));
         }
         let mut checkpoint = self.checkpoint.clone();
         checkpoint.is_complete = true;
-        checkpoint.note = self.note();
+        checkpoint.note = self.notes.text();
         checkpoint.walk.anchors.clear();
         checkpoint.walk.playlist = None;
         let (offset, rows) = (checkpoint.offset, Rows::Listing(Vec::new()));
@@ -363,7 +390,7 @@ impl EntityRun {
         self.activity = if std::mem::take(&mut self.follow_up) {
             Activity::AwaitSwitch { asked: false }
         } else {
-            Activity::Over(RunEnd::Complete { notes: std::mem::take(&mut self.notes) })
+            Activity::Over(RunEnd::Complete { notes: self.notes.lines() })
         };
     }
 
@@ -395,12 +422,10 @@ impl EntityRun {
             return self.poll_activity();
         }
         if walk.is_finished() && idle {
-            let (num_long, left) = (walk.num_long, std::mem::take(&mut walk.left));
+            let num_long = walk.num_long;
             self.num_item_gaps += walk.num_gaps;
-            for name in left {
-                self.notes
-                    .push(format!("playlist \"{name}\" kept changing while being read; the next run reads it again"));
-            }
+            walk.left.iter().for_each(|name| self.notes.tell(notes::restless(name)));
+            walk.contradictory.iter().for_each(|name| self.notes.tell(notes::contradictory(name)));
             let resumed = std::mem::take(&mut self.resumed);
             if (num_long > 0 || resumed) && self.item_rounds < PASSES_MAX {
                 // A long playlist may have changed between its pages: its snapshot tells. And a listing that an
@@ -411,10 +436,6 @@ impl EntityRun {
             self.finish_phase();
         }
         None
-    }
-
-    fn note(&self) -> Option<String> {
-        (!self.notes.is_empty()).then(|| self.notes.join("; "))
     }
 }
 

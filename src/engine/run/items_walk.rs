@@ -12,14 +12,18 @@ use super::{
 use crate::{
     engine::backoff::Patience,
     model::{
-        Checkpoint, Fault, Item, Page, PageRequest, PlaylistItem, PlaylistItemKind, PlaylistPart, StalePlaylist,
-        batch::PlaylistEnd, checkpoint::PlaylistPlace,
+        Checkpoint, Fault, Item, Oddity, Page, PageRequest, PlaylistItem, PlaylistItemKind, PlaylistPart,
+        StalePlaylist, batch::PlaylistEnd, checkpoint::PlaylistPlace,
     },
 };
 use std::collections::VecDeque;
 
 /// Times one playlist may change while it is read before it is left for the next run.
 const RESTARTS_MAX: u32 = 2;
+
+/// Times that an empty answer is asked for again where the listing counts items. If it stays, one of the two is wrong,
+/// and nobody can tell which: the playlist is left as it is.
+const EMPTIES_MAX: u32 = 2;
 
 #[derive(Debug)]
 pub struct ItemsWalk {
@@ -36,6 +40,8 @@ pub struct ItemsWalk {
     pub num_gaps: u32,
     /// Names of playlists left for the next run.
     pub left: Vec<String>,
+    /// Names of those that are empty by one answer and not by the other.
+    pub contradictory: Vec<String>,
     pub num_playlists: u32,
     num_done: u32,
     pub items_total: u32,
@@ -52,6 +58,8 @@ struct Work {
     total: u32,
     confirmed: bool,
     restarts: u32,
+    /// Answers without any item that the listing contradicts.
+    empties: u32,
     done: bool,
     /// Fills gaps of an earlier read instead of reading it all.
     fills: Option<VecDeque<(u32, u32)>>,
@@ -86,6 +94,7 @@ impl ItemsWalk {
             num_long: 0,
             num_gaps: 0,
             left: Vec::new(),
+            contradictory: Vec::new(),
             num_playlists: queue.len() as u32,
             num_done: 0,
             items_total: queue.iter().map(|work| work.total - work.committed.min(work.total)).sum(),
@@ -189,6 +198,7 @@ impl ItemsWalk {
                 playlist_id: work.playlist.id.clone(),
                 offset: 0,
                 items: Vec::new(),
+                odd: Vec::new(),
                 end: Some(PlaylistEnd::Complete { snapshot_id: work.playlist.snapshot_id.clone(), total: 0 }),
             });
         }
@@ -204,7 +214,8 @@ impl ItemsWalk {
                 work.done = true;
                 let snapshot_id = work.playlist.snapshot_id.clone();
                 let end = Some(PlaylistEnd::Unreadable { snapshot_id });
-                batch.parts.push(PlaylistPart { playlist_id, offset: work.committed, items: Vec::new(), end });
+                let (items, odd) = (Vec::new(), Vec::new());
+                batch.parts.push(PlaylistPart { playlist_id, offset: work.committed, items, odd, end });
                 return;
             }
             Some(fault) => {
@@ -214,14 +225,22 @@ impl ItemsWalk {
             None => {}
         }
         if work.fills.is_some() {
-            self.num_gaps += assembly.num_gaps();
+            self.num_gaps += assembly.limit - assembly.num_read();
             return work.absorb_fill(playlist_id, assembly, batch);
         }
         if assembly.offset != work.committed {
             // A page before this one did not come, or the playlist was restarted in this batch.
             return;
         }
-        let total = assembly.total.unwrap_or(work.total);
+        if work.contradicts(&assembly) {
+            if work.ask_again() {
+                self.contradictory.push(work.playlist.name.clone());
+            }
+            return;
+        }
+        // Of a playlist that shows items a length of none is no length.
+        let told = assembly.total.filter(|total| *total > 0 || assembly.cells.is_empty());
+        let total = told.unwrap_or(work.total);
         if work.confirmed && total != work.total {
             work.restarts += 1;
             work.committed = 0;
@@ -243,7 +262,7 @@ impl ItemsWalk {
             return;
         }
         self.num_gaps += assembly.num_gaps();
-        let (items, gaps) = split(assembly.cells, offset);
+        let Split { items, odd, gaps } = split(assembly.cells, offset);
         batch.new_gaps.extend(gaps.into_iter().map(|gap| (playlist_id.clone(), gap)));
         work.committed = offset + num_cells;
         self.items_done += num_cells;
@@ -254,7 +273,7 @@ impl ItemsWalk {
         }
         let end = is_last
             .then(|| PlaylistEnd::Complete { snapshot_id: work.playlist.snapshot_id.clone(), total: work.committed });
-        batch.parts.push(PlaylistPart { playlist_id, offset, items, end });
+        batch.parts.push(PlaylistPart { playlist_id, offset, items, odd, end });
     }
 }
 
@@ -263,7 +282,7 @@ impl Work {
         let place = place
             .filter(|place| place.playlist_id == playlist.id && place.snapshot_id == playlist.snapshot_id)
             .filter(|place| playlist.snapshot_id.is_some() && place.offset < place.total);
-        let (committed, total) = place.map_or((0, playlist.total_items), |place| (place.offset, place.total));
+        let (committed, total) = place.map_or((0, length(&playlist)), |place| (place.offset, place.total));
         let fills = (!playlist.gaps.is_empty()).then(|| playlist.gaps.iter().copied().collect());
         Work {
             playlist,
@@ -272,6 +291,7 @@ impl Work {
             total,
             confirmed: place.is_some(),
             restarts: 0,
+            empties: 0,
             done: false,
             fills,
         }
@@ -279,6 +299,22 @@ impl Work {
 
     fn is_empty(&self) -> bool {
         self.total == 0 && self.fills.is_none() && !self.done
+    }
+
+    /// Whether a page denies what the listing says: that there are items.
+    fn contradicts(&self, page: &Assembly) -> bool {
+        let is_denied = page.cells.is_empty() && (page.offset == 0 || page.total == Some(0));
+        is_denied && self.playlist.total_items.is_some_and(|total| total > 0)
+    }
+
+    /// Begins the playlist anew; `true` if that was done often enough.
+    fn ask_again(&mut self) -> bool {
+        self.empties += 1;
+        self.committed = 0;
+        self.confirmed = false;
+        self.total = length(&self.playlist);
+        self.done = self.empties > EMPTIES_MAX;
+        self.done
     }
 
     fn plan_page(&mut self, limit: u32) -> Option<(u32, u32)> {
@@ -297,41 +333,57 @@ impl Work {
     /// An earlier gap: what can be read now is committed and healed, what cannot stays a gap.
     fn absorb_fill(&mut self, playlist_id: String, assembly: Assembly, batch: &mut ItemsBatch) {
         let offset = assembly.offset;
-        let is_whole = assembly.num_gaps() == 0;
+        let is_whole = assembly.num_read() == assembly.limit;
         self.done = self.fills.as_ref().is_none_or(VecDeque::is_empty);
         if is_whole {
             batch.healed_gaps.push((playlist_id.clone(), offset, offset + assembly.limit));
-            let (items, _) = split(assembly.cells, offset);
-            batch.parts.push(PlaylistPart { playlist_id, offset, items, end: Some(PlaylistEnd::GapFilled) });
+            let Split { items, odd, .. } = split(assembly.cells, offset);
+            batch.parts.push(PlaylistPart { playlist_id, offset, items, odd, end: Some(PlaylistEnd::GapFilled) });
         } else if self.done {
             batch.parts.push(PlaylistPart {
                 playlist_id,
                 offset,
                 items: Vec::new(),
+                odd: Vec::new(),
                 end: Some(PlaylistEnd::GapFilled),
             });
         }
     }
 }
 
-/// Items in list order; a slot that the API could not serve becomes a missing item, so that positions stay true.
-fn split(cells: Vec<Cell>, offset: u32) -> (Vec<PlaylistItem>, Vec<GapRange>) {
-    let mut gaps = Vec::new();
-    let items = cells
-        .into_iter()
-        .zip(offset..)
-        .map(|(cell, at)| match cell {
+/// Pages to plan before an answer tells: of a playlist that does not say how long it is, one.
+fn length(playlist: &StalePlaylist) -> u32 {
+    playlist.total_items.unwrap_or(1)
+}
+
+/// What the cells of a page hold.
+#[derive(Default)]
+struct Split {
+    /// In list order; a slot that the API could not serve becomes a missing item, so that positions stay true.
+    items: Vec<PlaylistItem>,
+    odd: Vec<(u32, Oddity)>,
+    gaps: Vec<GapRange>,
+}
+
+fn split(cells: Vec<Cell>, offset: u32) -> Split {
+    let mut split = Split::default();
+    for (cell, at) in cells.into_iter().zip(offset..) {
+        let (item, odd) = match cell {
             Cell::Slot(slot) => match slot.item {
-                Some(Item::PlaylistItem(item)) => *item,
-                Some(Item::Track(_) | Item::Album(_) | Item::Artist(_) | Item::Playlist(_)) | None => missing(),
+                Some(Item::PlaylistItem(item)) => (*item, slot.odd),
+                Some(Item::Track(_) | Item::Album(_) | Item::Artist(_) | Item::Playlist(_)) | None => {
+                    (missing(), slot.odd)
+                }
             },
             Cell::Gap { reason } => {
-                gaps.push(GapRange { offset_from: at, offset_to: at + 1, reason });
-                missing()
+                split.gaps.push(GapRange { offset_from: at, offset_to: at + 1, reason });
+                (missing(), Some(Oddity::Unserved))
             }
-        })
-        .collect();
-    (items, gaps)
+        };
+        split.items.push(item);
+        split.odd.extend(odd.map(|odd| (at, odd)));
+    }
+    split
 }
 
 fn missing() -> PlaylistItem {

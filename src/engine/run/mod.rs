@@ -17,6 +17,7 @@ mod cursor_walk;
 mod flow;
 mod items_walk;
 mod locate;
+mod notes;
 mod offset_walk;
 mod plan;
 #[cfg(test)]
@@ -28,11 +29,13 @@ pub use step::{Draft, DraftEffects, GapRange, RunEnd, RunProgress, Step};
 
 use super::backoff::Patience;
 use crate::model::{
-    BatchSyncResult, Checkpoint, CommitReport, EntityType, Fault, Gap, Page, PageRequest, Phase, Stage, StalePlaylist,
+    BatchSyncResult, Checkpoint, CommitReport, EntityType, Fault, Gap, Membership, Page, PageRequest, Phase, Stage,
+    StalePlaylist,
 };
 use cursor_walk::CursorWalk;
 use flow::fresh_incremental;
 use items_walk::ItemsWalk;
+use notes::Notes;
 use offset_walk::OffsetWalk;
 use std::collections::VecDeque;
 
@@ -68,7 +71,11 @@ pub struct EntityRun {
     num_active: u32,
     /// Removals that an earlier run held back; only another run may confirm them.
     held_before: Option<u32>,
+    /// Runs before this one that could not tell what is missing.
+    vain_runs_before: u32,
     num_passes: u32,
+    /// The run has met items that the database did not hold.
+    has_news: bool,
     /// The head has been read from offset 0 in this run.
     head_read: bool,
     gaps: VecDeque<Gap>,
@@ -81,7 +88,7 @@ pub struct EntityRun {
     item_rounds: u32,
     num_item_gaps: u32,
     items: Option<ItemsSummary>,
-    notes: Vec<String>,
+    notes: Notes,
     stopping: bool,
     ended: bool,
     last_result: BatchSyncResult,
@@ -145,7 +152,7 @@ impl EntityRun {
             RunMode::Incremental { last } => fresh_incremental(last),
             RunMode::Resume { from } => from,
         };
-        let held_before = checkpoint.walk.held_removals;
+        let (held_before, vain_runs_before) = (checkpoint.walk.held_removals, checkpoint.walk.num_vain_runs);
         EntityRun {
             entity,
             batches,
@@ -156,7 +163,10 @@ impl EntityRun {
             drafts: VecDeque::new(),
             num_active,
             held_before,
+            vain_runs_before,
             num_passes: 0,
+            // Whoever was interrupted may have.
+            has_news: resumed,
             head_read: false,
             gaps: open_gaps.into(),
             pass_begins: false,
@@ -165,7 +175,7 @@ impl EntityRun {
             item_rounds: 0,
             num_item_gaps: 0,
             items: None,
-            notes: Vec::new(),
+            notes: Notes::default(),
             stopping: false,
             ended: false,
             last_result: BatchSyncResult::default(),
@@ -254,6 +264,7 @@ impl EntityRun {
         if let Some(num_active) = report.num_active {
             self.num_active = num_active;
         }
+        self.has_news |= report.memberships.contains(&Membership::New);
         match meaning {
             Meaning::Batch | Meaning::Judged => {}
             Meaning::Head { ended } => self.go_on_from_head(&report, ended),
@@ -293,8 +304,7 @@ impl EntityRun {
         }
         if stale.is_empty() || self.item_rounds > PASSES_MAX {
             if !stale.is_empty() {
-                let num = stale.len();
-                self.notes.push(format!("{num} playlists changed while being read; the next run reads them again"));
+                self.notes.tell(notes::restless_playlists(stale.len() as u32));
             }
             return self.finish_phase();
         }

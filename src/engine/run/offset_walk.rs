@@ -276,6 +276,7 @@ impl OffsetWalk {
         self.tip.walk.unlinked = false;
         self.tip.walk.unsteady = true;
         self.tip.walk.num_unidentified = 0;
+        self.tip.walk.num_undated = 0;
         self.tip.walk.num_gaps = 0;
     }
 
@@ -322,6 +323,7 @@ impl OffsetWalk {
                     walk.disordered |= is_disordered(self.entity, before, &key);
                 }
                 walk.num_unidentified += u32::from(key.id.is_none());
+                walk.num_undated += u32::from(key.id.is_none() && key.added_at.is_none());
                 walk.anchors.push(key);
                 walk.unlinked = false;
                 self.gathered.slots.push(*slot);

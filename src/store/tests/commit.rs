@@ -145,7 +145,8 @@ fn a_batch_that_fails_half_way_commits_nothing() {
             added_by: None,
             track: Some(track("t1")),
         };
-        let part = PlaylistPart { playlist_id: "unheard of".into(), offset: 0, items: vec![item], end: None };
+        let part =
+            PlaylistPart { playlist_id: "unheard of".into(), offset: 0, items: vec![item], odd: vec![], end: None };
 
         let failed = db.store.commit(&run.commit_of(Rows::PlaylistItems(vec![part])), at(1)).await;
 

@@ -133,7 +133,7 @@ fn a_gap_of_a_playlist_waits_only_while_the_playlist_is_in_the_library() {
 fn the_log_tells_of_batches_and_not_of_mere_checkpoints() {
     on_both(async |db| {
         let run = db.begin(EntityType::Tracks).await;
-        run.commit(nothing(), at(1)).await;
+        db.store.commit(&Commit { num_requests: 0, ..run.commit_of(nothing()) }, at(1)).await.unwrap();
         assert_eq!(db.count("sync_batches").await, 0);
 
         run.commit(tracks(&["t1", "t2"]), at(2)).await;
@@ -144,5 +144,17 @@ fn the_log_tells_of_batches_and_not_of_mere_checkpoints() {
                    || ' ' || requests || ' ' || duration_ms";
         assert_eq!(db.texts(row, "sync_batches ORDER BY id").await, ["0 2 2 2 0 1 120", "0 0 0 0 2 1 120"]);
         assert_eq!(db.texts("phase", "sync_batches ORDER BY id").await, ["initial_sync"; 2]);
+    });
+}
+
+#[test]
+fn requests_that_brought_no_rows_are_in_the_log() {
+    on_both(async |db| {
+        let run = db.begin(EntityType::Albums).await;
+        for num_requests in [3, 0, 1] {
+            db.store.commit(&Commit { num_requests, ..run.commit_of(nothing()) }, at(1)).await.unwrap();
+        }
+        assert_eq!(db.texts("requests", "sync_batches ORDER BY id").await, ["3", "1"]);
+        assert_eq!(db.texts("sum(items_processed)", "sync_batches").await, ["0"]);
     });
 }

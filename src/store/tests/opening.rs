@@ -1,7 +1,8 @@
 //! Opening databases: ones that are fresh, foreign, missing, newer, or opened by somebody else at the same moment.
 
 use super::*;
-use diesel::QueryDsl;
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, QueryDsl, SqliteConnection};
 use std::path::Path;
 
 fn open(path: &Path) -> Result<Store, StoreError> {
@@ -157,6 +158,58 @@ fn what_is_no_database_is_named_and_left_as_it_is() {
     let refused = on_one_thread(Store::open_existing(&DatabaseUrl::sqlite_file(&absent), "test"));
     assert!(matches!(refused, Err(StoreError::NotFound(named)) if named == absent));
     assert!(!absent.exists());
+}
+
+#[test]
+fn the_database_of_another_program_is_named_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    // The second is of another diesel program, the third in use with a write-ahead log.
+    for (name, sql, found) in [
+        ("photos 100%.db", "CREATE TABLE photos (id); CREATE TABLE accounts (id)", "the tables accounts, photos and"),
+        ("shop.db", "CREATE TABLE __diesel_schema_migrations (version)", "the table __diesel_schema_migrations and"),
+        (
+            "mail.db",
+            "PRAGMA journal_mode = WAL; CREATE TABLE a (id); CREATE TABLE b (id); CREATE TABLE c (id); CREATE TABLE d (id)",
+            "the tables a, b, c and 1 more and",
+        ),
+    ] {
+        let path = folder.path().join(name);
+        let mut theirs = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+        theirs.batch_execute(sql).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let url = DatabaseUrl::sqlite_file(&path);
+        for refused in [on_one_thread(Store::open(&url, "t")), on_one_thread(Store::open_existing(&url, "t"))] {
+            let refused = refused.unwrap_err();
+            assert!(matches!(&refused, StoreError::Foreign { path: named, .. } if *named == path), "{refused}");
+            assert!(refused.to_string().contains(&format!("{found} nothing of segno's")), "{refused}");
+            assert!(std::fs::read(&path).unwrap() == before, "{name} was written to");
+        }
+    }
+}
+
+#[test]
+fn an_empty_file_becomes_a_database() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["empty.db", "without tables.db"] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, "").unwrap();
+        if name != "empty.db" {
+            let mut conn = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+            conn.batch_execute("CREATE TABLE gone (id); DROP TABLE gone").unwrap();
+        }
+        let store = on_one_thread(Store::open_existing(&DatabaseUrl::sqlite_file(&path), "test")).unwrap();
+        assert_eq!(on_one_thread(store.accounts()).unwrap().len(), 0, "{name}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_refused() {
+    for device in ["/dev/null", "/dev/zero"] {
+        let refused = open(Path::new(device)).unwrap_err();
+        assert!(matches!(&refused, StoreError::NotAFile(named) if named == Path::new(device)), "{refused}");
+        assert!(refused.to_string().starts_with(device), "{refused}");
+    }
 }
 
 #[test]

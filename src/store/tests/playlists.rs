@@ -20,7 +20,7 @@ fn missing() -> PlaylistItem {
 }
 
 fn part(playlist_id: &str, items: Vec<PlaylistItem>, end: Option<PlaylistEnd>) -> Rows {
-    Rows::PlaylistItems(vec![PlaylistPart { playlist_id: playlist_id.into(), offset: 0, items, end }])
+    Rows::PlaylistItems(vec![PlaylistPart { playlist_id: playlist_id.into(), offset: 0, items, odd: vec![], end }])
 }
 
 fn complete(snapshot_id: &str, total: u32) -> Option<PlaylistEnd> {
@@ -43,7 +43,7 @@ fn playlists_are_due_in_library_order_until_their_items_are_read() {
             id: "p9".into(),
             name: "playlist p9".into(),
             snapshot_id: Some("s1".into()),
-            total_items: 2,
+            total_items: Some(2),
             gaps: vec![],
         };
         assert_eq!(first, expected);
@@ -74,6 +74,39 @@ fn items_are_counted_by_place_and_the_tail_is_dropped_at_the_end() {
         assert_eq!(db.count("sync_odd_items").await, 0);
         assert_eq!(db.texts("items_snapshot_id", "playlists").await, ["s2"]);
         assert_eq!(db.store.library_counts(db.account).await.unwrap().playlist_items, 2);
+    });
+}
+
+#[test]
+fn what_is_odd_about_an_item_is_recorded_until_it_is_read_again() {
+    on_both(async |db| {
+        let run = db.begin(EntityType::Playlists).await;
+        run.commit(playlists([playlist("p1", "s1")]), at(1)).await;
+        let odd = vec![
+            (50, Oddity::MissingName),
+            (51, Oddity::Undecodable("item.id".into())),
+            (99, Oddity::Undecodable("item.album".into())),
+        ];
+        let items = vec![item("t1"), missing(), missing(), item("t4")];
+        let part = PlaylistPart { playlist_id: "p1".into(), offset: 50, items, odd, end: None };
+        let report = run.commit(Rows::PlaylistItems(vec![part.clone()]), at(2)).await;
+        assert_eq!(report.counts.odd, 3);
+        let recorded = "sync_odd_items WHERE playlist_id = 'p1' ORDER BY position";
+        let reasons = db.texts("position || ' ' || reason", recorded).await;
+        assert_eq!(reasons, ["50 missing_name", "51 undecodable: item.id", "52 missing"]);
+
+        let items = vec![item("t1"), item("t2"), item("t3"), item("t4")];
+        run.commit(Rows::PlaylistItems(vec![PlaylistPart { items, odd: vec![], ..part }]), at(3)).await;
+        assert_eq!(db.count("sync_odd_items").await, 0);
+    });
+}
+
+#[test]
+fn a_playlist_that_does_not_say_how_long_it_is_is_not_called_empty() {
+    on_both(async |db| {
+        let run = db.begin(EntityType::Playlists).await;
+        run.commit(playlists([Playlist { total_items: None, ..playlist("p1", "s1") }]), at(1)).await;
+        assert_eq!(db.store.stale_playlists(db.account, at(1)).await.unwrap()[0].total_items, None);
     });
 }
 

@@ -127,3 +127,29 @@ fn a_run_of_nobody_does_not_begin() {
         assert!(matches!(refused, Err(StoreError::UnknownAccount(id)) if id == nobody));
     });
 }
+
+/// A process that is stopped with a transaction open holds its locks as long as the server lets it.
+#[test]
+fn a_transaction_that_nobody_goes_on_with_does_not_keep_a_successor_out() {
+    on_both(async |db| {
+        let Store::Pg(_) = db.store else { return };
+        let mut held: Conn = db.store.connect().await.unwrap();
+        let setting = "SELECT current_setting('idle_in_transaction_session_timeout') AS cell";
+        let cells: Vec<Cell> = with_conn!(&mut held, |c| sql_query(setting).load(c).await).unwrap();
+        assert_eq!(cells[0].cell.as_deref(), Some("30s"));
+
+        held.begin().await.unwrap();
+        // Half a minute is too long for a test.
+        let stop = "SET LOCAL idle_in_transaction_session_timeout = '300ms'; UPDATE accounts SET spotify_id = 'mira'";
+        with_conn!(&mut held, |c| c.batch_execute(stop).await).unwrap();
+        let successor = Store::open(&db.url, "successor").await.unwrap();
+        let begun = successor.begin_run(db.account, ENTITY, Phase::InitialSync, Uuid::new_v4(), "cellar", at(1));
+        tokio::time::timeout(Duration::from_secs(10), begun).await.expect("the server lets it through").unwrap();
+
+        // And whoever wakes up learns it, and starts again from the database.
+        let error = StoreError::Query(held.commit().await.unwrap_err());
+        assert!(error.is_transient(), "{error}");
+        drop(held);
+        assert_eq!(db.store.accounts().await.unwrap().len(), 1);
+    });
+}

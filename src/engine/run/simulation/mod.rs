@@ -1,13 +1,15 @@
-//! The run engine against a model library, a model API and a model database ([`world`]), all from one seed.
+//! The run engine against a model library, a model API and a model database ([`world`], [`database`]), all from one seed.
 //!
 //! Between any two steps the library may change, the API may fail, or the process may die with a commit half way. What
 //! must hold is checked as it happens (G3) and at the end of runs (G2, G4).
 
+mod database;
 mod world;
 
 use super::RunEnd;
 use crate::model::EntityType;
-use world::{Weather, World};
+use std::collections::BTreeSet;
+use world::{Denial, Weather, World};
 
 /// Seeds per test: enough to meet every branch many times over, few enough for every run of the tests.
 const SEEDS_DEFAULT: u64 = 400;
@@ -183,4 +185,166 @@ fn followed_artists_are_not_read_twice_by_whoever_carries_on_at_their_end() {
     world.run(false);
     world.check_equal();
     assert!(world.requests - requests <= 1, "{} requests for nothing", world.requests - requests);
+}
+
+const OFTEN: [EntityType; 4] = [EntityType::Tracks, EntityType::Albums, EntityType::Artists, EntityType::Playlists];
+
+#[test]
+fn rows_that_say_nothing_call_nothing_removed_until_they_can_be_read() {
+    for (entity, seed) in OFTEN.into_iter().flat_map(|entity| (0..seeds() / 8).map(move |seed| (entity, seed))) {
+        let mut world = World::new(seed, Weather::calm(entity, 120));
+        world.run(false);
+        world.check_equal();
+        for _ in 0..1 + seed % 4 {
+            let at = world.anywhere();
+            world.remove(at);
+        }
+        for _ in 0..1 + seed % 5 {
+            let at = world.anywhere();
+            world.unread.extend(world.library[at].id.clone());
+        }
+        for _ in 0..2 {
+            let end = world.run(false);
+            let is_told = matches!(&end, Some(RunEnd::Complete { notes }) if notes[0].contains("cannot be found"));
+            assert!(is_told, "{entity} {seed}: {end:?}");
+            assert_eq!(world.num_removed(), 0, "{entity} {seed}: which of them are gone is not known");
+        }
+        world.unread.clear();
+        let end = world.run(false);
+        assert!(matches!(&end, Some(RunEnd::Complete { notes }) if notes.is_empty()), "{entity} {seed}: {end:?}");
+        world.check_equal();
+    }
+}
+
+/// The rows come back one by one, and others go, in the middle of runs that are disturbed.
+#[test]
+fn rows_that_say_nothing_survive_every_change_crash_and_refusal() {
+    for (entity, seed) in OFTEN.into_iter().flat_map(|entity| (0..seeds() / 4).map(move |seed| (entity, seed))) {
+        let mut world = World::new(seed, Weather { edits: 20, crashes: 5, refusals: 5, ..Weather::calm(entity, 201) });
+        while !matches!(world.run(false), Some(RunEnd::Complete { .. })) {}
+        for _ in 0..3 {
+            let at = world.anywhere();
+            world.unread.extend(world.library[at].id.clone());
+        }
+        for _ in 0..2 {
+            // G3 is checked with every commit.
+            world.run(true);
+        }
+        world.unread.clear();
+        world.live();
+    }
+}
+
+#[test]
+fn rows_that_never_say_anything_again_cost_no_walk_in_every_run() {
+    let mut world = synced(EntityType::Tracks, 500);
+    world.remove(400);
+    world.unread.extend(world.library[300].id.clone());
+    for _ in 0..4 {
+        world.run(false);
+    }
+    let requests = world.requests;
+    world.run(false);
+    assert_eq!(world.requests - requests, 1, "a look at the head");
+    // Another removal is looked for, and cannot be told either.
+    world.remove(200);
+    world.run(false);
+    assert!(world.requests - requests > 10 && world.num_removed() == 0);
+    world.unread.clear();
+    world.remove(100);
+    world.run(false);
+    world.check_equal();
+    assert_eq!(world.num_removed(), 3);
+}
+
+#[test]
+fn rows_that_never_said_anything_hide_nothing() {
+    let mut world = World::new(3, Weather::calm(EntityType::Playlists, 40));
+    for at in [3, 30] {
+        world.unread.extend(world.library[at].id.clone());
+    }
+    world.run(false);
+    world.remove(10);
+    let end = world.run(false);
+    assert!(matches!(&end, Some(RunEnd::Complete { notes }) if notes.is_empty()), "{end:?}");
+    assert_eq!(world.num_removed(), 1);
+}
+
+/// One row can be read at last, and another no longer: their number says nothing.
+#[test]
+fn a_row_that_speaks_up_while_another_falls_silent_removes_nothing() {
+    for entity in OFTEN {
+        let mut world = World::new(5, Weather::calm(entity, 60));
+        world.unread.extend(world.library[20].id.clone());
+        world.run(false);
+        world.unread = BTreeSet::from_iter(world.library[40].id.clone());
+        // A removal, so that the count asks for a whole walk.
+        world.remove(50);
+        world.run(false);
+        assert_eq!(world.num_removed(), 0, "{entity}");
+        world.unread.clear();
+        world.run(false);
+        world.check_equal();
+    }
+}
+
+/// A playlist of the model that holds items, and what the database says that they are.
+fn a_long_playlist(world: &World) -> (String, Vec<u64>) {
+    let entry = world.library.iter().find(|entry| entry.items.len() > 50).expect("long ones are frequent");
+    (entry.id.clone().expect("an id"), entry.items.clone())
+}
+
+#[test]
+fn a_playlist_that_is_called_empty_now_and_then_keeps_its_items() {
+    for denial in [Denial::NoItems, Denial::NoLength] {
+        for times in 1..=2 {
+            let mut world = World::new(3, Weather::calm(EntityType::Playlists, 30));
+            let (id, _) = a_long_playlist(&world);
+            world.denied.insert(id, (times, denial));
+            let end = world.run(false);
+            assert!(matches!(&end, Some(RunEnd::Complete { notes }) if notes.is_empty()), "{denial:?}: {end:?}");
+            world.check_equal();
+        }
+    }
+}
+
+#[test]
+fn a_playlist_that_is_called_empty_all_the_time_keeps_its_items_and_is_asked_for_in_the_next_run() {
+    for denial in [Denial::NoItems, Denial::NoLength] {
+        let mut world = synced(EntityType::Playlists, 30);
+        let (id, items) = a_long_playlist(&world);
+        world.touch(&id);
+        world.denied.insert(id.clone(), (u32::MAX, denial));
+        let end = world.run(false);
+        let is_told =
+            matches!(&end, Some(RunEnd::Complete { notes }) if notes.len() == 1 && notes[0].contains("but none came"));
+        assert!(is_told, "{denial:?}: {end:?}");
+        assert_eq!(world.items_of(&id), items, "{denial:?}");
+        world.denied.clear();
+        let end = world.run(false);
+        assert!(matches!(&end, Some(RunEnd::Complete { notes }) if notes.is_empty()), "{denial:?}: {end:?}");
+        world.check_equal();
+    }
+}
+
+#[test]
+fn a_playlist_whose_length_is_not_told_is_read() {
+    let mut world = World::new(3, Weather::calm(EntityType::Playlists, 30));
+    world.tells_lengths = false;
+    world.run(false);
+    world.check_equal();
+}
+
+#[test]
+fn removals_that_are_held_back_are_told_once() {
+    let mut world = synced(EntityType::Playlists, 40);
+    let kept = world.library.split_off(20);
+    world.library = kept;
+    // A long one that changed makes the run read the listing twice.
+    let (id, _) = a_long_playlist(&world);
+    world.touch(&id);
+    let end = world.run(false);
+    let is_told =
+        matches!(&end, Some(RunEnd::Complete { notes }) if notes.len() == 1 && notes[0].starts_with("20 of 40"));
+    assert!(is_told, "{end:?}");
 }

@@ -1,11 +1,11 @@
 //! One small world: a library that changes, an API that fails, a database that keeps what was committed.
 
+use super::database::Database;
 use crate::{
     engine::run::{BatchSizes, Draft, EntityRun, GapRange, RunEnd, RunMode, RunPlan, Step, Ticket},
     model::{
-        Artist, Checkpoint, CommitReport, EntityType, Family, Fault, Gap, Item, LimitClass, Membership, Oddity, Page,
-        PageRequest, Pause, Phase, Playlist, PlaylistItem, PlaylistItemKind, PlaylistPart, Rows, SavedTrack, Slot,
-        StalePlaylist, Track, batch::PlaylistEnd,
+        Artist, Checkpoint, CommitReport, EntityType, Family, Fault, Gap, Item, LimitClass, Oddity, Page, PageRequest,
+        Pause, Phase, Playlist, PlaylistItem, PlaylistItemKind, Rows, SavedTrack, Slot, Track,
     },
 };
 use chrono::{DateTime, Utc};
@@ -34,25 +34,22 @@ impl Weather {
     }
 }
 
+/// How an answer denies the items of a playlist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denial {
+    /// The length is right, but there are none.
+    NoItems,
+    /// The length is none, too.
+    NoLength,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub id: Option<String>,
     added_at: i64,
     /// For playlists.
     snapshot: u64,
-    items: Vec<u64>,
-}
-
-#[derive(Debug, Default)]
-pub struct Database {
-    pub initial: Option<Checkpoint>,
-    incremental: Option<Checkpoint>,
-    /// id -> (added_at, removed)
-    pub rows: BTreeMap<String, (i64, bool)>,
-    seen: BTreeSet<String>,
-    pub gaps: Vec<Gap>,
-    snapshots: BTreeMap<String, String>,
-    items_of: BTreeMap<String, (String, BTreeMap<u32, u64>)>,
+    pub items: Vec<u64>,
 }
 
 pub struct World {
@@ -65,7 +62,13 @@ pub struct World {
     /// Items that were missing from the library at some moment since the run began.
     absent: BTreeSet<String>,
     pub bad: BTreeSet<String>,
+    /// Items whose rows say nothing at all.
+    pub unread: BTreeSet<String>,
+    /// Playlists whose items are not told, with what is said instead: how many answers still, and which.
+    pub denied: BTreeMap<String, (u32, Denial)>,
     pub requests: u32,
+    /// The listing of playlists says how many items each has.
+    pub tells_lengths: bool,
     /// The process dies once this many commits are done.
     pub dies_after: Option<u32>,
     next_id: u64,
@@ -82,7 +85,10 @@ impl World {
             database: Database::default(),
             absent: BTreeSet::new(),
             bad: BTreeSet::new(),
+            unread: BTreeSet::new(),
+            denied: BTreeMap::new(),
             requests: 0,
+            tells_lengths: true,
             dies_after: None,
             next_id: 0,
         };
@@ -122,6 +128,27 @@ impl World {
         let entry = self.library.remove(at);
         self.absent.extend(entry.id.clone());
         entry
+    }
+
+    /// A random item's place.
+    pub fn anywhere(&mut self) -> usize {
+        self.random.usize(0..self.library.len())
+    }
+
+    /// Another snapshot of a playlist, with the same items.
+    pub fn touch(&mut self, id: &str) {
+        let entry = self.library.iter_mut().find(|entry| entry.id.as_deref() == Some(id)).expect("in the library");
+        entry.snapshot += 1;
+    }
+
+    /// The items of a playlist, as the database holds them.
+    pub fn items_of(&self, id: &str) -> Vec<u64> {
+        self.database.items_of.get(id).map(|(_, items)| items.values().copied().collect()).unwrap_or_default()
+    }
+
+    /// How many rows are marked removed.
+    pub fn num_removed(&self) -> usize {
+        self.database.rows.values().filter(|row| row.1).count()
     }
 
     fn edit(&mut self) {
@@ -181,7 +208,10 @@ impl World {
             if range.iter().any(|entry| entry.id.as_ref().is_some_and(|id| self.bad.contains(id))) {
                 return Err(Fault::Unservable("502".into()));
             }
-            Ok(range.iter().map(|entry| slot(self.weather.entity, entry)).collect())
+            let null = || Slot { item: None, added_at: None, odd: Some(Oddity::Null) };
+            let is_unread = |entry: &Entry| entry.id.as_ref().is_some_and(|id| self.unread.contains(id));
+            let told = |entry| if is_unread(entry) { null() } else { slot(self.weather.entity, entry) };
+            Ok(range.iter().map(told).collect())
         };
         let total = Some(self.library.len() as u32);
         match request {
@@ -191,14 +221,26 @@ impl World {
             PageRequest::Following { after, limit } => {
                 let from = self.library.partition_point(|entry| entry.id <= *after);
                 let slots = page(&self.library, from as u32, *limit)?;
-                let more = from + slots.len() < self.library.len();
-                let next_cursor = if more { slots.last().and_then(Slot::id).map(str::to_owned) } else { None };
+                let to = from + slots.len();
+                let next_cursor = if to < self.library.len() {
+                    self.library[..to].last().and_then(|last| last.id.clone())
+                } else {
+                    None
+                };
                 Ok(Page { total, next_cursor, slots })
             }
             PageRequest::PlaylistItems { playlist_id, offset, limit } => {
                 let Some(entry) = self.library.iter().find(|entry| entry.id.as_ref() == Some(playlist_id)) else {
                     return Err(Fault::Gone("no such playlist".into()));
                 };
+                if let Some((left, denial)) = self.denied.get_mut(playlist_id).filter(|(left, _)| *left > 0) {
+                    *left -= 1;
+                    let total = match denial {
+                        Denial::NoItems => Some(entry.items.len() as u32),
+                        Denial::NoLength => Some(0),
+                    };
+                    return Ok(Page { total, next_cursor: None, slots: Vec::new() });
+                }
                 let items = entry.items.iter().skip(*offset as usize).take(*limit as usize);
                 let slots = items.map(|item| playlist_item(*item)).collect();
                 Ok(Page { total: Some(entry.items.len() as u32), next_cursor: None, slots })
@@ -276,7 +318,13 @@ impl World {
                     Step::Fetch { ticket, request, .. } => in_flight.push((ticket, request)),
                     Step::Commit(draft) => assert!(committing.replace(*draft).is_none(), "one commit at a time"),
                     Step::SwitchPhase(phase) => run.handle_switched(Checkpoint::start(phase)),
-                    Step::ListStale => run.handle_stale(self.database.stale()),
+                    Step::ListStale => {
+                        let mut stale = self.database.stale();
+                        if !self.tells_lengths {
+                            stale.iter_mut().for_each(|playlist| playlist.total_items = None);
+                        }
+                        run.handle_stale(stale);
+                    }
                     Step::End(end) => {
                         self.check_end(&end, &present);
                         return Some(end);
@@ -319,7 +367,8 @@ impl World {
         if !matches!(end, RunEnd::Complete { .. }) {
             return;
         }
-        for id in present_at_start.iter().filter(|id| !self.absent.contains(*id) && !self.bad.contains(*id)) {
+        let is_told = |id: &&String| ![&self.absent, &self.bad, &self.unread].iter().any(|hidden| hidden.contains(*id));
+        for id in present_at_start.iter().filter(is_told) {
             let held = self.database.rows.get(id).is_some_and(|row| !row.1);
             assert!(held, "seed {}: G2: {id} was there all the time and is not in the database", self.seed);
         }
@@ -340,8 +389,7 @@ impl World {
         assert!(differ.is_empty() && lack.is_empty(), "seed {}: G4: stale {differ:?}, missing {lack:?}", self.seed);
         for entry in self.library.iter().filter(|_| self.weather.entity == EntityType::Playlists) {
             let Some(id) = &entry.id else { continue };
-            let items: Vec<u64> =
-                self.database.items_of.get(id).map(|(_, items)| items.values().copied().collect()).unwrap_or_default();
+            let items: Vec<u64> = self.items_of(id);
             assert_eq!(items, entry.items, "seed {}: G4: items of {id}", self.seed);
         }
     }
@@ -372,58 +420,6 @@ impl World {
             self.run(false);
         }
         self.check_equal();
-    }
-}
-
-impl Database {
-    fn upsert(&mut self, slot: &Slot, record: bool) -> Membership {
-        let Some(item) = &slot.item else { return Membership::Unidentified };
-        let id = item.id().expect("listed items have ids").to_owned();
-        if record {
-            self.seen.insert(id.clone());
-        }
-        if let Item::Playlist(playlist) = item {
-            self.snapshots.insert(id.clone(), playlist.snapshot_id.clone().expect("the model gives snapshots"));
-        }
-        let added_at = slot.added_at.map_or(0, |at| at.timestamp());
-        match self.rows.insert(id, (added_at, false)) {
-            None => Membership::New,
-            Some(before) if before == (added_at, false) => Membership::Known,
-            Some(_) => Membership::Returned,
-        }
-    }
-
-    fn write_items(&mut self, part: &PlaylistPart) {
-        let (snapshot, items) = self.items_of.entry(part.playlist_id.clone()).or_default();
-        for (item, at) in part.items.iter().zip(part.offset..) {
-            items.insert(at, item.name.as_ref().and_then(|name| name.parse().ok()).expect("the model names items"));
-        }
-        match &part.end {
-            Some(PlaylistEnd::Complete { snapshot_id, total }) => {
-                items.retain(|at, _| at < total);
-                *snapshot = snapshot_id.clone().unwrap_or_default();
-            }
-            Some(PlaylistEnd::Unreadable { snapshot_id }) => *snapshot = snapshot_id.clone().unwrap_or_default(),
-            Some(PlaylistEnd::GapFilled) | None => {}
-        }
-    }
-
-    fn stale(&self) -> Vec<StalePlaylist> {
-        self.rows
-            .iter()
-            .filter(|(_, row)| !row.1)
-            .filter_map(|(id, _)| {
-                let snapshot_id = self.snapshots.get(id)?;
-                let held = self.items_of.get(id).map(|(snapshot, _)| snapshot);
-                (held != Some(snapshot_id)).then(|| StalePlaylist {
-                    id: id.clone(),
-                    name: id.clone(),
-                    snapshot_id: Some(snapshot_id.clone()),
-                    total_items: snapshot_id.split('/').nth(1).and_then(|total| total.parse().ok()).unwrap_or(0),
-                    gaps: Vec::new(),
-                })
-            })
-            .collect()
     }
 }
 

@@ -1,0 +1,68 @@
+//! The model database: what was committed, and nothing else.
+
+use crate::model::{Checkpoint, Gap, Item, Membership, PlaylistPart, Slot, StalePlaylist, batch::PlaylistEnd};
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Debug, Default)]
+pub struct Database {
+    pub initial: Option<Checkpoint>,
+    pub incremental: Option<Checkpoint>,
+    /// id -> (added_at, removed)
+    pub rows: BTreeMap<String, (i64, bool)>,
+    pub seen: BTreeSet<String>,
+    pub gaps: Vec<Gap>,
+    snapshots: BTreeMap<String, String>,
+    pub items_of: BTreeMap<String, (String, BTreeMap<u32, u64>)>,
+}
+
+impl Database {
+    pub fn upsert(&mut self, slot: &Slot, record: bool) -> Membership {
+        let Some(item) = &slot.item else { return Membership::Unidentified };
+        let id = item.id().expect("listed items have ids").to_owned();
+        if record {
+            self.seen.insert(id.clone());
+        }
+        if let Item::Playlist(playlist) = item {
+            self.snapshots.insert(id.clone(), playlist.snapshot_id.clone().expect("the model gives snapshots"));
+        }
+        let added_at = slot.added_at.map_or(0, |at| at.timestamp());
+        match self.rows.insert(id, (added_at, false)) {
+            None => Membership::New,
+            Some(before) if before == (added_at, false) => Membership::Known,
+            Some(_) => Membership::Returned,
+        }
+    }
+
+    pub fn write_items(&mut self, part: &PlaylistPart) {
+        let (snapshot, items) = self.items_of.entry(part.playlist_id.clone()).or_default();
+        for (item, at) in part.items.iter().zip(part.offset..) {
+            items.insert(at, item.name.as_ref().and_then(|name| name.parse().ok()).expect("the model names items"));
+        }
+        match &part.end {
+            Some(PlaylistEnd::Complete { snapshot_id, total }) => {
+                items.retain(|at, _| at < total);
+                *snapshot = snapshot_id.clone().unwrap_or_default();
+            }
+            Some(PlaylistEnd::Unreadable { snapshot_id }) => *snapshot = snapshot_id.clone().unwrap_or_default(),
+            Some(PlaylistEnd::GapFilled) | None => {}
+        }
+    }
+
+    pub fn stale(&self) -> Vec<StalePlaylist> {
+        self.rows
+            .iter()
+            .filter(|(_, row)| !row.1)
+            .filter_map(|(id, _)| {
+                let snapshot_id = self.snapshots.get(id)?;
+                let held = self.items_of.get(id).map(|(snapshot, _)| snapshot);
+                (held != Some(snapshot_id)).then(|| StalePlaylist {
+                    id: id.clone(),
+                    name: id.clone(),
+                    snapshot_id: Some(snapshot_id.clone()),
+                    total_items: snapshot_id.split('/').nth(1).and_then(|total| total.parse().ok()),
+                    gaps: Vec::new(),
+                })
+            })
+            .collect()
+    }
+}
