@@ -4,7 +4,8 @@
 use crate::{
     clock, faults,
     model::{
-        AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, Owner, Pause, Phase, SyncKey, WindowLease,
+        AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, Owner, Pause, Phase, PlaybackNote, PlaysCommit,
+        SyncKey, WindowLease,
     },
     store::{StateKey, Store, StoreError},
 };
@@ -122,6 +123,39 @@ impl Handler<CommitBatch> for CheckpointWriter {
             faults::visit("writer.committed");
             report
         })
+    }
+}
+
+/// One poll of the listening history and where its tracking stands, in one transaction.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), WriteError>")]
+pub struct CommitPlays(pub Box<PlaysCommit>);
+
+impl Handler<CommitPlays> for CheckpointWriter {
+    type Result = AtomicResponse<Self, Result<(), WriteError>>;
+
+    fn handle(&mut self, CommitPlays(commit): CommitPlays, _: &mut Self::Context) -> Self::Result {
+        faults::visit("writer.plays");
+        let (store, owner) = (self.store.clone(), self.owner.id);
+        self.write(async move {
+            let committed = store.commit_plays(&commit, owner).await;
+            faults::visit("writer.plays_committed");
+            committed
+        })
+    }
+}
+
+/// A poll of the listening history brought nothing.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), WriteError>")]
+pub struct NotePlayback(pub PlaybackNote);
+
+impl Handler<NotePlayback> for CheckpointWriter {
+    type Result = AtomicResponse<Self, Result<(), WriteError>>;
+
+    fn handle(&mut self, NotePlayback(note): NotePlayback, _: &mut Self::Context) -> Self::Result {
+        let (store, owner) = (self.store.clone(), self.owner.id);
+        self.write(async move { store.note_playback(&note, owner, clock::now()).await })
     }
 }
 

@@ -203,7 +203,7 @@ fn fault(request: &PageRequest, error: &ApiError) -> Fault {
 }
 
 /// The error with its causes, on one line.
-fn describe(error: &ApiError) -> String {
+pub(super) fn describe(error: &ApiError) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

@@ -12,7 +12,7 @@ compile_error!("supervision catches panics: build with panic = \"unwind\"");
 use crate::{
     clock,
     engine::restart::{Deaths, Exit, RestartPolicy, Ruling},
-    model::SyncKey,
+    model::{AccountId, SyncKey},
 };
 use actix::{Actor, Addr, Context, Message, Recipient, Supervised, dev::ContextFut};
 use std::{
@@ -32,6 +32,7 @@ pub enum Child {
     Gate,
     CheckpointWriter,
     Syncer(SyncKey),
+    PlaybackTracker(AccountId),
 }
 
 impl fmt::Display for Child {
@@ -40,6 +41,7 @@ impl fmt::Display for Child {
             Child::Gate => f.write_str("gate"),
             Child::CheckpointWriter => f.write_str("checkpoint writer"),
             Child::Syncer(key) => write!(f, "syncer of {key}"),
+            Child::PlaybackTracker(AccountId(account)) => write!(f, "playback tracker of account {account}"),
         }
     }
 }

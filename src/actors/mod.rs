@@ -5,6 +5,8 @@
 //!       ^                        |  \--GET page--> Spotify Web API          |
 //!       |  Observed, RunEnded    |                                          | SavePause
 //!       +---- ChildExited -------+--BeginRun, CommitBatch--> CheckpointWriter
+//!       |  PlaysObserved                                         ^
+//!       +---------- PlaybackTracker (gate and API as above) -----+ CommitPlays
 //! ```
 //!
 //! Every child lives inside a guard ([`lifecycle`]) that catches a panic, reports it, and starts a new life in place:
@@ -16,10 +18,12 @@ pub mod checkpoint_writer;
 pub mod fetch;
 pub mod gate;
 pub mod lifecycle;
+pub mod playback_tracker;
 pub mod progress;
 pub mod supervisor;
 pub mod syncer;
 
 pub use gate::{Gate, Permit};
+pub use playback_tracker::{PlaybackTracker, PlaysObserved, TrackerSetup};
 pub use progress::{EntityProgress, EntityState, GateView, Progress};
 pub use supervisor::{Outcome, Service, Supervisor};

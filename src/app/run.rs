@@ -21,8 +21,8 @@ use crate::{
     },
     cli::RunArgs,
     clock,
-    config::Config,
-    engine::{backoff::Backoff, schedule::Remembered},
+    config::{Config, PlaybackConfig},
+    engine::{backoff::Backoff, playback::PlaybackSettings, schedule::Remembered},
     faults::hastened,
     model::{AccountId, EntityType, Owner},
     spotify::{Client, Tokens},
@@ -99,7 +99,10 @@ impl Caretaker {
         }
         let (done, mut served) = oneshot::channel();
         let (interval, entities) = (hastened(self.config.sync.interval), self.config.sync.entities.clone());
-        self.supervisor.send(Serve { interval, entities, done }).await.map_err(|_| died())?;
+        self.supervisor
+            .send(Serve { interval, playback: playback(&self.config), entities, done })
+            .await
+            .map_err(|_| died())?;
         self.look_for_sign_ins().await?;
         notify::tell(Notice::Ready);
 
@@ -252,7 +255,7 @@ impl Caretaker {
             warn!(%error, "the log stays as it is");
         }
         let (interval, entities) = (hastened(new.sync.interval), new.sync.entities.clone());
-        self.supervisor.do_send(Reconfigure { interval, entities, batches: batches(&new) });
+        self.supervisor.do_send(Reconfigure { interval, playback: playback(&new), entities, batches: batches(&new) });
         // What needs a restart is kept as it is, or the next reload would not tell any more.
         self.config =
             Config { database_url: self.config.database_url.clone(), spotify: self.config.spotify.clone(), ..new };
@@ -265,6 +268,15 @@ fn every(period: Duration) -> tokio::time::Interval {
     let mut ticks = interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     ticks
+}
+
+fn playback(config: &Config) -> PlaybackSettings {
+    let PlaybackConfig { interval, min_interval, max_interval } = config.playback;
+    PlaybackSettings {
+        interval: hastened(interval),
+        min_interval: hastened(min_interval),
+        max_interval: hastened(max_interval),
+    }
 }
 
 fn end_of(served: Served) -> Result<Exit, CommandError> {

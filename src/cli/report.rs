@@ -9,7 +9,7 @@ use crate::{
     clock,
     model::{
         EntityType, ItemCounts, SyncKey,
-        status::{EntityStatus, LimitStatus, State, Status},
+        status::{EntityStatus, LimitStatus, PlaybackStatus, State, Status},
     },
 };
 use chrono::{DateTime, Utc};
@@ -169,8 +169,8 @@ pub fn status_text(status: &Status, now: DateTime<Utc>) -> String {
         if account.entities.is_empty() {
             let _ = writeln!(out, "  nothing has been synced yet");
         }
-        if account.playback.plays > 0 {
-            let _ = writeln!(out, "  {:<10} {}", "plays", grouped(account.playback.plays));
+        for line in playback_lines(&account.playback, now) {
+            let _ = writeln!(out, "  {line}");
         }
     }
     for LimitStatus { family, class, blocked_until } in &status.limits {
@@ -179,6 +179,29 @@ pub fn status_text(status: &Status, now: DateTime<Utc>) -> String {
         let _ = writeln!(out, "{what}: paused by the {} until {until}", limit_name(*class));
     }
     out
+}
+
+/// Nothing where playback was never tracked.
+fn playback_lines(playback: &PlaybackStatus, now: DateTime<Utc>) -> Vec<String> {
+    let PlaybackStatus { plays, last_polled_at, next_poll_at, open_gaps, last_gap, error, .. } = playback;
+    if *plays == 0 && last_polled_at.is_none() && error.is_none() {
+        return Vec::new();
+    }
+    let mut line = format!("{:<10} {}", "plays", grouped(*plays));
+    let moments = [("last", playback.last_played_at), ("as of", *last_polled_at), ("next look", *next_poll_at)];
+    for (what, at) in moments.into_iter().filter_map(|(what, at)| Some((what, at?))) {
+        let _ = write!(line, ", {what} {}", time_of_day(at, now));
+    }
+    if let Some(error) = error {
+        let _ = write!(line, ": {error}");
+    }
+    let gap = last_gap.as_ref().map(|gap| {
+        let (after, before) = (time_of_day(gap.played_after, now), time_of_day(gap.played_before, now));
+        let gaps = counted((*open_gaps).into(), "gap");
+        let which = if *open_gaps > 1 { ", the latest" } else { "" };
+        format!("{:<10} {gaps}{which}: plays between {after} and {before} may be missing", "")
+    });
+    [Some(line), gap].into_iter().flatten().collect()
 }
 
 fn entity_line(entity: &EntityStatus, now: DateTime<Utc>) -> String {

@@ -35,6 +35,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Where they are not given. At 72 s and more per track, no play is lost in an hour.
+const PLAYBACK_MIN_INTERVAL: Duration = Duration::from_secs(5 * 60);
+const PLAYBACK_MAX_INTERVAL: Duration = HOUR;
+
 /// All settings.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -71,7 +75,11 @@ pub struct SyncConfig {
 
 #[derive(Debug, Clone)]
 pub struct PlaybackConfig {
+    /// How often the listening history is asked for while there is something to hear.
     pub interval: Duration,
+    /// Shortest and longest time between two polls, whatever is heard; never beyond `interval`'s other side.
+    pub min_interval: Duration,
+    pub max_interval: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -176,7 +184,7 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
     let incremental_batch_size = given.required(Setting::SyncIncrementalBatchSize, values::number(10..=1000));
     let sync_interval = given.required(Setting::SyncInterval, values::duration(MINUTE..=30 * DAY));
     let entities = given.required(Setting::SyncEntities, values::entities);
-    let playback_interval = given.required(Setting::PlaybackInterval, values::duration(MINUTE..=24 * HOUR));
+    let playback = read_playback(given);
     let requests = given.optional(Setting::RateLimitRequests, values::number(1..=1_000_000));
     let window = given.required(Setting::RateLimitWindow, values::duration(Duration::from_secs(1)..=10 * MINUTE));
     let listen = given.required(Setting::WebListen, values::address);
@@ -197,10 +205,36 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
             interval: sync_interval?,
             entities: entities?,
         },
-        playback: PlaybackConfig { interval: playback_interval? },
+        playback: playback?,
         rate_limit: RateLimitConfig { requests: requests?, window: window? },
         web: WebConfig { listen: listen? },
         log: LogConfig { filter: filter? },
+    })
+}
+
+/// The shortest and the longest interval follow the normal one where they are not given.
+fn read_playback(given: &mut Given) -> Option<PlaybackConfig> {
+    let [min_origin, max_origin] =
+        [Setting::PlaybackMinInterval, Setting::PlaybackMaxInterval].map(|setting| given.origin(setting));
+    let allowed = || values::duration(MINUTE..=24 * HOUR);
+    let interval = given.required(Setting::PlaybackInterval, allowed());
+    let min_interval = given.optional(Setting::PlaybackMinInterval, allowed());
+    let max_interval = given.optional(Setting::PlaybackMaxInterval, allowed());
+    let (interval, min_interval, max_interval) = (interval?, min_interval?, max_interval?);
+    let mut refuse = |origin: String, value: Duration, than: &str| {
+        let [value, interval] = [value, interval].map(values::in_units);
+        given.problems.push(Problem { origin, message: format!("{value} is {than} playback.interval, {interval}") });
+    };
+    if let Some(min) = min_interval.filter(|min| *min > interval) {
+        refuse(min_origin, min, "longer than");
+    }
+    if let Some(max) = max_interval.filter(|max| *max < interval) {
+        refuse(max_origin, max, "shorter than");
+    }
+    Some(PlaybackConfig {
+        interval,
+        min_interval: min_interval.unwrap_or(PLAYBACK_MIN_INTERVAL.min(interval)),
+        max_interval: max_interval.unwrap_or(PLAYBACK_MAX_INTERVAL.max(interval)),
     })
 }
 

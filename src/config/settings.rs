@@ -49,6 +49,9 @@ settings! {
     SyncInterval: "SEGNO_SYNC_INTERVAL", Some("sync.interval"), Some("6h");
     SyncEntities: "SEGNO_SYNC_ENTITIES", Some("sync.entities"), Some("tracks,artists,albums,playlists");
     PlaybackInterval: "SEGNO_PLAYBACK_INTERVAL", Some("playback.interval"), Some("20m");
+    // None: 5m and 1h, or as `interval` where that lies beyond.
+    PlaybackMinInterval: "SEGNO_PLAYBACK_MIN_INTERVAL", Some("playback.min_interval"), None;
+    PlaybackMaxInterval: "SEGNO_PLAYBACK_MAX_INTERVAL", Some("playback.max_interval"), None;
     // None: the gate learns what is allowed.
     RateLimitRequests: "SEGNO_RATE_LIMIT_REQUESTS", Some("rate_limit.requests"), None;
     RateLimitWindow: "SEGNO_RATE_LIMIT_WINDOW", Some("rate_limit.window"), Some("30s");

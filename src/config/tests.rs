@@ -1,5 +1,7 @@
 //! Every way to give a setting, and every way to get one wrong.
 
+mod playback;
+
 use super::{
     Config, ConfigError, Dirs,
     settings::{self, Setting},
@@ -109,7 +111,7 @@ fn names_in_the_environment_follow_from_those_in_the_file() {
 #[test]
 fn every_setting_is_read_from_the_file_and_from_the_environment() {
     type Shown = fn(&Config) -> String;
-    let cases: [(Setting, &str, &str, Shown, &str); 15] = [
+    let cases: [(Setting, &str, &str, Shown, &str); Setting::ALL.len()] = [
         (
             Setting::DatabaseUrl,
             "'postgres://me:pw@db/segno'",
@@ -151,6 +153,8 @@ fn every_setting_is_read_from_the_file_and_from_the_environment() {
             "[Albums, Tracks]",
         ),
         (Setting::PlaybackInterval, "'1h 30m'", "90m", |c| c.playback.interval.as_secs().to_string(), "5400"),
+        (Setting::PlaybackMinInterval, "'90s'", "90s", |c| c.playback.min_interval.as_secs().to_string(), "90"),
+        (Setting::PlaybackMaxInterval, "'3h'", "3h", |c| c.playback.max_interval.as_secs().to_string(), "10800"),
         (Setting::RateLimitRequests, "9", "9", |c| format!("{:?}", c.rate_limit.requests), "Some(9)"),
         (Setting::RateLimitWindow, "'1s'", "1s", |c| c.rate_limit.window.as_secs().to_string(), "1"),
         (Setting::WebListen, "'[::]:80'", "[::]:80", |c| c.web.listen.to_string(), "[::]:80"),
@@ -225,6 +229,8 @@ fn every_bad_value_is_named_with_its_place_and_what_is_allowed() {
         (Setting::SyncEntities, r#""Tracks""#, "Tracks", "", entities),
         (Setting::PlaybackInterval, r#""10s""#, "10s", "", &duration("1m", "24h")),
         (Setting::PlaybackInterval, r#""25h""#, "25h", "", &duration("1m", "24h")),
+        (Setting::PlaybackMinInterval, r#""59s""#, "59s", "", &duration("1m", "24h")),
+        (Setting::PlaybackMaxInterval, r#""1500m""#, "1500m", "", &duration("1m", "24h")),
         (Setting::RateLimitRequests, "0", "0", "0", "a whole number from 1 to 1000000"),
         (Setting::RateLimitRequests, "1000001", "1000001", "1000001", "a whole number from 1 to 1000000"),
         (Setting::RateLimitWindow, r#""999ms""#, "999ms", "", &duration("1s", "10m")),

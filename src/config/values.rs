@@ -227,7 +227,7 @@ fn shorten(text: String) -> String {
 }
 
 /// In the largest unit that divides it, as it would be written in the file.
-fn in_units(duration: Duration) -> String {
+pub fn in_units(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         _ if seconds > 86_400 && seconds.is_multiple_of(86_400) => format!("{}d", seconds / 86_400),

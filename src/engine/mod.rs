@@ -9,12 +9,14 @@
 //! | [`run`] | what to ask for next, what a page proves, what to commit, when a run is done |
 //! | [`sweep`] | whether a finished walk may mark anything removed |
 //! | [`gate`] | who may send a request, and when |
+//! | [`playback`] | when the listening history is asked for, and what a page of it means |
 //! | [`backoff`] | whether and when to try a failed request again |
 //! | [`schedule`] | when the service runs what |
 //! | [`restart`] | whether and when a dead actor gets a new life |
 
 pub mod backoff;
 pub mod gate;
+pub mod playback;
 pub mod restart;
 pub mod run;
 pub mod schedule;

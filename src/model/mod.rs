@@ -11,6 +11,7 @@ pub mod ids;
 pub mod limits;
 pub mod listing;
 pub mod owner;
+pub mod play;
 pub mod status;
 
 pub use batch::{
@@ -24,3 +25,6 @@ pub use ids::{AccountId, EntityType, Family, Phase, SyncKey, UnknownWord};
 pub use limits::{LimitClass, Pause, PauseScope, WindowLease};
 pub use listing::{Item, Oddity, Page, PageRequest, Slot, SlotKey, StalePlaylist};
 pub use owner::{Claim, Owner};
+pub use play::{
+    KnownPlays, PLAYS_PAGE_LEN, Play, PlayGap, PlayKey, PlaySlot, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
+};

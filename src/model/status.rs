@@ -49,6 +49,24 @@ pub enum State {
 pub struct PlaybackStatus {
     pub plays: u64,
     pub last_played_at: Option<DateTime<Utc>>,
+    /// When the listening history was last read.
+    pub last_polled_at: Option<DateTime<Utc>>,
+    /// When it is read again; in a pause, when that ends.
+    pub next_poll_at: Option<DateTime<Utc>>,
+    /// Stretches of time in which plays may be missing.
+    pub open_gaps: u32,
+    /// The latest of them.
+    pub last_gap: Option<PlayGapStatus>,
+    /// Why the last poll brought nothing.
+    pub error: Option<String>,
+}
+
+/// Plays after the one moment and before the other may be missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlayGapStatus {
+    pub played_after: DateTime<Utc>,
+    pub played_before: DateTime<Utc>,
+    pub detected_at: DateTime<Utc>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::{AlbumNo, TrackNo};
 use super::generate::{owned_playlist, whole_item};
-use super::library::{Library, Media, PLAYS_MAX, Play, Playlist, SavedAlbum, SavedTrack};
+use super::library::{Library, Media, Playlist, SavedAlbum, SavedTrack};
+use super::plays::{Listening, listen};
 
 /// Most rows that one edit adds.
-const ADD_MAX: usize = 100_000;
+pub const ADD_MAX: usize = 100_000;
 
 /// One change to the library. Places count from 0 in list order; a count that reaches beyond the end is cut short.
 #[derive(Clone, Debug, Deserialize)]
@@ -67,14 +68,21 @@ pub enum Edit {
     },
     /// Moves an item within a playlist.
     PlaylistMove { index: usize, from: usize, to: usize },
-    /// Listens to saved tracks: one more play each, now.
+    /// Listens to saved tracks: one more play each, now; with `ago_s` they turn up late.
     Play {
         #[serde(default = "one")]
         count: usize,
+        ago_s: Option<u64>,
+        #[serde(default = "one_ms")]
+        spacing_ms: u64,
     },
 }
 
 const fn one() -> usize {
+    1
+}
+
+const fn one_ms() -> u64 {
     1
 }
 
@@ -180,7 +188,9 @@ fn apply(library: &mut Library, edit: &Edit, now: DateTime<Utc>) -> Result<Appli
             let ids = vec![media_id(library, &media)];
             Ok(changed("playlist_move", ids, playlist_at(library, *index)?))
         }
-        Edit::Play { count } => play(library, *count, now),
+        Edit::Play { count, ago_s, spacing_ms } => {
+            listen(library, Listening { count: *count, ago_s: *ago_s, spacing_ms: *spacing_ms }, now)
+        }
     }
 }
 
@@ -207,7 +217,7 @@ fn within_bounds(count: usize) -> Result<usize, String> {
     if count > ADD_MAX { Err(format!("{count} is more than one edit adds (at most {ADD_MAX})")) } else { Ok(count) }
 }
 
-fn applied(op: &'static str, ids: impl IntoIterator<Item = Option<String>>) -> Applied {
+pub fn applied(op: &'static str, ids: impl IntoIterator<Item = Option<String>>) -> Applied {
     Applied { op, ids: ids.into_iter().collect(), playlist_id: None, snapshot_id: None }
 }
 
@@ -349,25 +359,6 @@ fn playlist_insert(
     Ok(changed("playlist_insert", ids, playlist))
 }
 
-fn play(library: &mut Library, count: usize, now: DateTime<Utc>) -> Result<Applied, String> {
-    let tracks: Vec<TrackNo> = library.tracks.iter().filter_map(|row| row.track).collect();
-    if tracks.is_empty() {
-        return Err("there is no saved track to listen to".to_owned());
-    }
-    let mut ids = Vec::new();
-    for _ in 0..count.min(PLAYS_MAX) {
-        // Two plays never share a millisecond: the time is what tells them apart.
-        let now = now.duration_trunc(TimeDelta::milliseconds(1)).unwrap_or(now);
-        let earliest = library.plays.first().map(|play| play.played_at + TimeDelta::milliseconds(1));
-        let played_at = earliest.map_or(now, |earliest| earliest.max(now));
-        let track = tracks[library.rng.usize(..tracks.len())];
-        library.plays.insert(0, Play { played_at, track });
-        ids.insert(0, Some(library.catalogue[track].id.clone()));
-    }
-    library.plays.truncate(PLAYS_MAX);
-    Ok(applied("play", ids))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -424,7 +415,7 @@ mod tests {
         assert_eq!(library.artists.len(), 16);
         assert!(library.artists.is_sorted_by_key(|no| &library.catalogue[*no].id));
         one_edit(&mut library, r#"{"op":"play","count":9}"#);
-        assert_eq!(library.plays.len(), PLAYS_MAX);
+        assert_eq!(library.recent_plays().len(), 50);
         assert!(library.plays.is_sorted_by(|a, b| a.played_at > b.played_at));
     }
 

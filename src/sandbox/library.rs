@@ -11,7 +11,7 @@ use super::catalogue::{AlbumNo, Art, ArtistNo, Catalogue, EpisodeNo, TrackNo};
 use super::config::Dialect;
 use super::maker::Maker;
 
-/// Most plays that the Web API gives; older ones are out of reach, so they are not kept.
+/// Most plays that the Web API gives; older ones are out of reach.
 pub const PLAYS_MAX: usize = 50;
 /// How the ids of Spotify's own playlists begin. Their contents are closed to applications.
 pub const EDITORIAL_PREFIX: &str = "37i9dQZ";
@@ -161,7 +161,7 @@ pub struct Library {
     pub artists: Vec<ArtistNo>,
     /// In the person's own order. Some entries have lost their playlist.
     pub playlists: Vec<Option<Playlist>>,
-    /// Newest first, at most [`PLAYS_MAX`].
+    /// Everything ever played, newest first. The Web API shows [`PLAYS_MAX`] of it.
     pub plays: Vec<Play>,
     /// Source of what edits make up.
     pub rng: Rng,

@@ -7,8 +7,8 @@ use super::library::{Access, Library, Media, Play, Playlist, PlaylistItem};
 use super::paging::{Page, limit};
 use super::routes::Endpoint;
 use super::rows::{
-    AfterWire, ArtistPagingWire, ContentsRefWire, ExplicitContentWire, FollowingWire, MeWire, PlayCursorsWire,
-    PlayWire, PlaylistItemWire, RecentlyPlayedWire, SavedAlbumWire, SavedTrackWire, ThumbnailWire,
+    AfterWire, ArtistPagingWire, ContentsRefWire, ContextWire, ExplicitContentWire, FollowingWire, MeWire,
+    PlayCursorsWire, PlayWire, PlaylistItemWire, RecentlyPlayedWire, SavedAlbumWire, SavedTrackWire, ThumbnailWire,
 };
 use super::wire::{FollowersWire, HOST, Identity, Kind, MediaWire, PagingWire, millis, seconds};
 
@@ -216,6 +216,14 @@ impl<'a> View<'a> {
         format!("/playlists/{}/{name}", playlist.id)
     }
 
+    /// Every other play was started from its album; of the rest nothing is known, which is common.
+    fn context(&self, play: &Play) -> Option<ContextWire> {
+        let catalogue = &self.library.catalogue;
+        let album = &catalogue[catalogue[play.track].album];
+        let is_known = play.played_at.timestamp_millis() % 2 == 0;
+        is_known.then(|| ContextWire { kind: "album", uri: format!("spotify:album:{}", album.id) })
+    }
+
     fn recently_played(&self) -> Result<Reply, ApiError> {
         let limit = limit(self.query)?;
         let cursor = |name, message| {
@@ -227,7 +235,7 @@ impl<'a> View<'a> {
             return Err(ApiError::bad_request("Only one of 'after' or 'before' may be given"));
         }
         let at_ms = |play: &Play| play.played_at.timestamp_millis();
-        let mut plays: Vec<_> = self.library.plays.iter().collect();
+        let mut plays: Vec<_> = self.library.recent_plays().iter().collect();
         plays.retain(|play| after.is_none_or(|ms| at_ms(play) > ms) && before.is_none_or(|ms| at_ms(play) < ms));
         let has_more = plays.len() > limit;
         plays.truncate(limit);
@@ -247,7 +255,7 @@ impl<'a> View<'a> {
                 .map(|play| PlayWire {
                     track: self.lens.track(play.track),
                     played_at: millis(play.played_at),
-                    context: (),
+                    context: self.context(play),
                 })
                 .collect(),
         };

@@ -34,6 +34,7 @@ mod maker;
 mod names;
 mod oauth;
 mod paging;
+mod plays;
 mod reshape;
 mod routes;
 mod rows;

@@ -105,5 +105,13 @@ pub struct PlayCursorsWire {
 pub struct PlayWire<'a> {
     pub track: TrackWire<'a>,
     pub played_at: String,
-    pub context: (),
+    /// Where it was started from.
+    pub context: Option<ContextWire>,
+}
+
+#[derive(Serialize)]
+pub struct ContextWire {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub uri: String,
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::config::Dialect;
-use super::library::{Access, Library, Media, Playlist, PlaylistItem};
+use super::library::{Access, Library, Media, Play, Playlist, PlaylistItem};
 use super::wire::seconds;
 
 /// The whole library.
@@ -14,7 +14,10 @@ pub struct Truth<'a> {
     albums: Vec<AlbumTruth<'a>>,
     artists: Vec<ArtistTruth<'a>>,
     playlists: Vec<Option<PlaylistTruth<'a>>>,
+    /// What the Web API shows of the history.
     plays: Vec<PlayTruth<'a>>,
+    /// Everything ever played.
+    history: Vec<PlayTruth<'a>>,
 }
 
 #[derive(Serialize)]
@@ -75,6 +78,10 @@ impl<'a> Truth<'a> {
     /// Looks at a library; what is readable depends on the dialect.
     pub fn of(library: &'a Library, dialect: Dialect) -> Truth<'a> {
         let Library { account, catalogue, tracks, albums, artists, playlists, plays, .. } = library;
+        let play = |play: &Play| PlayTruth {
+            played_at: super::wire::millis(play.played_at),
+            track_id: &catalogue[play.track].id,
+        };
         let track = |row: &super::library::SavedTrack| {
             let track = &catalogue[row.track?];
             Some(TrackTruth {
@@ -106,13 +113,8 @@ impl<'a> Truth<'a> {
                 .iter()
                 .map(|playlist| playlist.as_ref().map(|playlist| playlist_truth(library, playlist, dialect)))
                 .collect(),
-            plays: plays
-                .iter()
-                .map(|play| PlayTruth {
-                    played_at: super::wire::millis(play.played_at),
-                    track_id: &catalogue[play.track].id,
-                })
-                .collect(),
+            plays: library.recent_plays().iter().map(play).collect(),
+            history: plays.iter().map(play).collect(),
         }
     }
 }

@@ -8,10 +8,11 @@ use super::{
     auth::Tokens,
     decode::{self, DecodeError, Profile},
     error::ApiError,
+    plays,
     refusal::{Asked, Refusal},
     wire::TokenWire,
 };
-use crate::model::{EntityType, Page, PageRequest};
+use crate::model::{EntityType, PLAYS_PAGE_LEN, Page, PageRequest, PlaysPage};
 use chrono::{DateTime, Utc};
 use reqwest::{
     Response, StatusCode,
@@ -125,6 +126,17 @@ impl Client {
         let body = self.get(tokens, &call).await?;
         let page = decode::page(request, &body).map_err(|error| undecodable(&call.what, error))?;
         trace!(what = call.what, num_slots = page.slots.len(), total = page.total, "page received");
+        Ok(page)
+    }
+
+    /// The last plays: the plain page, without a cursor, since late rows may lie before any.
+    pub async fn recently_played(&self, tokens: &Tokens) -> Result<PlaysPage, ApiError> {
+        let mut url = join(&self.inner.api_url, &["me", "player", "recently-played"]);
+        url.query_pairs_mut().append_pair("limit", &PLAYS_PAGE_LEN.to_string());
+        let call = Call { url, what: "GET /me/player/recently-played".into(), asked: Asked::Endpoint };
+        let body = self.get(tokens, &call).await?;
+        let page = plays::page(&body).map_err(|error| undecodable(&call.what, error))?;
+        trace!(what = call.what, num_slots = page.slots.len(), "page received");
         Ok(page)
     }
 

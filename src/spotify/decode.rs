@@ -232,13 +232,13 @@ fn fill(item: &mut PlaylistItem, mut inner: TrackWire, marked_local: bool, row: 
     item.name = item.name.take().or_else(|| row.text("name", inner.name)).filter(|name| !name.is_empty());
 }
 
-fn is_local(wire: &TrackWire) -> bool {
+pub(super) fn is_local(wire: &TrackWire) -> bool {
     matches!(wire.is_local, Lax::Given(true))
         || matches!(&wire.uri, Lax::Given(uri) if uri.starts_with("spotify:local:"))
 }
 
 /// Takes what makes a track out of `wire`. Without an id nothing is taken.
-fn track(wire: &mut TrackWire, row: &mut Row) -> Result<Track, Oddity> {
+pub(super) fn track(wire: &mut TrackWire, row: &mut Row) -> Result<Track, Oddity> {
     let id = row.id("id", take(&mut wire.id))?;
     let name = row.text("name", take(&mut wire.name)).unwrap_or_default();
     row.expect_name(&name);

@@ -9,6 +9,7 @@
 //! | `client` | one request: its URL, its bearer token, its body |
 //! | `auth` | the tokens of one account, refreshed by one caller for all |
 //! | `decode`, `row`, `wire` | a body becomes slots; a row's fields; the JSON as it comes |
+//! | `plays` | the same for the listening history |
 //! | `refusal` | an answer that is not a 200 becomes an error |
 //! | `error` | the errors, and which of them trying again can help |
 
@@ -16,6 +17,7 @@ mod auth;
 mod client;
 mod decode;
 mod error;
+mod plays;
 mod refusal;
 mod row;
 mod wire;

@@ -22,6 +22,7 @@ mod migrations;
 mod odd;
 mod offthread;
 mod playlists;
+mod plays;
 mod postgres;
 mod rows;
 mod runs;

@@ -152,6 +152,18 @@ upsert_row! {
     }
 }
 
+upsert_row! {
+    /// A play that an export has brought already stays the export's. `ms_played` is not the API's to know.
+    PlayRow<'a> in plays {
+        account_id: i64 => Key,
+        played_at: At => Key,
+        track_uri: Words<'a> => Key,
+        track_id: Option<Words<'a>> => Known,
+        context_uri: Option<Words<'a>> => Known,
+        source: &'static str => Once,
+    }
+}
+
 fn words(text: &Option<String>) -> Option<Words<'_>> {
     text.as_deref().map(Words)
 }

@@ -126,7 +126,11 @@ impl Store {
 }
 
 /// A process that was overtaken must not take over again when one of its runs starts anew.
-async fn expect_not_claimed_by_another(conn: &mut Conn, account: AccountId, owner: Uuid) -> Result<(), StoreError> {
+pub(super) async fn expect_not_claimed_by_another(
+    conn: &mut Conn,
+    account: AccountId,
+    owner: Uuid,
+) -> Result<(), StoreError> {
     let (claimed_by, label): (Option<String>, Option<String>) = with_conn!(conn, |c| {
         let row = accounts::table.filter(accounts::id.eq(account.0));
         row.select((accounts::owner, accounts::owner_label)).get_result(c).await
@@ -140,7 +144,7 @@ async fn expect_not_claimed_by_another(conn: &mut Conn, account: AccountId, owne
 }
 
 /// Makes whoever changes fences wait for each other; what they read afterwards is the latest.
-async fn lock_account(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
+pub(super) async fn lock_account(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
     let locked = with_conn!(conn, |c| {
         let row = accounts::table.filter(accounts::id.eq(account.0));
         diesel::update(row).set(accounts::spotify_id.eq(accounts::spotify_id)).execute(c).await

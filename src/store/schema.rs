@@ -331,6 +331,34 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    playback_states (account_id) {
+        account_id -> BigInt,
+        last_polled_at -> Nullable<Instant>,
+        last_new_at -> Nullable<Instant>,
+        next_poll_at -> Nullable<Instant>,
+        parked_until -> Nullable<Instant>,
+        error_message -> Nullable<Text>,
+        updated_at -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    play_gaps (account_id, played_after, played_before) {
+        account_id -> BigInt,
+        played_after -> Instant,
+        played_before -> Instant,
+        detected_at -> Instant,
+        healed_at -> Nullable<Instant>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     account_tokens,
     accounts,
@@ -339,6 +367,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     artists,
     followed_artists,
     library_playlists,
+    play_gaps,
+    playback_states,
     playlist_items,
     playlists,
     plays,

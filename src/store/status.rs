@@ -1,13 +1,13 @@
 //! What `segno status` shows, from the database alone, and the counts of a library.
 
-use super::schema::{albums, artists, library_playlists, playlist_items, plays, tracks};
+use super::schema::{albums, artists, library_playlists, playlist_items, tracks};
 use super::sync_states::{self, SyncState};
 use super::types::{At, len};
-use super::{Account, Conn, Store, StoreError, accounts, gaps, limits, membership, with_conn};
+use super::{Account, Conn, Store, StoreError, accounts, gaps, limits, membership, plays, with_conn};
 use crate::model::status::{AccountStatus, EntityStatus, LimitStatus, PlaybackStatus, State, Status};
 use crate::model::{AccountId, EntityType, Family, Pause, Phase};
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::dsl::{count_star, max};
+use diesel::dsl::count_star;
 use diesel::{ExpressionMethods, JoinOnDsl, QueryDsl};
 use diesel_async::RunQueryDsl;
 
@@ -89,7 +89,7 @@ async fn account_status(
         Some(EntityStatus { open_gaps: len(open_gaps), ..entity_status(state, pauses, now) })
     };
     let entities = EntityType::ALL.iter().filter_map(entity_status).collect();
-    let playback = playback(conn, account.id).await?;
+    let playback = playback(conn, account.id, pauses).await?;
     Ok(AccountStatus { spotify_id: account.spotify_id, entities, playback })
 }
 
@@ -150,10 +150,11 @@ fn percent(offset: u32, total: Option<u32>, is_complete: bool) -> Option<f64> {
     }
 }
 
-async fn playback(conn: &mut Conn, account: AccountId) -> Result<PlaybackStatus, StoreError> {
-    let (plays, last): (i64, Option<At>) = with_conn!(conn, |c| {
-        use plays::{account_id, played_at, table};
-        table.filter(account_id.eq(account.0)).select((count_star(), max(played_at))).first(c).await
-    })?;
-    Ok(PlaybackStatus { plays: plays.unsigned_abs(), last_played_at: last.map(DateTime::from) })
+/// A pause that ends later than the next poll is due is what the poll waits for.
+async fn playback(conn: &mut Conn, account: AccountId, pauses: &[Pause]) -> Result<PlaybackStatus, StoreError> {
+    let mut status = plays::status(conn, account).await?;
+    let stops_player = |pause: &&Pause| pause.scope == Family::Player || pause.scope == Family::Application;
+    let paused_until = pauses.iter().filter(stops_player).map(|pause| pause.until).max();
+    status.next_poll_at = status.next_poll_at.map(|next| paused_until.map_or(next, |until| next.max(until)));
+    Ok(status)
 }

@@ -111,7 +111,7 @@ both! {
         let account = &accounts[0];
         assert_has(account, &["spotify_id", "entities", "playback"]);
         assert!(account["spotify_id"].as_str().is_some_and(|id| !id.is_empty()));
-        assert_has(&account["playback"], &["plays", "last_played_at"]);
+        assert_has(&account["playback"], &["plays", "last_played_at", "last_polled_at", "next_poll_at", "open_gaps"]);
         let entities = account["entities"].as_array().expect("entities");
         assert_eq!(names(entities), ["tracks", "artists", "albums", "playlists"]);
         for entity in entities {

@@ -12,6 +12,7 @@ mod moving;
 mod odd_rows;
 mod panics;
 mod pauses;
+mod playback;
 mod run;
 mod secrets;
 mod settings;

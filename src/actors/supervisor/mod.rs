@@ -3,6 +3,7 @@
 //!
 //! Its own death is not survived: whoever waits for the [`Outcome`] finds the channel closed and ends the process.
 
+mod playback;
 pub mod service;
 
 use super::{
@@ -10,6 +11,7 @@ use super::{
     fetch::{Fetcher, Vitals},
     gate::Gate,
     lifecycle::{Child, ChildExited, start_guarded},
+    playback_tracker::PlaybackTracker,
     progress::{EntityProgress, EntityState, GateView, Progress},
     syncer::{StartRun, StopRun, Syncer, SyncerSetup},
 };
@@ -17,6 +19,7 @@ use crate::{
     engine::{
         backoff::Backoff,
         gate::GateSettings,
+        playback::PlaybackSettings,
         restart::{Exit, RestartPolicy, Ruling},
         run::{BatchSizes, RunEnd, RunProgress},
     },
@@ -69,6 +72,9 @@ pub struct Supervisor {
     running: BTreeSet<SyncKey>,
     /// Counts of the runs before the one under way: a syncer that starts again begins a new run.
     runs: BTreeMap<SyncKey, RunTally>,
+    /// Set while a service tracks playback.
+    playback: Option<PlaybackSettings>,
+    trackers: BTreeMap<AccountId, Addr<PlaybackTracker>>,
     work: Work,
 }
 
@@ -114,6 +120,8 @@ impl Supervisor {
                 accounts: BTreeMap::new(),
                 running: BTreeSet::new(),
                 runs: BTreeMap::new(),
+                playback: None,
+                trackers: BTreeMap::new(),
                 work: Work::Nothing,
             }
         })
@@ -258,6 +266,7 @@ impl Handler<Stop> for Supervisor {
         if let Work::Service(serving) = &mut self.work {
             serving.handle_stop();
         }
+        self.stop_trackers();
         for key in &self.running {
             if let Some(syncer) = self.accounts.get(&key.account).and_then(|of| of.syncers.get(&key.entity)) {
                 syncer.do_send(StopRun);
@@ -355,6 +364,7 @@ impl Handler<ChildExited> for Supervisor {
                 self.end(key, RunEnd::Failed(Fault::Internal(why)), ctx);
             }
             (Child::Gate | Child::CheckpointWriter, Ruling::Park | Ruling::Rest) => self.give_up(child, &why, ctx),
+            (Child::PlaybackTracker(account), ruling) => self.handle_tracker_exited(account, ruling, &why, ctx),
         }
     }
 }

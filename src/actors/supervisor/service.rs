@@ -3,9 +3,10 @@
 
 use super::{Household, Supervisor, Work};
 use crate::{
-    actors::{checkpoint_writer::PlanRun, progress::EntityState},
+    actors::{checkpoint_writer::PlanRun, progress::EntityState, syncer::Dismiss},
     clock,
     engine::{
+        playback::PlaybackSettings,
         run::{BatchSizes, RunEnd},
         schedule::{Plan, Remembered, Schedule},
     },
@@ -118,9 +119,10 @@ impl Supervisor {
     }
 
     fn stop_syncers(&mut self, account: AccountId, ctx: &mut Context<Self>) {
+        self.stop_tracker(account);
         let Some(household) = self.accounts.remove(&account) else { return };
-        // Dropping the addresses ends the actors; what they have not committed is asked for again some day.
-        drop(household);
+        // What they have not committed is asked for again some day.
+        household.syncers.values().for_each(|syncer| syncer.do_send(Dismiss));
         let left: Vec<SyncKey> = self.running.iter().filter(|key| key.account == account).copied().collect();
         for key in left {
             self.end(key, RunEnd::Stopped, ctx);
@@ -148,6 +150,7 @@ fn advice(fault: &Fault) -> &'static str {
 #[rtype(result = "()")]
 pub struct Serve {
     pub interval: Duration,
+    pub playback: PlaybackSettings,
     pub entities: Vec<EntityType>,
     pub done: oneshot::Sender<Served>,
 }
@@ -156,7 +159,8 @@ impl Handler<Serve> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, serve: Serve, ctx: &mut Self::Context) {
-        let Serve { interval, entities, done } = serve;
+        let Serve { interval, playback, entities, done } = serve;
+        self.playback = Some(playback);
         self.work = Work::Service(Serving {
             schedule: Schedule::new(interval),
             entities,
@@ -186,6 +190,7 @@ impl Handler<Tend> for Supervisor {
         self.stop_syncers(account, ctx);
         let household: Household = self.household(tokens);
         self.accounts.insert(account, household);
+        self.start_tracker(account, ctx);
         let Some(serving) = self.serving() else { return };
         serving.names.insert(account, name);
         for entity in serving.entities.clone() {
@@ -218,6 +223,7 @@ impl Handler<Release> for Supervisor {
 #[rtype(result = "()")]
 pub struct Reconfigure {
     pub interval: Duration,
+    pub playback: PlaybackSettings,
     pub entities: Vec<EntityType>,
     pub batches: BatchSizes,
 }
@@ -227,6 +233,7 @@ impl Handler<Reconfigure> for Supervisor {
 
     fn handle(&mut self, new: Reconfigure, ctx: &mut Self::Context) {
         self.service.batches = new.batches;
+        self.change_playback(new.playback);
         let running = self.running.clone();
         for (account, household) in &mut self.accounts {
             // Started anew with the next run; one under way ends as it began.

@@ -2,7 +2,7 @@
 
 use crate::{
     model::{EntityType, Item, Oddity, Page, PageRequest, PlaylistItemKind},
-    spotify::decode,
+    spotify::{decode, plays},
 };
 use std::{io::Write, path::Path};
 
@@ -59,6 +59,22 @@ fn recorded_playlist_items_read_whole() {
     let Some(Item::PlaylistItem(item)) = &episodes.slots[0].item else { panic!("{episodes:?}") };
     assert_eq!(item.added_by.as_deref(), Some("spotify_españa"));
     assert_eq!(item.name.as_deref(), Some("The Giant Beastcast: Episode 0"));
+}
+
+#[test]
+fn recorded_plays_read_whole() {
+    let Some(body) = recorded("recently-played") else { return };
+    let page = plays::page(&body).unwrap();
+    assert!(page.slots.iter().all(|slot| slot.odd.is_none()), "{page:?}");
+    let plays: Vec<_> = page.plays().map(|play| (play.played_at.to_rfc3339(), play.track_uri.as_str())).collect();
+    let expected = [
+        ("2023-09-22T15:43:33.750+00:00".to_owned(), "spotify:track:7vqcDtNvoJn5pXhktc8qe8"),
+        ("2023-09-22T15:23:14.294+00:00".to_owned(), "spotify:track:4rERaNiKlILD603GJvdEvm"),
+    ];
+    assert_eq!(plays, expected);
+    let track = page.slots[1].play.as_ref().unwrap().track.as_ref().unwrap();
+    assert_eq!((track.isrc.as_deref(), track.artists.len()), (Some("FRX762007288"), 2));
+    assert_eq!(track.album.as_ref().map(|album| album.artists.len()), Some(2));
 }
 
 #[test]

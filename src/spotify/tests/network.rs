@@ -17,6 +17,7 @@ async fn each_listing_is_asked_for_by_its_own_url() {
     let (client, tokens) = (client(&server), tokens(stored(), recorder(&server)));
     let items = |id: &str| PageRequest::PlaylistItems { playlist_id: id.into(), offset: 50, limit: 25 };
     client.me(&tokens).await.unwrap();
+    client.recently_played(&tokens).await.unwrap();
     for request in [
         TRACKS,
         PageRequest::Listing { entity: EntityType::Albums, offset: 0, limit: 50 },
@@ -32,6 +33,7 @@ async fn each_listing_is_asked_for_by_its_own_url() {
         server.log.lines(),
         [
             "GET /v1/me a1",
+            "GET /v1/me/player/recently-played?limit=50 a1",
             "GET /v1/me/tracks?limit=50&offset=100 a1",
             "GET /v1/me/albums?limit=50&offset=0 a1",
             "GET /v1/me/playlists?limit=1&offset=7 a1",
@@ -41,11 +43,11 @@ async fn each_listing_is_asked_for_by_its_own_url() {
             "GET /v1/playlists/a%2Fb%3Fc%23d%25%C3%BC/items?limit=25&offset=50&additional_types=track%2Cepisode a1",
         ]
     );
-    assert_eq!((client.num_requests(), client.num_token_requests()), (8, 0));
+    assert_eq!((client.num_requests(), client.num_token_requests()), (9, 0));
     for id in ["", ".", ".."] {
         assert!(matches!(client.page(&tokens, &items(id)).await, Err(ApiError::Refused(_))), "{id:?}");
     }
-    assert_eq!(client.num_requests(), 8, "a request that cannot be right is not sent");
+    assert_eq!(client.num_requests(), 9, "a request that cannot be right is not sent");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod commit;
 mod effects;
 mod opening;
 mod playlists;
+mod plays;
 mod runs;
 mod states;
 mod status;

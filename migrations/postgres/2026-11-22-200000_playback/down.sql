@@ -1,0 +1,2 @@
+DROP TABLE play_gaps;
+DROP TABLE playback_states;

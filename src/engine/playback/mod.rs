@@ -1,0 +1,273 @@
+//! When the listening history of an account is asked for, and what a page of it means.
+//!
+//! The history is a window: the last fifty plays, nothing before them. Rows may turn up late and in its middle (a phone
+//! that was offline), so every poll reads the whole window and nothing is skipped by date. A page whose oldest play is
+//! new does not link up with what is known: what lay in between has left the window unseen, and that is a gap.
+//!
+//! | state | on | becomes |
+//! |---|---|---|
+//! | waiting | due, by either clock | asking |
+//! | asking | a page, committed | waiting, as long as [`pace`] says |
+//! | asking | the API cannot be reached, or its answer or the commit is no good | waiting: `min_interval`, doubled each time up to `interval` |
+//! | asking | a pause of the family or of the application | waiting for its end |
+//! | asking | 403 and other refusals that only a person can change | waiting for a day |
+//! | asking | the sign-in is no longer accepted; another process has taken over | stopped |
+//!
+//! Two clocks say when a poll is due, and the first of them counts: the monotonic one cannot be set back, the calendar
+//! goes on while the machine sleeps.
+
+pub mod pace;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
+use crate::model::{Fault, KnownPlays, Pause, Play, PlayGap, PlayKey, PlaybackRecord, PlaysPage};
+use chrono::{DateTime, Utc};
+use pace::Seen;
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+/// How long a refusal is taken for final that only a person can change.
+pub const PARK: Duration = Duration::from_secs(24 * 3600);
+
+/// Longest that a wait goes without a look at the calendar, which may have jumped.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// Shortest wait after a pause that should be over and is not. The gate refuses it without a request.
+const PAUSE_WAIT_MIN: Duration = Duration::from_secs(5);
+
+/// Doublings of the wait after failures; more would be beyond any interval.
+const DOUBLINGS_MAX: u32 = 16;
+
+/// How often to ask; `min_interval <= interval <= max_interval`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlaybackSettings {
+    pub interval: Duration,
+    pub min_interval: Duration,
+    pub max_interval: Duration,
+}
+
+impl Default for PlaybackSettings {
+    fn default() -> Self {
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        PlaybackSettings { interval: minutes(20), min_interval: minutes(5), max_interval: minutes(60) }
+    }
+}
+
+/// What to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    Ask,
+    /// Look again after this.
+    Wait(Duration),
+    /// Nothing, until an answer comes or somebody acts.
+    Rest,
+}
+
+/// Where the tracking stands, for people and for the supervisor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    Tracking,
+    Paused(Pause),
+    /// The last poll brought nothing; it is tried again.
+    Failing(String),
+    /// A person has to change something; it is tried again, rarely.
+    Parked {
+        until: DateTime<Utc>,
+        why: String,
+    },
+    /// Nothing is asked for any more until the person has signed in again.
+    SignInNeeded(String),
+    /// Nothing is asked for any more.
+    Stopped(String),
+}
+
+/// What a page meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    pub num_new: u32,
+    pub num_odd: u32,
+    pub gap: Option<PlayGap>,
+    /// Until the next poll.
+    pub wait: Duration,
+}
+
+/// What a poll that brought nothing leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setback {
+    pub standing: Standing,
+    pub next_poll_at: Option<DateTime<Utc>>,
+    /// Whether it has not been told before.
+    pub is_news: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Asking,
+    Stopped,
+}
+
+#[derive(Debug)]
+pub struct Playback {
+    settings: PlaybackSettings,
+    state: State,
+    due_at: Instant,
+    due_wall: DateTime<Utc>,
+    last_polled_at: Option<DateTime<Utc>>,
+    num_failures: u32,
+    /// What is wrong, as it was last told.
+    told: Option<String>,
+}
+
+impl Playback {
+    /// Goes on from what is recorded: at once where a poll is overdue, else when it is due.
+    pub fn new(settings: PlaybackSettings, record: &PlaybackRecord, now: Instant, wall: DateTime<Utc>) -> Playback {
+        let mut playback = Playback {
+            settings,
+            state: State::Waiting,
+            due_at: now,
+            due_wall: wall,
+            last_polled_at: record.last_polled_at,
+            num_failures: 0,
+            told: record.error.clone(),
+        };
+        let signed_in_since = |parked_until: &DateTime<Utc>| {
+            record.authorized_at.is_some_and(|signed_in_at| signed_in_at > *parked_until - PARK)
+        };
+        let parked_until = record.parked_until.filter(|until| *until > wall && !signed_in_since(until));
+        // Of a parking that is over, the next poll was its end.
+        let noted = record.next_poll_at.filter(|_| record.parked_until.is_none());
+        let wait = match (parked_until, record.last_polled_at) {
+            (Some(until), _) => until_moment(until, wall).min(PARK),
+            (None, Some(last)) => {
+                let due = noted.unwrap_or(last + settings.interval).min(last + settings.max_interval);
+                // A calendar that was set back makes it seem far away.
+                until_moment(due, wall).min(settings.max_interval)
+            }
+            // Never answered so far: at once, unless a failure was noted.
+            (None, None) => noted.map_or(Duration::ZERO, |due| until_moment(due, wall)).min(settings.interval),
+        };
+        playback.set_due(wait, now, wall);
+        playback
+    }
+
+    pub fn next_poll_at(&self) -> Option<DateTime<Utc>> {
+        match self.state {
+            State::Waiting | State::Asking => Some(self.due_wall),
+            State::Stopped => None,
+        }
+    }
+
+    /// After `Step::Ask` the caller asks, and comes back with what came of it.
+    pub fn poll(&mut self, now: Instant, wall: DateTime<Utc>) -> Step {
+        match self.state {
+            State::Asking | State::Stopped => Step::Rest,
+            State::Waiting if now >= self.due_at || wall >= self.due_wall => {
+                self.state = State::Asking;
+                Step::Ask
+            }
+            State::Waiting => {
+                let wait = self.due_at.saturating_duration_since(now).min(until_moment(self.due_wall, wall));
+                Step::Wait(wait.min(LOOK_AGAIN))
+            }
+        }
+    }
+
+    /// Judges a page by what the database holds. `jitter` is in `[0, 1)`.
+    pub fn handle_page(&mut self, page: &PlaysPage, known: &KnownPlays, wall: DateTime<Utc>, jitter: f64) -> Verdict {
+        debug_assert_eq!(self.state, State::Asking, "a page that nobody asked for");
+        let new: HashSet<PlayKey> = page.plays().map(Play::key).filter(|key| !known.keys.contains(key)).collect();
+        let new_at: HashSet<DateTime<Utc>> = new.iter().map(|(at, _)| *at).collect();
+        let gap = gap(page, known, self.last_polled_at);
+        let seen = Seen {
+            num_new: count(new.len()),
+            is_gap: gap.is_some(),
+            elapsed: self.last_polled_at.and_then(|last| (wall - last).to_std().ok()),
+            silence: page.newest().map(|newest| (wall - newest).to_std().unwrap_or_default()),
+            spacing: pace::spacing(page, |at| new_at.contains(at)),
+        };
+        let num_odd = count(page.slots.iter().filter(|slot| slot.odd.is_some()).count());
+        Verdict { num_new: seen.num_new, num_odd, gap, wait: pace::wait_after(&self.settings, &seen, jitter) }
+    }
+
+    /// The page and what it meant are in the database. `wall` is the moment they were judged at.
+    pub fn handle_committed(&mut self, verdict: &Verdict, now: Instant, wall: DateTime<Utc>) {
+        self.last_polled_at = Some(wall);
+        self.num_failures = 0;
+        self.told = None;
+        self.set_due(verdict.wait, now, wall);
+    }
+
+    /// The poll brought nothing. `jitter` is in `[0, 1)`.
+    pub fn handle_fault(&mut self, fault: Fault, now: Instant, wall: DateTime<Utc>, jitter: f64) -> Setback {
+        let why = fault.to_string();
+        let (standing, wait) = match fault {
+            Fault::Paused(pause) => {
+                // The gate keeps the pause; asking it now and then is free, and finds out should it end early.
+                let left = until_moment(pause.until, wall).max(PAUSE_WAIT_MIN);
+                (Standing::Paused(pause), Some(left.min(self.settings.max_interval)))
+            }
+            Fault::Unservable(_) | Fault::Unreachable(_) | Fault::Internal(_) => {
+                let wait = self.backoff(jitter);
+                (Standing::Failing(why.clone()), Some(wait))
+            }
+            Fault::Forbidden(_) | Fault::Gone(_) | Fault::Refused(_) => {
+                (Standing::Parked { until: wall + PARK, why: why.clone() }, Some(PARK))
+            }
+            Fault::SignIn(_) => (Standing::SignInNeeded(why.clone()), None),
+            // What the other process reads, it writes.
+            Fault::Overtaken(_) | Fault::Stopped => (Standing::Stopped(why.clone()), None),
+        };
+        let next_poll_at = match (&standing, wait) {
+            (Standing::Paused(pause), _) => Some(pause.until.max(wall)),
+            (_, wait) => wait.map(|wait| wall + wait),
+        };
+        match wait {
+            Some(wait) => {
+                self.set_due(wait, now, wall);
+                self.due_wall = next_poll_at.unwrap_or(self.due_wall).max(wall + PAUSE_WAIT_MIN.min(wait));
+            }
+            None => self.state = State::Stopped,
+        }
+        let is_news = self.told.replace(why.clone()).is_none_or(|told| told != why);
+        Setback { standing, next_poll_at, is_news }
+    }
+
+    /// Half of the step is fixed and half is jitter; never longer than the interval at which plays are safe.
+    fn backoff(&mut self, jitter: f64) -> Duration {
+        let step = self.settings.min_interval.saturating_mul(1 << self.num_failures.min(DOUBLINGS_MAX));
+        self.num_failures = self.num_failures.saturating_add(1);
+        let step = step.min(self.settings.interval).mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0));
+        step.max(self.settings.min_interval)
+    }
+
+    fn set_due(&mut self, wait: Duration, now: Instant, wall: DateTime<Utc>) {
+        self.state = State::Waiting;
+        self.due_at = now + wait;
+        self.due_wall = wall + wait;
+    }
+}
+
+/// A full page whose oldest play is new, while older ones are known. That none of its rows is known is the plain case;
+/// late rows at its end, of which there may be more beyond, are the other.
+fn gap(page: &PlaysPage, known: &KnownPlays, last_polled_at: Option<DateTime<Utc>>) -> Option<PlayGap> {
+    let oldest = page.oldest().filter(|_| page.is_full())?;
+    if page.plays().filter(|play| play.played_at == oldest).any(|play| known.keys.contains(&play.key())) {
+        return None;
+    }
+    // Where the history was empty, the poll that found it so is the last that is known.
+    let played_after = known.newest_before.or(last_polled_at.filter(|last| *last < oldest))?;
+    Some(PlayGap { played_after, played_before: oldest })
+}
+
+fn until_moment(moment: DateTime<Utc>, wall: DateTime<Utc>) -> Duration {
+    (moment - wall).to_std().unwrap_or_default()
+}
+
+fn count(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,293 @@
+//! One rule at a time, with hand-made moments.
+
+use super::*;
+use crate::model::{Family, LimitClass, Play, PlaySlot};
+use chrono::TimeDelta;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// An engine with a clock of each kind.
+struct Rig {
+    playback: Playback,
+    start: Instant,
+    /// Passed on the monotonic clock.
+    passed: Duration,
+    /// What the calendar is ahead of it.
+    skew: TimeDelta,
+}
+
+impl Rig {
+    fn new(record: &PlaybackRecord) -> Rig {
+        let start = Instant::now();
+        let playback = Playback::new(PlaybackSettings::default(), record, start, at(0));
+        Rig { playback, start, passed: Duration::ZERO, skew: TimeDelta::zero() }
+    }
+
+    fn now(&self) -> Instant {
+        self.start + self.passed
+    }
+
+    fn wall(&self) -> DateTime<Utc> {
+        at(0) + self.passed + self.skew
+    }
+
+    fn step(&mut self) -> Step {
+        let (now, wall) = (self.now(), self.wall());
+        self.playback.poll(now, wall)
+    }
+
+    /// Minutes until it asks, on the monotonic clock, looking whenever it wants to.
+    fn minutes_until_ask(&mut self) -> u64 {
+        let began = self.passed;
+        loop {
+            match self.step() {
+                Step::Ask => return (self.passed - began).as_secs() / 60,
+                Step::Wait(wait) => {
+                    assert!(!wait.is_zero() && wait <= MINUTE, "{wait:?}");
+                    self.passed += wait;
+                }
+                Step::Rest => panic!("it rests for good"),
+            }
+        }
+    }
+
+    fn fault(&mut self, fault: Fault) -> Setback {
+        let (now, wall) = (self.now(), self.wall());
+        self.playback.handle_fault(fault, now, wall, 0.0)
+    }
+
+    /// A page with these plays, of which those at `known` seconds were known before.
+    fn page(&mut self, plays: &[i64], known: &[i64]) -> Verdict {
+        let (now, wall) = (self.now(), self.wall());
+        let verdict = self.playback.handle_page(&page(plays), &knowing(plays, known), wall, 0.0);
+        self.playback.handle_committed(&verdict, now, wall);
+        verdict
+    }
+}
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_790_000_000, 0).unwrap() + TimeDelta::seconds(seconds)
+}
+
+fn play(seconds: i64) -> Play {
+    Play { played_at: at(seconds), track_uri: format!("spotify:track:{seconds}"), track: None, context_uri: None }
+}
+
+fn page(plays: &[i64]) -> PlaysPage {
+    let slot = |at: &i64| PlaySlot { played_at: Some(play(*at).played_at), play: Some(play(*at)), odd: None };
+    PlaysPage { slots: plays.iter().map(slot).collect() }
+}
+
+fn knowing(plays: &[i64], known: &[i64]) -> KnownPlays {
+    let oldest = plays.iter().min().copied().unwrap_or(i64::MAX);
+    let keys = known.iter().filter(|at| **at >= oldest).map(|at| play(*at).key()).collect();
+    KnownPlays { keys, newest_before: known.iter().filter(|at| **at < oldest).max().map(|seconds| at(*seconds)) }
+}
+
+fn polled(minutes_ago: i64, next_in: i64) -> PlaybackRecord {
+    let minutes = |minutes: i64| at(minutes * 60);
+    PlaybackRecord {
+        last_polled_at: Some(minutes(-minutes_ago)),
+        next_poll_at: Some(minutes(next_in)),
+        ..PlaybackRecord::default()
+    }
+}
+
+#[test]
+fn the_first_poll_of_all_is_at_once_and_no_gap() {
+    let mut rig = Rig::new(&PlaybackRecord::default());
+    assert_eq!(rig.step(), Step::Ask);
+    let plays: Vec<i64> = (0..50).map(|n| -n * 240).collect();
+    let verdict = rig.page(&plays, &[]);
+    assert_eq!((verdict.num_new, verdict.gap), (50, None));
+    assert_eq!(rig.minutes_until_ask(), 20);
+}
+
+#[test]
+fn a_restart_waits_for_what_is_due_and_makes_up_for_what_is_overdue_once() {
+    assert_eq!(Rig::new(&polled(5, 15)).minutes_until_ask(), 15);
+    let mut overdue = Rig::new(&polled(600, -580));
+    assert_eq!(overdue.minutes_until_ask(), 0);
+    overdue.page(&[-60], &[-60]);
+    assert_eq!(overdue.minutes_until_ask(), 20);
+}
+
+#[test]
+fn a_restart_with_shorter_settings_does_not_wait_for_the_old_ones() {
+    assert_eq!(Rig::new(&polled(5, 600)).minutes_until_ask(), 55, "max_interval after the last poll");
+}
+
+#[test]
+fn a_calendar_set_back_between_two_lives_does_not_stop_it() {
+    // Polled "in two years".
+    assert_eq!(Rig::new(&polled(-2 * 365 * 24 * 60, 2 * 365 * 24 * 60 + 20)).minutes_until_ask(), 60);
+}
+
+#[test]
+fn a_calendar_set_back_while_it_waits_does_not_stop_it() {
+    let mut rig = Rig::new(&polled(5, 15));
+    assert!(matches!(rig.step(), Step::Wait(_)));
+    rig.skew = TimeDelta::days(-400);
+    assert_eq!(rig.minutes_until_ask(), 15);
+    rig.page(&[-60], &[-60]);
+    assert_eq!(rig.minutes_until_ask(), 20);
+}
+
+#[test]
+fn a_machine_that_slept_asks_once_when_it_wakes() {
+    let mut rig = Rig::new(&polled(5, 15));
+    // The monotonic clock stands still meanwhile.
+    rig.skew = TimeDelta::hours(6);
+    assert_eq!(rig.step(), Step::Ask);
+    rig.page(&[-60], &[-60]);
+    assert!(rig.minutes_until_ask() >= 20);
+}
+
+#[test]
+fn a_full_page_that_does_not_link_up_is_a_gap() {
+    let mut rig = Rig::new(&polled(20, 0));
+    assert_eq!(rig.step(), Step::Ask);
+    let plays: Vec<i64> = (0..50).map(|n| 5000 - n * 100).collect();
+    let verdict = rig.page(&plays, &[0, -100]);
+    assert_eq!(verdict.gap, Some(PlayGap { played_after: at(0), played_before: at(100) }));
+    assert_eq!(rig.minutes_until_ask(), 5, "and what comes next is not to be lost as well");
+}
+
+#[test]
+fn a_page_that_links_up_or_is_not_full_is_no_gap() {
+    let full: Vec<i64> = (0..50).map(|n| 5000 - n * 100).collect();
+    let judge = |plays: &[i64], known: &[i64]| gap(&page(plays), &knowing(plays, known), None);
+    assert_eq!(judge(&full, &[100, 0]), None, "its oldest is known");
+    assert_eq!(judge(&full[..49], &[0]), None, "all that there was is shown");
+    assert_eq!(judge(&full, &[]), None, "nothing was known before");
+    assert_eq!(judge(&[], &[0]), None);
+}
+
+#[test]
+fn a_history_that_was_empty_can_have_a_gap_too() {
+    let full: Vec<i64> = (0..50).map(|n| 5000 - n * 100).collect();
+    let judge = |last_polled| gap(&page(&full), &KnownPlays::default(), Some(at(last_polled)));
+    assert_eq!(judge(-60), Some(PlayGap { played_after: at(-60), played_before: at(100) }));
+    assert_eq!(judge(200), None, "these are late rows, from before anything was tracked");
+}
+
+#[test]
+fn late_rows_at_the_end_of_a_full_page_may_have_more_beyond() {
+    let full: Vec<i64> = (0..50).map(|n| 5000 - n * 100).collect();
+    let known: Vec<i64> = full[..45].iter().copied().chain([50, -100]).collect();
+    let gap = gap(&page(&full), &knowing(&full, &known), None);
+    assert_eq!(gap, Some(PlayGap { played_after: at(50), played_before: at(100) }));
+}
+
+#[test]
+fn late_rows_in_the_middle_are_new_and_no_gap() {
+    let mut rig = Rig::new(&polled(20, 0));
+    assert_eq!(rig.step(), Step::Ask);
+    let verdict = rig.page(&[-100, -500, -600, -900], &[-100, -900]);
+    assert_eq!((verdict.num_new, verdict.gap), (2, None));
+}
+
+#[test]
+fn failures_are_tried_again_ever_more_rarely_but_never_beyond_the_interval() {
+    let mut rig = Rig::new(&PlaybackRecord::default());
+    assert_eq!(rig.step(), Step::Ask);
+    let waits: Vec<u64> = (0..5)
+        .map(|_| {
+            rig.fault(Fault::Unreachable("down".into()));
+            rig.minutes_until_ask()
+        })
+        .collect();
+    assert_eq!(waits, [5, 5, 10, 10, 10]);
+    rig.page(&[-60], &[-60]);
+    assert_eq!(rig.minutes_until_ask(), 20);
+    rig.fault(Fault::Unservable("5xx".into()));
+    assert_eq!(rig.minutes_until_ask(), 5, "an answer in between starts the count anew");
+}
+
+#[test]
+fn a_failure_is_told_once() {
+    let mut rig = Rig::new(&PlaybackRecord::default());
+    let mut is_news = |why: &str| {
+        rig.minutes_until_ask();
+        rig.fault(Fault::Unreachable(why.into())).is_news
+    };
+    assert_eq!([is_news("down"), is_news("down"), is_news("refused"), is_news("refused")], [true, false, true, false]);
+}
+
+#[test]
+fn a_pause_is_waited_for_and_looked_at_now_and_then() {
+    let mut rig = Rig::new(&PlaybackRecord::default());
+    let pause = Pause { scope: Family::Player, class: LimitClass::Quota, until: at(90 * 60) };
+    assert_eq!(rig.step(), Step::Ask);
+    let setback = rig.fault(Fault::Paused(pause));
+    assert_eq!((setback.standing, setback.next_poll_at), (Standing::Paused(pause), Some(at(90 * 60))));
+    assert_eq!(rig.minutes_until_ask(), 60);
+    rig.fault(Fault::Paused(pause));
+    assert_eq!(rig.minutes_until_ask(), 30);
+    assert_eq!(rig.wall(), at(90 * 60));
+    // The gate goes by its own clock and says no once more: no tight loop.
+    rig.fault(Fault::Paused(pause));
+    assert_eq!(rig.step(), Step::Wait(PAUSE_WAIT_MIN));
+}
+
+#[test]
+fn what_only_a_person_can_change_is_asked_again_after_a_day() {
+    let mut rig = Rig::new(&PlaybackRecord::default());
+    assert_eq!(rig.step(), Step::Ask);
+    let setback = rig.fault(Fault::Forbidden("scope".into()));
+    assert_eq!(setback.standing, Standing::Parked { until: at(24 * 3600), why: "scope".into() });
+    assert!(setback.is_news);
+    assert_eq!(rig.minutes_until_ask(), 24 * 60);
+    assert!(!rig.fault(Fault::Forbidden("scope".into())).is_news, "told once");
+}
+
+#[test]
+fn parking_survives_a_restart_and_ends_with_a_new_sign_in() {
+    let parked = PlaybackRecord {
+        parked_until: Some(at(20 * 3600)),
+        error: Some("scope".into()),
+        authorized_at: Some(at(-90 * 24 * 3600)),
+        ..polled(240, -220)
+    };
+    let mut rig = Rig::new(&parked);
+    assert_eq!(rig.minutes_until_ask(), 20 * 60);
+    assert!(!rig.fault(Fault::Forbidden("scope".into())).is_news, "an earlier life has told it");
+    let signed_in = PlaybackRecord { authorized_at: Some(at(-60)), ..parked };
+    assert_eq!(Rig::new(&signed_in).minutes_until_ask(), 0);
+}
+
+#[test]
+fn without_a_sign_in_nothing_is_asked_for_any_more() {
+    let mut rig = Rig::new(&PlaybackRecord::default());
+    assert_eq!(rig.step(), Step::Ask);
+    let setback = rig.fault(Fault::SignIn("revoked".into()));
+    assert_eq!((setback.standing, setback.next_poll_at), (Standing::SignInNeeded("revoked".into()), None));
+    rig.passed += 100 * 24 * 60 * MINUTE;
+    assert_eq!((rig.step(), rig.playback.next_poll_at()), (Step::Rest, None));
+}
+
+#[test]
+fn whoever_is_overtaken_stops() {
+    let mut rig = Rig::new(&PlaybackRecord::default());
+    assert_eq!(rig.step(), Step::Ask);
+    let setback = rig.fault(Fault::Overtaken("another process".into()));
+    assert_eq!(setback.standing, Standing::Stopped("another process".into()));
+    rig.passed += 60 * MINUTE;
+    assert_eq!(rig.step(), Step::Rest);
+}
+
+#[test]
+fn nothing_is_asked_twice_while_an_answer_is_awaited() {
+    let mut rig = Rig::new(&PlaybackRecord::default());
+    assert_eq!((rig.step(), rig.step()), (Step::Ask, Step::Rest));
+}
+
+#[test]
+fn odd_rows_and_doubled_rows_are_counted_for_what_they_are() {
+    let mut rig = Rig::new(&PlaybackRecord::default());
+    assert_eq!(rig.step(), Step::Ask);
+    let mut page = page(&[0, -100, -100, -200]);
+    page.slots.push(PlaySlot { play: None, played_at: Some(at(-300)), odd: Some(crate::model::Oddity::Null) });
+    let verdict = rig.playback.handle_page(&page, &KnownPlays::default(), at(0), 0.0);
+    assert_eq!((verdict.num_new, verdict.num_odd), (3, 1));
+}

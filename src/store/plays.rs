@@ -1,0 +1,252 @@
+//! The listening history (`plays`), where its tracking stands (`playback_states`), and where plays may be missing
+//! (`play_gaps`).
+//!
+//! A poll's plays, what they say of the catalogue, its gap and its own state commit in one transaction. It begins at the
+//! account's row, like the fence of a run: a process that another has followed writes nothing. Plays are upserted, so a
+//! poll that is repeated after a crash doubles nothing.
+
+use super::catalogue::Catalogue;
+use super::rows::{OddRow, PlayRow};
+use super::schema::{accounts, play_gaps, playback_states, plays, sync_odd_items};
+use super::types::{At, Words, clean, len};
+use super::upsert::upsert;
+use super::{Conn, Store, StoreError, runs, with_conn};
+use crate::model::status::{PlayGapStatus, PlaybackStatus};
+use crate::model::{
+    AccountId, KnownPlays, PLAYS_PAGE_LEN, PlayGap, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
+};
+use chrono::{DateTime, Utc};
+use diesel::dsl::{count_star, max};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+use diesel_async::RunQueryDsl;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// What `sync_odd_items.entity_type` says of a row of the history. Its `position` is the moment of the play in unix
+/// milliseconds, by which the API's cursors go; without a moment it is the row's place in the last page.
+const ODD_ENTITY: &str = "plays";
+
+impl Store {
+    /// Where tracking stands; all empty before the first poll.
+    pub async fn load_playback(&self, account: AccountId) -> Result<PlaybackRecord, StoreError> {
+        type Row = (Option<At>, Option<At>, Option<At>, Option<At>, Option<String>);
+        let conn = &mut self.connect().await?;
+        let row: Option<Row> = with_conn!(conn, |c| {
+            use playback_states::*;
+            let columns = (last_polled_at, last_new_at, next_poll_at, parked_until, error_message);
+            table.filter(account_id.eq(account.0)).select(columns).get_result(c).await.optional()
+        })?;
+        let authorized_at: Option<At> = with_conn!(conn, |c| {
+            let row = accounts::table.filter(accounts::id.eq(account.0));
+            row.select(accounts::authorized_at).get_result(c).await.optional()
+        })?;
+        let (last_polled_at, last_new_at, next_poll_at, parked_until, error) = row.unwrap_or_default();
+        let [last_polled_at, last_new_at, next_poll_at, parked_until, authorized_at] =
+            [last_polled_at, last_new_at, next_poll_at, parked_until, authorized_at].map(|at| at.map(DateTime::from));
+        Ok(PlaybackRecord { last_polled_at, last_new_at, next_poll_at, parked_until, error, authorized_at })
+    }
+
+    /// What is held around a page; nothing, for a page without plays.
+    pub async fn known_plays(&self, account: AccountId, page: &PlaysPage) -> Result<KnownPlays, StoreError> {
+        let Some(oldest) = page.oldest().map(At::from) else { return Ok(KnownPlays::default()) };
+        let conn = &mut self.connect().await?;
+        let keys: Vec<(At, String)> = with_conn!(conn, |c| {
+            use plays::{account_id, played_at, table, track_uri};
+            let from = table.filter(account_id.eq(account.0)).filter(played_at.ge(oldest));
+            from.select((played_at, track_uri)).load(c).await
+        })?;
+        let newest_before: Option<At> = with_conn!(conn, |c| {
+            use plays::{account_id, played_at, table};
+            let before = table.filter(account_id.eq(account.0)).filter(played_at.lt(oldest));
+            before.select(max(played_at)).get_result(c).await
+        })?;
+        Ok(KnownPlays {
+            keys: keys.into_iter().map(|(at, uri)| (at.into(), uri)).collect(),
+            newest_before: newest_before.map(DateTime::from),
+        })
+    }
+
+    /// Writes a poll. After an error that [`StoreError::is_transient`] calls passing, what was committed is unknown;
+    /// the next poll finds out.
+    pub async fn commit_plays(&self, commit: &PlaysCommit, owner: Uuid) -> Result<(), StoreError> {
+        let now = At::from(commit.polled_at);
+        self.transaction(async |conn| {
+            runs::lock_account(conn, commit.account_id).await?;
+            runs::expect_not_claimed_by_another(conn, commit.account_id, owner).await?;
+            write_plays(conn, commit, now).await?;
+            record_odd(conn, commit, now).await?;
+            record_gaps(conn, commit, now).await?;
+            let told = Told {
+                last_polled_at: Some(now),
+                last_new_at: (commit.num_new > 0).then_some(now),
+                next_poll_at: Some(At::from(commit.next_poll_at)),
+                ..Told::default()
+            };
+            told.write(conn, commit.account_id, now).await
+        })
+        .await
+    }
+
+    /// Notes that a poll brought nothing, for `status` and for the next process.
+    pub async fn note_playback(&self, note: &PlaybackNote, owner: Uuid, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.transaction(async |conn| {
+            runs::lock_account(conn, note.account_id).await?;
+            runs::expect_not_claimed_by_another(conn, note.account_id, owner).await?;
+            let told = Told {
+                next_poll_at: note.next_poll_at.map(At::from),
+                parked_until: note.parked_until.map(At::from),
+                error: note.error.as_deref(),
+                ..Told::default()
+            };
+            told.write(conn, note.account_id, At::from(now)).await
+        })
+        .await
+    }
+
+    /// Where plays may be missing, the latest first.
+    pub async fn open_play_gaps(&self, account: AccountId) -> Result<Vec<PlayGap>, StoreError> {
+        let rows: Vec<(At, At)> = with_conn!(&mut self.connect().await?, |c| {
+            use play_gaps::*;
+            let open = table.filter(account_id.eq(account.0)).filter(healed_at.is_null());
+            open.order(played_before.desc()).select((played_after, played_before)).load(c).await
+        })?;
+        let gap = |(after, before): (At, At)| PlayGap { played_after: after.into(), played_before: before.into() };
+        Ok(rows.into_iter().map(gap).collect())
+    }
+}
+
+/// What a poll says of the tracking itself.
+#[derive(Default)]
+struct Told<'a> {
+    /// `None` leaves what was.
+    last_polled_at: Option<At>,
+    last_new_at: Option<At>,
+    next_poll_at: Option<At>,
+    parked_until: Option<At>,
+    error: Option<&'a str>,
+}
+
+impl Told<'_> {
+    async fn write(self, conn: &mut Conn, account: AccountId, now: At) -> Result<(), StoreError> {
+        with_conn!(conn, |c| {
+            use playback_states::*;
+            let values = (
+                (self.last_polled_at.map(|at| last_polled_at.eq(at)), self.last_new_at.map(|at| last_new_at.eq(at))),
+                (next_poll_at.eq(self.next_poll_at), parked_until.eq(self.parked_until)),
+                (error_message.eq(self.error.map(clean)), updated_at.eq(now)),
+            );
+            let fresh = (account_id.eq(account.0), updated_at.eq(now));
+            diesel::insert_into(table).values(fresh).on_conflict_do_nothing().execute(c).await?;
+            diesel::update(table.filter(account_id.eq(account.0))).set(values).execute(c).await
+        })?;
+        Ok(())
+    }
+}
+
+async fn write_plays(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<(), StoreError> {
+    let mut catalogue = Catalogue::new(now);
+    // A row that the API gives twice is one play; PostgreSQL would refuse to write it twice.
+    let mut rows: BTreeMap<(At, &str), PlayRow<'_>> = BTreeMap::new();
+    for play in commit.page.plays() {
+        if let Some(track) = &play.track {
+            catalogue.add_track(track);
+        }
+        let played_at = At::from(play.played_at);
+        rows.entry((played_at, &play.track_uri)).or_insert_with(|| PlayRow {
+            account_id: commit.account_id.0,
+            played_at,
+            track_uri: Words(&play.track_uri),
+            track_id: play.track.as_ref().map(|track| Words(&track.id)),
+            context_uri: play.context_uri.as_deref().map(Words),
+            source: "api",
+        });
+    }
+    catalogue.write(conn).await?;
+    upsert(conn, &rows.into_values().collect::<Vec<_>>()).await?;
+    Ok(())
+}
+
+/// Rows with a moment are kept for good: once they have left the page, nothing else tells of them.
+async fn record_odd(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<(), StoreError> {
+    with_conn!(conn, |c| {
+        use sync_odd_items::{account_id, entity_type, position, table};
+        let theirs = table.filter(account_id.eq(commit.account_id.0)).filter(entity_type.eq(ODD_ENTITY));
+        let undated = theirs.filter(position.ge(0)).filter(position.lt(PLAYS_PAGE_LEN as i64));
+        diesel::delete(undated).execute(c).await
+    })?;
+    let mut rows: BTreeMap<i64, OddRow<'_>> = BTreeMap::new();
+    for (at, slot) in commit.page.slots.iter().take(PLAYS_PAGE_LEN).enumerate() {
+        let Some(odd) = &slot.odd else { continue };
+        let position = slot.played_at.map_or(at as i64, |played_at| played_at.timestamp_millis());
+        rows.insert(
+            position,
+            OddRow {
+                account_id: commit.account_id.0,
+                entity_type: ODD_ENTITY,
+                playlist_id: Words(""),
+                position,
+                reason: clean(&odd.reason()).into_owned(),
+                seen_at: now,
+            },
+        );
+    }
+    upsert(conn, &rows.into_values().collect::<Vec<_>>()).await?;
+    Ok(())
+}
+
+/// First what this page heals: it reaches back to before the gap, so nothing of what the API holds in it was missed.
+async fn record_gaps(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<(), StoreError> {
+    use play_gaps::{account_id, detected_at, healed_at, played_after, played_before, table};
+    let AccountId(account) = commit.account_id;
+    if let Some(oldest) = commit.page.oldest().map(At::from) {
+        with_conn!(conn, |c| {
+            let reached = table.filter(account_id.eq(account)).filter(played_after.ge(oldest));
+            diesel::update(reached.filter(healed_at.is_null())).set(healed_at.eq(now)).execute(c).await
+        })?;
+    }
+    if let Some(gap) = commit.gap {
+        with_conn!(conn, |c| {
+            let row = (
+                account_id.eq(account),
+                played_after.eq(At::from(gap.played_after)),
+                played_before.eq(At::from(gap.played_before)),
+                detected_at.eq(now),
+            );
+            diesel::insert_into(table).values(row).on_conflict_do_nothing().execute(c).await
+        })?;
+    }
+    Ok(())
+}
+
+/// What `segno status` shows of it.
+pub(super) async fn status(conn: &mut Conn, account: AccountId) -> Result<PlaybackStatus, StoreError> {
+    let (num_plays, last): (i64, Option<At>) = with_conn!(conn, |c| {
+        use plays::{account_id, played_at, table};
+        table.filter(account_id.eq(account.0)).select((count_star(), max(played_at))).first(c).await
+    })?;
+    let state: Option<(Option<At>, Option<At>, Option<String>)> = with_conn!(conn, |c| {
+        use playback_states::{account_id, error_message, last_polled_at, next_poll_at, table};
+        let row = table.filter(account_id.eq(account.0));
+        row.select((last_polled_at, next_poll_at, error_message)).get_result(c).await.optional()
+    })?;
+    let gaps: Vec<(At, At, At)> = with_conn!(conn, |c| {
+        use play_gaps::{account_id, detected_at, healed_at, played_after, played_before, table};
+        let open = table.filter(account_id.eq(account.0)).filter(healed_at.is_null());
+        open.order(played_before.desc()).select((played_after, played_before, detected_at)).load(c).await
+    })?;
+    let (last_polled_at, next_poll_at, error) = state.unwrap_or_default();
+    let gap = |(after, before, detected): &(At, At, At)| PlayGapStatus {
+        played_after: DateTime::from(*after),
+        played_before: DateTime::from(*before),
+        detected_at: DateTime::from(*detected),
+    };
+    Ok(PlaybackStatus {
+        plays: num_plays.unsigned_abs(),
+        last_played_at: last.map(DateTime::from),
+        last_polled_at: last_polled_at.map(DateTime::from),
+        next_poll_at: next_poll_at.map(DateTime::from),
+        open_gaps: len(gaps.len()),
+        last_gap: gaps.iter().next().map(gap),
+        error,
+    })
+}
