@@ -27,6 +27,7 @@ fn num_complete(database: &Database) -> u64 {
 fn settled(database: &Database, sandbox: &Sandbox) -> Running {
     let running = service(database, sandbox).spawn();
     wait_until("the first sync is complete", || database.has_tables() && num_complete(database) == 4);
+    wait_until("it listens for signals", || running.catches_sigterm());
     running
 }
 
