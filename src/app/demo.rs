@@ -59,6 +59,7 @@ pub async fn run(args: DemoArgs, display: Display) -> Result<Exit, CommandError>
     say(&format!("{what} from a stand-in server on {} into {}", sandbox.address(), path.display()));
 
     let job = Job {
+        account: None,
         store: store.clone(),
         client: super::client(&config)?,
         label,

@@ -1,6 +1,6 @@
 //! `status` and `reset`: the database alone, no request.
 
-use super::{CommandError, Exit, database_url, print};
+use super::{CommandError, Exit, accounts, database_url, print};
 use crate::{
     cli::{ResetArgs, StatusArgs, report},
     clock,
@@ -25,11 +25,15 @@ pub async fn status(args: StatusArgs, config: &Config) -> Result<Exit, CommandEr
 pub async fn reset(args: ResetArgs, config: &Config) -> Result<Exit, CommandError> {
     let store = open_existing(config, "reset").await?;
     let entities = if args.all { EntityType::ALL.to_vec() } else { args.entities };
-    let accounts = store.accounts().await?;
-    if accounts.is_empty() {
+    let sign_ins = store.sign_ins().await?;
+    let sign_ins = match &args.account.account {
+        Some(wanted) => vec![accounts::find(&sign_ins, wanted)?.clone()],
+        None => sign_ins,
+    };
+    if sign_ins.is_empty() {
         print("no account has been synced into this database yet: there is nothing to forget\n")?;
     }
-    for account in &accounts {
+    for account in sign_ins.iter().map(|sign_in| &sign_in.account) {
         for entity in &entities {
             store.reset(account.id, *entity).await?;
             let whose = &account.spotify_id;
@@ -42,7 +46,7 @@ pub async fn reset(args: ResetArgs, config: &Config) -> Result<Exit, CommandErro
 }
 
 /// There is nothing to see, or to forget, in a database that is yet to be made.
-async fn open_existing(config: &Config, command: &str) -> Result<Store, CommandError> {
+pub(super) async fn open_existing(config: &Config, command: &str) -> Result<Store, CommandError> {
     let opened = Store::open_existing(&database_url(config)?, &super::process_label(command)).await;
     opened.map_err(|error| match error {
         StoreError::NotFound(file) => match file.parent().filter(|folder| !folder.is_dir()) {

@@ -1,8 +1,13 @@
 //! The composition root: settings, database, client and actors, put together for each command.
 
+mod accounts;
 mod demo;
 mod demo_file;
+mod gatekeeper;
+mod login;
+mod loopback;
 mod maintenance;
+mod paste;
 mod sandbox;
 mod sign_in;
 mod sync;
@@ -100,7 +105,8 @@ impl From<StoreError> for CommandError {
             | StoreError::NoFolder(_)
             | StoreError::IsFolder(_)
             | StoreError::NotADatabase(_)
-            | StoreError::NotWritable { .. } => Exit::Usage,
+            | StoreError::NotWritable { .. }
+            | StoreError::Exposed { .. } => Exit::Usage,
             _ => Exit::Failed,
         };
         CommandError::new(exit, chain(&error))
@@ -154,6 +160,11 @@ async fn command(cli: Cli) -> Result<Exit, CommandError> {
             telemetry::init(&demo::log_filter(), format, None).map_err(usage)?;
             sandbox::run(args).await
         }
+        Command::Login(args) => {
+            let config = Config::from_process(cli.config.as_deref())?;
+            telemetry::init(&config.log.filter, format, None).map_err(usage)?;
+            login::run(args, &config).await
+        }
         Command::Sync(args) => {
             let config = Config::from_process(cli.config.as_deref())?;
             let display = Display::for_stderr(format);
@@ -169,6 +180,16 @@ async fn command(cli: Cli) -> Result<Exit, CommandError> {
             let config = Config::from_process(cli.config.as_deref())?;
             telemetry::init(&config.log.filter, format, None).map_err(usage)?;
             maintenance::reset(args, &config).await
+        }
+        Command::Logout(args) => {
+            let config = Config::from_process(cli.config.as_deref())?;
+            telemetry::init(&config.log.filter, format, None).map_err(usage)?;
+            accounts::logout(args, &config).await
+        }
+        Command::Purge(args) => {
+            let config = Config::from_process(cli.config.as_deref())?;
+            telemetry::init(&config.log.filter, format, None).map_err(usage)?;
+            accounts::purge(args, &config).await
         }
     }
 }

@@ -46,6 +46,7 @@ pub async fn run(args: SyncArgs, config: &Config, display: Display) -> Result<Ex
     let label = process_label("sync");
     let (store, url) = open_store(config, &label).await?;
     let job = Job {
+        account: args.account.account,
         store,
         client,
         label,
@@ -61,6 +62,8 @@ pub async fn run(args: SyncArgs, config: &Config, display: Display) -> Result<Ex
 
 /// One sync, as a command wants it.
 pub(super) struct Job {
+    /// By its id or name, where one was asked for.
+    pub account: Option<String>,
     pub store: Store,
     pub client: Client,
     pub label: String,
@@ -102,7 +105,7 @@ impl Job {
             progress: Rc::new(progress_sender),
             gate_view: gate_sender,
         };
-        let work = sync(service, self.store, config, self.entities);
+        let work = sync(service, self.store, config, self.account, self.entities);
         let (finished, over) = oneshot::channel::<()>();
         let shown = display.show(progress.clone(), gate_view, async move {
             let _ = over.await;
@@ -129,6 +132,7 @@ async fn sync(
     service: Service,
     store: Store,
     config: &Config,
+    account: Option<String>,
     entities: Vec<EntityType>,
 ) -> Result<Outcome, CommandError> {
     let longest_wait = service.longest_wait;
@@ -145,7 +149,7 @@ async fn sync(
         longest_wait,
         vitals: Rc::new(Vitals::default()),
     };
-    let outcome = work(&supervisor, &store, config, entities, claim, fetcher).await;
+    let outcome = work(&supervisor, &store, config, (account, entities), claim, fetcher).await;
     let _ = tokio::time::timeout(CLOSE_WITHIN, gate.send(Close)).await;
     outcome
 }
@@ -154,18 +158,20 @@ async fn work(
     supervisor: &Addr<Supervisor>,
     store: &Store,
     config: &Config,
-    entities: Vec<EntityType>,
+    (account, entities): (Option<String>, Vec<EntityType>),
     claim: (Uuid, String),
     fetcher: impl FnOnce(Tokens) -> Fetcher,
 ) -> Result<Outcome, CommandError> {
     let mut told = Told::listen()?;
     let signed_in = tokio::select! {
-        signed_in = sign_in::sign_in(store, &config.spotify, fetcher) => signed_in?,
+        signed_in = sign_in::sign_in(store, &config.spotify, account.as_deref(), fetcher) => signed_in?,
         () = told.next() => return Err(CommandError::new(Exit::Interrupted, "stopped before anything was read")),
     };
-    store.claim(signed_in.account_id, claim.0, &claim.1).await?;
+    let signed_in = signed_in.into_iter().next().ok_or_else(died)?;
+    let account_id = signed_in.account.id;
+    store.claim(account_id, claim.0, &claim.1).await?;
     let (done, mut outcome) = oneshot::channel();
-    let sync = SyncOnce { account_id: signed_in.account_id, tokens: signed_in.tokens, entities, done };
+    let sync = SyncOnce { account_id, tokens: signed_in.tokens, entities, done };
     supervisor.send(sync).await.map_err(|_| died())?;
     tokio::select! {
         outcome = &mut outcome => return outcome.map_err(|_| died()),
@@ -222,9 +228,9 @@ fn next_step(end: &RunEnd) -> Option<String> {
             let (limit, until) = (limit_name(pause.class), time_of_day(pause.until, clock::now()));
             Some(format!("paused by the {limit} until {until}; run again then: it carries on"))
         }
-        RunEnd::Failed(Fault::SignIn(_)) => Some(
-            "sign in again: set SEGNO_SPOTIFY_REFRESH_TOKEN to a new refresh token; the next run carries on".into(),
-        ),
+        RunEnd::Failed(Fault::SignIn(_)) => {
+            Some("sign in again: run \"segno login\"; the next run carries on".into())
+        }
         RunEnd::Failed(Fault::Unreachable(_)) => {
             Some("check the network and SEGNO_SPOTIFY_API_URL, then run again: it carries on".into())
         }

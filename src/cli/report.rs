@@ -1,6 +1,7 @@
 //! Results, as they go to stdout.
 
 use super::{
+    account_report,
     numbers::{counted, grouped, span, time_of_day},
     progress::limit_name,
 };
@@ -162,7 +163,9 @@ pub fn status_text(status: &Status, now: DateTime<Utc>) -> String {
         out.push_str("no account has been synced into this database yet\n");
     }
     for account in &status.accounts {
-        let _ = writeln!(out, "account {}", account.spotify_id);
+        for line in account_report::status_lines(account, now) {
+            let _ = writeln!(out, "{line}");
+        }
         for entity in &account.entities {
             let _ = writeln!(out, "  {}", entity_line(entity, now).trim_end());
         }

@@ -10,6 +10,8 @@ pub mod fault;
 pub mod ids;
 pub mod limits;
 pub mod listing;
+pub mod scopes;
+pub mod sign_in;
 pub mod status;
 
 pub use batch::{
@@ -22,3 +24,4 @@ pub use fault::Fault;
 pub use ids::{AccountId, EntityType, Family, Phase, UnknownWord};
 pub use limits::{LimitClass, Pause, PauseScope, WindowLease};
 pub use listing::{Item, Oddity, Page, PageRequest, Slot, SlotKey, StalePlaylist};
+pub use sign_in::{SignInRefusal, SignInState};

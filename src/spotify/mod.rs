@@ -8,11 +8,13 @@
 //! |---|---|
 //! | `client` | one request: its URL, its bearer token, its body |
 //! | `auth` | the tokens of one account, refreshed by one caller for all |
+//! | `authorize` | a person signs in: authorization code with PKCE |
 //! | `decode`, `row`, `wire` | a body becomes slots; a row's fields; the JSON as it comes |
 //! | `refusal` | an answer that is not a 200 becomes an error |
 //! | `error` | the errors, and which of them trying again can help |
 
 mod auth;
+mod authorize;
 mod client;
 mod decode;
 mod error;
@@ -23,7 +25,8 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use auth::{KeepInMemory, StoredTokens, TokenVault, Tokens};
+pub use auth::{KeepInMemory, Keeping, Kept, StoredTokens, TokenVault, Tokens};
+pub use authorize::{Answer, Authorization, NotTheAnswer};
 pub use client::{Client, ClientConfig};
 pub use decode::Profile;
 pub use error::{ApiError, ForbiddenReason, NetworkKind, VaultError};

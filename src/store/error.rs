@@ -19,6 +19,11 @@ pub enum StoreError {
     NotADatabase(PathBuf),
     #[error("cannot write to {}: {reason}; check who owns the file and its folder", .path.display())]
     NotWritable { path: PathBuf, reason: String },
+    #[error(
+        "others could read {} and the tokens in it ({reason}); nothing was stored; give the file to yourself and \
+         make it readable by you alone (chmod 600)", .path.display()
+    )]
+    Exposed { path: PathBuf, reason: String },
     #[error("cannot reach PostgreSQL at {place}: {reason}; {hint}")]
     Unreachable { place: String, reason: String, hint: String },
     #[error("PostgreSQL at {place} refuses the connection: {reason}; {hint}")]
@@ -67,6 +72,7 @@ impl StoreError {
             | StoreError::IsFolder(_)
             | StoreError::NotADatabase(_)
             | StoreError::NotWritable { .. }
+            | StoreError::Exposed { .. }
             | StoreError::Refused { .. }
             | StoreError::Newer { .. }
             | StoreError::Fenced { .. }

@@ -22,6 +22,7 @@ mod odd;
 mod offthread;
 mod playlists;
 mod postgres;
+mod purge;
 mod rows;
 mod runs;
 mod schema;
@@ -31,15 +32,18 @@ mod status;
 mod sync_states;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod types;
 mod upsert;
 mod url;
 
-pub use accounts::{Account, TokenRow};
+pub use accounts::{Account, Person};
 pub use error::StoreError;
+pub use purge::Purged;
 pub use runs::EntityProgress;
 pub use status::{LibraryCounts, MembershipCount};
 pub use sync_states::{StateKey, SyncState};
+pub use tokens::{Grant, SignIn, TokenRow};
 pub use url::{DatabaseUrl, DatabaseUrlError, PostgresUrl};
 
 use diesel::result::QueryResult;

@@ -8,9 +8,11 @@ mod commit;
 mod effects;
 mod opening;
 mod playlists;
+mod purge;
 mod runs;
 mod states;
 mod status;
+mod tokens;
 
 use super::schema::sync_states;
 use super::{Conn, DatabaseUrl, Store, StoreError, with_conn};
