@@ -22,7 +22,7 @@ use crate::{
     store::{Account, Store},
 };
 use secrecy::SecretString;
-use std::{future::pending, pin::pin, sync::Arc, time::Duration};
+use std::{future::pending, pin::pin, sync::Arc, thread, time::Duration};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
@@ -62,8 +62,7 @@ pub(super) async fn run(args: LoginArgs, config: &Config) -> Result<Exit, Comman
     let logged_in = log_in(&store, &client, how, |tokens| gate.fetcher(tokens)).await;
     gate.close().await;
     let LoggedIn { account, scopes } = logged_in?;
-    let report =
-        LoginReport { account: &account, scopes: scopes.as_deref(), ends_at: ends_at(account.authorized_at) };
+    let report = LoginReport { account: &account, scopes: scopes.as_deref(), ends_at: ends_at(account.authorized_at) };
     print(&if args.json { report.json() } else { report.text() })?;
     Ok(Exit::Done)
 }
@@ -79,7 +78,7 @@ pub(super) async fn log_in(
     let port = loopback.as_ref().map(|loopback| loopback.port).or(how.port);
     // Where nobody listens any port does: the address is only copied.
     let authorization = client.begin_authorization(redirect_uri(port.unwrap_or(80)));
-    invite(&authorization, how).await;
+    invite(&authorization, how);
     let mut pasted = (!how.has_browser).then(paste::lines);
     let arrivals = loopback.as_mut().map(|loopback| &mut loopback.arrivals);
     let mut stop = pin!(told_to_stop());
@@ -135,31 +134,32 @@ fn listen(how: How) -> Result<Option<Loopback>, CommandError> {
             let place = how.port.map_or_else(|| "127.0.0.1".to_owned(), |port| format!("127.0.0.1:{port}"));
             Err(CommandError::new(
                 Exit::Failed,
-                format!("cannot listen on {place} for the browser: {error}; set another login.port, or use --no-browser"),
+                format!(
+                    "cannot listen on {place} for the browser: {error}; set another login.port, or use --no-browser"
+                ),
             ))
         }
     }
 }
 
 /// Shows the consent page to the person.
-async fn invite(authorization: &Authorization, how: How) {
+fn invite(authorization: &Authorization, how: How) {
     let url = authorization.url.as_str();
     if how.has_browser {
-        let address = url.to_owned();
-        let opening =
-            tokio::task::spawn_blocking(move || open::that_detached_with_timeout(address, OPEN_WITHIN)).await;
-        match opening {
-            Ok(Ok(())) => say("sign in with Spotify in the browser that has opened; if none has, go to this address:"),
-            Ok(Err(_)) | Err(_) => say("no browser can be opened; to sign in with Spotify, go to this address:"),
-        }
+        say("sign in with Spotify in the browser that opens; if none does, go to this address:");
         say(url);
+        let address = url.to_owned();
+        // On a thread of its own: some of the programs that open browsers take as long as the browser.
+        thread::spawn(move || {
+            if open::that_detached_with_timeout(address, OPEN_WITHIN).is_err() {
+                say("no browser can be opened here: go to the address above");
+            }
+        });
     } else {
         say("to sign in with Spotify, go to this address in any browser:");
         say(url);
-        say(
-            "then copy the address that the browser ends up at, though the page may not load, and paste it here \
-             (it begins with http://127.0.0.1):",
-        );
+        say("then copy the address that the browser ends up at, though the page may not load, and paste it here \
+             (it begins with http://127.0.0.1):");
     }
 }
 
@@ -216,13 +216,13 @@ fn read_line(authorization: &Authorization, line: Pasted) -> Result<Option<Answe
     let read = paste::query(&line).ok_or(NotTheAnswer::Empty).and_then(|query| authorization.read(&query));
     match read {
         Ok(answer) => return Ok(Some(answer)),
-        Err(NotTheAnswer::Empty) => say(
-            "this is not the address that the browser ends up at: it begins with http://127.0.0.1 and holds \
-             \"code=\"; try again:",
-        ),
-        Err(NotTheAnswer::OfAnother) => say(
-            "this is the answer to another sign-in: go to the address above and paste the one you then end up at:",
-        ),
+        Err(NotTheAnswer::Empty) => {
+            say("this is not the address that the browser ends up at: it begins with http://127.0.0.1 and holds \
+             \"code=\"; try again:")
+        }
+        Err(NotTheAnswer::OfAnother) => {
+            say("this is the answer to another sign-in: go to the address above and paste the one you then end up at:")
+        }
     }
     Ok(None)
 }
@@ -252,7 +252,8 @@ fn accepted(answer: Answer) -> Result<SecretString, Unfinished> {
     match answer {
         Answer::Code(code) => Ok(code),
         Answer::Denied => {
-            let message = "access was not granted, so nobody was signed in; run \"segno login\" again to change your mind";
+            let message =
+                "access was not granted, so nobody was signed in; run \"segno login\" again to change your mind";
             Err(Unfinished { error: CommandError::new(Exit::LoginNeeded, message), is_denied: true })
         }
         Answer::Failed(word) => {

@@ -44,9 +44,14 @@ pub(super) struct Arrival {
 /// What the browser shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Page {
-    SignedIn { name: String, is_whole: bool },
+    SignedIn {
+        name: String,
+        is_whole: bool,
+    },
     Denied,
-    Failed { why: String },
+    Failed {
+        why: String,
+    },
     /// An answer, but to something else.
     NotTheAnswer,
     /// Somebody got here who was not sent.
@@ -161,9 +166,7 @@ impl Page {
                 "This is not the answer that segno waits for. Use the address that it shows now.".to_owned(),
             ),
             Page::NotHere => ("Nothing here".to_owned(), "segno waits for a sign-in, which is not this.".to_owned()),
-            Page::Over => {
-                ("Over".to_owned(), "This sign-in has ended already. segno says how it went.".to_owned())
-            }
+            Page::Over => ("Over".to_owned(), "This sign-in has ended already. segno says how it went.".to_owned()),
         };
         let (title, text) = (escaped(&title), escaped(&text));
         format!(

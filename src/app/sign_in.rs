@@ -84,11 +84,7 @@ pub async fn ready(store: &Store, sign_in: &SignIn, client_id: &str) -> Result<O
 }
 
 /// The stored tokens of an account, for an application; `None` if there are none.
-pub async fn tokens_of(
-    store: &Store,
-    account_id: AccountId,
-    client_id: &str,
-) -> Result<Option<Tokens>, StoreError> {
+pub async fn tokens_of(store: &Store, account_id: AccountId, client_id: &str) -> Result<Option<Tokens>, StoreError> {
     let vault = StoreVault { store: store.clone(), account_id, client_id: client_id.to_owned() };
     let stored = vault.stored().await?;
     Ok(stored.map(|stored| Tokens::new(stored, Arc::new(vault), clock::now)))

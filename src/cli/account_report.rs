@@ -158,8 +158,7 @@ mod tests {
             authorized_at: noon(),
         };
         let scopes = "user-library-read user-read-private playlist-read-private user-follow-read";
-        let report =
-            LoginReport { account: &account, scopes: Some(scopes), ends_at: noon() + TimeDelta::days(181) };
+        let report = LoginReport { account: &account, scopes: Some(scopes), ends_at: noon() + TimeDelta::days(181) };
         assert_eq!(
             report.text().lines().collect::<Vec<_>>(),
             [
@@ -173,7 +172,10 @@ mod tests {
             ]
         );
         let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
-        assert_eq!(json["missing_scopes"], serde_json::json!(["playlist-read-collaborative", "user-read-recently-played"]));
+        assert_eq!(
+            json["missing_scopes"],
+            serde_json::json!(["playlist-read-collaborative", "user-read-recently-played"])
+        );
     }
 
     #[test]

@@ -135,7 +135,10 @@ mod tests {
         let entities = "tracks, artists, albums, playlists";
         for (line, expected) in [
             ("snyc", "\"snyc\" is not a command; did you mean sync?"),
-            ("xyz", "\"xyz\" is not a command; expected one of demo, login, sync, status, reset, logout, purge, sandbox"),
+            (
+                "xyz",
+                "\"xyz\" is not a command; expected one of demo, login, sync, status, reset, logout, purge, sandbox",
+            ),
             ("--frob", "--frob is not an option; see \"segno --help\""),
             ("sync --frob", "sync: --frob is not an option; see \"segno sync --help\""),
             ("sync --max-weit 5m", "sync: --max-weit is not an option; did you mean --max-wait?"),

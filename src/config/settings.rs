@@ -44,9 +44,6 @@ settings! {
     SpotifyApiUrl: "SEGNO_SPOTIFY_API_URL", Some("spotify.api_url"), Some("https://api.spotify.com/v1");
     SpotifyAccountsUrl: "SEGNO_SPOTIFY_ACCOUNTS_URL", Some("spotify.accounts_url"), Some("https://accounts.spotify.com");
     SpotifyTimeout: "SEGNO_SPOTIFY_TIMEOUT", Some("spotify.timeout"), Some("20s");
-    // None: a free one.
-    LoginPort: "SEGNO_LOGIN_PORT", Some("login.port"), None;
-    LoginTimeout: "SEGNO_LOGIN_TIMEOUT", Some("login.timeout"), Some("5m");
     SyncInitialBatchSize: "SEGNO_SYNC_INITIAL_BATCH_SIZE", Some("sync.initial_batch_size"), Some("200");
     SyncIncrementalBatchSize: "SEGNO_SYNC_INCREMENTAL_BATCH_SIZE", Some("sync.incremental_batch_size"), Some("50");
     SyncInterval: "SEGNO_SYNC_INTERVAL", Some("sync.interval"), Some("6h");
@@ -55,6 +52,9 @@ settings! {
     // None: the gate learns what is allowed.
     RateLimitRequests: "SEGNO_RATE_LIMIT_REQUESTS", Some("rate_limit.requests"), None;
     RateLimitWindow: "SEGNO_RATE_LIMIT_WINDOW", Some("rate_limit.window"), Some("30s");
+    // None: a free one.
+    LoginPort: "SEGNO_LOGIN_PORT", Some("login.port"), None;
+    LoginTimeout: "SEGNO_LOGIN_TIMEOUT", Some("login.timeout"), Some("5m");
     WebListen: "SEGNO_WEB_LISTEN", Some("web.listen"), Some("127.0.0.1:8370");
     LogFilter: "SEGNO_LOG", Some("log.filter"), Some("info");
 }

@@ -110,10 +110,7 @@ mod tests {
         let state = SignInState::EndsSoon { until: at("2026-11-22T10:00:00Z") };
         let json = serde_json::to_value(&state).unwrap();
         assert_eq!(json, serde_json::json!({ "state": "ends_soon", "until": "2026-11-22T10:00:00Z" }));
-        assert_eq!(
-            serde_json::to_value(SignInState::SignedOut).unwrap(),
-            serde_json::json!({ "state": "signed_out" })
-        );
+        assert_eq!(serde_json::to_value(SignInState::SignedOut).unwrap(), serde_json::json!({ "state": "signed_out" }));
     }
 
     fn at(text: &str) -> DateTime<Utc> {

@@ -90,7 +90,9 @@ pub fn page<'a>(query: &str, scopes: &str, accounts: impl Iterator<Item = &'a Ac
         .enumerate()
         .map(|(user, account)| {
             let name = escaped(&account.display_name);
-            format!("<p><a id=\"agree-{user}\" href=\"/authorize?{query}&amp;sandbox_user={user}\">Agree as {name}</a>\n")
+            format!(
+                "<p><a id=\"agree-{user}\" href=\"/authorize?{query}&amp;sandbox_user={user}\">Agree as {name}</a>\n"
+            )
         })
         .collect();
     let scopes: String = scopes.split_whitespace().map(|scope| format!("<li>{}\n", escaped(scope))).collect();

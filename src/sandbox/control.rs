@@ -21,10 +21,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::config::{Dialect, check_latency, check_span};
+use super::consent::Consent;
 use super::edits::{self, Applied, Edit};
 use super::explicit::ExplicitLibrary;
 use super::faults::{Rule, RuleCount, Rules};
-use super::consent::Consent;
 use super::http::{Moment, Query, Reply, Request};
 use super::limits::Origin;
 use super::log::WINDOW_DEFAULT;

@@ -4,13 +4,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::consent::Manners;
+use super::http::Query;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use fastrand::Rng;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use super::consent::Manners;
-use super::http::Query;
 
 /// How long a code waits to be exchanged.
 const CODE_TTL: Duration = Duration::from_secs(600);
@@ -380,12 +380,7 @@ mod tests {
         (oauth, refresh_tokens.swap_remove(0))
     }
 
-    fn authorize(
-        oauth: &mut OAuth,
-        user: Option<usize>,
-        extra: &str,
-        now: Instant,
-    ) -> Result<String, &'static str> {
+    fn authorize(oauth: &mut OAuth, user: Option<usize>, extra: &str, now: Instant) -> Result<String, &'static str> {
         let text = format!(
             "client_id={}&response_type=code&redirect_uri={REDIRECT}&scope=user-library-read\
              &code_challenge_method=S256&code_challenge={CHALLENGE}{extra}",

@@ -269,7 +269,9 @@ impl Tokens {
             Kept::Overtaken => match self.inner.vault.load().await? {
                 Some(theirs) => self.adopt(state, theirs),
                 None => {
-                    let over = ApiError::SignIn("the account was signed out meanwhile; sign in again with \"segno login\"".into());
+                    let over = ApiError::SignIn(
+                        "the account was signed out meanwhile; sign in again with \"segno login\"".into(),
+                    );
                     (state.bearer, state.is_unsaved) = (None, false);
                     state.failure = Some(over.clone());
                     return Err(over);

@@ -5,11 +5,7 @@
 //! to this sign-in, so that no other page can slip in an answer of its own; the verifier never leaves this process but
 //! for the token endpoint.
 
-use super::{
-    auth::StoredTokens,
-    client::Client,
-    error::ApiError,
-};
+use super::{auth::StoredTokens, client::Client, error::ApiError};
 use crate::model::scopes::SCOPES;
 use chrono::{DateTime, TimeDelta, Utc};
 use oauth2::{

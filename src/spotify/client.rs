@@ -75,7 +75,10 @@ pub(super) struct Inner {
 #[derive(Debug)]
 pub(super) enum NotRenewed {
     /// The refresh token is worth nothing any more; `said` is Spotify's reason.
-    Void { said: String, error: ApiError },
+    Void {
+        said: String,
+        error: ApiError,
+    },
     Failed(ApiError),
 }
 

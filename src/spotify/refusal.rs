@@ -389,7 +389,9 @@ mod tests {
 
     #[test]
     fn the_token_endpoint_says_who_has_to_act() {
-        let said = |status, body: &str| refusal(status, &headers(&[]), body, |refusal| refusal.by_accounts(Credential::RefreshToken));
+        let said = |status, body: &str| {
+            refusal(status, &headers(&[]), body, |refusal| refusal.by_accounts(Credential::RefreshToken))
+        };
         let error = said(400, r#"{"error": "invalid_grant", "error_description": "Refresh token revoked"}"#);
         assert!(matches!(error, ApiError::SignIn(_)));
         assert_eq!(

@@ -18,14 +18,7 @@ use diesel_async::RunQueryDsl;
 const ATTEMPTS_MAX: u32 = 5;
 
 /// Tables of which every row of the account goes: what the sync and the tracker remember.
-const BOOKS: &[&str] = &[
-    "account_tokens",
-    "sync_batches",
-    "sync_gaps",
-    "sync_odd_items",
-    "sync_seen",
-    "sync_states",
-];
+const BOOKS: &[&str] = &["account_tokens", "sync_batches", "sync_gaps", "sync_odd_items", "sync_seen", "sync_states"];
 
 /// In PostgreSQL: whoever commits for any account writes `sync_states` first, so none of their rows is half there while
 /// it is decided what nobody mentions. SQLite has one writer at a time.
@@ -76,10 +69,8 @@ impl Store {
 
 /// Somebody wrote at the same time: a deadlock, or a row that points to one that was just removed.
 fn is_collision(error: &StoreError) -> bool {
-    let is_reference = matches!(
-        error,
-        StoreError::Query(QueryError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _))
-    );
+    let is_reference =
+        matches!(error, StoreError::Query(QueryError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _)));
     is_reference || error.is_transient()
 }
 

@@ -105,7 +105,8 @@ pub(super) async fn keep_private(conn: &mut Conn) -> Result<(), StoreError> {
         file: String,
     }
     let Conn::Sqlite(c) = conn else { return Ok(()) };
-    let main: Main = sql_query("SELECT file FROM pragma_database_list WHERE name = 'main'").get_result(&mut **c).await?;
+    let main: Main =
+        sql_query("SELECT file FROM pragma_database_list WHERE name = 'main'").get_result(&mut **c).await?;
     for suffix in ["", "-wal", "-shm"] {
         tighten(Path::new(&format!("{}{suffix}", main.file)))?;
     }
@@ -125,7 +126,8 @@ fn tighten(path: &Path) -> Result<(), StoreError> {
     if mode(path)? & 0o077 == 0 {
         return Ok(());
     }
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(|error| exposed(error.to_string()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .map_err(|error| exposed(error.to_string()))?;
     // Some file systems have no modes and say nothing.
     match mode(path)? {
         mode if mode & 0o077 == 0 => Ok(()),

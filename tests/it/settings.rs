@@ -361,7 +361,7 @@ fn a_sign_in_that_is_withdrawn_later_ends_with_4_and_keeps_what_there_is() {
     let ended = Segno::on(&database, &sandbox, &["sync"]).run();
     assert_eq!(ended.code, Some(4), "{}", ended.told());
     let last = ended.stderr.lines().last().expect("a line");
-    assert!(last.starts_with("segno: ") && last.contains("sign in again: set SEGNO_SPOTIFY_REFRESH_TOKEN"), "{last}");
+    assert!(last.starts_with("segno: ") && last.contains("sign in again: run \"segno login\""), "{last}");
     assert!(ended.stdout.contains("the refresh token was refused"), "{}", ended.told());
     assert_eq!(database.count("saved_tracks WHERE removed_at IS NULL"), 120);
 }

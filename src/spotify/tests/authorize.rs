@@ -78,9 +78,12 @@ async fn a_code_is_exchanged_with_the_verifier_of_its_challenge() {
     assert_eq!(granted.access_token.unwrap().expose_secret(), "a1");
     assert_eq!(granted.expires_at, Some(now + TimeDelta::hours(1)));
     let form = forms.recv().unwrap();
-    for (name, value) in
-        [("grant_type", "authorization_code"), ("code", "the-code"), ("redirect_uri", REDIRECT), ("client_id", "client")]
-    {
+    for (name, value) in [
+        ("grant_type", "authorization_code"),
+        ("code", "the-code"),
+        ("redirect_uri", REDIRECT),
+        ("client_id", "client"),
+    ] {
         assert_eq!(form[name], value, "{name}");
     }
     assert_eq!(BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(&form["code_verifier"])), challenge);

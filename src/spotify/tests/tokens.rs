@@ -110,7 +110,10 @@ async fn a_refresh_token_that_another_process_has_exchanged_is_replaced_by_what_
         // Its access token still lasts.
         (other("r2", TimeDelta::hours(1)), vec!["POST /api/token r1", "load", "GET /v1/me a9"]),
         // It does not.
-        (other("r2", TimeDelta::zero()), vec!["POST /api/token r1", "load", "POST /api/token r2", "save r3", "GET /v1/me a3"]),
+        (
+            other("r2", TimeDelta::zero()),
+            vec!["POST /api/token r1", "load", "POST /api/token r2", "save r3", "GET /v1/me a3"],
+        ),
     ] {
         let server = Server::start(only_r2).await;
         let (client, vault) = (client(&server), recorder(&server));

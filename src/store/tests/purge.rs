@@ -35,7 +35,10 @@ fn a_purge_leaves_what_others_mention_and_nothing_else() {
         db.store.record_sign_in(person, &token_row(), at(0)).await.unwrap();
         // Both save t2; each follows and lists something of their own, and both have p2.
         db.begin(EntityType::Tracks).await.commit(tracks(&["t1", "t2"]), at(1)).await;
-        db.begin(EntityType::Playlists).await.commit(playlists([playlist("p1", "s"), playlist("p2", "s")]), at(1)).await;
+        db.begin(EntityType::Playlists)
+            .await
+            .commit(playlists([playlist("p1", "s"), playlist("p2", "s")]), at(1))
+            .await;
         db.execute(&format!(
             "INSERT INTO saved_tracks (account_id, track_id) VALUES ({0}, 't2');
              INSERT INTO library_playlists (account_id, playlist_id, position) VALUES ({0}, 'p2', 0);
