@@ -193,9 +193,8 @@ async fn wait_for_answer(
                 // The listener is gone. There may still be the other way.
                 None => arrivals = None,
             },
-            line = line => match read_line(authorization, line)? {
-                Some(answer) => return Ok(Answered { answer, reply: None }),
-                None => {}
+            line = line => if let Some(answer) = read_line(authorization, line)? {
+                return Ok(Answered { answer, reply: None });
             },
         }
     }

@@ -12,7 +12,12 @@ use crate::{
 pub async fn status(args: StatusArgs, config: &Config) -> Result<Exit, CommandError> {
     let store = open_existing(config, "status").await?;
     let now = clock::now();
-    let status = store.status(now).await?;
+    let mut status = store.status(now).await?;
+    if let Some(wanted) = &args.account.account {
+        let sign_ins = store.sign_ins().await?;
+        let account = &accounts::find(&sign_ins, wanted)?.account;
+        status.accounts.retain(|shown| shown.spotify_id == account.spotify_id);
+    }
     let text = if args.json {
         serde_json::to_string_pretty(&status).expect("a status has string keys only") + "\n"
     } else {

@@ -154,6 +154,9 @@ Examples:
   segno status
   segno status --json | jq '.accounts[].entities[] | {entity_type, state, percent}'")]
 pub struct StatusArgs {
+    #[command(flatten)]
+    pub account: AccountArg,
+
     /// Print JSON
     #[arg(long)]
     pub json: bool,

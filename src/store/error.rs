@@ -39,7 +39,7 @@ pub enum StoreError {
     /// The commit of a run that is no longer the latest. Nothing of it was written.
     #[error("fenced off: {by} has taken over; two processes must not sync one database")]
     Fenced { by: String },
-    #[error("there is no account {} in the database; run \"segno sync\"", .0.0)]
+    #[error("there is no account {} in the database any more; sign in again with \"segno login\"", .0.0)]
     UnknownAccount(AccountId),
     #[error("column {column} holds something unexpected: {source}")]
     Corrupt { column: &'static str, source: UnknownWord },

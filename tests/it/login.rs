@@ -93,7 +93,10 @@ both! {
         sync(&database, &sandbox, &["--account", &ids[1]]).succeed();
         let accounts = status_of(&database, &sandbox)["accounts"].clone();
         assert_eq!((&accounts[0]["sign_in"]["state"], &accounts[1]["sign_in"]["state"]), (&json!("refused"), &json!("valid")));
-        assert_eq!(sync(&database, &sandbox, &[]).succeed().code, Some(0), "without a name, who can be asked for is");
+        sync(&database, &sandbox, &[]).succeed();
+        let one = Segno::on(&database, &sandbox, &["status", "--json", "--account", "Sandbox Listener 2"]).succeed().json();
+        assert_eq!(one["accounts"].as_array().expect("accounts").len(), 1);
+        assert_eq!(one["accounts"][0]["spotify_id"], ids[1]);
     }
 
     fn logout_forgets_the_tokens_and_keeps_the_library(backend) {
@@ -180,6 +183,7 @@ both! {
         Segno::on(&database, &sandbox, &["purge", &id, "--yes"]).succeed();
         let ended = running.wait();
         assert!(matches!(ended.code, Some(1 | 4)), "{}", ended.told());
+        assert!(ended.told().contains("a purge") || ended.told().contains("any more"), "{}", ended.told());
         ended.assert_calm();
         assert_eq!((database.count("accounts"), database.count("sync_states")), (0, 0), "{}", ended.told());
         assert!(database.library().values().all(Vec::is_empty), "{:?}", database.library());
