@@ -2,7 +2,7 @@
 //! sign-in that ends.
 
 use super::support::{
-    Backend, Database, Ended, Login, Sandbox, Segno, both,
+    Backend, Database, Ended, Login, Sandbox, Segno, block_on, both,
     browser::Browser,
     login::{visit, visit_with},
     wait_until,
@@ -130,6 +130,31 @@ both! {
         assert_eq!(ended.code, Some(4), "{}", ended.told());
         assert!(ended.stdout.contains("the account was signed out meanwhile"), "{}", ended.told());
         assert_eq!(database.count("account_tokens"), 0);
+    }
+
+    fn tokens_that_another_process_has_renewed_are_taken_over(backend) {
+        let (database, sandbox) = (Database::new(backend), slow());
+        sandbox.configure(json!({ "rotate_refresh_token": true }));
+        Login::complete(&database, &sandbox, 0);
+        let running = sync(&database, &sandbox, &["tracks"]).spawn();
+        wait_until("it is well under way", || database.num_batches() >= 3);
+        // While it sleeps, its access token ends, and another process exchanges the refresh token that it knows.
+        running.signal("STOP");
+        sandbox.configure(json!({ "expire_access_tokens": true }));
+        let (accounts, client_id) = (&sandbox.env["SEGNO_SPOTIFY_ACCOUNTS_URL"], &sandbox.env["SEGNO_SPOTIFY_CLIENT_ID"]);
+        let known = database.value("refresh_token", "account_tokens");
+        let form = format!("grant_type=refresh_token&client_id={client_id}&refresh_token={known}");
+        let granted = post_form(&format!("{accounts}/api/token"), form);
+        let [access, refresh] = ["access_token", "refresh_token"].map(|name| text(&granted[name]));
+        database.execute(&format!("UPDATE account_tokens SET access_token = '{access}', refresh_token = '{refresh}'"));
+        sandbox.post("stats/reset", &json!({}));
+        running.signal("CONT");
+        let ended = running.wait();
+        assert_eq!(ended.code, Some(0), "{}", ended.told());
+        assert_eq!(asked(&sandbox).1, 1, "its own token was refused, the other's was at hand");
+        assert_eq!(database.value("refresh_token", "account_tokens"), refresh);
+        assert_eq!(status_of(&database, &sandbox)["accounts"][0]["sign_in"]["state"], "valid");
+        assert_eq!(database.count("saved_tracks WHERE removed_at IS NULL"), 4000);
     }
 
     fn a_purge_removes_one_person_and_leaves_the_other_as_they_were(backend) {
@@ -561,6 +586,14 @@ fn tracks_of(database: &Database, spotify_id: &str) -> BTreeSet<String> {
 fn saved(sandbox: &Sandbox, user: usize) -> BTreeSet<String> {
     let state = sandbox.get(&format!("state?user={user}"));
     state["tracks"].as_array().expect("a listing").iter().map(|track| text(&track["id"])).collect()
+}
+
+fn post_form(url: &str, form: String) -> Value {
+    block_on(async {
+        let request = reqwest::Client::new().post(url).header("content-type", "application/x-www-form-urlencoded");
+        let answer = request.body(form).send().await.expect("the sandbox answers");
+        serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON")
+    })
 }
 
 fn text(value: &Value) -> String {
