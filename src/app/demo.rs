@@ -59,6 +59,7 @@ pub async fn run(args: DemoArgs, display: Display) -> Result<Exit, CommandError>
     say(&format!("{what} from a stand-in server on {} into {}", sandbox.address(), path.display()));
 
     let job = Job {
+        account: None,
         store: store.clone(),
         client: super::client(&config)?,
         owner,
@@ -66,7 +67,9 @@ pub async fn run(args: DemoArgs, display: Display) -> Result<Exit, CommandError>
         longest_wait: LONGEST_WAIT,
         database: path.display().to_string(),
     };
-    let Finished { report, exit, advice } = job.run(&config, &display).await?;
+    let Finished { mut reports, exit, advice } = job.run(&config, &display).await?;
+    // The sandbox has one account.
+    let Some(report) = reports.pop() else { return Ok(exit) };
     sandbox.stop().await;
     if exit != Exit::Done || !is_complete(&report) {
         print(&report.text())?;

@@ -1,6 +1,6 @@
 //! `status` and `reset`: the database alone, no request.
 
-use super::{CommandError, Exit, claim::this_process, database_url, print};
+use super::{CommandError, Exit, accounts, claim::this_process, database_url, print};
 use crate::{
     cli::{ResetArgs, StatusArgs, report},
     clock,
@@ -12,7 +12,12 @@ use crate::{
 pub async fn status(args: StatusArgs, config: &Config) -> Result<Exit, CommandError> {
     let store = open_existing(config, "status").await?;
     let now = clock::now();
-    let status = store.status(now).await?;
+    let mut status = store.status(now).await?;
+    if let Some(wanted) = &args.account.account {
+        let sign_ins = store.sign_ins().await?;
+        let account = &accounts::find(&sign_ins, wanted)?.account;
+        status.accounts.retain(|shown| shown.spotify_id == account.spotify_id);
+    }
     let text = if args.json {
         serde_json::to_string_pretty(&status).expect("a status has string keys only") + "\n"
     } else {
@@ -25,11 +30,15 @@ pub async fn status(args: StatusArgs, config: &Config) -> Result<Exit, CommandEr
 pub async fn reset(args: ResetArgs, config: &Config) -> Result<Exit, CommandError> {
     let store = open_existing(config, "reset").await?;
     let entities = if args.all { EntityType::ALL.to_vec() } else { args.entities };
-    let accounts = store.accounts().await?;
-    if accounts.is_empty() {
+    let sign_ins = store.sign_ins().await?;
+    let sign_ins = match &args.account.account {
+        Some(wanted) => vec![accounts::find(&sign_ins, wanted)?.clone()],
+        None => sign_ins,
+    };
+    if sign_ins.is_empty() {
         print("no account has been synced into this database yet: there is nothing to forget\n")?;
     }
-    for account in &accounts {
+    for account in sign_ins.iter().map(|sign_in| &sign_in.account) {
         for entity in &entities {
             store.reset(account.id, *entity).await?;
             let whose = &account.spotify_id;
@@ -42,7 +51,7 @@ pub async fn reset(args: ResetArgs, config: &Config) -> Result<Exit, CommandErro
 }
 
 /// There is nothing to see, or to forget, in a database that is yet to be made.
-async fn open_existing(config: &Config, command: &str) -> Result<Store, CommandError> {
+pub(super) async fn open_existing(config: &Config, command: &str) -> Result<Store, CommandError> {
     let opened = Store::open_existing(&database_url(config)?, &this_process(command).label).await;
     opened.map_err(|error| match error {
         StoreError::NotFound(file) => match file.parent().filter(|folder| !folder.is_dir()) {

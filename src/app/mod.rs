@@ -1,10 +1,15 @@
 //! The composition root: settings, database, client and actors, put together for each command.
 
+mod accounts;
 mod claim;
 mod demo;
 mod demo_file;
+mod gatekeeper;
+mod login;
+mod loopback;
 mod maintenance;
 mod notify;
+mod paste;
 mod run;
 mod sandbox;
 mod sign_in;
@@ -106,7 +111,8 @@ impl From<StoreError> for CommandError {
             | StoreError::NotAFile(_)
             | StoreError::Foreign { .. }
             | StoreError::NotADatabase(_)
-            | StoreError::NotWritable { .. } => Exit::Usage,
+            | StoreError::NotWritable { .. }
+            | StoreError::Exposed { .. } => Exit::Usage,
             _ => Exit::Failed,
         };
         CommandError::new(exit, chain(&error))
@@ -160,16 +166,21 @@ async fn command(cli: Cli) -> Result<Exit, CommandError> {
             telemetry::init(&demo::log_filter(), format, None).map_err(usage)?;
             sandbox::run(args).await
         }
+        Command::Login(args) => {
+            let config = Config::from_process(cli.config.as_deref())?;
+            telemetry::init(&config.log.filter, format, None).map_err(usage)?;
+            login::run(args, &config).await
+        }
         Command::Sync(args) => {
             let config = Config::from_process(cli.config.as_deref())?;
             let display = Display::for_stderr(format);
             telemetry::init(&foreground_filter(&config, &display), format, display.bars()).map_err(usage)?;
             sync::run(args, &config, display).await
         }
-        Command::Run(args) => {
+        Command::Run(_) => {
             let config = Config::from_process(cli.config.as_deref())?;
             telemetry::init(&config.log.filter, format, None).map_err(usage)?;
-            run::run(args, config, cli.config).await
+            run::run(config, cli.config).await
         }
         Command::Status(args) => {
             let config = Config::from_process(cli.config.as_deref())?;
@@ -180,6 +191,16 @@ async fn command(cli: Cli) -> Result<Exit, CommandError> {
             let config = Config::from_process(cli.config.as_deref())?;
             telemetry::init(&config.log.filter, format, None).map_err(usage)?;
             maintenance::reset(args, &config).await
+        }
+        Command::Logout(args) => {
+            let config = Config::from_process(cli.config.as_deref())?;
+            telemetry::init(&config.log.filter, format, None).map_err(usage)?;
+            accounts::logout(args, &config).await
+        }
+        Command::Purge(args) => {
+            let config = Config::from_process(cli.config.as_deref())?;
+            telemetry::init(&config.log.filter, format, None).map_err(usage)?;
+            accounts::purge(args, &config).await
         }
     }
 }

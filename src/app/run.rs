@@ -2,10 +2,11 @@
 //! to stop. Who signs in or out meanwhile, in another process, is noticed in the database.
 
 use super::{
-    CommandError, Exit, claim, client, notify,
+    CommandError, Exit, accounts, claim, client,
+    login::{self, How},
+    notify,
     notify::Notice,
-    open_store,
-    sign_in::{self, Present},
+    open_store, sign_in,
     signals::{Signals, Told},
     sync::{CLOSE_WITHIN, batches, gate_settings},
 };
@@ -19,23 +20,30 @@ use crate::{
             service::{Reconfigure, Release, Serve, Served, TakePulse, Tend},
         },
     },
-    cli::RunArgs,
+    cli::voice::say,
     clock,
     config::{Config, PlaybackConfig},
     engine::{backoff::Backoff, playback::PlaybackSettings, schedule::Remembered},
     faults::hastened,
     model::{AccountId, EntityType, Owner},
     spotify::{Client, Tokens},
-    store::{Store, StoreError},
+    store::{SignIn, Store, StoreError},
     telemetry,
 };
 use actix::Addr;
-use std::{collections::BTreeMap, path::PathBuf, rc::Rc, time::Duration};
+use chrono::{DateTime, NaiveDate, Utc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, IsTerminal},
+    path::PathBuf,
+    rc::Rc,
+    time::Duration,
+};
 use tokio::{
     sync::{oneshot, watch},
     time::{Instant, interval_at},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// How soon a sign-in or sign-out of another process is noticed.
 const LOOK_FOR_SIGN_INS_EVERY: Duration = Duration::from_secs(3);
@@ -46,13 +54,16 @@ const RENEW_EVERY: Duration = Duration::from_secs(20);
 /// How long a request of the service itself sits out a pause; a run that meets a longer one ends and comes back then.
 const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
 
+/// Between tries to find out whose the token in the environment is, while the API is away.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(30);
+
 /// How long a supervisor that lives may take to say so.
 const PULSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a service may take to end after SIGTERM, less a second for the rest of the process.
 const END_WITHIN: Duration = Duration::from_secs(9);
 
-pub async fn run(args: RunArgs, config: Config, config_path: Option<PathBuf>) -> Result<Exit, CommandError> {
+pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<Exit, CommandError> {
     let client = client(&config)?;
     let owner = claim::this_process("run");
     let (store, url) = open_store(&config, &owner.label).await?;
@@ -69,9 +80,19 @@ pub async fn run(args: RunArgs, config: Config, config_path: Option<PathBuf>) ->
         gate_view,
     });
     let gate = supervisor.send(GateOf).await.map_err(|_| died())?;
-    let mut caretaker = Caretaker { supervisor, store, client, owner, config, config_path, tended: BTreeMap::new() };
+    let mut caretaker = Caretaker {
+        supervisor,
+        store,
+        client,
+        owner,
+        config,
+        config_path,
+        tended: BTreeMap::new(),
+        told: BTreeMap::new(),
+        warned_on: BTreeMap::new(),
+    };
     info!(database = %url, version = env!("CARGO_PKG_VERSION"), "segno runs");
-    let ended = caretaker.live(&args).await;
+    let ended = caretaker.live().await;
     notify::tell(Notice::Stopping);
     let _ = tokio::time::timeout(CLOSE_WITHIN, gate.send(Close)).await;
     caretaker.give_up_claims().await;
@@ -87,23 +108,30 @@ struct Caretaker {
     config: Config,
     config_path: Option<PathBuf>,
     /// The accounts in care, with the sign-in each is tended under.
-    tended: BTreeMap<AccountId, i64>,
+    tended: BTreeMap<AccountId, DateTime<Utc>>,
+    /// Why an account is not in care, as it was last told.
+    told: BTreeMap<AccountId, String>,
+    /// When it was last said that a sign-in ends.
+    warned_on: BTreeMap<AccountId, NaiveDate>,
 }
 
 impl Caretaker {
-    async fn live(&mut self, args: &RunArgs) -> Result<Exit, CommandError> {
+    async fn live(&mut self) -> Result<Exit, CommandError> {
         let mut signals = Signals::listen()?;
-        tokio::select! {
-            begun = self.begin(args) => begun?,
-            () = signals.stop() => return Err(CommandError::new(Exit::Interrupted, "stopped before anything was read")),
-        }
         let (done, mut served) = oneshot::channel();
         let (interval, entities) = (hastened(self.config.sync.interval), self.config.sync.entities.clone());
         self.supervisor
             .send(Serve { interval, playback: playback(&self.config), entities, done })
             .await
             .map_err(|_| died())?;
-        self.look_for_sign_ins().await?;
+        let begin = async {
+            self.begin().await?;
+            self.look_for_sign_ins().await
+        };
+        tokio::select! {
+            begun = begin => begun?,
+            () = signals.stop() => return Err(CommandError::new(Exit::Interrupted, "stopped before anything was read")),
+        }
         notify::tell(Notice::Ready);
 
         let mut sign_ins = every(LOOK_FOR_SIGN_INS_EVERY);
@@ -134,69 +162,124 @@ impl Caretaker {
         }
     }
 
-    /// Signs in what the settings bring, and makes sure that there is somebody to work for.
-    async fn begin(&mut self, _: &RunArgs) -> Result<(), CommandError> {
-        let gate = self.supervisor.send(GateOf).await.map_err(|_| died())?;
-        let client = self.client.clone();
-        let fetcher = move |tokens: Tokens| Fetcher {
-            client,
-            tokens,
-            gate,
-            backoff: Backoff::default(),
-            longest_wait: Some(LONGEST_WAIT),
-            vitals: Rc::new(Vitals::default()),
-        };
-        sign_in::sign_in(&self.store, &self.config.spotify, fetcher).await?;
-        Ok(())
+    /// Signs in what the settings bring, and makes sure that there is somebody to work for. A sign-in that has ended is
+    /// somebody: the service waits for the person to sign in again.
+    async fn begin(&mut self) -> Result<(), CommandError> {
+        loop {
+            let gate = self.supervisor.send(GateOf).await.map_err(|_| died())?;
+            let client = self.client.clone();
+            let fetcher = move |tokens: Tokens| Fetcher {
+                client,
+                tokens,
+                gate,
+                backoff: Backoff::default(),
+                longest_wait: Some(LONGEST_WAIT),
+                vitals: Rc::new(Vitals::default()),
+            };
+            let Err(error) = sign_in::sign_in(&self.store, &self.config.spotify, None, fetcher.clone()).await else {
+                return Ok(());
+            };
+            let is_known = self.store.sign_ins().await?.iter().any(|sign_in| sign_in.grant.is_some());
+            match error.exit {
+                // The next look says so, and whoever signs in is noticed.
+                Exit::LoginNeeded if is_known => return Ok(()),
+                Exit::LoginNeeded if self.has_no_token() && io::stdin().is_terminal() => {
+                    say("nobody is signed in yet, so that comes first");
+                    let how =
+                        How { has_browser: true, port: self.config.login.port, timeout: self.config.login.timeout };
+                    login::log_in(&self.store, &self.client, how, fetcher).await?;
+                    return Ok(());
+                }
+                // An API that is away, or a limit: what a service waits for.
+                Exit::Failed | Exit::Paused => warn!("{error}; trying again in {} s", TRY_AGAIN_AFTER.as_secs()),
+                Exit::LoginNeeded | Exit::Done | Exit::Usage | Exit::Interrupted => return Err(error),
+            }
+            tokio::time::sleep(TRY_AGAIN_AFTER).await;
+        }
     }
 
-    /// Takes in who has signed in, or again, since the last look, and lets go who has signed out.
+    fn has_no_token(&self) -> bool {
+        self.config.spotify.refresh_token.is_none()
+    }
+
+    /// Takes in who has signed in, or again, since the last look, and lets go who has signed out or was refused.
     async fn look_for_sign_ins(&mut self) -> Result<(), CommandError> {
-        let present = match sign_in::present(&self.store, &self.config.spotify).await {
-            Ok(present) => present,
+        let sign_ins = match self.store.sign_ins().await {
+            Ok(sign_ins) => sign_ins,
             Err(error) => {
                 warn!(%error, "who is signed in cannot be read");
                 return Ok(());
             }
         };
-        let gone: Vec<AccountId> = self
-            .tended
-            .keys()
-            .filter(|id| !present.iter().any(|account| account.account_id == **id))
-            .copied()
-            .collect();
-        for account in gone {
-            info!(account = account.0, "signed out; left alone from here on");
-            self.tended.remove(&account);
-            self.supervisor.do_send(Release(account));
-            let _ = self.store.renew_claim(account, self.owner.id, None).await;
+        let known: BTreeSet<AccountId> = sign_ins.iter().map(|sign_in| sign_in.account.id).collect();
+        let purged: Vec<AccountId> = self.tended.keys().filter(|account| !known.contains(account)).copied().collect();
+        for account in purged {
+            info!(account = account.0, "gone from the database; left alone from here on");
+            self.let_go(account).await;
         }
-        for account in present {
-            let Present { account_id, name, revision, .. } = &account;
-            match self.tended.get(account_id) {
-                Some(known) if known == revision => continue,
-                Some(_) => info!(account = name, "signed in again; going on"),
-                None => {
-                    claim::take_and_hold(&self.store, *account_id, &self.owner).await?;
-                    info!(account = name, "kept current from here on");
-                }
-            }
-            self.tend(account).await?;
+        for sign_in in sign_ins {
+            self.look_at(sign_in).await?;
         }
         Ok(())
     }
 
-    async fn tend(&mut self, account: Present) -> Result<(), CommandError> {
-        let Present { account_id, name, revision, tokens } = account;
+    async fn look_at(&mut self, sign_in: SignIn) -> Result<(), CommandError> {
+        let (account_id, name) = (sign_in.account.id, accounts::name(&sign_in.account));
+        let client_id = self.client.client_id().to_owned();
+        let obstacle = sign_in::obstacle(&sign_in, &client_id, clock::now());
+        let (Some(revision), None) = (sign_in.revision(), &obstacle) else {
+            if let Some(why) = obstacle.filter(|why| self.told.insert(account_id, why.clone()).as_ref() != Some(why)) {
+                // Whoever has signed out knows.
+                if sign_in.revision().is_some() { error!("{why}") } else { info!("{why}") }
+            }
+            if self.tended.contains_key(&account_id) {
+                self.let_go(account_id).await;
+            }
+            return Ok(());
+        };
+        self.warn_of_the_end(&sign_in);
+        match self.tended.get(&account_id) {
+            Some(known) if *known == revision => return Ok(()),
+            Some(_) => info!(account = name, "signed in again; going on"),
+            None => {
+                claim::take_and_hold(&self.store, account_id, &self.owner).await?;
+                info!(account = name, "kept current from here on");
+            }
+        }
+        let Some(tokens) = sign_in::tokens_of(&self.store, account_id, &client_id).await? else { return Ok(()) };
+        self.told.remove(&account_id);
+        self.tended.insert(account_id, revision);
+        let remembered = self.remembered(account_id).await?;
+        self.supervisor.send(Tend { account_id, name, tokens, remembered }).await.map_err(|_| died())
+    }
+
+    async fn let_go(&mut self, account: AccountId) {
+        self.tended.remove(&account);
+        self.supervisor.do_send(Release(account));
+        // Somebody else may want it; if the database does not answer, the claim runs out by itself.
+        let _ = self.store.renew_claim(account, self.owner.id, Some(clock::now())).await;
+    }
+
+    /// Once a day, for as long as it is due.
+    fn warn_of_the_end(&mut self, sign_in: &SignIn) {
+        let today = clock::now().date_naive();
+        if let Some(warning) = sign_in::warning(sign_in, clock::now())
+            && self.warned_on.insert(sign_in.account.id, today) != Some(today)
+        {
+            warn!("{warning}");
+        }
+    }
+
+    /// What the database knows of the runs of an account.
+    async fn remembered(&self, account: AccountId) -> Result<BTreeMap<EntityType, Remembered>, StoreError> {
         let mut remembered: BTreeMap<EntityType, Remembered> = BTreeMap::new();
-        for state in self.store.list(account_id).await? {
+        for state in self.store.list(account).await? {
             let known = remembered.entry(state.key.entity).or_default();
             known.next_run_at = known.next_run_at.max(state.next_run_at);
             known.failed_at = known.failed_at.max(state.failed_at);
             known.is_complete |= state.completed_at.is_some();
         }
-        self.tended.insert(account_id, revision);
-        self.supervisor.send(Tend { account_id, name, tokens, remembered }).await.map_err(|_| died())
+        Ok(remembered)
     }
 
     /// Shows other processes that this one lives. One that has been overtaken ends: two would undo each other's work.

@@ -27,6 +27,7 @@ pub async fn run(args: SandboxArgs) -> Result<Exit, CommandError> {
         dialect: args.dialect,
         limits,
         latency: args.latency,
+        users: args.users,
         access_token_ttl: args.token_ttl,
         ..Config::default()
     };

@@ -1,126 +1,167 @@
-//! Which account is synced, and with which tokens.
+//! Which accounts can be asked for, and with which tokens.
 //!
-//! A refresh token in the environment signs in once: it is exchanged, the account it belongs to is noted, and from then
-//! on the stored tokens count, since Spotify may have replaced it. Another token in the environment signs in again.
+//! Accounts sign in with `segno login`, and stay signed in until their six months are over, they sign out, or Spotify
+//! refuses them. A refresh token in the environment signs in once, for those without a browser: it is exchanged, the
+//! account it belongs to is noted, and from then on the stored tokens count, since Spotify may have replaced it. Another
+//! token in the environment signs in again.
 
-use super::{CommandError, Exit, chain};
+use super::{CommandError, Exit, accounts, chain};
 use crate::{
     actors::fetch::{Fetcher, Unanswered},
-    cli::{numbers::time_of_day, progress::limit_name},
+    cli::{
+        numbers::{day, time_of_day},
+        progress::limit_name,
+    },
     clock,
     config::SpotifyConfig,
     engine::backoff::Patience,
-    model::{AccountId, Family},
-    spotify::{ApiError, Client, KeepInMemory, Profile, StoredTokens, TokenVault, Tokens, VaultError},
-    store::{Store, StoreError, TokenRow},
+    model::{AccountId, Family, SignInState},
+    spotify::{ApiError, Client, KeepInMemory, Keeping, Kept, Profile, StoredTokens, TokenVault, Tokens, VaultError},
+    store::{Account, Person, SignIn, Store, StoreError, TokenRow},
 };
+use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use std::{cell::Cell, future::Future, pin::Pin, sync::Arc};
+use std::{cell::Cell, sync::Arc};
+use tracing::warn;
 
 /// An account, ready to be asked for.
 pub struct SignedIn {
-    pub account_id: AccountId,
+    pub account: Account,
     pub tokens: Tokens,
 }
 
-/// An account that is signed in.
-pub struct Present {
-    pub account_id: AccountId,
-    pub name: String,
-    /// Changes with each sign-in.
-    pub revision: i64,
-    pub tokens: Tokens,
-}
-
-/// Who is signed in, as the database knows.
-pub async fn present(store: &Store, settings: &SpotifyConfig) -> Result<Vec<Present>, StoreError> {
-    let client_id = settings.client_id.clone().unwrap_or_default();
-    let mut present = Vec::new();
-    for account in store.accounts().await? {
-        let Some(row) = store.load_tokens(account.id).await? else { continue };
-        let (account_id, imported_hash) = (account.id, row.imported_hash);
-        let vault = StoreVault { store: store.clone(), account_id, client_id: client_id.clone(), imported_hash };
-        let stored = StoredTokens {
-            access_token: row.access_token,
-            expires_at: row.expires_at,
-            refresh_token: row.refresh_token,
-            scopes: row.scopes,
-        };
-        let tokens = Tokens::new(stored, Arc::new(vault), clock::now);
-        let revision = account.authorized_at.timestamp_micros();
-        present.push(Present { account_id, name: account.spotify_id, revision, tokens });
-    }
-    Ok(present)
-}
-
-/// Signs in with what the settings and the database hold. `fetcher` asks with given tokens, through the gate.
+/// The accounts that can be asked for: `wanted`, by its id or name, or all. At least one; else the error says what to
+/// do. `fetcher` asks with given tokens, through the gate: a token from the environment does not say whose it is.
 pub async fn sign_in(
     store: &Store,
     settings: &SpotifyConfig,
+    wanted: Option<&str>,
     fetcher: impl FnOnce(Tokens) -> Fetcher,
-) -> Result<SignedIn, CommandError> {
+) -> Result<Vec<SignedIn>, CommandError> {
     let client_id = settings.client_id.clone().unwrap_or_default();
-    let imported_hash = settings.refresh_token.as_ref().map(hash);
-    let stored = stored_accounts(store).await?;
-    let wanted = stored.into_iter().find(|(_, row)| imported_hash.is_none() || row.imported_hash == imported_hash);
-    match (wanted, &settings.refresh_token) {
-        (Some((account_id, row)), _) => {
-            if row.client_id != client_id {
-                return Err(CommandError::new(
-                    Exit::LoginNeeded,
-                    format!(
-                        "the stored sign-in belongs to the application {}, not to {client_id}; set \
-                         SEGNO_SPOTIFY_CLIENT_ID back, or sign in again with a new SEGNO_SPOTIFY_REFRESH_TOKEN",
-                        row.client_id
-                    ),
-                ));
-            }
-            let vault = StoreVault { store: store.clone(), account_id, client_id, imported_hash: row.imported_hash };
-            let stored = StoredTokens {
-                access_token: row.access_token,
-                expires_at: row.expires_at,
-                refresh_token: row.refresh_token,
-                scopes: row.scopes,
-            };
-            Ok(SignedIn { account_id, tokens: Tokens::new(stored, Arc::new(vault), clock::now) })
+    let mut sign_ins = store.sign_ins().await?;
+    if let Some(refresh_token) = &settings.refresh_token {
+        let imported = hash(refresh_token);
+        let is_known = |sign_in: &SignIn| {
+            sign_in.grant.as_ref().is_some_and(|grant| grant.imported_hash.as_deref() == Some(&imported))
+        };
+        if !sign_ins.iter().any(is_known) {
+            import(store, client_id.clone(), refresh_token, imported, fetcher).await?;
+            sign_ins = store.sign_ins().await?;
         }
-        (None, Some(refresh_token)) => {
-            let brought = StoredTokens {
-                access_token: None,
-                expires_at: None,
-                refresh_token: refresh_token.clone(),
-                scopes: None,
-            };
-            let tokens = Tokens::new(brought, Arc::new(KeepInMemory), clock::now);
-            let profile = ask_who(fetcher(tokens.clone())).await?;
-            let Profile { spotify_id, spotify_account_id, display_name } = profile;
-            let account_id = store
-                .upsert_account(&spotify_id, spotify_account_id.as_deref(), display_name.as_deref(), clock::now())
-                .await?;
-            let vault = StoreVault { store: store.clone(), account_id, client_id, imported_hash };
-            let granted = tokens.snapshot().await;
-            vault.store(&granted).await?;
-            Ok(SignedIn { account_id, tokens: Tokens::new(granted, Arc::new(vault), clock::now) })
+    }
+    let chosen: Vec<&SignIn> = match wanted {
+        Some(wanted) => vec![accounts::find(&sign_ins, wanted)?],
+        None => sign_ins.iter().filter(|sign_in| sign_in.grant.is_some()).collect(),
+    };
+    let (mut signed_in, mut parked) = (Vec::new(), Vec::new());
+    for sign_in in chosen {
+        match obstacle(sign_in, &client_id, clock::now()) {
+            Some(why) => parked.push(why),
+            None => signed_in.extend(ready(store, sign_in, &client_id).await?),
         }
-        (None, None) => Err(CommandError::new(
+    }
+    if signed_in.is_empty() {
+        let nobody = "nobody is signed in: run \"segno login\", or set SEGNO_SPOTIFY_REFRESH_TOKEN to a refresh token \
+                      of your account";
+        return Err(CommandError::new(
             Exit::LoginNeeded,
-            "nobody is signed in: set SEGNO_SPOTIFY_REFRESH_TOKEN to a refresh token of your account",
-        )),
+            if parked.is_empty() { nobody.to_owned() } else { parked.join("\n") },
+        ));
     }
+    parked.iter().for_each(|why| warn!("{why}"));
+    Ok(signed_in)
 }
 
-async fn stored_accounts(store: &Store) -> Result<Vec<(AccountId, TokenRow)>, CommandError> {
-    let mut stored = Vec::new();
-    for account in store.accounts().await? {
-        if let Some(row) = store.load_tokens(account.id).await? {
-            stored.push((account.id, row));
+/// An account with its tokens, and a word of warning where these end soon. `None` if it was signed out just now.
+pub async fn ready(store: &Store, sign_in: &SignIn, client_id: &str) -> Result<Option<SignedIn>, StoreError> {
+    if let Some(warning) = warning(sign_in, clock::now()) {
+        warn!("{warning}");
+    }
+    let account = sign_in.account.clone();
+    Ok(tokens_of(store, account.id, client_id).await?.map(|tokens| SignedIn { account, tokens }))
+}
+
+/// The stored tokens of an account, for an application; `None` if there are none.
+pub async fn tokens_of(store: &Store, account_id: AccountId, client_id: &str) -> Result<Option<Tokens>, StoreError> {
+    let vault = StoreVault { store: store.clone(), account_id, client_id: client_id.to_owned() };
+    let stored = vault.stored().await?;
+    Ok(stored.map(|stored| Tokens::new(stored, Arc::new(vault), clock::now)))
+}
+
+/// Why nothing can be asked for an account, and what to do about it.
+pub fn obstacle(sign_in: &SignIn, client_id: &str, now: DateTime<Utc>) -> Option<String> {
+    let who = accounts::name(&sign_in.account);
+    if let Some(grant) = &sign_in.grant
+        && grant.client_id != client_id
+    {
+        return Some(format!(
+            "the stored sign-in of {who} belongs to the application {}, not to {client_id}; set \
+             SEGNO_SPOTIFY_CLIENT_ID back, or sign in again with \"segno login\"",
+            grant.client_id
+        ));
+    }
+    match sign_in.state(now) {
+        SignInState::Valid { .. } | SignInState::EndsSoon { .. } | SignInState::Ended { .. } => None,
+        SignInState::Refused { why, since } => {
+            let since = time_of_day(since, now);
+            Some(format!("Spotify refused the sign-in of {who} at {since} ({why}); sign in again with \"segno login\""))
         }
+        SignInState::SignedOut => Some(format!("{who} is not signed in; run \"segno login\"")),
     }
-    Ok(stored)
 }
 
-async fn ask_who(fetcher: Fetcher) -> Result<Profile, CommandError> {
+/// What a person should know about a sign-in that still works.
+pub fn warning(sign_in: &SignIn, now: DateTime<Utc>) -> Option<String> {
+    let who = accounts::name(&sign_in.account);
+    match sign_in.state(now) {
+        SignInState::EndsSoon { until } => {
+            let until = day(until);
+            Some(format!("the sign-in of {who} ends on {until}; run \"segno login\" before then"))
+        }
+        SignInState::Ended { since } => {
+            let since = day(since);
+            Some(format!("the sign-in of {who} is over six months old since {since}; run \"segno login\""))
+        }
+        SignInState::Valid { .. } | SignInState::Refused { .. } | SignInState::SignedOut => None,
+    }
+}
+
+/// Signs in with a refresh token from the environment.
+async fn import(
+    store: &Store,
+    client_id: String,
+    refresh_token: &SecretString,
+    imported_hash: String,
+    fetcher: impl FnOnce(Tokens) -> Fetcher,
+) -> Result<(), CommandError> {
+    let brought =
+        StoredTokens { access_token: None, expires_at: None, refresh_token: refresh_token.clone(), scopes: None };
+    let tokens = Tokens::new(brought, Arc::new(KeepInMemory), clock::now);
+    let profile = ask_who(fetcher(tokens.clone())).await?;
+    record(store, &profile, client_id, tokens.snapshot().await, Some(imported_hash)).await?;
+    Ok(())
+}
+
+/// Notes a new sign-in.
+pub(super) async fn record(
+    store: &Store,
+    profile: &Profile,
+    client_id: String,
+    tokens: StoredTokens,
+    imported_hash: Option<String>,
+) -> Result<AccountId, StoreError> {
+    let person = Person {
+        spotify_id: &profile.spotify_id,
+        spotify_account_id: profile.spotify_account_id.as_deref(),
+        display_name: profile.display_name.as_deref(),
+    };
+    store.record_sign_in(person, &row(client_id, tokens, imported_hash), clock::now()).await
+}
+
+/// Whose tokens these are.
+pub(super) async fn ask_who(fetcher: Fetcher) -> Result<Profile, CommandError> {
     let client: &Client = &fetcher.client;
     let call = async || client.me(&fetcher.tokens).await;
     match fetcher.ask(Family::Application, Patience::Page, &Cell::new(0), call).await {
@@ -144,30 +185,47 @@ fn hash(token: &SecretString) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+fn row(client_id: String, tokens: StoredTokens, imported_hash: Option<String>) -> TokenRow {
+    let StoredTokens { access_token, expires_at, refresh_token, scopes } = tokens;
+    TokenRow { client_id, refresh_token, access_token, expires_at, scopes, imported_hash }
+}
+
 /// Keeps the tokens of one account in the database.
 struct StoreVault {
     store: Store,
     account_id: AccountId,
     client_id: String,
-    imported_hash: Option<String>,
 }
 
 impl StoreVault {
-    async fn store(&self, tokens: &StoredTokens) -> Result<(), crate::store::StoreError> {
-        let row = TokenRow {
-            client_id: self.client_id.clone(),
-            refresh_token: tokens.refresh_token.clone(),
-            access_token: tokens.access_token.clone(),
-            expires_at: tokens.expires_at,
-            scopes: tokens.scopes.clone(),
-            imported_hash: self.imported_hash.clone(),
-        };
-        self.store.save_tokens(self.account_id, &row, clock::now()).await
+    /// Tokens of another application are none.
+    async fn stored(&self) -> Result<Option<StoredTokens>, StoreError> {
+        let row = self.store.load_tokens(self.account_id).await?.filter(|row| row.client_id == self.client_id);
+        Ok(row.map(|TokenRow { access_token, expires_at, refresh_token, scopes, .. }| StoredTokens {
+            access_token,
+            expires_at,
+            refresh_token,
+            scopes,
+        }))
     }
 }
 
 impl TokenVault for StoreVault {
-    fn save<'a>(&'a self, tokens: &'a StoredTokens) -> Pin<Box<dyn Future<Output = Result<(), VaultError>> + 'a>> {
-        Box::pin(async move { self.store(tokens).await.map_err(VaultError::new) })
+    fn save<'a>(&'a self, known: &'a SecretString, tokens: &'a StoredTokens) -> Keeping<'a, Kept> {
+        Box::pin(async move {
+            let row = row(self.client_id.clone(), tokens.clone(), None);
+            let renewed = self.store.renew_tokens(self.account_id, known, &row, clock::now()).await;
+            Ok(if renewed.map_err(VaultError::new)? { Kept::Stored } else { Kept::Overtaken })
+        })
+    }
+
+    fn load(&self) -> Keeping<'_, Option<StoredTokens>> {
+        Box::pin(async move { self.stored().await.map_err(VaultError::new) })
+    }
+
+    fn note_refused<'a>(&'a self, refused: &'a SecretString, why: &'a str) -> Keeping<'a, ()> {
+        Box::pin(async move {
+            self.store.note_refused(self.account_id, refused, why, clock::now()).await.map_err(VaultError::new)
+        })
     }
 }

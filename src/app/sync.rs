@@ -1,6 +1,10 @@
 //! One sync to completion in the foreground.
 
-use super::{CommandError, Exit, claim, client, open_store, print, sign_in, signals::Signals};
+use super::{
+    CommandError, Exit, accounts, claim, client, open_store, print,
+    sign_in::{self, SignedIn},
+    signals::Signals,
+};
 use crate::{
     actors::{
         EntityState, GateView, Progress, Service, Supervisor,
@@ -12,7 +16,7 @@ use crate::{
         SyncArgs,
         numbers::time_of_day,
         progress::{Display, limit_name},
-        report::SyncReport,
+        report::{self, SyncReport},
         voice::{complain, say},
     },
     clock,
@@ -22,9 +26,9 @@ use crate::{
         gate::{DEFAULT_REQUESTS, GateSettings},
         run::{BatchSizes, RunEnd},
     },
-    model::{EntityType, Fault, Owner},
+    model::{AccountId, EntityType, Fault, Owner},
     spotify::{Client, Tokens},
-    store::Store,
+    store::{Account, Store},
 };
 use actix::Addr;
 use std::{
@@ -42,6 +46,7 @@ pub async fn run(args: SyncArgs, config: &Config, display: Display) -> Result<Ex
     let owner = claim::this_process("sync");
     let (store, url) = open_store(config, &owner.label).await?;
     let job = Job {
+        account: args.account.account,
         store,
         client,
         owner,
@@ -49,14 +54,16 @@ pub async fn run(args: SyncArgs, config: &Config, display: Display) -> Result<Ex
         longest_wait: args.max_wait,
         database: url.to_string(),
     };
-    let Finished { report, exit, advice } = job.run(config, &display).await?;
-    print(&if args.json { report.json() + "\n" } else { report.text() })?;
+    let Finished { reports, exit, advice } = job.run(config, &display).await?;
+    print(&if args.json { report::sync_json(&reports) } else { report::sync_text(&reports) })?;
     advice.iter().for_each(|advice| complain(advice));
     Ok(exit)
 }
 
 /// One sync, as a command wants it.
 pub(super) struct Job {
+    /// By its id or name, where one was asked for.
+    pub account: Option<String>,
     pub store: Store,
     pub client: Client,
     pub owner: Owner,
@@ -69,102 +76,149 @@ pub(super) struct Job {
 
 /// How a sync ended.
 pub(super) struct Finished {
-    pub report: SyncReport,
+    /// One for each account.
+    pub reports: Vec<SyncReport>,
     pub exit: Exit,
     /// What a person can do about what was not done.
     pub advice: Vec<String>,
 }
 
+/// How the sync of one account ended.
+struct Synced {
+    account: Account,
+    outcome: Outcome,
+    progress: Progress,
+    num_requests: u64,
+    duration: Duration,
+}
+
 impl Job {
     pub async fn run(self, config: &Config, display: &Display) -> Result<Finished, CommandError> {
-        let started_at = Instant::now();
         let (progress_sender, progress) = watch::channel(Progress::default());
         let (gate_sender, gate_view) = watch::channel(GateView::default());
-        let client = self.client.clone();
         let service = Service {
             store: self.store.clone(),
             client: self.client.clone(),
             gate: gate_settings(config),
             batches: batches(config),
             longest_wait: Some(self.longest_wait),
-            owner: self.owner,
+            owner: self.owner.clone(),
             progress: Rc::new(progress_sender),
             gate_view: gate_sender,
         };
-        let work = sync(service, self.store, config, self.entities);
+        let work = self.sync(service, config, progress.clone());
         let (finished, over) = oneshot::channel::<()>();
-        let shown = display.show(progress.clone(), gate_view, async move {
+        let shown = display.show(progress, gate_view, async move {
             let _ = over.await;
         });
         let ended = async move {
-            let outcome = work.await;
+            let synced = work.await;
             drop(finished);
-            outcome
+            synced
         };
-        let (outcome, ()) = tokio::join!(ended, shown);
-        let outcome = outcome?;
-        let report = SyncReport {
-            progress: progress.borrow().clone(),
-            num_requests: client.num_requests(),
-            duration: started_at.elapsed(),
-            database: self.database,
+        let (synced, ()) = tokio::join!(ended, shown);
+        let synced = synced?;
+        let is_one = synced.len() == 1;
+        let exits = synced.iter().flat_map(|synced| synced.outcome.ends.values()).map(exit_of);
+        let exit = exits.max_by_key(weight).unwrap_or(Exit::Done);
+        let told = |synced: &Synced| {
+            let whose = if is_one { String::new() } else { format!("{}: ", accounts::name(&synced.account)) };
+            advice(&synced.outcome).into_iter().map(move |advice| format!("{whose}{advice}")).collect::<Vec<_>>()
         };
-        Ok(Finished { report, exit: exit_of(&outcome), advice: advice(&outcome) })
+        let advice = synced.iter().flat_map(told).collect();
+        let report = |synced: Synced| SyncReport {
+            account: synced.account.spotify_id,
+            progress: synced.progress,
+            num_requests: synced.num_requests,
+            duration: synced.duration,
+            database: self.database.clone(),
+        };
+        Ok(Finished { reports: synced.into_iter().map(report).collect(), exit, advice })
     }
-}
 
-/// Signs in, syncs, and stops in good order when told to.
-async fn sync(
-    service: Service,
-    store: Store,
-    config: &Config,
-    entities: Vec<EntityType>,
-) -> Result<Outcome, CommandError> {
-    let longest_wait = service.longest_wait;
-    let client = service.client.clone();
-    let owner = service.owner.clone();
-    let supervisor = Supervisor::start(service);
-    let gate = supervisor.send(GateOf).await.map_err(|_| died())?;
-    let asked = gate.clone();
-    let fetcher = move |tokens| Fetcher {
-        client,
-        tokens,
-        gate: asked,
-        backoff: Backoff::default(),
-        longest_wait,
-        vitals: Rc::new(Vitals::default()),
-    };
-    let outcome = work(&supervisor, &store, config, entities, &owner, fetcher).await;
-    let _ = tokio::time::timeout(CLOSE_WITHIN, gate.send(Close)).await;
-    outcome
-}
-
-async fn work(
-    supervisor: &Addr<Supervisor>,
-    store: &Store,
-    config: &Config,
-    entities: Vec<EntityType>,
-    owner: &Owner,
-    fetcher: impl FnOnce(Tokens) -> Fetcher,
-) -> Result<Outcome, CommandError> {
-    let mut signals = Signals::to_stop()?;
-    let signed_in = tokio::select! {
-        signed_in = sign_in::sign_in(store, &config.spotify, fetcher) => signed_in?,
-        () = signals.stop() => return Err(CommandError::new(Exit::Interrupted, "stopped before anything was read")),
-    };
-    claim::take(store, signed_in.account_id, owner).await?;
-    let (done, mut outcome) = oneshot::channel();
-    let sync = SyncOnce { account_id: signed_in.account_id, tokens: signed_in.tokens, entities, done };
-    supervisor.send(sync).await.map_err(|_| died())?;
-    tokio::select! {
-        outcome = &mut outcome => return outcome.map_err(|_| died()),
-        () = signals.stop() => {}
+    /// Signs in and syncs one account after the other: they share the limits, so that side by side would not be faster.
+    async fn sync(
+        &self,
+        service: Service,
+        config: &Config,
+        progress: watch::Receiver<Progress>,
+    ) -> Result<Vec<Synced>, CommandError> {
+        let supervisor = Supervisor::start(service);
+        let gate = supervisor.send(GateOf).await.map_err(|_| died())?;
+        let asked = gate.clone();
+        let fetcher = move |tokens| Fetcher {
+            client: self.client.clone(),
+            tokens,
+            gate: asked,
+            backoff: Backoff::default(),
+            longest_wait: Some(self.longest_wait),
+            vitals: Rc::new(Vitals::default()),
+        };
+        let synced = self.sync_all(&supervisor, config, fetcher, progress).await;
+        let _ = tokio::time::timeout(CLOSE_WITHIN, gate.send(Close)).await;
+        synced
     }
-    say("stopping: what is whole is committed; running again carries on from there");
-    supervisor.do_send(Stop);
-    tokio::select! {
-        outcome = outcome => outcome.map_err(|_| died()),
-        () = signals.stop() => Err(CommandError::new(Exit::Interrupted, "stopped at once; running again carries on")),
+
+    async fn sync_all(
+        &self,
+        supervisor: &Addr<Supervisor>,
+        config: &Config,
+        fetcher: impl FnOnce(Tokens) -> Fetcher,
+        progress: watch::Receiver<Progress>,
+    ) -> Result<Vec<Synced>, CommandError> {
+        let mut signals = Signals::to_stop()?;
+        let mut began = (Instant::now(), self.client.num_requests());
+        let signed_in = tokio::select! {
+            signed_in = sign_in::sign_in(&self.store, &config.spotify, self.account.as_deref(), fetcher) => signed_in?,
+            () = signals.stop() => return Err(CommandError::new(Exit::Interrupted, "stopped before anything was read")),
+        };
+        let is_one = signed_in.len() == 1;
+        let mut all = Vec::new();
+        for SignedIn { account, tokens } in signed_in {
+            claim::take(&self.store, account.id, &self.owner).await?;
+            if !is_one {
+                say(&format!("account {}", accounts::name(&account)));
+            }
+            let outcome = self.sync_account(supervisor, account.id, tokens, &mut signals).await?;
+            let is_stopped = outcome.ends.values().any(|end| matches!(end, RunEnd::Stopped));
+            // Nobody runs any more; `status` need not wait to see whether something still comes.
+            let _ = self.store.renew_claim(account.id, self.owner.id, Some(clock::now())).await;
+            let (progress, num_requests) = (progress.borrow().clone(), self.client.num_requests());
+            all.push(Synced {
+                account,
+                outcome,
+                progress,
+                num_requests: num_requests - began.1,
+                duration: began.0.elapsed(),
+            });
+            began = (Instant::now(), num_requests);
+            if is_stopped {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    async fn sync_account(
+        &self,
+        supervisor: &Addr<Supervisor>,
+        account_id: AccountId,
+        tokens: Tokens,
+        signals: &mut Signals,
+    ) -> Result<Outcome, CommandError> {
+        let (done, mut outcome) = oneshot::channel();
+        let sync = SyncOnce { account_id, tokens, entities: self.entities.clone(), done };
+        supervisor.send(sync).await.map_err(|_| died())?;
+        tokio::select! {
+            outcome = &mut outcome => return outcome.map_err(|_| died()),
+            () = signals.stop() => {}
+        }
+        say("stopping: what is whole is committed; running again carries on from there");
+        supervisor.do_send(Stop);
+        tokio::select! {
+            outcome = outcome => outcome.map_err(|_| died()),
+            () = signals.stop() => Err(CommandError::new(Exit::Interrupted, "stopped at once; running again carries on")),
+        }
     }
 }
 
@@ -173,23 +227,26 @@ fn died() -> CommandError {
     CommandError::new(Exit::Failed, "the supervisor died; running again carries on from the last committed batch")
 }
 
-fn exit_of(outcome: &Outcome) -> Exit {
-    let exits = outcome.ends.values().map(|end| match end {
+fn exit_of(end: &RunEnd) -> Exit {
+    match end {
         RunEnd::Failed(Fault::SignIn(_)) => Exit::LoginNeeded,
         RunEnd::Failed(_) => Exit::Failed,
         RunEnd::Stopped => Exit::Interrupted,
         RunEnd::Paused(_) => Exit::Paused,
         RunEnd::Complete { .. } => Exit::Done,
-    });
-    let weight = |exit: &Exit| match exit {
+    }
+}
+
+/// Of several ends, the one that a person most needs to hear of.
+fn weight(exit: &Exit) -> u8 {
+    match exit {
         Exit::LoginNeeded => 5,
         Exit::Failed => 4,
         Exit::Interrupted => 3,
         Exit::Paused => 2,
         Exit::Usage => 1,
         Exit::Done => 0,
-    };
-    exits.max_by_key(weight).unwrap_or(Exit::Done)
+    }
 }
 
 /// One line for each thing that a person can do about what was not done.
@@ -211,9 +268,7 @@ fn next_step(end: &RunEnd) -> Option<String> {
             let (limit, until) = (limit_name(pause.class), time_of_day(pause.until, clock::now()));
             Some(format!("paused by the {limit} until {until}; run again then: it carries on"))
         }
-        RunEnd::Failed(Fault::SignIn(_)) => Some(
-            "sign in again: set SEGNO_SPOTIFY_REFRESH_TOKEN to a new refresh token; the next run carries on".into(),
-        ),
+        RunEnd::Failed(Fault::SignIn(_)) => Some("sign in again: run \"segno login\"; the next run carries on".into()),
         RunEnd::Failed(Fault::Unreachable(_)) => {
             Some("check the network and SEGNO_SPOTIFY_API_URL, then run again: it carries on".into())
         }

@@ -1,11 +1,15 @@
 //! The command line: what can be typed, and what is shown in return.
 
+mod account;
+pub mod account_report;
 pub mod numbers;
 pub mod progress;
 pub mod report;
 pub mod usage;
 mod values;
 pub mod voice;
+
+pub use account::{AccountArg, LoginArgs, LogoutArgs, PurgeArgs};
 
 use crate::{model::EntityType, sandbox::Dialect, telemetry::LogFormat};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -45,6 +49,7 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   segno demo            see it work: no account, no network, no setup
+  segno login           sign in with your Spotify account
   segno run             keep your library current, until stopped
   segno sync            sync it once, from where the last run stopped
   segno status          how far it is
@@ -62,6 +67,8 @@ Exit codes:
 pub enum Command {
     /// Sync a made-up library into a SQLite file: no account, no network, no setup
     Demo(DemoArgs),
+    /// Sign in with a Spotify account, once or again
+    Login(LoginArgs),
     /// The service: keep everything current until stopped
     Run(RunArgs),
     /// Sync once, to completion, then exit
@@ -70,6 +77,10 @@ pub enum Command {
     Status(StatusArgs),
     /// Forget checkpoints, so that the next run starts over; library rows stay
     Reset(ResetArgs),
+    /// Forget the tokens of an account; its library stays
+    Logout(LogoutArgs),
+    /// Remove all that came from Spotify for an account
+    Purge(PurgeArgs),
     /// Run only the stand-in API server, for trying and testing
     Sandbox(SandboxArgs),
 }
@@ -141,6 +152,9 @@ pub struct SyncArgs {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = values::duration(Duration::ZERO..=values::LONGEST_WAIT_MAX))]
     pub max_wait: Duration,
 
+    #[command(flatten)]
+    pub account: AccountArg,
+
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
@@ -152,6 +166,9 @@ Examples:
   segno status
   segno status --json | jq '.accounts[].entities[] | {entity_type, state, percent}'")]
 pub struct StatusArgs {
+    #[command(flatten)]
+    pub account: AccountArg,
+
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -173,6 +190,9 @@ pub struct ResetArgs {
     /// All entity types
     #[arg(long, conflicts_with = "entities")]
     pub all: bool,
+
+    #[command(flatten)]
+    pub account: AccountArg,
 }
 
 #[derive(Debug, Args)]
@@ -233,6 +253,10 @@ pub struct SandboxArgs {
     /// Requests allowed to an endpoint family in 24 h; may be repeated
     #[arg(long, value_name = "FAMILY=N", value_parser = values::quota)]
     pub quota: Vec<(String, u32)>,
+
+    /// People who can sign in, each with a library
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = values::number::<usize>(1..=100))]
+    pub users: usize,
 
     /// Life of an access token
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = values::some_time())]

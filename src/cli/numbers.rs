@@ -58,6 +58,11 @@ pub fn time_of_day(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     }
 }
 
+/// The day here.
+pub fn day(at: DateTime<Utc>) -> String {
+    at.with_timezone(&Local).format("%Y-%m-%d").to_string()
+}
+
 /// Whole seconds from `now` to `at`, rounded up, at least one.
 pub fn seconds_until(at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
     let left = at - now + TimeDelta::milliseconds(999);

@@ -1,6 +1,7 @@
 //! Results, as they go to stdout.
 
 use super::{
+    account_report,
     numbers::{counted, grouped, span, time_of_day},
     progress::limit_name,
 };
@@ -19,6 +20,8 @@ use std::{fmt::Write, time::Duration};
 /// One sync, over.
 #[derive(Debug)]
 pub struct SyncReport {
+    /// Its Spotify id.
+    pub account: String,
     pub progress: Progress,
     pub num_requests: u64,
     pub duration: Duration,
@@ -28,6 +31,7 @@ pub struct SyncReport {
 
 #[derive(Serialize)]
 struct SyncJson<'a> {
+    account: &'a str,
     entities: Vec<EntityJson<'a>>,
     requests: u64,
     duration_ms: u64,
@@ -51,16 +55,36 @@ struct EntityJson<'a> {
     notes: &'a [String],
 }
 
+/// One object, or an array of them where several accounts were synced.
+pub fn sync_json(reports: &[SyncReport]) -> String {
+    let json = match reports {
+        [one] => serde_json::to_string_pretty(&one.json()),
+        all => serde_json::to_string_pretty(&all.iter().map(SyncReport::json).collect::<Vec<_>>()),
+    };
+    json.expect("a report has string keys only") + "\n"
+}
+
+pub fn sync_text(reports: &[SyncReport]) -> String {
+    match reports {
+        [one] => one.text(),
+        all => all
+            .iter()
+            .map(|report| format!("account {}\n{}", report.account, report.text()))
+            .collect::<Vec<_>>()
+            .join("\n"),
+    }
+}
+
 impl SyncReport {
-    pub fn json(&self) -> String {
+    fn json(&self) -> SyncJson<'_> {
         let entities = self.progress.entities.iter().map(|(key, seen)| entity_json(key.entity, seen)).collect();
-        let report = SyncJson {
+        SyncJson {
+            account: &self.account,
             entities,
             requests: self.num_requests,
             duration_ms: self.duration.as_millis() as u64,
             database: &self.database,
-        };
-        serde_json::to_string_pretty(&report).expect("a report has string keys only")
+        }
     }
 
     pub fn text(&self) -> String {
@@ -162,7 +186,9 @@ pub fn status_text(status: &Status, now: DateTime<Utc>) -> String {
         out.push_str("no account has been synced into this database yet\n");
     }
     for account in &status.accounts {
-        let _ = writeln!(out, "account {}", account.spotify_id);
+        for line in account_report::status_lines(account, now) {
+            let _ = writeln!(out, "{line}");
+        }
         for entity in &account.entities {
             let _ = writeln!(out, "  {}", entity_line(entity, now).trim_end());
         }

@@ -42,7 +42,13 @@ fn complaint(command: &Command) -> Option<String> {
         }
         Command::Reset(args) => ("reset", &args.entities),
         Command::Sync(args) => ("sync", &args.entities),
-        Command::Demo(_) | Command::Run(_) | Command::Status(_) | Command::Sandbox(_) => return None,
+        Command::Demo(_)
+        | Command::Login(_)
+        | Command::Run(_)
+        | Command::Status(_)
+        | Command::Logout(_)
+        | Command::Purge(_)
+        | Command::Sandbox(_) => return None,
     };
     let mut seen: BTreeSet<EntityType> = BTreeSet::new();
     let twice = entities.iter().find(|entity| !seen.insert(**entity))?;
@@ -130,7 +136,10 @@ mod tests {
         let entities = "tracks, artists, albums, playlists";
         for (line, expected) in [
             ("snyc", "\"snyc\" is not a command; did you mean sync?"),
-            ("xyz", "\"xyz\" is not a command; expected one of demo, sync, status, reset, sandbox"),
+            (
+                "xyz",
+                "\"xyz\" is not a command; expected one of demo, login, sync, status, reset, logout, purge, sandbox",
+            ),
             ("--frob", "--frob is not an option; see \"segno --help\""),
             ("sync --frob", "sync: --frob is not an option; see \"segno sync --help\""),
             ("sync --max-weit 5m", "sync: --max-weit is not an option; did you mean --max-wait?"),

@@ -44,6 +44,7 @@ const PLAYBACK_MAX_INTERVAL: Duration = HOUR;
 pub struct Config {
     pub database_url: DatabaseUrlText,
     pub spotify: SpotifyConfig,
+    pub login: LoginConfig,
     pub sync: SyncConfig,
     pub playback: PlaybackConfig,
     pub rate_limit: RateLimitConfig,
@@ -59,6 +60,14 @@ pub struct SpotifyConfig {
     pub api_url: Url,
     pub accounts_url: Url,
     /// For a whole request, body included.
+    pub timeout: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub struct LoginConfig {
+    /// Where the browser is sent back to, on the loopback address; `None` takes a free one.
+    pub port: Option<u16>,
+    /// How long the person has.
     pub timeout: Duration,
 }
 
@@ -180,6 +189,8 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
     let api_url = given.required(Setting::SpotifyApiUrl, values::api_url);
     let accounts_url = given.required(Setting::SpotifyAccountsUrl, values::api_url);
     let timeout = given.required(Setting::SpotifyTimeout, values::duration(Duration::from_secs(1)..=5 * MINUTE));
+    let port = given.optional(Setting::LoginPort, values::port);
+    let login_timeout = given.required(Setting::LoginTimeout, values::duration(Duration::from_secs(1)..=HOUR));
     let initial_batch_size = given.required(Setting::SyncInitialBatchSize, values::number(10..=1000));
     let incremental_batch_size = given.required(Setting::SyncIncrementalBatchSize, values::number(10..=1000));
     let sync_interval = given.required(Setting::SyncInterval, values::duration(MINUTE..=30 * DAY));
@@ -199,6 +210,7 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
             accounts_url: accounts_url?,
             timeout: timeout?,
         },
+        login: LoginConfig { port: port?, timeout: login_timeout? },
         sync: SyncConfig {
             initial_batch_size: initial_batch_size?,
             incremental_batch_size: incremental_batch_size?,

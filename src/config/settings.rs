@@ -55,6 +55,9 @@ settings! {
     // None: the gate learns what is allowed.
     RateLimitRequests: "SEGNO_RATE_LIMIT_REQUESTS", Some("rate_limit.requests"), None;
     RateLimitWindow: "SEGNO_RATE_LIMIT_WINDOW", Some("rate_limit.window"), Some("30s");
+    // None: a free one.
+    LoginPort: "SEGNO_LOGIN_PORT", Some("login.port"), None;
+    LoginTimeout: "SEGNO_LOGIN_TIMEOUT", Some("login.timeout"), Some("5m");
     WebListen: "SEGNO_WEB_LISTEN", Some("web.listen"), Some("127.0.0.1:8370");
     LogFilter: "SEGNO_LOG", Some("log.filter"), Some("info");
 }

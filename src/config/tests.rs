@@ -27,6 +27,7 @@ fn without_file_and_environment_every_setting_has_its_default() {
     assert_eq!(config.spotify.api_url.as_str(), "https://api.spotify.com/v1");
     assert_eq!(config.spotify.accounts_url.as_str(), "https://accounts.spotify.com/");
     assert_eq!(config.spotify.timeout, Duration::from_secs(20));
+    assert_eq!((config.login.port, config.login.timeout), (None, Duration::from_secs(300)));
     assert_eq!(config.sync.initial_batch_size, 200);
     assert_eq!(config.sync.incremental_batch_size, 50);
     assert_eq!(config.sync.interval, Duration::from_secs(6 * 3600));
@@ -157,6 +158,8 @@ fn every_setting_is_read_from_the_file_and_from_the_environment() {
         (Setting::PlaybackMaxInterval, "'3h'", "3h", |c| c.playback.max_interval.as_secs().to_string(), "10800"),
         (Setting::RateLimitRequests, "9", "9", |c| format!("{:?}", c.rate_limit.requests), "Some(9)"),
         (Setting::RateLimitWindow, "'1s'", "1s", |c| c.rate_limit.window.as_secs().to_string(), "1"),
+        (Setting::LoginPort, "49152", "49152", |c| c.login.port.unwrap().to_string(), "49152"),
+        (Setting::LoginTimeout, "'2m'", "2m", |c| c.login.timeout.as_secs().to_string(), "120"),
         (Setting::WebListen, "'[::]:80'", "[::]:80", |c| c.web.listen.to_string(), "[::]:80"),
         (Setting::LogFilter, "'warn,segno=debug'", "warn,segno=debug", |c| c.log.filter.clone(), "warn,segno=debug"),
     ];
@@ -235,6 +238,9 @@ fn every_bad_value_is_named_with_its_place_and_what_is_allowed() {
         (Setting::RateLimitRequests, "1000001", "1000001", "1000001", "a whole number from 1 to 1000000"),
         (Setting::RateLimitWindow, r#""999ms""#, "999ms", "", &duration("1s", "10m")),
         (Setting::RateLimitWindow, r#""11m""#, "11m", "", &duration("1s", "10m")),
+        (Setting::LoginPort, "0", "0", "0", "a whole number from 1 to 65535"),
+        (Setting::LoginPort, "65536", "65536", "65536", "a whole number from 1 to 65535"),
+        (Setting::LoginTimeout, r#""61m""#, "61m", "", &duration("1s", "1h")),
         (Setting::WebListen, r#""8370""#, "8370", "", address),
         (Setting::WebListen, r#""localhost:8370""#, "localhost:8370", "", address),
         (Setting::LogFilter, r#""""#, "", "", filter),
@@ -297,7 +303,7 @@ fn all_problems_are_told_at_once_each_on_a_line() {
 #[test]
 fn unknown_tables_and_keys_are_refused_with_the_known_ones() {
     let refusal = |text: &str| House::new().file(text).refusal();
-    let tables = "database, spotify, sync, playback, rate_limit, web, log";
+    let tables = "database, spotify, sync, playback, rate_limit, login, web, log";
     assert_eq!(
         refusal("\n[sink]\ninterval = '6h'"),
         format!("segno.toml:2: sink: unknown table, expected one of {tables}")

@@ -97,6 +97,11 @@ pub fn number(allowed: RangeInclusive<u32>) -> impl Fn(&Value) -> Result<u32, St
     }
 }
 
+pub fn port(value: &Value) -> Result<u16, String> {
+    let port = number(1..=u32::from(u16::MAX))(value)?;
+    Ok(u16::try_from(port).expect("bounded by the largest port"))
+}
+
 pub fn duration(allowed: RangeInclusive<Duration>) -> impl Fn(&Value) -> Result<Duration, String> {
     move |value| {
         let duration = value.text().and_then(|text| humantime::parse_duration(text).ok());

@@ -12,6 +12,8 @@ pub mod limits;
 pub mod listing;
 pub mod owner;
 pub mod play;
+pub mod scopes;
+pub mod sign_in;
 pub mod status;
 
 pub use batch::{
@@ -28,3 +30,4 @@ pub use owner::{Claim, Owner};
 pub use play::{
     KnownPlays, PLAYS_PAGE_LEN, Play, PlayGap, PlayKey, PlaySlot, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
 };
+pub use sign_in::{SignInRefusal, SignInState};

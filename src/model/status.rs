@@ -1,6 +1,6 @@
 //! What `segno status --json` prints and the web API serves. The names are part of the interface.
 
-use super::{EntityType, Family, LimitClass, Phase};
+use super::{EntityType, Family, LimitClass, Phase, SignInState};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,10 @@ pub struct Status {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AccountStatus {
     pub spotify_id: String,
+    pub display_name: Option<String>,
+    pub sign_in: SignInState,
+    /// Permissions that the person did not grant, by Spotify's names.
+    pub missing_scopes: Vec<String>,
     pub entities: Vec<EntityStatus>,
     pub playback: PlaybackStatus,
 }

@@ -17,6 +17,9 @@ pub const QUOTA_RETRY_AFTER_S: u64 = 49_861;
 /// Most rows that one part of a made-up library may have; beyond it the process, not the client, is what is tested.
 pub const ROWS_MAX: usize = 2_000_000;
 
+/// Most people that one sandbox makes up.
+pub const USERS_MAX: usize = 100;
+
 /// Longest time that an answer is held back.
 pub const LATENCY_MAX: Duration = Duration::from_secs(600);
 
@@ -38,6 +41,8 @@ pub struct Config {
     pub limits: Limits,
     /// Time that every answer of the API and of the token endpoint takes.
     pub latency: Duration,
+    /// People who can sign in. Each has a library of that kind, made up from a seed of its own.
+    pub users: usize,
     /// Life of an access token.
     pub access_token_ttl: Duration,
     /// Whether a refresh hands out a new refresh token and revokes the old one.
@@ -55,6 +60,7 @@ impl Default for Config {
             dialect: Dialect::default(),
             limits: Limits::default(),
             latency: Duration::ZERO,
+            users: 1,
             access_token_ttl: Duration::from_secs(3600),
             rotate_refresh_token: false,
             control: true,
@@ -76,6 +82,9 @@ impl Config {
             if rows > ROWS_MAX {
                 return Err(format!("{rows} {name} is more than the sandbox makes up (at most {ROWS_MAX})"));
             }
+        }
+        if !(1..=USERS_MAX).contains(&self.users) {
+            return Err(format!("{} people cannot share a sandbox (1 to {USERS_MAX} can)", self.users));
         }
         check_latency(self.latency)?;
         check_span("the life of an access token", self.access_token_ttl)?;

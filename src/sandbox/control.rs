@@ -3,6 +3,7 @@
 //!
 //! | request | does |
 //! |---|---|
+//! | `GET users` | who can sign in, each with a refresh token |
 //! | `GET state` | the library as it truly is |
 //! | `GET stats`, `POST stats/reset` | counts, and starting them (and the log) over |
 //! | `GET log` | the requests |
@@ -10,6 +11,8 @@
 //! | `POST rules`, `GET rules` | replaces the fault rules; how often each came up |
 //! | `POST config`, `GET config` | changes settings; the settings in force |
 //! | `POST library` | replaces the library by one that is spelled out |
+//!
+//! `state`, `edit` and `library` are about the first person, or with `?user=N`, counted from 0, about another.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,10 +21,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::config::{Dialect, check_latency, check_span};
+use super::consent::Consent;
 use super::edits::{self, Applied, Edit};
 use super::explicit::ExplicitLibrary;
 use super::faults::{Rule, RuleCount, Rules};
-use super::http::{Moment, Reply, Request};
+use super::http::{Moment, Query, Reply, Request};
 use super::limits::Origin;
 use super::log::WINDOW_DEFAULT;
 use super::service::Service;
@@ -29,7 +33,19 @@ use super::truth::Truth;
 
 /// Answers a request to the control API; `path` is what follows `/_sandbox/`.
 pub fn answer(service: &mut Service, path: &str, request: &Request<'_>, now: Moment) -> Reply {
+    let query = Query::parse(request.query.as_bytes());
+    let user = query.get("user").map_or(Ok(0), str::parse::<usize>);
+    match user {
+        Ok(user) if user < service.refresh_tokens.len() => {
+            service.on_behalf_of(user, |service| answer_for_one(service, path, request, now))
+        }
+        Ok(_) | Err(_) => error(400, "there is no such person"),
+    }
+}
+
+fn answer_for_one(service: &mut Service, path: &str, request: &Request<'_>, now: Moment) -> Reply {
     let result = match (request.method, path) {
+        ("GET", "users") => Ok(Reply::json(200, &users(service))),
         ("GET", "state") => Ok(Reply::json(200, &Truth::of(&service.library, service.dialect))),
         ("GET", "stats") => Ok(Reply::json(200, service.journal.stats())),
         ("GET", "log") => Ok(Reply::json(200, service.journal.entries())),
@@ -43,7 +59,7 @@ pub fn answer(service: &mut Service, path: &str, request: &Request<'_>, now: Mom
         ("POST", "rules") => set_rules(service, request),
         ("POST", "config") => change_settings(service, request, now),
         ("POST", "library") => set_library(service, request, now),
-        (_, "state" | "stats" | "log" | "rules" | "config" | "stats/reset" | "edit" | "library") => {
+        (_, "users" | "state" | "stats" | "log" | "rules" | "config" | "stats/reset" | "edit" | "library") => {
             return error(405, &format!("{} is not possible here", request.method));
         }
         _ => return error(404, &format!("there is no /_sandbox/{path}")),
@@ -62,6 +78,26 @@ fn error(status: u16, message: &str) -> Reply {
 
 fn read<T: DeserializeOwned>(request: &Request<'_>) -> Result<T, String> {
     serde_json::from_slice(request.body).map_err(|error| error.to_string())
+}
+
+#[derive(Serialize)]
+struct UserWire<'a> {
+    id: &'a str,
+    account_id: &'a str,
+    display_name: &'a str,
+    refresh_token: &'a str,
+}
+
+fn users(service: &Service) -> Vec<UserWire<'_>> {
+    let users = service.accounts().zip(&service.refresh_tokens);
+    users
+        .map(|(account, refresh_token)| UserWire {
+            id: &account.id,
+            account_id: &account.account_id,
+            display_name: &account.display_name,
+            refresh_token,
+        })
+        .collect()
 }
 
 #[derive(Deserialize)]
@@ -113,8 +149,17 @@ struct Changes {
     access_token_ttl_ms: Option<u64>,
     rotate_refresh_token: Option<bool>,
     dialect: Option<Dialect>,
+    consent: Option<Consent>,
+    /// Who agrees without being asked.
+    consent_user: Option<usize>,
+    /// Permissions that are granted if they are asked for; null grants whatever is asked for.
+    #[serde(default, deserialize_with = "named")]
+    granted_scopes: Option<Option<String>>,
+    redirect_uris: Option<Vec<String>>,
     #[serde(default)]
     revoke_refresh_token: bool,
+    /// The same, of one person.
+    revoke_refresh_token_of: Option<usize>,
     #[serde(default)]
     expire_access_tokens: bool,
     #[serde(default)]
@@ -129,7 +174,7 @@ struct Rate {
 }
 
 /// Tells a null from nothing.
-fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Rate>>, D::Error> {
+fn named<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Deserialize::deserialize(deserializer).map(Some)
 }
 
@@ -142,12 +187,16 @@ struct Settings<'a> {
     quota_retry_after_s: u64,
     access_token_ttl_ms: u128,
     rotate_refresh_token: bool,
+    consent: Consent,
+    consent_user: usize,
+    granted_scopes: Option<&'a str>,
+    redirect_uris: &'a [String],
     dialect: Dialect,
 }
 
 impl Settings<'_> {
     fn of(service: &Service) -> Settings<'_> {
-        let limits = service.limiter.limits();
+        let (limits, manners) = (service.limiter.limits(), &service.oauth.manners);
         let as_ms = |window: Duration| u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
         Settings {
             latency_ms: service.latency.as_millis(),
@@ -156,6 +205,10 @@ impl Settings<'_> {
             quota_retry_after_s: limits.quota_retry_after_s,
             access_token_ttl_ms: service.oauth.access_token_ttl.as_millis(),
             rotate_refresh_token: service.oauth.rotates,
+            consent: manners.consent,
+            consent_user: manners.user,
+            granted_scopes: manners.granted_scopes.as_deref(),
+            redirect_uris: &manners.redirect_uris,
             dialect: service.dialect,
         }
     }
@@ -176,6 +229,10 @@ fn change_settings(service: &mut Service, request: &Request<'_>, now: Moment) ->
     let (latency, ttl) = (changes.latency_ms.map(Duration::from_millis), changes.access_token_ttl_ms);
     let ttl = ttl.map(Duration::from_millis);
     latency.map_or(Ok(()), check_latency)?;
+    let users = [changes.consent_user, changes.revoke_refresh_token_of];
+    if users.into_iter().flatten().any(|user| user >= service.refresh_tokens.len()) {
+        return Err("there is no such person".to_owned());
+    }
     ttl.map_or(Ok(()), |ttl| check_span("the life of an access token", ttl))?;
 
     if changes.rate.is_some() || changes.quota.is_some() || changes.quota_retry_after_s.is_some() {
@@ -186,8 +243,17 @@ fn change_settings(service: &mut Service, request: &Request<'_>, now: Moment) ->
     service.oauth.access_token_ttl = ttl.unwrap_or(service.oauth.access_token_ttl);
     service.oauth.rotates = changes.rotate_refresh_token.unwrap_or(service.oauth.rotates);
     service.dialect = changes.dialect.unwrap_or(service.dialect);
-    if changes.revoke_refresh_token {
-        service.oauth.revoke_refresh_tokens();
+    let manners = &mut service.oauth.manners;
+    manners.consent = changes.consent.unwrap_or(manners.consent);
+    manners.user = changes.consent_user.unwrap_or(manners.user);
+    if let Some(granted) = changes.granted_scopes {
+        manners.granted_scopes = granted;
+    }
+    if let Some(redirect_uris) = changes.redirect_uris {
+        manners.redirect_uris = redirect_uris;
+    }
+    if changes.revoke_refresh_token || changes.revoke_refresh_token_of.is_some() {
+        service.oauth.revoke_refresh_tokens(changes.revoke_refresh_token_of);
     }
     if changes.expire_access_tokens {
         service.oauth.expire_access_tokens(now.instant);

@@ -3,9 +3,10 @@
 //!
 //! ```text
 //! server ──── service ──┬─ oauth      sign-in and tokens
-//! (sockets)   (one step ├─ limits     rolling window, quotas, pauses
-//!              at a     ├─ faults     what goes wrong, and when ── reshape
-//!              time)    ├─ listings   the questions of a sync ──── paging, rows, lens, wire
+//! (sockets)   (one step ├─ consent    who agrees to what
+//!              at a     ├─ limits     rolling window, quotas, pauses
+//!              time)    ├─ faults     what goes wrong, and when ── reshape
+//!                       ├─ listings   the questions of a sync ──── paging, rows, lens, wire
 //!                       ├─ control    /_sandbox/ ──────────────── truth, explicit
 //!                       └─ log        who asked what
 //!              library ── the truth; made by generate (maker, names, catalogue), changed by edits
@@ -19,6 +20,7 @@
 
 mod catalogue;
 mod config;
+mod consent;
 mod control;
 mod edits;
 mod explicit;

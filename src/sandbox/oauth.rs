@@ -1,17 +1,16 @@
 //! The sign-in: consent, codes and tokens, as `accounts.spotify.com` hands them out to an application without a
-//! secret (authorization code with PKCE). The person behind the consent page always says yes, unless told to refuse.
+//! secret (authorization code with PKCE). Who is asked, and how, is in `consent`.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::consent::Manners;
+use super::http::Query;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use fastrand::Rng;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use url::{Host, Url};
-
-use super::http::Query;
 
 /// How long a code waits to be exchanged.
 const CODE_TTL: Duration = Duration::from_secs(600);
@@ -30,6 +29,7 @@ pub struct OAuth {
     pub access_token_ttl: Duration,
     /// Whether a refresh replaces the refresh token.
     pub rotates: bool,
+    pub manners: Manners,
     grants: Remembered<Grant>,
     access: Remembered<AccessToken>,
     codes: Remembered<Code>,
@@ -39,18 +39,21 @@ pub struct OAuth {
 /// What a refresh token stands for.
 #[derive(Debug)]
 struct Grant {
+    user: usize,
     scope: String,
     is_revoked: bool,
 }
 
 #[derive(Debug)]
 struct AccessToken {
+    user: usize,
     expires_at: Instant,
     scope: String,
 }
 
 #[derive(Debug)]
 struct Code {
+    user: usize,
     redirect_uri: String,
     challenge: String,
     scope: String,
@@ -134,24 +137,27 @@ const fn invalid_request(error_description: &'static str) -> TokenError {
 }
 
 impl OAuth {
-    /// A sign-in with one application and, for those in a hurry, one refresh token.
-    pub fn new(seed: u64, access_token_ttl: Duration, rotates: bool) -> (OAuth, String) {
+    /// A sign-in with one application and, for those in a hurry, a refresh token for each person.
+    pub fn new(seed: u64, users: usize, access_token_ttl: Duration, rotates: bool) -> (OAuth, Vec<String>) {
         let mut seeded = Rng::with_seed(seed ^ 0x5e67_6e6f);
         let client_id = (0..32).map(|_| seeded.digit(16)).collect();
-        let refresh_token = token(&mut seeded, "AQ", 129);
+        let refresh_tokens: Vec<String> = (0..users).map(|_| token(&mut seeded, "AQ", 129)).collect();
         let mut grants = Remembered::new();
-        grants.insert(refresh_token.clone(), Grant { scope: SCOPES.to_owned(), is_revoked: false });
+        for (user, refresh_token) in refresh_tokens.iter().enumerate() {
+            grants.insert(refresh_token.clone(), Grant { user, scope: SCOPES.to_owned(), is_revoked: false });
+        }
         let oauth = OAuth {
             client_id,
             access_token_ttl,
             rotates,
+            manners: Manners::default(),
             grants,
             access: Remembered::new(),
             codes: Remembered::new(),
             // Not seeded: a sandbox that is started again must not hand out a token it handed out before.
             rng: Rng::new(),
         };
-        (oauth, refresh_token)
+        (oauth, refresh_tokens)
     }
 
     /// The one application there is.
@@ -159,12 +165,12 @@ impl OAuth {
         &self.client_id
     }
 
-    /// The scope of a live token.
-    pub fn check(&self, authorization: Option<&str>, now: Instant) -> Result<&str, Unauthorized> {
+    /// Whose a live token is, and its scope.
+    pub fn check(&self, authorization: Option<&str>, now: Instant) -> Result<(usize, &str), Unauthorized> {
         let token = authorization.and_then(|header| header.strip_prefix("Bearer ")).map(str::trim);
         let token = token.filter(|token| !token.is_empty()).ok_or(Unauthorized::Missing)?;
         let token = self.access.entries.get(token).ok_or(Unauthorized::Unknown)?;
-        if now < token.expires_at { Ok(&token.scope) } else { Err(Unauthorized::Expired) }
+        if now < token.expires_at { Ok((token.user, &token.scope)) } else { Err(Unauthorized::Expired) }
     }
 
     /// Ends the life of all access tokens.
@@ -174,20 +180,18 @@ impl OAuth {
         }
     }
 
-    /// Takes back all refresh tokens. Access tokens live on until they expire, as in life.
-    pub fn revoke_refresh_tokens(&mut self) {
-        for grant in self.grants.entries.values_mut() {
-            grant.is_revoked = true;
-        }
+    /// Takes back all refresh tokens, or those of one person. Access tokens live on until they expire, as in life.
+    pub fn revoke_refresh_tokens(&mut self, user: Option<usize>) {
+        let theirs = |grant: &&mut Grant| user.is_none_or(|user| grant.user == user);
+        self.grants.entries.values_mut().filter(theirs).for_each(|grant| grant.is_revoked = true);
     }
 
-    /// Asks the person. `Ok` is where to send the browser; `Err` is the text of a page that says what is wrong.
-    pub fn authorize(&mut self, query: &Query<'_>, now: Instant) -> Result<String, &'static str> {
+    /// Whether the application asks as it should; `Err` is the text of a page that says what is wrong.
+    pub fn check_request(&self, query: &Query<'_>) -> Result<(), &'static str> {
         if query.get("client_id") != Some(&self.client_id) {
             return Err("INVALID_CLIENT: Invalid client");
         }
-        let redirect_uri = query.get("redirect_uri").ok_or("INVALID_CLIENT: Missing redirect URI")?;
-        let mut location = allowed_redirect(redirect_uri)?;
+        self.manners.redirect(query.get("redirect_uri").ok_or("INVALID_CLIENT: Missing redirect URI")?)?;
         if query.get("response_type") != Some("code") {
             return Err("response_type must be code");
         }
@@ -198,18 +202,28 @@ impl OAuth {
         if BASE64_URL_SAFE_NO_PAD.decode(challenge).map(|hash| hash.len()) != Ok(32) {
             return Err("code_challenge must be the base64url of a SHA-256 hash");
         }
-        let answer = if query.get("sandbox_deny") == Some("1") {
-            ("error", "access_denied".to_owned())
-        } else {
-            let code = token(&mut self.rng, "AQ", 180);
-            let details = Code {
-                redirect_uri: redirect_uri.to_owned(),
-                challenge: challenge.to_owned(),
-                scope: query.get("scope").unwrap_or_default().to_owned(),
-                expires_at: now + CODE_TTL,
-            };
-            self.codes.insert(code.clone(), details);
-            ("code", code)
+        Ok(())
+    }
+
+    /// Takes a person's answer, `None` for no. `Ok` is where to send the browser.
+    pub fn authorize(&mut self, query: &Query<'_>, user: Option<usize>, now: Instant) -> Result<String, &'static str> {
+        self.check_request(query)?;
+        let redirect_uri = query.get("redirect_uri").unwrap_or_default();
+        let mut location = self.manners.redirect(redirect_uri)?;
+        let answer = match user {
+            None => ("error", "access_denied".to_owned()),
+            Some(user) => {
+                let code = token(&mut self.rng, "AQ", 180);
+                let details = Code {
+                    user,
+                    redirect_uri: redirect_uri.to_owned(),
+                    challenge: query.get("code_challenge").unwrap_or_default().to_owned(),
+                    scope: self.manners.grant(query.get("scope").unwrap_or_default()),
+                    expires_at: now + CODE_TTL,
+                };
+                self.codes.insert(code.clone(), details);
+                ("code", code)
+            }
         };
         location.query_pairs_mut().append_pair(answer.0, &answer.1);
         if let Some(state) = query.get("state") {
@@ -248,8 +262,8 @@ impl OAuth {
         if !(43..=128).contains(&verifier.len()) || hash != code.challenge {
             return Err(invalid_grant("code_verifier was incorrect"));
         }
-        let refresh_token = self.grant(&code.scope);
-        Ok(self.access_token(code.scope, Some(refresh_token), now))
+        let refresh_token = self.grant(code.user, &code.scope);
+        Ok(self.access_token(code.user, code.scope, Some(refresh_token), now))
     }
 
     fn refresh(&mut self, form: &Query<'_>, now: Instant) -> Result<TokenWire, TokenError> {
@@ -258,37 +272,25 @@ impl OAuth {
         if grant.is_revoked {
             return Err(invalid_grant("Refresh token revoked"));
         }
-        let scope = grant.scope.clone();
+        let (user, scope) = (grant.user, grant.scope.clone());
         grant.is_revoked = self.rotates;
-        let replacement = self.rotates.then(|| self.grant(&scope));
-        Ok(self.access_token(scope, replacement, now))
+        let replacement = self.rotates.then(|| self.grant(user, &scope));
+        Ok(self.access_token(user, scope, replacement, now))
     }
 
-    fn grant(&mut self, scope: &str) -> String {
+    fn grant(&mut self, user: usize, scope: &str) -> String {
         let refresh_token = token(&mut self.rng, "AQ", 129);
-        self.grants.insert(refresh_token.clone(), Grant { scope: scope.to_owned(), is_revoked: false });
+        self.grants.insert(refresh_token.clone(), Grant { user, scope: scope.to_owned(), is_revoked: false });
         refresh_token
     }
 
-    fn access_token(&mut self, scope: String, refresh_token: Option<String>, now: Instant) -> TokenWire {
+    fn access_token(&mut self, user: usize, scope: String, refresh_token: Option<String>, now: Instant) -> TokenWire {
         let access_token = token(&mut self.rng, "BQ", 180);
         let ttl = self.access_token_ttl;
-        self.access.insert(access_token.clone(), AccessToken { expires_at: now + ttl, scope: scope.clone() });
+        self.access.insert(access_token.clone(), AccessToken { user, expires_at: now + ttl, scope: scope.clone() });
         let expires_in = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
         TokenWire { access_token, token_type: "Bearer", expires_in, refresh_token, scope }
     }
-}
-
-/// Redirects lead to HTTPS, or to a loopback address written in digits.
-fn allowed_redirect(uri: &str) -> Result<Url, &'static str> {
-    let url = Url::parse(uri).map_err(|_| "INVALID_CLIENT: Invalid redirect URI")?;
-    let is_allowed = match (url.scheme(), url.host()) {
-        ("https", Some(_)) => true,
-        ("http", Some(Host::Ipv4(ip))) => ip.is_loopback(),
-        ("http", Some(Host::Ipv6(ip))) => ip.is_loopback(),
-        _ => false,
-    };
-    if is_allowed && url.fragment().is_none() { Ok(url) } else { Err("INVALID_CLIENT: Insecure redirect URI") }
 }
 
 fn token(rng: &mut Rng, prefix: &str, len: usize) -> String {
@@ -298,6 +300,7 @@ fn token(rng: &mut Rng, prefix: &str, len: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use url::Url;
 
     const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
     const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
@@ -311,7 +314,7 @@ mod tests {
         let tokens = exchange(&mut oauth, &code, VERIFIER, REDIRECT, now).expect("all is well");
         assert_eq!(tokens.scope, "user-library-read");
         assert!(tokens.refresh_token.is_some());
-        assert_eq!(oauth.check(Some(&format!("Bearer {}", tokens.access_token)), now), Ok("user-library-read"));
+        assert_eq!(oauth.check(Some(&format!("Bearer {}", tokens.access_token)), now), Ok((0, "user-library-read")));
         let again = exchange(&mut oauth, &code, VERIFIER, REDIRECT, now);
         assert_eq!(again, Err(invalid_grant("Invalid authorization code")));
 
@@ -327,16 +330,6 @@ mod tests {
     }
 
     #[test]
-    fn only_safe_redirects_are_allowed() {
-        for good in ["https://segno.example/cb", "http://127.0.0.1:8888/cb", "http://[::1]/cb"] {
-            assert!(allowed_redirect(good).is_ok(), "{good}");
-        }
-        for bad in ["http://localhost:8888/cb", "http://10.0.0.1/cb", "segno://cb", "http://127.0.0.1/#x", "cb"] {
-            assert!(allowed_redirect(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn access_tokens_expire_and_refreshing_gives_another() {
         let (mut oauth, refresh_token) = oauth();
         let now = Instant::now();
@@ -347,7 +340,7 @@ mod tests {
         assert_eq!(oauth.check(Some(&header), now + Duration::from_secs(2)), Err(Unauthorized::Expired));
         assert_eq!(oauth.check(Some("Bearer nonsense"), now), Err(Unauthorized::Unknown));
         assert_eq!(oauth.check(Some("Basic abc"), now), Err(Unauthorized::Missing));
-        oauth.revoke_refresh_tokens();
+        oauth.revoke_refresh_tokens(None);
         assert_eq!(refresh(&mut oauth, &refresh_token, now), Err(invalid_grant("Refresh token revoked")));
     }
 
@@ -362,27 +355,42 @@ mod tests {
     }
 
     #[test]
+    fn tokens_are_those_of_who_agreed_and_one_persons_can_be_taken_back() {
+        let (mut oauth, refresh_tokens) = OAuth::new(1, 2, Duration::from_secs(2), false);
+        let now = Instant::now();
+        for (user, refresh_token) in refresh_tokens.iter().enumerate() {
+            let tokens = refresh(&mut oauth, refresh_token, now).expect("live");
+            let (whose, _) = oauth.check(Some(&format!("Bearer {}", tokens.access_token)), now).expect("live");
+            assert_eq!(whose, user);
+        }
+        oauth.revoke_refresh_tokens(Some(1));
+        assert!(refresh(&mut oauth, &refresh_tokens[0], now).is_ok());
+        assert_eq!(refresh(&mut oauth, &refresh_tokens[1], now), Err(invalid_grant("Refresh token revoked")));
+    }
+
+    #[test]
     fn a_refusal_comes_back_with_the_state() {
         let (mut oauth, _) = oauth();
-        let location = authorize(&mut oauth, "&sandbox_deny=1&state=a%20b", Instant::now()).expect("a redirect");
+        let location = authorize(&mut oauth, None, "&state=a%20b", Instant::now()).expect("a redirect");
         assert_eq!(location, format!("{REDIRECT}?error=access_denied&state=a+b"));
     }
 
     fn oauth() -> (OAuth, String) {
-        OAuth::new(1, Duration::from_secs(2), false)
+        let (oauth, mut refresh_tokens) = OAuth::new(1, 2, Duration::from_secs(2), false);
+        (oauth, refresh_tokens.swap_remove(0))
     }
 
-    fn authorize(oauth: &mut OAuth, extra: &str, now: Instant) -> Result<String, &'static str> {
+    fn authorize(oauth: &mut OAuth, user: Option<usize>, extra: &str, now: Instant) -> Result<String, &'static str> {
         let text = format!(
             "client_id={}&response_type=code&redirect_uri={REDIRECT}&scope=user-library-read\
              &code_challenge_method=S256&code_challenge={CHALLENGE}{extra}",
             oauth.client_id
         );
-        oauth.authorize(&Query::parse(text.as_bytes()), now)
+        oauth.authorize(&Query::parse(text.as_bytes()), user, now)
     }
 
     fn consent(oauth: &mut OAuth, now: Instant) -> String {
-        let location = Url::parse(&authorize(oauth, "", now).expect("a redirect")).expect("a URL");
+        let location = Url::parse(&authorize(oauth, Some(0), "", now).expect("a redirect")).expect("a URL");
         location.query_pairs().find(|(name, _)| name == "code").expect("a code").1.into_owned()
     }
 

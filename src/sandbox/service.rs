@@ -7,11 +7,12 @@
 use std::time::Duration;
 
 use super::config::{Config, Dialect};
+use super::consent::{self, Consent};
 use super::control;
 use super::edits::{self, Edit};
 use super::faults::{Fault, Plan, Rules, Target};
 use super::http::{ApiError, Delivery, Moment, Query, Reply, Request};
-use super::library::Library;
+use super::library::{Account, Library};
 use super::limits::{Class, Limiter, Manners, Origin, Pause, Scope};
 use super::log::{Answered, Journal, NO_STATUS, WINDOW_DEFAULT};
 use super::oauth::{OAuth, Unauthorized};
@@ -22,7 +23,12 @@ use super::{generate, listings};
 /// All state of a sandbox.
 #[derive(Debug)]
 pub struct Service {
+    /// Of the person whom the step is about; between steps, of the first.
     pub library: Library,
+    /// Of the others, in order.
+    others: Vec<Library>,
+    /// With which each person can be signed in without being asked.
+    pub refresh_tokens: Vec<String>,
     pub dialect: Dialect,
     pub latency: Duration,
     pub oauth: OAuth,
@@ -35,10 +41,19 @@ pub struct Service {
 impl Service {
     /// A service, and the refresh token that it starts with.
     pub fn new(config: &Config, now: Moment) -> (Service, String) {
-        let (oauth, refresh_token) = OAuth::new(config.seed, config.access_token_ttl, config.rotate_refresh_token);
+        let (oauth, refresh_tokens) =
+            OAuth::new(config.seed, config.users, config.access_token_ttl, config.rotate_refresh_token);
+        let refresh_token = refresh_tokens.first().cloned().unwrap_or_default();
+        let other = |user: usize| {
+            let mut library = generate::library(&config.library, config.seed.wrapping_add(user as u64));
+            library.account.display_name = format!("Sandbox Listener {}", user + 1);
+            library
+        };
         let window = config.limits.rate.map_or(WINDOW_DEFAULT, |(_, window)| window);
         let service = Service {
             library: generate::library(&config.library, config.seed),
+            others: (1..config.users).map(other).collect(),
+            refresh_tokens,
             dialect: config.dialect,
             latency: config.latency,
             oauth,
@@ -53,12 +68,29 @@ impl Service {
     /// Answers a request that arrives now.
     pub fn answer(&mut self, request: &Request<'_>, now: Moment) -> Reply {
         match Route::of(request.path) {
-            Route::Api(endpoint) => self.answer_api(endpoint, request, now),
+            Route::Api(endpoint) => {
+                let user = self.oauth.check(request.authorization, now.instant).map_or(0, |(user, _)| user);
+                self.on_behalf_of(user, |service| service.answer_api(endpoint, request, now))
+            }
             Route::Token => self.answer_sign_in(Family::Token, request, now),
             Route::Authorize => self.answer_sign_in(Family::Authorize, request, now),
             Route::Control(path) if self.has_control => control::answer(self, path, request, now),
             Route::Control(_) | Route::Nowhere => Reply::from(ApiError::NO_SERVICE),
         }
+    }
+
+    /// Takes a step with another person's library in place of the first's.
+    pub fn on_behalf_of<T>(&mut self, user: usize, step: impl FnOnce(&mut Service) -> T) -> T {
+        let Some(at) = user.checked_sub(1).filter(|at| *at < self.others.len()) else { return step(self) };
+        std::mem::swap(&mut self.library, &mut self.others[at]);
+        let outcome = step(self);
+        std::mem::swap(&mut self.library, &mut self.others[at]);
+        outcome
+    }
+
+    /// All people, the first one first.
+    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
+        std::iter::once(&self.library).chain(&self.others).map(|library| &library.account)
     }
 
     fn answer_api(&mut self, endpoint: Endpoint<'_>, request: &Request<'_>, now: Moment) -> Reply {
@@ -91,7 +123,7 @@ impl Service {
     fn decide(&mut self, endpoint: Endpoint<'_>, request: &Request<'_>, now: Moment) -> Reply {
         let family = endpoint.family();
         let may_ask = match self.oauth.check(request.authorization, now.instant) {
-            Ok(scopes) => endpoint.scope().is_none_or(|scope| scopes.split(' ').any(|held| held == scope)),
+            Ok((_, scopes)) => endpoint.scope().is_none_or(|scope| scopes.split(' ').any(|held| held == scope)),
             Err(problem) => return unauthorized(problem),
         };
         if let Err(refusal) = self.limiter.admit(family, now.instant, self.latency) {
@@ -201,7 +233,26 @@ impl Service {
         if request.method != "GET" {
             return Reply::from(ApiError::METHOD);
         }
-        match self.oauth.authorize(&Query::parse(request.query.as_bytes()), now.instant) {
+        let query = Query::parse(request.query.as_bytes());
+        if let Err(page) = self.oauth.check_request(&query) {
+            return Reply::new(400, "text/plain; charset=utf-8", page);
+        }
+        let manners = &self.oauth.manners;
+        let clicked = query.get("sandbox_user").and_then(|user| user.parse().ok());
+        let user = match (query.get("sandbox_deny"), clicked, manners.consent) {
+            (Some("1"), _, _) | (_, None, Consent::Deny) => None,
+            (_, Some(user), _) => Some(user),
+            (_, None, Consent::Agree) => Some(manners.user),
+            (_, None, Consent::Page) => {
+                let scopes = manners.grant(query.get("scope").unwrap_or_default());
+                let page = consent::page(request.query, &scopes, self.accounts());
+                return Reply::new(200, "text/html; charset=utf-8", page);
+            }
+        };
+        if user.is_some_and(|user| user > self.others.len()) {
+            return Reply::new(400, "text/plain; charset=utf-8", "there is no such person");
+        }
+        match self.oauth.authorize(&query, user, now.instant) {
             Ok(location) => Reply::new(302, "", Vec::new()).with_header("Location", location),
             Err(page) => Reply::new(400, "text/plain; charset=utf-8", page),
         }

@@ -100,9 +100,12 @@ fn signing_in_with_pkce_gives_tokens_that_work() {
                 rig.sandbox.client_id()
             )
         };
+        let page = rig.client.get(consent("")).send().await.expect("an answer");
+        assert_eq!(page.status(), 200);
+        assert!(page.text().await.expect("a page").contains("sandbox_user=0"));
         let answer = rig.client.get(consent("&sandbox_deny=1")).send().await.expect("an answer");
         assert_eq!(answer.headers()["location"], "http://127.0.0.1:4/callback?error=access_denied&state=s1");
-        let answer = rig.client.get(consent("")).send().await.expect("an answer");
+        let answer = rig.client.get(consent("&sandbox_user=0")).send().await.expect("an answer");
         assert_eq!(answer.status(), 302);
         let location = Url::parse(answer.headers()["location"].to_str().expect("text")).expect("a URL");
         let code = location.query_pairs().find(|(name, _)| name == "code").expect("a code").1.into_owned();

@@ -3,9 +3,14 @@
 //! A refresh token is the one thing that a sync cannot get back by itself, so it must never be lost: a new one is in
 //! memory the moment it arrives, stored before the access token that came with it is used, and the request that fetches
 //! it runs to its end even when the caller has gone away.
+//!
+//! Another process may hold the same tokens, and a person may sign out, or in again, while this one runs. So what is
+//! stored is only replaced where it is what this process believes it to be, and a refresh token that Spotify calls void
+//! is first compared with the stored one: somebody else may have exchanged it. Only then is it the end, which the vault
+//! notes, so that no later process asks again.
 
 use super::{
-    client::Client,
+    client::{Client, NotRenewed},
     error::{ApiError, VaultError},
     wire::TokenWire,
 };
@@ -42,11 +47,27 @@ pub struct StoredTokens {
     pub scopes: Option<String>,
 }
 
+/// What a [`TokenVault`] does, when it is done. Its future need not be `Send`: the service runs on one thread.
+pub type Keeping<'a, T> = Pin<Box<dyn Future<Output = Result<T, VaultError>> + 'a>>;
+
+/// How keeping tokens went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    Stored,
+    /// Others are stored by now, or none: nothing was written.
+    Overtaken,
+}
+
 /// Where the tokens of one account are kept. The application implements it over its store.
-///
-/// `save` returns when the tokens are safe. Its future need not be `Send`: the service runs on one thread.
 pub trait TokenVault: Send + Sync {
-    fn save<'a>(&'a self, tokens: &'a StoredTokens) -> Pin<Box<dyn Future<Output = Result<(), VaultError>> + 'a>>;
+    /// Replaces the tokens that have the refresh token `known`. Returns when they are safe.
+    fn save<'a>(&'a self, known: &'a SecretString, tokens: &'a StoredTokens) -> Keeping<'a, Kept>;
+
+    /// What is stored now; `None` when the person has signed out.
+    fn load(&self) -> Keeping<'_, Option<StoredTokens>>;
+
+    /// Notes that Spotify has refused this refresh token for good, if it still is the stored one.
+    fn note_refused<'a>(&'a self, refused: &'a SecretString, why: &'a str) -> Keeping<'a, ()>;
 }
 
 /// The vault of a sign-in that has no account yet: keeps nothing, so that the caller takes [`Tokens::snapshot`].
@@ -54,10 +75,21 @@ pub trait TokenVault: Send + Sync {
 pub struct KeepInMemory;
 
 impl TokenVault for KeepInMemory {
-    fn save<'a>(&'a self, _: &'a StoredTokens) -> Pin<Box<dyn Future<Output = Result<(), VaultError>> + 'a>> {
+    fn save<'a>(&'a self, _: &'a SecretString, _: &'a StoredTokens) -> Keeping<'a, Kept> {
+        Box::pin(std::future::ready(Ok(Kept::Stored)))
+    }
+
+    fn load(&self) -> Keeping<'_, Option<StoredTokens>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn note_refused<'a>(&'a self, _: &'a SecretString, _: &'a str) -> Keeping<'a, ()> {
         Box::pin(std::future::ready(Ok(())))
     }
 }
+
+/// How often one caller takes over what others have stored. Once is what happens; more is a quarrel.
+const ADOPTIONS_MAX: u32 = 2;
 
 /// No refresh has this number.
 const UNDOUBTED: u64 = u64::MAX;
@@ -81,12 +113,21 @@ struct Inner {
 
 struct State {
     stored: StoredTokens,
+    /// The refresh token that the vault holds, as far as is known.
+    known: SecretString,
     bearer: Option<Bearer>,
     renew_at: Option<DateTime<Utc>>,
     /// `stored` has not reached the vault yet.
     is_unsaved: bool,
     /// How the last refresh failed; `None` once one succeeds.
     failure: Option<ApiError>,
+    /// A refresh token that was called void, until it is clear whether the vault has another.
+    void: Option<Void>,
+}
+
+struct Void {
+    refresh_token: SecretString,
+    said: String,
 }
 
 /// An access token, ready to be sent.
@@ -118,11 +159,12 @@ impl Tokens {
     pub fn new(stored: StoredTokens, vault: Arc<dyn TokenVault>, now: fn() -> DateTime<Utc>) -> Tokens {
         let state = State {
             bearer: stored.access_token.as_ref().and_then(|token| Bearer::new(token, 0)),
-            // Its whole life is not known any more, so the margin is the full one.
-            renew_at: stored.expires_at.and_then(|at| at.checked_sub_signed(RENEW_BEFORE)),
+            renew_at: renew_at(&stored),
+            known: stored.refresh_token.clone(),
             stored,
             is_unsaved: false,
             failure: None,
+            void: None,
         };
         let state = Arc::new(Mutex::new(state));
         Tokens {
@@ -174,20 +216,80 @@ impl Tokens {
     pub(super) async fn bearer(&self, client: &Client, refused: Option<&Bearer>) -> Result<Bearer, ApiError> {
         let num_refreshes = self.inner.num_refreshes.load(Ordering::Acquire);
         let mut state = self.inner.state.clone().lock_owned().await;
-        if state.usable(self.now(), refused).is_none() {
-            match &state.failure {
-                Some(failure @ ApiError::SignIn(_)) => return Err(failure.clone()),
-                Some(failure) if self.inner.num_refreshes.load(Ordering::Acquire) != num_refreshes => {
-                    return Err(failure.clone());
+        for _ in 0..=ADOPTIONS_MAX {
+            self.settle(&mut state).await?;
+            if state.usable(self.now(), refused).is_none() {
+                match &state.failure {
+                    Some(failure @ ApiError::SignIn(_)) => return Err(failure.clone()),
+                    Some(failure) if self.inner.num_refreshes.load(Ordering::Acquire) != num_refreshes => {
+                        return Err(failure.clone());
+                    }
+                    Some(_) | None => {}
                 }
-                Some(_) | None => state = self.exchange(client, state).await?,
+                let exchanged;
+                (state, exchanged) = self.exchange(client, state).await?;
+                match exchanged {
+                    Ok(()) => {}
+                    Err(_) if state.void.is_some() => continue,
+                    Err(error) => return Err(error),
+                }
+            }
+            if !state.is_unsaved || self.save(&mut state).await? == Kept::Stored {
+                return state.bearer.clone().ok_or_else(unusable_grant);
             }
         }
-        if state.is_unsaved {
-            self.inner.vault.save(&state.stored).await?;
-            state.is_unsaved = false;
+        self.settle(&mut state).await?;
+        Err(state.failure.clone().unwrap_or_else(|| ApiError::Transient {
+            retry_after: None,
+            message: "the stored tokens keep changing".into(),
+        }))
+    }
+
+    /// Finds out what a void refresh token means: somebody else has exchanged it, or the sign-in is over.
+    async fn settle(&self, state: &mut State) -> Result<(), ApiError> {
+        let Some(void) = &state.void else { return Ok(()) };
+        match self.inner.vault.load().await? {
+            Some(theirs) if theirs.refresh_token.expose_secret() != void.refresh_token.expose_secret() => {
+                self.adopt(state, theirs);
+            }
+            Some(_) | None => self.inner.vault.note_refused(&void.refresh_token, &void.said).await?,
         }
-        state.bearer.clone().ok_or_else(unusable_grant)
+        state.void = None;
+        Ok(())
+    }
+
+    /// Stores the tokens, unless others are stored by now: then these count.
+    async fn save(&self, state: &mut State) -> Result<Kept, ApiError> {
+        let kept = self.inner.vault.save(&state.known, &state.stored).await?;
+        match kept {
+            Kept::Stored => {
+                state.known = state.stored.refresh_token.clone();
+                state.is_unsaved = false;
+            }
+            Kept::Overtaken => match self.inner.vault.load().await? {
+                Some(theirs) => self.adopt(state, theirs),
+                None => {
+                    let over = ApiError::SignIn(
+                        "the account was signed out meanwhile; sign in again with \"segno login\"".into(),
+                    );
+                    (state.bearer, state.is_unsaved) = (None, false);
+                    state.failure = Some(over.clone());
+                    return Err(over);
+                }
+            },
+        }
+        Ok(kept)
+    }
+
+    fn adopt(&self, state: &mut State, theirs: StoredTokens) {
+        debug!("the stored tokens are newer and are taken over");
+        let serial = self.inner.num_refreshes.fetch_add(1, Ordering::AcqRel) + 1;
+        state.bearer = theirs.access_token.as_ref().and_then(|token| Bearer::new(token, serial));
+        state.renew_at = renew_at(&theirs);
+        state.known = theirs.refresh_token.clone();
+        state.stored = theirs;
+        state.is_unsaved = false;
+        state.failure = None;
     }
 
     /// Exchanges the refresh token, in a task of its own: a caller that is dropped meanwhile must not lose the answer,
@@ -196,21 +298,33 @@ impl Tokens {
         &self,
         client: &Client,
         mut state: OwnedMutexGuard<State>,
-    ) -> Result<OwnedMutexGuard<State>, ApiError> {
+    ) -> Result<(OwnedMutexGuard<State>, Result<(), ApiError>), ApiError> {
         let (client, inner) = (client.clone(), self.inner.clone());
         let exchange = async move {
             let answer = client.exchange_refresh_token(&state.stored.refresh_token, (inner.now)()).await;
             let serial = inner.num_refreshes.fetch_add(1, Ordering::AcqRel) + 1;
-            let result = answer.and_then(|grant| state.accept(grant, serial, (inner.now)()));
+            let result = match answer {
+                Ok(grant) => state.accept(grant, serial, (inner.now)()),
+                Err(NotRenewed::Failed(error)) => Err(error),
+                Err(NotRenewed::Void { said, error }) => {
+                    state.void = Some(Void { refresh_token: state.stored.refresh_token.clone(), said });
+                    Err(error)
+                }
+            };
             state.failure = result.as_ref().err().cloned();
-            result.map(|()| state)
+            (state, result)
         };
         match tokio::spawn(exchange.in_current_span()).await {
-            Ok(result) => result,
+            Ok(exchanged) => Ok(exchanged),
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => Err(ApiError::Transient { retry_after: None, message: "the token request was cancelled".into() }),
         }
     }
+}
+
+/// Of tokens whose whole life is not known any more, so the margin is the full one.
+fn renew_at(stored: &StoredTokens) -> Option<DateTime<Utc>> {
+    stored.expires_at.and_then(|at| at.checked_sub_signed(RENEW_BEFORE))
 }
 
 impl State {

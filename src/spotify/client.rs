@@ -9,7 +9,7 @@ use super::{
     decode::{self, DecodeError, Profile},
     error::ApiError,
     plays,
-    refusal::{Asked, Refusal},
+    refusal::{Asked, Credential, Refusal},
     wire::TokenWire,
 };
 use crate::model::{EntityType, PLAYS_PAGE_LEN, Page, PageRequest, PlaysPage};
@@ -58,17 +58,29 @@ pub struct ClientConfig {
 /// The Web API. Clones share connections and counters.
 #[derive(Debug, Clone)]
 pub struct Client {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    http: reqwest::Client,
+pub(super) struct Inner {
+    pub http: reqwest::Client,
     api_url: Url,
-    token_url: Url,
-    client_id: String,
+    pub authorize_url: Url,
+    pub token_url: Url,
+    pub client_id: String,
     num_requests: AtomicU64,
-    num_token_requests: AtomicU64,
+    pub num_token_requests: AtomicU64,
+}
+
+/// Why the token endpoint gave no new access token.
+#[derive(Debug)]
+pub(super) enum NotRenewed {
+    /// The refresh token is worth nothing any more; `said` is Spotify's reason.
+    Void {
+        said: String,
+        error: ApiError,
+    },
+    Failed(ApiError),
 }
 
 /// A GET, and what its answer is to be judged by.
@@ -104,6 +116,7 @@ impl Client {
         Ok(Client {
             inner: Arc::new(Inner {
                 http,
+                authorize_url: join(&accounts_url, &["authorize"]),
                 token_url: join(&accounts_url, &["api", "token"]),
                 api_url,
                 client_id: config.client_id,
@@ -138,6 +151,11 @@ impl Client {
         let page = plays::page(&body).map_err(|error| undecodable(&call.what, error))?;
         trace!(what = call.what, num_slots = page.slots.len(), "page received");
         Ok(page)
+    }
+
+    /// The application that it asks for.
+    pub fn client_id(&self) -> &str {
+        &self.inner.client_id
     }
 
     /// Requests sent to the Web API so far, refused ones included.
@@ -226,21 +244,46 @@ impl Client {
         &self,
         refresh_token: &SecretString,
         now: DateTime<Utc>,
-    ) -> Result<TokenWire, ApiError> {
+    ) -> Result<TokenWire, NotRenewed> {
         let what = "the token request";
         let secret = refresh_token.expose_secret();
         let form = [("grant_type", "refresh_token"), ("refresh_token", secret), ("client_id", &self.inner.client_id)];
         let host = host(&self.inner.token_url);
         self.inner.num_token_requests.fetch_add(1, Ordering::Relaxed);
         let sent = self.inner.http.post(self.inner.token_url.clone()).form(&form).send().await;
-        let response = sent.map_err(|error| ApiError::from_send(what, &host, error))?;
+        let response = sent.map_err(|error| NotRenewed::Failed(ApiError::from_send(what, &host, error)))?;
         if response.status() == StatusCode::OK {
-            let body = body(response, REFUSAL_LEN_MAX, what, &host).await?;
-            return decode::object(&body).map_err(|error| undecodable(what, error));
+            let body = body(response, REFUSAL_LEN_MAX, what, &host).await.map_err(NotRenewed::Failed)?;
+            return decode::object(&body).map_err(|error| NotRenewed::Failed(undecodable(what, error)));
         }
         let (status, headers) = (response.status(), response.headers().clone());
         let body = refusal_body(response).await;
-        Err(Refusal { what, status, headers: &headers, body: &body, secrets: &[secret], now }.by_accounts())
+        let refusal = Refusal { what, status, headers: &headers, body: &body, secrets: &[secret], now };
+        let error = refusal.by_accounts(Credential::RefreshToken);
+        Err(match refusal.invalid_grant() {
+            Some(said) => NotRenewed::Void { said, error },
+            None => NotRenewed::Failed(error),
+        })
+    }
+
+    /// Sends a code to the token endpoint. Returns the body of a 200.
+    pub(super) async fn send_code(
+        &self,
+        request: reqwest::Request,
+        secrets: &[&str],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<u8>, ApiError> {
+        let what = "the token request";
+        let host = host(&self.inner.token_url);
+        self.inner.num_token_requests.fetch_add(1, Ordering::Relaxed);
+        let sent = self.inner.http.execute(request).await;
+        let response = sent.map_err(|error| ApiError::from_send(what, &host, error))?;
+        if response.status() == StatusCode::OK {
+            return body(response, REFUSAL_LEN_MAX, what, &host).await;
+        }
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = refusal_body(response).await;
+        Err(Refusal { what, status, headers: &headers, body: &body, secrets, now }.by_accounts(Credential::Code))
     }
 }
 

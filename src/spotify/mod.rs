@@ -8,12 +8,14 @@
 //! |---|---|
 //! | `client` | one request: its URL, its bearer token, its body |
 //! | `auth` | the tokens of one account, refreshed by one caller for all |
+//! | `authorize` | a person signs in: authorization code with PKCE |
 //! | `decode`, `row`, `wire` | a body becomes slots; a row's fields; the JSON as it comes |
 //! | `plays` | the same for the listening history |
 //! | `refusal` | an answer that is not a 200 becomes an error |
 //! | `error` | the errors, and which of them trying again can help |
 
 mod auth;
+mod authorize;
 mod client;
 mod decode;
 mod error;
@@ -25,7 +27,8 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use auth::{KeepInMemory, StoredTokens, TokenVault, Tokens};
+pub use auth::{KeepInMemory, Keeping, Kept, StoredTokens, TokenVault, Tokens};
+pub use authorize::{Answer, Authorization, NotTheAnswer};
 pub use client::{Client, ClientConfig};
 pub use decode::Profile;
 pub use error::{ApiError, ForbiddenReason, NetworkKind, VaultError};

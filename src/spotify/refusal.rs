@@ -39,6 +39,14 @@ pub(super) enum Asked<'a> {
     PlaylistItems { playlist_id: &'a str },
 }
 
+/// What the token endpoint was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Credential {
+    RefreshToken,
+    /// From the consent page.
+    Code,
+}
+
 /// An answer that is not a 200.
 pub(super) struct Refusal<'a> {
     /// The request, as a message names it.
@@ -71,13 +79,17 @@ impl Refusal<'_> {
     }
 
     /// A refusal by the token endpoint.
-    pub(super) fn by_accounts(&self) -> ApiError {
+    pub(super) fn by_accounts(&self, given: Credential) -> ApiError {
+        if let Some(said) = self.invalid_grant() {
+            let what = match given {
+                Credential::RefreshToken => "the refresh token was refused",
+                Credential::Code => "the code of the consent page was refused",
+            };
+            return ApiError::SignIn(format!("{what} ({said}); sign in again with \"segno login\""));
+        }
         let details = self.details();
         let said = details.text.as_deref().unwrap_or("no reason given");
         match details.code.as_deref() {
-            Some("invalid_grant") => ApiError::SignIn(format!(
-                "the refresh token was refused ({said}); sign in again with a new SEGNO_SPOTIFY_REFRESH_TOKEN"
-            )),
             Some("invalid_client" | "unauthorized_client") => ApiError::SignIn(format!(
                 "spotify.client_id was refused ({said}); check it at developer.spotify.com/dashboard, then sign in \
                  again"
@@ -85,6 +97,14 @@ impl Refusal<'_> {
             _ if self.status == StatusCode::TOO_MANY_REQUESTS => self.rate_limited(Some(TOKEN_RETRY_AFTER)),
             _ => self.other(),
         }
+    }
+
+    /// What the token endpoint says about a token or code that is worth nothing any more; `None` where it refuses for
+    /// another reason.
+    pub(super) fn invalid_grant(&self) -> Option<String> {
+        let details = self.details();
+        let is_void = details.code.as_deref() == Some("invalid_grant");
+        is_void.then(|| details.text.unwrap_or_else(|| "no reason given".into()))
     }
 
     /// `default` is the wait where the answer names none.
@@ -369,12 +389,14 @@ mod tests {
 
     #[test]
     fn the_token_endpoint_says_who_has_to_act() {
-        let said = |status, body: &str| refusal(status, &headers(&[]), body, |refusal| refusal.by_accounts());
+        let said = |status, body: &str| {
+            refusal(status, &headers(&[]), body, |refusal| refusal.by_accounts(Credential::RefreshToken))
+        };
         let error = said(400, r#"{"error": "invalid_grant", "error_description": "Refresh token revoked"}"#);
         assert!(matches!(error, ApiError::SignIn(_)));
         assert_eq!(
             error.to_string(),
-            "the refresh token was refused (Refresh token revoked); sign in again with a new SEGNO_SPOTIFY_REFRESH_TOKEN"
+            "the refresh token was refused (Refresh token revoked); sign in again with \"segno login\""
         );
         let error = said(400, r#"{"error": "invalid_client", "error_description": "Invalid client"}"#);
         assert!(matches!(&error, ApiError::SignIn(message) if message.contains("spotify.client_id")), "{error:?}");

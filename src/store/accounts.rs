@@ -1,14 +1,12 @@
-//! Accounts and what signs them in. Tokens are readable by the database's owner and nobody else: they are wrapped from
-//! the row on, and print as stars.
+//! Accounts, and who they belong to. What signs them in is in `tokens`.
 
-use super::schema::{account_tokens, accounts};
+use super::schema::accounts;
 use super::types::{At, clean};
 use super::{Conn, Store, StoreError, with_conn};
 use crate::model::AccountId;
 use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
-use secrecy::{ExposeSecret, SecretString};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -16,27 +14,20 @@ pub struct Account {
     pub spotify_id: String,
     pub spotify_account_id: Option<String>,
     pub display_name: Option<String>,
+    /// When the person last agreed: the six months of the sign-in begin here.
     pub authorized_at: DateTime<Utc>,
 }
 
-/// What an account signs in with.
-#[derive(Debug, Clone)]
-pub struct TokenRow {
-    /// The application that the tokens belong to; another one cannot use them.
-    pub client_id: String,
-    pub refresh_token: SecretString,
-    pub access_token: Option<SecretString>,
-    /// When the access token expires.
-    pub expires_at: Option<DateTime<Utc>>,
-    /// As granted, separated by spaces.
-    pub scopes: Option<String>,
-    /// SHA-256, in hex, of the refresh token that was brought in from outside: tells whether it has been used already.
-    pub imported_hash: Option<String>,
+/// Who has signed in, as Spotify tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Person<'a> {
+    pub spotify_id: &'a str,
+    pub spotify_account_id: Option<&'a str>,
+    pub display_name: Option<&'a str>,
 }
 
 impl Store {
-    /// Notes that a person has signed in. The account id is Spotify's own advice for telling people apart; where it is
-    /// missing, on either side, the older id serves.
+    /// Notes that a person has agreed, now.
     pub async fn upsert_account(
         &self,
         spotify_id: &str,
@@ -44,68 +35,33 @@ impl Store {
         display_name: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<AccountId, StoreError> {
-        let display_name = display_name.map(clean);
-        self.transaction(async |conn| {
-            insert_if_unknown(conn, spotify_id, spotify_account_id, At::from(now)).await?;
-            let id = find(conn, spotify_id, spotify_account_id).await?.ok_or(StoreError::Query(diesel::NotFound))?;
-            with_conn!(conn, |c| {
-                let told = (
-                    accounts::spotify_id.eq(spotify_id),
-                    spotify_account_id.map(|told| accounts::spotify_account_id.eq(told)),
-                    display_name.as_deref().map(|told| accounts::display_name.eq(told)),
-                    accounts::authorized_at.eq(At::from(now)),
-                );
-                diesel::update(accounts::table.filter(accounts::id.eq(id))).set(told).execute(c).await
-            })?;
-            Ok(AccountId(id))
-        })
-        .await
+        let person = Person { spotify_id, spotify_account_id, display_name };
+        self.transaction(async |conn| upsert(conn, person, At::from(now)).await).await
     }
 
     /// Every account, in the order they came.
     pub async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
         list(&mut self.connect().await?).await
     }
+}
 
-    pub async fn save_tokens(
-        &self,
-        account: AccountId,
-        tokens: &TokenRow,
-        now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        with_conn!(&mut self.connect().await?, |c| {
-            use account_tokens::*;
-            let values = (
-                client_id.eq(&tokens.client_id),
-                refresh_token.eq(tokens.refresh_token.expose_secret()),
-                access_token.eq(tokens.access_token.as_ref().map(ExposeSecret::expose_secret)),
-                expires_at.eq(tokens.expires_at.map(At::from)),
-                scopes.eq(&tokens.scopes),
-                imported_hash.eq(&tokens.imported_hash),
-                updated_at.eq(At::from(now)),
-            );
-            let row = (account_id.eq(account.0), values);
-            diesel::insert_into(table).values(row).on_conflict(account_id).do_update().set(values).execute(c).await
-        })?;
-        Ok(())
-    }
-
-    pub async fn load_tokens(&self, account: AccountId) -> Result<Option<TokenRow>, StoreError> {
-        type Row = (String, String, Option<String>, Option<At>, Option<String>, Option<String>);
-        let row: Option<Row> = with_conn!(&mut self.connect().await?, |c| {
-            use account_tokens::*;
-            let columns = (client_id, refresh_token, access_token, expires_at, scopes, imported_hash);
-            table.filter(account_id.eq(account.0)).select(columns).get_result(c).await.optional()
-        })?;
-        Ok(row.map(|(client_id, refresh_token, access_token, expires_at, scopes, imported_hash)| TokenRow {
-            client_id,
-            refresh_token: refresh_token.into(),
-            access_token: access_token.map(SecretString::from),
-            expires_at: expires_at.map(DateTime::from),
-            scopes,
-            imported_hash,
-        }))
-    }
+/// Notes that a person has agreed. The account id is Spotify's own advice for telling people apart; where it is missing,
+/// on either side, the older id serves.
+pub(super) async fn upsert(conn: &mut Conn, person: Person<'_>, now: At) -> Result<AccountId, StoreError> {
+    let Person { spotify_id, spotify_account_id, display_name } = person;
+    let display_name = display_name.map(clean);
+    insert_if_unknown(conn, spotify_id, spotify_account_id, now).await?;
+    let id = find(conn, spotify_id, spotify_account_id).await?.ok_or(StoreError::Query(diesel::NotFound))?;
+    with_conn!(conn, |c| {
+        let told = (
+            accounts::spotify_id.eq(spotify_id),
+            spotify_account_id.map(|told| accounts::spotify_account_id.eq(told)),
+            display_name.as_deref().map(|told| accounts::display_name.eq(told)),
+            accounts::authorized_at.eq(now),
+        );
+        diesel::update(accounts::table.filter(accounts::id.eq(id))).set(told).execute(c).await
+    })?;
+    Ok(AccountId(id))
 }
 
 /// Of two sign-ins at once, the unique indexes let one insert; the other then finds what it inserted.

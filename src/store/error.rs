@@ -26,6 +26,11 @@ pub enum StoreError {
     NotADatabase(PathBuf),
     #[error("cannot write to {}: {reason}; check who owns the file and its folder", .path.display())]
     NotWritable { path: PathBuf, reason: String },
+    #[error(
+        "others could read {} and the tokens in it ({reason}); nothing was stored; give the file to yourself and \
+         make it readable by you alone (chmod 600)", .path.display()
+    )]
+    Exposed { path: PathBuf, reason: String },
     #[error("cannot reach PostgreSQL at {place}: {reason}; {hint}")]
     Unreachable { place: String, reason: String, hint: String },
     #[error("PostgreSQL at {place} refuses the connection: {reason}; {hint}")]
@@ -44,7 +49,7 @@ pub enum StoreError {
     /// A service holds the account and lives.
     #[error("{} keeps this account current; stop it first, or let it do the work", .0.owner.label)]
     Held(Box<Claim>),
-    #[error("there is no account {} in the database; run \"segno sync\"", .0.0)]
+    #[error("there is no account {} in the database any more; sign in again with \"segno login\"", .0.0)]
     UnknownAccount(AccountId),
     #[error("column {column} holds something unexpected: {source}")]
     Corrupt { column: &'static str, source: UnknownWord },
@@ -79,6 +84,7 @@ impl StoreError {
             | StoreError::Foreign { .. }
             | StoreError::NotADatabase(_)
             | StoreError::NotWritable { .. }
+            | StoreError::Exposed { .. }
             | StoreError::Refused { .. }
             | StoreError::Newer { .. }
             | StoreError::Fenced { .. }

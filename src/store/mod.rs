@@ -24,6 +24,7 @@ mod offthread;
 mod playlists;
 mod plays;
 mod postgres;
+mod purge;
 mod rows;
 mod runs;
 mod schema;
@@ -33,15 +34,18 @@ mod status;
 mod sync_states;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod types;
 mod upsert;
 mod url;
 
-pub use accounts::{Account, TokenRow};
+pub use accounts::{Account, Person};
 pub use error::StoreError;
+pub use purge::Purged;
 pub use runs::EntityProgress;
 pub use status::{LibraryCounts, MembershipCount};
 pub use sync_states::{StateKey, SyncState};
+pub use tokens::{Grant, SignIn, TokenRow};
 pub use url::{DatabaseUrl, DatabaseUrlError, PostgresUrl};
 
 use diesel::result::QueryResult;

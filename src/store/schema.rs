@@ -32,6 +32,8 @@ diesel::table! {
         scopes -> Nullable<Text>,
         imported_hash -> Nullable<Text>,
         updated_at -> Instant,
+        refused_at -> Nullable<Instant>,
+        refused_why -> Nullable<Text>,
     }
 }
 

@@ -1,12 +1,11 @@
 //! Opening a SQLite file: one connection, write-ahead log, every commit on the disk before it is reported.
 
 use super::offthread::OffThread;
-use super::{StoreError, migrations};
+use super::{Conn, StoreError, migrations};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::Text;
-use diesel::{
-    Connection, ConnectionError, ConnectionResult, QueryableByName, RunQueryDsl, SqliteConnection, sql_query,
-};
+use diesel::{Connection, ConnectionError, ConnectionResult, QueryableByName, SqliteConnection, sql_query};
+use diesel_async::RunQueryDsl;
 use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
@@ -128,8 +127,9 @@ fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
     url.set_query(Some("mode=ro"));
     let Ok(mut connection) = SqliteConnection::establish(url.as_str()) else { return Ok(()) };
     let names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
-    let found =
-        connection.batch_execute("PRAGMA busy_timeout = 5000").and_then(|()| sql_query(names).load(&mut connection));
+    let found = connection
+        .batch_execute("PRAGMA busy_timeout = 5000")
+        .and_then(|()| diesel::RunQueryDsl::load(sql_query(names), &mut connection));
     let Ok(tables): Result<Vec<Table>, _> = found else { return Ok(()) };
     // Ours come all at once, in the transaction of the first migration.
     let is_ours = OUR_TABLES.iter().all(|ours| tables.iter().any(|table| table.name == *ours));
@@ -142,6 +142,50 @@ fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
     }
     let what = if tables.len() == 1 { "the table" } else { "the tables" };
     Err(StoreError::Foreign { path: path.to_owned(), found: format!("{what} {found}") })
+}
+
+/// Makes sure that nobody but its owner can read the file that `conn` is connected to: tokens are about to be written
+/// into it. Another program may have made it, for everybody. On PostgreSQL there is nothing to do.
+pub(super) async fn keep_private(conn: &mut Conn) -> Result<(), StoreError> {
+    #[derive(QueryableByName)]
+    struct Main {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        file: String,
+    }
+    let Conn::Sqlite(c) = conn else { return Ok(()) };
+    let main: Main =
+        sql_query("SELECT file FROM pragma_database_list WHERE name = 'main'").get_result(&mut **c).await?;
+    for suffix in ["", "-wal", "-shm"] {
+        tighten(Path::new(&format!("{}{suffix}", main.file)))?;
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn tighten(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::PermissionsExt;
+    let exposed = |reason: String| StoreError::Exposed { path: path.to_owned(), reason };
+    let mode = |path: &Path| match std::fs::metadata(path) {
+        Ok(found) => Ok(found.permissions().mode() & 0o777),
+        // A companion that is not there now; SQLite will give it the mode of the file.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0o600),
+        Err(error) => Err(exposed(error.to_string())),
+    };
+    if mode(path)? & 0o077 == 0 {
+        return Ok(());
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .map_err(|error| exposed(error.to_string()))?;
+    // Some file systems have no modes and say nothing.
+    match mode(path)? {
+        mode if mode & 0o077 == 0 => Ok(()),
+        mode => Err(exposed(format!("its mode stays {mode:o}"))),
+    }
+}
+
+#[cfg(not(unix))]
+fn tighten(_: &Path) -> Result<(), StoreError> {
+    Ok(())
 }
 
 fn connect(path: &Path) -> ConnectionResult<SqliteConnection> {

@@ -3,7 +3,7 @@
 use super::schema::{albums, artists, library_playlists, playlist_items, tracks};
 use super::sync_states::{self, SyncState};
 use super::types::{At, len};
-use super::{Account, Conn, Store, StoreError, accounts, gaps, limits, membership, plays, with_conn};
+use super::{Conn, SignIn, Store, StoreError, gaps, limits, membership, plays, tokens, with_conn};
 use crate::model::status::{AccountStatus, EntityStatus, LimitStatus, PlaybackStatus, State, Status};
 use crate::model::{AccountId, EntityType, Family, Pause, Phase};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -39,8 +39,8 @@ impl Store {
         let mut conn = self.connect().await?;
         let pauses = limits::pauses(&mut conn, At::from(now)).await?;
         let mut statuses = Vec::new();
-        for account in accounts::list(&mut conn).await? {
-            statuses.push(account_status(&mut conn, account, &pauses, now).await?);
+        for sign_in in tokens::list(&mut conn).await? {
+            statuses.push(account_status(&mut conn, sign_in, &pauses, now).await?);
         }
         let limit = |pause: &Pause| LimitStatus { family: pause.scope, class: pause.class, blocked_until: pause.until };
         Ok(Status { accounts: statuses, limits: pauses.iter().map(limit).collect() })
@@ -77,10 +77,13 @@ async fn members(conn: &mut Conn, account: AccountId, entity: EntityType) -> Res
 
 async fn account_status(
     conn: &mut Conn,
-    account: Account,
+    sign_in: SignIn,
     pauses: &[Pause],
     now: DateTime<Utc>,
 ) -> Result<AccountStatus, StoreError> {
+    let state = sign_in.state(now);
+    let missing_scopes = sign_in.missing_scopes().into_iter().map(|scope| scope.name.to_owned()).collect();
+    let account = sign_in.account;
     let states = sync_states::list(conn, account.id).await?;
     let open = gaps::entities_of_open(conn, account.id).await?;
     let entity_status = |entity: &EntityType| {
@@ -90,7 +93,14 @@ async fn account_status(
     };
     let entities = EntityType::ALL.iter().filter_map(entity_status).collect();
     let playback = playback(conn, account.id, pauses).await?;
-    Ok(AccountStatus { spotify_id: account.spotify_id, entities, playback })
+    Ok(AccountStatus {
+        spotify_id: account.spotify_id,
+        display_name: account.display_name,
+        sign_in: state,
+        missing_scopes,
+        entities,
+        playback,
+    })
 }
 
 /// The phase to show: the latest that was begun. An incremental one counts once the initial one is through.

@@ -77,6 +77,9 @@ pub(super) struct SyncStateRow {
 /// Who has taken over, where nobody's run has.
 pub(super) const RESET: &str = "a reset";
 
+/// The same, where the row is gone.
+const GONE: &str = "a reset or a purge";
+
 /// Both rows of an entity type, as a query.
 macro_rules! rows_of {
     ($account:expr, $entity:expr) => {{
@@ -326,7 +329,8 @@ async fn expect_fenced(conn: &mut Conn, key: StateKey, updated: usize) -> Result
     }
     let label: Option<Option<String>> =
         with_conn!(conn, |c| row_of!(key).select(sync_states::owner_label).get_result(c).await.optional())?;
-    Err(StoreError::Fenced { by: label.flatten().unwrap_or_else(|| RESET.to_owned()) })
+    let by = label.map_or_else(|| GONE.to_owned(), |label| label.unwrap_or_else(|| RESET.to_owned()));
+    Err(StoreError::Fenced { by })
 }
 
 /// Creates the row where there is none.

@@ -247,7 +247,7 @@ fn a_command_line_that_cannot_be_understood_is_refused_in_one_line() {
     let house = House::new();
     for (line, parts) in [
         ("snyc", ["\"snyc\" is not a command", "did you mean sync?"]),
-        ("listen", ["\"listen\" is not a command", "demo, sync, status, reset, sandbox"]),
+        ("xyz", ["\"xyz\" is not a command", "demo, login, sync, status, reset, logout, purge, sandbox"]),
         ("--frob", ["--frob is not an option", "see \"segno --help\""]),
         ("sync --frob", ["sync: --frob is not an option", "see \"segno sync --help\""]),
         ("sync --max-weit 5m", ["sync: --max-weit is not an option", "did you mean --max-wait?"]),
@@ -372,7 +372,7 @@ fn a_sign_in_that_is_withdrawn_later_ends_with_4_and_keeps_what_there_is() {
     let ended = Segno::on(&database, &sandbox, &["sync"]).run();
     assert_eq!(ended.code, Some(4), "{}", ended.told());
     let last = ended.stderr.lines().last().expect("a line");
-    assert!(last.starts_with("segno: ") && last.contains("sign in again: set SEGNO_SPOTIFY_REFRESH_TOKEN"), "{last}");
+    assert!(last.starts_with("segno: ") && last.contains("sign in again: run \"segno login\""), "{last}");
     assert!(ended.stdout.contains("the refresh token was refused"), "{}", ended.told());
     assert_eq!(database.count("saved_tracks WHERE removed_at IS NULL"), 120);
 }

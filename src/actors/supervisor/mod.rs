@@ -248,6 +248,7 @@ impl Handler<SyncOnce> for Supervisor {
         let SyncOnce { account_id: account, tokens, entities, done } = sync;
         let household = self.household(tokens);
         self.accounts.insert(account, household);
+        self.service.progress.send_modify(|progress| progress.entities.clear());
         self.work = Work::Once { outcome: Outcome::default(), done: Some(done) };
         entities.into_iter().for_each(|entity| self.start_run(SyncKey { account, entity }, ctx));
         self.finish_if_over();

@@ -1,17 +1,16 @@
 //! The client against a server of a few lines, and the decoders against recorded answers.
 
 mod answers;
+mod authorize;
 mod network;
 mod server;
 mod tokens;
 
 use super::*;
 use chrono::{DateTime, TimeDelta, Utc};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use server::Server;
 use std::{
-    future::Future,
-    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -23,26 +22,48 @@ use std::{
 struct Recorder {
     log: server::Log,
     saved: Mutex<Vec<StoredTokens>>,
+    /// What another process could read.
+    held: Mutex<Option<StoredTokens>>,
     num_failures: AtomicU32,
 }
 
 impl TokenVault for Recorder {
-    fn save<'a>(&'a self, tokens: &'a StoredTokens) -> Pin<Box<dyn Future<Output = Result<(), VaultError>> + 'a>> {
+    fn save<'a>(&'a self, known: &'a SecretString, tokens: &'a StoredTokens) -> Keeping<'a, Kept> {
         Box::pin(async move {
             tokio::task::yield_now().await;
             if self.num_failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
             {
                 return Err(VaultError::new("disk full"));
             }
+            let held = &mut *self.held.lock().unwrap();
+            if held.as_ref().is_none_or(|held| held.refresh_token.expose_secret() != known.expose_secret()) {
+                return Ok(Kept::Overtaken);
+            }
             self.log.push(format!("save {}", tokens.refresh_token.expose_secret()));
             self.saved.lock().unwrap().push(tokens.clone());
-            Ok(())
+            *held = Some(tokens.clone());
+            Ok(Kept::Stored)
         })
+    }
+
+    fn load(&self) -> Keeping<'_, Option<StoredTokens>> {
+        self.log.push("load".into());
+        Box::pin(async { Ok(self.held.lock().unwrap().clone()) })
+    }
+
+    fn note_refused<'a>(&'a self, refused: &'a SecretString, _: &'a str) -> Keeping<'a, ()> {
+        self.log.push(format!("refused {}", refused.expose_secret()));
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 
 fn recorder(server: &Server) -> Arc<Recorder> {
-    Arc::new(Recorder { log: server.log.clone(), saved: Mutex::default(), num_failures: AtomicU32::new(0) })
+    Arc::new(Recorder {
+        log: server.log.clone(),
+        saved: Mutex::default(),
+        held: Mutex::new(Some(stored())),
+        num_failures: AtomicU32::new(0),
+    })
 }
 
 fn config(server: &Server) -> ClientConfig {

@@ -97,10 +97,89 @@ async fn a_refused_refresh_token_is_not_sent_again() {
     let (client, tokens) = (client(&server), tokens(expired(), recorder(&server)));
     for _ in 0..3 {
         let error = client.me(&tokens).await.unwrap_err();
-        let expected = "the refresh token was refused (Refresh token *** revoked); sign in again with a new SEGNO_SPOTIFY_REFRESH_TOKEN";
+        let expected = "the refresh token was refused (Refresh token *** revoked); sign in again with \"segno login\"";
         assert!(matches!(&error, ApiError::SignIn(message) if message == expected), "{error:?}");
     }
     assert_eq!((client.num_token_requests(), client.num_requests()), (1, 0));
+    assert_eq!(server.log.lines(), ["POST /api/token r1", "load", "refused r1"], "the vault knows, and is told once");
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_another_process_has_exchanged_is_replaced_by_what_it_stored() {
+    for (stored_by_other, expected) in [
+        // Its access token still lasts.
+        (other("r2", TimeDelta::hours(1)), vec!["POST /api/token r1", "load", "GET /v1/me a9"]),
+        // It does not.
+        (
+            other("r2", TimeDelta::zero()),
+            vec!["POST /api/token r1", "load", "POST /api/token r2", "save r3", "GET /v1/me a3"],
+        ),
+    ] {
+        let server = Server::start(only_r2).await;
+        let (client, vault) = (client(&server), recorder(&server));
+        *vault.held.lock().unwrap() = Some(stored_by_other);
+        let tokens = tokens(expired(), vault);
+        let profiles = join_all((0..3).map(|_| client.me(&tokens))).await;
+        assert!(profiles.iter().all(Result::is_ok), "{profiles:?}");
+        assert_eq!(server.log.lines()[..expected.len()], expected);
+        assert_eq!(server.log.lines().len(), expected.len() + 2, "two more callers, and not one more token request");
+    }
+}
+
+#[tokio::test]
+async fn when_the_other_token_is_void_as_well_it_is_the_end() {
+    let server = Server::start(|_| Reply::status(400, r#"{"error": "invalid_grant"}"#)).await;
+    let (client, vault) = (client(&server), recorder(&server));
+    *vault.held.lock().unwrap() = Some(other("r2", TimeDelta::zero()));
+    let tokens = tokens(expired(), vault);
+    for _ in 0..3 {
+        assert!(matches!(client.me(&tokens).await, Err(ApiError::SignIn(_))));
+    }
+    assert_eq!(server.log.lines(), ["POST /api/token r1", "load", "POST /api/token r2", "load", "refused r2"]);
+}
+
+#[tokio::test]
+async fn renewed_tokens_do_not_replace_a_new_sign_in() {
+    let server = Server::start(grant_or_profile).await;
+    let (client, vault) = (client(&server), recorder(&server));
+    *vault.held.lock().unwrap() = Some(other("r8", TimeDelta::hours(1)));
+    let tokens = tokens(expired(), vault.clone());
+    client.me(&tokens).await.unwrap();
+    assert_eq!(server.log.lines(), ["POST /api/token r1", "load", "GET /v1/me a9"]);
+    assert_eq!(vault.saved.lock().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn renewed_tokens_do_not_bring_back_a_sign_in_that_was_forgotten() {
+    let server = Server::start(grant_or_profile).await;
+    let (client, vault) = (client(&server), recorder(&server));
+    *vault.held.lock().unwrap() = None;
+    let tokens = tokens(expired(), vault.clone());
+    for _ in 0..2 {
+        let error = client.me(&tokens).await.unwrap_err();
+        assert!(matches!(&error, ApiError::SignIn(why) if why.contains("signed out")), "{error:?}");
+    }
+    assert_eq!(server.log.lines(), ["POST /api/token r1", "load"]);
+    assert!(vault.held.lock().unwrap().is_none());
+}
+
+/// Refuses `r1` for good and grants `a3` and `r3` for `r2`.
+fn only_r2(request: &Request) -> Reply {
+    match (request.is_token(), request.token()) {
+        (true, "r2") => Reply::ok(r#"{"access_token": "a3", "expires_in": 3600, "refresh_token": "r3"}"#),
+        (true, _) => Reply::status(400, r#"{"error": "invalid_grant", "error_description": "Refresh token revoked"}"#),
+        (false, _) => Reply::ok(r#"{"id": "me"}"#),
+    }
+}
+
+/// What another process has stored.
+fn other(refresh_token: &str, life: TimeDelta) -> StoredTokens {
+    StoredTokens {
+        access_token: Some("a9".into()),
+        expires_at: Some(Utc::now() + life),
+        refresh_token: refresh_token.into(),
+        scopes: None,
+    }
 }
 
 #[tokio::test]

@@ -9,9 +9,11 @@ mod effects;
 mod opening;
 mod playlists;
 mod plays;
+mod purge;
 mod runs;
 mod states;
 mod status;
+mod tokens;
 
 use super::schema::sync_states;
 use super::{Conn, DatabaseUrl, Store, StoreError, with_conn};

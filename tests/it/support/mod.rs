@@ -1,13 +1,16 @@
 //! What the integration tests share: the real binary, a sandbox in a process of its own, and both databases.
 
+pub mod browser;
 pub mod database;
 mod inspect;
 mod journal;
+pub mod login;
 pub mod process;
 pub mod sandbox;
 pub mod source;
 
 pub use database::{Backend, Database};
+pub use login::Login;
 pub use process::{Ended, Running, Segno};
 pub use sandbox::{Library, Sandbox};
 pub use source::Source;

@@ -3,7 +3,7 @@
 use super::{Database, Sandbox};
 use serde_json::Value;
 use std::{
-    io::Read,
+    io::{Read, Write},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -77,6 +77,13 @@ impl Segno {
         Segno { command }
     }
 
+    /// For a conversation: stdin is a pipe, and stderr goes to a file, where it can be read while the command runs.
+    pub fn conversing(mut self, stderr: &std::path::Path) -> Segno {
+        let stderr = std::fs::File::create(stderr).expect("a file");
+        self.command.stdin(Stdio::piped()).stderr(stderr);
+        self
+    }
+
     pub fn spawn(mut self) -> Running {
         Running { child: self.command.spawn().expect("the binary starts"), began: Instant::now() }
     }
@@ -108,6 +115,16 @@ impl Running {
         assert!(status.success(), "kill -{name} {pid}");
     }
 
+    /// Writes to its stdin, where that is a pipe.
+    pub fn tell(&mut self, text: &str) {
+        let stdin = self.child.stdin.as_mut().expect("piped");
+        stdin.write_all(text.as_bytes()).and_then(|()| stdin.flush()).expect("it reads");
+    }
+
+    pub fn close_stdin(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -129,7 +146,9 @@ impl Running {
         let drain = |pipe: Option<Box<dyn Read + Send>>| {
             std::thread::spawn(move || {
                 let mut bytes = Vec::new();
-                pipe.expect("piped").read_to_end(&mut bytes).expect("a pipe");
+                if let Some(mut pipe) = pipe {
+                    pipe.read_to_end(&mut bytes).expect("a pipe");
+                }
                 String::from_utf8_lossy(&bytes).into_owned()
             })
         };

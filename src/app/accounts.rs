@@ -1,0 +1,112 @@
+//! `logout` and `purge`, and how an account is named on the command line.
+
+use super::{CommandError, Exit, maintenance::open_existing, print};
+use crate::{
+    cli::{LogoutArgs, PurgeArgs, account_report, voice::say},
+    config::Config,
+    store::{Account, SignIn},
+};
+use std::io::{self, IsTerminal, Write};
+
+/// The account that a person means: by its id, else by its name where only one has it.
+pub(super) fn find<'a>(sign_ins: &'a [SignIn], wanted: &str) -> Result<&'a SignIn, CommandError> {
+    let by_id = |sign_in: &&SignIn| {
+        let Account { spotify_id, spotify_account_id, .. } = &sign_in.account;
+        spotify_id == wanted || spotify_account_id.as_deref() == Some(wanted)
+    };
+    let by_name = |sign_in: &&SignIn| sign_in.account.display_name.as_deref() == Some(wanted);
+    let mut found: Vec<&SignIn> = sign_ins.iter().filter(by_id).collect();
+    if found.is_empty() {
+        found = sign_ins.iter().filter(by_name).collect();
+    }
+    match found[..] {
+        [one] => Ok(one),
+        [] if sign_ins.is_empty() => {
+            Err(CommandError::new(Exit::Usage, format!("{wanted:?} is not an account here: there is none yet")))
+        }
+        [] => Err(CommandError::new(
+            Exit::Usage,
+            format!("{wanted:?} is not an account here; expected one of {}", names(sign_ins)),
+        )),
+        _ => {
+            let ids: Vec<&str> = found.iter().map(|sign_in| sign_in.account.spotify_id.as_str()).collect();
+            Err(CommandError::new(
+                Exit::Usage,
+                format!("{wanted:?} is the name of {} accounts; name one by its id: {}", ids.len(), ids.join(", ")),
+            ))
+        }
+    }
+}
+
+/// All of them, for messages.
+pub(super) fn names(sign_ins: &[SignIn]) -> String {
+    sign_ins.iter().map(|sign_in| name(&sign_in.account)).collect::<Vec<_>>().join(", ")
+}
+
+/// `mira (Mira Ek)`.
+pub(super) fn name(account: &Account) -> String {
+    account_report::account_name(&account.spotify_id, account.display_name.as_deref())
+}
+
+pub(super) async fn logout(args: LogoutArgs, config: &Config) -> Result<Exit, CommandError> {
+    let store = open_existing(config, "logout").await?;
+    let sign_ins = store.sign_ins().await?;
+    let sign_in = match (&args.account, &sign_ins[..]) {
+        (Some(wanted), _) => find(&sign_ins, wanted)?,
+        (None, [only]) => only,
+        (None, []) => {
+            print("nobody is signed in\n")?;
+            return Ok(Exit::Done);
+        }
+        (None, _) => {
+            let known = names(&sign_ins);
+            return Err(CommandError::new(Exit::Usage, format!("logout: name an account: one of {known}")));
+        }
+    };
+    let who = name(&sign_in.account);
+    if store.forget_tokens(sign_in.account.id).await? {
+        print(&format!("{who} is signed out: the tokens are deleted, the library stays\n"))?;
+        if config.spotify.refresh_token.is_some() {
+            say("SEGNO_SPOTIFY_REFRESH_TOKEN is set: the next sync signs in with it again");
+        }
+    } else {
+        print(&format!("{who} was not signed in\n"))?;
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) async fn purge(args: PurgeArgs, config: &Config) -> Result<Exit, CommandError> {
+    let store = open_existing(config, "purge").await?;
+    let sign_ins = store.sign_ins().await?;
+    let account = &find(&sign_ins, &args.account)?.account;
+    if !args.yes && !agreed(account)? {
+        return Err(CommandError::new(Exit::Failed, "nothing was removed"));
+    }
+    let purged = store.purge(account.id).await?;
+    let text = if args.json {
+        account_report::purged_json(&account.spotify_id, &purged)
+    } else {
+        account_report::purged_text(&name(account), &purged)
+    };
+    print(&text)?;
+    Ok(Exit::Done)
+}
+
+/// Asks on the terminal. Where there is none, nobody can have meant it.
+fn agreed(account: &Account) -> Result<bool, CommandError> {
+    let mut stderr = io::stderr();
+    if !io::stdin().is_terminal() || !stderr.is_terminal() {
+        return Err(CommandError::new(
+            Exit::Usage,
+            "purge: there is no terminal to ask on; repeat it with --yes if you mean it",
+        ));
+    }
+    let failed = |error: io::Error| CommandError::failed(&error);
+    let who = name(account);
+    write!(stderr, "Remove everything that came from Spotify for {who}? It cannot be undone. Type \"yes\": ")
+        .map_err(failed)?;
+    stderr.flush().map_err(failed)?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).map_err(failed)?;
+    Ok(answer.trim().eq_ignore_ascii_case("yes"))
+}

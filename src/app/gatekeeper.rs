@@ -1,0 +1,70 @@
+//! A gate of its own for a command that has one question: no request is sent without a permit, and none in a pause that
+//! another process has met.
+
+use super::{
+    CommandError,
+    sync::{CLOSE_WITHIN, batches, gate_settings},
+};
+use crate::{
+    actors::{
+        GateView, Progress, Service, Supervisor,
+        fetch::{Fetcher, Vitals},
+        gate::{Close, Gate},
+        supervisor::GateOf,
+    },
+    config::Config,
+    engine::backoff::Backoff,
+    model::Owner,
+    spotify::{Client, Tokens},
+    store::Store,
+};
+use actix::Addr;
+use std::{rc::Rc, time::Duration};
+use tokio::sync::watch;
+
+/// The longest pause that is sat out. A person waits.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+pub(super) struct Gatekeeper {
+    client: Client,
+    gate: Addr<Gate>,
+}
+
+impl Gatekeeper {
+    pub async fn start(
+        store: &Store,
+        client: &Client,
+        config: &Config,
+        owner: Owner,
+    ) -> Result<Gatekeeper, CommandError> {
+        let supervisor = Supervisor::start(Service {
+            store: store.clone(),
+            client: client.clone(),
+            gate: gate_settings(config),
+            batches: batches(config),
+            longest_wait: Some(LONGEST_WAIT),
+            owner,
+            progress: Rc::new(watch::channel(Progress::default()).0),
+            gate_view: watch::channel(GateView::default()).0,
+        });
+        let gate = supervisor.send(GateOf).await.map_err(|error| CommandError::failed(&error))?;
+        Ok(Gatekeeper { client: client.clone(), gate })
+    }
+
+    /// Asks with these tokens.
+    pub fn fetcher(&self, tokens: Tokens) -> Fetcher {
+        Fetcher {
+            client: self.client.clone(),
+            tokens,
+            gate: self.gate.clone(),
+            backoff: Backoff::default(),
+            longest_wait: Some(LONGEST_WAIT),
+            vitals: Rc::new(Vitals::default()),
+        }
+    }
+
+    /// Notes what was sent, for those who ask next.
+    pub async fn close(self) {
+        let _ = tokio::time::timeout(CLOSE_WITHIN, self.gate.send(Close)).await;
+    }
+}

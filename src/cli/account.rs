@@ -1,0 +1,76 @@
+//! The commands about accounts: signing in and out, and being forgotten.
+
+use super::values;
+use clap::Args;
+use std::time::Duration;
+
+/// Shortest and longest time to sign in.
+const TIMEOUT_MIN: Duration = Duration::from_secs(1);
+const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+
+/// Which account a command is about.
+#[derive(Debug, Clone, Default, Args)]
+pub struct AccountArg {
+    /// Only this account, by its Spotify id or its name [default: all]
+    #[arg(long, value_name = "ACCOUNT")]
+    pub account: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  segno login                      opens the browser
+  segno login --no-browser         on a server: prints the address, takes the answer you paste
+
+Register http://127.0.0.1/callback as a redirect URI of your application at
+developer.spotify.com/dashboard. Signing in again renews the sign-in; another person's is added.")]
+pub struct LoginArgs {
+    /// Print the address instead of opening a browser, and read the redirect address from stdin
+    #[arg(long)]
+    pub no_browser: bool,
+
+    /// How long to wait for you [default: the setting login.timeout]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration(TIMEOUT_MIN..=TIMEOUT_MAX))]
+    pub timeout: Option<Duration>,
+
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  segno logout
+  segno logout mira                by Spotify id or name, where there are several
+
+The library stays; \"segno purge\" removes it. To withdraw the permission at Spotify as well, see
+spotify.com/account/apps.")]
+pub struct LogoutArgs {
+    /// Whose tokens to forget; may be left out where there is one account
+    #[arg(value_name = "ACCOUNT")]
+    pub account: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  segno purge mira                 asks first
+  segno purge mira --yes --json
+
+Removes the tokens, the library, the plays that Spotify told and whatever of the catalogue nobody
+else mentions, in one transaction. Plays from your own data export stay. A segno that is syncing
+the account is stopped.")]
+pub struct PurgeArgs {
+    /// Whose data to remove, by Spotify id or name
+    #[arg(value_name = "ACCOUNT")]
+    pub account: String,
+
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,148 @@
+//! Removes all that came from the API for one account, as Spotify's terms ask for when a person leaves.
+//!
+//! One transaction: a purge that is interrupted has removed nothing. What others still mention stays: a playlist that
+//! is in another account's library, a track that another person saved. What nobody mentions any more goes as well. Plays
+//! that the person brought in from a data export did not come from the API; they stay, and with them the account's row,
+//! for that is what they belong to.
+//!
+//! A process that is syncing the account finds its rows gone, writes nothing more and ends.
+
+use super::{Conn, Store, StoreError, with_conn};
+use crate::model::AccountId;
+use diesel::result::{DatabaseErrorKind, Error as QueryError};
+use diesel::sql_types::BigInt;
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+
+/// Tries of the whole transaction. It takes the locks of everybody who writes, so two may get in each other's way.
+const ATTEMPTS_MAX: u32 = 5;
+
+/// Tables of which every row of the account goes: what the sync and the tracker remember.
+const BOOKS: &[&str] = &["account_tokens", "sync_batches", "sync_gaps", "sync_odd_items", "sync_seen", "sync_states"];
+
+/// In PostgreSQL: whoever commits for any account writes `sync_states` first, so none of their rows is half there while
+/// it is decided what nobody mentions. SQLite has one writer at a time.
+const LOCK: &str = "LOCK TABLE accounts, sync_states, plays IN SHARE ROW EXCLUSIVE MODE";
+
+/// How many rows a purge removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Purged {
+    pub saved_tracks: u64,
+    pub saved_albums: u64,
+    pub followed_artists: u64,
+    /// Playlists that left the account's library, whether or not others have them, too.
+    pub library_playlists: u64,
+    pub plays: u64,
+    /// Of playlists that nobody else has.
+    pub playlists: u64,
+    pub playlist_items: u64,
+    /// Of the catalogue: what nobody mentions any more.
+    pub tracks: u64,
+    pub albums: u64,
+    pub artists: u64,
+    /// Tokens, checkpoints, batches and the like.
+    pub bookkeeping: u64,
+    /// Plays from the person's own data export. They stay.
+    pub plays_kept: u64,
+    /// Whether the account itself is gone: it is unless plays were kept.
+    pub account_removed: bool,
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+impl Store {
+    /// Removes all that came from the API for an account.
+    pub async fn purge(&self, account: AccountId) -> Result<Purged, StoreError> {
+        let mut attempts = 1;
+        loop {
+            match self.transaction(async |conn| purge(conn, account).await).await {
+                Err(error) if attempts < ATTEMPTS_MAX && is_collision(&error) => attempts += 1,
+                ended => return ended,
+            }
+        }
+    }
+}
+
+/// Somebody wrote at the same time: a deadlock, or a row that points to one that was just removed.
+fn is_collision(error: &StoreError) -> bool {
+    let is_reference =
+        matches!(error, StoreError::Query(QueryError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _)));
+    is_reference || error.is_transient()
+}
+
+async fn purge(conn: &mut Conn, account: AccountId) -> Result<Purged, StoreError> {
+    if let Conn::Pg(_) = conn {
+        execute(conn, LOCK.into()).await?;
+    }
+    let mine = format!("account_id = {}", account.0);
+    if count(conn, &format!("accounts WHERE id = {}", account.0)).await? == 0 {
+        return Err(StoreError::UnknownAccount(account));
+    }
+    let mut purged = Purged {
+        saved_tracks: delete(conn, "saved_tracks", &mine).await?,
+        saved_albums: delete(conn, "saved_albums", &mine).await?,
+        followed_artists: delete(conn, "followed_artists", &mine).await?,
+        library_playlists: delete(conn, "library_playlists", &mine).await?,
+        plays: delete(conn, "plays", &format!("{mine} AND source = 'api'")).await?,
+        plays_kept: count(conn, &format!("plays WHERE {mine}")).await?,
+        ..Purged::default()
+    };
+    for table in BOOKS {
+        purged.bookkeeping += delete(conn, table, &mine).await?;
+    }
+    sweep(conn, &mut purged).await?;
+    purged.account_removed = purged.plays_kept == 0;
+    if purged.account_removed {
+        delete(conn, "accounts", &format!("id = {}", account.0)).await?;
+    }
+    Ok(purged)
+}
+
+/// Removes what nobody mentions, each after what mentions it.
+async fn sweep(conn: &mut Conn, purged: &mut Purged) -> Result<(), StoreError> {
+    // Set operations, not subqueries per row: they stay fast, and without surprises over NULL, however large the tables.
+    let playlists = "SELECT id FROM playlists EXCEPT SELECT playlist_id FROM library_playlists";
+    purged.playlist_items = delete(conn, "playlist_items", &format!("playlist_id IN ({playlists})")).await?;
+    purged.playlists = delete(conn, "playlists", &format!("id IN ({playlists})")).await?;
+
+    let tracks = "SELECT id FROM tracks EXCEPT SELECT track_id FROM saved_tracks \
+                  EXCEPT SELECT track_id FROM playlist_items EXCEPT SELECT track_id FROM plays";
+    delete(conn, "track_artists", &format!("track_id IN ({tracks})")).await?;
+    purged.tracks = delete(conn, "tracks", &format!("id IN ({tracks})")).await?;
+
+    let albums = "SELECT id FROM albums EXCEPT SELECT album_id FROM saved_albums EXCEPT SELECT album_id FROM tracks";
+    delete(conn, "album_artists", &format!("album_id IN ({albums})")).await?;
+    purged.albums = delete(conn, "albums", &format!("id IN ({albums})")).await?;
+
+    let artists = "SELECT id FROM artists EXCEPT SELECT artist_id FROM followed_artists \
+                   EXCEPT SELECT artist_id FROM track_artists EXCEPT SELECT artist_id FROM album_artists";
+    purged.artists = delete(conn, "artists", &format!("id IN ({artists})")).await?;
+    Ok(())
+}
+
+async fn delete(conn: &mut Conn, table: &str, which: &str) -> Result<u64, StoreError> {
+    execute(conn, format!("DELETE FROM {table} WHERE {which}")).await
+}
+
+async fn execute(conn: &mut Conn, sql: String) -> Result<u64, StoreError> {
+    Ok(with_conn!(conn, |c| sql_query(sql).execute(c).await)? as u64)
+}
+
+async fn count(conn: &mut Conn, from: &str) -> Result<u64, StoreError> {
+    let sql = format!("SELECT count(*) AS count FROM {from}");
+    let count: Count = with_conn!(conn, |c| sql_query(sql).get_result(c).await)?;
+    Ok(count.count.unsigned_abs())
+}
+
+/// Tables with rows of an account that [`purge`] deals with. A test compares it with the database.
+#[cfg(test)]
+pub(super) fn tables() -> Vec<&'static str> {
+    let mut tables = BOOKS.to_vec();
+    tables.extend(["followed_artists", "library_playlists", "plays", "saved_albums", "saved_tracks"]);
+    tables.sort_unstable();
+    tables
+}

@@ -1,0 +1,214 @@
+//! What signs accounts in, and what has become of it. Tokens are readable by the database's owner and nobody else: they
+//! are wrapped from the row on, print as stars, and are written into no file that others may read.
+//!
+//! A sign-in is replaced by a new one and by nothing else: tokens that were renewed, and a refusal, are only noted where
+//! the refresh token is the one that they belong to. So a process that knows of an older sign-in can neither undo a new
+//! one nor bring back one that was forgotten.
+
+use super::accounts::{self, Account, Person};
+use super::schema::account_tokens;
+use super::types::{At, clean};
+use super::{Conn, Store, StoreError, sqlite, with_conn};
+use crate::model::scopes::{self, Scope};
+use crate::model::{AccountId, SignInRefusal, SignInState};
+use chrono::{DateTime, Utc};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper};
+use diesel_async::RunQueryDsl;
+use secrecy::{ExposeSecret, SecretString};
+
+/// What an account signs in with.
+#[derive(Debug, Clone)]
+pub struct TokenRow {
+    /// The application that the tokens belong to; another one cannot use them.
+    pub client_id: String,
+    pub refresh_token: SecretString,
+    pub access_token: Option<SecretString>,
+    /// When the access token expires.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// As granted, separated by spaces.
+    pub scopes: Option<String>,
+    /// SHA-256, in hex, of the refresh token that was brought in from outside: tells whether it has been used already.
+    /// A later sign-in keeps it, so that an old token in the environment does not come back.
+    pub imported_hash: Option<String>,
+}
+
+/// An account and its sign-in, without the tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignIn {
+    pub account: Account,
+    /// `None` when the person has signed out.
+    pub grant: Option<Grant>,
+}
+
+/// What is known of stored tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The application that they belong to.
+    pub client_id: String,
+    /// As granted, separated by spaces; `None` where Spotify did not say.
+    pub scopes: Option<String>,
+    pub imported_hash: Option<String>,
+    pub refusal: Option<SignInRefusal>,
+}
+
+impl SignIn {
+    pub fn state(&self, now: DateTime<Utc>) -> SignInState {
+        match &self.grant {
+            None => SignInState::SignedOut,
+            Some(grant) => SignInState::at(now, self.account.authorized_at, grant.refusal.as_ref()),
+        }
+    }
+
+    /// What the person did not permit. Nothing is missing from a sign-in that is not there.
+    pub fn missing_scopes(&self) -> Vec<Scope> {
+        self.grant.as_ref().map(|grant| scopes::missing(grant.scopes.as_deref())).unwrap_or_default()
+    }
+
+    /// Changes with each new sign-in, and is `None` while the person is signed out: a service that looks now and then
+    /// learns from it that it must take up new tokens, or drop those it has.
+    pub fn revision(&self) -> Option<DateTime<Utc>> {
+        self.grant.as_ref().map(|_| self.account.authorized_at)
+    }
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = account_tokens)]
+struct GrantRow {
+    account_id: i64,
+    client_id: String,
+    scopes: Option<String>,
+    imported_hash: Option<String>,
+    refused_at: Option<At>,
+    refused_why: Option<String>,
+}
+
+impl From<GrantRow> for Grant {
+    fn from(row: GrantRow) -> Grant {
+        let why = row.refused_why.unwrap_or_default();
+        Grant {
+            client_id: row.client_id,
+            scopes: row.scopes,
+            imported_hash: row.imported_hash,
+            refusal: row.refused_at.map(|since| SignInRefusal { why, since: since.into() }),
+        }
+    }
+}
+
+impl Store {
+    /// Notes a new sign-in: the account, that the person has agreed now, and the tokens, all or nothing.
+    pub async fn record_sign_in(
+        &self,
+        person: Person<'_>,
+        tokens: &TokenRow,
+        now: DateTime<Utc>,
+    ) -> Result<AccountId, StoreError> {
+        let now = At::from(now);
+        self.transaction(async |conn| {
+            sqlite::keep_private(conn).await?;
+            let account = accounts::upsert(conn, person, now).await?;
+            with_conn!(conn, |c| {
+                use account_tokens::*;
+                let values = (
+                    client_id.eq(&tokens.client_id),
+                    refresh_token.eq(tokens.refresh_token.expose_secret()),
+                    access_token.eq(tokens.access_token.as_ref().map(ExposeSecret::expose_secret)),
+                    expires_at.eq(tokens.expires_at.map(At::from)),
+                    scopes.eq(&tokens.scopes),
+                    updated_at.eq(now),
+                    (refused_at.eq(None::<At>), refused_why.eq(None::<&str>)),
+                );
+                let row = (account_id.eq(account.0), imported_hash.eq(&tokens.imported_hash), values);
+                let changes = (tokens.imported_hash.as_ref().map(|hash| imported_hash.eq(hash)), values);
+                diesel::insert_into(table).values(row).on_conflict(account_id).do_update().set(changes).execute(c).await
+            })?;
+            Ok(account)
+        })
+        .await
+    }
+
+    pub async fn load_tokens(&self, account: AccountId) -> Result<Option<TokenRow>, StoreError> {
+        type Row = (String, String, Option<String>, Option<At>, Option<String>, Option<String>);
+        let row: Option<Row> = with_conn!(&mut self.connect().await?, |c| {
+            use account_tokens::*;
+            let columns = (client_id, refresh_token, access_token, expires_at, scopes, imported_hash);
+            table.filter(account_id.eq(account.0)).select(columns).get_result(c).await.optional()
+        })?;
+        Ok(row.map(|(client_id, refresh_token, access_token, expires_at, scopes, imported_hash)| TokenRow {
+            client_id,
+            refresh_token: refresh_token.into(),
+            access_token: access_token.map(SecretString::from),
+            expires_at: expires_at.map(DateTime::from),
+            scopes,
+            imported_hash,
+        }))
+    }
+
+    /// Notes renewed tokens in place of those with the refresh token `known`. `false` where these are not there any
+    /// more: somebody has signed in anew or out, or another process was faster.
+    pub async fn renew_tokens(
+        &self,
+        account: AccountId,
+        known: &SecretString,
+        tokens: &TokenRow,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let conn = &mut self.connect().await?;
+        sqlite::keep_private(conn).await?;
+        let renewed = with_conn!(conn, |c| {
+            use account_tokens::*;
+            let values = (
+                refresh_token.eq(tokens.refresh_token.expose_secret()),
+                access_token.eq(tokens.access_token.as_ref().map(ExposeSecret::expose_secret)),
+                expires_at.eq(tokens.expires_at.map(At::from)),
+                scopes.eq(&tokens.scopes),
+                updated_at.eq(At::from(now)),
+                (refused_at.eq(None::<At>), refused_why.eq(None::<String>)),
+            );
+            let row = table.filter(account_id.eq(account.0)).filter(refresh_token.eq(known.expose_secret()));
+            diesel::update(row).set(values).execute(c).await
+        })?;
+        Ok(renewed > 0)
+    }
+
+    /// Notes that Spotify has refused a refresh token for good, if it still is the stored one.
+    pub async fn note_refused(
+        &self,
+        account: AccountId,
+        refused: &SecretString,
+        why: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        with_conn!(&mut self.connect().await?, |c| {
+            use account_tokens::*;
+            let row = table.filter(account_id.eq(account.0)).filter(refresh_token.eq(refused.expose_secret()));
+            let values = (refused_at.eq(At::from(now)), refused_why.eq(clean(why).into_owned()));
+            diesel::update(row).set(values).execute(c).await
+        })?;
+        Ok(())
+    }
+
+    /// Signs an account out: its tokens are deleted, its library stays. `false` where there were none.
+    pub async fn forget_tokens(&self, account: AccountId) -> Result<bool, StoreError> {
+        let forgotten = with_conn!(&mut self.connect().await?, |c| {
+            let row = account_tokens::table.filter(account_tokens::account_id.eq(account.0));
+            diesel::delete(row).execute(c).await
+        })?;
+        Ok(forgotten > 0)
+    }
+
+    /// Every account with its sign-in, in the order they came.
+    pub async fn sign_ins(&self) -> Result<Vec<SignIn>, StoreError> {
+        list(&mut self.connect().await?).await
+    }
+}
+
+pub(super) async fn list(conn: &mut Conn) -> Result<Vec<SignIn>, StoreError> {
+    let accounts = accounts::list(conn).await?;
+    let mut rows: Vec<GrantRow> =
+        with_conn!(conn, |c| account_tokens::table.select(GrantRow::as_select()).load(c).await)?;
+    let sign_in = |account: Account| {
+        let at = rows.iter().position(|row| row.account_id == account.id.0);
+        SignIn { account, grant: at.map(|at| rows.swap_remove(at).into()) }
+    };
+    Ok(accounts.into_iter().map(sign_in).collect())
+}

@@ -1,0 +1,151 @@
+//! A real Chromium without a window, driven through chromedriver by the few WebDriver calls that the tests need.
+
+use super::{block_on, wait_until};
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+use tempfile::TempDir;
+
+/// No telemetry, no updates, no first-run pages, and nothing that a container lacks.
+const SWITCHES: &[&str] = &[
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--no-proxy-server",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--metrics-recording-only",
+    "--window-size=1200,900",
+];
+
+/// The key under which WebDriver passes elements around (W3C WebDriver, 11.1).
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+pub struct Browser {
+    driver: Child,
+    /// Of the session.
+    base: String,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// `None`, said loudly, where there is no Chromium; a failure where there has to be one.
+    pub fn start() -> Option<Browser> {
+        let Some((driver, chromium)) = programs() else {
+            let required = std::env::var("SEGNO_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
+            assert!(!required, "SEGNO_REQUIRE_SERVICES=1, and there is no chromium with its chromedriver");
+            eprintln!("SKIPPED: no chromium with chromedriver; install both or use tests/run");
+            return None;
+        };
+        let profile = tempfile::Builder::new().prefix("segno-chromium-").tempdir().expect("a temporary folder");
+        let mut driver = Command::new(driver)
+            .args(["--port=0"])
+            .env("HOME", profile.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver starts");
+        let stdout = BufReader::new(driver.stdout.take().expect("piped"));
+        let port = stdout.lines().map_while(Result::ok).find_map(|line| {
+            let (_, port) = line.split_once("started successfully on port ")?;
+            port.trim_end_matches('.').parse::<u16>().ok()
+        });
+        let root = format!("http://127.0.0.1:{}", port.expect("chromedriver says its port"));
+        let mut args: Vec<String> = SWITCHES.iter().map(|switch| (*switch).to_owned()).collect();
+        args.push(format!("--user-data-dir={}", profile.path().join("data").display()));
+        let options = json!({ "binary": chromium, "args": args });
+        let capabilities = json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": options } } });
+        let mut browser = Browser { driver, base: root.clone(), _profile: profile };
+        let session = browser.call("POST", "/session", &capabilities);
+        browser.base = format!("{root}/session/{}", session["sessionId"].as_str().expect("a session"));
+        Some(browser)
+    }
+
+    pub fn go(&self, url: &str) {
+        self.call("POST", "/url", &json!({ "url": url }));
+    }
+
+    pub fn url(&self) -> String {
+        self.call("GET", "/url", &Value::Null).as_str().expect("a URL").to_owned()
+    }
+
+    pub fn title(&self) -> String {
+        self.call("GET", "/title", &Value::Null).as_str().expect("a title").to_owned()
+    }
+
+    /// Clicks on what a CSS selector finds.
+    pub fn click(&self, selector: &str) {
+        let id = self.find(selector);
+        self.call("POST", &format!("/element/{id}/click"), &json!({}));
+    }
+
+    /// The visible text of what a CSS selector finds.
+    pub fn text(&self, selector: &str) -> String {
+        let id = self.find(selector);
+        self.call("GET", &format!("/element/{id}/text"), &Value::Null).as_str().expect("text").to_owned()
+    }
+
+    /// Runs JavaScript in the page and returns what it returns.
+    pub fn run(&self, script: &str) -> Value {
+        self.call("POST", "/execute/sync", &json!({ "script": script, "args": [] }))
+    }
+
+    pub fn wait_for_title(&self, part: &str) {
+        wait_until(&format!("the title holds \"{part}\""), || self.title().contains(part));
+    }
+
+    fn find(&self, selector: &str) -> String {
+        let found = self.call("POST", "/element", &json!({ "using": "css selector", "value": selector }));
+        found[ELEMENT].as_str().expect("an element").to_owned()
+    }
+
+    fn call(&self, method: &str, path: &str, body: &Value) -> Value {
+        let url = format!("{}{path}", self.base);
+        let (status, answer) = block_on(async {
+            let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+            let request = if method == "GET" { client.get(&url) } else { client.post(&url).body(body.to_string()) };
+            let request = request.header("content-type", "application/json");
+            let response = request.send().await.expect("chromedriver answers");
+            let (status, body) = (response.status(), response.bytes().await.expect("a body"));
+            (status, serde_json::from_slice::<Value>(&body).expect("JSON"))
+        });
+        assert!(status.is_success(), "{method} {path}: {}", answer["value"]);
+        answer["value"].clone()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // The session's end takes Chromium along; the driver alone would leave it behind.
+        let url = self.base.clone();
+        block_on(async {
+            let _ = reqwest::Client::new().delete(url).timeout(std::time::Duration::from_secs(10)).send().await;
+        });
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+/// chromedriver and Chromium: those of `SEGNO_TEST_CHROMEDRIVER` and `SEGNO_TEST_CHROMIUM`, else those on the path.
+fn programs() -> Option<(PathBuf, PathBuf)> {
+    let program = |variable: &str, names: &[&str]| {
+        let named = std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
+        named.or_else(|| {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+            names.iter().find_map(|name| folders.iter().map(|folder| folder.join(name)).find(|file| file.is_file()))
+        })
+    };
+    let driver = program("SEGNO_TEST_CHROMEDRIVER", &["chromedriver"])?;
+    let chromium = program("SEGNO_TEST_CHROMIUM", &["chromium", "chromium-browser", "google-chrome"])?;
+    Some((driver, chromium))
+}
