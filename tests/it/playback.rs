@@ -236,6 +236,23 @@ fn a_missing_permission_is_told_once_and_stops_only_playback() {
 }
 
 #[test]
+fn a_sign_in_that_ends_stops_playback_without_a_loop() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), library());
+    let service = Service::start_with(&database, &sandbox, &[("SEGNO_SYNC_ENTITIES", "artists")]);
+    wait_until_held("the fifty plays there are", &database, &sandbox);
+    wait_until("the artists are synced", || database.count("sync_states WHERE is_complete") == 1);
+    sandbox.configure(json!({ "revoke_refresh_token": true, "expire_access_tokens": true }));
+    wait_until("it is noted", || database.count("playback_states WHERE next_poll_at IS NULL") == 1);
+    let asked = || (sandbox.requests("player"), sandbox.requests("token"));
+    let asked_before = asked();
+    sleep(SEVERAL_POLLS);
+    assert_eq!(asked(), asked_before);
+    let said = service.stop();
+    assert_eq!(said.matches("playback is not tracked any more").count(), 1, "{said}");
+    assert!(playback(&database, &sandbox)["error"].is_string());
+}
+
+#[test]
 fn odd_rows_cost_only_themselves_and_a_torn_answer_commits_nothing() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), library());
     let lost = json!({ "played_at": "2026-11-01T10:00:00.000Z", "track": null, "context": null });
