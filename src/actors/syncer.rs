@@ -22,8 +22,8 @@ use crate::{
     store::{LibraryCounts, StateKey, Store, StoreError},
 };
 use actix::{
-    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, MailboxError, Message, Recipient, SpawnHandle,
-    Supervised, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, MailboxError, Message, Recipient,
+    SpawnHandle, Supervised, WrapFuture,
 };
 use std::{cell::Cell, rc::Rc, time::Instant};
 use tracing::{Instrument, debug, info, info_span, warn};
@@ -455,6 +455,23 @@ impl Handler<StartRun> for Syncer {
 
     fn handle(&mut self, _: StartRun, ctx: &mut Self::Context) {
         self.begin(ctx);
+    }
+}
+
+/// Drop whatever is under way and end the actor, without a word: its account is in other hands, or in none.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Dismiss;
+
+impl Handler<Dismiss> for Syncer {
+    type Result = ();
+
+    fn handle(&mut self, _: Dismiss, ctx: &mut Self::Context) {
+        for task in self.tasks.drain(..) {
+            ctx.cancel_future(task);
+        }
+        self.run = None;
+        ctx.stop();
     }
 }
 

@@ -6,7 +6,7 @@
 use super::{
     row::{Row, timestamp, whole},
     wire::{
-        ArtistWire, FollowingWire, Lax, PageWire, PlaylistItemWire, PlaylistWire, SavedAlbumWire, SavedTrackWire,
+        self, ArtistWire, FollowingWire, Lax, PageWire, PlaylistItemWire, PlaylistWire, SavedAlbumWire, SavedTrackWire,
         TrackWire, UserWire,
     },
 };
@@ -52,7 +52,7 @@ pub(super) fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Decode
     if !text.trim_start().starts_with('{') {
         return Err(DecodeError::NotAnObject);
     }
-    serde_json::from_str(text).map_err(|error| match error.classify() {
+    wire::read(text).map_err(|error| match error.classify() {
         Category::Eof => DecodeError::CutShort,
         Category::Io | Category::Syntax | Category::Data => {
             DecodeError::Json { line: error.line(), column: error.column() }

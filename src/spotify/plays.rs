@@ -6,7 +6,7 @@
 use super::{
     decode::{DecodeError, is_local, object, track},
     row::{Row, timestamp},
-    wire::{Lax, Shape, TrackWire},
+    wire::{Lax, Shape, TrackWire, Written},
 };
 use crate::model::{Oddity, Play, PlaySlot, PlaysPage};
 use chrono::{DateTime, Utc};
@@ -37,7 +37,7 @@ struct ContextWire {
 }
 
 impl Shape for ContextWire {
-    const IS_OBJECT: bool = true;
+    const WRITTEN: Written = Written::AsObject;
 }
 
 pub(super) fn page(body: &[u8]) -> Result<PlaysPage, DecodeError> {

@@ -3,7 +3,7 @@
 //! A field that is not what it should be costs the field, not the row; only a row without an id is no item. Of several
 //! oddities the first is noted, with its place (`track.album.name`) and never with its value, which may be anything.
 
-use super::wire::{AlbumWire, ArtistWire, ImageWire, Lax, SummaryWire};
+use super::wire::{self, AlbumWire, ArtistWire, ImageWire, Lax, SummaryWire};
 use crate::model::{Album, ArtistRef, Oddity};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -25,7 +25,7 @@ impl Row {
     pub fn open<'a, T: Deserialize<'a>>(&self, text: &'a str) -> Result<T, Oddity> {
         match text {
             "null" => Err(Oddity::Null),
-            _ if text.starts_with('{') => serde_json::from_str(text).map_err(|_| Oddity::Undecodable("row".into())),
+            _ if text.starts_with('{') => wire::read(text).map_err(|_| Oddity::Undecodable("row".into())),
             _ => Err(Oddity::Undecodable("row".into())),
         }
     }

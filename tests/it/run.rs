@@ -167,7 +167,8 @@ fn sighup_takes_up_new_settings_and_refuses_bad_ones() {
     std::fs::write(&file, "[sync]\nentities = [\"tracks\", \"tapes\"]\n").expect("a file");
     running.signal("HUP");
     std::thread::sleep(Duration::from_millis(300));
-    std::fs::write(&file, "[sync]\nentities = [\"tracks\", \"albums\"]\n[spotify]\ntimeout = \"5s\"\n").expect("a file");
+    std::fs::write(&file, "[sync]\nentities = [\"tracks\", \"albums\"]\n[spotify]\ntimeout = \"5s\"\n")
+        .expect("a file");
     running.signal("HUP");
     wait_until("albums are complete, too", || num_complete(&database) == 2);
     let log = stop(running);

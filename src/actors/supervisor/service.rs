@@ -3,7 +3,7 @@
 
 use super::{Household, Supervisor, Work};
 use crate::{
-    actors::{checkpoint_writer::PlanRun, progress::EntityState},
+    actors::{checkpoint_writer::PlanRun, progress::EntityState, syncer::Dismiss},
     clock,
     engine::{
         playback::PlaybackSettings,
@@ -121,8 +121,8 @@ impl Supervisor {
     fn stop_syncers(&mut self, account: AccountId, ctx: &mut Context<Self>) {
         self.stop_tracker(account);
         let Some(household) = self.accounts.remove(&account) else { return };
-        // Dropping the addresses ends the actors; what they have not committed is asked for again some day.
-        drop(household);
+        // What they have not committed is asked for again some day.
+        household.syncers.values().for_each(|syncer| syncer.do_send(Dismiss));
         let left: Vec<SyncKey> = self.running.iter().filter(|key| key.account == account).copied().collect();
         for key in left {
             self.end(key, RunEnd::Stopped, ctx);

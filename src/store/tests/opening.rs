@@ -63,11 +63,11 @@ fn moments_are_kept_to_the_microsecond() {
 #[test]
 fn opening_again_finds_everything_and_migrates_nothing() {
     on_both(async |db| {
-        let applied = db.count("__diesel_schema_migrations").await;
         db.begin(EntityType::Tracks).await.commit(tracks(&["t1"]), at(1)).await;
+        let num_migrations = db.count("__diesel_schema_migrations").await;
         let again = Store::open_existing(&db.url, "again").await.unwrap();
         assert_eq!(again.library_counts(db.account).await.unwrap().catalogue_tracks, 1);
-        assert_eq!(db.count("__diesel_schema_migrations").await, applied);
+        assert_eq!(db.count("__diesel_schema_migrations").await, num_migrations);
     });
 }
 
@@ -219,7 +219,6 @@ fn a_sqlite_database_survives_a_power_cut() {
         let db = Db::new(DatabaseUrl::sqlite_file(folder.path().join("segno.db"))).await;
         assert_eq!(db.texts("journal_mode", "pragma_journal_mode").await, ["wal"]);
         assert_eq!(db.texts("synchronous", "pragma_synchronous").await, ["2"]);
-        assert_eq!(db.texts("foreign_keys", "pragma_foreign_keys").await, ["1"]);
     });
 }
 

@@ -149,15 +149,16 @@ impl Library {
             let missing: Vec<_> = listed.difference(&held).take(3).collect();
             assert!(held == listed, "{table}: stale {stale:?}, missing {missing:?}");
         }
+        if database.backend == super::Backend::Sqlite {
+            // PostgreSQL checks references itself.
+            let dangling = database.lines("SELECT \"table\" AS line FROM pragma_foreign_key_check");
+            assert!(dangling.is_empty(), "rows that refer to nothing: {dangling:?}");
+        }
         let sql = "SELECT i.playlist_id || '|' || CAST(i.position AS TEXT) || '|' || coalesce(i.uri, 'null') AS line \
                    FROM playlist_items i JOIN library_playlists l ON l.playlist_id = i.playlist_id \
                    JOIN playlists p ON p.id = i.playlist_id \
                    WHERE l.removed_at IS NULL AND p.items_readable";
-        let sql = match database.backend {
-            super::Backend::Sqlite => sql.to_owned(),
-            super::Backend::Postgres => sql.to_owned(),
-        };
-        let held: BTreeSet<String> = database.lines(&sql).into_iter().collect();
+        let held: BTreeSet<String> = database.lines(sql).into_iter().collect();
         let listed = self.playlist_items();
         let stale: Vec<_> = held.difference(&listed).take(3).collect();
         let missing: Vec<_> = listed.difference(&held).take(3).collect();
