@@ -266,7 +266,9 @@ fn fault(unanswered: Unanswered) -> Fault {
     };
     let text = describe(&error);
     match error {
-        ApiError::SignIn(_) | ApiError::Unauthorized(_) => Fault::SignIn(text),
+        ApiError::SignIn(_) => Fault::SignIn(text),
+        // Should the sign-in have ended, the next refresh says so.
+        ApiError::Unauthorized(_) => Fault::Refused(text),
         ApiError::Forbidden(ForbiddenReason::MissingScope, _) => {
             Fault::Forbidden(format!("{text}; the permission needed is user-read-recently-played"))
         }

@@ -264,3 +264,37 @@ fn state_name(state: State) -> &'static str {
         State::Failed => "failed",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::status::PlayGapStatus;
+
+    #[test]
+    fn playback_that_was_never_tracked_takes_no_line() {
+        let now = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+        assert_eq!(playback_lines(&PlaybackStatus::default(), now), [""; 0]);
+        let refused = PlaybackStatus { error: Some("no permission".into()), ..PlaybackStatus::default() };
+        assert_eq!(playback_lines(&refused, now), ["plays      0: no permission"]);
+    }
+
+    #[test]
+    fn the_latest_gap_is_spelled_out_and_all_are_counted() {
+        let now = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+        let gap = PlayGapStatus { played_after: now, played_before: now, detected_at: now };
+        let playback = |open_gaps| PlaybackStatus {
+            plays: 1234,
+            last_polled_at: Some(now),
+            open_gaps,
+            last_gap: Some(gap.clone()),
+            ..PlaybackStatus::default()
+        };
+        let clock = time_of_day(now, now);
+        let expected = [
+            format!("plays      1,234, as of {clock}"),
+            format!("           1 gap: plays between {clock} and {clock} may be missing"),
+        ];
+        assert_eq!(playback_lines(&playback(1), now), expected);
+        assert!(playback_lines(&playback(3), now)[1].contains("3 gaps, the latest: plays between "));
+    }
+}

@@ -246,7 +246,7 @@ pub(super) async fn status(conn: &mut Conn, account: AccountId) -> Result<Playba
         last_polled_at: last_polled_at.map(DateTime::from),
         next_poll_at: next_poll_at.map(DateTime::from),
         open_gaps: len(gaps.len()),
-        last_gap: gaps.iter().next().map(gap),
+        last_gap: gaps.as_slice().first().map(gap),
         error,
     })
 }

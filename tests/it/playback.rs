@@ -236,6 +236,39 @@ fn a_missing_permission_is_told_once_and_stops_only_playback() {
 }
 
 #[test]
+fn a_sign_in_that_ends_stops_playback_without_a_loop() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), library());
+    let service = Service::start_with(&database, &sandbox, &[("SEGNO_SYNC_ENTITIES", "artists")]);
+    wait_until_held("the fifty plays there are", &database, &sandbox);
+    wait_until("the artists are synced", || database.count("sync_states WHERE is_complete") == 1);
+    sandbox.configure(json!({ "revoke_refresh_token": true, "expire_access_tokens": true }));
+    wait_until("it is noted", || database.count("playback_states WHERE next_poll_at IS NULL") == 1);
+    let asked = || (sandbox.requests("player"), sandbox.requests("token"));
+    let asked_before = asked();
+    sleep(SEVERAL_POLLS);
+    assert_eq!(asked(), asked_before);
+    let said = service.stop();
+    assert_eq!(said.matches("playback is not tracked any more").count(), 1, "{said}");
+    assert!(playback(&database, &sandbox)["error"].is_string());
+}
+
+#[test]
+fn a_reload_with_shorter_intervals_counts_at_once() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), library());
+    let file = database.folder.path().join("segno.toml");
+    std::fs::write(&file, "[playback]\ninterval = '24h'\n").expect("a file");
+    let service = Service::start(&database, &sandbox);
+    wait_until_held("the fifty plays there are", &database, &sandbox);
+    sandbox.edit(json!([{ "op": "play", "count": 3 }]));
+    sleep(SEVERAL_POLLS);
+    assert_eq!(sandbox.requests("player"), 1, "a day in haste is two minutes");
+    std::fs::write(&file, "[playback]\ninterval = '1m'\n").expect("a file");
+    service.0.as_ref().expect("it runs").signal("HUP");
+    wait_until_held("what came meanwhile", &database, &sandbox);
+    service.stop();
+}
+
+#[test]
 fn odd_rows_cost_only_themselves_and_a_torn_answer_commits_nothing() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), library());
     let lost = json!({ "played_at": "2026-11-01T10:00:00.000Z", "track": null, "context": null });

@@ -31,11 +31,20 @@ struct Weather {
     outages: u32,
     /// Per cent of the polls after which the calendar jumps.
     jumps: u32,
+    settings: PlaybackSettings,
 }
 
 impl Weather {
     fn calm(spacing: (i64, i64)) -> Weather {
-        Weather { days: 10, spacing, offline: 0, failures: 0, outages: 0, jumps: 0 }
+        Weather {
+            days: 10,
+            spacing,
+            offline: 0,
+            failures: 0,
+            outages: 0,
+            jumps: 0,
+            settings: PlaybackSettings::default(),
+        }
     }
 }
 
@@ -86,7 +95,7 @@ impl World {
         let heard = listen(&mut rng, weather);
         let (start, record) = (Instant::now(), PlaybackRecord::default());
         World {
-            playback: Playback::new(PlaybackSettings::default(), &record, start, moment(0)),
+            playback: Playback::new(weather.settings, &record, start, moment(0)),
             tally: Tally { days: weather.days, num_plays: heard.len(), ..Tally::default() },
             rng,
             weather,
@@ -147,7 +156,7 @@ impl World {
         let (now, wall) = self.clocks();
         let jitter = self.rng.f64();
         let verdict = self.playback.handle_page(&page, &known, wall, jitter);
-        let PlaybackSettings { min_interval, max_interval, .. } = PlaybackSettings::default();
+        let PlaybackSettings { min_interval, max_interval, .. } = self.weather.settings;
         assert!((min_interval..=max_interval).contains(&verdict.wait), "{verdict:?}");
         self.playback.handle_committed(&verdict, now, wall);
         self.note(&page, &known, &verdict, wall);
@@ -170,7 +179,7 @@ impl World {
 
     fn restart(&mut self) {
         let (now, wall) = self.clocks();
-        self.playback = Playback::new(PlaybackSettings::default(), &self.record, now, wall);
+        self.playback = Playback::new(self.weather.settings, &self.record, now, wall);
     }
 
     /// What the API shows now.
@@ -281,6 +290,15 @@ fn whoever_skips_through_tracks_loses_only_what_a_gap_tells() {
     let share = sum.num_lost as f64 / sum.num_plays as f64;
     assert!(share < 0.02, "{share}");
     assert!(sum.num_requests as i64 <= 3 * 72 * sum.days);
+}
+
+#[test]
+fn with_the_longest_interval_at_the_normal_one_nobody_is_ahead() {
+    let twenty_minutes = PlaybackSettings::default().interval;
+    let settings = PlaybackSettings { max_interval: twenty_minutes, ..PlaybackSettings::default() };
+    let sum = live_all("the same, max_interval 20m", |_| Weather { settings, ..Weather::calm((31, 120)) });
+    assert_eq!((sum.num_lost, sum.num_gaps), (0, 0));
+    assert!(sum.num_requests as i64 <= 90 * sum.days);
 }
 
 #[test]
