@@ -22,6 +22,7 @@ pub mod playback_tracker;
 pub mod progress;
 pub mod supervisor;
 pub mod syncer;
+mod trouble;
 
 pub use gate::{Gate, Permit};
 pub use playback_tracker::{PlaybackTracker, PlaysObserved, TrackerSetup};

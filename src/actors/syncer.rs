@@ -7,6 +7,7 @@ use super::{
     },
     fetch::Fetcher,
     supervisor::{Observed, RunEnded},
+    trouble::Trouble,
 };
 use crate::{
     clock,
@@ -22,8 +23,8 @@ use crate::{
     store::{LibraryCounts, StateKey, Store, StoreError},
 };
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, MailboxError, Message, Recipient,
-    SpawnHandle, Supervised, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle,
+    Supervised, WrapFuture,
 };
 use std::{cell::Cell, rc::Rc, time::Instant};
 use tracing::{Instrument, debug, info, info_span, warn};
@@ -77,36 +78,6 @@ struct Place {
     mode: RunMode,
     num_active: u32,
     open_gaps: Vec<Gap>,
-}
-
-/// Why a run cannot go on as it is.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    #[error(transparent)]
-    Read(#[from] StoreError),
-    #[error("the checkpoint writer died; whether the last batch was committed is unknown")]
-    ReplyLost(#[from] MailboxError),
-}
-
-impl Trouble {
-    fn is_transient(&self) -> bool {
-        match self {
-            Trouble::Write(error) => error.is_transient(),
-            Trouble::Read(error) => error.is_transient(),
-            Trouble::ReplyLost(_) => true,
-        }
-    }
-}
-
-impl Trouble {
-    fn into_fault(self) -> Fault {
-        match self {
-            Trouble::Write(WriteError::Store(error @ StoreError::Fenced { .. })) => Fault::Overtaken(error.to_string()),
-            Trouble::Write(_) | Trouble::Read(_) | Trouble::ReplyLost(_) => Fault::Internal(self.to_string()),
-        }
-    }
 }
 
 impl Syncer {

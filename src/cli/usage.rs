@@ -138,7 +138,7 @@ mod tests {
             ("snyc", "\"snyc\" is not a command; did you mean sync?"),
             (
                 "xyz",
-                "\"xyz\" is not a command; expected one of demo, login, sync, status, reset, logout, purge, sandbox",
+                "\"xyz\" is not a command; expected one of demo, login, run, sync, status, reset, logout, purge, sandbox",
             ),
             ("--frob", "--frob is not an option; see \"segno --help\""),
             ("sync --frob", "sync: --frob is not an option; see \"segno sync --help\""),

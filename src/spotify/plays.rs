@@ -37,7 +37,7 @@ struct ContextWire {
 }
 
 impl Shape for ContextWire {
-    const WRITTEN: Written = Written::AsObject;
+    const WRITTEN: Written = Written::Object;
 }
 
 pub(super) fn page(body: &[u8]) -> Result<PlaysPage, DecodeError> {

@@ -47,9 +47,9 @@ impl<T> Lax<T> {
 /// How a value is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
-    AsObject,
-    AsArray,
-    AsScalar,
+    Object,
+    Array,
+    Scalar,
 }
 
 /// What a field may hold.
@@ -61,11 +61,11 @@ pub trait Shape {
 macro_rules! shapes {
     ($written:ident: $($shape:ty),+) => { $(impl Shape for $shape { const WRITTEN: Written = Written::$written; })+ };
 }
-shapes!(AsObject: AlbumWire, ArtistWire, CursorsWire, ExternalIdsWire, ImageWire, SummaryWire, TrackWire, UserWire);
-shapes!(AsScalar: String, bool, Number);
+shapes!(Object: AlbumWire, ArtistWire, CursorsWire, ExternalIdsWire, ImageWire, SummaryWire, TrackWire, UserWire);
+shapes!(Scalar: String, bool, Number);
 
 impl<T> Shape for Vec<T> {
-    const WRITTEN: Written = Written::AsArray;
+    const WRITTEN: Written = Written::Array;
 }
 
 thread_local! {
@@ -94,7 +94,7 @@ impl<'de, T: Deserialize<'de> + Shape> Deserialize<'de> for Lax<T> {
         if text == "null" {
             return Ok(Lax::Null);
         }
-        if T::WRITTEN == Written::AsObject && !text.starts_with('{') {
+        if T::WRITTEN == Written::Object && !text.starts_with('{') {
             return Ok(Lax::Odd);
         }
         Ok(serde_json::from_str(text).map_or(Lax::Odd, Lax::Given))
@@ -141,7 +141,7 @@ impl<'de, T: Deserialize<'de> + Shape> Visitor<'de> for LaxVisitor<T> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Lax<T>, A::Error> {
-        if T::WRITTEN == Written::AsArray {
+        if T::WRITTEN == Written::Array {
             return T::deserialize(SeqAccessDeserializer::new(array)).map(Lax::Given);
         }
         while array.next_element::<IgnoredAny>()?.is_some() {}
@@ -149,7 +149,7 @@ impl<'de, T: Deserialize<'de> + Shape> Visitor<'de> for LaxVisitor<T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Lax<T>, A::Error> {
-        if T::WRITTEN == Written::AsObject {
+        if T::WRITTEN == Written::Object {
             return T::deserialize(MapAccessDeserializer::new(object)).map(Lax::Given);
         }
         while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}

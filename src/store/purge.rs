@@ -18,7 +18,16 @@ use diesel_async::RunQueryDsl;
 const ATTEMPTS_MAX: u32 = 5;
 
 /// Tables of which every row of the account goes: what the sync and the tracker remember.
-const BOOKS: &[&str] = &["account_tokens", "sync_batches", "sync_gaps", "sync_odd_items", "sync_seen", "sync_states"];
+const BOOKS: &[&str] = &[
+    "account_tokens",
+    "play_gaps",
+    "playback_states",
+    "sync_batches",
+    "sync_gaps",
+    "sync_odd_items",
+    "sync_seen",
+    "sync_states",
+];
 
 /// In PostgreSQL: whoever commits for any account writes `sync_states` first, so none of their rows is half there while
 /// it is decided what nobody mentions. SQLite has one writer at a time.
