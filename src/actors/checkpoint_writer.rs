@@ -3,7 +3,10 @@
 
 use crate::{
     clock, faults,
-    model::{AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, Pause, Phase, WindowLease},
+    model::{
+        AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, LearnedRate, LedgerEntry, Pause, Phase,
+        WindowLease,
+    },
     store::{StateKey, Store, StoreError},
 };
 use actix::{Actor, AtomicResponse, Context, Handler, Message, Supervised, WrapFuture};
@@ -181,6 +184,29 @@ impl Handler<SaveWindowLease> for CheckpointWriter {
     fn handle(&mut self, SaveWindowLease(lease): SaveWindowLease, _: &mut Self::Context) -> Self::Result {
         let store = self.store.clone();
         self.write(async move { store.save_window_lease(lease, clock::now()).await })
+    }
+}
+
+/// What the gate has counted and learned since the last time.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<(), WriteError>")]
+pub struct SaveLedger {
+    /// To be added to what is stored.
+    pub entries: Vec<LedgerEntry>,
+    pub learned: Option<LearnedRate>,
+    /// The pause of the rate limit is over, and a request went through since.
+    pub has_reopened: bool,
+}
+
+impl Handler<SaveLedger> for CheckpointWriter {
+    type Result = AtomicResponse<Self, Result<(), WriteError>>;
+
+    fn handle(&mut self, ledger: SaveLedger, _: &mut Self::Context) -> Self::Result {
+        let store = self.store.clone();
+        self.write(async move {
+            let SaveLedger { entries, learned, has_reopened } = ledger;
+            store.save_ledger(&entries, learned, has_reopened, clock::now()).await
+        })
     }
 }
 

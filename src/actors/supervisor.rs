@@ -174,6 +174,7 @@ impl Handler<SyncOnce> for Supervisor {
             client: self.service.client.clone(),
             tokens,
             gate: self.gate.clone(),
+            account: Some(account_id),
             backoff: Backoff::default(),
             longest_wait: self.service.longest_wait,
             vitals: Rc::new(Vitals::default()),

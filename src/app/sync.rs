@@ -1,6 +1,6 @@
 //! One sync to completion in the foreground.
 
-use super::{CommandError, Exit, client, open_store, print, process_label, sign_in};
+use super::{CommandError, Exit, client, gate_settings, open_store, print, process_label, sign_in};
 use crate::{
     actors::{
         EntityState, GateView, Progress, Service, Supervisor,
@@ -19,7 +19,6 @@ use crate::{
     config::Config,
     engine::{
         backoff::Backoff,
-        gate::{DEFAULT_REQUESTS, GateSettings},
         run::{BatchSizes, RunEnd},
     },
     model::{EntityType, Fault},
@@ -88,10 +87,7 @@ impl Job {
         let service = Service {
             store: self.store.clone(),
             client: self.client.clone(),
-            gate: GateSettings {
-                requests: config.rate_limit.requests.unwrap_or(DEFAULT_REQUESTS),
-                window: config.rate_limit.window,
-            },
+            gate: gate_settings(config),
             batches: BatchSizes {
                 initial: config.sync.initial_batch_size,
                 incremental: config.sync.incremental_batch_size,
@@ -141,6 +137,7 @@ async fn sync(
         client,
         tokens,
         gate: asked,
+        account: None,
         backoff: Backoff::default(),
         longest_wait,
         vitals: Rc::new(Vitals::default()),

@@ -72,7 +72,7 @@ fn the_example_file_holds_the_defaults() {
 fn the_example_file_names_every_key_and_variable_once() {
     let lines: Vec<&str> = EXAMPLE.lines().collect();
     for setting in Setting::ALL {
-        let Some((_, key)) = setting.key().and_then(|key| key.split_once('.')) else { continue };
+        let Some((_, key)) = setting.key().and_then(|key| key.rsplit_once('.')) else { continue };
         let named: Vec<usize> =
             (0..lines.len()).filter(|i| lines[*i].starts_with('#') && lines[*i].ends_with(setting.env())).collect();
         assert_eq!(named.len(), 1, "{}", setting.env());
@@ -109,7 +109,7 @@ fn names_in_the_environment_follow_from_those_in_the_file() {
 #[test]
 fn every_setting_is_read_from_the_file_and_from_the_environment() {
     type Shown = fn(&Config) -> String;
-    let cases: [(Setting, &str, &str, Shown, &str); 15] = [
+    let cases: [(Setting, &str, &str, Shown, &str); 23] = [
         (
             Setting::DatabaseUrl,
             "'postgres://me:pw@db/segno'",
@@ -153,6 +153,26 @@ fn every_setting_is_read_from_the_file_and_from_the_environment() {
         (Setting::PlaybackInterval, "'1h 30m'", "90m", |c| c.playback.interval.as_secs().to_string(), "5400"),
         (Setting::RateLimitRequests, "9", "9", |c| format!("{:?}", c.rate_limit.requests), "Some(9)"),
         (Setting::RateLimitWindow, "'1s'", "1s", |c| c.rate_limit.window.as_secs().to_string(), "1"),
+        (Setting::RateLimitReserve, "7", "7", |c| c.rate_limit.daily.reserve.to_string(), "7"),
+        (Setting::RateLimitDailyTracks, "901", "901", |c| format!("{:?}", c.rate_limit.daily.tracks), "Some(901)"),
+        (Setting::RateLimitDailyAlbums, "902", "902", |c| format!("{:?}", c.rate_limit.daily.albums), "Some(902)"),
+        (Setting::RateLimitDailyArtists, "903", "903", |c| format!("{:?}", c.rate_limit.daily.artists), "Some(903)"),
+        (
+            Setting::RateLimitDailyPlaylists,
+            "904",
+            "904",
+            |c| format!("{:?}", c.rate_limit.daily.playlists),
+            "Some(904)",
+        ),
+        (
+            Setting::RateLimitDailyPlaylistItems,
+            "905",
+            "905",
+            |c| format!("{:?}", c.rate_limit.daily.playlist_items),
+            "Some(905)",
+        ),
+        (Setting::RateLimitDailyPlayer, "906", "906", |c| format!("{:?}", c.rate_limit.daily.player), "Some(906)"),
+        (Setting::RateLimitDailyAll, "907", "907", |c| format!("{:?}", c.rate_limit.daily.all), "Some(907)"),
         (Setting::WebListen, "'[::]:80'", "[::]:80", |c| c.web.listen.to_string(), "[::]:80"),
         (Setting::LogFilter, "'warn,segno=debug'", "warn,segno=debug", |c| c.log.filter.clone(), "warn,segno=debug"),
     ];

@@ -20,5 +20,8 @@ pub use checkpoint::{Checkpoint, Stage, WalkState};
 pub use entities::{Album, Artist, ArtistRef, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum, SavedTrack, Track};
 pub use fault::Fault;
 pub use ids::{AccountId, EntityType, Family, Phase, UnknownWord};
-pub use limits::{LimitClass, Pause, PauseScope, WindowLease};
+pub use limits::{
+    DailyCeilings, GateNote, LearnedRate, LedgerEntry, LimitClass, NotedPause, Pause, PauseScope, RefusedLevel,
+    START_REQUESTS, WindowLease,
+};
 pub use listing::{Item, Oddity, Page, PageRequest, Slot, SlotKey, StalePlaylist};

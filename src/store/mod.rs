@@ -14,6 +14,7 @@ mod batches;
 mod catalogue;
 mod error;
 mod gaps;
+mod ledger;
 mod library;
 mod limits;
 mod membership;

@@ -32,6 +32,7 @@ fn the_schema_reads_every_column_of_every_table() {
             playlists,
             plays,
             rate_limits,
+            request_ledger,
             saved_albums,
             saved_tracks,
             sync_batches,
