@@ -12,7 +12,7 @@ use crate::{
 pub async fn status(args: StatusArgs, config: &Config) -> Result<Exit, CommandError> {
     let store = open_existing(config, "status").await?;
     let now = clock::now();
-    let status = store.status(now).await?;
+    let status = super::status::status(&store, config, now).await?;
     let text = if args.json {
         serde_json::to_string_pretty(&status).expect("a status has string keys only") + "\n"
     } else {

@@ -5,6 +5,7 @@ mod demo_file;
 mod maintenance;
 mod sandbox;
 mod sign_in;
+pub mod status;
 mod sync;
 
 use crate::{

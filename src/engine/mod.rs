@@ -9,10 +9,12 @@
 //! | [`run`] | what to ask for next, what a page proves, what to commit, when a run is done |
 //! | [`sweep`] | whether a finished walk may mark anything removed |
 //! | [`gate`] | who may send a request, and when |
+//! | [`forecast`] | when what remains will be done |
 //! | [`backoff`] | whether and when to try a failed request again |
 //! | [`restart`] | whether and when a dead actor gets a new life |
 
 pub mod backoff;
+pub mod forecast;
 pub mod gate;
 pub mod restart;
 pub mod run;

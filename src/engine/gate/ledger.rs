@@ -108,7 +108,24 @@ impl Ledger {
             let room_at = (sum >= ceiling).then(|| self.of_all().room_at(ceiling)).flatten()?;
             Some((Family::Application, room_at))
         });
-        [own, of_all].into_iter().flatten().max_by_key(|(_, until)| *until)
+        // Of two that end together, the family's own is the one to tell.
+        [of_all, own].into_iter().flatten().max_by_key(|(_, until)| *until)
+    }
+
+    /// The lowest of the ceilings that a family has to keep.
+    pub fn ceiling_of(&self, family: Family) -> Option<u32> {
+        [self.ceilings.of(family), self.ceilings.all_for(family)].into_iter().flatten().min()
+    }
+
+    /// How many requests the ceilings leave to a family today.
+    pub fn left_today(&self, family: Family) -> Option<u32> {
+        let own = self
+            .ceilings
+            .of(family)
+            .map(|ceiling| ceiling.saturating_sub(self.days.get(&family).map_or(0, |day| day.sum.requests)));
+        let sum: u32 = self.days.values().map(|day| day.sum.requests).sum();
+        let of_all = self.ceilings.all_for(family).map(|ceiling| ceiling.saturating_sub(sum));
+        [own, of_all].into_iter().flatten().min()
     }
 
     fn of_all(&self) -> Day {

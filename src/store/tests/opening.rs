@@ -62,9 +62,10 @@ fn moments_are_kept_to_the_microsecond() {
 fn opening_again_finds_everything_and_migrates_nothing() {
     on_both(async |db| {
         db.begin(EntityType::Tracks).await.commit(tracks(&["t1"]), at(1)).await;
+        let migrated = db.cells("run_on", "__diesel_schema_migrations ORDER BY version").await;
         let again = Store::open_existing(&db.url, "again").await.unwrap();
         assert_eq!(again.library_counts(db.account).await.unwrap().catalogue_tracks, 1);
-        assert_eq!(db.count("__diesel_schema_migrations").await, 1);
+        assert_eq!(db.cells("run_on", "__diesel_schema_migrations ORDER BY version").await, migrated);
     });
 }
 
@@ -89,12 +90,13 @@ fn many_processes_may_open_a_fresh_database_at_once() {
     });
     on_both(async |db| {
         let Store::Pg(_) = db.store else { return };
+        let num_migrations = db.count("__diesel_schema_migrations").await;
         let tables = "DO $$ DECLARE t TEXT; BEGIN FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' \
                       LOOP EXECUTE format('DROP TABLE %I CASCADE', t); END LOOP; END $$";
         db.execute(tables).await;
         let opening = (0..8).map(|_| Store::open(&db.url, "racer"));
         futures_util::future::try_join_all(opening).await.unwrap();
-        assert_eq!(db.count("__diesel_schema_migrations").await, 1);
+        assert_eq!(db.count("__diesel_schema_migrations").await, num_migrations);
     });
 }
 
