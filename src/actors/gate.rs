@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     clock, engine,
-    engine::gate::{GateSettings, Limited, Next, Outcome, Waiting},
+    engine::gate::{GateSettings, Limited, Next, Outcome, Waiting, pauses::Calendar},
     faults,
     model::{AccountId, Family, LimitClass, Pause, WindowLease},
     store::Store,
@@ -15,7 +15,6 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, ContextFutureSpawner, Handler, Message,
     SpawnHandle, Supervised, WrapFuture,
 };
-use chrono::{DateTime, Utc};
 use std::{
     collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
@@ -43,9 +42,8 @@ pub struct Gate {
     /// Permits that are out, those of earlier lives included.
     out: BTreeMap<u64, Family>,
     lives: u32,
-    /// Steady and calendar time when the process began: the lesser of two calendars is the one to compare with a pause
-    /// that this process itself noted.
-    began: (Instant, DateTime<Utc>),
+    /// From when the process began.
+    calendar: Calendar,
     timer: Option<SpawnHandle>,
     /// Until when the database says that we may be sending.
     lease_until: Option<Instant>,
@@ -95,18 +93,18 @@ impl Gate {
         writer: Addr<CheckpointWriter>,
         view: watch::Sender<GateView>,
     ) -> Gate {
-        let began = (clock::steady(), clock::now());
+        let (now, wall) = (clock::steady(), clock::now());
         Gate {
             settings,
             store,
             writer,
             view,
-            engine: engine::gate::Gate::new(settings, began.0, began.1),
+            engine: engine::gate::Gate::new(settings, now, wall),
             askers: HashMap::new(),
             num_asks: 0,
             out: BTreeMap::new(),
             lives: 0,
-            began,
+            calendar: Calendar::new(now, wall),
             timer: None,
             lease_until: None,
             is_leasing: false,
@@ -208,10 +206,9 @@ impl Gate {
         .map(|mut noted, gate, ctx| {
             let (now, mut wall) = (clock::steady(), clock::now());
             if gate.lives > 0 {
-                // The note is our own, and the window counts as full already. Had the calendar jumped since, the pause
-                // would seem to be over.
+                // The note is our own, and the window counts as full already.
                 noted.lease = None;
-                wall = wall.min(gate.began.1 + now.saturating_duration_since(gate.began.0));
+                wall = gate.calendar.cautious(now, wall);
             }
             gate.engine.handle_noted(&noted, now, wall);
             for pause in gate.engine.pauses() {

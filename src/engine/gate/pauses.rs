@@ -41,6 +41,12 @@ impl Calendar {
         self.wall + now.saturating_duration_since(self.at)
     }
 
+    /// The calendar time to compare a pause with that this process itself noted: the earlier of what the calendar says
+    /// and of what it would say had it not jumped, lest a jump end the pause.
+    pub fn cautious(&self, now: Instant, wall: DateTime<Utc>) -> DateTime<Utc> {
+        self.wall(now).min(wall)
+    }
+
     /// How long it is from `now` until `until`; nothing where that is over.
     pub fn left(&self, until: DateTime<Utc>, now: Instant) -> Duration {
         (until - self.wall(now)).to_std().unwrap_or_default()
@@ -68,11 +74,13 @@ pub struct Pauses<T> {
     has_reopened: bool,
 }
 
-impl<T: Copy + PartialEq> Pauses<T> {
-    pub fn new() -> Pauses<T> {
+impl<T> Default for Pauses<T> {
+    fn default() -> Self {
         Pauses { held: BTreeMap::new(), probe: Probe::None, num_refused_probes: 0, has_reopened: false }
     }
+}
 
+impl<T: Copy + PartialEq> Pauses<T> {
     /// Takes up a pause. A later end wins; nothing shortens a pause. Returns what is in force, and whether it is new or
     /// longer. `wall` is the calendar time at `now`.
     pub fn handle_pause(&mut self, pause: Pause, now: Instant, wall: DateTime<Utc>) -> (Pause, bool) {

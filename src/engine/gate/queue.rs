@@ -31,11 +31,13 @@ pub struct Queue<T> {
     num_asks: u64,
 }
 
-impl<T: Copy + PartialEq> Queue<T> {
-    pub fn new() -> Queue<T> {
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
         Queue { lines: BTreeMap::new(), num_asks: 0 }
     }
+}
 
+impl<T: Copy + PartialEq> Queue<T> {
     pub fn push(&mut self, ticket: T, family: Family, account: Option<AccountId>, longest_wait: Option<Duration>) {
         self.num_asks += 1;
         let ask = Ask { ticket, family, account, longest_wait, number: self.num_asks };

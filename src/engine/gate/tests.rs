@@ -334,6 +334,22 @@ fn a_calendar_that_jumps_neither_ends_a_pause_nor_extends_it() {
 }
 
 #[test]
+fn a_calendar_that_jumped_does_not_end_a_pause_for_the_next_life_of_the_gate() {
+    for (jump_h, first_at_s) in [(48, 3600), (-48, 3600)] {
+        let (_, start) = gate(100);
+        let calendar = Calendar::new(start, wall());
+        let jumped = wall() + TimeDelta::hours(jump_h);
+        let pause = Pause { scope: Family::Tracks, class: LimitClass::Quota, until: wall() + TimeDelta::hours(1) };
+        let noted = GateNote { pauses: vec![NotedPause { pause, noted_at: wall() }], ..GateNote::default() };
+        let (mut gate, _) = gate(100);
+        gate.handle_noted(&noted, start, calendar.cautious(start, jumped));
+        ask(&mut gate, 1, Family::Tracks);
+        let granted_at = (0..7200).find(|s| gate.poll(start + *s * SECOND) == Next::Grant(1));
+        assert_eq!(granted_at, Some(first_at_s), "{jump_h} h");
+    }
+}
+
+#[test]
 fn a_machine_that_slept_through_a_pause_goes_on_when_it_wakes() {
     let (mut gate, start) = gate(100);
     limit(&mut gate, Family::Tracks, LimitClass::Quota, Some(3600 * SECOND), start);
