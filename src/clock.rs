@@ -1,7 +1,16 @@
 //! The only place that reads the time.
+//!
+//! | clock | a correction of the calendar | a suspended machine |
+//! |---|---|---|
+//! | [`now`] | moves it | it goes on |
+//! | [`instant`] | does not move it | it stands still |
+//! | [`steady`] | does not move it | it goes on |
 
 use chrono::{DateTime, SubsecRound, Utc};
-use std::time::Instant;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 /// Calendar time, in the microseconds that both databases keep.
 pub fn now() -> DateTime<Utc> {
@@ -9,7 +18,70 @@ pub fn now() -> DateTime<Utc> {
 }
 
 /// Time for measuring and waiting, which no correction of the calendar moves. It follows tokio's clock, so that a test
-/// may pause it.
+/// may pause it. So do timers: neither counts the time that the machine is suspended.
 pub fn instant() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+/// Time as it really passes: [`instant`], and the time that the machine was suspended. For what others count too, such
+/// as a pause that the API asked for. Timers do not follow it, so whoever waits for it looks again now and then.
+pub fn steady() -> Instant {
+    instant() + suspended()
+}
+
+/// How long the machine was suspended since this was first asked. Nothing where the platform does not tell: then a pause
+/// lasts longer by that much, and never shorter.
+fn suspended() -> Duration {
+    static SEEN: Mutex<Option<Suspension>> = Mutex::new(None);
+    let ahead = ahead_by_suspension();
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let seen = seen.get_or_insert(Suspension { at_first: ahead, total: Duration::ZERO });
+    seen.update(ahead)
+}
+
+#[derive(Debug)]
+struct Suspension {
+    at_first: Duration,
+    total: Duration,
+}
+
+/// The two clocks are read one after the other, so their difference trembles. No suspension is shorter.
+const TREMBLE: Duration = Duration::from_secs(1);
+
+impl Suspension {
+    /// Grows only, so that the steady clock never goes backwards.
+    fn update(&mut self, ahead: Duration) -> Duration {
+        let total = ahead.saturating_sub(self.at_first);
+        if total > self.total + TREMBLE {
+            self.total = total;
+        }
+        self.total
+    }
+}
+
+/// How far the clock that counts suspension is ahead of the one that does not.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn ahead_by_suspension() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    let read = |id| Duration::try_from(clock_gettime(id)).unwrap_or_default();
+    let awake = read(ClockId::Monotonic);
+    read(ClockId::Boottime).saturating_sub(awake)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn ahead_by_suspension() -> Duration {
+    Duration::ZERO
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suspension_counts_once_and_a_tremble_not_at_all() {
+        let second = Duration::from_secs(1);
+        let mut seen = Suspension { at_first: 100 * second, total: Duration::ZERO };
+        let counted = [100, 101, 99, 3700, 3699, 3701, 5000].map(|ahead| seen.update(ahead * second).as_secs());
+        assert_eq!(counted, [0, 0, 0, 3600, 3600, 3600, 4900]);
+    }
 }

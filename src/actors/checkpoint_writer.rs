@@ -4,8 +4,8 @@
 use crate::{
     clock, faults,
     model::{
-        AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, Owner, Pause, Phase, PlaybackNote, PlaysCommit,
-        SyncKey, WindowLease,
+        AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, LearnedRate, LedgerEntry, Owner, Pause, Phase,
+        PlaybackNote, PlaysCommit, SyncKey, WindowLease,
     },
     store::{StateKey, Store, StoreError},
 };
@@ -215,6 +215,29 @@ impl Handler<SaveWindowLease> for CheckpointWriter {
     fn handle(&mut self, SaveWindowLease(lease): SaveWindowLease, _: &mut Self::Context) -> Self::Result {
         let store = self.store.clone();
         self.write(async move { store.save_window_lease(lease, clock::now()).await })
+    }
+}
+
+/// What the gate has counted and learned since the last time.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<(), WriteError>")]
+pub struct SaveLedger {
+    /// To be added to what is stored.
+    pub entries: Vec<LedgerEntry>,
+    pub learned: Option<LearnedRate>,
+    /// The pause of the rate limit is over, and a request went through since.
+    pub has_reopened: bool,
+}
+
+impl Handler<SaveLedger> for CheckpointWriter {
+    type Result = AtomicResponse<Self, Result<(), WriteError>>;
+
+    fn handle(&mut self, ledger: SaveLedger, _: &mut Self::Context) -> Self::Result {
+        let store = self.store.clone();
+        self.write(async move {
+            let SaveLedger { entries, learned, has_reopened } = ledger;
+            store.save_ledger(&entries, learned, has_reopened, clock::now()).await
+        })
     }
 }
 

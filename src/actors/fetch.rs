@@ -4,9 +4,12 @@
 use super::gate::{AcquirePermit, Gate, Permit, ReportLimited};
 use crate::{
     clock,
-    engine::backoff::{Backoff, Patience, Retry},
+    engine::{
+        backoff::{Backoff, Patience, Retry},
+        gate::Outcome,
+    },
     faults,
-    model::{EntityType, Family, Fault, Page, PageRequest, Pause},
+    model::{AccountId, EntityType, Family, Fault, Page, PageRequest, Pause},
     spotify::{ApiError, Client, ForbiddenReason, Tokens},
 };
 use actix::Addr;
@@ -33,6 +36,8 @@ pub struct Fetcher {
     pub client: Client,
     pub tokens: Tokens,
     pub gate: Addr<Gate>,
+    /// Whose requests they are: accounts take turns at the gate. `None` while that is not known.
+    pub account: Option<AccountId>,
     pub backoff: Backoff,
     /// The longest pause a request sits out; `None` for any.
     pub longest_wait: Option<Duration>,
@@ -103,24 +108,29 @@ impl Fetcher {
     ) -> Result<T, Unanswered> {
         let (mut failures, mut num_limited, mut num_renewed): (Option<Failures>, u32, u32) = (None, 0, 0);
         loop {
-            let mut permit = acquire(&self.gate, family, self.longest_wait).await?;
+            let mut permit = self.acquire(family).await?;
             permit.mark_used();
             num_requests.set(num_requests.get() + 1);
             let answer = call().await;
-            drop(permit);
+            permit.settle(outcome(&answer));
             let error = match answer {
                 Ok(answer) => {
+                    drop(permit);
                     self.vitals.note_answer();
                     return Ok(answer);
                 }
                 Err(error) => error,
             };
             let retry_after = match &error {
-                ApiError::RateLimited { class, retry_after, .. } if num_limited < LIMITED_MAX => {
+                ApiError::RateLimited { class, retry_after, .. } => {
                     num_limited += 1;
-                    let limited = ReportLimited { family, class: *class, retry_after: *retry_after };
-                    self.report(limited).await;
-                    continue;
+                    let (number, class, retry_after) = (permit.number(), *class, *retry_after);
+                    // The permit stays out until the pause is noted, lest the gate take the request for served.
+                    self.report(ReportLimited { number, family, class, retry_after }).await;
+                    if num_limited <= LIMITED_MAX {
+                        continue;
+                    }
+                    None
                 }
                 ApiError::Renewed if num_renewed < RENEWED_MAX => {
                     num_renewed += 1;
@@ -129,6 +139,7 @@ impl Fetcher {
                 ApiError::Transient { retry_after, .. } => *retry_after,
                 _ => None,
             };
+            drop(permit);
             if !error.is_transient() {
                 return Err(Unanswered::Failed(error));
             }
@@ -153,6 +164,21 @@ impl Fetcher {
 }
 
 impl Fetcher {
+    /// Waits for a permit. A gate that dies meanwhile is asked again in its next life, if it gets one.
+    async fn acquire(&self, family: Family) -> Result<Permit, Unanswered> {
+        while self.gate.connected() {
+            let (reply, answer) = oneshot::channel();
+            let ask = AcquirePermit { family, account: self.account, longest_wait: self.longest_wait, reply };
+            if self.gate.send(ask).await.is_ok()
+                && let Ok(answer) = answer.await
+            {
+                return answer.map_err(Unanswered::Paused);
+            }
+            tokio::time::sleep(ASK_AGAIN_AFTER).await;
+        }
+        Err(Unanswered::GateGone)
+    }
+
     /// Tells the gate, however often it dies over it: until the pause is noted, nobody may go on.
     async fn report(&self, limited: ReportLimited) {
         while self.gate.send(limited).await.is_err() && self.gate.connected() {
@@ -161,18 +187,28 @@ impl Fetcher {
     }
 }
 
-/// Waits for a permit. A gate that dies meanwhile is asked again in its next life, if it gets one.
-async fn acquire(gate: &Addr<Gate>, family: Family, longest_wait: Option<Duration>) -> Result<Permit, Unanswered> {
-    while gate.connected() {
-        let (reply, answer) = oneshot::channel();
-        if gate.send(AcquirePermit { family, longest_wait, reply }).await.is_ok()
-            && let Ok(answer) = answer.await
-        {
-            return answer.map_err(Unanswered::Paused);
-        }
-        tokio::time::sleep(ASK_AGAIN_AFTER).await;
+/// What became of a request, as far as the limits are concerned.
+fn outcome<T>(answer: &Result<T, ApiError>) -> Outcome {
+    match answer {
+        Err(ApiError::RateLimited { .. }) => Outcome::Limited,
+        // Of these nobody knows whether the API itself has seen the request.
+        Err(
+            ApiError::Network { .. }
+            | ApiError::Transient { .. }
+            | ApiError::Vault(_)
+            | ApiError::SignIn(_)
+            | ApiError::Config { .. },
+        ) => Outcome::Unanswered,
+        Ok(_)
+        | Err(
+            ApiError::Renewed
+            | ApiError::Unauthorized(_)
+            | ApiError::Forbidden(..)
+            | ApiError::Gone(_)
+            | ApiError::Refused(_)
+            | ApiError::Malformed { .. },
+        ) => Outcome::Served,
     }
-    Err(Unanswered::GateGone)
 }
 
 /// What an error that is not worth another try means for the run.

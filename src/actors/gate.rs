@@ -1,29 +1,35 @@
 //! The rate-limit gate as an actor: everybody who wants to send a request asks here first.
 
 use super::{
-    checkpoint_writer::{CheckpointWriter, SavePause, SaveWindowLease},
+    checkpoint_writer::{CheckpointWriter, SaveLedger, SavePause, SaveWindowLease},
     progress::{GateView, GateWait},
 };
 use crate::{
     clock, engine,
-    engine::gate::{GateSettings, Next, Waiting},
+    engine::gate::{GateSettings, Limited, Next, Outcome, Waiting, pauses::Calendar},
     faults,
-    model::{Family, LimitClass, Pause, WindowLease},
-    store::{Store, StoreError},
+    model::{AccountId, Family, LimitClass, Pause, WindowLease},
+    store::Store,
 };
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, ContextFutureSpawner, Handler, Message,
     SpawnHandle, Supervised, WrapFuture,
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 use tokio::sync::{oneshot, watch};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-/// Between tries to read or write a pause while the database does not answer.
+/// Between tries to read or write while the database does not answer.
 const RETRY_DATABASE_AFTER: Duration = Duration::from_millis(500);
+
+/// Longest sleep: timers stand still while the machine is suspended, so what they wait for may be long over.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
+
+/// How often what was counted and learned is stored: that much a killed process forgets.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
 
 pub struct Gate {
     settings: GateSettings,
@@ -33,35 +39,50 @@ pub struct Gate {
     engine: engine::gate::Gate<u64>,
     askers: HashMap<u64, oneshot::Sender<Answer>>,
     num_asks: u64,
-    incarnation: u32,
+    /// Permits that are out, those of earlier lives included.
+    out: BTreeMap<u64, Family>,
+    lives: u32,
+    /// From when the process began.
+    calendar: Calendar,
     timer: Option<SpawnHandle>,
     /// Until when the database says that we may be sending.
     lease_until: Option<Instant>,
     is_leasing: bool,
+    is_saving: bool,
 }
 
 /// The answer to an [`AcquirePermit`].
 pub type Answer = Result<Permit, Pause>;
 
-/// The right to send one request. Dropping it gives it back: as used once [`Permit::mark_used`] was called, else as if
-/// it had never been granted, so that the death of its holder costs nothing.
+/// The right to send one request. Dropping it gives it back: as if it had never been granted, so that the death of its
+/// holder costs nothing, unless [`Permit::mark_used`] was called; what became of the request says [`Permit::settle`].
 #[derive(Debug)]
 pub struct Permit {
     gate: Addr<Gate>,
-    incarnation: u32,
-    used: bool,
+    number: u64,
+    outcome: Outcome,
 }
 
 impl Permit {
     /// Call right before sending.
     pub fn mark_used(&mut self) {
-        self.used = true;
+        self.outcome = Outcome::Unanswered;
+    }
+
+    /// Says what became of the request, before the permit is dropped.
+    pub fn settle(&mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+
+    /// For [`ReportLimited`].
+    pub fn number(&self) -> u64 {
+        self.number
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.gate.do_send(PermitReturned { used: self.used, incarnation: self.incarnation });
+        self.gate.do_send(PermitReturned { number: self.number, outcome: self.outcome });
     }
 }
 
@@ -72,19 +93,22 @@ impl Gate {
         writer: Addr<CheckpointWriter>,
         view: watch::Sender<GateView>,
     ) -> Gate {
-        let engine = engine::gate::Gate::new(settings, clock::instant());
+        let (now, wall) = (clock::steady(), clock::now());
         Gate {
             settings,
             store,
             writer,
             view,
-            engine,
+            engine: engine::gate::Gate::new(settings, now, wall),
             askers: HashMap::new(),
             num_asks: 0,
-            incarnation: 0,
+            out: BTreeMap::new(),
+            lives: 0,
+            calendar: Calendar::new(now, wall),
             timer: None,
             lease_until: None,
             is_leasing: false,
+            is_saving: false,
         }
     }
 
@@ -93,16 +117,14 @@ impl Gate {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        if !self.askers.is_empty() && self.lease_until.is_none_or(|until| until <= clock::instant()) {
+        if !self.askers.is_empty() && self.lease_until.is_none_or(|until| until <= clock::steady()) {
             return self.renew_lease(ctx);
         }
         loop {
-            let now = clock::instant();
+            let now = clock::steady();
             let (wake_at, waiting) = match self.engine.poll(now) {
                 Next::Grant(ticket) => {
-                    let permit = Permit { gate: ctx.address(), incarnation: self.incarnation, used: false };
-                    // An asker that went away drops the permit, which comes back unused.
-                    let _ = self.askers.remove(&ticket).map(|asker| asker.send(Ok(permit)));
+                    self.grant(ticket, ctx);
                     continue;
                 }
                 Next::Refuse(ticket, pause) => {
@@ -123,9 +145,20 @@ impl Gate {
         }
     }
 
+    fn grant(&mut self, number: u64, ctx: &mut Context<Self>) {
+        let Some(asker) = self.askers.remove(&number) else {
+            self.engine.handle_returned(number, Outcome::Unused, clock::steady());
+            return;
+        };
+        let family = self.engine.family_of(number).unwrap_or(Family::Application);
+        self.out.insert(number, family);
+        // An asker that went away drops the permit, which comes back unused.
+        let _ = asker.send(Ok(Permit { gate: ctx.address(), number, outcome: Outcome::Unused }));
+    }
+
     fn wake_at(&self, at: Instant, now: Instant, ctx: &mut Context<Self>) -> SpawnHandle {
         // Timers are as fine as a millisecond; waking early would ask again at once.
-        let wait = at.saturating_duration_since(now) + Duration::from_millis(1);
+        let wait = (at.saturating_duration_since(now) + Duration::from_millis(1)).min(LOOK_AGAIN_AFTER);
         ctx.run_later(wait, |gate, ctx| {
             gate.timer = None;
             gate.pump(ctx);
@@ -139,7 +172,7 @@ impl Gate {
             return;
         }
         let (writer, length) = (self.writer.clone(), self.settings.window);
-        let (until, wall) = (clock::instant() + length, clock::now() + length);
+        let (until, wall) = (clock::steady() + length, clock::now() + length);
         async move {
             let lease = WindowLease { until: wall, used: None };
             while !matches!(writer.send(SaveWindowLease(lease)).await, Ok(Ok(()))) {
@@ -155,15 +188,12 @@ impl Gate {
         .spawn(ctx);
     }
 
-    /// Nothing is granted before the pauses of an earlier life, or an earlier process, are known.
+    /// Nothing is granted before what earlier lives and processes noted is known.
     fn load(&self, ctx: &mut Context<Self>) {
         let store = self.store.clone();
-        let read = async move || {
-            Ok::<_, StoreError>((store.load_pauses(clock::now()).await?, store.load_window_lease().await?))
-        };
         async move {
             loop {
-                match read().await {
+                match store.load_gate_note(clock::now()).await {
                     Ok(noted) => return noted,
                     Err(error) => {
                         warn!(%error, "the pauses cannot be read");
@@ -173,18 +203,44 @@ impl Gate {
             }
         }
         .into_actor(self)
-        .map(|(pauses, lease), gate, ctx| {
-            // In a later life the note is our own, and the window counts as full already.
-            if let Some(lease) = lease.filter(|_| gate.incarnation == 0) {
-                gate.engine.handle_lease(lease, clock::instant(), clock::now());
+        .map(|mut noted, gate, ctx| {
+            let (now, mut wall) = (clock::steady(), clock::now());
+            if gate.lives > 0 {
+                // The note is our own, and the window counts as full already.
+                noted.lease = None;
+                wall = gate.calendar.cautious(now, wall);
             }
-            for pause in pauses {
+            gate.engine.handle_noted(&noted, now, wall);
+            for pause in gate.engine.pauses() {
                 info!(scope = %pause.scope, class = pause.class.as_str(), until = %pause.until, "pause still in force");
-                gate.engine.handle_pause(pause, clock::instant(), clock::now());
             }
             gate.pump(ctx);
         })
         .wait(ctx);
+    }
+
+    /// Stores what was counted and learned, and that a pause is lifted.
+    fn save(&mut self, ctx: &mut Context<Self>) {
+        if self.is_saving {
+            return;
+        }
+        let Some(news) = self.news() else { return };
+        self.is_saving = true;
+        let writer = self.writer.clone();
+        // A reply that is lost leaves open whether it was counted: counted twice is better than not at all.
+        let write = async move {
+            while !matches!(writer.send(news.clone()).await, Ok(Ok(()))) {
+                tokio::time::sleep(RETRY_DATABASE_AFTER).await;
+            }
+        };
+        write.into_actor(self).map(|(), gate, _| gate.is_saving = false).spawn(ctx);
+    }
+
+    fn news(&mut self) -> Option<SaveLedger> {
+        let has_reopened = self.engine.take_reopened();
+        let (entries, learned) = self.engine.take_unsaved();
+        let is_empty = entries.is_empty() && learned.is_none() && !has_reopened;
+        (!is_empty).then_some(SaveLedger { entries, learned, has_reopened })
     }
 }
 
@@ -192,19 +248,23 @@ impl Actor for Gate {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(SAVE_EVERY, Gate::save);
         self.load(ctx);
     }
 }
 
 impl Supervised for Gate {
     fn restarting(&mut self, _: &mut Self::Context) {
-        self.engine = engine::gate::Gate::after_death(self.settings, clock::instant());
+        let now = clock::steady();
+        self.engine = engine::gate::Gate::new(self.settings, now, clock::now());
+        self.engine.handle_death(self.out.iter().map(|(number, family)| (*number, *family)), now);
         // The askers learn from their closed channels and ask again.
         self.askers.clear();
-        self.incarnation += 1;
+        self.lives += 1;
         self.timer = None;
         self.lease_until = None;
         self.is_leasing = false;
+        self.is_saving = false;
     }
 }
 
@@ -214,6 +274,8 @@ impl Supervised for Gate {
 #[rtype(result = "()")]
 pub struct AcquirePermit {
     pub family: Family,
+    /// Accounts take turns; `None` for what belongs to no account.
+    pub account: Option<AccountId>,
     /// The longest pause to sit out; `None` for any.
     pub longest_wait: Option<Duration>,
     pub reply: oneshot::Sender<Answer>,
@@ -226,7 +288,7 @@ impl Handler<AcquirePermit> for Gate {
         faults::visit("gate.acquire");
         self.num_asks += 1;
         self.askers.insert(self.num_asks, ask.reply);
-        self.engine.handle_ask(self.num_asks, ask.family, ask.longest_wait);
+        self.engine.handle_ask(self.num_asks, ask.family, ask.account, ask.longest_wait);
         self.pump(ctx);
     }
 }
@@ -234,27 +296,31 @@ impl Handler<AcquirePermit> for Gate {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 struct PermitReturned {
-    used: bool,
-    incarnation: u32,
+    number: u64,
+    outcome: Outcome,
 }
 
 impl Handler<PermitReturned> for Gate {
     type Result = ();
 
     fn handle(&mut self, returned: PermitReturned, ctx: &mut Self::Context) {
-        faults::visit("gate.return");
-        // A permit of an earlier life is part of the window that counts as full.
-        if returned.incarnation == self.incarnation {
-            self.engine.handle_returned(returned.used, clock::instant());
-            self.pump(ctx);
+        // First of all, so that a death over it does not leave the permit out for ever.
+        if self.out.remove(&returned.number).is_none() {
+            return;
         }
+        faults::visit("gate.return");
+        self.engine.handle_returned(returned.number, returned.outcome, clock::steady());
+        self.pump(ctx);
     }
 }
 
-/// The API refused a request because of a limit. The answer comes once the pause is in the database.
+/// The API refused a request because of a limit. The answer comes once the pause is in the database; the permit is
+/// given back after it.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct ReportLimited {
+    /// Of the permit that the request was sent with.
+    pub number: u64,
     pub family: Family,
     pub class: LimitClass,
     pub retry_after: Option<Duration>,
@@ -265,19 +331,43 @@ impl Handler<ReportLimited> for Gate {
 
     fn handle(&mut self, limited: ReportLimited, ctx: &mut Self::Context) -> Self::Result {
         faults::visit("gate.limited");
-        let ReportLimited { family, class, retry_after } = limited;
-        let pause = self.engine.handle_limited(family, class, retry_after, clock::instant(), clock::now());
-        warn!(scope = %pause.scope, class = class.as_str(), until = %pause.until, "limited by the API");
+        let ReportLimited { number, family, class, retry_after } = limited;
+        let (now, wall) = (clock::steady(), clock::now());
+        let Limited { pause, is_news } =
+            self.engine.handle_limited(Some(number), family, class, retry_after, now, wall);
+        tell(pause, is_news, self.engine.window_used(now).1);
         self.pump(ctx);
         let writer = self.writer.clone();
-        Box::pin(
-            async move {
-                while !matches!(writer.send(SavePause(pause)).await, Ok(Ok(()))) {
-                    tokio::time::sleep(RETRY_DATABASE_AFTER).await;
-                }
+        let write = async move {
+            while !matches!(writer.send(SavePause(pause)).await, Ok(Ok(()))) {
+                tokio::time::sleep(RETRY_DATABASE_AFTER).await;
             }
-            .into_actor(self),
-        )
+        };
+        Box::pin(write.into_actor(self).map(|(), gate, ctx| gate.save(ctx)))
+    }
+}
+
+/// Several requests that were under way may be refused for one reason: that is one event.
+fn tell(pause: Pause, is_news: bool, limit: u32) {
+    let Pause { scope, class, until } = pause;
+    let class_name = class.as_str();
+    match (is_news, class) {
+        (false, _) => debug!(%scope, class = class_name, %until, "limited by the API, as is known"),
+        (true, LimitClass::Rate) => {
+            warn!(
+                class = class_name, %until, requests_per_window = limit,
+                "limited by the API: everything waits; then one request tries, and the others follow at a lower rate"
+            );
+        }
+        (true, LimitClass::Quota | LimitClass::Ceiling) if scope == Family::Application => {
+            warn!(class = class_name, %until, "the API's daily quota is used up: everything waits");
+        }
+        (true, LimitClass::Quota | LimitClass::Ceiling) => {
+            warn!(
+                %scope, class = class_name, %until,
+                "the API's daily quota of {scope} is used up: {scope} waits, everything else goes on"
+            );
+        }
     }
 }
 
@@ -291,10 +381,16 @@ impl Handler<Close> for Gate {
 
     fn handle(&mut self, _: Close, _: &mut Self::Context) -> Self::Result {
         self.askers.clear();
-        let (used, _) = self.engine.window_used(clock::instant());
+        let (used, _) = self.engine.window_used(clock::steady());
         let (writer, has_sent) = (self.writer.clone(), self.lease_until.take().is_some());
         let lease = WindowLease { until: clock::now(), used: Some(used) };
+        let news = self.news();
         let note = async move {
+            if let Some(news) = news
+                && !matches!(writer.send(news).await, Ok(Ok(())))
+            {
+                warn!("what was sent in the last seconds could not be counted");
+            }
             if has_sent && !matches!(writer.send(SaveWindowLease(lease)).await, Ok(Ok(()))) {
                 warn!("how many requests were sent could not be noted; the next start waits for a whole window");
             }

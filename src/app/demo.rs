@@ -121,6 +121,7 @@ async fn forget_the_last_server(store: &Store) -> Result<(), CommandError> {
     let now = clock::now();
     store.save_window_lease(WindowLease { until: now, used: Some(0) }, now).await?;
     store.clear_pause(Family::Application).await?;
+    store.forget_learned_rate().await?;
     Ok(())
 }
 

@@ -2,8 +2,8 @@
 //! another process has met.
 
 use super::{
-    CommandError,
-    sync::{CLOSE_WITHIN, batches, gate_settings},
+    CommandError, gate_settings,
+    sync::{CLOSE_WITHIN, batches},
 };
 use crate::{
     actors::{
@@ -57,6 +57,7 @@ impl Gatekeeper {
             client: self.client.clone(),
             tokens,
             gate: self.gate.clone(),
+            account: None,
             backoff: Backoff::default(),
             longest_wait: Some(LONGEST_WAIT),
             vitals: Rc::new(Vitals::default()),

@@ -12,7 +12,7 @@ use crate::{
 pub async fn status(args: StatusArgs, config: &Config) -> Result<Exit, CommandError> {
     let store = open_existing(config, "status").await?;
     let now = clock::now();
-    let mut status = store.status(now).await?;
+    let mut status = super::status::status(&store, config, now).await?;
     if let Some(wanted) = &args.account.account {
         let sign_ins = store.sign_ins().await?;
         let account = &accounts::find(&sign_ins, wanted)?.account;

@@ -14,6 +14,7 @@ mod run;
 mod sandbox;
 mod sign_in;
 mod signals;
+pub mod status;
 mod sync;
 
 use crate::{
@@ -22,7 +23,8 @@ use crate::{
         progress::Display,
         voice::{self, complain},
     },
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, RateLimitConfig},
+    engine::gate::GateSettings,
     spotify::{ApiError, Client, ClientConfig, ForbiddenReason},
     store::{DatabaseUrl, Store, StoreError},
     telemetry,
@@ -209,8 +211,8 @@ fn usage(error: telemetry::TelemetryError) -> CommandError {
     CommandError::new(Exit::Usage, chain(&error))
 }
 
-/// The gate would warn of each request that a limit refuses; the line below the bars says it once.
-const FILTER_ABOVE_BARS: &str = "warn,segno::actors::gate=error";
+/// A limit is told there, and once more in the line below the bars as long as it lasts.
+const FILTER_ABOVE_BARS: &str = "warn";
 
 /// Where bars show what happens, the log keeps to what they do not show; a filter that was asked for stands.
 fn foreground_filter(config: &Config, display: &Display) -> String {
@@ -268,4 +270,10 @@ fn client(config: &Config) -> Result<Client, CommandError> {
         timeout: config.spotify.timeout,
         user_agent: USER_AGENT.into(),
     })?)
+}
+
+/// What the gate keeps to.
+fn gate_settings(config: &Config) -> GateSettings {
+    let RateLimitConfig { requests, window, daily } = config.rate_limit;
+    GateSettings { requests, window, daily }
 }

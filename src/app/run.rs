@@ -2,13 +2,13 @@
 //! to stop. Who signs in or out meanwhile, in another process, is noticed in the database.
 
 use super::{
-    CommandError, Exit, accounts, claim, client,
+    CommandError, Exit, accounts, claim, client, gate_settings,
     login::{self, How},
     notify,
     notify::Notice,
     open_store, sign_in,
     signals::{Signals, Told},
-    sync::{CLOSE_WITHIN, batches, gate_settings},
+    sync::{CLOSE_WITHIN, batches},
 };
 use crate::{
     actors::{
@@ -172,6 +172,7 @@ impl Caretaker {
                 client,
                 tokens,
                 gate,
+                account: None,
                 backoff: Backoff::default(),
                 longest_wait: Some(LONGEST_WAIT),
                 vitals: Rc::new(Vitals::default()),

@@ -1,7 +1,7 @@
 //! One sync to completion in the foreground.
 
 use super::{
-    CommandError, Exit, accounts, claim, client, open_store, print,
+    CommandError, Exit, accounts, claim, client, gate_settings, open_store, print,
     sign_in::{self, SignedIn},
     signals::Signals,
 };
@@ -23,7 +23,6 @@ use crate::{
     config::Config,
     engine::{
         backoff::Backoff,
-        gate::{DEFAULT_REQUESTS, GateSettings},
         run::{BatchSizes, RunEnd},
     },
     model::{AccountId, EntityType, Fault, Owner},
@@ -150,6 +149,7 @@ impl Job {
             client: self.client.clone(),
             tokens,
             gate: asked,
+            account: None,
             backoff: Backoff::default(),
             longest_wait: Some(self.longest_wait),
             vitals: Rc::new(Vitals::default()),
@@ -274,12 +274,6 @@ fn next_step(end: &RunEnd) -> Option<String> {
         }
         RunEnd::Failed(_) => Some("failed; what was committed stays, and the next run carries on".into()),
     }
-}
-
-/// The limits that the settings know of.
-pub(super) fn gate_settings(config: &Config) -> GateSettings {
-    let requests = config.rate_limit.requests.unwrap_or(DEFAULT_REQUESTS);
-    GateSettings { requests, window: config.rate_limit.window }
 }
 
 pub(super) fn batches(config: &Config) -> BatchSizes {

@@ -63,6 +63,12 @@ pub fn day(at: DateTime<Utc>) -> String {
     at.with_timezone(&Local).format("%Y-%m-%d").to_string()
 }
 
+/// A time of day that is only about right.
+pub fn minute_of_day(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let text = time_of_day(at, now);
+    text[..text.len() - ":00".len()].to_owned()
+}
+
 /// Whole seconds from `now` to `at`, rounded up, at least one.
 pub fn seconds_until(at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
     let left = at - now + TimeDelta::milliseconds(999);

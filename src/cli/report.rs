@@ -2,15 +2,15 @@
 
 use super::{
     account_report,
-    numbers::{counted, grouped, span, time_of_day},
+    numbers::{counted, grouped, minute_of_day, span, time_of_day},
     progress::limit_name,
 };
 use crate::{
     actors::{EntityProgress, EntityState, Progress},
     clock,
     model::{
-        EntityType, ItemCounts, SyncKey,
-        status::{EntityStatus, LimitStatus, PlaybackStatus, State, Status},
+        EntityType, Family, ItemCounts, LimitClass, SyncKey,
+        status::{EntityStatus, ForecastStatus, LimitStatus, PlaybackStatus, State, Status},
     },
 };
 use chrono::{DateTime, Utc};
@@ -199,10 +199,11 @@ pub fn status_text(status: &Status, now: DateTime<Utc>) -> String {
             let _ = writeln!(out, "  {line}");
         }
     }
-    for LimitStatus { family, class, blocked_until } in &status.limits {
-        let what = if family.as_str() == "*" { "all requests".to_owned() } else { family.to_string() };
-        let until = time_of_day(*blocked_until, now);
-        let _ = writeln!(out, "{what}: paused by the {} until {until}", limit_name(*class));
+    for limit in &status.limits {
+        let _ = writeln!(out, "{}", limit_line(limit, now));
+    }
+    for left in status.forecast.iter().filter(|left| left.remaining_requests > 0) {
+        let _ = writeln!(out, "{}", forecast_line(left, now));
     }
     out
 }
@@ -228,6 +229,35 @@ fn playback_lines(playback: &PlaybackStatus, now: DateTime<Utc>) -> Vec<String> 
         format!("{:<10} {gaps}{which}: plays between {after} and {before} may be missing", "")
     });
     [Some(line), gap].into_iter().flatten().collect()
+}
+
+/// "playlist_items: paused until 07:40:00 (quota)"
+fn limit_line(limit: &LimitStatus, now: DateTime<Utc>) -> String {
+    let LimitStatus { family, class, blocked_until } = limit;
+    let until = time_of_day(*blocked_until, now);
+    let what = match (family, class) {
+        (Family::Application, LimitClass::Ceiling) => "all requests but those for playback",
+        (Family::Application, LimitClass::Rate | LimitClass::Quota) => "all requests",
+        (family, _) => family.as_str(),
+    };
+    let why = match class {
+        LimitClass::Rate => "rate limit",
+        LimitClass::Quota => "quota",
+        LimitClass::Ceiling => "daily ceiling",
+    };
+    format!("{what}: paused until {until} ({why})")
+}
+
+/// "tracks: 42 more requests, 953 left today, done about 03:12"
+fn forecast_line(left: &ForecastStatus, now: DateTime<Utc>) -> String {
+    let mut line = format!("{}: {}", left.family, counted(left.remaining_requests.into(), "more request"));
+    if let Some(left_today) = left.left_today {
+        let _ = write!(line, ", {} left today", grouped(left_today.into()));
+    }
+    if let Some(done_at) = left.done_at {
+        let _ = write!(line, ", done about {}", minute_of_day(done_at, now));
+    }
+    line
 }
 
 fn entity_line(entity: &EntityStatus, now: DateTime<Utc>) -> String {

@@ -15,7 +15,7 @@ mod values;
 
 pub use error::{ConfigError, Problem};
 
-use crate::model::EntityType;
+use crate::model::{DailyCeilings, EntityType};
 use secrecy::{ExposeSecret, SecretString};
 use settings::Setting;
 use sources::Given;
@@ -96,6 +96,8 @@ pub struct RateLimitConfig {
     /// A ceiling; `None` leaves the rate to what the gate learns.
     pub requests: Option<u32>,
     pub window: Duration,
+    /// Our own ceilings of a day. The reserve is smaller than that of all families together.
+    pub daily: DailyCeilings,
 }
 
 #[derive(Debug, Clone)]
@@ -198,6 +200,7 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
     let playback = read_playback(given);
     let requests = given.optional(Setting::RateLimitRequests, values::number(1..=1_000_000));
     let window = given.required(Setting::RateLimitWindow, values::duration(Duration::from_secs(1)..=10 * MINUTE));
+    let daily = daily_ceilings(given);
     let listen = given.required(Setting::WebListen, values::address);
     let filter = given.required(Setting::LogFilter, values::log_filter);
 
@@ -218,7 +221,7 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
             entities: entities?,
         },
         playback: playback?,
-        rate_limit: RateLimitConfig { requests: requests?, window: window? },
+        rate_limit: RateLimitConfig { requests: requests?, window: window?, daily: daily? },
         web: WebConfig { listen: listen? },
         log: LogConfig { filter: filter? },
     })
@@ -247,6 +250,38 @@ fn read_playback(given: &mut Given) -> Option<PlaybackConfig> {
         interval,
         min_interval: min_interval.unwrap_or(PLAYBACK_MIN_INTERVAL.min(interval)),
         max_interval: max_interval.unwrap_or(PLAYBACK_MAX_INTERVAL.max(interval)),
+    })
+}
+
+fn daily_ceilings(given: &mut Given) -> Option<DailyCeilings> {
+    let reserve = given.required(Setting::RateLimitReserve, values::number(0..=1_000_000));
+    let mut ceiling = |setting| given.optional(setting, values::number(1..=1_000_000));
+    let tracks = ceiling(Setting::RateLimitDailyTracks);
+    let albums = ceiling(Setting::RateLimitDailyAlbums);
+    let artists = ceiling(Setting::RateLimitDailyArtists);
+    let playlists = ceiling(Setting::RateLimitDailyPlaylists);
+    let playlist_items = ceiling(Setting::RateLimitDailyPlaylistItems);
+    let player = ceiling(Setting::RateLimitDailyPlayer);
+    let origin = given.origin(Setting::RateLimitDailyAll);
+    let all = given.optional(Setting::RateLimitDailyAll, values::number(1..=1_000_000));
+    if let (Some(Some(all)), Some(reserve)) = (all, reserve)
+        && all <= reserve
+    {
+        let message = format!(
+            "{all} leaves nothing for the sync, since rate_limit.reserve keeps {reserve} for the playback tracker; it \
+             must be larger than that"
+        );
+        given.problems.push(Problem { origin, message });
+    }
+    Some(DailyCeilings {
+        tracks: tracks?,
+        albums: albums?,
+        artists: artists?,
+        playlists: playlists?,
+        playlist_items: playlist_items?,
+        player: player?,
+        all: all?,
+        reserve: reserve?,
     })
 }
 

@@ -55,6 +55,16 @@ settings! {
     // None: the gate learns what is allowed.
     RateLimitRequests: "SEGNO_RATE_LIMIT_REQUESTS", Some("rate_limit.requests"), None;
     RateLimitWindow: "SEGNO_RATE_LIMIT_WINDOW", Some("rate_limit.window"), Some("30s");
+    // A poll every 20 minutes, and some more.
+    RateLimitReserve: "SEGNO_RATE_LIMIT_RESERVE", Some("rate_limit.reserve"), Some("100");
+    // None: only the API's own limits. Below them, a family that reaches its ceiling rests before it is locked out.
+    RateLimitDailyTracks: "SEGNO_RATE_LIMIT_DAILY_TRACKS", Some("rate_limit.daily.tracks"), None;
+    RateLimitDailyAlbums: "SEGNO_RATE_LIMIT_DAILY_ALBUMS", Some("rate_limit.daily.albums"), None;
+    RateLimitDailyArtists: "SEGNO_RATE_LIMIT_DAILY_ARTISTS", Some("rate_limit.daily.artists"), None;
+    RateLimitDailyPlaylists: "SEGNO_RATE_LIMIT_DAILY_PLAYLISTS", Some("rate_limit.daily.playlists"), None;
+    RateLimitDailyPlaylistItems: "SEGNO_RATE_LIMIT_DAILY_PLAYLIST_ITEMS", Some("rate_limit.daily.playlist_items"), None;
+    RateLimitDailyPlayer: "SEGNO_RATE_LIMIT_DAILY_PLAYER", Some("rate_limit.daily.player"), None;
+    RateLimitDailyAll: "SEGNO_RATE_LIMIT_DAILY_ALL", Some("rate_limit.daily.all"), None;
     // None: a free one.
     LoginPort: "SEGNO_LOGIN_PORT", Some("login.port"), None;
     LoginTimeout: "SEGNO_LOGIN_TIMEOUT", Some("login.timeout"), Some("5m");
@@ -84,21 +94,20 @@ impl Setting {
         }
     }
 
-    /// The tables of the file, in order.
+    /// The tables of the file, in order; not those inside others.
     pub fn tables() -> Vec<&'static str> {
         let mut tables: Vec<_> =
-            Setting::ALL.iter().filter_map(|s| s.table_and_key()).map(|(table, _)| table).collect();
+            Setting::ALL.iter().filter_map(|s| s.key()?.split_once('.')).map(|(table, _)| table).collect();
         tables.dedup();
         tables
     }
 
-    /// The keys of one table of the file, in order.
+    /// The keys of one table of the file, in order, with the tables inside it. `table` may be one of those:
+    /// `rate_limit.daily`.
     pub fn keys_of(table: &str) -> Vec<&'static str> {
-        let of_table = |s: &Setting| s.table_and_key().filter(|(t, _)| *t == table).map(|(_, key)| key);
-        Setting::ALL.iter().filter_map(of_table).collect()
-    }
-
-    fn table_and_key(self) -> Option<(&'static str, &'static str)> {
-        self.key().and_then(|key| key.split_once('.'))
+        let inside = |s: &Setting| s.key()?.strip_prefix(table)?.strip_prefix('.')?.split('.').next();
+        let mut keys: Vec<_> = Setting::ALL.iter().filter_map(inside).collect();
+        keys.dedup();
+        keys
     }
 }

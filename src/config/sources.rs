@@ -81,24 +81,34 @@ impl Given {
                 self.problems.push(Problem { origin, message });
                 continue;
             }
-            let DeValue::Table(entries) = entries.get_ref() else {
-                let message = format!("must be a table with keys out of {}", known.join(", "));
-                self.problems.push(Problem { origin, message });
+            self.add_table(table.get_ref(), origin, entries.get_ref(), &place);
+        }
+    }
+
+    /// Takes in one table, and the tables inside it. `path` is what messages and settings call it.
+    fn add_table(&mut self, path: &str, origin: String, entries: &DeValue<'_>, place: &dyn Fn(Range<usize>) -> String) {
+        let known = Setting::keys_of(path);
+        let DeValue::Table(entries) = entries else {
+            let message = format!("must be a table with keys out of {}", known.join(", "));
+            self.problems.push(Problem { origin, message });
+            return;
+        };
+        for (key, value) in entries {
+            let inner = format!("{path}.{}", key.get_ref());
+            let origin = format!("{}: {path}.{}", place(key.span()), values::key(key.get_ref()));
+            if let Some(setting) = Setting::by_key(&inner) {
+                self.file.insert(setting, (origin, Value::from_toml(value.get_ref())));
                 continue;
-            };
-            for (key, value) in entries {
-                let path = format!("{}.{}", table.get_ref(), key.get_ref());
-                let origin = format!("{}: {}.{}", place(key.span()), table.get_ref(), values::key(key.get_ref()));
-                if let Some(setting) = Setting::by_key(&path) {
-                    self.file.insert(setting, (origin, Value::from_toml(value.get_ref())));
-                    continue;
-                }
-                let message = match Setting::env_only(&path) {
-                    Some(setting) => format!("may only be given in the environment, as {}", setting.env()),
-                    None => format!("unknown key, expected one of {}", known.join(", ")),
-                };
-                self.problems.push(Problem { origin, message });
             }
+            if !Setting::keys_of(&inner).is_empty() {
+                self.add_table(&inner, origin, value.get_ref(), place);
+                continue;
+            }
+            let message = match Setting::env_only(&inner) {
+                Some(setting) => format!("may only be given in the environment, as {}", setting.env()),
+                None => format!("unknown key, expected one of {}", known.join(", ")),
+            };
+            self.problems.push(Problem { origin, message });
         }
     }
 

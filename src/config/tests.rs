@@ -1,5 +1,6 @@
 //! Every way to give a setting, and every way to get one wrong.
 
+mod limits;
 mod playback;
 
 use super::{
@@ -7,6 +8,7 @@ use super::{
     settings::{self, Setting},
 };
 use crate::model::EntityType;
+use limits::text;
 use secrecy::ExposeSecret;
 use std::{
     ffi::OsString,
@@ -75,7 +77,7 @@ fn the_example_file_holds_the_defaults() {
 fn the_example_file_names_every_key_and_variable_once() {
     let lines: Vec<&str> = EXAMPLE.lines().collect();
     for setting in Setting::ALL {
-        let Some((_, key)) = setting.key().and_then(|key| key.split_once('.')) else { continue };
+        let Some((_, key)) = setting.key().and_then(|key| key.rsplit_once('.')) else { continue };
         let named: Vec<usize> =
             (0..lines.len()).filter(|i| lines[*i].starts_with('#') && lines[*i].ends_with(setting.env())).collect();
         assert_eq!(named.len(), 1, "{}", setting.env());
@@ -158,6 +160,14 @@ fn every_setting_is_read_from_the_file_and_from_the_environment() {
         (Setting::PlaybackMaxInterval, "'3h'", "3h", |c| c.playback.max_interval.as_secs().to_string(), "10800"),
         (Setting::RateLimitRequests, "9", "9", |c| format!("{:?}", c.rate_limit.requests), "Some(9)"),
         (Setting::RateLimitWindow, "'1s'", "1s", |c| c.rate_limit.window.as_secs().to_string(), "1"),
+        (Setting::RateLimitReserve, "7", "7", |c| c.rate_limit.daily.reserve.to_string(), "7"),
+        (Setting::RateLimitDailyTracks, "901", "901", |c| text(c.rate_limit.daily.tracks), "901"),
+        (Setting::RateLimitDailyAlbums, "902", "902", |c| text(c.rate_limit.daily.albums), "902"),
+        (Setting::RateLimitDailyArtists, "903", "903", |c| text(c.rate_limit.daily.artists), "903"),
+        (Setting::RateLimitDailyPlaylists, "904", "904", |c| text(c.rate_limit.daily.playlists), "904"),
+        (Setting::RateLimitDailyPlaylistItems, "905", "905", |c| text(c.rate_limit.daily.playlist_items), "905"),
+        (Setting::RateLimitDailyPlayer, "906", "906", |c| text(c.rate_limit.daily.player), "906"),
+        (Setting::RateLimitDailyAll, "907", "907", |c| text(c.rate_limit.daily.all), "907"),
         (Setting::LoginPort, "49152", "49152", |c| c.login.port.unwrap().to_string(), "49152"),
         (Setting::LoginTimeout, "'2m'", "2m", |c| c.login.timeout.as_secs().to_string(), "120"),
         (Setting::WebListen, "'[::]:80'", "[::]:80", |c| c.web.listen.to_string(), "[::]:80"),
@@ -261,7 +271,8 @@ fn every_bad_value_is_named_with_its_place_and_what_is_allowed() {
         let refusal = House::new().env(setting.env(), in_env).refusal();
         assert_eq!(refusal, format!("{}: {shown} is not {allowed}", setting.env()));
     }
-    assert!(Setting::ALL.iter().all(|setting| cases.iter().any(|case| case.0 == *setting)));
+    let is_tested = |setting| limits::NUMBERS.contains(setting) || cases.iter().any(|case| case.0 == *setting);
+    assert!(Setting::ALL.iter().all(is_tested));
 }
 
 #[test]

@@ -9,12 +9,16 @@
 //! | [`run`] | what to ask for next, what a page proves, what to commit, when a run is done |
 //! | [`sweep`] | whether a finished walk may mark anything removed |
 //! | [`gate`] | who may send a request, and when |
+//! | [`forecast`] | when what remains will be done |
 //! | [`playback`] | when the listening history is asked for, and what a page of it means |
 //! | [`backoff`] | whether and when to try a failed request again |
 //! | [`schedule`] | when the service runs what |
 //! | [`restart`] | whether and when a dead actor gets a new life |
 
 pub mod backoff;
+#[cfg(test)]
+mod day;
+pub mod forecast;
 pub mod gate;
 pub mod playback;
 pub mod restart;

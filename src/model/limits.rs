@@ -1,10 +1,15 @@
-//! The API's two limits, as far as everyone needs to know them.
+//! The limits, the API's two and our own, as far as everyone needs to know them.
 
 use super::Family;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
-/// Which limit refused a request.
+/// Requests per window where none are configured and nothing has been learned yet: one in about four seconds. The limit
+/// is unpublished; ten per 30 s were measured as too many for a new application.
+pub const START_REQUESTS: u32 = 7;
+
+/// Which limit stops a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitClass {
@@ -12,6 +17,9 @@ pub enum LimitClass {
     Rate,
     /// The daily quota of one endpoint family: half a day or more.
     Quota,
+    /// A daily ceiling of our own (`rate_limit.daily`), so that the quota is never met. It follows from the ledger and
+    /// is not stored as a pause.
+    Ceiling,
 }
 
 impl LimitClass {
@@ -19,9 +27,11 @@ impl LimitClass {
         match self {
             LimitClass::Rate => "rate",
             LimitClass::Quota => "quota",
+            LimitClass::Ceiling => "ceiling",
         }
     }
 
+    /// Reads the class of a stored pause.
     pub fn from_word(word: &str) -> Option<LimitClass> {
         match word {
             "rate" => Some(LimitClass::Rate),
@@ -49,4 +59,89 @@ pub struct WindowLease {
     pub until: DateTime<Utc>,
     /// How many it had sent in the window that ends there; `None` when it did not live to tell.
     pub used: Option<u32>,
+}
+
+/// A pause as it was found, with the moment at which it was noted: by that clock it cannot last longer than from there
+/// to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotedPause {
+    pub pause: Pause,
+    pub noted_at: DateTime<Utc>,
+}
+
+/// What the gate has learned about the rate limit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LearnedRate {
+    /// Requests per window.
+    pub requests: f64,
+    pub window: Duration,
+    pub refused: Option<RefusedLevel>,
+}
+
+/// A number of requests in one window that the API did not put up with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefusedLevel {
+    /// The refused request included.
+    pub level: u32,
+    pub at: DateTime<Utc>,
+    /// How often in a row about this level was tried and refused, after the first time.
+    pub times: u32,
+}
+
+/// Requests of one family in one stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LedgerEntry {
+    pub family: Family,
+    pub started_at: DateTime<Utc>,
+    /// Refused ones included.
+    pub requests: u32,
+    pub refusals: u32,
+}
+
+/// How many requests of a family a day may see: our own limits, below those of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DailyCeilings {
+    pub tracks: Option<u32>,
+    pub albums: Option<u32>,
+    pub artists: Option<u32>,
+    pub playlists: Option<u32>,
+    pub playlist_items: Option<u32>,
+    pub player: Option<u32>,
+    /// Of all families together.
+    pub all: Option<u32>,
+    /// How many of `all` are kept for the playback tracker: a play that is not asked for in time is lost, a library
+    /// entry is not.
+    pub reserve: u32,
+}
+
+impl DailyCeilings {
+    /// The ceiling of the family's own requests.
+    pub fn of(&self, family: Family) -> Option<u32> {
+        match family {
+            Family::Application => None,
+            Family::Player => self.player,
+            Family::Tracks => self.tracks,
+            Family::Artists => self.artists,
+            Family::Albums => self.albums,
+            Family::Playlists => self.playlists,
+            Family::PlaylistItems => self.playlist_items,
+        }
+    }
+
+    /// How many requests of all families the family may find and still send one.
+    pub fn all_for(&self, family: Family) -> Option<u32> {
+        let kept = if family == Family::Player { 0 } else { self.reserve };
+        self.all.map(|all| all.saturating_sub(kept))
+    }
+}
+
+/// What must outlast a process for its gate to go on where it was.
+#[derive(Debug, Clone, Default)]
+pub struct GateNote {
+    /// Those that are over included: after one of the rate limit, a single request goes first.
+    pub pauses: Vec<NotedPause>,
+    pub lease: Option<WindowLease>,
+    pub learned: Option<LearnedRate>,
+    /// The last day's.
+    pub ledger: Vec<LedgerEntry>,
 }

@@ -24,7 +24,10 @@ pub use checkpoint::{Checkpoint, Stage, WalkState};
 pub use entities::{Album, Artist, ArtistRef, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum, SavedTrack, Track};
 pub use fault::Fault;
 pub use ids::{AccountId, EntityType, Family, Phase, SyncKey, UnknownWord};
-pub use limits::{LimitClass, Pause, PauseScope, WindowLease};
+pub use limits::{
+    DailyCeilings, GateNote, LearnedRate, LedgerEntry, LimitClass, NotedPause, Pause, PauseScope, RefusedLevel,
+    START_REQUESTS, WindowLease,
+};
 pub use listing::{Item, Oddity, Page, PageRequest, Slot, SlotKey, StalePlaylist};
 pub use owner::{Claim, Owner};
 pub use play::{

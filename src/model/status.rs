@@ -7,7 +7,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     pub accounts: Vec<AccountStatus>,
+    /// What stops requests now, our own daily ceilings included.
     pub limits: Vec<LimitStatus>,
+    /// What remains to be asked for, and when it will be done; of all accounts together.
+    #[serde(default)]
+    pub forecast: Vec<ForecastStatus>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,4 +82,18 @@ pub struct LimitStatus {
     pub family: Family,
     pub class: LimitClass,
     pub blocked_until: DateTime<Utc>,
+}
+
+/// A family that has something left to ask for, or is paused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForecastStatus {
+    pub family: Family,
+    pub remaining_requests: u32,
+    /// What our own daily ceilings leave; `None` without one.
+    pub left_today: Option<u32>,
+    pub paused_until: Option<DateTime<Utc>>,
+    /// Of the pause.
+    pub class: Option<LimitClass>,
+    /// `None` where nothing remains.
+    pub done_at: Option<DateTime<Utc>>,
 }

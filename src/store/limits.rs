@@ -3,7 +3,7 @@
 use super::schema::rate_limits;
 use super::types::At;
 use super::{Conn, Store, StoreError, with_conn};
-use crate::model::{LimitClass, Pause, PauseScope, UnknownWord, WindowLease};
+use crate::model::{LimitClass, NotedPause, Pause, PauseScope, UnknownWord, WindowLease};
 use chrono::{DateTime, Utc};
 use diesel::query_dsl::methods::FilterDsl;
 use diesel::upsert::excluded;
@@ -32,6 +32,19 @@ impl Store {
             FilterDsl::filter(upsert, ends_later).execute(c).await
         })?;
         Ok(())
+    }
+
+    /// Every pause of the API that has not been lifted, over or not.
+    pub(super) async fn noted_pauses(conn: &mut Conn) -> Result<Vec<NotedPause>, StoreError> {
+        let rows: Vec<(String, Option<String>, At, At)> = with_conn!(conn, |c| {
+            use rate_limits::{blocked_until, class, family, updated_at};
+            let noted = QueryDsl::filter(rate_limits::table, blocked_until.is_not_null()).order(family);
+            noted.select((family, class, blocked_until.assume_not_null(), updated_at)).load(c).await
+        })?;
+        let noted = |(family, class, until, noted_at): (String, Option<String>, At, At)| {
+            Ok(NotedPause { pause: pause(family, class, until)?, noted_at: noted_at.into() })
+        };
+        rows.into_iter().map(noted).collect()
     }
 
     /// The pauses that last, in the order of their families.
@@ -89,15 +102,16 @@ pub(super) async fn pauses(conn: &mut Conn, now: At) -> Result<Vec<Pause>, Store
         let lasting = QueryDsl::filter(rate_limits::table, blocked_until.gt(now)).order(family);
         lasting.select((family, class, blocked_until.assume_not_null())).load(c).await
     })?;
-    let pause = |(family, class, until): (String, Option<String>, At)| {
-        let scope = family.parse();
-        Ok(Pause {
-            scope: scope.map_err(|source| StoreError::Corrupt { column: "rate_limits.family", source })?,
-            class: class_of(class.unwrap_or_default())?,
-            until: until.into(),
-        })
-    };
-    rows.into_iter().map(pause).collect()
+    rows.into_iter().map(|(family, class, until)| pause(family, class, until)).collect()
+}
+
+fn pause(family: String, class: Option<String>, until: At) -> Result<Pause, StoreError> {
+    let scope = family.parse();
+    Ok(Pause {
+        scope: scope.map_err(|source| StoreError::Corrupt { column: "rate_limits.family", source })?,
+        class: class_of(class.unwrap_or_default())?,
+        until: until.into(),
+    })
 }
 
 fn class_of(word: String) -> Result<LimitClass, StoreError> {

@@ -15,6 +15,7 @@ mod catalogue;
 mod claims;
 mod error;
 mod gaps;
+mod ledger;
 mod library;
 mod limits;
 mod membership;

@@ -149,6 +149,22 @@ diesel::table! {
         day_count -> Nullable<Integer>,
         day_started_at -> Nullable<Instant>,
         updated_at -> Instant,
+        learned_window_ms -> Nullable<BigInt>,
+        refused_level -> Nullable<BigInt>,
+        refused_at -> Nullable<Instant>,
+        refused_times -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    request_ledger (family, started_at) {
+        family -> Text,
+        started_at -> Instant,
+        requests -> BigInt,
+        refusals -> BigInt,
     }
 }
 
@@ -375,6 +391,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     playlists,
     plays,
     rate_limits,
+    request_ledger,
     saved_albums,
     saved_tracks,
     sync_batches,

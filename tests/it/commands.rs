@@ -105,7 +105,7 @@ both! {
         let (database, sandbox) = (Database::new(backend), small());
         Segno::on(&database, &sandbox, &["sync"]).succeed();
         let status = status(&database, &sandbox);
-        assert_eq!(keys(&status), ["accounts", "limits"]);
+        assert_eq!(keys(&status), ["accounts", "forecast", "limits"]);
         let accounts = status["accounts"].as_array().expect("accounts");
         assert_eq!(accounts.len(), 1);
         let account = &accounts[0];
@@ -143,7 +143,7 @@ both! {
         assert_eq!(keys(&limits[0]), ["blocked_until", "class", "family"]);
         assert_eq!((&limits[0]["family"], &limits[0]["class"]), (&json!("albums"), &json!("quota")));
         let text = Segno::on(&database, &sandbox, &["status"]).succeed().stdout;
-        assert!(text.contains("albums: paused by the daily quota until "), "{text}");
+        assert!(text.lines().any(|line| line.starts_with("albums: paused until ") && line.ends_with(" (quota)")), "{text}");
 
         // A sign-in that was withdrawn: failed, and why.
         sandbox.configure(json!({ "revoke_refresh_token": true, "expire_access_tokens": true }));
@@ -259,7 +259,7 @@ fn status_and_reset_of_nothing_say_what_to_do() {
     assert_eq!(refused.code, Some(4), "{}", refused.told());
     let text = Segno::on(&database, &sandbox, &["status"]).succeed().stdout;
     assert!(text.contains("no account has been synced into this database yet"), "{text}");
-    assert_eq!(status(&database, &sandbox), json!({ "accounts": [], "limits": [] }));
+    assert_eq!(status(&database, &sandbox), json!({ "accounts": [], "forecast": [], "limits": [] }));
     let reset = Segno::on(&database, &sandbox, &["reset", "--all"]).succeed();
     assert!(reset.stdout.contains("nothing to forget"), "{}", reset.told());
 }

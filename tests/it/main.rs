@@ -8,6 +8,7 @@ mod fences;
 mod gaps;
 mod interrupt;
 mod layers;
+mod limits;
 mod login;
 mod moving;
 mod odd_rows;

@@ -127,11 +127,12 @@ impl Supervisor {
         })
     }
 
-    fn household(&self, tokens: Tokens) -> Household {
+    fn household(&self, account: AccountId, tokens: Tokens) -> Household {
         let fetcher = Fetcher {
             client: self.service.client.clone(),
             tokens,
             gate: self.gate.clone(),
+            account: Some(account),
             backoff: Backoff::default(),
             longest_wait: self.service.longest_wait,
             vitals: Rc::new(Vitals::default()),
@@ -246,7 +247,7 @@ impl Handler<SyncOnce> for Supervisor {
 
     fn handle(&mut self, sync: SyncOnce, ctx: &mut Self::Context) {
         let SyncOnce { account_id: account, tokens, entities, done } = sync;
-        let household = self.household(tokens);
+        let household = self.household(account, tokens);
         self.accounts.insert(account, household);
         self.service.progress.send_modify(|progress| progress.entities.clear());
         self.work = Work::Once { outcome: Outcome::default(), done: Some(done) };

@@ -188,7 +188,7 @@ impl Handler<Tend> for Supervisor {
     fn handle(&mut self, tend: Tend, ctx: &mut Self::Context) {
         let Tend { account_id: account, name, tokens, remembered } = tend;
         self.stop_syncers(account, ctx);
-        let household: Household = self.household(tokens);
+        let household: Household = self.household(account, tokens);
         self.accounts.insert(account, household);
         self.start_tracker(account, ctx);
         let Some(serving) = self.serving() else { return };

@@ -146,5 +146,6 @@ pub fn limit_name(class: LimitClass) -> &'static str {
     match class {
         LimitClass::Rate => "rate limit",
         LimitClass::Quota => "daily quota",
+        LimitClass::Ceiling => "daily ceiling",
     }
 }

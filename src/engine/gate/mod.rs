@@ -1,25 +1,31 @@
 //! Who may send a request, and when.
 //!
-//! Three things must agree before a permit is granted: no pause stops the asker's endpoint family, the rolling window
-//! has room ([`window`]), and the spacing in front of it is due ([`spacing`]). Among those who wait, playback comes
-//! first, then tracks, artists, albums and playlists; but every fourth permit goes to whoever has waited longest, so
-//! that nobody starves.
+//! Five things must agree before a permit is granted: no pause stops the asker's endpoint family ([`pauses`]), no daily
+//! ceiling does ([`ledger`]), no probe is under way, the rolling window has room ([`window`]) at the rate learned so far
+//! ([`rate`]), and the spacing in front of it is due ([`spacing`]). Among those who wait ([`queue`]), playback comes
+//! first, then tracks, artists, albums and playlists, and within each the accounts take turns; but every fourth permit
+//! goes to whoever has waited longest, so that nobody starves.
+//!
+//! `now` is the steady clock, `wall` the calendar at the same moment.
 
+pub mod ledger;
+pub mod pauses;
+pub mod queue;
+pub mod rate;
 pub mod spacing;
 pub mod window;
 
-use crate::model::{Family, LimitClass, Pause, WindowLease};
-use chrono::{DateTime, Utc};
-use spacing::Spacing;
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::{Duration, Instant},
+use crate::model::{
+    AccountId, DailyCeilings, Family, GateNote, LearnedRate, LedgerEntry, LimitClass, Pause, WindowLease,
 };
+use chrono::{DateTime, Utc};
+use ledger::Ledger;
+use pauses::{Calendar, Held, Pauses};
+use queue::Queue;
+use rate::Rate;
+use spacing::Spacing;
+use std::time::{Duration, Instant};
 use window::RollingWindow;
-
-/// Requests per window where no number is configured: one in about four seconds. The limit is unpublished; ten per 30 s
-/// were measured as too many for a new application.
-pub const DEFAULT_REQUESTS: u32 = 7;
 
 /// The window that the API documents.
 pub const DEFAULT_WINDOW: Duration = Duration::from_secs(30);
@@ -27,30 +33,19 @@ pub const DEFAULT_WINDOW: Duration = Duration::from_secs(30);
 /// Every so many permits, the longest wait wins over priority.
 const FAIR_EVERY: u32 = 4;
 
-/// A refusal without a usable `Retry-After` is taken for the end of the day's quota.
-const UNKNOWN_PAUSE: Duration = Duration::from_secs(24 * 3600);
-
-/// The number of requests allowed in any window of the given length.
+/// What the gate is told to keep to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GateSettings {
-    pub requests: u32,
+    /// At most so many requests in any window; `None` leaves it to what is learned.
+    pub requests: Option<u32>,
     pub window: Duration,
+    pub daily: DailyCeilings,
 }
 
 impl Default for GateSettings {
     fn default() -> Self {
-        GateSettings { requests: DEFAULT_REQUESTS, window: DEFAULT_WINDOW }
+        GateSettings { requests: None, window: DEFAULT_WINDOW, daily: DailyCeilings::default() }
     }
-}
-
-/// One who waits. `T` tells askers apart.
-#[derive(Debug, Clone)]
-struct Ask<T> {
-    ticket: T,
-    family: Family,
-    number: u64,
-    /// Longest pause the asker sits out; `None` for any.
-    longest_wait: Option<Duration>,
 }
 
 /// What the gate does next.
@@ -70,7 +65,7 @@ pub enum Next<T> {
 /// Why everybody waits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Waiting {
-    /// The API refused, and named a time.
+    /// The API refused, and named a time; or a daily ceiling of ours is reached.
     Paused(Pause),
     /// The window is full.
     Window,
@@ -78,93 +73,210 @@ pub enum Waiting {
     Spacing,
 }
 
+/// What became of a permit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing was sent.
+    Unused,
+    /// The API answered, and not with a limit.
+    Served,
+    /// A limit refused the request; [`Gate::handle_limited`] has heard of it.
+    Limited,
+    /// It was sent, and nobody knows what became of it.
+    Unanswered,
+}
+
+/// A refusal, as it was taken up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limited {
+    /// What is in force now.
+    pub pause: Pause,
+    /// Whether this pause is new, or longer than it was: several requests under way may be refused for one reason.
+    pub is_news: bool,
+}
+
+/// A permit that is out.
+#[derive(Debug, Clone, Copy)]
+struct Out<T> {
+    ticket: T,
+    family: Family,
+    granted_at: Instant,
+    /// The how many-th it was in its window.
+    level: u32,
+    /// Where the ledger counts it.
+    stretch: i64,
+}
+
 #[derive(Debug)]
 pub struct Gate<T> {
+    settings: GateSettings,
+    calendar: Calendar,
     window: RollingWindow,
+    rate: Rate,
     spacing: Spacing,
-    asks: BTreeMap<Family, VecDeque<Ask<T>>>,
-    pauses: BTreeMap<Family, (Pause, Instant)>,
-    num_asks: u64,
+    queue: Queue<T>,
+    pauses: Pauses<T>,
+    ledger: Ledger,
+    out: Vec<Out<T>>,
     num_granted: u32,
+    /// When the rate limit was last heard of: what was granted before then tells nothing more.
+    refused_at: Option<Instant>,
 }
 
 impl<T: Copy + PartialEq> Gate<T> {
-    pub fn new(settings: GateSettings, now: Instant) -> Gate<T> {
+    pub fn new(settings: GateSettings, now: Instant, wall: DateTime<Utc>) -> Gate<T> {
+        let rate = Rate::new(settings.requests, settings.window, now);
         Gate {
-            window: RollingWindow::new(settings.requests, settings.window),
-            spacing: Spacing::new(settings.requests, settings.window, now),
-            asks: BTreeMap::new(),
-            pauses: BTreeMap::new(),
-            num_asks: 0,
+            settings,
+            calendar: Calendar::new(now, wall),
+            window: RollingWindow::new(rate.limit(), settings.window),
+            spacing: Spacing::new(rate.limit(), settings.window, now),
+            rate,
+            queue: Queue::default(),
+            pauses: Pauses::default(),
+            ledger: Ledger::new(settings.daily),
+            out: Vec::new(),
             num_granted: 0,
+            refused_at: None,
         }
     }
 
-    /// A gate that took over from one that died: what that one granted is unknown, so the window counts as full.
-    pub fn after_death(settings: GateSettings, now: Instant) -> Gate<T> {
-        let mut gate = Gate::new(settings, now);
-        gate.window.assume(None, now);
-        gate
+    /// Takes up what an earlier life or an earlier process left; comes before the first request. What that process sent
+    /// counts for this one too.
+    pub fn handle_noted(&mut self, noted: &GateNote, now: Instant, wall: DateTime<Utc>) {
+        if let Some(learned) = noted.learned {
+            self.rate.handle_learned(learned, self.settings.requests.is_some());
+            self.window.set_limit(self.rate.limit());
+            self.spacing = Spacing::new(self.rate.limit(), self.settings.window, now);
+        }
+        if let Some(lease) = noted.lease {
+            self.handle_lease(lease, now, wall);
+        }
+        noted.pauses.iter().for_each(|pause| self.pauses.handle_noted(*pause, now, wall));
+        self.ledger.handle_noted(&noted.ledger, self.calendar.wall(now));
     }
 
-    pub fn handle_ask(&mut self, ticket: T, family: Family, longest_wait: Option<Duration>) {
-        self.num_asks += 1;
-        let ask = Ask { ticket, family, number: self.num_asks, longest_wait };
-        self.asks.entry(family).or_default().push_back(ask);
-    }
-
-    /// An earlier process left this note: what it sent counts for this one too. `wall` is the calendar time at `now`.
-    pub fn handle_lease(&mut self, lease: WindowLease, now: Instant, wall: DateTime<Utc>) {
+    fn handle_lease(&mut self, lease: WindowLease, now: Instant, wall: DateTime<Utc>) {
         let ago = (wall - lease.until).to_std().unwrap_or_default();
         if let Some(at) = now.checked_sub(ago).filter(|_| ago <= self.window.length()) {
             self.window.assume(lease.used, at);
         }
     }
 
-    /// The asker is gone before it got a permit.
-    pub fn handle_withdrawn(&mut self, ticket: T) {
-        for asks in self.asks.values_mut() {
-            asks.retain(|ask| ask.ticket != ticket);
+    /// Takes over from a gate that died: what that one granted is unknown, so the window counts as full. These permits of
+    /// its are still out.
+    pub fn handle_death(&mut self, still_out: impl Iterator<Item = (T, Family)>, now: Instant) {
+        self.window.assume(None, now);
+        for (ticket, family) in still_out {
+            self.grant(ticket, family, now);
         }
     }
 
-    /// A permit came back: used and answered, or never used.
-    pub fn handle_returned(&mut self, used: bool, now: Instant) {
-        if used { self.window.handle_answered(now) } else { self.window.handle_unused() }
+    pub fn handle_ask(
+        &mut self,
+        ticket: T,
+        family: Family,
+        account: Option<AccountId>,
+        longest_wait: Option<Duration>,
+    ) {
+        self.queue.push(ticket, family, account, longest_wait);
     }
 
-    /// The API refused a request. Returns the pause that follows, to be kept where it outlives the process.
-    ///
-    /// `wall` is the calendar time at `now`. A quota stops the family, the rate limit everything.
+    /// The asker is gone before it got a permit.
+    pub fn handle_withdrawn(&mut self, ticket: T) {
+        self.queue.remove(ticket);
+    }
+
+    /// A permit came back.
+    pub fn handle_returned(&mut self, ticket: T, outcome: Outcome, now: Instant) {
+        let Some(at) = self.out.iter().position(|out| out.ticket == ticket) else {
+            debug_assert!(false, "a permit is returned once");
+            return;
+        };
+        let out = self.out.swap_remove(at);
+        if outcome == Outcome::Unused {
+            self.window.handle_unused();
+            self.ledger.handle_unused(out.family, out.stretch);
+        } else {
+            self.window.handle_answered(now);
+            self.ledger.handle_sent(out.family, out.stretch);
+        }
+        match outcome {
+            Outcome::Served => {
+                self.rate.handle_served(out.level);
+                if self.pauses.is_probe(Some(ticket)) {
+                    self.pauses.handle_served(ticket);
+                    self.rate.handle_reopened(now);
+                }
+            }
+            Outcome::Unused | Outcome::Unanswered | Outcome::Limited => self.pauses.handle_lost(ticket),
+        }
+    }
+
+    /// A limit refused the request that was sent with this permit, which is still out. Returns the pause that follows,
+    /// to be kept where it outlives the process. A quota stops the family, the rate limit everything.
     pub fn handle_limited(
         &mut self,
+        ticket: Option<T>,
         family: Family,
         class: LimitClass,
         retry_after: Option<Duration>,
         now: Instant,
         wall: DateTime<Utc>,
-    ) -> Pause {
-        let scope = match class {
-            LimitClass::Rate => Family::Application,
-            LimitClass::Quota => family,
+    ) -> Limited {
+        self.ledger.handle_refused(family, self.calendar.wall(now));
+        let (scope, until) = match class {
+            LimitClass::Rate => {
+                self.learn(ticket, now, wall);
+                (Family::Application, wall + self.pauses.rate_pause(ticket, retry_after.unwrap_or_default()))
+            }
+            LimitClass::Quota | LimitClass::Ceiling => {
+                // The rate limit has let it through.
+                if let Some(ticket) = ticket.filter(|ticket| self.pauses.is_probe(Some(*ticket))) {
+                    self.pauses.handle_served(ticket);
+                    self.rate.handle_reopened(now);
+                }
+                let calendar = self.calendar.wall(now);
+                let unknown = || wall + (self.ledger.unknown_quota_end(family, calendar) - calendar);
+                (family, retry_after.map_or_else(unknown, |wait| wall + wait))
+            }
         };
-        let until = wall + retry_after.unwrap_or(UNKNOWN_PAUSE);
-        self.handle_pause(Pause { scope, class, until }, now, wall)
+        let (pause, is_news) = self.pauses.handle_pause(Pause { scope, class, until }, now, wall);
+        Limited { pause, is_news }
     }
 
-    /// Takes up a pause, from a refusal or from the database. A later end wins; nothing shortens a pause.
-    pub fn handle_pause(&mut self, pause: Pause, now: Instant, wall: DateTime<Utc>) -> Pause {
-        let ends = now + (pause.until - wall).to_std().unwrap_or_default();
-        let held = self.pauses.entry(pause.scope).or_insert((pause, ends));
-        if ends > held.1 {
-            *held = (pause, ends);
-        }
-        held.0
+    /// One refusal tells about the rate; those of requests that were under way already tell the same again.
+    fn learn(&mut self, ticket: Option<T>, now: Instant, wall: DateTime<Utc>) {
+        let out = ticket.and_then(|ticket| self.out.iter().find(|out| out.ticket == ticket).copied());
+        let Some(out) = out.filter(|out| self.refused_at.is_none_or(|at| out.granted_at > at)) else { return };
+        self.refused_at = Some(now);
+        self.rate.handle_refused(out.level, self.pauses.is_probe(ticket), now, wall);
+        self.follow_rate(now);
+    }
+
+    fn follow_rate(&mut self, now: Instant) {
+        self.window.set_limit(self.rate.limit());
+        self.spacing.set_requests(self.rate.limit(), now);
+    }
+
+    /// What a permit that is out was granted for.
+    pub fn family_of(&self, ticket: T) -> Option<Family> {
+        self.out.iter().find(|out| out.ticket == ticket).map(|out| out.family)
     }
 
     /// The pauses in force.
     pub fn pauses(&self) -> impl Iterator<Item = Pause> {
-        self.pauses.values().map(|(pause, _)| *pause)
+        self.pauses.iter()
+    }
+
+    /// Whether a pause of the rate limit has been lifted since this was last asked for.
+    pub fn take_reopened(&mut self) -> bool {
+        self.pauses.take_reopened()
+    }
+
+    /// What was counted and learned since this was last asked for.
+    pub fn take_unsaved(&mut self) -> (Vec<LedgerEntry>, Option<LearnedRate>) {
+        (self.ledger.take_unsaved(), self.rate.take_changed())
     }
 
     /// Requests sent in the window so far, and those it may hold.
@@ -174,61 +286,83 @@ impl<T: Copy + PartialEq> Gate<T> {
 
     /// Rules on who is next. Call until it grants nothing more.
     pub fn poll(&mut self, now: Instant) -> Next<T> {
-        self.pauses.retain(|_, (_, ends)| *ends > now);
+        self.pauses.expire(now);
+        self.ledger.expire(self.calendar.wall(now));
+        if self.rate.review(now, self.calendar.wall(now)) {
+            self.follow_rate(now);
+        }
         if let Some((ticket, pause)) = self.take_impatient(now) {
             return Next::Refuse(ticket, pause);
         }
-        let Some(family) = self.choose() else {
-            let shortest = self.asks.values().flatten().filter_map(|ask| self.pause_of(ask.family)).min_by_key(|p| p.1);
-            return match shortest {
+        let Some(ticket) = self.choose(now) else {
+            let stops = self.queue.families().filter_map(|family| self.stop_of(family, now));
+            return match stops.min_by_key(|(_, ends)| *ends) {
                 Some((pause, ends)) => Next::Wait(ends, Waiting::Paused(pause)),
                 None => Next::Idle,
             };
         };
+        if self.pauses.is_probing() {
+            return Next::Full;
+        }
         match self.window.room(now) {
             window::Room::Free => {}
             window::Room::FreeAt(at) => return Next::Wait(at, Waiting::Window),
             window::Room::InUse => return Next::Full,
         }
+        let (used, _) = self.window.used(now);
+        if used >= self.rate.proven() && self.out.iter().any(|out| out.level > self.rate.proven()) {
+            return Next::Full;
+        }
         if let Err(at) = self.spacing.try_pass(now) {
             return Next::Wait(at, Waiting::Spacing);
         }
-        let Some(ask) = self.asks.get_mut(&family).and_then(VecDeque::pop_front) else { return Next::Idle };
+        let Some(ask) = self.queue.serve(ticket) else { return Next::Idle };
         self.num_granted = self.num_granted.wrapping_add(1);
-        self.window.handle_granted();
-        Next::Grant(ask.ticket)
+        self.grant(ticket, ask.family, now);
+        Next::Grant(ticket)
     }
 
-    fn pause_of(&self, family: Family) -> Option<(Pause, Instant)> {
-        let pauses = [self.pauses.get(&family), self.pauses.get(&Family::Application)];
-        pauses.into_iter().flatten().copied().max_by_key(|(_, ends)| *ends)
+    fn grant(&mut self, ticket: T, family: Family, now: Instant) {
+        self.window.handle_granted();
+        let (level, _) = self.window.used(now);
+        let stretch = self.ledger.handle_granted(family, self.calendar.wall(now));
+        self.out.push(Out { ticket, family, granted_at: now, level, stretch });
+        self.pauses.handle_granted(ticket);
+    }
+
+    /// What stops a family now: the API, or a daily ceiling of ours.
+    fn stop_of(&self, family: Family, now: Instant) -> Option<Held> {
+        let ceiling = self.ledger.stopped_until(family).map(|(scope, until)| {
+            let left = self.calendar.left(until, now).max(Duration::from_millis(1));
+            (Pause { scope, class: LimitClass::Ceiling, until }, now + left)
+        });
+        [self.pauses.of(family), ceiling].into_iter().flatten().max_by_key(|(_, ends)| *ends)
     }
 
     fn take_impatient(&mut self, now: Instant) -> Option<(T, Pause)> {
-        let (family, number, pause) = self.asks.values().flatten().find_map(|ask| {
-            let (pause, ends) = self.pause_of(ask.family)?;
+        let stops: Vec<(Family, Held)> =
+            self.queue.families().filter_map(|family| Some((family, self.stop_of(family, now)?))).collect();
+        if stops.is_empty() {
+            return None;
+        }
+        let (ticket, pause) = self.queue.iter().find_map(|ask| {
+            let (_, (pause, ends)) = stops.iter().find(|(family, _)| *family == ask.family)?;
             let longest_wait = ask.longest_wait?;
-            (ends > now + longest_wait).then_some((ask.family, ask.number, pause))
+            (*ends > now + longest_wait).then_some((ask.ticket, *pause))
         })?;
-        let asks = self.asks.get_mut(&family)?;
-        let at = asks.iter().position(|ask| ask.number == number)?;
-        asks.remove(at).map(|ask| (ask.ticket, pause))
+        self.queue.remove(ticket);
+        Some((ticket, pause))
     }
 
-    /// The family whose first asker is next.
-    fn choose(&self) -> Option<Family> {
-        let fronts = || {
-            self.asks
-                .iter()
-                .filter_map(|(family, asks)| asks.front().map(|ask| (*family, ask.number)))
-                .filter(|(family, _)| self.pause_of(*family).is_none())
-        };
+    /// The asker that is next, of those that nothing stops.
+    fn choose(&self, now: Instant) -> Option<T> {
+        let open: Vec<Family> = self.queue.families().filter(|family| self.stop_of(*family, now).is_none()).collect();
+        let first = open.iter().copied().min_by_key(|family| priority(*family))?;
         let is_fair_turn = self.num_granted % FAIR_EVERY == FAIR_EVERY - 1;
-        let first = fronts().map(|(family, _)| family).min_by_key(|family| priority(*family))?;
         if first == Family::Player || !is_fair_turn {
-            return Some(first);
+            return self.queue.turn(first);
         }
-        fronts().min_by_key(|(_, number)| *number).map(|(family, _)| family)
+        self.queue.oldest(|family| open.contains(&family))
     }
 }
 
@@ -243,5 +377,7 @@ fn priority(family: Family) -> u8 {
     }
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,8 @@ type Limiter =
 
 #[derive(Debug)]
 pub struct Spacing {
+    requests: u32,
+    window: Duration,
     clock: FakeRelativeClock,
     at: Instant,
     limiter: Limiter,
@@ -29,17 +31,39 @@ pub struct Spacing {
 
 impl Spacing {
     pub fn new(requests: u32, window: Duration, now: Instant) -> Spacing {
-        let burst = NonZeroU32::new(requests / BURST_SHARE).unwrap_or(NonZeroU32::MIN);
-        let period = (window / requests.max(1)).max(Duration::from_nanos(1));
-        let quota = Quota::with_period(period).expect("the period is longer than zero").allow_burst(burst);
         let clock = FakeRelativeClock::default();
-        Spacing { limiter: RateLimiter::direct_with_clock(quota, clock.clone()), clock, at: now }
+        Spacing { requests, window, limiter: limiter(requests, window, &clock), clock, at: now }
+    }
+
+    /// Goes on at another rate. What a pause between requests had earned is gone: a new rate begins evenly.
+    pub fn set_requests(&mut self, requests: u32, now: Instant) {
+        if requests == self.requests {
+            return;
+        }
+        self.advance(now);
+        self.requests = requests;
+        self.limiter = limiter(requests, self.window, &self.clock);
+        let _ = self.limiter.check_n(burst(requests));
     }
 
     /// Lets one through now, or says when.
     pub fn try_pass(&mut self, now: Instant) -> Result<(), Instant> {
-        self.clock.advance(now.saturating_duration_since(self.at));
-        self.at = self.at.max(now);
+        self.advance(now);
         self.limiter.check().map_err(|not_until| now + not_until.wait_time_from(self.clock.now()))
     }
+
+    fn advance(&mut self, now: Instant) {
+        self.clock.advance(now.saturating_duration_since(self.at));
+        self.at = self.at.max(now);
+    }
+}
+
+fn burst(requests: u32) -> NonZeroU32 {
+    NonZeroU32::new(requests / BURST_SHARE).unwrap_or(NonZeroU32::MIN)
+}
+
+fn limiter(requests: u32, window: Duration, clock: &FakeRelativeClock) -> Limiter {
+    let period = (window / requests.max(1)).max(Duration::from_nanos(1));
+    let quota = Quota::with_period(period).expect("the period is longer than zero").allow_burst(burst(requests));
+    RateLimiter::direct_with_clock(quota, clock.clone())
 }

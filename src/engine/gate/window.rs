@@ -33,6 +33,11 @@ impl RollingWindow {
         RollingWindow { limit: limit.max(1) as usize, length, answered: VecDeque::new(), num_in_use: 0 }
     }
 
+    /// Goes on with another limit. What was sent stays counted, so a lower one takes hold at once.
+    pub fn set_limit(&mut self, limit: u32) {
+        self.limit = limit.max(1) as usize;
+    }
+
     /// Counts requests that somebody else sent before now: all that fit, where their number is unknown.
     pub fn assume(&mut self, used: Option<u32>, at: Instant) {
         let used = used.map_or(self.limit, |used| (used as usize).min(self.limit));
@@ -45,11 +50,12 @@ impl RollingWindow {
 
     pub fn room(&mut self, now: Instant) -> Room {
         self.expire(now);
-        if self.num_in_use + self.answered.len() < self.limit {
+        let used = self.num_in_use + self.answered.len();
+        if used < self.limit {
             return Room::Free;
         }
-        match self.answered.front() {
-            Some(oldest) => Room::FreeAt(*oldest + self.length),
+        match self.answered.get(used - self.limit) {
+            Some(last_too_many) => Room::FreeAt(*last_too_many + self.length),
             None => Room::InUse,
         }
     }

@@ -6,6 +6,7 @@ mod accounts;
 mod catalogue;
 mod commit;
 mod effects;
+mod ledger;
 mod opening;
 mod playlists;
 mod plays;

@@ -35,6 +35,7 @@ fn the_schema_reads_every_column_of_every_table() {
             playlists,
             plays,
             rate_limits,
+            request_ledger,
             saved_albums,
             saved_tracks,
             sync_batches,
@@ -64,10 +65,10 @@ fn moments_are_kept_to_the_microsecond() {
 fn opening_again_finds_everything_and_migrates_nothing() {
     on_both(async |db| {
         db.begin(EntityType::Tracks).await.commit(tracks(&["t1"]), at(1)).await;
-        let migrated = db.texts("run_on", "__diesel_schema_migrations ORDER BY version").await;
+        let migrated = db.cells("run_on", "__diesel_schema_migrations ORDER BY version").await;
         let again = Store::open_existing(&db.url, "again").await.unwrap();
         assert_eq!(again.library_counts(db.account).await.unwrap().catalogue_tracks, 1);
-        assert_eq!(db.texts("run_on", "__diesel_schema_migrations ORDER BY version").await, migrated);
+        assert_eq!(db.cells("run_on", "__diesel_schema_migrations ORDER BY version").await, migrated);
     });
 }
 

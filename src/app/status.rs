@@ -1,0 +1,52 @@
+//! What `segno status` shows and the web API serves: what the database holds, and what follows from it under these
+//! settings.
+
+use crate::{
+    config::Config,
+    engine::{
+        forecast::{Known, Remaining, forecast, reached_ceilings},
+        gate::GateSettings,
+    },
+    model::{
+        LearnedRate, Pause, START_REQUESTS,
+        status::{LimitStatus, Status},
+    },
+    store::{Store, StoreError},
+};
+use chrono::{DateTime, Utc};
+
+/// From the database alone, so also beside a service that runs.
+pub async fn status(store: &Store, config: &Config, now: DateTime<Utc>) -> Result<Status, StoreError> {
+    let mut status = store.status(now).await?;
+    let mut remaining = Remaining::default();
+    status.accounts.iter().flat_map(|account| &account.entities).for_each(|entity| remaining.add_entity(entity));
+    for account in store.accounts().await? {
+        remaining.add_playlists(&store.stale_playlists(account.id, now).await?);
+    }
+    let pause = |limit: &LimitStatus| Pause { scope: limit.family, class: limit.class, until: limit.blocked_until };
+    let pauses: Vec<Pause> = status.limits.iter().map(pause).collect();
+    let ledger = store.load_ledger(now).await?;
+    let settings = super::gate_settings(config);
+    let rate = rate(&settings, store.load_learned_rate().await?);
+    let known = Known { pauses: &pauses, ledger: &ledger, ceilings: settings.daily, rate };
+    status.forecast = forecast(&remaining, &known, now);
+    let ceilings = reached_ceilings(&known, now).into_iter();
+    status.limits.extend(ceilings.map(|Pause { scope, class, until }| LimitStatus {
+        family: scope,
+        class,
+        blocked_until: until,
+    }));
+    Ok(status)
+}
+
+/// Requests per second, as far as is known.
+fn rate(settings: &GateSettings, learned: Option<LearnedRate>) -> f64 {
+    let learned = learned.filter(|learned| learned.window == settings.window).map(|learned| learned.requests);
+    let ceiling = settings.requests.map(f64::from);
+    let requests = match (learned, ceiling) {
+        (Some(learned), Some(ceiling)) => learned.min(ceiling),
+        (Some(requests), None) | (None, Some(requests)) => requests,
+        (None, None) => START_REQUESTS.into(),
+    };
+    requests / settings.window.as_secs_f64()
+}

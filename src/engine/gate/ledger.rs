@@ -1,0 +1,195 @@
+//! What was sent in the last 24 hours, by family, and whether our own daily ceilings leave room for more.
+//!
+//! Requests are counted in stretches of five minutes, each until it is a whole day old: so the count is never too low.
+//! What has been counted and not yet been stored is handed out by [`Ledger::take_unsaved`], every few seconds; a killed
+//! process forgets no more than that. Time here is the calendar that does not jump.
+
+use crate::model::{DailyCeilings, Family, LedgerEntry};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeMap;
+
+const STRETCH_S: i64 = 300;
+
+/// What a daily limit counts over.
+pub const DAY: TimeDelta = TimeDelta::hours(24);
+
+/// Shortest pause of a quota that names no end.
+const UNKNOWN_QUOTA_MIN: TimeDelta = TimeDelta::hours(1);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    requests: u32,
+    refusals: u32,
+}
+
+#[derive(Debug, Default)]
+struct Day {
+    /// By number of the stretch since 1970.
+    stretches: BTreeMap<i64, Count>,
+    sum: Count,
+}
+
+#[derive(Debug)]
+pub struct Ledger {
+    ceilings: DailyCeilings,
+    days: BTreeMap<Family, Day>,
+    unsaved: BTreeMap<(Family, i64), Count>,
+}
+
+impl Ledger {
+    pub fn new(ceilings: DailyCeilings) -> Ledger {
+        Ledger { ceilings, days: BTreeMap::new(), unsaved: BTreeMap::new() }
+    }
+
+    /// Takes up what earlier processes counted. What they saw in a future was counted by a clock that was ahead: it
+    /// counts from now.
+    pub fn handle_noted(&mut self, entries: &[LedgerEntry], wall: DateTime<Utc>) {
+        for entry in entries {
+            let at = stretch(entry.started_at.min(wall));
+            let day = self.days.entry(entry.family).or_default();
+            day.add(at, Count { requests: entry.requests, refusals: entry.refusals });
+        }
+        self.expire(wall);
+    }
+
+    /// A permit is out: its request counts at once. Returns where, should it come back unused.
+    pub fn handle_granted(&mut self, family: Family, wall: DateTime<Utc>) -> i64 {
+        let at = stretch(wall);
+        self.days.entry(family).or_default().add(at, Count { requests: 1, refusals: 0 });
+        at
+    }
+
+    /// A permit came back unused.
+    pub fn handle_unused(&mut self, family: Family, at: i64) {
+        if let Some(day) = self.days.get_mut(&family)
+            && let Some(count) = day.stretches.get_mut(&at)
+        {
+            count.requests -= 1;
+            day.sum.requests -= 1;
+        }
+    }
+
+    /// The request of a permit was sent.
+    pub fn handle_sent(&mut self, family: Family, at: i64) {
+        self.unsaved.entry((family, at)).or_default().requests += 1;
+    }
+
+    /// A request that was sent was refused by a limit.
+    pub fn handle_refused(&mut self, family: Family, wall: DateTime<Utc>) {
+        let (at, count) = (stretch(wall), Count { requests: 0, refusals: 1 });
+        self.days.entry(family).or_default().add(at, count);
+        self.unsaved.entry((family, at)).or_default().refusals += 1;
+    }
+
+    /// What was counted since this was last asked for; to be added to what is stored.
+    pub fn take_unsaved(&mut self) -> Vec<LedgerEntry> {
+        let unsaved = std::mem::take(&mut self.unsaved);
+        let entry = |((family, at), count): ((Family, i64), Count)| LedgerEntry {
+            family,
+            started_at: start(at),
+            requests: count.requests,
+            refusals: count.refusals,
+        };
+        unsaved.into_iter().map(entry).collect()
+    }
+
+    pub fn expire(&mut self, wall: DateTime<Utc>) {
+        self.days.values_mut().for_each(|day| day.expire(wall));
+    }
+
+    /// When a ceiling of ours lets the family go on, if one stops it now: what is stopped, and the time.
+    pub fn stopped_until(&self, family: Family) -> Option<(Family, DateTime<Utc>)> {
+        let own = self.ceilings.of(family).and_then(|ceiling| {
+            let room_at = self.days.get(&family)?.room_at(ceiling)?;
+            Some((family, room_at))
+        });
+        let of_all = self.ceilings.all_for(family).and_then(|ceiling| {
+            let sum: u32 = self.days.values().map(|day| day.sum.requests).sum();
+            let room_at = (sum >= ceiling).then(|| self.of_all().room_at(ceiling)).flatten()?;
+            Some((Family::Application, room_at))
+        });
+        // Of two that end together, the family's own is the one to tell.
+        [of_all, own].into_iter().flatten().max_by_key(|(_, until)| *until)
+    }
+
+    /// The lowest of the ceilings that a family has to keep.
+    pub fn ceiling_of(&self, family: Family) -> Option<u32> {
+        [self.ceilings.of(family), self.ceilings.all_for(family)].into_iter().flatten().min()
+    }
+
+    /// How many requests the ceilings leave to a family today.
+    pub fn left_today(&self, family: Family) -> Option<u32> {
+        let own = self
+            .ceilings
+            .of(family)
+            .map(|ceiling| ceiling.saturating_sub(self.days.get(&family).map_or(0, |day| day.sum.requests)));
+        let sum: u32 = self.days.values().map(|day| day.sum.requests).sum();
+        let of_all = self.ceilings.all_for(family).map(|ceiling| ceiling.saturating_sub(sum));
+        [own, of_all].into_iter().flatten().min()
+    }
+
+    fn of_all(&self) -> Day {
+        let mut all = Day::default();
+        for day in self.days.values() {
+            day.stretches.iter().for_each(|(at, count)| all.add(*at, *count));
+        }
+        all
+    }
+
+    /// The end of a quota that the API does not tell: 24 hours after the family's first request of the day that counts.
+    /// At least an hour from now, and twice that for every refusal of that day: it may count otherwise than we do.
+    pub fn unknown_quota_end(&self, family: Family, wall: DateTime<Utc>) -> DateTime<Utc> {
+        let day = self.days.get(&family);
+        let first = day.and_then(|day| day.stretches.iter().find(|(_, count)| count.requests > 0));
+        let refusals = day.map_or(0, |day| day.sum.refusals.saturating_sub(1));
+        let least = wall + (UNKNOWN_QUOTA_MIN * (1 << refusals.min(5))).min(DAY);
+        first.map_or(wall + DAY, |(at, _)| (start(*at) + DAY).max(least))
+    }
+}
+
+impl Day {
+    fn add(&mut self, at: i64, count: Count) {
+        self.stretches.entry(at).or_default().add(count);
+        self.sum.add(count);
+    }
+
+    fn expire(&mut self, wall: DateTime<Utc>) {
+        while let Some(oldest) = self.stretches.first_entry().filter(|oldest| leaves_at(*oldest.key()) <= wall) {
+            let gone = oldest.remove();
+            self.sum.requests -= gone.requests;
+            self.sum.refusals -= gone.refusals;
+        }
+    }
+
+    /// When fewer than `ceiling` requests are counted, if they are not now.
+    fn room_at(&self, ceiling: u32) -> Option<DateTime<Utc>> {
+        let mut left = self.sum.requests;
+        if left < ceiling {
+            return None;
+        }
+        self.stretches.iter().find_map(|(at, count)| {
+            left -= count.requests;
+            (left < ceiling).then(|| leaves_at(*at))
+        })
+    }
+}
+
+impl Count {
+    fn add(&mut self, other: Count) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.refusals = self.refusals.saturating_add(other.refusals);
+    }
+}
+
+fn stretch(at: DateTime<Utc>) -> i64 {
+    at.timestamp().div_euclid(STRETCH_S)
+}
+
+fn start(stretch: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(stretch * STRETCH_S, 0).unwrap_or_default()
+}
+
+/// When the last request of a stretch is a day old.
+fn leaves_at(at: i64) -> DateTime<Utc> {
+    start(at + 1) + DAY
+}

@@ -1,0 +1,182 @@
+//! What the API said no to, until when, and how it is asked again.
+//!
+//! Quota: the family stops until the time given, nobody tries. Rate limit: everything stops until the time given, and
+//! then a single request goes out, the probe. While it is under way nothing else does. Served, it opens the gate;
+//! refused, the next pause is the longer of what the API says and a growing one of our own; lost, it is replaced.
+//!
+//! # Two clocks
+//!
+//! A pause is told and stored as calendar time, since that is all that two processes share, and waited for on the steady
+//! clock, which no correction of the calendar moves and which goes on while the machine sleeps. So neither a calendar
+//! that jumps nor a suspended machine shortens a pause or adds to it. Where calendars do have to be compared, between a
+//! stored pause and the process that finds it, a pause never lasts longer than it did when it was noted.
+
+use crate::model::{Family, LimitClass, NotedPause, Pause};
+use chrono::{DateTime, Utc};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// Shortest pause: a `Retry-After` of nothing at all would invite at once.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// Own pause after a probe was refused, doubled with each that follows.
+const OWN_PAUSE: Duration = Duration::from_secs(5);
+const OWN_PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// A calendar that goes on from one reading with the steady clock, and does not jump.
+#[derive(Debug, Clone, Copy)]
+pub struct Calendar {
+    at: Instant,
+    wall: DateTime<Utc>,
+}
+
+impl Calendar {
+    pub fn new(at: Instant, wall: DateTime<Utc>) -> Calendar {
+        Calendar { at, wall }
+    }
+
+    pub fn wall(&self, now: Instant) -> DateTime<Utc> {
+        self.wall + now.saturating_duration_since(self.at)
+    }
+
+    /// The calendar time to compare a pause with that this process itself noted: the earlier of what the calendar says
+    /// and of what it would say had it not jumped, lest a jump end the pause.
+    pub fn cautious(&self, now: Instant, wall: DateTime<Utc>) -> DateTime<Utc> {
+        self.wall(now).min(wall)
+    }
+
+    /// How long it is from `now` until `until`; nothing where that is over.
+    pub fn left(&self, until: DateTime<Utc>, now: Instant) -> Duration {
+        (until - self.wall(now)).to_std().unwrap_or_default()
+    }
+}
+
+/// The single request after a pause of the rate limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe<T> {
+    /// The gate is open.
+    None,
+    Due,
+    Out(T),
+}
+
+/// A pause in force, with its end on the steady clock.
+pub type Held = (Pause, Instant);
+
+#[derive(Debug)]
+pub struct Pauses<T> {
+    held: BTreeMap<Family, Held>,
+    probe: Probe<T>,
+    num_refused_probes: u32,
+    /// A probe has been served since this was last asked for.
+    has_reopened: bool,
+}
+
+impl<T> Default for Pauses<T> {
+    fn default() -> Self {
+        Pauses { held: BTreeMap::new(), probe: Probe::None, num_refused_probes: 0, has_reopened: false }
+    }
+}
+
+impl<T: Copy + PartialEq> Pauses<T> {
+    /// Takes up a pause. A later end wins; nothing shortens a pause. Returns what is in force, and whether it is new or
+    /// longer. `wall` is the calendar time at `now`.
+    pub fn handle_pause(&mut self, pause: Pause, now: Instant, wall: DateTime<Utc>) -> (Pause, bool) {
+        self.hold(pause, now + (pause.until - wall).to_std().unwrap_or_default())
+    }
+
+    /// Takes up a pause that an earlier life or another process noted.
+    pub fn handle_noted(&mut self, noted: NotedPause, now: Instant, wall: DateTime<Utc>) {
+        let NotedPause { pause, noted_at } = noted;
+        let full = (pause.until - noted_at).to_std().unwrap_or_default();
+        let left = (pause.until - wall).to_std().unwrap_or_default().min(full);
+        match pause.class {
+            LimitClass::Rate if left.is_zero() => self.probe = Probe::Due,
+            LimitClass::Quota | LimitClass::Ceiling if left.is_zero() => {}
+            LimitClass::Rate | LimitClass::Quota | LimitClass::Ceiling => {
+                self.hold(Pause { until: wall + left, ..pause }, now + left);
+            }
+        }
+    }
+
+    fn hold(&mut self, pause: Pause, ends: Instant) -> (Pause, bool) {
+        if pause.class == LimitClass::Rate && !matches!(self.probe, Probe::Out(_)) {
+            self.probe = Probe::Due;
+        }
+        // Whole seconds come from the API, so what ends within the same one is the same pause.
+        let is_new = self.held.get(&pause.scope).is_none_or(|(_, held)| ends > *held + PAUSE_MIN);
+        let held = self.held.entry(pause.scope).or_insert((pause, ends));
+        if ends > held.1 {
+            *held = (pause, ends);
+        }
+        (held.0, is_new)
+    }
+
+    /// How long the rate limit pauses everything after it refused `ticket`.
+    pub fn rate_pause(&mut self, ticket: Option<T>, retry_after: Duration) -> Duration {
+        let retry_after = retry_after.max(PAUSE_MIN);
+        if !self.is_probe(ticket) {
+            return retry_after;
+        }
+        self.probe = Probe::Due;
+        let doublings = self.num_refused_probes.min(16);
+        self.num_refused_probes += 1;
+        retry_after.max((OWN_PAUSE * (1 << doublings)).min(OWN_PAUSE_MAX))
+    }
+
+    /// The rate limit let a probe through.
+    pub fn handle_served(&mut self, ticket: T) {
+        if !self.is_probe(Some(ticket)) {
+            return;
+        }
+        // Something else under way was refused meanwhile.
+        if self.held.get(&Family::Application).is_some_and(|(pause, _)| pause.class == LimitClass::Rate) {
+            self.probe = Probe::Due;
+            return;
+        }
+        self.probe = Probe::None;
+        self.num_refused_probes = 0;
+        self.has_reopened = true;
+    }
+
+    /// A permit came back, and nobody knows what became of its request.
+    pub fn handle_lost(&mut self, ticket: T) {
+        if self.is_probe(Some(ticket)) {
+            self.probe = Probe::Due;
+        }
+    }
+
+    pub fn handle_granted(&mut self, ticket: T) {
+        if self.probe == Probe::Due {
+            self.probe = Probe::Out(ticket);
+        }
+    }
+
+    pub fn is_probe(&self, ticket: Option<T>) -> bool {
+        ticket.is_some_and(|ticket| self.probe == Probe::Out(ticket))
+    }
+
+    pub fn is_probing(&self) -> bool {
+        matches!(self.probe, Probe::Out(_))
+    }
+
+    pub fn take_reopened(&mut self) -> bool {
+        std::mem::take(&mut self.has_reopened)
+    }
+
+    pub fn expire(&mut self, now: Instant) {
+        self.held.retain(|_, (_, ends)| *ends > now);
+    }
+
+    /// What stops a family, if anything does.
+    pub fn of(&self, family: Family) -> Option<Held> {
+        let pauses = [self.held.get(&family), self.held.get(&Family::Application)];
+        pauses.into_iter().flatten().copied().max_by_key(|(_, ends)| *ends)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Pause> {
+        self.held.values().map(|(pause, _)| *pause)
+    }
+}
