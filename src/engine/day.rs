@@ -158,11 +158,17 @@ impl World {
         }
     }
 
-    fn begin(&self) -> Life {
+    fn begin(&mut self) -> Life {
         let (now, wall) = (self.now(), self.wall());
         let mut gate = Gate::new(GateSettings { window: WINDOW, ..GateSettings::default() }, now, wall);
         let noted = GateNote { pauses: self.disk.pauses.values().copied().collect(), ..self.disk.gate.clone() };
         gate.handle_noted(&noted, now, wall);
+        // Two processes share the calendar and nothing else: between them, its corrections move a pause.
+        for (scope, noted) in &self.disk.pauses {
+            let by_calendar = (noted.pause.until - moment(self.skew_s)).num_seconds();
+            let told_s = self.told_until_s.entry(*scope).or_default();
+            *told_s = (*told_s).min(by_calendar);
+        }
         let mut schedule = Schedule::new(INTERVAL);
         for entity in EntityType::ALL {
             let known = self.disk.remembered.get(entity).copied().unwrap_or_default();
@@ -396,9 +402,11 @@ fn slot(at_s: i64) -> PlaySlot {
 /// Sessions of an hour or two with hours between them, on a phone as well: it plays on while the laptop sleeps.
 fn listen(rng: &mut Rng) -> Vec<i64> {
     let (mut heard, mut at_s) = (Vec::new(), 0);
-    while at_s < (DAYS * 24 - 2) * HOUR_S {
+    // The last poll is to come after the last play.
+    let end_of_days_s = (DAYS * 24 - 2) * HOUR_S;
+    while at_s < end_of_days_s {
         at_s += rng.i64(HOUR_S..5 * HOUR_S);
-        let end_s = at_s + rng.i64(600..2 * HOUR_S);
+        let end_s = (at_s + rng.i64(600..2 * HOUR_S)).min(end_of_days_s);
         while at_s < end_s {
             at_s += rng.i64(150..330);
             let asleep = heard.iter().filter(|at| SLEEP.contains(*at)).count();
