@@ -211,8 +211,8 @@ fn usage(error: telemetry::TelemetryError) -> CommandError {
     CommandError::new(Exit::Usage, chain(&error))
 }
 
-/// A limit is told there, and once more in the line below the bars as long as it lasts.
-const FILTER_ABOVE_BARS: &str = "warn";
+/// The gate's warning of a limit is a long line; what waits, and until when, stands below the bars as long as it does.
+const FILTER_ABOVE_BARS: &str = "warn,segno::actors::gate=error";
 
 /// Where bars show what happens, the log keeps to what they do not show; a filter that was asked for stands.
 fn foreground_filter(config: &Config, display: &Display) -> String {

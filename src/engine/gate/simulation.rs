@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 const WINDOW: Duration = Duration::from_secs(30);
 const LIMITS: [u32; 14] = [8, 9, 10, 12, 15, 20, 30, 50, 75, 100, 180, 300, 450, 600];
 /// For what does not depend on the limit's size so much.
-const SOME_LIMITS: [u32; 6] = [8, 10, 12, 30, 100, 600];
+const SOME_LIMITS: [u32; 6] = [8, 10, 12, 30, 100, 300];
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Demand {
@@ -246,7 +246,8 @@ fn simulate(limit: u32, ceiling: Option<u32>, demand: Demand) -> World {
         Demand::Steady => {
             world.run(20, [16, 0, 0], None);
             world.forget_counts();
-            world.run(150, [16, 0, 0], None);
+            // Enough to see the refused level tried again, twice for those that take no time to simulate.
+            world.run(if limit < 300 { 150 } else { 60 }, [16, 0, 0], None);
         }
         Demand::Bursts => {
             world.run(60, [0; 3], burst);
