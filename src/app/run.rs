@@ -130,7 +130,10 @@ impl Caretaker {
         };
         tokio::select! {
             begun = begin => begun?,
-            () = signals.stop() => return Err(CommandError::new(Exit::Interrupted, "stopped before anything was read")),
+            () = signals.stop() => {
+                info!("stopped before anything was read");
+                return Ok(Exit::Done);
+            }
         }
         notify::tell(Notice::Ready);
 
@@ -341,8 +344,13 @@ impl Caretaker {
         let (interval, entities) = (hastened(new.sync.interval), new.sync.entities.clone());
         self.supervisor.do_send(Reconfigure { interval, playback: playback(&new), entities, batches: batches(&new) });
         // What needs a restart is kept as it is, or the next reload would not tell any more.
-        self.config =
-            Config { database_url: self.config.database_url.clone(), spotify: self.config.spotify.clone(), ..new };
+        self.config = Config {
+            database_url: self.config.database_url.clone(),
+            spotify: self.config.spotify.clone(),
+            rate_limit: self.config.rate_limit.clone(),
+            login: self.config.login.clone(),
+            ..new
+        };
         info!("settings reloaded");
     }
 }

@@ -105,6 +105,7 @@ pub fn status_lines(account: &AccountStatus, now: DateTime<Utc>) -> Vec<String> 
         }
         SignInState::SignedOut => format!("account {who}, signed out; \"segno login\" signs in"),
     }];
+    lines.extend(account.service.iter().map(|service| format!("  kept current by {service}")));
     let missing = |name: &String| {
         let serves = SCOPES.iter().find(|scope| scope.name == name).map_or("something", |scope| scope.serves);
         format!("  missing permission {name}: {serves} cannot be read; run \"segno login\" and grant it")
@@ -186,6 +187,7 @@ mod tests {
                 display_name: None,
                 sign_in,
                 missing_scopes: vec!["user-follow-read".into()],
+                service: None,
                 entities: Vec::new(),
                 playback: PlaybackStatus::default(),
             };

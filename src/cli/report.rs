@@ -276,6 +276,9 @@ fn entity_line(entity: &EntityStatus, now: DateTime<Utc>) -> String {
     if let (State::Complete, Some(at)) = (entity.state, entity.completed_at) {
         let _ = write!(line, ", as of {}", time_of_day(at, now));
     }
+    if let (None, Some(at)) = (entity.resume_at, entity.next_run_at) {
+        let _ = write!(line, ", next run {}", time_of_day(at, now));
+    }
     if entity.open_gaps > 0 {
         let _ = write!(line, ", {}", counted(entity.open_gaps.into(), "gap"));
     }

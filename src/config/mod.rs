@@ -63,7 +63,7 @@ pub struct SpotifyConfig {
     pub timeout: Duration,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginConfig {
     /// Where the browser is sent back to, on the loopback address; `None` takes a free one.
     pub port: Option<u16>,
@@ -91,7 +91,7 @@ pub struct PlaybackConfig {
     pub max_interval: Duration,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateLimitConfig {
     /// A ceiling; `None` leaves the rate to what the gate learns.
     pub requests: Option<u32>,
@@ -172,6 +172,8 @@ impl Config {
             ("spotify.api_url", old_spotify.api_url != new_spotify.api_url),
             ("spotify.accounts_url", old_spotify.accounts_url != new_spotify.accounts_url),
             ("spotify.timeout", old_spotify.timeout != new_spotify.timeout),
+            ("rate_limit", self.rate_limit != new.rate_limit),
+            ("login", self.login != new.login),
             ("web.listen", self.web.listen != new.web.listen),
         ];
         changed.into_iter().filter(|(_, is_changed)| *is_changed).map(|(setting, _)| setting).collect()

@@ -229,6 +229,7 @@ mod tests {
             error: None,
             last_updated_at: None,
             completed_at: None,
+            next_run_at: None,
             open_gaps: 0,
         }
     }

@@ -21,6 +21,8 @@ pub struct AccountStatus {
     pub sign_in: SignInState,
     /// Permissions that the person did not grant, by Spotify's names.
     pub missing_scopes: Vec<String>,
+    /// The service that keeps the account current, if one lives.
+    pub service: Option<String>,
     pub entities: Vec<EntityStatus>,
     pub playback: PlaybackStatus,
 }
@@ -39,6 +41,8 @@ pub struct EntityStatus {
     pub error: Option<String>,
     pub last_updated_at: Option<DateTime<Utc>>,
     pub completed_at: Option<DateTime<Utc>>,
+    /// When the service begins the next run; `None` without a service.
+    pub next_run_at: Option<DateTime<Utc>>,
     /// Ranges that the API could not serve and that wait for a retry.
     pub open_gaps: u32,
 }

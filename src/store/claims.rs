@@ -87,6 +87,25 @@ impl Store {
     }
 }
 
+/// Whether anybody works for an account, as far as its claim tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Tenure {
+    /// A service lives.
+    Held(String),
+    /// Whoever had it gave it up, or has been silent for too long.
+    Over,
+    /// One that makes no promises, such as a single sync.
+    Unknown,
+}
+
+pub(super) async fn tenure(conn: &mut Conn, account: AccountId, now: DateTime<Utc>) -> Result<Tenure, StoreError> {
+    Ok(match holder(conn, account).await? {
+        Some(held) if held.until > now => Tenure::Held(held.owner.label),
+        Some(_) => Tenure::Over,
+        None => Tenure::Unknown,
+    })
+}
+
 /// The claim on an account, if a service made it.
 async fn holder(conn: &mut Conn, account: AccountId) -> Result<Option<Claim>, StoreError> {
     type Row = (Option<String>, Option<String>, Option<At>, Option<String>, Option<i64>);

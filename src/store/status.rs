@@ -1,5 +1,6 @@
 //! What `segno status` shows, from the database alone, and the counts of a library.
 
+use super::claims::{self, Tenure};
 use super::schema::{albums, artists, library_playlists, playlist_items, tracks};
 use super::sync_states::{self, SyncState};
 use super::types::{At, len};
@@ -11,7 +12,8 @@ use diesel::dsl::count_star;
 use diesel::{ExpressionMethods, JoinOnDsl, QueryDsl};
 use diesel_async::RunQueryDsl;
 
-/// How fresh a sync state must be to count as running: a batch takes seconds, a patient retry no minute.
+/// How fresh a sync state must be to count as running, where no service says that it lives: a batch takes seconds, a
+/// patient retry no minute.
 const RUNNING_WITHIN: TimeDelta = TimeDelta::seconds(60);
 
 /// How much an account's library and the catalogue hold.
@@ -86,11 +88,12 @@ async fn account_status(
     let missing_scopes = sign_in.missing_scopes().into_iter().map(|scope| scope.name.to_owned()).collect();
     let account = sign_in.account;
     let states = sync_states::list(conn, account.id).await?;
+    let tenure = claims::tenure(conn, account.id, now).await?;
     let open = gaps::entities_of_open(conn, account.id).await?;
     let entity_status = |entity: &EntityType| {
         let state = shown(*entity, &states)?;
         let open_gaps = open.iter().filter(|of| of.as_str() == entity.as_str()).count();
-        Some(EntityStatus { open_gaps: len(open_gaps), ..entity_status(state, pauses, now) })
+        Some(EntityStatus { open_gaps: len(open_gaps), ..entity_status(state, pauses, &tenure, now) })
     };
     let entities = EntityType::ALL.iter().filter_map(entity_status).collect();
     let playback = playback(conn, account.id, pauses).await?;
@@ -99,6 +102,10 @@ async fn account_status(
         display_name: account.display_name,
         sign_in: state,
         missing_scopes,
+        service: match tenure {
+            Tenure::Held(by) => Some(by),
+            Tenure::Over | Tenure::Unknown => None,
+        },
         entities,
         playback,
     })
@@ -114,7 +121,7 @@ fn shown(entity: EntityType, states: &[SyncState]) -> Option<&SyncState> {
     }
 }
 
-fn entity_status(state: &SyncState, pauses: &[Pause], now: DateTime<Utc>) -> EntityStatus {
+fn entity_status(state: &SyncState, pauses: &[Pause], tenure: &Tenure, now: DateTime<Utc>) -> EntityStatus {
     let checkpoint = &state.checkpoint;
     let entity = state.key.entity;
     let paused_until = pauses
@@ -124,14 +131,19 @@ fn entity_status(state: &SyncState, pauses: &[Pause], now: DateTime<Utc>) -> Ent
         .chain(state.rate_limit_reset_at)
         .filter(|until| *until > now && !checkpoint.is_complete)
         .max();
-    let is_fresh = state.last_updated_at.is_some_and(|at| now - at <= RUNNING_WITHIN);
+    let next_run_at = state.next_run_at.filter(|at| *at > now && matches!(tenure, Tenure::Held(_)));
+    let is_running = match tenure {
+        Tenure::Held(_) => next_run_at.is_none(),
+        Tenure::Over => false,
+        Tenure::Unknown => state.last_updated_at.is_some_and(|at| now - at <= RUNNING_WITHIN),
+    };
     let show = if state.failure.is_some() {
         State::Failed
     } else if paused_until.is_some() {
         State::Paused
     } else if checkpoint.is_complete {
         State::Complete
-    } else if is_fresh {
+    } else if is_running {
         State::Running
     } else {
         State::Idle
@@ -149,6 +161,7 @@ fn entity_status(state: &SyncState, pauses: &[Pause], now: DateTime<Utc>) -> Ent
         error: state.failure.clone().or_else(|| checkpoint.note.clone()),
         last_updated_at: state.last_updated_at,
         completed_at: state.completed_at,
+        next_run_at,
         open_gaps: 0,
     }
 }

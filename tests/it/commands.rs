@@ -109,13 +109,13 @@ both! {
         let accounts = status["accounts"].as_array().expect("accounts");
         assert_eq!(accounts.len(), 1);
         let account = &accounts[0];
-        assert_has(account, &["spotify_id", "entities", "playback"]);
+        assert_has(account, &["spotify_id", "entities", "playback", "service"]);
         assert!(account["spotify_id"].as_str().is_some_and(|id| !id.is_empty()));
         assert_has(&account["playback"], &["plays", "last_played_at", "last_polled_at", "next_poll_at", "open_gaps"]);
         let entities = account["entities"].as_array().expect("entities");
         assert_eq!(names(entities), ["tracks", "artists", "albums", "playlists"]);
         for entity in entities {
-            assert_has(entity, &["entity_type", "phase", "state", "offset", "total", "percent", "resume_at", "error"]);
+            assert_has(entity, &["entity_type", "phase", "state", "offset", "total", "percent", "resume_at", "error", "next_run_at"]);
             assert_eq!((&entity["state"], &entity["percent"]), (&json!("complete"), &json!(100.0)));
         }
         let tracks = &entities[0];

@@ -17,6 +17,7 @@ mod pauses;
 mod playback;
 mod run;
 mod secrets;
+mod service_accounts;
 mod settings;
 mod support;
 mod sync;

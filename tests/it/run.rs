@@ -98,10 +98,7 @@ both! {
             let running = service(&database, &sandbox).spawn();
             wait_until("it listens for signals", || running.catches_sigterm());
             std::thread::sleep(Duration::from_millis(after_ms));
-            running.signal("TERM");
-            let ended = running.wait();
-            assert!(matches!(ended.code, Some(0 | 130)), "{}", ended.told());
-            ended.assert_calm();
+            stop(running);
         }
         sandbox.configure(json!({ "latency_ms": 0 }));
         stop(settled(&database, &sandbox));
