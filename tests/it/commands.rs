@@ -67,7 +67,7 @@ fn results_go_to_stdout_and_everything_else_to_stderr() {
 fn sync_json_has_its_documented_fields() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), small());
     let report = Segno::on(&database, &sandbox, &["sync", "--json"]).succeed().json();
-    assert_eq!(keys(&report), ["database", "duration_ms", "entities", "requests"]);
+    assert_eq!(keys(&report), ["account", "database", "duration_ms", "entities", "requests"]);
     let entities = report["entities"].as_array().expect("entities");
     assert_eq!(names(entities), ["tracks", "artists", "albums", "playlists"]);
     for entity in entities {

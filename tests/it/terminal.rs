@@ -83,3 +83,21 @@ fn a_terminal_that_cannot_draw_gets_plain_lines() {
         assert!(ended.stdout.contains("tracks     complete: "), "{}", ended.told());
     }
 }
+
+#[test]
+fn a_service_without_an_account_signs_the_person_in_first() {
+    if Command::new("script").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no `script` (util-linux) to give us a terminal");
+        return;
+    }
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
+    let segno = Segno::on(&database, &sandbox, &["run"])
+        .without_env("SEGNO_SPOTIFY_REFRESH_TOKEN")
+        .env("SEGNO_LOGIN_TIMEOUT", "1s")
+        .env("SHELL", "/bin/bash");
+    let ended = segno.through("printf -v line '%q ' \"$@\"; exec script -qec \"$line\" /dev/null").run();
+    assert_eq!(ended.code, Some(4), "nobody answers: {}", ended.told());
+    assert!(ended.stdout.contains("nobody is signed in yet, so that comes first"), "{}", ended.told());
+    assert!(ended.stdout.contains("/authorize?"), "{}", ended.told());
+    ended.assert_calm();
+}

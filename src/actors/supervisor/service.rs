@@ -14,7 +14,11 @@ use crate::{
     spotify::Tokens,
 };
 use actix::{AsyncContext, Context, Handler, Message, MessageResult};
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 use tokio::sync::oneshot;
 use tracing::{debug, error, info, warn};
 
@@ -27,6 +31,8 @@ pub struct Serving {
     schedule: Schedule,
     entities: Vec<EntityType>,
     names: BTreeMap<AccountId, String>,
+    /// Faults of each account that the log has told since its last complete run.
+    told: BTreeMap<AccountId, BTreeSet<String>>,
     is_stopping: bool,
     done: Option<oneshot::Sender<Served>>,
 }
@@ -88,10 +94,19 @@ impl Supervisor {
     /// A run of the service ended: plans the next one, remembers the plan, and tells whoever reads the log.
     pub(super) fn plan_after(&mut self, key: SyncKey, end: &RunEnd, _: &mut Context<Self>) {
         let num_requests = self.runs.get(&key).map_or(0, |tally| tally.requests_before + tally.requests);
-        let counts = self.service.progress.borrow().entities.get(&key).map(|seen| seen.counts).unwrap_or_default();
+        let seen = self.service.progress.borrow().entities.get(&key).cloned().unwrap_or_default();
+        let counts = seen.counts;
         let Some(serving) = self.serving() else { return };
         let plan = serving.schedule.handle_ended(key, end, clock::instant(), clock::now(), fastrand::f64());
         let Plan { next_run_at, is_news } = plan;
+        let is_told = match end {
+            RunEnd::Failed(fault) => !serving.told.entry(key.account).or_default().insert(fault.to_string()),
+            RunEnd::Complete { .. } => {
+                serving.told.remove(&key.account);
+                false
+            }
+            RunEnd::Paused(_) | RunEnd::Stopped => false,
+        };
         let (account, entity) = (serving.name(key.account).to_owned(), key.entity);
         let next = next_run_at.map_or_else(|| "not planned".to_owned(), |at| at.format("%F %T UTC").to_string());
         match end {
@@ -101,17 +116,19 @@ impl Supervisor {
                 notes.iter().for_each(|note| info!(account, %entity, "{note}"));
             }
             RunEnd::Paused(pause) => {
-                info!(account, %entity, requests = num_requests, until = %pause.until, "paused; carries on then");
+                let (limit, until) = (pause.class.as_str(), pause.until);
+                info!(account, %entity, limit, %until, at = seen.done, of = seen.total, "paused; carries on then");
             }
             RunEnd::Stopped => debug!(account, %entity, "stopped"),
-            RunEnd::Failed(Fault::SignIn(why)) if is_news => {
+            // One cause may stop all entity types; a person hears of it once.
+            RunEnd::Failed(fault) if !is_news || is_told => debug!(account, %entity, next, "{fault}"),
+            RunEnd::Failed(Fault::SignIn(why)) => {
                 error!(account, %entity, "{why}; run \"segno login\": this service then goes on by itself");
             }
-            RunEnd::Failed(fault) if is_news => {
+            RunEnd::Failed(fault) => {
                 let advice = advice(fault);
                 warn!(account, %entity, next, "{fault}{advice}");
             }
-            RunEnd::Failed(fault) => debug!(account, %entity, next, "{fault}"),
         }
         if !matches!(end, RunEnd::Stopped) {
             self.writer.do_send(PlanRun { key, at: next_run_at });
@@ -165,6 +182,7 @@ impl Handler<Serve> for Supervisor {
             schedule: Schedule::new(interval),
             entities,
             names: BTreeMap::new(),
+            told: BTreeMap::new(),
             is_stopping: false,
             done: Some(done),
         });
@@ -193,6 +211,7 @@ impl Handler<Tend> for Supervisor {
         self.start_tracker(account, ctx);
         let Some(serving) = self.serving() else { return };
         serving.names.insert(account, name);
+        serving.told.remove(&account);
         for entity in serving.entities.clone() {
             let known = remembered.get(&entity).copied().unwrap_or_default();
             let key = SyncKey { account, entity };
