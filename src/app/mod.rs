@@ -1,6 +1,7 @@
 //! The composition root: settings, database, client and actors, put together for each command.
 
 mod accounts;
+mod changes;
 mod claim;
 mod demo;
 mod demo_file;
@@ -188,6 +189,11 @@ async fn command(cli: Cli) -> Result<Exit, CommandError> {
             let config = Config::from_process(cli.config.as_deref())?;
             telemetry::init(&config.log.filter, format, None).map_err(usage)?;
             maintenance::status(args, &config).await
+        }
+        Command::Changes(args) => {
+            let config = Config::from_process(cli.config.as_deref())?;
+            telemetry::init(&config.log.filter, format, None).map_err(usage)?;
+            changes::run(args, &config).await
         }
         Command::Reset(args) => {
             let config = Config::from_process(cli.config.as_deref())?;

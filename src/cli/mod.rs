@@ -2,6 +2,8 @@
 
 mod account;
 pub mod account_report;
+mod changes;
+pub mod changes_report;
 pub mod numbers;
 pub mod progress;
 pub mod report;
@@ -10,6 +12,7 @@ mod values;
 pub mod voice;
 
 pub use account::{AccountArg, LoginArgs, LogoutArgs, PurgeArgs};
+pub use changes::{ChangesArgs, Since};
 
 use crate::{model::EntityType, sandbox::Dialect, telemetry::LogFormat};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -53,6 +56,7 @@ Examples:
   segno run             keep your library current, until stopped
   segno sync            sync it once, from where the last run stopped
   segno status          how far it is
+  segno changes         what came and went
   segno sync --help     more about a command
 
 Exit codes:
@@ -75,6 +79,8 @@ pub enum Command {
     Sync(SyncArgs),
     /// Show what is done, what is running, what it waits for and until when
     Status(StatusArgs),
+    /// Show what came into your library and its playlists, and what went
+    Changes(ChangesArgs),
     /// Forget checkpoints, so that the next run starts over; library rows stay
     Reset(ResetArgs),
     /// Forget the tokens of an account; its library stays

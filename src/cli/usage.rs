@@ -42,6 +42,7 @@ fn complaint(command: &Command) -> Option<String> {
         }
         Command::Reset(args) => ("reset", &args.entities),
         Command::Sync(args) => ("sync", &args.entities),
+        Command::Changes(args) => ("changes", &args.entities),
         Command::Demo(_)
         | Command::Login(_)
         | Command::Run(_)
@@ -138,7 +139,7 @@ mod tests {
             ("snyc", "\"snyc\" is not a command; did you mean sync?"),
             (
                 "xyz",
-                "\"xyz\" is not a command; expected one of demo, login, run, sync, status, reset, logout, purge, sandbox",
+                "\"xyz\" is not a command; expected one of demo, login, run, sync, status, changes, reset, logout, purge, sandbox",
             ),
             ("--frob", "--frob is not an option; see \"segno --help\""),
             ("sync --frob", "sync: --frob is not an option; see \"segno sync --help\""),
@@ -159,6 +160,16 @@ mod tests {
             (
                 "sync --max-wait soon",
                 "sync: --max-wait: \"soon\" is not a duration from 0s to 30days, such as \"50ms\", \"90s\" or \"20m\"",
+            ),
+            (
+                "changes --since yesterday",
+                "changes: --since: \"yesterday\" is not a time such as \"2026-11-22T18:00:00Z\", a date such as \
+                 \"2026-11-22\", or a duration such as \"7d\" or \"12h\"",
+            ),
+            ("changes --limit 0", "changes: --limit: \"0\" is not a whole number from 1 to 10000000"),
+            (
+                "changes albums albums",
+                &format!("changes: \"albums\" is named twice; expected each of {entities} at most once"),
             ),
             ("sync --json --json", "sync: --json is given twice"),
             ("sync --log-format xml", "sync: --log-format: \"xml\" is not one of human, json"),

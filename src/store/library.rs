@@ -31,6 +31,7 @@ impl Store {
             };
             record_seen(conn, commit).await?;
             record_gaps(conn, commit, now).await?;
+            playlists::record_versions(conn, commit, now).await?;
             remove(conn, commit, &mut report, now).await?;
             survey(conn, commit, &mut report).await?;
             batches::log(conn, commit, report.counts, now).await?;

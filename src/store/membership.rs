@@ -107,12 +107,32 @@ async fn upsert(
         }
         EntityType::Artists => {
             let row = |(artist_id, _)| FollowedArtistRow { account_id, artist_id, first_seen_at: now, removed_at };
-            FollowedArtistRow::upsert(conn, &members.map(row).collect::<Vec<_>>()).await?
+            let written = FollowedArtistRow::upsert(conn, &members.map(row).collect::<Vec<_>>()).await?;
+            note_return_of_artists(conn, account, &written, now).await?;
+            written
         }
-        EntityType::Playlists => return upsert_playlists(conn, account, members).await,
+        EntityType::Playlists => return upsert_playlists(conn, account, members, now).await,
     };
     let membership = |rev| if rev == 1 { Membership::New } else { Membership::Returned };
     Ok(written.into_iter().map(|(id, rev)| (id, membership(rev))).collect())
+}
+
+/// The source does not say since when an artist is followed; of one that was written and not new we know it: again.
+async fn note_return_of_artists(
+    conn: &mut Conn,
+    account: AccountId,
+    written: &[(String, i64)],
+    now: At,
+) -> Result<(), StoreError> {
+    let back: Vec<&str> = written.iter().filter(|(_, rev)| *rev > 1).map(|(id, _)| id.as_str()).collect();
+    if !back.is_empty() {
+        with_conn!(conn, |c| {
+            use followed_artists::{account_id, artist_id, returned_at, table};
+            let back = table.filter(account_id.eq(account.0)).filter(artist_id.eq_any(back));
+            diesel::update(back).set(returned_at.eq(now)).execute(c).await
+        })?;
+    }
+    Ok(())
 }
 
 /// A playlist that only stands elsewhere now is written, and yet known. So those that return are told first.
@@ -120,20 +140,23 @@ async fn upsert_playlists<'a>(
     conn: &mut Conn,
     account: AccountId,
     members: impl Iterator<Item = (Words<'a>, Listed)>,
+    now: At,
 ) -> Result<HashMap<String, Membership>, StoreError> {
     let AccountId(account_id) = account;
     let row = |(playlist_id, Listed { position, .. })| LibraryPlaylistRow {
         account_id,
         playlist_id,
         position,
+        first_seen_at: Some(now),
         removed_at: None,
     };
     let rows: Vec<LibraryPlaylistRow<'_>> = members.map(row).collect();
     let returned: Vec<String> = with_conn!(conn, |c| {
-        use library_playlists::{playlist_id, removed_at, table};
+        use library_playlists::{playlist_id, removed_at, returned_at, table};
         let listed = rows.iter().map(|row| row.playlist_id.0);
         let theirs = table.filter(library_playlists::account_id.eq(account_id)).filter(removed_at.is_not_null());
-        let back = diesel::update(theirs.filter(playlist_id.eq_any(listed))).set(removed_at.eq(None::<At>));
+        let theirs = diesel::update(theirs.filter(playlist_id.eq_any(listed)));
+        let back = theirs.set((removed_at.eq(None::<At>), returned_at.eq(now)));
         back.returning(playlist_id).load(c).await
     })?;
     let mut written: HashMap<String, Membership> = LibraryPlaylistRow::upsert(conn, &rows)

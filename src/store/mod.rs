@@ -12,6 +12,7 @@
 mod accounts;
 mod batches;
 mod catalogue;
+mod changes;
 mod claims;
 mod error;
 mod gaps;
@@ -39,8 +40,10 @@ mod tokens;
 mod types;
 mod upsert;
 mod url;
+mod versions;
 
 pub use accounts::{Account, Person};
+pub use changes::{Change, ChangeKind, Changed, Changes, InPlaylist};
 pub use error::StoreError;
 pub use purge::Purged;
 pub use runs::EntityProgress;

@@ -8,13 +8,13 @@ use super::odd::{self, Listing};
 use super::rows::PlaylistItemRow;
 use super::schema::{library_playlists, playlist_items, playlists, sync_gaps};
 use super::types::{At, len, to_u32};
-use super::{Conn, Store, StoreError, gaps, with_conn};
+use super::{Conn, Store, StoreError, gaps, versions, with_conn};
 use crate::model::batch::PlaylistEnd;
-use crate::model::{AccountId, Commit, ItemCounts, PlaylistItemKind, PlaylistPart, StalePlaylist};
+use crate::model::{AccountId, Commit, ItemCounts, PlaylistItemKind, PlaylistPart, Rows, StalePlaylist};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{ExpressionMethods, JoinOnDsl, QueryDsl, Queryable, Selectable, SelectableHelper};
 use diesel_async::RunQueryDsl;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How long a playlist whose items the API does not show is left alone, though it changes: rights do change, but each
 /// try costs a request of a scarce quota.
@@ -96,6 +96,11 @@ pub(super) async fn write_items(
     parts: &[PlaylistPart],
     now: At,
 ) -> Result<ItemCounts, StoreError> {
+    // In the order of their ids, as the items are written: two that read the same playlists wait for each other.
+    let read: BTreeSet<&str> = parts.iter().filter(|part| is_read(part)).map(|part| &*part.playlist_id).collect();
+    for playlist_id in read {
+        versions::begin(conn, playlist_id, now).await?;
+    }
     let mut catalogue = Catalogue::new(now);
     let mut rows: BTreeMap<(&str, i64), PlaylistItemRow<'_>> = BTreeMap::new();
     for part in parts {
@@ -130,6 +135,30 @@ pub(super) async fn write_items(
         }
     }
     Ok(counts)
+}
+
+/// Whether the part belongs to a walk that replaces the items. A gap that is filled only adds what stood there before.
+fn is_read(part: &PlaylistPart) -> bool {
+    match part.end {
+        None => !part.items.is_empty(),
+        Some(PlaylistEnd::Complete { .. }) => true,
+        Some(PlaylistEnd::GapFilled | PlaylistEnd::Unreadable { .. }) => false,
+    }
+}
+
+/// Notes what came into the playlists whose walks ended and what went from them. After the gaps are recorded: what could
+/// not be read is not gone.
+pub(super) async fn record_versions(conn: &mut Conn, commit: &Commit, now: At) -> Result<(), StoreError> {
+    let Rows::PlaylistItems(parts) = &commit.rows else { return Ok(()) };
+    for part in parts {
+        match part.end {
+            Some(PlaylistEnd::Complete { .. } | PlaylistEnd::GapFilled) => {
+                versions::conclude(conn, commit, &part.playlist_id, now).await?;
+            }
+            Some(PlaylistEnd::Unreadable { .. }) | None => {}
+        }
+    }
+    Ok(())
 }
 
 /// Records what is odd about items, and the places where the source gave nothing, whether or not it is known why.

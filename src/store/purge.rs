@@ -49,7 +49,7 @@ pub struct Purged {
     pub tracks: u64,
     pub albums: u64,
     pub artists: u64,
-    /// Tokens, checkpoints, batches and the like.
+    /// Tokens, checkpoints, batches, the history of playlists and the like.
     pub bookkeeping: u64,
     /// Plays from the person's own data export. They stay.
     pub plays_kept: u64,
@@ -115,11 +115,18 @@ async fn purge(conn: &mut Conn, account: AccountId) -> Result<Purged, StoreError
 async fn sweep(conn: &mut Conn, purged: &mut Purged) -> Result<(), StoreError> {
     // Set operations, not subqueries per row: they stay fast, and without surprises over NULL, however large the tables.
     let playlists = "SELECT id FROM playlists EXCEPT SELECT playlist_id FROM library_playlists";
-    purged.playlist_items = delete(conn, "playlist_items", &format!("playlist_id IN ({playlists})")).await?;
+    let theirs = format!("playlist_id IN ({playlists})");
+    let versions = format!("version_id IN (SELECT id FROM playlist_versions WHERE {theirs})");
+    purged.bookkeeping += delete(conn, "playlist_changes", &versions).await?;
+    for table in ["playlist_versions", "playlist_items_before", "playlist_walks"] {
+        purged.bookkeeping += delete(conn, table, &theirs).await?;
+    }
+    purged.playlist_items = delete(conn, "playlist_items", &theirs).await?;
     purged.playlists = delete(conn, "playlists", &format!("id IN ({playlists})")).await?;
 
     let tracks = "SELECT id FROM tracks EXCEPT SELECT track_id FROM saved_tracks \
-                  EXCEPT SELECT track_id FROM playlist_items EXCEPT SELECT track_id FROM plays";
+                  EXCEPT SELECT track_id FROM playlist_items EXCEPT SELECT track_id FROM playlist_items_before \
+                  EXCEPT SELECT track_id FROM playlist_changes EXCEPT SELECT track_id FROM plays";
     delete(conn, "track_artists", &format!("track_id IN ({tracks})")).await?;
     purged.tracks = delete(conn, "tracks", &format!("id IN ({tracks})")).await?;
 

@@ -114,6 +114,7 @@ upsert_row! {
         account_id: i64 => Key,
         playlist_id: Words<'a> => Key,
         position: i64 => Follow,
+        first_seen_at: Option<At> => Once,
         removed_at: Option<At> => Follow,
     }
 }
@@ -129,6 +130,20 @@ upsert_row! {
         name: Option<Words<'a>> => Follow,
         added_at: Option<At> => Follow,
         added_by: Option<Words<'a>> => Follow,
+    }
+}
+
+upsert_row! {
+    /// Something that came into a playlist or went from it.
+    PlaylistChangeRow<'a> in playlist_changes {
+        version_id: i64 => Key,
+        number: i64 => Key,
+        kind: &'static str => Follow,
+        position: i64 => Follow,
+        uri: Option<Words<'a>> => Follow,
+        name: Option<Words<'a>> => Follow,
+        track_id: Option<Words<'a>> => Follow,
+        added_at: Option<At> => Follow,
     }
 }
 

@@ -276,6 +276,7 @@ diesel::table! {
         account_id -> BigInt,
         artist_id -> Text,
         first_seen_at -> Instant,
+        returned_at -> Nullable<Instant>,
         removed_at -> Nullable<Instant>,
         rev -> BigInt,
     }
@@ -312,6 +313,8 @@ diesel::table! {
         account_id -> BigInt,
         playlist_id -> Text,
         position -> BigInt,
+        first_seen_at -> Nullable<Instant>,
+        returned_at -> Nullable<Instant>,
         removed_at -> Nullable<Instant>,
         rev -> BigInt,
     }
@@ -331,6 +334,63 @@ diesel::table! {
         added_at -> Nullable<Instant>,
         added_by -> Nullable<Text>,
         rev -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    playlist_versions (id) {
+        id -> BigInt,
+        playlist_id -> Text,
+        snapshot_id -> Nullable<Text>,
+        seen_at -> Instant,
+        is_first -> Bool,
+        items_added -> BigInt,
+        items_removed -> BigInt,
+        run_id -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    playlist_changes (version_id, number) {
+        version_id -> BigInt,
+        number -> BigInt,
+        kind -> Text,
+        position -> BigInt,
+        uri -> Nullable<Text>,
+        name -> Nullable<Text>,
+        track_id -> Nullable<Text>,
+        added_at -> Nullable<Instant>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    playlist_walks (playlist_id) {
+        playlist_id -> Text,
+        began_at -> Instant,
+        is_first -> Bool,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    playlist_items_before (playlist_id, position) {
+        playlist_id -> Text,
+        position -> BigInt,
+        uri -> Nullable<Text>,
+        name -> Nullable<Text>,
+        track_id -> Nullable<Text>,
+        added_at -> Nullable<Instant>,
     }
 }
 
@@ -387,7 +447,11 @@ diesel::allow_tables_to_appear_in_same_query!(
     library_playlists,
     play_gaps,
     playback_states,
+    playlist_changes,
     playlist_items,
+    playlist_items_before,
+    playlist_versions,
+    playlist_walks,
     playlists,
     plays,
     rate_limits,

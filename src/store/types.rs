@@ -24,6 +24,13 @@ impl SqlOrd for Instant {}
 #[diesel(sql_type = Instant)]
 pub struct At(DateTime<Utc>);
 
+impl At {
+    /// After everything that was ever dated; later years would not sort as texts.
+    pub fn end_of_time() -> At {
+        At(DateTime::from_timestamp(253_402_300_799, 0).expect("the last second of the year 9999"))
+    }
+}
+
 impl From<DateTime<Utc>> for At {
     fn from(at: DateTime<Utc>) -> At {
         At(at.trunc_subsecs(6))

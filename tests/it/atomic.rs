@@ -5,7 +5,15 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// What a batch writes beside the rows of the library.
-const BOOKS: &[&str] = &["sync_batches", "sync_seen", "sync_gaps", "sync_odd_items"];
+const BOOKS: &[&str] = &[
+    "sync_batches",
+    "sync_seen",
+    "sync_gaps",
+    "sync_odd_items",
+    "playlist_versions",
+    "playlist_walks",
+    "playlist_items_before",
+];
 
 /// The words with which the database refuses the row.
 const REFUSAL: &str = "this row is cursed";

@@ -2,6 +2,7 @@
 
 mod atomic;
 mod catalog;
+mod changes;
 mod commands;
 mod demo;
 mod fences;

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod catalogue;
+mod changes;
 mod commit;
 mod effects;
 mod ledger;
@@ -15,6 +16,7 @@ mod runs;
 mod states;
 mod status;
 mod tokens;
+mod versions;
 
 use super::schema::sync_states;
 use super::{Conn, DatabaseUrl, Store, StoreError, with_conn};

@@ -1,0 +1,11 @@
+DROP INDEX followed_artists_first_seen_at;
+DROP INDEX followed_artists_removed_at;
+DROP INDEX saved_albums_removed_at;
+DROP INDEX saved_tracks_removed_at;
+DROP TABLE playlist_items_before;
+DROP TABLE playlist_walks;
+DROP TABLE playlist_changes;
+DROP TABLE playlist_versions;
+ALTER TABLE followed_artists DROP COLUMN returned_at;
+ALTER TABLE library_playlists DROP COLUMN returned_at;
+ALTER TABLE library_playlists DROP COLUMN first_seen_at;

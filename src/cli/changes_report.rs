@@ -1,0 +1,164 @@
+//! What came and what went, a line each: for people, or as JSON.
+
+use crate::{
+    model::EntityType,
+    store::{Change, ChangeKind, Changed, InPlaylist},
+};
+use chrono::{DateTime, Local, Utc};
+use serde::Serialize;
+
+/// A change as JSON. The fields are part of the interface: each is always there, and null where there is nothing to say.
+#[derive(Serialize)]
+struct ChangeJson<'a> {
+    at: DateTime<Utc>,
+    account: &'a str,
+    entity_type: &'static str,
+    change: &'static str,
+    id: Option<&'a str>,
+    uri: Option<&'a str>,
+    name: Option<&'a str>,
+    artist: Option<&'a str>,
+    added_at: Option<DateTime<Utc>>,
+    playlist_id: Option<&'a str>,
+    playlist_name: Option<&'a str>,
+    snapshot_id: Option<&'a str>,
+    position: Option<i64>,
+}
+
+/// One line of JSON. `account` is its Spotify id.
+pub fn json_line(change: &Change, account: &str) -> String {
+    let place = change.place.as_ref();
+    let json = ChangeJson {
+        at: change.at,
+        account,
+        entity_type: match change.what {
+            Changed::Member(entity) => entity.as_str(),
+            Changed::PlaylistItem => "playlist_items",
+        },
+        change: match change.kind {
+            ChangeKind::Added => "added",
+            ChangeKind::AddedAgain => "added_again",
+            ChangeKind::Removed => "removed",
+        },
+        id: change.id.as_deref(),
+        uri: place.and_then(|place| place.uri.as_deref()),
+        name: change.name.as_deref(),
+        artist: change.artist.as_deref(),
+        added_at: change.added_at,
+        playlist_id: place.map(|place| &*place.playlist_id),
+        playlist_name: place.map(|place| &*place.playlist_name),
+        snapshot_id: place.and_then(|place| place.snapshot_id.as_deref()),
+        position: place.map(|place| place.position),
+    };
+    serde_json::to_string(&json).expect("a change has string keys only") + "\n"
+}
+
+/// `2026-11-22 18:00:00  + track     Name, Artist`; with the account where there are several.
+pub fn text_line(change: &Change, account: Option<&str>) -> String {
+    let Change { at, what, kind, id, name, artist, place, .. } = change;
+    let (sign, again) = match kind {
+        ChangeKind::Added => ('+', ""),
+        ChangeKind::AddedAgain => ('+', " (again)"),
+        ChangeKind::Removed => ('-', ""),
+    };
+    let what = match what {
+        Changed::Member(EntityType::Tracks) => "track",
+        Changed::Member(EntityType::Albums) => "album",
+        Changed::Member(EntityType::Artists) => "artist",
+        Changed::Member(EntityType::Playlists) => "playlist",
+        Changed::PlaylistItem => "item",
+    };
+    let at = moment(*at);
+    let uri = place.as_ref().and_then(|place| place.uri.as_deref());
+    let named = [name.as_deref(), uri, id.as_deref()].into_iter().flatten().find(|name| !name.is_empty());
+    let name = one_line(named.unwrap_or("(nameless)"));
+    let artist = artist.as_deref().map(|artist| format!(", {}", one_line(artist))).unwrap_or_default();
+    let place = place.as_ref().map(|place| whereabouts(*kind, place)).unwrap_or_default();
+    let account = account.map(|account| format!("  [{}]", one_line(account))).unwrap_or_default();
+    format!("{at}  {sign} {what:<8}  {name}{artist}{again}{place}{account}\n")
+}
+
+/// Here, to the second.
+pub fn moment(at: DateTime<Utc>) -> String {
+    at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+fn whereabouts(kind: ChangeKind, place: &InPlaylist) -> String {
+    let preposition = match kind {
+        ChangeKind::Added | ChangeKind::AddedAgain => "to",
+        ChangeKind::Removed => "from",
+    };
+    format!("  {preposition} \"{}\"", one_line(&place.playlist_name))
+}
+
+/// A name that somebody else chose must not move the cursor, or pass for a line of ours.
+fn one_line(name: &str) -> String {
+    name.replace(char::is_control, " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::AccountId;
+
+    #[test]
+    fn a_line_says_when_what_and_where() {
+        let clock = moment(noon());
+        let saved = change(Changed::Member(EntityType::Tracks), ChangeKind::AddedAgain);
+        assert_eq!(text_line(&saved, None), format!("{clock}  + track     One, Mira (again)\n"));
+        let item = Change { place: Some(in_mix()), ..change(Changed::PlaylistItem, ChangeKind::Removed) };
+        assert_eq!(text_line(&item, Some("ek")), format!("{clock}  - item      One, Mira  from \"Mix\"  [ek]\n"));
+        let nameless = Change { name: None, artist: None, ..item };
+        assert_eq!(text_line(&nameless, None), format!("{clock}  - item      spotify:track:t1  from \"Mix\"\n"));
+    }
+
+    #[test]
+    fn a_name_cannot_break_out_of_its_line() {
+        let name = Some("One\n2026-11-22 \u{1b}[2J - track".to_owned());
+        let line = text_line(&Change { name, ..change(Changed::Member(EntityType::Tracks), ChangeKind::Added) }, None);
+        assert_eq!(line.chars().filter(|c| c.is_control()).collect::<String>(), "\n");
+    }
+
+    #[test]
+    fn json_has_every_field_on_every_line() {
+        let saved = change(Changed::Member(EntityType::Tracks), ChangeKind::Added);
+        let item = Change { place: Some(in_mix()), ..change(Changed::PlaylistItem, ChangeKind::Added) };
+        for (change, entity_type, position) in [(saved, "tracks", None), (item, "playlist_items", Some(3))] {
+            let line = json_line(&change, "ek");
+            let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(json.as_object().unwrap().len(), 13);
+            assert_eq!(json["entity_type"], entity_type);
+            assert_eq!(json["position"], serde_json::json!(position));
+            assert_eq!(json["at"], "2026-11-22T12:00:00Z");
+            assert_eq!(line.matches('\n').count(), 1);
+        }
+    }
+
+    fn change(what: Changed, kind: ChangeKind) -> Change {
+        Change {
+            at: noon(),
+            account: AccountId(1),
+            what,
+            kind,
+            id: Some("t1".into()),
+            name: Some("One".into()),
+            artist: Some("Mira".into()),
+            added_at: Some(noon()),
+            place: None,
+        }
+    }
+
+    fn in_mix() -> InPlaylist {
+        InPlaylist {
+            playlist_id: "p1".into(),
+            playlist_name: "Mix".into(),
+            snapshot_id: Some("s2".into()),
+            position: 3,
+            uri: Some("spotify:track:t1".into()),
+        }
+    }
+
+    fn noon() -> DateTime<Utc> {
+        "2026-11-22T12:00:00Z".parse().unwrap()
+    }
+}

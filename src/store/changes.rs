@@ -1,0 +1,392 @@
+//! What came into libraries and what went from them, newest first, as the tables tell it.
+//!
+//! Each kind of event has a table and a moment in it: a track came when it was added, and went when a run saw that it
+//! was gone. Each is read a page at a time, from an index and from where the page before ended, and the pages are merged
+//! by time. So it costs what is looked at, however large the library is.
+
+use super::schema::{
+    album_artists, albums, artists, followed_artists, library_playlists, playlist_changes, playlist_versions,
+    playlists, saved_albums, saved_tracks, track_artists, tracks,
+};
+use super::types::At;
+use super::versions::ADDED;
+use super::{Conn, Store, StoreError, with_conn};
+use crate::model::{AccountId, EntityType};
+use chrono::{DateTime, Utc};
+use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable};
+use diesel_async::RunQueryDsl;
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+
+/// Rows that are read at once: enough to make the round trips cheap, few enough to hold for each kind of event.
+const PAGE_LEN: i64 = 200;
+
+/// Something that came or went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub at: DateTime<Utc>,
+    pub account: AccountId,
+    pub what: Changed,
+    pub kind: ChangeKind,
+    /// Its Spotify id; `None` for an item of a playlist that is no track.
+    pub id: Option<String>,
+    pub name: Option<String>,
+    /// The first one of a track or album.
+    pub artist: Option<String>,
+    /// When it was added, as the source says; of an artist or a playlist, when it was first seen.
+    pub added_at: Option<DateTime<Utc>>,
+    /// Where an item of a playlist stands, or stood.
+    pub place: Option<InPlaylist>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// A member of the library.
+    Member(EntityType),
+    PlaylistItem,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    Added,
+    /// It was there before.
+    AddedAgain,
+    Removed,
+}
+
+/// A place in a playlist: of what was added in the list as it then was, of what was removed in the one before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InPlaylist {
+    pub playlist_id: String,
+    pub playlist_name: String,
+    pub snapshot_id: Option<String>,
+    pub position: i64,
+    pub uri: Option<String>,
+}
+
+/// Changes, handed out one by one.
+#[derive(Debug)]
+pub struct Changes {
+    store: Store,
+    since: At,
+    branches: Vec<Branch>,
+}
+
+impl Store {
+    /// What came into these libraries and went from them since then, of these entity types. Of playlists also what came
+    /// and went inside them.
+    pub fn changes(&self, accounts: &[AccountId], entities: &[EntityType], since: DateTime<Utc>) -> Changes {
+        let sources = || entities.iter().flat_map(|entity| Source::of(*entity));
+        let branches = accounts.iter().flat_map(|account| sources().map(move |source| Branch::new(*account, *source)));
+        Changes { store: self.clone(), since: At::from(since), branches: branches.collect() }
+    }
+}
+
+impl Changes {
+    /// The next older one.
+    pub async fn next(&mut self) -> Result<Option<Change>, StoreError> {
+        for branch in &mut self.branches {
+            branch.fill(&self.store, self.since).await?;
+        }
+        let heads = self.branches.iter().zip(0..).filter_map(|(branch, index)| {
+            let head = branch.ahead.front()?;
+            Some((head.at, Reverse(index)))
+        });
+        let Some((_, Reverse(newest))) = heads.max() else { return Ok(None) };
+        let newest: usize = newest;
+        Ok(self.branches[newest].ahead.pop_front())
+    }
+}
+
+/// Where changes are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Members(Moment),
+    PlaylistItems,
+}
+
+/// A membership table, and a moment in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    TracksAdded,
+    TracksRemoved,
+    AlbumsAdded,
+    AlbumsRemoved,
+    ArtistsAdded,
+    ArtistsReturned,
+    ArtistsRemoved,
+    PlaylistsAdded,
+    PlaylistsReturned,
+    PlaylistsRemoved,
+}
+
+impl Source {
+    const fn of(entity: EntityType) -> &'static [Source] {
+        use Moment::*;
+        use Source::{Members, PlaylistItems};
+        match entity {
+            EntityType::Tracks => &[Members(TracksRemoved), Members(TracksAdded)],
+            EntityType::Albums => &[Members(AlbumsRemoved), Members(AlbumsAdded)],
+            EntityType::Artists => &[Members(ArtistsRemoved), Members(ArtistsReturned), Members(ArtistsAdded)],
+            EntityType::Playlists => {
+                &[Members(PlaylistsRemoved), Members(PlaylistsReturned), Members(PlaylistsAdded), PlaylistItems]
+            }
+        }
+    }
+}
+
+/// The changes of one account and one kind, read as far as they are needed.
+#[derive(Debug)]
+struct Branch {
+    account: AccountId,
+    source: Source,
+    ahead: VecDeque<Change>,
+    /// Where the last page ended.
+    mark: Mark,
+    is_drained: bool,
+}
+
+/// The last row that was read: the next ones are older, or as old and after it by what tells them apart.
+#[derive(Debug, Clone)]
+struct Mark {
+    at: At,
+    id: String,
+    version: i64,
+    number: i64,
+}
+
+impl Branch {
+    fn new(account: AccountId, source: Source) -> Branch {
+        let mark = Mark { at: At::end_of_time(), id: String::new(), version: 0, number: 0 };
+        Branch { account, source, ahead: VecDeque::new(), mark, is_drained: false }
+    }
+
+    async fn fill(&mut self, store: &Store, since: At) -> Result<(), StoreError> {
+        if !self.ahead.is_empty() || self.is_drained {
+            return Ok(());
+        }
+        let conn = &mut store.connect().await?;
+        let page = match self.source {
+            Source::PlaylistItems => self.read_items(conn, since).await?,
+            Source::Members(moment) => self.read_members(conn, moment, since).await?,
+        };
+        self.is_drained = (page.len() as i64) < PAGE_LEN;
+        self.ahead.extend(page);
+        Ok(())
+    }
+
+    async fn read_members(&mut self, conn: &mut Conn, moment: Moment, since: At) -> Result<Vec<Change>, StoreError> {
+        let rows = members(conn, moment, self.account, since, &self.mark).await?;
+        let mut page = Vec::new();
+        for row in rows {
+            let MemberRow { id, rev, added_at, returned_at, removed_at, name, artist } = row;
+            let (entity, kind, at) = match moment {
+                Moment::TracksAdded => (EntityType::Tracks, saved(rev), added_at),
+                Moment::AlbumsAdded => (EntityType::Albums, saved(rev), added_at),
+                Moment::ArtistsAdded => (EntityType::Artists, ChangeKind::Added, added_at),
+                Moment::PlaylistsAdded => (EntityType::Playlists, ChangeKind::Added, added_at),
+                Moment::ArtistsReturned => (EntityType::Artists, ChangeKind::AddedAgain, returned_at),
+                Moment::PlaylistsReturned => (EntityType::Playlists, ChangeKind::AddedAgain, returned_at),
+                Moment::TracksRemoved => (EntityType::Tracks, ChangeKind::Removed, removed_at),
+                Moment::AlbumsRemoved => (EntityType::Albums, ChangeKind::Removed, removed_at),
+                Moment::ArtistsRemoved => (EntityType::Artists, ChangeKind::Removed, removed_at),
+                Moment::PlaylistsRemoved => (EntityType::Playlists, ChangeKind::Removed, removed_at),
+            };
+            let at = at.expect("rows are found by this moment");
+            self.mark = Mark { at, id: id.clone(), ..self.mark };
+            page.push(Change {
+                at: at.into(),
+                account: self.account,
+                what: Changed::Member(entity),
+                kind,
+                id: Some(id),
+                name,
+                artist,
+                added_at: added_at.map(DateTime::from),
+                place: None,
+            });
+        }
+        Ok(page)
+    }
+
+    async fn read_items(&mut self, conn: &mut Conn, since: At) -> Result<Vec<Change>, StoreError> {
+        let rows = items(conn, self.account, since, &self.mark).await?;
+        if let Some(ItemRow { seen_at, version, number, .. }) = rows.last() {
+            self.mark = Mark { at: *seen_at, version: *version, number: *number, ..self.mark.clone() };
+        }
+        let change = |row: ItemRow| Change {
+            at: row.seen_at.into(),
+            account: self.account,
+            what: Changed::PlaylistItem,
+            kind: if row.kind == ADDED { ChangeKind::Added } else { ChangeKind::Removed },
+            id: row.track_id,
+            name: row.name,
+            artist: row.artist,
+            added_at: row.added_at.map(DateTime::from),
+            place: Some(InPlaylist {
+                playlist_id: row.playlist_id,
+                playlist_name: row.playlist_name,
+                snapshot_id: row.snapshot_id,
+                position: row.position,
+                uri: row.uri,
+            }),
+        };
+        Ok(rows.into_iter().map(change).collect())
+    }
+}
+
+/// A saved row is written again only when it came back, or was saved anew: it then has another `added_at`.
+fn saved(rev: i64) -> ChangeKind {
+    if rev > 1 { ChangeKind::AddedAgain } else { ChangeKind::Added }
+}
+
+/// A row of any of the membership tables, with what it is about.
+#[derive(Debug, Queryable)]
+struct MemberRow {
+    id: String,
+    rev: i64,
+    /// Or first seen.
+    added_at: Option<At>,
+    returned_at: Option<At>,
+    removed_at: Option<At>,
+    name: Option<String>,
+    artist: Option<String>,
+}
+
+/// The rows of a membership table by one of its moments, latest first, after the mark.
+macro_rules! page {
+    ($from:expr, $members:ident, $item_id:ident, $at:ident, $account:expr, $since:expr, $mark:expr) => {
+        $from
+            .filter($members::account_id.eq($account.0))
+            .filter($members::$at.ge($since))
+            .filter($members::$at.le($mark.at))
+            .filter($members::$at.lt($mark.at).or($members::$item_id.lt(&$mark.id)))
+            .order(($members::$at.desc(), $members::$item_id.desc()))
+            .limit(PAGE_LEN)
+    };
+}
+
+async fn members(
+    conn: &mut Conn,
+    moment: Moment,
+    account: AccountId,
+    since: At,
+    mark: &Mark,
+) -> Result<Vec<MemberRow>, StoreError> {
+    /// Of saved tracks or albums, with the first artist of each.
+    macro_rules! saved {
+        ($members:ident, $item_id:ident, $items:ident, $credits:ident, $at:ident) => {
+            with_conn!(conn, |c| {
+                let credited = $credits::$item_id.eq($members::$item_id).and($credits::position.eq(0_i64));
+                let from = $members::table
+                    .left_join($items::table.on($items::id.eq($members::$item_id)))
+                    .left_join($credits::table.on(credited))
+                    .left_join(artists::table.on(artists::id.eq($credits::artist_id)));
+                page!(from, $members, $item_id, $at, account, since, mark)
+                    .select((
+                        $members::$item_id,
+                        $members::rev,
+                        $members::added_at,
+                        // It has no such column: `added_at` says when.
+                        $members::added_at,
+                        $members::removed_at,
+                        $items::name.nullable(),
+                        artists::name.nullable(),
+                    ))
+                    .load(c)
+                    .await
+            })
+        };
+    }
+    /// Of followed artists or listed playlists.
+    macro_rules! listed {
+        ($members:ident, $item_id:ident, $items:ident, $at:ident) => {
+            with_conn!(conn, |c| {
+                let from = $members::table.left_join($items::table.on($items::id.eq($members::$item_id)));
+                page!(from, $members, $item_id, $at, account, since, mark)
+                    .select((
+                        $members::$item_id,
+                        $members::rev,
+                        $members::first_seen_at.nullable(),
+                        $members::returned_at,
+                        $members::removed_at,
+                        $items::name.nullable(),
+                        // It has no artist.
+                        diesel::dsl::sql::<diesel::sql_types::Nullable<diesel::sql_types::Text>>("NULL"),
+                    ))
+                    .load(c)
+                    .await
+            })
+        };
+    }
+    Ok(match moment {
+        Moment::TracksAdded => saved!(saved_tracks, track_id, tracks, track_artists, added_at),
+        Moment::TracksRemoved => saved!(saved_tracks, track_id, tracks, track_artists, removed_at),
+        Moment::AlbumsAdded => saved!(saved_albums, album_id, albums, album_artists, added_at),
+        Moment::AlbumsRemoved => saved!(saved_albums, album_id, albums, album_artists, removed_at),
+        Moment::ArtistsAdded => listed!(followed_artists, artist_id, artists, first_seen_at),
+        Moment::ArtistsReturned => listed!(followed_artists, artist_id, artists, returned_at),
+        Moment::ArtistsRemoved => listed!(followed_artists, artist_id, artists, removed_at),
+        Moment::PlaylistsAdded => listed!(library_playlists, playlist_id, playlists, first_seen_at),
+        Moment::PlaylistsReturned => listed!(library_playlists, playlist_id, playlists, returned_at),
+        Moment::PlaylistsRemoved => listed!(library_playlists, playlist_id, playlists, removed_at),
+    }?)
+}
+
+/// Something that came into a playlist or went from it.
+#[derive(Debug, Queryable)]
+struct ItemRow {
+    seen_at: At,
+    version: i64,
+    number: i64,
+    kind: String,
+    position: i64,
+    uri: Option<String>,
+    name: Option<String>,
+    track_id: Option<String>,
+    added_at: Option<At>,
+    playlist_id: String,
+    playlist_name: String,
+    snapshot_id: Option<String>,
+    artist: Option<String>,
+}
+
+/// Of the playlists that are, or were, in the account's library.
+async fn items(conn: &mut Conn, account: AccountId, since: At, mark: &Mark) -> Result<Vec<ItemRow>, StoreError> {
+    let rows = with_conn!(conn, |c| {
+        use playlist_changes::{added_at, kind, name, number, position, track_id, uri, version_id};
+        use playlist_versions::{id, playlist_id, seen_at, snapshot_id};
+        let in_library = library_playlists::playlist_id.eq(playlist_id);
+        let credited = track_artists::track_id.nullable().eq(track_id).and(track_artists::position.eq(0_i64));
+        let is_older = seen_at.lt(mark.at).or(id.lt(mark.version));
+        playlist_versions::table
+            .inner_join(playlist_changes::table.on(version_id.eq(id)))
+            .inner_join(library_playlists::table.on(in_library.and(library_playlists::account_id.eq(account.0))))
+            .inner_join(playlists::table.on(playlists::id.eq(playlist_id)))
+            .left_join(track_artists::table.on(credited))
+            .left_join(artists::table.on(artists::id.eq(track_artists::artist_id)))
+            .filter(seen_at.ge(since))
+            .filter(seen_at.le(mark.at))
+            .filter(is_older.or(id.eq(mark.version).and(number.gt(mark.number))))
+            .order((seen_at.desc(), id.desc(), number))
+            .limit(PAGE_LEN)
+            .select((
+                seen_at,
+                id,
+                number,
+                kind,
+                position,
+                uri,
+                name,
+                track_id,
+                added_at,
+                playlist_id,
+                playlists::name,
+                snapshot_id,
+                artists::name.nullable(),
+            ))
+            .load(c)
+            .await
+    })?;
+    Ok(rows)
+}

@@ -1,0 +1,245 @@
+//! The history of playlists: every reading is compared with the one before, however many commits it takes.
+
+use super::*;
+use crate::model::batch::{Gap, PlaylistEnd};
+
+/// What the versions say, oldest first: `first`, if it is, the snapshot, and how many came and went.
+async fn versions(db: &Db) -> Vec<String> {
+    let first = "CASE WHEN is_first THEN 'first ' ELSE '' END";
+    let version = format!("{first} || coalesce(snapshot_id, '-') || ' +' || items_added || ' -' || items_removed");
+    db.texts(&version, "playlist_versions ORDER BY id").await
+}
+
+/// What came and went, version by version: `+t1@3` came and stands at 3.
+async fn changes(db: &Db) -> Vec<String> {
+    let sign = "CASE WHEN kind = 'added' THEN '+' ELSE '-' END";
+    db.texts(&format!("{sign} || track_id || '@' || position"), "playlist_changes ORDER BY version_id, number").await
+}
+
+/// Nothing is kept that nobody waits for.
+async fn assert_at_rest(db: &Db) {
+    assert_eq!((db.count("playlist_walks").await, db.count("playlist_items_before").await), (0, 0));
+}
+
+#[test]
+fn the_first_reading_is_a_count_and_later_ones_say_what_came_and_went() {
+    on_both(async |db| {
+        let run = begun(db).await;
+        read(&run, &["t1", "t2", "t3"], "s1").await;
+        assert_eq!((versions(db).await, changes(db).await), (vec!["first s1 +3 -0".to_owned()], vec![]));
+
+        read(&run, &["t3", "t4", "t1"], "s2").await;
+
+        assert_eq!(versions(db).await, ["first s1 +3 -0", "s2 +1 -1"]);
+        assert_eq!(changes(db).await, ["-t2@1", "+t4@1"]);
+        let told = "uri || '|' || name || '|' || CASE WHEN added_at IS NULL THEN 'undated' ELSE 'dated' END";
+        let removed = db.texts(told, "playlist_changes WHERE kind = 'removed'").await;
+        assert_eq!(removed, ["spotify:track:t2|track t2|dated"]);
+        assert_at_rest(db).await;
+
+        read(&run, &[], "s3").await;
+        assert_eq!(versions(db).await[2], "s3 +0 -3");
+    });
+}
+
+#[test]
+fn a_new_snapshot_of_the_same_items_makes_no_version() {
+    on_both(async |db| {
+        let run = begun(db).await;
+        read(&run, &["t1", "t2", "t2"], "s1").await;
+        read(&run, &["t1", "t2", "t2"], "renamed").await;
+        read(&run, &["t2", "t1", "t2"], "moved").await;
+        assert_eq!(versions(db).await.len(), 1);
+        read(&run, &["t2", "t1"], "s2").await;
+        assert_eq!(versions(db).await[1], "s2 +0 -1", "one of two went");
+        assert_at_rest(db).await;
+    });
+}
+
+#[test]
+fn walks_that_come_to_nothing_change_nothing() {
+    on_both(async |db| {
+        let run = begun(db).await;
+        // Stopped in the middle of the very first one, and begun anew.
+        commit(&run, part(0, &["t1", "t2"], None)).await;
+        commit(&run, part(0, &["t1", "t2"], None)).await;
+        commit(&run, part(2, &["t3", "t4"], complete("s1", 4))).await;
+        assert_eq!(versions(db).await, ["first s1 +4 -0"]);
+
+        // What is there now is half of one state and half of another, twice.
+        commit(&run, part(0, &["t5", "t1"], None)).await;
+        commit(&run, part(0, &["t6", "t1"], None)).await;
+        commit(&run, part(2, &[], Some(PlaylistEnd::Unreadable { snapshot_id: None }))).await;
+        assert_eq!(versions(db).await.len(), 1);
+        commit(&run, part(0, &["t6", "t1"], None)).await;
+        commit(&run, part(2, &["t2"], None)).await;
+        commit(&run, part(3, &["t4"], complete("s4", 4))).await;
+
+        assert_eq!(versions(db).await, ["first s1 +4 -0", "s4 +1 -1"]);
+        assert_eq!(changes(db).await, ["-t3@2", "+t6@0"]);
+        assert_at_rest(db).await;
+    });
+}
+
+#[test]
+fn what_could_not_be_served_is_not_called_removed() {
+    on_both(async |db| {
+        let run = begun(db).await;
+        read(&run, &["t1", "t2", "t3"], "s1").await;
+        let gap = Gap {
+            playlist_id: Some("p1".into()),
+            offset_from: 1,
+            offset_to: 2,
+            pass: 1,
+            total: Some(4),
+            reason: "502".into(),
+            since: at(5),
+        };
+        let mut torn = part(0, &["t1", "", "t3", "t4"], complete("s2", 4));
+        torn.odd = vec![(1, Oddity::Unserved)];
+        let effects = Effects { new_gaps: vec![gap.clone()], ..Effects::default() };
+        commit_with(&run, torn, effects, Uuid::new_v4()).await;
+        assert_eq!(versions(db).await.len(), 1, "nobody knows yet");
+
+        let effects = Effects { healed_gaps: vec![gap], ..Effects::default() };
+        commit_with(&run, part(1, &["t2"], Some(PlaylistEnd::GapFilled)), effects, Uuid::new_v4()).await;
+
+        assert_eq!(versions(db).await[1..], ["s2 +1 -0"]);
+        assert_eq!(changes(db).await, ["+t4@3"]);
+        assert_at_rest(db).await;
+    });
+}
+
+#[test]
+fn two_walks_of_one_run_are_one_reading() {
+    on_both(async |db| {
+        let run = begun(db).await;
+        let walk = async |run_id, items: &[&str], snapshot| {
+            let part = part(0, items, complete(snapshot, items.len() as u32));
+            commit_with(&run, part, Effects::default(), run_id).await;
+        };
+        let [first, second, third] = [1, 2, 3].map(Uuid::from_u128);
+        walk(first, &["t1", "t2"], "s1").await;
+        walk(first, &["t1", "t2", "t3"], "s2").await;
+        assert_eq!(versions(db).await, ["first s2 +3 -0"]);
+
+        // t1 moved behind what was read, and t3 with it: the walk saw t2 twice, and t1 nowhere.
+        walk(second, &["t2", "t2", "t4"], "s3").await;
+        assert_eq!(versions(db).await[1], "s3 +2 -2");
+        walk(second, &["t2", "t4", "t1"], "s4").await;
+        assert_eq!(versions(db).await, ["first s2 +3 -0", "s4 +1 -1"]);
+        assert_eq!(changes(db).await, ["-t3@2", "+t4@1"]);
+
+        // A torn reading that turns out to be no change leaves nothing behind.
+        walk(third, &["t2", "t4", "t4"], "s5").await;
+        walk(third, &["t4", "t1", "t2"], "s6").await;
+        assert_eq!(versions(db).await.len(), 2);
+        assert_eq!(db.count("playlist_changes").await, 2);
+        assert_at_rest(db).await;
+    });
+}
+
+#[test]
+fn a_playlist_read_before_histories_were_kept_has_one_from_now_on() {
+    on_both(async |db| {
+        let run = begun(db).await;
+        read(&run, &["t1", "t2"], "s1").await;
+        db.execute("DELETE FROM playlist_versions").await;
+        read(&run, &["t2", "t3"], "s2").await;
+        assert_eq!(versions(db).await, ["s2 +1 -1"]);
+    });
+}
+
+#[test]
+fn a_playlist_that_could_not_be_read_at_first_has_its_first_reading_later() {
+    on_both(async |db| {
+        let run = begun(db).await;
+        commit(&run, part(0, &[], Some(PlaylistEnd::Unreadable { snapshot_id: Some("s1".into()) }))).await;
+        read(&run, &["t1", "t2"], "s2").await;
+        assert_eq!(versions(db).await, ["first s2 +2 -0"]);
+    });
+}
+
+#[test]
+fn empty_places_come_and_go_unnoticed() {
+    on_both(async |db| {
+        let run = begun(db).await;
+        read(&run, &["t1", ""], "s1").await;
+        read(&run, &["", "", "t1"], "s2").await;
+        assert_eq!(versions(db).await, ["first s1 +1 -0"]);
+    });
+}
+
+#[test]
+fn a_purge_takes_the_history_along() {
+    on_both(async |db| {
+        let run = begun(db).await;
+        read(&run, &["t1"], "s1").await;
+        read(&run, &["t2"], "s2").await;
+        commit(&run, part(0, &["t3"], None)).await;
+        assert_ne!(db.count("playlist_items_before").await, 0);
+        db.store.purge(db.account).await.unwrap();
+        for table in ["playlist_versions", "playlist_changes", "playlist_walks", "playlist_items_before", "tracks"] {
+            assert_eq!(db.count(table).await, 0, "{table}");
+        }
+    });
+}
+
+#[test]
+fn a_track_that_left_a_playlist_is_still_mentioned_by_its_history() {
+    on_both(async |db| {
+        let run = begun(db).await;
+        read(&run, &["t1"], "s1").await;
+        read(&run, &[], "s2").await;
+        let other = db.store.upsert_account("noor", None, None, at(0)).await.unwrap();
+        db.execute(&format!("INSERT INTO saved_tracks (account_id, track_id) VALUES ({}, 't1')", other.0)).await;
+        db.store.purge(other).await.unwrap();
+        assert_eq!(db.texts("id", "tracks").await, ["t1"]);
+    });
+}
+
+/// A run, with a playlist listed.
+async fn begun(db: &Db) -> Run<'_> {
+    let run = db.begin(EntityType::Playlists).await;
+    run.commit(playlists([playlist("p1", "s1")]), at(1)).await;
+    run
+}
+
+/// Reads the playlist in one part, in a run of its own.
+async fn read(run: &Run<'_>, items: &[&str], snapshot_id: &str) {
+    commit(run, part(0, items, complete(snapshot_id, items.len() as u32))).await;
+}
+
+async fn commit(run: &Run<'_>, part: PlaylistPart) {
+    commit_with(run, part, Effects::default(), Uuid::new_v4()).await;
+}
+
+async fn commit_with(run: &Run<'_>, part: PlaylistPart, effects: Effects, run_id: Uuid) {
+    let commit = Commit { effects, run_id, ..run.commit_of(Rows::PlaylistItems(vec![part])) };
+    run.db.store.commit(&commit, at(2)).await.unwrap();
+}
+
+/// Items from `offset` on; one without a name is an empty place.
+fn part(offset: u32, items: &[&str], end: Option<PlaylistEnd>) -> PlaylistPart {
+    let items = items.iter().map(|id| if id.is_empty() { empty() } else { item(id) }).collect();
+    PlaylistPart { playlist_id: "p1".into(), offset, items, odd: vec![], end }
+}
+
+fn complete(snapshot_id: &str, total: u32) -> Option<PlaylistEnd> {
+    Some(PlaylistEnd::Complete { snapshot_id: Some(snapshot_id.into()), total })
+}
+
+fn item(id: &str) -> PlaylistItem {
+    PlaylistItem {
+        kind: PlaylistItemKind::Track,
+        uri: Some(format!("spotify:track:{id}")),
+        name: Some(format!("track {id}")),
+        added_at: Some(at(-50)),
+        added_by: Some("mira".into()),
+        track: Some(track(id)),
+    }
+}
+
+fn empty() -> PlaylistItem {
+    PlaylistItem { kind: PlaylistItemKind::Missing, uri: None, name: None, added_at: None, added_by: None, track: None }
+}

@@ -1,0 +1,360 @@
+//! The history of playlists: what came into each and what went from it, between one reading and the next.
+//!
+//! The walk of a playlist overwrites its items place by place, over several commits. So its first part keeps the items
+//! as they were (`playlist_items_before`), and its end compares them with what stands there then, in the transaction
+//! that commits the end. Walks that come to nothing change nothing: what was kept first stays kept, over crashes and
+//! restarts, until one ends. Four rules:
+//!
+//! - The first reading of a playlist is a version with a count and nothing else: nobody knows what came when.
+//! - Items are told apart by URI and counted. One that only stands elsewhere has not changed, and a playlist that was
+//!   only renamed has no new version.
+//! - A place that the API shows as empty holds nothing. One that it could not serve may hold anything: the comparison
+//!   waits until the gap is filled.
+//! - Two walks of one run are one reading. The second is there because the playlist changed under the first, which may
+//!   therefore have seen an item nowhere, or twice: the version says what both together found.
+
+use super::rows::PlaylistChangeRow;
+use super::schema::{
+    playlist_changes, playlist_items, playlist_items_before, playlist_versions, playlist_walks, playlists, sync_gaps,
+};
+use super::types::{At, Words};
+use super::upsert::upsert;
+use super::{Conn, StoreError, with_conn};
+use crate::model::Commit;
+use diesel::dsl::{count_star, exists};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, Insertable, JoinOnDsl, NullableExpressionMethods, OptionalExtension,
+    QueryDsl, Queryable,
+};
+use diesel_async::RunQueryDsl;
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// An item as a reading found it.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable)]
+struct Entry {
+    position: i64,
+    uri: Option<String>,
+    name: Option<String>,
+    track_id: Option<String>,
+    added_at: Option<At>,
+}
+
+/// What came and what went, each in the order of its list.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Difference {
+    added: Vec<Entry>,
+    removed: Vec<Entry>,
+}
+
+/// Keeps the items of a playlist as they are, unless an earlier part of the walk, or an earlier walk that did not end,
+/// has kept them.
+pub(super) async fn begin(conn: &mut Conn, playlist: &str, now: At) -> Result<(), StoreError> {
+    let known: Option<(bool, Option<At>, Option<At>)> = with_conn!(conn, |c| {
+        use playlists::{id, items_checked_at, items_readable, table};
+        let walks = table.left_join(playlist_walks::table.on(playlist_walks::playlist_id.eq(id)));
+        let columns = (items_readable, items_checked_at, playlist_walks::began_at.nullable());
+        walks.filter(id.eq(playlist)).select(columns).first(c).await.optional()
+    })?;
+    let Some((is_readable, checked_at, None)) = known else { return Ok(()) };
+    // One that was never readable was never read, though it was tried.
+    let is_first = checked_at.is_none() || (!is_readable && last_version(conn, playlist).await?.is_none());
+    let began = with_conn!(conn, |c| {
+        use playlist_walks::{began_at, playlist_id, table};
+        let walk = (playlist_id.eq(playlist), began_at.eq(now), playlist_walks::is_first.eq(is_first));
+        diesel::insert_into(table).values(walk).on_conflict_do_nothing().execute(c).await
+    })?;
+    if began == 1 && !is_first {
+        with_conn!(conn, |c| {
+            use playlist_items::{added_at, name, playlist_id, position, table, track_id, uri};
+            use playlist_items_before as before;
+            let items = table.filter(playlist_id.eq(playlist));
+            let kept = items.select((playlist_id, position, uri, name, track_id, added_at)).insert_into(before::table);
+            let columns =
+                (before::playlist_id, before::position, before::uri, before::name, before::track_id, before::added_at);
+            kept.into_columns(columns).execute(c).await
+        })?;
+    }
+    Ok(())
+}
+
+/// Compares the items with those that were kept, notes the difference and lets go of what was kept; not yet where
+/// something could not be read.
+pub(super) async fn conclude(conn: &mut Conn, commit: &Commit, playlist: &str, now: At) -> Result<(), StoreError> {
+    let walk: Option<bool> = with_conn!(conn, |c| {
+        use playlist_walks::{is_first, playlist_id, table};
+        table.filter(playlist_id.eq(playlist)).select(is_first).first(c).await.optional()
+    })?;
+    let Some(mut is_first) = walk else { return Ok(()) };
+    if has_gaps(conn, commit, playlist).await? {
+        return Ok(());
+    }
+    let mut said = Difference::default();
+    if let Some(last) = last_version(conn, playlist).await?
+        && last.run_id == commit.run_id.to_string()
+    {
+        is_first |= last.is_first;
+        said = take_back(conn, last.id).await?;
+    }
+    if is_first {
+        let version = Version { is_first, num_added: num_items(conn, playlist).await?, num_removed: 0 };
+        version.insert(conn, commit, playlist, now).await?;
+    } else {
+        let mut before = kept_items(conn, playlist).await?;
+        rewind(&mut before, said);
+        let difference = Difference::between(before, items(conn, playlist).await?);
+        difference.record(conn, commit, playlist, now).await?;
+    }
+    forget_walk(conn, playlist).await
+}
+
+async fn forget_walk(conn: &mut Conn, playlist: &str) -> Result<(), StoreError> {
+    with_conn!(conn, |c| {
+        use playlist_items_before::{playlist_id, table};
+        diesel::delete(table.filter(playlist_id.eq(playlist))).execute(c).await
+    })?;
+    with_conn!(conn, |c| {
+        use playlist_walks::{playlist_id, table};
+        diesel::delete(table.filter(playlist_id.eq(playlist))).execute(c).await
+    })?;
+    Ok(())
+}
+
+/// Whether something of the playlist could not be read by the account that reads it.
+async fn has_gaps(conn: &mut Conn, commit: &Commit, playlist: &str) -> Result<bool, StoreError> {
+    let has_gaps: bool = with_conn!(conn, |c| {
+        use sync_gaps::{account_id, healed_at, playlist_id, table};
+        let theirs = table.filter(account_id.eq(commit.account_id.0)).filter(playlist_id.eq(playlist));
+        diesel::select(exists(theirs.filter(healed_at.is_null()))).get_result(c).await
+    })?;
+    Ok(has_gaps)
+}
+
+/// What stands in the playlist, without the places that are empty.
+async fn items(conn: &mut Conn, playlist: &str) -> Result<Vec<Entry>, StoreError> {
+    Ok(with_conn!(conn, |c| {
+        use playlist_items::{added_at, name, playlist_id, position, table, track_id, uri};
+        let items = table.filter(playlist_id.eq(playlist)).filter(uri.is_not_null().or(track_id.is_not_null()));
+        items.order(position).select((position, uri, name, track_id, added_at)).load(c).await
+    })?)
+}
+
+async fn num_items(conn: &mut Conn, playlist: &str) -> Result<i64, StoreError> {
+    Ok(with_conn!(conn, |c| {
+        use playlist_items::{playlist_id, table, track_id, uri};
+        let items = table.filter(playlist_id.eq(playlist)).filter(uri.is_not_null().or(track_id.is_not_null()));
+        items.select(count_star()).first(c).await
+    })?)
+}
+
+/// What stood there before, without the places that were empty.
+async fn kept_items(conn: &mut Conn, playlist: &str) -> Result<Vec<Entry>, StoreError> {
+    Ok(with_conn!(conn, |c| {
+        use playlist_items_before::{added_at, name, playlist_id, position, table, track_id, uri};
+        let items = table.filter(playlist_id.eq(playlist)).filter(uri.is_not_null().or(track_id.is_not_null()));
+        items.order(position).select((position, uri, name, track_id, added_at)).load(c).await
+    })?)
+}
+
+#[derive(Debug, Queryable)]
+struct LastVersion {
+    id: i64,
+    is_first: bool,
+    run_id: String,
+}
+
+async fn last_version(conn: &mut Conn, playlist: &str) -> Result<Option<LastVersion>, StoreError> {
+    Ok(with_conn!(conn, |c| {
+        use playlist_versions::{id, is_first, playlist_id, run_id, table};
+        let latest = table.filter(playlist_id.eq(playlist)).order(id.desc());
+        latest.select((id, is_first, run_id)).first(c).await.optional()
+    })?)
+}
+
+/// Deletes a version and returns what it said.
+async fn take_back(conn: &mut Conn, version: i64) -> Result<Difference, StoreError> {
+    let rows: Vec<(String, Entry)> = with_conn!(conn, |c| {
+        use playlist_changes::{added_at, kind, name, number, position, table, track_id, uri, version_id};
+        let said = table.filter(version_id.eq(version)).order(number);
+        said.select((kind, (position, uri, name, track_id, added_at))).load(c).await
+    })?;
+    with_conn!(conn, |c| {
+        use playlist_changes::{table, version_id};
+        diesel::delete(table.filter(version_id.eq(version))).execute(c).await
+    })?;
+    with_conn!(conn, |c| {
+        use playlist_versions::{id, table};
+        diesel::delete(table.filter(id.eq(version))).execute(c).await
+    })?;
+    let (added, removed): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(kind, _)| kind == ADDED);
+    let entries = |rows: Vec<(String, Entry)>| rows.into_iter().map(|(_, entry)| entry).collect();
+    Ok(Difference { added: entries(added), removed: entries(removed) })
+}
+
+/// As `playlist_changes.kind` has them.
+pub(super) const ADDED: &str = "added";
+pub(super) const REMOVED: &str = "removed";
+
+/// A version as it is written.
+#[derive(Debug)]
+struct Version {
+    is_first: bool,
+    num_added: i64,
+    num_removed: i64,
+}
+
+impl Version {
+    async fn insert(&self, conn: &mut Conn, commit: &Commit, playlist: &str, now: At) -> Result<i64, StoreError> {
+        let snapshot: Option<String> = with_conn!(conn, |c| {
+            use playlists::{id, items_snapshot_id, table};
+            table.filter(id.eq(playlist)).select(items_snapshot_id).first(c).await
+        })?;
+        Ok(with_conn!(conn, |c| {
+            use playlist_versions::*;
+            let row = (
+                (playlist_id.eq(playlist), snapshot_id.eq(snapshot), seen_at.eq(now)),
+                (is_first.eq(self.is_first), run_id.eq(commit.run_id.to_string())),
+                (items_added.eq(self.num_added), items_removed.eq(self.num_removed)),
+            );
+            diesel::insert_into(table).values(row).returning(id).get_result(c).await
+        })?)
+    }
+}
+
+impl Entry {
+    fn identity(&self) -> Option<String> {
+        self.uri.clone().or_else(|| self.track_id.clone())
+    }
+}
+
+impl Difference {
+    /// An item counts as often as it stands in a list. Of several that are equal, those added at the same moment are the
+    /// same.
+    fn between(before: Vec<Entry>, after: Vec<Entry>) -> Difference {
+        let (mut removed, mut added) = (before, after);
+        cancel_same(&mut removed, &mut added);
+        Difference { added, removed }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty()
+    }
+
+    /// Writes a version, unless nothing came and nothing went.
+    async fn record(&self, conn: &mut Conn, commit: &Commit, playlist: &str, now: At) -> Result<(), StoreError> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let [num_added, num_removed] = [&self.added, &self.removed].map(|entries| entries.len() as i64);
+        let version = Version { is_first: false, num_added, num_removed };
+        let version_id = version.insert(conn, commit, playlist, now).await?;
+        let removed = self.removed.iter().map(|entry| (REMOVED, entry));
+        let all = removed.chain(self.added.iter().map(|entry| (ADDED, entry)));
+        let rows: Vec<PlaylistChangeRow<'_>> = all
+            .zip(0..)
+            .map(|((kind, entry), number)| PlaylistChangeRow {
+                version_id,
+                number,
+                kind,
+                position: entry.position,
+                uri: entry.uri.as_deref().map(Words),
+                name: entry.name.as_deref().map(Words),
+                track_id: entry.track_id.as_deref().map(Words),
+                added_at: entry.added_at,
+            })
+            .collect();
+        upsert(conn, &rows).await?;
+        Ok(())
+    }
+}
+
+/// Turns a list into the one before that difference.
+fn rewind(entries: &mut Vec<Entry>, said: Difference) {
+    let Difference { mut added, removed } = said;
+    cancel_same(entries, &mut added);
+    entries.extend(removed);
+}
+
+fn cancel_same(ones: &mut Vec<Entry>, others: &mut Vec<Entry>) {
+    cancel(ones, others, |entry| (entry.identity(), entry.added_at));
+    cancel(ones, others, Entry::identity);
+}
+
+/// Takes out of both lists what they have in common by `key`, as often as they have it in common.
+fn cancel<K: Hash + Eq>(ones: &mut Vec<Entry>, others: &mut Vec<Entry>, key: impl Fn(&Entry) -> K) {
+    let mut unmatched: HashMap<K, usize> = HashMap::new();
+    for entry in ones.iter() {
+        *unmatched.entry(key(entry)).or_default() += 1;
+    }
+    let mut matched: HashMap<K, usize> = HashMap::new();
+    others.retain(|entry| {
+        let key = key(entry);
+        let is_matched = take_one(&mut unmatched, &key);
+        if is_matched {
+            *matched.entry(key).or_default() += 1;
+        }
+        !is_matched
+    });
+    ones.retain(|entry| !take_one(&mut matched, &key(entry)));
+}
+
+fn take_one<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) -> bool {
+    match counts.get_mut(key) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            true
+        }
+        Some(_) | None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::DateTime;
+
+    #[test]
+    fn an_item_counts_as_often_as_it_stands_there() {
+        let difference = Difference::between(list(&["a", "b", "a", "c"]), list(&["c", "a", "d", "c"]));
+        assert_eq!(uris(&difference.added), ["d", "c"]);
+        assert_eq!(uris(&difference.removed), ["b", "a"]);
+        assert!(Difference::between(list(&["a", "b", "c"]), list(&["c", "a", "b"])).is_empty(), "only moved");
+    }
+
+    #[test]
+    fn of_equal_items_the_one_that_was_added_at_another_moment_went() {
+        let first = Entry { added_at: DateTime::from_timestamp(1, 0).map(At::from), ..entry(0, "a") };
+        let second = Entry { added_at: DateTime::from_timestamp(2, 0).map(At::from), ..entry(1, "a") };
+        let kept = Entry { position: 0, ..second.clone() };
+        let difference = Difference::between(vec![first.clone(), second], vec![kept]);
+        assert_eq!(difference, Difference { added: vec![], removed: vec![first] });
+    }
+
+    #[test]
+    fn a_difference_can_be_taken_back() {
+        let (before, torn, after) = (list(&["a", "b", "b", "c"]), list(&["a", "c", "d", "d"]), list(&["d", "b", "c"]));
+        let mut rewound = torn.clone();
+        rewind(&mut rewound, Difference::between(before.clone(), torn));
+        let [rewound_uris, before_uris] = [&rewound, &before].map(|entries| {
+            let mut uris = uris(entries);
+            uris.sort_unstable();
+            uris
+        });
+        assert_eq!(rewound_uris, before_uris);
+        let both = Difference::between(rewound, after.clone());
+        assert_eq!((uris(&both.added), uris(&both.removed)), (vec!["d"], vec!["a", "b"]));
+        assert_eq!(Difference::between(before, after).added, both.added);
+    }
+
+    fn list(uris: &[&str]) -> Vec<Entry> {
+        uris.iter().zip(0..).map(|(uri, at)| entry(at, uri)).collect()
+    }
+
+    fn entry(position: i64, uri: &str) -> Entry {
+        Entry { position, uri: Some(uri.into()), name: None, track_id: None, added_at: None }
+    }
+
+    fn uris(entries: &[Entry]) -> Vec<&str> {
+        entries.iter().filter_map(|entry| entry.uri.as_deref()).collect()
+    }
+}
