@@ -88,7 +88,7 @@ both! {
 
     fn the_history_of_a_playlist_survives_kills_between_any_two_commits(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(0, 0, 0, 1, 620));
-        sandbox.configure(json!({ "latency_ms": 20 }));
+        sandbox.configure(json!({ "latency_ms": 40 }));
         let first_lives = live_until_complete(&database, &sandbox);
         let listed = sandbox.library().playlist_items().len();
         assert_eq!(versions(&database), [format!("first +{listed} -0")]);
@@ -97,7 +97,7 @@ both! {
         let came = sandbox.edit_one(json!({ "op": "playlist_insert", "index": 0, "position": 300, "count": 7 }));
         sandbox.edit_one(json!({ "op": "playlist_move", "index": 0, "from": 10, "to": 600 }));
         let lives = live_until_complete(&database, &sandbox);
-        assert!(first_lives > 2 && lives > 4, "{first_lives} and {lives} lives: it was hardly interrupted");
+        assert!(first_lives > 2 && lives > 2, "{first_lives} and {lives} lives: it was hardly interrupted");
 
         assert_eq!(versions(&database), [format!("first +{listed} -0"), "+7 -5".to_owned()]);
         assert_eq!(history(&database, "added"), set(&came));
