@@ -22,6 +22,7 @@ mod membership;
 mod migrations;
 mod odd;
 mod offthread;
+mod order;
 mod playlists;
 mod plays;
 mod postgres;
