@@ -32,8 +32,8 @@ pub use step::{Draft, DraftEffects, GapRange, RunEnd, RunProgress, Step};
 
 use super::backoff::Patience;
 use crate::model::{
-    BatchSyncResult, Checkpoint, CommitReport, EntityType, Fault, Gap, Member, Membership, Page, PageRequest, Phase, Stage,
-    StalePlaylist,
+    BatchSyncResult, Checkpoint, CommitReport, EntityType, Fault, Gap, Member, Membership, Page, PageRequest, Phase,
+    Stage, StalePlaylist,
 };
 use cursor_walk::CursorWalk;
 use flow::fresh_incremental;

@@ -1,8 +1,6 @@
 //! The model database: what was committed, and nothing else.
 
-use crate::model::{
-    Checkpoint, Gap, Item, Member, Membership, PlaylistPart, Slot, StalePlaylist, batch::PlaylistEnd,
-};
+use crate::model::{Checkpoint, Gap, Item, Member, Membership, PlaylistPart, Slot, StalePlaylist, batch::PlaylistEnd};
 use chrono::DateTime;
 use std::collections::{BTreeMap, BTreeSet};
 
