@@ -363,7 +363,7 @@ mod tests {
                 now
             })
             .collect();
-        let members = dated(dates);
+        let mut members = dated(dates);
         let mut listing = keys(&members);
         // The order within one date is not the database's.
         for block in listing.chunk_by_mut(|one, other| one.added_at == other.added_at) {
@@ -376,7 +376,6 @@ mod tests {
             let place = if random.bool() { at.min(listing.len() - 1) } else { random.usize(0..listing.len()) };
             gone.extend(listing.remove(place).id);
         }
-        let mut members = members;
         random.shuffle(&mut members);
         (listing, members, gone)
     }

@@ -78,6 +78,8 @@ pub struct World {
     pub tells_lengths: bool,
     /// The process dies once this many commits are done.
     pub dies_after: Option<u32>,
+    /// What happens before the n-th request of this world is answered.
+    pub edits_at: BTreeMap<u32, Edit>,
     next_id: u64,
 }
 
