@@ -11,10 +11,7 @@ use super::{
     flow::end_of,
 };
 use crate::{
-    engine::{
-        backoff::Patience,
-        sweep::{self, Finding, Verdict},
-    },
+    engine::sweep::{self, Finding, Verdict},
     model::{Checkpoint, EntityType, Fault, Member, Page, PageRequest, Slot, SlotKey, WalkState},
 };
 

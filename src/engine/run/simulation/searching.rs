@@ -46,7 +46,7 @@ fn ten_removals_at_random_cost_a_third_of_a_walk() {
 #[test]
 fn removals_between_runs_are_found_whatever_shares_a_date_and_for_no_more_than_a_walk() {
     let mut num_searches = 0;
-    for seed in 0..seeds() * 2 {
+    for seed in 0..seeds() {
         let size = [201, 420, 1000, 2000][seed as usize % 4];
         let ties = [0, 60, 97, 100][seed as usize / 4 % 4];
         let entity = [EntityType::Tracks, EntityType::Albums][seed as usize % 2];
@@ -73,7 +73,7 @@ fn removals_between_runs_are_found_whatever_shares_a_date_and_for_no_more_than_a
         }
         num_searches += world.num_searches;
     }
-    assert!(u64::from(num_searches) > seeds(), "{num_searches} searches");
+    assert!(u64::from(num_searches) > seeds() / 2, "{num_searches} searches");
 }
 
 /// Only items that never left are counted on here; whether those that did are found is up to the next run.
@@ -125,7 +125,7 @@ fn a_listing_that_never_stands_still_is_searched_three_times_and_then_walked() {
 
 #[test]
 fn a_search_that_dies_begins_again_with_the_head() {
-    for seed in 0..seeds() {
+    for seed in 0..seeds() / 4 {
         let mut world = World::new(seed, Weather { crashes: 100, ..Weather::calm(EntityType::Tracks, 2_000) });
         world.run(false);
         for _ in 0..2 {
@@ -142,7 +142,7 @@ fn a_search_that_dies_begins_again_with_the_head() {
 
 #[test]
 fn a_refusal_in_the_middle_of_a_search_ends_the_run_and_the_next_one_finds_the_same() {
-    for seed in 0..seeds() {
+    for seed in 0..seeds() / 4 {
         let mut world = World::new(seed, Weather { refusals: 150, ..Weather::calm(EntityType::Tracks, 2_000) });
         while !matches!(world.run(false), Some(RunEnd::Complete { .. })) {}
         let at = world.anywhere();
