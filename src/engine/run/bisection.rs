@@ -254,6 +254,9 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
+    /// Something that happens to a page.
+    type Change = fn(&mut Vec<SlotKey>);
+
     #[test]
     fn what_is_gone_is_found_whatever_shares_a_date_and_never_for_more_than_a_walk() {
         for seed in 0..2000 {
@@ -317,7 +320,7 @@ mod tests {
         };
         let listing = without(300);
         assert_eq!(middle(&listing, &|_| ()), Ok(()));
-        let changes: [(fn(&mut Vec<SlotKey>), Obstacle); 5] = [
+        let changes: [(Change, Obstacle); 5] = [
             (|page| page[7].id = None, Obstacle::Unfit),
             (|page| page[7].added_at = None, Obstacle::Unfit),
             (|page| page.swap(7, 8), Obstacle::Unfit),
