@@ -31,7 +31,7 @@
 //!   the only one who writes.
 //! - A reply lost during a commit means *unknown*: start again from the database, never resend.
 //! - An item that was in the library all through a run is in the database at its end; none is marked removed unless a
-//!   walk that proved itself steady saw that it was gone.
+//!   walk that proved itself steady, or a search, saw that it was gone.
 //! - No request is sent without a permit, and no permit is granted in a pause or beyond the rolling window.
 //! - The engine cannot wait, read a clock or roll dice; so all of it can be simulated from one seed.
 

@@ -18,7 +18,7 @@ use crate::{
     faults,
     model::{
         AccountId, BatchSyncResult, Checkpoint, Commit, CommitReport, Effects, EntityType, Fault, Fence, Gap,
-        ItemCounts, Page, Phase, StalePlaylist, SyncKey,
+        ItemCounts, Member, Page, Phase, StalePlaylist, SyncKey,
     },
     store::{LibraryCounts, StateKey, Store, StoreError},
 };
@@ -154,6 +154,11 @@ impl Syncer {
                     let list = async move { Ok(store.stale_playlists(account_id, clock::now()).await?) };
                     self.spawn(ctx, list, |stale, syncer, ctx| syncer.handle_stale(stale, ctx));
                 }
+                Step::ListMembers => {
+                    let (store, key) = (self.setup.store.clone(), self.setup.key());
+                    let list = async move { Ok(store.list_members(key.account, key.entity).await?) };
+                    self.spawn(ctx, list, |members, syncer, ctx| syncer.handle_members(members, ctx));
+                }
                 Step::End(end) => self.end(end, ctx),
             }
         }
@@ -218,6 +223,18 @@ impl Syncer {
         });
     }
 
+    fn handle_members(&mut self, members: Result<Vec<Member>, Trouble>, ctx: &mut Context<Self>) {
+        match members {
+            Ok(members) => {
+                if let Some(run) = &mut self.run {
+                    run.engine.handle_members(members);
+                }
+                self.drive(ctx);
+            }
+            Err(trouble) => self.handle_trouble(trouble, ctx),
+        }
+    }
+
     fn handle_stale(&mut self, stale: Result<Vec<StalePlaylist>, Trouble>, ctx: &mut Context<Self>) {
         match stale {
             Ok(stale) => {
@@ -249,6 +266,7 @@ impl Syncer {
             reset_seen: effects.reset_seen,
             survey: effects.survey,
             removal: effects.removal,
+            removed_ids: effects.removed_ids,
             new_gaps: effects
                 .new_gaps
                 .into_iter()

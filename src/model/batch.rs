@@ -71,6 +71,8 @@ pub struct Effects {
     /// Count the active rows, and those that the pass has not seen.
     pub survey: Option<Survey>,
     pub removal: Option<Removal>,
+    /// Mark these removed: a search has seen that they are gone.
+    pub removed_ids: Vec<String>,
     pub new_gaps: Vec<Gap>,
     /// Gaps of this entity type (or of one playlist's items) now known to be read, by range.
     pub healed_gaps: Vec<Gap>,

@@ -104,6 +104,13 @@ pub struct SlotKey {
     pub added_at: Option<DateTime<Utc>>,
 }
 
+/// An item of the library as the database holds it, not marked removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    pub id: String,
+    pub added_at: Option<DateTime<Utc>>,
+}
+
 impl Item {
     /// The Spotify id that membership is keyed by; playlist items have none.
     pub fn id(&self) -> Option<&str> {

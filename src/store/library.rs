@@ -10,7 +10,7 @@ use super::rows::PlaylistRow;
 use super::sync_states::{self, StateKey};
 use super::types::{At, len};
 use super::{Conn, Store, StoreError, batches, gaps, playlists, seen};
-use crate::model::{Commit, CommitReport, EntityType, Item, ItemCounts, Membership, Rows, Slot};
+use crate::model::{Commit, CommitReport, Effects, EntityType, Item, ItemCounts, Membership, Rows, Slot};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -142,10 +142,16 @@ async fn record_gaps(conn: &mut Conn, commit: &Commit, now: At) -> Result<(), St
 
 async fn remove(conn: &mut Conn, commit: &Commit, report: &mut CommitReport, now: At) -> Result<(), StoreError> {
     let Commit { account_id: account, entity, .. } = *commit;
-    let Some(removal) = commit.effects.removal else { return Ok(()) };
-    report.counts.removed += membership::remove_unseen(conn, account, entity, removal.pass, now).await?;
+    let Effects { removal, ref removed_ids, .. } = commit.effects;
+    if removal.is_none() && removed_ids.is_empty() {
+        return Ok(());
+    }
+    if let Some(removal) = removal {
+        report.counts.removed += membership::remove_unseen(conn, account, entity, removal.pass, now).await?;
+    }
+    report.counts.removed += membership::remove_ids(conn, account, entity, removed_ids, now).await?;
     if let Some(total) = commit.checkpoint.total {
-        // Only a pass that has read everything removes: beyond the listing's end nothing can be odd any more.
+        // Only who is sure of the listing's length removes: beyond the listing's end nothing can be odd any more.
         let end = total.max(commit.offset_to);
         odd::forget_from(conn, Listing { account, entity, playlist_id: "" }, end).await?;
     }

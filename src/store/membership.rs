@@ -36,6 +36,9 @@ macro_rules! in_membership {
     };
 }
 
+/// Ids bound by one statement; SQLite takes at most 32 766 values.
+const IDS_MAX: usize = 1000;
+
 /// What the listing says about one item.
 #[derive(Debug, Clone, Copy)]
 struct Listed {
@@ -201,6 +204,24 @@ pub(super) async fn remove_unseen(
         let gone = unseen!(members, item_id, account, entity, pass);
         diesel::update(gone).set(members::removed_at.eq(now)).execute(c).await
     }))?;
+    Ok(len(removed))
+}
+
+/// Marks these removed, as far as they are members, and says how many that were.
+pub(super) async fn remove_ids(
+    conn: &mut Conn,
+    account: AccountId,
+    entity: EntityType,
+    ids: &[String],
+    now: At,
+) -> Result<u32, StoreError> {
+    let mut removed = 0;
+    for ids in ids.chunks(IDS_MAX) {
+        removed += in_membership!(entity, |members, item_id| with_conn!(conn, |c| {
+            let gone = active!(members, account).filter(item_id.eq_any(ids));
+            diesel::update(gone).set(members::removed_at.eq(now)).execute(c).await
+        }))?;
+    }
     Ok(len(removed))
 }
 

@@ -23,6 +23,7 @@ mod membership;
 mod migrations;
 mod odd;
 mod offthread;
+mod order;
 mod playlists;
 mod plays;
 mod postgres;

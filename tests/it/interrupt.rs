@@ -87,10 +87,11 @@ both! {
         sandbox.library().assert_held_by(&database);
     }
 
-    fn a_search_for_what_was_removed_survives_a_kill(backend) {
+    fn a_walk_for_what_was_removed_survives_a_kill(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(800, 0, 0, 0, 0));
         Segno::on(&database, &sandbox, &["sync"]).succeed();
-        let mut gone = sandbox.edit_one(json!({ "op": "remove_tracks", "offset": 500, "count": 3 }));
+        // More than a search is worth.
+        let mut gone = sandbox.edit_one(json!({ "op": "remove_tracks", "offset": 500, "count": 20 }));
         sandbox.configure(json!({ "latency_ms": 60 }));
         let sync = || Segno::on(&database, &sandbox, &["sync", "tracks"]);
         let seen = "sync_batches WHERE entity_type = 'tracks' AND phase = 'incremental_sync'";

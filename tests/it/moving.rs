@@ -1,7 +1,7 @@
 //! The library changes while it is read. What was in it all through a run is in the database at its end, nothing is
 //! called removed that is not, and once the library stands still one more run makes both equal.
 
-use super::support::{Backend, Database, Ended, Library, Sandbox, Segno, both};
+use super::support::{Backend, Database, Ended, Library, Sandbox, Segno, both, wait_until};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -123,6 +123,82 @@ both! {
         assert_dates(&database, &sandbox.library());
     }
 
+    /// A walk over these tracks takes 31 requests.
+    fn a_removal_anywhere_is_found_without_reading_the_listing_again(backend) {
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(1500, 330, 0, 0, 0));
+        sync(&database, &sandbox);
+        for offset in [0, 49, 745, 1498] {
+            let gone = sandbox.edit_one(json!({ "op": "remove_tracks", "offset": offset })).remove(0);
+            sandbox.forget_requests();
+            let ended = sync(&database, &sandbox);
+            assert_eq!(count(&ended, "tracks", "removed"), 1, "{}", ended.told());
+            let requests = sandbox.requests("tracks");
+            assert!(requests <= 6, "{requests} requests for the one at {offset}");
+            assert_eq!(removed(&database, "tracks"), BTreeSet::from([gone.clone()]));
+            // And back it comes.
+            sandbox.edit_one(json!({ "op": "add_tracks", "ids": [gone] }));
+            sync(&database, &sandbox);
+            sandbox.library().assert_held_by(&database);
+        }
+        let gone = sandbox.edit_one(json!({ "op": "remove_albums", "offset": 200, "count": 1 }));
+        sandbox.edit_one(json!({ "op": "add_albums", "count": 2 }));
+        sandbox.forget_requests();
+        let ended = sync(&database, &sandbox);
+        assert_eq!((count(&ended, "albums", "new"), count(&ended, "albums", "removed")), (2, 1), "{}", ended.told());
+        assert!(sandbox.requests("albums") <= 4);
+        assert_eq!(removed(&database, "albums"), gone.into_iter().collect());
+        sandbox.library().assert_held_by(&database);
+        let asked = database.number("sum(requests)", "sync_batches WHERE entity_type = 'albums' AND items_removed > 0");
+        assert!(asked > 0, "what a search asked for is in the log");
+    }
+
+    fn a_listing_that_moves_under_a_search_loses_nothing(backend) {
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(1500, 0, 0, 0, 0));
+        sync(&database, &sandbox);
+        for edits in [
+            json!([{ "op": "add_tracks", "count": 2 }]),
+            json!([{ "op": "remove_tracks", "offset": 900 }]),
+            json!([{ "op": "remove_tracks", "offset": 100 }, { "op": "add_tracks", "count": 1 }]),
+            json!([{ "op": "resave_track", "offset": 1000 }]),
+        ] {
+            sandbox.edit_one(json!({ "op": "remove_tracks", "offset": 1200 }));
+            let before = sandbox.library().ids("tracks");
+            // The head, one page of the search, and then:
+            let rule = json!({ "family": "tracks", "skip": 2, "times": 1, "do": { "kind": "edit", "when": "before", "edits": edits } });
+            sandbox.rules(json!([rule]));
+            sync(&database, &sandbox);
+            sandbox.assert_rules_applied();
+            sandbox.rules(json!([]));
+            let after = sandbox.library().ids("tracks");
+            let active = ids(&database, "tracks", "IS NULL");
+            let resaved = usize::from(edits[0]["op"] == "resave_track");
+            let lost = before.intersection(&after).filter(|id| !active.contains(*id)).count();
+            assert!(lost <= resaved, "{lost} are missing after {edits}");
+            sync(&database, &sandbox);
+            sandbox.library().assert_held_by(&database);
+            assert_dates(&database, &sandbox.library());
+        }
+    }
+
+    fn a_search_that_is_killed_begins_again(backend) {
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(1500, 0, 0, 0, 0));
+        sync(&database, &sandbox);
+        let gone = sandbox.edit_one(json!({ "op": "remove_tracks", "offset": 1100, "count": 2 }));
+        sandbox.configure(json!({ "latency_ms": 300 }));
+        for _ in 0..2 {
+            sandbox.forget_requests();
+            let running = Segno::on(&database, &sandbox, &["sync", "tracks"]).spawn();
+            wait_until("a page of the search is asked for", || sandbox.requests("tracks") >= 3);
+            running.kill();
+            database.settle();
+            assert!(removed(&database, "tracks").is_empty(), "nothing half-done is marked");
+        }
+        sandbox.configure(json!({ "latency_ms": 0 }));
+        sync(&database, &sandbox);
+        assert_eq!(removed(&database, "tracks"), gone.into_iter().collect());
+        sandbox.library().assert_held_by(&database);
+    }
+
     fn many_removals_at_once_wait_for_a_second_run(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(500, 0, 0, 0, 0));
         sync(&database, &sandbox);
@@ -229,6 +305,10 @@ fn sync(database: &Database, sandbox: &Sandbox) -> Ended {
 
 fn count(ended: &Ended, entity: &str, what: &str) -> u64 {
     ended.entity(entity)[what].as_u64().expect("a count")
+}
+
+fn removed(database: &Database, listing: &str) -> BTreeSet<String> {
+    ids(database, listing, "IS NOT NULL")
 }
 
 /// Ids in the membership table of a listing, by whether they are marked removed.

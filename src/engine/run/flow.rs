@@ -58,7 +58,7 @@ fn shift_of(gap: &Gap, total: Option<u32>) -> i64 {
 }
 
 /// How a fault ends a run.
-fn end_of(fault: Fault) -> RunEnd {
+pub(super) fn end_of(fault: Fault) -> RunEnd {
     match fault {
         Fault::Paused(pause) => RunEnd::Paused(pause),
         Fault::Stopped => RunEnd::Stopped,
@@ -101,8 +101,9 @@ impl EntityRun {
         self.walk_on();
     }
 
-    fn start_head(&mut self) {
+    pub(super) fn start_head(&mut self) {
         self.head_read = true;
+        self.clues.forget_head();
         self.checkpoint.offset = 0;
         self.checkpoint.is_complete = false;
         self.checkpoint.walk.stage = Stage::Head;
@@ -140,6 +141,7 @@ impl EntityRun {
         let WalkBatch { slots, offset_from, offset_to, gaps, mut tip, ended } = batch;
         let healed_gaps = if is_head { self.known_again(&gaps, &mut tip) } else { Vec::new() };
         if is_head {
+            self.clues.note_head(offset_from, &slots);
             // What has no id was counted by the last whole walk, and cannot be told from what is new.
             tip.walk.num_unidentified = self.checkpoint.walk.num_unidentified;
         }
@@ -227,6 +229,8 @@ impl EntityRun {
             self.start_head();
         } else if explained {
             self.finish_phase();
+        } else if self.may_search() {
+            self.activity = Activity::AwaitMembers { asked: false };
         } else {
             self.start_pass();
         }
@@ -371,6 +375,11 @@ impl EntityRun {
 
     /// Commits the checkpoint that says: complete.
     pub(super) fn finish_phase(&mut self) {
+        self.finish_phase_with(DraftEffects::default());
+    }
+
+    /// The same, together with what the last look at the listing proved.
+    pub(super) fn finish_phase_with(&mut self, effects: DraftEffects) {
         if self.num_item_gaps > 0 {
             self.notes.tell(notes::item_gaps(self.num_item_gaps));
         }
@@ -380,8 +389,7 @@ impl EntityRun {
         checkpoint.walk.anchors.clear();
         checkpoint.walk.playlist = None;
         let (offset, rows) = (checkpoint.offset, Rows::Listing(Vec::new()));
-        let draft =
-            Draft { rows, offset_from: offset, offset_to: offset, effects: DraftEffects::default(), checkpoint };
+        let draft = Draft { rows, offset_from: offset, offset_to: offset, effects, checkpoint };
         self.drafts.push_back((draft, Meaning::PhaseEnd));
         self.activity = Activity::AwaitCommit;
     }

@@ -7,12 +7,14 @@
 //! ```text
 //!   initial_sync:      Walk ---------------------------> done (steady) ; else on to incremental_sync
 //!   incremental_sync:  gaps -> Head -> total explained? -> done
+//!                               |-> Search: the pages that tell what is missing -> done
 //!                               \-> Walk (records what it sees) -> judge -> sweep -> done
 //!   playlists:         Walk -> judge -> sweep -> Items -> Walk again if a long one was read -> done
 //!   artists:           Walk by cursor -> judge -> sweep -> done
 //! ```
 
 mod assembly;
+mod bisection;
 mod cursor_walk;
 mod flow;
 mod items_walk;
@@ -20,6 +22,7 @@ mod locate;
 mod notes;
 mod offset_walk;
 mod plan;
+mod search;
 #[cfg(test)]
 mod simulation;
 mod step;
@@ -29,14 +32,15 @@ pub use step::{Draft, DraftEffects, GapRange, RunEnd, RunProgress, Step};
 
 use super::backoff::Patience;
 use crate::model::{
-    BatchSyncResult, Checkpoint, CommitReport, EntityType, Fault, Gap, Membership, Page, PageRequest, Phase, Stage,
-    StalePlaylist,
+    BatchSyncResult, Checkpoint, CommitReport, EntityType, Fault, Gap, Member, Membership, Page, PageRequest, Phase,
+    Stage, StalePlaylist,
 };
 use cursor_walk::CursorWalk;
 use flow::fresh_incremental;
 use items_walk::ItemsWalk;
 use notes::Notes;
 use offset_walk::OffsetWalk;
+use search::{Clues, Search};
 use std::collections::VecDeque;
 
 /// Most slots that one request may ask for.
@@ -78,6 +82,7 @@ pub struct EntityRun {
     has_news: bool,
     /// The head has been read from offset 0 in this run.
     head_read: bool,
+    clues: Clues,
     gaps: VecDeque<Gap>,
     /// The next batch is the first of its pass: what earlier passes saw is forgotten with it.
     pass_begins: bool,
@@ -113,6 +118,11 @@ enum Activity {
         gap: Gap,
         assembly: assembly::Assembly,
     },
+    AwaitMembers {
+        asked: bool,
+    },
+    /// Looking for what the head does not explain.
+    Search(Search),
     AwaitStale {
         asked: bool,
     },
@@ -168,6 +178,7 @@ impl EntityRun {
             // Whoever was interrupted may have.
             has_news: resumed,
             head_read: false,
+            clues: Clues::default(),
             gaps: open_gaps.into(),
             pass_begins: false,
             resumed,
@@ -212,7 +223,9 @@ impl EntityRun {
             Activity::Walk(walk) => walk.handle_stop(),
             Activity::Cursor(walk) => walk.handle_stop(),
             Activity::Items(walk) => walk.handle_stop(),
-            Activity::Gap { .. } => self.activity = Activity::Begin,
+            Activity::Gap { .. } | Activity::AwaitMembers { .. } | Activity::Search(_) => {
+                self.activity = Activity::Begin;
+            }
             Activity::Begin
             | Activity::AwaitStale { .. }
             | Activity::AwaitSwitch { .. }
@@ -248,9 +261,11 @@ impl EntityRun {
             Activity::Walk(walk) => walk.handle_page(ticket, answer),
             Activity::Cursor(walk) => walk.handle_page(ticket, answer),
             Activity::Items(walk) => walk.handle_page(ticket, answer),
+            Activity::Search(search) => search.handle_page(ticket, answer),
             Activity::Gap { assembly, .. } if assembly.awaits(ticket) => assembly.handle_answer(answer, false),
             Activity::Gap { .. }
             | Activity::Begin
+            | Activity::AwaitMembers { .. }
             | Activity::AwaitStale { .. }
             | Activity::AwaitSwitch { .. }
             | Activity::AwaitCommit
@@ -290,6 +305,13 @@ impl EntityRun {
         self.checkpoint = fresh_incremental(last);
         self.head_read = false;
         self.activity = Activity::Begin;
+    }
+
+    /// Takes in the members that are not marked removed, in any order.
+    pub fn handle_members(&mut self, members: Vec<Member>) {
+        if matches!(self.activity, Activity::AwaitMembers { .. }) {
+            self.start_search(members);
+        }
     }
 
     /// Takes in the playlists whose items are out of date.
@@ -335,6 +357,19 @@ impl EntityRun {
                 self.poll_activity()
             }
             Activity::Begin | Activity::AwaitCommit => None,
+            Activity::AwaitMembers { asked } => {
+                if std::mem::replace(asked, true) {
+                    None
+                } else {
+                    Some(Step::ListMembers)
+                }
+            }
+            Activity::Search(search) => {
+                if let Some(step) = search.poll_fetch(&mut self.ticket) {
+                    return Some(step);
+                }
+                if self.settle_search() { self.poll_activity() } else { None }
+            }
             Activity::AwaitStale { asked } => {
                 if !idle || std::mem::replace(asked, true) {
                     None
@@ -377,6 +412,8 @@ impl EntityRun {
             Activity::Items(_) => self.handle_items(),
             Activity::Begin
             | Activity::Gap { .. }
+            | Activity::AwaitMembers { .. }
+            | Activity::Search(_)
             | Activity::AwaitStale { .. }
             | Activity::AwaitSwitch { .. }
             | Activity::AwaitCommit
@@ -397,6 +434,8 @@ impl EntityRun {
             Activity::Items(walk) => walk.poll_fetch(&mut self.ticket, may_plan)?,
             Activity::Begin
             | Activity::Gap { .. }
+            | Activity::AwaitMembers { .. }
+            | Activity::Search(_)
             | Activity::AwaitStale { .. }
             | Activity::AwaitSwitch { .. }
             | Activity::AwaitCommit

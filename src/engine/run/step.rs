@@ -17,6 +17,8 @@ pub enum Step {
     SwitchPhase(Phase),
     /// Ask the store which playlists' items are out of date; report by [`super::EntityRun::handle_stale`].
     ListStale,
+    /// Ask the store for the members, with their dates; report by [`super::EntityRun::handle_members`].
+    ListMembers,
     /// Nothing is left to do.
     End(RunEnd),
 }
@@ -38,6 +40,7 @@ pub struct DraftEffects {
     pub reset_seen: bool,
     pub survey: Option<Survey>,
     pub removal: Option<Removal>,
+    pub removed_ids: Vec<String>,
     pub new_gaps: Vec<(Option<String>, GapRange)>,
     pub healed_gaps: Vec<(Option<String>, u32, u32)>,
     pub heal_all_gaps_before: Option<i64>,

@@ -75,6 +75,68 @@ fn each_entity_type_removes_from_its_own_table() {
 }
 
 #[test]
+fn what_a_search_found_is_marked_and_nothing_else() {
+    on_both(async |db| {
+        let listings = [
+            (EntityType::Tracks, tracks(&["t1", "t2", "t3"]), ["t1", "t3"], "saved_tracks", "track_id"),
+            (
+                EntityType::Albums,
+                Rows::Listing(["b1", "b2", "b3"].map(|id| saved_album(album(id))).into()),
+                ["b1", "b3"],
+                "saved_albums",
+                "album_id",
+            ),
+        ];
+        for (entity, rows, gone, table, column) in listings {
+            let run = db.begin(entity).await;
+            run.commit(rows, at(1)).await;
+            // More than one statement takes.
+            let mut removed_ids: Vec<String> = (0..2500).map(|n| format!("unknown-{n}")).collect();
+            removed_ids.extend(gone.map(str::to_owned));
+            let effects = Effects { removed_ids, survey: Some(Survey { pass: None }), ..Effects::default() };
+            let report = run.commit_with(nothing(), effects.clone(), at(2)).await;
+            assert_eq!((report.counts.removed, report.num_active), (2, Some(1)), "{entity}");
+            let removed = db.texts(column, &format!("{table} WHERE removed_at IS NOT NULL ORDER BY 1")).await;
+            assert_eq!(removed, gone);
+            let again = run.commit_with(nothing(), effects.clone(), at(3)).await;
+            assert_eq!(again.counts.removed, 0, "it is marked once, with the moment it was first seen to be gone");
+
+            let _later = db.begin(entity).await;
+            db.execute(&format!("UPDATE {table} SET removed_at = NULL")).await;
+            let late = Commit { effects, ..run.commit_of(nothing()) };
+            assert!(matches!(db.store.commit(&late, at(4)).await, Err(StoreError::Fenced { .. })));
+            assert_eq!(db.count(&format!("{table} WHERE removed_at IS NOT NULL")).await, 0, "fenced off");
+        }
+    });
+}
+
+#[test]
+fn members_are_listed_with_their_dates_and_without_what_was_removed() {
+    on_both(async |db| {
+        let listed = async |entity| {
+            let mut members = db.store.list_members(db.account, entity).await.unwrap();
+            members.sort_by(|one, other| one.id.cmp(&other.id));
+            members.into_iter().map(|member| (member.id, member.added_at)).collect::<Vec<_>>()
+        };
+        assert!(listed(EntityType::Tracks).await.is_empty());
+        let run = db.begin(EntityType::Tracks).await;
+        let micros = at(-5) + TimeDelta::microseconds(17);
+        let undated = Slot { added_at: None, ..saved(track("t4"), at(0)) };
+        let rows = vec![saved(track("t1"), micros), saved(track("t2"), at(-7)), saved(track("t3"), at(-9)), undated];
+        run.commit(Rows::Listing(rows), at(1)).await;
+        let gone = Effects { removed_ids: vec!["t2".into()], ..Effects::default() };
+        run.commit_with(nothing(), gone, at(2)).await;
+        let expected = [("t1", Some(micros)), ("t3", Some(at(-9))), ("t4", None)];
+        assert_eq!(listed(EntityType::Tracks).await, expected.map(|(id, added_at)| (id.to_owned(), added_at)));
+
+        db.begin(EntityType::Albums).await.commit(Rows::Listing(vec![saved_album(album("b1"))]), at(3)).await;
+        assert_eq!(listed(EntityType::Albums).await, [("b1".to_owned(), Some(at(-1)))]);
+        let other = db.store.upsert_account("nobody", None, None, at(4)).await.unwrap();
+        assert_eq!(db.store.list_members(other, EntityType::Tracks).await.unwrap(), []);
+    });
+}
+
+#[test]
 fn a_new_pass_forgets_what_earlier_ones_saw() {
     on_both(async |db| {
         let run = db.begin(EntityType::Tracks).await;

@@ -1,6 +1,7 @@
 //! The model database: what was committed, and nothing else.
 
-use crate::model::{Checkpoint, Gap, Item, Membership, PlaylistPart, Slot, StalePlaylist, batch::PlaylistEnd};
+use crate::model::{Checkpoint, Gap, Item, Member, Membership, PlaylistPart, Slot, StalePlaylist, batch::PlaylistEnd};
+use chrono::DateTime;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default)]
@@ -46,6 +47,11 @@ impl Database {
             Some(PlaylistEnd::Unreadable { snapshot_id }) => *snapshot = snapshot_id.clone().unwrap_or_default(),
             Some(PlaylistEnd::GapFilled) | None => {}
         }
+    }
+
+    pub fn members(&self) -> Vec<Member> {
+        let active = self.rows.iter().filter(|(_, row)| !row.1);
+        active.map(|(id, row)| Member { id: id.clone(), added_at: DateTime::from_timestamp(row.0, 0) }).collect()
     }
 
     pub fn stale(&self) -> Vec<StalePlaylist> {

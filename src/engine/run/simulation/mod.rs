@@ -4,6 +4,7 @@
 //! must hold is checked as it happens (G3) and at the end of runs (G2, G4).
 
 mod database;
+mod searching;
 mod world;
 
 use super::RunEnd;
@@ -32,6 +33,7 @@ fn weathers(entity: EntityType, seed: u64) -> Weather {
         refusals: [0, 5, 40][random.usize(0..3)],
         nulls: entity == EntityType::Tracks && random.bool(),
         bad_slots: 0,
+        ties: [0, 50, 99][random.usize(0..3)],
     }
 }
 
@@ -148,8 +150,8 @@ fn a_head_taken_up_in_the_middle_is_read_again_from_its_beginning() {
 #[test]
 fn a_verifying_walk_taken_up_in_the_middle_is_followed_by_a_look_at_the_head() {
     let mut world = synced(EntityType::Tracks, 500);
-    world.remove(400);
-    // The head does not explain the total; the walk that follows dies after two batches.
+    // More than a search is worth. The walk that follows the head dies after two batches.
+    (0..12).for_each(|_| drop(world.remove(400)));
     world.dies_after = Some(3);
     assert_eq!(world.run(false), None);
     world.add();

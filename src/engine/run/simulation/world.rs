@@ -26,11 +26,13 @@ pub struct Weather {
     pub nulls: bool,
     /// Slots that the API cannot serve, until healed.
     pub bad_slots: usize,
+    /// Of a hundred items, how many are saved at the same moment as the one before.
+    pub ties: u32,
 }
 
 impl Weather {
     pub fn calm(entity: EntityType, size: usize) -> Weather {
-        Weather { entity, size, edits: 0, crashes: 0, refusals: 0, nulls: false, bad_slots: 0 }
+        Weather { entity, size, edits: 0, crashes: 0, refusals: 0, nulls: false, bad_slots: 0, ties: 0 }
     }
 }
 
@@ -52,6 +54,9 @@ pub struct Entry {
     pub items: Vec<u64>,
 }
 
+/// Something that happens to a world.
+pub type Edit = fn(&mut World);
+
 pub struct World {
     seed: u64,
     random: fastrand::Rng,
@@ -67,10 +72,14 @@ pub struct World {
     /// Playlists whose items are not told, with what is said instead: how many answers still, and which.
     pub denied: BTreeMap<String, (u32, Denial)>,
     pub requests: u32,
+    /// Times that a run looked for what was missing without a walk.
+    pub num_searches: u32,
     /// The listing of playlists says how many items each has.
     pub tells_lengths: bool,
     /// The process dies once this many commits are done.
     pub dies_after: Option<u32>,
+    /// What happens before the n-th request of this world is answered.
+    pub edits_at: BTreeMap<u32, Edit>,
     next_id: u64,
 }
 
@@ -88,8 +97,10 @@ impl World {
             unread: BTreeSet::new(),
             denied: BTreeMap::new(),
             requests: 0,
+            num_searches: 0,
             tells_lengths: true,
             dies_after: None,
+            edits_at: BTreeMap::new(),
             next_id: 0,
         };
         (0..weather.size).for_each(|_| world.add());
@@ -102,7 +113,8 @@ impl World {
 
     pub fn add(&mut self) {
         self.next_id += 1;
-        self.clock += self.random.i64(0..3);
+        let pause = self.random.i64(0..3);
+        self.clock += if self.random.u32(0..100) < self.weather.ties { 0 } else { pause };
         // One more null row and one removal between two runs look like nothing to a count; only a verifying pass can
         // tell. So null rows are there from the start.
         let null = self.weather.nulls && self.next_id <= self.weather.size as u64 && self.random.u32(0..40) == 0;
@@ -151,7 +163,15 @@ impl World {
         self.database.rows.values().filter(|row| row.1).count()
     }
 
-    fn edit(&mut self) {
+    /// A removed item is saved again, and stands first.
+    pub fn resave(&mut self, at: usize) {
+        let mut entry = self.remove(at);
+        self.clock += 1;
+        entry.added_at = self.clock;
+        self.library.insert(0, entry);
+    }
+
+    pub fn edit(&mut self) {
         let len = self.library.len();
         match self.random.u32(0..10) {
             0..4 => self.add(),
@@ -165,10 +185,7 @@ impl World {
             }
             7 if self.weather.entity != EntityType::Artists => {
                 let at = self.random.usize(0..len);
-                let mut entry = self.remove(at);
-                self.clock += 1;
-                entry.added_at = self.clock;
-                self.library.insert(0, entry);
+                self.resave(at);
             }
             _ => {
                 let at = self.random.usize(0..len);
@@ -191,6 +208,9 @@ impl World {
 
     fn answer(&mut self, request: &PageRequest) -> Result<Page, Fault> {
         self.requests += 1;
+        if let Some(edit) = self.edits_at.remove(&self.requests) {
+            edit(self);
+        }
         if self.random.u32(0..1000) < self.weather.refusals {
             return Err(match self.random.u32(0..3) {
                 0 => Fault::Unreachable("down".into()),
@@ -286,6 +306,11 @@ impl World {
                 assert!(self.absent.contains(id), "seed {}: G3: {id} was marked removed and never gone", self.seed);
             }
         }
+        for id in &effects.removed_ids {
+            let row = database.rows.get_mut(id).expect("what is removed was held");
+            assert!(!std::mem::replace(&mut row.1, true), "seed {}: {id} was marked removed before", self.seed);
+            assert!(self.absent.contains(id), "seed {}: G3: {id} was marked removed and never gone", self.seed);
+        }
         if let Some(survey) = effects.survey {
             let active = database.rows.iter().filter(|(_, row)| !row.1);
             report.num_active = Some(active.clone().count() as u32);
@@ -324,6 +349,10 @@ impl World {
                             stale.iter_mut().for_each(|playlist| playlist.total_items = None);
                         }
                         run.handle_stale(stale);
+                    }
+                    Step::ListMembers => {
+                        self.num_searches += 1;
+                        run.handle_members(self.database.members());
                     }
                     Step::End(end) => {
                         self.check_end(&end, &present);

@@ -1,0 +1,30 @@
+//! When the members of a library were added: the order of a listing that comes newest first.
+
+use super::schema::{saved_albums, saved_tracks};
+use super::types::At;
+use super::{Store, StoreError, with_conn};
+use crate::model::{AccountId, EntityType, Member};
+use diesel::{ExpressionMethods, QueryDsl};
+use diesel_async::RunQueryDsl;
+
+impl Store {
+    /// The members that are not marked removed, with their dates, in any order; none where the listing does not date its
+    /// rows.
+    pub async fn list_members(&self, account: AccountId, entity: EntityType) -> Result<Vec<Member>, StoreError> {
+        let mut conn = self.connect().await?;
+        let rows: Vec<(String, Option<At>)> = match entity {
+            EntityType::Tracks => with_conn!(&mut conn, |c| {
+                use saved_tracks::{account_id, added_at, removed_at, table, track_id};
+                let active = table.filter(account_id.eq(account.0)).filter(removed_at.is_null());
+                active.select((track_id, added_at)).load(c).await
+            }),
+            EntityType::Albums => with_conn!(&mut conn, |c| {
+                use saved_albums::{account_id, added_at, album_id, removed_at, table};
+                let active = table.filter(account_id.eq(account.0)).filter(removed_at.is_null());
+                active.select((album_id, added_at)).load(c).await
+            }),
+            EntityType::Artists | EntityType::Playlists => Ok(Vec::new()),
+        }?;
+        Ok(rows.into_iter().map(|(id, added_at)| Member { id, added_at: added_at.map(Into::into) }).collect())
+    }
+}
