@@ -152,14 +152,15 @@ impl Database {
         if self.has_tables() { self.count("sync_batches") } else { 0 }
     }
 
+    /// Whether the schema is there, the newest table included: others may still be on their way.
     pub fn has_tables(&self) -> bool {
         match self.backend {
             Backend::Sqlite => {
                 self.file().exists()
-                    && !self.lines("SELECT name AS line FROM sqlite_master WHERE name = 'plays'").is_empty()
+                    && !self.lines("SELECT name AS line FROM sqlite_master WHERE name = 'playlist_versions'").is_empty()
             }
             Backend::Postgres => {
-                !self.lines("SELECT tablename::text AS line FROM pg_tables WHERE tablename = 'plays'").is_empty()
+                !self.lines("SELECT tablename::text AS line FROM pg_tables WHERE tablename = 'playlist_versions'").is_empty()
             }
         }
     }
