@@ -159,9 +159,9 @@ impl Database {
                 self.file().exists()
                     && !self.lines("SELECT name AS line FROM sqlite_master WHERE name = 'playlist_versions'").is_empty()
             }
-            Backend::Postgres => {
-                !self.lines("SELECT tablename::text AS line FROM pg_tables WHERE tablename = 'playlist_versions'").is_empty()
-            }
+            Backend::Postgres => !self
+                .lines("SELECT tablename::text AS line FROM pg_tables WHERE tablename = 'playlist_versions'")
+                .is_empty(),
         }
     }
 
