@@ -80,6 +80,12 @@ pub enum Unanswered {
 }
 
 impl Fetcher {
+    /// Asks with these tokens, for nobody in particular until `account` is set, as patiently as everyone does.
+    pub fn new(client: Client, tokens: Tokens, gate: Addr<Gate>, longest_wait: Option<Duration>) -> Fetcher {
+        let (backoff, vitals) = (Backoff::default(), Rc::default());
+        Fetcher { client, tokens, gate, account: None, backoff, longest_wait, vitals }
+    }
+
     /// Asks for a page until it comes or is given up. `num_requests` counts what was sent on the way.
     pub async fn page(
         &self,

@@ -8,12 +8,11 @@ use super::{
 use crate::{
     actors::{
         GateView, Progress, Service, Supervisor,
-        fetch::{Fetcher, Vitals},
+        fetch::Fetcher,
         gate::{Close, Gate},
         supervisor::GateOf,
     },
     config::Config,
-    engine::backoff::Backoff,
     model::Owner,
     spotify::{Client, Tokens},
     store::Store,
@@ -53,15 +52,7 @@ impl Gatekeeper {
 
     /// Asks with these tokens.
     pub fn fetcher(&self, tokens: Tokens) -> Fetcher {
-        Fetcher {
-            client: self.client.clone(),
-            tokens,
-            gate: self.gate.clone(),
-            account: None,
-            backoff: Backoff::default(),
-            longest_wait: Some(LONGEST_WAIT),
-            vitals: Rc::new(Vitals::default()),
-        }
+        Fetcher::new(self.client.clone(), tokens, self.gate.clone(), Some(LONGEST_WAIT))
     }
 
     /// Notes what was sent, for those who ask next.

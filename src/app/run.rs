@@ -13,7 +13,7 @@ use super::{
 use crate::{
     actors::{
         GateView, Progress, Service, Supervisor,
-        fetch::{Fetcher, Vitals},
+        fetch::Fetcher,
         gate::Close,
         supervisor::{
             GateOf, Stop,
@@ -23,7 +23,7 @@ use crate::{
     cli::voice::say,
     clock,
     config::{Config, PlaybackConfig},
-    engine::{backoff::Backoff, playback::PlaybackSettings, schedule::Remembered},
+    engine::{playback::PlaybackSettings, schedule::Remembered},
     faults::hastened,
     model::{AccountId, EntityType, Owner},
     spotify::{Client, Tokens},
@@ -171,15 +171,7 @@ impl Caretaker {
         loop {
             let gate = self.supervisor.send(GateOf).await.map_err(|_| died())?;
             let client = self.client.clone();
-            let fetcher = move |tokens: Tokens| Fetcher {
-                client,
-                tokens,
-                gate,
-                account: None,
-                backoff: Backoff::default(),
-                longest_wait: Some(LONGEST_WAIT),
-                vitals: Rc::new(Vitals::default()),
-            };
+            let fetcher = move |tokens: Tokens| Fetcher::new(client, tokens, gate, Some(LONGEST_WAIT));
             let Err(error) = sign_in::sign_in(&self.store, &self.config.spotify, None, fetcher.clone()).await else {
                 return Ok(());
             };

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     actors::{
         EntityState, GateView, Progress, Service, Supervisor,
-        fetch::{Fetcher, Vitals},
+        fetch::Fetcher,
         gate::Close,
         supervisor::{GateOf, Outcome, Stop, SyncOnce},
     },
@@ -21,10 +21,7 @@ use crate::{
     },
     clock,
     config::Config,
-    engine::{
-        backoff::Backoff,
-        run::{BatchSizes, RunEnd},
-    },
+    engine::run::{BatchSizes, RunEnd},
     model::{AccountId, EntityType, Fault, Owner},
     spotify::{Client, Tokens},
     store::{Account, Store},
@@ -145,15 +142,7 @@ impl Job {
         let supervisor = Supervisor::start(service);
         let gate = supervisor.send(GateOf).await.map_err(|_| died())?;
         let asked = gate.clone();
-        let fetcher = move |tokens| Fetcher {
-            client: self.client.clone(),
-            tokens,
-            gate: asked,
-            account: None,
-            backoff: Backoff::default(),
-            longest_wait: Some(self.longest_wait),
-            vitals: Rc::new(Vitals::default()),
-        };
+        let fetcher = move |tokens| Fetcher::new(self.client.clone(), tokens, asked, Some(self.longest_wait));
         let synced = self.sync_all(&supervisor, config, fetcher, progress).await;
         let _ = tokio::time::timeout(CLOSE_WITHIN, gate.send(Close)).await;
         synced

@@ -4,15 +4,18 @@
 
 use super::{
     gate::{Gate, GateSettings, Next, Outcome},
-    playback::{Playback, PlaybackSettings, Step},
+    playback::{
+        Playback, PlaybackSettings, Step,
+        simulation::{at_s, moment, slot},
+    },
     run::RunEnd,
     schedule::{Remembered, Schedule},
 };
 use crate::model::{
-    AccountId, EntityType, Family, Fault, GateNote, KnownPlays, LimitClass, NotedPause, PLAYS_PAGE_LEN, Pause, Play,
-    PlaySlot, PlaybackRecord, PlaysPage, SyncKey, WindowLease,
+    AccountId, EntityType, Family, Fault, GateNote, KnownPlays, LimitClass, NotedPause, PLAYS_PAGE_LEN, Pause,
+    PlaybackRecord, PlaysPage, SyncKey, WindowLease,
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use fastrand::Rng;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -383,20 +386,6 @@ fn entity_of(ticket: u32) -> EntityType {
 
 fn seconds(seconds: i64) -> Duration {
     Duration::from_secs(seconds.max(0).unsigned_abs())
-}
-
-fn moment(at_s: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp(1_790_000_000, 0).unwrap() + TimeDelta::seconds(at_s)
-}
-
-fn at_s(play: &Play) -> i64 {
-    (play.played_at - moment(0)).num_seconds()
-}
-
-fn slot(at_s: i64) -> PlaySlot {
-    let played_at = moment(at_s);
-    let play = Play { played_at, track_uri: "spotify:track:t".into(), track: None, context_uri: None };
-    PlaySlot { play: Some(play), played_at: Some(played_at), odd: None }
 }
 
 /// Sessions of an hour or two with hours between them, on a phone as well: it plays on while the laptop sleeps.

@@ -8,7 +8,7 @@ pub mod service;
 
 use super::{
     checkpoint_writer::{CheckpointWriter, NoteFailure},
-    fetch::{Fetcher, Vitals},
+    fetch::Fetcher,
     gate::Gate,
     lifecycle::{Child, ChildExited, start_guarded},
     playback_tracker::PlaybackTracker,
@@ -17,7 +17,6 @@ use super::{
 };
 use crate::{
     engine::{
-        backoff::Backoff,
         gate::GateSettings,
         playback::PlaybackSettings,
         restart::{Exit, RestartPolicy, Ruling},
@@ -128,15 +127,9 @@ impl Supervisor {
     }
 
     fn household(&self, account: AccountId, tokens: Tokens) -> Household {
-        let fetcher = Fetcher {
-            client: self.service.client.clone(),
-            tokens,
-            gate: self.gate.clone(),
-            account: Some(account),
-            backoff: Backoff::default(),
-            longest_wait: self.service.longest_wait,
-            vitals: Rc::new(Vitals::default()),
-        };
+        let Service { client, longest_wait, .. } = &self.service;
+        let fetcher = Fetcher::new(client.clone(), tokens, self.gate.clone(), *longest_wait);
+        let fetcher = Fetcher { account: Some(account), ..fetcher };
         Household { fetcher, syncers: BTreeMap::new() }
     }
 

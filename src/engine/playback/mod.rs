@@ -18,7 +18,7 @@
 
 pub mod pace;
 #[cfg(test)]
-mod simulation;
+pub(super) mod simulation;
 #[cfg(test)]
 mod tests;
 

@@ -214,15 +214,15 @@ impl World {
 
 const DAY_S: i64 = 24 * 3600;
 
-fn moment(seconds: i64) -> DateTime<Utc> {
+pub(in crate::engine) fn moment(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_790_000_000, 0).unwrap() + TimeDelta::seconds(seconds)
 }
 
-fn at_s(play: &Play) -> i64 {
+pub(in crate::engine) fn at_s(play: &Play) -> i64 {
     (play.played_at - moment(0)).num_seconds()
 }
 
-fn slot(at_s: i64) -> PlaySlot {
+pub(in crate::engine) fn slot(at_s: i64) -> PlaySlot {
     let played_at = moment(at_s);
     let play = Play { played_at, track_uri: "spotify:track:t".into(), track: None, context_uri: None };
     PlaySlot { play: Some(play), played_at: Some(played_at), odd: None }
