@@ -89,7 +89,7 @@ async fn bench_store(name: &str, url: &str) {
                 duration: Duration::ZERO,
             };
             let began = Instant::now();
-            let report = store.commit(&commit, now).await.expect("commits");
+            let report = store.commit(Box::new(commit), now).await.expect("commits");
             took += began.elapsed();
             let expected = if what == "new" { report.counts.new } else { report.counts.unchanged };
             assert_eq!(expected, BATCH, "{:?}", report.counts);

@@ -119,7 +119,7 @@ impl Handler<CommitBatch> for CheckpointWriter {
         faults::visit("writer.commit");
         let store = self.store.clone();
         self.write(async move {
-            let report = store.commit(&commit, clock::now()).await;
+            let report = store.commit(commit, clock::now()).await;
             faults::visit("writer.committed");
             report
         })

@@ -6,6 +6,7 @@
 use super::catalogue::{Catalogue, Written};
 use super::membership::{self, Outcome};
 use super::odd::{self, Listing};
+use super::offthread::on_one_thread;
 use super::rows::PlaylistRow;
 use super::sync_states::{self, StateKey};
 use super::types::{At, len};
@@ -17,28 +18,35 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 impl Store {
     /// Writes a batch and its checkpoint. After an error that [`StoreError::is_transient`] calls passing, what was
     /// committed is unknown: ask the checkpoint, do not resend.
-    pub async fn commit(&self, commit: &Commit, now: DateTime<Utc>) -> Result<CommitReport, StoreError> {
-        let now = At::from(now);
-        self.transaction(async |conn| {
-            let key = StateKey { account: commit.account_id, entity: commit.entity, phase: commit.checkpoint.phase };
-            sync_states::advance(conn, key, commit.fence, &commit.checkpoint, now).await?;
-            let mut report = match &commit.rows {
-                Rows::Listing(slots) => write_listing(conn, commit, slots, now).await?,
-                Rows::PlaylistItems(parts) => {
-                    let counts = playlists::write_items(conn, commit, parts, now).await?;
-                    CommitReport { counts, ..CommitReport::default() }
-                }
-            };
-            record_seen(conn, commit).await?;
-            record_gaps(conn, commit, now).await?;
-            playlists::record_versions(conn, commit, now).await?;
-            remove(conn, commit, &mut report, now).await?;
-            survey(conn, commit, &mut report).await?;
-            batches::log(conn, commit, report.counts, now).await?;
-            Ok(report)
-        })
-        .await
+    pub async fn commit(&self, commit: Box<Commit>, now: DateTime<Utc>) -> Result<CommitReport, StoreError> {
+        let conn = self.connect().await?;
+        match conn {
+            Conn::Sqlite(_) => on_one_thread(async move || write(conn, &commit, At::from(now)).await).await,
+            Conn::Pg(_) => write(conn, &commit, At::from(now)).await,
+        }
     }
+}
+
+async fn write(conn: Conn, commit: &Commit, now: At) -> Result<CommitReport, StoreError> {
+    conn.transaction(async |conn| {
+        let key = StateKey { account: commit.account_id, entity: commit.entity, phase: commit.checkpoint.phase };
+        sync_states::advance(conn, key, commit.fence, &commit.checkpoint, now).await?;
+        let mut report = match &commit.rows {
+            Rows::Listing(slots) => write_listing(conn, commit, slots, now).await?,
+            Rows::PlaylistItems(parts) => {
+                let counts = playlists::write_items(conn, commit, parts, now).await?;
+                CommitReport { counts, ..CommitReport::default() }
+            }
+        };
+        record_seen(conn, commit).await?;
+        record_gaps(conn, commit, now).await?;
+        playlists::record_versions(conn, commit, now).await?;
+        remove(conn, commit, &mut report, now).await?;
+        survey(conn, commit, &mut report).await?;
+        batches::log(conn, commit, report.counts, now).await?;
+        Ok(report)
+    })
+    .await
 }
 
 async fn write_listing(conn: &mut Conn, commit: &Commit, slots: &[Slot], now: At) -> Result<CommitReport, StoreError> {

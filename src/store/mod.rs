@@ -115,29 +115,36 @@ impl Store {
         })
     }
 
-    /// Runs `work` in one transaction. An error undoes all of it; so does dropping the future, as the pool discards a
-    /// connection whose transaction is open.
+    /// See [`Conn::transaction`].
     async fn transaction<T>(
         &self,
         work: impl AsyncFnOnce(&mut Conn) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut conn = self.connect().await?;
-        conn.begin().await?;
-        match work(&mut conn).await {
-            Ok(value) => {
-                conn.commit().await?;
-                Ok(value)
-            }
-            Err(error) => {
-                // Should the rollback fail as well, the connection is broken and the pool discards it.
-                let _ = conn.rollback().await;
-                Err(error)
-            }
-        }
+        self.connect().await?.transaction(work).await
     }
 }
 
 impl Conn {
+    /// Runs `work` in one transaction. An error undoes all of it; so does dropping the future, as the pool discards a
+    /// connection whose transaction is open.
+    async fn transaction<T>(
+        mut self,
+        work: impl AsyncFnOnce(&mut Conn) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.begin().await?;
+        match work(&mut self).await {
+            Ok(value) => {
+                self.commit().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                // Should the rollback fail as well, the connection is broken and the pool discards it.
+                let _ = self.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
     /// SQLite takes the write lock at once: a transaction that read first could not wait for it later.
     async fn begin(&mut self) -> QueryResult<()> {
         match self {

@@ -4,15 +4,26 @@
 //! `block_in_place`, which panics on a current-thread runtime, and that is what an actix System is. This one waits for
 //! the statement by itself: dropping a store future (a timeout, a stop) costs the rest of that statement and nothing
 //! else, and the connection is never shared with a thread that still works on it.
+//!
+//! A commit has some forty statements, and to hop to another thread and back costs more than many of them do. So its
+//! whole future moves to one blocking thread, where its statements run in place: see [`on_one_thread`].
 
 use diesel_async::sync_connection_wrapper::SpawnBlocking;
 use futures_util::future::BoxFuture;
+use std::cell::Cell;
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, ready};
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::mpsc;
 use std::task::{Context, Poll};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::runtime::Handle;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+
+thread_local! {
+    /// This thread may block: it is one of [`on_one_thread`].
+    static IS_OFF: Cell<bool> = const { Cell::new(false) };
+}
 
 #[derive(Debug)]
 pub struct OffThread;
@@ -25,13 +36,11 @@ impl SpawnBlocking for OffThread {
     where
         R: Send + 'static,
     {
-        let (running, finished) = mpsc::channel::<()>();
-        let handle = spawn_blocking(move || {
-            let result = task();
-            drop(running);
-            result
-        });
-        Box::pin(Statement { handle, finished: std::sync::Mutex::new(finished) })
+        if IS_OFF.get() {
+            return Box::pin(ready(Ok(task())));
+        }
+        let task = Task::start(task);
+        Box::pin(async { task.await.map_err(Box::from) })
     }
 
     fn get_runtime() -> Self {
@@ -39,21 +48,67 @@ impl SpawnBlocking for OffThread {
     }
 }
 
-struct Statement<R> {
+/// Runs `work`, all its statements included, on one blocking thread. Dropping the future waits for the rest of it, so it
+/// must not wait for anything that the event loop does: it brings its connection along.
+pub(super) async fn on_one_thread<T, F>(work: impl FnOnce() -> F + Send + 'static) -> T
+where
+    F: Future<Output = T>,
+    T: Send + 'static,
+{
+    let runtime = Handle::current();
+    let task = Task::start(move || {
+        let _here = Here::enter();
+        runtime.block_on(work())
+    });
+    task.await.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        Err(_) => unreachable!("nobody aborts it, and a runtime that ends lets it finish"),
+    })
+}
+
+/// Marks the thread for as long as it lives: tokio's blocking threads serve others afterwards.
+struct Here;
+
+impl Here {
+    fn enter() -> Here {
+        IS_OFF.set(true);
+        Here
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        IS_OFF.set(false);
+    }
+}
+
+struct Task<R> {
     handle: JoinHandle<R>,
     /// Closed once the task is over, whether it ran, panicked or never started. The lock only makes it `Sync`.
     finished: std::sync::Mutex<mpsc::Receiver<()>>,
 }
 
-impl<R> Future for Statement<R> {
-    type Output = Result<R, Box<dyn Error + Send + Sync + 'static>>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.handle).poll(cx).map_err(Box::from)
+impl<R: Send + 'static> Task<R> {
+    fn start(work: impl FnOnce() -> R + Send + 'static) -> Task<R> {
+        let (running, finished) = mpsc::channel::<()>();
+        let handle = spawn_blocking(move || {
+            let result = work();
+            drop(running);
+            result
+        });
+        Task { handle, finished: std::sync::Mutex::new(finished) }
     }
 }
 
-impl<R> Drop for Statement<R> {
+impl<R> Future for Task<R> {
+    type Output = Result<R, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.handle).poll(cx)
+    }
+}
+
+impl<R> Drop for Task<R> {
     fn drop(&mut self) {
         if let Ok(finished) = self.finished.get_mut() {
             // Nothing is ever sent: this returns when the task lets go of its end.

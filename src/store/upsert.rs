@@ -9,6 +9,11 @@
 //!   prepared statements and not one for every number of rows.
 //!
 //! diesel has no such node: its own batch insert does not reach SQLite through diesel-async (diesel_async#277).
+//!
+//! On SQLite a statement of many rows that may be aborted half-way copies every page before it changes it, to be able to
+//! undo itself; that was a tenth of a first sync. `OR FAIL` promises not to, since an error ends our transaction anyway.
+//! It does not reach the `UPDATE` of a conflict, so there the rows are inserted first, and only where some of them were
+//! there already does the upsert follow.
 
 use super::types::Words;
 use super::{Conn, with_conn};
@@ -56,7 +61,21 @@ pub(super) trait Row: QueryFragment<Pg> + QueryFragment<Sqlite> + Sync {
 
 /// Statement that upserts `rows`, all of them with different keys: PostgreSQL refuses to change one row twice.
 #[derive(Debug)]
-pub(super) struct Upsert<'a, R>(pub &'a [R]);
+pub(super) struct Upsert<'a, R> {
+    rows: &'a [R],
+    /// Leaves rows that are there as they are, whatever the columns say.
+    only_new: bool,
+}
+
+impl<'a, R> Upsert<'a, R> {
+    pub fn of(rows: &'a [R]) -> Upsert<'a, R> {
+        Upsert { rows, only_new: false }
+    }
+
+    pub fn only_new(rows: &'a [R]) -> Upsert<'a, R> {
+        Upsert { rows, only_new: true }
+    }
+}
 
 impl<R> QueryId for Upsert<'_, R> {
     type QueryId = ();
@@ -70,23 +89,24 @@ impl<R: Row> Query for Upsert<'_, R> {
 impl<C, R> diesel::RunQueryDsl<C> for Upsert<'_, R> {}
 
 macro_rules! fragment {
-    ($db:ty) => {
+    ($db:ty, $insert:literal) => {
         impl<R: Row> QueryFragment<$db> for Upsert<'_, R> {
             fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, $db>) -> QueryResult<()> {
+                out.push_sql($insert);
                 out.push_sql(&head(&R::TARGET));
-                for (at, row) in self.0.iter().enumerate() {
+                for (at, row) in self.rows.iter().enumerate() {
                     out.push_sql(if at == 0 { "(" } else { ", (" });
                     row.walk_ast(out.reborrow())?;
                     out.push_sql(")");
                 }
-                out.push_sql(&tail(&R::TARGET));
+                out.push_sql(&tail(&R::TARGET, self.only_new));
                 Ok(())
             }
         }
     };
 }
-fragment!(Pg);
-fragment!(Sqlite);
+fragment!(Pg, "INSERT");
+fragment!(Sqlite, "INSERT OR FAIL");
 
 /// `rows` in runs whose lengths are powers of two.
 pub(super) fn chunks<R>(mut rows: &[R]) -> impl Iterator<Item = &[R]> {
@@ -101,17 +121,17 @@ pub(super) fn chunks<R>(mut rows: &[R]) -> impl Iterator<Item = &[R]> {
 /// Upserts `rows` without asking which of them were written.
 pub(super) async fn upsert<R: Row>(conn: &mut Conn, rows: &[R]) -> QueryResult<()> {
     for chunk in chunks(rows) {
-        with_conn!(conn, |c| Upsert(chunk).execute(c).await)?;
+        with_conn!(conn, |c| Upsert::of(chunk).execute(c).await)?;
     }
     Ok(())
 }
 
 fn head(target: &Target) -> String {
     let columns: Vec<&str> = target.columns.iter().map(|(column, _)| *column).collect();
-    format!("INSERT INTO {} AS t ({}) VALUES ", target.table, columns.join(", "))
+    format!(" INTO {} AS t ({}) VALUES ", target.table, columns.join(", "))
 }
 
-fn tail(target: &Target) -> String {
+fn tail(target: &Target, only_new: bool) -> String {
     let of = |wanted: &[Merge]| -> Vec<(&str, Merge)> {
         target.columns.iter().filter(|(_, merge)| wanted.contains(merge)).copied().collect()
     };
@@ -121,7 +141,7 @@ fn tail(target: &Target) -> String {
     let keys = of(&[Merge::Key]);
     let compared = of(&[Merge::Name, Merge::Known, Merge::Follow]);
     let mut sql = format!(" ON CONFLICT ({}) DO ", list(&keys, &|column, _| column.to_owned()));
-    if compared.is_empty() {
+    if only_new || compared.is_empty() {
         sql.push_str("NOTHING");
     } else {
         let mut set = compared.clone();
@@ -199,9 +219,18 @@ macro_rules! upsert_row {
             ) -> ::diesel::QueryResult<Vec<($($ret_ty,)+)>> {
                 let mut written = Vec::new();
                 for chunk in $crate::store::upsert::chunks(rows) {
-                    let statement = $crate::store::upsert::Upsert(chunk);
+                    if let $crate::store::Conn::Sqlite(c) = conn {
+                        let insert = $crate::store::upsert::Upsert::only_new(chunk);
+                        let new = ::diesel_async::RunQueryDsl::load::<($($ret_ty,)+)>(insert, &mut **c).await?;
+                        let are_all_new = new.len() == chunk.len();
+                        written.extend(new);
+                        if are_all_new {
+                            continue;
+                        }
+                    }
+                    let upsert = $crate::store::upsert::Upsert::of(chunk);
                     written.extend($crate::store::with_conn!(conn, |c| {
-                        ::diesel_async::RunQueryDsl::load::<($($ret_ty,)+)>(statement, c).await
+                        ::diesel_async::RunQueryDsl::load::<($($ret_ty,)+)>(upsert, c).await
                     })?);
                 }
                 Ok(written)
@@ -249,10 +278,10 @@ mod tests {
             columns: &[("id", Merge::Key), ("name", Merge::Name), ("isrc", Merge::Known), ("fetched_at", Merge::Stamp)],
             returning: &["id", "rev"],
         };
-        let sql = head(&target) + "(…)" + &tail(&target);
+        let sql = head(&target) + "(…)" + &tail(&target, false);
         assert_eq!(
             sql,
-            "INSERT INTO tracks AS t (id, name, isrc, fetched_at) VALUES (…) ON CONFLICT (id) DO UPDATE SET \
+            " INTO tracks AS t (id, name, isrc, fetched_at) VALUES (…) ON CONFLICT (id) DO UPDATE SET \
              name = CASE WHEN excluded.name = '' THEN t.name ELSE excluded.name END, \
              isrc = COALESCE(excluded.isrc, t.isrc), fetched_at = excluded.fetched_at, rev = t.rev + 1 \
              WHERE (CASE WHEN excluded.name = '' THEN t.name ELSE excluded.name END, COALESCE(excluded.isrc, t.isrc)) \

@@ -134,7 +134,7 @@ async fn read(run: &Run<'_>, ids: &[&str], snapshot_id: &str, now: DateTime<Utc>
     let items = ids.iter().map(item).collect();
     let part = PlaylistPart { playlist_id: "p1".into(), offset: 0, items, odd: vec![], end: Some(end) };
     let commit = Commit { run_id: Uuid::new_v4(), ..run.commit_of(Rows::PlaylistItems(vec![part])) };
-    run.db.store.commit(&commit, now).await.unwrap();
+    run.db.store.commit(Box::new(commit.clone()), now).await.unwrap();
 }
 
 async fn all(db: &Db, entities: &[EntityType], since: DateTime<Utc>) -> Vec<Change> {

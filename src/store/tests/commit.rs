@@ -113,7 +113,7 @@ fn a_fenced_commit_leaves_nothing() {
         let begun = db.store.begin_run(db.account, EntityType::Tracks, Phase::IncrementalSync, later, "cellar", at(2));
         begun.await.unwrap();
 
-        let refused = db.store.commit(&earlier.commit_of(tracks(&["t2", "t3"])), at(3)).await.unwrap_err();
+        let refused = db.store.commit(Box::new(earlier.commit_of(tracks(&["t2", "t3"]))), at(3)).await.unwrap_err();
 
         assert!(matches!(&refused, StoreError::Fenced { by } if by == "cellar"), "{refused}");
         assert!(!refused.is_transient());
@@ -128,7 +128,7 @@ fn one_generation_handed_out_twice_is_told_apart_by_its_owner() {
     on_both(async |db| {
         let run = db.begin(EntityType::Tracks).await;
         let twin = Run { fence: Fence { owner: Uuid::new_v4(), ..run.fence }, ..run };
-        let refused = db.store.commit(&twin.commit_of(tracks(&["t1"])), at(1)).await;
+        let refused = db.store.commit(Box::new(twin.commit_of(tracks(&["t1"]))), at(1)).await;
         assert!(matches!(refused, Err(StoreError::Fenced { .. })));
     });
 }
@@ -149,7 +149,7 @@ fn a_batch_that_fails_half_way_commits_nothing() {
         db.execute("ALTER TABLE playlist_items RENAME TO elsewhere").await;
         let part = PlaylistPart { playlist_id: "p1".into(), offset: 0, items: vec![item], odd: vec![], end: None };
 
-        let failed = db.store.commit(&run.commit_of(Rows::PlaylistItems(vec![part])), at(1)).await;
+        let failed = db.store.commit(Box::new(run.commit_of(Rows::PlaylistItems(vec![part]))), at(1)).await;
 
         assert!(matches!(failed, Err(StoreError::Query(_))));
         assert_eq!(db.count("tracks").await + db.count("artists").await + db.count("sync_batches").await, 0);
@@ -166,7 +166,7 @@ fn a_commit_dropped_at_any_moment_is_whole_or_nothing() {
             let mut commit = run.commit_of(tracks(&[&id]));
             commit.checkpoint.offset = 1000 + patience;
             let time = Duration::from_micros(u64::from(patience) * 150);
-            let outcome = tokio::time::timeout(time, db.store.commit(&commit, at(1))).await;
+            let outcome = tokio::time::timeout(time, db.store.commit(Box::new(commit.clone()), at(1))).await;
             // One statement, one snapshot: a server may still be at it.
             let has_row = format!("EXISTS (SELECT 1 FROM saved_tracks WHERE track_id = '{id}')");
             let has_moved = format!("last_synced_offset = {}", commit.checkpoint.offset);

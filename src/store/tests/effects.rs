@@ -104,7 +104,7 @@ fn what_a_search_found_is_marked_and_nothing_else() {
             let _later = db.begin(entity).await;
             db.execute(&format!("UPDATE {table} SET removed_at = NULL")).await;
             let late = Commit { effects, ..run.commit_of(nothing()) };
-            assert!(matches!(db.store.commit(&late, at(4)).await, Err(StoreError::Fenced { .. })));
+            assert!(matches!(db.store.commit(Box::new(late.clone()), at(4)).await, Err(StoreError::Fenced { .. })));
             assert_eq!(db.count(&format!("{table} WHERE removed_at IS NOT NULL")).await, 0, "fenced off");
         }
     });
@@ -195,7 +195,7 @@ fn a_gap_of_a_playlist_waits_only_while_the_playlist_is_in_the_library() {
 fn the_log_tells_of_batches_and_not_of_mere_checkpoints() {
     on_both(async |db| {
         let run = db.begin(EntityType::Tracks).await;
-        db.store.commit(&Commit { num_requests: 0, ..run.commit_of(nothing()) }, at(1)).await.unwrap();
+        db.store.commit(Box::new(Commit { num_requests: 0, ..run.commit_of(nothing()) }), at(1)).await.unwrap();
         assert_eq!(db.count("sync_batches").await, 0);
 
         run.commit(tracks(&["t1", "t2"]), at(2)).await;
@@ -214,7 +214,7 @@ fn requests_that_brought_no_rows_are_in_the_log() {
     on_both(async |db| {
         let run = db.begin(EntityType::Albums).await;
         for num_requests in [3, 0, 1] {
-            db.store.commit(&Commit { num_requests, ..run.commit_of(nothing()) }, at(1)).await.unwrap();
+            db.store.commit(Box::new(Commit { num_requests, ..run.commit_of(nothing()) }), at(1)).await.unwrap();
         }
         assert_eq!(db.texts("requests", "sync_batches ORDER BY id").await, ["3", "1"]);
         assert_eq!(db.texts("sum(items_processed)", "sync_batches").await, ["0"]);

@@ -164,11 +164,11 @@ impl Run<'_> {
     }
 
     async fn commit(&self, rows: Rows, now: DateTime<Utc>) -> CommitReport {
-        self.db.store.commit(&self.commit_of(rows), now).await.unwrap()
+        self.db.store.commit(Box::new(self.commit_of(rows)), now).await.unwrap()
     }
 
     async fn commit_with(&self, rows: Rows, effects: Effects, now: DateTime<Utc>) -> CommitReport {
-        self.db.store.commit(&Commit { effects, ..self.commit_of(rows) }, now).await.unwrap()
+        self.db.store.commit(Box::new(Commit { effects, ..self.commit_of(rows) }), now).await.unwrap()
     }
 }
 

@@ -104,7 +104,7 @@ fn a_run_under_way_is_fenced_off_by_a_purge() {
         let run = db.begin(EntityType::Tracks).await;
         run.commit(tracks(&["t1"]), at(1)).await;
         db.store.purge(db.account).await.unwrap();
-        let late = db.store.commit(&run.commit_of(tracks(&["t2"])), at(2)).await;
+        let late = db.store.commit(Box::new(run.commit_of(tracks(&["t2"]))), at(2)).await;
         assert!(matches!(late, Err(StoreError::Fenced { .. })), "{late:?}");
         let owner = Uuid::new_v4();
         let again = db.store.begin_run(db.account, EntityType::Tracks, Phase::InitialSync, owner, "test", at(3)).await;

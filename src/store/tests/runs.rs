@@ -34,7 +34,7 @@ fn a_run_carries_on_from_the_committed_checkpoint() {
             note: Some("2 rows are odd".into()),
         };
         let commit = Commit { checkpoint: checkpoint.clone(), ..run.commit_of(tracks(&["t1"])) };
-        db.store.commit(&commit, at(2)).await.unwrap();
+        db.store.commit(Box::new(commit.clone()), at(2)).await.unwrap();
 
         let resumed = db.begin(EntityType::Tracks).await;
 
@@ -111,7 +111,7 @@ fn an_unreadable_checkpoint_starts_the_phase_over_and_forgets_what_was_seen() {
         let mut commit = run.commit_of(tracks(&["t1"]));
         commit.effects.record_seen = Some(1);
         commit.checkpoint.walk.stage = Stage::Walk;
-        db.store.commit(&commit, at(1)).await.unwrap();
+        db.store.commit(Box::new(commit.clone()), at(1)).await.unwrap();
         db.execute("UPDATE sync_states SET checkpoint = '{\"stage\": \"from the future\"}'").await;
 
         assert_eq!(db.begin(EntityType::Tracks).await.checkpoint, Checkpoint::start(Phase::InitialSync));

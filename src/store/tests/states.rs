@@ -126,7 +126,7 @@ fn a_reset_forgets_the_place_but_not_the_library() {
             since: at(1),
         }];
         commit.checkpoint.is_complete = true;
-        db.store.commit(&commit, at(1)).await.unwrap();
+        db.store.commit(Box::new(commit.clone()), at(1)).await.unwrap();
         db.execute("UPDATE playlists SET items_snapshot_id = 's1'").await;
         db.store
             .switch_phase(run.fence, db.account, EntityType::Playlists, Phase::IncrementalSync, at(2))
@@ -136,7 +136,7 @@ fn a_reset_forgets_the_place_but_not_the_library() {
 
         db.store.reset(db.account, EntityType::Playlists).await.unwrap();
 
-        let refused = db.store.commit(&commit, at(4)).await.unwrap_err();
+        let refused = db.store.commit(Box::new(commit.clone()), at(4)).await.unwrap_err();
         assert!(matches!(&refused, StoreError::Fenced { by } if by == "a reset"), "{refused}");
         let status = db.store.status(at(4)).await.unwrap();
         let shown =

@@ -28,7 +28,7 @@ fn a_run_shows_how_far_it_is_and_turns_idle_when_nothing_moves() {
         let run = db.begin(EntityType::Tracks).await;
         let mut commit = run.commit_of(tracks(&["t1"]));
         (commit.checkpoint.offset, commit.checkpoint.total) = (50, Some(200));
-        db.store.commit(&commit, at(100)).await.unwrap();
+        db.store.commit(Box::new(commit.clone()), at(100)).await.unwrap();
         let running = entity(db, at(160)).await;
         assert_eq!((running.state, running.phase), (State::Running, Phase::InitialSync));
         assert_eq!((running.offset, running.total, running.percent), (50, Some(200), Some(25.0)));
@@ -70,7 +70,7 @@ fn a_failure_shows_its_message_and_a_note_is_no_failure() {
         let run = db.begin(EntityType::Tracks).await;
         let mut commit = run.commit_of(tracks(&["t1"]));
         commit.checkpoint.note = Some("1 row is odd".into());
-        db.store.commit(&commit, at(3)).await.unwrap();
+        db.store.commit(Box::new(commit.clone()), at(3)).await.unwrap();
         let running = entity(db, at(4)).await;
         assert_eq!((running.state, running.error.as_deref()), (State::Running, Some("1 row is odd")));
     });
@@ -84,11 +84,11 @@ fn the_incremental_phase_shows_once_the_initial_one_is_through() {
         assert_eq!(entity(db, at(2)).await.phase, Phase::InitialSync);
         let mut commit = run.commit_of(tracks(&["t1", "t2"]));
         commit.checkpoint.is_complete = true;
-        db.store.commit(&commit, at(3)).await.unwrap();
+        db.store.commit(Box::new(commit.clone()), at(3)).await.unwrap();
         assert_eq!(entity(db, at(4)).await.phase, Phase::IncrementalSync);
 
         commit.checkpoint = Checkpoint { phase: Phase::IncrementalSync, offset: 0, ..commit.checkpoint };
-        db.store.commit(&commit, at(5)).await.unwrap();
+        db.store.commit(Box::new(commit.clone()), at(5)).await.unwrap();
         let complete = entity(db, at(500)).await;
         assert_eq!((complete.state, complete.completed_at), (State::Complete, Some(at(5))));
         assert_eq!((complete.offset, complete.percent), (2, Some(100.0)));

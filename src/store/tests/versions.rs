@@ -216,7 +216,7 @@ async fn commit(run: &Run<'_>, part: PlaylistPart) {
 
 async fn commit_with(run: &Run<'_>, part: PlaylistPart, effects: Effects, run_id: Uuid) {
     let commit = Commit { effects, run_id, ..run.commit_of(Rows::PlaylistItems(vec![part])) };
-    run.db.store.commit(&commit, at(2)).await.unwrap();
+    run.db.store.commit(Box::new(commit.clone()), at(2)).await.unwrap();
 }
 
 /// Items from `offset` on; one without a name is an empty place.
