@@ -26,5 +26,5 @@ mod trouble;
 
 pub use gate::{Gate, Permit};
 pub use playback_tracker::{PlaybackTracker, PlaysObserved, TrackerSetup};
-pub use progress::{EntityProgress, EntityState, GateView, Progress};
+pub use progress::{EntityProgress, EntityState, GateView, Progress, Restart};
 pub use supervisor::{Outcome, Service, Supervisor};

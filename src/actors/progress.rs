@@ -3,12 +3,36 @@
 
 use crate::model::{ItemCounts, Pause, Phase, Stage, SyncKey};
 use chrono::{DateTime, Utc};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+
+/// How many restarts are remembered.
+pub const RESTARTS_MAX: usize = 50;
 
 /// All that is run, or was.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Progress {
     pub entities: BTreeMap<SyncKey, EntityProgress>,
+    /// The latest ones, oldest first.
+    pub restarts: VecDeque<Restart>,
+}
+
+/// An actor panicked, and began a new life or was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restart {
+    pub at: DateTime<Utc>,
+    /// As the log names it.
+    pub actor: String,
+    pub reason: String,
+}
+
+impl Progress {
+    /// Remembers a restart, and forgets the oldest where there are too many.
+    pub fn note_restart(&mut self, restart: Restart) {
+        if self.restarts.len() == RESTARTS_MAX {
+            self.restarts.pop_front();
+        }
+        self.restarts.push_back(restart);
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

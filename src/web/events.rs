@@ -1,0 +1,5 @@
+//! `GET /api/v1/events`.
+
+use actix_web::web::ServiceConfig;
+
+pub fn routes(_: &mut ServiceConfig) {}

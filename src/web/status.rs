@@ -1,0 +1,5 @@
+//! `GET /api/v1/status`.
+
+use actix_web::web::ServiceConfig;
+
+pub fn routes(_: &mut ServiceConfig) {}
