@@ -118,7 +118,8 @@ mod tests {
         let files: BTreeSet<String> = files.filter(|name| name != "index.html").collect();
         let served: BTreeSet<String> = ASSETS.iter().map(|asset| asset.name.to_owned()).collect();
         assert_eq!(served, files);
-        let unloaded: Vec<_> = files.iter().filter(|name| !DOCUMENT.body.contains(&format!("/assets/{name}\""))).collect();
+        let unloaded: Vec<_> =
+            files.iter().filter(|name| !DOCUMENT.body.contains(&format!("/assets/{name}\""))).collect();
         assert!(unloaded.is_empty(), "the document does not load {unloaded:?}");
     }
 
@@ -132,7 +133,8 @@ mod tests {
     #[test]
     fn nothing_is_inline_nothing_is_foreign_and_no_string_becomes_markup() {
         let inline = ["<style", "style=\"", "onclick=\"", "onload=\"", "javascript:"];
-        let markup = ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "DOMParser"];
+        let markup =
+            ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "DOMParser"];
         for asset in ASSETS.iter().chain([&*DOCUMENT]) {
             for part in inline.iter().chain(&markup) {
                 assert!(!asset.body.contains(part), "{} in {}", part, asset.name);
