@@ -70,7 +70,8 @@ function part(id, title, ...children) {
 function requestsPart({ requests, ceilings, pauses }) {
   const until = now();
   const stretches = requests.map((each) => ({ ...each, at: Date.parse(each.started_at) }));
-  const stops = pauses.map((each) => ({ ...each, from: Date.parse(each.from), until: each.until ? Date.parse(each.until) : until }));
+  const stops = pauses.map((each) => ({ ...each, from: Date.parse(each.from), until: Date.parse(each.until) }))
+    .filter((stop) => stop.until > until - DAY);
   const named = [...new Set([...FAMILIES, ...requests.map((each) => each.family)])];
   const own = (name) => stretches.filter((each) => each.family === name);
   const tallest = (minutes) => Math.max(1, ...named.flatMap((name) => [...columnsOf(own(name), minutes).values()].map((column) => column.requests)));
@@ -88,7 +89,7 @@ function requestsPart({ requests, ceilings, pauses }) {
         refused > 0 && h("span", { class: "refusals" }, `${number(refused)} refused`), meter),
       dayStrip({ words, stretches: own(name), pauses: stops.filter((stop) => stop.family === name || stop.family === "*"), tallest, until }));
   });
-  const all = ceilings["*"] ?? ceilings.all;
+  const all = ceilings["*"];
   const sum = stretches.reduce((total, each) => total + each.requests, 0);
   return part("requests", "Requests in the last 24 hours",
     h("p", { class: "legend" }, `${number(sum)}${all ? ` of ${number(all)}` : ""} in all. `,
@@ -134,7 +135,7 @@ function runsPart({ runs }) {
   const rows = runs.map((run) => row(
     h("span", { class: "name" }, `${capital(plain(run.entity_type))}: ${phase(run.phase).toLowerCase()}`),
     [counted(run.items_processed, "item"), counts(run) || "nothing new", counted(run.requests, "request")],
-    [run.ended_at ? span(run.duration_ms ?? Date.parse(run.ended_at) - Date.parse(run.began_at)) : "under way", time(run.began_at, "clock")],
+    [span(run.duration_ms), time(run.began_at, "clock")],
   ));
   return part("runs", "Runs", rows.length > 0 ? h("ol", { class: "rows" }, rows) : h("p", { class: "note" }, "None yet."));
 }
@@ -161,9 +162,10 @@ function batchesPart({ params }) {
 }
 
 function batchRow(batch) {
-  const at = batch.committed_at ?? batch.at;
   const range = batch.offset_to > batch.offset_from ? `${number(batch.offset_from)} to ${number(batch.offset_to)}` : null;
   return row(h("span", { class: "name" }, `${capital(plain(batch.entity_type))}${range ? ` ${range}` : ""}`),
-    [counted(batch.items_processed, "item"), counts(batch), counted(batch.requests, "request")],
-    [batch.duration_ms !== null && span(batch.duration_ms), at && time(at, "clock")]);
+    [counted(batch.items_processed, "item"),
+      counts({ new: batch.items_new, updated: batch.items_updated, removed: batch.items_removed }),
+      counted(batch.requests, "request")],
+    [span(batch.duration_ms), time(batch.committed_at, "clock")]);
 }

@@ -14,7 +14,7 @@ const FIELDS = [
   { name: "q", label: "Search", kind: "search" },
   { name: "entity_type", label: "Of", kind: "select", options: [
     ["", "everything"], ["tracks", "tracks"], ["albums", "albums"], ["artists", "artists"],
-    ["playlists", "playlists"], ["playlist_items", "playlist items"],
+    ["playlists", "playlists and their items"],
   ] },
   { name: "kind", label: "Which", kind: "select", options: [
     ["", "came and went"], ["added", "added"], ["added_again", "added again"], ["removed", "removed"],
@@ -45,18 +45,15 @@ function daysAgo(days) {
   return Number(days) > 0 ? new Date(now() - Number(days) * 86_400_000).toISOString() : null;
 }
 
-const KINDS = { tracks: "track", albums: "album", artists: "artist" };
+/** Pages at Spotify; of the items of playlists only tracks have an id. */
+const KINDS = { tracks: "track", albums: "album", artists: "artist", playlist_items: "track" };
 
 function changeRow(change, account) {
   const inItems = change.entity_type === "playlist_items";
   const playlist = (id, name) => h("a", { class: inItems ? null : "name", href: playlistHref(id, account) }, name || "(without a name)");
-  const id = inItems ? trackOf(change.uri) : change.id;
   const name = change.entity_type === "playlists" ? playlist(change.id, change.name)
-    : nameOf(change.name ?? change.uri, inItems ? "track" : KINDS[change.entity_type], id);
+    : nameOf(change.name ?? change.uri, KINDS[change.entity_type], change.id);
   const place = inItems && h("span", null, change.change === "removed" ? "from " : "in ", playlist(change.playlist_id, change.playlist_name));
   return row(name, [WHAT[change.entity_type] ?? change.entity_type, change.artist, place], [time(change.at, "hour")],
     { sign: changeSign(change.change) });
 }
-
-const trackOf = (uri) => /^spotify:track:(\w+)$/.exec(uri ?? "")?.[1] ?? null;
-

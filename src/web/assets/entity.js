@@ -35,10 +35,14 @@ export function entityCard({ account, entity, of }) {
     text(word, words);
 
     const live = entity.live;
-    const isOpen = kind !== "complete" && kind !== "idle";
+    // A run that a person has paused, and not a rest between two runs.
+    const isHeldInRun = kind === "by-hand" && !entity.completed_at;
+    const isOpen = isHeldInRun || ["running", "paused", "failed"].includes(kind);
     const inItems = live?.stage === "items" || Boolean(live?.playlists);
-    const [done, total] = isOpen && live ? [live.done, live.total] : [entity.offset, entity.total];
-    progress(kind, isOpen, done, total, inItems);
+    // What is new ends where it meets what is known, and not at the end of the listing.
+    const [done, total] = isOpen && live ? [live.done, live.stage === "head" ? null : live.total] : [entity.offset, entity.total];
+    if (isOpen) progress(kind, done, total, inItems);
+    else rest(entity);
 
     const isReading = kind === "running" && live;
     pace.set(isReading && [
@@ -62,6 +66,8 @@ export function entityCard({ account, entity, of }) {
     shown(gaps, openGaps > 0);
     text(gaps, `${counted(openGaps, "gap")} that Spotify could not serve; asked for again later.`);
     shown(error, entity.error);
+    // What stands there after a run that went well is a remark.
+    attr(error, "class", kind === "failed" ? "trouble" : "note");
     text(error, entity.error);
 
     shown(reset, kind !== "idle");
@@ -69,13 +75,13 @@ export function entityCard({ account, entity, of }) {
     else turn(hold, "pause", "Pause", "by-hand");
   };
 
-  function progress(kind, isOpen, done, total, inItems) {
-    if (!isOpen) {
-      text(count, kind === "complete" ? `${number(total ?? done)} listed` : "Nothing read yet");
-      text(percent, "");
-      shown(bar, false);
-      return;
-    }
+  function rest(entity) {
+    text(count, entity.completed_at ? `${number(entity.total ?? entity.offset)} listed` : "Nothing read yet");
+    text(percent, "");
+    shown(bar, false);
+  }
+
+  function progress(kind, done, total, inItems) {
     text(count, `${ofAll(done, total)}${inItems ? " items" : ""}`);
     text(percent, total > 0 ? `${Math.floor((100 * done) / total)} %` : "");
     shown(bar, true);

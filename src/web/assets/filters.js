@@ -35,7 +35,7 @@ function field(context, { name, label, kind, options }, onChange) {
     select.addEventListener("change", () => changed(select.value));
     return h("label", null, h("span", null, label), select);
   }
-  const box = h("input", { type: "search", name, value, autocomplete: "off", spellcheck: "false" });
+  const box = h("input", { type: "search", name, value, autocomplete: "off", maxlength: "200", spellcheck: "false" });
   let timer;
   box.addEventListener("input", () => {
     clearTimeout(timer);

@@ -67,7 +67,8 @@ export function verdict(status) {
   }
   if (running.length > 0) {
     const open = running.map((entity) => entity.live ?? { done: entity.offset, total: entity.total });
-    const [done, total] = [open, open].map((list, which) => list.reduce((sum, one) => sum + ((which === 0 ? one.done : one.total) ?? 0), 0));
+    const sum = (numbers) => numbers.reduce((total, each) => total + (each ?? 0), 0);
+    const [done, total] = [sum(open.map((each) => each.done)), sum(open.map((each) => each.total))];
     const ends = running.map((entity) => entity.live?.done_at).filter(Boolean).sort();
     return {
       kind: "running",
