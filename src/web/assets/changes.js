@@ -19,7 +19,7 @@ const FIELDS = [
   { name: "kind", label: "Which", kind: "select", options: [
     ["", "came and went"], ["added", "added"], ["added_again", "added again"], ["removed", "removed"],
   ] },
-  { name: "since", label: "Since", kind: "select", options: [["", "ever"], ["1", "yesterday"], ["7", "7 days ago"], ["30", "30 days ago"]] },
+  { name: "since", label: "Since", kind: "select", options: [["", "ever"], ["1", "1 day ago"], ["7", "7 days ago"], ["30", "30 days ago"]] },
 ];
 
 export function open(context) {

@@ -95,8 +95,9 @@ export function pagedList({ path, query, row, noun, empty, dayOf = null }) {
     if (numPages === 0) rows.replaceChildren();
     delete node.dataset.busy;
     shown(searching, false);
-    node.dataset.state = "failed";
-    told.replaceChildren(icon("failed"), h("span", null, problem.message));
+    // What is not there is no failure; it may come yet.
+    node.dataset.state = problem.status === 404 ? "missing" : "failed";
+    told.replaceChildren(problem.status === 404 ? "" : icon("failed"), h("span", null, problem.message));
     setTimeout(() => signal.aborted || !node.isConnected || load(signal), RETRY_MS);
   };
 

@@ -1,5 +1,6 @@
 //! The status page in a real browser: the page of the real binary, beside the sandbox.
 
+mod door;
 mod library;
 mod now;
 mod views;
@@ -22,10 +23,18 @@ struct Service(Option<Running>);
 impl Page {
     /// `None` where there is no browser.
     fn open(sandbox: Sandbox, path: &str) -> Option<Page> {
+        Page::open_on(Database::new(Backend::Sqlite), sandbox, path)
+    }
+
+    fn open_on(database: Database, sandbox: Sandbox, path: &str) -> Option<Page> {
+        Page::open_with(|segno| segno, database, sandbox, path)
+    }
+
+    /// The same with other settings.
+    fn open_with(set: impl Fn(Segno) -> Segno, database: Database, sandbox: Sandbox, path: &str) -> Option<Page> {
         let browser = Browser::start()?;
-        let database = Database::new(Backend::Sqlite);
         let port = free_port();
-        let service = Service::start(&database, &sandbox, port);
+        let service = Service::spawn(set(Service::command(&database, &sandbox, port)), port);
         let page = Page { browser, database, sandbox, service, port };
         page.browser.go(&page.url(path));
         Some(page)
@@ -79,8 +88,11 @@ impl Page {
 }
 
 impl Service {
-    fn start(database: &Database, sandbox: &Sandbox, port: u16) -> Service {
-        let segno = Segno::on(database, sandbox, &["run"]).env("SEGNO_WEB_LISTEN", &format!("127.0.0.1:{port}"));
+    fn command(database: &Database, sandbox: &Sandbox, port: u16) -> Segno {
+        Segno::on(database, sandbox, &["run"]).env("SEGNO_WEB_LISTEN", &format!("127.0.0.1:{port}"))
+    }
+
+    fn spawn(segno: Segno, port: u16) -> Service {
         let service = Service(Some(segno.spawn()));
         let address = format!("127.0.0.1:{port}");
         wait_until("the page is served", || std::net::TcpStream::connect(&address).is_ok());

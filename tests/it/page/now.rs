@@ -1,7 +1,7 @@
 //! The view "Now" and its controls.
 
 use super::{Page, Service};
-use crate::support::{Sandbox, wait_until};
+use crate::support::{Backend, Database, Login, Sandbox, wait_until};
 use serde_json::json;
 
 const TRACKS: &str = ".entity[data-type=tracks]";
@@ -53,7 +53,7 @@ fn pause_and_resume_work_and_a_pause_survives_a_restart_that_the_page_notices() 
     };
     wait_for("#link", "Stale");
     wait_for("#stale", "Stale since ");
-    let service = Service::start(&database, &sandbox, port);
+    let service = Service::spawn(Service::command(&database, &sandbox, port), port);
     wait_for("#said", "Connected again");
     wait_for("#link", "Live");
     let page = Page { browser, database, sandbox, service, port };
@@ -107,5 +107,38 @@ fn all_entity_types_of_an_account_are_paused_and_resumed_at_once() {
     wait_until("there is nothing left to pause", || !page.shows(account, "Pause all"));
     page.browser.click(&format!("{account} .resume"));
     page.wait_for_sentence("Everything is current");
+    page.assert_silent(&[]);
+}
+
+#[test]
+fn several_accounts_are_all_shown_and_elsewhere_one_is_chosen() {
+    let numbers = ["--tracks", "60", "--albums", "20", "--artists", "20", "--playlists", "2", "--playlist-items", "20"];
+    let mut sandbox = Sandbox::start(&[&["--no-odd-rows", "--users", "2"], &numbers[..]].concat());
+    let database = Database::new(Backend::Sqlite);
+    for user in [0, 1] {
+        Login::complete(&database, &sandbox, user);
+    }
+    sandbox.env.remove("SEGNO_SPOTIFY_REFRESH_TOKEN");
+    let Some(page) = Page::open_on(database, sandbox, "/") else { return };
+    page.wait_for_sentence("Everything is current");
+    let names = page.texts(".account h2");
+    assert!(names.len() == 2 && names[1].starts_with("Sandbox Listener 2 ("), "{names:?}");
+    page.browser.click(".account:last-child .entity[data-type=albums] .pause");
+    page.wait_for(".account:last-child .entity[data-type=albums]", "Paused by hand");
+    assert!(page.shows(".account:first-child .entity[data-type=albums]", "Current"), "the other one's goes on");
+
+    page.browser.click(".top nav a[href='/library']");
+    wait_until("there is a choice", || page.texts("select[name=account] option").len() == 2);
+    page.wait_for(".told", "60 tracks, and that is all.");
+    let first = page.texts(".rows .name");
+    page.browser.run(
+        "const whose = document.querySelector('select[name=account]'); \
+         whose.selectedIndex = 1; whose.dispatchEvent(new Event('change'))",
+    );
+    wait_until("the other library is listed", || {
+        let listed = page.texts(".rows .name");
+        listed.len() == 60 && listed != first
+    });
+    assert!(page.browser.url().ends_with("?account=2"), "{}", page.browser.url());
     page.assert_silent(&[]);
 }

@@ -136,6 +136,10 @@ impl Browser {
         self.command("Emulation.setEmulatedMedia", &json!({ "features": features }));
     }
 
+    pub fn forget_cookies(&self) {
+        self.command("Network.clearBrowserCookies", &json!({}));
+    }
+
     /// Errors in the console since this was last asked.
     pub fn complaints(&self) -> Vec<String> {
         let log = self.call("POST", "/se/log", &json!({ "type": "browser" }));
