@@ -11,6 +11,7 @@
 
 mod accounts;
 mod batches;
+pub mod browse;
 mod catalogue;
 mod changes;
 mod claims;
