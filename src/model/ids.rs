@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 use utoipa::ToSchema;
 
 /// Key of a row in `accounts`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct AccountId(pub i64);
 
