@@ -3,8 +3,9 @@
 use super::{AccountId, EntityType, Family, LimitClass, Phase, SignInState};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     pub accounts: Vec<AccountStatus>,
     /// What stops requests now, our own daily ceilings included.
@@ -14,7 +15,7 @@ pub struct Status {
     pub forecast: Vec<ForecastStatus>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AccountStatus {
     pub account_id: AccountId,
     pub spotify_id: String,
@@ -28,7 +29,7 @@ pub struct AccountStatus {
     pub playback: PlaybackStatus,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EntityStatus {
     pub entity_type: EntityType,
     pub phase: Phase,
@@ -77,7 +78,7 @@ impl EntityStatus {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     Idle,
@@ -87,7 +88,7 @@ pub enum State {
     Failed,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct PlaybackStatus {
     pub plays: u64,
     pub last_played_at: Option<DateTime<Utc>>,
@@ -104,14 +105,14 @@ pub struct PlaybackStatus {
 }
 
 /// Plays after the one moment and before the other may be missing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlayGapStatus {
     pub played_after: DateTime<Utc>,
     pub played_before: DateTime<Utc>,
     pub detected_at: DateTime<Utc>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LimitStatus {
     pub family: Family,
     pub class: LimitClass,
@@ -119,7 +120,7 @@ pub struct LimitStatus {
 }
 
 /// A family that has something left to ask for, or is paused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ForecastStatus {
     pub family: Family,
     pub remaining_requests: u32,

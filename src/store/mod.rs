@@ -11,6 +11,7 @@
 
 mod accounts;
 mod batches;
+pub mod browse;
 mod by_hand;
 mod catalogue;
 mod changes;

@@ -1,7 +1,7 @@
 //! `POST /api/v1/{sync,pause,resume,reset}`: the few things that a person can tell the service while it runs. They are
 //! messages to the supervisor, and what they do is in the status at once.
 
-use super::{Problem, WebState};
+use super::{Problem, WebState, openapi::ReadProblems, problem::ProblemDocument};
 use crate::{
     actors::supervisor::steering::{Order, SteerAccount, SteerError, Steered},
     model::{AccountId, EntityType, SyncKey},
@@ -14,6 +14,7 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 /// A writer that is busy for longer has met a database that hangs. The order may be carried out yet.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
@@ -26,7 +27,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
 }
 
 /// What a control acts on. An empty body is all of the first account.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// The first one where it is left out.
@@ -36,19 +37,19 @@ pub struct Target {
 }
 
 /// What came of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Controlled {
     pub accepted: Vec<Accepted>,
     pub skipped: Vec<Skipped>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Accepted {
     pub account: AccountId,
     pub entity_type: EntityType,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Skipped {
     pub account: AccountId,
     pub entity_type: EntityType,
@@ -66,19 +67,55 @@ impl From<Steered> for Controlled {
     }
 }
 
-async fn sync(state: Data<WebState>, request: actix_web::HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
+/// Begins a run now.
+#[utoipa::path(
+    post, path = "/api/v1/sync", tag = "controls", request_body = Option<Target>,
+    responses((status = 202, body = Controlled), ReadProblems, (status = 415, description = "the body is no JSON", body = ProblemDocument<'static>, content_type = "application/problem+json"))
+)]
+pub async fn sync(
+    state: Data<WebState>,
+    request: actix_web::HttpRequest,
+    body: Bytes,
+) -> Result<HttpResponse, Problem> {
     steer(&state, Order::Sync, target(&request, &body)?).await
 }
 
-async fn pause(state: Data<WebState>, request: actix_web::HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
+/// Pauses by hand, over restarts, until it is resumed. The playback tracker goes on.
+#[utoipa::path(
+    post, path = "/api/v1/pause", tag = "controls", request_body = Option<Target>,
+    responses((status = 202, body = Controlled), ReadProblems, (status = 415, description = "the body is no JSON", body = ProblemDocument<'static>, content_type = "application/problem+json"))
+)]
+pub async fn pause(
+    state: Data<WebState>,
+    request: actix_web::HttpRequest,
+    body: Bytes,
+) -> Result<HttpResponse, Problem> {
     steer(&state, Order::Pause, target(&request, &body)?).await
 }
 
-async fn resume(state: Data<WebState>, request: actix_web::HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
+/// Ends a pause by hand.
+#[utoipa::path(
+    post, path = "/api/v1/resume", tag = "controls", request_body = Option<Target>,
+    responses((status = 202, body = Controlled), ReadProblems, (status = 415, description = "the body is no JSON", body = ProblemDocument<'static>, content_type = "application/problem+json"))
+)]
+pub async fn resume(
+    state: Data<WebState>,
+    request: actix_web::HttpRequest,
+    body: Bytes,
+) -> Result<HttpResponse, Problem> {
     steer(&state, Order::Resume, target(&request, &body)?).await
 }
 
-async fn reset(state: Data<WebState>, request: actix_web::HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
+/// Forgets the checkpoint, so that the next run starts over. Library rows stay.
+#[utoipa::path(
+    post, path = "/api/v1/reset", tag = "controls", request_body = Target,
+    responses((status = 202, body = Controlled), ReadProblems, (status = 415, description = "the body is no JSON", body = ProblemDocument<'static>, content_type = "application/problem+json"))
+)]
+pub async fn reset(
+    state: Data<WebState>,
+    request: actix_web::HttpRequest,
+    body: Bytes,
+) -> Result<HttpResponse, Problem> {
     let target = target(&request, &body)?;
     if target.entity_types.as_ref().is_none_or(Vec::is_empty) {
         return Err(Problem::bad_request(

@@ -14,6 +14,7 @@ use crate::{
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use std::{collections::BTreeMap, time::Instant};
+use utoipa::ToSchema;
 
 /// What the database holds, and the settings that say what it means.
 #[derive(Debug, Clone)]
@@ -36,7 +37,7 @@ pub struct About {
 }
 
 /// What `GET /api/v1/status` answers. The names are part of the interface.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct StatusDocument {
     pub now: DateTime<Utc>,
     pub version: &'static str,
@@ -50,7 +51,7 @@ pub struct StatusDocument {
 }
 
 /// [`AccountStatus`] with entity types that also say what happens to them now.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct AccountDocument {
     pub account_id: i64,
     pub spotify_id: String,
@@ -62,7 +63,7 @@ pub struct AccountDocument {
     pub playback: PlaybackStatus,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct EntityDocument {
     #[serde(flatten)]
     pub status: EntityStatus,
@@ -71,7 +72,7 @@ pub struct EntityDocument {
 }
 
 /// A run under way.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct LiveDocument {
     pub stage: Stage,
     /// Slots of the listing, or playlist items while those are read.
@@ -89,7 +90,7 @@ pub struct LiveDocument {
 }
 
 /// The rolling window, and what waits for room in it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct GateDocument {
     pub used: u32,
     pub limit: u32,
@@ -99,21 +100,21 @@ pub struct GateDocument {
     pub waiting: Vec<QueueDocument>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum WaitDocument {
     Pause { family: Family, class: LimitClass, until: DateTime<Utc> },
     Window { until: DateTime<Utc> },
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct QueueDocument {
     pub priority: &'static str,
     pub requests: u32,
 }
 
 /// Requests of a family in the last 24 hours.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct LedgerDocument {
     pub family: Family,
     pub requests: u32,

@@ -6,6 +6,7 @@
 use super::{
     Problem, WebState,
     board::{Board, Listener, MADE_EVERY, Shown},
+    openapi::ReadProblems,
 };
 use actix_web::{
     HttpResponse,
@@ -35,7 +36,15 @@ pub fn routes(cfg: &mut ServiceConfig) {
     cfg.service(resource("/api/v1/events").route(get().to(events)));
 }
 
-async fn events(state: Data<WebState>) -> Result<HttpResponse, Problem> {
+/// The status as it changes: at once, and then whenever it does, at most twice a second.
+#[utoipa::path(
+    get, path = "/api/v1/events", tag = "status",
+    responses(
+        (status = 200, description = "events named `status`, each with the status document", body = String, content_type = "text/event-stream"),
+        ReadProblems,
+    )
+)]
+pub async fn events(state: Data<WebState>) -> Result<HttpResponse, Problem> {
     let Some(listener) = Board::try_listen(&state.board, LISTENERS_MAX) else {
         return Err(Problem::unavailable(format!("{LISTENERS_MAX} others listen already; close some windows")));
     };

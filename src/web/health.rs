@@ -1,7 +1,7 @@
 //! `/healthz` says that the process lives, `/readyz` that it can do its work, or what of it cannot. They tell nothing else,
 //! so whoever watches over the service needs no token for them.
 
-use super::{Problem, WebState};
+use super::{Problem, WebState, problem::ProblemDocument};
 use crate::actors::supervisor::service::TakePulse;
 use actix_web::{
     HttpResponse,
@@ -10,6 +10,7 @@ use actix_web::{
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 /// A part that takes longer does not work.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
@@ -19,7 +20,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
 }
 
 /// Each part that works.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
     pub process: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,11 +31,21 @@ pub struct Health {
 
 const OK: &str = "ok";
 
-async fn healthz() -> HttpResponse {
+/// Whether the process lives.
+#[utoipa::path(get, path = "/healthz", tag = "health", security(()), responses((status = 200, body = Health)))]
+pub async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(Health { process: OK, database: None, supervisor: None })
 }
 
-async fn readyz(state: Data<WebState>) -> Result<HttpResponse, Problem> {
+/// Whether the service can do its work.
+#[utoipa::path(
+    get, path = "/readyz", tag = "health", security(()),
+    responses(
+        (status = 200, body = Health),
+        (status = 503, description = "what of it cannot", body = ProblemDocument<'static>, content_type = "application/problem+json"),
+    )
+)]
+pub async fn readyz(state: Data<WebState>) -> Result<HttpResponse, Problem> {
     let database = timeout(ANSWERS_WITHIN, state.store.accounts());
     let supervisor = timeout(ANSWERS_WITHIN, state.supervisor.send(TakePulse));
     let (database, supervisor) = tokio::join!(database, supervisor);

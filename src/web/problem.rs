@@ -12,6 +12,7 @@ use actix_web::{
 use serde::Serialize;
 use std::fmt;
 use tracing::debug;
+use utoipa::ToSchema;
 
 /// The media type of a problem document.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -26,7 +27,7 @@ pub struct Problem {
 }
 
 /// As it is served. The title is that of the status, so `type` is `about:blank`, as the RFC asks.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ProblemDocument<'a> {
     pub r#type: &'static str,
     pub title: &'a str,

@@ -1,6 +1,6 @@
 //! `GET /api/v1/status`: all that is known now, in one document.
 
-use super::{WebState, board::Shown};
+use super::{WebState, board::Shown, document::StatusDocument, openapi::ReadProblems};
 use actix_web::{
     HttpResponse, ResponseError,
     http::header::ContentType,
@@ -11,7 +11,12 @@ pub fn routes(cfg: &mut ServiceConfig) {
     cfg.service(resource("/api/v1/status").route(get().to(status)));
 }
 
-async fn status(state: Data<WebState>) -> HttpResponse {
+/// All that is known now.
+#[utoipa::path(
+    get, path = "/api/v1/status", tag = "status",
+    responses((status = 200, body = StatusDocument), ReadProblems)
+)]
+pub async fn status(state: Data<WebState>) -> HttpResponse {
     match state.board.current().await {
         Shown::Status(frame) => HttpResponse::Ok().content_type(ContentType::json()).body(frame.json),
         Shown::Trouble(problem, _) => problem.error_response(),
