@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { h, icon, text } from "./dom.js";
+import { filters } from "./filters.js";
 import { pagedList } from "./list.js";
 import { changeSign, itemRow, nameOf, playlistFacts, playlistHref } from "./rows.js";
 import { time } from "./time.js";
@@ -14,14 +15,17 @@ export function open(context, tabs) {
   const path = `playlists/${encodeURIComponent(id)}`;
   const query = () => ({ account: params.get("account") });
   const list = part === "items"
-    ? pagedList({ path: `${path}/items`, query, row: itemRow, noun: "item", empty: () => "It holds nothing, or nothing that can be read." })
+    ? pagedList({ path: `${path}/items`, query: () => ({ ...query(), q: params.get("q") }), row: itemRow, noun: "item", empty: () => emptiness(params) })
     : pagedList({ path: `${path}/versions`, query, row: versionRow, noun: "version", empty: () => "It has not been read yet." });
+
+  // Whose it is cannot be chosen here: without a status there is no choice of accounts.
+  const bar = part === "items" && filters({ ...context, status: null }, [{ name: "q", label: "Search items", kind: "search" }], list.reload);
 
   const name = h("h1", { tabindex: "-1" }, "Playlist"), facts = h("p", { class: "sub" }), about = h("p", { class: "about" });
   const link = (which, words) => h("a", { href: playlistHref(id, params.get("account"), which), "aria-current": which === part ? "page" : null }, words);
   const node = h("div", { class: "library playlist" }, tabs, name, facts, about,
     h("nav", { class: "tabs parts", "aria-label": "Of this playlist" }, link("items", "Items"), link("history", "History")),
-    list.node);
+    bar && bar.node, list.node);
 
   const asked = new AbortController();
   void describe();
@@ -42,6 +46,10 @@ export function open(context, tabs) {
     list.close();
   };
   return { title: "Playlist", node, close };
+}
+
+function emptiness(params) {
+  return params.get("q") ? `No item with "${params.get("q")}" in it.` : "It holds nothing, or nothing that can be read.";
 }
 
 function versionRow(version) {

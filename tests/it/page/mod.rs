@@ -67,6 +67,13 @@ impl Page {
         found.map(|text| text.as_str().expect("text").to_owned()).collect()
     }
 
+    /// The names in a list, also of rows that are out of sight.
+    fn listed(&self) -> Vec<String> {
+        let names =
+            self.browser.run("return [...document.querySelectorAll('.rows .name')].map((node) => node.textContent)");
+        serde_json::from_value(names).expect("names")
+    }
+
     fn shows(&self, selector: &str, part: &str) -> bool {
         self.texts(selector).iter().any(|text| text.contains(part))
     }

@@ -108,6 +108,11 @@ impl Browser {
         self.call("POST", "/execute/async", &json!({ "script": script, "args": [] }))
     }
 
+    /// Runs JavaScript in each document that is opened from here on, before its own.
+    pub fn run_in_every_document(&self, script: &str) {
+        self.command("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": script }));
+    }
+
     /// Types over what a field holds.
     pub fn fill(&self, selector: &str, words: &str) {
         let id = self.find(selector);
