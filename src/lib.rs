@@ -7,6 +7,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`app`], [`cli`], [`config`], [`telemetry`] | the edges: commands, what is shown, settings, the log, and the wiring |
+//! | [`web`] | the status page and its API: it reads the store, and acts through messages to the supervisor |
 //! | [`actors`] | thin shells that carry messages between the engine and the world, inside guards that catch panics |
 //! | [`spotify`], [`store`] | the two ways out: the Web API, and the database. They do not know each other |
 //! | [`engine`] | every decision: what to fetch next, what it proves, when to wait, what a crash means |
@@ -47,3 +48,4 @@ pub mod sandbox;
 pub mod spotify;
 pub mod store;
 pub mod telemetry;
+pub mod web;

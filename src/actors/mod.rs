@@ -18,6 +18,7 @@ pub mod checkpoint_writer;
 pub mod fetch;
 pub mod gate;
 pub mod lifecycle;
+pub mod meter;
 pub mod playback_tracker;
 pub mod progress;
 pub mod supervisor;
@@ -26,5 +27,5 @@ mod trouble;
 
 pub use gate::{Gate, Permit};
 pub use playback_tracker::{PlaybackTracker, PlaysObserved, TrackerSetup};
-pub use progress::{EntityProgress, EntityState, GateView, Progress};
+pub use progress::{EntityProgress, EntityState, GateView, Progress, Restart};
 pub use supervisor::{Outcome, Service, Supervisor};

@@ -36,7 +36,7 @@ pub async fn run(args: ChangesArgs, config: &Config) -> Result<Exit, CommandErro
         let account = &names[&change.account];
         let is_one_of_several = names.len() > 1;
         lines += &if args.json {
-            changes_report::json_line(&change, account)
+            changes_report::json_line(change, account)
         } else {
             changes_report::text_line(&change, is_one_of_several.then_some(account.as_str()))
         };

@@ -2,55 +2,13 @@
 
 use crate::{
     model::EntityType,
-    store::{Change, ChangeKind, Changed, InPlaylist},
+    store::{Change, ChangeKind, Changed, InPlaylist, browse::ChangeEntry},
 };
 use chrono::{DateTime, Local, Utc};
-use serde::Serialize;
-
-/// A change as JSON. The fields are part of the interface: each is always there, and null where there is nothing to say.
-#[derive(Serialize)]
-struct ChangeJson<'a> {
-    at: DateTime<Utc>,
-    account: &'a str,
-    entity_type: &'static str,
-    change: &'static str,
-    id: Option<&'a str>,
-    uri: Option<&'a str>,
-    name: Option<&'a str>,
-    artist: Option<&'a str>,
-    added_at: Option<DateTime<Utc>>,
-    playlist_id: Option<&'a str>,
-    playlist_name: Option<&'a str>,
-    snapshot_id: Option<&'a str>,
-    position: Option<i64>,
-}
 
 /// One line of JSON. `account` is its Spotify id.
-pub fn json_line(change: &Change, account: &str) -> String {
-    let place = change.place.as_ref();
-    let json = ChangeJson {
-        at: change.at,
-        account,
-        entity_type: match change.what {
-            Changed::Member(entity) => entity.as_str(),
-            Changed::PlaylistItem => "playlist_items",
-        },
-        change: match change.kind {
-            ChangeKind::Added => "added",
-            ChangeKind::AddedAgain => "added_again",
-            ChangeKind::Removed => "removed",
-        },
-        id: change.id.as_deref(),
-        uri: place.and_then(|place| place.uri.as_deref()),
-        name: change.name.as_deref(),
-        artist: change.artist.as_deref(),
-        added_at: change.added_at,
-        playlist_id: place.map(|place| &*place.playlist_id),
-        playlist_name: place.map(|place| &*place.playlist_name),
-        snapshot_id: place.and_then(|place| place.snapshot_id.as_deref()),
-        position: place.map(|place| place.position),
-    };
-    serde_json::to_string(&json).expect("a change has string keys only") + "\n"
+pub fn json_line(change: Change, account: &str) -> String {
+    serde_json::to_string(&ChangeEntry::new(change, account)).expect("a change has string keys only") + "\n"
 }
 
 /// `2026-11-22 18:00:00  + track     Name, Artist`; with the account where there are several.

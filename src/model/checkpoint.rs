@@ -2,6 +2,7 @@
 
 use super::{Phase, SlotKey};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Place of one entity type in one phase; the row of `sync_states` that a batch commits with its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl Checkpoint {
 }
 
 /// What a phase is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Nothing has been read yet.

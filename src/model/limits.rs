@@ -4,13 +4,14 @@ use super::Family;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// Requests per window where none are configured and nothing has been learned yet: one in about four seconds. The limit
 /// is unpublished; ten per 30 s were measured as too many for a new application.
 pub const START_REQUESTS: u32 = 7;
 
 /// Which limit stops a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitClass {
     /// The rolling 30 s limit of the whole application: short.

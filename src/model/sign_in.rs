@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Months, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Life of a refresh token, from the moment the person agreed.
 const LIFE: Months = Months::new(6);
@@ -11,7 +12,7 @@ const LIFE: Months = Months::new(6);
 pub const WARN_BEFORE: TimeDelta = TimeDelta::days(14);
 
 /// What has become of a sign-in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum SignInState {
     Valid {

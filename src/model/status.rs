@@ -1,10 +1,11 @@
 //! What `segno status --json` prints and the web API serves. The names are part of the interface.
 
-use super::{EntityType, Family, LimitClass, Phase, SignInState};
+use super::{AccountId, EntityType, Family, LimitClass, Phase, SignInState};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     pub accounts: Vec<AccountStatus>,
     /// What stops requests now, our own daily ceilings included.
@@ -14,8 +15,9 @@ pub struct Status {
     pub forecast: Vec<ForecastStatus>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AccountStatus {
+    pub account_id: AccountId,
     pub spotify_id: String,
     pub display_name: Option<String>,
     pub sign_in: SignInState,
@@ -27,7 +29,7 @@ pub struct AccountStatus {
     pub playback: PlaybackStatus,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EntityStatus {
     pub entity_type: EntityType,
     pub phase: Phase,
@@ -45,9 +47,38 @@ pub struct EntityStatus {
     pub next_run_at: Option<DateTime<Utc>>,
     /// Ranges that the API could not serve and that wait for a retry.
     pub open_gaps: u32,
+    /// A person has paused it, until a person lets it go on.
+    #[serde(default)]
+    pub is_paused_by_hand: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+impl EntityStatus {
+    /// Of what has not begun.
+    pub fn idle(entity_type: EntityType) -> EntityStatus {
+        EntityStatus {
+            entity_type,
+            phase: Phase::InitialSync,
+            state: State::Idle,
+            offset: 0,
+            total: None,
+            percent: None,
+            resume_at: None,
+            error: None,
+            last_updated_at: None,
+            completed_at: None,
+            next_run_at: None,
+            open_gaps: 0,
+            is_paused_by_hand: false,
+        }
+    }
+
+    /// The same, if a person has paused it: nothing is planned before that is over.
+    pub fn paused_by_hand(self) -> EntityStatus {
+        EntityStatus { state: State::Paused, resume_at: None, next_run_at: None, is_paused_by_hand: true, ..self }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     Idle,
@@ -57,7 +88,7 @@ pub enum State {
     Failed,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct PlaybackStatus {
     pub plays: u64,
     pub last_played_at: Option<DateTime<Utc>>,
@@ -74,14 +105,14 @@ pub struct PlaybackStatus {
 }
 
 /// Plays after the one moment and before the other may be missing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlayGapStatus {
     pub played_after: DateTime<Utc>,
     pub played_before: DateTime<Utc>,
     pub detected_at: DateTime<Utc>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LimitStatus {
     pub family: Family,
     pub class: LimitClass,
@@ -89,7 +120,7 @@ pub struct LimitStatus {
 }
 
 /// A family that has something left to ask for, or is paused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ForecastStatus {
     pub family: Family,
     pub remaining_requests: u32,

@@ -15,10 +15,11 @@ use crate::model::{AccountId, EntityType};
 use chrono::{DateTime, Utc};
 use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable};
 use diesel_async::RunQueryDsl;
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::VecDeque;
 
-/// Rows that are read at once: enough to make the round trips cheap, few enough to hold for each kind of event.
+/// Rows that are read at once by who reads all: enough to make the round trips cheap, few enough to hold for each kind
+/// of event.
 const PAGE_LEN: i64 = 200;
 
 /// Something that came or went.
@@ -54,6 +55,18 @@ pub enum ChangeKind {
     Removed,
 }
 
+impl ChangeKind {
+    pub const ALL: [ChangeKind; 3] = [ChangeKind::Added, ChangeKind::AddedAgain, ChangeKind::Removed];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ChangeKind::Added => "added",
+            ChangeKind::AddedAgain => "added_again",
+            ChangeKind::Removed => "removed",
+        }
+    }
+}
+
 /// A place in a playlist: of what was added in the list as it then was, of what was removed in the one before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InPlaylist {
@@ -69,7 +82,19 @@ pub struct InPlaylist {
 pub struct Changes {
     store: Store,
     since: At,
+    page_len: i64,
     branches: Vec<Branch>,
+}
+
+/// Where a reading of one account's changes has come to: the last one that was handed out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub at: At,
+    /// Where it was read; changes of one moment come in the order of their sources.
+    pub source: usize,
+    pub id: String,
+    pub version: i64,
+    pub number: i64,
 }
 
 impl Store {
@@ -78,36 +103,64 @@ impl Store {
     pub fn changes(&self, accounts: &[AccountId], entities: &[EntityType], since: DateTime<Utc>) -> Changes {
         let sources = || entities.iter().flat_map(|entity| Source::of(*entity));
         let branches = accounts.iter().flat_map(|account| sources().map(move |source| Branch::new(*account, *source)));
-        Changes { store: self.clone(), since: At::from(since), branches: branches.collect() }
+        Changes { store: self.clone(), since: At::from(since), page_len: PAGE_LEN, branches: branches.collect() }
+    }
+}
+
+impl Changes {
+    /// Of one account and these sources, from where an earlier reading has come to.
+    pub(super) fn from_place(
+        store: Store,
+        account: AccountId,
+        sources: impl Iterator<Item = Source>,
+        since: At,
+        after: Option<&Place>,
+        page_len: i64,
+    ) -> Changes {
+        let branches = sources.map(|source| match after {
+            None => Branch::new(account, source),
+            Some(place) => Branch { mark: Mark::after(place, source), ..Branch::new(account, source) },
+        });
+        Changes { store, since, page_len, branches: branches.collect() }
     }
 }
 
 impl Changes {
     /// The next older one.
     pub async fn next(&mut self) -> Result<Option<Change>, StoreError> {
+        Ok(self.next_with_place().await?.map(|(change, _)| change))
+    }
+
+    /// The next older one, and how to go on after it.
+    pub(super) async fn next_with_place(&mut self) -> Result<Option<(Change, Place)>, StoreError> {
         for branch in &mut self.branches {
-            branch.fill(&self.store, self.since).await?;
+            branch.fill(&self.store, self.since, self.page_len).await?;
         }
         let heads = self.branches.iter().zip(0..).filter_map(|(branch, index)| {
-            let head = branch.ahead.front()?;
+            let (head, _) = branch.ahead.front()?;
             Some((head.at, Reverse(index)))
         });
         let Some((_, Reverse(newest))) = heads.max() else { return Ok(None) };
         let newest: usize = newest;
-        Ok(self.branches[newest].ahead.pop_front())
+        let branch = &mut self.branches[newest];
+        let next = branch.ahead.pop_front();
+        Ok(next.map(|(change, Mark { at, id, version, number })| {
+            let source = branch.source.rank();
+            (change, Place { at, source, id, version, number })
+        }))
     }
 }
 
 /// Where changes are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
+pub(super) enum Source {
     Members(Moment),
     PlaylistItems,
 }
 
 /// A membership table, and a moment in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Moment {
+pub(super) enum Moment {
     TracksAdded,
     TracksRemoved,
     AlbumsAdded,
@@ -121,7 +174,7 @@ enum Moment {
 }
 
 impl Source {
-    const fn of(entity: EntityType) -> &'static [Source] {
+    pub(super) const fn of(entity: EntityType) -> &'static [Source] {
         use Moment::*;
         use Source::{Members, PlaylistItems};
         match entity {
@@ -133,6 +186,26 @@ impl Source {
             }
         }
     }
+
+    /// Its place among all of them.
+    fn rank(self) -> usize {
+        let mut all = EntityType::ALL.iter().flat_map(|entity| Source::of(*entity));
+        all.position(|source| *source == self).expect("each source is of an entity type")
+    }
+
+    /// Whether changes of that kind are read here.
+    pub(super) fn tells_of(self, kind: ChangeKind) -> bool {
+        use Moment::*;
+        match self {
+            Source::PlaylistItems => matches!(kind, ChangeKind::Added | ChangeKind::Removed),
+            Source::Members(TracksAdded | AlbumsAdded) => matches!(kind, ChangeKind::Added | ChangeKind::AddedAgain),
+            Source::Members(ArtistsAdded | PlaylistsAdded) => kind == ChangeKind::Added,
+            Source::Members(ArtistsReturned | PlaylistsReturned) => kind == ChangeKind::AddedAgain,
+            Source::Members(TracksRemoved | AlbumsRemoved | ArtistsRemoved | PlaylistsRemoved) => {
+                kind == ChangeKind::Removed
+            }
+        }
+    }
 }
 
 /// The changes of one account and one kind, read as far as they are needed.
@@ -140,7 +213,7 @@ impl Source {
 struct Branch {
     account: AccountId,
     source: Source,
-    ahead: VecDeque<Change>,
+    ahead: VecDeque<(Change, Mark)>,
     /// Where the last page ended.
     mark: Mark,
     is_drained: bool,
@@ -155,28 +228,48 @@ struct Mark {
     number: i64,
 }
 
+impl Mark {
+    /// Where a source goes on after a change of this or another one.
+    fn after(place: &Place, source: Source) -> Mark {
+        let Place { at, source: rank, id, version, number } = place.clone();
+        match source.rank().cmp(&rank) {
+            // All of that moment has been told.
+            Ordering::Less => Mark { at, id: String::new(), version: 0, number: 0 },
+            Ordering::Equal => Mark { at, id, version, number },
+            // Nothing of that moment has been told.
+            Ordering::Greater => Mark { at: at.next(), id: String::new(), version: 0, number: 0 },
+        }
+    }
+}
+
 impl Branch {
     fn new(account: AccountId, source: Source) -> Branch {
         let mark = Mark { at: At::end_of_time(), id: String::new(), version: 0, number: 0 };
         Branch { account, source, ahead: VecDeque::new(), mark, is_drained: false }
     }
 
-    async fn fill(&mut self, store: &Store, since: At) -> Result<(), StoreError> {
+    async fn fill(&mut self, store: &Store, since: At, len: i64) -> Result<(), StoreError> {
         if !self.ahead.is_empty() || self.is_drained {
             return Ok(());
         }
         let conn = &mut store.connect().await?;
         let page = match self.source {
-            Source::PlaylistItems => self.read_items(conn, since).await?,
-            Source::Members(moment) => self.read_members(conn, moment, since).await?,
+            Source::PlaylistItems => self.read_items(conn, since, len).await?,
+            Source::Members(moment) => self.read_members(conn, moment, since, len).await?,
         };
-        self.is_drained = (page.len() as i64) < PAGE_LEN;
+        self.is_drained = (page.len() as i64) < len;
         self.ahead.extend(page);
         Ok(())
     }
 
-    async fn read_members(&mut self, conn: &mut Conn, moment: Moment, since: At) -> Result<Vec<Change>, StoreError> {
-        let rows = members(conn, moment, self.account, since, &self.mark).await?;
+    async fn read_members(
+        &mut self,
+        conn: &mut Conn,
+        moment: Moment,
+        since: At,
+        len: i64,
+    ) -> Result<Vec<(Change, Mark)>, StoreError> {
+        let rows = members(conn, moment, self.account, since, &self.mark, len).await?;
         let mut page = Vec::new();
         for row in rows {
             let MemberRow { id, rev, added_at, returned_at, removed_at, name, artist } = row;
@@ -194,7 +287,7 @@ impl Branch {
             };
             let at = at.expect("rows are found by this moment");
             self.mark = Mark { at, id: id.clone(), ..self.mark };
-            page.push(Change {
+            let change = Change {
                 at: at.into(),
                 account: self.account,
                 what: Changed::Member(entity),
@@ -204,15 +297,18 @@ impl Branch {
                 artist,
                 added_at: added_at.map(DateTime::from),
                 place: None,
-            });
+            };
+            page.push((change, self.mark.clone()));
         }
         Ok(page)
     }
 
-    async fn read_items(&mut self, conn: &mut Conn, since: At) -> Result<Vec<Change>, StoreError> {
-        let rows = items(conn, self.account, since, &self.mark).await?;
-        if let Some(ItemRow { seen_at, version, number, .. }) = rows.last() {
-            self.mark = Mark { at: *seen_at, version: *version, number: *number, ..self.mark.clone() };
+    async fn read_items(&mut self, conn: &mut Conn, since: At, len: i64) -> Result<Vec<(Change, Mark)>, StoreError> {
+        let rows = items(conn, self.account, since, &self.mark, len).await?;
+        let mark =
+            |row: &ItemRow| Mark { at: row.seen_at, id: String::new(), version: row.version, number: row.number };
+        if let Some(last) = rows.last() {
+            self.mark = mark(last);
         }
         let change = |row: ItemRow| Change {
             at: row.seen_at.into(),
@@ -231,7 +327,11 @@ impl Branch {
                 uri: row.uri,
             }),
         };
-        Ok(rows.into_iter().map(change).collect())
+        let marked = |row: ItemRow| {
+            let mark = mark(&row);
+            (change(row), mark)
+        };
+        Ok(rows.into_iter().map(marked).collect())
     }
 }
 
@@ -255,14 +355,14 @@ struct MemberRow {
 
 /// The rows of a membership table by one of its moments, latest first, after the mark.
 macro_rules! page {
-    ($from:expr, $members:ident, $item_id:ident, $at:ident, $account:expr, $since:expr, $mark:expr) => {
+    ($from:expr, $members:ident, $item_id:ident, $at:ident, $account:expr, $since:expr, $mark:expr, $len:expr) => {
         $from
             .filter($members::account_id.eq($account.0))
             .filter($members::$at.ge($since))
             .filter($members::$at.le($mark.at))
             .filter($members::$at.lt($mark.at).or($members::$item_id.lt(&$mark.id)))
             .order(($members::$at.desc(), $members::$item_id.desc()))
-            .limit(PAGE_LEN)
+            .limit($len)
     };
 }
 
@@ -272,6 +372,7 @@ async fn members(
     account: AccountId,
     since: At,
     mark: &Mark,
+    len: i64,
 ) -> Result<Vec<MemberRow>, StoreError> {
     /// Of saved tracks or albums, with the first artist of each.
     macro_rules! saved {
@@ -282,7 +383,7 @@ async fn members(
                     .left_join($items::table.on($items::id.eq($members::$item_id)))
                     .left_join($credits::table.on(credited))
                     .left_join(artists::table.on(artists::id.eq($credits::artist_id)));
-                page!(from, $members, $item_id, $at, account, since, mark)
+                page!(from, $members, $item_id, $at, account, since, mark, len)
                     .select((
                         $members::$item_id,
                         $members::rev,
@@ -303,7 +404,7 @@ async fn members(
         ($members:ident, $item_id:ident, $items:ident, $at:ident) => {
             with_conn!(conn, |c| {
                 let from = $members::table.left_join($items::table.on($items::id.eq($members::$item_id)));
-                page!(from, $members, $item_id, $at, account, since, mark)
+                page!(from, $members, $item_id, $at, account, since, mark, len)
                     .select((
                         $members::$item_id,
                         $members::rev,
@@ -352,7 +453,13 @@ struct ItemRow {
 }
 
 /// Of the playlists that are, or were, in the account's library.
-async fn items(conn: &mut Conn, account: AccountId, since: At, mark: &Mark) -> Result<Vec<ItemRow>, StoreError> {
+async fn items(
+    conn: &mut Conn,
+    account: AccountId,
+    since: At,
+    mark: &Mark,
+    len: i64,
+) -> Result<Vec<ItemRow>, StoreError> {
     let rows = with_conn!(conn, |c| {
         use playlist_changes::{added_at, kind, name, number, position, track_id, uri, version_id};
         use playlist_versions::{id, playlist_id, seen_at, snapshot_id};
@@ -369,7 +476,7 @@ async fn items(conn: &mut Conn, account: AccountId, since: At, mark: &Mark) -> R
             .filter(seen_at.le(mark.at))
             .filter(is_older.or(id.eq(mark.version).and(number.gt(mark.number))))
             .order((seen_at.desc(), id.desc(), number))
-            .limit(PAGE_LEN)
+            .limit(len)
             .select((
                 seen_at,
                 id,

@@ -1,6 +1,6 @@
 //! Values on their way in and out of both databases: moments, texts and counters that mean the same in each.
 
-use chrono::{DateTime, Datelike, SubsecRound, Timelike, Utc};
+use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Timelike, Utc};
 use diesel::backend::Backend;
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::expression::AsExpression;
@@ -28,6 +28,11 @@ impl At {
     /// After everything that was ever dated; later years would not sort as texts.
     pub fn end_of_time() -> At {
         At(DateTime::from_timestamp(253_402_300_799, 0).expect("the last second of the year 9999"))
+    }
+
+    /// The next moment that can be kept.
+    pub fn next(self) -> At {
+        At(self.0 + TimeDelta::microseconds(1))
     }
 }
 

@@ -33,7 +33,7 @@ const LAYERS: [Layer; 15] = [
     layer("store", &["model"], &["actix", "reqwest"]),
     layer("actors", &["model", "engine", "spotify", "store", "clock", "faults"], &["actix_web"]),
     // It reads the store and acts through messages to the supervisor.
-    layer("web", &["model", "store", "actors", "clock"], &["diesel", "reqwest"]),
+    layer("web", &["model", "store", "actors", "clock", "metrics"], &["diesel", "reqwest"]),
     layer("sandbox", &["model"], &["diesel"]),
     layer(
         "cli",

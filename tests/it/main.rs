@@ -13,6 +13,7 @@ mod limits;
 mod login;
 mod moving;
 mod odd_rows;
+mod page;
 mod panics;
 mod pauses;
 mod playback;

@@ -5,6 +5,7 @@
 
 mod playback;
 pub mod service;
+pub mod steering;
 
 use super::{
     checkpoint_writer::{CheckpointWriter, NoteFailure},
@@ -12,10 +13,11 @@ use super::{
     gate::Gate,
     lifecycle::{Child, ChildExited, start_guarded},
     playback_tracker::PlaybackTracker,
-    progress::{EntityProgress, EntityState, GateView, Progress},
+    progress::{EntityProgress, EntityState, GateView, Progress, Restart},
     syncer::{StartRun, StopRun, Syncer, SyncerSetup},
 };
 use crate::{
+    clock,
     engine::{
         gate::GateSettings,
         playback::PlaybackSettings,
@@ -339,6 +341,8 @@ impl Handler<ChildExited> for Supervisor {
             Exit::Panicked(why) => why,
             Exit::Finished => return,
         };
+        let restart = Restart { at: clock::now(), actor: child.to_string(), reason: why.clone() };
+        self.service.progress.send_modify(|progress| progress.note_restart(restart));
         match (child, ruling) {
             // The message waits in the mailbox until the new life begins.
             (Child::Syncer(key), Ruling::RestartIn(_)) if self.running.contains(&key) => {

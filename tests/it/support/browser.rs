@@ -1,10 +1,11 @@
 //! A real Chromium without a window, driven through chromedriver by the few WebDriver calls that the tests need.
 
 use super::{block_on, wait_until};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 use tempfile::TempDir;
@@ -63,7 +64,9 @@ impl Browser {
         let mut args: Vec<String> = SWITCHES.iter().map(|switch| (*switch).to_owned()).collect();
         args.push(format!("--user-data-dir={}", profile.path().join("data").display()));
         let options = json!({ "binary": chromium, "args": args });
-        let capabilities = json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": options } } });
+        let capabilities = json!({ "capabilities": { "alwaysMatch": {
+            "goog:chromeOptions": options, "goog:loggingPrefs": { "browser": "ALL" },
+        } } });
         let mut browser = Browser { driver, base: root.clone(), _profile: profile };
         let session = browser.call("POST", "/session", &capabilities);
         browser.base = format!("{root}/session/{}", session["sessionId"].as_str().expect("a session"));
@@ -99,8 +102,70 @@ impl Browser {
         self.call("POST", "/execute/sync", &json!({ "script": script, "args": [] }))
     }
 
+    /// Runs JavaScript that hands its result to a callback, `done`.
+    pub fn run_async(&self, script: &str) -> Value {
+        let script = format!("const done = arguments[arguments.length - 1]; {script}");
+        self.call("POST", "/execute/async", &json!({ "script": script, "args": [] }))
+    }
+
+    /// Runs JavaScript in each document that is opened from here on, before its own.
+    pub fn run_in_every_document(&self, script: &str) {
+        self.command("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": script }));
+    }
+
+    /// Types over what a field holds.
+    pub fn fill(&self, selector: &str, words: &str) {
+        let id = self.find(selector);
+        self.call("POST", &format!("/element/{id}/clear"), &json!({}));
+        self.call("POST", &format!("/element/{id}/value"), &json!({ "text": words }));
+    }
+
+    pub fn reload(&self) {
+        self.call("POST", "/refresh", &json!({}));
+    }
+
+    pub fn back(&self) {
+        self.call("POST", "/back", &json!({}));
+    }
+
+    /// The size of the window's inside.
+    pub fn resize(&self, (width, height): (u32, u32)) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.command("Emulation.setDeviceMetricsOverride", &size);
+    }
+
+    /// What the person has set: `("prefers-color-scheme", "dark")`.
+    pub fn prefer(&self, preferences: &[(&str, &str)]) {
+        let features = preferences.iter().map(|(name, value)| json!({ "name": name, "value": value }));
+        let features: Vec<Value> = features.collect();
+        self.command("Emulation.setEmulatedMedia", &json!({ "features": features }));
+    }
+
+    pub fn forget_cookies(&self) {
+        self.command("Network.clearBrowserCookies", &json!({}));
+    }
+
+    /// Errors in the console since this was last asked.
+    pub fn complaints(&self) -> Vec<String> {
+        let log = self.call("POST", "/se/log", &json!({ "type": "browser" }));
+        let entries = log.as_array().expect("entries").iter().filter(|entry| entry["level"] == "SEVERE");
+        entries.map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// Writes what the window shows into a PNG file.
+    pub fn picture(&self, file: &Path) {
+        let picture = self.command("Page.captureScreenshot", &json!({ "format": "png", "optimizeForSpeed": false }));
+        let picture = STANDARD.decode(picture["data"].as_str().expect("base64")).expect("base64");
+        std::fs::write(file, picture).expect("a file");
+    }
+
     pub fn wait_for_title(&self, part: &str) {
         wait_until(&format!("the title holds \"{part}\""), || self.title().contains(part));
+    }
+
+    /// A command of the DevTools protocol.
+    fn command(&self, name: &str, params: &Value) -> Value {
+        self.call("POST", "/goog/cdp/execute", &json!({ "cmd": name, "params": params }))
     }
 
     fn find(&self, selector: &str) -> String {

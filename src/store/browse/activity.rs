@@ -1,0 +1,205 @@
+//! What happened lately: runs, plays per day, and the pauses that are known.
+
+use super::LOOKED_AT_MAX;
+use crate::model::{AccountId, Family, LimitClass};
+use crate::store::schema::{plays, sync_batches};
+use crate::store::types::At;
+use crate::store::{Conn, Store, StoreError, with_conn};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use diesel::dsl::{max, min, sql};
+use diesel::sql_types::{BigInt, Text};
+use diesel::{ExpressionMethods, QueryDsl, Queryable};
+use diesel_async::RunQueryDsl;
+use serde::Serialize;
+use std::collections::{BTreeSet, HashMap};
+use utoipa::ToSchema;
+
+/// Runs that are shown.
+const RUNS_MAX: usize = 100;
+
+/// Batches that are looked through for the latest runs: a first sync of two million tracks has as many.
+const BATCHES_MAX: usize = 10 * LOOKED_AT_MAX;
+
+/// Days that plays are counted for, today included.
+const DAYS: i64 = 30;
+
+/// A run, as its batches tell it. One that found nothing to read has none, and is not told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RunEntry {
+    pub run_id: String,
+    pub entity_type: String,
+    pub phase: String,
+    /// When the first batch was begun.
+    pub began_at: DateTime<Utc>,
+    /// When the last batch was committed.
+    pub ended_at: DateTime<Utc>,
+    pub batches: i64,
+    pub items_processed: i64,
+    pub new: i64,
+    pub updated: i64,
+    pub removed: i64,
+    pub requests: i64,
+    /// Of its batches together, without the waits between them.
+    pub duration_ms: i64,
+}
+
+/// How much was played on a day (UTC). Days without plays are left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DayOfPlays {
+    pub day: NaiveDate,
+    pub plays: i64,
+}
+
+/// The latest pause of a family.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PauseEntry {
+    pub family: Family,
+    pub class: LimitClass,
+    pub from: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+}
+
+#[derive(Debug, Queryable)]
+struct RunRow {
+    run_id: String,
+    entity_type: String,
+    phase: String,
+    first_committed_at: Option<At>,
+    last_committed_at: Option<At>,
+    batches: i64,
+    items_processed: i64,
+    new: i64,
+    updated: i64,
+    removed: i64,
+    requests: i64,
+    duration_ms: i64,
+    first_id: Option<i64>,
+}
+
+impl Store {
+    /// The latest runs, newest first.
+    pub async fn latest_runs(&self, account: AccountId) -> Result<Vec<RunEntry>, StoreError> {
+        let conn = &mut self.connect().await?;
+        let latest = latest_run_ids(conn, account).await?;
+        if latest.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<RunRow> = with_conn!(conn, |c| {
+            use sync_batches::{account_id, committed_at, entity_type, id, phase, run_id, table};
+            let sum = |column: &str| sql::<BigInt>(&format!("CAST(sum({column}) AS BIGINT)"));
+            table
+                .filter(account_id.eq(account.0))
+                .filter(run_id.eq_any(latest))
+                .group_by((run_id, entity_type, phase))
+                .order(max(id).desc())
+                .select((
+                    run_id,
+                    entity_type,
+                    phase,
+                    min(committed_at),
+                    max(committed_at),
+                    sql::<BigInt>("count(*)"),
+                    sum("items_processed"),
+                    sum("items_new"),
+                    sum("items_updated"),
+                    sum("items_removed"),
+                    sum("requests"),
+                    sum("duration_ms"),
+                    min(id),
+                ))
+                .load(c)
+                .await
+        })?;
+        // A run began when its first batch did.
+        let first: Vec<i64> = rows.iter().filter_map(|row| row.first_id).collect();
+        let took: Vec<(i64, i64)> = with_conn!(conn, |c| {
+            use sync_batches::{duration_ms, id, table};
+            table.filter(id.eq_any(first)).select((id, duration_ms)).load(c).await
+        })?;
+        let took: HashMap<i64, i64> = took.into_iter().collect();
+        let entries = rows.into_iter().filter_map(|row| {
+            let took = row.first_id.and_then(|id| took.get(&id)).copied().unwrap_or_default();
+            entry(row, TimeDelta::try_milliseconds(took).unwrap_or_default())
+        });
+        Ok(entries.take(RUNS_MAX).collect())
+    }
+
+    /// Of the last 30 days, the oldest first.
+    pub async fn plays_per_day(&self, account: AccountId, now: DateTime<Utc>) -> Result<Vec<DayOfPlays>, StoreError> {
+        let since = (now - TimeDelta::days(DAYS - 1)).date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
+        let conn = &mut self.connect().await?;
+        let day = || {
+            sql::<Text>(match conn {
+                Conn::Sqlite(_) => "substr(played_at, 1, 10)",
+                Conn::Pg(_) => "to_char(played_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+            })
+        };
+        let (selected, grouped) = (day(), day());
+        let rows: Vec<(String, i64)> = with_conn!(conn, |c| {
+            use plays::{account_id, played_at, table};
+            let lately = table.filter(account_id.eq(account.0)).filter(played_at.ge(At::from(since)));
+            lately.group_by(grouped).select((selected, sql::<BigInt>("count(*)"))).load(c).await
+        })?;
+        let mut days: Vec<DayOfPlays> =
+            rows.into_iter().filter_map(|(day, plays)| Some(DayOfPlays { day: day.parse().ok()?, plays })).collect();
+        days.sort_by_key(|day| day.day);
+        Ok(days)
+    }
+
+    /// The latest pause of each family, over or not, unless it has been lifted since.
+    pub async fn latest_pauses(&self) -> Result<Vec<PauseEntry>, StoreError> {
+        let refused_at = self.load_learned_rate().await?.and_then(|learned| learned.refused).map(|refused| refused.at);
+        let noted = Store::noted_pauses(&mut self.connect().await?).await?;
+        let entry = |noted: crate::model::NotedPause| {
+            let pause = noted.pause;
+            // The application's row is written for other reasons as well; of its pauses the refusal tells when they began.
+            let refused_at = refused_at.filter(|_| pause.scope == Family::Application);
+            let from = refused_at.unwrap_or(noted.noted_at).min(pause.until);
+            PauseEntry { family: pause.scope, class: pause.class, from, until: pause.until }
+        };
+        Ok(noted.into_iter().map(entry).collect())
+    }
+}
+
+/// The ids of the latest runs, from as many batches as are looked at.
+async fn latest_run_ids(conn: &mut Conn, account: AccountId) -> Result<BTreeSet<String>, StoreError> {
+    let mut latest = BTreeSet::new();
+    let (mut before, mut num_looked_at) = (i64::MAX, 0);
+    while latest.len() < RUNS_MAX && num_looked_at < BATCHES_MAX {
+        let rows: Vec<(i64, i64, String)> = with_conn!(conn, |c| {
+            use sync_batches::{account_id, id, run_id, table};
+            let older = table.filter(id.lt(before)).order(id.desc()).limit(LOOKED_AT_MAX as i64);
+            older.select((id, account_id, run_id)).load(c).await
+        })?;
+        num_looked_at += rows.len();
+        let is_last = rows.len() < LOOKED_AT_MAX;
+        for (id, of, run_id) in rows {
+            before = id;
+            if of == account.0 && latest.len() < RUNS_MAX {
+                latest.insert(run_id);
+            }
+        }
+        if is_last {
+            break;
+        }
+    }
+    Ok(latest)
+}
+
+fn entry(row: RunRow, first_took: TimeDelta) -> Option<RunEntry> {
+    let (first, last): (DateTime<Utc>, DateTime<Utc>) = (row.first_committed_at?.into(), row.last_committed_at?.into());
+    Some(RunEntry {
+        run_id: row.run_id,
+        entity_type: row.entity_type,
+        phase: row.phase,
+        began_at: first - first_took,
+        ended_at: last,
+        batches: row.batches,
+        items_processed: row.items_processed,
+        new: row.new,
+        updated: row.updated,
+        removed: row.removed,
+        requests: row.requests,
+        duration_ms: row.duration_ms,
+    })
+}

@@ -1,0 +1,92 @@
+//! Followed artists.
+
+use super::members::{
+    BEYOND, ByName, DateKey, Dates, MemberRow, Members, NameKey, date_key, dated_mark, member_queries, name_key,
+    name_mark, undated_mark,
+};
+use super::names::{self, Named};
+use super::{Entry, Page, Walk, folded_sql, gather, in_order, is_found};
+use crate::store::schema::{artists, followed_artists};
+use crate::store::types::{At, Instant};
+use crate::store::{Conn, Store, StoreError, with_conn};
+use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
+use diesel::sql_types::{Nullable, Text};
+use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl};
+use diesel_async::RunQueryDsl;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A followed artist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ArtistEntry {
+    pub id: String,
+    pub name: String,
+    /// `None` where the source did not say.
+    pub genres: Option<Vec<String>>,
+    pub image_url: Option<String>,
+    pub first_seen_at: Option<DateTime<Utc>>,
+    pub removed_at: Option<DateTime<Utc>>,
+}
+
+impl Entry for ArtistEntry {
+    fn words(&self) -> impl Iterator<Item = &str> {
+        [self.name.as_str()].into_iter().chain(self.genres.iter().flatten().map(String::as_str))
+    }
+}
+
+impl Store {
+    pub async fn artists_by_date(
+        &self,
+        members: &Members,
+        walk: &Walk<DateKey>,
+    ) -> Result<Page<ArtistEntry, DateKey>, StoreError> {
+        let conn = &mut self.connect().await?;
+        let is_small = members.are_removed && is_small(conn, members).await?;
+        gather(
+            walk,
+            |artist| is_found(artist, members.search.as_ref()),
+            async |after, limit| {
+                let read = by_date(conn, members, is_small, walk.is_descending, after, limit).await?;
+                Ok(members.rows(read, |id, at, _| date_key(id, at), entry))
+            },
+        )
+        .await
+    }
+
+    /// `None`: there are too many to sort them on the spot, and their index of names is yet to be built.
+    pub async fn artists_by_name(
+        &self,
+        members: &Members,
+        walk: &Walk<NameKey>,
+    ) -> Result<Option<Page<ArtistEntry, NameKey>>, StoreError> {
+        let conn = &mut self.connect().await?;
+        let is_small = is_small(conn, members).await?;
+        let Some(how) = names::way(conn, Named::Artists, is_small).await? else { return Ok(None) };
+        let page = gather(
+            walk,
+            |artist| is_found(artist, members.search.as_ref()),
+            async |after, limit| {
+                let read = by_name(conn, members, how, walk.is_descending, after, limit).await?;
+                Ok(members.rows(read, |id, _, (name, ..)| name_key(id, name), entry))
+            },
+        );
+        page.await.map(Some)
+    }
+}
+
+type Columns = (String, Option<String>, Option<String>);
+
+member_queries! {
+    members: followed_artists,
+    item_id: artist_id,
+    came_at: first_seen_at,
+    items: artists,
+    joined: |from| from,
+    columns: (artists::name, artists::genres, artists::image_url) => Columns,
+}
+
+fn entry(id: String, (name, genres, image_url): Columns, dates: Dates) -> ArtistEntry {
+    let genres = genres.map(|list| serde_json::from_str(&list).unwrap_or_default());
+    ArtistEntry { id, name, genres, image_url, first_seen_at: dates.came_at, removed_at: dates.removed_at }
+}

@@ -1,0 +1,90 @@
+//! What happened lately, for charts: `GET /api/v1/activity`.
+
+use super::{Problem, WebState, openapi::ReadProblems, params::Params};
+use crate::{
+    clock,
+    model::{Family, LedgerEntry},
+    store::browse::{DayOfPlays, PauseEntry, RunEntry},
+};
+use actix_web::{
+    HttpRequest,
+    web::{Data, Json, ServiceConfig, get, resource},
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(resource("/api/v1/activity").route(get().to(activity)));
+}
+
+/// Restarts that are shown.
+const RESTARTS_MAX: usize = 50;
+
+/// What happened lately.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Activity {
+    /// Requests of the last 24 hours, in stretches of five minutes; those without any are left out.
+    pub requests: Vec<StretchEntry>,
+    /// Our own daily ceilings, by endpoint family; those without one are left out.
+    pub ceilings: BTreeMap<String, u32>,
+    /// The latest pause of each family, over or not. Earlier ones are not kept; `refusals` tell of them.
+    pub pauses: Vec<PauseEntry>,
+    /// Of the last 30 days.
+    pub plays_per_day: Vec<DayOfPlays>,
+    /// The last 100, newest first.
+    pub runs: Vec<RunEntry>,
+    /// Of this process, newest first.
+    pub restarts: Vec<RestartEntry>,
+}
+
+/// Requests of a family in five minutes.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StretchEntry {
+    pub family: Family,
+    pub started_at: DateTime<Utc>,
+    /// Refused ones included.
+    pub requests: u32,
+    /// Answered 429.
+    pub refusals: u32,
+}
+
+/// An actor panicked.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RestartEntry {
+    pub at: DateTime<Utc>,
+    pub actor: String,
+    pub reason: String,
+}
+
+/// What happened lately.
+#[utoipa::path(
+    get, path = "/api/v1/activity", tag = "history",
+    params(("account" = Option<i64>, Query, description = "the number of an account; the first one where it is left out")),
+    responses((status = 200, body = Activity), ReadProblems)
+)]
+pub async fn activity(state: Data<WebState>, request: HttpRequest) -> Result<Json<Activity>, Problem> {
+    let params = Params::read(&request, &["account"])?;
+    let account = state.account(params.account()?).await?;
+    let now = clock::now();
+    let stretch = |entry: LedgerEntry| {
+        let LedgerEntry { family, started_at, requests, refusals } = entry;
+        StretchEntry { family, started_at, requests, refusals }
+    };
+    let ledger = state.store.load_ledger(now).await?;
+    let lately = ledger.into_iter().filter(|entry| entry.started_at > now - TimeDelta::hours(24) && entry.requests > 0);
+    let ceiling = |family: &Family| Some((family.as_str().to_owned(), state.ceilings.of(*family)?));
+    let all = state.ceilings.all.map(|all| (Family::Application.as_str().to_owned(), all));
+    let restarts = state.progress.borrow().restarts.clone();
+    let restart =
+        |restart: crate::actors::Restart| RestartEntry { at: restart.at, actor: restart.actor, reason: restart.reason };
+    Ok(Json(Activity {
+        requests: lately.map(stretch).collect(),
+        ceilings: Family::ALL.iter().filter_map(ceiling).chain(all).collect(),
+        pauses: state.store.latest_pauses().await?,
+        plays_per_day: state.store.plays_per_day(account, now).await?,
+        runs: state.store.latest_runs(account).await?,
+        restarts: restarts.into_iter().rev().take(RESTARTS_MAX).map(restart).collect(),
+    }))
+}

@@ -1,0 +1,153 @@
+//! The page itself: what is served to a browser. All of it is inside the binary, and nothing is loaded from elsewhere.
+//!
+//! One document serves every view; the script reads from the address which one is meant. A browser keeps what it got and
+//! asks each time whether that is still what is served (`ETag`), so that a page never mixes two versions of the program.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, EntityTag, Header, IfNoneMatch},
+    web::{self, Path, ServiceConfig},
+};
+use sha2::{Digest, Sha256};
+use std::sync::LazyLock;
+
+use super::Problem;
+
+/// Paths of the views, each of which is the document.
+const VIEWS: [&str; 4] = ["/", "/changes", "/library", "/activity"];
+
+const HTML: &str = "text/html; charset=utf-8";
+
+const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+/// A file as it is served.
+struct Asset {
+    name: &'static str,
+    media_type: &'static str,
+    body: &'static str,
+    tag: EntityTag,
+}
+
+macro_rules! assets {
+    ($($name:literal: $media_type:expr,)+) => {
+        [$(Asset::new($name, $media_type, include_str!(concat!("assets/", $name)))),+]
+    };
+}
+
+static DOCUMENT: LazyLock<Asset> = LazyLock::new(|| Asset::new("index.html", HTML, include_str!("assets/index.html")));
+
+/// What the document loads, from `/assets/`.
+static ASSETS: LazyLock<[Asset; 21]> = LazyLock::new(|| {
+    assets! {
+        "account.js": JS,
+        "activity.js": JS,
+        "api.js": JS,
+        "app.js": JS,
+        "changes.js": JS,
+        "chart.js": JS,
+        "controls.js": JS,
+        "dom.js": JS,
+        "entity.js": JS,
+        "filters.js": JS,
+        "gate.js": JS,
+        "icon.svg": SVG,
+        "library.js": JS,
+        "list.js": JS,
+        "live.js": JS,
+        "now.js": JS,
+        "playlist.js": JS,
+        "rows.js": JS,
+        "style.css": CSS,
+        "time.js": JS,
+        "words.js": JS,
+    }
+});
+
+impl Asset {
+    fn new(name: &'static str, media_type: &'static str, body: &'static str) -> Asset {
+        let digest = Sha256::digest(body);
+        let tag = digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+        Asset { name, media_type, body, tag: EntityTag::new_strong(tag) }
+    }
+
+    fn answer(&self, request: &HttpRequest) -> HttpResponse {
+        let is_known = match IfNoneMatch::parse(request) {
+            Ok(IfNoneMatch::Any) => true,
+            Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|tag| tag.weak_eq(&self.tag)),
+            Err(_) => false,
+        };
+        let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+        response.insert_header(header::ETag(self.tag.clone()));
+        response.insert_header((header::CACHE_CONTROL, "no-cache"));
+        if is_known {
+            return response.finish();
+        }
+        response.insert_header((header::CONTENT_TYPE, self.media_type));
+        response.body(self.body)
+    }
+}
+
+pub fn routes(cfg: &mut ServiceConfig) {
+    for path in VIEWS {
+        cfg.service(web::resource(path).route(web::get().to(document)).route(web::head().to(document)));
+    }
+    let assets = web::resource("/assets/{name}");
+    cfg.service(assets.route(web::get().to(asset)).route(web::head().to(asset)));
+}
+
+async fn document(request: HttpRequest) -> HttpResponse {
+    DOCUMENT.answer(&request)
+}
+
+async fn asset(request: HttpRequest, name: Path<String>) -> Result<HttpResponse, Problem> {
+    let found = ASSETS.iter().find(|asset| asset.name == *name);
+    found.map(|asset| asset.answer(&request)).ok_or_else(|| Problem::not_found("there is no such asset"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{collections::BTreeSet, fs};
+
+    #[test]
+    fn every_file_of_the_folder_is_served_and_loaded() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/web/assets");
+        let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let files: BTreeSet<String> = files.filter(|name| name != "index.html").collect();
+        let served: BTreeSet<String> = ASSETS.iter().map(|asset| asset.name.to_owned()).collect();
+        assert_eq!(served, files);
+        let unloaded: Vec<_> =
+            files.iter().filter(|name| !DOCUMENT.body.contains(&format!("/assets/{name}\""))).collect();
+        assert!(unloaded.is_empty(), "the document does not load {unloaded:?}");
+    }
+
+    #[test]
+    fn the_page_is_small() {
+        let size: usize = ASSETS.iter().chain([&*DOCUMENT]).map(|asset| asset.body.len()).sum();
+        assert!(size <= 150_000, "{size} bytes");
+    }
+
+    /// What the content security policy would refuse, and what would read a string as markup.
+    #[test]
+    fn nothing_is_inline_nothing_is_foreign_and_no_string_becomes_markup() {
+        let inline = ["<style", "style=\"", "onclick=\"", "onload=\"", "javascript:"];
+        let markup =
+            ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "DOMParser"];
+        for asset in ASSETS.iter().chain([&*DOCUMENT]) {
+            for part in inline.iter().chain(&markup) {
+                assert!(!asset.body.contains(part), "{} in {}", part, asset.name);
+            }
+            for (at, _) in asset.body.match_indices("://") {
+                let line = asset.body[..at].rsplit('\n').next().unwrap_or_default();
+                let is_name = asset.body[at..].starts_with("://www.w3.org/2000/svg");
+                // A link that a person may follow.
+                let is_link = asset.body[at..].starts_with("://open.spotify.com\"") && asset.name == "rows.js";
+                assert!(is_name || is_link, "{}: {line}", asset.name);
+            }
+        }
+        let scripts = DOCUMENT.body.matches("<script").count();
+        assert_eq!((scripts, DOCUMENT.body.matches("<script type=\"module\" src=").count()), (1, 1));
+    }
+}

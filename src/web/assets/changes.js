@@ -1,0 +1,59 @@
+// The view "Changes": what came and went, newest first.
+
+import { h } from "./dom.js";
+import { filters } from "./filters.js";
+import { pagedList } from "./list.js";
+import { changeSign, nameOf, playlistHref, row } from "./rows.js";
+import { now, time } from "./time.js";
+
+const WHAT = {
+  tracks: "track", albums: "album", artists: "artist", playlists: "playlist", playlist_items: "item",
+};
+
+const FIELDS = [
+  { name: "q", label: "Search", kind: "search" },
+  { name: "entity_type", label: "Of", kind: "select", options: [
+    ["", "everything"], ["tracks", "tracks"], ["albums", "albums"], ["artists", "artists"],
+    ["playlists", "playlists and their items"],
+  ] },
+  { name: "kind", label: "Which", kind: "select", options: [
+    ["", "came and went"], ["added", "added"], ["added_again", "added again"], ["removed", "removed"],
+  ] },
+  { name: "since", label: "Since", kind: "select", options: [["", "ever"], ["1", "1 day ago"], ["7", "7 days ago"], ["30", "30 days ago"]] },
+];
+
+export function open(context) {
+  const { params } = context;
+  const list = pagedList({
+    path: "changes",
+    query: () => ({
+      q: params.get("q"), entity_type: params.get("entity_type"), kind: params.get("kind"),
+      since: daysAgo(params.get("since")), account: params.get("account"),
+    }),
+    row: (change) => changeRow(change, params.get("account")),
+    dayOf: (change) => change.at,
+    noun: "change",
+    empty: () => (["q", "entity_type", "kind", "since"].some((name) => params.get(name))
+      ? "Nothing like that came or went." : "Nothing has come or gone yet. What the first sync finds shows here."),
+  });
+  const bar = filters(context, FIELDS, list.reload);
+  const node = h("div", { class: "changes" }, h("h1", { tabindex: "-1" }, "Changes"), bar.node, list.node);
+  return { title: "Changes", node, update: bar.update, close: list.close };
+}
+
+function daysAgo(days) {
+  return Number(days) > 0 ? new Date(now() - Number(days) * 86_400_000).toISOString() : null;
+}
+
+/** Pages at Spotify; of the items of playlists only tracks have an id. */
+const KINDS = { tracks: "track", albums: "album", artists: "artist", playlist_items: "track" };
+
+function changeRow(change, account) {
+  const inItems = change.entity_type === "playlist_items";
+  const playlist = (id, name) => h("a", { class: inItems ? null : "name", href: playlistHref(id, account) }, name || "(without a name)");
+  const name = change.entity_type === "playlists" ? playlist(change.id, change.name)
+    : nameOf(change.name ?? change.uri, KINDS[change.entity_type], change.id);
+  const place = inItems && h("span", null, change.change === "removed" ? "from " : "in ", playlist(change.playlist_id, change.playlist_name));
+  return row(name, [WHAT[change.entity_type] ?? change.entity_type, change.artist, place], [time(change.at, "hour")],
+    { sign: changeSign(change.change) });
+}

@@ -1,0 +1,59 @@
+// The view "Library": what is saved and what was played, a tab for each.
+
+import { h } from "./dom.js";
+import { filters } from "./filters.js";
+import { pagedList } from "./list.js";
+import * as playlist from "./playlist.js";
+import { albumRow, artistRow, playlistRow, playRow, trackRow } from "./rows.js";
+
+const ADDED = [["", "newest first"], ["added_at:asc", "oldest first"], ["name:asc", "name, A to Z"], ["name:desc", "name, Z to A"]];
+const SEEN = [["", "name, A to Z"], ["name:desc", "name, Z to A"], ["first_seen_at:desc", "newest first"], ["first_seen_at:asc", "oldest first"]];
+const PLACED = [["", "as at Spotify"], ["name:asc", "name, A to Z"], ["name:desc", "name, Z to A"]];
+
+const TABS = {
+  tracks: { words: "Tracks", noun: "track", row: trackRow, order: ADDED, usual: "added_at:desc" },
+  albums: { words: "Albums", noun: "album", row: albumRow, order: ADDED, usual: "added_at:desc" },
+  artists: { words: "Artists", noun: "artist", row: artistRow, order: SEEN, usual: "name:asc" },
+  playlists: { words: "Playlists", noun: "playlist", row: playlistRow, order: PLACED, usual: "position:asc" },
+  plays: { words: "Plays", noun: "play", row: playRow, order: null, dayOf: (play) => play.played_at },
+};
+
+export function open(context) {
+  const { params } = context;
+  const name = Object.hasOwn(TABS, params.get("tab") ?? "") ? params.get("tab") : "tracks";
+  if (name === "playlists" && params.get("playlist")) return playlist.open(context, tabs(context, name));
+  const tab = TABS[name];
+  const query = () => {
+    const account = params.get("account"), q = params.get("q");
+    if (!tab.order) return { q, account };
+    const [sort, order] = (params.get("by") || tab.usual).split(":");
+    return { q, sort, order, removed: params.get("removed"), account };
+  };
+  const list = pagedList({ path: name, query, row: (item) => tab.row(item, params.get("account")), dayOf: tab.dayOf, noun: tab.noun, empty: () => emptiness(params, tab) });
+  const fields = [{ name: "q", label: `Search ${tab.words.toLowerCase()}`, kind: "search" }];
+  if (tab.order) {
+    fields.push({ name: "by", label: "Order", kind: "select", options: tab.order },
+      { name: "removed", label: "Removed ones", kind: "check" });
+  }
+  const bar = filters(context, fields, list.reload);
+  const node = h("div", { class: "library" },
+    h("h1", { tabindex: "-1" }, "Library"), tabs(context, name), bar.node, list.node);
+  return { title: tab.words, node, update: bar.update, close: list.close };
+}
+
+function tabs(context, current) {
+  const account = context.params.get("account");
+  const link = ([name, tab]) => {
+    const params = new URLSearchParams({ tab: name });
+    if (account) params.set("account", account);
+    return h("a", { href: `/library?${params}`, "aria-current": name === current ? "page" : null }, tab.words);
+  };
+  return h("nav", { class: "tabs", "aria-label": "Parts of the library" }, Object.entries(TABS).map(link));
+}
+
+function emptiness(params, tab) {
+  if (params.get("q")) return `No ${tab.noun} with "${params.get("q")}" in it.`;
+  if (params.get("removed")) return `No ${tab.noun} was removed.`;
+  return tab.noun === "play" ? "No plays yet. The service looks for them every 20 minutes or so."
+    : `No ${tab.noun}s yet. The first sync brings them; "Now" shows how far it is.`;
+}

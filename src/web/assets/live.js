@@ -1,0 +1,90 @@
+// The service's status, as it changes. A stream of events that is read here rather than by `EventSource`, because only so
+// can be told why there is none, and that one has gone quiet: the service says something every 15 s, if only a comment.
+
+import { Problem, problemOf, unreachable } from "./api.js";
+
+/** Longer than two of the service's signs of life. */
+const SILENCE_MS = 35_000;
+const RETRY_MS = 2_000;
+
+/**
+ * Calls `onStatus(status)` for each status, and `onLink({ state: "live" | "stale", since, why })` when the connection
+ * comes or goes, or the service has no status to tell; `since` is when the last one came, `null` if never.
+ */
+export function follow(onStatus, onLink) {
+  let toldAt = null;
+  // The last sign of life, or when it was last asked for.
+  let quietSince = Date.now();
+  let stream = new AbortController();
+  let wake = () => {};
+
+  const isSilent = () => Date.now() - quietSince > SILENCE_MS;
+  setInterval(() => isSilent() && stream.abort(), 1000);
+  const stale = (why) => onLink({ state: "stale", since: toldAt, why });
+
+  const take = ({ event, data }) => {
+    if (event === "trouble") stale(new Problem(0, JSON.parse(data).detail).message);
+    if (event !== "status") return;
+    const status = JSON.parse(data);
+    toldAt = Date.now();
+    onLink({ state: "live" });
+    onStatus(status);
+  };
+
+  /** Reads a stream to its end. The service ends each after an hour, to be asked for another one. */
+  const read = async () => {
+    stream = new AbortController();
+    quietSince = Date.now();
+    const response = await fetch("/api/v1/events", {
+      headers: { accept: "text/event-stream" }, cache: "no-store", signal: stream.signal,
+    });
+    if (!response.ok) throw await problemOf(response);
+    for await (const event of events(response.body, () => { quietSince = Date.now(); })) take(event);
+  };
+
+  const forever = async () => {
+    for (;;) {
+      const askedAt = Date.now();
+      try {
+        await read();
+        if (Date.now() - askedAt > RETRY_MS) continue;
+      } catch (error) {
+        stale(error instanceof Problem ? error.message : unreachable().message);
+      }
+      await new Promise((resolve) => {
+        wake = resolve;
+        setTimeout(resolve, RETRY_MS);
+      });
+    }
+  };
+
+  // Whoever comes back to the page does not want to wait; a stream that outlived a sleep may be dead without knowing.
+  const comeBack = () => {
+    if (document.hidden) return;
+    if (isSilent()) stream.abort();
+    wake();
+  };
+  document.addEventListener("visibilitychange", comeBack);
+  window.addEventListener("online", comeBack);
+  void forever();
+}
+
+/** The events of a stream, `{ event, data }`; `heard()` is called for every sign of life. */
+async function* events(body, heard) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    heard();
+    const blocks = (rest + value).split("\n\n");
+    rest = blocks.pop();
+    for (const block of blocks) {
+      const fields = new Map(block.split("\n").map((line) => {
+        const colon = line.indexOf(":");
+        return [line.slice(0, colon), line.slice(colon + 1).trimStart()];
+      }));
+      if (fields.has("event")) yield { event: fields.get("event"), data: fields.get("data") };
+    }
+  }
+}

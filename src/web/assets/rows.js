@@ -1,0 +1,103 @@
+// How one thing of the library looks in a list: its name, what belongs to it below, and what can be counted beside it.
+
+import { h, icon, unseen } from "./dom.js";
+import { length, time } from "./time.js";
+import { capital, counted, listed, plain } from "./words.js";
+
+const SPOTIFY = "https://open.spotify.com";
+
+/** A name; with a kind and an id it leads to its page at Spotify. */
+export function nameOf(name, kind = null, id = null) {
+  const words = name || "(without a name)";
+  return id ? h("a", { class: "name", href: `${SPOTIFY}/${kind}/${encodeURIComponent(id)}`, rel: "noreferrer" }, words)
+    : h("span", { class: "name" }, words);
+}
+
+/** `sub` and `aside` are parts, of which empty ones are left out. */
+export function row(name, sub, aside = [], { sign = null, removedAt = null } = {}) {
+  const gone = removedAt && h("span", { class: "gone" }, "removed ", time(removedAt, "day"));
+  return h("li", { class: removedAt ? "is-gone" : null },
+    sign,
+    h("div", { class: "main" }, name, h("p", { class: "sub" }, dotted(sub))),
+    h("p", { class: "aside" }, dotted([...aside, gone])));
+}
+
+function dotted(parts) {
+  const present = parts.filter(Boolean);
+  return present.flatMap((part, index) => (index > 0 ? [h("span", { class: "dot" }, " · "), part] : [part]));
+}
+
+export const artistsOf = (artists) => listed((artists ?? []).map((artist) => artist.name || "?"));
+
+export function trackRow(track) {
+  return row(
+    nameOf(track.name, "track", track.id),
+    [artistsOf(track.artists), track.album?.name, track.explicit && "explicit"],
+    [track.duration_ms !== null && length(track.duration_ms), track.added_at && time(track.added_at, "day")],
+    { removedAt: track.removed_at },
+  );
+}
+
+export function albumRow(album) {
+  return row(
+    nameOf(album.name, "album", album.id),
+    [artistsOf(album.artists), album.release_date, album.album_type && plain(album.album_type)],
+    [album.total_tracks !== null && counted(album.total_tracks, "track"), album.added_at && time(album.added_at, "day")],
+    { removedAt: album.removed_at },
+  );
+}
+
+export function artistRow(artist) {
+  return row(
+    nameOf(artist.name, "artist", artist.id),
+    [(artist.genres ?? []).join(", ")],
+    [artist.first_seen_at && h("span", null, "since ", time(artist.first_seen_at, "day"))],
+    { removedAt: artist.removed_at },
+  );
+}
+
+/** Where a playlist is shown. */
+export function playlistHref(id, account = null, part = null) {
+  const given = Object.entries({ tab: "playlists", playlist: id, part, account }).filter(([, value]) => value);
+  return `/library?${new URLSearchParams(given)}`;
+}
+
+export function playlistRow(playlist, account) {
+  const name = h("a", { class: "name", href: playlistHref(playlist.id, account) }, playlist.name || "(without a name)");
+  return row(name, playlistFacts(playlist), [playlist.total_items !== null && counted(playlist.total_items, "item")],
+    { removedAt: playlist.removed_at });
+}
+
+export function playlistFacts(playlist) {
+  return [
+    `by ${playlist.owner_name || playlist.owner_id || "somebody"}`,
+    playlist.public === true && "public", playlist.public === false && "private",
+    playlist.collaborative && "collaborative",
+    !playlist.items_readable && "its items cannot be read",
+  ];
+}
+
+const KINDS = { episode: "episode", local: "local file", missing: "nothing that can be read" };
+
+export function itemRow(item) {
+  const sign = h("span", { class: "position" }, String(item.position + 1));
+  const name = item.kind === "missing" ? nameOf("(empty)") : nameOf(item.name, "track", item.track_id);
+  return row(name, [artistsOf(item.artists), item.album?.name, KINDS[item.kind]],
+    [item.added_at && time(item.added_at, "day")], { sign });
+}
+
+const SOURCES = { export: "from your data export" };
+
+export function playRow(play) {
+  return row(nameOf(play.name ?? play.track_uri, "track", play.track_id),
+    [artistsOf(play.artists), play.album?.name, SOURCES[play.source]],
+    [play.ms_played !== null && length(play.ms_played), time(play.played_at, "hour")]);
+}
+
+const CHANGES = { added: "added", added_again: "added again", removed: "removed" };
+
+/** What happened, as a sign with its word. */
+export function changeSign(kind) {
+  const word = CHANGES[kind] ?? plain(kind);
+  return h("span", { class: `sign ${kind}`, title: word }, icon(kind), unseen(`${capital(word)}: `));
+}

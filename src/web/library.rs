@@ -1,0 +1,241 @@
+//! The library as lists: `GET /api/v1/{tracks,albums,artists,playlists}`.
+
+use super::{
+    Problem, WebState,
+    openapi::ReadProblems,
+    paging::{List, PAGING, Paging, list, walk},
+    params::Params,
+};
+use crate::store::{
+    StoreError,
+    browse::{
+        AlbumEntry, ArtistEntry, DateKey, Members, NameKey, Page, PlaylistEntry, PlaylistItemEntry, TrackEntry,
+        VersionEntry, Walk,
+    },
+};
+use actix_web::{
+    HttpRequest,
+    web::{Data, Json, Path, ServiceConfig, get, resource},
+};
+use utoipa::IntoParams;
+
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(resource("/api/v1/tracks").route(get().to(tracks)))
+        .service(resource("/api/v1/albums").route(get().to(albums)))
+        .service(resource("/api/v1/artists").route(get().to(artists)))
+        .service(resource("/api/v1/playlists").route(get().to(playlists)))
+        .service(resource("/api/v1/playlists/{id}").route(get().to(playlist)))
+        .service(resource("/api/v1/playlists/{id}/items").route(get().to(playlist_items)))
+        .service(resource("/api/v1/playlists/{id}/versions").route(get().to(playlist_versions)));
+}
+
+/// Which members of the library, and in what order.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it documents what `Params` reads")]
+pub struct Listing {
+    /// A part of a name, in letters of either case. Looks into the names of artists and albums too.
+    #[param(max_length = 200)]
+    q: Option<String>,
+    /// `asc` or `desc`; names go up and dates go down where it is left out.
+    #[param(pattern = "^(asc|desc)$")]
+    order: Option<String>,
+    /// True for what is gone from the library, instead of what is in it.
+    #[param(default = false)]
+    removed: Option<bool>,
+}
+
+const LISTING: [&str; 7] = [PAGING[0], PAGING[1], PAGING[2], "q", "sort", "order", "removed"];
+
+/// By what a list is sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    /// By when they came.
+    Date,
+    Name,
+    /// As the library has them.
+    Place,
+}
+
+/// What a request for members asks for.
+struct Asked {
+    params: Params,
+    members: Members,
+    sort: Sort,
+    is_descending: bool,
+    /// Tells this list and its order from all others.
+    list: String,
+}
+
+impl Asked {
+    async fn read(
+        request: &HttpRequest,
+        state: &WebState,
+        list: &str,
+        sorts: &[(&str, Sort)],
+    ) -> Result<Asked, Problem> {
+        let params = Params::read(request, &LISTING)?;
+        params.limit()?;
+        let sort = params.choice("sort", sorts)?;
+        let orders =
+            if sort == Sort::Date { [("desc", true), ("asc", false)] } else { [("asc", false), ("desc", true)] };
+        let is_descending = params.choice("order", &orders)?;
+        let are_removed = params.choice("removed", &[("false", false), ("true", true)])?;
+        let search = params.search()?;
+        let account = state.account(params.account()?).await?;
+        let list = format!("{list} by {sort:?}, down: {is_descending}, gone: {are_removed}");
+        Ok(Asked { members: Members { account, search, are_removed }, sort, is_descending, list, params })
+    }
+
+    async fn by_date<T>(
+        &self,
+        read: impl AsyncFnOnce(&Members, &Walk<DateKey>) -> Result<Page<T, DateKey>, StoreError>,
+    ) -> Result<Json<List<T>>, Problem> {
+        let walk = walk(&self.params, &self.list, self.is_descending)?;
+        Ok(Json(list(read(&self.members, &walk).await?, &self.list)))
+    }
+
+    async fn by_name<T>(
+        &self,
+        read: impl AsyncFnOnce(&Members, &Walk<NameKey>) -> Result<Option<Page<T, NameKey>>, StoreError>,
+    ) -> Result<Json<List<T>>, Problem> {
+        let walk = walk(&self.params, &self.list, self.is_descending)?;
+        let page = read(&self.members, &walk).await?.ok_or_else(|| {
+            Problem::unavailable("a list of this length is sorted by name once the first sync of it is through")
+                .retry_after(60)
+        })?;
+        Ok(Json(list(page, &self.list)))
+    }
+}
+
+/// Saved tracks.
+#[utoipa::path(
+    get, path = "/api/v1/tracks", tag = "library",
+    params(Paging, Listing, ("sort" = Option<String>, Query, description = "`added_at` or `name`", pattern = "^(added_at|name)$")),
+    responses((status = 200, body = List<TrackEntry>), ReadProblems)
+)]
+pub async fn tracks(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<TrackEntry>>, Problem> {
+    let asked = Asked::read(&request, &state, "tracks", &[("added_at", Sort::Date), ("name", Sort::Name)]).await?;
+    match asked.sort {
+        Sort::Name => asked.by_name(async |members, walk| state.store.tracks_by_name(members, walk).await).await,
+        _ => asked.by_date(async |members, walk| state.store.tracks_by_date(members, walk).await).await,
+    }
+}
+
+/// Saved albums.
+#[utoipa::path(
+    get, path = "/api/v1/albums", tag = "library",
+    params(Paging, Listing, ("sort" = Option<String>, Query, description = "`added_at` or `name`", pattern = "^(added_at|name)$")),
+    responses((status = 200, body = List<AlbumEntry>), ReadProblems)
+)]
+pub async fn albums(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<AlbumEntry>>, Problem> {
+    let asked = Asked::read(&request, &state, "albums", &[("added_at", Sort::Date), ("name", Sort::Name)]).await?;
+    match asked.sort {
+        Sort::Name => asked.by_name(async |members, walk| state.store.albums_by_name(members, walk).await).await,
+        _ => asked.by_date(async |members, walk| state.store.albums_by_date(members, walk).await).await,
+    }
+}
+
+/// Followed artists.
+#[utoipa::path(
+    get, path = "/api/v1/artists", tag = "library",
+    params(Paging, Listing, ("sort" = Option<String>, Query, description = "`name` or `first_seen_at`", pattern = "^(name|first_seen_at)$")),
+    responses((status = 200, body = List<ArtistEntry>), ReadProblems)
+)]
+pub async fn artists(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<ArtistEntry>>, Problem> {
+    let asked =
+        Asked::read(&request, &state, "artists", &[("name", Sort::Name), ("first_seen_at", Sort::Date)]).await?;
+    match asked.sort {
+        Sort::Name => asked.by_name(async |members, walk| state.store.artists_by_name(members, walk).await).await,
+        _ => asked.by_date(async |members, walk| state.store.artists_by_date(members, walk).await).await,
+    }
+}
+
+/// Playlists, as the library has them or by name.
+#[utoipa::path(
+    get, path = "/api/v1/playlists", tag = "library",
+    params(Paging, Listing, ("sort" = Option<String>, Query, description = "`position` or `name`", pattern = "^(position|name)$")),
+    responses((status = 200, body = List<PlaylistEntry>), ReadProblems)
+)]
+pub async fn playlists(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<PlaylistEntry>>, Problem> {
+    let asked = Asked::read(&request, &state, "playlists", &[("position", Sort::Place), ("name", Sort::Name)]).await?;
+    if asked.sort == Sort::Name {
+        let by_name = async |members: &Members, walk: &Walk<NameKey>| {
+            state.store.playlists_by_name(members, walk).await.map(Some)
+        };
+        return asked.by_name(by_name).await;
+    }
+    let walk = walk(&asked.params, &asked.list, asked.is_descending)?;
+    Ok(Json(list(state.store.playlists_by_place(&asked.members, &walk).await?, &asked.list)))
+}
+
+/// A playlist that is, or was, in the library.
+#[utoipa::path(
+    get, path = "/api/v1/playlists/{id}", tag = "library",
+    params(
+        ("id" = String, Path, description = "its Spotify id"),
+        ("account" = Option<i64>, Query, description = "the number of an account; the first one where it is left out"),
+    ),
+    responses((status = 200, body = PlaylistEntry), ReadProblems)
+)]
+pub async fn playlist(
+    state: Data<WebState>,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<Json<PlaylistEntry>, Problem> {
+    let params = Params::read(&request, &["account"])?;
+    let account = state.account(params.account()?).await?;
+    let id = playlist_id(&id)?;
+    state.store.playlist(account, id).await?.map(Json).ok_or_else(no_playlist)
+}
+
+/// What stands in a playlist, place by place.
+#[utoipa::path(
+    get, path = "/api/v1/playlists/{id}/items", tag = "library",
+    params(
+        ("id" = String, Path, description = "its Spotify id"),
+        Paging,
+        ("q" = Option<String>, Query, description = "a part of a name, in letters of either case", max_length = 200),
+    ),
+    responses((status = 200, body = List<PlaylistItemEntry>), ReadProblems)
+)]
+pub async fn playlist_items(
+    state: Data<WebState>,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<Json<List<PlaylistItemEntry>>, Problem> {
+    let params = Params::read(&request, &[PAGING[0], PAGING[1], PAGING[2], "q"])?;
+    let name = format!("items of {id}");
+    let (walk, search) = (walk(&params, &name, false)?, params.search()?);
+    let account = state.account(params.account()?).await?;
+    let page = state.store.playlist_items(account, playlist_id(&id)?, search.as_ref(), &walk).await?;
+    Ok(Json(list(page.ok_or_else(no_playlist)?, &name)))
+}
+
+/// The history of a playlist, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/playlists/{id}/versions", tag = "library",
+    params(("id" = String, Path, description = "its Spotify id"), Paging),
+    responses((status = 200, body = List<VersionEntry>), ReadProblems)
+)]
+pub async fn playlist_versions(
+    state: Data<WebState>,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<Json<List<VersionEntry>>, Problem> {
+    let params = Params::read(&request, &PAGING)?;
+    let name = format!("versions of {id}");
+    let walk = walk(&params, &name, true)?;
+    let account = state.account(params.account()?).await?;
+    let page = state.store.playlist_versions(account, playlist_id(&id)?, &walk).await?;
+    Ok(Json(list(page.ok_or_else(no_playlist)?, &name)))
+}
+
+/// An id that a database can look for.
+fn playlist_id(id: &str) -> Result<&str, Problem> {
+    if id.contains('\0') { Err(no_playlist()) } else { Ok(id) }
+}
+
+fn no_playlist() -> Problem {
+    Problem::not_found("there is no such playlist in the library, nor was there")
+}

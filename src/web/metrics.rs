@@ -1,0 +1,5 @@
+//! What Prometheus reads.
+
+use actix_web::web::ServiceConfig;
+
+pub fn routes(_: &mut ServiceConfig) {}

@@ -1,0 +1,90 @@
+//! The status page and its API: what `segno run` shows of itself, and the few things that it can be told to do.
+//!
+//! It reads the database through a small pool of its own, and acts only through messages to the supervisor. Whatever its
+//! clients do, slow, many or hostile, the sync goes on as if there were none.
+
+pub mod activity;
+pub mod assets;
+pub mod auth;
+pub mod batches;
+pub mod board;
+pub mod changes;
+pub mod controls;
+pub mod document;
+pub mod events;
+mod guard;
+pub mod health;
+pub mod host;
+pub mod library;
+pub mod metrics;
+pub mod openapi;
+mod paging;
+mod params;
+pub mod plays;
+pub mod problem;
+pub mod server;
+mod sign_in;
+pub mod status;
+
+pub use problem::Problem;
+
+use crate::{
+    actors::{Progress, Supervisor},
+    model::{AccountId, DailyCeilings},
+    store::Store,
+};
+use actix::Addr;
+use actix_web::web::{Data, ServiceConfig};
+use auth::Keeper;
+use board::Board;
+use host::Hosts;
+use tokio::sync::watch;
+
+/// What the handlers work with; one for all of them.
+pub struct WebState {
+    /// A few connections that only read. The sync has its own.
+    pub store: Store,
+    pub supervisor: Addr<Supervisor>,
+    /// Runs under way, and restarts of actors.
+    pub progress: watch::Receiver<Progress>,
+    /// Our own, of a day.
+    pub ceilings: DailyCeilings,
+    pub board: Data<Board>,
+    pub keeper: Keeper,
+    pub hosts: Hosts,
+    /// True once streams have to end.
+    pub closing: watch::Receiver<bool>,
+}
+
+impl WebState {
+    /// The account that a request means: the first one where it names none.
+    pub async fn account(&self, wanted: Option<AccountId>) -> Result<AccountId, Problem> {
+        let known = self.store.accounts().await?;
+        match wanted {
+            None => known
+                .iter()
+                .map(|account| account.id)
+                .min()
+                .ok_or_else(|| Problem::not_found("nobody has signed in yet: run \"segno login\"")),
+            Some(wanted) if known.iter().any(|account| account.id == wanted) => Ok(wanted),
+            Some(AccountId(wanted)) => Err(Problem::not_found(format!("there is no account {wanted}"))),
+        }
+    }
+}
+
+/// Every route. Paths are written out in full, each in the module that serves it.
+pub fn configure(cfg: &mut ServiceConfig) {
+    status::routes(cfg);
+    events::routes(cfg);
+    controls::routes(cfg);
+    health::routes(cfg);
+    sign_in::routes(cfg);
+    library::routes(cfg);
+    plays::routes(cfg);
+    changes::routes(cfg);
+    batches::routes(cfg);
+    activity::routes(cfg);
+    openapi::routes(cfg);
+    metrics::routes(cfg);
+    assets::routes(cfg);
+}

@@ -1,0 +1,103 @@
+//! The description of the API, made from the code: `GET /api/v1/openapi.json`.
+
+use super::{activity, batches, changes, controls, events, health, library, plays, problem::ProblemDocument, status};
+use actix_web::{
+    HttpResponse,
+    http::header::ContentType,
+    web::{ServiceConfig, get, resource},
+};
+use std::sync::LazyLock;
+use utoipa::{
+    IntoResponses, Modify, OpenApi,
+    openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(resource("/api/v1/openapi.json").route(get().to(openapi)));
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "segno",
+        description = "What the service does, what it waits for, and the library it keeps. Times are UTC. Everything \
+                       that goes wrong is told as a problem document (RFC 9457). Pages of lists go on after the last row \
+                       of the page before, so rows that come in between are neither shown twice nor hide others.",
+    ),
+    paths(
+        status::status,
+        events::events,
+        controls::sync,
+        controls::pause,
+        controls::resume,
+        controls::reset,
+        library::tracks,
+        library::albums,
+        library::artists,
+        library::playlists,
+        library::playlist,
+        library::playlist_items,
+        library::playlist_versions,
+        plays::plays,
+        changes::changes,
+        batches::batches,
+        activity::activity,
+        openapi,
+        health::healthz,
+        health::readyz,
+    ),
+    tags(
+        (name = "status", description = "What happens now"),
+        (name = "controls", description = "What can be told to the service"),
+        (name = "library", description = "What is, or was, in the library"),
+        (name = "history", description = "What happened"),
+        (name = "health", description = "Whether the service works"),
+    ),
+    security(("token" = []), ("session" = [])),
+    modifiers(&Schemes)
+)]
+struct Api;
+
+/// How a client shows who it is, where `SEGNO_WEB_TOKEN` is set.
+struct Schemes;
+
+impl Modify for Schemes {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("SEGNO_WEB_TOKEN")).build();
+        let session = ApiKeyValue::with_description(super::auth::COOKIE_NAME, "what a browser is given at the sign-in");
+        let components = api.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(token));
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
+    }
+}
+
+/// What can go wrong with any request that reads.
+#[derive(IntoResponses)]
+pub enum ReadProblems {
+    /// A parameter is wrong; `detail` names it.
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(#[to_schema] ProblemDocument<'static>),
+    /// Neither a token nor a session, or a wrong one.
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(#[to_schema] ProblemDocument<'static>),
+    /// Sent to a name that is not the service's.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(#[to_schema] ProblemDocument<'static>),
+    /// There is no such thing, or no such account.
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(#[to_schema] ProblemDocument<'static>),
+    /// Too many wrong tokens came from there.
+    #[response(status = 429, content_type = "application/problem+json")]
+    TooMany(#[to_schema] ProblemDocument<'static>),
+    /// Something that the service needs does not answer now; `Retry-After` says when to ask again.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(#[to_schema] ProblemDocument<'static>),
+}
+
+/// This description.
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "status", responses((status = 200, body = serde_json::Value)))]
+async fn openapi() -> HttpResponse {
+    static DESCRIPTION: LazyLock<String> =
+        LazyLock::new(|| Api::openapi().to_json().expect("a description has string keys only"));
+    HttpResponse::Ok().content_type(ContentType::json()).body(DESCRIPTION.as_str())
+}

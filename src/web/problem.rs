@@ -1,0 +1,107 @@
+//! What every handler answers when it cannot do what was asked: a problem document (RFC 9457). It says what to do where
+//! there is something to do, and never more about the inside than a stranger may know.
+
+use crate::store::StoreError;
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{
+        StatusCode,
+        header::{CONTENT_TYPE, RETRY_AFTER},
+    },
+};
+use serde::Serialize;
+use std::fmt;
+use tracing::debug;
+use utoipa::ToSchema;
+
+/// The media type of a problem document.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// An error of a handler.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    status: StatusCode,
+    detail: String,
+    /// In seconds.
+    retry_after: Option<u64>,
+}
+
+/// As it is served. The title is that of the status, so `type` is `about:blank`, as the RFC asks.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProblemDocument<'a> {
+    pub r#type: &'static str,
+    pub title: &'a str,
+    pub status: u16,
+    pub detail: &'a str,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Problem {
+        debug_assert!(status.is_client_error() || status.is_server_error());
+        Problem { status, detail: detail.into(), retry_after: None }
+    }
+
+    pub fn bad_request(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub fn not_found(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    pub fn forbidden(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    /// Something that the service needs does not answer now; asking again may help.
+    pub fn unavailable(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(5)
+    }
+
+    pub fn retry_after(self, seconds: u64) -> Problem {
+        Problem { retry_after: Some(seconds), ..self }
+    }
+
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub fn json(&self) -> String {
+        let title = self.status.canonical_reason().unwrap_or("Error");
+        let document =
+            ProblemDocument { r#type: "about:blank", title, status: self.status.as_u16(), detail: &self.detail };
+        serde_json::to_string(&document).expect("a problem has string keys only")
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        response.insert_header((CONTENT_TYPE, PROBLEM_JSON));
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((RETRY_AFTER, seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.insert_header(("www-authenticate", "Bearer realm=\"segno\""));
+        }
+        response.body(self.json())
+    }
+}
+
+/// A client learns no more than that it was not the client. Whoever asks again and again fills no log with it.
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        debug!(%error, "the database could not answer the page");
+        Problem::unavailable("the database does not answer")
+    }
+}

@@ -1,0 +1,24 @@
+//! `GET /api/v1/status`: all that is known now, in one document.
+
+use super::{WebState, board::Shown, document::StatusDocument, openapi::ReadProblems};
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::header::ContentType,
+    web::{Data, ServiceConfig, get, resource},
+};
+
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(resource("/api/v1/status").route(get().to(status)));
+}
+
+/// All that is known now.
+#[utoipa::path(
+    get, path = "/api/v1/status", tag = "status",
+    responses((status = 200, body = StatusDocument), ReadProblems)
+)]
+pub async fn status(state: Data<WebState>) -> HttpResponse {
+    match state.board.current().await {
+        Shown::Status(frame) => HttpResponse::Ok().content_type(ContentType::json()).body(frame.json),
+        Shown::Trouble(problem, _) => problem.error_response(),
+    }
+}

@@ -1,0 +1,35 @@
+//! With a token: the page that asks for it, in a browser that sends the headers that browsers send.
+
+use super::Page;
+use crate::support::{Backend, Database, Sandbox, wait_until};
+
+const TOKEN: &str = "the-token-of-this-test";
+
+#[test]
+fn a_person_signs_in_to_the_page_with_the_token_and_no_other_way() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(60, 20, 20, 2, 20));
+    let Some(page) = Page::open_with(|segno| segno.env("SEGNO_WEB_TOKEN", TOKEN), database, sandbox, "/library") else {
+        return;
+    };
+    page.wait_for("label", "Token");
+    assert!(page.browser.url().ends_with("/sign-in"), "{}", page.browser.url());
+    page.browser.fill("#token", "another one");
+    page.browser.click("button");
+    page.wait_for("[role=alert]", "That is not the token.");
+    page.assert_silent(&["401"]);
+
+    page.browser.fill("#token", TOKEN);
+    page.browser.click("button");
+    page.wait_for("#link", "Live");
+    page.wait_for_sentence("Everything is current");
+    page.browser.click(".entity[data-type=tracks] .pause");
+    page.wait_for(".entity[data-type=tracks]", "Paused by hand");
+    assert_eq!(page.browser.run("return document.cookie"), "", "the session is out of reach of scripts");
+    page.assert_silent(&[]);
+
+    // What stands for the token is gone, as when it has run out: the page asks again.
+    page.browser.forget_cookies();
+    page.browser.click(".entity[data-type=tracks] .pause");
+    wait_until("it asks for the token", || page.browser.url().ends_with("/sign-in"));
+    page.assert_silent(&["401"]);
+}

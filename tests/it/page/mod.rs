@@ -1,0 +1,131 @@
+//! The status page in a real browser: the page of the real binary, beside the sandbox.
+
+mod door;
+mod library;
+mod now;
+mod views;
+
+use super::support::{Backend, Database, Running, Sandbox, Segno, browser::Browser, wait_until};
+use serde_json::json;
+
+/// A service with its page open in a browser.
+struct Page {
+    browser: Browser,
+    database: Database,
+    sandbox: Sandbox,
+    service: Service,
+    port: u16,
+}
+
+/// Ended with the test, also with one that fails.
+struct Service(Option<Running>);
+
+impl Page {
+    /// `None` where there is no browser.
+    fn open(sandbox: Sandbox, path: &str) -> Option<Page> {
+        Page::open_on(Database::new(Backend::Sqlite), sandbox, path)
+    }
+
+    fn open_on(database: Database, sandbox: Sandbox, path: &str) -> Option<Page> {
+        Page::open_with(|segno| segno, database, sandbox, path)
+    }
+
+    /// The same with other settings.
+    fn open_with(set: impl Fn(Segno) -> Segno, database: Database, sandbox: Sandbox, path: &str) -> Option<Page> {
+        let browser = Browser::start()?;
+        let port = free_port();
+        let service = Service::spawn(set(Service::command(&database, &sandbox, port)), port);
+        let page = Page { browser, database, sandbox, service, port };
+        page.browser.go(&page.url(path));
+        Some(page)
+    }
+
+    /// The same, once everything has been read.
+    fn settled(sandbox: Sandbox, path: &str) -> Option<Page> {
+        let page = Page::open(sandbox, "/")?;
+        page.wait_for_sentence("Everything is current");
+        page.browser.go(&page.url(path));
+        Some(page)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    fn has(&self, selector: &str) -> bool {
+        self.browser.run(&format!("return document.querySelector({}) !== null", json!(selector))) == true
+    }
+
+    /// The text of everything that a selector finds and that is shown, a line each.
+    fn texts(&self, selector: &str) -> Vec<String> {
+        let script = format!(
+            "return [...document.querySelectorAll({})].filter((node) => node.checkVisibility()).map((node) => node.innerText)",
+            json!(selector)
+        );
+        let found = self.browser.run(&script);
+        let found = found.as_array().expect("texts").iter();
+        found.map(|text| text.as_str().expect("text").to_owned()).collect()
+    }
+
+    /// The names in a list, also of rows that are out of sight.
+    fn listed(&self) -> Vec<String> {
+        let names =
+            self.browser.run("return [...document.querySelectorAll('.rows .name')].map((node) => node.textContent)");
+        serde_json::from_value(names).expect("names")
+    }
+
+    fn shows(&self, selector: &str, part: &str) -> bool {
+        self.texts(selector).iter().any(|text| text.contains(part))
+    }
+
+    fn wait_for(&self, selector: &str, part: &str) {
+        wait_until(&format!("{selector} shows \"{part}\""), || self.shows(selector, part));
+    }
+
+    fn wait_for_sentence(&self, part: &str) {
+        self.wait_for(".sentence", part);
+    }
+
+    /// Asserts that nothing went wrong in the page so far, but for what is expected.
+    fn assert_silent(&self, expected: &[&str]) {
+        let complaints = self.browser.complaints();
+        let unexpected = complaints.iter().filter(|line| !expected.iter().any(|part| line.contains(part)));
+        assert_eq!(unexpected.collect::<Vec<_>>(), [""; 0]);
+    }
+}
+
+impl Service {
+    fn command(database: &Database, sandbox: &Sandbox, port: u16) -> Segno {
+        Segno::on(database, sandbox, &["run"]).env("SEGNO_WEB_LISTEN", &format!("127.0.0.1:{port}"))
+    }
+
+    fn spawn(segno: Segno, port: u16) -> Service {
+        let service = Service(Some(segno.spawn()));
+        let address = format!("127.0.0.1:{port}");
+        wait_until("the page is served", || std::net::TcpStream::connect(&address).is_ok());
+        service
+    }
+
+    /// As systemd would.
+    fn stop(mut self) {
+        let running = self.0.take().expect("it runs");
+        running.signal("TERM");
+        let ended = running.wait();
+        assert_eq!(ended.code, Some(0), "{}", ended.told());
+        ended.assert_calm();
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if let Some(running) = self.0.take() {
+            running.kill();
+        }
+    }
+}
+
+/// One that nobody listens at, which a service can come back to.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}

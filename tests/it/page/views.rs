@@ -1,0 +1,144 @@
+//! Every view, in both colour schemes, on a desk and on a phone: nothing sticks out, nothing complains, and everybody can
+//! use it. With `SEGNO_TEST_SCREENSHOTS` set to a folder, a picture of each is left there; those of `docs/screenshots`
+//! are made so.
+
+use super::Page;
+use crate::support::{Sandbox, wait_until};
+use serde_json::json;
+use std::path::PathBuf;
+
+const DESK: (u32, u32) = (1120, 860);
+const PHONE: (u32, u32) = (360, 760);
+
+/// What a view is called, where it is, and what is there once it has been read.
+const VIEWS: [(&str, &str, &str); 9] = [
+    ("now", "/", ".entity"),
+    ("changes", "/changes", ".rows li"),
+    ("library", "/library", ".rows li"),
+    ("albums", "/library?tab=albums&removed=true", ".told:not(:empty)"),
+    ("artists", "/library?tab=artists", ".rows li"),
+    ("playlists", "/library?tab=playlists", ".rows li"),
+    ("playlist", "", ".version"),
+    ("plays", "/library?tab=plays", ".rows li"),
+    ("activity", "/activity", ".chart .bar"),
+];
+
+/// Those that a picture is kept of.
+const PICTURED: [&str; 4] = ["now", "changes", "library", "activity"];
+
+#[test]
+fn every_view_is_accessible_fits_a_phone_and_loads_nothing_from_elsewhere() {
+    let Some(axe) = axe() else { return };
+    let Some(page) = lived_in() else { return };
+    let playlist = page.database.lines("SELECT playlist_id AS line FROM playlist_versions WHERE NOT is_first LIMIT 1");
+    let history = format!("/library?tab=playlists&playlist={}&part=history", playlist[0]);
+    let pictures = std::env::var_os("SEGNO_TEST_SCREENSHOTS").map(PathBuf::from);
+    page.browser.run_in_every_document(&axe);
+    for scheme in ["light", "dark"] {
+        page.browser.prefer(&[("prefers-color-scheme", scheme), ("prefers-reduced-motion", "reduce")]);
+        for (name, path, sign) in VIEWS {
+            page.browser.resize(DESK);
+            page.browser.go(&page.url(if path.is_empty() { &history } else { path }));
+            for (device, size) in [("desk", DESK), ("phone", PHONE)] {
+                let what = format!("{name}, {scheme}, {device}");
+                page.browser.resize(size);
+                wait_until(&format!("{what}: it is read"), || page.has(sign) && page.shows("#link", "Live"));
+                let wide = page.browser.run("return [document.documentElement.scrollWidth, window.innerWidth]");
+                assert!(wide[0].as_u64() <= wide[1].as_u64(), "{what}: {wide} pixels wide");
+                if let Some(folder) = pictures.as_ref().filter(|_| PICTURED.contains(&name)) {
+                    page.browser.picture(&folder.join(format!("{name}-{scheme}-{device}.png")));
+                }
+                let violations = page.browser.run_async(AXE_RUN);
+                assert_eq!(violations, json!([]), "{what}");
+            }
+            let moving = page.browser.run("return document.getAnimations().length");
+            assert_eq!(moving, 0, "{name}: something moves for those who asked that nothing does");
+            assert_eq!(page.browser.run(FOREIGN), json!([]), "{name}: nothing is loaded from elsewhere");
+        }
+    }
+    page.assert_silent(&[]);
+}
+
+const AXE_RUN: &str = "axe.run({ resultTypes: ['violations'] }).then(({ violations }) => done(violations.map((each) => \
+    ({ rule: each.id, help: each.help, at: each.nodes.map((node) => node.html.slice(0, 200)) }))))";
+
+const FOREIGN: &str = "return performance.getEntriesByType('resource').map((each) => each.name)\
+    .filter((url) => new URL(url).origin !== location.origin)";
+
+#[test]
+fn the_keyboard_alone_reaches_everything_and_the_view_is_announced() {
+    let Some(page) = Page::settled(Sandbox::exact(60, 20, 20, 2, 20), "/") else { return };
+    page.wait_for(".entity[data-type=tracks]", "Current");
+    let reached = page.browser.run(
+        "return [...document.querySelectorAll('a[href], button, input, select, summary')]\
+         .filter((node) => node.checkVisibility() && node.tabIndex < 0).length",
+    );
+    assert_eq!(reached, 0, "all that can be used is in the order of the Tab key");
+    page.browser.run("document.querySelector(\".top nav a[href='/activity']\").focus()");
+    page.browser.run("document.activeElement.click()");
+    page.wait_for("h1", "Activity");
+    assert_eq!(page.browser.run("return document.activeElement.textContent"), "Activity");
+    assert_eq!(page.browser.title(), "Activity · segno");
+    assert_eq!(page.browser.run("return document.querySelectorAll('[aria-current=page]').length"), 1);
+    page.assert_silent(&[]);
+}
+
+/// A service that has seen something: things came and went, things were played, and a day of requests is on record.
+fn lived_in() -> Option<Page> {
+    let page = Page::settled(Sandbox::exact(1_240, 160, 90, 8, 45), "/")?;
+    page.sandbox.edit(json!([
+        { "op": "remove_tracks", "offset": 40, "count": 2 }, { "op": "add_tracks", "count": 6 },
+        { "op": "remove_albums", "offset": 12 }, { "op": "add_albums", "count": 2 },
+        { "op": "follow", "count": 2 }, { "op": "unfollow", "index": 7 },
+        { "op": "playlist_insert", "index": 1, "position": 3, "count": 4 },
+        { "op": "playlist_remove", "index": 1, "position": 9, "count": 2 },
+    ]));
+    page.browser.click(".account > header .sync");
+    wait_until("it is noticed", || {
+        let gone = ["saved_tracks", "saved_albums", "followed_artists"];
+        gone.iter().all(|table| page.database.count(&format!("{table} WHERE removed_at IS NOT NULL")) > 0)
+            && page.database.count("playlist_versions WHERE NOT is_first") == 1
+    });
+    page.wait_for_sentence("Everything is current");
+    for statement in [PLAYED, REQUESTED, REFUSED] {
+        page.database.execute(statement);
+    }
+    // One entity type is being read, slowly, and one is paused: the page has something to tell.
+    page.browser.click(".entity[data-type=albums] .pause");
+    page.wait_for(".entity[data-type=albums]", "Paused by hand");
+    page.sandbox.configure(json!({ "latency_ms": 3_000 }));
+    page.browser.click(".entity[data-type=tracks] .reset");
+    page.browser.click("dialog .danger");
+    page.wait_for(".entity[data-type=tracks]", "Reading");
+    Some(page)
+}
+
+/// Of every day of the last month but a few.
+const PLAYED: &str = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 640) \
+    INSERT OR IGNORE INTO plays (account_id, played_at, track_uri, track_id, source) \
+    SELECT 1, strftime('%Y-%m-%d %H:%M:%S.000000+00:00', 'now', (-600 - i * 4000 - (i % 11) * 900) || ' seconds'), \
+    'spotify:track:' || t.id, t.id, 'api' \
+    FROM n JOIN (SELECT id, row_number() OVER (ORDER BY id) AS place FROM tracks) t ON t.place = 1 + (i * 37) % 900 \
+    WHERE (i / 21) % 7 <> 3";
+
+const REQUESTED: &str = "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 286) \
+    INSERT OR IGNORE INTO request_ledger (family, started_at, requests, refusals) \
+    SELECT f.name, strftime('%Y-%m-%d %H:%M:%S.000000+00:00', (unixepoch() / 300 - i) * 300, 'unixepoch'), \
+    1 + (i * i + length(f.name)) % f.most, 0 \
+    FROM n JOIN (SELECT 'tracks' AS name, 9 AS most, 72 AS every UNION ALL SELECT 'albums', 3, 72 \
+    UNION ALL SELECT 'artists', 2, 72 UNION ALL SELECT 'playlists', 3, 72 \
+    UNION ALL SELECT 'playlist_items', 14, 72 UNION ALL SELECT 'player', 1, 4) f \
+    WHERE i % f.every < CASE f.name WHEN 'player' THEN 1 ELSE 5 END";
+
+const REFUSED: &str = "UPDATE request_ledger SET refusals = 1 WHERE family = 'playlist_items' AND requests > 12";
+
+/// The accessibility checker's script. `None`, said loudly, where there is none; a failure where there has to be one.
+fn axe() -> Option<String> {
+    let Some(file) = std::env::var_os("SEGNO_TEST_AXE").filter(|file| !file.is_empty()) else {
+        let required = std::env::var("SEGNO_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
+        assert!(!required, "SEGNO_REQUIRE_SERVICES=1, and SEGNO_TEST_AXE names no axe.min.js");
+        eprintln!("SKIPPED: no axe-core; set SEGNO_TEST_AXE or use tests/run");
+        return None;
+    };
+    Some(std::fs::read_to_string(file).expect("SEGNO_TEST_AXE is the file axe.min.js"))
+}
