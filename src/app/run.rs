@@ -25,6 +25,7 @@ use crate::{
     config::{Config, PlaybackConfig},
     engine::{playback::PlaybackSettings, schedule::Remembered},
     faults::hastened,
+    metrics::Metrics,
     model::{AccountId, EntityType, Owner},
     spotify::{Client, Tokens},
     store::{SignIn, Store, StoreError},
@@ -78,6 +79,7 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<Exit, C
         owner: owner.clone(),
         progress: Rc::new(progress),
         gate_view,
+        metrics: Metrics::default(),
     });
     let gate = supervisor.send(GateOf).await.map_err(|_| died())?;
     let mut caretaker = Caretaker {
