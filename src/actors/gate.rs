@@ -164,7 +164,6 @@ impl Gate {
                 self.timer = Some(self.wake_at(at, now, ctx));
             }
             let (used, limit) = self.engine.window_used(now);
-            self.metrics.set_window(used, limit, self.settings.window, now);
             self.view.send_replace(GateView { used, limit, waiting });
             return;
         }

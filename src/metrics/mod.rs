@@ -10,10 +10,10 @@
 mod pauses;
 mod readings;
 
-pub use readings::{AccountReading, EntityReading, LedgerReading, Readings, Stored};
+pub use readings::{AccountReading, EntityReading, LedgerReading, Readings, Seen};
 
 use crate::model::{Commit, EntityType, Family, ItemCounts, Pause, Rows};
-use pauses::PauseClock;
+use pauses::{KINDS, PauseClock};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{
@@ -110,23 +110,7 @@ struct Counted {
     actors_given_up: Series<OfActor, Counter>,
     plays: Counter,
     interval_seconds: Gauge<f64, AtomicU64>,
-    moment: Mutex<Moment>,
-}
-
-/// What is not counted but is so at a moment.
-#[derive(Debug, Default)]
-struct Moment {
-    pauses: PauseClock,
-    window: Option<WindowSeen>,
-}
-
-/// The rolling window when the gate last looked.
-#[derive(Debug, Clone, Copy)]
-struct WindowSeen {
-    used: u32,
-    limit: u32,
-    length: Duration,
-    at: Instant,
+    pauses: Mutex<PauseClock>,
 }
 
 /// Makes histograms with these upper bounds.
@@ -192,7 +176,7 @@ impl Default for Metrics {
             actors_given_up: Series::default(),
             plays: Counter::default(),
             interval_seconds: Gauge::default(),
-            moment: Mutex::default(),
+            pauses: Mutex::default(),
         };
         Metrics(Arc::new(counted.registered().begun()))
     }
@@ -229,9 +213,9 @@ impl Counted {
                 begin(&self.requests, OfRequest { family, status });
             }
         }
-        for family in Family::ALL {
-            begin(&self.permit_wait_seconds, of_priority(*family));
-            begin(&self.permits_refused, of_priority(*family));
+        for priority in PRIORITIES {
+            begin(&self.permit_wait_seconds, OfPriority { priority });
+            begin(&self.permits_refused, OfPriority { priority });
         }
         for entity_type in EntityType::ALL.iter().map(|entity| entity.as_str()).chain([PLAYLIST_ITEMS]) {
             begin(&self.batch_seconds, OfEntity { entity_type });
@@ -266,12 +250,7 @@ impl Metrics {
 
     /// A pause is in force, from `now` for as long as `left` at least. To be told as often as it is seen.
     pub fn handle_pause(&self, pause: Pause, left: Duration, now: Instant) {
-        self.moment().pauses.handle_pause(pause.scope, pause.class, left, now);
-    }
-
-    /// How full the rolling window is, and how many requests it may hold.
-    pub fn set_window(&self, used: u32, limit: u32, length: Duration, at: Instant) {
-        self.moment().window = Some(WindowSeen { used, limit, length, at });
+        self.pauses().handle_pause(pause.scope, pause.class, left, now);
     }
 
     /// A batch is in the database; its transaction took so long.
@@ -312,7 +291,7 @@ impl Metrics {
     pub fn encode(&self, readings: &Readings, now: Instant) -> String {
         let mut text = String::with_capacity(64 << 10);
         let (mut momentary, mut process) = (Registry::with_prefix("segno"), Registry::default());
-        self.register_moment(&mut momentary, now);
+        self.register_pauses(&mut momentary, now);
         readings.register(&mut momentary);
         readings.register_process(&mut process);
         let registries = [&self.0.registry, &momentary, &process];
@@ -321,30 +300,24 @@ impl Metrics {
         text
     }
 
-    fn register_moment(&self, to: &mut Registry, now: Instant) {
-        let moment = self.moment();
+    fn register_pauses(&self, to: &mut Registry, now: Instant) {
+        let pauses = self.pauses();
         let seconds = Series::<OfPause, Counter<f64, AtomicU64>>::default();
         let paused = Series::<OfPause, Gauge>::default();
-        for (family, class) in pauses::KINDS.iter().copied() {
+        for (family, class) in KINDS.iter().copied() {
             let labels = OfPause { family: family.as_str(), class: class.as_str() };
-            let seen = moment.pauses.seen(family, class, now);
+            let seen = pauses.seen(family, class, now);
             seconds.get_or_create(&labels).inc_by(seen.lasted.as_secs_f64());
             paused.get_or_create(&labels).set(i64::from(seen.is_in_force));
         }
         let help = "How long pauses have lasted, by what they stop and why";
         to.register_with_unit("pause", help, Unit::Seconds, seconds);
         to.register("paused", "Whether a pause is in force", paused);
-        let Some(window) = moment.window else { return };
-        // What it held when it was last looked at has left it by then.
-        let is_over = now.saturating_duration_since(window.at) >= window.length;
-        let (used, limit) = (number(if is_over { 0 } else { window.used }), number(window.limit));
-        to.register("window_requests", "Requests in the rolling window", used);
-        to.register("window_limit_requests", "Requests that the rolling window may hold, as learned or set", limit);
     }
 
     /// Nothing that is done under the lock can panic halfway.
-    fn moment(&self) -> MutexGuard<'_, Moment> {
-        self.0.moment.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pauses(&self) -> MutexGuard<'_, PauseClock> {
+        self.0.pauses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -354,14 +327,18 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// The lines at the gate: who asks for more than one family waits in one line.
+/// The lines at the gate, the highest priority first.
+const PRIORITIES: [&str; 5] = ["playback", "tracks", "artists", "albums", "playlists"];
+
 fn of_priority(family: Family) -> OfPriority {
     let priority = match family {
-        Family::Application | Family::Player => "playback",
-        Family::Tracks | Family::Artists | Family::Albums | Family::Playlists => family.as_str(),
-        Family::PlaylistItems => Family::Playlists.as_str(),
+        Family::Application | Family::Player => 0,
+        Family::Tracks => 1,
+        Family::Artists => 2,
+        Family::Albums => 3,
+        Family::Playlists | Family::PlaylistItems => 4,
     };
-    OfPriority { priority }
+    OfPriority { priority: PRIORITIES[priority] }
 }
 
 fn begin<S: Clone + Hash + Eq, M, C: MetricConstructor<M>>(series: &Series<S, M, C>, labels: S) {
@@ -371,10 +348,4 @@ fn begin<S: Clone + Hash + Eq, M, C: MetricConstructor<M>>(series: &Series<S, M,
 fn changes(counts: &ItemCounts) -> [(&'static str, u32); 5] {
     let ItemCounts { processed: _, new, updated, unchanged, odd, removed } = *counts;
     [("new", new), ("updated", updated), ("unchanged", unchanged), ("odd", odd), ("removed", removed)]
-}
-
-fn number(value: impl Into<i64>) -> Gauge {
-    let gauge = Gauge::default();
-    gauge.set(value.into());
-    gauge
 }

@@ -1,6 +1,6 @@
 //! What is so rather than counted: the state that the database tells, as whoever looks has read it.
 
-use super::number;
+use super::{OfFamily, OfPriority, PRIORITIES};
 use crate::model::{AccountId, EntityType, Family};
 use chrono::{DateTime, Utc};
 use prometheus_client::{
@@ -18,12 +18,16 @@ pub struct Readings {
     /// When the process began.
     pub started_at: DateTime<Utc>,
     /// `None` when the database did not answer in time.
-    pub stored: Option<Stored>,
+    pub seen: Option<Seen>,
 }
 
-/// What the database says.
+/// What the status says, for as long as the database answers.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Stored {
+pub struct Seen {
+    /// Requests in the rolling window, and how many it may hold.
+    pub window: (u32, u32),
+    /// Requests that wait for a permit, by priority; those that are left out are none.
+    pub waiting: Vec<(&'static str, u32)>,
     /// Those that have a sign-in, whatever has become of it.
     pub accounts: Vec<AccountReading>,
     pub ledger: Vec<LedgerReading>,
@@ -34,6 +38,7 @@ pub struct AccountReading {
     pub account: AccountId,
     /// Nothing once it has ended or was refused.
     pub sign_in_left: Duration,
+    pub plays: u64,
     /// When the listening history was last read.
     pub last_polled_at: Option<DateTime<Utc>>,
     pub open_play_gaps: u32,
@@ -69,11 +74,6 @@ struct OfBuild {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfFamily {
-    family: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfAccount {
     account: i64,
 }
@@ -91,11 +91,12 @@ impl Readings {
     pub(super) fn register(&self, to: &mut Registry) {
         let labels = OfBuild { version: self.version, database: self.database };
         to.register("build", "Which segno this is, and on which database", Info::new(labels));
-        to.register("database_up", "Whether the database answered in time", number(self.stored.is_some()));
-        if let Some(stored) = &self.stored {
-            stored.register_accounts(to);
-            stored.register_entities(to);
-            stored.register_ledger(to);
+        to.register("database_up", "Whether the database answered in time", number(self.seen.is_some()));
+        if let Some(seen) = &self.seen {
+            seen.register_gate(to);
+            seen.register_accounts(to);
+            seen.register_entities(to);
+            seen.register_ledger(to);
         }
     }
 
@@ -107,13 +108,25 @@ impl Readings {
     }
 }
 
-impl Stored {
+impl Seen {
+    fn register_gate(&self, to: &mut Registry) {
+        let ((used, limit), waiting) = (self.window, Numbers::<OfPriority>::default());
+        for priority in PRIORITIES {
+            let requests = self.waiting.iter().find(|(of, _)| *of == priority).map_or(0, |(_, requests)| *requests);
+            waiting.get_or_create(&OfPriority { priority }).set(requests.into());
+        }
+        to.register("window_requests", "Requests in the rolling window", number(used));
+        to.register("window_limit", "Requests that the rolling window may hold, as learned or set", number(limit));
+        to.register("waiting_requests", "Requests that wait for a permit", waiting);
+    }
+
     fn register_accounts(&self, to: &mut Registry) {
-        let (left, polled, gaps) =
-            (Reals::<OfAccount>::default(), Reals::<OfAccount>::default(), Numbers::<OfAccount>::default());
+        let [left, polled]: [Reals<OfAccount>; 2] = Default::default();
+        let [plays, gaps]: [Numbers<OfAccount>; 2] = Default::default();
         for reading in &self.accounts {
             let labels = OfAccount { account: reading.account.0 };
             left.get_or_create(&labels).set(reading.sign_in_left.as_secs_f64());
+            plays.get_or_create(&labels).set(i64::try_from(reading.plays).unwrap_or(i64::MAX));
             gaps.get_or_create(&labels).set(reading.open_play_gaps.into());
             if let Some(at) = reading.last_polled_at {
                 polled.get_or_create(&labels).set(timestamp(at));
@@ -123,6 +136,7 @@ impl Stored {
         to.register_with_unit("sign_in_remaining", help, Unit::Seconds, left);
         let help = "When the listening history was last read";
         to.register_with_unit("last_poll_timestamp", help, Unit::Seconds, polled);
+        to.register("plays", "Plays in the database", plays);
         to.register("play_gaps_open", "Stretches of time in which plays may be missing", gaps);
     }
 
@@ -167,6 +181,12 @@ impl Stored {
     fn entities(&self) -> impl Iterator<Item = (AccountId, &EntityReading)> {
         self.accounts.iter().flat_map(|of| of.entities.iter().map(|reading| (of.account, reading)))
     }
+}
+
+fn number(value: impl Into<i64>) -> Gauge {
+    let gauge = Gauge::default();
+    gauge.set(value.into());
+    gauge
 }
 
 fn timestamp(at: DateTime<Utc>) -> f64 {
