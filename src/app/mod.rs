@@ -147,6 +147,7 @@ pub fn run(cli: Cli) -> ExitCode {
             error.exit
         }
     };
+    telemetry::finish();
     ExitCode::from(exit.code())
 }
 

@@ -13,6 +13,8 @@ mod limits;
 mod login;
 mod moving;
 mod odd_rows;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod panics;
 mod pauses;
 mod playback;
