@@ -270,6 +270,42 @@ impl Handler<NoteFailure> for CheckpointWriter {
     }
 }
 
+/// What a person wants of these outlasts the process.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), WriteError>")]
+pub struct NoteWish {
+    pub wish: Wish,
+    pub keys: Vec<SyncKey>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    Paused,
+    GoesOn,
+    /// Its checkpoint is forgotten, and whoever had begun a run is fenced off.
+    StartsOver,
+}
+
+impl Handler<NoteWish> for CheckpointWriter {
+    type Result = AtomicResponse<Self, Result<(), WriteError>>;
+
+    fn handle(&mut self, NoteWish { wish, keys }: NoteWish, _: &mut Self::Context) -> Self::Result {
+        let store = self.store.clone();
+        self.write(async move {
+            match wish {
+                Wish::Paused => store.pause_by_hand(&keys, clock::now()).await,
+                Wish::GoesOn => store.resume_by_hand(&keys).await,
+                Wish::StartsOver => {
+                    for SyncKey { account, entity } in keys {
+                        store.reset(account, entity).await?;
+                    }
+                    Ok(())
+                }
+            }
+        })
+    }
+}
+
 /// When the service plans the next run.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), WriteError>")]

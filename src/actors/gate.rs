@@ -32,6 +32,9 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// How often what was counted and learned is stored: that much a killed process forgets.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 
+/// The window empties by itself, and nobody else would say so.
+const SHOW_EVERY: Duration = Duration::from_secs(1);
+
 pub struct Gate {
     settings: GateSettings,
     store: Store,
@@ -47,6 +50,8 @@ pub struct Gate {
     /// From when the process began.
     calendar: Calendar,
     timer: Option<SpawnHandle>,
+    /// Why nothing is granted, as it was ruled last.
+    waiting: Option<GateWait>,
     /// Until when the database says that we may be sending.
     lease_until: Option<Instant>,
     is_leasing: bool,
@@ -127,6 +132,7 @@ impl Gate {
             lives: 0,
             calendar: Calendar::new(now, wall),
             timer: None,
+            waiting: None,
             lease_until: None,
             is_leasing: false,
             is_saving: false,
@@ -163,10 +169,16 @@ impl Gate {
             if let Some(at) = wake_at {
                 self.timer = Some(self.wake_at(at, now, ctx));
             }
-            let (used, limit) = self.engine.window_used(now);
-            self.view.send_replace(GateView { used, limit, waiting });
-            return;
+            self.waiting = waiting;
+            return self.show();
         }
+    }
+
+    /// Lets others see; those who look are woken only by what is new.
+    fn show(&mut self) {
+        let (used, limit) = self.engine.window_used(clock::steady());
+        let seen = GateView { used, limit, waiting: self.waiting, queued: self.engine.queued().collect() };
+        self.view.send_if_modified(|view| std::mem::replace(view, seen) != seen);
     }
 
     fn grant(&mut self, number: u64, ctx: &mut Context<Self>) {
@@ -288,6 +300,7 @@ impl Actor for Gate {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(SAVE_EVERY, Gate::save);
+        ctx.run_interval(SHOW_EVERY, |gate, _| gate.show());
         self.load(ctx);
     }
 }
@@ -301,6 +314,7 @@ impl Supervised for Gate {
         self.askers.clear();
         self.lives += 1;
         self.timer = None;
+        self.waiting = None;
         self.lease_until = None;
         self.is_leasing = false;
         self.is_saving = false;

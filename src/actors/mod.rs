@@ -18,6 +18,7 @@ pub mod checkpoint_writer;
 pub mod fetch;
 pub mod gate;
 pub mod lifecycle;
+pub mod meter;
 pub mod playback_tracker;
 pub mod progress;
 pub mod supervisor;

@@ -1,7 +1,7 @@
 //! What the actors let others see of themselves while they work. Published through watch channels, so that a slow
 //! onlooker delays nobody.
 
-use crate::model::{ItemCounts, Pause, Phase, Stage, SyncKey};
+use crate::model::{Family, ItemCounts, Pause, Phase, Stage, SyncKey};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -86,6 +86,33 @@ pub struct GateView {
     pub used: u32,
     pub limit: u32,
     pub waiting: Option<GateWait>,
+    pub queued: Queued,
+}
+
+/// Requests that wait for a permit, by their priority, the highest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Queued {
+    pub playback: u32,
+    pub tracks: u32,
+    pub artists: u32,
+    pub albums: u32,
+    pub playlists: u32,
+}
+
+impl FromIterator<Family> for Queued {
+    fn from_iter<I: IntoIterator<Item = Family>>(asks: I) -> Queued {
+        let mut queued = Queued::default();
+        for family in asks {
+            match family {
+                Family::Application | Family::Player => queued.playback += 1,
+                Family::Tracks => queued.tracks += 1,
+                Family::Artists => queued.artists += 1,
+                Family::Albums => queued.albums += 1,
+                Family::Playlists | Family::PlaylistItems => queued.playlists += 1,
+            }
+        }
+        queued
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]

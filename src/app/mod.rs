@@ -17,6 +17,7 @@ mod sign_in;
 mod signals;
 pub mod status;
 mod sync;
+mod web;
 
 use crate::{
     cli::{

@@ -9,6 +9,7 @@ use super::{
     open_store, sign_in,
     signals::{Signals, Told},
     sync::{CLOSE_WITHIN, batches},
+    web::{self, Page},
 };
 use crate::{
     actors::{
@@ -65,11 +66,12 @@ const PULSE_WITHIN: Duration = Duration::from_secs(5);
 const END_WITHIN: Duration = Duration::from_secs(9);
 
 pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<Exit, CommandError> {
+    web::check(&config)?;
     let client = client(&config)?;
     let owner = claim::this_process("run");
     let (store, url) = open_store(&config, &owner.label).await?;
-    let (progress, _) = watch::channel(Progress::default());
-    let (gate_view, _) = watch::channel(GateView::default());
+    let (progress, seen_progress) = watch::channel(Progress::default());
+    let (gate_view, seen_gate) = watch::channel(GateView::default());
     let supervisor = Supervisor::start(Service {
         store: store.clone(),
         client: client.clone(),
@@ -82,6 +84,8 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<Exit, C
         metrics: Metrics::default(),
     });
     let gate = supervisor.send(GateOf).await.map_err(|_| died())?;
+    // Also while nobody is signed in yet: it says so.
+    let page = web::serve(&config, &url, &owner.label, supervisor.clone(), seen_progress, seen_gate)?;
     let mut caretaker = Caretaker {
         supervisor,
         store,
@@ -92,11 +96,17 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<Exit, C
         tended: BTreeMap::new(),
         told: BTreeMap::new(),
         warned_on: BTreeMap::new(),
+        page,
     };
     info!(database = %url, version = env!("CARGO_PKG_VERSION"), "segno runs");
     let ended = caretaker.live().await;
     notify::tell(Notice::Stopping);
-    let _ = tokio::time::timeout(CLOSE_WITHIN, gate.send(Close)).await;
+    let close_page = async {
+        if let Some(page) = &caretaker.page {
+            page.close().await;
+        }
+    };
+    let _ = tokio::time::timeout(CLOSE_WITHIN, async { tokio::join!(gate.send(Close), close_page) }).await;
     caretaker.give_up_claims().await;
     ended
 }
@@ -115,6 +125,7 @@ struct Caretaker {
     told: BTreeMap<AccountId, String>,
     /// When it was last said that a sign-in ends.
     warned_on: BTreeMap<AccountId, NaiveDate>,
+    page: Option<Page>,
 }
 
 impl Caretaker {
@@ -248,7 +259,8 @@ impl Caretaker {
         self.told.remove(&account_id);
         self.tended.insert(account_id, revision);
         let remembered = self.remembered(account_id).await?;
-        self.supervisor.send(Tend { account_id, name, tokens, remembered }).await.map_err(|_| died())
+        let paused = self.store.paused_by_hand(account_id).await?;
+        self.supervisor.send(Tend { account_id, name, tokens, remembered, paused }).await.map_err(|_| died())
     }
 
     async fn let_go(&mut self, account: AccountId) {
@@ -336,6 +348,9 @@ impl Caretaker {
             warn!(%error, "the log stays as it is");
         }
         let (interval, entities) = (hastened(new.sync.interval), new.sync.entities.clone());
+        if let Some(page) = &self.page {
+            page.take_up(entities.clone());
+        }
         self.supervisor.do_send(Reconfigure { interval, playback: playback(&new), entities, batches: batches(&new) });
         // What needs a restart is kept as it is, or the next reload would not tell any more.
         self.config = Config {
@@ -343,6 +358,7 @@ impl Caretaker {
             spotify: self.config.spotify.clone(),
             rate_limit: self.config.rate_limit.clone(),
             login: self.config.login.clone(),
+            web: self.config.web.clone(),
             ..new
         };
         info!("settings reloaded");

@@ -8,7 +8,7 @@ use crate::{
         gate::GateSettings,
     },
     model::{
-        LearnedRate, Pause, START_REQUESTS,
+        LearnedRate, LedgerEntry, Pause, START_REQUESTS,
         status::{LimitStatus, Status},
     },
     store::{Store, StoreError},
@@ -17,6 +17,16 @@ use chrono::{DateTime, Utc};
 
 /// From the database alone, so also beside a service that runs.
 pub async fn status(store: &Store, config: &Config, now: DateTime<Utc>) -> Result<Status, StoreError> {
+    let (status, _) = with_ledger(store, &super::gate_settings(config), now).await?;
+    Ok(status)
+}
+
+/// The same, with the requests of the last day that it was worked out from.
+pub async fn with_ledger(
+    store: &Store,
+    settings: &GateSettings,
+    now: DateTime<Utc>,
+) -> Result<(Status, Vec<LedgerEntry>), StoreError> {
     let mut status = store.status(now).await?;
     let mut remaining = Remaining::default();
     status.accounts.iter().flat_map(|account| &account.entities).for_each(|entity| remaining.add_entity(entity));
@@ -26,8 +36,7 @@ pub async fn status(store: &Store, config: &Config, now: DateTime<Utc>) -> Resul
     let pause = |limit: &LimitStatus| Pause { scope: limit.family, class: limit.class, until: limit.blocked_until };
     let pauses: Vec<Pause> = status.limits.iter().map(pause).collect();
     let ledger = store.load_ledger(now).await?;
-    let settings = super::gate_settings(config);
-    let rate = rate(&settings, store.load_learned_rate().await?);
+    let rate = rate(settings, store.load_learned_rate().await?);
     let known = Known { pauses: &pauses, ledger: &ledger, ceilings: settings.daily, rate };
     status.forecast = forecast(&remaining, &known, now);
     let ceilings = reached_ceilings(&known, now).into_iter();
@@ -36,7 +45,7 @@ pub async fn status(store: &Store, config: &Config, now: DateTime<Utc>) -> Resul
         class,
         blocked_until: until,
     }));
-    Ok(status)
+    Ok((status, ledger))
 }
 
 /// Requests per second, as far as is known.

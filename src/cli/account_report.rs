@@ -183,6 +183,7 @@ mod tests {
     fn status_says_how_long_a_sign_in_lasts_and_what_to_do() {
         let line = |sign_in| {
             let account = AccountStatus {
+                account_id: AccountId(1),
                 spotify_id: "mira".into(),
                 display_name: None,
                 sign_in,

@@ -270,6 +270,9 @@ fn entity_line(entity: &EntityStatus, now: DateTime<Utc>) -> String {
         }
     };
     let mut line = format!("{:<10} {:<8} {place}", entity.entity_type, state_name(entity.state));
+    if entity.is_paused_by_hand {
+        line.push_str(", paused by hand");
+    }
     if let Some(at) = entity.resume_at {
         let _ = write!(line, ", resumes {}", time_of_day(at, now));
     }

@@ -102,7 +102,12 @@ pub struct RateLimitConfig {
 
 #[derive(Debug, Clone)]
 pub struct WebConfig {
-    pub listen: SocketAddr,
+    /// `None` serves nothing.
+    pub listen: Option<SocketAddr>,
+    /// By what names browsers know it, beside loopback names and the address itself: those of a proxy.
+    pub hosts: Vec<String>,
+    /// From the environment only.
+    pub token: Option<SecretString>,
 }
 
 #[derive(Debug, Clone)]
@@ -164,17 +169,22 @@ impl Config {
     /// The settings that differ in `new` and that a running service cannot take up.
     pub fn needs_restart_for(&self, new: &Config) -> Vec<&'static str> {
         let (old_spotify, new_spotify) = (&self.spotify, &new.spotify);
-        let secret = |spotify: &SpotifyConfig| spotify.refresh_token.as_ref().map(|t| t.expose_secret().to_owned());
+        let is_other = |old: &Option<SecretString>, new: &Option<SecretString>| {
+            let [old, new] = [old, new].map(|secret| secret.as_ref().map(ExposeSecret::expose_secret));
+            old != new
+        };
         let changed = [
             ("database.url", self.database_url != new.database_url),
             ("spotify.client_id", old_spotify.client_id != new_spotify.client_id),
-            ("SEGNO_SPOTIFY_REFRESH_TOKEN", secret(old_spotify) != secret(new_spotify)),
+            ("SEGNO_SPOTIFY_REFRESH_TOKEN", is_other(&old_spotify.refresh_token, &new_spotify.refresh_token)),
             ("spotify.api_url", old_spotify.api_url != new_spotify.api_url),
             ("spotify.accounts_url", old_spotify.accounts_url != new_spotify.accounts_url),
             ("spotify.timeout", old_spotify.timeout != new_spotify.timeout),
             ("rate_limit", self.rate_limit != new.rate_limit),
             ("login", self.login != new.login),
             ("web.listen", self.web.listen != new.web.listen),
+            ("web.hosts", self.web.hosts != new.web.hosts),
+            ("SEGNO_WEB_TOKEN", is_other(&self.web.token, &new.web.token)),
         ];
         changed.into_iter().filter(|(_, is_changed)| *is_changed).map(|(setting, _)| setting).collect()
     }
@@ -204,6 +214,8 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
     let window = given.required(Setting::RateLimitWindow, values::duration(Duration::from_secs(1)..=10 * MINUTE));
     let daily = daily_ceilings(given);
     let listen = given.required(Setting::WebListen, values::address);
+    let hosts = given.optional(Setting::WebHosts, values::host_names);
+    let token = given.optional(Setting::WebToken, values::web_token);
     let filter = given.required(Setting::LogFilter, values::log_filter);
 
     Some(Config {
@@ -224,7 +236,7 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
         },
         playback: playback?,
         rate_limit: RateLimitConfig { requests: requests?, window: window?, daily: daily? },
-        web: WebConfig { listen: listen? },
+        web: WebConfig { listen: listen?, hosts: hosts?.unwrap_or_default(), token: token? },
         log: LogConfig { filter: filter? },
     })
 }

@@ -69,6 +69,10 @@ settings! {
     LoginPort: "SEGNO_LOGIN_PORT", Some("login.port"), None;
     LoginTimeout: "SEGNO_LOGIN_TIMEOUT", Some("login.timeout"), Some("5m");
     WebListen: "SEGNO_WEB_LISTEN", Some("web.listen"), Some("127.0.0.1:8370");
+    // None: loopback names, and the address that is listened on.
+    WebHosts: "SEGNO_WEB_HOSTS", Some("web.hosts"), None;
+    // A secret, so never in a file that people share.
+    WebToken: "SEGNO_WEB_TOKEN", None, None;
     LogFilter: "SEGNO_LOG", Some("log.filter"), Some("info");
 }
 

@@ -3,6 +3,7 @@
 mod files;
 mod limits;
 mod playback;
+mod web;
 
 use super::{
     Config, ConfigError, Dirs,
@@ -38,7 +39,8 @@ fn without_file_and_environment_every_setting_has_its_default() {
     assert_eq!(config.playback.interval, Duration::from_secs(20 * 60));
     assert_eq!(config.rate_limit.requests, None);
     assert_eq!(config.rate_limit.window, Duration::from_secs(30));
-    assert_eq!(config.web.listen.to_string(), "127.0.0.1:8370");
+    assert_eq!(config.web.listen.map(|listen| listen.to_string()).as_deref(), Some("127.0.0.1:8370"));
+    assert!(config.web.hosts.is_empty() && config.web.token.is_none());
     assert_eq!(config.log.filter, "info");
 }
 
@@ -171,7 +173,9 @@ fn every_setting_is_read_from_the_file_and_from_the_environment() {
         (Setting::RateLimitDailyAll, "907", "907", |c| text(c.rate_limit.daily.all), "907"),
         (Setting::LoginPort, "49152", "49152", |c| c.login.port.unwrap().to_string(), "49152"),
         (Setting::LoginTimeout, "'2m'", "2m", |c| c.login.timeout.as_secs().to_string(), "120"),
-        (Setting::WebListen, "'[::]:80'", "[::]:80", |c| c.web.listen.to_string(), "[::]:80"),
+        (Setting::WebListen, "'[::]:80'", "[::]:80", |c| format!("{:?}", c.web.listen), "Some([::]:80)"),
+        (Setting::WebHosts, "['A.b', 'c']", "A.b, c", |c| c.web.hosts.join(" "), "a.b c"),
+        (Setting::WebToken, "", web::TOKEN, |c| web::token(c), web::TOKEN),
         (Setting::LogFilter, "'warn,segno=debug'", "warn,segno=debug", |c| c.log.filter.clone(), "warn,segno=debug"),
     ];
     assert_eq!(cases.map(|case| case.0), Setting::ALL);
@@ -195,7 +199,9 @@ fn every_bad_value_is_named_with_its_place_and_what_is_allowed() {
     let token = "a refresh token: visible characters without spaces, at least one";
     let id = "a client id: 1 to 128 letters and digits without spaces";
     let database = "a database URL, sqlite:PATH or postgres://USER@HOST/NAME";
-    let address = "an IP address and port, such as \"127.0.0.1:8370\" or \"[::1]:8370\"";
+    let address = "an IP address and port, such as \"127.0.0.1:8370\" or \"[::1]:8370\", or \"off\"";
+    let hosts = "a list of host names without ports, such as \"segno.example.org\"";
+    let web_token = "a token: 16 to 512 visible characters without spaces, such as \"openssl rand -hex 32\" prints";
 
     // Setting, in the file (none: not possible there), in the environment, how it is shown (none: as written).
     let cases: &[(Setting, &str, &str, &str, &str)] = &[
@@ -254,6 +260,10 @@ fn every_bad_value_is_named_with_its_place_and_what_is_allowed() {
         (Setting::LoginTimeout, r#""61m""#, "61m", "", &duration("1s", "1h")),
         (Setting::WebListen, r#""8370""#, "8370", "", address),
         (Setting::WebListen, r#""localhost:8370""#, "localhost:8370", "", address),
+        (Setting::WebHosts, r#"["a:80"]"#, "a:80", r#"["a:80"]"#, hosts),
+        (Setting::WebHosts, r#"["a", ""]"#, "a,", r#"["a", ""]"#, hosts),
+        (Setting::WebToken, "", "fifteen-letters", "the value", web_token),
+        (Setting::WebToken, "", "words with spaces in them", "the value", web_token),
         (Setting::LogFilter, r#""""#, "", "", filter),
         (Setting::LogFilter, r#""loud""#, "loud", "", filter),
         (Setting::LogFilter, r#""info,segno=loud""#, "info,segno=loud", "", filter),
@@ -293,7 +303,7 @@ fn the_environment_wins_over_the_file() {
     let house = House::new().file("[sync]\ninterval = '1h'\n[web]\nlisten = '127.0.0.1:1'");
     let config = house.env("SEGNO_SYNC_INTERVAL", "2h").load().unwrap();
     assert_eq!(config.sync.interval, Duration::from_secs(2 * 3600));
-    assert_eq!(config.web.listen.port(), 1);
+    assert_eq!(config.web.listen.map(|listen| listen.port()), Some(1));
 }
 
 #[test]
@@ -401,7 +411,10 @@ fn a_config_prints_without_its_secrets() {
         ("sqlite:a@b:c.db", "sqlite:a@b:c.db"),
     ];
     for (url, shown) in urls {
-        let house = House::new().env("SEGNO_DATABASE_URL", url).env("SEGNO_SPOTIFY_REFRESH_TOKEN", "secret");
+        let house = House::new()
+            .env("SEGNO_DATABASE_URL", url)
+            .env("SEGNO_SPOTIFY_REFRESH_TOKEN", "secret")
+            .env("SEGNO_WEB_TOKEN", "a-secret-for-the-page");
         let config = house.load().unwrap();
         assert_eq!(config.database_url.as_str(), url);
         assert_eq!(config.database_url.to_string(), shown);

@@ -11,6 +11,13 @@ use url::{Host, Url};
 /// Longest client id; Spotify's have 32 characters.
 const CLIENT_ID_LEN_MAX: usize = 128;
 
+/// Longest host name of the DNS.
+const HOST_LEN_MAX: usize = 253;
+
+/// Shorter ones can be guessed; longer ones are a mistake.
+const WEB_TOKEN_LEN_MIN: usize = 16;
+const WEB_TOKEN_LEN_MAX: usize = 512;
+
 /// What is allowed for the API's addresses.
 const API_URL: &str = "an https URL (http only on a loopback address) without user, password, query or fragment";
 
@@ -49,7 +56,7 @@ impl Value {
     pub fn shown(&self, setting: Setting) -> String {
         let may_hide_password = |text: &str| !text.contains("://") && text.contains(['@', '=']);
         let is_hidden = match setting {
-            Setting::SpotifyRefreshToken => true,
+            Setting::SpotifyRefreshToken | Setting::WebToken => true,
             Setting::DatabaseUrl | Setting::SpotifyApiUrl | Setting::SpotifyAccountsUrl => {
                 may_hide_password(&self.written())
             }
@@ -178,11 +185,40 @@ pub fn secret(value: &Value) -> Result<SecretString, String> {
         .ok_or_else(|| "a refresh token: visible characters without spaces, at least one".to_owned())
 }
 
-pub fn address(value: &Value) -> Result<SocketAddr, String> {
-    value
-        .text()
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| "an IP address and port, such as \"127.0.0.1:8370\" or \"[::1]:8370\"".to_owned())
+/// `None` for none.
+pub fn address(value: &Value) -> Result<Option<SocketAddr>, String> {
+    match value.text() {
+        Some("off") => Ok(None),
+        text => text.and_then(|text| text.parse().ok()).map(Some).ok_or_else(|| {
+            "an IP address and port, such as \"127.0.0.1:8370\" or \"[::1]:8370\", or \"off\"".to_owned()
+        }),
+    }
+}
+
+/// In lower case.
+pub fn host_names(value: &Value) -> Result<Vec<String>, String> {
+    let is_name = |word: &&str| {
+        !word.is_empty()
+            && word.len() <= HOST_LEN_MAX
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c))
+    };
+    let names: Option<Vec<String>> = value
+        .words()
+        .and_then(|words| words.iter().map(|word| Some(*word).filter(is_name).map(str::to_ascii_lowercase)).collect());
+    names.ok_or_else(|| "a list of host names without ports, such as \"segno.example.org\"".to_owned())
+}
+
+/// A word that stands for a person at the status page. Whoever guesses it may read the library and stop the sync.
+pub fn web_token(value: &Value) -> Result<SecretString, String> {
+    let is_token = |text: &&str| {
+        (WEB_TOKEN_LEN_MIN..=WEB_TOKEN_LEN_MAX).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic())
+    };
+    value.text().filter(is_token).map(SecretString::from).ok_or_else(|| {
+        format!(
+            "a token: {WEB_TOKEN_LEN_MIN} to {WEB_TOKEN_LEN_MAX} visible characters without spaces, such as \
+             \"openssl rand -hex 32\" prints"
+        )
+    })
 }
 
 pub fn log_filter(value: &Value) -> Result<String, String> {

@@ -218,19 +218,6 @@ mod tests {
     }
 
     fn entity(entity_type: EntityType, offset: u32, total: Option<u32>) -> EntityStatus {
-        EntityStatus {
-            entity_type,
-            phase: crate::model::Phase::InitialSync,
-            state: State::Running,
-            offset,
-            total,
-            percent: None,
-            resume_at: None,
-            error: None,
-            last_updated_at: None,
-            completed_at: None,
-            next_run_at: None,
-            open_gaps: 0,
-        }
+        EntityStatus { state: State::Running, offset, total, ..EntityStatus::idle(entity_type) }
     }
 }

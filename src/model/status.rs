@@ -1,6 +1,6 @@
 //! What `segno status --json` prints and the web API serves. The names are part of the interface.
 
-use super::{EntityType, Family, LimitClass, Phase, SignInState};
+use super::{AccountId, EntityType, Family, LimitClass, Phase, SignInState};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,7 @@ pub struct Status {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AccountStatus {
+    pub account_id: AccountId,
     pub spotify_id: String,
     pub display_name: Option<String>,
     pub sign_in: SignInState,
@@ -45,6 +46,35 @@ pub struct EntityStatus {
     pub next_run_at: Option<DateTime<Utc>>,
     /// Ranges that the API could not serve and that wait for a retry.
     pub open_gaps: u32,
+    /// A person has paused it, until a person lets it go on.
+    #[serde(default)]
+    pub is_paused_by_hand: bool,
+}
+
+impl EntityStatus {
+    /// Of what has not begun.
+    pub fn idle(entity_type: EntityType) -> EntityStatus {
+        EntityStatus {
+            entity_type,
+            phase: Phase::InitialSync,
+            state: State::Idle,
+            offset: 0,
+            total: None,
+            percent: None,
+            resume_at: None,
+            error: None,
+            last_updated_at: None,
+            completed_at: None,
+            next_run_at: None,
+            open_gaps: 0,
+            is_paused_by_hand: false,
+        }
+    }
+
+    /// The same, if a person has paused it: nothing is planned before that is over.
+    pub fn paused_by_hand(self) -> EntityStatus {
+        EntityStatus { state: State::Paused, resume_at: None, next_run_at: None, is_paused_by_hand: true, ..self }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,6 +11,7 @@
 
 mod accounts;
 mod batches;
+mod by_hand;
 mod catalogue;
 mod changes;
 mod claims;
@@ -105,6 +106,15 @@ impl Store {
         match url {
             DatabaseUrl::Sqlite(path) => sqlite::open(path, sqlite::Absent::Refuse).await.map(Store::Sqlite),
             DatabaseUrl::Postgres(url) => postgres::open(url, label).await.map(Store::Pg),
+        }
+    }
+
+    /// Opens a database that is open already, for those who only read, and who must neither wait for the writer nor let
+    /// it wait.
+    pub fn open_readers(url: &DatabaseUrl, label: &str) -> Result<Store, StoreError> {
+        match url {
+            DatabaseUrl::Sqlite(path) => sqlite::open_readers(path).map(Store::Sqlite),
+            DatabaseUrl::Postgres(url) => Ok(Store::Pg(postgres::open_readers(url, label))),
         }
     }
 

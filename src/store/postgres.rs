@@ -30,23 +30,44 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// write may take, so that the first try gets through.
 const IDLE_IN_TRANSACTION: &str = "SET idle_in_transaction_session_timeout = '30s'";
 
+/// A page that takes longer is not waited for by anybody.
+const READER_SETUP: &str = "SET default_transaction_read_only = on; SET statement_timeout = '10s'; \
+                            SET idle_in_transaction_session_timeout = '30s'";
+
+/// Of the status page.
+const READERS_MAX: usize = 4;
+
 pub(super) async fn open(url: &PostgresUrl, label: &str) -> Result<Pool<AsyncPgConnection>, StoreError> {
+    let url = named(url, label);
+    migrations::run_on_postgres(connect(&url, IDLE_IN_TRANSACTION).await?).await?;
+    Ok(pool(url, IDLE_IN_TRANSACTION, MAX_CONNECTIONS))
+}
+
+/// Connections that only read, beside those that write.
+pub(super) fn open_readers(url: &PostgresUrl, label: &str) -> Pool<AsyncPgConnection> {
+    pool(named(url, label), READER_SETUP, READERS_MAX)
+}
+
+fn named(url: &PostgresUrl, label: &str) -> PostgresUrl {
     let mut url = url.clone();
     url.config.application_name(format!("segno {label}").trim_end());
     url.config.keepalives_idle(SILENCE_MAX);
     url.config.tcp_user_timeout(SILENCE_MAX);
-    migrations::run_on_postgres(connect(&url).await?).await?;
+    url
+}
 
+fn pool(url: PostgresUrl, setup: &'static str, max_size: usize) -> Pool<AsyncPgConnection> {
     let mut config = ManagerConfig::default();
     config.custom_setup = Box::new(move |_| {
         let url = url.clone();
-        async move { connect(&url).await.map_err(|error| ConnectionError::BadConnection(error.to_string())) }.boxed()
+        async move { connect(&url, setup).await.map_err(|error| ConnectionError::BadConnection(error.to_string())) }
+            .boxed()
     });
-    let pool = Pool::builder(AsyncDieselConnectionManager::new_with_config("", config)).max_size(MAX_CONNECTIONS);
-    Ok(pool.build().expect("a pool without timeouts needs no runtime"))
+    let pool = Pool::builder(AsyncDieselConnectionManager::new_with_config("", config)).max_size(max_size);
+    pool.build().expect("a pool without timeouts needs no runtime")
 }
 
-async fn connect(url: &PostgresUrl) -> Result<AsyncPgConnection, StoreError> {
+async fn connect(url: &PostgresUrl, setup: &str) -> Result<AsyncPgConnection, StoreError> {
     let connecting = async {
         let established: ConnectionResult<AsyncPgConnection> = if url.uses_tls() {
             let tls = tls().map_err(|error| cannot_reach(url, &error.to_string()))?;
@@ -57,7 +78,7 @@ async fn connect(url: &PostgresUrl) -> Result<AsyncPgConnection, StoreError> {
             AsyncPgConnection::try_from_client_and_connection(client, connection).await
         };
         let mut connection = established.map_err(|error| cannot_reach(url, &error.to_string()))?;
-        connection.batch_execute(IDLE_IN_TRANSACTION).await?;
+        connection.batch_execute(setup).await?;
         Ok(connection)
     };
     tokio::time::timeout(CONNECT_TIMEOUT, connecting)

@@ -437,6 +437,17 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    paused_entities (account_id, entity_type) {
+        account_id -> BigInt,
+        entity_type -> Text,
+        paused_at -> Instant,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     account_tokens,
     accounts,
@@ -445,6 +456,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     artists,
     followed_artists,
     library_playlists,
+    paused_entities,
     play_gaps,
     playback_states,
     playlist_changes,

@@ -36,6 +36,14 @@ const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PR
                        PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; \
                        PRAGMA wal_autocheckpoint = 16384;";
 
+/// A statement of a reader is over in milliseconds, and no transaction of its outlasts one: so none keeps the write-ahead
+/// log from being taken back into the file.
+const READER_PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; \
+                              PRAGMA cache_size = -8192;";
+
+/// As many as two cores keep busy, and some that wait for the disk.
+const READERS_MAX: usize = 4;
+
 /// What every database of ours has had from its first migration on.
 const OUR_TABLES: &[&str] = &["__diesel_schema_migrations", "accounts", "sync_states"];
 
@@ -53,25 +61,34 @@ pub(super) async fn open(path: &Path, absent: Absent) -> Result<Pool<SqliteConn>
     let file = path.clone();
     run_blocking(move || {
         refuse_foreign(&file)?;
-        let mut connection = connect(&file).map_err(|error| explain_connection(&file, error))?;
+        let mut connection = connect(&file, PRAGMAS).map_err(|error| explain_connection(&file, error))?;
         migrations::run_on_sqlite(&mut connection).map_err(|error| explain(&file, error))
     })
     .await?;
+    // One connection: writers queue here, where waiting is fair, and not at the file lock.
+    Ok(pool(path, PRAGMAS, 1))
+}
 
+/// Connections that only read, beside the one that writes: in the write-ahead log neither waits for the other.
+pub(super) fn open_readers(path: &Path) -> Result<Pool<SqliteConn>, StoreError> {
+    let path = std::path::absolute(path).map_err(|error| not_writable(path, &error.to_string()))?;
+    Ok(pool(path, READER_PRAGMAS, READERS_MAX))
+}
+
+fn pool(path: PathBuf, pragmas: &'static str, max_size: usize) -> Pool<SqliteConn> {
     let mut config = ManagerConfig::default();
     config.recycling_method = RecyclingMethod::Fast;
     config.custom_setup = Box::new(move |_| {
         let path = path.clone();
         async move {
-            let opening = spawn_blocking(move || connect(&path)).await;
+            let opening = spawn_blocking(move || connect(&path, pragmas)).await;
             let connection = opening.unwrap_or_else(|error| Err(ConnectionError::BadConnection(error.to_string())))?;
             Ok(SyncConnectionWrapper::with_runtime(connection, OffThread))
         }
         .boxed()
     });
-    // One connection: writers queue here, where waiting is fair, and not at the file lock.
-    let pool = Pool::builder(AsyncDieselConnectionManager::new_with_config("", config)).max_size(1).build();
-    Ok(pool.expect("a pool without timeouts needs no runtime"))
+    let pool = Pool::builder(AsyncDieselConnectionManager::new_with_config("", config)).max_size(max_size).build();
+    pool.expect("a pool without timeouts needs no runtime")
 }
 
 async fn run_blocking<T: Send + 'static>(
@@ -188,12 +205,12 @@ fn tighten(_: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn connect(path: &Path) -> ConnectionResult<SqliteConnection> {
+fn connect(path: &Path, pragmas: &str) -> ConnectionResult<SqliteConnection> {
     let path = path.to_str().ok_or_else(|| ConnectionError::BadConnection("the path is not valid UTF-8".into()))?;
     let mut connection = SqliteConnection::establish(path)?;
     let mut attempts = 1;
     loop {
-        match connection.batch_execute(PRAGMAS) {
+        match connection.batch_execute(pragmas) {
             Ok(()) => return Ok(connection),
             Err(error) if error.to_string().contains("locked") && attempts < SETUP_ATTEMPTS => {
                 attempts += 1;

@@ -4,7 +4,7 @@ use super::claims::{self, Tenure};
 use super::schema::{albums, artists, library_playlists, playlist_items, tracks};
 use super::sync_states::{self, SyncState};
 use super::types::{At, len};
-use super::{Conn, SignIn, Store, StoreError, gaps, limits, membership, plays, tokens, with_conn};
+use super::{Conn, SignIn, Store, StoreError, by_hand, gaps, limits, membership, plays, tokens, with_conn};
 use crate::model::status::{AccountStatus, EntityStatus, LimitStatus, PlaybackStatus, State, Status};
 use crate::model::{AccountId, EntityType, Family, Pause, Phase};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -90,14 +90,20 @@ async fn account_status(
     let states = sync_states::list(conn, account.id).await?;
     let tenure = claims::tenure(conn, account.id, now).await?;
     let open = gaps::entities_of_open(conn, account.id).await?;
+    let paused = by_hand::list(conn, account.id).await?;
     let entity_status = |entity: &EntityType| {
-        let state = shown(*entity, &states)?;
+        let is_paused = paused.contains(entity);
+        let Some(state) = shown(*entity, &states) else {
+            return is_paused.then(|| EntityStatus::idle(*entity).paused_by_hand());
+        };
         let open_gaps = open.iter().filter(|of| of.as_str() == entity.as_str()).count();
-        Some(EntityStatus { open_gaps: len(open_gaps), ..entity_status(state, pauses, &tenure, now) })
+        let status = EntityStatus { open_gaps: len(open_gaps), ..entity_status(state, pauses, &tenure, now) };
+        Some(if is_paused { status.paused_by_hand() } else { status })
     };
     let entities = EntityType::ALL.iter().filter_map(entity_status).collect();
     let playback = playback(conn, account.id, pauses).await?;
     Ok(AccountStatus {
+        account_id: account.id,
         spotify_id: account.spotify_id,
         display_name: account.display_name,
         sign_in: state,
@@ -163,6 +169,7 @@ fn entity_status(state: &SyncState, pauses: &[Pause], tenure: &Tenure, now: Date
         completed_at: state.completed_at,
         next_run_at,
         open_gaps: 0,
+        is_paused_by_hand: false,
     }
 }
 

@@ -1,5 +1,118 @@
-//! `POST /api/v1/{sync,pause,resume,reset}`.
+//! `POST /api/v1/{sync,pause,resume,reset}`: the few things that a person can tell the service while it runs. They are
+//! messages to the supervisor, and what they do is in the status at once.
 
-use actix_web::web::ServiceConfig;
+use super::{Problem, WebState};
+use crate::{
+    actors::supervisor::steering::{Order, SteerAccount, SteerError, Steered},
+    model::{AccountId, EntityType, SyncKey},
+};
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header::CONTENT_TYPE},
+    web::{Bytes, Data, ServiceConfig, post, resource},
+};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use tokio::time::timeout;
 
-pub fn routes(_: &mut ServiceConfig) {}
+/// A writer that is busy for longer has met a database that hangs. The order may be carried out yet.
+const ANSWER_WITHIN: Duration = Duration::from_secs(8);
+
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(resource("/api/v1/sync").route(post().to(sync)))
+        .service(resource("/api/v1/pause").route(post().to(pause)))
+        .service(resource("/api/v1/resume").route(post().to(resume)))
+        .service(resource("/api/v1/reset").route(post().to(reset)));
+}
+
+/// What a control acts on. An empty body is all of the first account.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// The first one where it is left out.
+    pub account: Option<AccountId>,
+    /// All that are kept current where it is left out. `reset` wants them named.
+    pub entity_types: Option<Vec<EntityType>>,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+pub struct Controlled {
+    pub accepted: Vec<Accepted>,
+    pub skipped: Vec<Skipped>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Accepted {
+    pub account: AccountId,
+    pub entity_type: EntityType,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Skipped {
+    pub account: AccountId,
+    pub entity_type: EntityType,
+    pub why: String,
+}
+
+impl From<Steered> for Controlled {
+    fn from(Steered { accepted, skipped }: Steered) -> Controlled {
+        let accept = |SyncKey { account, entity }| Accepted { account, entity_type: entity };
+        let skip = |(SyncKey { account, entity }, why)| Skipped { account, entity_type: entity, why };
+        Controlled {
+            accepted: accepted.into_iter().map(accept).collect(),
+            skipped: skipped.into_iter().map(skip).collect(),
+        }
+    }
+}
+
+async fn sync(state: Data<WebState>, request: actix_web::HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
+    steer(&state, Order::Sync, target(&request, &body)?).await
+}
+
+async fn pause(state: Data<WebState>, request: actix_web::HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
+    steer(&state, Order::Pause, target(&request, &body)?).await
+}
+
+async fn resume(state: Data<WebState>, request: actix_web::HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
+    steer(&state, Order::Resume, target(&request, &body)?).await
+}
+
+async fn reset(state: Data<WebState>, request: actix_web::HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
+    let target = target(&request, &body)?;
+    if target.entity_types.as_ref().is_none_or(Vec::is_empty) {
+        return Err(Problem::bad_request(
+            "name the entity types to read again, such as {\"entity_types\": [\"tracks\"]}",
+        ));
+    }
+    steer(&state, Order::Reset, target).await
+}
+
+/// Reads the body. A form of another site could send any other type than JSON.
+fn target(request: &actix_web::HttpRequest, body: &Bytes) -> Result<Target, Problem> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Target::default());
+    }
+    let media_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json"));
+    }
+    serde_json::from_slice(body).map_err(|error| Problem::bad_request(format!("the body cannot be read: {error}")))
+}
+
+async fn steer(state: &WebState, order: Order, target: Target) -> Result<HttpResponse, Problem> {
+    let account = state.account(target.account).await?;
+    let steering = state.supervisor.send(SteerAccount { order, account, entities: target.entity_types });
+    let Ok(answer) = timeout(ANSWER_WITHIN, steering).await else {
+        return Err(Problem::unavailable("the database is slow; whether it was done is seen in the status"));
+    };
+    state.board.make_stale();
+    match answer.map_err(|_| Problem::unavailable("the supervisor does not answer"))? {
+        Ok(steered) => Ok(HttpResponse::Accepted().json(Controlled::from(steered))),
+        Err(SteerError::Write(_)) => Err(Problem::unavailable("the database does not answer; nothing was changed")),
+        Err(error @ (SteerError::NotServing | SteerError::Stopping | SteerError::ReplyLost(_))) => {
+            Err(Problem::unavailable(error.to_string()))
+        }
+    }
+}

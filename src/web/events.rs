@@ -1,5 +1,106 @@
-//! `GET /api/v1/events`.
+//! `GET /api/v1/events`: the status document as a stream of server-sent events, at once and then whenever it changes.
+//!
+//! A client that reads slowly is given the latest when it has read the one before, and what lay between is left out: for
+//! each client there is at most one event on its way.
 
-use actix_web::web::ServiceConfig;
+use super::{
+    Problem, WebState,
+    board::{Board, Listener, MADE_EVERY, Shown},
+};
+use actix_web::{
+    HttpResponse,
+    http::header::{CACHE_CONTROL, CONTENT_TYPE},
+    web::{Bytes, Data, ServiceConfig, get, resource},
+};
+use futures_util::stream::{Stream, unfold};
+use std::{convert::Infallible, future::pending, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
 
-pub fn routes(_: &mut ServiceConfig) {}
+/// Enough for every window that a household has open; each costs a connection and a task.
+pub const LISTENERS_MAX: usize = 256;
+
+/// A line without meaning, so that nobody on the way takes the connection for dead.
+const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(15);
+
+/// After so long a client comes again, and has to show that it still may.
+const STREAM_ENDS_AFTER: Duration = Duration::from_secs(3600);
+
+/// Tells the browser to come again this soon, in milliseconds.
+const HEAD: &[u8] = b"retry: 2000\n\n";
+
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(resource("/api/v1/events").route(get().to(events)));
+}
+
+async fn events(state: Data<WebState>) -> Result<HttpResponse, Problem> {
+    let Some(listener) = Board::try_listen(&state.board, LISTENERS_MAX) else {
+        return Err(Problem::unavailable(format!("{LISTENERS_MAX} others listen already; close some windows")));
+    };
+    // Before the first is made: one that comes between is sent twice rather than not at all.
+    let updates = state.board.subscribe();
+    let first = state.board.current().await;
+    let stream = stream(first, updates, state.closing.clone(), listener);
+    Ok(HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "text/event-stream"))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        // For nginx, which would otherwise wait until there is more.
+        .insert_header(("x-accel-buffering", "no"))
+        .streaming(stream))
+}
+
+/// One client's.
+struct Follower {
+    /// What is to be sent before anything is waited for.
+    first: Option<Bytes>,
+    updates: watch::Receiver<Option<Shown>>,
+    closing: watch::Receiver<bool>,
+    sent_at: Instant,
+    ends_at: Instant,
+    _listener: Listener,
+}
+
+fn stream(
+    first: Shown,
+    updates: watch::Receiver<Option<Shown>>,
+    closing: watch::Receiver<bool>,
+    listener: Listener,
+) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    let now = Instant::now();
+    let first = Bytes::from([HEAD, &first.frame().event].concat());
+    let ends_at = now + STREAM_ENDS_AFTER;
+    let follower = Follower { first: Some(first), updates, closing, sent_at: now, ends_at, _listener: listener };
+    unfold(follower, |mut follower| async move {
+        let event = follower.next().await?;
+        follower.sent_at = Instant::now();
+        Some((Ok(event), follower))
+    })
+}
+
+impl Follower {
+    /// The next thing to send; `None` at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        let (updates, closing) = (&mut self.updates, &mut self.closing);
+        let update = async {
+            sleep_until(self.sent_at + MADE_EVERY).await;
+            if updates.changed().await.is_err() {
+                // Nothing comes any more; the end is told through `closing`.
+                pending::<()>().await;
+            }
+            let shown = updates.borrow_and_update();
+            shown.as_ref().map(|shown| shown.frame().event.clone())
+        };
+        tokio::select! {
+            biased;
+            _ = closing.wait_for(|is_closing| *is_closing) => None,
+            () = sleep_until(self.ends_at) => None,
+            event = update => event,
+            () = sleep(SIGN_OF_LIFE_EVERY) => Some(Bytes::from_static(b": still here\n\n")),
+        }
+    }
+}

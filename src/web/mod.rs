@@ -5,13 +5,20 @@
 
 pub mod activity;
 pub mod assets;
+pub mod auth;
+pub mod board;
 pub mod controls;
+pub mod document;
 pub mod events;
+mod guard;
 pub mod health;
+pub mod host;
 pub mod library;
 pub mod metrics;
 pub mod openapi;
 pub mod problem;
+pub mod server;
+mod sign_in;
 pub mod status;
 
 pub use problem::Problem;
@@ -22,7 +29,10 @@ use crate::{
     store::Store,
 };
 use actix::Addr;
-use actix_web::web::ServiceConfig;
+use actix_web::web::{Data, ServiceConfig};
+use auth::Keeper;
+use board::Board;
+use host::Hosts;
 use tokio::sync::watch;
 
 /// What the handlers work with; one for all of them.
@@ -34,6 +44,11 @@ pub struct WebState {
     pub progress: watch::Receiver<Progress>,
     /// Our own, of a day.
     pub ceilings: DailyCeilings,
+    pub board: Data<Board>,
+    pub keeper: Keeper,
+    pub hosts: Hosts,
+    /// True once streams have to end.
+    pub closing: watch::Receiver<bool>,
 }
 
 impl WebState {
@@ -58,6 +73,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
     events::routes(cfg);
     controls::routes(cfg);
     health::routes(cfg);
+    sign_in::routes(cfg);
     library::routes(cfg);
     activity::routes(cfg);
     openapi::routes(cfg);

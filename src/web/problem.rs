@@ -11,7 +11,7 @@ use actix_web::{
 };
 use serde::Serialize;
 use std::fmt;
-use tracing::warn;
+use tracing::debug;
 
 /// The media type of a problem document.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -97,10 +97,10 @@ impl ResponseError for Problem {
     }
 }
 
-/// The log says what was wrong; a client learns that it was not the client.
+/// A client learns no more than that it was not the client. Whoever asks again and again fills no log with it.
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Problem {
-        warn!(%error, "the database could not answer the page");
-        Problem::unavailable("the database does not answer; the log says why")
+        debug!(%error, "the database could not answer the page");
+        Problem::unavailable("the database does not answer")
     }
 }

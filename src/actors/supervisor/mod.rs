@@ -5,6 +5,7 @@
 
 mod playback;
 pub mod service;
+pub mod steering;
 
 use super::{
     checkpoint_writer::{CheckpointWriter, NoteFailure},

@@ -28,12 +28,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The service under way.
 pub struct Serving {
-    schedule: Schedule,
-    entities: Vec<EntityType>,
+    pub(super) schedule: Schedule,
+    pub(super) entities: Vec<EntityType>,
     names: BTreeMap<AccountId, String>,
     /// Faults of each account that the log has told since its last complete run.
     told: BTreeMap<AccountId, BTreeSet<String>>,
-    is_stopping: bool,
+    pub(super) is_stopping: bool,
     done: Option<oneshot::Sender<Served>>,
 }
 
@@ -73,7 +73,7 @@ impl Serving {
 }
 
 impl Supervisor {
-    fn serving(&mut self) -> Option<&mut Serving> {
+    pub(super) fn serving(&mut self) -> Option<&mut Serving> {
         match &mut self.work {
             Work::Service(serving) => Some(serving),
             Work::Nothing | Work::Once { .. } => None,
@@ -81,7 +81,7 @@ impl Supervisor {
     }
 
     /// Begins what is due.
-    fn look(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn look(&mut self, ctx: &mut Context<Self>) {
         while let Some(key) = self
             .serving()
             .filter(|serving| !serving.is_stopping)
@@ -130,8 +130,12 @@ impl Supervisor {
                 warn!(account, %entity, next, "{fault}{advice}");
             }
         }
-        if !matches!(end, RunEnd::Stopped) {
-            self.writer.do_send(PlanRun { key, at: next_run_at });
+        match end {
+            // A syncer that was told to stop does nothing else any more; the next run has a new one.
+            RunEnd::Stopped => self.dismiss(key),
+            RunEnd::Complete { .. } | RunEnd::Paused(_) | RunEnd::Failed(_) => {
+                self.writer.do_send(PlanRun { key, at: next_run_at });
+            }
         }
     }
 
@@ -199,13 +203,15 @@ pub struct Tend {
     pub name: String,
     pub tokens: Tokens,
     pub remembered: BTreeMap<EntityType, Remembered>,
+    /// By hand.
+    pub paused: BTreeSet<EntityType>,
 }
 
 impl Handler<Tend> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, tend: Tend, ctx: &mut Self::Context) {
-        let Tend { account_id: account, name, tokens, remembered } = tend;
+        let Tend { account_id: account, name, tokens, remembered, paused } = tend;
         self.stop_syncers(account, ctx);
         let household: Household = self.household(account, tokens);
         self.accounts.insert(account, household);
@@ -213,6 +219,14 @@ impl Handler<Tend> for Supervisor {
         let Some(serving) = self.serving() else { return };
         serving.names.insert(account, name);
         serving.told.remove(&account);
+        for entity in EntityType::ALL.iter().copied() {
+            let key = SyncKey { account, entity };
+            if paused.contains(&entity) {
+                serving.schedule.handle_paused(key);
+            } else {
+                serving.schedule.handle_resumed(key);
+            }
+        }
         for entity in serving.entities.clone() {
             let known = remembered.get(&entity).copied().unwrap_or_default();
             let key = SyncKey { account, entity };

@@ -1,9 +1,9 @@
 //! One bar per entity type, and below them a line for what the gate is doing. Each fits into 80 columns; what does not
 //! is cut, since a line that wraps cannot be drawn over.
 
-use super::{View, doing, ended, meter::Meter, playlist, waiting_line};
+use super::{View, doing, ended, playlist, waiting_line};
 use crate::{
-    actors::{EntityProgress, EntityState, GateView, Progress},
+    actors::{EntityProgress, EntityState, GateView, Progress, meter::Meter},
     cli::numbers::{brief, grouped, per_second, span},
     clock,
     model::{EntityType, Stage, SyncKey},

@@ -2,7 +2,6 @@
 
 mod bars;
 mod lines;
-mod meter;
 
 use super::{
     numbers::{counted, grouped, seconds_until, span, time_of_day},

@@ -284,6 +284,11 @@ impl<T: Copy + PartialEq> Gate<T> {
         self.window.used(now)
     }
 
+    /// What those want who wait for a permit, one entry for each.
+    pub fn queued(&self) -> impl Iterator<Item = Family> {
+        self.queue.iter().map(|ask| ask.family)
+    }
+
     /// Rules on who is next. Call until it grants nothing more.
     pub fn poll(&mut self, now: Instant) -> Next<T> {
         self.pauses.expire(now);

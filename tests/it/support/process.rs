@@ -43,13 +43,17 @@ impl Segno {
         Segno { command }
     }
 
-    /// The same against a sandbox and a database, with a gate that does not slow the test down.
+    /// The same against a sandbox and a database, with a gate that does not slow the test down and no status page: tests
+    /// run side by side, and there is one port.
     pub fn on(database: &Database, sandbox: &Sandbox, args: &[&str]) -> Segno {
         let mut segno = Segno::new(database.folder.path(), args).env("SEGNO_DATABASE_URL", &database.url());
         for (name, value) in &sandbox.env {
             segno = segno.env(name, value);
         }
-        segno.env("SEGNO_RATE_LIMIT_REQUESTS", "100000").env("SEGNO_RATE_LIMIT_WINDOW", "1s")
+        segno
+            .env("SEGNO_RATE_LIMIT_REQUESTS", "100000")
+            .env("SEGNO_RATE_LIMIT_WINDOW", "1s")
+            .env("SEGNO_WEB_LISTEN", "off")
     }
 
     pub fn env(mut self, name: &str, value: &str) -> Segno {

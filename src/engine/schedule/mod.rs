@@ -10,16 +10,19 @@
 //! | something of ours failed | after five minutes, then ten ... up to the interval |
 //! | sign in again | when the account is signed in again |
 //! | overtaken | at once, if the account is still ours: a reset wants it to start over |
+//! | stopped | at once: whoever stopped it says for how long |
 //!
 //! A moment is kept on both clocks and is due when either has reached it: the calendar goes on while the machine sleeps,
 //! the steady one while somebody sets the calendar back. Running a little early costs a few requests and is harmless,
 //! since limits are the gate's business. A run that was missed is due once, however many intervals have passed.
+//!
+//! What a person has paused keeps its plan and does not begin; once it is let go on, what was missed meanwhile is due.
 
 use super::run::RunEnd;
 use crate::model::{Fault, SyncKey};
 use chrono::{DateTime, Utc};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -102,15 +105,44 @@ pub struct Plan {
     pub is_news: bool,
 }
 
+/// What a person may want of an entity type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// A run now.
+    Sync,
+    /// No run until [`Order::Resume`]; one under way ends.
+    Pause,
+    Resume,
+    /// Forget how far it was read, and read all of it again.
+    Reset,
+}
+
+/// Why an order makes no sense now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    #[error("not kept current by this service")]
+    Unknown,
+    #[error("running already")]
+    Running,
+    #[error("waits until the account is signed in again")]
+    Parked,
+    #[error("paused by hand")]
+    Paused,
+    #[error("not paused by hand")]
+    NotPaused,
+}
+
 #[derive(Debug)]
 pub struct Schedule {
     interval: Duration,
     entries: BTreeMap<SyncKey, Entry>,
+    /// By a person. Also of what is not kept current now: a setting that comes back does not end it.
+    paused: BTreeSet<SyncKey>,
 }
 
 impl Schedule {
     pub fn new(interval: Duration) -> Schedule {
-        Schedule { interval, entries: BTreeMap::new() }
+        Schedule { interval, entries: BTreeMap::new(), paused: BTreeSet::new() }
     }
 
     /// The interval was changed; what is due later than it allows comes earlier.
@@ -146,6 +178,21 @@ impl Schedule {
         self.entries.retain(|key, _| !gone(key));
     }
 
+    /// Whether an order can be carried out.
+    pub fn check(&self, order: Order, key: &SyncKey) -> Result<(), Unfit> {
+        let Some(entry) = self.entries.get(key) else { return Err(Unfit::Unknown) };
+        match (order, entry.standing, self.paused.contains(key)) {
+            (Order::Sync | Order::Pause, _, true) => Err(Unfit::Paused),
+            (Order::Sync, Standing::Running, false) => Err(Unfit::Running),
+            (Order::Sync, Standing::Parked, false) => Err(Unfit::Parked),
+            (Order::Resume, _, false) => Err(Unfit::NotPaused),
+            (Order::Sync, Standing::Due(_), false)
+            | (Order::Pause, _, false)
+            | (Order::Resume, _, true)
+            | (Order::Reset, _, _) => Ok(()),
+        }
+    }
+
     /// A person asked for a run now.
     pub fn handle_wanted(&mut self, key: SyncKey, now: Instant, wall: DateTime<Utc>) {
         if let Some(entry) = self.entries.get_mut(&key)
@@ -153,6 +200,16 @@ impl Schedule {
         {
             entry.standing = Standing::Due(Moment::until(wall, now, wall));
         }
+    }
+
+    /// A person has paused this, now or in an earlier life of the service. Whoever runs it ends that.
+    pub fn handle_paused(&mut self, key: SyncKey) {
+        self.paused.insert(key);
+    }
+
+    /// A person lets this go on.
+    pub fn handle_resumed(&mut self, key: SyncKey) {
+        self.paused.remove(&key);
     }
 
     /// A run ended. `jitter` is in `[0, 1)`.
@@ -169,9 +226,8 @@ impl Schedule {
             base.saturating_mul(1 << (failures - 1).min(16)).min(cap.max(base)).mul_f64(0.75 + 0.5 * jitter)
         };
         let wait = match end {
-            RunEnd::Complete { .. } | RunEnd::Stopped => {
-                Some(interval.mul_f64(1.0 - JITTER_SHARE + 2.0 * JITTER_SHARE * jitter))
-            }
+            RunEnd::Stopped => Some(Duration::ZERO),
+            RunEnd::Complete { .. } => Some(interval.mul_f64(1.0 - JITTER_SHARE + 2.0 * JITTER_SHARE * jitter)),
             RunEnd::Paused(pause) | RunEnd::Failed(Fault::Paused(pause)) => {
                 Some((pause.until - wall).to_std().unwrap_or_default())
             }
@@ -198,7 +254,9 @@ impl Schedule {
     /// Hands out what is due, the longest overdue first; it counts as running until it ends.
     pub fn poll_due(&mut self, now: Instant, wall: DateTime<Utc>) -> Option<SyncKey> {
         let due = self.entries.iter_mut().filter_map(|(key, entry)| match entry.standing {
-            Standing::Due(moment) if moment.has_come(now, wall) => Some((moment.wall, *key, entry)),
+            Standing::Due(moment) if moment.has_come(now, wall) && !self.paused.contains(key) => {
+                Some((moment.wall, *key, entry))
+            }
             Standing::Due(_) | Standing::Running | Standing::Parked => None,
         });
         let (_, key, entry) = due.min_by_key(|(wall, key, _)| (*wall, *key))?;
@@ -209,188 +267,11 @@ impl Schedule {
     /// When the next run of this is planned; `None` while it runs or only a person can bring it on.
     pub fn next_run_at(&self, key: &SyncKey) -> Option<DateTime<Utc>> {
         match self.entries.get(key)?.standing {
-            Standing::Due(moment) => Some(moment.wall),
+            Standing::Due(moment) => Some(moment.wall).filter(|_| !self.paused.contains(key)),
             Standing::Running | Standing::Parked => None,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{AccountId, EntityType, LimitClass, Pause};
-    use chrono::TimeDelta;
-
-    const HOUR: Duration = Duration::from_secs(3600);
-    const INTERVAL: Duration = Duration::from_secs(6 * 3600);
-
-    const KEY: SyncKey = SyncKey { account: AccountId(1), entity: EntityType::Tracks };
-
-    /// A schedule under hand-made clocks, which can go apart.
-    struct Day {
-        schedule: Schedule,
-        now: Instant,
-        wall: DateTime<Utc>,
-    }
-
-    impl Day {
-        fn begin(remembered: Remembered) -> Day {
-            let (now, wall) = (Instant::now(), morning());
-            let mut schedule = Schedule::new(INTERVAL);
-            schedule.handle_added(KEY, remembered, now, wall);
-            Day { schedule, now, wall }
-        }
-
-        fn pass(&mut self, time: Duration) {
-            self.now += time;
-            self.wall += time;
-        }
-
-        fn is_due(&mut self) -> bool {
-            self.schedule.poll_due(self.now, self.wall).is_some()
-        }
-
-        fn end(&mut self, end: RunEnd) -> Plan {
-            self.schedule.handle_ended(KEY, &end, self.now, self.wall, 0.5)
-        }
-
-        /// Time until the next run is due, looked at every minute for two days.
-        fn wait(&mut self) -> Option<Duration> {
-            let began = self.now;
-            for _ in 0..2 * 24 * 60 {
-                if self.is_due() {
-                    return Some(self.now - began);
-                }
-                self.pass(Duration::from_secs(60));
-            }
-            None
-        }
-    }
-
-    fn morning() -> DateTime<Utc> {
-        DateTime::from_timestamp(1_790_000_000, 0).unwrap()
-    }
-
-    fn complete() -> RunEnd {
-        RunEnd::Complete { notes: Vec::new() }
-    }
-
-    fn failed(fault: impl FnOnce(String) -> Fault) -> RunEnd {
-        RunEnd::Failed(fault("told".into()))
-    }
-
-    #[test]
-    fn a_first_run_is_due_at_once_and_the_next_after_the_interval() {
-        let mut day = Day::begin(Remembered::default());
-        assert!(day.is_due());
-        assert!(!day.is_due(), "it runs already");
-        assert_eq!(day.end(complete()).next_run_at, Some(day.wall + INTERVAL));
-        assert_eq!(day.wait(), Some(INTERVAL));
-    }
-
-    #[test]
-    fn a_restart_keeps_to_the_plan() {
-        let planned = Remembered {
-            next_run_at: Some(morning() + TimeDelta::hours(2)),
-            is_complete: true,
-            ..Remembered::default()
-        };
-        assert_eq!(Day::begin(planned).wait(), Some(2 * HOUR));
-        let overdue = Remembered { next_run_at: Some(morning() - TimeDelta::days(3)), ..planned };
-        let mut day = Day::begin(overdue);
-        assert_eq!(day.wait(), Some(Duration::ZERO));
-        day.end(complete());
-        assert_eq!(day.wait(), Some(INTERVAL), "what was missed happens once");
-    }
-
-    #[test]
-    fn an_unfinished_first_sync_goes_on_at_a_restart() {
-        let cut_short = Remembered { next_run_at: Some(morning() + TimeDelta::hours(5)), ..Remembered::default() };
-        assert_eq!(Day::begin(cut_short).wait(), Some(Duration::ZERO));
-    }
-
-    #[test]
-    fn a_sleep_of_half_a_day_makes_one_run_due() {
-        let mut day = Day::begin(Remembered::default());
-        assert!(day.is_due());
-        day.end(complete());
-        // The steady clock stands still while the machine sleeps.
-        day.wall += 12 * HOUR;
-        assert!(day.is_due());
-        day.end(complete());
-        assert!(!day.is_due());
-    }
-
-    #[test]
-    fn a_calendar_that_is_set_back_freezes_nothing() {
-        let mut day = Day::begin(Remembered::default());
-        assert!(day.is_due());
-        day.end(complete());
-        day.wall -= TimeDelta::days(400);
-        assert_eq!(day.wait(), Some(INTERVAL));
-    }
-
-    #[test]
-    fn a_pause_is_waited_out() {
-        let mut day = Day::begin(Remembered::default());
-        assert!(day.is_due());
-        let until = day.wall + TimeDelta::hours(13);
-        let pause = Pause { scope: crate::model::Family::Tracks, class: LimitClass::Quota, until };
-        assert_eq!(day.end(RunEnd::Paused(pause)).next_run_at, Some(until));
-        assert_eq!(day.wait(), Some(13 * HOUR));
-    }
-
-    #[test]
-    fn an_api_that_is_away_is_asked_ever_more_rarely_but_for_ever() {
-        let mut day = Day::begin(Remembered::default());
-        let mut waits = Vec::new();
-        for _ in 0..9 {
-            waits.push(day.wait().unwrap().as_secs() / 60);
-            day.end(failed(Fault::Unreachable));
-        }
-        assert_eq!(waits, [0, 1, 2, 4, 8, 16, 32, 60, 60]);
-    }
-
-    #[test]
-    fn what_is_refused_for_good_is_told_once_and_tried_daily() {
-        let mut day = Day::begin(Remembered::default());
-        assert!(day.is_due());
-        assert!(day.end(failed(Fault::Refused)).is_news);
-        assert_eq!(day.wait(), Some(24 * HOUR));
-        assert!(!day.end(failed(Fault::Refused)).is_news);
-        assert_eq!(day.wait(), Some(24 * HOUR));
-        day.end(complete());
-        assert_eq!(day.wait(), Some(INTERVAL));
-    }
-
-    #[test]
-    fn a_service_that_starts_again_and_again_does_not_ask_again_and_again() {
-        let refused = |failed_ago: TimeDelta| Remembered {
-            next_run_at: Some(morning() + TimeDelta::hours(20)),
-            failed_at: Some(morning() - failed_ago),
-            is_complete: false,
-        };
-        assert_eq!(Day::begin(refused(TimeDelta::seconds(20))).wait(), Some(20 * HOUR));
-        assert_eq!(Day::begin(refused(TimeDelta::hours(4))).wait(), Some(Duration::ZERO));
-    }
-
-    #[test]
-    fn who_has_to_sign_in_again_is_left_alone() {
-        let mut day = Day::begin(Remembered::default());
-        assert!(day.is_due());
-        let plan = day.end(failed(Fault::SignIn));
-        assert_eq!(plan, Plan { next_run_at: None, is_news: true });
-        assert_eq!(day.wait(), None);
-        day.schedule.handle_added(KEY, Remembered::default(), day.now, day.wall);
-        assert!(day.is_due());
-    }
-
-    #[test]
-    fn a_shorter_interval_counts_at_once() {
-        let mut day = Day::begin(Remembered::default());
-        assert!(day.is_due());
-        day.end(complete());
-        day.schedule.handle_interval(HOUR, day.now, day.wall);
-        assert_eq!(day.wait(), Some(HOUR));
-    }
-}
+mod tests;

@@ -1,0 +1,152 @@
+//! The status page of `segno run`: its settings put to the test, its own way into the database, and the server.
+//!
+//! All of it runs on threads of its own. The thread of the actors is busy with the sync and with nothing else.
+
+use super::{CommandError, Exit, gate_settings, status};
+use crate::{
+    actors::{GateView, Progress, Supervisor},
+    clock,
+    config::Config,
+    model::EntityType,
+    store::{DatabaseUrl, Store},
+    web::{
+        WebState,
+        auth::Keeper,
+        board::{Board, Source},
+        document::{About, Snapshot},
+        host::Hosts,
+        server::{self, Listening},
+    },
+};
+use actix::Addr;
+use actix_rt::Arbiter;
+use actix_web::web::Data;
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::watch;
+use tracing::info;
+
+/// The page, being served.
+pub(super) struct Page {
+    listening: Listening,
+    board: Data<Board>,
+    /// What the service keeps current, as the settings are now.
+    entities: Arc<Mutex<Vec<EntityType>>>,
+    /// Makes the status document.
+    maker: Arbiter,
+}
+
+/// Refuses settings that would show the library to whoever comes by.
+pub(super) fn check(config: &Config) -> Result<(), CommandError> {
+    let Some(listen) = config.web.listen.filter(|listen| !listen.ip().is_loopback()) else { return Ok(()) };
+    if config.web.token.is_some() {
+        return Ok(());
+    }
+    let port = listen.port();
+    Err(CommandError::new(
+        Exit::Usage,
+        format!(
+            "web.listen: {listen} can be reached from other machines, and whoever reaches the status page sees the library \
+             and can stop the sync: set SEGNO_WEB_TOKEN to a token of 16 characters or more, or listen on 127.0.0.1:{port}"
+        ),
+    ))
+}
+
+/// Serves the page from here on; `None` where the settings want none.
+pub(super) fn serve(
+    config: &Config,
+    url: &DatabaseUrl,
+    label: &str,
+    supervisor: Addr<Supervisor>,
+    progress: watch::Receiver<Progress>,
+    gate: watch::Receiver<GateView>,
+) -> Result<Option<Page>, CommandError> {
+    let Some(address) = config.web.listen else {
+        info!("no status page: web.listen is off");
+        return Ok(None);
+    };
+    let store = Store::open_readers(url, &format!("{label}, page"))?;
+    let entities = Arc::new(Mutex::new(config.sync.entities.clone()));
+    let about = About {
+        started_at: clock::now(),
+        database: match &store {
+            Store::Sqlite(_) => "sqlite",
+            Store::Pg(_) => "postgres",
+        },
+        ceilings: config.rate_limit.daily,
+        window_seconds: config.rate_limit.window.as_secs(),
+    };
+    let source = source(store.clone(), config, entities.clone());
+    let board = Data::new(Board::new(source, about, progress.clone(), gate));
+    let (closing, is_closing) = watch::channel(false);
+    let state = Data::new(WebState {
+        store,
+        supervisor,
+        progress,
+        ceilings: config.rate_limit.daily,
+        board: board.clone(),
+        keeper: Keeper::new(config.web.token.as_ref()),
+        hosts: Hosts::new(address, config.web.hosts.clone()),
+        closing: is_closing,
+    });
+    let (server, listening) = server::listen(address, state, closing).map_err(|error| refused(address, &error))?;
+    actix_rt::spawn(server);
+    let maker = Arbiter::new();
+    let kept = board.clone();
+    maker.spawn_fn(move || {
+        actix_rt::spawn(async move { kept.keep().await });
+    });
+    info!("the status page is at http://{}", listening.address);
+    Ok(Some(Page { listening, board, entities, maker }))
+}
+
+/// What the database holds, under these settings.
+fn source(store: Store, config: &Config, entities: Arc<Mutex<Vec<EntityType>>>) -> Source {
+    let settings = gate_settings(config);
+    Box::new(move |now| {
+        let (store, entities) = (store.clone(), entities.clone());
+        Box::pin(async move {
+            let (status, ledger) = status::with_ledger(&store, &settings, now).await?;
+            let entities = entities.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            Ok(Snapshot { status, ledger, entities })
+        })
+    })
+}
+
+/// Why the address cannot be had. In use may pass, with the process that uses it; the others are wrong settings.
+fn refused(address: SocketAddr, error: &io::Error) -> CommandError {
+    let (exit, what) = match error.kind() {
+        io::ErrorKind::AddrInUse => (
+            Exit::Failed,
+            "it is in use, perhaps by another segno; stop that, or set web.listen (SEGNO_WEB_LISTEN) to another address, or \
+             to \"off\" for no status page"
+                .to_owned(),
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            (Exit::Usage, "this machine has no such address; correct web.listen (SEGNO_WEB_LISTEN)".to_owned())
+        }
+        io::ErrorKind::PermissionDenied => (
+            Exit::Usage,
+            "that is not permitted; set web.listen (SEGNO_WEB_LISTEN) to a port of 1024 or above".to_owned(),
+        ),
+        _ => (Exit::Failed, error.to_string()),
+    };
+    CommandError::new(exit, format!("the status page cannot listen on {address}: {what}"))
+}
+
+impl Page {
+    /// Takes up what the service keeps current now.
+    pub fn take_up(&self, entities: Vec<EntityType>) {
+        *self.entities.lock().unwrap_or_else(PoisonError::into_inner) = entities;
+        self.board.make_stale();
+    }
+
+    /// Ends the streams and the server; whoever reads slowly is not waited for.
+    pub async fn close(&self) {
+        self.listening.close().await;
+        self.maker.stop();
+    }
+}

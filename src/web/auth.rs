@@ -1,0 +1,276 @@
+//! Who may see the page: whoever shows the token, or the session that was given for it. Where no token is set, everybody
+//! who reaches it, which then is this machine alone.
+//!
+//! The token itself is nowhere but in its digest; sessions are random words that mean nothing elsewhere and end with the
+//! process. Guessing is made slow for each place that guesses, and nobody learns from how long an answer takes.
+
+use actix_web::http::header::{AUTHORIZATION, COOKIE, HeaderMap};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::{HashMap, VecDeque},
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+/// The cookie that carries a session.
+pub const COOKIE_NAME: &str = "segno_session";
+
+/// How long a session lasts.
+pub const SESSION_LASTS: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// More than a household has browsers; the oldest goes.
+const SESSIONS_MAX: usize = 64;
+
+/// Wrong tokens that cost nothing: people mistype.
+const FREE_FAILURES: u32 = 5;
+
+/// First and longest wait after one more; each is twice the one before.
+const WAIT_BASE: Duration = Duration::from_secs(1);
+const WAIT_CAP: Duration = Duration::from_secs(60);
+
+/// After so long without another failure, all is forgotten.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(15 * 60);
+
+/// Places that are remembered; the one that failed longest ago goes.
+const PLACES_MAX: usize = 1024;
+
+type Hash = [u8; 32];
+
+/// Why a request is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// It shows nothing, or nothing that is good any more.
+    Unknown,
+    /// It shows a wrong token.
+    Wrong,
+    /// Too many wrong ones came from there; nothing is looked at before this has passed.
+    TooMany(Duration),
+}
+
+/// Keeps the door.
+pub struct Keeper {
+    token: Option<Hash>,
+    /// By the digest of the session, with its end; the oldest first.
+    sessions: Mutex<VecDeque<(Hash, Instant)>>,
+    failures: Mutex<Failures>,
+}
+
+impl Keeper {
+    pub fn new(token: Option<&SecretString>) -> Keeper {
+        let token = token.map(|token| hash(token.expose_secret()));
+        Keeper { token, sessions: Mutex::default(), failures: Mutex::default() }
+    }
+
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// Whether a request with these headers may go on.
+    pub fn check(&self, headers: &HeaderMap, from: Option<IpAddr>, now: Instant) -> Result<(), Denied> {
+        if self.token.is_none() || session_of(headers).is_some_and(|session| self.is_session(session, now)) {
+            return Ok(());
+        }
+        match bearer_of(headers) {
+            Some(shown) => self.try_token(shown, from, now),
+            None => Err(Denied::Unknown),
+        }
+    }
+
+    /// A session for the token.
+    pub fn sign_in(&self, token: &str, from: Option<IpAddr>, now: Instant) -> Result<String, Denied> {
+        self.try_token(token, from, now)?;
+        // Two, for 244 random bits.
+        let session = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.retain(|(_, ends_at)| *ends_at > now);
+        if sessions.len() == SESSIONS_MAX {
+            sessions.pop_front();
+        }
+        sessions.push_back((hash(&session), now + SESSION_LASTS));
+        Ok(session)
+    }
+
+    /// Ends the session of these headers.
+    pub fn sign_out(&self, headers: &HeaderMap) {
+        if let Some(session) = session_of(headers).map(hash) {
+            self.sessions.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, _)| *known != session);
+        }
+    }
+
+    fn try_token(&self, shown: &str, from: Option<IpAddr>, now: Instant) -> Result<(), Denied> {
+        let Some(token) = &self.token else { return Ok(()) };
+        let place = place(from);
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wait) = failures.wait_of(place, now) {
+            return Err(Denied::TooMany(wait));
+        }
+        if bool::from(hash(shown).ct_eq(token)) {
+            return Ok(());
+        }
+        failures.note(place, now);
+        Err(Denied::Wrong)
+    }
+
+    fn is_session(&self, shown: &str, now: Instant) -> bool {
+        // Looked up by its digest: how long that takes tells nothing of the session.
+        let shown = hash(shown);
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.iter().any(|(session, ends_at)| *session == shown && *ends_at > now)
+    }
+}
+
+/// Wrong tokens, by where they came from. A right one forgives nothing: whoever guesses may share an address with
+/// somebody who knows.
+#[derive(Debug, Default)]
+struct Failures {
+    places: HashMap<IpAddr, Failing>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Failing {
+    times: u32,
+    last: Instant,
+}
+
+impl Failures {
+    /// How long nothing from there is looked at.
+    fn wait_of(&self, place: IpAddr, now: Instant) -> Option<Duration> {
+        let Failing { times, last } = *self.places.get(&place)?;
+        let over = times.checked_sub(FREE_FAILURES)?;
+        let wait = WAIT_BASE.saturating_mul(1 << over.min(16)).min(WAIT_CAP);
+        (last + wait).checked_duration_since(now).filter(|left| !left.is_zero())
+    }
+
+    fn note(&mut self, place: IpAddr, now: Instant) {
+        self.places.retain(|_, failing| now.duration_since(failing.last) < FORGOTTEN_AFTER);
+        if self.places.len() >= PLACES_MAX
+            && !self.places.contains_key(&place)
+            && let Some(oldest) = self.places.iter().min_by_key(|(_, failing)| failing.last).map(|(place, _)| *place)
+        {
+            self.places.remove(&oldest);
+        }
+        let failing = self.places.entry(place).or_insert(Failing { times: 0, last: now });
+        *failing = Failing { times: failing.times.saturating_add(1), last: now };
+    }
+}
+
+/// An address, or of IPv6 the network that one household has.
+fn place(from: Option<IpAddr>) -> IpAddr {
+    match from {
+        Some(IpAddr::V6(ip)) => IpAddr::V6((u128::from(ip) & !u128::from(u64::MAX)).into()),
+        Some(ip) => ip,
+        None => IpAddr::from([0, 0, 0, 0]),
+    }
+}
+
+fn hash(text: &str) -> Hash {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+fn bearer_of(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn session_of(headers: &HeaderMap) -> Option<&str> {
+    let pairs = headers.get_all(COOKIE).filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
+    let mut named = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(name, _)| *name == COOKIE_NAME);
+    named.next().map(|(_, session)| session)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::http::header::HeaderName;
+
+    const TOKEN: &str = "a-word-for-the-page";
+
+    fn keeper() -> Keeper {
+        Keeper::new(Some(&SecretString::from(TOKEN)))
+    }
+
+    fn headers(name: HeaderName, value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, value.parse().unwrap());
+        headers
+    }
+
+    fn bearer(token: &str) -> HeaderMap {
+        headers(AUTHORIZATION, &format!("Bearer {token}"))
+    }
+
+    fn cookie(session: &str) -> HeaderMap {
+        headers(COOKIE, &format!("theme=dark; {COOKIE_NAME}={session}"))
+    }
+
+    fn from(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    #[test]
+    fn without_a_token_everybody_is_let_in() {
+        assert_eq!(Keeper::new(None).check(&HeaderMap::new(), None, Instant::now()), Ok(()));
+    }
+
+    #[test]
+    fn the_token_and_a_session_open_and_nothing_else_does() {
+        let (keeper, now) = (keeper(), Instant::now());
+        let check = |headers: &HeaderMap| keeper.check(headers, None, now);
+        assert_eq!(check(&bearer(TOKEN)), Ok(()));
+        assert_eq!(check(&HeaderMap::new()), Err(Denied::Unknown));
+        assert_eq!(check(&bearer("another-word-for-it")), Err(Denied::Wrong));
+        assert_eq!(check(&headers(AUTHORIZATION, &format!("Basic {TOKEN}"))), Err(Denied::Unknown));
+        assert_eq!(check(&cookie(TOKEN)), Err(Denied::Unknown), "the token is no session");
+        let session = keeper.sign_in(TOKEN, None, now).unwrap();
+        assert!(!session.contains(TOKEN) && session.len() == 64);
+        assert_eq!(check(&cookie(&session)), Ok(()));
+        assert_eq!(check(&bearer(&session)), Err(Denied::Wrong), "a session is no token");
+        keeper.sign_out(&cookie(&session));
+        assert_eq!(check(&cookie(&session)), Err(Denied::Unknown));
+    }
+
+    #[test]
+    fn a_session_ends_after_a_week_and_the_oldest_makes_room() {
+        let (keeper, now) = (keeper(), Instant::now());
+        let sessions: Vec<String> = (0..=SESSIONS_MAX).map(|_| keeper.sign_in(TOKEN, None, now).unwrap()).collect();
+        let check = |session: &str, at| keeper.check(&cookie(session), None, at).is_ok();
+        assert!(!check(&sessions[0], now) && check(&sessions[1], now) && check(&sessions[SESSIONS_MAX], now));
+        assert!(!check(&sessions[1], now + SESSION_LASTS));
+    }
+
+    #[test]
+    fn whoever_guesses_has_to_wait_ever_longer_and_others_do_not() {
+        let (keeper, mut now) = (keeper(), Instant::now());
+        let guess = |now| keeper.check(&bearer("is-it-this-one-then"), from("10.0.0.1"), now);
+        let mut waits = Vec::new();
+        for _ in 0..14 {
+            assert_eq!(guess(now), Err(Denied::Wrong));
+            if let Err(Denied::TooMany(wait)) = guess(now) {
+                let right = keeper.check(&bearer(TOKEN), from("10.0.0.1"), now);
+                assert_eq!(right, Err(Denied::TooMany(wait)), "nothing is looked at meanwhile");
+                waits.push(wait.as_secs());
+                now += wait;
+            }
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60, 60]);
+        assert_eq!(keeper.check(&bearer(TOKEN), from("10.0.0.2"), now), Ok(()));
+        assert_eq!(keeper.check(&bearer(TOKEN), from("10.0.0.1"), now), Ok(()), "once the wait is over");
+        assert_eq!(guess(now + FORGOTTEN_AFTER), Err(Denied::Wrong));
+        assert_eq!(guess(now + FORGOTTEN_AFTER), Err(Denied::Wrong), "long ago is forgotten");
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_place_and_many_places_take_no_more_room() {
+        assert_eq!(place(from("2001:db8:1:2::1")), place(from("2001:db8:1:2:ffff::9")));
+        assert_ne!(place(from("2001:db8:1:2::1")), place(from("2001:db8:1:3::1")));
+        let (mut failures, now) = (Failures::default(), Instant::now());
+        for number in 0..2 * PLACES_MAX as u32 {
+            failures.note(IpAddr::from(number.to_be_bytes()), now + Duration::from_millis(number.into()));
+        }
+        assert_eq!(failures.places.len(), PLACES_MAX);
+    }
+}

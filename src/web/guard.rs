@@ -1,0 +1,131 @@
+//! What every request passes on its way in, and every answer on its way out: the name it was sent to, the page it comes
+//! from, who it is, how long it may take; and the headers that tell a browser to be as strict.
+
+use super::{
+    Problem, WebState,
+    auth::Denied,
+    problem::PROBLEM_JSON,
+    sign_in::{SIGN_IN, SIGN_OUT},
+};
+use crate::clock;
+use actix_web::{
+    Error, HttpResponse, ResponseError,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        Method, StatusCode,
+        header::{
+            ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
+            REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+        },
+    },
+    middleware::Next,
+    web::Data,
+};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Longest time for an answer to begin, the body of the request included. A stream begins at once.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// Everything comes from here, and nothing is in the page that did not come in a file.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
+                      connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; \
+                      frame-ancestors 'none'";
+
+/// What a browser is told with every answer, unless the answer says otherwise.
+const HEADERS: [(HeaderName, &str); 7] = [
+    (CONTENT_SECURITY_POLICY, POLICY),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (REFERRER_POLICY, "no-referrer"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (CACHE_CONTROL, "no-store"),
+];
+
+/// The middleware around every route.
+pub async fn guard(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let mut response = match refusal(&request) {
+        Some(refusal) => request.into_response(refusal),
+        None => match timeout(ANSWER_WITHIN, next.call(request)).await {
+            Ok(response) => with_problem(response?.map_into_boxed_body()),
+            Err(_) => return Err(Problem::unavailable("it took too long").into()),
+        },
+    };
+    add_headers(response.headers_mut());
+    Ok(response)
+}
+
+/// The answer to what is not let in.
+fn refusal(request: &ServiceRequest) -> Option<HttpResponse> {
+    let state = request.app_data::<Data<WebState>>().expect("every app has its state");
+    let (method, path, headers) = (request.method(), request.path(), request.headers());
+    let checked = state.hosts.check_host(headers).and_then(|()| state.hosts.check_origin(method, path, headers));
+    if let Err(problem) = checked {
+        return Some(problem.error_response());
+    }
+    if is_open(path) {
+        return None;
+    }
+    let from = request.peer_addr().map(|peer| peer.ip());
+    match state.keeper.check(headers, from, clock::instant()) {
+        Ok(()) => None,
+        Err(Denied::TooMany(wait)) => Some(too_many(wait).error_response()),
+        Err(Denied::Unknown) if wants_page(request) => {
+            Some(HttpResponse::SeeOther().insert_header((LOCATION, SIGN_IN)).finish())
+        }
+        Err(Denied::Unknown) => {
+            let what = "sign in, or send the token as \"Authorization: Bearer ...\"";
+            Some(Problem::new(StatusCode::UNAUTHORIZED, what).error_response())
+        }
+        Err(Denied::Wrong) => Some(Problem::new(StatusCode::UNAUTHORIZED, "the token is wrong").error_response()),
+    }
+}
+
+pub fn too_many(wait: Duration) -> Problem {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let detail = format!("too many wrong tokens came from here; try again in {seconds} s");
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(seconds)
+}
+
+/// What tells nothing that is anybody's, or is there to sign in.
+fn is_open(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | SIGN_IN | SIGN_OUT) || path.starts_with("/assets/")
+}
+
+/// A person who has to be led to the sign-in.
+fn wants_page(request: &ServiceRequest) -> bool {
+    let accepts = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    *request.method() == Method::GET && !request.path().starts_with("/api/") && accepts.contains("text/html")
+}
+
+/// Whatever went wrong, in whichever layer, is told in one form.
+fn with_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let status = response.status();
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_told = kind == PROBLEM_JSON || kind.starts_with("text/html");
+    if is_told || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let told = response.response().error().map(ToString::to_string);
+    let detail = told.unwrap_or_else(|| status.canonical_reason().unwrap_or("error").to_lowercase());
+    let mut problem = Problem::new(status, detail).error_response();
+    for (name, value) in response.headers() {
+        if *name != CONTENT_TYPE {
+            problem.headers_mut().insert(name.clone(), value.clone());
+        }
+    }
+    response.into_response(problem)
+}
+
+fn add_headers(headers: &mut HeaderMap) {
+    for (name, value) in &HEADERS {
+        if !headers.contains_key(name) {
+            headers.insert(name.clone(), HeaderValue::from_static(value));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The server: listens, and ends in good order. Bounds what one client, and all of them, may take.
+
+use super::{Problem, WebState, guard::guard};
+use actix_web::{
+    App, HttpResponse, HttpServer,
+    dev::{Server, ServerHandle},
+    http::KeepAlive,
+    middleware::from_fn,
+    web::{Data, FormConfig, PayloadConfig, to},
+};
+use std::{io, net::SocketAddr, time::Duration};
+use tokio::sync::watch;
+
+/// Handlers wait for the database and compute next to nothing.
+const WORKERS: usize = 2;
+
+/// Largest body of a request: some words.
+const BODY_MAX: usize = 16 * 1024;
+
+/// Connections of one worker, those of streams included. Beyond, new ones wait to be accepted.
+const CONNECTIONS_MAX: usize = 512;
+
+/// How long a client may take to say what it wants.
+const HEAD_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a connection may rest between requests.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// What an answer under way is given to end in. Whoever has not read it by then is not waited for.
+const END_WITHIN_SECONDS: u64 = 1;
+
+/// A server that listens.
+pub struct Listening {
+    /// As it is, also where the settings left the port open.
+    pub address: SocketAddr,
+    handle: ServerHandle,
+    closing: watch::Sender<bool>,
+}
+
+/// Binds the address. The server runs while its future is polled. `closing` is what the state's streams end by.
+pub fn listen(
+    address: SocketAddr,
+    state: Data<WebState>,
+    closing: watch::Sender<bool>,
+) -> io::Result<(Server, Listening)> {
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(state.clone())
+            .app_data(PayloadConfig::new(BODY_MAX))
+            .app_data(FormConfig::default().limit(BODY_MAX))
+            .wrap(from_fn(guard))
+            .configure(super::configure)
+            .default_service(to(nothing))
+    })
+    .workers(WORKERS)
+    .max_connections(CONNECTIONS_MAX)
+    .client_request_timeout(HEAD_WITHIN)
+    .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+    .shutdown_timeout(END_WITHIN_SECONDS)
+    .disable_signals()
+    .bind(address)?;
+    let address = server.addrs().first().copied().unwrap_or(address);
+    let server = server.run();
+    let handle = server.handle();
+    Ok((server, Listening { address, handle, closing }))
+}
+
+async fn nothing() -> Result<HttpResponse, Problem> {
+    Err(Problem::not_found("there is nothing here"))
+}
+
+impl Listening {
+    /// Ends the streams, then the server.
+    pub async fn close(&self) {
+        self.closing.send_replace(true);
+        self.handle.stop(true).await;
+    }
+}

@@ -1,0 +1,92 @@
+//! `/sign-in` and `/sign-out`, where a token is set: the token, once, for a session in a cookie.
+
+use super::{
+    Problem, WebState,
+    auth::{COOKIE_NAME, Denied, SESSION_LASTS},
+    guard::too_many,
+};
+use crate::clock;
+use actix_web::{
+    HttpRequest, HttpResponse, ResponseError,
+    http::{
+        StatusCode,
+        header::{ContentType, LOCATION, RETRY_AFTER, SET_COOKIE},
+    },
+    web::{Data, Form, ServiceConfig, get, post, resource},
+};
+use serde::Deserialize;
+use tracing::{info, warn};
+
+pub const SIGN_IN: &str = "/sign-in";
+pub const SIGN_OUT: &str = "/sign-out";
+
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(resource(SIGN_IN).route(get().to(show)).route(post().to(sign_in)))
+        .service(resource(SIGN_OUT).route(post().to(sign_out)));
+}
+
+/// Never printed: it may hold the token.
+#[derive(Deserialize)]
+struct Shown {
+    token: String,
+}
+
+async fn show(state: Data<WebState>) -> HttpResponse {
+    if !state.keeper.has_token() {
+        return nothing_to_sign_in_to();
+    }
+    page(StatusCode::OK, "")
+}
+
+async fn sign_in(state: Data<WebState>, request: HttpRequest, form: Form<Shown>) -> HttpResponse {
+    if !state.keeper.has_token() {
+        return nothing_to_sign_in_to();
+    }
+    let from = request.peer_addr().map(|peer| peer.ip());
+    match state.keeper.sign_in(&form.token, from, clock::instant()) {
+        Ok(session) => {
+            info!(?from, "signed in to the status page");
+            let max_age = SESSION_LASTS.as_secs();
+            let cookie = cookie(&request, &format!("{session}; Max-Age={max_age}"));
+            HttpResponse::SeeOther().insert_header((LOCATION, "/")).insert_header((SET_COOKIE, cookie)).finish()
+        }
+        Err(Denied::TooMany(wait)) => {
+            let problem = too_many(wait);
+            let mut response = page(problem.status(), &problem.to_string());
+            let seconds = problem.error_response().headers().get(RETRY_AFTER).cloned();
+            if let Some(seconds) = seconds {
+                response.headers_mut().insert(RETRY_AFTER, seconds);
+            }
+            response
+        }
+        Err(Denied::Wrong | Denied::Unknown) => {
+            warn!(?from, "a wrong token was shown to the status page");
+            page(StatusCode::UNAUTHORIZED, "That is not the token.")
+        }
+    }
+}
+
+async fn sign_out(state: Data<WebState>, request: HttpRequest) -> HttpResponse {
+    state.keeper.sign_out(request.headers());
+    let cookie = cookie(&request, "; Max-Age=0");
+    HttpResponse::SeeOther().insert_header((LOCATION, SIGN_IN)).insert_header((SET_COOKIE, cookie)).finish()
+}
+
+/// For this site alone, and out of reach of scripts. Behind a proxy with TLS it goes over TLS only.
+fn cookie(request: &HttpRequest, value: &str) -> String {
+    let is_secure = request.headers().get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+    let secure = if is_secure { "; Secure" } else { "" };
+    format!("{COOKIE_NAME}={value}; Path=/; HttpOnly; SameSite=Strict{secure}")
+}
+
+fn nothing_to_sign_in_to() -> HttpResponse {
+    Problem::not_found("no token is set, so there is nothing to sign in to").error_response()
+}
+
+/// `said` is a text of ours, and needs no escaping.
+fn page(status: StatusCode, said: &str) -> HttpResponse {
+    let said = if said.is_empty() { String::new() } else { format!("<p role=\"alert\" id=\"said\">{said}</p>") };
+    HttpResponse::build(status)
+        .content_type(ContentType::html())
+        .body(include_str!("sign_in.html").replace("{said}", &said))
+}
