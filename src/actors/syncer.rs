@@ -21,7 +21,7 @@ use crate::{
         AccountId, BatchSyncResult, Checkpoint, Commit, CommitReport, Effects, EntityType, Fault, Fence, Gap,
         ItemCounts, Member, Page, Phase, StalePlaylist, SyncKey,
     },
-    store::{LibraryCounts, StateKey, Store, StoreError},
+    store::{StateKey, Store, StoreError},
 };
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle,
@@ -412,19 +412,10 @@ async fn load_place(setup: &SyncerSetup) -> Result<Place, Trouble> {
     if mode.phase() != phase {
         writer.send(SwitchPhase { fence, account_id, entity, phase: mode.phase() }).await??;
     }
-    let num_active = num_active(store.library_counts(account_id).await?, entity);
+    let num_active = store.library_counts(account_id).await?.num_active(entity);
     let open_gaps = store.open_gaps(account_id, entity).await?;
     let open_gaps = open_gaps.into_iter().filter(|gap| gap.playlist_id.is_none()).collect();
     Ok(Place { fence, mode, num_active, open_gaps })
-}
-
-fn num_active(counts: LibraryCounts, entity: EntityType) -> u32 {
-    match entity {
-        EntityType::Tracks => counts.saved_tracks.active,
-        EntityType::Artists => counts.followed_artists.active,
-        EntityType::Albums => counts.saved_albums.active,
-        EntityType::Playlists => counts.playlists.active,
-    }
 }
 
 impl Actor for Syncer {

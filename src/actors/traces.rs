@@ -43,9 +43,10 @@ impl RunTrace {
 
     pub fn committing(&mut self, commit: &Commit) -> BatchTrace {
         let batch = self.batch.take().unwrap_or_else(|| batch(&self.run));
-        batch.record("offset_from", commit.offset_from);
-        batch.record("offset_to", commit.offset_to);
-        batch.record("requests", commit.num_requests);
+        // OpenTelemetry knows no other numbers.
+        batch.record("offset_from", i64::from(commit.offset_from));
+        batch.record("offset_to", i64::from(commit.offset_to));
+        batch.record("requests", i64::from(commit.num_requests));
         BatchTrace(batch)
     }
 
@@ -73,10 +74,10 @@ impl BatchTrace {
         let report = write.instrument(trace_span!(target: "segno::trace", parent: &batch, "commit")).await;
         match &report {
             Ok(CommitReport { counts, .. }) => {
-                batch.record("processed", counts.processed);
-                batch.record("new", counts.new);
-                batch.record("updated", counts.updated);
-                batch.record("removed", counts.removed);
+                batch.record("processed", i64::from(counts.processed));
+                batch.record("new", i64::from(counts.new));
+                batch.record("updated", i64::from(counts.updated));
+                batch.record("removed", i64::from(counts.removed));
             }
             Err(_) => _ = batch.record("otel.status_code", "ERROR"),
         }

@@ -30,6 +30,18 @@ pub struct LibraryCounts {
     pub catalogue_artists: u64,
 }
 
+impl LibraryCounts {
+    /// What is in the library now.
+    pub fn num_active(&self, entity: EntityType) -> u32 {
+        match entity {
+            EntityType::Tracks => self.saved_tracks.active,
+            EntityType::Artists => self.followed_artists.active,
+            EntityType::Albums => self.saved_albums.active,
+            EntityType::Playlists => self.playlists.active,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MembershipCount {
     pub active: u32,

@@ -11,6 +11,7 @@ mod interrupt;
 mod layers;
 mod limits;
 mod login;
+mod metrics;
 mod moving;
 mod odd_rows;
 #[cfg(feature = "otlp")]
