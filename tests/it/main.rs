@@ -27,3 +27,4 @@ mod support;
 mod sync;
 mod terminal;
 mod weather;
+mod web;

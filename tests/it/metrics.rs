@@ -66,8 +66,8 @@ impl Service {
     /// The first scrape after everything was read once.
     fn scrape_when_settled(&self) -> Scrape {
         self.scrape_until("everything was read once", |scrape| {
-            let succeeded = |entity: &&str| scrape.sum(SUCCESS, &[("entity_type", entity)]).is_some();
-            ENTITIES.iter().all(|entity| succeeded(&entity)) && scrape.sum(POLL, &[]).is_some()
+            let succeeded = |entity: &str| scrape.sum(SUCCESS, &[("entity_type", entity)]).is_some();
+            ENTITIES.iter().all(|entity| succeeded(entity)) && scrape.sum(POLL, &[]).is_some()
         })
     }
 }
