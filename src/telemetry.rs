@@ -4,6 +4,9 @@
 //! asked to print the line, so that neither tears the other. A panic becomes one `error` event. The libraries below us
 //! are kept to warnings unless the filter names them.
 
+#[cfg(feature = "otlp")]
+mod otlp;
+
 use indicatif::MultiProgress;
 use std::{
     env,
@@ -25,8 +28,20 @@ pub const FILTER_SYNTAX: &str = "a log filter: LEVEL or TARGET=LEVEL, separated 
                                  warn, info, debug, trace";
 
 /// Libraries that tell more than a reader of our log wants to know. A target stands for all that begin with it.
-const NOISY: [&str; 11] =
-    ["actix", "aws_lc", "deadpool", "diesel", "h2", "hyper", "mio", "reqwest", "rustls", "tokio_postgres", "want"];
+const NOISY: [&str; 12] = [
+    "actix",
+    "aws_lc",
+    "deadpool",
+    "diesel",
+    "h2",
+    "hyper",
+    "mio",
+    "opentelemetry",
+    "reqwest",
+    "rustls",
+    "tokio_postgres",
+    "want",
+];
 
 /// The filter in force, once the log is set up.
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
@@ -49,6 +64,9 @@ pub enum TelemetryError {
     Install(#[from] TryInitError),
     #[error("the log's filter cannot be changed")]
     Reload(#[from] reload::Error),
+    #[cfg(feature = "otlp")]
+    #[error("traces cannot be set up; OTEL_EXPORTER_OTLP_ENDPOINT says where they go")]
+    Traces(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
 /// Starts logging for the whole process, once. Lines go through `bars` while these are on show.
@@ -60,9 +78,18 @@ pub fn init(filter: &str, format: LogFormat, bars: Option<MultiProgress>) -> Res
         LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
     };
     let (filter, handle) = reload::Layer::new(filter);
-    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
+    let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));
+    #[cfg(feature = "otlp")]
+    let subscriber = subscriber.with(otlp::layer()?);
+    subscriber.try_init()?;
     let _ = FILTER.set(handle);
     Ok(())
+}
+
+/// The end of the process: sends the last traces, where there are any.
+pub fn finish() {
+    #[cfg(feature = "otlp")]
+    otlp::finish();
 }
 
 /// Changes how loud the log is, from here on.

@@ -3,6 +3,7 @@
 
 use crate::{
     clock, faults,
+    metrics::Metrics,
     model::{
         AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, LearnedRate, LedgerEntry, Owner, Pause, Phase,
         PlaybackNote, PlaysCommit, SyncKey, WindowLease,
@@ -11,7 +12,7 @@ use crate::{
 };
 use actix::{Actor, AtomicResponse, Context, Handler, Message, Supervised, WrapFuture};
 use chrono::{DateTime, Utc};
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 /// A transaction that takes longer has met a database that hangs. What became of it is then unknown.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -38,11 +39,12 @@ impl WriteError {
 pub struct CheckpointWriter {
     store: Store,
     owner: Owner,
+    metrics: Metrics,
 }
 
 impl CheckpointWriter {
-    pub fn new(store: Store, owner: Owner) -> CheckpointWriter {
-        CheckpointWriter { store, owner }
+    pub fn new(store: Store, owner: Owner, metrics: Metrics) -> CheckpointWriter {
+        CheckpointWriter { store, owner, metrics }
     }
 
     fn write<T: 'static>(
@@ -117,9 +119,13 @@ impl Handler<CommitBatch> for CheckpointWriter {
 
     fn handle(&mut self, CommitBatch(commit): CommitBatch, _: &mut Self::Context) -> Self::Result {
         faults::visit("writer.commit");
-        let store = self.store.clone();
+        let (store, metrics, commit) = (self.store.clone(), self.metrics.clone(), Arc::<Commit>::from(commit));
         self.write(async move {
-            let report = store.commit(commit, clock::now()).await;
+            let began_at = clock::instant();
+            let report = store.commit(commit.clone(), clock::now()).await;
+            if let Ok(report) = &report {
+                metrics.handle_committed(&commit, &report.counts, clock::instant() - began_at);
+            }
             faults::visit("writer.committed");
             report
         })
@@ -136,9 +142,12 @@ impl Handler<CommitPlays> for CheckpointWriter {
 
     fn handle(&mut self, CommitPlays(commit): CommitPlays, _: &mut Self::Context) -> Self::Result {
         faults::visit("writer.plays");
-        let (store, owner) = (self.store.clone(), self.owner.id);
+        let (store, owner, metrics) = (self.store.clone(), self.owner.id, self.metrics.clone());
         self.write(async move {
             let committed = store.commit_plays(&commit, owner).await;
+            if committed.is_ok() {
+                metrics.handle_plays(commit.num_new);
+            }
             faults::visit("writer.plays_committed");
             committed
         })

@@ -1,7 +1,10 @@
 //! One request of a run, from the permit to the answer: waits at the gate, asks the API, and tries again as long as
 //! [`crate::engine::backoff`] says.
 
-use super::gate::{AcquirePermit, Gate, Permit, ReportLimited};
+use super::{
+    gate::{AcquirePermit, Gate, Permit, ReportLimited},
+    traces,
+};
 use crate::{
     clock,
     engine::{
@@ -9,6 +12,7 @@ use crate::{
         gate::Outcome,
     },
     faults,
+    metrics::RequestStatus,
     model::{AccountId, EntityType, Family, Fault, Page, PageRequest, Pause},
     spotify::{ApiError, Client, ForbiddenReason, Tokens},
 };
@@ -19,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, warn};
 
 /// A gate that died needs a moment to come back.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
@@ -117,8 +121,11 @@ impl Fetcher {
             let mut permit = self.acquire(family).await?;
             permit.mark_used();
             num_requests.set(num_requests.get() + 1);
-            let answer = call().await;
-            permit.settle(outcome(&answer));
+            let span = traces::request(family);
+            let answer = call().instrument(span.clone()).await;
+            let status = status(&answer);
+            traces::end_request(&span, status);
+            permit.settle(outcome(&answer), status);
             let error = match answer {
                 Ok(answer) => {
                     drop(permit);
@@ -214,6 +221,26 @@ fn outcome<T>(answer: &Result<T, ApiError>) -> Outcome {
             | ApiError::Refused(_)
             | ApiError::Malformed { .. },
         ) => Outcome::Served,
+    }
+}
+
+/// The same, for whoever counts requests.
+fn status<T>(answer: &Result<T, ApiError>) -> RequestStatus {
+    match answer {
+        Ok(_) => RequestStatus::Served,
+        Err(ApiError::RateLimited { .. }) => RequestStatus::Limited,
+        Err(
+            ApiError::Renewed
+            | ApiError::Unauthorized(_)
+            | ApiError::Forbidden(..)
+            | ApiError::Gone(_)
+            | ApiError::Refused(_),
+        ) => RequestStatus::Refused,
+        Err(ApiError::Transient { .. }) => RequestStatus::Failing,
+        Err(ApiError::Malformed { .. }) => RequestStatus::Unreadable,
+        Err(ApiError::Network { .. } | ApiError::Vault(_) | ApiError::SignIn(_) | ApiError::Config { .. }) => {
+            RequestStatus::Unanswered
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     clock, engine,
     engine::gate::{GateSettings, Limited, Next, Outcome, Waiting, pauses::Calendar},
     faults,
+    metrics::{Metrics, RequestStatus},
     model::{AccountId, Family, LimitClass, Pause, WindowLease},
     store::Store,
 };
@@ -39,8 +40,9 @@ pub struct Gate {
     store: Store,
     writer: Addr<CheckpointWriter>,
     view: watch::Sender<GateView>,
+    metrics: Metrics,
     engine: engine::gate::Gate<u64>,
-    askers: HashMap<u64, oneshot::Sender<Answer>>,
+    askers: HashMap<u64, Asker>,
     num_asks: u64,
     /// Permits that are out, those of earlier lives included.
     out: BTreeMap<u64, Family>,
@@ -56,6 +58,13 @@ pub struct Gate {
     is_saving: bool,
 }
 
+/// Who waits, for what and since when.
+struct Asker {
+    family: Family,
+    asked_at: Instant,
+    reply: oneshot::Sender<Answer>,
+}
+
 /// The answer to an [`AcquirePermit`].
 pub type Answer = Result<Permit, Pause>;
 
@@ -65,18 +74,26 @@ pub type Answer = Result<Permit, Pause>;
 pub struct Permit {
     gate: Addr<Gate>,
     number: u64,
+    family: Family,
     outcome: Outcome,
+    /// While its request is under way.
+    sent_at: Option<Instant>,
+    metrics: Metrics,
 }
 
 impl Permit {
     /// Call right before sending.
     pub fn mark_used(&mut self) {
         self.outcome = Outcome::Unanswered;
+        self.sent_at = Some(clock::instant());
     }
 
-    /// Says what became of the request, before the permit is dropped.
-    pub fn settle(&mut self, outcome: Outcome) {
+    /// Says what became of the request, before the permit is dropped: for the limits, and for whoever counts requests.
+    pub fn settle(&mut self, outcome: Outcome, status: RequestStatus) {
         self.outcome = outcome;
+        if let Some(sent_at) = self.sent_at.take() {
+            self.metrics.handle_answered(self.family, status, clock::instant().saturating_duration_since(sent_at));
+        }
     }
 
     /// For [`ReportLimited`].
@@ -87,6 +104,8 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        // Whoever waited for the answer is gone.
+        self.settle(self.outcome, RequestStatus::Unanswered);
         self.gate.do_send(PermitReturned { number: self.number, outcome: self.outcome });
     }
 }
@@ -97,6 +116,7 @@ impl Gate {
         store: Store,
         writer: Addr<CheckpointWriter>,
         view: watch::Sender<GateView>,
+        metrics: Metrics,
     ) -> Gate {
         let (now, wall) = (clock::steady(), clock::now());
         Gate {
@@ -104,6 +124,7 @@ impl Gate {
             store,
             writer,
             view,
+            metrics,
             engine: engine::gate::Gate::new(settings, now, wall),
             askers: HashMap::new(),
             num_asks: 0,
@@ -134,10 +155,13 @@ impl Gate {
                     continue;
                 }
                 Next::Refuse(ticket, pause) => {
-                    let _ = self.askers.remove(&ticket).map(|asker| asker.send(Err(pause)));
+                    self.refuse(ticket, pause);
                     continue;
                 }
-                Next::Wait(at, Waiting::Paused(pause)) => (Some(at), Some(GateWait::Paused(pause))),
+                Next::Wait(at, Waiting::Paused(pause)) => {
+                    self.metrics.handle_pause(pause, at - now, now);
+                    (Some(at), Some(GateWait::Paused(pause)))
+                }
                 Next::Wait(at, Waiting::Window) => (Some(at), Some(GateWait::Window(clock::now() + (at - now)))),
                 Next::Wait(at, Waiting::Spacing) => (Some(at), None),
                 Next::Full | Next::Idle => (None, None),
@@ -162,10 +186,24 @@ impl Gate {
             self.engine.handle_returned(number, Outcome::Unused, clock::steady());
             return;
         };
-        let family = self.engine.family_of(number).unwrap_or(Family::Application);
+        let Asker { family, asked_at, reply } = asker;
         self.out.insert(number, family);
+        self.metrics.handle_granted(family, clock::steady().saturating_duration_since(asked_at));
+        let (gate, metrics) = (ctx.address(), self.metrics.clone());
         // An asker that went away drops the permit, which comes back unused.
-        let _ = asker.send(Ok(Permit { gate: ctx.address(), number, outcome: Outcome::Unused }));
+        let _ = reply.send(Ok(Permit { gate, number, family, outcome: Outcome::Unused, sent_at: None, metrics }));
+    }
+
+    fn refuse(&mut self, number: u64, pause: Pause) {
+        let Some(Asker { family, reply, .. }) = self.askers.remove(&number) else { return };
+        self.metrics.handle_refused(family);
+        self.note_pause(pause);
+        let _ = reply.send(Err(pause));
+    }
+
+    fn note_pause(&self, pause: Pause) {
+        let left = (pause.until - clock::now()).to_std().unwrap_or_default();
+        self.metrics.handle_pause(pause, left, clock::steady());
     }
 
     fn wake_at(&self, at: Instant, now: Instant, ctx: &mut Context<Self>) -> SpawnHandle {
@@ -224,6 +262,7 @@ impl Gate {
             }
             gate.engine.handle_noted(&noted, now, wall);
             for pause in gate.engine.pauses() {
+                gate.note_pause(pause);
                 info!(scope = %pause.scope, class = pause.class.as_str(), until = %pause.until, "pause still in force");
             }
             gate.pump(ctx);
@@ -301,8 +340,9 @@ impl Handler<AcquirePermit> for Gate {
     fn handle(&mut self, ask: AcquirePermit, ctx: &mut Self::Context) {
         faults::visit("gate.acquire");
         self.num_asks += 1;
-        self.askers.insert(self.num_asks, ask.reply);
-        self.engine.handle_ask(self.num_asks, ask.family, ask.account, ask.longest_wait);
+        let AcquirePermit { family, account, longest_wait, reply } = ask;
+        self.askers.insert(self.num_asks, Asker { family, asked_at: clock::steady(), reply });
+        self.engine.handle_ask(self.num_asks, family, account, longest_wait);
         self.pump(ctx);
     }
 }
@@ -349,6 +389,7 @@ impl Handler<ReportLimited> for Gate {
         let (now, wall) = (clock::steady(), clock::now());
         let Limited { pause, is_news } =
             self.engine.handle_limited(Some(number), family, class, retry_after, now, wall);
+        self.note_pause(pause);
         tell(pause, is_news, self.engine.window_used(now).1);
         self.pump(ctx);
         let writer = self.writer.clone();

@@ -12,7 +12,7 @@ compile_error!("supervision catches panics: build with panic = \"unwind\"");
 use crate::{
     clock,
     engine::restart::{Deaths, Exit, RestartPolicy, Ruling},
-    model::{AccountId, SyncKey},
+    model::{AccountId, EntityType, SyncKey},
 };
 use actix::{Actor, Addr, Context, Message, Recipient, Supervised, dev::ContextFut};
 use std::{
@@ -33,6 +33,23 @@ pub enum Child {
     CheckpointWriter,
     Syncer(SyncKey),
     PlaybackTracker(AccountId),
+}
+
+impl Child {
+    /// As [`crate::metrics::ACTORS`] has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Child::Gate => "gate",
+            Child::CheckpointWriter => "checkpoint_writer",
+            Child::PlaybackTracker(_) => "playback_tracker",
+            Child::Syncer(SyncKey { entity, .. }) => match entity {
+                EntityType::Tracks => "syncer_tracks",
+                EntityType::Artists => "syncer_artists",
+                EntityType::Albums => "syncer_albums",
+                EntityType::Playlists => "syncer_playlists",
+            },
+        }
+    }
 }
 
 impl fmt::Display for Child {

@@ -23,6 +23,7 @@ pub mod playback_tracker;
 pub mod progress;
 pub mod supervisor;
 pub mod syncer;
+mod traces;
 mod trouble;
 
 pub use gate::{Gate, Permit};

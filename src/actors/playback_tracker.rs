@@ -7,6 +7,7 @@
 use super::{
     checkpoint_writer::{CheckpointWriter, CommitPlays, NotePlayback, WriteError},
     fetch::{Fetcher, Unanswered, describe},
+    traces,
 };
 use crate::{
     clock,
@@ -25,7 +26,7 @@ use actix::{
 };
 use chrono::{DateTime, Utc};
 use std::{cell::Cell, time::Duration};
-use tracing::{debug, error, info, warn};
+use tracing::{Instrument, debug, error, info, warn};
 
 /// Longest pause that a poll sits out at the gate; a longer one is told and waited for here.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -112,7 +113,7 @@ impl PlaybackTracker {
                     let answer = ask(&setup, &num_requests).await;
                     (answer, num_requests.get())
                 };
-                self.work(ctx, ask, |(answer, num_requests), tracker, ctx| {
+                self.work(ctx, ask.instrument(traces::poll(account_id)), |(answer, num_requests), tracker, ctx| {
                     tracker.num_requests = num_requests;
                     tracker.handle_answer(answer, ctx);
                 });

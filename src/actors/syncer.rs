@@ -7,6 +7,7 @@ use super::{
     },
     fetch::Fetcher,
     supervisor::{Observed, RunEnded},
+    traces::{BatchTrace, RunTrace},
     trouble::Trouble,
 };
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
         AccountId, BatchSyncResult, Checkpoint, Commit, CommitReport, Effects, EntityType, Fault, Fence, Gap,
         ItemCounts, Member, Page, Phase, StalePlaylist, SyncKey,
     },
-    store::{LibraryCounts, StateKey, Store, StoreError},
+    store::{StateKey, Store, StoreError},
 };
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle,
@@ -70,6 +71,7 @@ struct Run {
     reported_requests: u32,
     last_commit_at: Instant,
     resumed_from: Option<u32>,
+    trace: RunTrace,
 }
 
 /// What a run starts from, as read from the database.
@@ -119,14 +121,16 @@ impl Syncer {
         if self.stopping {
             engine.handle_stop();
         }
+        let run_id = Uuid::new_v4();
         self.run = Some(Run {
             engine,
-            run_id: Uuid::new_v4(),
+            run_id,
             fence,
             num_requests: Rc::default(),
             reported_requests: 0,
             last_commit_at: clock::instant(),
             resumed_from,
+            trace: RunTrace::begin(self.setup.key(), run_id, phase),
         });
         self.observe(None);
         self.drive(ctx);
@@ -137,16 +141,19 @@ impl Syncer {
         while let Some(step) = self.run.as_mut().and_then(|run| run.engine.poll()) {
             match step {
                 Step::Fetch { ticket, request, patience } => {
-                    let num_requests = self.run.as_ref().map(|run| run.num_requests.clone()).unwrap_or_default();
+                    let Some(run) = &mut self.run else { return };
+                    let (num_requests, span) = (run.num_requests.clone(), run.trace.fetching());
                     let fetcher = self.setup.fetcher.clone();
                     let fetch = async move { fetcher.page(&request, patience, &num_requests).await };
-                    self.spawn(ctx, fetch, move |answer, syncer, ctx| syncer.handle_page(ticket, answer, ctx));
+                    self.spawn(ctx, fetch.instrument(span), move |answer, syncer, ctx| {
+                        syncer.handle_page(ticket, answer, ctx)
+                    });
                 }
                 Step::Commit(draft) => {
-                    let commit = self.commit_of(*draft);
+                    let (commit, batch) = self.commit_of(*draft);
                     let writer = self.setup.writer.clone();
                     let write = async move { Ok(writer.send(CommitBatch(commit)).await??) };
-                    self.spawn(ctx, write, |report, syncer, ctx| syncer.handle_committed(report, ctx));
+                    self.spawn(ctx, batch.commit(write), |report, syncer, ctx| syncer.handle_committed(report, ctx));
                 }
                 Step::SwitchPhase(phase) => self.switch_phase(phase, ctx),
                 Step::ListStale => {
@@ -248,7 +255,7 @@ impl Syncer {
     }
 
     /// What the engine drafted, made whole.
-    fn commit_of(&mut self, draft: Draft) -> Box<Commit> {
+    fn commit_of(&mut self, draft: Draft) -> (Box<Commit>, BatchTrace) {
         let run = self.run.as_mut().expect("only a run drafts commits");
         let (now, instant) = (clock::now(), clock::instant());
         let Draft { rows, offset_from, offset_to, effects, checkpoint } = draft;
@@ -282,7 +289,7 @@ impl Syncer {
         let num_requests =
             run.num_requests.get() - std::mem::replace(&mut run.reported_requests, run.num_requests.get());
         let duration = instant.saturating_duration_since(std::mem::replace(&mut run.last_commit_at, instant));
-        Box::new(Commit {
+        let commit = Box::new(Commit {
             account_id: self.setup.account_id,
             entity: self.setup.entity,
             fence: run.fence,
@@ -294,7 +301,9 @@ impl Syncer {
             offset_to,
             num_requests,
             duration,
-        })
+        });
+        let batch = run.trace.committing(&commit);
+        (commit, batch)
     }
 
     /// A commit or a look at the database failed: start again from what the database holds, or give up.
@@ -358,7 +367,8 @@ impl Syncer {
     /// Tells the supervisor.
     fn finish(&mut self, end: RunEnd, result: BatchSyncResult) {
         self.observe(None);
-        let num_requests = self.run.take().map_or(0, |run| run.num_requests.get());
+        let run = self.run.take().inspect(|run| run.trace.end(&end));
+        let num_requests = run.map_or(0, |run| run.num_requests.get());
         let entity = self.setup.entity;
         debug!(%entity, ?end, ?result, num_requests, "run ended");
         self.setup.supervisor.do_send(RunEnded { key: self.setup.key(), end });
@@ -402,19 +412,10 @@ async fn load_place(setup: &SyncerSetup) -> Result<Place, Trouble> {
     if mode.phase() != phase {
         writer.send(SwitchPhase { fence, account_id, entity, phase: mode.phase() }).await??;
     }
-    let num_active = num_active(store.library_counts(account_id).await?, entity);
+    let num_active = store.library_counts(account_id).await?.num_active(entity);
     let open_gaps = store.open_gaps(account_id, entity).await?;
     let open_gaps = open_gaps.into_iter().filter(|gap| gap.playlist_id.is_none()).collect();
     Ok(Place { fence, mode, num_active, open_gaps })
-}
-
-fn num_active(counts: LibraryCounts, entity: EntityType) -> u32 {
-    match entity {
-        EntityType::Tracks => counts.saved_tracks.active,
-        EntityType::Artists => counts.followed_artists.active,
-        EntityType::Albums => counts.saved_albums.active,
-        EntityType::Playlists => counts.playlists.active,
-    }
 }
 
 impl Actor for Syncer {

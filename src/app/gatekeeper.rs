@@ -13,6 +13,7 @@ use crate::{
         supervisor::GateOf,
     },
     config::Config,
+    metrics::Metrics,
     model::Owner,
     spotify::{Client, Tokens},
     store::Store,
@@ -45,6 +46,7 @@ impl Gatekeeper {
             owner,
             progress: Rc::new(watch::channel(Progress::default()).0),
             gate_view: watch::channel(GateView::default()).0,
+            metrics: Metrics::default(),
         });
         let gate = supervisor.send(GateOf).await.map_err(|error| CommandError::failed(&error))?;
         Ok(Gatekeeper { client: client.clone(), gate })

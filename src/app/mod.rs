@@ -148,6 +148,7 @@ pub fn run(cli: Cli) -> ExitCode {
             error.exit
         }
     };
+    telemetry::finish();
     ExitCode::from(exit.code())
 }
 

@@ -26,6 +26,7 @@ use crate::{
     config::{Config, PlaybackConfig},
     engine::{playback::PlaybackSettings, schedule::Remembered},
     faults::hastened,
+    metrics::Metrics,
     model::{AccountId, EntityType, Owner},
     spotify::{Client, Tokens},
     store::{SignIn, Store, StoreError},
@@ -71,6 +72,7 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<Exit, C
     let (store, url) = open_store(&config, &owner.label).await?;
     let (progress, seen_progress) = watch::channel(Progress::default());
     let (gate_view, seen_gate) = watch::channel(GateView::default());
+    let metrics = Metrics::default();
     let supervisor = Supervisor::start(Service {
         store: store.clone(),
         client: client.clone(),
@@ -80,10 +82,11 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<Exit, C
         owner: owner.clone(),
         progress: Rc::new(progress),
         gate_view,
+        metrics: metrics.clone(),
     });
     let gate = supervisor.send(GateOf).await.map_err(|_| died())?;
     // Also while nobody is signed in yet: it says so.
-    let page = web::serve(&config, &url, &owner.label, supervisor.clone(), seen_progress, seen_gate)?;
+    let page = web::serve(&config, &url, &owner.label, supervisor.clone(), metrics, seen_progress, seen_gate)?;
     let mut caretaker = Caretaker {
         supervisor,
         store,

@@ -22,6 +22,7 @@ use crate::{
     clock,
     config::Config,
     engine::run::{BatchSizes, RunEnd},
+    metrics::Metrics,
     model::{AccountId, EntityType, Fault, Owner},
     spotify::{Client, Tokens},
     store::{Account, Store},
@@ -101,6 +102,7 @@ impl Job {
             owner: self.owner.clone(),
             progress: Rc::new(progress_sender),
             gate_view: gate_sender,
+            metrics: Metrics::default(),
         };
         let work = self.sync(service, config, progress.clone());
         let (finished, over) = oneshot::channel::<()>();

@@ -7,6 +7,7 @@ use crate::{
     actors::{GateView, Progress, Supervisor},
     clock,
     config::Config,
+    metrics::Metrics,
     model::EntityType,
     store::{DatabaseUrl, Store},
     web::{
@@ -61,6 +62,7 @@ pub(super) fn serve(
     url: &DatabaseUrl,
     label: &str,
     supervisor: Addr<Supervisor>,
+    metrics: Metrics,
     progress: watch::Receiver<Progress>,
     gate: watch::Receiver<GateView>,
 ) -> Result<Option<Page>, CommandError> {
@@ -87,6 +89,7 @@ pub(super) fn serve(
         supervisor,
         progress,
         ceilings: config.rate_limit.daily,
+        metrics,
         board: board.clone(),
         keeper: Keeper::new(config.web.token.as_ref()),
         hosts: Hosts::new(address, config.web.hosts.clone()),

@@ -42,6 +42,7 @@ pub struct EntityStatus {
     pub resume_at: Option<DateTime<Utc>>,
     pub error: Option<String>,
     pub last_updated_at: Option<DateTime<Utc>>,
+    /// When a run last reached its end, in either phase.
     pub completed_at: Option<DateTime<Utc>>,
     /// When the service begins the next run; `None` without a service.
     pub next_run_at: Option<DateTime<Utc>>,

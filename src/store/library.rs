@@ -14,11 +14,13 @@ use super::{Conn, Store, StoreError, batches, gaps, playlists, seen};
 use crate::model::{Commit, CommitReport, Effects, EntityType, Item, ItemCounts, Membership, Rows, Slot};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 impl Store {
     /// Writes a batch and its checkpoint. After an error that [`StoreError::is_transient`] calls passing, what was
     /// committed is unknown: ask the checkpoint, do not resend.
-    pub async fn commit(&self, commit: Box<Commit>, now: DateTime<Utc>) -> Result<CommitReport, StoreError> {
+    pub async fn commit(&self, commit: impl Into<Arc<Commit>>, now: DateTime<Utc>) -> Result<CommitReport, StoreError> {
+        let commit = commit.into();
         let conn = self.connect().await?;
         match conn {
             Conn::Sqlite(_) => on_one_thread(async move || write(conn, &commit, At::from(now)).await).await,

@@ -30,6 +30,18 @@ pub struct LibraryCounts {
     pub catalogue_artists: u64,
 }
 
+impl LibraryCounts {
+    /// What is in the library now.
+    pub fn num_active(&self, entity: EntityType) -> u32 {
+        match entity {
+            EntityType::Tracks => self.saved_tracks.active,
+            EntityType::Artists => self.followed_artists.active,
+            EntityType::Albums => self.saved_albums.active,
+            EntityType::Playlists => self.playlists.active,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MembershipCount {
     pub active: u32,
@@ -97,7 +109,11 @@ async fn account_status(
             return is_paused.then(|| EntityStatus::idle(*entity).paused_by_hand());
         };
         let open_gaps = open.iter().filter(|of| of.as_str() == entity.as_str()).count();
-        let status = EntityStatus { open_gaps: len(open_gaps), ..entity_status(state, pauses, &tenure, now) };
+        // Also while the other phase is under way for the first time.
+        let completed_at =
+            states.iter().filter(|state| state.key.entity == *entity).filter_map(|s| s.completed_at).max();
+        let status =
+            EntityStatus { open_gaps: len(open_gaps), completed_at, ..entity_status(state, pauses, &tenure, now) };
         Some(if is_paused { status.paused_by_hand() } else { status })
     };
     let entities = EntityType::ALL.iter().filter_map(entity_status).collect();

@@ -137,6 +137,12 @@ impl Board {
         }
     }
 
+    /// The same, to be read here; `None` while the database does not answer.
+    pub async fn document(&self) -> Option<StatusDocument> {
+        self.current().await;
+        self.made.lock().await.as_ref()?.document.clone()
+    }
+
     /// Follows the document from here on; `None` where `most` do so already.
     pub fn try_listen(board: &Data<Board>, most: usize) -> Option<Listener> {
         let listener = Listener { board: board.clone() };

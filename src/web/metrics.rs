@@ -1,5 +1,84 @@
-//! What Prometheus reads.
+//! `GET /metrics`: what was counted, and the status as numbers, for Prometheus.
+//!
+//! The status is the one that the page shows: it is read at most twice a second, however many ask.
 
-use actix_web::web::ServiceConfig;
+use super::{
+    WebState,
+    document::{AccountDocument, EntityDocument, StatusDocument},
+};
+use crate::{
+    clock,
+    metrics::{AccountReading, CONTENT_TYPE, EntityReading, LedgerReading, Readings, Seen},
+    model::{
+        AccountId, SignInState,
+        status::{EntityStatus, State},
+    },
+};
+use actix_web::{
+    HttpResponse,
+    web::{Data, ServiceConfig, get, resource},
+};
+use chrono::{DateTime, Utc};
+use std::time::Duration;
 
-pub fn routes(_: &mut ServiceConfig) {}
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(resource("/metrics").route(get().to(metrics)));
+}
+
+async fn metrics(state: Data<WebState>) -> HttpResponse {
+    let (about, document) = (state.board.about(), state.board.document().await);
+    let readings = Readings {
+        version: env!("CARGO_PKG_VERSION"),
+        database: about.database,
+        started_at: about.started_at,
+        seen: document.map(seen),
+    };
+    HttpResponse::Ok().content_type(CONTENT_TYPE).body(state.metrics.encode(&readings, clock::steady()))
+}
+
+fn seen(document: StatusDocument) -> Seen {
+    let StatusDocument { now, accounts, gate, ledger, .. } = document;
+    Seen {
+        window: (gate.used, gate.limit),
+        waiting: gate.waiting.iter().map(|line| (line.priority, line.requests)).collect(),
+        accounts: accounts.into_iter().filter_map(|account| account_reading(account, now)).collect(),
+        ledger: ledger
+            .into_iter()
+            .map(|line| LedgerReading {
+                family: line.family,
+                requests: line.requests,
+                refusals: line.refusals,
+                ceiling: line.ceiling,
+            })
+            .collect(),
+    }
+}
+
+/// Nothing is expected of an account that is signed out, so nothing is told.
+fn account_reading(account: AccountDocument, now: DateTime<Utc>) -> Option<AccountReading> {
+    let sign_in_left = match account.sign_in {
+        SignInState::Valid { until } | SignInState::EndsSoon { until } => (until - now).to_std().unwrap_or_default(),
+        SignInState::Ended { .. } | SignInState::Refused { .. } => Duration::ZERO,
+        SignInState::SignedOut => return None,
+    };
+    Some(AccountReading {
+        account: AccountId(account.account_id),
+        sign_in_left,
+        plays: account.playback.plays,
+        last_polled_at: account.playback.last_polled_at,
+        open_play_gaps: account.playback.open_gaps,
+        entities: account.entities.into_iter().map(entity_reading).collect(),
+    })
+}
+
+fn entity_reading(EntityDocument { status, .. }: EntityDocument) -> EntityReading {
+    let EntityStatus { entity_type, state, offset, total, completed_at, is_paused_by_hand, .. } = status;
+    EntityReading {
+        entity: entity_type,
+        last_success_at: completed_at,
+        is_failed: state == State::Failed,
+        is_paused_by_hand,
+        offset,
+        total,
+    }
+}

@@ -30,6 +30,7 @@ pub use problem::Problem;
 
 use crate::{
     actors::{Progress, Supervisor},
+    metrics::Metrics,
     model::{AccountId, DailyCeilings},
     store::Store,
 };
@@ -49,6 +50,7 @@ pub struct WebState {
     pub progress: watch::Receiver<Progress>,
     /// Our own, of a day.
     pub ceilings: DailyCeilings,
+    pub metrics: Metrics,
     pub board: Data<Board>,
     pub keeper: Keeper,
     pub hosts: Hosts,

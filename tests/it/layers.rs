@@ -26,14 +26,15 @@ struct Layer {
     is_pure: bool,
 }
 
-const LAYERS: [Layer; 15] = [
+const LAYERS: [Layer; 16] = [
     layer("model", &[], OUTSIDE).pure(),
     layer("engine", &["model"], OUTSIDE).pure(),
     layer("spotify", &["model"], &["actix", "diesel"]),
     layer("store", &["model"], &["actix", "reqwest"]),
-    layer("actors", &["model", "engine", "spotify", "store", "clock", "faults"], &["actix_web"]),
+    layer("actors", &["model", "engine", "spotify", "store", "metrics", "clock", "faults"], &["actix_web"]),
     // It reads the store and acts through messages to the supervisor.
     layer("web", &["model", "store", "actors", "clock", "metrics"], &["diesel", "reqwest"]),
+    layer("metrics", &["model"], OUTSIDE).pure(),
     layer("sandbox", &["model"], &["diesel"]),
     layer(
         "cli",

@@ -11,8 +11,11 @@ mod interrupt;
 mod layers;
 mod limits;
 mod login;
+mod metrics;
 mod moving;
 mod odd_rows;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod page;
 mod panics;
 mod pauses;
@@ -25,3 +28,4 @@ mod support;
 mod sync;
 mod terminal;
 mod weather;
+mod web;

@@ -25,6 +25,7 @@ use crate::{
         run::{BatchSizes, RunEnd, RunProgress},
     },
     faults,
+    metrics::Metrics,
     model::{AccountId, EntityType, Fault, ItemCounts, Owner, SyncKey},
     spotify::{Client, Tokens},
     store::Store,
@@ -56,6 +57,7 @@ pub struct Service {
     pub owner: Owner,
     pub progress: Rc<watch::Sender<Progress>>,
     pub gate_view: watch::Sender<GateView>,
+    pub metrics: Metrics,
 }
 
 /// How a sync of one account ended, by entity type.
@@ -104,14 +106,14 @@ impl Supervisor {
     pub fn start(service: Service) -> Addr<Supervisor> {
         Supervisor::create(|ctx| {
             let policy = RestartPolicy::default();
-            let (store, owner) = (service.store.clone(), service.owner.clone());
+            let (store, owner, metrics) = (service.store.clone(), service.owner.clone(), service.metrics.clone());
             let writer = start_guarded(Child::CheckpointWriter, policy, ctx.address().recipient(), |_| {
-                CheckpointWriter::new(store, owner)
+                CheckpointWriter::new(store, owner, metrics)
             });
             let (store, gate_writer) = (service.store.clone(), writer.clone());
-            let (settings, view) = (service.gate, service.gate_view.clone());
+            let (settings, view, metrics) = (service.gate, service.gate_view.clone(), service.metrics.clone());
             let gate = start_guarded(Child::Gate, policy, ctx.address().recipient(), |_| {
-                Gate::new(settings, store, gate_writer, view)
+                Gate::new(settings, store, gate_writer, view, metrics)
             });
             Supervisor {
                 service,
@@ -341,6 +343,10 @@ impl Handler<ChildExited> for Supervisor {
             Exit::Panicked(why) => why,
             Exit::Finished => return,
         };
+        match ruling {
+            Ruling::RestartIn(_) => self.service.metrics.handle_restarted(child.as_str()),
+            Ruling::Park | Ruling::Rest => self.service.metrics.handle_given_up(child.as_str()),
+        }
         let restart = Restart { at: clock::now(), actor: child.to_string(), reason: why.clone() };
         self.service.progress.send_modify(|progress| progress.note_restart(restart));
         match (child, ruling) {

@@ -182,6 +182,7 @@ impl Handler<Serve> for Supervisor {
     fn handle(&mut self, serve: Serve, ctx: &mut Self::Context) {
         let Serve { interval, playback, entities, done } = serve;
         self.playback = Some(playback);
+        self.service.metrics.set_interval(interval);
         self.work = Work::Service(Serving {
             schedule: Schedule::new(interval),
             entities,
@@ -266,6 +267,7 @@ impl Handler<Reconfigure> for Supervisor {
 
     fn handle(&mut self, new: Reconfigure, ctx: &mut Self::Context) {
         self.service.batches = new.batches;
+        self.service.metrics.set_interval(new.interval);
         self.change_playback(new.playback);
         let running = self.running.clone();
         for (account, household) in &mut self.accounts {

@@ -1,0 +1,194 @@
+//! What is so rather than counted: the state that the database tells, as whoever looks has read it.
+
+use super::{OfFamily, OfPriority, PRIORITIES};
+use crate::model::{AccountId, EntityType, Family};
+use chrono::{DateTime, Utc};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{family::Family as Series, gauge::Gauge, info::Info},
+    registry::{Registry, Unit},
+};
+use std::{sync::atomic::AtomicU64, time::Duration};
+
+#[derive(Debug, Clone)]
+pub struct Readings {
+    pub version: &'static str,
+    /// `sqlite` or `postgres`.
+    pub database: &'static str,
+    /// When the process began.
+    pub started_at: DateTime<Utc>,
+    /// `None` when the database did not answer in time.
+    pub seen: Option<Seen>,
+}
+
+/// What the status says, for as long as the database answers.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Seen {
+    /// Requests in the rolling window, and how many it may hold.
+    pub window: (u32, u32),
+    /// Requests that wait for a permit, by priority; those that are left out are none.
+    pub waiting: Vec<(&'static str, u32)>,
+    /// Those that have a sign-in, whatever has become of it.
+    pub accounts: Vec<AccountReading>,
+    pub ledger: Vec<LedgerReading>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccountReading {
+    pub account: AccountId,
+    /// Nothing once it has ended or was refused.
+    pub sign_in_left: Duration,
+    pub plays: u64,
+    /// When the listening history was last read.
+    pub last_polled_at: Option<DateTime<Utc>>,
+    pub open_play_gaps: u32,
+    pub entities: Vec<EntityReading>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntityReading {
+    pub entity: EntityType,
+    /// When a run last reached its end.
+    pub last_success_at: Option<DateTime<Utc>>,
+    pub is_failed: bool,
+    pub is_paused_by_hand: bool,
+    /// Slots of the listing that the walk under way, or the last one, has read.
+    pub offset: u32,
+    /// Length of the listing as the API last told it.
+    pub total: Option<u32>,
+}
+
+/// A family's last 24 hours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerReading {
+    pub family: Family,
+    pub requests: u32,
+    pub refusals: u32,
+    pub ceiling: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfBuild {
+    version: &'static str,
+    database: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfAccount {
+    account: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfEntry {
+    account: i64,
+    entity_type: &'static str,
+}
+
+type Numbers<L> = Series<L, Gauge>;
+type Reals<L> = Series<L, Gauge<f64, AtomicU64>>;
+
+impl Readings {
+    pub(super) fn register(&self, to: &mut Registry) {
+        let labels = OfBuild { version: self.version, database: self.database };
+        to.register("build", "Which segno this is, and on which database", Info::new(labels));
+        to.register("database_up", "Whether the database answered in time", number(self.seen.is_some()));
+        if let Some(seen) = &self.seen {
+            seen.register_gate(to);
+            seen.register_accounts(to);
+            seen.register_entities(to);
+            seen.register_ledger(to);
+        }
+    }
+
+    /// What every process calls alike.
+    pub(super) fn register_process(&self, to: &mut Registry) {
+        let began = Gauge::<f64, AtomicU64>::default();
+        began.set(timestamp(self.started_at));
+        to.register_with_unit("process_start_time", "When the process began", Unit::Seconds, began);
+    }
+}
+
+impl Seen {
+    fn register_gate(&self, to: &mut Registry) {
+        let ((used, limit), waiting) = (self.window, Numbers::<OfPriority>::default());
+        for priority in PRIORITIES {
+            let requests = self.waiting.iter().find(|(of, _)| *of == priority).map_or(0, |(_, requests)| *requests);
+            waiting.get_or_create(&OfPriority { priority }).set(requests.into());
+        }
+        to.register("window_requests", "Requests in the rolling window", number(used));
+        to.register("window_limit", "Requests that the rolling window may hold, as learned or set", number(limit));
+        to.register("waiting_requests", "Requests that wait for a permit", waiting);
+    }
+
+    fn register_accounts(&self, to: &mut Registry) {
+        let [left, polled]: [Reals<OfAccount>; 2] = Default::default();
+        let [plays, gaps]: [Numbers<OfAccount>; 2] = Default::default();
+        for reading in &self.accounts {
+            let labels = OfAccount { account: reading.account.0 };
+            left.get_or_create(&labels).set(reading.sign_in_left.as_secs_f64());
+            plays.get_or_create(&labels).set(i64::try_from(reading.plays).unwrap_or(i64::MAX));
+            gaps.get_or_create(&labels).set(reading.open_play_gaps.into());
+            if let Some(at) = reading.last_polled_at {
+                polled.get_or_create(&labels).set(timestamp(at));
+            }
+        }
+        let help = "Until the sign-in ends; 0 when it has, or was refused";
+        to.register_with_unit("sign_in_remaining", help, Unit::Seconds, left);
+        let help = "When the listening history was last read";
+        to.register_with_unit("last_poll_timestamp", help, Unit::Seconds, polled);
+        to.register("plays", "Plays in the database", plays);
+        to.register("play_gaps_open", "Stretches of time in which plays may be missing", gaps);
+    }
+
+    fn register_entities(&self, to: &mut Registry) {
+        let succeeded = Reals::<OfEntry>::default();
+        let [failed, by_hand, offset, total]: [Numbers<OfEntry>; 4] = Default::default();
+        for (account, reading) in self.entities() {
+            let labels = OfEntry { account: account.0, entity_type: reading.entity.as_str() };
+            failed.get_or_create(&labels).set(reading.is_failed.into());
+            by_hand.get_or_create(&labels).set(reading.is_paused_by_hand.into());
+            offset.get_or_create(&labels).set(reading.offset.into());
+            if let Some(at) = reading.last_success_at {
+                succeeded.get_or_create(&labels).set(timestamp(at));
+            }
+            if let Some(known) = reading.total {
+                total.get_or_create(&labels).set(known.into());
+            }
+        }
+        let help = "When a run last reached its end";
+        to.register_with_unit("last_success_timestamp", help, Unit::Seconds, succeeded);
+        to.register("sync_failed", "Whether the last run failed", failed);
+        to.register("paused_by_hand", "Whether a person has paused it", by_hand);
+        to.register("listing_offset", "Slots of the listing read by the last walk", offset);
+        to.register("listing_size", "Slots of the listing, as the API last told", total);
+    }
+
+    fn register_ledger(&self, to: &mut Registry) {
+        let [requests, refusals, ceilings]: [Numbers<OfFamily>; 3] = Default::default();
+        for reading in &self.ledger {
+            let labels = OfFamily { family: reading.family.as_str() };
+            requests.get_or_create(&labels).set(reading.requests.into());
+            refusals.get_or_create(&labels).set(reading.refusals.into());
+            if let Some(ceiling) = reading.ceiling {
+                ceilings.get_or_create(&labels).set(ceiling.into());
+            }
+        }
+        to.register("ledger_requests", "Requests of the last 24 hours", requests);
+        to.register("ledger_refusals", "Of those, refused by a limit", refusals);
+        to.register("ledger_ceiling", "Requests that any 24 hours may see, as set", ceilings);
+    }
+
+    fn entities(&self) -> impl Iterator<Item = (AccountId, &EntityReading)> {
+        self.accounts.iter().flat_map(|of| of.entities.iter().map(|reading| (of.account, reading)))
+    }
+}
+
+fn number(value: impl Into<i64>) -> Gauge {
+    let gauge = Gauge::default();
+    gauge.set(value.into());
+    gauge
+}
+
+fn timestamp(at: DateTime<Utc>) -> f64 {
+    at.timestamp_micros() as f64 / 1e6
+}
