@@ -4,7 +4,7 @@
 //! | how a run ended | the next one |
 //! |---|---|
 //! | complete | after the interval, give or take a tenth |
-//! | paused by a limit | when the pause ends |
+//! | paused by a limit | when the pause ends, in a minute at the earliest |
 //! | nothing answers | after a minute, then two, four ... up to an hour |
 //! | the API refuses it for good | after a day: a person has to do something first |
 //! | something of ours failed | after five minutes, then ten ... up to the interval |
@@ -22,6 +22,10 @@ use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
+
+/// Shortest wait for the end of a pause. The gate waits for that on a clock of its own: a calendar that was set forward
+/// calls it over while it lasts.
+const PAUSED_MIN: Duration = Duration::from_secs(60);
 
 /// First and longest wait for an API that cannot be reached.
 const UNREACHABLE_BASE: Duration = Duration::from_secs(60);
@@ -173,7 +177,7 @@ impl Schedule {
                 Some(interval.mul_f64(1.0 - JITTER_SHARE + 2.0 * JITTER_SHARE * jitter))
             }
             RunEnd::Paused(pause) | RunEnd::Failed(Fault::Paused(pause)) => {
-                Some((pause.until - wall).to_std().unwrap_or_default())
+                Some((pause.until - wall).to_std().unwrap_or_default().max(PAUSED_MIN))
             }
             RunEnd::Failed(Fault::Unreachable(_)) => {
                 Some(doubled(UNREACHABLE_BASE, UNREACHABLE_CAP, entry.num_failures))
@@ -338,6 +342,18 @@ mod tests {
         let pause = Pause { scope: crate::model::Family::Tracks, class: LimitClass::Quota, until };
         assert_eq!(day.end(RunEnd::Paused(pause)).next_run_at, Some(until));
         assert_eq!(day.wait(), Some(13 * HOUR));
+    }
+
+    /// Found by the simulation: the gate refused, the schedule tried again at once, a hundred times a second.
+    #[test]
+    fn a_pause_that_the_calendar_calls_over_is_not_asked_about_at_once() {
+        let mut day = Day::begin(Remembered::default());
+        assert!(day.is_due());
+        let until = day.wall + TimeDelta::hours(13);
+        let pause = Pause { scope: crate::model::Family::Tracks, class: LimitClass::Quota, until };
+        day.wall += TimeDelta::hours(25);
+        day.end(RunEnd::Paused(pause));
+        assert_eq!(day.wait(), Some(PAUSED_MIN));
     }
 
     #[test]
