@@ -22,8 +22,6 @@ pub enum Answer {
     Page(Page),
     Limited { class: LimitClass, retry_after: Option<Duration> },
     Failed(Failure),
-    /// 404: there is no such playlist.
-    Gone,
     /// The sign-in is no longer accepted.
     SignedOut,
 }
@@ -171,10 +169,8 @@ impl Api {
                 Answer::Page(Page { total, next_cursor, slots })
             }
             PageRequest::PlaylistItems { playlist_id, offset, limit } => {
+                // One that left the library can still be read.
                 let item = library.of(EntityType::Playlists).item(number_of(playlist_id));
-                if !item.is_listed {
-                    return Answer::Gone;
-                }
                 let (contents, from) = (&item.contents, *offset as usize);
                 let to = (from + *limit as usize).min(contents.items.len());
                 if contents.spoilt.is_some_and(|at| (from..to).contains(&(at as usize))) {

@@ -124,10 +124,6 @@ impl World {
             Answer::Failed(Failure::Broken) => (Outcome::Unanswered, Fault::Unservable("502".to_owned())),
             Answer::Failed(Failure::Malformed) => (Outcome::Served, Fault::Unservable("no JSON".to_owned())),
             Answer::Failed(Failure::Silent) => (Outcome::Unanswered, Fault::Unreachable("no answer".to_owned())),
-            Answer::Gone => {
-                self.return_permit(pid, permit, Outcome::Served);
-                return self.deliver(pid, number, Err(Fault::Gone("no such playlist".to_owned())));
-            }
             Answer::SignedOut => {
                 self.return_permit(pid, permit, Outcome::Unanswered);
                 return self.deliver(pid, number, Err(Fault::SignIn("sign in again".to_owned())));
@@ -209,7 +205,6 @@ fn told(answer: &Answer) -> String {
         }
         Answer::Limited { class, retry_after } => format!("429 of the {} limit, {retry_after:?}", LimitClass::as_str(*class)),
         Answer::Failed(failure) => format!("{failure:?}"),
-        Answer::Gone => "404".to_owned(),
         Answer::SignedOut => "signed out".to_owned(),
     }
 }

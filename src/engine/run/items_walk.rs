@@ -63,6 +63,8 @@ struct Work {
     done: bool,
     /// Fills gaps of an earlier read instead of reading it all.
     fills: Option<VecDeque<(u32, u32)>>,
+    /// How many of these are on their way.
+    num_filling: usize,
 }
 
 #[derive(Debug)]
@@ -294,6 +296,7 @@ impl Work {
             empties: 0,
             done: false,
             fills,
+            num_filling: 0,
         }
     }
 
@@ -320,6 +323,7 @@ impl Work {
     fn plan_page(&mut self, limit: u32) -> Option<(u32, u32)> {
         if let Some(fills) = &mut self.fills {
             let (from, to) = fills.pop_front()?;
+            self.num_filling += 1;
             return Some((from, (to - from).clamp(1, limit)));
         }
         if self.done || self.planned >= self.total {
@@ -334,7 +338,8 @@ impl Work {
     fn absorb_fill(&mut self, playlist_id: String, assembly: Assembly, batch: &mut ItemsBatch) {
         let offset = assembly.offset;
         let is_whole = assembly.num_read() == assembly.limit;
-        self.done = self.fills.as_ref().is_none_or(VecDeque::is_empty);
+        self.num_filling -= 1;
+        self.done = self.num_filling == 0 && self.fills.as_ref().is_none_or(VecDeque::is_empty);
         if is_whole {
             batch.healed_gaps.push((playlist_id.clone(), offset, offset + assembly.limit));
             let Split { items, odd, .. } = split(assembly.cells, offset);
