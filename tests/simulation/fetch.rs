@@ -92,10 +92,14 @@ impl World {
         self.tell(|| format!("the API answers process {pid}: {}", told(&answer)));
         if let (Answer::Failed(_), PageRequest::Listing { entity, offset, limit: 1 }) = (&answer, request) {
             // Whoever asks for a single slot does so because nothing larger comes: it is taken for one that never does.
+            // An outage that ends meanwhile looks the same.
             self.tick += 1;
-            let tick = self.tick;
-            if let Some(number) = self.library.of(*entity).order.get(*offset as usize).copied() {
-                self.library.of_mut(*entity).items[number as usize].hidden_at = tick;
+            let (tick, listing) = (self.tick, self.library.of_mut(*entity));
+            let at = listing.order.get(*offset as usize).copied();
+            if at.is_some_and(|number| listing.item(number).is_spoilt) {
+                listing.items[at.expect("it is there") as usize].hidden_at = tick;
+            } else {
+                listing.items.iter_mut().for_each(|item| item.hidden_at = tick);
             }
         }
         let wait = match &answer {

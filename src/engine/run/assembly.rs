@@ -100,6 +100,10 @@ impl Assembly {
                     self.todo.clear();
                 }
                 self.total = page.total.or(self.total);
+                if let Some(total) = page.total.filter(|_| page.slots.is_empty()) {
+                    // What could not be served before the end was told may have been no slot at all.
+                    self.cells.truncate(total.saturating_sub(self.offset) as usize);
+                }
                 self.next_cursor = page.next_cursor;
                 self.cells.extend(page.slots.into_iter().take(limit as usize).map(|slot| Cell::Slot(Box::new(slot))));
             }
@@ -182,6 +186,21 @@ mod tests {
         let (assembly, requests) = assemble(0, 50, &everything);
         assert!(matches!(assembly.fault, Some(Fault::Unreachable(_))));
         assert_eq!(requests, OUTAGE_FAILURES + 1);
+    }
+
+    /// Found by the simulation: an outage that ends while a page is halved.
+    #[test]
+    fn what_lies_beyond_the_end_is_no_gap() {
+        let (mut assembly, mut ticket) = (Assembly::new(0, 4), Ticket::default());
+        for _ in 0..4 {
+            assembly.poll_piece(&mut ticket);
+            assembly.handle_answer(Err(Fault::Unservable("502".into())), true);
+        }
+        assert_eq!(gaps(&assembly), [0, 1]);
+        assembly.poll_piece(&mut ticket);
+        assembly.handle_answer(Ok(Page { total: Some(1), next_cursor: None, slots: Vec::new() }), true);
+        assert!(assembly.is_settled());
+        assert_eq!(gaps(&assembly), [0]);
     }
 
     #[test]

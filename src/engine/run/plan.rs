@@ -41,7 +41,10 @@ impl RunMode {
             (Some(initial), _) if !initial.is_complete => RunMode::Resume { from: initial },
             (Some(initial), None) => RunMode::Incremental { last: initial },
             (Some(_), Some(last)) if last.is_complete => RunMode::Incremental { last },
-            (Some(initial), Some(last)) if last.walk.stage == Stage::Fresh => RunMode::Incremental { last: initial },
+            // One that was to begin anew knows more than the first sync, the numbers of the passes it made above all.
+            (Some(initial), Some(last)) if last.walk.stage == Stage::Fresh => {
+                RunMode::Incremental { last: if last.walk.pass > initial.walk.pass { last } else { initial } }
+            }
             (Some(_), Some(from)) => RunMode::Resume { from },
         }
     }
@@ -81,13 +84,20 @@ mod tests {
         let done = checkpoint(InitialSync, Stage::Walk, true);
         let head = checkpoint(IncrementalSync, Stage::Head, false);
         let current = checkpoint(IncrementalSync, Stage::Head, true);
+        let fresh = |pass| {
+            let walk = WalkState { pass, ..WalkState::default() };
+            Checkpoint { walk, ..Checkpoint::start(IncrementalSync) }
+        };
         for (initial, incremental, mode) in [
             (None, None, RunMode::Initial),
             (Some(checkpoint(InitialSync, Stage::Fresh, false)), None, RunMode::Initial),
             (Some(begun.clone()), None, RunMode::Resume { from: begun.clone() }),
             (Some(done.clone()), None, RunMode::Incremental { last: done.clone() }),
             (Some(done.clone()), Some(head.clone()), RunMode::Resume { from: head }),
-            (Some(done), Some(current.clone()), RunMode::Incremental { last: current }),
+            (Some(done.clone()), Some(current.clone()), RunMode::Incremental { last: current }),
+            (Some(done.clone()), Some(fresh(0)), RunMode::Incremental { last: done.clone() }),
+            // Found by the simulation: a pass numbered again believes what the one before it saw.
+            (Some(done), Some(fresh(2)), RunMode::Incremental { last: fresh(2) }),
         ] {
             assert_eq!(RunMode::of(initial, incremental), mode);
         }
