@@ -1,7 +1,8 @@
 //! One planned page, and what becomes of it when the API cannot serve it.
 //!
 //! A 5xx that stays at one offset must not stop the walk before it. The page is halved around the fault until a single
-//! slot is left; that slot becomes a gap, everything beside it is read. When nothing at all comes back, it is no bad
+//! slot is left; that slot becomes a gap, everything beside it is read. Each piece begins with the last slot of the one
+//! before it, so that a listing that moves between them is found out. When nothing at all comes back, it is no bad
 //! offset but an outage, and the isolation stops.
 
 use super::Ticket;
@@ -27,14 +28,28 @@ pub struct Assembly {
     pub limit: u32,
     /// Pieces not asked for yet, the next one last.
     todo: Vec<(u32, u32)>,
-    asked: Option<(Ticket, u32, u32)>,
+    asked: Option<Asked>,
     pub cells: Vec<Cell>,
     pub total: Option<u32>,
     pub next_cursor: Option<String>,
     failures_in_a_row: u32,
     patience: Patience,
+    /// Read in more than one piece, so at more than one moment.
+    pub in_pieces: bool,
+    /// The listing moved between two pieces: something may have slipped through.
+    pub moved: bool,
     /// Set when the page is given up.
     pub fault: Option<Fault>,
+}
+
+/// A piece on its way.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    ticket: Ticket,
+    offset: u32,
+    limit: u32,
+    /// One slot more was asked for: the last one of the piece before, which proves that the two link up.
+    overlaps: bool,
 }
 
 impl Assembly {
@@ -49,6 +64,8 @@ impl Assembly {
             next_cursor: None,
             failures_in_a_row: 0,
             patience: Patience::Page,
+            in_pieces: false,
+            moved: false,
             fault: None,
         }
     }
@@ -65,13 +82,15 @@ impl Assembly {
         }
         let (offset, limit) = self.todo.pop()?;
         let ticket = next_ticket.take();
-        self.asked = Some((ticket, offset, limit));
+        let overlaps = matches!(self.cells.last(), Some(Cell::Slot(_)));
+        self.asked = Some(Asked { ticket, offset, limit, overlaps });
         let patience = if limit == self.limit { self.patience } else { Patience::Piece };
-        Some((ticket, offset, limit, patience))
+        let shared = u32::from(overlaps);
+        Some((ticket, offset - shared, limit + shared, patience))
     }
 
     pub fn awaits(&self, ticket: Ticket) -> bool {
-        self.asked.as_ref().is_some_and(|(asked, _, _)| *asked == ticket)
+        self.asked.is_some_and(|asked| asked.ticket == ticket)
     }
 
     pub fn is_settled(&self) -> bool {
@@ -91,10 +110,15 @@ impl Assembly {
     /// Takes in the answer to the piece that was asked for. `divisible` says whether the listing is paged by offset,
     /// so that a part of the page can be asked for by itself.
     pub fn handle_answer(&mut self, answer: Result<Page, Fault>, divisible: bool) {
-        let Some((_, offset, limit)) = self.asked.take() else { return };
+        let Some(Asked { offset, limit, overlaps, .. }) = self.asked.take() else { return };
         match answer {
-            Ok(page) => {
+            Ok(mut page) => {
                 self.failures_in_a_row = 0;
+                self.moved |= self.total.zip(page.total).is_some_and(|(before, now)| before != now);
+                if overlaps {
+                    let shared = page.slots.drain(..page.slots.len().min(1)).next();
+                    self.moved |= !matches!(self.cells.last(), Some(Cell::Slot(last)) if Some(last.key()) == shared.map(|slot| slot.key()));
+                }
                 if (page.slots.len() as u32) < limit {
                     // Shorter than asked: what follows of this page is beyond the end of the listing.
                     self.todo.clear();
@@ -112,6 +136,7 @@ impl Assembly {
                 if self.failures_in_a_row > OUTAGE_FAILURES {
                     self.fault = Some(Fault::Unreachable(reason));
                 } else if limit > 1 {
+                    self.in_pieces = true;
                     let left = limit / 2;
                     self.todo.push((offset + left, limit - left));
                     self.todo.push((offset, left));

@@ -34,7 +34,7 @@ pub struct ItemsWalk {
     queue: VecDeque<Work>,
     legs: Vec<Leg>,
     fault: Option<Fault>,
-    /// Playlists whose items took more than one page: what only another look at the listing can confirm.
+    /// Playlists whose items took more than one request: what only another look at the listing can confirm.
     pub num_long: u32,
     /// Items that the API could not serve, now or again.
     pub num_gaps: u32,
@@ -243,7 +243,7 @@ impl ItemsWalk {
         // Of a playlist that shows items a length of none is no length.
         let told = assembly.total.filter(|total| *total > 0 || assembly.cells.is_empty());
         let total = told.unwrap_or(work.total);
-        if work.confirmed && total != work.total {
+        if assembly.moved || work.confirmed && total != work.total {
             work.restarts += 1;
             work.committed = 0;
             work.confirmed = false;
@@ -264,14 +264,15 @@ impl ItemsWalk {
             return;
         }
         self.num_gaps += assembly.num_gaps();
+        let (limit, in_pieces) = (assembly.limit, assembly.in_pieces);
         let Split { items, odd, gaps } = split(assembly.cells, offset);
         batch.new_gaps.extend(gaps.into_iter().map(|gap| (playlist_id.clone(), gap)));
         work.committed = offset + num_cells;
         self.items_done += num_cells;
-        let is_last = work.committed >= total || num_cells < assembly.limit;
+        let is_last = work.committed >= total || num_cells < limit;
         if is_last {
             work.done = true;
-            self.num_long += u32::from(offset > 0);
+            self.num_long += u32::from(offset > 0 || in_pieces);
         }
         let end = is_last
             .then(|| PlaylistEnd::Complete { snapshot_id: work.playlist.snapshot_id.clone(), total: work.committed });

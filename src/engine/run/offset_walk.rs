@@ -23,6 +23,9 @@ use std::collections::VecDeque;
 /// Slots remembered for finding the place again: a page.
 const ANCHORS_MAX: usize = 50;
 
+/// Pages that a walk may read in pieces in vain, because the listing moved between the pieces.
+const TORN_MAX: u32 = 5;
+
 /// Times a walk may lose its place for good and start over, before the listing counts as unreadable.
 const REWINDS_MAX: u32 = 3;
 
@@ -42,6 +45,7 @@ pub struct OffsetWalk {
     hole: bool,
     ended: bool,
     rewinds: u32,
+    num_torn: u32,
     fault: Option<Fault>,
 }
 
@@ -91,6 +95,7 @@ impl OffsetWalk {
             hole: false,
             ended: false,
             rewinds: 0,
+            num_torn: 0,
             fault: None,
         }
     }
@@ -195,6 +200,9 @@ impl OffsetWalk {
                 }
                 return;
             }
+            if assembly.moved {
+                return self.read_again();
+            }
             let skip = match (overlaps, self.link(&assembly)) {
                 (false, _) => 0,
                 (true, Link::Holds | Link::Unverifiable) => 1,
@@ -208,6 +216,21 @@ impl OffsetWalk {
                 self.plan(self.legs_per_batch - 1);
             }
         }
+    }
+
+    /// The pieces of a page are of two moments: what slipped through between them stands in none.
+    fn read_again(&mut self) {
+        self.legs.clear();
+        self.tip.walk.unsteady = true;
+        self.num_torn += 1;
+        if self.num_torn > TORN_MAX {
+            self.give_up();
+        }
+    }
+
+    fn give_up(&mut self) {
+        let what = self.entity;
+        self.fault = Some(Fault::Unservable(format!("the {what} change faster than they can be read")));
     }
 
     fn link(&self, assembly: &Assembly) -> Link {
@@ -265,9 +288,7 @@ impl OffsetWalk {
     fn rewind(&mut self) {
         self.rewinds += 1;
         if self.rewinds > REWINDS_MAX {
-            let what = self.entity;
-            self.fault = Some(Fault::Unservable(format!("the {what} change faster than they can be read")));
-            return;
+            return self.give_up();
         }
         self.mode = Mode::Reading;
         self.verified = false;
