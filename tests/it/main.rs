@@ -20,6 +20,7 @@ mod run;
 mod secrets;
 mod service_accounts;
 mod settings;
+mod simulation;
 mod support;
 mod sync;
 mod terminal;

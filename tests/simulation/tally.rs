@@ -49,12 +49,9 @@ impl Tally {
         }
     }
 
-    pub fn num_injections(&self) -> u64 {
-        self.injections.values().sum()
-    }
-
-    pub fn injected(&self, kind: &str) -> u64 {
-        self.injections.get(kind).copied().unwrap_or(0)
+    /// Kinds of faults and changes that came up.
+    pub fn num_kinds(&self) -> usize {
+        self.injections.len()
     }
 }
 
@@ -97,7 +94,7 @@ impl fmt::Display for Tally {
         for (kind, num) in &self.ends {
             row(f, &format!("runs that ended {kind}"), *num)?;
         }
-        writeln!(f, "\nfaults and changes injected")?;
+        writeln!(f, "\n{} kinds of faults and changes injected", self.num_kinds())?;
         for (kind, num) in &self.injections {
             row(f, &format!("  {kind}"), *num)?;
         }

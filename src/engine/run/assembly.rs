@@ -152,7 +152,7 @@ impl Assembly {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Oddity;
+    use crate::model::{Artist, Item, Oddity};
 
     fn slot() -> Slot {
         Slot { item: None, added_at: None, odd: Some(Oddity::Null) }
@@ -226,6 +226,28 @@ mod tests {
         assembly.handle_answer(Ok(Page { total: Some(1), next_cursor: None, slots: Vec::new() }), true);
         assert!(assembly.is_settled());
         assert_eq!(gaps(&assembly), [0]);
+    }
+
+    /// Found by the simulation: what slides from one piece to the other stands in neither.
+    #[test]
+    fn a_listing_that_moves_between_two_pieces_is_found_out() {
+        let named = |name: &str| Slot { added_at: None, odd: None, item: Some(item(name)) };
+        for (shown, moved) in [(["b", "c"], false), (["c", "d"], true)] {
+            let (mut assembly, mut ticket) = (Assembly::new(0, 4), Ticket::default());
+            assembly.poll_piece(&mut ticket);
+            assembly.handle_answer(Err(Fault::Unservable("502".into())), true);
+            let page = |names: [&str; 2]| Ok(Page { total: Some(3), next_cursor: None, slots: names.map(named).into() });
+            assembly.poll_piece(&mut ticket);
+            assembly.handle_answer(page(["a", "b"]), true);
+            let piece = assembly.poll_piece(&mut ticket).map(|(_, offset, limit, _)| (offset, limit));
+            assert_eq!(piece, Some((1, 3)), "the last slot is asked for again");
+            assembly.handle_answer(page(shown), true);
+            assert_eq!((assembly.moved, assembly.cells.len()), (moved, 3));
+        }
+    }
+
+    fn item(id: &str) -> Item {
+        Item::Artist(Box::new(Artist { id: id.into(), name: String::new(), genres: None, image_url: None }))
     }
 
     #[test]
