@@ -40,6 +40,8 @@ pub struct OffsetWalk {
     verified: bool,
     /// The last page was shorter than its place in the listing explains.
     hole: bool,
+    /// That happened once at least.
+    has_met_hole: bool,
     ended: bool,
     rewinds: u32,
     fault: Option<Fault>,
@@ -55,6 +57,7 @@ struct Leg {
 
 #[derive(Debug, Default)]
 struct Gathered {
+    before: Option<SlotKey>,
     offset_from: u32,
     slots: Vec<Slot>,
     gaps: Vec<GapRange>,
@@ -89,6 +92,7 @@ impl OffsetWalk {
             mode: Mode::Reading,
             verified: false,
             hole: false,
+            has_met_hole: false,
             ended: false,
             rewinds: 0,
             fault: None,
@@ -97,6 +101,11 @@ impl OffsetWalk {
 
     pub fn tip(&self) -> &Checkpoint {
         &self.tip
+    }
+
+    /// Whether rows that the total counts were left out somewhere.
+    pub fn has_met_hole(&self) -> bool {
+        self.has_met_hole
     }
 
     pub fn fault(&self) -> Option<&Fault> {
@@ -153,6 +162,7 @@ impl OffsetWalk {
         let gathered = std::mem::take(&mut self.gathered);
         let offset_from = if gathered.slots.is_empty() { self.tip.offset } else { gathered.offset_from };
         Some(WalkBatch {
+            before: gathered.before,
             offset_from,
             offset_to: offset_from + gathered.slots.len() as u32,
             slots: gathered.slots,
@@ -306,6 +316,7 @@ impl OffsetWalk {
             // Shorter than asked although the total promises more: rows are filtered out, or the total lies. One page
             // further on tells.
             self.hole = true;
+            self.has_met_hole = true;
             self.tip.offset = offset + limit;
             self.tip.walk.unlinked = true;
         }
@@ -314,6 +325,7 @@ impl OffsetWalk {
     fn take(&mut self, cell: Cell, at: u32) {
         if self.gathered.slots.is_empty() {
             self.gathered.offset_from = at;
+            self.gathered.before = self.tip.walk.anchors.last().filter(|_| !self.tip.walk.unlinked).cloned();
         }
         let walk = &mut self.tip.walk;
         match cell {
