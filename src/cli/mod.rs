@@ -175,9 +175,9 @@ Examples:
   segno verify                     everything
   segno verify tracks              only these
 
-Reads every listing as a whole, and the items of every playlist, mends what differs, and prints what that was. It costs
-as many requests as a first sync. `segno run` does the same for saved tracks and albums by itself, a few pages a run.
-Press Ctrl-C at any time: running it again carries on.")]
+Reads every listing as a whole, and the items of every playlist, mends what differs, and prints
+what that was. It costs as many requests as a first sync. `segno run` does the same for saved tracks
+and albums by itself, a few pages a run. Press Ctrl-C at any time: running it again carries on.")]
 pub struct VerifyArgs {
     /// Entity types to verify [default: the setting sync.entities]
     #[arg(value_name = "ENTITY", value_parser = values::entity)]

@@ -151,6 +151,10 @@ mod tests {
                 "sync tracks tracks",
                 &format!("sync: \"tracks\" is named twice; expected each of {entities} at most once"),
             ),
+            (
+                "verify albums albums",
+                &format!("verify: \"albums\" is named twice; expected each of {entities} at most once"),
+            ),
             ("reset", &format!("reset: name what to forget: one or more of {entities}, or --all")),
             ("reset --all tracks", "reset: --all cannot be combined with [ENTITY]..."),
             (

@@ -23,4 +23,5 @@ mod settings;
 mod support;
 mod sync;
 mod terminal;
+mod verify;
 mod weather;
