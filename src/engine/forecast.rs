@@ -231,6 +231,8 @@ mod tests {
             completed_at: None,
             next_run_at: None,
             open_gaps: 0,
+            held_removals: None,
+            verified_at: None,
         }
     }
 }

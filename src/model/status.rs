@@ -45,6 +45,12 @@ pub struct EntityStatus {
     pub next_run_at: Option<DateTime<Utc>>,
     /// Ranges that the API could not serve and that wait for a retry.
     pub open_gaps: u32,
+    /// Removals that the last walk saw and that wait for confirmation: another run that sees the same marks them.
+    #[serde(default)]
+    pub held_removals: Option<u32>,
+    /// When everything had last been looked at, whatever the counts say.
+    #[serde(default)]
+    pub verified_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -31,6 +31,9 @@ impl Store {
             };
             record_seen(conn, commit).await?;
             record_gaps(conn, commit, now).await?;
+            if commit.effects.forget_item_snapshots {
+                playlists::forget_item_snapshots(conn, commit.account_id).await?;
+            }
             playlists::record_versions(conn, commit, now).await?;
             remove(conn, commit, &mut report, now).await?;
             survey(conn, commit, &mut report).await?;

@@ -24,4 +24,5 @@ mod simulation;
 mod support;
 mod sync;
 mod terminal;
+mod verify;
 mod weather;

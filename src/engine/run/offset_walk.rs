@@ -43,6 +43,8 @@ pub struct OffsetWalk {
     verified: bool,
     /// The last page was shorter than its place in the listing explains.
     hole: bool,
+    /// That happened once at least.
+    has_met_hole: bool,
     ended: bool,
     rewinds: u32,
     num_torn: u32,
@@ -59,6 +61,7 @@ struct Leg {
 
 #[derive(Debug, Default)]
 struct Gathered {
+    before: Option<SlotKey>,
     offset_from: u32,
     slots: Vec<Slot>,
     gaps: Vec<GapRange>,
@@ -93,6 +96,7 @@ impl OffsetWalk {
             mode: Mode::Reading,
             verified: false,
             hole: false,
+            has_met_hole: false,
             ended: false,
             rewinds: 0,
             num_torn: 0,
@@ -102,6 +106,11 @@ impl OffsetWalk {
 
     pub fn tip(&self) -> &Checkpoint {
         &self.tip
+    }
+
+    /// Whether rows that the total counts were left out somewhere.
+    pub fn has_met_hole(&self) -> bool {
+        self.has_met_hole
     }
 
     pub fn fault(&self) -> Option<&Fault> {
@@ -158,6 +167,7 @@ impl OffsetWalk {
         let gathered = std::mem::take(&mut self.gathered);
         let offset_from = if gathered.slots.is_empty() { self.tip.offset } else { gathered.offset_from };
         Some(WalkBatch {
+            before: gathered.before,
             offset_from,
             offset_to: offset_from + gathered.slots.len() as u32,
             slots: gathered.slots,
@@ -328,6 +338,7 @@ impl OffsetWalk {
             // Shorter than asked although the total promises more: rows are filtered out, or the total lies. One page
             // further on tells.
             self.hole = true;
+            self.has_met_hole = true;
             self.tip.offset = offset + limit;
             self.tip.walk.unlinked = true;
         }
@@ -336,6 +347,7 @@ impl OffsetWalk {
     fn take(&mut self, cell: Cell, at: u32) {
         if self.gathered.slots.is_empty() {
             self.gathered.offset_from = at;
+            self.gathered.before = self.tip.walk.anchors.last().filter(|_| !self.tip.walk.unlinked).cloned();
         }
         let walk = &mut self.tip.walk;
         match cell {

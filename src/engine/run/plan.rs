@@ -1,6 +1,11 @@
 //! What a run starts from: fresh, from the last run, or from where an interrupted one stopped.
 
-use crate::model::{Checkpoint, EntityType, Gap, Phase, Stage};
+use super::rhythm::Purpose;
+use crate::{
+    engine::sweep::RemovalGuard,
+    model::{Checkpoint, EntityType, Gap, Phase, Stage},
+};
+use chrono::{DateTime, Utc};
 
 /// What a run starts from.
 #[derive(Debug, Clone)]
@@ -12,6 +17,9 @@ pub struct RunPlan {
     /// Ranges of the listing that an earlier run could not read.
     pub open_gaps: Vec<Gap>,
     pub batches: BatchSizes,
+    pub purpose: Purpose,
+    pub guard: RemovalGuard,
+    pub now: DateTime<Utc>,
 }
 
 /// Slots per batch, in each phase.
