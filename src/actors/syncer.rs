@@ -14,7 +14,8 @@ use crate::{
     clock,
     engine::{
         restart::{Deaths, Exit, RestartPolicy, Ruling},
-        run::{BatchSizes, Draft, EntityRun, RunEnd, RunMode, RunPlan, RunProgress, Step, Ticket},
+        run::{BatchSizes, Draft, EntityRun, Purpose, RunEnd, RunMode, RunPlan, RunProgress, Step, Ticket},
+        sweep::RemovalGuard,
     },
     faults,
     model::{
@@ -40,6 +41,8 @@ pub struct SyncerSetup {
     pub writer: Addr<CheckpointWriter>,
     pub fetcher: Fetcher,
     pub batches: BatchSizes,
+    pub purpose: Purpose,
+    pub guard: RemovalGuard,
     pub observer: Recipient<Observed>,
     pub supervisor: Recipient<RunEnded>,
     pub policy: RestartPolicy,
@@ -116,7 +119,8 @@ impl Syncer {
             Some(offset) => info!(%entity, %phase, offset, "carrying on from the checkpoint"),
             None => info!(%entity, %phase, "run begins"),
         }
-        let plan = RunPlan { entity, mode, num_active, open_gaps, batches: self.setup.batches };
+        let SyncerSetup { batches, purpose, guard, .. } = self.setup;
+        let plan = RunPlan { entity, mode, num_active, open_gaps, batches, purpose, guard, now: clock::now() };
         let mut engine = EntityRun::new(plan);
         if self.stopping {
             engine.handle_stop();
@@ -161,9 +165,9 @@ impl Syncer {
                     let list = async move { Ok(store.stale_playlists(account_id, clock::now()).await?) };
                     self.spawn(ctx, list, |stale, syncer, ctx| syncer.handle_stale(stale, ctx));
                 }
-                Step::ListMembers => {
+                Step::ListMembers(wanted) => {
                     let (store, key) = (self.setup.store.clone(), self.setup.key());
-                    let list = async move { Ok(store.list_members(key.account, key.entity).await?) };
+                    let list = async move { Ok(store.list_members(key.account, key.entity, wanted).await?) };
                     self.spawn(ctx, list, |members, syncer, ctx| syncer.handle_members(members, ctx));
                 }
                 Step::End(end) => self.end(end, ctx),
@@ -284,6 +288,7 @@ impl Syncer {
                 .into_iter()
                 .map(|(playlist_id, from, to)| gap(playlist_id, from, to, String::new()))
                 .collect(),
+            forget_item_snapshots: effects.forget_item_snapshots,
             heal_all_gaps_before: effects.heal_all_gaps_before,
         };
         let num_requests =

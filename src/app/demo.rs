@@ -16,6 +16,7 @@ use crate::{
     },
     clock,
     config::{Config, Dirs},
+    engine::run::Purpose,
     model::{EntityType, Family, Phase, WindowLease, status::EntityStatus},
     sandbox::{self, LibrarySpec, Limits, Sandbox},
     store::{DatabaseUrl, LibraryCounts, Store},
@@ -64,6 +65,7 @@ pub async fn run(args: DemoArgs, display: Display) -> Result<Exit, CommandError>
         client: super::client(&config)?,
         owner,
         entities: EntityType::ALL.to_vec(),
+        purpose: Purpose::Current,
         longest_wait: LONGEST_WAIT,
         database: path.display().to_string(),
     };

@@ -3,7 +3,7 @@
 
 use super::{
     CommandError, gate_settings,
-    sync::{CLOSE_WITHIN, batches},
+    sync::{CLOSE_WITHIN, batches, guard},
 };
 use crate::{
     actors::{
@@ -13,6 +13,7 @@ use crate::{
         supervisor::GateOf,
     },
     config::Config,
+    engine::run::Purpose,
     metrics::Metrics,
     model::Owner,
     spotify::{Client, Tokens},
@@ -42,6 +43,8 @@ impl Gatekeeper {
             client: client.clone(),
             gate: gate_settings(config),
             batches: batches(config),
+            purpose: Purpose::Current,
+            guard: guard(config),
             longest_wait: Some(LONGEST_WAIT),
             owner,
             progress: Rc::new(watch::channel(Progress::default()).0),

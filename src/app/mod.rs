@@ -17,6 +17,7 @@ mod sign_in;
 mod signals;
 pub mod status;
 mod sync;
+mod verify;
 mod web;
 
 use crate::{
@@ -181,6 +182,12 @@ async fn command(cli: Cli) -> Result<Exit, CommandError> {
             let display = Display::for_stderr(format);
             telemetry::init(&foreground_filter(&config, &display), format, display.bars()).map_err(usage)?;
             sync::run(args, &config, display).await
+        }
+        Command::Verify(args) => {
+            let config = Config::from_process(cli.config.as_deref())?;
+            let display = Display::for_stderr(format);
+            telemetry::init(&foreground_filter(&config, &display), format, display.bars()).map_err(usage)?;
+            verify::run(args, &config, display).await
         }
         Command::Run(_) => {
             let config = Config::from_process(cli.config.as_deref())?;

@@ -8,7 +8,7 @@ use super::{
     notify::Notice,
     open_store, sign_in,
     signals::{Signals, Told},
-    sync::{CLOSE_WITHIN, batches},
+    sync::{CLOSE_WITHIN, batches, guard},
     web::{self, Page},
 };
 use crate::{
@@ -23,8 +23,12 @@ use crate::{
     },
     cli::voice::say,
     clock,
-    config::{Config, PlaybackConfig},
-    engine::{playback::PlaybackSettings, schedule::Remembered},
+    config::{Config, PlaybackConfig, SyncConfig},
+    engine::{
+        playback::PlaybackSettings,
+        run::{Purpose, Rhythm},
+        schedule::Remembered,
+    },
     faults::hastened,
     metrics::Metrics,
     model::{AccountId, EntityType, Owner},
@@ -78,6 +82,8 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<Exit, C
         client: client.clone(),
         gate: gate_settings(&config),
         batches: batches(&config),
+        purpose: routine(&config),
+        guard: guard(&config),
         longest_wait: Some(LONGEST_WAIT),
         owner: owner.clone(),
         progress: Rc::new(progress),
@@ -352,7 +358,14 @@ impl Caretaker {
         if let Some(page) = &self.page {
             page.take_up(entities.clone());
         }
-        self.supervisor.do_send(Reconfigure { interval, playback: playback(&new), entities, batches: batches(&new) });
+        self.supervisor.do_send(Reconfigure {
+            interval,
+            playback: playback(&new),
+            entities,
+            batches: batches(&new),
+            purpose: routine(&new),
+            guard: guard(&new),
+        });
         // What needs a restart is kept as it is, or the next reload would not tell any more.
         self.config = Config {
             database_url: self.config.database_url.clone(),
@@ -371,6 +384,16 @@ fn every(period: Duration) -> tokio::time::Interval {
     let mut ticks = interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     ticks
+}
+
+/// What every run of the service is for.
+fn routine(config: &Config) -> Purpose {
+    let SyncConfig { interval, verify_every, artists_every, .. } = config.sync;
+    Purpose::Routine(Rhythm {
+        interval: hastened(interval),
+        verify_every: hastened(verify_every),
+        artists_every: hastened(artists_every),
+    })
 }
 
 fn playback(config: &Config) -> PlaybackSettings {

@@ -21,7 +21,10 @@ use crate::{
     },
     clock,
     config::Config,
-    engine::run::{BatchSizes, RunEnd},
+    engine::{
+        run::{BatchSizes, Purpose, RunEnd},
+        sweep::RemovalGuard,
+    },
     metrics::Metrics,
     model::{AccountId, EntityType, Fault, Owner},
     spotify::{Client, Tokens},
@@ -48,6 +51,7 @@ pub async fn run(args: SyncArgs, config: &Config, display: Display) -> Result<Ex
         client,
         owner,
         entities: if args.entities.is_empty() { config.sync.entities.clone() } else { args.entities },
+        purpose: Purpose::Current,
         longest_wait: args.max_wait,
         database: url.to_string(),
     };
@@ -65,6 +69,7 @@ pub(super) struct Job {
     pub client: Client,
     pub owner: Owner,
     pub entities: Vec<EntityType>,
+    pub purpose: Purpose,
     /// The longest pause to sit out.
     pub longest_wait: Duration,
     /// Shown to people, so without a password.
@@ -98,6 +103,8 @@ impl Job {
             client: self.client.clone(),
             gate: gate_settings(config),
             batches: batches(config),
+            purpose: self.purpose,
+            guard: guard(config),
             longest_wait: Some(self.longest_wait),
             owner: self.owner.clone(),
             progress: Rc::new(progress_sender),
@@ -270,6 +277,10 @@ fn next_step(end: &RunEnd) -> Option<String> {
 
 pub(super) fn batches(config: &Config) -> BatchSizes {
     BatchSizes { initial: config.sync.initial_batch_size, incremental: config.sync.incremental_batch_size }
+}
+
+pub(super) fn guard(config: &Config) -> RemovalGuard {
+    RemovalGuard { percent_max: config.sync.removal_guard }
 }
 
 /// Whether every entity type was synced to its end.

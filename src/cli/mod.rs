@@ -9,6 +9,7 @@ pub mod progress;
 pub mod report;
 pub mod usage;
 mod values;
+pub mod verify_report;
 pub mod voice;
 
 pub use account::{AccountArg, LoginArgs, LogoutArgs, PurgeArgs};
@@ -77,6 +78,8 @@ pub enum Command {
     Run(RunArgs),
     /// Sync once, to completion, then exit
     Sync(SyncArgs),
+    /// Look at everything once more, whatever the counts say, and print what differed
+    Verify(VerifyArgs),
     /// Show what is done, what is running, what it waits for and until when
     Status(StatusArgs),
     /// Show what came into your library and its playlists, and what went
@@ -151,6 +154,32 @@ Examples:
 Press Ctrl-C at any time: what is whole is committed, the next run carries on.")]
 pub struct SyncArgs {
     /// Entity types to sync [default: the setting sync.entities]
+    #[arg(value_name = "ENTITY", value_parser = values::entity)]
+    pub entities: Vec<EntityType>,
+
+    /// Longest pause to sit out; a longer one ends the run with exit code 3
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = values::duration(Duration::ZERO..=values::LONGEST_WAIT_MAX))]
+    pub max_wait: Duration,
+
+    #[command(flatten)]
+    pub account: AccountArg,
+
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  segno verify                     everything
+  segno verify tracks              only these
+
+Reads every listing as a whole, and the items of every playlist, mends what differs, and prints
+what that was. It costs as many requests as a first sync. `segno run` does the same for saved tracks
+and albums by itself, a few pages a run. Press Ctrl-C at any time: running it again carries on.")]
+pub struct VerifyArgs {
+    /// Entity types to verify [default: the setting sync.entities]
     #[arg(value_name = "ENTITY", value_parser = values::entity)]
     pub entities: Vec<EntityType>,
 

@@ -156,7 +156,7 @@ fn entity_json(entity: EntityType, seen: &EntityProgress) -> EntityJson<'_> {
     }
 }
 
-fn state_word(state: &EntityState) -> &'static str {
+pub(super) fn state_word(state: &EntityState) -> &'static str {
     match state {
         EntityState::Running => "running",
         EntityState::Complete { .. } => "complete",
@@ -166,7 +166,7 @@ fn state_word(state: &EntityState) -> &'static str {
     }
 }
 
-fn remarks(state: &EntityState) -> Vec<String> {
+pub(super) fn remarks(state: &EntityState) -> Vec<String> {
     match state {
         EntityState::Running => Vec::new(),
         EntityState::Stopped => vec!["stopped; the next run carries on".into()],
@@ -284,6 +284,10 @@ fn entity_line(entity: &EntityStatus, now: DateTime<Utc>) -> String {
     }
     if entity.open_gaps > 0 {
         let _ = write!(line, ", {}", counted(entity.open_gaps.into(), "gap"));
+    }
+    if let Some(held) = entity.held_removals {
+        let wait = if held == 1 { "waits" } else { "wait" };
+        let _ = write!(line, ", {} {wait} for confirmation", counted(held.into(), "removal"));
     }
     if let Some(error) = &entity.error {
         let _ = write!(line, ": {error}");

@@ -42,6 +42,7 @@ fn complaint(command: &Command) -> Option<String> {
         }
         Command::Reset(args) => ("reset", &args.entities),
         Command::Sync(args) => ("sync", &args.entities),
+        Command::Verify(args) => ("verify", &args.entities),
         Command::Changes(args) => ("changes", &args.entities),
         Command::Demo(_)
         | Command::Login(_)
@@ -139,7 +140,7 @@ mod tests {
             ("snyc", "\"snyc\" is not a command; did you mean sync?"),
             (
                 "xyz",
-                "\"xyz\" is not a command; expected one of demo, login, run, sync, status, changes, reset, logout, purge, sandbox",
+                "\"xyz\" is not a command; expected one of demo, login, run, sync, verify, status, changes, reset, logout, purge, sandbox",
             ),
             ("--frob", "--frob is not an option; see \"segno --help\""),
             ("sync --frob", "sync: --frob is not an option; see \"segno sync --help\""),
@@ -149,6 +150,10 @@ mod tests {
             (
                 "sync tracks tracks",
                 &format!("sync: \"tracks\" is named twice; expected each of {entities} at most once"),
+            ),
+            (
+                "verify albums albums",
+                &format!("verify: \"albums\" is named twice; expected each of {entities} at most once"),
             ),
             ("reset", &format!("reset: name what to forget: one or more of {entities}, or --all")),
             ("reset --all tracks", "reset: --all cannot be combined with [ENTITY]..."),

@@ -78,6 +78,12 @@ pub struct SyncConfig {
     /// The same once it is kept current.
     pub incremental_batch_size: u32,
     pub interval: Duration,
+    /// How long the service may take to look at everything once.
+    pub verify_every: Duration,
+    /// How often the service reads the followed artists.
+    pub artists_every: Duration,
+    /// The share of an entity type, in percent, that one run may mark removed.
+    pub removal_guard: u32,
     /// At least one, each once, in the order given.
     pub entities: Vec<EntityType>,
 }
@@ -208,6 +214,9 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
     let initial_batch_size = given.required(Setting::SyncInitialBatchSize, values::number(10..=1000));
     let incremental_batch_size = given.required(Setting::SyncIncrementalBatchSize, values::number(10..=1000));
     let sync_interval = given.required(Setting::SyncInterval, values::duration(MINUTE..=30 * DAY));
+    let verify_every = given.required(Setting::SyncVerifyEvery, values::duration(HOUR..=365 * DAY));
+    let artists_every = given.required(Setting::SyncArtistsEvery, values::duration(MINUTE..=30 * DAY));
+    let removal_guard = given.required(Setting::SyncRemovalGuard, values::number(1..=100));
     let entities = given.required(Setting::SyncEntities, values::entities);
     let playback = read_playback(given);
     let requests = given.optional(Setting::RateLimitRequests, values::number(1..=1_000_000));
@@ -232,6 +241,9 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
             initial_batch_size: initial_batch_size?,
             incremental_batch_size: incremental_batch_size?,
             interval: sync_interval?,
+            verify_every: verify_every?,
+            artists_every: artists_every?,
+            removal_guard: removal_guard?,
             entities: entities?,
         },
         playback: playback?,

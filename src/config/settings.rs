@@ -47,6 +47,10 @@ settings! {
     SyncInitialBatchSize: "SEGNO_SYNC_INITIAL_BATCH_SIZE", Some("sync.initial_batch_size"), Some("200");
     SyncIncrementalBatchSize: "SEGNO_SYNC_INCREMENTAL_BATCH_SIZE", Some("sync.incremental_batch_size"), Some("50");
     SyncInterval: "SEGNO_SYNC_INTERVAL", Some("sync.interval"), Some("6h");
+    SyncVerifyEvery: "SEGNO_SYNC_VERIFY_EVERY", Some("sync.verify_every"), Some("7d");
+    SyncArtistsEvery: "SEGNO_SYNC_ARTISTS_EVERY", Some("sync.artists_every"), Some("1d");
+    // Percent.
+    SyncRemovalGuard: "SEGNO_SYNC_REMOVAL_GUARD", Some("sync.removal_guard"), Some("20");
     SyncEntities: "SEGNO_SYNC_ENTITIES", Some("sync.entities"), Some("tracks,artists,albums,playlists");
     PlaybackInterval: "SEGNO_PLAYBACK_INTERVAL", Some("playback.interval"), Some("20m");
     // None: 5m and 1h, or as `interval` where that lies beyond.

@@ -35,6 +35,9 @@ fn without_file_and_environment_every_setting_has_its_default() {
     assert_eq!(config.sync.initial_batch_size, 200);
     assert_eq!(config.sync.incremental_batch_size, 50);
     assert_eq!(config.sync.interval, Duration::from_secs(6 * 3600));
+    assert_eq!(config.sync.verify_every, Duration::from_secs(7 * 24 * 3600));
+    assert_eq!(config.sync.artists_every, Duration::from_secs(24 * 3600));
+    assert_eq!(config.sync.removal_guard, 20);
     assert_eq!(config.sync.entities, EntityType::ALL);
     assert_eq!(config.playback.interval, Duration::from_secs(20 * 60));
     assert_eq!(config.rate_limit.requests, None);
@@ -151,6 +154,9 @@ fn every_setting_is_read_from_the_file_and_from_the_environment() {
         (Setting::SyncInitialBatchSize, "1_000", "1000", |c| c.sync.initial_batch_size.to_string(), "1000"),
         (Setting::SyncIncrementalBatchSize, "0xA", "10", |c| c.sync.incremental_batch_size.to_string(), "10"),
         (Setting::SyncInterval, "'30d'", "30d", |c| c.sync.interval.as_secs().to_string(), "2592000"),
+        (Setting::SyncVerifyEvery, "'3d'", "72h", |c| c.sync.verify_every.as_secs().to_string(), "259200"),
+        (Setting::SyncArtistsEvery, "'12h'", "720m", |c| c.sync.artists_every.as_secs().to_string(), "43200"),
+        (Setting::SyncRemovalGuard, "50", "50", |c| c.sync.removal_guard.to_string(), "50"),
         (
             Setting::SyncEntities,
             "['albums', 'tracks']",
@@ -242,6 +248,10 @@ fn every_bad_value_is_named_with_its_place_and_what_is_allowed() {
         (Setting::SyncInterval, r#""31d""#, "31d", "", &duration("1m", "30d")),
         (Setting::SyncInterval, r#""6""#, "6", "", &duration("1m", "30d")),
         (Setting::SyncInterval, r#""often""#, "often", "", &duration("1m", "30d")),
+        (Setting::SyncVerifyEvery, r#""59m""#, "59m", "", &duration("1h", "365d")),
+        (Setting::SyncArtistsEvery, r#""31d""#, "31d", "", &duration("1m", "30d")),
+        (Setting::SyncRemovalGuard, "0", "0", "0", "a whole number from 1 to 100"),
+        (Setting::SyncRemovalGuard, "101", "101", "101", "a whole number from 1 to 100"),
         (Setting::SyncEntities, r#"["tracks", "songs"]"#, "tracks,songs", r#"["tracks", "songs"]"#, entities),
         (Setting::SyncEntities, r#"["tracks", "tracks"]"#, "tracks,tracks", r#"["tracks", "tracks"]"#, entities),
         (Setting::SyncEntities, "[]", "", "[]", entities),
@@ -334,7 +344,7 @@ fn unknown_tables_and_keys_are_refused_with_the_known_ones() {
     assert_eq!(
         refusal("[sync]\n\nintervall = '6h'"),
         "segno.toml:3: sync.intervall: unknown key, expected one of \
-         initial_batch_size, incremental_batch_size, interval, entities"
+         initial_batch_size, incremental_batch_size, interval, verify_every, artists_every, removal_guard, entities"
     );
     assert_eq!(refusal("web = 80"), "segno.toml:1: web: must be a table with keys out of listen, hosts");
     assert_eq!(

@@ -8,10 +8,30 @@
 
 use crate::model::WalkState;
 
-/// A walk may mark at most this share of the active rows removed ...
-pub const REMOVAL_SHARE_MAX: f64 = 0.20;
-/// ... but a handful is always believed, unless it is all there is: a share means nothing in a small library.
+/// So many removals are always believed, unless it is all there is: a share means nothing in a small library.
 pub const REMOVAL_COUNT_ALWAYS: u32 = 10;
+
+/// What keeps an API that errs from emptying a library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemovalGuard {
+    /// The share of the active rows, in percent, that one run may mark removed.
+    pub percent_max: u32,
+}
+
+impl Default for RemovalGuard {
+    fn default() -> Self {
+        RemovalGuard { percent_max: 20 }
+    }
+}
+
+impl RemovalGuard {
+    fn lets_pass(self, num_removed: u32, num_active: u32) -> bool {
+        let is_few = u64::from(num_removed) * 100 <= u64::from(num_active) * u64::from(self.percent_max);
+        // An answer without a single item is what a broken API gives first.
+        let is_everything = num_removed > 0 && num_removed == num_active;
+        (num_removed <= REMOVAL_COUNT_ALWAYS || is_few) && !is_everything
+    }
+}
 
 /// What the end of a walk found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +66,7 @@ pub enum Verdict {
 ///
 /// `by_cursor` says that the listing is sorted by a key and paged by it: such a walk cannot lose its place, and only a
 /// total that is known to lie speaks against it. Then a second run that misses the same number decides.
-pub fn judge(walk: &WalkState, by_cursor: bool, finding: Finding) -> Verdict {
+pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Finding) -> Verdict {
     let Finding { total, num_active, num_unseen, has_news } = finding;
     let beyond = |held: u32| total.map_or(0, |total| i64::from(total) - i64::from(held));
     if walk.num_gaps > 0 {
@@ -62,11 +82,7 @@ pub fn judge(walk: &WalkState, by_cursor: bool, finding: Finding) -> Verdict {
     // As many such rows as before, but they need not be the same.
     let may_hide = walk.num_undated > 0 && (has_news || walk.proven_undated.is_none());
     let contradicted = num_unseen > 0 && (walk.unsteady || may_hide);
-    // An answer without a single item is what a broken API gives first.
-    let is_emptied = num_unseen > 0 && num_unseen == num_active;
-    let is_handful =
-        num_unseen <= REMOVAL_COUNT_ALWAYS || f64::from(num_unseen) <= f64::from(num_active) * REMOVAL_SHARE_MAX;
-    if (is_handful && !is_emptied && !contradicted) || walk.held_removals == Some(num_unseen) {
+    if (guard.lets_pass(num_unseen, num_active) && !contradicted) || walk.held_removals == Some(num_unseen) {
         Verdict::Proven { removes: num_unseen > 0, discrepancy: beyond(num_active - num_unseen) }
     } else {
         Verdict::Held { num_unseen }
@@ -76,6 +92,8 @@ pub fn judge(walk: &WalkState, by_cursor: bool, finding: Finding) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const GUARD: RemovalGuard = RemovalGuard { percent_max: 20 };
 
     fn finding(num_active: u32, num_unseen: u32) -> Finding {
         Finding { total: Some(num_active - num_unseen), num_active, num_unseen, has_news: false }
@@ -88,20 +106,20 @@ mod tests {
     #[test]
     fn rows_that_hold_nothing_may_be_what_is_missing() {
         for (now, num_unread) in [(1, 1), (7, 7)] {
-            let verdict = judge(&undated(now, Some(0)), false, finding(500, 4));
+            let verdict = judge(GUARD, &undated(now, Some(0)), false, finding(500, 4));
             assert_eq!(verdict, Verdict::Unread { num_unseen: 4, num_unread, discrepancy: -4 });
         }
         let again = WalkState { held_removals: Some(4), ..undated(3, Some(2)) };
-        assert!(matches!(judge(&again, true, finding(500, 4)), Verdict::Unread { num_unread: 1, .. }));
+        assert!(matches!(judge(GUARD, &again, true, finding(500, 4)), Verdict::Unread { num_unread: 1, .. }));
     }
 
     #[test]
     fn rows_that_held_nothing_before_hide_nothing_now() {
         for before in [2, 5] {
-            let verdict = judge(&undated(2, Some(before)), false, finding(500, 4));
+            let verdict = judge(GUARD, &undated(2, Some(before)), false, finding(500, 4));
             assert_eq!(verdict, Verdict::Proven { removes: true, discrepancy: 0 });
         }
-        let verdict = judge(&undated(2, Some(0)), false, finding(500, 0));
+        let verdict = judge(GUARD, &undated(2, Some(0)), false, finding(500, 0));
         assert_eq!(verdict, Verdict::Proven { removes: false, discrepancy: 0 }, "everything known was seen");
     }
 
@@ -109,60 +127,71 @@ mod tests {
     fn rows_that_may_be_others_than_before_need_a_second_run() {
         let with_news = Finding { has_news: true, ..finding(500, 4) };
         for (walk, found) in [(undated(2, None), finding(500, 4)), (undated(2, Some(2)), with_news)] {
-            assert_eq!(judge(&walk, false, found), Verdict::Held { num_unseen: 4 });
+            assert_eq!(judge(GUARD, &walk, false, found), Verdict::Held { num_unseen: 4 });
             let again = WalkState { held_removals: Some(4), ..walk };
-            assert_eq!(judge(&again, false, found), Verdict::Proven { removes: true, discrepancy: 0 });
+            assert_eq!(judge(GUARD, &again, false, found), Verdict::Proven { removes: true, discrepancy: 0 });
         }
-        assert!(matches!(judge(&undated(0, Some(2)), false, with_news), Verdict::Proven { removes: true, .. }));
+        assert!(matches!(judge(GUARD, &undated(0, Some(2)), false, with_news), Verdict::Proven { removes: true, .. }));
     }
 
     #[test]
     fn a_listing_without_a_single_item_is_not_believed_at_once_however_small() {
-        assert_eq!(judge(&WalkState::default(), true, finding(1, 1)), Verdict::Held { num_unseen: 1 });
+        assert_eq!(judge(GUARD, &WalkState::default(), true, finding(1, 1)), Verdict::Held { num_unseen: 1 });
         let again = WalkState { held_removals: Some(1), ..WalkState::default() };
-        assert!(matches!(judge(&again, true, finding(1, 1)), Verdict::Proven { removes: true, .. }));
+        assert!(matches!(judge(GUARD, &again, true, finding(1, 1)), Verdict::Proven { removes: true, .. }));
     }
 
     #[test]
     fn a_steady_walk_may_remove_what_it_did_not_see() {
-        let verdict = judge(&WalkState::default(), false, finding(5000, 900));
+        let verdict = judge(GUARD, &WalkState::default(), false, finding(5000, 900));
         assert_eq!(verdict, Verdict::Proven { removes: true, discrepancy: 0 });
     }
 
     #[test]
     fn a_walk_that_saw_the_list_move_removes_nothing() {
         let walk = WalkState { unsteady: true, ..WalkState::default() };
-        assert_eq!(judge(&walk, false, finding(5000, 1)), Verdict::Unsteady);
+        assert_eq!(judge(GUARD, &walk, false, finding(5000, 1)), Verdict::Unsteady);
     }
 
     #[test]
     fn a_walk_with_a_gap_removes_nothing() {
         let walk = WalkState { num_gaps: 1, ..WalkState::default() };
-        assert_eq!(judge(&walk, false, finding(5000, 1)), Verdict::Gaps { discrepancy: -1 });
+        assert_eq!(judge(GUARD, &walk, false, finding(5000, 1)), Verdict::Gaps { discrepancy: -1 });
     }
 
     #[test]
     fn a_mass_removal_waits_for_a_second_run_that_sees_the_same() {
         let emptied = finding(5000, 5000);
-        assert_eq!(judge(&WalkState::default(), false, emptied), Verdict::Held { num_unseen: 5000 });
+        assert_eq!(judge(GUARD, &WalkState::default(), false, emptied), Verdict::Held { num_unseen: 5000 });
         let again = WalkState { held_removals: Some(5000), ..WalkState::default() };
-        assert_eq!(judge(&again, false, emptied), Verdict::Proven { removes: true, discrepancy: 0 });
+        assert_eq!(judge(GUARD, &again, false, emptied), Verdict::Proven { removes: true, discrepancy: 0 });
         let other = WalkState { held_removals: Some(4000), ..WalkState::default() };
-        assert_eq!(judge(&other, false, emptied), Verdict::Held { num_unseen: 5000 });
+        assert_eq!(judge(GUARD, &other, false, emptied), Verdict::Held { num_unseen: 5000 });
     }
 
     #[test]
     fn a_cursor_walk_that_contradicts_the_total_needs_a_second_run() {
         let walk = WalkState { unsteady: true, ..WalkState::default() };
-        assert_eq!(judge(&walk, true, finding(500, 2)), Verdict::Held { num_unseen: 2 });
+        assert_eq!(judge(GUARD, &walk, true, finding(500, 2)), Verdict::Held { num_unseen: 2 });
         let again = WalkState { held_removals: Some(2), ..walk };
-        assert_eq!(judge(&again, true, finding(500, 2)), Verdict::Proven { removes: true, discrepancy: 0 });
+        assert_eq!(judge(GUARD, &again, true, finding(500, 2)), Verdict::Proven { removes: true, discrepancy: 0 });
+    }
+
+    #[test]
+    fn the_share_that_is_believed_at_once_is_a_setting() {
+        let believed = |percent_max, num_unseen| {
+            let guard = RemovalGuard { percent_max };
+            matches!(judge(guard, &WalkState::default(), false, finding(1000, num_unseen)), Verdict::Proven { .. })
+        };
+        assert!(believed(20, 200) && !believed(20, 201));
+        assert!(believed(1, 10) && !believed(1, 11));
+        assert!(believed(100, 999) && !believed(100, 1000), "nothing makes zero believable at once");
     }
 
     #[test]
     fn a_small_library_may_lose_most_of_itself() {
         assert_eq!(
-            judge(&WalkState::default(), false, finding(12, 10)),
+            judge(GUARD, &WalkState::default(), false, finding(12, 10)),
             Verdict::Proven { removes: true, discrepancy: 0 }
         );
     }
@@ -170,6 +199,9 @@ mod tests {
     #[test]
     fn rows_that_the_api_counts_but_does_not_give_are_no_removals() {
         let found = Finding { total: Some(2630), num_active: 2603, num_unseen: 0, has_news: false };
-        assert_eq!(judge(&WalkState::default(), false, found), Verdict::Proven { removes: false, discrepancy: 27 });
+        assert_eq!(
+            judge(GUARD, &WalkState::default(), false, found),
+            Verdict::Proven { removes: false, discrepancy: 27 }
+        );
     }
 }

@@ -76,6 +76,8 @@ pub struct Effects {
     pub new_gaps: Vec<Gap>,
     /// Gaps of this entity type (or of one playlist's items) now known to be read, by range.
     pub healed_gaps: Vec<Gap>,
+    /// The items of every playlist of the library are due again, whatever their snapshots say.
+    pub forget_item_snapshots: bool,
     /// Every open gap of the listing itself, apart from `new_gaps`, is healed: a whole pass read past them.
     pub heal_all_gaps_before: Option<i64>,
 }

@@ -1,6 +1,7 @@
 //! The sign: what a run writes with every batch, and all that it needs to carry on from there.
 
 use super::{Phase, SlotKey};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -49,6 +50,8 @@ pub enum Stage {
     Walk,
     /// Reading the items of playlists.
     Items,
+    /// The head explains the listing; a slice of the verifying pass is read.
+    Verify,
 }
 
 /// The engine's memory, stored as JSON in `sync_states.checkpoint`. Unknown or missing fields are tolerated, so that
@@ -83,6 +86,11 @@ pub struct WalkState {
     pub discrepancy: Option<i64>,
     /// Number of removals that the last proven pass held back as too many to believe.
     pub held_removals: Option<u32>,
+    /// The walk under way was begun by a person who wants everything looked at again, and is not the walk that any other
+    /// run might have made.
+    pub verifying: bool,
+    /// When everything was last looked at, and how far it is being looked at again.
+    pub verification: Option<Verification>,
     /// In `Stage::Items`: the playlist being read, its snapshot, and the next position inside it.
     pub playlist: Option<PlaylistPlace>,
 }
@@ -95,4 +103,30 @@ pub struct PlaylistPlace {
     pub offset: u32,
     /// Length that the walk of its items started with; another one means that it changed.
     pub total: u32,
+}
+
+/// A pass that looks at every slot once, whatever the counts say. Of a service it is spread over days and many runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    pub began_at: DateTime<Utc>,
+    /// When the last slot had been looked at; `None` while there is more.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Until then: the slot to be looked at next, the keys of the last ones before it, and how long the listing was.
+    pub offset: u32,
+    pub anchors: Vec<SlotKey>,
+    /// The slot before `offset` could not be read, so nothing there can verify the place.
+    pub unlinked: bool,
+    pub total: Option<u32>,
+}
+
+impl Verification {
+    /// Nothing has been looked at yet.
+    pub fn begin(began_at: DateTime<Utc>) -> Verification {
+        Verification { began_at, ended_at: None, offset: 0, anchors: Vec::new(), unlinked: false, total: None }
+    }
+
+    /// Everything was looked at, in one go.
+    pub fn done(at: DateTime<Utc>) -> Verification {
+        Verification { ended_at: Some(at), ..Verification::begin(at) }
+    }
 }

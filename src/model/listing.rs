@@ -111,6 +111,24 @@ pub struct Member {
     pub added_at: Option<DateTime<Utc>>,
 }
 
+/// The members to list: those added between two moments, both included. `None` is an open end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AddedBetween {
+    pub oldest: Option<DateTime<Utc>>,
+    pub newest: Option<DateTime<Utc>>,
+}
+
+impl AddedBetween {
+    pub fn includes(&self, added_at: DateTime<Utc>) -> bool {
+        self.oldest.is_none_or(|oldest| oldest <= added_at) && self.newest.is_none_or(|newest| added_at <= newest)
+    }
+
+    /// Members without a date are listed where both ends are open.
+    pub fn is_everything(&self) -> bool {
+        *self == AddedBetween::default()
+    }
+}
+
 impl Item {
     /// The Spotify id that membership is keyed by; playlist items have none.
     pub fn id(&self) -> Option<&str> {

@@ -20,7 +20,7 @@ pub use batch::{
     BatchSyncResult, Commit, CommitReport, Effects, Fence, Gap, ItemCounts, Membership, PlaylistPart, Removal, Rows,
     Survey,
 };
-pub use checkpoint::{Checkpoint, Stage, WalkState};
+pub use checkpoint::{Checkpoint, Stage, Verification, WalkState};
 pub use entities::{Album, Artist, ArtistRef, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum, SavedTrack, Track};
 pub use fault::Fault;
 pub use ids::{AccountId, EntityType, Family, Phase, SyncKey, UnknownWord};
@@ -28,7 +28,7 @@ pub use limits::{
     DailyCeilings, GateNote, LearnedRate, LedgerEntry, LimitClass, NotedPause, Pause, PauseScope, RefusedLevel,
     START_REQUESTS, WindowLease,
 };
-pub use listing::{Item, Member, Oddity, Page, PageRequest, Slot, SlotKey, StalePlaylist};
+pub use listing::{AddedBetween, Item, Member, Oddity, Page, PageRequest, Slot, SlotKey, StalePlaylist};
 pub use owner::{Claim, Owner};
 pub use play::{
     KnownPlays, PLAYS_PAGE_LEN, Play, PlayGap, PlayKey, PlaySlot, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,

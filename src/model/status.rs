@@ -51,6 +51,12 @@ pub struct EntityStatus {
     /// A person has paused it, until a person lets it go on.
     #[serde(default)]
     pub is_paused_by_hand: bool,
+    /// Removals that the last walk saw and that wait for confirmation: another run that sees the same marks them.
+    #[serde(default)]
+    pub held_removals: Option<u32>,
+    /// When everything had last been looked at, whatever the counts say.
+    #[serde(default)]
+    pub verified_at: Option<DateTime<Utc>>,
 }
 
 impl EntityStatus {
@@ -70,6 +76,8 @@ impl EntityStatus {
             next_run_at: None,
             open_gaps: 0,
             is_paused_by_hand: false,
+            held_removals: None,
+            verified_at: None,
         }
     }
 

@@ -22,8 +22,9 @@ pub enum Edit {
         #[serde(default = "one")]
         count: usize,
     },
-    /// Saves new tracks at the head, or old ones again by id.
-    AddTracks { count: Option<usize>, ids: Option<Vec<String>> },
+    /// Saves new tracks, or old ones again by id: at the head, or behind it as if they had been saved in the moment of the
+    /// one that stands there.
+    AddTracks { count: Option<usize>, ids: Option<Vec<String>>, offset: Option<usize> },
     /// Removes a saved track and saves it again: it moves to the head.
     ResaveTrack { offset: usize },
     /// Gives the track of a row another name.
@@ -122,12 +123,18 @@ fn apply(library: &mut Library, edit: &Edit, now: DateTime<Utc>) -> Result<Appli
                 rows.into_iter().map(|row| row.track.map(|no| library.catalogue[no].id.clone())),
             ))
         }
-        Edit::AddTracks { count, ids } => {
+        Edit::AddTracks { count, ids, offset } => {
+            if let Some(offset) = offset {
+                check_place("track", library.tracks.len(), *offset)?;
+            }
             let tracks = match Wanted::of(*count, ids.as_deref())? {
                 Wanted::New(count) => new_tracks(library, count),
                 Wanted::Known(ids) => known_tracks(library, ids)?,
             };
-            Ok(save_tracks(library, "add_tracks", &tracks, now))
+            Ok(match offset {
+                None => save_tracks(library, "add_tracks", &tracks, now),
+                Some(offset) => slip_in_tracks(library, &tracks, *offset),
+            })
         }
         Edit::ResaveTrack { offset } => {
             let track = track_at(library, *offset)?;
@@ -318,6 +325,13 @@ fn save_tracks(library: &mut Library, op: &'static str, tracks: &[TrackNo], now:
     applied(op, tracks.iter().map(|no| Some(library.catalogue[*no].id.clone())))
 }
 
+fn slip_in_tracks(library: &mut Library, tracks: &[TrackNo], offset: usize) -> Applied {
+    let added_at = library.tracks[offset].added_at;
+    let rows = tracks.iter().map(|track| SavedTrack { added_at, track: Some(*track) });
+    library.tracks.splice(offset..offset, rows);
+    applied("add_tracks", tracks.iter().map(|no| Some(library.catalogue[*no].id.clone())))
+}
+
 fn save_albums(library: &mut Library, albums: &[AlbumNo], now: DateTime<Utc>) -> Applied {
     let added_at = saved_now(now, library.albums.first().map(|row| row.added_at));
     library.albums.splice(0..0, albums.iter().map(|album| SavedAlbum { added_at, album: *album }));
@@ -378,6 +392,17 @@ mod tests {
     }
 
     #[test]
+    fn a_track_may_come_in_behind_the_head() {
+        let mut library = small();
+        let there = library.tracks[7].track;
+        let came = one_edit(&mut library, r#"{"op":"add_tracks","count":1,"offset":7}"#);
+        let id = library.tracks[7].track.map(|no| library.catalogue[no].id.clone());
+        assert_eq!(came.ids, [id]);
+        assert_eq!((library.tracks.len(), library.tracks[8].track), (21, there));
+        assert_eq!(library.tracks[7].added_at, library.tracks[8].added_at);
+    }
+
+    #[test]
     fn a_resaved_track_moves_to_the_head() {
         let mut library = small();
         let track = library.tracks[5].track;
@@ -426,6 +451,7 @@ mod tests {
             (r#"{"op":"remove_tracks","offset":20}"#, "no track at 20 (the list has 20)"),
             (r#"{"op":"move_playlist","from":0,"to":3}"#, "no playlist at 3"),
             (r#"{"op":"add_tracks","ids":["nope"]}"#, "no track has the id `nope`"),
+            (r#"{"op":"add_tracks","count":1,"offset":20}"#, "no track at 20"),
             (r#"{"op":"follow","count":1,"ids":[]}"#, "give one of the two"),
             (r#"{"op":"playlist_insert","index":0,"position":11}"#, "beyond the end"),
         ] {

@@ -42,6 +42,9 @@ async fn write(conn: Conn, commit: &Commit, now: At) -> Result<CommitReport, Sto
         };
         record_seen(conn, commit).await?;
         record_gaps(conn, commit, now).await?;
+        if commit.effects.forget_item_snapshots {
+            playlists::forget_item_snapshots(conn, commit.account_id).await?;
+        }
         playlists::record_versions(conn, commit, now).await?;
         remove(conn, commit, &mut report, now).await?;
         survey(conn, commit, &mut report).await?;

@@ -3,25 +3,44 @@
 use super::schema::{saved_albums, saved_tracks};
 use super::types::At;
 use super::{Store, StoreError, with_conn};
-use crate::model::{AccountId, EntityType, Member};
+use crate::model::{AccountId, AddedBetween, EntityType, Member};
 use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 
+/// A query of members, narrowed to those that were added then.
+macro_rules! added_between {
+    ($members:expr, $added_at:ident, $wanted:expr) => {{
+        let mut members = $members.into_boxed();
+        if let Some(oldest) = $wanted.oldest {
+            members = members.filter($added_at.ge(At::from(oldest)));
+        }
+        if let Some(newest) = $wanted.newest {
+            members = members.filter($added_at.le(At::from(newest)));
+        }
+        members
+    }};
+}
+
 impl Store {
-    /// The members that are not marked removed, with their dates, in any order; none where the listing does not date its
-    /// rows.
-    pub async fn list_members(&self, account: AccountId, entity: EntityType) -> Result<Vec<Member>, StoreError> {
+    /// The members that were added then and are not marked removed, with their dates, in any order; none where the listing
+    /// does not date its rows.
+    pub async fn list_members(
+        &self,
+        account: AccountId,
+        entity: EntityType,
+        wanted: AddedBetween,
+    ) -> Result<Vec<Member>, StoreError> {
         let mut conn = self.connect().await?;
         let rows: Vec<(String, Option<At>)> = match entity {
             EntityType::Tracks => with_conn!(&mut conn, |c| {
                 use saved_tracks::{account_id, added_at, removed_at, table, track_id};
                 let active = table.filter(account_id.eq(account.0)).filter(removed_at.is_null());
-                active.select((track_id, added_at)).load(c).await
+                added_between!(active, added_at, wanted).select((track_id, added_at)).load(c).await
             }),
             EntityType::Albums => with_conn!(&mut conn, |c| {
                 use saved_albums::{account_id, added_at, album_id, removed_at, table};
                 let active = table.filter(account_id.eq(account.0)).filter(removed_at.is_null());
-                active.select((album_id, added_at)).load(c).await
+                added_between!(active, added_at, wanted).select((album_id, added_at)).load(c).await
             }),
             EntityType::Artists | EntityType::Playlists => Ok(Vec::new()),
         }?;

@@ -89,6 +89,17 @@ async fn open_item_gaps(conn: &mut Conn, account: AccountId) -> Result<HashMap<S
     Ok(gaps)
 }
 
+/// Makes the items of every playlist of the account due again.
+pub(super) async fn forget_item_snapshots(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
+    with_conn!(conn, |c| {
+        use library_playlists::{account_id, playlist_id};
+        let listed = library_playlists::table.filter(account_id.eq(account.0)).select(playlist_id);
+        let theirs = playlists::table.filter(playlists::id.eq_any(listed));
+        diesel::update(theirs).set(playlists::items_snapshot_id.eq(None::<String>)).execute(c).await
+    })?;
+    Ok(())
+}
+
 /// Writes consecutive items of playlists, and how their walks ended.
 pub(super) async fn write_items(
     conn: &mut Conn,

@@ -4,10 +4,10 @@
 //! it for the first time. So both rows always carry one generation and one owner, and the two statements that could
 //! break this, beginning and switching, take turns at the account's row.
 
-use super::schema::{accounts, library_playlists, playlists, sync_states};
+use super::schema::{accounts, sync_states};
 use super::sync_states::{RESET, StateKey, create, load, row_of, rows_of};
 use super::types::At;
-use super::{Conn, Store, StoreError, gaps, seen, with_conn};
+use super::{Conn, Store, StoreError, gaps, playlists, seen, with_conn};
 use crate::model::{AccountId, Checkpoint, EntityType, Fence, Phase, Stage, WalkState};
 use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods, QueryDsl};
@@ -105,7 +105,7 @@ impl Store {
             seen::forget(conn, account, entity, None).await?;
             gaps::forget_open(conn, account, entity).await?;
             if entity == EntityType::Playlists {
-                forget_items_snapshots(conn, account).await?;
+                playlists::forget_item_snapshots(conn, account).await?;
             }
             Ok(())
         })
@@ -180,15 +180,4 @@ async fn enter(conn: &mut Conn, key: StateKey, now: At) -> Result<Checkpoint, St
         diesel::update(row_of!(key)).set(entered).execute(c).await
     })?;
     Ok(state.checkpoint)
-}
-
-/// Makes the items of every playlist of the account due again.
-async fn forget_items_snapshots(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
-    with_conn!(conn, |c| {
-        use library_playlists::{account_id, playlist_id};
-        let listed = library_playlists::table.filter(account_id.eq(account.0)).select(playlist_id);
-        let theirs = playlists::table.filter(playlists::id.eq_any(listed));
-        diesel::update(theirs).set(playlists::items_snapshot_id.eq(None::<String>)).execute(c).await
-    })?;
-    Ok(())
 }

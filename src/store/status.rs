@@ -6,7 +6,7 @@ use super::sync_states::{self, SyncState};
 use super::types::{At, len};
 use super::{Conn, SignIn, Store, StoreError, by_hand, gaps, limits, membership, plays, tokens, with_conn};
 use crate::model::status::{AccountStatus, EntityStatus, LimitStatus, PlaybackStatus, State, Status};
-use crate::model::{AccountId, EntityType, Family, Pause, Phase};
+use crate::model::{AccountId, EntityType, Family, Pause, Phase, Stage};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::count_star;
 use diesel::{ExpressionMethods, JoinOnDsl, QueryDsl};
@@ -170,8 +170,9 @@ fn entity_status(state: &SyncState, pauses: &[Pause], tenure: &Tenure, now: Date
     } else {
         State::Idle
     };
-    // A complete phase has read all there is, wherever its last walk stopped.
-    let offset = if checkpoint.is_complete { checkpoint.total.unwrap_or(checkpoint.offset) } else { checkpoint.offset };
+    // A complete phase has read all there is, wherever its last walk stopped; so has one that only verifies.
+    let has_read_all = checkpoint.is_complete || checkpoint.walk.stage == Stage::Verify;
+    let offset = if has_read_all { checkpoint.total.unwrap_or(checkpoint.offset) } else { checkpoint.offset };
     EntityStatus {
         entity_type: entity,
         phase: state.key.phase,
@@ -186,6 +187,8 @@ fn entity_status(state: &SyncState, pauses: &[Pause], tenure: &Tenure, now: Date
         next_run_at,
         open_gaps: 0,
         is_paused_by_hand: false,
+        held_removals: checkpoint.walk.held_removals,
+        verified_at: checkpoint.walk.verification.as_ref().and_then(|pass| pass.ended_at),
     }
 }
 

@@ -5,7 +5,7 @@ use super::support::{Backend, Database, Ended, Sandbox, Segno, both, wait_until}
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
 
-const COMMANDS: [&str; 6] = ["demo", "sync", "status", "changes", "reset", "sandbox"];
+const COMMANDS: [&str; 7] = ["demo", "sync", "verify", "status", "changes", "reset", "sandbox"];
 
 fn small() -> Sandbox {
     Sandbox::exact(230, 30, 20, 3, 20)

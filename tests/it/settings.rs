@@ -247,7 +247,13 @@ fn a_command_line_that_cannot_be_understood_is_refused_in_one_line() {
     let house = House::new();
     for (line, parts) in [
         ("snyc", ["\"snyc\" is not a command", "did you mean sync?"]),
-        ("xyz", ["\"xyz\" is not a command", "demo, login, run, sync, status, changes, reset, logout, purge, sandbox"]),
+        (
+            "xyz",
+            [
+                "\"xyz\" is not a command",
+                "demo, login, run, sync, verify, status, changes, reset, logout, purge, sandbox",
+            ],
+        ),
         ("--frob", ["--frob is not an option", "see \"segno --help\""]),
         ("sync --frob", ["sync: --frob is not an option", "see \"segno sync --help\""]),
         ("sync --max-weit 5m", ["sync: --max-weit is not an option", "did you mean --max-wait?"]),

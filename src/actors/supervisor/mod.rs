@@ -22,7 +22,8 @@ use crate::{
         gate::GateSettings,
         playback::PlaybackSettings,
         restart::{Exit, RestartPolicy, Ruling},
-        run::{BatchSizes, RunEnd, RunProgress},
+        run::{BatchSizes, Purpose, RunEnd, RunProgress},
+        sweep::RemovalGuard,
     },
     faults,
     metrics::Metrics,
@@ -51,6 +52,9 @@ pub struct Service {
     pub client: Client,
     pub gate: GateSettings,
     pub batches: BatchSizes,
+    /// What every run is for.
+    pub purpose: Purpose,
+    pub guard: RemovalGuard,
     /// The longest pause that a request sits out; `None` for any.
     pub longest_wait: Option<Duration>,
     /// This process.
@@ -149,6 +153,8 @@ impl Supervisor {
                 writer: self.writer.clone(),
                 fetcher: household.fetcher.clone(),
                 batches: self.service.batches,
+                purpose: self.service.purpose,
+                guard: self.service.guard,
                 observer: ctx.address().recipient(),
                 supervisor: ctx.address().recipient(),
                 policy: self.policy,

@@ -7,8 +7,9 @@ use crate::{
     clock,
     engine::{
         playback::PlaybackSettings,
-        run::{BatchSizes, RunEnd},
+        run::{BatchSizes, Purpose, RunEnd},
         schedule::{Plan, Remembered, Schedule},
+        sweep::RemovalGuard,
     },
     model::{AccountId, EntityType, Fault, SyncKey},
     spotify::Tokens,
@@ -260,6 +261,8 @@ pub struct Reconfigure {
     pub playback: PlaybackSettings,
     pub entities: Vec<EntityType>,
     pub batches: BatchSizes,
+    pub purpose: Purpose,
+    pub guard: RemovalGuard,
 }
 
 impl Handler<Reconfigure> for Supervisor {
@@ -268,6 +271,7 @@ impl Handler<Reconfigure> for Supervisor {
     fn handle(&mut self, new: Reconfigure, ctx: &mut Self::Context) {
         self.service.batches = new.batches;
         self.service.metrics.set_interval(new.interval);
+        (self.service.purpose, self.service.guard) = (new.purpose, new.guard);
         self.change_playback(new.playback);
         let running = self.running.clone();
         for (account, household) in &mut self.accounts {

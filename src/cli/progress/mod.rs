@@ -96,6 +96,7 @@ fn playlist(seen: &EntityProgress) -> Option<(u32, u32)> {
 fn doing(seen: &EntityProgress) -> String {
     match seen.stage {
         Stage::Head => "reading what is new".into(),
+        Stage::Verify => "verifying".into(),
         Stage::Fresh | Stage::Walk | Stage::Items => match seen.resumed_from {
             Some(offset) if seen.num_batches == 0 => format!("carrying on from {}", grouped(offset.into())),
             _ => String::new(),

@@ -121,6 +121,8 @@ pub struct Gate<T> {
     num_granted: u32,
     /// When the rate limit was last heard of: what was granted before then tells nothing more.
     refused_at: Option<Instant>,
+    /// When the gate before this one died: what that one granted is unknown.
+    died_at: Option<Instant>,
 }
 
 impl<T: Copy + PartialEq> Gate<T> {
@@ -138,6 +140,7 @@ impl<T: Copy + PartialEq> Gate<T> {
             out: Vec::new(),
             num_granted: 0,
             refused_at: None,
+            died_at: None,
         }
     }
 
@@ -148,6 +151,10 @@ impl<T: Copy + PartialEq> Gate<T> {
             self.rate.handle_learned(learned, self.settings.requests.is_some());
             self.window.set_limit(self.rate.limit());
             self.spacing = Spacing::new(self.rate.limit(), self.settings.window, now);
+            if let Some(died_at) = self.died_at {
+                // Full is what was learned, not what every gate begins with.
+                self.window.assume(None, died_at);
+            }
         }
         if let Some(lease) = noted.lease {
             self.handle_lease(lease, now, wall);
@@ -167,6 +174,7 @@ impl<T: Copy + PartialEq> Gate<T> {
     /// its are still out.
     pub fn handle_death(&mut self, still_out: impl Iterator<Item = (T, Family)>, now: Instant) {
         self.window.assume(None, now);
+        self.died_at = Some(now);
         for (ticket, family) in still_out {
             self.grant(ticket, family, now);
         }

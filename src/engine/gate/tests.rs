@@ -429,6 +429,20 @@ fn a_daily_ceiling_stops_its_family_until_a_day_later() {
     assert_eq!(drain(&mut gate, ends), [5, 6, 7, 8]);
 }
 
+/// Found by the simulation: the window was full of the seven that every gate begins with.
+#[test]
+fn a_gate_after_a_death_counts_the_window_as_full_at_the_rate_that_was_learned() {
+    let start = Instant::now();
+    let settings = GateSettings { requests: None, ..settings(1) };
+    let mut gate: Gate<u32> = Gate::new(settings, start, wall());
+    gate.handle_death(std::iter::empty(), start);
+    let learned = Some(LearnedRate { requests: 300.0, window: settings.window, refused: None });
+    gate.handle_noted(&GateNote { learned, ..GateNote::default() }, start, wall());
+    (1..=9).for_each(|ticket| ask(&mut gate, ticket, Family::Tracks));
+    assert!(drain(&mut gate, start + WINDOW).is_empty());
+    assert!(!drain(&mut gate, start + WINDOW + SECOND).is_empty());
+}
+
 #[test]
 fn an_unused_permit_is_not_counted_for_the_day() {
     let (mut gate, start) = with_daily(DailyCeilings { tracks: Some(1), ..DailyCeilings::default() });

@@ -1,7 +1,8 @@
 //! One planned page, and what becomes of it when the API cannot serve it.
 //!
 //! A 5xx that stays at one offset must not stop the walk before it. The page is halved around the fault until a single
-//! slot is left; that slot becomes a gap, everything beside it is read. When nothing at all comes back, it is no bad
+//! slot is left; that slot becomes a gap, everything beside it is read. Each piece begins with the last slot of the one
+//! before it, so that a listing that moves between them is found out. When nothing at all comes back, it is no bad
 //! offset but an outage, and the isolation stops.
 
 use super::Ticket;
@@ -27,14 +28,28 @@ pub struct Assembly {
     pub limit: u32,
     /// Pieces not asked for yet, the next one last.
     todo: Vec<(u32, u32)>,
-    asked: Option<(Ticket, u32, u32)>,
+    asked: Option<Asked>,
     pub cells: Vec<Cell>,
     pub total: Option<u32>,
     pub next_cursor: Option<String>,
     failures_in_a_row: u32,
     patience: Patience,
+    /// Read in more than one piece, so at more than one moment.
+    pub in_pieces: bool,
+    /// The listing moved between two pieces: something may have slipped through.
+    pub moved: bool,
     /// Set when the page is given up.
     pub fault: Option<Fault>,
+}
+
+/// A piece on its way.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    ticket: Ticket,
+    offset: u32,
+    limit: u32,
+    /// One slot more was asked for: the last one of the piece before, which proves that the two link up.
+    overlaps: bool,
 }
 
 impl Assembly {
@@ -49,6 +64,8 @@ impl Assembly {
             next_cursor: None,
             failures_in_a_row: 0,
             patience: Patience::Page,
+            in_pieces: false,
+            moved: false,
             fault: None,
         }
     }
@@ -65,13 +82,15 @@ impl Assembly {
         }
         let (offset, limit) = self.todo.pop()?;
         let ticket = next_ticket.take();
-        self.asked = Some((ticket, offset, limit));
+        let overlaps = matches!(self.cells.last(), Some(Cell::Slot(_)));
+        self.asked = Some(Asked { ticket, offset, limit, overlaps });
         let patience = if limit == self.limit { self.patience } else { Patience::Piece };
-        Some((ticket, offset, limit, patience))
+        let shared = u32::from(overlaps);
+        Some((ticket, offset - shared, limit + shared, patience))
     }
 
     pub fn awaits(&self, ticket: Ticket) -> bool {
-        self.asked.as_ref().is_some_and(|(asked, _, _)| *asked == ticket)
+        self.asked.is_some_and(|asked| asked.ticket == ticket)
     }
 
     pub fn is_settled(&self) -> bool {
@@ -91,15 +110,24 @@ impl Assembly {
     /// Takes in the answer to the piece that was asked for. `divisible` says whether the listing is paged by offset,
     /// so that a part of the page can be asked for by itself.
     pub fn handle_answer(&mut self, answer: Result<Page, Fault>, divisible: bool) {
-        let Some((_, offset, limit)) = self.asked.take() else { return };
+        let Some(Asked { offset, limit, overlaps, .. }) = self.asked.take() else { return };
         match answer {
-            Ok(page) => {
+            Ok(mut page) => {
                 self.failures_in_a_row = 0;
+                self.moved |= self.total.zip(page.total).is_some_and(|(before, now)| before != now);
+                if overlaps {
+                    let shared = page.slots.drain(..page.slots.len().min(1)).next();
+                    self.moved |= !matches!(self.cells.last(), Some(Cell::Slot(last)) if Some(last.key()) == shared.map(|slot| slot.key()));
+                }
                 if (page.slots.len() as u32) < limit {
                     // Shorter than asked: what follows of this page is beyond the end of the listing.
                     self.todo.clear();
                 }
                 self.total = page.total.or(self.total);
+                if let Some(total) = page.total.filter(|_| page.slots.is_empty()) {
+                    // What could not be served before the end was told may have been no slot at all.
+                    self.cells.truncate(total.saturating_sub(self.offset) as usize);
+                }
                 self.next_cursor = page.next_cursor;
                 self.cells.extend(page.slots.into_iter().take(limit as usize).map(|slot| Cell::Slot(Box::new(slot))));
             }
@@ -108,6 +136,7 @@ impl Assembly {
                 if self.failures_in_a_row > OUTAGE_FAILURES {
                     self.fault = Some(Fault::Unreachable(reason));
                 } else if limit > 1 {
+                    self.in_pieces = true;
                     let left = limit / 2;
                     self.todo.push((offset + left, limit - left));
                     self.todo.push((offset, left));
@@ -123,7 +152,7 @@ impl Assembly {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Oddity;
+    use crate::model::{Artist, Item, Oddity};
 
     fn slot() -> Slot {
         Slot { item: None, added_at: None, odd: Some(Oddity::Null) }
@@ -182,6 +211,44 @@ mod tests {
         let (assembly, requests) = assemble(0, 50, &everything);
         assert!(matches!(assembly.fault, Some(Fault::Unreachable(_))));
         assert_eq!(requests, OUTAGE_FAILURES + 1);
+    }
+
+    /// Found by the simulation: an outage that ends while a page is halved.
+    #[test]
+    fn what_lies_beyond_the_end_is_no_gap() {
+        let (mut assembly, mut ticket) = (Assembly::new(0, 4), Ticket::default());
+        for _ in 0..4 {
+            assembly.poll_piece(&mut ticket);
+            assembly.handle_answer(Err(Fault::Unservable("502".into())), true);
+        }
+        assert_eq!(gaps(&assembly), [0, 1]);
+        assembly.poll_piece(&mut ticket);
+        assembly.handle_answer(Ok(Page { total: Some(1), next_cursor: None, slots: Vec::new() }), true);
+        assert!(assembly.is_settled());
+        assert_eq!(gaps(&assembly), [0]);
+    }
+
+    /// Found by the simulation: what slides from one piece to the other stands in neither.
+    #[test]
+    fn a_listing_that_moves_between_two_pieces_is_found_out() {
+        let named = |name: &str| Slot { added_at: None, odd: None, item: Some(item(name)) };
+        for (shown, moved) in [(["b", "c"], false), (["c", "d"], true)] {
+            let (mut assembly, mut ticket) = (Assembly::new(0, 4), Ticket::default());
+            assembly.poll_piece(&mut ticket);
+            assembly.handle_answer(Err(Fault::Unservable("502".into())), true);
+            let page =
+                |names: [&str; 2]| Ok(Page { total: Some(3), next_cursor: None, slots: names.map(named).into() });
+            assembly.poll_piece(&mut ticket);
+            assembly.handle_answer(page(["a", "b"]), true);
+            let piece = assembly.poll_piece(&mut ticket).map(|(_, offset, limit, _)| (offset, limit));
+            assert_eq!(piece, Some((1, 3)), "the last slot is asked for again");
+            assembly.handle_answer(page(shown), true);
+            assert_eq!((assembly.moved, assembly.cells.len()), (moved, 3));
+        }
+    }
+
+    fn item(id: &str) -> Item {
+        Item::Artist(Box::new(Artist { id: id.into(), name: String::new(), genres: None, image_url: None }))
     }
 
     #[test]

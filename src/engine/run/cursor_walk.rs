@@ -109,6 +109,7 @@ impl CursorWalk {
         let slots = std::mem::take(&mut self.slots);
         let offset_from = self.tip.offset - slots.len() as u32;
         Some(WalkBatch {
+            before: None,
             offset_from,
             offset_to: self.tip.offset,
             slots,

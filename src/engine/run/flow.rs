@@ -1,25 +1,13 @@
-//! How one pass leads to the next: where a run begins, what the head of a listing tells, what the end of a walk
-//! allows, and when a phase is complete.
+//! How one pass leads to the next: where a run begins, what the end of a walk allows, and when a phase is complete.
 
 use super::{
-    Activity, Draft, DraftEffects, EntityRun, GapRange, ItemsSummary, Meaning, PAGE_LIMIT, PASSES_MAX, RunEnd, Step,
-    assembly::{Assembly, Cell},
-    cursor_walk::CursorWalk,
-    items_walk::ItemsWalk,
-    notes,
-    offset_walk::OffsetWalk,
-    step::WalkBatch,
+    Activity, Draft, DraftEffects, EntityRun, ItemsSummary, Meaning, PAGE_LIMIT, PASSES_MAX, RunEnd, Step,
+    cursor_walk::CursorWalk, items_walk::ItemsWalk, notes, offset_walk::OffsetWalk, step::WalkBatch,
 };
 use crate::{
     engine::sweep::{self, Finding, Verdict},
-    model::{
-        Checkpoint, CommitReport, EntityType, Fault, Gap, Membership, Phase, Removal, Rows, Slot, Stage, Survey,
-        WalkState,
-    },
+    model::{Checkpoint, CommitReport, EntityType, Fault, Phase, Removal, Rows, Stage, Survey, WalkState},
 };
-
-/// Slots read before a gap when it is tried again, so that a small shift does not miss it.
-const GAP_MARGIN: u32 = 20;
 
 /// Runs in a row that read a whole listing again because rows that hold nothing may be what is missing. If they stay as
 /// they are, only another length of the listing is worth another walk.
@@ -36,6 +24,7 @@ pub(super) fn fresh_incremental(last: Checkpoint) -> Checkpoint {
         num_gaps,
         discrepancy,
         held_removals,
+        verification,
         ..
     } = last.walk;
     let walk = WalkState {
@@ -47,14 +36,10 @@ pub(super) fn fresh_incremental(last: Checkpoint) -> Checkpoint {
         num_gaps,
         discrepancy,
         held_removals,
+        verification,
         ..WalkState::default()
     };
     Checkpoint { total: last.total, walk, ..Checkpoint::start(Phase::IncrementalSync) }
-}
-
-/// How far a gap has moved since it was recorded, as far as the totals tell.
-fn shift_of(gap: &Gap, total: Option<u32>) -> i64 {
-    total.zip(gap.total).map_or(0, |(now, then)| i64::from(now) - i64::from(then))
 }
 
 /// How a fault ends a run.
@@ -70,11 +55,18 @@ impl EntityRun {
     /// Takes up what the checkpoint says.
     pub(super) fn begin(&mut self) {
         let newest_first = matches!(self.entity, EntityType::Tracks | EntityType::Albums);
-        match self.checkpoint.walk.stage {
+        let stage = self.checkpoint.walk.stage;
+        match stage {
             Stage::Fresh if self.phase() == Phase::IncrementalSync && newest_first => {
-                if self.checkpoint.walk.disordered { self.start_pass() } else { self.start_head() }
+                if self.checkpoint.walk.disordered || self.is_to_verify() {
+                    self.start_pass();
+                } else {
+                    self.start_head();
+                }
             }
+            Stage::Fresh if self.phase() == Phase::IncrementalSync && self.rest() => {}
             Stage::Fresh => self.start_pass(),
+            Stage::Verify => self.start_head(),
             Stage::Head | Stage::Walk => self.walk_on(),
             Stage::Items => self.activity = Activity::AwaitStale { asked: false },
         }
@@ -84,6 +76,9 @@ impl EntityRun {
     pub(super) fn start_pass(&mut self) {
         self.num_passes += 1;
         self.pass_begins = true;
+        self.unconfirmed = None;
+        // Of playlists the items make it a verifying one.
+        let verifying = self.checkpoint.walk.verifying || self.is_to_verify() && self.entity != EntityType::Playlists;
         let checkpoint = &mut self.checkpoint;
         checkpoint.offset = 0;
         checkpoint.cursor = None;
@@ -96,6 +91,8 @@ impl EntityRun {
             held_removals: checkpoint.walk.held_removals,
             proven_undated: checkpoint.walk.proven_undated,
             num_vain_runs: checkpoint.walk.num_vain_runs,
+            verifying,
+            verification: checkpoint.walk.verification.take(),
             ..WalkState::default()
         };
         self.walk_on();
@@ -138,7 +135,7 @@ impl EntityRun {
             }
             return None;
         };
-        let WalkBatch { slots, offset_from, offset_to, gaps, mut tip, ended } = batch;
+        let WalkBatch { slots, offset_from, offset_to, gaps, mut tip, ended, before: _ } = batch;
         let healed_gaps = if is_head { self.known_again(&gaps, &mut tip) } else { Vec::new() };
         if is_head {
             self.clues.note_head(offset_from, &slots);
@@ -174,117 +171,6 @@ impl EntityRun {
         None
     }
 
-    /// Gaps of earlier runs that the head met again: the new record replaces the old one.
-    fn known_again(&mut self, met: &[GapRange], tip: &mut Checkpoint) -> Vec<(Option<String>, u32, u32)> {
-        let total = tip.total;
-        let mut replaced = Vec::new();
-        for gap in met {
-            let same = self.gaps.iter().position(|known| {
-                let at = known.offset_from.saturating_add_signed(shift_of(known, total) as i32);
-                at.abs_diff(gap.offset_from) <= GAP_MARGIN
-            });
-            if let Some(known) = same.and_then(|at| self.gaps.remove(at)) {
-                tip.walk.num_gaps = tip.walk.num_gaps.saturating_sub(1);
-                replaced.push((None, known.offset_from, known.offset_to));
-            }
-        }
-        replaced
-    }
-
-    /// After a batch of the head: read on until it meets what is known.
-    pub(super) fn go_on_from_head(&mut self, report: &CommitReport, ended: bool) {
-        let is_news = |membership: &Membership| matches!(membership, Membership::New | Membership::Returned);
-        let mut from_known = report.memberships.iter().skip_while(|membership| **membership != Membership::Known);
-        let met_known = from_known.next().is_some();
-        if from_known.any(is_news) {
-            // Something new behind something known: not newest first, so the head proves nothing.
-            self.checkpoint.walk.disordered = true;
-            self.start_pass();
-        } else if met_known || ended {
-            self.after_head();
-        }
-    }
-
-    /// Tries the gaps of earlier runs again, then asks whether the head explains the total.
-    fn after_head(&mut self) {
-        if self.stopping {
-            self.activity = Activity::Over(RunEnd::Stopped);
-            return;
-        }
-        if let Some(gap) = self.gaps.pop_front() {
-            let shift = shift_of(&gap, self.checkpoint.total);
-            let at = (i64::from(gap.offset_from) + shift - i64::from(GAP_MARGIN)).max(0) as u32;
-            self.activity = Activity::Gap { gap, assembly: Assembly::again(at, PAGE_LIMIT) };
-            return;
-        }
-        let walk = &self.checkpoint.walk;
-        let explained = match (self.checkpoint.total, walk.discrepancy) {
-            (None, _) => true,
-            (Some(total), Some(expected)) => i64::from(total) - i64::from(self.num_active) == expected,
-            // The last walk was unsteady: it may have counted a row without an id twice, or not at all.
-            (Some(total), None) => walk.num_unidentified == 0 && total == self.num_active,
-        };
-        if !self.head_read {
-            // This head was taken up in the middle: what was added since stands before it.
-            self.start_head();
-        } else if explained {
-            self.finish_phase();
-        } else if self.may_search() {
-            self.activity = Activity::AwaitMembers { asked: false };
-        } else {
-            self.start_pass();
-        }
-    }
-
-    /// Takes up the answer to the page around a gap; `false` while it is on its way.
-    pub(super) fn settle_gap(&mut self) -> bool {
-        let Activity::Gap { gap, assembly } = &mut self.activity else { return false };
-        if !assembly.is_settled() {
-            return false;
-        }
-        match assembly.fault.take() {
-            Some(Fault::Unservable(_) | Fault::Refused(_)) => self.after_head(),
-            Some(fault) => self.activity = Activity::Over(end_of(fault)),
-            None => {
-                let slots: Vec<Slot> = assembly
-                    .cells
-                    .drain(..)
-                    .filter_map(|cell| match cell {
-                        Cell::Slot(slot) => Some(*slot),
-                        Cell::Gap { .. } => None,
-                    })
-                    .collect();
-                let Gap { offset_from, offset_to, .. } = *gap;
-                let (from, to) = (assembly.offset, assembly.offset + slots.len() as u32);
-                let effects = DraftEffects {
-                    healed_gaps: vec![(None, offset_from, offset_to)],
-                    survey: Some(Survey { pass: None }),
-                    ..DraftEffects::default()
-                };
-                let mut checkpoint = self.checkpoint.clone();
-                checkpoint.total = assembly.total.or(checkpoint.total);
-                let walk = &mut checkpoint.walk;
-                walk.num_gaps = walk.num_gaps.saturating_sub(offset_to - offset_from);
-                if walk.num_gaps == 0 {
-                    walk.discrepancy = None;
-                }
-                let draft = Draft { rows: Rows::Listing(slots), offset_from: from, offset_to: to, effects, checkpoint };
-                self.drafts.push_back((draft, Meaning::Gap));
-                self.activity = Activity::AwaitCommit;
-            }
-        }
-        true
-    }
-
-    /// A gap was read: what it held no longer counts as missing.
-    pub(super) fn end_gap(&mut self, report: &CommitReport) {
-        let num_found = report.memberships.iter().filter(|membership| **membership == Membership::New).count();
-        if let Some(discrepancy) = &mut self.checkpoint.walk.discrepancy {
-            *discrepancy -= num_found as i64;
-        }
-        self.after_head();
-    }
-
     /// The end of the listing was reached and committed: may anything be marked removed?
     pub(super) fn end_pass(&mut self, report: &CommitReport) {
         let num_unseen = report.num_unseen.unwrap_or(0);
@@ -306,7 +192,11 @@ impl EntityRun {
         let mut effects = DraftEffects::default();
         self.checkpoint.walk.held_removals = None;
         self.notes.judge(None);
-        match sweep::judge(&self.judged(), by_cursor, finding) {
+        let verdict = sweep::judge(self.guard, &self.judged(), by_cursor, finding);
+        if verdict != Verdict::Unsteady {
+            self.note_verified();
+        }
+        match verdict {
             Verdict::Proven { removes, discrepancy } => {
                 // More rows held than listed, and none of them unseen: the total lies, or one of the rows without an id
                 // was taken for what is gone. Then the next run is to look again.
@@ -351,7 +241,12 @@ impl EntityRun {
         WalkState { held_removals: self.held_before, ..self.checkpoint.walk.clone() }
     }
 
-    fn end_walk(&mut self, effects: DraftEffects) {
+    fn end_walk(&mut self, mut effects: DraftEffects) {
+        if self.entity == EntityType::Playlists && self.is_to_verify() {
+            effects.forget_item_snapshots = true;
+            self.checkpoint.walk.verifying = true;
+            self.item_rounds = 0;
+        }
         let mut checkpoint = self.checkpoint.clone();
         checkpoint.walk.anchors.clear();
         let offset = checkpoint.offset;
@@ -359,7 +254,8 @@ impl EntityRun {
             checkpoint.walk.stage = Stage::Items;
             self.activity = Activity::AwaitStale { asked: false };
             Meaning::Judged
-        } else if self.phase() == Phase::IncrementalSync && std::mem::take(&mut self.follow_up) {
+        } else if self.phase() == Phase::IncrementalSync && (std::mem::take(&mut self.follow_up) || self.is_to_verify())
+        {
             checkpoint.walk.stage = Stage::Fresh;
             self.activity = Activity::Begin;
             Meaning::Judged
@@ -375,11 +271,9 @@ impl EntityRun {
 
     /// Commits the checkpoint that says: complete.
     pub(super) fn finish_phase(&mut self) {
-        self.finish_phase_with(DraftEffects::default());
-    }
-
-    /// The same, together with what the last look at the listing proved.
-    pub(super) fn finish_phase_with(&mut self, effects: DraftEffects) {
+        if self.is_to_verify() {
+            return self.start_pass();
+        }
         if self.num_item_gaps > 0 {
             self.notes.tell(notes::item_gaps(self.num_item_gaps));
         }
@@ -389,6 +283,7 @@ impl EntityRun {
         checkpoint.walk.anchors.clear();
         checkpoint.walk.playlist = None;
         let (offset, rows) = (checkpoint.offset, Rows::Listing(Vec::new()));
+        let effects = DraftEffects::default();
         let draft = Draft { rows, offset_from: offset, offset_to: offset, effects, checkpoint };
         self.drafts.push_back((draft, Meaning::PhaseEnd));
         self.activity = Activity::AwaitCommit;

@@ -34,7 +34,7 @@ pub struct ItemsWalk {
     queue: VecDeque<Work>,
     legs: Vec<Leg>,
     fault: Option<Fault>,
-    /// Playlists whose items took more than one page: what only another look at the listing can confirm.
+    /// Playlists whose items took more than one request: what only another look at the listing can confirm.
     pub num_long: u32,
     /// Items that the API could not serve, now or again.
     pub num_gaps: u32,
@@ -63,6 +63,8 @@ struct Work {
     done: bool,
     /// Fills gaps of an earlier read instead of reading it all.
     fills: Option<VecDeque<(u32, u32)>>,
+    /// How many of these are on their way.
+    num_filling: usize,
 }
 
 #[derive(Debug)]
@@ -241,7 +243,7 @@ impl ItemsWalk {
         // Of a playlist that shows items a length of none is no length.
         let told = assembly.total.filter(|total| *total > 0 || assembly.cells.is_empty());
         let total = told.unwrap_or(work.total);
-        if work.confirmed && total != work.total {
+        if assembly.moved || work.confirmed && total != work.total {
             work.restarts += 1;
             work.committed = 0;
             work.confirmed = false;
@@ -262,14 +264,15 @@ impl ItemsWalk {
             return;
         }
         self.num_gaps += assembly.num_gaps();
+        let (limit, in_pieces) = (assembly.limit, assembly.in_pieces);
         let Split { items, odd, gaps } = split(assembly.cells, offset);
         batch.new_gaps.extend(gaps.into_iter().map(|gap| (playlist_id.clone(), gap)));
         work.committed = offset + num_cells;
         self.items_done += num_cells;
-        let is_last = work.committed >= total || num_cells < assembly.limit;
+        let is_last = work.committed >= total || num_cells < limit;
         if is_last {
             work.done = true;
-            self.num_long += u32::from(offset > 0);
+            self.num_long += u32::from(offset > 0 || in_pieces);
         }
         let end = is_last
             .then(|| PlaylistEnd::Complete { snapshot_id: work.playlist.snapshot_id.clone(), total: work.committed });
@@ -294,6 +297,7 @@ impl Work {
             empties: 0,
             done: false,
             fills,
+            num_filling: 0,
         }
     }
 
@@ -320,6 +324,7 @@ impl Work {
     fn plan_page(&mut self, limit: u32) -> Option<(u32, u32)> {
         if let Some(fills) = &mut self.fills {
             let (from, to) = fills.pop_front()?;
+            self.num_filling += 1;
             return Some((from, (to - from).clamp(1, limit)));
         }
         if self.done || self.planned >= self.total {
@@ -334,7 +339,8 @@ impl Work {
     fn absorb_fill(&mut self, playlist_id: String, assembly: Assembly, batch: &mut ItemsBatch) {
         let offset = assembly.offset;
         let is_whole = assembly.num_read() == assembly.limit;
-        self.done = self.fills.as_ref().is_none_or(VecDeque::is_empty);
+        self.num_filling -= 1;
+        self.done = self.num_filling == 0 && self.fills.as_ref().is_none_or(VecDeque::is_empty);
         if is_whole {
             batch.healed_gaps.push((playlist_id.clone(), offset, offset + assembly.limit));
             let Split { items, odd, .. } = split(assembly.cells, offset);

@@ -6,8 +6,8 @@
 //!
 //! ```text
 //!   initial_sync:      Walk ---------------------------> done (steady) ; else on to incremental_sync
-//!   incremental_sync:  gaps -> Head -> total explained? -> done
-//!                               |-> Search: the pages that tell what is missing -> done
+//!   incremental_sync:  gaps -> Head -> total explained? -> slices of the verifying pass, as far as they are due -> done
+//!                               |-> Search: the pages that tell what is missing -> Head again -> done
 //!                               \-> Walk (records what it sees) -> judge -> sweep -> done
 //!   playlists:         Walk -> judge -> sweep -> Items -> Walk again if a long one was read -> done
 //!   artists:           Walk by cursor -> judge -> sweep -> done
@@ -17,31 +17,39 @@ mod assembly;
 mod bisection;
 mod cursor_walk;
 mod flow;
+mod head;
 mod items_walk;
 mod locate;
 mod notes;
 mod offset_walk;
 mod plan;
+mod rhythm;
 mod search;
 #[cfg(test)]
 mod simulation;
+mod slice;
 mod step;
+mod verify;
 
 pub use plan::{BatchSizes, RunMode, RunPlan};
+pub use rhythm::{Purpose, Rhythm};
 pub use step::{Draft, DraftEffects, GapRange, RunEnd, RunProgress, Step};
 
-use super::backoff::Patience;
+use super::{backoff::Patience, sweep::RemovalGuard};
 use crate::model::{
-    BatchSyncResult, Checkpoint, CommitReport, EntityType, Fault, Gap, Member, Membership, Page, PageRequest, Phase,
-    Stage, StalePlaylist,
+    AddedBetween, BatchSyncResult, Checkpoint, CommitReport, EntityType, Fault, Gap, Member, Membership, Page,
+    PageRequest, Phase, Stage, StalePlaylist,
 };
+use chrono::{DateTime, Utc};
 use cursor_walk::CursorWalk;
 use flow::fresh_incremental;
 use items_walk::ItemsWalk;
 use notes::Notes;
 use offset_walk::OffsetWalk;
 use search::{Clues, Search};
+use slice::{Reading, Slice};
 use std::collections::VecDeque;
+use verify::Unconfirmed;
 
 /// Most slots that one request may ask for.
 pub const PAGE_LIMIT: u32 = 50;
@@ -65,6 +73,10 @@ impl Ticket {
 pub struct EntityRun {
     entity: EntityType,
     batches: BatchSizes,
+    purpose: Purpose,
+    guard: RemovalGuard,
+    /// When the run began.
+    now: DateTime<Utc>,
     activity: Activity,
     /// The last checkpoint committed, or handed out to be.
     checkpoint: Checkpoint,
@@ -83,6 +95,13 @@ pub struct EntityRun {
     /// The head has been read from offset 0 in this run.
     head_read: bool,
     clues: Clues,
+    unconfirmed: Option<Unconfirmed>,
+    /// Pages of the verifying pass that this run is still to read, once that is known.
+    pages_to_verify: Option<u32>,
+    /// A slice whose members are asked for.
+    reading: Option<Reading>,
+    /// The last incremental run is through, and its checkpoint says so.
+    is_stored_complete: bool,
     gaps: VecDeque<Gap>,
     /// The next batch is the first of its pass: what earlier passes saw is forgotten with it.
     pass_begins: bool,
@@ -120,9 +139,12 @@ enum Activity {
     },
     AwaitMembers {
         asked: bool,
+        wanted: AddedBetween,
     },
     /// Looking for what the head does not explain.
     Search(Search),
+    /// Looking at what no count can tell.
+    Slice(Slice),
     AwaitStale {
         asked: bool,
     },
@@ -147,6 +169,10 @@ enum Meaning {
     PassEnd,
     /// A page around a gap.
     Gap,
+    /// More than the head told of: what a search found, or a slice. `has_moved` tells that the listing is another since.
+    Mended {
+        has_moved: bool,
+    },
     /// The checkpoint that says: this phase is complete.
     PhaseEnd,
     /// A pass was judged; more is to come in this phase.
@@ -155,8 +181,9 @@ enum Meaning {
 
 impl EntityRun {
     pub fn new(plan: RunPlan) -> EntityRun {
-        let RunPlan { entity, mode, num_active, open_gaps, batches } = plan;
+        let RunPlan { entity, mode, num_active, open_gaps, batches, purpose, guard, now } = plan;
         let resumed = matches!(mode, RunMode::Resume { .. });
+        let is_stored_complete = matches!(&mode, RunMode::Incremental { last } if last.phase == Phase::IncrementalSync);
         let checkpoint = match mode {
             RunMode::Initial => Checkpoint::start(Phase::InitialSync),
             RunMode::Incremental { last } => fresh_incremental(last),
@@ -166,6 +193,9 @@ impl EntityRun {
         EntityRun {
             entity,
             batches,
+            purpose,
+            guard,
+            now,
             activity: Activity::Begin,
             checkpoint,
             ticket: Ticket::default(),
@@ -179,6 +209,10 @@ impl EntityRun {
             has_news: resumed,
             head_read: false,
             clues: Clues::default(),
+            unconfirmed: None,
+            pages_to_verify: None,
+            reading: None,
+            is_stored_complete,
             gaps: open_gaps.into(),
             pass_begins: false,
             resumed,
@@ -211,9 +245,16 @@ impl EntityRun {
         let playlists = self.items.map(|items| (items.num_done, items.num_playlists));
         let (done, total) = match self.items {
             Some(items) => (items.items_done, Some(items.items_total.max(items.items_done))),
-            None => (self.checkpoint.offset, self.checkpoint.total),
+            None => (self.place(), self.checkpoint.total),
         };
         RunProgress { phase: self.checkpoint.phase, stage: self.checkpoint.walk.stage, done, total, playlists }
+    }
+
+    /// The slot that is read next.
+    fn place(&self) -> u32 {
+        let Checkpoint { offset, ref walk, .. } = self.checkpoint;
+        let pass = walk.verification.as_ref().filter(|pass| walk.stage == Stage::Verify && pass.ended_at.is_none());
+        pass.map_or(offset, |pass| pass.offset)
     }
 
     /// Asks the run to end: nothing new is asked for, what is whole is committed.
@@ -223,7 +264,7 @@ impl EntityRun {
             Activity::Walk(walk) => walk.handle_stop(),
             Activity::Cursor(walk) => walk.handle_stop(),
             Activity::Items(walk) => walk.handle_stop(),
-            Activity::Gap { .. } | Activity::AwaitMembers { .. } | Activity::Search(_) => {
+            Activity::Gap { .. } | Activity::AwaitMembers { .. } | Activity::Search(_) | Activity::Slice(_) => {
                 self.activity = Activity::Begin;
             }
             Activity::Begin
@@ -262,6 +303,7 @@ impl EntityRun {
             Activity::Cursor(walk) => walk.handle_page(ticket, answer),
             Activity::Items(walk) => walk.handle_page(ticket, answer),
             Activity::Search(search) => search.handle_page(ticket, answer),
+            Activity::Slice(slice) => slice.handle_page(ticket, answer),
             Activity::Gap { assembly, .. } if assembly.awaits(ticket) => assembly.handle_answer(answer, false),
             Activity::Gap { .. }
             | Activity::Begin
@@ -285,6 +327,7 @@ impl EntityRun {
             Meaning::Head { ended } => self.go_on_from_head(&report, ended),
             Meaning::PassEnd => self.end_pass(&report),
             Meaning::Gap => self.end_gap(&report),
+            Meaning::Mended { has_moved } => self.go_on_from_mended(has_moved),
             Meaning::PhaseEnd => self.end_phase(),
         }
         let counts = report.counts;
@@ -307,10 +350,13 @@ impl EntityRun {
         self.activity = Activity::Begin;
     }
 
-    /// Takes in the members that are not marked removed, in any order.
+    /// Takes in the members that were asked for, in any order.
     pub fn handle_members(&mut self, members: Vec<Member>) {
         if matches!(self.activity, Activity::AwaitMembers { .. }) {
-            self.start_search(members);
+            match self.reading.take() {
+                Some(reading) => self.settle_reading(reading, &members),
+                None => self.start_search(members),
+            }
         }
     }
 
@@ -357,11 +403,11 @@ impl EntityRun {
                 self.poll_activity()
             }
             Activity::Begin | Activity::AwaitCommit => None,
-            Activity::AwaitMembers { asked } => {
+            Activity::AwaitMembers { asked, wanted } => {
                 if std::mem::replace(asked, true) {
                     None
                 } else {
-                    Some(Step::ListMembers)
+                    Some(Step::ListMembers(*wanted))
                 }
             }
             Activity::Search(search) => {
@@ -393,7 +439,9 @@ impl EntityRun {
                 }
                 if self.settle_gap() { self.poll_activity() } else { None }
             }
-            Activity::Walk(_) | Activity::Cursor(_) | Activity::Items(_) => self.drain().or_else(|| self.poll_fetch()),
+            Activity::Walk(_) | Activity::Cursor(_) | Activity::Items(_) | Activity::Slice(_) => {
+                self.drain().or_else(|| self.poll_fetch())
+            }
         }
     }
 
@@ -410,6 +458,7 @@ impl EntityRun {
                 self.handle_batch(batch, fault, false)
             }
             Activity::Items(_) => self.handle_items(),
+            Activity::Slice(_) => self.handle_slice(),
             Activity::Begin
             | Activity::Gap { .. }
             | Activity::AwaitMembers { .. }
@@ -432,6 +481,7 @@ impl EntityRun {
             }
             Activity::Cursor(walk) => walk.poll_fetch(&mut self.ticket, may_plan)?,
             Activity::Items(walk) => walk.poll_fetch(&mut self.ticket, may_plan)?,
+            Activity::Slice(slice) => slice.poll_fetch(&mut self.ticket, may_plan)?,
             Activity::Begin
             | Activity::Gap { .. }
             | Activity::AwaitMembers { .. }

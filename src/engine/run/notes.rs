@@ -1,6 +1,7 @@
 //! What a run tells people beside its counts: what is left open, why, and when it is looked at again.
 
 use crate::model::EntityType;
+use chrono::{DateTime, Utc};
 
 /// The notes of one run.
 #[derive(Debug, Default)]
@@ -38,7 +39,7 @@ impl Notes {
 pub fn held(entity: EntityType, num_unseen: u32, num_active: u32) -> String {
     format!(
         "{num_unseen} of {num_active} {entity} {} no longer listed, too many to believe at once: nothing was marked \
-         removed; the next run that sees the same will",
+         removed; this waits for confirmation by the next run, which marks them if it sees the same",
         are(num_unseen),
     )
 }
@@ -66,6 +67,16 @@ pub fn item_gaps(num: u32) -> String {
 fn incomplete(what: &str, num: u32) -> String {
     let they = if num == 1 { "it is" } else { "they are" };
     format!("complete except for {what} that the API could not serve; {they} tried again in later runs")
+}
+
+/// Parts of the listing that the verifying pass could not look at.
+pub fn unserved(entity: EntityType, num: u32) -> String {
+    format!("{} could not be looked at again, since the API did not serve that place", counted(num, noun(entity)))
+}
+
+/// Not read in this run.
+pub fn resting(until: DateTime<Utc>) -> String {
+    format!("not read, as they are not due before {}", until.format("%F %T UTC"))
 }
 
 pub fn unsteady(entity: EntityType) -> String {

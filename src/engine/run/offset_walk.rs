@@ -16,12 +16,15 @@ use super::{
 };
 use crate::{
     engine::backoff::Patience,
-    model::{Checkpoint, EntityType, Fault, Oddity, Page, PageRequest, Slot, SlotKey},
+    model::{Checkpoint, EntityType, Fault, Oddity, Page, PageRequest, Slot, SlotKey, Stage},
 };
 use std::collections::VecDeque;
 
 /// Slots remembered for finding the place again: a page.
 const ANCHORS_MAX: usize = 50;
+
+/// Pages that a walk may read in pieces in vain, because the listing moved between the pieces.
+const TORN_MAX: u32 = 5;
 
 /// Times a walk may lose its place for good and start over, before the listing counts as unreadable.
 const REWINDS_MAX: u32 = 3;
@@ -40,8 +43,11 @@ pub struct OffsetWalk {
     verified: bool,
     /// The last page was shorter than its place in the listing explains.
     hole: bool,
+    /// That happened once at least.
+    has_met_hole: bool,
     ended: bool,
     rewinds: u32,
+    num_torn: u32,
     fault: Option<Fault>,
 }
 
@@ -55,6 +61,7 @@ struct Leg {
 
 #[derive(Debug, Default)]
 struct Gathered {
+    before: Option<SlotKey>,
     offset_from: u32,
     slots: Vec<Slot>,
     gaps: Vec<GapRange>,
@@ -89,14 +96,21 @@ impl OffsetWalk {
             mode: Mode::Reading,
             verified: false,
             hole: false,
+            has_met_hole: false,
             ended: false,
             rewinds: 0,
+            num_torn: 0,
             fault: None,
         }
     }
 
     pub fn tip(&self) -> &Checkpoint {
         &self.tip
+    }
+
+    /// Whether rows that the total counts were left out somewhere.
+    pub fn has_met_hole(&self) -> bool {
+        self.has_met_hole
     }
 
     pub fn fault(&self) -> Option<&Fault> {
@@ -153,6 +167,7 @@ impl OffsetWalk {
         let gathered = std::mem::take(&mut self.gathered);
         let offset_from = if gathered.slots.is_empty() { self.tip.offset } else { gathered.offset_from };
         Some(WalkBatch {
+            before: gathered.before,
             offset_from,
             offset_to: offset_from + gathered.slots.len() as u32,
             slots: gathered.slots,
@@ -195,6 +210,9 @@ impl OffsetWalk {
                 }
                 return;
             }
+            if assembly.moved {
+                return self.read_again();
+            }
             let skip = match (overlaps, self.link(&assembly)) {
                 (false, _) => 0,
                 (true, Link::Holds | Link::Unverifiable) => 1,
@@ -208,6 +226,21 @@ impl OffsetWalk {
                 self.plan(self.legs_per_batch - 1);
             }
         }
+    }
+
+    /// The pieces of a page are of two moments: what slipped through between them stands in none.
+    fn read_again(&mut self) {
+        self.legs.clear();
+        self.tip.walk.unsteady = true;
+        self.num_torn += 1;
+        if self.num_torn > TORN_MAX {
+            self.give_up();
+        }
+    }
+
+    fn give_up(&mut self) {
+        let what = self.entity;
+        self.fault = Some(Fault::Unservable(format!("the {what} change faster than they can be read")));
     }
 
     fn link(&self, assembly: &Assembly) -> Link {
@@ -265,9 +298,7 @@ impl OffsetWalk {
     fn rewind(&mut self) {
         self.rewinds += 1;
         if self.rewinds > REWINDS_MAX {
-            let what = self.entity;
-            self.fault = Some(Fault::Unservable(format!("the {what} change faster than they can be read")));
-            return;
+            return self.give_up();
         }
         self.mode = Mode::Reading;
         self.verified = false;
@@ -297,7 +328,8 @@ impl OffsetWalk {
         let is_last = total.is_none_or(|total| reached >= total);
         if num_cells == limit {
             self.tip.offset = reached;
-            self.ended = total.is_some() && is_last;
+            // Of a whole walk only a page that is short proves the end, lest one wrong total hide all that follows.
+            self.ended = total.is_some() && is_last && self.tip.walk.stage == Stage::Head;
             self.hole = false;
         } else if is_last || (self.hole && num_cells == 0) {
             self.tip.offset = if is_last { reached } else { self.tip.offset };
@@ -306,6 +338,7 @@ impl OffsetWalk {
             // Shorter than asked although the total promises more: rows are filtered out, or the total lies. One page
             // further on tells.
             self.hole = true;
+            self.has_met_hole = true;
             self.tip.offset = offset + limit;
             self.tip.walk.unlinked = true;
         }
@@ -314,6 +347,7 @@ impl OffsetWalk {
     fn take(&mut self, cell: Cell, at: u32) {
         if self.gathered.slots.is_empty() {
             self.gathered.offset_from = at;
+            self.gathered.before = self.tip.walk.anchors.last().filter(|_| !self.tip.walk.unlinked).cloned();
         }
         let walk = &mut self.tip.walk;
         match cell {

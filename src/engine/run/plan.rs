@@ -1,6 +1,11 @@
 //! What a run starts from: fresh, from the last run, or from where an interrupted one stopped.
 
-use crate::model::{Checkpoint, EntityType, Gap, Phase, Stage};
+use super::rhythm::Purpose;
+use crate::{
+    engine::sweep::RemovalGuard,
+    model::{Checkpoint, EntityType, Gap, Phase, Stage},
+};
+use chrono::{DateTime, Utc};
 
 /// What a run starts from.
 #[derive(Debug, Clone)]
@@ -12,6 +17,9 @@ pub struct RunPlan {
     /// Ranges of the listing that an earlier run could not read.
     pub open_gaps: Vec<Gap>,
     pub batches: BatchSizes,
+    pub purpose: Purpose,
+    pub guard: RemovalGuard,
+    pub now: DateTime<Utc>,
 }
 
 /// Slots per batch, in each phase.
@@ -41,7 +49,10 @@ impl RunMode {
             (Some(initial), _) if !initial.is_complete => RunMode::Resume { from: initial },
             (Some(initial), None) => RunMode::Incremental { last: initial },
             (Some(_), Some(last)) if last.is_complete => RunMode::Incremental { last },
-            (Some(initial), Some(last)) if last.walk.stage == Stage::Fresh => RunMode::Incremental { last: initial },
+            // One that was to begin anew knows more than the first sync, the numbers of the passes it made above all.
+            (Some(initial), Some(last)) if last.walk.stage == Stage::Fresh => {
+                RunMode::Incremental { last: if last.walk.pass > initial.walk.pass { last } else { initial } }
+            }
             (Some(_), Some(from)) => RunMode::Resume { from },
         }
     }
@@ -81,13 +92,20 @@ mod tests {
         let done = checkpoint(InitialSync, Stage::Walk, true);
         let head = checkpoint(IncrementalSync, Stage::Head, false);
         let current = checkpoint(IncrementalSync, Stage::Head, true);
+        let fresh = |pass| {
+            let walk = WalkState { pass, ..WalkState::default() };
+            Checkpoint { walk, ..Checkpoint::start(IncrementalSync) }
+        };
         for (initial, incremental, mode) in [
             (None, None, RunMode::Initial),
             (Some(checkpoint(InitialSync, Stage::Fresh, false)), None, RunMode::Initial),
             (Some(begun.clone()), None, RunMode::Resume { from: begun.clone() }),
             (Some(done.clone()), None, RunMode::Incremental { last: done.clone() }),
             (Some(done.clone()), Some(head.clone()), RunMode::Resume { from: head }),
-            (Some(done), Some(current.clone()), RunMode::Incremental { last: current }),
+            (Some(done.clone()), Some(current.clone()), RunMode::Incremental { last: current }),
+            (Some(done.clone()), Some(fresh(0)), RunMode::Incremental { last: done.clone() }),
+            // Found by the simulation: a pass numbered again believes what the one before it saw.
+            (Some(done), Some(fresh(2)), RunMode::Incremental { last: fresh(2) }),
         ] {
             assert_eq!(RunMode::of(initial, incremental), mode);
         }

@@ -5,10 +5,11 @@
 //! and the next one begins with that.
 
 use super::{
-    Activity, DraftEffects, EntityRun, PAGE_LIMIT, Step, Ticket,
+    Activity, EntityRun, PAGE_LIMIT, Step, Ticket,
     assembly::{Assembly, Cell},
     bisection::{self, Bisection, Look, Obstacle, Order},
     flow::end_of,
+    verify::Unconfirmed,
 };
 use crate::{
     engine::sweep::{self, Finding, Verdict},
@@ -63,8 +64,13 @@ impl Clues {
     }
 
     /// The first slots of the listing, as far as they are known.
-    fn head(&self) -> &[SlotKey] {
+    pub fn head(&self) -> &[SlotKey] {
         if self.is_broken { &[] } else { &self.head }
+    }
+
+    /// Whether the head shows this item.
+    pub fn shows(&self, id: &str) -> bool {
+        self.head.iter().any(|key| key.id.as_deref() == Some(id))
     }
 
     fn has_unidentified(&self) -> bool {
@@ -124,11 +130,8 @@ impl EntityRun {
         };
         let holds_every_row = walk.discrepancy == Some(0) && walk.num_unidentified == 0 && walk.num_gaps == 0;
         let newest_first = matches!(self.entity, EntityType::Tracks | EntityType::Albums) && !walk.disordered;
-        let finding =
-            Finding { total: Some(total), num_active: self.num_active, num_unseen: num_missing, has_news: false };
         // What is held back waits for a second walk that sees the same.
-        let is_believed = walk.held_removals.is_none()
-            && matches!(sweep::judge(&WalkState::default(), false, finding), Verdict::Proven { .. });
+        let is_believed = walk.held_removals.is_none() && self.believes(num_missing);
         let cost = self.clues.num_requests.saturating_add(bisection::estimate(num_missing, total));
         holds_every_row
             && newest_first
@@ -137,6 +140,17 @@ impl EntityRun {
             && self.clues.num_searches < SEARCHES_MAX
             && cost < bisection::num_pages(total)
             && self.num_active <= MEMBERS_MAX
+    }
+
+    /// Whether so many removals are believed at once.
+    pub(super) fn believes(&self, num_removed: u32) -> bool {
+        let finding = Finding {
+            total: self.checkpoint.total,
+            num_active: self.num_active,
+            num_unseen: num_removed,
+            has_news: false,
+        };
+        matches!(sweep::judge(self.guard, &WalkState::default(), false, finding), Verdict::Proven { .. })
     }
 
     pub(super) fn start_search(&mut self, members: Vec<Member>) {
@@ -160,8 +174,9 @@ impl EntityRun {
         self.clues.num_requests += search.num_requests;
         match outcome {
             Outcome::Found(removed_ids) => {
-                self.num_active -= removed_ids.len() as u32;
-                self.finish_phase_with(DraftEffects { removed_ids, ..DraftEffects::default() });
+                // What was saved again meanwhile stands at the head now, and is not gone.
+                self.unconfirmed = Some(Unconfirmed { removed_ids, reading: None });
+                self.start_head();
             }
             Outcome::Blocked(obstacle) => self.go_around(obstacle),
             Outcome::Fault(fault) => self.activity = Activity::Over(end_of(fault)),

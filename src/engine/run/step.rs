@@ -3,7 +3,7 @@
 use super::Ticket;
 use crate::{
     engine::backoff::Patience,
-    model::{Checkpoint, Fault, PageRequest, Pause, Phase, Removal, Rows, Slot, Stage, Survey},
+    model::{AddedBetween, Checkpoint, Fault, PageRequest, Pause, Phase, Removal, Rows, Slot, SlotKey, Stage, Survey},
 };
 
 /// What the shell is to do.
@@ -17,8 +17,9 @@ pub enum Step {
     SwitchPhase(Phase),
     /// Ask the store which playlists' items are out of date; report by [`super::EntityRun::handle_stale`].
     ListStale,
-    /// Ask the store for the members, with their dates; report by [`super::EntityRun::handle_members`].
-    ListMembers,
+    /// Ask the store for the members that were added then, with their dates; report by
+    /// [`super::EntityRun::handle_members`].
+    ListMembers(AddedBetween),
     /// Nothing is left to do.
     End(RunEnd),
 }
@@ -43,6 +44,7 @@ pub struct DraftEffects {
     pub removed_ids: Vec<String>,
     pub new_gaps: Vec<(Option<String>, GapRange)>,
     pub healed_gaps: Vec<(Option<String>, u32, u32)>,
+    pub forget_item_snapshots: bool,
     pub heal_all_gaps_before: Option<i64>,
 }
 
@@ -69,6 +71,8 @@ pub enum RunEnd {
 /// Consecutive slots of a listing, proven, with the checkpoint behind them.
 #[derive(Debug)]
 pub struct WalkBatch {
+    /// The slot before the first, where the walk knows which that is.
+    pub before: Option<SlotKey>,
     pub slots: Vec<Slot>,
     pub offset_from: u32,
     pub offset_to: u32,

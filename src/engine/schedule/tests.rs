@@ -120,6 +120,18 @@ fn a_pause_is_waited_out() {
     assert_eq!(day.wait(), Some(13 * HOUR));
 }
 
+/// Found by the simulation: the gate refused, the schedule tried again at once, a hundred times a second.
+#[test]
+fn a_pause_that_the_calendar_calls_over_is_not_asked_about_at_once() {
+    let mut day = Day::begin(Remembered::default());
+    assert!(day.is_due());
+    let until = day.wall + TimeDelta::hours(13);
+    let pause = Pause { scope: crate::model::Family::Tracks, class: LimitClass::Quota, until };
+    day.wall += TimeDelta::hours(25);
+    day.end(RunEnd::Paused(pause));
+    assert_eq!(day.wait(), Some(PAUSED_MIN));
+}
+
 #[test]
 fn an_api_that_is_away_is_asked_ever_more_rarely_but_for_ever() {
     let mut day = Day::begin(Remembered::default());

@@ -114,7 +114,7 @@ fn what_a_search_found_is_marked_and_nothing_else() {
 fn members_are_listed_with_their_dates_and_without_what_was_removed() {
     on_both(async |db| {
         let listed = async |entity| {
-            let mut members = db.store.list_members(db.account, entity).await.unwrap();
+            let mut members = db.store.list_members(db.account, entity, AddedBetween::default()).await.unwrap();
             members.sort_by(|one, other| one.id.cmp(&other.id));
             members.into_iter().map(|member| (member.id, member.added_at)).collect::<Vec<_>>()
         };
@@ -132,7 +132,20 @@ fn members_are_listed_with_their_dates_and_without_what_was_removed() {
         db.begin(EntityType::Albums).await.commit(Rows::Listing(vec![saved_album(album("b1"))]), at(3)).await;
         assert_eq!(listed(EntityType::Albums).await, [("b1".to_owned(), Some(at(-1)))]);
         let other = db.store.upsert_account("nobody", None, None, at(4)).await.unwrap();
-        assert_eq!(db.store.list_members(other, EntityType::Tracks).await.unwrap(), []);
+        assert_eq!(db.store.list_members(other, EntityType::Tracks, AddedBetween::default()).await.unwrap(), []);
+        for (oldest, newest, ids) in [
+            (Some(at(-9)), None, vec!["t1", "t3"]),
+            (Some(at(-8)), None, vec!["t1"]),
+            (None, Some(at(-9)), vec!["t3"]),
+            (Some(at(-9)), Some(micros), vec!["t1", "t3"]),
+            (Some(at(-8)), Some(at(-6)), vec![]),
+        ] {
+            let between = AddedBetween { oldest, newest };
+            let members = db.store.list_members(db.account, EntityType::Tracks, between).await.unwrap();
+            let mut found: Vec<String> = members.into_iter().map(|member| member.id).collect();
+            found.sort();
+            assert_eq!(found, ids, "{between:?}");
+        }
     });
 }
 

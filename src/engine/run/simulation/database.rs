@@ -1,6 +1,8 @@
 //! The model database: what was committed, and nothing else.
 
-use crate::model::{Checkpoint, Gap, Item, Member, Membership, PlaylistPart, Slot, StalePlaylist, batch::PlaylistEnd};
+use crate::model::{
+    AddedBetween, Checkpoint, Gap, Item, Member, Membership, PlaylistPart, Slot, StalePlaylist, batch::PlaylistEnd,
+};
 use chrono::DateTime;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,8 +51,19 @@ impl Database {
         }
     }
 
-    pub fn members(&self) -> Vec<Member> {
-        let active = self.rows.iter().filter(|(_, row)| !row.1);
+    /// Something goes wrong with what is held of a playlist.
+    pub fn damage_items(&mut self, id: &str) {
+        let (_, items) = self.items_of.get_mut(id).expect("it was read");
+        items.insert(0, 7);
+    }
+
+    pub fn forget_item_snapshots(&mut self) {
+        self.items_of.values_mut().for_each(|(snapshot, _)| snapshot.clear());
+    }
+
+    pub fn members(&self, wanted: AddedBetween) -> Vec<Member> {
+        let is_wanted = |row: &(i64, bool)| DateTime::from_timestamp(row.0, 0).is_some_and(|at| wanted.includes(at));
+        let active = self.rows.iter().filter(|(_, row)| !row.1 && is_wanted(row));
         active.map(|(id, row)| Member { id: id.clone(), added_at: DateTime::from_timestamp(row.0, 0) }).collect()
     }
 

@@ -5,6 +5,7 @@
 
 mod database;
 mod searching;
+mod verifying;
 mod world;
 
 use super::RunEnd;

@@ -2,7 +2,10 @@
 
 use super::database::Database;
 use crate::{
-    engine::run::{BatchSizes, Draft, EntityRun, GapRange, RunEnd, RunMode, RunPlan, Step, Ticket},
+    engine::{
+        run::{BatchSizes, Draft, EntityRun, GapRange, Purpose, RunEnd, RunMode, RunPlan, Step, Ticket},
+        sweep::RemovalGuard,
+    },
     model::{
         Artist, Checkpoint, CommitReport, EntityType, Family, Fault, Gap, Item, LimitClass, Oddity, Page, PageRequest,
         Pause, Phase, Playlist, PlaylistItem, PlaylistItemKind, Rows, SavedTrack, Slot, Track,
@@ -60,7 +63,7 @@ pub type Edit = fn(&mut World);
 pub struct World {
     seed: u64,
     random: fastrand::Rng,
-    weather: Weather,
+    pub weather: Weather,
     pub library: Vec<Entry>,
     clock: i64,
     pub database: Database,
@@ -72,6 +75,9 @@ pub struct World {
     /// Playlists whose items are not told, with what is said instead: how many answers still, and which.
     pub denied: BTreeMap<String, (u32, Denial)>,
     pub requests: u32,
+    /// Of the runs from here on, and when they begin.
+    pub purpose: Purpose,
+    pub now: DateTime<Utc>,
     /// Times that a run looked for what was missing without a walk.
     pub num_searches: u32,
     /// The listing of playlists says how many items each has.
@@ -80,6 +86,9 @@ pub struct World {
     pub dies_after: Option<u32>,
     /// What happens before the n-th request of this world is answered.
     pub edits_at: BTreeMap<u32, Edit>,
+    last_removed: Option<Entry>,
+    /// Items that came in behind the head: what only a verifying pass can find.
+    slipped: BTreeSet<String>,
     next_id: u64,
 }
 
@@ -97,10 +106,14 @@ impl World {
             unread: BTreeSet::new(),
             denied: BTreeMap::new(),
             requests: 0,
+            purpose: Purpose::Current,
+            now: DateTime::from_timestamp(1_790_000_000, 0).expect("a time"),
             num_searches: 0,
             tells_lengths: true,
             dies_after: None,
             edits_at: BTreeMap::new(),
+            last_removed: None,
+            slipped: BTreeSet::new(),
             next_id: 0,
         };
         (0..weather.size).for_each(|_| world.add());
@@ -139,7 +152,25 @@ impl World {
     pub fn remove(&mut self, at: usize) -> Entry {
         let entry = self.library.remove(at);
         self.absent.extend(entry.id.clone());
+        self.last_removed = Some(entry.clone());
         entry
+    }
+
+    /// What was removed last is saved again, and stands first.
+    pub fn save_again(&mut self) {
+        let Some(mut entry) = self.last_removed.take() else { return };
+        self.clock += 1;
+        entry.added_at = self.clock;
+        self.library.insert(0, entry);
+    }
+
+    /// An item comes in behind the head, added at the same moment as the one that stood there.
+    pub fn slip_in(&mut self, at: usize) {
+        self.add();
+        let mut entry = self.library.remove(0);
+        entry.added_at = self.library[at].added_at;
+        self.slipped.extend(entry.id.clone());
+        self.library.insert(at, entry);
     }
 
     /// A random item's place.
@@ -317,6 +348,9 @@ impl World {
             report.num_unseen =
                 survey.pass.map(|_| active.filter(|(id, _)| !database.seen.contains(*id)).count() as u32);
         }
+        if effects.forget_item_snapshots {
+            database.forget_item_snapshots();
+        }
         match draft.checkpoint.phase {
             Phase::InitialSync => database.initial = Some(draft.checkpoint.clone()),
             Phase::IncrementalSync => database.incremental = Some(draft.checkpoint.clone()),
@@ -335,6 +369,9 @@ impl World {
             num_active: self.database.rows.values().filter(|row| !row.1).count() as u32,
             open_gaps: self.database.gaps.clone(),
             batches: BATCHES,
+            purpose: self.purpose,
+            guard: RemovalGuard::default(),
+            now: self.now,
         });
         let (mut in_flight, mut committing): (Vec<(Ticket, PageRequest)>, Option<Draft>) = (Vec::new(), None);
         for _ in 0..200_000 {
@@ -350,9 +387,9 @@ impl World {
                         }
                         run.handle_stale(stale);
                     }
-                    Step::ListMembers => {
-                        self.num_searches += 1;
-                        run.handle_members(self.database.members());
+                    Step::ListMembers(wanted) => {
+                        self.num_searches += u32::from(self.purpose == Purpose::Current);
+                        run.handle_members(self.database.members(wanted));
                     }
                     Step::End(end) => {
                         self.check_end(&end, &present);
@@ -396,7 +433,8 @@ impl World {
         if !matches!(end, RunEnd::Complete { .. }) {
             return;
         }
-        let is_told = |id: &&String| ![&self.absent, &self.bad, &self.unread].iter().any(|hidden| hidden.contains(*id));
+        let hidden = [&self.absent, &self.bad, &self.unread, &self.slipped];
+        let is_told = |id: &&String| !hidden.iter().any(|hidden| hidden.contains(*id));
         for id in present_at_start.iter().filter(is_told) {
             let held = self.database.rows.get(id).is_some_and(|row| !row.1);
             assert!(held, "seed {}: G2: {id} was there all the time and is not in the database", self.seed);

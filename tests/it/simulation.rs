@@ -1,0 +1,128 @@
+//! The simulation of everything (`tests/simulation`), for as long as there is time: two minutes on a server that runs all
+//! tests, ten seconds elsewhere, `SEGNO_SIMULATION_SECONDS` otherwise. `cargo run --release --example simulate` does it
+//! at length.
+
+#[path = "../simulation/mod.rs"]
+mod world;
+
+use segno::{
+    engine::run::BatchSizes,
+    model::{EntityType, Family},
+};
+use std::time::{Duration, Instant};
+use world::{
+    live, live_traced,
+    scenario::{Failure, Injection, Scenario, Settings},
+    shrink,
+    tally::Tally,
+};
+
+/// Lives that are lived however slow the machine is.
+const LIVES_MIN: u64 = 100;
+
+fn seconds() -> u64 {
+    let is_server = std::env::var("SEGNO_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
+    let wanted = std::env::var("SEGNO_SIMULATION_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    wanted.unwrap_or(if is_server { 120 } else { 10 })
+}
+
+#[test]
+fn no_life_breaks_a_guarantee() {
+    let (until, mut total) = (Instant::now() + Duration::from_secs(seconds()), Tally::default());
+    for seed in 0.. {
+        if seed >= LIVES_MIN && Instant::now() >= until {
+            break;
+        }
+        total += lived(&Scenario::new(seed));
+    }
+    println!("{total}");
+    assert!(total.num_kinds() > 20, "too few kinds of faults came up");
+}
+
+/// A failure that cannot be had again cannot be mended.
+#[test]
+fn a_life_is_the_same_whenever_it_is_lived() {
+    for seed in 0..20 {
+        let scenario = Scenario::new(seed);
+        let told = |tally: Tally| tally.to_string();
+        assert_eq!(live(&scenario).map(told).ok(), live_traced(&scenario).map(told).ok(), "seed {seed}");
+    }
+}
+
+/// Found by the simulation, as are the lives below; each was made small by it.
+#[test]
+fn one_total_that_is_too_small_hides_nothing_that_follows() {
+    for entity in [EntityType::Tracks, EntityType::Playlists] {
+        for step in 0..60 {
+            let mut scenario = calm([30, 0, 0, 30], BatchSizes { initial: 10, incremental: 10 });
+            scenario.script = vec![(step, Injection::LieTotal { entity, delta: -20, num: 1 })];
+            lived(&scenario);
+        }
+    }
+}
+
+#[test]
+fn what_slides_between_the_pieces_of_a_page_is_read_again() {
+    for step in 20..200 {
+        let mut scenario = calm([0, 0, 6, 6], BatchSizes { initial: 200, incremental: 10 });
+        scenario.script = vec![
+            (0, Injection::Spoil { entity: EntityType::Albums, at: 4 }),
+            (0, Injection::Spoil { entity: EntityType::Playlists, at: 4 }),
+            (step, Injection::Remove { entity: EntityType::Albums, at: 0, count: 2 }),
+            (step, Injection::Remove { entity: EntityType::Playlists, at: 0, count: 2 }),
+        ];
+        lived(&scenario);
+    }
+}
+
+#[test]
+fn an_outage_that_ends_while_a_page_is_halved_loses_nothing() {
+    for step in 150..260 {
+        let mut scenario = calm([5, 0, 19, 6], BatchSizes { initial: 23, incremental: 163 });
+        let how = Failure::Broken;
+        scenario.script = vec![(21, Injection::Down { seconds: 4_000 }), (step, Injection::Fail { num: 1, how })];
+        lived(&scenario);
+    }
+}
+
+#[test]
+fn a_gate_that_dies_does_not_forget_what_its_window_holds() {
+    for step in 20..160 {
+        let mut scenario = calm([60, 0, 60, 14], BatchSizes { initial: 10, incremental: 50 });
+        scenario.settings.requests = None;
+        scenario.script = vec![(step, Injection::PanicGate)];
+        lived(&scenario);
+    }
+}
+
+#[test]
+fn a_calendar_set_forward_in_a_pause_makes_nothing_spin() {
+    let mut scenario = calm([10, 3, 10, 3], BatchSizes { initial: 50, incremental: 50 });
+    scenario.settings.longest_wait = Some(300);
+    scenario.script = vec![
+        (0, Injection::Quota { family: Family::Tracks, hours: Some(20) }),
+        (60, Injection::Jump { seconds: 90_000 }),
+        (61, Injection::Want { entity: EntityType::Tracks }),
+    ];
+    lived(&scenario);
+}
+
+/// A life without faults, to be disturbed.
+fn calm(sizes: [u32; 4], batches: BatchSizes) -> Scenario {
+    Scenario {
+        seed: 7,
+        sizes,
+        playlist_items: 3,
+        ties: 0,
+        nulls: 0,
+        is_disordered: false,
+        hidden_limit: 1_000,
+        counts_refused: false,
+        settings: Settings { batches, requests: Some(500), longest_wait: None, entities: [true; 4] },
+        script: Vec::new(),
+    }
+}
+
+fn lived(scenario: &Scenario) -> Tally {
+    live(scenario).unwrap_or_else(|failure| panic!("{}", shrink::story(scenario, &failure)))
+}

@@ -1,0 +1,203 @@
+//! How the script's injections happen to the world, and how everything comes to rest.
+
+use super::{
+    api::Lie,
+    process::ACCOUNT,
+    scenario::Injection,
+    world::{Event, Pid, World},
+};
+use chrono::TimeDelta;
+use segno::{
+    engine::schedule::Remembered,
+    model::{EntityType, SyncKey},
+};
+use std::time::Duration;
+
+impl World {
+    pub fn apply(&mut self, injection: Injection) {
+        let tick = self.tick;
+        match injection {
+            Injection::Add { entity, count } => {
+                self.note_change(entity);
+                for _ in 0..count {
+                    let is_tied = self.random.u32(0..100) < self.scenario.ties;
+                    let most = self.scenario.playlist_items;
+                    let contents = if entity == EntityType::Playlists { self.contents(most) } else { Vec::new() };
+                    self.library.add_if_quiet(entity, contents, is_tied, tick);
+                }
+            }
+            Injection::Remove { entity, at, count } => {
+                self.note_change(entity);
+                self.library.remove(entity, at, count, tick);
+            }
+            Injection::Resave { entity, at } => {
+                self.note_change(entity);
+                self.library.resave(entity, at, tick);
+            }
+            Injection::Restore { entity, at } => {
+                self.note_change(entity);
+                self.library.restore(entity, at, tick);
+            }
+            Injection::Misplace { entity, at } => {
+                self.note_change(entity);
+                self.library.misplace(entity, at, tick);
+            }
+            Injection::Move { at, to } => {
+                self.note_change(EntityType::Playlists);
+                self.library.shift(at, to, tick);
+            }
+            Injection::EditItems { at, position, edit, lags } => self.library.edit_items(at, position, edit, lags),
+            Injection::Touch { at } => drop(self.library.touch(at, false)),
+            Injection::Silence { entity, at, is_dated } => {
+                self.note_change(entity);
+                let listing = self.library.of_mut(entity);
+                listing.is_veiled = true;
+                if let Some(item) = listing.at(at) {
+                    (item.silent, item.hidden_at, item.is_overlooked) = (Some(is_dated), tick, true);
+                }
+            }
+            Injection::Speak => self.speak(),
+            Injection::Spoil { entity, at } => {
+                self.note_change(entity);
+                if let Some(item) = self.library.of_mut(entity).at(at) {
+                    (item.is_spoilt, item.hidden_at) = (true, tick);
+                }
+            }
+            Injection::SpoilItem { at, position } => {
+                if let Some(item) = self.library.of_mut(EntityType::Playlists).at(at) {
+                    item.contents.spoilt = position.checked_rem(item.contents.items.len() as u32);
+                }
+            }
+            Injection::Heal => self.heal(),
+            Injection::Fail { num, how } => self.api.failing = (num, Some(how)),
+            Injection::Down { seconds } => self.api.down_until = self.now + Duration::from_secs(seconds.into()),
+            Injection::Limited { retry_after_s } => {
+                self.api.refuse_next = Some((None, Some(Duration::from_secs(retry_after_s.into()))));
+            }
+            Injection::Quota { family, hours } => {
+                let wait = hours.map(|hours| Duration::from_secs(3600 * u64::from(hours)));
+                self.api.refuse_next = Some((Some(family), wait));
+            }
+            Injection::LieTotal { entity, delta, num } => {
+                self.note_change(entity);
+                self.api.lies[entity as usize] = Lie { num, delta, is_empty: false };
+            }
+            Injection::Empty { entity, num } => {
+                self.note_change(entity);
+                self.api.lies[entity as usize] = Lie { num, delta: 0, is_empty: true };
+            }
+            Injection::Limit { requests } => self.api.hidden_limit = requests,
+            Injection::Kill { down_s } => self.with_latest(|world, pid| {
+                world.kill(pid);
+                world.after(Duration::from_secs(down_s.into()), Event::StartProcess);
+            }),
+            Injection::Stop { down_s } => self.with_latest(|world, pid| {
+                world.stop(pid);
+                world.after(Duration::from_secs(down_s.into()), Event::StartProcess);
+            }),
+            Injection::Takeover => self.with_latest(|world, _| world.start_process()),
+            Injection::PanicSyncer { entity, times } => {
+                if let Some(process) = self.processes.last_mut() {
+                    process.syncers[entity as usize].num_panics = times;
+                }
+            }
+            Injection::PanicGate => self.with_latest(World::panic_gate),
+            Injection::PanicWriter { is_applied } => self.with_latest(|world, pid| world.panic_writer(pid, is_applied)),
+            Injection::LoseReply { is_applied } => {
+                if let Some(process) = self.processes.last_mut() {
+                    process.loses_reply = Some(is_applied);
+                }
+            }
+            Injection::Jump { seconds } => {
+                self.skew += TimeDelta::seconds(seconds.into());
+                self.look_again();
+            }
+            Injection::Sleep { seconds } => {
+                self.now += Duration::from_secs(seconds.into());
+                self.look_again();
+            }
+            Injection::Configure(settings) => self.settings = settings,
+            Injection::Reset { entity } => self.database.reset(entity),
+            Injection::Want { entity } => self.want(entity),
+            Injection::SignOut => self.api.is_signed_out = true,
+        }
+    }
+
+    fn note_change(&mut self, entity: EntityType) {
+        self.oracle.changed_at[entity as usize] = self.tick;
+    }
+
+    fn with_latest(&mut self, happens: impl FnOnce(&mut World, Pid)) {
+        if let Some(pid) = self.processes.last().map(|process| process.pid) {
+            happens(self, pid);
+        }
+    }
+
+    /// The clocks have gone apart: what is due may be due already.
+    fn look_again(&mut self) {
+        let pids: Vec<Pid> = self.processes.iter().map(|process| process.pid).collect();
+        for pid in pids {
+            self.plan_runs(pid);
+            self.soon(Event::RunsDue(pid));
+        }
+    }
+
+    fn speak(&mut self) {
+        let tick = self.tick;
+        for listing in &mut self.library.listings {
+            for item in listing.items.iter_mut().filter(|item| item.silent.is_some()) {
+                (item.silent, item.hidden_at) = (None, tick);
+                self.oracle.changed_at[listing.entity as usize] = tick;
+            }
+        }
+    }
+
+    fn heal(&mut self) {
+        let tick = self.tick;
+        for listing in &mut self.library.listings {
+            for item in &mut listing.items {
+                if std::mem::take(&mut item.is_spoilt) {
+                    item.hidden_at = tick;
+                    self.oracle.changed_at[listing.entity as usize] = tick;
+                }
+                item.contents.spoilt = None;
+            }
+        }
+    }
+
+    /// The library stands still, the faults stop, and whoever had to do something has done it.
+    pub fn calm_down(&mut self) {
+        self.oracle.calm_since = Some(self.tick);
+        self.api.recover();
+        self.speak();
+        self.heal();
+        for item in &mut self.library.of_mut(EntityType::Playlists).items {
+            item.contents.shown = None;
+        }
+        self.settings.entities = [true; 4];
+        for process in &mut self.processes {
+            process.loses_reply = None;
+            process.syncers.iter_mut().for_each(|syncer| syncer.num_panics = 0);
+        }
+        let (now, wall) = (self.instant(), self.wall());
+        match self.processes.last_mut() {
+            Some(process) if process.settings.entities == [true; 4] && !process.is_stopping => {
+                let pid = process.pid;
+                for entity in EntityType::ALL {
+                    let key = SyncKey { account: ACCOUNT, entity: *entity };
+                    let is_parked = process.schedule.next_run_at(&key).is_none();
+                    if is_parked && !process.syncers[*entity as usize].is_busy {
+                        process.schedule.handle_added(key, Remembered::default(), now, wall);
+                    }
+                }
+                self.soon(Event::RunsDue(pid));
+            }
+            Some(process) => {
+                let pid = process.pid;
+                self.stop(pid);
+                self.after(Duration::from_secs(10), Event::StartProcess);
+            }
+            None => self.soon(Event::StartProcess),
+        }
+    }
+}

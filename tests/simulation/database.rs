@@ -1,0 +1,479 @@
+//! The model database: what was committed, and nothing else. Each function is one transaction of `src/store`, and does
+//! what that does.
+
+use super::library::{Tick, number_of};
+use chrono::{DateTime, TimeDelta, Utc};
+use segno::{
+    engine::run::{Draft, RunMode},
+    model::{
+        Checkpoint, CommitReport, EntityType, Family, Fence, Gap, GateNote, Item, ItemCounts, LearnedRate, LedgerEntry,
+        Member, Membership, NotedPause, Pause, Phase, PlaylistPart, Rows, Slot, StalePlaylist, WalkState, WindowLease,
+        batch::PlaylistEnd,
+    },
+};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// As in `store::playlists`.
+const UNREADABLE_REST: TimeDelta = TimeDelta::days(7);
+
+/// The fence no longer holds, or somebody else has the account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fenced;
+
+#[derive(Debug, Default)]
+pub struct Database {
+    pub books: [Books; 4],
+    /// The process that the account belongs to.
+    pub claimed_by: Option<Uuid>,
+    pauses: BTreeMap<Family, NotedPause>,
+    lease: Option<WindowLease>,
+    learned: Option<LearnedRate>,
+    ledger: BTreeMap<(Family, DateTime<Utc>), (u32, u32)>,
+}
+
+/// All that is kept of one entity type.
+#[derive(Debug, Default)]
+pub struct Books {
+    initial: Option<Checkpoint>,
+    incremental: Option<Checkpoint>,
+    generation: i64,
+    owner: Option<Uuid>,
+    /// By number of the item.
+    rows: Vec<Row>,
+    pub num_active: u32,
+    /// The pass that last saw an item, by number.
+    seen: Vec<i64>,
+    pub gaps: Vec<Gap>,
+    playlists: Vec<PlaylistBook>,
+    pub next_run_at: Option<DateTime<Utc>>,
+    pub failed_at: Option<DateTime<Utc>>,
+    /// When the run began that began the pass whose sightings are kept.
+    pub pass_since: Tick,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Row {
+    pub state: Presence,
+    pub added_at: i64,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Presence {
+    #[default]
+    Unknown,
+    Active,
+    Removed,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct PlaylistBook {
+    position: u32,
+    snapshot: Option<String>,
+    total_items: Option<i32>,
+    pub items_snapshot: Option<String>,
+    is_unreadable: bool,
+    checked_at: Option<DateTime<Utc>>,
+    /// `None` where the source gave nothing.
+    pub items: Vec<Option<u32>>,
+}
+
+/// Who commits.
+#[derive(Debug, Clone, Copy)]
+pub struct Writer {
+    pub entity: EntityType,
+    pub fence: Fence,
+    /// When the run began.
+    pub since: Tick,
+}
+
+impl Database {
+    pub fn of(&self, entity: EntityType) -> &Books {
+        &self.books[entity as usize]
+    }
+
+    /// `accounts.owner`: whoever claims last has it, and everybody else's fence is gone.
+    pub fn claim(&mut self, owner: Uuid) {
+        self.claimed_by = Some(owner);
+        self.books.iter_mut().for_each(|books| books.owner = Some(owner));
+    }
+
+    pub fn begin_run(&mut self, entity: EntityType, phase: Phase, owner: Uuid) -> Result<Fence, Fenced> {
+        if self.claimed_by.is_some_and(|claimed_by| claimed_by != owner) {
+            return Err(Fenced);
+        }
+        let books = &mut self.books[entity as usize];
+        books.generation += 1;
+        books.owner = Some(owner);
+        books.enter(phase);
+        Ok(Fence { generation: books.generation, owner })
+    }
+
+    pub fn switch_phase(&mut self, entity: EntityType, phase: Phase, fence: Fence) -> Result<Checkpoint, Fenced> {
+        let books = &mut self.books[entity as usize];
+        if books.holds(fence) { Ok(books.enter(phase)) } else { Err(Fenced) }
+    }
+
+    pub fn reset(&mut self, entity: EntityType) {
+        let books = &mut self.books[entity as usize];
+        books.generation += 1;
+        books.owner = None;
+        books.incremental = None;
+        books.initial = books.initial.is_some().then(|| Checkpoint::start(Phase::InitialSync));
+        books.seen.clear();
+        books.gaps.clear();
+        books.playlists.iter_mut().for_each(|playlist| playlist.items_snapshot = None);
+    }
+
+    /// The commit of a batch. Says which items it marked removed.
+    pub fn commit(
+        &mut self,
+        writer: Writer,
+        draft: &Draft,
+        now: DateTime<Utc>,
+    ) -> Result<(CommitReport, Vec<u32>), Fenced> {
+        let books = &mut self.books[writer.entity as usize];
+        let is_begun = books.checkpoint(draft.checkpoint.phase).is_some();
+        if !is_begun || !books.holds(writer.fence) {
+            return Err(Fenced);
+        }
+        books.failed_at = None;
+        *books.checkpoint(draft.checkpoint.phase) = Some(draft.checkpoint.clone());
+        let mut report = CommitReport {
+            counts: ItemCounts { processed: draft.rows.len() as u32, ..ItemCounts::default() },
+            ..CommitReport::default()
+        };
+        match &draft.rows {
+            Rows::Listing(slots) => report.memberships = books.write_listing(writer.entity, slots, draft.offset_from),
+            Rows::PlaylistItems(parts) => parts.iter().for_each(|part| books.write_items(part, now)),
+        }
+        books.record_seen(draft, writer.since);
+        books.record_gaps(draft, now);
+        let removed = books.remove(draft);
+        report.counts.removed = removed.len() as u32;
+        if let Some(survey) = draft.effects.survey {
+            report.num_active = Some(books.num_active);
+            report.num_unseen = survey.pass.map(|pass| books.unseen(pass).count() as u32);
+        }
+        Ok((report, removed))
+    }
+
+    /// The run ended short; only while the fence holds.
+    pub fn end_run(
+        &mut self,
+        entity: EntityType,
+        fence: Fence,
+        has_failed: bool,
+        now: DateTime<Utc>,
+    ) -> Result<(), Fenced> {
+        let books = &mut self.books[entity as usize];
+        if !books.holds(fence) {
+            return Err(Fenced);
+        }
+        if has_failed {
+            books.failed_at = Some(now);
+        }
+        Ok(())
+    }
+}
+
+impl Database {
+    pub fn save_pause(&mut self, pause: Pause, noted_at: DateTime<Utc>) {
+        let ends_later = self.pauses.get(&pause.scope).is_none_or(|known| known.pause.until < pause.until);
+        if ends_later {
+            self.pauses.insert(pause.scope, NotedPause { pause, noted_at });
+        }
+    }
+
+    pub fn save_lease(&mut self, lease: WindowLease) {
+        self.lease = Some(lease);
+    }
+
+    pub fn save_ledger(
+        &mut self,
+        entries: &[LedgerEntry],
+        learned: Option<LearnedRate>,
+        has_reopened: bool,
+        now: DateTime<Utc>,
+    ) {
+        for entry in entries {
+            let (requests, refusals) = self.ledger.entry((entry.family, entry.started_at)).or_default();
+            (*requests, *refusals) = (*requests + entry.requests, *refusals + entry.refusals);
+        }
+        self.learned = learned.or(self.learned);
+        if has_reopened {
+            let is_over =
+                |noted: &NotedPause| noted.pause.class == segno::model::LimitClass::Rate && noted.pause.until <= now;
+            if self.pauses.get(&Family::Application).is_some_and(is_over) {
+                self.pauses.remove(&Family::Application);
+            }
+        }
+    }
+
+    pub fn gate_note(&self, now: DateTime<Utc>) -> GateNote {
+        let since = now - TimeDelta::minutes(24 * 60 + 5);
+        let entry = |((family, started_at), (requests, refusals)): (&(Family, DateTime<Utc>), &(u32, u32))| {
+            LedgerEntry { family: *family, started_at: *started_at, requests: *requests, refusals: *refusals }
+        };
+        GateNote {
+            pauses: self.pauses.values().copied().collect(),
+            lease: self.lease,
+            learned: self.learned,
+            ledger: self.ledger.iter().map(entry).filter(|entry| entry.started_at > since).collect(),
+        }
+    }
+}
+
+impl Books {
+    fn checkpoint(&mut self, phase: Phase) -> &mut Option<Checkpoint> {
+        match phase {
+            Phase::InitialSync => &mut self.initial,
+            Phase::IncrementalSync => &mut self.incremental,
+        }
+    }
+
+    fn holds(&self, fence: Fence) -> bool {
+        self.generation == fence.generation && self.owner == Some(fence.owner)
+    }
+
+    fn enter(&mut self, phase: Phase) -> Checkpoint {
+        let checkpoint = self.checkpoint(phase).get_or_insert_with(|| Checkpoint::start(phase)).clone();
+        if checkpoint.walk == WalkState::default() {
+            self.seen.clear();
+        }
+        checkpoint
+    }
+
+    /// What a run begins with, read as it is stored.
+    pub fn mode(&self) -> RunMode {
+        let stored = |checkpoint: &Option<Checkpoint>| {
+            checkpoint.clone().map(|mut checkpoint| {
+                let text = serde_json::to_string(&checkpoint.walk).expect("plain data");
+                checkpoint.walk = serde_json::from_str(&text).expect("what was written can be read");
+                checkpoint
+            })
+        };
+        RunMode::of(stored(&self.initial), stored(&self.incremental))
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.initial.as_ref().is_some_and(|initial| initial.is_complete)
+    }
+
+    pub fn row(&self, number: u32) -> Row {
+        self.rows.get(number as usize).copied().unwrap_or_default()
+    }
+
+    pub fn active(&self) -> impl Iterator<Item = (u32, Row)> {
+        let numbered = (0..).zip(self.rows.iter().copied());
+        numbered.filter(|(_, row)| row.state == Presence::Active)
+    }
+
+    pub fn playlist(&self, number: u32) -> Option<&PlaylistBook> {
+        self.playlists.get(number as usize)
+    }
+
+    fn unseen(&self, pass: i64) -> impl Iterator<Item = u32> {
+        let seen = move |number: u32| self.seen.get(number as usize) == Some(&pass);
+        self.active().map(|(number, _)| number).filter(move |number| !seen(*number))
+    }
+
+    fn write_listing(&mut self, entity: EntityType, slots: &[Slot], offset: u32) -> Vec<Membership> {
+        // An item that stands in several slots is one member, and was the same before.
+        let mut listed: Vec<(u32, i64)> =
+            slots.iter().filter_map(|slot| Some((number_of(slot.id()?), date(slot)))).collect();
+        listed.sort_unstable_by(|one, other| one.0.cmp(&other.0).then(other.1.cmp(&one.1)));
+        listed.dedup_by_key(|(number, _)| *number);
+        let memberships: Vec<Membership> =
+            listed.iter().map(|(number, added_at)| self.upsert(entity, *number, *added_at)).collect();
+        if entity == EntityType::Playlists {
+            self.write_playlists(slots, offset);
+        }
+        let membership = |slot: &Slot| {
+            let Some(id) = slot.id() else { return Membership::Unidentified };
+            let at = listed.binary_search_by_key(&number_of(id), |(number, _)| *number).expect("it was listed");
+            memberships[at]
+        };
+        slots.iter().map(membership).collect()
+    }
+
+    fn upsert(&mut self, entity: EntityType, number: u32, added_at: i64) -> Membership {
+        let at = number as usize;
+        if self.rows.len() <= at {
+            self.rows.resize(at + 1, Row::default());
+        }
+        let is_dated = matches!(entity, EntityType::Tracks | EntityType::Albums);
+        let row = &mut self.rows[at];
+        let before = std::mem::replace(row, Row { state: Presence::Active, added_at });
+        self.num_active += u32::from(before.state != Presence::Active);
+        match before.state {
+            Presence::Unknown => Membership::New,
+            Presence::Removed => Membership::Returned,
+            Presence::Active if is_dated && before.added_at != added_at => Membership::Returned,
+            Presence::Active => Membership::Known,
+        }
+    }
+
+    fn write_playlists(&mut self, slots: &[Slot], offset: u32) {
+        for (slot, position) in slots.iter().zip(offset..) {
+            let Some(Item::Playlist(playlist)) = &slot.item else { continue };
+            let book = self.playlist_mut(number_of(&playlist.id));
+            book.position = position;
+            book.snapshot.clone_from(&playlist.snapshot_id);
+            book.total_items = playlist.total_items;
+        }
+    }
+
+    fn playlist_mut(&mut self, number: u32) -> &mut PlaylistBook {
+        let at = number as usize;
+        if self.playlists.len() <= at {
+            self.playlists.resize(at + 1, PlaylistBook::default());
+        }
+        &mut self.playlists[at]
+    }
+
+    fn write_items(&mut self, part: &PlaylistPart, now: DateTime<Utc>) {
+        let book = self.playlist_mut(number_of(&part.playlist_id));
+        let end = part.offset as usize + part.items.len();
+        if book.items.len() < end {
+            book.items.resize(end, None);
+        }
+        for (item, at) in part.items.iter().zip(part.offset as usize..) {
+            book.items[at] = item.name.as_ref().map(|name| name.parse().expect("the model names items by number"));
+        }
+        let (snapshot, is_unreadable) = match &part.end {
+            Some(PlaylistEnd::Complete { snapshot_id, total }) => {
+                book.items.truncate(*total as usize);
+                let is_beyond =
+                    |gap: &Gap| gap.playlist_id.as_ref() == Some(&part.playlist_id) && gap.offset_from >= *total;
+                self.gaps.retain(|gap| !is_beyond(gap));
+                (snapshot_id, false)
+            }
+            Some(PlaylistEnd::Unreadable { snapshot_id }) => (snapshot_id, true),
+            Some(PlaylistEnd::GapFilled) | None => return,
+        };
+        let book = self.playlist_mut(number_of(&part.playlist_id));
+        book.items_snapshot.clone_from(snapshot);
+        book.is_unreadable = is_unreadable;
+        book.checked_at = Some(now);
+    }
+
+    fn record_seen(&mut self, draft: &Draft, since: Tick) {
+        if draft.effects.reset_seen {
+            self.pass_since = since;
+            match draft.effects.record_seen {
+                Some(pass) => self.seen.iter_mut().filter(|seen| **seen != pass).for_each(|seen| *seen = 0),
+                None => self.seen.clear(),
+            }
+        }
+        let (Some(pass), Rows::Listing(slots)) = (draft.effects.record_seen, &draft.rows) else { return };
+        if self.seen.len() < self.rows.len() {
+            self.seen.resize(self.rows.len(), 0);
+        }
+        for slot in slots {
+            match slot.id() {
+                Some(id) => self.seen[number_of(id) as usize] = pass,
+                // A row that has lost its object still says when it was added.
+                None if slot.added_at.is_some() => {
+                    let added_at = date(slot);
+                    let same = self
+                        .rows
+                        .iter()
+                        .zip(&mut self.seen)
+                        .filter(|(row, _)| row.state != Presence::Unknown && row.added_at == added_at);
+                    same.for_each(|(_, seen)| *seen = pass);
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn record_gaps(&mut self, draft: &Draft, now: DateTime<Utc>) {
+        let (effects, pass) = (&draft.effects, draft.checkpoint.walk.pass);
+        for (playlist_id, from, to) in &effects.healed_gaps {
+            self.gaps.retain(|gap| gap.playlist_id != *playlist_id || gap.offset_from < *from || gap.offset_to > *to);
+        }
+        for (playlist_id, range) in &effects.new_gaps {
+            let is_same = |gap: &&mut Gap| {
+                gap.playlist_id == *playlist_id
+                    && (gap.offset_from, gap.offset_to) == (range.offset_from, range.offset_to)
+            };
+            let total = draft.checkpoint.total;
+            match self.gaps.iter_mut().find(is_same) {
+                Some(gap) => (gap.pass, gap.total) = (pass, total),
+                None => self.gaps.push(Gap {
+                    playlist_id: playlist_id.clone(),
+                    offset_from: range.offset_from,
+                    offset_to: range.offset_to,
+                    pass,
+                    total,
+                    reason: range.reason.clone(),
+                    since: now,
+                }),
+            }
+        }
+        if let Some(before) = effects.heal_all_gaps_before {
+            self.gaps.retain(|gap| gap.playlist_id.is_some() || gap.pass >= before);
+        }
+    }
+
+    fn remove(&mut self, draft: &Draft) -> Vec<u32> {
+        let mut removed = Vec::new();
+        if let Some(removal) = draft.effects.removal {
+            removed.extend(self.unseen(removal.pass));
+        }
+        removed.extend(draft.effects.removed_ids.iter().map(|id| number_of(id)));
+        removed.retain(|number| self.row(*number).state == Presence::Active);
+        for number in &removed {
+            self.rows[*number as usize].state = Presence::Removed;
+        }
+        self.num_active -= removed.len() as u32;
+        removed
+    }
+
+    /// The members with their dates; none where the listing does not date its rows.
+    pub fn members(&self, entity: EntityType) -> Vec<Member> {
+        if !matches!(entity, EntityType::Tracks | EntityType::Albums) {
+            return Vec::new();
+        }
+        let member = |(number, row): (u32, Row)| Member {
+            id: super::library::id_of(number),
+            added_at: DateTime::from_timestamp(row.added_at, 0),
+        };
+        self.active().map(member).collect()
+    }
+
+    pub fn stale(&self, now: DateTime<Utc>) -> Vec<StalePlaylist> {
+        let mut stale: Vec<(u32, StalePlaylist)> = self
+            .active()
+            .filter_map(|(number, _)| {
+                let (book, id) = (self.playlist(number)?, super::library::id_of(number));
+                let gaps: Vec<(u32, u32)> = self
+                    .gaps
+                    .iter()
+                    .filter(|gap| gap.playlist_id.as_ref() == Some(&id))
+                    .map(|gap| (gap.offset_from, gap.offset_to))
+                    .collect();
+                let has_changed = book.snapshot.is_none() || book.snapshot != book.items_snapshot;
+                let is_due = match book.is_unreadable {
+                    false => has_changed || !gaps.is_empty(),
+                    true => has_changed && book.checked_at.is_none_or(|at| now - at > UNREADABLE_REST),
+                };
+                let stale = || StalePlaylist {
+                    name: id.clone(),
+                    snapshot_id: book.snapshot.clone(),
+                    total_items: book.total_items.and_then(|total| u32::try_from(total).ok()),
+                    gaps: if has_changed { Vec::new() } else { gaps },
+                    id,
+                };
+                is_due.then(|| (book.position, stale()))
+            })
+            .collect();
+        stale.sort_by(|one, other| one.0.cmp(&other.0).then_with(|| one.1.id.cmp(&other.1.id)));
+        stale.into_iter().map(|(_, stale)| stale).collect()
+    }
+}
+
+fn date(slot: &Slot) -> i64 {
+    slot.added_at.map_or(0, |at| at.timestamp())
+}

@@ -1,0 +1,281 @@
+//! The true library, with its history: what is in it, since when, and when it last was not. The oracle asks nothing
+//! else what is true.
+
+use super::scenario::ItemEdit;
+use segno::model::EntityType;
+
+/// When something was, as a count of all that ever happened in the world; 0 is the beginning.
+pub type Tick = u32;
+
+/// For scrambling: ids that are not in the order in which they were made.
+const FACTOR: u32 = 0x9E37_79B1;
+const INVERSE: u32 = inverse(FACTOR);
+
+const fn inverse(odd: u32) -> u32 {
+    let (mut inverse, mut round) = (odd, 0);
+    while round < 5 {
+        inverse = inverse.wrapping_mul(2u32.wrapping_sub(odd.wrapping_mul(inverse)));
+        round += 1;
+    }
+    inverse
+}
+
+/// The id of the n-th item that was ever made.
+pub fn id_of(number: u32) -> String {
+    let scrambled = number.wrapping_mul(FACTOR);
+    let digit = |at: u32| char::from_digit((scrambled >> (28 - 4 * at)) & 15, 16).expect("a hexadecimal digit");
+    (0..8).map(digit).collect()
+}
+
+/// The number of an item, from its id.
+pub fn number_of(id: &str) -> u32 {
+    u32::from_str_radix(id, 16).expect("ids are ours").wrapping_mul(INVERSE)
+}
+
+#[derive(Debug)]
+pub struct Library {
+    /// In the order of `EntityType::ALL`.
+    pub listings: [Listing; 4],
+    /// Seconds since 1970, as the source dates what is saved.
+    now: i64,
+    num_snapshots: u32,
+}
+
+#[derive(Debug)]
+pub struct Listing {
+    pub entity: EntityType,
+    /// Numbers of the items, as they are listed.
+    pub order: Vec<u32>,
+    /// Every item that ever was, by number.
+    pub items: Vec<Item>,
+    /// Something happened that a count cannot reveal: an item out of order, a row that fell silent, a length that lied.
+    pub is_veiled: bool,
+    /// When it was shown as empty, though it was not.
+    pub emptied_at: Vec<Tick>,
+    /// Edits since a page of it was last answered, and whether one of them was a move.
+    num_edits: u32,
+    has_moved: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Item {
+    pub added_at: i64,
+    /// It never had an object: a row that is nothing but `null`, or only says since when.
+    pub is_null: bool,
+    pub is_listed: bool,
+    /// When it was last not in the library.
+    pub gone_at: Tick,
+    /// When it was last in it and could not be seen: not served, silent, or carried from one place to another.
+    pub hidden_at: Tick,
+    /// Its row says nothing now; `Some(true)`: nothing but since when.
+    pub silent: Option<bool>,
+    pub is_spoilt: bool,
+    /// It came, or spoke up, where no run looks unless it walks.
+    pub is_overlooked: bool,
+    pub contents: Contents,
+}
+
+/// The inside of a playlist.
+#[derive(Debug, Clone, Default)]
+pub struct Contents {
+    pub snapshot: u32,
+    /// What the listing shows, while it lags behind.
+    pub shown: Option<u32>,
+    pub items: Vec<u32>,
+    pub spoilt: Option<u32>,
+}
+
+impl Library {
+    pub fn new() -> Library {
+        let listing = |at: usize| Listing {
+            entity: EntityType::ALL[at],
+            order: Vec::new(),
+            items: Vec::new(),
+            is_veiled: false,
+            emptied_at: Vec::new(),
+            num_edits: 0,
+            has_moved: false,
+        };
+        Library { listings: [0, 1, 2, 3].map(listing), now: 1_700_000_000, num_snapshots: 0 }
+    }
+
+    pub fn of(&self, entity: EntityType) -> &Listing {
+        &self.listings[entity as usize]
+    }
+
+    pub fn of_mut(&mut self, entity: EntityType) -> &mut Listing {
+        &mut self.listings[entity as usize]
+    }
+
+    /// Makes a new item and lists it where it belongs. `is_tied`: at the same moment as the one before.
+    pub fn add(&mut self, entity: EntityType, contents: Vec<u32>, is_tied: bool, tick: Tick) -> u32 {
+        self.num_snapshots += 1;
+        self.now += i64::from(!is_tied);
+        let contents = Contents { snapshot: self.num_snapshots, items: contents, ..Contents::default() };
+        let item = Item { contents, gone_at: tick, ..Item::default() };
+        let now = self.now;
+        let listing = self.of_mut(entity);
+        let number = listing.items.len() as u32;
+        listing.items.push(item);
+        listing.list(number, now);
+        number
+    }
+
+    /// The same, unless something in the listing has just been moved.
+    pub fn add_if_quiet(&mut self, entity: EntityType, contents: Vec<u32>, is_tied: bool, tick: Tick) {
+        if !self.of(entity).has_moved {
+            self.add(entity, contents, is_tied, tick);
+        }
+    }
+
+    /// A moment later than all before.
+    pub fn later(&mut self) -> i64 {
+        self.now += 1;
+        self.now
+    }
+
+    pub fn remove(&mut self, entity: EntityType, at: u32, count: u32, tick: Tick) {
+        let listing = self.of_mut(entity);
+        if listing.may_edit() && !listing.order.is_empty() {
+            let from = at as usize % listing.order.len();
+            let to = (from + count as usize).min(listing.order.len());
+            for number in listing.order.drain(from..to) {
+                let item = &mut listing.items[number as usize];
+                item.is_listed = false;
+                item.gone_at = tick;
+            }
+        }
+    }
+
+    pub fn resave(&mut self, entity: EntityType, at: u32, tick: Tick) {
+        let now = self.later();
+        let listing = self.of_mut(entity);
+        if listing.may_edit() && !listing.order.is_empty() {
+            let at = at as usize % listing.order.len();
+            let number = listing.order.remove(at);
+            listing.items[number as usize].gone_at = tick;
+            listing.list(number, now);
+        }
+    }
+
+    pub fn restore(&mut self, entity: EntityType, at: u32, tick: Tick) {
+        let now = self.later();
+        let listing = self.of_mut(entity);
+        let gone: Vec<u32> = (0..listing.items.len() as u32).filter(|n| !listing.item(*n).is_listed).collect();
+        if listing.may_edit() && !gone.is_empty() {
+            let number = gone[at as usize % gone.len()];
+            listing.items[number as usize].gone_at = tick;
+            listing.list(number, now);
+        }
+    }
+
+    /// Lists a new item somewhere in the middle, with the date of where it stands.
+    pub fn misplace(&mut self, entity: EntityType, at: u32, tick: Tick) {
+        let number = self.add(entity, Vec::new(), true, tick);
+        let listing = self.of_mut(entity);
+        if !matches!(entity, EntityType::Tracks | EntityType::Albums) || listing.order.len() < 3 {
+            return;
+        }
+        listing.order.remove(0);
+        let at = 1 + at as usize % (listing.order.len() - 1);
+        let before = listing.order[at - 1];
+        let added_at = listing.item(before).added_at;
+        listing.order.insert(at, number);
+        let item = &mut listing.items[number as usize];
+        (item.added_at, item.is_overlooked) = (added_at, true);
+        listing.is_veiled = true;
+    }
+
+    /// Of two moves between two answers, in opposite directions, the pages would show nothing; so there is one.
+    pub fn shift(&mut self, at: u32, to: u32, tick: Tick) {
+        let listing = self.of_mut(EntityType::Playlists);
+        if listing.num_edits == 0 && !listing.order.is_empty() {
+            let (at, to) = (at as usize % listing.order.len(), to as usize % listing.order.len());
+            let number = listing.order.remove(at);
+            listing.order.insert(to, number);
+            listing.items[number as usize].hidden_at = tick;
+            listing.has_moved = true;
+            listing.num_edits += 1;
+        }
+    }
+
+    /// The playlist at a place, with the next snapshot, to be changed.
+    pub fn touch(&mut self, at: u32, lags: bool) -> Option<&mut Contents> {
+        self.num_snapshots += 1;
+        let snapshot = self.num_snapshots;
+        let listing = self.of_mut(EntityType::Playlists);
+        let at = (at as usize).checked_rem(listing.order.len())?;
+        let contents = &mut listing.items[listing.order[at] as usize].contents;
+        let shown = contents.shown.unwrap_or(contents.snapshot);
+        contents.snapshot = snapshot;
+        contents.shown = lags.then_some(shown);
+        Some(contents)
+    }
+
+    pub fn edit_items(&mut self, at: u32, position: u32, edit: ItemEdit, lags: bool) {
+        let Some(Contents { items, snapshot, .. }) = self.touch(at, lags) else { return };
+        let len = items.len();
+        let position = position as usize;
+        match edit {
+            ItemEdit::Insert => items.insert(position % (len + 1), 1_000_000 + *snapshot),
+            _ if len == 0 => {}
+            ItemEdit::Remove => drop(items.remove(position % len)),
+            ItemEdit::Replace => items[position % len] = 1_000_000 + *snapshot,
+            ItemEdit::Move => {
+                let item = items.remove(position % len);
+                items.insert((position >> 8) % len, item);
+            }
+        }
+    }
+}
+
+impl Listing {
+    pub fn item(&self, number: u32) -> &Item {
+        &self.items[number as usize]
+    }
+
+    pub fn at(&mut self, at: u32) -> Option<&mut Item> {
+        let at = (at as usize).checked_rem(self.order.len())?;
+        Some(&mut self.items[self.order[at] as usize])
+    }
+
+    /// A page of it is being answered.
+    pub fn note_answer(&mut self) {
+        (self.num_edits, self.has_moved) = (0, false);
+    }
+
+    fn may_edit(&mut self) -> bool {
+        let may = !self.has_moved;
+        self.num_edits += u32::from(may);
+        may
+    }
+
+    fn list(&mut self, number: u32, added_at: i64) {
+        self.num_edits += 1;
+        let item = &mut self.items[number as usize];
+        (item.is_listed, item.added_at) = (true, added_at);
+        let at = match self.entity {
+            EntityType::Artists => {
+                let key = number.wrapping_mul(FACTOR);
+                self.order.partition_point(|other| other.wrapping_mul(FACTOR) < key)
+            }
+            // They come in anywhere; the ids are as good as dice.
+            EntityType::Playlists => number.wrapping_mul(FACTOR) as usize % (self.order.len() + 1),
+            EntityType::Tracks | EntityType::Albums => 0,
+        };
+        self.order.insert(at, number);
+    }
+
+    /// Whether it was in the library, and could be seen, ever since.
+    pub fn was_there_since(&self, number: u32, tick: Tick) -> bool {
+        let item = self.item(number);
+        let is_seen = !item.is_null && item.silent.is_none() && !item.is_spoilt && !item.is_overlooked;
+        item.is_listed && is_seen && item.gone_at <= tick && item.hidden_at <= tick
+    }
+
+    /// Whether it was out of the library at some moment since.
+    pub fn was_gone_since(&self, number: u32, tick: Tick) -> bool {
+        let item = self.item(number);
+        !item.is_listed || item.gone_at > tick
+    }
+}

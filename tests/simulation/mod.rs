@@ -1,0 +1,75 @@
+//! The simulator of everything: the very engine that ships (runs, gate, schedule, backoff, restart policy), all four
+//! entity types together through one gate, against a model library, a model API and a model database, without sockets
+//! or sleeping, from one seed.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | [`scenario`] | one life before it is lived: sizes, settings, and a script of what changes and goes wrong |
+//! | [`library`] | the true library with its history |
+//! | [`api`] | the model API, with limits that nobody is told |
+//! | [`database`] | the model database: the transactions of `src/store` |
+//! | [`process`], [`syncer`], [`gate`], [`fetch`] | the shells: what `src/actors` does, with messages instead of futures |
+//! | [`world`], [`chaos`] | the clock and what happens next; how the script happens |
+//! | [`oracle`] | what must always hold |
+//! | [`shrink`] | makes a failure small |
+//! | [`tally`] | what was done, over many lives |
+//!
+//! The shells are written again here, and not the engine: what the actors add to it is carrying messages, and the
+//! second layer (`tests/it/random.rs`) runs the real ones. See `docs/simulation.md`.
+
+mod api;
+mod chaos;
+mod database;
+mod fetch;
+mod gate;
+mod library;
+mod oracle;
+mod process;
+pub mod scenario;
+pub mod shrink;
+mod syncer;
+pub mod tally;
+mod world;
+
+use scenario::Scenario;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use tally::Tally;
+pub use world::Violation;
+use world::World;
+
+/// A life that went wrong.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    pub violation: Violation,
+    pub step: u32,
+    /// What happened, if it was asked for.
+    pub trace: Vec<String>,
+}
+
+/// Lives one life.
+pub fn live(scenario: &Scenario) -> Result<Tally, Box<Failure>> {
+    live_in(World::new(scenario.clone(), false))
+}
+
+/// The same, and writes down what happens.
+pub fn live_traced(scenario: &Scenario) -> Result<Tally, Box<Failure>> {
+    live_in(World::new(scenario.clone(), true))
+}
+
+fn live_in(mut world: World) -> Result<Tally, Box<Failure>> {
+    let lived = catch_unwind(AssertUnwindSafe(|| world.live()));
+    world.tally.num_lives = 1;
+    world.tally.num_steps = world.step.into();
+    world.tally.num_refused = world.api.num_refused;
+    let Err(payload) = lived else { return Ok(world.tally) };
+    let violation = match payload.downcast::<Violation>() {
+        Ok(violation) => *violation,
+        // The engine's own assertions.
+        Err(payload) => {
+            let text = payload.downcast_ref::<String>().cloned();
+            let what = text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Violation { guarantee: "panic", what: what.unwrap_or_default() }
+        }
+    };
+    Err(Box::new(Failure { violation, step: world.step, trace: world.trace.take().unwrap_or_default() }))
+}

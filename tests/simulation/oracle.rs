@@ -1,0 +1,387 @@
+//! What must always hold, checked as it happens. The oracle looks at the true library with its history, at what is sent
+//! and at what is committed; of the engine it knows nothing.
+
+use super::{
+    database::{Presence, Writer},
+    library::{Tick, number_of},
+    syncer::Run,
+    world::{Event, World},
+};
+use chrono::TimeDelta;
+use segno::{
+    engine::run::{BatchSizes, Draft, RunEnd, RunMode},
+    model::{
+        Checkpoint, EntityType, Family, GateNote, LimitClass, PageRequest, Phase, PlaylistPart, Rows, Stage, SyncKey,
+        batch::PlaylistEnd,
+    },
+};
+use std::{collections::VecDeque, time::Duration};
+
+const WINDOW: Duration = Duration::from_secs(30);
+
+/// Steps in one instant. More of them are a spin.
+const AT_ONCE_MAX: u32 = 20_000;
+
+/// Runs of one entity type that may begin within an hour.
+const RUNS_PER_HOUR_MAX: usize = 150;
+
+/// Runs that may hold a removal back once the library stands still.
+const HELD_MAX: u32 = 2;
+
+#[derive(Default)]
+pub struct Oracle {
+    /// When the library came to stand still and the faults stopped.
+    pub calm_since: Option<Tick>,
+    is_equal: [bool; 4],
+    /// What a count cannot reveal is looked for by a walk that somebody asked for.
+    is_walked: [bool; 4],
+    num_held: [u32; 4],
+    /// When a listing, or what is shown of it, last changed.
+    pub changed_at: [Tick; 4],
+    /// What was committed last, by entity type, and when the run began that did.
+    last: [Option<(Checkpoint, Tick)>; 4],
+    /// Where a run that was taken up has to go on.
+    place: [Option<Checkpoint>; 4],
+    num_at_once: u32,
+    runs_begun: [VecDeque<Duration>; 4],
+    sent_before: VecDeque<Duration>,
+    /// What the calendar was set forward by when a lease was last noted.
+    pub lease_skew: TimeDelta,
+}
+
+impl Oracle {
+    pub fn is_over(&self) -> bool {
+        self.is_equal.iter().all(|is_equal| *is_equal)
+    }
+
+    pub fn note_time(&mut self) {
+        self.num_at_once = 0;
+    }
+
+    /// What the processes before a new one sent, unless one of them still lives: two at once are two gates.
+    pub fn take_sent(&mut self, is_alone: bool) -> VecDeque<Duration> {
+        let sent = std::mem::take(&mut self.sent_before);
+        if is_alone { sent } else { VecDeque::new() }
+    }
+
+    pub fn keep_sent(&mut self, sent: VecDeque<Duration>, is_last: bool) {
+        if is_last {
+            self.sent_before = sent;
+        }
+    }
+}
+
+/// G5, G6 and G7: what is sent, and how much.
+impl World {
+    pub fn check_pace(&mut self) {
+        self.oracle.num_at_once += 1;
+        if self.oracle.num_at_once > AT_ONCE_MAX {
+            self.violated("G7", format!("{AT_ONCE_MAX} steps while no time passes"));
+        }
+    }
+
+    pub fn check_run_begins(&mut self, pid: u32, entity: EntityType) {
+        let now = self.now;
+        let begun = &mut self.oracle.runs_begun[entity as usize];
+        begun.retain(|at| now - *at < Duration::from_secs(3600));
+        begun.push_back(now);
+        let num = begun.len();
+        if num > RUNS_PER_HOUR_MAX {
+            self.violated("G7", format!("process {pid}: {num} runs of {entity} began within an hour"));
+        }
+    }
+
+    pub fn check_run_length(&mut self, p: usize, entity: EntityType) {
+        let Some(run) = &self.processes[p].syncers[entity as usize].run else { return };
+        let listing = self.library.of(entity);
+        let num_items: usize = match entity {
+            EntityType::Playlists => listing.items.iter().map(|item| item.contents.items.len() / 10 + 1).sum(),
+            EntityType::Tracks | EntityType::Artists | EntityType::Albums => 0,
+        };
+        let most = 600 + 30 * (listing.items.len() / 9 + num_items) as u32;
+        if run.num_requests > most {
+            self.violated("G7", format!("{most} requests in one run of {entity}, and no end"));
+        }
+    }
+
+    /// What a process has been told not to ask for.
+    pub fn note_told(&mut self, p: usize, family: Family, class: LimitClass, retry_after: Option<Duration>) {
+        let (scope, wait) = match class {
+            LimitClass::Rate => (Family::Application, retry_after.unwrap_or_default().max(Duration::from_secs(1))),
+            LimitClass::Quota | LimitClass::Ceiling => (family, retry_after.unwrap_or(Duration::from_secs(3600))),
+        };
+        self.processes[p].told.push((scope, self.now + wait));
+    }
+
+    /// What a process finds that others were told.
+    pub fn note_loaded(&mut self, p: usize, note: &GateNote) {
+        let wall = self.wall();
+        for noted in &note.pauses {
+            let full = noted.pause.until - noted.noted_at;
+            if let Ok(left) = (noted.pause.until - wall).min(full).to_std() {
+                self.processes[p].told.push((noted.pause.scope, self.now + left));
+            }
+        }
+        if self.skew > self.oracle.lease_skew {
+            // Between two processes only the calendar is shared.
+            self.processes[p].sent.clear();
+        }
+    }
+
+    pub fn check_sent(&mut self, p: usize, family: Family) {
+        let (now, instant) = (self.now, self.instant());
+        self.tally.num_requests += 1;
+        let process = &mut self.processes[p];
+        let pid = process.pid;
+        process.told.retain(|(_, until)| now < *until);
+        let stops = |(scope, _): &&(Family, Duration)| *scope == family || *scope == Family::Application;
+        if let Some((scope, until)) = process.told.iter().find(stops).copied() {
+            let left = until - now;
+            self.violated(
+                "G5",
+                format!("process {pid} asks for {family} while {scope} is paused for another {left:?}"),
+            );
+        }
+        process.sent.push_back(now);
+        while process.sent.front().is_some_and(|at| now - *at >= WINDOW) {
+            process.sent.pop_front();
+        }
+        let (_, limit) = process.gate.engine.window_used(instant);
+        let (sent, limit) = (process.sent.len(), process.settings.requests.unwrap_or(limit) as usize);
+        if sent > limit {
+            self.violated("G6", format!("process {pid}: {sent} requests in one window that may hold {limit}"));
+        }
+    }
+}
+
+/// G1 and G3: what is committed.
+impl World {
+    /// Where a run that is taken up has to go on.
+    pub fn note_place(&mut self, entity: EntityType, mode: &RunMode) {
+        self.oracle.place[entity as usize] = match mode {
+            RunMode::Resume { from } if matches!(from.walk.stage, Stage::Head | Stage::Walk) => Some(from.clone()),
+            RunMode::Initial | RunMode::Incremental { .. } | RunMode::Resume { .. } => None,
+        };
+    }
+
+    /// G1: whoever takes a run up asks for what was not committed, and for nothing else.
+    pub fn check_asked(&mut self, entity: EntityType, request: &PageRequest) {
+        let Some(place) = self.oracle.place[entity as usize].take() else { return };
+        let goes_on = match request {
+            PageRequest::Listing { offset, .. } => (place.offset.saturating_sub(1)..=place.offset).contains(offset),
+            PageRequest::Following { after, .. } => *after == place.cursor,
+            PageRequest::PlaylistItems { .. } => false,
+        };
+        if !goes_on {
+            let (offset, cursor) = (place.offset, place.cursor);
+            self.violated(
+                "G1",
+                format!("{entity} was committed up to {offset} ({cursor:?}), and goes on with {request:?}"),
+            );
+        }
+    }
+
+    /// G1: a checkpoint goes as far as the rows that come with it.
+    pub fn check_draft(&mut self, writer: Writer, draft: &Draft) {
+        let Draft { rows: Rows::Listing(slots), offset_from, offset_to, effects, checkpoint } = draft else { return };
+        let entity = writer.entity;
+        if !effects.healed_gaps.is_empty() || !matches!(checkpoint.walk.stage, Stage::Head | Stage::Walk) {
+            return;
+        }
+        if slots.len() as u32 != offset_to - offset_from {
+            self.violated("G8", format!("{entity} {offset_from}..{offset_to} came with {} rows", slots.len()));
+        }
+        let last = self.oracle.last[entity as usize].take();
+        let same_pass = |(last, _): &&(Checkpoint, Tick)| {
+            (last.phase, last.walk.pass, last.walk.stage)
+                == (checkpoint.phase, checkpoint.walk.pass, checkpoint.walk.stage)
+                && !last.is_complete
+        };
+        let before = last.as_ref().filter(same_pass).filter(|(last, _)| !last.walk.unlinked);
+        let stood = before.map_or(0, |(last, _)| last.offset);
+        let has_changed = before.is_some_and(|(_, at)| self.oracle.changed_at[entity as usize] >= *at);
+        let is_torn = checkpoint.offset > (*offset_to).max(stood) && !checkpoint.walk.unlinked;
+        let skips = before.is_some() && !has_changed && *offset_from > stood && !slots.is_empty();
+        if is_torn || skips {
+            let offset = checkpoint.offset;
+            self.violated(
+                "G1",
+                format!(
+                    "{entity}: the checkpoint says {offset} after {stood}, and the rows are {offset_from}..{offset_to}"
+                ),
+            );
+        }
+        self.oracle.last[entity as usize] = Some((checkpoint.clone(), writer.since));
+    }
+
+    pub fn check_committed(&mut self, _: u32, writer: Writer, draft: &Draft, removed: &[u32]) {
+        let entity = writer.entity;
+        let since = match draft.effects.removal {
+            // What an earlier process saw of the same pass counts.
+            Some(_) => writer.since.min(self.database.of(entity).pass_since),
+            None => writer.since,
+        };
+        let empties = &self.library.of(entity).emptied_at;
+        let was_emptied_twice =
+            empties.iter().any(|at| *at >= writer.since) && empties.iter().any(|at| *at < writer.since);
+        if was_emptied_twice {
+            return;
+        }
+        let (listing, books) = (self.library.of(entity), self.database.of(entity));
+        let is_wronged = |number: &&u32| {
+            // A row that says only since when is told by the date, which may be another one since it was last read.
+            let item = listing.item(**number);
+            let is_disguised = item.silent == Some(true) && item.added_at != books.row(**number).added_at;
+            !listing.was_gone_since(**number, since) && !is_disguised
+        };
+        if let Some(number) = removed.iter().find(is_wronged) {
+            let id = super::library::id_of(*number);
+            self.violated("G3", format!("{entity}: {id} was marked removed and never gone"));
+        }
+        if let Rows::PlaylistItems(parts) = &draft.rows {
+            for part in parts.iter().filter(|part| matches!(part.end, Some(PlaylistEnd::Complete { .. }))) {
+                self.check_items(part);
+            }
+        }
+    }
+
+    /// Items that bear the latest snapshot are those of the latest snapshot.
+    fn check_items(&mut self, part: &PlaylistPart) {
+        let number = number_of(&part.playlist_id);
+        let truth = &self.library.of(EntityType::Playlists).item(number).contents;
+        let Some(book) = self.database.of(EntityType::Playlists).playlist(number) else { return };
+        let bears_latest = book.items_snapshot == Some(truth.snapshot.to_string());
+        let is_same = book.items.len() == truth.items.len()
+            && book.items.iter().zip(&truth.items).all(|(held, item)| held.is_none_or(|held| held == *item));
+        if bears_latest && !is_same {
+            let (id, snapshot) = (&part.playlist_id, truth.snapshot);
+            self.violated("G2", format!("playlist {id} bears snapshot {snapshot} and holds other items"));
+        }
+    }
+}
+
+/// G2 and G4: how runs end.
+impl World {
+    pub fn check_end(&mut self, entity: EntityType, run: &Run, end: &RunEnd) {
+        let RunEnd::Complete { notes } = end else { return };
+        self.tally.note_cost(run.is_whole, run.num_requests.into(), run.least);
+        let at = entity as usize;
+        if !self.library.of(entity).emptied_at.iter().any(|at| *at >= run.since) {
+            self.check_held(entity, run.since);
+        }
+        let Some(calm_since) = self.oracle.calm_since else { return };
+        let has_begun_anew = run.was_incremental || self.oracle.is_walked[at] && run.is_whole;
+        if run.since <= calm_since || !has_begun_anew || self.oracle.is_equal[at] {
+            return;
+        }
+        if notes.iter().any(|note| note.contains("too many to believe")) {
+            // Held back; the next run that sees the same believes it.
+            self.oracle.num_held[at] += 1;
+            if self.oracle.num_held[at] > HELD_MAX {
+                self.violated("G4", format!("{entity}: a removal is held back for ever: {notes:?}"));
+            }
+            return self.want(entity);
+        }
+        if self.library.of(entity).is_veiled && !std::mem::replace(&mut self.oracle.is_walked[at], true) {
+            // What a count cannot reveal, a whole walk does.
+            self.tally.num_veiled += 1;
+            self.database.reset(entity);
+            return self.want(entity);
+        }
+        self.check_equal(entity);
+        self.oracle.is_equal[at] = true;
+    }
+
+    /// A person asks for a run.
+    pub fn want(&mut self, entity: EntityType) {
+        let (now, wall) = (self.instant(), self.wall());
+        let Some(process) = self.processes.last_mut() else { return };
+        let pid = process.pid;
+        // A run that just ended is told a moment later.
+        process.schedule.handle_wanted(SyncKey { account: super::process::ACCOUNT, entity }, now, wall);
+        self.after(Duration::from_millis(10), Event::RunsDue(pid));
+    }
+
+    /// G2: what was there all the time is in the database.
+    fn check_held(&mut self, entity: EntityType, since: Tick) {
+        let (listing, books) = (self.library.of(entity), self.database.of(entity));
+        let is_dated = matches!(entity, EntityType::Tracks | EntityType::Albums);
+        let is_missing = |number: &&u32| {
+            let row = books.row(**number);
+            let is_right =
+                row.state == Presence::Active && (!is_dated || row.added_at == listing.item(**number).added_at);
+            !is_right && listing.was_there_since(**number, since)
+        };
+        if let Some(number) = listing.order.iter().find(is_missing).copied() {
+            let (id, row) = (super::library::id_of(number), books.row(number));
+            self.violated("G2", format!("{entity}: {id} was there all the time, and the database says {row:?}"));
+        }
+    }
+
+    /// G4: the database equals the library.
+    fn check_equal(&mut self, entity: EntityType) {
+        let (listing, books) = (self.library.of(entity), self.database.of(entity));
+        let is_dated = matches!(entity, EntityType::Tracks | EntityType::Albums);
+        let nulls: Vec<i64> = listing
+            .order
+            .iter()
+            .filter(|number| listing.item(**number).is_null && **number % 2 == 0 && is_dated)
+            .map(|number| listing.item(*number).added_at)
+            .collect();
+        let differs = |number: &u32| {
+            let (item, row) = (listing.item(*number), books.row(*number));
+            !item.is_null && (row.state != Presence::Active || is_dated && row.added_at != item.added_at)
+        };
+        // One date, and a row that says nothing else: which item it is cannot be told.
+        let is_stale = |(number, row): &(u32, super::database::Row)| {
+            !listing.item(*number).is_listed && !nulls.contains(&row.added_at)
+        };
+        let differing: Vec<String> =
+            listing.order.iter().filter(|number| differs(number)).map(|n| super::library::id_of(*n)).collect();
+        let stale: Vec<String> = books.active().filter(is_stale).map(|(n, _)| super::library::id_of(n)).collect();
+        if !differing.is_empty() || !stale.is_empty() {
+            self.violated("G4", format!("{entity}: missing or wrong {differing:?}, stale {stale:?}"));
+        }
+        if entity == EntityType::Playlists {
+            let differs = |number: &&u32| {
+                let truth = &listing.item(**number).contents;
+                let held = books.playlist(**number).map(|book| book.items.as_slice()).unwrap_or_default();
+                !held.iter().copied().eq(truth.items.iter().copied().map(Some))
+            };
+            if let Some(number) = listing.order.iter().find(differs).copied() {
+                let id = super::library::id_of(number);
+                let truth = listing.item(number).contents.clone();
+                let held = books.playlist(number).cloned();
+                self.violated("G4", format!("playlist {id} is {truth:?}, and the database says {held:?}"));
+            }
+        }
+    }
+
+    /// The fewest requests that could bring what a run is for.
+    pub fn least_requests(&self, entity: EntityType, mode: &RunMode, batches: BatchSizes) -> u64 {
+        let (listing, books) = (self.library.of(entity), self.database.of(entity));
+        let phase = mode.phase();
+        let page = u64::from(batches.of(phase).min(50));
+        let pages = |num: usize, page: u64| (num as u64).div_ceil(page);
+        let len = listing.order.len();
+        match entity {
+            EntityType::Tracks | EntityType::Albums if phase == Phase::IncrementalSync => {
+                let is_news = |number: &&u32| {
+                    let (row, item) = (books.row(**number), listing.item(**number));
+                    !item.is_null && (row.state != Presence::Active || row.added_at != item.added_at)
+                };
+                pages(listing.order.iter().take_while(is_news).count(), page).max(1)
+            }
+            EntityType::Tracks | EntityType::Albums | EntityType::Artists => pages(len, page).max(1),
+            EntityType::Playlists => {
+                let is_due = |number: &&u32| {
+                    let contents = &listing.item(**number).contents;
+                    let held = books.playlist(**number).and_then(|book| book.items_snapshot.as_deref());
+                    held != Some(&*contents.shown.unwrap_or(contents.snapshot).to_string())
+                };
+                let of_items = |number: &u32| pages(listing.item(*number).contents.items.len(), 50);
+                pages(len, page).max(1) + listing.order.iter().filter(is_due).map(of_items).sum::<u64>()
+            }
+        }
+    }
+}

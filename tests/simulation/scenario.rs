@@ -1,0 +1,460 @@
+//! What happens in one simulated life: how large the library is, what is configured, and a script of all that goes
+//! wrong or changes, each with the step at which it does. It comes from a seed, and a part of it can be left out: that
+//! is how a failure is made small.
+
+use fastrand::Rng;
+use segno::{engine::run::BatchSizes, model::EntityType, model::Family};
+use std::fmt;
+
+/// A life before it is lived.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    pub seed: u64,
+    /// Items at the beginning: tracks, artists, albums, playlists.
+    pub sizes: [u32; 4],
+    /// Items of a playlist, at most.
+    pub playlist_items: u32,
+    /// Of a hundred items, how many are added at the moment of the one before.
+    pub ties: u32,
+    /// Of a hundred rows of tracks and albums, how many have lost their object before we came.
+    pub nulls: u32,
+    /// Tracks and albums do not come newest first.
+    pub is_disordered: bool,
+    /// Requests that the API puts up with in its window.
+    pub hidden_limit: u32,
+    /// Whether it counts those that it refuses.
+    pub counts_refused: bool,
+    pub settings: Settings,
+    /// By the step at which it happens.
+    pub script: Vec<(u32, Injection)>,
+}
+
+/// What a process is started with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    pub batches: BatchSizes,
+    /// A configured ceiling of the rate.
+    pub requests: Option<u32>,
+    /// The longest pause that a request sits out, in seconds.
+    pub longest_wait: Option<u32>,
+    /// Entity types that are kept current, by their place in `EntityType::ALL`.
+    pub entities: [bool; 4],
+}
+
+/// Something that changes or goes wrong. Places are numbers that are cut to the size of what they point into.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Injection {
+    Add {
+        entity: EntityType,
+        count: u32,
+    },
+    Remove {
+        entity: EntityType,
+        at: u32,
+        count: u32,
+    },
+    /// Removed and saved again at once.
+    Resave {
+        entity: EntityType,
+        at: u32,
+    },
+    /// One that was removed earlier comes back.
+    Restore {
+        entity: EntityType,
+        at: u32,
+    },
+    /// Added anywhere but at the head, where the listing should not show it.
+    Misplace {
+        entity: EntityType,
+        at: u32,
+    },
+    /// A playlist is dragged elsewhere.
+    Move {
+        at: u32,
+        to: u32,
+    },
+    EditItems {
+        at: u32,
+        position: u32,
+        edit: ItemEdit,
+        lags: bool,
+    },
+    /// A playlist gets another snapshot and keeps its items.
+    Touch {
+        at: u32,
+    },
+    /// A row no longer says what it holds; with `is_dated` still since when.
+    Silence {
+        entity: EntityType,
+        at: u32,
+        is_dated: bool,
+    },
+    /// All rows say what they hold again.
+    Speak,
+    /// No page that holds this item can be served.
+    Spoil {
+        entity: EntityType,
+        at: u32,
+    },
+    SpoilItem {
+        at: u32,
+        position: u32,
+    },
+    /// Everything can be served again.
+    Heal,
+    /// The next requests go wrong.
+    Fail {
+        num: u32,
+        how: Failure,
+    },
+    /// Nothing answers for a while.
+    Down {
+        seconds: u32,
+    },
+    Limited {
+        retry_after_s: u32,
+    },
+    Quota {
+        family: Family,
+        hours: Option<u32>,
+    },
+    /// The next answers of a listing count wrong.
+    LieTotal {
+        entity: EntityType,
+        delta: i32,
+        num: u32,
+    },
+    /// The next answers of a listing are empty, and say so.
+    Empty {
+        entity: EntityType,
+        num: u32,
+    },
+    /// The hidden limit changes.
+    Limit {
+        requests: u32,
+    },
+    /// SIGKILL; another process starts after so many seconds.
+    Kill {
+        down_s: u32,
+    },
+    /// SIGTERM, and the same.
+    Stop {
+        down_s: u32,
+    },
+    /// Another process starts while this one runs.
+    Takeover,
+    PanicSyncer {
+        entity: EntityType,
+        times: u32,
+    },
+    PanicGate,
+    PanicWriter {
+        is_applied: bool,
+    },
+    /// The answer to the next write does not arrive; it happened or not.
+    LoseReply {
+        is_applied: bool,
+    },
+    /// Somebody sets the calendar.
+    Jump {
+        seconds: i32,
+    },
+    /// The machine sleeps: what was under way is lost.
+    Sleep {
+        seconds: u32,
+    },
+    /// From the next start of a process on.
+    Configure(Settings),
+    Reset {
+        entity: EntityType,
+    },
+    /// A person asks for a run now.
+    Want {
+        entity: EntityType,
+    },
+    SignOut,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ItemEdit {
+    Insert,
+    Remove,
+    Replace,
+    Move,
+}
+
+/// How a request goes wrong, as far as it matters to whoever asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// 5xx.
+    Broken,
+    /// A body that is cut short, or is no JSON.
+    Malformed,
+    /// No answer within the time.
+    Silent,
+}
+
+/// Sizes at which pages and batches end, or just do not.
+const EDGES: [u32; 13] = [0, 1, 2, 49, 50, 51, 98, 99, 100, 199, 200, 201, 420];
+
+impl Scenario {
+    pub fn new(seed: u64) -> Scenario {
+        let mut random = Rng::with_seed(seed ^ 0x5e60_0000_0000);
+        let random = &mut random;
+        let settings = settings(random, true);
+        let sizes = sizes(random);
+        let mut scenario = Scenario {
+            seed,
+            sizes,
+            playlist_items: [0, 3, 12, 60, 130][random.usize(0..5)],
+            ties: [0, 0, 40, 90, 100][random.usize(0..5)],
+            nulls: if random.u32(0..6) == 0 { random.u32(1..20) } else { 0 },
+            is_disordered: random.u32(0..25) == 0,
+            hidden_limit: [6, 10, 20, 50, 200, 1000][random.usize(0..6)],
+            counts_refused: random.bool(),
+            settings,
+            script: Vec::new(),
+        };
+        scenario.script = script(random);
+        scenario
+    }
+
+    /// The same life without some of what happens in it.
+    pub fn with_script(&self, script: Vec<(u32, Injection)>) -> Scenario {
+        Scenario { script, ..self.clone() }
+    }
+}
+
+fn sizes(random: &mut Rng) -> [u32; 4] {
+    let mut sizes = [0; 4];
+    for size in &mut sizes {
+        *size = match random.u32(0..1000) {
+            0..880 => random.u32(0..30),
+            880..985 => random.u32(0..90),
+            _ => EDGES[random.usize(0..EDGES.len())],
+        };
+    }
+    // Playlists bring their items along.
+    sizes[3] = sizes[3].min(12 + random.u32(0..60));
+    match random.u32(0..10_000) {
+        0..100 => sizes[random.usize(0..3)] = EDGES[random.usize(0..EDGES.len())],
+        100..115 => sizes[random.usize(0..3)] = random.u32(400..3_000),
+        115..117 => sizes[random.usize(0..3)] = 10_000 + random.u32(0..3),
+        117..118 => sizes[0] = 20_000,
+        _ => {}
+    }
+    sizes
+}
+
+fn settings(random: &mut Rng, all: bool) -> Settings {
+    // 10 to 1,000 can be configured. Less than a page makes a small library long.
+    let size = |random: &mut Rng| match random.u32(0..4) {
+        0 => 10,
+        1 => random.u32(10..50),
+        2 => [50, 100, 200][random.usize(0..3)],
+        _ => random.u32(10..=1000),
+    };
+    let mut entities = [true; 4];
+    if !all && random.u32(0..4) == 0 {
+        entities[random.usize(0..4)] = false;
+    }
+    Settings {
+        batches: BatchSizes { initial: size(random), incremental: size(random) },
+        requests: [None, None, Some(5), Some(30), Some(500)][random.usize(0..5)],
+        longest_wait: [None, Some(30), Some(300)][random.usize(0..3)],
+        entities,
+    }
+}
+
+/// What a scenario is about: of each kind, how often it comes, against the others.
+struct Weights {
+    edits: u32,
+    odd: u32,
+    api: u32,
+    limits: u32,
+    lies: u32,
+    deaths: u32,
+    people: u32,
+}
+
+fn script(random: &mut Rng) -> Vec<(u32, Injection)> {
+    let some = |random: &mut Rng, most: u32| if random.u32(0..3) == 0 { 0 } else { random.u32(0..=most) };
+    let rarely = |random: &mut Rng, most: u32| if random.u32(0..4) == 0 { random.u32(1..=most) } else { 0 };
+    let weights = Weights {
+        edits: 1 + some(random, 20),
+        odd: rarely(random, 6),
+        api: some(random, 6),
+        limits: some(random, 4),
+        lies: rarely(random, 4),
+        deaths: some(random, 8),
+        people: rarely(random, 3),
+    };
+    let gap = [1, 2, 4, 8, 16, 40][random.usize(0..6)];
+    let num = [2, 5, 10, 20, 40][random.usize(0..5)];
+    let mut step = 0;
+    let mut script = Vec::with_capacity(num);
+    for _ in 0..random.usize(0..=num) {
+        // In bunches: what happens together is what nobody thought of.
+        step += if random.u32(0..5) == 0 { 0 } else { random.u32(1..=gap * 2) };
+        script.push((step, injection(random, &weights)));
+    }
+    script
+}
+
+fn injection(random: &mut Rng, weights: &Weights) -> Injection {
+    let Weights { edits, odd, api, limits, lies, deaths, people } = *weights;
+    let mut pick = random.u32(0..edits + odd + api + limits + lies + deaths + people);
+    let mut is = |weight: u32| {
+        let hit = pick < weight;
+        pick = pick.wrapping_sub(weight);
+        hit
+    };
+    if is(edits) {
+        return edit(random);
+    }
+    if is(odd) {
+        return oddity(random);
+    }
+    if is(api) {
+        let how = [Failure::Broken, Failure::Malformed, Failure::Silent][random.usize(0..3)];
+        return match random.u32(0..5) {
+            0 => Injection::Down { seconds: [2, 20, 90, 4000][random.usize(0..4)] },
+            _ => Injection::Fail { num: [1, 1, 2, 3, 5, 12, 40][random.usize(0..7)], how },
+        };
+    }
+    if is(limits) {
+        return match random.u32(0..4) {
+            0 => Injection::Quota {
+                family: entity(random).family(),
+                hours: [None, Some(2), Some(20)][random.usize(0..3)],
+            },
+            1 => Injection::Limit { requests: [4, 8, 30, 300][random.usize(0..4)] },
+            _ => Injection::Limited { retry_after_s: [0, 1, 5, 30, 200, 2000][random.usize(0..6)] },
+        };
+    }
+    if is(lies) {
+        let num = [1, 1, 2, 8][random.usize(0..4)];
+        return match random.u32(0..3) {
+            0 => Injection::Empty { entity: entity(random), num },
+            _ => Injection::LieTotal { entity: entity(random), delta: random.i32(-20..20), num },
+        };
+    }
+    if is(deaths) { death(random) } else { person(random) }
+}
+
+fn entity(random: &mut Rng) -> EntityType {
+    EntityType::ALL[random.usize(0..4)]
+}
+
+fn edit(random: &mut Rng) -> Injection {
+    let entity = entity(random);
+    // Often at the head, where things happen.
+    let at = if random.u32(0..3) == 0 { random.u32(0..3) } else { random.u32(..) };
+    match random.u32(0..12) {
+        0..4 => Injection::Add { entity, count: [1, 1, 2, 3, 12][random.usize(0..5)] },
+        4..7 => Injection::Remove { entity, at, count: [1, 1, 2, 3, 15][random.usize(0..5)] },
+        7 => Injection::Resave { entity, at },
+        8 => Injection::Restore { entity, at },
+        9 => Injection::Move { at, to: random.u32(..) },
+        _ => {
+            let edit = [ItemEdit::Insert, ItemEdit::Remove, ItemEdit::Replace, ItemEdit::Move][random.usize(0..4)];
+            Injection::EditItems { at, position: random.u32(..), edit, lags: random.u32(0..4) == 0 }
+        }
+    }
+}
+
+fn oddity(random: &mut Rng) -> Injection {
+    let (entity, at) = (entity(random), random.u32(..));
+    match random.u32(0..9) {
+        0 => Injection::Misplace { entity, at },
+        1 | 2 => Injection::Silence { entity, at, is_dated: random.bool() },
+        3 => Injection::Speak,
+        4 | 5 => Injection::Spoil { entity, at },
+        6 => Injection::SpoilItem { at, position: random.u32(..) },
+        7 => Injection::Touch { at },
+        _ => Injection::Heal,
+    }
+}
+
+fn death(random: &mut Rng) -> Injection {
+    let down_s = [0, 1, 20, 40, 5000][random.usize(0..5)];
+    match random.u32(0..16) {
+        0..5 => Injection::Kill { down_s },
+        5 | 6 => Injection::Stop { down_s },
+        7 => Injection::Takeover,
+        8..11 => Injection::PanicSyncer { entity: entity(random), times: [1, 1, 2, 9][random.usize(0..4)] },
+        11 => Injection::PanicGate,
+        12 => Injection::PanicWriter { is_applied: random.bool() },
+        13 => Injection::Sleep { seconds: [5, 100, 20_000][random.usize(0..3)] },
+        _ => Injection::LoseReply { is_applied: random.bool() },
+    }
+}
+
+fn person(random: &mut Rng) -> Injection {
+    let entity = entity(random);
+    match random.u32(0..8) {
+        0 => Injection::Reset { entity },
+        1 => Injection::SignOut,
+        2 | 3 => Injection::Configure(settings(random, false)),
+        4 | 5 => Injection::Jump { seconds: [-90_000, -3_600, -40, 40, 3_600, 90_000][random.usize(0..6)] },
+        _ => Injection::Want { entity },
+    }
+}
+
+impl Injection {
+    /// Its kind, for the tally.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Injection::Add { .. } => "additions",
+            Injection::Remove { .. } => "removals",
+            Injection::Resave { .. } | Injection::Restore { .. } => "saved again",
+            Injection::Misplace { .. } => "additions out of order",
+            Injection::Move { .. } => "playlists moved",
+            Injection::EditItems { .. } | Injection::Touch { .. } => "playlists edited",
+            Injection::Silence { .. } | Injection::Speak => "rows falling silent or speaking up",
+            Injection::Spoil { .. } | Injection::SpoilItem { .. } | Injection::Heal => "slots that cannot be served",
+            Injection::Fail { how: Failure::Broken, .. } => "5xx",
+            Injection::Fail { how: Failure::Malformed, .. } => "bodies cut short",
+            Injection::Fail { how: Failure::Silent, .. } => "answers that never come",
+            Injection::Down { .. } => "outages",
+            Injection::Limited { .. } => "429 of the rate",
+            Injection::Quota { .. } => "429 of a quota",
+            Injection::LieTotal { .. } => "totals that lie",
+            Injection::Empty { .. } => "listings that claim to be empty",
+            Injection::Limit { .. } => "hidden limits changed",
+            Injection::Kill { .. } => "processes killed",
+            Injection::Stop { .. } => "processes stopped",
+            Injection::Takeover => "second processes",
+            Injection::PanicSyncer { .. } => "syncers that panic",
+            Injection::PanicGate => "gates that panic",
+            Injection::PanicWriter { .. } => "writers that panic",
+            Injection::LoseReply { .. } => "replies lost",
+            Injection::Jump { .. } => "calendars set",
+            Injection::Sleep { .. } => "machines that slept",
+            Injection::Configure(_) => "settings changed",
+            Injection::Reset { .. } => "resets",
+            Injection::Want { .. } => "runs asked for",
+            Injection::SignOut => "sign-ins ended",
+        }
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [tracks, artists, albums, playlists] = self.sizes;
+        let Scenario { seed, playlist_items, ties, nulls, is_disordered, hidden_limit, counts_refused, .. } = self;
+        writeln!(
+            f,
+            "seed {seed}: {tracks} tracks, {artists} artists, {albums} albums, {playlists} playlists of at most {playlist_items} items"
+        )?;
+        writeln!(
+            f,
+            "  ties {ties} %, null rows {nulls} %, disordered {is_disordered}, hidden limit {hidden_limit} (refused ones count: {counts_refused})"
+        )?;
+        writeln!(f, "  {:?}", self.settings)?;
+        for (step, injection) in &self.script {
+            writeln!(f, "  at step {step:>5}: {injection:?}")?;
+        }
+        Ok(())
+    }
+}

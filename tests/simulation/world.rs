@@ -1,0 +1,307 @@
+//! The world of one life: a clock, what happens next, and everything that it happens to. Nothing here decides; it
+//! carries what the engine asks for to the model API and the model database, and what they answer back.
+
+use super::{
+    api::{Answer, Api},
+    database::Database,
+    library::{Library, Tick},
+    oracle::Oracle,
+    process::{Process, Reply},
+    scenario::{Scenario, Settings},
+    tally::Tally,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use fastrand::Rng;
+use segno::model::{EntityType, PageRequest};
+use std::{
+    cmp::Ordering,
+    collections::BinaryHeap,
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+
+/// Where every life begins on the steady clock. Far enough from the boot of the machine to look back from.
+static BASE: LazyLock<Instant> = LazyLock::new(|| Instant::now() + Duration::from_secs(30 * 24 * 3600));
+
+/// Steps of one life, and for each item in its library. What takes longer does not end.
+const STEPS_MAX: u32 = 60_000;
+const STEPS_PER_ITEM_MAX: u32 = 300;
+
+/// Names a process, for ever.
+pub type Pid = u32;
+
+/// Something that is due at a moment.
+#[derive(Debug)]
+pub enum Event {
+    StartProcess,
+    GateLoaded(Pid),
+    /// The number says which alarm it is: a later one replaces it.
+    GateWakes(Pid, u32),
+    GateReborn(Pid),
+    SaveLedger(Pid),
+    /// A request has reached the API.
+    Arrives {
+        pid: Pid,
+        fetch: u64,
+        request: PageRequest,
+    },
+    Answered {
+        pid: Pid,
+        fetch: u64,
+        answer: Answer,
+    },
+    /// Time to ask for a permit again.
+    TryAgain {
+        pid: Pid,
+        fetch: u64,
+    },
+    Written(Pid),
+    Replied(Pid, Reply),
+    /// A syncer begins (again), unless something else has come over it.
+    Begins {
+        pid: Pid,
+        entity: EntityType,
+        life: u32,
+    },
+    Reads {
+        pid: Pid,
+        entity: EntityType,
+        life: u32,
+        what: Reading,
+    },
+    RunsDue(Pid),
+    /// Whoever has not ended by now is left behind.
+    StopDeadline(Pid),
+    Dismissed(Pid),
+}
+
+/// What a run asks the store.
+#[derive(Debug, Clone, Copy)]
+pub enum Reading {
+    Stale,
+    Members,
+}
+
+#[derive(Debug)]
+struct Due {
+    at: Duration,
+    number: u64,
+    event: Event,
+}
+
+/// Something that must never be.
+#[derive(Debug, Clone)]
+pub struct Violation {
+    /// `G1` to `G9`.
+    pub guarantee: &'static str,
+    pub what: String,
+}
+
+pub struct World {
+    pub scenario: Scenario,
+    pub random: Rng,
+    /// Since the beginning, on the steady clock.
+    pub now: Duration,
+    /// What the calendar was set forward by.
+    pub skew: TimeDelta,
+    due: BinaryHeap<Due>,
+    num_due: u64,
+    pub library: Library,
+    pub api: Api,
+    pub database: Database,
+    pub processes: Vec<Process>,
+    pub num_processes: u32,
+    /// For the next process.
+    pub settings: Settings,
+    /// Counts all that happens.
+    pub tick: Tick,
+    pub step: u32,
+    steps_max: u32,
+    next_injection: usize,
+    pub oracle: Oracle,
+    pub tally: Tally,
+    /// What happened, for a person; only if somebody wants to read it.
+    pub trace: Option<Vec<String>>,
+}
+
+impl World {
+    pub fn new(scenario: Scenario, is_traced: bool) -> World {
+        let mut world = World {
+            random: Rng::with_seed(scenario.seed),
+            now: Duration::ZERO,
+            skew: TimeDelta::zero(),
+            due: BinaryHeap::new(),
+            num_due: 0,
+            library: Library::new(),
+            api: Api::new(scenario.hidden_limit, scenario.counts_refused),
+            database: Database::default(),
+            processes: Vec::new(),
+            num_processes: 0,
+            settings: scenario.settings,
+            tick: 0,
+            step: 0,
+            steps_max: STEPS_MAX + STEPS_PER_ITEM_MAX * scenario.sizes.iter().sum::<u32>(),
+            next_injection: 0,
+            oracle: Oracle::default(),
+            tally: Tally::default(),
+            trace: is_traced.then(Vec::new),
+            scenario,
+        };
+        world.furnish();
+        world.after(Duration::ZERO, Event::StartProcess);
+        world
+    }
+
+    /// The library as it is at the beginning.
+    fn furnish(&mut self) {
+        let Scenario { sizes, playlist_items, ties, nulls, is_disordered, .. } = self.scenario;
+        for (entity, size) in EntityType::ALL.iter().zip(sizes) {
+            for _ in 0..size {
+                let is_tied = self.random.u32(0..100) < ties;
+                let contents = match entity {
+                    EntityType::Playlists => self.contents(playlist_items),
+                    _ => Vec::new(),
+                };
+                let number = self.library.add(*entity, contents, is_tied, 0);
+                let is_saved = matches!(entity, EntityType::Tracks | EntityType::Albums);
+                let is_null = is_saved && self.random.u32(0..100) < nulls;
+                self.library.of_mut(*entity).items[number as usize].is_null = is_null;
+            }
+        }
+        if is_disordered {
+            for entity in [EntityType::Tracks, EntityType::Albums] {
+                let listing = self.library.of_mut(entity);
+                self.random.shuffle(&mut listing.order);
+                listing.is_veiled = true;
+            }
+        }
+        self.library.listings.iter_mut().for_each(|listing| listing.note_answer());
+    }
+
+    pub fn contents(&mut self, most: u32) -> Vec<u32> {
+        let len = self.random.u32(0..=most);
+        (0..len).map(|_| self.random.u32(0..10_000)).collect()
+    }
+
+    /// Lives until the library stands still and the database equals it.
+    pub fn live(&mut self) {
+        loop {
+            self.inject();
+            if self.oracle.is_over() {
+                return;
+            }
+            let Some(Due { at, event, .. }) = self.due.pop() else {
+                if self.next_injection < self.scenario.script.len() {
+                    self.step = self.scenario.script[self.next_injection].0.max(self.step);
+                    continue;
+                }
+                self.violated("G7", "nothing is due, and nobody waits for anything".to_owned());
+            };
+            if at > self.now {
+                self.now = at;
+                self.oracle.note_time();
+            }
+            self.step += 1;
+            self.check_pace();
+            if self.step > self.steps_max {
+                self.violated("G7", format!("{} steps, and no end", self.step));
+            }
+            self.handle(event);
+        }
+    }
+
+    /// What the script wants now; at its end, calm.
+    fn inject(&mut self) {
+        while let Some((step, injection)) = self.scenario.script.get(self.next_injection).copied() {
+            if step > self.step {
+                return;
+            }
+            self.next_injection += 1;
+            self.tick += 1;
+            self.tally.note_injection(injection.kind());
+            self.tell(|| format!("*** {injection:?}"));
+            self.apply(injection);
+        }
+        if self.oracle.calm_since.is_none() {
+            self.tick += 1;
+            self.tell(|| "*** calm".to_owned());
+            self.calm_down();
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::StartProcess => self.start_process(),
+            Event::GateLoaded(pid) => self.gate_loaded(pid),
+            Event::GateWakes(pid, alarm) => self.gate_wakes(pid, alarm),
+            Event::GateReborn(pid) => self.gate_reborn(pid),
+            Event::SaveLedger(pid) => self.save_ledger(pid),
+            Event::Arrives { pid, fetch, request } => self.arrives(pid, fetch, &request),
+            Event::Answered { pid, fetch, answer } => self.answered(pid, fetch, answer),
+            Event::TryAgain { pid, fetch } => self.acquire(pid, fetch),
+            Event::Written(pid) => self.written(pid),
+            Event::Replied(pid, reply) => self.replied(pid, reply),
+            Event::Begins { pid, entity, life } => self.begins(pid, entity, life),
+            Event::Reads { pid, entity, life, what } => self.reads(pid, entity, life, what),
+            Event::RunsDue(pid) => self.runs_due(pid),
+            Event::StopDeadline(pid) => self.close(pid),
+            Event::Dismissed(pid) => self.dismiss(pid),
+        }
+    }
+
+    pub fn after(&mut self, wait: Duration, event: Event) {
+        self.num_due += 1;
+        self.due.push(Due { at: self.now + wait, number: self.num_due, event });
+    }
+
+    pub fn soon(&mut self, event: Event) {
+        let wait = Duration::from_micros(self.random.u64(100..8_000));
+        self.after(wait, event);
+    }
+
+    pub fn instant(&self) -> Instant {
+        *BASE + self.now
+    }
+
+    /// What the calendar says.
+    pub fn wall(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_790_000_000, 0).expect("a date") + self.now + self.skew
+    }
+
+    pub fn at(&self, pid: Pid) -> Option<usize> {
+        self.processes.iter().position(|process| process.pid == pid)
+    }
+
+    pub fn tell(&mut self, what: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:>6} {:>12.3} s  {}", self.step, self.now.as_secs_f64(), what()));
+        }
+    }
+
+    /// Ends this life. Not a panic, which would be loud.
+    pub fn violated(&mut self, guarantee: &'static str, what: String) -> ! {
+        self.tell(|| format!("!!! {guarantee}: {what}"));
+        std::panic::resume_unwind(Box::new(Violation { guarantee, what }))
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Due) -> bool {
+        (self.at, self.number) == (other.at, other.number)
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Due) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Due {
+    /// The earliest is the greatest, since the heap hands out the greatest.
+    fn cmp(&self, other: &Due) -> Ordering {
+        (other.at, other.number).cmp(&(self.at, self.number))
+    }
+}
