@@ -24,3 +24,4 @@ mod support;
 mod sync;
 mod terminal;
 mod weather;
+mod web;
