@@ -1,8 +1,11 @@
 //! The status page of a running service, over HTTP: what it serves, what it can be told, and whom it lets in.
 
 mod controls;
+mod data;
+mod openapi;
 mod readme;
 mod safety;
+mod schema;
 mod server;
 
 use super::support::{Backend, Database, Ended, Running, Sandbox, Segno, block_on, both, wait_until};
