@@ -5,7 +5,7 @@
 use super::{Page, Service};
 use crate::support::{Sandbox, wait_until};
 use serde_json::json;
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 const DESK: (u32, u32) = (1120, 860);
 const PHONE: (u32, u32) = (360, 760);
@@ -124,11 +124,9 @@ fn lived_in() -> Option<Page> {
     page.wait_for("#link", "Live");
     // While nobody served it, the browser noted that.
     page.browser.complaints();
-    wait_until("the service takes orders again", || {
-        page.browser.click(".entity[data-type=playlists] .sync");
-        std::thread::sleep(Duration::from_millis(300));
-        page.shows("#said", "Playlists: a run begins")
-    });
+    wait_until("the service takes orders again", || page.browser.run_async(SYNC_ARTISTS) == 1);
+    page.browser.click(".entity[data-type=playlists] .reset");
+    page.browser.click("dialog .danger");
     page.wait_for(".entity[data-type=playlists]", "Waiting");
     page.browser.click(".entity[data-type=albums] .pause");
     page.wait_for(".entity[data-type=albums]", "Paused by hand");
@@ -139,6 +137,10 @@ fn lived_in() -> Option<Page> {
     NAMED.iter().for_each(|table| page.database.execute(&legible(table)));
     Some(page)
 }
+
+const SYNC_ARTISTS: &str = "fetch('/api/v1/sync', { method: 'POST', headers: { 'content-type': 'application/json' },\
+    body: JSON.stringify({ entity_types: ['artists'] }) })\
+    .then((answer) => answer.json()).then(({ accepted }) => done(accepted.length))";
 
 /// Tables with names.
 const NAMED: [&str; 4] = ["tracks", "albums", "artists", "playlists"];
