@@ -14,6 +14,9 @@ const REFRESH_MS = 30_000;
 const RETRY_MS = 5_000;
 const FAMILIES = ["tracks", "artists", "albums", "playlists", "playlist_items", "player"];
 
+/** What belongs to no group of endpoints is not "all". */
+const group = (name) => (name === "*" ? "other" : family(name));
+
 export function open(context) {
   const { params } = context;
   const trouble = h("p", { class: "trouble", role: "status" });
@@ -82,10 +85,10 @@ function requestsPart({ requests, ceilings, pauses }) {
     const refused = own(name).reduce((total, each) => total + each.refusals, 0);
     const ceiling = ceilings[name];
     const against = ceiling ? `${number(sum)} of ${number(ceiling)}` : number(sum);
-    const words = `${capital(family(name))}: ${against} requests in 24 hours${refused > 0 ? `, ${counted(refused, "refusal")}` : ""}`;
-    const meter = ceiling && h("meter", { min: "0", max: String(ceiling), value: String(sum), high: String(ceiling * 0.9), optimum: "0", "aria-label": `${family(name)}: requests against the ceiling` });
+    const words = `${capital(group(name))}: ${against} requests in 24 hours${refused > 0 ? `, ${counted(refused, "refusal")}` : ""}`;
+    const meter = ceiling && h("meter", { min: "0", max: String(ceiling), value: String(sum), high: String(ceiling * 0.9), optimum: "0", "aria-label": `${group(name)}: requests against the ceiling` });
     return h("li", null,
-      h("p", null, h("strong", null, capital(family(name))), h("span", null, against),
+      h("p", null, h("strong", null, capital(group(name))), h("span", null, against),
         refused > 0 && h("span", { class: "refusals" }, `${number(refused)} refused`), meter),
       dayStrip({ words, stretches: own(name), pauses: stops.filter((stop) => stop.family === name || stop.family === "*"), tallest, until }));
   });
@@ -95,7 +98,7 @@ function requestsPart({ requests, ceilings, pauses }) {
     h("p", { class: "legend" }, `${number(sum)}${all ? ` of ${number(all)}` : ""} in all. `,
       h("span", { class: "key bar" }), " requests ", h("span", { class: "key refused" }, "×"), " refused (429) ", h("span", { class: "key pause" }), " paused"),
     strips.length > 0 && [h("ol", { class: "strips" }, strips), h("div", { class: "axis" }, dayAxis(until))],
-    quiet.length > 0 && h("p", { class: "note" }, `Nothing was asked of: ${listed(quiet.map(family))}.`),
+    quiet.length > 0 && h("p", { class: "note" }, `Nothing was asked of: ${listed(quiet.map(group))}.`),
     requestsTable(stretches, stops, named, ceilings));
 }
 
@@ -112,7 +115,7 @@ function requestsTable(stretches, stops, named, ceilings) {
   const limits = ["Ceiling", ...named.map((name) => (ceilings[name] ? number(ceilings[name]) : "none"))];
   const pauses = stops.map((stop) => h("li", null, `${capital(family(stop.family))}: paused by the ${limitClass(stop.class)}, `,
     time(new Date(stop.from).toISOString(), "clock"), " to ", time(new Date(stop.until).toISOString(), "clock")));
-  return [asTable("Requests per hour", ["From", ...named.map((name) => capital(family(name)))], [sums, limits, ...lines]),
+  return [asTable("Requests per hour", ["From", ...named.map((name) => capital(group(name)))], [sums, limits, ...lines]),
     pauses.length > 0 && h("ul", { class: "plain" }, pauses)];
 }
 

@@ -82,7 +82,7 @@ export function entityCard({ account, entity, of }) {
   }
 
   function progress(kind, done, total, inItems) {
-    text(count, `${ofAll(done, total)}${inItems ? " items" : ""}`);
+    text(count, done > 0 || total > 0 ? `${ofAll(done, total)}${inItems ? " items" : ""}` : kind === "running" ? "Just begun" : "Nothing read yet");
     text(percent, total > 0 ? `${Math.floor((100 * done) / total)} %` : "");
     shown(bar, true);
     attr(bar, "max", total > 0 ? total : null);

@@ -7,6 +7,7 @@ mod views;
 
 use super::support::{Backend, Database, Running, Sandbox, Segno, browser::Browser, wait_until};
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 /// A service with its page open in a browser.
 struct Page {
@@ -79,7 +80,12 @@ impl Page {
     }
 
     fn wait_for(&self, selector: &str, part: &str) {
-        wait_until(&format!("{selector} shows \"{part}\""), || self.shows(selector, part));
+        let began = Instant::now();
+        while !self.shows(selector, part) {
+            let shown = || self.texts(selector);
+            assert!(began.elapsed().as_secs() < 30, "{selector} does not show \"{part}\" but {:?}", shown());
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn wait_for_sentence(&self, part: &str) {

@@ -132,6 +132,8 @@ impl Browser {
     pub fn resize(&self, (width, height): (u32, u32)) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.command("Emulation.setDeviceMetricsOverride", &size);
+        // As on a phone, where they take no room.
+        self.command("Emulation.setScrollbarsHidden", &json!({ "hidden": true }));
     }
 
     /// What the person has set: `("prefers-color-scheme", "dark")`.
