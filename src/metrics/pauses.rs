@@ -79,13 +79,14 @@ mod tests {
     #[test]
     fn a_pause_that_is_told_again_or_made_longer_counts_once() {
         let (mut clock, now) = (PauseClock::default(), Instant::now());
-        for (at, left) in [(0, 10), (2, 8), (3, 1), (5, 15), (40, 2)] {
-            clock.handle_pause(Family::Application, LimitClass::Rate, left * S, now + at * S);
+        let (scope, class) = (Family::Application, LimitClass::Rate);
+        for (at, left) in [(0, 10), (2, 8), (3, 1), (5, 15)] {
+            clock.handle_pause(scope, class, left * S, now + at * S);
         }
-        let seen = |at: u32| clock.seen(Family::Application, LimitClass::Rate, now + at * S);
-        assert_eq!(seen(20).lasted, 20 * S);
-        assert_eq!(seen(41), Seen { lasted: 21 * S, is_in_force: true });
-        assert_eq!(seen(50), Seen { lasted: 22 * S, is_in_force: false });
+        assert_eq!(clock.seen(scope, class, now + 20 * S), Seen { lasted: 20 * S, is_in_force: false });
+        clock.handle_pause(scope, class, 2 * S, now + 40 * S);
+        assert_eq!(clock.seen(scope, class, now + 41 * S), Seen { lasted: 21 * S, is_in_force: true });
+        assert_eq!(clock.seen(scope, class, now + 50 * S), Seen { lasted: 22 * S, is_in_force: false });
     }
 
     #[test]
