@@ -12,7 +12,7 @@ use super::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
-use segno::model::{EntityType, PageRequest};
+use segno::model::{AddedBetween, EntityType, PageRequest};
 use std::{
     cmp::Ordering,
     collections::BinaryHeap,
@@ -59,7 +59,7 @@ pub enum Event {
 #[derive(Debug, Clone, Copy)]
 pub enum Reading {
     Stale,
-    Members,
+    Members(AddedBetween),
 }
 
 #[derive(Debug)]
