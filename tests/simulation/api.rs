@@ -20,7 +20,10 @@ const WINDOW: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub enum Answer {
     Page(Page),
-    Limited { class: LimitClass, retry_after: Option<Duration> },
+    Limited {
+        class: LimitClass,
+        retry_after: Option<Duration>,
+    },
     Failed(Failure),
     /// The sign-in is no longer accepted.
     SignedOut,
@@ -145,7 +148,6 @@ impl Api {
         match request {
             PageRequest::Listing { entity, offset, limit } => {
                 let listing = library.of_mut(*entity);
-                listing.note_answer();
                 let (total, is_empty) = self.total(listing, tick);
                 if is_empty {
                     return Answer::Page(Page { total, next_cursor: None, slots: Vec::new() });
@@ -157,12 +159,13 @@ impl Api {
             }
             PageRequest::Following { after, limit } => {
                 let listing = library.of_mut(EntityType::Artists);
-                listing.note_answer();
                 let (total, is_empty) = self.total(listing, tick);
                 if is_empty {
                     return Answer::Page(Page { total, next_cursor: None, slots: Vec::new() });
                 }
-                let from = listing.order.partition_point(|number| after.as_ref().is_some_and(|after| id_of(*number) <= *after));
+                let from = listing
+                    .order
+                    .partition_point(|number| after.as_ref().is_some_and(|after| id_of(*number) <= *after));
                 let Some(slots) = slots(listing, from, *limit as usize) else { return Answer::Failed(Failure::Broken) };
                 let to = from + slots.len();
                 let next_cursor = (to < listing.order.len()).then(|| id_of(listing.order[to - 1]));

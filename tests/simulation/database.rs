@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use segno::{
     engine::run::{Draft, RunMode},
     model::{
-        AddedBetween, Checkpoint, CommitReport, EntityType, Family, Fence, Gap, GateNote, Item, ItemCounts, LearnedRate, LedgerEntry,
-        Member, Membership, NotedPause, Pause, Phase, PlaylistPart, Rows, Slot, StalePlaylist, WalkState, WindowLease,
-        batch::PlaylistEnd,
+        AddedBetween, Checkpoint, CommitReport, EntityType, Family, Fence, Gap, GateNote, Item, ItemCounts,
+        LearnedRate, LedgerEntry, Member, Membership, NotedPause, Pause, Phase, PlaylistPart, Rows, Slot,
+        StalePlaylist, WalkState, WindowLease, batch::PlaylistEnd,
     },
 };
 use std::collections::BTreeMap;
@@ -162,7 +162,13 @@ impl Database {
     }
 
     /// The run ended short; only while the fence holds.
-    pub fn end_run(&mut self, entity: EntityType, fence: Fence, has_failed: bool, now: DateTime<Utc>) -> Result<(), Fenced> {
+    pub fn end_run(
+        &mut self,
+        entity: EntityType,
+        fence: Fence,
+        has_failed: bool,
+        now: DateTime<Utc>,
+    ) -> Result<(), Fenced> {
         let books = &mut self.books[entity as usize];
         if !books.holds(fence) {
             return Err(Fenced);
@@ -176,8 +182,8 @@ impl Database {
 
 impl Database {
     pub fn save_pause(&mut self, pause: Pause, noted_at: DateTime<Utc>) {
-        let ends_later = self.pauses.get(&pause.scope).is_none_or(|known| known.pause.until < pause.until);
-        if ends_later {
+        let is_due = |known: &NotedPause| known.pause.until < pause.until || known.noted_at > noted_at;
+        if self.pauses.get(&pause.scope).is_none_or(is_due) {
             self.pauses.insert(pause.scope, NotedPause { pause, noted_at });
         }
     }
@@ -199,9 +205,8 @@ impl Database {
         }
         self.learned = learned.or(self.learned);
         if has_reopened {
-            let is_over = |noted: &NotedPause| {
-                noted.pause.class == segno::model::LimitClass::Rate && noted.pause.until <= now
-            };
+            let is_over =
+                |noted: &NotedPause| noted.pause.class == segno::model::LimitClass::Rate && noted.pause.until <= now;
             if self.pauses.get(&Family::Application).is_some_and(is_over) {
                 self.pauses.remove(&Family::Application);
             }
@@ -210,11 +215,8 @@ impl Database {
 
     pub fn gate_note(&self, now: DateTime<Utc>) -> GateNote {
         let since = now - TimeDelta::minutes(24 * 60 + 5);
-        let entry = |((family, started_at), (requests, refusals)): (&(Family, DateTime<Utc>), &(u32, u32))| LedgerEntry {
-            family: *family,
-            started_at: *started_at,
-            requests: *requests,
-            refusals: *refusals,
+        let entry = |((family, started_at), (requests, refusals)): (&(Family, DateTime<Utc>), &(u32, u32))| {
+            LedgerEntry { family: *family, started_at: *started_at, requests: *requests, refusals: *refusals }
         };
         GateNote {
             pauses: self.pauses.values().copied().collect(),
@@ -281,7 +283,8 @@ impl Books {
 
     fn write_listing(&mut self, entity: EntityType, slots: &[Slot], offset: u32) -> Vec<Membership> {
         // An item that stands in several slots is one member, and was the same before.
-        let mut listed: Vec<(u32, i64)> = slots.iter().filter_map(|slot| Some((number_of(slot.id()?), date(slot)))).collect();
+        let mut listed: Vec<(u32, i64)> =
+            slots.iter().filter_map(|slot| Some((number_of(slot.id()?), date(slot)))).collect();
         listed.sort_unstable_by(|one, other| one.0.cmp(&other.0).then(other.1.cmp(&one.1)));
         listed.dedup_by_key(|(number, _)| *number);
         let memberships: Vec<Membership> =
@@ -344,7 +347,8 @@ impl Books {
         let (snapshot, is_unreadable) = match &part.end {
             Some(PlaylistEnd::Complete { snapshot_id, total }) => {
                 book.items.truncate(*total as usize);
-                let is_beyond = |gap: &Gap| gap.playlist_id.as_ref() == Some(&part.playlist_id) && gap.offset_from >= *total;
+                let is_beyond =
+                    |gap: &Gap| gap.playlist_id.as_ref() == Some(&part.playlist_id) && gap.offset_from >= *total;
                 self.gaps.retain(|gap| !is_beyond(gap));
                 (snapshot_id, false)
             }
@@ -385,9 +389,11 @@ impl Books {
                 // A row that has lost its object still says when it was added.
                 None if slot.added_at.is_some() => {
                     let added_at = date(slot);
-                    let same = self.rows.iter().zip(&mut self.seen).filter(|(row, _)| {
-                        row.state != Presence::Unknown && row.added_at == added_at
-                    });
+                    let same = self
+                        .rows
+                        .iter()
+                        .zip(&mut self.seen)
+                        .filter(|(row, _)| row.state != Presence::Unknown && row.added_at == added_at);
                     same.for_each(|(_, seen)| *seen = pass);
                 }
                 None => {}
@@ -398,9 +404,7 @@ impl Books {
     fn record_gaps(&mut self, draft: &Draft, now: DateTime<Utc>) {
         let (effects, pass) = (&draft.effects, draft.checkpoint.walk.pass);
         for (playlist_id, from, to) in &effects.healed_gaps {
-            self.gaps.retain(|gap| {
-                gap.playlist_id != *playlist_id || gap.offset_from < *from || gap.offset_to > *to
-            });
+            self.gaps.retain(|gap| gap.playlist_id != *playlist_id || gap.offset_from < *from || gap.offset_to > *to);
         }
         for (playlist_id, range) in &effects.new_gaps {
             let is_same = |gap: &&mut Gap| {

@@ -51,7 +51,8 @@ impl World {
         process.num_fetches += 1;
         let number = process.num_fetches;
         let (permit, failing_since) = (None, None);
-        let fetch = Fetch { number, entity, ticket, request, patience, permit, tries: 0, failing_since, num_limited: 0 };
+        let fetch =
+            Fetch { number, entity, ticket, request, patience, permit, tries: 0, failing_since, num_limited: 0 };
         process.fetches.push(fetch);
         // The gate is an actor of its own: it hears of it a moment later.
         self.soon(Event::TryAgain { pid, fetch: number });
@@ -90,13 +91,14 @@ impl World {
     pub fn arrives(&mut self, pid: Pid, fetch: u64, request: &PageRequest) {
         let answer = self.api.answer(request, &mut self.library, self.now, self.tick);
         self.tell(|| format!("the API answers process {pid}: {}", told(&answer)));
-        if let (Answer::Failed(_), PageRequest::Listing { entity, offset, limit: 1 | 2 }) = (&answer, request) {
+        if let (Answer::Failed(_), PageRequest::Listing { entity, offset, limit: limit @ (1 | 2) }) = (&answer, request)
+        {
             // Whoever asks for a single slot (and the one before it) does so because nothing larger comes: it is taken for
             // one that never does. An outage that ends meanwhile looks the same.
             self.tick += 1;
             let (tick, listing) = (self.tick, self.library.of_mut(*entity));
             let from = *offset as usize;
-            let asked = listing.order.iter().skip(from).take(2).copied();
+            let asked = listing.order.iter().skip(from).take(*limit as usize).copied();
             let is_spoilt = asked.clone().any(|number| listing.item(number).is_spoilt);
             if !is_spoilt {
                 listing.items.iter_mut().for_each(|item| item.hidden_at = tick);
@@ -207,7 +209,9 @@ fn told(answer: &Answer) -> String {
         Answer::Page(Page { total, next_cursor, slots }) => {
             format!("{} rows of {total:?}{}", slots.len(), next_cursor.as_ref().map_or("", |_| ", more follow"))
         }
-        Answer::Limited { class, retry_after } => format!("429 of the {} limit, {retry_after:?}", LimitClass::as_str(*class)),
+        Answer::Limited { class, retry_after } => {
+            format!("429 of the {} limit, {retry_after:?}", LimitClass::as_str(*class))
+        }
         Answer::Failed(failure) => format!("{failure:?}"),
         Answer::SignedOut => "signed out".to_owned(),
     }

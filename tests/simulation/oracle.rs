@@ -10,7 +10,10 @@ use super::{
 use chrono::TimeDelta;
 use segno::{
     engine::run::{BatchSizes, Draft, RunEnd, RunMode},
-    model::{Checkpoint, EntityType, Family, GateNote, LimitClass, PageRequest, Phase, PlaylistPart, Rows, Stage, SyncKey, batch::PlaylistEnd},
+    model::{
+        Checkpoint, EntityType, Family, GateNote, LimitClass, PageRequest, Phase, PlaylistPart, Rows, Stage, SyncKey,
+        batch::PlaylistEnd,
+    },
 };
 use std::{collections::VecDeque, time::Duration};
 
@@ -138,7 +141,10 @@ impl World {
         let stops = |(scope, _): &&(Family, Duration)| *scope == family || *scope == Family::Application;
         if let Some((scope, until)) = process.told.iter().find(stops).copied() {
             let left = until - now;
-            self.violated("G5", format!("process {pid} asks for {family} while {scope} is paused for another {left:?}"));
+            self.violated(
+                "G5",
+                format!("process {pid} asks for {family} while {scope} is paused for another {left:?}"),
+            );
         }
         process.sent.push_back(now);
         while process.sent.front().is_some_and(|at| now - *at >= WINDOW) {
@@ -172,7 +178,10 @@ impl World {
         };
         if !goes_on {
             let (offset, cursor) = (place.offset, place.cursor);
-            self.violated("G1", format!("{entity} was committed up to {offset} ({cursor:?}), and goes on with {request:?}"));
+            self.violated(
+                "G1",
+                format!("{entity} was committed up to {offset} ({cursor:?}), and goes on with {request:?}"),
+            );
         }
     }
 
@@ -188,7 +197,8 @@ impl World {
         }
         let last = self.oracle.last[entity as usize].take();
         let same_pass = |(last, _): &&(Checkpoint, Tick)| {
-            (last.phase, last.walk.pass, last.walk.stage) == (checkpoint.phase, checkpoint.walk.pass, checkpoint.walk.stage)
+            (last.phase, last.walk.pass, last.walk.stage)
+                == (checkpoint.phase, checkpoint.walk.pass, checkpoint.walk.stage)
                 && !last.is_complete
         };
         let before = last.as_ref().filter(same_pass).filter(|(last, _)| !last.walk.unlinked);
@@ -200,7 +210,9 @@ impl World {
             let offset = checkpoint.offset;
             self.violated(
                 "G1",
-                format!("{entity}: the checkpoint says {offset} after {stood}, and the rows are {offset_from}..{offset_to}"),
+                format!(
+                    "{entity}: the checkpoint says {offset} after {stood}, and the rows are {offset_from}..{offset_to}"
+                ),
             );
         }
         self.oracle.last[entity as usize] = Some((checkpoint.clone(), writer.since));
@@ -214,7 +226,8 @@ impl World {
             None => writer.since,
         };
         let empties = &self.library.of(entity).emptied_at;
-        let was_emptied_twice = empties.iter().any(|at| *at >= writer.since) && empties.iter().any(|at| *at < writer.since);
+        let was_emptied_twice =
+            empties.iter().any(|at| *at >= writer.since) && empties.iter().any(|at| *at < writer.since);
         if was_emptied_twice {
             return;
         }
@@ -230,6 +243,9 @@ impl World {
         if let Some(number) = removed.iter().find(is_wronged) {
             let id = super::library::id_of(*number);
             self.violated("G3", format!("{entity}: {id} was marked removed and never gone"));
+        }
+        if matches!(draft.rows, Rows::Listing(_)) {
+            self.library.of_mut(entity).note_read();
         }
         if let Rows::PlaylistItems(parts) = &draft.rows {
             for part in parts.iter().filter(|part| matches!(part.end, Some(PlaylistEnd::Complete { .. }))) {
@@ -261,8 +277,14 @@ impl World {
         let at = entity as usize;
         // Followed artists are not read in every run of a service.
         let has_looked = run.num_requests > 0;
+        // Pages around a slot that cannot be served do not link up: what moves past it meanwhile is not seen to.
+        let has_gaps = self.database.of(entity).gaps.iter().any(|gap| gap.playlist_id.is_none());
+        let has_looked = has_looked && !(has_gaps && self.oracle.changed_at[at] > run.since);
         if has_looked && !self.library.of(entity).emptied_at.iter().any(|at| *at >= run.since) {
-            self.check_held(entity, run.since);
+            // What a count cannot reveal behind the cursor of a walk that was taken up is found by the next one.
+            let is_taken_up = entity == EntityType::Artists && !run.is_whole;
+            let since = if is_taken_up { run.since.min(self.database.of(entity).pass_since) } else { run.since };
+            self.check_held(entity, since);
         }
         let Some(calm_since) = self.oracle.calm_since else { return };
         if run.since <= calm_since || !run.was_incremental || self.oracle.is_equal[at] {
@@ -301,7 +323,8 @@ impl World {
         let is_dated = matches!(entity, EntityType::Tracks | EntityType::Albums);
         let is_missing = |number: &&u32| {
             let row = books.row(**number);
-            let is_right = row.state == Presence::Active && (!is_dated || row.added_at == listing.item(**number).added_at);
+            let is_right =
+                row.state == Presence::Active && (!is_dated || row.added_at == listing.item(**number).added_at);
             !is_right && listing.was_there_since(**number, since)
         };
         if let Some(number) = listing.order.iter().find(is_missing).copied() {
@@ -328,7 +351,8 @@ impl World {
         let is_stale = |(number, row): &(u32, super::database::Row)| {
             !listing.item(*number).is_listed && !nulls.contains(&row.added_at)
         };
-        let differing: Vec<String> = listing.order.iter().filter(|number| differs(number)).map(|n| super::library::id_of(*n)).collect();
+        let differing: Vec<String> =
+            listing.order.iter().filter(|number| differs(number)).map(|n| super::library::id_of(*n)).collect();
         let stale: Vec<String> = books.active().filter(is_stale).map(|(n, _)| super::library::id_of(n)).collect();
         if !differing.is_empty() || !stale.is_empty() {
             self.violated("G4", format!("{entity}: missing or wrong {differing:?}, stale {stale:?}"));

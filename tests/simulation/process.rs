@@ -20,10 +20,7 @@ use segno::{
         SyncKey, WindowLease,
     },
 };
-use std::{
-    collections::VecDeque,
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 use uuid::Uuid;
 
 pub const ACCOUNT: AccountId = AccountId(1);
@@ -237,7 +234,9 @@ impl World {
         // Pauses and leases are written until it is certain that they are.
         let may_fail = matches!(write, Write::Begin { .. } | Write::Switch { .. } | Write::Commit { .. });
         let is_lost = if may_fail { self.processes[p].loses_reply.take() } else { None };
-        self.tell(|| format!("process {pid}: writes {}{}", told(&write), is_lost.map_or("", |_| ", and its reply is lost")));
+        self.tell(|| {
+            format!("process {pid}: writes {}{}", told(&write), is_lost.map_or("", |_| ", and its reply is lost"))
+        });
         let reply = self.carry_out(p, write, is_lost.is_none_or(|is_applied| is_applied), is_lost.is_some());
         self.soon(Event::Replied(pid, reply));
     }
@@ -254,7 +253,12 @@ impl World {
             }
             Write::Switch { entity, life, fence, phase, is_first } => {
                 let switched = if is_applied { self.database.switch_phase(entity, phase, fence) } else { Err(Fenced) };
-                Reply::Switched { entity, life, switched: result(switched.map(|stored| (fence, stored)), is_lost), is_first }
+                Reply::Switched {
+                    entity,
+                    life,
+                    switched: result(switched.map(|stored| (fence, stored)), is_lost),
+                    is_first,
+                }
             }
             Write::Commit { entity, life, writer, draft } => {
                 let committed = if is_applied { self.commit(writer, &draft) } else { Err(Fenced) };
@@ -345,7 +349,11 @@ fn told(write: &Write) -> String {
                 if checkpoint.is_complete { ", complete" } else { "" },
                 walk.discrepancy.map(|n| format!(", discrepancy {n}")).unwrap_or_default(),
                 effects.removal.map(|_| ", removes what was not seen").unwrap_or_default(),
-                if effects.removed_ids.is_empty() { String::new() } else { format!(", removes {:?}", effects.removed_ids) },
+                if effects.removed_ids.is_empty() {
+                    String::new()
+                } else {
+                    format!(", removes {:?}", effects.removed_ids)
+                },
             )
         }
         Write::Pause { pause, .. } => format!("{pause:?}"),

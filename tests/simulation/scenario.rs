@@ -46,60 +46,134 @@ pub struct Settings {
 /// Something that changes or goes wrong. Places are numbers that are cut to the size of what they point into.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Injection {
-    Add { entity: EntityType, count: u32 },
-    Remove { entity: EntityType, at: u32, count: u32 },
+    Add {
+        entity: EntityType,
+        count: u32,
+    },
+    Remove {
+        entity: EntityType,
+        at: u32,
+        count: u32,
+    },
     /// Removed and saved again at once.
-    Resave { entity: EntityType, at: u32 },
+    Resave {
+        entity: EntityType,
+        at: u32,
+    },
     /// One that was removed earlier comes back.
-    Restore { entity: EntityType, at: u32 },
+    Restore {
+        entity: EntityType,
+        at: u32,
+    },
     /// Added anywhere but at the head, where the listing should not show it.
-    Misplace { entity: EntityType, at: u32 },
+    Misplace {
+        entity: EntityType,
+        at: u32,
+    },
     /// A playlist is dragged elsewhere.
-    Move { at: u32, to: u32 },
-    EditItems { at: u32, position: u32, edit: ItemEdit, lags: bool },
+    Move {
+        at: u32,
+        to: u32,
+    },
+    EditItems {
+        at: u32,
+        position: u32,
+        edit: ItemEdit,
+        lags: bool,
+    },
     /// A playlist gets another snapshot and keeps its items.
-    Touch { at: u32 },
+    Touch {
+        at: u32,
+    },
     /// A row no longer says what it holds; with `is_dated` still since when.
-    Silence { entity: EntityType, at: u32, is_dated: bool },
+    Silence {
+        entity: EntityType,
+        at: u32,
+        is_dated: bool,
+    },
     /// All rows say what they hold again.
     Speak,
     /// No page that holds this item can be served.
-    Spoil { entity: EntityType, at: u32 },
-    SpoilItem { at: u32, position: u32 },
+    Spoil {
+        entity: EntityType,
+        at: u32,
+    },
+    SpoilItem {
+        at: u32,
+        position: u32,
+    },
     /// Everything can be served again.
     Heal,
     /// The next requests go wrong.
-    Fail { num: u32, how: Failure },
+    Fail {
+        num: u32,
+        how: Failure,
+    },
     /// Nothing answers for a while.
-    Down { seconds: u32 },
-    Limited { retry_after_s: u32 },
-    Quota { family: Family, hours: Option<u32> },
+    Down {
+        seconds: u32,
+    },
+    Limited {
+        retry_after_s: u32,
+    },
+    Quota {
+        family: Family,
+        hours: Option<u32>,
+    },
     /// The next answers of a listing count wrong.
-    LieTotal { entity: EntityType, delta: i32, num: u32 },
+    LieTotal {
+        entity: EntityType,
+        delta: i32,
+        num: u32,
+    },
     /// The next answers of a listing are empty, and say so.
-    Empty { entity: EntityType, num: u32 },
+    Empty {
+        entity: EntityType,
+        num: u32,
+    },
     /// The hidden limit changes.
-    Limit { requests: u32 },
+    Limit {
+        requests: u32,
+    },
     /// SIGKILL; another process starts after so many seconds.
-    Kill { down_s: u32 },
+    Kill {
+        down_s: u32,
+    },
     /// SIGTERM, and the same.
-    Stop { down_s: u32 },
+    Stop {
+        down_s: u32,
+    },
     /// Another process starts while this one runs.
     Takeover,
-    PanicSyncer { entity: EntityType, times: u32 },
+    PanicSyncer {
+        entity: EntityType,
+        times: u32,
+    },
     PanicGate,
-    PanicWriter { is_applied: bool },
+    PanicWriter {
+        is_applied: bool,
+    },
     /// The answer to the next write does not arrive; it happened or not.
-    LoseReply { is_applied: bool },
+    LoseReply {
+        is_applied: bool,
+    },
     /// Somebody sets the calendar.
-    Jump { seconds: i32 },
+    Jump {
+        seconds: i32,
+    },
     /// The machine sleeps: what was under way is lost.
-    Sleep { seconds: u32 },
+    Sleep {
+        seconds: u32,
+    },
     /// From the next start of a process on.
     Configure(Settings),
-    Reset { entity: EntityType },
+    Reset {
+        entity: EntityType,
+    },
     /// A person asks for a run now.
-    Want { entity: EntityType },
+    Want {
+        entity: EntityType,
+    },
     SignOut,
 }
 
@@ -372,8 +446,14 @@ impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [tracks, artists, albums, playlists] = self.sizes;
         let Scenario { seed, playlist_items, ties, nulls, is_disordered, hidden_limit, counts_refused, .. } = self;
-        writeln!(f, "seed {seed}: {tracks} tracks, {artists} artists, {albums} albums, {playlists} playlists of at most {playlist_items} items")?;
-        writeln!(f, "  ties {ties} %, null rows {nulls} %, disordered {is_disordered}, hidden limit {hidden_limit} (refused ones count: {counts_refused})")?;
+        writeln!(
+            f,
+            "seed {seed}: {tracks} tracks, {artists} artists, {albums} albums, {playlists} playlists of at most {playlist_items} items"
+        )?;
+        writeln!(
+            f,
+            "  ties {ties} %, null rows {nulls} %, disordered {is_disordered}, hidden limit {hidden_limit} (refused ones count: {counts_refused})"
+        )?;
         writeln!(f, "  {:?}", self.settings)?;
         for (step, injection) in &self.script {
             writeln!(f, "  at step {step:>5}: {injection:?}")?;

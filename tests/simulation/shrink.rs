@@ -39,7 +39,13 @@ pub fn story(scenario: &Scenario, failure: &Failure) -> String {
     let mut story = String::new();
     let original = &failure.violation;
     let _ = writeln!(story, "{}: {}", original.guarantee, original.what);
-    let _ = writeln!(story, "in seed {}, after {} steps and {} injections", scenario.seed, failure.step, scenario.script.len());
+    let _ = writeln!(
+        story,
+        "in seed {}, after {} steps and {} injections",
+        scenario.seed,
+        failure.step,
+        scenario.script.len()
+    );
     let _ = writeln!(story, "\nthe same, made smaller ({}: {}):\n\n{smallest}", violation.guarantee, violation.what);
     for line in &trace[trace.len().saturating_sub(TRACE_MAX)..] {
         let _ = writeln!(story, "{line}");

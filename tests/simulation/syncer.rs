@@ -319,7 +319,10 @@ impl World {
 fn brief(mode: &RunMode) -> String {
     let of = |checkpoint: &Checkpoint| {
         let walk = &checkpoint.walk;
-        format!("{} {:?} at {} of {:?}, pass {}", checkpoint.phase, walk.stage, checkpoint.offset, checkpoint.total, walk.pass)
+        format!(
+            "{} {:?} at {} of {:?}, pass {}",
+            checkpoint.phase, walk.stage, checkpoint.offset, checkpoint.total, walk.pass
+        )
     };
     match mode {
         RunMode::Initial => "from nothing".to_owned(),

@@ -1,10 +1,7 @@
 //! What was done to the engine and what it took, over many lives.
 
 use segno::engine::run::RunEnd;
-use std::{
-    collections::BTreeMap,
-    fmt,
-};
+use std::{collections::BTreeMap, fmt};
 
 #[derive(Debug, Default, Clone)]
 pub struct Tally {
@@ -99,6 +96,10 @@ impl fmt::Display for Tally {
             row(f, &format!("  {kind}"), *num)?;
         }
         let share = self.used as f64 / self.least.max(1) as f64;
-        writeln!(f, "\nrequests of whole runs that came to their end: {} used, {} the least possible: {share:.3}", self.used, self.least)
+        writeln!(
+            f,
+            "\nrequests of whole runs that came to their end: {} used, {} the least possible: {share:.3}",
+            self.used, self.least
+        )
     }
 }

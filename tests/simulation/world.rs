@@ -40,15 +40,35 @@ pub enum Event {
     GateReborn(Pid),
     SaveLedger(Pid),
     /// A request has reached the API.
-    Arrives { pid: Pid, fetch: u64, request: PageRequest },
-    Answered { pid: Pid, fetch: u64, answer: Answer },
+    Arrives {
+        pid: Pid,
+        fetch: u64,
+        request: PageRequest,
+    },
+    Answered {
+        pid: Pid,
+        fetch: u64,
+        answer: Answer,
+    },
     /// Time to ask for a permit again.
-    TryAgain { pid: Pid, fetch: u64 },
+    TryAgain {
+        pid: Pid,
+        fetch: u64,
+    },
     Written(Pid),
     Replied(Pid, Reply),
     /// A syncer begins (again), unless something else has come over it.
-    Begins { pid: Pid, entity: EntityType, life: u32 },
-    Reads { pid: Pid, entity: EntityType, life: u32, what: Reading },
+    Begins {
+        pid: Pid,
+        entity: EntityType,
+        life: u32,
+    },
+    Reads {
+        pid: Pid,
+        entity: EntityType,
+        life: u32,
+        what: Reading,
+    },
     RunsDue(Pid),
     /// Whoever has not ended by now is left behind.
     StopDeadline(Pid),
@@ -155,7 +175,7 @@ impl World {
                 listing.is_veiled = true;
             }
         }
-        self.library.listings.iter_mut().for_each(|listing| listing.note_answer());
+        self.library.listings.iter_mut().for_each(|listing| listing.note_read());
     }
 
     pub fn contents(&mut self, most: u32) -> Vec<u32> {

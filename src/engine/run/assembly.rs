@@ -236,7 +236,8 @@ mod tests {
             let (mut assembly, mut ticket) = (Assembly::new(0, 4), Ticket::default());
             assembly.poll_piece(&mut ticket);
             assembly.handle_answer(Err(Fault::Unservable("502".into())), true);
-            let page = |names: [&str; 2]| Ok(Page { total: Some(3), next_cursor: None, slots: names.map(named).into() });
+            let page =
+                |names: [&str; 2]| Ok(Page { total: Some(3), next_cursor: None, slots: names.map(named).into() });
             assembly.poll_piece(&mut ticket);
             assembly.handle_answer(page(["a", "b"]), true);
             let piece = assembly.poll_piece(&mut ticket).map(|(_, offset, limit, _)| (offset, limit));
