@@ -11,7 +11,8 @@ use diesel::{BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods
 use diesel_async::RunQueryDsl;
 
 impl Store {
-    /// Remembers a pause. One that ends earlier than what is known shortens nothing.
+    /// Remembers a pause. One that ends earlier than what is known shortens nothing, unless that was noted by a calendar
+    /// that has been set back since.
     pub async fn save_pause(&self, pause: Pause, now: DateTime<Utc>) -> Result<(), StoreError> {
         with_conn!(&mut self.connect().await?, |c| {
             use rate_limits::{blocked_until, class, family, updated_at};
@@ -29,6 +30,7 @@ impl Store {
             let upsert =
                 diesel::insert_into(rate_limits::table).values(row).on_conflict(family).do_update().set(latest);
             let ends_later = blocked_until.is_null().or(blocked_until.lt(excluded(blocked_until)));
+            let ends_later = ends_later.or(updated_at.gt(excluded(updated_at)));
             FilterDsl::filter(upsert, ends_later).execute(c).await
         })?;
         Ok(())

@@ -148,7 +148,6 @@ impl Api {
         match request {
             PageRequest::Listing { entity, offset, limit } => {
                 let listing = library.of_mut(*entity);
-                listing.note_answer();
                 let (total, is_empty) = self.total(listing, tick);
                 if is_empty {
                     return Answer::Page(Page { total, next_cursor: None, slots: Vec::new() });
@@ -160,7 +159,6 @@ impl Api {
             }
             PageRequest::Following { after, limit } => {
                 let listing = library.of_mut(EntityType::Artists);
-                listing.note_answer();
                 let (total, is_empty) = self.total(listing, tick);
                 if is_empty {
                     return Answer::Page(Page { total, next_cursor: None, slots: Vec::new() });

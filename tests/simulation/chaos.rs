@@ -52,7 +52,7 @@ impl World {
                 self.note_change(entity);
                 let listing = self.library.of_mut(entity);
                 listing.is_veiled = true;
-                if let Some(item) = listing.at(at) {
+                if let Some(item) = listing.at(at).filter(|item| !item.is_null) {
                     (item.silent, item.hidden_at, item.is_overlooked) = (Some(is_dated), tick, true);
                 }
             }

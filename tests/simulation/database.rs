@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use segno::{
     engine::run::{Draft, RunMode},
     model::{
-        Checkpoint, CommitReport, EntityType, Family, Fence, Gap, GateNote, Item, ItemCounts, LearnedRate, LedgerEntry,
-        Member, Membership, NotedPause, Pause, Phase, PlaylistPart, Rows, Slot, StalePlaylist, WalkState, WindowLease,
-        batch::PlaylistEnd,
+        AddedBetween, Checkpoint, CommitReport, EntityType, Family, Fence, Gap, GateNote, Item, ItemCounts,
+        LearnedRate, LedgerEntry, Member, Membership, NotedPause, Pause, Phase, PlaylistPart, Rows, Slot,
+        StalePlaylist, WalkState, WindowLease, batch::PlaylistEnd,
     },
 };
 use std::collections::BTreeMap;
@@ -122,7 +122,7 @@ impl Database {
         books.initial = books.initial.is_some().then(|| Checkpoint::start(Phase::InitialSync));
         books.seen.clear();
         books.gaps.clear();
-        books.playlists.iter_mut().for_each(|playlist| playlist.items_snapshot = None);
+        books.forget_item_snapshots();
     }
 
     /// The commit of a batch. Says which items it marked removed.
@@ -146,6 +146,9 @@ impl Database {
         match &draft.rows {
             Rows::Listing(slots) => report.memberships = books.write_listing(writer.entity, slots, draft.offset_from),
             Rows::PlaylistItems(parts) => parts.iter().for_each(|part| books.write_items(part, now)),
+        }
+        if draft.effects.forget_item_snapshots {
+            books.forget_item_snapshots();
         }
         books.record_seen(draft, writer.since);
         books.record_gaps(draft, now);
@@ -179,8 +182,8 @@ impl Database {
 
 impl Database {
     pub fn save_pause(&mut self, pause: Pause, noted_at: DateTime<Utc>) {
-        let ends_later = self.pauses.get(&pause.scope).is_none_or(|known| known.pause.until < pause.until);
-        if ends_later {
+        let is_due = |known: &NotedPause| known.pause.until < pause.until || known.noted_at > noted_at;
+        if self.pauses.get(&pause.scope).is_none_or(is_due) {
             self.pauses.insert(pause.scope, NotedPause { pause, noted_at });
         }
     }
@@ -358,6 +361,16 @@ impl Books {
         book.checked_at = Some(now);
     }
 
+    fn forget_item_snapshots(&mut self) {
+        self.playlists.iter_mut().for_each(|playlist| playlist.items_snapshot = None);
+    }
+
+    /// Whether an earlier run held removals back.
+    pub fn has_held(&self) -> bool {
+        let held = |checkpoint: &Option<Checkpoint>| checkpoint.as_ref().and_then(|last| last.walk.held_removals);
+        held(&self.initial).or(held(&self.incremental)).is_some()
+    }
+
     fn record_seen(&mut self, draft: &Draft, since: Tick) {
         if draft.effects.reset_seen {
             self.pass_since = since;
@@ -432,7 +445,7 @@ impl Books {
     }
 
     /// The members with their dates; none where the listing does not date its rows.
-    pub fn members(&self, entity: EntityType) -> Vec<Member> {
+    pub fn members(&self, entity: EntityType, wanted: AddedBetween) -> Vec<Member> {
         if !matches!(entity, EntityType::Tracks | EntityType::Albums) {
             return Vec::new();
         }
@@ -440,7 +453,8 @@ impl Books {
             id: super::library::id_of(number),
             added_at: DateTime::from_timestamp(row.added_at, 0),
         };
-        self.active().map(member).collect()
+        let is_wanted = |member: &Member| member.added_at.is_some_and(|at| wanted.includes(at));
+        self.active().map(member).filter(is_wanted).collect()
     }
 
     pub fn stale(&self, now: DateTime<Utc>) -> Vec<StalePlaylist> {

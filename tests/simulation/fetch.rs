@@ -91,13 +91,14 @@ impl World {
     pub fn arrives(&mut self, pid: Pid, fetch: u64, request: &PageRequest) {
         let answer = self.api.answer(request, &mut self.library, self.now, self.tick);
         self.tell(|| format!("the API answers process {pid}: {}", told(&answer)));
-        if let (Answer::Failed(_), PageRequest::Listing { entity, offset, limit: 1 | 2 }) = (&answer, request) {
+        if let (Answer::Failed(_), PageRequest::Listing { entity, offset, limit: limit @ (1 | 2) }) = (&answer, request)
+        {
             // Whoever asks for a single slot (and the one before it) does so because nothing larger comes: it is taken for
             // one that never does. An outage that ends meanwhile looks the same.
             self.tick += 1;
             let (tick, listing) = (self.tick, self.library.of_mut(*entity));
             let from = *offset as usize;
-            let asked = listing.order.iter().skip(from).take(2).copied();
+            let asked = listing.order.iter().skip(from).take(*limit as usize).copied();
             let is_spoilt = asked.clone().any(|number| listing.item(number).is_spoilt);
             if !is_spoilt {
                 listing.items.iter_mut().for_each(|item| item.hidden_at = tick);

@@ -58,6 +58,7 @@ pub struct GateShell {
     save_planned: bool,
     alarm: u32,
     mailbox: Vec<Message>,
+    is_closed: bool,
     deaths: Deaths,
 }
 
@@ -79,6 +80,7 @@ impl GateShell {
             save_planned: false,
             alarm: 0,
             mailbox: Vec::new(),
+            is_closed: false,
             deaths: Deaths::default(),
         }
     }
@@ -292,6 +294,9 @@ impl World {
         let (now, wall) = (self.instant(), self.wall());
         let Some(p) = self.at(pid) else { return };
         let gate = &mut self.processes[p].gate;
+        if std::mem::replace(&mut gate.is_closed, true) {
+            return;
+        }
         if gate.state != GateState::Up {
             return self.kill(pid);
         }

@@ -52,7 +52,7 @@ pub struct Listing {
     pub is_veiled: bool,
     /// When it was shown as empty, though it was not.
     pub emptied_at: Vec<Tick>,
-    /// Edits since a page of it was last answered, and whether one of them was a move.
+    /// Edits since a page of it was last committed, and whether one of them was a move.
     num_edits: u32,
     has_moved: bool,
 }
@@ -186,7 +186,7 @@ impl Library {
         listing.is_veiled = true;
     }
 
-    /// Of two moves between two answers, in opposite directions, the pages would show nothing; so there is one.
+    /// Of two moves between two pages, in opposite directions, the pages would show nothing; so there is one.
     pub fn shift(&mut self, at: u32, to: u32, tick: Tick) {
         let listing = self.of_mut(EntityType::Playlists);
         if listing.num_edits == 0 && !listing.order.is_empty() {
@@ -239,8 +239,8 @@ impl Listing {
         Some(&mut self.items[self.order[at] as usize])
     }
 
-    /// A page of it is being answered.
-    pub fn note_answer(&mut self) {
+    /// A page of it was committed.
+    pub fn note_read(&mut self) {
         (self.num_edits, self.has_moved) = (0, false);
     }
 

@@ -33,7 +33,7 @@ pub struct Oracle {
     /// When the library came to stand still and the faults stopped.
     pub calm_since: Option<Tick>,
     is_equal: [bool; 4],
-    /// What a count cannot reveal is looked for by a walk that somebody asked for.
+    /// What a count cannot reveal is looked for by a verifying pass.
     is_walked: [bool; 4],
     num_held: [u32; 4],
     /// When a listing, or what is shown of it, last changed.
@@ -52,6 +52,10 @@ pub struct Oracle {
 impl Oracle {
     pub fn is_over(&self) -> bool {
         self.is_equal.iter().all(|is_equal| *is_equal)
+    }
+
+    pub fn wants_verify(&self, entity: EntityType) -> bool {
+        self.is_walked[entity as usize]
     }
 
     pub fn note_time(&mut self) {
@@ -214,7 +218,7 @@ impl World {
         self.oracle.last[entity as usize] = Some((checkpoint.clone(), writer.since));
     }
 
-    pub fn check_committed(&mut self, _: u32, writer: Writer, draft: &Draft, removed: &[u32]) {
+    pub fn check_committed(&mut self, writer: Writer, draft: &Draft, removed: &[u32], has_held: bool) {
         let entity = writer.entity;
         let since = match draft.effects.removal {
             // What an earlier process saw of the same pass counts.
@@ -232,11 +236,16 @@ impl World {
             // A row that says only since when is told by the date, which may be another one since it was last read.
             let item = listing.item(**number);
             let is_disguised = item.silent == Some(true) && item.added_at != books.row(**number).added_at;
+            // One that says nothing may be any item. Two runs that miss the same are believed.
+            let is_disguised = is_disguised || item.silent == Some(false) && has_held;
             !listing.was_gone_since(**number, since) && !is_disguised
         };
         if let Some(number) = removed.iter().find(is_wronged) {
             let id = super::library::id_of(*number);
             self.violated("G3", format!("{entity}: {id} was marked removed and never gone"));
+        }
+        if matches!(draft.rows, Rows::Listing(_)) {
+            self.library.of_mut(entity).note_read();
         }
         if let Rows::PlaylistItems(parts) = &draft.rows {
             for part in parts.iter().filter(|part| matches!(part.end, Some(PlaylistEnd::Complete { .. }))) {
@@ -266,12 +275,19 @@ impl World {
         let RunEnd::Complete { notes } = end else { return };
         self.tally.note_cost(run.is_whole, run.num_requests.into(), run.least);
         let at = entity as usize;
-        if !self.library.of(entity).emptied_at.iter().any(|at| *at >= run.since) {
-            self.check_held(entity, run.since);
+        // Followed artists are not read in every run of a service.
+        let has_looked = run.num_requests > 0;
+        // Pages around a slot that cannot be served do not link up: what moves past it meanwhile is not seen to.
+        let has_gaps = self.database.of(entity).gaps.iter().any(|gap| gap.playlist_id.is_none());
+        let has_looked = has_looked && !(has_gaps && self.oracle.changed_at[at] > run.since);
+        if has_looked && !self.library.of(entity).emptied_at.iter().any(|at| *at >= run.since) {
+            // What a count cannot reveal behind the cursor of a walk that was taken up is found by the next one.
+            let is_taken_up = entity == EntityType::Artists && !run.is_whole;
+            let since = if is_taken_up { run.since.min(self.database.of(entity).pass_since) } else { run.since };
+            self.check_held(entity, since);
         }
         let Some(calm_since) = self.oracle.calm_since else { return };
-        let has_begun_anew = run.was_incremental || self.oracle.is_walked[at] && run.is_whole;
-        if run.since <= calm_since || !has_begun_anew || self.oracle.is_equal[at] {
+        if run.since <= calm_since || !run.was_incremental || self.oracle.is_equal[at] {
             return;
         }
         if notes.iter().any(|note| note.contains("too many to believe")) {
@@ -283,9 +299,8 @@ impl World {
             return self.want(entity);
         }
         if self.library.of(entity).is_veiled && !std::mem::replace(&mut self.oracle.is_walked[at], true) {
-            // What a count cannot reveal, a whole walk does.
+            // What a count cannot reveal, a verifying pass does.
             self.tally.num_veiled += 1;
-            self.database.reset(entity);
             return self.want(entity);
         }
         self.check_equal(entity);

@@ -237,11 +237,11 @@ impl World {
         self.tell(|| {
             format!("process {pid}: writes {}{}", told(&write), is_lost.map_or("", |_| ", and its reply is lost"))
         });
-        let reply = self.carry_out(pid, p, write, is_lost.is_none_or(|is_applied| is_applied), is_lost.is_some());
+        let reply = self.carry_out(p, write, is_lost.is_none_or(|is_applied| is_applied), is_lost.is_some());
         self.soon(Event::Replied(pid, reply));
     }
 
-    fn carry_out(&mut self, pid: Pid, p: usize, write: Write, is_applied: bool, is_lost: bool) -> Reply {
+    fn carry_out(&mut self, p: usize, write: Write, is_applied: bool, is_lost: bool) -> Reply {
         let (owner, wall) = (self.processes[p].owner, self.wall());
         fn result<T>(done: Result<T, Fenced>, is_lost: bool) -> Result<T, Trouble> {
             if is_lost { Err(Trouble::Lost) } else { done.map_err(|Fenced| Trouble::Fenced) }
@@ -261,7 +261,7 @@ impl World {
                 }
             }
             Write::Commit { entity, life, writer, draft } => {
-                let committed = if is_applied { self.commit(pid, writer, &draft) } else { Err(Fenced) };
+                let committed = if is_applied { self.commit(writer, &draft) } else { Err(Fenced) };
                 Reply::Committed { entity, life, report: result(committed, is_lost) }
             }
             Write::Pause { pause, fetch } => {
@@ -287,12 +287,12 @@ impl World {
         }
     }
 
-    fn commit(&mut self, pid: Pid, writer: Writer, draft: &Draft) -> Result<CommitReport, Fenced> {
-        self.check_draft(writer, draft);
-        let wall = self.wall();
+    fn commit(&mut self, writer: Writer, draft: &Draft) -> Result<CommitReport, Fenced> {
+        let (wall, has_held) = (self.wall(), self.database.of(writer.entity).has_held());
         let (report, removed) = self.database.commit(writer, draft, wall)?;
         self.tally.num_commits += 1;
-        self.check_committed(pid, writer, draft, &removed);
+        self.check_draft(writer, draft);
+        self.check_committed(writer, draft, &removed, has_held);
         Ok(report)
     }
 

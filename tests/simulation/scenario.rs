@@ -39,6 +39,8 @@ pub struct Settings {
     pub longest_wait: Option<u32>,
     /// Entity types that are kept current, by their place in `EntityType::ALL`.
     pub entities: [bool; 4],
+    /// A service, which spreads its verifying pass over its runs; not single syncs.
+    pub is_routine: bool,
 }
 
 /// Something that changes or goes wrong. Places are numbers that are cut to the size of what they point into.
@@ -263,6 +265,7 @@ fn settings(random: &mut Rng, all: bool) -> Settings {
         requests: [None, None, Some(5), Some(30), Some(500)][random.usize(0..5)],
         longest_wait: [None, Some(30), Some(300)][random.usize(0..3)],
         entities,
+        is_routine: random.bool(),
     }
 }
 

@@ -10,9 +10,18 @@ use super::{
 use segno::{
     engine::{
         restart::{Deaths, Exit, RestartPolicy, Ruling},
-        run::{EntityRun, RunEnd, RunMode, RunPlan, Step},
+        run::{EntityRun, Purpose, Rhythm, RunEnd, RunMode, RunPlan, Step},
+        sweep::RemovalGuard,
     },
     model::{Checkpoint, CommitReport, EntityType, Fault, Fence, Phase},
+};
+use std::time::Duration;
+
+/// A service that looks at everything every two days.
+const RHYTHM: Rhythm = Rhythm {
+    interval: Duration::from_secs(6 * 3600),
+    verify_every: Duration::from_secs(48 * 3600),
+    artists_every: Duration::from_secs(24 * 3600),
 };
 
 #[derive(Default)]
@@ -117,7 +126,9 @@ impl World {
         self.tally.num_runs += 1;
         self.tally.num_resumed += u64::from(!is_whole);
         let batches = self.processes[p].settings.batches;
-        let plan = RunPlan { entity, mode: mode.clone(), num_active: books.num_active, open_gaps, batches };
+        let purpose = self.purpose_of(p, entity);
+        let (num_active, guard, now) = (books.num_active, RemovalGuard::default(), self.wall());
+        let plan = RunPlan { entity, mode: mode.clone(), num_active, open_gaps, batches, purpose, guard, now };
         let least = self.least_requests(entity, &mode, batches);
         self.note_place(entity, &mode);
         self.tell(|| format!("process {pid}: {entity} begins {}", brief(&mode)));
@@ -129,6 +140,16 @@ impl World {
         process.syncers[entity as usize].run =
             Some(Run { engine, fence, since: self.tick, num_requests: 0, least, is_whole, was_incremental });
         self.drive(pid, entity);
+    }
+
+    /// Once the library stands still, somebody wants the database to equal it; where a count cannot tell, everything is
+    /// looked at again.
+    fn purpose_of(&self, p: usize, entity: EntityType) -> Purpose {
+        match (self.oracle.calm_since, self.processes[p].settings.is_routine) {
+            (Some(_), _) if self.oracle.wants_verify(entity) => Purpose::Verify,
+            (Some(_), _) | (None, false) => Purpose::Current,
+            (None, true) => Purpose::Routine(RHYTHM),
+        }
     }
 
     /// Carries out all that the engine asks for.
@@ -153,7 +174,9 @@ impl World {
                     self.write(pid, Write::Switch { entity, life, fence, phase, is_first: false });
                 }
                 Step::ListStale => self.soon(Event::Reads { pid, entity, life, what: Reading::Stale }),
-                Step::ListMembers => self.soon(Event::Reads { pid, entity, life, what: Reading::Members }),
+                Step::ListMembers(wanted) => {
+                    self.soon(Event::Reads { pid, entity, life, what: Reading::Members(wanted) });
+                }
                 Step::End(end) => return self.end(pid, entity, end),
             }
         }
@@ -168,9 +191,9 @@ impl World {
         if let Some(run) = &mut self.processes[p].syncers[entity as usize].run {
             match what {
                 Reading::Stale => run.engine.handle_stale(books.stale(wall)),
-                Reading::Members => {
+                Reading::Members(wanted) => {
                     self.tally.num_searches += 1;
-                    run.engine.handle_members(books.members(entity));
+                    run.engine.handle_members(books.members(entity, wanted));
                 }
             }
         }

@@ -12,7 +12,7 @@ use super::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
-use segno::model::{EntityType, PageRequest};
+use segno::model::{AddedBetween, EntityType, PageRequest};
 use std::{
     cmp::Ordering,
     collections::BinaryHeap,
@@ -79,7 +79,7 @@ pub enum Event {
 #[derive(Debug, Clone, Copy)]
 pub enum Reading {
     Stale,
-    Members,
+    Members(AddedBetween),
 }
 
 #[derive(Debug)]
@@ -175,7 +175,7 @@ impl World {
                 listing.is_veiled = true;
             }
         }
-        self.library.listings.iter_mut().for_each(|listing| listing.note_answer());
+        self.library.listings.iter_mut().for_each(|listing| listing.note_read());
     }
 
     pub fn contents(&mut self, most: u32) -> Vec<u32> {
