@@ -8,6 +8,7 @@ use super::schema::{
     album_artists, albums, artists, followed_artists, library_playlists, playlist_changes, playlist_versions,
     playlists, saved_albums, saved_tracks, track_artists, tracks,
 };
+use super::sources::{Moment, Source};
 use super::types::At;
 use super::versions::ADDED;
 use super::{Conn, Store, StoreError, with_conn};
@@ -148,63 +149,6 @@ impl Changes {
             let source = branch.source.rank();
             (change, Place { at, source, id, version, number })
         }))
-    }
-}
-
-/// Where changes are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
-    Members(Moment),
-    PlaylistItems,
-}
-
-/// A membership table, and a moment in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Moment {
-    TracksAdded,
-    TracksRemoved,
-    AlbumsAdded,
-    AlbumsRemoved,
-    ArtistsAdded,
-    ArtistsReturned,
-    ArtistsRemoved,
-    PlaylistsAdded,
-    PlaylistsReturned,
-    PlaylistsRemoved,
-}
-
-impl Source {
-    pub(super) const fn of(entity: EntityType) -> &'static [Source] {
-        use Moment::*;
-        use Source::{Members, PlaylistItems};
-        match entity {
-            EntityType::Tracks => &[Members(TracksRemoved), Members(TracksAdded)],
-            EntityType::Albums => &[Members(AlbumsRemoved), Members(AlbumsAdded)],
-            EntityType::Artists => &[Members(ArtistsRemoved), Members(ArtistsReturned), Members(ArtistsAdded)],
-            EntityType::Playlists => {
-                &[Members(PlaylistsRemoved), Members(PlaylistsReturned), Members(PlaylistsAdded), PlaylistItems]
-            }
-        }
-    }
-
-    /// Its place among all of them.
-    fn rank(self) -> usize {
-        let mut all = EntityType::ALL.iter().flat_map(|entity| Source::of(*entity));
-        all.position(|source| *source == self).expect("each source is of an entity type")
-    }
-
-    /// Whether changes of that kind are read here.
-    pub(super) fn tells_of(self, kind: ChangeKind) -> bool {
-        use Moment::*;
-        match self {
-            Source::PlaylistItems => matches!(kind, ChangeKind::Added | ChangeKind::Removed),
-            Source::Members(TracksAdded | AlbumsAdded) => matches!(kind, ChangeKind::Added | ChangeKind::AddedAgain),
-            Source::Members(ArtistsAdded | PlaylistsAdded) => kind == ChangeKind::Added,
-            Source::Members(ArtistsReturned | PlaylistsReturned) => kind == ChangeKind::AddedAgain,
-            Source::Members(TracksRemoved | AlbumsRemoved | ArtistsRemoved | PlaylistsRemoved) => {
-                kind == ChangeKind::Removed
-            }
-        }
     }
 }
 

@@ -34,6 +34,7 @@ mod rows;
 mod runs;
 mod schema;
 mod seen;
+mod sources;
 mod sqlite;
 mod status;
 mod sync_states;

@@ -2,7 +2,8 @@
 
 use super::{Entry, LOOKED_AT_MAX, Page, Search, Walk, is_found};
 use crate::model::{AccountId, EntityType};
-use crate::store::changes::{Change, ChangeKind, Changed, Changes, Place, Source};
+use crate::store::changes::{Change, ChangeKind, Changed, Changes, Place};
+use crate::store::sources::Source;
 use crate::store::types::At;
 use crate::store::{Store, StoreError};
 use chrono::{DateTime, Utc};

@@ -217,6 +217,8 @@ macro_rules! member_queries {
         ) -> Result<Vec<MemberRow<$Columns>>, StoreError> {
             let (name, id) = name_mark(after, is_descending);
             let in_sql = folded_sql(conn, concat!(stringify!($items), ".name"));
+            // With more to it, it is no index's: what is to be sorted must not be found along the names of a whole catalogue.
+            let in_sql = if how == ByName::Sorted { format!("({in_sql} || '')") } else { in_sql };
             let folded = || sql::<Text>(&in_sql);
             Ok(with_conn!(conn, |c| match how {
                 ByName::Sorted => {
