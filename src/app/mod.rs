@@ -6,6 +6,7 @@ mod claim;
 mod demo;
 mod demo_file;
 mod gatekeeper;
+mod indexing;
 mod login;
 mod loopback;
 mod maintenance;

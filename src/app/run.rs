@@ -3,6 +3,7 @@
 
 use super::{
     CommandError, Exit, accounts, claim, client, gate_settings,
+    indexing::keep_names_indexed,
     login::{self, How},
     notify,
     notify::Notice,
@@ -84,6 +85,9 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<Exit, C
     let gate = supervisor.send(GateOf).await.map_err(|_| died())?;
     // Also while nobody is signed in yet: it says so.
     let page = web::serve(&config, &url, &owner.label, supervisor.clone(), seen_progress, seen_gate)?;
+    if page.is_some() {
+        actix_rt::spawn(keep_names_indexed(store.clone()));
+    }
     let mut caretaker = Caretaker {
         supervisor,
         store,

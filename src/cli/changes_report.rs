@@ -82,7 +82,7 @@ mod tests {
         let saved = change(Changed::Member(EntityType::Tracks), ChangeKind::Added);
         let item = Change { place: Some(in_mix()), ..change(Changed::PlaylistItem, ChangeKind::Added) };
         for (change, entity_type, position) in [(saved, "tracks", None), (item, "playlist_items", Some(3))] {
-            let line = json_line(&change, "ek");
+            let line = json_line(change, "ek");
             let json: serde_json::Value = serde_json::from_str(&line).unwrap();
             assert_eq!(json.as_object().unwrap().len(), 13);
             assert_eq!(json["entity_type"], entity_type);

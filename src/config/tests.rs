@@ -336,8 +336,11 @@ fn unknown_tables_and_keys_are_refused_with_the_known_ones() {
         "segno.toml:3: sync.intervall: unknown key, expected one of \
          initial_batch_size, incremental_batch_size, interval, entities"
     );
-    assert_eq!(refusal("web = 80"), "segno.toml:1: web: must be a table with keys out of listen");
-    assert_eq!(refusal("[web]\n\"a\\nb\" = 1"), "segno.toml:2: web.\"a\\nb\": unknown key, expected one of listen");
+    assert_eq!(refusal("web = 80"), "segno.toml:1: web: must be a table with keys out of listen, hosts");
+    assert_eq!(
+        refusal("[web]\n\"a\\nb\" = 1"),
+        "segno.toml:2: web.\"a\\nb\": unknown key, expected one of listen, hosts"
+    );
 }
 
 #[test]

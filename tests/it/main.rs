@@ -25,3 +25,4 @@ mod support;
 mod sync;
 mod terminal;
 mod weather;
+mod web;

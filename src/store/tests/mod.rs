@@ -3,6 +3,7 @@
 //! test says so aloud, and fails when `SEGNO_REQUIRE_SERVICES=1`.
 
 mod accounts;
+mod browse;
 mod catalogue;
 mod changes;
 mod commit;

@@ -29,6 +29,7 @@ fn the_schema_reads_every_column_of_every_table() {
             artists,
             followed_artists,
             library_playlists,
+            paused_entities,
             play_gaps,
             playback_states,
             playlist_changes,

@@ -23,6 +23,26 @@ fn a_database_without_runs_has_nothing_to_tell() {
 }
 
 #[test]
+fn what_is_paused_by_hand_shows_as_paused_until_it_goes_on() {
+    on_both(async |db| {
+        let run = db.begin(EntityType::Tracks).await;
+        let keys = [EntityType::Tracks, EntityType::Albums].map(|entity| SyncKey { account: db.account, entity });
+        db.store.pause_by_hand(&keys, at(5)).await.unwrap();
+        db.store.pause_by_hand(&keys[..1], at(9)).await.unwrap();
+        assert_eq!(db.texts("paused_at", "paused_entities").await.len(), 2, "each once");
+        let shown = || async { db.store.status(at(10)).await.unwrap().accounts.remove(0).entities };
+        let paused: Vec<_> = shown().await.iter().map(|e| (e.entity_type, e.state, e.is_paused_by_hand)).collect();
+        let expected = [EntityType::Tracks, EntityType::Albums].map(|entity| (entity, State::Paused, true));
+        assert_eq!(paused, expected, "also what has not begun");
+        db.store.mark_complete(key(db), run.fence, at(11)).await.unwrap();
+        assert_eq!(entity(db, at(12)).await.state, State::Paused, "whatever else there is to say");
+        db.store.resume_by_hand(&keys).await.unwrap();
+        assert!(db.store.paused_by_hand(db.account).await.unwrap().is_empty());
+        assert_eq!(shown().await.iter().map(|e| e.state).collect::<Vec<_>>(), [State::Complete]);
+    });
+}
+
+#[test]
 fn a_run_shows_how_far_it_is_and_turns_idle_when_nothing_moves() {
     on_both(async |db| {
         let run = db.begin(EntityType::Tracks).await;

@@ -1,0 +1,123 @@
+//! The real binary as a service, beside a sandbox in a process of its own.
+
+use super::text;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+/// Playlists, and items of each: what the sync reads, thousand after thousand, while the clients look.
+const NUM_PLAYLISTS: u32 = 200;
+const NUM_ITEMS: u32 = 500;
+
+pub struct Sandbox {
+    child: Child,
+    env: BTreeMap<String, String>,
+}
+
+impl Sandbox {
+    /// With the latency that the real API has at best.
+    pub fn start() -> Sandbox {
+        let numbers = [
+            ("--tracks", 0),
+            ("--albums", 0),
+            ("--artists", 0),
+            ("--playlists", NUM_PLAYLISTS),
+            ("--playlist-items", NUM_ITEMS),
+        ];
+        let mut child = Command::new(env!("CARGO_BIN_EXE_segno"))
+            .args(["sandbox", "--no-odd-rows", "--latency", "50ms"])
+            .args(numbers.iter().flat_map(|(flag, number)| [(*flag).to_owned(), number.to_string()]))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines().take(4);
+        let pair = |line: std::io::Result<String>| {
+            line.expect("text").split_once('=').map(|(name, value)| (name.into(), value.into()))
+        };
+        let env = lines.filter_map(pair).collect();
+        Sandbox { child, env }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn segno(url: &str, home: &Path, sandbox: &Sandbox, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_segno"));
+    command.args(args).current_dir(home).env("HOME", home).env("SEGNO_DATABASE_URL", url).envs(&sandbox.env);
+    command.env("SEGNO_RATE_LIMIT_REQUESTS", "1000000").stdout(Stdio::null());
+    command
+}
+
+/// Makes the tables and the account.
+pub fn sign_in(url: &str, home: &Path, sandbox: &Sandbox) {
+    let status = segno(url, home, sandbox, &["sync", "tracks", "albums", "artists"]).stderr(Stdio::null()).status();
+    assert!(status.expect("the binary starts").success(), "the first sync");
+}
+
+pub struct Service {
+    child: Child,
+    base: String,
+    client: reqwest::Client,
+}
+
+impl Service {
+    pub fn start(url: &str, home: &Path, sandbox: &Sandbox) -> Service {
+        let mut command = segno(url, home, sandbox, &["run"]);
+        command.env("SEGNO_SYNC_ENTITIES", "playlists").env("SEGNO_WEB_LISTEN", "127.0.0.1:0").stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let base = lines.find_map(|line| {
+            let line = line.expect("text");
+            Some(line.split_once("the status page is at ")?.1.trim().to_owned())
+        });
+        // Or it would stop at a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Service { child, base: base.expect("an address"), client: reqwest::Client::new() }
+    }
+
+    /// `None` where the service says that it is not ready for that.
+    pub async fn get(&self, route: &str) -> Option<Value> {
+        let response = self.client.get(format!("{}/api/v1/{route}", self.base)).send().await.expect("an answer");
+        let is_ready = response.status() != 503;
+        assert!(response.status().is_success() || !is_ready, "{route}: {}", response.status());
+        let body = response.bytes().await.expect("a body");
+        is_ready.then(|| serde_json::from_slice(&body).expect("JSON"))
+    }
+
+    /// Waits until all playlists have been read; returns how many items in what time.
+    pub async fn sync_is_complete(&self) -> (f64, Duration) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let held = self.get("status").await.unwrap_or_default();
+            let entities = held["accounts"][0]["entities"].as_array().cloned().unwrap_or_default();
+            let is_complete =
+                |entity: &Value| entity["entity_type"] == "playlists" && entity["completed_at"].is_string();
+            if entities.iter().any(is_complete) {
+                break;
+            }
+        }
+        let activity = self.get("activity").await.expect("an answer");
+        let runs = activity["runs"].as_array().expect("runs");
+        let run = runs.iter().find(|run| run["entity_type"] == "playlists").expect("a run");
+        let moment = |field| text(run, field).parse::<DateTime<Utc>>().expect("a moment");
+        let took = (moment("ended_at") - moment("began_at")).to_std().expect("it ended after it began");
+        (run["items_processed"].as_f64().expect("a number"), took)
+    }
+
+    pub fn stop(mut self) {
+        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        let _ = self.child.wait();
+    }
+}

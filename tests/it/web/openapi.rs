@@ -1,0 +1,172 @@
+//! The API keeps to its own description: every documented operation is asked, with what is documented and with what is
+//! odd, and every answer has to be one of those that are described.
+
+use super::{schema::violations, *};
+use serde_json::json;
+use std::collections::BTreeSet;
+
+/// Values that nobody should send.
+const ODD: &[&str] = &[
+    "0",
+    "-1",
+    "201",
+    "99999999999999999999",
+    "1e9",
+    "0x10",
+    "abc",
+    "%00",
+    "%FF%FE",
+    "%F0%9F%8E%B5",
+    "true%20",
+    "null",
+    "[]",
+    "{}",
+    "%27%20OR%201=1--",
+    "..%2f..%2fetc",
+    "+",
+    "eyJvZiI6InRyYWNrcyJ9",
+    "eyJvZiI6MX0",
+    "%25%5F",
+    "2026-13-45T99:00:00Z",
+    "9223372036854775807",
+    "-9223372036854775808",
+];
+
+/// A description of the API, and the page that is measured by it.
+struct Described<'a> {
+    page: &'a Page,
+    api: Value,
+}
+
+impl Described<'_> {
+    /// Asserts that the answer to a request is one that its operation describes, and returns it.
+    fn check(&self, operation: &Value, method: Method, path: &str, body: &str) -> Answer {
+        let json = [("content-type", "application/json")];
+        let headers = if method == Method::POST { &json[..] } else { &[] };
+        let answer = self.page.ask(method.clone(), path, headers, body);
+        assert!(answer.status < 500, "{method} {path} {body}: {answer:?}");
+        let described = &operation["responses"][answer.status.to_string()];
+        assert!(described.is_object(), "{method} {path} {body}: {} is not described: {answer:?}", answer.status);
+        let content = &described["content"][answer.header("content-type")];
+        assert!(content.is_object(), "{method} {path}: {:?} is not described", answer.header("content-type"));
+        let wrong = violations(&self.api, &content["schema"], &answer.json());
+        assert!(wrong.is_empty(), "{method} {path} {body}: {wrong:#?}\n{}", answer.body);
+        answer
+    }
+}
+
+both! {
+    fn every_operation_answers_as_it_is_described(backend) {
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(80, 20, 15, 3, 30));
+        let page = Page::start(&database, service(&database, &sandbox));
+        wait_until("the first sync is complete", || database.has_tables() && num_complete(&database) == 4);
+        wait_until("the history has been read", || database.count("plays") > 0);
+        let api = page.get("/api/v1/openapi.json").json();
+        let described = Described { page: &page, api: api.clone() };
+        let playlist = page.get("/api/v1/playlists").json()["items"][0]["id"].as_str().unwrap().to_owned();
+        let paths = api["paths"].as_object().unwrap();
+        for path in ["status", "events", "sync", "pause", "resume", "reset", "tracks", "albums", "artists", "playlists", "plays", "changes", "batches", "activity"] {
+            assert!(paths.contains_key(&format!("/api/v1/{path}")), "{path} is not described");
+        }
+        let mut num_asked = 0;
+        for (template, operations) in paths {
+            let operation = &operations["get"];
+            if operation.is_null() || template == "/api/v1/events" {
+                continue;
+            }
+            let path = template.replace("{id}", &playlist);
+            let ask = |path: &str| described.check(operation, Method::GET, path, "");
+            assert_eq!(ask(&path).status, 200, "{path}");
+            if template.contains("{id}") {
+                for id in ODD.iter().filter(|id| !id.contains("%2f")) {
+                    assert_eq!(ask(&template.replace("{id}", id)).status, 404, "{template}: {id}");
+                }
+            }
+            let Some(parameters) = operation["parameters"].as_array() else { continue };
+            assert_eq!(ask(&format!("{path}?unheard_of=1")).status, 400, "{path}");
+            for parameter in parameters.iter().filter(|parameter| parameter["in"] == "query") {
+                let name = parameter["name"].as_str().unwrap();
+                for value in ODD {
+                    let answer = ask(&format!("{path}?{name}={value}"));
+                    // Anything can be searched for.
+                    assert!(name == "q" || answer.status != 200 || *value == "+", "{path}?{name}={value}: {answer:?}");
+                    num_asked += 1;
+                }
+                let choices = parameter["schema"]["pattern"].as_str().map(|pattern| pattern.trim_matches(&['^', '$', '(', ')'][..]));
+                for word in choices.into_iter().flat_map(|choices| choices.split('|')) {
+                    assert_eq!(ask(&format!("{path}?{name}={word}")).status, 200, "{path}?{name}={word}");
+                }
+            }
+        }
+        assert!(num_asked > 500, "only {num_asked} odd requests");
+
+        let post = |path: &str, body: &str| {
+            let path = format!("/api/v1/{path}");
+            described.check(&api["paths"][&path]["post"], Method::POST, &path, body).status
+        };
+        let two = r#"{"account": 1, "entity_types": ["tracks", "albums"]}"#;
+        for (control, without) in [("sync", 202), ("pause", 202), ("resume", 202), ("reset", 400)] {
+            assert_eq!((post(control, two), post(control, "{}"), post(control, "")), (202, without, without), "{control}");
+            for odd in ["{", "[]", "null", r#"{"account": "x"}"#, r#"{"entity_types": ["songs"]}"#, r#"{"unheard_of": 1}"#] {
+                assert_eq!(post(control, odd), 400, "{control} {odd}");
+            }
+            assert_eq!(post(control, r#"{"account": 77, "entity_types": ["tracks"]}"#), 404, "{control}");
+        }
+        page.stop();
+    }
+
+    fn a_cursor_is_good_for_its_own_list_only(backend) {
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(30, 10, 10, 3, 10));
+        let page = Page::start(&database, service(&database, &sandbox));
+        wait_until("the first sync is complete", || database.has_tables() && num_complete(&database) == 4);
+        let playlists = page.get("/api/v1/playlists").json();
+        let id = |at: usize| playlists["items"][at]["id"].as_str().unwrap().to_owned();
+        let lists = [
+            "tracks?".to_owned(), "tracks?sort=name".into(), "tracks?order=asc".into(), "tracks?removed=true".into(), "albums?".into(), "artists?".into(),
+            "artists?sort=first_seen_at".into(), "playlists?".into(), "playlists?sort=name".into(), "changes?".into(), "batches?".into(),
+            format!("playlists/{}/items?", id(0)), format!("playlists/{}/items?", id(1)),
+        ];
+        let mut cursors = Vec::new();
+        for list in &lists {
+            let next = page.get(&format!("/api/v1/{list}&limit=1")).json()["next"].clone();
+            cursors.push(next.as_str().map(str::to_owned));
+        }
+        assert_eq!(cursors.iter().filter(|cursor| cursor.is_some()).count(), lists.len() - 1, "only nothing that is gone has no next");
+        assert_eq!(cursors.iter().collect::<BTreeSet<_>>().len(), lists.len());
+        for (list, own) in lists.iter().zip(&cursors) {
+            for cursor in cursors.iter().flatten() {
+                let answer = page.get(&format!("/api/v1/{list}&after={cursor}"));
+                if Some(cursor) == own.as_ref() {
+                    assert_eq!(answer.status, 200, "{list}: {answer:?}");
+                } else {
+                    answer.assert_problem(400, "another list");
+                }
+            }
+        }
+        page.stop();
+    }
+}
+
+#[test]
+fn an_event_is_the_status_as_it_is_described() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 3, 3, 1, 5));
+    let page = Page::start(&database, service(&database, &sandbox));
+    wait_until("the first sync is complete", || database.has_tables() && num_complete(&database) == 4);
+    let api = page.get("/api/v1/openapi.json").json();
+    let text = block_on(async {
+        let mut response = reqwest::get(format!("{}/api/v1/events", page.base)).await.expect("an answer");
+        let mut text = String::new();
+        while !text.contains("\ndata: ") || !text.ends_with("\n\n") {
+            let chunk = response.chunk().await.expect("a chunk").expect("no end");
+            text += &String::from_utf8_lossy(&chunk);
+        }
+        text
+    });
+    let data = text.lines().find_map(|line| line.strip_prefix("data: ")).expect("data");
+    let schema = &api["paths"]["/api/v1/status"]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+    assert_eq!(violations(&api, schema, &serde_json::from_str(data).expect("JSON")), Vec::<String>::new());
+    let security: Vec<&Value> =
+        ["token", "session"].iter().map(|name| &api["components"]["securitySchemes"][name]["type"]).collect();
+    assert_eq!(security, [&json!("http"), &json!("apiKey")]);
+    page.stop();
+}

@@ -1,0 +1,237 @@
+//! Whom the page lets in, from where, and what it never tells.
+
+use super::{Answer, Backend, Database, Page, Sandbox, num_complete, service, wait_until};
+use reqwest::Method;
+use serde_json::json;
+use std::{collections::BTreeSet, fs, path::Path};
+
+const TOKEN: &str = "a-word-for-the-page-0123456789";
+
+/// What anybody may ask for; `/assets/` too.
+const OPEN: [&str; 4] = ["/healthz", "/readyz", "/sign-in", "/sign-out"];
+
+fn signed(database: &Database, sandbox: &Sandbox) -> Page {
+    Page::start(database, service(database, sandbox).env("SEGNO_WEB_TOKEN", TOKEN))
+}
+
+fn bearer() -> String {
+    format!("Bearer {TOKEN}")
+}
+
+/// Every path that a module of `src/web` serves, as it stands in the source, with something in place of parameters.
+fn routes() -> BTreeSet<String> {
+    fn read(folder: &Path, routes: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                read(&path, routes);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("text");
+                for (at, _) in text.match_indices("\"/") {
+                    let Some((route, _)) = text[at + 1..].split_once('"') else { continue };
+                    let is_path = |c: char| c.is_ascii_alphanumeric() || "/-_.{}:*".contains(c);
+                    if route.chars().all(is_path) {
+                        routes.insert(filled(route));
+                    }
+                }
+            }
+        }
+    }
+    /// `/playlists/{id}` as `/playlists/x`.
+    fn filled(route: &str) -> String {
+        let part = |part: &str| if part.starts_with('{') { "x".to_owned() } else { part.to_owned() };
+        route.split('/').map(part).collect::<Vec<_>>().join("/")
+    }
+    let mut routes = BTreeSet::new();
+    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web"), &mut routes);
+    routes
+}
+
+#[test]
+fn every_route_asks_who_it_is() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
+    let page = signed(&database, &sandbox);
+    let session = session_of(&sign_in(&page, TOKEN));
+    let routes = routes();
+    for known in ["/api/v1/status", "/api/v1/events", "/api/v1/sync", "/api/v1/reset", "/healthz", "/sign-in"] {
+        assert!(routes.contains(known), "{known} is not among {routes:?}");
+    }
+    for route in routes.iter().map(String::as_str).chain(["/", "/api/v1/nothing-here", "/assets", "/%2e%2e/status"]) {
+        let is_open = OPEN.contains(&route) || route.starts_with("/assets/");
+        for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
+            let ask = |headers: &[(&str, &str)]| page.ask(method.clone(), route, headers, "").status;
+            let wrong_session = format!("segno_session={}", "0".repeat(64));
+            let as_nobody =
+                [ask(&[]), ask(&[("cookie", &wrong_session)]), ask(&[("cookie", &format!("segno_session={TOKEN}"))])];
+            assert_eq!(as_nobody.map(|status| status == 401), [!is_open; 3], "{method} {route}: {as_nobody:?}");
+            for header in [("authorization", bearer()), ("cookie", session.clone())] {
+                let status = ask(&[(header.0, &header.1)]);
+                // Signing in needs more than being signed in.
+                let is_sign_in = route == "/sign-in" && method == Method::POST;
+                assert!(is_sign_in || ![401, 403, 421, 429].contains(&status), "{method} {route}: {status}");
+            }
+            if route == "/sign-out" && method == Method::POST {
+                assert_eq!(page.ask(Method::GET, "/api/v1/status", &[("cookie", &session)], "").status, 401);
+                return_session(&page);
+            }
+        }
+    }
+    page.stop();
+
+    fn return_session(page: &Page) {
+        assert_eq!(sign_in(page, TOKEN).status, 303, "one can sign in again");
+    }
+}
+
+#[test]
+fn a_person_is_led_to_the_sign_in_and_gets_a_session_that_scripts_cannot_read() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
+    let page = signed(&database, &sandbox);
+    let led = page.ask(Method::GET, "/", &[("accept", "text/html,*/*")], "");
+    assert_eq!((led.status, led.header("location")), (303, "/sign-in"));
+    let form = page.get("/sign-in");
+    assert_eq!((form.status, form.header("content-type")), (200, "text/html; charset=utf-8"));
+    assert!(form.body.contains("<form method=\"post\"") && form.body.contains("type=\"password\""), "{form:?}");
+    assert!(!form.body.contains("style=") && !form.body.contains("<script"), "the policy forbids it: {form:?}");
+
+    let refused = sign_in(&page, "not-the-word-for-the-page");
+    assert_eq!((refused.status, refused.header("set-cookie")), (401, ""));
+    assert!(refused.body.contains("That is not the token."), "{refused:?}");
+
+    let signed_in = sign_in(&page, TOKEN);
+    assert_eq!((signed_in.status, signed_in.header("location")), (303, "/"));
+    let cookie = signed_in.header("set-cookie");
+    for part in ["segno_session=", "; Path=/", "; HttpOnly", "; SameSite=Strict", "; Max-Age=604800"] {
+        assert!(cookie.contains(part), "{part}: {cookie}");
+    }
+    assert!(!cookie.contains(TOKEN) && !cookie.contains("Secure"), "{cookie}");
+    let behind_tls = [("x-forwarded-proto", "https"), FORM];
+    let secure = page.ask(Method::POST, "/sign-in", &behind_tls, &format!("token={TOKEN}"));
+    assert!(secure.header("set-cookie").ends_with("; Secure"), "{secure:?}");
+
+    let session = session_of(&signed_in);
+    let ask = || page.ask(Method::GET, "/api/v1/status", &[("cookie", &session)], "").status;
+    assert_eq!(ask(), 200);
+    let out = page.ask(Method::POST, "/sign-out", &[("cookie", &session)], "");
+    assert_eq!((out.status, out.header("location")), (303, "/sign-in"));
+    assert_eq!(ask(), 401, "the session is over, not only its cookie");
+    page.stop();
+}
+
+#[test]
+fn guessing_is_slowed_down_and_nothing_is_told_meanwhile() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
+    let page = signed(&database, &sandbox);
+    let session = session_of(&sign_in(&page, TOKEN));
+    let with =
+        |token: &str| page.ask(Method::GET, "/api/v1/status", &[("authorization", &format!("Bearer {token}"))], "");
+    (0..3).for_each(|_| with("is-it-this-one").assert_problem(401, "the token is wrong"));
+    (0..2).for_each(|_| assert_eq!(sign_in(&page, "or-is-it-this-one").status, 401));
+    let slowed = with(TOKEN);
+    slowed.assert_problem(429, "too many wrong tokens");
+    assert_eq!(slowed.header("retry-after"), "1");
+    let slowed = sign_in(&page, TOKEN);
+    assert_eq!((slowed.status, slowed.header("retry-after")), (429, "1"));
+    let own = page.ask(Method::GET, "/api/v1/status", &[("cookie", &session)], "");
+    assert_eq!(own.status, 200, "who is signed in is not kept out");
+    wait_until("the wait is over", || with(TOKEN).status == 200);
+    page.stop();
+}
+
+#[test]
+fn pages_and_names_of_others_get_nowhere() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
+    let segno = service(&database, &sandbox).env("SEGNO_WEB_HOSTS", "segno.example.org");
+    let page = Page::start(&database, segno);
+    wait_until("all is complete", || database.has_tables() && num_complete(&database) == 4);
+    let get = |headers: &[(&str, &str)]| page.ask(Method::GET, "/api/v1/status", headers, "");
+    get(&[("host", "rebound.example.com")]).assert_problem(421, "web.hosts");
+    assert_eq!(page.ask(Method::GET, "/healthz", &[("host", "rebound.example.com")], "").status, 421);
+    assert_eq!(get(&[("host", "segno.example.org")]).status, 200);
+    get(&[("sec-fetch-site", "cross-site")]).assert_problem(403, "another site");
+
+    let own = page.base.clone();
+    let pause = |origin: &str| page.ask(Method::POST, "/api/v1/pause", &[("origin", origin)], "");
+    for foreign in ["https://evil.example.com", "null", "http://127.0.0.1:1"] {
+        pause(foreign).assert_problem(403, "another site");
+    }
+    assert_eq!(database.count("paused_entities"), 0);
+    assert_eq!((pause(&own).status, database.count("paused_entities")), (202, 4));
+    page.stop();
+}
+
+#[test]
+fn every_answer_tells_the_browser_to_be_strict() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
+    let page = signed(&database, &sandbox);
+    let bearer = bearer();
+    let known = [("authorization", bearer.as_str())];
+    for answer in [
+        page.ask(Method::GET, "/api/v1/status", &known, ""),
+        page.ask(Method::GET, "/api/v1/events", &known, ""),
+        page.ask(Method::GET, "/api/v1/nothing", &known, ""),
+        page.ask(Method::DELETE, "/api/v1/status", &known, ""),
+        page.get("/api/v1/status"),
+        page.get("/sign-in"),
+        page.ask(Method::GET, "/", &[("host", "rebound.example.com")], ""),
+    ] {
+        let policy = answer.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'"), "{answer:?}");
+        assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("referrer-policy"), "no-referrer");
+        assert_eq!(answer.header("cache-control"), "no-store");
+        assert_eq!(answer.header("access-control-allow-origin"), "", "no CORS");
+    }
+    page.stop();
+}
+
+#[test]
+fn a_request_that_is_too_large_is_refused() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
+    let page = Page::start(&database, service(&database, &sandbox));
+    let large = format!("{{\"account\": {}1}}", " ".repeat(1 << 20));
+    page.ask(Method::POST, "/api/v1/sync", &[("content-type", "application/json")], &large).assert_problem(413, "");
+    assert_eq!(page.get("/healthz").status, 200);
+    page.stop();
+}
+
+#[test]
+fn no_secret_is_in_any_answer_or_in_the_log() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(120, 20, 20, 2, 20));
+    let segno = service(&database, &sandbox).env("SEGNO_WEB_TOKEN", TOKEN).env("SEGNO_LOG", "trace");
+    let page = Page::start(&database, segno);
+    wait_until("all is complete", || database.has_tables() && num_complete(&database) == 4);
+    let session = session_of(&sign_in(&page, TOKEN));
+    sign_in(&page, "a-wrong-one-that-may-be-nearly-right");
+    let mut told = String::new();
+    for route in routes() {
+        for header in [("authorization", bearer()), ("cookie", session.clone())] {
+            let answer = page.ask(Method::GET, &route, &[(header.0, &header.1)], "");
+            told += &format!("{:?}\n{}\n", answer.headers, answer.body);
+        }
+    }
+    told += &page.log();
+    page.post("/api/v1/sync", json!({}));
+    let mut secrets =
+        vec![TOKEN.to_owned(), "nearly-right".to_owned(), session.split_once('=').expect("a cookie").1.to_owned()];
+    secrets.push(sandbox.env["SEGNO_SPOTIFY_REFRESH_TOKEN"].clone());
+    secrets.extend(database.lines("SELECT refresh_token AS line FROM account_tokens"));
+    secrets.extend(database.lines("SELECT access_token AS line FROM account_tokens"));
+    for secret in secrets {
+        assert!(secret.len() > 10 && !told.contains(&secret), "a secret was told");
+    }
+    page.stop();
+}
+
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+
+fn sign_in(page: &Page, token: &str) -> Answer {
+    page.ask(Method::POST, "/sign-in", &[FORM], &format!("token={token}"))
+}
+
+/// As a `Cookie` header sends it.
+fn session_of(answer: &Answer) -> String {
+    assert_eq!(answer.status, 303, "{answer:?}");
+    answer.header("set-cookie").split(';').next().expect("a cookie").to_owned()
+}

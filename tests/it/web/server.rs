@@ -1,0 +1,184 @@
+//! What is served, to how many, and how it begins and ends.
+
+use super::{Backend, Database, Page, Sandbox, Segno, block_on, both, entity, num_complete, service, slow, wait_until};
+use serde_json::{Value, json};
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// As many as the service has room for.
+const LISTENERS_MAX: usize = 256;
+
+both! {
+    fn the_status_shows_a_run_and_then_what_the_command_shows(backend) {
+        let (database, sandbox) = (Database::new(backend), slow());
+        let page = Page::start(&database, service(&database, &sandbox));
+        let mut seen = Value::Null;
+        wait_until("a run is seen under way", || {
+            seen = page.status();
+            entity(&seen, "tracks")["live"]["done"].as_u64().is_some_and(|done| done > 0)
+        });
+        let (tracks, live) = (entity(&seen, "tracks"), &entity(&seen, "tracks")["live"]);
+        assert_eq!((&tracks["state"], &live["stage"], &live["total"]), (&json!("running"), &json!("walk"), &json!(3000)));
+        assert!(live["requests"].as_u64() > Some(0) && live["new"].as_u64() > Some(0), "{live}");
+        let database_name = if backend == Backend::Sqlite { "sqlite" } else { "postgres" };
+        assert_eq!((&seen["database"], &seen["version"]), (&json!(database_name), &json!(env!("CARGO_PKG_VERSION"))));
+        assert_eq!((&seen["gate"]["limit"], &seen["gate"]["window_seconds"]), (&json!(100_000), &json!(1)));
+
+        sandbox.configure(json!({ "latency_ms": 0 }));
+        wait_until("all is complete", || num_complete(&database) == 4);
+        let is_settled = |status: &Value| {
+            let entities = status["accounts"][0]["entities"].as_array().expect("entities");
+            let planned = entities.iter().filter(|entity| !entity["next_run_at"].is_null() && entity["live"].is_null());
+            planned.count() == 4 && status["accounts"][0]["playback"]["next_poll_at"].is_string()
+        };
+        wait_until("all is planned", || is_settled(&page.status()));
+        let shown = Segno::on(&database, &sandbox, &["status", "--json"]).succeed().json();
+        let mut served = page.status();
+        for entity in served["accounts"][0]["entities"].as_array_mut().expect("entities") {
+            assert_eq!(entity.as_object_mut().expect("an object").remove("live"), Some(Value::Null));
+        }
+        for field in ["accounts", "limits", "forecast"] {
+            assert_eq!(served[field], shown[field], "{field}");
+        }
+        wait_until("the requests are counted", || page.status()["ledger"].as_array().is_some_and(|of| of.len() >= 5));
+        page.stop();
+        sandbox.library().assert_held_by(&database);
+    }
+
+    fn a_database_that_is_away_is_a_problem_and_passes(backend) {
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(60, 10, 10, 1, 10));
+        let page = Page::start(&database, service(&database, &sandbox));
+        wait_until("all is complete", || database.has_tables() && num_complete(&database) == 4);
+        assert_eq!(page.get("/readyz").json(), json!({ "process": "ok", "database": "ok", "supervisor": "ok" }));
+        database.execute("ALTER TABLE accounts RENAME TO accounts_elsewhere");
+        wait_until("that is noticed", || page.get("/api/v1/status").status == 503);
+        for path in ["/api/v1/status", "/readyz"] {
+            let answer = page.get(path);
+            answer.assert_problem(503, "the database does not answer");
+            assert_ne!(answer.header("retry-after"), "");
+        }
+        assert_eq!(page.get("/healthz").json(), json!({ "process": "ok" }), "it lives nevertheless");
+        database.execute("ALTER TABLE accounts_elsewhere RENAME TO accounts");
+        wait_until("it is back", || page.get("/api/v1/status").status == 200 && page.get("/readyz").status == 200);
+        page.stop();
+    }
+
+    fn a_crowd_of_listeners_and_one_who_never_reads_cost_the_sync_nothing(backend) {
+        let (database, sandbox) = (Database::new(backend), slow());
+        let page = Page::start(&database, service(&database, &sandbox));
+        let (num_begun, num_states, num_over) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let is_full = Arc::<AtomicBool>::default();
+        // Asks, and then reads nothing of what comes.
+        let mut deaf = TcpStream::connect(page.base.trim_start_matches("http://")).expect("it listens");
+        write!(deaf, "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it listens");
+        let crowd = {
+            let (base, counts) = (page.base.clone(), (num_begun.clone(), num_states.clone(), num_over.clone(), is_full.clone()));
+            std::thread::spawn(move || block_on(crowd(&base, counts)))
+        };
+        wait_until("200 have their first event", || num_begun.load(Ordering::SeqCst) == 200);
+        wait_until("all is complete", || num_complete(&database) == 4);
+        wait_until("each of them was told more than once", || num_states.load(Ordering::SeqCst) >= 2 * 200);
+        wait_until("no more were let in than there is room for", || is_full.load(Ordering::SeqCst));
+        assert!(page.get("/api/v1/status").status == 200, "others are served");
+        assert_eq!(num_over.load(Ordering::SeqCst), 0, "nobody was cut off");
+
+        let began = Instant::now();
+        page.stop();
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        crowd.join().expect("every stream ends in good order");
+        assert_eq!(num_over.load(Ordering::SeqCst), 200);
+        let mut kept = Vec::new();
+        let _ = deaf.read_to_end(&mut kept);
+        sandbox.library().assert_held_by(&database);
+    }
+}
+
+/// 200 listeners at once, who read what comes until it ends; and then more, until there is no room.
+async fn crowd(
+    base: &str,
+    (begun, states, over, is_full): (Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicBool>),
+) {
+    let client = reqwest::Client::new();
+    let url = format!("{base}/api/v1/events");
+    let listen = || async {
+        let mut response = client.get(&url).send().await.expect("it listens");
+        assert_eq!(response.status().as_u16(), 200);
+        let mut text = String::new();
+        while let Some(bytes) = response.chunk().await.expect("the stream ends in good order") {
+            let is_first = text.is_empty();
+            text.push_str(std::str::from_utf8(&bytes).expect("UTF-8"));
+            if is_first {
+                assert!(text.starts_with("retry: 2000\n\nevent: status\ndata: {"), "{text}");
+                begun.fetch_add(1, Ordering::SeqCst);
+            }
+            while let Some(end) = text.find("\n\n") {
+                let event: String = text.drain(..end + 2).collect();
+                if let Some(data) = event.split_once("event: status\ndata: ").map(|(_, data)| data) {
+                    let status: Value = serde_json::from_str(data.trim()).expect("JSON on one line");
+                    assert!(status["now"].is_string());
+                    states.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        }
+        over.fetch_add(1, Ordering::SeqCst);
+    };
+    let more = async {
+        // The crowd first.
+        while begun.load(Ordering::SeqCst) < 200 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let mut held = Vec::new();
+        for _ in 0..LISTENERS_MAX {
+            let response = client.get(&url).send().await.expect("it listens");
+            if response.status().as_u16() == 503 {
+                is_full.store(true, Ordering::SeqCst);
+                break;
+            }
+            held.push(response);
+        }
+        // The crowd, and the one who does not read.
+        assert_eq!(held.len(), LISTENERS_MAX - 201);
+    };
+    tokio::join!(futures_util::future::join_all((0..200).map(|_| listen())), more);
+}
+
+#[test]
+fn the_page_is_there_before_anybody_is_signed_in() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
+    sandbox.rules(json!([{ "family": "token", "do": { "kind": "status", "status": 503 } }]));
+    let page = Page::start(&database, service(&database, &sandbox));
+    assert_eq!(page.status()["accounts"], json!([]));
+    assert_eq!(page.get("/readyz").status, 200);
+    page.post("/api/v1/sync", json!({})).assert_problem(404, "segno login");
+    page.stop();
+}
+
+#[test]
+fn a_port_in_use_is_one_clear_error() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let ended = service(&database, &sandbox).env("SEGNO_WEB_LISTEN", &address).run();
+    ended.assert_refused(1, &[&address, "in use", "SEGNO_WEB_LISTEN", "\"off\""]);
+    assert_eq!(sandbox.requests("*"), 0);
+}
+
+#[test]
+fn without_a_token_it_refuses_to_listen_to_other_machines() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:8370"] {
+        let ended = service(&database, &sandbox).env("SEGNO_WEB_LISTEN", address).run();
+        ended.assert_refused(2, &["web.listen", address, "SEGNO_WEB_TOKEN", "127.0.0.1:"]);
+    }
+    assert!(!database.file().exists(), "before anything is touched");
+    let page = Page::start(&database, service(&database, &sandbox).env("SEGNO_WEB_TOKEN", "a-word-for-the-page"));
+    assert_eq!(page.get("/api/v1/status").status, 401);
+    page.stop();
+}
