@@ -103,12 +103,10 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<Exit, C
     info!(database = %url, version = env!("CARGO_PKG_VERSION"), "segno runs");
     let ended = caretaker.live().await;
     notify::tell(Notice::Stopping);
-    let close_page = async {
-        if let Some(page) = &caretaker.page {
-            page.close().await;
-        }
-    };
-    let _ = tokio::time::timeout(CLOSE_WITHIN, async { tokio::join!(gate.send(Close), close_page) }).await;
+    if let Some(page) = caretaker.page.take() {
+        let _ = tokio::time::timeout(CLOSE_WITHIN, page.close()).await;
+    }
+    let _ = tokio::time::timeout(CLOSE_WITHIN, gate.send(Close)).await;
     caretaker.give_up_claims().await;
     ended
 }
@@ -170,14 +168,26 @@ impl Caretaker {
         info!("stopping: what is whole is committed; the next start carries on from there");
         notify::tell(Notice::Stopping);
         self.supervisor.do_send(Stop);
-        tokio::select! {
-            served = tokio::time::timeout(END_WITHIN, served) => match served {
-                Ok(served) => end_of(served.map_err(|_| died())?),
-                // Whatever hangs is not waited for: nothing half-written counts.
-                Err(_) => Ok(Exit::Done),
-            },
-            () = signals.stop() => Err(CommandError::new(Exit::Interrupted, "stopped at once; the next start carries on")),
-        }
+        let page = self.page.take();
+        let close_page = async {
+            if let Some(page) = page {
+                page.close().await;
+            }
+        };
+        let stopped = async {
+            tokio::select! {
+                served = tokio::time::timeout(END_WITHIN, served) => match served {
+                    Ok(served) => end_of(served.map_err(|_| died())?),
+                    // Whatever hangs is not waited for: nothing half-written counts.
+                    Err(_) => Ok(Exit::Done),
+                },
+                () = signals.stop() => {
+                    Err(CommandError::new(Exit::Interrupted, "stopped at once; the next start carries on"))
+                }
+            }
+        };
+        let (stopped, ()) = tokio::join!(stopped, close_page);
+        stopped
     }
 
     /// Signs in what the settings bring, and makes sure that there is somebody to work for. A sign-in that has ended is

@@ -8,8 +8,8 @@ use crate::{
         gate::GateSettings,
     },
     model::{
-        LearnedRate, LedgerEntry, Pause, START_REQUESTS,
-        status::{LimitStatus, Status},
+        EntityType, LearnedRate, LedgerEntry, Pause, START_REQUESTS,
+        status::{EntityStatus, LimitStatus, Status},
     },
     store::{Store, StoreError},
 };
@@ -29,9 +29,13 @@ pub async fn with_ledger(
 ) -> Result<(Status, Vec<LedgerEntry>), StoreError> {
     let mut status = store.status(now).await?;
     let mut remaining = Remaining::default();
-    status.accounts.iter().flat_map(|account| &account.entities).for_each(|entity| remaining.add_entity(entity));
-    for account in store.accounts().await? {
-        remaining.add_playlists(&store.stale_playlists(account.id, now).await?);
+    for account in &status.accounts {
+        // What a person has paused waits for a person, and for nothing that could be foretold.
+        let is_paused = |entity: &&EntityStatus| entity.is_paused_by_hand;
+        account.entities.iter().filter(|entity| !is_paused(entity)).for_each(|entity| remaining.add_entity(entity));
+        if !account.entities.iter().filter(is_paused).any(|entity| entity.entity_type == EntityType::Playlists) {
+            remaining.add_playlists(&store.stale_playlists(account.account_id, now).await?);
+        }
     }
     let pause = |limit: &LimitStatus| Pause { scope: limit.family, class: limit.class, until: limit.blocked_until };
     let pauses: Vec<Pause> = status.limits.iter().map(pause).collect();

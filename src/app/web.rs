@@ -145,7 +145,7 @@ impl Page {
     }
 
     /// Ends the streams and the server; whoever reads slowly is not waited for.
-    pub async fn close(&self) {
+    pub async fn close(self) {
         self.listening.close().await;
         self.maker.stop();
     }

@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 use subtle::ConstantTimeEq;
+use tracing::warn;
 use uuid::Uuid;
 
 /// The cookie that carries a session.
@@ -112,6 +113,7 @@ impl Keeper {
             return Ok(());
         }
         failures.note(place, now);
+        warn!(%place, "a wrong token was shown to the status page");
         Err(Denied::Wrong)
     }
 

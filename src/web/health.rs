@@ -5,7 +5,7 @@ use super::{Problem, WebState, problem::ProblemDocument};
 use crate::actors::supervisor::service::TakePulse;
 use actix_web::{
     HttpResponse,
-    web::{Data, ServiceConfig, get, resource},
+    web::{Data, ServiceConfig, get, head, resource},
 };
 use serde::Serialize;
 use std::time::Duration;
@@ -16,7 +16,9 @@ use utoipa::ToSchema;
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 pub fn routes(cfg: &mut ServiceConfig) {
-    cfg.service(resource("/healthz").route(get().to(healthz))).service(resource("/readyz").route(get().to(readyz)));
+    // Some watchers ask for the head alone.
+    cfg.service(resource("/healthz").route(get().to(healthz)).route(head().to(healthz)));
+    cfg.service(resource("/readyz").route(get().to(readyz)).route(head().to(readyz)));
 }
 
 /// Each part that works.

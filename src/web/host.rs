@@ -138,7 +138,9 @@ mod tests {
     fn a_page_of_another_site_changes_nothing_and_does_not_read_the_api() {
         let hosts = hosts("127.0.0.1:8370", &["segno.example.org"]);
         let host = (HOST, "127.0.0.1:8370");
-        let cases: &[(&[(HeaderName, &str)], bool, bool)] = &[
+        // What was sent, whether it may change something, and whether it may look.
+        type Case<'a> = (&'a [(HeaderName, &'a str)], bool, bool);
+        let cases: &[Case<'_>] = &[
             (&[], true, true),
             (&[(ORIGIN, "http://127.0.0.1:8370")], true, true),
             (&[(ORIGIN, "https://segno.example.org")], true, true),

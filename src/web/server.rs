@@ -71,7 +71,7 @@ async fn nothing() -> Result<HttpResponse, Problem> {
 
 impl Listening {
     /// Ends the streams, then the server.
-    pub async fn close(&self) {
+    pub async fn close(self) {
         self.closing.send_replace(true);
         self.handle.stop(true).await;
     }

@@ -15,7 +15,7 @@ use actix_web::{
     web::{Data, Form, ServiceConfig, get, post, resource},
 };
 use serde::Deserialize;
-use tracing::{info, warn};
+use tracing::info;
 
 pub const SIGN_IN: &str = "/sign-in";
 pub const SIGN_OUT: &str = "/sign-out";
@@ -59,10 +59,7 @@ async fn sign_in(state: Data<WebState>, request: HttpRequest, form: Form<Shown>)
             }
             response
         }
-        Err(Denied::Wrong | Denied::Unknown) => {
-            warn!(?from, "a wrong token was shown to the status page");
-            page(StatusCode::UNAUTHORIZED, "That is not the token.")
-        }
+        Err(Denied::Wrong | Denied::Unknown) => page(StatusCode::UNAUTHORIZED, "That is not the token."),
     }
 }
 

@@ -76,6 +76,8 @@ fn a_bad_value_in_the_environment_is_refused_with_variable_value_and_what_is_all
         ("SEGNO_SYNC_ENTITIES", "tracks,albums,tracks", ["\"tracks,albums,tracks\"", "each once"]),
         ("SEGNO_SYNC_ENTITIES", "", ["\"\"", "one or more entity types"]),
         ("SEGNO_WEB_LISTEN", "8370", ["\"8370\"", "is not an IP address and port, such as \"127.0.0.1:8370\""]),
+        ("SEGNO_WEB_HOSTS", "segno.example.org:443", ["\"segno.example.org:443\"", "is not a list of host names"]),
+        ("SEGNO_WEB_TOKEN", "ge heim", ["the value is not a token", "16 to 512 visible characters"]),
         ("SEGNO_LOG", "chatty", ["\"chatty\" is not a log filter", "off, error, warn, info, debug, trace"]),
         ("SEGNO_SPOTIFY_CLIENT_ID", "two words", ["\"two words\"", "is not a client id"]),
         ("SEGNO_SPOTIFY_API_URL", "api.spotify.com", ["\"api.spotify.com\"", "is not an https URL"]),

@@ -31,6 +31,8 @@ both! {
         wait_until("the run ends", || page.entity("tracks")["live"].is_null());
         let (sent, held) = (sandbox.requests("tracks"), database.count("saved_tracks"));
         assert!(held > 0 && held < 3000, "{held}");
+        let forecast = page.status()["forecast"].as_array().cloned().expect("a forecast");
+        assert!(forecast.iter().all(|line| line["family"] != "tracks"), "nothing can be foretold: {forecast:?}");
         wait_until("the others are complete", || num_complete(&database) == 3);
         let (albums, player) = (sandbox.requests("albums"), sandbox.requests("player"));
         wait_until("the others and playback go on", || {

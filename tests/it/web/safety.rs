@@ -3,7 +3,14 @@
 use super::{Answer, Backend, Database, Page, Sandbox, num_complete, service, wait_until};
 use reqwest::Method;
 use serde_json::json;
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    path::Path,
+    time::Duration,
+};
 
 const TOKEN: &str = "a-word-for-the-page-0123456789";
 
@@ -51,7 +58,7 @@ fn routes() -> BTreeSet<String> {
 fn every_route_asks_who_it_is() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
     let page = signed(&database, &sandbox);
-    let session = session_of(&sign_in(&page, TOKEN));
+    let mut session = session_of(&sign_in(&page, TOKEN));
     let routes = routes();
     for known in ["/api/v1/status", "/api/v1/events", "/api/v1/sync", "/api/v1/reset", "/healthz", "/sign-in"] {
         assert!(routes.contains(known), "{known} is not among {routes:?}");
@@ -71,16 +78,13 @@ fn every_route_asks_who_it_is() {
                 assert!(is_sign_in || ![401, 403, 421, 429].contains(&status), "{method} {route}: {status}");
             }
             if route == "/sign-out" && method == Method::POST {
+                assert_eq!(ask(&[("cookie", &session)]), 303, "signed out, once and twice");
                 assert_eq!(page.ask(Method::GET, "/api/v1/status", &[("cookie", &session)], "").status, 401);
-                return_session(&page);
+                session = session_of(&sign_in(&page, TOKEN));
             }
         }
     }
     page.stop();
-
-    fn return_session(page: &Page) {
-        assert_eq!(sign_in(page, TOKEN).status, 303, "one can sign in again");
-    }
 }
 
 #[test]
@@ -193,6 +197,36 @@ fn a_request_that_is_too_large_is_refused() {
     let large = format!("{{\"account\": {}1}}", " ".repeat(1 << 20));
     page.ask(Method::POST, "/api/v1/sync", &[("content-type", "application/json")], &large).assert_problem(413, "");
     assert_eq!(page.get("/healthz").status, 200);
+    page.stop();
+}
+
+#[test]
+fn whoever_says_nothing_or_nothing_more_is_let_go() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
+    let page = Page::start(&database, service(&database, &sandbox));
+    let say = |words: &str| {
+        let mut stream = TcpStream::connect(page.base.trim_start_matches("http://")).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+        stream.write_all(words.as_bytes()).expect("it listens");
+        stream
+    };
+    let head = "POST /api/v1/sync HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let streams = [
+        say(""),
+        say("GET /healthz HTTP/1.1\r\nHost: local"),
+        say(&format!("{head}Content-Length: 100\r\n\r\n{{")),
+        say("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    ];
+    let [nothing, half_a_head, half_a_body, rests] = streams.map(|mut stream| {
+        let mut heard = String::new();
+        stream.read_to_string(&mut heard).expect("the connection is closed");
+        heard
+    });
+    assert!(nothing.is_empty() || nothing.starts_with("HTTP/1.1 408"), "{nothing}");
+    assert!(half_a_head.is_empty() || half_a_head.starts_with("HTTP/1.1 408"), "{half_a_head}");
+    assert!(half_a_body.starts_with("HTTP/1.1 503") && half_a_body.contains("took too long"), "{half_a_body}");
+    assert!(rests.starts_with("HTTP/1.1 200"), "{rests}");
+    assert_eq!(sandbox.requests("tracks"), 1, "nothing was asked for twice");
     page.stop();
 }
 

@@ -1,6 +1,7 @@
 //! What is served, to how many, and how it begins and ends.
 
 use super::{Backend, Database, Page, Sandbox, Segno, block_on, both, entity, num_complete, service, slow, wait_until};
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::{
     io::{Read, Write},
@@ -65,6 +66,7 @@ both! {
             assert_ne!(answer.header("retry-after"), "");
         }
         assert_eq!(page.get("/healthz").json(), json!({ "process": "ok" }), "it lives nevertheless");
+        assert_eq!(page.ask(Method::HEAD, "/healthz", &[], "").status, 200);
         database.execute("ALTER TABLE accounts_elsewhere RENAME TO accounts");
         wait_until("it is back", || page.get("/api/v1/status").status == 200 && page.get("/readyz").status == 200);
         page.stop();
@@ -110,11 +112,11 @@ async fn crowd(
     let listen = || async {
         let mut response = client.get(&url).send().await.expect("it listens");
         assert_eq!(response.status().as_u16(), 200);
-        let mut text = String::new();
+        let (mut text, mut has_begun) = (String::new(), false);
         while let Some(bytes) = response.chunk().await.expect("the stream ends in good order") {
-            let is_first = text.is_empty();
             text.push_str(std::str::from_utf8(&bytes).expect("UTF-8"));
-            if is_first {
+            if !has_begun {
+                has_begun = true;
                 assert!(text.starts_with("retry: 2000\n\nevent: status\ndata: {"), "{text}");
                 begun.fetch_add(1, Ordering::SeqCst);
             }
