@@ -158,10 +158,13 @@ impl Library {
         }
     }
 
+    /// One that was removed is listed again; not a row that holds nothing, since one more of those hides a removal.
     pub fn restore(&mut self, entity: EntityType, at: u32, tick: Tick) {
         let now = self.later();
         let listing = self.of_mut(entity);
-        let gone: Vec<u32> = (0..listing.items.len() as u32).filter(|n| !listing.item(*n).is_listed).collect();
+        let gone: Vec<u32> = (0..listing.items.len() as u32)
+            .filter(|n| !listing.item(*n).is_listed && !listing.item(*n).is_null)
+            .collect();
         if listing.may_edit() && !gone.is_empty() {
             let number = gone[at as usize % gone.len()];
             listing.items[number as usize].gone_at = tick;

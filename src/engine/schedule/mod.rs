@@ -4,7 +4,7 @@
 //! | how a run ended | the next one |
 //! |---|---|
 //! | complete | after the interval, give or take a tenth |
-//! | paused by a limit | when the pause ends, in a minute at the earliest |
+//! | paused by a limit | when the pause ends; after a minute where only the calendar calls it over |
 //! | nothing answers | after a minute, then two, four ... up to an hour |
 //! | the API refuses it for good | after a day: a person has to do something first |
 //! | something of ours failed | after five minutes, then ten ... up to the interval |
@@ -26,8 +26,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Shortest wait for the end of a pause. The gate waits for that on a clock of its own: a calendar that was set forward
-/// calls it over while it lasts.
+/// Wait for the end of a pause that the calendar calls over. The gate waits on a clock of its own, which nobody sets
+/// forward.
 const PAUSED_MIN: Duration = Duration::from_secs(60);
 
 /// First and longest wait for an API that cannot be reached.
@@ -233,7 +233,7 @@ impl Schedule {
             RunEnd::Stopped => Some(Duration::ZERO),
             RunEnd::Complete { .. } => Some(interval.mul_f64(1.0 - JITTER_SHARE + 2.0 * JITTER_SHARE * jitter)),
             RunEnd::Paused(pause) | RunEnd::Failed(Fault::Paused(pause)) => {
-                Some((pause.until - wall).to_std().unwrap_or_default().max(PAUSED_MIN))
+                Some((pause.until - wall).to_std().unwrap_or(PAUSED_MIN))
             }
             RunEnd::Failed(Fault::Unreachable(_)) => {
                 Some(doubled(UNREACHABLE_BASE, UNREACHABLE_CAP, entry.num_failures))
