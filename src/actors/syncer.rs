@@ -443,12 +443,13 @@ impl Supervised for Syncer {
 /// Begin a run, or begin again from the database.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct StartRun;
+pub struct StartRun(pub Purpose);
 
 impl Handler<StartRun> for Syncer {
     type Result = ();
 
-    fn handle(&mut self, _: StartRun, ctx: &mut Self::Context) {
+    fn handle(&mut self, StartRun(purpose): StartRun, ctx: &mut Self::Context) {
+        self.setup.purpose = purpose;
         self.begin(ctx);
     }
 }

@@ -77,6 +77,8 @@ pub struct Supervisor {
     writer: Addr<CheckpointWriter>,
     accounts: BTreeMap<AccountId, Household>,
     running: BTreeSet<SyncKey>,
+    /// What a person has asked for, until a run of it ends.
+    wanted: BTreeSet<SyncKey>,
     /// Counts of the runs before the one under way: a syncer that starts again begins a new run.
     runs: BTreeMap<SyncKey, RunTally>,
     /// Set while a service tracks playback.
@@ -126,6 +128,7 @@ impl Supervisor {
                 writer,
                 accounts: BTreeMap::new(),
                 running: BTreeSet::new(),
+                wanted: BTreeSet::new(),
                 runs: BTreeMap::new(),
                 playback: None,
                 trackers: BTreeMap::new(),
@@ -141,8 +144,14 @@ impl Supervisor {
         Household { fetcher, syncers: BTreeMap::new() }
     }
 
+    /// Whoever asks for a run wants to see the library as it is, and not what is due by the rhythm of the service.
+    fn purpose_of(&self, key: &SyncKey) -> Purpose {
+        if self.wanted.contains(key) { Purpose::Current } else { self.service.purpose }
+    }
+
     /// Begins a run; its syncer is started where there is none, or none any more.
     fn start_run(&mut self, key: SyncKey, ctx: &mut Context<Self>) {
+        let purpose = self.purpose_of(&key);
         let Some(household) = self.accounts.get_mut(&key.account) else { return };
         let SyncKey { account: account_id, entity } = key;
         let syncer = household.syncers.entry(entity).or_insert_with(|| {
@@ -153,7 +162,7 @@ impl Supervisor {
                 writer: self.writer.clone(),
                 fetcher: household.fetcher.clone(),
                 batches: self.service.batches,
-                purpose: self.service.purpose,
+                purpose,
                 guard: self.service.guard,
                 observer: ctx.address().recipient(),
                 supervisor: ctx.address().recipient(),
@@ -161,7 +170,7 @@ impl Supervisor {
             };
             start_guarded(Child::Syncer(key), self.policy, ctx.address().recipient(), |_| Syncer::new(setup))
         });
-        syncer.do_send(StartRun);
+        syncer.do_send(StartRun(purpose));
         self.running.insert(key);
         self.runs.insert(key, RunTally::default());
         self.service.progress.send_modify(|progress| {
@@ -173,6 +182,7 @@ impl Supervisor {
         if !self.running.remove(&key) {
             return;
         }
+        self.wanted.remove(&key);
         let state = match &end {
             RunEnd::Complete { notes } => EntityState::Complete { notes: notes.clone() },
             RunEnd::Paused(pause) => EntityState::Paused(*pause),
@@ -358,8 +368,9 @@ impl Handler<ChildExited> for Supervisor {
         match (child, ruling) {
             // The message waits in the mailbox until the new life begins.
             (Child::Syncer(key), Ruling::RestartIn(_)) if self.running.contains(&key) => {
+                let purpose = self.purpose_of(&key);
                 if let Some(syncer) = self.accounts.get(&key.account).and_then(|of| of.syncers.get(&key.entity)) {
-                    syncer.do_send(StartRun);
+                    syncer.do_send(StartRun(purpose));
                 }
             }
             // Gate and writer come back in place: who waited for them asks again, or starts from the database.

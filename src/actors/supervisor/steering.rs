@@ -114,6 +114,7 @@ impl Supervisor {
     fn want(&mut self, key: SyncKey) {
         if let Some(serving) = self.serving() {
             serving.schedule.handle_wanted(key, clock::instant(), clock::now());
+            self.wanted.insert(key);
         }
     }
 

@@ -19,7 +19,7 @@ fn a_long_list_is_sorted_by_name_once_it_has_been_read_and_indexed() {
 
         let complete = Checkpoint { is_complete: true, ..run.checkpoint.clone() };
         let end = Commit { checkpoint: complete, ..run.commit_of(Rows::Listing(vec![])) };
-        db.store.commit(&end, at(5)).await.unwrap();
+        db.store.commit(end, at(5)).await.unwrap();
         assert_eq!(db.store.index_names().await.unwrap(), ["tracks_by_name"]);
         assert_eq!(db.store.index_names().await.unwrap(), Vec::<&str>::new(), "once is enough");
 
