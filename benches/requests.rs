@@ -85,8 +85,8 @@ fn page(costs: &[Costs]) -> String {
          What a run costs in requests: `cargo bench --bench requests` measures it, with the real binary against \
          `segno sandbox`,\nand writes this page. The numbers do not depend on the machine.\n\n\
          Beside its tracks each library has {ALBUMS} saved albums, {ARTISTS} followed artists and {PLAYLISTS} playlists \
-         of {PLAYLIST_ITEMS} items. A run\nof `segno sync` reads all four entity types, and so does `segno verify`. One \
-         request of the first sync tells whose library it is.\n\n"
+         of {PLAYLIST_ITEMS} items. A run of\n`segno sync` reads all four entity types, and so does `segno verify`. One \
+         request of the first sync tells whose library\nit is.\n\n"
     );
     let sizes: Vec<String> = SIZES.iter().map(|size| grouped(u64::from(*size))).collect();
     let _ = writeln!(out, "| tracks | {} |", sizes.join(" | "));
@@ -108,16 +108,18 @@ fn page(costs: &[Costs]) -> String {
     row("ten removed at random places, at most", &|costs| grouped(costs.ten_removed.most));
     row("an item put into a playlist", &|costs| grouped(costs.playlist_edited));
     row("`segno verify`", &|costs| grouped(costs.verify));
-    let floor = costs[0].nothing;
+    let Costs { nothing, removed, .. } = &costs[2];
+    let of_tracks = removed.most - nothing + 1;
     let _ = write!(
         out,
-        "\nIn every line but the first two and the last, {floor} requests are those of a run that finds nothing changed: \
-         one each for tracks\nand albums, one per 50 followed artists, one per 50 playlists. Of one removal the rest is \
-         the search, with a last look at the head\nbefore anything is marked removed; of an edited playlist, its items, \
-         and the listing once more if they took several pages.\n\n\
+        "\nIn every line but the first two and the last, {nothing} requests are those of a run that finds nothing changed: \
+         one each for\ntracks and albums, one per 50 followed artists, one per 50 playlists. Of one removal the rest is the \
+         search, with a last look\nat the head before anything is marked removed: among 10,000 tracks at most {of_tracks} \
+         requests for the tracks. Of an edited playlist\nit is its items, and the listing once more if they took several \
+         pages.\n\n\
          A service does not read the followed artists in every run (`sync.artists_every`), and spreads what `verify` \
-         costs for tracks and\nalbums over the runs of `sync.verify_every`: by default, of 5,000 tracks, four requests \
-         in each.\n"
+         costs for\ntracks and albums over the runs of `sync.verify_every`: by default, of 5,000 tracks, four requests in \
+         each.\n"
     );
     out
 }
@@ -126,7 +128,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -182,8 +184,7 @@ impl Bench {
     }
 
     fn edit(&self, edit: Value) {
-        let api = &self.env["SEGNO_SPOTIFY_API_URL"];
-        let base = api.strip_suffix("/v1").expect("the sandbox's address");
+        let base = &self.env["SEGNO_SPOTIFY_ACCOUNTS_URL"];
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let url = format!("{base}/_sandbox/edit");

@@ -148,7 +148,7 @@ impl Reading {
     pub fn wanted(&self) -> Option<AddedBetween> {
         let mut dates = self.keys.iter().filter_map(|key| key.added_at);
         let newest = dates.next();
-        let oldest = dates.last().or(newest);
+        let oldest = dates.next_back().or(newest);
         let is_bounded = (self.from_top && self.to_end) || newest.is_some();
         let proves = is_bounded && !self.has_hole && !self.is_disordered;
         proves.then_some(AddedBetween {

@@ -1,14 +1,17 @@
 //! One small world: a library that changes, an API that fails, a database that keeps what was committed.
 
-use super::database::Database;
+use super::{
+    database::Database,
+    rows::{playlist_item, slot},
+};
 use crate::{
     engine::{
         run::{BatchSizes, Draft, EntityRun, GapRange, Purpose, RunEnd, RunMode, RunPlan, Step, Ticket},
         sweep::RemovalGuard,
     },
     model::{
-        Artist, Checkpoint, CommitReport, EntityType, Family, Fault, Gap, Item, LimitClass, Oddity, Page, PageRequest,
-        Pause, Phase, Playlist, PlaylistItem, PlaylistItemKind, Rows, SavedTrack, Slot, Track,
+        Checkpoint, CommitReport, EntityType, Family, Fault, Gap, LimitClass, Oddity, Page, PageRequest, Pause, Phase,
+        Rows, Slot,
     },
 };
 use chrono::{DateTime, Utc};
@@ -51,9 +54,9 @@ pub enum Denial {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub id: Option<String>,
-    added_at: i64,
+    pub added_at: i64,
     /// For playlists.
-    snapshot: u64,
+    pub snapshot: u64,
     pub items: Vec<u64>,
 }
 
@@ -488,48 +491,4 @@ impl World {
         }
         self.check_equal();
     }
-}
-
-fn slot(entity: EntityType, entry: &Entry) -> Slot {
-    let added_at = DateTime::from_timestamp(entry.added_at, 0);
-    let Some(id) = entry.id.clone() else { return Slot { item: None, added_at, odd: Some(Oddity::Null) } };
-    let item = match entity {
-        EntityType::Artists => {
-            Item::Artist(Box::new(Artist { id, name: "an artist".into(), genres: None, image_url: None }))
-        }
-        EntityType::Playlists => Item::Playlist(Box::new(Playlist {
-            id,
-            name: "a playlist".into(),
-            description: None,
-            owner_id: None,
-            owner_name: None,
-            public: None,
-            collaborative: None,
-            snapshot_id: Some(format!("{}/{}", entry.snapshot, entry.items.len())),
-            total_items: Some(entry.items.len() as i32),
-            image_url: None,
-        })),
-        EntityType::Tracks | EntityType::Albums => {
-            let track = Track {
-                id,
-                name: "a track".into(),
-                album: None,
-                duration_ms: None,
-                explicit: None,
-                disc_number: None,
-                track_number: None,
-                isrc: None,
-                artists: Vec::new(),
-            };
-            Item::Track(Box::new(SavedTrack { added_at, track }))
-        }
-    };
-    Slot { item: Some(item), added_at, odd: None }
-}
-
-fn playlist_item(number: u64) -> Slot {
-    let kind = PlaylistItemKind::Local;
-    let name = Some(number.to_string());
-    let item = PlaylistItem { kind, uri: None, name, added_at: None, added_by: None, track: None };
-    Slot { item: Some(Item::PlaylistItem(Box::new(item))), added_at: None, odd: None }
 }
