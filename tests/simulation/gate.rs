@@ -181,7 +181,8 @@ impl World {
         let (until, wall) = (self.now + WINDOW, self.wall() + WINDOW);
         let Some(p) = self.at(pid) else { return };
         if !std::mem::replace(&mut self.processes[p].gate.is_leasing, true) {
-            self.write(pid, Write::Lease { lease: WindowLease { until: wall, used: None }, until });
+            let (lease, skew) = (WindowLease { until: wall, used: None }, self.skew);
+            self.write(pid, Write::Lease { lease, until, skew });
         }
     }
 
@@ -306,7 +307,8 @@ impl World {
         let has_reopened = gate.engine.take_reopened();
         let lease = gate.lease_until.take().map(|_| WindowLease { until: wall, used: Some(used) });
         self.write(pid, Write::Ledger { entries, learned, has_reopened });
-        self.write(pid, Write::Close { lease });
+        let skew = self.skew;
+        self.write(pid, Write::Close { lease, skew });
     }
 }
 

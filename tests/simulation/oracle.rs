@@ -204,7 +204,8 @@ impl World {
         let before = last.as_ref().filter(same_pass).filter(|(last, _)| !last.walk.unlinked);
         let stood = before.map_or(0, |(last, _)| last.offset);
         let has_changed = before.is_some_and(|(_, at)| self.oracle.changed_at[entity as usize] >= *at);
-        let is_torn = checkpoint.offset > (*offset_to).max(stood) && !checkpoint.walk.unlinked;
+        let is_torn =
+            checkpoint.offset > (*offset_to).max(stood) && !checkpoint.walk.unlinked && !checkpoint.walk.unsteady;
         let skips = before.is_some() && !has_changed && *offset_from > stood && !slots.is_empty();
         if is_torn || skips {
             let offset = checkpoint.offset;
@@ -347,9 +348,12 @@ impl World {
             let (item, row) = (listing.item(*number), books.row(*number));
             !item.is_null && (row.state != Presence::Active || is_dated && row.added_at != item.added_at)
         };
+        // Whoever was first shown an empty listing takes every row that holds nothing for one that may be what is missing.
+        let has_nulls = listing.order.iter().any(|number| listing.item(*number).is_null);
+        let is_beguiled = has_nulls && !listing.emptied_at.is_empty();
         // One date, and a row that says nothing else: which item it is cannot be told.
         let is_stale = |(number, row): &(u32, super::database::Row)| {
-            !listing.item(*number).is_listed && !nulls.contains(&row.added_at)
+            !listing.item(*number).is_listed && !nulls.contains(&row.added_at) && !is_beguiled
         };
         let differing: Vec<String> =
             listing.order.iter().filter(|number| differs(number)).map(|n| super::library::id_of(*n)).collect();

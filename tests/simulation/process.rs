@@ -9,6 +9,7 @@ use super::{
     syncer::Syncer,
     world::{Event, Pid, World},
 };
+use chrono::TimeDelta;
 use segno::{
     engine::{
         restart::{Deaths, Exit, RestartPolicy, Ruling},
@@ -60,9 +61,9 @@ pub enum Write {
     Switch { entity: EntityType, life: u32, fence: Fence, phase: Phase, is_first: bool },
     Commit { entity: EntityType, life: u32, writer: Writer, draft: Box<Draft> },
     Pause { pause: Pause, fetch: u64 },
-    Lease { lease: WindowLease, until: Duration },
+    Lease { lease: WindowLease, until: Duration, skew: TimeDelta },
     Ledger { entries: Vec<LedgerEntry>, learned: Option<LearnedRate>, has_reopened: bool },
-    Close { lease: Option<WindowLease> },
+    Close { lease: Option<WindowLease>, skew: TimeDelta },
 }
 
 /// Why a write brought nothing.
@@ -268,19 +269,19 @@ impl World {
                 self.database.save_pause(pause, wall);
                 Reply::Paused { fetch }
             }
-            Write::Lease { lease, until } => {
+            Write::Lease { lease, until, skew } => {
                 self.database.save_lease(lease);
-                self.oracle.lease_skew = self.skew;
+                self.oracle.lease_skew = skew;
                 Reply::Leased { until }
             }
             Write::Ledger { entries, learned, has_reopened } => {
                 self.database.save_ledger(&entries, learned, has_reopened, wall);
                 Reply::Saved
             }
-            Write::Close { lease } => {
+            Write::Close { lease, skew } => {
                 if let Some(lease) = lease {
                     self.database.save_lease(lease);
-                    self.oracle.lease_skew = self.skew;
+                    self.oracle.lease_skew = skew;
                 }
                 Reply::Closed
             }
