@@ -17,6 +17,9 @@ export function follow(onStatus, onLink) {
   let quietSince = Date.now();
   let stream = new AbortController();
   let wake = () => {};
+  // Nobody looks: a page that is hidden, or kept by the browser for going back, would hold one of the few connections
+  // that the browser has for this address.
+  let isResting = false;
 
   const isSilent = () => Date.now() - quietSince > SILENCE_MS;
   setInterval(() => isSilent() && stream.abort(), 1000);
@@ -44,11 +47,13 @@ export function follow(onStatus, onLink) {
 
   const forever = async () => {
     for (;;) {
+      if (isResting) await new Promise((resolve) => { wake = resolve; });
       const askedAt = Date.now();
       try {
         await read();
         if (Date.now() - askedAt > RETRY_MS) continue;
       } catch (error) {
+        if (isResting) continue;
         stale(error instanceof Problem ? error.message : unreachable().message);
       }
       await new Promise((resolve) => {
@@ -58,14 +63,18 @@ export function follow(onStatus, onLink) {
     }
   };
 
-  // Whoever comes back to the page does not want to wait; a stream that outlived a sleep may be dead without knowing.
-  const comeBack = () => {
-    if (document.hidden) return;
-    if (isSilent()) stream.abort();
+  const rest = () => {
+    isResting = true;
+    stream.abort();
+  };
+  const goOn = () => {
+    isResting = false;
     wake();
   };
-  document.addEventListener("visibilitychange", comeBack);
-  window.addEventListener("online", comeBack);
+  document.addEventListener("visibilitychange", () => (document.hidden ? rest() : goOn()));
+  window.addEventListener("pagehide", rest);
+  window.addEventListener("pageshow", goOn);
+  window.addEventListener("online", goOn);
   void forever();
 }
 
