@@ -3,14 +3,14 @@
 //! at length.
 
 #[path = "../simulation/mod.rs"]
-mod world;
+mod lives;
 
 use segno::{
     engine::run::BatchSizes,
     model::{EntityType, Family},
 };
 use std::time::{Duration, Instant};
-use world::{
+use lives::{
     live, live_traced,
     scenario::{Failure, Injection, Scenario, Settings},
     shrink,
