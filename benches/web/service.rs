@@ -55,6 +55,10 @@ impl Drop for Sandbox {
 
 fn segno(url: &str, home: &Path, sandbox: &Sandbox, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_segno"));
+    // What is meant for the benchmark is no setting of the service.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SEGNO_")) {
+        command.env_remove(name);
+    }
     command.args(args).current_dir(home).env("HOME", home).env("SEGNO_DATABASE_URL", url).envs(&sandbox.env);
     command.env("SEGNO_RATE_LIMIT_REQUESTS", "1000000").stdout(Stdio::null());
     command
