@@ -216,7 +216,7 @@ fn slots(listing: &Listing, from: usize, limit: usize) -> Option<Vec<Slot>> {
 fn slot(entity: EntityType, number: u32, item: &TrueItem) -> Slot {
     let is_dated = matches!(entity, EntityType::Tracks | EntityType::Albums);
     let added_at = DateTime::from_timestamp(item.added_at, 0).filter(|_| is_dated);
-    if let Some(tells_date) = item.silent.or(item.is_null.then_some(number % 2 == 0)) {
+    if let Some(tells_date) = item.silent.or(item.is_null.then_some(number.is_multiple_of(2))) {
         return Slot { item: None, added_at: added_at.filter(|_| tells_date), odd: Some(Oddity::Null) };
     }
     Slot { item: Some(content(entity, id_of(number), item)), added_at, odd: None }

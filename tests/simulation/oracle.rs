@@ -341,7 +341,7 @@ impl World {
         let nulls: Vec<i64> = listing
             .order
             .iter()
-            .filter(|number| listing.item(**number).is_null && **number % 2 == 0 && is_dated)
+            .filter(|number| listing.item(**number).is_null && number.is_multiple_of(2) && is_dated)
             .map(|number| listing.item(*number).added_at)
             .collect();
         let differs = |number: &u32| {

@@ -77,7 +77,7 @@ pub enum Trouble {
 #[derive(Debug)]
 pub enum Reply {
     Begun { entity: EntityType, life: u32, begun: Result<(Fence, Phase), Trouble> },
-    Switched { entity: EntityType, life: u32, switched: Result<(Fence, Checkpoint), Trouble>, is_first: bool },
+    Switched { entity: EntityType, life: u32, switched: Result<Box<(Fence, Checkpoint)>, Trouble>, is_first: bool },
     Committed { entity: EntityType, life: u32, report: Result<CommitReport, Trouble> },
     Paused { fetch: u64 },
     Leased { until: Duration },
@@ -257,7 +257,7 @@ impl World {
                 Reply::Switched {
                     entity,
                     life,
-                    switched: result(switched.map(|stored| (fence, stored)), is_lost),
+                    switched: result(switched.map(|stored| Box::new((fence, stored))), is_lost),
                     is_first,
                 }
             }
