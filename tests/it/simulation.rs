@@ -5,17 +5,17 @@
 #[path = "../simulation/mod.rs"]
 mod lives;
 
-use segno::{
-    engine::run::BatchSizes,
-    model::{EntityType, Family},
-};
-use std::time::{Duration, Instant};
 use lives::{
     live, live_traced,
     scenario::{Failure, Injection, Scenario, Settings},
     shrink,
     tally::Tally,
 };
+use segno::{
+    engine::run::BatchSizes,
+    model::{EntityType, Family},
+};
+use std::time::{Duration, Instant};
 
 /// Lives that are lived however slow the machine is.
 const LIVES_MIN: u64 = 100;

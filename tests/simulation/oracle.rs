@@ -341,16 +341,17 @@ impl World {
         let nulls: Vec<i64> = listing
             .order
             .iter()
-            .filter(|number| listing.item(**number).is_null && **number % 2 == 0 && is_dated)
+            .filter(|number| listing.item(**number).is_null && number.is_multiple_of(2) && is_dated)
             .map(|number| listing.item(*number).added_at)
             .collect();
         let differs = |number: &u32| {
             let (item, row) = (listing.item(*number), books.row(*number));
             !item.is_null && (row.state != Presence::Active || is_dated && row.added_at != item.added_at)
         };
-        // Whoever was first shown an empty listing takes every row that holds nothing for one that may be what is missing.
+        // A row that says nothing but a date is every item of that date; and whoever was first shown an empty listing takes
+        // every row that holds nothing for one that may be what is missing.
         let has_nulls = listing.order.iter().any(|number| listing.item(*number).is_null);
-        let is_beguiled = has_nulls && !listing.emptied_at.is_empty();
+        let is_beguiled = has_nulls && (self.scenario.ties > 0 || !listing.emptied_at.is_empty());
         // One date, and a row that says nothing else: which item it is cannot be told.
         let is_stale = |(number, row): &(u32, super::database::Row)| {
             !listing.item(*number).is_listed && !nulls.contains(&row.added_at) && !is_beguiled

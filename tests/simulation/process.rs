@@ -78,7 +78,7 @@ pub enum Trouble {
 #[expect(clippy::large_enum_variant, reason = "a few are under way at a time; a box would cost an allocation each")]
 pub enum Reply {
     Begun { entity: EntityType, life: u32, begun: Result<(Fence, Phase), Trouble> },
-    Switched { entity: EntityType, life: u32, switched: Result<(Fence, Checkpoint), Trouble>, is_first: bool },
+    Switched { entity: EntityType, life: u32, switched: Result<Box<(Fence, Checkpoint)>, Trouble>, is_first: bool },
     Committed { entity: EntityType, life: u32, report: Result<CommitReport, Trouble> },
     Paused { fetch: u64 },
     Leased { until: Duration },
@@ -258,7 +258,7 @@ impl World {
                 Reply::Switched {
                     entity,
                     life,
-                    switched: result(switched.map(|stored| (fence, stored)), is_lost),
+                    switched: result(switched.map(|stored| Box::new((fence, stored))), is_lost),
                     is_first,
                 }
             }

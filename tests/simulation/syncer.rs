@@ -96,14 +96,14 @@ impl World {
         pid: Pid,
         entity: EntityType,
         life: u32,
-        switched: Result<(Fence, Checkpoint), Trouble>,
+        switched: Result<Box<(Fence, Checkpoint)>, Trouble>,
         is_first: bool,
     ) {
         if !self.is_alive(pid, entity, life) {
             return;
         }
         let Some(p) = self.at(pid) else { return };
-        match switched {
+        match switched.map(|switched| *switched) {
             Ok((fence, _)) if is_first => self.go(pid, entity, fence),
             Ok((_, checkpoint)) => {
                 if let Some(run) = &mut self.processes[p].syncers[entity as usize].run {
