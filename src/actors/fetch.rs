@@ -13,7 +13,7 @@ use crate::{
     },
     faults,
     metrics::RequestStatus,
-    model::{AccountId, EntityType, Family, Fault, Page, PageRequest, Pause},
+    model::{AccountId, EntityType, Family, Fault, Page, PageRequest, Pause, with_causes},
     spotify::{ApiError, Client, ForbiddenReason, Tokens},
 };
 use actix::Addr;
@@ -76,7 +76,7 @@ pub enum Unanswered {
     /// A limit pauses the family for longer than we may wait.
     #[error("{}", Fault::Paused(*.0))]
     Paused(Pause),
-    #[error("{}", describe(.0))]
+    #[error("{}", with_causes(.0))]
     Failed(ApiError),
     /// The gate keeps dying and is parked: nothing may be sent any more.
     #[error("the gate keeps failing, so nothing can be asked for")]
@@ -246,7 +246,7 @@ fn status<T>(answer: &Result<T, ApiError>) -> RequestStatus {
 
 /// What an error that is not worth another try means for the run.
 fn fault(request: &PageRequest, error: &ApiError) -> Fault {
-    let text = describe(error);
+    let text = with_causes(error);
     let is_items = matches!(request, PageRequest::PlaylistItems { .. });
     match error {
         ApiError::SignIn(_) | ApiError::Unauthorized(_) => Fault::SignIn(text),
@@ -269,20 +269,6 @@ fn fault(request: &PageRequest, error: &ApiError) -> Fault {
             Fault::Unreachable(text)
         }
     }
-}
-
-/// The error with its causes, on one line.
-pub(super) fn describe(error: &ApiError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// The fault hook of a request.

@@ -6,7 +6,7 @@
 
 use super::{
     checkpoint_writer::{CheckpointWriter, CommitPlays, NotePlayback, WriteError},
-    fetch::{Fetcher, Unanswered, describe},
+    fetch::{Fetcher, Unanswered},
     traces,
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         playback::{Playback, PlaybackSettings, Setback, Standing, Step, Verdict},
     },
     faults,
-    model::{AccountId, Family, Fault, KnownPlays, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage},
+    model::{AccountId, Family, Fault, KnownPlays, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage, with_causes},
     spotify::{ApiError, ForbiddenReason},
     store::{Store, StoreError},
 };
@@ -265,7 +265,7 @@ fn fault(unanswered: Unanswered) -> Fault {
         Unanswered::GateGone => return Fault::Internal(unanswered.to_string()),
         Unanswered::Failed(error) => error,
     };
-    let text = describe(&error);
+    let text = with_causes(&error);
     match error {
         ApiError::SignIn(_) => Fault::SignIn(text),
         // Should the sign-in have ended, the next refresh says so.

@@ -29,6 +29,7 @@ use crate::{
     },
     config::{Config, ConfigError, RateLimitConfig},
     engine::gate::GateSettings,
+    model::with_causes,
     spotify::{ApiError, Client, ClientConfig, ForbiddenReason},
     store::{DatabaseUrl, Store, StoreError},
     telemetry,
@@ -84,27 +85,13 @@ impl CommandError {
     }
 
     fn failed(error: &dyn Error) -> CommandError {
-        CommandError::new(Exit::Failed, chain(error))
+        CommandError::new(Exit::Failed, with_causes(error))
     }
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 impl From<ConfigError> for CommandError {
     fn from(error: ConfigError) -> CommandError {
-        CommandError::new(Exit::Usage, chain(&error))
+        CommandError::new(Exit::Usage, with_causes(&error))
     }
 }
 
@@ -121,7 +108,7 @@ impl From<StoreError> for CommandError {
             | StoreError::Exposed { .. } => Exit::Usage,
             _ => Exit::Failed,
         };
-        CommandError::new(exit, chain(&error))
+        CommandError::new(exit, with_causes(&error))
     }
 }
 
@@ -134,7 +121,7 @@ impl From<ApiError> for CommandError {
             }
             _ => Exit::Failed,
         };
-        CommandError::new(exit, chain(&error))
+        CommandError::new(exit, with_causes(&error))
     }
 }
 
@@ -224,7 +211,7 @@ async fn command(cli: Cli) -> Result<Exit, CommandError> {
 }
 
 fn usage(error: telemetry::TelemetryError) -> CommandError {
-    CommandError::new(Exit::Usage, chain(&error))
+    CommandError::new(Exit::Usage, with_causes(&error))
 }
 
 /// The gate's warning of a limit is a long line; what waits, and until when, stands below the bars as long as it does.
@@ -255,7 +242,7 @@ async fn open_store(config: &Config, label: &str) -> Result<(Store, DatabaseUrl)
 fn database_url(config: &Config) -> Result<DatabaseUrl, CommandError> {
     let text = &config.database_url;
     DatabaseUrl::parse(text.as_str()).map_err(|error| {
-        CommandError::new(Exit::Usage, format!("{}: {:?}: {}", text.origin(), text.to_string(), chain(&error)))
+        CommandError::new(Exit::Usage, format!("{}: {:?}: {}", text.origin(), text.to_string(), with_causes(&error)))
     })
 }
 

@@ -5,7 +5,7 @@
 //! account it belongs to is noted, and from then on the stored tokens count, since Spotify may have replaced it. Another
 //! token in the environment signs in again.
 
-use super::{CommandError, Exit, accounts, chain};
+use super::{CommandError, Exit, accounts};
 use crate::{
     actors::fetch::{Fetcher, Unanswered},
     cli::{
@@ -15,7 +15,7 @@ use crate::{
     clock,
     config::SpotifyConfig,
     engine::backoff::Patience,
-    model::{AccountId, Family, SignInState},
+    model::{AccountId, Family, SignInState, with_causes},
     spotify::{ApiError, Client, KeepInMemory, Keeping, Kept, Profile, StoredTokens, TokenVault, Tokens, VaultError},
     store::{Account, Person, SignIn, Store, StoreError, TokenRow},
 };
@@ -172,7 +172,7 @@ pub(super) async fn ask_who(fetcher: Fetcher) -> Result<Profile, CommandError> {
         }
         Err(Unanswered::Failed(error @ ApiError::Network { .. })) => Err(CommandError::new(
             Exit::Failed,
-            format!("{}; check the network and SEGNO_SPOTIFY_API_URL, then run again", chain(&error)),
+            format!("{}; check the network and SEGNO_SPOTIFY_API_URL, then run again", with_causes(&error)),
         )),
         Err(Unanswered::Failed(error)) => Err(error.into()),
         Err(error @ Unanswered::GateGone) => Err(CommandError::failed(&error)),

@@ -36,3 +36,17 @@ pub enum Fault {
     #[error("stopped")]
     Stopped,
 }
+
+/// An error and its causes on one line, for people; what the error itself already says of a cause is not said again.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

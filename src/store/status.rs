@@ -150,8 +150,10 @@ fn entity_status(state: &SyncState, pauses: &[Pause], tenure: &Tenure, now: Date
         .iter()
         .filter(|pause| pause.scope == entity.family() || pause.scope == Family::Application)
         .map(|pause| pause.until)
+        .filter(|_| !checkpoint.is_complete)
+        // A run that met a limit before its first commit waits, whatever the one before it has completed.
         .chain(state.rate_limit_reset_at)
-        .filter(|until| *until > now && !checkpoint.is_complete)
+        .filter(|until| *until > now)
         .max();
     let next_run_at = state.next_run_at.filter(|at| *at > now && matches!(tenure, Tenure::Held(_)));
     let is_running = match tenure {

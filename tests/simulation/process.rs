@@ -75,7 +75,6 @@ pub enum Trouble {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a few are under way at a time; a box would cost an allocation each")]
 pub enum Reply {
     Begun { entity: EntityType, life: u32, begun: Result<(Fence, Phase), Trouble> },
     Switched { entity: EntityType, life: u32, switched: Result<Box<(Fence, Checkpoint)>, Trouble>, is_first: bool },

@@ -32,7 +32,6 @@ pub type Pid = u32;
 
 /// Something that is due at a moment.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a few are due at a time; a box would cost an allocation each")]
 pub enum Event {
     StartProcess,
     GateLoaded(Pid),

@@ -76,6 +76,10 @@ fn pauses_of_the_family_and_of_everything_show_until_the_last_ends() {
 
         db.store.mark_complete(key(db), run.fence, at(11)).await.unwrap();
         assert_eq!(entity(db, at(12)).await.state, State::Complete, "what is complete waits for nothing");
+
+        db.store.mark_rate_limited(key(db), None, at(60), None, at(13)).await.unwrap();
+        let paused = entity(db, at(14)).await;
+        assert_eq!((paused.state, paused.resume_at), (State::Paused, Some(at(60))), "its next run met a limit");
     });
 }
 

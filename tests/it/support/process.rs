@@ -105,11 +105,18 @@ impl Segno {
     }
 }
 
-impl Running {
-    /// SIGKILL: no clean-up of any kind.
-    pub fn kill(mut self) {
+/// A test that fails leaves nothing running.
+impl Drop for Running {
+    fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Running {
+    /// SIGKILL: no clean-up of any kind.
+    pub fn kill(self) {
+        drop(self);
     }
 
     /// Sends a signal by its name, for example `TERM` or `INT`.
