@@ -50,6 +50,8 @@ pub struct Process {
     pub is_stopping: bool,
     /// For the oracle: when the requests of the last window were sent, those of the processes before it included.
     pub sent: VecDeque<Duration>,
+    /// For the oracle: another process ran at the same time. Two at once are two gates, and note one lease.
+    is_crowded: bool,
     /// For the oracle: what it must not ask for before when.
     pub told: Vec<(Family, Duration)>,
 }
@@ -118,8 +120,10 @@ impl World {
             loses_reply: None,
             is_stopping: false,
             sent: self.oracle.take_sent(self.processes.is_empty()),
+            is_crowded: !self.processes.is_empty(),
             told: Vec::new(),
         };
+        self.processes.iter_mut().for_each(|other| other.is_crowded = true);
         self.processes.push(process);
         self.tally.num_processes += 1;
         self.tell(|| format!("process {pid} starts"));
@@ -156,7 +160,8 @@ impl World {
     pub fn kill(&mut self, pid: Pid) {
         let Some(p) = self.at(pid) else { return };
         let process = self.processes.remove(p);
-        self.oracle.keep_sent(process.sent, self.processes.is_empty());
+        let sent = if process.is_crowded { VecDeque::new() } else { process.sent };
+        self.oracle.keep_sent(sent, self.processes.is_empty());
         self.tell(|| format!("process {pid} is no more"));
     }
 

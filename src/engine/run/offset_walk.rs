@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     engine::backoff::Patience,
-    model::{Checkpoint, EntityType, Fault, Oddity, Page, PageRequest, Slot, SlotKey, Stage},
+    model::{Checkpoint, EntityType, Fault, Oddity, Page, PageRequest, Slot, SlotKey},
 };
 use std::collections::VecDeque;
 
@@ -328,8 +328,8 @@ impl OffsetWalk {
         let is_last = total.is_none_or(|total| reached >= total);
         if num_cells == limit {
             self.tip.offset = reached;
-            // Of a whole walk only a page that is short proves the end, lest one wrong total hide all that follows.
-            self.ended = total.is_some() && is_last && self.tip.walk.stage == Stage::Head;
+            // Only a page that is short proves the end, lest one wrong total hide all that follows.
+            self.ended = false;
             self.hole = false;
         } else if is_last || (self.hole && num_cells == 0) {
             self.tip.offset = if is_last { reached } else { self.tip.offset };
