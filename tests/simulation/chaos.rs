@@ -145,8 +145,9 @@ impl World {
     fn speak(&mut self) {
         let tick = self.tick;
         for listing in &mut self.library.listings {
-            for item in listing.items.iter_mut().filter(|item| item.silent.is_some()) {
-                (item.silent, item.hidden_at) = (None, tick);
+            for item in &mut listing.items {
+                let Some(is_dated) = item.silent.take() else { continue };
+                (item.spoke, item.hidden_at) = (Some((tick, is_dated)), tick);
                 self.oracle.changed_at[listing.entity as usize] = tick;
             }
         }

@@ -69,10 +69,19 @@ pub struct Item {
     pub hidden_at: Tick,
     /// Its row says nothing now; `Some(true)`: nothing but since when.
     pub silent: Option<bool>,
+    /// When it last spoke up, and what its row had said until then.
+    pub spoke: Option<(Tick, bool)>,
     pub is_spoilt: bool,
     /// It came, or spoke up, where no run looks unless it walks.
     pub is_overlooked: bool,
     pub contents: Contents,
+}
+
+impl Item {
+    /// How its row was silent at some moment since then.
+    pub fn silent_since(&self, since: Tick) -> Option<bool> {
+        self.silent.or(self.spoke.filter(|(at, _)| *at >= since).map(|(_, is_dated)| is_dated))
+    }
 }
 
 /// The inside of a playlist.

@@ -236,9 +236,12 @@ impl World {
         let is_wronged = |number: &&u32| {
             // A row that says only since when is told by the date, which may be another one since it was last read.
             let item = listing.item(**number);
-            let is_disguised = item.silent == Some(true) && item.added_at != books.row(**number).added_at;
-            // One that says nothing may be any item. Two runs that miss the same are believed.
-            let is_disguised = is_disguised || item.silent == Some(false) && has_held;
+            let is_disguised = match item.silent_since(since) {
+                Some(true) => item.added_at != books.row(**number).added_at,
+                // One that says nothing may be any item. Two runs that miss the same are believed.
+                Some(false) => has_held,
+                None => false,
+            };
             !listing.was_gone_since(**number, since) && !is_disguised
         };
         if let Some(number) = removed.iter().find(is_wronged) {
