@@ -239,14 +239,21 @@ impl Store {
     pub async fn mark_complete(&self, key: StateKey, fence: Fence, now: DateTime<Utc>) -> Result<(), StoreError> {
         let now = At::from(now);
         self.transaction(async |conn| {
-            use sync_states::{completed_at, error_message, failed_at, is_complete, last_updated_at};
+            use sync_states::{
+                completed_at, error_message, failed_at, is_complete, last_updated_at, rate_limit_hit_at,
+                rate_limit_remaining, rate_limit_reset_at,
+            };
             let updated = with_conn!(conn, |c| {
                 let complete = (
                     is_complete.eq(true),
                     completed_at.eq(now),
                     last_updated_at.eq(now),
-                    failed_at.eq(None::<At>),
-                    error_message.eq(None::<String>),
+                    (
+                        rate_limit_hit_at.eq(None::<At>),
+                        rate_limit_reset_at.eq(None::<At>),
+                        rate_limit_remaining.eq(None::<i32>),
+                    ),
+                    (failed_at.eq(None::<At>), error_message.eq(None::<String>)),
                 );
                 diesel::update(fenced_row_of!(key, fence)).set(complete).execute(c).await
             })?;
