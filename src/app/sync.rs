@@ -42,21 +42,10 @@ use tokio::sync::{oneshot, watch};
 pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 pub async fn run(args: SyncArgs, config: &Config, display: Display) -> Result<Exit, CommandError> {
-    let client = client(config)?;
-    let owner = claim::this_process("sync");
-    let (store, url) = open_store(config, &owner.label).await?;
-    let job = Job {
-        account: args.account.account,
-        store,
-        client,
-        owner,
-        entities: if args.entities.is_empty() { config.sync.entities.clone() } else { args.entities },
-        purpose: Purpose::Current,
-        longest_wait: args.max_wait,
-        database: url.to_string(),
-    };
+    let SyncArgs { entities, max_wait, account, json } = args;
+    let job = Job::open("sync", Purpose::Current, entities, account.account, max_wait, config).await?;
     let Finished { reports, exit, advice } = job.run(config, &display).await?;
-    print(&if args.json { report::sync_json(&reports) } else { report::sync_text(&reports) })?;
+    print(&if json { report::sync_json(&reports) } else { report::sync_text(&reports) })?;
     advice.iter().for_each(|advice| complain(advice));
     Ok(exit)
 }
@@ -95,6 +84,22 @@ struct Synced {
 }
 
 impl Job {
+    /// The job of a command of this name, on the database of the settings; no entities are all that the settings name.
+    pub async fn open(
+        command: &str,
+        purpose: Purpose,
+        entities: Vec<EntityType>,
+        account: Option<String>,
+        longest_wait: Duration,
+        config: &Config,
+    ) -> Result<Job, CommandError> {
+        let client = client(config)?;
+        let owner = claim::this_process(command);
+        let (store, url) = open_store(config, &owner.label).await?;
+        let entities = if entities.is_empty() { config.sync.entities.clone() } else { entities };
+        Ok(Job { account, store, client, owner, entities, purpose, longest_wait, database: url.to_string() })
+    }
+
     pub async fn run(self, config: &Config, display: &Display) -> Result<Finished, CommandError> {
         let (progress_sender, progress) = watch::channel(Progress::default());
         let (gate_sender, gate_view) = watch::channel(GateView::default());

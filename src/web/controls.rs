@@ -1,13 +1,16 @@
 //! `POST /api/v1/{sync,pause,resume,reset}`: the few things that a person can tell the service while it runs. They are
 //! messages to the supervisor, and what they do is in the status at once.
 
-use super::{Problem, WebState, openapi::ReadProblems, problem::ProblemDocument};
+use super::{
+    Problem, WebState,
+    openapi::{BodyProblems, ReadProblems},
+};
 use crate::{
     actors::supervisor::steering::{Order, SteerAccount, SteerError, Steered},
     model::{AccountId, EntityType, SyncKey},
 };
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse,
     http::{StatusCode, header::CONTENT_TYPE},
     web::{Bytes, Data, ServiceConfig, post, resource},
 };
@@ -70,52 +73,36 @@ impl From<Steered> for Controlled {
 /// Begins a run now.
 #[utoipa::path(
     post, path = "/api/v1/sync", tag = "controls", request_body = Option<Target>,
-    responses((status = 202, body = Controlled), ReadProblems, (status = 415, description = "the body is no JSON", body = ProblemDocument<'static>, content_type = "application/problem+json"))
+    responses((status = 202, body = Controlled), ReadProblems, BodyProblems)
 )]
-pub async fn sync(
-    state: Data<WebState>,
-    request: actix_web::HttpRequest,
-    body: Bytes,
-) -> Result<HttpResponse, Problem> {
+pub async fn sync(state: Data<WebState>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
     steer(&state, Order::Sync, target(&request, &body)?).await
 }
 
 /// Pauses by hand, over restarts, until it is resumed. The playback tracker goes on.
 #[utoipa::path(
     post, path = "/api/v1/pause", tag = "controls", request_body = Option<Target>,
-    responses((status = 202, body = Controlled), ReadProblems, (status = 415, description = "the body is no JSON", body = ProblemDocument<'static>, content_type = "application/problem+json"))
+    responses((status = 202, body = Controlled), ReadProblems, BodyProblems)
 )]
-pub async fn pause(
-    state: Data<WebState>,
-    request: actix_web::HttpRequest,
-    body: Bytes,
-) -> Result<HttpResponse, Problem> {
+pub async fn pause(state: Data<WebState>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
     steer(&state, Order::Pause, target(&request, &body)?).await
 }
 
 /// Ends a pause by hand.
 #[utoipa::path(
     post, path = "/api/v1/resume", tag = "controls", request_body = Option<Target>,
-    responses((status = 202, body = Controlled), ReadProblems, (status = 415, description = "the body is no JSON", body = ProblemDocument<'static>, content_type = "application/problem+json"))
+    responses((status = 202, body = Controlled), ReadProblems, BodyProblems)
 )]
-pub async fn resume(
-    state: Data<WebState>,
-    request: actix_web::HttpRequest,
-    body: Bytes,
-) -> Result<HttpResponse, Problem> {
+pub async fn resume(state: Data<WebState>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
     steer(&state, Order::Resume, target(&request, &body)?).await
 }
 
 /// Forgets the checkpoint, so that the next run starts over. Library rows stay.
 #[utoipa::path(
     post, path = "/api/v1/reset", tag = "controls", request_body = Target,
-    responses((status = 202, body = Controlled), ReadProblems, (status = 415, description = "the body is no JSON", body = ProblemDocument<'static>, content_type = "application/problem+json"))
+    responses((status = 202, body = Controlled), ReadProblems, BodyProblems)
 )]
-pub async fn reset(
-    state: Data<WebState>,
-    request: actix_web::HttpRequest,
-    body: Bytes,
-) -> Result<HttpResponse, Problem> {
+pub async fn reset(state: Data<WebState>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
     let target = target(&request, &body)?;
     if target.entity_types.as_ref().is_none_or(Vec::is_empty) {
         return Err(Problem::bad_request(
@@ -126,7 +113,7 @@ pub async fn reset(
 }
 
 /// Reads the body. A form of another site could send any other type than JSON.
-fn target(request: &actix_web::HttpRequest, body: &Bytes) -> Result<Target, Problem> {
+fn target(request: &HttpRequest, body: &Bytes) -> Result<Target, Problem> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Target::default());
     }

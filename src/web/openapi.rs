@@ -94,6 +94,14 @@ pub enum ReadProblems {
     Unavailable(#[to_schema] ProblemDocument<'static>),
 }
 
+/// What can go wrong besides with a request that brings a body.
+#[derive(IntoResponses)]
+pub enum BodyProblems {
+    /// The body is no JSON.
+    #[response(status = 415, content_type = "application/problem+json")]
+    NotJson(#[to_schema] ProblemDocument<'static>),
+}
+
 /// This description.
 #[utoipa::path(get, path = "/api/v1/openapi.json", tag = "status", responses((status = 200, body = serde_json::Value)))]
 async fn openapi() -> HttpResponse {
