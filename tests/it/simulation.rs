@@ -118,7 +118,15 @@ fn calm(sizes: [u32; 4], batches: BatchSizes) -> Scenario {
         is_disordered: false,
         hidden_limit: 1_000,
         counts_refused: false,
-        settings: Settings { batches, requests: Some(500), longest_wait: None, entities: [true; 4], is_routine: false },
+        window_s: 30,
+        settings: Settings {
+            batches,
+            requests: Some(500),
+            longest_wait: None,
+            entities: [true; 4],
+            guard: 20,
+            is_routine: false,
+        },
         script: Vec::new(),
     }
 }

@@ -18,8 +18,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-const WINDOW: Duration = Duration::from_secs(30);
-
 /// How often what was counted and learned is stored.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 
@@ -63,8 +61,8 @@ pub struct GateShell {
 }
 
 impl GateShell {
-    pub fn new(requests: Option<u32>, now: Instant, wall: DateTime<Utc>) -> GateShell {
-        let settings = GateSettings { requests, ..GateSettings::default() };
+    pub fn new(requests: Option<u32>, window: Duration, now: Instant, wall: DateTime<Utc>) -> GateShell {
+        let settings = GateSettings { requests, window, ..GateSettings::default() };
         GateShell {
             settings,
             engine: Gate::new(settings, now, wall),
@@ -178,7 +176,8 @@ impl World {
     }
 
     fn renew_lease(&mut self, pid: Pid) {
-        let (until, wall) = (self.now + WINDOW, self.wall() + WINDOW);
+        let window = self.window();
+        let (until, wall) = (self.now + window, self.wall() + window);
         let Some(p) = self.at(pid) else { return };
         if !std::mem::replace(&mut self.processes[p].gate.is_leasing, true) {
             let (lease, skew) = (WindowLease { until: wall, used: None }, self.skew);

@@ -17,8 +17,6 @@ use segno::{
 };
 use std::{collections::VecDeque, time::Duration};
 
-const WINDOW: Duration = Duration::from_secs(30);
-
 /// Steps in one instant. More of them are a spin.
 const AT_ONCE_MAX: u32 = 20_000;
 
@@ -133,7 +131,7 @@ impl World {
     }
 
     pub fn check_sent(&mut self, p: usize, family: Family) {
-        let (now, instant) = (self.now, self.instant());
+        let (now, instant, window) = (self.now, self.instant(), self.window());
         self.tally.num_requests += 1;
         let process = &mut self.processes[p];
         let pid = process.pid;
@@ -147,7 +145,7 @@ impl World {
             );
         }
         process.sent.push_back(now);
-        while process.sent.front().is_some_and(|at| now - *at >= WINDOW) {
+        while process.sent.front().is_some_and(|at| now - *at >= window) {
             process.sent.pop_front();
         }
         let (_, limit) = process.gate.engine.window_used(instant);

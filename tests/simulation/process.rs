@@ -109,7 +109,7 @@ impl World {
             pid,
             owner,
             settings,
-            gate: GateShell::new(settings.requests, now, wall),
+            gate: GateShell::new(settings.requests, self.window(), now, wall),
             syncers: Default::default(),
             schedule,
             fetches: Vec::new(),

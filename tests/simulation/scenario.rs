@@ -24,6 +24,8 @@ pub struct Scenario {
     pub hidden_limit: u32,
     /// Whether it counts those that it refuses.
     pub counts_refused: bool,
+    /// The window that the gate is told of, in seconds. The API's is 30 s.
+    pub window_s: u32,
     pub settings: Settings,
     /// By the step at which it happens.
     pub script: Vec<(u32, Injection)>,
@@ -39,6 +41,8 @@ pub struct Settings {
     pub longest_wait: Option<u32>,
     /// Entity types that are kept current, by their place in `EntityType::ALL`.
     pub entities: [bool; 4],
+    /// The share of the rows, in percent, that one run may mark removed.
+    pub guard: u32,
     /// A service, which spreads its verifying pass over its runs; not single syncs.
     pub is_routine: bool,
 }
@@ -214,6 +218,7 @@ impl Scenario {
             is_disordered: random.u32(0..25) == 0,
             hidden_limit: [6, 10, 20, 50, 200, 1000][random.usize(0..6)],
             counts_refused: random.bool(),
+            window_s: [30, 30, 30, 10, 90][random.usize(0..5)],
             settings,
             script: Vec::new(),
         };
@@ -265,6 +270,7 @@ fn settings(random: &mut Rng, all: bool) -> Settings {
         requests: [None, None, Some(5), Some(30), Some(500)][random.usize(0..5)],
         longest_wait: [None, Some(30), Some(300)][random.usize(0..3)],
         entities,
+        guard: [20, 20, 1, 5, 60, 100][random.usize(0..6)],
         is_routine: random.bool(),
     }
 }
@@ -445,14 +451,16 @@ impl Injection {
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [tracks, artists, albums, playlists] = self.sizes;
-        let Scenario { seed, playlist_items, ties, nulls, is_disordered, hidden_limit, counts_refused, .. } = self;
+        let Scenario {
+            seed, playlist_items, ties, nulls, is_disordered, hidden_limit, counts_refused, window_s, ..
+        } = self;
         writeln!(
             f,
             "seed {seed}: {tracks} tracks, {artists} artists, {albums} albums, {playlists} playlists of at most {playlist_items} items"
         )?;
         writeln!(
             f,
-            "  ties {ties} %, null rows {nulls} %, disordered {is_disordered}, hidden limit {hidden_limit} (refused ones count: {counts_refused})"
+            "  ties {ties} %, null rows {nulls} %, disordered {is_disordered}, hidden limit {hidden_limit} (refused ones count: {counts_refused}), window {window_s} s"
         )?;
         writeln!(f, "  {:?}", self.settings)?;
         for (step, injection) in &self.script {

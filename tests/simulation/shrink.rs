@@ -93,6 +93,8 @@ impl Shrinker {
             |scenario| scenario.playlist_items = 3,
             |scenario| scenario.is_disordered = false,
             |scenario| scenario.hidden_limit = 1000,
+            |scenario| scenario.window_s = 30,
+            |scenario| scenario.settings.guard = 20,
             |scenario| scenario.settings.requests = Some(500),
             |scenario| scenario.settings.longest_wait = None,
         ] {

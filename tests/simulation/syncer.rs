@@ -127,7 +127,8 @@ impl World {
         self.tally.num_resumed += u64::from(!is_whole);
         let batches = self.processes[p].settings.batches;
         let purpose = self.purpose_of(p, entity);
-        let (num_active, guard, now) = (books.num_active, RemovalGuard::default(), self.wall());
+        let guard = RemovalGuard { percent_max: self.processes[p].settings.guard };
+        let (num_active, now) = (books.num_active, self.wall());
         let plan = RunPlan { entity, mode: mode.clone(), num_active, open_gaps, batches, purpose, guard, now };
         let least = self.least_requests(entity, &mode, batches);
         self.note_place(entity, &mode);

@@ -268,6 +268,11 @@ impl World {
         DateTime::from_timestamp(1_790_000_000, 0).expect("a date") + self.now + self.skew
     }
 
+    /// The gate's, of every process of this life.
+    pub fn window(&self) -> Duration {
+        Duration::from_secs(self.scenario.window_s.into())
+    }
+
     pub fn at(&self, pid: Pid) -> Option<usize> {
         self.processes.iter().position(|process| process.pid == pid)
     }
