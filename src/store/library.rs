@@ -10,7 +10,7 @@ use super::offthread::on_one_thread;
 use super::rows::PlaylistRow;
 use super::sync_states::{self, StateKey};
 use super::types::{At, len};
-use super::{Conn, Store, StoreError, batches, gaps, playlists, seen};
+use super::{Conn, Durability, Store, StoreError, batches, gaps, playlists, seen};
 use crate::model::{Commit, CommitReport, Effects, EntityType, Item, ItemCounts, Membership, Rows, Slot};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -29,7 +29,14 @@ impl Store {
     }
 }
 
-async fn write(conn: Conn, commit: &Commit, now: At) -> Result<CommitReport, StoreError> {
+async fn write(mut conn: Conn, commit: &Commit, now: At) -> Result<CommitReport, StoreError> {
+    conn.set_durability(Durability::Soon).await?;
+    let written = write_in_one(&mut conn, commit, now).await;
+    conn.set_durability(Durability::AtOnce).await?;
+    written
+}
+
+async fn write_in_one(conn: &mut Conn, commit: &Commit, now: At) -> Result<CommitReport, StoreError> {
     conn.transaction(async |conn| {
         let key = StateKey { account: commit.account_id, entity: commit.entity, phase: commit.checkpoint.phase };
         sync_states::advance(conn, key, commit.fence, &commit.checkpoint, now).await?;

@@ -58,7 +58,9 @@ pub use url::{DatabaseUrl, DatabaseUrlError, PostgresUrl};
 
 use diesel::result::QueryResult;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
-use diesel_async::{AnsiTransactionManager, AsyncConnection, AsyncPgConnection, TransactionManager};
+use diesel_async::{
+    AnsiTransactionManager, AsyncConnection, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
+};
 use sqlite::SqliteConn;
 use std::fmt;
 
@@ -136,15 +138,25 @@ impl Store {
     }
 }
 
+/// When a commit on SQLite has to be on the disk. PostgreSQL has its own setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    /// Before it returns.
+    AtOnce,
+    /// With the next commit that is [`Durability::AtOnce`], of which the gate makes one every few seconds: a power cut
+    /// takes what came since, rows and checkpoint alike.
+    Soon,
+}
+
 impl Conn {
     /// Runs `work` in one transaction. An error undoes all of it; so does dropping the future, as the pool discards a
     /// connection whose transaction is open.
     async fn transaction<T>(
-        mut self,
+        &mut self,
         work: impl AsyncFnOnce(&mut Conn) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.begin().await?;
-        match work(&mut self).await {
+        match work(self).await {
             Ok(value) => {
                 self.commit().await?;
                 Ok(value)
@@ -154,6 +166,18 @@ impl Conn {
                 let _ = self.rollback().await;
                 Err(error)
             }
+        }
+    }
+
+    /// Until it is said otherwise. The same connection serves everybody, so whoever asks for less asks for more again.
+    async fn set_durability(&mut self, durability: Durability) -> QueryResult<()> {
+        let pragma = match durability {
+            Durability::AtOnce => "PRAGMA synchronous = FULL",
+            Durability::Soon => "PRAGMA synchronous = NORMAL",
+        };
+        match self {
+            Conn::Sqlite(c) => c.batch_execute(pragma).await,
+            Conn::Pg(_) => Ok(()),
         }
     }
 

@@ -27,6 +27,7 @@ pub(super) enum Absent {
 }
 
 /// - `synchronous=FULL`: in the write-ahead log, NORMAL would lose the last commits in a power cut, though nothing else.
+///   A batch can be read again, so it may; see [`super::Durability`].
 /// - `foreign_keys=OFF`: PostgreSQL checks every reference that these same statements make, and the tests check a synced
 ///   file; to look each one up again here costs a tenth of the whole CPU time.
 /// - `temp_store=MEMORY`: before a statement changes a page it saves it for its own undoing, by default in a file. That
