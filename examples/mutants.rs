@@ -96,7 +96,7 @@ fn look(options: &Options) -> io::Result<bool> {
     eprintln!("building the engine as it is");
     let sound = workshop.judge(options.seconds)?;
     if !matches!(sound, Fate::Survived) {
-        eprintln!("the engine as it is: {sound}");
+        eprintln!("the engine as it is: {sound}{}", sound.reason());
         return Ok(false);
     }
     eprintln!("nothing is broken in the engine as it is");
@@ -107,6 +107,7 @@ fn look(options: &Options) -> io::Result<bool> {
     for mutant in MUTANTS.iter().filter(is_wanted) {
         eprintln!("{}: {}", mutant.name, mutant.breaks);
         let fate = workshop.with(mutant, |workshop| workshop.judge(options.seconds))?;
+        eprint!("{}", fate.reason());
         let surprise = match &fate {
             Fate::Caught { guarantee, .. } if guarantee != mutant.guarantee => format!("; not {}", mutant.guarantee),
             Fate::Caught { .. } | Fate::Survived | Fate::Hung | Fate::Failed(_) => String::new(),
@@ -133,6 +134,16 @@ enum Fate {
     Failed(String),
 }
 
+impl Fate {
+    /// Why it failed, for a person who has to see to it.
+    fn reason(&self) -> String {
+        match self {
+            Fate::Failed(why) => format!("\n{why}\n"),
+            Fate::Caught { .. } | Fate::Survived | Fate::Hung => String::new(),
+        }
+    }
+}
+
 impl fmt::Display for Fate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -141,7 +152,7 @@ impl fmt::Display for Fate {
             Fate::Caught { guarantee, seed } => write!(f, "{guarantee}, seed {seed}"),
             Fate::Survived => f.write_str("SURVIVED"),
             Fate::Hung => f.write_str("HUNG: a life that does not end"),
-            Fate::Failed(why) => write!(f, "FAILED\n{why}\n"),
+            Fate::Failed(_) => f.write_str("FAILED"),
         }
     }
 }
