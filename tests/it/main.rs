@@ -13,6 +13,7 @@ mod limits;
 mod login;
 mod metrics;
 mod moving;
+mod mutants;
 mod odd_rows;
 #[cfg(feature = "otlp")]
 mod otlp;

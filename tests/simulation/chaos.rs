@@ -46,8 +46,10 @@ impl World {
                 self.note_change(EntityType::Playlists);
                 self.library.shift(at, to, tick);
             }
-            Injection::EditItems { at, position, edit, lags } => self.library.edit_items(at, position, edit, lags),
-            Injection::Touch { at } => drop(self.library.touch(at, false)),
+            Injection::EditItems { at, position, edit, lags } => {
+                self.library.edit_items(at, position, edit, lags, tick);
+            }
+            Injection::Touch { at } => drop(self.library.touch(at, false, tick)),
             Injection::Silence { entity, at, is_dated } => {
                 self.note_change(entity);
                 let listing = self.library.of_mut(entity);
@@ -168,12 +170,13 @@ impl World {
 
     /// The library stands still, the faults stop, and whoever had to do something has done it.
     pub fn calm_down(&mut self) {
-        self.oracle.calm_since = Some(self.tick);
+        let tick = self.tick;
+        self.oracle.calm_since = Some(tick);
         self.api.recover();
         self.speak();
         self.heal();
         for item in &mut self.library.of_mut(EntityType::Playlists).items {
-            item.contents.shown = None;
+            item.contents.show(tick);
         }
         self.settings.entities = [true; 4];
         for process in &mut self.processes {

@@ -259,6 +259,12 @@ impl Books {
         RunMode::of(stored(&self.initial), stored(&self.incremental))
     }
 
+    /// What the last run left, if it did not come to its end.
+    pub fn interrupted(&self) -> Option<&Checkpoint> {
+        let phases = [self.initial.as_ref(), self.incremental.as_ref()];
+        phases.into_iter().flatten().find(|checkpoint| !checkpoint.is_complete)
+    }
+
     pub fn is_complete(&self) -> bool {
         self.initial.as_ref().is_some_and(|initial| initial.is_complete)
     }

@@ -165,7 +165,10 @@ impl World {
         let since = *fetch.failing_since.get_or_insert(now);
         let others_answered = last_answer.is_some_and(|answered| answered > since);
         match Backoff::default().rule(fetch.patience, fetch.tries, now - since, others_answered, jitter) {
-            Retry::After(wait) => self.after(wait, Event::TryAgain { pid, fetch: number }),
+            Retry::After(wait) => {
+                self.check_patience(pid, now - since);
+                self.after(wait, Event::TryAgain { pid, fetch: number });
+            }
             Retry::GiveUp => self.deliver(pid, number, Err(fault)),
         }
     }

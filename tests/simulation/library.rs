@@ -91,7 +91,31 @@ pub struct Contents {
     /// What the listing shows, while it lags behind.
     pub shown: Option<u32>,
     pub items: Vec<u32>,
+    /// What it held before, and until when.
+    pub past: Vec<(Tick, Vec<u32>)>,
+    /// When the listing last showed an older snapshot than it should.
+    pub lagged_at: Tick,
     pub spoilt: Option<u32>,
+}
+
+impl Contents {
+    /// The listing shows the latest snapshot from now on.
+    pub fn show(&mut self, tick: Tick) {
+        if self.shown.take().is_some() {
+            self.lagged_at = tick;
+        }
+    }
+
+    /// All that it held at some moment since then.
+    pub fn versions_since(&self, tick: Tick) -> impl Iterator<Item = &[u32]> {
+        let past = self.past.iter().filter(move |(until, _)| *until > tick).map(|(_, items)| items.as_slice());
+        past.chain([self.items.as_slice()])
+    }
+
+    /// Whether the listing showed the latest snapshot ever since.
+    pub fn was_shown_since(&self, tick: Tick) -> bool {
+        self.shown.is_none() && self.lagged_at <= tick
+    }
 }
 
 impl Library {
@@ -212,7 +236,7 @@ impl Library {
     }
 
     /// The playlist at a place, with the next snapshot, to be changed.
-    pub fn touch(&mut self, at: u32, lags: bool) -> Option<&mut Contents> {
+    pub fn touch(&mut self, at: u32, lags: bool, tick: Tick) -> Option<&mut Contents> {
         self.num_snapshots += 1;
         let snapshot = self.num_snapshots;
         let listing = self.of_mut(EntityType::Playlists);
@@ -220,12 +244,17 @@ impl Library {
         let contents = &mut listing.items[listing.order[at] as usize].contents;
         let shown = contents.shown.unwrap_or(contents.snapshot);
         contents.snapshot = snapshot;
-        contents.shown = lags.then_some(shown);
+        if lags {
+            contents.shown = Some(shown);
+        } else {
+            contents.show(tick);
+        }
         Some(contents)
     }
 
-    pub fn edit_items(&mut self, at: u32, position: u32, edit: ItemEdit, lags: bool) {
-        let Some(Contents { items, snapshot, .. }) = self.touch(at, lags) else { return };
+    pub fn edit_items(&mut self, at: u32, position: u32, edit: ItemEdit, lags: bool, tick: Tick) {
+        let Some(Contents { items, past, snapshot, .. }) = self.touch(at, lags, tick) else { return };
+        past.push((tick, items.clone()));
         let len = items.len();
         let position = position as usize;
         match edit {

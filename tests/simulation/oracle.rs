@@ -23,6 +23,13 @@ const AT_ONCE_MAX: u32 = 20_000;
 /// Runs of one entity type that may begin within an hour.
 const RUNS_PER_HOUR_MAX: usize = 150;
 
+/// How long a request may fail and still be tried again.
+const PATIENCE_MAX: Duration = Duration::from_secs(60);
+
+/// Beginnings of one syncer within a moment. Those who die, or lose a reply, are started again more and more slowly.
+const BEGINS_AT_ONCE_MAX: usize = 5;
+const MOMENT: Duration = Duration::from_millis(200);
+
 /// Runs that may hold a removal back once the library stands still.
 const HELD_MAX: u32 = 2;
 
@@ -42,6 +49,8 @@ pub struct Oracle {
     place: [Option<Checkpoint>; 4],
     num_at_once: u32,
     runs_begun: [VecDeque<Duration>; 4],
+    /// When a syncer began, and of which process.
+    begun: [VecDeque<(u32, Duration)>; 4],
     sent_before: VecDeque<Duration>,
     /// What the calendar was set forward by when a lease was last noted.
     pub lease_skew: TimeDelta,
@@ -90,6 +99,28 @@ impl World {
         let num = begun.len();
         if num > RUNS_PER_HOUR_MAX {
             self.violated("G7", format!("process {pid}: {num} runs of {entity} began within an hour"));
+        }
+    }
+
+    /// Of what is to begin: a syncer, for the first time or after a death.
+    pub fn check_restarts(&mut self, pid: u32, entity: EntityType, life: u32) {
+        let (now, at) = (self.now, entity as usize);
+        if self.at(pid).is_none_or(|p| self.processes[p].syncers[at].life != life) {
+            return;
+        }
+        let begun = &mut self.oracle.begun[at];
+        begun.retain(|(of, began_at)| *of == pid && now - *began_at < MOMENT);
+        begun.push_back((pid, now));
+        let num = begun.len();
+        if num > BEGINS_AT_ONCE_MAX {
+            self.violated("G7", format!("process {pid}: the syncer of {entity} began {num} times within {MOMENT:?}"));
+        }
+    }
+
+    /// Of a request that has failed and is to be tried again.
+    pub fn check_patience(&mut self, pid: u32, failing_for: Duration) {
+        if failing_for > PATIENCE_MAX {
+            self.violated("G7", format!("process {pid}: a request fails for {failing_for:?} and is not given up"));
         }
     }
 
@@ -158,12 +189,10 @@ impl World {
 
 /// G1 and G3: what is committed.
 impl World {
-    /// Where a run that is taken up has to go on.
-    pub fn note_place(&mut self, entity: EntityType, mode: &RunMode) {
-        self.oracle.place[entity as usize] = match mode {
-            RunMode::Resume { from } if matches!(from.walk.stage, Stage::Head | Stage::Walk) => Some(from.clone()),
-            RunMode::Initial | RunMode::Incremental { .. } | RunMode::Resume { .. } => None,
-        };
+    /// Where a run that begins now has to go on, if one before it was interrupted.
+    pub fn note_place(&mut self, entity: EntityType) {
+        let is_place = |place: &&Checkpoint| matches!(place.walk.stage, Stage::Head | Stage::Walk);
+        self.oracle.place[entity as usize] = self.database.of(entity).interrupted().filter(is_place).cloned();
     }
 
     /// G1: whoever takes a run up asks for what was not committed, and for nothing else.
@@ -287,6 +316,9 @@ impl World {
             let is_taken_up = entity == EntityType::Artists && !run.is_whole;
             let since = if is_taken_up { run.since.min(self.database.of(entity).pass_since) } else { run.since };
             self.check_held(entity, since);
+            if entity == EntityType::Playlists && notes.is_empty() {
+                self.check_read(since);
+            }
         }
         let Some(calm_since) = self.oracle.calm_since else { return };
         if run.since <= calm_since || !run.was_incremental || self.oracle.is_equal[at] {
@@ -332,6 +364,25 @@ impl World {
         if let Some(number) = listing.order.iter().find(is_missing).copied() {
             let (id, row) = (super::library::id_of(number), books.row(number));
             self.violated("G2", format!("{entity}: {id} was there all the time, and the database says {row:?}"));
+        }
+    }
+
+    /// G2: what a playlist is said to hold, it held at one moment of the run.
+    fn check_read(&mut self, since: Tick) {
+        let (listing, books) = (self.library.of(EntityType::Playlists), self.database.of(EntityType::Playlists));
+        let is_torn = |number: &&u32| {
+            let contents = &listing.item(**number).contents;
+            let held = books.playlist(**number).map(|book| book.items.as_slice()).unwrap_or_default();
+            let is_held = |items: &[u32]| {
+                held.len() == items.len()
+                    && held.iter().zip(items).all(|(held, item)| held.is_none_or(|held| held == *item))
+            };
+            let is_judged = listing.was_there_since(**number, since) && contents.was_shown_since(since);
+            is_judged && !contents.versions_since(since).any(is_held)
+        };
+        if let Some(number) = listing.order.iter().find(is_torn).copied() {
+            let (id, held) = (super::library::id_of(number), books.playlist(number).cloned());
+            self.violated("G2", format!("playlist {id} never was what the database says: {held:?}"));
         }
     }
 

@@ -131,7 +131,7 @@ impl World {
         let (num_active, now) = (books.num_active, self.wall());
         let plan = RunPlan { entity, mode: mode.clone(), num_active, open_gaps, batches, purpose, guard, now };
         let least = self.least_requests(entity, &mode, batches);
-        self.note_place(entity, &mode);
+        self.note_place(entity);
         self.tell(|| format!("process {pid}: {entity} begins {}", brief(&mode)));
         let process = &mut self.processes[p];
         let mut engine = EntityRun::new(plan);

@@ -241,7 +241,10 @@ impl World {
             Event::TryAgain { pid, fetch } => self.acquire(pid, fetch),
             Event::Written(pid) => self.written(pid),
             Event::Replied(pid, reply) => self.replied(pid, reply),
-            Event::Begins { pid, entity, life } => self.begins(pid, entity, life),
+            Event::Begins { pid, entity, life } => {
+                self.check_restarts(pid, entity, life);
+                self.begins(pid, entity, life);
+            }
             Event::Reads { pid, entity, life, what } => self.reads(pid, entity, life, what),
             Event::RunsDue(pid) => self.runs_due(pid),
             Event::StopDeadline(pid) => self.close(pid),
