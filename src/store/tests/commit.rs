@@ -228,3 +228,20 @@ fn a_followed_artist_keeps_the_day_it_was_first_seen() {
         assert_eq!(db.texts("genres", "artists").await, [r#"["dub \"x\""]"#]);
     });
 }
+
+/// A batch can be read again; a token or a pause cannot. One connection writes them all.
+#[test]
+fn what_is_written_after_a_batch_is_on_the_disk_at_once() {
+    on_both(async |db| {
+        if let Store::Sqlite(_) = db.store {
+            let run = db.begin(EntityType::Tracks).await;
+            run.commit(tracks(&["t1"]), at(1)).await;
+            assert_eq!(db.texts("synchronous", "pragma_synchronous").await, ["2"], "FULL");
+
+            db.begin(EntityType::Tracks).await;
+            let fenced = db.store.commit(run.commit_of(tracks(&["t2"])), at(2)).await;
+            assert!(matches!(fenced, Err(StoreError::Fenced { .. })), "{fenced:?}");
+            assert_eq!(db.texts("synchronous", "pragma_synchronous").await, ["2"], "FULL");
+        }
+    });
+}
