@@ -174,10 +174,8 @@ impl EntityRun {
     /// The end of the listing was reached and committed: may anything be marked removed?
     pub(super) fn end_pass(&mut self, report: &CommitReport) {
         let num_unseen = report.num_unseen.unwrap_or(0);
-        let Checkpoint { total, ref walk, .. } = self.checkpoint;
-        // What the first pass over a listing meets is new, and hides nothing.
-        let has_news = self.has_news && walk.records_seen;
-        let finding = Finding { total, num_active: self.num_active, num_unseen, has_news };
+        let Checkpoint { total, .. } = self.checkpoint;
+        let finding = Finding { total, num_active: self.num_active, num_unseen };
         let by_cursor = self.entity == EntityType::Artists;
         let newest_first = matches!(self.entity, EntityType::Tracks | EntityType::Albums);
         if self.resumed && by_cursor && self.checkpoint.walk.unsteady {

@@ -37,8 +37,8 @@ pub use step::{Draft, DraftEffects, GapRange, RunEnd, RunProgress, Step};
 
 use super::{backoff::Patience, sweep::RemovalGuard};
 use crate::model::{
-    AddedBetween, BatchSyncResult, Checkpoint, CommitReport, EntityType, Fault, Gap, Member, Membership, Page,
-    PageRequest, Phase, Stage, StalePlaylist,
+    AddedBetween, BatchSyncResult, Checkpoint, CommitReport, EntityType, Fault, Gap, Member, Page, PageRequest, Phase,
+    Stage, StalePlaylist,
 };
 use chrono::{DateTime, Utc};
 use cursor_walk::CursorWalk;
@@ -90,8 +90,6 @@ pub struct EntityRun {
     /// Runs before this one that could not tell what is missing.
     vain_runs_before: u32,
     num_passes: u32,
-    /// The run has met items that the database did not hold.
-    has_news: bool,
     /// The head has been read from offset 0 in this run.
     head_read: bool,
     clues: Clues,
@@ -205,8 +203,6 @@ impl EntityRun {
             held_before,
             vain_runs_before,
             num_passes: 0,
-            // Whoever was interrupted may have.
-            has_news: resumed,
             head_read: false,
             clues: Clues::default(),
             unconfirmed: None,
@@ -321,7 +317,6 @@ impl EntityRun {
         if let Some(num_active) = report.num_active {
             self.num_active = num_active;
         }
-        self.has_news |= report.memberships.contains(&Membership::New);
         match meaning {
             Meaning::Batch | Meaning::Judged => {}
             Meaning::Head { ended } => self.go_on_from_head(&report, ended),

@@ -144,12 +144,8 @@ impl EntityRun {
 
     /// Whether so many removals are believed at once.
     pub(super) fn believes(&self, num_removed: u32) -> bool {
-        let finding = Finding {
-            total: self.checkpoint.total,
-            num_active: self.num_active,
-            num_unseen: num_removed,
-            has_news: false,
-        };
+        let total = self.checkpoint.total;
+        let finding = Finding { total, num_active: self.num_active, num_unseen: num_removed };
         matches!(sweep::judge(self.guard, &WalkState::default(), false, finding), Verdict::Proven { .. })
     }
 
