@@ -174,7 +174,7 @@ impl EntityRun {
     /// The end of the listing was reached and committed: may anything be marked removed?
     pub(super) fn end_pass(&mut self, report: &CommitReport) {
         let num_unseen = report.num_unseen.unwrap_or(0);
-        let Checkpoint { total, .. } = self.checkpoint;
+        let total = self.checkpoint.total;
         let finding = Finding { total, num_active: self.num_active, num_unseen };
         let by_cursor = self.entity == EntityType::Artists;
         let newest_first = matches!(self.entity, EntityType::Tracks | EntityType::Albums);
