@@ -166,7 +166,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "what could not be read is not noted, and not tried again",
         guarantee: "G4",
     },
-    // The head, searches, verifying passes.
+    // The head, verifying passes.
     Mutant {
         name: "count-ignored",
         file: "run/head.rs",
@@ -182,14 +182,6 @@ pub const MUTANTS: &[Mutant] = &[
         instead: "if false {",
         breaks: "a head that is taken up in the middle is not read from the beginning again",
         guarantee: "G2",
-    },
-    Mutant {
-        name: "search-forgets",
-        file: "run/bisection.rs",
-        stands: "if self.pages.contains_key(&number) {",
-        instead: "if false {",
-        breaks: "a search does not remember which pages it has read",
-        guarantee: "G7",
     },
     Mutant {
         name: "slice-judges-its-edges",
