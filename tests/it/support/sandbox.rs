@@ -73,13 +73,19 @@ impl Sandbox {
     }
 
     pub fn post(&self, path: &str, body: &Value) -> Value {
+        let (status, answer) = self.ask(path, body);
+        assert!((200..300).contains(&status), "{path} {body}: {status} {answer}");
+        answer
+    }
+
+    /// Posts; returns the status too.
+    pub fn ask(&self, path: &str, body: &Value) -> (u16, Value) {
         let url = format!("{}/_sandbox/{path}", self.base());
         block_on(async {
             let request = reqwest::Client::new().post(url).header("content-type", "application/json");
             let response = request.body(body.to_string()).send().await.expect("the sandbox answers");
-            let (status, answer) = (response.status(), response.bytes().await.expect("a body"));
-            assert!(status.is_success(), "{path} {body}: {status} {}", String::from_utf8_lossy(&answer));
-            serde_json::from_slice(&answer).expect("JSON")
+            let (status, answer) = (response.status().as_u16(), response.bytes().await.expect("a body"));
+            (status, serde_json::from_slice(&answer).expect("JSON"))
         })
     }
 
