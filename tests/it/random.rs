@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use std::{
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Lives that are lived whenever all tests are run.
@@ -43,7 +43,7 @@ fn seeds() -> Range<u64> {
 fn live(backend: Backend, seed: u64) {
     let mut rng = Rng::with_seed(seed);
     let mut life = Life::new(backend, seed, &mut rng);
-    for number in 1..=rng.usize(4..=6) {
+    for number in 1..=rng.usize(3..=5) {
         life.run_through(number, seed);
     }
     life.settle();
@@ -61,7 +61,7 @@ impl Story {
 
 impl Drop for Story {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() || std::env::var_os("TELL").is_some() {
             eprintln!("{}\n", self.0.join("\n"));
         }
     }
@@ -108,14 +108,18 @@ impl Life {
         self.sandbox.forget_requests();
         self.sandbox.configure(json!({ "latency_ms": round.latency_ms, "expire_access_tokens": round.expires_tokens }));
         self.sandbox.rules(json!(round.rules));
+        let start = Instant::now();
         let outcome = self.run(&round);
+        let took = start.elapsed();
 
         let rules = self.sandbox.get("rules")["rules"].clone();
         let was_applied = |at: usize| rules[at]["applied"].as_u64().is_some_and(|times| times > 0);
         let applied: Vec<usize> = (0..round.rules.len()).filter(|at| was_applied(*at)).collect();
         let requests = self.sandbox.requests("*");
         let code = outcome.as_ref().map(|ended| ended.code);
-        self.story.tell(format!("  ended {code:?} after {requests} requests; rules that came up: {applied:?}"));
+        self.story.tell(format!(
+            "  ended {code:?} after {requests} requests and {took:.0?}; rules that came up: {applied:?}"
+        ));
         self.story.tell(format!("  {}", invariants::states(&self.database).join("\n  ")));
 
         let deceives = |edit: &Value| script::is_hidden(edit);
@@ -191,7 +195,7 @@ impl Life {
 
     fn succeed(&mut self, command: &str) -> Ended {
         let ended = Segno::on(&self.database, &self.sandbox, &[command, "--json"]).succeed();
-        self.story.tell(format!("{command}: {}", ended.stdout));
+        self.story.tell(format!("{command}: exit 0 after {:.0?}", ended.took));
         ended
     }
 }

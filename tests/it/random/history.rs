@@ -18,6 +18,8 @@ pub struct History {
     pub names: BTreeMap<String, BTreeSet<String>>,
     /// What playlists held, slot by slot, by id and snapshot.
     pub contents: BTreeMap<(String, String), Vec<String>>,
+    /// The snapshots of the playlists that are listed now.
+    pub latest: BTreeMap<String, String>,
     /// What was listed all through the latest run.
     pub throughout: Ids,
     /// What has been listed ever since the last run that left no walk open; `None` right after it.
@@ -35,6 +37,7 @@ pub struct History {
     /// A verifying pass began and has not come to its end.
     pub is_verifying: bool,
     current_tracks: BTreeSet<String>,
+    /// The rows of the library that was taken in last.
     before: Option<BTreeMap<&'static str, BTreeSet<String>>>,
 }
 
@@ -78,10 +81,11 @@ impl History {
                 self.names.entry(id.to_owned()).or_default().insert(name.to_owned());
             }
         }
-        for playlist in playlists.iter().filter(|playlist| playlist["readable"] == true) {
-            let key = (text(&playlist["id"]), text(&playlist["snapshot_id"]));
-            self.contents.entry(key).or_insert_with(|| items_of(playlist));
+        let key = |playlist: &Value| (text(&playlist["id"]), text(&playlist["snapshot_id"]));
+        for playlist in playlists.iter().filter(|playlist| !playlist.is_null()) {
+            self.contents.entry(key(playlist)).or_insert_with(|| items_of(playlist));
         }
+        self.latest = playlists.iter().filter(|playlist| !playlist.is_null()).map(key).collect();
     }
 
     /// Whether a row was true at some moment.

@@ -42,7 +42,7 @@ pub fn library(rng: &mut Rng, seed: u64) -> Vec<String> {
         ("--albums", one_of(rng, &SIZES).min(120)),
         ("--artists", one_of(rng, &SIZES).min(120)),
         // Their listing, too, has a second page now and then.
-        ("--playlists", if rng.u8(..6) == 0 { 53 } else { rng.u32(1..14) }),
+        ("--playlists", if rng.u8(..8) == 0 { 53 } else { rng.u32(1..14) }),
         ("--playlist-items", one_of(rng, &[0, 9, 49, 50, 60])),
         ("--seed", u32::try_from(seed % 1_000_000).expect("less than a million")),
     ];
@@ -67,7 +67,7 @@ impl Round {
         let mut rules: Vec<Value> = (0..dice.rng.u8(..5)).map(|_| dice.edit_at_a_request(num_requests)).collect();
         // After the edits, which would not be seen behind a fault.
         rules.extend((0..dice.rng.u8(..4)).map(|_| dice.fault(num_requests)));
-        if dice.rng.u8(..3) == 0 {
+        if dice.rng.u8(..4) == 0 {
             rules.push(dice.slow_fault(num_requests));
         }
         let edits_before = if is_first { Vec::new() } else { (0..dice.rng.u8(..5)).map(|_| dice.edit()).collect() };
@@ -211,15 +211,19 @@ impl Dice<'_> {
             _ => json!({ "kind": "delay", "ms": self.rng.u64(20..200) }),
         };
         let families = ["tracks", "albums", "artists", "playlists", "playlist_items", "*", "*", "token"];
-        let times = if action["kind"] == "unauthorized" { 1 } else { self.rng.u64(1..=2) };
-        json!({ "family": one_of(self.rng, &families), "skip": self.rng.u64(..num_requests / 3), "times": times, "do": action })
+        // It is for the API to find a token too old.
+        let is_unauthorized = action["kind"] == "unauthorized";
+        let families = if is_unauthorized { &families[..7] } else { &families[..] };
+        let times = if is_unauthorized { 1 } else { self.rng.u64(1..=2) };
+        json!({ "family": one_of(self.rng, families), "skip": self.rng.u64(..num_requests / 3), "times": times, "do": action })
     }
 
     /// A fault that takes a second.
     fn slow_fault(&mut self, num_requests: u64) -> Value {
-        let action = match self.rng.u8(..3) {
-            0 => json!({ "kind": "hang" }),
-            1 => json!({ "kind": "rate_limited", "retry_after": "1" }),
+        let action = match self.rng.u8(..6) {
+            0..=2 => json!({ "kind": "hang" }),
+            // From here on the gate is careful, in the lives of later processes too.
+            3 => json!({ "kind": "rate_limited", "retry_after": "1" }),
             _ => json!({ "kind": "quota", "retry_after": "1" }),
         };
         let families = ["tracks", "albums", "artists", "playlists", "playlist_items"];
