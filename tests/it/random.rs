@@ -15,7 +15,7 @@ use super::support::{Backend, Database, Ended, Sandbox, Segno, both};
 use fastrand::Rng;
 use history::History;
 use script::{Kill, Round};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -101,8 +101,11 @@ impl Life {
         self.sandbox.begin_history();
         let round = Round::new(&mut rng, &self.sandbox.library(), &self.history.gone_tracks(), number == 1);
         self.story.tell(format!("round {number}: {round}"));
+        let mut deceived_now = false;
         for edit in &round.edits_before {
-            self.edit(edit);
+            let done = self.sandbox.try_edit(edit);
+            self.story.tell(format!("  {edit}: {done}"));
+            deceived_now |= script::is_hidden(edit) && done["error"].is_null();
         }
         let began = self.sandbox.history().len() - 1;
         self.sandbox.forget_requests();
@@ -122,9 +125,8 @@ impl Life {
         ));
         self.story.tell(format!("  {}", invariants::states(&self.database).join("\n  ")));
 
-        let deceives = |edit: &Value| script::is_hidden(edit);
-        let rules_deceive = applied.iter().any(|at| round.rules[*at].pointer("/do/edits/0").is_some_and(deceives));
-        let deceived_now = rules_deceive || round.edits_before.iter().any(deceives);
+        let edits = applied.iter().filter_map(|at| round.rules[*at]["do"]["edits"].as_array()).flatten();
+        deceived_now |= edits.into_iter().any(script::is_hidden);
         self.is_deceived |= deceived_now;
         self.history.take_in(self.sandbox.history(), began, self.is_deceived);
         if let Some(ended) = &outcome {
@@ -138,11 +140,6 @@ impl Life {
         if ended_well && round.is_verify() && !deceived_now {
             self.is_deceived = false;
         }
-    }
-
-    fn edit(&mut self, edit: &Value) {
-        let done = self.sandbox.try_edit(edit);
-        self.story.tell(format!("  {edit}: {done}"));
     }
 
     /// Runs the command of a round, to its end or to its death.

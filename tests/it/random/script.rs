@@ -61,7 +61,7 @@ pub fn is_hidden(edit: &Value) -> bool {
 impl Round {
     /// `gone` are tracks that may be saved again.
     pub fn new(rng: &mut Rng, library: &Library, gone: &[String], is_first: bool) -> Round {
-        let mut dice = Dice { rng, library, gone, num_playlist_moves: 0 };
+        let mut dice = Dice { rng, library, gone, has_moved_playlist: false, was_unauthorized: false };
         // A first run asks for more.
         let num_requests = if is_first { 40 } else { 12 };
         let mut rules: Vec<Value> = (0..dice.rng.u8(..5)).map(|_| dice.edit_at_a_request(num_requests)).collect();
@@ -120,7 +120,8 @@ struct Dice<'a> {
     rng: &'a mut Rng,
     library: &'a Library,
     gone: &'a [String],
-    num_playlist_moves: u32,
+    has_moved_playlist: bool,
+    was_unauthorized: bool,
 }
 
 impl Dice<'_> {
@@ -179,8 +180,7 @@ impl Dice<'_> {
             0 => json!({ "op": "add_playlist", "items": self.rng.usize(..130) }),
             1 if playlists > 2 => json!({ "op": "remove_playlist", "index": index }),
             // Two that are dragged past each other between two pages of the listing cannot be seen.
-            2 if playlists > 1 && self.num_playlist_moves == 0 => {
-                self.num_playlist_moves += 1;
+            2 if playlists > 1 && !std::mem::replace(&mut self.has_moved_playlist, true) => {
                 json!({ "op": "move_playlist", "from": index, "to": self.rng.usize(..playlists - 1) })
             }
             3 => json!({ "op": "rename_playlist", "index": index, "name": format!("Renamed {}", self.rng.u32(..)) }),
@@ -207,7 +207,8 @@ impl Dice<'_> {
             3 => json!({ "kind": "truncate", "bytes": self.rng.u32(..3_000) }),
             4 => json!({ "kind": "status", "status": 200, "body": "<html>", "content_type": "text/html" }),
             5 => json!({ "kind": "status", "status": 200, "body": "{}", "content_type": "application/json" }),
-            6 => json!({ "kind": "unauthorized" }),
+            // A fresh token that is refused again means something else.
+            6 if !std::mem::replace(&mut self.was_unauthorized, true) => json!({ "kind": "unauthorized" }),
             _ => json!({ "kind": "delay", "ms": self.rng.u64(20..200) }),
         };
         let families = ["tracks", "albums", "artists", "playlists", "playlist_items", "*", "*", "token"];

@@ -10,7 +10,7 @@ use super::{
 };
 
 pub fn assert_equal(database: &Database, sandbox: &Sandbox, history: &History) {
-    sandbox.library().assert_held_by(database);
+    database.assert_references_hold();
     Source::read(sandbox).assert_current_in(database, &Source::catalogue(sandbox), &history.names);
 
     assert_eq!(database.count("sync_gaps WHERE healed_at IS NULL"), 0, "{:?}", database.rows("sync_gaps"));

@@ -155,11 +155,7 @@ impl Library {
             let missing: Vec<_> = listed.difference(&held).take(3).collect();
             assert!(held == listed, "{table}: stale {stale:?}, missing {missing:?}");
         }
-        if database.backend == super::Backend::Sqlite {
-            // PostgreSQL checks references itself.
-            let dangling = database.lines("SELECT \"table\" AS line FROM pragma_foreign_key_check");
-            assert!(dangling.is_empty(), "rows that refer to nothing: {dangling:?}");
-        }
+        database.assert_references_hold();
         let sql = "SELECT i.playlist_id || '|' || CAST(i.position AS TEXT) || '|' || coalesce(i.uri, 'null') AS line \
                    FROM playlist_items i JOIN library_playlists l ON l.playlist_id = i.playlist_id \
                    JOIN playlists p ON p.id = i.playlist_id \
