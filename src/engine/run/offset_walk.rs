@@ -410,7 +410,8 @@ mod tests {
 
     /// Walks the listing in pages of ten; from request `spoilt_from` on the slot at 9 cannot be served.
     fn walk(spoilt_from: usize) -> OffsetWalk {
-        let mut walk = OffsetWalk::new(EntityType::Playlists, Checkpoint::default(), 10, 10);
+        let mut walk =
+            OffsetWalk::new(EntityType::Playlists, Checkpoint::start(crate::model::Phase::InitialSync), 10, 10);
         let mut next_ticket = Ticket::default();
         for n in 0.. {
             while walk.poll_batch().is_some() {}
