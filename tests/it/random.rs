@@ -61,7 +61,7 @@ impl Story {
 
 impl Drop for Story {
     fn drop(&mut self) {
-        if std::thread::panicking() || std::env::var_os("TELL").is_some() {
+        if std::thread::panicking() {
             eprintln!("{}\n", self.0.join("\n"));
         }
     }

@@ -3,7 +3,7 @@
 use super::{
     super::support::{
         Database,
-        source::{Kind, line_of},
+        source::{Column, Kind, line_of},
     },
     history::{History, Ids, LISTINGS},
     script::Round,
@@ -44,7 +44,7 @@ pub fn check(database: &Database, history: &mut History, round: &Round, ended_we
 
 /// Every row says what was so at some moment.
 fn no_row_is_invented(database: &Database, history: &History) {
-    let tables: [(&str, &str, &[(&str, Kind)]); 5] = [
+    let tables: [(&str, &str, &[Column]); 5] = [
         ("saved_tracks", "", &[("track_id", Kind::Plain), ("added_at", Kind::Time)]),
         ("saved_albums", "", &[("album_id", Kind::Plain), ("added_at", Kind::Time)]),
         ("followed_artists", "", &[("artist_id", Kind::Plain)]),

@@ -90,7 +90,9 @@ impl Round {
             _ => Kill { requests: dice.rng.u64(1..=num_requests), then_ms: dice.rng.u64(..25) },
         });
         let latency_ms = if is_killed { dice.rng.u64(2..20) } else { dice.rng.u64(..4) };
-        Round { edits_before, rules, args, env, latency_ms, expires_tokens: dice.rng.u8(..5) == 0, kill }
+        // Nor is a token renewed twice for one request.
+        let expires_tokens = dice.rng.u8(..5) == 0 && !dice.was_unauthorized;
+        Round { edits_before, rules, args, env, latency_ms, expires_tokens, kill }
     }
 
     pub fn is_verify(&self) -> bool {

@@ -22,7 +22,10 @@ pub enum Kind {
     Time,
 }
 
-type Table = (&'static str, &'static [(&'static str, Kind)]);
+/// A name, or an expression.
+pub type Column = (&'static str, Kind);
+
+type Table = (&'static str, &'static [Column]);
 
 /// Between the columns of a line: nothing has it in its name.
 pub const SEPARATOR: &str = "\u{1f}";
@@ -207,7 +210,7 @@ impl Source {
     fn assert_things(
         &self,
         table: &str,
-        columns: &[(&str, Kind)],
+        columns: &[Column],
         rows: &[Vec<&str>],
         catalogue: &Source,
         names: &BTreeMap<String, BTreeSet<String>>,
@@ -248,8 +251,8 @@ impl Source {
 }
 
 /// A SQL expression: the columns of a row as one text.
-pub fn line_of(columns: &[(&str, Kind)], backend: Backend) -> String {
-    let text = |(name, kind): &(&str, Kind)| match (kind, backend) {
+pub fn line_of(columns: &[Column], backend: Backend) -> String {
+    let text = |(name, kind): &Column| match (kind, backend) {
         (Kind::Plain, _) => format!("coalesce(CAST({name} AS TEXT), 'null')"),
         (Kind::Bool, _) => format!("CASE WHEN {name} THEN 'true' WHEN NOT {name} THEN 'false' ELSE 'null' END"),
         (Kind::Time, Backend::Sqlite) => format!("coalesce(replace(substr({name}, 1, 19), ' ', 'T') || 'Z', 'null')"),
