@@ -43,7 +43,7 @@ fn seeds() -> Range<u64> {
 fn live(backend: Backend, seed: u64) {
     let mut rng = Rng::with_seed(seed);
     let mut life = Life::new(backend, seed, &mut rng);
-    for number in 1..=rng.usize(3..=5) {
+    for number in 1..=rng.usize(2..=4) {
         life.run_through(number, seed);
     }
     life.settle();
@@ -151,7 +151,7 @@ impl Life {
         let mut running = command.spawn();
         let Some(Kill { requests, then_ms }) = round.kill else { return Some(running.wait()) };
         while running.is_running() && requests > 0 && self.sandbox.requests("*") < requests {
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(Duration::from_millis(3));
         }
         std::thread::sleep(Duration::from_millis(then_ms));
         if !running.is_running() {
