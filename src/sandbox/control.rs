@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `GET users` | who can sign in, each with a refresh token |
 //! | `GET state` | the library as it truly is |
+//! | `POST history`, `GET history` | keeps the library as it is after each change, from here on; what was kept |
+//! | `GET catalogue` | whatever can be listened to, saved or not, with all that there is to know of it |
 //! | `GET stats`, `POST stats/reset` | counts, and starting them (and the log) over |
 //! | `GET log` | the requests |
 //! | `POST edit` | changes the library |
@@ -12,7 +14,7 @@
 //! | `POST config`, `GET config` | changes settings; the settings in force |
 //! | `POST library` | replaces the library by one that is spelled out |
 //!
-//! `state`, `edit` and `library` are about the first person, or with `?user=N`, counted from 0, about another.
+//! `state`, `history`, `catalogue`, `edit` and `library` are about the first person, or with `?user=N`, counted from 0, about another.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,14 +24,14 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::config::{Dialect, check_latency, check_span};
 use super::consent::Consent;
-use super::edits::{self, Applied, Edit};
+use super::edits::{Applied, Edit};
 use super::explicit::ExplicitLibrary;
 use super::faults::{Rule, RuleCount, Rules};
 use super::http::{Moment, Query, Reply, Request};
 use super::limits::Origin;
 use super::log::WINDOW_DEFAULT;
 use super::service::Service;
-use super::truth::Truth;
+use super::truth::{CatalogueTruth, Truth};
 
 /// Answers a request to the control API; `path` is what follows `/_sandbox/`.
 pub fn answer(service: &mut Service, path: &str, request: &Request<'_>, now: Moment) -> Reply {
@@ -47,6 +49,8 @@ fn answer_for_one(service: &mut Service, path: &str, request: &Request<'_>, now:
     let result = match (request.method, path) {
         ("GET", "users") => Ok(Reply::json(200, &users(service))),
         ("GET", "state") => Ok(Reply::json(200, &Truth::of(&service.library, service.dialect))),
+        ("GET", "history") => Ok(Reply::json(200, &service.library.history)),
+        ("GET", "catalogue") => Ok(Reply::json(200, &CatalogueTruth::of(&service.library, service.dialect))),
         ("GET", "stats") => Ok(Reply::json(200, service.journal.stats())),
         ("GET", "log") => Ok(Reply::json(200, service.journal.entries())),
         ("GET", "rules") => Ok(Reply::json(200, &RuleCounts { rules: service.rules.counts() })),
@@ -55,11 +59,19 @@ fn answer_for_one(service: &mut Service, path: &str, request: &Request<'_>, now:
             service.journal.reset();
             Ok(Reply::json(200, service.journal.stats()))
         }
+        ("POST", "history") => {
+            service.begin_history();
+            Ok(Reply::json(200, &service.library.history))
+        }
         ("POST", "edit") => edit(service, request, now),
         ("POST", "rules") => set_rules(service, request),
         ("POST", "config") => change_settings(service, request, now),
         ("POST", "library") => set_library(service, request, now),
-        (_, "users" | "state" | "stats" | "log" | "rules" | "config" | "stats/reset" | "edit" | "library") => {
+        (
+            _,
+            "users" | "state" | "history" | "catalogue" | "stats" | "log" | "rules" | "config" | "stats/reset" | "edit"
+            | "library",
+        ) => {
             return error(405, &format!("{} is not possible here", request.method));
         }
         _ => return error(404, &format!("there is no /_sandbox/{path}")),
@@ -113,7 +125,7 @@ struct EditsDone {
 
 fn edit(service: &mut Service, request: &Request<'_>, now: Moment) -> Result<Reply, String> {
     let Edits { edits } = read(request)?;
-    let applied = edits::apply_all(&mut service.library, &edits, now.utc)?;
+    let applied = service.edit(&edits, now)?;
     Ok(Reply::json(200, &EditsDone { applied }))
 }
 

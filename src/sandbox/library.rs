@@ -1,10 +1,13 @@
 //! The library as it truly is: what the person saved, follows and put into playlists, in the order that the Web API
 //! lists it. Listings read it, edits change it, and a test compares a synced database with it.
 
+use std::collections::VecDeque;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use chrono::{DateTime, Utc};
 use fastrand::Rng;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::catalogue::{AlbumNo, Art, ArtistNo, Catalogue, EpisodeNo, TrackNo};
@@ -165,6 +168,8 @@ pub struct Library {
     pub plays: Vec<Play>,
     /// Source of what edits make up.
     pub rng: Rng,
+    /// The library as it was told after each step that changed it, if that is kept.
+    pub history: Option<VecDeque<Value>>,
 }
 
 impl Library {
@@ -183,6 +188,7 @@ impl Library {
             playlists: Vec::new(),
             plays: Vec::new(),
             rng,
+            history: None,
         }
     }
 

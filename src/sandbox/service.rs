@@ -4,12 +4,13 @@
 //! The order of a step: does the token hold, do the limits allow it, which rules apply, edits before, the answer,
 //! edits after, the journal.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::config::{Config, Dialect};
 use super::consent::{self, Consent};
 use super::control;
-use super::edits::{self, Edit};
+use super::edits::{self, Applied, Edit};
 use super::faults::{Fault, Plan, Rules, Target};
 use super::http::{ApiError, Delivery, Moment, Query, Reply, Request};
 use super::library::{Account, Library};
@@ -18,7 +19,11 @@ use super::log::{Answered, Journal, NO_STATUS, WINDOW_DEFAULT};
 use super::oauth::{OAuth, Unauthorized};
 use super::reshape::reshape;
 use super::routes::{Endpoint, Family, Route};
+use super::truth::Truth;
 use super::{generate, listings};
+
+/// Most libraries that a history holds; the oldest go first.
+const HISTORY_MAX: usize = 1_000;
 
 /// All state of a sandbox.
 #[derive(Debug)]
@@ -152,7 +157,7 @@ impl Service {
         now: Moment,
         answer: impl FnOnce(&mut Service) -> Reply,
     ) -> Reply {
-        self.edit(&plan.before, now);
+        self.edit_by_rule(&plan.before, now);
         let delay = plan.delay;
         let mut reply = match plan.fault {
             None => answer(self),
@@ -180,7 +185,7 @@ impl Service {
             }
         };
         reply.delay += delay;
-        self.edit(&plan.after, now);
+        self.edit_by_rule(&plan.after, now);
         reply
     }
 
@@ -203,11 +208,35 @@ impl Service {
         });
     }
 
-    fn edit(&mut self, edits: &[Edit], now: Moment) {
+    /// Applies edits in one step, which is one entry of a history that is kept.
+    pub fn edit(&mut self, edits: &[Edit], now: Moment) -> Result<Vec<Applied>, String> {
+        let applied = edits::apply_all(&mut self.library, edits, now.utc);
+        // Also after an error: the edits before it stand.
+        self.remember();
+        applied
+    }
+
+    /// Begins a history with the library as it is.
+    pub fn begin_history(&mut self) {
+        self.library.history = Some(VecDeque::new());
+        self.remember();
+    }
+
+    fn remember(&mut self) {
+        let Some(mut history) = self.library.history.take() else { return };
+        if history.len() == HISTORY_MAX {
+            history.pop_front();
+        }
+        let truth = Truth::of(&self.library, self.dialect);
+        history.push_back(serde_json::to_value(truth).expect("a library is plain data"));
+        self.library.history = Some(history);
+    }
+
+    fn edit_by_rule(&mut self, edits: &[Edit], now: Moment) {
         if edits.is_empty() {
             return;
         }
-        if let Err(message) = edits::apply_all(&mut self.library, edits, now.utc) {
+        if let Err(message) = self.edit(edits, now) {
             tracing::warn!(message, "edit of a fault rule could not be applied");
             self.journal.edit_failed();
         }

@@ -295,10 +295,28 @@ fn the_control_api_edits_and_says_what_it_did() {
         assert_eq!((&page["total"], &page["items"][0]["track"]["id"]), (&json!(123), &answer["applied"][0]["ids"][0]));
         let plays = rig.json("/me/player/recently-played?limit=1").await;
         assert_eq!(plays["items"][0]["track"]["id"], answer["applied"][1]["ids"][0]);
-        let log = body(rig.client.get(rig.url("/_sandbox/log")).send().await.expect("an answer")).await;
+        let log = rig.look("log").await;
         let requests = log.as_array().expect("a list");
         assert_eq!((&requests[0]["family"], &requests[1]["query"]), (&json!("token"), &json!("limit=4")));
         assert_eq!(requests.len(), 3);
+    });
+}
+
+#[test]
+fn every_library_that_ever_was_is_remembered() {
+    run(small(), async |rig| {
+        assert_eq!(rig.look("history").await, Value::Null, "nobody asked for it");
+        let mut expected = vec![rig.state().await];
+        rig.control("history", json!({})).await;
+        let edits = [json!({ "op": "add_tracks", "count": 2 }), json!({ "op": "remove_tracks", "offset": 1 })];
+        rig.control("edit", json!({ "edits": edits })).await;
+        expected.push(rig.state().await);
+        let edit = json!({ "kind": "edit", "edits": [{ "op": "remove_tracks", "offset": 0 }] });
+        rig.rules(json!([{ "family": "tracks", "times": 1, "do": edit }])).await;
+        rig.json("/me/tracks").await;
+        expected.push(rig.state().await);
+        assert_eq!(rig.look("history").await, json!(expected));
+        assert_eq!(rig.control("history", json!({})).await, json!(expected[2..]), "it begins anew");
     });
 }
 
@@ -448,16 +466,20 @@ impl Rig {
         body(answer).await
     }
 
+    async fn look(&self, path: &str) -> Value {
+        body(self.client.get(self.url(&format!("/_sandbox/{path}"))).send().await.expect("an answer")).await
+    }
+
     async fn rules(&self, rules: Value) {
         self.control("rules", rules).await;
     }
 
     async fn counts(&self) -> Value {
-        body(self.client.get(self.url("/_sandbox/rules")).send().await.expect("an answer")).await["rules"].clone()
+        self.look("rules").await["rules"].clone()
     }
 
     async fn state(&self) -> Value {
-        body(self.client.get(self.url("/_sandbox/state")).send().await.expect("an answer")).await
+        self.look("state").await
     }
 
     /// All rows of a listing, page by page.

@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::config::Dialect;
+use super::lens::Lens;
 use super::library::{Access, Library, Media, Play, Playlist, PlaylistItem};
-use super::wire::seconds;
+use super::wire::{AlbumWire, ArtistWire, TrackWire, seconds};
 
 /// The whole library.
 #[derive(Serialize)]
@@ -115,6 +116,26 @@ impl<'a> Truth<'a> {
                 .collect(),
             plays: library.recent_plays().iter().map(play).collect(),
             history: plays.iter().map(play).collect(),
+        }
+    }
+}
+
+/// Whatever can be listened to, each thing as a listing that gives it in full would.
+#[derive(Serialize)]
+pub struct CatalogueTruth<'a> {
+    tracks: Vec<TrackWire<'a>>,
+    albums: Vec<AlbumWire<'a>>,
+    artists: Vec<ArtistWire<'a>>,
+}
+
+impl<'a> CatalogueTruth<'a> {
+    /// Looks at what a library is made of.
+    pub fn of(library: &'a Library, dialect: Dialect) -> CatalogueTruth<'a> {
+        let lens = Lens { catalogue: &library.catalogue, dialect };
+        CatalogueTruth {
+            tracks: lens.catalogue.tracks().map(|no| lens.track(no)).collect(),
+            albums: lens.catalogue.albums().map(|no| lens.album(no)).collect(),
+            artists: lens.catalogue.artists().map(|no| lens.artist(no)).collect(),
         }
     }
 }

@@ -21,6 +21,7 @@ mod page;
 mod panics;
 mod pauses;
 mod playback;
+mod random;
 mod run;
 mod secrets;
 mod service_accounts;

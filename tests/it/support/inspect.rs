@@ -59,6 +59,14 @@ impl Database {
         WRITTEN_TABLES.iter().map(dump).collect()
     }
 
+    pub fn assert_references_hold(&self) {
+        // PostgreSQL checks them itself.
+        if self.backend == Backend::Sqlite {
+            let dangling = self.lines("SELECT \"table\" AS line FROM pragma_foreign_key_check");
+            assert!(dangling.is_empty(), "rows that refer to nothing: {dangling:?}");
+        }
+    }
+
     /// Waits until nothing of a killed process is at work in the database any more.
     pub fn settle(&self) {
         if self.backend == Backend::Postgres {

@@ -54,6 +54,17 @@ impl Sandbox {
         self.log().into_iter().filter(|asked| asked.family == family).collect()
     }
 
+    /// Keeps every library that there is from here on, the present one included.
+    pub fn begin_history(&self) {
+        self.post("history", &json!({}));
+    }
+
+    /// Those libraries, in order.
+    pub fn history(&self) -> Vec<Library> {
+        let history = self.get("history").as_array().expect("it was begun").clone();
+        history.into_iter().map(|state| Library { state }).collect()
+    }
+
     /// Starts counts and log over.
     pub fn forget_requests(&self) {
         self.post("stats/reset", &json!({}));
@@ -70,6 +81,11 @@ impl Sandbox {
         let applied = |rule: &Value| rule["applied"].as_u64().is_some_and(|applied| applied > 0);
         assert!(rules["rules"].as_array().expect("rules").iter().all(applied), "a rule never came up: {rules}");
         assert_eq!(self.stat("failed_edits"), 0, "an edit of a rule could not be made");
+    }
+
+    /// Applies one edit, or says why it cannot be made.
+    pub fn try_edit(&self, edit: &Value) -> Value {
+        self.ask("edit", &json!({ "edits": [edit] })).1
     }
 
     /// Applies one edit; returns the ids that it touched.

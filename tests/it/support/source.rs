@@ -1,5 +1,5 @@
 //! The library as the API shows it, read by a naive client: page after page while nothing moves, every field taken at
-//! its word. What a fresh database holds is compared with it, table by table and column by column.
+//! its word. What a database holds is compared with it, table by table and column by column.
 
 use super::{Backend, Database, Sandbox, block_on};
 use serde_json::{Value, json};
@@ -8,17 +8,30 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What the tables of a library must hold; a row is its columns as text.
 pub struct Source {
     tables: BTreeMap<&'static str, BTreeSet<String>>,
+    /// The rows of [`THINGS`] once more, by id.
+    things: BTreeMap<&'static str, BTreeMap<String, Vec<Value>>>,
+    /// Dates of saved rows that have lost their track.
+    silent_dates: BTreeSet<String>,
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+pub enum Kind {
     Plain,
     Bool,
     /// UTC, to the second.
     Time,
 }
 
-type Table = (&'static str, &'static [(&'static str, Kind)]);
+/// A name, or an expression.
+pub type Column = (&'static str, Kind);
+
+type Table = (&'static str, &'static [Column]);
+
+/// Between the columns of a line: nothing has it in its name.
+pub const SEPARATOR: &str = "\u{1f}";
+
+/// The tables of what can be listened to, whose rows stay when nothing lists them any more.
+const THINGS: [&str; 3] = ["tracks", "albums", "artists"];
 
 /// The columns that come from the API. A row that is marked removed is none of the library's.
 const TABLES: &[Table] = &[
@@ -66,7 +79,8 @@ const TABLES: &[Table] = &[
             ("collaborative", Kind::Bool),
             ("snapshot_id", Kind::Plain),
             ("total_items", Kind::Plain),
-            ("items_readable", Kind::Bool),
+            // An empty one need not be asked for.
+            ("(items_readable OR total_items = 0)", Kind::Bool),
         ],
     ),
     ("library_playlists", &[("playlist_id", Kind::Plain), ("position", Kind::Plain), ("removed_at", Kind::Time)]),
@@ -93,6 +107,8 @@ impl Source {
         for row in reader.listing("me/tracks") {
             if let Some(id) = facts.track(&row["track"]) {
                 facts.add("saved_tracks", &[&id, &row["added_at"], &Value::Null]);
+            } else {
+                facts.silent_dates.insert(word(&row["added_at"]));
             }
         }
         for row in reader.listing("me/albums") {
@@ -110,7 +126,8 @@ impl Source {
             let id = playlist["id"].as_str().expect("a playlist has an id");
             let items =
                 ["items", "tracks"].iter().find_map(|name| reader.try_listing(&format!("playlists/{id}/{name}")));
-            let is_readable = items.is_some();
+            let total = either(&playlist["items"]["total"], &playlist["tracks"]["total"]);
+            let is_readable = items.is_some() || *total == 0;
             let items = items.unwrap_or_default();
             for (at, item) in items.iter().enumerate() {
                 facts.playlist_item(id, at, item);
@@ -128,12 +145,95 @@ impl Source {
                     &playlist["public"],
                     &playlist["collaborative"],
                     &playlist["snapshot_id"],
-                    either(&playlist["items"]["total"], &playlist["tracks"]["total"]),
+                    total,
                     &json!(is_readable),
                 ],
             );
         }
         facts.into_source()
+    }
+
+    /// Whatever can be listened to, with all that there is to know of it, and nobody's library.
+    pub fn catalogue(sandbox: &Sandbox) -> Source {
+        let (catalogue, mut facts) = (sandbox.get("catalogue"), Facts::default());
+        let rows = |name: &str| catalogue[name].as_array().expect("rows").iter();
+        rows("tracks").for_each(|track| drop(facts.track(track)));
+        rows("albums").for_each(|album| drop(facts.album(album)));
+        rows("artists").for_each(|artist| facts.artist(artist));
+        facts.into_source()
+    }
+
+    /// Asserts that a database which has lived through changes holds this. What else it holds is marked removed, or was
+    /// true once: everything that it ever heard of is in the `catalogue`, and `names` are those that a track ever had.
+    pub fn assert_current_in(
+        &self,
+        database: &Database,
+        catalogue: &Source,
+        names: &BTreeMap<String, BTreeSet<String>>,
+    ) {
+        for (table, columns) in TABLES {
+            let sql = format!("SELECT {} AS line FROM {table}", line_of(columns, database.backend));
+            let listed = "(SELECT playlist_id FROM library_playlists WHERE removed_at IS NULL)";
+            let lines = match *table {
+                "playlists" => database.lines(&format!("{sql} WHERE id IN {listed}")),
+                "playlist_items" => database.lines(&format!("{sql} WHERE playlist_id IN {listed}")),
+                "saved_tracks" | "saved_albums" | "followed_artists" | "library_playlists" => {
+                    database.lines(&format!("{sql} WHERE removed_at IS NULL"))
+                }
+                _ => database.lines(&sql),
+            };
+            let held: BTreeSet<String> = lines.into_iter().collect();
+            if THINGS.contains(table) {
+                let rows: Vec<Vec<&str>> = held.iter().map(|line| line.split(SEPARATOR).collect()).collect();
+                self.assert_things(table, columns, &rows, catalogue, names);
+                continue;
+            }
+            let once_true = if table.ends_with("_artists") && *table != "followed_artists" {
+                &catalogue.tables[table]
+            } else {
+                &self.tables[table]
+            };
+            // A row that says nothing but its date may be any track of that date, so none of that date can be called gone.
+            let may_be_silent =
+                |row: &str| row.split(SEPARATOR).nth(1).is_some_and(|date| self.silent_dates.contains(date));
+            let untrue = held.difference(once_true).filter(|row| *table != "saved_tracks" || !may_be_silent(row));
+            let untrue: Vec<_> = untrue.take(3).collect();
+            let missing: Vec<_> = self.tables[table].difference(&held).take(3).collect();
+            assert!(
+                untrue.is_empty() && missing.is_empty(),
+                "{table}: the database lacks {missing:#?}, and has {untrue:#?}"
+            );
+        }
+    }
+
+    /// What a listing says of a thing now is what its row says; the rest of the row was said of it before.
+    fn assert_things(
+        &self,
+        table: &str,
+        columns: &[Column],
+        rows: &[Vec<&str>],
+        catalogue: &Source,
+        names: &BTreeMap<String, BTreeSet<String>>,
+    ) {
+        let (current, all) = (&self.things[table], &catalogue.things[table]);
+        let held: BTreeSet<&str> = rows.iter().map(|row| row[0]).collect();
+        let missing: Vec<_> = current.keys().filter(|id| !held.contains(id.as_str())).take(3).collect();
+        assert!(missing.is_empty(), "{table}: the database lacks {missing:?}");
+        for row in rows {
+            let id = row[0];
+            let whole = all.get(id).unwrap_or_else(|| panic!("{table}: nothing has ever had the id {id}: {row:?}"));
+            for (at, (column, _)) in columns.iter().enumerate() {
+                let said = current.get(id).map(|thing| &thing[at]).filter(|value| !value.is_null() && **value != "");
+                let is_true = match said {
+                    Some(value) => row[at] == word(value),
+                    None => {
+                        let had = *column == "name" && names.get(id).is_some_and(|names| names.contains(row[at]));
+                        had || ["null", "", word(&whole[at]).as_str()].contains(&row[at])
+                    }
+                };
+                assert!(is_true, "{table}: the {column} of {row:?}; listed is {said:?}, and known {:?}", whole[at]);
+            }
+        }
     }
 
     /// Asserts that a database which was synced once, from nothing, holds this and nothing else.
@@ -151,8 +251,8 @@ impl Source {
 }
 
 /// A SQL expression: the columns of a row as one text.
-fn line_of(columns: &[(&str, Kind)], backend: Backend) -> String {
-    let text = |(name, kind): &(&str, Kind)| match (kind, backend) {
+pub fn line_of(columns: &[Column], backend: Backend) -> String {
+    let text = |(name, kind): &Column| match (kind, backend) {
         (Kind::Plain, _) => format!("coalesce(CAST({name} AS TEXT), 'null')"),
         (Kind::Bool, _) => format!("CASE WHEN {name} THEN 'true' WHEN NOT {name} THEN 'false' ELSE 'null' END"),
         (Kind::Time, Backend::Sqlite) => format!("coalesce(replace(substr({name}, 1, 19), ' ', 'T') || 'Z', 'null')"),
@@ -160,7 +260,7 @@ fn line_of(columns: &[(&str, Kind)], backend: Backend) -> String {
             format!("coalesce(to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), 'null')")
         }
     };
-    columns.iter().map(text).collect::<Vec<_>>().join(" || '|' || ")
+    columns.iter().map(text).collect::<Vec<_>>().join(&format!(" || '{SEPARATOR}' || "))
 }
 
 fn either<'a>(first: &'a Value, second: &'a Value) -> &'a Value {
@@ -174,6 +274,7 @@ struct Facts {
     artists: BTreeMap<String, Vec<Value>>,
     albums: BTreeMap<String, Vec<Value>>,
     tracks: BTreeMap<String, Vec<Value>>,
+    silent_dates: BTreeSet<String>,
 }
 
 impl Facts {
@@ -237,14 +338,15 @@ impl Facts {
     }
 
     fn into_source(self) -> Source {
-        let Facts { rows: mut tables, artists, albums, tracks } = self;
-        for (table, rows) in [("artists", artists), ("albums", albums), ("tracks", tracks)] {
+        let Facts { rows: mut tables, artists, albums, tracks, silent_dates } = self;
+        let things = BTreeMap::from([("artists", artists), ("albums", albums), ("tracks", tracks)]);
+        for (table, rows) in &things {
             tables.insert(table, rows.values().map(|row| text(row.iter())).collect());
         }
         for (table, _) in TABLES {
             tables.entry(table).or_default();
         }
-        Source { tables }
+        Source { tables, things, silent_dates }
     }
 }
 
@@ -261,8 +363,11 @@ fn merge(known: &mut Vec<Value>, row: Vec<Value>) {
 }
 
 fn text<'a>(row: impl Iterator<Item = &'a Value>) -> String {
-    let words: Vec<String> = row.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
-    words.join("|")
+    row.map(word).collect::<Vec<_>>().join(SEPARATOR)
+}
+
+fn word(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn widest(images: &Value) -> Value {
