@@ -397,7 +397,7 @@ fn is_disordered(entity: EntityType, before: &SlotKey, after: &SlotKey) -> bool 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Artist, Item};
+    use crate::model::{Artist, Item, Phase};
 
     /// The slots of a listing that holds as many items as its total says, each named after its place.
     fn page(offset: u32, limit: u32) -> Page {
@@ -410,7 +410,7 @@ mod tests {
 
     /// Walks the listing in pages of ten; from request `spoilt_from` on the slot at 9 cannot be served.
     fn walk(spoilt_from: usize) -> OffsetWalk {
-        let mut walk = OffsetWalk::new(EntityType::Playlists, Checkpoint::default(), 10, 10);
+        let mut walk = OffsetWalk::new(EntityType::Playlists, Checkpoint::start(Phase::InitialSync), 10, 10);
         let mut next_ticket = Ticket::default();
         for n in 0.. {
             while walk.poll_batch().is_some() {}
