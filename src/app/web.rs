@@ -7,6 +7,7 @@ use crate::{
     actors::{GateView, Progress, Supervisor},
     clock,
     config::Config,
+    faults::hastened,
     metrics::Metrics,
     model::EntityType,
     store::{DatabaseUrl, Store},
@@ -16,7 +17,7 @@ use crate::{
         board::{Board, Source},
         document::{About, Snapshot},
         host::Hosts,
-        server::{self, Listening},
+        server::{self, Listening, UNREAD_MAX},
     },
 };
 use actix::Addr;
@@ -95,7 +96,8 @@ pub(super) fn serve(
         hosts: Hosts::new(address, config.web.hosts.clone()),
         closing: is_closing,
     });
-    let (server, listening) = server::listen(address, state, closing).map_err(|error| refused(address, &error))?;
+    let (server, listening) =
+        server::listen(address, state, closing, hastened(UNREAD_MAX)).map_err(|error| refused(address, &error))?;
     actix_rt::spawn(server);
     let maker = Arbiter::new();
     let kept = board.clone();

@@ -6,12 +6,12 @@
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{self, EntityTag, Header, IfNoneMatch},
-    web::{self, Path, ServiceConfig},
+    web::{self, Data, Path, ServiceConfig},
 };
 use sha2::{Digest, Sha256};
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
 
-use super::Problem;
+use super::{Problem, WebState};
 
 /// Paths of the views, each of which is the document.
 const VIEWS: [&str; 4] = ["/", "/changes", "/library", "/activity"];
@@ -26,7 +26,7 @@ const SVG: &str = "image/svg+xml";
 struct Asset {
     name: &'static str,
     media_type: &'static str,
-    body: &'static str,
+    body: Cow<'static, str>,
     tag: EntityTag,
 }
 
@@ -36,7 +36,14 @@ macro_rules! assets {
     };
 }
 
-static DOCUMENT: LazyLock<Asset> = LazyLock::new(|| Asset::new("index.html", HTML, include_str!("assets/index.html")));
+/// The document, as it is where no token is set.
+static DOCUMENT: LazyLock<Asset> = LazyLock::new(|| document_with(""));
+
+/// The same for those who have signed in, and want to leave.
+static DOCUMENT_BEHIND_TOKEN: LazyLock<Asset> = LazyLock::new(|| document_with(SIGN_OUT));
+
+/// A form, so that it works without the script, too.
+const SIGN_OUT: &str = "<form class=\"out\" method=\"post\" action=\"/sign-out\"><button>Sign out</button></form>";
 
 /// What the document loads, from `/assets/`.
 static ASSETS: LazyLock<[Asset; 21]> = LazyLock::new(|| {
@@ -66,8 +73,9 @@ static ASSETS: LazyLock<[Asset; 21]> = LazyLock::new(|| {
 });
 
 impl Asset {
-    fn new(name: &'static str, media_type: &'static str, body: &'static str) -> Asset {
-        let digest = Sha256::digest(body);
+    fn new(name: &'static str, media_type: &'static str, body: impl Into<Cow<'static, str>>) -> Asset {
+        let body = body.into();
+        let digest = Sha256::digest(body.as_bytes());
         let tag = digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
         Asset { name, media_type, body, tag: EntityTag::new_strong(tag) }
     }
@@ -85,7 +93,7 @@ impl Asset {
             return response.finish();
         }
         response.insert_header((header::CONTENT_TYPE, self.media_type));
-        response.body(self.body)
+        response.body(self.body.clone())
     }
 }
 
@@ -97,8 +105,13 @@ pub fn routes(cfg: &mut ServiceConfig) {
     cfg.service(assets.route(web::get().to(asset)).route(web::head().to(asset)));
 }
 
-async fn document(request: HttpRequest) -> HttpResponse {
-    DOCUMENT.answer(&request)
+async fn document(state: Data<WebState>, request: HttpRequest) -> HttpResponse {
+    let document = if state.keeper.has_token() { &DOCUMENT_BEHIND_TOKEN } else { &DOCUMENT };
+    document.answer(&request)
+}
+
+fn document_with(sign_out: &str) -> Asset {
+    Asset::new("index.html", HTML, include_str!("assets/index.html").replace("{sign_out}", sign_out))
 }
 
 async fn asset(request: HttpRequest, name: Path<String>) -> Result<HttpResponse, Problem> {
@@ -125,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_page_is_small() {
-        let size: usize = ASSETS.iter().chain([&*DOCUMENT]).map(|asset| asset.body.len()).sum();
+        let size: usize = ASSETS.iter().chain([&*DOCUMENT_BEHIND_TOKEN]).map(|asset| asset.body.len()).sum();
         assert!(size <= 150_000, "{size} bytes");
     }
 
@@ -135,7 +148,7 @@ mod tests {
         let inline = ["<style", "style=\"", "onclick=\"", "onload=\"", "javascript:"];
         let markup =
             ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "DOMParser"];
-        for asset in ASSETS.iter().chain([&*DOCUMENT]) {
+        for asset in ASSETS.iter().chain([&*DOCUMENT, &*DOCUMENT_BEHIND_TOKEN]) {
             for part in inline.iter().chain(&markup) {
                 assert!(!asset.body.contains(part), "{} in {}", part, asset.name);
             }

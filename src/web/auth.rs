@@ -2,18 +2,21 @@
 //! who reaches it, which then is this machine alone.
 //!
 //! The token itself is nowhere but in its digest; sessions are random words that mean nothing elsewhere and end with the
-//! process. Guessing is made slow for each place that guesses, and nobody learns from how long an answer takes.
+//! process or when somebody signs out, and with them the streams that they opened. Guessing is made slow for each place
+//! that guesses, and nobody learns from how long an answer takes.
 
 use actix_web::http::header::{AUTHORIZATION, COOKIE, HeaderMap};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{HashMap, VecDeque},
+    future::pending,
     net::IpAddr,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 use tracing::warn;
 use uuid::Uuid;
 
@@ -52,18 +55,24 @@ pub enum Denied {
     TooMany(Duration),
 }
 
+/// A session that was good when it was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session(Hash);
+
 /// Keeps the door.
 pub struct Keeper {
     token: Option<Hash>,
     /// By the digest of the session, with its end; the oldest first.
     sessions: Mutex<VecDeque<(Hash, Instant)>>,
     failures: Mutex<Failures>,
+    /// Tells that somebody has signed out.
+    sign_outs: watch::Sender<()>,
 }
 
 impl Keeper {
     pub fn new(token: Option<&SecretString>) -> Keeper {
         let token = token.map(|token| hash(token.expose_secret()));
-        Keeper { token, sessions: Mutex::default(), failures: Mutex::default() }
+        Keeper { token, sessions: Mutex::default(), failures: Mutex::default(), sign_outs: watch::channel(()).0 }
     }
 
     pub fn has_token(&self) -> bool {
@@ -72,7 +81,7 @@ impl Keeper {
 
     /// Whether a request with these headers may go on.
     pub fn check(&self, headers: &HeaderMap, from: Option<IpAddr>, now: Instant) -> Result<(), Denied> {
-        if self.token.is_none() || session_of(headers).is_some_and(|session| self.is_session(session, now)) {
+        if self.token.is_none() || self.session(headers, now).is_some() {
             return Ok(());
         }
         match bearer_of(headers) {
@@ -99,7 +108,27 @@ impl Keeper {
     pub fn sign_out(&self, headers: &HeaderMap) {
         if let Some(session) = session_of(headers).map(hash) {
             self.sessions.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, _)| *known != session);
+            self.sign_outs.send_replace(());
         }
+    }
+
+    /// The session that these headers show, if it is good.
+    pub fn session(&self, headers: &HeaderMap, now: Instant) -> Option<Session> {
+        // Looked up by its digest: how long that takes tells nothing of the session.
+        let shown = hash(session_of(headers)?);
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.iter().any(|(session, ends_at)| *session == shown && *ends_at > now).then_some(Session(shown))
+    }
+
+    /// Waits until whoever has this session signs out; without one for ever.
+    pub async fn signed_out(&self, session: Option<Session>) {
+        let mut sign_outs = self.sign_outs.subscribe();
+        let Some(Session(session)) = session else { return pending().await };
+        let is_known = || {
+            let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+            sessions.iter().any(|(known, _)| *known == session)
+        };
+        while is_known() && sign_outs.changed().await.is_ok() {}
     }
 
     fn try_token(&self, shown: &str, from: Option<IpAddr>, now: Instant) -> Result<(), Denied> {
@@ -115,13 +144,6 @@ impl Keeper {
         failures.note(place, now);
         warn!(%place, "a wrong token was shown to the status page");
         Err(Denied::Wrong)
-    }
-
-    fn is_session(&self, shown: &str, now: Instant) -> bool {
-        // Looked up by its digest: how long that takes tells nothing of the session.
-        let shown = hash(shown);
-        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.iter().any(|(session, ends_at)| *session == shown && *ends_at > now)
     }
 }
 
@@ -188,6 +210,7 @@ fn session_of(headers: &HeaderMap) -> Option<&str> {
 mod tests {
     use super::*;
     use actix_web::http::header::HeaderName;
+    use tokio::time::timeout;
 
     const TOKEN: &str = "a-word-for-the-page";
 
@@ -233,6 +256,20 @@ mod tests {
         assert_eq!(check(&bearer(&session)), Err(Denied::Wrong), "a session is no token");
         keeper.sign_out(&cookie(&session));
         assert_eq!(check(&cookie(&session)), Err(Denied::Unknown));
+    }
+
+    #[tokio::test]
+    async fn a_sign_out_is_told_to_what_its_session_opened_and_to_nothing_else() {
+        let (keeper, now) = (keeper(), Instant::now());
+        let [ours, theirs] = [(); 2].map(|()| cookie(&keeper.sign_in(TOKEN, None, now).unwrap()));
+        let session = |headers: &HeaderMap| keeper.session(headers, now);
+        assert_eq!(session(&bearer(TOKEN)), None);
+        keeper.sign_out(&theirs);
+        let over = async |session| timeout(Duration::from_millis(20), keeper.signed_out(session)).await.is_ok();
+        assert!(!over(session(&ours)).await && !over(None).await);
+        let shown = session(&ours);
+        tokio::join!(keeper.signed_out(shown), async { keeper.sign_out(&ours) });
+        assert!(over(shown).await, "and for whoever asks later");
     }
 
     #[test]

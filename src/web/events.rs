@@ -1,15 +1,18 @@
 //! `GET /api/v1/events`: the status document as a stream of server-sent events, at once and then whenever it changes.
 //!
 //! A client that reads slowly is given the latest when it has read the one before, and what lay between is left out: for
-//! each client there is at most one event on its way.
+//! each client there is at most one event on its way. One that reads nothing loses its place (`server`), and one that has
+//! signed out, in whichever window, hears no more.
 
 use super::{
     Problem, WebState,
+    auth::Session,
     board::{Board, Listener, MADE_EVERY, Shown},
     openapi::ReadProblems,
 };
+use crate::clock;
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse,
     http::header::{CACHE_CONTROL, CONTENT_TYPE},
     web::{Bytes, Data, ServiceConfig, get, resource},
 };
@@ -44,14 +47,15 @@ pub fn routes(cfg: &mut ServiceConfig) {
         ReadProblems,
     )
 )]
-pub async fn events(state: Data<WebState>) -> Result<HttpResponse, Problem> {
+pub async fn events(state: Data<WebState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let Some(listener) = Board::try_listen(&state.board, LISTENERS_MAX) else {
         return Err(Problem::unavailable(format!("{LISTENERS_MAX} others listen already; close some windows")));
     };
     // Before the first is made: one that comes between is sent twice rather than not at all.
     let updates = state.board.subscribe();
     let first = state.board.current().await;
-    let stream = stream(first, updates, state.closing.clone(), listener);
+    let session = state.keeper.session(request.headers(), clock::instant());
+    let stream = stream(first, updates, session, state, listener);
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/event-stream"))
         .insert_header((CACHE_CONTROL, "no-store"))
@@ -66,6 +70,9 @@ struct Follower {
     first: Option<Bytes>,
     updates: watch::Receiver<Option<Shown>>,
     closing: watch::Receiver<bool>,
+    /// What it was opened with, where that was a session.
+    session: Option<Session>,
+    state: Data<WebState>,
     sent_at: Instant,
     ends_at: Instant,
     _listener: Listener,
@@ -74,13 +81,16 @@ struct Follower {
 fn stream(
     first: Shown,
     updates: watch::Receiver<Option<Shown>>,
-    closing: watch::Receiver<bool>,
+    session: Option<Session>,
+    state: Data<WebState>,
     listener: Listener,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let now = Instant::now();
     let first = Bytes::from([HEAD, &first.frame().event].concat());
     let ends_at = now + STREAM_ENDS_AFTER;
-    let follower = Follower { first: Some(first), updates, closing, sent_at: now, ends_at, _listener: listener };
+    let closing = state.closing.clone();
+    let follower =
+        Follower { first: Some(first), updates, closing, session, state, sent_at: now, ends_at, _listener: listener };
     unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
         follower.sent_at = Instant::now();
@@ -108,6 +118,7 @@ impl Follower {
             biased;
             _ = closing.wait_for(|is_closing| *is_closing) => None,
             () = sleep_until(self.ends_at) => None,
+            () = self.state.keeper.signed_out(self.session) => None,
             event = update => event,
             () = sleep(SIGN_OF_LIFE_EVERY) => Some(Bytes::from_static(b": still here\n\n")),
         }

@@ -5,6 +5,7 @@
 use super::{
     WebState,
     document::{AccountDocument, EntityDocument, StatusDocument},
+    openapi::ReadProblems,
 };
 use crate::{
     clock,
@@ -25,7 +26,15 @@ pub fn routes(cfg: &mut ServiceConfig) {
     cfg.service(resource("/metrics").route(get().to(metrics)));
 }
 
-async fn metrics(state: Data<WebState>) -> HttpResponse {
+/// What was counted and what is, for Prometheus; `docs/metrics.md` has every name.
+#[utoipa::path(
+    get, path = "/metrics", tag = "health",
+    responses(
+        (status = 200, description = "the text format of OpenMetrics", body = String, content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        ReadProblems,
+    )
+)]
+pub async fn metrics(state: Data<WebState>) -> HttpResponse {
     let (about, document) = (state.board.about(), state.board.document().await);
     let readings = Readings {
         version: env!("CARGO_PKG_VERSION"),

@@ -1,6 +1,9 @@
 //! The description of the API, made from the code: `GET /api/v1/openapi.json`.
 
-use super::{activity, batches, changes, controls, events, health, library, plays, problem::ProblemDocument, status};
+use super::{
+    activity, batches, changes, controls, events, health, library, metrics, plays, problem::ProblemDocument, sign_in,
+    status,
+};
 use actix_web::{
     HttpResponse,
     http::header::ContentType,
@@ -45,6 +48,9 @@ pub fn routes(cfg: &mut ServiceConfig) {
         openapi,
         health::healthz,
         health::readyz,
+        metrics::metrics,
+        sign_in::sign_in,
+        sign_in::sign_out,
     ),
     tags(
         (name = "status", description = "What happens now"),
@@ -52,6 +58,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
         (name = "library", description = "What is, or was, in the library"),
         (name = "history", description = "What happened"),
         (name = "health", description = "Whether the service works"),
+        (name = "session", description = "For browsers, where `SEGNO_WEB_TOKEN` is set"),
     ),
     security(("token" = []), ("session" = [])),
     modifiers(&Schemes)
@@ -80,12 +87,15 @@ pub enum ReadProblems {
     /// Neither a token nor a session, or a wrong one.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(#[to_schema] ProblemDocument<'static>),
-    /// Sent to a name that is not the service's.
+    /// It came from a page of another site.
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(#[to_schema] ProblemDocument<'static>),
     /// There is no such thing, or no such account.
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(#[to_schema] ProblemDocument<'static>),
+    /// Sent to a name that is not the service's.
+    #[response(status = 421, content_type = "application/problem+json")]
+    Misdirected(#[to_schema] ProblemDocument<'static>),
     /// Too many wrong tokens came from there.
     #[response(status = 429, content_type = "application/problem+json")]
     TooMany(#[to_schema] ProblemDocument<'static>),
@@ -97,9 +107,12 @@ pub enum ReadProblems {
 /// What can go wrong besides with a request that brings a body.
 #[derive(IntoResponses)]
 pub enum BodyProblems {
-    /// The body is no JSON.
+    /// The body is longer than a few words.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(#[to_schema] ProblemDocument<'static>),
+    /// The body is of another type.
     #[response(status = 415, content_type = "application/problem+json")]
-    NotJson(#[to_schema] ProblemDocument<'static>),
+    WrongType(#[to_schema] ProblemDocument<'static>),
 }
 
 /// This description.

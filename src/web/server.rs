@@ -1,4 +1,4 @@
-//! The server: listens, and ends in good order. Bounds what one client, and all of them, may take.
+//! The server: listens, and ends in good order. Bounds what one client, and all of them, may take, and for how long.
 
 use super::{Problem, WebState, guard::guard};
 use actix_web::{
@@ -6,10 +6,12 @@ use actix_web::{
     dev::{Server, ServerHandle},
     http::KeepAlive,
     middleware::from_fn,
+    rt::net::TcpStream,
     web::{Data, FormConfig, PayloadConfig, to},
 };
-use std::{io, net::SocketAddr, time::Duration};
+use std::{any::Any, io, net::SocketAddr, time::Duration};
 use tokio::sync::watch;
+use tracing::debug;
 
 /// Handlers wait for the database and compute next to nothing.
 const WORKERS: usize = 2;
@@ -26,6 +28,10 @@ const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// How long a connection may rest between requests.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// How long what is sent may lie unread before the connection is cut. A browser reads also what its window does not
+/// show, so whoever takes longer has gone without a word, or reads nothing and would keep a listener's place.
+pub const UNREAD_MAX: Duration = Duration::from_secs(60);
+
 /// What an answer under way is given to end in. Whoever has not read it by then is not waited for.
 const END_WITHIN_SECONDS: u64 = 1;
 
@@ -37,11 +43,13 @@ pub struct Listening {
     closing: watch::Sender<bool>,
 }
 
-/// Binds the address. The server runs while its future is polled. `closing` is what the state's streams end by.
+/// Binds the address. The server runs while its future is polled. `closing` is what the state's streams end by;
+/// `unread_max` is [`UNREAD_MAX`], but for tests.
 pub fn listen(
     address: SocketAddr,
     state: Data<WebState>,
     closing: watch::Sender<bool>,
+    unread_max: Duration,
 ) -> io::Result<(Server, Listening)> {
     let server = HttpServer::new(move || {
         App::new()
@@ -52,6 +60,7 @@ pub fn listen(
             .configure(super::configure)
             .default_service(to(nothing))
     })
+    .on_connect(move |connection, _| bound_unread(connection, unread_max))
     .workers(WORKERS)
     .max_connections(CONNECTIONS_MAX)
     .client_request_timeout(HEAD_WITHIN)
@@ -63,6 +72,20 @@ pub fn listen(
     let server = server.run();
     let handle = server.handle();
     Ok((server, Listening { address, handle, closing }))
+}
+
+/// The server itself sets no bound to the time that a write takes. The system's counts from when a client takes nothing
+/// more in, whatever else it answers. Other systems than Linux have none such.
+fn bound_unread(connection: &dyn Any, unread_max: Duration) {
+    #[cfg(target_os = "linux")]
+    if let Some(stream) = connection.downcast_ref::<TcpStream>() {
+        let millis = u32::try_from(unread_max.as_millis()).unwrap_or(u32::MAX);
+        if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, millis) {
+            debug!(%error, "a connection has no bound for what is not read");
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (connection.is::<TcpStream>(), unread_max);
 }
 
 async fn nothing() -> Result<HttpResponse, Problem> {

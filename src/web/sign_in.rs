@@ -4,6 +4,8 @@ use super::{
     Problem, WebState,
     auth::{COOKIE_NAME, Denied, SESSION_LASTS},
     guard::too_many,
+    openapi::BodyProblems,
+    problem::ProblemDocument,
 };
 use crate::clock;
 use actix_web::{
@@ -16,6 +18,7 @@ use actix_web::{
 };
 use serde::Deserialize;
 use tracing::info;
+use utoipa::ToSchema;
 
 pub const SIGN_IN: &str = "/sign-in";
 pub const SIGN_OUT: &str = "/sign-out";
@@ -26,8 +29,9 @@ pub fn routes(cfg: &mut ServiceConfig) {
 }
 
 /// Never printed: it may hold the token.
-#[derive(Deserialize)]
-struct Shown {
+#[derive(Deserialize, ToSchema)]
+pub struct Shown {
+    /// `SEGNO_WEB_TOKEN`
     token: String,
 }
 
@@ -38,7 +42,21 @@ async fn show(state: Data<WebState>) -> HttpResponse {
     page(StatusCode::OK, "")
 }
 
-async fn sign_in(state: Data<WebState>, request: HttpRequest, form: Form<Shown>) -> HttpResponse {
+/// Gives a browser a session for the token.
+#[utoipa::path(
+    post, path = "/sign-in", tag = "session", security(()),
+    request_body(content = Shown, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 303, description = "leads to the page, with a session in a cookie"),
+        (status = 400, description = "the form has no token", body = ProblemDocument<'static>, content_type = "application/problem+json"),
+        (status = 401, description = "that is not the token", body = String, content_type = "text/html; charset=utf-8"),
+        (status = 403, description = "it came from a page of another site", body = ProblemDocument<'static>, content_type = "application/problem+json"),
+        (status = 404, description = "no token is set", body = ProblemDocument<'static>, content_type = "application/problem+json"),
+        (status = 429, description = "too many wrong ones came from there; `Retry-After` says when to try again", body = String, content_type = "text/html; charset=utf-8"),
+        BodyProblems,
+    )
+)]
+pub async fn sign_in(state: Data<WebState>, request: HttpRequest, form: Form<Shown>) -> HttpResponse {
     if !state.keeper.has_token() {
         return nothing_to_sign_in_to();
     }
@@ -63,7 +81,19 @@ async fn sign_in(state: Data<WebState>, request: HttpRequest, form: Form<Shown>)
     }
 }
 
-async fn sign_out(state: Data<WebState>, request: HttpRequest) -> HttpResponse {
+/// Ends the session that the cookie names, and the streams that it opened.
+#[utoipa::path(
+    post, path = "/sign-out", tag = "session", security(()),
+    responses(
+        (status = 303, description = "leads to the sign-in, and takes the cookie back"),
+        (status = 403, description = "it came from a page of another site", body = ProblemDocument<'static>, content_type = "application/problem+json"),
+        (status = 404, description = "no token is set", body = ProblemDocument<'static>, content_type = "application/problem+json"),
+    )
+)]
+pub async fn sign_out(state: Data<WebState>, request: HttpRequest) -> HttpResponse {
+    if !state.keeper.has_token() {
+        return nothing_to_sign_in_to();
+    }
     state.keeper.sign_out(request.headers());
     let cookie = cookie(&request, "; Max-Age=0");
     HttpResponse::SeeOther().insert_header((LOCATION, SIGN_IN)).insert_header((SET_COOKIE, cookie)).finish()

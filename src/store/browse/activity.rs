@@ -1,8 +1,8 @@
 //! What happened lately: runs, plays per day, and the pauses that are known.
 
 use super::LOOKED_AT_MAX;
-use crate::model::{AccountId, Family, LimitClass};
-use crate::store::schema::{plays, sync_batches};
+use crate::model::{AccountId, Family, LimitClass, NotedPause};
+use crate::store::schema::{plays, request_ledger, sync_batches};
 use crate::store::types::At;
 use crate::store::{Conn, Store, StoreError, with_conn};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -22,6 +22,9 @@ const BATCHES_MAX: usize = 10 * LOOKED_AT_MAX;
 
 /// Days that plays are counted for, today included.
 const DAYS: i64 = 30;
+
+/// What an entry of the ledger covers.
+const STRETCH: TimeDelta = TimeDelta::minutes(5);
 
 /// A run, as its batches tell it. One that found nothing to read has none, and is not told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -50,7 +53,7 @@ pub struct DayOfPlays {
     pub plays: i64,
 }
 
-/// The latest pause of a family.
+/// A pause, over or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PauseEntry {
     pub family: Family,
@@ -146,19 +149,34 @@ impl Store {
         Ok(days)
     }
 
-    /// The latest pause of each family, over or not, unless it has been lifted since.
+    /// The latest pause of each family, unless it has been lifted since, or nothing tells any more when it began.
     pub async fn latest_pauses(&self) -> Result<Vec<PauseEntry>, StoreError> {
-        let refused_at = self.load_learned_rate().await?.and_then(|learned| learned.refused).map(|refused| refused.at);
-        let noted = Store::noted_pauses(&mut self.connect().await?).await?;
-        let entry = |noted: crate::model::NotedPause| {
-            let pause = noted.pause;
-            // The application's row is written for other reasons as well; of its pauses the refusal tells when they began.
-            let refused_at = refused_at.filter(|_| pause.scope == Family::Application);
-            let from = refused_at.unwrap_or(noted.noted_at).min(pause.until);
-            PauseEntry { family: pause.scope, class: pause.class, from, until: pause.until }
-        };
-        Ok(noted.into_iter().map(entry).collect())
+        let conn = &mut self.connect().await?;
+        let mut entries = Vec::new();
+        for NotedPause { pause, noted_at } in Store::noted_pauses(conn).await? {
+            let (family, until) = (pause.scope, pause.until);
+            // The row is touched for other reasons, too, so it tells only when the pause had begun at the latest; and
+            // the ledger, within which stretch it was refused.
+            let refused = last_refusal(conn, family, until).await?.map(|stretch| stretch + STRETCH);
+            let at_latest = [refused, Some(noted_at)].into_iter().flatten().filter(|at| *at < until).min();
+            entries.extend(at_latest.map(|from| PauseEntry { family, class: pause.class, from, until }));
+        }
+        Ok(entries)
     }
+}
+
+/// The beginning of the stretch in which a family, or any, was last refused before then.
+async fn last_refusal(conn: &mut Conn, of: Family, before: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let last: Option<At> = with_conn!(conn, |c| {
+        use request_ledger::{family, refusals, started_at, table};
+        let refused = table.filter(refusals.gt(0)).filter(started_at.lt(At::from(before)));
+        let last = max(started_at);
+        match of {
+            Family::Application => refused.select(last).first(c).await,
+            of => refused.filter(family.eq(of.as_str())).select(last).first(c).await,
+        }
+    })?;
+    Ok(last.map(DateTime::from))
 }
 
 /// The ids of the latest runs, from as many batches as are looked at.

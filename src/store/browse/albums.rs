@@ -2,7 +2,7 @@
 
 use super::credits::{self, ArtistLink};
 use super::members::{
-    BEYOND, ByName, DateKey, Dates, MemberRow, Members, NameKey, date_key, dated_mark, member_queries, name_key,
+    BEYOND, ByName, DateKey, Dates, MemberRow, Members, NameKey, date_key, dated_mark, member_lists, name_key,
     name_mark, undated_mark,
 };
 use super::names::{self, Named};
@@ -40,53 +40,12 @@ impl Entry for AlbumEntry {
     }
 }
 
-impl Store {
-    pub async fn albums_by_date(
-        &self,
-        members: &Members,
-        walk: &Walk<DateKey>,
-    ) -> Result<Page<AlbumEntry, DateKey>, StoreError> {
-        let conn = &mut self.connect().await?;
-        let is_small = members.are_removed && is_small(conn, members).await?;
-        gather(
-            walk,
-            |album| is_found(album, members.search.as_ref()),
-            async |after, limit| {
-                let read = by_date(conn, members, is_small, walk.is_descending, after, limit).await?;
-                let mut rows = members.rows(read, |id, at, _| date_key(id, at), entry);
-                credit(conn, &mut rows).await?;
-                Ok(rows)
-            },
-        )
-        .await
-    }
-
-    /// `None`: there are too many to sort them on the spot, and their index of names is yet to be built.
-    pub async fn albums_by_name(
-        &self,
-        members: &Members,
-        walk: &Walk<NameKey>,
-    ) -> Result<Option<Page<AlbumEntry, NameKey>>, StoreError> {
-        let conn = &mut self.connect().await?;
-        let is_small = is_small(conn, members).await?;
-        let Some(how) = names::way(conn, Named::Albums, is_small).await? else { return Ok(None) };
-        let page = gather(
-            walk,
-            |album| is_found(album, members.search.as_ref()),
-            async |after, limit| {
-                let read = by_name(conn, members, how, walk.is_descending, after, limit).await?;
-                let mut rows = members.rows(read, |id, _, (name, ..)| name_key(id, name), entry);
-                credit(conn, &mut rows).await?;
-                Ok(rows)
-            },
-        );
-        page.await.map(Some)
-    }
-}
-
 type Columns = (String, Option<String>, Option<String>, Option<i32>, Option<String>);
 
-member_queries! {
+member_lists! {
+    lists: albums_by_date, albums_by_name => AlbumEntry,
+    named: Named::Albums,
+    credit: credit,
     members: saved_albums,
     item_id: album_id,
     came_at: added_at,
@@ -116,11 +75,11 @@ fn entry(id: String, columns: Columns, dates: Dates) -> AlbumEntry {
     }
 }
 
-async fn credit<K>(conn: &mut Conn, rows: &mut [Row<AlbumEntry, K>]) -> Result<(), StoreError> {
+async fn credit<K>(conn: &mut Conn, mut rows: Vec<Row<AlbumEntry, K>>) -> Result<Vec<Row<AlbumEntry, K>>, StoreError> {
     let ids = rows.iter().filter_map(|row| Some(row.entry.as_ref()?.id.as_str())).collect();
     let mut credits = credits::of_albums(conn, ids).await?;
     for album in rows.iter_mut().filter_map(|row| row.entry.as_mut()) {
         album.artists = credits.remove(&album.id).unwrap_or_default();
     }
-    Ok(())
+    Ok(rows)
 }

@@ -1,7 +1,7 @@
 //! Followed artists.
 
 use super::members::{
-    BEYOND, ByName, DateKey, Dates, MemberRow, Members, NameKey, date_key, dated_mark, member_queries, name_key,
+    BEYOND, ByName, DateKey, Dates, MemberRow, Members, NameKey, date_key, dated_mark, member_lists, name_key,
     name_mark, undated_mark,
 };
 use super::names::{self, Named};
@@ -35,49 +35,11 @@ impl Entry for ArtistEntry {
     }
 }
 
-impl Store {
-    pub async fn artists_by_date(
-        &self,
-        members: &Members,
-        walk: &Walk<DateKey>,
-    ) -> Result<Page<ArtistEntry, DateKey>, StoreError> {
-        let conn = &mut self.connect().await?;
-        let is_small = members.are_removed && is_small(conn, members).await?;
-        gather(
-            walk,
-            |artist| is_found(artist, members.search.as_ref()),
-            async |after, limit| {
-                let read = by_date(conn, members, is_small, walk.is_descending, after, limit).await?;
-                Ok(members.rows(read, |id, at, _| date_key(id, at), entry))
-            },
-        )
-        .await
-    }
-
-    /// `None`: there are too many to sort them on the spot, and their index of names is yet to be built.
-    pub async fn artists_by_name(
-        &self,
-        members: &Members,
-        walk: &Walk<NameKey>,
-    ) -> Result<Option<Page<ArtistEntry, NameKey>>, StoreError> {
-        let conn = &mut self.connect().await?;
-        let is_small = is_small(conn, members).await?;
-        let Some(how) = names::way(conn, Named::Artists, is_small).await? else { return Ok(None) };
-        let page = gather(
-            walk,
-            |artist| is_found(artist, members.search.as_ref()),
-            async |after, limit| {
-                let read = by_name(conn, members, how, walk.is_descending, after, limit).await?;
-                Ok(members.rows(read, |id, _, (name, ..)| name_key(id, name), entry))
-            },
-        );
-        page.await.map(Some)
-    }
-}
-
 type Columns = (String, Option<String>, Option<String>);
 
-member_queries! {
+member_lists! {
+    lists: artists_by_date, artists_by_name => ArtistEntry,
+    named: Named::Artists,
     members: followed_artists,
     item_id: artist_id,
     came_at: first_seen_at,

@@ -108,13 +108,59 @@ pub(super) fn name_key(id: &str, name: &str) -> NameKey {
 /// Whether there is a row beyond what one request may look at.
 pub(super) const BEYOND: i64 = LOOKED_AT_MAX as i64;
 
-/// The queries of a list of members, the same for each table: `$members` with its `$item_id` and `$came_at`, `$items`
-/// with its columns, and joins for what else an entry shows.
-macro_rules! member_queries {
+/// The lists of members and their queries, the same for each table: `$members` with its `$item_id` and `$came_at`,
+/// `$items` with its columns, and joins for what else an entry shows. What an entry shows of artists is added by
+/// `$credit`, a page at a time.
+macro_rules! member_lists {
     (
+        lists: $by_date:ident, $by_name:ident => $Entry:ty, named: $named:expr, $(credit: $credit:ident,)?
         members: $members:ident, item_id: $item_id:ident, came_at: $came_at:ident, items: $items:ident,
         joined: |$from:ident| $joined:expr, columns: $columns:expr => $Columns:ty $(,)?
     ) => {
+        impl Store {
+            pub async fn $by_date(
+                &self,
+                members: &Members,
+                walk: &Walk<DateKey>,
+            ) -> Result<Page<$Entry, DateKey>, StoreError> {
+                let conn = &mut self.connect().await?;
+                let is_small = members.are_removed && is_small(conn, members).await?;
+                gather(
+                    walk,
+                    |item| is_found(item, members.search.as_ref()),
+                    async |after, limit| {
+                        let read = by_date(conn, members, is_small, walk.is_descending, after, limit).await?;
+                        let rows = members.rows(read, |id, at, _| date_key(id, at), entry);
+                        $(let rows = $credit(conn, rows).await?;)?
+                        Ok(rows)
+                    },
+                )
+                .await
+            }
+
+            /// `None`: there are too many to sort them on the spot, and their index of names is yet to be built.
+            pub async fn $by_name(
+                &self,
+                members: &Members,
+                walk: &Walk<NameKey>,
+            ) -> Result<Option<Page<$Entry, NameKey>>, StoreError> {
+                let conn = &mut self.connect().await?;
+                let is_small = is_small(conn, members).await?;
+                let Some(how) = names::way(conn, $named, is_small).await? else { return Ok(None) };
+                let page = gather(
+                    walk,
+                    |item| is_found(item, members.search.as_ref()),
+                    async |after, limit| {
+                        let read = by_name(conn, members, how, walk.is_descending, after, limit).await?;
+                        let rows = members.rows(read, |id, _, (name, ..)| name_key(id, name), entry);
+                        $(let rows = $credit(conn, rows).await?;)?
+                        Ok(rows)
+                    },
+                );
+                page.await.map(Some)
+            }
+        }
+
         /// Whether all that a list by name is made of can be sorted by one request.
         async fn is_small(conn: &mut Conn, members: &Members) -> Result<bool, StoreError> {
             use diesel::OptionalExtension;
@@ -263,4 +309,4 @@ macro_rules! member_queries {
         }
     };
 }
-pub(super) use member_queries;
+pub(super) use member_lists;

@@ -2,7 +2,7 @@
 
 use super::credits::{self, AlbumRef, ArtistLink};
 use super::members::{
-    BEYOND, ByName, DateKey, Dates, MemberRow, Members, NameKey, date_key, dated_mark, member_queries, name_key,
+    BEYOND, ByName, DateKey, Dates, MemberRow, Members, NameKey, date_key, dated_mark, member_lists, name_key,
     name_mark, undated_mark,
 };
 use super::names::{self, Named};
@@ -39,53 +39,12 @@ impl Entry for TrackEntry {
     }
 }
 
-impl Store {
-    pub async fn tracks_by_date(
-        &self,
-        members: &Members,
-        walk: &Walk<DateKey>,
-    ) -> Result<Page<TrackEntry, DateKey>, StoreError> {
-        let conn = &mut self.connect().await?;
-        let is_small = members.are_removed && is_small(conn, members).await?;
-        gather(
-            walk,
-            |track| is_found(track, members.search.as_ref()),
-            async |after, limit| {
-                let read = by_date(conn, members, is_small, walk.is_descending, after, limit).await?;
-                let mut rows = members.rows(read, |id, at, _| date_key(id, at), entry);
-                credit(conn, &mut rows).await?;
-                Ok(rows)
-            },
-        )
-        .await
-    }
-
-    /// `None`: there are too many to sort them on the spot, and their index of names is yet to be built.
-    pub async fn tracks_by_name(
-        &self,
-        members: &Members,
-        walk: &Walk<NameKey>,
-    ) -> Result<Option<Page<TrackEntry, NameKey>>, StoreError> {
-        let conn = &mut self.connect().await?;
-        let is_small = is_small(conn, members).await?;
-        let Some(how) = names::way(conn, Named::Tracks, is_small).await? else { return Ok(None) };
-        let page = gather(
-            walk,
-            |track| is_found(track, members.search.as_ref()),
-            async |after, limit| {
-                let read = by_name(conn, members, how, walk.is_descending, after, limit).await?;
-                let mut rows = members.rows(read, |id, _, (name, ..)| name_key(id, name), entry);
-                credit(conn, &mut rows).await?;
-                Ok(rows)
-            },
-        );
-        page.await.map(Some)
-    }
-}
-
 type Columns = (String, Option<i32>, Option<bool>, Option<(String, String, Option<String>)>);
 
-member_queries! {
+member_lists! {
+    lists: tracks_by_date, tracks_by_name => TrackEntry,
+    named: Named::Tracks,
+    credit: credit,
     members: saved_tracks,
     item_id: track_id,
     came_at: added_at,
@@ -112,11 +71,11 @@ fn entry(id: String, (name, duration_ms, explicit, album): Columns, dates: Dates
     }
 }
 
-async fn credit<K>(conn: &mut Conn, rows: &mut [Row<TrackEntry, K>]) -> Result<(), StoreError> {
+async fn credit<K>(conn: &mut Conn, mut rows: Vec<Row<TrackEntry, K>>) -> Result<Vec<Row<TrackEntry, K>>, StoreError> {
     let ids = rows.iter().filter_map(|row| Some(row.entry.as_ref()?.id.as_str())).collect();
     let mut credits = credits::of_tracks(conn, ids).await?;
     for track in rows.iter_mut().filter_map(|row| row.entry.as_mut()) {
         track.artists = credits.remove(&track.id).unwrap_or_default();
     }
-    Ok(())
+    Ok(rows)
 }

@@ -47,6 +47,43 @@ fn what_was_learned_is_found_again_until_it_is_forgotten() {
 }
 
 #[test]
+fn a_pause_is_told_from_when_it_had_begun_at_the_latest() {
+    on_both(async |db| {
+        let quota = |scope, until| Pause { scope, class: LimitClass::Quota, until: at(until) };
+        let rate = Pause { scope: Family::Application, class: LimitClass::Rate, until: at(1240) };
+        for (pause, noted_at) in [
+            (rate, 1210),
+            (quota(Family::Tracks, 5000), 1210),
+            (quota(Family::Albums, 1700), 1210),
+            (quota(Family::Player, 1300), 1210),
+            (quota(Family::Artists, 8000), 1230),
+        ] {
+            db.store.save_pause(pause, at(noted_at)).await.unwrap();
+        }
+        // Each of these touches the row of its family, some after the pause.
+        let entries = [
+            entry(Family::Tracks, at(900), 3, 1),
+            entry(Family::Tracks, at(1500), 1, 0),
+            entry(Family::Albums, at(1200), 3, 2),
+            entry(Family::Albums, at(2400), 1, 1),
+            entry(Family::Player, at(1200), 3, 0),
+        ];
+        db.store.save_ledger(&entries, None, false, at(2500)).await.unwrap();
+        let told = db.store.latest_pauses().await.unwrap();
+        let told: Vec<_> = told.iter().map(|pause| (pause.family, pause.from, pause.until)).collect();
+        let expected = [
+            // Until its row is touched again, that tells best.
+            (Family::Application, at(1210), at(1240)),
+            (Family::Albums, at(1500), at(1700)),
+            (Family::Artists, at(1230), at(8000)),
+            // Refused within the five minutes before, as albums were; of the player nothing tells any more.
+            (Family::Tracks, at(1200), at(5000)),
+        ];
+        assert_eq!(told, expected);
+    });
+}
+
+#[test]
 fn a_pause_that_is_over_is_noted_until_a_request_went_through() {
     on_both(async |db| {
         let rate = Pause { scope: Family::Application, class: LimitClass::Rate, until: at(60) };

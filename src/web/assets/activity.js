@@ -12,6 +12,8 @@ import { capital, counted, counts, family, limitClass, listed, number, phase, pl
 const HOUR = 3_600_000, DAY = 24 * HOUR;
 const REFRESH_MS = 30_000;
 const RETRY_MS = 5_000;
+/** More would be a wall of text; the chart has all of them. */
+const PAUSES_MAX = 12;
 const FAMILIES = ["tracks", "artists", "albums", "playlists", "playlist_items", "player"];
 
 /** What belongs to no group of endpoints is not "all". */
@@ -70,7 +72,7 @@ function part(id, title, ...children) {
   return h("section", { class: "card", "aria-labelledby": id }, h("h2", { id }, title), children);
 }
 
-function requestsPart({ requests, ceilings, pauses }) {
+function requestsPart({ requests, ceilings, pauses, pauses_since: since }) {
   const until = now();
   const stretches = requests.map((each) => ({ ...each, at: Date.parse(each.started_at) }));
   const stops = pauses.map((each) => ({ ...each, from: Date.parse(each.from), until: Date.parse(each.until) }))
@@ -99,8 +101,12 @@ function requestsPart({ requests, ceilings, pauses }) {
       h("span", { class: "key bar" }), " requests ", h("span", { class: "key refused" }, "×"), " refused (429) ", h("span", { class: "key pause" }), " paused"),
     strips.length > 0 && [h("ol", { class: "strips" }, strips), h("div", { class: "axis" }, dayAxis(until))],
     quiet.length > 0 && h("p", { class: "note" }, `Nothing was asked of: ${listed(quiet.map(group))}.`),
+    Date.parse(since) > until - DAY && refusals(stretches, Date.parse(since)) > 0 && h("p", { class: "note" },
+      "The service began at ", time(since, "clock"), "; of each group's pauses before, only the last is known."),
     requestsTable(stretches, stops, named, ceilings));
 }
+
+const refusals = (stretches, before) => stretches.filter((each) => each.at < before).reduce((total, each) => total + each.refusals, 0);
 
 /** Hour by hour, with refusals in brackets. */
 function requestsTable(stretches, stops, named, ceilings) {
@@ -113,10 +119,11 @@ function requestsTable(stretches, stops, named, ceilings) {
     ...named.map((name) => cell(stretches.filter((each) => each.family === name && each.at >= hour && each.at < hour + HOUR)))]);
   const sums = ["24 hours", ...named.map((name) => cell(stretches.filter((each) => each.family === name)))];
   const limits = ["Ceiling", ...named.map((name) => (ceilings[name] ? number(ceilings[name]) : "none"))];
-  const pauses = stops.map((stop) => h("li", null, `${capital(family(stop.family))}: paused by the ${limitClass(stop.class)}, `,
+  const pauses = stops.slice(-PAUSES_MAX).reverse().map((stop) => h("li", null, `${capital(family(stop.family))}: paused by the ${limitClass(stop.class)}, `,
     time(new Date(stop.from).toISOString(), "clock"), " to ", time(new Date(stop.until).toISOString(), "clock")));
   return [asTable("Requests per hour", ["From", ...named.map((name) => capital(group(name)))], [sums, limits, ...lines]),
-    pauses.length > 0 && h("ul", { class: "plain" }, pauses)];
+    pauses.length > 0 && h("ul", { class: "plain" }, pauses,
+      stops.length > PAUSES_MAX && h("li", null, `and ${counted(stops.length - PAUSES_MAX, "pause")} before`))];
 }
 
 function playsPart({ plays_per_day: given }) {

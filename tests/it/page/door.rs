@@ -30,6 +30,22 @@ fn a_person_signs_in_to_the_page_with_the_token_and_no_other_way() {
     // What stands for the token is gone, as when it has run out: the page asks again.
     page.browser.forget_cookies();
     page.browser.click(".entity[data-type=tracks] .pause");
-    wait_until("it asks for the token", || page.browser.url().ends_with("/sign-in"));
+    let asks_for_token = || page.browser.url().ends_with("/sign-in");
+    wait_until("it asks for the token", asks_for_token);
+    page.assert_silent(&["401"]);
+
+    page.browser.fill("#token", TOKEN);
+    page.browser.click("button");
+    page.wait_for("#link", "Live");
+    page.browser.resize((360, 760));
+    assert!(page.fits(), "also with the button");
+    page.browser.click(".out button");
+    wait_until("it asks for the token", asks_for_token);
+    for left in ["/", "/activity"] {
+        page.browser.go(&page.url(left));
+        assert!(asks_for_token(), "{left}");
+    }
+    page.browser.back();
+    wait_until("what was open is out of reach, too", asks_for_token);
     page.assert_silent(&["401"]);
 }

@@ -23,8 +23,8 @@ struct Service(Option<Running>);
 
 impl Page {
     /// `None` where there is no browser.
-    fn open(sandbox: Sandbox, path: &str) -> Option<Page> {
-        Page::open_on(Database::new(Backend::Sqlite), sandbox, path)
+    fn open(backend: Backend, sandbox: Sandbox, path: &str) -> Option<Page> {
+        Page::open_on(Database::new(backend), sandbox, path)
     }
 
     fn open_on(database: Database, sandbox: Sandbox, path: &str) -> Option<Page> {
@@ -42,10 +42,12 @@ impl Page {
     }
 
     /// The same, once everything has been read.
-    fn settled(sandbox: Sandbox, path: &str) -> Option<Page> {
-        let page = Page::open(sandbox, "/")?;
+    fn settled(backend: Backend, sandbox: Sandbox, path: &str) -> Option<Page> {
+        let page = Page::open(backend, sandbox, "/")?;
         page.wait_for_sentence("Everything is current");
-        page.browser.go(&page.url(path));
+        if path != "/" {
+            page.browser.go(&page.url(path));
+        }
         Some(page)
     }
 
@@ -90,6 +92,12 @@ impl Page {
 
     fn wait_for_sentence(&self, part: &str) {
         self.wait_for(".sentence", part);
+    }
+
+    /// Whether nothing sticks out to the side.
+    fn fits(&self) -> bool {
+        let wide = self.browser.run("return [document.documentElement.scrollWidth, window.innerWidth]");
+        wide[0].as_u64() <= wide[1].as_u64()
     }
 
     /// Asserts that nothing went wrong in the page so far, but for what is expected.

@@ -3,7 +3,7 @@
 //! are made so.
 
 use super::{Page, Service};
-use crate::support::{Sandbox, wait_until};
+use crate::support::{Backend, Sandbox, wait_until};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -43,8 +43,7 @@ fn every_view_is_accessible_fits_a_phone_and_loads_nothing_from_elsewhere() {
                 let what = format!("{name}, {scheme}, {device}");
                 page.browser.resize(size);
                 wait_until(&format!("{what}: it is read"), || page.has(sign) && page.shows("#link", "Live"));
-                let wide = page.browser.run("return [document.documentElement.scrollWidth, window.innerWidth]");
-                assert!(wide[0].as_u64() <= wide[1].as_u64(), "{what}: {wide} pixels wide");
+                assert!(page.fits(), "{what}: something sticks out");
                 if let Some(folder) = pictures.as_ref().filter(|_| PICTURED.contains(&name)) {
                     page.browser.picture(&folder.join(format!("{name}-{scheme}-{device}.png")));
                 }
@@ -72,7 +71,7 @@ const FOREIGN: &str = "return performance.getEntriesByType('resource').map((each
 
 #[test]
 fn the_keyboard_alone_reaches_everything_and_the_view_is_announced() {
-    let Some(page) = Page::settled(Sandbox::exact(60, 20, 20, 2, 20), "/") else { return };
+    let Some(page) = Page::settled(Backend::Sqlite, Sandbox::exact(60, 20, 20, 2, 20), "/") else { return };
     page.wait_for(".entity[data-type=tracks]", "Current");
     let reached = page.browser.run(
         "return [...document.querySelectorAll('a[href], button, input, select, summary')]\
@@ -91,7 +90,7 @@ fn the_keyboard_alone_reaches_everything_and_the_view_is_announced() {
 /// A service that has seen something: things came and went, things were played, a day of requests is on record. And one
 /// that is at work: it reads tracks, as fast as a limit lets it, waits for a quota, and is told to leave albums alone.
 fn lived_in() -> Option<Page> {
-    let page = Page::settled(Sandbox::exact(3_000, 160, 90, 8, 45), "/")?;
+    let page = Page::settled(Backend::Sqlite, Sandbox::exact(3_000, 160, 90, 8, 45), "/")?;
     page.sandbox.edit(json!([
         { "op": "remove_tracks", "offset": 40, "count": 2 }, { "op": "add_tracks", "count": 6 },
         { "op": "remove_albums", "offset": 12 }, { "op": "add_albums", "count": 2 },

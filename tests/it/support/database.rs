@@ -121,6 +121,26 @@ impl Database {
         }
     }
 
+    /// Takes it away from whoever uses it, until [`Database::bring_back`]: PostgreSQL ends every connection and takes no
+    /// other. A SQLite file cannot be taken from those who have it open; a table of it can, by another program.
+    pub fn take_away(&self) {
+        match self.backend {
+            Backend::Sqlite => self.execute("ALTER TABLE accounts RENAME TO accounts_elsewhere"),
+            Backend::Postgres => {
+                let name = &self.name;
+                admin(&format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false"));
+                admin(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"));
+            }
+        }
+    }
+
+    pub fn bring_back(&self) {
+        match self.backend {
+            Backend::Sqlite => self.execute("ALTER TABLE accounts_elsewhere RENAME TO accounts"),
+            Backend::Postgres => admin(&format!("ALTER DATABASE {} WITH ALLOW_CONNECTIONS true", self.name)),
+        }
+    }
+
     /// Runs SQL in a transaction that stays open, with its locks, until the guard is dropped. PostgreSQL only.
     pub fn hold(&self, sql: &str) -> Held {
         let (url, sql) = (self.url(), sql.to_owned());

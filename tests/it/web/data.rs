@@ -259,6 +259,49 @@ both! {
         assert_eq!(activity["restarts"], serde_json::json!([]));
         page.stop();
     }
+
+    fn activity_tells_the_pauses_of_a_day_also_those_that_are_over(backend) {
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(120, 20, 12, 3, 30));
+        let limited = |family: &str, skip: u32, kind: &str, seconds: &str| {
+            let answer = serde_json::json!({ "kind": kind, "retry_after": seconds });
+            serde_json::json!({ "family": family, "skip": skip, "times": 1, "do": answer })
+        };
+        sandbox.rules(Value::from_iter([limited("*", 4, "rate_limited", "1"), limited("albums", 0, "quota", "9000")]));
+        let page = Page::start(&database, service(&database, &sandbox));
+        let is_read = || database.has_tables() && num_complete(&database) == 3;
+        wait_until("all but albums is read", is_read);
+        let tracks = serde_json::json!({ "entity_types": ["tracks"] });
+        wait_until("the run is over", || page.entity("tracks")["next_run_at"].is_string());
+        sandbox.rules(Value::from_iter([limited("tracks", 0, "rate_limited", "1")]));
+        page.post("/api/v1/sync", tracks);
+        let over = |pauses: &[Value]| {
+            let is_over = |pause: &&Value| moment_of(&pause["until"]) <= chrono::Utc::now();
+            pauses.iter().filter(is_over).map(|pause| (pause["family"].clone(), pause["class"].clone())).collect::<Vec<_>>()
+        };
+        let told = || page.get("/api/v1/activity").json()["pauses"].as_array().cloned().expect("pauses");
+        let twice = vec![("*".into(), "rate".into()); 2];
+        wait_until("both pauses of everything are over", || over(&told()) == twice);
+        let pauses = told();
+        for pause in &pauses {
+            let lasts = (moment_of(&pause["until"]) - moment_of(&pause["from"])).num_milliseconds();
+            let expected = if pause["class"] == "rate" { 900..4_000 } else { 8_990_000..9_001_000 };
+            assert!(expected.contains(&lasts), "{pause}");
+        }
+        assert!(moment_of(&pauses[0]["from"]) <= moment_of(&pauses[1]["from"]) && pauses.len() == 3, "{pauses:?}");
+        assert_eq!(page.get("/api/v1/activity").json()["pauses_since"], page.status()["started_at"]);
+        wait_until("what was refused is on record", || database.count("request_ledger WHERE refusals > 0") >= 2);
+        page.stop();
+
+        // Of what the process before has seen, only what lasts is known, and when that began.
+        let page = Page::start(&database, service(&database, &sandbox));
+        let pauses = || page.get("/api/v1/activity").json()["pauses"].as_array().cloned().expect("pauses");
+        let known = pauses();
+        assert_eq!(known.len(), 1, "{known:?}");
+        let albums = &known[0];
+        assert_eq!((&albums["family"], &albums["class"]), (&"albums".into(), &"quota".into()));
+        assert!(moment_of(&albums["from"]) < moment_of(&page.status()["started_at"]), "{albums}");
+        page.stop();
+    }
 }
 
 fn moment_of(value: &Value) -> chrono::DateTime<chrono::Utc> {

@@ -49,7 +49,9 @@ impl Described<'_> {
         assert!(described.is_object(), "{method} {path} {body}: {} is not described: {answer:?}", answer.status);
         let content = &described["content"][answer.header("content-type")];
         assert!(content.is_object(), "{method} {path}: {:?} is not described", answer.header("content-type"));
-        let wrong = violations(&self.api, &content["schema"], &answer.json());
+        let is_json = answer.header("content-type").contains("json");
+        let told = if is_json { answer.json() } else { Value::String(answer.body.clone()) };
+        let wrong = violations(&self.api, &content["schema"], &told);
         assert!(wrong.is_empty(), "{method} {path} {body}: {wrong:#?}\n{}", answer.body);
         answer
     }
@@ -67,6 +69,9 @@ both! {
         let paths = api["paths"].as_object().unwrap();
         for path in ["status", "events", "sync", "pause", "resume", "reset", "tracks", "albums", "artists", "playlists", "plays", "changes", "batches", "activity"] {
             assert!(paths.contains_key(&format!("/api/v1/{path}")), "{path} is not described");
+        }
+        for path in ["/healthz", "/readyz", "/metrics", "/sign-in", "/sign-out"] {
+            assert!(paths.contains_key(path), "{path} is not described");
         }
         let mut num_asked = 0;
         for (template, operations) in paths {
@@ -145,6 +150,40 @@ both! {
         }
         page.stop();
     }
+}
+
+#[test]
+fn signing_in_and_out_and_what_is_refused_everywhere_answer_as_described() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
+    let token = "a-word-for-the-page";
+    let page = Page::start(&database, service(&database, &sandbox).env("SEGNO_WEB_TOKEN", token));
+    let bearer = format!("Bearer {token}");
+    let api = page.ask(Method::GET, "/api/v1/openapi.json", &[("authorization", &bearer)], "").json();
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let long = format!("token={}", "x".repeat(1 << 20));
+    let elsewhere = ("origin", "https://evil.example.com");
+    for (method, path, headers, body, status) in [
+        ("post", "/sign-in", &[form][..], "", 400),
+        ("post", "/sign-in", &[form], "token=another", 401),
+        ("post", "/sign-in", &[form, elsewhere], "token=another", 403),
+        ("post", "/sign-in", &[form], &long, 413),
+        ("post", "/sign-in", &[], "token=another", 415),
+        ("post", "/sign-in", &[form], &format!("token={token}"), 303),
+        ("post", "/sign-out", &[elsewhere], "", 403),
+        ("post", "/sign-out", &[], "", 303),
+        ("get", "/metrics", &[], "", 401),
+        ("get", "/api/v1/status", &[("host", "rebound.example.com")], "", 421),
+        ("get", "/api/v1/status", &[("sec-fetch-site", "cross-site")], "", 403),
+        ("post", "/api/v1/sync", &[("authorization", &bearer)], &long, 413),
+    ] {
+        let answer = page.ask(method.to_uppercase().parse().expect("a method"), path, headers, body);
+        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+        let described = &api["paths"][path][method]["responses"][status.to_string()];
+        assert!(described.is_object(), "{method} {path}: {status} is not described");
+        let kind = answer.header("content-type");
+        assert!(kind.is_empty() || described["content"][kind].is_object(), "{method} {path}: {status}: {kind}");
+    }
+    page.stop();
 }
 
 #[test]

@@ -114,11 +114,39 @@ fn a_person_is_led_to_the_sign_in_and_gets_a_session_that_scripts_cannot_read() 
     assert!(secure.header("set-cookie").ends_with("; Secure"), "{secure:?}");
 
     let session = session_of(&signed_in);
+    let document = page.ask(Method::GET, "/", &[("cookie", &session)], "").body;
+    assert!(document.contains("<form class=\"out\" method=\"post\" action=\"/sign-out\">"), "{document}");
     let ask = || page.ask(Method::GET, "/api/v1/status", &[("cookie", &session)], "").status;
     assert_eq!(ask(), 200);
     let out = page.ask(Method::POST, "/sign-out", &[("cookie", &session)], "");
     assert_eq!((out.status, out.header("location")), (303, "/sign-in"));
     assert_eq!(ask(), 401, "the session is over, not only its cookie");
+    assert!(out.header("set-cookie").starts_with("segno_session=; Max-Age=0; Path=/; HttpOnly"), "{out:?}");
+    page.stop();
+}
+
+#[test]
+fn signing_out_ends_what_the_session_has_open_and_nothing_else() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
+    let page = signed(&database, &sandbox);
+    let [ours, theirs] = [(); 2].map(|()| session_of(&sign_in(&page, TOKEN)));
+    let listen = |header: &str| {
+        let mut stream = TcpStream::connect(page.base.trim_start_matches("http://")).expect("it listens");
+        let head = "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+        write!(stream, "{head}{header}\r\n\r\n").expect("it listens");
+        let mut begun = [0; 12];
+        stream.read_exact(&mut begun).expect("an answer");
+        assert_eq!(&begun, b"HTTP/1.1 200");
+        std::thread::spawn(move || stream.read_to_end(&mut Vec::new()).expect("it ends in good order"))
+    };
+    let windows = [&ours, &ours, &theirs].map(|session| listen(&format!("Cookie: {session}")));
+    let program = listen(&format!("Authorization: {}", bearer()));
+    let sign_out = |origin: &str| page.ask(Method::POST, "/sign-out", &[("cookie", &ours), ("origin", origin)], "");
+    sign_out("https://evil.example.com").assert_problem(403, "another site");
+    assert!(windows.iter().all(|window| !window.is_finished()));
+    assert_eq!(sign_out(&page.base).status, 303);
+    wait_until("both windows hear no more", || windows[..2].iter().all(|window| window.is_finished()));
+    assert!(!windows[2].is_finished() && !program.is_finished(), "others go on");
     page.stop();
 }
 

@@ -5,13 +5,14 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
+use tokio::net::TcpSocket;
 
 /// As many as the service has room for.
 const LISTENERS_MAX: usize = 256;
@@ -53,23 +54,37 @@ both! {
         sandbox.library().assert_held_by(&database);
     }
 
-    fn a_database_that_is_away_is_a_problem_and_passes(backend) {
-        let (database, sandbox) = (Database::new(backend), Sandbox::exact(60, 10, 10, 1, 10));
+    fn a_database_that_goes_away_in_the_middle_of_a_run_is_told_and_all_goes_on_when_it_is_back(backend) {
+        let (database, sandbox) = (Database::new(backend), slow());
         let page = Page::start(&database, service(&database, &sandbox));
-        wait_until("all is complete", || database.has_tables() && num_complete(&database) == 4);
+        wait_until("tracks are being read", || page.entity("tracks")["live"]["done"].as_u64() > Some(0));
         assert_eq!(page.get("/readyz").json(), json!({ "process": "ok", "database": "ok", "supervisor": "ok" }));
-        database.execute("ALTER TABLE accounts RENAME TO accounts_elsewhere");
+        let is_up = |up: bool| page.get("/metrics").body.contains(&format!("\nsegno_database_up {}\n", u8::from(up)));
+        assert!(is_up(true));
+
+        database.take_away();
         wait_until("that is noticed", || page.get("/api/v1/status").status == 503);
-        for path in ["/api/v1/status", "/readyz"] {
+        for path in ["/api/v1/status", "/readyz", "/api/v1/tracks", "/api/v1/activity"] {
             let answer = page.get(path);
             answer.assert_problem(503, "the database does not answer");
             assert_ne!(answer.header("retry-after"), "");
         }
+        page.post("/api/v1/pause", json!({})).assert_problem(503, "the database does not answer");
         assert_eq!(page.get("/healthz").json(), json!({ "process": "ok" }), "it lives nevertheless");
         assert_eq!(page.ask(Method::HEAD, "/healthz", &[], "").status, 200);
-        database.execute("ALTER TABLE accounts_elsewhere RENAME TO accounts");
-        wait_until("it is back", || page.get("/api/v1/status").status == 200 && page.get("/readyz").status == 200);
+        assert!(is_up(false));
+        let metrics = page.get("/metrics").body;
+        assert!(metrics.contains("\nsegno_requests_total{") && !metrics.contains("\nsegno_plays{"), "{metrics}");
+        let latest = block_on(first_event(&page.base));
+        assert!(latest.contains("event: trouble\ndata: {") && latest.contains("the database does not answer"), "{latest}");
+
+        sandbox.configure(json!({ "latency_ms": 0 }));
+        database.bring_back();
+        let is_back = |path| page.get(path).status == 200;
+        wait_until("it is back", || is_back("/api/v1/status") && is_back("/readyz") && is_up(true));
+        wait_until("all is complete", || num_complete(&database) == 4);
         page.stop();
+        sandbox.library().assert_held_by(&database);
     }
 
     fn a_crowd_of_listeners_and_one_who_never_reads_cost_the_sync_nothing(backend) {
@@ -100,6 +115,17 @@ both! {
         let _ = deaf.read_to_end(&mut kept);
         sandbox.library().assert_held_by(&database);
     }
+}
+
+/// What a listener is told at once.
+async fn first_event(base: &str) -> String {
+    let mut response = reqwest::get(format!("{base}/api/v1/events")).await.expect("it listens");
+    let mut text = String::new();
+    while !text.contains("\ndata: ") {
+        let chunk = response.chunk().await.expect("a chunk").expect("no end");
+        text += &String::from_utf8_lossy(&chunk);
+    }
+    text
 }
 
 /// 200 listeners at once, who read what comes until it ends; and then more, until there is no room.
@@ -152,6 +178,45 @@ async fn crowd(
 }
 
 #[test]
+fn listeners_who_never_read_lose_their_places_and_one_who_reads_does_not() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
+    // What may lie unread for a minute may do so for five seconds.
+    let page = Page::start(&database, service(&database, &sandbox).env("SEGNO_FAULT_HASTE", "12"));
+    wait_until("all is complete", || database.has_tables() && num_complete(&database) == 4);
+    let address = page.base.trim_start_matches("http://").parse().expect("an address");
+    let request = b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut reader = TcpStream::connect(address).expect("it listens");
+    reader.write_all(request).expect("it listens");
+    let num_heard = Arc::<AtomicUsize>::default();
+    let heard = num_heard.clone();
+    let reading = std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(read @ 1..) = reader.read(&mut buffer) {
+            heard.fetch_add(read, Ordering::SeqCst);
+        }
+    });
+    let mut deaf: Vec<TcpStream> = (1..LISTENERS_MAX).map(|_| block_on(with_small_buffer(address))).collect();
+    deaf.iter_mut().for_each(|stream| stream.write_all(request).expect("it listens"));
+    let ask = || page.get("/api/v1/events").status;
+    wait_until("there is no room", || ask() == 503);
+    wait_until("there is room again", || ask() == 200);
+    let before = num_heard.load(Ordering::SeqCst);
+    assert_eq!(page.post("/api/v1/pause", json!({})).status, 202);
+    wait_until("who reads is told what is new", || num_heard.load(Ordering::SeqCst) > before);
+    page.stop();
+    reading.join().expect("it ends with the service");
+}
+
+/// A connection that takes in less than one event before somebody reads it.
+async fn with_small_buffer(address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(2048).expect("a size");
+    let stream = socket.connect(address).await.expect("it listens").into_std().expect("a stream");
+    stream.set_nonblocking(false).expect("a mode");
+    stream
+}
+
+#[test]
 fn the_page_is_there_before_anybody_is_signed_in() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
     sandbox.rules(json!([{ "family": "token", "do": { "kind": "status", "status": 503 } }]));
@@ -159,6 +224,9 @@ fn the_page_is_there_before_anybody_is_signed_in() {
     assert_eq!(page.status()["accounts"], json!([]));
     assert_eq!(page.get("/readyz").status, 200);
     page.post("/api/v1/sync", json!({})).assert_problem(404, "segno login");
+    let document = page.get("/");
+    assert!(document.status == 200 && !document.body.contains("sign-out"), "there is nothing to sign out of");
+    page.ask(Method::POST, "/sign-out", &[], "").assert_problem(404, "no token is set");
     page.stop();
 }
 
