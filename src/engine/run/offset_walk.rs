@@ -413,7 +413,8 @@ mod tests {
         let mut walk = OffsetWalk::new(EntityType::Playlists, Checkpoint::start(Phase::InitialSync), 10, 10);
         let mut next_ticket = Ticket::default();
         for n in 0.. {
-            while walk.poll_batch().is_some() {}
+            // The last one is handed out as often as it is asked for.
+            while walk.poll_batch().is_some_and(|batch| !batch.ended) {}
             let Some((ticket, request, _)) = walk.poll_fetch(&mut next_ticket, true) else { break };
             let PageRequest::Listing { offset, limit, .. } = request else {
                 unreachable!("only listings are asked for")

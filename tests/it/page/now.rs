@@ -6,34 +6,33 @@ use serde_json::json;
 
 const TRACKS: &str = ".entity[data-type=tracks]";
 
-both! {
-    fn progress_moves_and_a_429_shows_its_countdown_and_goes_away(backend) {
-        let sandbox = Sandbox::exact(4_000, 60, 60, 4, 60);
-        sandbox.configure(json!({ "latency_ms": 100 }));
-        let Some(page) = Page::open(backend, sandbox, "/") else { return };
-        page.wait_for(TRACKS, "Reading");
-        let progress = || page.texts(&format!("{TRACKS} .count strong")).join("");
-        wait_until("it tells how far it is", || progress().contains(" of 4,000"));
-        let seen = progress();
-        wait_until("progress moves", || progress() != seen);
-        assert!(page.has(&format!("{TRACKS} progress[max=\"4000\"]")));
+#[test]
+fn progress_moves_and_a_429_shows_its_countdown_and_goes_away() {
+    let sandbox = Sandbox::exact(4_000, 60, 60, 4, 60);
+    sandbox.configure(json!({ "latency_ms": 100 }));
+    let Some(page) = Page::open(Backend::Sqlite, sandbox, "/") else { return };
+    page.wait_for(TRACKS, "Reading");
+    let progress = || page.texts(&format!("{TRACKS} .count strong")).join("");
+    wait_until("it tells how far it is", || progress().contains(" of 4,000"));
+    let seen = progress();
+    wait_until("progress moves", || progress() != seen);
+    assert!(page.has(&format!("{TRACKS} progress[max=\"4000\"]")));
 
-        page.sandbox
-            .rules(json!([{ "family": "tracks", "times": 1, "do": { "kind": "rate_limited", "retry_after": "4" } }]));
-        page.wait_for_sentence("Waiting for Spotify's rate limit");
-        page.wait_for(".pauses", "All requests wait for the rate limit: ");
-        let left = || page.texts(".pauses .countdown").join("");
-        wait_until("the countdown is told in minutes and seconds", || left().starts_with("0:0"));
-        let seen = left();
-        wait_until("it counts", || left() < seen);
-        page.wait_for(TRACKS, "goes on in 0:0");
-        page.sandbox.configure(json!({ "latency_ms": 0 }));
-        wait_until("the pause goes away", || !page.has(".pauses li"));
-        page.wait_for_sentence("Everything is current");
-        page.wait_for(TRACKS, "4,000 listed");
-        page.wait_for(".ledger", "Tracks");
-        page.assert_silent(&[]);
-    }
+    page.sandbox
+        .rules(json!([{ "family": "tracks", "times": 1, "do": { "kind": "rate_limited", "retry_after": "4" } }]));
+    page.wait_for_sentence("Waiting for Spotify's rate limit");
+    page.wait_for(".pauses", "All requests wait for the rate limit: ");
+    let left = || page.texts(".pauses .countdown").join("");
+    wait_until("the countdown is told in minutes and seconds", || left().starts_with("0:0"));
+    let seen = left();
+    wait_until("it counts", || left() < seen);
+    page.wait_for(TRACKS, "goes on in 0:0");
+    page.sandbox.configure(json!({ "latency_ms": 0 }));
+    wait_until("the pause goes away", || !page.has(".pauses li"));
+    page.wait_for_sentence("Everything is current");
+    page.wait_for(TRACKS, "4,000 listed");
+    page.wait_for(".ledger", "Tracks");
+    page.assert_silent(&[]);
 }
 
 both! {
