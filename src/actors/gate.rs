@@ -47,7 +47,7 @@ pub struct Gate {
     /// Permits that are out, those of earlier lives included.
     out: BTreeMap<u64, Family>,
     lives: u32,
-    /// From when the process began.
+    /// From when the process began, or was last limited by a calendar that had been set back.
     calendar: Calendar,
     timer: Option<SpawnHandle>,
     /// Why nothing is granted, as it was ruled last.
@@ -387,6 +387,7 @@ impl Handler<ReportLimited> for Gate {
         faults::visit("gate.limited");
         let ReportLimited { number, family, class, retry_after } = limited;
         let (now, wall) = (clock::steady(), clock::now());
+        self.calendar.handle_read(now, wall);
         let Limited { pause, is_news } =
             self.engine.handle_limited(Some(number), family, class, retry_after, now, wall);
         self.note_pause(pause);

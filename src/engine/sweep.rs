@@ -25,7 +25,8 @@ impl Default for RemovalGuard {
 }
 
 impl RemovalGuard {
-    fn lets_pass(self, num_removed: u32, num_active: u32) -> bool {
+    /// Whether so many removals are believed at once.
+    pub fn lets_pass(self, num_removed: u32, num_active: u32) -> bool {
         let is_few = u64::from(num_removed) * 100 <= u64::from(num_active) * u64::from(self.percent_max);
         // An answer without a single item is what a broken API gives first.
         let is_everything = num_removed > 0 && num_removed == num_active;
@@ -49,7 +50,8 @@ pub enum Verdict {
     /// Every item that was there all the time was seen; what was not seen is gone. `removes` tells whether there is
     /// anything to mark; `discrepancy` is what `total` counts beyond the rows held.
     Proven { removes: bool, discrepancy: i64 },
-    /// Proven, but too many removals to believe at once; a second run that finds the same number may mark them.
+    /// Removals that are not believed at once: too many, or something speaks against them. A second run that finds the
+    /// same number may mark them.
     Held { num_unseen: u32 },
     /// Items were not seen, and more rows than before do not say what they hold: `num_unread` more.
     Unread { num_unseen: u32, num_unread: u32, discrepancy: i64 },
@@ -76,10 +78,14 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
     if num_unseen > 0 && num_unread > 0 {
         return Verdict::Unread { num_unseen, num_unread, discrepancy: beyond(num_active) };
     }
-    // As many such rows as before need not be the same ones.
-    let contradicted = num_unseen > 0 && (walk.unsteady || walk.num_undated > 0);
+    let discrepancy = beyond(num_active - num_unseen);
+    // A walk reads as many slots as there are. So if they hold fewer items than that, one was read twice, and another may
+    // have gone past in its place; unless rows are counted and not given, always the same number.
+    let may_have_missed = !by_cursor && discrepancy > i64::from(walk.num_unidentified);
+    // As many rows without an id as before need not be the same ones.
+    let contradicted = num_unseen > 0 && (walk.unsteady || walk.num_undated > 0 || may_have_missed);
     if (guard.lets_pass(num_unseen, num_active) && !contradicted) || walk.held_removals == Some(num_unseen) {
-        Verdict::Proven { removes: num_unseen > 0, discrepancy: beyond(num_active - num_unseen) }
+        Verdict::Proven { removes: num_unseen > 0, discrepancy }
     } else {
         Verdict::Held { num_unseen }
     }
@@ -127,6 +133,15 @@ mod tests {
         }
         let verdict = judge(GUARD, &undated(0, Some(2)), false, finding(500, 4));
         assert!(matches!(verdict, Verdict::Proven { removes: true, .. }));
+    }
+
+    /// Found by the simulation: two playlists were dragged past each other between two pages.
+    #[test]
+    fn an_item_that_was_read_twice_may_have_hidden_another() {
+        let found = Finding { total: Some(19), num_active: 19, num_unseen: 1 };
+        assert_eq!(judge(GUARD, &WalkState::default(), false, found), Verdict::Held { num_unseen: 1 });
+        let row_without_id = WalkState { num_unidentified: 1, ..WalkState::default() };
+        assert_eq!(judge(GUARD, &row_without_id, false, found), Verdict::Proven { removes: true, discrepancy: 1 });
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub struct WalkState {
     pub num_gaps: u32,
     /// `total` minus the rows held, as the last proven pass found it: rows the API counts but does not give.
     pub discrepancy: Option<i64>,
-    /// Number of removals that the last proven pass held back as too many to believe.
+    /// Number of removals that the last proven pass did not believe at once.
     pub held_removals: Option<u32>,
     /// The walk under way was begun by a person who wants everything looked at again, and is not the walk that any other
     /// run might have made.

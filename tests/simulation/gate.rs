@@ -219,6 +219,7 @@ impl World {
         }
         let Some(asked) = process.fetch(fetch) else { return };
         let (permit, family) = (asked.permit, asked.request.family());
+        process.gate.calendar.handle_read(now, wall);
         let limited = process.gate.engine.handle_limited(permit, family, class, retry_after, now, wall);
         self.note_told(p, family, class, retry_after);
         self.plan_save(pid);

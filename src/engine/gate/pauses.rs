@@ -41,8 +41,15 @@ impl Calendar {
         self.wall + now.saturating_duration_since(self.at)
     }
 
+    /// Goes on from this reading, if the calendar was set back. To be told whenever something is noted by the calendar.
+    pub fn handle_read(&mut self, now: Instant, wall: DateTime<Utc>) {
+        if wall < self.wall(now) {
+            *self = Calendar::new(now, wall);
+        }
+    }
+
     /// The calendar time to compare a pause with that this process itself noted: the earlier of what the calendar says
-    /// and of what it would say had it not jumped, lest a jump end the pause.
+    /// and of what it would say had it not jumped forward, lest a jump end the pause.
     pub fn cautious(&self, now: Instant, wall: DateTime<Utc>) -> DateTime<Utc> {
         self.wall(now).min(wall)
     }

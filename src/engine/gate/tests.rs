@@ -349,6 +349,17 @@ fn a_calendar_that_jumped_does_not_end_a_pause_for_the_next_life_of_the_gate() {
     }
 }
 
+/// Found by the simulation: the pause was noted by a calendar that had been set back, and was put right afterwards.
+#[test]
+fn a_calendar_that_is_put_right_does_not_end_a_pause_either() {
+    let (_, start) = gate(100);
+    let mut calendar = Calendar::new(start, wall());
+    let behind = wall() - TimeDelta::hours(1);
+    calendar.handle_read(start, behind);
+    calendar.handle_read(start, wall());
+    assert_eq!(calendar.cautious(start + SECOND, wall()), behind + SECOND);
+}
+
 #[test]
 fn a_machine_that_slept_through_a_pause_goes_on_when_it_wakes() {
     let (mut gate, start) = gate(100);

@@ -125,8 +125,12 @@ impl Assembly {
                 }
                 self.total = page.total.or(self.total);
                 if let Some(total) = page.total.filter(|_| page.slots.is_empty()) {
-                    // What could not be served before the end was told may have been no slot at all.
-                    self.cells.truncate(total.saturating_sub(self.offset) as usize);
+                    // What could not be served before the end was told may have been no slot at all. A slot that came
+                    // is one, whatever the total says.
+                    let num_told = total.saturating_sub(self.offset) as usize;
+                    while self.cells.len() > num_told
+                        && self.cells.pop_if(|cell| matches!(cell, Cell::Gap { .. })).is_some()
+                    {}
                 }
                 self.next_cursor = page.next_cursor;
                 self.cells.extend(page.slots.into_iter().take(limit as usize).map(|slot| Cell::Slot(Box::new(slot))));
@@ -226,6 +230,21 @@ mod tests {
         assembly.handle_answer(Ok(Page { total: Some(1), next_cursor: None, slots: Vec::new() }), true);
         assert!(assembly.is_settled());
         assert_eq!(gaps(&assembly), [0]);
+    }
+
+    /// Found by the simulation: a total that was too small cut off slots that had come.
+    #[test]
+    fn a_slot_that_came_lies_before_the_end_whatever_the_total_says() {
+        let (mut assembly, mut ticket) = (Assembly::new(0, 10), Ticket::default());
+        assembly.poll_piece(&mut ticket);
+        assembly.handle_answer(Err(Fault::Unservable("502".into())), true);
+        for num_slots in [5, 1] {
+            assembly.poll_piece(&mut ticket);
+            let slots = (0..num_slots).map(|_| slot()).collect();
+            assembly.handle_answer(Ok(Page { total: Some(2), next_cursor: None, slots }), true);
+        }
+        assert!(assembly.is_settled());
+        assert_eq!((assembly.num_read(), assembly.num_gaps()), (5, 0));
     }
 
     /// Found by the simulation: what slides from one piece to the other stands in neither.

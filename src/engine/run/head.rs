@@ -76,6 +76,8 @@ impl EntityRun {
             // This head was taken up in the middle: what was added since stands before it.
             self.start_head();
         } else if explained {
+            // Nothing is missing: what an earlier run held back has come back.
+            (self.held_before, self.checkpoint.walk.held_removals) = (None, None);
             if !self.start_slice() {
                 self.finish_phase();
             }

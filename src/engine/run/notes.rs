@@ -35,11 +35,11 @@ impl Notes {
     }
 }
 
-/// A removal of more than is believed at once.
+/// A removal that is not believed at once.
 pub fn held(entity: EntityType, num_unseen: u32, num_active: u32) -> String {
     format!(
-        "{num_unseen} of {num_active} {entity} {} no longer listed, too many to believe at once: nothing was marked \
-         removed; this waits for confirmation by the next run, which marks them if it sees the same",
+        "{num_unseen} of {num_active} {entity} {} no longer listed, which one run alone does not prove: nothing was \
+         marked removed; this waits for confirmation by the next run, which marks them if it sees the same",
         are(num_unseen),
     )
 }
@@ -154,7 +154,7 @@ mod tests {
             notes.tell(restless("Road"));
         }
         let text = notes.text().unwrap();
-        assert_eq!(text.matches("too many to believe").count(), 1, "{text}");
+        assert_eq!(text.matches("waits for confirmation").count(), 1, "{text}");
         assert!(text.starts_with("301 of 400") && text.matches("Road").count() == 1, "{text}");
         notes.judge(None);
         assert_eq!(notes.lines(), [restless("Road")]);

@@ -110,7 +110,8 @@ impl OffsetWalk {
         &self.tip
     }
 
-    /// Whether rows that the total counts were left out somewhere.
+    /// Whether something may have been left out somewhere: rows that the total counts, or what went past a shared slot
+    /// that was not served any more.
     pub fn has_met_hole(&self) -> bool {
         self.has_met_hole
     }
@@ -220,6 +221,7 @@ impl OffsetWalk {
                 (true, Link::Holds | Link::Unverifiable) => 1,
                 (true, Link::Unserved) => {
                     self.tip.walk.unsteady = true;
+                    self.has_met_hole = true;
                     1
                 }
                 (true, Link::Broken) => return self.lose_place(assembly, total_before),
@@ -435,7 +437,7 @@ mod tests {
     /// Found by the simulation: a playlist was dragged across the place in that moment, and called removed.
     #[test]
     fn a_shared_slot_that_is_not_served_any_more_proves_nothing() {
-        let state = walk(1).tip.walk;
-        assert!(state.unsteady, "{state:?}");
+        let walk = walk(1);
+        assert!(walk.tip.walk.unsteady && walk.has_met_hole(), "{walk:?}");
     }
 }

@@ -11,10 +11,7 @@ use super::{
     flow::end_of,
     verify::Unconfirmed,
 };
-use crate::{
-    engine::sweep::{self, Finding, Verdict},
-    model::{Checkpoint, EntityType, Fault, Member, Page, PageRequest, Slot, SlotKey, WalkState},
-};
+use crate::model::{Checkpoint, EntityType, Fault, Member, Page, PageRequest, Slot, SlotKey};
 
 /// Searches that one run begins before it walks: a listing that moves under each of them would move under the next.
 const SEARCHES_MAX: u32 = 3;
@@ -144,9 +141,7 @@ impl EntityRun {
 
     /// Whether so many removals are believed at once.
     pub(super) fn believes(&self, num_removed: u32) -> bool {
-        let total = self.checkpoint.total;
-        let finding = Finding { total, num_active: self.num_active, num_unseen: num_removed };
-        matches!(sweep::judge(self.guard, &WalkState::default(), false, finding), Verdict::Proven { .. })
+        self.guard.lets_pass(num_removed, self.num_active)
     }
 
     pub(super) fn start_search(&mut self, members: Vec<Member>) {

@@ -485,7 +485,7 @@ impl World {
         }
         let end = self.run(false);
         let Some(RunEnd::Complete { notes }) = end else { panic!("seed {}: {end:?}", self.seed) };
-        if notes.iter().any(|note| note.contains("too many to believe")) {
+        if notes.iter().any(|note| note.contains("waits for confirmation")) {
             // Held back; the next run that sees the same believes it.
             self.run(false);
         }
