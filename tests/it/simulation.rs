@@ -96,6 +96,24 @@ fn a_gate_that_dies_does_not_forget_what_its_window_holds() {
 }
 
 #[test]
+fn a_stop_does_not_make_a_walk_complete_that_has_to_be_repeated() {
+    let mut scenario = calm([29, 12, 0, 27], BatchSizes { initial: 19, incremental: 849 });
+    (scenario.seed, scenario.playlist_items, scenario.settings.is_routine) = (967_966, 0, true);
+    let entity = EntityType::Playlists;
+    scenario.script = vec![
+        (8, Injection::Add { entity, count: 12 }),
+        (17, Injection::Remove { entity, at: 1_415_796_492, count: 2 }),
+        (17, Injection::Add { entity, count: 2 }),
+        (22, Injection::Add { entity: EntityType::Tracks, count: 3 }),
+        (31, Injection::Add { entity: EntityType::Tracks, count: 1 }),
+        (40, Injection::Resave { entity, at: 3_239_704_705 }),
+        (51, Injection::Add { entity: EntityType::Albums, count: 1 }),
+        (64, Injection::Stop { down_s: 5_000 }),
+    ];
+    lived(&scenario);
+}
+
+#[test]
 fn a_calendar_set_forward_in_a_pause_makes_nothing_spin() {
     let mut scenario = calm([10, 3, 10, 3], BatchSizes { initial: 50, incremental: 50 });
     scenario.settings.longest_wait = Some(300);

@@ -225,7 +225,11 @@ impl EntityRun {
                 self.notes.judge(Some(notes::gaps(entity, self.checkpoint.walk.num_gaps)));
             }
             Verdict::Unsteady if newest_first && self.phase() == Phase::InitialSync => self.follow_up = true,
-            Verdict::Unsteady if self.num_passes < PASSES_MAX && !self.stopping => return self.start_pass(),
+            Verdict::Unsteady if self.stopping => {
+                self.activity = Activity::Over(RunEnd::Stopped);
+                return;
+            }
+            Verdict::Unsteady if self.num_passes < PASSES_MAX => return self.start_pass(),
             Verdict::Unsteady => {
                 self.checkpoint.walk.discrepancy = None;
                 self.notes.judge(Some(notes::unsteady(entity)));
