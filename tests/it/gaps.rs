@@ -74,6 +74,11 @@ both! {
             assert_eq!(sandbox.requests("tracks"), 1, "{delta}");
             sandbox.edit_one(json!({ "op": "remove_tracks", "offset": 200 }));
             sync(&database, &sandbox);
+            if delta > 0 {
+                // More is counted than was found: the next run has to see the same.
+                assert_eq!(database.count("saved_tracks WHERE removed_at IS NOT NULL"), 0);
+                sync(&database, &sandbox);
+            }
             sandbox.library().assert_held_by(&database);
         }
     }

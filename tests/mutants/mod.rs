@@ -72,8 +72,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "gaps-beyond-the-end",
         file: "run/assembly.rs",
-        stands: "self.cells.truncate(total.saturating_sub(self.offset) as usize);",
-        instead: "let _ = total;",
+        stands: "while self.cells.len() > num_told",
+        instead: "while self.cells.len() > num_told.max(usize::MAX)",
         breaks: "what could not be read beyond the end of a listing counts as a gap",
         guarantee: "G2",
     },
