@@ -63,6 +63,21 @@ both! {
         sandbox.library().assert_held_by(&database);
     }
 
+    /// Found by the simulation: one was filled in each run.
+    fn several_gaps_of_one_playlist_are_filled_in_one_run(backend) {
+        let (database, sandbox) = (Database::new(backend), library());
+        let playlist = sandbox.library().rows("playlists")[1].clone();
+        let path = format!("/v1/playlists/{}", playlist["id"].as_str().expect("an id"));
+        sandbox.rules(json!([unserved(&path, 30), unserved(&path, 77), lively()]));
+        let ended = sync(&database, &sandbox);
+        assert_eq!(database.count("sync_gaps WHERE healed_at IS NULL"), 2, "{}", ended.told());
+
+        sandbox.rules(json!([]));
+        let ended = sync(&database, &sandbox);
+        assert_eq!(database.count("sync_gaps WHERE healed_at IS NULL"), 0, "{}", ended.told());
+        sandbox.library().assert_held_by(&database);
+    }
+
     /// Some libraries count rows that no page ever shows.
     fn a_total_that_lies_costs_no_second_walk(backend) {
         for delta in [27, -3] {

@@ -31,6 +31,17 @@ fn signing_in_twice_at_once_makes_one_account() {
     });
 }
 
+/// Found by the simulation.
+#[test]
+fn a_pause_is_noted_though_a_calendar_that_was_set_back_calls_an_older_one_longer() {
+    on_both(async |db| {
+        let pause = |until| Pause { scope: Family::Tracks, class: LimitClass::Quota, until };
+        db.store.save_pause(pause(at(90_000)), at(86_400)).await.unwrap();
+        db.store.save_pause(pause(at(5_000)), at(1_000)).await.unwrap();
+        assert_eq!(db.store.load_pauses(at(1_001)).await.unwrap(), [pause(at(5_000))]);
+    });
+}
+
 #[test]
 fn a_pause_is_kept_until_it_ends_and_never_shortened() {
     on_both(async |db| {
