@@ -32,8 +32,11 @@ impl Store {
 async fn write(mut conn: Conn, commit: &Commit, now: At) -> Result<CommitReport, StoreError> {
     conn.set_durability(Durability::Soon).await?;
     let written = write_in_one(&mut conn, commit, now).await;
-    conn.set_durability(Durability::AtOnce).await?;
-    written
+    let restored = conn.set_durability(Durability::AtOnce).await;
+    // Where the write failed, that is what to tell.
+    let report = written?;
+    restored?;
+    Ok(report)
 }
 
 async fn write_in_one(conn: &mut Conn, commit: &Commit, now: At) -> Result<CommitReport, StoreError> {
