@@ -6,8 +6,8 @@ use super::schema::{followed_artists, library_playlists, saved_albums, saved_tra
 use super::types::{At, Words, len, to_u32};
 use super::{Conn, StoreError, with_conn};
 use crate::model::{AccountId, EntityType, Membership, Slot};
-use diesel::dsl::{count, count_star, exists, not};
-use diesel::{ExpressionMethods, QueryDsl};
+use diesel::dsl::{count, count_star};
+use diesel::{CombineDsl, ExpressionMethods, QueryDsl};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -178,17 +178,21 @@ macro_rules! active {
     };
 }
 
-/// Those of them that a pass has not seen.
+/// Those of them that a pass has not seen. Both sides are read once, in whatever order: what was seen has no index.
 macro_rules! unseen {
-    ($members:ident, $item_id:ident, $account:expr, $entity:expr, $pass:expr) => {
-        active!($members, $account).filter(not(exists(
-            sync_seen::table
-                .filter(sync_seen::account_id.eq($account.0))
-                .filter(sync_seen::entity_type.eq($entity.as_str()))
-                .filter(sync_seen::pass.eq($pass))
-                .filter(sync_seen::item_id.eq($item_id)),
-        )))
-    };
+    ($members:ident, $item_id:ident, $account:expr, $entity:expr, $pass:expr) => {{
+        let seen = sync_seen::table
+            .filter(sync_seen::account_id.eq($account.0))
+            .filter(sync_seen::entity_type.eq($entity.as_str()))
+            .filter(sync_seen::pass.eq($pass))
+            .select(sync_seen::item_id);
+        let theirs = diesel::alias!($members as theirs);
+        let active = theirs
+            .filter(theirs.field($members::account_id).eq($account.0))
+            .filter(theirs.field($members::removed_at).is_null());
+        let unseen = active.select(theirs.field($item_id)).except(seen);
+        $members::table.filter($members::account_id.eq($account.0)).filter($item_id.eq_any(unseen))
+    }};
 }
 
 /// Marks everything removed that the pass has not seen, and says how much that was.

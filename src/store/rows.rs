@@ -148,11 +148,12 @@ upsert_row! {
 }
 
 upsert_row! {
+    /// What a pass has seen; an item that it saw twice stands there twice.
     SeenRow<'a> in sync_seen {
-        account_id: i64 => Key,
-        entity_type: &'static str => Key,
-        pass: i64 => Key,
-        item_id: Words<'a> => Key,
+        account_id: i64 => Once,
+        entity_type: &'static str => Once,
+        pass: i64 => Once,
+        item_id: Words<'a> => Once,
     }
 }
 

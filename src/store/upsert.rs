@@ -132,6 +132,16 @@ fn head(target: &Target) -> String {
 }
 
 fn tail(target: &Target, only_new: bool) -> String {
+    let mut sql = conflict(target, only_new);
+    if !target.returning.is_empty() {
+        sql.push_str(" RETURNING ");
+        sql.push_str(&target.returning.join(", "));
+    }
+    sql
+}
+
+/// What to do about a row that is already there. A table without a key takes everything.
+fn conflict(target: &Target, only_new: bool) -> String {
     let of = |wanted: &[Merge]| -> Vec<(&str, Merge)> {
         target.columns.iter().filter(|(_, merge)| wanted.contains(merge)).copied().collect()
     };
@@ -139,6 +149,9 @@ fn tail(target: &Target, only_new: bool) -> String {
         columns.iter().map(|(column, merge)| term(column, *merge)).collect::<Vec<_>>().join(", ")
     };
     let keys = of(&[Merge::Key]);
+    if keys.is_empty() {
+        return String::new();
+    }
     let compared = of(&[Merge::Name, Merge::Known, Merge::Follow]);
     let mut sql = format!(" ON CONFLICT ({}) DO ", list(&keys, &|column, _| column.to_owned()));
     if only_new || compared.is_empty() {
@@ -152,10 +165,6 @@ fn tail(target: &Target, only_new: bool) -> String {
         let now = list(&compared, &|column, _| format!("t.{column}"));
         write!(sql, "UPDATE SET {set}{counted} WHERE ({then}) IS DISTINCT FROM ({now})")
             .expect("a String takes everything");
-    }
-    if !target.returning.is_empty() {
-        sql.push_str(" RETURNING ");
-        sql.push_str(&target.returning.join(", "));
     }
     sql
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn seen(pass: i64) -> Effects {
+pub(super) fn seen(pass: i64) -> Effects {
     Effects { record_seen: Some(pass), ..Effects::default() }
 }
 

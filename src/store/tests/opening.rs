@@ -1,5 +1,6 @@
 //! Opening databases: ones that are fresh, foreign, missing, newer, or opened by somebody else at the same moment.
 
+use super::effects::seen;
 use super::*;
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, QueryDsl, SqliteConnection};
@@ -74,6 +75,26 @@ fn opening_again_finds_everything_and_migrates_nothing() {
         let again = Store::open_existing(&db.url, "again").await.unwrap();
         assert_eq!(again.library_counts(db.account).await.unwrap().catalogue_tracks, 1);
         assert_eq!(db.cells("run_on", "__diesel_schema_migrations ORDER BY version").await, migrated);
+    });
+}
+
+#[test]
+fn what_a_pass_has_seen_stays_when_its_table_loses_its_key() {
+    on_both(async |db| {
+        let run = db.begin(EntityType::Tracks).await;
+        run.commit_with(tracks(&["t1", "t2"]), seen(1), at(1)).await;
+        run.commit_with(tracks(&["t2", "t3"]), seen(1), at(2)).await;
+        assert_eq!(db.texts("item_id", "sync_seen ORDER BY 1").await, ["t1", "t2", "t2", "t3"]);
+        db.execute(match db.store {
+            Store::Sqlite(_) => include_str!("../../../migrations/sqlite/2026-11-23-000000_seen/down.sql"),
+            Store::Pg(_) => include_str!("../../../migrations/postgres/2026-11-23-000000_seen/down.sql"),
+        })
+        .await;
+        db.execute("DELETE FROM __diesel_schema_migrations WHERE version = '20261123000000'").await;
+        Store::open(&db.url, "again").await.unwrap();
+        assert_eq!(db.texts("item_id", "sync_seen ORDER BY 1").await, ["t1", "t2", "t3"]);
+        run.commit_with(tracks(&["t3", "t4"]), seen(1), at(3)).await;
+        assert_eq!(db.count("sync_seen").await, 5);
     });
 }
 
