@@ -15,7 +15,7 @@ use crate::model::{
     SavedTrack, Slot, Track,
 };
 use serde::Deserialize;
-use serde_json::{error::Category, value::RawValue};
+use serde_json::error::Category;
 use std::mem::take;
 
 /// Who has signed in, from `/me`.
@@ -71,17 +71,20 @@ pub(super) fn profile(body: &[u8]) -> Result<Profile, DecodeError> {
 }
 
 pub(super) fn page(request: &PageRequest, body: &[u8]) -> Result<Page, DecodeError> {
-    let page: PageWire = match request {
-        PageRequest::Following { .. } => object::<FollowingWire>(body)?.artists,
-        PageRequest::Listing { .. } | PageRequest::PlaylistItems { .. } => object(body)?,
-    };
-    let read: Read = match request {
-        PageRequest::Following { .. } | PageRequest::Listing { entity: EntityType::Artists, .. } => artist_row,
-        PageRequest::Listing { entity: EntityType::Tracks, .. } => track_row,
-        PageRequest::Listing { entity: EntityType::Albums, .. } => album_row,
-        PageRequest::Listing { entity: EntityType::Playlists, .. } => playlist_row,
-        PageRequest::PlaylistItems { .. } => playlist_item_row,
-    };
+    match request {
+        PageRequest::Following { .. } => rows(request, object::<FollowingWire>(body)?.artists, artist_row),
+        PageRequest::Listing { entity: EntityType::Tracks, .. } => rows(request, object(body)?, track_row),
+        PageRequest::Listing { entity: EntityType::Albums, .. } => rows(request, object(body)?, album_row),
+        PageRequest::Listing { entity: EntityType::Artists, .. } => rows(request, object(body)?, artist_row),
+        PageRequest::Listing { entity: EntityType::Playlists, .. } => rows(request, object(body)?, playlist_row),
+        PageRequest::PlaylistItems { .. } => rows(request, object(body)?, playlist_item_row),
+    }
+}
+
+/// Reads one kind of row. An error is a slot without an item.
+type Read<R> = fn(Lax<R>, &mut Row) -> Result<Item, Oddity>;
+
+fn rows<R>(request: &PageRequest, page: PageWire<R>, read: Read<R>) -> Result<Page, DecodeError> {
     let slots: Vec<Slot> = page.items.into_iter().map(|row| slot(row, read)).collect();
     let next_cursor = match request {
         PageRequest::Following { .. } => {
@@ -108,20 +111,16 @@ fn next_cursor(next: &Lax<String>, after: Option<String>, slots: &[Slot]) -> Opt
     }
 }
 
-/// Reads one kind of row. An error is a slot without an item.
-type Read = fn(&str, &mut Row) -> Result<Item, Oddity>;
-
-fn slot(text: Option<&RawValue>, read: Read) -> Slot {
+fn slot<R>(wire: Lax<R>, read: Read<R>) -> Slot {
     let mut row = Row::default();
-    let item = read(text.map_or("null", RawValue::get), &mut row);
-    match item {
+    match read(wire, &mut row) {
         Ok(item) => Slot { item: Some(item), added_at: row.added_at, odd: row.odd },
         Err(odd) => Slot { item: None, added_at: row.added_at, odd: Some(odd) },
     }
 }
 
-fn track_row(text: &str, row: &mut Row) -> Result<Item, Oddity> {
-    let wire: SavedTrackWire = row.open(text)?;
+fn track_row(wire: Lax<SavedTrackWire>, row: &mut Row) -> Result<Item, Oddity> {
+    let wire = row.open(wire)?;
     row.added_at = timestamp(wire.added_at);
     let mut inner = row.inner("track", wire.track.or(wire.item))?;
     if is_local(&inner) {
@@ -131,8 +130,8 @@ fn track_row(text: &str, row: &mut Row) -> Result<Item, Oddity> {
     Ok(Item::Track(Box::new(SavedTrack { added_at: row.added_at, track })))
 }
 
-fn album_row(text: &str, row: &mut Row) -> Result<Item, Oddity> {
-    let wire: SavedAlbumWire = row.open(text)?;
+fn album_row(wire: Lax<SavedAlbumWire>, row: &mut Row) -> Result<Item, Oddity> {
+    let wire = row.open(wire)?;
     row.added_at = timestamp(wire.added_at);
     let inner = row.inner("album", wire.album.or(wire.item))?;
     let album = row.within("album", |row| {
@@ -143,8 +142,8 @@ fn album_row(text: &str, row: &mut Row) -> Result<Item, Oddity> {
     Ok(Item::Album(Box::new(SavedAlbum { added_at: row.added_at, album })))
 }
 
-fn artist_row(text: &str, row: &mut Row) -> Result<Item, Oddity> {
-    let wire: ArtistWire = row.open(text)?;
+fn artist_row(wire: Lax<ArtistWire>, row: &mut Row) -> Result<Item, Oddity> {
+    let wire = row.open(wire)?;
     let artist = Artist {
         id: row.id("id", wire.id)?,
         name: row.text("name", wire.name).unwrap_or_default(),
@@ -155,8 +154,8 @@ fn artist_row(text: &str, row: &mut Row) -> Result<Item, Oddity> {
     Ok(Item::Artist(Box::new(artist)))
 }
 
-fn playlist_row(text: &str, row: &mut Row) -> Result<Item, Oddity> {
-    let wire: PlaylistWire = row.open(text)?;
+fn playlist_row(wire: Lax<PlaylistWire>, row: &mut Row) -> Result<Item, Oddity> {
+    let wire = row.open(wire)?;
     let owner = row.take("owner", wire.owner).unwrap_or_default();
     let playlist = Playlist {
         id: row.id("id", wire.id)?,
@@ -175,8 +174,8 @@ fn playlist_row(text: &str, row: &mut Row) -> Result<Item, Oddity> {
 }
 
 /// Every row of a playlist is an item, of kind `Missing` where nothing else can be said: positions are its identity.
-fn playlist_item_row(text: &str, row: &mut Row) -> Result<Item, Oddity> {
-    let item = playlist_item(text, row).unwrap_or_else(|odd| {
+fn playlist_item_row(wire: Lax<PlaylistItemWire>, row: &mut Row) -> Result<Item, Oddity> {
+    let item = playlist_item(wire, row).unwrap_or_else(|odd| {
         row.odd = Some(odd);
         PlaylistItem {
             kind: PlaylistItemKind::Missing,
@@ -190,8 +189,8 @@ fn playlist_item_row(text: &str, row: &mut Row) -> Result<Item, Oddity> {
     Ok(Item::PlaylistItem(Box::new(item)))
 }
 
-fn playlist_item(text: &str, row: &mut Row) -> Result<PlaylistItem, Oddity> {
-    let wire: PlaylistItemWire = row.open(text)?;
+fn playlist_item(wire: Lax<PlaylistItemWire>, row: &mut Row) -> Result<PlaylistItem, Oddity> {
+    let wire = row.open(wire)?;
     row.added_at = timestamp(wire.added_at);
     let adder = row.take("added_by", wire.added_by).unwrap_or_default();
     let mut item = PlaylistItem {

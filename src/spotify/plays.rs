@@ -11,14 +11,12 @@ use super::{
 use crate::model::{Oddity, Play, PlaySlot, PlaysPage};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use std::mem::take;
 
 #[derive(Deserialize)]
-struct HistoryWire<'a> {
+struct HistoryWire {
     /// It has to be there; its elements may be anything.
-    #[serde(borrow)]
-    items: Vec<Option<&'a RawValue>>,
+    items: Vec<Lax<PlayWire>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -36,18 +34,22 @@ struct ContextWire {
     uri: Lax<String>,
 }
 
+impl Shape for PlayWire {
+    const WRITTEN: Written = Written::Object;
+}
+
 impl Shape for ContextWire {
     const WRITTEN: Written = Written::Object;
 }
 
 pub(super) fn page(body: &[u8]) -> Result<PlaysPage, DecodeError> {
-    let history: HistoryWire<'_> = object(body)?;
+    let history: HistoryWire = object(body)?;
     Ok(PlaysPage { slots: history.items.into_iter().map(slot).collect() })
 }
 
-fn slot(text: Option<&RawValue>) -> PlaySlot {
+fn slot(wire: Lax<PlayWire>) -> PlaySlot {
     let (mut row, mut played_at) = (Row::default(), None);
-    let play = play(text.map_or("null", RawValue::get), &mut row, &mut played_at);
+    let play = play(wire, &mut row, &mut played_at);
     match play {
         Ok(play) => PlaySlot { play: Some(play), played_at, odd: row.odd },
         Err(odd) => PlaySlot { play: None, played_at, odd: Some(odd) },
@@ -55,8 +57,8 @@ fn slot(text: Option<&RawValue>) -> PlaySlot {
 }
 
 /// The moment is handed out also where the row holds no play.
-fn play(text: &str, row: &mut Row, played_at: &mut Option<DateTime<Utc>>) -> Result<Play, Oddity> {
-    let wire: PlayWire = row.open(text)?;
+fn play(wire: Lax<PlayWire>, row: &mut Row, played_at: &mut Option<DateTime<Utc>>) -> Result<Play, Oddity> {
+    let wire = row.open(wire)?;
     *played_at = timestamp(wire.played_at);
     let mut inner = row.inner("track", wire.track.or(wire.item))?;
     let context = row.take("context", wire.context).unwrap_or_default();

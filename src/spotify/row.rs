@@ -3,10 +3,9 @@
 //! A field that is not what it should be costs the field, not the row; only a row without an id is no item. Of several
 //! oddities the first is noted, with its place (`track.album.name`) and never with its value, which may be anything.
 
-use super::wire::{self, AlbumWire, ArtistWire, ImageWire, Lax, SummaryWire};
+use super::wire::{AlbumWire, ArtistWire, ImageWire, Lax, SummaryWire};
 use crate::model::{Album, ArtistRef, Oddity};
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 use serde_json::Number;
 
 /// Longest id that is believed. Real ones have 22 characters, user names some more.
@@ -22,12 +21,9 @@ pub struct Row {
 }
 
 impl Row {
-    pub fn open<'a, T: Deserialize<'a>>(&self, text: &'a str) -> Result<T, Oddity> {
-        match text {
-            "null" => Err(Oddity::Null),
-            _ if text.starts_with('{') => wire::read(text).map_err(|_| Oddity::Undecodable("row".into())),
-            _ => Err(Oddity::Undecodable("row".into())),
-        }
+    /// The row itself.
+    pub fn open<T>(&self, row: Lax<T>) -> Result<T, Oddity> {
+        self.inner("row", row)
     }
 
     /// The object that the row is there for.

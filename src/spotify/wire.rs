@@ -61,6 +61,7 @@ pub trait Shape {
 macro_rules! shapes {
     ($written:ident: $($shape:ty),+) => { $(impl Shape for $shape { const WRITTEN: Written = Written::$written; })+ };
 }
+shapes!(Object: SavedTrackWire, SavedAlbumWire, PlaylistItemWire, PlaylistWire);
 shapes!(Object: AlbumWire, ArtistWire, CursorsWire, ExternalIdsWire, ImageWire, SummaryWire, TrackWire, UserWire);
 shapes!(Scalar: String, bool, Number);
 
@@ -157,12 +158,12 @@ impl<'de, T: Deserialize<'de> + Shape> Visitor<'de> for LaxVisitor<T> {
     }
 }
 
-/// A page that is paged by offset.
+/// A page that is paged by offset, of rows that are an `R` each.
 #[derive(Deserialize)]
-pub struct PageWire<'a> {
+#[serde(bound = "R: Deserialize<'de> + Shape")]
+pub struct PageWire<R> {
     /// It has to be there; its elements may be anything.
-    #[serde(borrow)]
-    pub items: Vec<Option<&'a RawValue>>,
+    pub items: Vec<Lax<R>>,
     #[serde(default)]
     pub total: Lax<Number>,
     #[serde(default)]
@@ -173,9 +174,8 @@ pub struct PageWire<'a> {
 
 /// `/me/following` wraps its page.
 #[derive(Deserialize)]
-pub struct FollowingWire<'a> {
-    #[serde(borrow)]
-    pub artists: PageWire<'a>,
+pub struct FollowingWire {
+    pub artists: PageWire<ArtistWire>,
 }
 
 #[derive(Deserialize)]

@@ -12,8 +12,8 @@
 //!
 //! On SQLite a statement of many rows that may be aborted half-way copies every page before it changes it, to be able to
 //! undo itself; that was a tenth of a first sync. `OR FAIL` promises not to, since an error ends our transaction anyway.
-//! It does not reach the `UPDATE` of a conflict, so there the rows are inserted first, and only where some of them were
-//! there already does the upsert follow.
+//! It does not reach the `UPDATE` of a conflict, so there the rows are inserted first, and only where one of them was
+//! there already do upserts follow. The shortest statement comes first, so that it finds out at little cost.
 
 use super::types::Words;
 use super::{Conn, with_conn};
@@ -108,10 +108,13 @@ macro_rules! fragment {
 fragment!(Pg, "INSERT");
 fragment!(Sqlite, "INSERT OR FAIL");
 
-/// `rows` in runs whose lengths are powers of two.
+/// `rows` in runs whose lengths are powers of two, the shortest first.
 pub(super) fn chunks<R>(mut rows: &[R]) -> impl Iterator<Item = &[R]> {
     std::iter::from_fn(move || {
-        let len = 1 << rows.len().min(CHUNK_MAX).checked_ilog2()?;
+        if rows.is_empty() {
+            return None;
+        }
+        let len = 1 << rows.len().trailing_zeros().min(CHUNK_MAX.ilog2());
         let (chunk, rest) = rows.split_at(len);
         rows = rest;
         Some(chunk)
@@ -227,11 +230,12 @@ macro_rules! upsert_row {
                 rows: &[Self],
             ) -> ::diesel::QueryResult<Vec<($($ret_ty,)+)>> {
                 let mut written = Vec::new();
+                let mut are_all_new = true;
                 for chunk in $crate::store::upsert::chunks(rows) {
-                    if let $crate::store::Conn::Sqlite(c) = conn {
+                    if are_all_new && let $crate::store::Conn::Sqlite(c) = conn {
                         let insert = $crate::store::upsert::Upsert::only_new(chunk);
                         let new = ::diesel_async::RunQueryDsl::load::<($($ret_ty,)+)>(insert, &mut **c).await?;
-                        let are_all_new = new.len() == chunk.len();
+                        are_all_new = new.len() == chunk.len();
                         written.extend(new);
                         if are_all_new {
                             continue;
@@ -276,7 +280,8 @@ mod tests {
     fn batches_are_cut_into_powers_of_two() {
         let rows = [0u8; 203];
         let lens: Vec<usize> = chunks(&rows).map(<[u8]>::len).collect();
-        assert_eq!(lens, [128, 64, 8, 2, 1]);
+        assert_eq!(lens, [1, 2, 8, 64, 128]);
+        assert_eq!(chunks(&[0u8; 384]).map(<[u8]>::len).collect::<Vec<_>>(), [128, 128, 128]);
         assert_eq!(chunks::<u8>(&[]).count(), 0);
     }
 

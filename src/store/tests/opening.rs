@@ -86,8 +86,8 @@ fn what_a_pass_has_seen_stays_when_its_table_loses_its_key() {
         run.commit_with(tracks(&["t2", "t3"]), seen(1), at(2)).await;
         assert_eq!(db.texts("item_id", "sync_seen ORDER BY 1").await, ["t1", "t2", "t2", "t3"]);
         db.execute(match db.store {
-            Store::Sqlite(_) => include_str!("../../../migrations/sqlite/2026-11-23-000000_seen/down.sql"),
-            Store::Pg(_) => include_str!("../../../migrations/postgres/2026-11-23-000000_seen/down.sql"),
+            Store::Sqlite(_) => include_str!("../../../migrations/sqlite/2026-11-23-000000_as_it_comes/down.sql"),
+            Store::Pg(_) => include_str!("../../../migrations/postgres/2026-11-23-000000_as_it_comes/down.sql"),
         })
         .await;
         db.execute("DELETE FROM __diesel_schema_migrations WHERE version = '20261123000000'").await;

@@ -1,3 +1,8 @@
+DROP INDEX saved_tracks_added_at;
+DROP INDEX saved_albums_added_at;
+CREATE INDEX saved_tracks_added_at ON saved_tracks (account_id, added_at);
+CREATE INDEX saved_albums_added_at ON saved_albums (account_id, added_at);
+
 CREATE TABLE sync_seen_by_key (
     account_id  INTEGER NOT NULL REFERENCES accounts (id),
     entity_type TEXT NOT NULL,
