@@ -317,6 +317,23 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_parse_costs_its_field_and_no_other_row() {
+        let whole = r#"{"added_at": "2024-01-02T03:04:05Z", "track": {"id": "t1", "name": "One", "explicit": true}}"#;
+        let alone = read(TRACKS, &format!(r#"{{"items": [{whole}], "total": 1}}"#)).unwrap().slots;
+        for (row, id, odd) in [
+            (r#"{"track": {"id": "t2", "name": "\ud800"}}"#, Some("t2"), "track.name"),
+            (r#"{"track": {"id": "t2", "name": "Two", "duration_ms": 1e999}}"#, Some("t2"), "track.duration_ms"),
+            (r#"{"track": {"id": "t2", "name": "Two", "album": {"id": "a", "id": "b"}}}"#, Some("t2"), "track.album"),
+            (r#"{"track": {"id": "t2"}, "track": {"id": "t3"}}"#, None, "row"),
+        ] {
+            let page = read(TRACKS, &format!(r#"{{"items": [{whole}, {row}, {whole}], "total": 3}}"#)).unwrap();
+            let [first, middle, last] = &page.slots[..] else { panic!("{page:?}") };
+            assert_eq!((first, last), (&alone[0], &alone[0]), "{row}");
+            assert_eq!((middle.id(), &middle.odd), (id, &Some(Oddity::Undecodable(odd.into()))), "{row}");
+        }
+    }
+
+    #[test]
     fn the_date_of_a_row_without_a_track_is_kept() {
         let slot = one(TRACKS, json!({"added_at": "2024-01-02T03:04:05.123456789Z", "track": null}));
         assert_eq!(slot.added_at.map(|at| at.to_rfc3339()), Some("2024-01-02T03:04:05.123456+00:00".into()));

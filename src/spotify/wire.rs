@@ -74,9 +74,9 @@ thread_local! {
     static ONE_BY_ONE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Reads an object with [`Lax`] fields. What goes wrong inside a field, a character that cannot be or a name that comes twice, makes the whole
-/// text unreadable for serde; so then each field is cut out first and read by itself, which costs another scan of the
-/// text for every level.
+/// Reads an object with [`Lax`] fields. What goes wrong inside a field, a character that cannot be or a name that comes
+/// twice, makes the whole text unreadable for serde. So then each field is cut out first and read by itself, which costs
+/// another scan of the text for every level.
 pub fn read<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result<T> {
     serde_json::from_str(text).or_else(|_| {
         ONE_BY_ONE.set(true);

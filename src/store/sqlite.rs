@@ -33,10 +33,10 @@ pub(super) enum Absent {
 /// - `temp_store=MEMORY`: before a statement changes a page it saves it for its own undoing, by default in a file. That
 ///   was every second write of a sync.
 /// - `cache_size`: 24 MiB hold the pages that 100,000 tracks in random order touch again and again.
-/// - `wal_autocheckpoint`: 64 MiB. A batch touches pages all over the file, most of them again with the next batch.
+/// - `wal_autocheckpoint`: 128 MiB. A batch touches pages all over the file, most of them again with the next batch.
 const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
                        PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -24576; \
-                       PRAGMA wal_autocheckpoint = 16384;";
+                       PRAGMA wal_autocheckpoint = 32768;";
 
 /// A statement of a reader is over in milliseconds, and no transaction of its outlasts one: so none keeps the write-ahead
 /// log from being taken back into the file.

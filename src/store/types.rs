@@ -101,6 +101,12 @@ impl FromSql<Instant, Sqlite> for At {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Words<'a>(pub &'a str);
 
+impl From<Words<'_>> for String {
+    fn from(words: Words<'_>) -> String {
+        clean(words.0).into_owned()
+    }
+}
+
 impl ToSql<Text, Pg> for Words<'_> {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
         out.write_all(clean(self.0).as_bytes())?;

@@ -12,14 +12,17 @@
 //!
 //! On SQLite a statement of many rows that may be aborted half-way copies every page before it changes it, to be able to
 //! undo itself; that was a tenth of a first sync. `OR FAIL` promises not to, since an error ends our transaction anyway.
-//! It does not reach the `UPDATE` of a conflict, so there the rows are inserted first, and only where one of them was
-//! there already do upserts follow. The shortest statement comes first, so that it finds out at little cost.
+//! It does not reach the `UPDATE` of a conflict. So there the rows are inserted as if all were new, and from the first
+//! that was there already they are upserted. The shortest statement comes first, so that it finds out at little cost.
 
+use super::sqlite::SqliteConn;
 use super::types::Words;
 use super::{Conn, with_conn};
+use diesel::dsl::sql;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::result::QueryResult;
+use diesel::result::{DatabaseErrorKind, Error, QueryResult};
+use diesel::sql_types::BigInt;
 use diesel::sqlite::Sqlite;
 use diesel_async::RunQueryDsl;
 use std::fmt::Write;
@@ -63,17 +66,17 @@ pub(super) trait Row: QueryFragment<Pg> + QueryFragment<Sqlite> + Sync {
 #[derive(Debug)]
 pub(super) struct Upsert<'a, R> {
     rows: &'a [R],
-    /// Leaves rows that are there as they are, whatever the columns say.
-    only_new: bool,
+    /// Knows what to do about a row that is already there. Otherwise that is an error.
+    merges: bool,
 }
 
 impl<'a, R> Upsert<'a, R> {
     pub fn of(rows: &'a [R]) -> Upsert<'a, R> {
-        Upsert { rows, only_new: false }
+        Upsert { rows, merges: true }
     }
 
-    pub fn only_new(rows: &'a [R]) -> Upsert<'a, R> {
-        Upsert { rows, only_new: true }
+    fn of_new(rows: &'a [R]) -> Upsert<'a, R> {
+        Upsert { rows, merges: false }
     }
 }
 
@@ -99,7 +102,9 @@ macro_rules! fragment {
                     row.walk_ast(out.reborrow())?;
                     out.push_sql(")");
                 }
-                out.push_sql(&tail(&R::TARGET, self.only_new));
+                if self.merges {
+                    out.push_sql(&tail(&R::TARGET));
+                }
                 Ok(())
             }
         }
@@ -121,6 +126,23 @@ pub(super) fn chunks<R>(mut rows: &[R]) -> impl Iterator<Item = &[R]> {
     })
 }
 
+/// Inserts `rows` up to the first that is already there, and tells how many those were.
+pub(super) async fn insert_new<R: Row>(c: &mut SqliteConn, rows: &[R]) -> QueryResult<usize> {
+    let mut num_new = 0;
+    for chunk in chunks(rows) {
+        match Upsert::of_new(chunk).execute(c).await {
+            Ok(_) => num_new += chunk.len(),
+            Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {
+                // Of this statement, too, those before the one that it stopped at have come in.
+                let kept: i64 = diesel::select(sql::<BigInt>("changes()")).get_result(c).await?;
+                return Ok(num_new + usize::try_from(kept).unwrap_or_default());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(num_new)
+}
+
 /// Upserts `rows` without asking which of them were written.
 pub(super) async fn upsert<R: Row>(conn: &mut Conn, rows: &[R]) -> QueryResult<()> {
     for chunk in chunks(rows) {
@@ -134,8 +156,8 @@ fn head(target: &Target) -> String {
     format!(" INTO {} AS t ({}) VALUES ", target.table, columns.join(", "))
 }
 
-fn tail(target: &Target, only_new: bool) -> String {
-    let mut sql = conflict(target, only_new);
+fn tail(target: &Target) -> String {
+    let mut sql = conflict(target);
     if !target.returning.is_empty() {
         sql.push_str(" RETURNING ");
         sql.push_str(&target.returning.join(", "));
@@ -144,7 +166,7 @@ fn tail(target: &Target, only_new: bool) -> String {
 }
 
 /// What to do about a row that is already there. A table without a key takes everything.
-fn conflict(target: &Target, only_new: bool) -> String {
+fn conflict(target: &Target) -> String {
     let of = |wanted: &[Merge]| -> Vec<(&str, Merge)> {
         target.columns.iter().filter(|(_, merge)| wanted.contains(merge)).copied().collect()
     };
@@ -157,7 +179,7 @@ fn conflict(target: &Target, only_new: bool) -> String {
     }
     let compared = of(&[Merge::Name, Merge::Known, Merge::Follow]);
     let mut sql = format!(" ON CONFLICT ({}) DO ", list(&keys, &|column, _| column.to_owned()));
-    if only_new || compared.is_empty() {
+    if compared.is_empty() {
         sql.push_str("NOTHING");
     } else {
         let mut set = compared.clone();
@@ -229,18 +251,14 @@ macro_rules! upsert_row {
                 conn: &mut $crate::store::Conn,
                 rows: &[Self],
             ) -> ::diesel::QueryResult<Vec<($($ret_ty,)+)>> {
-                let mut written = Vec::new();
-                let mut are_all_new = true;
-                for chunk in $crate::store::upsert::chunks(rows) {
-                    if are_all_new && let $crate::store::Conn::Sqlite(c) = conn {
-                        let insert = $crate::store::upsert::Upsert::only_new(chunk);
-                        let new = ::diesel_async::RunQueryDsl::load::<($($ret_ty,)+)>(insert, &mut **c).await?;
-                        are_all_new = new.len() == chunk.len();
-                        written.extend(new);
-                        if are_all_new {
-                            continue;
-                        }
-                    }
+                let num_new = match conn {
+                    $crate::store::Conn::Sqlite(c) => $crate::store::upsert::insert_new(c, rows).await?,
+                    $crate::store::Conn::Pg(_) => 0,
+                };
+                let (new, rest) = rows.split_at(num_new);
+                let new = new.iter().map(|row| ($($crate::store::upsert::upsert_row!(@new row, $ret),)+));
+                let mut written: Vec<($($ret_ty,)+)> = new.collect();
+                for chunk in $crate::store::upsert::chunks(rest) {
                     let upsert = $crate::store::upsert::Upsert::of(chunk);
                     written.extend($crate::store::with_conn!(conn, |c| {
                         ::diesel_async::RunQueryDsl::load::<($($ret_ty,)+)>(upsert, c).await
@@ -250,6 +268,8 @@ macro_rules! upsert_row {
             }
         })?
     };
+    (@new $row:ident, rev) => { 1 };
+    (@new $row:ident, $column:ident) => { $row.$column.into() };
     (@fragment $db:ty, $name:ident, $table:ident, $($column:ident),+) => {
         impl ::diesel::query_builder::QueryFragment<$db> for $name<'_> {
             fn walk_ast<'b>(
@@ -292,7 +312,7 @@ mod tests {
             columns: &[("id", Merge::Key), ("name", Merge::Name), ("isrc", Merge::Known), ("fetched_at", Merge::Stamp)],
             returning: &["id", "rev"],
         };
-        let sql = head(&target) + "(…)" + &tail(&target, false);
+        let sql = head(&target) + "(…)" + &tail(&target);
         assert_eq!(
             sql,
             " INTO tracks AS t (id, name, isrc, fetched_at) VALUES (…) ON CONFLICT (id) DO UPDATE SET \

@@ -245,3 +245,27 @@ fn what_is_written_after_a_batch_is_on_the_disk_at_once() {
         }
     });
 }
+
+#[test]
+fn what_is_new_is_told_from_what_is_known_wherever_it_stands() {
+    on_both(async |db| {
+        let run = db.begin(EntityType::Tracks).await;
+        // 203 rows are statements of 1, 2, 8, 64 and 128 of them.
+        let id = |row: u32, round: u32| format!("{round}-{row:03}");
+        for (round, known) in [[0, 2], [1, 202], [10, 11], [73, 74], [75, 201]].into_iter().enumerate() {
+            let ids = |rows: &[u32]| rows.iter().map(|row| id(*row, round as u32)).collect::<Vec<_>>();
+            let listing = |ids: &[String]| tracks(&ids.iter().map(String::as_str).collect::<Vec<_>>());
+            run.commit(listing(&ids(&known)), at(1)).await;
+            let all = ids(&(0..203).collect::<Vec<_>>());
+            let report = run.commit(listing(&all), at(2)).await;
+            assert_eq!(report.counts, counts(203, 201, 0, 2), "{known:?}");
+            for (at, membership) in report.memberships.iter().enumerate() {
+                let expected = if known.contains(&(at as u32)) { Known } else { New };
+                assert_eq!(*membership, expected, "{known:?}: {at}");
+            }
+            assert_eq!(db.count(&format!("saved_tracks WHERE track_id LIKE '{round}-%'")).await, 203);
+            assert_eq!(db.count(&format!("tracks WHERE id LIKE '{round}-%' AND rev = 1")).await, 203);
+            assert_eq!(db.count(&format!("track_artists WHERE track_id LIKE '{round}-%'")).await, 406);
+        }
+    });
+}
