@@ -11,23 +11,24 @@ use crate::{
         EntityType, LearnedRate, LedgerEntry, Pause, START_REQUESTS,
         status::{EntityStatus, LimitStatus, Status},
     },
-    store::{Store, StoreError},
+    store::{PlayCounts, Store, StoreError},
 };
 use chrono::{DateTime, Utc};
 
 /// From the database alone, so also beside a service that runs.
 pub async fn status(store: &Store, config: &Config, now: DateTime<Utc>) -> Result<Status, StoreError> {
-    let (status, _) = with_ledger(store, &super::gate_settings(config), now).await?;
+    let (status, _) = with_ledger(store, &PlayCounts::default(), &super::gate_settings(config), now).await?;
     Ok(status)
 }
 
 /// The same, with the requests of the last day that it was worked out from.
 pub async fn with_ledger(
     store: &Store,
+    counts: &PlayCounts,
     settings: &GateSettings,
     now: DateTime<Utc>,
 ) -> Result<(Status, Vec<LedgerEntry>), StoreError> {
-    let mut status = store.status(now).await?;
+    let mut status = store.status_again(counts, now).await?;
     let mut remaining = Remaining::default();
     for account in &status.accounts {
         // What a person has paused waits for a person, and for nothing that could be foretold.

@@ -10,7 +10,7 @@ use crate::{
     faults::hastened,
     metrics::Metrics,
     model::EntityType,
-    store::{DatabaseUrl, Store},
+    store::{DatabaseUrl, PlayCounts, Store},
     web::{
         WebState,
         auth::Keeper,
@@ -111,10 +111,11 @@ pub(super) fn serve(
 /// What the database holds, under these settings.
 fn source(store: Store, config: &Config, entities: Arc<Mutex<Vec<EntityType>>>) -> Source {
     let settings = gate_settings(config);
+    let counts = Arc::new(PlayCounts::default());
     Box::new(move |now| {
-        let (store, entities) = (store.clone(), entities.clone());
+        let (store, counts, entities) = (store.clone(), counts.clone(), entities.clone());
         Box::pin(async move {
-            let (status, ledger) = status::with_ledger(&store, &settings, now).await?;
+            let (status, ledger) = status::with_ledger(&store, &counts, &settings, now).await?;
             let entities = entities.lock().unwrap_or_else(PoisonError::into_inner).clone();
             Ok(Snapshot { status, ledger, entities })
         })

@@ -49,6 +49,7 @@ mod versions;
 pub use accounts::{Account, Person};
 pub use changes::{Change, ChangeKind, Changed, Changes, InPlaylist};
 pub use error::StoreError;
+pub use plays::PlayCounts;
 pub use purge::Purged;
 pub use runs::EntityProgress;
 pub use status::{LibraryCounts, MembershipCount};

@@ -19,7 +19,8 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::{count_star, max};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 /// What `sync_odd_items.entity_type` says of a row of the history. Its `position` is the moment of the play in unix
@@ -218,30 +219,66 @@ async fn record_gaps(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<(
     Ok(())
 }
 
+/// How many plays the accounts have, as they were counted when something last told of new ones. To count a million
+/// takes a fifth of a second, which is much for what is shown every second.
+#[derive(Debug, Default)]
+pub struct PlayCounts(Mutex<HashMap<AccountId, (Newest, u64)>>);
+
+/// What every new play changes: when the last ones came in, and the latest moment of any.
+type Newest = (Option<At>, Option<At>);
+
+impl PlayCounts {
+    async fn count(&self, conn: &mut Conn, account: AccountId, newest: Newest) -> Result<u64, StoreError> {
+        let counted = self.lock().get(&account).copied();
+        if let Some((of, count)) = counted
+            && of == newest
+        {
+            return Ok(count);
+        }
+        let count: i64 = with_conn!(conn, |c| {
+            use plays::{account_id, table};
+            table.filter(account_id.eq(account.0)).select(count_star()).first(c).await
+        })?;
+        let count = count.unsigned_abs();
+        self.lock().insert(account, (newest, count));
+        Ok(count)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, (Newest, u64)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// What `segno status` shows of it.
-pub(super) async fn status(conn: &mut Conn, account: AccountId) -> Result<PlaybackStatus, StoreError> {
-    let (num_plays, last): (i64, Option<At>) = with_conn!(conn, |c| {
+pub(super) async fn status(
+    conn: &mut Conn,
+    account: AccountId,
+    counts: &PlayCounts,
+) -> Result<PlaybackStatus, StoreError> {
+    type Row = (Option<At>, Option<At>, Option<At>, Option<String>);
+    let last: Option<At> = with_conn!(conn, |c| {
         use plays::{account_id, played_at, table};
-        table.filter(account_id.eq(account.0)).select((count_star(), max(played_at))).first(c).await
+        table.filter(account_id.eq(account.0)).select(max(played_at)).first(c).await
     })?;
-    let state: Option<(Option<At>, Option<At>, Option<String>)> = with_conn!(conn, |c| {
-        use playback_states::{account_id, error_message, last_polled_at, next_poll_at, table};
+    let state: Option<Row> = with_conn!(conn, |c| {
+        use playback_states::{account_id, error_message, last_new_at, last_polled_at, next_poll_at, table};
         let row = table.filter(account_id.eq(account.0));
-        row.select((last_polled_at, next_poll_at, error_message)).get_result(c).await.optional()
+        row.select((last_new_at, last_polled_at, next_poll_at, error_message)).get_result(c).await.optional()
     })?;
+    let (last_new_at, last_polled_at, next_poll_at, error) = state.unwrap_or_default();
+    let num_plays = counts.count(conn, account, (last_new_at, last)).await?;
     let gaps: Vec<(At, At, At)> = with_conn!(conn, |c| {
         use play_gaps::{account_id, detected_at, healed_at, played_after, played_before, table};
         let open = table.filter(account_id.eq(account.0)).filter(healed_at.is_null());
         open.order(played_before.desc()).select((played_after, played_before, detected_at)).load(c).await
     })?;
-    let (last_polled_at, next_poll_at, error) = state.unwrap_or_default();
     let gap = |(after, before, detected): &(At, At, At)| PlayGapStatus {
         played_after: DateTime::from(*after),
         played_before: DateTime::from(*before),
         detected_at: DateTime::from(*detected),
     };
     Ok(PlaybackStatus {
-        plays: num_plays.unsigned_abs(),
+        plays: num_plays,
         last_played_at: last.map(DateTime::from),
         last_polled_at: last_polled_at.map(DateTime::from),
         next_poll_at: next_poll_at.map(DateTime::from),

@@ -1,6 +1,7 @@
 //! What `segno status` shows, from the database alone, and the counts of a library.
 
 use super::claims::{self, Tenure};
+use super::plays::PlayCounts;
 use super::schema::{albums, artists, library_playlists, playlist_items, tracks};
 use super::sync_states::{self, SyncState};
 use super::types::{At, len};
@@ -51,11 +52,16 @@ pub struct MembershipCount {
 impl Store {
     /// The forecast, and what our own ceilings stop, are worked out from this by whoever knows the settings.
     pub async fn status(&self, now: DateTime<Utc>) -> Result<Status, StoreError> {
+        self.status_again(&PlayCounts::default(), now).await
+    }
+
+    /// The same, for those who ask again and again.
+    pub async fn status_again(&self, counts: &PlayCounts, now: DateTime<Utc>) -> Result<Status, StoreError> {
         let mut conn = self.connect().await?;
         let pauses = limits::pauses(&mut conn, At::from(now)).await?;
         let mut statuses = Vec::new();
         for sign_in in tokens::list(&mut conn).await? {
-            statuses.push(account_status(&mut conn, sign_in, &pauses, now).await?);
+            statuses.push(account_status(&mut conn, sign_in, &pauses, counts, now).await?);
         }
         let limit = |pause: &Pause| LimitStatus { family: pause.scope, class: pause.class, blocked_until: pause.until };
         Ok(Status { accounts: statuses, limits: pauses.iter().map(limit).collect(), forecast: Vec::new() })
@@ -94,6 +100,7 @@ async fn account_status(
     conn: &mut Conn,
     sign_in: SignIn,
     pauses: &[Pause],
+    counts: &PlayCounts,
     now: DateTime<Utc>,
 ) -> Result<AccountStatus, StoreError> {
     let state = sign_in.state(now);
@@ -117,7 +124,7 @@ async fn account_status(
         Some(if is_paused { status.paused_by_hand() } else { status })
     };
     let entities = EntityType::ALL.iter().filter_map(entity_status).collect();
-    let playback = playback(conn, account.id, pauses).await?;
+    let playback = playback(conn, account.id, pauses, counts).await?;
     Ok(AccountStatus {
         account_id: account.id,
         spotify_id: account.spotify_id,
@@ -203,8 +210,13 @@ fn percent(offset: u32, total: Option<u32>, is_complete: bool) -> Option<f64> {
 }
 
 /// A pause that ends later than the next poll is due is what the poll waits for.
-async fn playback(conn: &mut Conn, account: AccountId, pauses: &[Pause]) -> Result<PlaybackStatus, StoreError> {
-    let mut status = plays::status(conn, account).await?;
+async fn playback(
+    conn: &mut Conn,
+    account: AccountId,
+    pauses: &[Pause],
+    counts: &PlayCounts,
+) -> Result<PlaybackStatus, StoreError> {
+    let mut status = plays::status(conn, account, counts).await?;
     let stops_player = |pause: &&Pause| pause.scope == Family::Player || pause.scope == Family::Application;
     let paused_until = pauses.iter().filter(stops_player).map(|pause| pause.until).max();
     status.next_poll_at = status.next_poll_at.map(|next| paused_until.map_or(next, |until| next.max(until)));

@@ -44,6 +44,22 @@ fn plays_of_one_moment_or_of_one_track_are_told_apart() {
 }
 
 #[test]
+fn plays_are_counted_again_when_there_are_new_ones() {
+    on_both(async |db| {
+        let counts = PlayCounts::default();
+        let counted = async || db.store.status_again(&counts, at(9)).await.unwrap().accounts.remove(0).playback.plays;
+        assert_eq!(counted().await, 0);
+        db.commit(poll(db, vec![heard("t1", -100), heard("t2", -300)], 0)).await;
+        assert_eq!(counted().await, 2);
+        // By hand, behind our back, and not the latest: that shows with the next new play, of whatever moment.
+        db.execute("DELETE FROM plays WHERE track_id = 't2'").await;
+        assert_eq!((counted().await, db.playback(at(9)).await.plays), (2, 1));
+        db.commit(poll(db, vec![heard("t3", -400), heard("t4", -500)], 1)).await;
+        assert_eq!(counted().await, 3);
+    });
+}
+
+#[test]
 fn a_play_that_an_export_has_brought_stays_as_it_was() {
     on_both(async |db| {
         let columns = "account_id, played_at, track_uri, ms_played, source";
