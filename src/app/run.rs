@@ -93,7 +93,7 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<Exit, C
     });
     let gate = supervisor.send(GateOf).await.map_err(|_| died())?;
     // Also while nobody is signed in yet: it says so.
-    let page = web::serve(&config, &url, &owner.label, supervisor.clone(), metrics, seen_progress, seen_gate)?;
+    let page = web::serve(&config, &url, &owner.label, supervisor.clone(), metrics, seen_progress, seen_gate).await?;
     if page.is_some() {
         actix_rt::spawn(keep_names_indexed(store.clone()));
     }

@@ -58,7 +58,7 @@ pub(super) fn check(config: &Config) -> Result<(), CommandError> {
 }
 
 /// Serves the page from here on; `None` where the settings want none.
-pub(super) fn serve(
+pub(super) async fn serve(
     config: &Config,
     url: &DatabaseUrl,
     label: &str,
@@ -84,6 +84,8 @@ pub(super) fn serve(
     };
     let source = source(store.clone(), config, entities.clone());
     let board = Data::new(Board::new(source, about, progress.clone(), gate));
+    // The first look at a large library counts it. Nobody waits for that.
+    board.current().await;
     let (closing, is_closing) = watch::channel(false);
     let state = Data::new(WebState {
         store,

@@ -1,6 +1,5 @@
 //! What happened lately: runs, plays per day, and the pauses that are known.
 
-use super::LOOKED_AT_MAX;
 use crate::model::{AccountId, Family, LimitClass, NotedPause};
 use crate::store::schema::{plays, request_ledger, sync_batches};
 use crate::store::types::At;
@@ -18,7 +17,10 @@ use utoipa::ToSchema;
 const RUNS_MAX: usize = 100;
 
 /// Batches that are looked through for the latest runs: a first sync of two million tracks has as many.
-const BATCHES_MAX: usize = 10 * LOOKED_AT_MAX;
+const BATCHES_MAX: usize = 10_000;
+
+/// As many of them as are read at once.
+const BATCHES_AT_ONCE: usize = 1_000;
 
 /// Days that plays are counted for, today included.
 const DAYS: i64 = 30;
@@ -131,13 +133,14 @@ impl Store {
     pub async fn plays_per_day(&self, account: AccountId, now: DateTime<Utc>) -> Result<Vec<DayOfPlays>, StoreError> {
         let since = (now - TimeDelta::days(DAYS - 1)).date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
         let conn = &mut self.connect().await?;
-        let day = || {
-            sql::<Text>(match conn {
-                Conn::Sqlite(_) => "substr(played_at, 1, 10)",
-                Conn::Pg(_) => "to_char(played_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
-            })
+        // To put a day into words takes PostgreSQL longer than to find it, so that is done once a day and not once a play.
+        let (selected, grouped) = match conn {
+            Conn::Sqlite(_) => ("substr(played_at, 1, 10)", "substr(played_at, 1, 10)"),
+            Conn::Pg(_) => {
+                ("to_char((played_at AT TIME ZONE 'UTC')::date, 'YYYY-MM-DD')", "(played_at AT TIME ZONE 'UTC')::date")
+            }
         };
-        let (selected, grouped) = (day(), day());
+        let (selected, grouped) = (sql::<Text>(selected), sql::<Text>(grouped));
         let rows: Vec<(String, i64)> = with_conn!(conn, |c| {
             use plays::{account_id, played_at, table};
             let lately = table.filter(account_id.eq(account.0)).filter(played_at.ge(At::from(since)));
@@ -186,11 +189,11 @@ async fn latest_run_ids(conn: &mut Conn, account: AccountId) -> Result<BTreeSet<
     while latest.len() < RUNS_MAX && num_looked_at < BATCHES_MAX {
         let rows: Vec<(i64, i64, String)> = with_conn!(conn, |c| {
             use sync_batches::{account_id, id, run_id, table};
-            let older = table.filter(id.lt(before)).order(id.desc()).limit(LOOKED_AT_MAX as i64);
+            let older = table.filter(id.lt(before)).order(id.desc()).limit(BATCHES_AT_ONCE as i64);
             older.select((id, account_id, run_id)).load(c).await
         })?;
         num_looked_at += rows.len();
-        let is_last = rows.len() < LOOKED_AT_MAX;
+        let is_last = rows.len() < BATCHES_AT_ONCE;
         for (id, of, run_id) in rows {
             before = id;
             if of == account.0 && latest.len() < RUNS_MAX {
