@@ -16,6 +16,7 @@ use crate::model::{AccountId, EntityType};
 use chrono::{DateTime, Utc};
 use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable};
 use diesel_async::RunQueryDsl;
+use futures_util::future::try_join_all;
 use std::cmp::{Ordering, Reverse};
 use std::collections::VecDeque;
 
@@ -134,9 +135,9 @@ impl Changes {
 
     /// The next older one, and how to go on after it.
     pub(super) async fn next_with_place(&mut self) -> Result<Option<(Change, Place)>, StoreError> {
-        for branch in &mut self.branches {
-            branch.fill(&self.store, self.since, self.page_len).await?;
-        }
+        // Side by side, as far as there are connections.
+        let empty = self.branches.iter_mut().filter(|branch| branch.ahead.is_empty() && !branch.is_drained);
+        try_join_all(empty.map(|branch| branch.fill(&self.store, self.since, self.page_len))).await?;
         let heads = self.branches.iter().zip(0..).filter_map(|(branch, index)| {
             let (head, _) = branch.ahead.front()?;
             Some((head.at, Reverse(index)))
@@ -193,9 +194,6 @@ impl Branch {
     }
 
     async fn fill(&mut self, store: &Store, since: At, len: i64) -> Result<(), StoreError> {
-        if !self.ahead.is_empty() || self.is_drained {
-            return Ok(());
-        }
         let conn = &mut store.connect().await?;
         let page = match self.source {
             Source::PlaylistItems => self.read_items(conn, since, len).await?,

@@ -37,8 +37,8 @@ pub use versions::{VersionChange, VersionEntry};
 use super::{Conn, StoreError};
 
 /// Most rows that one request looks at, to find what it shows or to sort it. It bounds what a search costs, and a row
-/// costs up to five look-ups: about 10 ms altogether with a million tracks.
-pub const LOOKED_AT_MAX: usize = 400;
+/// costs up to five look-ups: some milliseconds altogether with a million tracks.
+pub const LOOKED_AT_MAX: usize = 250;
 
 /// Rows that are read at once while searching: a few round trips per request, and little read beyond the last match.
 const CHUNK_MAX: usize = 200;
