@@ -151,15 +151,3 @@ impl Slot {
         self.item.as_ref().and_then(Item::id)
     }
 }
-
-/// A playlist whose items in the database are not those of its latest `snapshot_id`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StalePlaylist {
-    pub id: String,
-    pub name: String,
-    pub snapshot_id: Option<String>,
-    /// Length as the listing claims it; `None` where it does not say.
-    pub total_items: Option<u32>,
-    /// Ranges of its items that the API could not serve in an earlier run, when that is all that is missing.
-    pub gaps: Vec<(u32, u32)>,
-}

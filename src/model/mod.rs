@@ -12,13 +12,15 @@ pub mod limits;
 pub mod listing;
 pub mod owner;
 pub mod play;
+pub mod reading;
+pub mod removal_guard;
 pub mod scopes;
 pub mod sign_in;
 pub mod status;
 
 pub use batch::{
-    BatchSyncResult, Commit, CommitReport, Effects, Fence, Gap, ItemCounts, Membership, PlaylistPart, Removal, Rows,
-    Survey,
+    BatchSyncResult, Commit, CommitReport, Effects, Fence, Gap, ItemCounts, ItemRemovals, Membership, PlaylistPart,
+    ReadingOutcome, Removal, Rows, Survey,
 };
 pub use checkpoint::{Checkpoint, Stage, Verification, WalkState};
 pub use entities::{Album, Artist, ArtistRef, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum, SavedTrack, Track};
@@ -28,9 +30,11 @@ pub use limits::{
     DailyCeilings, GateNote, LearnedRate, LedgerEntry, LimitClass, NotedPause, Pause, PauseScope, RefusedLevel,
     START_REQUESTS, WindowLease,
 };
-pub use listing::{AddedBetween, Item, Member, Oddity, Page, PageRequest, Slot, SlotKey, StalePlaylist};
+pub use listing::{AddedBetween, Item, Member, Oddity, Page, PageRequest, Slot, SlotKey};
 pub use owner::{Claim, Owner};
 pub use play::{
     KnownPlays, PLAYS_PAGE_LEN, Play, PlayGap, PlayKey, PlaySlot, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
 };
+pub use reading::{Due, FailedReading, FailureKind, LastFailure, ReadingState, StalePlaylist};
+pub use removal_guard::{REMOVAL_COUNT_ALWAYS, RemovalGuard};
 pub use sign_in::{SignInRefusal, SignInState};

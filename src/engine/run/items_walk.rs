@@ -12,8 +12,8 @@ use super::{
 use crate::{
     engine::backoff::Patience,
     model::{
-        Checkpoint, Fault, Item, Oddity, Page, PageRequest, PlaylistItem, PlaylistItemKind, PlaylistPart,
-        StalePlaylist, batch::PlaylistEnd, checkpoint::PlaylistPlace,
+        Checkpoint, FailedReading, FailureKind, Fault, Item, Oddity, Page, PageRequest, PlaylistItem, PlaylistItemKind,
+        PlaylistPart, StalePlaylist, batch::PlaylistEnd, checkpoint::PlaylistPlace,
     },
 };
 use std::collections::VecDeque;
@@ -199,9 +199,13 @@ impl ItemsWalk {
             batch.parts.push(PlaylistPart {
                 playlist_id: work.playlist.id.clone(),
                 offset: 0,
-                items: Vec::new(),
-                odd: Vec::new(),
-                end: Some(PlaylistEnd::Complete { snapshot_id: work.playlist.snapshot_id.clone(), total: 0 }),
+                generation: work.playlist.generation,
+                end: Some(PlaylistEnd::Complete {
+                    snapshot_id: work.playlist.snapshot_id.clone(),
+                    total: 0,
+                    failure: None,
+                }),
+                ..PlaylistPart::default()
             });
         }
     }
@@ -215,9 +219,16 @@ impl ItemsWalk {
             Some(Fault::Forbidden(_) | Fault::Gone(_)) => {
                 work.done = true;
                 let snapshot_id = work.playlist.snapshot_id.clone();
-                let end = Some(PlaylistEnd::Unreadable { snapshot_id });
-                let (items, odd) = (Vec::new(), Vec::new());
-                batch.parts.push(PlaylistPart { playlist_id, offset: work.committed, items, odd, end });
+                let failed = FailedReading {
+                    kind: FailureKind::Refused,
+                    reason: "refused".into(),
+                    snapshot_id,
+                    total: None,
+                    rest: std::time::Duration::ZERO,
+                    is_unreadable: false,
+                };
+                let end = Some(PlaylistEnd::Failed(failed));
+                batch.parts.push(PlaylistPart { playlist_id, offset: work.committed, end, ..PlaylistPart::default() });
                 return;
             }
             Some(fault) => {
@@ -274,9 +285,13 @@ impl ItemsWalk {
             work.done = true;
             self.num_long += u32::from(offset > 0 || in_pieces);
         }
-        let end = is_last
-            .then(|| PlaylistEnd::Complete { snapshot_id: work.playlist.snapshot_id.clone(), total: work.committed });
-        batch.parts.push(PlaylistPart { playlist_id, offset, items, odd, end });
+        let end = is_last.then(|| PlaylistEnd::Complete {
+            snapshot_id: work.playlist.snapshot_id.clone(),
+            total: work.committed,
+            failure: None,
+        });
+        let generation = work.playlist.generation;
+        batch.parts.push(PlaylistPart { playlist_id, generation, offset, items, num_hidden: 0, odd, end });
     }
 }
 
@@ -284,7 +299,8 @@ impl Work {
     fn new(playlist: StalePlaylist, place: Option<&PlaylistPlace>) -> Work {
         let place = place
             .filter(|place| place.playlist_id == playlist.id && place.snapshot_id == playlist.snapshot_id)
-            .filter(|place| playlist.snapshot_id.is_some() && place.offset < place.total);
+            .filter(|place| playlist.snapshot_id.is_some() && place.offset < place.total)
+            .filter(|place| place.offset == playlist.num_read);
         let (committed, total) = place.map_or((0, length(&playlist)), |place| (place.offset, place.total));
         let fills = (!playlist.gaps.is_empty()).then(|| playlist.gaps.iter().copied().collect());
         Work {
@@ -344,14 +360,15 @@ impl Work {
         if is_whole {
             batch.healed_gaps.push((playlist_id.clone(), offset, offset + assembly.limit));
             let Split { items, odd, .. } = split(assembly.cells, offset);
-            batch.parts.push(PlaylistPart { playlist_id, offset, items, odd, end: Some(PlaylistEnd::GapFilled) });
+            let (generation, end) = (self.playlist.generation, Some(PlaylistEnd::GapFilled));
+            batch.parts.push(PlaylistPart { playlist_id, generation, offset, items, num_hidden: 0, odd, end });
         } else if self.done {
             batch.parts.push(PlaylistPart {
                 playlist_id,
+                generation: self.playlist.generation,
                 offset,
-                items: Vec::new(),
-                odd: Vec::new(),
                 end: Some(PlaylistEnd::GapFilled),
+                ..PlaylistPart::default()
             });
         }
     }

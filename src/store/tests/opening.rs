@@ -36,6 +36,8 @@ fn the_schema_reads_every_column_of_every_table() {
             playlist_changes,
             playlist_items,
             playlist_items_before,
+            playlist_items_read,
+            playlist_readings,
             playlist_versions,
             playlist_walks,
             playlists,

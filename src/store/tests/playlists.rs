@@ -20,11 +20,11 @@ fn missing() -> PlaylistItem {
 }
 
 fn part(playlist_id: &str, items: Vec<PlaylistItem>, end: Option<PlaylistEnd>) -> Rows {
-    Rows::PlaylistItems(vec![PlaylistPart { playlist_id: playlist_id.into(), offset: 0, items, odd: vec![], end }])
+    Rows::PlaylistItems(vec![PlaylistPart { playlist_id: playlist_id.into(), items, end, ..PlaylistPart::default() }])
 }
 
 fn complete(snapshot_id: &str, total: u32) -> Option<PlaylistEnd> {
-    Some(PlaylistEnd::Complete { snapshot_id: Some(snapshot_id.into()), total })
+    Some(PlaylistEnd::Complete { snapshot_id: Some(snapshot_id.into()), total, failure: None })
 }
 
 async fn stale(db: &Db, now: DateTime<Utc>) -> Vec<String> {
@@ -49,7 +49,11 @@ fn playlists_are_due_in_library_order_until_their_items_are_read() {
         assert_eq!(first, expected);
 
         run.commit(part("p9", vec![item("t1")], complete("s1", 1)), at(2)).await;
-        run.commit(part("p0", vec![], Some(PlaylistEnd::Complete { snapshot_id: None, total: 0 })), at(3)).await;
+        run.commit(
+            part("p0", vec![], Some(PlaylistEnd::Complete { snapshot_id: None, total: 0, failure: None })),
+            at(3),
+        )
+        .await;
         assert_eq!(stale(db, at(4)).await, ["p1", "p0"], "without a snapshot nobody can tell");
 
         run.commit(playlists([playlist("p9", "s2"), playlist("p1", "s1")]), at(5)).await;

@@ -222,11 +222,11 @@ async fn commit_with(run: &Run<'_>, part: PlaylistPart, effects: Effects, run_id
 /// Items from `offset` on; one without a name is an empty place.
 fn part(offset: u32, items: &[&str], end: Option<PlaylistEnd>) -> PlaylistPart {
     let items = items.iter().map(|id| if id.is_empty() { empty() } else { item(id) }).collect();
-    PlaylistPart { playlist_id: "p1".into(), offset, items, odd: vec![], end }
+    PlaylistPart { playlist_id: "p1".into(), offset, items, end, ..PlaylistPart::default() }
 }
 
 fn complete(snapshot_id: &str, total: u32) -> Option<PlaylistEnd> {
-    Some(PlaylistEnd::Complete { snapshot_id: Some(snapshot_id.into()), total })
+    Some(PlaylistEnd::Complete { snapshot_id: Some(snapshot_id.into()), total, failure: None })
 }
 
 fn item(id: &str) -> PlaylistItem {
