@@ -69,7 +69,7 @@ fn walks_that_come_to_nothing_change_nothing() {
         // What is there now is half of one state and half of another, twice.
         commit(&run, part(0, &["t5", "t1"], None)).await;
         commit(&run, part(0, &["t6", "t1"], None)).await;
-        commit(&run, part(2, &[], Some(PlaylistEnd::Unreadable { snapshot_id: None }))).await;
+        commit(&run, part(2, &[], Some(PlaylistEnd::Failed(failed(FailureKind::Refused, "s1", 0))))).await;
         assert_eq!(versions(db).await.len(), 1);
         commit(&run, part(0, &["t6", "t1"], None)).await;
         commit(&run, part(2, &["t2"], None)).await;
@@ -154,7 +154,7 @@ fn a_playlist_read_before_histories_were_kept_has_one_from_now_on() {
 fn a_playlist_that_could_not_be_read_at_first_has_its_first_reading_later() {
     on_both(async |db| {
         let run = begun(db).await;
-        commit(&run, part(0, &[], Some(PlaylistEnd::Unreadable { snapshot_id: Some("s1".into()) }))).await;
+        commit(&run, part(0, &[], Some(PlaylistEnd::Failed(failed(FailureKind::Refused, "s1", 0))))).await;
         read(&run, &["t1", "t2"], "s2").await;
         assert_eq!(versions(db).await, ["first s2 +2 -0"]);
     });
@@ -215,7 +215,8 @@ async fn commit(run: &Run<'_>, part: PlaylistPart) {
 }
 
 async fn commit_with(run: &Run<'_>, part: PlaylistPart, effects: Effects, run_id: Uuid) {
-    let commit = Commit { effects, run_id, ..run.commit_of(Rows::PlaylistItems(vec![part])) };
+    let rows = run.current(Rows::PlaylistItems(vec![part])).await;
+    let commit = Commit { effects, run_id, ..run.commit_of(rows) };
     run.db.store.commit(Box::new(commit.clone()), at(2)).await.unwrap();
 }
 
