@@ -346,11 +346,8 @@ impl Facts {
         let mut file = media.clone();
         file["id"] = media["uri"].clone();
         let artist = media["artists"][0]["name"].as_str().unwrap_or_default();
-        file["artists"] = if artist.is_empty() {
-            json!([])
-        } else {
-            json!([{ "id": format!("local:{artist}"), "name": artist }])
-        };
+        file["artists"] =
+            if artist.is_empty() { json!([]) } else { json!([{ "id": format!("local:{artist}"), "name": artist }]) };
         if let Some(album) = media["album"]["name"].as_str().filter(|album| !album.is_empty()) {
             file["album"]["id"] = json!(format!("local:{artist}:{album}"));
         }
