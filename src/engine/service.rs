@@ -185,7 +185,7 @@ impl Runs {
                 let is_known = !self.told.entry(key.account).or_default().insert(fault.to_string());
                 is_known || plan.is_some_and(|plan| !plan.is_news)
             }
-            RunEnd::Complete { .. } => {
+            RunEnd::Complete { .. } | RunEnd::Unsteady { .. } => {
                 self.told.remove(&key.account);
                 false
             }

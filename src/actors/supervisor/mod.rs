@@ -208,7 +208,9 @@ impl Supervisor {
 
     fn show_ended(&mut self, key: SyncKey, end: RunEnd, plan: Option<Plan>, is_told: bool) {
         let state = match &end {
-            RunEnd::Complete { notes } => EntityState::Complete { notes: notes.clone() },
+            RunEnd::Complete { notes } | RunEnd::Unsteady { notes, .. } => {
+                EntityState::Complete { notes: notes.clone() }
+            }
             RunEnd::Paused(pause) => EntityState::Paused(*pause),
             RunEnd::Stopped => EntityState::Stopped,
             RunEnd::Failed(fault) => EntityState::Failed(fault.to_string()),

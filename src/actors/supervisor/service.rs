@@ -70,6 +70,10 @@ impl Supervisor {
                 info!(account, %entity, new, updated, removed, requests = num_requests, next, "complete");
                 notes.iter().for_each(|note| info!(account, %entity, "{note}"));
             }
+            RunEnd::Unsteady { notes, in_a_row } => {
+                let (new, updated) = (counts.new, counts.updated);
+                warn!(account, %entity, new, updated, in_a_row, requests = num_requests, next, "{}", notes.join("; "));
+            }
             RunEnd::Paused(pause) => {
                 let (limit, until) = (pause.class.as_str(), pause.until);
                 info!(account, %entity, limit, %until, at = seen.done, of = seen.total, "paused; carries on then");

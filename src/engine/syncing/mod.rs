@@ -330,7 +330,7 @@ impl Syncing {
         self.abandon();
         let phase = self.run.as_ref().map_or(Phase::InitialSync, EntityRun::phase);
         let why = match &end {
-            RunEnd::Complete { .. } | RunEnd::Stopped => return self.end(end),
+            RunEnd::Complete { .. } | RunEnd::Unsteady { .. } | RunEnd::Stopped => return self.end(end),
             RunEnd::Paused(pause) => EndedShort::Paused(*pause),
             RunEnd::Failed(fault) => EndedShort::Failed(fault.to_string()),
         };
