@@ -5,7 +5,7 @@
 //! one of those.
 
 use super::types::{At, len};
-use super::versions::{self, Difference, Entry};
+use super::versions::{self, Entry};
 use super::{Conn, StoreError};
 use crate::model::{Commit, FailedReading, FailureKind, ReadingOutcome};
 use std::collections::BTreeSet;
@@ -47,12 +47,10 @@ pub(super) async fn judge(
     hides_more: bool,
     now: At,
 ) -> Result<Option<Held>, StoreError> {
-    let before = versions::items(conn, playlist).await?;
-    let num_held = len(before.len());
-    let missing = Difference::between(before, after).removed;
-    let mut num_missing = len(missing.len());
+    let (num_held, missing) = versions::missing(conn, playlist, after).await?;
+    let num_held = len(num_held);
     // What could not be served is not gone.
-    num_missing = num_missing.saturating_sub(num_unserved(commit, playlist));
+    let num_missing = len(missing.len()).saturating_sub(num_unserved(commit, playlist));
     let rule = commit.effects.item_removals;
     let is_believed = num_missing == 0 || rule.guard.lets_pass(num_missing, num_held) && !hides_more;
     let missing: BTreeSet<String> = missing.iter().filter_map(Entry::identity).collect();

@@ -13,7 +13,7 @@ use super::upsert::upsert;
 use super::versions::Entry;
 use super::{Conn, StoreError, gaps, held_items, versions, with_conn};
 use crate::model::batch::PlaylistEnd;
-use crate::model::{Commit, ItemCounts, PlaylistItemKind, PlaylistPart, ReadingOutcome};
+use crate::model::{Commit, ItemCounts, Oddity, PlaylistItemKind, PlaylistPart, ReadingOutcome};
 use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -142,7 +142,7 @@ impl Plan<'_> {
         let is_first = self.books.num_held.is_none();
         match self.place {
             Place::Whole => {
-                let after: Vec<Entry> = self.rows().filter_map(Entry::of_row).collect();
+                let after: Vec<Entry> = self.rows().map(|row| Entry::of_row(&row)).collect();
                 if self.may_replace(conn, commit, after, written, now).await? {
                     versions::begin(conn, self.playlist, self.books.is_walked, is_first, now).await?;
                 }
@@ -347,11 +347,11 @@ pub(super) async fn record_versions(
 async fn record_odd(conn: &mut Conn, commit: &Commit, part: &PlaylistPart, now: At) -> Result<u32, StoreError> {
     let range = part.offset..part.end_offset();
     let missing = part.items.iter().zip(part.offset..).filter(|(item, _)| item.kind == PlaylistItemKind::Missing);
-    let mut odd: BTreeMap<u32, String> = missing.map(|(item, at)| (at, item.kind.as_str().to_owned())).collect();
-    odd.extend(part.odd.iter().filter(|(at, _)| range.contains(at)).map(|(at, oddity)| (*at, oddity.reason())));
-    let num_odd = len(odd.len());
-    odd::replace(conn, items_of(commit, &part.playlist_id), range, odd.into_iter().collect(), now).await?;
-    Ok(num_odd)
+    let mut odd: BTreeMap<u32, &Oddity> = missing.map(|(_, at)| (at, &Oddity::Missing)).collect();
+    odd.extend(part.odd.iter().filter(|(at, _)| range.contains(at)).map(|(at, oddity)| (*at, oddity)));
+    let odd: Vec<(u32, &Oddity)> = odd.into_iter().collect();
+    odd::replace(conn, items_of(commit, &part.playlist_id), range, &odd, now).await?;
+    Ok(len(odd.len()))
 }
 
 fn items_of<'a>(commit: &Commit, playlist_id: &'a str) -> Listing<'a> {
