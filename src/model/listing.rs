@@ -183,6 +183,11 @@ impl Item {
 
 impl Slot {
     pub fn key(&self) -> SlotKey {
+        if let Some(Item::PlaylistItem(item)) = &self.item {
+            // It has no id of its own, and may stand there twice.
+            let id = item.uri.as_ref().or(item.name.as_ref()).cloned();
+            return SlotKey { id, added_at: item.added_at.or(self.added_at) };
+        }
         SlotKey { id: self.item.as_ref().and_then(Item::id).map(str::to_owned), added_at: self.added_at }
     }
 

@@ -4,6 +4,7 @@
 //! ([`super::held_items`]). Where a reading stands until it is whole says [`super::readings`].
 
 use super::catalogue::{Catalogue, Written};
+use super::held_items::Evidence;
 use super::odd::{self, Listing};
 use super::readings::{self, Books, Place, Reading};
 use super::rows::{PlaylistItemReadRow, PlaylistItemRow};
@@ -13,7 +14,7 @@ use super::upsert::upsert;
 use super::versions::Entry;
 use super::{Conn, StoreError, gaps, held_items, versions, with_conn};
 use crate::model::batch::PlaylistEnd;
-use crate::model::{Commit, ItemCounts, Oddity, PlaylistItemKind, PlaylistPart, ReadingOutcome};
+use crate::model::{Commit, FailureKind, ItemCounts, Oddity, PlaylistItemKind, PlaylistPart, ReadingOutcome};
 use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -175,8 +176,9 @@ impl Plan<'_> {
         if self.books.num_held.is_none() {
             return Ok(true);
         }
-        let hides_more = self.num_hidden() > self.books.num_hidden;
-        let held = held_items::judge(conn, commit, self.playlist, after, hides_more, now).await?;
+        let was_held = self.books.reading.failure().is_some_and(|failure| failure.kind == FailureKind::Held);
+        let evidence = Evidence { hides_more: self.num_hidden() > self.books.num_hidden, was_held };
+        let held = held_items::judge(conn, commit, self.playlist, after, evidence, now).await?;
         let Some(held) = held else { return Ok(true) };
         self.place = Place::Nowhere;
         self.reading.end_walk();

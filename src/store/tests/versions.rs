@@ -181,7 +181,7 @@ fn an_item_that_is_empty_for_a_while_has_neither_gone_nor_come() {
             };
             let items: Vec<PlaylistItem> = items.iter().map(item).collect();
             let end = complete(snapshot, items.len() as u32);
-            commit(&run, PlaylistPart { playlist_id: "p1".into(), offset: 0, items, odd: vec![], end }).await;
+            commit(&run, PlaylistPart { playlist_id: "p1".into(), items, end, ..PlaylistPart::default() }).await;
             let shown =
                 "kind || ' ' || coalesce(uri, '-') || ' ' || coalesce(track_id, '-') || ' ' || coalesce(name, '-')";
             db.texts(shown, "playlist_items ORDER BY position").await
