@@ -611,7 +611,8 @@ impl PlaylistBook {
         self.is_unreadable |= failed.is_unreadable;
     }
 
-    /// As `store::held_items`: how many items are missing, of how many, if that is not believed.
+    /// As `store::held_items`, but without the wait, since the lives are too short for it: how many items are missing, of
+    /// how many, if that is not believed.
     fn judge(&mut self, rule: ItemRemovals, unserved: u32, hides_more: bool, now: DateTime<Utc>) -> Option<(u32, u32)> {
         let mut counts: BTreeMap<u32, i64> = BTreeMap::new();
         self.rows.values().flatten().for_each(|item| *counts.entry(*item).or_default() += 1);
@@ -619,8 +620,7 @@ impl PlaylistBook {
         counts.retain(|_, num| *num > 0);
         let num_held = self.rows.values().flatten().count() as u32;
         let num_missing = (counts.values().sum::<i64>() as u32).saturating_sub(unserved);
-        let long_ago = now - TimeDelta::from_std(rule.wait).unwrap_or_default();
-        let is_confirmed = counts.keys().all(|item| self.missing.get(item).is_some_and(|since| *since <= long_ago));
+        let is_confirmed = counts.keys().all(|item| self.missing.get(item).is_some_and(|since| *since < now));
         if num_missing == 0 || rule.guard.lets_pass(num_missing, num_held) && !hides_more || is_confirmed {
             self.missing.clear();
             return None;
