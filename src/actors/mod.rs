@@ -15,6 +15,7 @@
 //! starts again from the database and never resends.
 
 pub mod checkpoint_writer;
+pub mod driver;
 pub mod fetch;
 pub mod gate;
 pub mod lifecycle;

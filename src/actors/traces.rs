@@ -9,8 +9,7 @@
 use super::trouble::Trouble;
 use crate::{
     engine::run::RunEnd,
-    metrics::RequestStatus,
-    model::{AccountId, Commit, CommitReport, Family, Phase, SyncKey},
+    model::{AccountId, Commit, CommitReport, Family, Phase, RequestStatus, SyncKey},
 };
 use tracing::{Instrument, Span, field::Empty, trace_span};
 use uuid::Uuid;

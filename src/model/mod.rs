@@ -3,6 +3,7 @@
 //! Plain data that every other layer shares: what Spotify calls things, what a page of a listing holds, what a
 //! checkpoint remembers, what a batch did. Nothing here waits, reads a clock, or knows a database or a protocol.
 
+pub mod answer;
 pub mod batch;
 pub mod checkpoint;
 pub mod entities;
@@ -16,6 +17,7 @@ pub mod scopes;
 pub mod sign_in;
 pub mod status;
 
+pub use answer::{Disposition, Remedy, RequestStatus};
 pub use batch::{
     BatchSyncResult, Commit, CommitReport, Effects, Fence, Gap, ItemCounts, Membership, PlaylistPart, Removal, Rows,
     Survey,
@@ -33,4 +35,4 @@ pub use owner::{Claim, Owner};
 pub use play::{
     KnownPlays, PLAYS_PAGE_LEN, Play, PlayGap, PlayKey, PlaySlot, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
 };
-pub use sign_in::{SignInRefusal, SignInState};
+pub use sign_in::{SignInRefusal, SignInState, TokenTrouble, TroubleOf};

@@ -11,8 +11,9 @@
 //! | `authorize` | a person signs in: authorization code with PKCE |
 //! | `decode`, `row`, `wire` | a body becomes slots; a row's fields; the JSON as it comes |
 //! | `plays` | the same for the listening history |
+//! | `token_rest` | how long the token endpoint is left alone after it gave no token |
 //! | `refusal` | an answer that is not a 200 becomes an error |
-//! | `error` | the errors, and which of them trying again can help |
+//! | `error` | the errors, and what can be done about each |
 
 mod auth;
 mod authorize;
@@ -22,6 +23,7 @@ mod error;
 mod plays;
 mod refusal;
 mod row;
+mod token_rest;
 mod wire;
 
 #[cfg(test)]
@@ -33,3 +35,4 @@ pub use client::{Client, ClientConfig};
 pub use decode::Profile;
 pub use error::{ApiError, ForbiddenReason, NetworkKind, VaultError};
 pub use refusal::{RATE_RETRY_AFTER_MAX, RETRY_AFTER_CAP};
+pub use token_rest::TokenRests;

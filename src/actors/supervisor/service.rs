@@ -156,10 +156,13 @@ impl Supervisor {
 /// What a person may do about it, where the fault does not say so itself.
 fn advice(fault: &Fault) -> &'static str {
     match fault {
-        Fault::Refused(_) | Fault::Forbidden(_) | Fault::Gone(_) => "; it is tried again once a day",
+        Fault::Refused(_) | Fault::NotPermitted(_) => "; it is tried again once a day, and after the next sign-in",
         Fault::Internal(_) => "; what was committed stays, and the next run carries on",
-        Fault::Unreachable(_)
+        Fault::Outage(_)
+        | Fault::Unreachable(_)
         | Fault::Unservable(_)
+        | Fault::Forbidden(_)
+        | Fault::Gone(_)
         | Fault::Paused(_)
         | Fault::SignIn(_)
         | Fault::Overtaken(_)

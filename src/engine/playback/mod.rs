@@ -10,7 +10,8 @@
 //! | asking | a page, committed | waiting, as long as [`pace`] says |
 //! | asking | the API cannot be reached, or its answer or the commit is no good | waiting: `min_interval`, doubled each time up to `interval` |
 //! | asking | a pause of the family or of the application | waiting for its end |
-//! | asking | 403 and other refusals that only a person can change | waiting for a day |
+//! | asking | refused, for a reason that may pass | waiting, as if it could not be reached |
+//! | asking | a permission is missing, or the endpoint is gone by its own words | waiting for a day |
 //! | asking | the sign-in is no longer accepted; another process has taken over | stopped |
 //!
 //! Two clocks say when a poll is due, and the first of them counts: the monotonic one cannot be set back, the calendar
@@ -211,11 +212,16 @@ impl Playback {
                 let left = until_moment(pause.until, wall).max(PAUSE_WAIT_MIN);
                 (Standing::Paused(pause), Some(left.min(self.settings.max_interval)))
             }
-            Fault::Unservable(_) | Fault::Unreachable(_) | Fault::Internal(_) => {
+            Fault::Unservable(_)
+            | Fault::Unreachable(_)
+            | Fault::Outage(_)
+            | Fault::Forbidden(_)
+            | Fault::Gone(_)
+            | Fault::Internal(_) => {
                 let wait = self.backoff(jitter);
                 (Standing::Failing(why.clone()), Some(wait))
             }
-            Fault::Forbidden(_) | Fault::Gone(_) | Fault::Refused(_) => {
+            Fault::NotPermitted(_) | Fault::Refused(_) => {
                 (Standing::Parked { until: wall + PARK, why: why.clone() }, Some(PARK))
             }
             Fault::SignIn(_) => (Standing::SignInNeeded(why.clone()), None),

@@ -5,8 +5,8 @@
 //! |---|---|
 //! | complete | after the interval, give or take a tenth |
 //! | paused by a limit | when the pause ends; after a minute where only the calendar calls it over |
-//! | nothing answers | after a minute, then two, four ... up to an hour |
-//! | the API refuses it for good | after a day: a person has to do something first |
+//! | nothing answers, or a refusal that may pass | after a minute, then two, four ... up to an hour |
+//! | a permission is missing, or the endpoint is gone by its own words | after a day, and after the next sign-in |
 //! | something of ours failed | after five minutes, then ten ... up to the interval |
 //! | sign in again | when the account is signed in again |
 //! | overtaken | at once, if the account is still ours: a reset wants it to start over |
@@ -31,10 +31,10 @@ use std::{
 const PAUSED_MIN: Duration = Duration::from_secs(60);
 
 /// First and longest wait for an API that cannot be reached.
-const UNREACHABLE_BASE: Duration = Duration::from_secs(60);
-const UNREACHABLE_CAP: Duration = Duration::from_secs(3600);
+const OUTAGE_BASE: Duration = Duration::from_secs(60);
+const OUTAGE_CAP: Duration = Duration::from_secs(3600);
 
-/// Between tries of what the API refuses for good.
+/// Between tries of what the API refuses for a reason that only a person can change.
 const REFUSED_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// First wait after a failure of our own.
@@ -79,6 +79,8 @@ pub struct Remembered {
     pub next_run_at: Option<DateTime<Utc>>,
     /// The last run, where it failed.
     pub failed_at: Option<DateTime<Utc>>,
+    /// When the person last signed in: what was refused before may be permitted now.
+    pub signed_in_at: Option<DateTime<Utc>>,
     /// The initial sync is through.
     pub is_complete: bool,
 }
@@ -164,8 +166,11 @@ impl Schedule {
 
     /// From here on this is kept current.
     pub fn handle_added(&mut self, key: SyncKey, remembered: Remembered, now: Instant, wall: DateTime<Utc>) {
-        let Remembered { next_run_at, failed_at, is_complete } = remembered;
-        let is_old_failure = failed_at.is_some_and(|at| (wall - at).to_std().is_ok_and(|ago| ago > TRY_AFTER_START));
+        let Remembered { next_run_at, failed_at, signed_in_at, is_complete } = remembered;
+        let is_old_failure = failed_at.is_some_and(|at| {
+            let is_long_ago = (wall - at).to_std().is_ok_and(|ago| ago > TRY_AFTER_START);
+            is_long_ago || signed_in_at.is_some_and(|signed_in_at| signed_in_at > at)
+        });
         let first = match next_run_at {
             // A plan from a calendar that was ahead of ours must not hold for years.
             Some(at) if (is_complete || failed_at.is_some()) && !is_old_failure => {
@@ -235,10 +240,10 @@ impl Schedule {
             RunEnd::Paused(pause) | RunEnd::Failed(Fault::Paused(pause)) => {
                 Some((pause.until - wall).to_std().unwrap_or(PAUSED_MIN))
             }
-            RunEnd::Failed(Fault::Unreachable(_)) => {
-                Some(doubled(UNREACHABLE_BASE, UNREACHABLE_CAP, entry.num_failures))
+            RunEnd::Failed(Fault::Unreachable(_) | Fault::Outage(_) | Fault::Forbidden(_) | Fault::Gone(_)) => {
+                Some(doubled(OUTAGE_BASE, OUTAGE_CAP, entry.num_failures))
             }
-            RunEnd::Failed(Fault::Refused(_) | Fault::Forbidden(_) | Fault::Gone(_)) => Some(REFUSED_EVERY),
+            RunEnd::Failed(Fault::Refused(_) | Fault::NotPermitted(_)) => Some(REFUSED_EVERY),
             RunEnd::Failed(Fault::Internal(_) | Fault::Unservable(_) | Fault::Stopped) => {
                 Some(doubled(INTERNAL_BASE, interval, entry.num_failures))
             }
