@@ -342,7 +342,7 @@ impl Syncer {
         let key = StateKey { account: self.setup.account_id, entity, phase: run.engine.phase() };
         let (fence, mut result) = (run.fence, run.engine.last_result().clone());
         let why = match &end {
-            RunEnd::Complete { .. } | RunEnd::Stopped => None,
+            RunEnd::Complete { .. } | RunEnd::Unsteady { .. } | RunEnd::Stopped => None,
             RunEnd::Paused(pause) => {
                 result.rate_limited = true;
                 result.rate_limit_reset_at = Some(pause.until);

@@ -52,6 +52,7 @@ impl RunTrace {
     pub fn end(&self, end: &RunEnd) {
         let ended = match end {
             RunEnd::Complete { .. } => "complete",
+            RunEnd::Unsteady { .. } => "unsteady",
             RunEnd::Paused(_) => "paused",
             RunEnd::Stopped => "stopped",
             RunEnd::Failed(_) => "failed",

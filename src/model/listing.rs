@@ -35,14 +35,29 @@ impl PageRequest {
     }
 }
 
-/// One answer of a listing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One answer of a listing. What it says of itself are claims: each may lie.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Page {
-    /// The length of the whole listing as the answer claims it; it may lie.
+    /// The length of the whole listing as the answer claims it.
     pub total: Option<u32>,
+    /// The most rows that the answer says it could have held; fewer than asked for where the API caps its pages.
+    pub limit: Option<u32>,
+    pub next: Next,
     /// Where a cursor listing goes on; `None` at its end, and always for offset listings.
     pub next_cursor: Option<String>,
     pub slots: Vec<Slot>,
+}
+
+/// Whether the listing goes on behind a page, as the page claims it. The address itself is never followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Next {
+    /// `next` is missing, or nothing that could be an address.
+    #[default]
+    Unsaid,
+    /// `next` is null.
+    End,
+    /// `next` is set; its query may name the offset at which the listing goes on.
+    Goes { offset: Option<u32> },
 }
 
 /// One place in a listing. A slot with neither item nor oddity does not exist; one with both is usable but worth

@@ -30,7 +30,7 @@ pub use limits::{
     DailyCeilings, GateNote, LearnedRate, LedgerEntry, LimitClass, NotedPause, Pause, PauseScope, RefusedLevel,
     START_REQUESTS, WindowLease,
 };
-pub use listing::{AddedBetween, Item, Member, Oddity, Page, PageRequest, Slot, SlotKey, StalePlaylist};
+pub use listing::{AddedBetween, Item, Member, Next, Oddity, Page, PageRequest, Slot, SlotKey, StalePlaylist};
 pub use owner::{Claim, Owner};
 pub use play::{
     KnownPlays, PLAYS_PAGE_LEN, Play, PlayGap, PlayKey, PlaySlot, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,

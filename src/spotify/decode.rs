@@ -4,14 +4,14 @@
 //! about a row stands in its slot. A row with an id is kept whatever else is wrong with it.
 
 use super::{
-    row::{Row, timestamp, whole},
+    row::{Row, timestamp},
     wire::{
         self, ArtistWire, FollowingWire, Lax, PageWire, PlaylistItemWire, PlaylistWire, SavedAlbumWire, SavedTrackWire,
         TrackWire, UserWire,
     },
 };
 use crate::model::{
-    Artist, EntityType, Item, Oddity, Page, PageRequest, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum,
+    Artist, EntityType, Item, Next, Oddity, Page, PageRequest, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum,
     SavedTrack, Slot, Track,
 };
 use serde::Deserialize;
@@ -39,6 +39,8 @@ pub(super) enum DecodeError {
     /// Only the place: serde's text may quote the body.
     #[error("does not parse (line {line}, column {column})")]
     Json { line: usize, column: usize },
+    #[error("holds more rows than were asked for")]
+    TooManyRows,
     #[error("has no usable user id")]
     NoUserId,
     /// Taken for the end of the listing it would lose the rest.
@@ -54,6 +56,7 @@ pub(super) fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Decode
     }
     wire::read(text).map_err(|error| match error.classify() {
         Category::Eof => DecodeError::CutShort,
+        Category::Data if error.to_string().starts_with(wire::TOO_MANY_ROWS) => DecodeError::TooManyRows,
         Category::Io | Category::Syntax | Category::Data => {
             DecodeError::Json { line: error.line(), column: error.column() }
         }
@@ -93,12 +96,28 @@ fn rows<R>(request: &PageRequest, page: PageWire<R>, read: Read<R>) -> Result<Pa
         }
         PageRequest::Listing { .. } | PageRequest::PlaylistItems { .. } => None,
     };
-    let total = page.total.given().and_then(|total| u32::try_from(whole(&total)?).ok());
+    let total = page.total.given().and_then(|total| total.0);
+    let limit = page.limit.given().and_then(|limit| limit.0).filter(|limit| *limit > 0);
+    let next = next_of(&page.next);
     let is_short = (slots.len() as u64) < u64::from(request.limit());
     if is_short && total.is_none() && next_cursor.is_none() && !matches!(page.next, Lax::Null) {
         return Err(DecodeError::Endless);
     }
-    Ok(Page { total, next_cursor, slots })
+    Ok(Page { total, limit, next, next_cursor, slots })
+}
+
+/// What `next` says. Only the query of its address is looked at, and the address is never followed.
+fn next_of(next: &Lax<String>) -> Next {
+    match next {
+        Lax::Missing | Lax::Odd => Next::Unsaid,
+        Lax::Null => Next::End,
+        Lax::Given(address) => {
+            let query = address.split_once('?').map_or("", |(_, query)| query);
+            let query = query.split_once('#').map_or(query, |(query, _)| query);
+            let offset = query.split('&').find_map(|pair| pair.strip_prefix("offset="));
+            Next::Goes { offset: offset.and_then(|offset| offset.parse().ok()) }
+        }
+    }
 }
 
 /// Where the listing of followed artists goes on. It ends where `next` is `null`; its URL is never used, only that
@@ -416,6 +435,45 @@ mod tests {
         assert!(matches!(read(FOLLOWING, r#"{"artists": {"items": []}}"#), Err(DecodeError::Endless)));
         let full = json!({"items": vec![Value::Null; 50]}).to_string();
         assert!(read(TRACKS, &full).is_ok_and(|page| page.slots.len() == 50));
+    }
+
+    #[test]
+    fn what_a_page_says_of_itself_is_read_however_it_is_written() {
+        let at = |offset| Next::Goes { offset };
+        for (rest, total, limit, next) in [
+            (
+                r#""total": 230, "limit": 20, "next": "https://x/v1/me/tracks?offset=20&limit=20""#,
+                Some(230),
+                Some(20),
+                at(Some(20)),
+            ),
+            (
+                r#""total": "230", "limit": 20.0, "next": "//?limit=20&offset=40#offset=1""#,
+                Some(230),
+                Some(20),
+                at(Some(40)),
+            ),
+            (r#""total": 230.0, "limit": "50.0", "next": "offset=7""#, Some(230), Some(50), at(None)),
+            (r#""total": -1, "limit": 0, "next": "https://x/?offset=-5""#, None, None, at(None)),
+            (r#""total": 1e300, "limit": "many", "next": "https://x/?offset=99999999999""#, None, None, at(None)),
+            (r#""total": 2.5, "limit": [], "next": null"#, None, None, Next::End),
+            (r#""total": 0, "limit": null, "next": {}"#, Some(0), None, Next::Unsaid),
+            (r#""total": 0"#, Some(0), None, Next::Unsaid),
+        ] {
+            let full = PageRequest::Listing { entity: EntityType::Tracks, offset: 0, limit: 1 };
+            let page = read(full, &format!(r#"{{"items": [null], {rest}}}"#)).unwrap();
+            assert_eq!((page.total, page.limit, page.next), (total, limit, next), "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_many_more_rows_than_asked_for_is_refused_while_it_is_read() {
+        let body = |num: usize| json!({"items": vec![Value::Null; num], "total": 9}).to_string();
+        assert!(read(TRACKS, &body(wire::ROWS_MAX)).is_ok_and(|page| page.slots.len() == wire::ROWS_MAX));
+        assert!(matches!(read(TRACKS, &body(wire::ROWS_MAX + 1)), Err(DecodeError::TooManyRows)));
+        // Nothing behind the row that is one too many is looked at.
+        let cut = body(wire::ROWS_MAX + 2).replace("],", "");
+        assert!(matches!(read(ITEMS, &cut), Err(DecodeError::TooManyRows)));
     }
 
     #[test]

@@ -63,7 +63,7 @@ macro_rules! shapes {
 }
 shapes!(Object: SavedTrackWire, SavedAlbumWire, PlaylistItemWire, PlaylistWire);
 shapes!(Object: AlbumWire, ArtistWire, CursorsWire, ExternalIdsWire, ImageWire, SummaryWire, TrackWire, UserWire);
-shapes!(Scalar: String, bool, Number);
+shapes!(Scalar: String, bool, Number, Count);
 
 impl<T> Shape for Vec<T> {
     const WRITTEN: Written = Written::Array;
@@ -162,14 +162,90 @@ impl<'de, T: Deserialize<'de> + Shape> Visitor<'de> for LaxVisitor<T> {
 #[derive(Deserialize)]
 #[serde(bound = "R: Deserialize<'de> + Shape")]
 pub struct PageWire<R> {
-    /// It has to be there; its elements may be anything.
+    /// It has to be there; its elements may be anything, and no more than [`ROWS_MAX`].
+    #[serde(deserialize_with = "rows")]
     pub items: Vec<Lax<R>>,
     #[serde(default)]
-    pub total: Lax<Number>,
+    pub total: Lax<Count>,
+    #[serde(default)]
+    pub limit: Lax<Count>,
     #[serde(default)]
     pub next: Lax<String>,
     #[serde(default)]
     pub cursors: Lax<CursorsWire>,
+}
+
+/// Most rows that an answer may hold: what is asked for at most, and as many again for an API that ignores the limit. One
+/// that holds more is refused while it is read, so that it costs no memory.
+pub const ROWS_MAX: usize = 100;
+
+fn rows<'de, R: Deserialize<'de> + Shape, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Lax<R>>, D::Error> {
+    struct Rows<R>(PhantomData<R>);
+
+    impl<'de, R: Deserialize<'de> + Shape> Visitor<'de> for Rows<R> {
+        type Value = Vec<Lax<R>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("rows")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Vec<Lax<R>>, A::Error> {
+            let mut rows = Vec::with_capacity(array.size_hint().unwrap_or(0).min(ROWS_MAX));
+            while let Some(row) = array.next_element()? {
+                if rows.len() == ROWS_MAX {
+                    return Err(de::Error::custom(TOO_MANY_ROWS));
+                }
+                rows.push(row);
+            }
+            Ok(rows)
+        }
+    }
+
+    deserializer.deserialize_seq(Rows(PhantomData))
+}
+
+/// What the error of a page with too many rows says.
+pub const TOO_MANY_ROWS: &str = "more rows than were asked for";
+
+/// A count of rows, however it is written: `50`, `50.0` or `"50"`. `None` where it is no count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count(pub Option<u32>);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Count, D::Error> {
+        struct CountVisitor;
+
+        impl Visitor<'_> for CountVisitor {
+            type Value = Count;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a count")
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Count, E> {
+                Ok(Count(value.try_into().ok()))
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Count, E> {
+                Ok(Count(value.try_into().ok()))
+            }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Count, E> {
+                let is_count = value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&value);
+                Ok(Count(is_count.then_some(value as u32)))
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<Count, E> {
+                let value = value.trim();
+                value.parse().map(|count| Count(Some(count))).or_else(|_| match value.parse() {
+                    Ok(float) => self.visit_f64(float),
+                    Err(_) => Ok(Count(None)),
+                })
+            }
+        }
+
+        deserializer.deserialize_any(CountVisitor)
+    }
 }
 
 /// `/me/following` wraps its page.

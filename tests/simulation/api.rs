@@ -150,10 +150,10 @@ impl Api {
                 let listing = library.of_mut(*entity);
                 let (total, is_empty) = self.total(listing, tick);
                 if is_empty {
-                    return Answer::Page(Page { total, next_cursor: None, slots: Vec::new() });
+                    return Answer::Page(Page { total, slots: Vec::new(), ..Page::default() });
                 }
                 match slots(listing, *offset as usize, *limit as usize) {
-                    Some(slots) => Answer::Page(Page { total, next_cursor: None, slots }),
+                    Some(slots) => Answer::Page(Page { total, slots, ..Page::default() }),
                     None => Answer::Failed(Failure::Broken),
                 }
             }
@@ -161,7 +161,7 @@ impl Api {
                 let listing = library.of_mut(EntityType::Artists);
                 let (total, is_empty) = self.total(listing, tick);
                 if is_empty {
-                    return Answer::Page(Page { total, next_cursor: None, slots: Vec::new() });
+                    return Answer::Page(Page { total, slots: Vec::new(), ..Page::default() });
                 }
                 let from = listing
                     .order
@@ -169,7 +169,7 @@ impl Api {
                 let Some(slots) = slots(listing, from, *limit as usize) else { return Answer::Failed(Failure::Broken) };
                 let to = from + slots.len();
                 let next_cursor = (to < listing.order.len()).then(|| id_of(listing.order[to - 1]));
-                Answer::Page(Page { total, next_cursor, slots })
+                Answer::Page(Page { total, next_cursor, slots, ..Page::default() })
             }
             PageRequest::PlaylistItems { playlist_id, offset, limit } => {
                 // One that left the library can still be read.
@@ -181,7 +181,7 @@ impl Api {
                 }
                 let slots = contents.items.get(from..to).unwrap_or_default().iter().map(|item| playlist_item(*item));
                 let (total, slots) = (Some(contents.items.len() as u32), slots.collect());
-                Answer::Page(Page { total, next_cursor: None, slots })
+                Answer::Page(Page { total, slots, ..Page::default() })
             }
         }
     }

@@ -209,7 +209,7 @@ impl World {
 
 fn told(answer: &Answer) -> String {
     match answer {
-        Answer::Page(Page { total, next_cursor, slots }) => {
+        Answer::Page(Page { total, next_cursor, slots, .. }) => {
             format!("{} rows of {total:?}{}", slots.len(), next_cursor.as_ref().map_or("", |_| ", more follow"))
         }
         Answer::Limited { class, retry_after } => {

@@ -260,7 +260,7 @@ impl World {
         let wall = self.wall();
         self.drop_fetches(pid, entity);
         let noted = match &end {
-            RunEnd::Complete { .. } | RunEnd::Stopped => Ok(()),
+            RunEnd::Complete { .. } | RunEnd::Unsteady { .. } | RunEnd::Stopped => Ok(()),
             RunEnd::Paused(_) => self.database.end_run(entity, run.fence, false, wall),
             RunEnd::Failed(_) => self.database.end_run(entity, run.fence, true, wall),
         };

@@ -188,7 +188,9 @@ impl Supervisor {
         }
         self.wanted.remove(&key);
         let state = match &end {
-            RunEnd::Complete { notes } => EntityState::Complete { notes: notes.clone() },
+            RunEnd::Complete { notes } | RunEnd::Unsteady { notes, .. } => {
+                EntityState::Complete { notes: notes.clone() }
+            }
             RunEnd::Paused(pause) => EntityState::Paused(*pause),
             RunEnd::Stopped => EntityState::Stopped,
             RunEnd::Failed(fault) => EntityState::Failed(fault.to_string()),

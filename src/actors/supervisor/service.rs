@@ -102,7 +102,7 @@ impl Supervisor {
         let Plan { next_run_at, is_news } = plan;
         let is_told = match end {
             RunEnd::Failed(fault) => !serving.told.entry(key.account).or_default().insert(fault.to_string()),
-            RunEnd::Complete { .. } => {
+            RunEnd::Complete { .. } | RunEnd::Unsteady { .. } => {
                 serving.told.remove(&key.account);
                 false
             }
@@ -115,6 +115,10 @@ impl Supervisor {
                 let (new, updated, removed) = (counts.new, counts.updated, counts.removed);
                 info!(account, %entity, new, updated, removed, requests = num_requests, next, "complete");
                 notes.iter().for_each(|note| info!(account, %entity, "{note}"));
+            }
+            RunEnd::Unsteady { notes, in_a_row } => {
+                let (new, updated) = (counts.new, counts.updated);
+                warn!(account, %entity, new, updated, in_a_row, requests = num_requests, next, "{}", notes.join("; "));
             }
             RunEnd::Paused(pause) => {
                 let (limit, until) = (pause.class.as_str(), pause.until);
@@ -134,7 +138,7 @@ impl Supervisor {
         match end {
             // A syncer that was told to stop does nothing else any more; the next run has a new one.
             RunEnd::Stopped => self.dismiss(key),
-            RunEnd::Complete { .. } | RunEnd::Paused(_) | RunEnd::Failed(_) => {
+            RunEnd::Complete { .. } | RunEnd::Unsteady { .. } | RunEnd::Paused(_) | RunEnd::Failed(_) => {
                 self.writer.do_send(PlanRun { key, at: next_run_at });
             }
         }
