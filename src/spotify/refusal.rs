@@ -306,6 +306,7 @@ fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Remedy;
     use chrono::TimeZone;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -360,41 +361,73 @@ mod tests {
         }
     }
 
+    const BARE: &str = r#"{"error": {"status": 403, "message": "Forbidden"}}"#;
+    const HTML: &str = "<html>Your client does not have permission to get URL";
+    const PREMIUM: &str = "Active premium subscription required for the owner of the app. It can take a few hours.";
+    const STRANGER: &str = r#"{"error": {"status": 403, "message": "User not registered in the Developer Dashboard"}}"#;
+    const NO_SCOPE: &str = r#"{"error": {"status": 403, "message": "Insufficient client scope"}}"#;
+    const GONE: &str = r#"{"error": {"status": 403, "message": "This endpoint is deprecated"}}"#;
+    const OAUTH: &str = r#"{"error": {"status": 403, "message": "Bad OAuth request"}}"#;
+    const NOT_FOUND: &str = r#"{"error": {"status": 404, "message": "Resource not found"}}"#;
+
+    /// One row for each kind of refusal: what can be done about it for a listing, and for the items of a playlist.
     #[test]
-    fn every_meaning_of_a_403_is_told_apart() {
-        use ForbiddenReason::{EndpointGone, MissingScope, NotAllowListed, NotYours, Other, OwnerWithoutPremium};
-        let bare = r#"{"error": {"status": 403, "message": "Forbidden"}}"#;
-        let items = Asked::PlaylistItems { playlist_id: "p1" };
-        for (asked, body, expected) in [
-            (Asked::Endpoint, bare, EndpointGone),
-            (Asked::Endpoint, "", EndpointGone),
-            (items, bare, NotYours),
-            (items, "", NotYours),
-            (
-                items,
-                "Active premium subscription required for the owner of the app. It can take a few hours.",
-                OwnerWithoutPremium,
-            ),
-            (
-                Asked::Endpoint,
-                r#"{"error": {"status": 403, "message": "User not registered in the Developer Dashboard"}}"#,
-                NotAllowListed,
-            ),
-            (
-                items,
-                "Check settings on developer.spotify.com/dashboard, the user may not be registered.",
-                NotAllowListed,
-            ),
-            (Asked::Endpoint, r#"{"error": {"status": 403, "message": "Insufficient client scope"}}"#, MissingScope),
-            (Asked::Endpoint, r#"{"error": {"status": 403, "message": "Bad OAuth request"}}"#, Other),
-            (Asked::Endpoint, "<html>blocked by a proxy</html>", Other),
-            (items, "<html>blocked by a proxy</html>", Other),
+    fn a_refusal_says_what_can_be_done_about_it() {
+        let past = Remedy::AskSoonPast { retry_after: None };
+        let divide = Remedy::AskSoonOrDivide { retry_after: None };
+        let (once, later) = (Remedy::AskOnceMore, Remedy::AskLater);
+        for (status, body, listing, items) in [
+            (401, "", later, later),
+            (401, HTML, later, later),
+            (403, "", once, Remedy::NotShown),
+            (403, BARE, once, Remedy::NotShown),
+            (403, OAUTH, once, once),
+            (403, HTML, past, past),
+            (403, PREMIUM, later, later),
+            (403, STRANGER, later, later),
+            (403, "the user may not be registered.", later, later),
+            (403, NO_SCOPE, Remedy::Permit, Remedy::Permit),
+            (403, GONE, Remedy::LeaveOut, Remedy::LeaveOut),
+            (404, "", once, Remedy::NotThere),
+            (404, NOT_FOUND, once, Remedy::NotThere),
+            (404, HTML, past, past),
+            (404, GONE, Remedy::LeaveOut, Remedy::LeaveOut),
+            (404, r#"{"error": {"message": "The playlist was removed"}}"#, Remedy::LeaveOut, Remedy::NotThere),
+            (410, "", Remedy::LeaveOut, Remedy::NotThere),
+            (410, HTML, past, past),
+            (400, "", once, once),
+            (400, r#"{"error": {"status": 400, "message": "Invalid limit"}}"#, once, once),
+            (400, HTML, past, past),
+            (418, "", once, once),
+            (302, "", past, past),
+            (204, "", divide, divide),
+            (408, "", divide, divide),
+            (425, "", divide, divide),
+            (500, "", divide, divide),
+            (502, HTML, divide, divide),
+            (503, BARE, divide, divide),
         ] {
-            let error = by_api(403, &[], body, asked);
-            let ApiError::Forbidden(reason, message) = &error else { panic!("{error:?}") };
-            assert_eq!(*reason, expected, "{body}");
-            assert!(!error.is_transient() && !message.contains('\n') && !message.ends_with('.'), "{message}");
+            let remedy = |asked| by_api(status, &[], body, asked).disposition().remedy;
+            assert_eq!(remedy(Asked::Endpoint), Some(listing), "{status} {body}");
+            assert_eq!(remedy(Asked::PlaylistItems { playlist_id: "p1" }), Some(items), "{status} {body}, items");
         }
+    }
+
+    #[test]
+    fn a_refusal_reads_well() {
+        for body in ["", BARE, HTML, PREMIUM, STRANGER, NO_SCOPE, GONE, OAUTH] {
+            for asked in [Asked::Endpoint, Asked::PlaylistItems { playlist_id: "p1" }] {
+                let message = by_api(403, &[], body, asked).to_string();
+                assert!(!message.is_empty() && !message.contains('\n') && !message.ends_with('.'), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_of_html_is_known_by_its_type_too() {
+        let headers = [("content-type", "text/html; charset=utf-8")];
+        let error = by_api(403, &headers, "Access denied", Asked::PlaylistItems { playlist_id: "p1" });
+        assert!(matches!(error, ApiError::Intercepted { .. }), "{error:?}");
     }
 
     #[test]
@@ -405,14 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_says_whether_trying_again_can_help() {
-        for (status, is_transient) in
-            [(204, true), (302, true), (400, false), (404, false), (408, true), (410, false), (418, false), (503, true)]
-        {
-            assert_eq!(by_api(status, &[], "", Asked::Endpoint).is_transient(), is_transient, "{status}");
-        }
-        assert!(matches!(by_api(410, &[], "", Asked::Endpoint), ApiError::Gone(_)));
-        assert!(matches!(by_api(400, &[], "", Asked::Endpoint), ApiError::Refused(_)));
+    fn a_5xx_says_when_to_ask_again() {
         let error = by_api(503, &[("retry-after", "3")], "<html>", Asked::Endpoint);
         assert!(matches!(error, ApiError::Transient { retry_after: Some(wait), .. } if wait == 3 * SECOND));
     }
@@ -441,10 +467,12 @@ mod tests {
             "the refresh token was refused (Refresh token revoked); sign in again with \"segno login\""
         );
         let error = said(400, r#"{"error": "invalid_client", "error_description": "Invalid client"}"#);
-        assert!(matches!(&error, ApiError::SignIn(message) if message.contains("spotify.client_id")), "{error:?}");
+        assert!(matches!(&error, ApiError::Refused(message) if message.contains("spotify.client_id")), "{error:?}");
         assert!(matches!(said(503, ""), ApiError::Transient { .. }));
         assert!(matches!(said(400, r#"{"error": "server_error"}"#), ApiError::Refused(_)));
-        assert!(matches!(said(429, ""), ApiError::RateLimited { class: LimitClass::Rate, retry_after: Some(_), .. }));
+        assert!(matches!(said(403, HTML), ApiError::Intercepted { .. }));
+        assert!(matches!(said(302, ""), ApiError::Intercepted { .. }));
+        assert!(matches!(said(429, ""), ApiError::Transient { retry_after: Some(TOKEN_RETRY_AFTER), .. }), "no limit");
     }
 
     fn now() -> DateTime<Utc> {

@@ -21,9 +21,6 @@ use std::{
 /// How often what was counted and learned is stored.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 
-/// A gate that died needs a moment to come back.
-const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GateState {
     /// What earlier lives noted is not known yet; messages wait.
@@ -117,11 +114,11 @@ impl World {
     pub fn ask(&mut self, pid: Pid, fetch: u64) {
         let Some(p) = self.at(pid) else { return };
         let longest_wait = self.processes[p].settings.longest_wait.map(|wait| Duration::from_secs(wait.into()));
-        let Some(family) = self.processes[p].fetch(fetch).map(|fetch| fetch.request.family()) else { return };
+        let Some(family) = self.processes[p].fetch(fetch).map(|fetch| fetch.family()) else { return };
         let gate = &mut self.processes[p].gate;
         match gate.state {
             GateState::Loading => gate.mailbox.push(Message::Ask { fetch }),
-            GateState::Down => self.after(ASK_AGAIN_AFTER, Event::TryAgain { pid, fetch }),
+            GateState::Down => self.gate_lost(pid, fetch),
             GateState::Up => {
                 gate.num_asks += 1;
                 gate.askers.push((gate.num_asks, fetch));
@@ -218,7 +215,7 @@ impl World {
             return process.gate.mailbox.push(Message::Limited { fetch, class, retry_after });
         }
         let Some(asked) = process.fetch(fetch) else { return };
-        let (permit, family) = (asked.permit, asked.request.family());
+        let (permit, family) = (asked.permit, asked.family());
         process.gate.calendar.handle_read(now, wall);
         let limited = process.gate.engine.handle_limited(permit, family, class, retry_after, now, wall);
         self.note_told(p, family, class, retry_after);
@@ -285,7 +282,7 @@ impl World {
         // Those who waited learn from their closed channels, and ask again.
         let askers = std::mem::take(&mut gate.askers);
         for (_, fetch) in askers {
-            self.after(ASK_AGAIN_AFTER, Event::TryAgain { pid, fetch });
+            self.gate_lost(pid, fetch);
         }
         self.soon(Event::GateLoaded(pid));
     }

@@ -12,6 +12,7 @@ use super::{
 use chrono::TimeDelta;
 use segno::{
     engine::{
+        request::Vitals,
         restart::{Deaths, Exit, RestartPolicy, Ruling},
         run::{Draft, RunEnd},
         schedule::{Remembered, Schedule},
@@ -42,7 +43,7 @@ pub struct Process {
     pub fetches: Vec<Fetch>,
     pub num_fetches: u64,
     /// When any request was last answered.
-    pub last_answer: Option<Duration>,
+    pub vitals: Vitals,
     writes: VecDeque<Write>,
     writer_deaths: Deaths,
     /// The reply to the next write is lost, which happened or not.
@@ -99,6 +100,7 @@ impl World {
         for entity in EntityType::ALL.iter().filter(|entity| settings.entities[**entity as usize]) {
             let books = self.database.of(*entity);
             let remembered = Remembered {
+                signed_in_at: None,
                 next_run_at: books.next_run_at,
                 failed_at: books.failed_at,
                 is_complete: books.is_complete(),
@@ -114,7 +116,7 @@ impl World {
             schedule,
             fetches: Vec::new(),
             num_fetches: 0,
-            last_answer: None,
+            vitals: Vitals::default(),
             writes: VecDeque::new(),
             writer_deaths: Deaths::default(),
             loses_reply: None,

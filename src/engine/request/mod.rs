@@ -176,6 +176,11 @@ impl Request {
         self.next.clone()
     }
 
+    /// For how long it has been failing.
+    pub fn failing_for(&self, now: Instant) -> Option<Duration> {
+        self.failing.as_ref().map(|failing| now.saturating_duration_since(failing.since))
+    }
+
     /// Takes in what came of the step. `jitter` is in `[0, 1)`.
     pub fn handle(&mut self, event: Event, now: Instant, jitter: f64) {
         let Next::Do(step) = self.next else {
