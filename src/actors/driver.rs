@@ -49,10 +49,7 @@ pub async fn try_hard<T, E>(
 }
 
 /// Takes a request through its steps: carries out each, and hands back what came of it.
-pub async fn drive(
-    request: &mut Request,
-    mut carry_out: impl AsyncFnMut(Step) -> Event,
-) -> Result<(), Fault> {
+pub async fn drive(request: &mut Request, mut carry_out: impl AsyncFnMut(Step) -> Event) -> Result<(), Fault> {
     loop {
         match request.poll() {
             Next::Do(step) => {

@@ -135,8 +135,13 @@ async fn import(
     imported_hash: String,
     fetcher: impl FnOnce(Tokens) -> Fetcher,
 ) -> Result<(), CommandError> {
-    let brought =
-        StoredTokens { access_token: None, expires_at: None, refresh_token: refresh_token.clone(), scopes: None, trouble: None };
+    let brought = StoredTokens {
+        access_token: None,
+        expires_at: None,
+        refresh_token: refresh_token.clone(),
+        scopes: None,
+        trouble: None,
+    };
     let tokens = Tokens::new(brought, Arc::new(KeepInMemory), clock::now);
     let profile = ask_who(fetcher(tokens.clone())).await?;
     record(store, &profile, client_id, tokens.snapshot().await, Some(imported_hash)).await?;

@@ -273,7 +273,9 @@ fn next_step(end: &RunEnd) -> Option<String> {
             let (limit, until) = (limit_name(pause.class), time_of_day(pause.until, clock::now()));
             Some(format!("paused by the {limit} until {until}; run again then: it carries on"))
         }
-        RunEnd::Failed(Fault::SignIn(_) | Fault::NotPermitted(_)) => Some("sign in again: run \"segno login\"; the next run carries on".into()),
+        RunEnd::Failed(Fault::SignIn(_) | Fault::NotPermitted(_)) => {
+            Some("sign in again: run \"segno login\"; the next run carries on".into())
+        }
         RunEnd::Failed(Fault::Unreachable(_)) => {
             Some("check the network and SEGNO_SPOTIFY_API_URL, then run again: it carries on".into())
         }

@@ -302,7 +302,8 @@ impl Tokens {
             }
             Some(theirs) if vault.is_lasting() => {
                 let (rests, doubted_at) = (&client.inner.token_rests, theirs.trouble.and_then(|it| it.doubted_at));
-                let is_confirmed = doubted_at.is_some_and(|at| now - at >= TimeDelta::from_std(rests.doubt).unwrap_or_default());
+                let is_confirmed =
+                    doubted_at.is_some_and(|at| now - at >= TimeDelta::from_std(rests.doubt).unwrap_or_default());
                 if is_confirmed {
                     vault.note_refused(refresh_token, said).await?;
                     state.over = Some(error.clone());

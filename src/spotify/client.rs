@@ -275,7 +275,8 @@ impl Client {
         let sent = self.inner.http.post(self.inner.token_url.clone()).form(&form).send().await;
         let response = sent.map_err(|error| NotRenewed::failed(&ApiError::from_send(what, &host, error)))?;
         if response.status() == StatusCode::OK {
-            let body = body(response, REFUSAL_LEN_MAX, what, &host).await.map_err(|error| NotRenewed::failed(&error))?;
+            let body =
+                body(response, REFUSAL_LEN_MAX, what, &host).await.map_err(|error| NotRenewed::failed(&error))?;
             return decode::object(&body).map_err(|error| NotRenewed::failed(&undecodable(what, error)));
         }
         let (status, headers) = (response.status(), response.headers().clone());

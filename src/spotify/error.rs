@@ -112,11 +112,7 @@ impl ApiError {
     /// What became of the request, and what can be done about it. Nobody else sorts these errors.
     pub fn disposition(&self) -> Disposition {
         let sent = Disposition::sent;
-        let unsent = |remedy| Disposition {
-            status: RequestStatus::Unanswered,
-            was_sent: false,
-            remedy: Some(remedy),
-        };
+        let unsent = |remedy| Disposition { status: RequestStatus::Unanswered, was_sent: false, remedy: Some(remedy) };
         match self {
             ApiError::RateLimited { class, retry_after, .. } => {
                 sent(RequestStatus::Limited, Remedy::Limit { class: *class, retry_after: *retry_after })

@@ -214,10 +214,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         with_conn!(&mut self.connect().await?, |c| {
             use account_tokens::{account_id, client_id, doubted_at, refresh_token, retry_at, table};
-            let told = (
-                account_tokens::trouble.eq(clean(&trouble.why).into_owned()),
-                retry_at.eq(At::from(trouble.retry_at)),
-            );
+            let told =
+                (account_tokens::trouble.eq(clean(&trouble.why).into_owned()), retry_at.eq(At::from(trouble.retry_at)));
             match of {
                 TroubleOf::Grant => {
                     let row = table.filter(account_id.eq(account.0)).filter(refresh_token.eq(known.expose_secret()));

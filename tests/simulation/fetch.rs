@@ -77,8 +77,11 @@ impl World {
         let (now, jitter) = (self.instant(), self.random.f64());
         let Some(p) = self.at(pid) else { return };
         let Some(fetch) = self.processes[p].fetch_mut(number) else { return };
+        let is_answer = matches!(event, request::Event::Answered { .. });
         fetch.machine.handle(event, now, jitter);
-        if let (Next::Do(Step::Wait(_)), Some(failing_for)) = (fetch.machine.poll(), fetch.machine.failing_for(now)) {
+        if is_answer
+            && let (Next::Do(Step::Wait(_)), Some(failing_for)) = (fetch.machine.poll(), fetch.machine.failing_for(now))
+        {
             self.check_patience(pid, failing_for);
         }
         self.step(pid, number);
@@ -260,9 +263,7 @@ fn disposition(answer: &Answer) -> (Disposition, &'static str) {
         }
         Answer::Failed(Failure::Broken) => (Disposition::sent(RequestStatus::Failing, again), "502"),
         Answer::Failed(Failure::Malformed) => (Disposition::sent(RequestStatus::Unreadable, again), "no JSON"),
-        Answer::Failed(Failure::Silent) => {
-            (Disposition::sent(RequestStatus::Unanswered, Remedy::AskSoon), "no answer")
-        }
+        Answer::Failed(Failure::Silent) => (Disposition::sent(RequestStatus::Unanswered, Remedy::AskSoon), "no answer"),
         Answer::SignedOut => (Disposition::sent(RequestStatus::Refused, Remedy::SignIn), "sign in again"),
     }
 }

@@ -282,8 +282,7 @@ fn gap(
         let played_after = newest_known.filter(|newest| page.slots.is_empty() && *newest < wall)?;
         return Some(PlayGap { played_after, played_before: wall });
     };
-    let is_linked =
-        page.plays().filter(|play| play.played_at == oldest).any(|play| known.keys.contains(&play.key()));
+    let is_linked = page.plays().filter(|play| play.played_at == oldest).any(|play| known.keys.contains(&play.key()));
     let is_stale = newest_known.is_some_and(|known| newest < known);
     if is_linked || is_stale {
         return None;

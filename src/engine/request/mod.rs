@@ -62,7 +62,10 @@ pub enum Step {
     /// Send it; a permit is held.
     Send(Target),
     /// Tell the gate of a limit, and keep the permit until it has noted the pause: else it takes the request for served.
-    Report { class: LimitClass, retry_after: Option<Duration> },
+    Report {
+        class: LimitClass,
+        retry_after: Option<Duration>,
+    },
     Wait(Duration),
 }
 

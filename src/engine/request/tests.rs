@@ -217,10 +217,7 @@ fn a_gate_that_dies_over_a_limit_hears_of_it_in_its_next_life() {
     let mut rig = rig(Patience::Page);
     let limit = Remedy::Limit { class: LimitClass::Quota, retry_after: None };
     let report = Next::Do(Step::Report { class: LimitClass::Quota, retry_after: None });
-    let refused = Event::Answered {
-        disposition: Disposition::sent(RequestStatus::Limited, limit),
-        why: String::new(),
-    };
+    let refused = Event::Answered { disposition: Disposition::sent(RequestStatus::Limited, limit), why: String::new() };
     for event in [Event::Permitted, refused] {
         rig.request.handle(event, rig.now, 0.5);
     }

@@ -121,5 +121,6 @@ fn token_row() -> TokenRow {
         expires_at: None,
         scopes: None,
         imported_hash: None,
+        trouble: None,
     }
 }
