@@ -245,7 +245,7 @@ impl Refusal<'_> {
                 || content_type.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("text/html"));
             return Details { is_html, code: None, text: self.line(&text).filter(|_| !is_html) };
         };
-        let error = refusal.error.map_or("null", |error| error.get());
+        let error = refusal.error.as_deref().map_or("null", |error| error.get());
         if let Ok(code) = serde_json::from_str::<String>(error) {
             let description = refusal.error_description.given().and_then(|text| self.line(&text));
             return Details { is_html: false, text: description.or_else(|| self.line(&code)), code: Some(code) };

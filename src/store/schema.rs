@@ -134,6 +134,8 @@ diesel::table! {
         playlist_id -> Text,
         position -> BigInt,
         reason -> Text,
+        name -> Nullable<Text>,
+        uri -> Nullable<Text>,
         seen_at -> Instant,
     }
 }
@@ -210,6 +212,7 @@ diesel::table! {
 
     tracks (id) {
         id -> Text,
+        uri -> Nullable<Text>,
         name -> Text,
         album_id -> Nullable<Text>,
         duration_ms -> Nullable<Integer>,
