@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn rests_double_up_to_an_hour_and_begin_anew_after_a_grant() {
         let (mut rest, rests, now) = (TokenRest::default(), TokenRests::default(), Instant::now());
-        let mut fail = |rest: &mut TokenRest, retry_after| {
+        let fail = |rest: &mut TokenRest, retry_after| {
             rest.handle_failure("502".into(), retry_after, &rests, now, wall());
             rest.left(now).unwrap().0.as_secs()
         };

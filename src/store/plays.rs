@@ -260,17 +260,19 @@ pub(super) async fn status(
     account: AccountId,
     counts: &PlayCounts,
 ) -> Result<PlaybackStatus, StoreError> {
-    type Row = (Option<At>, Option<At>, Option<At>, Option<String>);
+    type Row = (Option<At>, Option<At>, Option<At>, Option<At>, Option<String>);
     let last: Option<At> = with_conn!(conn, |c| {
         use plays::{account_id, played_at, table};
         table.filter(account_id.eq(account.0)).select(max(played_at)).first(c).await
     })?;
     let state: Option<Row> = with_conn!(conn, |c| {
-        use playback_states::{account_id, error_message, last_new_at, last_polled_at, next_poll_at, table};
-        let row = table.filter(account_id.eq(account.0));
-        row.select((last_new_at, last_polled_at, next_poll_at, error_message)).get_result(c).await.optional()
+        use playback_states::{
+            account_id, error_message, last_new_at, last_polled_at, next_poll_at, parked_until, table,
+        };
+        let columns = (last_new_at, last_polled_at, next_poll_at, parked_until, error_message);
+        table.filter(account_id.eq(account.0)).select(columns).get_result(c).await.optional()
     })?;
-    let (last_new_at, last_polled_at, next_poll_at, error) = state.unwrap_or_default();
+    let (last_new_at, last_polled_at, next_poll_at, parked_until, error) = state.unwrap_or_default();
     let num_plays = counts.count(conn, account, (last_new_at, last)).await?;
     let gaps: Vec<(At, At, At)> = with_conn!(conn, |c| {
         use play_gaps::{account_id, detected_at, healed_at, played_after, played_before, table};
@@ -290,5 +292,6 @@ pub(super) async fn status(
         open_gaps: len(gaps.len()),
         last_gap: gaps.as_slice().first().map(gap),
         error,
+        parked_until: parked_until.map(DateTime::from),
     })
 }

@@ -8,10 +8,11 @@ use crate::{
     engine::{
         playback::PlaybackSettings,
         run::{BatchSizes, Purpose, RunEnd},
-        schedule::{Plan, Remembered, Schedule},
+        schedule::{OUTAGE_BASE, OUTAGE_CAP, Plan, Remembered, Schedule},
         service::{Over, Runs},
         sweep::RemovalGuard,
     },
+    faults,
     model::{AccountId, EntityType, Fault, SyncKey},
     spotify::Tokens,
 };
@@ -140,7 +141,9 @@ impl Handler<Serve> for Supervisor {
         self.playback = Some(playback);
         self.service.metrics.set_interval(interval);
         self.work = Work::Service(Serving { entities, names: BTreeMap::new(), done: Some(done) });
-        self.runs = Runs::service(self.service.purpose, Schedule::new(interval));
+        let schedule =
+            Schedule::new(interval).with_outage_waits(faults::hastened(OUTAGE_BASE), faults::hastened(OUTAGE_CAP));
+        self.runs = Runs::service(self.service.purpose, schedule);
         ctx.run_interval(LOOK_EVERY, Supervisor::drive);
     }
 }

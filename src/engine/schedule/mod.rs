@@ -32,8 +32,8 @@ use std::{
 const PAUSED_MIN: Duration = Duration::from_secs(60);
 
 /// First and longest wait for an API that cannot be reached.
-const OUTAGE_BASE: Duration = Duration::from_secs(60);
-const OUTAGE_CAP: Duration = Duration::from_secs(3600);
+pub const OUTAGE_BASE: Duration = Duration::from_secs(60);
+pub const OUTAGE_CAP: Duration = Duration::from_secs(3600);
 
 /// Between tries of what the API refuses for a reason that only a person can change.
 const REFUSED_EVERY: Duration = Duration::from_secs(24 * 3600);
@@ -145,6 +145,8 @@ pub enum Unfit {
 #[derive(Debug)]
 pub struct Schedule {
     interval: Duration,
+    outage_base: Duration,
+    outage_cap: Duration,
     entries: BTreeMap<SyncKey, Entry>,
     /// By a person. Also of what is not kept current now: a setting that comes back does not end it.
     paused: BTreeSet<SyncKey>,
@@ -152,7 +154,18 @@ pub struct Schedule {
 
 impl Schedule {
     pub fn new(interval: Duration) -> Schedule {
-        Schedule { interval, entries: BTreeMap::new(), paused: BTreeSet::new() }
+        Schedule {
+            interval,
+            outage_base: OUTAGE_BASE,
+            outage_cap: OUTAGE_CAP,
+            entries: BTreeMap::new(),
+            paused: BTreeSet::new(),
+        }
+    }
+
+    /// With other waits for an API that is away.
+    pub fn with_outage_waits(self, outage_base: Duration, outage_cap: Duration) -> Schedule {
+        Schedule { outage_base, outage_cap, ..self }
     }
 
     /// The interval was changed; what is due later than it allows comes earlier.
@@ -227,7 +240,7 @@ impl Schedule {
 
     /// A run ended. `jitter` is in `[0, 1)`.
     pub fn handle_ended(&mut self, key: SyncKey, end: &RunEnd, now: Instant, wall: DateTime<Utc>, jitter: f64) -> Plan {
-        let interval = self.interval;
+        let (interval, outage_base, outage_cap) = (self.interval, self.outage_base, self.outage_cap);
         let Some(entry) = self.entries.get_mut(&key) else { return Plan { next_run_at: None, is_news: false } };
         let jitter = jitter.clamp(0.0, 1.0);
         let fault = match end {
@@ -246,7 +259,7 @@ impl Schedule {
                 Some((pause.until - wall).to_std().unwrap_or(PAUSED_MIN))
             }
             RunEnd::Failed(Fault::Unreachable(_) | Fault::Outage(_) | Fault::Forbidden(_) | Fault::Gone(_)) => {
-                Some(doubled(OUTAGE_BASE, OUTAGE_CAP, entry.num_failures))
+                Some(doubled(outage_base, outage_cap, entry.num_failures))
             }
             RunEnd::Failed(Fault::Refused(_) | Fault::NotPermitted(_)) => Some(REFUSED_EVERY),
             RunEnd::Failed(Fault::Internal(_) | Fault::Unservable(_) | Fault::Stopped) => {

@@ -141,6 +141,7 @@ fn tokens_go_nowhere_but_over_tls_or_to_this_machine() {
             connect_timeout: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
             user_agent: "segno".into(),
+            token_rests: RESTS,
         })
     };
     for allowed in ["https://api.spotify.com/v1", "http://127.0.0.1:8", "http://[::1]:8/v1/", "http://localhost:8"] {
