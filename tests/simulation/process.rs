@@ -9,16 +9,15 @@ use super::{
     syncer::Syncer,
     world::{Event, Pid, World},
 };
-use chrono::TimeDelta;
 use segno::{
     engine::{
+        gate::GateSettings,
         restart::{Deaths, Exit, RestartPolicy, Ruling},
         run::{Draft, RunEnd},
         schedule::{Remembered, Schedule},
     },
     model::{
-        AccountId, Checkpoint, CommitReport, EntityType, Family, Fault, Fence, LearnedRate, LedgerEntry, Pause, Phase,
-        SyncKey, WindowLease,
+        AccountId, Checkpoint, CommitReport, EntityType, Family, Fault, Fence, Owner, Phase, SyncKey,
     },
 };
 use std::{collections::VecDeque, time::Duration};
@@ -48,12 +47,12 @@ pub struct Process {
     /// The reply to the next write is lost, which happened or not.
     pub loses_reply: Option<bool>,
     pub is_stopping: bool,
-    /// For the oracle: when the requests of the last window were sent, those of the processes before it included.
-    pub sent: VecDeque<Duration>,
-    /// For the oracle: another process ran at the same time. Two at once are two gates, and note one lease.
-    is_crowded: bool,
-    /// For the oracle: what it must not ask for before when.
-    pub told: Vec<(Family, Duration)>,
+    /// For the oracle: what was sent before then was noted by a calendar that was set forward since.
+    pub misjudges_before: Duration,
+    /// For the oracle: what others have noted is known.
+    pub has_looked: bool,
+    /// For the oracle: what it must not ask for, from when on and until when.
+    pub told: Vec<(Family, Duration, Duration)>,
 }
 
 /// A message to the checkpoint writer.
@@ -62,10 +61,6 @@ pub enum Write {
     Begin { entity: EntityType, life: u32, phase: Phase },
     Switch { entity: EntityType, life: u32, fence: Fence, phase: Phase, is_first: bool },
     Commit { entity: EntityType, life: u32, writer: Writer, draft: Box<Draft> },
-    Pause { pause: Pause, fetch: u64 },
-    Lease { lease: WindowLease, until: Duration, skew: TimeDelta },
-    Ledger { entries: Vec<LedgerEntry>, learned: Option<LearnedRate>, has_reopened: bool },
-    Close { lease: Option<WindowLease>, skew: TimeDelta },
 }
 
 /// Why a write brought nothing.
@@ -81,10 +76,6 @@ pub enum Reply {
     Begun { entity: EntityType, life: u32, begun: Result<(Fence, Phase), Trouble> },
     Switched { entity: EntityType, life: u32, switched: Result<Box<(Fence, Checkpoint)>, Trouble>, is_first: bool },
     Committed { entity: EntityType, life: u32, report: Result<CommitReport, Trouble> },
-    Paused { fetch: u64 },
-    Leased { until: Duration },
-    Saved,
-    Closed,
 }
 
 impl World {
@@ -105,11 +96,15 @@ impl World {
             };
             schedule.handle_added(SyncKey { account: ACCOUNT, entity: *entity }, remembered, now, wall);
         }
+        let gate = GateSettings { requests: settings.requests, window: self.window(), ..GateSettings::default() };
+        // Not every system tells which processes live.
+        let place = if self.scenario.seed % 2 == 0 { "here" } else { "" };
+        let us = Owner { id: owner, label: format!("process {pid}"), place: place.to_owned(), pid };
         let process = Process {
             pid,
             owner,
             settings,
-            gate: GateShell::new(settings.requests, self.window(), now, wall),
+            gate: GateShell::new(gate, us, now, wall),
             syncers: Default::default(),
             schedule,
             fetches: Vec::new(),
@@ -119,15 +114,14 @@ impl World {
             writer_deaths: Deaths::default(),
             loses_reply: None,
             is_stopping: false,
-            sent: self.oracle.take_sent(self.processes.is_empty()),
-            is_crowded: !self.processes.is_empty(),
+            misjudges_before: self.oracle.misjudged_before,
+            has_looked: false,
             told: Vec::new(),
         };
-        self.processes.iter_mut().for_each(|other| other.is_crowded = true);
         self.processes.push(process);
         self.tally.num_processes += 1;
         self.tell(|| format!("process {pid} starts"));
-        self.soon(Event::GateLoaded(pid));
+        self.pump(pid);
         self.plan_runs(pid);
     }
 
@@ -159,9 +153,7 @@ impl World {
     /// SIGKILL. What has left still reaches the API.
     pub fn kill(&mut self, pid: Pid) {
         let Some(p) = self.at(pid) else { return };
-        let process = self.processes.remove(p);
-        let sent = if process.is_crowded { VecDeque::new() } else { process.sent };
-        self.oracle.keep_sent(sent, self.processes.is_empty());
+        self.processes.remove(p);
         self.tell(|| format!("process {pid} is no more"));
     }
 
@@ -237,9 +229,7 @@ impl World {
         if !self.processes[p].writes.is_empty() {
             self.soon(Event::Written(pid));
         }
-        // Pauses and leases are written until it is certain that they are.
-        let may_fail = matches!(write, Write::Begin { .. } | Write::Switch { .. } | Write::Commit { .. });
-        let is_lost = if may_fail { self.processes[p].loses_reply.take() } else { None };
+        let is_lost = self.processes[p].loses_reply.take();
         self.tell(|| {
             format!("process {pid}: writes {}{}", told(&write), is_lost.map_or("", |_| ", and its reply is lost"))
         });
@@ -248,7 +238,7 @@ impl World {
     }
 
     fn carry_out(&mut self, p: usize, write: Write, is_applied: bool, is_lost: bool) -> Reply {
-        let (owner, wall) = (self.processes[p].owner, self.wall());
+        let owner = self.processes[p].owner;
         fn result<T>(done: Result<T, Fenced>, is_lost: bool) -> Result<T, Trouble> {
             if is_lost { Err(Trouble::Lost) } else { done.map_err(|Fenced| Trouble::Fenced) }
         }
@@ -270,26 +260,6 @@ impl World {
                 let committed = if is_applied { self.commit(writer, &draft) } else { Err(Fenced) };
                 Reply::Committed { entity, life, report: result(committed, is_lost) }
             }
-            Write::Pause { pause, fetch } => {
-                self.database.save_pause(pause, wall);
-                Reply::Paused { fetch }
-            }
-            Write::Lease { lease, until, skew } => {
-                self.database.save_lease(lease);
-                self.oracle.lease_skew = skew;
-                Reply::Leased { until }
-            }
-            Write::Ledger { entries, learned, has_reopened } => {
-                self.database.save_ledger(&entries, learned, has_reopened, wall);
-                Reply::Saved
-            }
-            Write::Close { lease, skew } => {
-                if let Some(lease) = lease {
-                    self.database.save_lease(lease);
-                    self.oracle.lease_skew = skew;
-                }
-                Reply::Closed
-            }
         }
     }
 
@@ -309,10 +279,6 @@ impl World {
                 self.switched(pid, entity, life, switched, is_first);
             }
             Reply::Committed { entity, life, report } => self.committed(pid, entity, life, report),
-            Reply::Paused { fetch } => self.pause_noted(pid, fetch),
-            Reply::Leased { until } => self.leased(pid, until),
-            Reply::Saved => self.ledger_saved(pid),
-            Reply::Closed => self.kill(pid),
         }
     }
 
@@ -362,9 +328,5 @@ fn told(write: &Write) -> String {
                 },
             )
         }
-        Write::Pause { pause, .. } => format!("{pause:?}"),
-        Write::Lease { lease, .. } => format!("{lease:?}"),
-        Write::Ledger { .. } => "what was counted".to_owned(),
-        Write::Close { .. } => "the end".to_owned(),
     }
 }
