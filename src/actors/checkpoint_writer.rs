@@ -5,8 +5,8 @@ use crate::{
     clock, faults,
     metrics::Metrics,
     model::{
-        AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, Owner, Pause, Phase, PlaybackNote,
-        PlaysCommit, SyncKey,
+        AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, Owner, Pause, Phase, PlaybackNote, PlaysCommit,
+        SyncKey,
     },
     store::{StateKey, Store, StoreError},
 };

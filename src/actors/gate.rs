@@ -356,8 +356,7 @@ impl Handler<ReportLimited> for Gate {
         let (now, wall) = (clock::steady(), clock::now());
         // A report that an earlier life had heard comes again.
         if !self.limited.contains_key(&number) {
-            let Limited { pause, is_news } =
-                self.machine.handle_limited(number, family, class, retry_after, now, wall);
+            let Limited { pause, is_news } = self.machine.handle_limited(number, family, class, retry_after, now, wall);
             self.note_pause(pause);
             tell(pause, is_news, self.machine.window_used(now).1);
             self.limited.insert(number, (pause, Vec::new()));

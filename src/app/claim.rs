@@ -66,7 +66,9 @@ async fn try_take(
         let now = clock::now();
         match store.claim(account, us, hold.map(|hold| now + hold), dead, now).await {
             Ok(()) => return Ok(None),
-            Err(StoreError::Held(held)) if dead.is_none() && processes::is_gone(&held.owner, us) => dead = Some(held.owner.id),
+            Err(StoreError::Held(held)) if dead.is_none() && processes::is_gone(&held.owner, us) => {
+                dead = Some(held.owner.id)
+            }
             Err(StoreError::Held(held)) => return Ok(Some(*held)),
             Err(error) => return Err(error.into()),
         }

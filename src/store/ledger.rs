@@ -93,10 +93,8 @@ async fn note_day(conn: &mut Conn, of: Family, now: DateTime<Utc>) -> Result<(),
     })?;
     with_conn!(conn, |c| {
         use rate_limits::{day_count, day_started_at, family, table, updated_at};
-        let noted = (
-            day_count.eq(counted.map(|counted| i32::try_from(counted).unwrap_or(i32::MAX))),
-            day_started_at.eq(first),
-        );
+        let noted =
+            (day_count.eq(counted.map(|counted| i32::try_from(counted).unwrap_or(i32::MAX))), day_started_at.eq(first));
         let row = (family.eq(of.as_str()), updated_at.eq(At::from(now)), noted);
         diesel::insert_into(table).values(row).on_conflict(family).do_update().set(noted).execute(c).await
     })?;
@@ -111,11 +109,7 @@ async fn forget_old(conn: &mut Conn, now: DateTime<Utc>) -> Result<(), StoreErro
     Ok(())
 }
 
-pub(super) async fn save_learned(
-    conn: &mut Conn,
-    learned: LearnedRate,
-    now: DateTime<Utc>,
-) -> Result<(), StoreError> {
+pub(super) async fn save_learned(conn: &mut Conn, learned: LearnedRate, now: DateTime<Utc>) -> Result<(), StoreError> {
     with_conn!(conn, |c| {
         use rate_limits::{
             family, learned_rate, learned_window_ms, refused_at, refused_level, refused_times, table, updated_at,

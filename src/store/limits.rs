@@ -37,11 +37,8 @@ pub(super) async fn note_pause(conn: &mut Conn, pause: Pause, now: DateTime<Utc>
             class.eq(pause.class.as_str()),
             updated_at.eq(At::from(now)),
         );
-        let latest = (
-            blocked_until.eq(excluded(blocked_until)),
-            class.eq(excluded(class)),
-            updated_at.eq(excluded(updated_at)),
-        );
+        let latest =
+            (blocked_until.eq(excluded(blocked_until)), class.eq(excluded(class)), updated_at.eq(excluded(updated_at)));
         let upsert = diesel::insert_into(rate_limits::table).values(row).on_conflict(family).do_update().set(latest);
         let ends_later = blocked_until.is_null().or(blocked_until.lt(excluded(blocked_until)));
         let ends_later = ends_later.or(updated_at.gt(excluded(updated_at)));

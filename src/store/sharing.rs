@@ -129,9 +129,8 @@ async fn processes(conn: &mut Conn) -> Result<Vec<GateProcess>, StoreError> {
             let id = id.parse().map_err(|_| odd("gate_processes.owner", &id))?;
             let pairs: Vec<(u32, i64)> =
                 serde_json::from_str(&answered).map_err(|_| odd("gate_processes.answered", &answered))?;
-            let sent = |(requests, until): (u32, i64)| {
-                Some(Sent { requests, until: DateTime::from_timestamp_micros(until)? })
-            };
+            let sent =
+                |(requests, until): (u32, i64)| Some(Sent { requests, until: DateTime::from_timestamp_micros(until)? });
             let pid = u32::try_from(pid).unwrap_or_default();
             let requests = u32::try_from(held.max(0)).unwrap_or(u32::MAX);
             Ok(GateProcess {
@@ -163,8 +162,10 @@ async fn probe(conn: &mut Conn) -> Result<Option<ProbeClaim>, StoreError> {
 async fn note_probe(conn: &mut Conn, probe: Option<ProbeClaim>, now: DateTime<Utc>) -> Result<(), StoreError> {
     with_conn!(conn, |c| {
         use rate_limits::{family, probe_by, probe_until, table, updated_at};
-        let noted =
-            (probe_by.eq(probe.map(|probe| probe.by.to_string())), probe_until.eq(probe.map(|probe| At::from(probe.until))));
+        let noted = (
+            probe_by.eq(probe.map(|probe| probe.by.to_string())),
+            probe_until.eq(probe.map(|probe| At::from(probe.until))),
+        );
         let row = (family.eq(PauseScope::Application.as_str()), updated_at.eq(At::from(now)), noted.clone());
         diesel::insert_into(table).values(row).on_conflict(family).do_update().set(noted).execute(c).await
     })?;

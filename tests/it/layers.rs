@@ -31,7 +31,11 @@ const LAYERS: [Layer; 17] = [
     layer("engine", &["model"], OUTSIDE).pure(),
     layer("spotify", &["model"], &["actix", "diesel"]),
     layer("store", &["model"], &["actix", "reqwest"]),
-    layer("actors", &["model", "engine", "spotify", "store", "metrics", "clock", "processes", "faults"], &["actix_web"]),
+    layer(
+        "actors",
+        &["model", "engine", "spotify", "store", "metrics", "clock", "processes", "faults"],
+        &["actix_web"],
+    ),
     // It reads the store and acts through messages to the supervisor.
     layer("web", &["model", "store", "actors", "clock", "metrics"], &["diesel", "reqwest"]),
     layer("metrics", &["model"], OUTSIDE).pure(),

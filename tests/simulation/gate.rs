@@ -2,6 +2,7 @@
 //! who asked, and gives it a new life after a death.
 
 use super::world::{Event, Pid, World};
+use chrono::{DateTime, Utc};
 use segno::{
     engine::{
         gate::{
@@ -13,7 +14,6 @@ use segno::{
     },
     model::{Family, LimitClass, Owner, Pause},
 };
-use chrono::{DateTime, Utc};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},

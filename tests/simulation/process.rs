@@ -16,9 +16,7 @@ use segno::{
         run::{Draft, RunEnd},
         schedule::{Remembered, Schedule},
     },
-    model::{
-        AccountId, Checkpoint, CommitReport, EntityType, Family, Fault, Fence, Owner, Phase, SyncKey,
-    },
+    model::{AccountId, Checkpoint, CommitReport, EntityType, Family, Fault, Fence, Owner, Phase, SyncKey},
 };
 use std::{collections::VecDeque, time::Duration};
 use uuid::Uuid;

@@ -301,8 +301,7 @@ impl Look {
     fn news(&self, found: &SharedLimits, others: &[Other<'_>], is_ours: bool) -> News {
         let is_rate = |pause: &Pause| pause.scope == Family::Application && pause.class == LimitClass::Rate;
         let is_lifted = |pause: &Pause| is_rate(pause) && self.lifts.is_some_and(|until| pause.until <= until);
-        let is_unknown =
-            |noted: &&NotedPause| !self.known.pauses.contains(&noted.pause) && !is_lifted(&noted.pause);
+        let is_unknown = |noted: &&NotedPause| !self.known.pauses.contains(&noted.pause) && !is_lifted(&noted.pause);
         let knows_rate = self.known.pauses.iter().any(is_rate);
         let is_elsewhere = |other: &Other<'_>| other.is_present || other.seen.first_seen == self.now;
         let own = found.processes.iter().find(|process| process.owner.id == self.us.id);

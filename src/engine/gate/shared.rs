@@ -45,7 +45,9 @@ pub enum Step<T> {
     /// Nothing before this moment.
     Wait(Option<Instant>, Option<Waiting>),
     /// All is said, or could not be.
-    Closed { is_noted: bool },
+    Closed {
+        is_noted: bool,
+    },
 }
 
 /// What the database holds, as far as this process knows.
@@ -154,7 +156,13 @@ impl<T: Copy + PartialEq> SharedGate<T> {
         next
     }
 
-    pub fn handle_ask(&mut self, ticket: T, family: Family, account: Option<AccountId>, longest_wait: Option<Duration>) {
+    pub fn handle_ask(
+        &mut self,
+        ticket: T,
+        family: Family,
+        account: Option<AccountId>,
+        longest_wait: Option<Duration>,
+    ) {
         self.gate.handle_ask(ticket, family, account, longest_wait);
     }
 

@@ -33,7 +33,13 @@ pub enum Room {
 impl RollingWindow {
     /// At most `limit` requests, at least one, in any window of `length`.
     pub fn new(limit: u32, length: Duration) -> RollingWindow {
-        RollingWindow { limit: limit.max(1) as usize, length, answered: VecDeque::new(), num_in_use: 0, others: Vec::new() }
+        RollingWindow {
+            limit: limit.max(1) as usize,
+            length,
+            answered: VecDeque::new(),
+            num_in_use: 0,
+            others: Vec::new(),
+        }
     }
 
     /// Goes on with another limit. What was sent stays counted, so a lower one takes hold at once.

@@ -244,6 +244,41 @@ fn a_life_after_a_death_knows_what_the_one_before_had_sent() {
     assert!(busiest(sent.clone()) <= 7, "{}", busiest(sent));
 }
 
+/// Found by the simulation: the window was full of the seven that every gate begins with.
+#[test]
+fn a_life_after_a_death_counts_all_that_was_sent_at_the_rate_that_was_learned() {
+    let mut machine = Machine::new();
+    machine.found.learned = Some(LearnedRate { requests: 300.0, window: WINDOW, refused: None });
+    let settings = GateSettings { requests: None, ..settings(1) };
+    let mut gate = machine.start(1, settings);
+    (0..1000).for_each(|ticket| gate.handle_ask(ticket, Family::Tracks, None, None));
+    let mut sent = machine.serve(&mut gate, 29 * SECOND);
+    assert!(sent.len() > 250, "{}", sent.len());
+    let mut next = gate.reborn(std::iter::empty(), std::iter::empty(), machine.now, machine.wall());
+    (2000..3000).for_each(|ticket| next.handle_ask(ticket, Family::Tracks, None, None));
+    sent.extend(machine.serve(&mut next, 20 * SECOND));
+    // A window that was used whole lets the rate rise once.
+    let (_, limit) = next.window_used(machine.now);
+    assert!(busiest(sent.clone()) <= limit as usize, "{} of {limit}", busiest(sent));
+}
+
+/// Found by the simulation.
+#[test]
+fn what_another_process_forgets_by_its_calendar_still_counts_for_those_who_saw_it() {
+    let mut machine = Machine::new();
+    let mut first = machine.busy(1, 7);
+    let mut sent = machine.serve(&mut first, 10 * SECOND);
+    machine.kill(1);
+    let mut second = machine.busy(2, 7);
+    machine.pump(&mut second);
+    machine.skew = TimeDelta::hours(25);
+    let mut third = machine.start(3, settings(7));
+    machine.pump(&mut third);
+    assert!(machine.found.processes.iter().all(|process| process.owner.pid != 1), "the third forgets it");
+    sent.extend(machine.serve(&mut second, 60 * SECOND));
+    assert!(busiest(sent.clone()) <= 7, "{}", busiest(sent));
+}
+
 #[test]
 fn nothing_is_sent_while_the_database_does_not_answer() {
     let mut machine = Machine::new();
