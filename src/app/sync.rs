@@ -237,7 +237,8 @@ fn exit_of(end: &RunEnd) -> Exit {
         RunEnd::Failed(_) => Exit::Failed,
         RunEnd::Stopped => Exit::Interrupted,
         RunEnd::Paused(_) => Exit::Paused,
-        RunEnd::Complete { .. } => Exit::Done,
+        // What is left open is told, and waits for the listing to stand still: nothing that running again at once could help.
+        RunEnd::Complete { .. } | RunEnd::Unsteady { .. } => Exit::Done,
     }
 }
 
@@ -267,7 +268,7 @@ fn advice(outcome: &Outcome) -> Vec<String> {
 fn next_step(end: &RunEnd) -> Option<String> {
     match end {
         // A stop was asked for, and has been told.
-        RunEnd::Complete { .. } | RunEnd::Stopped => None,
+        RunEnd::Complete { .. } | RunEnd::Unsteady { .. } | RunEnd::Stopped => None,
         RunEnd::Paused(pause) => {
             let (limit, until) = (limit_name(pause.class), time_of_day(pause.until, clock::now()));
             Some(format!("paused by the {limit} until {until}; run again then: it carries on"))

@@ -35,14 +35,29 @@ impl PageRequest {
     }
 }
 
-/// One answer of a listing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One answer of a listing. What it says of itself are claims: each may lie.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Page {
-    /// The length of the whole listing as the answer claims it; it may lie.
+    /// The length of the whole listing as the answer claims it.
     pub total: Option<u32>,
+    /// The most rows that the answer says it could have held; fewer than asked for where the API caps its pages.
+    pub limit: Option<u32>,
+    pub next: Next,
     /// Where a cursor listing goes on; `None` at its end, and always for offset listings.
     pub next_cursor: Option<String>,
     pub slots: Vec<Slot>,
+}
+
+/// Whether the listing goes on behind a page, as the page claims it. The address itself is never followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Next {
+    /// `next` is missing, or nothing that could be an address.
+    #[default]
+    Unsaid,
+    /// `next` is null.
+    End,
+    /// `next` is set; its query may name the offset at which the listing goes on.
+    Goes { offset: Option<u32> },
 }
 
 /// One place in a listing. A slot with neither item nor oddity does not exist; one with both is usable but worth
@@ -70,8 +85,12 @@ pub enum Item {
 pub enum Oddity {
     /// The row, or the object inside it, is `null`.
     Null,
-    /// A local file where only catalogue objects are expected.
-    LocalFile,
+    /// A place of a playlist is empty, and nobody has said why.
+    Missing,
+    /// Its URI says that it is something else than its listing is for: an episode among the tracks.
+    Misplaced,
+    /// Of a kind that is not known here.
+    UnknownKind,
     /// No id, or an empty one.
     MissingId,
     /// No name, or an empty one (a takedown).
@@ -80,6 +99,8 @@ pub enum Oddity {
     Unserved,
     /// The row does not have the shape it should; the text says where.
     Undecodable(String),
+    /// A row that has no place in its listing, and yet a name or a URI: they are kept with the reason.
+    Named { why: Box<Oddity>, name: Option<String>, uri: Option<String> },
 }
 
 impl Oddity {
@@ -87,11 +108,29 @@ impl Oddity {
     pub fn reason(&self) -> String {
         match self {
             Oddity::Null => "null".into(),
-            Oddity::LocalFile => "local_file".into(),
+            Oddity::Missing => "missing".into(),
+            Oddity::Misplaced => "misplaced".into(),
+            Oddity::UnknownKind => "unknown_kind".into(),
             Oddity::MissingId => "missing_id".into(),
             Oddity::MissingName => "missing_name".into(),
             Oddity::Unserved => "unserved".into(),
             Oddity::Undecodable(why) => format!("undecodable: {why}"),
+            Oddity::Named { why, .. } => why.reason(),
+        }
+    }
+
+    /// The name and the URI of a row that has no other place.
+    pub fn label(&self) -> (Option<&str>, Option<&str>) {
+        match self {
+            Oddity::Named { name, uri, .. } => (name.as_deref(), uri.as_deref()),
+            Oddity::Null
+            | Oddity::Missing
+            | Oddity::Misplaced
+            | Oddity::UnknownKind
+            | Oddity::MissingId
+            | Oddity::MissingName
+            | Oddity::Unserved
+            | Oddity::Undecodable(_) => (None, None),
         }
     }
 }

@@ -22,14 +22,16 @@ pub use batch::{
     Survey,
 };
 pub use checkpoint::{Checkpoint, Stage, Verification, WalkState};
-pub use entities::{Album, Artist, ArtistRef, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum, SavedTrack, Track};
+pub use entities::{
+    Album, Artist, ArtistRef, LOCAL, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum, SavedTrack, Track,
+};
 pub use fault::{Fault, with_causes};
 pub use ids::{AccountId, EntityType, Family, Phase, SyncKey, UnknownWord};
 pub use limits::{
     DailyCeilings, GateNote, LearnedRate, LedgerEntry, LimitClass, NotedPause, Pause, PauseScope, RefusedLevel,
     START_REQUESTS,
 };
-pub use listing::{AddedBetween, Item, Member, Oddity, Page, PageRequest, Slot, SlotKey, StalePlaylist};
+pub use listing::{AddedBetween, Item, Member, Next, Oddity, Page, PageRequest, Slot, SlotKey, StalePlaylist};
 pub use owner::{Claim, Owner};
 pub use play::{
     KnownPlays, PLAYS_PAGE_LEN, Play, PlayGap, PlayKey, PlaySlot, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,

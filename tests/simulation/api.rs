@@ -150,10 +150,10 @@ impl Api {
                 let listing = library.of_mut(*entity);
                 let (total, is_empty) = self.total(listing, tick);
                 if is_empty {
-                    return Answer::Page(Page { total, next_cursor: None, slots: Vec::new() });
+                    return Answer::Page(Page { total, slots: Vec::new(), ..Page::default() });
                 }
                 match slots(listing, *offset as usize, *limit as usize) {
-                    Some(slots) => Answer::Page(Page { total, next_cursor: None, slots }),
+                    Some(slots) => Answer::Page(Page { total, slots, ..Page::default() }),
                     None => Answer::Failed(Failure::Broken),
                 }
             }
@@ -161,7 +161,7 @@ impl Api {
                 let listing = library.of_mut(EntityType::Artists);
                 let (total, is_empty) = self.total(listing, tick);
                 if is_empty {
-                    return Answer::Page(Page { total, next_cursor: None, slots: Vec::new() });
+                    return Answer::Page(Page { total, slots: Vec::new(), ..Page::default() });
                 }
                 let from = listing
                     .order
@@ -169,7 +169,7 @@ impl Api {
                 let Some(slots) = slots(listing, from, *limit as usize) else { return Answer::Failed(Failure::Broken) };
                 let to = from + slots.len();
                 let next_cursor = (to < listing.order.len()).then(|| id_of(listing.order[to - 1]));
-                Answer::Page(Page { total, next_cursor, slots })
+                Answer::Page(Page { total, next_cursor, slots, ..Page::default() })
             }
             PageRequest::PlaylistItems { playlist_id, offset, limit } => {
                 // One that left the library can still be read.
@@ -181,7 +181,7 @@ impl Api {
                 }
                 let slots = contents.items.get(from..to).unwrap_or_default().iter().map(|item| playlist_item(*item));
                 let (total, slots) = (Some(contents.items.len() as u32), slots.collect());
-                Answer::Page(Page { total, next_cursor: None, slots })
+                Answer::Page(Page { total, slots, ..Page::default() })
             }
         }
     }
@@ -228,6 +228,7 @@ fn content(entity: EntityType, id: String, item: &TrueItem) -> Item {
         EntityType::Tracks => {
             let track = Track {
                 id,
+                uri: None,
                 name,
                 album: None,
                 duration_ms: None,
@@ -251,7 +252,7 @@ fn content(entity: EntityType, id: String, item: &TrueItem) -> Item {
                 image_url: None,
                 artists: Vec::new(),
             };
-            Item::Album(Box::new(SavedAlbum { added_at, album }))
+            Item::Album(Box::new(SavedAlbum { added_at, album, tracks: Vec::new() }))
         }
         EntityType::Artists => Item::Artist(Box::new(Artist { id, name, genres: None, image_url: None })),
         EntityType::Playlists => {

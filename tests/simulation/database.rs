@@ -182,6 +182,14 @@ impl Database {
 }
 
 impl Database {
+    /// A run of this process failed of something of our own.
+    pub fn note_failure(&mut self, entity: EntityType, owner: Uuid, now: DateTime<Utc>) {
+        let books = &mut self.books[entity as usize];
+        if books.owner == Some(owner) && books.interrupted().is_some() {
+            books.failed_at = Some(now);
+        }
+    }
+
     pub fn shared_limits(&self) -> SharedLimits {
         let entry = |((family, started_at), (requests, refusals)): (&(Family, DateTime<Utc>), &(u32, u32))| {
             LedgerEntry { family: *family, started_at: *started_at, requests: *requests, refusals: *refusals }

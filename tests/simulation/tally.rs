@@ -32,6 +32,7 @@ impl Tally {
         let kind = match end {
             RunEnd::Complete { notes } if notes.is_empty() => "complete",
             RunEnd::Complete { .. } => "complete, with something to tell",
+            RunEnd::Unsteady { .. } => "unsteady",
             RunEnd::Paused(_) => "paused",
             RunEnd::Stopped => "stopped",
             RunEnd::Failed(_) => "failed",

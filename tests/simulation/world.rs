@@ -8,13 +8,18 @@ use super::{
     oracle::Oracle,
     process::{Process, Reply},
     scenario::{Scenario, Settings},
+    syncer::{Asker, Reading},
     tally::Tally,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use segno::{
-    engine::gate::look::{Look, Looked},
-    model::{AddedBetween, EntityType, PageRequest},
+    engine::{
+        Now,
+        gate::look::{Look, Looked},
+        syncing::Answer as SyncingAnswer,
+    },
+    model::{EntityType, PageRequest},
 };
 use std::{
     cmp::Ordering,
@@ -69,29 +74,24 @@ pub enum Event {
     },
     Written(Pid),
     Replied(Pid, Reply),
-    /// A syncer begins (again), unless something else has come over it.
-    Begins {
-        pid: Pid,
-        entity: EntityType,
-        life: u32,
-    },
     Reads {
         pid: Pid,
-        entity: EntityType,
-        life: u32,
+        from: Asker,
         what: Reading,
+    },
+    Told {
+        pid: Pid,
+        from: Asker,
+        answer: Box<SyncingAnswer>,
+    },
+    SyncerReborn {
+        pid: Pid,
+        entity: EntityType,
     },
     RunsDue(Pid),
     /// Whoever has not ended by now is left behind.
     StopDeadline(Pid),
     Dismissed(Pid),
-}
-
-/// What a run asks the store.
-#[derive(Debug, Clone, Copy)]
-pub enum Reading {
-    Stale,
-    Members(AddedBetween),
 }
 
 #[derive(Debug)]
@@ -253,13 +253,11 @@ impl World {
             Event::TryAgain { pid, fetch } => self.acquire(pid, fetch),
             Event::Written(pid) => self.written(pid),
             Event::Replied(pid, reply) => self.replied(pid, reply),
-            Event::Begins { pid, entity, life } => {
-                self.check_restarts(pid, entity, life);
-                self.begins(pid, entity, life);
-            }
-            Event::Reads { pid, entity, life, what } => self.reads(pid, entity, life, what),
-            Event::RunsDue(pid) => self.runs_due(pid),
-            Event::StopDeadline(pid) => self.close(pid),
+            Event::Reads { pid, from, what } => self.reads(pid, from, what),
+            Event::Told { pid, from, answer } => self.told(pid, from, *answer),
+            Event::SyncerReborn { pid, entity } => self.syncer_reborn(pid, entity),
+            Event::RunsDue(pid) => self.manage(pid),
+            Event::StopDeadline(pid) => self.stop_deadline(pid),
             Event::Dismissed(pid) => self.dismiss(pid),
         }
     }
@@ -276,6 +274,10 @@ impl World {
 
     pub fn instant(&self) -> Instant {
         *BASE + self.now
+    }
+
+    pub fn moment(&mut self) -> Now {
+        Now { at: self.instant(), wall: self.wall(), jitter: self.random.f64() }
     }
 
     /// What the calendar says.

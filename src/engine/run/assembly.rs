@@ -5,7 +5,10 @@
 //! before it, so that a listing that moves between them is found out. When nothing at all comes back, it is no bad
 //! offset but an outage, and the isolation stops.
 
-use super::Ticket;
+use super::{
+    Ticket,
+    follows::{Claims, Follows},
+};
 use crate::{
     engine::backoff::Patience,
     model::{Fault, Page, Slot},
@@ -32,6 +35,8 @@ pub struct Assembly {
     pub cells: Vec<Cell>,
     pub total: Option<u32>,
     pub next_cursor: Option<String>,
+    /// What follows the last row that came, by the answer that brought it.
+    pub follows: Follows,
     failures_in_a_row: u32,
     patience: Patience,
     /// Read in more than one piece, so at more than one moment.
@@ -62,6 +67,7 @@ impl Assembly {
             cells: Vec::with_capacity(limit as usize),
             total: None,
             next_cursor: None,
+            follows: Follows::More,
             failures_in_a_row: 0,
             patience: Patience::Page,
             in_pieces: false,
@@ -114,13 +120,24 @@ impl Assembly {
         match answer {
             Ok(mut page) => {
                 self.failures_in_a_row = 0;
+                let shared = u32::from(overlaps);
+                // What was not asked for is not taken: an API that ignores the limit would have its rows counted twice.
+                page.slots.truncate((limit + shared) as usize);
+                self.follows = Follows::of(Claims {
+                    offset: offset - shared,
+                    asked: limit + shared,
+                    num_rows: page.slots.len() as u32,
+                    total: page.total,
+                    limit: page.limit,
+                    next: page.next,
+                });
                 self.moved |= self.total.zip(page.total).is_some_and(|(before, now)| before != now);
                 if overlaps {
                     let shared = page.slots.drain(..page.slots.len().min(1)).next();
                     self.moved |= !matches!(self.cells.last(), Some(Cell::Slot(last)) if Some(last.key()) == shared.map(|slot| slot.key()));
                 }
                 if (page.slots.len() as u32) < limit {
-                    // Shorter than asked: what follows of this page is beyond the end of the listing.
+                    // Shorter than asked: what follows lies beyond the end of the listing, or somewhere else than asked for.
                     self.todo.clear();
                 }
                 self.total = page.total.or(self.total);
@@ -133,7 +150,7 @@ impl Assembly {
                     {}
                 }
                 self.next_cursor = page.next_cursor;
-                self.cells.extend(page.slots.into_iter().take(limit as usize).map(|slot| Cell::Slot(Box::new(slot))));
+                self.cells.extend(page.slots.into_iter().map(|slot| Cell::Slot(Box::new(slot))));
             }
             Err(Fault::Unservable(reason)) if divisible => {
                 self.failures_in_a_row += 1;
@@ -173,8 +190,8 @@ mod tests {
             } else {
                 Ok(Page {
                     total: Some(total),
-                    next_cursor: None,
                     slots: (from..to.max(from)).map(|_| slot()).collect(),
+                    ..Page::default()
                 })
             };
             assembly.handle_answer(answer, true);
@@ -227,7 +244,7 @@ mod tests {
         }
         assert_eq!(gaps(&assembly), [0, 1]);
         assembly.poll_piece(&mut ticket);
-        assembly.handle_answer(Ok(Page { total: Some(1), next_cursor: None, slots: Vec::new() }), true);
+        assembly.handle_answer(Ok(Page { total: Some(1), slots: Vec::new(), ..Page::default() }), true);
         assert!(assembly.is_settled());
         assert_eq!(gaps(&assembly), [0]);
     }
@@ -241,7 +258,7 @@ mod tests {
         for num_slots in [5, 1] {
             assembly.poll_piece(&mut ticket);
             let slots = (0..num_slots).map(|_| slot()).collect();
-            assembly.handle_answer(Ok(Page { total: Some(2), next_cursor: None, slots }), true);
+            assembly.handle_answer(Ok(Page { total: Some(2), slots, ..Page::default() }), true);
         }
         assert!(assembly.is_settled());
         assert_eq!((assembly.num_read(), assembly.num_gaps()), (5, 0));
@@ -256,7 +273,7 @@ mod tests {
             assembly.poll_piece(&mut ticket);
             assembly.handle_answer(Err(Fault::Unservable("502".into())), true);
             let page =
-                |names: [&str; 2]| Ok(Page { total: Some(3), next_cursor: None, slots: names.map(named).into() });
+                |names: [&str; 2]| Ok(Page { total: Some(3), slots: names.map(named).into(), ..Page::default() });
             assembly.poll_piece(&mut ticket);
             assembly.handle_answer(page(["a", "b"]), true);
             let piece = assembly.poll_piece(&mut ticket).map(|(_, offset, limit, _)| (offset, limit));

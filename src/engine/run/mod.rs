@@ -17,6 +17,7 @@ mod assembly;
 mod bisection;
 mod cursor_walk;
 mod flow;
+mod follows;
 mod head;
 mod items_walk;
 mod locate;

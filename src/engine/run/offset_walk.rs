@@ -407,7 +407,7 @@ mod tests {
             let artist = Artist { id: at.to_string(), name: String::new(), genres: None, image_url: None };
             Slot { item: Some(Item::Artist(Box::new(artist))), added_at: None, odd: None }
         };
-        Page { total: Some(20), next_cursor: None, slots: (offset..20.min(offset + limit)).map(slot).collect() }
+        Page { total: Some(20), slots: (offset..20.min(offset + limit)).map(slot).collect(), ..Page::default() }
     }
 
     /// Walks the listing in pages of ten; from request `spoilt_from` on the slot at 9 cannot be served.

@@ -63,6 +63,12 @@ pub enum RunEnd {
     Complete {
         notes: Vec<String>,
     },
+    /// The listing did not stand still, or the API contradicted itself, for as long as a run may go on. What was read is
+    /// committed; what was not seen is not called removed. `in_a_row` counts such runs, this one included.
+    Unsteady {
+        notes: Vec<String>,
+        in_a_row: u32,
+    },
     Paused(Pause),
     Stopped,
     Failed(Fault),

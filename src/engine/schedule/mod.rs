@@ -4,6 +4,7 @@
 //! | how a run ended | the next one |
 //! |---|---|
 //! | complete | after the interval, give or take a tenth |
+//! | unsteady: the listing or the API contradicted itself | after the interval, then twice that, four times ... up to a day |
 //! | paused by a limit | when the pause ends; after a minute where only the calendar calls it over |
 //! | nothing answers | after a minute, then two, four ... up to an hour |
 //! | the API refuses it for good | after a day: a person has to do something first |
@@ -39,6 +40,9 @@ const REFUSED_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// First wait after a failure of our own.
 const INTERNAL_BASE: Duration = Duration::from_secs(5 * 60);
+
+/// Longest wait after runs that ended unsteady, unless the interval is longer.
+const UNSTEADY_CAP: Duration = Duration::from_secs(24 * 3600);
 
 /// Long enough for the service to notice that the account belongs to another process now.
 const OVERTAKEN_WAIT: Duration = Duration::from_secs(30);
@@ -223,7 +227,7 @@ impl Schedule {
         let jitter = jitter.clamp(0.0, 1.0);
         let fault = match end {
             RunEnd::Failed(fault) => Some(fault),
-            RunEnd::Complete { .. } | RunEnd::Paused(_) | RunEnd::Stopped => None,
+            RunEnd::Complete { .. } | RunEnd::Unsteady { .. } | RunEnd::Paused(_) | RunEnd::Stopped => None,
         };
         entry.num_failures = if fault.is_some() { entry.num_failures.saturating_add(1) } else { 0 };
         let doubled = |base: Duration, cap: Duration, failures: u32| {
@@ -232,6 +236,7 @@ impl Schedule {
         let wait = match end {
             RunEnd::Stopped => Some(Duration::ZERO),
             RunEnd::Complete { .. } => Some(interval.mul_f64(1.0 - JITTER_SHARE + 2.0 * JITTER_SHARE * jitter)),
+            RunEnd::Unsteady { in_a_row, .. } => Some(doubled(interval, UNSTEADY_CAP, (*in_a_row).max(1))),
             RunEnd::Paused(pause) | RunEnd::Failed(Fault::Paused(pause)) => {
                 Some((pause.until - wall).to_std().unwrap_or(PAUSED_MIN))
             }

@@ -270,7 +270,7 @@ impl World {
         let total = Some(self.library.len() as u32);
         match request {
             PageRequest::Listing { offset, limit, .. } => {
-                Ok(Page { total, next_cursor: None, slots: page(&self.library, *offset, *limit)? })
+                Ok(Page { total, slots: page(&self.library, *offset, *limit)?, ..Page::default() })
             }
             PageRequest::Following { after, limit } => {
                 let from = self.library.partition_point(|entry| entry.id <= *after);
@@ -281,7 +281,7 @@ impl World {
                 } else {
                     None
                 };
-                Ok(Page { total, next_cursor, slots })
+                Ok(Page { total, next_cursor, slots, ..Page::default() })
             }
             PageRequest::PlaylistItems { playlist_id, offset, limit } => {
                 let Some(entry) = self.library.iter().find(|entry| entry.id.as_ref() == Some(playlist_id)) else {
@@ -293,11 +293,11 @@ impl World {
                         Denial::NoItems => Some(entry.items.len() as u32),
                         Denial::NoLength => Some(0),
                     };
-                    return Ok(Page { total, next_cursor: None, slots: Vec::new() });
+                    return Ok(Page { total, slots: Vec::new(), ..Page::default() });
                 }
                 let items = entry.items.iter().skip(*offset as usize).take(*limit as usize);
                 let slots = items.map(|item| playlist_item(*item)).collect();
-                Ok(Page { total: Some(entry.items.len() as u32), next_cursor: None, slots })
+                Ok(Page { total: Some(entry.items.len() as u32), slots, ..Page::default() })
             }
         }
     }

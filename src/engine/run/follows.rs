@@ -1,0 +1,120 @@
+//! What follows a page, as the page tells it: rows that came, rows asked for, `limit`, `next` and `total` together.
+//!
+//! `n` rows came of the `asked` ones from `offset` on. No word of the answer is believed alone.
+//!
+//! | rows | the answer says | what follows | where the next page begins |
+//! |---|---|---|---|
+//! | as many as asked | anything | [`Follows::More`] | with the last row of this page |
+//! | fewer | `limit` is less than asked, or `next` names `offset + n`, and `total` counts more | [`Follows::Capped`] | with the last row of this page, at `offset + n - 1` |
+//! | fewer | `next` names `offset + asked`, and `total` counts more | [`Follows::Hidden`]: rows are counted and not given | the same: the last row stands there, or as many places further on as rows are hidden |
+//! | fewer | `total` counts more, and nothing else is said, or `next` is null | [`Follows::Doubtful`] | the same; if nothing new comes there, one page further on tells |
+//! | none | `total` counts more | [`Follows::Nothing`] | one page further on |
+//! | fewer, or none | `total` is reached, whatever `next` says; or no total and `next` is null or missing | [`Follows::End`] | - |
+//!
+//! One rule serves every kind of short page: the next one is asked for from where its last row would stand if nothing
+//! were hidden, and that row is looked for among the first `asked - n + 1` slots. At index 0 the page was cut, by a cap
+//! or a fault; at index `i`, `i` rows before it are counted and not given. If it is nowhere there, the listing has moved.
+
+use crate::model::Next;
+
+/// What follows a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follows {
+    /// As many rows came as were asked for: whatever follows is for the next page to tell.
+    More,
+    /// No page holds more rows than this.
+    Capped(u32),
+    /// So many rows of this page are counted and not given.
+    Hidden(u32),
+    /// Fewer rows came than are counted, and nothing explains it.
+    Doubtful,
+    /// No row came, and more are counted.
+    Nothing,
+    End,
+}
+
+/// The part of an answer that tells what follows it.
+#[derive(Debug, Clone, Copy)]
+pub struct Claims {
+    pub offset: u32,
+    pub asked: u32,
+    pub num_rows: u32,
+    pub total: Option<u32>,
+    pub limit: Option<u32>,
+    pub next: Next,
+}
+
+impl Follows {
+    pub fn of(claims: Claims) -> Follows {
+        let Claims { offset, asked, num_rows, total, limit, next } = claims;
+        let reached = offset.saturating_add(num_rows);
+        if num_rows >= asked {
+            return Follows::More;
+        }
+        match (total, next) {
+            (Some(total), _) if total <= reached => return Follows::End,
+            (None, Next::End | Next::Unsaid) => return Follows::End,
+            (Some(_), _) | (None, Next::Goes { .. }) => {}
+        }
+        if num_rows == 0 {
+            return Follows::Nothing;
+        }
+        match (limit, next) {
+            (Some(limit), _) if limit < asked && limit >= num_rows => Follows::Capped(limit),
+            (_, Next::Goes { offset: Some(at) }) if at == reached => Follows::Capped(num_rows),
+            (_, Next::Goes { offset: Some(at) }) if at == offset.saturating_add(asked) => {
+                Follows::Hidden(asked - num_rows)
+            }
+            (_, Next::Goes { .. } | Next::End | Next::Unsaid) => Follows::Doubtful,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(offset: u32) -> Next {
+        Next::Goes { offset: Some(offset) }
+    }
+
+    const ODD: Next = Next::Goes { offset: None };
+
+    #[test]
+    fn rows_limit_next_and_total_together_tell_what_follows() {
+        use Follows::{Capped, Doubtful, End, Hidden, More, Nothing};
+        // Of 50 rows asked for from 100 on.
+        for (num_rows, total, limit, next, follows) in [
+            (50, Some(230), Some(50), at(150), More),
+            (50, Some(150), Some(50), Next::End, More),
+            (50, Some(0), None, Next::Unsaid, More),
+            (50, None, None, Next::Unsaid, More),
+            (20, Some(230), Some(20), at(120), Capped(20)),
+            (20, Some(230), Some(20), Next::Unsaid, Capped(20)),
+            (19, Some(230), Some(20), at(120), Capped(20)),
+            (20, Some(230), Some(50), at(120), Capped(20)),
+            (20, Some(230), None, at(120), Capped(20)),
+            (49, Some(230), Some(50), at(150), Hidden(1)),
+            (1, Some(230), None, at(150), Hidden(49)),
+            (49, None, Some(50), at(150), Hidden(1)),
+            (25, Some(230), Some(50), Next::End, Doubtful),
+            (25, Some(230), Some(50), Next::Unsaid, Doubtful),
+            (25, Some(230), Some(50), ODD, Doubtful),
+            (25, Some(230), Some(50), at(0), Doubtful),
+            (25, Some(230), Some(10), Next::End, Doubtful),
+            (25, Some(126), Some(50), Next::End, Doubtful),
+            (25, Some(125), Some(50), Next::End, End),
+            (25, Some(125), Some(20), at(125), End),
+            (25, Some(3), Some(50), at(150), End),
+            (25, None, None, Next::End, End),
+            (25, None, None, ODD, Doubtful),
+            (0, Some(230), Some(50), Next::End, Nothing),
+            (0, Some(230), Some(20), at(120), Nothing),
+            (0, Some(100), Some(50), at(150), End),
+            (0, None, None, Next::Unsaid, End),
+        ] {
+            let claims = Claims { offset: 100, asked: 50, num_rows, total, limit, next };
+            assert_eq!(Follows::of(claims), follows, "{claims:?}");
+        }
+    }
+}
