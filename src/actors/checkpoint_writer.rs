@@ -7,7 +7,7 @@ use crate::{
     faults,
     metrics::Metrics,
     model::{
-        AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, Owner, Pause, Phase, PlaybackNote, PlaysCommit,
+        AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, Owner, Phase, PlaybackNote, PlaysCommit,
         SyncKey,
     },
     store::{StateKey, Store, StoreError},

@@ -1,8 +1,9 @@
 //! One limit per database: however many processes use it, together they send what one may, keep to each other's pauses,
 //! and go on at once after a kill. The sandbox counts.
 
-use super::support::{Database, Login, Sandbox, Segno, both, wait_until};
+use super::support::{Backend, Database, Login, Sandbox, Segno, both, wait_until};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Two people, of whom each has a library that takes some thirty requests.
 fn two_people() -> Sandbox {
@@ -35,7 +36,7 @@ both! {
         let (database, sandbox) = (Database::new(backend), two_people());
         let syncs = syncs(&database, &sandbox);
         sandbox.configure(json!({ "rate": { "max": 1000, "window_ms": 2000 }, "latency_ms": 30 }));
-        std::thread::sleep(std::time::Duration::from_millis(2500));
+        std::thread::sleep(Duration::from_millis(2500));
         sandbox.forget_requests();
         let running = syncs.map(|sync| {
             sync.env("SEGNO_RATE_LIMIT_REQUESTS", "15").env("SEGNO_RATE_LIMIT_WINDOW", "2s").spawn()

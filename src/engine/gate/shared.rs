@@ -148,11 +148,12 @@ impl<T: Copy + PartialEq> SharedGate<T> {
     ) -> SharedGate<T> {
         let mut next = SharedGate::new(self.gate.settings, self.us.clone(), now, wall);
         (next.clock, next.calendar) = (self.clock, self.calendar);
+        // First what is out, lest it be taken for the probe after these pauses.
+        next.gate.handle_death(still_out, now);
         next.unsaved_pauses = unsaved.collect();
         for (_, pause) in &next.unsaved_pauses {
             next.gate.pauses.handle_pause(*pause, now, self.calendar.cautious(now, wall));
         }
-        next.gate.handle_death(still_out, now);
         next
     }
 

@@ -146,7 +146,8 @@ fn processes_look_one_at_a_time() {
                 store.share_limits(false, at(5), rule).await.unwrap();
             }
         };
-        futures_util::join!(count(&db.store, 1), count(&others[0], 2), count(&others[1], 3));
+        let counts = (count(&db.store, 1), count(&others[0], 2), count(&others[1], 3));
+        futures_util::future::join3(counts.0, counts.1, counts.2).await;
         assert_eq!(db.cells("max(held)", "gate_processes").await, [Some("60".into())]);
     });
 }
