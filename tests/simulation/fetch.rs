@@ -33,9 +33,9 @@ pub struct Fetch {
 impl Fetch {
     /// What the present try counts for.
     pub fn family(&self) -> Family {
-        match self.machine.poll() {
-            Next::Do(Step::Acquire(Target::Probe) | Step::Send(Target::Probe)) => Family::Application,
-            Next::Do(_) | Next::Done(_) => self.request.family(),
+        match self.machine.target() {
+            Target::Probe => Family::Application,
+            Target::Own => self.request.family(),
         }
     }
 }

@@ -179,6 +179,11 @@ impl Request {
         self.next.clone()
     }
 
+    /// What the present try is for.
+    pub fn target(&self) -> Target {
+        self.target
+    }
+
     /// For how long it has been failing.
     pub fn failing_for(&self, now: Instant) -> Option<Duration> {
         self.failing.as_ref().map(|failing| now.saturating_duration_since(failing.since))
