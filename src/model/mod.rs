@@ -3,6 +3,7 @@
 //! Plain data that every other layer shares: what Spotify calls things, what a page of a listing holds, what a
 //! checkpoint remembers, what a batch did. Nothing here waits, reads a clock, or knows a database or a protocol.
 
+pub mod answer;
 pub mod batch;
 pub mod checkpoint;
 pub mod entities;
@@ -15,9 +16,11 @@ pub mod play;
 pub mod reading;
 pub mod removal_guard;
 pub mod scopes;
+pub mod sharing;
 pub mod sign_in;
 pub mod status;
 
+pub use answer::{Disposition, Remedy, RequestStatus};
 pub use batch::{
     BatchSyncResult, Commit, CommitReport, Effects, Fence, Gap, ItemCounts, ItemRemovals, Membership, PlaylistPart,
     ReadingOutcome, Removal, Rows, Survey,
@@ -30,7 +33,7 @@ pub use fault::{Fault, with_causes};
 pub use ids::{AccountId, EntityType, Family, Phase, SyncKey, UnknownWord};
 pub use limits::{
     DailyCeilings, GateNote, LearnedRate, LedgerEntry, LimitClass, NotedPause, Pause, PauseScope, RefusedLevel,
-    START_REQUESTS, WindowLease,
+    START_REQUESTS,
 };
 pub use listing::{AddedBetween, Item, Member, Next, Oddity, Page, PageRequest, Slot, SlotKey};
 pub use owner::{Claim, Owner};
@@ -39,4 +42,5 @@ pub use play::{
 };
 pub use reading::{Due, FailedReading, FailureKind, LastFailure, ReadingState, StalePlaylist};
 pub use removal_guard::{REMOVAL_COUNT_ALWAYS, RemovalGuard};
-pub use sign_in::{SignInRefusal, SignInState};
+pub use sharing::{GateProcess, ProbeClaim, Sent, SharedChange, SharedLimits};
+pub use sign_in::{SignInRefusal, SignInState, TokenTrouble, TroubleOf};
