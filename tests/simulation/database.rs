@@ -2,7 +2,7 @@
 //! what that does.
 
 use super::library::{Tick, number_of};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use segno::{
     engine::run::{Draft, RunMode},
     model::{
