@@ -21,6 +21,9 @@ const TAIL_MAX: usize = 51;
 /// A reading links every page if that costs at most one request in so many.
 const LINKED_PER_EXTRA: u32 = 33;
 
+/// Times that an empty answer is asked for again where the listing counts items.
+const EMPTIES_MAX: u32 = 2;
+
 /// What a page brought.
 #[derive(Debug)]
 pub enum Absorbed {
@@ -52,6 +55,8 @@ pub struct ItemReading {
     is_stuck: bool,
     pub num_hidden: u32,
     pub restarts: u32,
+    /// Answers without any item, where the listing counts some.
+    num_empties: u32,
     /// Pages asked for since it began.
     pub num_pages: u32,
 }
@@ -74,6 +79,7 @@ impl ItemReading {
             is_stuck: false,
             num_hidden: 0,
             restarts: 0,
+            num_empties: 0,
             num_pages: 0,
             playlist,
         }
@@ -141,11 +147,21 @@ impl ItemReading {
     pub fn absorb(&mut self, page: Assembly) -> Absorbed {
         let shared = self.committed.saturating_sub(page.offset);
         let is_next = page.offset <= self.committed && self.committed < page.offset + page.limit;
-        if !is_next || shared > 1 {
+        // Behind a page that was shorter than asked the next one has to begin with its last row.
+        let is_unlinked = self.slack > 0 && !self.is_stuck && self.committed > 0 && shared != 1;
+        if !is_next || shared > 1 || is_unlinked {
             return Absorbed::Useless;
         }
         if page.moved {
             return Absorbed::Moved;
+        }
+        let is_denied = page.cells.is_empty() && (page.offset == 0 || page.total == Some(0));
+        if is_denied && self.num_empties < EMPTIES_MAX && self.playlist.total_items.is_some_and(|listed| listed > 0) {
+            let restarts = self.restarts;
+            self.num_empties += 1;
+            self.restart();
+            self.restarts = restarts;
+            return Absorbed::Useless;
         }
         // A length of none is no length where items are shown.
         let told = page.total.filter(|total| *total > 0 || page.cells.is_empty());

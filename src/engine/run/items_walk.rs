@@ -365,6 +365,10 @@ impl ItemsWalk {
                 }
                 let is_long = reading.num_pages > 1 || in_pieces || offset > 0;
                 let (total, all_hidden) = (reading.committed, reading.num_hidden);
+                if total > 0 && all_hidden == total {
+                    let reason = format!("{total} items are counted, and none came");
+                    return self.fail(at, FailureKind::Miscounted, reason, Some(0), batch);
+                }
                 match item_end::complete(&playlist, total, self.plan.wait, self.plan.now) {
                     PlaylistEnd::Failed(failed) => self.end_failed(at, failed, batch),
                     end => {

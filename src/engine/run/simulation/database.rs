@@ -78,6 +78,7 @@ impl Database {
                     name: id.clone(),
                     snapshot_id: Some(snapshot_id.clone()),
                     total_items: snapshot_id.split('/').nth(1).and_then(|total| total.parse().ok()),
+                    num_held: self.items_of.get(id).map(|(_, items)| items.len() as u32),
                     num_read: self.items_of.get(id).map_or(0, |(_, items)| items.len() as u32),
                     ..StalePlaylist::default()
                 })
