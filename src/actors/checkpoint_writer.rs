@@ -2,7 +2,9 @@
 //! that commits happen in the order in which they were sent.
 
 use crate::{
-    clock, faults,
+    clock,
+    engine::syncing::EndedShort,
+    faults,
     metrics::Metrics,
     model::{
         AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, LearnedRate, LedgerEntry, Owner, Pause, Phase,
@@ -175,12 +177,6 @@ pub struct EndRun {
     pub key: StateKey,
     pub fence: Fence,
     pub why: EndedShort,
-}
-
-#[derive(Debug)]
-pub enum EndedShort {
-    Paused(Pause),
-    Failed(String),
 }
 
 impl Handler<EndRun> for CheckpointWriter {

@@ -26,6 +26,13 @@ pub mod syncer;
 mod traces;
 mod trouble;
 
+use crate::{clock, engine::Now};
+
+/// The moment, for a machine of the engine.
+fn now() -> Now {
+    Now { at: clock::instant(), wall: clock::now(), jitter: fastrand::f64() }
+}
+
 pub use gate::{Gate, Permit};
 pub use playback_tracker::{PlaybackTracker, PlaysObserved, TrackerSetup};
 pub use progress::{EntityProgress, EntityState, GateView, Progress, Restart};

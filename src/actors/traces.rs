@@ -6,9 +6,8 @@
 //! A request belongs to the batch that is next to be committed. Pages that are fetched ahead of a commit may so stand
 //! under the batch before theirs.
 
-use super::trouble::Trouble;
 use crate::{
-    engine::run::RunEnd,
+    engine::{run::RunEnd, syncing::Trouble},
     metrics::RequestStatus,
     model::{AccountId, Commit, CommitReport, Family, Phase, SyncKey},
 };

@@ -19,7 +19,7 @@ use crate::{
         gate::Close,
         supervisor::{
             GateOf, Stop,
-            service::{Reconfigure, Release, Serve, Served, TakePulse, Tend},
+            service::{Reconfigure, Release, Serve, TakePulse, Tend},
         },
     },
     cli::voice::say,
@@ -29,6 +29,7 @@ use crate::{
         playback::PlaybackSettings,
         run::{Purpose, Rhythm},
         schedule::Remembered,
+        service::Over,
     },
     faults::hastened,
     metrics::Metrics,
@@ -419,10 +420,10 @@ fn playback(config: &Config) -> PlaybackSettings {
     }
 }
 
-fn end_of(served: Served) -> Result<Exit, CommandError> {
-    match served {
-        Served::Stopped => Ok(Exit::Done),
-        Served::Failed(why) => Err(CommandError::new(Exit::Failed, why)),
+fn end_of(over: Over) -> Result<Exit, CommandError> {
+    match over {
+        Over::Stopped | Over::Done => Ok(Exit::Done),
+        Over::Failed(why) => Err(CommandError::new(Exit::Failed, why)),
     }
 }
 

@@ -21,7 +21,9 @@ pub use batch::{
     Survey,
 };
 pub use checkpoint::{Checkpoint, Stage, Verification, WalkState};
-pub use entities::{Album, Artist, ArtistRef, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum, SavedTrack, Track};
+pub use entities::{
+    Album, Artist, ArtistRef, LOCAL, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum, SavedTrack, Track,
+};
 pub use fault::{Fault, with_causes};
 pub use ids::{AccountId, EntityType, Family, Phase, SyncKey, UnknownWord};
 pub use limits::{

@@ -12,8 +12,9 @@ pub const PLAYS_PAGE_LEN: usize = 50;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Play {
     pub played_at: DateTime<Utc>,
+    /// Shortened where it is longer than an index can hold, as the id of a local file is.
     pub track_uri: String,
-    /// It enters the catalogue; `None` for local files and whatever else has no place there.
+    /// It enters the catalogue; `None` for episodes and whatever else has no place there.
     pub track: Option<Track>,
     /// The album, playlist or artist that it was played from.
     pub context_uri: Option<String>,

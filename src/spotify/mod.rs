@@ -10,6 +10,8 @@
 //! | `auth` | the tokens of one account, refreshed by one caller for all |
 //! | `authorize` | a person signs in: authorization code with PKCE |
 //! | `decode`, `row`, `wire` | a body becomes slots; a row's fields; the JSON as it comes |
+//! | `identity`, `media` | what a row is about; tracks, local files, episodes and the like |
+//! | `repair` | what to make of characters that cannot be |
 //! | `plays` | the same for the listening history |
 //! | `refusal` | an answer that is not a 200 becomes an error |
 //! | `error` | the errors, and which of them trying again can help |
@@ -19,8 +21,11 @@ mod authorize;
 mod client;
 mod decode;
 mod error;
+mod identity;
+mod media;
 mod plays;
 mod refusal;
+mod repair;
 mod row;
 mod wire;
 

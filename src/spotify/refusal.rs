@@ -204,7 +204,7 @@ impl Refusal<'_> {
             let is_html = text.trim_start().starts_with('<');
             return Details { is_json: false, code: None, text: self.line(&text).filter(|_| !is_html) };
         };
-        let error = refusal.error.map_or("null", |error| error.get());
+        let error = refusal.error.as_deref().map_or("null", |error| error.get());
         if let Ok(code) = serde_json::from_str::<String>(error) {
             let description = refusal.error_description.given().and_then(|text| self.line(&text));
             return Details { is_json: true, text: description.or_else(|| self.line(&code)), code: Some(code) };

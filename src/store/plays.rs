@@ -179,17 +179,7 @@ async fn record_odd(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<()
     for (at, slot) in commit.page.slots.iter().take(PLAYS_PAGE_LEN).enumerate() {
         let Some(odd) = &slot.odd else { continue };
         let position = slot.played_at.map_or(at as i64, |played_at| played_at.timestamp_millis());
-        rows.insert(
-            position,
-            OddRow {
-                account_id: commit.account_id.0,
-                entity_type: ODD_ENTITY,
-                playlist_id: Words(""),
-                position,
-                reason: clean(&odd.reason()).into_owned(),
-                seen_at: now,
-            },
-        );
+        rows.insert(position, OddRow::new(commit.account_id, ODD_ENTITY, position, odd, now));
     }
     upsert(conn, &rows.into_values().collect::<Vec<_>>()).await?;
     Ok(())

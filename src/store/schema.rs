@@ -131,6 +131,8 @@ diesel::table! {
         playlist_id -> Text,
         position -> BigInt,
         reason -> Text,
+        name -> Nullable<Text>,
+        uri -> Nullable<Text>,
         seen_at -> Instant,
     }
 }
@@ -207,6 +209,7 @@ diesel::table! {
 
     tracks (id) {
         id -> Text,
+        uri -> Nullable<Text>,
         name -> Text,
         album_id -> Nullable<Text>,
         duration_ms -> Nullable<Integer>,

@@ -228,6 +228,7 @@ fn content(entity: EntityType, id: String, item: &TrueItem) -> Item {
         EntityType::Tracks => {
             let track = Track {
                 id,
+                uri: None,
                 name,
                 album: None,
                 duration_ms: None,
@@ -251,7 +252,7 @@ fn content(entity: EntityType, id: String, item: &TrueItem) -> Item {
                 image_url: None,
                 artists: Vec::new(),
             };
-            Item::Album(Box::new(SavedAlbum { added_at, album }))
+            Item::Album(Box::new(SavedAlbum { added_at, album, tracks: Vec::new() }))
         }
         EntityType::Artists => Item::Artist(Box::new(Artist { id, name, genres: None, image_url: None })),
         EntityType::Playlists => {

@@ -181,6 +181,14 @@ impl Database {
 }
 
 impl Database {
+    /// A run of this process failed of something of our own.
+    pub fn note_failure(&mut self, entity: EntityType, owner: Uuid, now: DateTime<Utc>) {
+        let books = &mut self.books[entity as usize];
+        if books.owner == Some(owner) && books.interrupted().is_some() {
+            books.failed_at = Some(now);
+        }
+    }
+
     pub fn save_pause(&mut self, pause: Pause, noted_at: DateTime<Utc>) {
         let is_due = |known: &NotedPause| known.pause.until < pause.until || known.noted_at > noted_at;
         if self.pauses.get(&pause.scope).is_none_or(is_due) {

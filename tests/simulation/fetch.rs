@@ -182,13 +182,7 @@ impl World {
         let process = &mut self.processes[p];
         let Some(at) = process.fetches.iter().position(|fetch| fetch.number == number) else { return };
         let Fetch { entity, ticket, .. } = process.fetches.swap_remove(at);
-        if self.dies(pid, entity) {
-            return;
-        }
-        if let Some(run) = &mut self.processes[p].syncers[entity as usize].run {
-            run.engine.handle_page(ticket, answer);
-        }
-        self.drive(pid, entity);
+        self.told_page(pid, entity, ticket, answer);
     }
 
     /// Whoever asked is gone. What is under way comes to nothing; what waits is found out when it is its turn.

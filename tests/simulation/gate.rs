@@ -256,21 +256,19 @@ impl World {
     }
 
     pub fn panic_gate(&mut self, pid: Pid) {
-        let (now, jitter) = (self.instant(), self.random.f64());
-        let Some(p) = self.at(pid) else { return };
+        let (Some(p), now) = (self.at(pid), self.moment()) else { return };
         let gate = &mut self.processes[p].gate;
         if gate.state == GateState::Down {
             return;
         }
         gate.state = GateState::Down;
         let exit = Exit::Panicked("on purpose".to_owned());
-        match gate.deaths.handle_exit(&RestartPolicy::default(), &exit, now, jitter) {
-            Ruling::RestartIn(pause) => self.after(pause, Event::GateReborn(pid)),
-            Ruling::Park | Ruling::Rest => {
-                self.kill(pid);
-                self.after(Duration::from_secs(60), Event::StartProcess);
-            }
+        let ruling = gate.deaths.handle_exit(&RestartPolicy::default(), &exit, now.at, now.jitter);
+        if let Ruling::RestartIn(pause) = ruling {
+            self.after(pause, Event::GateReborn(pid));
         }
+        self.processes[p].runs.handle_needed_died(ruling, "the gate keeps failing".to_owned(), now);
+        self.manage(pid);
     }
 
     pub fn gate_reborn(&mut self, pid: Pid) {

@@ -102,12 +102,9 @@ impl World {
         }
     }
 
-    /// Of what is to begin: a syncer, for the first time or after a death.
-    pub fn check_restarts(&mut self, pid: u32, entity: EntityType, life: u32) {
+    /// A syncer begins, for the first time, or again from the database.
+    pub fn check_restarts(&mut self, pid: u32, entity: EntityType) {
         let (now, at) = (self.now, entity as usize);
-        if self.at(pid).is_none_or(|p| self.processes[p].syncers[at].life != life) {
-            return;
-        }
         let begun = &mut self.oracle.begun[at];
         begun.retain(|(of, began_at)| *of == pid && now - *began_at < MOMENT);
         begun.push_back((pid, now));
@@ -321,7 +318,7 @@ impl World {
             }
         }
         let Some(calm_since) = self.oracle.calm_since else { return };
-        if run.since <= calm_since || !run.was_incremental || self.oracle.is_equal[at] {
+        if run.asked_at < calm_since || !run.was_incremental || self.oracle.is_equal[at] {
             return;
         }
         if notes.iter().any(|note| note.contains("waits for confirmation")) {
@@ -343,11 +340,11 @@ impl World {
 
     /// A person asks for a run.
     pub fn want(&mut self, entity: EntityType) {
-        let (now, wall) = (self.instant(), self.wall());
+        let now = self.moment();
         let Some(process) = self.processes.last_mut() else { return };
         let pid = process.pid;
         // A run that just ended is told a moment later.
-        process.schedule.handle_wanted(SyncKey { account: super::process::ACCOUNT, entity }, now, wall);
+        process.runs.handle_wanted(SyncKey { account: super::process::ACCOUNT, entity }, now);
         self.after(Duration::from_millis(10), Event::RunsDue(pid));
     }
 

@@ -8,11 +8,15 @@ use super::{
     oracle::Oracle,
     process::{Process, Reply},
     scenario::{Scenario, Settings},
+    syncer::{Asker, Reading},
     tally::Tally,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
-use segno::model::{AddedBetween, EntityType, PageRequest};
+use segno::{
+    engine::{Now, syncing::Answer as SyncingAnswer},
+    model::{EntityType, PageRequest},
+};
 use std::{
     cmp::Ordering,
     collections::BinaryHeap,
@@ -57,29 +61,24 @@ pub enum Event {
     },
     Written(Pid),
     Replied(Pid, Reply),
-    /// A syncer begins (again), unless something else has come over it.
-    Begins {
-        pid: Pid,
-        entity: EntityType,
-        life: u32,
-    },
     Reads {
         pid: Pid,
-        entity: EntityType,
-        life: u32,
+        from: Asker,
         what: Reading,
+    },
+    Told {
+        pid: Pid,
+        from: Asker,
+        answer: Box<SyncingAnswer>,
+    },
+    SyncerReborn {
+        pid: Pid,
+        entity: EntityType,
     },
     RunsDue(Pid),
     /// Whoever has not ended by now is left behind.
     StopDeadline(Pid),
     Dismissed(Pid),
-}
-
-/// What a run asks the store.
-#[derive(Debug, Clone, Copy)]
-pub enum Reading {
-    Stale,
-    Members(AddedBetween),
 }
 
 #[derive(Debug)]
@@ -241,13 +240,11 @@ impl World {
             Event::TryAgain { pid, fetch } => self.acquire(pid, fetch),
             Event::Written(pid) => self.written(pid),
             Event::Replied(pid, reply) => self.replied(pid, reply),
-            Event::Begins { pid, entity, life } => {
-                self.check_restarts(pid, entity, life);
-                self.begins(pid, entity, life);
-            }
-            Event::Reads { pid, entity, life, what } => self.reads(pid, entity, life, what),
-            Event::RunsDue(pid) => self.runs_due(pid),
-            Event::StopDeadline(pid) => self.close(pid),
+            Event::Reads { pid, from, what } => self.reads(pid, from, what),
+            Event::Told { pid, from, answer } => self.told(pid, from, *answer),
+            Event::SyncerReborn { pid, entity } => self.syncer_reborn(pid, entity),
+            Event::RunsDue(pid) => self.manage(pid),
+            Event::StopDeadline(pid) => self.stop_deadline(pid),
             Event::Dismissed(pid) => self.dismiss(pid),
         }
     }
@@ -264,6 +261,10 @@ impl World {
 
     pub fn instant(&self) -> Instant {
         *BASE + self.now
+    }
+
+    pub fn moment(&mut self) -> Now {
+        Now { at: self.instant(), wall: self.wall(), jitter: self.random.f64() }
     }
 
     /// What the calendar says.

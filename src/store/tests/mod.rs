@@ -198,6 +198,7 @@ fn album(id: &str) -> Album {
 fn track(id: &str) -> Track {
     Track {
         id: id.into(),
+        uri: None,
         name: format!("track {id}"),
         album: Some(album("b1")),
         duration_ms: Some(180_000),
@@ -223,7 +224,7 @@ fn tracks(ids: &[&str]) -> Rows {
 }
 
 fn saved_album(album: Album) -> Slot {
-    slot(Item::Album(Box::new(SavedAlbum { added_at: Some(at(-1)), album })), Some(at(-1)))
+    slot(Item::Album(Box::new(SavedAlbum { added_at: Some(at(-1)), album, tracks: vec![] })), Some(at(-1)))
 }
 
 fn playlist(id: &str, snapshot_id: &str) -> Playlist {
