@@ -254,7 +254,7 @@ impl Client {
         let response = sent.map_err(|error| NotRenewed::Failed(ApiError::from_send(what, &host, error)))?;
         if response.status() == StatusCode::OK {
             let body = body(response, REFUSAL_LEN_MAX, what, &host).await.map_err(NotRenewed::Failed)?;
-            return decode::object(&body).map_err(|error| NotRenewed::Failed(undecodable(what, error)));
+            return decode::object_as_it_is(&body).map_err(|error| NotRenewed::Failed(undecodable(what, error)));
         }
         let (status, headers) = (response.status(), response.headers().clone());
         let body = refusal_body(response).await;
