@@ -244,6 +244,7 @@ impl Syncer {
                 .map(|(playlist_id, from, to)| gap(playlist_id, from, to, String::new()))
                 .collect(),
             forget_item_snapshots: effects.forget_item_snapshots,
+            item_removals: effects.item_removals,
             heal_all_gaps_before: effects.heal_all_gaps_before,
         };
         let num_requests =

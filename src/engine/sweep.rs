@@ -6,33 +6,8 @@
 //! items that were not seen: while there are more such rows than there were when everything was last seen, none of those
 //! items is known to be gone.
 
+pub use crate::model::RemovalGuard;
 use crate::model::WalkState;
-
-/// So many removals are always believed, unless it is all there is: a share means nothing in a small library.
-pub const REMOVAL_COUNT_ALWAYS: u32 = 10;
-
-/// What keeps an API that errs from emptying a library.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RemovalGuard {
-    /// The share of the active rows, in percent, that one run may mark removed.
-    pub percent_max: u32,
-}
-
-impl Default for RemovalGuard {
-    fn default() -> Self {
-        RemovalGuard { percent_max: 20 }
-    }
-}
-
-impl RemovalGuard {
-    /// Whether so many removals are believed at once.
-    pub fn lets_pass(self, num_removed: u32, num_active: u32) -> bool {
-        let is_few = u64::from(num_removed) * 100 <= u64::from(num_active) * u64::from(self.percent_max);
-        // An answer without a single item is what a broken API gives first.
-        let is_everything = num_removed > 0 && num_removed == num_active;
-        (num_removed <= REMOVAL_COUNT_ALWAYS || is_few) && !is_everything
-    }
-}
 
 /// What the end of a walk found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! A batch on its way into the database, and what became of it.
 
-use super::{AccountId, Checkpoint, EntityType, Item, Oddity, PlaylistItem, Slot};
+use super::{AccountId, Checkpoint, EntityType, FailedReading, Item, Oddity, PlaylistItem, RemovalGuard, Slot};
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 use uuid::Uuid;
@@ -38,27 +38,63 @@ pub enum Rows {
 }
 
 /// Consecutive items of one playlist.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct PlaylistPart {
     pub playlist_id: String,
+    /// The whole reading that was the newest when this one was decided on: see [`super::StalePlaylist::generation`].
+    pub generation: i64,
     /// Position of the first item.
     pub offset: u32,
     pub items: Vec<PlaylistItem>,
+    /// Positions behind the items that were counted and not given. The next part begins behind them.
+    pub num_hidden: u32,
     /// What is odd about items of this part, by position.
     pub odd: Vec<(u32, Oddity)>,
     /// Set with the playlist's last part.
     pub end: Option<PlaylistEnd>,
 }
 
+impl PlaylistPart {
+    /// Where the next part begins.
+    pub fn end_offset(&self) -> u32 {
+        let num_items = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
+        self.offset.saturating_add(num_items).saturating_add(self.num_hidden)
+    }
+}
+
 /// How the walk of a playlist's items ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlaylistEnd {
-    /// All read: positions from `total` on are dropped, `items_snapshot_id` becomes `snapshot_id`.
-    Complete { snapshot_id: Option<String>, total: u32 },
-    /// The API does not show its items to us: `items_readable = false`, metadata and known items stay.
-    Unreadable { snapshot_id: Option<String> },
+    /// All read: what was read replaces what was known, and is that snapshot from now on. Without one, or after a
+    /// failure, nothing says which snapshot the items are, and the playlist stays due.
+    Complete { snapshot_id: Option<String>, total: u32, failure: Option<FailedReading> },
+    /// It came to nothing: known items stay, and which snapshot they are.
+    Failed(FailedReading),
     /// An earlier gap was read; nothing else about the playlist changes.
     GapFilled,
+}
+
+/// What became of a playlist's reading, where it is not what its end says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadingOutcome {
+    /// So much is gone that a second look is asked for: the known items stay.
+    Held { playlist_id: String, num_missing: u32, num_held: u32 },
+    /// Another account has read it whole meanwhile. What this one read is older and was dropped.
+    Outrun { playlist_id: String },
+}
+
+/// Which removals from a playlist are believed at once, and when the others are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ItemRemovals {
+    pub guard: RemovalGuard,
+    /// How long after the first look a second one must come.
+    pub wait: Duration,
+}
+
+impl Default for ItemRemovals {
+    fn default() -> Self {
+        ItemRemovals { guard: RemovalGuard::default(), wait: Duration::from_secs(3600) }
+    }
 }
 
 /// What else the transaction does.
@@ -78,6 +114,8 @@ pub struct Effects {
     pub healed_gaps: Vec<Gap>,
     /// The items of every playlist of the library are due again, whatever their snapshots say.
     pub forget_item_snapshots: bool,
+    /// When what is missing from a playlist is believed to be gone.
+    pub item_removals: ItemRemovals,
     /// Every open gap of the listing itself, apart from `new_gaps`, is healed: a whole pass read past them.
     pub heal_all_gaps_before: Option<i64>,
 }
@@ -141,6 +179,8 @@ pub struct CommitReport {
     pub num_active: Option<u32>,
     /// How many of those the pass has not seen.
     pub num_unseen: Option<u32>,
+    /// Readings of playlists that did not end as they meant to.
+    pub readings: Vec<ReadingOutcome>,
 }
 
 /// The result of a batch, as it is reported upwards.

@@ -103,6 +103,9 @@ pub struct PlaylistPlace {
     pub offset: u32,
     /// Length that the walk of its items started with; another one means that it changed.
     pub total: u32,
+    /// The last item before that position.
+    #[serde(default)]
+    pub last: Option<SlotKey>,
 }
 
 /// A pass that looks at every slot once, whatever the counts say. Of a service it is spread over days and many runs.

@@ -7,10 +7,11 @@ use super::catalogue::{Catalogue, Written};
 use super::membership::{self, Outcome};
 use super::odd::{self, Listing};
 use super::offthread::on_one_thread;
+use super::playlists::WrittenItems;
 use super::rows::PlaylistRow;
 use super::sync_states::{self, StateKey};
 use super::types::{At, len};
-use super::{Conn, Durability, Store, StoreError, batches, gaps, playlists, seen};
+use super::{Conn, Durability, Store, StoreError, batches, due_playlists, gaps, playlists, seen};
 use crate::model::{Commit, CommitReport, Effects, EntityType, Item, ItemCounts, Membership, Oddity, Rows, Slot};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -43,19 +44,21 @@ async fn write_in_one(conn: &mut Conn, commit: &Commit, now: At) -> Result<Commi
     conn.transaction(async |conn| {
         let key = StateKey { account: commit.account_id, entity: commit.entity, phase: commit.checkpoint.phase };
         sync_states::advance(conn, key, commit.fence, &commit.checkpoint, now).await?;
+        let mut items = WrittenItems::default();
         let mut report = match &commit.rows {
             Rows::Listing(slots) => write_listing(conn, commit, slots, now).await?,
             Rows::PlaylistItems(parts) => {
-                let counts = playlists::write_items(conn, commit, parts, now).await?;
-                CommitReport { counts, ..CommitReport::default() }
+                items = playlists::write_items(conn, commit, parts, now).await?;
+                let readings = std::mem::take(&mut items.outcomes);
+                CommitReport { counts: items.counts, readings, ..CommitReport::default() }
             }
         };
         record_seen(conn, commit).await?;
         record_gaps(conn, commit, now).await?;
         if commit.effects.forget_item_snapshots {
-            playlists::forget_item_snapshots(conn, commit.account_id).await?;
+            due_playlists::forget_item_snapshots(conn, commit.account_id).await?;
         }
-        playlists::record_versions(conn, commit, now).await?;
+        playlists::record_versions(conn, commit, &items, now).await?;
         remove(conn, commit, &mut report, now).await?;
         survey(conn, commit, &mut report).await?;
         batches::log(conn, commit, report.counts, now).await?;

@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     engine::sweep::{self, Finding, Verdict},
-    model::{Checkpoint, CommitReport, EntityType, Fault, Phase, Removal, Rows, Stage, Survey, WalkState},
+    model::{
+        Checkpoint, CommitReport, EntityType, Fault, ItemRemovals, Phase, ReadingOutcome, Removal, Rows, Stage,
+        StalePlaylist, Survey, WalkState,
+    },
 };
 
 /// Runs in a row that read a whole listing again because rows that hold nothing may be what is missing. If they stay as
@@ -301,6 +304,7 @@ impl EntityRun {
 
     pub(super) fn handle_items(&mut self) -> Option<Step> {
         let idle = self.drafts.is_empty() && self.committing.is_none();
+        let item_removals = self.item_removals();
         let Activity::Items(walk) = &mut self.activity else { return None };
         if let Some(batch) = walk.poll_batch() {
             let offset_to = walk.items_done;
@@ -308,6 +312,7 @@ impl EntityRun {
             let effects = DraftEffects {
                 new_gaps: batch.new_gaps.into_iter().map(|(id, gap)| (Some(id), gap)).collect(),
                 healed_gaps: batch.healed_gaps.into_iter().map(|(id, from, to)| (Some(id), from, to)).collect(),
+                item_removals,
                 ..DraftEffects::default()
             };
             debug_assert!(pass > 0, "items are read after a listing");
@@ -327,13 +332,14 @@ impl EntityRun {
             return self.poll_activity();
         }
         if walk.is_finished() && idle {
-            let num_long = walk.num_long;
+            let num_unconfirmed = walk.num_unconfirmed + std::mem::take(&mut self.num_outrun);
             self.num_item_gaps += walk.num_gaps;
-            walk.left.iter().for_each(|name| self.notes.tell(notes::restless(name)));
-            walk.contradictory.iter().for_each(|name| self.notes.tell(notes::contradictory(name)));
+            walk.notes.drain(..).for_each(|note| self.notes.tell(note));
+            self.tried.append(&mut walk.failed);
             let resumed = std::mem::take(&mut self.resumed);
-            if (num_long > 0 || resumed) && self.item_rounds < PASSES_MAX {
-                // A long playlist may have changed between its pages: its snapshot tells. And a listing that an
+            if (num_unconfirmed > 0 || resumed) && self.item_rounds < PASSES_MAX {
+                // A long playlist may have changed between its pages: its snapshot tells. One that was counted otherwise
+                // than it is, or that another account has read meanwhile, may be listed as it is now. And a listing that an
                 // earlier process began to read may have grown since.
                 self.start_pass();
                 return self.poll_activity();
@@ -341,6 +347,34 @@ impl EntityRun {
             self.finish_phase();
         }
         None
+    }
+}
+
+impl EntityRun {
+    /// Which removals from a playlist are believed at once.
+    pub(super) fn item_removals(&self) -> ItemRemovals {
+        ItemRemovals { guard: self.guard, ..ItemRemovals::default() }
+    }
+
+    /// Whether this run has tried that playlist in vain, and nothing else is listed of it since.
+    pub(super) fn has_tried(&self, playlist: &StalePlaylist) -> bool {
+        let listed = |one: &StalePlaylist| (one.id.clone(), one.snapshot_id.clone(), one.total_items);
+        self.tried.iter().any(|tried| listed(tried) == listed(playlist))
+    }
+
+    /// Readings that did not end as they meant to.
+    pub(super) fn note_readings(&mut self, report: &CommitReport) {
+        for outcome in &report.readings {
+            let (ReadingOutcome::Held { playlist_id, .. } | ReadingOutcome::Outrun { playlist_id }) = outcome;
+            let name = self.names.get(playlist_id).cloned().unwrap_or_default();
+            match outcome {
+                ReadingOutcome::Held { num_missing, num_held, .. } => {
+                    self.notes.tell(notes::held_items(&name, *num_missing, *num_held));
+                    self.held_playlists.insert(playlist_id.clone());
+                }
+                ReadingOutcome::Outrun { .. } => self.num_outrun += 1,
+            }
+        }
     }
 }
 

@@ -19,6 +19,9 @@ mod cursor_walk;
 mod flow;
 mod follows;
 mod head;
+mod item_end;
+mod item_gaps;
+mod item_reading;
 mod items_walk;
 mod locate;
 mod notes;
@@ -44,12 +47,12 @@ use crate::model::{
 use chrono::{DateTime, Utc};
 use cursor_walk::CursorWalk;
 use flow::fresh_incremental;
-use items_walk::ItemsWalk;
+use items_walk::{ItemsPlan, ItemsWalk};
 use notes::Notes;
 use offset_walk::OffsetWalk;
 use search::{Clues, Search};
 use slice::{Reading, Slice};
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use verify::Unconfirmed;
 
 /// Most slots that one request may ask for.
@@ -109,6 +112,14 @@ pub struct EntityRun {
     /// The initial walk could not prove itself; the incremental phase follows at once.
     follow_up: bool,
     item_rounds: u32,
+    /// Names of the playlists that were read in this run, by id.
+    names: HashMap<String, String>,
+    /// Playlists whose reading came to nothing in this run, as they were listed.
+    tried: Vec<StalePlaylist>,
+    /// Playlists that wait for a second look, since so much is gone from them.
+    held_playlists: HashSet<String>,
+    /// Readings that another account was faster with.
+    num_outrun: u32,
     num_item_gaps: u32,
     items: Option<ItemsSummary>,
     notes: Notes,
@@ -215,6 +226,10 @@ impl EntityRun {
             resumed,
             follow_up: false,
             item_rounds: 0,
+            names: HashMap::new(),
+            tried: Vec::new(),
+            held_playlists: HashSet::new(),
+            num_outrun: 0,
             num_item_gaps: 0,
             items: None,
             notes: Notes::default(),
@@ -318,6 +333,7 @@ impl EntityRun {
         if let Some(num_active) = report.num_active {
             self.num_active = num_active;
         }
+        self.note_readings(&report);
         match meaning {
             Meaning::Batch | Meaning::Judged => {}
             Meaning::Head { ended } => self.go_on_from_head(&report, ended),
@@ -361,7 +377,8 @@ impl EntityRun {
         self.item_rounds += 1;
         if self.item_rounds > 1 {
             // What could not be served a moment ago is left to the next run.
-            stale.retain(|playlist| playlist.gaps.is_empty());
+            stale.retain(|playlist| playlist.gaps.is_empty() && !self.has_tried(playlist));
+            stale.retain(|playlist| !self.held_playlists.contains(&playlist.id));
         }
         if stale.is_empty() && std::mem::take(&mut self.resumed) {
             return self.start_pass();
@@ -375,7 +392,9 @@ impl EntityRun {
         let mut tip = self.checkpoint.clone();
         tip.walk.stage = Stage::Items;
         let batch_size = self.batches.of(tip.phase).max(PAGE_LIMIT * 4);
-        let walk = ItemsWalk::new(tip, stale, batch_size, PAGE_LIMIT);
+        self.names.extend(stale.iter().map(|playlist| (playlist.id.clone(), playlist.name.clone())));
+        let plan = ItemsPlan { batch_size, page_limit: PAGE_LIMIT, now: self.now, wait: self.item_removals().wait };
+        let walk = ItemsWalk::new(tip, stale, plan);
         self.items = Some(ItemsSummary::of(&walk));
         self.activity = Activity::Items(walk);
     }

@@ -95,6 +95,36 @@ pub fn contradictory(name: &str) -> String {
     )
 }
 
+/// A playlist that its listing counts otherwise than it is.
+pub fn miscounted(name: &str, why: &str) -> String {
+    format!("playlist \"{name}\" is not as it is counted: {why}; it is looked at again in later runs")
+}
+
+/// A playlist whose items did not come.
+pub fn refused(name: &str, why: &str) -> String {
+    format!("the items of playlist \"{name}\" did not come: {why}; what was known of it stays, and it is tried again")
+}
+
+/// Items that are counted and not given.
+pub fn hidden_items(name: &str, num: u32) -> String {
+    let are = are(num);
+    format!("playlist \"{name}\": {} {are} counted and not given by the API", counted(num, "item"))
+}
+
+/// More is gone from a playlist than one look proves.
+pub fn held_items(name: &str, num_missing: u32, num_held: u32) -> String {
+    format!(
+        "playlist \"{name}\": {num_missing} of {num_held} items {} no longer listed, which one look alone does not prove: \
+         nothing was removed; this waits for confirmation by a later run, which removes them if it misses the same",
+        are(num_missing),
+    )
+}
+
+/// The requests that a run may send for items are spent.
+pub fn items_endless() -> String {
+    "reading playlists took more requests than a run may send; later runs go on".into()
+}
+
 pub fn restless_playlists(num: u32) -> String {
     let them = if num == 1 { "it" } else { "them" };
     format!("{} changed while being read; the next run reads {them} again", counted(num, "playlist"))

@@ -3,7 +3,10 @@
 use super::Ticket;
 use crate::{
     engine::backoff::Patience,
-    model::{AddedBetween, Checkpoint, Fault, PageRequest, Pause, Phase, Removal, Rows, Slot, SlotKey, Stage, Survey},
+    model::{
+        AddedBetween, Checkpoint, Fault, ItemRemovals, PageRequest, Pause, Phase, Removal, Rows, Slot, SlotKey, Stage,
+        Survey,
+    },
 };
 
 /// What the shell is to do.
@@ -45,6 +48,7 @@ pub struct DraftEffects {
     pub new_gaps: Vec<(Option<String>, GapRange)>,
     pub healed_gaps: Vec<(Option<String>, u32, u32)>,
     pub forget_item_snapshots: bool,
+    pub item_removals: ItemRemovals,
     pub heal_all_gaps_before: Option<i64>,
 }
 

@@ -146,8 +146,9 @@ fn a_batch_that_fails_half_way_commits_nothing() {
             track: Some(track("t1")),
         };
         // Its tracks are written before it is noticed that the items have nowhere to go.
+        run.commit(playlists([playlist("p1", "s1")]), at(0)).await;
         db.execute("ALTER TABLE playlist_items RENAME TO elsewhere").await;
-        let part = PlaylistPart { playlist_id: "p1".into(), offset: 0, items: vec![item], odd: vec![], end: None };
+        let part = PlaylistPart { playlist_id: "p1".into(), offset: 0, items: vec![item], ..PlaylistPart::default() };
 
         let failed = db.store.commit(Box::new(run.commit_of(Rows::PlaylistItems(vec![part]))), at(1)).await;
 

@@ -42,12 +42,11 @@ impl Database {
             items.insert(at, item.name.as_ref().and_then(|name| name.parse().ok()).expect("the model names items"));
         }
         match &part.end {
-            Some(PlaylistEnd::Complete { snapshot_id, total }) => {
+            Some(PlaylistEnd::Complete { snapshot_id, total, .. }) => {
                 items.retain(|at, _| at < total);
                 *snapshot = snapshot_id.clone().unwrap_or_default();
             }
-            Some(PlaylistEnd::Unreadable { snapshot_id }) => *snapshot = snapshot_id.clone().unwrap_or_default(),
-            Some(PlaylistEnd::GapFilled) | None => {}
+            Some(PlaylistEnd::Failed(_) | PlaylistEnd::GapFilled) | None => {}
         }
     }
 
@@ -79,7 +78,8 @@ impl Database {
                     name: id.clone(),
                     snapshot_id: Some(snapshot_id.clone()),
                     total_items: snapshot_id.split('/').nth(1).and_then(|total| total.parse().ok()),
-                    gaps: Vec::new(),
+                    num_read: self.items_of.get(id).map_or(0, |(_, items)| items.len() as u32),
+                    ..StalePlaylist::default()
                 })
             })
             .collect()

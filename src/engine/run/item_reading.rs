@@ -1,0 +1,245 @@
+//! The reading of one playlist's items, page by page.
+//!
+//! Pages link up by a shared slot like those of the listings, as far as that costs no request: the last page of a short
+//! playlist rarely is full, and each slot that it has left links two pages. A playlist of exactly two pages has none left;
+//! there only the totals, and the listing read once more afterwards, tell whether it changed. A reading that found something
+//! amiss begins anew, and then links every page.
+//!
+//! What came is taken as what came ([`super::follows`]): a page that is shorter than asked is followed by one from where
+//! its last row would stand, and that row is looked for among the first ones there. Rows that were counted and are in
+//! neither are hidden: counted and not given.
+
+use super::{
+    assembly::{Assembly, Cell},
+    follows::Follows,
+};
+use crate::model::{SlotKey, StalePlaylist, checkpoint::PlaylistPlace};
+
+/// Rows whose order links a page to those before it, where rows are hidden.
+const TAIL_MAX: usize = 51;
+
+/// A reading links every page if that costs at most one request in so many.
+const LINKED_PER_EXTRA: u32 = 33;
+
+/// What a page brought.
+#[derive(Debug)]
+pub enum Absorbed {
+    /// Rows to commit, in list order, and whether the playlist ends behind them.
+    Rows { offset: u32, cells: Vec<Cell>, num_hidden: u32, is_end: bool },
+    /// Nothing to take: a page before it was not what was expected.
+    Useless,
+    /// The playlist is not what it was: it is to be read from its beginning.
+    Moved,
+}
+
+#[derive(Debug)]
+pub struct ItemReading {
+    pub playlist: StalePlaylist,
+    /// Most rows that a page holds.
+    limit: u32,
+    /// Where the next page to plan begins, and where the next row to commit stands.
+    planned: u32,
+    pub committed: u32,
+    /// Length by the answers, once one of them told.
+    pub total: Option<u32>,
+    /// Keys of the last rows committed.
+    tail: Vec<SlotKey>,
+    /// Those of the first page: an API that ignores offsets gives them again and again.
+    head: Vec<SlotKey>,
+    /// The last page was shorter than asked by so many rows: as many may be hidden in it.
+    slack: u32,
+    /// Nothing new came where the last page ended.
+    is_stuck: bool,
+    pub num_hidden: u32,
+    pub restarts: u32,
+    /// Pages asked for since it began.
+    pub num_pages: u32,
+}
+
+impl ItemReading {
+    pub fn new(playlist: StalePlaylist, place: Option<&PlaylistPlace>, limit: u32) -> ItemReading {
+        let place = place
+            .filter(|place| place.playlist_id == playlist.id && place.snapshot_id == playlist.snapshot_id)
+            .filter(|place| playlist.snapshot_id.is_some() && place.offset < place.total)
+            .filter(|place| place.offset == playlist.num_read);
+        let committed = place.map_or(0, |place| place.offset);
+        ItemReading {
+            limit,
+            planned: committed,
+            committed,
+            total: place.map(|place| place.total),
+            tail: place.and_then(|place| place.last.clone()).into_iter().collect(),
+            head: Vec::new(),
+            slack: 0,
+            is_stuck: false,
+            num_hidden: 0,
+            restarts: 0,
+            num_pages: 0,
+            playlist,
+        }
+    }
+
+    /// How long it is, as far as anything tells; one that does not say is asked.
+    pub fn length(&self) -> u32 {
+        self.total.unwrap_or_else(|| self.playlist.total_items.unwrap_or(1).max(1))
+    }
+
+    pub fn place(&self) -> Option<PlaylistPlace> {
+        (self.committed > 0).then(|| PlaylistPlace {
+            playlist_id: self.playlist.id.clone(),
+            snapshot_id: self.playlist.snapshot_id.clone(),
+            offset: self.committed,
+            total: self.length(),
+            last: self.tail.last().cloned(),
+        })
+    }
+
+    /// Begins anew.
+    pub fn restart(&mut self) {
+        self.restarts += 1;
+        (self.planned, self.committed, self.total) = (0, 0, None);
+        (self.slack, self.num_hidden, self.is_stuck) = (0, 0, false);
+        self.tail.clear();
+    }
+
+    /// Forgets what was planned behind what is committed.
+    pub fn replan(&mut self) {
+        self.planned = self.committed;
+    }
+
+    /// The next page to ask for: its first slot, the number of slots, and how many of them were read before.
+    pub fn plan(&mut self) -> Option<(u32, u32)> {
+        let is_waiting = self.planned > self.committed;
+        if is_waiting && (self.planned >= self.length() || self.slack > 0 || self.is_stuck) {
+            return None;
+        }
+        let shared = self.num_shared(self.planned);
+        let offset = self.planned - shared;
+        self.planned = offset + self.limit;
+        self.num_pages += 1;
+        Some((offset, self.limit))
+    }
+
+    /// How many rows before a place its page begins.
+    fn num_shared(&self, at: u32) -> u32 {
+        if at == 0 || self.is_stuck || (at == self.committed && self.tail.is_empty()) {
+            return 0;
+        }
+        if at == self.committed && self.slack > 0 {
+            return 1;
+        }
+        let (length, limit) = (self.length(), self.limit);
+        let pages = length.div_ceil(limit);
+        let linked = 1 + length.saturating_sub(limit).div_ceil(limit.saturating_sub(1).max(1));
+        let is_cheap = linked.saturating_sub(pages) * LINKED_PER_EXTRA <= pages;
+        // Otherwise as many as the last page has slots left.
+        let num_free = (pages * limit).saturating_sub(length);
+        let seam = at.div_ceil(limit);
+        u32::from(limit > 1 && (is_cheap || self.restarts > 0 || seam <= num_free))
+    }
+
+    pub fn absorb(&mut self, page: Assembly) -> Absorbed {
+        let shared = self.committed.saturating_sub(page.offset);
+        let is_next = page.offset <= self.committed && self.committed < page.offset + page.limit;
+        if !is_next || shared > 1 {
+            return Absorbed::Useless;
+        }
+        if page.moved {
+            return Absorbed::Moved;
+        }
+        // A length of none is no length where items are shown.
+        let told = page.total.filter(|total| *total > 0 || page.cells.is_empty());
+        if told.is_some() && self.total.is_some() && told != self.total {
+            return Absorbed::Moved;
+        }
+        self.total = told.or(self.total);
+        let keys: Vec<Option<SlotKey>> = page.cells.iter().map(key).collect();
+        if page.offset == 0 {
+            self.head = keys.iter().flatten().cloned().collect();
+        }
+        let Some(num_known) = self.link(&keys, shared, page.offset) else { return Absorbed::Moved };
+        // The page begins with more known rows than it should: so many are hidden among those before it.
+        let num_before = (num_known as u32).saturating_sub(shared);
+        let came = page.cells.len() as u32;
+        let fresh: Vec<Cell> = page.cells.into_iter().skip(num_known).collect();
+        if let Follows::Capped(cap) = page.follows {
+            self.limit = self.limit.min(cap.max(2));
+        }
+        let end = page.offset + page.limit;
+        let length = self.total;
+        let is_full = came >= page.limit;
+        let from = self.committed;
+        let is_ended = match page.follows {
+            Follows::End => true,
+            Follows::More => length.is_some_and(|length| page.offset + came >= length),
+            Follows::Capped(_) | Follows::Hidden(_) | Follows::Doubtful | Follows::Nothing => false,
+        };
+        let offset = from + num_before;
+        let mut num_hidden = 0;
+        let at = offset + fresh.len() as u32;
+        let is_barren = fresh.is_empty() && !is_full;
+        self.slack = if is_full || is_ended { 0 } else { page.limit - came };
+        let mut to = at;
+        if is_ended {
+            to = at.max(length.unwrap_or(at));
+            num_hidden = to - at;
+        } else if is_barren && length.is_none_or(|length| end >= length) {
+            // Asked for once more, and nothing came: what is counted behind it is not given.
+            to = length.unwrap_or(at).max(at);
+            num_hidden = to - at;
+        } else if is_barren {
+            // Nothing between here and the end of this page is given; the next page begins there.
+            to = end;
+            num_hidden = to - at;
+            self.is_stuck = true;
+            self.slack = 0;
+        } else {
+            self.is_stuck = false;
+        }
+        let is_end = is_ended || length.is_some_and(|length| to >= length);
+        self.num_hidden += num_before + num_hidden;
+        self.committed = to;
+        self.remember(&fresh);
+        if self.slack > 0 || self.is_stuck {
+            self.planned = self.committed;
+        }
+        Absorbed::Rows { offset, cells: fresh, num_hidden, is_end }
+    }
+
+    /// How many rows of a page are known; `None` if it does not follow what was read.
+    fn link(&self, keys: &[Option<SlotKey>], shared: u32, offset: u32) -> Option<usize> {
+        if shared == 0 || keys.is_empty() {
+            let is_first_again = offset > 0 && !keys.is_empty() && keys.iter().flatten().eq(&self.head);
+            let is_all_one = self.head.windows(2).all(|pair| pair[0] == pair[1]);
+            return (!is_first_again || is_all_one).then_some(0);
+        }
+        if self.tail.is_empty() {
+            return Some(keys.len().min(shared as usize));
+        }
+        // The last row stands first; or later, by as many places as rows are hidden before it.
+        let most = (self.slack as usize + 1).min(self.tail.len()).min(keys.len());
+        (1..=most).find(|num| {
+            let known = &self.tail[self.tail.len() - num..];
+            keys[..*num].iter().zip(known).all(|(key, known)| key.as_ref().is_none_or(|key| key == known))
+        })
+    }
+
+    fn remember(&mut self, cells: &[Cell]) {
+        for cell in cells {
+            match key(cell) {
+                Some(key) => self.tail.push(key),
+                // Nobody knows what stands there, so nothing can be linked to it.
+                None => self.tail.clear(),
+            }
+        }
+        let num_old = self.tail.len().saturating_sub(TAIL_MAX);
+        self.tail.drain(..num_old);
+    }
+}
+
+fn key(cell: &Cell) -> Option<SlotKey> {
+    match cell {
+        Cell::Slot(slot) => Some(slot.key()),
+        Cell::Gap { .. } => None,
+    }
+}
