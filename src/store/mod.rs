@@ -18,6 +18,7 @@ mod changes;
 mod claims;
 mod error;
 mod gaps;
+mod held;
 mod ledger;
 mod library;
 mod limits;

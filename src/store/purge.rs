@@ -20,6 +20,7 @@ const ATTEMPTS_MAX: u32 = 5;
 /// Tables of which every row of the account goes: what the sync and the tracker remember.
 const BOOKS: &[&str] = &[
     "account_tokens",
+    "held_removals",
     "paused_entities",
     "play_gaps",
     "playback_states",

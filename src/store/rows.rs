@@ -158,6 +158,19 @@ upsert_row! {
 }
 
 upsert_row! {
+    /// A removal that is held back, since it was first missed.
+    HeldRow<'a> in held_removals {
+        account_id: i64 => Key,
+        entity_type: &'static str => Key,
+        playlist_id: Words<'a> => Key,
+        item_id: Words<'a> => Key,
+        since: At => Once,
+        is_counted: bool => Once,
+        is_confirmed: bool => Once,
+    }
+}
+
+upsert_row! {
     OddRow<'a> in sync_odd_items {
         account_id: i64 => Key,
         entity_type: &'static str => Key,

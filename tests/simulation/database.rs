@@ -6,12 +6,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use segno::{
     engine::run::{Draft, RunMode},
     model::{
-        AddedBetween, Checkpoint, CommitReport, EntityType, Family, Fence, Gap, GateNote, Item, ItemCounts,
-        LearnedRate, LedgerEntry, Member, Membership, NotedPause, Pause, Phase, PlaylistPart, Rows, Slot,
+        AddedBetween, Checkpoint, CommitReport, EntityType, Family, Fence, Gap, GateNote, Gone, HeldBefore, Hold, Item,
+        ItemCounts, LearnedRate, LedgerEntry, Member, Membership, NotedPause, Pause, Phase, PlaylistPart, Rows, Slot,
         StalePlaylist, WalkState, WindowLease, batch::PlaylistEnd,
     },
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// As in `store::playlists`.
@@ -46,6 +46,8 @@ pub struct Books {
     seen: Vec<i64>,
     pub gaps: Vec<Gap>,
     playlists: Vec<PlaylistBook>,
+    /// By number of the item: since when it is held, and whether the total still counts it.
+    held: BTreeMap<u32, (DateTime<Utc>, bool)>,
     pub next_run_at: Option<DateTime<Utc>>,
     pub failed_at: Option<DateTime<Utc>>,
     /// When the run began that began the pass whose sightings are kept.
@@ -121,6 +123,7 @@ impl Database {
         books.incremental = None;
         books.initial = books.initial.is_some().then(|| Checkpoint::start(Phase::InitialSync));
         books.seen.clear();
+        books.held.clear();
         books.gaps.clear();
         books.forget_item_snapshots();
     }
@@ -152,11 +155,18 @@ impl Database {
         }
         books.record_seen(draft, writer.since);
         books.record_gaps(draft, now);
+        if draft.effects.release_held {
+            books.held.clear();
+        }
         let removed = books.remove(draft);
+        if let Some(hold) = draft.effects.hold {
+            books.hold(hold, now);
+        }
         report.counts.removed = removed.len() as u32;
         if let Some(survey) = draft.effects.survey {
             report.num_active = Some(books.num_active);
             report.num_unseen = survey.pass.map(|pass| books.unseen(pass).count() as u32);
+            report.held = survey.pass.map(|pass| books.held_before(pass, survey.ripe_at)).unwrap_or_default();
         }
         Ok((report, removed))
     }
@@ -439,15 +449,44 @@ impl Books {
     fn remove(&mut self, draft: &Draft) -> Vec<u32> {
         let mut removed = Vec::new();
         if let Some(removal) = draft.effects.removal {
-            removed.extend(self.unseen(removal.pass));
+            let is_gone = |number: &u32| {
+                let held = self.held.get(number);
+                match removal.of {
+                    Gone::All => true,
+                    Gone::Uncounted => held.is_none_or(|(_, is_counted)| !is_counted),
+                    Gone::Ripe { at } => held.is_some_and(|(since, is_counted)| *since <= at && !is_counted),
+                    Gone::Confirmed => false,
+                }
+            };
+            removed.extend(self.unseen(removal.pass).filter(is_gone));
         }
         removed.extend(draft.effects.removed_ids.iter().map(|id| number_of(id)));
         removed.retain(|number| self.row(*number).state == Presence::Active);
         for number in &removed {
             self.rows[*number as usize].state = Presence::Removed;
+            self.held.remove(number);
         }
         self.num_active -= removed.len() as u32;
         removed
+    }
+
+    /// As `store::held::hold`.
+    fn hold(&mut self, hold: Hold, now: DateTime<Utc>) {
+        let missing: BTreeSet<u32> = self.unseen(hold.pass).collect();
+        self.held.retain(|number, _| missing.contains(number));
+        for number in missing {
+            let held = self.held.entry(number).or_insert((now, hold.is_counted));
+            held.1 |= hold.is_counted;
+        }
+    }
+
+    fn held_before(&self, pass: i64, ripe_at: Option<DateTime<Utc>>) -> HeldBefore {
+        let mut before = HeldBefore::default();
+        for (since, is_counted) in self.unseen(pass).filter_map(|number| self.held.get(&number)) {
+            before.num_counted += u32::from(*is_counted);
+            before.num_ripe += u32::from(!is_counted && ripe_at.is_some_and(|at| *since <= at));
+        }
+        before
     }
 
     /// The members with their dates; none where the listing does not date its rows.

@@ -24,6 +24,9 @@ const RHYTHM: Rhythm = Rhythm {
     artists_every: Duration::from_secs(24 * 3600),
 };
 
+/// The next run that misses the same items is believed: the lives are too short to wait.
+const REMOVAL_WAIT: Duration = Duration::ZERO;
+
 #[derive(Default)]
 pub struct Syncer {
     /// Messages of an earlier beginning are not heard in a later one.
@@ -127,7 +130,7 @@ impl World {
         self.tally.num_resumed += u64::from(!is_whole);
         let batches = self.processes[p].settings.batches;
         let purpose = self.purpose_of(p, entity);
-        let guard = RemovalGuard { percent_max: self.processes[p].settings.guard };
+        let guard = RemovalGuard { percent_max: self.processes[p].settings.guard, wait: REMOVAL_WAIT };
         let (num_active, now) = (books.num_active, self.wall());
         let plan = RunPlan { entity, mode: mode.clone(), num_active, open_gaps, batches, purpose, guard, now };
         let least = self.least_requests(entity, &mode, batches);

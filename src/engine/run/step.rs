@@ -3,7 +3,9 @@
 use super::Ticket;
 use crate::{
     engine::backoff::Patience,
-    model::{AddedBetween, Checkpoint, Fault, PageRequest, Pause, Phase, Removal, Rows, Slot, SlotKey, Stage, Survey},
+    model::{
+        AddedBetween, Checkpoint, Fault, Hold, PageRequest, Pause, Phase, Removal, Rows, Slot, SlotKey, Stage, Survey,
+    },
 };
 
 /// What the shell is to do.
@@ -41,6 +43,8 @@ pub struct DraftEffects {
     pub reset_seen: bool,
     pub survey: Option<Survey>,
     pub removal: Option<Removal>,
+    pub hold: Option<Hold>,
+    pub release_held: bool,
     pub removed_ids: Vec<String>,
     pub new_gaps: Vec<(Option<String>, GapRange)>,
     pub healed_gaps: Vec<(Option<String>, u32, u32)>,

@@ -188,7 +188,7 @@ fn a_playlist_that_is_followed_again_returns_wherever_it_stands() {
     on_both(async |db| {
         let run = db.begin(EntityType::Playlists).await;
         run.commit(playlists([playlist("p1", "s1"), playlist("p2", "s1")]), at(1)).await;
-        let removal = Effects { removal: Some(Removal { pass: 1 }), ..Effects::default() };
+        let removal = Effects { removal: Some(Removal { pass: 1, of: Gone::All }), ..Effects::default() };
         run.commit_with(Rows::Listing(vec![]), removal, at(2)).await;
         assert_eq!(stale(db, at(3)).await, [""; 0], "what left the library is not due");
         let back =
