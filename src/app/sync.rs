@@ -321,7 +321,7 @@ pub(super) fn batches(config: &Config) -> BatchSizes {
 }
 
 pub(super) fn guard(config: &Config) -> RemovalGuard {
-    RemovalGuard { percent_max: config.sync.removal_guard }
+    RemovalGuard { percent_max: config.sync.removal_guard, wait: config.sync.removal_wait }
 }
 
 /// Whether every entity type was synced to its end.

@@ -20,8 +20,8 @@ pub mod sign_in;
 pub mod status;
 
 pub use batch::{
-    BatchSyncResult, Commit, CommitReport, Effects, Fence, Gap, ItemCounts, ItemRemovals, Membership, PlaylistPart,
-    ReadingOutcome, Removal, Rows, Survey,
+    BatchSyncResult, Commit, CommitReport, Effects, Fence, Gap, Gone, HeldBefore, HeldRemoval, Hold, ItemCounts,
+    Membership, PlaylistPart, ReadingOutcome, Removal, Rows, Survey,
 };
 pub use checkpoint::{Checkpoint, Stage, Verification, WalkState};
 pub use entities::{
@@ -38,7 +38,7 @@ pub use owner::{Claim, Owner};
 pub use play::{
     KnownPlays, PLAYS_PAGE_LEN, Play, PlayGap, PlayKey, PlaySlot, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
 };
-pub use sharing::{GateProcess, ProbeClaim, Sent, SharedChange, SharedLimits};
 pub use reading::{Due, FailedReading, FailureKind, LastFailure, ReadingState, StalePlaylist};
 pub use removal_guard::{REMOVAL_COUNT_ALWAYS, RemovalGuard};
+pub use sharing::{GateProcess, ProbeClaim, Sent, SharedChange, SharedLimits};
 pub use sign_in::{SignInRefusal, SignInState};

@@ -80,7 +80,7 @@ pub(super) async fn judge(
     // What could not be served is not gone.
     let num_missing = len(missing.len()).saturating_sub(num_unserved(commit, playlist));
     let rule = commit.effects.item_removals;
-    if num_missing == 0 || rule.guard.lets_pass(num_missing, num_held) && !hides_more {
+    if num_missing == 0 || rule.lets_pass(num_missing, num_held) && !hides_more {
         if was_held {
             forget(conn, commit, playlist, &BTreeSet::new()).await?;
         }

@@ -118,7 +118,11 @@ pub async fn reset(state: Data<WebState>, request: HttpRequest, body: Bytes) -> 
     post, path = "/api/v1/confirm-removals", tag = "controls", request_body = Target,
     responses((status = 202, body = Controlled), ReadProblems, BodyProblems)
 )]
-pub async fn confirm_removals(state: Data<WebState>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
+pub async fn confirm_removals(
+    state: Data<WebState>,
+    request: HttpRequest,
+    body: Bytes,
+) -> Result<HttpResponse, Problem> {
     let target = target(&request, &body)?;
     if target.entity_types.as_ref().is_none_or(Vec::is_empty) {
         return Err(Problem::bad_request(

@@ -303,7 +303,14 @@ impl World {
 /// G2 and G4: how runs end.
 impl World {
     pub fn check_end(&mut self, entity: EntityType, run: &Run, end: &RunEnd) {
-        let RunEnd::Complete { notes } = end else { return };
+        let RunEnd::Complete { notes } = end else {
+            if matches!(end, RunEnd::Unsteady { .. }) && self.oracle.calm_since.is_some_and(|since| run.since <= since)
+            {
+                // It began before the calm; the next one finds the listing standing still.
+                self.want(entity);
+            }
+            return;
+        };
         self.tally.note_cost(run.is_whole, run.num_requests.into(), run.least);
         let at = entity as usize;
         // Followed artists are not read in every run of a service.
@@ -324,7 +331,8 @@ impl World {
         if run.asked_at < calm_since || !run.was_incremental || self.oracle.is_equal[at] {
             return;
         }
-        if notes.iter().any(|note| note.contains("waits for confirmation")) {
+        let waits = |note: &String| note.contains("waits for confirmation") || note.contains("no longer given");
+        if notes.iter().any(waits) {
             // Held back; the next run that sees the same believes it.
             self.oracle.num_held[at] += 1;
             if self.oracle.num_held[at] > HELD_MAX {

@@ -71,6 +71,9 @@ pub enum Write {
     Plan { entity: EntityType, at: Option<DateTime<Utc>> },
 }
 
+/// The next run that misses the same items is believed: the lives are too short to wait.
+const REMOVAL_WAIT: Duration = Duration::ZERO;
+
 #[derive(Debug)]
 pub enum Reply {
     Told { from: Asker, answer: Box<Answer> },
