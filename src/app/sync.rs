@@ -223,7 +223,7 @@ impl Job {
     /// Notes that the person believes what was held back, and says what that is.
     async fn confirm_removals(&self, account: &Account) -> Result<(), CommandError> {
         let held = self.store.held_removals(account.id).await?;
-        let num_held = |entity: EntityType| held.iter().filter(|held| held.entity_type == entity).count();
+        let num_held = |entity: EntityType| held.iter().filter(|held| held.entity == entity).count();
         let counts: Vec<(EntityType, usize)> =
             self.entities.iter().map(|entity| (*entity, num_held(*entity))).filter(|(_, num)| *num > 0).collect();
         if counts.is_empty() {

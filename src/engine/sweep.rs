@@ -104,6 +104,7 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     const GUARD: RemovalGuard = RemovalGuard { percent_max: 20, wait: Duration::from_secs(3600) };
 

@@ -127,7 +127,7 @@ async fn forget(
     missing: &BTreeSet<String>,
 ) -> Result<(), StoreError> {
     let held: Vec<String> =
-        with_conn!(conn, |c| { of_playlist!(commit, playlist).select(held_removals::item_id).load(c).await })?;
+        with_conn!(conn, |c| of_playlist!(commit, playlist).select(held_removals::item_id).load(c).await)?;
     let found: Vec<&String> = held.iter().filter(|item| !missing.contains(*item)).collect();
     for found in found.chunks(IDS_MAX) {
         with_conn!(conn, |c| {

@@ -437,21 +437,6 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Instant;
 
-    held_removals (account_id, entity_type, playlist_id, item_id) {
-        account_id -> BigInt,
-        entity_type -> Text,
-        playlist_id -> Text,
-        item_id -> Text,
-        since -> Instant,
-        is_counted -> Bool,
-        is_confirmed -> Bool,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
-
     playlist_readings (account_id, playlist_id) {
         account_id -> BigInt,
         playlist_id -> Text,

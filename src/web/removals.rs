@@ -1,11 +1,12 @@
 //! What was held back from being marked removed: `GET /api/v1/removals`.
 
 use super::{Problem, WebState, openapi::ReadProblems, params::Params};
-use crate::{model::AccountId, store::HeldRemoval};
+use crate::model::{AccountId, EntityType, HeldRemoval};
 use actix_web::{
     HttpRequest,
     web::{Data, Json, ServiceConfig, get, resource},
 };
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -33,8 +34,30 @@ pub struct WhichRemovals {
 pub struct HeldRemovals {
     /// How many there are.
     pub total: usize,
-    /// The first of them, at most 200.
-    pub items: Vec<HeldRemoval>,
+    /// The first of them, at most 200, the longest held first.
+    pub items: Vec<HeldItem>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HeldItem {
+    pub entity_type: EntityType,
+    /// The playlist that the item is missing from; null for the entity type's own listing.
+    pub playlist_id: Option<String>,
+    /// Of an item of a playlist its URI, where it has one.
+    pub id: String,
+    pub name: Option<String>,
+    /// When it was first missed.
+    pub since: DateTime<Utc>,
+    /// Spotify's total still counts it, so that only a person can say that it is gone.
+    pub is_counted: bool,
+    pub is_confirmed: bool,
+}
+
+impl From<HeldRemoval> for HeldItem {
+    fn from(held: HeldRemoval) -> HeldItem {
+        let HeldRemoval { entity, playlist_id, item_id, name, since, is_counted, is_confirmed } = held;
+        HeldItem { entity_type: entity, playlist_id, id: item_id, name, since, is_counted, is_confirmed }
+    }
 }
 
 /// What waits for a second look, or for a person, before it is marked removed.
@@ -47,9 +70,9 @@ pub async fn removals(state: Data<WebState>, request: HttpRequest) -> Result<Jso
     let params = Params::read(&request, &["account", "entity_type"])?;
     let entity = params.entity_type()?;
     let account = state.account(params.account()?).await?;
-    let mut items = state.store.held_removals(account).await?;
-    items.retain(|held| entity.is_none_or(|entity| held.entity_type == entity));
-    let total = items.len();
-    items.truncate(SHOWN_MAX);
+    let mut held = state.store.held_removals(account).await?;
+    held.retain(|held| entity.is_none_or(|entity| held.entity == entity));
+    let total = held.len();
+    let items = held.into_iter().take(SHOWN_MAX).map(HeldItem::from).collect();
     Ok(Json(HeldRemovals { total, items }))
 }

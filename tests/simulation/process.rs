@@ -82,7 +82,7 @@ pub enum Reply {
 
 impl Settings {
     pub fn syncing(&self, entity: EntityType) -> SyncingSetup {
-        let (batches, guard) = (self.batches, RemovalGuard { percent_max: self.guard });
+        let (batches, guard) = (self.batches, RemovalGuard { percent_max: self.guard, wait: REMOVAL_WAIT });
         SyncingSetup { entity, batches, guard, policy: RestartPolicy::default() }
     }
 }

@@ -80,7 +80,7 @@ async function agreesToRemovals({ account, entity_types: [type] }) {
     return false;
   }
   const rest = held.total - held.items.length;
-  const row = ({ name, id, playlist_name: playlist }) => h("li", null, h("bdi", null, name || id), playlist && [" in ", h("bdi", null, playlist)]);
+  const row = ({ name, id, playlist_id: playlist }) => h("li", null, h("bdi", null, name || id), playlist && ` in playlist ${playlist}`);
   return asks(`Are these ${plain(type)} gone?`, "Yes, mark them removed", [
     h("p", null, `${counted(held.total, "item")} did not come in the last run. One look does not prove that they are gone, so nothing was marked.`),
     h("ul", { class: "held", tabindex: "0", "aria-label": "What would be marked removed" }, ...held.items.map(row), rest > 0 && h("li", null, `and ${counted(rest, "other")}`)),
