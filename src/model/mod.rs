@@ -3,6 +3,7 @@
 //! Plain data that every other layer shares: what Spotify calls things, what a page of a listing holds, what a
 //! checkpoint remembers, what a batch did. Nothing here waits, reads a clock, or knows a database or a protocol.
 
+pub mod answer;
 pub mod batch;
 pub mod checkpoint;
 pub mod entities;
@@ -19,6 +20,7 @@ pub mod sharing;
 pub mod sign_in;
 pub mod status;
 
+pub use answer::{Disposition, Remedy, RequestStatus};
 pub use batch::{
     BatchSyncResult, Commit, CommitReport, Effects, Fence, Gap, Gone, HeldBefore, HeldRemoval, Hold, ItemCounts,
     Membership, PlaylistPart, ReadingOutcome, Removal, Rows, Survey,
@@ -41,4 +43,4 @@ pub use play::{
 pub use reading::{Due, FailedReading, FailureKind, LastFailure, ReadingState, StalePlaylist};
 pub use removal_guard::{REMOVAL_COUNT_ALWAYS, RemovalGuard};
 pub use sharing::{GateProcess, ProbeClaim, Sent, SharedChange, SharedLimits};
-pub use sign_in::{SignInRefusal, SignInState};
+pub use sign_in::{SignInRefusal, SignInState, TokenTrouble, TroubleOf};
