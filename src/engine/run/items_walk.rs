@@ -317,7 +317,7 @@ impl ItemsWalk {
                 self.failures_in_a_row = 0;
                 self.fail(at, FailureKind::Refused, reason, None, batch);
             }
-            Fault::Unservable(_) | Fault::Unreachable(_) | Fault::Refused(_) => {
+            Fault::Unservable(_) | Fault::Unreachable(_) | Fault::Outage(_) | Fault::Refused(_) => {
                 self.failures_in_a_row += 1;
                 let has_others = self.queue.iter().enumerate().any(|(other, work)| other != at && !work.is_done);
                 let is_outage = self.failures_in_a_row >= FAILURES_MAX || self.num_answered == 0 && !has_others;
@@ -329,6 +329,7 @@ impl ItemsWalk {
             }
             fault @ (Fault::Paused(_)
             | Fault::SignIn(_)
+            | Fault::NotPermitted(_)
             | Fault::Internal(_)
             | Fault::Overtaken(_)
             | Fault::Stopped) => self.fault = Some(fault),
