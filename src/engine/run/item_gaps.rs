@@ -1,7 +1,7 @@
 //! Filling ranges of a playlist's items that the API could not serve in an earlier run: what can be read now is committed
 //! and healed, what cannot stays a gap.
 
-use super::{GapRange, assembly::Assembly, items_walk::split};
+use super::{assembly::Assembly, items_walk::split};
 use crate::model::{PlaylistPart, StalePlaylist, batch::PlaylistEnd};
 use std::collections::VecDeque;
 
@@ -20,7 +20,6 @@ pub struct GapFilling {
 pub struct Filled {
     pub part: Option<PlaylistPart>,
     pub healed: Option<(u32, u32)>,
-    pub new_gaps: Vec<GapRange>,
 }
 
 impl GapFilling {
@@ -54,8 +53,8 @@ impl GapFilling {
             let healed = Some((offset, offset + page.limit));
             let split = split(page.cells, offset);
             (part.items, part.odd) = (split.items, split.odd);
-            return Filled { part: Some(part), healed, ..Filled::default() };
+            return Filled { part: Some(part), healed };
         }
-        Filled { part: self.is_done().then_some(part), ..Filled::default() }
+        Filled { part: self.is_done().then_some(part), healed: None }
     }
 }
