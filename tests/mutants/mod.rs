@@ -330,4 +330,28 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "a run that a pause ended is begun again at once",
         guarantee: "G7",
     },
+    Mutant {
+        name: "reload-at-once",
+        file: "syncing/mod.rs",
+        stands: "self.steps.push_back(Step::Wait { pause, trouble });",
+        instead: "self.steps.push_back(Step::Wait { pause: pause.mul_f64(0.0), trouble });",
+        breaks: "a syncer that the database fails asks it again without a pause",
+        guarantee: "G7",
+    },
+    Mutant {
+        name: "died-run-lost",
+        file: "service.rs",
+        stands: "Ruling::RestartIn(_) if self.running.contains(&key) => {",
+        instead: "Ruling::RestartIn(_) if false => {",
+        breaks: "a syncer that died does not take its run up again",
+        guarantee: "G7",
+    },
+    Mutant {
+        name: "place-before-the-fence",
+        file: "syncing/mod.rs",
+        stands: "self.steps.push_back(Step::BeginRun(phase));\n                State::Beginning(phase)",
+        instead: "self.steps.push_back(Step::LoadPlace);\n                State::Placing { fence: Fence { generation: 1, owner: uuid::Uuid::nil() }, phase }",
+        breaks: "a run begins without a fence of its own",
+        guarantee: "G7",
+    },
 ];

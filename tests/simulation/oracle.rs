@@ -312,7 +312,7 @@ impl World {
             // What a count cannot reveal behind the cursor of a walk that was taken up is found by the next one.
             let is_taken_up = entity == EntityType::Artists && !run.is_whole;
             let since = if is_taken_up { run.since.min(self.database.of(entity).pass_since) } else { run.since };
-            self.check_held(entity, since);
+            self.check_held(entity, since, !notes.is_empty());
             if entity == EntityType::Playlists && notes.is_empty() {
                 self.check_read(since);
             }
@@ -349,14 +349,16 @@ impl World {
     }
 
     /// G2: what was there all the time is in the database.
-    fn check_held(&mut self, entity: EntityType, since: Tick) {
+    fn check_held(&mut self, entity: EntityType, since: Tick, is_noted: bool) {
         let (listing, books) = (self.library.of(entity), self.database.of(entity));
         let is_dated = matches!(entity, EntityType::Tracks | EntityType::Albums);
         let is_missing = |number: &&u32| {
             let row = books.row(**number);
             let is_right =
                 row.state == Presence::Active && (!is_dated || row.added_at == listing.item(**number).added_at);
-            !is_right && listing.was_there_since(**number, since)
+            // What a page should have held and did not is missed in silence by nobody.
+            let was_given = !is_noted || listing.item(**number).withheld_at <= since;
+            !is_right && was_given && listing.was_there_since(**number, since)
         };
         // A place that could not be read is tried once in a run, and then left for the next.
         let gaps = books.gaps.iter().filter(|gap| gap.playlist_id.is_none());

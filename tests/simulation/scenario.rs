@@ -2,6 +2,7 @@
 //! wrong or changes, each with the step at which it does. It comes from a seed, and a part of it can be left out: that
 //! is how a failure is made small.
 
+use super::odds::Odd;
 use fastrand::Rng;
 use segno::{engine::run::BatchSizes, model::EntityType, model::Family};
 use std::fmt;
@@ -179,6 +180,24 @@ pub enum Injection {
         entity: EntityType,
     },
     SignOut,
+    /// Answers are wrong and look right.
+    Odd(Odd),
+    /// The next writes of syncers fail, or their looks at the database.
+    Database {
+        fault: DatabaseFault,
+        num: u32,
+    },
+}
+
+/// What is wrong with the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseFault {
+    /// Somebody holds a lock, or the server is restarting.
+    Locked,
+    /// No answer comes within the time. It was written, or not.
+    Hangs { is_applied: bool },
+    /// No space is left, or it can be read only: looks succeed.
+    Full,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -284,6 +303,8 @@ struct Weights {
     lies: u32,
     deaths: u32,
     people: u32,
+    odds: u32,
+    database: u32,
 }
 
 fn script(random: &mut Rng) -> Vec<(u32, Injection)> {
@@ -297,6 +318,8 @@ fn script(random: &mut Rng) -> Vec<(u32, Injection)> {
         lies: rarely(random, 4),
         deaths: some(random, 8),
         people: rarely(random, 3),
+        odds: rarely(random, 12),
+        database: rarely(random, 4),
     };
     let gap = [1, 2, 4, 8, 16, 40][random.usize(0..6)];
     let num = [2, 5, 10, 20, 40][random.usize(0..5)];
@@ -311,8 +334,8 @@ fn script(random: &mut Rng) -> Vec<(u32, Injection)> {
 }
 
 fn injection(random: &mut Rng, weights: &Weights) -> Injection {
-    let Weights { edits, odd, api, limits, lies, deaths, people } = *weights;
-    let mut pick = random.u32(0..edits + odd + api + limits + lies + deaths + people);
+    let Weights { edits, odd, api, limits, lies, deaths, people, odds, database } = *weights;
+    let mut pick = random.u32(0..edits + odd + api + limits + lies + deaths + people + odds + database);
     let mut is = |weight: u32| {
         let hit = pick < weight;
         pick = pick.wrapping_sub(weight);
@@ -347,6 +370,14 @@ fn injection(random: &mut Rng, weights: &Weights) -> Injection {
             0 => Injection::Empty { entity: entity(random), num },
             _ => Injection::LieTotal { entity: entity(random), delta: random.i32(-20..20), num },
         };
+    }
+    if is(odds) {
+        return Injection::Odd(Odd::random(random));
+    }
+    if is(database) {
+        let is_applied = random.bool();
+        let fault = [DatabaseFault::Locked, DatabaseFault::Hangs { is_applied }, DatabaseFault::Full];
+        return Injection::Database { fault: fault[random.usize(0..3)], num: [1, 1, 2, 5, 12][random.usize(0..5)] };
     }
     if is(deaths) { death(random) } else { person(random) }
 }
@@ -444,6 +475,10 @@ impl Injection {
             Injection::Reset { .. } => "resets",
             Injection::Want { .. } => "runs asked for",
             Injection::SignOut => "sign-ins ended",
+            Injection::Odd(odd) => odd.kind(),
+            Injection::Database { fault: DatabaseFault::Locked, .. } => "databases locked",
+            Injection::Database { fault: DatabaseFault::Hangs { .. }, .. } => "databases that hang",
+            Injection::Database { fault: DatabaseFault::Full, .. } => "databases full or read-only",
         }
     }
 }
