@@ -13,6 +13,7 @@ pub mod listing;
 pub mod owner;
 pub mod play;
 pub mod scopes;
+pub mod sharing;
 pub mod sign_in;
 pub mod status;
 
@@ -28,11 +29,12 @@ pub use fault::{Fault, with_causes};
 pub use ids::{AccountId, EntityType, Family, Phase, SyncKey, UnknownWord};
 pub use limits::{
     DailyCeilings, GateNote, LearnedRate, LedgerEntry, LimitClass, NotedPause, Pause, PauseScope, RefusedLevel,
-    START_REQUESTS, WindowLease,
+    START_REQUESTS,
 };
 pub use listing::{AddedBetween, Item, Member, Next, Oddity, Page, PageRequest, Slot, SlotKey, StalePlaylist};
 pub use owner::{Claim, Owner};
 pub use play::{
     KnownPlays, PLAYS_PAGE_LEN, Play, PlayGap, PlayKey, PlaySlot, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
 };
+pub use sharing::{GateProcess, ProbeClaim, Sent, SharedChange, SharedLimits};
 pub use sign_in::{SignInRefusal, SignInState};

@@ -34,6 +34,7 @@ mod rows;
 mod runs;
 mod schema;
 mod seen;
+mod sharing;
 mod sources;
 mod sqlite;
 mod status;

@@ -146,8 +146,6 @@ diesel::table! {
         blocked_until -> Nullable<Instant>,
         class -> Nullable<Text>,
         learned_rate -> Nullable<Double>,
-        window_used -> Nullable<Integer>,
-        window_until -> Nullable<Instant>,
         day_count -> Nullable<Integer>,
         day_started_at -> Nullable<Instant>,
         updated_at -> Instant,
@@ -155,6 +153,26 @@ diesel::table! {
         refused_level -> Nullable<BigInt>,
         refused_at -> Nullable<Instant>,
         refused_times -> Nullable<BigInt>,
+        probe_by -> Nullable<Text>,
+        probe_until -> Nullable<Instant>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    gate_processes (owner) {
+        owner -> Text,
+        owner_label -> Text,
+        owner_place -> Text,
+        owner_pid -> BigInt,
+        seen_at -> Instant,
+        waiting_since -> Nullable<Instant>,
+        held -> BigInt,
+        held_until -> Instant,
+        has_block -> Bool,
+        answered -> Text,
     }
 }
 
@@ -458,6 +476,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     albums,
     artists,
     followed_artists,
+    gate_processes,
     library_playlists,
     paused_entities,
     play_gaps,

@@ -13,6 +13,9 @@ use segno::{
 };
 use std::time::Duration;
 
+/// What was reserved before the calendar jumped may be sent as much later.
+const HELD_BEFOREHAND: Duration = Duration::from_secs(60);
+
 impl World {
     pub fn apply(&mut self, injection: Injection) {
         let tick = self.tick;
@@ -112,6 +115,9 @@ impl World {
             }
             Injection::Jump { seconds } => {
                 self.skew += TimeDelta::seconds(seconds.into());
+                if seconds > 0 {
+                    self.oracle.misjudged_before = self.now + HELD_BEFOREHAND;
+                }
                 self.look_again();
             }
             Injection::Sleep { seconds } => {

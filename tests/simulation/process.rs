@@ -9,9 +9,10 @@ use super::{
     syncer::{Asker, Message, Syncer},
     world::{Event, Pid, World},
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use segno::{
     engine::{
+        gate::GateSettings,
         restart::{Deaths, Exit, RestartPolicy},
         run::{Draft, Purpose, Rhythm, RunEnd},
         schedule::{Plan, Remembered, Schedule},
@@ -19,10 +20,7 @@ use segno::{
         sweep::RemovalGuard,
         syncing::{Answer, SyncingSetup, Trouble},
     },
-    model::{
-        AccountId, CommitReport, EntityType, Family, Fault, Fence, LearnedRate, LedgerEntry, Pause, Phase, SyncKey,
-        WindowLease,
-    },
+    model::{AccountId, CommitReport, EntityType, Family, Fault, Fence, Owner, Phase, SyncKey},
 };
 use std::{collections::VecDeque, time::Duration};
 use uuid::Uuid;
@@ -57,12 +55,12 @@ pub struct Process {
     writer_deaths: Deaths,
     /// The reply to the next write is lost, which happened or not.
     pub loses_reply: Option<bool>,
-    /// For the oracle: when the requests of the last window were sent, those of the processes before it included.
-    pub sent: VecDeque<Duration>,
-    /// For the oracle: another process ran at the same time. Two at once are two gates, and note one lease.
-    is_crowded: bool,
-    /// For the oracle: what it must not ask for before when.
-    pub told: Vec<(Family, Duration)>,
+    /// For the oracle: what was sent before then was noted by a calendar that was set forward since.
+    pub misjudges_before: Duration,
+    /// For the oracle: what others have noted is known.
+    pub has_looked: bool,
+    /// For the oracle: what it must not ask for, from when on and until when.
+    pub told: Vec<(Family, Duration, Duration)>,
 }
 
 /// A message to the checkpoint writer.
@@ -74,20 +72,12 @@ pub enum Write {
     EndRun { from: Asker, fence: Fence, has_failed: bool },
     NoteFailure { from: Asker },
     Plan { entity: EntityType, at: Option<DateTime<Utc>> },
-    Pause { pause: Pause, fetch: u64 },
-    Lease { lease: WindowLease, until: Duration, skew: TimeDelta },
-    Ledger { entries: Vec<LedgerEntry>, learned: Option<LearnedRate>, has_reopened: bool },
-    Close { lease: Option<WindowLease>, skew: TimeDelta },
 }
 
 #[derive(Debug)]
 pub enum Reply {
     Told { from: Asker, answer: Box<Answer> },
     Planned,
-    Paused { fetch: u64 },
-    Leased { until: Duration },
-    Saved,
-    Closed,
 }
 
 impl Write {
@@ -129,11 +119,15 @@ impl World {
             };
             schedule.handle_added(SyncKey { account: ACCOUNT, entity: *entity }, remembered, now, wall);
         }
+        let gate = GateSettings { requests: settings.requests, window: self.window(), ..GateSettings::default() };
+        // Not every system tells which processes live.
+        let place = if self.scenario.seed % 2 == 0 { "here" } else { "" };
+        let us = Owner { id: owner, label: format!("process {pid}"), place: place.to_owned(), pid };
         let process = Process {
             pid,
             owner,
             settings,
-            gate: GateShell::new(settings.requests, self.window(), now, wall),
+            gate: GateShell::new(gate, us, now, wall),
             syncers: [0, 1, 2, 3].map(|at| Syncer::new(settings.syncing(EntityType::ALL[at]))),
             runs: Runs::service(
                 if settings.is_routine { Purpose::Routine(RHYTHM) } else { Purpose::Current },
@@ -145,15 +139,14 @@ impl World {
             writes: VecDeque::new(),
             writer_deaths: Deaths::default(),
             loses_reply: None,
-            sent: self.oracle.take_sent(self.processes.is_empty()),
-            is_crowded: !self.processes.is_empty(),
+            misjudges_before: self.oracle.misjudged_before,
+            has_looked: false,
             told: Vec::new(),
         };
-        self.processes.iter_mut().for_each(|other| other.is_crowded = true);
         self.processes.push(process);
         self.tally.num_processes += 1;
         self.tell(|| format!("process {pid} starts"));
-        self.soon(Event::GateLoaded(pid));
+        self.pump(pid);
         self.plan_runs(pid);
     }
 
@@ -213,9 +206,7 @@ impl World {
     /// SIGKILL. What has left still reaches the API.
     pub fn kill(&mut self, pid: Pid) {
         let Some(p) = self.at(pid) else { return };
-        let process = self.processes.remove(p);
-        let sent = if process.is_crowded { VecDeque::new() } else { process.sent };
-        self.oracle.keep_sent(sent, self.processes.is_empty());
+        self.processes.remove(p);
         self.tell(|| format!("process {pid} is no more"));
     }
 
@@ -286,7 +277,7 @@ impl World {
         if !self.processes[p].writes.is_empty() {
             self.soon(Event::Written(pid));
         }
-        // Pauses and leases are written until it is certain that they are.
+        // Plans and notes of failures are written until it is certain that they are.
         let may_fail = matches!(write, Write::Begin { .. } | Write::Switch { .. } | Write::Commit { .. });
         let is_syncers = may_fail || matches!(write, Write::EndRun { .. } | Write::NoteFailure { .. });
         if let Some(fault) = is_syncers.then(|| self.database.take_fault(true)).flatten() {
@@ -359,26 +350,6 @@ impl World {
                 self.database.books[entity as usize].next_run_at = at;
                 Reply::Planned
             }
-            Write::Pause { pause, fetch } => {
-                self.database.save_pause(pause, wall);
-                Reply::Paused { fetch }
-            }
-            Write::Lease { lease, until, skew } => {
-                self.database.save_lease(lease);
-                self.oracle.lease_skew = skew;
-                Reply::Leased { until }
-            }
-            Write::Ledger { entries, learned, has_reopened } => {
-                self.database.save_ledger(&entries, learned, has_reopened, wall);
-                Reply::Saved
-            }
-            Write::Close { lease, skew } => {
-                if let Some(lease) = lease {
-                    self.database.save_lease(lease);
-                    self.oracle.lease_skew = skew;
-                }
-                Reply::Closed
-            }
         }
     }
 
@@ -395,10 +366,6 @@ impl World {
         match reply {
             Reply::Told { from, answer } => self.told(pid, from, *answer),
             Reply::Planned => {}
-            Reply::Paused { fetch } => self.pause_noted(pid, fetch),
-            Reply::Leased { until } => self.leased(pid, until),
-            Reply::Saved => self.ledger_saved(pid),
-            Reply::Closed => self.kill(pid),
         }
     }
 
@@ -450,9 +417,5 @@ fn told(write: &Write) -> String {
                 },
             )
         }
-        Write::Pause { pause, .. } => format!("{pause:?}"),
-        Write::Lease { lease, .. } => format!("{lease:?}"),
-        Write::Ledger { .. } => "what was counted".to_owned(),
-        Write::Close { .. } => "the end".to_owned(),
     }
 }

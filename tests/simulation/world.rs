@@ -14,7 +14,11 @@ use super::{
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use segno::{
-    engine::{Now, syncing::Answer as SyncingAnswer},
+    engine::{
+        Now,
+        gate::look::{Look, Looked},
+        syncing::Answer as SyncingAnswer,
+    },
     model::{EntityType, PageRequest},
 };
 use std::{
@@ -38,11 +42,20 @@ pub type Pid = u32;
 #[derive(Debug)]
 pub enum Event {
     StartProcess,
-    GateLoaded(Pid),
+    /// The transaction in which a gate looks at the database.
+    GateLooks {
+        pid: Pid,
+        life: u32,
+        look: Box<Look>,
+    },
+    GateLooked {
+        pid: Pid,
+        life: u32,
+        looked: Option<Box<Looked>>,
+    },
     /// The number says which alarm it is: a later one replaces it.
     GateWakes(Pid, u32),
     GateReborn(Pid),
-    SaveLedger(Pid),
     /// A request has reached the API.
     Arrives {
         pid: Pid,
@@ -231,10 +244,10 @@ impl World {
     fn handle(&mut self, event: Event) {
         match event {
             Event::StartProcess => self.start_process(),
-            Event::GateLoaded(pid) => self.gate_loaded(pid),
+            Event::GateLooks { pid, life, look } => self.gate_looks(pid, life, &look),
+            Event::GateLooked { pid, life, looked } => self.gate_looked(pid, life, looked),
             Event::GateWakes(pid, alarm) => self.gate_wakes(pid, alarm),
             Event::GateReborn(pid) => self.gate_reborn(pid),
-            Event::SaveLedger(pid) => self.save_ledger(pid),
             Event::Arrives { pid, fetch, request } => self.arrives(pid, fetch, &request),
             Event::Answered { pid, fetch, answer } => self.answered(pid, fetch, answer),
             Event::TryAgain { pid, fetch } => self.acquire(pid, fetch),

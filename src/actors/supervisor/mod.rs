@@ -110,10 +110,10 @@ impl Supervisor {
             let writer = start_guarded(Child::CheckpointWriter, policy, ctx.address().recipient(), |_| {
                 CheckpointWriter::new(store, owner, metrics)
             });
-            let (store, gate_writer) = (service.store.clone(), writer.clone());
+            let (store, owner) = (service.store.clone(), service.owner.clone());
             let (settings, view, metrics) = (service.gate, service.gate_view.clone(), service.metrics.clone());
             let gate = start_guarded(Child::Gate, policy, ctx.address().recipient(), |_| {
-                Gate::new(settings, store, gate_writer, view, metrics)
+                Gate::new(settings, owner, store, view, metrics)
             });
             let runs = Runs::once(service.purpose, []);
             Supervisor {

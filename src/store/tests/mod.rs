@@ -249,3 +249,14 @@ fn playlists(playlists: impl IntoIterator<Item = Playlist>) -> Rows {
 fn counts(processed: u32, new: u32, updated: u32, unchanged: u32) -> ItemCounts {
     ItemCounts { processed, new, updated, unchanged, ..ItemCounts::default() }
 }
+
+/// What a gate notes, without a look.
+impl Store {
+    async fn save_pause(&self, pause: Pause, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.transaction(async |conn| super::limits::note_pause(conn, pause, now).await).await
+    }
+
+    async fn save_ledger(&self, entries: &[LedgerEntry], now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.transaction(async |conn| super::ledger::add_entries(conn, entries, now).await).await
+    }
+}
