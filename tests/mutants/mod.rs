@@ -332,9 +332,9 @@ pub const MUTANTS: &[Mutant] = &[
     // Failures, deaths, the schedule.
     Mutant {
         name: "no-giving-up",
-        file: "backoff.rs",
-        stands: "if exhausted || failing_for + wait > self.give_up_after {",
-        instead: "if exhausted {",
+        file: "request/mod.rs",
+        stands: "let is_over = |wait: Duration| failing_for + wait > self.backoff.give_up_after;",
+        instead: "let is_over = |wait: Duration| failing_for + wait > self.backoff.give_up_after * 1000;",
         breaks: "a page that fails by itself is asked for as long as nothing else is answered",
         guarantee: "G7",
     },
@@ -353,6 +353,14 @@ pub const MUTANTS: &[Mutant] = &[
         instead: "Some((pause.until - wall).to_std().unwrap_or(PAUSED_MIN).min(Duration::from_secs(1)))",
         breaks: "a run that a pause ended is begun again at once",
         guarantee: "G7",
+    },
+    Mutant {
+        name: "outage-rests-a-day",
+        file: "schedule/mod.rs",
+        stands: "RunEnd::Failed(Fault::Unreachable(_) | Fault::Outage(_) | Fault::Forbidden(_) | Fault::Gone(_)) => {",
+        instead: "RunEnd::Failed(Fault::Outage(_)) => Some(REFUSED_EVERY),\n            RunEnd::Failed(Fault::Unreachable(_) | Fault::Forbidden(_) | Fault::Gone(_)) => {",
+        breaks: "a refusal that passes costs a day",
+        guarantee: "G11",
     },
     Mutant {
         name: "reload-at-once",

@@ -7,11 +7,12 @@ use super::{
     syncer::Run,
     world::{Event, World},
 };
+use chrono::{DateTime, TimeDelta, Utc};
 use segno::{
     engine::run::{BatchSizes, Draft, RunEnd, RunMode},
     model::{
-        Checkpoint, EntityType, Family, LimitClass, PageRequest, Phase, PlaylistPart, Rows, SharedChange, SharedLimits,
-        Stage, SyncKey, batch::PlaylistEnd,
+        Checkpoint, EntityType, Family, Fault, LimitClass, PageRequest, Phase, PlaylistPart, Rows, SharedChange,
+        SharedLimits, Stage, SyncKey, batch::PlaylistEnd,
     },
 };
 use std::{collections::VecDeque, time::Duration};
@@ -31,6 +32,9 @@ const PATIENCE_MAX: Duration = Duration::from_secs(60);
 /// Beginnings of one syncer within a moment. Those who die, or lose a reply, are started again more and more slowly.
 const BEGINS_AT_ONCE_MAX: usize = 5;
 const MOMENT: Duration = Duration::from_millis(200);
+
+/// Longest rest after an outage: an hour, give or take a quarter.
+const OUTAGE_MAX: TimeDelta = TimeDelta::minutes(75);
 
 /// Runs that may hold a removal back once the library stands still.
 const HELD_MAX: u32 = 2;
@@ -109,6 +113,15 @@ impl World {
     pub fn check_patience(&mut self, pid: u32, failing_for: Duration) {
         if failing_for > PATIENCE_MAX {
             self.violated("G7", format!("process {pid}: a request fails for {failing_for:?} and is not given up"));
+        }
+    }
+
+    /// G11: whatever passes by itself costs an hour at most.
+    pub fn check_outage(&mut self, entity: EntityType, end: &RunEnd, next_run_at: Option<DateTime<Utc>>) {
+        let RunEnd::Failed(fault @ (Fault::Outage(_) | Fault::Unreachable(_))) = end else { return };
+        let wait = next_run_at.map(|at| at - self.wall());
+        if wait.is_none_or(|wait| wait > OUTAGE_MAX) {
+            self.violated("G11", format!("{entity} rests for {wait:?} after an outage: {fault}"));
         }
     }
 

@@ -250,6 +250,7 @@ impl World {
         if !is_ours && matches!(end, RunEnd::Failed(Fault::Overtaken(_))) {
             self.soon(Event::Dismissed(pid));
         }
+        self.check_outage(entity, end, next_run_at);
         if next_run_at.is_none() && !self.api.is_signed_out {
             // The person has signed in again meanwhile.
             if let Some(schedule) = &mut self.processes[p].runs.schedule {

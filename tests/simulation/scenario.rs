@@ -217,6 +217,12 @@ pub enum Failure {
     Malformed,
     /// No answer within the time.
     Silent,
+    /// 401, 403 or 404 to a token that is good, without a reason that lasts.
+    Refused,
+    /// A page in HTML, whatever its status.
+    Html,
+    /// The access token has expired before its time, and is renewed.
+    Expired,
 }
 
 /// How often answers are wrong and look right, unless somebody says otherwise.
@@ -356,7 +362,9 @@ fn injection(random: &mut Rng, weights: &Weights) -> Injection {
         return oddity(random);
     }
     if is(api) {
-        let how = [Failure::Broken, Failure::Malformed, Failure::Silent][random.usize(0..3)];
+        let how =
+            [Failure::Broken, Failure::Malformed, Failure::Silent, Failure::Refused, Failure::Html, Failure::Expired]
+                [random.usize(0..6)];
         return match random.u32(0..5) {
             0 => Injection::Down { seconds: [2, 20, 90, 4000][random.usize(0..4)] },
             _ => Injection::Fail { num: [1, 1, 2, 3, 5, 12, 40][random.usize(0..7)], how },
@@ -464,6 +472,9 @@ impl Injection {
             Injection::Fail { how: Failure::Broken, .. } => "5xx",
             Injection::Fail { how: Failure::Malformed, .. } => "bodies cut short",
             Injection::Fail { how: Failure::Silent, .. } => "answers that never come",
+            Injection::Fail { how: Failure::Refused, .. } => "refusals with a good token",
+            Injection::Fail { how: Failure::Html, .. } => "pages in HTML",
+            Injection::Fail { how: Failure::Expired, .. } => "tokens expired before their time",
             Injection::Down { .. } => "outages",
             Injection::Limited { .. } => "429 of the rate",
             Injection::Quota { .. } => "429 of a quota",
