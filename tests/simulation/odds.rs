@@ -7,7 +7,7 @@ use super::{
 };
 use fastrand::Rng;
 use segno::model::{EntityType, Next, Page, PageRequest, Slot};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the API begins to do wrong. Places are numbers that are cut to the size of what they point into.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -219,7 +219,7 @@ impl Odds {
         let is_old = (!is_first || !copy.is_behind) && take(&mut copy.num);
         if is_old {
             // What the copy lacks was shown as gone.
-            let known: Vec<u32> = copy.rows.iter().map(|(number, _)| *number).collect();
+            let known: BTreeSet<u32> = copy.rows.iter().map(|(number, _)| *number).collect();
             listing.deny(|number| !known.contains(&number), tick);
         }
         let rows: Vec<(u32, i64)> = if is_old {
