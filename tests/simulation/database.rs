@@ -1,7 +1,10 @@
 //! The model database: what was committed, and nothing else. Each function is one transaction of `src/store`, and does
 //! what that does.
 
-use super::library::{Tick, number_of};
+use super::{
+    library::{Tick, number_of},
+    scenario::DatabaseFault,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use segno::{
     engine::run::{Draft, RunMode},
@@ -22,6 +25,8 @@ pub struct Fenced;
 #[derive(Debug, Default)]
 pub struct Database {
     pub books: [Books; 4],
+    /// The next so many writes of syncers fail, and looks, and how.
+    pub failing: (u32, Option<DatabaseFault>),
     /// The process that the account belongs to.
     pub claimed_by: Option<Uuid>,
     pauses: BTreeMap<Family, NotedPause>,
@@ -108,6 +113,14 @@ pub struct Writer {
 }
 
 impl Database {
+    /// What is wrong with the next write, or the next look.
+    pub fn take_fault(&mut self, is_write: bool) -> Option<DatabaseFault> {
+        let (num, fault) = &mut self.failing;
+        let fault = fault.filter(|fault| *num > 0 && (is_write || *fault != DatabaseFault::Full))?;
+        *num -= 1;
+        Some(fault)
+    }
+
     pub fn of(&self, entity: EntityType) -> &Books {
         &self.books[entity as usize]
     }
