@@ -668,7 +668,8 @@ impl PlaylistBook {
         let num_held = self.rows.values().flatten().count() as u32;
         let num_missing = (counts.values().sum::<i64>() as u32).saturating_sub(unserved);
         let long_ago = now - TimeDelta::from_std(rule.wait).unwrap_or_default();
-        let is_confirmed = counts.keys().all(|item| self.missing.get(item).is_some_and(|since| *since <= long_ago && *since < now));
+        let is_confirmed =
+            counts.keys().all(|item| self.missing.get(item).is_some_and(|since| *since <= long_ago && *since < now));
         if num_missing == 0 || rule.lets_pass(num_missing, num_held) && !hides_more || is_confirmed {
             self.missing.clear();
             return None;
