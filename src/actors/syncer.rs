@@ -232,6 +232,8 @@ impl Syncer {
             reset_seen: effects.reset_seen,
             survey: effects.survey,
             removal: effects.removal,
+            hold: effects.hold,
+            release_held: effects.release_held,
             removed_ids: effects.removed_ids,
             new_gaps: effects
                 .new_gaps

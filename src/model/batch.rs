@@ -83,20 +83,6 @@ pub enum ReadingOutcome {
     Outrun { playlist_id: String },
 }
 
-/// Which removals from a playlist are believed at once, and when the others are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ItemRemovals {
-    pub guard: RemovalGuard,
-    /// How long after the first look a second one must come.
-    pub wait: Duration,
-}
-
-impl Default for ItemRemovals {
-    fn default() -> Self {
-        ItemRemovals { guard: RemovalGuard::default(), wait: Duration::from_secs(3600) }
-    }
-}
-
 /// What else the transaction does.
 #[derive(Debug, Clone, Default)]
 pub struct Effects {
@@ -107,6 +93,10 @@ pub struct Effects {
     /// Count the active rows, and those that the pass has not seen.
     pub survey: Option<Survey>,
     pub removal: Option<Removal>,
+    /// Keep what the pass has not seen, and what is not called removed yet, for a later look.
+    pub hold: Option<Hold>,
+    /// Nothing is missing any more: forget what was held for a later look.
+    pub release_held: bool,
     /// Mark these removed: a search has seen that they are gone.
     pub removed_ids: Vec<String>,
     pub new_gaps: Vec<Gap>,
@@ -115,21 +105,71 @@ pub struct Effects {
     /// The items of every playlist of the library are due again, whatever their snapshots say.
     pub forget_item_snapshots: bool,
     /// When what is missing from a playlist is believed to be gone.
-    pub item_removals: ItemRemovals,
+    pub item_removals: RemovalGuard,
     /// Every open gap of the listing itself, apart from `new_gaps`, is healed: a whole pass read past them.
     pub heal_all_gaps_before: Option<i64>,
 }
 
 /// Asks the commit to count. `pass` is compared with `sync_seen` where it is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Survey {
     pub pass: Option<i64>,
+    /// What is held since then, or longer, has waited for long enough.
+    pub ripe_at: Option<DateTime<Utc>>,
 }
 
-/// Marks everything removed that the pass has not seen.
+/// Marks removed what the pass has not seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Removal {
     pub pass: i64,
+    pub of: Gone,
+}
+
+/// Which of the items that a pass has not seen are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// All of them.
+    All,
+    /// All but those that are held because the total still counts them.
+    Uncounted,
+    /// Those that an earlier run missed as well, at this moment or before, and that the total does not count; and what a
+    /// person has confirmed.
+    Ripe { at: DateTime<Utc> },
+    /// What a person has confirmed.
+    Confirmed,
+}
+
+/// Holds removals back: what the pass has not seen is noted, with the moment; what it has seen is no longer held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    pub pass: i64,
+    /// The total counts more than was seen, so any of these may still be there.
+    pub is_counted: bool,
+}
+
+/// How many of the items that a pass has not seen were held before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HeldBefore {
+    /// Missed by an earlier run, long enough ago, and not counted by the total.
+    pub num_ripe: u32,
+    /// The total still counted them.
+    pub num_counted: u32,
+    /// A person has confirmed them; they are not among the others.
+    pub num_confirmed: u32,
+}
+
+/// A removal that waits for a later look, or for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldRemoval {
+    pub entity: EntityType,
+    /// The playlist that the item is missing from; `None`: the entity type's own listing.
+    pub playlist_id: Option<String>,
+    pub item_id: String,
+    pub name: Option<String>,
+    pub since: DateTime<Utc>,
+    /// The API's total still counts it, so only a person can say that it is gone.
+    pub is_counted: bool,
+    pub is_confirmed: bool,
 }
 
 /// A range of a listing, `[offset_from, offset_to)`, that the API could not serve.
@@ -179,6 +219,8 @@ pub struct CommitReport {
     pub num_active: Option<u32>,
     /// How many of those the pass has not seen.
     pub num_unseen: Option<u32>,
+    /// How many of those were held before; without a pass, `num_confirmed` counts all that a person has confirmed.
+    pub held: HeldBefore,
     /// Readings of playlists that did not end as they meant to.
     pub readings: Vec<ReadingOutcome>,
 }

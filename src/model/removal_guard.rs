@@ -1,18 +1,22 @@
 //! What keeps an API that errs from emptying a library, or a playlist.
 
+use std::time::Duration;
+
 /// So many removals are always believed, unless it is all there is: a share means nothing in a small library.
 pub const REMOVAL_COUNT_ALWAYS: u32 = 10;
 
-/// How much may be gone at once.
+/// How much may be gone at once, and when more than that is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemovalGuard {
     /// The share of the active rows, in percent, that one run may mark removed.
     pub percent_max: u32,
+    /// How much later another walk has to miss the same items, where they are more, or something speaks against it.
+    pub wait: Duration,
 }
 
 impl Default for RemovalGuard {
     fn default() -> Self {
-        RemovalGuard { percent_max: 20 }
+        RemovalGuard { percent_max: 20, wait: Duration::from_secs(3600) }
     }
 }
 

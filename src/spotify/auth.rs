@@ -288,6 +288,7 @@ impl Tokens {
         self.settle(client, &mut state).await?;
         Err(state.over.clone().or_else(|| rest_left(client, &state)).unwrap_or_else(|| ApiError::NoToken {
             left: client.inner.token_rests.first,
+            is_doubted: false,
             message: "the stored tokens keep changing".into(),
         }))
     }
@@ -400,7 +401,11 @@ impl Tokens {
         match tokio::spawn(exchange.in_current_span()).await {
             Ok(exchanged) => Ok(exchanged),
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(ApiError::NoToken { left: first, message: "the token request was cancelled".into() }),
+            Err(_) => Err(ApiError::NoToken {
+                left: first,
+                is_doubted: false,
+                message: "the token request was cancelled".into(),
+            }),
         }
     }
 }
@@ -414,7 +419,7 @@ fn rest_left(client: &Client, state: &State) -> Option<ApiError> {
     let shared = client.inner.token_rest.lock().unwrap_or_else(PoisonError::into_inner);
     let (left, trouble) = shared.left(now).into_iter().chain(state.rest.left(now)).max_by_key(|(left, _)| *left)?;
     let message = format!("{}; it is asked again at {}", trouble.why, trouble.retry_at.format("%F %T UTC"));
-    Some(ApiError::NoToken { left, message })
+    Some(ApiError::NoToken { left, is_doubted: trouble.doubted_at.is_some(), message })
 }
 
 /// Of tokens whose whole life is not known any more, so the margin is the full one.

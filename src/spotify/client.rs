@@ -277,7 +277,7 @@ impl Client {
         if response.status() == StatusCode::OK {
             let body =
                 body(response, REFUSAL_LEN_MAX, what, &host).await.map_err(|error| NotRenewed::failed(&error))?;
-            return decode::object(&body).map_err(|error| NotRenewed::failed(&undecodable(what, error)));
+            return decode::object_as_it_is(&body).map_err(|error| NotRenewed::failed(&undecodable(what, error)));
         }
         let (status, headers) = (response.status(), response.headers().clone());
         let body = refusal_body(response).await;

@@ -17,7 +17,12 @@ pub enum ApiError {
     SignIn(String),
     /// The token endpoint gave no access token, and is left alone for so long.
     #[error("{message}")]
-    NoToken { left: Duration, message: String },
+    NoToken {
+        left: Duration,
+        /// Spotify has called the refresh token void. Only the same again, minutes later, is believed.
+        is_doubted: bool,
+        message: String,
+    },
     /// 401; the access token has been renewed, and the same request is worth one more try.
     #[error("the access token had expired and was renewed")]
     Renewed,
@@ -145,6 +150,7 @@ impl ApiError {
             }
             ApiError::Network { .. } => sent(RequestStatus::Unanswered, Remedy::AskSoon),
             ApiError::SignIn(_) => unsent(Remedy::SignIn),
+            ApiError::NoToken { is_doubted: true, .. } => unsent(Remedy::AskLater),
             ApiError::NoToken { left, .. } => unsent(Remedy::AwaitToken { left: *left }),
             ApiError::NoPlaylist(_) => unsent(Remedy::NotThere),
             ApiError::Vault(_) => unsent(Remedy::OursSoon),

@@ -80,7 +80,7 @@ pub(super) async fn judge(
     // What could not be served is not gone.
     let num_missing = len(missing.len()).saturating_sub(num_unserved(commit, playlist));
     let rule = commit.effects.item_removals;
-    if num_missing == 0 || rule.guard.lets_pass(num_missing, num_held) && !hides_more {
+    if num_missing == 0 || rule.lets_pass(num_missing, num_held) && !hides_more {
         if was_held {
             forget(conn, commit, playlist, &BTreeSet::new()).await?;
         }
@@ -127,7 +127,7 @@ async fn forget(
     missing: &BTreeSet<String>,
 ) -> Result<(), StoreError> {
     let held: Vec<String> =
-        with_conn!(conn, |c| { of_playlist!(commit, playlist).select(held_removals::item_id).load(c).await })?;
+        with_conn!(conn, |c| of_playlist!(commit, playlist).select(held_removals::item_id).load(c).await)?;
     let found: Vec<&String> = held.iter().filter(|item| !missing.contains(*item)).collect();
     for found in found.chunks(IDS_MAX) {
         with_conn!(conn, |c| {

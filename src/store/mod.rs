@@ -19,6 +19,7 @@ mod claims;
 mod due_playlists;
 mod error;
 mod gaps;
+mod held;
 mod held_items;
 mod ledger;
 mod library;

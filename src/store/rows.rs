@@ -229,6 +229,7 @@ upsert_row! {
 }
 
 upsert_row! {
+    /// A removal that is held back, since it was first missed.
     HeldRow<'a> in held_removals {
         account_id: i64 => Key,
         entity_type: &'static str => Key,

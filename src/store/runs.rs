@@ -7,7 +7,7 @@
 use super::schema::{accounts, sync_states};
 use super::sync_states::{RESET, StateKey, create, load, row_of, rows_of};
 use super::types::At;
-use super::{Conn, Store, StoreError, due_playlists, gaps, seen, with_conn};
+use super::{Conn, Store, StoreError, due_playlists, gaps, held, seen, with_conn};
 use crate::model::{AccountId, Checkpoint, EntityType, Fence, Phase, Stage, WalkState};
 use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods, QueryDsl};
@@ -104,6 +104,7 @@ impl Store {
             })?;
             seen::forget(conn, account, entity, None).await?;
             gaps::forget_open(conn, account, entity).await?;
+            held::release(conn, account, entity).await?;
             if entity == EntityType::Playlists {
                 due_playlists::forget_item_snapshots(conn, account).await?;
             }

@@ -97,6 +97,21 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Instant;
 
+    held_removals (account_id, entity_type, playlist_id, item_id) {
+        account_id -> BigInt,
+        entity_type -> Text,
+        playlist_id -> Text,
+        item_id -> Text,
+        since -> Instant,
+        is_counted -> Bool,
+        is_confirmed -> Bool,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
     sync_gaps (id) {
         id -> BigInt,
         account_id -> BigInt,
@@ -418,21 +433,6 @@ diesel::table! {
         name -> Nullable<Text>,
         track_id -> Nullable<Text>,
         added_at -> Nullable<Instant>,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
-
-    held_removals (account_id, entity_type, playlist_id, item_id) {
-        account_id -> BigInt,
-        entity_type -> Text,
-        playlist_id -> Text,
-        item_id -> Text,
-        since -> Instant,
-        is_counted -> Bool,
-        is_confirmed -> Bool,
     }
 }
 

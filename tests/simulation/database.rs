@@ -1,18 +1,21 @@
 //! The model database: what was committed, and nothing else. Each function is one transaction of `src/store`, and does
 //! what that does.
 
-use super::library::{Tick, number_of};
-use chrono::{DateTime, Utc};
+use super::{
+    library::{Tick, number_of},
+    scenario::DatabaseFault,
+};
+use chrono::{DateTime, TimeDelta, Utc};
 use segno::{
     engine::run::{Draft, RunMode},
     model::{
         AddedBetween, Checkpoint, CommitReport, Due, EntityType, FailedReading, FailureKind, Family, Fence, Gap,
-        GateProcess, Item, ItemCounts, ItemRemovals, LastFailure, LearnedRate, LedgerEntry, LimitClass, Member,
-        Membership, NotedPause, Pause, Phase, PlaylistPart, ProbeClaim, ReadingOutcome, ReadingState, Rows,
-        SharedChange, SharedLimits, Slot, StalePlaylist, WalkState, batch::PlaylistEnd,
+        GateProcess, Gone, HeldBefore, Hold, Item, ItemCounts, LastFailure, LearnedRate, LedgerEntry, LimitClass,
+        Member, Membership, NotedPause, Pause, Phase, PlaylistPart, ProbeClaim, ReadingOutcome, ReadingState,
+        RemovalGuard, Rows, SharedChange, SharedLimits, Slot, StalePlaylist, WalkState, batch::PlaylistEnd,
     },
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// The fence no longer holds, or somebody else has the account.
@@ -22,6 +25,8 @@ pub struct Fenced;
 #[derive(Debug, Default)]
 pub struct Database {
     pub books: [Books; 4],
+    /// The next so many writes of syncers fail, and looks, and how.
+    pub failing: (u32, Option<DatabaseFault>),
     /// The process that the account belongs to.
     pub claimed_by: Option<Uuid>,
     pauses: BTreeMap<Family, NotedPause>,
@@ -45,6 +50,8 @@ pub struct Books {
     seen: Vec<i64>,
     pub gaps: Vec<Gap>,
     playlists: Vec<PlaylistBook>,
+    /// By number of the item: since when it is held, and whether the total still counts it.
+    held: BTreeMap<u32, (DateTime<Utc>, bool)>,
     pub next_run_at: Option<DateTime<Utc>>,
     pub failed_at: Option<DateTime<Utc>>,
     /// When the run began that began the pass whose sightings are kept.
@@ -106,6 +113,14 @@ pub struct Writer {
 }
 
 impl Database {
+    /// What is wrong with the next write, or the next look.
+    pub fn take_fault(&mut self, is_write: bool) -> Option<DatabaseFault> {
+        let (num, fault) = &mut self.failing;
+        let fault = fault.filter(|fault| *num > 0 && (is_write || *fault != DatabaseFault::Full))?;
+        *num -= 1;
+        Some(fault)
+    }
+
     pub fn of(&self, entity: EntityType) -> &Books {
         &self.books[entity as usize]
     }
@@ -139,6 +154,7 @@ impl Database {
         books.incremental = None;
         books.initial = books.initial.is_some().then(|| Checkpoint::start(Phase::InitialSync));
         books.seen.clear();
+        books.held.clear();
         books.gaps.clear();
         books.forget_item_snapshots();
     }
@@ -181,11 +197,18 @@ impl Database {
         }
         books.record_seen(draft, writer.since);
         books.record_gaps(draft, now);
+        if draft.effects.release_held {
+            books.held.clear();
+        }
         let removed = books.remove(draft);
+        if let Some(hold) = draft.effects.hold {
+            books.hold(hold, now);
+        }
         report.counts.removed = removed.len() as u32;
         if let Some(survey) = draft.effects.survey {
             report.num_active = Some(books.num_active);
             report.num_unseen = survey.pass.map(|pass| books.unseen(pass).count() as u32);
+            report.held = survey.pass.map(|pass| books.held_before(pass, survey.ripe_at)).unwrap_or_default();
         }
         Ok((report, removed))
     }
@@ -377,7 +400,7 @@ impl Books {
     fn write_items(
         &mut self,
         parts: &[&PlaylistPart],
-        rule: ItemRemovals,
+        rule: RemovalGuard,
         unserved: u32,
         now: DateTime<Utc>,
     ) -> Option<ReadingOutcome> {
@@ -532,15 +555,44 @@ impl Books {
     fn remove(&mut self, draft: &Draft) -> Vec<u32> {
         let mut removed = Vec::new();
         if let Some(removal) = draft.effects.removal {
-            removed.extend(self.unseen(removal.pass));
+            let is_gone = |number: &u32| {
+                let held = self.held.get(number);
+                match removal.of {
+                    Gone::All => true,
+                    Gone::Uncounted => held.is_none_or(|(_, is_counted)| !is_counted),
+                    Gone::Ripe { at } => held.is_some_and(|(since, is_counted)| *since <= at && !is_counted),
+                    Gone::Confirmed => false,
+                }
+            };
+            removed.extend(self.unseen(removal.pass).filter(is_gone));
         }
         removed.extend(draft.effects.removed_ids.iter().map(|id| number_of(id)));
         removed.retain(|number| self.row(*number).state == Presence::Active);
         for number in &removed {
             self.rows[*number as usize].state = Presence::Removed;
+            self.held.remove(number);
         }
         self.num_active -= removed.len() as u32;
         removed
+    }
+
+    /// As `store::held::hold`.
+    fn hold(&mut self, hold: Hold, now: DateTime<Utc>) {
+        let missing: BTreeSet<u32> = self.unseen(hold.pass).collect();
+        self.held.retain(|number, _| missing.contains(number));
+        for number in missing {
+            let held = self.held.entry(number).or_insert((now, hold.is_counted));
+            held.1 |= hold.is_counted;
+        }
+    }
+
+    fn held_before(&self, pass: i64, ripe_at: Option<DateTime<Utc>>) -> HeldBefore {
+        let mut before = HeldBefore::default();
+        for (since, is_counted) in self.unseen(pass).filter_map(|number| self.held.get(&number)) {
+            before.num_counted += u32::from(*is_counted);
+            before.num_ripe += u32::from(!is_counted && ripe_at.is_some_and(|at| *since <= at));
+        }
+        before
     }
 
     /// The members with their dates; none where the listing does not date its rows.
@@ -607,17 +659,18 @@ impl PlaylistBook {
         self.is_unreadable |= failed.is_unreadable;
     }
 
-    /// As `store::held_items`, but without the wait, since the lives are too short for it: how many items are missing, of
-    /// how many, if that is not believed.
-    fn judge(&mut self, rule: ItemRemovals, unserved: u32, hides_more: bool, now: DateTime<Utc>) -> Option<(u32, u32)> {
+    /// As `store::held_items`: how many items are missing, of how many, if that is not believed.
+    fn judge(&mut self, rule: RemovalGuard, unserved: u32, hides_more: bool, now: DateTime<Utc>) -> Option<(u32, u32)> {
         let mut counts: BTreeMap<u32, i64> = BTreeMap::new();
         self.rows.values().flatten().for_each(|item| *counts.entry(*item).or_default() += 1);
         self.apart.values().flatten().for_each(|item| *counts.entry(*item).or_default() -= 1);
         counts.retain(|_, num| *num > 0);
         let num_held = self.rows.values().flatten().count() as u32;
         let num_missing = (counts.values().sum::<i64>() as u32).saturating_sub(unserved);
-        let is_confirmed = counts.keys().all(|item| self.missing.get(item).is_some_and(|since| *since < now));
-        if num_missing == 0 || rule.guard.lets_pass(num_missing, num_held) && !hides_more || is_confirmed {
+        let long_ago = now - TimeDelta::from_std(rule.wait).unwrap_or_default();
+        let is_confirmed =
+            counts.keys().all(|item| self.missing.get(item).is_some_and(|since| *since <= long_ago && *since < now));
+        if num_missing == 0 || rule.lets_pass(num_missing, num_held) && !hides_more || is_confirmed {
             self.missing.clear();
             return None;
         }

@@ -15,6 +15,7 @@
 
 mod assembly;
 mod bisection;
+mod budget;
 mod cursor_walk;
 mod flow;
 mod follows;
@@ -44,6 +45,7 @@ use crate::model::{
     AddedBetween, BatchSyncResult, Checkpoint, CommitReport, EntityType, Fault, Gap, Member, Page, PageRequest, Phase,
     Stage, StalePlaylist,
 };
+use budget::Budget;
 use chrono::{DateTime, Utc};
 use cursor_walk::CursorWalk;
 use flow::fresh_incremental;
@@ -89,8 +91,16 @@ pub struct EntityRun {
     committing: Option<Meaning>,
     drafts: VecDeque<(Draft, Meaning)>,
     num_active: u32,
-    /// Removals that an earlier run held back; only another run may confirm them.
-    held_before: Option<u32>,
+    /// Runs in a row before this one that ended unsteady.
+    unsteady_runs_before: u32,
+    /// This one will, as it stands.
+    is_unsteady: bool,
+    /// What it has asked for, and may.
+    budget: Budget,
+    /// The head has been looked at once more, as servers may not agree with each other.
+    has_looked_again: bool,
+    /// What earlier runs held back has come back, and is let go of with the end of the phase.
+    releases: bool,
     /// Runs before this one that could not tell what is missing.
     vain_runs_before: u32,
     num_passes: u32,
@@ -185,6 +195,8 @@ enum Meaning {
     },
     /// The checkpoint that says: this phase is complete.
     PhaseEnd,
+    /// The run ends where it stands, unsteady.
+    GivenUp,
     /// A pass was judged; more is to come in this phase.
     Judged,
 }
@@ -199,7 +211,8 @@ impl EntityRun {
             RunMode::Incremental { last } => fresh_incremental(last),
             RunMode::Resume { from } => from,
         };
-        let (held_before, vain_runs_before) = (checkpoint.walk.held_removals, checkpoint.walk.num_vain_runs);
+        let (unsteady_runs_before, vain_runs_before) =
+            (checkpoint.walk.num_unsteady_runs, checkpoint.walk.num_vain_runs);
         EntityRun {
             entity,
             batches,
@@ -212,7 +225,11 @@ impl EntityRun {
             committing: None,
             drafts: VecDeque::new(),
             num_active,
-            held_before,
+            unsteady_runs_before,
+            is_unsteady: false,
+            budget: Budget::default(),
+            has_looked_again: false,
+            releases: false,
             vain_runs_before,
             num_passes: 0,
             head_read: false,
@@ -292,13 +309,16 @@ impl EntityRun {
         if self.ended {
             return None;
         }
+        self.keep_to_budget();
         loop {
             if let Some(step) = self.poll_commit() {
                 return Some(step);
             }
             if let Some(step) = self.poll_activity() {
-                if matches!(step, Step::End(_)) {
-                    self.ended = true;
+                match &step {
+                    Step::Fetch { patience, .. } => self.budget.count(*patience),
+                    Step::End(_) => self.ended = true,
+                    Step::Commit(_) | Step::SwitchPhase(_) | Step::ListStale | Step::ListMembers(_) => {}
                 }
                 return Some(step);
             }
@@ -341,6 +361,7 @@ impl EntityRun {
             Meaning::Gap => self.end_gap(&report),
             Meaning::Mended { has_moved } => self.go_on_from_mended(has_moved),
             Meaning::PhaseEnd => self.end_phase(),
+            Meaning::GivenUp => self.end_phase(),
         }
         let counts = report.counts;
         self.last_result = BatchSyncResult {
@@ -374,6 +395,10 @@ impl EntityRun {
 
     /// Takes in the playlists whose items are out of date.
     pub fn handle_stale(&mut self, mut stale: Vec<StalePlaylist>) {
+        if self.stopping {
+            self.activity = Activity::Over(RunEnd::Stopped);
+            return;
+        }
         self.item_rounds += 1;
         if self.item_rounds > 1 {
             // What could not be served a moment ago is left to the next run.
@@ -393,10 +418,25 @@ impl EntityRun {
         tip.walk.stage = Stage::Items;
         let batch_size = self.batches.of(tip.phase).max(PAGE_LIMIT * 4);
         self.names.extend(stale.iter().map(|playlist| (playlist.id.clone(), playlist.name.clone())));
-        let plan = ItemsPlan { batch_size, page_limit: PAGE_LIMIT, now: self.now, wait: self.item_removals().wait };
+        let plan = ItemsPlan { batch_size, page_limit: PAGE_LIMIT, now: self.now, wait: self.guard.wait };
         let walk = ItemsWalk::new(tip, stale, plan);
         self.items = Some(ItemsSummary::of(&walk));
         self.activity = Activity::Items(walk);
+    }
+
+    /// Lets nothing new be asked for once the budget is spent. What is whole is committed, and then the run ends.
+    fn keep_to_budget(&mut self) {
+        let walk = &self.checkpoint;
+        let num_listed = walk.total.unwrap_or(0).max(self.num_active).max(walk.offset);
+        let items = self.items.map_or(0, |items| items.items_total.max(items.items_done));
+        let num_playlists = self.items.map_or(0, |items| items.num_playlists);
+        self.budget.allow(num_listed, items, num_playlists);
+        if self.budget.is_spent()
+            && !self.stopping
+            && !matches!(self.activity, Activity::AwaitCommit | Activity::Over(_))
+        {
+            self.handle_stop();
+        }
     }
 
     fn poll_commit(&mut self) -> Option<Step> {
@@ -412,6 +452,7 @@ impl EntityRun {
     fn poll_activity(&mut self) -> Option<Step> {
         let idle = self.drafts.is_empty() && self.committing.is_none();
         match &mut self.activity {
+            Activity::Begin if self.stopping && idle && self.budget.is_spent() => self.give_up(),
             Activity::Begin if self.stopping && idle => Some(Step::End(RunEnd::Stopped)),
             Activity::Begin if idle => {
                 self.begin();
@@ -445,6 +486,7 @@ impl EntityRun {
                     Some(Step::SwitchPhase(Phase::IncrementalSync))
                 }
             }
+            Activity::Over(RunEnd::Stopped) if idle && self.budget.is_spent() => self.give_up(),
             Activity::Over(end) if idle => Some(Step::End(end.clone())),
             Activity::Over(_) => None,
             Activity::Gap { assembly, .. } => {

@@ -174,7 +174,8 @@ async fn a_refused_refresh_token_is_sent_once_more_minutes_later_and_then_never_
     let (client, tokens) = (client(&server), tokens(run_out(), recorder(&server)));
     for _ in 0..3 {
         let error = client.me(&tokens).await.unwrap_err();
-        assert!(matches!(&error, ApiError::NoToken { .. }), "{error:?}");
+        assert!(matches!(&error, ApiError::NoToken { is_doubted: true, .. }), "{error:?}");
+        assert_eq!(error.disposition().remedy, Some(Remedy::AskLater), "no request waits for it");
         assert!(error.to_string().contains("calls the refresh token void (Refresh token *** revoked)"), "{error}");
     }
     assert_eq!(client.num_token_requests(), 1);

@@ -116,7 +116,7 @@ fn changes_of_one_moment_are_each_told_once_over_many_pages() {
 
 /// Marks every member removed.
 async fn remove_all(run: &Run<'_>, now: DateTime<Utc>) {
-    let effects = Effects { removal: Some(Removal { pass: 99 }), ..Effects::default() };
+    let effects = Effects { removal: Some(Removal { pass: 99, of: Gone::All }), ..Effects::default() };
     run.commit_with(Rows::Listing(vec![]), effects, now).await;
 }
 

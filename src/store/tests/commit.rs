@@ -73,7 +73,7 @@ fn a_removed_item_that_is_listed_again_returns_with_its_new_date() {
     on_both(async |db| {
         let run = db.begin(EntityType::Tracks).await;
         run.commit(tracks(&["t1"]), at(1)).await;
-        let removal = Effects { removal: Some(Removal { pass: 1 }), ..Effects::default() };
+        let removal = Effects { removal: Some(Removal { pass: 1, of: Gone::All }), ..Effects::default() };
         let report = run.commit_with(Rows::Listing(vec![]), removal, at(2)).await;
         assert_eq!(report.counts.removed, 1);
         assert_eq!(db.count("saved_tracks WHERE removed_at IS NOT NULL").await, 1);
@@ -221,7 +221,7 @@ fn a_followed_artist_keeps_the_day_it_was_first_seen() {
         let rows = || Rows::Listing(vec![slot(Item::Artist(Box::new(artist.clone())), None)]);
         run.commit(rows(), at(1)).await;
         let first_seen = db.texts("first_seen_at", "followed_artists").await;
-        let removal = Effects { removal: Some(Removal { pass: 1 }), ..Effects::default() };
+        let removal = Effects { removal: Some(Removal { pass: 1, of: Gone::All }), ..Effects::default() };
         run.commit_with(Rows::Listing(vec![]), removal, at(2)).await;
         let back = run.commit(rows(), at(3)).await;
         assert_eq!(back.memberships, [Returned]);

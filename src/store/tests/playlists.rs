@@ -174,7 +174,7 @@ fn a_playlist_that_is_followed_again_returns_wherever_it_stands() {
     on_both(async |db| {
         let run = db.begin(EntityType::Playlists).await;
         run.commit(playlists([playlist("p1", "s1"), playlist("p2", "s1")]), at(1)).await;
-        let removal = Effects { removal: Some(Removal { pass: 1 }), ..Effects::default() };
+        let removal = Effects { removal: Some(Removal { pass: 1, of: Gone::All }), ..Effects::default() };
         run.commit_with(Rows::Listing(vec![]), removal, at(2)).await;
         assert_eq!(stale(db, at(3)).await, [""; 0], "what left the library is not due");
         let back =
@@ -395,7 +395,7 @@ fn rows_where_something_is_counted_and_not_given_are_not_left_behind() {
         for is_in_parts in [false, true] {
             run.commit(playlists([playlist("p1", "s1")]), at(1)).await;
             run.commit(part("p1", all.map(item).into(), complete("s1", 4)), at(1)).await;
-            let rule = ItemRemovals { wait: Duration::ZERO, ..ItemRemovals::default() };
+            let rule = RemovalGuard { wait: Duration::ZERO, ..RemovalGuard::default() };
             let effects = || Effects { item_removals: rule, ..Effects::default() };
             // t3 was moved to where t2 stands, and t2 to where nothing is given.
             let hiding = PlaylistPart { items: vec![item("t1")], num_hidden: 1, ..one("p1") };

@@ -1,9 +1,10 @@
 //! The model database: what was committed, and nothing else.
 
 use crate::model::{
-    AddedBetween, Checkpoint, Gap, Item, Member, Membership, PlaylistPart, Slot, StalePlaylist, batch::PlaylistEnd,
+    AddedBetween, Checkpoint, Gap, HeldBefore, Item, Member, Membership, PlaylistPart, Slot, StalePlaylist,
+    batch::PlaylistEnd,
 };
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default)]
@@ -13,6 +14,8 @@ pub struct Database {
     /// id -> (added_at, removed)
     pub rows: BTreeMap<String, (i64, bool)>,
     pub seen: BTreeSet<String>,
+    /// id -> (since, the total still counts it)
+    pub held: BTreeMap<String, (DateTime<Utc>, bool)>,
     pub gaps: Vec<Gap>,
     snapshots: BTreeMap<String, String>,
     pub items_of: BTreeMap<String, (String, BTreeMap<u32, u64>)>,
@@ -34,6 +37,29 @@ impl Database {
             Some(before) if before == (added_at, false) => Membership::Known,
             Some(_) => Membership::Returned,
         }
+    }
+
+    fn unseen(&self) -> impl Iterator<Item = &String> {
+        self.rows.iter().filter(|(id, row)| !row.1 && !self.seen.contains(*id)).map(|(id, _)| id)
+    }
+
+    /// As `store::held::hold`.
+    pub fn hold(&mut self, is_counted: bool, now: DateTime<Utc>) {
+        let missing: BTreeSet<String> = self.unseen().cloned().collect();
+        self.held.retain(|id, _| missing.contains(id));
+        for id in missing {
+            let held = self.held.entry(id).or_insert((now, is_counted));
+            held.1 |= is_counted;
+        }
+    }
+
+    pub fn held_before(&self, ripe_at: DateTime<Utc>) -> HeldBefore {
+        let mut before = HeldBefore::default();
+        for (since, is_counted) in self.unseen().filter_map(|id| self.held.get(id)) {
+            before.num_counted += u32::from(*is_counted);
+            before.num_ripe += u32::from(!is_counted && *since <= ripe_at);
+        }
+        before
     }
 
     pub fn write_items(&mut self, part: &PlaylistPart) {
