@@ -17,8 +17,8 @@ pub mod sign_in;
 pub mod status;
 
 pub use batch::{
-    BatchSyncResult, Commit, CommitReport, Effects, Fence, Gap, Gone, HeldBefore, HeldRemoval, Hold, ItemCounts,
-    Membership, PlaylistPart, Removal, Rows, Survey,
+    BatchSyncResult, Commit, CommitReport, Counts, Effects, Fence, Gap, Gone, HeldBefore, HeldRemoval, Hold,
+    ItemCounts, Membership, PlaylistPart, Removal, Rows, Survey,
 };
 pub use checkpoint::{Checkpoint, Stage, Verification, WalkState};
 pub use entities::{Album, Artist, ArtistRef, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum, SavedTrack, Track};

@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use segno::{
     engine::run::{Draft, RunMode},
     model::{
-        AddedBetween, Checkpoint, CommitReport, EntityType, Family, Fence, Gap, GateNote, Gone, HeldBefore, Hold, Item,
-        ItemCounts, LearnedRate, LedgerEntry, Member, Membership, NotedPause, Pause, Phase, PlaylistPart, Rows, Slot,
-        StalePlaylist, WalkState, WindowLease, batch::PlaylistEnd,
+        AddedBetween, Checkpoint, CommitReport, Counts, EntityType, Family, Fence, Gap, GateNote, Gone, HeldBefore,
+        Hold, Item, ItemCounts, LearnedRate, LedgerEntry, Member, Membership, NotedPause, Pause, Phase, PlaylistPart,
+        Rows, Slot, StalePlaylist, WalkState, WindowLease, batch::PlaylistEnd,
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -475,8 +475,13 @@ impl Books {
         let missing: BTreeSet<u32> = self.unseen(hold.pass).collect();
         self.held.retain(|number, _| missing.contains(number));
         for number in missing {
-            let held = self.held.entry(number).or_insert((now, hold.is_counted));
-            held.1 |= hold.is_counted;
+            let held = self.held.entry(number).or_insert((now, false));
+            match hold.counts {
+                Counts::All => held.1 = true,
+                Counts::AsBefore => {}
+                Counts::Nothing if held.1 => *held = (now, false),
+                Counts::Nothing => {}
+            }
         }
     }
 
