@@ -119,6 +119,7 @@ fn slot(number: u32) -> Slot {
     };
     let track = Track {
         id: id('t', number),
+        uri: None,
         name: format!("Track {number}"),
         album: Some(album),
         duration_ms: Some(180_000 + number as i32),

@@ -14,7 +14,7 @@
 //! | [`metrics`] | what the service counts of itself, for Prometheus |
 //! | [`model`] | the words of the domain |
 //! | [`sandbox`] | a stand-in Web API server for the demo and the tests; it shares nothing with the rest |
-//! | [`clock`], [`faults`] | the only place that reads the time; points where tests make actors panic |
+//! | [`clock`], [`processes`], [`faults`] | the only place that reads the time; who lives on this machine; points where tests make actors panic |
 //!
 //! # One batch
 //!
@@ -46,6 +46,7 @@ pub mod engine;
 pub mod faults;
 pub mod metrics;
 pub mod model;
+pub mod processes;
 pub mod sandbox;
 pub mod spotify;
 pub mod store;

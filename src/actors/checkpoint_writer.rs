@@ -1,12 +1,14 @@
-//! The one actor that writes: batches with their checkpoints, the fence, pauses. It takes one message at a time, so
+//! The one actor that writes batches with their checkpoints and the fence. It takes one message at a time, so
 //! that commits happen in the order in which they were sent.
 
 use crate::{
-    clock, faults,
+    clock,
+    engine::syncing::EndedShort,
+    faults,
     metrics::Metrics,
     model::{
-        AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, LearnedRate, LedgerEntry, Owner, Pause, Phase,
-        PlaybackNote, PlaysCommit, SyncKey, WindowLease,
+        AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, Owner, Phase, PlaybackNote, PlaysCommit,
+        SyncKey,
     },
     store::{StateKey, Store, StoreError},
 };
@@ -177,12 +179,6 @@ pub struct EndRun {
     pub why: EndedShort,
 }
 
-#[derive(Debug)]
-pub enum EndedShort {
-    Paused(Pause),
-    Failed(String),
-}
-
 impl Handler<EndRun> for CheckpointWriter {
     type Result = AtomicResponse<Self, Result<(), WriteError>>;
 
@@ -195,57 +191,6 @@ impl Handler<EndRun> for CheckpointWriter {
                 }
                 EndedShort::Failed(message) => store.mark_failed(key, fence, &message, clock::now()).await,
             }
-        })
-    }
-}
-
-/// A pause that must outlive the process.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<(), WriteError>")]
-pub struct SavePause(pub Pause);
-
-impl Handler<SavePause> for CheckpointWriter {
-    type Result = AtomicResponse<Self, Result<(), WriteError>>;
-
-    fn handle(&mut self, SavePause(pause): SavePause, _: &mut Self::Context) -> Self::Result {
-        let store = self.store.clone();
-        self.write(async move { store.save_pause(pause, clock::now()).await })
-    }
-}
-
-/// A note of what this process may send, for the next one.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<(), WriteError>")]
-pub struct SaveWindowLease(pub WindowLease);
-
-impl Handler<SaveWindowLease> for CheckpointWriter {
-    type Result = AtomicResponse<Self, Result<(), WriteError>>;
-
-    fn handle(&mut self, SaveWindowLease(lease): SaveWindowLease, _: &mut Self::Context) -> Self::Result {
-        let store = self.store.clone();
-        self.write(async move { store.save_window_lease(lease, clock::now()).await })
-    }
-}
-
-/// What the gate has counted and learned since the last time.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<(), WriteError>")]
-pub struct SaveLedger {
-    /// To be added to what is stored.
-    pub entries: Vec<LedgerEntry>,
-    pub learned: Option<LearnedRate>,
-    /// The pause of the rate limit is over, and a request went through since.
-    pub has_reopened: bool,
-}
-
-impl Handler<SaveLedger> for CheckpointWriter {
-    type Result = AtomicResponse<Self, Result<(), WriteError>>;
-
-    fn handle(&mut self, ledger: SaveLedger, _: &mut Self::Context) -> Self::Result {
-        let store = self.store.clone();
-        self.write(async move {
-            let SaveLedger { entries, learned, has_reopened } = ledger;
-            store.save_ledger(&entries, learned, has_reopened, clock::now()).await
         })
     }
 }

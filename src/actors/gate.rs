@@ -1,20 +1,23 @@
-//! The rate-limit gate as an actor: everybody who wants to send a request asks here first.
+//! The rate-limit gate as an actor: everybody who wants to send a request asks here first. What to do is said by
+//! [`SharedGate`]; this carries its looks to the database and its permits to the askers.
 
-use super::{
-    checkpoint_writer::{CheckpointWriter, SaveLedger, SavePause, SaveWindowLease},
-    progress::{GateView, GateWait},
-};
+use super::progress::{GateView, GateWait};
 use crate::{
-    clock, engine,
-    engine::gate::{GateSettings, Limited, Next, Outcome, Waiting, pauses::Calendar},
+    clock,
+    engine::gate::{
+        GateSettings, Limited, Outcome, Waiting,
+        look::{Look, Looked},
+        shared::{SharedGate, Step},
+    },
     faults,
-    metrics::{Metrics, RequestStatus},
-    model::{AccountId, Family, LimitClass, Pause, WindowLease},
+    metrics::Metrics,
+    model::{AccountId, Family, LimitClass, Owner, Pause, RequestStatus},
+    processes,
     store::Store,
 };
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, ContextFutureSpawner, Handler, Message,
-    SpawnHandle, Supervised, WrapFuture,
+    ResponseFuture, SpawnHandle, Supervised, WrapFuture,
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,39 +26,33 @@ use std::{
 use tokio::sync::{oneshot, watch};
 use tracing::{debug, info, warn};
 
-/// Between tries to read or write while the database does not answer.
-const RETRY_DATABASE_AFTER: Duration = Duration::from_millis(500);
+/// A look that takes longer has met a database that hangs. What became of it is then unknown.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Longest sleep: timers stand still while the machine is suspended, so what they wait for may be long over.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
-
-/// How often what was counted and learned is stored: that much a killed process forgets.
-const SAVE_EVERY: Duration = Duration::from_secs(5);
 
 /// The window empties by itself, and nobody else would say so.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
 
 pub struct Gate {
-    settings: GateSettings,
+    us: Owner,
     store: Store,
-    writer: Addr<CheckpointWriter>,
     view: watch::Sender<GateView>,
     metrics: Metrics,
-    engine: engine::gate::Gate<u64>,
+    machine: SharedGate<u64>,
     askers: HashMap<u64, Asker>,
     num_asks: u64,
     /// Permits that are out, those of earlier lives included.
     out: BTreeMap<u64, Family>,
+    /// Pauses that may not be stored yet, by permit, with those who wait for it; those of earlier lives included.
+    limited: BTreeMap<u64, (Pause, Vec<oneshot::Sender<()>>)>,
     lives: u32,
-    /// From when the process began, or was last limited by a calendar that had been set back.
-    calendar: Calendar,
     timer: Option<SpawnHandle>,
     /// Why nothing is granted, as it was ruled last.
     waiting: Option<GateWait>,
-    /// Until when the database says that we may be sending.
-    lease_until: Option<Instant>,
-    is_leasing: bool,
-    is_saving: bool,
+    /// Who waits for the end.
+    closing: Vec<oneshot::Sender<()>>,
 }
 
 /// Who waits, for what and since when.
@@ -91,7 +88,7 @@ impl Permit {
     /// Says what became of the request, before the permit is dropped: for the limits, and for whoever counts requests.
     pub fn settle(&mut self, outcome: Outcome, status: RequestStatus) {
         self.outcome = outcome;
-        if let Some(sent_at) = self.sent_at.take() {
+        if let Some(sent_at) = self.sent_at.take().filter(|_| outcome != Outcome::Unused) {
             self.metrics.handle_answered(self.family, status, clock::instant().saturating_duration_since(sent_at));
         }
     }
@@ -99,6 +96,10 @@ impl Permit {
     /// For [`ReportLimited`].
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    pub fn family(&self) -> Family {
+        self.family
     }
 }
 
@@ -113,77 +114,80 @@ impl Drop for Permit {
 impl Gate {
     pub fn new(
         settings: GateSettings,
+        us: Owner,
         store: Store,
-        writer: Addr<CheckpointWriter>,
         view: watch::Sender<GateView>,
         metrics: Metrics,
     ) -> Gate {
-        let (now, wall) = (clock::steady(), clock::now());
         Gate {
-            settings,
+            machine: SharedGate::new(settings, us.clone(), clock::steady(), clock::now()),
+            us,
             store,
-            writer,
             view,
             metrics,
-            engine: engine::gate::Gate::new(settings, now, wall),
             askers: HashMap::new(),
             num_asks: 0,
             out: BTreeMap::new(),
+            limited: BTreeMap::new(),
             lives: 0,
-            calendar: Calendar::new(now, wall),
             timer: None,
             waiting: None,
-            lease_until: None,
-            is_leasing: false,
-            is_saving: false,
+            closing: Vec::new(),
         }
     }
 
-    /// Grants all that can be granted, and sets the alarm for the rest.
+    /// Does all that is to be done, and sets the alarm for the rest.
     fn pump(&mut self, ctx: &mut Context<Self>) {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        if !self.askers.is_empty() && self.lease_until.is_none_or(|until| until <= clock::steady()) {
-            return self.renew_lease(ctx);
-        }
-        loop {
+        let mut is_idle = false;
+        while !is_idle {
             let now = clock::steady();
-            let (wake_at, waiting) = match self.engine.poll(now) {
-                Next::Grant(ticket) => {
-                    self.grant(ticket, ctx);
-                    continue;
+            match self.machine.poll(now, clock::now()) {
+                Step::Grant(ticket) => self.grant(ticket, ctx),
+                Step::Refuse(ticket, pause) => self.refuse(ticket, pause),
+                Step::Noted(ticket) => {
+                    for reply in self.limited.remove(&ticket).map(|(_, replies)| replies).unwrap_or_default() {
+                        let _ = reply.send(());
+                    }
                 }
-                Next::Refuse(ticket, pause) => {
-                    self.refuse(ticket, pause);
-                    continue;
+                Step::Look(look) => self.look(look, ctx),
+                Step::Wait(wake_at, waiting) => {
+                    self.waiting = self.told(waiting, wake_at, now);
+                    self.timer = wake_at.map(|at| wake_at_in(at.saturating_duration_since(now), ctx));
+                    is_idle = true;
                 }
-                Next::Wait(at, Waiting::Paused(pause)) => {
-                    self.metrics.handle_pause(pause, at - now, now);
-                    (Some(at), Some(GateWait::Paused(pause)))
+                Step::Closed { is_noted } => {
+                    self.close(is_noted, ctx);
+                    is_idle = true;
                 }
-                Next::Wait(at, Waiting::Window) => (Some(at), Some(GateWait::Window(clock::now() + (at - now)))),
-                Next::Wait(at, Waiting::Spacing) => (Some(at), None),
-                Next::Full | Next::Idle => (None, None),
-            };
-            if let Some(at) = wake_at {
-                self.timer = Some(self.wake_at(at, now, ctx));
             }
-            self.waiting = waiting;
-            return self.show();
+        }
+        self.show();
+    }
+
+    fn told(&self, waiting: Option<Waiting>, wake_at: Option<Instant>, now: Instant) -> Option<GateWait> {
+        match waiting? {
+            Waiting::Paused(pause) => {
+                self.note_pause(pause);
+                Some(GateWait::Paused(pause))
+            }
+            Waiting::Window => Some(GateWait::Window(clock::now() + wake_at?.saturating_duration_since(now))),
+            Waiting::Spacing => None,
         }
     }
 
     /// Lets others see; those who look are woken only by what is new.
     fn show(&mut self) {
-        let (used, limit) = self.engine.window_used(clock::steady());
-        let seen = GateView { used, limit, waiting: self.waiting, queued: self.engine.queued().collect() };
+        let (used, limit) = self.machine.window_used(clock::steady());
+        let seen = GateView { used, limit, waiting: self.waiting, queued: self.machine.queued().collect() };
         self.view.send_if_modified(|view| std::mem::replace(view, seen) != seen);
     }
 
     fn grant(&mut self, number: u64, ctx: &mut Context<Self>) {
         let Some(asker) = self.askers.remove(&number) else {
-            self.engine.handle_returned(number, Outcome::Unused, clock::steady());
+            self.machine.handle_returned(number, Outcome::Unused, clock::steady());
             return;
         };
         let Asker { family, asked_at, reply } = asker;
@@ -206,118 +210,85 @@ impl Gate {
         self.metrics.handle_pause(pause, left, clock::steady());
     }
 
-    fn wake_at(&self, at: Instant, now: Instant, ctx: &mut Context<Self>) -> SpawnHandle {
-        // Timers are as fine as a millisecond; waking early would ask again at once.
-        let wait = (at.saturating_duration_since(now) + Duration::from_millis(1)).min(LOOK_AGAIN_AFTER);
-        ctx.run_later(wait, |gate, ctx| {
-            gate.timer = None;
-            gate.pump(ctx);
-        })
-    }
-
-    /// Writes down until when we may send, before sending: if this process is killed, the next one knows that the
-    /// window may be full.
-    fn renew_lease(&mut self, ctx: &mut Context<Self>) {
-        if std::mem::replace(&mut self.is_leasing, true) {
-            return;
-        }
-        let (writer, length) = (self.writer.clone(), self.settings.window);
-        let (until, wall) = (clock::steady() + length, clock::now() + length);
+    /// Looks at what all processes on the database have noted, and notes what the look decides.
+    fn look(&self, look: Box<Look>, ctx: &mut Context<Self>) {
+        let (store, us, life) = (self.store.clone(), self.us.clone(), self.lives);
         async move {
-            let lease = WindowLease { until: wall, used: None };
-            while !matches!(writer.send(SaveWindowLease(lease)).await, Ok(Ok(()))) {
-                tokio::time::sleep(RETRY_DATABASE_AFTER).await;
-            }
+            let rule = |found: &_| look.rule(found, |owner| processes::is_gone(owner, &us));
+            let looking = store.share_limits(look.reads_ledger(), look.wall(), rule);
+            tokio::time::timeout(LOOK_TIMEOUT, looking).await
         }
         .into_actor(self)
-        .map(move |(), gate, ctx| {
-            gate.is_leasing = false;
-            gate.lease_until = Some(until);
+        .map(move |looked, gate, ctx| {
+            if gate.lives != life {
+                return;
+            }
+            match looked {
+                Ok(Ok(looked)) => gate.take_up(looked),
+                Ok(Err(error)) => gate.retry(&error.to_string()),
+                Err(_) => gate.retry("no answer"),
+            }
             gate.pump(ctx);
         })
         .spawn(ctx);
     }
 
-    /// Nothing is granted before what earlier lives and processes noted is known.
-    fn load(&self, ctx: &mut Context<Self>) {
-        let store = self.store.clone();
-        async move {
-            loop {
-                match store.load_gate_note(clock::now()).await {
-                    Ok(noted) => return noted,
-                    Err(error) => {
-                        warn!(%error, "the pauses cannot be read");
-                        tokio::time::sleep(RETRY_DATABASE_AFTER).await;
-                    }
-                }
-            }
+    fn take_up(&mut self, looked: Looked) {
+        let was_loaded = self.machine.is_loaded();
+        self.machine.handle_looked(looked, clock::steady(), clock::now());
+        for pause in self.machine.pauses().filter(|_| !was_loaded) {
+            self.note_pause(pause);
+            info!(scope = %pause.scope, class = pause.class.as_str(), until = %pause.until, "pause still in force");
         }
-        .into_actor(self)
-        .map(|mut noted, gate, ctx| {
-            let (now, mut wall) = (clock::steady(), clock::now());
-            if gate.lives > 0 {
-                // The note is our own, and the window counts as full already.
-                noted.lease = None;
-                wall = gate.calendar.cautious(now, wall);
-            }
-            gate.engine.handle_noted(&noted, now, wall);
-            for pause in gate.engine.pauses() {
-                gate.note_pause(pause);
-                info!(scope = %pause.scope, class = pause.class.as_str(), until = %pause.until, "pause still in force");
-            }
-            gate.pump(ctx);
-        })
-        .wait(ctx);
     }
 
-    /// Stores what was counted and learned, and that a pause is lifted.
-    fn save(&mut self, ctx: &mut Context<Self>) {
-        if self.is_saving {
-            return;
-        }
-        let Some(news) = self.news() else { return };
-        self.is_saving = true;
-        let writer = self.writer.clone();
-        // A reply that is lost leaves open whether it was counted: counted twice is better than not at all.
-        let write = async move {
-            while !matches!(writer.send(news.clone()).await, Ok(Ok(()))) {
-                tokio::time::sleep(RETRY_DATABASE_AFTER).await;
-            }
-        };
-        write.into_actor(self).map(|(), gate, _| gate.is_saving = false).spawn(ctx);
+    fn retry(&mut self, why: &str) {
+        warn!(why, "the database does not say what other processes have sent; nothing is sent until it does");
+        self.machine.handle_unanswered(clock::steady());
     }
 
-    fn news(&mut self) -> Option<SaveLedger> {
-        let has_reopened = self.engine.take_reopened();
-        let (entries, learned) = self.engine.take_unsaved();
-        let is_empty = entries.is_empty() && learned.is_none() && !has_reopened;
-        (!is_empty).then_some(SaveLedger { entries, learned, has_reopened })
+    fn close(&mut self, is_noted: bool, ctx: &mut Context<Self>) {
+        if !is_noted {
+            warn!("how many requests were sent could not be noted; the next start counts all that were reserved");
+        }
+        for reply in self.closing.drain(..) {
+            let _ = reply.send(());
+        }
+        ctx.stop();
     }
+}
+
+fn wake_at_in(wait: Duration, ctx: &mut Context<Gate>) -> SpawnHandle {
+    // Timers are as fine as a millisecond; waking early would ask again at once.
+    let wait = (wait + Duration::from_millis(1)).min(LOOK_AGAIN_AFTER);
+    ctx.run_later(wait, |gate, ctx| {
+        gate.timer = None;
+        gate.pump(ctx);
+    })
 }
 
 impl Actor for Gate {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(SAVE_EVERY, Gate::save);
         ctx.run_interval(SHOW_EVERY, |gate, _| gate.show());
-        self.load(ctx);
+        self.pump(ctx);
     }
 }
 
 impl Supervised for Gate {
     fn restarting(&mut self, _: &mut Self::Context) {
-        let now = clock::steady();
-        self.engine = engine::gate::Gate::new(self.settings, now, clock::now());
-        self.engine.handle_death(self.out.iter().map(|(number, family)| (*number, *family)), now);
+        let still_out = self.out.iter().map(|(number, family)| (*number, *family));
+        let unsaved = self.limited.iter().map(|(number, (pause, _))| (*number, *pause));
+        self.machine = self.machine.reborn(still_out, unsaved, clock::steady(), clock::now());
+        if !self.closing.is_empty() {
+            self.machine.handle_closing();
+        }
         // The askers learn from their closed channels and ask again.
         self.askers.clear();
         self.lives += 1;
         self.timer = None;
         self.waiting = None;
-        self.lease_until = None;
-        self.is_leasing = false;
-        self.is_saving = false;
     }
 }
 
@@ -342,7 +313,7 @@ impl Handler<AcquirePermit> for Gate {
         self.num_asks += 1;
         let AcquirePermit { family, account, longest_wait, reply } = ask;
         self.askers.insert(self.num_asks, Asker { family, asked_at: clock::steady(), reply });
-        self.engine.handle_ask(self.num_asks, family, account, longest_wait);
+        self.machine.handle_ask(self.num_asks, family, account, longest_wait);
         self.pump(ctx);
     }
 }
@@ -363,7 +334,7 @@ impl Handler<PermitReturned> for Gate {
             return;
         }
         faults::visit("gate.return");
-        self.engine.handle_returned(returned.number, returned.outcome, clock::steady());
+        self.machine.handle_returned(returned.number, returned.outcome, clock::steady());
         self.pump(ctx);
     }
 }
@@ -381,25 +352,27 @@ pub struct ReportLimited {
 }
 
 impl Handler<ReportLimited> for Gate {
-    type Result = actix::ResponseActFuture<Self, ()>;
+    type Result = ResponseFuture<()>;
 
     fn handle(&mut self, limited: ReportLimited, ctx: &mut Self::Context) -> Self::Result {
         faults::visit("gate.limited");
         let ReportLimited { number, family, class, retry_after } = limited;
         let (now, wall) = (clock::steady(), clock::now());
-        self.calendar.handle_read(now, wall);
-        let Limited { pause, is_news } =
-            self.engine.handle_limited(Some(number), family, class, retry_after, now, wall);
-        self.note_pause(pause);
-        tell(pause, is_news, self.engine.window_used(now).1);
+        // A report that an earlier life had heard comes again.
+        if !self.limited.contains_key(&number) {
+            let Limited { pause, is_news } = self.machine.handle_limited(number, family, class, retry_after, now, wall);
+            self.note_pause(pause);
+            tell(pause, is_news, self.machine.window_used(now).1);
+            self.limited.insert(number, (pause, Vec::new()));
+        }
+        let (reply, noted) = oneshot::channel();
+        if let Some((_, replies)) = self.limited.get_mut(&number) {
+            replies.push(reply);
+        }
         self.pump(ctx);
-        let writer = self.writer.clone();
-        let write = async move {
-            while !matches!(writer.send(SavePause(pause)).await, Ok(Ok(()))) {
-                tokio::time::sleep(RETRY_DATABASE_AFTER).await;
-            }
-        };
-        Box::pin(write.into_actor(self).map(|(), gate, ctx| gate.save(ctx)))
+        Box::pin(async move {
+            let _ = noted.await;
+        })
     }
 }
 
@@ -433,24 +406,16 @@ fn tell(pause: Pause, is_news: bool, limit: u32) {
 pub struct Close;
 
 impl Handler<Close> for Gate {
-    type Result = actix::ResponseActFuture<Self, ()>;
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: Close, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: Close, ctx: &mut Self::Context) -> Self::Result {
         self.askers.clear();
-        let (used, _) = self.engine.window_used(clock::steady());
-        let (writer, has_sent) = (self.writer.clone(), self.lease_until.take().is_some());
-        let lease = WindowLease { until: clock::now(), used: Some(used) };
-        let news = self.news();
-        let note = async move {
-            if let Some(news) = news
-                && !matches!(writer.send(news).await, Ok(Ok(())))
-            {
-                warn!("what was sent in the last seconds could not be counted");
-            }
-            if has_sent && !matches!(writer.send(SaveWindowLease(lease)).await, Ok(Ok(()))) {
-                warn!("how many requests were sent could not be noted; the next start waits for a whole window");
-            }
-        };
-        Box::pin(note.into_actor(self).map(|(), _, ctx| ctx.stop()))
+        self.machine.handle_closing();
+        let (reply, closed) = oneshot::channel();
+        self.closing.push(reply);
+        self.pump(ctx);
+        Box::pin(async move {
+            let _ = closed.await;
+        })
     }
 }

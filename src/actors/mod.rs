@@ -3,18 +3,19 @@
 //! ```text
 //!   Supervisor --StartRun--> Syncer x 4 --AcquirePermit, ReportLimited--> Gate
 //!       ^                        |  \--GET page--> Spotify Web API          |
-//!       |  Observed, RunEnded    |                                          | SavePause
+//!       |  Observed, RunEnded    |                                          | looks at the database
 //!       +---- ChildExited -------+--BeginRun, CommitBatch--> CheckpointWriter
 //!       |  PlaysObserved                                         ^
 //!       +---------- PlaybackTracker (gate and API as above) -----+ CommitPlays
 //! ```
 //!
 //! Every child lives inside a guard ([`lifecycle`]) that catches a panic, reports it, and starts a new life in place:
-//! address and mailbox survive, state does not. A syncer then takes its place from the database; a gate counts its
-//! window as full; a writer has no state to lose. A reply lost during a commit means that nobody knows: the syncer
+//! address and mailbox survive, state does not. A syncer then takes its place from the database; a gate reads
+//! there what it had sent; a writer has no state to lose. A reply lost during a commit means that nobody knows: the syncer
 //! starts again from the database and never resends.
 
 pub mod checkpoint_writer;
+pub mod driver;
 pub mod fetch;
 pub mod gate;
 pub mod lifecycle;
@@ -25,6 +26,13 @@ pub mod supervisor;
 pub mod syncer;
 mod traces;
 mod trouble;
+
+use crate::{clock, engine::Now};
+
+/// The moment, for a machine of the engine.
+fn now() -> Now {
+    Now { at: clock::instant(), wall: clock::now(), jitter: driver::jitter() }
+}
 
 pub use gate::{Gate, Permit};
 pub use playback_tracker::{PlaybackTracker, PlaysObserved, TrackerSetup};

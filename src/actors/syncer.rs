@@ -1,35 +1,32 @@
-//! Runs one entity type of one account: does what [`crate::engine::run`] says, and starts again from the database
-//! whenever it does not know what became of a commit.
+//! Carries messages between [`Syncing`] and the world: asks the gate and the API, the writer and the store, and tells the
+//! supervisor.
 
 use super::{
-    checkpoint_writer::{
-        BeginRun, CheckpointWriter, CommitBatch, EndRun, EndedShort, NoteFailure, SwitchPhase, WriteError,
-    },
+    checkpoint_writer::{BeginRun, CheckpointWriter, CommitBatch, EndRun, NoteFailure, SwitchPhase},
     fetch::Fetcher,
+    now,
     supervisor::{Observed, RunEnded},
-    traces::{BatchTrace, RunTrace},
-    trouble::Trouble,
+    traces::RunTrace,
+    trouble::{self, tried},
 };
 use crate::{
     clock,
     engine::{
-        restart::{Deaths, Exit, RestartPolicy, Ruling},
-        run::{BatchSizes, Draft, EntityRun, Purpose, RunEnd, RunMode, RunPlan, RunProgress, Step, Ticket},
+        restart::RestartPolicy,
+        run::{BatchSizes, Draft, EntityRun, Purpose, RunMode},
         sweep::RemovalGuard,
+        syncing::{Answer, Place, Step, Syncing, SyncingSetup, Trouble},
     },
     faults,
-    model::{
-        AccountId, BatchSyncResult, Checkpoint, Commit, CommitReport, Effects, EntityType, Fault, Fence, Gap,
-        ItemCounts, Member, Page, Phase, StalePlaylist, SyncKey,
-    },
-    store::{StateKey, Store, StoreError},
+    model::{AccountId, Commit, Effects, EntityType, Fence, Gap, ItemCounts, SyncKey},
+    store::{StateKey, Store},
 };
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle,
     Supervised, WrapFuture,
 };
 use std::{cell::Cell, rc::Rc, time::Instant};
-use tracing::{Instrument, debug, info, info_span, warn};
+use tracing::{Instrument, debug, info, warn};
 use uuid::Uuid;
 
 /// What a syncer is given for life.
@@ -41,7 +38,6 @@ pub struct SyncerSetup {
     pub writer: Addr<CheckpointWriter>,
     pub fetcher: Fetcher,
     pub batches: BatchSizes,
-    pub purpose: Purpose,
     pub guard: RemovalGuard,
     pub observer: Recipient<Observed>,
     pub supervisor: Recipient<RunEnded>,
@@ -56,20 +52,15 @@ impl SyncerSetup {
 
 pub struct Syncer {
     setup: SyncerSetup,
-    incarnation: u32,
-    /// Times this life had to start again from the database.
-    reloads: Deaths,
+    machine: Syncing,
     run: Option<Run>,
-    /// The futures of the run, so that nothing of an old run is heard in a new one.
+    /// What is under way.
     tasks: Vec<SpawnHandle>,
-    stopping: bool,
 }
 
-/// A run under way.
+/// What is counted of a run under way.
 struct Run {
-    engine: EntityRun,
     run_id: Uuid,
-    fence: Fence,
     num_requests: Rc<Cell<u32>>,
     reported_requests: u32,
     last_commit_at: Instant,
@@ -77,111 +68,91 @@ struct Run {
     trace: RunTrace,
 }
 
-/// What a run starts from, as read from the database.
-struct Place {
-    fence: Fence,
-    mode: RunMode,
-    num_active: u32,
-    open_gaps: Vec<Gap>,
-}
-
 impl Syncer {
     pub fn new(setup: SyncerSetup) -> Syncer {
-        Syncer { setup, incarnation: 0, reloads: Deaths::default(), run: None, tasks: Vec::new(), stopping: false }
+        let SyncerSetup { entity, batches, guard, policy, .. } = setup;
+        let machine = Syncing::new(SyncingSetup { entity, batches, guard, policy });
+        Syncer { setup, machine, run: None, tasks: Vec::new() }
     }
 
-    /// Drops whatever is under way and takes the place from the database.
-    fn begin(&mut self, ctx: &mut Context<Self>) {
-        faults::visit(self.point("start"));
-        for task in self.tasks.drain(..) {
-            ctx.cancel_future(task);
-        }
-        self.run = None;
-        let setup = self.setup.clone();
-        let span = info_span!("sync", entity = %setup.entity, incarnation = self.incarnation);
-        let load = async move { load_place(&setup).await }.instrument(span);
-        let task = ctx.spawn(load.into_actor(self).map(|place, syncer, ctx| match place {
-            Ok(place) => syncer.go(place, ctx),
-            Err(trouble) => syncer.handle_trouble(trouble, ctx),
-        }));
-        self.tasks.push(task);
-    }
-
-    fn go(&mut self, place: Place, ctx: &mut Context<Self>) {
-        let Place { fence, mode, num_active, open_gaps } = place;
-        let entity = self.setup.entity;
-        let resumed_from = match &mode {
-            RunMode::Resume { from } => Some(from.offset),
-            RunMode::Initial | RunMode::Incremental { .. } => None,
-        };
-        let phase = mode.phase();
-        match resumed_from {
-            Some(offset) => info!(%entity, %phase, offset, "carrying on from the checkpoint"),
-            None => info!(%entity, %phase, "run begins"),
-        }
-        let SyncerSetup { batches, purpose, guard, .. } = self.setup;
-        let plan = RunPlan { entity, mode, num_active, open_gaps, batches, purpose, guard, now: clock::now() };
-        let mut engine = EntityRun::new(plan);
-        if self.stopping {
-            engine.handle_stop();
-        }
-        let run_id = Uuid::new_v4();
-        self.run = Some(Run {
-            engine,
-            run_id,
-            fence,
-            num_requests: Rc::default(),
-            reported_requests: 0,
-            last_commit_at: clock::instant(),
-            resumed_from,
-            trace: RunTrace::begin(self.setup.key(), run_id, phase),
-        });
-        self.observe(None);
-        self.drive(ctx);
-    }
-
-    /// Carries out all that the engine asks for.
+    /// Carries out all that is to be done.
     fn drive(&mut self, ctx: &mut Context<Self>) {
-        while let Some(step) = self.run.as_mut().and_then(|run| run.engine.poll()) {
-            match step {
-                Step::Fetch { ticket, request, patience } => {
-                    let Some(run) = &mut self.run else { return };
-                    let (num_requests, span) = (run.num_requests.clone(), run.trace.fetching());
-                    let fetcher = self.setup.fetcher.clone();
-                    let fetch = async move { fetcher.page(&request, patience, &num_requests).await };
-                    self.spawn(ctx, fetch.instrument(span), move |answer, syncer, ctx| {
-                        syncer.handle_page(ticket, answer, ctx)
-                    });
-                }
-                Step::Commit(draft) => {
-                    let (commit, batch) = self.commit_of(*draft);
-                    let writer = self.setup.writer.clone();
-                    let write = async move { Ok(writer.send(CommitBatch(commit)).await??) };
-                    self.spawn(ctx, batch.commit(write), |report, syncer, ctx| syncer.handle_committed(report, ctx));
-                }
-                Step::SwitchPhase(phase) => self.switch_phase(phase, ctx),
-                Step::ListStale => {
-                    let (store, account_id) = (self.setup.store.clone(), self.setup.account_id);
-                    let list = async move { Ok(store.stale_playlists(account_id, clock::now()).await?) };
-                    self.spawn(ctx, list, |stale, syncer, ctx| syncer.handle_stale(stale, ctx));
-                }
-                Step::ListMembers(wanted) => {
-                    let (store, key) = (self.setup.store.clone(), self.setup.key());
-                    let list = async move { Ok(store.list_members(key.account, key.entity, wanted).await?) };
-                    self.spawn(ctx, list, |members, syncer, ctx| syncer.handle_members(members, ctx));
-                }
-                Step::End(end) => self.end(end, ctx),
+        while let Some(step) = self.machine.poll() {
+            self.carry_out(step, ctx);
+        }
+    }
+
+    fn carry_out(&mut self, step: Step, ctx: &mut Context<Self>) {
+        let SyncerSetup { account_id, entity, store, writer, .. } = self.setup.clone();
+        match step {
+            Step::Abandon => self.tasks.drain(..).for_each(|task| _ = ctx.cancel_future(task)),
+            Step::LoadProgress => {
+                faults::visit(self.point("start"));
+                self.spawn(ctx, async move { Answer::Progress(load_mode(&store, account_id, entity).await) });
+            }
+            Step::BeginRun(phase) => {
+                let begun = writer.send(BeginRun { account_id, entity, phase });
+                self.spawn(ctx, async move { Answer::Begun(tried(begun.await)) });
+            }
+            Step::LoadPlace => {
+                self.spawn(ctx, async move { Answer::Placed(load_place(&store, account_id, entity).await) });
+            }
+            Step::SwitchPhase { fence, phase } => {
+                let switched = writer.send(SwitchPhase { fence, account_id, entity, phase });
+                self.spawn(ctx, async move { Answer::Switched(tried(switched.await)) });
+            }
+            Step::Begun { mode, .. } => self.begin_run(&mode),
+            Step::Fetch { ticket, request, patience } => {
+                let Some(run) = &mut self.run else { return };
+                let (num_requests, span) = (run.num_requests.clone(), run.trace.fetching());
+                let fetcher = self.setup.fetcher.clone();
+                let fetch = async move { Answer::Page(ticket, fetcher.page(&request, patience, &num_requests).await) };
+                self.spawn(ctx, fetch.instrument(span));
+            }
+            Step::Commit { fence, draft } => {
+                let Some(commit) = self.commit_of(fence, *draft) else { return };
+                let Some(run) = &mut self.run else { return };
+                let batch = run.trace.committing(&commit);
+                let written = writer.send(CommitBatch(commit));
+                self.spawn(
+                    ctx,
+                    async move { Answer::Committed(batch.commit(async move { tried(written.await) }).await) },
+                );
+            }
+            Step::ListStale => self.spawn(ctx, async move {
+                Answer::Stale(store.stale_playlists(account_id, clock::now()).await.map_err(trouble::reading))
+            }),
+            Step::ListMembers(wanted) => self.spawn(ctx, async move {
+                Answer::Members(store.list_members(account_id, entity, wanted).await.map_err(trouble::reading))
+            }),
+            Step::Wait { pause, trouble } => {
+                warn!(%entity, error = %trouble, "starting again from the database");
+                let life = self.machine.life();
+                let task = ctx.run_later(pause, move |syncer, ctx| syncer.handle(life, Answer::Waited, ctx));
+                self.tasks.push(task);
+            }
+            Step::NoteEnd { fence, phase, why } => {
+                let key = StateKey { account: account_id, entity, phase };
+                let noted = writer.send(EndRun { key, fence, why });
+                self.spawn(ctx, async move { Answer::Noted(tried(noted.await)) });
+            }
+            Step::NoteFailure(why) => {
+                let noted = writer.send(NoteFailure { account_id, entity, why });
+                self.spawn(ctx, async move { Answer::Noted(tried(noted.await)) });
+            }
+            Step::Ended(end) => {
+                self.observe(None);
+                let run = self.run.take().inspect(|run| run.trace.end(&end));
+                let num_requests = run.map_or(0, |run| run.num_requests.get());
+                debug!(%entity, ?end, result = ?self.machine.last_result(), num_requests, "run ended");
+                self.setup.supervisor.do_send(RunEnded { key: self.setup.key(), end });
             }
         }
     }
 
-    fn spawn<T: 'static>(
-        &mut self,
-        ctx: &mut Context<Self>,
-        work: impl Future<Output = T> + 'static,
-        then: impl FnOnce(T, &mut Syncer, &mut Context<Self>) + 'static,
-    ) {
-        let task = ctx.spawn(work.into_actor(self).map(then));
+    fn spawn(&mut self, ctx: &mut Context<Self>, work: impl Future<Output = Answer> + 'static) {
+        let life = self.machine.life();
+        let task = ctx.spawn(work.into_actor(self).map(move |answer, syncer, ctx| syncer.handle(life, answer, ctx)));
         // Finished ones need no cancelling; what is in flight is never more than a few.
         if self.tasks.len() > 64 {
             self.tasks.drain(..32);
@@ -189,78 +160,62 @@ impl Syncer {
         self.tasks.push(task);
     }
 
-    fn handle_page(&mut self, ticket: Ticket, answer: Result<Page, Fault>, ctx: &mut Context<Self>) {
-        faults::visit(self.point("page"));
-        if let Some(run) = &mut self.run {
-            run.engine.handle_page(ticket, answer);
+    fn handle(&mut self, life: u32, answer: Answer, ctx: &mut Context<Self>) {
+        if life != self.machine.life() {
+            return;
+        }
+        let committed = match &answer {
+            Answer::Page(..) => {
+                faults::visit(self.point("page"));
+                None
+            }
+            Answer::Committed(report) => {
+                faults::visit(self.point("committed"));
+                report.as_ref().ok().map(|report| report.counts)
+            }
+            Answer::Noted(Err(error)) if !matches!(error, Trouble::Overtaken(_)) => {
+                warn!(entity = %self.setup.entity, %error, "how the run ended could not be noted");
+                None
+            }
+            _ => None,
+        };
+        // What an earlier pass of this run has counted is not counted twice.
+        let is_again = self.machine.run().is_some_and(EntityRun::is_reading_again);
+        self.machine.handle(life, answer, now());
+        if let Some(mut counts) = committed {
+            if is_again {
+                (counts.unchanged, counts.odd) = (0, 0);
+            }
+            debug!(entity = %self.setup.entity, ?counts, result = ?self.machine.last_result(), "batch committed");
+            self.observe(Some(counts));
         }
         self.drive(ctx);
     }
 
-    fn handle_committed(&mut self, report: Result<CommitReport, Trouble>, ctx: &mut Context<Self>) {
-        faults::visit(self.point("committed"));
-        match report {
-            Ok(report) => {
-                if let Some(run) = &mut self.run {
-                    let mut counts = report.counts;
-                    if run.engine.is_reading_again() {
-                        // What an earlier pass of this run has counted is not counted twice.
-                        (counts.unchanged, counts.odd) = (0, 0);
-                    }
-                    run.engine.handle_committed(report);
-                    let result = run.engine.last_result();
-                    debug!(entity = %self.setup.entity, ?counts, ?result, "batch committed");
-                    self.observe(Some(counts));
-                }
-                self.drive(ctx);
-            }
-            Err(trouble) => self.handle_trouble(trouble, ctx),
+    fn begin_run(&mut self, mode: &RunMode) {
+        let (entity, phase, run_id) = (self.setup.entity, mode.phase(), Uuid::new_v4());
+        let resumed_from = match mode {
+            RunMode::Resume { from } => Some(from.offset),
+            RunMode::Initial | RunMode::Incremental { .. } => None,
+        };
+        match resumed_from {
+            Some(offset) => info!(%entity, %phase, offset, "carrying on from the checkpoint"),
+            None => info!(%entity, %phase, "run begins"),
         }
-    }
-
-    fn switch_phase(&mut self, phase: Phase, ctx: &mut Context<Self>) {
-        let Some(fence) = self.run.as_ref().map(|run| run.fence) else { return };
-        let (account_id, entity) = (self.setup.account_id, self.setup.entity);
-        let writer = self.setup.writer.clone();
-        let switch = async move { Ok(writer.send(SwitchPhase { fence, account_id, entity, phase }).await??) };
-        self.spawn(ctx, switch, |stored: Result<Checkpoint, Trouble>, syncer, ctx| match stored {
-            Ok(stored) => {
-                if let Some(run) = &mut syncer.run {
-                    run.engine.handle_switched(stored);
-                }
-                syncer.drive(ctx);
-            }
-            Err(trouble) => syncer.handle_trouble(trouble, ctx),
+        self.run = Some(Run {
+            run_id,
+            num_requests: Rc::default(),
+            reported_requests: 0,
+            last_commit_at: clock::instant(),
+            resumed_from,
+            trace: RunTrace::begin(self.setup.key(), run_id, phase),
         });
-    }
-
-    fn handle_members(&mut self, members: Result<Vec<Member>, Trouble>, ctx: &mut Context<Self>) {
-        match members {
-            Ok(members) => {
-                if let Some(run) = &mut self.run {
-                    run.engine.handle_members(members);
-                }
-                self.drive(ctx);
-            }
-            Err(trouble) => self.handle_trouble(trouble, ctx),
-        }
-    }
-
-    fn handle_stale(&mut self, stale: Result<Vec<StalePlaylist>, Trouble>, ctx: &mut Context<Self>) {
-        match stale {
-            Ok(stale) => {
-                if let Some(run) = &mut self.run {
-                    run.engine.handle_stale(stale);
-                }
-                self.drive(ctx);
-            }
-            Err(trouble) => self.handle_trouble(trouble, ctx),
-        }
+        self.observe(None);
     }
 
     /// What the engine drafted, made whole.
-    fn commit_of(&mut self, draft: Draft) -> (Box<Commit>, BatchTrace) {
-        let run = self.run.as_mut().expect("only a run drafts commits");
+    fn commit_of(&mut self, fence: Fence, draft: Draft) -> Option<Box<Commit>> {
+        let run = self.run.as_mut()?;
         let (now, instant) = (clock::now(), clock::instant());
         let Draft { rows, offset_from, offset_to, effects, checkpoint } = draft;
         let gap = |playlist_id, offset_from, offset_to, reason| Gap {
@@ -296,10 +251,10 @@ impl Syncer {
         let num_requests =
             run.num_requests.get() - std::mem::replace(&mut run.reported_requests, run.num_requests.get());
         let duration = instant.saturating_duration_since(std::mem::replace(&mut run.last_commit_at, instant));
-        let commit = Box::new(Commit {
+        Some(Box::new(Commit {
             account_id: self.setup.account_id,
             entity: self.setup.entity,
-            fence: run.fence,
+            fence,
             run_id: run.run_id,
             rows,
             effects,
@@ -308,82 +263,11 @@ impl Syncer {
             offset_to,
             num_requests,
             duration,
-        });
-        let batch = run.trace.committing(&commit);
-        (commit, batch)
-    }
-
-    /// A commit or a look at the database failed: start again from what the database holds, or give up.
-    fn handle_trouble(&mut self, trouble: Trouble, ctx: &mut Context<Self>) {
-        let entity = self.setup.entity;
-        let exit = Exit::Panicked(trouble.to_string());
-        let ruling = if trouble.is_transient() {
-            self.reloads.handle_exit(&self.setup.policy, &exit, clock::instant(), fastrand::f64())
-        } else {
-            Ruling::Park
-        };
-        match ruling {
-            Ruling::RestartIn(pause) => {
-                warn!(%entity, error = %trouble, "starting again from the database");
-                ctx.run_later(pause, |syncer, ctx| syncer.begin(ctx));
-            }
-            Ruling::Park | Ruling::Rest => {
-                let SyncerSetup { account_id, writer, .. } = &self.setup;
-                let (note, writer) =
-                    (NoteFailure { account_id: *account_id, entity, why: trouble.to_string() }, writer.clone());
-                let end = RunEnd::Failed(trouble.into_fault());
-                let note = async move { writer.send(note).await };
-                self.spawn(ctx, note, move |_, syncer, _| syncer.finish(end, BatchSyncResult::default()));
-            }
-        }
-    }
-
-    fn end(&mut self, end: RunEnd, ctx: &mut Context<Self>) {
-        let Some(run) = &self.run else { return };
-        let entity = self.setup.entity;
-        let key = StateKey { account: self.setup.account_id, entity, phase: run.engine.phase() };
-        let (fence, mut result) = (run.fence, run.engine.last_result().clone());
-        let why = match &end {
-            RunEnd::Complete { .. } | RunEnd::Unsteady { .. } | RunEnd::Stopped => None,
-            RunEnd::Paused(pause) => {
-                result.rate_limited = true;
-                result.rate_limit_reset_at = Some(pause.until);
-                Some(EndedShort::Paused(*pause))
-            }
-            RunEnd::Failed(fault) => Some(EndedShort::Failed(fault.to_string())),
-        };
-        let Some(why) = why else { return self.finish(end, result) };
-        let writer = self.setup.writer.clone();
-        let note = async move { writer.send(EndRun { key, fence, why }).await };
-        self.spawn(ctx, note, move |noted, syncer, _| {
-            let end = match noted {
-                Ok(Ok(())) => end,
-                // Whoever took over goes on, whatever stopped us.
-                Ok(Err(WriteError::Store(error @ StoreError::Fenced { .. }))) => {
-                    RunEnd::Failed(Fault::Overtaken(error.to_string()))
-                }
-                noted => {
-                    warn!(%entity, ?noted, "how the run ended could not be noted");
-                    end
-                }
-            };
-            syncer.finish(end, result);
-        });
-    }
-
-    /// Tells the supervisor.
-    fn finish(&mut self, end: RunEnd, result: BatchSyncResult) {
-        self.observe(None);
-        let run = self.run.take().inspect(|run| run.trace.end(&end));
-        let num_requests = run.map_or(0, |run| run.num_requests.get());
-        let entity = self.setup.entity;
-        debug!(%entity, ?end, ?result, num_requests, "run ended");
-        self.setup.supervisor.do_send(RunEnded { key: self.setup.key(), end });
+        }))
     }
 
     fn observe(&self, counts: Option<ItemCounts>) {
-        let Some(run) = &self.run else { return };
-        let progress: RunProgress = run.engine.progress();
+        let (Some(run), Some(progress)) = (&self.run, self.machine.progress()) else { return };
         self.setup.observer.do_send(Observed {
             key: self.setup.key(),
             progress,
@@ -406,23 +290,17 @@ impl Syncer {
     }
 }
 
-/// Fences off every earlier run, then reads where this one is to begin.
-async fn load_place(setup: &SyncerSetup) -> Result<Place, Trouble> {
-    let SyncerSetup { account_id, entity, store, writer, .. } = setup;
-    let (account_id, entity) = (*account_id, *entity);
-    let progress = store.load_progress(account_id, entity).await?;
-    let phase = RunMode::of(progress.initial, progress.incremental).phase();
-    let fence = writer.send(BeginRun { account_id, entity, phase }).await??;
-    // Only now does nobody else write: what was read before may have moved.
-    let progress = store.load_progress(account_id, entity).await?;
-    let mode = RunMode::of(progress.initial, progress.incremental);
-    if mode.phase() != phase {
-        writer.send(SwitchPhase { fence, account_id, entity, phase: mode.phase() }).await??;
-    }
-    let num_active = store.library_counts(account_id).await?.num_active(entity);
-    let open_gaps = store.open_gaps(account_id, entity).await?;
+async fn load_mode(store: &Store, account: AccountId, entity: EntityType) -> Result<RunMode, Trouble> {
+    let progress = store.load_progress(account, entity).await.map_err(trouble::reading)?;
+    Ok(RunMode::of(progress.initial, progress.incremental))
+}
+
+async fn load_place(store: &Store, account: AccountId, entity: EntityType) -> Result<Place, Trouble> {
+    let mode = load_mode(store, account, entity).await?;
+    let num_active = store.library_counts(account).await.map_err(trouble::reading)?.num_active(entity);
+    let open_gaps = store.open_gaps(account, entity).await.map_err(trouble::reading)?;
     let open_gaps = open_gaps.into_iter().filter(|gap| gap.playlist_id.is_none()).collect();
-    Ok(Place { fence, mode, num_active, open_gaps })
+    Ok(Place { mode, num_active, open_gaps })
 }
 
 impl Actor for Syncer {
@@ -431,14 +309,7 @@ impl Actor for Syncer {
 
 impl Supervised for Syncer {
     fn restarting(&mut self, _: &mut Self::Context) {
-        *self = Syncer {
-            setup: self.setup.clone(),
-            incarnation: self.incarnation + 1,
-            reloads: Deaths::default(),
-            run: None,
-            tasks: Vec::new(),
-            stopping: self.stopping,
-        };
+        *self = Syncer { setup: self.setup.clone(), machine: self.machine.reborn(), run: None, tasks: Vec::new() };
     }
 }
 
@@ -451,8 +322,8 @@ impl Handler<StartRun> for Syncer {
     type Result = ();
 
     fn handle(&mut self, StartRun(purpose): StartRun, ctx: &mut Self::Context) {
-        self.setup.purpose = purpose;
-        self.begin(ctx);
+        self.machine.handle_start(purpose);
+        self.drive(ctx);
     }
 }
 
@@ -465,10 +336,8 @@ impl Handler<Dismiss> for Syncer {
     type Result = ();
 
     fn handle(&mut self, _: Dismiss, ctx: &mut Self::Context) {
-        for task in self.tasks.drain(..) {
-            ctx.cancel_future(task);
-        }
-        self.run = None;
+        self.machine.handle_dismissed();
+        self.drive(ctx);
         ctx.stop();
     }
 }
@@ -482,18 +351,7 @@ impl Handler<StopRun> for Syncer {
     type Result = ();
 
     fn handle(&mut self, _: StopRun, ctx: &mut Self::Context) {
-        self.stopping = true;
-        match &mut self.run {
-            Some(run) => {
-                run.engine.handle_stop();
-                self.drive(ctx);
-            }
-            None => {
-                for task in self.tasks.drain(..) {
-                    ctx.cancel_future(task);
-                }
-                self.finish(RunEnd::Stopped, BatchSyncResult::default());
-            }
-        }
+        self.machine.handle_stop();
+        self.drive(ctx);
     }
 }

@@ -6,11 +6,9 @@
 //! A request belongs to the batch that is next to be committed. Pages that are fetched ahead of a commit may so stand
 //! under the batch before theirs.
 
-use super::trouble::Trouble;
 use crate::{
-    engine::run::RunEnd,
-    metrics::RequestStatus,
-    model::{AccountId, Commit, CommitReport, Family, Phase, SyncKey},
+    engine::{run::RunEnd, syncing::Trouble},
+    model::{AccountId, Commit, CommitReport, Family, Phase, RequestStatus, SyncKey},
 };
 use tracing::{Instrument, Span, field::Empty, trace_span};
 use uuid::Uuid;

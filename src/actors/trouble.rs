@@ -1,34 +1,25 @@
-//! What goes wrong between a syncer and the database.
+//! What goes wrong between a syncer and the database, in the words of [`Trouble`].
 
 use super::checkpoint_writer::WriteError;
-use crate::{model::Fault, store::StoreError};
+use crate::{engine::syncing::Trouble, store::StoreError};
 use actix::MailboxError;
 
-/// Why a run cannot go on as it is.
-#[derive(Debug, thiserror::Error)]
-pub enum Trouble {
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    #[error(transparent)]
-    Read(#[from] StoreError),
-    #[error("the checkpoint writer died; whether the last batch was committed is unknown")]
-    ReplyLost(#[from] MailboxError),
+/// What came of a message to the writer.
+pub fn tried<T>(sent: Result<Result<T, WriteError>, MailboxError>) -> Result<T, Trouble> {
+    match sent {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(WriteError::Store(error))) => Err(reading(error)),
+        Ok(Err(error @ WriteError::TimedOut)) => Err(Trouble::Passing(error.to_string())),
+        Err(_) => Err(Trouble::Passing(
+            "the checkpoint writer died; whether the last batch was committed is unknown".to_owned(),
+        )),
+    }
 }
 
-impl Trouble {
-    /// Whether to start again from the database and go on.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Trouble::Write(error) => error.is_transient(),
-            Trouble::Read(error) => error.is_transient(),
-            Trouble::ReplyLost(_) => true,
-        }
-    }
-
-    pub fn into_fault(self) -> Fault {
-        match self {
-            Trouble::Write(WriteError::Store(error @ StoreError::Fenced { .. })) => Fault::Overtaken(error.to_string()),
-            Trouble::Write(_) | Trouble::Read(_) | Trouble::ReplyLost(_) => Fault::Internal(self.to_string()),
-        }
+pub fn reading(error: StoreError) -> Trouble {
+    match &error {
+        StoreError::Fenced { .. } => Trouble::Overtaken(error.to_string()),
+        _ if error.is_transient() => Trouble::Passing(error.to_string()),
+        _ => Trouble::Lasting(error.to_string()),
     }
 }

@@ -5,9 +5,10 @@ use crate::{
     cli::voice::say,
     clock,
     model::{AccountId, Claim, Owner},
+    processes,
     store::{Store, StoreError},
 };
-use std::{fs, path::Path, time::Duration};
+use std::{fs, time::Duration};
 use uuid::Uuid;
 
 /// How long a service holds an account without renewing its claim. A service that was killed elsewhere delays the next
@@ -23,24 +24,7 @@ pub fn this_process(command: &str) -> Owner {
     let host = host.map(|host| host.trim().to_owned()).filter(|host| !host.is_empty());
     let pid = std::process::id();
     let label = format!("segno {command} (process {pid} on {})", host.as_deref().unwrap_or("this machine"));
-    Owner { id: Uuid::new_v4(), label, place: place(), pid }
-}
-
-/// Where process ids mean what they mean to us: the boot of the machine, and the namespace within it. Empty where the
-/// system does not tell, which is everywhere but on Linux.
-fn place() -> String {
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id");
-    let namespace = fs::read_link("/proc/self/ns/pid");
-    match (boot, namespace) {
-        (Ok(boot), Ok(namespace)) => format!("{} {}", boot.trim(), namespace.display()),
-        (Err(_), _) | (_, Err(_)) => String::new(),
-    }
-}
-
-/// Whether the process certainly lives no more.
-fn is_gone(other: &Owner, us: &Owner) -> bool {
-    let is_here = !us.place.is_empty() && other.place == us.place;
-    is_here && (other.pid == us.pid || !Path::new("/proc").join(other.pid.to_string()).exists())
+    Owner { id: Uuid::new_v4(), label, place: processes::place(), pid }
 }
 
 /// Takes an account over for one sync. A service that keeps it current is left to its work.
@@ -82,7 +66,9 @@ async fn try_take(
         let now = clock::now();
         match store.claim(account, us, hold.map(|hold| now + hold), dead, now).await {
             Ok(()) => return Ok(None),
-            Err(StoreError::Held(held)) if dead.is_none() && is_gone(&held.owner, us) => dead = Some(held.owner.id),
+            Err(StoreError::Held(held)) if dead.is_none() && processes::is_gone(&held.owner, us) => {
+                dead = Some(held.owner.id)
+            }
             Err(StoreError::Held(held)) => return Ok(Some(*held)),
             Err(error) => return Err(error.into()),
         }

@@ -17,7 +17,7 @@ use crate::{
     clock,
     config::{Config, Dirs},
     engine::run::Purpose,
-    model::{EntityType, Family, Phase, WindowLease, status::EntityStatus},
+    model::{EntityType, Family, Phase, status::EntityStatus},
     sandbox::{self, LibrarySpec, Limits, Sandbox},
     store::{DatabaseUrl, LibraryCounts, Store},
 };
@@ -120,8 +120,7 @@ async fn before(store: &Store, args: &DemoArgs, path: &Path) -> Result<Before, C
 
 /// Each demo has a server of its own, which knows nothing of what was sent to the last one.
 async fn forget_the_last_server(store: &Store) -> Result<(), CommandError> {
-    let now = clock::now();
-    store.save_window_lease(WindowLease { until: now, used: Some(0) }, now).await?;
+    store.forget_sent().await?;
     store.clear_pause(Family::Application).await?;
     store.forget_learned_rate().await?;
     Ok(())

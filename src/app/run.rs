@@ -19,7 +19,7 @@ use crate::{
         gate::Close,
         supervisor::{
             GateOf, Stop,
-            service::{Reconfigure, Release, Serve, Served, TakePulse, Tend},
+            service::{Reconfigure, Release, Serve, TakePulse, Tend},
         },
     },
     cli::voice::say,
@@ -29,6 +29,7 @@ use crate::{
         playback::PlaybackSettings,
         run::{Purpose, Rhythm},
         schedule::Remembered,
+        service::Over,
     },
     faults::hastened,
     metrics::Metrics,
@@ -279,7 +280,7 @@ impl Caretaker {
         let Some(tokens) = sign_in::tokens_of(&self.store, account_id, &client_id).await? else { return Ok(()) };
         self.told.remove(&account_id);
         self.tended.insert(account_id, revision);
-        let remembered = self.remembered(account_id).await?;
+        let remembered = self.remembered(account_id, revision).await?;
         let paused = self.store.paused_by_hand(account_id).await?;
         self.supervisor.send(Tend { account_id, name, tokens, remembered, paused }).await.map_err(|_| died())
     }
@@ -302,10 +303,15 @@ impl Caretaker {
     }
 
     /// What the database knows of the runs of an account.
-    async fn remembered(&self, account: AccountId) -> Result<BTreeMap<EntityType, Remembered>, StoreError> {
+    async fn remembered(
+        &self,
+        account: AccountId,
+        signed_in_at: DateTime<Utc>,
+    ) -> Result<BTreeMap<EntityType, Remembered>, StoreError> {
         let mut remembered: BTreeMap<EntityType, Remembered> = BTreeMap::new();
         for state in self.store.list(account).await? {
             let known = remembered.entry(state.key.entity).or_default();
+            known.signed_in_at = Some(signed_in_at);
             known.next_run_at = known.next_run_at.max(state.next_run_at);
             known.failed_at = known.failed_at.max(state.failed_at);
             known.is_complete |= state.completed_at.is_some();
@@ -419,10 +425,10 @@ fn playback(config: &Config) -> PlaybackSettings {
     }
 }
 
-fn end_of(served: Served) -> Result<Exit, CommandError> {
-    match served {
-        Served::Stopped => Ok(Exit::Done),
-        Served::Failed(why) => Err(CommandError::new(Exit::Failed, why)),
+fn end_of(over: Over) -> Result<Exit, CommandError> {
+    match over {
+        Over::Stopped | Over::Done => Ok(Exit::Done),
+        Over::Failed(why) => Err(CommandError::new(Exit::Failed, why)),
     }
 }
 

@@ -235,7 +235,13 @@ pub struct ResetArgs {
 Examples:
   segno sandbox                               prints the settings to use it with
   segno sandbox --tracks 20000 --latency 50ms
-  segno sandbox --rate 10 --quota tracks=40   both of the API's limits")]
+  segno sandbox --rate 10 --quota tracks=40   both of the API's limits
+
+It can misbehave as the real one does: POST rules to /_sandbox/rules of its address, for example
+  [{\"family\":\"tracks\",\"times\":2,\"do\":{\"kind\":\"refuse\",\"like\":\"premium\"}},
+   {\"family\":\"playlist_items\",\"do\":{\"kind\":\"cap\",\"rows\":20}}]
+Kinds: refuse, status, rate_limited, quota, hang, cut, truncate, delay, edit, cap, hide, stale,
+next, cursor, totals, count_items, ignore_offset, patch_rows, patch_page, raw, flood.")]
 pub struct SandboxArgs {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = values::address)]

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::model::{
     AccountId, EntityType, Family, Fault, GateNote, KnownPlays, LimitClass, NotedPause, PLAYS_PAGE_LEN, Pause,
-    PlaybackRecord, PlaysPage, SyncKey, WindowLease,
+    PlaybackRecord, PlaysPage, SyncKey,
 };
 use chrono::{DateTime, Utc};
 use fastrand::Rng;
@@ -62,7 +62,6 @@ struct Life {
     runs: BTreeMap<EntityType, u32>,
     /// Tickets that wait or are out.
     asked: BTreeSet<u32>,
-    leased_until: Option<DateTime<Utc>>,
 }
 
 /// A request on its way.
@@ -179,7 +178,7 @@ impl World {
             schedule.handle_added(SyncKey { account: ACCOUNT, entity: *entity }, known, now, wall);
         }
         let playback = Playback::new(PlaybackSettings::default(), &self.disk.playback, now, wall);
-        Life { gate, schedule, playback, runs: BTreeMap::new(), asked: BTreeSet::new(), leased_until: None }
+        Life { gate, schedule, playback, runs: BTreeMap::new(), asked: BTreeSet::new() }
     }
 
     fn die(&mut self) {
@@ -219,11 +218,9 @@ impl World {
             let Some(life) = &mut self.life else { return };
             match life.gate.poll(now) {
                 Next::Grant(ticket) => {
-                    // As the shell does: a note first, that the window may fill.
-                    if life.leased_until.is_none_or(|until| until <= wall) {
-                        life.leased_until = Some(wall + WINDOW);
-                        self.disk.gate.lease = Some(WindowLease { until: wall + WINDOW, used: None });
-                    }
+                    // Noted before it is sent.
+                    let (requests, _) = life.gate.window_used(now);
+                    self.disk.gate.sent = vec![crate::model::Sent { requests, until: wall }];
                     self.send(ticket);
                 }
                 Next::Refuse(PLAYER, pause) => {
@@ -236,7 +233,7 @@ impl World {
                     life.runs.remove(&entity);
                     self.end(entity, &RunEnd::Paused(pause));
                 }
-                Next::Wait(..) | Next::Full | Next::Idle => return,
+                Next::Wait(..) | Next::Full | Next::Reserve(_) | Next::Idle => return,
             }
         }
     }

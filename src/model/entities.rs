@@ -5,11 +5,26 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use utoipa::ToSchema;
 
+/// How the ids begin that are made here, for artists and albums that have a name and no id: `local:Nobody`.
+pub const LOCAL: &str = "local:";
+
 /// An artist as tracks and albums mention them: no genres, no image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ArtistRef {
+    /// Begins with [`LOCAL`] where the source gave only a name.
     pub id: String,
     pub name: String,
+}
+
+impl ArtistRef {
+    /// A place of a list of artists that could not be read: somebody stands there, and whoever was known to stays.
+    pub fn unread() -> ArtistRef {
+        ArtistRef::default()
+    }
+
+    pub fn is_unread(&self) -> bool {
+        self.id.is_empty()
+    }
 }
 
 /// A full artist, as `/me/following` gives them.
@@ -41,7 +56,10 @@ pub struct Album {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Track {
+    /// Of a local file its URI, shortened where that is longer than an index can hold.
     pub id: String,
+    /// The whole URI of a local file; `None` where the id says it: `spotify:track:{id}`.
+    pub uri: Option<String>,
     pub name: String,
     pub album: Option<Album>,
     pub duration_ms: Option<i32>,
@@ -62,6 +80,8 @@ pub struct SavedTrack {
 pub struct SavedAlbum {
     pub added_at: Option<DateTime<Utc>>,
     pub album: Album,
+    /// The tracks on it that came along, up to 50, without their album. They are simplified: no ISRC.
+    pub tracks: Vec<Track>,
 }
 
 /// A playlist as `/me/playlists` lists it.
@@ -85,20 +105,41 @@ pub struct Playlist {
 pub enum PlaylistItemKind {
     Track,
     Episode,
+    /// Of an audiobook.
+    Chapter,
     /// A file on somebody's disk: no id, only a `spotify:local:` URI.
     Local,
-    /// The source gave nothing, or nothing that can be read; the slot is kept so that positions stay true.
+    /// The source gives nothing, or nothing that can be read; the slot is kept so that positions stay true. What was known
+    /// of it before stands in it.
     Missing,
+    /// Something with a name or a URI that is none of the above.
+    Unknown,
 }
 
 impl PlaylistItemKind {
+    pub const ALL: [PlaylistItemKind; 6] = [
+        PlaylistItemKind::Track,
+        PlaylistItemKind::Episode,
+        PlaylistItemKind::Chapter,
+        PlaylistItemKind::Local,
+        PlaylistItemKind::Missing,
+        PlaylistItemKind::Unknown,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             PlaylistItemKind::Track => "track",
             PlaylistItemKind::Episode => "episode",
+            PlaylistItemKind::Chapter => "chapter",
             PlaylistItemKind::Local => "local",
             PlaylistItemKind::Missing => "missing",
+            PlaylistItemKind::Unknown => "unknown",
         }
+    }
+
+    /// The kind that the database calls so. It lets no other word in.
+    pub fn of_word(word: &str) -> PlaylistItemKind {
+        PlaylistItemKind::ALL.into_iter().find(|kind| kind.as_str() == word).unwrap_or(PlaylistItemKind::Unknown)
     }
 }
 
@@ -117,6 +158,6 @@ pub struct PlaylistItem {
     pub added_at: Option<DateTime<Utc>>,
     /// Spotify id of the user who added it.
     pub added_by: Option<String>,
-    /// Present for `PlaylistItemKind::Track`; it enters the catalogue.
+    /// Present for tracks and local files; it enters the catalogue.
     pub track: Option<Track>,
 }

@@ -1,6 +1,6 @@
 //! The limits, the API's two and our own, as far as everyone needs to know them.
 
-use super::Family;
+use super::{Family, Sent};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -51,15 +51,6 @@ pub struct Pause {
     pub scope: PauseScope,
     pub class: LimitClass,
     pub until: DateTime<Utc>,
-}
-
-/// What a process wrote down before it sent requests, so that the next one does not send as many again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WindowLease {
-    /// No request of that process was sent later.
-    pub until: DateTime<Utc>,
-    /// How many it had sent in the window that ends there; `None` when it did not live to tell.
-    pub used: Option<u32>,
 }
 
 /// A pause as it was found, with the moment at which it was noted: by that clock it cannot last longer than from there
@@ -141,7 +132,8 @@ impl DailyCeilings {
 pub struct GateNote {
     /// Those that are over included: after one of the rate limit, a single request goes first.
     pub pauses: Vec<NotedPause>,
-    pub lease: Option<WindowLease>,
+    /// What it had sent itself, in an earlier life.
+    pub sent: Vec<Sent>,
     pub learned: Option<LearnedRate>,
     /// The last day's.
     pub ledger: Vec<LedgerEntry>,

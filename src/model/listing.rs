@@ -85,8 +85,12 @@ pub enum Item {
 pub enum Oddity {
     /// The row, or the object inside it, is `null`.
     Null,
-    /// A local file where only catalogue objects are expected.
-    LocalFile,
+    /// A place of a playlist is empty, and nobody has said why.
+    Missing,
+    /// Its URI says that it is something else than its listing is for: an episode among the tracks.
+    Misplaced,
+    /// Of a kind that is not known here.
+    UnknownKind,
     /// No id, or an empty one.
     MissingId,
     /// No name, or an empty one (a takedown).
@@ -95,6 +99,8 @@ pub enum Oddity {
     Unserved,
     /// The row does not have the shape it should; the text says where.
     Undecodable(String),
+    /// A row that has no place in its listing, and yet a name or a URI: they are kept with the reason.
+    Named { why: Box<Oddity>, name: Option<String>, uri: Option<String> },
 }
 
 impl Oddity {
@@ -102,11 +108,29 @@ impl Oddity {
     pub fn reason(&self) -> String {
         match self {
             Oddity::Null => "null".into(),
-            Oddity::LocalFile => "local_file".into(),
+            Oddity::Missing => "missing".into(),
+            Oddity::Misplaced => "misplaced".into(),
+            Oddity::UnknownKind => "unknown_kind".into(),
             Oddity::MissingId => "missing_id".into(),
             Oddity::MissingName => "missing_name".into(),
             Oddity::Unserved => "unserved".into(),
             Oddity::Undecodable(why) => format!("undecodable: {why}"),
+            Oddity::Named { why, .. } => why.reason(),
+        }
+    }
+
+    /// The name and the URI of a row that has no other place.
+    pub fn label(&self) -> (Option<&str>, Option<&str>) {
+        match self {
+            Oddity::Named { name, uri, .. } => (name.as_deref(), uri.as_deref()),
+            Oddity::Null
+            | Oddity::Missing
+            | Oddity::Misplaced
+            | Oddity::UnknownKind
+            | Oddity::MissingId
+            | Oddity::MissingName
+            | Oddity::Unserved
+            | Oddity::Undecodable(_) => (None, None),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Plain data that every other layer shares: what Spotify calls things, what a page of a listing holds, what a
 //! checkpoint remembers, what a batch did. Nothing here waits, reads a clock, or knows a database or a protocol.
 
+pub mod answer;
 pub mod batch;
 pub mod checkpoint;
 pub mod entities;
@@ -13,24 +14,29 @@ pub mod listing;
 pub mod owner;
 pub mod play;
 pub mod scopes;
+pub mod sharing;
 pub mod sign_in;
 pub mod status;
 
+pub use answer::{Disposition, Remedy, RequestStatus};
 pub use batch::{
     BatchSyncResult, Commit, CommitReport, Counts, Effects, Fence, Gap, Gone, HeldBefore, HeldRemoval, Hold,
     ItemCounts, Membership, PlaylistPart, Removal, Rows, Survey,
 };
 pub use checkpoint::{Checkpoint, Stage, Verification, WalkState};
-pub use entities::{Album, Artist, ArtistRef, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum, SavedTrack, Track};
+pub use entities::{
+    Album, Artist, ArtistRef, LOCAL, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum, SavedTrack, Track,
+};
 pub use fault::{Fault, with_causes};
 pub use ids::{AccountId, EntityType, Family, Phase, SyncKey, UnknownWord};
 pub use limits::{
     DailyCeilings, GateNote, LearnedRate, LedgerEntry, LimitClass, NotedPause, Pause, PauseScope, RefusedLevel,
-    START_REQUESTS, WindowLease,
+    START_REQUESTS,
 };
 pub use listing::{AddedBetween, Item, Member, Next, Oddity, Page, PageRequest, Slot, SlotKey, StalePlaylist};
 pub use owner::{Claim, Owner};
 pub use play::{
     KnownPlays, PLAYS_PAGE_LEN, Play, PlayGap, PlayKey, PlaySlot, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
 };
-pub use sign_in::{SignInRefusal, SignInState};
+pub use sharing::{GateProcess, ProbeClaim, Sent, SharedChange, SharedLimits};
+pub use sign_in::{SignInRefusal, SignInState, TokenTrouble, TroubleOf};

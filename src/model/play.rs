@@ -12,8 +12,9 @@ pub const PLAYS_PAGE_LEN: usize = 50;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Play {
     pub played_at: DateTime<Utc>,
+    /// Shortened where it is longer than an index can hold, as the id of a local file is.
     pub track_uri: String,
-    /// It enters the catalogue; `None` for local files and whatever else has no place there.
+    /// It enters the catalogue; `None` for episodes and whatever else has no place there.
     pub track: Option<Track>,
     /// The album, playlist or artist that it was played from.
     pub context_uri: Option<String>,
@@ -42,8 +43,14 @@ pub type PlayKey = (DateTime<Utc>, String);
 pub struct KnownPlays {
     /// The plays from the page's oldest on.
     pub keys: HashSet<PlayKey>,
-    /// The newest one before them.
+    /// The newest one before them; of all where the page is empty.
     pub newest_before: Option<DateTime<Utc>>,
+}
+
+impl KnownPlays {
+    pub fn newest(&self) -> Option<DateTime<Utc>> {
+        self.keys.iter().map(|(at, _)| *at).max().or(self.newest_before)
+    }
 }
 
 /// Plays after the one moment and before the other may be missing: they had left the page before anybody looked.

@@ -132,8 +132,9 @@ impl Catalogue {
     }
 
     /// Adds an episode.
-    pub fn add_episode(&mut self, episode: Episode) {
+    pub fn add_episode(&mut self, episode: Episode) -> EpisodeNo {
         self.episodes.push(episode);
+        EpisodeNo(self.episodes.len() - 1)
     }
 
     /// Adds a track and lists it on its album.
@@ -172,6 +173,11 @@ impl Catalogue {
     /// Numbers of all albums.
     pub fn albums(&self) -> impl Iterator<Item = AlbumNo> + use<> {
         (0..self.albums.len()).map(AlbumNo)
+    }
+
+    /// Numbers of all episodes.
+    pub fn episodes(&self) -> impl Iterator<Item = EpisodeNo> + use<> {
+        (0..self.episodes.len()).map(EpisodeNo)
     }
 
     /// Numbers of all tracks.

@@ -12,6 +12,7 @@
 //! | `POST edit` | changes the library |
 //! | `POST rules`, `GET rules` | replaces the fault rules; how often each came up |
 //! | `POST config`, `GET config` | changes settings; the settings in force |
+//! | `POST share` | puts one's playlist into another person's list, `{"index":0,"with":1}`; with `"collaborative":true` that person can read it too |
 //! | `POST library` | replaces the library by one that is spelled out |
 //!
 //! `state`, `history`, `catalogue`, `edit` and `library` are about the first person, or with `?user=N`, counted from 0, about another.
@@ -31,6 +32,7 @@ use super::http::{Moment, Query, Reply, Request};
 use super::limits::Origin;
 use super::log::WINDOW_DEFAULT;
 use super::service::Service;
+use super::shares::Share;
 use super::truth::{CatalogueTruth, Truth};
 
 /// Answers a request to the control API; `path` is what follows `/_sandbox/`.
@@ -43,6 +45,12 @@ pub fn answer(service: &mut Service, path: &str, request: &Request<'_>, now: Mom
         }
         Ok(_) | Err(_) => error(400, "there is no such person"),
     }
+}
+
+/// Whom a request is about.
+fn query_user(request: &Request<'_>) -> usize {
+    let query = Query::parse(request.query.as_bytes());
+    query.get("user").and_then(|user| user.parse().ok()).unwrap_or(0)
 }
 
 fn answer_for_one(service: &mut Service, path: &str, request: &Request<'_>, now: Moment) -> Reply {
@@ -66,11 +74,12 @@ fn answer_for_one(service: &mut Service, path: &str, request: &Request<'_>, now:
         ("POST", "edit") => edit(service, request, now),
         ("POST", "rules") => set_rules(service, request),
         ("POST", "config") => change_settings(service, request, now),
+        ("POST", "share") => share(service, query_user(request), request),
         ("POST", "library") => set_library(service, request, now),
         (
             _,
             "users" | "state" | "history" | "catalogue" | "stats" | "log" | "rules" | "config" | "stats/reset" | "edit"
-            | "library",
+            | "library" | "share",
         ) => {
             return error(405, &format!("{} is not possible here", request.method));
         }
@@ -135,10 +144,35 @@ struct RuleCounts {
 }
 
 fn set_rules(service: &mut Service, request: &Request<'_>) -> Result<Reply, String> {
-    let rules: Vec<Rule> = read(request)?;
-    service.rules = Rules::new(rules)?;
+    let rules = Rules::new(read::<Vec<Rule>>(request)?)?;
+    if rules.need_history() && !service.has_history() {
+        return Err("nothing is known of the past: `POST history` first".to_owned());
+    }
+    service.rules = rules;
     service.limiter.end_pauses(Origin::Rule);
     Ok(Reply::json(200, &RuleCounts { rules: service.rules.counts() }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShareWith {
+    index: usize,
+    with: usize,
+    #[serde(default)]
+    collaborative: bool,
+}
+
+fn share(service: &mut Service, of: usize, request: &Request<'_>) -> Result<Reply, String> {
+    let ShareWith { index, with, collaborative } = read(request)?;
+    if with >= service.refresh_tokens.len() {
+        return Err("there is no such person".to_owned());
+    }
+    let playlist = service.library.playlists.get_mut(index).and_then(Option::as_mut);
+    let playlist = playlist.ok_or_else(|| format!("there is no playlist at {index}"))?;
+    playlist.is_collaborative = collaborative;
+    let share = Share { of, with, playlist_id: playlist.id.clone() };
+    service.share(share)?;
+    Ok(Reply::json(200, &EditsDone { applied: Vec::new() }))
 }
 
 fn set_library(service: &mut Service, request: &Request<'_>, now: Moment) -> Result<Reply, String> {

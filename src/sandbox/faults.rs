@@ -1,19 +1,39 @@
 //! Fault rules: which requests go wrong, from when on, how often and in what way.
 //!
-//! Rules are tried in order. Every edit and delay that matches is carried out and the search goes on; the first other
-//! rule that matches decides the answer, and the rules after it do not see the request.
+//! Rules are tried in order. Every edit, delay and change (see the table) that matches is carried out and the search goes
+//! on; the first other rule that matches decides the answer, and the rules after it do not see the request.
+//!
+//! | `kind` of a change | the answer then |
+//! |---|---|
+//! | `cap` | has at most `rows` rows, whatever is asked, and says so in `limit` |
+//! | `ignore_offset` | is the first page, whatever `offset` or `after` is asked |
+//! | `stale` | comes from the library as it was `back` changes ago (1); needs `POST history` |
+//! | `hide` | lacks rows that it counts |
+//! | `patch_rows` | has rows of another shape: objects are merged, all else is replaced |
+//! | `patch_page` | has another envelope: `limit`, `next`, `offset`, `cursors`, merged likewise |
+//! | `next` | says `null` too early, or `onward` after the end, or has `next` `absent` or `odd` |
+//! | `cursor` | has this cursor in `after` |
+//! | `totals` | counts these numbers of rows, one after the other and over again |
+//! | `count_items` | miscounts the items of playlists |
+//! | `raw` | has these bytes between the quotes of a text: half an emoji, no UTF-8 |
+//! | `flood` | has so many rows more |
+//!
+//! Rows are chosen by `ids` (an id or uri of the row or of what is in it), or by `places` in the listing; by neither, all.
+//! `turns` says which of the concerned requests are struck, over and over: `"x.."` is every third.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::config::{LATENCY_MAX, SPAN_MAX};
 use super::edits::Edit;
-use super::http::Reply;
+use super::http::{Query, Reply};
 use super::limits::{Class, Refusal};
+use super::refusals::{CannedReply, Pretext, canned};
+use super::reshape::{NextSays, Reshape, Which};
 use super::routes::Family;
 
 /// Most rules at a time.
@@ -35,8 +55,14 @@ pub struct Rule {
     /// How many matching requests are let pass first.
     #[serde(default)]
     skip: u64,
-    /// How many are concerned after that; nothing means all.
+    /// How many are struck after that; nothing means all.
     times: Option<u64>,
+    /// For how long after the first that is struck; nothing means for ever.
+    for_ms: Option<u64>,
+    /// Which of them are struck (`x`) and which are let pass (`.`), over and over.
+    turns: Option<String>,
+    /// Whose requests, counted from 0; nothing means everybody's.
+    user: Option<usize>,
     /// What happens to them.
     #[serde(rename = "do")]
     action: Action,
@@ -93,7 +119,71 @@ enum Action {
         index: usize,
         with: Value,
     },
+    Refuse {
+        like: Pretext,
+        retry_after: Option<String>,
+    },
+    Cap {
+        rows: usize,
+    },
+    IgnoreOffset {},
+    Stale {
+        #[serde(default = "one")]
+        back: usize,
+    },
+    Hide {
+        ids: Option<Vec<String>>,
+        places: Option<Vec<usize>>,
+    },
+    PatchRows {
+        ids: Option<Vec<String>>,
+        places: Option<Vec<usize>>,
+        with: Value,
+    },
+    PatchPage {
+        with: Value,
+    },
+    Next {
+        says: NextSays,
+    },
+    Cursor {
+        after: Option<String>,
+    },
+    Totals {
+        values: Vec<u64>,
+    },
+    CountItems {
+        ids: Option<Vec<String>>,
+        places: Option<Vec<usize>>,
+        total: u64,
+    },
+    Raw {
+        ids: Option<Vec<String>>,
+        places: Option<Vec<usize>>,
+        /// Where in the row, as a JSON pointer.
+        at: String,
+        bytes: Option<Vec<u8>>,
+        text: Option<String>,
+    },
+    Flood {
+        rows: usize,
+        #[serde(default)]
+        with: Value,
+        #[serde(default = "yes")]
+        compressed: bool,
+    },
 }
+
+const fn one() -> usize {
+    1
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// Most bytes of rows that a flood sends.
+const FLOOD_MAX: usize = 512 * 1024 * 1024;
 
 /// Whether an edit shows in the answer that sets it off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -107,6 +197,8 @@ enum When {
 /// A request as rules look at it.
 #[derive(Clone, Debug)]
 pub struct Target<'a> {
+    /// Whose it is, as far as that can be known.
+    pub user: Option<usize>,
     pub family: Family,
     pub path: &'a str,
     /// The places of the listing that are asked for.
@@ -122,6 +214,10 @@ pub struct Plan {
     pub before: Vec<Edit>,
     /// Edits that come after it.
     pub after: Vec<Edit>,
+    /// Another question than the one that was asked.
+    pub question: Question,
+    /// How the answer is made untrue.
+    pub changes: Vec<Reshape>,
     /// What goes wrong, if anything.
     pub fault: Option<Fault>,
 }
@@ -143,39 +239,26 @@ pub enum Fault {
     Reshape(Reshape),
 }
 
-/// How an answer is made untrue.
-#[derive(Clone, Debug)]
-pub enum Reshape {
-    /// The total is off by this much.
-    LieTotal { delta: i64 },
-    /// Fields are missing: a plain name at any depth of the rows, a dotted path from each row.
-    DropFields { fields: Vec<String> },
-    /// A row of the page is something else.
-    ReplaceRow { index: usize, with: Value },
+/// What is answered instead of what was asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Question {
+    /// Most rows.
+    pub rows_max: Option<usize>,
+    /// From the first row on.
+    pub from_start: bool,
+    /// From the library as it was so many changes ago.
+    pub back: usize,
 }
 
-/// An answer that a rule gives in place of the real one.
-#[derive(Clone, Debug)]
-pub struct CannedReply {
-    status: u16,
-    content_type: String,
-    body: String,
-    headers: BTreeMap<String, String>,
-}
-
-impl CannedReply {
-    /// Seconds of its `Retry-After`, if they can be read.
-    pub fn retry_after_s(&self) -> Option<u64> {
-        let header = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
-        let seconds = header.and_then(|(_, value)| value.parse::<u64>().ok())?;
-        Some(seconds.min(SPAN_MAX.as_secs()))
-    }
-}
-
-impl From<CannedReply> for Reply {
-    fn from(canned: CannedReply) -> Reply {
-        let reply = Reply::new(canned.status, canned.content_type, canned.body);
-        canned.headers.into_iter().fold(reply, |reply, (name, value)| reply.with_header(name, value))
+impl Question {
+    /// The question that is answered.
+    pub fn instead_of<'a>(&self, query: &Query<'a>) -> Query<'a> {
+        let limit = query.get("limit").map(str::to_owned);
+        let is_over =
+            |max: &usize| limit.as_ref().is_none_or(|limit| limit.parse().is_ok_and(|asked: usize| asked > *max));
+        let limit = self.rows_max.filter(is_over).map(|max| max.to_string()).or(limit);
+        let query = query.with("limit", limit);
+        if self.from_start { query.with("offset", None).with("after", None) } else { query }
     }
 }
 
@@ -189,6 +272,7 @@ struct ActiveRule {
     family: Option<Family>,
     num_matched: u64,
     num_applied: u64,
+    first_struck_at: Option<Instant>,
 }
 
 /// How often a rule came up.
@@ -208,7 +292,7 @@ impl Rules {
         }
         let activate = |(index, rule): (usize, Rule)| {
             let family = rule.check().map_err(|message| format!("rule {index}: {message}"))?;
-            Ok(ActiveRule { rule, family, num_matched: 0, num_applied: 0 })
+            Ok(ActiveRule { rule, family, num_matched: 0, num_applied: 0, first_struck_at: None })
         };
         rules.into_iter().enumerate().map(activate).collect::<Result<_, String>>().map(Rules)
     }
@@ -219,21 +303,34 @@ impl Rules {
         self.0.iter().map(count).collect()
     }
 
+    /// Whether a rule needs libraries of the past.
+    pub fn need_history(&self) -> bool {
+        self.0.iter().any(|active| matches!(active.rule.action, Action::Stale { .. }))
+    }
+
     /// Decides what is to happen to a request.
-    pub fn plan(&mut self, target: &Target<'_>) -> Plan {
+    pub fn plan(&mut self, target: &Target<'_>, now: Instant) -> Plan {
         let mut plan = Plan::default();
         for active in &mut self.0 {
-            if !active.takes(target) {
+            if !active.takes(target, now) {
                 continue;
             }
             match active.rule.action.clone() {
+                Action::Cap { rows } => {
+                    plan.question.rows_max = Some(plan.question.rows_max.map_or(rows, |max| max.min(rows)));
+                }
+                Action::IgnoreOffset {} => plan.question.from_start = true,
+                Action::Stale { back } => plan.question.back = back,
                 Action::Delay { ms } => plan.delay += Duration::from_millis(ms),
                 Action::Edit { edits, when: When::Before } => plan.before.extend(edits),
                 Action::Edit { edits, when: When::After } => plan.after.extend(edits),
-                action => {
-                    plan.fault = action.fault();
-                    break;
-                }
+                action => match action.change(active.num_applied) {
+                    Ok(change) => plan.changes.push(change),
+                    Err(action) => {
+                        plan.fault = action.fault();
+                        break;
+                    }
+                },
             }
         }
         plan
@@ -242,22 +339,35 @@ impl Rules {
 
 impl ActiveRule {
     /// Whether the rule applies to a request. Counts, so it is asked once.
-    fn takes(&mut self, target: &Target<'_>) -> bool {
+    fn takes(&mut self, target: &Target<'_>, now: Instant) -> bool {
         let is_family = self.family.map_or(target.family.is_limited(), |family| family == target.family);
         if !is_family || !self.rule.matches(target) || self.rule.times.is_some_and(|times| self.num_applied >= times) {
             return false;
         }
         self.num_matched += 1;
-        if self.num_matched <= self.rule.skip {
+        let Some(turn) = self.num_matched.checked_sub(self.rule.skip + 1) else { return false };
+        let span = self.rule.for_ms.map(Duration::from_millis);
+        let is_over = self.first_struck_at.zip(span).is_some_and(|(first, span)| now >= first + span);
+        if is_over || !self.rule.is_turn(turn) {
             return false;
         }
+        self.first_struck_at.get_or_insert(now);
         self.num_applied += 1;
         true
     }
 }
 
 impl Rule {
+    fn is_turn(&self, number: u64) -> bool {
+        let Some(turns) = self.turns.as_deref().map(str::as_bytes) else { return true };
+        let at = usize::try_from(number % turns.len() as u64).unwrap_or(0);
+        turns[at] == b'x'
+    }
+
     fn matches(&self, target: &Target<'_>) -> bool {
+        if self.user.is_some() && self.user != target.user {
+            return false;
+        }
         let is_path = self.path_prefix.as_ref().is_none_or(|prefix| target.path.starts_with(prefix.as_str()));
         if self.offset_from.is_none() && self.offset_to.is_none() {
             return is_path;
@@ -272,6 +382,13 @@ impl Rule {
             && from >= to
         {
             return Err(format!("no place lies between offset_from {from} and offset_to {to}"));
+        }
+        if self.turns.as_ref().is_some_and(|turns| turns.is_empty() || turns.bytes().any(|turn| !b"x.".contains(&turn)))
+        {
+            return Err("turns are made of `x` and `.`, such as `x.`".to_owned());
+        }
+        if self.for_ms.is_some_and(|ms| Duration::from_millis(ms) > SPAN_MAX) {
+            return Err("for_ms must not be longer than a year".to_owned());
         }
         self.action.check()?;
         if self.family == "*" {
@@ -311,14 +428,46 @@ impl Action {
             Action::Delay { ms } if Duration::from_millis(*ms) > LATENCY_MAX => {
                 Err(format!("a delay of {ms} ms is over {LATENCY_MAX:?}"))
             }
+            Action::Refuse { retry_after, .. } => {
+                retry_after.iter().try_for_each(|value| check_header("retry-after", value))
+            }
+            Action::Cap { rows: 0 } => Err("a cap of no rows is no cap".to_owned()),
+            Action::Totals { values } if values.is_empty() => Err("there is no total to tell".to_owned()),
+            Action::Raw { bytes, text, .. } if bytes.is_some() == text.is_some() => {
+                Err("`bytes` and `text` are two ways to say the same: give one of the two".to_owned())
+            }
+            Action::Flood { rows, with, .. } if rows.saturating_mul(with.to_string().len()) > FLOOD_MAX => {
+                Err(format!("{rows} such rows are over {FLOOD_MAX} bytes"))
+            }
             _ => Ok(()),
         }
     }
 
-    /// The fault that this is; `None` for delays and edits, which are none.
+    /// The change that this is, for the n-th time; else the action as it was.
+    fn change(self, times: u64) -> Result<Reshape, Action> {
+        Ok(match self {
+            Action::Hide { ids, places } => Reshape::Hide { which: Which { ids, places } },
+            Action::PatchRows { ids, places, with } => Reshape::PatchRows { which: Which { ids, places }, with },
+            Action::PatchPage { with } => Reshape::PatchPage { with },
+            Action::Next { says } => Reshape::Next { says },
+            Action::Cursor { after } => Reshape::Cursor { after },
+            Action::Totals { values } => {
+                let at = usize::try_from(times.saturating_sub(1) % values.len() as u64).unwrap_or(0);
+                Reshape::Total { total: values[at] }
+            }
+            Action::CountItems { ids, places, total } => Reshape::CountItems { which: Which { ids, places }, total },
+            Action::Raw { ids, places, at, bytes, text } => {
+                let bytes = bytes.or(text.map(String::into_bytes)).unwrap_or_default();
+                Reshape::Raw { which: Which { ids, places }, at, bytes }
+            }
+            Action::Flood { rows, with, compressed } => Reshape::Flood { rows, with, compressed },
+            other => return Err(other),
+        })
+    }
+
+    /// The fault that this is; `None` for whatever else there is.
     fn fault(self) -> Option<Fault> {
         let fault = match self {
-            Action::Delay { .. } | Action::Edit { .. } => return None,
             Action::Status { status, body, content_type, headers } => {
                 Fault::Instead { reply: canned(status, body, content_type, headers), pretends: None }
             }
@@ -334,35 +483,10 @@ impl Action {
             Action::LieTotal { delta } => Fault::Reshape(Reshape::LieTotal { delta }),
             Action::DropFields { fields } => Fault::Reshape(Reshape::DropFields { fields }),
             Action::ReplaceRow { index, with } => Fault::Reshape(Reshape::ReplaceRow { index, with }),
+            Action::Refuse { like, retry_after } => Fault::Instead { reply: like.reply(retry_after), pretends: None },
+            _ => return None,
         };
         Some(fault)
-    }
-}
-
-/// Without a body of its own, the answer is the error object that the Web API gives for the status.
-fn canned(
-    status: u16,
-    body: Option<String>,
-    content_type: Option<String>,
-    headers: BTreeMap<String, String>,
-) -> CannedReply {
-    let message = match status {
-        403 => "Forbidden",
-        500 => "Server error.",
-        502 => "Bad gateway.",
-        503 => "Service unavailable",
-        504 => "Gateway timeout",
-        _ => "Error",
-    };
-    let (default_type, default_body) = match body {
-        Some(_) => ("text/plain; charset=utf-8", String::new()),
-        None => (super::http::JSON, format!(r#"{{"error":{{"status":{status},"message":"{message}"}}}}"#)),
-    };
-    CannedReply {
-        status,
-        content_type: content_type.unwrap_or_else(|| default_type.to_owned()),
-        body: body.unwrap_or(default_body),
-        headers,
     }
 }
 
@@ -384,15 +508,54 @@ mod tests {
     #[test]
     fn a_rule_lets_pass_then_strikes_then_is_spent() {
         let mut rules = rules(r#"[{"family":"tracks","skip":2,"times":1,"do":{"kind":"hang"}}]"#).expect("sound");
-        let struck: Vec<bool> = (0..5).map(|_| rules.plan(&target(Family::Tracks, None)).fault.is_some()).collect();
+        let struck: Vec<bool> =
+            (0..5).map(|_| rules.plan(&target(Family::Tracks, None), Instant::now()).fault.is_some()).collect();
         assert_eq!(struck, [false, false, true, false, false]);
         assert_eq!(rules.counts(), [RuleCount { matched: 3, applied: 1 }]);
     }
 
     #[test]
+    fn turns_spans_and_persons_choose_among_the_requests() {
+        let struck = |text: &str, user, seconds: [u64; 6]| {
+            let (mut rules, start) = (rules(text).expect("sound"), Instant::now());
+            let target = Target { user, ..target(Family::Tracks, None) };
+            seconds.map(|at| rules.plan(&target, start + Duration::from_secs(at)).fault.is_some())
+        };
+        let turns = struck(r#"[{"turns":"x..","skip":1,"do":{"kind":"hang"}}]"#, None, [0; 6]);
+        assert_eq!(turns, [false, true, false, false, true, false]);
+        let span = struck(r#"[{"for_ms":2500,"skip":1,"do":{"kind":"hang"}}]"#, None, [0, 5, 6, 7, 8, 9]);
+        assert_eq!(span, [false, true, true, true, false, false]);
+        let other = r#"[{"user":1,"do":{"kind":"hang"}}]"#;
+        assert_eq!((struck(other, Some(1), [0; 6]), struck(other, None, [0; 6])), ([true; 6], [false; 6]));
+    }
+
+    #[test]
+    fn changes_add_up_and_totals_take_turns() {
+        let text = r#"[
+            {"do":{"kind":"totals","values":[400,399]}},
+            {"do":{"kind":"cap","rows":20}},
+            {"do":{"kind":"cap","rows":30}},
+            {"do":{"kind":"ignore_offset"}},
+            {"do":{"kind":"stale"}},
+            {"do":{"kind":"cut","bytes":5}}
+        ]"#;
+        let mut rules = rules(text).expect("sound");
+        let totals: Vec<u64> = (0..3)
+            .map(|_| {
+                let plan = rules.plan(&target(Family::Tracks, None), Instant::now());
+                let Question { rows_max, from_start, back } = plan.question;
+                assert_eq!((rows_max, from_start, back, plan.fault.is_some()), (Some(20), true, 1, true));
+                let [Reshape::Total { total }] = plan.changes[..] else { panic!("{:?}", plan.changes) };
+                total
+            })
+            .collect();
+        assert_eq!((totals, rules.need_history()), (vec![400, 399, 400], true));
+    }
+
+    #[test]
     fn offsets_match_when_the_ranges_touch() {
         let mut rules = rules(r#"[{"offset_from":100,"offset_to":110,"do":{"kind":"hang"}}]"#).expect("sound");
-        let mut strikes = |slots| rules.plan(&target(Family::Tracks, slots)).fault.is_some();
+        let mut strikes = |slots| rules.plan(&target(Family::Tracks, slots), Instant::now()).fault.is_some();
         assert!(strikes(Some(60..101)) && strikes(Some(109..150)) && strikes(Some(50..200)));
         assert!(!strikes(Some(50..100)) && !strikes(Some(110..150)) && !strikes(None));
     }
@@ -407,7 +570,7 @@ mod tests {
             {"do":{"kind":"hang"}}
         ]"#;
         let mut rules = rules(text).expect("sound");
-        let plan = rules.plan(&target(Family::Me, None));
+        let plan = rules.plan(&target(Family::Me, None), Instant::now());
         assert_eq!((plan.delay, plan.before.len(), plan.after.len()), (Duration::from_millis(20), 0, 1));
         assert!(matches!(plan.fault, Some(Fault::Cut { bytes: 5 })));
     }
@@ -415,8 +578,8 @@ mod tests {
     #[test]
     fn the_star_spares_the_sign_in() {
         let mut rules = rules(r#"[{"do":{"kind":"hang"}}]"#).expect("sound");
-        assert!(rules.plan(&target(Family::Token, None)).fault.is_none());
-        assert!(rules.plan(&target(Family::Player, None)).fault.is_some());
+        assert!(rules.plan(&target(Family::Token, None), Instant::now()).fault.is_none());
+        assert!(rules.plan(&target(Family::Player, None), Instant::now()).fault.is_some());
     }
 
     #[test]
@@ -429,6 +592,11 @@ mod tests {
             (r#"[{"do":{"kind":"hang","ms":1}}]"#, "unknown field `ms`"),
             (r#"[{"do":{"kind":"explode"}}]"#, "unknown variant `explode`"),
             (r#"[{"time":1,"do":{"kind":"hang"}}]"#, "unknown field `time`"),
+            (r#"[{"turns":"xo","do":{"kind":"hang"}}]"#, "made of `x` and `.`"),
+            (r#"[{"do":{"kind":"cap","rows":0}}]"#, "no cap"),
+            (r#"[{"do":{"kind":"raw","at":"/name"}}]"#, "give one of the two"),
+            (r#"[{"do":{"kind":"flood","rows":99999999999}}]"#, "bytes"),
+            (r#"[{"do":{"kind":"refuse","like":"anger"}}]"#, "unknown variant `anger`"),
         ] {
             let message = rules(text).expect_err("unsound");
             assert!(message.contains(expected), "{message}");
@@ -440,6 +608,6 @@ mod tests {
     }
 
     fn target(family: Family, slots: Option<Range<usize>>) -> Target<'static> {
-        Target { family, path: "/v1/me/tracks", slots }
+        Target { user: Some(0), family, path: "/v1/me/tracks", slots }
     }
 }

@@ -51,6 +51,12 @@ impl<'a> Query<'a> {
         Query(url::form_urlencoded::parse(text).collect())
     }
 
+    /// The same question with another value, or without one.
+    pub fn with(&self, name: &'static str, value: Option<String>) -> Query<'a> {
+        let others = self.0.iter().filter(|(key, _)| key != name).cloned();
+        Query(others.chain(value.map(|value| (Cow::Borrowed(name), Cow::Owned(value)))).collect())
+    }
+
     /// The first value of that name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref())
@@ -72,6 +78,8 @@ pub struct Reply {
     pub delay: Duration,
     /// How much of it reaches the client.
     pub delivery: Delivery,
+    /// Whether the body is sent as gzip, whoever asks.
+    pub is_compressed: bool,
 }
 
 /// How much of a reply reaches the client.
@@ -95,6 +103,7 @@ impl Reply {
             body: body.into(),
             delay: Duration::ZERO,
             delivery: Delivery::Whole,
+            is_compressed: false,
         }
     }
 

@@ -62,7 +62,7 @@ pub struct Playlist {
     pub items: Vec<PlaylistItem>,
     pub snapshot_id: String,
     /// How often it was changed.
-    version: u32,
+    pub version: u32,
 }
 
 impl Playlist {
@@ -170,7 +170,12 @@ pub struct Library {
     pub rng: Rng,
     /// The library as it was told after each step that changed it, if that is kept.
     pub history: Option<VecDeque<Value>>,
+    /// The last of these libraries themselves, the present one at the end.
+    pub past: VecDeque<Library>,
 }
+
+/// Most libraries of the past that can be asked.
+const PAST_MAX: usize = 16;
 
 impl Library {
     /// A library with nothing in it.
@@ -189,7 +194,25 @@ impl Library {
             plays: Vec::new(),
             rng,
             history: None,
+            past: VecDeque::new(),
         }
+    }
+
+    /// Keeps a copy of the library as it is.
+    pub fn keep_copy(&mut self) {
+        let (history, past) = (self.history.take(), std::mem::take(&mut self.past));
+        let copy = self.clone();
+        (self.history, self.past) = (history, past);
+        if self.past.len() == PAST_MAX {
+            self.past.pop_front();
+        }
+        self.past.push_back(copy);
+    }
+
+    /// The library as it was so many changes ago, or as far back as is known.
+    pub fn as_of(&self, back: usize) -> &Library {
+        let at = self.past.len().saturating_sub(back.saturating_add(1));
+        if back == 0 { self } else { self.past.get(at).unwrap_or(self) }
     }
 
     /// Makes up entities for this library.

@@ -8,6 +8,7 @@
 //!              time)    ├─ faults     what goes wrong, and when ── reshape
 //!                       ├─ listings   the questions of a sync ──── paging, rows, lens, wire
 //!                       ├─ control    /_sandbox/ ──────────────── truth, explicit
+//!                       ├─ shares     playlists that several people list
 //!                       └─ log        who asked what
 //!              library ── the truth; made by generate (maker, names, catalogue), changed by edits
 //! ```
@@ -37,11 +38,13 @@ mod names;
 mod oauth;
 mod paging;
 mod plays;
+mod refusals;
 mod reshape;
 mod routes;
 mod rows;
 mod server;
 mod service;
+mod shares;
 #[cfg(test)]
 mod tests;
 mod truth;

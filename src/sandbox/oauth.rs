@@ -173,6 +173,13 @@ impl OAuth {
         if now < token.expires_at { Ok((token.user, &token.scope)) } else { Err(Unauthorized::Expired) }
     }
 
+    /// Who asks for a token, as far as that can be known.
+    pub fn whose(&self, form: &Query<'_>) -> Option<usize> {
+        let refreshing =
+            form.get("refresh_token").and_then(|token| self.grants.entries.get(token)).map(|grant| grant.user);
+        refreshing.or_else(|| form.get("code").and_then(|code| self.codes.entries.get(code)).map(|code| code.user))
+    }
+
     /// Ends the life of all access tokens.
     pub fn expire_access_tokens(&mut self, now: Instant) {
         for token in self.access.entries.values_mut() {

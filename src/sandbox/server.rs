@@ -1,7 +1,7 @@
 //! The shell around the service: turns what actix-web receives into a [`Request`] and a [`Reply`] into what it sends,
 //! and does the waiting. It decides nothing.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +14,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{KeepAlive, StatusCode};
 use actix_web::web::{Bytes, Data, PayloadConfig, to};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use flate2::{Compression, write::GzEncoder};
 use tokio::time::Sleep;
 
 use super::http::{Delivery, Moment, Reply, Request};
@@ -86,10 +87,20 @@ async fn send(reply: Reply) -> HttpResponse<BoxBody> {
         response.insert_header((name.as_ref(), value));
     }
     match reply.delivery {
+        Delivery::Whole if reply.is_compressed => {
+            response.insert_header((header::CONTENT_ENCODING, "gzip")).body(gzip(&reply.body))
+        }
         Delivery::Whole => response.body(reply.body),
         Delivery::Cut { bytes } => response.body(CutBody::new(Bytes::from(reply.body), bytes)),
         Delivery::Never => std::future::pending().await,
     }
+}
+
+/// Compressed, as the client unpacks it.
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let written = encoder.write_all(body).and_then(|()| encoder.finish());
+    written.expect("memory takes whatever is written")
 }
 
 /// A body that promises its whole length, sends the beginning, and fails.

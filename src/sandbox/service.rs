@@ -11,14 +11,15 @@ use super::config::{Config, Dialect};
 use super::consent::{self, Consent};
 use super::control;
 use super::edits::{self, Applied, Edit};
-use super::faults::{Fault, Plan, Rules, Target};
+use super::faults::{Fault, Plan, Question, Rules, Target};
 use super::http::{ApiError, Delivery, Moment, Query, Reply, Request};
 use super::library::{Account, Library};
 use super::limits::{Class, Limiter, Manners, Origin, Pause, Scope};
 use super::log::{Answered, Journal, NO_STATUS, WINDOW_DEFAULT};
 use super::oauth::{OAuth, Unauthorized};
-use super::reshape::reshape;
+use super::reshape::{is_compressed, reshape};
 use super::routes::{Endpoint, Family, Route};
+use super::shares::{self, Share};
 use super::truth::Truth;
 use super::{generate, listings};
 
@@ -32,6 +33,8 @@ pub struct Service {
     pub library: Library,
     /// Of the others, in order.
     others: Vec<Library>,
+    /// Playlists that several people list.
+    pub shares: Vec<Share>,
     /// With which each person can be signed in without being asked.
     pub refresh_tokens: Vec<String>,
     pub dialect: Dialect,
@@ -58,6 +61,7 @@ impl Service {
         let service = Service {
             library: generate::library(&config.library, config.seed),
             others: (1..config.users).map(other).collect(),
+            shares: Vec::new(),
             refresh_tokens,
             dialect: config.dialect,
             latency: config.latency,
@@ -72,6 +76,12 @@ impl Service {
 
     /// Answers a request that arrives now.
     pub fn answer(&mut self, request: &Request<'_>, now: Moment) -> Reply {
+        let reply = self.answer_one(request, now);
+        self.spread();
+        reply
+    }
+
+    fn answer_one(&mut self, request: &Request<'_>, now: Moment) -> Reply {
         match Route::of(request.path) {
             Route::Api(endpoint) => {
                 let user = self.oauth.check(request.authorization, now.instant).map_or(0, |(user, _)| user);
@@ -108,9 +118,10 @@ impl Service {
     }
 
     fn answer_sign_in(&mut self, family: Family, request: &Request<'_>, now: Moment) -> Reply {
-        let target = Target { family, path: request.path, slots: None };
-        let plan = self.rules.plan(&target);
-        let mut reply = self.carry_out(plan, family, now, |service| match family {
+        let user = self.oauth.whose(&Query::parse(request.body));
+        let target = Target { user, family, path: request.path, slots: None };
+        let plan = self.rules.plan(&target, now.instant);
+        let mut reply = self.carry_out(plan, family, 0, now, |service, _| match family {
             Family::Token => service.token(request, now),
             _ => service.authorize(request, now),
         });
@@ -127,8 +138,10 @@ impl Service {
 
     fn decide(&mut self, endpoint: Endpoint<'_>, request: &Request<'_>, now: Moment) -> Reply {
         let family = endpoint.family();
-        let may_ask = match self.oauth.check(request.authorization, now.instant) {
-            Ok((_, scopes)) => endpoint.scope().is_none_or(|scope| scopes.split(' ').any(|held| held == scope)),
+        let (user, may_ask) = match self.oauth.check(request.authorization, now.instant) {
+            Ok((user, scopes)) => {
+                (user, endpoint.scope().is_none_or(|scope| scopes.split(' ').any(|held| held == scope)))
+            }
             Err(problem) => return unauthorized(problem),
         };
         if let Err(refusal) = self.limiter.admit(family, now.instant, self.latency) {
@@ -136,14 +149,18 @@ impl Service {
         }
         let query = Query::parse(request.query.as_bytes());
         let slots = listings::slots(&self.library, endpoint, &query);
-        let plan = self.rules.plan(&Target { family, path: request.path, slots });
-        self.carry_out(plan, family, now, |service| {
+        let first = slots.as_ref().map_or(0, |slots| slots.start);
+        let target = Target { user: Some(user), family, path: request.path, slots };
+        let plan = self.rules.plan(&target, now.instant);
+        let first = if plan.question.from_start { 0 } else { first };
+        self.carry_out(plan, family, first, now, |service, question| {
             let answer = if request.method != "GET" {
                 Err(ApiError::METHOD)
             } else if !may_ask {
                 Err(ApiError::SCOPE)
             } else {
-                listings::answer(&service.library, service.dialect, endpoint, &query)
+                let (query, library) = (question.instead_of(&query), service.library.as_of(question.back));
+                listings::answer(library, service.dialect, endpoint, &query)
             };
             answer.unwrap_or_else(Reply::from)
         })
@@ -154,11 +171,16 @@ impl Service {
         &mut self,
         plan: Plan,
         family: Family,
+        first: usize,
         now: Moment,
-        answer: impl FnOnce(&mut Service) -> Reply,
+        answer: impl FnOnce(&mut Service, Question) -> Reply,
     ) -> Reply {
         self.edit_by_rule(&plan.before, now);
-        let delay = plan.delay;
+        let Plan { delay, question, changes, .. } = plan;
+        let answer = |service: &mut Service| {
+            let reply = answer(service, question);
+            if changes.is_empty() { reply } else { Reply { body: reshape(&reply.body, first, &changes), ..reply } }
+        };
         let mut reply = match plan.fault {
             None => answer(self),
             Some(Fault::Instead { reply, pretends }) => {
@@ -181,10 +203,11 @@ impl Service {
             }
             Some(Fault::Reshape(change)) => {
                 let reply = answer(self);
-                Reply { body: reshape(&reply.body, &change), ..reply }
+                Reply { body: reshape(&reply.body, first, &[change]), ..reply }
             }
         };
         reply.delay += delay;
+        reply.is_compressed = is_compressed(&changes);
         self.edit_by_rule(&plan.after, now);
         reply
     }
@@ -219,11 +242,39 @@ impl Service {
     /// Begins a history with the library as it is.
     pub fn begin_history(&mut self) {
         self.library.history = Some(VecDeque::new());
+        self.library.past.clear();
         self.remember();
+    }
+
+    /// Whether anybody's libraries of the past are known.
+    pub fn has_history(&self) -> bool {
+        std::iter::once(&self.library).chain(&self.others).any(|library| !library.past.is_empty())
+    }
+
+    /// Lets another person list a playlist of the one whom the step is about.
+    pub fn share(&mut self, share: Share) -> Result<(), String> {
+        if share.with == share.of {
+            return Err("a playlist is shared with somebody else".to_owned());
+        }
+        self.shares.push(share);
+        Ok(())
+    }
+
+    /// What one person changed in a playlist, the others list.
+    fn spread(&mut self) {
+        for share in self.shares.clone() {
+            let mut libraries: Vec<&mut Library> = std::iter::once(&mut self.library).chain(&mut self.others).collect();
+            let Ok([one, other]) = libraries.get_disjoint_mut([share.of, share.with]) else { continue };
+            let changed = shares::spread(one, other, &share.playlist_id);
+            if let Some(user) = changed.then_some(share.with) {
+                self.on_behalf_of(user, Service::remember);
+            }
+        }
     }
 
     fn remember(&mut self) {
         let Some(mut history) = self.library.history.take() else { return };
+        self.library.keep_copy();
         if history.len() == HISTORY_MAX {
             history.pop_front();
         }

@@ -4,17 +4,19 @@
 //! about a row stands in its slot. A row with an id is kept whatever else is wrong with it.
 
 use super::{
-    row::{Row, timestamp},
+    media::{Media, media, track},
+    repair::repaired,
+    row::Row,
     wire::{
-        self, ArtistWire, FollowingWire, Lax, PageWire, PlaylistItemWire, PlaylistWire, SavedAlbumWire, SavedTrackWire,
-        TrackWire, UserWire,
+        self, AlbumTracksWire, ArtistWire, FollowingWire, Lax, PageWire, PlaylistItemWire, PlaylistWire,
+        SavedAlbumWire, SavedTrackWire, UserWire,
     },
 };
 use crate::model::{
     Artist, EntityType, Item, Next, Oddity, Page, PageRequest, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum,
     SavedTrack, Slot, Track,
 };
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use std::mem::take;
 
@@ -31,7 +33,7 @@ pub struct Profile {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DecodeError {
     #[error("is not UTF-8")]
-    NotUtf8(#[from] std::str::Utf8Error),
+    NotUtf8,
     #[error("is not a JSON object")]
     NotAnObject,
     #[error("ends in the middle")]
@@ -48,19 +50,41 @@ pub(super) enum DecodeError {
     Endless,
 }
 
-/// Reads a body whose outermost value is an object. (Serde would take an array for one.)
-pub(super) fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, DecodeError> {
-    let text = std::str::from_utf8(body)?;
+/// Reads a body whose outermost value is an object. (Serde would take an array for one.) What does not parse as it stands
+/// is repaired first, and then read field by field: a character that cannot be costs itself and nothing else.
+pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
+    if let Ok(text) = std::str::from_utf8(body)
+        && text.trim_start().starts_with('{')
+    {
+        match serde_json::from_str(text).map_err(unreadable) {
+            Err(DecodeError::Json { .. }) => {}
+            read => return read,
+        }
+    }
+    let text = repaired(body);
     if !text.trim_start().starts_with('{') {
         return Err(DecodeError::NotAnObject);
     }
-    wire::read(text).map_err(|error| match error.classify() {
+    wire::read(&text).map_err(unreadable)
+}
+
+/// Reads a body of which every character counts: that of a token, say.
+pub(super) fn object_as_it_is<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
+    let text = std::str::from_utf8(body).map_err(|_| DecodeError::NotUtf8)?;
+    if !text.trim_start().starts_with('{') {
+        return Err(DecodeError::NotAnObject);
+    }
+    wire::read(text).map_err(unreadable)
+}
+
+fn unreadable(error: serde_json::Error) -> DecodeError {
+    match error.classify() {
         Category::Eof => DecodeError::CutShort,
         Category::Data if error.to_string().starts_with(wire::TOO_MANY_ROWS) => DecodeError::TooManyRows,
         Category::Io | Category::Syntax | Category::Data => {
             DecodeError::Json { line: error.line(), column: error.column() }
         }
-    })
+    }
 }
 
 pub(super) fn profile(body: &[u8]) -> Result<Profile, DecodeError> {
@@ -134,38 +158,54 @@ fn slot<R>(wire: Lax<R>, read: Read<R>) -> Slot {
     let mut row = Row::default();
     match read(wire, &mut row) {
         Ok(item) => Slot { item: Some(item), added_at: row.added_at, odd: row.odd },
-        Err(odd) => Slot { item: None, added_at: row.added_at, odd: Some(odd) },
+        Err(odd) => Slot { item: None, added_at: row.added_at, odd: Some(row.named(odd)) },
     }
 }
 
+/// A saved track or local file. Anything else has no place among the tracks: it is noted, with its name.
 fn track_row(wire: Lax<SavedTrackWire>, row: &mut Row) -> Result<Item, Oddity> {
     let wire = row.open(wire)?;
-    row.added_at = timestamp(wire.added_at);
-    let mut inner = row.inner("track", wire.track.or(wire.item))?;
-    if is_local(&inner) {
-        return Err(Oddity::LocalFile);
-    }
-    let track = row.within("track", |row| track(&mut inner, row))?;
+    row.date("added_at", wire.added_at);
+    let inner = row.inner("track", wire.track.or(wire.item))?;
+    let Media { track, kind, .. } = row.within("track", |row| media(inner, false, row))?;
+    let why = if kind == PlaylistItemKind::Unknown { Oddity::UnknownKind } else { Oddity::Misplaced };
+    let track = track.ok_or_else(|| row.odd.take().unwrap_or(why))?;
     Ok(Item::Track(Box::new(SavedTrack { added_at: row.added_at, track })))
 }
 
 fn album_row(wire: Lax<SavedAlbumWire>, row: &mut Row) -> Result<Item, Oddity> {
     let wire = row.open(wire)?;
-    row.added_at = timestamp(wire.added_at);
-    let inner = row.inner("album", wire.album.or(wire.item))?;
-    let album = row.within("album", |row| {
+    row.date("added_at", wire.added_at);
+    let mut inner = row.inner("album", wire.album.or(wire.item))?;
+    let tracks = take(&mut inner.tracks);
+    let (album, tracks) = row.within("album", |row| {
         let album = row.album(inner)?;
         row.expect_name(&album.name);
-        Ok(album)
+        Ok((album, album_tracks(tracks, row)))
     })?;
-    Ok(Item::Album(Box::new(SavedAlbum { added_at: row.added_at, album })))
+    Ok(Item::Album(Box::new(SavedAlbum { added_at: row.added_at, album, tracks })))
+}
+
+/// The tracks on an album. What is no track there, or has no id, is left out and noted.
+fn album_tracks(wire: Lax<AlbumTracksWire>, row: &mut Row) -> Vec<Track> {
+    let items = row.take("tracks", wire).map(|tracks| tracks.items).unwrap_or_default();
+    row.within("tracks", |row| {
+        let items = row.take("items", items).unwrap_or_default().0;
+        let read = |wire| {
+            let wire = row.take("[]", wire)?;
+            track(wire, row).map_err(|odd| row.note(odd)).ok()
+        };
+        items.into_iter().filter_map(read).collect()
+    })
 }
 
 fn artist_row(wire: Lax<ArtistWire>, row: &mut Row) -> Result<Item, Oddity> {
     let wire = row.open(wire)?;
+    let uri = row.uri("uri", wire.uri);
+    let name = row.text("name", wire.name).unwrap_or_default();
     let artist = Artist {
-        id: row.id("id", wire.id)?,
-        name: row.text("name", wire.name).unwrap_or_default(),
+        id: row.identity("artist", wire.id, uri.as_deref(), Some(&name))?,
+        name,
         genres: row.genres(wire.genres),
         image_url: row.widest_image(wire.images),
     };
@@ -175,16 +215,19 @@ fn artist_row(wire: Lax<ArtistWire>, row: &mut Row) -> Result<Item, Oddity> {
 
 fn playlist_row(wire: Lax<PlaylistWire>, row: &mut Row) -> Result<Item, Oddity> {
     let wire = row.open(wire)?;
+    let uri = row.uri("uri", wire.uri);
+    let name = row.text("name", wire.name).unwrap_or_default();
     let owner = row.take("owner", wire.owner).unwrap_or_default();
     let playlist = Playlist {
-        id: row.id("id", wire.id)?,
-        name: row.text("name", wire.name).unwrap_or_default(),
+        id: row.identity("playlist", wire.id, uri.as_deref(), Some(&name))?,
+        name,
+        // An empty one is an answer: its owner has cleared it.
         description: row.text("description", wire.description),
         owner_id: row.within("owner", |row| row.optional_id("id", owner.id)),
-        owner_name: row.within("owner", |row| row.text("display_name", owner.display_name)),
+        owner_name: row.within("owner", |row| row.words("display_name", owner.display_name)),
         public: row.take("public", wire.public),
         collaborative: row.take("collaborative", wire.collaborative),
-        snapshot_id: row.text("snapshot_id", wire.snapshot_id).filter(|id| !id.is_empty()),
+        snapshot_id: row.words("snapshot_id", wire.snapshot_id),
         total_items: row.summary("items", wire.items).or_else(|| row.summary("tracks", wire.tracks)),
         image_url: row.widest_image(wire.images),
     };
@@ -210,7 +253,7 @@ fn playlist_item_row(wire: Lax<PlaylistItemWire>, row: &mut Row) -> Result<Item,
 
 fn playlist_item(wire: Lax<PlaylistItemWire>, row: &mut Row) -> Result<PlaylistItem, Oddity> {
     let wire = row.open(wire)?;
-    row.added_at = timestamp(wire.added_at);
+    row.date("added_at", wire.added_at);
     let adder = row.take("added_by", wire.added_by).unwrap_or_default();
     let mut item = PlaylistItem {
         kind: PlaylistItemKind::Missing,
@@ -220,63 +263,20 @@ fn playlist_item(wire: Lax<PlaylistItemWire>, row: &mut Row) -> Result<PlaylistI
         added_by: row.within("added_by", |row| row.optional_id("id", adder.id)),
         track: None,
     };
-    let marked_local = wire.is_local.given() == Some(true);
-    match row.inner("item", wire.item.or(wire.track)) {
-        Ok(inner) => row.within("item", |row| fill(&mut item, inner, marked_local, row)),
+    let is_local = wire.is_local.given() == Some(true);
+    let inner = row.inner("item", wire.item.or(wire.track));
+    match inner.and_then(|inner| row.within("item", |row| media(inner, is_local, row))) {
+        Ok(Media { kind, uri, name, track }) => item = PlaylistItem { kind, uri, name, track, ..item },
+        // That nothing stands there says more than what else is odd about the row.
         Err(odd) => row.odd = Some(odd),
     }
     Ok(item)
 }
 
-/// Says what a slot of a playlist holds.
-fn fill(item: &mut PlaylistItem, mut inner: TrackWire, marked_local: bool, row: &mut Row) {
-    let is_local = marked_local || is_local(&inner);
-    item.uri = row.text("uri", take(&mut inner.uri)).filter(|uri| !uri.is_empty());
-    let word = row.text("type", take(&mut inner.kind));
-    let word = word.as_deref().or_else(|| item.uri.as_deref()?.split(':').nth(1));
-    match word {
-        _ if is_local => item.kind = PlaylistItemKind::Local,
-        Some("episode") => item.kind = PlaylistItemKind::Episode,
-        Some("track") | None => match track(&mut inner, row) {
-            Ok(track) => {
-                item.kind = PlaylistItemKind::Track;
-                item.name = Some(track.name.clone());
-                item.track = Some(track);
-            }
-            Err(odd) => row.odd = Some(odd),
-        },
-        Some(_) => row.note(Oddity::Undecodable(row.path("type"))),
-    }
-    item.name = item.name.take().or_else(|| row.text("name", inner.name)).filter(|name| !name.is_empty());
-}
-
-pub(super) fn is_local(wire: &TrackWire) -> bool {
-    matches!(wire.is_local, Lax::Given(true))
-        || matches!(&wire.uri, Lax::Given(uri) if uri.starts_with("spotify:local:"))
-}
-
-/// Takes what makes a track out of `wire`. Without an id nothing is taken.
-pub(super) fn track(wire: &mut TrackWire, row: &mut Row) -> Result<Track, Oddity> {
-    let id = row.id("id", take(&mut wire.id))?;
-    let name = row.text("name", take(&mut wire.name)).unwrap_or_default();
-    row.expect_name(&name);
-    let external_ids = row.take("external_ids", take(&mut wire.external_ids)).unwrap_or_default();
-    Ok(Track {
-        id,
-        name,
-        album: row.optional_album(take(&mut wire.album)),
-        duration_ms: row.number("duration_ms", take(&mut wire.duration_ms)),
-        explicit: row.take("explicit", take(&mut wire.explicit)),
-        disc_number: row.number("disc_number", take(&mut wire.disc_number)),
-        track_number: row.number("track_number", take(&mut wire.track_number)),
-        isrc: row.within("external_ids", |row| row.text("isrc", external_ids.isrc)),
-        artists: row.artists(take(&mut wire.artists)),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ArtistRef;
     use serde_json::{Value, json};
 
     #[test]
@@ -306,13 +306,9 @@ mod tests {
             (Value::Null, Oddity::Null),
             (json!({}), Oddity::Null),
             (json!({"track": null}), Oddity::Null),
-            (json!({"track": {"name": "One"}}), Oddity::MissingId),
-            (json!({"track": {"id": null, "name": "One"}}), Oddity::MissingId),
-            (json!({"track": {"id": "", "name": "One"}}), Oddity::MissingId),
-            (json!({"track": {"id": null, "name": "One", "is_local": true}}), Oddity::LocalFile),
-            (json!({"track": {"id": null, "name": "One", "uri": "spotify:local:a:b:c:1"}}), Oddity::LocalFile),
-            (json!({"track": {"id": 7, "name": "One"}}), Oddity::Undecodable("track.id".into())),
-            (json!({"track": {"id": "a\nb", "name": "One"}}), Oddity::Undecodable("track.id".into())),
+            (json!({"track": {}}), Oddity::MissingId),
+            (json!({"track": {"id": null, "is_local": true}}), Oddity::MissingId),
+            (json!({"track": {"id": 7}}), Oddity::Undecodable("track.id".into())),
             (json!({"track": {"id": "a".repeat(256)}}), Oddity::Undecodable("track.id".into())),
             (json!({"track": "One"}), Oddity::Undecodable("track".into())),
             (json!({"track": []}), Oddity::Undecodable("track".into())),
@@ -323,6 +319,112 @@ mod tests {
         for (row, odd) in rows {
             let slot = one(TRACKS, row.clone());
             assert_eq!((slot.item, slot.odd), (None, Some(odd)), "{row}");
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_no_item_keeps_its_name() {
+        let undecodable = || Oddity::Undecodable("track.id".into());
+        let rows = [
+            (TRACKS, json!({"track": {"name": "One"}}), Oddity::MissingId, Some("One"), None),
+            (TRACKS, json!({"track": {"id": "", "name": "One"}}), Oddity::MissingId, Some("One"), None),
+            (TRACKS, json!({"track": {"id": "a\nb", "name": "One"}}), undecodable(), Some("One"), None),
+            (
+                TRACKS,
+                json!({"track": {"id": "e1", "name": "E", "type": "track", "uri": "spotify:episode:e1"}}),
+                Oddity::Misplaced,
+                Some("E"),
+                Some("spotify:episode:e1"),
+            ),
+            (
+                TRACKS,
+                json!({"track": {"id": "h1", "name": "H", "type": "track", "uri": "spotify:hologram:h1"}}),
+                Oddity::UnknownKind,
+                Some("H"),
+                Some("spotify:hologram:h1"),
+            ),
+            (ALBUMS, json!({"album": {"id": null, "name": "B"}}), Oddity::MissingId, Some("B"), None),
+            (PLAYLISTS, json!({"name": "P"}), Oddity::MissingId, Some("P"), None),
+        ];
+        for (request, row, why, name, uri) in rows {
+            let slot = one(request, row.clone());
+            let [name, uri] = [name, uri].map(|text: Option<&str>| text.map(str::to_owned));
+            assert_eq!((slot.item, slot.odd), (None, Some(Oddity::Named { why: Box::new(why), name, uri })), "{row}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_is_missing_is_read_from_the_uri() {
+        for (id, odd) in [
+            (Value::Null, Oddity::MissingId),
+            (json!(""), Oddity::MissingId),
+            (json!(7), Oddity::Undecodable("track.id".into())),
+        ] {
+            let slot = one(TRACKS, json!({"track": {"id": id, "name": "One", "uri": "spotify:track:t1"}}));
+            assert_eq!((slot.id(), slot.odd.clone()), (Some("t1"), Some(odd)));
+        }
+        let slot = one(PLAYLISTS, json!({"id": null, "name": "P", "uri": "spotify:user:mira:playlist:p1"}));
+        assert_eq!(slot.id(), Some("p1"));
+    }
+
+    #[test]
+    fn a_saved_local_file_is_an_item_with_all_that_it_says() {
+        let uri = "spotify:local:Band:Tape:Song:200";
+        let tagged = json!({"id": null, "name": "Song", "uri": uri, "is_local": true, "type": "track",
+            "artists": [{"id": null, "name": "Band"}], "album": {"id": null, "name": "Tape", "images": []},
+            "duration_ms": 200_500, "disc_number": 0, "track_number": 0, "explicit": false});
+        for (given, uri, ms) in [
+            (tagged.clone(), Some(uri), 200_500),
+            (json!({"name": "Song", "uri": uri, "artists": [], "album": null}), Some(uri), 200_000),
+            (json!({"uri": uri, "is_local": false, "type": "episode"}), Some(uri), 200_000),
+            (
+                json!({"name": "Song", "is_local": true, "artists": [{"name": "Band"}], "album": {"name": "Tape"},
+                    "duration_ms": 200_000}),
+                None,
+                200_000,
+            ),
+        ] {
+            let slot = one(TRACKS, json!({"added_at": "2024-01-02T03:04:05Z", "track": given}));
+            assert_eq!((slot.id(), &slot.odd), (Some("spotify:local:Band:Tape:Song:200"), &None), "{given}");
+            let Some(Item::Track(saved)) = slot.item else { panic!("no track") };
+            let SavedTrack { added_at, track } = *saved;
+            assert!(added_at.is_some());
+            assert_eq!((track.name.as_str(), track.uri.as_deref(), track.duration_ms), ("Song", uri, Some(ms)));
+            assert_eq!((track.artists[0].id.as_str(), track.artists[0].name.as_str()), ("local:Band", "Band"));
+            let album = track.album.unwrap();
+            assert_eq!((album.id.as_str(), album.name.as_str()), ("local:Band:Tape", "Tape"));
+            assert_eq!((track.disc_number, track.track_number), (None, None));
+        }
+        let long = format!("spotify:local:{}::{}:1", "%E9%9F%B3".repeat(150), "%E6%A5%BD".repeat(150));
+        let slot = one(TRACKS, json!({"track": {"id": null, "name": "L", "uri": long}}));
+        let Some(Item::Track(saved)) = &slot.item else { panic!("no track in {slot:?}") };
+        assert_eq!((saved.track.uri.as_deref(), saved.track.id.len() <= 1000), (Some(long.as_str()), true));
+    }
+
+    #[test]
+    fn the_tracks_on_a_saved_album_come_along() {
+        let on_it = json!([{"id": "t1", "name": "One", "disc_number": 1, "track_number": 2, "duration_ms": 5,
+            "explicit": true, "artists": [{"id": "a1", "name": "A"}]}, {"id": "t2", "name": "Two"}]);
+        let album = |tracks: Value| json!({"album": {"id": "b1", "name": "B", "tracks": tracks}});
+        let slot = one(ALBUMS, album(json!({"items": on_it, "total": 2})));
+        let Some(Item::Album(saved)) = &slot.item else { panic!("no album in {slot:?}") };
+        assert_eq!((saved.tracks.len(), &slot.odd), (2, &None));
+        let track = &saved.tracks[0];
+        assert_eq!((track.id.as_str(), track.disc_number, track.track_number), ("t1", Some(1), Some(2)));
+        assert_eq!((track.explicit, track.artists[0].id.as_str(), &track.isrc), (Some(true), "a1", &None));
+        for (tracks, num, odd) in [
+            (json!(null), 0, None),
+            (json!([]), 0, Some("album.tracks")),
+            (json!({"items": "none"}), 0, Some("album.tracks.items")),
+            (json!({"items": [null, 5, {"id": "t1", "name": "One"}]}), 1, Some("album.tracks.items.[]")),
+            (json!({"items": vec![json!({"id": "t1", "name": "One"}); 70]}), 50, None),
+            // A track that was taken down makes no odd album.
+            (json!({"items": [{"id": "t1", "name": ""}]}), 1, None),
+        ] {
+            let slot = one(ALBUMS, album(tracks));
+            let Some(Item::Album(saved)) = &slot.item else { panic!("no album in {slot:?}") };
+            let odd = odd.map(|path| Oddity::Undecodable(path.replace(".items.[]", ".[]")));
+            assert_eq!((saved.tracks.len(), &slot.odd), (num, &odd));
         }
     }
 
@@ -340,16 +442,54 @@ mod tests {
         let whole = r#"{"added_at": "2024-01-02T03:04:05Z", "track": {"id": "t1", "name": "One", "explicit": true}}"#;
         let alone = read(TRACKS, &format!(r#"{{"items": [{whole}], "total": 1}}"#)).unwrap().slots;
         for (row, id, odd) in [
-            (r#"{"track": {"id": "t2", "name": "\ud800"}}"#, Some("t2"), "track.name"),
-            (r#"{"track": {"id": "t2", "name": "Two", "duration_ms": 1e999}}"#, Some("t2"), "track.duration_ms"),
-            (r#"{"track": {"id": "t2", "name": "Two", "album": {"id": "a", "id": "b"}}}"#, Some("t2"), "track.album"),
-            (r#"{"track": {"id": "t2"}, "track": {"id": "t3"}}"#, None, "row"),
+            (r#"{"track": {"id": "t2", "name": "\ud800"}}"#, Some("t2"), Some("track.name")),
+            (r#"{"track": {"id": "t2", "name": "Two", "duration_ms": 1e999}}"#, Some("t2"), Some("track.duration_ms")),
+            (r#"{"track": {"id": "t2", "name": "Two", "album": {"id": "a", "id": "b"}}}"#, Some("t2"), None),
+            (r#"{"track": {"id": "t2", "name": "Two"}, "track": {"id": "t3", "name": "Three"}}"#, Some("t3"), None),
+            (r#"{"track": {"id": "t2", "name": "Two"}, "track": null}"#, Some("t2"), None),
         ] {
             let page = read(TRACKS, &format!(r#"{{"items": [{whole}, {row}, {whole}], "total": 3}}"#)).unwrap();
             let [first, middle, last] = &page.slots[..] else { panic!("{page:?}") };
             assert_eq!((first, last), (&alone[0], &alone[0]), "{row}");
-            assert_eq!((middle.id(), &middle.odd), (id, &Some(Oddity::Undecodable(odd.into()))), "{row}");
+            let odd = odd.map(|path| Oddity::Undecodable(path.into()));
+            assert_eq!((middle.id(), &middle.odd), (id, &odd), "{row}");
         }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_cost_their_character_only() {
+        let whole = br#"{"added_at": "2024-01-02T03:04:05Z", "track": {"id": "t1", "name": "One", "explicit": true}}"#;
+        let body =
+            |middle: &[u8]| [b"{\"items\": [", &whole[..], b", ", middle, b", ", whole, b"], \"total\": 3}"].concat();
+        let alone = page(&TRACKS, &body(whole)).unwrap().slots;
+        for (row, name, odd) in [
+            (&br#"{"track": {"id": "t2", "name": "\ud83c half"}}"#[..], "\u{FFFD} half", "track.name"),
+            (b"{\"track\": {\"id\": \"t2\", \"name\": \"a\xffb\"}}", "a\u{FFFD}b", "track.name"),
+            (b"{\"track\": {\"id\": \"t2\", \"name\": \"cut \xf0\x9f\x8e\"}}", "cut \u{FFFD}", "track.name"),
+            (b"{\"track\": {\"id\": \"t2\", \"name\": \"a\0b\"}}", "a\u{FFFD}b", "track.name"),
+            (br#"{"track": {"id": "t2", "name": "a\u0000b"}}"#, "ab", "track.name"),
+            (
+                b"{\"track\": {\"id\": \"t2\", \"name\": \"x\", \"album\": {\"id\": \"b\", \"name\": \"\xe9\"}}}",
+                "x",
+                "track.album.name",
+            ),
+        ] {
+            let slots = page(&TRACKS, &body(row)).unwrap().slots;
+            assert_eq!((&slots[0], &slots[2]), (&alone[0], &alone[2]));
+            let Some(Item::Track(saved)) = &slots[1].item else { panic!("no track in {:?}", slots[1]) };
+            assert_eq!((saved.track.id.as_str(), saved.track.name.as_str()), ("t2", name));
+            assert_eq!(slots[1].odd, Some(Oddity::Undecodable(odd.into())));
+        }
+        for (request, body) in [
+            (FOLLOWING, &b"{\"artists\": {\"items\": [{\"id\": \"a1\", \"name\": \"\xff\"}], \"next\": null}}"[..]),
+            (ALBUMS, b"{\"items\": [{\"album\": {\"id\": \"b1\", \"name\": \"\xff\"}}], \"total\": 1}"),
+            (PLAYLISTS, b"{\"items\": [{\"id\": \"p1\", \"name\": \"\xff\"}], \"total\": 1}"),
+            (ITEMS, b"{\"items\": [{\"item\": {\"id\": \"t1\", \"name\": \"\xff\"}}], \"total\": 1}"),
+        ] {
+            assert!(page(&request, body).unwrap().slots[0].item.is_some());
+        }
+        let me = profile(b"{\"id\": \"me\", \"display_name\": \"M\xff\"}").unwrap();
+        assert_eq!((me.spotify_id.as_str(), me.display_name.as_deref()), ("me", Some("M\u{FFFD}")));
     }
 
     #[test]
@@ -357,12 +497,13 @@ mod tests {
         let slot = one(TRACKS, json!({"added_at": "2024-01-02T03:04:05.123456789Z", "track": null}));
         assert_eq!(slot.added_at.map(|at| at.to_rfc3339()), Some("2024-01-02T03:04:05.123456+00:00".into()));
         let slot = one(TRACKS, json!({"added_at": "yesterday", "track": {"id": "t1", "name": "One"}}));
-        assert_eq!((slot.id(), slot.added_at, &slot.odd), (Some("t1"), None, &None));
+        let odd = Some(Oddity::Undecodable("added_at".into()));
+        assert_eq!((slot.id(), slot.added_at, &slot.odd), (Some("t1"), None, &odd));
     }
 
     #[test]
     fn an_item_without_a_name_is_kept_and_recorded() {
-        for name in [Value::Null, json!(""), json!("\0")] {
+        for name in [Value::Null, json!("")] {
             for (request, row) in [
                 (TRACKS, json!({"track": {"id": "x", "name": name}})),
                 (ALBUMS, json!({"album": {"id": "x", "name": name}})),
@@ -382,7 +523,8 @@ mod tests {
         assert_eq!(slot.odd, Some(Oddity::Undecodable("track.album.images".into())));
         let Some(Item::Track(saved)) = slot.item else { panic!("the track is lost") };
         assert_eq!((saved.track.explicit, saved.track.duration_ms), (None, Some(5)));
-        assert_eq!(saved.track.album.map(|album| album.artists.len()), Some(1));
+        let unread: Vec<bool> = saved.track.album.unwrap().artists.iter().map(ArtistRef::is_unread).collect();
+        assert_eq!(unread, [false, true, true]);
     }
 
     #[test]
@@ -399,28 +541,39 @@ mod tests {
 
     #[test]
     fn every_slot_of_a_playlist_holds_an_item() {
-        use PlaylistItemKind::{Episode, Local, Missing, Track};
+        use PlaylistItemKind::{Chapter, Episode, Local, Missing, Track, Unknown};
         let local = "spotify:local:Artist:Album:Song:200";
         let rows = [
             (json!({"item": {"id": "t1", "name": "One"}}), Track, None),
             (json!({"item": {"id": "t1", "name": ""}}), Track, Some(Oddity::MissingName)),
             (json!({"item": {"id": "e1", "name": "E", "type": "episode", "track": false}}), Episode, None),
             (json!({"item": {"id": "e1", "name": "E", "uri": "spotify:episode:e1"}}), Episode, None),
+            (json!({"item": {"id": "e1", "type": "track", "name": "E", "uri": "spotify:episode:e1"}}), Episode, None),
+            (json!({"item": {"id": "c1", "type": "chapter", "name": "C", "uri": "spotify:episode:c1"}}), Chapter, None),
+            (json!({"item": {"id": "c1", "type": "track", "name": "C", "uri": "spotify:chapter:c1"}}), Chapter, None),
+            (json!({"item": {"id": null, "name": "One", "uri": "spotify:track:t1"}}), Track, Some(Oddity::MissingId)),
+            (
+                json!({"item": {"id": "h", "type": "track", "name": "H", "uri": "spotify:hologram:h"}}),
+                Unknown,
+                Some(Oddity::UnknownKind),
+            ),
             (json!({"is_local": true, "item": {"id": null, "name": "Song", "uri": local}}), Local, None),
             (json!({"item": {"id": null, "name": "Song", "uri": local, "album": {"id": null}}}), Local, None),
             (Value::Null, Missing, Some(Oddity::Null)),
             (json!({"added_at": null}), Missing, Some(Oddity::Null)),
             (json!({"item": null, "track": null}), Missing, Some(Oddity::Null)),
-            (json!({"item": {"name": "One"}}), Missing, Some(Oddity::MissingId)),
+            (json!({"item": {"name": "One"}}), Unknown, Some(Oddity::MissingId)),
+            (json!({"item": {"id": null}}), Missing, Some(Oddity::MissingId)),
             (json!({"item": true}), Missing, Some(Oddity::Undecodable("item".into()))),
-            (json!({"item": {"id": "c1", "type": "chapter"}}), Missing, Some(Oddity::Undecodable("item.type".into()))),
+            (json!({"item": {"id": "h1", "type": "hologram"}}), Missing, Some(Oddity::UnknownKind)),
             (json!(1), Missing, Some(Oddity::Undecodable("row".into()))),
         ];
         for (row, kind, odd) in rows {
             let slot = one(ITEMS, row.clone());
             let item = playlist_item(&slot);
             assert_eq!((item.kind, &slot.odd), (kind, &odd), "{row}");
-            assert_eq!(item.track.is_some(), kind == Track, "{row}");
+            assert_eq!(item.track.is_some(), matches!(kind, Track | Local), "{row}");
+            assert_eq!(item.name.is_some(), kind != Missing && row["item"]["name"] != "", "{row}");
         }
     }
 
@@ -495,7 +648,6 @@ mod tests {
         }
         assert!(read(FOLLOWING, r#"{"items": []}"#).is_err());
         assert!(read(FOLLOWING, r#"{"artists": null}"#).is_err());
-        assert!(matches!(page(&TRACKS, b"{\"items\": [\"\xff\"]}"), Err(DecodeError::NotUtf8(_))));
     }
 
     #[test]
@@ -509,6 +661,15 @@ mod tests {
         assert_eq!(cursor(r#""next": "https://elsewhere", "cursors": null,"#).as_deref(), Some("a1"));
         assert_eq!(cursor(r#""next": null, "cursors": {"after": "a9"},"#), None);
         assert_eq!(cursor(r#""next": null, "cursors": {"after": null},"#), None);
+    }
+
+    #[test]
+    fn a_token_is_read_as_it_is_or_not_at_all() {
+        use crate::spotify::wire::TokenWire;
+        let token = |body: &[u8]| object_as_it_is::<TokenWire>(body).map(|token| token.access_token.given());
+        assert_eq!(token(br#"{"access_token": "a", "expires_in": 1e999}"#).ok(), Some(Some("a".into())));
+        assert!(matches!(token(b"{\"access_token\": \"a\xff\"}"), Err(DecodeError::NotUtf8)));
+        assert_eq!(token(br#"{"access_token": "\ud83c"}"#).ok(), Some(None));
     }
 
     #[test]

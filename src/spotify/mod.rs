@@ -10,18 +10,25 @@
 //! | `auth` | the tokens of one account, refreshed by one caller for all |
 //! | `authorize` | a person signs in: authorization code with PKCE |
 //! | `decode`, `row`, `wire` | a body becomes slots; a row's fields; the JSON as it comes |
+//! | `identity`, `media` | what a row is about; tracks, local files, episodes and the like |
+//! | `repair` | what to make of characters that cannot be |
 //! | `plays` | the same for the listening history |
+//! | `token_rest` | how long the token endpoint is left alone after it gave no token |
 //! | `refusal` | an answer that is not a 200 becomes an error |
-//! | `error` | the errors, and which of them trying again can help |
+//! | `error` | the errors, and what can be done about each |
 
 mod auth;
 mod authorize;
 mod client;
 mod decode;
 mod error;
+mod identity;
+mod media;
 mod plays;
 mod refusal;
+mod repair;
 mod row;
+mod token_rest;
 mod wire;
 
 #[cfg(test)]
@@ -33,3 +40,4 @@ pub use client::{Client, ClientConfig};
 pub use decode::Profile;
 pub use error::{ApiError, ForbiddenReason, NetworkKind, VaultError};
 pub use refusal::{RATE_RETRY_AFTER_MAX, RETRY_AFTER_CAP};
+pub use token_rest::TokenRests;

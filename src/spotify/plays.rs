@@ -4,18 +4,20 @@
 //! track. Order, cursors and `next` are not looked at.
 
 use super::{
-    decode::{DecodeError, is_local, object, track},
+    decode::{DecodeError, object},
+    identity,
+    media::{Media, media},
     row::{Row, timestamp},
-    wire::{Lax, Shape, TrackWire, Written},
+    wire::{self, Lax, Shape, TrackWire, Written},
 };
 use crate::model::{Oddity, Play, PlaySlot, PlaysPage};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use std::mem::take;
 
 #[derive(Deserialize)]
 struct HistoryWire {
-    /// It has to be there; its elements may be anything.
+    /// It has to be there; its elements may be anything, and no more than [`wire::ROWS_MAX`].
+    #[serde(deserialize_with = "wire::rows")]
     items: Vec<Lax<PlayWire>>,
 }
 
@@ -52,7 +54,7 @@ fn slot(wire: Lax<PlayWire>) -> PlaySlot {
     let play = play(wire, &mut row, &mut played_at);
     match play {
         Ok(play) => PlaySlot { play: Some(play), played_at, odd: row.odd },
-        Err(odd) => PlaySlot { play: None, played_at, odd: Some(odd) },
+        Err(odd) => PlaySlot { play: None, played_at, odd: Some(row.named(odd)) },
     }
 }
 
@@ -60,29 +62,26 @@ fn slot(wire: Lax<PlayWire>) -> PlaySlot {
 fn play(wire: Lax<PlayWire>, row: &mut Row, played_at: &mut Option<DateTime<Utc>>) -> Result<Play, Oddity> {
     let wire = row.open(wire)?;
     *played_at = timestamp(wire.played_at);
-    let mut inner = row.inner("track", wire.track.or(wire.item))?;
+    let inner = row.inner("track", wire.track.or(wire.item))?;
     let context = row.take("context", wire.context).unwrap_or_default();
-    let context_uri = row.within("context", |row| row.optional_id("uri", context.uri));
-    let (uri, track) = row.within("track", |row| {
-        let uri = row.optional_id("uri", take(&mut inner.uri));
-        let word = row.text("type", take(&mut inner.kind));
-        let word = word.as_deref().or_else(|| uri.as_deref()?.split(':').nth(1));
-        let track = match word {
-            _ if is_local(&inner) || uri.as_deref().is_some_and(|uri| uri.starts_with("spotify:local:")) => {
-                Err(Oddity::LocalFile)
-            }
-            Some("track") | None => track(&mut inner, row),
-            Some(_) => Err(Oddity::Undecodable(row.path("type"))),
-        };
-        (uri, track)
-    });
+    let context_uri = row.within("context", |row| row.uri("uri", context.uri));
+    let Media { uri, track, .. } = row.within("track", |row| media(inner, false, row))?;
     let uri = match (uri, &track) {
-        (Some(uri), _) => uri,
-        (None, Ok(track)) => format!("spotify:track:{}", track.id),
-        (None, Err(odd)) => return Err(odd.clone()),
+        (Some(uri), _) => identity::key(uri),
+        // What a URI would be: of a local file its id is that.
+        (None, Some(track)) if track.id.starts_with("spotify:") => track.id.clone(),
+        (None, Some(track)) => format!("spotify:track:{}", track.id),
+        (None, None) => return Err(row.odd.take().unwrap_or(Oddity::MissingId)),
     };
-    let played_at = played_at.ok_or_else(|| Oddity::Undecodable("played_at".into()))?;
-    let track = track.map_err(|odd| row.note(odd)).ok();
+    let Some(played_at) = *played_at else {
+        row.label(track.as_ref().map(|track| track.name.as_str()), Some(&uri));
+        return Err(Oddity::Undecodable("played_at".into()));
+    };
+    if track.is_none() {
+        // The catalogue has no place for an episode: its name is kept with the note.
+        let why = row.odd.take().unwrap_or(Oddity::Misplaced);
+        row.odd = Some(row.named(why));
+    }
     Ok(Play { played_at, track_uri: uri, track, context_uri })
 }
 
@@ -119,41 +118,87 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_identified_is_kept_without_a_track() {
+    fn a_play_is_kept_whatever_was_played() {
         let local = "spotify:local:Artist:Album:Song:200";
+        let named = |why: Oddity, name: Option<&str>, uri: &str| {
+            Some(Oddity::Named { why: Box::new(why), name: name.map(str::to_owned), uri: Some(uri.into()) })
+        };
         let rows = [
-            (json!({"id": null, "name": "Song", "uri": local}), local, Oddity::LocalFile),
-            (json!({"name": "Song", "uri": local, "type": "track", "is_local": true}), local, Oddity::LocalFile),
-            (json!({"id": null, "uri": "spotify:track:t1"}), "spotify:track:t1", Oddity::MissingId),
+            (json!({"id": null, "name": "Song", "uri": local}), local, Some(local), None),
+            (json!({"name": "Song", "uri": local, "type": "track", "is_local": true}), local, Some(local), None),
             (
-                json!({"id": "e1", "name": "E", "uri": "spotify:episode:e1"}),
+                json!({"name": "Song", "is_local": true, "artists": [{"name": "Artist"}], "album": {"name": "Album"},
+                    "duration_ms": 200_000}),
+                local,
+                Some(local),
+                None,
+            ),
+            (
+                json!({"id": null, "name": "One", "uri": "spotify:track:t1"}),
+                "spotify:track:t1",
+                Some("t1"),
+                Some(Oddity::MissingId),
+            ),
+            (
+                json!({"id": "e1", "name": "E", "type": "track", "uri": "spotify:episode:e1"}),
                 "spotify:episode:e1",
-                Oddity::Undecodable("track.type".into()),
+                None,
+                named(Oddity::Misplaced, Some("E"), "spotify:episode:e1"),
+            ),
+            (
+                json!({"uri": "spotify:hologram:h1"}),
+                "spotify:hologram:h1",
+                None,
+                named(Oddity::UnknownKind, None, "spotify:hologram:h1"),
             ),
         ];
-        for (track, uri, odd) in rows {
+        for (track, uri, id, odd) in rows {
             let slot = one(played(track, json!({})));
             let play = slot.play.unwrap();
-            assert_eq!((play.track_uri.as_str(), play.track, slot.odd), (uri, None, Some(odd)));
+            assert_eq!((play.track_uri.as_str(), slot.odd), (uri, odd));
+            assert_eq!(play.track.map(|track| track.id).as_deref(), id);
         }
         let slot = one(played(json!({"id": "t1", "name": "", "uri": "spotify:track:t1"}), json!({})));
         assert_eq!((slot.play.unwrap().track.is_some(), slot.odd), (true, Some(Oddity::MissingName)));
     }
 
     #[test]
+    fn a_play_of_a_local_file_with_a_long_uri_is_stored() {
+        for len in [30, 50, 300] {
+            let uri = format!("spotify:local:{}:::1", "%E9%9F%B3".repeat(len));
+            let slot = one(played(json!({"id": null, "name": "Song", "uri": uri}), json!({})));
+            let play = slot.play.unwrap();
+            let track = play.track.unwrap();
+            assert_eq!((track.uri.as_deref(), &track.id, slot.odd), (Some(uri.as_str()), &play.track_uri, None));
+            assert_eq!(play.track_uri == uri, uri.len() <= 1000);
+        }
+    }
+
+    #[test]
+    fn a_byte_that_is_no_text_does_not_stop_the_history() {
+        let body = b"{\"items\": [{\"played_at\": \"2026-09-07T10:11:12Z\", \"track\": {\"id\": \"t1\", \"name\": \"a\xff\"}}]}";
+        let slot = page(body).unwrap().slots.remove(0);
+        assert_eq!(slot.play.unwrap().track.unwrap().name, "a\u{FFFD}");
+        assert_eq!(slot.odd, Some(Oddity::Undecodable("track.name".into())));
+    }
+
+    #[test]
     fn a_row_that_is_no_play_keeps_its_slot_and_says_why() {
+        let named = |why: Oddity| Oddity::Named { why: Box::new(why), name: Some("One".into()), uri: None };
+        let in_full = |why: Oddity| Oddity::Named {
+            why: Box::new(why),
+            name: Some("One".into()),
+            uri: Some("spotify:track:t1".into()),
+        };
+        let undated = || Oddity::Undecodable("played_at".into());
         let rows = [
             (Value::Null, None, Oddity::Null),
             (json!({"played_at": AT, "track": null}), Some(AT), Oddity::Null),
             (json!({"played_at": AT}), Some(AT), Oddity::Null),
             (json!({"played_at": AT, "track": "One"}), Some(AT), Oddity::Undecodable("track".into())),
-            (json!({"played_at": AT, "track": {"name": "One"}}), Some(AT), Oddity::MissingId),
-            (json!({"track": {"id": "t1", "name": "One"}}), None, Oddity::Undecodable("played_at".into())),
-            (
-                json!({"played_at": "lately", "track": {"id": "t1", "name": "One"}}),
-                None,
-                Oddity::Undecodable("played_at".into()),
-            ),
+            (json!({"played_at": AT, "track": {"name": "One"}}), Some(AT), named(Oddity::MissingId)),
+            (json!({"track": {"id": "t1", "name": "One"}}), None, in_full(undated())),
+            (json!({"played_at": "lately", "track": {"id": "t1", "name": "One"}}), None, in_full(undated())),
             (json!("One"), None, Oddity::Undecodable("row".into())),
             (json!([AT, {"id": "t1"}]), None, Oddity::Undecodable("row".into())),
         ];
@@ -171,6 +216,13 @@ mod tests {
         let page = page(body.to_string().as_bytes()).unwrap();
         let kept: Vec<bool> = page.slots.iter().map(|slot| slot.play.is_some()).collect();
         assert_eq!(kept, [true, false, false, true]);
+    }
+
+    #[test]
+    fn a_history_of_many_more_rows_than_there_can_be_is_refused() {
+        let body = |num: usize| json!({"items": vec![Value::Null; num]}).to_string();
+        assert!(page(body(wire::ROWS_MAX).as_bytes()).is_ok());
+        assert!(matches!(page(body(wire::ROWS_MAX + 1).as_bytes()), Err(DecodeError::TooManyRows)));
     }
 
     #[test]

@@ -1,15 +1,24 @@
 //! Reads the fields of one row, noting what is odd about them.
 //!
-//! A field that is not what it should be costs the field, not the row; only a row without an id is no item. Of several
-//! oddities the first is noted, with its place (`track.album.name`) and never with its value, which may be anything.
+//! A field that is not what it should be costs the field, not the row; only a row without an identity is no item. Of
+//! several oddities the first is noted, with its place (`track.album.name`) and never with its value, which may be anything.
+//!
+//! What says nothing is `None`, so that it erases nothing that is known: an empty text where one is optional, a duration, a
+//! place or a count of nought, a date of the year 0000. `store::rows` has the table of what each column does about it.
 
-use super::wire::{AlbumWire, ArtistWire, ImageWire, Lax, SummaryWire};
+use super::identity;
+use super::repair::UNREADABLE;
+use super::wire::{AlbumWire, ArtistWire, ArtistsWire, GenresWire, ImagesWire, Lax, SummaryWire};
 use crate::model::{Album, ArtistRef, Oddity};
 use chrono::{DateTime, Utc};
 use serde_json::Number;
+use std::mem::take;
 
 /// Longest id that is believed. Real ones have 22 characters, user names some more.
 const ID_LEN_MAX: usize = 255;
+
+/// Longest URI that is kept. That of a local file holds artist, album and title, each character as up to 12.
+const URI_LEN_MAX: usize = 16 << 10;
 
 /// A row being read: what is known of it so far, and where in it we are.
 #[derive(Default)]
@@ -17,6 +26,9 @@ pub struct Row {
     pub added_at: Option<DateTime<Utc>>,
     /// The first thing that was odd about it without making it useless.
     pub odd: Option<Oddity>,
+    /// What it calls itself, for a row that turns out to be no item.
+    name: Option<String>,
+    uri: Option<String>,
     within: Vec<&'static str>,
 }
 
@@ -50,15 +62,34 @@ impl Row {
         self.odd.get_or_insert(odd);
     }
 
+    fn note_unreadable(&mut self, name: &str) {
+        self.note(Oddity::Undecodable(self.path(name)));
+    }
+
     pub fn expect_name(&mut self, name: &str) {
         if name.is_empty() {
             self.note(Oddity::MissingName);
         }
     }
 
+    /// Remembers what the row calls itself.
+    pub fn label(&mut self, name: Option<&str>, uri: Option<&str>) {
+        let text = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+        self.name = self.name.take().or_else(|| text(name));
+        self.uri = self.uri.take().or_else(|| text(uri));
+    }
+
+    /// Why the row is no item, with what it calls itself.
+    pub fn named(&mut self, why: Oddity) -> Oddity {
+        match (self.name.take(), self.uri.take()) {
+            (None, None) => why,
+            (name, uri) => Oddity::Named { why: Box::new(why), name, uri },
+        }
+    }
+
     pub fn take<T>(&mut self, name: &str, field: Lax<T>) -> Option<T> {
         if matches!(field, Lax::Odd) {
-            self.note(Oddity::Undecodable(self.path(name)));
+            self.note_unreadable(name);
         }
         field.given()
     }
@@ -68,8 +99,17 @@ impl Row {
         let mut text = self.take(name, field)?;
         if text.contains('\0') {
             text.retain(|c| c != '\0');
+            self.note_unreadable(name);
+        }
+        if text.contains(UNREADABLE) {
+            self.note_unreadable(name);
         }
         Some(text)
+    }
+
+    /// Text that says something.
+    pub fn words(&mut self, name: &str, field: Lax<String>) -> Option<String> {
+        self.text(name, field).filter(|text| !text.is_empty())
     }
 
     /// A number that fits the column; what does not is as good as missing.
@@ -77,13 +117,47 @@ impl Row {
         i32::try_from(whole(&self.take(name, field)?)?).ok()
     }
 
+    /// A number that says something from 1 on: a duration, a place, a count of what cannot be none.
+    pub fn positive(&mut self, name: &str, field: Lax<Number>) -> Option<i32> {
+        self.number(name, field).filter(|number| *number > 0)
+    }
+
+    /// When the row was added. A date that cannot be read is noted.
+    pub fn date(&mut self, name: &str, field: Lax<String>) {
+        let is_silent = matches!(field, Lax::Missing | Lax::Null);
+        self.added_at = timestamp(field);
+        if self.added_at.is_none() && !is_silent {
+            self.note_unreadable(name);
+        }
+    }
+
     pub fn id(&self, name: &str, field: Lax<String>) -> Result<String, Oddity> {
         match field {
             Lax::Missing | Lax::Null => Err(Oddity::MissingId),
             Lax::Given(id) if id.is_empty() => Err(Oddity::MissingId),
-            Lax::Given(id) if id.len() <= ID_LEN_MAX && !id.contains(char::is_control) => Ok(id),
+            Lax::Given(id) if is_id(&id) => Ok(id),
             Lax::Given(_) | Lax::Odd => Err(Oddity::Undecodable(self.path(name))),
         }
+    }
+
+    /// The id, or the one in the URI where it is missing, which is noted. Where there is neither, the row's name is.
+    pub fn identity(
+        &mut self,
+        kind: &str,
+        id: Lax<String>,
+        uri: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<String, Oddity> {
+        self.id("id", id).or_else(|odd| match uri.and_then(|uri| identity::id_in(uri, kind)) {
+            Some(id) if is_id(id) => {
+                self.note(odd);
+                Ok(id.to_owned())
+            }
+            Some(_) | None => {
+                self.label(name, uri);
+                Err(odd)
+            }
+        })
     }
 
     /// An id that the row can do without: only an unreadable one is odd.
@@ -99,45 +173,92 @@ impl Row {
         part.ok()
     }
 
+    /// A URI, which may be far longer than an id.
+    pub fn uri(&mut self, name: &str, field: Lax<String>) -> Option<String> {
+        let mut uri = self.words(name, field)?;
+        if uri.contains(char::is_control) || uri.len() > URI_LEN_MAX {
+            self.note_unreadable(name);
+            uri.retain(|c| !c.is_control());
+        }
+        (!uri.is_empty() && uri.len() <= URI_LEN_MAX).then_some(uri)
+    }
+
     /// An album, full or simplified. Its name is not looked at: after a takedown it is empty.
     pub fn album(&mut self, wire: AlbumWire) -> Result<Album, Oddity> {
+        let uri = self.uri("uri", wire.uri);
+        let name = self.text("name", wire.name).unwrap_or_default();
         let external_ids = self.take("external_ids", wire.external_ids).unwrap_or_default();
+        let date = self.release_date(wire.release_date);
+        let precision = self.words("release_date_precision", wire.release_date_precision);
         Ok(Album {
-            id: self.id("id", wire.id)?,
-            name: self.text("name", wire.name).unwrap_or_default(),
-            album_type: self.text("album_type", wire.album_type),
-            release_date: self.text("release_date", wire.release_date),
-            release_date_precision: self.text("release_date_precision", wire.release_date_precision),
-            total_tracks: self.number("total_tracks", wire.total_tracks),
-            upc: self.within("external_ids", |row| row.text("upc", external_ids.upc)),
+            id: self.identity("album", wire.id, uri.as_deref(), Some(&name))?,
+            name,
+            album_type: self.words("album_type", wire.album_type),
+            release_date_precision: precision.filter(|_| date.is_some()),
+            release_date: date,
+            total_tracks: self.positive("total_tracks", wire.total_tracks),
+            upc: self.within("external_ids", |row| row.words("upc", external_ids.upc)),
             image_url: self.widest_image(wire.images),
             artists: self.artists(wire.artists),
         })
     }
 
-    /// The album of a track, which local files lack.
-    pub fn optional_album(&mut self, field: Lax<AlbumWire>) -> Option<Album> {
-        let wire = self.take("album", field)?;
-        let album = self.within("album", |row| row.album(wire));
-        self.optional(album)
+    /// A date of the year 0000 is what an album without one has.
+    fn release_date(&mut self, field: Lax<String>) -> Option<String> {
+        self.words("release_date", field).filter(|date| !date.starts_with("0000"))
     }
 
-    /// The artists that have an id; those of local files have none.
-    pub fn artists(&mut self, field: Lax<Vec<Lax<ArtistWire>>>) -> Vec<ArtistRef> {
-        let wires = self.take("artists", field).unwrap_or_default();
-        self.within("artists", |row| {
-            let artist = |field| {
-                let wire: ArtistWire = row.take("[]", field)?;
-                let id = row.optional_id("id", wire.id)?;
-                Some(ArtistRef { id, name: row.text("name", wire.name).unwrap_or_default() })
-            };
-            wires.into_iter().filter_map(artist).collect()
+    /// The album of a track. One that has a name and no id is known by its name and its first artist.
+    pub fn optional_album(&mut self, field: Lax<AlbumWire>, artists: &[ArtistRef]) -> Option<Album> {
+        let mut wire = self.take("album", field)?;
+        self.within("album", |row| {
+            let has_id = matches!(&wire.id, Lax::Given(id) if !id.is_empty()) || matches!(wire.uri, Lax::Given(_));
+            if has_id {
+                let album = row.unlabelled(|row| row.album(wire));
+                return row.optional(album);
+            }
+            let id = take(&mut wire.id);
+            row.optional_id("id", id);
+            let name = row.words("name", take(&mut wire.name))?;
+            let owner = artists.first().map_or("", |artist| artist.name.as_str());
+            wire.id = Lax::Given(identity::of_names(&[owner, &name]));
+            wire.name = Lax::Given(name);
+            row.unlabelled(|row| local_album(row, wire))
         })
     }
 
-    pub fn genres(&mut self, field: Lax<Vec<Lax<String>>>) -> Option<Vec<String>> {
-        let genres = self.take("genres", field)?;
-        Some(genres.into_iter().filter_map(|genre| self.text("genres", genre)).collect())
+    /// Reads a part of a row whose name is not that of the row.
+    fn unlabelled<T>(&mut self, read: impl FnOnce(&mut Row) -> T) -> T {
+        let label = (self.name.take(), self.uri.take());
+        let value = read(self);
+        (self.name, self.uri) = label;
+        value
+    }
+
+    /// The artists in their places. One who has a name and no id is known by the name; what cannot be read at all keeps its
+    /// place, so that it takes nobody else's.
+    pub fn artists(&mut self, field: Lax<ArtistsWire>) -> Vec<ArtistRef> {
+        let wires = self.take("artists", field).unwrap_or_default().0;
+        self.within("artists", |row| {
+            let artist = |field: Lax<ArtistWire>| {
+                let Some(wire) = row.take("[]", field) else { return ArtistRef::unread() };
+                let name = row.text("name", wire.name).unwrap_or_default();
+                // A real artist without an id is no oddity of the row: local files have nothing else.
+                let uri = wire.uri.given().unwrap_or_default();
+                let in_uri = identity::id_in(&uri, "artist").filter(|id| is_id(id)).map(str::to_owned);
+                match row.optional_id("id", wire.id).or(in_uri) {
+                    Some(id) => ArtistRef { id, name },
+                    None if name.is_empty() => ArtistRef::unread(),
+                    None => ArtistRef { id: identity::of_names(&[&name]), name },
+                }
+            };
+            wires.into_iter().map(artist).collect()
+        })
+    }
+
+    pub fn genres(&mut self, field: Lax<GenresWire>) -> Option<Vec<String>> {
+        let genres = self.take("genres", field)?.0;
+        Some(genres.into_iter().filter_map(|genre| self.words("genres", genre)).collect())
     }
 
     pub fn summary(&mut self, name: &'static str, field: Lax<SummaryWire>) -> Option<i32> {
@@ -146,8 +267,8 @@ impl Row {
     }
 
     /// The widest image, the first where no widths are given.
-    pub fn widest_image(&mut self, field: Lax<Vec<Lax<ImageWire>>>) -> Option<String> {
-        let images = self.take("images", field)?;
+    pub fn widest_image(&mut self, field: Lax<ImagesWire>) -> Option<String> {
+        let images = self.take("images", field)?.0;
         self.within("images", |row| {
             let mut widest: Option<(Option<i32>, String)> = None;
             for image in images {
@@ -161,6 +282,18 @@ impl Row {
             widest.map(|(_, url)| url)
         })
     }
+}
+
+/// An album that only has names: of a local file.
+fn local_album(row: &mut Row, mut wire: AlbumWire) -> Option<Album> {
+    let id = take(&mut wire.id).given()?;
+    // Its own id is no id of Spotify's, and may be longer.
+    let album = row.album(AlbumWire { id: Lax::Given("-".into()), ..wire }).ok()?;
+    Some(Album { id, ..album })
+}
+
+fn is_id(id: &str) -> bool {
+    id.len() <= ID_LEN_MAX && !id.contains(char::is_control) && !id.contains(UNREADABLE)
 }
 
 /// RFC 3339, cut to the microseconds that both databases keep. (A leap second becomes the second after it.)
@@ -209,16 +342,59 @@ mod tests {
     }
 
     #[test]
-    fn text_loses_its_nul_characters_only() {
-        let field = from_json::<Lax<String>>(json!("a\0b\u{1F3B5}\n"));
-        assert_eq!(Row::default().text("name", field).as_deref(), Some("ab\u{1F3B5}\n"));
+    fn text_loses_its_nul_characters_only_and_that_is_noted() {
+        for (text, read, is_odd) in [
+            ("a\0b\u{1F3B5}\n", "ab\u{1F3B5}\n", true),
+            ("\u{FFFD} half", "\u{FFFD} half", true),
+            ("\u{1F3B5}", "\u{1F3B5}", false),
+        ] {
+            let mut row = Row::default();
+            assert_eq!(row.text("name", from_json(json!(text))).as_deref(), Some(read));
+            assert_eq!(row.odd, is_odd.then(|| Oddity::Undecodable("name".into())), "{text:?}");
+        }
     }
 
     #[test]
-    fn artists_without_an_id_are_left_out() {
+    fn an_artist_is_known_by_id_by_uri_or_by_name_and_each_keeps_its_place() {
         let mut row = Row::default();
-        let artists = row.artists(from_json(json!([{"id": "a", "name": "A"}, {"id": null, "name": "Local"}, null])));
-        assert_eq!((artists, row.odd), (vec![ArtistRef { id: "a".into(), name: "A".into() }], None));
+        let artists = json!([{"id": "a", "name": "A"}, {"id": null, "name": "X"}, null, {"id": ""},
+            {"name": "B", "uri": "spotify:artist:b"}]);
+        let artists = row.artists(from_json(artists));
+        let known = |id: &str, name: &str| ArtistRef { id: id.into(), name: name.into() };
+        let unread = ArtistRef::unread();
+        assert_eq!(artists, [known("a", "A"), known("local:X", "X"), unread.clone(), unread, known("b", "B")]);
+        assert_eq!(row.odd, None);
+    }
+
+    #[test]
+    fn what_says_nothing_is_none() {
+        let silent = json!({"id": "a", "name": "", "album_type": "", "release_date": "0000",
+            "release_date_precision": "day", "total_tracks": 0, "images": [], "artists": [], "external_ids": {"upc": ""}});
+        let mut row = Row::default();
+        let album = row.album(from_json(silent)).unwrap();
+        assert_eq!((album.album_type, album.release_date, album.release_date_precision), (None, None, None));
+        assert_eq!((album.total_tracks, album.upc, album.image_url, row.odd), (None, None, None, None));
+    }
+
+    #[test]
+    fn an_album_with_a_name_only_is_known_by_it() {
+        let mut row = Row::default();
+        let artists = [ArtistRef { id: "local:X".into(), name: "X".into() }];
+        let album = |row: &mut Row, album| row.optional_album(from_json(album), &artists);
+        let tape = album(&mut row, json!({"id": null, "name": "Tape", "images": []})).unwrap();
+        assert_eq!((tape.id.as_str(), tape.name.as_str(), &row.odd), ("local:X:Tape", "Tape", &None));
+        assert_eq!(album(&mut row, json!({"id": null, "name": null})), None);
+        let by_uri = album(&mut row, json!({"id": null, "name": "B", "uri": "spotify:album:b1"})).unwrap();
+        assert_eq!((by_uri.id.as_str(), &row.odd), ("b1", &Some(Oddity::MissingId)));
+    }
+
+    #[test]
+    fn a_date_that_cannot_be_read_is_noted_and_a_missing_one_is_not() {
+        for (field, is_odd) in [("\"yesterday\"", true), ("5", true), ("\"\"", true), ("null", false)] {
+            let mut row = Row::default();
+            row.date("added_at", serde_json::from_str(field).unwrap());
+            assert_eq!((row.added_at, row.odd.is_some()), (None, is_odd), "{field}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{
         self, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Visitor,
-        value::{MapAccessDeserializer, SeqAccessDeserializer},
+        value::{MapAccessDeserializer, MapDeserializer, SeqAccessDeserializer},
     },
 };
 use serde_json::{Number, value::RawValue};
@@ -61,12 +61,42 @@ pub trait Shape {
 macro_rules! shapes {
     ($written:ident: $($shape:ty),+) => { $(impl Shape for $shape { const WRITTEN: Written = Written::$written; })+ };
 }
-shapes!(Object: SavedTrackWire, SavedAlbumWire, PlaylistItemWire, PlaylistWire);
+shapes!(Object: SavedTrackWire, SavedAlbumWire, AlbumTracksWire, PlaylistItemWire, PlaylistWire);
 shapes!(Object: AlbumWire, ArtistWire, CursorsWire, ExternalIdsWire, ImageWire, SummaryWire, TrackWire, UserWire);
 shapes!(Scalar: String, bool, Number, Count);
 
-impl<T> Shape for Vec<T> {
+impl<T, const MAX: usize> Shape for List<T, MAX> {
     const WRITTEN: Written = Written::Array;
+}
+
+/// A list inside a row. What lies beyond `MAX` is read past: real lists are far shorter, and a broken one costs no memory.
+#[derive(Debug, Default)]
+pub struct List<T, const MAX: usize>(pub Vec<T>);
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for List<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<List<T, MAX>, D::Error> {
+        struct ListVisitor<T, const MAX: usize>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for ListVisitor<T, MAX> {
+            type Value = List<T, MAX>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<List<T, MAX>, A::Error> {
+                let mut list = Vec::new();
+                while list.len() < MAX {
+                    let Some(element) = array.next_element()? else { return Ok(List(list)) };
+                    list.push(element);
+                }
+                while array.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(List(list))
+            }
+        }
+
+        deserializer.deserialize_seq(ListVisitor(PhantomData))
+    }
 }
 
 thread_local! {
@@ -95,12 +125,55 @@ impl<'de, T: Deserialize<'de> + Shape> Deserialize<'de> for Lax<T> {
         if text == "null" {
             return Ok(Lax::Null);
         }
-        if T::WRITTEN == Written::Object && !text.starts_with('{') {
-            return Ok(Lax::Odd);
-        }
-        Ok(serde_json::from_str(text).map_or(Lax::Odd, Lax::Given))
+        let read = match T::WRITTEN {
+            Written::Object if !text.starts_with('{') => return Ok(Lax::Odd),
+            Written::Object => serde_json::from_str::<Fields<'_>>(text).and_then(Fields::read),
+            Written::Array | Written::Scalar => serde_json::from_str(text),
+        };
+        Ok(read.map_or(Lax::Odd, Lax::Given))
     }
 }
+
+/// The fields of an object, each once: of those that come twice, the last that is not `null`.
+struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'a> Fields<'a> {
+    fn read<T: Deserialize<'a>>(self) -> serde_json::Result<T> {
+        T::deserialize(MapDeserializer::new(self.0.into_iter()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields<'de>, D::Error> {
+        struct FieldsVisitor;
+
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields: Vec<(String, &RawValue)> = Vec::new();
+                while let Some((name, value)) = object.next_entry::<String, &RawValue>()? {
+                    match fields.iter().position(|(known, _)| *known == name) {
+                        Some(_) if value.get() == "null" => {}
+                        Some(at) => fields[at].1 = value,
+                        None if fields.len() == FIELDS_MAX => {}
+                        None => fields.push((name, value)),
+                    }
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+/// Most fields of an object that are looked at one by one; the largest of the API has some 30.
+const FIELDS_MAX: usize = 200;
 
 /// Takes whatever comes: a `T`, `null`, or something of another type, which it reads past.
 struct LaxVisitor<T>(PhantomData<T>);
@@ -179,7 +252,7 @@ pub struct PageWire<R> {
 /// that holds more is refused while it is read, so that it costs no memory.
 pub const ROWS_MAX: usize = 100;
 
-fn rows<'de, R: Deserialize<'de> + Shape, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Lax<R>>, D::Error> {
+pub fn rows<'de, R: Deserialize<'de> + Shape, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Lax<R>>, D::Error> {
     struct Rows<R>(PhantomData<R>);
 
     impl<'de, R: Deserialize<'de> + Shape> Visitor<'de> for Rows<R> {
@@ -286,6 +359,10 @@ pub struct PlaylistItemWire {
     pub track: Lax<TrackWire>,
 }
 
+pub type ArtistsWire = List<Lax<ArtistWire>, 200>;
+pub type ImagesWire = List<Lax<ImageWire>, 20>;
+pub type GenresWire = List<Lax<String>, 100>;
+
 /// A track, an episode or a local file; `type` and `uri` tell. (An episode's own `track` field is a boolean.)
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -297,7 +374,7 @@ pub struct TrackWire {
     pub is_local: Lax<bool>,
     pub name: Lax<String>,
     pub album: Lax<AlbumWire>,
-    pub artists: Lax<Vec<Lax<ArtistWire>>>,
+    pub artists: Lax<ArtistsWire>,
     pub duration_ms: Lax<Number>,
     pub explicit: Lax<bool>,
     pub disc_number: Lax<Number>,
@@ -305,19 +382,27 @@ pub struct TrackWire {
     pub external_ids: Lax<ExternalIdsWire>,
 }
 
-/// An album, full or simplified.
+/// An album, full or simplified. Saved ones carry their first 50 tracks.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct AlbumWire {
     pub id: Lax<String>,
+    pub uri: Lax<String>,
     pub name: Lax<String>,
     pub album_type: Lax<String>,
     pub release_date: Lax<String>,
     pub release_date_precision: Lax<String>,
     pub total_tracks: Lax<Number>,
     pub external_ids: Lax<ExternalIdsWire>,
-    pub images: Lax<Vec<Lax<ImageWire>>>,
-    pub artists: Lax<Vec<Lax<ArtistWire>>>,
+    pub images: Lax<ImagesWire>,
+    pub artists: Lax<ArtistsWire>,
+    pub tracks: Lax<AlbumTracksWire>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct AlbumTracksWire {
+    pub items: Lax<List<Lax<TrackWire>, 50>>,
 }
 
 /// An artist, full or simplified.
@@ -325,15 +410,17 @@ pub struct AlbumWire {
 #[serde(default)]
 pub struct ArtistWire {
     pub id: Lax<String>,
+    pub uri: Lax<String>,
     pub name: Lax<String>,
-    pub genres: Lax<Vec<Lax<String>>>,
-    pub images: Lax<Vec<Lax<ImageWire>>>,
+    pub genres: Lax<GenresWire>,
+    pub images: Lax<ImagesWire>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct PlaylistWire {
     pub id: Lax<String>,
+    pub uri: Lax<String>,
     pub name: Lax<String>,
     pub description: Lax<String>,
     pub owner: Lax<UserWire>,
@@ -342,7 +429,7 @@ pub struct PlaylistWire {
     pub snapshot_id: Lax<String>,
     pub items: Lax<SummaryWire>,
     pub tracks: Lax<SummaryWire>,
-    pub images: Lax<Vec<Lax<ImageWire>>>,
+    pub images: Lax<ImagesWire>,
 }
 
 /// What a playlist says about its items: how many there are.
@@ -388,9 +475,8 @@ pub struct TokenWire {
 /// A refusal. The Web API puts an object under `error`, the token endpoint a word with a description beside it.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-pub struct RefusalWire<'a> {
-    #[serde(borrow)]
-    pub error: Option<&'a RawValue>,
+pub struct RefusalWire {
+    pub error: Option<Box<RawValue>>,
     pub error_description: Lax<String>,
 }
 

@@ -41,13 +41,25 @@ impl<'a> Catalogue<'a> {
         if let Some(album) = &track.album {
             self.add_album(album);
         }
-        let row = TrackRow::new(track, self.at);
-        match self.tracks.entry(&track.id) {
-            Entry::Vacant(entry) => drop(entry.insert((row, &track.artists))),
+        self.insert_track(&track.id, TrackRow::new(track, self.at), &track.artists);
+    }
+
+    /// The tracks that came along with an album.
+    pub fn add_tracks_on(&mut self, album: &'a Album, tracks: &'a [Track]) {
+        for track in tracks {
+            self.mention(&track.artists);
+            let row = TrackRow { album_id: Some(Words(&album.id)), ..TrackRow::new(track, self.at) };
+            self.insert_track(&track.id, row, &track.artists);
+        }
+    }
+
+    fn insert_track(&mut self, id: &'a str, row: TrackRow<'a>, artists: &'a [ArtistRef]) {
+        match self.tracks.entry(id) {
+            Entry::Vacant(entry) => drop(entry.insert((row, artists))),
             Entry::Occupied(mut entry) => {
-                let (known, artists) = entry.get_mut();
+                let (known, known_artists) = entry.get_mut();
                 known.absorb(row);
-                *artists = longer(artists, &track.artists);
+                *known_artists = longer(known_artists, artists);
             }
         }
     }
@@ -70,7 +82,7 @@ impl<'a> Catalogue<'a> {
     }
 
     fn mention(&mut self, artists: &'a [ArtistRef]) {
-        for artist in artists {
+        for artist in artists.iter().filter(|artist| !artist.is_unread()) {
             self.insert_artist(&artist.id, ArtistRow::mentioned(artist, self.at));
         }
     }
@@ -115,7 +127,10 @@ fn longer<'a>(one: &'a [ArtistRef], other: &'a [ArtistRef]) -> &'a [ArtistRef] {
 fn links<'a>(
     lists: impl Iterator<Item = (Words<'a>, &'a [ArtistRef])>,
 ) -> impl Iterator<Item = (Words<'a>, Words<'a>, i64)> {
-    lists.flat_map(|(id, artists)| artists.iter().zip(0..).map(move |(artist, at)| (id, Words(&artist.id), at)))
+    lists.flat_map(|(id, artists)| {
+        let read = artists.iter().zip(0..).filter(|(artist, _)| !artist.is_unread());
+        read.map(move |(artist, at)| (id, Words(&artist.id), at))
+    })
 }
 
 /// The written rows, and those among them that were there before: only their lists can have become shorter.

@@ -3,7 +3,7 @@
 use super::schema::{rate_limits, request_ledger};
 use super::types::{At, to_u32};
 use super::{Conn, Store, StoreError, with_conn};
-use crate::model::{Family, GateNote, LearnedRate, LedgerEntry, PauseScope, RefusedLevel};
+use crate::model::{Family, LearnedRate, LedgerEntry, PauseScope, RefusedLevel};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::{min, sql};
 use diesel::sql_types::{BigInt, Nullable};
@@ -19,16 +19,6 @@ const DAY: TimeDelta = TimeDelta::minutes(24 * 60 + 5);
 const KEPT: TimeDelta = TimeDelta::hours(48);
 
 impl Store {
-    /// All that a gate needs to know before it lets anything through.
-    pub async fn load_gate_note(&self, now: DateTime<Utc>) -> Result<GateNote, StoreError> {
-        let lease = self.load_window_lease().await?;
-        let mut conn = self.connect().await?;
-        let pauses = Store::noted_pauses(&mut conn).await?;
-        let learned = learned(&mut conn).await?;
-        let ledger = entries(&mut conn, now - DAY).await?;
-        Ok(GateNote { pauses, lease, learned, ledger })
-    }
-
     /// What the gate has learned about the rate limit.
     pub async fn load_learned_rate(&self) -> Result<Option<LearnedRate>, StoreError> {
         learned(&mut self.connect().await?).await
@@ -36,39 +26,7 @@ impl Store {
 
     /// The requests of the last day.
     pub async fn load_ledger(&self, now: DateTime<Utc>) -> Result<Vec<LedgerEntry>, StoreError> {
-        entries(&mut self.connect().await?, now - DAY).await
-    }
-
-    /// Adds requests to what is stored, and keeps what was learned. With `has_reopened`, a pause of the rate limit that is
-    /// over is lifted for good.
-    pub async fn save_ledger(
-        &self,
-        entries: &[LedgerEntry],
-        learned: Option<LearnedRate>,
-        has_reopened: bool,
-        now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        self.transaction(async |conn| {
-            for entry in entries {
-                add(conn, entry).await?;
-            }
-            let mut families: Vec<Family> = entries.iter().map(|entry| entry.family).collect();
-            families.dedup();
-            for family in families {
-                note_day(conn, family, now).await?;
-            }
-            if !entries.is_empty() {
-                forget_old(conn, now).await?;
-            }
-            if let Some(learned) = learned {
-                save_learned(conn, learned, now).await?;
-            }
-            if has_reopened {
-                lift_rate_pause(conn, now).await?;
-            }
-            Ok(())
-        })
-        .await
+        entries_of_day(&mut self.connect().await?, now).await
     }
 
     /// Forgets what was learned: another server has other limits.
@@ -87,6 +45,26 @@ impl Store {
         })?;
         Ok(())
     }
+}
+
+/// Adds requests to what is stored.
+pub(super) async fn add_entries(
+    conn: &mut Conn,
+    entries: &[LedgerEntry],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    for entry in entries {
+        add(conn, entry).await?;
+    }
+    let mut families: Vec<Family> = entries.iter().map(|entry| entry.family).collect();
+    families.dedup();
+    for family in families {
+        note_day(conn, family, now).await?;
+    }
+    if !entries.is_empty() {
+        forget_old(conn, now).await?;
+    }
+    Ok(())
 }
 
 async fn add(conn: &mut Conn, entry: &LedgerEntry) -> Result<(), StoreError> {
@@ -115,12 +93,9 @@ async fn note_day(conn: &mut Conn, of: Family, now: DateTime<Utc>) -> Result<(),
     })?;
     with_conn!(conn, |c| {
         use rate_limits::{day_count, day_started_at, family, table, updated_at};
-        let noted = (
-            day_count.eq(counted.map(|counted| i32::try_from(counted).unwrap_or(i32::MAX))),
-            day_started_at.eq(first),
-            updated_at.eq(At::from(now)),
-        );
-        let row = (family.eq(of.as_str()), noted);
+        let noted =
+            (day_count.eq(counted.map(|counted| i32::try_from(counted).unwrap_or(i32::MAX))), day_started_at.eq(first));
+        let row = (family.eq(of.as_str()), updated_at.eq(At::from(now)), noted);
         diesel::insert_into(table).values(row).on_conflict(family).do_update().set(noted).execute(c).await
     })?;
     Ok(())
@@ -134,7 +109,7 @@ async fn forget_old(conn: &mut Conn, now: DateTime<Utc>) -> Result<(), StoreErro
     Ok(())
 }
 
-async fn save_learned(conn: &mut Conn, learned: LearnedRate, now: DateTime<Utc>) -> Result<(), StoreError> {
+pub(super) async fn save_learned(conn: &mut Conn, learned: LearnedRate, now: DateTime<Utc>) -> Result<(), StoreError> {
     with_conn!(conn, |c| {
         use rate_limits::{
             family, learned_rate, learned_window_ms, refused_at, refused_level, refused_times, table, updated_at,
@@ -146,19 +121,20 @@ async fn save_learned(conn: &mut Conn, learned: LearnedRate, now: DateTime<Utc>)
             refused_level.eq(refused.map(|refused| i64::from(refused.level))),
             refused_at.eq(refused.map(|refused| At::from(refused.at))),
             refused_times.eq(refused.map(|refused| i64::from(refused.times))),
-            updated_at.eq(At::from(now)),
         );
-        let row = (family.eq(PauseScope::Application.as_str()), noted);
+        // When the row was updated says when its pause was noted.
+        let row = (family.eq(PauseScope::Application.as_str()), updated_at.eq(At::from(now)), noted);
         diesel::insert_into(table).values(row).on_conflict(family).do_update().set(noted).execute(c).await
     })?;
     Ok(())
 }
 
-async fn lift_rate_pause(conn: &mut Conn, now: DateTime<Utc>) -> Result<(), StoreError> {
+/// A pause of the rate limit that ends by then is over for good.
+pub(super) async fn lift_rate_pause(conn: &mut Conn, until: DateTime<Utc>) -> Result<(), StoreError> {
     with_conn!(conn, |c| {
         use rate_limits::{blocked_until, class, family, table};
         let row = table.filter(family.eq(PauseScope::Application.as_str())).filter(class.eq("rate"));
-        let over = row.filter(blocked_until.le(At::from(now)));
+        let over = row.filter(blocked_until.le(At::from(until)));
         diesel::update(over).set((blocked_until.eq(None::<At>), class.eq(None::<String>))).execute(c).await
     })?;
     Ok(())
@@ -166,7 +142,7 @@ async fn lift_rate_pause(conn: &mut Conn, now: DateTime<Utc>) -> Result<(), Stor
 
 type LearnedRow = (Option<f64>, Option<i64>, Option<i64>, Option<At>, Option<i64>);
 
-async fn learned(conn: &mut Conn) -> Result<Option<LearnedRate>, StoreError> {
+pub(super) async fn learned(conn: &mut Conn) -> Result<Option<LearnedRate>, StoreError> {
     let row: Option<LearnedRow> = with_conn!(conn, |c| {
         use rate_limits::{family, learned_rate, learned_window_ms, refused_at, refused_level, refused_times, table};
         let row = table.filter(family.eq(PauseScope::Application.as_str()));
@@ -182,10 +158,11 @@ async fn learned(conn: &mut Conn) -> Result<Option<LearnedRate>, StoreError> {
     Ok(Some(LearnedRate { requests, window: Duration::from_millis(window_ms.max(0).unsigned_abs()), refused }))
 }
 
-async fn entries(conn: &mut Conn, since: DateTime<Utc>) -> Result<Vec<LedgerEntry>, StoreError> {
+/// The requests of the last day.
+pub(super) async fn entries_of_day(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<LedgerEntry>, StoreError> {
     let rows: Vec<(String, At, i64, i64)> = with_conn!(conn, |c| {
         use request_ledger::{family, refusals, requests, started_at, table};
-        let day = table.filter(started_at.gt(At::from(since))).order((family, started_at));
+        let day = table.filter(started_at.gt(At::from(now - DAY))).order((family, started_at));
         day.select((family, started_at, requests, refusals)).load(c).await
     })?;
     let entry = |(family, started_at, requests, refusals): (String, At, i64, i64)| {

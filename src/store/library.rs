@@ -11,7 +11,7 @@ use super::rows::PlaylistRow;
 use super::sync_states::{self, StateKey};
 use super::types::{At, len};
 use super::{Conn, Durability, Store, StoreError, batches, gaps, held, playlists, seen};
-use crate::model::{Commit, CommitReport, Effects, EntityType, Item, ItemCounts, Membership, Rows, Slot};
+use crate::model::{Commit, CommitReport, Effects, EntityType, Item, ItemCounts, Membership, Oddity, Rows, Slot};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -68,11 +68,8 @@ async fn write_listing(conn: &mut Conn, commit: &Commit, slots: &[Slot], now: At
     let Commit { account_id: account, entity, offset_from, .. } = *commit;
     let (written, playlists) = write_items_of(conn, slots, now).await?;
     let outcomes = membership::write(conn, account, entity, slots, offset_from, now).await?;
-    let odd: Vec<(u32, String)> = slots
-        .iter()
-        .zip(offset_from..)
-        .filter_map(|(slot, at)| slot.odd.as_ref().map(|oddity| (at, oddity.reason())))
-        .collect();
+    let odd: Vec<(u32, &Oddity)> =
+        slots.iter().zip(offset_from..).filter_map(|(slot, at)| Some((at, slot.odd.as_ref()?))).collect();
     let changed = match entity {
         EntityType::Tracks => &written.tracks,
         EntityType::Albums => &written.albums,
@@ -81,7 +78,7 @@ async fn write_listing(conn: &mut Conn, commit: &Commit, slots: &[Slot], now: At
     };
     let counts = ItemCounts { odd: len(odd.len()), ..count_slots(slots, &outcomes, changed) };
     let range = offset_from..offset_from.saturating_add(len(slots.len()));
-    odd::replace(conn, Listing { account, entity, playlist_id: "" }, range, odd, now).await?;
+    odd::replace(conn, Listing { account, entity, playlist_id: "" }, range, &odd, now).await?;
     let memberships = outcomes.into_iter().map(|outcome| outcome.membership).collect();
     Ok(CommitReport { memberships, counts, ..CommitReport::default() })
 }
@@ -93,7 +90,10 @@ async fn write_items_of(conn: &mut Conn, slots: &[Slot], now: At) -> Result<(Wri
     for item in slots.iter().filter_map(|slot| slot.item.as_ref()) {
         match item {
             Item::Track(saved) => catalogue.add_track(&saved.track),
-            Item::Album(saved) => catalogue.add_album(&saved.album),
+            Item::Album(saved) => {
+                catalogue.add_album(&saved.album);
+                catalogue.add_tracks_on(&saved.album, &saved.tracks);
+            }
             Item::Artist(artist) => catalogue.add_artist(artist),
             Item::Playlist(playlist) => {
                 playlists.entry(&playlist.id).or_insert_with(|| PlaylistRow::new(playlist, now));

@@ -1,54 +1,16 @@
-//! What must outlast a restart (`rate_limits`): pauses of endpoint families, and how full the window may be.
+//! What must outlast a restart and is shared (`rate_limits`): pauses of endpoint families.
 
 use super::schema::rate_limits;
 use super::types::At;
 use super::{Conn, Store, StoreError, with_conn};
-use crate::model::{LimitClass, NotedPause, Pause, PauseScope, UnknownWord, WindowLease};
+use crate::model::{LimitClass, NotedPause, Pause, PauseScope, UnknownWord};
 use chrono::{DateTime, Utc};
 use diesel::query_dsl::methods::FilterDsl;
 use diesel::upsert::excluded;
-use diesel::{BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, OptionalExtension, QueryDsl};
+use diesel::{BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 
 impl Store {
-    /// Remembers a pause. One that ends earlier than what is known shortens nothing, unless that was noted by a calendar
-    /// that has been set back since.
-    pub async fn save_pause(&self, pause: Pause, now: DateTime<Utc>) -> Result<(), StoreError> {
-        with_conn!(&mut self.connect().await?, |c| {
-            use rate_limits::{blocked_until, class, family, updated_at};
-            let row = (
-                family.eq(pause.scope.as_str()),
-                blocked_until.eq(At::from(pause.until)),
-                class.eq(pause.class.as_str()),
-                updated_at.eq(At::from(now)),
-            );
-            let latest = (
-                blocked_until.eq(excluded(blocked_until)),
-                class.eq(excluded(class)),
-                updated_at.eq(excluded(updated_at)),
-            );
-            let upsert =
-                diesel::insert_into(rate_limits::table).values(row).on_conflict(family).do_update().set(latest);
-            let ends_later = blocked_until.is_null().or(blocked_until.lt(excluded(blocked_until)));
-            let ends_later = ends_later.or(updated_at.gt(excluded(updated_at)));
-            FilterDsl::filter(upsert, ends_later).execute(c).await
-        })?;
-        Ok(())
-    }
-
-    /// Every pause of the API that has not been lifted, over or not.
-    pub(super) async fn noted_pauses(conn: &mut Conn) -> Result<Vec<NotedPause>, StoreError> {
-        let rows: Vec<(String, Option<String>, At, At)> = with_conn!(conn, |c| {
-            use rate_limits::{blocked_until, class, family, updated_at};
-            let noted = QueryDsl::filter(rate_limits::table, blocked_until.is_not_null()).order(family);
-            noted.select((family, class, blocked_until.assume_not_null(), updated_at)).load(c).await
-        })?;
-        let noted = |(family, class, until, noted_at): (String, Option<String>, At, At)| {
-            Ok(NotedPause { pause: pause(family, class, until)?, noted_at: noted_at.into() })
-        };
-        rows.into_iter().map(noted).collect()
-    }
-
     /// The pauses that last, in the order of their families.
     pub async fn load_pauses(&self, now: DateTime<Utc>) -> Result<Vec<Pause>, StoreError> {
         pauses(&mut self.connect().await?, At::from(now)).await
@@ -64,38 +26,38 @@ impl Store {
     }
 }
 
-impl Store {
-    /// Notes until when this process may send requests.
-    pub async fn save_window_lease(&self, lease: WindowLease, now: DateTime<Utc>) -> Result<(), StoreError> {
-        with_conn!(&mut self.connect().await?, |c| {
-            use rate_limits::{family, updated_at, window_until, window_used};
-            let told = (
-                window_until.eq(At::from(lease.until)),
-                window_used.eq(lease.used.map(|used| i32::try_from(used).unwrap_or(i32::MAX))),
-                updated_at.eq(At::from(now)),
-            );
-            let row = (family.eq(PauseScope::Application.as_str()), told);
-            diesel::insert_into(rate_limits::table)
-                .values(row)
-                .on_conflict(family)
-                .do_update()
-                .set(told)
-                .execute(c)
-                .await
-        })?;
-        Ok(())
-    }
+/// Remembers a pause. One that ends earlier than what is known shortens nothing, unless that was noted by a calendar
+/// that has been set back since.
+pub(super) async fn note_pause(conn: &mut Conn, pause: Pause, now: DateTime<Utc>) -> Result<(), StoreError> {
+    with_conn!(conn, |c| {
+        use rate_limits::{blocked_until, class, family, updated_at};
+        let row = (
+            family.eq(pause.scope.as_str()),
+            blocked_until.eq(At::from(pause.until)),
+            class.eq(pause.class.as_str()),
+            updated_at.eq(At::from(now)),
+        );
+        let latest =
+            (blocked_until.eq(excluded(blocked_until)), class.eq(excluded(class)), updated_at.eq(excluded(updated_at)));
+        let upsert = diesel::insert_into(rate_limits::table).values(row).on_conflict(family).do_update().set(latest);
+        let ends_later = blocked_until.is_null().or(blocked_until.lt(excluded(blocked_until)));
+        let ends_later = ends_later.or(updated_at.gt(excluded(updated_at)));
+        FilterDsl::filter(upsert, ends_later).execute(c).await
+    })?;
+    Ok(())
+}
 
-    /// What the last process that sent requests noted.
-    pub async fn load_window_lease(&self) -> Result<Option<WindowLease>, StoreError> {
-        let noted: Option<(Option<At>, Option<i32>)> = with_conn!(&mut self.connect().await?, |c| {
-            use rate_limits::{family, window_until, window_used};
-            let row = QueryDsl::filter(rate_limits::table, family.eq(PauseScope::Application.as_str()));
-            row.select((window_until, window_used)).get_result(c).await.optional()
-        })?;
-        let Some((Some(until), used)) = noted else { return Ok(None) };
-        Ok(Some(WindowLease { until: until.into(), used: used.and_then(|used| u32::try_from(used).ok()) }))
-    }
+/// Every pause of the API that has not been lifted, over or not.
+pub(super) async fn noted_pauses(conn: &mut Conn) -> Result<Vec<NotedPause>, StoreError> {
+    let rows: Vec<(String, Option<String>, At, At)> = with_conn!(conn, |c| {
+        use rate_limits::{blocked_until, class, family, updated_at};
+        let noted = QueryDsl::filter(rate_limits::table, blocked_until.is_not_null()).order(family);
+        noted.select((family, class, blocked_until.assume_not_null(), updated_at)).load(c).await
+    })?;
+    let noted = |(family, class, until, noted_at): (String, Option<String>, At, At)| {
+        Ok(NotedPause { pause: pause(family, class, until)?, noted_at: noted_at.into() })
+    };
+    rows.into_iter().map(noted).collect()
 }
 
 pub(super) async fn pauses(conn: &mut Conn, now: At) -> Result<Vec<Pause>, StoreError> {

@@ -35,6 +35,7 @@ mod rows;
 mod runs;
 mod schema;
 mod seen;
+mod sharing;
 mod sources;
 mod sqlite;
 mod status;

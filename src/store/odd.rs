@@ -2,10 +2,10 @@
 
 use super::rows::OddRow;
 use super::schema::sync_odd_items;
-use super::types::{At, Words, clean};
+use super::types::{At, Words};
 use super::upsert::upsert;
 use super::{Conn, StoreError, with_conn};
-use crate::model::{AccountId, EntityType};
+use crate::model::{AccountId, EntityType, Oddity};
 use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use std::ops::Range;
@@ -24,7 +24,7 @@ pub(super) async fn replace(
     conn: &mut Conn,
     listing: Listing<'_>,
     range: Range<u32>,
-    odd: Vec<(u32, String)>,
+    odd: &[(u32, &Oddity)],
     now: At,
 ) -> Result<(), StoreError> {
     if range.is_empty() {
@@ -40,15 +40,11 @@ pub(super) async fn replace(
         let still_odd = odd.iter().map(|(position, _)| i64::from(*position));
         diesel::delete(in_range.filter(sync_odd_items::position.ne_all(still_odd))).execute(c).await
     })?;
-    let row = |(position, reason): (u32, String)| OddRow {
-        account_id: listing.account.0,
-        entity_type: listing.entity.as_str(),
+    let row = |(position, oddity)| OddRow {
         playlist_id: Words(listing.playlist_id),
-        position: i64::from(position),
-        reason: clean(&reason).into_owned(),
-        seen_at: now,
+        ..OddRow::new(listing.account, listing.entity.as_str(), position, oddity, now)
     };
-    let rows: Vec<OddRow<'_>> = odd.into_iter().map(row).collect();
+    let rows: Vec<OddRow<'_>> = odd.iter().map(|(position, oddity)| row((i64::from(*position), *oddity))).collect();
     upsert(conn, &rows).await?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::schema::{library_playlists, playlist_items, playlists, sync_gaps};
 use super::types::{At, len, to_u32};
 use super::{Conn, Store, StoreError, gaps, versions, with_conn};
 use crate::model::batch::PlaylistEnd;
-use crate::model::{AccountId, Commit, ItemCounts, PlaylistItemKind, PlaylistPart, Rows, StalePlaylist};
+use crate::model::{AccountId, Commit, ItemCounts, Oddity, PlaylistItemKind, PlaylistPart, Rows, StalePlaylist};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{ExpressionMethods, JoinOnDsl, QueryDsl, Queryable, Selectable, SelectableHelper};
 use diesel_async::RunQueryDsl;
@@ -176,11 +176,11 @@ pub(super) async fn record_versions(conn: &mut Conn, commit: &Commit, now: At) -
 async fn record_odd(conn: &mut Conn, commit: &Commit, part: &PlaylistPart, now: At) -> Result<u32, StoreError> {
     let range = part.offset..part.offset.saturating_add(len(part.items.len()));
     let missing = part.items.iter().zip(part.offset..).filter(|(item, _)| item.kind == PlaylistItemKind::Missing);
-    let mut odd: BTreeMap<u32, String> = missing.map(|(item, at)| (at, item.kind.as_str().to_owned())).collect();
-    odd.extend(part.odd.iter().filter(|(at, _)| range.contains(at)).map(|(at, oddity)| (*at, oddity.reason())));
-    let num_odd = len(odd.len());
-    odd::replace(conn, items_of(commit, &part.playlist_id), range, odd.into_iter().collect(), now).await?;
-    Ok(num_odd)
+    let mut odd: BTreeMap<u32, &Oddity> = missing.map(|(_, at)| (at, &Oddity::Missing)).collect();
+    odd.extend(part.odd.iter().filter(|(at, _)| range.contains(at)).map(|(at, oddity)| (*at, oddity)));
+    let odd: Vec<(u32, &Oddity)> = odd.into_iter().collect();
+    odd::replace(conn, items_of(commit, &part.playlist_id), range, &odd, now).await?;
+    Ok(len(odd.len()))
 }
 
 fn items_of<'a>(commit: &Commit, playlist_id: &'a str) -> Listing<'a> {

@@ -126,7 +126,9 @@ async fn sweep(conn: &mut Conn, purged: &mut Purged) -> Result<(), StoreError> {
     purged.playlist_items = delete(conn, "playlist_items", &theirs).await?;
     purged.playlists = delete(conn, "playlists", &format!("id IN ({playlists})")).await?;
 
+    // The tracks on an album that somebody saved came with it and stay with it.
     let tracks = "SELECT id FROM tracks EXCEPT SELECT track_id FROM saved_tracks \
+                  EXCEPT SELECT id FROM tracks WHERE album_id IN (SELECT album_id FROM saved_albums) \
                   EXCEPT SELECT track_id FROM playlist_items EXCEPT SELECT track_id FROM playlist_items_before \
                   EXCEPT SELECT track_id FROM playlist_changes EXCEPT SELECT track_id FROM plays";
     delete(conn, "track_artists", &format!("track_id IN ({tracks})")).await?;

@@ -1,19 +1,39 @@
 //! The rows that a commit writes, table by table: what each column is made of, and what it does when the row is already
 //! there (see `upsert::Merge`).
 //!
-//! Catalogue rows come from many places, some of which know less: the album inside a track has no UPC, the artist
-//! inside an album no genres. So their columns are `Known`: silence erases nothing. A playlist always comes whole, so
-//! what its owner clears is cleared.
+//! Rows come from many places, some of which know less: the album inside a track has no UPC, the artist inside an album no
+//! genres. And any place may fall silent for a while. So silence erases nothing. Per column: what silence is (`null` and a
+//! missing field always are, and so is what has another type than it should), and what does replace a known value.
+//!
+//! | column | is silence, too | replaced by |
+//! |---|---|---|
+//! | `name` of anything | an empty text | any other; one with U+FFFD in it only where the known one has that, too |
+//! | `artists.genres` | `[]` | a list of some |
+//! | `image_url` of anything | `[]`, images without address | an address |
+//! | `albums.album_type`, `upc`; `tracks.isrc`; `playlists.owner_id`, `owner_name` | an empty text | any other text |
+//! | `albums.release_date` with its precision | an empty text, the year 0000 | any other date |
+//! | `albums.total_tracks`; `tracks.duration_ms`, `disc_number`, `track_number` | 0 and less | a number from 1 on |
+//! | `tracks.explicit`; `playlists.public`, `collaborative` | | true and false |
+//! | `tracks.album_id`; the artist at a place of a list | a name without an id, where an id is known | an id |
+//! | how many artists there are (`num_artists`) | `[]`, and a list of which some cannot be read | a list that can be read |
+//! | `tracks.uri`, `saved_*.added_at` | a date that cannot be read | any other |
+//! | `playlists.description` | | any text, `""` included: its owner has emptied it |
+//! | `playlists.total_items` | | any number, 0 included: what becomes of its items is decided elsewhere |
+//! | `playlists.snapshot_id` | nothing: silence clears it | whatever comes |
+//! | a place in a playlist | nothing: what stands there now stands there | whatever comes; see `versions` |
+//!
+//! A `snapshot_id` is no fact that stays true but the state of a list, by which it is known to be unchanged: one that is
+//! not told is not known.
 
-use super::types::{At, Words};
+use super::types::{At, Words, clean};
 use super::upsert::{Fuller, upsert_row};
-use crate::model::{AccountId, Album, Artist, ArtistRef, EntityType, Playlist, PlaylistItem, Track};
+use crate::model::{AccountId, Album, Artist, ArtistRef, EntityType, Oddity, Playlist, PlaylistItem, Track};
 
 upsert_row! {
     ArtistRow<'a> in artists returning (id: String, rev: i64) {
         id: Words<'a> => Key,
         name: Words<'a> => Name,
-        genres: Option<String> => Known,
+        genres: Option<String> => List,
         image_url: Option<Words<'a>> => Known,
         fetched_at: At => Stamp,
     }
@@ -38,8 +58,9 @@ upsert_row! {
 upsert_row! {
     TrackRow<'a> in tracks returning (id: String, rev: i64) {
         id: Words<'a> => Key,
+        uri: Option<Words<'a>> => Known,
         name: Words<'a> => Name,
-        album_id: Option<Words<'a>> => Known,
+        album_id: Option<Words<'a>> => Link,
         duration_ms: Option<i32> => Known,
         explicit: Option<bool> => Known,
         disc_number: Option<i32> => Known,
@@ -53,7 +74,7 @@ upsert_row! {
 upsert_row! {
     AlbumArtistRow<'a> in album_artists returning (album_id: String, position: i64) {
         album_id: Words<'a> => Key,
-        artist_id: Words<'a> => Follow,
+        artist_id: Words<'a> => Link,
         position: i64 => Key,
     }
 }
@@ -61,7 +82,7 @@ upsert_row! {
 upsert_row! {
     TrackArtistRow<'a> in track_artists returning (track_id: String, position: i64) {
         track_id: Words<'a> => Key,
-        artist_id: Words<'a> => Follow,
+        artist_id: Words<'a> => Link,
         position: i64 => Key,
     }
 }
@@ -70,14 +91,14 @@ upsert_row! {
     PlaylistRow<'a> in playlists returning (id: String, rev: i64) {
         id: Words<'a> => Key,
         name: Words<'a> => Name,
-        description: Option<Words<'a>> => Follow,
+        description: Option<Words<'a>> => Known,
         owner_id: Option<Words<'a>> => Known,
         owner_name: Option<Words<'a>> => Known,
-        public: Option<bool> => Follow,
-        collaborative: Option<bool> => Follow,
+        public: Option<bool> => Known,
+        collaborative: Option<bool> => Known,
         snapshot_id: Option<Words<'a>> => Follow,
         total_items: Option<i32> => Known,
-        image_url: Option<Words<'a>> => Follow,
+        image_url: Option<Words<'a>> => Known,
         fetched_at: At => Stamp,
     }
 }
@@ -134,6 +155,19 @@ upsert_row! {
 }
 
 upsert_row! {
+    /// What is known of a place in a playlist, though this reading did not say it.
+    KnownItemRow<'a> in playlist_items returning (position: i64, rev: i64) {
+        playlist_id: Words<'a> => Key,
+        position: i64 => Key,
+        uri: Option<Words<'a>> => Known,
+        kind: Words<'a> => Follow,
+        track_id: Option<Words<'a>> => Known,
+        name: Option<Words<'a>> => Known,
+        added_at: Option<At> => Known,
+    }
+}
+
+upsert_row! {
     /// Something that came into a playlist or went from it.
     PlaylistChangeRow<'a> in playlist_changes {
         version_id: i64 => Key,
@@ -177,6 +211,8 @@ upsert_row! {
         playlist_id: Words<'a> => Key,
         position: i64 => Key,
         reason: String => Follow,
+        name: Option<Words<'a>> => Follow,
+        uri: Option<Words<'a>> => Follow,
         seen_at: At => Stamp,
     }
 }
@@ -197,9 +233,11 @@ fn words(text: &Option<String>) -> Option<Words<'_>> {
     text.as_deref().map(Words)
 }
 
-/// A list of artists as a number: an empty list is silence, not an answer.
+/// A list of artists as a number: an empty list is silence, not an answer, and one of which some cannot be read does not
+/// say how many there are.
 fn num_artists(artists: &[ArtistRef]) -> Option<i64> {
-    i64::try_from(artists.len()).ok().filter(|len| *len > 0)
+    let is_whole = !artists.is_empty() && !artists.iter().any(ArtistRef::is_unread);
+    is_whole.then(|| i64::try_from(artists.len()).ok()).flatten()
 }
 
 impl<'a> ArtistRow<'a> {
@@ -257,6 +295,7 @@ impl<'a> TrackRow<'a> {
     pub fn new(track: &'a Track, at: At) -> TrackRow<'a> {
         TrackRow {
             id: Words(&track.id),
+            uri: words(&track.uri),
             name: Words(&track.name),
             album_id: track.album.as_ref().map(|album| Words(&album.id)),
             duration_ms: track.duration_ms,
@@ -270,6 +309,7 @@ impl<'a> TrackRow<'a> {
     }
 
     pub fn absorb(&mut self, other: TrackRow<'a>) {
+        self.uri = self.uri.fuller(other.uri);
         self.name = self.name.fuller(other.name);
         self.album_id = self.album_id.fuller(other.album_id);
         self.duration_ms = self.duration_ms.fuller(other.duration_ms);
@@ -310,6 +350,22 @@ impl<'a> PlaylistItemRow<'a> {
             name: words(&item.name),
             added_at: item.added_at.map(At::from),
             added_by: words(&item.added_by),
+        }
+    }
+}
+
+impl<'a> OddRow<'a> {
+    pub fn new(account: AccountId, entity_type: &'static str, position: i64, odd: &'a Oddity, at: At) -> OddRow<'a> {
+        let (name, uri) = odd.label();
+        OddRow {
+            account_id: account.0,
+            entity_type,
+            playlist_id: Words(""),
+            position,
+            reason: clean(&odd.reason()).into_owned(),
+            name: name.map(Words),
+            uri: uri.map(Words),
+            seen_at: at,
         }
     }
 }

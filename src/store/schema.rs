@@ -34,6 +34,9 @@ diesel::table! {
         updated_at -> Instant,
         refused_at -> Nullable<Instant>,
         refused_why -> Nullable<Text>,
+        trouble -> Nullable<Text>,
+        retry_at -> Nullable<Instant>,
+        doubted_at -> Nullable<Instant>,
     }
 }
 
@@ -146,6 +149,8 @@ diesel::table! {
         playlist_id -> Text,
         position -> BigInt,
         reason -> Text,
+        name -> Nullable<Text>,
+        uri -> Nullable<Text>,
         seen_at -> Instant,
     }
 }
@@ -159,8 +164,6 @@ diesel::table! {
         blocked_until -> Nullable<Instant>,
         class -> Nullable<Text>,
         learned_rate -> Nullable<Double>,
-        window_used -> Nullable<Integer>,
-        window_until -> Nullable<Instant>,
         day_count -> Nullable<Integer>,
         day_started_at -> Nullable<Instant>,
         updated_at -> Instant,
@@ -168,6 +171,26 @@ diesel::table! {
         refused_level -> Nullable<BigInt>,
         refused_at -> Nullable<Instant>,
         refused_times -> Nullable<BigInt>,
+        probe_by -> Nullable<Text>,
+        probe_until -> Nullable<Instant>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    gate_processes (owner) {
+        owner -> Text,
+        owner_label -> Text,
+        owner_place -> Text,
+        owner_pid -> BigInt,
+        seen_at -> Instant,
+        waiting_since -> Nullable<Instant>,
+        held -> BigInt,
+        held_until -> Instant,
+        has_block -> Bool,
+        answered -> Text,
     }
 }
 
@@ -222,6 +245,7 @@ diesel::table! {
 
     tracks (id) {
         id -> Text,
+        uri -> Nullable<Text>,
         name -> Text,
         album_id -> Nullable<Text>,
         duration_ms -> Nullable<Integer>,
@@ -470,6 +494,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     albums,
     artists,
     followed_artists,
+    gate_processes,
     held_removals,
     library_playlists,
     paused_entities,

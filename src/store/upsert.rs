@@ -18,6 +18,7 @@
 use super::sqlite::SqliteConn;
 use super::types::Words;
 use super::{Conn, with_conn};
+use crate::model::LOCAL;
 use diesel::dsl::sql;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -35,8 +36,12 @@ const CHUNK_MAX: usize = 128;
 pub(super) enum Merge {
     /// Part of the key.
     Key,
-    /// Follows the source, except that an empty name does not replace a known one.
+    /// Follows the source, except that a name that is empty or holds U+FFFD does not replace one that is whole.
     Name,
+    /// A JSON list that follows the source, except that an empty one does not replace a known one.
+    List,
+    /// An id that follows the source, except that one made of a name (`local:...`) does not replace one of Spotify's.
+    Link,
     /// Follows the source where it says something; its silence erases nothing.
     Known,
     /// Follows the source, its silence included.
@@ -177,7 +182,7 @@ fn conflict(target: &Target) -> String {
     if keys.is_empty() {
         return String::new();
     }
-    let compared = of(&[Merge::Name, Merge::Known, Merge::Follow]);
+    let compared = of(&[Merge::Name, Merge::List, Merge::Link, Merge::Known, Merge::Follow]);
     let mut sql = format!(" ON CONFLICT ({}) DO ", list(&keys, &|column, _| column.to_owned()));
     if compared.is_empty() {
         sql.push_str("NOTHING");
@@ -197,7 +202,21 @@ fn conflict(target: &Target) -> String {
 /// What the column becomes.
 fn merged(column: &str, merge: Merge) -> String {
     match merge {
-        Merge::Name => format!("CASE WHEN excluded.{column} = '' THEN t.{column} ELSE excluded.{column} END"),
+        // What is as it was is the usual case, and the first to be asked about.
+        Merge::Name => format!(
+            "CASE WHEN excluded.{column} = t.{column} OR excluded.{column} = '' OR (t.{column} <> '' \
+             AND excluded.{column} LIKE '%\u{FFFD}%' AND t.{column} NOT LIKE '%\u{FFFD}%') \
+             THEN t.{column} ELSE excluded.{column} END"
+        ),
+        Merge::List => format!(
+            "CASE WHEN COALESCE(excluded.{column}, '[]') = '[]' THEN COALESCE(t.{column}, excluded.{column}) \
+             ELSE excluded.{column} END"
+        ),
+        Merge::Link => format!(
+            "CASE WHEN excluded.{column} IS NULL OR (SUBSTR(excluded.{column}, 1, {len}) = '{LOCAL}' \
+             AND SUBSTR(t.{column}, 1, {len}) <> '{LOCAL}') THEN t.{column} ELSE excluded.{column} END",
+            len = LOCAL.len()
+        ),
         Merge::Known => format!("COALESCE(excluded.{column}, t.{column})"),
         Merge::Follow | Merge::Stamp => format!("excluded.{column}"),
         Merge::Key | Merge::Once => format!("t.{column}"),
@@ -309,17 +328,24 @@ mod tests {
     fn the_statement_writes_only_what_differs() {
         let target = Target {
             table: "tracks",
-            columns: &[("id", Merge::Key), ("name", Merge::Name), ("isrc", Merge::Known), ("fetched_at", Merge::Stamp)],
+            columns: &[
+                ("id", Merge::Key),
+                ("genres", Merge::List),
+                ("isrc", Merge::Known),
+                ("fetched_at", Merge::Stamp),
+            ],
             returning: &["id", "rev"],
         };
         let sql = head(&target) + "(…)" + &tail(&target);
         assert_eq!(
             sql,
-            " INTO tracks AS t (id, name, isrc, fetched_at) VALUES (…) ON CONFLICT (id) DO UPDATE SET \
-             name = CASE WHEN excluded.name = '' THEN t.name ELSE excluded.name END, \
+            " INTO tracks AS t (id, genres, isrc, fetched_at) VALUES (…) ON CONFLICT (id) DO UPDATE SET \
+             genres = CASE WHEN COALESCE(excluded.genres, '[]') = '[]' THEN COALESCE(t.genres, excluded.genres) \
+             ELSE excluded.genres END, \
              isrc = COALESCE(excluded.isrc, t.isrc), fetched_at = excluded.fetched_at, rev = t.rev + 1 \
-             WHERE (CASE WHEN excluded.name = '' THEN t.name ELSE excluded.name END, COALESCE(excluded.isrc, t.isrc)) \
-             IS DISTINCT FROM (t.name, t.isrc) RETURNING id, rev"
+             WHERE (CASE WHEN COALESCE(excluded.genres, '[]') = '[]' THEN COALESCE(t.genres, excluded.genres) \
+             ELSE excluded.genres END, COALESCE(excluded.isrc, t.isrc)) \
+             IS DISTINCT FROM (t.genres, t.isrc) RETURNING id, rev"
         );
     }
 }

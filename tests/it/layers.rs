@@ -26,12 +26,16 @@ struct Layer {
     is_pure: bool,
 }
 
-const LAYERS: [Layer; 16] = [
+const LAYERS: [Layer; 17] = [
     layer("model", &[], OUTSIDE).pure(),
     layer("engine", &["model"], OUTSIDE).pure(),
     layer("spotify", &["model"], &["actix", "diesel"]),
     layer("store", &["model"], &["actix", "reqwest"]),
-    layer("actors", &["model", "engine", "spotify", "store", "metrics", "clock", "faults"], &["actix_web"]),
+    layer(
+        "actors",
+        &["model", "engine", "spotify", "store", "metrics", "clock", "processes", "faults"],
+        &["actix_web"],
+    ),
     // It reads the store and acts through messages to the supervisor.
     layer("web", &["model", "store", "actors", "clock", "metrics"], &["diesel", "reqwest"]),
     layer("metrics", &["model"], OUTSIDE).pure(),
@@ -43,6 +47,7 @@ const LAYERS: [Layer; 16] = [
     ),
     layer("config", &["model", "telemetry"], &["actix", "diesel", "reqwest"]),
     layer("clock", &[], &["actix", "diesel", "reqwest"]),
+    layer("processes", &["model"], OUTSIDE),
     layer("faults", &[], OUTSIDE),
     layer("telemetry", &[], OUTSIDE),
     Layer { name: "app", uses: None, never: &[], is_pure: false },

@@ -26,6 +26,7 @@ mod run;
 mod secrets;
 mod service_accounts;
 mod settings;
+mod shared_limits;
 mod simulation;
 mod support;
 mod sync;

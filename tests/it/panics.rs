@@ -184,12 +184,12 @@ fn the_gate_dies(point: &str, visits: &[u32]) {
 }
 
 #[test]
-fn a_new_gate_takes_the_window_for_full_after_an_asker_killed_it() {
+fn a_new_gate_knows_what_was_sent_after_an_asker_killed_it() {
     the_window_holds("gate.acquire=12,gate.return=34");
 }
 
 #[test]
-fn a_new_gate_takes_the_window_for_full_after_a_returned_permit_killed_it() {
+fn a_new_gate_knows_what_was_sent_after_a_returned_permit_killed_it() {
     the_window_holds("gate.return=20");
 }
 

@@ -13,6 +13,9 @@ use segno::{
 };
 use std::time::Duration;
 
+/// What was reserved before the calendar jumped may be sent as much later.
+const HELD_BEFOREHAND: Duration = Duration::from_secs(60);
+
 impl World {
     pub fn apply(&mut self, injection: Injection) {
         let tick = self.tick;
@@ -112,6 +115,9 @@ impl World {
             }
             Injection::Jump { seconds } => {
                 self.skew += TimeDelta::seconds(seconds.into());
+                if seconds > 0 {
+                    self.oracle.misjudged_before = self.now + HELD_BEFOREHAND;
+                }
                 self.look_again();
             }
             Injection::Sleep { seconds } => {
@@ -185,13 +191,14 @@ impl World {
         }
         let (now, wall) = (self.instant(), self.wall());
         match self.processes.last_mut() {
-            Some(process) if process.settings.entities == [true; 4] && !process.is_stopping => {
+            Some(process) if process.settings.entities == [true; 4] && !process.runs.is_stopping() => {
                 let pid = process.pid;
-                for entity in EntityType::ALL {
-                    let key = SyncKey { account: ACCOUNT, entity: *entity };
-                    let is_parked = process.schedule.next_run_at(&key).is_none();
-                    if is_parked && !process.syncers[*entity as usize].is_busy {
-                        process.schedule.handle_added(key, Remembered::default(), now, wall);
+                let running: Vec<SyncKey> = process.runs.running().collect();
+                if let Some(schedule) = &mut process.runs.schedule {
+                    for key in EntityType::ALL.iter().map(|entity| SyncKey { account: ACCOUNT, entity: *entity }) {
+                        if schedule.next_run_at(&key).is_none() && !running.contains(&key) {
+                            schedule.handle_added(key, Remembered::default(), now, wall);
+                        }
                     }
                 }
                 self.soon(Event::RunsDue(pid));

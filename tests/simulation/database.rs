@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use segno::{
     engine::run::{Draft, RunMode},
     model::{
-        AddedBetween, Checkpoint, CommitReport, Counts, EntityType, Family, Fence, Gap, GateNote, Gone, HeldBefore,
-        Hold, Item, ItemCounts, LearnedRate, LedgerEntry, Member, Membership, NotedPause, Pause, Phase, PlaylistPart,
-        Rows, Slot, StalePlaylist, WalkState, WindowLease, batch::PlaylistEnd,
+        AddedBetween, Checkpoint, CommitReport, Counts, EntityType, Family, Fence, Gap, GateProcess, Gone, HeldBefore,
+        Hold, Item, ItemCounts, LearnedRate, LedgerEntry, LimitClass, Member, Membership, NotedPause, Pause, Phase,
+        PlaylistPart, ProbeClaim, Rows, SharedChange, SharedLimits, Slot, StalePlaylist, WalkState, batch::PlaylistEnd,
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +27,8 @@ pub struct Database {
     /// The process that the account belongs to.
     pub claimed_by: Option<Uuid>,
     pauses: BTreeMap<Family, NotedPause>,
-    lease: Option<WindowLease>,
+    probe: Option<ProbeClaim>,
+    gates: BTreeMap<Uuid, GateProcess>,
     learned: Option<LearnedRate>,
     ledger: BTreeMap<(Family, DateTime<Utc>), (u32, u32)>,
 }
@@ -191,48 +192,51 @@ impl Database {
 }
 
 impl Database {
-    pub fn save_pause(&mut self, pause: Pause, noted_at: DateTime<Utc>) {
-        let is_due = |known: &NotedPause| known.pause.until < pause.until || known.noted_at > noted_at;
-        if self.pauses.get(&pause.scope).is_none_or(is_due) {
-            self.pauses.insert(pause.scope, NotedPause { pause, noted_at });
+    /// A run of this process failed of something of our own.
+    pub fn note_failure(&mut self, entity: EntityType, owner: Uuid, now: DateTime<Utc>) {
+        let books = &mut self.books[entity as usize];
+        if books.owner == Some(owner) && books.interrupted().is_some() {
+            books.failed_at = Some(now);
         }
     }
 
-    pub fn save_lease(&mut self, lease: WindowLease) {
-        self.lease = Some(lease);
-    }
-
-    pub fn save_ledger(
-        &mut self,
-        entries: &[LedgerEntry],
-        learned: Option<LearnedRate>,
-        has_reopened: bool,
-        now: DateTime<Utc>,
-    ) {
-        for entry in entries {
-            let (requests, refusals) = self.ledger.entry((entry.family, entry.started_at)).or_default();
-            (*requests, *refusals) = (*requests + entry.requests, *refusals + entry.refusals);
-        }
-        self.learned = learned.or(self.learned);
-        if has_reopened {
-            let is_over =
-                |noted: &NotedPause| noted.pause.class == segno::model::LimitClass::Rate && noted.pause.until <= now;
-            if self.pauses.get(&Family::Application).is_some_and(is_over) {
-                self.pauses.remove(&Family::Application);
-            }
-        }
-    }
-
-    pub fn gate_note(&self, now: DateTime<Utc>) -> GateNote {
-        let since = now - TimeDelta::minutes(24 * 60 + 5);
+    pub fn shared_limits(&self) -> SharedLimits {
         let entry = |((family, started_at), (requests, refusals)): (&(Family, DateTime<Utc>), &(u32, u32))| {
             LedgerEntry { family: *family, started_at: *started_at, requests: *requests, refusals: *refusals }
         };
-        GateNote {
+        SharedLimits {
             pauses: self.pauses.values().copied().collect(),
-            lease: self.lease,
             learned: self.learned,
-            ledger: self.ledger.iter().map(entry).filter(|entry| entry.started_at > since).collect(),
+            probe: self.probe,
+            processes: self.gates.values().cloned().collect(),
+            ledger: Some(self.ledger.iter().map(entry).collect()),
+        }
+    }
+
+    pub fn change_limits(&mut self, change: &SharedChange, now: DateTime<Utc>) {
+        for pause in &change.pauses {
+            self.save_pause(*pause, now);
+        }
+        let is_over = |noted: &NotedPause| {
+            noted.pause.class == LimitClass::Rate && change.lifts.is_some_and(|until| noted.pause.until <= until)
+        };
+        if self.pauses.get(&Family::Application).is_some_and(is_over) {
+            self.pauses.remove(&Family::Application);
+        }
+        self.probe = change.probe;
+        self.learned = change.learned.or(self.learned);
+        for entry in &change.ledger {
+            let (requests, refusals) = self.ledger.entry((entry.family, entry.started_at)).or_default();
+            (*requests, *refusals) = (*requests + entry.requests, *refusals + entry.refusals);
+        }
+        change.forgotten.iter().for_each(|id| drop(self.gates.remove(id)));
+        self.gates.insert(change.process.owner.id, change.process.clone());
+    }
+
+    fn save_pause(&mut self, pause: Pause, noted_at: DateTime<Utc>) {
+        let is_due = |known: &NotedPause| known.pause.until < pause.until || known.noted_at > noted_at;
+        if self.pauses.get(&pause.scope).is_none_or(is_due) {
+            self.pauses.insert(pause.scope, NotedPause { pause, noted_at });
         }
     }
 }

@@ -1,59 +1,44 @@
-//! The gate's shell, as `src/actors/gate.rs` is one: notes its lease before anything is sent, keeps what it was told, and
-//! comes back after a death with what the database knows.
+//! A driver of the gate, as `src/actors/gate.rs` is one: carries its looks to the model database and its permits to those
+//! who asked, and gives it a new life after a death.
 
-use super::{
-    process::Write,
-    world::{Event, Pid, World},
-};
+use super::world::{Event, Pid, World};
 use chrono::{DateTime, Utc};
 use segno::{
     engine::{
-        gate::{Gate, GateSettings, Next, Outcome, pauses::Calendar},
+        gate::{
+            GateSettings, Outcome,
+            look::{Look, Looked},
+            shared::{SharedGate, Step},
+        },
         restart::{Deaths, Exit, RestartPolicy, Ruling},
     },
-    model::{Family, LimitClass, WindowLease},
+    model::{Family, LimitClass, Owner, Pause},
 };
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
-/// How often what was counted and learned is stored.
-const SAVE_EVERY: Duration = Duration::from_secs(5);
-
-/// A gate that died needs a moment to come back.
-const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GateState {
-    /// What earlier lives noted is not known yet; messages wait.
-    Loading,
-    Up,
-    Down,
-}
+/// One in so many looks fails, or its answer is lost.
+const LOOKS_LOST: u32 = 60;
 
 /// A message that waits until the gate can hear it.
 #[derive(Debug)]
 enum Message {
-    Ask { fetch: u64 },
     Return { permit: u64, outcome: Outcome },
     Limited { fetch: u64, class: LimitClass, retry_after: Option<Duration> },
 }
 
 pub struct GateShell {
-    settings: GateSettings,
-    pub engine: Gate<u64>,
-    pub state: GateState,
+    pub machine: SharedGate<u64>,
+    pub is_down: bool,
     /// Permits asked for, by whom.
     askers: Vec<(u64, u64)>,
     num_asks: u64,
     out: BTreeMap<u64, Family>,
-    lives: u32,
-    calendar: Calendar,
-    lease_until: Option<Duration>,
-    is_leasing: bool,
-    is_saving: bool,
-    save_planned: bool,
+    /// Who waits until a pause is stored.
+    limited: Vec<(u64, u64, Pause)>,
+    life: u32,
     alarm: u32,
     mailbox: Vec<Message>,
     is_closed: bool,
@@ -61,21 +46,15 @@ pub struct GateShell {
 }
 
 impl GateShell {
-    pub fn new(requests: Option<u32>, window: Duration, now: Instant, wall: DateTime<Utc>) -> GateShell {
-        let settings = GateSettings { requests, window, ..GateSettings::default() };
+    pub fn new(settings: GateSettings, us: Owner, now: Instant, wall: DateTime<Utc>) -> GateShell {
         GateShell {
-            settings,
-            engine: Gate::new(settings, now, wall),
-            state: GateState::Loading,
+            machine: SharedGate::new(settings, us, now, wall),
+            is_down: false,
             askers: Vec::new(),
             num_asks: 0,
             out: BTreeMap::new(),
-            lives: 0,
-            calendar: Calendar::new(now, wall),
-            lease_until: None,
-            is_leasing: false,
-            is_saving: false,
-            save_planned: false,
+            limited: Vec::new(),
+            life: 0,
             alarm: 0,
             mailbox: Vec::new(),
             is_closed: false,
@@ -85,86 +64,60 @@ impl GateShell {
 }
 
 impl World {
-    pub fn gate_loaded(&mut self, pid: Pid) {
-        let (now, mut wall) = (self.instant(), self.wall());
-        let Some(p) = self.at(pid) else { return };
-        let mut note = self.database.gate_note(wall);
-        let gate = &mut self.processes[p].gate;
-        if gate.state != GateState::Loading {
-            return;
-        }
-        if gate.lives > 0 {
-            // The note is our own, and the window counts as full already.
-            note.lease = None;
-            wall = gate.calendar.cautious(now, wall);
-        } else {
-            self.note_loaded(p, &note);
-        }
-        let gate = &mut self.processes[p].gate;
-        gate.engine.handle_noted(&note, now, wall);
-        gate.state = GateState::Up;
-        for message in std::mem::take(&mut gate.mailbox) {
-            match message {
-                Message::Ask { fetch } => self.ask(pid, fetch),
-                Message::Return { permit, outcome } => self.return_permit(pid, permit, outcome),
-                Message::Limited { fetch, class, retry_after } => self.report_limited(pid, fetch, class, retry_after),
-            }
-        }
-        self.pump(pid);
-    }
-
     /// Asks for a permit for a fetch.
     pub fn ask(&mut self, pid: Pid, fetch: u64) {
         let Some(p) = self.at(pid) else { return };
         let longest_wait = self.processes[p].settings.longest_wait.map(|wait| Duration::from_secs(wait.into()));
-        let Some(family) = self.processes[p].fetch(fetch).map(|fetch| fetch.request.family()) else { return };
+        let Some(family) = self.processes[p].fetch(fetch).map(|fetch| fetch.family()) else { return };
         let gate = &mut self.processes[p].gate;
-        match gate.state {
-            GateState::Loading => gate.mailbox.push(Message::Ask { fetch }),
-            GateState::Down => self.after(ASK_AGAIN_AFTER, Event::TryAgain { pid, fetch }),
-            GateState::Up => {
-                gate.num_asks += 1;
-                gate.askers.push((gate.num_asks, fetch));
-                gate.engine.handle_ask(gate.num_asks, family, Some(super::process::ACCOUNT), longest_wait);
-                self.pump(pid);
-            }
+        if gate.is_down {
+            return self.gate_lost(pid, fetch);
         }
+        gate.num_asks += 1;
+        gate.askers.push((gate.num_asks, fetch));
+        gate.machine.handle_ask(gate.num_asks, family, Some(super::process::ACCOUNT), longest_wait);
+        self.pump(pid);
     }
 
-    /// Grants all that can be granted, and sets the alarm for the rest.
+    /// Does all that is to be done, and sets the alarm for the rest.
     pub fn pump(&mut self, pid: Pid) {
-        let now = self.instant();
-        let Some(p) = self.at(pid) else { return };
-        let gate = &mut self.processes[p].gate;
-        if gate.state != GateState::Up {
-            return;
-        }
-        gate.alarm += 1;
-        if !gate.askers.is_empty() && gate.lease_until.is_none_or(|until| until <= self.now) {
-            return self.renew_lease(pid);
-        }
+        let (now, wall) = (self.instant(), self.wall());
         loop {
-            let Some(p) = self.at(pid) else { return };
+            let Some(p) = self.at(pid).filter(|p| !self.processes[*p].gate.is_down) else { return };
             let gate = &mut self.processes[p].gate;
-            match gate.engine.poll(now) {
-                Next::Grant(permit) => {
-                    let family = gate.engine.family_of(permit).expect("it was granted for one");
+            gate.alarm += 1;
+            match gate.machine.poll(now, wall) {
+                Step::Grant(permit) => {
+                    let family = gate.machine.family_of(permit).expect("it was granted for one");
                     gate.out.insert(permit, family);
                     let fetch = gate.take_asker(permit);
                     self.granted(pid, permit, fetch);
                 }
-                Next::Refuse(permit, pause) => {
+                Step::Refuse(permit, pause) => {
                     if let Some(fetch) = gate.take_asker(permit) {
                         self.refused(pid, fetch, pause);
                     }
                 }
-                Next::Wait(at, _) => {
-                    let alarm = gate.alarm;
-                    // As the actor's timer does.
-                    let wait = at.saturating_duration_since(now) + Duration::from_millis(1);
-                    return self.after(wait, Event::GateWakes(pid, alarm));
+                Step::Noted(permit) => {
+                    let at = gate.limited.iter().position(|(limited, ..)| *limited == permit);
+                    if let Some((_, fetch, _)) = at.map(|at| gate.limited.remove(at)) {
+                        self.pause_noted(pid, fetch);
+                    }
                 }
-                Next::Full | Next::Idle => return,
+                Step::Look(look) => {
+                    let life = gate.life;
+                    self.soon(Event::GateLooks { pid, life, look });
+                }
+                Step::Wait(at, _) => {
+                    let alarm = gate.alarm;
+                    if let Some(at) = at {
+                        // As the actor's timer does.
+                        let wait = at.saturating_duration_since(now) + Duration::from_millis(1);
+                        self.after(wait, Event::GateWakes(pid, alarm));
+                    }
+                    return;
+                }
+                Step::Closed { .. } => return self.kill(pid),
             }
         }
     }
@@ -175,23 +128,38 @@ impl World {
         }
     }
 
-    fn renew_lease(&mut self, pid: Pid) {
-        let window = self.window();
-        let (until, wall) = (self.now + window, self.wall() + window);
+    /// The transaction of a look. It may fail, or its answer may be lost.
+    pub fn gate_looks(&mut self, pid: Pid, life: u32, look: &Look) {
         let Some(p) = self.at(pid) else { return };
-        if !std::mem::replace(&mut self.processes[p].gate.is_leasing, true) {
-            let (lease, skew) = (WindowLease { until: wall, used: None }, self.skew);
-            self.write(pid, Write::Lease { lease, until, skew });
+        let is_lost = self.random.u32(0..LOOKS_LOST) == 0;
+        if is_lost && self.random.bool() {
+            self.tell(|| format!("process {pid}: the database does not answer the gate"));
+            return self.soon(Event::GateLooked { pid, life, looked: None });
         }
+        let found = self.database.shared_limits();
+        let pids: Vec<Pid> = self.processes.iter().map(|process| process.pid).collect();
+        let is_here = |owner: &Owner| !owner.place.is_empty();
+        let (change, looked) = look.rule(&found, |owner| is_here(owner) && !pids.contains(&owner.pid));
+        self.tell(|| format!("process {pid}: {change:?}"));
+        self.note_found(p, &found);
+        self.database.change_limits(&change, look.wall());
+        self.note_stored(p, &change);
+        let looked = (!is_lost).then(|| Box::new(looked));
+        self.soon(Event::GateLooked { pid, life, looked });
     }
 
-    pub fn leased(&mut self, pid: Pid, until: Duration) {
+    pub fn gate_looked(&mut self, pid: Pid, life: u32, looked: Option<Box<Looked>>) {
+        let (now, wall) = (self.instant(), self.wall());
         let Some(p) = self.at(pid) else { return };
         let gate = &mut self.processes[p].gate;
-        if std::mem::take(&mut gate.is_leasing) {
-            gate.lease_until = Some(until);
-            self.pump(pid);
+        if gate.life != life || gate.is_down {
+            return;
         }
+        match looked {
+            Some(looked) => gate.machine.handle_looked(*looked, now, wall),
+            None => gate.machine.handle_unanswered(now),
+        }
+        self.pump(pid);
     }
 
     /// Takes a permit back.
@@ -199,12 +167,11 @@ impl World {
         let now = self.instant();
         let Some(p) = self.at(pid) else { return };
         let gate = &mut self.processes[p].gate;
-        if gate.state != GateState::Up {
+        if gate.is_down {
             return gate.mailbox.push(Message::Return { permit, outcome });
         }
         if gate.out.remove(&permit).is_some() {
-            gate.engine.handle_returned(permit, outcome, now);
-            self.plan_save(pid);
+            gate.machine.handle_returned(permit, outcome, now);
             self.pump(pid);
         }
     }
@@ -214,101 +181,71 @@ impl World {
         let (now, wall) = (self.instant(), self.wall());
         let Some(p) = self.at(pid) else { return };
         let process = &mut self.processes[p];
-        if process.gate.state != GateState::Up {
+        if process.gate.is_down {
             return process.gate.mailbox.push(Message::Limited { fetch, class, retry_after });
         }
         let Some(asked) = process.fetch(fetch) else { return };
-        let (permit, family) = (asked.permit, asked.request.family());
-        process.gate.calendar.handle_read(now, wall);
-        let limited = process.gate.engine.handle_limited(permit, family, class, retry_after, now, wall);
+        let (Some(permit), family) = (asked.permit, asked.family()) else { return };
+        let limited = process.gate.machine.handle_limited(permit, family, class, retry_after, now, wall);
+        process.gate.limited.push((permit, fetch, limited.pause));
         self.note_told(p, family, class, retry_after);
-        self.plan_save(pid);
         self.pump(pid);
-        self.write(pid, Write::Pause { pause: limited.pause, fetch });
-    }
-
-    fn plan_save(&mut self, pid: Pid) {
-        let Some(p) = self.at(pid) else { return };
-        if !std::mem::replace(&mut self.processes[p].gate.save_planned, true) {
-            self.after(SAVE_EVERY, Event::SaveLedger(pid));
-        }
-    }
-
-    pub fn save_ledger(&mut self, pid: Pid) {
-        let Some(p) = self.at(pid) else { return };
-        let gate = &mut self.processes[p].gate;
-        gate.save_planned = false;
-        if gate.is_saving || gate.state != GateState::Up {
-            return self.plan_save(pid);
-        }
-        let has_reopened = gate.engine.take_reopened();
-        let (entries, learned) = gate.engine.take_unsaved();
-        if !entries.is_empty() || learned.is_some() || has_reopened {
-            gate.is_saving = true;
-            self.write(pid, Write::Ledger { entries, learned, has_reopened });
-        }
-    }
-
-    pub fn ledger_saved(&mut self, pid: Pid) {
-        if let Some(p) = self.at(pid) {
-            self.processes[p].gate.is_saving = false;
-        }
     }
 
     pub fn panic_gate(&mut self, pid: Pid) {
-        let (now, jitter) = (self.instant(), self.random.f64());
-        let Some(p) = self.at(pid) else { return };
+        let (Some(p), now) = (self.at(pid), self.moment()) else { return };
         let gate = &mut self.processes[p].gate;
-        if gate.state == GateState::Down {
+        if std::mem::replace(&mut gate.is_down, true) {
             return;
         }
-        gate.state = GateState::Down;
         let exit = Exit::Panicked("on purpose".to_owned());
-        match gate.deaths.handle_exit(&RestartPolicy::default(), &exit, now, jitter) {
-            Ruling::RestartIn(pause) => self.after(pause, Event::GateReborn(pid)),
-            Ruling::Park | Ruling::Rest => {
-                self.kill(pid);
-                self.after(Duration::from_secs(60), Event::StartProcess);
-            }
+        let ruling = gate.deaths.handle_exit(&RestartPolicy::default(), &exit, now.at, now.jitter);
+        if let Ruling::RestartIn(pause) = ruling {
+            self.after(pause, Event::GateReborn(pid));
         }
+        self.processes[p].runs.handle_needed_died(ruling, "the gate keeps failing".to_owned(), now);
+        self.manage(pid);
     }
 
     pub fn gate_reborn(&mut self, pid: Pid) {
         let (now, wall) = (self.instant(), self.wall());
         let Some(p) = self.at(pid) else { return };
         let gate = &mut self.processes[p].gate;
-        gate.engine = Gate::new(gate.settings, now, wall);
-        gate.engine.handle_death(gate.out.iter().map(|(permit, family)| (*permit, *family)), now);
-        gate.state = GateState::Loading;
-        gate.lives += 1;
-        (gate.lease_until, gate.is_leasing, gate.is_saving) = (None, false, false);
+        let still_out = gate.out.iter().map(|(permit, family)| (*permit, *family));
+        let unsaved = gate.limited.iter().map(|(permit, _, pause)| (*permit, *pause));
+        gate.machine = gate.machine.reborn(still_out, unsaved, now, wall);
+        gate.is_down = false;
+        gate.life += 1;
+        if gate.is_closed {
+            gate.machine.handle_closing();
+        }
         // Those who waited learn from their closed channels, and ask again.
         let askers = std::mem::take(&mut gate.askers);
+        let messages = std::mem::take(&mut gate.mailbox);
         for (_, fetch) in askers {
-            self.after(ASK_AGAIN_AFTER, Event::TryAgain { pid, fetch });
+            self.gate_lost(pid, fetch);
         }
-        self.soon(Event::GateLoaded(pid));
+        for message in messages {
+            match message {
+                Message::Return { permit, outcome } => self.return_permit(pid, permit, outcome),
+                Message::Limited { fetch, class, retry_after } => self.report_limited(pid, fetch, class, retry_after),
+            }
+        }
+        self.pump(pid);
     }
 
     /// The end of the process: notes how full the window is for the next one.
     pub fn close(&mut self, pid: Pid) {
-        let (now, wall) = (self.instant(), self.wall());
         let Some(p) = self.at(pid) else { return };
         let gate = &mut self.processes[p].gate;
         if std::mem::replace(&mut gate.is_closed, true) {
             return;
         }
-        if gate.state != GateState::Up {
+        if gate.is_down {
             return self.kill(pid);
         }
-        gate.state = GateState::Down;
-        let (used, _) = gate.engine.window_used(now);
-        let (entries, learned) = gate.engine.take_unsaved();
-        let has_reopened = gate.engine.take_reopened();
-        let lease = gate.lease_until.take().map(|_| WindowLease { until: wall, used: Some(used) });
-        self.write(pid, Write::Ledger { entries, learned, has_reopened });
-        let skew = self.skew;
-        self.write(pid, Write::Close { lease, skew });
+        gate.machine.handle_closing();
+        self.pump(pid);
     }
 }
 

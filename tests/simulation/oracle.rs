@@ -7,15 +7,17 @@ use super::{
     syncer::Run,
     world::{Event, World},
 };
-use chrono::TimeDelta;
 use segno::{
     engine::run::{BatchSizes, Draft, RunEnd, RunMode},
     model::{
-        Checkpoint, EntityType, Family, GateNote, LimitClass, PageRequest, Phase, PlaylistPart, Rows, Stage, SyncKey,
-        batch::PlaylistEnd,
+        Checkpoint, EntityType, Family, LimitClass, PageRequest, Phase, PlaylistPart, Rows, SharedChange, SharedLimits,
+        Stage, SyncKey, batch::PlaylistEnd,
     },
 };
 use std::{collections::VecDeque, time::Duration};
+
+/// A permit that was reserved before a pause was stored may be used a moment after it.
+const ON_ITS_WAY: Duration = Duration::from_millis(20);
 
 /// Steps in one instant. More of them are a spin.
 const AT_ONCE_MAX: u32 = 20_000;
@@ -51,9 +53,10 @@ pub struct Oracle {
     runs_begun: [VecDeque<Duration>; 4],
     /// When a syncer began, and of which process.
     begun: [VecDeque<(u32, Duration)>; 4],
-    sent_before: VecDeque<Duration>,
-    /// What the calendar was set forward by when a lease was last noted.
-    pub lease_skew: TimeDelta,
+    /// When the requests of the last window were sent, and by which process.
+    sent: VecDeque<(Duration, u32)>,
+    /// What was noted before the calendar was last set forward, a process that begins later takes for older than it is.
+    pub misjudged_before: Duration,
 }
 
 impl Oracle {
@@ -67,18 +70,6 @@ impl Oracle {
 
     pub fn note_time(&mut self) {
         self.num_at_once = 0;
-    }
-
-    /// What the processes before a new one sent, unless one of them still lives: two at once are two gates.
-    pub fn take_sent(&mut self, is_alone: bool) -> VecDeque<Duration> {
-        let sent = std::mem::take(&mut self.sent_before);
-        if is_alone { sent } else { VecDeque::new() }
-    }
-
-    pub fn keep_sent(&mut self, sent: VecDeque<Duration>, is_last: bool) {
-        if is_last {
-            self.sent_before = sent;
-        }
     }
 }
 
@@ -102,12 +93,9 @@ impl World {
         }
     }
 
-    /// Of what is to begin: a syncer, for the first time or after a death.
-    pub fn check_restarts(&mut self, pid: u32, entity: EntityType, life: u32) {
+    /// A syncer begins, for the first time, or again from the database.
+    pub fn check_restarts(&mut self, pid: u32, entity: EntityType) {
         let (now, at) = (self.now, entity as usize);
-        if self.at(pid).is_none_or(|p| self.processes[p].syncers[at].life != life) {
-            return;
-        }
         let begun = &mut self.oracle.begun[at];
         begun.retain(|(of, began_at)| *of == pid && now - *began_at < MOMENT);
         begun.push_back((pid, now));
@@ -143,21 +131,31 @@ impl World {
             LimitClass::Rate => (Family::Application, retry_after.unwrap_or_default().max(Duration::from_secs(1))),
             LimitClass::Quota | LimitClass::Ceiling => (family, retry_after.unwrap_or(Duration::from_secs(3600))),
         };
-        self.processes[p].told.push((scope, self.now + wait));
+        self.processes[p].told.push((scope, self.now, self.now + wait));
     }
 
     /// What a process finds that others were told.
-    pub fn note_loaded(&mut self, p: usize, note: &GateNote) {
+    pub fn note_found(&mut self, p: usize, found: &SharedLimits) {
+        if std::mem::replace(&mut self.processes[p].has_looked, true) {
+            return;
+        }
         let wall = self.wall();
-        for noted in &note.pauses {
+        for noted in &found.pauses {
             let full = noted.pause.until - noted.noted_at;
             if let Ok(left) = (noted.pause.until - wall).min(full).to_std() {
-                self.processes[p].told.push((noted.pause.scope, self.now + left));
+                self.processes[p].told.push((noted.pause.scope, self.now, self.now + left));
             }
         }
-        if self.skew > self.oracle.lease_skew {
-            // Between two processes only the calendar is shared.
-            self.processes[p].sent.clear();
+    }
+
+    /// What a process has stored, all others keep to.
+    pub fn note_stored(&mut self, p: usize, change: &SharedChange) {
+        let (now, wall, pid) = (self.now, self.wall(), self.processes[p].pid);
+        for pause in &change.pauses {
+            let Ok(left) = (pause.until - wall).to_std() else { continue };
+            for other in self.processes.iter_mut().filter(|other| other.pid != pid && other.has_looked) {
+                other.told.push((pause.scope, now + ON_ITS_WAY, now + left));
+            }
         }
     }
 
@@ -166,21 +164,23 @@ impl World {
         self.tally.num_requests += 1;
         let process = &mut self.processes[p];
         let pid = process.pid;
-        process.told.retain(|(_, until)| now < *until);
-        let stops = |(scope, _): &&(Family, Duration)| *scope == family || *scope == Family::Application;
-        if let Some((scope, until)) = process.told.iter().find(stops).copied() {
+        process.told.retain(|(_, _, until)| now < *until);
+        let stops = |(scope, from, _): &&(Family, Duration, Duration)| {
+            (*scope == family || *scope == Family::Application) && *from <= now
+        };
+        if let Some((scope, _, until)) = process.told.iter().find(stops).copied() {
             let left = until - now;
             self.violated(
                 "G5",
                 format!("process {pid} asks for {family} while {scope} is paused for another {left:?}"),
             );
         }
-        process.sent.push_back(now);
-        while process.sent.front().is_some_and(|at| now - *at >= window) {
-            process.sent.pop_front();
-        }
-        let (_, limit) = process.gate.engine.window_used(instant);
-        let (sent, limit) = (process.sent.len(), process.settings.requests.unwrap_or(limit) as usize);
+        let (_, limit) = process.gate.machine.window_used(instant);
+        let (misjudges_before, limit) = (process.misjudges_before, process.settings.requests.unwrap_or(limit) as usize);
+        let sent = &mut self.oracle.sent;
+        sent.push_back((now, pid));
+        sent.retain(|(at, _)| now - *at < window);
+        let sent = sent.iter().filter(|(at, by)| *by == pid || *at >= misjudges_before).count();
         if sent > limit {
             self.violated("G6", format!("process {pid}: {sent} requests in one window that may hold {limit}"));
         }
@@ -328,7 +328,7 @@ impl World {
             }
         }
         let Some(calm_since) = self.oracle.calm_since else { return };
-        if run.since <= calm_since || !run.was_incremental || self.oracle.is_equal[at] {
+        if run.asked_at < calm_since || !run.was_incremental || self.oracle.is_equal[at] {
             return;
         }
         let waits = |note: &String| note.contains("waits for confirmation") || note.contains("no longer given");
@@ -351,11 +351,11 @@ impl World {
 
     /// A person asks for a run.
     pub fn want(&mut self, entity: EntityType) {
-        let (now, wall) = (self.instant(), self.wall());
+        let now = self.moment();
         let Some(process) = self.processes.last_mut() else { return };
         let pid = process.pid;
         // A run that just ended is told a moment later.
-        process.schedule.handle_wanted(SyncKey { account: super::process::ACCOUNT, entity }, now, wall);
+        process.runs.handle_wanted(SyncKey { account: super::process::ACCOUNT, entity }, now);
         self.after(Duration::from_millis(10), Event::RunsDue(pid));
     }
 

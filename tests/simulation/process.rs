@@ -1,25 +1,27 @@
-//! A process: its actors' lives and deaths, the writer's mailbox, and the schedule. It does what `src/actors` does, with
-//! messages instead of futures.
+//! A process: its syncers and what [`Runs`] says of them, and the writer's mailbox. It carries messages, as `src/actors`
+//! does.
 
 use super::{
     database::{Fenced, Writer},
     fetch::Fetch,
     gate::GateShell,
     scenario::Settings,
-    syncer::Syncer,
+    syncer::{Asker, Message, Syncer},
     world::{Event, Pid, World},
 };
-use chrono::TimeDelta;
+use chrono::{DateTime, Utc};
 use segno::{
     engine::{
-        restart::{Deaths, Exit, RestartPolicy, Ruling},
-        run::{Draft, RunEnd},
-        schedule::{Remembered, Schedule},
+        gate::GateSettings,
+        request::Vitals,
+        restart::{Deaths, Exit, RestartPolicy},
+        run::{Draft, Purpose, Rhythm, RunEnd},
+        schedule::{Plan, Remembered, Schedule},
+        service::{Order, Over, Runs, STOP_WITHIN},
+        sweep::RemovalGuard,
+        syncing::{Answer, SyncingSetup, Trouble},
     },
-    model::{
-        AccountId, Checkpoint, CommitReport, EntityType, Family, Fault, Fence, LearnedRate, LedgerEntry, Pause, Phase,
-        SyncKey, WindowLease,
-    },
+    model::{AccountId, CommitReport, EntityType, Family, Fault, Fence, Owner, Phase, SyncKey},
 };
 use std::{collections::VecDeque, time::Duration};
 use uuid::Uuid;
@@ -29,8 +31,12 @@ pub const ACCOUNT: AccountId = AccountId(1);
 /// `sync.interval`.
 const INTERVAL: Duration = Duration::from_secs(6 * 3600);
 
-/// How long syncers may take to commit what is whole after a stop.
-const STOP_WITHIN: Duration = Duration::from_secs(8);
+/// A service that looks at everything every two days.
+const RHYTHM: Rhythm = Rhythm {
+    interval: INTERVAL,
+    verify_every: Duration::from_secs(48 * 3600),
+    artists_every: Duration::from_secs(24 * 3600),
+};
 
 pub struct Process {
     pub pid: Pid,
@@ -38,53 +44,46 @@ pub struct Process {
     pub settings: Settings,
     pub gate: GateShell,
     pub syncers: [Syncer; 4],
-    pub schedule: Schedule,
+    pub runs: Runs,
     pub fetches: Vec<Fetch>,
     pub num_fetches: u64,
     /// When any request was last answered.
-    pub last_answer: Option<Duration>,
+    pub vitals: Vitals,
     writes: VecDeque<Write>,
     writer_deaths: Deaths,
     /// The reply to the next write is lost, which happened or not.
     pub loses_reply: Option<bool>,
-    pub is_stopping: bool,
-    /// For the oracle: when the requests of the last window were sent, those of the processes before it included.
-    pub sent: VecDeque<Duration>,
-    /// For the oracle: another process ran at the same time. Two at once are two gates, and note one lease.
-    is_crowded: bool,
-    /// For the oracle: what it must not ask for before when.
-    pub told: Vec<(Family, Duration)>,
+    /// For the oracle: what was sent before then was noted by a calendar that was set forward since.
+    pub misjudges_before: Duration,
+    /// For the oracle: what others have noted is known.
+    pub has_looked: bool,
+    /// For the oracle: what it must not ask for, from when on and until when.
+    pub told: Vec<(Family, Duration, Duration)>,
 }
 
 /// A message to the checkpoint writer.
 #[derive(Debug)]
 pub enum Write {
-    Begin { entity: EntityType, life: u32, phase: Phase },
-    Switch { entity: EntityType, life: u32, fence: Fence, phase: Phase, is_first: bool },
-    Commit { entity: EntityType, life: u32, writer: Writer, draft: Box<Draft> },
-    Pause { pause: Pause, fetch: u64 },
-    Lease { lease: WindowLease, until: Duration, skew: TimeDelta },
-    Ledger { entries: Vec<LedgerEntry>, learned: Option<LearnedRate>, has_reopened: bool },
-    Close { lease: Option<WindowLease>, skew: TimeDelta },
-}
-
-/// Why a write brought nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
-    Fenced,
-    /// Whether it happened is unknown.
-    Lost,
+    Begin { from: Asker, phase: Phase },
+    Switch { from: Asker, fence: Fence, phase: Phase },
+    Commit { from: Asker, writer: Writer, draft: Box<Draft> },
+    EndRun { from: Asker, fence: Fence, has_failed: bool },
+    NoteFailure { from: Asker },
+    Plan { entity: EntityType, at: Option<DateTime<Utc>> },
 }
 
 #[derive(Debug)]
 pub enum Reply {
-    Begun { entity: EntityType, life: u32, begun: Result<(Fence, Phase), Trouble> },
-    Switched { entity: EntityType, life: u32, switched: Result<Box<(Fence, Checkpoint)>, Trouble>, is_first: bool },
-    Committed { entity: EntityType, life: u32, report: Result<CommitReport, Trouble> },
-    Paused { fetch: u64 },
-    Leased { until: Duration },
-    Saved,
-    Closed,
+    Told { from: Asker, answer: Box<Answer> },
+    Planned,
+}
+
+impl Settings {
+    pub fn syncing(&self, entity: EntityType) -> SyncingSetup {
+        // The next run that misses the same items is believed: the lives are too short to wait.
+        let (batches, guard) = (self.batches, RemovalGuard { percent_max: self.guard, wait: Duration::ZERO });
+        SyncingSetup { entity, batches, guard, policy: RestartPolicy::default() }
+    }
 }
 
 impl World {
@@ -99,35 +98,41 @@ impl World {
         for entity in EntityType::ALL.iter().filter(|entity| settings.entities[**entity as usize]) {
             let books = self.database.of(*entity);
             let remembered = Remembered {
+                signed_in_at: None,
                 next_run_at: books.next_run_at,
                 failed_at: books.failed_at,
                 is_complete: books.is_complete(),
             };
             schedule.handle_added(SyncKey { account: ACCOUNT, entity: *entity }, remembered, now, wall);
         }
+        let gate = GateSettings { requests: settings.requests, window: self.window(), ..GateSettings::default() };
+        // Not every system tells which processes live.
+        let place = if self.scenario.seed % 2 == 0 { "here" } else { "" };
+        let us = Owner { id: owner, label: format!("process {pid}"), place: place.to_owned(), pid };
         let process = Process {
             pid,
             owner,
             settings,
-            gate: GateShell::new(settings.requests, self.window(), now, wall),
-            syncers: Default::default(),
-            schedule,
+            gate: GateShell::new(gate, us, now, wall),
+            syncers: [0, 1, 2, 3].map(|at| Syncer::new(settings.syncing(EntityType::ALL[at]))),
+            runs: Runs::service(
+                if settings.is_routine { Purpose::Routine(RHYTHM) } else { Purpose::Current },
+                schedule,
+            ),
             fetches: Vec::new(),
             num_fetches: 0,
-            last_answer: None,
+            vitals: Vitals::default(),
             writes: VecDeque::new(),
             writer_deaths: Deaths::default(),
             loses_reply: None,
-            is_stopping: false,
-            sent: self.oracle.take_sent(self.processes.is_empty()),
-            is_crowded: !self.processes.is_empty(),
+            misjudges_before: self.oracle.misjudged_before,
+            has_looked: false,
             told: Vec::new(),
         };
-        self.processes.iter_mut().for_each(|other| other.is_crowded = true);
         self.processes.push(process);
         self.tally.num_processes += 1;
         self.tell(|| format!("process {pid} starts"));
-        self.soon(Event::GateLoaded(pid));
+        self.pump(pid);
         self.plan_runs(pid);
     }
 
@@ -137,53 +142,75 @@ impl World {
         let wall = self.wall();
         for entity in EntityType::ALL {
             let key = SyncKey { account: ACCOUNT, entity: *entity };
-            if let Some(at) = self.processes[p].schedule.next_run_at(&key) {
+            if let Some(at) = self.processes[p].runs.schedule.as_ref().and_then(|schedule| schedule.next_run_at(&key)) {
                 let wait = (at - wall).to_std().unwrap_or_default();
                 self.after(wait, Event::RunsDue(pid));
             }
         }
     }
 
-    pub fn runs_due(&mut self, pid: Pid) {
-        let Some(p) = self.at(pid) else { return };
-        let (now, wall) = (self.instant(), self.wall());
-        if self.processes[p].is_stopping {
-            return;
+    /// Carries out what is to be done about the runs.
+    pub fn manage(&mut self, pid: Pid) {
+        while let Some(p) = self.at(pid) {
+            let now = self.moment();
+            let Some(order) = self.processes[p].runs.poll(now) else { return };
+            match order {
+                Order::Begin { key: SyncKey { entity, .. }, purpose } => {
+                    self.check_run_begins(pid, entity);
+                    self.tell_syncer(pid, entity, Message::Start(self.purpose_of(entity, purpose)));
+                }
+                Order::TakeUp { key: SyncKey { entity, .. }, purpose } => {
+                    self.tell_syncer(pid, entity, Message::Start(self.purpose_of(entity, purpose)));
+                }
+                Order::Stop(key) => self.tell_syncer(pid, key.entity, Message::Stop),
+                Order::Dismiss(key) => self.dismiss_syncer(pid, key.entity),
+                Order::NoteFailure { key, .. } => {
+                    // Nobody waits for it.
+                    self.write(pid, Write::NoteFailure { from: Asker { entity: key.entity, life: u32::MAX } });
+                }
+                Order::Ended { key, end, plan, .. } => self.run_ended(pid, key, &end, plan),
+                Order::Over(Over::Stopped) => self.close(pid),
+                Order::Over(Over::Failed(_) | Over::Done) => {
+                    // The process ends, and whoever watches it starts another.
+                    self.kill(pid);
+                    self.after(Duration::from_secs(60), Event::StartProcess);
+                }
+            }
         }
-        while let Some(key) = self.processes[p].schedule.poll_due(now, wall) {
-            self.check_run_begins(pid, key.entity);
-            self.begin(pid, key.entity);
+    }
+
+    /// Once the library stands still, somebody wants the database to equal it; where a count cannot tell, everything is
+    /// looked at again.
+    fn purpose_of(&self, entity: EntityType, purpose: Purpose) -> Purpose {
+        match self.oracle.calm_since {
+            Some(_) if self.oracle.wants_verify(entity) => Purpose::Verify,
+            Some(_) => Purpose::Current,
+            None => purpose,
         }
     }
 
     /// SIGKILL. What has left still reaches the API.
     pub fn kill(&mut self, pid: Pid) {
         let Some(p) = self.at(pid) else { return };
-        let process = self.processes.remove(p);
-        let sent = if process.is_crowded { VecDeque::new() } else { process.sent };
-        self.oracle.keep_sent(sent, self.processes.is_empty());
+        self.processes.remove(p);
         self.tell(|| format!("process {pid} is no more"));
     }
 
     /// SIGTERM: commit what is whole.
     pub fn stop(&mut self, pid: Pid) {
         let Some(p) = self.at(pid) else { return };
-        if std::mem::replace(&mut self.processes[p].is_stopping, true) {
+        if self.processes[p].runs.is_stopping() {
             return;
         }
+        self.processes[p].runs.handle_stop();
         self.after(STOP_WITHIN, Event::StopDeadline(pid));
-        for entity in EntityType::ALL {
-            self.stop_run(pid, *entity);
-        }
-        self.close_if_over(pid);
+        self.manage(pid);
     }
 
-    pub fn close_if_over(&mut self, pid: Pid) {
-        let Some(p) = self.at(pid) else { return };
-        let process = &self.processes[p];
-        if process.is_stopping && process.syncers.iter().all(|syncer| !syncer.is_busy) {
-            self.close(pid);
-        }
+    pub fn stop_deadline(&mut self, pid: Pid) {
+        let (Some(p), now) = (self.at(pid), self.moment()) else { return };
+        self.processes[p].runs.handle_stop_deadline(now);
+        self.manage(pid);
     }
 
     /// The account is in other hands.
@@ -193,31 +220,30 @@ impl World {
         }
     }
 
-    /// How a run's end is taken up by the service.
-    pub fn run_ended(&mut self, pid: Pid, entity: EntityType, end: &RunEnd) {
+    /// What the service, and the person, make of the end of a run.
+    fn run_ended(&mut self, pid: Pid, key: SyncKey, end: &RunEnd, plan: Option<Plan>) {
         let Some(p) = self.at(pid) else { return };
+        let (now, entity) = (self.moment(), key.entity);
         self.tell(|| format!("process {pid}: {entity} ended: {end:?}"));
         self.tally.note_end(end);
-        let (now, wall, jitter) = (self.instant(), self.wall(), self.random.f64());
-        let key = SyncKey { account: ACCOUNT, entity };
-        let process = &mut self.processes[p];
-        process.syncers[entity as usize].is_busy = false;
-        let is_ours = self.database.claimed_by == Some(process.owner);
-        let plan = process.schedule.handle_ended(key, end, now, wall, jitter);
-        if is_ours {
-            self.database.books[entity as usize].next_run_at = plan.next_run_at;
-        } else if matches!(end, RunEnd::Failed(Fault::Overtaken(_))) {
+        let next_run_at = plan.and_then(|plan| plan.next_run_at);
+        if *end != RunEnd::Stopped {
+            self.write(pid, Write::Plan { entity, at: next_run_at });
+        }
+        let is_ours = self.database.claimed_by == Some(self.processes[p].owner);
+        if !is_ours && matches!(end, RunEnd::Failed(Fault::Overtaken(_))) {
             self.soon(Event::Dismissed(pid));
         }
-        if plan.next_run_at.is_none() && !self.api.is_signed_out {
+        if next_run_at.is_none() && !self.api.is_signed_out {
             // The person has signed in again meanwhile.
-            self.processes[p].schedule.handle_added(key, Remembered::default(), now, wall);
+            if let Some(schedule) = &mut self.processes[p].runs.schedule {
+                schedule.handle_added(key, Remembered::default(), now.at, now.wall);
+            }
             self.soon(Event::RunsDue(pid));
         }
-        if let Some(at) = plan.next_run_at {
-            self.after((at - wall).to_std().unwrap_or_default(), Event::RunsDue(pid));
+        if let Some(at) = next_run_at {
+            self.after((at - now.wall).to_std().unwrap_or_default(), Event::RunsDue(pid));
         }
-        self.close_if_over(pid);
     }
 }
 
@@ -237,7 +263,7 @@ impl World {
         if !self.processes[p].writes.is_empty() {
             self.soon(Event::Written(pid));
         }
-        // Pauses and leases are written until it is certain that they are.
+        // Plans and notes of failures are written until it is certain that they are.
         let may_fail = matches!(write, Write::Begin { .. } | Write::Switch { .. } | Write::Commit { .. });
         let is_lost = if may_fail { self.processes[p].loses_reply.take() } else { None };
         self.tell(|| {
@@ -249,46 +275,39 @@ impl World {
 
     fn carry_out(&mut self, p: usize, write: Write, is_applied: bool, is_lost: bool) -> Reply {
         let (owner, wall) = (self.processes[p].owner, self.wall());
-        fn result<T>(done: Result<T, Fenced>, is_lost: bool) -> Result<T, Trouble> {
-            if is_lost { Err(Trouble::Lost) } else { done.map_err(|Fenced| Trouble::Fenced) }
+        fn result<T>(is_lost: bool, done: Result<T, Fenced>) -> Result<T, Trouble> {
+            match done {
+                _ if is_lost => Err(Trouble::Passing("a reply was lost".to_owned())),
+                Ok(done) => Ok(done),
+                Err(Fenced) => Err(Trouble::Overtaken("another process".to_owned())),
+            }
         }
+        let told = |from, answer| Reply::Told { from, answer: Box::new(answer) };
         match write {
-            Write::Begin { entity, life, phase } => {
-                let begun = if is_applied { self.database.begin_run(entity, phase, owner) } else { Err(Fenced) };
-                Reply::Begun { entity, life, begun: result(begun.map(|fence| (fence, phase)), is_lost) }
+            Write::Begin { from, phase } => {
+                let begun = if is_applied { self.database.begin_run(from.entity, phase, owner) } else { Err(Fenced) };
+                told(from, Answer::Begun(result(is_lost, begun)))
             }
-            Write::Switch { entity, life, fence, phase, is_first } => {
-                let switched = if is_applied { self.database.switch_phase(entity, phase, fence) } else { Err(Fenced) };
-                Reply::Switched {
-                    entity,
-                    life,
-                    switched: result(switched.map(|stored| Box::new((fence, stored))), is_lost),
-                    is_first,
-                }
+            Write::Switch { from, fence, phase } => {
+                let switched =
+                    if is_applied { self.database.switch_phase(from.entity, phase, fence) } else { Err(Fenced) };
+                told(from, Answer::Switched(result(is_lost, switched)))
             }
-            Write::Commit { entity, life, writer, draft } => {
+            Write::Commit { from, writer, draft } => {
                 let committed = if is_applied { self.commit(writer, &draft) } else { Err(Fenced) };
-                Reply::Committed { entity, life, report: result(committed, is_lost) }
+                told(from, Answer::Committed(result(is_lost, committed)))
             }
-            Write::Pause { pause, fetch } => {
-                self.database.save_pause(pause, wall);
-                Reply::Paused { fetch }
+            Write::EndRun { from, fence, has_failed } => {
+                let noted = self.database.end_run(from.entity, fence, has_failed, wall);
+                told(from, Answer::Noted(result(is_lost, noted)))
             }
-            Write::Lease { lease, until, skew } => {
-                self.database.save_lease(lease);
-                self.oracle.lease_skew = skew;
-                Reply::Leased { until }
+            Write::NoteFailure { from } => {
+                self.database.note_failure(from.entity, owner, wall);
+                told(from, Answer::Noted(Ok(())))
             }
-            Write::Ledger { entries, learned, has_reopened } => {
-                self.database.save_ledger(&entries, learned, has_reopened, wall);
-                Reply::Saved
-            }
-            Write::Close { lease, skew } => {
-                if let Some(lease) = lease {
-                    self.database.save_lease(lease);
-                    self.oracle.lease_skew = skew;
-                }
-                Reply::Closed
+            Write::Plan { entity, at } => {
+                self.database.books[entity as usize].next_run_at = at;
+                Reply::Planned
             }
         }
     }
@@ -304,37 +323,32 @@ impl World {
 
     pub fn replied(&mut self, pid: Pid, reply: Reply) {
         match reply {
-            Reply::Begun { entity, life, begun } => self.begun(pid, entity, life, begun),
-            Reply::Switched { entity, life, switched, is_first } => {
-                self.switched(pid, entity, life, switched, is_first);
-            }
-            Reply::Committed { entity, life, report } => self.committed(pid, entity, life, report),
-            Reply::Paused { fetch } => self.pause_noted(pid, fetch),
-            Reply::Leased { until } => self.leased(pid, until),
-            Reply::Saved => self.ledger_saved(pid),
-            Reply::Closed => self.kill(pid),
+            Reply::Told { from, answer } => self.told(pid, from, *answer),
+            Reply::Planned => {}
         }
     }
 
     /// The writer dies over what is at the front; its mailbox survives.
     pub fn panic_writer(&mut self, pid: Pid, is_applied: bool) {
-        let Some(p) = self.at(pid) else { return };
-        self.processes[p].loses_reply = Some(is_applied);
-        let (now, jitter) = (self.instant(), self.random.f64());
+        let (Some(p), now) = (self.at(pid), self.moment()) else { return };
         let (policy, exit) = (RestartPolicy::default(), Exit::Panicked("on purpose".to_owned()));
-        if self.processes[p].writer_deaths.handle_exit(&policy, &exit, now, jitter) == Ruling::Park {
-            // Nothing can go on without it: the process ends, and whoever watches it starts another.
-            self.kill(pid);
-            self.after(Duration::from_secs(60), Event::StartProcess);
-        }
+        let process = &mut self.processes[p];
+        process.loses_reply = Some(is_applied);
+        let ruling = process.writer_deaths.handle_exit(&policy, &exit, now.at, now.jitter);
+        process.runs.handle_needed_died(ruling, "the writer keeps failing".to_owned(), now);
+        self.manage(pid);
     }
 }
 
 fn told(write: &Write) -> String {
     match write {
-        Write::Begin { entity, phase, .. } => format!("the beginning of {entity} in {phase}"),
-        Write::Switch { entity, phase, .. } => format!("{entity} on to {phase}"),
-        Write::Commit { entity, draft, .. } => {
+        Write::Begin { from: Asker { entity, .. }, phase } => format!("the beginning of {entity} in {phase}"),
+        Write::Switch { from: Asker { entity, .. }, phase, .. } => format!("{entity} on to {phase}"),
+        Write::EndRun { from: Asker { entity, .. }, .. } | Write::NoteFailure { from: Asker { entity, .. } } => {
+            format!("how {entity} ended")
+        }
+        Write::Plan { entity, at } => format!("the next run of {entity}, {at:?}"),
+        Write::Commit { from: Asker { entity, .. }, draft, .. } => {
             let Draft { rows, offset_from, offset_to, checkpoint, effects } = draft.as_ref();
             let walk = &checkpoint.walk;
             let parts = match rows {
@@ -362,9 +376,5 @@ fn told(write: &Write) -> String {
                 },
             )
         }
-        Write::Pause { pause, .. } => format!("{pause:?}"),
-        Write::Lease { lease, .. } => format!("{lease:?}"),
-        Write::Ledger { .. } => "what was counted".to_owned(),
-        Write::Close { .. } => "the end".to_owned(),
     }
 }

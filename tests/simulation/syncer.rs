@@ -1,48 +1,43 @@
-//! A syncer, as `src/actors/syncer.rs` is one: carries out what the engine asks for, and starts again from the database
-//! whenever it does not know what became of a commit.
+//! A syncer: carries messages between [`Syncing`] and the world, and dies when it is to.
 
 use super::{
     database::Writer,
     library::Tick,
-    process::{Trouble, Write},
-    world::{Event, Pid, Reading, World},
+    process::{ACCOUNT, Write},
+    world::{Event, Pid, World},
 };
 use segno::{
     engine::{
         restart::{Deaths, Exit, RestartPolicy, Ruling},
-        run::{EntityRun, Purpose, Rhythm, RunEnd, RunMode, RunPlan, Step},
-        sweep::RemovalGuard,
+        run::{Purpose, RunMode, Ticket},
+        syncing::{Answer, EndedShort, Place, Step, Syncing, SyncingSetup},
     },
-    model::{Checkpoint, CommitReport, EntityType, Fault, Fence, Phase},
-};
-use std::time::Duration;
-
-/// A service that looks at everything every two days.
-const RHYTHM: Rhythm = Rhythm {
-    interval: Duration::from_secs(6 * 3600),
-    verify_every: Duration::from_secs(48 * 3600),
-    artists_every: Duration::from_secs(24 * 3600),
+    model::{AddedBetween, Checkpoint, EntityType, Fault, Page, SyncKey},
 };
 
-/// The next run that misses the same items is believed: the lives are too short to wait.
-const REMOVAL_WAIT: Duration = Duration::ZERO;
-
-#[derive(Default)]
 pub struct Syncer {
-    /// Messages of an earlier beginning are not heard in a later one.
-    pub life: u32,
+    pub machine: Syncing,
     pub run: Option<Run>,
-    /// From when a run is due until its end is told.
-    pub is_busy: bool,
-    reloads: Deaths,
+    asked_at: Tick,
+    /// Lives of those before it in the same place, so that no answer to them is taken for one to this.
+    lives_before: u32,
     deaths: Deaths,
     /// Messages that it will still die over.
     pub num_panics: u32,
+    /// While it is dead: what it is told in the meantime.
+    mailbox: Option<Vec<Message>>,
 }
 
+#[derive(Debug, Clone, Copy)]
+pub enum Message {
+    Start(Purpose),
+    Stop,
+}
+
+/// What the oracle knows of a run.
 pub struct Run {
-    pub engine: EntityRun,
-    pub fence: Fence,
+    /// When it was asked for; what it is for was known then.
+    pub asked_at: Tick,
     pub since: Tick,
     pub num_requests: u32,
     pub least: u64,
@@ -51,272 +46,207 @@ pub struct Run {
     pub was_incremental: bool,
 }
 
+/// Who waits for an answer of the database.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker {
+    pub entity: EntityType,
+    pub life: u32,
+}
+
+/// What a run asks the store.
+#[derive(Debug, Clone, Copy)]
+pub enum Reading {
+    Progress,
+    Place,
+    Stale,
+    Members(AddedBetween),
+}
+
+impl Syncer {
+    pub fn new(setup: SyncingSetup) -> Syncer {
+        Syncer {
+            machine: Syncing::new(setup),
+            run: None,
+            asked_at: 0,
+            lives_before: 0,
+            deaths: Deaths::default(),
+            num_panics: 0,
+            mailbox: None,
+        }
+    }
+
+    fn life(&self) -> u32 {
+        self.lives_before + self.machine.life()
+    }
+}
+
 impl World {
-    /// Drops whatever is under way and takes the place from the database.
-    pub fn begin(&mut self, pid: Pid, entity: EntityType) {
-        let Some(p) = self.at(pid) else { return };
-        let syncer = &mut self.processes[p].syncers[entity as usize];
-        syncer.is_busy = true;
-        syncer.life += 1;
-        syncer.run = None;
-        let life = syncer.life;
+    fn syncer(&mut self, pid: Pid, entity: EntityType) -> Option<&mut Syncer> {
+        let p = self.at(pid)?;
+        Some(&mut self.processes[p].syncers[entity as usize])
+    }
+
+    /// Tells a syncer; while it is dead, the message waits.
+    pub fn tell_syncer(&mut self, pid: Pid, entity: EntityType, message: Message) {
+        let tick = self.tick;
+        let Some(syncer) = self.syncer(pid, entity) else { return };
+        if matches!(message, Message::Start(_)) {
+            syncer.asked_at = tick;
+        }
+        match (&mut syncer.mailbox, message) {
+            (Some(mailbox), message) => mailbox.push(message),
+            (None, Message::Start(purpose)) => syncer.machine.handle_start(purpose),
+            (None, Message::Stop) => syncer.machine.handle_stop(),
+        }
+        self.drive(pid, entity);
+    }
+
+    /// Another syncer takes its place, once there is something to do.
+    pub fn dismiss_syncer(&mut self, pid: Pid, entity: EntityType) {
+        let setup = self.at(pid).map(|p| self.processes[p].settings.syncing(entity));
+        let (Some(syncer), Some(setup)) = (self.syncer(pid, entity), setup) else { return };
+        let (lives_before, num_panics) = (syncer.life() + 1, syncer.num_panics);
+        *syncer = Syncer { lives_before, num_panics, ..Syncer::new(setup) };
         self.drop_fetches(pid, entity);
-        self.soon(Event::Begins { pid, entity, life });
     }
 
-    pub fn begins(&mut self, pid: Pid, entity: EntityType, life: u32) {
-        if self.is_alive(pid, entity, life) && !self.dies(pid, entity) {
-            let phase = self.database.of(entity).mode().phase();
-            self.write(pid, Write::Begin { entity, life, phase });
+    /// Carries out all that is to be done.
+    pub fn drive(&mut self, pid: Pid, entity: EntityType) {
+        while let Some(step) = self.syncer(pid, entity).and_then(|syncer| syncer.machine.poll()) {
+            self.carry_out_step(pid, entity, step);
         }
     }
 
-    fn is_alive(&self, pid: Pid, entity: EntityType, life: u32) -> bool {
-        self.at(pid).is_some_and(|p| self.processes[p].syncers[entity as usize].life == life)
-    }
-
-    /// Only now does nobody else write; what was read before may have moved.
-    pub fn begun(&mut self, pid: Pid, entity: EntityType, life: u32, begun: Result<(Fence, Phase), Trouble>) {
-        if !self.is_alive(pid, entity, life) {
-            return;
-        }
-        match begun {
-            Ok((fence, phase)) => {
-                let now = self.database.of(entity).mode().phase();
-                if now == phase {
-                    self.go(pid, entity, fence);
-                } else {
-                    self.write(pid, Write::Switch { entity, life, fence, phase: now, is_first: true });
+    fn carry_out_step(&mut self, pid: Pid, entity: EntityType, step: Step) {
+        let Some(life) = self.syncer(pid, entity).map(|syncer| syncer.life()) else { return };
+        let from = Asker { entity, life };
+        let since = self.syncer(pid, entity).and_then(|syncer| Some(syncer.run.as_ref()?.since)).unwrap_or_default();
+        match step {
+            Step::Abandon => self.drop_fetches(pid, entity),
+            Step::LoadProgress => {
+                self.check_restarts(pid, entity);
+                self.soon(Event::Reads { pid, from, what: Reading::Progress });
+            }
+            Step::BeginRun(phase) => self.write(pid, Write::Begin { from, phase }),
+            Step::LoadPlace => self.soon(Event::Reads { pid, from, what: Reading::Place }),
+            Step::SwitchPhase { fence, phase } => self.write(pid, Write::Switch { from, fence, phase }),
+            Step::Begun { mode, .. } => self.note_run(pid, entity, &mode),
+            Step::Fetch { ticket, request, patience } => {
+                self.check_asked(entity, &request);
+                self.fetch(pid, entity, ticket, request, patience);
+            }
+            Step::Commit { fence, draft } => {
+                self.write(pid, Write::Commit { from, writer: Writer { entity, fence, since }, draft });
+            }
+            Step::ListStale => self.soon(Event::Reads { pid, from, what: Reading::Stale }),
+            Step::ListMembers(wanted) => self.soon(Event::Reads { pid, from, what: Reading::Members(wanted) }),
+            Step::Wait { pause, trouble } => {
+                self.tell(|| format!("process {pid}: {entity} starts again in {pause:?}: {trouble}"));
+                self.after(pause, Event::Told { pid, from, answer: Box::new(Answer::Waited) });
+            }
+            Step::NoteEnd { fence, why, .. } => {
+                let has_failed = matches!(why, EndedShort::Failed(_));
+                self.write(pid, Write::EndRun { from, fence, has_failed });
+            }
+            Step::NoteFailure(_) => self.write(pid, Write::NoteFailure { from }),
+            Step::Ended(end) => {
+                if let Some(run) = self.syncer(pid, entity).and_then(|syncer| syncer.run.take()) {
+                    self.check_end(entity, &run, &end);
+                }
+                let (now, key) = (self.moment(), SyncKey { account: ACCOUNT, entity });
+                if let Some(p) = self.at(pid) {
+                    self.processes[p].runs.handle_ended(key, end, now);
+                    self.manage(pid);
                 }
             }
-            Err(trouble) => self.handle_trouble(pid, entity, trouble),
         }
     }
 
-    /// `is_first`: the run is yet to begin.
-    pub fn switched(
-        &mut self,
-        pid: Pid,
-        entity: EntityType,
-        life: u32,
-        switched: Result<Box<(Fence, Checkpoint)>, Trouble>,
-        is_first: bool,
-    ) {
-        if !self.is_alive(pid, entity, life) {
-            return;
-        }
-        let Some(p) = self.at(pid) else { return };
-        match switched.map(|switched| *switched) {
-            Ok((fence, _)) if is_first => self.go(pid, entity, fence),
-            Ok((_, checkpoint)) => {
-                if let Some(run) = &mut self.processes[p].syncers[entity as usize].run {
-                    run.engine.handle_switched(checkpoint);
-                }
-                self.drive(pid, entity);
-            }
-            Err(trouble) => self.handle_trouble(pid, entity, trouble),
-        }
-    }
-
-    fn go(&mut self, pid: Pid, entity: EntityType, fence: Fence) {
+    /// A run begins.
+    fn note_run(&mut self, pid: Pid, entity: EntityType, mode: &RunMode) {
         let Some(p) = self.at(pid) else { return };
         self.tick += 1;
-        let books = self.database.of(entity);
-        let mode = books.mode();
-        let open_gaps = books.gaps.iter().filter(|gap| gap.playlist_id.is_none()).cloned().collect();
-        let (is_whole, was_incremental) =
-            (!matches!(mode, RunMode::Resume { .. }), matches!(mode, RunMode::Incremental { .. }));
+        let is_whole = !matches!(mode, RunMode::Resume { .. });
+        let was_incremental = matches!(mode, RunMode::Incremental { .. });
         self.tally.num_runs += 1;
         self.tally.num_resumed += u64::from(!is_whole);
-        let batches = self.processes[p].settings.batches;
-        let purpose = self.purpose_of(p, entity);
-        let guard = RemovalGuard { percent_max: self.processes[p].settings.guard, wait: REMOVAL_WAIT };
-        let (num_active, now) = (books.num_active, self.wall());
-        let plan = RunPlan { entity, mode: mode.clone(), num_active, open_gaps, batches, purpose, guard, now };
-        let least = self.least_requests(entity, &mode, batches);
+        let least = self.least_requests(entity, mode, self.processes[p].settings.batches);
         self.note_place(entity);
-        self.tell(|| format!("process {pid}: {entity} begins {}", brief(&mode)));
-        let process = &mut self.processes[p];
-        let mut engine = EntityRun::new(plan);
-        if process.is_stopping {
-            engine.handle_stop();
-        }
-        process.syncers[entity as usize].run =
-            Some(Run { engine, fence, since: self.tick, num_requests: 0, least, is_whole, was_incremental });
-        self.drive(pid, entity);
+        self.tell(|| format!("process {pid}: {entity} begins {}", brief(mode)));
+        let (asked_at, since) = (self.processes[p].syncers[entity as usize].asked_at, self.tick);
+        let run = Run { asked_at, since, num_requests: 0, least, is_whole, was_incremental };
+        self.processes[p].syncers[entity as usize].run = Some(run);
     }
 
-    /// Once the library stands still, somebody wants the database to equal it; where a count cannot tell, everything is
-    /// looked at again.
-    fn purpose_of(&self, p: usize, entity: EntityType) -> Purpose {
-        match (self.oracle.calm_since, self.processes[p].settings.is_routine) {
-            (Some(_), _) if self.oracle.wants_verify(entity) => Purpose::Verify,
-            (Some(_), _) | (None, false) => Purpose::Current,
-            (None, true) => Purpose::Routine(RHYTHM),
-        }
-    }
-
-    /// Carries out all that the engine asks for.
-    pub fn drive(&mut self, pid: Pid, entity: EntityType) {
-        loop {
-            let Some(p) = self.at(pid) else { return };
-            let syncer = &mut self.processes[p].syncers[entity as usize];
-            let life = syncer.life;
-            let Some(run) = &mut syncer.run else { return };
-            let (since, fence) = (run.since, run.fence);
-            let Some(step) = run.engine.poll() else { return };
-            match step {
-                Step::Fetch { ticket, request, patience } => {
-                    self.check_asked(entity, &request);
-                    self.fetch(pid, entity, ticket, request, patience);
-                }
-                Step::Commit(draft) => {
-                    let writer = Writer { entity, fence, since };
-                    self.write(pid, Write::Commit { entity, life, writer, draft });
-                }
-                Step::SwitchPhase(phase) => {
-                    self.write(pid, Write::Switch { entity, life, fence, phase, is_first: false });
-                }
-                Step::ListStale => self.soon(Event::Reads { pid, entity, life, what: Reading::Stale }),
-                Step::ListMembers(wanted) => {
-                    self.soon(Event::Reads { pid, entity, life, what: Reading::Members(wanted) });
-                }
-                Step::End(end) => return self.end(pid, entity, end),
-            }
-        }
-    }
-
-    pub fn reads(&mut self, pid: Pid, entity: EntityType, life: u32, what: Reading) {
-        if !self.is_alive(pid, entity, life) {
-            return;
-        }
-        let (Some(p), wall) = (self.at(pid), self.wall()) else { return };
+    /// The database is read only now: what was asked a moment ago may have moved.
+    pub fn reads(&mut self, pid: Pid, from: Asker, what: Reading) {
+        let (wall, entity) = (self.wall(), from.entity);
         let books = self.database.of(entity);
-        if let Some(run) = &mut self.processes[p].syncers[entity as usize].run {
-            match what {
-                Reading::Stale => run.engine.handle_stale(books.stale(wall)),
-                Reading::Members(wanted) => {
-                    self.tally.num_searches += 1;
-                    run.engine.handle_members(books.members(entity, wanted));
-                }
+        let answer = match what {
+            Reading::Progress => Answer::Progress(Ok(books.mode())),
+            Reading::Place => {
+                let open_gaps = books.gaps.iter().filter(|gap| gap.playlist_id.is_none()).cloned().collect();
+                Answer::Placed(Ok(Place { mode: books.mode(), num_active: books.num_active, open_gaps }))
             }
+            Reading::Stale => Answer::Stale(Ok(books.stale(wall))),
+            Reading::Members(wanted) => {
+                self.tally.num_searches += 1;
+                Answer::Members(Ok(books.members(entity, wanted)))
+            }
+        };
+        self.told(pid, from, answer);
+    }
+
+    /// Of the run under way: whoever drops a run drops what it asked for.
+    pub fn told_page(&mut self, pid: Pid, entity: EntityType, ticket: Ticket, answer: Result<Page, Fault>) {
+        if let Some(life) = self.syncer(pid, entity).map(|syncer| syncer.life()) {
+            self.told(pid, Asker { entity, life }, Answer::Page(ticket, answer));
+        }
+    }
+
+    pub fn told(&mut self, pid: Pid, from: Asker, answer: Answer) {
+        let Asker { entity, life } = from;
+        let now = self.moment();
+        if self.syncer(pid, entity).is_none_or(|syncer| syncer.life() != life) {
+            return;
+        }
+        let is_deadly = matches!(answer, Answer::Progress(_) | Answer::Page(..) | Answer::Committed(_));
+        if is_deadly && self.dies(pid, entity) {
+            return;
+        }
+        if let Some(syncer) = self.syncer(pid, entity) {
+            syncer.machine.handle(syncer.machine.life(), answer, now);
         }
         self.drive(pid, entity);
     }
 
-    pub fn committed(&mut self, pid: Pid, entity: EntityType, life: u32, report: Result<CommitReport, Trouble>) {
-        if !self.is_alive(pid, entity, life) || self.dies(pid, entity) {
-            return;
-        }
-        let Some(p) = self.at(pid) else { return };
-        match report {
-            Ok(report) => {
-                if let Some(run) = &mut self.processes[p].syncers[entity as usize].run {
-                    run.engine.handle_committed(report);
-                }
-                self.drive(pid, entity);
-            }
-            Err(trouble) => self.handle_trouble(pid, entity, trouble),
-        }
-    }
-
-    /// Starts again from what the database holds, or gives up.
-    fn handle_trouble(&mut self, pid: Pid, entity: EntityType, trouble: Trouble) {
-        let (now, jitter) = (self.instant(), self.random.f64());
-        let Some(p) = self.at(pid) else { return };
-        let syncer = &mut self.processes[p].syncers[entity as usize];
-        let exit = Exit::Panicked("a reply was lost".to_owned());
-        let ruling = match trouble {
-            Trouble::Lost => syncer.reloads.handle_exit(&RestartPolicy::default(), &exit, now, jitter),
-            Trouble::Fenced => Ruling::Park,
-        };
-        self.tell(|| format!("process {pid}: {entity} is in trouble, {trouble:?}: {ruling:?}"));
-        match ruling {
-            Ruling::RestartIn(pause) => {
-                self.drop_run(pid, entity);
-                let life = self.processes[p].syncers[entity as usize].life;
-                self.after(pause, Event::Begins { pid, entity, life });
-            }
-            Ruling::Park | Ruling::Rest => {
-                self.drop_run(pid, entity);
-                let fault = match trouble {
-                    Trouble::Fenced => Fault::Overtaken("another process".to_owned()),
-                    Trouble::Lost => Fault::Internal("replies are lost".to_owned()),
-                };
-                self.run_ended(pid, entity, &RunEnd::Failed(fault));
-            }
-        }
-    }
-
-    fn drop_run(&mut self, pid: Pid, entity: EntityType) {
-        let Some(p) = self.at(pid) else { return };
-        let syncer = &mut self.processes[p].syncers[entity as usize];
-        syncer.life += 1;
-        syncer.run = None;
-        self.drop_fetches(pid, entity);
-    }
-
-    fn end(&mut self, pid: Pid, entity: EntityType, end: RunEnd) {
-        let Some(p) = self.at(pid) else { return };
-        let Some(run) = self.processes[p].syncers[entity as usize].run.take() else { return };
-        self.processes[p].syncers[entity as usize].life += 1;
-        let wall = self.wall();
-        self.drop_fetches(pid, entity);
-        let noted = match &end {
-            RunEnd::Complete { .. } | RunEnd::Unsteady { .. } | RunEnd::Stopped => Ok(()),
-            RunEnd::Paused(_) => self.database.end_run(entity, run.fence, false, wall),
-            RunEnd::Failed(_) => self.database.end_run(entity, run.fence, true, wall),
-        };
-        let end = noted.map_or_else(|_| RunEnd::Failed(Fault::Overtaken("another process".to_owned())), |()| end);
-        self.check_end(entity, &run, &end);
-        self.run_ended(pid, entity, &end);
-    }
-
-    pub fn stop_run(&mut self, pid: Pid, entity: EntityType) {
-        let Some(p) = self.at(pid) else { return };
-        let syncer = &mut self.processes[p].syncers[entity as usize];
-        match &mut syncer.run {
-            Some(run) => {
-                run.engine.handle_stop();
-                self.drive(pid, entity);
-            }
-            None if syncer.is_busy => {
-                self.drop_run(pid, entity);
-                self.run_ended(pid, entity, &RunEnd::Stopped);
-            }
-            None => {}
-        }
-    }
-
-    /// Whether the syncer dies over the message that it was given. What follows is the guard's to decide.
-    pub fn dies(&mut self, pid: Pid, entity: EntityType) -> bool {
-        let (now, jitter) = (self.instant(), self.random.f64());
-        let Some(p) = self.at(pid) else { return false };
-        let syncer = &mut self.processes[p].syncers[entity as usize];
-        if syncer.num_panics == 0 || !syncer.is_busy {
+    /// Whether the syncer dies over the message that it was given. Its guard rules what follows.
+    fn dies(&mut self, pid: Pid, entity: EntityType) -> bool {
+        let now = self.moment();
+        let Some(syncer) = self.syncer(pid, entity) else { return false };
+        if syncer.num_panics == 0 || !syncer.machine.is_busy() {
             return false;
         }
         syncer.num_panics -= 1;
         let exit = Exit::Panicked("on purpose".to_owned());
-        let ruling = syncer.deaths.handle_exit(&RestartPolicy::default(), &exit, now, jitter);
-        self.drop_run(pid, entity);
+        let ruling = syncer.deaths.handle_exit(&RestartPolicy::default(), &exit, now.at, now.jitter);
+        (syncer.machine, syncer.run, syncer.mailbox) = (syncer.machine.reborn(), None, Some(Vec::new()));
+        self.drop_fetches(pid, entity);
         self.tell(|| format!("process {pid}: the syncer of {entity} panics: {ruling:?}"));
-        match ruling {
-            Ruling::RestartIn(pause) => {
-                let life = self.processes[p].syncers[entity as usize].life;
-                self.processes[p].syncers[entity as usize].reloads = Deaths::default();
-                self.after(pause, Event::Begins { pid, entity, life });
-            }
-            Ruling::Park | Ruling::Rest => {
-                let syncer = &mut self.processes[p].syncers[entity as usize];
-                (syncer.deaths, syncer.reloads) = (Deaths::default(), Deaths::default());
-                let wall = self.wall();
-                self.database.books[entity as usize].failed_at = Some(wall);
-                let end = RunEnd::Failed(Fault::Internal("the syncer keeps failing".to_owned()));
-                self.run_ended(pid, entity, &end);
-            }
+        if let Ruling::RestartIn(pause) = ruling {
+            self.after(pause, Event::SyncerReborn { pid, entity });
+        }
+        if let Some(p) = self.at(pid) {
+            let key = SyncKey { account: ACCOUNT, entity };
+            self.processes[p].runs.handle_syncer_died(key, ruling, "on purpose", now);
+            self.manage(pid);
         }
         true
+    }
+
+    pub fn syncer_reborn(&mut self, pid: Pid, entity: EntityType) {
+        let waiting = self.syncer(pid, entity).and_then(|syncer| syncer.mailbox.take()).unwrap_or_default();
+        waiting.into_iter().for_each(|message| self.tell_syncer(pid, entity, message));
     }
 }
 

@@ -8,11 +8,19 @@ use super::{
     oracle::Oracle,
     process::{Process, Reply},
     scenario::{Scenario, Settings},
+    syncer::{Asker, Reading},
     tally::Tally,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
-use segno::model::{AddedBetween, EntityType, PageRequest};
+use segno::{
+    engine::{
+        Now,
+        gate::look::{Look, Looked},
+        syncing::Answer as SyncingAnswer,
+    },
+    model::{EntityType, PageRequest},
+};
 use std::{
     cmp::Ordering,
     collections::BinaryHeap,
@@ -34,52 +42,60 @@ pub type Pid = u32;
 #[derive(Debug)]
 pub enum Event {
     StartProcess,
-    GateLoaded(Pid),
+    /// The transaction in which a gate looks at the database.
+    GateLooks {
+        pid: Pid,
+        life: u32,
+        look: Box<Look>,
+    },
+    GateLooked {
+        pid: Pid,
+        life: u32,
+        looked: Option<Box<Looked>>,
+    },
     /// The number says which alarm it is: a later one replaces it.
     GateWakes(Pid, u32),
     GateReborn(Pid),
-    SaveLedger(Pid),
     /// A request has reached the API.
     Arrives {
         pid: Pid,
         fetch: u64,
         request: PageRequest,
     },
+    ProbeArrives {
+        pid: Pid,
+        fetch: u64,
+    },
     Answered {
         pid: Pid,
         fetch: u64,
         answer: Answer,
     },
-    /// Time to ask for a permit again.
+    /// A wait of a request is over.
     TryAgain {
         pid: Pid,
         fetch: u64,
     },
     Written(Pid),
     Replied(Pid, Reply),
-    /// A syncer begins (again), unless something else has come over it.
-    Begins {
-        pid: Pid,
-        entity: EntityType,
-        life: u32,
-    },
     Reads {
         pid: Pid,
-        entity: EntityType,
-        life: u32,
+        from: Asker,
         what: Reading,
+    },
+    Told {
+        pid: Pid,
+        from: Asker,
+        answer: Box<SyncingAnswer>,
+    },
+    SyncerReborn {
+        pid: Pid,
+        entity: EntityType,
     },
     RunsDue(Pid),
     /// Whoever has not ended by now is left behind.
     StopDeadline(Pid),
     Dismissed(Pid),
-}
-
-/// What a run asks the store.
-#[derive(Debug, Clone, Copy)]
-pub enum Reading {
-    Stale,
-    Members(AddedBetween),
 }
 
 #[derive(Debug)]
@@ -232,22 +248,21 @@ impl World {
     fn handle(&mut self, event: Event) {
         match event {
             Event::StartProcess => self.start_process(),
-            Event::GateLoaded(pid) => self.gate_loaded(pid),
+            Event::GateLooks { pid, life, look } => self.gate_looks(pid, life, &look),
+            Event::GateLooked { pid, life, looked } => self.gate_looked(pid, life, looked),
             Event::GateWakes(pid, alarm) => self.gate_wakes(pid, alarm),
             Event::GateReborn(pid) => self.gate_reborn(pid),
-            Event::SaveLedger(pid) => self.save_ledger(pid),
             Event::Arrives { pid, fetch, request } => self.arrives(pid, fetch, &request),
+            Event::ProbeArrives { pid, fetch } => self.probe_arrives(pid, fetch),
             Event::Answered { pid, fetch, answer } => self.answered(pid, fetch, answer),
-            Event::TryAgain { pid, fetch } => self.acquire(pid, fetch),
+            Event::TryAgain { pid, fetch } => self.try_again(pid, fetch),
             Event::Written(pid) => self.written(pid),
             Event::Replied(pid, reply) => self.replied(pid, reply),
-            Event::Begins { pid, entity, life } => {
-                self.check_restarts(pid, entity, life);
-                self.begins(pid, entity, life);
-            }
-            Event::Reads { pid, entity, life, what } => self.reads(pid, entity, life, what),
-            Event::RunsDue(pid) => self.runs_due(pid),
-            Event::StopDeadline(pid) => self.close(pid),
+            Event::Reads { pid, from, what } => self.reads(pid, from, what),
+            Event::Told { pid, from, answer } => self.told(pid, from, *answer),
+            Event::SyncerReborn { pid, entity } => self.syncer_reborn(pid, entity),
+            Event::RunsDue(pid) => self.manage(pid),
+            Event::StopDeadline(pid) => self.stop_deadline(pid),
             Event::Dismissed(pid) => self.dismiss(pid),
         }
     }
@@ -264,6 +279,10 @@ impl World {
 
     pub fn instant(&self) -> Instant {
         *BASE + self.now
+    }
+
+    pub fn moment(&mut self) -> Now {
+        Now { at: self.instant(), wall: self.wall(), jitter: self.random.f64() }
     }
 
     /// What the calendar says.

@@ -12,38 +12,35 @@ use super::{
     fetch::Fetcher,
     gate::Gate,
     lifecycle::{Child, ChildExited, start_guarded},
+    now,
     playback_tracker::PlaybackTracker,
     progress::{EntityProgress, EntityState, GateView, Progress, Restart},
-    syncer::{StartRun, StopRun, Syncer, SyncerSetup},
+    syncer::{Dismiss, StartRun, StopRun, Syncer, SyncerSetup},
 };
 use crate::{
     clock,
     engine::{
         gate::GateSettings,
         playback::PlaybackSettings,
+        request::Vitals,
         restart::{Exit, RestartPolicy, Ruling},
         run::{BatchSizes, Purpose, RunEnd, RunProgress},
+        schedule::Plan,
+        service::{Order, Runs, STOP_WITHIN},
         sweep::RemovalGuard,
     },
     faults,
     metrics::Metrics,
-    model::{AccountId, EntityType, Fault, ItemCounts, Owner, SyncKey},
+    model::{AccountId, EntityType, ItemCounts, Owner, SyncKey},
     spotify::{Client, Tokens},
     store::Store,
 };
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult};
 use service::Serving;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, rc::Rc, time::Duration};
 use tokio::sync::{oneshot, watch};
 use tracing::{debug, error};
 use uuid::Uuid;
-
-/// How long syncers may take to commit what is whole after a stop.
-const STOP_WITHIN: Duration = Duration::from_secs(8);
 
 /// What the whole service runs on.
 #[derive(Clone)]
@@ -76,14 +73,14 @@ pub struct Supervisor {
     gate: Addr<Gate>,
     writer: Addr<CheckpointWriter>,
     accounts: BTreeMap<AccountId, Household>,
-    running: BTreeSet<SyncKey>,
-    /// What a person has asked for, until a run of it ends.
-    wanted: BTreeSet<SyncKey>,
+    runs: Runs,
     /// Counts of the runs before the one under way: a syncer that starts again begins a new run.
-    runs: BTreeMap<SyncKey, RunTally>,
+    tallies: BTreeMap<SyncKey, RunTally>,
     /// Set while a service tracks playback.
     playback: Option<PlaybackSettings>,
     trackers: BTreeMap<AccountId, Addr<PlaybackTracker>>,
+    /// Whether the API answers, whichever account asks.
+    vitals: Vitals,
     work: Work,
 }
 
@@ -116,22 +113,23 @@ impl Supervisor {
             let writer = start_guarded(Child::CheckpointWriter, policy, ctx.address().recipient(), |_| {
                 CheckpointWriter::new(store, owner, metrics)
             });
-            let (store, gate_writer) = (service.store.clone(), writer.clone());
+            let (store, owner) = (service.store.clone(), service.owner.clone());
             let (settings, view, metrics) = (service.gate, service.gate_view.clone(), service.metrics.clone());
             let gate = start_guarded(Child::Gate, policy, ctx.address().recipient(), |_| {
-                Gate::new(settings, store, gate_writer, view, metrics)
+                Gate::new(settings, owner, store, view, metrics)
             });
+            let runs = Runs::once(service.purpose, []);
             Supervisor {
                 service,
                 policy,
                 gate,
                 writer,
                 accounts: BTreeMap::new(),
-                running: BTreeSet::new(),
-                wanted: BTreeSet::new(),
-                runs: BTreeMap::new(),
+                runs,
+                tallies: BTreeMap::new(),
                 playback: None,
                 trackers: BTreeMap::new(),
+                vitals: Vitals::default(),
                 work: Work::Nothing,
             }
         })
@@ -140,18 +138,54 @@ impl Supervisor {
     fn household(&self, account: AccountId, tokens: Tokens) -> Household {
         let Service { client, longest_wait, .. } = &self.service;
         let fetcher = Fetcher::new(client.clone(), tokens, self.gate.clone(), *longest_wait);
-        let fetcher = Fetcher { account: Some(account), ..fetcher };
+        let fetcher = Fetcher { account: Some(account), vitals: self.vitals.clone(), ..fetcher };
         Household { fetcher, syncers: BTreeMap::new() }
     }
 
-    /// Whoever asks for a run wants to see the library as it is, and not what is due by the rhythm of the service.
-    fn purpose_of(&self, key: &SyncKey) -> Purpose {
-        if self.wanted.contains(key) { Purpose::Current } else { self.service.purpose }
+    /// Carries out what is to be done about the runs.
+    pub(super) fn drive(&mut self, ctx: &mut Context<Self>) {
+        while let Some(order) = self.runs.poll(now()) {
+            match order {
+                Order::Begin { key, purpose } => self.begin(key, purpose, ctx),
+                // The message waits in the mailbox until the new life begins.
+                Order::TakeUp { key, purpose } => self.tell(&key, StartRun(purpose)),
+                Order::Stop(key) => self.tell(&key, StopRun),
+                Order::Dismiss(key) => {
+                    self.tell(&key, Dismiss);
+                    if let Some(household) = self.accounts.get_mut(&key.account) {
+                        household.syncers.remove(&key.entity);
+                    }
+                }
+                Order::NoteFailure { key: SyncKey { account: account_id, entity }, why } => {
+                    self.writer.do_send(NoteFailure { account_id, entity, why });
+                }
+                Order::Ended { key, end, plan, is_told } => self.show_ended(key, end, plan, is_told),
+                Order::Over(over) => match &mut self.work {
+                    Work::Nothing => {}
+                    Work::Once { outcome, done } => {
+                        if let Some(done) = done.take() {
+                            let _ = done.send(std::mem::take(outcome));
+                        }
+                    }
+                    Work::Service(serving) => serving.finish(over),
+                },
+            }
+        }
+    }
+
+    fn tell<M>(&self, key: &SyncKey, message: M)
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        Syncer: Handler<M>,
+    {
+        if let Some(syncer) = self.accounts.get(&key.account).and_then(|of| of.syncers.get(&key.entity)) {
+            syncer.do_send(message);
+        }
     }
 
     /// Begins a run; its syncer is started where there is none, or none any more.
-    fn start_run(&mut self, key: SyncKey, ctx: &mut Context<Self>) {
-        let purpose = self.purpose_of(&key);
+    fn begin(&mut self, key: SyncKey, purpose: Purpose, ctx: &mut Context<Self>) {
         let Some(household) = self.accounts.get_mut(&key.account) else { return };
         let SyncKey { account: account_id, entity } = key;
         let syncer = household.syncers.entry(entity).or_insert_with(|| {
@@ -162,7 +196,6 @@ impl Supervisor {
                 writer: self.writer.clone(),
                 fetcher: household.fetcher.clone(),
                 batches: self.service.batches,
-                purpose,
                 guard: self.service.guard,
                 observer: ctx.address().recipient(),
                 supervisor: ctx.address().recipient(),
@@ -171,18 +204,13 @@ impl Supervisor {
             start_guarded(Child::Syncer(key), self.policy, ctx.address().recipient(), |_| Syncer::new(setup))
         });
         syncer.do_send(StartRun(purpose));
-        self.running.insert(key);
-        self.runs.insert(key, RunTally::default());
+        self.tallies.insert(key, RunTally::default());
         self.service.progress.send_modify(|progress| {
             progress.entities.insert(key, EntityProgress::default());
         });
     }
 
-    fn end(&mut self, key: SyncKey, end: RunEnd, ctx: &mut Context<Self>) {
-        if !self.running.remove(&key) {
-            return;
-        }
-        self.wanted.remove(&key);
+    fn show_ended(&mut self, key: SyncKey, end: RunEnd, plan: Option<Plan>, is_told: bool) {
         let state = match &end {
             RunEnd::Complete { notes } | RunEnd::Unsteady { notes, .. } => {
                 EntityState::Complete { notes: notes.clone() }
@@ -192,40 +220,16 @@ impl Supervisor {
             RunEnd::Failed(fault) => EntityState::Failed(fault.to_string()),
         };
         debug!(%key, ?state, "run ended");
-        self.service.progress.send_modify(|progress| progress.entities.entry(key).or_default().state = state);
-        match &mut self.work {
-            Work::Nothing => {}
-            Work::Once { outcome, .. } => _ = outcome.ends.insert(key.entity, end),
-            Work::Service(_) => self.plan_after(key, &end, ctx),
-        }
-        self.finish_if_over();
-    }
-
-    fn finish_if_over(&mut self) {
-        if !self.running.is_empty() {
-            return;
-        }
-        match &mut self.work {
-            Work::Nothing => {}
-            Work::Once { outcome, done } => {
-                if let Some(done) = done.take() {
-                    let _ = done.send(std::mem::take(outcome));
-                }
+        self.service.progress.send_modify(|progress| {
+            // Of an account that was let go nothing is shown.
+            if let Some(entity) = progress.entities.get_mut(&key) {
+                entity.state = state;
             }
-            Work::Service(serving) => serving.finish_if_stopped(),
-        }
-    }
-
-    /// A child that everybody needs stays down.
-    fn give_up(&mut self, child: Child, why: &str, ctx: &mut Context<Self>) {
-        error!(%child, why, "nothing can go on without it");
-        let why = format!("the {child} keeps failing: {why}");
-        for key in std::mem::take(&mut self.running) {
-            self.running.insert(key);
-            self.end(key, RunEnd::Failed(Fault::Internal(why.clone())), ctx);
-        }
-        if let Work::Service(serving) = &mut self.work {
-            serving.give_up(why);
+        });
+        match (&mut self.work, plan) {
+            (Work::Once { outcome, .. }, _) => _ = outcome.ends.insert(key.entity, end),
+            (Work::Service(_), Some(plan)) => self.tell_planned(key, &end, plan, is_told),
+            (Work::Service(_) | Work::Nothing, _) => {}
         }
     }
 }
@@ -266,8 +270,9 @@ impl Handler<SyncOnce> for Supervisor {
         self.accounts.insert(account, household);
         self.service.progress.send_modify(|progress| progress.entities.clear());
         self.work = Work::Once { outcome: Outcome::default(), done: Some(done) };
-        entities.into_iter().for_each(|entity| self.start_run(SyncKey { account, entity }, ctx));
-        self.finish_if_over();
+        let keys = entities.into_iter().map(|entity| SyncKey { account, entity });
+        self.runs = Runs::once(self.service.purpose, keys);
+        self.drive(ctx);
     }
 }
 
@@ -280,20 +285,13 @@ impl Handler<Stop> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        if let Work::Service(serving) = &mut self.work {
-            serving.handle_stop();
-        }
+        self.runs.handle_stop();
         self.stop_trackers();
-        for key in &self.running {
-            if let Some(syncer) = self.accounts.get(&key.account).and_then(|of| of.syncers.get(&key.entity)) {
-                syncer.do_send(StopRun);
-            }
-        }
         ctx.run_later(STOP_WITHIN, |supervisor, ctx| {
-            let late: Vec<SyncKey> = supervisor.running.iter().copied().collect();
-            late.into_iter().for_each(|key| supervisor.end(key, RunEnd::Stopped, ctx));
+            supervisor.runs.handle_stop_deadline(now());
+            supervisor.drive(ctx);
         });
-        self.finish_if_over();
+        self.drive(ctx);
     }
 }
 
@@ -315,7 +313,7 @@ impl Handler<Observed> for Supervisor {
 
     fn handle(&mut self, observed: Observed, _: &mut Self::Context) {
         faults::visit("supervisor.observed");
-        let tally = self.runs.entry(observed.key).or_default();
+        let tally = self.tallies.entry(observed.key).or_default();
         if tally.run_id.replace(observed.run_id) != Some(observed.run_id) {
             tally.requests_before += tally.requests;
         }
@@ -348,7 +346,8 @@ impl Handler<RunEnded> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, ended: RunEnded, ctx: &mut Self::Context) {
-        self.end(ended.key, ended.end, ctx);
+        self.runs.handle_ended(ended.key, ended.end, now());
+        self.drive(ctx);
     }
 }
 
@@ -367,28 +366,16 @@ impl Handler<ChildExited> for Supervisor {
         }
         let restart = Restart { at: clock::now(), actor: child.to_string(), reason: why.clone() };
         self.service.progress.send_modify(|progress| progress.note_restart(restart));
-        match (child, ruling) {
-            // The message waits in the mailbox until the new life begins.
-            (Child::Syncer(key), Ruling::RestartIn(_)) if self.running.contains(&key) => {
-                let purpose = self.purpose_of(&key);
-                if let Some(syncer) = self.accounts.get(&key.account).and_then(|of| of.syncers.get(&key.entity)) {
-                    syncer.do_send(StartRun(purpose));
+        match child {
+            Child::Syncer(key) => self.runs.handle_syncer_died(key, ruling, &why, now()),
+            Child::Gate | Child::CheckpointWriter => {
+                if !matches!(ruling, Ruling::RestartIn(_)) {
+                    error!(%child, why, "nothing can go on without it");
                 }
+                self.runs.handle_needed_died(ruling, format!("the {child} keeps failing: {why}"), now());
             }
-            // Gate and writer come back in place: who waited for them asks again, or starts from the database.
-            (Child::Syncer(_) | Child::Gate | Child::CheckpointWriter, Ruling::RestartIn(_)) => {}
-            (Child::Syncer(key), Ruling::Park | Ruling::Rest) => {
-                let why = format!("the syncer keeps failing: {why}");
-                let SyncKey { account: account_id, entity } = key;
-                self.writer.do_send(NoteFailure { account_id, entity, why: why.clone() });
-                // Its mailbox is closed for good; the next run, if there is one, starts another.
-                if let Some(household) = self.accounts.get_mut(&account_id) {
-                    household.syncers.remove(&entity);
-                }
-                self.end(key, RunEnd::Failed(Fault::Internal(why)), ctx);
-            }
-            (Child::Gate | Child::CheckpointWriter, Ruling::Park | Ruling::Rest) => self.give_up(child, &why, ctx),
-            (Child::PlaybackTracker(account), ruling) => self.handle_tracker_exited(account, ruling, &why, ctx),
+            Child::PlaybackTracker(account) => self.handle_tracker_exited(account, ruling, &why, ctx),
         }
+        self.drive(ctx);
     }
 }

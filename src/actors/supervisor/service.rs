@@ -3,18 +3,20 @@
 
 use super::{Household, Supervisor, Work};
 use crate::{
-    actors::{checkpoint_writer::PlanRun, progress::EntityState, syncer::Dismiss},
+    actors::{checkpoint_writer::PlanRun, now, progress::EntityState, syncer::Dismiss},
     clock,
     engine::{
         playback::PlaybackSettings,
         run::{BatchSizes, Purpose, RunEnd},
-        schedule::{Plan, Remembered, Schedule},
+        schedule::{OUTAGE_BASE, OUTAGE_CAP, Plan, Remembered, Schedule},
+        service::{Over, Runs},
         sweep::RemovalGuard,
     },
+    faults,
     model::{AccountId, EntityType, Fault, SyncKey},
     spotify::Tokens,
 };
-use actix::{AsyncContext, Context, Handler, Message, MessageResult};
+use actix::{AsyncContext, Handler, Message, MessageResult};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -29,42 +31,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The service under way.
 pub struct Serving {
-    pub(super) schedule: Schedule,
     pub(super) entities: Vec<EntityType>,
     names: BTreeMap<AccountId, String>,
-    /// Faults of each account that the log has told since its last complete run.
-    told: BTreeMap<AccountId, BTreeSet<String>>,
-    pub(super) is_stopping: bool,
-    done: Option<oneshot::Sender<Served>>,
-}
-
-/// How a service ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Served {
-    Stopped,
-    /// Something that everybody needs stays down.
-    Failed(String),
+    done: Option<oneshot::Sender<Over>>,
 }
 
 impl Serving {
-    pub(super) fn handle_stop(&mut self) {
-        self.is_stopping = true;
-    }
-
-    pub(super) fn finish_if_stopped(&mut self) {
-        if self.is_stopping {
-            self.finish(Served::Stopped);
-        }
-    }
-
-    pub(super) fn give_up(&mut self, why: String) {
-        self.is_stopping = true;
-        self.finish(Served::Failed(why));
-    }
-
-    fn finish(&mut self, served: Served) {
+    pub(super) fn finish(&mut self, over: Over) {
         if let Some(done) = self.done.take() {
-            let _ = done.send(served);
+            let _ = done.send(over);
         }
     }
 
@@ -81,33 +56,13 @@ impl Supervisor {
         }
     }
 
-    /// Begins what is due.
-    pub(super) fn look(&mut self, ctx: &mut Context<Self>) {
-        while let Some(key) = self
-            .serving()
-            .filter(|serving| !serving.is_stopping)
-            .and_then(|serving| serving.schedule.poll_due(clock::instant(), clock::now()))
-        {
-            self.start_run(key, ctx);
-        }
-    }
-
-    /// A run of the service ended: plans the next one, remembers the plan, and tells whoever reads the log.
-    pub(super) fn plan_after(&mut self, key: SyncKey, end: &RunEnd, _: &mut Context<Self>) {
-        let num_requests = self.runs.get(&key).map_or(0, |tally| tally.requests_before + tally.requests);
+    /// A run of the service ended, and the next one is planned: remembers the plan, and tells whoever reads the log.
+    pub(super) fn tell_planned(&mut self, key: SyncKey, end: &RunEnd, plan: Plan, is_told: bool) {
+        let num_requests = self.tallies.get(&key).map_or(0, |tally| tally.requests_before + tally.requests);
         let seen = self.service.progress.borrow().entities.get(&key).cloned().unwrap_or_default();
         let counts = seen.counts;
+        let next_run_at = plan.next_run_at;
         let Some(serving) = self.serving() else { return };
-        let plan = serving.schedule.handle_ended(key, end, clock::instant(), clock::now(), fastrand::f64());
-        let Plan { next_run_at, is_news } = plan;
-        let is_told = match end {
-            RunEnd::Failed(fault) => !serving.told.entry(key.account).or_default().insert(fault.to_string()),
-            RunEnd::Complete { .. } | RunEnd::Unsteady { .. } => {
-                serving.told.remove(&key.account);
-                false
-            }
-            RunEnd::Paused(_) | RunEnd::Stopped => false,
-        };
         let (account, entity) = (serving.name(key.account).to_owned(), key.entity);
         let next = next_run_at.map_or_else(|| "not planned".to_owned(), |at| at.format("%F %T UTC").to_string());
         match end {
@@ -126,7 +81,7 @@ impl Supervisor {
             }
             RunEnd::Stopped => debug!(account, %entity, "stopped"),
             // One cause may stop all entity types; a person hears of it once.
-            RunEnd::Failed(fault) if !is_news || is_told => debug!(account, %entity, next, "{fault}"),
+            RunEnd::Failed(fault) if is_told => debug!(account, %entity, next, "{fault}"),
             RunEnd::Failed(Fault::SignIn(why)) => {
                 error!(account, %entity, "{why}; run \"segno login\": this service then goes on by itself");
             }
@@ -135,24 +90,18 @@ impl Supervisor {
                 warn!(account, %entity, next, "{fault}{advice}");
             }
         }
-        match end {
-            // A syncer that was told to stop does nothing else any more; the next run has a new one.
-            RunEnd::Stopped => self.dismiss(key),
-            RunEnd::Complete { .. } | RunEnd::Unsteady { .. } | RunEnd::Paused(_) | RunEnd::Failed(_) => {
-                self.writer.do_send(PlanRun { key, at: next_run_at });
-            }
+        if *end != RunEnd::Stopped {
+            self.writer.do_send(PlanRun { key, at: next_run_at });
         }
     }
 
-    fn stop_syncers(&mut self, account: AccountId, ctx: &mut Context<Self>) {
+    /// Whoever calls this drives the runs afterwards.
+    fn stop_syncers(&mut self, account: AccountId) {
         self.stop_tracker(account);
         let Some(household) = self.accounts.remove(&account) else { return };
         // What they have not committed is asked for again some day.
         household.syncers.values().for_each(|syncer| syncer.do_send(Dismiss));
-        let left: Vec<SyncKey> = self.running.iter().filter(|key| key.account == account).copied().collect();
-        for key in left {
-            self.end(key, RunEnd::Stopped, ctx);
-        }
+        self.runs.handle_released(account, now());
         self.service.progress.send_modify(|progress| progress.entities.retain(|key, _| key.account != account));
     }
 }
@@ -160,10 +109,13 @@ impl Supervisor {
 /// What a person may do about it, where the fault does not say so itself.
 fn advice(fault: &Fault) -> &'static str {
     match fault {
-        Fault::Refused(_) | Fault::Forbidden(_) | Fault::Gone(_) => "; it is tried again once a day",
+        Fault::Refused(_) | Fault::NotPermitted(_) => "; it is tried again once a day, and after the next sign-in",
         Fault::Internal(_) => "; what was committed stays, and the next run carries on",
-        Fault::Unreachable(_)
+        Fault::Outage(_)
+        | Fault::Unreachable(_)
         | Fault::Unservable(_)
+        | Fault::Forbidden(_)
+        | Fault::Gone(_)
         | Fault::Paused(_)
         | Fault::SignIn(_)
         | Fault::Overtaken(_)
@@ -178,7 +130,7 @@ pub struct Serve {
     pub interval: Duration,
     pub playback: PlaybackSettings,
     pub entities: Vec<EntityType>,
-    pub done: oneshot::Sender<Served>,
+    pub done: oneshot::Sender<Over>,
 }
 
 impl Handler<Serve> for Supervisor {
@@ -188,15 +140,11 @@ impl Handler<Serve> for Supervisor {
         let Serve { interval, playback, entities, done } = serve;
         self.playback = Some(playback);
         self.service.metrics.set_interval(interval);
-        self.work = Work::Service(Serving {
-            schedule: Schedule::new(interval),
-            entities,
-            names: BTreeMap::new(),
-            told: BTreeMap::new(),
-            is_stopping: false,
-            done: Some(done),
-        });
-        ctx.run_interval(LOOK_EVERY, Supervisor::look);
+        self.work = Work::Service(Serving { entities, names: BTreeMap::new(), done: Some(done) });
+        let schedule =
+            Schedule::new(interval).with_outage_waits(faults::hastened(OUTAGE_BASE), faults::hastened(OUTAGE_CAP));
+        self.runs = Runs::service(self.service.purpose, schedule);
+        ctx.run_interval(LOOK_EVERY, Supervisor::drive);
     }
 }
 
@@ -217,27 +165,26 @@ impl Handler<Tend> for Supervisor {
 
     fn handle(&mut self, tend: Tend, ctx: &mut Self::Context) {
         let Tend { account_id: account, name, tokens, remembered, paused } = tend;
-        self.stop_syncers(account, ctx);
+        self.stop_syncers(account);
         let household: Household = self.household(account, tokens);
         self.accounts.insert(account, household);
         self.start_tracker(account, ctx);
-        let Some(serving) = self.serving() else { return };
+        let (Work::Service(serving), Some(schedule)) = (&mut self.work, &mut self.runs.schedule) else { return };
         serving.names.insert(account, name);
-        serving.told.remove(&account);
         for entity in EntityType::ALL.iter().copied() {
             let key = SyncKey { account, entity };
             if paused.contains(&entity) {
-                serving.schedule.handle_paused(key);
+                schedule.handle_paused(key);
             } else {
-                serving.schedule.handle_resumed(key);
+                schedule.handle_resumed(key);
             }
         }
         for entity in serving.entities.clone() {
             let known = remembered.get(&entity).copied().unwrap_or_default();
             let key = SyncKey { account, entity };
-            serving.schedule.handle_added(key, known, clock::instant(), clock::now());
+            schedule.handle_added(key, known, clock::instant(), clock::now());
         }
-        self.look(ctx);
+        self.drive(ctx);
     }
 }
 
@@ -250,10 +197,11 @@ impl Handler<Release> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, Release(account): Release, ctx: &mut Self::Context) {
-        if let Some(serving) = self.serving() {
-            serving.schedule.handle_removed(|key| key.account == account);
+        if let Some(schedule) = &mut self.runs.schedule {
+            schedule.handle_removed(|key| key.account == account);
         }
-        self.stop_syncers(account, ctx);
+        self.stop_syncers(account);
+        self.drive(ctx);
     }
 }
 
@@ -275,26 +223,26 @@ impl Handler<Reconfigure> for Supervisor {
     fn handle(&mut self, new: Reconfigure, ctx: &mut Self::Context) {
         self.service.batches = new.batches;
         self.service.metrics.set_interval(new.interval);
-        (self.service.purpose, self.service.guard) = (new.purpose, new.guard);
+        (self.runs.purpose, self.service.purpose, self.service.guard) = (new.purpose, new.purpose, new.guard);
         self.change_playback(new.playback);
-        let running = self.running.clone();
+        let running: BTreeSet<SyncKey> = self.runs.running().collect();
         for (account, household) in &mut self.accounts {
             // Started anew with the next run; one under way ends as it began.
             household.syncers.retain(|entity, _| running.contains(&SyncKey { account: *account, entity: *entity }));
         }
         let accounts: Vec<AccountId> = self.accounts.keys().copied().collect();
-        let Some(serving) = self.serving() else { return };
+        let (Work::Service(serving), Some(schedule)) = (&mut self.work, &mut self.runs.schedule) else { return };
         let (now, wall) = (clock::instant(), clock::now());
-        serving.schedule.handle_interval(new.interval, now, wall);
-        serving.schedule.handle_removed(|key| !new.entities.contains(&key.entity) && !running.contains(key));
+        schedule.handle_interval(new.interval, now, wall);
+        schedule.handle_removed(|key| !new.entities.contains(&key.entity) && !running.contains(key));
         let added = new.entities.iter().copied().filter(|entity| !serving.entities.contains(entity));
         for entity in added.collect::<Vec<_>>() {
             for account in &accounts {
-                serving.schedule.handle_added(SyncKey { account: *account, entity }, Remembered::default(), now, wall);
+                schedule.handle_added(SyncKey { account: *account, entity }, Remembered::default(), now, wall);
             }
         }
         serving.entities = new.entities;
-        self.look(ctx);
+        self.drive(ctx);
     }
 }
 
@@ -319,7 +267,7 @@ impl Handler<TakePulse> for Supervisor {
         let count = |is: fn(&EntityState) -> bool| progress.entities.values().filter(|seen| is(&seen.state)).count();
         MessageResult(Pulse {
             num_accounts: self.accounts.len(),
-            num_running: self.running.len(),
+            num_running: self.runs.running().count(),
             num_paused: count(|state| matches!(state, EntityState::Paused(_))),
             num_failed: count(|state| matches!(state, EntityState::Failed(_))),
         })

@@ -5,10 +5,9 @@ use super::{Supervisor, Work};
 use crate::{
     actors::{
         checkpoint_writer::{NoteWish, Wish, WriteError},
-        syncer::{Dismiss, StopRun},
+        now,
     },
-    clock,
-    engine::{run::RunEnd, schedule::Unfit},
+    engine::schedule::Unfit,
     model::{AccountId, EntityType, SyncKey},
 };
 use actix::{ActorFutureExt, Context, Handler, MailboxError, Message, ResponseActFuture, WrapFuture};
@@ -53,14 +52,15 @@ impl Handler<SteerAccount> for Supervisor {
     fn handle(&mut self, steer: SteerAccount, ctx: &mut Self::Context) -> Self::Result {
         let SteerAccount { order, account, entities } = steer;
         let serving = match &self.work {
-            Work::Service(serving) if serving.is_stopping => return refuse(SteerError::Stopping),
+            Work::Service(_) if self.runs.is_stopping() => return refuse(SteerError::Stopping),
             Work::Service(serving) => serving,
             Work::Nothing | Work::Once { .. } => return refuse(SteerError::NotServing),
         };
+        let Some(schedule) = &self.runs.schedule else { return refuse(SteerError::NotServing) };
         let mut steered = Steered::default();
         for entity in entities.unwrap_or_else(|| serving.entities.clone()) {
             let key = SyncKey { account, entity };
-            match serving.schedule.check(order, &key) {
+            match schedule.check(order, &key) {
                 _ if steered.accepted.contains(&key) => {}
                 Ok(()) => steered.accepted.push(key),
                 Err(Unfit::Unknown) if !self.accounts.contains_key(&account) => {
@@ -81,10 +81,8 @@ impl Handler<SteerAccount> for Supervisor {
         let noting = OptionFuture::from(wish.map(|wish| self.writer.send(NoteWish { wish, keys: keys.clone() })));
         if order == Order::Reset {
             // What they have not committed is of no use any more.
-            for key in &keys {
-                self.dismiss(*key);
-                self.end(*key, RunEnd::Stopped, ctx);
-            }
+            keys.iter().for_each(|key| self.runs.handle_dismissed(*key, now()));
+            self.drive(ctx);
         }
         Box::pin(noting.into_actor(self).map(move |noted, supervisor, ctx| {
             noted.transpose()?.transpose()?;
@@ -99,43 +97,16 @@ impl Supervisor {
         for key in keys {
             info!(account = key.account.0, entity = %key.entity, ?order, "told by a person");
             match order {
-                Order::Sync | Order::Reset => self.want(*key),
-                Order::Pause => self.pause(*key),
+                Order::Sync | Order::Reset => self.runs.handle_wanted(*key, now()),
+                Order::Pause => self.runs.handle_paused(*key),
                 Order::Resume => {
-                    if let Some(serving) = self.serving() {
-                        serving.schedule.handle_resumed(*key);
+                    if let Some(schedule) = &mut self.runs.schedule {
+                        schedule.handle_resumed(*key);
                     }
                 }
             }
         }
-        self.look(ctx);
-    }
-
-    fn want(&mut self, key: SyncKey) {
-        if let Some(serving) = self.serving() {
-            serving.schedule.handle_wanted(key, clock::instant(), clock::now());
-            self.wanted.insert(key);
-        }
-    }
-
-    fn pause(&mut self, key: SyncKey) {
-        if let Some(serving) = self.serving() {
-            serving.schedule.handle_paused(key);
-        }
-        if self.running.contains(&key)
-            && let Some(syncer) = self.accounts.get(&key.account).and_then(|of| of.syncers.get(&key.entity))
-        {
-            syncer.do_send(StopRun);
-        }
-    }
-
-    /// Ends a syncer at once, without a word from it.
-    pub(super) fn dismiss(&mut self, key: SyncKey) {
-        if let Some(household) = self.accounts.get_mut(&key.account)
-            && let Some(syncer) = household.syncers.remove(&key.entity)
-        {
-            syncer.do_send(Dismiss);
-        }
+        self.drive(ctx);
     }
 }
 

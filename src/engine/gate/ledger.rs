@@ -34,11 +34,58 @@ pub struct Ledger {
     ceilings: DailyCeilings,
     days: BTreeMap<Family, Day>,
     unsaved: BTreeMap<(Family, i64), Count>,
+    /// Requests that were counted and stored before they are sent, and that nobody has been given yet.
+    prepaid: BTreeMap<Family, u32>,
+}
+
+/// How the request of a permit is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// In this stretch, once it is sent.
+    WhenSent(i64),
+    /// It is stored already.
+    Beforehand,
 }
 
 impl Ledger {
     pub fn new(ceilings: DailyCeilings) -> Ledger {
-        Ledger { ceilings, days: BTreeMap::new(), unsaved: BTreeMap::new() }
+        Ledger { ceilings, days: BTreeMap::new(), unsaved: BTreeMap::new(), prepaid: BTreeMap::new() }
+    }
+
+    /// Whether processes have to share what a day may see, request by request.
+    pub fn has_ceilings(&self) -> bool {
+        self.ceilings != DailyCeilings { reserve: self.ceilings.reserve, ..DailyCeilings::default() }
+    }
+
+    /// Goes on with what all processes have stored and with what this one has not; `storing` is on its way.
+    pub fn handle_stored(&mut self, entries: &[LedgerEntry], storing: &[LedgerEntry], wall: DateTime<Utc>) {
+        self.days.clear();
+        self.handle_noted(entries, wall);
+        self.handle_noted(storing, wall);
+        for ((family, at), count) in &self.unsaved {
+            self.days.entry(*family).or_default().add(*at, *count);
+        }
+    }
+
+    /// What has to be stored before a request of the family is sent.
+    pub fn prepay(&self, family: Family, wall: DateTime<Utc>) -> Option<LedgerEntry> {
+        let has_prepaid = self.prepaid.get(&family).is_some_and(|num| *num > 0);
+        let entry = || LedgerEntry { family, started_at: start(stretch(wall)), requests: 1, refusals: 0 };
+        (self.has_ceilings() && !has_prepaid).then(entry)
+    }
+
+    /// That has been stored.
+    pub fn handle_prepaid(&mut self, entry: LedgerEntry) {
+        self.days.entry(entry.family).or_default().add(stretch(entry.started_at), Count { requests: 1, refusals: 0 });
+        *self.prepaid.entry(entry.family).or_default() += 1;
+    }
+
+    /// These could not be stored, or nobody knows: twice is better than not at all.
+    pub fn handle_unstored(&mut self, entries: &[LedgerEntry]) {
+        for entry in entries {
+            let count = Count { requests: entry.requests, refusals: entry.refusals };
+            self.unsaved.entry((entry.family, stretch(entry.started_at))).or_default().add(count);
+        }
     }
 
     /// Takes up what earlier processes counted. What they saw in a future was counted by a clock that was ahead: it
@@ -52,15 +99,23 @@ impl Ledger {
         self.expire(wall);
     }
 
-    /// A permit is out: its request counts at once. Returns where, should it come back unused.
-    pub fn handle_granted(&mut self, family: Family, wall: DateTime<Utc>) -> i64 {
+    /// A permit is out: its request counts at once. Returns how, for when it comes back.
+    pub fn handle_granted(&mut self, family: Family, wall: DateTime<Utc>) -> Counted {
+        if let Some(prepaid) = self.prepaid.get_mut(&family).filter(|prepaid| **prepaid > 0) {
+            *prepaid -= 1;
+            return Counted::Beforehand;
+        }
         let at = stretch(wall);
         self.days.entry(family).or_default().add(at, Count { requests: 1, refusals: 0 });
-        at
+        Counted::WhenSent(at)
     }
 
     /// A permit came back unused.
-    pub fn handle_unused(&mut self, family: Family, at: i64) {
+    pub fn handle_unused(&mut self, family: Family, counted: Counted) {
+        let Counted::WhenSent(at) = counted else {
+            *self.prepaid.entry(family).or_default() += 1;
+            return;
+        };
         if let Some(day) = self.days.get_mut(&family)
             && let Some(count) = day.stretches.get_mut(&at)
         {
@@ -70,8 +125,10 @@ impl Ledger {
     }
 
     /// The request of a permit was sent.
-    pub fn handle_sent(&mut self, family: Family, at: i64) {
-        self.unsaved.entry((family, at)).or_default().requests += 1;
+    pub fn handle_sent(&mut self, family: Family, counted: Counted) {
+        if let Counted::WhenSent(at) = counted {
+            self.unsaved.entry((family, at)).or_default().requests += 1;
+        }
     }
 
     /// A request that was sent was refused by a limit.
@@ -100,10 +157,12 @@ impl Ledger {
     /// When a ceiling of ours lets the family go on, if one stops it now: what is stopped, and the time.
     pub fn stopped_until(&self, family: Family) -> Option<(Family, DateTime<Utc>)> {
         let own = self.ceilings.of(family).and_then(|ceiling| {
-            let room_at = self.days.get(&family)?.room_at(ceiling)?;
+            let prepaid = self.prepaid.get(&family).copied().unwrap_or(0);
+            let room_at = self.days.get(&family)?.room_at(ceiling.saturating_add(prepaid))?;
             Some((family, room_at))
         });
         let of_all = self.ceilings.all_for(family).and_then(|ceiling| {
+            let ceiling = ceiling.saturating_add(self.prepaid.values().sum());
             let sum: u32 = self.days.values().map(|day| day.sum.requests).sum();
             let room_at = (sum >= ceiling).then(|| self.of_all().room_at(ceiling)).flatten()?;
             Some((Family::Application, room_at))

@@ -6,20 +6,27 @@
 //! first, then tracks, artists, albums and playlists, and within each the accounts take turns; but every fourth permit
 //! goes to whoever has waited longest, so that nobody starves.
 //!
+//! All processes on one database share these limits: [`shared`] is the gate of a process among others, and [`look`] what
+//! each of them may take.
+//!
 //! `now` is the steady clock, `wall` the calendar at the same moment.
 
+pub mod allowance;
 pub mod ledger;
+pub mod look;
 pub mod pauses;
 pub mod queue;
 pub mod rate;
+pub mod shared;
 pub mod spacing;
 pub mod window;
 
 use crate::model::{
-    AccountId, DailyCeilings, Family, GateNote, LearnedRate, LedgerEntry, LimitClass, Pause, WindowLease,
+    AccountId, DailyCeilings, Family, GateNote, LearnedRate, LedgerEntry, LimitClass, NotedPause, Pause, Sent,
 };
+use allowance::Allowance;
 use chrono::{DateTime, Utc};
-use ledger::Ledger;
+use ledger::{Counted, Ledger};
 use pauses::{Calendar, Held, Pauses};
 use queue::Queue;
 use rate::Rate;
@@ -58,6 +65,8 @@ pub enum Next<T> {
     Wait(Instant, Waiting),
     /// Nothing can be granted before a permit comes back.
     Full,
+    /// A permit for this family could be granted, and has to be reserved first.
+    Reserve(Family),
     /// Nobody waits.
     Idle,
 }
@@ -104,7 +113,7 @@ struct Out<T> {
     /// The how many-th it was in its window.
     level: u32,
     /// Where the ledger counts it.
-    stretch: i64,
+    counted: Counted,
 }
 
 #[derive(Debug)]
@@ -114,6 +123,10 @@ pub struct Gate<T> {
     window: RollingWindow,
     rate: Rate,
     spacing: Spacing,
+    /// The spacing has let the next one through already.
+    is_spaced: bool,
+    /// `None` where nobody else is served: then nothing needs to be reserved.
+    allowance: Option<Allowance>,
     queue: Queue<T>,
     pauses: Pauses<T>,
     ledger: Ledger,
@@ -121,8 +134,6 @@ pub struct Gate<T> {
     num_granted: u32,
     /// When the rate limit was last heard of: what was granted before then tells nothing more.
     refused_at: Option<Instant>,
-    /// When the gate before this one died: what that one granted is unknown.
-    died_at: Option<Instant>,
 }
 
 impl<T: Copy + PartialEq> Gate<T> {
@@ -134,47 +145,32 @@ impl<T: Copy + PartialEq> Gate<T> {
             window: RollingWindow::new(rate.limit(), settings.window),
             spacing: Spacing::new(rate.limit(), settings.window, now),
             rate,
+            is_spaced: false,
+            allowance: None,
             queue: Queue::default(),
             pauses: Pauses::default(),
             ledger: Ledger::new(settings.daily),
             out: Vec::new(),
             num_granted: 0,
             refused_at: None,
-            died_at: None,
         }
     }
 
-    /// Takes up what an earlier life or an earlier process left; comes before the first request. What that process sent
-    /// counts for this one too.
+    /// Takes up what an earlier life or an earlier process left; comes before the first request.
     pub fn handle_noted(&mut self, noted: &GateNote, now: Instant, wall: DateTime<Utc>) {
         if let Some(learned) = noted.learned {
             self.rate.handle_learned(learned, self.settings.requests.is_some());
             self.window.set_limit(self.rate.limit());
             self.spacing = Spacing::new(self.rate.limit(), self.settings.window, now);
-            if let Some(died_at) = self.died_at {
-                // Full is what was learned, not what every gate begins with.
-                self.window.assume(None, died_at);
-            }
         }
-        if let Some(lease) = noted.lease {
-            self.handle_lease(lease, now, wall);
-        }
+        let ended_at = |sent: &Sent| now.checked_sub((wall - sent.until).to_std().unwrap_or_default());
+        self.window.assume(noted.sent.iter().filter_map(|sent| Some((sent.requests, ended_at(sent)?))));
         noted.pauses.iter().for_each(|pause| self.pauses.handle_noted(*pause, now, wall));
         self.ledger.handle_noted(&noted.ledger, self.calendar.wall(now));
     }
 
-    fn handle_lease(&mut self, lease: WindowLease, now: Instant, wall: DateTime<Utc>) {
-        let ago = (wall - lease.until).to_std().unwrap_or_default();
-        if let Some(at) = now.checked_sub(ago).filter(|_| ago <= self.window.length()) {
-            self.window.assume(lease.used, at);
-        }
-    }
-
-    /// Takes over from a gate that died: what that one granted is unknown, so the window counts as full. These permits of
-    /// its are still out.
+    /// Takes over from a gate that died. These permits of its are still out.
     pub fn handle_death(&mut self, still_out: impl Iterator<Item = (T, Family)>, now: Instant) {
-        self.window.assume(None, now);
-        self.died_at = Some(now);
         for (ticket, family) in still_out {
             self.grant(ticket, family, now);
         }
@@ -204,10 +200,10 @@ impl<T: Copy + PartialEq> Gate<T> {
         let out = self.out.swap_remove(at);
         if outcome == Outcome::Unused {
             self.window.handle_unused();
-            self.ledger.handle_unused(out.family, out.stretch);
+            self.ledger.handle_unused(out.family, out.counted);
         } else {
             self.window.handle_answered(now);
-            self.ledger.handle_sent(out.family, out.stretch);
+            self.ledger.handle_sent(out.family, out.counted);
         }
         match outcome {
             Outcome::Served => {
@@ -265,6 +261,24 @@ impl<T: Copy + PartialEq> Gate<T> {
     fn follow_rate(&mut self, now: Instant) {
         self.window.set_limit(self.rate.limit());
         self.spacing.set_requests(self.rate.limit(), now);
+    }
+
+    /// A pause that another process has noted since.
+    pub fn handle_pause_of_another(&mut self, noted: NotedPause, now: Instant, wall: DateTime<Utc>) {
+        self.pauses.handle_noted(noted, now, wall);
+    }
+
+    /// Another process has lifted the pause of the rate limit.
+    pub fn handle_lifted(&mut self, now: Instant) {
+        self.pauses.handle_lifted();
+        self.rate.handle_reopened(now);
+    }
+
+    /// Another process has learned something about the rate limit.
+    pub fn handle_learned_by_another(&mut self, learned: LearnedRate, now: Instant) {
+        self.rate.handle_learned(learned, self.settings.requests.is_some());
+        self.rate.handle_reopened(now);
+        self.follow_rate(now);
     }
 
     /// What a permit that is out was granted for.
@@ -326,10 +340,18 @@ impl<T: Copy + PartialEq> Gate<T> {
         if used >= self.rate.proven() && self.out.iter().any(|out| out.level > self.rate.proven()) {
             return Next::Full;
         }
-        if let Err(at) = self.spacing.try_pass(now) {
-            return Next::Wait(at, Waiting::Spacing);
+        if !self.is_spaced {
+            if let Err(at) = self.spacing.try_pass(now) {
+                return Next::Wait(at, Waiting::Spacing);
+            }
+            self.is_spaced = true;
+        }
+        let Some(family) = self.queue.family_of(ticket) else { return Next::Idle };
+        if self.allowance.as_mut().is_some_and(|allowance| !allowance.try_take(family, now)) {
+            return Next::Reserve(family);
         }
         let Some(ask) = self.queue.serve(ticket) else { return Next::Idle };
+        self.is_spaced = false;
         self.num_granted = self.num_granted.wrapping_add(1);
         self.grant(ticket, ask.family, now);
         Next::Grant(ticket)
@@ -338,8 +360,8 @@ impl<T: Copy + PartialEq> Gate<T> {
     fn grant(&mut self, ticket: T, family: Family, now: Instant) {
         self.window.handle_granted();
         let (level, _) = self.window.used(now);
-        let stretch = self.ledger.handle_granted(family, self.calendar.wall(now));
-        self.out.push(Out { ticket, family, granted_at: now, level, stretch });
+        let counted = self.ledger.handle_granted(family, self.calendar.wall(now));
+        self.out.push(Out { ticket, family, granted_at: now, level, counted });
         self.pauses.handle_granted(ticket);
     }
 
@@ -370,6 +392,10 @@ impl<T: Copy + PartialEq> Gate<T> {
     /// The asker that is next, of those that nothing stops.
     fn choose(&self, now: Instant) -> Option<T> {
         let open: Vec<Family> = self.queue.families().filter(|family| self.stop_of(*family, now).is_none()).collect();
+        let reserved = self.allowance.and_then(|allowance| allowance.family(now));
+        if let Some(family) = reserved.filter(|family| open.contains(family)) {
+            return self.queue.turn(family);
+        }
         let first = open.iter().copied().min_by_key(|family| priority(*family))?;
         let is_fair_turn = self.num_granted % FAIR_EVERY == FAIR_EVERY - 1;
         if first == Family::Player || !is_fair_turn {

@@ -100,6 +100,7 @@ impl<T: Copy + PartialEq> Pauses<T> {
         let full = (pause.until - noted_at).to_std().unwrap_or_default();
         let left = (pause.until - wall).to_std().unwrap_or_default().min(full);
         match pause.class {
+            LimitClass::Rate if left.is_zero() && matches!(self.probe, Probe::Out(_)) => {}
             LimitClass::Rate if left.is_zero() => self.probe = Probe::Due,
             LimitClass::Quota | LimitClass::Ceiling if left.is_zero() => {}
             LimitClass::Rate | LimitClass::Quota | LimitClass::Ceiling => {
@@ -139,13 +140,26 @@ impl<T: Copy + PartialEq> Pauses<T> {
             return;
         }
         // Something else under way was refused meanwhile.
-        if self.held.get(&Family::Application).is_some_and(|(pause, _)| pause.class == LimitClass::Rate) {
+        if self.is_limited() {
             self.probe = Probe::Due;
             return;
         }
         self.probe = Probe::None;
         self.num_refused_probes = 0;
         self.has_reopened = true;
+    }
+
+    /// The probe of another process was served.
+    pub fn handle_lifted(&mut self) {
+        if self.probe == Probe::Due && !self.is_limited() {
+            self.probe = Probe::None;
+            self.num_refused_probes = 0;
+        }
+    }
+
+    /// Whether a pause of the rate limit lasts.
+    fn is_limited(&self) -> bool {
+        self.held.get(&Family::Application).is_some_and(|(pause, _)| pause.class == LimitClass::Rate)
     }
 
     /// A permit came back, and nobody knows what became of its request.
@@ -163,6 +177,11 @@ impl<T: Copy + PartialEq> Pauses<T> {
 
     pub fn is_probe(&self, ticket: Option<T>) -> bool {
         ticket.is_some_and(|ticket| self.probe == Probe::Out(ticket))
+    }
+
+    /// Whether the next request is a probe.
+    pub fn is_probe_due(&self) -> bool {
+        self.probe == Probe::Due
     }
 
     pub fn is_probing(&self) -> bool {

@@ -65,6 +65,11 @@ impl<T: Copy + PartialEq> Queue<T> {
         self.lines.values().flatten().flat_map(|(_, line)| line)
     }
 
+    /// What an asker asks for.
+    pub fn family_of(&self, ticket: T) -> Option<Family> {
+        self.iter().find(|ask| ask.ticket == ticket).map(|ask| ask.family)
+    }
+
     /// The families somebody waits for.
     pub fn families(&self) -> impl Iterator<Item = Family> {
         self.lines.iter().filter(|(_, lines)| !lines.is_empty()).map(|(family, _)| *family)

@@ -110,6 +110,11 @@ impl Rate {
         std::mem::take(&mut self.has_changed).then_some(learned)
     }
 
+    /// What was to be remembered could not be stored.
+    pub fn handle_unsaved(&mut self) {
+        self.has_changed = true;
+    }
+
     /// A request was served that was the `level`th in its window.
     pub fn handle_served(&mut self, level: u32) {
         self.proven = self.proven.max(level);

@@ -151,7 +151,7 @@ impl World {
                 }
                 // As the actor's timer does.
                 Next::Wait(at, _) => return Some(at + Duration::from_millis(1)),
-                Next::Full | Next::Idle => return None,
+                Next::Full | Next::Reserve(_) | Next::Idle => return None,
                 Next::Refuse(..) => panic!("everybody waits"),
             }
         }
@@ -183,13 +183,11 @@ impl World {
     /// The process ends and another one begins: in good order, or killed. What is under way is lost with it.
     fn restart(&mut self, is_killed: bool) {
         let wall = wall(self.start, self.now);
-        let (used, _) = self.gate.window_used(self.now);
-        let lease = match is_killed {
-            true => WindowLease { until: wall + TimeDelta::seconds(12), used: None },
-            false => WindowLease { until: wall, used: Some(used) },
-        };
+        // Of a process that was killed nobody knows which of its window's requests were sent when.
+        let (used, limit) = self.gate.window_used(self.now);
+        let (requests, until) = if is_killed { (limit, wall + TimeDelta::seconds(2)) } else { (used, wall) };
         self.note.learned = self.gate.take_unsaved().1.or(self.note.learned);
-        self.note.lease = Some(lease);
+        self.note.sent = vec![Sent { requests, until }];
         self.gate = Gate::new(self.settings, self.now, wall);
         self.gate.handle_noted(&self.note, self.now, wall);
         // What has left still arrives, and nobody hears the answer.

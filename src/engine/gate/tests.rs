@@ -390,39 +390,15 @@ fn an_asker_that_went_away_is_forgotten() {
 }
 
 #[test]
-fn a_gate_after_a_death_waits_a_whole_window_and_counts_what_is_still_out() {
-    let start = Instant::now();
-    let mut gate: Gate<u32> = Gate::new(settings(2), start, wall());
-    gate.handle_death([(100, Family::Tracks)].into_iter(), start);
-    (1..=3).for_each(|ticket| ask(&mut gate, ticket, Family::Tracks));
-    assert!(drain(&mut gate, start + WINDOW).is_empty());
-    let open = start + WINDOW + Duration::from_millis(1);
-    assert_eq!(gate.poll(open), Next::Grant(1), "one of two: the other is still out");
-    assert!(!matches!(gate.poll(open + WINDOW), Next::Grant(_)));
-    // It was sent late, and counts from then.
-    gate.handle_returned(100, Outcome::Served, open + WINDOW);
-    gate.handle_returned(1, Outcome::Served, open + WINDOW);
-    assert!(!matches!(gate.poll(open + WINDOW + 29 * SECOND), Next::Grant(_)));
-    assert_eq!(gate.poll(open + WINDOW + 31 * SECOND), Next::Grant(2));
-}
-
-#[test]
-fn what_an_earlier_process_sent_counts() {
-    let ended = |seconds_ago, used| WindowLease { until: wall() - TimeDelta::seconds(seconds_ago), used };
-    for (lease, first_at) in [
-        (ended(10, Some(2)), 0),
-        (ended(10, Some(5)), 20),
-        // Killed: what it sent is unknown.
-        (ended(10, None), 20),
-        (ended(-25, None), 30),
-        (ended(31, None), 0),
-    ] {
+fn what_an_earlier_life_sent_counts() {
+    let ended = |seconds_ago, requests| Sent { requests, until: wall() - TimeDelta::seconds(seconds_ago) };
+    for (sent, first_at) in [(ended(10, 2), 0), (ended(10, 5), 20), (ended(0, 9), 30), (ended(31, 5), 0)] {
         let (mut gate, start) = gate(5);
-        gate.handle_noted(&GateNote { lease: Some(lease), ..GateNote::default() }, start, wall());
+        gate.handle_noted(&GateNote { sent: vec![sent], ..GateNote::default() }, start, wall());
         ask(&mut gate, 1, Family::Tracks);
         let granted_at =
             (0..60).find(|second| !drain(&mut gate, start + Duration::from_millis(second * 1000 + 1)).is_empty());
-        assert_eq!(granted_at, Some(first_at), "{lease:?}");
+        assert_eq!(granted_at, Some(first_at), "{sent:?}");
     }
 }
 
@@ -438,20 +414,6 @@ fn a_daily_ceiling_stops_its_family_until_a_day_later() {
     let hours = (ends - start).as_secs_f64() / 3600.0;
     assert!((24.0..24.1).contains(&hours), "{hours}");
     assert_eq!(drain(&mut gate, ends), [5, 6, 7, 8]);
-}
-
-/// Found by the simulation: the window was full of the seven that every gate begins with.
-#[test]
-fn a_gate_after_a_death_counts_the_window_as_full_at_the_rate_that_was_learned() {
-    let start = Instant::now();
-    let settings = GateSettings { requests: None, ..settings(1) };
-    let mut gate: Gate<u32> = Gate::new(settings, start, wall());
-    gate.handle_death(std::iter::empty(), start);
-    let learned = Some(LearnedRate { requests: 300.0, window: settings.window, refused: None });
-    gate.handle_noted(&GateNote { learned, ..GateNote::default() }, start, wall());
-    (1..=9).for_each(|ticket| ask(&mut gate, ticket, Family::Tracks));
-    assert!(drain(&mut gate, start + WINDOW).is_empty());
-    assert!(!drain(&mut gate, start + WINDOW + SECOND).is_empty());
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl Budget {
 
     pub fn count(&mut self, patience: Patience) {
         match patience {
-            Patience::Page => self.num_pages += 1,
+            Patience::Page | Patience::Whole => self.num_pages += 1,
             Patience::Piece => self.num_pieces += 1,
         }
     }

@@ -156,7 +156,7 @@ impl Store {
     pub async fn latest_pauses(&self) -> Result<Vec<PauseEntry>, StoreError> {
         let conn = &mut self.connect().await?;
         let mut entries = Vec::new();
-        for NotedPause { pause, noted_at } in Store::noted_pauses(conn).await? {
+        for NotedPause { pause, noted_at } in crate::store::limits::noted_pauses(conn).await? {
             let (family, until) = (pause.scope, pause.until);
             // The row is touched for other reasons, too, so it tells only when the pause had begun at the latest; and
             // the ledger, within which stretch it was refused.

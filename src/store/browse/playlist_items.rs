@@ -105,13 +105,7 @@ impl Store {
 fn entry(row: ItemRow, artists: Vec<ArtistLink>) -> PlaylistItemEntry {
     PlaylistItemEntry {
         position: row.position,
-        kind: match row.kind.as_str() {
-            "track" => PlaylistItemKind::Track,
-            "episode" => PlaylistItemKind::Episode,
-            "local" => PlaylistItemKind::Local,
-            // The database lets no other word in.
-            _ => PlaylistItemKind::Missing,
-        },
+        kind: PlaylistItemKind::of_word(&row.kind),
         uri: row.uri,
         track_id: row.track_id,
         // The item's own name is the one that it had when the playlist was read.

@@ -11,9 +11,9 @@ fn requests_add_up_and_old_ones_are_forgotten() {
     on_both(async |db| {
         let day = 24 * 3600;
         let first = [entry(Family::Tracks, at(0), 5, 1), entry(Family::Player, at(300), 1, 0)];
-        db.store.save_ledger(&first, None, false, at(310)).await.unwrap();
+        db.store.save_ledger(&first, at(310)).await.unwrap();
         let more = [entry(Family::Tracks, at(0), 2, 0), entry(Family::Tracks, at(300), 4, 2)];
-        db.store.save_ledger(&more, None, false, at(320)).await.unwrap();
+        db.store.save_ledger(&more, at(320)).await.unwrap();
         let expected = [
             entry(Family::Player, at(300), 1, 0),
             entry(Family::Tracks, at(0), 7, 1),
@@ -25,7 +25,7 @@ fn requests_add_up_and_old_ones_are_forgotten() {
         let kept = db.store.load_ledger(at(day + 301)).await.unwrap();
         assert_eq!(kept, [expected[0], expected[2]]);
         assert_eq!(db.count("request_ledger").await, 3);
-        db.store.save_ledger(&[entry(Family::Albums, at(3 * day), 1, 0)], None, false, at(3 * day)).await.unwrap();
+        db.store.save_ledger(&[entry(Family::Albums, at(3 * day), 1, 0)], at(3 * day)).await.unwrap();
         assert_eq!(db.count("request_ledger").await, 1);
     });
 }
@@ -37,9 +37,9 @@ fn what_was_learned_is_found_again_until_it_is_forgotten() {
         let refused = Some(RefusedLevel { level: 51, at: at(7), times: 2 });
         for refused in [None, refused] {
             let learned = LearnedRate { requests: 47.5, window: Duration::from_secs(30), refused };
-            db.store.save_ledger(&[], Some(learned), false, at(8)).await.unwrap();
+            share(db, |change| change.learned = Some(learned), at(8)).await;
             assert_eq!(db.store.load_learned_rate().await.unwrap(), Some(learned));
-            assert_eq!(db.store.load_gate_note(at(9)).await.unwrap().learned, Some(learned));
+            assert_eq!(share(db, |_| {}, at(9)).await.learned, Some(learned));
         }
         db.store.forget_learned_rate().await.unwrap();
         assert_eq!(db.store.load_learned_rate().await.unwrap(), None);
@@ -68,15 +68,15 @@ fn a_pause_is_told_from_when_it_had_begun_at_the_latest() {
             entry(Family::Albums, at(2400), 1, 1),
             entry(Family::Player, at(1200), 3, 0),
         ];
-        db.store.save_ledger(&entries, None, false, at(2500)).await.unwrap();
+        db.store.save_ledger(&entries, at(2500)).await.unwrap();
         let told = db.store.latest_pauses().await.unwrap();
         let told: Vec<_> = told.iter().map(|pause| (pause.family, pause.from, pause.until)).collect();
         let expected = [
-            // Until its row is touched again, that tells best.
             (Family::Application, at(1210), at(1240)),
-            (Family::Albums, at(1500), at(1700)),
+            (Family::Albums, at(1210), at(1700)),
             (Family::Artists, at(1230), at(8000)),
-            // Refused within the five minutes before, as albums were; of the player nothing tells any more.
+            (Family::Player, at(1210), at(1300)),
+            // Refused within the five minutes before.
             (Family::Tracks, at(1200), at(5000)),
         ];
         assert_eq!(told, expected);
@@ -92,11 +92,95 @@ fn a_pause_that_is_over_is_noted_until_a_request_went_through() {
             db.store.save_pause(pause, at(50)).await.unwrap();
         }
         let noted = [rate, quota].map(|pause| NotedPause { pause, noted_at: at(50) });
-        assert_eq!(db.store.load_gate_note(at(70)).await.unwrap().pauses, noted);
+        assert_eq!(share(db, |_| {}, at(70)).await.pauses, noted);
         // A longer one has come since the request that went through was sent.
-        db.store.save_ledger(&[], None, true, at(59)).await.unwrap();
-        assert_eq!(db.store.load_gate_note(at(70)).await.unwrap().pauses.len(), 2);
-        db.store.save_ledger(&[], None, true, at(60)).await.unwrap();
-        assert_eq!(db.store.load_gate_note(at(70)).await.unwrap().pauses, noted[1..]);
+        share(db, |change| change.lifts = Some(at(59)), at(71)).await;
+        assert_eq!(share(db, |_| {}, at(72)).await.pauses.len(), 2);
+        share(db, |change| change.lifts = Some(at(60)), at(73)).await;
+        assert_eq!(share(db, |_| {}, at(74)).await.pauses, noted[1..]);
     });
+}
+
+#[test]
+fn what_a_gate_notes_others_find() {
+    on_both(async |db| {
+        let noted = GateProcess {
+            waiting_since: Some(at(3)),
+            held: Sent { requests: 4, until: at(7) },
+            has_block: true,
+            answered: vec![Sent { requests: 2, until: at(1) }, Sent { requests: 1, until: at(2) }],
+            ..process(1, at(5))
+        };
+        let probe = ProbeClaim { by: noted.owner.id, until: at(45) };
+        let entries = vec![entry(Family::Tracks, at(0), 5, 1)];
+        let change = |change: &mut SharedChange| {
+            (change.process, change.probe, change.ledger) = (noted.clone(), Some(probe), entries.clone());
+        };
+        assert_eq!(share(db, change, at(5)).await, SharedLimits { ledger: Some(Vec::new()), ..Default::default() });
+        let found = share(db, |change| change.process = process(2, at(6)), at(6)).await;
+        assert_eq!((found.processes, found.probe, found.ledger), (vec![noted.clone()], Some(probe), Some(entries)));
+        let forgets = |change: &mut SharedChange| {
+            (change.process, change.forgotten) = (process(2, at(9)), vec![noted.owner.id]);
+        };
+        share(db, forgets, at(9)).await;
+        let found = share(db, |change| change.process = process(2, at(9)), at(9)).await;
+        assert_eq!((found.processes, found.probe), (vec![process(2, at(9))], None));
+        db.store.forget_sent().await.unwrap();
+        assert_eq!(db.count("gate_processes").await, 0);
+    });
+}
+
+/// Each adds one to what it finds, as a window is counted.
+#[test]
+fn processes_look_one_at_a_time() {
+    on_both(async |db| {
+        let others =
+            [Store::open_existing(&db.url, "one").await.unwrap(), Store::open_existing(&db.url, "two").await.unwrap()];
+        let count = async |store: &Store, number: u8| {
+            for _ in 0..20 {
+                let rule = |found: &SharedLimits| {
+                    let counted: u32 = found.processes.iter().map(|process| process.held.requests).max().unwrap_or(0);
+                    let held = Sent { requests: counted + 1, until: at(9) };
+                    (changed(GateProcess { held, ..process(number, at(5)) }), counted)
+                };
+                store.share_limits(false, at(5), rule).await.unwrap();
+            }
+        };
+        let counts = (count(&db.store, 1), count(&others[0], 2), count(&others[1], 3));
+        futures_util::future::join3(counts.0, counts.1, counts.2).await;
+        assert_eq!(db.cells("max(held)", "gate_processes").await, [Some("60".into())]);
+    });
+}
+
+fn process(number: u8, seen_at: DateTime<Utc>) -> GateProcess {
+    let owner = Owner {
+        id: Uuid::from_u128(number.into()),
+        label: format!("segno sync (process {number})"),
+        place: "here".to_owned(),
+        pid: number.into(),
+    };
+    let held = Sent { requests: 0, until: seen_at };
+    GateProcess { owner, seen_at, waiting_since: None, held, has_block: false, answered: Vec::new() }
+}
+
+fn changed(process: GateProcess) -> SharedChange {
+    SharedChange {
+        process,
+        forgotten: Vec::new(),
+        pauses: Vec::new(),
+        lifts: None,
+        probe: None,
+        learned: None,
+        ledger: Vec::new(),
+    }
+}
+
+/// One look, which changes this. Returns what it found.
+async fn share(db: &Db, change: impl FnOnce(&mut SharedChange), now: DateTime<Utc>) -> SharedLimits {
+    let rule = |found: &SharedLimits| {
+        let mut changed = changed(process(1, now));
+        change(&mut changed);
+        (changed, found.clone())
+    };
+    db.store.share_limits(true, now, rule).await.unwrap()
 }

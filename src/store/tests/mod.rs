@@ -198,6 +198,7 @@ fn album(id: &str) -> Album {
 fn track(id: &str) -> Track {
     Track {
         id: id.into(),
+        uri: None,
         name: format!("track {id}"),
         album: Some(album("b1")),
         duration_ms: Some(180_000),
@@ -223,7 +224,7 @@ fn tracks(ids: &[&str]) -> Rows {
 }
 
 fn saved_album(album: Album) -> Slot {
-    slot(Item::Album(Box::new(SavedAlbum { added_at: Some(at(-1)), album })), Some(at(-1)))
+    slot(Item::Album(Box::new(SavedAlbum { added_at: Some(at(-1)), album, tracks: vec![] })), Some(at(-1)))
 }
 
 fn playlist(id: &str, snapshot_id: &str) -> Playlist {
@@ -247,4 +248,15 @@ fn playlists(playlists: impl IntoIterator<Item = Playlist>) -> Rows {
 
 fn counts(processed: u32, new: u32, updated: u32, unchanged: u32) -> ItemCounts {
     ItemCounts { processed, new, updated, unchanged, ..ItemCounts::default() }
+}
+
+/// What a gate notes, without a look.
+impl Store {
+    async fn save_pause(&self, pause: Pause, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.transaction(async |conn| super::limits::note_pause(conn, pause, now).await).await
+    }
+
+    async fn save_ledger(&self, entries: &[LedgerEntry], now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.transaction(async |conn| super::ledger::add_entries(conn, entries, now).await).await
+    }
 }

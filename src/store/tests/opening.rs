@@ -29,6 +29,7 @@ fn the_schema_reads_every_column_of_every_table() {
             albums,
             artists,
             followed_artists,
+            gate_processes,
             held_removals,
             library_playlists,
             paused_entities,

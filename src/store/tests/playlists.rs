@@ -199,13 +199,27 @@ fn a_playlist_that_is_followed_again_returns_wherever_it_stands() {
 }
 
 #[test]
-fn what_an_owner_clears_is_cleared() {
+fn what_an_owner_clears_is_cleared_and_silence_clears_nothing() {
     on_both(async |db| {
         let run = db.begin(EntityType::Playlists).await;
         run.commit(playlists([playlist("p1", "s1")]), at(1)).await;
-        let cleared = Playlist { description: None, public: None, owner_name: None, ..playlist("p1", "s2") };
-        run.commit(playlists([cleared]), at(2)).await;
-        assert_eq!(db.count("playlists WHERE description IS NULL AND public IS NULL").await, 1);
-        assert_eq!(db.texts("owner_name", "playlists").await, ["Mira"]);
+        let silent = Playlist {
+            name: String::new(),
+            description: None,
+            public: None,
+            collaborative: None,
+            owner_id: None,
+            owner_name: None,
+            total_items: None,
+            ..playlist("p1", "s1")
+        };
+        run.commit(playlists([silent]), at(2)).await;
+        let columns = "name || description || CASE WHEN public AND NOT collaborative THEN owner_id || owner_name END \
+                       || total_items";
+        assert_eq!(db.texts(columns, "playlists").await, ["playlist p1for the roadmiraMira2"]);
+        assert_eq!(db.texts("rev", "playlists").await, ["1"]);
+        let cleared = Playlist { description: Some(String::new()), public: Some(false), ..playlist("p1", "s2") };
+        run.commit(playlists([cleared]), at(3)).await;
+        assert_eq!(db.count("playlists WHERE description = '' AND NOT public").await, 1);
     });
 }

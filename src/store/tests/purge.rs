@@ -80,6 +80,30 @@ fn a_purge_leaves_what_others_mention_and_nothing_else() {
 }
 
 #[test]
+fn the_tracks_on_an_album_stay_as_long_as_somebody_has_it_saved() {
+    on_both(async |db| {
+        let other = db.store.upsert_account("noor", None, None, at(0)).await.unwrap();
+        let with_tracks = |id: &str, on_it: &str| {
+            let saved = SavedAlbum { added_at: Some(at(-1)), album: album(id), tracks: vec![track(on_it)] };
+            slot(Item::Album(Box::new(saved)), Some(at(-1)))
+        };
+        let run = db.begin(EntityType::Albums).await;
+        run.commit(Rows::Listing(vec![with_tracks("b1", "t1"), with_tracks("b2", "t2")]), at(1)).await;
+        db.execute(&format!("INSERT INTO saved_albums (account_id, album_id) VALUES ({}, 'b2')", other.0)).await;
+        let purged = db.store.purge(db.account).await.unwrap();
+        assert_eq!((purged.tracks, purged.albums), (1, 1));
+        assert_eq!(
+            (db.texts("id", "tracks").await, db.texts("id", "albums").await),
+            (vec!["t2".into()], vec!["b2".into()])
+        );
+        db.store.purge(other).await.unwrap();
+        for table in ["tracks", "albums", "artists", "track_artists", "album_artists"] {
+            assert_eq!(db.count(table).await, 0, "{table}");
+        }
+    });
+}
+
+#[test]
 fn plays_of_an_export_stay_with_the_account_that_they_belong_to() {
     on_both(async |db| {
         db.begin(EntityType::Tracks).await.commit(tracks(&["t1"]), at(1)).await;
@@ -121,5 +145,6 @@ fn token_row() -> TokenRow {
         expires_at: None,
         scopes: None,
         imported_hash: None,
+        trouble: None,
     }
 }

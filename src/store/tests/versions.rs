@@ -171,6 +171,54 @@ fn empty_places_come_and_go_unnoticed() {
 }
 
 #[test]
+fn an_item_that_is_empty_for_a_while_has_neither_gone_nor_come() {
+    on_both(async |db| {
+        let run = begun(db).await;
+        let place = async |items: &[(&str, i64)], snapshot| {
+            let item = |(id, added): &(&str, i64)| match id.strip_prefix('-') {
+                None => PlaylistItem { added_at: Some(at(*added)), ..item(id) },
+                Some(_) => PlaylistItem { added_at: Some(at(*added)), ..empty() },
+            };
+            let items: Vec<PlaylistItem> = items.iter().map(item).collect();
+            let end = complete(snapshot, items.len() as u32);
+            commit(&run, PlaylistPart { playlist_id: "p1".into(), offset: 0, items, odd: vec![], end }).await;
+            let shown =
+                "kind || ' ' || coalesce(uri, '-') || ' ' || coalesce(track_id, '-') || ' ' || coalesce(name, '-')";
+            db.texts(shown, "playlist_items ORDER BY position").await
+        };
+        place(&[("t1", 1), ("t2", 2), ("t3", 3), ("-", 9)], "s1").await;
+        // Empty, and moved, since what stood before it went.
+        let shown = place(&[("-", 2), ("t3", 3), ("-", 9)], "s2").await;
+        assert_eq!(shown[0], "missing spotify:track:t2 t2 track t2");
+        assert_eq!(shown[2], "missing - - -");
+        // Still empty, in a later reading, and at another place.
+        let shown = place(&[("t3", 3), ("-", 2), ("t4", 9)], "s3").await;
+        assert_eq!(shown[1], "missing spotify:track:t2 t2 track t2");
+        let shown = place(&[("t2", 2), ("t3", 3), ("t4", 9), ("-", 4)], "s4").await;
+        assert_eq!(shown[0], "track spotify:track:t2 t2 track t2");
+        place(&[("t3", 3), ("t4", 9)], "s5").await;
+        assert_eq!(versions(db).await, ["first s1 +3 -0", "s2 +0 -1", "s5 +0 -1"]);
+        assert_eq!(changes(db).await, ["-t1@0", "-t2@0"]);
+    });
+}
+
+#[test]
+fn an_item_that_does_not_say_its_name_is_called_as_before() {
+    on_both(async |db| {
+        let run = begun(db).await;
+        read(&run, &["t1", "t2"], "s1").await;
+        let mut silent = part(0, &["t2", "t1"], complete("s2", 2));
+        for item in &mut silent.items {
+            (item.name, item.uri) = (None, None);
+        }
+        commit(&run, silent).await;
+        let shown = db.texts("uri || ' ' || name", "playlist_items ORDER BY position").await;
+        assert_eq!(shown, ["spotify:track:t2 track t2", "spotify:track:t1 track t1"]);
+        assert_eq!(versions(db).await, ["first s1 +2 -0"]);
+    });
+}
+
+#[test]
 fn a_purge_takes_the_history_along() {
     on_both(async |db| {
         let run = begun(db).await;

@@ -6,10 +6,10 @@ import { capital, counted, listed, plain } from "./words.js";
 
 const SPOTIFY = "https://open.spotify.com";
 
-/** A name; with a kind and an id it leads to its page at Spotify. */
+/** A name; with a kind and an id it leads to its page at Spotify, which local files do not have. */
 export function nameOf(name, kind = null, id = null) {
   const words = name || "(without a name)";
-  return id ? h("a", { class: "name", href: `${SPOTIFY}/${kind}/${encodeURIComponent(id)}`, rel: "noreferrer" }, words)
+  return id && !id.includes(":") ? h("a", { class: "name", href: `${SPOTIFY}/${kind}/${encodeURIComponent(id)}`, rel: "noreferrer" }, words)
     : h("span", { class: "name" }, words);
 }
 
@@ -77,11 +77,15 @@ export function playlistFacts(playlist) {
   ];
 }
 
-const KINDS = { episode: "episode", local: "local file", missing: "nothing that can be read" };
+const KINDS = {
+  episode: "episode", chapter: "chapter of an audiobook", local: "local file", missing: "not available now",
+  unknown: "of another kind",
+};
 
 export function itemRow(item) {
   const sign = h("span", { class: "position" }, String(item.position + 1));
-  const name = item.kind === "missing" ? nameOf("(empty)") : nameOf(item.name, "track", item.track_id);
+  const isEmpty = item.kind === "missing" && !item.name;
+  const name = isEmpty ? nameOf("(empty)") : nameOf(item.name, "track", item.track_id);
   return row(name, [artistsOf(item.artists), item.album?.name, KINDS[item.kind]],
     [item.added_at && time(item.added_at, "day")], { sign });
 }

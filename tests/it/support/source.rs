@@ -113,6 +113,13 @@ impl Source {
         }
         for row in reader.listing("me/albums") {
             let id = facts.album(&row["album"]).expect("a saved album has an id");
+            // Its tracks come along, without their album.
+            for track in row["album"]["tracks"]["items"].as_array().into_iter().flatten() {
+                let (mut track, mut album) = (track.clone(), row["album"].clone());
+                album["tracks"] = Value::Null;
+                track["album"] = album;
+                facts.track(&track);
+            }
             facts.add("saved_albums", &[&id, &row["added_at"], &Value::Null]);
         }
         for artist in reader.followed_artists() {
@@ -328,13 +335,35 @@ impl Facts {
             Some("episode") => "episode",
             Some(kind) => panic!("a {kind} in a playlist"),
         };
-        let track_id = if kind == "track" { self.track(media).expect("a track has an id") } else { Value::Null };
+        let track_id = match kind {
+            "track" => self.track(media).expect("a track has an id"),
+            "local" => self.local_file(media),
+            _ => Value::Null,
+        };
         // An empty name is none.
         let name = if media["name"] == "" { &Value::Null } else { &media["name"] };
         let (at, kind) = (json!(at), json!(kind));
         let added_by = &item["added_by"]["id"];
         let row = [&json!(playlist_id), &at, &media["uri"], &kind, &track_id, name, &item["added_at"], added_by];
         self.add("playlist_items", &row);
+    }
+
+    /// A local file has only names: its id is its URI, and those of its artist and its album are made of their names.
+    fn local_file(&mut self, media: &Value) -> Value {
+        let mut file = media.clone();
+        file["id"] = media["uri"].clone();
+        let artist = media["artists"][0]["name"].as_str().unwrap_or_default();
+        file["artists"] =
+            if artist.is_empty() { json!([]) } else { json!([{ "id": format!("local:{artist}"), "name": artist }]) };
+        if let Some(album) = media["album"]["name"].as_str().filter(|album| !album.is_empty()) {
+            file["album"]["id"] = json!(format!("local:{artist}:{album}"));
+        }
+        for number in ["disc_number", "track_number", "duration_ms"] {
+            if file[number] == 0 {
+                file[number] = Value::Null;
+            }
+        }
+        self.track(&file).expect("a local file has a URI")
     }
 
     fn into_source(self) -> Source {

@@ -28,6 +28,7 @@ pub fn slot(entity: EntityType, entry: &Entry) -> Slot {
         EntityType::Tracks | EntityType::Albums => {
             let track = Track {
                 id,
+                uri: None,
                 name: "a track".into(),
                 album: None,
                 duration_ms: None,

@@ -1,0 +1,407 @@
+//! What a process may send, given what all processes on its database have noted there.
+//!
+//! A gate looks at the database before it grants a permit: it reads what the others hold and have sent, reserves
+//! requests of its own and says so, all in one transaction. [`Look::rule`] is what happens in between. So at any moment
+//! the database counts at least what has been sent, whoever is killed when.
+//!
+//! | who else is there | reserved at once | used |
+//! |---|---|---|
+//! | nobody | an eighth of the limit | within two seconds, without another look |
+//! | somebody | one request | at once |
+//! | somebody with a block | nothing, until the block is over | |
+//! | somebody who has waited for longer | what that one leaves | at once |
+//!
+//! A request counts for a window from its answer; one that is held, from the moment until which it was held. A process
+//! renews what it holds while requests are under way, and gives back what it did not use.
+//!
+//! # Whose calendar
+//!
+//! All that processes share is the calendar, and it jumps. So each judges what another noted when it first sees it, and
+//! counts it on its own steady clock from there. Nothing counts for longer than if it had happened just then.
+
+use super::shared::Known;
+use crate::model::{
+    Family, GateProcess, LearnedRate, LedgerEntry, LimitClass, NotedPause, Owner, Pause, ProbeClaim, Sent,
+    SharedChange, SharedLimits,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+use uuid::Uuid;
+
+/// How long a block may be used, and for how long a request that is under way is noted beforehand.
+pub(super) const HOLDS_FOR: Duration = Duration::from_secs(2);
+
+/// The same where the database takes its time.
+pub(super) const HOLDS_FOR_MAX: Duration = Duration::from_secs(60);
+
+/// A process that is alone reserves this part of the limit at once.
+const BLOCK_SHARE: u32 = 8;
+
+/// A process that was seen within this time is there: it may look again at any moment.
+const PRESENT_FOR: Duration = Duration::from_secs(10);
+
+/// How long a probe may take: a little longer than a request.
+const PROBE_LASTS: Duration = Duration::from_secs(40);
+
+/// Between looks of a process whose turn it is not.
+const TURN_AFTER: Duration = Duration::from_millis(200);
+
+/// What the last request of a process that died may still have been on its way.
+const NETWORK_MARGIN: Duration = Duration::from_millis(250);
+
+/// How far the calendars of two machines may be apart.
+const CALENDAR_MARGIN: Duration = Duration::from_secs(3);
+
+/// A process of which nothing was heard for so long is no longer kept in mind.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
+
+/// A wish for a permit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Want {
+    pub family: Family,
+    /// It would be the single request after a pause.
+    pub is_probe: bool,
+    /// To be stored before the request is sent, since the day has a ceiling.
+    pub prepays: Option<LedgerEntry>,
+}
+
+/// One look at the database, and all that a gate has to say there.
+#[derive(Debug, Clone)]
+pub struct Look {
+    pub(super) us: Owner,
+    pub(super) now: Instant,
+    pub(super) wall: DateTime<Utc>,
+    /// The calendar to judge others by.
+    pub(super) cautious: DateTime<Utc>,
+    pub(super) window: Duration,
+    pub(super) holds_for: Duration,
+    pub(super) limit: u32,
+    pub(super) in_use: u32,
+    pub(super) answered: Vec<(u32, Instant)>,
+    /// Reserved before, and not granted yet.
+    pub(super) permits: u32,
+    pub(super) want: Option<Want>,
+    pub(super) waiting_since: Option<DateTime<Utc>>,
+    /// Our probe is out.
+    pub(super) is_probing: bool,
+    pub(super) has_ceilings: bool,
+    pub(super) is_first: bool,
+    pub(super) is_closing: bool,
+    pub(super) reads_ledger: bool,
+    pub(super) known: Known,
+    pub(super) seen: BTreeMap<Uuid, Seen>,
+    pub(super) pauses: Vec<Pause>,
+    pub(super) lifts: Option<DateTime<Utc>>,
+    pub(super) learned: Option<LearnedRate>,
+    pub(super) ledger: Vec<LedgerEntry>,
+}
+
+/// Another process, as it was judged when it was first seen in this state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    /// Tells one state from the next.
+    seen_at: DateTime<Utc>,
+    held: Sent,
+    first_seen: Instant,
+    /// Requests, and from when on they count no more.
+    counts: Vec<(Instant, u32)>,
+    held_until: Instant,
+}
+
+/// What came of a look.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Looked {
+    /// When it began.
+    pub(super) at: Instant,
+    /// Until when it may be used.
+    pub(super) held_until: Instant,
+    pub(super) granted: u32,
+    /// For whom, where each request is counted beforehand.
+    pub(super) family: Option<Family>,
+    /// Whether what is reserved may be used later: nobody else is there.
+    pub(super) is_block: bool,
+    /// When to look again for a permit.
+    pub(super) retry_at: Option<Instant>,
+    pub(super) waiting_since: Option<DateTime<Utc>>,
+    /// Requests that the database now counts as held by us.
+    pub(super) held: u32,
+    pub(super) prepaid: Option<LedgerEntry>,
+    pub(super) is_crowded: bool,
+    pub(super) news: News,
+    pub(super) known: Known,
+    pub(super) seen: BTreeMap<Uuid, Seen>,
+}
+
+/// What others have noted since the last look.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct News {
+    pub pauses: Vec<NotedPause>,
+    pub is_lifted: bool,
+    pub learned: Option<LearnedRate>,
+    pub ledger: Option<Vec<LedgerEntry>>,
+    /// The ledger has to be read before a ceiling can be kept.
+    pub is_ledger_stale: bool,
+    /// What an earlier life of ours held and sent.
+    pub own: Option<GateProcess>,
+}
+
+impl News {
+    fn is_some(&self) -> bool {
+        !self.pauses.is_empty() || self.is_lifted || self.learned.is_some() || self.is_ledger_stale
+    }
+}
+
+/// Another process, judged.
+struct Other<'a> {
+    process: &'a GateProcess,
+    seen: Seen,
+    is_gone: bool,
+    is_present: bool,
+}
+
+impl Look {
+    /// When it was built, by the calendar.
+    pub fn wall(&self) -> DateTime<Utc> {
+        self.wall
+    }
+
+    /// Whether the ledger is to be read as well.
+    pub fn reads_ledger(&self) -> bool {
+        self.reads_ledger
+    }
+
+    /// Decides what is reserved and noted. `is_gone` says of a process that it certainly lives no more.
+    pub fn rule(&self, found: &SharedLimits, is_gone: impl Fn(&Owner) -> bool) -> (SharedChange, Looked) {
+        let others = found.processes.iter().filter(|process| process.owner.id != self.us.id);
+        let others: Vec<Other<'_>> = others.map(|process| self.judge(process, is_gone(&process.owner))).collect();
+        let learned = self.learned.filter(|ours| {
+            found.learned == self.known.learned || found.learned.is_none_or(|theirs| ours.requests < theirs.requests)
+        });
+        let news = self.news(found, &others, learned.is_some());
+        let is_alone = others.iter().all(|other| !other.is_present);
+        let judged = others.iter().map(|other| (other.process.owner.id, other.seen.clone()));
+        let seen: BTreeMap<Uuid, Seen> = self.kept(found).chain(judged).collect();
+        let mut looked = Looked {
+            at: self.now,
+            held_until: self.now + self.holds_for,
+            granted: 0,
+            family: None,
+            is_block: false,
+            retry_at: None,
+            waiting_since: self.waiting_since,
+            held: 0,
+            prepaid: None,
+            is_crowded: !is_alone,
+            known: self.known_after(found, learned),
+            seen,
+            news,
+        };
+        if let Some(want) = self.want.filter(|_| !looked.news.is_some()) {
+            self.grant(want, found, &others, &mut looked);
+        }
+        let change = SharedChange {
+            process: self.process(found, &mut looked),
+            forgotten: others.iter().filter(|other| other.is_over(self)).map(|other| other.process.owner.id).collect(),
+            pauses: self.pauses.clone(),
+            lifts: self.lifts,
+            probe: self.probe(found, &others, looked.granted > 0),
+            learned,
+            ledger: self.ledger.iter().copied().chain(looked.prepaid).collect(),
+        };
+        (change, looked)
+    }
+
+    fn grant(&self, want: Want, found: &SharedLimits, others: &[Other<'_>], looked: &mut Looked) {
+        if let Some(ends_at) = others.iter().filter_map(|other| other.block_until(self.now)).max() {
+            looked.retry_at = Some(ends_at);
+            return;
+        }
+        if want.is_probe && self.probe_of_another(found, others).is_some() {
+            looked.retry_at = Some(self.now + TURN_AFTER);
+            return;
+        }
+        let num_before_us = others.iter().filter(|other| self.waits_before_us(other)).count() as u32;
+        let counted = looked.seen.values().fold(0, |sum: u32, seen| sum.saturating_add(seen.count()));
+        let answered: u32 = self.answered.iter().map(|(requests, _)| requests).sum();
+        let used = counted.saturating_add(self.in_use + answered + self.permits);
+        let room = self.limit.saturating_sub(used);
+        if room <= num_before_us {
+            looked.waiting_since = self.waiting_since.or(Some(self.wall));
+            looked.retry_at = (room > 0).then(|| self.now + TURN_AFTER);
+            return;
+        }
+        let is_single = looked.is_crowded || want.is_probe || self.has_ceilings;
+        let most = if is_single { 1 } else { (self.limit / BLOCK_SHARE).max(1) };
+        looked.is_block = most > 1;
+        looked.granted = most.saturating_sub(self.permits).clamp(1, room);
+        looked.waiting_since = None;
+        looked.prepaid = want.prepays;
+        looked.family = self.has_ceilings.then_some(want.family);
+    }
+
+    fn waits_before_us(&self, other: &Other<'_>) -> bool {
+        let Some(since) = other.process.waiting_since.filter(|_| !other.is_gone) else { return false };
+        let is_fresh = self.now.saturating_duration_since(other.seen.first_seen) <= self.window + HOLDS_FOR
+            && age(other.process.seen_at, self.cautious) <= self.window + HOLDS_FOR;
+        let ours = self.waiting_since.map(|ours| (ours, self.us.id));
+        is_fresh && ours.is_none_or(|ours| (since, other.process.owner.id) < ours)
+    }
+
+    fn judge<'a>(&self, process: &'a GateProcess, is_gone: bool) -> Other<'a> {
+        let is_same = |seen: &&Seen| seen.seen_at == process.seen_at && seen.held == process.held;
+        let mut seen = match self.seen.get(&process.owner.id).filter(is_same) {
+            Some(seen) => seen.clone(),
+            None => self.see(process),
+        };
+        seen.counts.retain(|(ends_at, _)| self.now <= *ends_at);
+        let was_seen = self.now.saturating_duration_since(seen.first_seen) < PRESENT_FOR
+            && age(process.seen_at, self.cautious) < PRESENT_FOR;
+        let is_sending = process.held.requests > 0 && !seen.counts.is_empty();
+        Other { process, is_gone, is_present: !is_gone && (was_seen || is_sending), seen }
+    }
+
+    /// What counts still, although another process has forgotten it: by a calendar that jumped.
+    fn kept(&self, found: &SharedLimits) -> impl Iterator<Item = (Uuid, Seen)> {
+        let is_missing = |id: &Uuid| !found.processes.iter().any(|process| process.owner.id == *id);
+        let missing = self.seen.iter().filter(move |(id, _)| is_missing(id));
+        missing.filter_map(|(id, seen)| {
+            let mut seen = seen.clone();
+            seen.counts.retain(|(ends_at, _)| self.now <= *ends_at);
+            (!seen.counts.is_empty()).then_some((*id, seen))
+        })
+    }
+
+    fn see(&self, process: &GateProcess) -> Seen {
+        let is_here = !self.us.place.is_empty() && self.us.place == process.owner.place;
+        let calendars = if is_here { Duration::ZERO } else { CALENDAR_MARGIN };
+        let lasts = self.window + NETWORK_MARGIN + calendars;
+        let ends_at = |sent: &Sent, longest: Duration| {
+            let left = sent.until - self.cautious + TimeDelta::from_std(lasts).unwrap_or_default();
+            (self.now + left.to_std().unwrap_or_default().min(longest), sent.requests)
+        };
+        let answered = process.answered.iter().map(|sent| ends_at(sent, lasts));
+        let held = ends_at(&process.held, lasts + HOLDS_FOR_MAX);
+        Seen {
+            seen_at: process.seen_at,
+            held: process.held,
+            first_seen: self.now,
+            counts: answered.chain([held]).filter(|(ends_at, num)| *num > 0 && *ends_at > self.now).collect(),
+            held_until: self.now + self.ahead(&process.held) + calendars,
+        }
+    }
+
+    /// How long something is still held.
+    fn ahead(&self, held: &Sent) -> Duration {
+        (held.until - self.cautious).to_std().unwrap_or_default().min(HOLDS_FOR_MAX)
+    }
+
+    fn news(&self, found: &SharedLimits, others: &[Other<'_>], is_ours: bool) -> News {
+        let is_rate = |pause: &Pause| pause.scope == Family::Application && pause.class == LimitClass::Rate;
+        let is_lifted = |pause: &Pause| is_rate(pause) && self.lifts.is_some_and(|until| pause.until <= until);
+        let is_unknown = |noted: &&NotedPause| !self.known.pauses.contains(&noted.pause) && !is_lifted(&noted.pause);
+        let knows_rate = self.known.pauses.iter().any(is_rate);
+        let is_elsewhere = |other: &Other<'_>| other.is_present || other.seen.first_seen == self.now;
+        let own = found.processes.iter().find(|process| process.owner.id == self.us.id);
+        News {
+            pauses: found.pauses.iter().filter(is_unknown).copied().collect(),
+            is_lifted: knows_rate && !found.pauses.iter().any(|noted| is_rate(&noted.pause)),
+            learned: found.learned.filter(|_| !is_ours && found.learned != self.known.learned),
+            is_ledger_stale: self.has_ceilings && !self.reads_ledger && others.iter().any(is_elsewhere),
+            ledger: found.ledger.clone(),
+            own: own.filter(|_| self.is_first).cloned(),
+        }
+    }
+
+    /// What the database holds once this look has been written.
+    fn known_after(&self, found: &SharedLimits, learned: Option<LearnedRate>) -> Known {
+        let mut pauses: Vec<Pause> = found.pauses.iter().map(|noted| noted.pause).collect();
+        let is_over = |pause: &Pause| pause.class == LimitClass::Rate && self.lifts.is_some_and(|at| pause.until <= at);
+        for ours in &self.pauses {
+            match pauses.iter_mut().find(|pause| pause.scope == ours.scope) {
+                Some(pause) if pause.until < ours.until => *pause = *ours,
+                Some(_) => {}
+                None => pauses.push(*ours),
+            }
+        }
+        pauses.retain(|pause| !is_over(pause));
+        Known { pauses, learned: learned.or(found.learned) }
+    }
+
+    fn probe_of_another(&self, found: &SharedLimits, others: &[Other<'_>]) -> Option<ProbeClaim> {
+        let is_gone = |id: Uuid| others.iter().any(|other| other.process.owner.id == id && other.is_gone);
+        let left = |probe: &ProbeClaim| (probe.until - self.cautious).to_std().unwrap_or_default();
+        // One that lasts longer was noted by a calendar that was ahead.
+        let lasts = |probe: &ProbeClaim| !left(probe).is_zero() && left(probe) <= PROBE_LASTS + CALENDAR_MARGIN;
+        found.probe.filter(|probe| probe.by != self.us.id && lasts(probe) && !is_gone(probe.by))
+    }
+
+    fn probe(&self, found: &SharedLimits, others: &[Other<'_>], is_granted: bool) -> Option<ProbeClaim> {
+        let is_limited = self.pauses.iter().any(|pause| pause.scope == Family::Application);
+        if is_limited || self.lifts.is_some() {
+            return None;
+        }
+        let is_ours = self.is_probing || is_granted && self.want.is_some_and(|want| want.is_probe);
+        let ours = ProbeClaim { by: self.us.id, until: self.wall + PROBE_LASTS };
+        if is_ours { Some(ours) } else { self.probe_of_another(found, others) }
+    }
+
+    /// This process, as the others are to see it.
+    fn process(&self, found: &SharedLimits, looked: &mut Looked) -> GateProcess {
+        // An earlier life of ours knew what it had sent; this one has only just learned of it.
+        let earlier = found.processes.iter().find(|process| self.is_first && process.owner.id == self.us.id);
+        if let Some(earlier) = earlier {
+            looked.held = earlier.held.requests;
+            return GateProcess { seen_at: self.wall, ..earlier.clone() };
+        }
+        let ended_at = |at: Instant| self.wall - self.now.saturating_duration_since(at);
+        let sent = |(requests, at): &(u32, Instant)| Sent { requests: *requests, until: ended_at(*at) };
+        let mut answered: Vec<Sent> = self.answered.iter().map(sent).collect();
+        if self.is_closing && self.in_use > 0 {
+            answered.push(Sent { requests: self.in_use, until: self.wall });
+        }
+        if !self.is_closing {
+            looked.held = self.in_use + self.permits + looked.granted;
+        }
+        GateProcess {
+            owner: self.us.clone(),
+            seen_at: self.wall,
+            waiting_since: looked.waiting_since.filter(|_| !self.is_closing),
+            held: Sent { requests: looked.held, until: self.wall + self.holds_for },
+            has_block: !self.is_closing && (looked.granted > 1 || self.permits > 0),
+            answered,
+        }
+    }
+}
+
+impl Other<'_> {
+    /// Until when it may send without a look.
+    fn block_until(&self, now: Instant) -> Option<Instant> {
+        let has_block = self.process.has_block && !self.is_gone && self.seen.held_until > now;
+        has_block.then_some(self.seen.held_until)
+    }
+
+    /// Whether nothing of it counts any more, and it is not expected back.
+    fn is_over(&self, look: &Look) -> bool {
+        let is_lost = look.now.saturating_duration_since(self.seen.first_seen) > FORGOTTEN_AFTER
+            || age(self.process.seen_at, look.cautious) > FORGOTTEN_AFTER;
+        self.seen.counts.is_empty() && !self.is_present && (self.is_gone || is_lost)
+    }
+}
+
+impl Seen {
+    fn count(&self) -> u32 {
+        self.counts.iter().fold(0, |sum: u32, (_, requests)| sum.saturating_add(*requests))
+    }
+
+    /// Requests, and from when on they count no more.
+    pub(super) fn counts(&self) -> &[(Instant, u32)] {
+        &self.counts
+    }
+}
+
+fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
+    (now - at).to_std().unwrap_or_default()
+}

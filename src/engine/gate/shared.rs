@@ -1,0 +1,466 @@
+//! The gate of one process among others: grants permits as [`Gate`] rules, after it has reserved them in the database
+//! that all of them share.
+//!
+//! It says when to look there ([`Step::Look`]) and what to do with the answer; whoever carries it out tells
+//! [`SharedGate::handle_looked`] or [`SharedGate::handle_unanswered`]. One look is under way at a time. It takes along
+//! all that is to be stored: pauses at once, what was counted and learned every few seconds.
+
+use super::{
+    Gate, GateSettings, Limited, Next, Outcome, Waiting,
+    allowance::Allowance,
+    look::{HOLDS_FOR, HOLDS_FOR_MAX, Look, Looked, News, Seen, Want},
+    pauses::Calendar,
+};
+use crate::model::{AccountId, Family, GateNote, LearnedRate, LedgerEntry, LimitClass, Owner, Pause, Sent};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+use uuid::Uuid;
+
+/// Between tries while the database does not answer.
+const RETRY_DATABASE_AFTER: Duration = Duration::from_millis(500);
+
+/// How often what was counted and learned is stored: that much a killed process forgets.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
+
+/// How long a single permit may lie about: whoever asked for it waits.
+const SINGLE_LASTS: Duration = Duration::from_millis(50);
+
+/// Parts of a window in which what was sent is noted together.
+const BUCKETS: u32 = 30;
+
+/// Calendars are adjusted by less all the time.
+const JUMP_MIN: TimeDelta = TimeDelta::seconds(1);
+
+/// What to do next.
+#[derive(Debug, Clone)]
+pub enum Step<T> {
+    Grant(T),
+    Refuse(T, Pause),
+    /// The pause that this request met is in the database.
+    Noted(T),
+    Look(Box<Look>),
+    /// Nothing before this moment.
+    Wait(Option<Instant>, Option<Waiting>),
+    /// All is said, or could not be.
+    Closed {
+        is_noted: bool,
+    },
+}
+
+/// What the database holds, as far as this process knows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Known {
+    pub pauses: Vec<Pause>,
+    pub learned: Option<LearnedRate>,
+}
+
+/// What a look under way has taken along.
+#[derive(Debug)]
+struct Carried<T> {
+    noted: Vec<(T, Pause)>,
+    lifts: Option<DateTime<Utc>>,
+    learned: Option<LearnedRate>,
+    ledger: Vec<LedgerEntry>,
+    reads_ledger: bool,
+    is_closing: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Open,
+    Closing,
+    Closed { is_noted: bool },
+}
+
+#[derive(Debug)]
+pub struct SharedGate<T> {
+    gate: Gate<T>,
+    us: Owner,
+    clock: Clock,
+    /// From when the process began, or noted or found something by a calendar that had been set back.
+    calendar: Calendar,
+    life: Life,
+    /// Nothing is granted before what others noted is known.
+    is_loaded: bool,
+    looking: Option<Carried<T>>,
+    /// Not before, as the database did not answer.
+    retry_at: Option<Instant>,
+    /// Not before, as it is not our turn.
+    turn_at: Option<Instant>,
+    waiting_since: Option<DateTime<Utc>>,
+    known: Known,
+    seen: BTreeMap<Uuid, Seen>,
+    /// What the database counts as held by us, and until when.
+    held: (u32, Instant),
+    holds_for: Duration,
+    /// Permits of a block when it was reserved.
+    block: u32,
+    unsaved_pauses: Vec<(T, Pause)>,
+    noted: Vec<T>,
+    lifts: Option<DateTime<Utc>>,
+    /// From when on what was counted is stored with the next look.
+    save_at: Option<Instant>,
+    is_ledger_stale: bool,
+    /// Others are there.
+    is_crowded: bool,
+}
+
+impl<T: Copy + PartialEq> SharedGate<T> {
+    pub fn new(settings: GateSettings, us: Owner, now: Instant, wall: DateTime<Utc>) -> SharedGate<T> {
+        let mut gate = Gate::new(settings, now, wall);
+        gate.allowance = Some(Allowance::none(now));
+        SharedGate {
+            gate,
+            us,
+            clock: Clock { calendar: Calendar::new(now, wall), jumped_at: None },
+            calendar: Calendar::new(now, wall),
+            life: Life::Open,
+            is_loaded: false,
+            looking: None,
+            retry_at: None,
+            turn_at: None,
+            waiting_since: None,
+            known: Known::default(),
+            seen: BTreeMap::new(),
+            held: (0, now),
+            holds_for: HOLDS_FOR,
+            block: 0,
+            unsaved_pauses: Vec::new(),
+            noted: Vec::new(),
+            lifts: None,
+            save_at: None,
+            is_ledger_stale: false,
+            is_crowded: false,
+        }
+    }
+
+    /// The life after a death: what the last one sent, the database knows. These permits are still out, and these pauses
+    /// may not be stored yet.
+    pub fn reborn(
+        &self,
+        still_out: impl Iterator<Item = (T, Family)>,
+        unsaved: impl Iterator<Item = (T, Pause)>,
+        now: Instant,
+        wall: DateTime<Utc>,
+    ) -> SharedGate<T> {
+        let mut next = SharedGate::new(self.gate.settings, self.us.clone(), now, wall);
+        (next.clock, next.calendar) = (self.clock, self.calendar);
+        // First what is out, lest it be taken for the probe after these pauses.
+        next.gate.handle_death(still_out, now);
+        next.unsaved_pauses = unsaved.collect();
+        for (_, pause) in &next.unsaved_pauses {
+            next.gate.pauses.handle_pause(*pause, now, self.calendar.cautious(now, wall));
+        }
+        next
+    }
+
+    pub fn handle_ask(
+        &mut self,
+        ticket: T,
+        family: Family,
+        account: Option<AccountId>,
+        longest_wait: Option<Duration>,
+    ) {
+        self.gate.handle_ask(ticket, family, account, longest_wait);
+    }
+
+    pub fn handle_withdrawn(&mut self, ticket: T) {
+        self.gate.handle_withdrawn(ticket);
+    }
+
+    pub fn handle_returned(&mut self, ticket: T, outcome: Outcome, now: Instant) {
+        self.gate.handle_returned(ticket, outcome, now);
+        if outcome != Outcome::Unused {
+            self.save_at.get_or_insert(now + SAVE_EVERY);
+        }
+        if self.gate.take_reopened() {
+            // Others wait for it.
+            self.lifts = self.last_rate_pause();
+        }
+    }
+
+    /// A limit refused a request, whose permit is still out. [`Step::Noted`] follows once the pause is stored.
+    pub fn handle_limited(
+        &mut self,
+        ticket: T,
+        family: Family,
+        class: LimitClass,
+        retry_after: Option<Duration>,
+        now: Instant,
+        wall: DateTime<Utc>,
+    ) -> Limited {
+        self.calendar.handle_read(now, wall);
+        let limited = self.gate.handle_limited(Some(ticket), family, class, retry_after, now, wall);
+        self.unsaved_pauses.push((ticket, limited.pause));
+        self.save_at = Some(now);
+        limited
+    }
+
+    /// The end of the process: grants nothing more, and notes what was sent for those who come next.
+    pub fn handle_closing(&mut self) {
+        if !matches!(self.life, Life::Closed { .. }) {
+            self.life = Life::Closing;
+        }
+    }
+
+    pub fn handle_looked(&mut self, looked: Looked, now: Instant, wall: DateTime<Utc>) {
+        let Some(carried) = self.looking.take() else { return };
+        if wall + JUMP_MIN < self.calendar.wall(now) {
+            self.calendar.handle_read(now, wall);
+        }
+        self.noted.extend(carried.noted.iter().map(|(ticket, _)| *ticket));
+        self.known = looked.known;
+        self.handle_news(looked.news, &carried, now, wall);
+        let counted = looked.seen.values().flat_map(|seen| seen.counts().iter().copied());
+        self.gate.window.set_others(counted.collect());
+        self.seen = looked.seen;
+        self.held = (looked.held, looked.held_until);
+        self.holds_for = (now.saturating_duration_since(looked.at) * 4).clamp(HOLDS_FOR, HOLDS_FOR_MAX);
+        (self.turn_at, self.waiting_since) = (looked.retry_at, looked.waiting_since);
+        self.is_crowded = looked.is_crowded;
+        if let Some(entry) = looked.prepaid {
+            self.gate.ledger.handle_prepaid(entry);
+        }
+        let allowance = self.gate.allowance.get_or_insert(Allowance::none(now));
+        if looked.is_block {
+            self.block = allowance.permits(now) + looked.granted;
+            *allowance = Allowance::new(self.block, looked.held_until, None);
+        } else if looked.granted > 0 {
+            let until = (now + SINGLE_LASTS).min(looked.held_until);
+            *allowance = Allowance::new(looked.granted, until, looked.family);
+        } else if looked.is_crowded {
+            *allowance = Allowance::none(now);
+        }
+        if carried.is_closing {
+            self.life = Life::Closed { is_noted: true };
+        }
+    }
+
+    fn handle_news(&mut self, news: News, carried: &Carried<T>, now: Instant, wall: DateTime<Utc>) {
+        self.is_ledger_stale = news.is_ledger_stale;
+        let wall = self.calendar.cautious(now, wall);
+        if !std::mem::replace(&mut self.is_loaded, true) {
+            let sent = news.own.map(|own| self.sent_before(own.held, own.answered, now, wall)).unwrap_or_default();
+            let ledger = news.ledger.unwrap_or_default();
+            self.gate.handle_noted(&GateNote { pauses: news.pauses, sent, learned: news.learned, ledger }, now, wall);
+            return;
+        }
+        for noted in news.pauses {
+            self.gate.handle_pause_of_another(noted, now, wall);
+        }
+        if news.is_lifted && self.unsaved_pauses.is_empty() {
+            self.gate.handle_lifted(now);
+        }
+        if let Some(learned) = news.learned {
+            self.gate.handle_learned_by_another(learned, now);
+        }
+        if let Some(entries) = news.ledger.filter(|_| carried.reads_ledger) {
+            let calendar = self.gate.calendar.wall(now);
+            self.gate.ledger.handle_stored(&entries, &carried.ledger, calendar);
+        }
+    }
+
+    /// What an earlier life sent, without what is still out or has come back since.
+    fn sent_before(&mut self, held: Sent, answered: Vec<Sent>, now: Instant, wall: DateTime<Utc>) -> Vec<Sent> {
+        let (num_counted, _) = self.gate.window.used(now);
+        let lost = Sent { requests: held.requests.saturating_sub(num_counted), until: wall };
+        answered.into_iter().chain([lost]).collect()
+    }
+
+    /// The database did not answer, or nobody knows what became of the look.
+    pub fn handle_unanswered(&mut self, now: Instant) {
+        let Some(carried) = self.looking.take() else { return };
+        self.retry_at = Some(now + RETRY_DATABASE_AFTER);
+        self.unsaved_pauses.splice(0..0, carried.noted);
+        self.lifts = self.lifts.or(carried.lifts);
+        self.gate.ledger.handle_unstored(&carried.ledger);
+        if carried.learned.is_some() {
+            self.gate.rate.handle_unsaved();
+        }
+        self.save_at = Some(now);
+        if self.life == Life::Closing {
+            self.life = Life::Closed { is_noted: false };
+        }
+    }
+
+    /// What is to be done now. Call until it says wait.
+    pub fn poll(&mut self, now: Instant, wall: DateTime<Utc>) -> Step<T> {
+        if let Some(ticket) = self.noted.pop() {
+            return Step::Noted(ticket);
+        }
+        if let Life::Closed { is_noted } = self.life {
+            return Step::Closed { is_noted };
+        }
+        let (mut wake_at, mut waiting, mut want) = (None, None, None);
+        if self.is_loaded && self.life == Life::Open {
+            let is_waiting = match self.gate.poll(now) {
+                Next::Grant(ticket) => return Step::Grant(ticket),
+                Next::Refuse(ticket, pause) => return Step::Refuse(ticket, pause),
+                Next::Reserve(family) => {
+                    want = Some(family);
+                    true
+                }
+                Next::Wait(at, why) => {
+                    (wake_at, waiting) = (Some(at), Some(why));
+                    !matches!(why, Waiting::Paused(_))
+                }
+                Next::Full => true,
+                Next::Idle => false,
+            };
+            if !is_waiting && self.waiting_since.take().is_some() {
+                // Others need not wait for us.
+                self.save_at = Some(now);
+            }
+            want = want.or_else(|| self.next_of_block(now));
+            if want.is_some() && self.turn_at.is_some_and(|at| now < at) {
+                (wake_at, want) = (earlier(wake_at, self.turn_at), None);
+            }
+        }
+        if self.looking.is_some() {
+            return Step::Wait(wake_at, waiting);
+        }
+        let is_urgent = !self.is_loaded || self.life != Life::Open || want.is_some() || self.lifts.is_some();
+        // What is held is renewed, or given back.
+        let renew_at = Some(self.held.1).filter(|_| self.held.0 > 0);
+        let due_at = if is_urgent { Some(now) } else { earlier(self.save_at, renew_at) };
+        match due_at.map(|at| self.retry_at.map_or(at, |retry_at| at.max(retry_at))) {
+            Some(at) if at <= now => Step::Look(Box::new(self.look(want, now, wall))),
+            at => Step::Wait(earlier(wake_at, at), waiting),
+        }
+    }
+
+    /// Whether a block should be filled up before it is used up.
+    fn next_of_block(&self, now: Instant) -> Option<Family> {
+        let left = self.gate.allowance.map_or(0, |allowance| allowance.permits(now));
+        let is_low = self.block > 1 && left > 0 && left <= self.block / 2 && !self.is_crowded;
+        self.gate.queue.families().next().filter(|_| is_low)
+    }
+
+    fn look(&mut self, want: Option<Family>, now: Instant, wall: DateTime<Utc>) -> Look {
+        let (is_first, is_closing) = (!self.is_loaded, self.life == Life::Closing);
+        let cautious = self.clock.read(now, wall, self.gate.window.length());
+        self.retry_at = None;
+        let saves = is_closing || (!is_first && self.save_at.is_some_and(|at| at <= now));
+        let (ledger, learned) = if saves { self.gate.take_unsaved() } else { Default::default() };
+        if saves {
+            self.save_at = None;
+        }
+        let reads_ledger = is_first || self.is_ledger_stale || self.gate.ledger.has_ceilings() && self.is_crowded;
+        let carried = Carried {
+            noted: std::mem::take(&mut self.unsaved_pauses),
+            lifts: self.lifts.take(),
+            learned,
+            ledger,
+            reads_ledger,
+            is_closing,
+        };
+        let calendar = self.gate.calendar.wall(now);
+        let want = want.map(|family| Want {
+            family,
+            is_probe: self.gate.pauses.is_probe_due(),
+            prepays: self.gate.ledger.prepay(family, calendar),
+        });
+        let look = Look {
+            us: self.us.clone(),
+            now,
+            wall,
+            cautious,
+            window: self.gate.window.length(),
+            holds_for: self.holds_for,
+            limit: self.gate.window.used(now).1,
+            in_use: self.gate.window.num_in_use(),
+            answered: self.gate.answered_in_buckets(now),
+            permits: self.gate.allowance.map_or(0, |allowance| allowance.permits(now)),
+            want,
+            waiting_since: self.waiting_since,
+            is_probing: self.gate.pauses.is_probing(),
+            has_ceilings: self.gate.ledger.has_ceilings(),
+            is_first,
+            is_closing,
+            reads_ledger,
+            known: self.known.clone(),
+            seen: self.seen.clone(),
+            pauses: carried.noted.iter().map(|(_, pause)| *pause).collect(),
+            lifts: carried.lifts,
+            learned: carried.learned,
+            ledger: carried.ledger.clone(),
+        };
+        self.looking = Some(carried);
+        look
+    }
+
+    fn last_rate_pause(&self) -> Option<DateTime<Utc>> {
+        let pauses = self.known.pauses.iter().chain(self.unsaved_pauses.iter().map(|(_, pause)| pause));
+        let of_rate = pauses.filter(|pause| pause.scope == Family::Application && pause.class == LimitClass::Rate);
+        of_rate.map(|pause| pause.until).max()
+    }
+
+    /// The pauses in force.
+    pub fn pauses(&self) -> impl Iterator<Item = Pause> {
+        self.gate.pauses()
+    }
+
+    /// Requests that all processes sent in the window so far, and those it may hold.
+    pub fn window_used(&mut self, now: Instant) -> (u32, u32) {
+        self.gate.window_used(now)
+    }
+
+    pub fn queued(&self) -> impl Iterator<Item = Family> {
+        self.gate.queued()
+    }
+
+    /// What a permit that is out was granted for.
+    pub fn family_of(&self, ticket: T) -> Option<Family> {
+        self.gate.family_of(ticket)
+    }
+
+    /// Whether what earlier lives and other processes noted is known.
+    pub fn is_loaded(&self) -> bool {
+        self.is_loaded
+    }
+}
+
+impl<T: Copy + PartialEq> Gate<T> {
+    /// The requests of the window that were answered, those of a moment together, with the latest of their moments.
+    fn answered_in_buckets(&mut self, now: Instant) -> Vec<(u32, Instant)> {
+        let length = self.window.length() / BUCKETS;
+        let mut buckets: Vec<(u32, Instant, Instant)> = Vec::new();
+        for at in self.window.answered(now) {
+            match buckets.last_mut().filter(|(_, first, _)| at.saturating_duration_since(*first) < length) {
+                Some((requests, _, last)) => (*requests, *last) = (*requests + 1, at),
+                None => buckets.push((1, at, at)),
+            }
+        }
+        buckets.into_iter().map(|(requests, _, last)| (requests, last)).collect()
+    }
+}
+
+/// The calendar by which others are judged: one that jumped forward is not believed before a window has passed.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    calendar: Calendar,
+    jumped_at: Option<Instant>,
+}
+
+impl Clock {
+    fn read(&mut self, now: Instant, wall: DateTime<Utc>, window: Duration) -> DateTime<Utc> {
+        let expected = self.calendar.wall(now);
+        let is_ahead = wall > expected + JUMP_MIN;
+        let jumped_at = *self.jumped_at.get_or_insert(now);
+        if !is_ahead || now.saturating_duration_since(jumped_at) > window * 2 + HOLDS_FOR_MAX {
+            self.calendar = Calendar::new(now, wall);
+            self.jumped_at = None;
+        }
+        self.calendar.wall(now).min(wall)
+    }
+}
+
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    [one, other].into_iter().flatten().min()
+}
+
+#[cfg(test)]
+mod tests;

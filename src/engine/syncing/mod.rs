@@ -1,0 +1,384 @@
+//! The life of a syncer, which runs one entity type of one account: takes its place from the database, drives
+//! [`EntityRun`], and starts again from the database whenever it does not know what became of a commit.
+//!
+//! ```text
+//!   Start -> how far? -> fence -> how far now? -> [enter the phase] -> run -> [note how it ended] -> Ended
+//!              ^                                                        |
+//!              +------- a pause <--------- the database fails, or a reply is lost; too often: note it -> Ended
+//! ```
+//!
+//! Whoever drives it carries out each [`Step`] and reports the [`Answer`] with the life in which the step was handed
+//! out. Each beginning is a new life, and what answers an earlier one is not heard.
+
+use super::{
+    Now,
+    backoff::Patience,
+    restart::{Deaths, Exit, RestartPolicy, Ruling},
+    run::{self, BatchSizes, Draft, EntityRun, Purpose, RunEnd, RunMode, RunPlan, RunProgress, Ticket},
+    sweep::RemovalGuard,
+};
+use crate::model::{
+    AddedBetween, BatchSyncResult, Checkpoint, CommitReport, EntityType, Fault, Fence, Gap, Member, Page, PageRequest,
+    Pause, Phase, StalePlaylist,
+};
+use std::collections::VecDeque;
+
+/// What a syncer is given for life.
+#[derive(Debug, Clone, Copy)]
+pub struct SyncingSetup {
+    pub entity: EntityType,
+    pub batches: BatchSizes,
+    pub guard: RemovalGuard,
+    pub policy: RestartPolicy,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Step {
+    /// Nobody waits any more for what is under way: drop it.
+    Abandon,
+    /// Read how far the phases are; report by [`Answer::Progress`].
+    LoadProgress,
+    /// Fence off every earlier run; report by [`Answer::Begun`].
+    BeginRun(Phase),
+    /// Read where the run is to begin, now that nobody else writes; report by [`Answer::Placed`].
+    LoadPlace,
+    /// Go on in this phase under the same fence; report by [`Answer::Switched`].
+    SwitchPhase { fence: Fence, phase: Phase },
+    /// A run begins; nothing is to be reported.
+    Begun { fence: Fence, mode: RunMode },
+    /// Ask the API; report by [`Answer::Page`].
+    Fetch { ticket: Ticket, request: PageRequest, patience: Patience },
+    /// Write this in one transaction; report by [`Answer::Committed`].
+    Commit { fence: Fence, draft: Box<Draft> },
+    /// Report by [`Answer::Stale`].
+    ListStale,
+    /// Report by [`Answer::Members`].
+    ListMembers(AddedBetween),
+    /// Report by [`Answer::Waited`] once that is over. The trouble is why.
+    Wait { pause: std::time::Duration, trouble: Trouble },
+    /// Note for people how the run ended; report by [`Answer::Noted`].
+    NoteEnd { fence: Fence, phase: Phase, why: EndedShort },
+    /// The same, where nobody can tell whether there is a fence; report by [`Answer::Noted`].
+    NoteFailure(String),
+    /// The run is over; nothing is to be reported.
+    Ended(RunEnd),
+}
+
+/// What came of a step.
+#[derive(Debug)]
+pub enum Answer {
+    Progress(Result<RunMode, Trouble>),
+    Begun(Result<Fence, Trouble>),
+    Placed(Result<Place, Trouble>),
+    Switched(Result<Checkpoint, Trouble>),
+    Page(Ticket, Result<Page, Fault>),
+    Committed(Result<CommitReport, Trouble>),
+    Stale(Result<Vec<StalePlaylist>, Trouble>),
+    Members(Result<Vec<Member>, Trouble>),
+    Waited,
+    Noted(Result<(), Trouble>),
+}
+
+/// What a run starts from, as the database says.
+#[derive(Debug)]
+pub struct Place {
+    pub mode: RunMode,
+    pub num_active: u32,
+    /// Of the listing.
+    pub open_gaps: Vec<Gap>,
+}
+
+/// A run ended short of its goal: what `status` is to show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndedShort {
+    Paused(Pause),
+    Failed(String),
+}
+
+/// What goes wrong between a syncer and the database.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// Another run writes now, of this process or of another.
+    #[error("{0}")]
+    Overtaken(String),
+    /// It may pass; or a reply was lost, and what became of a commit is unknown. The database tells.
+    #[error("{0}")]
+    Passing(String),
+    #[error("{0}")]
+    Lasting(String),
+}
+
+impl Trouble {
+    fn into_fault(self) -> Fault {
+        match self {
+            Trouble::Overtaken(why) => Fault::Overtaken(why),
+            Trouble::Passing(why) | Trouble::Lasting(why) => Fault::Internal(why),
+        }
+    }
+}
+
+/// A syncer, as a state machine.
+#[derive(Debug)]
+pub struct Syncing {
+    setup: SyncingSetup,
+    purpose: Purpose,
+    life: u32,
+    state: State,
+    /// Kept after its end, for whoever looks how far it came.
+    run: Option<EntityRun>,
+    /// Times that it had to start again from the database.
+    reloads: Deaths,
+    is_stopping: bool,
+    steps: VecDeque<Step>,
+}
+
+#[derive(Debug)]
+enum State {
+    Idle,
+    Loading,
+    Beginning(Phase),
+    Placing {
+        fence: Fence,
+        phase: Phase,
+    },
+    /// The phase that the database was found in is yet to be entered.
+    Entering {
+        fence: Fence,
+        place: Place,
+    },
+    Running(Fence),
+    /// How the run ended is being noted.
+    Ending(RunEnd),
+    Waiting,
+}
+
+impl Syncing {
+    pub fn new(setup: SyncingSetup) -> Syncing {
+        Syncing {
+            setup,
+            purpose: Purpose::Current,
+            life: 0,
+            state: State::Idle,
+            run: None,
+            reloads: Deaths::default(),
+            is_stopping: false,
+            steps: VecDeque::new(),
+        }
+    }
+
+    /// The next life of a syncer that died: whatever it knew is gone, but what a person told it.
+    pub fn reborn(&self) -> Syncing {
+        Syncing { life: self.life + 1, is_stopping: self.is_stopping, ..Syncing::new(self.setup) }
+    }
+
+    /// Changes with each beginning and each end.
+    pub fn life(&self) -> u32 {
+        self.life
+    }
+
+    /// From the order to run until the end of the run.
+    pub fn is_busy(&self) -> bool {
+        !matches!(self.state, State::Idle)
+    }
+
+    /// The run that begins or goes on, or the last one.
+    pub fn run(&self) -> Option<&EntityRun> {
+        self.run.as_ref()
+    }
+
+    pub fn progress(&self) -> Option<RunProgress> {
+        self.run().map(EntityRun::progress)
+    }
+
+    /// Begins a run, or begins again from the database.
+    pub fn handle_start(&mut self, purpose: Purpose) {
+        self.purpose = purpose;
+        self.begin();
+    }
+
+    /// Ends the run: what is whole is committed.
+    pub fn handle_stop(&mut self) {
+        self.is_stopping = true;
+        match (&self.state, &mut self.run) {
+            (State::Running(_), Some(run)) => run.handle_stop(),
+            (State::Idle | State::Ending(_), _) => {}
+            (_, _) => {
+                self.abandon();
+                self.end(RunEnd::Stopped);
+            }
+        }
+    }
+
+    /// The account is in other hands, or in none: drops everything and says nothing of it.
+    pub fn handle_dismissed(&mut self) {
+        self.abandon();
+        (self.run, self.state) = (None, State::Idle);
+    }
+
+    /// Hands out the next thing to do; `None` while something is waited for. Call until `None`.
+    pub fn poll(&mut self) -> Option<Step> {
+        if let Some(step) = self.steps.pop_front() {
+            return Some(step);
+        }
+        let (State::Running(fence), Some(run)) = (&self.state, &mut self.run) else { return None };
+        let fence = *fence;
+        match run.poll()? {
+            run::Step::Fetch { ticket, request, patience } => Some(Step::Fetch { ticket, request, patience }),
+            run::Step::Commit(draft) => Some(Step::Commit { fence, draft }),
+            run::Step::SwitchPhase(phase) => Some(Step::SwitchPhase { fence, phase }),
+            run::Step::ListStale => Some(Step::ListStale),
+            run::Step::ListMembers(wanted) => Some(Step::ListMembers(wanted)),
+            run::Step::End(end) => {
+                self.handle_run_over(fence, end);
+                self.steps.pop_front()
+            }
+        }
+    }
+
+    /// Takes in what came of a step that was handed out in that life.
+    pub fn handle(&mut self, life: u32, answer: Answer, now: Now) {
+        if life != self.life {
+            return;
+        }
+        if let Err(trouble) = self.take_in(answer, now) {
+            self.handle_trouble(trouble, now);
+        }
+    }
+
+    fn take_in(&mut self, answer: Answer, now: Now) -> Result<(), Trouble> {
+        let state = std::mem::replace(&mut self.state, State::Idle);
+        self.state = match (state, answer) {
+            (State::Loading, Answer::Progress(mode)) => {
+                let phase = mode?.phase();
+                self.steps.push_back(Step::BeginRun(phase));
+                State::Beginning(phase)
+            }
+            (State::Beginning(phase), Answer::Begun(fence)) => {
+                let fence = fence?;
+                // What was read before the fence stood may have moved since.
+                self.steps.push_back(Step::LoadPlace);
+                State::Placing { fence, phase }
+            }
+            (State::Placing { fence, phase }, Answer::Placed(place)) => {
+                let place = place?;
+                if place.mode.phase() == phase {
+                    self.go(fence, place, now)
+                } else {
+                    self.steps.push_back(Step::SwitchPhase { fence, phase: place.mode.phase() });
+                    State::Entering { fence, place }
+                }
+            }
+            (State::Entering { fence, place }, Answer::Switched(entered)) => {
+                entered?;
+                self.go(fence, place, now)
+            }
+            (State::Running(fence), answer) => {
+                self.take_into_run(answer)?;
+                State::Running(fence)
+            }
+            (State::Ending(end), Answer::Noted(noted)) => {
+                // Whoever took over goes on, whatever stopped us.
+                let end = match noted {
+                    Err(trouble @ Trouble::Overtaken(_)) => RunEnd::Failed(trouble.into_fault()),
+                    Ok(()) | Err(Trouble::Passing(_) | Trouble::Lasting(_)) => end,
+                };
+                return Ok(self.end(end));
+            }
+            (State::Waiting, Answer::Waited) => return Ok(self.begin()),
+            (state, _) => state,
+        };
+        Ok(())
+    }
+
+    fn take_into_run(&mut self, answer: Answer) -> Result<(), Trouble> {
+        let Some(run) = &mut self.run else { return Ok(()) };
+        match answer {
+            Answer::Page(ticket, answer) => run.handle_page(ticket, answer),
+            Answer::Committed(report) => run.handle_committed(report?),
+            Answer::Switched(stored) => run.handle_switched(stored?),
+            Answer::Stale(stale) => run.handle_stale(stale?),
+            Answer::Members(members) => run.handle_members(members?),
+            Answer::Progress(_) | Answer::Begun(_) | Answer::Placed(_) | Answer::Waited | Answer::Noted(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Takes the place from the database, whatever is under way.
+    fn begin(&mut self) {
+        self.abandon();
+        self.run = None;
+        self.steps.push_back(Step::LoadProgress);
+        self.state = State::Loading;
+    }
+
+    fn go(&mut self, fence: Fence, place: Place, now: Now) -> State {
+        let Place { mode, num_active, open_gaps } = place;
+        let SyncingSetup { entity, batches, guard, .. } = self.setup;
+        self.steps.push_back(Step::Begun { fence, mode: mode.clone() });
+        let plan =
+            RunPlan { entity, mode, num_active, open_gaps, batches, purpose: self.purpose, guard, now: now.wall };
+        let run = self.run.insert(EntityRun::new(plan));
+        if self.is_stopping {
+            run.handle_stop();
+        }
+        State::Running(fence)
+    }
+
+    fn handle_run_over(&mut self, fence: Fence, end: RunEnd) {
+        // A fault of one page may end it while others are asked for.
+        self.abandon();
+        let phase = self.run.as_ref().map_or(Phase::InitialSync, EntityRun::phase);
+        let why = match &end {
+            RunEnd::Complete { .. } | RunEnd::Unsteady { .. } | RunEnd::Stopped => return self.end(end),
+            RunEnd::Paused(pause) => EndedShort::Paused(*pause),
+            RunEnd::Failed(fault) => EndedShort::Failed(fault.to_string()),
+        };
+        self.steps.push_back(Step::NoteEnd { fence, phase, why });
+        self.state = State::Ending(end);
+    }
+
+    /// A commit or a look at the database failed: starts again from what the database holds, or gives up.
+    fn handle_trouble(&mut self, trouble: Trouble, now: Now) {
+        let ruling = match &trouble {
+            Trouble::Passing(why) => {
+                self.reloads.handle_exit(&self.setup.policy, &Exit::Panicked(why.clone()), now.at, now.jitter)
+            }
+            Trouble::Overtaken(_) | Trouble::Lasting(_) => Ruling::Park,
+        };
+        self.abandon();
+        match ruling {
+            Ruling::RestartIn(pause) => {
+                self.steps.push_back(Step::Wait { pause, trouble });
+                self.state = State::Waiting;
+            }
+            Ruling::Park | Ruling::Rest => {
+                self.steps.push_back(Step::NoteFailure(trouble.to_string()));
+                self.state = State::Ending(RunEnd::Failed(trouble.into_fault()));
+            }
+        }
+    }
+
+    fn abandon(&mut self) {
+        self.life += 1;
+        self.steps.clear();
+        self.steps.push_back(Step::Abandon);
+    }
+
+    fn end(&mut self, end: RunEnd) {
+        self.state = State::Idle;
+        self.steps.push_back(Step::Ended(end));
+    }
+
+    /// The result of the last batch committed.
+    pub fn last_result(&self) -> BatchSyncResult {
+        let mut result = self.run().map(|run| run.last_result().clone()).unwrap_or_default();
+        if let State::Ending(RunEnd::Paused(pause)) = &self.state {
+            (result.rate_limited, result.rate_limit_reset_at) = (true, Some(pause.until));
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests;
