@@ -38,8 +38,8 @@ pub enum Verdict {
     /// then held.
     Proven { num_removed: u32, num_counted: u32, discrepancy: i64 },
     /// Removals that are not believed at once: too many, or something speaks against them. `num_removed` of them were
-    /// missed before, long enough ago, or are confirmed; the others wait.
-    Held { num_unseen: u32, num_removed: u32 },
+    /// missed before, long enough ago, or are confirmed; the others wait, `num_counted` of them for a person.
+    Held { num_unseen: u32, num_removed: u32, num_counted: u32 },
     /// The total still counts what was not seen, all of it or some. `num_removed` of them a person has confirmed; only a
     /// person can.
     Counted { num_unseen: u32, num_removed: u32, counts_all: bool, discrepancy: i64 },
@@ -97,7 +97,7 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
         let discrepancy = beyond(num_active - num_gone);
         Verdict::Proven { num_removed: num_gone, num_counted: still_counted, discrepancy }
     } else {
-        Verdict::Held { num_unseen, num_removed: num_ripe + num_confirmed }
+        Verdict::Held { num_unseen, num_removed: num_ripe + num_confirmed, num_counted: still_counted }
     }
 }
 
@@ -125,7 +125,7 @@ mod tests {
     }
 
     fn holds(num_unseen: u32) -> Verdict {
-        Verdict::Held { num_unseen, num_removed: 0 }
+        Verdict::Held { num_unseen, num_removed: 0, num_counted: 0 }
     }
 
     #[test]
@@ -200,7 +200,7 @@ mod tests {
         let walk = WalkState::default();
         assert_eq!(judge(GUARD, &walk, false, emptied(ripe(0))), holds(5000));
         assert_eq!(judge(GUARD, &walk, false, emptied(ripe(5000))), removes(5000));
-        let some = Verdict::Held { num_unseen: 5000, num_removed: 4000 };
+        let some = Verdict::Held { num_unseen: 5000, num_removed: 4000, num_counted: 0 };
         assert_eq!(judge(GUARD, &walk, false, emptied(ripe(4000))), some, "the others wait on");
     }
 

@@ -143,8 +143,18 @@ pub enum Gone {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hold {
     pub pass: i64,
-    /// The total counts more than was seen, so any of these may still be there.
-    pub is_counted: bool,
+    pub counts: Counts,
+}
+
+/// Which of the held items the total still counts, so that they may still be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counts {
+    /// Any of them.
+    All,
+    /// Those that it counted before.
+    AsBefore,
+    /// None of them: those that it counted before wait from now on.
+    Nothing,
 }
 
 /// How many of the items that a pass has not seen were held before.

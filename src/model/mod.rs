@@ -22,8 +22,8 @@ pub mod status;
 
 pub use answer::{Disposition, Remedy, RequestStatus};
 pub use batch::{
-    BatchSyncResult, Commit, CommitReport, Effects, Fence, Gap, Gone, HeldBefore, HeldRemoval, Hold, ItemCounts,
-    Membership, PlaylistPart, ReadingOutcome, Removal, Rows, Survey,
+    BatchSyncResult, Commit, CommitReport, Counts, Effects, Fence, Gap, Gone, HeldBefore, HeldRemoval, Hold,
+    ItemCounts, Membership, PlaylistPart, ReadingOutcome, Removal, Rows, Survey,
 };
 pub use checkpoint::{Checkpoint, Stage, Verification, WalkState};
 pub use entities::{

@@ -11,7 +11,7 @@ use super::schema::{albums, artists, held_removals, playlist_items, playlists, t
 use super::types::{At, Words, len};
 use super::upsert::upsert;
 use super::{Conn, Store, StoreError, with_conn};
-use crate::model::{AccountId, EntityType, HeldRemoval, Hold};
+use crate::model::{AccountId, Counts, EntityType, HeldRemoval, Hold};
 use chrono::{DateTime, Utc};
 use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
@@ -91,17 +91,22 @@ pub(super) async fn hold(
         playlist_id: Words(LISTING),
         item_id: Words(id),
         since: now,
-        is_counted: hold.is_counted,
+        is_counted: hold.counts == Counts::All,
         is_confirmed: false,
     };
     upsert(conn, &missing.iter().map(|id| row(id.as_str())).collect::<Vec<_>>()).await?;
-    if hold.is_counted {
-        with_conn!(conn, |c| {
-            use held_removals::{is_confirmed, is_counted};
-            let all = held!(account, entity).filter(is_confirmed.eq(false));
-            diesel::update(all).set(is_counted.eq(true)).execute(c).await
-        })?;
-    }
+    with_conn!(conn, |c| {
+        use held_removals::{is_confirmed, is_counted, since};
+        let others = held!(account, entity).filter(is_confirmed.eq(false));
+        match hold.counts {
+            Counts::All => diesel::update(others).set(is_counted.eq(true)).execute(c).await,
+            Counts::AsBefore => Ok(0),
+            Counts::Nothing => {
+                let counted = others.filter(is_counted.eq(true));
+                diesel::update(counted).set((is_counted.eq(false), since.eq(now))).execute(c).await
+            }
+        }
+    })?;
     Ok(())
 }
 

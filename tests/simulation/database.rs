@@ -9,8 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use segno::{
     engine::run::{Draft, RunMode},
     model::{
-        AddedBetween, Checkpoint, CommitReport, Due, EntityType, FailedReading, FailureKind, Family, Fence, Gap,
-        GateProcess, Gone, HeldBefore, Hold, Item, ItemCounts, LastFailure, LearnedRate, LedgerEntry, LimitClass,
+        AddedBetween, Checkpoint, CommitReport, Counts, Due, EntityType, FailedReading, FailureKind, Family, Fence,
+        Gap, GateProcess, Gone, HeldBefore, Hold, Item, ItemCounts, LastFailure, LearnedRate, LedgerEntry, LimitClass,
         Member, Membership, NotedPause, Pause, Phase, PlaylistPart, ProbeClaim, ReadingOutcome, ReadingState,
         RemovalGuard, Rows, SharedChange, SharedLimits, Slot, StalePlaylist, WalkState, batch::PlaylistEnd,
     },
@@ -581,8 +581,13 @@ impl Books {
         let missing: BTreeSet<u32> = self.unseen(hold.pass).collect();
         self.held.retain(|number, _| missing.contains(number));
         for number in missing {
-            let held = self.held.entry(number).or_insert((now, hold.is_counted));
-            held.1 |= hold.is_counted;
+            let held = self.held.entry(number).or_insert((now, false));
+            match hold.counts {
+                Counts::All => held.1 = true,
+                Counts::AsBefore => {}
+                Counts::Nothing if held.1 => *held = (now, false),
+                Counts::Nothing => {}
+            }
         }
     }
 

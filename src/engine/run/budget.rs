@@ -24,10 +24,12 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// What there is to read, as far as it is known by now: slots of the listing, and items of playlists. It only grows.
-    pub fn allow(&mut self, num_listed: u32, num_items: u32, num_playlists: u32) {
+    /// What there is to read, as far as it is known by now: slots of the listing, in pages of `page_size`, and items of
+    /// playlists. It only grows.
+    pub fn allow(&mut self, num_listed: u32, page_size: u32, num_items: u32, num_playlists: u32) {
         let items = num_pages(num_items).saturating_add(num_playlists);
-        let pages = num_pages(num_listed).saturating_add(items);
+        let listed = num_listed.div_ceil(page_size.saturating_sub(1).max(1)).max(1);
+        let pages = listed.saturating_add(items);
         self.pages_max = self.pages_max.max(pages.saturating_mul(WALKS_MAX).saturating_add(ALLOWANCE));
     }
 
@@ -54,20 +56,20 @@ mod tests {
     #[test]
     fn three_walks_and_an_allowance_are_the_end() {
         let mut budget = Budget::default();
-        budget.allow(5_000, 0, 0);
+        budget.allow(5_000, 50, 0, 0);
         // Less to read than was thought takes nothing back.
-        budget.allow(50, 0, 0);
+        budget.allow(50, 50, 0, 0);
         let spent = (0..).take_while(|_| {
             budget.count(Patience::Page);
             !budget.is_spent()
         });
-        assert_eq!(spent.count() as u32 + 1, 3 * 104 + 60);
+        assert_eq!(spent.count() as u32 + 1, 3 * 103 + 60);
     }
 
     #[test]
     fn pieces_are_bounded_by_themselves() {
         let mut budget = Budget::default();
-        budget.allow(50, 0, 0);
+        budget.allow(50, 50, 0, 0);
         (1..PIECES_MAX).for_each(|_| budget.count(Patience::Piece));
         assert!(!budget.is_spent());
         budget.count(Patience::Piece);
@@ -77,7 +79,7 @@ mod tests {
     #[test]
     fn playlists_count_by_what_they_hold() {
         let mut budget = Budget::default();
-        budget.allow(40, 4_000, 40);
+        budget.allow(40, 50, 4_000, 40);
         assert_eq!(budget.pages_max, 3 * (1 + 82 + 40) + 60);
     }
 }

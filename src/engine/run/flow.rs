@@ -7,7 +7,7 @@ use super::{
 use crate::{
     engine::sweep::{self, Finding, Verdict},
     model::{
-        Checkpoint, CommitReport, EntityType, Fault, Gone, Hold, Phase, ReadingOutcome, Removal, Rows, Stage,
+        Checkpoint, CommitReport, Counts, EntityType, Fault, Gone, Hold, Phase, ReadingOutcome, Removal, Rows, Stage,
         StalePlaylist, Survey, WalkState,
     },
 };
@@ -234,7 +234,7 @@ impl EntityRun {
         if verdict != Verdict::Unsteady {
             self.note_verified();
         }
-        let hold = |is_counted| records.then_some(Hold { pass, is_counted });
+        let hold = |counts| records.then_some(Hold { pass, counts });
         match verdict {
             Verdict::Proven { num_removed, num_counted, discrepancy } => {
                 let walk = &mut self.checkpoint.walk;
@@ -254,17 +254,19 @@ impl EntityRun {
                     effects.removal = Some(Removal { pass, of });
                     self.num_active -= num_removed;
                 }
-                (effects.hold, effects.release_held) = (hold(false).filter(|_| num_counted > 0), num_counted == 0);
+                (effects.hold, effects.release_held) =
+                    (hold(Counts::AsBefore).filter(|_| num_counted > 0), num_counted == 0);
             }
-            Verdict::Held { num_unseen, num_removed } => {
+            Verdict::Held { num_unseen, num_removed, num_counted } => {
                 let num_held = num_unseen - num_removed;
                 self.checkpoint.walk.held_removals = Some(num_held);
+                self.checkpoint.walk.num_counted = num_counted;
                 self.checkpoint.walk.discrepancy = None;
                 if num_removed > 0 {
                     effects.removal = Some(Removal { pass, of: Gone::Ripe { at: self.ripe_at() } });
                     self.num_active -= num_removed;
                 }
-                effects.hold = hold(false);
+                effects.hold = hold(if num_counted > 0 { Counts::AsBefore } else { Counts::Nothing });
                 self.notes.judge(Some(notes::held(entity, num_held, self.num_active, self.guard.wait)));
             }
             Verdict::Counted { num_unseen, num_removed, counts_all, discrepancy } => {
@@ -280,7 +282,7 @@ impl EntityRun {
                     effects.removal = Some(Removal { pass, of: Gone::Confirmed });
                     self.num_active -= num_removed;
                 }
-                effects.hold = hold(true);
+                effects.hold = hold(Counts::All);
             }
             Verdict::Unread { num_unseen, num_unread, discrepancy } => {
                 let walk = &mut self.checkpoint.walk;

@@ -430,7 +430,8 @@ impl EntityRun {
         let num_listed = walk.total.unwrap_or(0).max(self.num_active).max(walk.offset);
         let items = self.items.map_or(0, |items| items.items_total.max(items.items_done));
         let num_playlists = self.items.map_or(0, |items| items.num_playlists);
-        self.budget.allow(num_listed, items, num_playlists);
+        let page_size = PAGE_LIMIT.min(self.batches.of(walk.phase)).min(walk.walk.page_cap.unwrap_or(PAGE_LIMIT));
+        self.budget.allow(num_listed, page_size, items, num_playlists);
         if self.budget.is_spent()
             && !self.stopping
             && !matches!(self.activity, Activity::AwaitCommit | Activity::Over(_))

@@ -1,7 +1,7 @@
 //! The model database: what was committed, and nothing else.
 
 use crate::model::{
-    AddedBetween, Checkpoint, Gap, HeldBefore, Item, Member, Membership, PlaylistPart, Slot, StalePlaylist,
+    AddedBetween, Checkpoint, Counts, Gap, HeldBefore, Item, Member, Membership, PlaylistPart, Slot, StalePlaylist,
     batch::PlaylistEnd,
 };
 use chrono::{DateTime, Utc};
@@ -44,12 +44,17 @@ impl Database {
     }
 
     /// As `store::held::hold`.
-    pub fn hold(&mut self, is_counted: bool, now: DateTime<Utc>) {
+    pub fn hold(&mut self, counts: Counts, now: DateTime<Utc>) {
         let missing: BTreeSet<String> = self.unseen().cloned().collect();
         self.held.retain(|id, _| missing.contains(id));
         for id in missing {
-            let held = self.held.entry(id).or_insert((now, is_counted));
-            held.1 |= is_counted;
+            let held = self.held.entry(id).or_insert((now, false));
+            match counts {
+                Counts::All => held.1 = true,
+                Counts::AsBefore => {}
+                Counts::Nothing if held.1 => *held = (now, false),
+                Counts::Nothing => {}
+            }
         }
     }
 

@@ -359,7 +359,7 @@ impl World {
         }
         if let Some(hold) = effects.hold {
             // As always, the commit is later than the beginning of the run.
-            database.hold(hold.is_counted, self.now + TimeDelta::seconds(1));
+            database.hold(hold.counts, self.now + TimeDelta::seconds(1));
         }
         if let Some(survey) = effects.survey {
             if let (Some(_), Some(at)) = (survey.pass, survey.ripe_at) {
