@@ -24,6 +24,7 @@ that the guarantees hold. Prints what was done to it; on a failure its story, ma
   --seconds N   stop after so many seconds, however many seeds that were
   --seed S      only this one, and what happens in it
   --threads N   how many at a time (as many as there are cores)
+  --odds N      how often answers are wrong and look right, against the rest (0)
   --failures N  go on after a failure, until so many were found (1)
   --help        print this
 ";
@@ -36,6 +37,13 @@ struct Options {
     seed: Option<u64>,
     threads: usize,
     failures: usize,
+    odds: Option<u32>,
+}
+
+impl Options {
+    fn scenario(self, seed: u64) -> Scenario {
+        self.odds.map_or_else(|| Scenario::new(seed), |odds| Scenario::with_odds(seed, odds))
+    }
 }
 
 fn main() -> ExitCode {
@@ -53,14 +61,14 @@ fn main() -> ExitCode {
     // The engine's own assertions are caught, and told with the story.
     std::panic::set_hook(Box::new(|_| {}));
     match options.seed {
-        Some(seed) => one(seed),
+        Some(seed) => one(options.scenario(seed)),
         None => many(options),
     }
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut options = Options { seeds: 10_000, from: 0, seconds: None, seed: None, threads, failures: 1 };
+    let mut options = Options { seeds: 10_000, from: 0, seconds: None, seed: None, threads, failures: 1, odds: None };
     let mut seeds = None;
     while let Some(word) = words.next() {
         if word == "--help" || word == "-h" {
@@ -74,6 +82,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Str
             "--seconds" => options.seconds = Some(number),
             "--seed" => options.seed = Some(number),
             "--threads" => options.threads = (number as usize).max(1),
+            "--odds" => options.odds = Some(number as u32),
             "--failures" => options.failures = (number as usize).max(1),
             _ => return Err(format!("unknown option {word}")),
         }
@@ -82,8 +91,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Str
     Ok(Some(options))
 }
 
-fn one(seed: u64) -> ExitCode {
-    let scenario = Scenario::new(seed);
+fn one(scenario: Scenario) -> ExitCode {
     match live(&scenario) {
         Err(failure) => {
             print!("{}", shrink::story(&scenario, &failure));
@@ -114,7 +122,7 @@ fn many(options: Options) -> ExitCode {
                     if seed >= end {
                         break;
                     }
-                    let scenario = Scenario::new(seed);
+                    let scenario = options.scenario(seed);
                     match live(&scenario) {
                         Ok(lived) => tally += lived,
                         Err(failure) => {

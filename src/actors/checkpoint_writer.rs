@@ -229,6 +229,8 @@ pub enum Wish {
     GoesOn,
     /// Its checkpoint is forgotten, and whoever had begun a run is fenced off.
     StartsOver,
+    /// The removals that were held back are believed.
+    RemovalsConfirmed,
 }
 
 impl Handler<NoteWish> for CheckpointWriter {
@@ -243,6 +245,12 @@ impl Handler<NoteWish> for CheckpointWriter {
                 Wish::StartsOver => {
                     for SyncKey { account, entity } in keys {
                         store.reset(account, entity).await?;
+                    }
+                    Ok(())
+                }
+                Wish::RemovalsConfirmed => {
+                    for SyncKey { account, entity } in keys {
+                        store.confirm_removals(account, &[entity]).await?;
                     }
                     Ok(())
                 }

@@ -9,8 +9,8 @@
 #[cfg(panic = "abort")]
 compile_error!("supervision catches panics: build with panic = \"unwind\"");
 
+use super::{driver, now};
 use crate::{
-    clock,
     engine::restart::{Deaths, Exit, RestartPolicy, Ruling},
     model::{AccountId, EntityType, SyncKey},
 };
@@ -23,7 +23,6 @@ use std::{
     pin::Pin,
     task::{self, Poll, ready},
 };
-use tokio::time::{Sleep, sleep};
 use tracing::{error, info};
 
 /// Names a child.
@@ -98,7 +97,7 @@ where
     life: ContextFut<A, Context<A>>,
     policy: RestartPolicy,
     deaths: Deaths,
-    pause: Option<Pin<Box<Sleep>>>,
+    pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
     parent: Recipient<ChildExited>,
 }
 
@@ -134,23 +133,20 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        loop {
-            let exit = ready!(this.poll_life(cx));
-            let ruling = this.deaths.handle_exit(&this.policy, &exit, clock::instant(), fastrand::f64());
-            let child = this.child;
-            match (&exit, ruling) {
-                (Exit::Panicked(why), Ruling::RestartIn(pause)) => {
-                    info!(%child, why, pause_ms = pause.as_millis() as u64, "actor panicked and is restarted");
-                    this.pause = Some(Box::pin(sleep(pause)));
-                }
-                (Exit::Panicked(why), _) => error!(%child, why, "actor keeps panicking and is parked"),
-                (Exit::Finished, _) => {}
+        let exit = ready!(this.poll_life(cx));
+        let (child, now) = (this.child, now());
+        let ruling = this.deaths.handle_exit(&this.policy, &exit, now.at, now.jitter);
+        match (&exit, ruling) {
+            (Exit::Panicked(why), Ruling::RestartIn(pause)) => {
+                info!(%child, why, pause_ms = pause.as_millis() as u64, "actor panicked and is restarted");
+                this.pause = Some(Box::pin(driver::wait(pause)));
             }
-            this.parent.do_send(ChildExited { child, exit, ruling });
-            if this.pause.is_none() {
-                return Poll::Ready(());
-            }
+            (Exit::Panicked(why), _) => error!(%child, why, "actor keeps panicking and is parked"),
+            (Exit::Finished, _) => {}
         }
+        this.parent.do_send(ChildExited { child, exit, ruling });
+        // A pause that nobody has polled wakes nobody.
+        if this.pause.is_some() { self.poll(cx) } else { Poll::Ready(()) }
     }
 }
 

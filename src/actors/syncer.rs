@@ -232,6 +232,8 @@ impl Syncer {
             reset_seen: effects.reset_seen,
             survey: effects.survey,
             removal: effects.removal,
+            hold: effects.hold,
+            release_held: effects.release_held,
             removed_ids: effects.removed_ids,
             new_gaps: effects
                 .new_gaps
@@ -244,6 +246,7 @@ impl Syncer {
                 .map(|(playlist_id, from, to)| gap(playlist_id, from, to, String::new()))
                 .collect(),
             forget_item_snapshots: effects.forget_item_snapshots,
+            item_removals: effects.item_removals,
             heal_all_gaps_before: effects.heal_all_gaps_before,
         };
         let num_requests =

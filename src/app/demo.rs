@@ -67,6 +67,7 @@ pub async fn run(args: DemoArgs, display: Display) -> Result<Exit, CommandError>
         entities: EntityType::ALL.to_vec(),
         purpose: Purpose::Current,
         longest_wait: LONGEST_WAIT,
+        confirms_removals: false,
         database: path.display().to_string(),
     };
     let Finished { mut reports, exit, advice } = job.run(&config, &display).await?;

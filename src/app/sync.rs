@@ -42,8 +42,9 @@ use tokio::sync::{oneshot, watch};
 pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 pub async fn run(args: SyncArgs, config: &Config, display: Display) -> Result<Exit, CommandError> {
-    let SyncArgs { entities, max_wait, account, json } = args;
+    let SyncArgs { entities, max_wait, confirm_removals, account, json } = args;
     let job = Job::open("sync", Purpose::Current, entities, account.account, max_wait, config).await?;
+    let job = Job { confirms_removals: confirm_removals, ..job };
     let Finished { reports, exit, advice } = job.run(config, &display).await?;
     print(&if json { report::sync_json(&reports) } else { report::sync_text(&reports) })?;
     advice.iter().for_each(|advice| complain(advice));
@@ -61,6 +62,8 @@ pub(super) struct Job {
     pub purpose: Purpose,
     /// The longest pause to sit out.
     pub longest_wait: Duration,
+    /// A person believes the removals that were held back.
+    pub confirms_removals: bool,
     /// Shown to people, so without a password.
     pub database: String,
 }
@@ -97,7 +100,17 @@ impl Job {
         let owner = claim::this_process(command);
         let (store, url) = open_store(config, &owner.label).await?;
         let entities = if entities.is_empty() { config.sync.entities.clone() } else { entities };
-        Ok(Job { account, store, client, owner, entities, purpose, longest_wait, database: url.to_string() })
+        Ok(Job {
+            account,
+            store,
+            client,
+            owner,
+            entities,
+            purpose,
+            longest_wait,
+            confirms_removals: false,
+            database: url.to_string(),
+        })
     }
 
     pub async fn run(self, config: &Config, display: &Display) -> Result<Finished, CommandError> {
@@ -178,6 +191,10 @@ impl Job {
         let is_one = signed_in.len() == 1;
         let mut all = Vec::new();
         for SignedIn { account, tokens } in signed_in {
+            if self.confirms_removals {
+                // Before the claim: where a service has the account, its next run takes the answer up.
+                self.confirm_removals(&account).await?;
+            }
             claim::take(&self.store, account.id, &self.owner).await?;
             if !is_one {
                 say(&format!("account {}", accounts::name(&account)));
@@ -201,6 +218,24 @@ impl Job {
             }
         }
         Ok(all)
+    }
+
+    /// Notes that the person believes what was held back, and says what that is.
+    async fn confirm_removals(&self, account: &Account) -> Result<(), CommandError> {
+        let held = self.store.held_removals(account.id).await?;
+        let num_held = |entity: EntityType| held.iter().filter(|held| held.entity == entity).count();
+        let counts: Vec<(EntityType, usize)> =
+            self.entities.iter().map(|entity| (*entity, num_held(*entity))).filter(|(_, num)| *num > 0).collect();
+        if counts.is_empty() {
+            say("no removals are held back");
+            return Ok(());
+        }
+        self.store.confirm_removals(account.id, &self.entities).await?;
+        for (entity, num) in counts {
+            let s = if num == 1 { "" } else { "s" };
+            say(&format!("{entity}: {num} removal{s} confirmed; what this run misses too is marked removed"));
+        }
+        Ok(())
     }
 
     async fn sync_account(
@@ -291,7 +326,7 @@ pub(super) fn batches(config: &Config) -> BatchSizes {
 }
 
 pub(super) fn guard(config: &Config) -> RemovalGuard {
-    RemovalGuard { percent_max: config.sync.removal_guard }
+    RemovalGuard { percent_max: config.sync.removal_guard, wait: config.sync.removal_wait }
 }
 
 /// Whether every entity type was synced to its end.

@@ -150,6 +150,7 @@ Examples:
   segno sync                       everything
   segno sync tracks playlists      only these
   segno sync --max-wait 1h         sit out pauses of up to an hour
+  segno sync --confirm-removals    believe the removals that were held back
 
 Press Ctrl-C at any time: what is whole is committed, the next run carries on.")]
 pub struct SyncArgs {
@@ -160,6 +161,10 @@ pub struct SyncArgs {
     /// Longest pause to sit out; a longer one ends the run with exit code 3
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = values::duration(Duration::ZERO..=values::LONGEST_WAIT_MAX))]
     pub max_wait: Duration,
+
+    /// Believe the removals that were held back so far, if this run misses the same items
+    #[arg(long)]
+    pub confirm_removals: bool,
 
     #[command(flatten)]
     pub account: AccountArg,

@@ -84,6 +84,8 @@ pub struct SyncConfig {
     pub artists_every: Duration,
     /// The share of an entity type, in percent, that one run may mark removed.
     pub removal_guard: u32,
+    /// How much later a run has to miss the same items, where they are more than that.
+    pub removal_wait: Duration,
     /// At least one, each once, in the order given.
     pub entities: Vec<EntityType>,
 }
@@ -217,6 +219,7 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
     let verify_every = given.required(Setting::SyncVerifyEvery, values::duration(HOUR..=365 * DAY));
     let artists_every = given.required(Setting::SyncArtistsEvery, values::duration(MINUTE..=30 * DAY));
     let removal_guard = given.required(Setting::SyncRemovalGuard, values::number(1..=100));
+    let removal_wait = given.required(Setting::SyncRemovalWait, values::duration(Duration::ZERO..=30 * DAY));
     let entities = given.required(Setting::SyncEntities, values::entities);
     let playback = read_playback(given);
     let requests = given.optional(Setting::RateLimitRequests, values::number(1..=1_000_000));
@@ -244,6 +247,7 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
             verify_every: verify_every?,
             artists_every: artists_every?,
             removal_guard: removal_guard?,
+            removal_wait: removal_wait?,
             entities: entities?,
         },
         playback: playback?,

@@ -51,6 +51,7 @@ settings! {
     SyncArtistsEvery: "SEGNO_SYNC_ARTISTS_EVERY", Some("sync.artists_every"), Some("1d");
     // Percent.
     SyncRemovalGuard: "SEGNO_SYNC_REMOVAL_GUARD", Some("sync.removal_guard"), Some("20");
+    SyncRemovalWait: "SEGNO_SYNC_REMOVAL_WAIT", Some("sync.removal_wait"), Some("1h");
     SyncEntities: "SEGNO_SYNC_ENTITIES", Some("sync.entities"), Some("tracks,artists,albums,playlists");
     PlaybackInterval: "SEGNO_PLAYBACK_INTERVAL", Some("playback.interval"), Some("20m");
     // None: 5m and 1h, or as `interval` where that lies beyond.

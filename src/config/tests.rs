@@ -38,6 +38,7 @@ fn without_file_and_environment_every_setting_has_its_default() {
     assert_eq!(config.sync.verify_every, Duration::from_secs(7 * 24 * 3600));
     assert_eq!(config.sync.artists_every, Duration::from_secs(24 * 3600));
     assert_eq!(config.sync.removal_guard, 20);
+    assert_eq!(config.sync.removal_wait, Duration::from_secs(3600));
     assert_eq!(config.sync.entities, EntityType::ALL);
     assert_eq!(config.playback.interval, Duration::from_secs(20 * 60));
     assert_eq!(config.rate_limit.requests, None);
@@ -157,6 +158,7 @@ fn every_setting_is_read_from_the_file_and_from_the_environment() {
         (Setting::SyncVerifyEvery, "'3d'", "72h", |c| c.sync.verify_every.as_secs().to_string(), "259200"),
         (Setting::SyncArtistsEvery, "'12h'", "720m", |c| c.sync.artists_every.as_secs().to_string(), "43200"),
         (Setting::SyncRemovalGuard, "50", "50", |c| c.sync.removal_guard.to_string(), "50"),
+        (Setting::SyncRemovalWait, "'0s'", "10m", |c| c.sync.removal_wait.as_secs().to_string(), "600"),
         (
             Setting::SyncEntities,
             "['albums', 'tracks']",
@@ -344,7 +346,8 @@ fn unknown_tables_and_keys_are_refused_with_the_known_ones() {
     assert_eq!(
         refusal("[sync]\n\nintervall = '6h'"),
         "segno.toml:3: sync.intervall: unknown key, expected one of \
-         initial_batch_size, incremental_batch_size, interval, verify_every, artists_every, removal_guard, entities"
+         initial_batch_size, incremental_batch_size, interval, verify_every, artists_every, removal_guard, removal_wait, \
+         entities"
     );
     assert_eq!(refusal("web = 80"), "segno.toml:1: web: must be a table with keys out of listen, hosts");
     assert_eq!(

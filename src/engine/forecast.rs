@@ -214,7 +214,7 @@ mod tests {
 
     fn playlist(total_items: u32, num_gaps: u32) -> StalePlaylist {
         let gaps = (0..num_gaps).map(|gap| (gap * 60, gap * 60 + 1)).collect();
-        StalePlaylist { id: "p".into(), name: "p".into(), snapshot_id: None, total_items: Some(total_items), gaps }
+        StalePlaylist { id: "p".into(), total_items: Some(total_items), gaps, ..StalePlaylist::default() }
     }
 
     fn entity(entity_type: EntityType, offset: u32, total: Option<u32>) -> EntityStatus {

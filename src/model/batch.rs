@@ -1,6 +1,6 @@
 //! A batch on its way into the database, and what became of it.
 
-use super::{AccountId, Checkpoint, EntityType, Item, Oddity, PlaylistItem, Slot};
+use super::{AccountId, Checkpoint, EntityType, FailedReading, Item, Oddity, PlaylistItem, RemovalGuard, Slot};
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 use uuid::Uuid;
@@ -38,27 +38,49 @@ pub enum Rows {
 }
 
 /// Consecutive items of one playlist.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct PlaylistPart {
     pub playlist_id: String,
+    /// The whole reading that was the newest when this one was decided on: see [`super::StalePlaylist::generation`].
+    pub generation: i64,
     /// Position of the first item.
     pub offset: u32,
     pub items: Vec<PlaylistItem>,
+    /// Positions behind the items that were counted and not given. The next part begins behind them.
+    pub num_hidden: u32,
     /// What is odd about items of this part, by position.
     pub odd: Vec<(u32, Oddity)>,
     /// Set with the playlist's last part.
     pub end: Option<PlaylistEnd>,
 }
 
+impl PlaylistPart {
+    /// Where the next part begins.
+    pub fn end_offset(&self) -> u32 {
+        let num_items = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
+        self.offset.saturating_add(num_items).saturating_add(self.num_hidden)
+    }
+}
+
 /// How the walk of a playlist's items ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlaylistEnd {
-    /// All read: positions from `total` on are dropped, `items_snapshot_id` becomes `snapshot_id`.
-    Complete { snapshot_id: Option<String>, total: u32 },
-    /// The API does not show its items to us: `items_readable = false`, metadata and known items stay.
-    Unreadable { snapshot_id: Option<String> },
+    /// All read: what was read replaces what was known, and is that snapshot from now on. Without one, or after a
+    /// failure, nothing says which snapshot the items are, and the playlist stays due.
+    Complete { snapshot_id: Option<String>, total: u32, failure: Option<FailedReading> },
+    /// It came to nothing: known items stay, and which snapshot they are.
+    Failed(FailedReading),
     /// An earlier gap was read; nothing else about the playlist changes.
     GapFilled,
+}
+
+/// What became of a playlist's reading, where it is not what its end says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadingOutcome {
+    /// So much is gone that a second look is asked for: the known items stay.
+    Held { playlist_id: String, num_missing: u32, num_held: u32 },
+    /// Another account has read it whole meanwhile. What this one read is older and was dropped.
+    Outrun { playlist_id: String },
 }
 
 /// What else the transaction does.
@@ -71,6 +93,10 @@ pub struct Effects {
     /// Count the active rows, and those that the pass has not seen.
     pub survey: Option<Survey>,
     pub removal: Option<Removal>,
+    /// Keep what the pass has not seen, and what is not called removed yet, for a later look.
+    pub hold: Option<Hold>,
+    /// Nothing is missing any more: forget what was held for a later look.
+    pub release_held: bool,
     /// Mark these removed: a search has seen that they are gone.
     pub removed_ids: Vec<String>,
     pub new_gaps: Vec<Gap>,
@@ -78,20 +104,82 @@ pub struct Effects {
     pub healed_gaps: Vec<Gap>,
     /// The items of every playlist of the library are due again, whatever their snapshots say.
     pub forget_item_snapshots: bool,
+    /// When what is missing from a playlist is believed to be gone.
+    pub item_removals: RemovalGuard,
     /// Every open gap of the listing itself, apart from `new_gaps`, is healed: a whole pass read past them.
     pub heal_all_gaps_before: Option<i64>,
 }
 
 /// Asks the commit to count. `pass` is compared with `sync_seen` where it is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Survey {
     pub pass: Option<i64>,
+    /// What is held since then, or longer, has waited for long enough.
+    pub ripe_at: Option<DateTime<Utc>>,
 }
 
-/// Marks everything removed that the pass has not seen.
+/// Marks removed what the pass has not seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Removal {
     pub pass: i64,
+    pub of: Gone,
+}
+
+/// Which of the items that a pass has not seen are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// All of them.
+    All,
+    /// All but those that are held because the total still counts them.
+    Uncounted,
+    /// Those that an earlier run missed as well, at this moment or before, and that the total does not count; and what a
+    /// person has confirmed.
+    Ripe { at: DateTime<Utc> },
+    /// What a person has confirmed.
+    Confirmed,
+}
+
+/// Holds removals back: what the pass has not seen is noted, with the moment; what it has seen is no longer held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    pub pass: i64,
+    pub counts: Counts,
+}
+
+/// Which of the held items the total still counts, so that they may still be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counts {
+    /// Any of them.
+    All,
+    /// Those that it counted before.
+    AsBefore,
+    /// None of them: those that it counted before wait from now on.
+    Nothing,
+}
+
+/// How many of the items that a pass has not seen were held before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HeldBefore {
+    /// Missed by an earlier run, long enough ago, and not counted by the total.
+    pub num_ripe: u32,
+    /// The total still counted them.
+    pub num_counted: u32,
+    /// A person has confirmed them; they are not among the others.
+    pub num_confirmed: u32,
+}
+
+/// A removal that waits for a later look, or for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldRemoval {
+    pub entity: EntityType,
+    /// The playlist that the item is missing from; `None`: the entity type's own listing.
+    pub playlist_id: Option<String>,
+    pub item_id: String,
+    pub name: Option<String>,
+    pub since: DateTime<Utc>,
+    /// The API's total still counts it, so only a person can say that it is gone.
+    pub is_counted: bool,
+    pub is_confirmed: bool,
 }
 
 /// A range of a listing, `[offset_from, offset_to)`, that the API could not serve.
@@ -141,6 +229,10 @@ pub struct CommitReport {
     pub num_active: Option<u32>,
     /// How many of those the pass has not seen.
     pub num_unseen: Option<u32>,
+    /// How many of those were held before; without a pass, `num_confirmed` counts all that a person has confirmed.
+    pub held: HeldBefore,
+    /// Readings of playlists that did not end as they meant to.
+    pub readings: Vec<ReadingOutcome>,
 }
 
 /// The result of a batch, as it is reported upwards.

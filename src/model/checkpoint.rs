@@ -86,6 +86,22 @@ pub struct WalkState {
     pub discrepancy: Option<i64>,
     /// Number of removals that the last proven pass did not believe at once.
     pub held_removals: Option<u32>,
+    /// How many of those the total still counted then.
+    pub num_counted: u32,
+    /// Rows that the API counts and does not give, as the last proven pass found them.
+    pub num_hidden: u32,
+    /// Most rows of a page that the API gave when it was asked for more.
+    pub page_cap: Option<u32>,
+    /// Slots that the page before `offset` was short by: so many places further on its last slot may stand.
+    pub num_short: u32,
+    /// The pass came to an end that is none: the API went round in circles, or on beyond the total.
+    pub is_broken: bool,
+    /// Runs in a row, the last one included, that ended unsteady.
+    pub num_unsteady_runs: u32,
+    /// Runs that are still to look twice before they believe a total that explains nothing.
+    pub num_wary_runs: u32,
+    /// What stays as it is and was told to people.
+    pub told: Vec<String>,
     /// The walk under way was begun by a person who wants everything looked at again, and is not the walk that any other
     /// run might have made.
     pub verifying: bool,
@@ -103,6 +119,9 @@ pub struct PlaylistPlace {
     pub offset: u32,
     /// Length that the walk of its items started with; another one means that it changed.
     pub total: u32,
+    /// The last item before that position.
+    #[serde(default)]
+    pub last: Option<SlotKey>,
 }
 
 /// A pass that looks at every slot once, whatever the counts say. Of a service it is spread over days and many runs.

@@ -183,22 +183,15 @@ impl Item {
 
 impl Slot {
     pub fn key(&self) -> SlotKey {
+        if let Some(Item::PlaylistItem(item)) = &self.item {
+            // It has no id of its own, and may stand there twice.
+            let id = item.uri.as_ref().or(item.name.as_ref()).cloned();
+            return SlotKey { id, added_at: item.added_at.or(self.added_at) };
+        }
         SlotKey { id: self.item.as_ref().and_then(Item::id).map(str::to_owned), added_at: self.added_at }
     }
 
     pub fn id(&self) -> Option<&str> {
         self.item.as_ref().and_then(Item::id)
     }
-}
-
-/// A playlist whose items in the database are not those of its latest `snapshot_id`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StalePlaylist {
-    pub id: String,
-    pub name: String,
-    pub snapshot_id: Option<String>,
-    /// Length as the listing claims it; `None` where it does not say.
-    pub total_items: Option<u32>,
-    /// Ranges of its items that the API could not serve in an earlier run, when that is all that is missing.
-    pub gaps: Vec<(u32, u32)>,
 }

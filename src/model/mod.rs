@@ -13,6 +13,8 @@ pub mod limits;
 pub mod listing;
 pub mod owner;
 pub mod play;
+pub mod reading;
+pub mod removal_guard;
 pub mod scopes;
 pub mod sharing;
 pub mod sign_in;
@@ -20,8 +22,8 @@ pub mod status;
 
 pub use answer::{Disposition, Remedy, RequestStatus};
 pub use batch::{
-    BatchSyncResult, Commit, CommitReport, Effects, Fence, Gap, ItemCounts, Membership, PlaylistPart, Removal, Rows,
-    Survey,
+    BatchSyncResult, Commit, CommitReport, Counts, Effects, Fence, Gap, Gone, HeldBefore, HeldRemoval, Hold,
+    ItemCounts, Membership, PlaylistPart, ReadingOutcome, Removal, Rows, Survey,
 };
 pub use checkpoint::{Checkpoint, Stage, Verification, WalkState};
 pub use entities::{
@@ -33,10 +35,12 @@ pub use limits::{
     DailyCeilings, GateNote, LearnedRate, LedgerEntry, LimitClass, NotedPause, Pause, PauseScope, RefusedLevel,
     START_REQUESTS,
 };
-pub use listing::{AddedBetween, Item, Member, Next, Oddity, Page, PageRequest, Slot, SlotKey, StalePlaylist};
+pub use listing::{AddedBetween, Item, Member, Next, Oddity, Page, PageRequest, Slot, SlotKey};
 pub use owner::{Claim, Owner};
 pub use play::{
     KnownPlays, PLAYS_PAGE_LEN, Play, PlayGap, PlayKey, PlaySlot, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
 };
+pub use reading::{Due, FailedReading, FailureKind, LastFailure, ReadingState, StalePlaylist};
+pub use removal_guard::{REMOVAL_COUNT_ALWAYS, RemovalGuard};
 pub use sharing::{GateProcess, ProbeClaim, Sent, SharedChange, SharedLimits};
 pub use sign_in::{SignInRefusal, SignInState, TokenTrouble, TroubleOf};

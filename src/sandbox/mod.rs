@@ -19,6 +19,7 @@
 //! its client id and refresh token, or that goes through the sign-in; there is nothing to protect, so it should listen
 //! on loopback addresses only.
 
+mod actions;
 mod catalogue;
 mod config;
 mod consent;

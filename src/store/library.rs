@@ -7,10 +7,11 @@ use super::catalogue::{Catalogue, Written};
 use super::membership::{self, Outcome};
 use super::odd::{self, Listing};
 use super::offthread::on_one_thread;
+use super::playlists::WrittenItems;
 use super::rows::PlaylistRow;
 use super::sync_states::{self, StateKey};
 use super::types::{At, len};
-use super::{Conn, Durability, Store, StoreError, batches, gaps, playlists, seen};
+use super::{Conn, Durability, Store, StoreError, batches, due_playlists, gaps, held, playlists, seen};
 use crate::model::{Commit, CommitReport, Effects, EntityType, Item, ItemCounts, Membership, Oddity, Rows, Slot};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -43,19 +44,21 @@ async fn write_in_one(conn: &mut Conn, commit: &Commit, now: At) -> Result<Commi
     conn.transaction(async |conn| {
         let key = StateKey { account: commit.account_id, entity: commit.entity, phase: commit.checkpoint.phase };
         sync_states::advance(conn, key, commit.fence, &commit.checkpoint, now).await?;
+        let mut items = WrittenItems::default();
         let mut report = match &commit.rows {
             Rows::Listing(slots) => write_listing(conn, commit, slots, now).await?,
             Rows::PlaylistItems(parts) => {
-                let counts = playlists::write_items(conn, commit, parts, now).await?;
-                CommitReport { counts, ..CommitReport::default() }
+                items = playlists::write_items(conn, commit, parts, now).await?;
+                let readings = std::mem::take(&mut items.outcomes);
+                CommitReport { counts: items.counts, readings, ..CommitReport::default() }
             }
         };
         record_seen(conn, commit).await?;
         record_gaps(conn, commit, now).await?;
         if commit.effects.forget_item_snapshots {
-            playlists::forget_item_snapshots(conn, commit.account_id).await?;
+            due_playlists::forget_item_snapshots(conn, commit.account_id).await?;
         }
-        playlists::record_versions(conn, commit, now).await?;
+        playlists::record_versions(conn, commit, &items, now).await?;
         remove(conn, commit, &mut report, now).await?;
         survey(conn, commit, &mut report).await?;
         batches::log(conn, commit, report.counts, now).await?;
@@ -166,13 +169,19 @@ async fn record_gaps(conn: &mut Conn, commit: &Commit, now: At) -> Result<(), St
 async fn remove(conn: &mut Conn, commit: &Commit, report: &mut CommitReport, now: At) -> Result<(), StoreError> {
     let Commit { account_id: account, entity, .. } = *commit;
     let Effects { removal, ref removed_ids, .. } = commit.effects;
+    if commit.effects.release_held {
+        held::release(conn, account, entity).await?;
+    }
     if removal.is_none() && removed_ids.is_empty() {
-        return Ok(());
+        return hold(conn, commit, now).await;
     }
     if let Some(removal) = removal {
-        report.counts.removed += membership::remove_unseen(conn, account, entity, removal.pass, now).await?;
+        report.counts.removed += membership::remove_unseen(conn, account, entity, removal, now).await?;
     }
     report.counts.removed += membership::remove_ids(conn, account, entity, removed_ids, now).await?;
+    let removed: Vec<&str> = removed_ids.iter().map(String::as_str).collect();
+    held::forget(conn, account, entity, &removed).await?;
+    hold(conn, commit, now).await?;
     if let Some(total) = commit.checkpoint.total {
         // Only who is sure of the listing's length removes: beyond the listing's end nothing can be odd any more.
         let end = total.max(commit.offset_to);
@@ -181,11 +190,22 @@ async fn remove(conn: &mut Conn, commit: &Commit, report: &mut CommitReport, now
     Ok(())
 }
 
+/// Holds back what is left: after the removals, so that what is removed waits for nothing.
+async fn hold(conn: &mut Conn, commit: &Commit, now: At) -> Result<(), StoreError> {
+    match commit.effects.hold {
+        Some(hold) => held::hold(conn, commit.account_id, commit.entity, hold, now).await,
+        None => Ok(()),
+    }
+}
+
 async fn survey(conn: &mut Conn, commit: &Commit, report: &mut CommitReport) -> Result<(), StoreError> {
     let Some(survey) = commit.effects.survey else { return Ok(()) };
     report.num_active = Some(membership::num_active(conn, commit.account_id, commit.entity).await?);
     if let Some(pass) = survey.pass {
         report.num_unseen = Some(membership::num_unseen(conn, commit.account_id, commit.entity, pass).await?);
+        report.held = membership::held_before(conn, commit.account_id, commit.entity, pass, survey.ripe_at).await?;
+    } else {
+        report.held.num_confirmed = held::num_confirmed(conn, commit.account_id, commit.entity).await?;
     }
     Ok(())
 }

@@ -1,16 +1,18 @@
 //! Whose library holds what: `saved_tracks`, `saved_albums`, `followed_artists`, `library_playlists`. Four tables of one
 //! shape, so each question is asked once, for whichever table the entity type has.
 
+use super::held::held;
 use super::rows::{FollowedArtistRow, LibraryPlaylistRow, SavedAlbumRow, SavedTrackRow};
-use super::schema::{followed_artists, library_playlists, saved_albums, saved_tracks, sync_seen};
+use super::schema::{followed_artists, held_removals, library_playlists, saved_albums, saved_tracks, sync_seen};
 use super::types::{At, Words, len, to_u32};
 use super::{Conn, StoreError, with_conn};
-use crate::model::{AccountId, EntityType, Membership, Slot};
+use crate::model::{AccountId, EntityType, Gone, HeldBefore, Membership, Removal, Slot};
+use chrono::{DateTime, Utc};
 use diesel::dsl::{count, count_star};
-use diesel::{CombineDsl, ExpressionMethods, QueryDsl};
+use diesel::{BoolExpressionMethods, CombineDsl, ExpressionMethods, QueryDsl};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Evaluates an expression with the entity type's membership table and its item column in scope.
 macro_rules! in_membership {
@@ -37,7 +39,7 @@ macro_rules! in_membership {
 }
 
 /// Ids bound by one statement; SQLite takes at most 32 766 values.
-const IDS_MAX: usize = 1000;
+pub(super) const IDS_MAX: usize = 1000;
 
 /// What the listing says about one item.
 #[derive(Debug, Clone, Copy)]
@@ -195,18 +197,39 @@ macro_rules! unseen {
     }};
 }
 
-/// Marks everything removed that the pass has not seen, and says how much that was.
+/// Marks removed what the pass has not seen, or that of it which is known to be gone, and says how much that was.
 pub(super) async fn remove_unseen(
     conn: &mut Conn,
     account: AccountId,
     entity: EntityType,
-    pass: i64,
+    removal: Removal,
     now: At,
 ) -> Result<u32, StoreError> {
     join_by_hash(conn).await?;
+    let Removal { pass, of } = removal;
     let removed = in_membership!(entity, |members, item_id| with_conn!(conn, |c| {
-        let gone = unseen!(members, item_id, account, entity, pass);
-        diesel::update(gone).set(members::removed_at.eq(now)).execute(c).await
+        use held_removals::{is_confirmed, is_counted, item_id as held_id, since};
+        let unseen = unseen!(members, item_id, account, entity, pass);
+        let removed = members::removed_at.eq(now);
+        match of {
+            Gone::All => diesel::update(unseen).set(removed).execute(c).await,
+            Gone::Uncounted => {
+                let counted = held!(account, entity).filter(is_counted.eq(true).and(is_confirmed.eq(false)));
+                let gone = unseen.filter(item_id.ne_all(counted.select(held_id)));
+                diesel::update(gone).set(removed).execute(c).await
+            }
+            Gone::Ripe { at } => {
+                let is_ripe = is_counted.eq(false).and(since.le(At::from(at)));
+                let ripe = held!(account, entity).filter(is_confirmed.eq(true).or(is_ripe));
+                let gone = unseen.filter(item_id.eq_any(ripe.select(held_id)));
+                diesel::update(gone).set(removed).execute(c).await
+            }
+            Gone::Confirmed => {
+                let confirmed = held!(account, entity).filter(is_confirmed.eq(true));
+                let gone = unseen.filter(item_id.eq_any(confirmed.select(held_id)));
+                diesel::update(gone).set(removed).execute(c).await
+            }
+        }
     }))?;
     Ok(len(removed))
 }
@@ -241,6 +264,49 @@ pub(super) async fn num_unseen(
         unseen!(members, item_id, account, entity, pass).select(count_star()).get_result(c).await
     }))?;
     Ok(to_u32(unseen))
+}
+
+/// Those of them that were held back before.
+pub(super) async fn held_before(
+    conn: &mut Conn,
+    account: AccountId,
+    entity: EntityType,
+    pass: i64,
+    ripe_at: Option<DateTime<Utc>>,
+) -> Result<HeldBefore, StoreError> {
+    type Row = (String, At, bool, bool);
+    let held: Vec<Row> = with_conn!(conn, |c| {
+        use held_removals::{is_confirmed, is_counted, item_id, since};
+        held!(account, entity).select((item_id, since, is_counted, is_confirmed)).load(c).await
+    })?;
+    let mut before = HeldBefore::default();
+    if held.is_empty() {
+        return Ok(before);
+    }
+    let missing: HashSet<String> = unseen_ids(conn, account, entity, pass).await?.into_iter().collect();
+    for (_, since, is_counted, is_confirmed) in held.into_iter().filter(|(id, ..)| missing.contains(id)) {
+        let is_ripe = ripe_at.is_some_and(|at| DateTime::<Utc>::from(since) <= at);
+        match (is_confirmed, is_counted) {
+            (true, _) => before.num_confirmed += 1,
+            (false, true) => before.num_counted += 1,
+            (false, false) => before.num_ripe += u32::from(is_ripe),
+        }
+    }
+    Ok(before)
+}
+
+/// Members, not marked removed, that the pass has not seen.
+pub(super) async fn unseen_ids(
+    conn: &mut Conn,
+    account: AccountId,
+    entity: EntityType,
+    pass: i64,
+) -> Result<Vec<String>, StoreError> {
+    join_by_hash(conn).await?;
+    let unseen = in_membership!(entity, |members, item_id| with_conn!(conn, |c| {
+        unseen!(members, item_id, account, entity, pass).select(item_id).load(c).await
+    }))?;
+    Ok(unseen)
 }
 
 /// Members that are not marked removed.

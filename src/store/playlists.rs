@@ -1,103 +1,42 @@
-//! The items of playlists: which playlists are due, and the writing of what was read.
+//! The items of playlists: the writing of what was read.
 //!
-//! A playlist is due when its `snapshot_id` is not the one its items were read at. That costs no request: the listing
-//! of the playlists says it.
+//! A reading that is whole replaces the rows in one transaction, unless so much is gone that a second look is asked for
+//! ([`super::held_items`]). Where a reading stands until it is whole says [`super::readings`].
 
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, Written};
+use super::held_items::Evidence;
 use super::odd::{self, Listing};
-use super::rows::PlaylistItemRow;
-use super::schema::{library_playlists, playlist_items, playlists, sync_gaps};
-use super::types::{At, len, to_u32};
-use super::{Conn, Store, StoreError, gaps, versions, with_conn};
+use super::readings::{self, Books, Place, Reading};
+use super::rows::{PlaylistItemReadRow, PlaylistItemRow};
+use super::schema::{playlist_items, playlists};
+use super::types::{At, len};
+use super::upsert::upsert;
+use super::versions::Entry;
+use super::{Conn, StoreError, gaps, held_items, versions, with_conn};
 use crate::model::batch::PlaylistEnd;
-use crate::model::{AccountId, Commit, ItemCounts, Oddity, PlaylistItemKind, PlaylistPart, Rows, StalePlaylist};
-use chrono::{DateTime, TimeDelta, Utc};
-use diesel::{ExpressionMethods, JoinOnDsl, QueryDsl, Queryable, Selectable, SelectableHelper};
+use crate::model::{Commit, FailureKind, ItemCounts, Oddity, PlaylistItemKind, PlaylistPart, ReadingOutcome};
+use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// How long a playlist whose items the API does not show is left alone, though it changes: rights do change, but each
-/// try costs a request of a scarce quota.
-const UNREADABLE_REST: TimeDelta = TimeDelta::days(7);
-
-#[derive(Debug, Queryable, Selectable)]
-#[diesel(table_name = playlists)]
-struct Candidate {
-    id: String,
-    name: String,
-    snapshot_id: Option<String>,
-    total_items: Option<i32>,
-    items_readable: bool,
-    items_snapshot_id: Option<String>,
-    items_checked_at: Option<At>,
+/// What became of the parts of a commit.
+#[derive(Debug, Default)]
+pub(super) struct WrittenItems {
+    pub counts: ItemCounts,
+    pub outcomes: Vec<ReadingOutcome>,
+    /// Playlists whose rows are now those of a whole reading, or whose gaps were filled.
+    ended: Vec<String>,
 }
 
-impl Store {
-    /// The playlists of a library whose items are due, in library order: those that changed since they were read, and
-    /// those with ranges that could not be read. One without a `snapshot_id` cannot be told to be unchanged.
-    pub async fn stale_playlists(
-        &self,
-        account: AccountId,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<StalePlaylist>, StoreError> {
-        let mut conn = self.connect().await?;
-        let candidates: Vec<Candidate> = with_conn!(&mut conn, |c| {
-            use library_playlists::{account_id, playlist_id, position, removed_at};
-            let listed = library_playlists::table.inner_join(playlists::table.on(playlists::id.eq(playlist_id)));
-            let active = listed.filter(account_id.eq(account.0)).filter(removed_at.is_null());
-            active.order((position, playlist_id)).select(Candidate::as_select()).load(c).await
-        })?;
-        let mut gaps = open_item_gaps(&mut conn, account).await?;
-        let stale = |candidate: Candidate| {
-            let gaps = gaps.remove(&candidate.id).unwrap_or_default();
-            candidate.stale(gaps, now)
-        };
-        Ok(candidates.into_iter().filter_map(stale).collect())
-    }
-}
-
-impl Candidate {
-    fn stale(self, gaps: Vec<(u32, u32)>, now: DateTime<Utc>) -> Option<StalePlaylist> {
-        let has_changed = self.snapshot_id.is_none() || self.snapshot_id != self.items_snapshot_id;
-        let is_due = if self.items_readable {
-            has_changed || !gaps.is_empty()
-        } else {
-            let checked_at = self.items_checked_at.map(DateTime::<Utc>::from);
-            has_changed && checked_at.is_none_or(|checked_at| now - checked_at > UNREADABLE_REST)
-        };
-        is_due.then(|| StalePlaylist {
-            id: self.id,
-            name: self.name,
-            snapshot_id: self.snapshot_id,
-            total_items: self.total_items.and_then(|total| u32::try_from(total).ok()),
-            gaps: if has_changed { Vec::new() } else { gaps },
-        })
-    }
-}
-
-async fn open_item_gaps(conn: &mut Conn, account: AccountId) -> Result<HashMap<String, Vec<(u32, u32)>>, StoreError> {
-    let open: Vec<(Option<String>, i64, i64)> = with_conn!(conn, |c| {
-        use sync_gaps::{account_id, healed_at, offset_from, offset_to, playlist_id};
-        let open = sync_gaps::table.filter(account_id.eq(account.0)).filter(healed_at.is_null());
-        let of_items = open.filter(playlist_id.is_not_null()).order((playlist_id, offset_from));
-        of_items.select((playlist_id, offset_from, offset_to)).load(c).await
-    })?;
-    let mut gaps: HashMap<String, Vec<(u32, u32)>> = HashMap::new();
-    for (playlist_id, from, to) in open {
-        gaps.entry(playlist_id.unwrap_or_default()).or_default().push((to_u32(from), to_u32(to)));
-    }
-    Ok(gaps)
-}
-
-/// Makes the items of every playlist of the account due again.
-pub(super) async fn forget_item_snapshots(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
-    with_conn!(conn, |c| {
-        use library_playlists::{account_id, playlist_id};
-        let listed = library_playlists::table.filter(account_id.eq(account.0)).select(playlist_id);
-        let theirs = playlists::table.filter(playlists::id.eq_any(listed));
-        diesel::update(theirs).set(playlists::items_snapshot_id.eq(None::<String>)).execute(c).await
-    })?;
-    Ok(())
+/// The parts of one playlist in a commit, and what becomes of them.
+#[derive(Debug)]
+struct Plan<'a> {
+    playlist: &'a str,
+    parts: Vec<&'a PlaylistPart>,
+    books: Books,
+    /// What the account's reading becomes.
+    reading: Reading,
+    place: Place,
 }
 
 /// Writes consecutive items of playlists, and how their walks ended.
@@ -106,31 +45,282 @@ pub(super) async fn write_items(
     commit: &Commit,
     parts: &[PlaylistPart],
     now: At,
-) -> Result<ItemCounts, StoreError> {
-    // In the order of their ids, as the items are written: two that read the same playlists wait for each other.
-    let read: BTreeSet<&str> = parts.iter().filter(|part| is_read(part)).map(|part| &*part.playlist_id).collect();
-    for playlist_id in read {
-        versions::begin(conn, playlist_id, now).await?;
+) -> Result<WrittenItems, StoreError> {
+    let mut written = WrittenItems::default();
+    let mut plans = plan(conn, commit, parts).await?;
+    for plan in &mut plans {
+        plan.prepare(conn, commit, &mut written, now).await?;
     }
     let mut catalogue = Catalogue::new(now);
-    let mut rows: BTreeMap<(&str, i64), PlaylistItemRow<'_>> = BTreeMap::new();
+    let tracks = parts.iter().flat_map(|part| &part.items).filter_map(|item| item.track.as_ref());
+    tracks.for_each(|track| catalogue.add_track(track));
+    let catalogue = catalogue.write(conn).await?;
+    let among: Vec<PlaylistItemRow<'_>> = plans.iter().filter(|plan| plan.is_among()).flat_map(Plan::rows).collect();
+    let stored = PlaylistItemRow::upsert(conn, &among).await?;
+    count(&among, &stored, &catalogue, &mut written.counts);
+    written.counts.processed = len(commit.rows.len());
+    let apart = plans.iter().filter(|plan| plan.is_apart()).flat_map(Plan::rows);
+    let apart: Vec<PlaylistItemReadRow<'_>> =
+        apart.map(|row| PlaylistItemReadRow::new(commit.account_id, &row)).collect();
+    upsert(conn, &apart).await?;
+    for plan in &mut plans {
+        plan.conclude(conn, commit, &mut written, now).await?;
+    }
+    save(conn, commit, &plans).await?;
+    Ok(written)
+}
+
+/// In the order of their ids, as the items are written.
+async fn plan<'a>(conn: &mut Conn, commit: &Commit, parts: &'a [PlaylistPart]) -> Result<Vec<Plan<'a>>, StoreError> {
+    let mut of_playlist: BTreeMap<&str, Vec<&PlaylistPart>> = BTreeMap::new();
     for part in parts {
-        for (item, at) in part.items.iter().zip(part.offset..) {
-            if let Some(track) = &item.track {
-                catalogue.add_track(track);
+        of_playlist.entry(&part.playlist_id).or_default().push(part);
+    }
+    let ids: BTreeSet<&str> = of_playlist.keys().copied().collect();
+    let mut books = readings::load(conn, commit.account_id, &ids).await?;
+    let mut plans = Vec::with_capacity(books.len());
+    for (playlist, parts) in of_playlist {
+        // Nothing is kept of a playlist that was purged meanwhile.
+        let Some(books) = books.remove(playlist) else { continue };
+        let mut place = books.place(&parts, false);
+        if place == (Place::InPlace { begins: true }) && readings::is_taken(conn, commit.account_id, playlist).await? {
+            place = books.place(&parts, true);
+        }
+        let mut reading = books.reading.clone();
+        if parts[0].offset == 0 {
+            reading.end_walk();
+        }
+        plans.push(Plan { playlist, parts, books, reading, place });
+    }
+    Ok(plans)
+}
+
+impl Plan<'_> {
+    /// Whether the rows are written among those that are known.
+    fn is_among(&self) -> bool {
+        matches!(self.place, Place::Whole | Place::InPlace { .. } | Place::Gap)
+    }
+
+    fn is_apart(&self) -> bool {
+        matches!(self.place, Place::Apart { .. })
+    }
+
+    fn rows(&self) -> impl Iterator<Item = PlaylistItemRow<'_>> {
+        let mut rows: BTreeMap<i64, PlaylistItemRow<'_>> = BTreeMap::new();
+        for part in &self.parts {
+            for (item, at) in part.items.iter().zip(part.offset..) {
+                rows.insert(i64::from(at), PlaylistItemRow::new(self.playlist, at, item));
             }
-            let row = PlaylistItemRow::new(&part.playlist_id, at, item);
-            rows.insert((&part.playlist_id, i64::from(at)), row);
+        }
+        rows.into_values()
+    }
+
+    fn end(&self) -> Option<&PlaylistEnd> {
+        self.parts.last().and_then(|part| part.end.as_ref())
+    }
+
+    /// Rows that this reading found to be counted and not given.
+    fn num_hidden(&self) -> u32 {
+        self.reading.num_hidden() + self.parts.iter().map(|part| part.num_hidden).sum::<u32>()
+    }
+
+    /// The snapshot that a whole reading says the items are.
+    fn claimed(&self) -> Option<&str> {
+        match self.end() {
+            Some(PlaylistEnd::Complete { snapshot_id, .. }) => snapshot_id.as_deref(),
+            Some(PlaylistEnd::Failed(_) | PlaylistEnd::GapFilled) | None => None,
         }
     }
-    let rows: Vec<PlaylistItemRow<'_>> = rows.into_values().collect();
-    let catalogue = catalogue.write(conn).await?;
-    let written = PlaylistItemRow::upsert(conn, &rows).await?;
-    let revs: HashMap<(&str, i64), i64> =
-        written.iter().map(|(playlist_id, position, rev)| ((playlist_id.as_str(), *position), *rev)).collect();
 
-    let mut counts = ItemCounts { processed: len(commit.rows.len()), ..ItemCounts::default() };
-    for row in &rows {
+    /// Makes room for the rows.
+    async fn prepare(
+        &mut self,
+        conn: &mut Conn,
+        commit: &Commit,
+        written: &mut WrittenItems,
+        now: At,
+    ) -> Result<(), StoreError> {
+        let is_first = self.books.num_held.is_none();
+        match self.place {
+            Place::Whole => {
+                let after: Vec<Entry> = self.rows().map(|row| Entry::of_row(&row)).collect();
+                if self.may_replace(conn, commit, after, written, now).await? {
+                    versions::begin(conn, self.playlist, self.books.is_walked, is_first, now).await?;
+                }
+            }
+            Place::InPlace { begins: true } => {
+                if self.books.is_walked {
+                    // A reading that did not come to its end, whosever it was.
+                    delete_from(conn, self.playlist, 0, None).await?;
+                }
+                versions::begin(conn, self.playlist, self.books.is_walked, is_first, now).await?;
+            }
+            Place::InPlace { begins: false } | Place::Apart { .. } | Place::Gap | Place::Outrun | Place::Nowhere => {}
+        }
+        let continues = self.place == (Place::Apart { begins: false });
+        if self.books.reading.is_apart() && !continues && self.place != Place::Gap {
+            readings::forget_apart(conn, commit.account_id, self.playlist).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a whole reading may take the place of the rows. If not, nothing of it is written.
+    async fn may_replace(
+        &mut self,
+        conn: &mut Conn,
+        commit: &Commit,
+        after: Vec<Entry>,
+        written: &mut WrittenItems,
+        now: At,
+    ) -> Result<bool, StoreError> {
+        if self.books.num_held.is_none() {
+            return Ok(true);
+        }
+        let was_held = self.books.reading.failure().is_some_and(|failure| failure.kind == FailureKind::Held);
+        let evidence = Evidence { hides_more: self.num_hidden() > self.books.num_hidden, was_held };
+        let held = held_items::judge(conn, commit, self.playlist, after, evidence, now).await?;
+        let Some(held) = held else { return Ok(true) };
+        self.place = Place::Nowhere;
+        self.reading.end_walk();
+        let snapshot_id = self.claimed().map(str::to_owned);
+        self.reading.has_failed(&held.failure(snapshot_id), now);
+        written.outcomes.push(held.outcome(self.playlist));
+        Ok(false)
+    }
+
+    /// Says what the rows are now.
+    async fn conclude(
+        &mut self,
+        conn: &mut Conn,
+        commit: &Commit,
+        written: &mut WrittenItems,
+        now: At,
+    ) -> Result<(), StoreError> {
+        if self.is_apart() && matches!(self.end(), Some(PlaylistEnd::Complete { .. })) {
+            self.take_over(conn, commit, written, now).await?;
+        }
+        let (place, end) = (self.place, self.end().cloned());
+        match (place, end) {
+            (_, Some(PlaylistEnd::Failed(failed))) => {
+                self.reading.end_walk();
+                self.reading.has_failed(&failed, now);
+            }
+            (Place::Nowhere, _) => {}
+            (Place::Outrun, Some(PlaylistEnd::GapFilled)) => {}
+            (Place::Outrun, _) => self.give_way(written, now),
+            (Place::Whole | Place::InPlace { .. } | Place::Apart { .. } | Place::Gap, end) => {
+                for part in &self.parts {
+                    written.counts.odd += record_odd(conn, commit, part, now).await?;
+                }
+                match end {
+                    Some(PlaylistEnd::Complete { .. }) => self.finish(conn, commit, written, now).await?,
+                    Some(PlaylistEnd::GapFilled) => written.ended.push(self.playlist.to_owned()),
+                    Some(PlaylistEnd::Failed(_)) | None => {
+                        let to = self.parts.last().map_or(0, |part| part.end_offset());
+                        let num_hidden = self.parts.iter().map(|part| part.num_hidden).sum();
+                        let is_in_place = matches!(place, Place::InPlace { .. });
+                        self.reading.walk_to(self.books.generation, to, num_hidden, is_in_place);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Another account has read the playlist whole meanwhile. Whoever read the same snapshot finds it there.
+    fn give_way(&mut self, written: &mut WrittenItems, now: At) {
+        self.reading.end_walk();
+        let claimed = self.claimed().map(str::to_owned);
+        if claimed.is_some() && claimed == self.books.snapshot_id {
+            self.reading.has_read(claimed.as_deref(), now);
+        } else {
+            written.outcomes.push(ReadingOutcome::Outrun { playlist_id: self.playlist.to_owned() });
+        }
+    }
+
+    /// Puts what was kept apart in the place of the rows, if it may.
+    async fn take_over(
+        &mut self,
+        conn: &mut Conn,
+        commit: &Commit,
+        written: &mut WrittenItems,
+        now: At,
+    ) -> Result<(), StoreError> {
+        let (account, is_first) = (commit.account_id, self.books.num_held.is_none());
+        let after = versions::read_apart(conn, account, self.playlist).await?;
+        if self.may_replace(conn, commit, after, written, now).await? {
+            versions::begin(conn, self.playlist, self.books.is_walked, is_first, now).await?;
+            readings::replace_by_apart(conn, account, self.playlist, &mut written.counts).await?;
+        }
+        readings::forget_apart(conn, account, self.playlist).await
+    }
+
+    /// The rows are those of a whole reading: what stood beside them goes.
+    async fn finish(
+        &mut self,
+        conn: &mut Conn,
+        commit: &Commit,
+        written: &mut WrittenItems,
+        now: At,
+    ) -> Result<(), StoreError> {
+        let Some(PlaylistEnd::Complete { snapshot_id, total, failure }) = self.end().cloned() else { return Ok(()) };
+        let (playlist, num_hidden) = (self.playlist, self.num_hidden());
+        odd::forget_from(conn, items_of(commit, playlist), total).await?;
+        gaps::heal_beyond(conn, commit.account_id, playlist, total, now).await?;
+        written.counts.removed += delete_from(conn, playlist, total, None).await?;
+        if self.place == Place::Whole {
+            for part in self.parts.iter().filter(|part| part.num_hidden > 0) {
+                let (from, to) = (part.offset + len(part.items.len()), part.end_offset());
+                written.counts.removed += delete_from(conn, playlist, from, Some(to)).await?;
+            }
+        }
+        with_conn!(conn, |c| {
+            use playlists::{
+                id, items_checked_at, items_generation, items_held, items_hidden, items_readable, items_snapshot_id,
+            };
+            let read = (
+                (items_readable.eq(true), items_snapshot_id.eq(snapshot_id.as_deref()), items_checked_at.eq(now)),
+                (items_held.eq(i64::from(total.saturating_sub(num_hidden))), items_hidden.eq(i64::from(num_hidden))),
+                items_generation.eq(self.books.generation + 1),
+            );
+            diesel::update(playlists::table.filter(id.eq(playlist))).set(read).execute(c).await
+        })?;
+        match failure {
+            Some(failed) => {
+                self.reading.end_walk();
+                self.reading.has_failed(&failed, now);
+            }
+            None => self.reading.has_read(snapshot_id.as_deref(), now),
+        }
+        written.ended.push(playlist.to_owned());
+        Ok(())
+    }
+}
+
+async fn save(conn: &mut Conn, commit: &Commit, plans: &[Plan<'_>]) -> Result<(), StoreError> {
+    let changed = plans.iter().filter(|plan| plan.reading != plan.books.reading);
+    let changed: Vec<(&str, &Reading)> = changed.map(|plan| (plan.playlist, &plan.reading)).collect();
+    readings::save(conn, commit.account_id, &changed).await?;
+    let barred = plans.iter().filter(|plan| plan.books.reading.is_readable() && !plan.reading.is_readable());
+    let barred: Vec<&str> = barred.map(|plan| plan.playlist).collect();
+    readings::settle_readable(conn, &barred).await
+}
+
+/// Deletes items from a place on. Returns how many.
+async fn delete_from(conn: &mut Conn, playlist: &str, from: u32, to: Option<u32>) -> Result<u32, StoreError> {
+    let to = to.map_or(i64::MAX, i64::from);
+    let deleted = with_conn!(conn, |c| {
+        use playlist_items::{playlist_id, position, table};
+        let range = table.filter(playlist_id.eq(playlist)).filter(position.ge(i64::from(from)));
+        diesel::delete(range.filter(position.lt(to))).execute(c).await
+    })?;
+    Ok(len(deleted))
+}
+
+fn count(rows: &[PlaylistItemRow<'_>], stored: &[(String, i64, i64)], catalogue: &Written, counts: &mut ItemCounts) {
+    let revs: HashMap<(&str, i64), i64> =
+        stored.iter().map(|(playlist_id, position, rev)| ((playlist_id.as_str(), *position), *rev)).collect();
+    for row in rows {
         let has_changed_track = row.track_id.is_some_and(|id| catalogue.tracks.contains(id.0));
         match revs.get(&(row.playlist_id.0, row.position)) {
             Some(1) => counts.new += 1,
@@ -139,42 +329,25 @@ pub(super) async fn write_items(
             None => counts.unchanged += 1,
         }
     }
-    for part in parts {
-        counts.odd += record_odd(conn, commit, part, now).await?;
-        if let Some(end) = &part.end {
-            counts.removed += finish(conn, commit, &part.playlist_id, end, now).await?;
-        }
-    }
-    Ok(counts)
-}
-
-/// Whether the part belongs to a walk that replaces the items. A gap that is filled only adds what stood there before.
-fn is_read(part: &PlaylistPart) -> bool {
-    match part.end {
-        None => !part.items.is_empty(),
-        Some(PlaylistEnd::Complete { .. }) => true,
-        Some(PlaylistEnd::GapFilled | PlaylistEnd::Unreadable { .. }) => false,
-    }
 }
 
 /// Notes what came into the playlists whose walks ended and what went from them. After the gaps are recorded: what could
 /// not be read is not gone.
-pub(super) async fn record_versions(conn: &mut Conn, commit: &Commit, now: At) -> Result<(), StoreError> {
-    let Rows::PlaylistItems(parts) = &commit.rows else { return Ok(()) };
-    for part in parts {
-        match part.end {
-            Some(PlaylistEnd::Complete { .. } | PlaylistEnd::GapFilled) => {
-                versions::conclude(conn, commit, &part.playlist_id, now).await?;
-            }
-            Some(PlaylistEnd::Unreadable { .. }) | None => {}
-        }
+pub(super) async fn record_versions(
+    conn: &mut Conn,
+    commit: &Commit,
+    written: &WrittenItems,
+    now: At,
+) -> Result<(), StoreError> {
+    for playlist in &written.ended {
+        versions::conclude(conn, commit, playlist, now).await?;
     }
     Ok(())
 }
 
 /// Records what is odd about items, and the places where the source gave nothing, whether or not it is known why.
 async fn record_odd(conn: &mut Conn, commit: &Commit, part: &PlaylistPart, now: At) -> Result<u32, StoreError> {
-    let range = part.offset..part.offset.saturating_add(len(part.items.len()));
+    let range = part.offset..part.end_offset();
     let missing = part.items.iter().zip(part.offset..).filter(|(item, _)| item.kind == PlaylistItemKind::Missing);
     let mut odd: BTreeMap<u32, &Oddity> = missing.map(|(_, at)| (at, &Oddity::Missing)).collect();
     odd.extend(part.odd.iter().filter(|(at, _)| range.contains(at)).map(|(at, oddity)| (*at, oddity)));
@@ -185,35 +358,4 @@ async fn record_odd(conn: &mut Conn, commit: &Commit, part: &PlaylistPart, now: 
 
 fn items_of<'a>(commit: &Commit, playlist_id: &'a str) -> Listing<'a> {
     Listing { account: commit.account_id, entity: commit.entity, playlist_id }
-}
-
-/// Ends the walk of a playlist. Returns how many items it lost at its end.
-async fn finish(
-    conn: &mut Conn,
-    commit: &Commit,
-    playlist_id: &str,
-    end: &PlaylistEnd,
-    now: At,
-) -> Result<u32, StoreError> {
-    let (snapshot_id, is_readable, dropped) = match end {
-        PlaylistEnd::GapFilled => return Ok(0),
-        PlaylistEnd::Unreadable { snapshot_id } => (snapshot_id, false, 0),
-        PlaylistEnd::Complete { snapshot_id, total } => {
-            odd::forget_from(conn, items_of(commit, playlist_id), *total).await?;
-            gaps::heal_beyond(conn, commit.account_id, playlist_id, *total, now).await?;
-            let dropped = with_conn!(conn, |c| {
-                let beyond = playlist_items::table
-                    .filter(playlist_items::playlist_id.eq(playlist_id))
-                    .filter(playlist_items::position.ge(i64::from(*total)));
-                diesel::delete(beyond).execute(c).await
-            })?;
-            (snapshot_id, true, len(dropped))
-        }
-    };
-    with_conn!(conn, |c| {
-        use playlists::{id, items_checked_at, items_readable, items_snapshot_id};
-        let read = (items_readable.eq(is_readable), items_snapshot_id.eq(snapshot_id), items_checked_at.eq(now));
-        diesel::update(playlists::table.filter(id.eq(playlist_id))).set(read).execute(c).await
-    })?;
-    Ok(dropped)
 }

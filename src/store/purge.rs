@@ -20,9 +20,12 @@ const ATTEMPTS_MAX: u32 = 5;
 /// Tables of which every row of the account goes: what the sync and the tracker remember.
 const BOOKS: &[&str] = &[
     "account_tokens",
+    "held_removals",
     "paused_entities",
     "play_gaps",
     "playback_states",
+    "playlist_items_read",
+    "playlist_readings",
     "sync_batches",
     "sync_gaps",
     "sync_odd_items",
@@ -101,6 +104,14 @@ async fn purge(conn: &mut Conn, account: AccountId) -> Result<Purged, StoreError
         plays_kept: count(conn, &format!("plays WHERE {mine}")).await?,
         ..Purged::default()
     };
+    let read = format!("id IN (SELECT playlist_id FROM playlist_readings WHERE {mine})");
+    let by_others = format!("playlist_id = playlists.id AND account_id <> {}", account.0);
+    // What one may see is no longer known of somebody who left.
+    let readable = format!(
+        "UPDATE playlists SET items_readable = (EXISTS (SELECT 1 FROM playlist_readings WHERE {by_others} AND \
+         items_readable) OR NOT EXISTS (SELECT 1 FROM playlist_readings WHERE {by_others})) WHERE {read}"
+    );
+    execute(conn, readable).await?;
     for table in BOOKS {
         purged.bookkeeping += delete(conn, table, &mine).await?;
     }
@@ -129,6 +140,7 @@ async fn sweep(conn: &mut Conn, purged: &mut Purged) -> Result<(), StoreError> {
     let tracks = "SELECT id FROM tracks EXCEPT SELECT track_id FROM saved_tracks \
                   EXCEPT SELECT id FROM tracks WHERE album_id IN (SELECT album_id FROM saved_albums) \
                   EXCEPT SELECT track_id FROM playlist_items EXCEPT SELECT track_id FROM playlist_items_before \
+                  EXCEPT SELECT track_id FROM playlist_items_read \
                   EXCEPT SELECT track_id FROM playlist_changes EXCEPT SELECT track_id FROM plays";
     delete(conn, "track_artists", &format!("track_id IN ({tracks})")).await?;
     purged.tracks = delete(conn, "tracks", &format!("id IN ({tracks})")).await?;

@@ -155,6 +155,43 @@ upsert_row! {
 }
 
 upsert_row! {
+    /// The same of a reading that is not whole yet.
+    PlaylistItemReadRow<'a> in playlist_items_read {
+        account_id: i64 => Key,
+        playlist_id: Words<'a> => Key,
+        position: i64 => Key,
+        uri: Option<Words<'a>> => Follow,
+        kind: &'static str => Follow,
+        track_id: Option<Words<'a>> => Follow,
+        name: Option<Words<'a>> => Follow,
+        added_at: Option<At> => Follow,
+        added_by: Option<Words<'a>> => Follow,
+    }
+}
+
+upsert_row! {
+    /// What an account may see of a playlist, and how its readings ended.
+    PlaylistReadingRow<'a> in playlist_readings {
+        account_id: i64 => Key,
+        playlist_id: Words<'a> => Key,
+        items_readable: bool => Follow,
+        snapshot_id: Option<Words<'a>> => Follow,
+        read_at: Option<At> => Follow,
+        failure: Option<&'a str> => Follow,
+        reason: Option<Words<'a>> => Follow,
+        tries: i64 => Follow,
+        since: Option<At> => Follow,
+        tried_snapshot_id: Option<Words<'a>> => Follow,
+        tried_total: Option<i64> => Follow,
+        next_try_at: Option<At> => Follow,
+        walk_generation: Option<i64> => Follow,
+        walk_offset: Option<i64> => Follow,
+        walk_hidden: i64 => Follow,
+        walk_in_place: bool => Follow,
+    }
+}
+
+upsert_row! {
     /// What is known of a place in a playlist, though this reading did not say it.
     KnownItemRow<'a> in playlist_items returning (position: i64, rev: i64) {
         playlist_id: Words<'a> => Key,
@@ -188,6 +225,19 @@ upsert_row! {
         entity_type: &'static str => Once,
         pass: i64 => Once,
         item_id: Words<'a> => Once,
+    }
+}
+
+upsert_row! {
+    /// A removal that is held back, since it was first missed.
+    HeldRow<'a> in held_removals {
+        account_id: i64 => Key,
+        entity_type: &'static str => Key,
+        playlist_id: Words<'a> => Key,
+        item_id: Words<'a> => Key,
+        since: At => Once,
+        is_counted: bool => Once,
+        is_confirmed: bool => Once,
     }
 }
 
@@ -338,6 +388,14 @@ impl<'a> PlaylistItemRow<'a> {
             added_at: item.added_at.map(At::from),
             added_by: words(&item.added_by),
         }
+    }
+}
+
+impl<'a> PlaylistItemReadRow<'a> {
+    pub fn new(account: AccountId, row: &PlaylistItemRow<'a>) -> PlaylistItemReadRow<'a> {
+        let PlaylistItemRow { playlist_id, position, uri, kind, track_id, name, added_at, added_by } = *row;
+        let account_id = account.0;
+        PlaylistItemReadRow { account_id, playlist_id, position, uri, kind, track_id, name, added_at, added_by }
     }
 }
 

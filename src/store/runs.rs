@@ -7,7 +7,7 @@
 use super::schema::{accounts, sync_states};
 use super::sync_states::{RESET, StateKey, create, load, row_of, rows_of};
 use super::types::At;
-use super::{Conn, Store, StoreError, gaps, playlists, seen, with_conn};
+use super::{Conn, Store, StoreError, due_playlists, gaps, held, seen, with_conn};
 use crate::model::{AccountId, Checkpoint, EntityType, Fence, Phase, Stage, WalkState};
 use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods, QueryDsl};
@@ -104,8 +104,9 @@ impl Store {
             })?;
             seen::forget(conn, account, entity, None).await?;
             gaps::forget_open(conn, account, entity).await?;
+            held::release(conn, account, entity).await?;
             if entity == EntityType::Playlists {
-                playlists::forget_item_snapshots(conn, account).await?;
+                due_playlists::forget_item_snapshots(conn, account).await?;
             }
             Ok(())
         })

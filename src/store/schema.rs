@@ -97,6 +97,21 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Instant;
 
+    held_removals (account_id, entity_type, playlist_id, item_id) {
+        account_id -> BigInt,
+        entity_type -> Text,
+        playlist_id -> Text,
+        item_id -> Text,
+        since -> Instant,
+        is_counted -> Bool,
+        is_confirmed -> Bool,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
     sync_gaps (id) {
         id -> BigInt,
         account_id -> BigInt,
@@ -324,6 +339,9 @@ diesel::table! {
         items_readable -> Bool,
         items_snapshot_id -> Nullable<Text>,
         items_checked_at -> Nullable<Instant>,
+        items_held -> Nullable<BigInt>,
+        items_hidden -> BigInt,
+        items_generation -> BigInt,
         fetched_at -> Instant,
         rev -> BigInt,
     }
@@ -422,6 +440,47 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Instant;
 
+    playlist_readings (account_id, playlist_id) {
+        account_id -> BigInt,
+        playlist_id -> Text,
+        items_readable -> Bool,
+        snapshot_id -> Nullable<Text>,
+        read_at -> Nullable<Instant>,
+        failure -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        tries -> BigInt,
+        since -> Nullable<Instant>,
+        tried_snapshot_id -> Nullable<Text>,
+        tried_total -> Nullable<BigInt>,
+        next_try_at -> Nullable<Instant>,
+        walk_generation -> Nullable<BigInt>,
+        walk_offset -> Nullable<BigInt>,
+        walk_hidden -> BigInt,
+        walk_in_place -> Bool,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    playlist_items_read (account_id, playlist_id, position) {
+        account_id -> BigInt,
+        playlist_id -> Text,
+        position -> BigInt,
+        uri -> Nullable<Text>,
+        kind -> Text,
+        track_id -> Nullable<Text>,
+        name -> Nullable<Text>,
+        added_at -> Nullable<Instant>,
+        added_by -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
     plays (account_id, played_at, track_uri) {
         account_id -> BigInt,
         played_at -> Instant,
@@ -480,6 +539,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     artists,
     followed_artists,
     gate_processes,
+    held_removals,
     library_playlists,
     paused_entities,
     play_gaps,
@@ -487,6 +547,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     playlist_changes,
     playlist_items,
     playlist_items_before,
+    playlist_items_read,
+    playlist_readings,
     playlist_versions,
     playlist_walks,
     playlists,

@@ -1,9 +1,8 @@
 //! The history of playlists: what came into each and what went from it, between one reading and the next.
 //!
-//! The walk of a playlist overwrites its items place by place, over several commits. So its first part keeps the items
-//! as they were (`playlist_items_before`), and its end compares them with what stands there then, in the transaction
-//! that commits the end. Walks that come to nothing change nothing: what was kept first stays kept, over crashes and
-//! restarts, until one ends. Four rules:
+//! The transaction that puts a whole reading in the place of the items compares the two. Readings that come to nothing,
+//! or that are not believed yet, change nothing. Where a part could not be served the comparison waits: until then the
+//! items as they were stay kept (`playlist_items_before`), over crashes and other readings. Four rules:
 //!
 //! - The first reading of a playlist is a version with a count and nothing else: nobody knows what came when.
 //! - Items are told apart by URI and counted. One that only stands elsewhere has not changed, and a playlist that was
@@ -14,26 +13,24 @@
 //! - Two walks of one run are one reading. The second is there because the playlist changed under the first, which may
 //!   therefore have seen an item nowhere, or twice: the version says what both together found.
 
-use super::rows::{KnownItemRow, PlaylistChangeRow};
+use super::rows::{KnownItemRow, PlaylistChangeRow, PlaylistItemRow};
 use super::schema::{
-    playlist_changes, playlist_items, playlist_items_before, playlist_versions, playlist_walks, playlists, sync_gaps,
+    playlist_changes, playlist_items, playlist_items_before, playlist_items_read, playlist_versions, playlist_walks,
+    playlists, sync_gaps,
 };
 use super::types::{At, Words};
 use super::upsert::upsert;
 use super::{Conn, StoreError, with_conn};
-use crate::model::Commit;
+use crate::model::{AccountId, Commit};
 use diesel::dsl::{count_star, exists};
-use diesel::{
-    BoolExpressionMethods, ExpressionMethods, Insertable, JoinOnDsl, NullableExpressionMethods, OptionalExtension,
-    QueryDsl, Queryable,
-};
+use diesel::{BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable};
 use diesel_async::RunQueryDsl;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
 /// An item as a reading found it.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
-struct Entry {
+pub(super) struct Entry {
     position: i64,
     uri: Option<String>,
     name: Option<String>,
@@ -48,24 +45,24 @@ struct Difference {
     removed: Vec<Entry>,
 }
 
-/// Keeps the items of a playlist as they are, unless an earlier part of the walk, or an earlier walk that did not end,
-/// has kept them.
-pub(super) async fn begin(conn: &mut Conn, playlist: &str, now: At) -> Result<(), StoreError> {
-    let known: Option<(bool, Option<At>, Option<At>)> = with_conn!(conn, |c| {
-        use playlists::{id, items_checked_at, items_readable, table};
-        let walks = table.left_join(playlist_walks::table.on(playlist_walks::playlist_id.eq(id)));
-        let columns = (items_readable, items_checked_at, playlist_walks::began_at.nullable());
-        walks.filter(id.eq(playlist)).select(columns).first(c).await.optional()
-    })?;
-    let Some((is_readable, checked_at, None)) = known else { return Ok(()) };
-    // One that was never readable was never read, though it was tried.
-    let is_first = checked_at.is_none() || (!is_readable && last_version(conn, playlist).await?.is_none());
-    let began = with_conn!(conn, |c| {
+/// Keeps the items of a playlist as they are, before a reading takes their place; unless an earlier one, that could not
+/// be compared yet, has kept them.
+pub(super) async fn begin(
+    conn: &mut Conn,
+    playlist: &str,
+    is_walked: bool,
+    is_first: bool,
+    now: At,
+) -> Result<(), StoreError> {
+    if is_walked {
+        return Ok(());
+    }
+    with_conn!(conn, |c| {
         use playlist_walks::{began_at, playlist_id, table};
         let walk = (playlist_id.eq(playlist), began_at.eq(now), playlist_walks::is_first.eq(is_first));
         diesel::insert_into(table).values(walk).on_conflict_do_nothing().execute(c).await
     })?;
-    if began == 1 && !is_first {
+    if !is_first {
         with_conn!(conn, |c| {
             use playlist_items::{added_at, name, playlist_id, position, table, track_id, uri};
             use playlist_items_before as before;
@@ -165,6 +162,27 @@ async fn has_gaps(conn: &mut Conn, commit: &Commit, playlist: &str) -> Result<bo
     Ok(has_gaps)
 }
 
+/// What a reading under way has brought, empty places included.
+pub(super) async fn read_apart(conn: &mut Conn, account: AccountId, playlist: &str) -> Result<Vec<Entry>, StoreError> {
+    Ok(with_conn!(conn, |c| {
+        use playlist_items_read::{account_id, added_at, name, playlist_id, position, table, track_id, uri};
+        let items = table.filter(account_id.eq(account.0)).filter(playlist_id.eq(playlist)).order(position);
+        items.select((position, uri, name, track_id, added_at)).load(c).await
+    })?)
+}
+
+/// How many items there are, and those that a reading does not find any more.
+pub(super) async fn missing(
+    conn: &mut Conn,
+    playlist: &str,
+    mut after: Vec<Entry>,
+) -> Result<(usize, Vec<Entry>), StoreError> {
+    let before: Vec<Entry> = items(conn, playlist).await?.into_iter().map(|(_, entry)| entry).collect();
+    let num_held = before.iter().filter(|entry| entry.identity().is_some()).count();
+    recall(&mut after, &before, true);
+    Ok((num_held, Difference::between(before, after).removed))
+}
+
 /// What stands in the playlist, with its kind; empty places included.
 async fn items(conn: &mut Conn, playlist: &str) -> Result<Vec<(String, Entry)>, StoreError> {
     Ok(with_conn!(conn, |c| {
@@ -257,8 +275,15 @@ impl Version {
 }
 
 impl Entry {
+    /// The row as it would be read back.
+    pub fn of_row(row: &PlaylistItemRow<'_>) -> Entry {
+        let PlaylistItemRow { position, uri, name, track_id, added_at, .. } = *row;
+        let text = |words: Option<Words<'_>>| words.map(String::from);
+        Entry { position, uri: text(uri), name: text(name), track_id: text(track_id), added_at }
+    }
+
     /// `None` for a place of which nothing is known. A track whose URI is not told is the same track.
-    fn identity(&self) -> Option<String> {
+    pub fn identity(&self) -> Option<String> {
         let of_id = |id: &String| if id.contains(':') { id.clone() } else { format!("spotify:track:{id}") };
         self.uri.clone().or_else(|| self.track_id.as_ref().map(of_id))
     }

@@ -1,4 +1,4 @@
-//! `POST /api/v1/{sync,pause,resume,reset}`: the few things that a person can tell the service while it runs. They are
+//! `POST /api/v1/{sync,pause,resume,reset,confirm-removals}`: the few things that a person can tell the service while it runs. They are
 //! messages to the supervisor, and what they do is in the status at once.
 
 use super::{
@@ -26,7 +26,8 @@ pub fn routes(cfg: &mut ServiceConfig) {
     cfg.service(resource("/api/v1/sync").route(post().to(sync)))
         .service(resource("/api/v1/pause").route(post().to(pause)))
         .service(resource("/api/v1/resume").route(post().to(resume)))
-        .service(resource("/api/v1/reset").route(post().to(reset)));
+        .service(resource("/api/v1/reset").route(post().to(reset)))
+        .service(resource("/api/v1/confirm-removals").route(post().to(confirm_removals)));
 }
 
 /// What a control acts on. An empty body is all of the first account.
@@ -110,6 +111,25 @@ pub async fn reset(state: Data<WebState>, request: HttpRequest, body: Bytes) -> 
         ));
     }
     steer(&state, Order::Reset, target).await
+}
+
+/// Believes the removals that were held back so far, and begins a run now: it marks those that it misses too.
+#[utoipa::path(
+    post, path = "/api/v1/confirm-removals", tag = "controls", request_body = Target,
+    responses((status = 202, body = Controlled), ReadProblems, BodyProblems)
+)]
+pub async fn confirm_removals(
+    state: Data<WebState>,
+    request: HttpRequest,
+    body: Bytes,
+) -> Result<HttpResponse, Problem> {
+    let target = target(&request, &body)?;
+    if target.entity_types.as_ref().is_none_or(Vec::is_empty) {
+        return Err(Problem::bad_request(
+            "name the entity types whose removals to confirm, such as {\"entity_types\": [\"tracks\"]}",
+        ));
+    }
+    steer(&state, Order::ConfirmRemovals, target).await
 }
 
 /// Reads the body. A form of another site could send any other type than JSON.

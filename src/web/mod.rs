@@ -22,6 +22,7 @@ mod paging;
 mod params;
 pub mod plays;
 pub mod problem;
+pub mod removals;
 pub mod server;
 mod sign_in;
 pub mod status;
@@ -84,6 +85,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
     library::routes(cfg);
     plays::routes(cfg);
     changes::routes(cfg);
+    removals::routes(cfg);
     batches::routes(cfg);
     activity::routes(cfg);
     openapi::routes(cfg);

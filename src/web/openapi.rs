@@ -1,8 +1,8 @@
 //! The description of the API, made from the code: `GET /api/v1/openapi.json`.
 
 use super::{
-    activity, batches, changes, controls, events, health, library, metrics, plays, problem::ProblemDocument, sign_in,
-    status,
+    activity, batches, changes, controls, events, health, library, metrics, plays, problem::ProblemDocument, removals,
+    sign_in, status,
 };
 use actix_web::{
     HttpResponse,
@@ -34,6 +34,8 @@ pub fn routes(cfg: &mut ServiceConfig) {
         controls::pause,
         controls::resume,
         controls::reset,
+        controls::confirm_removals,
+        removals::removals,
         library::tracks,
         library::albums,
         library::artists,

@@ -109,6 +109,21 @@ fn every_file_says_what_it_is_for_and_stays_readable() {
     assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
 }
 
+/// The engine decides what to wait for, how often to try and whether to roll dice; one file carries it out.
+#[test]
+fn actors_wait_repeat_and_roll_dice_in_one_file_only() {
+    let mut violations = Vec::new();
+    for file in sources().iter().filter(|file| file.path.starts_with("actors/") && file.path != "actors/driver.rs") {
+        for token in lexer::tokens(&file.text) {
+            if matches!(token.text.as_str(), "loop" | "sleep" | "sleep_until" | "fastrand" | "rand") {
+                violations
+                    .push(format!("src/{}:{}: {} belongs into actors/driver.rs", file.path, token.line, token.text));
+            }
+        }
+    }
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
 #[test]
 fn planted_violations_are_found() {
     let planted = [

@@ -12,6 +12,7 @@ mod layers;
 mod limits;
 mod login;
 mod metrics;
+mod misbehaviour;
 mod moving;
 mod mutants;
 mod odd_rows;

@@ -2,9 +2,10 @@
 
 use super::{
     library::{Item as TrueItem, Library, Listing, Tick, id_of, number_of},
+    odds::{Items, Odds},
     scenario::Failure,
 };
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use segno::model::{
     Artist, EntityType, Family, Item, LimitClass, Oddity, Page, PageRequest, Playlist, PlaylistItem, PlaylistItemKind,
     SavedAlbum, SavedTrack, Slot, Track,
@@ -45,6 +46,7 @@ pub struct Api {
     pub is_signed_out: bool,
     /// What to refuse next, because somebody said so.
     pub refuse_next: Option<(Option<Family>, Option<Duration>)>,
+    pub odds: Odds,
     pub num_requests: u64,
     pub num_refused: u64,
 }
@@ -69,6 +71,7 @@ impl Api {
             lies: [Lie::default(); 4],
             is_signed_out: false,
             refuse_next: None,
+            odds: Odds::default(),
             num_requests: 0,
             num_refused: 0,
         }
@@ -166,42 +169,27 @@ impl Api {
 
     fn serve(&mut self, request: &PageRequest, library: &mut Library, tick: Tick) -> Answer {
         match request {
-            PageRequest::Listing { entity, offset, limit } => {
-                let listing = library.of_mut(*entity);
+            PageRequest::Listing { .. } | PageRequest::Following { .. } => {
+                let entity = match request {
+                    PageRequest::Listing { entity, .. } => *entity,
+                    _ => EntityType::Artists,
+                };
+                let listing = library.of_mut(entity);
                 let (total, is_empty) = self.total(listing, tick);
                 if is_empty {
-                    return Answer::Page(Page { total, slots: Vec::new(), ..Page::default() });
+                    return Answer::Page(Page { total, ..Page::default() });
                 }
-                match slots(listing, *offset as usize, *limit as usize) {
-                    Some(slots) => Answer::Page(Page { total, slots, ..Page::default() }),
-                    None => Answer::Failed(Failure::Broken),
-                }
-            }
-            PageRequest::Following { after, limit } => {
-                let listing = library.of_mut(EntityType::Artists);
-                let (total, is_empty) = self.total(listing, tick);
-                if is_empty {
-                    return Answer::Page(Page { total, slots: Vec::new(), ..Page::default() });
-                }
-                let from = listing
-                    .order
-                    .partition_point(|number| after.as_ref().is_some_and(|after| id_of(*number) <= *after));
-                let Some(slots) = slots(listing, from, *limit as usize) else { return Answer::Failed(Failure::Broken) };
-                let to = from + slots.len();
-                let next_cursor = (to < listing.order.len()).then(|| id_of(listing.order[to - 1]));
-                Answer::Page(Page { total, next_cursor, slots, ..Page::default() })
+                self.odds.page(request, library, total, tick).map_or(Answer::Failed(Failure::Broken), Answer::Page)
             }
             PageRequest::PlaylistItems { playlist_id, offset, limit } => {
                 // One that left the library can still be read.
-                let item = library.of(EntityType::Playlists).item(number_of(playlist_id));
-                let (contents, from) = (&item.contents, *offset as usize);
-                let to = (from + *limit as usize).min(contents.items.len());
-                if contents.spoilt.is_some_and(|at| (from..to).contains(&(at as usize))) {
+                let number = number_of(playlist_id);
+                let contents = &library.of(EntityType::Playlists).item(number).contents;
+                if contents.spoilt.is_some_and(|at| (*offset..offset + limit).contains(&at)) {
                     return Answer::Failed(Failure::Broken);
                 }
-                let slots = contents.items.get(from..to).unwrap_or_default().iter().map(|item| playlist_item(*item));
-                let (total, slots) = (Some(contents.items.len() as u32), slots.collect());
-                Answer::Page(Page { total, slots, ..Page::default() })
+                let Items { page, items } = self.odds.items(number, contents, *offset, *limit);
+                Answer::Page(Page { slots: items.iter().map(|item| playlist_item(*item)).collect(), ..page })
             }
         }
     }
@@ -223,27 +211,18 @@ impl Api {
     }
 }
 
-/// A page, unless something on it cannot be served.
-fn slots(listing: &Listing, from: usize, limit: usize) -> Option<Vec<Slot>> {
-    let to = (from + limit).min(listing.order.len());
-    let numbers = listing.order.get(from..to).unwrap_or_default();
-    if numbers.iter().any(|number| listing.item(*number).is_spoilt) {
-        return None;
-    }
-    Some(numbers.iter().map(|number| slot(listing.entity, *number, listing.item(*number))).collect())
-}
-
-fn slot(entity: EntityType, number: u32, item: &TrueItem) -> Slot {
+pub fn slot(entity: EntityType, number: u32, item: &TrueItem, added_at: i64) -> Slot {
     let is_dated = matches!(entity, EntityType::Tracks | EntityType::Albums);
-    let added_at = DateTime::from_timestamp(item.added_at, 0).filter(|_| is_dated);
+    let added_at = DateTime::from_timestamp(added_at, 0);
+    let dated = added_at.filter(|_| is_dated);
     if let Some(tells_date) = item.silent.or(item.is_null.then_some(number.is_multiple_of(2))) {
-        return Slot { item: None, added_at: added_at.filter(|_| tells_date), odd: Some(Oddity::Null) };
+        return Slot { item: None, added_at: dated.filter(|_| tells_date), odd: Some(Oddity::Null) };
     }
-    Slot { item: Some(content(entity, id_of(number), item)), added_at, odd: None }
+    Slot { item: Some(content(entity, id_of(number), item, added_at)), added_at: dated, odd: None }
 }
 
-fn content(entity: EntityType, id: String, item: &TrueItem) -> Item {
-    let (name, added_at) = (String::new(), DateTime::from_timestamp(item.added_at, 0));
+fn content(entity: EntityType, id: String, item: &TrueItem, added_at: Option<DateTime<Utc>>) -> Item {
+    let name = format!("name {id}");
     match entity {
         EntityType::Tracks => {
             let track = Track {

@@ -128,10 +128,12 @@ impl World {
             Injection::Reset { entity } => self.database.reset(entity),
             Injection::Want { entity } => self.want(entity),
             Injection::SignOut => self.api.is_signed_out = true,
+            Injection::Odd(odd) => self.begin_odd(odd),
+            Injection::Database { fault, num } => self.database.failing = (num, Some(fault)),
         }
     }
 
-    fn note_change(&mut self, entity: EntityType) {
+    pub fn note_change(&mut self, entity: EntityType) {
         self.oracle.changed_at[entity as usize] = self.tick;
     }
 
@@ -181,6 +183,8 @@ impl World {
         self.api.recover();
         self.speak();
         self.heal();
+        self.give_all();
+        self.database.failing = (0, None);
         for item in &mut self.library.of_mut(EntityType::Playlists).items {
             item.contents.show(tick);
         }

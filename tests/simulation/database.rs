@@ -1,21 +1,22 @@
 //! The model database: what was committed, and nothing else. Each function is one transaction of `src/store`, and does
 //! what that does.
 
-use super::library::{Tick, number_of};
+use super::{
+    library::{Tick, number_of},
+    scenario::DatabaseFault,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use segno::{
     engine::run::{Draft, RunMode},
     model::{
-        AddedBetween, Checkpoint, CommitReport, EntityType, Family, Fence, Gap, GateProcess, Item, ItemCounts,
-        LearnedRate, LedgerEntry, LimitClass, Member, Membership, NotedPause, Pause, Phase, PlaylistPart, ProbeClaim,
-        Rows, SharedChange, SharedLimits, Slot, StalePlaylist, WalkState, batch::PlaylistEnd,
+        AddedBetween, Checkpoint, CommitReport, Counts, Due, EntityType, FailedReading, FailureKind, Family, Fence,
+        Gap, GateProcess, Gone, HeldBefore, Hold, Item, ItemCounts, LastFailure, LearnedRate, LedgerEntry, LimitClass,
+        Member, Membership, NotedPause, Pause, Phase, PlaylistPart, ProbeClaim, ReadingOutcome, ReadingState,
+        RemovalGuard, Rows, SharedChange, SharedLimits, Slot, StalePlaylist, WalkState, batch::PlaylistEnd,
     },
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
-
-/// As in `store::playlists`.
-const UNREADABLE_REST: TimeDelta = TimeDelta::days(7);
 
 /// The fence no longer holds, or somebody else has the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Fenced;
 #[derive(Debug, Default)]
 pub struct Database {
     pub books: [Books; 4],
+    /// The next so many writes of syncers fail, and looks, and how.
+    pub failing: (u32, Option<DatabaseFault>),
     /// The process that the account belongs to.
     pub claimed_by: Option<Uuid>,
     pauses: BTreeMap<Family, NotedPause>,
@@ -47,6 +50,8 @@ pub struct Books {
     seen: Vec<i64>,
     pub gaps: Vec<Gap>,
     playlists: Vec<PlaylistBook>,
+    /// By number of the item: since when it is held, and whether the total still counts it.
+    held: BTreeMap<u32, (DateTime<Utc>, bool)>,
     pub next_run_at: Option<DateTime<Utc>>,
     pub failed_at: Option<DateTime<Utc>>,
     /// When the run began that began the pass whose sightings are kept.
@@ -73,10 +78,29 @@ pub struct PlaylistBook {
     snapshot: Option<String>,
     total_items: Option<i32>,
     pub items_snapshot: Option<String>,
+    num_held: Option<u32>,
+    num_hidden: u32,
+    generation: i64,
+    /// Of the account.
+    failure: Option<LastFailure>,
     is_unreadable: bool,
-    checked_at: Option<DateTime<Utc>>,
+    walk: Option<ItemsWalk>,
     /// `None` where the source gave nothing.
     pub items: Vec<Option<u32>>,
+    /// Items by position, those of a reading under way apart.
+    rows: BTreeMap<u32, Option<u32>>,
+    apart: BTreeMap<u32, Option<u32>>,
+    /// Items that are missing and not yet believed to be gone, and since when.
+    missing: BTreeMap<u32, DateTime<Utc>>,
+}
+
+/// A reading under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ItemsWalk {
+    generation: i64,
+    offset: u32,
+    num_hidden: u32,
+    is_in_place: bool,
 }
 
 /// Who commits.
@@ -89,6 +113,14 @@ pub struct Writer {
 }
 
 impl Database {
+    /// What is wrong with the next write, or the next look.
+    pub fn take_fault(&mut self, is_write: bool) -> Option<DatabaseFault> {
+        let (num, fault) = &mut self.failing;
+        let fault = fault.filter(|fault| *num > 0 && (is_write || *fault != DatabaseFault::Full))?;
+        *num -= 1;
+        Some(fault)
+    }
+
     pub fn of(&self, entity: EntityType) -> &Books {
         &self.books[entity as usize]
     }
@@ -122,6 +154,7 @@ impl Database {
         books.incremental = None;
         books.initial = books.initial.is_some().then(|| Checkpoint::start(Phase::InitialSync));
         books.seen.clear();
+        books.held.clear();
         books.gaps.clear();
         books.forget_item_snapshots();
     }
@@ -146,18 +179,36 @@ impl Database {
         };
         match &draft.rows {
             Rows::Listing(slots) => report.memberships = books.write_listing(writer.entity, slots, draft.offset_from),
-            Rows::PlaylistItems(parts) => parts.iter().for_each(|part| books.write_items(part, now)),
+            Rows::PlaylistItems(parts) => {
+                let mut of_playlist: BTreeMap<&str, Vec<&PlaylistPart>> = BTreeMap::new();
+                for part in parts {
+                    of_playlist.entry(&part.playlist_id).or_default().push(part);
+                }
+                for (id, parts) in of_playlist {
+                    let gaps = draft.effects.new_gaps.iter().filter(|(playlist, _)| playlist.as_deref() == Some(id));
+                    let unserved = gaps.map(|(_, gap)| gap.offset_to - gap.offset_from).sum();
+                    let outcome = books.write_items(&parts, draft.effects.item_removals, unserved, now);
+                    report.readings.extend(outcome);
+                }
+            }
         }
         if draft.effects.forget_item_snapshots {
             books.forget_item_snapshots();
         }
         books.record_seen(draft, writer.since);
         books.record_gaps(draft, now);
+        if draft.effects.release_held {
+            books.held.clear();
+        }
         let removed = books.remove(draft);
+        if let Some(hold) = draft.effects.hold {
+            books.hold(hold, now);
+        }
         report.counts.removed = removed.len() as u32;
         if let Some(survey) = draft.effects.survey {
             report.num_active = Some(books.num_active);
             report.num_unseen = survey.pass.map(|pass| books.unseen(pass).count() as u32);
+            report.held = survey.pass.map(|pass| books.held_before(pass, survey.ripe_at)).unwrap_or_default();
         }
         Ok((report, removed))
     }
@@ -345,34 +396,95 @@ impl Books {
         &mut self.playlists[at]
     }
 
-    fn write_items(&mut self, part: &PlaylistPart, now: DateTime<Utc>) {
-        let book = self.playlist_mut(number_of(&part.playlist_id));
-        let end = part.offset as usize + part.items.len();
-        if book.items.len() < end {
-            book.items.resize(end, None);
+    /// As `store::playlists`; the parts are consecutive ones of one playlist.
+    fn write_items(
+        &mut self,
+        parts: &[&PlaylistPart],
+        rule: RemovalGuard,
+        unserved: u32,
+        now: DateTime<Utc>,
+    ) -> Option<ReadingOutcome> {
+        let (first, last) = (parts[0], parts[parts.len() - 1]);
+        let playlist_id = first.playlist_id.clone();
+        let mut read: BTreeMap<u32, Option<u32>> = BTreeMap::new();
+        for part in parts {
+            let items = part
+                .items
+                .iter()
+                .map(|item| item.name.as_ref().map(|name| name.parse().expect("the model names items by number")));
+            read.extend((part.offset..).zip(items));
         }
-        for (item, at) in part.items.iter().zip(part.offset as usize..) {
-            book.items[at] = item.name.as_ref().map(|name| name.parse().expect("the model names items by number"));
+        let hidden_here: u32 = parts.iter().map(|part| part.num_hidden).sum();
+        let book = self.playlist_mut(number_of(&playlist_id));
+        if first.offset == 0 && !matches!(last.end, Some(PlaylistEnd::GapFilled)) {
+            book.walk = None;
         }
-        let (snapshot, is_unreadable) = match &part.end {
-            Some(PlaylistEnd::Complete { snapshot_id, total }) => {
-                book.items.truncate(*total as usize);
-                let is_beyond =
-                    |gap: &Gap| gap.playlist_id.as_ref() == Some(&part.playlist_id) && gap.offset_from >= *total;
-                self.gaps.retain(|gap| !is_beyond(gap));
-                (snapshot_id, false)
+        if let Some(PlaylistEnd::Failed(failed)) = &last.end {
+            book.fail(failed, now);
+            return None;
+        }
+        let walk = book.walk.filter(|walk| walk.generation == book.generation && walk.offset == first.offset);
+        let is_outrun = first.generation != book.generation || first.offset > 0 && walk.is_none();
+        if last.end == Some(PlaylistEnd::GapFilled) {
+            if first.generation == book.generation {
+                book.rows.extend(read);
+                book.items = book.rows.values().copied().collect();
             }
-            Some(PlaylistEnd::Unreadable { snapshot_id }) => (snapshot_id, true),
-            Some(PlaylistEnd::GapFilled) | None => return,
+            return None;
+        }
+        if is_outrun {
+            book.walk = None;
+            return Some(ReadingOutcome::Outrun { playlist_id });
+        }
+        let num_hidden = walk.map_or(0, |walk| walk.num_hidden) + hidden_here;
+        let is_in_place = walk.map_or(book.num_held.is_none(), |walk| walk.is_in_place);
+        if first.offset == 0 {
+            book.apart.clear();
+        }
+        book.apart.extend(read);
+        let Some(PlaylistEnd::Complete { snapshot_id, total, failure }) = &last.end else {
+            let offset = last.end_offset();
+            book.walk = Some(ItemsWalk { generation: book.generation, offset, num_hidden, is_in_place });
+            if is_in_place {
+                book.items = book.apart.values().copied().collect();
+            }
+            return None;
         };
-        let book = self.playlist_mut(number_of(&part.playlist_id));
-        book.items_snapshot.clone_from(snapshot);
-        book.is_unreadable = is_unreadable;
-        book.checked_at = Some(now);
+        book.walk = None;
+        if book.num_held.is_some()
+            && let Some((num_missing, num_held)) = book.judge(rule, unserved, num_hidden > book.num_hidden, now)
+        {
+            let held = FailedReading {
+                kind: FailureKind::Held,
+                reason: String::new(),
+                snapshot_id: snapshot_id.clone(),
+                total: None,
+                rest: std::time::Duration::ZERO,
+                is_unreadable: false,
+            };
+            book.fail(&held, now);
+            return Some(ReadingOutcome::Held { playlist_id, num_missing, num_held });
+        }
+        book.rows = std::mem::take(&mut book.apart);
+        book.items = book.rows.values().copied().collect();
+        book.items_snapshot.clone_from(snapshot_id);
+        (book.num_held, book.num_hidden) = (Some(total - num_hidden), num_hidden);
+        book.generation += 1;
+        (book.is_unreadable, book.failure) = (false, None);
+        if let Some(failed) = failure {
+            book.fail(failed, now);
+        }
+        let is_beyond = |gap: &Gap| gap.playlist_id.as_ref() == Some(&playlist_id) && gap.offset_from >= *total;
+        self.gaps.retain(|gap| !is_beyond(gap));
+        None
     }
 
     fn forget_item_snapshots(&mut self) {
-        self.playlists.iter_mut().for_each(|playlist| playlist.items_snapshot = None);
+        for playlist in &mut self.playlists {
+            playlist.items_snapshot = None;
+            let failure = playlist.failure.as_mut().filter(|_| !playlist.is_unreadable);
+            failure.into_iter().for_each(|failure| failure.next_try_at = None);
+        }
     }
 
     /// Whether an earlier run held removals back.
@@ -443,15 +555,49 @@ impl Books {
     fn remove(&mut self, draft: &Draft) -> Vec<u32> {
         let mut removed = Vec::new();
         if let Some(removal) = draft.effects.removal {
-            removed.extend(self.unseen(removal.pass));
+            let is_gone = |number: &u32| {
+                let held = self.held.get(number);
+                match removal.of {
+                    Gone::All => true,
+                    Gone::Uncounted => held.is_none_or(|(_, is_counted)| !is_counted),
+                    Gone::Ripe { at } => held.is_some_and(|(since, is_counted)| *since <= at && !is_counted),
+                    Gone::Confirmed => false,
+                }
+            };
+            removed.extend(self.unseen(removal.pass).filter(is_gone));
         }
         removed.extend(draft.effects.removed_ids.iter().map(|id| number_of(id)));
         removed.retain(|number| self.row(*number).state == Presence::Active);
         for number in &removed {
             self.rows[*number as usize].state = Presence::Removed;
+            self.held.remove(number);
         }
         self.num_active -= removed.len() as u32;
         removed
+    }
+
+    /// As `store::held::hold`.
+    fn hold(&mut self, hold: Hold, now: DateTime<Utc>) {
+        let missing: BTreeSet<u32> = self.unseen(hold.pass).collect();
+        self.held.retain(|number, _| missing.contains(number));
+        for number in missing {
+            let held = self.held.entry(number).or_insert((now, false));
+            match hold.counts {
+                Counts::All => held.1 = true,
+                Counts::AsBefore => {}
+                Counts::Nothing if held.1 => *held = (now, false),
+                Counts::Nothing => {}
+            }
+        }
+    }
+
+    fn held_before(&self, pass: i64, ripe_at: Option<DateTime<Utc>>) -> HeldBefore {
+        let mut before = HeldBefore::default();
+        for (since, is_counted) in self.unseen(pass).filter_map(|number| self.held.get(&number)) {
+            before.num_counted += u32::from(*is_counted);
+            before.num_ripe += u32::from(!is_counted && ripe_at.is_some_and(|at| *since <= at));
+        }
+        before
     }
 
     /// The members with their dates; none where the listing does not date its rows.
@@ -478,23 +624,64 @@ impl Books {
                     .filter(|gap| gap.playlist_id.as_ref() == Some(&id))
                     .map(|gap| (gap.offset_from, gap.offset_to))
                     .collect();
-                let has_changed = book.snapshot.is_none() || book.snapshot != book.items_snapshot;
-                let is_due = match book.is_unreadable {
-                    false => has_changed || !gaps.is_empty(),
-                    true => has_changed && book.checked_at.is_none_or(|at| now - at > UNREADABLE_REST),
+                let total_items = book.total_items.and_then(|total| u32::try_from(total).ok());
+                let state = ReadingState {
+                    listed_snapshot: book.snapshot.as_deref(),
+                    listed_total: total_items,
+                    held_snapshot: book.items_snapshot.as_deref(),
+                    num_held: book.num_held,
+                    num_hidden: book.num_hidden,
+                    has_gaps: !gaps.is_empty(),
+                    failure: book.failure.as_ref(),
                 };
+                let walk = book.walk.filter(|walk| walk.generation == book.generation);
+                let is_due = state.due(now) == Due::Now;
                 let stale = || StalePlaylist {
                     name: id.clone(),
                     snapshot_id: book.snapshot.clone(),
-                    total_items: book.total_items.and_then(|total| u32::try_from(total).ok()),
-                    gaps: if has_changed { Vec::new() } else { gaps },
-                    id,
+                    total_items,
+                    gaps: if state.fills_only() { gaps.clone() } else { Vec::new() },
+                    num_held: book.num_held,
+                    num_hidden: book.num_hidden,
+                    generation: book.generation,
+                    num_read: walk.map_or(0, |walk| walk.offset),
+                    is_own: true,
+                    failure: book.failure.clone(),
+                    id: id.clone(),
                 };
                 is_due.then(|| (book.position, stale()))
             })
             .collect();
         stale.sort_by(|one, other| one.0.cmp(&other.0).then_with(|| one.1.id.cmp(&other.1.id)));
         stale.into_iter().map(|(_, stale)| stale).collect()
+    }
+}
+
+impl PlaylistBook {
+    fn fail(&mut self, failed: &FailedReading, now: DateTime<Utc>) {
+        self.walk = None;
+        self.failure = Some(LastFailure::next(self.failure.as_ref(), failed, now));
+        self.is_unreadable |= failed.is_unreadable;
+    }
+
+    /// As `store::held_items`: how many items are missing, of how many, if that is not believed.
+    fn judge(&mut self, rule: RemovalGuard, unserved: u32, hides_more: bool, now: DateTime<Utc>) -> Option<(u32, u32)> {
+        let mut counts: BTreeMap<u32, i64> = BTreeMap::new();
+        self.rows.values().flatten().for_each(|item| *counts.entry(*item).or_default() += 1);
+        self.apart.values().flatten().for_each(|item| *counts.entry(*item).or_default() -= 1);
+        counts.retain(|_, num| *num > 0);
+        let num_held = self.rows.values().flatten().count() as u32;
+        let num_missing = (counts.values().sum::<i64>() as u32).saturating_sub(unserved);
+        let long_ago = now - TimeDelta::from_std(rule.wait).unwrap_or_default();
+        let is_confirmed =
+            counts.keys().all(|item| self.missing.get(item).is_some_and(|since| *since <= long_ago && *since < now));
+        if num_missing == 0 || rule.lets_pass(num_missing, num_held) && !hides_more || is_confirmed {
+            self.missing.clear();
+            return None;
+        }
+        let before = std::mem::take(&mut self.missing);
+        self.missing = counts.keys().map(|item| (*item, before.get(item).copied().unwrap_or(now))).collect();
+        Some((num_missing, num_held))
     }
 }
 

@@ -258,6 +258,11 @@ fn disposition(answer: &Answer) -> (Disposition, &'static str) {
         Answer::Failed(Failure::Broken) => (Disposition::sent(RequestStatus::Failing, again), "502"),
         Answer::Failed(Failure::Malformed) => (Disposition::sent(RequestStatus::Unreadable, again), "no JSON"),
         Answer::Failed(Failure::Silent) => (Disposition::sent(RequestStatus::Unanswered, Remedy::AskSoon), "no answer"),
+        Answer::Failed(Failure::Refused) => (Disposition::sent(RequestStatus::Refused, Remedy::AskOnceMore), "403"),
+        Answer::Failed(Failure::Html) => {
+            (Disposition::sent(RequestStatus::Failing, Remedy::AskSoonPast { retry_after: None }), "HTML")
+        }
+        Answer::Failed(Failure::Expired) => (Disposition::sent(RequestStatus::Refused, Remedy::AskAgain), "401"),
         Answer::SignedOut => (Disposition::sent(RequestStatus::Refused, Remedy::SignIn), "sign in again"),
     }
 }

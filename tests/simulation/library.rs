@@ -72,6 +72,10 @@ pub struct Item {
     /// When it last spoke up, and what its row had said until then.
     pub spoke: Option<(Tick, bool)>,
     pub is_spoilt: bool,
+    /// It is counted and not given.
+    pub is_withheld: bool,
+    /// When it last stood where a page should have gone that held less, or something else.
+    pub withheld_at: Tick,
     /// It came, or spoke up, where no run looks unless it walks.
     pub is_overlooked: bool,
     pub contents: Contents,
@@ -285,6 +289,20 @@ impl Listing {
         (self.num_edits, self.has_moved) = (0, false);
     }
 
+    /// What stands there was asked for and did not come.
+    pub fn withhold(&mut self, places: std::ops::Range<usize>, tick: Tick) {
+        for number in self.order.get(places).unwrap_or_default() {
+            self.items[*number as usize].withheld_at = tick;
+        }
+    }
+
+    /// These were shown as gone.
+    pub fn deny(&mut self, is_denied: impl Fn(u32) -> bool, tick: Tick) {
+        for number in self.order.iter().filter(|number| is_denied(**number)) {
+            self.items[*number as usize].gone_at = tick;
+        }
+    }
+
     fn may_edit(&mut self) -> bool {
         let may = !self.has_moved;
         self.num_edits += u32::from(may);
@@ -310,7 +328,8 @@ impl Listing {
     /// Whether it was in the library, and could be seen, ever since.
     pub fn was_there_since(&self, number: u32, tick: Tick) -> bool {
         let item = self.item(number);
-        let is_seen = !item.is_null && item.silent.is_none() && !item.is_spoilt && !item.is_overlooked;
+        let is_seen =
+            !item.is_null && !item.is_withheld && item.silent.is_none() && !item.is_spoilt && !item.is_overlooked;
         item.is_listed && is_seen && item.gone_at <= tick && item.hidden_at <= tick
     }
 

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`scenario`] | one life before it is lived: sizes, settings, and a script of what changes and goes wrong |
 //! | [`library`] | the true library with its history |
-//! | [`api`] | the model API, with limits that nobody is told |
+//! | [`api`], [`odds`] | the model API, with limits that nobody is told; how its answers are wrong and look right |
 //! | [`database`] | the model database: the transactions of `src/store` |
 //! | [`process`], [`syncer`], [`gate`], [`fetch`] | the shells: what `src/actors` does, with messages instead of futures |
 //! | [`world`], [`chaos`] | the clock and what happens next; how the script happens |
@@ -23,6 +23,7 @@ mod database;
 mod fetch;
 mod gate;
 mod library;
+pub mod odds;
 mod oracle;
 mod process;
 pub mod scenario;

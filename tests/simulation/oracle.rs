@@ -7,11 +7,12 @@ use super::{
     syncer::Run,
     world::{Event, World},
 };
+use chrono::{DateTime, TimeDelta, Utc};
 use segno::{
     engine::run::{BatchSizes, Draft, RunEnd, RunMode},
     model::{
-        Checkpoint, EntityType, Family, LimitClass, PageRequest, Phase, PlaylistPart, Rows, SharedChange, SharedLimits,
-        Stage, SyncKey, batch::PlaylistEnd,
+        Checkpoint, EntityType, Family, Fault, LimitClass, PageRequest, Phase, PlaylistPart, Rows, SharedChange,
+        SharedLimits, Stage, SyncKey, batch::PlaylistEnd,
     },
 };
 use std::{collections::VecDeque, time::Duration};
@@ -31,6 +32,9 @@ const PATIENCE_MAX: Duration = Duration::from_secs(60);
 /// Beginnings of one syncer within a moment. Those who die, or lose a reply, are started again more and more slowly.
 const BEGINS_AT_ONCE_MAX: usize = 5;
 const MOMENT: Duration = Duration::from_millis(200);
+
+/// Longest rest after an outage: an hour, give or take a quarter.
+const OUTAGE_MAX: TimeDelta = TimeDelta::minutes(75);
 
 /// Runs that may hold a removal back once the library stands still.
 const HELD_MAX: u32 = 2;
@@ -109,6 +113,15 @@ impl World {
     pub fn check_patience(&mut self, pid: u32, failing_for: Duration) {
         if failing_for > PATIENCE_MAX {
             self.violated("G7", format!("process {pid}: a request fails for {failing_for:?} and is not given up"));
+        }
+    }
+
+    /// G11: whatever passes by itself costs an hour at most.
+    pub fn check_outage(&mut self, entity: EntityType, end: &RunEnd, next_run_at: Option<DateTime<Utc>>) {
+        let RunEnd::Failed(fault @ (Fault::Outage(_) | Fault::Unreachable(_))) = end else { return };
+        let wait = next_run_at.map(|at| at - self.wall());
+        if wait.is_none_or(|wait| wait > OUTAGE_MAX) {
+            self.violated("G11", format!("{entity} rests for {wait:?} after an outage: {fault}"));
         }
     }
 
@@ -303,7 +316,14 @@ impl World {
 /// G2 and G4: how runs end.
 impl World {
     pub fn check_end(&mut self, entity: EntityType, run: &Run, end: &RunEnd) {
-        let RunEnd::Complete { notes } = end else { return };
+        let RunEnd::Complete { notes } = end else {
+            if matches!(end, RunEnd::Unsteady { .. }) && self.oracle.calm_since.is_some_and(|since| run.since <= since)
+            {
+                // It began before the calm; the next one finds the listing standing still.
+                self.want(entity);
+            }
+            return;
+        };
         self.tally.note_cost(run.is_whole, run.num_requests.into(), run.least);
         let at = entity as usize;
         // Followed artists are not read in every run of a service.
@@ -315,7 +335,7 @@ impl World {
             // What a count cannot reveal behind the cursor of a walk that was taken up is found by the next one.
             let is_taken_up = entity == EntityType::Artists && !run.is_whole;
             let since = if is_taken_up { run.since.min(self.database.of(entity).pass_since) } else { run.since };
-            self.check_held(entity, since);
+            self.check_held(entity, since, !notes.is_empty());
             if entity == EntityType::Playlists && notes.is_empty() {
                 self.check_read(since);
             }
@@ -324,7 +344,8 @@ impl World {
         if run.asked_at < calm_since || !run.was_incremental || self.oracle.is_equal[at] {
             return;
         }
-        if notes.iter().any(|note| note.contains("waits for confirmation")) {
+        let waits = |note: &String| note.contains("waits for confirmation") || note.contains("no longer given");
+        if notes.iter().any(waits) {
             // Held back; the next run that sees the same believes it.
             self.oracle.num_held[at] += 1;
             if self.oracle.num_held[at] > HELD_MAX {
@@ -352,14 +373,16 @@ impl World {
     }
 
     /// G2: what was there all the time is in the database.
-    fn check_held(&mut self, entity: EntityType, since: Tick) {
+    fn check_held(&mut self, entity: EntityType, since: Tick, is_noted: bool) {
         let (listing, books) = (self.library.of(entity), self.database.of(entity));
         let is_dated = matches!(entity, EntityType::Tracks | EntityType::Albums);
         let is_missing = |number: &&u32| {
             let row = books.row(**number);
             let is_right =
                 row.state == Presence::Active && (!is_dated || row.added_at == listing.item(**number).added_at);
-            !is_right && listing.was_there_since(**number, since)
+            // What a page should have held and did not is missed in silence by nobody.
+            let was_given = !is_noted || listing.item(**number).withheld_at <= since;
+            !is_right && was_given && listing.was_there_since(**number, since)
         };
         // A place that could not be read is tried once in a run, and then left for the next.
         let gaps = books.gaps.iter().filter(|gap| gap.playlist_id.is_none());

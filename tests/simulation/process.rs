@@ -5,7 +5,7 @@ use super::{
     database::{Fenced, Writer},
     fetch::Fetch,
     gate::GateShell,
-    scenario::Settings,
+    scenario::{DatabaseFault, Settings},
     syncer::{Asker, Message, Syncer},
     world::{Event, Pid, World},
 };
@@ -30,6 +30,9 @@ pub const ACCOUNT: AccountId = AccountId(1);
 
 /// `sync.interval`.
 const INTERVAL: Duration = Duration::from_secs(6 * 3600);
+
+/// As in `actors::checkpoint_writer`.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A service that looks at everything every two days.
 const RHYTHM: Rhythm = Rhythm {
@@ -72,15 +75,32 @@ pub enum Write {
     Plan { entity: EntityType, at: Option<DateTime<Utc>> },
 }
 
+/// The next run that misses the same items is believed: the lives are too short to wait.
+const REMOVAL_WAIT: Duration = Duration::ZERO;
+
 #[derive(Debug)]
 pub enum Reply {
     Told { from: Asker, answer: Box<Answer> },
     Planned,
 }
 
+impl Write {
+    /// Who waits for it; nobody in particular for what is not a syncer's.
+    fn asker(&self) -> Asker {
+        match self {
+            Write::Begin { from, .. }
+            | Write::Switch { from, .. }
+            | Write::Commit { from, .. }
+            | Write::EndRun { from, .. }
+            | Write::NoteFailure { from } => *from,
+            _ => Asker { entity: EntityType::Tracks, life: u32::MAX },
+        }
+    }
+}
+
 impl Settings {
     pub fn syncing(&self, entity: EntityType) -> SyncingSetup {
-        let (batches, guard) = (self.batches, RemovalGuard { percent_max: self.guard });
+        let (batches, guard) = (self.batches, RemovalGuard { percent_max: self.guard, wait: REMOVAL_WAIT });
         SyncingSetup { entity, batches, guard, policy: RestartPolicy::default() }
     }
 }
@@ -233,6 +253,7 @@ impl World {
         if !is_ours && matches!(end, RunEnd::Failed(Fault::Overtaken(_))) {
             self.soon(Event::Dismissed(pid));
         }
+        self.check_outage(entity, end, next_run_at);
         if next_run_at.is_none() && !self.api.is_signed_out {
             // The person has signed in again meanwhile.
             if let Some(schedule) = &mut self.processes[p].runs.schedule {
@@ -264,12 +285,39 @@ impl World {
         }
         // Plans and notes of failures are written until it is certain that they are.
         let may_fail = matches!(write, Write::Begin { .. } | Write::Switch { .. } | Write::Commit { .. });
+        let is_syncers = may_fail || matches!(write, Write::EndRun { .. } | Write::NoteFailure { .. });
+        if let Some(fault) = is_syncers.then(|| self.database.take_fault(true)).flatten() {
+            return self.fail_write(pid, p, write, fault);
+        }
         let is_lost = if may_fail { self.processes[p].loses_reply.take() } else { None };
         self.tell(|| {
             format!("process {pid}: writes {}{}", told(&write), is_lost.map_or("", |_| ", and its reply is lost"))
         });
         let reply = self.carry_out(p, write, is_lost.is_none_or(|is_applied| is_applied), is_lost.is_some());
         self.soon(Event::Replied(pid, reply));
+    }
+
+    /// The database does not do it, or nobody learns that it did.
+    fn fail_write(&mut self, pid: Pid, p: usize, write: Write, fault: DatabaseFault) {
+        let (from, refused): (Asker, fn(Trouble) -> Answer) = match &write {
+            Write::Begin { from, .. } => (*from, |trouble| Answer::Begun(Err(trouble))),
+            Write::Switch { from, .. } => (*from, |trouble| Answer::Switched(Err(trouble))),
+            Write::Commit { from, .. } => (*from, |trouble| Answer::Committed(Err(trouble))),
+            _ => (write.asker(), |trouble| Answer::Noted(Err(trouble))),
+        };
+        self.tell(|| format!("process {pid}: the database fails, {fault:?}"));
+        let (wait, trouble) = match fault {
+            DatabaseFault::Locked => (Duration::from_secs(5), Trouble::Passing("database is locked".to_owned())),
+            DatabaseFault::Full => (Duration::ZERO, Trouble::Lasting("disk is full".to_owned())),
+            DatabaseFault::Hangs { is_applied } => {
+                if is_applied {
+                    self.carry_out(p, write, true, true);
+                }
+                (WRITE_TIMEOUT, Trouble::Passing("the database did not answer".to_owned()))
+            }
+        };
+        let reply = Reply::Told { from, answer: Box::new(refused(trouble)) };
+        self.after(wait, Event::Replied(pid, reply));
     }
 
     fn carry_out(&mut self, p: usize, write: Write, is_applied: bool, is_lost: bool) -> Reply {

@@ -2,6 +2,7 @@
 //! wrong or changes, each with the step at which it does. It comes from a seed, and a part of it can be left out: that
 //! is how a failure is made small.
 
+use super::odds::Odd;
 use fastrand::Rng;
 use segno::{engine::run::BatchSizes, model::EntityType, model::Family};
 use std::fmt;
@@ -179,6 +180,24 @@ pub enum Injection {
         entity: EntityType,
     },
     SignOut,
+    /// Answers are wrong and look right.
+    Odd(Odd),
+    /// The next writes of syncers fail, or their looks at the database.
+    Database {
+        fault: DatabaseFault,
+        num: u32,
+    },
+}
+
+/// What is wrong with the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseFault {
+    /// Somebody holds a lock, or the server is restarting.
+    Locked,
+    /// No answer comes within the time. It was written, or not.
+    Hangs { is_applied: bool },
+    /// No space is left, or it can be read only: looks succeed.
+    Full,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,13 +217,27 @@ pub enum Failure {
     Malformed,
     /// No answer within the time.
     Silent,
+    /// 401, 403 or 404 to a token that is good, without a reason that lasts.
+    Refused,
+    /// A page in HTML, whatever its status.
+    Html,
+    /// The access token has expired before its time, and is renewed.
+    Expired,
 }
+
+/// How often answers are wrong and look right, unless somebody says otherwise (`--odds`): not yet at all.
+const ODDS: u32 = 0;
 
 /// Sizes at which pages and batches end, or just do not.
 const EDGES: [u32; 13] = [0, 1, 2, 49, 50, 51, 98, 99, 100, 199, 200, 201, 420];
 
 impl Scenario {
     pub fn new(seed: u64) -> Scenario {
+        Scenario::with_odds(seed, ODDS)
+    }
+
+    /// With answers that are wrong and look right, at most so often against the rest.
+    pub fn with_odds(seed: u64, odds: u32) -> Scenario {
         let mut random = Rng::with_seed(seed ^ 0x5e60_0000_0000);
         let random = &mut random;
         let settings = settings(random, true);
@@ -222,7 +255,7 @@ impl Scenario {
             settings,
             script: Vec::new(),
         };
-        scenario.script = script(random);
+        scenario.script = script(random, odds);
         scenario
     }
 
@@ -284,9 +317,11 @@ struct Weights {
     lies: u32,
     deaths: u32,
     people: u32,
+    odds: u32,
+    database: u32,
 }
 
-fn script(random: &mut Rng) -> Vec<(u32, Injection)> {
+fn script(random: &mut Rng, odds: u32) -> Vec<(u32, Injection)> {
     let some = |random: &mut Rng, most: u32| if random.u32(0..3) == 0 { 0 } else { random.u32(0..=most) };
     let rarely = |random: &mut Rng, most: u32| if random.u32(0..4) == 0 { random.u32(1..=most) } else { 0 };
     let weights = Weights {
@@ -297,6 +332,8 @@ fn script(random: &mut Rng) -> Vec<(u32, Injection)> {
         lies: rarely(random, 4),
         deaths: some(random, 8),
         people: rarely(random, 3),
+        odds: if odds == 0 { 0 } else { rarely(random, odds) },
+        database: rarely(random, 4),
     };
     let gap = [1, 2, 4, 8, 16, 40][random.usize(0..6)];
     let num = [2, 5, 10, 20, 40][random.usize(0..5)];
@@ -311,8 +348,8 @@ fn script(random: &mut Rng) -> Vec<(u32, Injection)> {
 }
 
 fn injection(random: &mut Rng, weights: &Weights) -> Injection {
-    let Weights { edits, odd, api, limits, lies, deaths, people } = *weights;
-    let mut pick = random.u32(0..edits + odd + api + limits + lies + deaths + people);
+    let Weights { edits, odd, api, limits, lies, deaths, people, odds, database } = *weights;
+    let mut pick = random.u32(0..edits + odd + api + limits + lies + deaths + people + odds + database);
     let mut is = |weight: u32| {
         let hit = pick < weight;
         pick = pick.wrapping_sub(weight);
@@ -325,7 +362,9 @@ fn injection(random: &mut Rng, weights: &Weights) -> Injection {
         return oddity(random);
     }
     if is(api) {
-        let how = [Failure::Broken, Failure::Malformed, Failure::Silent][random.usize(0..3)];
+        let how =
+            [Failure::Broken, Failure::Malformed, Failure::Silent, Failure::Refused, Failure::Html, Failure::Expired]
+                [random.usize(0..6)];
         return match random.u32(0..5) {
             0 => Injection::Down { seconds: [2, 20, 90, 4000][random.usize(0..4)] },
             _ => Injection::Fail { num: [1, 1, 2, 3, 5, 12, 40][random.usize(0..7)], how },
@@ -347,6 +386,14 @@ fn injection(random: &mut Rng, weights: &Weights) -> Injection {
             0 => Injection::Empty { entity: entity(random), num },
             _ => Injection::LieTotal { entity: entity(random), delta: random.i32(-20..20), num },
         };
+    }
+    if is(odds) {
+        return Injection::Odd(Odd::random(random));
+    }
+    if is(database) {
+        let is_applied = random.bool();
+        let fault = [DatabaseFault::Locked, DatabaseFault::Hangs { is_applied }, DatabaseFault::Full];
+        return Injection::Database { fault: fault[random.usize(0..3)], num: [1, 1, 2, 5, 12][random.usize(0..5)] };
     }
     if is(deaths) { death(random) } else { person(random) }
 }
@@ -425,6 +472,9 @@ impl Injection {
             Injection::Fail { how: Failure::Broken, .. } => "5xx",
             Injection::Fail { how: Failure::Malformed, .. } => "bodies cut short",
             Injection::Fail { how: Failure::Silent, .. } => "answers that never come",
+            Injection::Fail { how: Failure::Refused, .. } => "refusals with a good token",
+            Injection::Fail { how: Failure::Html, .. } => "pages in HTML",
+            Injection::Fail { how: Failure::Expired, .. } => "tokens expired before their time",
             Injection::Down { .. } => "outages",
             Injection::Limited { .. } => "429 of the rate",
             Injection::Quota { .. } => "429 of a quota",
@@ -444,6 +494,10 @@ impl Injection {
             Injection::Reset { .. } => "resets",
             Injection::Want { .. } => "runs asked for",
             Injection::SignOut => "sign-ins ended",
+            Injection::Odd(odd) => odd.kind(),
+            Injection::Database { fault: DatabaseFault::Locked, .. } => "databases locked",
+            Injection::Database { fault: DatabaseFault::Hangs { .. }, .. } => "databases that hang",
+            Injection::Database { fault: DatabaseFault::Full, .. } => "databases full or read-only",
         }
     }
 }

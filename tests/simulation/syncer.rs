@@ -10,7 +10,7 @@ use segno::{
     engine::{
         restart::{Deaths, Exit, RestartPolicy, Ruling},
         run::{Purpose, RunMode, Ticket},
-        syncing::{Answer, EndedShort, Place, Step, Syncing, SyncingSetup},
+        syncing::{Answer, EndedShort, Place, Step, Syncing, SyncingSetup, Trouble},
     },
     model::{AddedBetween, Checkpoint, EntityType, Fault, Page, SyncKey},
 };
@@ -181,6 +181,16 @@ impl World {
     /// The database is read only now: what was asked a moment ago may have moved.
     pub fn reads(&mut self, pid: Pid, from: Asker, what: Reading) {
         let (wall, entity) = (self.wall(), from.entity);
+        if self.database.take_fault(false).is_some() {
+            let trouble = Trouble::Passing("the database did not answer".to_owned());
+            let answer = match what {
+                Reading::Progress => Answer::Progress(Err(trouble)),
+                Reading::Place => Answer::Placed(Err(trouble)),
+                Reading::Stale => Answer::Stale(Err(trouble)),
+                Reading::Members(_) => Answer::Members(Err(trouble)),
+            };
+            return self.told(pid, from, answer);
+        }
         let books = self.database.of(entity);
         let answer = match what {
             Reading::Progress => Answer::Progress(Ok(books.mode())),
@@ -207,15 +217,15 @@ impl World {
     pub fn told(&mut self, pid: Pid, from: Asker, answer: Answer) {
         let Asker { entity, life } = from;
         let now = self.moment();
-        if self.syncer(pid, entity).is_none_or(|syncer| syncer.life() != life) {
-            return;
-        }
+        let of_this = |syncer: &mut Syncer| life.checked_sub(syncer.lives_before).filter(|_| syncer.mailbox.is_none());
+        let Some(life) = self.syncer(pid, entity).and_then(of_this) else { return };
         let is_deadly = matches!(answer, Answer::Progress(_) | Answer::Page(..) | Answer::Committed(_));
         if is_deadly && self.dies(pid, entity) {
             return;
         }
         if let Some(syncer) = self.syncer(pid, entity) {
-            syncer.machine.handle(syncer.machine.life(), answer, now);
+            // The machine does not hear what answers an earlier life of its own.
+            syncer.machine.handle(life, answer, now);
         }
         self.drive(pid, entity);
     }

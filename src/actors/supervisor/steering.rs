@@ -76,6 +76,7 @@ impl Handler<SteerAccount> for Supervisor {
             Order::Pause => Some(Wish::Paused),
             Order::Resume => Some(Wish::GoesOn),
             Order::Reset => Some(Wish::StartsOver),
+            Order::ConfirmRemovals => Some(Wish::RemovalsConfirmed),
         };
         let wish = wish.filter(|_| !keys.is_empty());
         let noting = OptionFuture::from(wish.map(|wish| self.writer.send(NoteWish { wish, keys: keys.clone() })));
@@ -97,7 +98,7 @@ impl Supervisor {
         for key in keys {
             info!(account = key.account.0, entity = %key.entity, ?order, "told by a person");
             match order {
-                Order::Sync | Order::Reset => self.runs.handle_wanted(*key, now()),
+                Order::Sync | Order::Reset | Order::ConfirmRemovals => self.runs.handle_wanted(*key, now()),
                 Order::Pause => self.runs.handle_paused(*key),
                 Order::Resume => {
                     if let Some(schedule) = &mut self.runs.schedule {

@@ -3,6 +3,9 @@
 //! The cursor is the id of the last artist read, so nothing that changes elsewhere in the listing moves the place: an
 //! artist that is followed all the time is met, and a resumed walk needs no anchor. The total of this listing is known
 //! to lie, so it only decides whether the walk may mark anything removed.
+//!
+//! A cursor that comes back, or one that does not rise and brings no artist that was not read before, leads round in
+//! circles. So does a listing that goes on beyond its total by more than a margin. Such a walk ends, and proves nothing.
 
 use super::{
     Ticket,
@@ -13,6 +16,10 @@ use crate::{
     engine::backoff::Patience,
     model::{Checkpoint, Fault, Page, PageRequest, Slot},
 };
+use std::collections::HashSet;
+
+/// Artists that are read beyond the total.
+const TOTAL_MARGIN: u32 = 100;
 
 #[derive(Debug)]
 pub struct CursorWalk {
@@ -23,6 +30,10 @@ pub struct CursorWalk {
     slots: Vec<Slot>,
     num_pages: usize,
     ended: bool,
+    /// Cursors and artists that this walk has met.
+    cursors: HashSet<String>,
+    met: HashSet<String>,
+    total_max: Option<u32>,
     fault: Option<Fault>,
 }
 
@@ -31,12 +42,15 @@ impl CursorWalk {
         CursorWalk {
             limit: page_limit.min(batch_size),
             pages_per_batch: batch_size.div_ceil(page_limit).max(1) as usize,
-            tip,
             page: None,
             slots: Vec::new(),
             num_pages: 0,
             ended: false,
+            cursors: tip.cursor.iter().cloned().collect(),
+            met: HashSet::new(),
+            total_max: tip.total,
             fault: None,
+            tip,
         }
     }
 
@@ -65,21 +79,32 @@ impl CursorWalk {
         let moved = self.tip.total.zip(page.total).is_some_and(|(before, now)| before != now);
         self.tip.walk.unsteady |= moved;
         self.tip.total = page.total.or(self.tip.total);
+        self.total_max = self.total_max.max(page.total);
+        let num_met = self.met.len();
         for cell in page.cells {
             if let Cell::Slot(slot) = cell {
                 self.tip.offset += 1;
+                self.met.extend(slot.id().map(str::to_owned));
                 self.tip.walk.num_unidentified += u32::from(slot.id().is_none());
                 self.tip.walk.num_undated += u32::from(slot.id().is_none() && slot.added_at.is_none());
                 self.slots.push(*slot);
             }
         }
         match page.next_cursor {
-            Some(cursor) if self.tip.cursor.as_ref() == Some(&cursor) => {
-                // The same page for ever: an end, but not one that proves anything.
-                self.tip.walk.unsteady = true;
-                self.ended = true;
+            Some(cursor) => {
+                let rises = self.tip.cursor.as_ref().is_none_or(|before| cursor > *before);
+                let is_beyond =
+                    self.total_max.is_some_and(|total| self.tip.offset > total.saturating_add(TOTAL_MARGIN));
+                let is_known = !self.cursors.insert(cursor.clone());
+                if is_known || is_beyond || !rises && self.met.len() == num_met {
+                    // The same pages for ever: an end, but not one that proves anything.
+                    self.tip.walk.unsteady = true;
+                    self.tip.walk.is_broken = true;
+                    self.ended = true;
+                } else {
+                    self.tip.cursor = Some(cursor);
+                }
             }
-            Some(cursor) => self.tip.cursor = Some(cursor),
             None => {
                 self.ended = true;
                 // Whoever carries on from here looks behind the last one, and does not read the last page again.

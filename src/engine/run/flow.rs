@@ -6,12 +6,20 @@ use super::{
 };
 use crate::{
     engine::sweep::{self, Finding, Verdict},
-    model::{Checkpoint, CommitReport, EntityType, Fault, Phase, Removal, Rows, Stage, Survey, WalkState},
+    model::{
+        Checkpoint, CommitReport, Counts, EntityType, Fault, Gone, Hold, Phase, ReadingOutcome, Removal, Rows, Stage,
+        StalePlaylist, Survey, WalkState,
+    },
 };
+use chrono::{DateTime, TimeDelta, Utc};
 
 /// Runs in a row that read a whole listing again because rows that hold nothing may be what is missing. If they stay as
 /// they are, only another length of the listing is worth another walk.
 const VAIN_RUNS_MAX: u32 = 3;
+
+/// Runs after an unsteady one that look at the head twice before they believe that something is missing: servers that do
+/// not agree with each other go on for a while.
+const WARY_RUNS: u32 = 8;
 
 /// The checkpoint of an incremental run that starts now, with what the last one learned.
 pub(super) fn fresh_incremental(last: Checkpoint) -> Checkpoint {
@@ -24,6 +32,12 @@ pub(super) fn fresh_incremental(last: Checkpoint) -> Checkpoint {
         num_gaps,
         discrepancy,
         held_removals,
+        num_counted,
+        num_hidden,
+        page_cap,
+        num_unsteady_runs,
+        num_wary_runs,
+        told,
         verification,
         ..
     } = last.walk;
@@ -36,6 +50,12 @@ pub(super) fn fresh_incremental(last: Checkpoint) -> Checkpoint {
         num_gaps,
         discrepancy,
         held_removals,
+        num_counted,
+        num_hidden,
+        page_cap,
+        num_unsteady_runs,
+        num_wary_runs,
+        told,
         verification,
         ..WalkState::default()
     };
@@ -74,12 +94,17 @@ impl EntityRun {
 
     /// A whole walk from the beginning of the listing.
     pub(super) fn start_pass(&mut self) {
+        if self.stopping {
+            self.activity = Activity::Over(RunEnd::Stopped);
+            return;
+        }
         self.num_passes += 1;
         self.pass_begins = true;
         self.unconfirmed = None;
         // Of playlists the items make it a verifying one.
         let verifying = self.checkpoint.walk.verifying || self.is_to_verify() && self.entity != EntityType::Playlists;
         let checkpoint = &mut self.checkpoint;
+        let told = std::mem::take(&mut checkpoint.walk.told);
         checkpoint.offset = 0;
         checkpoint.cursor = None;
         checkpoint.total = None;
@@ -89,6 +114,12 @@ impl EntityRun {
             pass: checkpoint.walk.pass + 1,
             records_seen: self.num_active > 0,
             held_removals: checkpoint.walk.held_removals,
+            num_counted: checkpoint.walk.num_counted,
+            num_hidden: checkpoint.walk.num_hidden,
+            page_cap: checkpoint.walk.page_cap,
+            num_unsteady_runs: checkpoint.walk.num_unsteady_runs,
+            num_wary_runs: checkpoint.walk.num_wary_runs,
+            told,
             proven_undated: checkpoint.walk.proven_undated,
             num_vain_runs: checkpoint.walk.num_vain_runs,
             verifying,
@@ -99,11 +130,16 @@ impl EntityRun {
     }
 
     pub(super) fn start_head(&mut self) {
+        if self.stopping {
+            self.activity = Activity::Over(RunEnd::Stopped);
+            return;
+        }
         self.head_read = true;
         self.clues.forget_head();
         self.checkpoint.offset = 0;
         self.checkpoint.is_complete = false;
         self.checkpoint.walk.stage = Stage::Head;
+        self.checkpoint.walk.num_short = 0;
         self.checkpoint.walk.anchors.clear();
         self.checkpoint.walk.unlinked = false;
         self.walk_on();
@@ -130,6 +166,9 @@ impl EntityRun {
     ) -> Option<Step> {
         let Some(batch) = batch else {
             if let Some(fault) = fault {
+                if self.is_exhausted() {
+                    return self.give_up();
+                }
                 self.activity = Activity::Over(end_of(fault));
                 return self.poll_activity();
             }
@@ -144,8 +183,8 @@ impl EntityRun {
         }
         let records = (!is_head && tip.walk.records_seen).then_some(tip.walk.pass);
         let survey = match (is_head, ended) {
-            (true, _) => Some(Survey { pass: None }),
-            (false, true) => Some(Survey { pass: records }),
+            (true, _) => Some(Survey::default()),
+            (false, true) => Some(Survey { pass: records, ripe_at: Some(self.ripe_at()) }),
             (false, false) => None,
         };
         let effects = DraftEffects {
@@ -175,7 +214,7 @@ impl EntityRun {
     pub(super) fn end_pass(&mut self, report: &CommitReport) {
         let num_unseen = report.num_unseen.unwrap_or(0);
         let total = self.checkpoint.total;
-        let finding = Finding { total, num_active: self.num_active, num_unseen };
+        let finding = Finding { total, num_active: self.num_active, num_unseen, held: report.held };
         let by_cursor = self.entity == EntityType::Artists;
         let newest_first = matches!(self.entity, EntityType::Tracks | EntityType::Albums);
         if self.resumed && by_cursor && self.checkpoint.walk.unsteady {
@@ -187,32 +226,63 @@ impl EntityRun {
         self.follow_up = newest_first && std::mem::take(&mut self.resumed);
         let entity = self.entity;
         let pass = self.checkpoint.walk.pass;
+        let records = self.checkpoint.walk.records_seen;
         let mut effects = DraftEffects::default();
-        self.checkpoint.walk.held_removals = None;
+        self.is_unsteady = false;
         self.notes.judge(None);
-        let verdict = sweep::judge(self.guard, &self.judged(), by_cursor, finding);
+        let verdict = sweep::judge(self.guard, &self.checkpoint.walk, by_cursor, finding);
         if verdict != Verdict::Unsteady {
             self.note_verified();
         }
+        let hold = |counts| records.then_some(Hold { pass, counts });
         match verdict {
-            Verdict::Proven { removes, discrepancy } => {
+            Verdict::Proven { num_removed, num_counted, discrepancy } => {
+                let walk = &mut self.checkpoint.walk;
                 // More rows held than listed, and none of them unseen: the total lies, or one of the rows without an id
                 // was taken for what is gone. Then the next run is to look again.
-                let is_told = discrepancy >= 0 || self.checkpoint.walk.num_unidentified == 0;
-                let walk = &mut self.checkpoint.walk;
+                let is_told = discrepancy >= 0 || walk.num_unidentified == 0;
                 walk.discrepancy = is_told.then_some(discrepancy);
                 walk.proven_undated = Some(walk.num_undated);
                 walk.num_vain_runs = 0;
+                let num_hidden = discrepancy - i64::from(walk.num_unidentified) - i64::from(num_counted);
+                walk.num_hidden = u32::try_from(num_hidden.max(0)).unwrap_or(u32::MAX);
+                walk.num_counted = num_counted;
+                walk.held_removals = Some(num_counted).filter(|num| *num > 0);
                 effects.heal_all_gaps_before = Some(pass);
-                if removes {
-                    effects.removal = Some(Removal { pass });
-                    self.num_active -= num_unseen;
+                if num_removed > 0 {
+                    let of = if num_counted == 0 { Gone::All } else { Gone::Uncounted };
+                    effects.removal = Some(Removal { pass, of });
+                    self.num_active -= num_removed;
                 }
+                (effects.hold, effects.release_held) =
+                    (hold(Counts::AsBefore).filter(|_| num_counted > 0), num_counted == 0);
             }
-            Verdict::Held { num_unseen } => {
-                self.checkpoint.walk.held_removals = Some(num_unseen);
+            Verdict::Held { num_unseen, num_removed, num_counted } => {
+                let num_held = num_unseen - num_removed;
+                self.checkpoint.walk.held_removals = Some(num_held);
+                self.checkpoint.walk.num_counted = num_counted;
                 self.checkpoint.walk.discrepancy = None;
-                self.notes.judge(Some(notes::held(entity, num_unseen, self.num_active)));
+                if num_removed > 0 {
+                    effects.removal = Some(Removal { pass, of: Gone::Ripe { at: self.ripe_at() } });
+                    self.num_active -= num_removed;
+                }
+                effects.hold = hold(if num_counted > 0 { Counts::AsBefore } else { Counts::Nothing });
+                self.notes.judge(Some(notes::held(entity, num_held, self.num_active, self.guard.wait)));
+            }
+            Verdict::Counted { num_unseen, num_removed, counts_all, discrepancy } => {
+                let num_counted = num_unseen - num_removed;
+                let walk = &mut self.checkpoint.walk;
+                walk.held_removals = Some(num_counted);
+                walk.num_counted = num_counted;
+                // Where it counts all of them, there is nothing to look for as long as nothing else changes. Where it counts
+                // some, others are gone; after some walks in vain that is left to a person as well.
+                walk.num_vain_runs = if counts_all { 0 } else { self.vain_runs_before.saturating_add(1) };
+                walk.discrepancy = (counts_all || walk.num_vain_runs >= VAIN_RUNS_MAX).then_some(discrepancy);
+                if num_removed > 0 {
+                    effects.removal = Some(Removal { pass, of: Gone::Confirmed });
+                    self.num_active -= num_removed;
+                }
+                effects.hold = hold(Counts::All);
             }
             Verdict::Unread { num_unseen, num_unread, discrepancy } => {
                 let walk = &mut self.checkpoint.walk;
@@ -229,18 +299,26 @@ impl EntityRun {
                 self.activity = Activity::Over(RunEnd::Stopped);
                 return;
             }
-            Verdict::Unsteady if self.num_passes < PASSES_MAX => return self.start_pass(),
+            Verdict::Unsteady if self.num_passes < self.passes_max() => return self.start_pass(),
             Verdict::Unsteady => {
+                self.is_unsteady = true;
                 self.checkpoint.walk.discrepancy = None;
-                self.notes.judge(Some(notes::unsteady(entity)));
+                let note = if self.checkpoint.walk.is_broken { notes::endless } else { notes::unsteady };
+                self.notes.judge(Some(note(entity)));
             }
         }
         self.end_walk(effects);
     }
 
-    /// The walk as it is judged: with the removals that an earlier run held back.
-    fn judged(&self) -> WalkState {
-        WalkState { held_removals: self.held_before, ..self.checkpoint.walk.clone() }
+    /// What is held since then, or longer, has waited for long enough.
+    pub(super) fn ripe_at(&self) -> DateTime<Utc> {
+        let wait = TimeDelta::from_std(self.guard.wait).unwrap_or(TimeDelta::MAX);
+        self.now.checked_sub_signed(wait).unwrap_or(DateTime::<Utc>::MIN_UTC)
+    }
+
+    /// A listing that did not stand still in the last runs will hardly do so in this one: each run tries less.
+    fn passes_max(&self) -> u32 {
+        PASSES_MAX.saturating_sub(self.checkpoint.walk.num_unsteady_runs).max(1)
     }
 
     fn end_walk(&mut self, mut effects: DraftEffects) {
@@ -262,8 +340,7 @@ impl EntityRun {
             self.activity = Activity::Begin;
             Meaning::Judged
         } else {
-            checkpoint.is_complete = true;
-            checkpoint.note = self.notes.text();
+            self.complete(&mut checkpoint);
             self.activity = Activity::AwaitCommit;
             Meaning::PhaseEnd
         };
@@ -280,27 +357,106 @@ impl EntityRun {
             self.notes.tell(notes::item_gaps(self.num_item_gaps));
         }
         let mut checkpoint = self.checkpoint.clone();
-        checkpoint.is_complete = true;
-        checkpoint.note = self.notes.text();
+        self.complete(&mut checkpoint);
         checkpoint.walk.anchors.clear();
         checkpoint.walk.playlist = None;
         let (offset, rows) = (checkpoint.offset, Rows::Listing(Vec::new()));
-        let effects = DraftEffects::default();
+        let effects = DraftEffects { release_held: std::mem::take(&mut self.releases), ..DraftEffects::default() };
         let draft = Draft { rows, offset_from: offset, offset_to: offset, effects, checkpoint };
         self.drafts.push_back((draft, Meaning::PhaseEnd));
         self.activity = Activity::AwaitCommit;
     }
 
+    /// Closes the phase in its checkpoint, with all that a person should know of it.
+    fn complete(&mut self, checkpoint: &mut Checkpoint) {
+        checkpoint.is_complete = true;
+        self.note_standing();
+        self.count_end(checkpoint);
+        checkpoint.note = self.notes.text();
+        checkpoint.walk.told = self.notes.standing().to_vec();
+    }
+
+    /// What stays as it is from run to run, and is told once.
+    fn note_standing(&mut self) {
+        let walk = &self.checkpoint.walk;
+        let mut standing = Vec::new();
+        if walk.num_hidden > 0 {
+            standing.push(notes::hidden(self.entity, walk.num_hidden));
+        }
+        if walk.num_counted > 0 {
+            standing.push(notes::counted_still(self.entity, walk.num_counted));
+        }
+        standing.extend(walk.page_cap.map(|cap| notes::capped(self.entity, cap)));
+        self.notes.stand(standing, &self.checkpoint.walk.told);
+    }
+
+    /// Counts the runs in a row that ended unsteady.
+    fn count_end(&mut self, checkpoint: &mut Checkpoint) {
+        let walk = &mut checkpoint.walk;
+        if self.is_unsteady {
+            walk.num_unsteady_runs = self.unsteady_runs_before.saturating_add(1);
+            walk.num_wary_runs = WARY_RUNS;
+        } else {
+            walk.num_unsteady_runs = 0;
+            walk.num_wary_runs = walk.num_wary_runs.saturating_sub(1);
+        }
+    }
+
     pub(super) fn end_phase(&mut self) {
+        let notes = self.notes.lines();
         self.activity = if std::mem::take(&mut self.follow_up) {
             Activity::AwaitSwitch { asked: false }
+        } else if self.is_unsteady {
+            Activity::Over(RunEnd::Unsteady { notes, in_a_row: self.checkpoint.walk.num_unsteady_runs })
         } else {
-            Activity::Over(RunEnd::Complete { notes: self.notes.lines() })
+            Activity::Over(RunEnd::Complete { notes })
         };
+    }
+
+    /// Whether the run has asked for more than it may, or a walk of it has given its place up.
+    pub(super) fn is_exhausted(&self) -> bool {
+        let has_lost = match &self.activity {
+            Activity::Walk(walk) => walk.has_lost_place(),
+            Activity::Slice(slice) => slice.has_lost_place(),
+            Activity::Begin
+            | Activity::Cursor(_)
+            | Activity::Gap { .. }
+            | Activity::AwaitMembers { .. }
+            | Activity::Search(_)
+            | Activity::AwaitStale { .. }
+            | Activity::Items(_)
+            | Activity::AwaitSwitch { .. }
+            | Activity::AwaitCommit
+            | Activity::Over(_) => false,
+        };
+        has_lost || self.budget.is_spent()
+    }
+
+    /// Ends the run where it stands. What is whole is committed; the next run carries on there, later than usual.
+    pub(super) fn give_up(&mut self) -> Option<Step> {
+        self.is_unsteady = true;
+        self.follow_up = false;
+        let note = if self.budget.is_spent() {
+            notes::spent(self.entity, self.budget.num_requests())
+        } else {
+            notes::unsteady(self.entity)
+        };
+        self.notes.judge(Some(note));
+        let mut checkpoint = self.checkpoint.clone();
+        self.note_standing();
+        self.count_end(&mut checkpoint);
+        checkpoint.note = self.notes.text();
+        let (offset, rows) = (checkpoint.offset, Rows::Listing(Vec::new()));
+        let effects = DraftEffects::default();
+        let draft = Draft { rows, offset_from: offset, offset_to: offset, effects, checkpoint };
+        self.drafts.push_back((draft, Meaning::GivenUp));
+        self.activity = Activity::AwaitCommit;
+        None
     }
 
     pub(super) fn handle_items(&mut self) -> Option<Step> {
         let idle = self.drafts.is_empty() && self.committing.is_none();
+        let item_removals = self.guard;
         let Activity::Items(walk) = &mut self.activity else { return None };
         if let Some(batch) = walk.poll_batch() {
             let offset_to = walk.items_done;
@@ -308,6 +464,7 @@ impl EntityRun {
             let effects = DraftEffects {
                 new_gaps: batch.new_gaps.into_iter().map(|(id, gap)| (Some(id), gap)).collect(),
                 healed_gaps: batch.healed_gaps.into_iter().map(|(id, from, to)| (Some(id), from, to)).collect(),
+                item_removals,
                 ..DraftEffects::default()
             };
             debug_assert!(pass > 0, "items are read after a listing");
@@ -322,18 +479,22 @@ impl EntityRun {
             self.drafts.push_back((draft, Meaning::Batch));
             return None;
         }
-        if let Some(fault) = walk.fault() {
-            self.activity = Activity::Over(end_of(fault.clone()));
+        if let Some(fault) = walk.fault().cloned() {
+            if self.is_exhausted() {
+                return self.give_up();
+            }
+            self.activity = Activity::Over(end_of(fault));
             return self.poll_activity();
         }
         if walk.is_finished() && idle {
-            let num_long = walk.num_long;
+            let num_unconfirmed = walk.num_unconfirmed + std::mem::take(&mut self.num_outrun);
             self.num_item_gaps += walk.num_gaps;
-            walk.left.iter().for_each(|name| self.notes.tell(notes::restless(name)));
-            walk.contradictory.iter().for_each(|name| self.notes.tell(notes::contradictory(name)));
+            walk.notes.drain(..).for_each(|note| self.notes.tell(note));
+            self.tried.append(&mut walk.failed);
             let resumed = std::mem::take(&mut self.resumed);
-            if (num_long > 0 || resumed) && self.item_rounds < PASSES_MAX {
-                // A long playlist may have changed between its pages: its snapshot tells. And a listing that an
+            if (num_unconfirmed > 0 || resumed) && self.item_rounds < PASSES_MAX {
+                // A long playlist may have changed between its pages: its snapshot tells. One that was counted otherwise
+                // than it is, or that another account has read meanwhile, may be listed as it is now. And a listing that an
                 // earlier process began to read may have grown since.
                 self.start_pass();
                 return self.poll_activity();
@@ -341,6 +502,29 @@ impl EntityRun {
             self.finish_phase();
         }
         None
+    }
+}
+
+impl EntityRun {
+    /// Whether this run has tried that playlist in vain, and nothing else is listed of it since.
+    pub(super) fn has_tried(&self, playlist: &StalePlaylist) -> bool {
+        let listed = |one: &StalePlaylist| (one.id.clone(), one.snapshot_id.clone(), one.total_items);
+        self.tried.iter().any(|tried| listed(tried) == listed(playlist))
+    }
+
+    /// Readings that did not end as they meant to.
+    pub(super) fn note_readings(&mut self, report: &CommitReport) {
+        for outcome in &report.readings {
+            let (ReadingOutcome::Held { playlist_id, .. } | ReadingOutcome::Outrun { playlist_id }) = outcome;
+            let name = self.names.get(playlist_id).cloned().unwrap_or_default();
+            match outcome {
+                ReadingOutcome::Held { num_missing, num_held, .. } => {
+                    self.notes.tell(notes::held_items(&name, *num_missing, *num_held));
+                    self.held_playlists.insert(playlist_id.clone());
+                }
+                ReadingOutcome::Outrun { .. } => self.num_outrun += 1,
+            }
+        }
     }
 }
 

@@ -43,6 +43,9 @@ impl EntityRun {
             // Something new behind something known: not newest first, so the head proves nothing.
             self.checkpoint.walk.disordered = true;
             self.start_pass();
+        } else if report.held.num_confirmed > 0 {
+            // A person has said that these are gone: a walk that misses them as well marks them.
+            self.start_pass();
         } else if met_known || ended {
             self.after_head();
         }
@@ -76,11 +79,16 @@ impl EntityRun {
             // This head was taken up in the middle: what was added since stands before it.
             self.start_head();
         } else if explained {
-            // Nothing is missing: what an earlier run held back has come back.
-            (self.held_before, self.checkpoint.walk.held_removals) = (None, None);
+            // Nothing is missing: what an earlier run held back has come back, unless the total counts what is not given.
+            if self.checkpoint.walk.num_counted == 0 && self.checkpoint.walk.held_removals.take().is_some() {
+                self.releases = true;
+            }
             if !self.start_slice() {
                 self.finish_phase();
             }
+        } else if self.checkpoint.walk.num_wary_runs > 0 && !std::mem::replace(&mut self.has_looked_again, true) {
+            // The last runs were shown different listings by turns: what one answer says is not looked for.
+            self.start_head();
         } else if self.may_search() {
             self.activity = Activity::AwaitMembers { asked: false, wanted: AddedBetween::default() };
         } else {
@@ -110,7 +118,7 @@ impl EntityRun {
                 let (from, to) = (assembly.offset, assembly.offset + slots.len() as u32);
                 let effects = DraftEffects {
                     healed_gaps: vec![(None, offset_from, offset_to)],
-                    survey: Some(Survey { pass: None }),
+                    survey: Some(Survey::default()),
                     ..DraftEffects::default()
                 };
                 let mut checkpoint = self.checkpoint.clone();

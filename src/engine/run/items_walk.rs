@@ -1,47 +1,76 @@
-//! Reading the items of the playlists that changed.
+//! Reading the items of the playlists that are due.
 //!
 //! A playlist's `snapshot_id` is taken from the listing before its items are read, and the listing is read once more
-//! afterwards: a playlist that changed in between has another snapshot then and is read again. Inside one walk a
-//! changed length gives a change away at once. Pages of several playlists are in flight together, so that many short
-//! playlists are as fast as one long one; the place inside the first unfinished one is part of the checkpoint.
+//! afterwards: a playlist that changed in between has another snapshot then and is read again. Pages of several playlists
+//! are in flight together, so that many short playlists are as fast as one long one; the place inside the first unfinished
+//! one is part of the checkpoint. How one is read says [`super::item_reading`], how that ends [`super::item_end`].
+//!
+//! A walk has a budget of requests: some three times what the counted items need, and an allowance. What is not read then
+//! stays due.
 
 use super::{
     GapRange, Ticket,
     assembly::{Assembly, Cell},
+    item_end,
+    item_gaps::GapFilling,
+    item_reading::{Absorbed, ItemReading},
+    notes,
 };
 use crate::{
     engine::backoff::Patience,
     model::{
-        Checkpoint, Fault, Item, Oddity, Page, PageRequest, PlaylistItem, PlaylistItemKind, PlaylistPart,
-        StalePlaylist, batch::PlaylistEnd, checkpoint::PlaylistPlace,
+        Checkpoint, FailedReading, FailureKind, Fault, Item, Oddity, Page, PageRequest, PlaylistItem, PlaylistItemKind,
+        PlaylistPart, StalePlaylist, batch::PlaylistEnd,
     },
 };
-use std::collections::VecDeque;
+use chrono::{DateTime, Utc};
+use std::{collections::VecDeque, time::Duration};
 
 /// Times one playlist may change while it is read before it is left for the next run.
 const RESTARTS_MAX: u32 = 2;
 
-/// Times that an empty answer is asked for again where the listing counts items. If it stays, one of the two is wrong,
-/// and nobody can tell which: the playlist is left as it is.
-const EMPTIES_MAX: u32 = 2;
+/// Times that the items of an own playlist are asked for in one run.
+const REFUSALS_MAX: u32 = 2;
+
+/// Playlists in a row that cannot be served, without one answer between, that mean an outage.
+const FAILURES_MAX: u32 = 2;
+
+/// A walk may send so many times the requests that the counted items need, and an allowance.
+const BUDGET_FACTOR: u32 = 3;
+const BUDGET_ALLOWANCE: u32 = 60;
+
+/// What the walk of a run knows beside the playlists.
+#[derive(Debug, Clone, Copy)]
+pub struct ItemsPlan {
+    pub batch_size: u32,
+    pub page_limit: u32,
+    /// When the run began.
+    pub now: DateTime<Utc>,
+    /// How long after the first look a second one must come, to be believed.
+    pub wait: Duration,
+}
 
 #[derive(Debug)]
 pub struct ItemsWalk {
-    limit: u32,
+    plan: ItemsPlan,
     pages_per_batch: usize,
     tip: Checkpoint,
-    /// Playlists not wholly read, in library order.
+    /// Playlists not wholly read, in library order; those that were refused at the end.
     queue: VecDeque<Work>,
     legs: Vec<Leg>,
     fault: Option<Fault>,
-    /// Playlists whose items took more than one request: what only another look at the listing can confirm.
-    pub num_long: u32,
+    /// Requests that may still be sent.
+    budget: u32,
+    num_answered: u32,
+    failures_in_a_row: u32,
+    /// Playlists that only another look at the listing can confirm.
+    pub num_unconfirmed: u32,
     /// Items that the API could not serve, now or again.
     pub num_gaps: u32,
-    /// Names of playlists left for the next run.
-    pub left: Vec<String>,
-    /// Names of those that are empty by one answer and not by the other.
-    pub contradictory: Vec<String>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+    /// Playlists whose reading came to nothing.
+    pub failed: Vec<StalePlaylist>,
     pub num_playlists: u32,
     num_done: u32,
     pub items_total: u32,
@@ -50,21 +79,16 @@ pub struct ItemsWalk {
 
 #[derive(Debug)]
 struct Work {
-    playlist: StalePlaylist,
-    /// Next position to plan, and next to commit.
-    planned: u32,
-    committed: u32,
-    /// Length the walk of this playlist started with, once an answer confirmed it.
-    total: u32,
-    confirmed: bool,
-    restarts: u32,
-    /// Answers without any item that the listing contradicts.
-    empties: u32,
-    done: bool,
-    /// Fills gaps of an earlier read instead of reading it all.
-    fills: Option<VecDeque<(u32, u32)>>,
-    /// How many of these are on their way.
-    num_filling: usize,
+    task: Task,
+    num_refusals: u32,
+    is_done: bool,
+}
+
+#[derive(Debug)]
+enum Task {
+    Read(ItemReading),
+    /// Fills gaps of an earlier reading instead of reading it all.
+    Fill(GapFilling),
 }
 
 #[derive(Debug)]
@@ -84,22 +108,34 @@ pub struct ItemsBatch {
 }
 
 impl ItemsWalk {
-    pub fn new(tip: Checkpoint, stale: Vec<StalePlaylist>, batch_size: u32, page_limit: u32) -> ItemsWalk {
+    pub fn new(tip: Checkpoint, stale: Vec<StalePlaylist>, plan: ItemsPlan) -> ItemsWalk {
         let place = tip.walk.playlist.clone();
-        let queue: VecDeque<Work> = stale.into_iter().map(|playlist| Work::new(playlist, place.as_ref())).collect();
+        let work = |playlist: StalePlaylist| {
+            let task = if playlist.gaps.is_empty() {
+                Task::Read(ItemReading::new(playlist, place.as_ref(), plan.page_limit))
+            } else {
+                Task::Fill(GapFilling::new(playlist))
+            };
+            Work { task, num_refusals: 0, is_done: false }
+        };
+        let queue: VecDeque<Work> = stale.into_iter().map(work).collect();
+        let pages: u32 = queue.iter().map(|work| work.num_left().div_ceil(plan.page_limit).max(1)).sum();
         ItemsWalk {
-            limit: page_limit,
-            pages_per_batch: batch_size.div_ceil(page_limit).max(1) as usize,
+            plan,
+            pages_per_batch: plan.batch_size.div_ceil(plan.page_limit).max(1) as usize,
             tip,
             legs: Vec::new(),
             fault: None,
-            num_long: 0,
+            budget: pages.saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET_ALLOWANCE),
+            num_answered: 0,
+            failures_in_a_row: 0,
+            num_unconfirmed: 0,
             num_gaps: 0,
-            left: Vec::new(),
-            contradictory: Vec::new(),
+            notes: Vec::new(),
+            failed: Vec::new(),
             num_playlists: queue.len() as u32,
             num_done: 0,
-            items_total: queue.iter().map(|work| work.total - work.committed.min(work.total)).sum(),
+            items_total: queue.iter().map(Work::num_left).sum(),
             items_done: 0,
             queue,
         }
@@ -122,15 +158,18 @@ impl ItemsWalk {
         if self.legs.is_empty() && self.fault.is_none() && may_plan {
             self.plan();
         }
-        self.legs.iter_mut().find_map(|leg| {
+        let (ticket, request, patience) = self.legs.iter_mut().find_map(|leg| {
             let (ticket, offset, limit, patience) = leg.assembly.poll_piece(next_ticket)?;
             let playlist_id = leg.playlist_id.clone();
             Some((ticket, PageRequest::PlaylistItems { playlist_id, offset, limit }, patience))
-        })
+        })?;
+        self.budget = self.budget.saturating_sub(1);
+        Some((ticket, request, patience))
     }
 
     pub fn handle_page(&mut self, ticket: Ticket, answer: Result<Page, Fault>) {
         if let Some(leg) = self.legs.iter_mut().find(|leg| leg.assembly.awaits(ticket)) {
+            self.num_answered += u32::from(answer.is_ok());
             leg.assembly.handle_answer(answer, true);
         }
     }
@@ -145,7 +184,8 @@ impl ItemsWalk {
 
     /// Hands out a batch once all its pages are in. Empty playlists need no page.
     pub fn poll_batch(&mut self) -> Option<ItemsBatch> {
-        if self.legs.iter().any(|leg| !leg.assembly.is_settled()) || (self.legs.is_empty() && !self.has_empty()) {
+        let has_unasked = self.fault.is_none() && (self.is_exhausted() || self.queue.iter().any(Work::is_empty));
+        if self.legs.iter().any(|leg| !leg.assembly.is_settled()) || (self.legs.is_empty() && !has_unasked) {
             return None;
         }
         let offset_from = self.items_done;
@@ -160,218 +200,252 @@ impl ItemsWalk {
             self.absorb(leg, &mut batch);
         }
         self.finish_empty(&mut batch);
-        let (num_before, queue) = (self.queue.len(), &mut self.queue);
-        queue.retain(|work| !work.done);
-        self.num_done += (num_before - self.queue.len()) as u32;
-        for work in &mut self.queue {
-            work.planned = work.committed;
+        if self.is_exhausted() && self.fault.is_none() {
+            self.give_up(&mut batch);
         }
-        self.tip.walk.playlist =
-            self.queue.front().filter(|work| work.committed > 0 && work.fills.is_none()).map(|work| PlaylistPlace {
-                playlist_id: work.playlist.id.clone(),
-                snapshot_id: work.playlist.snapshot_id.clone(),
-                offset: work.committed,
-                total: work.total,
-            });
+        let num_before = self.queue.len();
+        self.queue.retain(|work| !work.is_done);
+        self.num_done += (num_before - self.queue.len()) as u32;
+        self.queue.iter_mut().for_each(Work::replan);
+        // Those that were refused once come last.
+        self.queue.make_contiguous().sort_by_key(|work| work.num_refusals);
+        self.tip.walk.playlist = match self.queue.front().map(|work| &work.task) {
+            Some(Task::Read(reading)) => reading.place(),
+            Some(Task::Fill(_)) | None => None,
+        };
         batch.tip = self.tip.clone();
         if batch.parts.is_empty() { None } else { Some(batch) }
     }
 
-    fn plan(&mut self) {
-        let limit = self.limit;
-        for work in &mut self.queue {
-            while self.legs.len() < self.pages_per_batch {
-                let Some((offset, limit)) = work.plan_page(limit) else { break };
-                let assembly =
-                    if work.fills.is_some() { Assembly::again(offset, limit) } else { Assembly::new(offset, limit) };
-                self.legs.push(Leg { playlist_id: work.playlist.id.clone(), assembly });
-            }
-        }
+    fn is_exhausted(&self) -> bool {
+        self.budget == 0 && !self.queue.is_empty()
     }
 
-    fn has_empty(&self) -> bool {
-        self.fault.is_none() && self.queue.iter().any(Work::is_empty)
+    fn plan(&mut self) {
+        let limit = self.plan.page_limit;
+        let most = self.pages_per_batch.min(self.budget as usize);
+        for work in self.queue.iter_mut().filter(|work| !work.is_empty()) {
+            while self.legs.len() < most {
+                let (page, is_again) = match &mut work.task {
+                    Task::Read(reading) => (reading.plan(), false),
+                    Task::Fill(filling) => (filling.plan(limit), true),
+                };
+                let Some((offset, limit)) = page else { break };
+                let assembly = if is_again { Assembly::again(offset, limit) } else { Assembly::new(offset, limit) };
+                self.legs.push(Leg { playlist_id: work.playlist().id.clone(), assembly });
+            }
+        }
     }
 
     fn finish_empty(&mut self, batch: &mut ItemsBatch) {
-        for work in self.queue.iter_mut().filter(|work| work.is_empty() && !work.done) {
-            work.done = true;
-            batch.parts.push(PlaylistPart {
-                playlist_id: work.playlist.id.clone(),
-                offset: 0,
-                items: Vec::new(),
-                odd: Vec::new(),
-                end: Some(PlaylistEnd::Complete { snapshot_id: work.playlist.snapshot_id.clone(), total: 0 }),
-            });
+        if self.fault.is_some() {
+            return;
+        }
+        for work in self.queue.iter_mut().filter(|work| work.is_empty() && !work.is_done) {
+            work.is_done = true;
+            let playlist = work.playlist();
+            let end = item_end::complete(playlist, 0, self.plan.wait, self.plan.now);
+            batch.parts.push(PlaylistPart { end: Some(end), ..part_of(playlist, 0) });
         }
     }
 
-    fn absorb(&mut self, leg: Leg, batch: &mut ItemsBatch) {
-        let Leg { playlist_id, assembly } = leg;
-        let Some(work) = self.queue.iter_mut().find(|work| work.playlist.id == playlist_id && !work.done) else {
-            return;
+    /// The budget is spent: what is not read stays due.
+    fn give_up(&mut self, batch: &mut ItemsBatch) {
+        for at in 0..self.queue.len() {
+            if !self.queue[at].is_done {
+                let reason = "other playlists took all the requests that a run may send".to_owned();
+                self.fail(at, FailureKind::Unsteady, reason, None, batch);
+            }
+        }
+        self.notes.push(notes::items_endless());
+    }
+
+    fn fail(&mut self, at: usize, kind: FailureKind, reason: String, total: Option<u32>, batch: &mut ItemsBatch) {
+        let failed = item_end::failed(self.queue[at].playlist(), kind, reason, total);
+        self.end_failed(at, failed, batch);
+    }
+
+    fn end_failed(&mut self, at: usize, failed: FailedReading, batch: &mut ItemsBatch) {
+        let work = &mut self.queue[at];
+        work.is_done = true;
+        let playlist = work.playlist().clone();
+        let note = match failed.kind {
+            FailureKind::Refused if playlist.is_own => Some(notes::refused(&playlist.name, &failed.reason)),
+            FailureKind::Refused | FailureKind::Held => None,
+            FailureKind::Failed => Some(notes::refused(&playlist.name, &failed.reason)),
+            FailureKind::Miscounted if failed.total == Some(0) => Some(notes::contradictory(&playlist.name)),
+            FailureKind::Miscounted => Some(notes::miscounted(&playlist.name, &failed.reason)),
+            FailureKind::Unsteady => Some(notes::restless(&playlist.name)),
         };
-        match assembly.fault {
-            Some(Fault::Forbidden(_) | Fault::Gone(_)) => {
-                work.done = true;
-                let snapshot_id = work.playlist.snapshot_id.clone();
-                let end = Some(PlaylistEnd::Unreadable { snapshot_id });
-                let (items, odd) = (Vec::new(), Vec::new());
-                batch.parts.push(PlaylistPart { playlist_id, offset: work.committed, items, odd, end });
-                return;
+        self.notes.extend(note);
+        // What the listing says may be what is wrong.
+        self.num_unconfirmed += u32::from(failed.kind == FailureKind::Miscounted);
+        batch.parts.push(PlaylistPart { end: Some(PlaylistEnd::Failed(failed)), ..part_of(&playlist, 0) });
+        self.failed.push(playlist);
+    }
+
+    fn absorb(&mut self, leg: Leg, batch: &mut ItemsBatch) {
+        let Leg { playlist_id, mut assembly } = leg;
+        let is_its = |work: &Work| work.playlist().id == playlist_id && !work.is_done;
+        let Some(at) = self.queue.iter().position(is_its) else { return };
+        if let Some(fault) = assembly.fault.take() {
+            return self.absorb_fault(at, fault, batch);
+        }
+        self.failures_in_a_row = 0;
+        match &mut self.queue[at].task {
+            Task::Fill(filling) => {
+                let filled = filling.absorb(assembly);
+                let (is_done, num_gaps) = (filling.is_done(), filling.num_gaps);
+                batch.parts.extend(filled.part);
+                batch.healed_gaps.extend(filled.healed.map(|(from, to)| (playlist_id, from, to)));
+                self.queue[at].is_done = is_done;
+                self.num_gaps += if is_done { num_gaps } else { 0 };
             }
-            Some(fault) => {
-                self.fault = Some(fault);
-                return;
+            Task::Read(_) => self.absorb_items(at, assembly, batch),
+        }
+    }
+
+    fn absorb_fault(&mut self, at: usize, fault: Fault, batch: &mut ItemsBatch) {
+        match fault {
+            Fault::Forbidden(reason) | Fault::Gone(reason) => {
+                let work = &mut self.queue[at];
+                work.num_refusals += 1;
+                if work.playlist().is_own && work.num_refusals < REFUSALS_MAX {
+                    // It may be shown a moment later.
+                    return;
+                }
+                self.failures_in_a_row = 0;
+                self.fail(at, FailureKind::Refused, reason, None, batch);
             }
-            None => {}
-        }
-        if work.fills.is_some() {
-            self.num_gaps += assembly.limit - assembly.num_read();
-            return work.absorb_fill(playlist_id, assembly, batch);
-        }
-        if assembly.offset != work.committed {
-            // A page before this one did not come, or the playlist was restarted in this batch.
-            return;
-        }
-        if work.contradicts(&assembly) {
-            if work.ask_again() {
-                self.contradictory.push(work.playlist.name.clone());
+            Fault::Unservable(_) | Fault::Unreachable(_) | Fault::Outage(_) | Fault::Refused(_) => {
+                self.failures_in_a_row += 1;
+                let has_others = self.queue.iter().enumerate().any(|(other, work)| other != at && !work.is_done);
+                let is_outage = self.failures_in_a_row >= FAILURES_MAX || self.num_answered == 0 && !has_others;
+                if is_outage {
+                    self.fault = Some(fault);
+                } else {
+                    self.fail(at, FailureKind::Failed, fault.to_string(), None, batch);
+                }
             }
-            return;
+            fault @ (Fault::Paused(_)
+            | Fault::SignIn(_)
+            | Fault::NotPermitted(_)
+            | Fault::Internal(_)
+            | Fault::Overtaken(_)
+            | Fault::Stopped) => self.fault = Some(fault),
         }
-        // Of a playlist that shows items a length of none is no length.
-        let told = assembly.total.filter(|total| *total > 0 || assembly.cells.is_empty());
-        let total = told.unwrap_or(work.total);
-        if assembly.moved || work.confirmed && total != work.total {
-            work.restarts += 1;
-            work.committed = 0;
-            work.confirmed = false;
-            work.total = total;
-            if work.restarts > RESTARTS_MAX {
-                work.done = true;
-                self.left.push(work.playlist.name.clone());
+    }
+
+    fn absorb_items(&mut self, at: usize, page: Assembly, batch: &mut ItemsBatch) {
+        let in_pieces = page.in_pieces;
+        let num_gaps = page.num_gaps();
+        let Task::Read(reading) = &mut self.queue[at].task else { return };
+        let length_before = reading.length();
+        match reading.absorb(page) {
+            Absorbed::Useless => {}
+            Absorbed::Moved => {
+                reading.restart();
+                if reading.restarts > RESTARTS_MAX {
+                    let (reason, total) = ("it kept changing while it was read".to_owned(), reading.total);
+                    self.fail(at, FailureKind::Unsteady, reason, total, batch);
+                }
             }
-            return;
+            Absorbed::Rows { offset, cells, num_hidden, is_end } => {
+                let Split { items, odd, gaps } = split(cells, offset);
+                let playlist = reading.playlist.clone();
+                self.items_total = (self.items_total + reading.length()).saturating_sub(length_before);
+                self.items_done += items.len() as u32;
+                self.num_gaps += num_gaps;
+                batch.new_gaps.extend(gaps.into_iter().map(|gap| (playlist.id.clone(), gap)));
+                if !is_end {
+                    if !items.is_empty() || num_hidden > 0 {
+                        batch.parts.push(PlaylistPart { items, odd, num_hidden, ..part_of(&playlist, offset) });
+                    }
+                    return;
+                }
+                let is_long = reading.num_pages > 1 || in_pieces || offset > 0;
+                let (total, all_hidden) = (reading.committed, reading.num_hidden);
+                if total > 0 && all_hidden == total {
+                    let reason = format!("{total} items are counted, and none came");
+                    return self.fail(at, FailureKind::Miscounted, reason, Some(0), batch);
+                }
+                match item_end::complete(&playlist, total, self.plan.wait, self.plan.now) {
+                    PlaylistEnd::Failed(failed) => self.end_failed(at, failed, batch),
+                    end => {
+                        let is_claimed = matches!(&end, PlaylistEnd::Complete { failure: None, .. });
+                        self.num_unconfirmed += u32::from(is_long || !is_claimed);
+                        if !is_claimed {
+                            let listed = playlist.total_items.unwrap_or_default();
+                            let reason = format!("{listed} items are listed, and {total} are there");
+                            self.notes.push(notes::miscounted(&playlist.name, &reason));
+                            self.failed.push(playlist.clone());
+                        }
+                        if all_hidden != playlist.num_hidden {
+                            self.notes.push(notes::hidden_items(&playlist.name, all_hidden));
+                        }
+                        let end = Some(end);
+                        batch.parts.push(PlaylistPart { items, odd, num_hidden, end, ..part_of(&playlist, offset) });
+                        self.queue[at].is_done = true;
+                    }
+                }
+            }
         }
-        self.items_total = self.items_total - work.total.min(self.items_total) + total;
-        work.total = total;
-        work.confirmed = true;
-        let (offset, num_cells) = (assembly.offset, assembly.cells.len() as u32);
-        if num_cells < assembly.limit && offset + num_cells < total && work.restarts < RESTARTS_MAX {
-            // Shorter than asked although the total promises more: not to be believed before it is asked for again.
-            work.restarts += 1;
-            return;
-        }
-        self.num_gaps += assembly.num_gaps();
-        let (limit, in_pieces) = (assembly.limit, assembly.in_pieces);
-        let Split { items, odd, gaps } = split(assembly.cells, offset);
-        batch.new_gaps.extend(gaps.into_iter().map(|gap| (playlist_id.clone(), gap)));
-        work.committed = offset + num_cells;
-        self.items_done += num_cells;
-        let is_last = work.committed >= total || num_cells < limit;
-        if is_last {
-            work.done = true;
-            self.num_long += u32::from(offset > 0 || in_pieces);
-        }
-        let end = is_last
-            .then(|| PlaylistEnd::Complete { snapshot_id: work.playlist.snapshot_id.clone(), total: work.committed });
-        batch.parts.push(PlaylistPart { playlist_id, offset, items, odd, end });
     }
 }
 
 impl Work {
-    fn new(playlist: StalePlaylist, place: Option<&PlaylistPlace>) -> Work {
-        let place = place
-            .filter(|place| place.playlist_id == playlist.id && place.snapshot_id == playlist.snapshot_id)
-            .filter(|place| playlist.snapshot_id.is_some() && place.offset < place.total);
-        let (committed, total) = place.map_or((0, length(&playlist)), |place| (place.offset, place.total));
-        let fills = (!playlist.gaps.is_empty()).then(|| playlist.gaps.iter().copied().collect());
-        Work {
-            playlist,
-            planned: committed,
-            committed,
-            total,
-            confirmed: place.is_some(),
-            restarts: 0,
-            empties: 0,
-            done: false,
-            fills,
-            num_filling: 0,
+    fn playlist(&self) -> &StalePlaylist {
+        match &self.task {
+            Task::Read(reading) => &reading.playlist,
+            Task::Fill(filling) => &filling.playlist,
         }
     }
 
+    fn num_left(&self) -> u32 {
+        match &self.task {
+            Task::Read(reading) => reading.playlist.total_items.unwrap_or(1).saturating_sub(reading.committed),
+            Task::Fill(filling) => filling.playlist.gaps.iter().map(|(from, to)| to - from).sum(),
+        }
+    }
+
+    /// By its listing it holds nothing, and nothing is known of it: no request is needed to see that.
     fn is_empty(&self) -> bool {
-        self.total == 0 && self.fills.is_none() && !self.done
-    }
-
-    /// Whether a page denies what the listing says: that there are items.
-    fn contradicts(&self, page: &Assembly) -> bool {
-        let is_denied = page.cells.is_empty() && (page.offset == 0 || page.total == Some(0));
-        is_denied && self.playlist.total_items.is_some_and(|total| total > 0)
-    }
-
-    /// Begins the playlist anew; `true` if that was done often enough.
-    fn ask_again(&mut self) -> bool {
-        self.empties += 1;
-        self.committed = 0;
-        self.confirmed = false;
-        self.total = length(&self.playlist);
-        self.done = self.empties > EMPTIES_MAX;
-        self.done
-    }
-
-    fn plan_page(&mut self, limit: u32) -> Option<(u32, u32)> {
-        if let Some(fills) = &mut self.fills {
-            let (from, to) = fills.pop_front()?;
-            self.num_filling += 1;
-            return Some((from, (to - from).clamp(1, limit)));
+        match &self.task {
+            Task::Read(reading) => {
+                let playlist = &reading.playlist;
+                playlist.total_items == Some(0) && playlist.num_held.unwrap_or(0) == 0
+            }
+            Task::Fill(_) => false,
         }
-        if self.done || self.planned >= self.total {
-            return None;
-        }
-        let offset = self.planned;
-        self.planned += limit;
-        Some((offset, limit))
     }
 
-    /// An earlier gap: what can be read now is committed and healed, what cannot stays a gap.
-    fn absorb_fill(&mut self, playlist_id: String, assembly: Assembly, batch: &mut ItemsBatch) {
-        let offset = assembly.offset;
-        let is_whole = assembly.num_read() == assembly.limit;
-        self.num_filling -= 1;
-        self.done = self.num_filling == 0 && self.fills.as_ref().is_none_or(VecDeque::is_empty);
-        if is_whole {
-            batch.healed_gaps.push((playlist_id.clone(), offset, offset + assembly.limit));
-            let Split { items, odd, .. } = split(assembly.cells, offset);
-            batch.parts.push(PlaylistPart { playlist_id, offset, items, odd, end: Some(PlaylistEnd::GapFilled) });
-        } else if self.done {
-            batch.parts.push(PlaylistPart {
-                playlist_id,
-                offset,
-                items: Vec::new(),
-                odd: Vec::new(),
-                end: Some(PlaylistEnd::GapFilled),
-            });
+    fn replan(&mut self) {
+        if let Task::Read(reading) = &mut self.task {
+            reading.replan();
         }
     }
 }
 
-/// Pages to plan before an answer tells: of a playlist that does not say how long it is, one.
-fn length(playlist: &StalePlaylist) -> u32 {
-    playlist.total_items.unwrap_or(1)
+/// A part without items.
+fn part_of(playlist: &StalePlaylist, offset: u32) -> PlaylistPart {
+    PlaylistPart {
+        playlist_id: playlist.id.clone(),
+        generation: playlist.generation,
+        offset,
+        ..PlaylistPart::default()
+    }
 }
 
 /// What the cells of a page hold.
 #[derive(Default)]
-struct Split {
+pub struct Split {
     /// In list order; a slot that the API could not serve becomes a missing item, so that positions stay true.
-    items: Vec<PlaylistItem>,
-    odd: Vec<(u32, Oddity)>,
-    gaps: Vec<GapRange>,
+    pub items: Vec<PlaylistItem>,
+    pub odd: Vec<(u32, Oddity)>,
+    pub gaps: Vec<GapRange>,
 }
 
-fn split(cells: Vec<Cell>, offset: u32) -> Split {
+pub fn split(cells: Vec<Cell>, offset: u32) -> Split {
     let mut split = Split::default();
     for (cell, at) in cells.into_iter().zip(offset..) {
         let (item, odd) = match cell {

@@ -15,10 +15,14 @@
 
 mod assembly;
 mod bisection;
+mod budget;
 mod cursor_walk;
 mod flow;
 mod follows;
 mod head;
+mod item_end;
+mod item_gaps;
+mod item_reading;
 mod items_walk;
 mod locate;
 mod notes;
@@ -41,15 +45,16 @@ use crate::model::{
     AddedBetween, BatchSyncResult, Checkpoint, CommitReport, EntityType, Fault, Gap, Member, Page, PageRequest, Phase,
     Stage, StalePlaylist,
 };
+use budget::Budget;
 use chrono::{DateTime, Utc};
 use cursor_walk::CursorWalk;
 use flow::fresh_incremental;
-use items_walk::ItemsWalk;
+use items_walk::{ItemsPlan, ItemsWalk};
 use notes::Notes;
 use offset_walk::OffsetWalk;
 use search::{Clues, Search};
 use slice::{Reading, Slice};
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use verify::Unconfirmed;
 
 /// Most slots that one request may ask for.
@@ -86,8 +91,16 @@ pub struct EntityRun {
     committing: Option<Meaning>,
     drafts: VecDeque<(Draft, Meaning)>,
     num_active: u32,
-    /// Removals that an earlier run held back; only another run may confirm them.
-    held_before: Option<u32>,
+    /// Runs in a row before this one that ended unsteady.
+    unsteady_runs_before: u32,
+    /// This one will, as it stands.
+    is_unsteady: bool,
+    /// What it has asked for, and may.
+    budget: Budget,
+    /// The head has been looked at once more, as servers may not agree with each other.
+    has_looked_again: bool,
+    /// What earlier runs held back has come back, and is let go of with the end of the phase.
+    releases: bool,
     /// Runs before this one that could not tell what is missing.
     vain_runs_before: u32,
     num_passes: u32,
@@ -109,6 +122,14 @@ pub struct EntityRun {
     /// The initial walk could not prove itself; the incremental phase follows at once.
     follow_up: bool,
     item_rounds: u32,
+    /// Names of the playlists that were read in this run, by id.
+    names: HashMap<String, String>,
+    /// Playlists whose reading came to nothing in this run, as they were listed.
+    tried: Vec<StalePlaylist>,
+    /// Playlists that wait for a second look, since so much is gone from them.
+    held_playlists: HashSet<String>,
+    /// Readings that another account was faster with.
+    num_outrun: u32,
     num_item_gaps: u32,
     items: Option<ItemsSummary>,
     notes: Notes,
@@ -174,6 +195,8 @@ enum Meaning {
     },
     /// The checkpoint that says: this phase is complete.
     PhaseEnd,
+    /// The run ends where it stands, unsteady.
+    GivenUp,
     /// A pass was judged; more is to come in this phase.
     Judged,
 }
@@ -188,7 +211,8 @@ impl EntityRun {
             RunMode::Incremental { last } => fresh_incremental(last),
             RunMode::Resume { from } => from,
         };
-        let (held_before, vain_runs_before) = (checkpoint.walk.held_removals, checkpoint.walk.num_vain_runs);
+        let (unsteady_runs_before, vain_runs_before) =
+            (checkpoint.walk.num_unsteady_runs, checkpoint.walk.num_vain_runs);
         EntityRun {
             entity,
             batches,
@@ -201,7 +225,11 @@ impl EntityRun {
             committing: None,
             drafts: VecDeque::new(),
             num_active,
-            held_before,
+            unsteady_runs_before,
+            is_unsteady: false,
+            budget: Budget::default(),
+            has_looked_again: false,
+            releases: false,
             vain_runs_before,
             num_passes: 0,
             head_read: false,
@@ -215,6 +243,10 @@ impl EntityRun {
             resumed,
             follow_up: false,
             item_rounds: 0,
+            names: HashMap::new(),
+            tried: Vec::new(),
+            held_playlists: HashSet::new(),
+            num_outrun: 0,
             num_item_gaps: 0,
             items: None,
             notes: Notes::default(),
@@ -277,13 +309,16 @@ impl EntityRun {
         if self.ended {
             return None;
         }
+        self.keep_to_budget();
         loop {
             if let Some(step) = self.poll_commit() {
                 return Some(step);
             }
             if let Some(step) = self.poll_activity() {
-                if matches!(step, Step::End(_)) {
-                    self.ended = true;
+                match &step {
+                    Step::Fetch { patience, .. } => self.budget.count(*patience),
+                    Step::End(_) => self.ended = true,
+                    Step::Commit(_) | Step::SwitchPhase(_) | Step::ListStale | Step::ListMembers(_) => {}
                 }
                 return Some(step);
             }
@@ -318,6 +353,7 @@ impl EntityRun {
         if let Some(num_active) = report.num_active {
             self.num_active = num_active;
         }
+        self.note_readings(&report);
         match meaning {
             Meaning::Batch | Meaning::Judged => {}
             Meaning::Head { ended } => self.go_on_from_head(&report, ended),
@@ -325,6 +361,7 @@ impl EntityRun {
             Meaning::Gap => self.end_gap(&report),
             Meaning::Mended { has_moved } => self.go_on_from_mended(has_moved),
             Meaning::PhaseEnd => self.end_phase(),
+            Meaning::GivenUp => self.end_phase(),
         }
         let counts = report.counts;
         self.last_result = BatchSyncResult {
@@ -358,10 +395,15 @@ impl EntityRun {
 
     /// Takes in the playlists whose items are out of date.
     pub fn handle_stale(&mut self, mut stale: Vec<StalePlaylist>) {
+        if self.stopping {
+            self.activity = Activity::Over(RunEnd::Stopped);
+            return;
+        }
         self.item_rounds += 1;
         if self.item_rounds > 1 {
             // What could not be served a moment ago is left to the next run.
-            stale.retain(|playlist| playlist.gaps.is_empty());
+            stale.retain(|playlist| playlist.gaps.is_empty() && !self.has_tried(playlist));
+            stale.retain(|playlist| !self.held_playlists.contains(&playlist.id));
         }
         if stale.is_empty() && std::mem::take(&mut self.resumed) {
             return self.start_pass();
@@ -375,9 +417,27 @@ impl EntityRun {
         let mut tip = self.checkpoint.clone();
         tip.walk.stage = Stage::Items;
         let batch_size = self.batches.of(tip.phase).max(PAGE_LIMIT * 4);
-        let walk = ItemsWalk::new(tip, stale, batch_size, PAGE_LIMIT);
+        self.names.extend(stale.iter().map(|playlist| (playlist.id.clone(), playlist.name.clone())));
+        let plan = ItemsPlan { batch_size, page_limit: PAGE_LIMIT, now: self.now, wait: self.guard.wait };
+        let walk = ItemsWalk::new(tip, stale, plan);
         self.items = Some(ItemsSummary::of(&walk));
         self.activity = Activity::Items(walk);
+    }
+
+    /// Lets nothing new be asked for once the budget is spent. What is whole is committed, and then the run ends.
+    fn keep_to_budget(&mut self) {
+        let walk = &self.checkpoint;
+        let num_listed = walk.total.unwrap_or(0).max(self.num_active).max(walk.offset);
+        let items = self.items.map_or(0, |items| items.items_total.max(items.items_done));
+        let num_playlists = self.items.map_or(0, |items| items.num_playlists);
+        let page_size = PAGE_LIMIT.min(self.batches.of(walk.phase)).min(walk.walk.page_cap.unwrap_or(PAGE_LIMIT));
+        self.budget.allow(num_listed, page_size, items, num_playlists);
+        if self.budget.is_spent()
+            && !self.stopping
+            && !matches!(self.activity, Activity::AwaitCommit | Activity::Over(_))
+        {
+            self.handle_stop();
+        }
     }
 
     fn poll_commit(&mut self) -> Option<Step> {
@@ -393,6 +453,7 @@ impl EntityRun {
     fn poll_activity(&mut self) -> Option<Step> {
         let idle = self.drafts.is_empty() && self.committing.is_none();
         match &mut self.activity {
+            Activity::Begin if self.stopping && idle && self.budget.is_spent() => self.give_up(),
             Activity::Begin if self.stopping && idle => Some(Step::End(RunEnd::Stopped)),
             Activity::Begin if idle => {
                 self.begin();
@@ -426,6 +487,7 @@ impl EntityRun {
                     Some(Step::SwitchPhase(Phase::IncrementalSync))
                 }
             }
+            Activity::Over(RunEnd::Stopped) if idle && self.budget.is_spent() => self.give_up(),
             Activity::Over(end) if idle => Some(Step::End(end.clone())),
             Activity::Over(_) => None,
             Activity::Gap { assembly, .. } => {

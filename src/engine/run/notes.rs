@@ -2,6 +2,7 @@
 
 use crate::model::EntityType;
 use chrono::{DateTime, Utc};
+use std::time::Duration;
 
 /// The notes of one run.
 #[derive(Debug, Default)]
@@ -9,6 +10,9 @@ pub struct Notes {
     /// What the last walk over the listing left open; a later walk of the same run knows better.
     verdict: Option<String>,
     others: Vec<String>,
+    /// What stays as it is from run to run, and which of it this run is the first to tell.
+    standing: Vec<String>,
+    news: Vec<String>,
 }
 
 impl Notes {
@@ -24,23 +28,78 @@ impl Notes {
         }
     }
 
-    pub fn lines(&self) -> Vec<String> {
-        self.verdict.iter().chain(&self.others).cloned().collect()
+    /// Says what stays as it is; `told` is what earlier runs have said of it.
+    pub fn stand(&mut self, standing: Vec<String>, told: &[String]) {
+        self.news = standing.iter().filter(|note| !told.contains(note)).cloned().collect();
+        self.standing = standing;
     }
 
-    /// All of it on one line, for the checkpoint.
+    pub fn standing(&self) -> &[String] {
+        &self.standing
+    }
+
+    /// What this run tells.
+    pub fn lines(&self) -> Vec<String> {
+        self.verdict.iter().chain(&self.others).chain(&self.news).cloned().collect()
+    }
+
+    /// All that holds, on one line, for the checkpoint.
     pub fn text(&self) -> Option<String> {
-        let lines = self.lines();
+        let lines: Vec<&str> =
+            self.verdict.iter().chain(&self.others).chain(&self.standing).map(String::as_str).collect();
         (!lines.is_empty()).then(|| lines.join("; "))
     }
 }
 
 /// A removal that is not believed at once.
-pub fn held(entity: EntityType, num_unseen: u32, num_active: u32) -> String {
+pub fn held(entity: EntityType, num_unseen: u32, num_active: u32, wait: Duration) -> String {
+    let when = match wait.as_secs() {
+        0 => "a later run".to_owned(),
+        secs if secs % 3600 == 0 => format!("a run at least {} later", counted((secs / 3600) as u32, "hour")),
+        secs => format!("a run at least {} later", counted(secs.div_ceil(60) as u32, "minute")),
+    };
     format!(
-        "{num_unseen} of {num_active} {entity} {} no longer listed, which one run alone does not prove: nothing was \
-         marked removed; this waits for confirmation by the next run, which marks them if it sees the same",
+        "{num_unseen} of {num_active} {entity} {} no longer listed, which one run alone does not prove: nothing of it was \
+         marked removed; this waits for confirmation by {when}, which marks those that it misses as well, or by you: \
+         \"segno sync --confirm-removals\"",
         are(num_unseen),
+    )
+}
+
+/// Rows that the API counts, and has never given.
+pub fn hidden(entity: EntityType, num: u32) -> String {
+    format!("{} {} counted by the API and not given; the others are complete", counted(num, noun(entity)), are(num))
+}
+
+/// Items that are held, that the API counts, and that it gives no longer.
+pub fn counted_still(entity: EntityType, num: u32) -> String {
+    let they = if num == 1 { "it is" } else { "they are" };
+    format!(
+        "{} known from before {} counted by the API and no longer given: {they} kept, and not marked removed unless you \
+         confirm it: \"segno sync --confirm-removals\"",
+        counted(num, noun(entity)),
+        are(num),
+    )
+}
+
+/// The API gives fewer rows than are asked for.
+pub fn capped(entity: EntityType, cap: u32) -> String {
+    format!("the API gives no more than {} of the {entity} at once", counted(cap, "row"))
+}
+
+/// A listing that came to no end.
+pub fn endless(entity: EntityType) -> String {
+    format!(
+        "the API went round in circles when the {entity} were read, so they are not complete; what is known of them stays, \
+         and a later run reads them again"
+    )
+}
+
+/// More requests than any run should need.
+pub fn spent(entity: EntityType, num_requests: u32) -> String {
+    format!(
+        "the {entity} could not be read to the end with {num_requests} requests, since the API contradicts itself; what was \
+         read is kept, and a later run carries on"
     )
 }
 
@@ -95,6 +154,36 @@ pub fn contradictory(name: &str) -> String {
     )
 }
 
+/// A playlist that its listing counts otherwise than it is.
+pub fn miscounted(name: &str, why: &str) -> String {
+    format!("playlist \"{name}\" is not as it is counted: {why}; it is looked at again in later runs")
+}
+
+/// A playlist whose items did not come.
+pub fn refused(name: &str, why: &str) -> String {
+    format!("the items of playlist \"{name}\" did not come: {why}; what was known of it stays, and it is tried again")
+}
+
+/// Items that are counted and not given.
+pub fn hidden_items(name: &str, num: u32) -> String {
+    let are = are(num);
+    format!("playlist \"{name}\": {} {are} counted and not given by the API", counted(num, "item"))
+}
+
+/// More is gone from a playlist than one look proves.
+pub fn held_items(name: &str, num_missing: u32, num_held: u32) -> String {
+    format!(
+        "playlist \"{name}\": {num_missing} of {num_held} items {} no longer listed, which one look alone does not prove: \
+         nothing was removed; this waits for confirmation by a later run, which removes them if it misses the same",
+        are(num_missing),
+    )
+}
+
+/// The requests that a run may send for items are spent.
+pub fn items_endless() -> String {
+    "reading playlists took more requests than a run may send; later runs go on".into()
+}
+
 pub fn restless_playlists(num: u32) -> String {
     let them = if num == 1 { "it" } else { "them" };
     format!("{} changed while being read; the next run reads {them} again", counted(num, "playlist"))
@@ -122,12 +211,29 @@ fn noun(entity: EntityType) -> &'static str {
 mod tests {
     use super::*;
 
+    const WAIT: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn what_stays_as_it_is_is_told_once_and_stands_all_the_time() {
+        let standing = || vec![hidden(EntityType::Tracks, 1), capped(EntityType::Tracks, 20)];
+        let mut notes = Notes::default();
+        notes.stand(standing(), &[]);
+        assert_eq!(notes.lines(), standing());
+        let text = notes.text();
+        notes.stand(standing(), &standing());
+        assert_eq!((notes.lines(), notes.text()), (Vec::new(), text));
+        notes.stand(vec![hidden(EntityType::Tracks, 2)], &standing());
+        assert_eq!(notes.lines(), [hidden(EntityType::Tracks, 2)], "another number is news");
+    }
+
     #[test]
     fn one_thing_is_not_spoken_of_as_many() {
         for (one, many) in [
             (gaps(EntityType::Tracks, 1), gaps(EntityType::Tracks, 2)),
             (item_gaps(1), item_gaps(2)),
-            (held(EntityType::Albums, 1, 1), held(EntityType::Albums, 2, 2)),
+            (held(EntityType::Albums, 1, 1, WAIT), held(EntityType::Albums, 2, 2, WAIT)),
+            (hidden(EntityType::Tracks, 1), hidden(EntityType::Tracks, 2)),
+            (counted_still(EntityType::Tracks, 1), counted_still(EntityType::Tracks, 2)),
             (unread(EntityType::Artists, 1, 1), unread(EntityType::Artists, 2, 2)),
             (restless_playlists(1), restless_playlists(2)),
         ] {
@@ -150,7 +256,7 @@ mod tests {
         let mut notes = Notes::default();
         assert_eq!(notes.text(), None);
         for num_unseen in [300, 301] {
-            notes.judge(Some(held(EntityType::Playlists, num_unseen, 400)));
+            notes.judge(Some(held(EntityType::Playlists, num_unseen, 400, WAIT)));
             notes.tell(restless("Road"));
         }
         let text = notes.text().unwrap();

@@ -5,12 +5,18 @@
 //! however many pages were in flight together and whatever the total says; the same check at the first page after a
 //! restart proves that the place is still the place. The price is one slot in fifty.
 //!
+//! A page may hold fewer rows than were asked for, and yet not be the last ([`super::follows`]). The next one is then asked
+//! for from where the last row stands if nothing is hidden, and that row is looked for among its first slots.
+//!
 //! When the shared slot is not there, the walk commits what was proven, finds its anchors again ([`super::locate`]) and
-//! goes on from them. It then calls itself unsteady and may not mark anything removed.
+//! goes on from them. It then calls itself unsteady and may not mark anything removed. One that loses its place again and
+//! again at the same slot reads on without proof, and gives up when that happens too often; none reads further than a
+//! margin beyond the longest total it was told.
 
 use super::{
     GapRange, Ticket,
     assembly::{Assembly, Cell},
+    follows::Follows,
     locate::Locate,
     step::WalkBatch,
 };
@@ -29,6 +35,15 @@ const TORN_MAX: u32 = 5;
 /// Times a walk may lose its place for good and start over, before the listing counts as unreadable.
 const REWINDS_MAX: u32 = 3;
 
+/// Times in a row that a walk may lose its place without having come further, before it reads on without proof.
+const LOST_MAX: u32 = 3;
+
+/// Times that it may read on without proof.
+const LEAPS_MAX: u32 = 3;
+
+/// Slots that are looked at beyond the total: it may be one answer behind the listing.
+const TOTAL_MARGIN: u32 = 100;
+
 #[derive(Debug)]
 pub struct OffsetWalk {
     entity: EntityType,
@@ -46,8 +61,17 @@ pub struct OffsetWalk {
     /// That happened once at least.
     has_met_hole: bool,
     ended: bool,
+    /// The longest total that was told.
+    total_max: Option<u32>,
+    /// The furthest place that was lost, and how often in a row none further was reached.
+    lost_at: u32,
+    num_lost: u32,
+    num_leaps: u32,
     rewinds: u32,
     num_torn: u32,
+    has_lost_place: bool,
+    /// Rows of the last page that was short without a word.
+    cut_at: Option<u32>,
     fault: Option<Fault>,
 }
 
@@ -77,7 +101,8 @@ enum Mode {
 }
 
 enum Link {
-    Holds,
+    /// The slot before stands at this index of the page.
+    Holds(usize),
     Broken,
     /// The slot before was read a moment ago and cannot be served any more: whether the place is the place stays open.
     Unserved,
@@ -92,6 +117,7 @@ impl OffsetWalk {
             entity,
             limit: page_limit.min(batch_size),
             legs_per_batch: batch_size.div_ceil(page_limit).max(1) as usize,
+            total_max: tip.total,
             tip,
             legs: VecDeque::new(),
             gathered: Gathered::default(),
@@ -100,8 +126,13 @@ impl OffsetWalk {
             hole: false,
             has_met_hole: false,
             ended: false,
+            lost_at: 0,
+            num_lost: 0,
+            num_leaps: 0,
             rewinds: 0,
             num_torn: 0,
+            has_lost_place: false,
+            cut_at: None,
             fault: None,
         }
     }
@@ -118,6 +149,11 @@ impl OffsetWalk {
 
     pub fn fault(&self) -> Option<&Fault> {
         self.fault.as_ref()
+    }
+
+    /// The listing cannot be followed: the walk has ended where it stood.
+    pub fn has_lost_place(&self) -> bool {
+        self.has_lost_place
     }
 
     /// Hands out the next request. `may_plan` lets a new batch begin.
@@ -182,16 +218,28 @@ impl OffsetWalk {
 
     /// Puts up to `count` pages in flight, the first of them sharing the last slot read.
     fn plan(&mut self, count: usize) {
-        let linked = self.tip.offset > 0 && !self.tip.walk.unlinked && !self.tip.walk.anchors.is_empty();
+        if self.total_max.is_some_and(|total| self.tip.offset > total.saturating_add(TOTAL_MARGIN)) {
+            // Page after page beyond the end: the listing is not the one that its total counts.
+            self.tip.walk.unsteady = true;
+            self.tip.walk.is_broken = true;
+            self.ended = true;
+            return;
+        }
+        // The first page asks for as many as it may: a cap may have been lifted, and one that stays costs nothing.
+        let cap = self.tip.walk.page_cap.filter(|_| self.verified).unwrap_or(self.limit);
+        let limit = self.limit.min(cap.max(1));
+        // Pages of one row have none to share.
+        let shared = u32::from(limit > 1);
+        let linked = self.tip.offset > 0 && !self.tip.walk.unlinked && !self.tip.walk.anchors.is_empty() && shared > 0;
         let mut offset = if linked { self.tip.offset - 1 } else { self.tip.offset };
         let mut overlaps = linked;
         for n in 0..count {
             if n > 0 && self.tip.total.is_none_or(|total| offset + 1 >= total) {
                 break;
             }
-            self.legs.push_back(Leg::new(offset, self.limit, overlaps));
-            offset += self.limit - 1;
-            overlaps = true;
+            self.legs.push_back(Leg::new(offset, limit, overlaps));
+            offset += limit - shared;
+            overlaps = shared > 0;
         }
     }
 
@@ -216,9 +264,23 @@ impl OffsetWalk {
             if assembly.moved {
                 return self.read_again();
             }
+            let is_planned_here = assembly.offset + 1 == self.tip.offset;
             let skip = match (overlaps, self.link(&assembly)) {
-                (false, _) => 0,
-                (true, Link::Holds | Link::Unverifiable) => 1,
+                (false, _) => {
+                    // Nothing proves the place, unless it is the beginning.
+                    self.tip.walk.unsteady |= assembly.limit == 1 && assembly.offset > 0;
+                    0
+                }
+                (true, Link::Holds(index)) => {
+                    self.has_met_hole |= index > 0;
+                    index + 1
+                }
+                (true, Link::Unverifiable) => 1,
+                // It was asked for before the page in front of it turned out to be short.
+                (true, Link::Broken) if !is_planned_here && self.tip.walk.num_short > 0 => {
+                    self.legs.clear();
+                    return;
+                }
                 (true, Link::Unserved) => {
                     self.tip.walk.unsteady = true;
                     self.has_met_hole = true;
@@ -231,7 +293,9 @@ impl OffsetWalk {
                 self.legs.clear();
             } else if !self.verified {
                 self.verified = true;
-                self.plan(self.legs_per_batch - 1);
+                if self.legs_per_batch > 1 {
+                    self.plan(self.legs_per_batch - 1);
+                }
             }
         }
     }
@@ -247,18 +311,21 @@ impl OffsetWalk {
     }
 
     fn give_up(&mut self) {
-        let what = self.entity;
-        self.fault = Some(Fault::Unservable(format!("the {what} change faster than they can be read")));
+        self.has_lost_place = true;
+        self.fault = Some(Fault::Stopped);
     }
 
     fn link(&self, assembly: &Assembly) -> Link {
         let Some(anchor) = self.tip.walk.anchors.last().filter(|_| !self.tip.walk.unlinked) else {
             return Link::Unverifiable;
         };
-        match assembly.cells.first() {
-            Some(Cell::Slot(slot)) if slot.key() == *anchor => Link::Holds,
-            Some(Cell::Gap { .. }) => Link::Unserved,
-            Some(Cell::Slot(_)) | None => Link::Broken,
+        // Behind a short page the slot may stand as many places further on as rows were missing there.
+        let num_short = if assembly.offset + 1 == self.tip.offset { self.tip.walk.num_short as usize } else { 0 };
+        let mut first = assembly.cells.iter().take(num_short + 1);
+        match first.position(|cell| matches!(cell, Cell::Slot(slot) if slot.key() == *anchor)) {
+            Some(index) => Link::Holds(index),
+            None if matches!(assembly.cells.first(), Some(Cell::Gap { .. })) => Link::Unserved,
+            None => Link::Broken,
         }
     }
 
@@ -266,12 +333,18 @@ impl OffsetWalk {
         let moved = self.tip.total.zip(total).is_some_and(|(before, now)| before != now);
         self.tip.walk.unsteady |= moved;
         self.tip.total = total.or(self.tip.total);
+        self.total_max = self.total_max.max(total);
     }
 
     fn lose_place(&mut self, assembly: Assembly, total_before: Option<u32>) {
         self.legs.clear();
         self.verified = true;
         self.tip.walk.unsteady = true;
+        self.num_lost = if self.tip.offset > self.lost_at { 1 } else { self.num_lost + 1 };
+        self.lost_at = self.lost_at.max(self.tip.offset);
+        if self.num_lost > LOST_MAX {
+            return self.leap();
+        }
         let shift = match (total_before, assembly.total) {
             (Some(before), Some(now)) => i64::from(now) - i64::from(before),
             _ => 0,
@@ -282,6 +355,19 @@ impl OffsetWalk {
             Some(found) => Mode::Found(assembly, found.index),
             None => Mode::Searching(locate),
         };
+    }
+
+    /// The place is lost at the same slot again and again: whoever answers there shows another listing than whoever answers
+    /// before it. What lies behind is read without proof.
+    fn leap(&mut self) {
+        self.num_leaps += 1;
+        if self.num_leaps > LEAPS_MAX {
+            return self.give_up();
+        }
+        self.num_lost = 0;
+        self.mode = Mode::Reading;
+        self.tip.walk.unlinked = true;
+        self.tip.walk.num_short = 0;
     }
 
     /// Continues behind the anchor that was found, once what was gathered before has been handed out.
@@ -298,6 +384,7 @@ impl OffsetWalk {
             }
             self.tip.offset = assembly.offset + index as u32 + 1;
             self.tip.walk.unlinked = false;
+            self.tip.walk.num_short = 0;
             self.absorb(assembly, index + 1);
         }
     }
@@ -313,6 +400,7 @@ impl OffsetWalk {
         self.tip.offset = 0;
         self.tip.walk.anchors.clear();
         self.tip.walk.unlinked = false;
+        self.tip.walk.num_short = 0;
         self.tip.walk.unsteady = true;
         self.tip.walk.num_unidentified = 0;
         self.tip.walk.num_undated = 0;
@@ -321,9 +409,10 @@ impl OffsetWalk {
 
     /// Takes the cells of a page from index `skip` on and moves the place behind them.
     fn absorb(&mut self, assembly: Assembly, skip: usize) {
-        let Assembly { offset, limit, cells, total, .. } = assembly;
+        let Assembly { offset, limit, cells, follows, .. } = assembly;
         let num_cells = cells.len() as u32;
-        if self.hole && cells.len() > skip {
+        let is_new = cells.len() > skip;
+        if self.hole && is_new {
             self.tip.walk.unsteady = true;
         }
         for (cell, at) in cells.into_iter().zip(offset..).skip(skip) {
@@ -333,22 +422,56 @@ impl OffsetWalk {
         anchors.drain(..anchors.len().saturating_sub(ANCHORS_MAX));
 
         let reached = offset + num_cells;
-        let is_last = total.is_none_or(|total| reached >= total);
-        if num_cells == limit {
-            self.tip.offset = reached;
-            // Only a page that is short proves the end, lest one wrong total hide all that follows.
-            self.ended = false;
-            self.hole = false;
-        } else if is_last || (self.hole && num_cells == 0) {
-            self.tip.offset = if is_last { reached } else { self.tip.offset };
-            self.ended = true;
-        } else {
-            // Shorter than asked although the total promises more: rows are filtered out, or the total lies. One page
-            // further on tells.
-            self.hole = true;
-            self.has_met_hole = true;
-            self.tip.offset = offset + limit;
-            self.tip.walk.unlinked = true;
+        self.learn_cap(limit, num_cells, follows);
+        match follows {
+            Follows::More => {
+                // Only a page that is short proves the end, lest one wrong total hide all that follows.
+                self.go_to(reached, 0);
+            }
+            Follows::End => {
+                self.tip.offset = reached;
+                self.ended = true;
+            }
+            Follows::Capped(_) | Follows::Hidden(_) | Follows::Doubtful if is_new => {
+                self.has_met_hole |= !matches!(follows, Follows::Capped(_));
+                self.go_to(reached, limit.saturating_sub(num_cells));
+            }
+            Follows::Nothing if self.hole => self.ended = true,
+            Follows::Capped(_) | Follows::Hidden(_) | Follows::Doubtful | Follows::Nothing => {
+                // Nothing new, although the total promises more: rows are filtered out, or the total lies. One page
+                // further on tells.
+                self.has_met_hole = true;
+                let next = offset + limit;
+                if self.hole || self.total_max.is_some_and(|total| next >= total) {
+                    self.ended = true;
+                } else {
+                    self.hole = true;
+                    self.tip.walk.num_short = 0;
+                    self.tip.offset = next;
+                    self.tip.walk.unlinked = true;
+                }
+            }
+        }
+    }
+
+    fn go_to(&mut self, offset: u32, num_short: u32) {
+        self.tip.offset = offset;
+        self.tip.walk.num_short = num_short;
+        self.ended = false;
+        self.hole = false;
+    }
+
+    /// Pages that never hold more than so many rows are not asked for more: those in flight together would not link up.
+    fn learn_cap(&mut self, limit: u32, num_cells: u32, follows: Follows) {
+        let is_full = num_cells >= limit && limit >= self.limit;
+        match follows {
+            Follows::Capped(cap) => self.tip.walk.page_cap = Some(cap),
+            // Twice the same is a cap that nobody speaks of.
+            Follows::Doubtful if self.cut_at.replace(num_cells) == Some(num_cells) => {
+                self.tip.walk.page_cap = Some(num_cells);
+            }
+            Follows::More if is_full => (self.tip.walk.page_cap, self.cut_at) = (None, None),
+            Follows::More | Follows::Hidden(_) | Follows::Doubtful | Follows::Nothing | Follows::End => {}
         }
     }
 

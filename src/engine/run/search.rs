@@ -70,8 +70,9 @@ impl Clues {
         self.head.iter().any(|key| key.id.as_deref() == Some(id))
     }
 
-    fn has_unidentified(&self) -> bool {
-        self.head.iter().any(|key| key.id.is_none())
+    /// Rows of the head that hold no identifiable item.
+    pub fn num_unidentified(&self) -> u32 {
+        self.head.iter().filter(|key| key.id.is_none()).count() as u32
     }
 }
 
@@ -133,7 +134,7 @@ impl EntityRun {
         holds_every_row
             && newest_first
             && is_believed
-            && !self.clues.has_unidentified()
+            && self.clues.num_unidentified() == 0
             && self.clues.num_searches < SEARCHES_MAX
             && cost < bisection::num_pages(total)
             && self.num_active <= MEMBERS_MAX

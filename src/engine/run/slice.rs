@@ -70,6 +70,10 @@ impl Slice {
         self.walk.fault()
     }
 
+    pub fn has_lost_place(&self) -> bool {
+        self.walk.has_lost_place()
+    }
+
     pub fn poll_fetch(&mut self, next_ticket: &mut Ticket, may_plan: bool) -> Option<(Ticket, PageRequest, Patience)> {
         self.walk.poll_fetch(next_ticket, may_plan)
     }
@@ -169,6 +173,12 @@ impl Reading {
         };
         let gone = members.iter().filter(|member| member.added_at.is_some_and(is_judged));
         gone.filter(|member| !listed.contains(&*member.id)).map(|member| member.id.clone()).collect()
+    }
+
+    /// Slots that hold none of the members: what came in behind the head.
+    pub fn num_new(&self, members: &[Member]) -> u32 {
+        let known: HashSet<&str> = members.iter().map(|member| &*member.id).collect();
+        self.slots.iter().filter(|slot| slot.id().is_some_and(|id| !known.contains(id))).count() as u32
     }
 
     /// Dates of which a row without an id may hide a member.

@@ -3,7 +3,10 @@
 use super::Ticket;
 use crate::{
     engine::backoff::Patience,
-    model::{AddedBetween, Checkpoint, Fault, PageRequest, Pause, Phase, Removal, Rows, Slot, SlotKey, Stage, Survey},
+    model::{
+        AddedBetween, Checkpoint, Fault, Hold, PageRequest, Pause, Phase, Removal, RemovalGuard, Rows, Slot, SlotKey,
+        Stage, Survey,
+    },
 };
 
 /// What the shell is to do.
@@ -41,10 +44,13 @@ pub struct DraftEffects {
     pub reset_seen: bool,
     pub survey: Option<Survey>,
     pub removal: Option<Removal>,
+    pub hold: Option<Hold>,
+    pub release_held: bool,
     pub removed_ids: Vec<String>,
     pub new_gaps: Vec<(Option<String>, GapRange)>,
     pub healed_gaps: Vec<(Option<String>, u32, u32)>,
     pub forget_item_snapshots: bool,
+    pub item_removals: RemovalGuard,
     pub heal_all_gaps_before: Option<i64>,
 }
 

@@ -36,7 +36,8 @@ impl EntityRun {
     pub(super) fn rest(&mut self) -> bool {
         let (Purpose::Routine(rhythm), EntityType::Artists) = (self.purpose, self.entity) else { return false };
         let walk = &self.checkpoint.walk;
-        if walk.held_removals.is_some() || walk.num_vain_runs > 0 {
+        let waits = walk.held_removals.is_some_and(|num_held| num_held > walk.num_counted);
+        if waits || walk.num_vain_runs > 0 || walk.num_unsteady_runs > 0 {
             return false;
         }
         let Some(until) = rhythm.artists_rest_until(walk.verification.as_ref(), self.now) else { return false };
@@ -77,8 +78,11 @@ impl EntityRun {
     /// Takes up what a slice has read, or what stopped it.
     pub(super) fn handle_slice(&mut self) -> Option<Step> {
         let Activity::Slice(slice) = &mut self.activity else { return None };
-        if let Some(fault) = slice.fault() {
-            self.activity = Activity::Over(end_of(fault.clone()));
+        if let Some(fault) = slice.fault().cloned() {
+            if self.is_exhausted() {
+                return self.give_up();
+            }
+            self.activity = Activity::Over(end_of(fault));
         } else {
             let reading = slice.poll_reading(self.now)?;
             self.take_reading(reading);
@@ -98,7 +102,14 @@ impl EntityRun {
 
     /// Compares a slice with the members that should stand in it.
     pub(super) fn settle_reading(&mut self, reading: Reading, members: &[Member]) {
-        let removed_ids = reading.gone(members);
+        let mut removed_ids = reading.gone(members);
+        if self.counts_still(&reading, members, removed_ids.len() as u32) {
+            if removed_ids.len() as u32 > self.checkpoint.walk.num_counted {
+                return self.start_pass();
+            }
+            // The last walk has met these already: the total counts them, and only a person can call them removed.
+            removed_ids.clear();
+        }
         if removed_ids.is_empty() {
             self.commit_slice(reading, removed_ids);
         } else if self.believes(removed_ids.len() as u32) {
@@ -109,6 +120,15 @@ impl EntityRun {
         }
     }
 
+    /// Whether the total counts what a slice calls gone.
+    fn counts_still(&self, reading: &Reading, members: &[Member], num_gone: u32) -> bool {
+        let walk = &self.checkpoint.walk;
+        let held = i64::from(self.num_active) + i64::from(reading.num_new(members)) - i64::from(num_gone);
+        let num_unidentified = i64::from(walk.num_unidentified) + i64::from(self.clues.num_unidentified());
+        let known = i64::from(walk.num_hidden) + num_unidentified;
+        num_gone > 0 && reading.total.is_some_and(|total| i64::from(total) - held > known)
+    }
+
     /// Commits the removals that the head, read again, does not deny; `false` where it tells of others.
     pub(super) fn confirm(&mut self, unconfirmed: Unconfirmed) -> bool {
         let Unconfirmed { mut removed_ids, reading } = unconfirmed;
@@ -117,8 +137,7 @@ impl EntityRun {
             (Some(reading), _) => self.commit_slice(reading, removed_ids),
             (None, Some(total)) if self.num_active.checked_sub(total) == Some(removed_ids.len() as u32) => {
                 let offset = self.checkpoint.offset;
-                let effects =
-                    DraftEffects { removed_ids, survey: Some(Survey { pass: None }), ..DraftEffects::default() };
+                let effects = DraftEffects { removed_ids, survey: Some(Survey::default()), ..DraftEffects::default() };
                 let (rows, checkpoint) = (Rows::Listing(Vec::new()), self.checkpoint.clone());
                 let draft = Draft { rows, offset_from: offset, offset_to: offset, effects, checkpoint };
                 self.drafts.push_back((draft, Meaning::Mended { has_moved: false }));
@@ -144,7 +163,7 @@ impl EntityRun {
         checkpoint.walk.stage = Stage::Verify;
         checkpoint.walk.disordered |= is_disordered;
         checkpoint.walk.verification = Some(place);
-        let effects = DraftEffects { removed_ids, survey: Some(Survey { pass: None }), ..DraftEffects::default() };
+        let effects = DraftEffects { removed_ids, survey: Some(Survey::default()), ..DraftEffects::default() };
         let offset_to = offset_from + slots.len() as u32;
         let draft = Draft { rows: Rows::Listing(slots), offset_from, offset_to, effects, checkpoint };
         self.drafts.push_back((draft, Meaning::Mended { has_moved }));

@@ -125,6 +125,8 @@ pub enum Order {
     Resume,
     /// Forget how far it was read, and read all of it again.
     Reset,
+    /// Believe the removals that were held back, and a run now.
+    ConfirmRemovals,
 }
 
 /// Why an order makes no sense now.
@@ -212,7 +214,9 @@ impl Schedule {
             (Order::Sync, Standing::Running, false) => Err(Unfit::Running),
             (Order::Sync, Standing::Parked, false) => Err(Unfit::Parked),
             (Order::Resume, _, false) => Err(Unfit::NotPaused),
-            (Order::Sync, Standing::Due(_), false)
+            // What is confirmed counts for whichever run comes next.
+            (Order::ConfirmRemovals, _, _)
+            | (Order::Sync, Standing::Due(_), false)
             | (Order::Pause, _, false)
             | (Order::Resume, _, true)
             | (Order::Reset, _, _) => Ok(()),

@@ -116,7 +116,7 @@ fn changes_of_one_moment_are_each_told_once_over_many_pages() {
 
 /// Marks every member removed.
 async fn remove_all(run: &Run<'_>, now: DateTime<Utc>) {
-    let effects = Effects { removal: Some(Removal { pass: 99 }), ..Effects::default() };
+    let effects = Effects { removal: Some(Removal { pass: 99, of: Gone::All }), ..Effects::default() };
     run.commit_with(Rows::Listing(vec![]), effects, now).await;
 }
 
@@ -130,10 +130,11 @@ async fn read(run: &Run<'_>, ids: &[&str], snapshot_id: &str, now: DateTime<Utc>
         added_by: None,
         track: Some(track(id)),
     };
-    let end = PlaylistEnd::Complete { snapshot_id: Some(snapshot_id.into()), total: ids.len() as u32 };
+    let end = PlaylistEnd::Complete { snapshot_id: Some(snapshot_id.into()), total: ids.len() as u32, failure: None };
     let items = ids.iter().map(item).collect();
-    let part = PlaylistPart { playlist_id: "p1".into(), offset: 0, items, odd: vec![], end: Some(end) };
-    let commit = Commit { run_id: Uuid::new_v4(), ..run.commit_of(Rows::PlaylistItems(vec![part])) };
+    let part = PlaylistPart { playlist_id: "p1".into(), offset: 0, items, end: Some(end), ..PlaylistPart::default() };
+    let rows = run.current(Rows::PlaylistItems(vec![part])).await;
+    let commit = Commit { run_id: Uuid::new_v4(), ..run.commit_of(rows) };
     run.db.store.commit(Box::new(commit.clone()), now).await.unwrap();
 }
 

@@ -73,7 +73,7 @@ fn a_removed_item_that_is_listed_again_returns_with_its_new_date() {
     on_both(async |db| {
         let run = db.begin(EntityType::Tracks).await;
         run.commit(tracks(&["t1"]), at(1)).await;
-        let removal = Effects { removal: Some(Removal { pass: 1 }), ..Effects::default() };
+        let removal = Effects { removal: Some(Removal { pass: 1, of: Gone::All }), ..Effects::default() };
         let report = run.commit_with(Rows::Listing(vec![]), removal, at(2)).await;
         assert_eq!(report.counts.removed, 1);
         assert_eq!(db.count("saved_tracks WHERE removed_at IS NOT NULL").await, 1);
@@ -146,8 +146,9 @@ fn a_batch_that_fails_half_way_commits_nothing() {
             track: Some(track("t1")),
         };
         // Its tracks are written before it is noticed that the items have nowhere to go.
+        run.commit(playlists([playlist("p1", "s1")]), at(0)).await;
         db.execute("ALTER TABLE playlist_items RENAME TO elsewhere").await;
-        let part = PlaylistPart { playlist_id: "p1".into(), offset: 0, items: vec![item], odd: vec![], end: None };
+        let part = PlaylistPart { playlist_id: "p1".into(), offset: 0, items: vec![item], ..PlaylistPart::default() };
 
         let failed = db.store.commit(Box::new(run.commit_of(Rows::PlaylistItems(vec![part]))), at(1)).await;
 
@@ -220,7 +221,7 @@ fn a_followed_artist_keeps_the_day_it_was_first_seen() {
         let rows = || Rows::Listing(vec![slot(Item::Artist(Box::new(artist.clone())), None)]);
         run.commit(rows(), at(1)).await;
         let first_seen = db.texts("first_seen_at", "followed_artists").await;
-        let removal = Effects { removal: Some(Removal { pass: 1 }), ..Effects::default() };
+        let removal = Effects { removal: Some(Removal { pass: 1, of: Gone::All }), ..Effects::default() };
         run.commit_with(Rows::Listing(vec![]), removal, at(2)).await;
         let back = run.commit(rows(), at(3)).await;
         assert_eq!(back.memberships, [Returned]);

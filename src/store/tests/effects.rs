@@ -29,12 +29,15 @@ fn a_survey_counts_what_the_pass_has_not_seen_and_a_removal_marks_just_that() {
         run.commit(tracks(&["t1", "t2", "t3"]), at(1)).await;
         let begin = Effects { reset_seen: true, ..seen(7) };
         run.commit_with(tracks(&["t1"]), begin, at(2)).await;
-        let survey = Effects { survey: Some(Survey { pass: Some(7) }), ..seen(7) };
+        let survey = Effects { survey: Some(Survey { pass: Some(7), ripe_at: None }), ..seen(7) };
         let report = run.commit_with(tracks(&["t3", "t4"]), survey, at(3)).await;
         assert_eq!((report.num_active, report.num_unseen), (Some(4), Some(1)));
 
-        let removal =
-            Effects { removal: Some(Removal { pass: 7 }), survey: Some(Survey { pass: None }), ..Effects::default() };
+        let removal = Effects {
+            removal: Some(Removal { pass: 7, of: Gone::All }),
+            survey: Some(Survey::default()),
+            ..Effects::default()
+        };
         let report = run.commit_with(nothing(), removal.clone(), at(4)).await;
 
         assert_eq!((report.counts.removed, report.num_active, report.num_unseen), (1, Some(3), None));
@@ -57,10 +60,10 @@ fn each_entity_type_removes_from_its_own_table() {
         for (entity, rows) in listings {
             let run = db.begin(entity).await;
             run.commit_with(rows, seen(1), at(1)).await;
-            let kept = Effects { removal: Some(Removal { pass: 1 }), ..Effects::default() };
+            let kept = Effects { removal: Some(Removal { pass: 1, of: Gone::All }), ..Effects::default() };
             assert_eq!(run.commit_with(nothing(), kept, at(2)).await.counts.removed, 0, "{entity}");
-            let survey = Some(Survey { pass: Some(2) });
-            let gone = Effects { removal: Some(Removal { pass: 2 }), survey, ..Effects::default() };
+            let survey = Some(Survey { pass: Some(2), ripe_at: None });
+            let gone = Effects { removal: Some(Removal { pass: 2, of: Gone::All }), survey, ..Effects::default() };
             let report = run.commit_with(nothing(), gone, at(3)).await;
             assert_eq!(
                 (report.counts.removed, report.num_active, report.num_unseen),
@@ -93,7 +96,7 @@ fn what_a_search_found_is_marked_and_nothing_else() {
             // More than one statement takes.
             let mut removed_ids: Vec<String> = (0..2500).map(|n| format!("unknown-{n}")).collect();
             removed_ids.extend(gone.map(str::to_owned));
-            let effects = Effects { removed_ids, survey: Some(Survey { pass: None }), ..Effects::default() };
+            let effects = Effects { removed_ids, survey: Some(Survey::default()), ..Effects::default() };
             let report = run.commit_with(nothing(), effects.clone(), at(2)).await;
             assert_eq!((report.counts.removed, report.num_active), (2, Some(1)), "{entity}");
             let removed = db.texts(column, &format!("{table} WHERE removed_at IS NOT NULL ORDER BY 1")).await;
@@ -196,7 +199,7 @@ fn a_gap_of_a_playlist_waits_only_while_the_playlist_is_in_the_library() {
         assert_eq!(db.store.open_gaps(db.account, EntityType::Playlists).await.unwrap().len(), 1);
         assert_eq!(db.store.status(at(3)).await.unwrap().accounts[0].entities[0].open_gaps, 1);
 
-        let removal = Effects { removal: Some(Removal { pass: 5 }), ..Effects::default() };
+        let removal = Effects { removal: Some(Removal { pass: 5, of: Gone::All }), ..Effects::default() };
         run.commit_with(nothing(), removal, at(4)).await;
 
         assert_eq!(db.store.open_gaps(db.account, EntityType::Playlists).await.unwrap(), []);
@@ -212,7 +215,7 @@ fn the_log_tells_of_batches_and_not_of_mere_checkpoints() {
         assert_eq!(db.count("sync_batches").await, 0);
 
         run.commit(tracks(&["t1", "t2"]), at(2)).await;
-        let removal = Effects { removal: Some(Removal { pass: 1 }), ..Effects::default() };
+        let removal = Effects { removal: Some(Removal { pass: 1, of: Gone::All }), ..Effects::default() };
         run.commit_with(nothing(), removal, at(3)).await;
 
         let row = "offset_from || ' ' || offset_to || ' ' || items_processed || ' ' || items_new || ' ' || items_removed \

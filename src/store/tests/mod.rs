@@ -130,16 +130,21 @@ impl Db {
     }
 
     async fn begin(&self, entity: EntityType) -> Run<'_> {
+        self.begin_for(self.account, entity).await
+    }
+
+    async fn begin_for(&self, account: AccountId, entity: EntityType) -> Run<'_> {
         let owner = Uuid::new_v4();
-        let begun = self.store.begin_run(self.account, entity, Phase::InitialSync, owner, "test", at(0)).await;
+        let begun = self.store.begin_run(account, entity, Phase::InitialSync, owner, "test", at(0)).await;
         let (fence, checkpoint) = begun.unwrap();
-        Run { db: self, entity, fence, checkpoint }
+        Run { db: self, account, entity, fence, checkpoint }
     }
 }
 
 /// A run under its fence.
 struct Run<'a> {
     db: &'a Db,
+    account: AccountId,
     entity: EntityType,
     fence: Fence,
     checkpoint: Checkpoint,
@@ -150,7 +155,7 @@ impl Run<'_> {
     fn commit_of(&self, rows: Rows) -> Commit {
         let len = u32::try_from(rows.len()).unwrap();
         Commit {
-            account_id: self.db.account,
+            account_id: self.account,
             entity: self.entity,
             fence: self.fence,
             run_id: Uuid::nil(),
@@ -164,11 +169,24 @@ impl Run<'_> {
         }
     }
 
+    /// The rows as a walk would commit them that was decided on just now.
+    async fn current(&self, mut rows: Rows) -> Rows {
+        if let Rows::PlaylistItems(parts) = &mut rows {
+            for part in parts {
+                let of_playlist = format!("playlists WHERE id = '{}'", part.playlist_id);
+                part.generation = self.db.texts("items_generation", &of_playlist).await[0].parse().unwrap();
+            }
+        }
+        rows
+    }
+
     async fn commit(&self, rows: Rows, now: DateTime<Utc>) -> CommitReport {
+        let rows = self.current(rows).await;
         self.db.store.commit(Box::new(self.commit_of(rows)), now).await.unwrap()
     }
 
     async fn commit_with(&self, rows: Rows, effects: Effects, now: DateTime<Utc>) -> CommitReport {
+        let rows = self.current(rows).await;
         self.db.store.commit(Box::new(Commit { effects, ..self.commit_of(rows) }), now).await.unwrap()
     }
 }
@@ -239,6 +257,18 @@ fn playlist(id: &str, snapshot_id: &str) -> Playlist {
         snapshot_id: Some(snapshot_id.into()),
         total_items: Some(2),
         image_url: None,
+    }
+}
+
+/// Why a reading came to nothing.
+fn failed(kind: FailureKind, snapshot_id: &str, rest: u64) -> FailedReading {
+    FailedReading {
+        kind,
+        reason: "403".into(),
+        snapshot_id: Some(snapshot_id.into()),
+        total: None,
+        rest: Duration::from_secs(rest),
+        is_unreadable: false,
     }
 }
 

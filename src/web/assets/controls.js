@@ -1,8 +1,9 @@
-// What a person can make the service do: a button, what became of it, and the question before a reset.
+// What a person can make the service do: a button, what became of it, and the questions before a reset and before held
+// removals are confirmed.
 
-import { post } from "./api.js";
+import { get, post } from "./api.js";
 import { h, icon, setIcon, text, unseen } from "./dom.js";
-import { capital, listed, plain } from "./words.js";
+import { capital, counted, listed, plain } from "./words.js";
 
 /** How long the outcome of a button stays in view. */
 const SAID_MS = 8_000;
@@ -12,6 +13,7 @@ const DONE = {
   pause: (what) => `${what}: paused by hand, until you resume it.`,
   resume: (what) => `${what}: goes on.`,
   reset: (what) => `${what}: the next run starts over.`,
+  "confirm-removals": (what) => `${what}: confirmed. A run begins, and marks what it misses too.`,
 };
 
 /** Tells everyone, those who listen to the page included, what happened. */
@@ -29,7 +31,8 @@ export function say(words, isTrouble = false) {
 export function button(action, words, of, scope, sign = null) {
   const node = h("button", { type: "button", class: `do ${action}` }, sign && icon(sign), h("span", null, words), unseen(` ${of}`));
   node.addEventListener("click", async () => {
-    if (action === "reset" && !(await agrees(scope().entity_types, of))) return;
+    if (action === "reset" && !(await agreesToReset(scope().entity_types, of))) return;
+    if (action === "confirm-removals" && !(await agreesToRemovals(scope()))) return;
     if (node.getAttribute("aria-disabled") === "true") return;
     // Not `disabled`, which would take the focus away from whoever pressed it.
     node.setAttribute("aria-disabled", "true");
@@ -59,24 +62,48 @@ async function perform(action, scope) {
 }
 
 /** Asks before an entity type is reset; the answer. */
-function agrees(entityTypes, of) {
+function agreesToReset(entityTypes, of) {
   const what = listed(entityTypes.map(plain));
+  return asks(`Reset ${what}?`, `Reset ${what}`, [
+    h("p", null, `segno forgets how far it has read ${of}. The next run reads the whole listing again from its beginning, and that costs requests.`),
+    h("p", null, "Nothing in your library is deleted, here or at Spotify."),
+  ]);
+}
+
+/** Shows what would be marked removed; the answer. */
+async function agreesToRemovals({ account, entity_types: [type] }) {
+  let held;
+  try {
+    held = await get("removals", { account, entity_type: type });
+  } catch (problem) {
+    say(problem.message, true);
+    return false;
+  }
+  const rest = held.total - held.items.length;
+  const row = ({ name, id, playlist_id: playlist }) => h("li", null, h("bdi", null, name || id), playlist && ` in playlist ${playlist}`);
+  return asks(`Are these ${plain(type)} gone?`, "Yes, mark them removed", [
+    h("p", null, `${counted(held.total, "item")} did not come in the last run. One look does not prove that they are gone, so nothing was marked.`),
+    h("ul", { class: "held", tabindex: "0", "aria-label": "What would be marked removed" }, ...held.items.map(row), rest > 0 && h("li", null, `and ${counted(rest, "other")}`)),
+    h("p", null, "If you agree, a run begins and marks those that it misses too. Their rows stay, with the moment of their removal."),
+  ]);
+}
+
+/** A question with a way out; whether it was answered with yes. */
+function asks(title, yes, paragraphs) {
   const keep = h("button", { type: "button", autofocus: true }, "Keep it as it is");
-  const go = h("button", { type: "button", class: "danger" }, `Reset ${what}`);
+  const go = h("button", { type: "button", class: "danger" }, yes);
   const dialog = h("dialog", { "aria-labelledby": "ask-title", "aria-describedby": "ask-text" },
-    h("h2", { id: "ask-title" }, `Reset ${what}?`),
-    h("div", { id: "ask-text" },
-      h("p", null, `segno forgets how far it has read ${of}. The next run reads the whole listing again from its beginning, and that costs requests.`),
-      h("p", null, "Nothing in your library is deleted, here or at Spotify.")),
+    h("h2", { id: "ask-title" }, title),
+    h("div", { id: "ask-text" }, ...paragraphs),
     h("div", { class: "choice" }, keep, go));
   document.body.append(dialog);
   return new Promise((resolve) => {
     keep.addEventListener("click", () => dialog.close("keep"));
-    go.addEventListener("click", () => dialog.close("reset"));
+    go.addEventListener("click", () => dialog.close("yes"));
     // Escape closes it, too, and means no.
     dialog.addEventListener("close", () => {
       dialog.remove();
-      resolve(dialog.returnValue === "reset");
+      resolve(dialog.returnValue === "yes");
     });
     dialog.showModal();
   });

@@ -16,17 +16,18 @@ export function entityCard({ account, entity, of }) {
   const bar = h("progress", { "aria-label": `Progress of ${name}${of}` });
   const count = h("strong"), percent = h("span", { class: "percent" });
   const pace = line("pace"), wait = line("wait"), doing = line("doing"), runs = line("runs");
-  const gaps = h("p", { class: "note" }), error = h("p", { class: "trouble" });
+  const gaps = h("p", { class: "note" }), held = h("p", { class: "note" }), error = h("p", { class: "trouble" });
 
   const sync = button("sync", "Sync now", `${name}${of}`, scope, "added_again");
   const hold = button("pause", "Pause", `${name}${of}`, scope, "by-hand");
   const reset = button("reset", "Reset…", `${name}${of}`, scope);
+  const confirm = button("confirm-removals", "Show what would go…", `${name}${of}`, scope);
 
   const node = h("article", { class: "card entity", "data-type": type, "aria-label": `${capital(name)}${of}` },
     h("header", null, h("h3", null, capital(name)), badge),
     h("p", { class: "count" }, count, percent), bar,
-    pace.node, wait.node, doing.node, runs.node, gaps, error,
-    h("div", { class: "buttons" }, sync, hold, reset));
+    pace.node, wait.node, doing.node, runs.node, gaps, held, error,
+    h("div", { class: "buttons" }, sync, hold, reset, confirm));
 
   const update = ({ entity, waitingFor }) => {
     const [kind, words] = state(entity);
@@ -65,6 +66,10 @@ export function entityCard({ account, entity, of }) {
     const openGaps = entity.open_gaps ?? 0;
     shown(gaps, openGaps > 0);
     text(gaps, `${counted(openGaps, "gap")} that Spotify could not serve; asked for again later.`);
+    const heldRemovals = entity.held_removals ?? 0;
+    shown(held, heldRemovals > 0);
+    shown(confirm, heldRemovals > 0);
+    text(held, `${counted(heldRemovals, "removal")} held back until a later run misses the same, or you confirm.`);
     shown(error, entity.error);
     // What stands there after a run that went well is a remark.
     attr(error, "class", kind === "failed" ? "trouble" : "note");

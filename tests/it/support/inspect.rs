@@ -59,6 +59,24 @@ impl Database {
         WRITTEN_TABLES.iter().map(dump).collect()
     }
 
+    /// As if the time had passed for which something is left alone after it went wrong.
+    pub fn end_cooldowns(&self) {
+        for (table, column) in
+            [("playlist_readings", "next_try_at"), ("held_removals", "since"), ("account_tokens", "retry_at")]
+        {
+            let columns = match self.backend {
+                Backend::Sqlite => format!("pragma_table_info('{table}') WHERE name = '{column}'"),
+                Backend::Postgres => {
+                    format!("information_schema.columns WHERE table_name = '{table}' AND column_name = '{column}'")
+                }
+            };
+            if self.count(&columns) > 0 {
+                let past = "2020-01-01 00:00:00.000000+00:00";
+                self.execute(&format!("UPDATE {table} SET {column} = '{past}' WHERE {column} IS NOT NULL"));
+            }
+        }
+    }
+
     pub fn assert_references_hold(&self) {
         // PostgreSQL checks them itself.
         if self.backend == Backend::Sqlite {

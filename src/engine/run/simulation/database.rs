@@ -1,9 +1,10 @@
 //! The model database: what was committed, and nothing else.
 
 use crate::model::{
-    AddedBetween, Checkpoint, Gap, Item, Member, Membership, PlaylistPart, Slot, StalePlaylist, batch::PlaylistEnd,
+    AddedBetween, Checkpoint, Counts, Gap, HeldBefore, Item, Member, Membership, PlaylistPart, Slot, StalePlaylist,
+    batch::PlaylistEnd,
 };
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default)]
@@ -13,6 +14,8 @@ pub struct Database {
     /// id -> (added_at, removed)
     pub rows: BTreeMap<String, (i64, bool)>,
     pub seen: BTreeSet<String>,
+    /// id -> (since, the total still counts it)
+    pub held: BTreeMap<String, (DateTime<Utc>, bool)>,
     pub gaps: Vec<Gap>,
     snapshots: BTreeMap<String, String>,
     pub items_of: BTreeMap<String, (String, BTreeMap<u32, u64>)>,
@@ -36,18 +39,45 @@ impl Database {
         }
     }
 
+    fn unseen(&self) -> impl Iterator<Item = &String> {
+        self.rows.iter().filter(|(id, row)| !row.1 && !self.seen.contains(*id)).map(|(id, _)| id)
+    }
+
+    /// As `store::held::hold`.
+    pub fn hold(&mut self, counts: Counts, now: DateTime<Utc>) {
+        let missing: BTreeSet<String> = self.unseen().cloned().collect();
+        self.held.retain(|id, _| missing.contains(id));
+        for id in missing {
+            let held = self.held.entry(id).or_insert((now, false));
+            match counts {
+                Counts::All => held.1 = true,
+                Counts::AsBefore => {}
+                Counts::Nothing if held.1 => *held = (now, false),
+                Counts::Nothing => {}
+            }
+        }
+    }
+
+    pub fn held_before(&self, ripe_at: DateTime<Utc>) -> HeldBefore {
+        let mut before = HeldBefore::default();
+        for (since, is_counted) in self.unseen().filter_map(|id| self.held.get(id)) {
+            before.num_counted += u32::from(*is_counted);
+            before.num_ripe += u32::from(!is_counted && *since <= ripe_at);
+        }
+        before
+    }
+
     pub fn write_items(&mut self, part: &PlaylistPart) {
         let (snapshot, items) = self.items_of.entry(part.playlist_id.clone()).or_default();
         for (item, at) in part.items.iter().zip(part.offset..) {
             items.insert(at, item.name.as_ref().and_then(|name| name.parse().ok()).expect("the model names items"));
         }
         match &part.end {
-            Some(PlaylistEnd::Complete { snapshot_id, total }) => {
+            Some(PlaylistEnd::Complete { snapshot_id, total, .. }) => {
                 items.retain(|at, _| at < total);
                 *snapshot = snapshot_id.clone().unwrap_or_default();
             }
-            Some(PlaylistEnd::Unreadable { snapshot_id }) => *snapshot = snapshot_id.clone().unwrap_or_default(),
-            Some(PlaylistEnd::GapFilled) | None => {}
+            Some(PlaylistEnd::Failed(_) | PlaylistEnd::GapFilled) | None => {}
         }
     }
 
@@ -79,7 +109,9 @@ impl Database {
                     name: id.clone(),
                     snapshot_id: Some(snapshot_id.clone()),
                     total_items: snapshot_id.split('/').nth(1).and_then(|total| total.parse().ok()),
-                    gaps: Vec::new(),
+                    num_held: self.items_of.get(id).map(|(_, items)| items.len() as u32),
+                    num_read: self.items_of.get(id).map_or(0, |(_, items)| items.len() as u32),
+                    ..StalePlaylist::default()
                 })
             })
             .collect()

@@ -10,12 +10,15 @@ use crate::{
         sweep::RemovalGuard,
     },
     model::{
-        Checkpoint, CommitReport, EntityType, Family, Fault, Gap, LimitClass, Oddity, Page, PageRequest, Pause, Phase,
-        Rows, Slot,
+        Checkpoint, CommitReport, EntityType, Family, Fault, Gap, Gone, LimitClass, Oddity, Page, PageRequest, Pause,
+        Phase, Rows, Slot,
     },
 };
-use chrono::{DateTime, Utc};
-use std::collections::{BTreeMap, BTreeSet};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 const BATCHES: BatchSizes = BatchSizes { initial: 200, incremental: 50 };
 
@@ -333,9 +336,18 @@ impl World {
                 since: DateTime::<Utc>::MIN_UTC,
             });
         }
-        if effects.removal.is_some() {
-            let seen = &database.seen;
-            for (id, row) in database.rows.iter_mut().filter(|(id, row)| !row.1 && !seen.contains(*id)) {
+        if effects.release_held {
+            database.held.clear();
+        }
+        if let Some(removal) = effects.removal {
+            let (seen, held) = (&database.seen, &database.held);
+            let is_gone = |id: &String| match removal.of {
+                Gone::All => true,
+                Gone::Uncounted => held.get(id).is_none_or(|(_, is_counted)| !is_counted),
+                Gone::Ripe { at } => held.get(id).is_some_and(|(since, is_counted)| *since <= at && !is_counted),
+                Gone::Confirmed => false,
+            };
+            for (id, row) in database.rows.iter_mut().filter(|(id, row)| !row.1 && !seen.contains(*id) && is_gone(id)) {
                 row.1 = true;
                 assert!(self.absent.contains(id), "seed {}: G3: {id} was marked removed and never gone", self.seed);
             }
@@ -345,7 +357,14 @@ impl World {
             assert!(!std::mem::replace(&mut row.1, true), "seed {}: {id} was marked removed before", self.seed);
             assert!(self.absent.contains(id), "seed {}: G3: {id} was marked removed and never gone", self.seed);
         }
+        if let Some(hold) = effects.hold {
+            // As always, the commit is later than the beginning of the run.
+            database.hold(hold.counts, self.now + TimeDelta::seconds(1));
+        }
         if let Some(survey) = effects.survey {
+            if let (Some(_), Some(at)) = (survey.pass, survey.ripe_at) {
+                report.held = database.held_before(at);
+            }
             let active = database.rows.iter().filter(|(_, row)| !row.1);
             report.num_active = Some(active.clone().count() as u32);
             report.num_unseen =
@@ -363,6 +382,7 @@ impl World {
 
     /// One process: a run until it ends, or until it crashes (`None`).
     pub fn run(&mut self, disturbed: bool) -> Option<RunEnd> {
+        self.now += TimeDelta::seconds(2);
         let mode = RunMode::of(self.database.initial.clone(), self.database.incremental.clone());
         let present: BTreeSet<String> = self.library.iter().filter_map(|entry| entry.id.clone()).collect();
         self.absent = self.database.rows.keys().filter(|id| !present.contains(*id)).cloned().collect();
@@ -373,7 +393,7 @@ impl World {
             open_gaps: self.database.gaps.clone(),
             batches: BATCHES,
             purpose: self.purpose,
-            guard: RemovalGuard::default(),
+            guard: RemovalGuard { wait: Duration::ZERO, ..RemovalGuard::default() },
             now: self.now,
         });
         let (mut in_flight, mut committing): (Vec<(Ticket, PageRequest)>, Option<Draft>) = (Vec::new(), None);
@@ -485,7 +505,8 @@ impl World {
         }
         let end = self.run(false);
         let Some(RunEnd::Complete { notes }) = end else { panic!("seed {}: {end:?}", self.seed) };
-        if notes.iter().any(|note| note.contains("waits for confirmation")) {
+        let waits = |note: &String| note.contains("waits for confirmation") || note.contains("no longer given");
+        if notes.iter().any(waits) {
             // Held back; the next run that sees the same believes it.
             self.run(false);
         }

@@ -1,0 +1,147 @@
+//! How a reading of a playlist's items ends, and when it is tried again if it came to nothing.
+//!
+//! | what | own playlist | another's |
+//! |---|---|---|
+//! | refused | asked again in the same run; then with the next run, after 10 min, 1 h, 6 h, a day | with the next run; refused again, it is unreadable and rests for 7 days |
+//! | not served | with the next run, after 10 min, 1 h, 6 h, a day | the same |
+//! | other than counted | the listing is looked at again in the same run; then as above | the same |
+//! | kept changing | as above | the same |
+//!
+//! What was read and is not what the listing counts is not taken for the listed snapshot. Where nothing is known yet it is
+//! kept all the same. Else two looks that agree, an hour apart, are believed, and the playlist stays due.
+
+use crate::model::{FailedReading, FailureKind, StalePlaylist, batch::PlaylistEnd};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::time::Duration;
+
+/// How long an account leaves a playlist alone after so many tries that came to nothing.
+const RESTS: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_secs(10 * 60),
+    Duration::from_secs(3600),
+    Duration::from_secs(6 * 3600),
+    Duration::from_secs(24 * 3600),
+];
+
+/// How long a playlist that the API does not show rests: rights do change, but each try costs a request of a scarce quota.
+const UNREADABLE_REST: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A failure, after those of the runs before.
+pub fn failed(playlist: &StalePlaylist, kind: FailureKind, reason: String, total: Option<u32>) -> FailedReading {
+    let num_before = num_before(playlist, kind);
+    let is_unreadable = kind == FailureKind::Refused && !playlist.is_own && num_before > 0;
+    let rest = if is_unreadable {
+        UNREADABLE_REST
+    } else {
+        RESTS[usize::try_from(num_before).unwrap_or(usize::MAX).min(RESTS.len() - 1)]
+    };
+    FailedReading { kind, reason, snapshot_id: playlist.snapshot_id.clone(), total, rest, is_unreadable }
+}
+
+fn num_before(playlist: &StalePlaylist, kind: FailureKind) -> u32 {
+    playlist.failure.as_ref().filter(|failure| failure.kind == kind).map_or(0, |failure| failure.num_tries)
+}
+
+/// A playlist of that length was read to its end, at one moment as far as can be told.
+pub fn complete(playlist: &StalePlaylist, total: u32, wait: Duration, now: DateTime<Utc>) -> PlaylistEnd {
+    let snapshot_id = playlist.snapshot_id.clone();
+    let Some(listed) = playlist.total_items.filter(|listed| *listed != total) else {
+        return PlaylistEnd::Complete { snapshot_id, total, failure: None };
+    };
+    let reason = format!("{listed} items are listed, and {total} are there");
+    let failed = failed(playlist, FailureKind::Miscounted, reason, Some(total));
+    let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+    let is_confirmed = playlist.failure.as_ref().is_some_and(|before| {
+        before.kind == FailureKind::Miscounted
+            && before.total == Some(total)
+            && before.snapshot_id == playlist.snapshot_id
+            && now.signed_duration_since(before.since) >= wait
+    });
+    if playlist.num_held.is_none() || is_confirmed {
+        PlaylistEnd::Complete { snapshot_id: None, total, failure: Some(failed) }
+    } else {
+        PlaylistEnd::Failed(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::LastFailure;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn what_is_as_it_is_listed_is_that_snapshot() {
+        for total_items in [Some(12), None] {
+            let playlist = StalePlaylist { total_items, ..playlist(None) };
+            let snapshot_id = Some("s1".to_owned());
+            let end = PlaylistEnd::Complete { snapshot_id, total: 12, failure: None };
+            assert_eq!(complete(&playlist, 12, HOUR, at(0)), end);
+        }
+    }
+
+    #[test]
+    fn what_is_not_as_it_is_listed_is_believed_when_an_hour_later_it_is_the_same() {
+        let failure = |total, seconds| Some(tried(FailureKind::Miscounted, 1, total, seconds));
+        for (failure, is_taken) in [
+            (None, false),
+            (failure(10, 1), false),
+            (failure(9, -3600), false),
+            (failure(10, -3600), true),
+            (Some(tried(FailureKind::Unsteady, 1, 10, -3600)), false),
+        ] {
+            let end = complete(&StalePlaylist { failure, ..playlist(Some(12)) }, 10, HOUR, at(0));
+            match &end {
+                PlaylistEnd::Complete { snapshot_id, failure, .. } => {
+                    assert!(is_taken && snapshot_id.is_none() && failure.is_some(), "{end:?}");
+                }
+                PlaylistEnd::Failed(_) => assert!(!is_taken, "{end:?}"),
+                PlaylistEnd::GapFilled => panic!("{end:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_known_what_came_is_kept_without_a_snapshot() {
+        let end = complete(&playlist(None), 10, HOUR, at(0));
+        assert!(matches!(end, PlaylistEnd::Complete { snapshot_id: None, total: 10, failure: Some(_) }), "{end:?}");
+    }
+
+    #[test]
+    fn an_own_playlist_is_never_unreadable_and_tried_less_and_less_often() {
+        let minutes = [0, 10, 60, 360, 1440, 1440, 1440];
+        for (num_tries, minutes) in (0..).zip(minutes) {
+            let failure = (num_tries > 0).then(|| tried(FailureKind::Refused, num_tries, 0, 0));
+            let own = StalePlaylist { is_own: true, failure, ..playlist(Some(1)) };
+            let failed = failed(&own, FailureKind::Refused, "404".into(), None);
+            assert_eq!((failed.rest.as_secs() / 60, failed.is_unreadable), (minutes, false), "try {num_tries}");
+        }
+    }
+
+    #[test]
+    fn anothers_playlist_is_unreadable_once_a_second_run_is_refused_too() {
+        let refused =
+            |failure| failed(&StalePlaylist { failure, ..playlist(None) }, FailureKind::Refused, "403".into(), None);
+        let first = refused(None);
+        assert_eq!((first.rest, first.is_unreadable), (Duration::ZERO, false));
+        let other = refused(Some(tried(FailureKind::Miscounted, 4, 1, 0)));
+        assert_eq!((other.rest, other.is_unreadable), (Duration::ZERO, false));
+        let second = refused(Some(tried(FailureKind::Refused, 1, 0, 0)));
+        assert_eq!((second.rest, second.is_unreadable), (UNREADABLE_REST, true));
+    }
+
+    fn playlist(num_held: Option<u32>) -> StalePlaylist {
+        let (snapshot_id, total_items) = (Some("s1".into()), Some(12));
+        StalePlaylist { id: "p".into(), snapshot_id, total_items, num_held, ..StalePlaylist::default() }
+    }
+
+    fn tried(kind: FailureKind, num_tries: u32, total: u32, seconds: i64) -> LastFailure {
+        let (snapshot_id, since) = (Some("s1".into()), at(seconds));
+        LastFailure { kind, num_tries, since, snapshot_id, total: Some(total), next_try_at: None }
+    }
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_790_000_000 + seconds, 0).unwrap()
+    }
+}

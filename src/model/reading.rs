@@ -1,0 +1,247 @@
+//! What is known of a playlist's items: what the rows are, what an account may see and has tried, and when it reads next.
+//!
+//! Items are shared by all accounts that list the playlist; whether it may see them, and how its tries ended, are facts
+//! of an account.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use std::time::Duration;
+
+/// A playlist whose items an account is to read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StalePlaylist {
+    pub id: String,
+    pub name: String,
+    pub snapshot_id: Option<String>,
+    /// Length as the listing claims it; `None` where it does not say.
+    pub total_items: Option<u32>,
+    /// Ranges of its items that the API could not serve in an earlier run, when that is all that is missing.
+    pub gaps: Vec<(u32, u32)>,
+    /// Items that the newest whole reading brought; `None` if there was none.
+    pub num_held: Option<u32>,
+    /// Rows that were counted and not given by that reading.
+    pub num_hidden: u32,
+    /// Number of the newest whole reading, of whichever account. What is read now follows it.
+    pub generation: i64,
+    /// How far this account's own reading under way has come.
+    pub num_read: u32,
+    /// It belongs to the account, or the account may change it.
+    pub is_own: bool,
+    /// How this account's latest tries failed.
+    pub failure: Option<LastFailure>,
+}
+
+/// Why a reading came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The API does not show the items to this account.
+    Refused,
+    /// The API could not serve them.
+    Failed,
+    /// What was read is not as much as is counted.
+    Miscounted,
+    /// It kept changing.
+    Unsteady,
+    /// So much is gone that a second look is asked for.
+    Held,
+}
+
+impl FailureKind {
+    pub const ALL: [FailureKind; 5] =
+        [FailureKind::Refused, FailureKind::Failed, FailureKind::Miscounted, FailureKind::Unsteady, FailureKind::Held];
+
+    /// As the database has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FailureKind::Refused => "refused",
+            FailureKind::Failed => "failed",
+            FailureKind::Miscounted => "miscounted",
+            FailureKind::Unsteady => "unsteady",
+            FailureKind::Held => "held",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<FailureKind> {
+        FailureKind::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// A reading that came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedReading {
+    pub kind: FailureKind,
+    /// For people.
+    pub reason: String,
+    /// What the listing said of the playlist.
+    pub snapshot_id: Option<String>,
+    /// How many items the answers counted.
+    pub total: Option<u32>,
+    /// How long the account leaves the playlist alone; zero: until the next run.
+    pub rest: Duration,
+    /// This account cannot read it: that is more than one answer's word.
+    pub is_unreadable: bool,
+}
+
+/// How an account's latest tries failed, as the database remembers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastFailure {
+    pub kind: FailureKind,
+    /// In a row, of the same kind.
+    pub num_tries: u32,
+    /// When the first of them failed.
+    pub since: DateTime<Utc>,
+    pub snapshot_id: Option<String>,
+    pub total: Option<u32>,
+    pub next_try_at: Option<DateTime<Utc>>,
+}
+
+impl LastFailure {
+    /// The failure after one more try.
+    pub fn next(before: Option<&LastFailure>, failed: &FailedReading, now: DateTime<Utc>) -> LastFailure {
+        let same = before.filter(|before| before.kind == failed.kind);
+        let rest = TimeDelta::from_std(failed.rest).unwrap_or(TimeDelta::MAX);
+        LastFailure {
+            kind: failed.kind,
+            num_tries: same.map_or(0, |before| before.num_tries).saturating_add(1),
+            since: same.map_or(now, |before| before.since),
+            snapshot_id: failed.snapshot_id.clone(),
+            total: failed.total,
+            next_try_at: (!failed.rest.is_zero()).then(|| now.checked_add_signed(rest)).flatten(),
+        }
+    }
+}
+
+/// What tells whether an account is to read a playlist's items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadingState<'a> {
+    /// What the listing says.
+    pub listed_snapshot: Option<&'a str>,
+    pub listed_total: Option<u32>,
+    /// The snapshot that the rows are, whole.
+    pub held_snapshot: Option<&'a str>,
+    /// How many rows there are, and how many more were counted and not given; `None` if nobody has read it whole.
+    pub num_held: Option<u32>,
+    pub num_hidden: u32,
+    pub has_gaps: bool,
+    pub failure: Option<&'a LastFailure>,
+}
+
+/// Whether a playlist's items are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    No,
+    Now,
+    /// They would be, and an earlier failure delays it.
+    At(DateTime<Utc>),
+}
+
+impl ReadingState<'_> {
+    /// Other items than the rows are listed, as far as the listing tells. Without a snapshot nobody can tell.
+    fn has_changed(&self) -> bool {
+        self.listed_snapshot.is_none() || self.listed_snapshot != self.held_snapshot
+    }
+
+    /// As many items are listed as the rows are, and were counted beside them.
+    fn is_miscounted(&self) -> bool {
+        let num_held = self.num_held.map(|held| held.saturating_add(self.num_hidden));
+        num_held.zip(self.listed_total).is_some_and(|(held, listed)| held != listed)
+    }
+
+    /// Nothing but ranges that could not be read is missing.
+    pub fn fills_only(&self) -> bool {
+        !self.has_changed() && !self.is_miscounted()
+    }
+
+    pub fn due(&self, now: DateTime<Utc>) -> Due {
+        if self.fills_only() && !self.has_gaps {
+            return Due::No;
+        }
+        let Some(failure) = self.failure else { return Due::Now };
+        // What was counted wrong is worth another look as soon as anything else is listed.
+        let is_same = failure.snapshot_id.as_deref() == self.listed_snapshot;
+        let waits = match failure.kind {
+            FailureKind::Refused | FailureKind::Failed => true,
+            FailureKind::Miscounted | FailureKind::Unsteady | FailureKind::Held => is_same,
+        };
+        match failure.next_try_at.filter(|at| waits && *at > now) {
+            Some(at) => Due::At(at),
+            None => Due::Now,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LISTED: ReadingState<'_> = ReadingState {
+        listed_snapshot: Some("s1"),
+        listed_total: Some(120),
+        held_snapshot: Some("s1"),
+        num_held: Some(120),
+        num_hidden: 0,
+        has_gaps: false,
+        failure: None,
+    };
+
+    #[test]
+    fn what_is_listed_as_it_is_held_is_not_due() {
+        assert_eq!(LISTED.due(at(0)), Due::No);
+        assert_eq!(ReadingState { num_held: Some(119), num_hidden: 1, ..LISTED }.due(at(0)), Due::No);
+        assert_eq!(ReadingState { listed_total: None, ..LISTED }.due(at(0)), Due::No);
+    }
+
+    #[test]
+    fn another_snapshot_another_count_and_a_gap_are_due() {
+        for due in [
+            ReadingState { listed_snapshot: Some("s2"), ..LISTED },
+            ReadingState { listed_snapshot: None, ..LISTED },
+            ReadingState { held_snapshot: None, ..LISTED },
+            ReadingState { listed_total: Some(0), ..LISTED },
+            ReadingState { num_held: Some(49), ..LISTED },
+            ReadingState { num_hidden: 1, ..LISTED },
+            ReadingState { has_gaps: true, ..LISTED },
+        ] {
+            assert_eq!(due.due(at(0)), Due::Now, "{due:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_delays_the_next_try_and_a_new_snapshot_ends_only_what_was_doubtful() {
+        for kind in FailureKind::ALL {
+            let failure = failure(kind);
+            let state = ReadingState { held_snapshot: Some("s0"), failure: Some(&failure), ..LISTED };
+            assert_eq!((state.due(at(9)), state.due(at(10))), (Due::At(at(10)), Due::Now), "{kind:?}");
+            let changed = ReadingState { listed_snapshot: Some("s2"), ..state };
+            let waits = matches!(kind, FailureKind::Refused | FailureKind::Failed);
+            assert_eq!(changed.due(at(9)), if waits { Due::At(at(10)) } else { Due::Now }, "{kind:?}");
+            assert_eq!(ReadingState { held_snapshot: Some("s1"), ..state }.due(at(9)), Due::No);
+        }
+    }
+
+    #[test]
+    fn failures_of_one_kind_are_counted_in_a_row() {
+        let failed = |kind, rest| FailedReading {
+            kind,
+            reason: "404".into(),
+            snapshot_id: Some("s1".into()),
+            total: None,
+            rest: Duration::from_secs(rest),
+            is_unreadable: false,
+        };
+        let first = LastFailure::next(None, &failed(FailureKind::Refused, 0), at(1));
+        assert_eq!((first.num_tries, first.since, first.next_try_at), (1, at(1), None));
+        let second = LastFailure::next(Some(&first), &failed(FailureKind::Refused, 60), at(5));
+        assert_eq!((second.num_tries, second.since, second.next_try_at), (2, at(1), Some(at(65))));
+        let other = LastFailure::next(Some(&second), &failed(FailureKind::Miscounted, 0), at(9));
+        assert_eq!((other.num_tries, other.since), (1, at(9)));
+    }
+
+    fn failure(kind: FailureKind) -> LastFailure {
+        let snapshot_id = Some("s1".into());
+        LastFailure { kind, num_tries: 2, since: at(0), snapshot_id, total: None, next_try_at: Some(at(10)) }
+    }
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_790_000_000 + seconds, 0).unwrap()
+    }
+}

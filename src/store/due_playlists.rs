@@ -1,0 +1,208 @@
+//! Which playlists' items an account is to read, and which of them wait for a later try.
+//!
+//! A playlist is due when its `snapshot_id` is not the one that the rows are, when the rows are not as many as the listing
+//! counts, or when ranges of it could not be read. That costs no request: the listing of the playlists says it. See
+//! [`crate::model::ReadingState`] for the rule.
+
+use super::readings::Reading;
+use super::schema::{accounts, library_playlists, playlist_readings, playlists, sync_gaps};
+use super::types::{At, to_u32};
+use super::{Conn, Store, StoreError, with_conn};
+use crate::model::{AccountId, Due, FailureKind, ReadingState, StalePlaylist};
+use chrono::{DateTime, Utc};
+use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, QueryDsl, Queryable, Selectable, SelectableHelper};
+use diesel_async::RunQueryDsl;
+use std::collections::HashMap;
+
+/// A playlist whose items are due and wait, since earlier tries came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct WaitingPlaylist {
+    pub id: String,
+    pub name: String,
+    /// As `playlist_readings.failure` has it.
+    pub failure: &'static str,
+    pub reason: String,
+    pub num_tries: u32,
+    pub since: DateTime<Utc>,
+    /// `None`: with the next run.
+    pub next_try_at: Option<DateTime<Utc>>,
+    /// Whether the account may read it, as far as is known.
+    pub is_readable: bool,
+}
+
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = playlists)]
+struct Listed {
+    id: String,
+    name: String,
+    owner_id: Option<String>,
+    collaborative: Option<bool>,
+    snapshot_id: Option<String>,
+    total_items: Option<i32>,
+    items_snapshot_id: Option<String>,
+    items_held: Option<i64>,
+    items_hidden: i64,
+    items_generation: i64,
+}
+
+/// The ids that an account goes by.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = accounts)]
+struct Owner {
+    spotify_id: String,
+    spotify_account_id: Option<String>,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    listed: Listed,
+    owner: Owner,
+    reading: Option<Reading>,
+    gaps: Vec<(u32, u32)>,
+}
+
+impl Store {
+    /// The playlists of a library whose items are due, in library order.
+    pub async fn stale_playlists(
+        &self,
+        account: AccountId,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<StalePlaylist>, StoreError> {
+        let candidates = self.candidates(account).await?;
+        Ok(candidates.into_iter().filter_map(|candidate| candidate.stale(now)).collect())
+    }
+
+    /// The playlists of a library whose items could not be read when they were tried last, in library order.
+    pub async fn waiting_playlists(
+        &self,
+        account: AccountId,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<WaitingPlaylist>, StoreError> {
+        let candidates = self.candidates(account).await?;
+        Ok(candidates.into_iter().filter_map(|candidate| candidate.waiting(now)).collect())
+    }
+
+    async fn candidates(&self, account: AccountId) -> Result<Vec<Candidate>, StoreError> {
+        let mut conn = self.connect().await?;
+        let rows: Vec<(Listed, Owner, Option<Reading>)> = with_conn!(&mut conn, |c| {
+            use library_playlists::{account_id, playlist_id, position, removed_at, table};
+            let listed = table
+                .inner_join(playlists::table.on(playlists::id.eq(playlist_id)))
+                .inner_join(accounts::table.on(accounts::id.eq(account_id)));
+            let is_its = playlist_readings::playlist_id.eq(playlist_id);
+            let is_theirs = playlist_readings::account_id.eq(account_id);
+            let read = listed.left_join(playlist_readings::table.on(is_its.and(is_theirs)));
+            let active = read.filter(account_id.eq(account.0)).filter(removed_at.is_null());
+            let columns = (Listed::as_select(), Owner::as_select(), Option::<Reading>::as_select());
+            active.order((position, playlist_id)).select(columns).load(c).await
+        })?;
+        let mut gaps = open_item_gaps(&mut conn, account).await?;
+        let candidate = |(listed, owner, reading): (Listed, Owner, Option<Reading>)| {
+            let gaps = gaps.remove(&listed.id).unwrap_or_default();
+            Candidate { listed, owner, reading, gaps }
+        };
+        Ok(rows.into_iter().map(candidate).collect())
+    }
+}
+
+impl Candidate {
+    fn stale(self, now: DateTime<Utc>) -> Option<StalePlaylist> {
+        let failure = self.reading.as_ref().and_then(Reading::failure);
+        let state = self.state(failure.as_ref());
+        if state.due(now) != Due::Now {
+            return None;
+        }
+        let fills_only = state.fills_only();
+        let is_own = self.is_own();
+        let total_items = self.total();
+        let Listed { id, name, snapshot_id, items_held, items_hidden, items_generation: generation, .. } = self.listed;
+        Some(StalePlaylist {
+            id,
+            name,
+            snapshot_id,
+            total_items,
+            gaps: if fills_only { self.gaps } else { Vec::new() },
+            num_held: items_held.map(to_u32),
+            num_hidden: to_u32(items_hidden),
+            generation,
+            num_read: self.reading.map_or(0, |reading| reading.num_read(generation)),
+            is_own,
+            failure,
+        })
+    }
+
+    fn waiting(self, now: DateTime<Utc>) -> Option<WaitingPlaylist> {
+        let reading = self.reading.as_ref()?;
+        let failure = reading.failure()?;
+        let state = self.state(Some(&failure));
+        if state.due(now) == Due::No {
+            return None;
+        }
+        Some(WaitingPlaylist {
+            failure: FailureKind::as_str(failure.kind),
+            reason: reading.reason().unwrap_or_default().to_owned(),
+            num_tries: failure.num_tries,
+            since: failure.since,
+            next_try_at: failure.next_try_at.filter(|at| *at > now),
+            is_readable: reading.is_readable(),
+            id: self.listed.id,
+            name: self.listed.name,
+        })
+    }
+
+    fn state<'a>(&'a self, failure: Option<&'a crate::model::LastFailure>) -> ReadingState<'a> {
+        ReadingState {
+            listed_snapshot: self.listed.snapshot_id.as_deref(),
+            listed_total: self.total(),
+            held_snapshot: self.listed.items_snapshot_id.as_deref(),
+            num_held: self.listed.items_held.map(to_u32),
+            num_hidden: to_u32(self.listed.items_hidden),
+            has_gaps: !self.gaps.is_empty(),
+            failure,
+        }
+    }
+
+    fn total(&self) -> Option<u32> {
+        self.listed.total_items.and_then(|total| u32::try_from(total).ok())
+    }
+
+    fn is_own(&self) -> bool {
+        let owner = self.listed.owner_id.as_deref();
+        let is_owner = owner.is_some_and(|owner| {
+            owner == self.owner.spotify_id || Some(owner) == self.owner.spotify_account_id.as_deref()
+        });
+        is_owner || self.listed.collaborative == Some(true)
+    }
+}
+
+async fn open_item_gaps(conn: &mut Conn, account: AccountId) -> Result<HashMap<String, Vec<(u32, u32)>>, StoreError> {
+    let open: Vec<(Option<String>, i64, i64)> = with_conn!(conn, |c| {
+        use sync_gaps::{account_id, healed_at, offset_from, offset_to, playlist_id};
+        let open = sync_gaps::table.filter(account_id.eq(account.0)).filter(healed_at.is_null());
+        let of_items = open.filter(playlist_id.is_not_null()).order((playlist_id, offset_from));
+        of_items.select((playlist_id, offset_from, offset_to)).load(c).await
+    })?;
+    let mut gaps: HashMap<String, Vec<(u32, u32)>> = HashMap::new();
+    for (playlist_id, from, to) in open {
+        gaps.entry(playlist_id.unwrap_or_default()).or_default().push((to_u32(from), to_u32(to)));
+    }
+    Ok(gaps)
+}
+
+/// Makes the items of every playlist of the account due again; what waits after a failure that was doubtful, too. A
+/// reading under way begins anew.
+pub(super) async fn forget_item_snapshots(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
+    with_conn!(conn, |c| {
+        use library_playlists::{account_id, playlist_id};
+        let listed = library_playlists::table.filter(account_id.eq(account.0)).select(playlist_id);
+        let theirs = playlists::table.filter(playlists::id.eq_any(listed));
+        diesel::update(theirs).set(playlists::items_snapshot_id.eq(None::<String>)).execute(c).await
+    })?;
+    with_conn!(conn, |c| {
+        use playlist_readings::{account_id, items_readable, next_try_at, snapshot_id, table};
+        let theirs = table.filter(account_id.eq(account.0)).filter(items_readable);
+        let forgotten = (snapshot_id.eq(None::<String>), next_try_at.eq(None::<At>));
+        diesel::update(theirs).set(forgotten).execute(c).await
+    })?;
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! Removals that are held back (`held_removals`): what a walk has not seen and nobody has called removed yet.
+//!
+//! Each item is held by itself, since when it was first missed. A later walk that misses the same item, after long
+//! enough, proves that it is gone; one that sees it ends the wait. Of items that the API's own total still counts only a
+//! person can say that they are gone. A playlist's items are held here, too, under the playlist's id; see
+//! [`super::playlists`].
+
+use super::membership::{self, IDS_MAX};
+use super::rows::HeldRow;
+use super::schema::{albums, artists, held_removals, playlist_items, playlists, tracks};
+use super::types::{At, Words, len};
+use super::upsert::upsert;
+use super::{Conn, Store, StoreError, with_conn};
+use crate::model::{AccountId, Counts, EntityType, HeldRemoval, Hold};
+use chrono::{DateTime, Utc};
+use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl};
+use diesel_async::RunQueryDsl;
+use std::collections::HashMap;
+
+/// The playlist of a removal from an entity type's own listing.
+pub(super) const LISTING: &str = "";
+
+/// What is held of an entity type's own listing, as a query.
+macro_rules! held {
+    ($account:expr, $entity:expr) => {
+        held_removals::table
+            .filter(held_removals::account_id.eq($account.0))
+            .filter(held_removals::entity_type.eq($entity.as_str()))
+            .filter(held_removals::playlist_id.eq(crate::store::held::LISTING))
+    };
+}
+pub(super) use held;
+
+impl Store {
+    /// The removals of an account that wait for a later look or for a person, oldest first.
+    pub async fn held_removals(&self, account: AccountId) -> Result<Vec<HeldRemoval>, StoreError> {
+        let mut conn = self.connect().await?;
+        type Row = (String, String, String, At, bool, bool);
+        let rows: Vec<Row> = with_conn!(&mut conn, |c| {
+            use held_removals::*;
+            let theirs = table.filter(account_id.eq(account.0)).order((since, entity_type, playlist_id, item_id));
+            theirs.select((entity_type, playlist_id, item_id, since, is_counted, is_confirmed)).load(c).await
+        })?;
+        let mut held: Vec<HeldRemoval> = Vec::with_capacity(rows.len());
+        for (entity, playlist, item_id, since, is_counted, is_confirmed) in rows {
+            // A newer version may hold kinds that this one does not know.
+            let Ok(entity) = entity.parse::<EntityType>() else { continue };
+            held.push(HeldRemoval {
+                entity,
+                playlist_id: Some(playlist).filter(|playlist| playlist != LISTING),
+                item_id,
+                name: None,
+                since: DateTime::<Utc>::from(since),
+                is_counted,
+                is_confirmed,
+            });
+        }
+        name_all(&mut conn, &mut held).await?;
+        Ok(held)
+    }
+
+    /// A person says that what is held of these entity types is gone: the next run marks it. Says how much that was.
+    pub async fn confirm_removals(&self, account: AccountId, entities: &[EntityType]) -> Result<u32, StoreError> {
+        let entities: Vec<&str> = entities.iter().map(|entity| entity.as_str()).collect();
+        let mut conn = self.connect().await?;
+        let confirmed = with_conn!(&mut conn, |c| {
+            use held_removals::*;
+            let theirs = table.filter(account_id.eq(account.0)).filter(entity_type.eq_any(&entities));
+            diesel::update(theirs.filter(is_confirmed.eq(false))).set(is_confirmed.eq(true)).execute(c).await
+        })?;
+        Ok(len(confirmed))
+    }
+}
+
+/// Holds what the pass has not seen, and lets go of what it has.
+pub(super) async fn hold(
+    conn: &mut Conn,
+    account: AccountId,
+    entity: EntityType,
+    hold: Hold,
+    now: At,
+) -> Result<(), StoreError> {
+    let missing = membership::unseen_ids(conn, account, entity, hold.pass).await?;
+    let held: Vec<String> = with_conn!(conn, |c| held!(account, entity).select(held_removals::item_id).load(c).await)?;
+    let is_missing: std::collections::HashSet<&str> = missing.iter().map(String::as_str).collect();
+    let seen: Vec<&str> = held.iter().map(String::as_str).filter(|id| !is_missing.contains(id)).collect();
+    forget(conn, account, entity, &seen).await?;
+    let row = |id| HeldRow {
+        account_id: account.0,
+        entity_type: entity.as_str(),
+        playlist_id: Words(LISTING),
+        item_id: Words(id),
+        since: now,
+        is_counted: hold.counts == Counts::All,
+        is_confirmed: false,
+    };
+    upsert(conn, &missing.iter().map(|id| row(id.as_str())).collect::<Vec<_>>()).await?;
+    with_conn!(conn, |c| {
+        use held_removals::{is_confirmed, is_counted, since};
+        let others = held!(account, entity).filter(is_confirmed.eq(false));
+        match hold.counts {
+            Counts::All => diesel::update(others).set(is_counted.eq(true)).execute(c).await,
+            Counts::AsBefore => Ok(0),
+            Counts::Nothing => {
+                let counted = others.filter(is_counted.eq(true));
+                diesel::update(counted).set((is_counted.eq(false), since.eq(now))).execute(c).await
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Lets go of these.
+pub(super) async fn forget(
+    conn: &mut Conn,
+    account: AccountId,
+    entity: EntityType,
+    ids: &[&str],
+) -> Result<(), StoreError> {
+    for ids in ids.chunks(IDS_MAX) {
+        with_conn!(conn, |c| {
+            diesel::delete(held!(account, entity).filter(held_removals::item_id.eq_any(ids))).execute(c).await
+        })?;
+    }
+    Ok(())
+}
+
+/// Lets go of everything that is held of a listing.
+pub(super) async fn release(conn: &mut Conn, account: AccountId, entity: EntityType) -> Result<(), StoreError> {
+    with_conn!(conn, |c| diesel::delete(held!(account, entity)).execute(c).await)?;
+    Ok(())
+}
+
+/// What a person has confirmed of a listing.
+pub(super) async fn num_confirmed(conn: &mut Conn, account: AccountId, entity: EntityType) -> Result<u32, StoreError> {
+    let confirmed: i64 = with_conn!(conn, |c| {
+        held!(account, entity).filter(held_removals::is_confirmed.eq(true)).count().get_result(c).await
+    })?;
+    Ok(super::types::to_u32(confirmed))
+}
+
+/// Names, as far as they are known.
+async fn name_all(conn: &mut Conn, held: &mut [HeldRemoval]) -> Result<(), StoreError> {
+    macro_rules! names {
+        ($conn:expr, $table:ident, $ids:expr) => {{
+            let mut names: Vec<(String, String)> = Vec::new();
+            for ids in $ids.chunks(IDS_MAX) {
+                let some: Vec<(String, String)> = with_conn!($conn, |c| {
+                    $table::table.filter($table::id.eq_any(ids)).select(($table::id, $table::name)).load(c).await
+                })?;
+                names.extend(some);
+            }
+            names.into_iter().collect::<HashMap<String, String>>()
+        }};
+    }
+    for entity in EntityType::ALL.iter().copied() {
+        let in_listing = |one: &&mut HeldRemoval| one.entity == entity && one.playlist_id.is_none();
+        let ids: Vec<String> = held.iter_mut().filter(in_listing).map(|one| one.item_id.clone()).collect();
+        if ids.is_empty() {
+            continue;
+        }
+        let names = match entity {
+            EntityType::Tracks => names!(conn, tracks, ids),
+            EntityType::Albums => names!(conn, albums, ids),
+            EntityType::Artists => names!(conn, artists, ids),
+            EntityType::Playlists => names!(conn, playlists, ids),
+        };
+        for one in held.iter_mut().filter(in_listing) {
+            one.name = names.get(&one.item_id).filter(|name| !name.is_empty()).cloned();
+        }
+    }
+    let uris: Vec<String> =
+        held.iter().filter(|one| one.playlist_id.is_some()).map(|one| one.item_id.clone()).collect();
+    let mut names: HashMap<String, String> = HashMap::new();
+    for uris in uris.chunks(IDS_MAX) {
+        let some: Vec<(Option<String>, Option<String>)> = with_conn!(conn, |c| {
+            use playlist_items::{name, table, uri};
+            table.filter(uri.eq_any(uris).and(name.is_not_null())).select((uri, name)).load(c).await
+        })?;
+        names.extend(some.into_iter().filter_map(|(uri, name)| Some((uri?, name?))));
+    }
+    for one in held.iter_mut().filter(|one| one.playlist_id.is_some()) {
+        one.name = names.get(&one.item_id).cloned();
+    }
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! Whether items that a reading did not find are believed to be gone.
+//!
+//! Few are, at once. Many, or all, wait for a second look that misses the same items, some time later, like removals
+//! from the library (`held_removals`). So does an item that is missing while rows are counted and not given: it may be
+//! one of those.
+
+use super::rows::HeldRow;
+use super::schema::held_removals;
+use super::types::{At, Words, len};
+use super::upsert::upsert;
+use super::versions::{self, Entry};
+use super::{Conn, StoreError, with_conn};
+use crate::model::{Commit, FailedReading, FailureKind, ReadingOutcome};
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{ExpressionMethods, QueryDsl};
+use diesel_async::RunQueryDsl;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Most ids that one statement names.
+const IDS_MAX: usize = 500;
+
+/// What the account holds back of a playlist.
+macro_rules! of_playlist {
+    ($commit:expr, $playlist:expr) => {
+        held_removals::table
+            .filter(held_removals::account_id.eq($commit.account_id.0))
+            .filter(held_removals::entity_type.eq($commit.entity.as_str()))
+            .filter(held_removals::playlist_id.eq($playlist))
+    };
+}
+
+/// A reading that misses too much to be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held {
+    pub num_missing: u32,
+    pub num_held: u32,
+}
+
+impl Held {
+    pub fn failure(self, snapshot_id: Option<String>) -> FailedReading {
+        let Held { num_missing, num_held } = self;
+        FailedReading {
+            kind: FailureKind::Held,
+            reason: format!("{num_missing} of {num_held} items are no longer listed, which one look does not prove"),
+            snapshot_id,
+            total: None,
+            rest: Duration::ZERO,
+            is_unreadable: false,
+        }
+    }
+
+    pub fn outcome(self, playlist: &str) -> ReadingOutcome {
+        let Held { num_missing, num_held } = self;
+        ReadingOutcome::Held { playlist_id: playlist.to_owned(), num_missing, num_held }
+    }
+}
+
+/// What speaks for or against what a reading misses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Evidence {
+    /// More rows than before are counted and not given.
+    pub hides_more: bool,
+    /// The account's last reading was held.
+    pub was_held: bool,
+}
+
+/// Judges a whole reading against the rows; `None`: it may replace them.
+pub(super) async fn judge(
+    conn: &mut Conn,
+    commit: &Commit,
+    playlist: &str,
+    after: Vec<Entry>,
+    evidence: Evidence,
+    now: At,
+) -> Result<Option<Held>, StoreError> {
+    let Evidence { hides_more, was_held } = evidence;
+    let (num_held, missing) = versions::missing(conn, playlist, after).await?;
+    let num_held = len(num_held);
+    // What could not be served is not gone.
+    let num_missing = len(missing.len()).saturating_sub(num_unserved(commit, playlist));
+    let rule = commit.effects.item_removals;
+    if num_missing == 0 || rule.lets_pass(num_missing, num_held) && !hides_more {
+        if was_held {
+            forget(conn, commit, playlist, &BTreeSet::new()).await?;
+        }
+        return Ok(None);
+    }
+    let missing: BTreeSet<String> = missing.iter().filter_map(Entry::identity).collect();
+    let known: BTreeMap<String, (At, bool)> = with_conn!(conn, |c| {
+        use held_removals::{is_confirmed, item_id, since};
+        of_playlist!(commit, playlist).select((item_id, (since, is_confirmed))).load(c).await
+    })?
+    .into_iter()
+    .collect();
+    let ripe_at =
+        TimeDelta::from_std(rule.wait).ok().and_then(|wait| DateTime::<Utc>::from(now).checked_sub_signed(wait));
+    let is_ripe = |(since, is_confirmed): &(At, bool)| {
+        *is_confirmed || ripe_at.is_some_and(|ripe_at| DateTime::<Utc>::from(*since) <= ripe_at)
+    };
+    if missing.iter().all(|item| known.get(item).is_some_and(is_ripe)) {
+        forget(conn, commit, playlist, &BTreeSet::new()).await?;
+        return Ok(None);
+    }
+    forget(conn, commit, playlist, &missing).await?;
+    let rows: Vec<HeldRow<'_>> = missing
+        .iter()
+        .map(|item| HeldRow {
+            account_id: commit.account_id.0,
+            entity_type: commit.entity.as_str(),
+            playlist_id: Words(playlist),
+            item_id: Words(item),
+            since: now,
+            is_counted: hides_more,
+            is_confirmed: false,
+        })
+        .collect();
+    upsert(conn, &rows).await?;
+    Ok(Some(Held { num_missing, num_held }))
+}
+
+/// Lets go of what is not missing any more.
+async fn forget(
+    conn: &mut Conn,
+    commit: &Commit,
+    playlist: &str,
+    missing: &BTreeSet<String>,
+) -> Result<(), StoreError> {
+    let held: Vec<String> =
+        with_conn!(conn, |c| of_playlist!(commit, playlist).select(held_removals::item_id).load(c).await)?;
+    let found: Vec<&String> = held.iter().filter(|item| !missing.contains(*item)).collect();
+    for found in found.chunks(IDS_MAX) {
+        with_conn!(conn, |c| {
+            let found = of_playlist!(commit, playlist).filter(held_removals::item_id.eq_any(found));
+            diesel::delete(found).execute(c).await
+        })?;
+    }
+    Ok(())
+}
+
+fn num_unserved(commit: &Commit, playlist: &str) -> u32 {
+    let gaps = commit.effects.new_gaps.iter().filter(|gap| gap.playlist_id.as_deref() == Some(playlist));
+    gaps.map(|gap| gap.offset_to - gap.offset_from).sum()
+}

@@ -1,0 +1,60 @@
+//! Two commands on one database: they share one limit and one pause, to the request.
+
+use crate::support::{Backend, Database, Login, Running, Sandbox, Segno, both};
+use serde_json::json;
+
+fn two_people(backend: Backend) -> (Database, Sandbox, Vec<String>) {
+    let sizes = ["--tracks", "330", "--albums", "20", "--artists", "20", "--playlists", "4", "--playlist-items", "40"];
+    let sandbox = Sandbox::start(&[&["--no-odd-rows", "--users", "2"], &sizes[..]].concat());
+    let database = Database::new(backend);
+    for user in [0, 1] {
+        Login::complete(&database, &sandbox, user);
+    }
+    let users = sandbox.get("users").as_array().expect("users").clone();
+    let ids = users.iter().map(|user| user["id"].as_str().expect("an id").to_owned()).collect();
+    (database, sandbox, ids)
+}
+
+fn sync(database: &Database, sandbox: &Sandbox, account: &str, limit: &str) -> Running {
+    let sync = Segno::on(database, sandbox, &["sync", "--account", account]).without_env("SEGNO_SPOTIFY_REFRESH_TOKEN");
+    sync.env("SEGNO_RATE_LIMIT_REQUESTS", limit).env("SEGNO_RATE_LIMIT_WINDOW", "2s").spawn()
+}
+
+both! {
+    /// Or the second is refused with the name of the first, and then comes alone.
+    fn two_commands_for_two_accounts_share_one_limit(backend) {
+        let (database, sandbox, ids) = two_people(backend);
+        sandbox.configure(json!({ "rate": { "max": 1000, "window_ms": 2000 } }));
+        // What the sign-ins have sent is past.
+        std::thread::sleep(std::time::Duration::from_millis(2100));
+        sandbox.forget_requests();
+        let both = ids.iter().map(|id| sync(&database, &sandbox, id, "12")).collect::<Vec<_>>();
+        let ended = both.into_iter().map(Running::wait).collect::<Vec<_>>();
+        let busiest = sandbox.stat("max_in_window");
+        assert!(busiest <= 12, "{busiest} in two seconds: {}\n{}", ended[0].told(), ended[1].told());
+        for (id, ended) in ids.iter().zip(ended) {
+            if ended.code != Some(0) {
+                assert!(ended.stderr.contains("segno sync (process "), "{}", ended.told());
+                assert_eq!(sync(&database, &sandbox, id, "12").wait().code, Some(0));
+            }
+        }
+        assert!(sandbox.stat("max_in_window") <= 12);
+        assert_eq!(database.count("saved_tracks WHERE removed_at IS NULL"), 660);
+    }
+
+    fn two_commands_for_two_accounts_share_one_pause(backend) {
+        let (database, sandbox, ids) = two_people(backend);
+        sandbox.configure(json!({ "latency_ms": 30 }));
+        sandbox.rules(json!([{ "family": "*", "skip": 6, "times": 1, "do": { "kind": "rate_limited", "retry_after": "3" } }]));
+        let both = ids.iter().map(|id| sync(&database, &sandbox, id, "100000")).collect::<Vec<_>>();
+        let ended = both.into_iter().map(Running::wait).collect::<Vec<_>>();
+        assert_eq!(sandbox.stat("early"), 0, "{}\n{}", ended[0].told(), ended[1].told());
+        for (id, ended) in ids.iter().zip(ended) {
+            if ended.code != Some(0) {
+                assert!(ended.stderr.contains("segno sync (process "), "{}", ended.told());
+                assert_eq!(sync(&database, &sandbox, id, "100000").wait().code, Some(0));
+            }
+        }
+        assert_eq!(database.count("saved_tracks WHERE removed_at IS NULL"), 660);
+    }
+}

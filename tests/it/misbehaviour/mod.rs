@@ -1,0 +1,164 @@
+//! The API as it is: every row of the tables of what it has been seen to do, tried on the real binary on both databases,
+//! with other members of its family. A name says what happens and what a person must notice of it: nothing.
+//!
+//! | module | what misbehaves |
+//! |---|---|
+//! | `kept` | what is given oddly, and must not get lost |
+//! | `machine` | two commands on one database |
+
+mod kept;
+mod machine;
+
+use super::support::{Backend, Database, Ended, Running, Sandbox, Segno, wait_until};
+use serde_json::{Value, json};
+
+/// A listing, by the names that the sandbox and the database have for it.
+#[derive(Debug, Clone, Copy)]
+struct Listing {
+    /// Of the truth and of the entity type.
+    name: &'static str,
+    table: &'static str,
+}
+
+const TRACKS: Listing = Listing { name: "tracks", table: "saved_tracks" };
+const ALBUMS: Listing = Listing { name: "albums", table: "saved_albums" };
+const ARTISTS: Listing = Listing { name: "artists", table: "followed_artists" };
+const PLAYLISTS: Listing = Listing { name: "playlists", table: "library_playlists" };
+
+const LISTINGS: [Listing; 4] = [TRACKS, ALBUMS, ARTISTS, PLAYLISTS];
+
+/// A library, and a database for it.
+struct Trial {
+    database: Database,
+    sandbox: Sandbox,
+}
+
+impl Trial {
+    /// Of so many tracks, albums, artists and playlists of so many items.
+    fn of(backend: Backend, [tracks, albums, artists, playlists, items]: [u32; 5]) -> Trial {
+        Trial { database: Database::new(backend), sandbox: Sandbox::exact(tracks, albums, artists, playlists, items) }
+    }
+
+    /// So many rows of one listing, and nothing else.
+    fn of_one(backend: Backend, listing: Listing, rows: u32) -> Trial {
+        let sizes = match listing.name {
+            "tracks" => [rows, 0, 0, 0, 0],
+            "albums" => [0, rows, 0, 0, 0],
+            "artists" => [0, 0, rows, 0, 0],
+            _ => [0, 0, 0, rows, 1],
+        };
+        Trial::of(backend, sizes)
+    }
+
+    /// One playlist of so many items, which is synced.
+    fn of_items(backend: Backend, items: u32) -> Trial {
+        Trial::of(backend, [0, 0, 0, 1, items])
+    }
+
+    fn rules(&self, rules: Value) {
+        self.sandbox.rules(rules);
+    }
+
+    /// A run, however it ends; counts and log of the sandbox start over with it.
+    fn sync(&self) -> Ended {
+        self.sandbox.forget_requests();
+        Segno::on(&self.database, &self.sandbox, &["sync"]).env("SEGNO_SPOTIFY_TIMEOUT", "5s").run()
+    }
+
+    /// A run that has to end well.
+    fn sync_well(&self) -> Ended {
+        let ended = self.sync();
+        assert_eq!(ended.code, Some(0), "{}", ended.told());
+        ended
+    }
+
+    /// A run that must end within its budget, whatever it says, and delete nothing.
+    fn sync_safely(&self) -> Ended {
+        let ended = self.sync();
+        ended.assert_calm();
+        self.assert_within_budget(&ended);
+        self.assert_nothing_lost(&ended);
+        ended
+    }
+
+    /// Some three times a whole walk, and a fixed allowance.
+    fn assert_within_budget(&self, ended: &Ended) {
+        let (asked, least) = (self.sandbox.requests("*"), self.sandbox.library().least_requests());
+        assert!(asked <= 3 * least + 60, "{asked} requests where {least} would do: {}", ended.told());
+    }
+
+    /// Nothing is marked removed, and no history of a playlist tells of a removal.
+    fn assert_nothing_lost(&self, ended: &Ended) {
+        let removed = LISTINGS.map(|listing| self.num_removed(listing));
+        assert_eq!((removed, self.num_items_removed()), ([0; 4], 0), "{}", ended.told());
+    }
+
+    /// One run after the misbehaviour has stopped and its cooldowns are over: database and library are equal.
+    fn heal(&self) -> Ended {
+        self.rules(json!([]));
+        self.database.end_cooldowns();
+        let ended = self.sync_well();
+        self.sandbox.library().assert_held_by(&self.database);
+        ended
+    }
+
+    fn num_held(&self, listing: Listing) -> u64 {
+        self.database.count(&format!("{} WHERE removed_at IS NULL", listing.table))
+    }
+
+    fn num_removed(&self, listing: Listing) -> u64 {
+        self.database.count(&format!("{} WHERE removed_at IS NOT NULL", listing.table))
+    }
+
+    /// Items that the histories of playlists say went.
+    fn num_items_removed(&self) -> u64 {
+        self.database.number("sum(items_removed)", "playlist_versions")
+    }
+
+    fn num_items(&self) -> u64 {
+        self.database.count("playlist_items")
+    }
+
+    /// The id or uri of a row, as the sandbox knows it.
+    fn id(&self, listing: Listing, place: usize) -> String {
+        let id = &self.sandbox.library().state[listing.name][place]["id"];
+        id.as_str().unwrap_or_else(|| panic!("no {} at {place}", listing.name)).to_owned()
+    }
+
+    /// The uri of an item of the first playlist.
+    fn uri(&self, place: usize) -> String {
+        let uri = &self.sandbox.library().state["playlists"][0]["items"][place]["uri"];
+        uri.as_str().unwrap_or_else(|| panic!("no item at {place}")).to_owned()
+    }
+
+    /// A service, whose six hours are so much shorter that it runs every few seconds.
+    fn service(&self) -> Service {
+        self.service_with(&[])
+    }
+
+    fn service_with(&self, env: &[(&str, &str)]) -> Service {
+        let segno = Segno::on(&self.database, &self.sandbox, &["run"]).env("SEGNO_FAULT_HASTE", "5400");
+        Service(Some(env.iter().fold(segno, |segno, (name, value)| segno.env(name, value)).spawn()))
+    }
+}
+
+/// `segno run`.
+struct Service(Option<Running>);
+
+impl Service {
+    /// SIGTERM; returns its log.
+    fn stop(mut self) -> String {
+        let running = self.0.take().expect("it runs");
+        wait_until("it listens for signals", || running.catches_sigterm());
+        running.signal("TERM");
+        let ended = running.wait();
+        assert_eq!(ended.code, Some(0), "{}", ended.told());
+        ended.assert_calm();
+        ended.stderr
+    }
+}
+
+/// A rule for one family, for ever.
+fn always(family: &str, action: Value) -> Value {
+    json!({ "family": family, "do": action })
+}

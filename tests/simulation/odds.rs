@@ -1,0 +1,302 @@
+//! Answers that are wrong and look right: pages that are not what was asked for.
+
+use super::{
+    api::slot,
+    library::{Contents, Library, Listing, Tick, id_of, number_of},
+    world::World,
+};
+use fastrand::Rng;
+use segno::model::{EntityType, Next, Page, PageRequest, Slot};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the API begins to do wrong. Places are numbers that are cut to the size of what they point into.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Odd {
+    /// No page holds more rows, whatever is asked for.
+    Cap { rows: u32 },
+    /// A row is counted and not given.
+    Hide { entity: EntityType, at: u32 },
+    /// The next answers come from a copy as of now; those behind the first page only, or all.
+    OldCopy { entity: EntityType, num: u32, is_behind: bool },
+    /// Every other total is another.
+    Alternate { entity: EntityType, delta: i32, num: u32 },
+    /// The next answers are all the first page.
+    IgnoreOffset { entity: EntityType, num: u32 },
+    /// The next pages hold fewer rows, and say that nothing follows.
+    CutShort { entity: EntityType, rows: u32, num: u32 },
+    /// `next` is set or null, or missing, whatever follows.
+    WrongNext { next: Option<bool>, num: u32 },
+    /// The cursor of the next pages leads to where it came from, or to the beginning.
+    TurnCursor { stands: bool, num: u32 },
+    /// The listing counts another number of items for a playlist.
+    Miscount { at: u32, count: u32, num: u32 },
+    /// The next items of a playlist are those before its last edit.
+    OldItems { at: u32, num: u32 },
+}
+
+#[derive(Debug, Default)]
+pub struct Odds {
+    cap: Option<u32>,
+    copies: [OldCopy; 4],
+    alternates: [(u32, i32); 4],
+    ignores: [u32; 4],
+    cuts: [(u32, u32); 4],
+    nexts: (u32, Option<bool>),
+    turns: (u32, bool),
+    miscounts: BTreeMap<u32, (u32, u32)>,
+    old_items: BTreeMap<u32, u32>,
+}
+
+#[derive(Debug, Default)]
+struct OldCopy {
+    num: u32,
+    is_behind: bool,
+    /// Items with their dates.
+    rows: Vec<(u32, i64)>,
+}
+
+/// What an answer is made from.
+struct Asked {
+    from: usize,
+    limit: usize,
+    is_first: bool,
+}
+
+impl Odd {
+    pub fn random(random: &mut Rng) -> Odd {
+        let (entity, at) = (EntityType::ALL[random.usize(0..4)], random.u32(..));
+        let num = [1, 1, 2, 3, 8, 40][random.usize(0..6)];
+        match random.u32(0..11) {
+            0 => Odd::Cap { rows: [1, 5, 10, 20, 49][random.usize(0..5)] },
+            1 | 2 => Odd::Hide { entity, at },
+            3 => Odd::OldCopy { entity, num, is_behind: random.bool() },
+            4 => Odd::Alternate { entity, delta: random.i32(-5..6), num },
+            5 => Odd::IgnoreOffset { entity, num },
+            6 => Odd::CutShort { entity, rows: [0, 1, 7, 25][random.usize(0..4)], num },
+            7 => Odd::WrongNext { next: [None, Some(true), Some(false)][random.usize(0..3)], num },
+            8 => Odd::TurnCursor { stands: random.bool(), num },
+            9 => Odd::Miscount { at, count: [0, 0, 1, 500][random.usize(0..4)], num },
+            _ => Odd::OldItems { at, num },
+        }
+    }
+
+    /// Its kind, for the tally.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Odd::Cap { .. } => "pages with a cap",
+            Odd::Hide { .. } => "rows that are counted and not given",
+            Odd::OldCopy { .. } => "answers from an older copy",
+            Odd::Alternate { .. } => "totals that alternate",
+            Odd::IgnoreOffset { .. } => "offsets that are ignored",
+            Odd::CutShort { .. } => "pages that end too early",
+            Odd::WrongNext { .. } => "a wrong `next`",
+            Odd::TurnCursor { .. } => "cursors that turn",
+            Odd::Miscount { .. } => "playlists miscounted by the listing",
+            Odd::OldItems { .. } => "items older than the listing",
+        }
+    }
+}
+
+impl World {
+    /// The API begins to do something wrong.
+    pub fn begin_odd(&mut self, odd: Odd) {
+        let (tick, odds) = (self.tick, &mut self.api.odds);
+        match odd {
+            Odd::Cap { rows } => odds.cap = Some(rows),
+            Odd::Hide { entity, at } => {
+                let listing = self.library.of_mut(entity);
+                listing.is_veiled = true;
+                if let Some(item) = listing.at(at) {
+                    (item.is_withheld, item.hidden_at) = (true, tick);
+                }
+            }
+            Odd::OldCopy { entity, num, is_behind } => {
+                let listing = self.library.of_mut(entity);
+                listing.is_veiled = true;
+                let rows = listing.order.iter().map(|number| (*number, listing.item(*number).added_at)).collect();
+                odds.copies[entity as usize] = OldCopy { num, is_behind, rows };
+            }
+            Odd::Alternate { entity, delta, num } => {
+                self.library.of_mut(entity).is_veiled = true;
+                odds.alternates[entity as usize] = (num, delta);
+            }
+            Odd::IgnoreOffset { entity, num } => {
+                self.library.of_mut(entity).is_veiled = true;
+                odds.ignores[entity as usize] = num;
+            }
+            Odd::CutShort { entity, rows, num } => {
+                self.library.of_mut(entity).is_veiled = true;
+                odds.cuts[entity as usize] = (num, rows);
+            }
+            Odd::WrongNext { next, num } => odds.nexts = (num, next),
+            Odd::TurnCursor { stands, num } => {
+                self.library.of_mut(EntityType::Artists).is_veiled = true;
+                odds.turns = (num, stands);
+            }
+            Odd::Miscount { at, count, num } => {
+                let order = &self.library.of(EntityType::Playlists).order;
+                if let Some(at) = (at as usize).checked_rem(order.len()) {
+                    odds.miscounts.insert(order[at], (count, num));
+                }
+            }
+            Odd::OldItems { at, num } => {
+                let order = &self.library.of(EntityType::Playlists).order;
+                if let Some(at) = (at as usize).checked_rem(order.len()) {
+                    odds.old_items.insert(order[at], num);
+                }
+            }
+        }
+        if let Odd::Hide { entity, .. }
+        | Odd::OldCopy { entity, .. }
+        | Odd::Alternate { entity, .. }
+        | Odd::IgnoreOffset { entity, .. }
+        | Odd::CutShort { entity, .. } = odd
+        {
+            self.note_change(entity);
+        }
+    }
+
+    /// Rows that were withheld are given again.
+    pub fn give_all(&mut self) {
+        let tick = self.tick;
+        self.api.odds = Odds::default();
+        for listing in &mut self.library.listings {
+            for item in listing.items.iter_mut().filter(|item| item.is_withheld) {
+                (item.is_withheld, item.hidden_at) = (false, tick);
+                self.oracle.changed_at[listing.entity as usize] = tick;
+            }
+        }
+    }
+}
+
+impl Odds {
+    /// A page of a listing; `None` if something on it cannot be served.
+    pub fn page(
+        &mut self,
+        request: &PageRequest,
+        library: &mut Library,
+        total: Option<u32>,
+        tick: Tick,
+    ) -> Option<Page> {
+        match request {
+            PageRequest::Listing { entity, offset, limit } => {
+                let from = *offset as usize;
+                let asked = Asked { from, limit: self.capped(*limit), is_first: from == 0 };
+                self.listed(library.of_mut(*entity), asked, total, tick)
+            }
+            PageRequest::Following { after, limit } => {
+                let listing = library.of_mut(EntityType::Artists);
+                let is_behind = |number: &u32| after.as_ref().is_some_and(|after| id_of(*number) <= *after);
+                let from = listing.order.partition_point(is_behind);
+                let asked = Asked { from, limit: self.capped(*limit), is_first: after.is_none() };
+                let page = self.listed(listing, asked, total, tick)?;
+                let last = page.slots.iter().rev().find_map(|slot| slot.id().map(str::to_owned));
+                let goes_on = !matches!(page.next, Next::End) || self.nexts.0 > 0;
+                let next_cursor = match take(&mut self.turns.0) {
+                    true if self.turns.1 => after.clone().or(last),
+                    true => listing.order.first().map(|first| id_of(*first)),
+                    false => last.filter(|_| goes_on),
+                };
+                Some(Page { next_cursor, ..page })
+            }
+            PageRequest::PlaylistItems { .. } => None,
+        }
+    }
+
+    fn capped(&self, limit: u32) -> usize {
+        self.cap.map_or(limit, |cap| limit.min(cap)) as usize
+    }
+
+    fn listed(&mut self, listing: &mut Listing, asked: Asked, total: Option<u32>, tick: Tick) -> Option<Page> {
+        let at = listing.entity as usize;
+        let Asked { mut from, limit, is_first } = asked;
+        let honest = from..(from + limit).min(listing.order.len());
+        if take(&mut self.ignores[at]) {
+            listing.withhold(honest.clone(), tick);
+            from = 0;
+        }
+        let copy = &mut self.copies[at];
+        let is_old = (!is_first || !copy.is_behind) && take(&mut copy.num);
+        if is_old {
+            // What the copy lacks was shown as gone.
+            let known: BTreeSet<u32> = copy.rows.iter().map(|(number, _)| *number).collect();
+            listing.deny(|number| !known.contains(&number), tick);
+        }
+        let rows: Vec<(u32, i64)> = if is_old {
+            copy.rows.clone()
+        } else {
+            listing.order.iter().map(|number| (*number, listing.item(*number).added_at)).collect()
+        };
+        let to = (from + limit).min(rows.len());
+        let numbers = rows.get(from..to).unwrap_or_default();
+        if numbers.iter().any(|(number, _)| listing.item(*number).is_spoilt) {
+            return None;
+        }
+        let given = numbers.iter().filter(|(number, _)| !listing.item(*number).is_withheld);
+        let mut slots: Vec<Slot> =
+            given.map(|(number, added_at)| slot(listing.entity, *number, listing.item(*number), *added_at)).collect();
+        self.miscount(listing.entity, &mut slots);
+        let mut total = total.map(|total| if is_old { rows.len() as u32 } else { total });
+        if take(&mut self.alternates[at].0) && self.alternates[at].0.is_multiple_of(2) {
+            total = total.map(|total| total.saturating_add_signed(self.alternates[at].1));
+        }
+        let mut next = if to < rows.len() { Next::Goes { offset: Some(to as u32) } } else { Next::End };
+        if take(&mut self.cuts[at].0) && slots.len() > self.cuts[at].1 as usize {
+            slots.truncate(self.cuts[at].1 as usize);
+            listing.withhold(honest, tick);
+            next = Next::End;
+        }
+        Some(self.envelope(Page { total, limit: Some(limit as u32), next, next_cursor: None, slots }, to))
+    }
+
+    fn envelope(&mut self, page: Page, to: usize) -> Page {
+        let next = match take(&mut self.nexts.0).then_some(self.nexts.1) {
+            None => page.next,
+            Some(None) => Next::Unsaid,
+            Some(Some(true)) => Next::Goes { offset: Some(to as u32) },
+            Some(Some(false)) => Next::End,
+        };
+        Page { next, ..page }
+    }
+
+    fn miscount(&mut self, entity: EntityType, slots: &mut [Slot]) {
+        if entity != EntityType::Playlists || self.miscounts.is_empty() {
+            return;
+        }
+        for slot in slots {
+            if let Some(segno::model::Item::Playlist(playlist)) = &mut slot.item
+                && let Some((count, num)) = self.miscounts.get_mut(&number_of(&playlist.id))
+                && take(num)
+            {
+                playlist.total_items = Some(*count as i32);
+            }
+        }
+    }
+
+    /// A page of the items of a playlist.
+    pub fn items<'a>(&mut self, number: u32, contents: &'a Contents, from: u32, limit: u32) -> Items<'a> {
+        let is_old = self.old_items.get_mut(&number).is_some_and(take);
+        let held = match contents.past.last() {
+            Some((_, before)) if is_old => before,
+            _ => &contents.items,
+        };
+        let limit = self.capped(limit);
+        let to = (from as usize + limit).min(held.len());
+        let next = if to < held.len() { Next::Goes { offset: Some(to as u32) } } else { Next::End };
+        let page = Page { total: Some(held.len() as u32), limit: Some(limit as u32), next, ..Page::default() };
+        Items { page: self.envelope(page, to), items: held.get(from as usize..to).unwrap_or_default() }
+    }
+}
+
+pub struct Items<'a> {
+    /// Without its rows.
+    pub page: Page,
+    pub items: &'a [u32],
+}
+
+/// Whether one more is left, and takes it.
+fn take(num: &mut u32) -> bool {
+    let is_left = *num > 0;
+    *num = num.saturating_sub(1);
+    is_left
+}
