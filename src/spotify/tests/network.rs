@@ -45,7 +45,7 @@ async fn each_listing_is_asked_for_by_its_own_url() {
     );
     assert_eq!((client.num_requests(), client.num_token_requests()), (9, 0));
     for id in ["", ".", ".."] {
-        assert!(matches!(client.page(&tokens, &items(id)).await, Err(ApiError::Refused(_))), "{id:?}");
+        assert!(matches!(client.page(&tokens, &items(id)).await, Err(ApiError::NoPlaylist(_))), "{id:?}");
     }
     assert_eq!(client.num_requests(), 9, "a request that cannot be right is not sent");
 }
@@ -109,7 +109,7 @@ async fn a_server_that_is_not_there_cannot_be_connected_to() {
 async fn a_redirect_is_not_followed() {
     let server = Server::start(|_| Reply::status(307, "").header("location", "/v1/elsewhere")).await;
     let error = client(&server).page(&tokens(stored(), recorder(&server)), &TRACKS).await.unwrap_err();
-    assert!(matches!(error, ApiError::Transient { .. }), "{error:?}");
+    assert!(matches!(error, ApiError::Intercepted { .. }), "{error:?}");
     assert_eq!(server.log.lines().len(), 1);
 }
 

@@ -214,7 +214,8 @@ async fn a_doubt_survives_a_restart() {
     let client = client(&server);
     let before = recorder(&server);
     client.me(&tokens(run_out(), before.clone())).await.unwrap_err();
-    let held = before.held.lock().unwrap().clone().unwrap();
+    let trouble = before.held.lock().unwrap().as_ref().unwrap().trouble.clone();
+    let held = StoredTokens { trouble, ..run_out() };
     let after = Arc::new(Recorder { held: Mutex::new(Some(held.clone())), ..recorded(&server) });
     let tokens = tokens(held, after);
     assert!(matches!(client.me(&tokens).await, Err(ApiError::NoToken { .. })));
