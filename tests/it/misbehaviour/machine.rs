@@ -60,6 +60,7 @@ both! {
 
     fn a_sign_in_beside_a_service_keeps_to_its_limit(backend) {
         let (database, sandbox, _) = two_people(backend);
+        sandbox.configure(json!({ "rate": { "max": 1000, "window_ms": 2000 } }));
         std::thread::sleep(std::time::Duration::from_millis(2100));
         sandbox.forget_requests();
         let run = Segno::on(&database, &sandbox, &["run"]).without_env("SEGNO_SPOTIFY_REFRESH_TOKEN");

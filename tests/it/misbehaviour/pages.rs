@@ -297,7 +297,9 @@ both! {
                 assert_eq!(trial.num_held(listing), 230, "{listing:?}: {}", ended.told());
                 trial.sandbox.requests(listing.family)
             });
-            assert!(costs[3] <= costs[1] && costs[3] <= 16, "{listing:?}: {costs:?}");
+            // Which total comes first differs from run to run.
+            let (early, late) = (costs[0].max(costs[1]), costs[2].max(costs[3]));
+            assert!(late <= early && late <= 12, "{listing:?}: {costs:?}");
             trial.heal();
         }
     }
@@ -408,26 +410,27 @@ both! {
         let halves = [json!({ "text": "\\ud83c half" }), json!({ "text": "half \\udfb5" }), json!({ "bytes": [104, 97, 108, 102, 255] }),
             json!({ "bytes": [104, 97, 108, 102, 0xc3] })];
         for half in halves {
-            let trial = Trial::of(backend, [60, 20, 20, 3, 20]);
             let raw = |family: &str, at: &str| {
                 let mut action = json!({ "kind": "raw", "places": [5], "at": at });
                 let fields = half.as_object().expect("an object").clone();
                 action.as_object_mut().expect("an object").extend(fields);
                 always(family, action)
             };
-            let mut rules: Vec<Value> =
-                LISTINGS.iter().map(|listing| raw(listing.family, listing.name_at)).collect();
-            rules.push(raw("playlist_items", "/item/name"));
-            trial.rules(json!(rules));
-            let ended = trial.sync_safely();
-            assert_eq!(ended.code, Some(0), "{half}: {}", ended.told());
-            assert_eq!([TRACKS, ALBUMS, ARTISTS].map(|listing| trial.num_held(listing)), [60, 20, 20], "{half}");
-            for (listing, column) in [(TRACKS, "tracks"), (ALBUMS, "albums"), (ARTISTS, "artists")] {
-                let name = trial.database.value("name", &format!("{column} WHERE id = '{}'", trial.id(listing, 5)));
-                assert!(name.contains("half"), "{half}: {name:?} of {}", listing.name);
+            // Each alone: a whole name that comes from elsewhere is better than half of one.
+            for (listing, table) in [(TRACKS, "tracks"), (ALBUMS, "albums"), (ARTISTS, "artists"), (PLAYLISTS, "playlists")] {
+                let trial = Trial::of_one(backend, listing, 20);
+                trial.rules(json!([raw(listing.family, listing.name_at)]));
+                let ended = trial.sync_safely();
+                assert_eq!((ended.code, trial.num_held(listing)), (Some(0), 20), "{half}: {}", ended.told());
+                let name = trial.database.value("name", &format!("{table} WHERE id = '{}'", trial.id(listing, 5)));
+                assert!(name.contains("half"), "{half}: {name:?} of {table}");
             }
-            let trial_items = trial.database.lines("SELECT coalesce(name, '') AS line FROM playlist_items WHERE position = 5");
-            assert!(trial_items.len() == 3 && trial_items.iter().all(|name| name.contains("half")), "{half}: {trial_items:?}");
+            let trial = Trial::of_items(backend, 20);
+            trial.rules(json!([raw("playlist_items", "/item/name")]));
+            let ended = trial.sync_safely();
+            assert_eq!((ended.code, trial.num_items()), (Some(0), 20), "{half}: {}", ended.told());
+            let name = trial.database.value("name", "playlist_items WHERE position = 5");
+            assert!(name.contains("half"), "{half}: {name:?}");
         }
     }
 }

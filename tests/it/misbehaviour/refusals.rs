@@ -118,8 +118,8 @@ both! {
     fn a_few_seconds_of_html_cost_a_few_requests(backend) {
         for like in ["google_forbidden", "google_bad_request"] {
             let trial = Trial::of(backend, [60, 20, 20, 2, 20]);
-            let span = json!({ "for_ms": 4000, "do": refuse(like) });
-            trial.rules(json!([span]));
+            trial.sync_well();
+            trial.rules(json!([{ "for_ms": 4000, "do": refuse(like) }]));
             let ended = trial.sync();
             assert_ne!(ended.code, Some(4), "{like}: {}", ended.told());
             let refused = trial.sandbox.get("rules")["rules"][0]["applied"].as_u64();
