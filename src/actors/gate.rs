@@ -10,8 +10,8 @@ use crate::{
         shared::{SharedGate, Step},
     },
     faults,
-    metrics::{Metrics, RequestStatus},
-    model::{AccountId, Family, LimitClass, Owner, Pause},
+    metrics::Metrics,
+    model::{AccountId, Family, LimitClass, Owner, Pause, RequestStatus},
     processes,
     store::Store,
 };
@@ -88,7 +88,7 @@ impl Permit {
     /// Says what became of the request, before the permit is dropped: for the limits, and for whoever counts requests.
     pub fn settle(&mut self, outcome: Outcome, status: RequestStatus) {
         self.outcome = outcome;
-        if let Some(sent_at) = self.sent_at.take() {
+        if let Some(sent_at) = self.sent_at.take().filter(|_| outcome != Outcome::Unused) {
             self.metrics.handle_answered(self.family, status, clock::instant().saturating_duration_since(sent_at));
         }
     }
@@ -96,6 +96,10 @@ impl Permit {
     /// For [`ReportLimited`].
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    pub fn family(&self) -> Family {
+        self.family
     }
 }
 

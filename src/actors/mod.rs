@@ -15,6 +15,7 @@
 //! starts again from the database and never resends.
 
 pub mod checkpoint_writer;
+pub mod driver;
 pub mod fetch;
 pub mod gate;
 pub mod lifecycle;
@@ -30,7 +31,7 @@ use crate::{clock, engine::Now};
 
 /// The moment, for a machine of the engine.
 fn now() -> Now {
-    Now { at: clock::instant(), wall: clock::now(), jitter: fastrand::f64() }
+    Now { at: clock::instant(), wall: clock::now(), jitter: driver::jitter() }
 }
 
 pub use gate::{Gate, Permit};

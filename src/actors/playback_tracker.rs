@@ -6,18 +6,15 @@
 
 use super::{
     checkpoint_writer::{CheckpointWriter, CommitPlays, NotePlayback, WriteError},
-    fetch::{Fetcher, Unanswered},
+    driver,
+    fetch::Fetcher,
     traces,
 };
 use crate::{
     clock,
-    engine::{
-        backoff::Patience,
-        playback::{Playback, PlaybackSettings, Setback, Standing, Step, Verdict},
-    },
+    engine::playback::{Playback, PlaybackSettings, Setback, Standing, Step, Verdict},
     faults,
-    model::{AccountId, Family, Fault, KnownPlays, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage, with_causes},
-    spotify::{ApiError, ForbiddenReason},
+    model::{AccountId, Family, Fault, KnownPlays, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage},
     store::{Store, StoreError},
 };
 use actix::{
@@ -83,15 +80,12 @@ impl PlaybackTracker {
         self.engine = None;
         let (store, account_id) = (self.setup.store.clone(), self.setup.account_id);
         let load = async move {
-            loop {
-                match store.load_playback(account_id).await {
-                    Ok(record) => return record,
-                    Err(error) => {
-                        warn!(%error, "where the tracking of playback stands cannot be read");
-                        tokio::time::sleep(RETRY_DATABASE_AFTER).await;
-                    }
-                }
-            }
+            driver::insist(
+                RETRY_DATABASE_AFTER,
+                async || store.load_playback(account_id).await,
+                |error| warn!(%error, "where the tracking of playback stands cannot be read"),
+            )
+            .await
         };
         self.work(ctx, load, |record: PlaybackRecord, tracker, ctx| {
             let engine = Playback::new(tracker.setup.settings, &record, clock::instant(), clock::now());
@@ -118,11 +112,7 @@ impl PlaybackTracker {
                     tracker.handle_answer(answer, ctx);
                 });
             }
-            // Timers are as fine as a millisecond; waking early would look again at once.
-            Step::Wait(wait) => {
-                let wake = tokio::time::sleep(wait + Duration::from_millis(1));
-                self.work(ctx, wake, |(), tracker, ctx| tracker.drive(ctx));
-            }
+            Step::Wait(wait) => self.work(ctx, driver::wait(wait), |(), tracker, ctx| tracker.drive(ctx)),
             Step::Rest => {}
         }
     }
@@ -151,7 +141,7 @@ impl PlaybackTracker {
         };
         let Some(engine) = &mut self.engine else { return };
         let polled_at = clock::now();
-        let verdict = engine.handle_page(&page, &known, polled_at, fastrand::f64());
+        let verdict = engine.handle_page(&page, &known, polled_at, driver::jitter());
         let commit = PlaysCommit {
             account_id: self.setup.account_id,
             page,
@@ -194,7 +184,7 @@ impl PlaybackTracker {
     /// The poll brought nothing. It is noted for others, and told once.
     fn handle_fault(&mut self, fault: Fault, ctx: &mut Context<Self>) {
         let Some(engine) = &mut self.engine else { return };
-        let setback = engine.handle_fault(fault, clock::instant(), clock::now(), fastrand::f64());
+        let setback = engine.handle_fault(fault, clock::instant(), clock::now(), driver::jitter());
         self.tell(&setback);
         let Setback { standing, next_poll_at, .. } = setback;
         let (parked_until, why) = match &standing {
@@ -253,34 +243,9 @@ async fn ask(setup: &TrackerSetup, num_requests: &Cell<u32>) -> Answer {
         faults::visit("fetch.plays");
         fetcher.client.recently_played(&fetcher.tokens).await
     };
-    let page = fetcher.ask(Family::Player, Patience::Page, num_requests, call).await.map_err(fault)?;
+    let page = fetcher.ask(Family::Player, num_requests, call).await?;
     let known = store.known_plays(*account_id, &page).await.map_err(|error| Fault::Internal(error.to_string()))?;
     Ok((page, known))
-}
-
-/// What an unanswered poll means. A missing permission concerns nothing but the history, so it does not end the sign-in.
-fn fault(unanswered: Unanswered) -> Fault {
-    let error = match unanswered {
-        Unanswered::Paused(pause) => return Fault::Paused(pause),
-        Unanswered::GateGone => return Fault::Internal(unanswered.to_string()),
-        Unanswered::Failed(error) => error,
-    };
-    let text = with_causes(&error);
-    match error {
-        ApiError::SignIn(_) => Fault::SignIn(text),
-        // Should the sign-in have ended, the next refresh says so.
-        ApiError::Unauthorized(_) => Fault::Refused(text),
-        ApiError::Forbidden(ForbiddenReason::MissingScope, _) => {
-            Fault::Forbidden(format!("{text}; the permission needed is user-read-recently-played"))
-        }
-        ApiError::Forbidden(..) => Fault::Forbidden(text),
-        ApiError::Gone(_) => Fault::Gone(text),
-        ApiError::Refused(_) | ApiError::Config { .. } => Fault::Refused(text),
-        ApiError::Transient { .. } | ApiError::Malformed { .. } => Fault::Unservable(text),
-        ApiError::Network { .. } | ApiError::Vault(_) | ApiError::Renewed | ApiError::RateLimited { .. } => {
-            Fault::Unreachable(text)
-        }
-    }
 }
 
 impl Actor for PlaybackTracker {

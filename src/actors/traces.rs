@@ -8,8 +8,7 @@
 
 use crate::{
     engine::{run::RunEnd, syncing::Trouble},
-    metrics::RequestStatus,
-    model::{AccountId, Commit, CommitReport, Family, Phase, SyncKey},
+    model::{AccountId, Commit, CommitReport, Family, Phase, RequestStatus, SyncKey},
 };
 use tracing::{Instrument, Span, field::Empty, trace_span};
 use uuid::Uuid;

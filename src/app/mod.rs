@@ -29,8 +29,9 @@ use crate::{
     },
     config::{Config, ConfigError, RateLimitConfig},
     engine::gate::GateSettings,
-    model::with_causes,
-    spotify::{ApiError, Client, ClientConfig, ForbiddenReason},
+    faults::hastened,
+    model::{Remedy, with_causes},
+    spotify::{ApiError, Client, ClientConfig, TokenRests},
     store::{DatabaseUrl, Store, StoreError},
     telemetry,
 };
@@ -114,11 +115,9 @@ impl From<StoreError> for CommandError {
 
 impl From<ApiError> for CommandError {
     fn from(error: ApiError) -> CommandError {
-        let exit = match &error {
-            ApiError::Config { .. } => Exit::Usage,
-            ApiError::SignIn(_) | ApiError::Unauthorized(_) | ApiError::Forbidden(ForbiddenReason::MissingScope, _) => {
-                Exit::LoginNeeded
-            }
+        let exit = match error.disposition().remedy {
+            Some(Remedy::Ours) => Exit::Usage,
+            Some(Remedy::SignIn | Remedy::Permit) => Exit::LoginNeeded,
             _ => Exit::Failed,
         };
         CommandError::new(exit, with_causes(&error))
@@ -265,6 +264,7 @@ fn client(config: &Config) -> Result<Client, CommandError> {
              developer.spotify.com/dashboard",
         ));
     };
+    let rests = TokenRests::default();
     Ok(Client::new(ClientConfig {
         api_url: config.spotify.api_url.clone(),
         accounts_url: config.spotify.accounts_url.clone(),
@@ -272,6 +272,7 @@ fn client(config: &Config) -> Result<Client, CommandError> {
         connect_timeout: CONNECT_TIMEOUT.min(config.spotify.timeout),
         timeout: config.spotify.timeout,
         user_agent: USER_AGENT.into(),
+        token_rests: TokenRests { longest: hastened(rests.longest), doubt: hastened(rests.doubt), ..rests },
     })?)
 }
 

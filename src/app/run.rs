@@ -280,7 +280,7 @@ impl Caretaker {
         let Some(tokens) = sign_in::tokens_of(&self.store, account_id, &client_id).await? else { return Ok(()) };
         self.told.remove(&account_id);
         self.tended.insert(account_id, revision);
-        let remembered = self.remembered(account_id).await?;
+        let remembered = self.remembered(account_id, revision).await?;
         let paused = self.store.paused_by_hand(account_id).await?;
         self.supervisor.send(Tend { account_id, name, tokens, remembered, paused }).await.map_err(|_| died())
     }
@@ -303,10 +303,15 @@ impl Caretaker {
     }
 
     /// What the database knows of the runs of an account.
-    async fn remembered(&self, account: AccountId) -> Result<BTreeMap<EntityType, Remembered>, StoreError> {
+    async fn remembered(
+        &self,
+        account: AccountId,
+        signed_in_at: DateTime<Utc>,
+    ) -> Result<BTreeMap<EntityType, Remembered>, StoreError> {
         let mut remembered: BTreeMap<EntityType, Remembered> = BTreeMap::new();
         for state in self.store.list(account).await? {
             let known = remembered.entry(state.key.entity).or_default();
+            known.signed_in_at = Some(signed_in_at);
             known.next_run_at = known.next_run_at.max(state.next_run_at);
             known.failed_at = known.failed_at.max(state.failed_at);
             known.is_complete |= state.completed_at.is_some();

@@ -7,16 +7,15 @@
 
 use super::{CommandError, Exit, accounts};
 use crate::{
-    actors::fetch::{Fetcher, Unanswered},
+    actors::fetch::Fetcher,
     cli::{
         numbers::{day, time_of_day},
         progress::limit_name,
     },
     clock,
     config::SpotifyConfig,
-    engine::backoff::Patience,
-    model::{AccountId, Family, SignInState, with_causes},
-    spotify::{ApiError, Client, KeepInMemory, Keeping, Kept, Profile, StoredTokens, TokenVault, Tokens, VaultError},
+    model::{AccountId, Family, Fault, SignInState, TokenTrouble, TroubleOf},
+    spotify::{Client, KeepInMemory, Keeping, Kept, Profile, StoredTokens, TokenVault, Tokens, VaultError},
     store::{Account, Person, SignIn, Store, StoreError, TokenRow},
 };
 use chrono::{DateTime, Utc};
@@ -136,8 +135,13 @@ async fn import(
     imported_hash: String,
     fetcher: impl FnOnce(Tokens) -> Fetcher,
 ) -> Result<(), CommandError> {
-    let brought =
-        StoredTokens { access_token: None, expires_at: None, refresh_token: refresh_token.clone(), scopes: None };
+    let brought = StoredTokens {
+        access_token: None,
+        expires_at: None,
+        refresh_token: refresh_token.clone(),
+        scopes: None,
+        trouble: None,
+    };
     let tokens = Tokens::new(brought, Arc::new(KeepInMemory), clock::now);
     let profile = ask_who(fetcher(tokens.clone())).await?;
     record(store, &profile, client_id, tokens.snapshot().await, Some(imported_hash)).await?;
@@ -164,18 +168,23 @@ pub(super) async fn record(
 pub(super) async fn ask_who(fetcher: Fetcher) -> Result<Profile, CommandError> {
     let client: &Client = &fetcher.client;
     let call = async || client.me(&fetcher.tokens).await;
-    match fetcher.ask(Family::Application, Patience::Page, &Cell::new(0), call).await {
+    match fetcher.ask(Family::Application, &Cell::new(0), call).await {
         Ok(profile) => Ok(profile),
-        Err(Unanswered::Paused(pause)) => {
+        Err(Fault::Paused(pause)) => {
             let (limit, until) = (limit_name(pause.class), time_of_day(pause.until, clock::now()));
             Err(CommandError::new(Exit::Paused, format!("paused by the {limit} until {until}; run again then")))
         }
-        Err(Unanswered::Failed(error @ ApiError::Network { .. })) => Err(CommandError::new(
+        Err(Fault::Unreachable(why)) => Err(CommandError::new(
             Exit::Failed,
-            format!("{}; check the network and SEGNO_SPOTIFY_API_URL, then run again", with_causes(&error)),
+            format!("{why}; check the network and SEGNO_SPOTIFY_API_URL, then run again"),
         )),
-        Err(Unanswered::Failed(error)) => Err(error.into()),
-        Err(error @ Unanswered::GateGone) => Err(CommandError::failed(&error)),
+        Err(Fault::Outage(why)) => {
+            Err(CommandError::new(Exit::Failed, format!("{why}; this was seen to pass: run again in a few minutes")))
+        }
+        Err(fault @ (Fault::SignIn(_) | Fault::NotPermitted(_))) => {
+            Err(CommandError::new(Exit::LoginNeeded, fault.to_string()))
+        }
+        Err(fault) => Err(CommandError::failed(&fault)),
     }
 }
 
@@ -186,8 +195,8 @@ fn hash(token: &SecretString) -> String {
 }
 
 fn row(client_id: String, tokens: StoredTokens, imported_hash: Option<String>) -> TokenRow {
-    let StoredTokens { access_token, expires_at, refresh_token, scopes } = tokens;
-    TokenRow { client_id, refresh_token, access_token, expires_at, scopes, imported_hash }
+    let StoredTokens { access_token, expires_at, refresh_token, scopes, trouble } = tokens;
+    TokenRow { client_id, refresh_token, access_token, expires_at, scopes, imported_hash, trouble }
 }
 
 /// Keeps the tokens of one account in the database.
@@ -201,11 +210,12 @@ impl StoreVault {
     /// Tokens of another application are none.
     async fn stored(&self) -> Result<Option<StoredTokens>, StoreError> {
         let row = self.store.load_tokens(self.account_id).await?.filter(|row| row.client_id == self.client_id);
-        Ok(row.map(|TokenRow { access_token, expires_at, refresh_token, scopes, .. }| StoredTokens {
+        Ok(row.map(|TokenRow { access_token, expires_at, refresh_token, scopes, trouble, .. }| StoredTokens {
             access_token,
             expires_at,
             refresh_token,
             scopes,
+            trouble,
         }))
     }
 }
@@ -221,6 +231,18 @@ impl TokenVault for StoreVault {
 
     fn load(&self) -> Keeping<'_, Option<StoredTokens>> {
         Box::pin(async move { self.stored().await.map_err(VaultError::new) })
+    }
+
+    fn note_trouble<'a>(
+        &'a self,
+        known: &'a SecretString,
+        trouble: &'a TokenTrouble,
+        of: TroubleOf,
+    ) -> Keeping<'a, ()> {
+        Box::pin(async move {
+            let noted = self.store.note_token_trouble(self.account_id, known, &self.client_id, trouble, of).await;
+            noted.map_err(VaultError::new)
+        })
     }
 
     fn note_refused<'a>(&'a self, refused: &'a SecretString, why: &'a str) -> Keeping<'a, ()> {

@@ -233,7 +233,7 @@ fn died() -> CommandError {
 
 fn exit_of(end: &RunEnd) -> Exit {
     match end {
-        RunEnd::Failed(Fault::SignIn(_)) => Exit::LoginNeeded,
+        RunEnd::Failed(Fault::SignIn(_) | Fault::NotPermitted(_)) => Exit::LoginNeeded,
         RunEnd::Failed(_) => Exit::Failed,
         RunEnd::Stopped => Exit::Interrupted,
         RunEnd::Paused(_) => Exit::Paused,
@@ -273,9 +273,14 @@ fn next_step(end: &RunEnd) -> Option<String> {
             let (limit, until) = (limit_name(pause.class), time_of_day(pause.until, clock::now()));
             Some(format!("paused by the {limit} until {until}; run again then: it carries on"))
         }
-        RunEnd::Failed(Fault::SignIn(_)) => Some("sign in again: run \"segno login\"; the next run carries on".into()),
+        RunEnd::Failed(Fault::SignIn(_) | Fault::NotPermitted(_)) => {
+            Some("sign in again: run \"segno login\"; the next run carries on".into())
+        }
         RunEnd::Failed(Fault::Unreachable(_)) => {
             Some("check the network and SEGNO_SPOTIFY_API_URL, then run again: it carries on".into())
+        }
+        RunEnd::Failed(Fault::Outage(_)) => {
+            Some("such refusals were seen to pass: run again in a few minutes, it carries on".into())
         }
         RunEnd::Failed(_) => Some("failed; what was committed stays, and the next run carries on".into()),
     }

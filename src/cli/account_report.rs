@@ -3,7 +3,7 @@
 use super::numbers::{counted, day, grouped, time_of_day};
 use crate::{
     model::{
-        SignInState,
+        SignInState, TokenTrouble,
         scopes::{self, SCOPES, Scope},
         status::AccountStatus,
     },
@@ -105,6 +105,9 @@ pub fn status_lines(account: &AccountStatus, now: DateTime<Utc>) -> Vec<String> 
         }
         SignInState::SignedOut => format!("account {who}, signed out; \"segno login\" signs in"),
     }];
+    lines.extend(account.token_trouble.iter().map(|TokenTrouble { why, retry_at, .. }| {
+        format!("  no new access token: {why}; tried again at {}", time_of_day(*retry_at, now))
+    }));
     lines.extend(account.service.iter().map(|service| format!("  kept current by {service}")));
     let missing = |name: &String| {
         let serves = SCOPES.iter().find(|scope| scope.name == name).map_or("something", |scope| scope.serves);
@@ -187,6 +190,7 @@ mod tests {
                 spotify_id: "mira".into(),
                 display_name: None,
                 sign_in,
+                token_trouble: None,
                 missing_scopes: vec!["user-follow-read".into()],
                 service: None,
                 entities: Vec::new(),
@@ -205,6 +209,27 @@ mod tests {
         assert!(refused.ends_with("(Refresh token revoked); sign in again with \"segno login\""), "{refused}");
         assert!(line(SignInState::SignedOut).contains("signed out"));
         assert!(line(SignInState::Ended { since: noon() }).contains("ended on 2026-11-22"));
+    }
+
+    #[test]
+    fn status_says_why_there_is_no_new_token_and_until_when() {
+        let (why, retry_at) =
+            ("the token request was not served (502 Bad Gateway)".into(), noon() + TimeDelta::minutes(9));
+        let account = AccountStatus {
+            account_id: AccountId(1),
+            spotify_id: "mira".into(),
+            display_name: None,
+            sign_in: SignInState::Valid { until: noon() },
+            token_trouble: Some(TokenTrouble { why, retry_at, doubted_at: None }),
+            missing_scopes: Vec::new(),
+            service: None,
+            entities: Vec::new(),
+            playback: PlaybackStatus::default(),
+        };
+        let at = time_of_day(retry_at, noon());
+        let expected =
+            format!("  no new access token: the token request was not served (502 Bad Gateway); tried again at {at}");
+        assert_eq!(status_lines(&account, noon())[1..], [expected]);
     }
 
     fn noon() -> DateTime<Utc> {

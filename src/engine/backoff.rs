@@ -1,7 +1,8 @@
-//! Whether a request that failed is worth another try, and when.
+//! When a request that failed is tried again, and for how long.
 //!
 //! Bursts of 5xx last seconds to minutes and go away; an offset that the API cannot serve stays. The two look alike from
-//! one request, so patience depends on whether anything else has been answered in the meantime.
+//! one request, so it matters whether anything else is answered in the meantime: while nothing is, the waits go on
+//! growing. [`super::request`] decides by it.
 
 use std::time::Duration;
 
@@ -12,19 +13,15 @@ pub enum Patience {
     Page,
     /// A part of a page that already failed as a whole: one more try tells.
     Piece,
-}
-
-/// What to do about a failed try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retry {
-    After(Duration),
-    GiveUp,
+    /// What cannot be asked for in parts: whether the fault is its own makes no difference.
+    Whole,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
     /// Longest wait before the second try; doubles from there.
     pub base: Duration,
+    /// Longest wait while others are answered.
     pub cap: Duration,
     /// A page is given up when it has been failing for this long. Users see "cannot be reached" about then.
     pub give_up_after: Duration,
@@ -46,28 +43,19 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// Rules on a request that has failed `tries` times, the first time `failing_for` ago. `others_answered` says
-    /// whether any other request has succeeded since then; `jitter` is in `[0, 1)`.
-    pub fn rule(
-        &self,
-        patience: Patience,
-        tries: u32,
-        failing_for: Duration,
-        others_answered: bool,
-        jitter: f64,
-    ) -> Retry {
-        let exhausted = match patience {
-            Patience::Piece => tries >= self.piece_tries,
-            Patience::Page => others_answered && tries >= self.page_tries,
-        };
-        let wait = self.delay(tries, jitter);
-        if exhausted || failing_for + wait > self.give_up_after { Retry::GiveUp } else { Retry::After(wait) }
+    /// Tries after which the fault is the page's own, if others are answered.
+    pub fn tries(&self, patience: Patience) -> u32 {
+        match patience {
+            Patience::Page | Patience::Whole => self.page_tries,
+            Patience::Piece => self.piece_tries,
+        }
     }
 
-    /// Half of the exponential step is fixed and half is jitter, so that a retry is neither at once nor in step with
-    /// the others.
-    pub fn delay(&self, tries: u32, jitter: f64) -> Duration {
-        let step = self.base.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(self.cap);
+    /// The wait after so many failed tries. Half of the exponential step is fixed and half is jitter, so that a retry is
+    /// neither at once nor in step with the others.
+    pub fn delay(&self, tries: u32, are_others_served: bool, jitter: f64) -> Duration {
+        let cap = if are_others_served { self.cap } else { self.give_up_after };
+        let step = self.base.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(cap);
         step.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
     }
 }
@@ -77,29 +65,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_the_cap() {
-        let backoff = Backoff::default();
-        let waits: Vec<u128> = (1..=7).map(|tries| backoff.delay(tries, 1.0).as_millis()).collect();
-        assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 8000, 8000]);
-        assert_eq!(backoff.delay(1, 0.0).as_millis(), 250);
-    }
-
-    #[test]
-    fn a_page_is_given_up_early_only_where_the_rest_of_the_api_answers() {
-        let backoff = Backoff::default();
-        let after = |others_answered| backoff.rule(Patience::Page, 5, Duration::from_secs(10), others_answered, 0.5);
-        assert_eq!(after(true), Retry::GiveUp);
-        assert!(matches!(after(false), Retry::After(_)));
-    }
-
-    #[test]
-    fn an_api_that_never_answers_is_given_up_after_half_a_minute() {
-        let backoff = Backoff::default();
-        let (mut tries, mut failing_for) = (1, Duration::ZERO);
-        while let Retry::After(wait) = backoff.rule(Patience::Page, tries, failing_for, false, 0.5) {
-            failing_for += wait;
-            tries += 1;
-        }
-        assert!((20..=30).contains(&failing_for.as_secs()), "gave up after {failing_for:?}");
+    fn waits_double_up_to_the_cap_and_further_while_nothing_is_served() {
+        let waits = |are_others_served| -> Vec<u128> {
+            (1..=7).map(|tries| Backoff::default().delay(tries, are_others_served, 1.0).as_millis()).collect()
+        };
+        assert_eq!(waits(true), [500, 1000, 2000, 4000, 8000, 8000, 8000]);
+        assert_eq!(waits(false), [500, 1000, 2000, 4000, 8000, 16_000, 30_000]);
+        assert_eq!(Backoff::default().delay(1, false, 0.0).as_millis(), 250);
     }
 }

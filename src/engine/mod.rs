@@ -11,6 +11,7 @@
 //! | [`gate`] | who may send a request, and when |
 //! | [`forecast`] | when what remains will be done |
 //! | [`playback`] | when the listening history is asked for, and what a page of it means |
+//! | [`request`] | one request: when to ask, wait, renew, try again or give up |
 //! | [`backoff`] | whether and when to try a failed request again |
 //! | [`schedule`] | when the service runs what |
 //! | [`restart`] | whether and when a dead actor gets a new life |
@@ -24,6 +25,7 @@ pub mod forecast;
 pub mod gate;
 mod now;
 pub mod playback;
+pub mod request;
 pub mod restart;
 pub mod run;
 pub mod schedule;

@@ -13,7 +13,7 @@ mod readings;
 pub use pauses::PauseSpan;
 pub use readings::{AccountReading, EntityReading, LedgerReading, Readings, Seen};
 
-use crate::model::{Commit, EntityType, Family, ItemCounts, Pause, Rows};
+use crate::model::{Commit, EntityType, Family, ItemCounts, Pause, RequestStatus, Rows};
 use pauses::{KINDS, PauseClock};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
@@ -54,44 +54,6 @@ pub const ACTORS: [&str; 7] = [
     "syncer_playlists",
     "syncer_tracks",
 ];
-
-/// How a request to the Web API ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestStatus {
-    Served,
-    /// 429.
-    Limited,
-    /// Any other 4xx.
-    Refused,
-    /// 5xx, or an answer of something in between.
-    Failing,
-    /// Served, with a body that cannot be read.
-    Unreadable,
-    /// No answer, or no token to ask with.
-    Unanswered,
-}
-
-impl RequestStatus {
-    const ALL: [RequestStatus; 6] = [
-        RequestStatus::Served,
-        RequestStatus::Limited,
-        RequestStatus::Refused,
-        RequestStatus::Failing,
-        RequestStatus::Unreadable,
-        RequestStatus::Unanswered,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            RequestStatus::Served => "2xx",
-            RequestStatus::Limited => "429",
-            RequestStatus::Refused => "4xx",
-            RequestStatus::Failing => "5xx",
-            RequestStatus::Unreadable => "unreadable",
-            RequestStatus::Unanswered => "unanswered",
-        }
-    }
-}
 
 /// The counters of one process. Clones share them.
 #[derive(Clone)]

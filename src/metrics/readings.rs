@@ -38,6 +38,10 @@ pub struct AccountReading {
     pub account: AccountId,
     /// Nothing once it has ended or was refused.
     pub sign_in_left: Duration,
+    /// Until the token endpoint is asked again, where it gave no token; else nothing.
+    pub token_rest_left: Duration,
+    /// When the listening history is read again.
+    pub next_poll_at: Option<DateTime<Utc>>,
     pub plays: u64,
     /// When the listening history was last read.
     pub last_polled_at: Option<DateTime<Utc>>,
@@ -121,11 +125,15 @@ impl Seen {
     }
 
     fn register_accounts(&self, to: &mut Registry) {
-        let [left, polled]: [Reals<OfAccount>; 2] = Default::default();
+        let [left, rest, polled, next_poll]: [Reals<OfAccount>; 4] = Default::default();
         let [plays, gaps]: [Numbers<OfAccount>; 2] = Default::default();
         for reading in &self.accounts {
             let labels = OfAccount { account: reading.account.0 };
             left.get_or_create(&labels).set(reading.sign_in_left.as_secs_f64());
+            rest.get_or_create(&labels).set(reading.token_rest_left.as_secs_f64());
+            if let Some(at) = reading.next_poll_at {
+                next_poll.get_or_create(&labels).set(timestamp(at));
+            }
             plays.get_or_create(&labels).set(i64::try_from(reading.plays).unwrap_or(i64::MAX));
             gaps.get_or_create(&labels).set(reading.open_play_gaps.into());
             if let Some(at) = reading.last_polled_at {
@@ -134,6 +142,10 @@ impl Seen {
         }
         let help = "Until the sign-in ends; 0 when it has, or was refused";
         to.register_with_unit("sign_in_remaining", help, Unit::Seconds, left);
+        let help = "Until the token endpoint is asked again after it gave no access token; 0 when all is well";
+        to.register_with_unit("token_rest_remaining", help, Unit::Seconds, rest);
+        let help = "When the listening history is read again";
+        to.register_with_unit("next_poll_timestamp", help, Unit::Seconds, next_poll);
         let help = "When the listening history was last read";
         to.register_with_unit("last_poll_timestamp", help, Unit::Seconds, polled);
         to.register("plays", "Plays in the database", plays);

@@ -14,17 +14,24 @@ pub enum Fault {
     /// Nothing answers.
     #[error("the API cannot be reached: {0}; check the network and spotify.api_url, running again carries on")]
     Unreachable(String),
+    /// It was refused, for no reason that is known to last, or the token endpoint is in trouble: asking again in minutes
+    /// may help, without anybody doing anything.
+    #[error("{0}")]
+    Outage(String),
     /// The refresh token is no longer accepted.
     #[error("{0}")]
     SignIn(String),
-    /// 403: what it means and what to do stands in the text.
+    /// The sign-in lacks a permission.
+    #[error("{0}")]
+    NotPermitted(String),
+    /// The items of this playlist are not shown to this person.
     #[error("{0}")]
     Forbidden(String),
-    /// 404 or 410.
+    /// There is no such playlist.
     #[error("{0}")]
     Gone(String),
-    /// The API refuses the request as malformed; asking again cannot help.
-    #[error("the API refuses the request: {0}")]
+    /// The endpoint is gone, by its own words.
+    #[error("{0}")]
     Refused(String),
     /// Something of our own went wrong.
     #[error("{0}")]

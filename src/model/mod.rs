@@ -3,6 +3,7 @@
 //! Plain data that every other layer shares: what Spotify calls things, what a page of a listing holds, what a
 //! checkpoint remembers, what a batch did. Nothing here waits, reads a clock, or knows a database or a protocol.
 
+pub mod answer;
 pub mod batch;
 pub mod checkpoint;
 pub mod entities;
@@ -17,6 +18,7 @@ pub mod sharing;
 pub mod sign_in;
 pub mod status;
 
+pub use answer::{Disposition, Remedy, RequestStatus};
 pub use batch::{
     BatchSyncResult, Commit, CommitReport, Effects, Fence, Gap, ItemCounts, Membership, PlaylistPart, Removal, Rows,
     Survey,
@@ -37,4 +39,4 @@ pub use play::{
     KnownPlays, PLAYS_PAGE_LEN, Play, PlayGap, PlayKey, PlaySlot, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
 };
 pub use sharing::{GateProcess, ProbeClaim, Sent, SharedChange, SharedLimits};
-pub use sign_in::{SignInRefusal, SignInState};
+pub use sign_in::{SignInRefusal, SignInState, TokenTrouble, TroubleOf};

@@ -43,8 +43,14 @@ pub type PlayKey = (DateTime<Utc>, String);
 pub struct KnownPlays {
     /// The plays from the page's oldest on.
     pub keys: HashSet<PlayKey>,
-    /// The newest one before them.
+    /// The newest one before them; of all where the page is empty.
     pub newest_before: Option<DateTime<Utc>>,
+}
+
+impl KnownPlays {
+    pub fn newest(&self) -> Option<DateTime<Utc>> {
+        self.keys.iter().map(|(at, _)| *at).max().or(self.newest_before)
+    }
 }
 
 /// Plays after the one moment and before the other may be missing: they had left the page before anybody looked.

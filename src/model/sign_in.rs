@@ -41,6 +41,25 @@ pub struct SignInRefusal {
     pub since: DateTime<Utc>,
 }
 
+/// Why an account gets no new access token for a while. What it has of one goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TokenTrouble {
+    pub why: String,
+    /// The token endpoint is not asked before.
+    pub retry_at: DateTime<Utc>,
+    /// Since when Spotify has called the refresh token void. Once more, some minutes later, and the sign-in is over.
+    pub doubted_at: Option<DateTime<Utc>>,
+}
+
+/// Whom trouble with the token endpoint concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TroubleOf {
+    /// The tokens of one account.
+    Grant,
+    /// Every account of the application.
+    Endpoint,
+}
+
 impl SignInState {
     /// The state of a sign-in that still has its tokens.
     pub fn at(now: DateTime<Utc>, authorized_at: DateTime<Utc>, refusal: Option<&SignInRefusal>) -> SignInState {

@@ -1,6 +1,6 @@
 //! What `segno status --json` prints and the web API serves. The names are part of the interface.
 
-use super::{AccountId, EntityType, Family, LimitClass, Phase, SignInState};
+use super::{AccountId, EntityType, Family, LimitClass, Phase, SignInState, TokenTrouble};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -21,6 +21,9 @@ pub struct AccountStatus {
     pub spotify_id: String,
     pub display_name: Option<String>,
     pub sign_in: SignInState,
+    /// Why there is no new access token for a while, and when the token endpoint is asked again; `None` where all is well.
+    #[serde(default)]
+    pub token_trouble: Option<TokenTrouble>,
     /// Permissions that the person did not grant, by Spotify's names.
     pub missing_scopes: Vec<String>,
     /// The service that keeps the account current, if one lives.
@@ -111,6 +114,9 @@ pub struct PlaybackStatus {
     pub last_gap: Option<PlayGapStatus>,
     /// Why the last poll brought nothing.
     pub error: Option<String>,
+    /// A permission is missing, or the API has closed the history: it is tried again then.
+    #[serde(default)]
+    pub parked_until: Option<DateTime<Utc>>,
 }
 
 /// Plays after the one moment and before the other may be missing.

@@ -6,14 +6,17 @@
 //!
 //! Another process may hold the same tokens, and a person may sign out, or in again, while this one runs. So what is
 //! stored is only replaced where it is what this process believes it to be, and a refresh token that Spotify calls void
-//! is first compared with the stored one: somebody else may have exchanged it. Only then is it the end, which the vault
-//! notes, so that no later process asks again.
+//! is first compared with the stored one: somebody else may have exchanged it. Spotify has called tokens void that were
+//! not. So it is sent once more, minutes later, and only then is it the end. Both are noted in the vault, so that no
+//! later process asks sooner, or again.
 
 use super::{
     client::{Client, NotRenewed},
     error::{ApiError, VaultError},
+    token_rest::TokenRest,
     wire::TokenWire,
 };
+use crate::model::{TokenTrouble, TroubleOf};
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
@@ -22,9 +25,10 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tracing::{Instrument, debug};
@@ -45,6 +49,8 @@ pub struct StoredTokens {
     pub expires_at: Option<DateTime<Utc>>,
     pub refresh_token: SecretString,
     pub scopes: Option<String>,
+    /// Why they are not renewed for a while.
+    pub trouble: Option<TokenTrouble>,
 }
 
 /// What a [`TokenVault`] does, when it is done. Its future need not be `Send`: the service runs on one thread.
@@ -66,8 +72,17 @@ pub trait TokenVault: Send + Sync {
     /// What is stored now; `None` when the person has signed out.
     fn load(&self) -> Keeping<'_, Option<StoredTokens>>;
 
+    /// Notes that there is no new access token for a while, if this refresh token still is the stored one.
+    fn note_trouble<'a>(&'a self, known: &'a SecretString, trouble: &'a TokenTrouble, of: TroubleOf)
+    -> Keeping<'a, ()>;
+
     /// Notes that Spotify has refused this refresh token for good, if it still is the stored one.
     fn note_refused<'a>(&'a self, refused: &'a SecretString, why: &'a str) -> Keeping<'a, ()>;
+
+    /// Whether what is noted lasts. Where it does not, there is no sign-in yet that one answer could end.
+    fn is_lasting(&self) -> bool {
+        true
+    }
 }
 
 /// The vault of a sign-in that has no account yet: keeps nothing, so that the caller takes [`Tokens::snapshot`].
@@ -83,16 +98,21 @@ impl TokenVault for KeepInMemory {
         Box::pin(std::future::ready(Ok(None)))
     }
 
+    fn note_trouble<'a>(&'a self, _: &'a SecretString, _: &'a TokenTrouble, _: TroubleOf) -> Keeping<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     fn note_refused<'a>(&'a self, _: &'a SecretString, _: &'a str) -> Keeping<'a, ()> {
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn is_lasting(&self) -> bool {
+        false
     }
 }
 
 /// How often one caller takes over what others have stored. Once is what happens; more is a quarrel.
 const ADOPTIONS_MAX: u32 = 2;
-
-/// No refresh has this number.
-const UNDOUBTED: u64 = u64::MAX;
 
 /// Hands out the access token of one account. Clones share it.
 #[derive(Clone)]
@@ -103,10 +123,10 @@ pub struct Tokens {
 struct Inner {
     vault: Arc<dyn TokenVault>,
     now: fn() -> DateTime<Utc>,
-    /// Refreshes that have ended, well or not. A caller that sees it change while waiting shares that refresh.
+    /// Refreshes that have ended, well or not.
     num_refreshes: AtomicU64,
-    /// Serial of a bearer that replaced a refused one and has not been accepted yet; `UNDOUBTED` where there is none.
-    doubted: AtomicU64,
+    /// A bearer that replaced a refused one and has not been accepted yet.
+    doubted: std::sync::Mutex<Option<Doubted>>,
     /// Held while the tokens are being refreshed or stored.
     state: Arc<Mutex<State>>,
 }
@@ -119,15 +139,25 @@ struct State {
     renew_at: Option<DateTime<Utc>>,
     /// `stored` has not reached the vault yet.
     is_unsaved: bool,
-    /// How the last refresh failed; `None` once one succeeds.
-    failure: Option<ApiError>,
+    /// These tokens are not renewed for a while. What concerns the whole endpoint is the client's.
+    rest: TokenRest,
+    /// How the sign-in ended.
+    over: Option<ApiError>,
     /// A refresh token that was called void, until it is clear whether the vault has another.
     void: Option<Void>,
+}
+
+/// By its serial.
+#[derive(Clone, Copy)]
+struct Doubted {
+    serial: u64,
+    since: Instant,
 }
 
 struct Void {
     refresh_token: SecretString,
     said: String,
+    error: ApiError,
 }
 
 /// An access token, ready to be sent.
@@ -161,9 +191,10 @@ impl Tokens {
             bearer: stored.access_token.as_ref().and_then(|token| Bearer::new(token, 0)),
             renew_at: renew_at(&stored),
             known: stored.refresh_token.clone(),
+            rest: TokenRest::noted(stored.trouble.as_ref(), Instant::now(), now()),
             stored,
             is_unsaved: false,
-            failure: None,
+            over: None,
             void: None,
         };
         let state = Arc::new(Mutex::new(state));
@@ -172,7 +203,7 @@ impl Tokens {
                 vault,
                 now,
                 num_refreshes: AtomicU64::new(0),
-                doubted: AtomicU64::new(UNDOUBTED),
+                doubted: std::sync::Mutex::default(),
                 state,
             }),
         }
@@ -190,20 +221,24 @@ impl Tokens {
     }
 
     /// Takes in that a 401 came back for `bearer`. Says whether another try is worth it: not for a bearer that itself
-    /// replaced a refused one.
+    /// has just replaced a refused one. Such refusals were seen to last for minutes, and to pass.
     pub(super) async fn renew_refused(&self, client: &Client, bearer: &Bearer) -> Result<bool, ApiError> {
-        if self.inner.doubted.load(Ordering::Acquire) == bearer.serial {
+        let again_after = client.inner.token_rests.doubt;
+        if self.doubted().is_some_and(|it| it.serial == bearer.serial && it.since.elapsed() < again_after) {
             return Ok(false);
         }
         let renewed = self.bearer(client, Some(bearer)).await?;
-        self.inner.doubted.store(renewed.serial, Ordering::Release);
+        *self.doubted() = Some(Doubted { serial: renewed.serial, since: Instant::now() });
         Ok(true)
     }
 
     /// Takes in that `bearer` was accepted.
     pub(super) fn handle_accepted(&self, bearer: &Bearer) {
-        let doubted = &self.inner.doubted;
-        let _ = doubted.compare_exchange(bearer.serial, UNDOUBTED, Ordering::AcqRel, Ordering::Relaxed);
+        self.doubted().take_if(|doubted| doubted.serial == bearer.serial);
+    }
+
+    fn doubted(&self) -> std::sync::MutexGuard<'_, Option<Doubted>> {
+        self.inner.doubted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn now(&self) -> DateTime<Utc> {
@@ -212,47 +247,80 @@ impl Tokens {
 
     /// The access token to send, renewed and stored if need be. `refused` is one that a 401 came back for.
     ///
-    /// One caller refreshes; those who wait for it share how it ended, well or not.
+    /// One caller refreshes. Those who wait for it share how it ended: with the token, or with the rest that follows.
     pub(super) async fn bearer(&self, client: &Client, refused: Option<&Bearer>) -> Result<Bearer, ApiError> {
-        let num_refreshes = self.inner.num_refreshes.load(Ordering::Acquire);
         let mut state = self.inner.state.clone().lock_owned().await;
         for _ in 0..=ADOPTIONS_MAX {
-            self.settle(&mut state).await?;
+            self.settle(client, &mut state).await?;
             if state.usable(self.now(), refused).is_none() {
-                match &state.failure {
-                    Some(failure @ ApiError::SignIn(_)) => return Err(failure.clone()),
-                    Some(failure) if self.inner.num_refreshes.load(Ordering::Acquire) != num_refreshes => {
-                        return Err(failure.clone());
-                    }
-                    Some(_) | None => {}
+                if let Some(over) = &state.over {
+                    return Err(over.clone());
                 }
-                let exchanged;
-                (state, exchanged) = self.exchange(client, state).await?;
-                match exchanged {
-                    Ok(()) => {}
-                    Err(_) if state.void.is_some() => continue,
-                    Err(error) => return Err(error),
+                let mut obstacle = rest_left(client, &state);
+                if obstacle.is_none() {
+                    let exchanged;
+                    (state, exchanged) = self.exchange(client, state).await?;
+                    match exchanged {
+                        Ok(()) => {}
+                        Err(_) if state.void.is_some() => continue,
+                        Err((trouble, of)) => {
+                            if state.is_unsaved {
+                                // A refresh token came, and no access token with it.
+                                self.save(&mut state).await?;
+                            }
+                            // A note that is lost costs a request after a restart, and nothing else.
+                            if let Err(error) = self.inner.vault.note_trouble(&state.known, &trouble, of).await {
+                                debug!(%error, "the trouble of the token endpoint could not be noted");
+                            }
+                            obstacle = rest_left(client, &state);
+                        }
+                    }
+                }
+                if let Some(obstacle) = obstacle {
+                    // What is left of the old one serves meanwhile.
+                    return state.lasting(self.now(), refused).cloned().ok_or(obstacle);
                 }
             }
             if !state.is_unsaved || self.save(&mut state).await? == Kept::Stored {
                 return state.bearer.clone().ok_or_else(unusable_grant);
             }
         }
-        self.settle(&mut state).await?;
-        Err(state.failure.clone().unwrap_or_else(|| ApiError::Transient {
-            retry_after: None,
+        self.settle(client, &mut state).await?;
+        Err(state.over.clone().or_else(|| rest_left(client, &state)).unwrap_or_else(|| ApiError::NoToken {
+            left: client.inner.token_rests.first,
+            is_doubted: false,
             message: "the stored tokens keep changing".into(),
         }))
     }
 
-    /// Finds out what a void refresh token means: somebody else has exchanged it, or the sign-in is over.
-    async fn settle(&self, state: &mut State) -> Result<(), ApiError> {
-        let Some(void) = &state.void else { return Ok(()) };
-        match self.inner.vault.load().await? {
-            Some(theirs) if theirs.refresh_token.expose_secret() != void.refresh_token.expose_secret() => {
+    /// Finds out what a void refresh token means: somebody else has exchanged it, Spotify errs, or the sign-in is over.
+    async fn settle(&self, client: &Client, state: &mut State) -> Result<(), ApiError> {
+        let Some(Void { refresh_token, said, error }) = &state.void else { return Ok(()) };
+        let (vault, now) = (&self.inner.vault, self.now());
+        match vault.load().await? {
+            Some(theirs) if theirs.refresh_token.expose_secret() != refresh_token.expose_secret() => {
                 self.adopt(state, theirs);
             }
-            Some(_) | None => self.inner.vault.note_refused(&void.refresh_token, &void.said).await?,
+            Some(theirs) if vault.is_lasting() => {
+                let (rests, doubted_at) = (&client.inner.token_rests, theirs.trouble.and_then(|it| it.doubted_at));
+                let is_confirmed =
+                    doubted_at.is_some_and(|at| now - at >= TimeDelta::from_std(rests.doubt).unwrap_or_default());
+                if is_confirmed {
+                    vault.note_refused(refresh_token, said).await?;
+                    state.over = Some(error.clone());
+                } else {
+                    let why = format!("Spotify calls the refresh token void ({said})");
+                    let doubted_at = doubted_at.unwrap_or(now);
+                    let mut rest = TokenRest::default();
+                    let trouble = rest.handle_doubt(why, doubted_at, rests, Instant::now(), now);
+                    vault.note_trouble(refresh_token, &trouble, TroubleOf::Grant).await?;
+                    state.rest = rest;
+                }
+            }
+            Some(_) | None => {
+                vault.note_refused(refresh_token, said).await?;
+                state.over = Some(error.clone());
+            }
         }
         state.void = None;
         Ok(())
@@ -273,7 +341,7 @@ impl Tokens {
                         "the account was signed out meanwhile; sign in again with \"segno login\"".into(),
                     );
                     (state.bearer, state.is_unsaved) = (None, false);
-                    state.failure = Some(over.clone());
+                    state.over = Some(over.clone());
                     return Err(over);
                 }
             },
@@ -287,39 +355,71 @@ impl Tokens {
         state.bearer = theirs.access_token.as_ref().and_then(|token| Bearer::new(token, serial));
         state.renew_at = renew_at(&theirs);
         state.known = theirs.refresh_token.clone();
+        state.rest = TokenRest::noted(theirs.trouble.as_ref(), Instant::now(), self.now());
         state.stored = theirs;
         state.is_unsaved = false;
-        state.failure = None;
+        state.over = None;
     }
 
     /// Exchanges the refresh token, in a task of its own: a caller that is dropped meanwhile must not lose the answer,
     /// because the token that was sent may be worth nothing any more. The task holds the lock until the answer is in.
-    async fn exchange(
-        &self,
-        client: &Client,
-        mut state: OwnedMutexGuard<State>,
-    ) -> Result<(OwnedMutexGuard<State>, Result<(), ApiError>), ApiError> {
-        let (client, inner) = (client.clone(), self.inner.clone());
+    async fn exchange(&self, client: &Client, mut state: OwnedMutexGuard<State>) -> Result<Exchanged, ApiError> {
+        let (first, client, inner) = (client.inner.token_rests.first, client.clone(), self.inner.clone());
         let exchange = async move {
             let answer = client.exchange_refresh_token(&state.stored.refresh_token, (inner.now)()).await;
             let serial = inner.num_refreshes.fetch_add(1, Ordering::AcqRel) + 1;
-            let result = match answer {
-                Ok(grant) => state.accept(grant, serial, (inner.now)()),
-                Err(NotRenewed::Failed(error)) => Err(error),
+            let granted = answer.and_then(|grant| {
+                state.accept(grant, serial, (inner.now)()).map_err(|error| NotRenewed::Failed {
+                    why: error.to_string(),
+                    retry_after: None,
+                    is_of_the_grant: true,
+                })
+            });
+            let (rests, now, wall) = (&client.inner.token_rests, Instant::now(), (inner.now)());
+            let mut shared = client.inner.token_rest.lock().unwrap_or_else(PoisonError::into_inner);
+            let result = match granted {
+                Ok(()) => {
+                    shared.handle_granted();
+                    state.rest.handle_granted();
+                    Ok(())
+                }
+                Err(NotRenewed::Failed { why, retry_after, is_of_the_grant: true }) => {
+                    Err((state.rest.handle_failure(why, retry_after, rests, now, wall), TroubleOf::Grant))
+                }
+                Err(NotRenewed::Failed { why, retry_after, is_of_the_grant: false }) => {
+                    Err((shared.handle_failure(why, retry_after, rests, now, wall), TroubleOf::Endpoint))
+                }
                 Err(NotRenewed::Void { said, error }) => {
-                    state.void = Some(Void { refresh_token: state.stored.refresh_token.clone(), said });
-                    Err(error)
+                    let why = said.clone();
+                    state.void = Some(Void { refresh_token: state.stored.refresh_token.clone(), said, error });
+                    Err((TokenTrouble { why, retry_at: wall, doubted_at: Some(wall) }, TroubleOf::Grant))
                 }
             };
-            state.failure = result.as_ref().err().cloned();
+            drop(shared);
             (state, result)
         };
         match tokio::spawn(exchange.in_current_span()).await {
             Ok(exchanged) => Ok(exchanged),
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(ApiError::Transient { retry_after: None, message: "the token request was cancelled".into() }),
+            Err(_) => Err(ApiError::NoToken {
+                left: first,
+                is_doubted: false,
+                message: "the token request was cancelled".into(),
+            }),
         }
     }
+}
+
+/// The state, and why there is no new token.
+type Exchanged = (OwnedMutexGuard<State>, Result<(), (TokenTrouble, TroubleOf)>);
+
+/// Whether the token endpoint is to be left alone now, by anybody or for these tokens.
+fn rest_left(client: &Client, state: &State) -> Option<ApiError> {
+    let now = Instant::now();
+    let shared = client.inner.token_rest.lock().unwrap_or_else(PoisonError::into_inner);
+    let (left, trouble) = shared.left(now).into_iter().chain(state.rest.left(now)).max_by_key(|(left, _)| *left)?;
+    let message = format!("{}; it is asked again at {}", trouble.why, trouble.retry_at.format("%F %T UTC"));
+    Some(ApiError::NoToken { left, is_doubted: trouble.doubted_at.is_some(), message })
 }
 
 /// Of tokens whose whole life is not known any more, so the margin is the full one.
@@ -333,6 +433,13 @@ impl State {
         let is_refused = refused.is_some_and(|refused| refused.serial == bearer.serial);
         let is_current = self.renew_at.is_some_and(|renew_at| now < renew_at);
         (is_current && !is_refused).then_some(bearer)
+    }
+
+    /// The access token, to its very end.
+    fn lasting(&self, now: DateTime<Utc>, refused: Option<&Bearer>) -> Option<&Bearer> {
+        let is_refused = |bearer: &Bearer| refused.is_some_and(|refused| refused.serial == bearer.serial);
+        let is_current = self.stored.expires_at.is_some_and(|expires_at| now < expires_at) && !self.is_unsaved;
+        self.bearer.as_ref().filter(|bearer| is_current && !is_refused(bearer))
     }
 
     /// Takes over what the token endpoint granted. A refresh token that is missing or empty in it stays as it was.
@@ -351,6 +458,7 @@ impl State {
             TimeDelta::try_seconds(seconds).unwrap_or(LIFE_MAX).clamp(TimeDelta::seconds(1), LIFE_MAX)
         });
         self.stored.access_token = Some(access_token);
+        self.stored.trouble = None;
         self.stored.expires_at = Some(now + life);
         self.stored.scopes = grant.scope.given().or(self.stored.scopes.take());
         self.renew_at = Some(now + life - RENEW_BEFORE.min(life / 4));

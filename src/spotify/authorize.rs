@@ -131,6 +131,7 @@ impl Client {
             expires_at: Some(now + life.min(LIFE_MAX)),
             refresh_token: refresh_token.as_str().into(),
             scopes,
+            trouble: None,
         })
     }
 

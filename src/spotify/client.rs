@@ -10,9 +10,10 @@ use super::{
     error::ApiError,
     plays,
     refusal::{Asked, Credential, Refusal},
+    token_rest::{TokenRest, TokenRests},
     wire::TokenWire,
 };
-use crate::model::{EntityType, PLAYS_PAGE_LEN, Page, PageRequest, PlaysPage};
+use crate::model::{EntityType, PLAYS_PAGE_LEN, Page, PageRequest, PlaysPage, with_causes};
 use chrono::{DateTime, Utc};
 use reqwest::{
     Response, StatusCode,
@@ -22,7 +23,7 @@ use reqwest::{
 use secrecy::{ExposeSecret, SecretString};
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -53,6 +54,7 @@ pub struct ClientConfig {
     /// For a whole request, body included.
     pub timeout: Duration,
     pub user_agent: String,
+    pub token_rests: TokenRests,
 }
 
 /// The Web API. Clones share connections and counters.
@@ -70,17 +72,32 @@ pub(super) struct Inner {
     pub client_id: String,
     num_requests: AtomicU64,
     pub num_token_requests: AtomicU64,
+    pub token_rests: TokenRests,
+    /// Of the token endpoint, whoever asked it.
+    pub token_rest: Mutex<TokenRest>,
 }
 
 /// Why the token endpoint gave no new access token.
 #[derive(Debug)]
 pub(super) enum NotRenewed {
     /// The refresh token is worth nothing any more; `said` is Spotify's reason.
-    Void {
-        said: String,
-        error: ApiError,
+    Void { said: String, error: ApiError },
+    Failed {
+        why: String,
+        retry_after: Option<Duration>,
+        /// It speaks of these tokens, and not of the endpoint.
+        is_of_the_grant: bool,
     },
-    Failed(ApiError),
+}
+
+impl NotRenewed {
+    fn failed(error: &ApiError) -> NotRenewed {
+        let retry_after = match error {
+            ApiError::Transient { retry_after, .. } | ApiError::Intercepted { retry_after, .. } => *retry_after,
+            _ => None,
+        };
+        NotRenewed::Failed { why: with_causes(error), retry_after, is_of_the_grant: false }
+    }
 }
 
 /// A GET, and what its answer is to be judged by.
@@ -122,6 +139,8 @@ impl Client {
                 client_id: config.client_id,
                 num_requests: AtomicU64::new(0),
                 num_token_requests: AtomicU64::new(0),
+                token_rests: config.token_rests,
+                token_rest: Mutex::default(),
             }),
         })
     }
@@ -178,7 +197,7 @@ impl Client {
         };
         match request {
             PageRequest::Listing { entity: EntityType::Artists, .. } => {
-                Err(ApiError::Refused("followed artists cannot be asked for by offset".into()))
+                Err(ApiError::config("followed artists cannot be asked for by offset"))
             }
             PageRequest::Listing {
                 entity: entity @ (EntityType::Tracks | EntityType::Albums | EntityType::Playlists),
@@ -197,7 +216,7 @@ impl Client {
             PageRequest::PlaylistItems { playlist_id, offset, .. } => {
                 // Segments that a URL cannot hold as such: they would make it another path.
                 if matches!(playlist_id.as_str(), "" | "." | "..") {
-                    return Err(ApiError::Refused(format!("there can be no playlist \"{playlist_id}\"")));
+                    return Err(ApiError::NoPlaylist(format!("there can be no playlist \"{playlist_id}\"")));
                 }
                 let asked = Asked::PlaylistItems { playlist_id };
                 let mut call = by_offset(&["playlists", playlist_id, "items"], *offset, asked);
@@ -212,8 +231,11 @@ impl Client {
     async fn get(&self, tokens: &Tokens, call: &Call<'_>) -> Result<Vec<u8>, ApiError> {
         let bearer = tokens.bearer(self, None).await?;
         let response = self.send(call, bearer.header.clone()).await?;
-        if response.status() == StatusCode::UNAUTHORIZED && tokens.renew_refused(self, &bearer).await? {
-            return Err(ApiError::Renewed);
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let renewed = tokens.renew_refused(self, &bearer).await;
+            if renewed.map_err(|error| ApiError::NotRenewed(Box::new(error)))? {
+                return Err(ApiError::Renewed);
+            }
         }
         let host = host(&call.url);
         if response.status() == StatusCode::OK {
@@ -251,18 +273,22 @@ impl Client {
         let host = host(&self.inner.token_url);
         self.inner.num_token_requests.fetch_add(1, Ordering::Relaxed);
         let sent = self.inner.http.post(self.inner.token_url.clone()).form(&form).send().await;
-        let response = sent.map_err(|error| NotRenewed::Failed(ApiError::from_send(what, &host, error)))?;
+        let response = sent.map_err(|error| NotRenewed::failed(&ApiError::from_send(what, &host, error)))?;
         if response.status() == StatusCode::OK {
-            let body = body(response, REFUSAL_LEN_MAX, what, &host).await.map_err(NotRenewed::Failed)?;
-            return decode::object(&body).map_err(|error| NotRenewed::Failed(undecodable(what, error)));
+            let body =
+                body(response, REFUSAL_LEN_MAX, what, &host).await.map_err(|error| NotRenewed::failed(&error))?;
+            return decode::object_as_it_is(&body).map_err(|error| NotRenewed::failed(&undecodable(what, error)));
         }
         let (status, headers) = (response.status(), response.headers().clone());
         let body = refusal_body(response).await;
         let refusal = Refusal { what, status, headers: &headers, body: &body, secrets: &[secret], now };
         let error = refusal.by_accounts(Credential::RefreshToken);
-        Err(match refusal.invalid_grant() {
-            Some(said) => NotRenewed::Void { said, error },
-            None => NotRenewed::Failed(error),
+        Err(match (refusal.invalid_grant(), NotRenewed::failed(&error)) {
+            (Some(said), _) => NotRenewed::Void { said, error },
+            (None, NotRenewed::Failed { why, retry_after, .. }) => {
+                NotRenewed::Failed { why, retry_after, is_of_the_grant: refusal.is_of_the_grant() }
+            }
+            (None, void @ NotRenewed::Void { .. }) => void,
         })
     }
 

@@ -1,6 +1,6 @@
 //! What can go wrong between us and Spotify, sorted by what can be done about it.
 
-use crate::model::LimitClass;
+use crate::model::{Disposition, LimitClass, Remedy, RequestStatus};
 use std::{error::Error, sync::Arc, time::Duration};
 
 /// The cause of an error, shared because several callers may wait for one refresh and all learn how it ended.
@@ -12,25 +12,45 @@ pub enum ApiError {
     /// 429. With `LimitClass::Rate` there always is a `retry_after`, of at most [`super::RATE_RETRY_AFTER_MAX`].
     #[error("{message}")]
     RateLimited { class: LimitClass, retry_after: Option<Duration>, message: String },
-    /// The refresh token, or the application, is no longer accepted: a person has to sign in again.
+    /// The refresh token is no longer accepted, for good: a person has to sign in again.
     #[error("{0}")]
     SignIn(String),
+    /// The token endpoint gave no access token, and is left alone for so long.
+    #[error("{message}")]
+    NoToken {
+        left: Duration,
+        /// Spotify has called the refresh token void. Only the same again, minutes later, is believed.
+        is_doubted: bool,
+        message: String,
+    },
     /// 401; the access token has been renewed, and the same request is worth one more try.
     #[error("the access token had expired and was renewed")]
     Renewed,
+    /// 401, and the access token could not be renewed.
+    #[error(transparent)]
+    NotRenewed(Box<ApiError>),
     /// 401, although the access token was fresh.
     #[error("{0}")]
     Unauthorized(String),
     /// 403. The message says what to do about it.
     #[error("{1}")]
     Forbidden(ForbiddenReason, String),
-    /// 404 or 410.
+    /// 404 for a playlist.
+    #[error("{0}")]
+    NotFound(String),
+    /// 410, or another refusal that says that the endpoint is gone.
     #[error("{0}")]
     Gone(String),
-    /// Any other 4xx: the request itself is refused, and would be again.
+    /// Any other 4xx. The reason is not known to last: such refusals were seen to pass within minutes.
     #[error("{0}")]
     Refused(String),
-    /// 5xx, or an answer that comes from something between us and Spotify.
+    /// A page of HTML in place of a refusal, or a redirect: something between us and the API answers for it.
+    #[error("{message}")]
+    Intercepted { retry_after: Option<Duration>, message: String },
+    /// There can be no playlist of this id.
+    #[error("{0}")]
+    NoPlaylist(String),
+    /// 5xx, or another status that says that the request was not served.
     #[error("{message}")]
     Transient { retry_after: Option<Duration>, message: String },
     /// A body that was cut short, or is not what was asked for.
@@ -71,8 +91,6 @@ pub enum NetworkKind {
 /// The meanings of a 403.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForbiddenReason {
-    /// Spotify has closed the endpoint to applications in development mode.
-    EndpointGone,
     /// The items of a playlist that the user neither owns nor collaborates on.
     NotYours,
     /// The user is missing on the application's allow list.
@@ -96,21 +114,47 @@ impl VaultError {
 }
 
 impl ApiError {
-    /// Whether the same request may succeed later without anybody doing anything.
-    pub fn is_transient(&self) -> bool {
+    /// What became of the request, and what can be done about it. Nobody else sorts these errors.
+    pub fn disposition(&self) -> Disposition {
+        let sent = Disposition::sent;
+        let unsent = |remedy| Disposition { status: RequestStatus::Unanswered, was_sent: false, remedy: Some(remedy) };
         match self {
-            ApiError::RateLimited { .. }
-            | ApiError::Renewed
-            | ApiError::Transient { .. }
-            | ApiError::Malformed { .. }
-            | ApiError::Network { .. }
-            | ApiError::Vault(_) => true,
-            ApiError::SignIn(_)
-            | ApiError::Unauthorized(_)
-            | ApiError::Forbidden(..)
-            | ApiError::Gone(_)
-            | ApiError::Refused(_)
-            | ApiError::Config { .. } => false,
+            ApiError::RateLimited { class, retry_after, .. } => {
+                sent(RequestStatus::Limited, Remedy::Limit { class: *class, retry_after: *retry_after })
+            }
+            ApiError::Renewed => sent(RequestStatus::Refused, Remedy::AskAgain),
+            ApiError::NotRenewed(error) => {
+                Disposition { status: RequestStatus::Refused, was_sent: true, ..error.disposition() }
+            }
+            ApiError::Unauthorized(_) => sent(RequestStatus::Refused, Remedy::AskLater),
+            ApiError::Forbidden(reason, _) => sent(
+                RequestStatus::Refused,
+                match reason {
+                    ForbiddenReason::NotYours => Remedy::NotShown,
+                    ForbiddenReason::MissingScope => Remedy::Permit,
+                    ForbiddenReason::NotAllowListed | ForbiddenReason::OwnerWithoutPremium => Remedy::AskLater,
+                    ForbiddenReason::Other => Remedy::AskOnceMore,
+                },
+            ),
+            ApiError::NotFound(_) => sent(RequestStatus::Refused, Remedy::NotThere),
+            ApiError::Gone(_) => sent(RequestStatus::Refused, Remedy::LeaveOut),
+            ApiError::Refused(_) => sent(RequestStatus::Refused, Remedy::AskOnceMore),
+            ApiError::Intercepted { retry_after, .. } => {
+                sent(RequestStatus::Failing, Remedy::AskSoonPast { retry_after: *retry_after })
+            }
+            ApiError::Transient { retry_after, .. } => {
+                sent(RequestStatus::Failing, Remedy::AskSoonOrDivide { retry_after: *retry_after })
+            }
+            ApiError::Malformed { .. } => {
+                sent(RequestStatus::Unreadable, Remedy::AskSoonOrDivide { retry_after: None })
+            }
+            ApiError::Network { .. } => sent(RequestStatus::Unanswered, Remedy::AskSoon),
+            ApiError::SignIn(_) => unsent(Remedy::SignIn),
+            ApiError::NoToken { is_doubted: true, .. } => unsent(Remedy::AskLater),
+            ApiError::NoToken { left, .. } => unsent(Remedy::AwaitToken { left: *left }),
+            ApiError::NoPlaylist(_) => unsent(Remedy::NotThere),
+            ApiError::Vault(_) => unsent(Remedy::OursSoon),
+            ApiError::Config { .. } => unsent(Remedy::Ours),
         }
     }
 

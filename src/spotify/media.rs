@@ -3,7 +3,7 @@
 use super::{
     identity::{self, LocalUri},
     row::Row,
-    wire::{Lax, TrackWire},
+    wire::{AlbumWire, Lax, TrackWire},
 };
 use crate::model::{ArtistRef, Oddity, PlaylistItemKind, Track};
 use std::mem::take;
@@ -24,21 +24,25 @@ pub(super) fn media(mut wire: TrackWire, is_local: bool, row: &mut Row) -> Resul
     let is_local = is_local || matches!(wire.is_local, Lax::Given(true));
     let kind = identity::kind(uri.as_deref(), word.as_deref(), is_local);
     let name = row.words("name", take(&mut wire.name));
-    row.label(name.as_deref(), uri.as_deref());
     let read = match kind {
         PlaylistItemKind::Track => catalogue_track(wire, name.clone(), uri.as_deref(), row),
         PlaylistItemKind::Local => local_file(wire, name.clone(), uri.clone(), row),
-        PlaylistItemKind::Episode | PlaylistItemKind::Chapter => return Ok(Media { kind, uri, name, track: None }),
+        PlaylistItemKind::Episode | PlaylistItemKind::Chapter => {
+            row.label(name.as_deref(), uri.as_deref());
+            return Ok(Media { kind, uri, name, track: None });
+        }
         PlaylistItemKind::Unknown | PlaylistItemKind::Missing => Err(Oddity::UnknownKind),
     };
     match read {
         Ok(track) => {
+            row.expect_name(&track.name);
             let name = Some(track.name.clone()).filter(|name| !name.is_empty());
             Ok(Media { kind, uri, name, track: Some(track) })
         }
         Err(odd) if name.is_none() && uri.is_none() => Err(odd),
         Err(odd) => {
             row.note(odd);
+            row.label(name.as_deref(), uri.as_deref());
             Ok(Media { kind: PlaylistItemKind::Unknown, uri, name, track: None })
         }
     }
@@ -57,7 +61,7 @@ fn catalogue_track(
     uri: Option<&str>,
     row: &mut Row,
 ) -> Result<Track, Oddity> {
-    let id = row.identity("track", take(&mut wire.id), uri)?;
+    let id = row.identity("track", take(&mut wire.id), uri, name.as_deref())?;
     let artists = row.artists(take(&mut wire.artists));
     Ok(with_id(id, None, name, artists, wire, row))
 }
@@ -71,7 +75,7 @@ fn local_file(mut wire: TrackWire, name: Option<String>, uri: Option<String>, ro
         artists = vec![ArtistRef { id: identity::of_names(&[&said.artist]), name: said.artist.clone() }];
     }
     if !matches!(&wire.album, Lax::Given(_)) && !said.album.is_empty() {
-        wire.album = Lax::Given(super::wire::AlbumWire { name: Lax::Given(said.album), ..Default::default() });
+        wire.album = Lax::Given(AlbumWire { name: Lax::Given(said.album), ..Default::default() });
     }
     let mut file = with_id(String::new(), uri, name, artists, wire, row);
     let seconds = said.seconds.and_then(|seconds| i32::try_from(seconds.checked_mul(1000)?).ok());
@@ -100,13 +104,11 @@ fn with_id(
     mut wire: TrackWire,
     row: &mut Row,
 ) -> Track {
-    let name = name.unwrap_or_default();
-    row.expect_name(&name);
     let external_ids = row.take("external_ids", take(&mut wire.external_ids)).unwrap_or_default();
     Track {
         id,
         uri,
-        name,
+        name: name.unwrap_or_default(),
         album: row.optional_album(take(&mut wire.album), &artists),
         duration_ms: row.positive("duration_ms", wire.duration_ms),
         explicit: row.take("explicit", wire.explicit),

@@ -13,8 +13,9 @@
 //! | `identity`, `media` | what a row is about; tracks, local files, episodes and the like |
 //! | `repair` | what to make of characters that cannot be |
 //! | `plays` | the same for the listening history |
+//! | `token_rest` | how long the token endpoint is left alone after it gave no token |
 //! | `refusal` | an answer that is not a 200 becomes an error |
-//! | `error` | the errors, and which of them trying again can help |
+//! | `error` | the errors, and what can be done about each |
 
 mod auth;
 mod authorize;
@@ -27,6 +28,7 @@ mod plays;
 mod refusal;
 mod repair;
 mod row;
+mod token_rest;
 mod wire;
 
 #[cfg(test)]
@@ -38,3 +40,4 @@ pub use client::{Client, ClientConfig};
 pub use decode::Profile;
 pub use error::{ApiError, ForbiddenReason, NetworkKind, VaultError};
 pub use refusal::{RATE_RETRY_AFTER_MAX, RETRY_AFTER_CAP};
+pub use token_rest::TokenRests;

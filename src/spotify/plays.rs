@@ -8,7 +8,7 @@ use super::{
     identity,
     media::{Media, media},
     row::{Row, timestamp},
-    wire::{Lax, Shape, TrackWire, Written},
+    wire::{self, Lax, Shape, TrackWire, Written},
 };
 use crate::model::{Oddity, Play, PlaySlot, PlaysPage};
 use chrono::{DateTime, Utc};
@@ -16,7 +16,8 @@ use serde::Deserialize;
 
 #[derive(Deserialize)]
 struct HistoryWire {
-    /// It has to be there; its elements may be anything.
+    /// It has to be there; its elements may be anything, and no more than [`wire::ROWS_MAX`].
+    #[serde(deserialize_with = "wire::rows")]
     items: Vec<Lax<PlayWire>>,
 }
 
@@ -72,7 +73,10 @@ fn play(wire: Lax<PlayWire>, row: &mut Row, played_at: &mut Option<DateTime<Utc>
         (None, Some(track)) => format!("spotify:track:{}", track.id),
         (None, None) => return Err(row.odd.take().unwrap_or(Oddity::MissingId)),
     };
-    let played_at = played_at.ok_or_else(|| Oddity::Undecodable("played_at".into()))?;
+    let Some(played_at) = *played_at else {
+        row.label(track.as_ref().map(|track| track.name.as_str()), Some(&uri));
+        return Err(Oddity::Undecodable("played_at".into()));
+    };
     if track.is_none() {
         // The catalogue has no place for an episode: its name is kept with the note.
         let why = row.odd.take().unwrap_or(Oddity::Misplaced);
@@ -181,6 +185,11 @@ mod tests {
     #[test]
     fn a_row_that_is_no_play_keeps_its_slot_and_says_why() {
         let named = |why: Oddity| Oddity::Named { why: Box::new(why), name: Some("One".into()), uri: None };
+        let in_full = |why: Oddity| Oddity::Named {
+            why: Box::new(why),
+            name: Some("One".into()),
+            uri: Some("spotify:track:t1".into()),
+        };
         let undated = || Oddity::Undecodable("played_at".into());
         let rows = [
             (Value::Null, None, Oddity::Null),
@@ -188,8 +197,8 @@ mod tests {
             (json!({"played_at": AT}), Some(AT), Oddity::Null),
             (json!({"played_at": AT, "track": "One"}), Some(AT), Oddity::Undecodable("track".into())),
             (json!({"played_at": AT, "track": {"name": "One"}}), Some(AT), named(Oddity::MissingId)),
-            (json!({"track": {"id": "t1", "name": "One"}}), None, named(undated())),
-            (json!({"played_at": "lately", "track": {"id": "t1", "name": "One"}}), None, named(undated())),
+            (json!({"track": {"id": "t1", "name": "One"}}), None, in_full(undated())),
+            (json!({"played_at": "lately", "track": {"id": "t1", "name": "One"}}), None, in_full(undated())),
             (json!("One"), None, Oddity::Undecodable("row".into())),
             (json!([AT, {"id": "t1"}]), None, Oddity::Undecodable("row".into())),
         ];
@@ -207,6 +216,13 @@ mod tests {
         let page = page(body.to_string().as_bytes()).unwrap();
         let kept: Vec<bool> = page.slots.iter().map(|slot| slot.play.is_some()).collect();
         assert_eq!(kept, [true, false, false, true]);
+    }
+
+    #[test]
+    fn a_history_of_many_more_rows_than_there_can_be_is_refused() {
+        let body = |num: usize| json!({"items": vec![Value::Null; num]}).to_string();
+        assert!(page(body(wire::ROWS_MAX).as_bytes()).is_ok());
+        assert!(matches!(page(body(wire::ROWS_MAX + 1).as_bytes()), Err(DecodeError::TooManyRows)));
     }
 
     #[test]

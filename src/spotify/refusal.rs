@@ -12,7 +12,7 @@ use crate::model::LimitClass;
 use chrono::{DateTime, Utc};
 use reqwest::{
     StatusCode,
-    header::{DATE, HeaderMap, RETRY_AFTER},
+    header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER},
 };
 use std::time::Duration;
 
@@ -25,6 +25,12 @@ pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Wait after a 429 of the token endpoint that names none: it has a rate limit, but no daily quota.
 const TOKEN_RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// What the token endpoint says of itself, and not of the tokens it was given.
+const PASSING_CODES: [&str; 2] = ["server_error", "temporarily_unavailable"];
+
+/// Words by which a refusal says that the endpoint is gone for good.
+const GONE_WORDS: [&str; 6] = ["deprecated", "removed", "retired", "discontinued", "no longer", "is gone"];
 
 /// Longest quotation from a body.
 const DETAIL_CHARS_MAX: usize = 200;
@@ -63,22 +69,28 @@ impl Refusal<'_> {
     /// A refusal by the Web API.
     pub(super) fn by_api(&self, asked: Asked<'_>) -> ApiError {
         let Refusal { what, status, .. } = self;
+        let details = self.details();
         let quoted = self.quoted();
         match status.as_u16() {
             401 => ApiError::Unauthorized(format!("{what} was refused with a fresh access token{quoted}")),
-            403 => self.forbidden(asked),
-            404 | 410 => ApiError::Gone(match asked {
+            429 => self.rate_limited(),
+            400..=499 if details.is_html => self.intercepted(),
+            403 | 404 | 410 if self.is_gone(asked, &details) => ApiError::Gone(format!(
+                "{what} is closed to this application ({status}){quoted}; leave it out of sync.entities"
+            )),
+            403 => self.forbidden(asked, &details),
+            404 | 410 => match asked {
                 Asked::PlaylistItems { playlist_id } => {
-                    format!("playlist {playlist_id} is not there ({status}){quoted}")
+                    ApiError::NotFound(format!("playlist {playlist_id} is not there ({status}){quoted}"))
                 }
-                Asked::Endpoint => format!("{what} is not there ({status}){quoted}"),
-            }),
-            429 => self.rate_limited(None),
+                Asked::Endpoint => ApiError::Refused(format!("{what} is not there ({status}){quoted}")),
+            },
             _ => self.other(),
         }
     }
 
-    /// A refusal by the token endpoint.
+    /// A refusal by the token endpoint. Only `invalid_grant` says something about a sign-in; whatever else is odd there
+    /// was seen to pass.
     pub(super) fn by_accounts(&self, given: Credential) -> ApiError {
         if let Some(said) = self.invalid_grant() {
             let what = match given {
@@ -90,13 +102,24 @@ impl Refusal<'_> {
         let details = self.details();
         let said = details.text.as_deref().unwrap_or("no reason given");
         match details.code.as_deref() {
-            Some("invalid_client" | "unauthorized_client") => ApiError::SignIn(format!(
-                "spotify.client_id was refused ({said}); check it at developer.spotify.com/dashboard, then sign in \
-                 again"
+            Some("invalid_client" | "unauthorized_client") => ApiError::Refused(format!(
+                "spotify.client_id was refused ({said}); check it at developer.spotify.com/dashboard"
             )),
-            _ if self.status == StatusCode::TOO_MANY_REQUESTS => self.rate_limited(Some(TOKEN_RETRY_AFTER)),
+            _ if self.status == StatusCode::TOO_MANY_REQUESTS => {
+                let retry_after = self.retry_after().unwrap_or(TOKEN_RETRY_AFTER);
+                let message = format!("{} was refused by a limit of the token endpoint", self.what);
+                ApiError::Transient { retry_after: Some(retry_after), message }
+            }
+            _ if details.is_html && self.status.is_client_error() => self.intercepted(),
             _ => self.other(),
         }
+    }
+
+    /// Whether a refusal by the token endpoint speaks of these tokens, and not of the endpoint.
+    pub(super) fn is_of_the_grant(&self) -> bool {
+        self.status.is_client_error()
+            && self.status != StatusCode::TOO_MANY_REQUESTS
+            && self.details().code.is_some_and(|code| !PASSING_CODES.contains(&code.as_str()))
     }
 
     /// What the token endpoint says about a token or code that is worth nothing any more; `None` where it refuses for
@@ -107,9 +130,8 @@ impl Refusal<'_> {
         is_void.then(|| details.text.unwrap_or_else(|| "no reason given".into()))
     }
 
-    /// `default` is the wait where the answer names none.
-    fn rate_limited(&self, default: Option<Duration>) -> ApiError {
-        let retry_after = retry_after(self.headers, self.now).or(default);
+    fn rate_limited(&self) -> ApiError {
+        let retry_after = self.retry_after();
         let is_quota = self.details().code.as_deref() == Some("QUOTA_EXCEEDED")
             || retry_after.is_none_or(|wait| wait > RATE_RETRY_AFTER_MAX);
         let class = if is_quota { LimitClass::Quota } else { LimitClass::Rate };
@@ -118,30 +140,53 @@ impl Refusal<'_> {
         ApiError::RateLimited { class, retry_after, message }
     }
 
+    fn retry_after(&self) -> Option<Duration> {
+        retry_after(self.headers, self.now)
+    }
+
+    /// An answer that is not Spotify's own.
+    fn intercepted(&self) -> ApiError {
+        let Refusal { what, status, .. } = self;
+        let message = match status.as_u16() {
+            300..=399 => format!("{what} was answered with a redirect ({status}), which is never followed"),
+            _ => format!("{what} was refused ({status}) by a page of HTML, so not by the API itself"),
+        };
+        ApiError::Intercepted { retry_after: self.retry_after(), message }
+    }
+
     /// Anything whose status alone says enough.
     fn other(&self) -> ApiError {
         let Refusal { what, status, .. } = self;
         let quoted = self.quoted();
-        let (is_refusal, message) = match status.as_u16() {
-            300..=399 => (false, format!("{what} was answered with a redirect ({status}), which is never followed")),
-            408 | 425 => (false, format!("{what} was not served ({status}){quoted}")),
-            400..=499 => (true, format!("{what} was refused ({status}){quoted}")),
-            _ => (false, format!("{what} was not served ({status}){quoted}")),
-        };
-        if is_refusal {
-            return ApiError::Refused(message);
+        match status.as_u16() {
+            300..=399 => self.intercepted(),
+            400..=407 | 409..=424 | 426..=499 => ApiError::Refused(format!("{what} was refused ({status}){quoted}")),
+            _ => ApiError::Transient {
+                retry_after: self.retry_after(),
+                message: format!("{what} was not served ({status}){quoted}"),
+            },
         }
-        ApiError::Transient { retry_after: retry_after(self.headers, self.now), message }
     }
 
-    fn forbidden(&self, asked: Asked<'_>) -> ApiError {
+    /// Whether the refusal says that the endpoint is gone. What it says of a playlist is no word about the endpoint.
+    fn is_gone(&self, asked: Asked<'_>, details: &Details) -> bool {
+        let text = details.text.as_deref().unwrap_or_default().to_lowercase();
+        let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+        match asked {
+            _ if says(&["premium", "registered", "scope"]) => false,
+            Asked::Endpoint => self.status == StatusCode::GONE || says(&GONE_WORDS),
+            Asked::PlaylistItems { .. } => says(&GONE_WORDS) && !says(&["playlist"]),
+        }
+    }
+
+    fn forbidden(&self, asked: Asked<'_>, details: &Details) -> ApiError {
         let what = self.what;
         let quoted = self.quoted();
-        let reason = self.forbidden_reason(asked);
+        let reason = self.forbidden_reason(asked, details);
         let message = match (reason, asked) {
             (ForbiddenReason::OwnerWithoutPremium, _) => {
-                "the owner of the Spotify application has no active Premium subscription: renew it, then wait a few \
-                 hours"
+                "the owner of the Spotify application has no active Premium subscription, or Spotify wrongly says so: \
+                 if need be renew it, then wait a few hours"
                     .into()
             }
             (ForbiddenReason::NotAllowListed, _) => {
@@ -157,21 +202,17 @@ impl Refusal<'_> {
             (ForbiddenReason::NotYours, Asked::PlaylistItems { playlist_id }) => format!(
                 "playlist {playlist_id} is not yours: Spotify shows its items only to its owner and collaborators"
             ),
-            (ForbiddenReason::EndpointGone | ForbiddenReason::NotYours, _) => format!(
-                "{what} is closed to this application (403): Spotify has removed it for applications in development \
-                 mode; leave it out of sync.entities"
+            (ForbiddenReason::NotYours | ForbiddenReason::Other, _) => format!(
+                "{what} is forbidden (403){quoted}; if it stays so, check the application at \
+                 developer.spotify.com/dashboard, or leave it out of sync.entities"
             ),
-            (ForbiddenReason::Other, _) => {
-                format!("{what} is forbidden (403){quoted}; check the application at developer.spotify.com/dashboard")
-            }
         };
         ApiError::Forbidden(reason, message)
     }
 
     /// Tells the meanings of a 403 apart: first by what the body says, then by what was asked for. A bare `Forbidden`
-    /// from an endpoint that development mode still has concerns the one playlist; from any other, the endpoint.
-    fn forbidden_reason(&self, asked: Asked<'_>) -> ForbiddenReason {
-        let details = self.details();
+    /// for the items of a playlist concerns that playlist; elsewhere it says nothing that lasts.
+    fn forbidden_reason(&self, asked: Asked<'_>, details: &Details) -> ForbiddenReason {
         let text = details.text.as_deref().unwrap_or_default().to_lowercase();
         let says = |phrase: &str| text.contains(phrase);
         let challenge = self.headers.get(reqwest::header::WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
@@ -182,11 +223,9 @@ impl Refusal<'_> {
         } else if says("scope") || challenge.is_some_and(|challenge| challenge.contains("insufficient_scope")) {
             ForbiddenReason::MissingScope
         } else {
-            // A proxy's block page is not Spotify's word about a playlist or an endpoint.
-            let is_bare = text.is_empty() && self.body.is_empty() || text == "forbidden";
+            let is_bare = text.is_empty() || text == "forbidden";
             match asked {
-                Asked::PlaylistItems { .. } if details.is_json || is_bare => ForbiddenReason::NotYours,
-                Asked::Endpoint if is_bare || details.is_json && text.is_empty() => ForbiddenReason::EndpointGone,
+                Asked::PlaylistItems { .. } if is_bare || says("playlist") => ForbiddenReason::NotYours,
                 Asked::PlaylistItems { .. } | Asked::Endpoint => ForbiddenReason::Other,
             }
         }
@@ -201,17 +240,19 @@ impl Refusal<'_> {
         let Ok(refusal) = object::<RefusalWire>(self.body) else {
             // Spotify's own proxies answer in HTML, which tells a person nothing that the status does not.
             let text = String::from_utf8_lossy(self.body);
-            let is_html = text.trim_start().starts_with('<');
-            return Details { is_json: false, code: None, text: self.line(&text).filter(|_| !is_html) };
+            let content_type = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            let is_html = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}').starts_with('<')
+                || content_type.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("text/html"));
+            return Details { is_html, code: None, text: self.line(&text).filter(|_| !is_html) };
         };
         let error = refusal.error.as_deref().map_or("null", |error| error.get());
         if let Ok(code) = serde_json::from_str::<String>(error) {
             let description = refusal.error_description.given().and_then(|text| self.line(&text));
-            return Details { is_json: true, text: description.or_else(|| self.line(&code)), code: Some(code) };
+            return Details { is_html: false, text: description.or_else(|| self.line(&code)), code: Some(code) };
         }
         let detail: RefusalDetailWire = object(error.as_bytes()).unwrap_or_default();
         let text = detail.message.given().and_then(|text| self.line(&text));
-        Details { is_json: true, code: detail.reason.given(), text }
+        Details { is_html: false, code: detail.reason.given(), text }
     }
 
     /// One line of at most [`DETAIL_CHARS_MAX`] characters without anything that may be a token.
@@ -237,7 +278,8 @@ impl Refusal<'_> {
 
 /// What the body of a refusal says.
 struct Details {
-    is_json: bool,
+    /// A page for people, so from something between us and Spotify.
+    is_html: bool,
     /// `error` of the token endpoint, `error.reason` of the Web API.
     code: Option<String>,
     text: Option<String>,
@@ -264,6 +306,7 @@ fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Remedy;
     use chrono::TimeZone;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -318,41 +361,73 @@ mod tests {
         }
     }
 
+    const BARE: &str = r#"{"error": {"status": 403, "message": "Forbidden"}}"#;
+    const HTML: &str = "<html>Your client does not have permission to get URL";
+    const PREMIUM: &str = "Active premium subscription required for the owner of the app. It can take a few hours.";
+    const STRANGER: &str = r#"{"error": {"status": 403, "message": "User not registered in the Developer Dashboard"}}"#;
+    const NO_SCOPE: &str = r#"{"error": {"status": 403, "message": "Insufficient client scope"}}"#;
+    const GONE: &str = r#"{"error": {"status": 403, "message": "This endpoint is deprecated"}}"#;
+    const OAUTH: &str = r#"{"error": {"status": 403, "message": "Bad OAuth request"}}"#;
+    const NOT_FOUND: &str = r#"{"error": {"status": 404, "message": "Resource not found"}}"#;
+
+    /// One row for each kind of refusal: what can be done about it for a listing, and for the items of a playlist.
     #[test]
-    fn every_meaning_of_a_403_is_told_apart() {
-        use ForbiddenReason::{EndpointGone, MissingScope, NotAllowListed, NotYours, Other, OwnerWithoutPremium};
-        let bare = r#"{"error": {"status": 403, "message": "Forbidden"}}"#;
-        let items = Asked::PlaylistItems { playlist_id: "p1" };
-        for (asked, body, expected) in [
-            (Asked::Endpoint, bare, EndpointGone),
-            (Asked::Endpoint, "", EndpointGone),
-            (items, bare, NotYours),
-            (items, "", NotYours),
-            (
-                items,
-                "Active premium subscription required for the owner of the app. It can take a few hours.",
-                OwnerWithoutPremium,
-            ),
-            (
-                Asked::Endpoint,
-                r#"{"error": {"status": 403, "message": "User not registered in the Developer Dashboard"}}"#,
-                NotAllowListed,
-            ),
-            (
-                items,
-                "Check settings on developer.spotify.com/dashboard, the user may not be registered.",
-                NotAllowListed,
-            ),
-            (Asked::Endpoint, r#"{"error": {"status": 403, "message": "Insufficient client scope"}}"#, MissingScope),
-            (Asked::Endpoint, r#"{"error": {"status": 403, "message": "Bad OAuth request"}}"#, Other),
-            (Asked::Endpoint, "<html>blocked by a proxy</html>", Other),
-            (items, "<html>blocked by a proxy</html>", Other),
+    fn a_refusal_says_what_can_be_done_about_it() {
+        let past = Remedy::AskSoonPast { retry_after: None };
+        let divide = Remedy::AskSoonOrDivide { retry_after: None };
+        let (once, later) = (Remedy::AskOnceMore, Remedy::AskLater);
+        for (status, body, listing, items) in [
+            (401, "", later, later),
+            (401, HTML, later, later),
+            (403, "", once, Remedy::NotShown),
+            (403, BARE, once, Remedy::NotShown),
+            (403, OAUTH, once, once),
+            (403, HTML, past, past),
+            (403, PREMIUM, later, later),
+            (403, STRANGER, later, later),
+            (403, "the user may not be registered.", later, later),
+            (403, NO_SCOPE, Remedy::Permit, Remedy::Permit),
+            (403, GONE, Remedy::LeaveOut, Remedy::LeaveOut),
+            (404, "", once, Remedy::NotThere),
+            (404, NOT_FOUND, once, Remedy::NotThere),
+            (404, HTML, past, past),
+            (404, GONE, Remedy::LeaveOut, Remedy::LeaveOut),
+            (404, r#"{"error": {"message": "The playlist was removed"}}"#, Remedy::LeaveOut, Remedy::NotThere),
+            (410, "", Remedy::LeaveOut, Remedy::NotThere),
+            (410, HTML, past, past),
+            (400, "", once, once),
+            (400, r#"{"error": {"status": 400, "message": "Invalid limit"}}"#, once, once),
+            (400, HTML, past, past),
+            (418, "", once, once),
+            (302, "", past, past),
+            (204, "", divide, divide),
+            (408, "", divide, divide),
+            (425, "", divide, divide),
+            (500, "", divide, divide),
+            (502, HTML, divide, divide),
+            (503, BARE, divide, divide),
         ] {
-            let error = by_api(403, &[], body, asked);
-            let ApiError::Forbidden(reason, message) = &error else { panic!("{error:?}") };
-            assert_eq!(*reason, expected, "{body}");
-            assert!(!error.is_transient() && !message.contains('\n') && !message.ends_with('.'), "{message}");
+            let remedy = |asked| by_api(status, &[], body, asked).disposition().remedy;
+            assert_eq!(remedy(Asked::Endpoint), Some(listing), "{status} {body}");
+            assert_eq!(remedy(Asked::PlaylistItems { playlist_id: "p1" }), Some(items), "{status} {body}, items");
         }
+    }
+
+    #[test]
+    fn a_refusal_reads_well() {
+        for body in ["", BARE, HTML, PREMIUM, STRANGER, NO_SCOPE, GONE, OAUTH] {
+            for asked in [Asked::Endpoint, Asked::PlaylistItems { playlist_id: "p1" }] {
+                let message = by_api(403, &[], body, asked).to_string();
+                assert!(!message.is_empty() && !message.contains('\n') && !message.ends_with('.'), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_of_html_is_known_by_its_type_too() {
+        let headers = [("content-type", "text/html; charset=utf-8")];
+        let error = by_api(403, &headers, "Access denied", Asked::PlaylistItems { playlist_id: "p1" });
+        assert!(matches!(error, ApiError::Intercepted { .. }), "{error:?}");
     }
 
     #[test]
@@ -363,14 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_says_whether_trying_again_can_help() {
-        for (status, is_transient) in
-            [(204, true), (302, true), (400, false), (404, false), (408, true), (410, false), (418, false), (503, true)]
-        {
-            assert_eq!(by_api(status, &[], "", Asked::Endpoint).is_transient(), is_transient, "{status}");
-        }
-        assert!(matches!(by_api(410, &[], "", Asked::Endpoint), ApiError::Gone(_)));
-        assert!(matches!(by_api(400, &[], "", Asked::Endpoint), ApiError::Refused(_)));
+    fn a_5xx_says_when_to_ask_again() {
         let error = by_api(503, &[("retry-after", "3")], "<html>", Asked::Endpoint);
         assert!(matches!(error, ApiError::Transient { retry_after: Some(wait), .. } if wait == 3 * SECOND));
     }
@@ -399,10 +467,12 @@ mod tests {
             "the refresh token was refused (Refresh token revoked); sign in again with \"segno login\""
         );
         let error = said(400, r#"{"error": "invalid_client", "error_description": "Invalid client"}"#);
-        assert!(matches!(&error, ApiError::SignIn(message) if message.contains("spotify.client_id")), "{error:?}");
+        assert!(matches!(&error, ApiError::Refused(message) if message.contains("spotify.client_id")), "{error:?}");
         assert!(matches!(said(503, ""), ApiError::Transient { .. }));
         assert!(matches!(said(400, r#"{"error": "server_error"}"#), ApiError::Refused(_)));
-        assert!(matches!(said(429, ""), ApiError::RateLimited { class: LimitClass::Rate, retry_after: Some(_), .. }));
+        assert!(matches!(said(403, HTML), ApiError::Intercepted { .. }));
+        assert!(matches!(said(302, ""), ApiError::Intercepted { .. }));
+        assert!(matches!(said(429, ""), ApiError::Transient { retry_after: Some(TOKEN_RETRY_AFTER), .. }), "no limit");
     }
 
     fn now() -> DateTime<Utc> {

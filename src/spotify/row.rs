@@ -140,14 +140,23 @@ impl Row {
         }
     }
 
-    /// The id, or the one in the URI where it is missing, which is noted.
-    pub fn identity(&mut self, kind: &str, id: Lax<String>, uri: Option<&str>) -> Result<String, Oddity> {
+    /// The id, or the one in the URI where it is missing, which is noted. Where there is neither, the row's name is.
+    pub fn identity(
+        &mut self,
+        kind: &str,
+        id: Lax<String>,
+        uri: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<String, Oddity> {
         self.id("id", id).or_else(|odd| match uri.and_then(|uri| identity::id_in(uri, kind)) {
             Some(id) if is_id(id) => {
                 self.note(odd);
                 Ok(id.to_owned())
             }
-            Some(_) | None => Err(odd),
+            Some(_) | None => {
+                self.label(name, uri);
+                Err(odd)
+            }
         })
     }
 
@@ -178,12 +187,11 @@ impl Row {
     pub fn album(&mut self, wire: AlbumWire) -> Result<Album, Oddity> {
         let uri = self.uri("uri", wire.uri);
         let name = self.text("name", wire.name).unwrap_or_default();
-        self.label(Some(&name), uri.as_deref());
         let external_ids = self.take("external_ids", wire.external_ids).unwrap_or_default();
         let date = self.release_date(wire.release_date);
         let precision = self.words("release_date_precision", wire.release_date_precision);
         Ok(Album {
-            id: self.identity("album", wire.id, uri.as_deref())?,
+            id: self.identity("album", wire.id, uri.as_deref(), Some(&name))?,
             name,
             album_type: self.words("album_type", wire.album_type),
             release_date_precision: precision.filter(|_| date.is_some()),

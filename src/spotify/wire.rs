@@ -252,7 +252,7 @@ pub struct PageWire<R> {
 /// that holds more is refused while it is read, so that it costs no memory.
 pub const ROWS_MAX: usize = 100;
 
-fn rows<'de, R: Deserialize<'de> + Shape, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Lax<R>>, D::Error> {
+pub fn rows<'de, R: Deserialize<'de> + Shape, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Lax<R>>, D::Error> {
     struct Rows<R>(PhantomData<R>);
 
     impl<'de, R: Deserialize<'de> + Shape> Visitor<'de> for Rows<R> {

@@ -49,8 +49,11 @@ impl Store {
 
     /// What is held around a page; nothing, for a page without plays.
     pub async fn known_plays(&self, account: AccountId, page: &PlaysPage) -> Result<KnownPlays, StoreError> {
-        let Some(oldest) = page.oldest().map(At::from) else { return Ok(KnownPlays::default()) };
         let conn = &mut self.connect().await?;
+        let Some(oldest) = page.oldest().map(At::from) else {
+            let newest = newest(conn, account).await?.map(DateTime::from);
+            return Ok(KnownPlays { newest_before: newest, ..KnownPlays::default() });
+        };
         let keys: Vec<(At, String)> = with_conn!(conn, |c| {
             use plays::{account_id, played_at, table, track_uri};
             let from = table.filter(account_id.eq(account.0)).filter(played_at.ge(oldest));
@@ -186,10 +189,22 @@ async fn record_odd(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<()
 }
 
 /// First what this page heals: it reaches back to before the gap, so nothing of what the API holds in it was missed.
+async fn newest(conn: &mut Conn, account: AccountId) -> Result<Option<At>, StoreError> {
+    Ok(with_conn!(conn, |c| {
+        use plays::{account_id, played_at, table};
+        table.filter(account_id.eq(account.0)).select(max(played_at)).get_result(c).await
+    })?)
+}
+
 async fn record_gaps(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<(), StoreError> {
     use play_gaps::{account_id, detected_at, healed_at, played_after, played_before, table};
     let AccountId(account) = commit.account_id;
-    if let Some(oldest) = commit.page.oldest().map(At::from) {
+    // A page from an older copy does not show what came after it, however far back it reaches.
+    let is_current = match commit.page.newest().map(At::from) {
+        Some(shown) => newest(conn, commit.account_id).await?.is_none_or(|known| shown >= known),
+        None => false,
+    };
+    if let Some(oldest) = commit.page.oldest().map(At::from).filter(|_| is_current) {
         with_conn!(conn, |c| {
             let reached = table.filter(account_id.eq(account)).filter(played_after.ge(oldest));
             diesel::update(reached.filter(healed_at.is_null())).set(healed_at.eq(now)).execute(c).await
@@ -245,17 +260,19 @@ pub(super) async fn status(
     account: AccountId,
     counts: &PlayCounts,
 ) -> Result<PlaybackStatus, StoreError> {
-    type Row = (Option<At>, Option<At>, Option<At>, Option<String>);
+    type Row = (Option<At>, Option<At>, Option<At>, Option<At>, Option<String>);
     let last: Option<At> = with_conn!(conn, |c| {
         use plays::{account_id, played_at, table};
         table.filter(account_id.eq(account.0)).select(max(played_at)).first(c).await
     })?;
     let state: Option<Row> = with_conn!(conn, |c| {
-        use playback_states::{account_id, error_message, last_new_at, last_polled_at, next_poll_at, table};
-        let row = table.filter(account_id.eq(account.0));
-        row.select((last_new_at, last_polled_at, next_poll_at, error_message)).get_result(c).await.optional()
+        use playback_states::{
+            account_id, error_message, last_new_at, last_polled_at, next_poll_at, parked_until, table,
+        };
+        let columns = (last_new_at, last_polled_at, next_poll_at, parked_until, error_message);
+        table.filter(account_id.eq(account.0)).select(columns).get_result(c).await.optional()
     })?;
-    let (last_new_at, last_polled_at, next_poll_at, error) = state.unwrap_or_default();
+    let (last_new_at, last_polled_at, next_poll_at, parked_until, error) = state.unwrap_or_default();
     let num_plays = counts.count(conn, account, (last_new_at, last)).await?;
     let gaps: Vec<(At, At, At)> = with_conn!(conn, |c| {
         use play_gaps::{account_id, detected_at, healed_at, played_after, played_before, table};
@@ -275,5 +292,6 @@ pub(super) async fn status(
         open_gaps: len(gaps.len()),
         last_gap: gaps.as_slice().first().map(gap),
         error,
+        parked_until: parked_until.map(DateTime::from),
     })
 }

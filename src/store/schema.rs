@@ -34,6 +34,9 @@ diesel::table! {
         updated_at -> Instant,
         refused_at -> Nullable<Instant>,
         refused_why -> Nullable<Text>,
+        trouble -> Nullable<Text>,
+        retry_at -> Nullable<Instant>,
+        doubted_at -> Nullable<Instant>,
     }
 }
 

@@ -105,6 +105,7 @@ async fn account_status(
 ) -> Result<AccountStatus, StoreError> {
     let state = sign_in.state(now);
     let missing_scopes = sign_in.missing_scopes().into_iter().map(|scope| scope.name.to_owned()).collect();
+    let trouble = sign_in.grant.and_then(|grant| grant.trouble.filter(|_| grant.refusal.is_none()));
     let account = sign_in.account;
     let states = sync_states::list(conn, account.id).await?;
     let tenure = claims::tenure(conn, account.id, now).await?;
@@ -130,6 +131,7 @@ async fn account_status(
         spotify_id: account.spotify_id,
         display_name: account.display_name,
         sign_in: state,
+        token_trouble: trouble.filter(|trouble| trouble.retry_at > now || trouble.doubted_at.is_some()),
         missing_scopes,
         service: match tenure {
             Tenure::Held(by) => Some(by),

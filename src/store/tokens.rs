@@ -10,7 +10,7 @@ use super::schema::account_tokens;
 use super::types::{At, clean};
 use super::{Conn, Store, StoreError, sqlite, with_conn};
 use crate::model::scopes::{self, Scope};
-use crate::model::{AccountId, SignInRefusal, SignInState};
+use crate::model::{AccountId, SignInRefusal, SignInState, TokenTrouble, TroubleOf};
 use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper};
 use diesel_async::RunQueryDsl;
@@ -30,6 +30,8 @@ pub struct TokenRow {
     /// SHA-256, in hex, of the refresh token that was brought in from outside: tells whether it has been used already.
     /// A later sign-in keeps it, so that an old token in the environment does not come back.
     pub imported_hash: Option<String>,
+    /// Only read: why they are not renewed for a while.
+    pub trouble: Option<TokenTrouble>,
 }
 
 /// An account and its sign-in, without the tokens.
@@ -49,6 +51,7 @@ pub struct Grant {
     pub scopes: Option<String>,
     pub imported_hash: Option<String>,
     pub refusal: Option<SignInRefusal>,
+    pub trouble: Option<TokenTrouble>,
 }
 
 impl SignIn {
@@ -80,6 +83,9 @@ struct GrantRow {
     imported_hash: Option<String>,
     refused_at: Option<At>,
     refused_why: Option<String>,
+    trouble: Option<String>,
+    retry_at: Option<At>,
+    doubted_at: Option<At>,
 }
 
 impl From<GrantRow> for Grant {
@@ -90,8 +96,25 @@ impl From<GrantRow> for Grant {
             scopes: row.scopes,
             imported_hash: row.imported_hash,
             refusal: row.refused_at.map(|since| SignInRefusal { why, since: since.into() }),
+            trouble: trouble_of(row.trouble, row.retry_at, row.doubted_at),
         }
     }
+}
+
+fn trouble_of(why: Option<String>, retry_at: Option<At>, doubted_at: Option<At>) -> Option<TokenTrouble> {
+    let (why, retry_at) = (why.unwrap_or_default(), retry_at?.into());
+    Some(TokenTrouble { why, retry_at, doubted_at: doubted_at.map(DateTime::from) })
+}
+
+/// Sets a sign-in right that was in trouble, in an update of `account_tokens`.
+macro_rules! without_trouble {
+    () => {
+        (
+            account_tokens::trouble.eq(None::<&str>),
+            account_tokens::retry_at.eq(None::<At>),
+            account_tokens::doubted_at.eq(None::<At>),
+        )
+    };
 }
 
 impl Store {
@@ -115,7 +138,7 @@ impl Store {
                     expires_at.eq(tokens.expires_at.map(At::from)),
                     scopes.eq(&tokens.scopes),
                     updated_at.eq(now),
-                    (refused_at.eq(None::<At>), refused_why.eq(None::<&str>)),
+                    (refused_at.eq(None::<At>), refused_why.eq(None::<&str>), without_trouble!()),
                 );
                 let row = (account_id.eq(account.0), imported_hash.eq(&tokens.imported_hash), values);
                 let changes = (tokens.imported_hash.as_ref().map(|hash| imported_hash.eq(hash)), values);
@@ -127,19 +150,22 @@ impl Store {
     }
 
     pub async fn load_tokens(&self, account: AccountId) -> Result<Option<TokenRow>, StoreError> {
-        type Row = (String, String, Option<String>, Option<At>, Option<String>, Option<String>);
+        type Row = (String, String, Option<String>, Option<At>, Option<String>, Option<String>, Trouble);
+        type Trouble = (Option<String>, Option<At>, Option<At>);
         let row: Option<Row> = with_conn!(&mut self.connect().await?, |c| {
             use account_tokens::*;
-            let columns = (client_id, refresh_token, access_token, expires_at, scopes, imported_hash);
+            let told = (trouble, retry_at, doubted_at);
+            let columns = (client_id, refresh_token, access_token, expires_at, scopes, imported_hash, told);
             table.filter(account_id.eq(account.0)).select(columns).get_result(c).await.optional()
         })?;
-        Ok(row.map(|(client_id, refresh_token, access_token, expires_at, scopes, imported_hash)| TokenRow {
+        Ok(row.map(|(client_id, refresh_token, access_token, expires_at, scopes, imported_hash, trouble)| TokenRow {
             client_id,
             refresh_token: refresh_token.into(),
             access_token: access_token.map(SecretString::from),
             expires_at: expires_at.map(DateTime::from),
             scopes,
             imported_hash,
+            trouble: trouble_of(trouble.0, trouble.1, trouble.2),
         }))
     }
 
@@ -162,12 +188,47 @@ impl Store {
                 expires_at.eq(tokens.expires_at.map(At::from)),
                 scopes.eq(&tokens.scopes),
                 updated_at.eq(At::from(now)),
-                (refused_at.eq(None::<At>), refused_why.eq(None::<String>)),
+                (refused_at.eq(None::<At>), refused_why.eq(None::<String>), without_trouble!()),
             );
             let row = table.filter(account_id.eq(account.0)).filter(refresh_token.eq(known.expose_secret()));
             diesel::update(row).set(values).execute(c).await
         })?;
+        // The token endpoint answers again, and it is one for all accounts of the application.
+        with_conn!(conn, |c| {
+            use account_tokens::*;
+            let resting = table.filter(client_id.eq(&tokens.client_id)).filter(retry_at.is_not_null());
+            diesel::update(resting.filter(doubted_at.is_null())).set(without_trouble!()).execute(c).await
+        })?;
         Ok(renewed > 0)
+    }
+
+    /// Notes that there is no new access token for a while: for this refresh token if it still is the stored one, or for
+    /// every account of its application.
+    pub async fn note_token_trouble(
+        &self,
+        account: AccountId,
+        known: &SecretString,
+        application: &str,
+        trouble: &TokenTrouble,
+        of: TroubleOf,
+    ) -> Result<(), StoreError> {
+        with_conn!(&mut self.connect().await?, |c| {
+            use account_tokens::{account_id, client_id, doubted_at, refresh_token, retry_at, table};
+            let told =
+                (account_tokens::trouble.eq(clean(&trouble.why).into_owned()), retry_at.eq(At::from(trouble.retry_at)));
+            match of {
+                TroubleOf::Grant => {
+                    let row = table.filter(account_id.eq(account.0)).filter(refresh_token.eq(known.expose_secret()));
+                    let doubted = doubted_at.eq(trouble.doubted_at.map(At::from));
+                    diesel::update(row).set((told, trouble.doubted_at.map(|_| doubted))).execute(c).await
+                }
+                TroubleOf::Endpoint => {
+                    let rows = table.filter(client_id.eq(application)).filter(doubted_at.is_null());
+                    diesel::update(rows).set(told).execute(c).await
+                }
+            }
+        })?;
+        Ok(())
     }
 
     /// Notes that Spotify has refused a refresh token for good, if it still is the stored one.

@@ -73,6 +73,10 @@ fn account_reading(account: AccountDocument, now: DateTime<Utc>) -> Option<Accou
     Some(AccountReading {
         account: AccountId(account.account_id),
         sign_in_left,
+        token_rest_left: account
+            .token_trouble
+            .map_or(Duration::ZERO, |trouble| (trouble.retry_at - now).to_std().unwrap_or_default()),
+        next_poll_at: account.playback.next_poll_at,
         plays: account.playback.plays,
         last_polled_at: account.playback.last_polled_at,
         open_play_gaps: account.playback.open_gaps,

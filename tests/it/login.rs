@@ -48,7 +48,13 @@ both! {
         Login::complete(&database, &sandbox, 0);
         sync(&database, &sandbox, &[]).succeed();
         sandbox.configure(json!({ "revoke_refresh_token": true, "expire_access_tokens": true }));
-        let refused = sync(&database, &sandbox, &[]).run();
+        // Once is not believed; minutes later, which are half a second here, it is.
+        let hasty = || sync(&database, &sandbox, &[]).env("SEGNO_FAULT_HASTE", "600");
+        let doubted = hasty().run();
+        assert_eq!(doubted.code, Some(1), "{}", doubted.told());
+        assert_eq!(status_of(&database, &sandbox)["accounts"][0]["sign_in"]["state"], "valid");
+        std::thread::sleep(std::time::Duration::from_millis(600));
+        let refused = hasty().run();
         assert_eq!(refused.code, Some(4), "{}", refused.told());
         assert!(refused.stdout.contains("the refresh token was refused (Refresh token revoked)"), "{}", refused.told());
         let account = &status_of(&database, &sandbox)["accounts"][0];

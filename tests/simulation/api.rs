@@ -102,6 +102,26 @@ impl Api {
         self.serve(request, library, tick)
     }
 
+    /// Whether it answers at all: what everybody may ask for.
+    pub fn probe(&mut self, now: Duration) -> Answer {
+        self.num_requests += 1;
+        if let Some(refusal) = self.refuse(Family::Application, now) {
+            self.num_refused += 1;
+            return refusal;
+        }
+        if self.is_signed_out {
+            return Answer::SignedOut;
+        }
+        if now < self.down_until {
+            return Answer::Failed(Failure::Broken);
+        }
+        if let (1.., Some(how)) = self.failing {
+            self.failing.0 -= 1;
+            return Answer::Failed(how);
+        }
+        Answer::Page(Page::default())
+    }
+
     fn refuse(&mut self, family: Family, now: Duration) -> Option<Answer> {
         let seconds = |until: Duration| Duration::from_secs((until - now).as_secs() + 1);
         if let Some(until) = self.quotas.get(&family).copied() {

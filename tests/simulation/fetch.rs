@@ -1,4 +1,4 @@
-//! One request of a run, from the permit to the answer, as `src/actors/fetch.rs` makes it.
+//! One request of a run, from the permit to the answer: drives the machine that `src/actors/fetch.rs` drives.
 
 use super::{
     api::Answer,
@@ -8,16 +8,14 @@ use super::{
 };
 use segno::{
     engine::{
-        backoff::{Backoff, Patience, Retry},
+        backoff::{Backoff, Patience},
         gate::Outcome,
+        request::{self, Next, Request, Step, Target},
         run::Ticket,
     },
-    model::{EntityType, Fault, LimitClass, Page, PageRequest, Pause},
+    model::{Disposition, EntityType, Family, Fault, LimitClass, Page, PageRequest, Pause, Remedy, RequestStatus},
 };
 use std::time::Duration;
-
-/// Refusals by a limit in a row for one request.
-const LIMITED_MAX: u32 = 20;
 
 /// When a request counts as unanswered.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,11 +25,19 @@ pub struct Fetch {
     entity: EntityType,
     ticket: Ticket,
     pub request: PageRequest,
-    patience: Patience,
     pub permit: Option<u64>,
-    tries: u32,
-    failing_since: Option<Duration>,
-    num_limited: u32,
+    machine: Request,
+    page: Option<Page>,
+}
+
+impl Fetch {
+    /// What the present try counts for.
+    pub fn family(&self) -> Family {
+        match self.machine.target() {
+            Target::Probe => Family::Application,
+            Target::Own => self.request.family(),
+        }
+    }
 }
 
 impl Process {
@@ -50,18 +56,53 @@ impl World {
         let process = &mut self.processes[p];
         process.num_fetches += 1;
         let number = process.num_fetches;
-        let (permit, failing_since) = (None, None);
-        let fetch =
-            Fetch { number, entity, ticket, request, patience, permit, tries: 0, failing_since, num_limited: 0 };
-        process.fetches.push(fetch);
+        let machine = Request::of_page(&request, patience, Backoff::default(), process.vitals.clone());
+        process.fetches.push(Fetch { number, entity, ticket, request, permit: None, machine, page: None });
         // The gate is an actor of its own: it hears of it a moment later.
         self.soon(Event::TryAgain { pid, fetch: number });
     }
 
-    pub fn acquire(&mut self, pid: Pid, fetch: u64) {
+    /// A wait is over, or the first try is to be made.
+    pub fn try_again(&mut self, pid: Pid, fetch: u64) {
         let Some(p) = self.at(pid) else { return };
-        if self.processes[p].fetch(fetch).is_some_and(|fetch| fetch.permit.is_none()) {
-            self.ask(pid, fetch);
+        match self.processes[p].fetch(fetch).map(|fetch| fetch.machine.poll()) {
+            Some(Next::Do(Step::Wait(_))) => self.hear(pid, fetch, request::Event::Waited),
+            Some(_) => self.step(pid, fetch),
+            None => {}
+        }
+    }
+
+    /// Tells the machine of a fetch what came of its step, and carries out the next one.
+    fn hear(&mut self, pid: Pid, number: u64, event: request::Event) {
+        let (now, jitter) = (self.instant(), self.random.f64());
+        let Some(p) = self.at(pid) else { return };
+        let Some(fetch) = self.processes[p].fetch_mut(number) else { return };
+        let is_answer = matches!(event, request::Event::Answered { .. });
+        fetch.machine.handle(event, now, jitter);
+        if is_answer
+            && let (Next::Do(Step::Wait(_)), Some(failing_for)) = (fetch.machine.poll(), fetch.machine.failing_for(now))
+        {
+            self.check_patience(pid, failing_for);
+        }
+        self.step(pid, number);
+    }
+
+    fn step(&mut self, pid: Pid, number: u64) {
+        let Some(p) = self.at(pid) else { return };
+        let Some(fetch) = self.processes[p].fetch_mut(number) else { return };
+        match fetch.machine.poll() {
+            Next::Do(Step::Acquire(_)) => self.ask(pid, number),
+            Next::Do(Step::Send(target)) => self.send(pid, number, target),
+            Next::Do(Step::Report { class, retry_after }) => self.report_limited(pid, number, class, retry_after),
+            // As the actor's timer does.
+            Next::Do(Step::Wait(wait)) => {
+                self.after(wait + Duration::from_millis(1), Event::TryAgain { pid, fetch: number });
+            }
+            Next::Done(ended) => {
+                let page = fetch.page.take();
+                let answer = ended.map(|()| page.expect("it was served"));
+                self.deliver(pid, number, answer);
+            }
         }
     }
 
@@ -71,17 +112,26 @@ impl World {
         let Some(number) = fetch.filter(|fetch| self.processes[p].fetch(*fetch).is_some()) else {
             return self.return_permit(pid, permit, Outcome::Unused);
         };
-        let fetch = self.processes[p].fetch_mut(number).expect("it is there");
-        fetch.permit = Some(permit);
-        let (request, entity) = (fetch.request.clone(), fetch.entity);
+        self.processes[p].fetch_mut(number).expect("it is there").permit = Some(permit);
+        self.hear(pid, number, request::Event::Permitted);
+    }
+
+    fn send(&mut self, pid: Pid, number: u64, target: Target) {
+        let Some(p) = self.at(pid) else { return };
+        let Some(fetch) = self.processes[p].fetch(number) else { return };
+        let (request, entity, family) = (fetch.request.clone(), fetch.entity, fetch.family());
         if let Some(run) = &mut self.processes[p].syncers[entity as usize].run {
             run.num_requests += 1;
         }
-        self.check_sent(p, request.family());
+        self.check_sent(p, family);
         self.check_run_length(p, entity);
-        self.tell(|| format!("process {pid}: asks {request:?}"));
+        self.tell(|| format!("process {pid}: asks {target:?} {request:?}"));
         let wait = self.latency();
-        self.after(wait, Event::Arrives { pid, fetch: number, request });
+        let event = match target {
+            Target::Own => Event::Arrives { pid, fetch: number, request },
+            Target::Probe => Event::ProbeArrives { pid, fetch: number },
+        };
+        self.after(wait, event);
     }
 
     fn latency(&mut self) -> Duration {
@@ -104,6 +154,17 @@ impl World {
                 listing.items.iter_mut().for_each(|item| item.hidden_at = tick);
             }
         }
+        self.answers(pid, fetch, answer);
+    }
+
+    /// Something that is known to be there is asked for, to learn whether the API answers at all.
+    pub fn probe_arrives(&mut self, pid: Pid, fetch: u64) {
+        let answer = self.api.probe(self.now);
+        self.tell(|| format!("the API answers the probe of process {pid}: {}", told(&answer)));
+        self.answers(pid, fetch, answer);
+    }
+
+    fn answers(&mut self, pid: Pid, fetch: u64, answer: Answer) {
         let wait = match &answer {
             Answer::Failed(Failure::Silent) => TIMEOUT,
             _ => self.latency(),
@@ -113,68 +174,39 @@ impl World {
 
     pub fn answered(&mut self, pid: Pid, number: u64, answer: Answer) {
         let Some(p) = self.at(pid) else { return };
-        let now = self.now;
-        let process = &mut self.processes[p];
-        let Some(fetch) = process.fetch_mut(number) else { return };
+        let Some(fetch) = self.processes[p].fetch_mut(number) else { return };
         let Some(permit) = fetch.permit else { return };
-        let (outcome, fault) = match answer {
-            Answer::Page(page) => {
-                process.last_answer = Some(now);
-                self.return_permit(pid, permit, Outcome::Served);
-                return self.deliver(pid, number, Ok(page));
-            }
-            Answer::Limited { class, retry_after } => {
-                fetch.num_limited += 1;
-                return self.report_limited(pid, number, class, retry_after);
-            }
-            Answer::Failed(Failure::Broken) => (Outcome::Unanswered, Fault::Unservable("502".to_owned())),
-            Answer::Failed(Failure::Malformed) => (Outcome::Served, Fault::Unservable("no JSON".to_owned())),
-            Answer::Failed(Failure::Silent) => (Outcome::Unanswered, Fault::Unreachable("no answer".to_owned())),
-            Answer::SignedOut => {
-                self.return_permit(pid, permit, Outcome::Unanswered);
-                return self.deliver(pid, number, Err(Fault::SignIn("sign in again".to_owned())));
-            }
-        };
-        self.return_permit(pid, permit, outcome);
-        self.failed(pid, number, fault);
+        let (disposition, why) = disposition(&answer);
+        let is_limited = disposition.status == RequestStatus::Limited;
+        if !is_limited {
+            fetch.permit = None;
+        }
+        if let (Answer::Page(page), Next::Do(Step::Send(Target::Own))) = (answer, fetch.machine.poll()) {
+            fetch.page = Some(page);
+        }
+        if !is_limited {
+            self.return_permit(pid, permit, request::outcome(&disposition));
+        }
+        self.hear(pid, number, request::Event::Answered { disposition, why: why.to_owned() });
     }
 
     /// The pause that a refusal brought is in the database.
     pub fn pause_noted(&mut self, pid: Pid, number: u64) {
         let Some(p) = self.at(pid) else { return };
         let Some(fetch) = self.processes[p].fetch_mut(number) else { return };
-        let (permit, num_limited) = (fetch.permit.take(), fetch.num_limited);
-        if let Some(permit) = permit {
+        if let Some(permit) = fetch.permit.take() {
             self.return_permit(pid, permit, Outcome::Limited);
-        }
-        if num_limited <= LIMITED_MAX {
-            self.acquire(pid, number);
-        } else {
-            self.failed(pid, number, Fault::Unreachable("limited again and again".to_owned()));
+            self.hear(pid, number, request::Event::Reported);
         }
     }
 
-    /// Tries again as long as that is worth it.
-    fn failed(&mut self, pid: Pid, number: u64, fault: Fault) {
-        let (now, jitter) = (self.now, self.random.f64());
-        let Some(p) = self.at(pid) else { return };
-        let last_answer = self.processes[p].last_answer;
-        let Some(fetch) = self.processes[p].fetch_mut(number) else { return };
-        fetch.permit = None;
-        fetch.tries += 1;
-        let since = *fetch.failing_since.get_or_insert(now);
-        let others_answered = last_answer.is_some_and(|answered| answered > since);
-        match Backoff::default().rule(fetch.patience, fetch.tries, now - since, others_answered, jitter) {
-            Retry::After(wait) => {
-                self.check_patience(pid, now - since);
-                self.after(wait, Event::TryAgain { pid, fetch: number });
-            }
-            Retry::GiveUp => self.deliver(pid, number, Err(fault)),
-        }
+    /// The gate died before it answered.
+    pub fn gate_lost(&mut self, pid: Pid, number: u64) {
+        self.hear(pid, number, request::Event::GateLost { is_parked: false });
     }
 
     pub fn refused(&mut self, pid: Pid, number: u64, pause: Pause) {
-        self.deliver(pid, number, Err(Fault::Paused(pause)));
+        self.hear(pid, number, request::Event::Paused(pause));
     }
 
     fn deliver(&mut self, pid: Pid, number: u64, answer: Result<Page, Fault>) {
@@ -211,5 +243,21 @@ fn told(answer: &Answer) -> String {
         }
         Answer::Failed(failure) => format!("{failure:?}"),
         Answer::SignedOut => "signed out".to_owned(),
+    }
+}
+
+/// What the way out to Spotify would say of it.
+fn disposition(answer: &Answer) -> (Disposition, &'static str) {
+    let again = Remedy::AskSoonOrDivide { retry_after: None };
+    match answer {
+        Answer::Page(_) => (Disposition::SERVED, ""),
+        Answer::Limited { class, retry_after } => {
+            let limit = Remedy::Limit { class: *class, retry_after: *retry_after };
+            (Disposition::sent(RequestStatus::Limited, limit), "429")
+        }
+        Answer::Failed(Failure::Broken) => (Disposition::sent(RequestStatus::Failing, again), "502"),
+        Answer::Failed(Failure::Malformed) => (Disposition::sent(RequestStatus::Unreadable, again), "no JSON"),
+        Answer::Failed(Failure::Silent) => (Disposition::sent(RequestStatus::Unanswered, Remedy::AskSoon), "no answer"),
+        Answer::SignedOut => (Disposition::sent(RequestStatus::Refused, Remedy::SignIn), "sign in again"),
     }
 }

@@ -19,9 +19,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A gate that died needs a moment to come back.
-const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
-
 /// One in so many looks fails, or its answer is lost.
 const LOOKS_LOST: u32 = 60;
 
@@ -71,10 +68,10 @@ impl World {
     pub fn ask(&mut self, pid: Pid, fetch: u64) {
         let Some(p) = self.at(pid) else { return };
         let longest_wait = self.processes[p].settings.longest_wait.map(|wait| Duration::from_secs(wait.into()));
-        let Some(family) = self.processes[p].fetch(fetch).map(|fetch| fetch.request.family()) else { return };
+        let Some(family) = self.processes[p].fetch(fetch).map(|fetch| fetch.family()) else { return };
         let gate = &mut self.processes[p].gate;
         if gate.is_down {
-            return self.after(ASK_AGAIN_AFTER, Event::TryAgain { pid, fetch });
+            return self.gate_lost(pid, fetch);
         }
         gate.num_asks += 1;
         gate.askers.push((gate.num_asks, fetch));
@@ -188,7 +185,7 @@ impl World {
             return process.gate.mailbox.push(Message::Limited { fetch, class, retry_after });
         }
         let Some(asked) = process.fetch(fetch) else { return };
-        let (Some(permit), family) = (asked.permit, asked.request.family()) else { return };
+        let (Some(permit), family) = (asked.permit, asked.family()) else { return };
         let limited = process.gate.machine.handle_limited(permit, family, class, retry_after, now, wall);
         process.gate.limited.push((permit, fetch, limited.pause));
         self.note_told(p, family, class, retry_after);
@@ -226,7 +223,7 @@ impl World {
         let askers = std::mem::take(&mut gate.askers);
         let messages = std::mem::take(&mut gate.mailbox);
         for (_, fetch) in askers {
-            self.after(ASK_AGAIN_AFTER, Event::TryAgain { pid, fetch });
+            self.gate_lost(pid, fetch);
         }
         for message in messages {
             match message {

@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use segno::{
     engine::{
         gate::GateSettings,
+        request::Vitals,
         restart::{Deaths, Exit, RestartPolicy},
         run::{Draft, Purpose, Rhythm, RunEnd},
         schedule::{Plan, Remembered, Schedule},
@@ -47,7 +48,7 @@ pub struct Process {
     pub fetches: Vec<Fetch>,
     pub num_fetches: u64,
     /// When any request was last answered.
-    pub last_answer: Option<Duration>,
+    pub vitals: Vitals,
     writes: VecDeque<Write>,
     writer_deaths: Deaths,
     /// The reply to the next write is lost, which happened or not.
@@ -96,6 +97,7 @@ impl World {
         for entity in EntityType::ALL.iter().filter(|entity| settings.entities[**entity as usize]) {
             let books = self.database.of(*entity);
             let remembered = Remembered {
+                signed_in_at: None,
                 next_run_at: books.next_run_at,
                 failed_at: books.failed_at,
                 is_complete: books.is_complete(),
@@ -118,7 +120,7 @@ impl World {
             ),
             fetches: Vec::new(),
             num_fetches: 0,
-            last_answer: None,
+            vitals: Vitals::default(),
             writes: VecDeque::new(),
             writer_deaths: Deaths::default(),
             loses_reply: None,

@@ -62,12 +62,16 @@ pub enum Event {
         fetch: u64,
         request: PageRequest,
     },
+    ProbeArrives {
+        pid: Pid,
+        fetch: u64,
+    },
     Answered {
         pid: Pid,
         fetch: u64,
         answer: Answer,
     },
-    /// Time to ask for a permit again.
+    /// A wait of a request is over.
     TryAgain {
         pid: Pid,
         fetch: u64,
@@ -249,8 +253,9 @@ impl World {
             Event::GateWakes(pid, alarm) => self.gate_wakes(pid, alarm),
             Event::GateReborn(pid) => self.gate_reborn(pid),
             Event::Arrives { pid, fetch, request } => self.arrives(pid, fetch, &request),
+            Event::ProbeArrives { pid, fetch } => self.probe_arrives(pid, fetch),
             Event::Answered { pid, fetch, answer } => self.answered(pid, fetch, answer),
-            Event::TryAgain { pid, fetch } => self.acquire(pid, fetch),
+            Event::TryAgain { pid, fetch } => self.try_again(pid, fetch),
             Event::Written(pid) => self.written(pid),
             Event::Replied(pid, reply) => self.replied(pid, reply),
             Event::Reads { pid, from, what } => self.reads(pid, from, what),

@@ -22,6 +22,7 @@ use crate::{
     engine::{
         gate::GateSettings,
         playback::PlaybackSettings,
+        request::Vitals,
         restart::{Exit, RestartPolicy, Ruling},
         run::{BatchSizes, Purpose, RunEnd, RunProgress},
         schedule::Plan,
@@ -78,6 +79,8 @@ pub struct Supervisor {
     /// Set while a service tracks playback.
     playback: Option<PlaybackSettings>,
     trackers: BTreeMap<AccountId, Addr<PlaybackTracker>>,
+    /// Whether the API answers, whichever account asks.
+    vitals: Vitals,
     work: Work,
 }
 
@@ -126,6 +129,7 @@ impl Supervisor {
                 tallies: BTreeMap::new(),
                 playback: None,
                 trackers: BTreeMap::new(),
+                vitals: Vitals::default(),
                 work: Work::Nothing,
             }
         })
@@ -134,7 +138,7 @@ impl Supervisor {
     fn household(&self, account: AccountId, tokens: Tokens) -> Household {
         let Service { client, longest_wait, .. } = &self.service;
         let fetcher = Fetcher::new(client.clone(), tokens, self.gate.clone(), *longest_wait);
-        let fetcher = Fetcher { account: Some(account), ..fetcher };
+        let fetcher = Fetcher { account: Some(account), vitals: self.vitals.clone(), ..fetcher };
         Household { fetcher, syncers: BTreeMap::new() }
     }
 

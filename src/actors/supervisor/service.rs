@@ -8,10 +8,11 @@ use crate::{
     engine::{
         playback::PlaybackSettings,
         run::{BatchSizes, Purpose, RunEnd},
-        schedule::{Plan, Remembered, Schedule},
+        schedule::{OUTAGE_BASE, OUTAGE_CAP, Plan, Remembered, Schedule},
         service::{Over, Runs},
         sweep::RemovalGuard,
     },
+    faults,
     model::{AccountId, EntityType, Fault, SyncKey},
     spotify::Tokens,
 };
@@ -108,10 +109,13 @@ impl Supervisor {
 /// What a person may do about it, where the fault does not say so itself.
 fn advice(fault: &Fault) -> &'static str {
     match fault {
-        Fault::Refused(_) | Fault::Forbidden(_) | Fault::Gone(_) => "; it is tried again once a day",
+        Fault::Refused(_) | Fault::NotPermitted(_) => "; it is tried again once a day, and after the next sign-in",
         Fault::Internal(_) => "; what was committed stays, and the next run carries on",
-        Fault::Unreachable(_)
+        Fault::Outage(_)
+        | Fault::Unreachable(_)
         | Fault::Unservable(_)
+        | Fault::Forbidden(_)
+        | Fault::Gone(_)
         | Fault::Paused(_)
         | Fault::SignIn(_)
         | Fault::Overtaken(_)
@@ -137,7 +141,9 @@ impl Handler<Serve> for Supervisor {
         self.playback = Some(playback);
         self.service.metrics.set_interval(interval);
         self.work = Work::Service(Serving { entities, names: BTreeMap::new(), done: Some(done) });
-        self.runs = Runs::service(self.service.purpose, Schedule::new(interval));
+        let schedule =
+            Schedule::new(interval).with_outage_waits(faults::hastened(OUTAGE_BASE), faults::hastened(OUTAGE_CAP));
+        self.runs = Runs::service(self.service.purpose, schedule);
         ctx.run_interval(LOOK_EVERY, Supervisor::drive);
     }
 }

@@ -230,7 +230,7 @@ impl Look {
         let room = self.limit.saturating_sub(used);
         if room <= num_before_us {
             looked.waiting_since = self.waiting_since.or(Some(self.wall));
-            looked.retry_at = (room > 0).then(|| self.now + TURN_AFTER);
+            looked.retry_at = Some(self.now + TURN_AFTER);
             return;
         }
         let is_single = looked.is_crowded || want.is_probe || self.has_ceilings;

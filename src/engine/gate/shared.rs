@@ -314,7 +314,9 @@ impl<T: Copy + PartialEq> SharedGate<T> {
                 // Others need not wait for us.
                 self.save_at = Some(now);
             }
-            want = want.or_else(|| self.next_of_block(now));
+            if matches!(waiting, Some(Waiting::Spacing)) {
+                want = self.next_of_block(now);
+            }
             if want.is_some() && self.turn_at.is_some_and(|at| now < at) {
                 (wake_at, want) = (earlier(wake_at, self.turn_at), None);
             }

@@ -2,7 +2,8 @@
 //!
 //! The history is a window: the last fifty plays, nothing before them. Rows may turn up late and in its middle (a phone
 //! that was offline), so every poll reads the whole window and nothing is skipped by date. A page whose oldest play is
-//! new does not link up with what is known: what lay in between has left the window unseen, and that is a gap.
+//! new does not link up with what is known, however long it is: what lay in between has left the window unseen, and that
+//! is a gap. So is an empty page where plays are known. A page from an older copy is neither news nor a gap.
 //!
 //! | state | on | becomes |
 //! |---|---|---|
@@ -10,7 +11,8 @@
 //! | asking | a page, committed | waiting, as long as [`pace`] says |
 //! | asking | the API cannot be reached, or its answer or the commit is no good | waiting: `min_interval`, doubled each time up to `interval` |
 //! | asking | a pause of the family or of the application | waiting for its end |
-//! | asking | 403 and other refusals that only a person can change | waiting for a day |
+//! | asking | refused, for a reason that may pass | waiting, as if it could not be reached |
+//! | asking | a permission is missing, or the endpoint is gone by its own words | waiting for a day |
 //! | asking | the sign-in is no longer accepted; another process has taken over | stopped |
 //!
 //! Two clocks say when a poll is due, and the first of them counts: the monotonic one cannot be set back, the calendar
@@ -119,6 +121,8 @@ pub struct Playback {
     due_wall: DateTime<Utc>,
     last_polled_at: Option<DateTime<Utc>>,
     num_failures: u32,
+    /// Pages in a row that show nothing, although plays are known.
+    num_empty: u32,
     /// What is wrong, as it was last told.
     told: Option<String>,
 }
@@ -133,6 +137,7 @@ impl Playback {
             due_wall: wall,
             last_polled_at: record.last_polled_at,
             num_failures: 0,
+            num_empty: 0,
             told: record.error.clone(),
         };
         let signed_in_since = |parked_until: &DateTime<Utc>| {
@@ -182,7 +187,10 @@ impl Playback {
         debug_assert_eq!(self.state, State::Asking, "a page that nobody asked for");
         let new: HashSet<PlayKey> = page.plays().map(Play::key).filter(|key| !known.keys.contains(key)).collect();
         let new_at: HashSet<DateTime<Utc>> = new.iter().map(|(at, _)| *at).collect();
-        let gap = gap(page, known, self.last_polled_at);
+        let is_hidden = page.slots.is_empty() && known.newest().is_some();
+        // Told and noted once; the next page that links up heals it.
+        let gap = gap(page, known, self.last_polled_at, wall).filter(|_| self.num_empty == 0 || !is_hidden);
+        self.num_empty = if is_hidden { self.num_empty.saturating_add(1) } else { 0 };
         let seen = Seen {
             num_new: count(new.len()),
             is_gap: gap.is_some(),
@@ -191,7 +199,11 @@ impl Playback {
             spacing: pace::spacing(page, |at| new_at.contains(at)),
         };
         let num_odd = count(page.slots.iter().filter(|slot| slot.odd.is_some()).count());
-        Verdict { num_new: seen.num_new, num_odd, gap, wait: pace::wait_after(&self.settings, &seen, jitter) }
+        let wait = match self.num_empty {
+            0 => pace::wait_after(&self.settings, &seen, jitter),
+            in_a_row => self.backoff(in_a_row - 1, jitter),
+        };
+        Verdict { num_new: seen.num_new, num_odd, gap, wait }
     }
 
     /// The page and what it meant are in the database. `wall` is the moment they were judged at.
@@ -211,11 +223,17 @@ impl Playback {
                 let left = until_moment(pause.until, wall).max(PAUSE_WAIT_MIN);
                 (Standing::Paused(pause), Some(left.min(self.settings.max_interval)))
             }
-            Fault::Unservable(_) | Fault::Unreachable(_) | Fault::Internal(_) => {
-                let wait = self.backoff(jitter);
+            Fault::Unservable(_)
+            | Fault::Unreachable(_)
+            | Fault::Outage(_)
+            | Fault::Forbidden(_)
+            | Fault::Gone(_)
+            | Fault::Internal(_) => {
+                let wait = self.backoff(self.num_failures, jitter);
+                self.num_failures = self.num_failures.saturating_add(1);
                 (Standing::Failing(why.clone()), Some(wait))
             }
-            Fault::Forbidden(_) | Fault::Gone(_) | Fault::Refused(_) => {
+            Fault::NotPermitted(_) | Fault::Refused(_) => {
                 (Standing::Parked { until: wall + PARK, why: why.clone() }, Some(PARK))
             }
             Fault::SignIn(_) => (Standing::SignInNeeded(why.clone()), None),
@@ -238,9 +256,8 @@ impl Playback {
     }
 
     /// Half of the step is fixed and half is jitter; never longer than the interval at which plays are safe.
-    fn backoff(&mut self, jitter: f64) -> Duration {
-        let step = self.settings.min_interval.saturating_mul(1 << self.num_failures.min(DOUBLINGS_MAX));
-        self.num_failures = self.num_failures.saturating_add(1);
+    fn backoff(&self, num_before: u32, jitter: f64) -> Duration {
+        let step = self.settings.min_interval.saturating_mul(1 << num_before.min(DOUBLINGS_MAX));
         let step = step.min(self.settings.interval).mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0));
         step.max(self.settings.min_interval)
     }
@@ -252,15 +269,28 @@ impl Playback {
     }
 }
 
-/// A full page whose oldest play is new, while older ones are known. That none of its rows is known is the plain case;
-/// late rows at its end, of which there may be more beyond, are the other.
-fn gap(page: &PlaysPage, known: &KnownPlays, last_polled_at: Option<DateTime<Utc>>) -> Option<PlayGap> {
-    let oldest = page.oldest().filter(|_| page.is_full())?;
-    if page.plays().filter(|play| play.played_at == oldest).any(|play| known.keys.contains(&play.key())) {
+/// A page whose oldest play is new, while older ones are known. That none of its rows is known is the plain case; late
+/// rows at its end, of which there may be more beyond, are the other.
+fn gap(
+    page: &PlaysPage,
+    known: &KnownPlays,
+    last_polled_at: Option<DateTime<Utc>>,
+    wall: DateTime<Utc>,
+) -> Option<PlayGap> {
+    let newest_known = known.newest();
+    let (Some(oldest), Some(newest)) = (page.oldest(), page.newest()) else {
+        let played_after = newest_known.filter(|newest| page.slots.is_empty() && *newest < wall)?;
+        return Some(PlayGap { played_after, played_before: wall });
+    };
+    let is_linked = page.plays().filter(|play| play.played_at == oldest).any(|play| known.keys.contains(&play.key()));
+    let is_stale = newest_known.is_some_and(|known| newest < known);
+    if is_linked || is_stale {
         return None;
     }
-    // Where the history was empty, the poll that found it so is the last that is known.
-    let played_after = known.newest_before.or(last_polled_at.filter(|last| *last < oldest))?;
+    // Where the history was empty, the poll that found it so is the last that is known; a page that has room for more
+    // shows all that came since.
+    let polled_at = last_polled_at.filter(|last| *last < oldest && page.is_full());
+    let played_after = known.newest_before.or(polled_at)?;
     Some(PlayGap { played_after, played_before: oldest })
 }
 

@@ -154,19 +154,47 @@ fn a_full_page_that_does_not_link_up_is_a_gap() {
 }
 
 #[test]
-fn a_page_that_links_up_or_is_not_full_is_no_gap() {
+fn a_page_that_links_up_is_no_gap_and_any_other_is_one_however_long() {
     let full: Vec<i64> = (0..50).map(|n| 5000 - n * 100).collect();
-    let judge = |plays: &[i64], known: &[i64]| gap(&page(plays), &knowing(plays, known), None);
+    let judge = |plays: &[i64], known: &[i64]| gap(&page(plays), &knowing(plays, known), None, at(9000));
     assert_eq!(judge(&full, &[100, 0]), None, "its oldest is known");
-    assert_eq!(judge(&full[..49], &[0]), None, "all that there was is shown");
+    for len in [1, 10, 49, 50] {
+        let oldest = full[len - 1];
+        let unlinked = Some(PlayGap { played_after: at(0), played_before: at(oldest) });
+        assert_eq!(judge(&full[..len], &[0]), unlinked, "{len} rows");
+        assert_eq!(judge(&full[..len], &[oldest, 0]), None, "{len} rows");
+    }
     assert_eq!(judge(&full, &[]), None, "nothing was known before");
-    assert_eq!(judge(&[], &[0]), None);
+    assert_eq!(judge(&[], &[]), None);
+}
+
+#[test]
+fn a_page_from_an_older_copy_is_no_gap() {
+    let judge = |plays: &[i64], known: &[i64]| gap(&page(plays), &knowing(plays, known), None, at(9000));
+    assert_eq!(judge(&[500, 400, 300], &[600, 500, 400, 300]), None);
+    assert_eq!(judge(&[500, 400, 300], &[600, 500, 400, 200]), None, "a late row in it changes nothing");
+    assert_eq!(judge(&[500, 400], &[300]).map(|gap| gap.played_after), Some(at(300)), "this one is newer");
+}
+
+#[test]
+fn an_empty_page_where_plays_are_known_is_a_gap_that_is_told_once() {
+    let mut rig = Rig::new(&polled(20, 0));
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        let waited = rig.minutes_until_ask();
+        seen.push((waited, rig.page(&[], &[-100]).gap.is_some()));
+    }
+    assert_eq!(seen, [(0, true), (5, false), (5, false), (10, false), (10, false), (10, false)]);
+    rig.minutes_until_ask();
+    assert_eq!(rig.page(&[-100], &[-100]).gap, None);
+    assert_eq!(rig.minutes_until_ask(), 20, "and what links up is the end of it");
+    assert!(rig.page(&[], &[-100]).gap.is_some());
 }
 
 #[test]
 fn a_history_that_was_empty_can_have_a_gap_too() {
     let full: Vec<i64> = (0..50).map(|n| 5000 - n * 100).collect();
-    let judge = |last_polled| gap(&page(&full), &KnownPlays::default(), Some(at(last_polled)));
+    let judge = |last_polled| gap(&page(&full), &KnownPlays::default(), Some(at(last_polled)), at(9000));
     assert_eq!(judge(-60), Some(PlayGap { played_after: at(-60), played_before: at(100) }));
     assert_eq!(judge(200), None, "these are late rows, from before anything was tracked");
 }
@@ -175,7 +203,7 @@ fn a_history_that_was_empty_can_have_a_gap_too() {
 fn late_rows_at_the_end_of_a_full_page_may_have_more_beyond() {
     let full: Vec<i64> = (0..50).map(|n| 5000 - n * 100).collect();
     let known: Vec<i64> = full[..45].iter().copied().chain([50, -100]).collect();
-    let gap = gap(&page(&full), &knowing(&full, &known), None);
+    let gap = gap(&page(&full), &knowing(&full, &known), None, at(9000));
     assert_eq!(gap, Some(PlayGap { played_after: at(50), played_before: at(100) }));
 }
 
@@ -230,15 +258,31 @@ fn a_pause_is_waited_for_and_looked_at_now_and_then() {
     assert_eq!(rig.step(), Step::Wait(PAUSE_WAIT_MIN));
 }
 
+/// Refusals of every kind were seen to pass within minutes; plays that leave the page meanwhile are lost.
+#[test]
+fn one_refusal_costs_minutes_of_tracking_and_no_more() {
+    let why = || "why".to_owned();
+    for fault in [Fault::Outage(why()), Fault::Forbidden(why()), Fault::Gone(why()), Fault::Unservable(why())] {
+        let mut rig = Rig::new(&polled(20, 0));
+        assert_eq!(rig.step(), Step::Ask);
+        assert_eq!(rig.fault(fault.clone()).standing, Standing::Failing(fault.to_string()));
+        assert_eq!(rig.minutes_until_ask(), 5, "{fault:?}");
+        for _ in 0..9 {
+            rig.fault(fault.clone());
+            assert!(rig.minutes_until_ask() <= 20, "{fault:?}");
+        }
+    }
+}
+
 #[test]
 fn what_only_a_person_can_change_is_asked_again_after_a_day() {
     let mut rig = Rig::new(&PlaybackRecord::default());
     assert_eq!(rig.step(), Step::Ask);
-    let setback = rig.fault(Fault::Forbidden("scope".into()));
+    let setback = rig.fault(Fault::NotPermitted("scope".into()));
     assert_eq!(setback.standing, Standing::Parked { until: at(24 * 3600), why: "scope".into() });
     assert!(setback.is_news);
     assert_eq!(rig.minutes_until_ask(), 24 * 60);
-    assert!(!rig.fault(Fault::Forbidden("scope".into())).is_news, "told once");
+    assert!(!rig.fault(Fault::NotPermitted("scope".into())).is_news, "told once");
 }
 
 #[test]
@@ -251,7 +295,7 @@ fn parking_survives_a_restart_and_ends_with_a_new_sign_in() {
     };
     let mut rig = Rig::new(&parked);
     assert_eq!(rig.minutes_until_ask(), 20 * 60);
-    assert!(!rig.fault(Fault::Forbidden("scope".into())).is_news, "an earlier life has told it");
+    assert!(!rig.fault(Fault::NotPermitted("scope".into())).is_news, "an earlier life has told it");
     let signed_in = PlaybackRecord { authorized_at: Some(at(-60)), ..parked };
     assert_eq!(Rig::new(&signed_in).minutes_until_ask(), 0);
 }

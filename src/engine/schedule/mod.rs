@@ -6,8 +6,8 @@
 //! | complete | after the interval, give or take a tenth |
 //! | unsteady: the listing or the API contradicted itself | after the interval, then twice that, four times ... up to a day |
 //! | paused by a limit | when the pause ends; after a minute where only the calendar calls it over |
-//! | nothing answers | after a minute, then two, four ... up to an hour |
-//! | the API refuses it for good | after a day: a person has to do something first |
+//! | nothing answers, or a refusal that may pass | after a minute, then two, four ... up to an hour |
+//! | a permission is missing, or the endpoint is gone by its own words | after a day, and after the next sign-in |
 //! | something of ours failed | after five minutes, then ten ... up to the interval |
 //! | sign in again | when the account is signed in again |
 //! | overtaken | at once, if the account is still ours: a reset wants it to start over |
@@ -32,10 +32,10 @@ use std::{
 const PAUSED_MIN: Duration = Duration::from_secs(60);
 
 /// First and longest wait for an API that cannot be reached.
-const UNREACHABLE_BASE: Duration = Duration::from_secs(60);
-const UNREACHABLE_CAP: Duration = Duration::from_secs(3600);
+pub const OUTAGE_BASE: Duration = Duration::from_secs(60);
+pub const OUTAGE_CAP: Duration = Duration::from_secs(3600);
 
-/// Between tries of what the API refuses for good.
+/// Between tries of what the API refuses for a reason that only a person can change.
 const REFUSED_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// First wait after a failure of our own.
@@ -83,6 +83,8 @@ pub struct Remembered {
     pub next_run_at: Option<DateTime<Utc>>,
     /// The last run, where it failed.
     pub failed_at: Option<DateTime<Utc>>,
+    /// When the person last signed in: what was refused before may be permitted now.
+    pub signed_in_at: Option<DateTime<Utc>>,
     /// The initial sync is through.
     pub is_complete: bool,
 }
@@ -143,6 +145,8 @@ pub enum Unfit {
 #[derive(Debug)]
 pub struct Schedule {
     interval: Duration,
+    outage_base: Duration,
+    outage_cap: Duration,
     entries: BTreeMap<SyncKey, Entry>,
     /// By a person. Also of what is not kept current now: a setting that comes back does not end it.
     paused: BTreeSet<SyncKey>,
@@ -150,7 +154,18 @@ pub struct Schedule {
 
 impl Schedule {
     pub fn new(interval: Duration) -> Schedule {
-        Schedule { interval, entries: BTreeMap::new(), paused: BTreeSet::new() }
+        Schedule {
+            interval,
+            outage_base: OUTAGE_BASE,
+            outage_cap: OUTAGE_CAP,
+            entries: BTreeMap::new(),
+            paused: BTreeSet::new(),
+        }
+    }
+
+    /// With other waits for an API that is away.
+    pub fn with_outage_waits(self, outage_base: Duration, outage_cap: Duration) -> Schedule {
+        Schedule { outage_base, outage_cap, ..self }
     }
 
     /// The interval was changed; what is due later than it allows comes earlier.
@@ -168,8 +183,11 @@ impl Schedule {
 
     /// From here on this is kept current.
     pub fn handle_added(&mut self, key: SyncKey, remembered: Remembered, now: Instant, wall: DateTime<Utc>) {
-        let Remembered { next_run_at, failed_at, is_complete } = remembered;
-        let is_old_failure = failed_at.is_some_and(|at| (wall - at).to_std().is_ok_and(|ago| ago > TRY_AFTER_START));
+        let Remembered { next_run_at, failed_at, signed_in_at, is_complete } = remembered;
+        let is_old_failure = failed_at.is_some_and(|at| {
+            let is_long_ago = (wall - at).to_std().is_ok_and(|ago| ago > TRY_AFTER_START);
+            is_long_ago || signed_in_at.is_some_and(|signed_in_at| signed_in_at > at)
+        });
         let first = match next_run_at {
             // A plan from a calendar that was ahead of ours must not hold for years.
             Some(at) if (is_complete || failed_at.is_some()) && !is_old_failure => {
@@ -222,7 +240,7 @@ impl Schedule {
 
     /// A run ended. `jitter` is in `[0, 1)`.
     pub fn handle_ended(&mut self, key: SyncKey, end: &RunEnd, now: Instant, wall: DateTime<Utc>, jitter: f64) -> Plan {
-        let interval = self.interval;
+        let (interval, outage_base, outage_cap) = (self.interval, self.outage_base, self.outage_cap);
         let Some(entry) = self.entries.get_mut(&key) else { return Plan { next_run_at: None, is_news: false } };
         let jitter = jitter.clamp(0.0, 1.0);
         let fault = match end {
@@ -240,10 +258,10 @@ impl Schedule {
             RunEnd::Paused(pause) | RunEnd::Failed(Fault::Paused(pause)) => {
                 Some((pause.until - wall).to_std().unwrap_or(PAUSED_MIN))
             }
-            RunEnd::Failed(Fault::Unreachable(_)) => {
-                Some(doubled(UNREACHABLE_BASE, UNREACHABLE_CAP, entry.num_failures))
+            RunEnd::Failed(Fault::Unreachable(_) | Fault::Outage(_) | Fault::Forbidden(_) | Fault::Gone(_)) => {
+                Some(doubled(outage_base, outage_cap, entry.num_failures))
             }
-            RunEnd::Failed(Fault::Refused(_) | Fault::Forbidden(_) | Fault::Gone(_)) => Some(REFUSED_EVERY),
+            RunEnd::Failed(Fault::Refused(_) | Fault::NotPermitted(_)) => Some(REFUSED_EVERY),
             RunEnd::Failed(Fault::Internal(_) | Fault::Unservable(_) | Fault::Stopped) => {
                 Some(doubled(INTERNAL_BASE, interval, entry.num_failures))
             }

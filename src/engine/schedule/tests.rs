@@ -143,6 +143,20 @@ fn an_api_that_is_away_is_asked_ever_more_rarely_but_for_ever() {
     assert_eq!(waits, [0, 1, 2, 4, 8, 16, 32, 60, 60]);
 }
 
+/// A 401 to a good token, a bare 403, a page of HTML, an odd token endpoint: all were seen to pass.
+#[test]
+fn a_refusal_that_may_pass_is_tried_again_after_minutes_then_after_an_hour() {
+    for fault in [Fault::Outage, Fault::Forbidden, Fault::Gone] {
+        let mut day = Day::begin(Remembered::default());
+        let mut waits = Vec::new();
+        for _ in 0..9 {
+            waits.push(day.wait().unwrap().as_secs() / 60);
+            day.end(failed(fault));
+        }
+        assert_eq!(waits, [0, 1, 2, 4, 8, 16, 32, 60, 60]);
+    }
+}
+
 #[test]
 fn what_is_refused_for_good_is_told_once_and_tried_daily() {
     let mut day = Day::begin(Remembered::default());
@@ -160,10 +174,15 @@ fn a_service_that_starts_again_and_again_does_not_ask_again_and_again() {
     let refused = |failed_ago: TimeDelta| Remembered {
         next_run_at: Some(morning() + TimeDelta::hours(20)),
         failed_at: Some(morning() - failed_ago),
-        is_complete: false,
+        ..Remembered::default()
     };
     assert_eq!(Day::begin(refused(TimeDelta::seconds(20))).wait(), Some(20 * HOUR));
     assert_eq!(Day::begin(refused(TimeDelta::hours(4))).wait(), Some(Duration::ZERO));
+    // Whoever has signed in since may have granted what was missing.
+    let signed_in = |ago: i64| Some(morning() - TimeDelta::seconds(ago));
+    let since = |ago: i64| Remembered { signed_in_at: signed_in(ago), ..refused(TimeDelta::seconds(20)) };
+    assert_eq!(Day::begin(since(10)).wait(), Some(Duration::ZERO));
+    assert_eq!(Day::begin(since(30)).wait(), Some(20 * HOUR));
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod server;
 mod tokens;
 
 use super::*;
+use crate::model::{TokenTrouble, TroubleOf};
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use server::Server;
@@ -51,6 +52,15 @@ impl TokenVault for Recorder {
         Box::pin(async { Ok(self.held.lock().unwrap().clone()) })
     }
 
+    fn note_trouble<'a>(&'a self, _: &'a SecretString, trouble: &'a TokenTrouble, of: TroubleOf) -> Keeping<'a, ()> {
+        let what = if trouble.doubted_at.is_some() { "doubt".to_owned() } else { format!("{of:?}") };
+        self.log.push(format!("trouble {what}"));
+        if let Some(held) = &mut *self.held.lock().unwrap() {
+            held.trouble = Some(trouble.clone());
+        }
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     fn note_refused<'a>(&'a self, refused: &'a SecretString, _: &'a str) -> Keeping<'a, ()> {
         self.log.push(format!("refused {}", refused.expose_secret()));
         Box::pin(std::future::ready(Ok(())))
@@ -58,13 +68,24 @@ impl TokenVault for Recorder {
 }
 
 fn recorder(server: &Server) -> Arc<Recorder> {
-    Arc::new(Recorder {
+    Arc::new(recorded(server))
+}
+
+fn recorded(server: &Server) -> Recorder {
+    Recorder {
         log: server.log.clone(),
         saved: Mutex::default(),
         held: Mutex::new(Some(stored())),
         num_failures: AtomicU32::new(0),
-    })
+    }
 }
+
+/// Short, since these tests wait for them.
+const RESTS: TokenRests = TokenRests {
+    first: Duration::from_millis(300),
+    longest: Duration::from_secs(2),
+    doubt: Duration::from_millis(600),
+};
 
 fn config(server: &Server) -> ClientConfig {
     ClientConfig {
@@ -74,6 +95,7 @@ fn config(server: &Server) -> ClientConfig {
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(5),
         user_agent: "segno-test".into(),
+        token_rests: RESTS,
     }
 }
 
@@ -88,12 +110,18 @@ fn stored() -> StoredTokens {
         expires_at: Some(Utc::now() + TimeDelta::hours(1)),
         refresh_token: "r1".into(),
         scopes: Some("user-library-read".into()),
+        trouble: None,
     }
 }
 
 /// The same, run out.
 fn expired() -> StoredTokens {
     StoredTokens { expires_at: Some(Utc::now() + TimeDelta::seconds(59)), ..stored() }
+}
+
+/// The same, and not good for anything any more.
+fn run_out() -> StoredTokens {
+    StoredTokens { expires_at: Some(Utc::now() - TimeDelta::seconds(1)), ..stored() }
 }
 
 fn tokens(stored: StoredTokens, vault: Arc<Recorder>) -> Tokens {

@@ -27,6 +27,7 @@ pub struct Request {
     pub form: HashMap<String, String>,
 }
 
+#[derive(Debug, Clone)]
 pub struct Reply {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,

@@ -4,6 +4,7 @@ use super::{
     server::{Reply, Request, Server},
     *,
 };
+use crate::model::Remedy;
 use futures_util::future::join_all;
 
 #[tokio::test]
@@ -22,8 +23,9 @@ async fn a_401_renews_the_token_and_leaves_the_next_try_to_the_caller() {
     assert_eq!(vault.saved.lock().unwrap()[0].scopes.as_deref(), Some("user-library-read"));
 }
 
+/// Seen in July 2026: minutes of 401s for tokens that were good.
 #[tokio::test]
-async fn a_401_for_a_fresh_token_is_final() {
+async fn a_401_for_a_fresh_token_is_not_the_end_and_the_token_is_renewed_again_minutes_later() {
     let server = Server::start(|request| match request.is_token() {
         true => grant_or_profile(request),
         false => Reply::status(401, ""),
@@ -31,9 +33,15 @@ async fn a_401_for_a_fresh_token_is_final() {
     .await;
     let (client, tokens) = (client(&server), tokens(stored(), recorder(&server)));
     assert!(matches!(client.me(&tokens).await, Err(ApiError::Renewed)));
-    let error = client.me(&tokens).await.unwrap_err();
-    assert!(matches!(error, ApiError::Unauthorized(_)) && !error.is_transient(), "{error:?}");
-    assert_eq!(server.log.lines().len(), 4);
+    for _ in 0..3 {
+        let error = client.me(&tokens).await.unwrap_err();
+        assert!(matches!(error, ApiError::Unauthorized(_)), "{error:?}");
+        assert_eq!(error.disposition().remedy, Some(Remedy::AskLater));
+    }
+    assert_eq!(client.num_token_requests(), 1);
+    tokio::time::sleep(RESTS.doubt).await;
+    assert!(matches!(client.me(&tokens).await, Err(ApiError::Renewed)));
+    assert_eq!(client.num_token_requests(), 2);
 }
 
 #[tokio::test]
@@ -66,14 +74,82 @@ async fn callers_at_the_same_time_share_one_refresh() {
 }
 
 #[tokio::test]
-async fn callers_at_the_same_time_share_a_failed_refresh_and_a_later_one_tries_again() {
+async fn after_a_failed_refresh_nobody_asks_before_the_rest_is_over() {
+    for (reply, of) in [
+        (Reply::status(503, ""), "Endpoint"),
+        (Reply::status(502, "<html>bad gateway"), "Endpoint"),
+        (Reply::status(403, "<html>forbidden"), "Endpoint"),
+        (Reply::status(302, ""), "Endpoint"),
+        (Reply::status(429, ""), "Endpoint"),
+        (Reply::status(400, r#"{"error": "server_error"}"#), "Endpoint"),
+        (Reply::ok("<html>maintenance"), "Endpoint"),
+        (Reply::ok("garbage"), "Endpoint"),
+        (Reply::ok("{}"), "Grant"),
+        (Reply::ok(r#"{"access_token": ""}"#), "Grant"),
+        (Reply::status(400, r#"{"error": "invalid_client"}"#), "Grant"),
+        (Reply::status(400, r#"{"error": "invalid_request"}"#), "Grant"),
+    ] {
+        let said = format!("{reply:?}");
+        let server = Server::start(move |request| match request.token() {
+            "a1" => Reply::ok(r#"{"id": "me"}"#),
+            _ => reply.clone(),
+        })
+        .await;
+        let (client, tokens) = (client(&server), tokens(run_out(), recorder(&server)));
+        let profiles = join_all((0..5).map(|_| client.me(&tokens))).await;
+        let left = |profile: &Result<_, ApiError>| match profile {
+            Err(error @ ApiError::NoToken { left, .. }) => (*left, error.disposition()),
+            other => panic!("{said}: {other:?}"),
+        };
+        for (left, disposition) in profiles.iter().map(left) {
+            assert!(!left.is_zero() && !disposition.was_sent, "{said}");
+            assert_eq!(disposition.remedy, Some(Remedy::AwaitToken { left }), "{said}");
+        }
+        assert_eq!((client.num_token_requests(), client.num_requests()), (1, 0), "{said}");
+        assert_eq!(server.log.lines(), ["POST /api/token r1".to_owned(), format!("trouble {of}")], "{said}");
+    }
+}
+
+#[tokio::test]
+async fn the_rest_of_the_token_endpoint_ends_and_grows_and_is_shared_by_all_accounts() {
     let server = Server::start(|_| Reply::status(503, "")).await;
+    let (client, one) = (client(&server), tokens(run_out(), recorder(&server)));
+    let other = tokens(run_out(), recorder(&server));
+    for (waited, num_asked) in [(0, 1), (0, 1), (350, 2), (350, 2), (300, 3)] {
+        tokio::time::sleep(Duration::from_millis(waited)).await;
+        client.me(&one).await.unwrap_err();
+        client.me(&other).await.unwrap_err();
+        assert_eq!(client.num_token_requests(), num_asked);
+    }
+}
+
+#[tokio::test]
+async fn a_rest_that_another_process_noted_is_kept() {
+    let server = Server::start(grant_or_profile).await;
+    let retry_at = Utc::now() + TimeDelta::milliseconds(400);
+    let trouble = TokenTrouble { why: "502".into(), retry_at, doubted_at: None };
+    let (client, tokens) =
+        (client(&server), tokens(StoredTokens { trouble: Some(trouble), ..run_out() }, recorder(&server)));
+    let error = client.me(&tokens).await.unwrap_err();
+    assert!(matches!(error, ApiError::NoToken { .. }) && error.to_string().starts_with("502; it is asked again at"));
+    assert_eq!(client.num_token_requests(), 0);
+    tokio::time::sleep(Duration::from_millis(450)).await;
+    client.me(&tokens).await.unwrap();
+}
+
+/// Due for renewal, and good for another minute.
+#[tokio::test]
+async fn while_the_token_endpoint_fails_what_is_left_of_the_old_token_serves() {
+    let server = Server::start(|request| match request.is_token() {
+        true => Reply::status(503, ""),
+        false => Reply::ok(r#"{"id": "me"}"#),
+    })
+    .await;
     let (client, tokens) = (client(&server), tokens(expired(), recorder(&server)));
-    let profiles = join_all((0..5).map(|_| client.me(&tokens))).await;
-    assert!(profiles.iter().all(|profile| matches!(profile, Err(ApiError::Transient { .. }))), "{profiles:?}");
-    assert_eq!((client.num_token_requests(), client.num_requests()), (1, 0));
-    client.me(&tokens).await.unwrap_err();
-    assert_eq!(client.num_token_requests(), 2);
+    for _ in 0..3 {
+        client.me(&tokens).await.unwrap();
+    }
+    assert_eq!((client.num_token_requests(), client.num_requests()), (1, 3));
 }
 
 #[tokio::test]
@@ -90,18 +166,69 @@ async fn a_refresh_token_that_is_not_rotated_is_kept() {
     }
 }
 
+/// Spotify has called tokens void that were not.
 #[tokio::test]
-async fn a_refused_refresh_token_is_not_sent_again() {
+async fn a_refused_refresh_token_is_sent_once_more_minutes_later_and_then_never_again() {
     let body = r#"{"error": "invalid_grant", "error_description": "Refresh token r1 revoked"}"#;
     let server = Server::start(move |_| Reply::status(400, body)).await;
-    let (client, tokens) = (client(&server), tokens(expired(), recorder(&server)));
+    let (client, tokens) = (client(&server), tokens(run_out(), recorder(&server)));
+    for _ in 0..3 {
+        let error = client.me(&tokens).await.unwrap_err();
+        assert!(matches!(&error, ApiError::NoToken { is_doubted: true, .. }), "{error:?}");
+        assert_eq!(error.disposition().remedy, Some(Remedy::AskLater), "no request waits for it");
+        assert!(error.to_string().contains("calls the refresh token void (Refresh token *** revoked)"), "{error}");
+    }
+    assert_eq!(client.num_token_requests(), 1);
+    tokio::time::sleep(RESTS.doubt + Duration::from_millis(20)).await;
     for _ in 0..3 {
         let error = client.me(&tokens).await.unwrap_err();
         let expected = "the refresh token was refused (Refresh token *** revoked); sign in again with \"segno login\"";
         assert!(matches!(&error, ApiError::SignIn(message) if message == expected), "{error:?}");
+        assert_eq!(error.disposition().remedy, Some(Remedy::SignIn));
     }
-    assert_eq!((client.num_token_requests(), client.num_requests()), (1, 0));
-    assert_eq!(server.log.lines(), ["POST /api/token r1", "load", "refused r1"], "the vault knows, and is told once");
+    assert_eq!((client.num_token_requests(), client.num_requests()), (2, 0));
+    let told = ["POST /api/token r1", "load", "trouble doubt", "POST /api/token r1", "load", "refused r1"];
+    assert_eq!(server.log.lines(), told, "the vault knows, and is told once");
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_refresh_token_that_was_not_true_costs_minutes() {
+    let num_asked = AtomicU32::new(0);
+    let server = Server::start(move |request| match request.is_token() {
+        true if num_asked.fetch_add(1, Ordering::Relaxed) == 0 => Reply::status(400, r#"{"error": "invalid_grant"}"#),
+        _ => grant_or_profile(request),
+    })
+    .await;
+    let (client, vault) = (client(&server), recorder(&server));
+    let tokens = tokens(run_out(), vault.clone());
+    assert!(matches!(client.me(&tokens).await, Err(ApiError::NoToken { .. })));
+    tokio::time::sleep(RESTS.doubt + Duration::from_millis(20)).await;
+    client.me(&tokens).await.unwrap();
+    assert_eq!(vault.held.lock().unwrap().as_ref().unwrap().trouble, None);
+}
+
+/// What a restart finds noted: neither the first sighting nor the wait is lost.
+#[tokio::test]
+async fn a_doubt_survives_a_restart() {
+    let server = Server::start(|_| Reply::status(400, r#"{"error": "invalid_grant"}"#)).await;
+    let client = client(&server);
+    let before = recorder(&server);
+    client.me(&tokens(run_out(), before.clone())).await.unwrap_err();
+    let held = before.held.lock().unwrap().clone().unwrap();
+    let after = Arc::new(Recorder { held: Mutex::new(Some(held.clone())), ..recorded(&server) });
+    let tokens = tokens(held, after);
+    assert!(matches!(client.me(&tokens).await, Err(ApiError::NoToken { .. })));
+    assert_eq!(client.num_token_requests(), 1, "not asked at once");
+    tokio::time::sleep(RESTS.doubt + Duration::from_millis(20)).await;
+    assert!(matches!(client.me(&tokens).await, Err(ApiError::SignIn(_))), "and the second time is believed");
+}
+
+/// There is nothing yet that one answer could end.
+#[tokio::test]
+async fn a_refresh_token_that_was_never_good_is_refused_at_once() {
+    let server = Server::start(|_| Reply::status(400, r#"{"error": "invalid_grant"}"#)).await;
+    let tokens = Tokens::new(run_out(), Arc::new(KeepInMemory), Utc::now);
+    assert!(matches!(client(&server).me(&tokens).await, Err(ApiError::SignIn(_))));
 }
 
 #[tokio::test]
@@ -127,15 +254,19 @@ async fn a_refresh_token_that_another_process_has_exchanged_is_replaced_by_what_
 }
 
 #[tokio::test]
-async fn when_the_other_token_is_void_as_well_it_is_the_end() {
+async fn when_the_other_token_is_void_as_well_it_is_asked_once_more_too() {
     let server = Server::start(|_| Reply::status(400, r#"{"error": "invalid_grant"}"#)).await;
     let (client, vault) = (client(&server), recorder(&server));
     *vault.held.lock().unwrap() = Some(other("r2", TimeDelta::zero()));
-    let tokens = tokens(expired(), vault);
+    let tokens = tokens(run_out(), vault);
     for _ in 0..3 {
-        assert!(matches!(client.me(&tokens).await, Err(ApiError::SignIn(_))));
+        assert!(matches!(client.me(&tokens).await, Err(ApiError::NoToken { .. })));
     }
-    assert_eq!(server.log.lines(), ["POST /api/token r1", "load", "POST /api/token r2", "load", "refused r2"]);
+    tokio::time::sleep(RESTS.doubt + Duration::from_millis(20)).await;
+    assert!(matches!(client.me(&tokens).await, Err(ApiError::SignIn(_))));
+    let told = ["POST /api/token r1", "load", "POST /api/token r2", "load", "trouble doubt"];
+    assert_eq!(server.log.lines()[..5], told);
+    assert_eq!(server.log.lines()[5..], ["POST /api/token r2", "load", "refused r2"]);
 }
 
 #[tokio::test]
@@ -179,6 +310,7 @@ fn other(refresh_token: &str, life: TimeDelta) -> StoredTokens {
         expires_at: Some(Utc::now() + life),
         refresh_token: refresh_token.into(),
         scopes: None,
+        trouble: None,
     }
 }
 
@@ -189,7 +321,7 @@ async fn tokens_that_could_not_be_stored_are_not_used_and_not_lost() {
     vault.num_failures.store(1, Ordering::Relaxed);
     let tokens = tokens(expired(), vault);
     let error = client.me(&tokens).await.unwrap_err();
-    assert!(matches!(error, ApiError::Vault(_)) && error.is_transient(), "{error:?}");
+    assert_eq!(error.disposition().remedy, Some(Remedy::OursSoon), "{error:?}");
     client.me(&tokens).await.unwrap();
     assert_eq!(server.log.lines(), ["POST /api/token r1", "save r2", "GET /v1/me a2"]);
 }
@@ -220,16 +352,18 @@ async fn a_first_sign_in_keeps_its_tokens_until_there_is_an_account() {
 }
 
 #[tokio::test]
-async fn a_grant_without_a_usable_access_token_is_malformed_but_its_refresh_token_counts() {
+async fn a_grant_without_a_usable_access_token_is_none_but_its_refresh_token_counts() {
     let server = Server::start(|request| match request.token() {
         "r1" => Reply::ok(r#"{"access_token": "line\nbreak", "refresh_token": "r1b"}"#),
         _ => grant_or_profile(request),
     })
     .await;
-    let (client, tokens) = (client(&server), tokens(expired(), recorder(&server)));
-    assert!(matches!(client.me(&tokens).await, Err(ApiError::Malformed { .. })));
+    let (client, tokens) = (client(&server), tokens(run_out(), recorder(&server)));
+    assert!(matches!(client.me(&tokens).await, Err(ApiError::NoToken { .. })));
+    tokio::time::sleep(RESTS.first).await;
     client.me(&tokens).await.unwrap();
-    assert_eq!(server.log.lines(), ["POST /api/token r1", "POST /api/token r1b", "save r2", "GET /v1/me a2"]);
+    let told = ["POST /api/token r1", "save r1b", "trouble Grant", "POST /api/token r1b", "save r2", "GET /v1/me a2"];
+    assert_eq!(server.log.lines(), told);
 }
 
 #[test]

@@ -145,5 +145,6 @@ fn token_row() -> TokenRow {
         expires_at: None,
         scopes: None,
         imported_hash: None,
+        trouble: None,
     }
 }

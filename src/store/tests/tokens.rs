@@ -138,6 +138,7 @@ fn tokens(refresh_token: &str) -> TokenRow {
         expires_at: Some(at(3600)),
         scopes: Some("user-library-read".into()),
         imported_hash: Some("ab12".into()),
+        trouble: None,
     }
 }
 

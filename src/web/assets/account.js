@@ -48,9 +48,10 @@ function told(signIn) {
 function signInPart() {
   const sign = icon("complete");
   const before = h("span"), when = h("time"), then = h("span"), after = h("span"), missing = h("span");
+  const stuck = h("span"), again = h("time");
   const node = h("p", { class: "sign-in" }, sign,
-    h("span", null, before, when, then, h("code", null, "segno login"), after, missing));
-  const update = ({ sign_in: signIn, missing_scopes: scopes }) => {
+    h("span", null, before, when, then, h("code", null, "segno login"), after, missing, stuck, again));
+  const update = ({ sign_in: signIn, missing_scopes: scopes, token_trouble: trouble }) => {
     const [kind, what, at, way, run, rest] = told(signIn);
     attr(node, "data-state", kind);
     setIcon(sign, kind);
@@ -60,6 +61,9 @@ function signInPart() {
     text(after, rest);
     shown(missing, scopes?.length > 0);
     text(missing, scopes?.length > 0 ? ` Spotify did not grant ${listed(scopes)}; sign in again and grant it.` : "");
+    [stuck, again].forEach((part) => shown(part, Boolean(trouble)));
+    text(stuck, trouble ? ` No new access token: ${trouble.why}. Tried again ` : "");
+    setTime(again, trouble?.retry_at ?? null, "in");
   };
   return { node, update };
 }

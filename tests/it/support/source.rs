@@ -113,6 +113,13 @@ impl Source {
         }
         for row in reader.listing("me/albums") {
             let id = facts.album(&row["album"]).expect("a saved album has an id");
+            // Its tracks come along, without their album.
+            for track in row["album"]["tracks"]["items"].as_array().into_iter().flatten() {
+                let (mut track, mut album) = (track.clone(), row["album"].clone());
+                album["tracks"] = Value::Null;
+                track["album"] = album;
+                facts.track(&track);
+            }
             facts.add("saved_albums", &[&id, &row["added_at"], &Value::Null]);
         }
         for artist in reader.followed_artists() {

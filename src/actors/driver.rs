@@ -1,0 +1,62 @@
+//! The one place in which actors wait, repeat and roll dice. What to wait for, how often to try and what comes next is
+//! decided in [`crate::engine`]; here is what carries it out. `tests/it/layers.rs` keeps such things out of the other
+//! files.
+
+use crate::{
+    clock,
+    engine::request::{Event, Next, Request, Step},
+    model::Fault,
+};
+use std::time::Duration;
+
+/// In `[0, 1)`, for whatever the engine spreads.
+pub fn jitter() -> f64 {
+    fastrand::f64()
+}
+
+/// Waits. Timers are as fine as a millisecond, and waking early would look again at once: so it never ends early.
+pub async fn wait(wait: Duration) {
+    tokio::time::sleep(wait + Duration::from_millis(1)).await;
+}
+
+/// Tries until it succeeds, `pause` apart. `told` hears of each failure.
+pub async fn insist<T, E>(pause: Duration, attempt: impl AsyncFn() -> Result<T, E>, told: impl Fn(&E)) -> T {
+    loop {
+        match attempt().await {
+            Ok(done) => return done,
+            Err(error) => told(&error),
+        }
+        wait(pause).await;
+    }
+}
+
+/// The same, `tries` times at most; at least once. Returns the last error.
+pub async fn try_hard<T, E>(
+    tries: u32,
+    pause: Duration,
+    attempt: impl AsyncFn() -> Result<T, E>,
+    told: impl Fn(&E),
+) -> Result<T, E> {
+    let mut left = tries;
+    loop {
+        left = left.saturating_sub(1);
+        match attempt().await {
+            Err(error) if left > 0 => told(&error),
+            done => return done,
+        }
+        wait(pause).await;
+    }
+}
+
+/// Takes a request through its steps: carries out each, and hands back what came of it.
+pub async fn drive(request: &mut Request, mut carry_out: impl AsyncFnMut(Step) -> Event) -> Result<(), Fault> {
+    loop {
+        match request.poll() {
+            Next::Do(step) => {
+                let event = carry_out(step).await;
+                request.handle(event, clock::instant(), jitter());
+            }
+            Next::Done(ended) => return ended,
+        }
+    }
+}
