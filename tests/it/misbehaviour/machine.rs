@@ -1,6 +1,6 @@
 //! Two commands on one database: they share one limit and one pause, to the request.
 
-use crate::support::{Backend, Database, Login, Running, Sandbox, Segno, both};
+use crate::support::{Backend, Database, Login, Running, Sandbox, Segno, both, wait_until};
 use serde_json::json;
 
 fn two_people(backend: Backend) -> (Database, Sandbox, Vec<String>) {
@@ -56,5 +56,27 @@ both! {
             }
         }
         assert_eq!(database.count("saved_tracks WHERE removed_at IS NULL"), 660);
+    }
+
+    fn a_sign_in_beside_a_service_keeps_to_its_limit(backend) {
+        let (database, sandbox, _) = two_people(backend);
+        sandbox.configure(json!({ "rate": { "max": 1000, "window_ms": 2000 } }));
+        std::thread::sleep(std::time::Duration::from_millis(2100));
+        sandbox.forget_requests();
+        let run = Segno::on(&database, &sandbox, &["run"]).without_env("SEGNO_SPOTIFY_REFRESH_TOKEN");
+        let running = run.env("SEGNO_RATE_LIMIT_REQUESTS", "8").env("SEGNO_RATE_LIMIT_WINDOW", "2s").spawn();
+        wait_until("the window is full", || sandbox.requests("*") >= 8);
+        let login = Login::start_with(
+            Segno::on(&database, &sandbox, &["login", "--json"])
+                .env("SEGNO_RATE_LIMIT_REQUESTS", "8")
+                .env("SEGNO_RATE_LIMIT_WINDOW", "2s"),
+            &database,
+        );
+        login.agree(0);
+        let ended = login.end();
+        assert_eq!(ended.code, Some(0), "{}", ended.told());
+        assert!(sandbox.stat("max_in_window") <= 8, "{}: {}", sandbox.stat("max_in_window"), ended.told());
+        running.signal("TERM");
+        assert_eq!(running.wait().code, Some(0));
     }
 }
