@@ -145,9 +145,12 @@ both! {
         let text = Segno::on(&database, &sandbox, &["status"]).succeed().stdout;
         assert!(text.lines().any(|line| line.starts_with("albums: paused until ") && line.ends_with(" (quota)")), "{text}");
 
-        // A sign-in that was withdrawn: failed, and why.
+        // A sign-in that was withdrawn, which is believed the second time, minutes later: failed, and why.
         sandbox.configure(json!({ "revoke_refresh_token": true, "expire_access_tokens": true }));
-        assert_eq!(Segno::on(&database, &sandbox, &["sync", "artists"]).run().code, Some(4));
+        let refused = || Segno::on(&database, &sandbox, &["sync", "artists"]).run().code;
+        assert_eq!(refused(), Some(1));
+        database.end_cooldowns();
+        assert_eq!(refused(), Some(4));
         let artists = state(&database, &sandbox, "artists");
         assert_eq!(artists["state"], "failed");
         assert!(artists["error"].as_str().is_some_and(|why| why.contains("refresh token was refused")), "{artists}");

@@ -46,7 +46,8 @@ struct Line {
 }
 
 /// Columns that tell when something was done, or how often: two runs that end equal may differ in these.
-const NOT_COMPARED: &[&str] = &["fetched_at", "first_seen_at", "items_checked_at", "returned_at", "rev"];
+const NOT_COMPARED: &[&str] =
+    &["fetched_at", "first_seen_at", "items_checked_at", "items_generation", "returned_at", "rev"];
 
 /// What a library consists of, as tables and the columns that must be equal.
 const LIBRARY_TABLES: &[&str] = &[
