@@ -503,7 +503,8 @@ impl EntityRun {
                 if self.settle_gap() { self.poll_activity() } else { None }
             }
             Activity::Walk(_) | Activity::Cursor(_) | Activity::Items(_) | Activity::Slice(_) => {
-                self.drain().or_else(|| self.poll_fetch())
+                // Looking for the next page may tell that there is none to ask for.
+                self.drain().or_else(|| self.poll_fetch()).or_else(|| self.drain())
             }
         }
     }

@@ -4,6 +4,7 @@
 //! must hold is checked as it happens (G3) and at the end of runs (G2, G4).
 
 mod database;
+mod misbehaving;
 mod rows;
 mod searching;
 mod verifying;

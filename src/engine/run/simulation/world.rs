@@ -10,8 +10,8 @@ use crate::{
         sweep::RemovalGuard,
     },
     model::{
-        Checkpoint, CommitReport, EntityType, Family, Fault, Gap, Gone, LimitClass, Oddity, Page, PageRequest, Pause,
-        Phase, Rows, Slot,
+        Checkpoint, CommitReport, EntityType, Family, Fault, Gap, Gone, LimitClass, Next, Oddity, Page, PageRequest,
+        Pause, Phase, Rows, Slot,
     },
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -54,6 +54,27 @@ pub enum Denial {
     NoLength,
 }
 
+/// How the pages of the listing are not what was asked for.
+#[derive(Debug, Clone, Default)]
+pub enum Lie {
+    #[default]
+    Nothing,
+    /// No page holds more rows; whether the answer says so.
+    Cap { rows: u32, says_so: bool },
+    /// This item is counted and not given.
+    Hidden(String),
+    /// So many pages end after some rows, and say that the listing does.
+    EndsEarly { rows: u32, times: u32 },
+    /// Every page is the first.
+    OffsetIgnored,
+    /// Every other answer counts one row less.
+    TotalAlternates,
+    /// The cursor goes round in so many pages.
+    CursorTurns { length: u32 },
+    /// Pages from this offset on come from a copy of before.
+    StaleBehind { from: u32, library: Vec<Entry> },
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub id: Option<String>,
@@ -81,6 +102,7 @@ pub struct World {
     /// Playlists whose items are not told, with what is said instead: how many answers still, and which.
     pub denied: BTreeMap<String, (u32, Denial)>,
     pub requests: u32,
+    pub lie: Lie,
     /// Of the runs from here on, and when they begin.
     pub purpose: Purpose,
     pub now: DateTime<Utc>,
@@ -112,6 +134,7 @@ impl World {
             unread: BTreeSet::new(),
             denied: BTreeMap::new(),
             requests: 0,
+            lie: Lie::Nothing,
             purpose: Purpose::Current,
             now: DateTime::from_timestamp(1_790_000_000, 0).expect("a time"),
             num_searches: 0,
@@ -244,6 +267,79 @@ impl World {
     }
 
     fn answer(&mut self, request: &PageRequest) -> Result<Page, Fault> {
+        let is_listing = !matches!(request, PageRequest::PlaylistItems { .. });
+        match std::mem::take(&mut self.lie) {
+            lie @ Lie::StaleBehind { .. } => {
+                self.lie = lie;
+                let Lie::StaleBehind { from, library } = &mut self.lie else { unreachable!("it was just put there") };
+                let is_stale = matches!(request, PageRequest::Listing { offset, .. } if offset >= from);
+                if !is_stale {
+                    return self.answer_truly(request);
+                }
+                std::mem::swap(library, &mut self.library);
+                let page = self.answer_truly(request);
+                if let Lie::StaleBehind { library, .. } = &mut self.lie {
+                    std::mem::swap(library, &mut self.library);
+                }
+                page
+            }
+            lie => {
+                self.lie = lie.clone();
+                let request = match (&lie, request) {
+                    (Lie::OffsetIgnored, PageRequest::Listing { entity, limit, .. }) => {
+                        PageRequest::Listing { entity: *entity, offset: 0, limit: *limit }
+                    }
+                    (Lie::CursorTurns { length }, PageRequest::Following { after, limit }) => {
+                        let page_of =
+                            |after: &String| self.library.iter().position(|entry| entry.id.as_ref() == Some(after));
+                        let number = after.as_ref().and_then(page_of).map_or(0, |at| at as u32 / limit + 1);
+                        let after = if number >= *length { None } else { after.clone() };
+                        PageRequest::Following { after, limit: *limit }
+                    }
+                    (_, request) => request.clone(),
+                };
+                let mut page = self.answer_truly(&request)?;
+                if is_listing {
+                    self.spoil(lie, &request, &mut page);
+                }
+                Ok(page)
+            }
+        }
+    }
+
+    fn spoil(&mut self, lie: Lie, request: &PageRequest, page: &mut Page) {
+        let (offset, limit) = match request {
+            PageRequest::Listing { offset, limit, .. } => (*offset, *limit),
+            PageRequest::Following { limit, .. } | PageRequest::PlaylistItems { limit, .. } => (0, *limit),
+        };
+        let total = page.total.unwrap_or(0);
+        let goes = |at: u32| if at < total { Next::Goes { offset: Some(at) } } else { Next::End };
+        match lie {
+            Lie::Nothing | Lie::OffsetIgnored | Lie::CursorTurns { .. } | Lie::StaleBehind { .. } => {}
+            Lie::Cap { rows, says_so } => {
+                page.slots.truncate(rows as usize);
+                if says_so {
+                    page.limit = Some(rows.min(limit));
+                    page.next = goes(offset + page.slots.len() as u32);
+                }
+            }
+            Lie::Hidden(id) => {
+                page.slots.retain(|slot| slot.id() != Some(&id));
+                page.limit = Some(limit);
+                page.next = goes(offset + limit);
+            }
+            Lie::EndsEarly { rows, times } => {
+                if times > 0 {
+                    page.slots.truncate(rows as usize);
+                    page.next = Next::End;
+                    self.lie = Lie::EndsEarly { rows, times: times - 1 };
+                }
+            }
+            Lie::TotalAlternates => page.total = Some(total - self.requests % 2),
+        }
+    }
+
+    fn answer_truly(&mut self, request: &PageRequest) -> Result<Page, Fault> {
         self.requests += 1;
         if let Some(edit) = self.edits_at.remove(&self.requests) {
             edit(self);
@@ -453,7 +549,7 @@ impl World {
 
     /// G2: what was there all the time is in the database.
     fn check_end(&self, end: &RunEnd, present_at_start: &BTreeSet<String>) {
-        if !matches!(end, RunEnd::Complete { .. }) {
+        if !matches!(end, RunEnd::Complete { .. }) || !matches!(self.lie, Lie::Nothing) {
             return;
         }
         let hidden = [&self.absent, &self.bad, &self.unread, &self.slipped];

@@ -1,0 +1,170 @@
+//! Pages that are not what was asked for, one kind at a time: what a run makes of them, what it costs, what it tells.
+
+use super::world::{Lie, Weather, World};
+use crate::{
+    engine::run::RunEnd,
+    model::EntityType::{Albums, Artists, Playlists, Tracks},
+};
+
+fn lying(entity: crate::model::EntityType, size: usize, lie: Lie) -> World {
+    let mut world = World::new(3, Weather::calm(entity, size));
+    world.lie = lie;
+    world
+}
+
+/// Ends of runs that all have to be complete; what they told.
+fn told(end: Option<RunEnd>) -> Vec<String> {
+    match end {
+        Some(RunEnd::Complete { notes }) => notes,
+        end => panic!("{end:?}"),
+    }
+}
+
+#[test]
+fn every_row_comes_in_pages_that_are_capped_and_the_cap_is_told_once() {
+    for (entity, says_so) in [(Tracks, true), (Albums, true), (Playlists, true), (Tracks, false)] {
+        let mut world = lying(entity, 300, Lie::Cap { rows: 20, says_so });
+        let notes = told(world.run(false));
+        world.check_equal();
+        let is_told = |note: &String| note.contains("no more than 20 rows");
+        assert_eq!(notes.iter().filter(|note| is_told(note)).count(), 1, "{entity} {says_so}: {notes:?}");
+        let requests = world.requests;
+        // Of playlists, the items are read as well.
+        assert!(entity == Playlists || requests <= 20, "{entity} {says_so}: {requests} requests");
+        assert_eq!(told(world.run(false)), [""; 0], "{entity}");
+        world.remove(250);
+        world.run(false);
+        world.check_equal();
+    }
+}
+
+#[test]
+fn pages_of_one_or_two_rows_are_read_and_the_run_ends() {
+    for rows in [1, 2] {
+        let mut world = lying(Tracks, 30, Lie::Cap { rows, says_so: true });
+        (0..4).for_each(|_| drop(world.run(false)));
+        world.check_equal();
+    }
+}
+
+#[test]
+fn a_row_that_is_counted_and_not_given_is_told_once_and_hides_no_removal() {
+    for entity in [Tracks, Albums, Playlists] {
+        for hidden in [0, 7, 48, 49, 50, 98, 99, 148, 228, 229] {
+            let mut world = lying(entity, 230, Lie::Nothing);
+            let id = world.library[hidden].id.clone().expect("an id");
+            world.lie = Lie::Hidden(id.clone());
+            let notes = told(world.run(false));
+            assert!(notes.len() == 1 && notes[0].contains("counted by the API and not given"), "{hidden}: {notes:?}");
+            assert_eq!(world.database.rows.len(), 229, "{entity} {hidden}");
+            let requests = world.requests;
+            assert_eq!(told(world.run(false)), [""; 0], "{entity} {hidden}");
+            let again = world.requests - requests;
+            assert!(
+                again <= if entity == Playlists { 8 } else { 1 },
+                "{entity} {hidden}: {again} requests for nothing new"
+            );
+            let gone = world.library.remove(if hidden < 115 { 200 } else { 20 }).id.expect("an id");
+            world.run(false);
+            assert!(world.database.rows[&gone].1, "{entity} {hidden}: the removal is found");
+            assert_eq!(world.num_removed(), 1, "{entity} {hidden}");
+        }
+    }
+}
+
+#[test]
+fn what_falls_out_of_sight_and_is_still_counted_is_never_called_removed() {
+    for entity in [Tracks, Albums, Artists, Playlists] {
+        for hidden in [3, 60, 119] {
+            let mut world = lying(entity, 120, Lie::Nothing);
+            world.run(false);
+            world.check_equal();
+            world.lie = Lie::Hidden(world.library[hidden].id.clone().expect("an id"));
+            world.purpose = crate::engine::run::Purpose::Verify;
+            for _ in 0..4 {
+                world.run(false);
+                assert_eq!(world.num_removed(), 0, "{entity} {hidden}");
+            }
+            world.lie = Lie::Nothing;
+            world.run(false);
+            world.check_equal();
+        }
+    }
+}
+
+#[test]
+fn a_listing_that_ends_too_early_once_is_asked_again() {
+    for entity in [Tracks, Albums, Playlists] {
+        let mut world = lying(entity, 40, Lie::EndsEarly { rows: 25, times: 1 });
+        world.run(false);
+        world.check_equal();
+    }
+}
+
+#[test]
+fn an_offset_that_is_ignored_ends_the_run_and_removes_nothing() {
+    for entity in [Tracks, Albums, Playlists] {
+        let mut world = lying(entity, 230, Lie::Nothing);
+        world.run(false);
+        world.lie = Lie::OffsetIgnored;
+        world.library.remove(100);
+        for _ in 0..3 {
+            let requests = world.requests;
+            let end = world.run(false);
+            assert!(world.requests - requests <= 80, "{entity}: {} requests", world.requests - requests);
+            assert!(matches!(end, Some(RunEnd::Unsteady { .. })), "{entity}: {end:?}");
+            assert_eq!(world.num_removed(), 0, "{entity}");
+        }
+    }
+}
+
+#[test]
+fn totals_that_alternate_cost_less_each_time() {
+    let mut world = lying(Tracks, 400, Lie::Nothing);
+    world.run(false);
+    world.lie = Lie::TotalAlternates;
+    let costs: Vec<u32> = (0..6)
+        .map(|_| {
+            let before = world.requests;
+            world.run(false);
+            world.requests - before
+        })
+        .collect();
+    assert_eq!(world.num_removed(), 0);
+    assert!(costs[1..].iter().sum::<u32>() <= 40, "{costs:?}");
+}
+
+#[test]
+fn cursors_that_turn_end_the_run_and_keep_the_artists() {
+    for length in [1, 2] {
+        let mut world = lying(Artists, 130, Lie::Nothing);
+        world.run(false);
+        world.lie = Lie::CursorTurns { length };
+        let requests = world.requests;
+        let end = world.run(false);
+        assert!(matches!(end, Some(RunEnd::Unsteady { .. })), "{end:?}");
+        assert!(world.requests - requests <= 30);
+        assert_eq!(world.num_removed(), 0);
+    }
+}
+
+#[test]
+fn one_stale_copy_behind_a_fresh_first_page_ends_the_run() {
+    for (added, removed) in [(1, 1), (10, 0), (0, 10), (3, 4)] {
+        let mut world = lying(Tracks, 400, Lie::Nothing);
+        world.run(false);
+        world.lie = Lie::StaleBehind { from: 49, library: world.library.clone() };
+        (0..removed).for_each(|_| drop(world.remove(5)));
+        (0..added).for_each(|_| world.add());
+        for _ in 0..3 {
+            let requests = world.requests;
+            world.purpose = crate::engine::run::Purpose::Verify;
+            assert!(world.run(false).is_some());
+            assert!(world.requests - requests <= 90, "{} requests", world.requests - requests);
+        }
+        world.lie = Lie::Nothing;
+        world.run(false);
+        world.run(false);
+        world.check_equal();
+    }
+}
