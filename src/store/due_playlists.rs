@@ -62,8 +62,19 @@ struct Candidate {
 }
 
 impl Store {
-    /// The playlists of a library whose items are due, in library order.
+    /// The playlists of a library whose items are to be read now, in library order.
     pub async fn stale_playlists(
+        &self,
+        account: AccountId,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<StalePlaylist>, StoreError> {
+        let mut due = self.due_playlists(account, now).await?;
+        due.retain(|playlist| playlist.next_try_at.is_none());
+        Ok(due)
+    }
+
+    /// The same, and those that wait for a later try, apart from what the account cannot read.
+    pub async fn due_playlists(
         &self,
         account: AccountId,
         now: DateTime<Utc>,
@@ -109,9 +120,12 @@ impl Candidate {
     fn stale(self, now: DateTime<Utc>) -> Option<StalePlaylist> {
         let failure = self.reading.as_ref().and_then(Reading::failure);
         let state = self.state(failure.as_ref());
-        if state.due(now) != Due::Now {
-            return None;
-        }
+        let next_try_at = match state.due(now) {
+            Due::No => return None,
+            Due::Now => None,
+            Due::At(_) if self.reading.as_ref().is_some_and(|reading| !reading.is_readable()) => return None,
+            Due::At(at) => Some(at),
+        };
         let fills_only = state.fills_only();
         let is_own = self.is_own();
         let total_items = self.total();
@@ -128,6 +142,7 @@ impl Candidate {
             num_read: self.reading.map_or(0, |reading| reading.num_read(generation)),
             is_own,
             failure,
+            next_try_at,
         })
     }
 

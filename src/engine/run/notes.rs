@@ -179,6 +179,11 @@ pub fn held_items(name: &str, num_missing: u32, num_held: u32) -> String {
     )
 }
 
+/// A playlist that could not be read and waits.
+pub fn waiting(name: &str, until: DateTime<Utc>) -> String {
+    format!("playlist \"{name}\" could not be read lately; it is tried again after {}", until.format("%F %T UTC"))
+}
+
 /// The requests that a run may send for items are spent.
 pub fn items_endless() -> String {
     "reading playlists took more requests than a run may send; later runs go on".into()
