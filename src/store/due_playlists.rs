@@ -79,7 +79,7 @@ impl Store {
         account: AccountId,
         now: DateTime<Utc>,
     ) -> Result<Vec<StalePlaylist>, StoreError> {
-        let candidates = self.candidates(account).await?;
+        let candidates = candidates(&mut self.connect().await?, account).await?;
         Ok(candidates.into_iter().filter_map(|candidate| candidate.stale(now)).collect())
     }
 
@@ -89,31 +89,45 @@ impl Store {
         account: AccountId,
         now: DateTime<Utc>,
     ) -> Result<Vec<WaitingPlaylist>, StoreError> {
-        let candidates = self.candidates(account).await?;
-        Ok(candidates.into_iter().filter_map(|candidate| candidate.waiting(now)).collect())
+        waiting(&mut self.connect().await?, account, now).await
     }
+}
 
-    async fn candidates(&self, account: AccountId) -> Result<Vec<Candidate>, StoreError> {
-        let mut conn = self.connect().await?;
-        let rows: Vec<(Listed, Owner, Option<Reading>)> = with_conn!(&mut conn, |c| {
-            use library_playlists::{account_id, playlist_id, position, removed_at, table};
-            let listed = table
-                .inner_join(playlists::table.on(playlists::id.eq(playlist_id)))
-                .inner_join(accounts::table.on(accounts::id.eq(account_id)));
-            let is_its = playlist_readings::playlist_id.eq(playlist_id);
-            let is_theirs = playlist_readings::account_id.eq(account_id);
-            let read = listed.left_join(playlist_readings::table.on(is_its.and(is_theirs)));
-            let active = read.filter(account_id.eq(account.0)).filter(removed_at.is_null());
-            let columns = (Listed::as_select(), Owner::as_select(), Option::<Reading>::as_select());
-            active.order((position, playlist_id)).select(columns).load(c).await
-        })?;
-        let mut gaps = open_item_gaps(&mut conn, account).await?;
-        let candidate = |(listed, owner, reading): (Listed, Owner, Option<Reading>)| {
-            let gaps = gaps.remove(&listed.id).unwrap_or_default();
-            Candidate { listed, owner, reading, gaps }
-        };
-        Ok(rows.into_iter().map(candidate).collect())
+pub(super) async fn waiting(
+    conn: &mut Conn,
+    account: AccountId,
+    now: DateTime<Utc>,
+) -> Result<Vec<WaitingPlaylist>, StoreError> {
+    let num_failed: i64 = with_conn!(conn, |c| {
+        use playlist_readings::{account_id, failure, table};
+        table.filter(account_id.eq(account.0)).filter(failure.is_not_null()).count().get_result(c).await
+    })?;
+    if num_failed == 0 {
+        return Ok(Vec::new());
     }
+    let candidates = candidates(conn, account).await?;
+    Ok(candidates.into_iter().filter_map(|candidate| candidate.waiting(now)).collect())
+}
+
+async fn candidates(conn: &mut Conn, account: AccountId) -> Result<Vec<Candidate>, StoreError> {
+    let rows: Vec<(Listed, Owner, Option<Reading>)> = with_conn!(conn, |c| {
+        use library_playlists::{account_id, playlist_id, position, removed_at, table};
+        let listed = table
+            .inner_join(playlists::table.on(playlists::id.eq(playlist_id)))
+            .inner_join(accounts::table.on(accounts::id.eq(account_id)));
+        let is_its = playlist_readings::playlist_id.eq(playlist_id);
+        let is_theirs = playlist_readings::account_id.eq(account_id);
+        let read = listed.left_join(playlist_readings::table.on(is_its.and(is_theirs)));
+        let active = read.filter(account_id.eq(account.0)).filter(removed_at.is_null());
+        let columns = (Listed::as_select(), Owner::as_select(), Option::<Reading>::as_select());
+        active.order((position, playlist_id)).select(columns).load(c).await
+    })?;
+    let mut gaps = open_item_gaps(conn, account).await?;
+    let candidate = |(listed, owner, reading): (Listed, Owner, Option<Reading>)| {
+        let gaps = gaps.remove(&listed.id).unwrap_or_default();
+        Candidate { listed, owner, reading, gaps }
+    };
+    Ok(rows.into_iter().map(candidate).collect())
 }
 
 impl Candidate {
