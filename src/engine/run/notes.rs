@@ -59,7 +59,7 @@ pub fn held(entity: EntityType, num_unseen: u32, num_active: u32, wait: Duration
         secs => format!("a run at least {} later", counted(secs.div_ceil(60) as u32, "minute")),
     };
     format!(
-        "{num_unseen} of {num_active} {entity} {} no longer listed, which one run alone does not prove: nothing of it was \
+        "{num_unseen} of {num_active} {entity} {} no longer listed, which one run alone does not prove: nothing was \
          marked removed; this waits for confirmation by {when}, which marks those that it misses as well, or by you: \
          \"segno sync --confirm-removals\"",
         are(num_unseen),
