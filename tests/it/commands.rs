@@ -231,6 +231,28 @@ both! {
         assert_eq!(database.library(), library);
     }
 
+    /// An hour later, or at once if a person says that they are gone.
+    fn removals_held_back_are_marked_once_a_person_confirms_them(backend) {
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(200, 10, 0, 0, 0));
+        let sync = |args: &[&str]| {
+            let segno = Segno::on(&database, &sandbox, &[&["sync"], args].concat());
+            segno.env("SEGNO_SYNC_REMOVAL_WAIT", "1h").succeed()
+        };
+        let counts = || ["saved_tracks WHERE removed_at IS NOT NULL", "held_removals"].map(|rows| database.count(rows));
+        sync(&[]);
+        sandbox.edit_one(json!({ "op": "remove_tracks", "offset": 0, "count": 60 }));
+        for args in [&[][..], &[], &["albums", "--confirm-removals"]] {
+            let ended = sync(args);
+            assert_eq!(counts(), [0, 60], "{args:?}: {}", ended.told());
+            assert_eq!(ended.stderr.contains("no removals are held back"), !args.is_empty(), "{}", ended.told());
+        }
+        let confirmed = sync(&["--confirm-removals"]);
+        let told = "tracks: 60 removals confirmed; what this run misses too is marked removed";
+        assert!(confirmed.stderr.contains(told), "{}", confirmed.told());
+        assert_eq!(counts(), [60, 0], "{}", confirmed.told());
+        sandbox.library().assert_held_by(&database);
+    }
+
     fn sync_touches_only_what_it_is_told_to(backend) {
         let (database, sandbox) = (Database::new(backend), small());
         let ended = Segno::on(&database, &sandbox, &["sync", "albums", "tracks", "--json"]).succeed();
