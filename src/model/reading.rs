@@ -28,6 +28,8 @@ pub struct StalePlaylist {
     pub is_own: bool,
     /// How this account's latest tries failed.
     pub failure: Option<LastFailure>,
+    /// It is left alone for a while after that.
+    pub is_waiting: bool,
 }
 
 /// Why a reading came to nothing.

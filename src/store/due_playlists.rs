@@ -68,6 +68,18 @@ impl Store {
         account: AccountId,
         now: DateTime<Utc>,
     ) -> Result<Vec<StalePlaylist>, StoreError> {
+        let mut stale = self.stale_and_waiting_playlists(account, now).await?;
+        stale.retain(|playlist| !playlist.is_waiting);
+        Ok(stale)
+    }
+
+    /// The same, with those that are left alone for a while, since earlier tries came to nothing. Not with those that are
+    /// known not to be shown to the account.
+    pub async fn stale_and_waiting_playlists(
+        &self,
+        account: AccountId,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<StalePlaylist>, StoreError> {
         let candidates = self.candidates(account).await?;
         Ok(candidates.into_iter().filter_map(|candidate| candidate.stale(now)).collect())
     }
@@ -109,7 +121,12 @@ impl Candidate {
     fn stale(self, now: DateTime<Utc>) -> Option<StalePlaylist> {
         let failure = self.reading.as_ref().and_then(Reading::failure);
         let state = self.state(failure.as_ref());
-        if state.due(now) != Due::Now {
+        let is_waiting = match state.due(now) {
+            Due::No => return None,
+            Due::Now => false,
+            Due::At(_) => true,
+        };
+        if is_waiting && !self.reading.as_ref().is_none_or(Reading::is_readable) {
             return None;
         }
         let fills_only = state.fills_only();
@@ -128,6 +145,7 @@ impl Candidate {
             num_read: self.reading.map_or(0, |reading| reading.num_read(generation)),
             is_own,
             failure,
+            is_waiting,
         })
     }
 

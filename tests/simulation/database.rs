@@ -635,7 +635,9 @@ impl Books {
                     failure: book.failure.as_ref(),
                 };
                 let walk = book.walk.filter(|walk| walk.generation == book.generation);
-                let is_due = state.due(now) == Due::Now;
+                let due = state.due(now);
+                let is_waiting = matches!(due, Due::At(_));
+                let is_told = due == Due::Now || is_waiting && !book.is_unreadable;
                 let stale = || StalePlaylist {
                     name: id.clone(),
                     snapshot_id: book.snapshot.clone(),
@@ -647,9 +649,10 @@ impl Books {
                     num_read: walk.map_or(0, |walk| walk.offset),
                     is_own: true,
                     failure: book.failure.clone(),
+                    is_waiting,
                     id: id.clone(),
                 };
-                is_due.then(|| (book.position, stale()))
+                is_told.then(|| (book.position, stale()))
             })
             .collect();
         stale.sort_by(|one, other| one.0.cmp(&other.0).then_with(|| one.1.id.cmp(&other.1.id)));

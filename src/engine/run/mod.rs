@@ -130,6 +130,8 @@ pub struct EntityRun {
     held_playlists: HashSet<String>,
     /// Readings that another account was faster with.
     num_outrun: u32,
+    /// Playlists that are not asked for in this run, since earlier ones asked in vain.
+    num_waiting: u32,
     num_item_gaps: u32,
     items: Option<ItemsSummary>,
     notes: Notes,
@@ -247,6 +249,7 @@ impl EntityRun {
             tried: Vec::new(),
             held_playlists: HashSet::new(),
             num_outrun: 0,
+            num_waiting: 0,
             num_item_gaps: 0,
             items: None,
             notes: Notes::default(),
@@ -400,7 +403,11 @@ impl EntityRun {
             return;
         }
         self.item_rounds += 1;
-        if self.item_rounds > 1 {
+        let num_listed = stale.len();
+        stale.retain(|playlist| !playlist.is_waiting);
+        if self.item_rounds == 1 {
+            self.num_waiting = (num_listed - stale.len()) as u32;
+        } else {
             // What could not be served a moment ago is left to the next run.
             stale.retain(|playlist| playlist.gaps.is_empty() && !self.has_tried(playlist));
             stale.retain(|playlist| !self.held_playlists.contains(&playlist.id));

@@ -164,6 +164,12 @@ pub fn refused(name: &str, why: &str) -> String {
     format!("the items of playlist \"{name}\" did not come: {why}; what was known of it stays, and it is tried again")
 }
 
+/// Playlists that are left alone for a while, since they were asked for in vain.
+pub fn waiting(num: u32) -> String {
+    let wait = if num == 1 { "waits" } else { "wait" };
+    format!("{} {wait} for another try, since the last one came to nothing", counted(num, "playlist"))
+}
+
 /// Items that are counted and not given.
 pub fn hidden_items(name: &str, num: u32) -> String {
     let are = are(num);
@@ -236,6 +242,7 @@ mod tests {
             (counted_still(EntityType::Tracks, 1), counted_still(EntityType::Tracks, 2)),
             (unread(EntityType::Artists, 1, 1), unread(EntityType::Artists, 2, 2)),
             (restless_playlists(1), restless_playlists(2)),
+            (waiting(1), waiting(2)),
         ] {
             assert!(!one.contains("1 tracks") && !one.contains("1 playlist items") && !one.contains("1 rows"), "{one}");
             assert_ne!(one.replace('1', "2"), many);
