@@ -635,9 +635,11 @@ impl Books {
                     failure: book.failure.as_ref(),
                 };
                 let walk = book.walk.filter(|walk| walk.generation == book.generation);
-                let due = state.due(now);
-                let is_waiting = matches!(due, Due::At(_));
-                let is_told = due == Due::Now || is_waiting && !book.is_unreadable;
+                let (is_due, next_try_at) = match state.due(now) {
+                    Due::No => (false, None),
+                    Due::Now => (true, None),
+                    Due::At(at) => (!book.is_unreadable, Some(at)),
+                };
                 let stale = || StalePlaylist {
                     name: id.clone(),
                     snapshot_id: book.snapshot.clone(),
@@ -649,10 +651,10 @@ impl Books {
                     num_read: walk.map_or(0, |walk| walk.offset),
                     is_own: true,
                     failure: book.failure.clone(),
-                    is_waiting,
+                    next_try_at,
                     id: id.clone(),
                 };
-                is_told.then(|| (book.position, stale()))
+                is_due.then(|| (book.position, stale()))
             })
             .collect();
         stale.sort_by(|one, other| one.0.cmp(&other.0).then_with(|| one.1.id.cmp(&other.1.id)));

@@ -386,9 +386,6 @@ impl EntityRun {
         if walk.num_counted > 0 {
             standing.push(notes::counted_still(self.entity, walk.num_counted));
         }
-        if self.num_waiting > 0 {
-            standing.push(notes::waiting(self.num_waiting));
-        }
         standing.extend(walk.page_cap.map(|cap| notes::capped(self.entity, cap)));
         self.notes.stand(standing, &self.checkpoint.walk.told);
     }

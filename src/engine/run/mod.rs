@@ -130,8 +130,6 @@ pub struct EntityRun {
     held_playlists: HashSet<String>,
     /// Readings that another account was faster with.
     num_outrun: u32,
-    /// Playlists that are not asked for in this run, since earlier ones asked in vain.
-    num_waiting: u32,
     num_item_gaps: u32,
     items: Option<ItemsSummary>,
     notes: Notes,
@@ -249,7 +247,6 @@ impl EntityRun {
             tried: Vec::new(),
             held_playlists: HashSet::new(),
             num_outrun: 0,
-            num_waiting: 0,
             num_item_gaps: 0,
             items: None,
             notes: Notes::default(),
@@ -398,16 +395,17 @@ impl EntityRun {
 
     /// Takes in the playlists whose items are out of date.
     pub fn handle_stale(&mut self, mut stale: Vec<StalePlaylist>) {
+        for playlist in stale.extract_if(.., |playlist| playlist.next_try_at.is_some()) {
+            if let Some(at) = playlist.next_try_at.filter(|_| !self.has_tried(&playlist)) {
+                self.notes.tell(notes::waiting(&playlist.name, at));
+            }
+        }
         if self.stopping {
             self.activity = Activity::Over(RunEnd::Stopped);
             return;
         }
         self.item_rounds += 1;
-        let num_listed = stale.len();
-        stale.retain(|playlist| !playlist.is_waiting);
-        if self.item_rounds == 1 {
-            self.num_waiting = (num_listed - stale.len()) as u32;
-        } else {
+        if self.item_rounds > 1 {
             // What could not be served a moment ago is left to the next run.
             stale.retain(|playlist| playlist.gaps.is_empty() && !self.has_tried(playlist));
             stale.retain(|playlist| !self.held_playlists.contains(&playlist.id));

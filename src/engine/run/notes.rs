@@ -59,7 +59,7 @@ pub fn held(entity: EntityType, num_unseen: u32, num_active: u32, wait: Duration
         secs => format!("a run at least {} later", counted(secs.div_ceil(60) as u32, "minute")),
     };
     format!(
-        "{num_unseen} of {num_active} {entity} {} no longer listed, which one run alone does not prove: nothing of it was \
+        "{num_unseen} of {num_active} {entity} {} no longer listed, which one run alone does not prove: nothing was \
          marked removed; this waits for confirmation by {when}, which marks those that it misses as well, or by you: \
          \"segno sync --confirm-removals\"",
         are(num_unseen),
@@ -164,12 +164,6 @@ pub fn refused(name: &str, why: &str) -> String {
     format!("the items of playlist \"{name}\" did not come: {why}; what was known of it stays, and it is tried again")
 }
 
-/// Playlists that are left alone for a while, since they were asked for in vain.
-pub fn waiting(num: u32) -> String {
-    let wait = if num == 1 { "waits" } else { "wait" };
-    format!("{} {wait} for another try, since the last one came to nothing", counted(num, "playlist"))
-}
-
 /// Items that are counted and not given.
 pub fn hidden_items(name: &str, num: u32) -> String {
     let are = are(num);
@@ -183,6 +177,11 @@ pub fn held_items(name: &str, num_missing: u32, num_held: u32) -> String {
          nothing was removed; this waits for confirmation by a later run, which removes them if it misses the same",
         are(num_missing),
     )
+}
+
+/// A playlist that could not be read and waits.
+pub fn waiting(name: &str, until: DateTime<Utc>) -> String {
+    format!("playlist \"{name}\" could not be read lately; it is tried again after {}", until.format("%F %T UTC"))
 }
 
 /// The requests that a run may send for items are spent.
@@ -242,7 +241,6 @@ mod tests {
             (counted_still(EntityType::Tracks, 1), counted_still(EntityType::Tracks, 2)),
             (unread(EntityType::Artists, 1, 1), unread(EntityType::Artists, 2, 2)),
             (restless_playlists(1), restless_playlists(2)),
-            (waiting(1), waiting(2)),
         ] {
             assert!(!one.contains("1 tracks") && !one.contains("1 playlist items") && !one.contains("1 rows"), "{one}");
             assert_ne!(one.replace('1', "2"), many);
