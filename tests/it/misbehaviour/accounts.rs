@@ -116,7 +116,7 @@ both! {
     }
 
     fn one_that_is_refused_stops_nobody_else(backend) {
-        for like in ["forbidden", "not_found", "google_forbidden"] {
+        for like in ["forbidden", "not_found"] {
             let pair = Pair::of(backend, 60, true);
             pair.sync(0);
             pair.sync(1);

@@ -139,8 +139,12 @@ impl Trial {
 
     /// The uri of an item of the first playlist.
     fn uri(&self, place: usize) -> String {
-        let uri = &self.sandbox.library().state["playlists"][0]["items"][place]["uri"];
-        uri.as_str().unwrap_or_else(|| panic!("no item at {place}")).to_owned()
+        self.uris().get(place).unwrap_or_else(|| panic!("no item at {place}")).clone()
+    }
+
+    fn uris(&self) -> Vec<String> {
+        let items = self.sandbox.library().state["playlists"][0]["items"].as_array().expect("items").clone();
+        items.iter().map(|item| item["uri"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
     /// What the states say went wrong, or is to be known.

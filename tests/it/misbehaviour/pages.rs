@@ -55,7 +55,9 @@ both! {
         for places in [vec![20], vec![49], vec![50], vec![99, 100], vec![0], vec![229], vec![3, 120, 121]] {
             let trial = Trial::of_items(backend, 230);
             let hidden: Vec<String> = places.iter().map(|place| trial.uri(*place)).collect();
-            let given = 230 - places.len() as u64;
+            // The same track may stand there twice.
+            let num_given = || trial.uris().iter().filter(|uri| !hidden.contains(uri)).count() as u64;
+            let given = num_given();
             trial.rules(json!([always("playlist_items", hide(&hidden))]));
             let ended = trial.sync_safely();
             assert_eq!((ended.code, trial.num_items()), (Some(0), given), "{places:?}: {}", ended.told());
@@ -67,7 +69,7 @@ both! {
             }
             trial.sandbox.edit(json!([{ "op": "playlist_remove", "index": 0, "position": 150 }]));
             let ended = trial.sync();
-            assert_eq!((trial.num_items(), trial.num_items_removed()), (given - 1, 1), "{places:?}: {}", ended.told());
+            assert_eq!((trial.num_items(), trial.num_items_removed()), (num_given(), 1), "{places:?}: {}", ended.told());
             trial.sync_well();
             assert_eq!(trial.num_items_removed(), 1, "{places:?}: found once");
         }
@@ -312,7 +314,9 @@ both! {
             trial.rules(json!([{ "family": "artists", "offset_from": from, "offset_to": from + 1,
                 "do": { "kind": "cursor", "after": after } }]));
             let ended = trial.sync_safely();
-            assert!(!claims_completeness(&ended, &trial), "{from} to {to}: {}", ended.told());
+            // On the last page it no longer matters.
+            let is_whole = trial.num_held(ARTISTS) == 130;
+            assert!(is_whole || !claims_completeness(&ended, &trial), "{from} to {to}: {}", ended.told());
             trial.heal();
             // And of a library that was read whole.
             trial.rules(json!([{ "family": "artists", "offset_from": from, "offset_to": from + 1,

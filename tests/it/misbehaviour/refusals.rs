@@ -94,7 +94,8 @@ both! {
             let requests = trial.sandbox.requests("*");
             std::thread::sleep(std::time::Duration::from_secs(2));
             let more = trial.sandbox.requests("*") - requests;
-            assert!(more <= 12, "{like}: {more} requests in two seconds of refusals");
+            // Of a service in such haste two seconds are three hours: eight tries of each listing, with a token renewed.
+            assert!(more <= 90, "{like}: {more} requests in two seconds of refusals");
             trial.assert_signed_in(like);
             for listing in LISTINGS {
                 let minutes = trial.minutes_to_next_run(listing.name);
