@@ -436,6 +436,8 @@ impl OffsetWalk {
                 self.has_met_hole |= !matches!(follows, Follows::Capped(_));
                 self.go_to(reached, limit.saturating_sub(num_cells));
             }
+            // One row is all that a page holds, and it was the shared one: the next page shares none.
+            Follows::Capped(cap) if num_cells > 0 && cap < limit => self.go_to(reached, 0),
             Follows::Nothing if self.hole => self.ended = true,
             Follows::Capped(_) | Follows::Hidden(_) | Follows::Doubtful | Follows::Nothing => {
                 // Nothing new, although the total promises more: rows are filtered out, or the total lies. One page
