@@ -140,9 +140,12 @@ impl World {
                 }
             }
             Odd::OldItems { at, num } => {
-                let order = &self.library.of(EntityType::Playlists).order;
-                if let Some(at) = (at as usize).checked_rem(order.len()) {
-                    odds.old_items.insert(order[at], num);
+                let listing = self.library.of_mut(EntityType::Playlists);
+                if let Some(at) = (at as usize).checked_rem(listing.order.len()) {
+                    let number = listing.order[at];
+                    odds.old_items.insert(number, num);
+                    listing.is_veiled = true;
+                    listing.items[number as usize].contents.is_misread = true;
                 }
             }
         }
