@@ -120,7 +120,7 @@ impl Syncer {
                 );
             }
             Step::ListStale => self.spawn(ctx, async move {
-                Answer::Stale(store.stale_playlists(account_id, clock::now()).await.map_err(trouble::reading))
+                Answer::Stale(store.due_playlists(account_id, clock::now()).await.map_err(trouble::reading))
             }),
             Step::ListMembers(wanted) => self.spawn(ctx, async move {
                 Answer::Members(store.list_members(account_id, entity, wanted).await.map_err(trouble::reading))

@@ -158,7 +158,7 @@ fn every_setting_is_read_from_the_file_and_from_the_environment() {
         (Setting::SyncVerifyEvery, "'3d'", "72h", |c| c.sync.verify_every.as_secs().to_string(), "259200"),
         (Setting::SyncArtistsEvery, "'12h'", "720m", |c| c.sync.artists_every.as_secs().to_string(), "43200"),
         (Setting::SyncRemovalGuard, "50", "50", |c| c.sync.removal_guard.to_string(), "50"),
-        (Setting::SyncRemovalWait, "'0s'", "10m", |c| c.sync.removal_wait.as_secs().to_string(), "600"),
+        (Setting::SyncRemovalWait, "'10m'", "600s", |c| c.sync.removal_wait.as_secs().to_string(), "600"),
         (
             Setting::SyncEntities,
             "['albums', 'tracks']",
@@ -252,6 +252,7 @@ fn every_bad_value_is_named_with_its_place_and_what_is_allowed() {
         (Setting::SyncInterval, r#""often""#, "often", "", &duration("1m", "30d")),
         (Setting::SyncVerifyEvery, r#""59m""#, "59m", "", &duration("1h", "365d")),
         (Setting::SyncArtistsEvery, r#""31d""#, "31d", "", &duration("1m", "30d")),
+        (Setting::SyncRemovalWait, r#""31d""#, "31d", "", &duration("0s", "30d")),
         (Setting::SyncRemovalGuard, "0", "0", "0", "a whole number from 1 to 100"),
         (Setting::SyncRemovalGuard, "101", "101", "101", "a whole number from 1 to 100"),
         (Setting::SyncEntities, r#"["tracks", "songs"]"#, "tracks,songs", r#"["tracks", "songs"]"#, entities),

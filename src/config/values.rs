@@ -271,6 +271,7 @@ fn shorten(text: String) -> String {
 pub fn in_units(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
+        0 => "0s".to_owned(),
         _ if seconds > 86_400 && seconds.is_multiple_of(86_400) => format!("{}d", seconds / 86_400),
         _ if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
         _ if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),

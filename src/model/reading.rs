@@ -28,6 +28,8 @@ pub struct StalePlaylist {
     pub is_own: bool,
     /// How this account's latest tries failed.
     pub failure: Option<LastFailure>,
+    /// It waits until then, since those tries failed; `None`: it is to be read now.
+    pub next_try_at: Option<DateTime<Utc>>,
 }
 
 /// Why a reading came to nothing.

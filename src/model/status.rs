@@ -54,12 +54,25 @@ pub struct EntityStatus {
     /// A person has paused it, until a person lets it go on.
     #[serde(default)]
     pub is_paused_by_hand: bool,
-    /// Removals that the last walk saw and that wait for confirmation: another run that sees the same marks them.
+    /// Removals that wait for a later run that misses the same items, or for a person; items of playlists included.
     #[serde(default)]
     pub held_removals: Option<u32>,
+    /// Playlists whose items could not be read when they were last asked for.
+    #[serde(default)]
+    pub waiting_playlists: Vec<WaitingPlaylistStatus>,
     /// When everything had last been looked at, whatever the counts say.
     #[serde(default)]
     pub verified_at: Option<DateTime<Utc>>,
+}
+
+/// A playlist that is asked for again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WaitingPlaylistStatus {
+    pub id: String,
+    pub name: String,
+    pub reason: String,
+    /// `None`: with the next run.
+    pub next_try_at: Option<DateTime<Utc>>,
 }
 
 impl EntityStatus {
@@ -80,6 +93,7 @@ impl EntityStatus {
             open_gaps: 0,
             is_paused_by_hand: false,
             held_removals: None,
+            waiting_playlists: Vec::new(),
             verified_at: None,
         }
     }

@@ -62,13 +62,24 @@ struct Candidate {
 }
 
 impl Store {
-    /// The playlists of a library whose items are due, in library order.
+    /// The playlists of a library whose items are to be read now, in library order.
     pub async fn stale_playlists(
         &self,
         account: AccountId,
         now: DateTime<Utc>,
     ) -> Result<Vec<StalePlaylist>, StoreError> {
-        let candidates = self.candidates(account).await?;
+        let mut due = self.due_playlists(account, now).await?;
+        due.retain(|playlist| playlist.next_try_at.is_none());
+        Ok(due)
+    }
+
+    /// The same, and those that wait for a later try, apart from what the account cannot read.
+    pub async fn due_playlists(
+        &self,
+        account: AccountId,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<StalePlaylist>, StoreError> {
+        let candidates = candidates(&mut self.connect().await?, account).await?;
         Ok(candidates.into_iter().filter_map(|candidate| candidate.stale(now)).collect())
     }
 
@@ -78,40 +89,57 @@ impl Store {
         account: AccountId,
         now: DateTime<Utc>,
     ) -> Result<Vec<WaitingPlaylist>, StoreError> {
-        let candidates = self.candidates(account).await?;
-        Ok(candidates.into_iter().filter_map(|candidate| candidate.waiting(now)).collect())
+        waiting(&mut self.connect().await?, account, now).await
     }
+}
 
-    async fn candidates(&self, account: AccountId) -> Result<Vec<Candidate>, StoreError> {
-        let mut conn = self.connect().await?;
-        let rows: Vec<(Listed, Owner, Option<Reading>)> = with_conn!(&mut conn, |c| {
-            use library_playlists::{account_id, playlist_id, position, removed_at, table};
-            let listed = table
-                .inner_join(playlists::table.on(playlists::id.eq(playlist_id)))
-                .inner_join(accounts::table.on(accounts::id.eq(account_id)));
-            let is_its = playlist_readings::playlist_id.eq(playlist_id);
-            let is_theirs = playlist_readings::account_id.eq(account_id);
-            let read = listed.left_join(playlist_readings::table.on(is_its.and(is_theirs)));
-            let active = read.filter(account_id.eq(account.0)).filter(removed_at.is_null());
-            let columns = (Listed::as_select(), Owner::as_select(), Option::<Reading>::as_select());
-            active.order((position, playlist_id)).select(columns).load(c).await
-        })?;
-        let mut gaps = open_item_gaps(&mut conn, account).await?;
-        let candidate = |(listed, owner, reading): (Listed, Owner, Option<Reading>)| {
-            let gaps = gaps.remove(&listed.id).unwrap_or_default();
-            Candidate { listed, owner, reading, gaps }
-        };
-        Ok(rows.into_iter().map(candidate).collect())
+pub(super) async fn waiting(
+    conn: &mut Conn,
+    account: AccountId,
+    now: DateTime<Utc>,
+) -> Result<Vec<WaitingPlaylist>, StoreError> {
+    let num_failed: i64 = with_conn!(conn, |c| {
+        use playlist_readings::{account_id, failure, table};
+        table.filter(account_id.eq(account.0)).filter(failure.is_not_null()).count().get_result(c).await
+    })?;
+    if num_failed == 0 {
+        return Ok(Vec::new());
     }
+    let candidates = candidates(conn, account).await?;
+    Ok(candidates.into_iter().filter_map(|candidate| candidate.waiting(now)).collect())
+}
+
+async fn candidates(conn: &mut Conn, account: AccountId) -> Result<Vec<Candidate>, StoreError> {
+    let rows: Vec<(Listed, Owner, Option<Reading>)> = with_conn!(conn, |c| {
+        use library_playlists::{account_id, playlist_id, position, removed_at, table};
+        let listed = table
+            .inner_join(playlists::table.on(playlists::id.eq(playlist_id)))
+            .inner_join(accounts::table.on(accounts::id.eq(account_id)));
+        let is_its = playlist_readings::playlist_id.eq(playlist_id);
+        let is_theirs = playlist_readings::account_id.eq(account_id);
+        let read = listed.left_join(playlist_readings::table.on(is_its.and(is_theirs)));
+        let active = read.filter(account_id.eq(account.0)).filter(removed_at.is_null());
+        let columns = (Listed::as_select(), Owner::as_select(), Option::<Reading>::as_select());
+        active.order((position, playlist_id)).select(columns).load(c).await
+    })?;
+    let mut gaps = open_item_gaps(conn, account).await?;
+    let candidate = |(listed, owner, reading): (Listed, Owner, Option<Reading>)| {
+        let gaps = gaps.remove(&listed.id).unwrap_or_default();
+        Candidate { listed, owner, reading, gaps }
+    };
+    Ok(rows.into_iter().map(candidate).collect())
 }
 
 impl Candidate {
     fn stale(self, now: DateTime<Utc>) -> Option<StalePlaylist> {
         let failure = self.reading.as_ref().and_then(Reading::failure);
         let state = self.state(failure.as_ref());
-        if state.due(now) != Due::Now {
-            return None;
-        }
+        let next_try_at = match state.due(now) {
+            Due::No => return None,
+            Due::Now => None,
+            Due::At(_) if self.reading.as_ref().is_some_and(|reading| !reading.is_readable()) => return None,
+            Due::At(at) => Some(at),
+        };
         let fills_only = state.fills_only();
         let is_own = self.is_own();
         let total_items = self.total();
@@ -128,6 +156,7 @@ impl Candidate {
             num_read: self.reading.map_or(0, |reading| reading.num_read(generation)),
             is_own,
             failure,
+            next_try_at,
         })
     }
 

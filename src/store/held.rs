@@ -131,6 +131,16 @@ pub(super) async fn release(conn: &mut Conn, account: AccountId, entity: EntityT
     Ok(())
 }
 
+/// How much is held of each entity type, items of playlists included, and not confirmed yet.
+pub(super) async fn num_held(conn: &mut Conn, account: AccountId) -> Result<HashMap<String, u32>, StoreError> {
+    let held: Vec<(String, i64)> = with_conn!(conn, |c| {
+        use held_removals::{account_id, entity_type, is_confirmed, table};
+        let theirs = table.filter(account_id.eq(account.0)).filter(is_confirmed.eq(false));
+        theirs.group_by(entity_type).select((entity_type, diesel::dsl::count_star())).load(c).await
+    })?;
+    Ok(held.into_iter().map(|(entity, num)| (entity, super::types::to_u32(num))).collect())
+}
+
 /// What a person has confirmed of a listing.
 pub(super) async fn num_confirmed(conn: &mut Conn, account: AccountId, entity: EntityType) -> Result<u32, StoreError> {
     let confirmed: i64 = with_conn!(conn, |c| {

@@ -1,12 +1,15 @@
 //! What `segno status` shows, from the database alone, and the counts of a library.
 
 use super::claims::{self, Tenure};
+use super::due_playlists::{self, WaitingPlaylist};
 use super::plays::PlayCounts;
 use super::schema::{albums, artists, library_playlists, playlist_items, tracks};
 use super::sync_states::{self, SyncState};
 use super::types::{At, len};
-use super::{Conn, SignIn, Store, StoreError, by_hand, gaps, limits, membership, plays, tokens, with_conn};
-use crate::model::status::{AccountStatus, EntityStatus, LimitStatus, PlaybackStatus, State, Status};
+use super::{Conn, SignIn, Store, StoreError, by_hand, gaps, held, limits, membership, plays, tokens, with_conn};
+use crate::model::status::{
+    AccountStatus, EntityStatus, LimitStatus, PlaybackStatus, State, Status, WaitingPlaylistStatus,
+};
 use crate::model::{AccountId, EntityType, Family, Pause, Phase, Stage};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::count_star;
@@ -111,6 +114,8 @@ async fn account_status(
     let tenure = claims::tenure(conn, account.id, now).await?;
     let open = gaps::entities_of_open(conn, account.id).await?;
     let paused = by_hand::list(conn, account.id).await?;
+    let held = held::num_held(conn, account.id).await?;
+    let waiting = due_playlists::waiting(conn, account.id, now).await?;
     let entity_status = |entity: &EntityType| {
         let is_paused = paused.contains(entity);
         let Some(state) = shown(*entity, &states) else {
@@ -120,8 +125,14 @@ async fn account_status(
         // Also while the other phase is under way for the first time.
         let completed_at =
             states.iter().filter(|state| state.key.entity == *entity).filter_map(|s| s.completed_at).max();
-        let status =
-            EntityStatus { open_gaps: len(open_gaps), completed_at, ..entity_status(state, pauses, &tenure, now) };
+        let waits = |_: &&WaitingPlaylist| *entity == EntityType::Playlists;
+        let status = EntityStatus {
+            open_gaps: len(open_gaps),
+            completed_at,
+            held_removals: held.get(entity.as_str()).copied(),
+            waiting_playlists: waiting.iter().filter(waits).map(waiting_status).collect(),
+            ..entity_status(state, pauses, &tenure, now)
+        };
         Some(if is_paused { status.paused_by_hand() } else { status })
     };
     let entities = EntityType::ALL.iter().filter_map(entity_status).collect();
@@ -198,9 +209,15 @@ fn entity_status(state: &SyncState, pauses: &[Pause], tenure: &Tenure, now: Date
         next_run_at,
         open_gaps: 0,
         is_paused_by_hand: false,
-        held_removals: checkpoint.walk.held_removals,
+        held_removals: None,
+        waiting_playlists: Vec::new(),
         verified_at: checkpoint.walk.verification.as_ref().and_then(|pass| pass.ended_at),
     }
+}
+
+fn waiting_status(waiting: &WaitingPlaylist) -> WaitingPlaylistStatus {
+    let WaitingPlaylist { id, name, reason, next_try_at, .. } = waiting;
+    WaitingPlaylistStatus { id: id.clone(), name: name.clone(), reason: reason.clone(), next_try_at: *next_try_at }
 }
 
 fn percent(offset: u32, total: Option<u32>, is_complete: bool) -> Option<f64> {

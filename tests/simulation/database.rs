@@ -645,7 +645,11 @@ impl Books {
                     failure: book.failure.as_ref(),
                 };
                 let walk = book.walk.filter(|walk| walk.generation == book.generation);
-                let is_due = state.due(now) == Due::Now;
+                let (is_due, next_try_at) = match state.due(now) {
+                    Due::No => (false, None),
+                    Due::Now => (true, None),
+                    Due::At(at) => (!book.is_unreadable, Some(at)),
+                };
                 let stale = || StalePlaylist {
                     name: id.clone(),
                     snapshot_id: book.snapshot.clone(),
@@ -657,6 +661,7 @@ impl Books {
                     num_read: walk.map_or(0, |walk| walk.offset),
                     is_own: true,
                     failure: book.failure.clone(),
+                    next_try_at,
                     id: id.clone(),
                 };
                 is_due.then(|| (book.position, stale()))

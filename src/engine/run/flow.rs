@@ -499,7 +499,8 @@ impl EntityRun {
             return self.poll_activity();
         }
         if walk.is_finished() && idle {
-            let num_unconfirmed = walk.num_unconfirmed + std::mem::take(&mut self.num_outrun);
+            let num_outrun = std::mem::take(&mut self.num_outrun);
+            let num_unconfirmed = walk.num_unconfirmed + num_outrun;
             self.num_item_gaps += walk.num_gaps;
             walk.notes.drain(..).for_each(|note| self.notes.tell(note));
             self.tried.append(&mut walk.failed);
@@ -510,6 +511,9 @@ impl EntityRun {
                 // earlier process began to read may have grown since.
                 self.start_pass();
                 return self.poll_activity();
+            }
+            if num_outrun > 0 {
+                self.notes.tell(notes::restless_playlists(num_outrun));
             }
             self.finish_phase();
         }

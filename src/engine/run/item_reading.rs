@@ -27,8 +27,8 @@ const EMPTIES_MAX: u32 = 2;
 /// What a page brought.
 #[derive(Debug)]
 pub enum Absorbed {
-    /// Rows to commit, in list order, and whether the playlist ends behind them.
-    Rows { offset: u32, cells: Vec<Cell>, num_hidden: u32, is_end: bool },
+    /// Rows to commit, in list order, with how many are hidden before and behind them, and whether the playlist ends there.
+    Rows { offset: u32, cells: Vec<Cell>, num_before: u32, num_hidden: u32, is_end: bool },
     /// Nothing to take: a page before it was not what was expected.
     Useless,
     /// The playlist is not what it was: it is to be read from its beginning.
@@ -227,7 +227,7 @@ impl ItemReading {
         if self.slack > 0 || self.is_stuck || is_too_long {
             self.planned = self.committed;
         }
-        Absorbed::Rows { offset, cells: fresh, num_hidden, is_end }
+        Absorbed::Rows { offset, cells: fresh, num_before, num_hidden, is_end }
     }
 
     /// How many rows of a page are known; `None` if it does not follow what was read.

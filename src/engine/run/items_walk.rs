@@ -376,13 +376,18 @@ impl ItemsWalk {
                     self.fail(at, FailureKind::Unsteady, reason, total, batch);
                 }
             }
-            Absorbed::Rows { offset, cells, num_hidden, is_end } => {
+            Absorbed::Rows { offset, cells, num_before, num_hidden, is_end } => {
                 let Split { items, odd, gaps } = split(cells, offset);
                 let playlist = reading.playlist.clone();
                 self.items_total = (self.items_total + reading.length()).saturating_sub(length_before);
                 self.items_done += items.len() as u32;
                 self.num_gaps += num_gaps;
                 batch.new_gaps.extend(gaps.into_iter().map(|gap| (playlist.id.clone(), gap)));
+                if num_before > 0 {
+                    // That rows are hidden among those before shows only now; a part says so, since parts follow each other.
+                    let from = offset - num_before;
+                    batch.parts.push(PlaylistPart { num_hidden: num_before, ..part_of(&playlist, from) });
+                }
                 if !is_end {
                     if !items.is_empty() || num_hidden > 0 {
                         batch.parts.push(PlaylistPart { items, odd, num_hidden, ..part_of(&playlist, offset) });
@@ -494,4 +499,53 @@ pub fn split(cells: Vec<Cell>, offset: u32) -> Split {
 
 fn missing() -> PlaylistItem {
     PlaylistItem { kind: PlaylistItemKind::Missing, uri: None, name: None, added_at: None, added_by: None, track: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Next, Phase, Slot};
+
+    fn slot(place: u32) -> Slot {
+        let name = Some(place.to_string());
+        let item = PlaylistItem { kind: PlaylistItemKind::Local, name, ..missing() };
+        Slot { item: Some(Item::PlaylistItem(Box::new(item))), added_at: None, odd: None }
+    }
+
+    /// What the walk of one playlist commits, where some rows are counted and not given.
+    fn parts(len: u32, hidden: &[u32], batch_size: u32) -> Vec<PlaylistPart> {
+        let playlist = StalePlaylist { id: "p".into(), total_items: Some(len), ..StalePlaylist::default() };
+        let plan = ItemsPlan { batch_size, page_limit: 50, now: DateTime::<Utc>::UNIX_EPOCH, wait: Duration::ZERO };
+        let mut walk = ItemsWalk::new(Checkpoint::start(Phase::InitialSync), vec![playlist], plan);
+        let (mut ticket, mut parts) = (Ticket::default(), Vec::new());
+        while !walk.is_finished() {
+            if let Some(batch) = walk.poll_batch() {
+                parts.extend(batch.parts);
+            }
+            while let Some((ticket, request, _)) = walk.poll_fetch(&mut ticket, true) {
+                let PageRequest::PlaylistItems { offset, limit, .. } = request else { panic!("{request:?}") };
+                let to = (offset + limit).min(len);
+                let next = if to < len { Next::Goes { offset: Some(to) } } else { Next::End };
+                let slots = (offset..to).filter(|at| !hidden.contains(at)).map(slot).collect();
+                walk.handle_page(ticket, Ok(Page { total: Some(len), next, slots, ..Page::default() }));
+            }
+        }
+        parts
+    }
+
+    /// The store takes only parts that follow each other: 181 of 230 items were dropped for one that is not given.
+    #[test]
+    fn parts_follow_each_other_wherever_rows_are_hidden() {
+        for hidden in [vec![], vec![0], vec![20], vec![49], vec![50], vec![99, 100], vec![229], vec![3, 120, 121]] {
+            for batch_size in [50, 200, 500] {
+                let parts = parts(230, &hidden, batch_size);
+                assert!(parts.windows(2).all(|pair| pair[0].end_offset() == pair[1].offset), "{hidden:?}: {parts:?}");
+                let num_items: usize = parts.iter().map(|part| part.items.len()).sum();
+                let num_hidden: u32 = parts.iter().map(|part| part.num_hidden).sum();
+                assert_eq!((num_items, num_hidden as usize), (230 - hidden.len(), hidden.len()), "{hidden:?}");
+                let end = PlaylistEnd::Complete { snapshot_id: None, total: 230, failure: None };
+                assert_eq!(parts.last().and_then(|part| part.end.clone()), Some(end), "{hidden:?}");
+            }
+        }
+    }
 }

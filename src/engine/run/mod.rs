@@ -398,6 +398,11 @@ impl EntityRun {
 
     /// Takes in the playlists whose items are out of date.
     pub fn handle_stale(&mut self, mut stale: Vec<StalePlaylist>) {
+        for playlist in stale.extract_if(.., |playlist| playlist.next_try_at.is_some()) {
+            if let Some(at) = playlist.next_try_at.filter(|_| !self.has_tried(&playlist)) {
+                self.notes.tell(notes::waiting(&playlist.name, at));
+            }
+        }
         if self.stopping {
             self.activity = Activity::Over(RunEnd::Stopped);
             return;

@@ -59,7 +59,7 @@ pub fn held(entity: EntityType, num_unseen: u32, num_active: u32, wait: Duration
         secs => format!("a run at least {} later", counted(secs.div_ceil(60) as u32, "minute")),
     };
     format!(
-        "{num_unseen} of {num_active} {entity} {} no longer listed, which one run alone does not prove: nothing of it was \
+        "{num_unseen} of {num_active} {entity} {} no longer listed, which one run alone does not prove: nothing was \
          marked removed; this waits for confirmation by {when}, which marks those that it misses as well, or by you: \
          \"segno sync --confirm-removals\"",
         are(num_unseen),
@@ -177,6 +177,11 @@ pub fn held_items(name: &str, num_missing: u32, num_held: u32) -> String {
          nothing was removed; this waits for confirmation by a later run, which removes them if it misses the same",
         are(num_missing),
     )
+}
+
+/// A playlist that could not be read and waits.
+pub fn waiting(name: &str, until: DateTime<Utc>) -> String {
+    format!("playlist \"{name}\" could not be read lately; it is tried again after {}", until.format("%F %T UTC"))
 }
 
 /// The requests that a run may send for items are spent.

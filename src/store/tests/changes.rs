@@ -95,7 +95,7 @@ fn changes_of_one_moment_are_each_told_once_over_many_pages() {
         let lists = db.begin(EntityType::Playlists).await;
         lists.commit(playlists([playlist("p1", "s1")]), at(1)).await;
         read(&lists, &["x"], "s1", at(2)).await;
-        read(&lists, &ids, "s2", at(10)).await;
+        read(&lists, &[&["x"], &ids[..]].concat(), "s2", at(10)).await;
 
         let all = all(db, &[EntityType::Tracks, EntityType::Playlists], at(-2000)).await;
 
@@ -109,7 +109,7 @@ fn changes_of_one_moment_are_each_told_once_over_many_pages() {
         let items = all.iter().filter(|change| change.what == Changed::PlaylistItem);
         let came: Vec<&str> =
             items.clone().filter(|item| item.kind == ChangeKind::Added).filter_map(|item| item.id.as_deref()).collect();
-        assert_eq!((came, items.count()), (ids, 451));
+        assert_eq!((came, items.count()), (ids, 450));
         assert!(all.is_sorted_by(|newer, older| newer.at >= older.at));
     });
 }

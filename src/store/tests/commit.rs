@@ -146,7 +146,8 @@ fn a_batch_that_fails_half_way_commits_nothing() {
             track: Some(track("t1")),
         };
         // Its tracks are written before it is noticed that the items have nowhere to go.
-        run.commit(playlists([playlist("p1", "s1")]), at(0)).await;
+        db.execute("INSERT INTO playlists (id, name, fetched_at) VALUES ('p1', 'p', '2026-01-01 00:00:00+00:00')")
+            .await;
         db.execute("ALTER TABLE playlist_items RENAME TO elsewhere").await;
         let part = PlaylistPart { playlist_id: "p1".into(), offset: 0, items: vec![item], ..PlaylistPart::default() };
 

@@ -8,6 +8,7 @@ mod catalogue;
 mod changes;
 mod commit;
 mod effects;
+mod held;
 mod ledger;
 mod opening;
 mod playlists;

@@ -148,7 +148,7 @@ fn an_unread_range_makes_a_playlist_due_for_just_that() {
         assert_eq!(due[0].gaps, [(0, 1), (50, 100), (300, 350)], "found by this very commit, so kept");
 
         // Read again at the same length: what lies beyond it is no gap.
-        run.commit(part("p1", vec![], complete("s1", 120)), at(4)).await;
+        run.commit(part("p1", vec![item("t1")], complete("s1", 120)), at(4)).await;
         assert_eq!(db.store.stale_playlists(db.account, at(4)).await.unwrap()[0].gaps, [(0, 1), (50, 100)]);
 
         let healed = Effects { healed_gaps: vec![gap(0, 100)], ..Effects::default() };

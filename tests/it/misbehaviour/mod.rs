@@ -3,11 +3,17 @@
 //!
 //! | module | what misbehaves |
 //! |---|---|
+//! | `pages` | pages that are not what was asked for |
+//! | `refusals` | refusals that pass |
 //! | `kept` | what is given oddly, and must not get lost |
+//! | `accounts` | several people who list the same playlists |
 //! | `machine` | two commands on one database |
 
+mod accounts;
 mod kept;
 mod machine;
+mod pages;
+mod refusals;
 
 use super::support::{Backend, Database, Ended, Running, Sandbox, Segno, wait_until};
 use serde_json::{Value, json};
@@ -17,14 +23,20 @@ use serde_json::{Value, json};
 struct Listing {
     /// Of the truth and of the entity type.
     name: &'static str,
+    family: &'static str,
     table: &'static str,
+    /// Where a row of the listing has the name of what it holds, as a JSON pointer.
+    name_at: &'static str,
 }
 
-const TRACKS: Listing = Listing { name: "tracks", table: "saved_tracks" };
-const ALBUMS: Listing = Listing { name: "albums", table: "saved_albums" };
-const ARTISTS: Listing = Listing { name: "artists", table: "followed_artists" };
-const PLAYLISTS: Listing = Listing { name: "playlists", table: "library_playlists" };
+const TRACKS: Listing = Listing { name: "tracks", family: "tracks", table: "saved_tracks", name_at: "/track/name" };
+const ALBUMS: Listing = Listing { name: "albums", family: "albums", table: "saved_albums", name_at: "/album/name" };
+const ARTISTS: Listing = Listing { name: "artists", family: "artists", table: "followed_artists", name_at: "/name" };
+const PLAYLISTS: Listing =
+    Listing { name: "playlists", family: "playlists", table: "library_playlists", name_at: "/name" };
 
+/// Those that are paged by offset.
+const BY_OFFSET: [Listing; 3] = [TRACKS, ALBUMS, PLAYLISTS];
 const LISTINGS: [Listing; 4] = [TRACKS, ALBUMS, ARTISTS, PLAYLISTS];
 
 /// A library, and a database for it.
@@ -127,8 +139,26 @@ impl Trial {
 
     /// The uri of an item of the first playlist.
     fn uri(&self, place: usize) -> String {
-        let uri = &self.sandbox.library().state["playlists"][0]["items"][place]["uri"];
-        uri.as_str().unwrap_or_else(|| panic!("no item at {place}")).to_owned()
+        self.uris().get(place).unwrap_or_else(|| panic!("no item at {place}")).clone()
+    }
+
+    fn uris(&self) -> Vec<String> {
+        let items = self.sandbox.library().state["playlists"][0]["items"].as_array().expect("items").clone();
+        items.iter().map(|item| item["uri"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// What the states say went wrong, or is to be known.
+    fn notes(&self) -> String {
+        self.database.lines("SELECT coalesce(error_message, '') AS line FROM sync_states").concat()
+    }
+
+    fn status(&self) -> Value {
+        Segno::on(&self.database, &self.sandbox, &["status", "--json"]).succeed().json()
+    }
+
+    fn num_complete(&self) -> u64 {
+        let complete = "sync_states WHERE is_complete AND completed_at IS NOT NULL AND phase = 'initial_sync'";
+        if self.database.has_tables() { self.database.count(complete) } else { 0 }
     }
 
     /// A service, whose six hours are so much shorter that it runs every few seconds.
@@ -139,6 +169,13 @@ impl Trial {
     fn service_with(&self, env: &[(&str, &str)]) -> Service {
         let segno = Segno::on(&self.database, &self.sandbox, &["run"]).env("SEGNO_FAULT_HASTE", "5400");
         Service(Some(env.iter().fold(segno, |segno, (name, value)| segno.env(name, value)).spawn()))
+    }
+
+    /// A service that has read everything once.
+    fn settled_service(&self) -> Service {
+        let service = self.service();
+        wait_until("the first sync is complete", || self.num_complete() == 4);
+        service
     }
 }
 
@@ -161,4 +198,14 @@ impl Service {
 /// A rule for one family, for ever.
 fn always(family: &str, action: Value) -> Value {
     json!({ "family": family, "do": action })
+}
+
+/// A rule for the next requests of a family.
+fn times(family: &str, times: u32, action: Value) -> Value {
+    json!({ "family": family, "times": times, "do": action })
+}
+
+/// A refusal by name.
+fn refuse(like: &str) -> Value {
+    json!({ "kind": "refuse", "like": like })
 }

@@ -53,6 +53,7 @@ impl Segno {
         segno
             .env("SEGNO_RATE_LIMIT_REQUESTS", "100000")
             .env("SEGNO_RATE_LIMIT_WINDOW", "1s")
+            .env("SEGNO_SYNC_REMOVAL_WAIT", "0s")
             .env("SEGNO_WEB_LISTEN", "off")
     }
 

@@ -1,0 +1,311 @@
+//! Refusals that pass: of a token that is good, of an endpoint that was there a minute ago, of the token endpoint itself.
+//! What passes costs minutes, and neither the sign-in nor a row.
+
+use super::{LISTINGS, TRACKS, Trial, always, refuse, times};
+use crate::support::{Backend, Segno, both, wait_until};
+use serde_json::{Value, json};
+
+/// Longest time until something that was refused once is tried again.
+const MINUTES_AT_MOST: i64 = 10;
+
+/// What an endpoint may answer for a while to somebody who may ask.
+const PASSING: [&str; 9] = [
+    "unauthorized",
+    "premium",
+    "not_registered",
+    "forbidden",
+    "google_forbidden",
+    "google_bad_request",
+    "bad_request",
+    "not_found",
+    "bad_gateway",
+];
+
+/// What the token endpoint may answer for a while.
+const ODD_TOKENS: [&str; 8] = [
+    "token_server_error",
+    "google_forbidden",
+    "page",
+    "redirect",
+    "too_many",
+    "bad_gateway",
+    "no_token",
+    "google_bad_request",
+];
+
+impl Trial {
+    fn sign_in_state(&self) -> Value {
+        self.status()["accounts"][0]["sign_in"]["state"].clone()
+    }
+
+    fn assert_signed_in(&self, of: &str) {
+        let state = self.sign_in_state();
+        assert!(state == "valid" || state == "ends_soon", "{of}: {state}: {}", self.status());
+    }
+
+    /// Minutes until a listing is read again, as the service plans it.
+    fn minutes_to_next_run(&self, entity: &str) -> Option<i64> {
+        let status = self.status();
+        let entities = status["accounts"][0]["entities"].as_array().cloned().unwrap_or_default();
+        let entity = entities.iter().find(|known| known["entity_type"] == entity).cloned().unwrap_or_default();
+        minutes_until(&entity["next_run_at"])
+    }
+
+    /// Whether a listing has failed lately.
+    fn has_failed(&self, entity: &str) -> bool {
+        self.database.count(&format!("sync_states WHERE entity_type = '{entity}' AND failed_at IS NOT NULL")) > 0
+    }
+
+    /// As if the next runs and polls were due.
+    fn make_due(&self) {
+        let past = "2020-01-01 00:00:00.000000+00:00";
+        self.database.execute(&format!("UPDATE sync_states SET next_run_at = '{past}' WHERE next_run_at IS NOT NULL"));
+        self.database.execute(&format!("UPDATE playback_states SET next_poll_at = '{past}', parked_until = NULL"));
+        self.database.end_cooldowns();
+    }
+}
+
+fn minutes_until(moment: &Value) -> Option<i64> {
+    let moment = moment.as_str()?.parse::<chrono::DateTime<chrono::Utc>>().expect("a time");
+    Some((moment - chrono::Utc::now()).num_minutes())
+}
+
+both! {
+    fn one_refusal_of_a_listing_costs_at_most_a_run(backend) {
+        for like in PASSING {
+            let trial = Trial::of(backend, [60, 20, 20, 1, 20]);
+            let rules: Vec<Value> = LISTINGS.iter().map(|listing| times(listing.family, 1, refuse(like))).collect();
+            trial.rules(json!(rules));
+            let ended = trial.sync_safely();
+            assert_ne!(ended.code, Some(4), "{like}: {}", ended.told());
+            trial.assert_signed_in(like);
+            trial.heal();
+        }
+    }
+
+    fn a_minute_of_refusals_everywhere_leaves_sign_in_and_rows(backend) {
+        for like in ["unauthorized", "premium", "not_found"] {
+            let trial = Trial::of(backend, [60, 20, 20, 2, 20]);
+            trial.sync_well();
+            trial.sandbox.edit(json!([{ "op": "add_tracks", "count": 3 }]));
+            let service = trial.service();
+            trial.rules(json!([{ "do": refuse(like) }]));
+            wait_until("the listings have failed", || LISTINGS.iter().all(|listing| trial.has_failed(listing.name)));
+            let requests = trial.sandbox.requests("*");
+            std::thread::sleep(std::time::Duration::from_secs(2));
+            let more = trial.sandbox.requests("*") - requests;
+            // Of a service in such haste two seconds are three hours: eight tries of each listing, with a token renewed.
+            assert!(more <= 90, "{like}: {more} requests in two seconds of refusals");
+            trial.assert_signed_in(like);
+            for listing in LISTINGS {
+                let minutes = trial.minutes_to_next_run(listing.name);
+                assert!(minutes.is_some_and(|minutes| minutes <= MINUTES_AT_MOST), "{like}: {minutes:?} for {}", listing.name);
+            }
+            let poll = minutes_until(&trial.status()["accounts"][0]["playback"]["next_poll_at"]);
+            assert!(poll.is_some_and(|minutes| minutes <= MINUTES_AT_MOST), "{like}: playback in {poll:?}");
+            let log = service.stop();
+            assert!(!log.contains("sign in again"), "{like}: {log}");
+
+            trial.rules(json!([]));
+            trial.make_due();
+            let service = trial.service();
+            wait_until("the new tracks are there", || trial.num_held(TRACKS) == 63);
+            service.stop();
+            trial.heal();
+        }
+    }
+
+    /// The page of a load balancer says nothing of the person: it is asked for again, ever more rarely.
+    fn a_few_seconds_of_html_cost_a_few_requests(backend) {
+        for like in ["google_forbidden", "google_bad_request"] {
+            let trial = Trial::of(backend, [60, 20, 20, 2, 20]);
+            trial.sync_well();
+            trial.rules(json!([{ "for_ms": 4000, "do": refuse(like) }]));
+            let ended = trial.sync();
+            assert_ne!(ended.code, Some(4), "{like}: {}", ended.told());
+            let refused = trial.sandbox.get("rules")["rules"][0]["applied"].as_u64();
+            assert!(refused.is_some_and(|times| (1..=24).contains(&times)), "{like}: {refused:?} requests in four seconds");
+            trial.assert_signed_in(like);
+            trial.heal();
+        }
+    }
+
+    fn each_endpoint_may_be_refused_in_its_own_way_for_a_while(backend) {
+        let refused = [("tracks", "premium"), ("albums", "bad_request"), ("artists", "not_found"),
+            ("playlists", "unauthorized"), ("player", "forbidden")];
+        let trial = Trial::of(backend, [60, 20, 20, 2, 20]);
+        trial.rules(json!(refused.map(|(family, like)| always(family, refuse(like)))));
+        let service = trial.service();
+        wait_until("all have failed", || {
+            trial.database.has_tables() && LISTINGS.iter().all(|listing| trial.has_failed(listing.name))
+        });
+        wait_until("playback, too", || trial.database.count("playback_states WHERE error_message IS NOT NULL") == 1);
+        trial.assert_signed_in("mixed");
+        for listing in LISTINGS {
+            let minutes = trial.minutes_to_next_run(listing.name);
+            assert!(minutes.is_some_and(|minutes| minutes <= MINUTES_AT_MOST), "{minutes:?} for {}", listing.name);
+        }
+        let poll = minutes_until(&trial.status()["accounts"][0]["playback"]["next_poll_at"]);
+        assert!(poll.is_some_and(|minutes| minutes <= MINUTES_AT_MOST), "playback in {poll:?}");
+        service.stop();
+        trial.heal();
+    }
+
+    /// Only what says so itself rests a day.
+    fn a_missing_permission_rests_and_the_others_go_on(backend) {
+        let trial = Trial::of(backend, [60, 20, 20, 2, 20]);
+        trial.rules(json!([always("albums", refuse("scope"))]));
+        let service = trial.service();
+        wait_until("the others are complete", || trial.num_complete() == 3);
+        wait_until("albums have failed", || trial.has_failed("albums"));
+        let tracks = trial.sandbox.requests("tracks");
+        wait_until("tracks are looked at again", || trial.sandbox.requests("tracks") > tracks);
+        assert!(trial.sandbox.requests("albums") <= 2);
+        service.stop();
+    }
+
+    fn one_refusal_for_the_items_of_an_own_playlist_makes_nothing_unreadable(backend) {
+        for like in ["not_found", "forbidden", "google_forbidden", "bad_request", "unauthorized", "premium"] {
+            for skip in [0, 1] {
+                let trial = Trial::of_items(backend, 120);
+                trial.sync_well();
+                trial.sandbox.edit(json!([
+                    { "op": "playlist_insert", "index": 0, "position": 3, "count": 2 },
+                    { "op": "playlist_remove", "index": 0, "position": 70 },
+                ]));
+                trial.rules(json!([{ "family": "playlist_items", "skip": skip, "times": 1, "do": refuse(like) }]));
+                let ended = trial.sync();
+                assert_ne!(ended.code, Some(4), "{like}: {}", ended.told());
+                assert!(trial.num_items() >= 120, "{like}: {}", ended.told());
+                assert_eq!(trial.database.count("playlists WHERE items_readable"), 1, "{like}: {}", ended.told());
+                trial.sandbox.assert_rules_applied();
+                trial.heal();
+                assert_eq!(trial.num_items_removed(), 1, "{like}");
+            }
+        }
+    }
+
+    fn an_own_playlist_that_is_refused_for_long_keeps_its_items(backend) {
+        for like in ["not_found", "forbidden", "google_forbidden"] {
+            let trial = Trial::of(backend, [0, 0, 0, 2, 60]);
+            trial.sync_well();
+            trial.sandbox.edit(json!([{ "op": "playlist_insert", "index": 0, "position": 3, "count": 2 }]));
+            trial.rules(json!([always("playlist_items", refuse(like))]));
+            for _ in 0..3 {
+                let ended = trial.sync_safely();
+                assert_eq!(trial.num_items(), 120, "{like}: {}", ended.told());
+            }
+            assert!(!trial.notes().is_empty(), "{like}: it is said");
+            trial.heal();
+            assert_eq!(trial.num_items(), 122, "{like}");
+        }
+    }
+
+    fn a_first_sync_whose_playlist_is_refused_once_is_made_up_for(backend) {
+        for like in ["not_found", "forbidden", "google_bad_request"] {
+            let trial = Trial::of(backend, [0, 0, 0, 2, 60]);
+            trial.rules(json!([times("playlist_items", 1, refuse(like))]));
+            trial.sync_safely();
+            trial.heal();
+        }
+    }
+
+    fn a_token_endpoint_that_answers_oddly_is_an_outage_of_its_own(backend) {
+        for like in ODD_TOKENS {
+            let trial = Trial::of(backend, [60, 20, 20, 1, 20]);
+            trial.sync_well();
+            trial.sandbox.configure(json!({ "expire_access_tokens": true }));
+            let refusal = json!({ "kind": "refuse", "like": like, "retry_after": (like == "too_many").then_some("1") });
+            trial.rules(json!([times("token", 1, refusal)]));
+            let ended = trial.sync_safely();
+            assert_ne!(ended.code, Some(4), "{like}: {}", ended.told());
+            trial.assert_signed_in(like);
+            let paused = trial.database.lines("SELECT family AS line FROM rate_limits WHERE blocked_until IS NOT NULL \
+                AND family IN ('*', 'me', 'tracks', 'albums', 'artists', 'playlists', 'playlist_items', 'player')");
+            assert!(paused.is_empty(), "{like}: {paused:?}: {}", ended.told());
+            trial.heal();
+        }
+    }
+
+    fn a_service_sits_out_a_token_endpoint_that_is_away(backend) {
+        for like in ["token_server_error", "google_forbidden", "too_many"] {
+            let trial = Trial::of(backend, [60, 20, 20, 1, 20]);
+            let service = trial.settled_service();
+            trial.rules(json!([always("token", refuse(like))]));
+            trial.sandbox.configure(json!({ "expire_access_tokens": true }));
+            let before = trial.sandbox.get("stats")["token_requests"].as_u64().expect("a count");
+            let asked = || trial.sandbox.get("stats")["token_requests"].as_u64().expect("a count") - before;
+            wait_until("a token was asked for", || asked() >= 1);
+            std::thread::sleep(std::time::Duration::from_secs(3));
+            assert!(asked() <= 12, "{like}: {} times in three seconds", asked());
+            trial.assert_signed_in(like);
+            let families = trial.database.lines("SELECT family AS line FROM rate_limits WHERE blocked_until IS NOT NULL \
+                AND family IN ('*', 'me', 'tracks', 'albums', 'artists', 'playlists', 'playlist_items', 'player')");
+            assert!(families.is_empty(), "{like}: {families:?}");
+            let log = service.stop();
+            assert!(!log.contains("sign in again"), "{like}: {log}");
+            trial.heal();
+        }
+    }
+
+    fn an_end_of_the_sign_in_that_is_not_true_is_asked_about_again(backend) {
+        let trial = Trial::of(backend, [60, 20, 20, 1, 20]);
+        let service = trial.settled_service();
+        trial.rules(json!([times("token", 1, refuse("invalid_grant"))]));
+        trial.sandbox.configure(json!({ "expire_access_tokens": true }));
+        wait_until("the lie is told", || trial.sandbox.get("rules")["rules"][0]["applied"] == 1);
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        trial.assert_signed_in("invalid_grant");
+        let log = service.stop();
+        assert!(!log.contains("sign in again"), "{log}");
+        trial.sandbox.edit(json!([{ "op": "add_tracks", "count": 2 }]));
+        trial.database.end_cooldowns();
+        let sync = Segno::on(&trial.database, &trial.sandbox, &["sync"]).without_env("SEGNO_SPOTIFY_REFRESH_TOKEN");
+        let ended = sync.succeed();
+        trial.sandbox.library().assert_held_by(&trial.database);
+        assert_eq!(ended.code, Some(0));
+    }
+
+    /// While nothing at all is answered rightly, nothing is halved, and the waits grow.
+    fn nothing_but_garbage_is_met_with_patience(backend) {
+        // Half a minute each, so one on each database.
+        let action = match backend {
+            Backend::Sqlite => refuse("bad_gateway"),
+            Backend::Postgres => json!({ "kind": "cut", "bytes": 700 }),
+        };
+        let trial = Trial::of(backend, [230, 60, 20, 1, 20]);
+        trial.rules(json!([{ "skip": 6, "do": action }]));
+        let ended = trial.sync();
+        trial.sandbox.assert_rules_applied();
+        let limits = trial.sandbox.log().iter().filter_map(|asked| asked.parameter("limit").map(str::to_owned)).collect::<Vec<_>>();
+        assert!(limits.iter().all(|limit| limit == "50"), "{limits:?}: {}", ended.told());
+        let log = trial.sandbox.get("log").as_array().expect("a log").clone();
+        let arrivals: Vec<u64> = log.iter().filter_map(|entry| entry["at_ms"].as_u64()).collect();
+        let last = arrivals.last().copied().unwrap_or(0);
+        let late = arrivals.iter().filter(|at| **at + 5_000 > last).count();
+        assert!(ended.took.as_secs() < 12 || late <= 8, "{late} in the last five seconds: {arrivals:?}");
+        assert!(arrivals.len() <= 34, "{} requests: {arrivals:?}", arrivals.len());
+        trial.assert_nothing_lost(&ended);
+        trial.heal();
+    }
+
+    fn no_play_that_was_shown_is_lost_to_a_refusal(backend) {
+        for like in ["unauthorized", "forbidden", "google_forbidden", "not_found"] {
+            let trial = Trial::of(backend, [60, 5, 5, 1, 5]);
+            let service = trial.settled_service();
+            wait_until("the plays are there", || trial.database.count("plays") == 50);
+            trial.rules(json!([times("player", 2, refuse(like))]));
+            wait_until("it is refused", || trial.sandbox.get("rules")["rules"][0]["applied"].as_u64() >= Some(1));
+            trial.sandbox.edit(json!([{ "op": "play", "count": 7 }]));
+            wait_until("the refusal is told", || trial.database.count("playback_states WHERE error_message IS NOT NULL") == 1);
+            let poll = minutes_until(&trial.status()["accounts"][0]["playback"]["next_poll_at"]);
+            assert!(poll.is_some_and(|minutes| minutes <= MINUTES_AT_MOST), "{like}: playback in {poll:?}");
+            service.stop();
+            trial.rules(json!([]));
+            trial.make_due();
+            let service = trial.service();
+            wait_until("the new plays are there", || trial.database.count("plays") == 57);
+            service.stop();
+        }
+    }
+}
