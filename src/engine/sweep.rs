@@ -91,7 +91,9 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
     let still_counted = if excess == 0 { 0 } else { still_counted };
     let num_gone = num_unseen - still_counted;
     // As many rows without an id as before need not be the same ones.
-    let is_spoken_against = doubtful > still_counted && (walk.unsteady || walk.num_undated > 0);
+    // And a total that counts fewer than came is wrong, and so may be the end that it told of.
+    let is_too_small = !by_cursor && beyond(num_active - num_unseen) < 0;
+    let is_spoken_against = doubtful > still_counted && (walk.unsteady || walk.num_undated > 0 || is_too_small);
     let is_ripe = num_ripe + num_confirmed >= num_gone;
     if (guard.lets_pass(num_gone, num_active) && !is_spoken_against) || is_ripe {
         let discrepancy = beyond(num_active - num_gone);
@@ -257,6 +259,15 @@ mod tests {
         assert!(believed(20, 200) && !believed(20, 201));
         assert!(believed(1, 10) && !believed(1, 11));
         assert!(believed(100, 999) && !believed(100, 1000), "nothing makes zero believable at once");
+    }
+
+    /// Found by the simulation: a page was cut short, and its total was too small as well.
+    #[test]
+    fn a_total_that_counts_fewer_than_came_needs_a_later_look() {
+        let found = Finding { total: Some(5), ..finding(15, 8) };
+        assert_eq!(judge(GUARD, &WalkState::default(), false, found), holds(8));
+        let again = Finding { held: ripe(8), ..found };
+        assert!(matches!(judge(GUARD, &WalkState::default(), false, again), Verdict::Proven { num_removed: 8, .. }));
     }
 
     #[test]

@@ -24,8 +24,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "link-unchecked",
         file: "run/offset_walk.rs",
-        stands: "Some(Cell::Slot(slot)) if slot.key() == *anchor => Link::Holds,",
-        instead: "Some(Cell::Slot(_)) => Link::Holds,",
+        stands: "matches!(cell, Cell::Slot(slot) if slot.key() == *anchor)) {\n            Some(index) => Link::Holds(index)",
+        instead: "matches!(cell, Cell::Slot(_))) {\n            Some(index) => Link::Holds(index)",
         breaks: "pages need not begin with the last slot of the page before",
         guarantee: "G2",
     },
@@ -128,7 +128,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "unsteady-sweeps",
         file: "sweep.rs",
-        stands: "if walk.unsteady && !by_cursor {",
+        stands: "if walk.is_broken || walk.unsteady && !by_cursor {",
         instead: "let walk = &WalkState { unsteady: walk.unsteady && by_cursor, ..walk.clone() };
     if false {",
         breaks: "a walk over a listing that moved marks what it did not see removed",
@@ -153,8 +153,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "emptiness-believed",
         file: "sweep.rs",
-        stands: "let is_everything = num_removed > 0 && num_removed == num_active;",
-        instead: "let is_everything = false;",
+        stands: "(guard.lets_pass(num_gone, num_active) && !is_spoken_against)",
+        instead: "((guard.lets_pass(num_gone, num_active) || num_gone == num_active) && !is_spoken_against)",
         breaks: "an answer without a single item removes all there is",
         guarantee: "G3",
     },
@@ -203,7 +203,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "no-look-after-items",
         file: "run/flow.rs",
-        stands: "if (num_long > 0 || resumed) && self.item_rounds < PASSES_MAX {",
+        stands: "if (num_unconfirmed > 0 || resumed) && self.item_rounds < PASSES_MAX {",
         instead: "if resumed && self.item_rounds < PASSES_MAX {",
         breaks: "a long playlist that changed while it was read is not read again",
         guarantee: "G2",
@@ -211,26 +211,34 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "no-look-after-a-death",
         file: "run/flow.rs",
-        stands: "if (num_long > 0 || resumed) && self.item_rounds < PASSES_MAX {",
-        instead: "if num_long > 0 && self.item_rounds < PASSES_MAX {",
+        stands: "if (num_unconfirmed > 0 || resumed) && self.item_rounds < PASSES_MAX {",
+        instead: "if num_unconfirmed > 0 && self.item_rounds < PASSES_MAX {",
         breaks: "a run that is taken up among the items does not look at the listing again",
         guarantee: "G2",
     },
     Mutant {
         name: "items-one-too-far",
-        file: "run/items_walk.rs",
-        stands: "work.committed = offset + num_cells;",
-        instead: "work.committed = offset + num_cells + 1;",
+        file: "run/item_reading.rs",
+        stands: "self.committed = to;",
+        instead: "self.committed = to + 1;",
         breaks: "the next page of a playlist begins one item too far",
         guarantee: "G2",
     },
     Mutant {
         name: "items-place-ahead",
-        file: "run/items_walk.rs",
-        stands: "                offset: work.committed,",
-        instead: "                offset: work.committed + 1,",
+        file: "run/item_reading.rs",
+        stands: "offset: self.committed,",
+        instead: "offset: self.committed + 1,",
         breaks: "the checkpoint inside a playlist goes one item farther than the items",
         guarantee: "G4",
+    },
+    Mutant {
+        name: "outage-blames-a-playlist",
+        file: "run/items_walk.rs",
+        stands: "if self.failures_in_a_row == 0 || self.plan.is_alive {",
+        instead: "if !suspects.is_empty() {",
+        breaks: "a playlist that fails while nothing is answered rests for it",
+        guarantee: "G2",
     },
     // The gate.
     Mutant {

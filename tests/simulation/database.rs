@@ -613,6 +613,16 @@ impl Books {
         self.active().map(member).filter(is_wanted).collect()
     }
 
+    /// What stays as it is, and was told by an earlier run.
+    pub fn has_told(&self) -> bool {
+        self.incremental.as_ref().or(self.initial.as_ref()).is_some_and(|last| !last.walk.told.is_empty())
+    }
+
+    /// Rows that are known to be counted and not given.
+    pub fn num_hidden(&self) -> u32 {
+        self.incremental.as_ref().or(self.initial.as_ref()).map_or(0, |last| last.walk.num_hidden)
+    }
+
     pub fn stale(&self, now: DateTime<Utc>) -> Vec<StalePlaylist> {
         let mut stale: Vec<(u32, StalePlaylist)> = self
             .active()

@@ -139,6 +139,8 @@ impl World {
     }
 
     pub fn arrives(&mut self, pid: Pid, fetch: u64, request: &PageRequest) {
+        // What an odd answer denies or leaves out was there a moment before.
+        self.tick += 1;
         let answer = self.api.answer(request, &mut self.library, self.now, self.tick);
         self.tell(|| format!("the API answers process {pid}: {}", told(&answer)));
         if let (Answer::Failed(_), PageRequest::Listing { entity, offset, limit: limit @ (1 | 2) }) = (&answer, request)

@@ -99,6 +99,10 @@ pub struct Contents {
     pub past: Vec<(Tick, Vec<u32>)>,
     /// When the listing last showed an older snapshot than it should.
     pub lagged_at: Tick,
+    /// The listing has counted other than there are.
+    pub is_miscounted: bool,
+    /// Its items were to be shown as they were before the last edit, under the latest snapshot.
+    pub is_misread: bool,
     pub spoilt: Option<u32>,
 }
 

@@ -140,9 +140,12 @@ impl World {
                 }
             }
             Odd::OldItems { at, num } => {
-                let order = &self.library.of(EntityType::Playlists).order;
-                if let Some(at) = (at as usize).checked_rem(order.len()) {
-                    odds.old_items.insert(order[at], num);
+                let listing = self.library.of_mut(EntityType::Playlists);
+                if let Some(at) = (at as usize).checked_rem(listing.order.len()) {
+                    let number = listing.order[at];
+                    odds.old_items.insert(number, num);
+                    listing.is_veiled = true;
+                    listing.items[number as usize].contents.is_misread = true;
                 }
             }
         }
@@ -210,7 +213,9 @@ impl Odds {
     fn listed(&mut self, listing: &mut Listing, asked: Asked, total: Option<u32>, tick: Tick) -> Option<Page> {
         let at = listing.entity as usize;
         let Asked { mut from, limit, is_first } = asked;
-        let honest = from..(from + limit).min(listing.order.len());
+        let len = listing.order.len();
+        // Behind a page that has no cursor nothing is asked for.
+        let honest = from..if listing.entity == EntityType::Artists { len } else { (from + limit).min(len) };
         if take(&mut self.ignores[at]) {
             listing.withhold(honest.clone(), tick);
             from = 0;
@@ -235,7 +240,10 @@ impl Odds {
         let given = numbers.iter().filter(|(number, _)| !listing.item(*number).is_withheld);
         let mut slots: Vec<Slot> =
             given.map(|(number, added_at)| slot(listing.entity, *number, listing.item(*number), *added_at)).collect();
-        self.miscount(listing.entity, &mut slots);
+        for number in self.miscount(listing.entity, &mut slots) {
+            listing.items[number as usize].contents.lagged_at = tick;
+            listing.items[number as usize].contents.is_miscounted = true;
+        }
         let mut total = total.map(|total| if is_old { rows.len() as u32 } else { total });
         if take(&mut self.alternates[at].0) && self.alternates[at].0.is_multiple_of(2) {
             total = total.map(|total| total.saturating_add_signed(self.alternates[at].1));
@@ -259,9 +267,11 @@ impl Odds {
         Page { next, ..page }
     }
 
-    fn miscount(&mut self, entity: EntityType, slots: &mut [Slot]) {
+    /// Which playlists are miscounted on a page.
+    fn miscount(&mut self, entity: EntityType, slots: &mut [Slot]) -> Vec<u32> {
+        let mut miscounted = Vec::new();
         if entity != EntityType::Playlists || self.miscounts.is_empty() {
-            return;
+            return miscounted;
         }
         for slot in slots {
             if let Some(segno::model::Item::Playlist(playlist)) = &mut slot.item
@@ -269,8 +279,10 @@ impl Odds {
                 && take(num)
             {
                 playlist.total_items = Some(*count as i32);
+                miscounted.push(number_of(&playlist.id));
             }
         }
+        miscounted
     }
 
     /// A page of the items of a playlist.

@@ -27,7 +27,8 @@ impl Budget {
     /// What there is to read, as far as it is known by now: slots of the listing, in pages of `page_size`, and items of
     /// playlists. It only grows.
     pub fn allow(&mut self, num_listed: u32, page_size: u32, num_items: u32, num_playlists: u32) {
-        let items = num_pages(num_items).saturating_add(num_playlists);
+        let item_pages = if num_items == 0 { 0 } else { num_pages(num_items) };
+        let items = item_pages.saturating_add(num_playlists);
         let listed = num_listed.div_ceil(page_size.saturating_sub(1).max(1)).max(1);
         let pages = listed.saturating_add(items);
         self.pages_max = self.pages_max.max(pages.saturating_mul(WALKS_MAX).saturating_add(ALLOWANCE));

@@ -370,6 +370,18 @@ impl EntityRun {
             return None;
         }
         if let Some(fault) = walk.fault().cloned() {
+            if walk.is_doubtful() && !self.stopping {
+                if !idle {
+                    return None;
+                }
+                self.num_item_gaps += walk.num_gaps;
+                walk.notes.drain(..).for_each(|note| self.notes.tell(note));
+                self.tried.append(&mut walk.failed);
+                self.is_in_doubt = true;
+                self.item_rounds = self.item_rounds.saturating_sub(1);
+                self.start_pass();
+                return self.poll_activity();
+            }
             if self.is_exhausted() {
                 return self.give_up();
             }

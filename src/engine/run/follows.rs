@@ -7,7 +7,7 @@
 //! | as many as asked | anything | [`Follows::More`] | with the last row of this page |
 //! | fewer | `limit` is less than asked, or `next` names `offset + n`, and `total` counts more | [`Follows::Capped`] | with the last row of this page, at `offset + n - 1` |
 //! | fewer | `next` names `offset + asked`, and `total` counts more | [`Follows::Hidden`]: rows are counted and not given | the same: the last row stands there, or as many places further on as rows are hidden |
-//! | fewer | `total` counts more, and nothing else is said, or `next` is null | [`Follows::Doubtful`] | the same; if nothing new comes there, one page further on tells |
+//! | fewer | `total` counts more, and nothing else is said, or `next` is null; or `total` counts fewer than came | [`Follows::Doubtful`] | the same; if nothing new comes there, one page further on tells |
 //! | none | `total` counts more | [`Follows::Nothing`] | one page further on |
 //! | fewer, or none | `total` is reached, whatever `next` says; or no total and `next` is null or missing | [`Follows::End`] | - |
 //!
@@ -52,7 +52,9 @@ impl Follows {
             return Follows::More;
         }
         match (total, next) {
-            (Some(total), _) if total <= reached => return Follows::End,
+            (Some(total), _) if total == reached || total < reached && num_rows == 0 => return Follows::End,
+            // More rows than are counted: the count is wrong, and may have been wrong by more.
+            (Some(total), _) if total < reached => return Follows::Doubtful,
             (None, Next::End | Next::Unsaid) => return Follows::End,
             (Some(_), _) | (None, Next::Goes { .. }) => {}
         }
@@ -105,7 +107,8 @@ mod tests {
             (25, Some(126), Some(50), Next::End, Doubtful),
             (25, Some(125), Some(50), Next::End, End),
             (25, Some(125), Some(20), at(125), End),
-            (25, Some(3), Some(50), at(150), End),
+            (25, Some(3), Some(50), at(150), Doubtful),
+            (25, Some(124), Some(50), Next::End, Doubtful),
             (25, None, None, Next::End, End),
             (25, None, None, ODD, Doubtful),
             (0, Some(230), Some(50), Next::End, Nothing),

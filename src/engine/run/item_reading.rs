@@ -178,12 +178,18 @@ impl ItemReading {
         let num_before = (num_known as u32).saturating_sub(shared);
         let came = page.cells.len() as u32;
         let fresh: Vec<Cell> = page.cells.into_iter().skip(num_known).collect();
+        let is_full = came >= page.limit;
+        let is_barren = fresh.is_empty() && !is_full;
+        // The shared row is all that came: the next page asks for as many as come, and of a single one shares none.
+        let is_too_long = match page.follows {
+            Follows::Capped(cap) if is_barren && came > 0 => cap < page.limit,
+            _ => false,
+        };
         if let Follows::Capped(cap) = page.follows {
-            self.limit = self.limit.min(cap.max(2));
+            self.limit = self.limit.min(if is_too_long { cap.max(1) } else { cap.max(2) });
         }
         let end = page.offset + page.limit;
         let length = self.total;
-        let is_full = came >= page.limit;
         let from = self.committed;
         let is_ended = match page.follows {
             Follows::End => true,
@@ -193,12 +199,14 @@ impl ItemReading {
         let offset = from + num_before;
         let mut num_hidden = 0;
         let at = offset + fresh.len() as u32;
-        let is_barren = fresh.is_empty() && !is_full;
         self.slack = if is_full || is_ended { 0 } else { page.limit - came };
         let mut to = at;
         if is_ended {
             to = at.max(length.unwrap_or(at));
             num_hidden = to - at;
+        } else if is_too_long {
+            self.slack = 0;
+            self.is_stuck = false;
         } else if is_barren && length.is_none_or(|length| end >= length) {
             // Asked for once more, and nothing came: what is counted behind it is not given.
             to = length.unwrap_or(at).max(at);
@@ -216,7 +224,7 @@ impl ItemReading {
         self.num_hidden += num_before + num_hidden;
         self.committed = to;
         self.remember(&fresh);
-        if self.slack > 0 || self.is_stuck {
+        if self.slack > 0 || self.is_stuck || is_too_long {
             self.planned = self.committed;
         }
         Absorbed::Rows { offset, cells: fresh, num_before, num_hidden, is_end }

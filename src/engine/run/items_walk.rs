@@ -48,6 +48,8 @@ pub struct ItemsPlan {
     pub now: DateTime<Utc>,
     /// How long after the first look a second one must come, to be believed.
     pub wait: Duration,
+    /// The listing was read since playlists failed, and nothing else was answered: they are at fault themselves.
+    pub is_alive: bool,
 }
 
 #[derive(Debug)]
@@ -59,9 +61,10 @@ pub struct ItemsWalk {
     queue: VecDeque<Work>,
     legs: Vec<Leg>,
     fault: Option<Fault>,
+    /// What failed may be at fault, or nothing is answered at all: the listing tells.
+    is_doubtful: bool,
     /// Requests that may still be sent.
     budget: u32,
-    num_answered: u32,
     failures_in_a_row: u32,
     /// Playlists that only another look at the listing can confirm.
     pub num_unconfirmed: u32,
@@ -81,6 +84,8 @@ pub struct ItemsWalk {
 struct Work {
     task: Task,
     num_refusals: u32,
+    /// It failed, and nothing has been answered since.
+    suspect: Option<Fault>,
     is_done: bool,
 }
 
@@ -116,7 +121,7 @@ impl ItemsWalk {
             } else {
                 Task::Fill(GapFilling::new(playlist))
             };
-            Work { task, num_refusals: 0, is_done: false }
+            Work { task, num_refusals: 0, suspect: None, is_done: false }
         };
         let queue: VecDeque<Work> = stale.into_iter().map(work).collect();
         let pages: u32 = queue.iter().map(|work| work.num_left().div_ceil(plan.page_limit).max(1)).sum();
@@ -126,8 +131,8 @@ impl ItemsWalk {
             tip,
             legs: Vec::new(),
             fault: None,
+            is_doubtful: false,
             budget: pages.saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET_ALLOWANCE),
-            num_answered: 0,
             failures_in_a_row: 0,
             num_unconfirmed: 0,
             num_gaps: 0,
@@ -143,6 +148,11 @@ impl ItemsWalk {
 
     pub fn fault(&self) -> Option<&Fault> {
         self.fault.as_ref()
+    }
+
+    /// The fault is of playlists, or of everything.
+    pub fn is_doubtful(&self) -> bool {
+        self.is_doubtful
     }
 
     pub fn num_done(&self) -> u32 {
@@ -169,7 +179,6 @@ impl ItemsWalk {
 
     pub fn handle_page(&mut self, ticket: Ticket, answer: Result<Page, Fault>) {
         if let Some(leg) = self.legs.iter_mut().find(|leg| leg.assembly.awaits(ticket)) {
-            self.num_answered += u32::from(answer.is_ok());
             leg.assembly.handle_answer(answer, true);
         }
     }
@@ -199,6 +208,7 @@ impl ItemsWalk {
         for leg in std::mem::take(&mut self.legs) {
             self.absorb(leg, &mut batch);
         }
+        self.settle_suspects(&mut batch);
         self.finish_empty(&mut batch);
         if self.is_exhausted() && self.fault.is_none() {
             self.give_up(&mut batch);
@@ -224,7 +234,7 @@ impl ItemsWalk {
     fn plan(&mut self) {
         let limit = self.plan.page_limit;
         let most = self.pages_per_batch.min(self.budget as usize);
-        for work in self.queue.iter_mut().filter(|work| !work.is_empty()) {
+        for work in self.queue.iter_mut().filter(|work| !work.is_empty() && work.suspect.is_none()) {
             while self.legs.len() < most {
                 let (page, is_again) = match &mut work.task {
                     Task::Read(reading) => (reading.plan(), false),
@@ -319,13 +329,7 @@ impl ItemsWalk {
             }
             Fault::Unservable(_) | Fault::Unreachable(_) | Fault::Outage(_) | Fault::Refused(_) => {
                 self.failures_in_a_row += 1;
-                let has_others = self.queue.iter().enumerate().any(|(other, work)| other != at && !work.is_done);
-                let is_outage = self.failures_in_a_row >= FAILURES_MAX || self.num_answered == 0 && !has_others;
-                if is_outage {
-                    self.fault = Some(fault);
-                } else {
-                    self.fail(at, FailureKind::Failed, fault.to_string(), None, batch);
-                }
+                self.queue[at].suspect = Some(fault);
             }
             fault @ (Fault::Paused(_)
             | Fault::SignIn(_)
@@ -333,6 +337,28 @@ impl ItemsWalk {
             | Fault::Internal(_)
             | Fault::Overtaken(_)
             | Fault::Stopped) => self.fault = Some(fault),
+        }
+    }
+
+    /// A playlist that failed is at fault only if something else is answered: another playlist, or the listing.
+    fn settle_suspects(&mut self, batch: &mut ItemsBatch) {
+        let suspects: Vec<(usize, Fault)> = (0..)
+            .zip(&self.queue)
+            .filter(|(_, work)| !work.is_done)
+            .filter_map(|(at, work)| Some((at, work.suspect.clone()?)))
+            .collect();
+        let Some((_, last)) = suspects.last().cloned().filter(|_| self.fault.is_none()) else { return };
+        let has_others = self.queue.iter().any(|work| !work.is_done && work.suspect.is_none() && !work.is_empty());
+        let is_stuck = self.failures_in_a_row >= FAILURES_MAX;
+        if self.failures_in_a_row == 0 || self.plan.is_alive {
+            for (at, fault) in suspects {
+                self.queue[at].suspect = None;
+                self.fail(at, FailureKind::Failed, fault.to_string(), None, batch);
+            }
+            self.fault = Some(last).filter(|_| is_stuck && has_others);
+        } else if is_stuck || !has_others {
+            self.is_doubtful = true;
+            self.fault = Some(last);
         }
     }
 

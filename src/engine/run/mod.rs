@@ -131,6 +131,8 @@ pub struct EntityRun {
     held_playlists: HashSet<String>,
     /// Readings that another account was faster with.
     num_outrun: u32,
+    /// Playlists failed, and nothing else was answered: the listing is read to learn whether anything is.
+    is_in_doubt: bool,
     num_item_gaps: u32,
     items: Option<ItemsSummary>,
     notes: Notes,
@@ -185,6 +187,7 @@ impl EntityRun {
             tried: Vec::new(),
             held_playlists: HashSet::new(),
             num_outrun: 0,
+            is_in_doubt: false,
             num_item_gaps: 0,
             items: None,
             notes: Notes::default(),
@@ -361,7 +364,13 @@ impl EntityRun {
         tip.walk.stage = Stage::Items;
         let batch_size = self.batches.of(tip.phase).max(PAGE_LIMIT * 4);
         self.names.extend(stale.iter().map(|playlist| (playlist.id.clone(), playlist.name.clone())));
-        let plan = ItemsPlan { batch_size, page_limit: PAGE_LIMIT, now: self.now, wait: self.guard.wait };
+        let plan = ItemsPlan {
+            batch_size,
+            page_limit: PAGE_LIMIT,
+            now: self.now,
+            wait: self.guard.wait,
+            is_alive: self.is_in_doubt,
+        };
         let walk = ItemsWalk::new(tip, stale, plan);
         self.items = Some(ItemsSummary::of(&walk));
         self.activity = Activity::Items(walk);

@@ -363,22 +363,28 @@ impl OffsetWalk {
                 self.tip.offset = reached;
                 self.ended = true;
             }
-            Follows::Capped(_) | Follows::Hidden(_) | Follows::Doubtful if is_new => {
-                self.has_met_hole |= !matches!(follows, Follows::Capped(_));
+            // A page that is as long as any can be lacks no rows.
+            Follows::Capped(cap) if is_new => self.go_to(reached, cap.saturating_sub(num_cells)),
+            Follows::Hidden(_) | Follows::Doubtful if is_new => {
+                self.has_met_hole = true;
                 self.go_to(reached, limit.saturating_sub(num_cells));
             }
+            // One row is all that a page holds, and it was the shared one: the next page shares none.
+            Follows::Capped(cap) if num_cells > 0 && cap < limit => self.go_to(reached, 0),
             Follows::Nothing if self.hole => self.ended = true,
             Follows::Capped(_) | Follows::Hidden(_) | Follows::Doubtful | Follows::Nothing => {
                 // Nothing new, although the total promises more: rows are filtered out, or the total lies. One page
                 // further on tells.
                 self.has_met_hole = true;
                 let next = offset + limit;
-                if self.hole || self.total_max.is_some_and(|total| next >= total) {
+                let is_last = self.total_max.is_some_and(|total| next >= total);
+                if self.hole || is_last && reached > 0 {
                     self.ended = true;
                 } else {
                     self.hole = true;
                     self.tip.walk.num_short = 0;
-                    self.tip.offset = next;
+                    // Of a listing that shows nothing at all, and fits on a page, that page is asked for again.
+                    self.tip.offset = if is_last { 0 } else { next };
                     self.tip.walk.unlinked = true;
                 }
             }

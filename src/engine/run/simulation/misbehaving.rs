@@ -131,7 +131,8 @@ fn totals_that_alternate_cost_less_each_time() {
         })
         .collect();
     assert_eq!(world.num_removed(), 0);
-    assert!(costs[1..].iter().sum::<u32>() <= 40, "{costs:?}");
+    // The walks of one run, each with a look behind a page that holds more than are counted; then the head.
+    assert!(costs[1..].iter().sum::<u32>() <= 45, "{costs:?}");
 }
 
 #[test]
