@@ -46,7 +46,8 @@ struct Line {
 }
 
 /// Columns that tell when something was done, or how often: two runs that end equal may differ in these.
-const NOT_COMPARED: &[&str] = &["fetched_at", "first_seen_at", "items_checked_at", "returned_at", "rev"];
+const NOT_COMPARED: &[&str] =
+    &["fetched_at", "first_seen_at", "items_checked_at", "items_generation", "returned_at", "rev"];
 
 /// What a library consists of, as tables and the columns that must be equal.
 const LIBRARY_TABLES: &[&str] = &[
@@ -177,10 +178,10 @@ impl Database {
         match self.backend {
             Backend::Sqlite => {
                 self.file().exists()
-                    && !self.lines("SELECT name AS line FROM sqlite_master WHERE name = 'playlist_versions'").is_empty()
+                    && !self.lines("SELECT name AS line FROM sqlite_master WHERE name = 'gate_processes'").is_empty()
             }
             Backend::Postgres => !self
-                .lines("SELECT tablename::text AS line FROM pg_tables WHERE tablename = 'playlist_versions'")
+                .lines("SELECT tablename::text AS line FROM pg_tables WHERE tablename = 'gate_processes'")
                 .is_empty(),
         }
     }
