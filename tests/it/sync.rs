@@ -13,7 +13,6 @@ both! {
         let ended = sync(&database, &sandbox);
         let (library, asked) = (sandbox.library(), sandbox.get("stats"));
 
-        Source::read(&sandbox).assert_held_by(&database);
         library.assert_held_by(&database);
         assert_counted(&ended, &library, &database);
         assert_cost(&ended, &library, &asked);
@@ -22,6 +21,9 @@ both! {
             assert_batches_consistent(&database, &ended, entity);
         }
         assert_eq!(database.count("sync_states"), 4);
+        // What is refused is believed when a second run is refused, too.
+        sync(&database, &sandbox);
+        Source::read(&sandbox).assert_held_by(&database);
     }
 
     fn complete_sync_marks_done(backend) {
@@ -33,6 +35,8 @@ both! {
             assert!(entity["completed_at"].is_string() && entity["resume_at"].is_null(), "{entity}");
         }
 
+        // Playlists of others that were refused are asked for once more.
+        sync(&database, &sandbox);
         let before = database.written_rows();
         sandbox.forget_requests();
         let again = sync(&database, &sandbox);
@@ -125,6 +129,9 @@ both! {
         let (database, sandbox) = (Database::new(backend), odd_library());
         let ended = sync(&database, &sandbox);
         assert_eq!((&ended.entity("playlists")["state"], &ended.entity("playlists")["error"]), (&json!("complete"), &Value::Null));
+        // One refusal proves nothing.
+        assert_eq!(database.count("playlists WHERE NOT items_readable"), 0);
+        sync(&database, &sandbox);
         let library = sandbox.library();
         let closed: Vec<(usize, Value)> =
             library.rows("playlists").into_iter().enumerate().filter(|(_, playlist)| playlist["readable"] == false).collect();
@@ -157,6 +164,7 @@ both! {
         ]);
         let ended = sync(&database, &sandbox);
         assert_counted(&ended, &sandbox.library(), &database);
+        sync(&database, &sandbox);
         Source::read(&sandbox).assert_held_by(&database);
         let before = database.written_rows();
         sync(&database, &sandbox);

@@ -40,7 +40,8 @@ fn stop(running: Running) {
 
 both! {
     fn verify_finds_and_mends_what_a_count_cannot_reveal(backend) {
-        let (database, sandbox) = (Database::new(backend), Sandbox::exact(330, 60, 20, 3, 20));
+        // Without albums: their answers carry tracks, and would tell of the new name.
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(330, 0, 20, 3, 20));
         sync(&database, &sandbox);
         let (gone, came) = swap(&sandbox);
         sync(&database, &sandbox);

@@ -178,10 +178,10 @@ impl Database {
         match self.backend {
             Backend::Sqlite => {
                 self.file().exists()
-                    && !self.lines("SELECT name AS line FROM sqlite_master WHERE name = 'playlist_versions'").is_empty()
+                    && !self.lines("SELECT name AS line FROM sqlite_master WHERE name = 'gate_processes'").is_empty()
             }
             Backend::Postgres => !self
-                .lines("SELECT tablename::text AS line FROM pg_tables WHERE tablename = 'playlist_versions'")
+                .lines("SELECT tablename::text AS line FROM pg_tables WHERE tablename = 'gate_processes'")
                 .is_empty(),
         }
     }
