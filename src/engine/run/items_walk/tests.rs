@@ -12,7 +12,13 @@ fn slot(place: u32) -> Slot {
 /// What the walk of one playlist commits, where some rows are counted and not given.
 fn parts(len: u32, hidden: &[u32], batch_size: u32) -> Vec<PlaylistPart> {
     let playlist = StalePlaylist { id: "p".into(), total_items: Some(len), ..StalePlaylist::default() };
-    let plan = ItemsPlan { batch_size, page_limit: 50, now: DateTime::<Utc>::UNIX_EPOCH, wait: Duration::ZERO };
+    let plan = ItemsPlan {
+        batch_size,
+        page_limit: 50,
+        now: DateTime::<Utc>::UNIX_EPOCH,
+        wait: Duration::ZERO,
+        is_alive: true,
+    };
     let mut walk = ItemsWalk::new(Checkpoint::start(Phase::InitialSync), vec![playlist], plan);
     let (mut ticket, mut parts) = (Ticket::default(), Vec::new());
     while !walk.is_finished() {
