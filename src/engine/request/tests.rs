@@ -1,3 +1,5 @@
+//! Every answer and every fault of a request, and what follows from it.
+
 use super::*;
 
 /// A request with a clock that goes on as it waits.

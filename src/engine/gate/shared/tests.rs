@@ -1,3 +1,5 @@
+//! Several processes that share one limit, as tables of what each may reserve.
+
 use super::*;
 use crate::model::{DailyCeilings, GateProcess, NotedPause, ProbeClaim, SharedLimits};
 
