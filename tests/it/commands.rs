@@ -145,9 +145,12 @@ both! {
         let text = Segno::on(&database, &sandbox, &["status"]).succeed().stdout;
         assert!(text.lines().any(|line| line.starts_with("albums: paused until ") && line.ends_with(" (quota)")), "{text}");
 
-        // A sign-in that was withdrawn: failed, and why.
+        // A sign-in that was withdrawn, which is believed the second time, minutes later: failed, and why.
         sandbox.configure(json!({ "revoke_refresh_token": true, "expire_access_tokens": true }));
-        assert_eq!(Segno::on(&database, &sandbox, &["sync", "artists"]).run().code, Some(4));
+        let refused = || Segno::on(&database, &sandbox, &["sync", "artists"]).run().code;
+        assert_eq!(refused(), Some(1));
+        database.end_cooldowns();
+        assert_eq!(refused(), Some(4));
         let artists = state(&database, &sandbox, "artists");
         assert_eq!(artists["state"], "failed");
         assert!(artists["error"].as_str().is_some_and(|why| why.contains("refresh token was refused")), "{artists}");
@@ -226,6 +229,28 @@ both! {
         assert_eq!(idle(&database, &sandbox), ["tracks", "artists", "albums", "playlists"]);
         Segno::on(&database, &sandbox, &["sync"]).succeed();
         assert_eq!(database.library(), library);
+    }
+
+    /// An hour later, or at once if a person says that they are gone.
+    fn removals_held_back_are_marked_once_a_person_confirms_them(backend) {
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(200, 10, 0, 0, 0));
+        let sync = |args: &[&str]| {
+            let segno = Segno::on(&database, &sandbox, &[&["sync"], args].concat());
+            segno.env("SEGNO_SYNC_REMOVAL_WAIT", "1h").succeed()
+        };
+        let counts = || ["saved_tracks WHERE removed_at IS NOT NULL", "held_removals"].map(|rows| database.count(rows));
+        sync(&[]);
+        sandbox.edit_one(json!({ "op": "remove_tracks", "offset": 0, "count": 60 }));
+        for args in [&[][..], &[], &["albums", "--confirm-removals"]] {
+            let ended = sync(args);
+            assert_eq!(counts(), [0, 60], "{args:?}: {}", ended.told());
+            assert_eq!(ended.stderr.contains("no removals are held back"), !args.is_empty(), "{}", ended.told());
+        }
+        let confirmed = sync(&["--confirm-removals"]);
+        let told = "tracks: 60 removals confirmed; what this run misses too is marked removed";
+        assert!(confirmed.stderr.contains(told), "{}", confirmed.told());
+        assert_eq!(counts(), [60, 0], "{}", confirmed.told());
+        sandbox.library().assert_held_by(&database);
     }
 
     fn sync_touches_only_what_it_is_told_to(backend) {

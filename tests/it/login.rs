@@ -95,7 +95,10 @@ both! {
 
         // One of them is refused; the other is not stopped by it.
         sandbox.configure(json!({ "revoke_refresh_token_of": 0, "expire_access_tokens": true }));
-        assert_eq!(sync(&database, &sandbox, &["--account", &ids[0]]).run().code, Some(4));
+        let refused = || sync(&database, &sandbox, &["--account", &ids[0]]).run().code;
+        assert_eq!(refused(), Some(1));
+        database.end_cooldowns();
+        assert_eq!(refused(), Some(4));
         sync(&database, &sandbox, &["--account", &ids[1]]).succeed();
         let accounts = status_of(&database, &sandbox)["accounts"].clone();
         assert_eq!((&accounts[0]["sign_in"]["state"], &accounts[1]["sign_in"]["state"]), (&json!("refused"), &json!("valid")));

@@ -69,11 +69,13 @@ both! {
                 answer(400, json!({ "error": "invalid_grant", "error_description": format!("{refresh} is void") }).to_string()) }]));
             sandbox.configure(json!({ "expire_access_tokens": true }));
             told.push(run(&["sync"]));
+            database.end_cooldowns();
+            told.push(run(&["sync"]));
             told.push(run(&["status"]));
             told.push(run(&["status", "--json"]));
             secrets.learn(&database, &sandbox);
 
-            assert_eq!(told.iter().map(|ended| ended.code).collect::<Vec<_>>(), [0, 0, 1, 4, 0, 0].map(Some));
+            assert_eq!(told.iter().map(|ended| ended.code).collect::<Vec<_>>(), [0, 0, 1, 1, 4, 0, 0].map(Some));
             assert!(secrets.0.len() >= 4, "two of each kind");
             assert!(told[0].stderr.contains("TRACE") && told[0].stderr.len() > 4_000, "the log is loud: {}", told[0].told());
             told.iter().for_each(|ended| secrets.assert_none_in(ended));

@@ -362,8 +362,11 @@ fn without_a_sign_in_the_exit_code_is_4_and_the_line_says_how_to_sign_in() {
         .env("SEGNO_SPOTIFY_REFRESH_TOKEN", "made-up")
         .run()
         .assert_refused(4, &["refresh token was refused", "sign in"]);
-    let other = sync().env("SEGNO_SPOTIFY_CLIENT_ID", "another").run();
-    other.assert_refused(4, &["client_id was refused", "developer.spotify.com/dashboard"]);
+    // The token endpoint was seen to say so of good ones, too.
+    let other = sync().env("SEGNO_SPOTIFY_CLIENT_ID", "another").env("SEGNO_FAULT_HASTE", "600").run();
+    assert_eq!(other.code, Some(1), "{}", other.told());
+    let told = ["client_id was refused", "developer.spotify.com/dashboard", "run again in a few minutes"];
+    assert!(told.into_iter().all(|told| other.stderr.contains(told)), "{}", other.told());
 
     sync().succeed();
     let other = sync().env("SEGNO_SPOTIFY_CLIENT_ID", "another").run();
@@ -377,6 +380,11 @@ fn a_sign_in_that_is_withdrawn_later_ends_with_4_and_keeps_what_there_is() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(120, 0, 0, 0, 0));
     Segno::on(&database, &sandbox, &["sync"]).succeed();
     sandbox.configure(serde_json::json!({ "revoke_refresh_token": true, "expire_access_tokens": true }));
+    // Once is not believed; minutes later it is.
+    let doubted = Segno::on(&database, &sandbox, &["sync"]).run();
+    assert_eq!(doubted.code, Some(1), "{}", doubted.told());
+    assert!(doubted.stdout.contains("calls the refresh token void"), "{}", doubted.told());
+    database.end_cooldowns();
     let ended = Segno::on(&database, &sandbox, &["sync"]).run();
     assert_eq!(ended.code, Some(4), "{}", ended.told());
     let last = ended.stderr.lines().last().expect("a line");

@@ -9,6 +9,7 @@ mod changes;
 mod commit;
 mod effects;
 mod held;
+mod held_items;
 mod ledger;
 mod opening;
 mod playlists;

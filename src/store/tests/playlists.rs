@@ -4,7 +4,7 @@ use super::*;
 use crate::model::Membership::{Known, New, Returned};
 use crate::model::batch::PlaylistEnd;
 
-fn item(id: &str) -> PlaylistItem {
+pub(super) fn item(id: &str) -> PlaylistItem {
     PlaylistItem {
         kind: PlaylistItemKind::Track,
         uri: Some(format!("spotify:track:{id}")),
@@ -19,15 +19,15 @@ fn missing() -> PlaylistItem {
     PlaylistItem { kind: PlaylistItemKind::Missing, uri: None, name: None, added_at: None, added_by: None, track: None }
 }
 
-fn part(playlist_id: &str, items: Vec<PlaylistItem>, end: Option<PlaylistEnd>) -> Rows {
+pub(super) fn part(playlist_id: &str, items: Vec<PlaylistItem>, end: Option<PlaylistEnd>) -> Rows {
     Rows::PlaylistItems(vec![PlaylistPart { playlist_id: playlist_id.into(), items, end, ..PlaylistPart::default() }])
 }
 
-fn complete(snapshot_id: &str, total: u32) -> Option<PlaylistEnd> {
+pub(super) fn complete(snapshot_id: &str, total: u32) -> Option<PlaylistEnd> {
     Some(PlaylistEnd::Complete { snapshot_id: Some(snapshot_id.into()), total, failure: None })
 }
 
-async fn stale(db: &Db, now: DateTime<Utc>) -> Vec<String> {
+pub(super) async fn stale(db: &Db, now: DateTime<Utc>) -> Vec<String> {
     db.store.stale_playlists(db.account, now).await.unwrap().into_iter().map(|playlist| playlist.id).collect()
 }
 
@@ -414,7 +414,7 @@ fn rows_where_something_is_counted_and_not_given_are_not_left_behind() {
     });
 }
 
-async fn items_of(db: &Db, id: &str) -> Vec<String> {
+pub(super) async fn items_of(db: &Db, id: &str) -> Vec<String> {
     let of_playlist = format!("playlist_items WHERE playlist_id = '{id}' ORDER BY playlist_items.position");
     db.texts("position || track_id", &of_playlist).await
 }
@@ -428,7 +428,7 @@ async fn generation(db: &Db, id: &str) -> i64 {
     db.texts("items_generation", &format!("playlists WHERE id = '{id}'")).await[0].parse().unwrap()
 }
 
-fn one(playlist_id: &str) -> PlaylistPart {
+pub(super) fn one(playlist_id: &str) -> PlaylistPart {
     PlaylistPart { playlist_id: playlist_id.into(), ..PlaylistPart::default() }
 }
 
@@ -443,7 +443,7 @@ async fn two_accounts(db: &Db) -> (Run<'_>, Run<'_>) {
 }
 
 /// Whose listing does not say how long it is.
-fn uncounted(id: &str, snapshot_id: &str) -> Playlist {
+pub(super) fn uncounted(id: &str, snapshot_id: &str) -> Playlist {
     Playlist { total_items: None, ..playlist(id, snapshot_id) }
 }
 
@@ -451,61 +451,4 @@ async fn list_for_both(mira: &Run<'_>, noor: &Run<'_>, snapshot_id: &str) {
     for run in [mira, noor] {
         run.commit(playlists([uncounted("p1", snapshot_id)]), at(0)).await;
     }
-}
-
-#[test]
-fn many_items_gone_at_once_wait_for_a_second_look_that_misses_the_same() {
-    on_both(async |db| {
-        let run = db.begin(EntityType::Playlists).await;
-        run.commit(playlists([uncounted("p1", "s1")]), at(1)).await;
-        let all: Vec<PlaylistItem> = (0..40).map(|n| item(&format!("t{n}"))).collect();
-        let few = || part("p1", all[..20].to_vec(), complete("s2", 20));
-        run.commit(part("p1", all.clone(), complete("s1", 40)), at(1)).await;
-        run.commit(playlists([uncounted("p1", "s2")]), at(1)).await;
-
-        let held = [ReadingOutcome::Held { playlist_id: "p1".into(), num_missing: 20, num_held: 40 }];
-        for now in [2, 3601] {
-            assert_eq!(run.commit(few(), at(now)).await.readings, held);
-            assert_eq!((db.count("playlist_items").await, db.count("held_removals").await), (40, 20));
-            assert_eq!(db.texts("items_snapshot_id", "playlists").await, ["s1"]);
-            assert_eq!(stale(db, at(now)).await, ["p1"]);
-        }
-        assert_eq!(db.count("playlist_versions").await, 1, "history says nothing of it");
-        // Others are missing now: the wait begins anew for them.
-        let other = part("p1", all[1..20].to_vec(), complete("s2", 19));
-        assert_eq!(run.commit(other, at(3700)).await.readings.len(), 1);
-        assert_eq!(run.commit(few(), at(3701)).await.readings, []);
-        assert_eq!((db.count("playlist_items").await, db.count("held_removals").await), (20, 0));
-    });
-}
-
-#[test]
-fn all_items_gone_are_back_when_the_answer_is_right_again() {
-    on_both(async |db| {
-        let run = db.begin(EntityType::Playlists).await;
-        run.commit(playlists([uncounted("p1", "s1")]), at(1)).await;
-        run.commit(part("p1", vec![item("t1")], complete("s1", 1)), at(1)).await;
-        assert_eq!(run.commit(part("p1", vec![], complete("s1", 0)), at(2)).await.readings.len(), 1);
-        assert_eq!(db.texts("item_id", "held_removals").await, ["spotify:track:t1"]);
-        run.commit(part("p1", vec![item("t1")], complete("s1", 1)), at(3)).await;
-        assert_eq!((db.count("held_removals").await, db.count("playlist_items").await), (0, 1));
-        assert_eq!(db.count("playlist_readings WHERE failure IS NULL").await, 1);
-        // A person knows at once.
-        run.commit(part("p1", vec![], complete("s2", 0)), at(4)).await;
-        db.execute("UPDATE held_removals SET is_confirmed = (item_id = item_id)").await;
-        assert_eq!(run.commit(part("p1", vec![], complete("s2", 0)), at(5)).await.readings, []);
-        assert_eq!(db.count("playlist_items").await, 0);
-    });
-}
-
-#[test]
-fn an_item_that_may_be_one_of_those_that_are_not_given_is_not_called_removed() {
-    on_both(async |db| {
-        let run = db.begin(EntityType::Playlists).await;
-        run.commit(playlists([uncounted("p1", "s1")]), at(1)).await;
-        run.commit(part("p1", vec![item("t1"), item("t2")], complete("s1", 2)), at(1)).await;
-        let hiding = PlaylistPart { items: vec![item("t1")], num_hidden: 1, end: complete("s2", 2), ..one("p1") };
-        assert_eq!(run.commit(Rows::PlaylistItems(vec![hiding]), at(2)).await.readings.len(), 1);
-        assert_eq!(items_of(db, "p1").await, ["0t1", "1t2"]);
-    });
 }

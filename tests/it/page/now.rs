@@ -1,7 +1,7 @@
 //! The view "Now" and its controls.
 
 use super::{Page, Service};
-use crate::support::{Backend, Database, Login, Sandbox, both, wait_until};
+use crate::support::{Backend, Database, Login, Sandbox, Segno, both, wait_until};
 use serde_json::json;
 
 const TRACKS: &str = ".entity[data-type=tracks]";
@@ -94,6 +94,34 @@ both! {
         wait_until("all of it is asked for again", || page.sandbox.requests("tracks") >= asked + 5);
         page.wait_for(TRACKS, "Current");
         assert_eq!(page.database.count("saved_tracks WHERE removed_at IS NULL"), 230);
+        page.assert_silent(&[]);
+    }
+
+    fn removals_held_back_are_shown_and_marked_once_confirmed(backend) {
+        let waits = |segno: Segno| segno.env("SEGNO_SYNC_REMOVAL_WAIT", "1h");
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(230, 20, 20, 2, 20));
+        let Some(page) = Page::open_with(waits, database, sandbox, "/") else { return };
+        page.wait_for_sentence("Everything is current");
+        page.wait_for(TRACKS, "Current");
+        assert!(!page.shows(TRACKS, "Show what would go"), "there is nothing to confirm");
+        page.sandbox.edit_one(json!({ "op": "remove_tracks", "offset": 0, "count": 100 }));
+        page.browser.click(&format!("{TRACKS} .sync"));
+        page.wait_for(TRACKS, "100 removals held back");
+
+        let removed = || page.database.count("saved_tracks WHERE removed_at IS NOT NULL");
+        page.browser.click(&format!("{TRACKS} .confirm-removals"));
+        page.wait_for("dialog", "nothing was marked");
+        assert_eq!(page.browser.run("return document.querySelectorAll('dialog .held li').length"), 100);
+        page.browser.click("dialog button:not(.danger)");
+        wait_until("the question is gone", || !page.has("dialog"));
+        assert_eq!((removed(), page.database.count("held_removals WHERE is_confirmed")), (0, 0), "no is no");
+
+        page.browser.click(&format!("{TRACKS} .confirm-removals"));
+        page.wait_for("dialog", "nothing was marked");
+        page.browser.click("dialog .danger");
+        page.wait_for("#said", "Tracks: confirmed");
+        wait_until("they are marked", || removed() == 100);
+        wait_until("nothing is held back", || !page.shows(TRACKS, "held back"));
         page.assert_silent(&[]);
     }
 }

@@ -103,6 +103,42 @@ both! {
         assert!(!log.contains("WARN"), "nobody was overtaken: {log}");
         sandbox.library().assert_held_by(&database);
     }
+
+    fn removals_held_back_are_listed_and_marked_once_confirmed(backend) {
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(200, 20, 0, 0, 0));
+        let page = Page::start(&database, service(&database, &sandbox).env("SEGNO_SYNC_REMOVAL_WAIT", "1h"));
+        let is_planned = |entity_type: &str| page.entity(entity_type)["next_run_at"].is_string();
+        wait_until("all is planned", || ["tracks", "artists", "albums", "playlists"].into_iter().all(is_planned));
+        let listed = |which: &str| page.get(&format!("/api/v1/removals{which}")).json();
+        assert_eq!(listed(""), json!({ "total": 0, "items": [] }));
+
+        sandbox.edit_one(json!({ "op": "remove_tracks", "offset": 0, "count": 60 }));
+        page.post("/api/v1/sync", json!({ "entity_types": ["tracks"] }));
+        wait_until("they are held back", || listed("?account=1&entity_type=tracks")["total"] == 60);
+        let first = listed("")["items"][0].clone();
+        let expected = json!({ "entity_type": "tracks", "playlist_id": null, "is_counted": false, "is_confirmed": false });
+        for (field, value) in expected.as_object().expect("fields") {
+            assert_eq!(&first[field], value, "{field}: {first}");
+        }
+        assert!(["id", "name", "since"].iter().all(|field| first[field].is_string()), "{first}");
+        assert_eq!(listed("?entity_type=albums")["total"], 0);
+        page.get("/api/v1/removals?entity_type=songs").assert_problem(400, "songs");
+        page.get("/api/v1/removals?account=7").assert_problem(404, "there is no account 7");
+        page.post("/api/v1/confirm-removals", json!({})).assert_problem(400, "name the entity types");
+        wait_until("the run is over", || is_planned("tracks"));
+
+        let removed = || database.count("saved_tracks WHERE removed_at IS NOT NULL");
+        let confirm = |entity_type: &str| {
+            let answer = page.post("/api/v1/confirm-removals", json!({ "entity_types": [entity_type] }));
+            assert_eq!((answer.status, answer.json()), (202, accepted(&[entity_type])));
+        };
+        confirm("albums");
+        assert_eq!((removed(), listed("")["items"][0]["is_confirmed"].clone()), (0, json!(false)), "others stay held");
+        confirm("tracks");
+        wait_until("they are marked", || removed() == 60 && listed("")["total"] == 0);
+        page.stop();
+        sandbox.library().assert_held_by(&database);
+    }
 }
 
 #[test]

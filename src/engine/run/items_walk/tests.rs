@@ -1,0 +1,47 @@
+//! What the walk of one playlist commits.
+
+use super::*;
+use crate::model::{Next, Phase, Slot};
+
+fn slot(place: u32) -> Slot {
+    let name = Some(place.to_string());
+    let item = PlaylistItem { kind: PlaylistItemKind::Local, name, ..missing() };
+    Slot { item: Some(Item::PlaylistItem(Box::new(item))), added_at: None, odd: None }
+}
+
+/// What the walk of one playlist commits, where some rows are counted and not given.
+fn parts(len: u32, hidden: &[u32], batch_size: u32) -> Vec<PlaylistPart> {
+    let playlist = StalePlaylist { id: "p".into(), total_items: Some(len), ..StalePlaylist::default() };
+    let plan = ItemsPlan { batch_size, page_limit: 50, now: DateTime::<Utc>::UNIX_EPOCH, wait: Duration::ZERO };
+    let mut walk = ItemsWalk::new(Checkpoint::start(Phase::InitialSync), vec![playlist], plan);
+    let (mut ticket, mut parts) = (Ticket::default(), Vec::new());
+    while !walk.is_finished() {
+        if let Some(batch) = walk.poll_batch() {
+            parts.extend(batch.parts);
+        }
+        while let Some((ticket, request, _)) = walk.poll_fetch(&mut ticket, true) {
+            let PageRequest::PlaylistItems { offset, limit, .. } = request else { panic!("{request:?}") };
+            let to = (offset + limit).min(len);
+            let next = if to < len { Next::Goes { offset: Some(to) } } else { Next::End };
+            let slots = (offset..to).filter(|at| !hidden.contains(at)).map(slot).collect();
+            walk.handle_page(ticket, Ok(Page { total: Some(len), next, slots, ..Page::default() }));
+        }
+    }
+    parts
+}
+
+/// The store takes only parts that follow each other: 181 of 230 items were dropped for one that is not given.
+#[test]
+fn parts_follow_each_other_wherever_rows_are_hidden() {
+    for hidden in [vec![], vec![0], vec![20], vec![49], vec![50], vec![99, 100], vec![229], vec![3, 120, 121]] {
+        for batch_size in [50, 200, 500] {
+            let parts = parts(230, &hidden, batch_size);
+            assert!(parts.windows(2).all(|pair| pair[0].end_offset() == pair[1].offset), "{hidden:?}: {parts:?}");
+            let num_items: usize = parts.iter().map(|part| part.items.len()).sum();
+            let num_hidden: u32 = parts.iter().map(|part| part.num_hidden).sum();
+            assert_eq!((num_items, num_hidden as usize), (230 - hidden.len(), hidden.len()), "{hidden:?}");
+            let end = PlaylistEnd::Complete { snapshot_id: None, total: 230, failure: None };
+            assert_eq!(parts.last().and_then(|part| part.end.clone()), Some(end), "{hidden:?}");
+        }
+    }
+}

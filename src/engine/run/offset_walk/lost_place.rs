@@ -1,0 +1,81 @@
+//! What a walk does once its place is not where it was: it looks for its anchors, goes on from them, reads on without
+//! proof, or begins again.
+
+use super::{LEAPS_MAX, LOST_MAX, Mode, OffsetWalk, REWINDS_MAX};
+use crate::engine::run::{
+    assembly::{Assembly, Cell},
+    locate::Locate,
+};
+
+impl OffsetWalk {
+    pub(super) fn lose_place(&mut self, assembly: Assembly, total_before: Option<u32>) {
+        self.legs.clear();
+        self.verified = true;
+        self.tip.walk.unsteady = true;
+        self.num_lost = if self.tip.offset > self.lost_at { 1 } else { self.num_lost + 1 };
+        self.lost_at = self.lost_at.max(self.tip.offset);
+        if self.num_lost > LOST_MAX {
+            return self.leap();
+        }
+        let shift = match (total_before, assembly.total) {
+            (Some(before), Some(now)) => i64::from(now) - i64::from(before),
+            _ => 0,
+        };
+        let anchors = self.tip.walk.anchors.clone();
+        let locate = Locate::new(anchors, self.tip.offset.saturating_sub(1), shift, self.tip.total, self.limit);
+        self.mode = match locate.find(&assembly.cells) {
+            Some(found) => Mode::Found(assembly, found.index),
+            None => Mode::Searching(locate),
+        };
+    }
+
+    /// The place is lost at the same slot again and again: whoever answers there shows another listing than whoever answers
+    /// before it. What lies behind is read without proof.
+    pub(super) fn leap(&mut self) {
+        self.num_leaps += 1;
+        if self.num_leaps > LEAPS_MAX {
+            return self.give_up();
+        }
+        self.num_lost = 0;
+        self.mode = Mode::Reading;
+        self.tip.walk.unlinked = true;
+        self.tip.walk.num_short = 0;
+    }
+
+    /// Continues behind the anchor that was found, once what was gathered before has been handed out.
+    pub(super) fn go_on_from_found(&mut self) {
+        if !matches!(self.mode, Mode::Found(..)) || !self.gathered.slots.is_empty() {
+            return;
+        }
+        if let Mode::Found(assembly, index) = std::mem::replace(&mut self.mode, Mode::Reading) {
+            let anchors = &mut self.tip.walk.anchors;
+            if let Some(Cell::Slot(found)) = assembly.cells.get(index) {
+                let key = found.key();
+                let keep = anchors.iter().rposition(|anchor| *anchor == key).map_or(0, |at| at + 1);
+                anchors.truncate(keep);
+            }
+            self.tip.offset = assembly.offset + index as u32 + 1;
+            self.tip.walk.unlinked = false;
+            self.tip.walk.num_short = 0;
+            self.absorb(assembly, index + 1);
+        }
+    }
+
+    /// The anchors are nowhere near: read the listing from its head again.
+    pub(super) fn rewind(&mut self) {
+        self.rewinds += 1;
+        if self.rewinds > REWINDS_MAX {
+            return self.give_up();
+        }
+        self.mode = Mode::Reading;
+        self.verified = false;
+        self.tip.offset = 0;
+        self.tip.walk.anchors.clear();
+        self.tip.walk.unlinked = false;
+        self.tip.walk.num_short = 0;
+        self.tip.walk.unsteady = true;
+        self.tip.walk.num_unidentified = 0;
+        self.tip.walk.num_undated = 0;
+        self.tip.walk.num_gaps = 0;
+    }
+}

@@ -1,0 +1,167 @@
+//! The tables of runs, their batches and remainders, and of what was sent.
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    sync_states (id) {
+        id -> BigInt,
+        account_id -> BigInt,
+        entity_type -> Text,
+        phase -> Text,
+        last_synced_offset -> BigInt,
+        cursor -> Nullable<Text>,
+        total_estimated -> Nullable<BigInt>,
+        is_complete -> Bool,
+        rate_limit_hit_at -> Nullable<Instant>,
+        rate_limit_reset_at -> Nullable<Instant>,
+        rate_limit_remaining -> Nullable<Integer>,
+        started_at -> Nullable<Instant>,
+        last_updated_at -> Nullable<Instant>,
+        completed_at -> Nullable<Instant>,
+        failed_at -> Nullable<Instant>,
+        error_message -> Nullable<Text>,
+        checkpoint -> Nullable<Text>,
+        generation -> BigInt,
+        owner -> Nullable<Text>,
+        owner_label -> Nullable<Text>,
+        next_run_at -> Nullable<Instant>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    sync_batches (id) {
+        id -> BigInt,
+        account_id -> BigInt,
+        run_id -> Text,
+        entity_type -> Text,
+        phase -> Text,
+        offset_from -> BigInt,
+        offset_to -> BigInt,
+        items_processed -> BigInt,
+        items_new -> BigInt,
+        items_updated -> BigInt,
+        items_unchanged -> BigInt,
+        items_odd -> BigInt,
+        items_removed -> BigInt,
+        requests -> BigInt,
+        duration_ms -> BigInt,
+        committed_at -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    held_removals (account_id, entity_type, playlist_id, item_id) {
+        account_id -> BigInt,
+        entity_type -> Text,
+        playlist_id -> Text,
+        item_id -> Text,
+        since -> Instant,
+        is_counted -> Bool,
+        is_confirmed -> Bool,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    sync_gaps (id) {
+        id -> BigInt,
+        account_id -> BigInt,
+        entity_type -> Text,
+        playlist_id -> Nullable<Text>,
+        offset_from -> BigInt,
+        offset_to -> BigInt,
+        pass -> BigInt,
+        total -> Nullable<BigInt>,
+        reason -> Text,
+        since -> Instant,
+        healed_at -> Nullable<Instant>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    sync_seen (account_id, entity_type, pass, item_id) {
+        account_id -> BigInt,
+        entity_type -> Text,
+        pass -> BigInt,
+        item_id -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    sync_odd_items (account_id, entity_type, playlist_id, position) {
+        account_id -> BigInt,
+        entity_type -> Text,
+        playlist_id -> Text,
+        position -> BigInt,
+        reason -> Text,
+        name -> Nullable<Text>,
+        uri -> Nullable<Text>,
+        seen_at -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    rate_limits (family) {
+        family -> Text,
+        blocked_until -> Nullable<Instant>,
+        class -> Nullable<Text>,
+        learned_rate -> Nullable<Double>,
+        day_count -> Nullable<Integer>,
+        day_started_at -> Nullable<Instant>,
+        updated_at -> Instant,
+        learned_window_ms -> Nullable<BigInt>,
+        refused_level -> Nullable<BigInt>,
+        refused_at -> Nullable<Instant>,
+        refused_times -> Nullable<BigInt>,
+        probe_by -> Nullable<Text>,
+        probe_until -> Nullable<Instant>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    gate_processes (owner) {
+        owner -> Text,
+        owner_label -> Text,
+        owner_place -> Text,
+        owner_pid -> BigInt,
+        seen_at -> Instant,
+        waiting_since -> Nullable<Instant>,
+        held -> BigInt,
+        held_until -> Instant,
+        has_block -> Bool,
+        answered -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    request_ledger (family, started_at) {
+        family -> Text,
+        started_at -> Instant,
+        requests -> BigInt,
+        refusals -> BigInt,
+    }
+}
