@@ -178,9 +178,12 @@ pub(super) async fn ask_who(fetcher: Fetcher) -> Result<Profile, CommandError> {
             Exit::Failed,
             format!("{why}; check the network and SEGNO_SPOTIFY_API_URL, then run again"),
         )),
-        Err(Fault::Outage(why)) => {
-            Err(CommandError::new(Exit::Failed, format!("{why}; this was seen to pass: run again in a few minutes")))
-        }
+        Err(Fault::Outage(why)) => Err(CommandError::new(
+            Exit::Failed,
+            format!(
+                "{why}; this was seen to pass: check the network and SEGNO_SPOTIFY_API_URL, then run again in a few minutes"
+            ),
+        )),
         Err(fault @ (Fault::SignIn(_) | Fault::NotPermitted(_))) => {
             Err(CommandError::new(Exit::LoginNeeded, fault.to_string()))
         }

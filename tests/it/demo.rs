@@ -53,6 +53,9 @@ fn the_demo_needs_nothing_and_shows_what_it_stored_and_how_to_ask_for_it() {
     }
     assert!(first.stdout.lines().all(|line| line.chars().count() <= 80), "{}", first.told());
 
+    // Whether the playlists of others are refused to us is asked once more, and then left alone.
+    let second = demo(home.path(), &[]).succeed();
+    assert!(num_requests(&second) <= 20, "{}", second.told());
     let again = demo(home.path(), &[]).succeed();
     assert!(num_requests(&again) <= 12, "{}", again.told());
     assert!(again.stderr.contains("again, in an incremental run"), "{}", again.told());

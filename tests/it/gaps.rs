@@ -90,6 +90,10 @@ both! {
             // What is counted and never shown is a known number, and hides no removal.
             sandbox.edit_one(json!({ "op": "remove_tracks", "offset": 200 }));
             sync(&database, &sandbox);
+            if delta < 0 {
+                // A total that counts fewer than come says nothing of what is gone: that takes a second look.
+                sync(&database, &sandbox);
+            }
             sandbox.library().assert_held_by(&database);
         }
     }
@@ -118,7 +122,7 @@ both! {
     fn the_batches_of_a_run_add_up_to_what_it_asked(backend) {
         let (database, sandbox) = (Database::new(backend), library());
         sandbox.rules(json!([unserved("/v1/me/tracks", 333), lively()]));
-        for _ in 0..2 {
+        for num_at_sign_in in [1, 0] {
             sandbox.forget_requests();
             let before = database.has_tables().then(|| asked(&database));
             let ended = sync(&database, &sandbox);
@@ -128,8 +132,8 @@ both! {
             });
             let (before, after) = (before.unwrap_or_default(), asked(&database));
             let told: Vec<u64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
-            // Whoever could not be served asks who he is, to learn whether anything is answered; one of those is the start.
-            let probes = sandbox.requests("me") - 1;
+            // Where a page is not served, "who am I" tells whether anything is.
+            let probes = sandbox.requests("me") - num_at_sign_in;
             let sent = [sent[0] + probes, sent[1], sent[2], sent[3]];
             assert_eq!(told, sent, "{}\n{:?}", ended.told(), database.rows("sync_batches"));
         }

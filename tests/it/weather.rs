@@ -195,7 +195,7 @@ fn an_api_that_goes_away_ends_the_run_and_the_next_one_carries_on() {
     drop(sandbox);
     let ended = running.wait();
     assert_eq!(ended.code, Some(1), "{}", ended.told());
-    assert!((15..45).contains(&ended.took.as_secs()), "{}", ended.told());
+    assert!((15..75).contains(&ended.took.as_secs()), "{}", ended.told());
     assert!(ended.stdout.contains("the API cannot be reached"), "{}", ended.told());
     assert!(ended.stdout.contains("check the network and spotify.api_url"), "{}", ended.told());
     let held = database.num_batches();
@@ -315,7 +315,6 @@ fn every_403_says_what_to_do_and_is_asked_once_more_at_most() {
         Forbidden { family: "tracks", entity: "tracks", body: Some(NO_SCOPE), code: 4, words: "sign in again" },
         Forbidden { family: "tracks", entity: "tracks", body: None, code: 1, words: "leave it out of sync.entities" },
         Forbidden { family: "tracks", entity: "tracks", body: Some(CLOSED), code: 1, words: "is closed to this" },
-        Forbidden { family: "playlist_items", entity: "playlists", body: Some(NOT_PREMIUM), code: 1, words: "Premium" },
         Forbidden {
             family: "playlist_items",
             entity: "playlists",
@@ -377,14 +376,16 @@ fn a_forbidden_playlist_keeps_its_metadata_and_fails_nothing() {
     let [theirs, ours] = [2, 3].map(|at| state["playlists"][at]["id"].as_str().expect("an id").to_owned());
     let path = format!("/v1/playlists/{theirs}/items");
     sandbox.rules(json!([{ "path_prefix": path, "do": { "kind": "forbidden", "body": null } }]));
+    // One refusal proves nothing; that of another run does.
+    Segno::on(&database, &sandbox, &["sync"]).succeed();
     Segno::on(&database, &sandbox, &["sync"]).succeed();
     let readable = |id: &str| database.count(&format!("playlists WHERE id = '{id}' AND items_readable"));
     assert_eq!((readable(&theirs), readable(&ours)), (0, 1));
     assert_eq!(database.count(&format!("playlist_items WHERE playlist_id = '{theirs}'")), 0);
     assert_eq!(database.count("library_playlists WHERE removed_at IS NULL"), 6);
-    // Its two pages were in flight together.
+    // Its two pages were in flight together, in the first run at least.
     let refused = sandbox.get("stats")["by_status"]["403"].clone();
-    assert_eq!(refused, 2);
+    assert!((2..=4).contains(&refused.as_u64().expect("some")), "{refused}");
     // As long as its snapshot stays, it is not even asked for; when it changes, not for days.
     Segno::on(&database, &sandbox, &["sync"]).succeed();
     sandbox.edit(json!([{ "op": "playlist_insert", "index": 2, "position": 0, "count": 1 }]));
@@ -519,6 +520,7 @@ both! {
         // Now it does not pass, for one that has changed meanwhile.
         sandbox.edit(json!([{ "op": "playlist_insert", "index": 1, "position": 3, "count": 1 }]));
         for total in [0, 71] {
+            database.end_cooldowns();
             sandbox.rules(json!([called_empty(&id(1), total)]));
             sandbox.forget_requests();
             let ended = Segno::on(&database, &sandbox, &["sync"]).succeed();
@@ -529,6 +531,7 @@ both! {
             assert!(sandbox.requests("playlist_items") <= 6, "{}", ended.told());
         }
         sandbox.rules(json!([]));
+        database.end_cooldowns();
         Segno::on(&database, &sandbox, &["sync"]).succeed();
         sandbox.library().assert_held_by(&database);
         assert_eq!(database.state("playlists", "incremental_sync", "error_message"), "");

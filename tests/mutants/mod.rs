@@ -39,7 +39,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "place-lost-in-silence",
-        file: "run/offset_walk.rs",
+        file: "run/offset_walk/lost_place.rs",
         stands: "self.verified = true;\n        self.tip.walk.unsteady = true;",
         instead: "self.verified = true;",
         breaks: "a walk that lost its place and found it again calls itself steady",

@@ -25,6 +25,7 @@ mod head;
 mod item_end;
 mod item_gaps;
 mod item_reading;
+mod item_split;
 mod items_walk;
 mod locate;
 mod notes;

@@ -61,9 +61,12 @@ impl Database {
 
     /// As if the time had passed for which something is left alone after it went wrong.
     pub fn end_cooldowns(&self) {
-        for (table, column) in
-            [("playlist_readings", "next_try_at"), ("held_removals", "since"), ("account_tokens", "retry_at")]
-        {
+        for (table, column) in [
+            ("playlist_readings", "next_try_at"),
+            ("held_removals", "since"),
+            ("account_tokens", "retry_at"),
+            ("account_tokens", "doubted_at"),
+        ] {
             let columns = match self.backend {
                 Backend::Sqlite => format!("pragma_table_info('{table}') WHERE name = '{column}'"),
                 Backend::Postgres => {

@@ -1,7 +1,7 @@
 //! What the walk of one playlist commits.
 
-use super::*;
-use crate::model::{Next, Phase, Slot};
+use super::{super::item_split::missing, *};
+use crate::model::{Item, Next, Phase, PlaylistItem, PlaylistItemKind, Slot};
 
 fn slot(place: u32) -> Slot {
     let name = Some(place.to_string());
