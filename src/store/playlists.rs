@@ -83,7 +83,8 @@ async fn plan<'a>(conn: &mut Conn, commit: &Commit, parts: &'a [PlaylistPart]) -
         // Nothing is kept of a playlist that was purged meanwhile.
         let Some(books) = books.remove(playlist) else { continue };
         let mut place = books.place(&parts, false);
-        if place == (Place::InPlace { begins: true }) && readings::is_taken(conn, commit.account_id, playlist).await? {
+        if place == (Place::AmongRows { begins: true }) && readings::is_taken(conn, commit.account_id, playlist).await?
+        {
             place = books.place(&parts, true);
         }
         let mut reading = books.reading.clone();
@@ -98,7 +99,7 @@ async fn plan<'a>(conn: &mut Conn, commit: &Commit, parts: &'a [PlaylistPart]) -
 impl Plan<'_> {
     /// Whether the rows are written among those that are known.
     fn is_among(&self) -> bool {
-        matches!(self.place, Place::Whole | Place::InPlace { .. } | Place::Gap)
+        matches!(self.place, Place::Whole | Place::AmongRows { .. } | Place::Gap)
     }
 
     fn is_apart(&self) -> bool {
@@ -148,14 +149,14 @@ impl Plan<'_> {
                     versions::begin(conn, self.playlist, self.books.is_walked, is_first, now).await?;
                 }
             }
-            Place::InPlace { begins: true } => {
+            Place::AmongRows { begins: true } => {
                 if self.books.is_walked {
                     // A reading that did not come to its end, whosever it was.
                     delete_from(conn, self.playlist, 0, None).await?;
                 }
                 versions::begin(conn, self.playlist, self.books.is_walked, is_first, now).await?;
             }
-            Place::InPlace { begins: false } | Place::Apart { .. } | Place::Gap | Place::Outrun | Place::Nowhere => {}
+            Place::AmongRows { begins: false } | Place::Apart { .. } | Place::Gap | Place::Outrun | Place::Nowhere => {}
         }
         let continues = self.place == (Place::Apart { begins: false });
         if self.books.reading.is_apart() && !continues && self.place != Place::Gap {
@@ -208,7 +209,7 @@ impl Plan<'_> {
             (Place::Nowhere, _) => {}
             (Place::Outrun, Some(PlaylistEnd::GapFilled)) => {}
             (Place::Outrun, _) => self.give_way(written, now),
-            (Place::Whole | Place::InPlace { .. } | Place::Apart { .. } | Place::Gap, end) => {
+            (Place::Whole | Place::AmongRows { .. } | Place::Apart { .. } | Place::Gap, end) => {
                 for part in &self.parts {
                     written.counts.odd += record_odd(conn, commit, part, now).await?;
                 }
@@ -218,7 +219,7 @@ impl Plan<'_> {
                     Some(PlaylistEnd::Failed(_)) | None => {
                         let to = self.parts.last().map_or(0, |part| part.end_offset());
                         let num_hidden = self.parts.iter().map(|part| part.num_hidden).sum();
-                        let is_in_place = matches!(place, Place::InPlace { .. });
+                        let is_in_place = matches!(place, Place::AmongRows { .. });
                         self.reading.walk_to(self.books.generation, to, num_hidden, is_in_place);
                     }
                 }

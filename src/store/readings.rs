@@ -64,7 +64,7 @@ pub(super) enum Place {
     /// All of them are in this commit.
     Whole,
     /// Among the rows, since there were none.
-    InPlace { begins: bool },
+    AmongRows { begins: bool },
     /// Apart from the rows, until the reading is whole.
     Apart { begins: bool },
     /// Into a gap of the newest reading.
@@ -199,10 +199,10 @@ impl Books {
         }
         match first.offset {
             0 if last.end.is_some() => Place::Whole,
-            0 if self.num_held.is_none() && !is_taken => Place::InPlace { begins: true },
+            0 if self.num_held.is_none() && !is_taken => Place::AmongRows { begins: true },
             0 => Place::Apart { begins: true },
             offset if self.reading.num_read(self.generation) != offset => Place::Outrun,
-            _ if self.reading.walk_in_place => Place::InPlace { begins: false },
+            _ if self.reading.walk_in_place => Place::AmongRows { begins: false },
             _ => Place::Apart { begins: false },
         }
     }
@@ -336,7 +336,7 @@ mod tests {
             assert_eq!(books(num_held, None).place(&refs(&whole), false), Place::Whole);
         }
         let begun = [part(0, 3, false)];
-        assert_eq!(books(None, None).place(&refs(&begun), false), Place::InPlace { begins: true });
+        assert_eq!(books(None, None).place(&refs(&begun), false), Place::AmongRows { begins: true });
         assert_eq!(books(None, None).place(&refs(&begun), true), Place::Apart { begins: true });
         assert_eq!(books(Some(0), None).place(&refs(&begun), false), Place::Apart { begins: true });
     }
@@ -347,7 +347,7 @@ mod tests {
         for is_in_place in [false, true] {
             let place = |walk| books(Some(9), walk).place(&refs(&next), false);
             let begins = false;
-            let right = if is_in_place { Place::InPlace { begins } } else { Place::Apart { begins } };
+            let right = if is_in_place { Place::AmongRows { begins } } else { Place::Apart { begins } };
             assert_eq!(place(Some((4, 3, is_in_place))), right);
             assert_eq!(place(Some((4, 2, is_in_place))), Place::Outrun, "something between is missing");
             assert_eq!(place(Some((3, 3, is_in_place))), Place::Outrun, "begun before the newest whole reading");
@@ -396,7 +396,7 @@ mod tests {
             generation: 4,
             offset,
             items: vec![item; num_items],
-            end: ends.then(|| PlaylistEnd::Complete { snapshot_id: None, total: 0, failure: None }),
+            end: ends.then_some(PlaylistEnd::Complete { snapshot_id: None, total: 0, failure: None }),
             ..PlaylistPart::default()
         }
     }

@@ -126,7 +126,7 @@ impl World {
         }
         let gate = GateSettings { requests: settings.requests, window: self.window(), ..GateSettings::default() };
         // Not every system tells which processes live.
-        let place = if self.scenario.seed % 2 == 0 { "here" } else { "" };
+        let place = if self.scenario.seed.is_multiple_of(2) { "here" } else { "" };
         let us = Owner { id: owner, label: format!("process {pid}"), place: place.to_owned(), pid };
         let process = Process {
             pid,

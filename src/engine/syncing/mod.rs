@@ -34,6 +34,7 @@ pub struct SyncingSetup {
 
 /// What is to be done.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "handed out one at a time; a box would cost more than the copy")]
 pub enum Step {
     /// Nobody waits any more for what is under way: drop it.
     Abandon,
@@ -134,6 +135,7 @@ pub struct Syncing {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each syncer")]
 enum State {
     Idle,
     Loading,
@@ -283,9 +285,13 @@ impl Syncing {
                     Err(trouble @ Trouble::Overtaken(_)) => RunEnd::Failed(trouble.into_fault()),
                     Ok(()) | Err(Trouble::Passing(_) | Trouble::Lasting(_)) => end,
                 };
-                return Ok(self.end(end));
+                self.end(end);
+                return Ok(());
             }
-            (State::Waiting, Answer::Waited) => return Ok(self.begin()),
+            (State::Waiting, Answer::Waited) => {
+                self.begin();
+                return Ok(());
+            }
             (state, _) => state,
         };
         Ok(())
