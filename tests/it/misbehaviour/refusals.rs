@@ -1,12 +1,9 @@
 //! Refusals that pass: of a token that is good, of an endpoint that was there a minute ago, of the token endpoint itself.
 //! What passes costs minutes, and neither the sign-in nor a row.
 
-use super::{LISTINGS, TRACKS, Trial, always, refuse, times};
+use super::{LISTINGS, Trial, always, refuse, times};
 use crate::support::{Backend, Segno, both, wait_until};
 use serde_json::{Value, json};
-
-/// Longest time until something that was refused once is tried again.
-const MINUTES_AT_MOST: i64 = 10;
 
 /// What an endpoint may answer for a while to somebody who may ask.
 const PASSING: [&str; 9] = [
@@ -43,31 +40,10 @@ impl Trial {
         assert!(state == "valid" || state == "ends_soon", "{of}: {state}: {}", self.status());
     }
 
-    /// Minutes until a listing is read again, as the service plans it.
-    fn minutes_to_next_run(&self, entity: &str) -> Option<i64> {
-        let status = self.status();
-        let entities = status["accounts"][0]["entities"].as_array().cloned().unwrap_or_default();
-        let entity = entities.iter().find(|known| known["entity_type"] == entity).cloned().unwrap_or_default();
-        minutes_until(&entity["next_run_at"])
-    }
-
     /// Whether a listing has failed lately.
     fn has_failed(&self, entity: &str) -> bool {
         self.database.count(&format!("sync_states WHERE entity_type = '{entity}' AND failed_at IS NOT NULL")) > 0
     }
-
-    /// As if the next runs and polls were due.
-    fn make_due(&self) {
-        let past = "2020-01-01 00:00:00.000000+00:00";
-        self.database.execute(&format!("UPDATE sync_states SET next_run_at = '{past}' WHERE next_run_at IS NOT NULL"));
-        self.database.execute(&format!("UPDATE playback_states SET next_poll_at = '{past}', parked_until = NULL"));
-        self.database.end_cooldowns();
-    }
-}
-
-fn minutes_until(moment: &Value) -> Option<i64> {
-    let moment = moment.as_str()?.parse::<chrono::DateTime<chrono::Utc>>().expect("a time");
-    Some((moment - chrono::Utc::now()).num_minutes())
 }
 
 both! {
@@ -79,38 +55,6 @@ both! {
             let ended = trial.sync_safely();
             assert_ne!(ended.code, Some(4), "{like}: {}", ended.told());
             trial.assert_signed_in(like);
-            trial.heal();
-        }
-    }
-
-    fn a_minute_of_refusals_everywhere_leaves_sign_in_and_rows(backend) {
-        for like in ["unauthorized", "premium", "not_found"] {
-            let trial = Trial::of(backend, [60, 20, 20, 2, 20]);
-            trial.sync_well();
-            trial.sandbox.edit(json!([{ "op": "add_tracks", "count": 3 }]));
-            let service = trial.service();
-            trial.rules(json!([{ "do": refuse(like) }]));
-            wait_until("the listings have failed", || LISTINGS.iter().all(|listing| trial.has_failed(listing.name)));
-            let requests = trial.sandbox.requests("*");
-            std::thread::sleep(std::time::Duration::from_secs(2));
-            let more = trial.sandbox.requests("*") - requests;
-            // Of a service in such haste two seconds are three hours: eight tries of each listing, with a token renewed.
-            assert!(more <= 90, "{like}: {more} requests in two seconds of refusals");
-            trial.assert_signed_in(like);
-            for listing in LISTINGS {
-                let minutes = trial.minutes_to_next_run(listing.name);
-                assert!(minutes.is_none_or(|minutes| minutes <= MINUTES_AT_MOST), "{like}: {minutes:?} for {}", listing.name);
-            }
-            let poll = minutes_until(&trial.status()["accounts"][0]["playback"]["next_poll_at"]);
-            assert!(poll.is_none_or(|minutes| minutes <= MINUTES_AT_MOST), "{like}: playback in {poll:?}");
-            let log = service.stop();
-            assert!(!log.contains("sign in again"), "{like}: {log}");
-
-            trial.rules(json!([]));
-            trial.make_due();
-            let service = trial.service();
-            wait_until("the new tracks are there", || trial.num_held(TRACKS) == 63);
-            service.stop();
             trial.heal();
         }
     }
@@ -128,27 +72,6 @@ both! {
             trial.assert_signed_in(like);
             trial.heal();
         }
-    }
-
-    fn each_endpoint_may_be_refused_in_its_own_way_for_a_while(backend) {
-        let refused = [("tracks", "premium"), ("albums", "bad_request"), ("artists", "not_found"),
-            ("playlists", "unauthorized"), ("player", "forbidden")];
-        let trial = Trial::of(backend, [60, 20, 20, 2, 20]);
-        trial.rules(json!(refused.map(|(family, like)| always(family, refuse(like)))));
-        let service = trial.service();
-        wait_until("all have failed", || {
-            trial.database.has_tables() && LISTINGS.iter().all(|listing| trial.has_failed(listing.name))
-        });
-        wait_until("playback, too", || trial.database.count("playback_states WHERE error_message IS NOT NULL") == 1);
-        trial.assert_signed_in("mixed");
-        for listing in LISTINGS {
-            let minutes = trial.minutes_to_next_run(listing.name);
-            assert!(minutes.is_none_or(|minutes| minutes <= MINUTES_AT_MOST), "{minutes:?} for {}", listing.name);
-        }
-        let poll = minutes_until(&trial.status()["accounts"][0]["playback"]["next_poll_at"]);
-        assert!(poll.is_none_or(|minutes| minutes <= MINUTES_AT_MOST), "playback in {poll:?}");
-        service.stop();
-        trial.heal();
     }
 
     /// Only what says so itself rests a day.
