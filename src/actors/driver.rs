@@ -30,24 +30,6 @@ pub async fn insist<T, E>(pause: Duration, attempt: impl AsyncFn() -> Result<T, 
     }
 }
 
-/// The same, `tries` times at most; at least once. Returns the last error.
-pub async fn try_hard<T, E>(
-    tries: u32,
-    pause: Duration,
-    attempt: impl AsyncFn() -> Result<T, E>,
-    told: impl Fn(&E),
-) -> Result<T, E> {
-    let mut left = tries;
-    loop {
-        left = left.saturating_sub(1);
-        match attempt().await {
-            Err(error) if left > 0 => told(&error),
-            done => return done,
-        }
-        wait(pause).await;
-    }
-}
-
 /// Takes a request through its steps: carries out each, and hands back what came of it.
 pub async fn drive(request: &mut Request, mut carry_out: impl AsyncFnMut(Step) -> Event) -> Result<(), Fault> {
     loop {
