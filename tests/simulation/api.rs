@@ -87,42 +87,33 @@ impl Api {
     }
 
     pub fn answer(&mut self, request: &PageRequest, library: &mut Library, now: Duration, tick: Tick) -> Answer {
-        self.num_requests += 1;
-        if let Some(refusal) = self.refuse(request.family(), now) {
-            self.num_refused += 1;
-            return refusal;
+        match self.take_in(request.family(), now) {
+            Some(trouble) => trouble,
+            None => self.serve(request, library, tick),
         }
-        if self.is_signed_out {
-            return Answer::SignedOut;
-        }
-        if now < self.down_until {
-            return Answer::Failed(Failure::Broken);
-        }
-        if let (1.., Some(how)) = self.failing {
-            self.failing.0 -= 1;
-            return Answer::Failed(how);
-        }
-        self.serve(request, library, tick)
     }
 
     /// Whether it answers at all: what everybody may ask for.
     pub fn probe(&mut self, now: Duration) -> Answer {
+        self.take_in(Family::Application, now).unwrap_or(Answer::Page(Page::default()))
+    }
+
+    /// Counts a request, and says what it gets where that is no page.
+    fn take_in(&mut self, family: Family, now: Duration) -> Option<Answer> {
         self.num_requests += 1;
-        if let Some(refusal) = self.refuse(Family::Application, now) {
+        if let Some(refusal) = self.refuse(family, now) {
             self.num_refused += 1;
-            return refusal;
+            return Some(refusal);
         }
         if self.is_signed_out {
-            return Answer::SignedOut;
+            return Some(Answer::SignedOut);
         }
         if now < self.down_until {
-            return Answer::Failed(Failure::Broken);
+            return Some(Answer::Failed(Failure::Broken));
         }
-        if let (1.., Some(how)) = self.failing {
-            self.failing.0 -= 1;
-            return Answer::Failed(how);
-        }
-        Answer::Page(Page::default())
+        let (1.., Some(how)) = self.failing else { return None };
+        self.failing.0 -= 1;
+        Some(Answer::Failed(how))
     }
 
     fn refuse(&mut self, family: Family, now: Duration) -> Option<Answer> {
