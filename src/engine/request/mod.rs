@@ -10,8 +10,8 @@
 //! | the token endpoint rests | when it may be asked, if that is soon | an outage |
 //! | anything else | - | told at once |
 //!
-//! *The page's own fault* is said on proof only: while nothing else of the application is answered rightly, a page that
-//! fails is no worse than the rest. Where nobody else asks, the machine itself asks for something that is known to be
+//! *The page's own fault* is said on proof only: while nothing else of the application is answered rightly between two of
+//! its tries, a page that fails is no worse than the rest. Where nobody else asks, the machine itself asks for something that is known to be
 //! there, once: the *probe*. What an outage means for the run is the schedule's.
 //!
 //! The driver carries out what [`Request::poll`] says and reports with [`Request::handle`].
@@ -115,10 +115,10 @@ impl Vitals {
         self.0.get().served_at.is_some_and(|at| at > moment)
     }
 
-    /// Takes the turn to probe, if nobody has since that moment.
-    fn take_probe(&self, since: Instant, now: Instant) -> bool {
+    /// Takes the turn to probe, if nobody has since that moment; or not lately, and something was served since.
+    fn take_probe(&self, since: Instant, lately: Instant, now: Instant) -> bool {
         let seen = self.0.get();
-        let is_free = seen.probed_at.is_none_or(|at| at < since);
+        let is_free = seen.probed_at.is_none_or(|at| at < since || at < lately && seen.served_at > Some(at));
         if is_free {
             self.0.set(Seen { probed_at: Some(now), ..seen });
         }
@@ -131,6 +131,9 @@ impl Vitals {
 struct Failing {
     tries: u32,
     since: Instant,
+    /// When the try before failed, or this one if it is the first.
+    before: Instant,
+    failed_at: Instant,
     remedy: Remedy,
     why: String,
 }
@@ -231,8 +234,10 @@ impl Request {
             // Whatever is wrong with the probe, it has proved nothing.
             (_, Target::Probe) => self.judge(now, jitter),
             (remedy, Target::Own) => {
-                let (tries, since) = self.failing.as_ref().map_or((0, now), |failing| (failing.tries, failing.since));
-                self.failing = Some(Failing { tries: tries + 1, since, remedy, why });
+                let last = self.failing.as_ref();
+                let (tries, since) = last.map_or((0, now), |failing| (failing.tries, failing.since));
+                let before = last.map_or(now, |failing| failing.failed_at);
+                self.failing = Some(Failing { tries: tries + 1, since, before, failed_at: now, remedy, why });
                 self.judge(now, jitter)
             }
         }
@@ -241,11 +246,12 @@ impl Request {
     /// Rules on a request that has failed.
     fn judge(&mut self, now: Instant, jitter: f64) -> Next {
         let was_probe = std::mem::replace(&mut self.target, Target::Own) == Target::Probe;
-        let Some(Failing { tries, since, remedy, why }) = self.failing.clone() else {
+        let Some(Failing { tries, since, before, remedy, why, .. }) = self.failing.clone() else {
             return Next::Do(Step::Acquire(Target::Own));
         };
         let failing_for = now.saturating_duration_since(since);
-        let are_others_served = self.vitals.served_since(since);
+        // Between its last two tries: an answer that was on its way when the first of them failed proves nothing.
+        let are_others_served = self.vitals.served_since(before);
         let is_over = |wait: Duration| failing_for + wait > self.backoff.give_up_after;
         let give_up = |fault: fn(String) -> Fault| Next::Done(Err(fault(why.clone())));
         let delay = self.backoff.delay(tries, are_others_served, jitter);
@@ -256,7 +262,10 @@ impl Request {
                 if is_exhausted && are_others_served {
                     return give_up(fault);
                 }
-                if is_exhausted && !was_probe && self.patience != Patience::Whole && self.vitals.take_probe(since, now)
+                if is_exhausted
+                    && !was_probe
+                    && self.patience != Patience::Whole
+                    && self.vitals.take_probe(since, before, now)
                 {
                     self.target = Target::Probe;
                     return Next::Do(Step::Acquire(Target::Probe));

@@ -154,18 +154,33 @@ fn where_nobody_else_asks_a_probe_tells_that_the_page_is_at_fault() {
 }
 
 #[test]
-fn what_was_answered_before_it_began_to_fail_proves_nothing() {
+fn what_was_answered_before_its_last_tries_proves_nothing() {
     let mut rig = rig(Patience::Page);
     rig.vitals.note_served(rig.now);
     assert_eq!(rig.always(broken()), Err(Fault::Unreachable("why".to_owned())));
+
+    // Sent together with those that fail, and answered a moment after the first of them.
+    let mut rig = super::tests::rig(Patience::Page);
+    let mut is_first = true;
+    let ended = rig.run(|vitals, _, now| {
+        if std::mem::take(&mut is_first) {
+            vitals.note_served(now + Duration::from_millis(100));
+        }
+        failing(broken())
+    });
+    assert_eq!(ended, Err(Fault::Unreachable("why".to_owned())));
 }
 
 #[test]
 fn requests_that_fail_together_share_one_probe() {
     let (vitals, now) = (Vitals::default(), Instant::now());
-    assert!(vitals.take_probe(now, now + SECOND));
-    assert!(!vitals.take_probe(now, now + 2 * SECOND));
-    assert!(vitals.take_probe(now + 3 * SECOND, now + 4 * SECOND), "one that began to fail later");
+    let at = |seconds| now + seconds * SECOND;
+    assert!(vitals.take_probe(at(0), at(0), at(1)));
+    assert!(!vitals.take_probe(at(0), at(0), at(2)));
+    assert!(vitals.take_probe(at(3), at(3), at(4)), "one that began to fail later");
+    assert!(!vitals.take_probe(at(0), at(5), at(6)), "the last one came to nothing");
+    vitals.note_served(at(7));
+    assert!(vitals.take_probe(at(0), at(5), at(8)));
 }
 
 #[test]
