@@ -2,6 +2,7 @@
 
 use super::{
     library::{Item as TrueItem, Library, Listing, Tick, id_of, number_of},
+    listener::Shown,
     odds::{Items, Odds},
     scenario::Failure,
 };
@@ -21,6 +22,7 @@ const WINDOW: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub enum Answer {
     Page(Page),
+    Plays(Shown),
     Limited {
         class: LimitClass,
         retry_after: Option<Duration>,
@@ -99,7 +101,7 @@ impl Api {
     }
 
     /// Counts a request, and says what it gets where that is no page.
-    fn take_in(&mut self, family: Family, now: Duration) -> Option<Answer> {
+    pub fn take_in(&mut self, family: Family, now: Duration) -> Option<Answer> {
         self.num_requests += 1;
         if let Some(refusal) = self.refuse(family, now) {
             self.num_refused += 1;

@@ -67,8 +67,9 @@ impl World {
     /// Asks for a permit for a fetch.
     pub fn ask(&mut self, pid: Pid, fetch: u64) {
         let Some(p) = self.at(pid) else { return };
-        let longest_wait = self.processes[p].settings.longest_wait.map(|wait| Duration::from_secs(wait.into()));
-        let Some(family) = self.processes[p].fetch(fetch).map(|fetch| fetch.family()) else { return };
+        let settings = self.processes[p].settings;
+        let asked = self.processes[p].fetch(fetch).map(|fetch| (fetch.family(), fetch.longest_wait(&settings)));
+        let Some((family, longest_wait)) = asked else { return };
         let gate = &mut self.processes[p].gate;
         if gate.is_down {
             return self.gate_lost(pid, fetch);
