@@ -164,10 +164,14 @@ impl World {
     /// What a process has stored, all others keep to.
     pub fn note_stored(&mut self, p: usize, change: &SharedChange) {
         let (now, wall, pid) = (self.now, self.wall(), self.processes[p].pid);
+        let misjudged_before = self.oracle.misjudged_before;
         for pause in &change.pauses {
             let Ok(left) = (pause.until - wall).to_std() else { continue };
             for other in self.processes.iter_mut().filter(|other| other.pid != pid && other.has_looked) {
-                other.told.push((pause.scope, now + ON_ITS_WAY, now + left));
+                // Who began when the calendar was set forward took those before it for gone, and waited for none of them.
+                let is_forgotten = other.misjudges_before < misjudged_before;
+                let from = if is_forgotten { misjudged_before } else { now };
+                other.told.push((pause.scope, from.max(now + ON_ITS_WAY), now + left));
             }
         }
     }
