@@ -56,7 +56,10 @@ use items_walk::{ItemsPlan, ItemsWalk};
 use notes::Notes;
 use search::Clues;
 use slice::Reading;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    time::Duration,
+};
 use verify::Unconfirmed;
 
 /// Most slots that one request may ask for.
@@ -106,6 +109,9 @@ pub struct EntityRun {
     /// Runs before this one that could not tell what is missing.
     vain_runs_before: u32,
     num_passes: u32,
+    requests_before_pass: u32,
+    /// How many items the last pass missed, and the total then.
+    missing: Option<(u32, Option<u32>)>,
     /// The head has been read from offset 0 in this run.
     head_read: bool,
     clues: Clues,
@@ -132,6 +138,8 @@ pub struct EntityRun {
     held_playlists: HashSet<String>,
     /// Readings that another account was faster with.
     num_outrun: u32,
+    /// When the first playlist that failed is tried again.
+    retry_in: Option<Duration>,
     /// Playlists failed, and nothing else was answered: the listing is read to learn whether anything is.
     is_in_doubt: bool,
     num_item_gaps: u32,
@@ -173,6 +181,8 @@ impl EntityRun {
             releases: false,
             vain_runs_before,
             num_passes: 0,
+            requests_before_pass: 0,
+            missing: None,
             head_read: false,
             clues: Clues::default(),
             unconfirmed: None,
@@ -188,6 +198,7 @@ impl EntityRun {
             tried: Vec::new(),
             held_playlists: HashSet::new(),
             num_outrun: 0,
+            retry_in: None,
             is_in_doubt: false,
             num_item_gaps: 0,
             items: None,
@@ -340,6 +351,7 @@ impl EntityRun {
         for playlist in stale.extract_if(.., |playlist| playlist.next_try_at.is_some()) {
             if let Some(at) = playlist.next_try_at.filter(|_| !self.has_tried(&playlist)) {
                 self.notes.tell(notes::waiting(&playlist.name, at));
+                self.note_retry((at - self.now).to_std().ok());
             }
         }
         if self.stopping {
