@@ -56,8 +56,7 @@ impl EntityRun {
     fn again_in(&self) -> Option<Duration> {
         let walk = &self.checkpoint.walk;
         let is_held = walk.held_removals.is_some_and(|num_held| num_held > walk.num_counted);
-        let ripe_in = (is_held || !self.held_playlists.is_empty()).then_some(self.guard.wait);
-        [ripe_in, self.retry_in].into_iter().flatten().min()
+        [is_held.then_some(self.guard.wait), self.retry_in].into_iter().flatten().min()
     }
 
     /// Something is tried again after so long.

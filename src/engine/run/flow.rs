@@ -444,12 +444,15 @@ impl EntityRun {
     /// Readings that did not end as they meant to.
     pub(super) fn note_readings(&mut self, report: &CommitReport) {
         for outcome in &report.readings {
-            let (ReadingOutcome::Held { playlist_id, .. } | ReadingOutcome::Outrun { playlist_id }) = outcome;
-            let name = self.names.get(playlist_id).cloned().unwrap_or_default();
             match outcome {
-                ReadingOutcome::Held { num_missing, num_held, .. } => {
-                    self.notes.tell(notes::held_items(&name, *num_missing, *num_held));
-                    self.held_playlists.insert(playlist_id.clone());
+                ReadingOutcome::Held { playlist_id, num_missing, num_held } => {
+                    let name = self.names.get(playlist_id).map_or("", String::as_str);
+                    self.notes.tell(notes::held_items(name, *num_missing, *num_held));
+                    self.doubtful_playlists.insert(playlist_id.clone());
+                    self.note_retry(Some(self.guard.wait));
+                }
+                ReadingOutcome::Unchanged { playlist_id } => {
+                    self.doubtful_playlists.insert(playlist_id.clone());
                 }
                 ReadingOutcome::Outrun { .. } => self.num_outrun += 1,
             }

@@ -288,7 +288,7 @@ impl ItemsWalk {
         let playlist = work.playlist().clone();
         let note = match failed.kind {
             FailureKind::Refused if playlist.is_own => Some(notes::refused(&playlist.name, &failed.reason)),
-            FailureKind::Refused | FailureKind::Held => None,
+            FailureKind::Refused | FailureKind::Held | FailureKind::Unchanged => None,
             FailureKind::Failed => Some(notes::refused(&playlist.name, &failed.reason)),
             FailureKind::Miscounted if failed.total == Some(0) => Some(notes::contradictory(&playlist.name)),
             FailureKind::Miscounted => Some(notes::miscounted(&playlist.name, &failed.reason)),

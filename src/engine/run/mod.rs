@@ -134,8 +134,8 @@ pub struct EntityRun {
     names: HashMap<String, String>,
     /// Playlists whose reading came to nothing in this run, as they were listed.
     tried: Vec<StalePlaylist>,
-    /// Playlists that wait for a second look, since so much is gone from them.
-    held_playlists: HashSet<String>,
+    /// Playlists that wait for the second look of a later run.
+    doubtful_playlists: HashSet<String>,
     /// Readings that another account was faster with.
     num_outrun: u32,
     /// When the first playlist that failed is tried again.
@@ -196,7 +196,7 @@ impl EntityRun {
             item_rounds: 0,
             names: HashMap::new(),
             tried: Vec::new(),
-            held_playlists: HashSet::new(),
+            doubtful_playlists: HashSet::new(),
             num_outrun: 0,
             retry_in: None,
             is_in_doubt: false,
@@ -362,7 +362,7 @@ impl EntityRun {
         if self.item_rounds > 1 {
             // What could not be served a moment ago is left to the next run.
             stale.retain(|playlist| playlist.gaps.is_empty() && !self.has_tried(playlist));
-            stale.retain(|playlist| !self.held_playlists.contains(&playlist.id));
+            stale.retain(|playlist| !self.doubtful_playlists.contains(&playlist.id));
         }
         if stale.is_empty() && std::mem::take(&mut self.resumed) {
             return self.start_pass();
