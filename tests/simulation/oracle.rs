@@ -16,6 +16,7 @@ use segno::{
     },
 };
 use std::{collections::VecDeque, time::Duration};
+use uuid::Uuid;
 
 /// A permit that was reserved before a pause was stored may be used a moment after it.
 const ON_ITS_WAY: Duration = Duration::from_millis(20);
@@ -164,10 +165,15 @@ impl World {
     /// What a process has stored, all others keep to.
     pub fn note_stored(&mut self, p: usize, change: &SharedChange) {
         let (now, wall, pid) = (self.now, self.wall(), self.processes[p].pid);
+        // Who took us for dead while the machine slept has a block, and does not look again before it is used up.
+        let found = self.database.shared_limits();
+        let block_of = |owner: Uuid| found.processes.iter().find(|one| one.owner.id == owner && one.has_block);
         for pause in &change.pauses {
             let Ok(left) = (pause.until - wall).to_std() else { continue };
             for other in self.processes.iter_mut().filter(|other| other.pid != pid && other.has_looked) {
-                other.told.push((pause.scope, now + ON_ITS_WAY, now + left));
+                let block = block_of(other.owner).and_then(|one| (one.held.until - wall).to_std().ok());
+                let from = now + block.unwrap_or_default().max(ON_ITS_WAY);
+                other.told.push((pause.scope, from, now + left));
             }
         }
     }
