@@ -6,6 +6,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 
+/// How long a playlist rests at most after tries that came to nothing: rights do change, but each try costs a request of a
+/// scarce quota.
+pub const REST_MAX: TimeDelta = TimeDelta::days(7);
+
 /// A playlist whose items an account is to read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StalePlaylist {
@@ -173,7 +177,8 @@ impl ReadingState<'_> {
             FailureKind::Refused | FailureKind::Failed => true,
             FailureKind::Miscounted | FailureKind::Unsteady | FailureKind::Held | FailureKind::Unchanged => is_same,
         };
-        match failure.next_try_at.filter(|at| waits && *at > now) {
+        // One that lies further ahead comes of a calendar that was set back since.
+        match failure.next_try_at.filter(|at| waits && *at > now && *at - now <= REST_MAX) {
             Some(at) => Due::At(at),
             None => Due::Now,
         }
@@ -227,6 +232,14 @@ mod tests {
             assert_eq!(changed.due(at(9)), if waits { Due::At(at(10)) } else { Due::Now }, "{kind:?}");
             assert_eq!(ReadingState { held_snapshot: Some("s1"), ..state }.due(at(9)), Due::No);
         }
+    }
+
+    #[test]
+    fn a_calendar_that_was_set_back_holds_no_playlist_up() {
+        let failure = failure(FailureKind::Refused);
+        let state = ReadingState { held_snapshot: None, failure: Some(&failure), ..LISTED };
+        assert_eq!(state.due(at(10) - REST_MAX), Due::At(at(10)));
+        assert_eq!(state.due(at(9) - REST_MAX), Due::Now);
     }
 
     #[test]

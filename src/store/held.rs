@@ -95,6 +95,11 @@ pub(super) async fn hold(
         is_confirmed: false,
     };
     upsert(conn, &missing.iter().map(|id| row(id.as_str())).collect::<Vec<_>>()).await?;
+    // A calendar that was set back since has put it into the future.
+    with_conn!(conn, |c| {
+        let later = held!(account, entity).filter(held_removals::since.gt(now));
+        diesel::update(later).set(held_removals::since.eq(now)).execute(c).await
+    })?;
     with_conn!(conn, |c| {
         use held_removals::{is_confirmed, is_counted, since};
         let others = held!(account, entity).filter(is_confirmed.eq(false));

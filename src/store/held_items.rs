@@ -141,6 +141,11 @@ pub(super) async fn judge(
         })
         .collect();
     upsert(conn, &rows).await?;
+    // A calendar that was set back since has put it into the future.
+    with_conn!(conn, |c| {
+        let later = of_playlist!(commit, playlist).filter(held_removals::since.gt(now));
+        diesel::update(later).set(held_removals::since.eq(now)).execute(c).await
+    })?;
     Ok(Verdict::Held(Held { num_missing, num_held }))
 }
 
