@@ -76,6 +76,9 @@ impl World {
             Injection::Heal => self.heal(),
             Injection::Fail { num, how } => self.api.failing = (num, Some(how)),
             Injection::Down { seconds } => self.api.down_until = self.now + Duration::from_secs(seconds.into()),
+            Injection::Tokenless { seconds } => {
+                self.api.tokenless_until = self.now + Duration::from_secs(seconds.into());
+            }
             Injection::Limited { retry_after_s } => {
                 self.api.refuse_next = Some((None, Some(Duration::from_secs(retry_after_s.into()))));
             }

@@ -151,6 +151,9 @@ impl World {
 
     fn send(&mut self, pid: Pid, number: u64, target: Target) {
         let Some(p) = self.at(pid) else { return };
+        if let Some(left) = self.api.tokenless_until.checked_sub(self.now).filter(|left| !left.is_zero()) {
+            return self.answers(pid, number, Answer::NoToken(left));
+        }
         let Some(fetch) = self.processes[p].fetch(number) else { return };
         let (wanted, family) = (fetch.wanted.clone(), fetch.family());
         let entity = wanted.asker();
@@ -283,6 +286,7 @@ fn told(answer: &Answer) -> String {
         }
         Answer::Failed(failure) => format!("{failure:?}"),
         Answer::Plays(shown) => format!("{} plays", shown.page.slots.len()),
+        Answer::NoToken(left) => format!("no token for {left:?}"),
         Answer::SignedOut => "signed out".to_owned(),
     }
 }
@@ -304,6 +308,10 @@ fn disposition(answer: &Answer) -> (Disposition, &'static str) {
             (Disposition::sent(RequestStatus::Failing, Remedy::AskSoonPast { retry_after: None }), "HTML")
         }
         Answer::Failed(Failure::Expired) => (Disposition::sent(RequestStatus::Refused, Remedy::AskAgain), "401"),
+        Answer::NoToken(left) => {
+            let (status, remedy) = (RequestStatus::Unanswered, Some(Remedy::AwaitToken { left: *left }));
+            (Disposition { status, was_sent: false, remedy }, "no token")
+        }
         Answer::SignedOut => (Disposition::sent(RequestStatus::Refused, Remedy::SignIn), "sign in again"),
     }
 }

@@ -123,6 +123,10 @@ pub enum Injection {
     Down {
         seconds: u32,
     },
+    /// The token endpoint gives no token and is left alone; so it is, too, after an `invalid_grant` that is not believed.
+    Tokenless {
+        seconds: u32,
+    },
     Limited {
         retry_after_s: u32,
     },
@@ -380,6 +384,7 @@ fn injection(random: &mut Rng, weights: &Weights) -> Injection {
                 [random.usize(0..6)];
         return match random.u32(0..5) {
             0 => Injection::Down { seconds: [2, 20, 90, 4000][random.usize(0..4)] },
+            1 if random.bool() => Injection::Tokenless { seconds: [1, 20, 300, 3600][random.usize(0..4)] },
             _ => Injection::Fail { num: [1, 1, 2, 3, 5, 12, 40][random.usize(0..7)], how },
         };
     }
@@ -505,6 +510,7 @@ impl Injection {
             Injection::Fail { how: Failure::Html, .. } => "pages in HTML",
             Injection::Fail { how: Failure::Expired, .. } => "tokens expired before their time",
             Injection::Down { .. } => "outages",
+            Injection::Tokenless { .. } => "no access token for a while",
             Injection::Limited { .. } => "429 of the rate",
             Injection::Quota { .. } => "429 of a quota",
             Injection::LieTotal { .. } => "totals that lie",
