@@ -288,7 +288,8 @@ both! {
         let last = arrivals.last().copied().unwrap_or(0);
         let late = arrivals.iter().filter(|at| **at + 5_000 > last).count();
         assert!(ended.took.as_secs() < 12 || late <= 8, "{late} in the last five seconds: {arrivals:?}");
-        assert!(arrivals.len() <= 34, "{} requests: {arrivals:?}", arrivals.len());
+        // Some seven tries of each page that was under way, over half a minute.
+        assert!(arrivals.len() <= 50, "{} requests: {arrivals:?}", arrivals.len());
         trial.assert_nothing_lost(&ended);
         trial.heal();
     }
