@@ -13,7 +13,7 @@ use segno::{
         Gap, GateProcess, Gone, HeldBefore, Hold, Item, ItemCounts, KnownPlays, LastFailure, LearnedRate, LedgerEntry,
         LimitClass, Member, Membership, NotedPause, Pause, Phase, Play, PlayGap, PlayKey, PlaybackNote, PlaybackRecord,
         PlaylistPart, PlaysCommit, PlaysPage, ProbeClaim, ReadingOutcome, ReadingState, RemovalGuard, Rows,
-        SharedChange, SharedLimits, Slot, StalePlaylist, WalkState, batch::PlaylistEnd,
+        SharedChange, SharedLimits, Slot, StalePlaylist, WalkState, batch::PlaylistEnd, look_again_in,
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,6 +88,7 @@ pub struct PlaylistBook {
     generation: i64,
     /// Of the account.
     failure: Option<LastFailure>,
+    look_again_at: Option<DateTime<Utc>>,
     is_unreadable: bool,
     walk: Option<ItemsWalk>,
     /// `None` where the source gave nothing.
@@ -518,6 +519,7 @@ impl Books {
         book.rows = std::mem::take(&mut book.apart);
         book.items = book.rows.values().copied().collect();
         book.items_snapshot.clone_from(snapshot_id);
+        book.look_again_at = (num_hidden > 0).then(|| now + look_again_in(num_hidden, book.num_hidden));
         (book.num_held, book.num_hidden) = (Some(total - num_hidden), num_hidden);
         book.generation += 1;
         (book.is_unreadable, book.failure) = (false, None);
@@ -694,6 +696,7 @@ impl Books {
                     num_hidden: book.num_hidden,
                     has_gaps: !gaps.is_empty(),
                     failure: book.failure.as_ref(),
+                    look_again_at: book.look_again_at,
                 };
                 let walk = book.walk.filter(|walk| walk.generation == book.generation);
                 let (is_due, next_try_at) = match state.due(now) {
@@ -725,7 +728,7 @@ impl Books {
 
 impl PlaylistBook {
     fn fail(&mut self, failed: &FailedReading, now: DateTime<Utc>) {
-        self.walk = None;
+        (self.walk, self.look_again_at) = (None, None);
         self.failure = Some(LastFailure::next(self.failure.as_ref(), failed, now));
         self.is_unreadable |= failed.is_unreadable;
     }
