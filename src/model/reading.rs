@@ -104,7 +104,8 @@ impl LastFailure {
         LastFailure {
             kind: failed.kind,
             num_tries: same.map_or(0, |before| before.num_tries).saturating_add(1),
-            since: same.map_or(now, |before| before.since),
+            // A calendar that was set back makes nothing wait longer.
+            since: same.map_or(now, |before| before.since.min(now)),
             snapshot_id: failed.snapshot_id.clone(),
             total: failed.total,
             next_try_at: (!failed.rest.is_zero()).then(|| now.checked_add_signed(rest)).flatten(),
@@ -164,7 +165,8 @@ impl ReadingState<'_> {
             FailureKind::Refused | FailureKind::Failed => true,
             FailureKind::Miscounted | FailureKind::Unsteady | FailureKind::Held => is_same,
         };
-        match failure.next_try_at.filter(|at| waits && *at > now) {
+        // One that failed later than now did so before the calendar was set back.
+        match failure.next_try_at.filter(|at| waits && *at > now && failure.since <= now) {
             Some(at) => Due::At(at),
             None => Due::Now,
         }
@@ -217,6 +219,7 @@ mod tests {
             let waits = matches!(kind, FailureKind::Refused | FailureKind::Failed);
             assert_eq!(changed.due(at(9)), if waits { Due::At(at(10)) } else { Due::Now }, "{kind:?}");
             assert_eq!(ReadingState { held_snapshot: Some("s1"), ..state }.due(at(9)), Due::No);
+            assert_eq!(state.due(at(-1)), Due::Now, "the calendar was set back");
         }
     }
 

@@ -96,6 +96,11 @@ pub(super) async fn hold(
     };
     upsert(conn, &missing.iter().map(|id| row(id.as_str())).collect::<Vec<_>>()).await?;
     with_conn!(conn, |c| {
+        use held_removals::since;
+        // A calendar that was set back makes nothing wait longer.
+        diesel::update(held!(account, entity).filter(since.gt(now))).set(since.eq(now)).execute(c).await
+    })?;
+    with_conn!(conn, |c| {
         use held_removals::{is_confirmed, is_counted, since};
         let others = held!(account, entity).filter(is_confirmed.eq(false));
         match hold.counts {

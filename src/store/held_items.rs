@@ -116,6 +116,11 @@ pub(super) async fn judge(
         })
         .collect();
     upsert(conn, &rows).await?;
+    with_conn!(conn, |c| {
+        use held_removals::since;
+        // A calendar that was set back makes nothing wait longer.
+        diesel::update(of_playlist!(commit, playlist).filter(since.gt(now))).set(since.eq(now)).execute(c).await
+    })?;
     Ok(Some(Held { num_missing, num_held }))
 }
 

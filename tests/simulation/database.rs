@@ -582,6 +582,7 @@ impl Books {
         self.held.retain(|number, _| missing.contains(number));
         for number in missing {
             let held = self.held.entry(number).or_insert((now, false));
+            held.0 = held.0.min(now);
             match hold.counts {
                 Counts::All => held.1 = true,
                 Counts::AsBefore => {}
@@ -695,7 +696,7 @@ impl PlaylistBook {
             return None;
         }
         let before = std::mem::take(&mut self.missing);
-        self.missing = counts.keys().map(|item| (*item, before.get(item).copied().unwrap_or(now))).collect();
+        self.missing = counts.keys().map(|item| (*item, before.get(item).copied().unwrap_or(now).min(now))).collect();
         Some((num_missing, num_held))
     }
 }

@@ -301,9 +301,12 @@ impl Listing {
     }
 
     /// These were shown as gone.
-    pub fn deny(&mut self, is_denied: impl Fn(u32) -> bool, tick: Tick) {
-        for number in self.order.iter().filter(|number| is_denied(**number)) {
-            self.items[*number as usize].gone_at = tick;
+    pub fn deny(&mut self, is_denied: impl Fn(u32, i64) -> bool, tick: Tick) {
+        for number in &self.order {
+            let item = &mut self.items[*number as usize];
+            if is_denied(*number, item.added_at) {
+                item.gone_at = tick;
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     api::slot,
-    library::{Contents, Library, Listing, Tick, id_of, number_of},
+    library::{Contents, Item as TrueItem, Library, Listing, Tick, id_of, number_of},
     world::World,
 };
 use fastrand::Rng;
@@ -223,9 +223,9 @@ impl Odds {
         let copy = &mut self.copies[at];
         let is_old = (!is_first || !copy.is_behind) && take(&mut copy.num);
         if is_old {
-            // What the copy lacks was shown as gone.
-            let known: BTreeSet<u32> = copy.rows.iter().map(|(number, _)| *number).collect();
-            listing.deny(|number| !known.contains(&number), tick);
+            // What the copy lacks was shown as gone, and so was what was saved again since.
+            let known: BTreeSet<(u32, i64)> = copy.rows.iter().copied().collect();
+            listing.deny(|number, added_at| !known.contains(&(number, added_at)), tick);
         }
         let rows: Vec<(u32, i64)> = if is_old {
             copy.rows.clone()
@@ -253,6 +253,11 @@ impl Odds {
             slots.truncate(self.cuts[at].1 as usize);
             listing.withhold(honest, tick);
             next = Next::End;
+        }
+        if total.is_some_and(|total| (total as usize) < len) {
+            // It does not count what is not given: that is shown as gone.
+            let is_withheld = |item: &&mut TrueItem| item.is_withheld || item.withheld_at == tick;
+            listing.items.iter_mut().filter(is_withheld).for_each(|item| item.gone_at = tick);
         }
         Some(self.envelope(Page { total, limit: Some(limit as u32), next, next_cursor: None, slots }, to))
     }

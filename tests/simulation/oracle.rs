@@ -244,8 +244,9 @@ impl World {
         let before = last.as_ref().filter(same_pass).filter(|(last, _)| !last.walk.unlinked);
         let stood = before.map_or(0, |(last, _)| last.offset);
         let has_changed = before.is_some_and(|(_, at)| self.oracle.changed_at[entity as usize] >= *at);
-        // Rows that are counted and not given come with none.
-        let is_withheld = |item: &&TrueItem| item.is_withheld || item.hidden_at >= writer.since;
+        // Rows that are counted and not given come with none; and what came in before the place looks like them.
+        let is_withheld =
+            |item: &&TrueItem| item.is_withheld || item.hidden_at >= writer.since || item.gone_at >= writer.since;
         let num_withheld = self.library.of(entity).items.iter().filter(is_withheld).count() as u32;
         let is_torn = checkpoint.offset > (*offset_to).max(stood) + num_withheld
             && !checkpoint.walk.unlinked

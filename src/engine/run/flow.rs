@@ -29,7 +29,9 @@ pub(super) fn fresh_incremental(last: Checkpoint) -> Checkpoint {
         discrepancy,
         held_removals,
         num_counted,
+        num_excess,
         num_hidden,
+        has_hole,
         page_cap,
         num_unsteady_runs,
         num_wary_runs,
@@ -47,7 +49,9 @@ pub(super) fn fresh_incremental(last: Checkpoint) -> Checkpoint {
         discrepancy,
         held_removals,
         num_counted,
+        num_excess,
         num_hidden,
+        has_hole,
         page_cap,
         num_unsteady_runs,
         num_wary_runs,
@@ -111,6 +115,7 @@ impl EntityRun {
             records_seen: self.num_active > 0,
             held_removals: checkpoint.walk.held_removals,
             num_counted: checkpoint.walk.num_counted,
+            num_excess: checkpoint.walk.num_excess,
             num_hidden: checkpoint.walk.num_hidden,
             page_cap: checkpoint.walk.page_cap,
             num_unsteady_runs: checkpoint.walk.num_unsteady_runs,
@@ -230,6 +235,7 @@ impl EntityRun {
         if verdict != Verdict::Unsteady {
             self.note_verified();
         }
+        let num_seen = self.num_active - num_unseen;
         let hold = |counts| records.then_some(Hold { pass, counts });
         match verdict {
             Verdict::Proven { num_removed, num_counted, discrepancy } => {
@@ -240,7 +246,7 @@ impl EntityRun {
                 walk.discrepancy = is_told.then_some(discrepancy);
                 walk.proven_undated = Some(walk.num_undated);
                 walk.num_vain_runs = 0;
-                let num_hidden = discrepancy - i64::from(walk.num_unidentified) - i64::from(num_counted);
+                let num_hidden = discrepancy - i64::from(walk.num_unidentified);
                 walk.num_hidden = u32::try_from(num_hidden.max(0)).unwrap_or(u32::MAX);
                 walk.num_counted = num_counted;
                 walk.held_removals = Some(num_counted).filter(|num| *num > 0);
@@ -303,6 +309,8 @@ impl EntityRun {
                 self.notes.judge(Some(note(entity)));
             }
         }
+        let walk = &mut self.checkpoint.walk;
+        walk.num_excess = if walk.num_counted == 0 { 0 } else { sweep::excess(walk, total, num_seen) };
         self.end_walk(effects);
     }
 
