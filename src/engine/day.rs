@@ -316,7 +316,7 @@ impl World {
         if left == 0 {
             life.runs.remove(&entity);
             self.disk.remembered.entry(entity).or_default().is_complete = true;
-            self.end(entity, &RunEnd::Complete { notes: Vec::new() });
+            self.end(entity, &RunEnd::Complete { notes: Vec::new(), again_in: None });
         }
     }
 

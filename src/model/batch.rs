@@ -79,6 +79,8 @@ pub enum PlaylistEnd {
 pub enum ReadingOutcome {
     /// So much is gone that a second look is asked for: the known items stay.
     Held { playlist_id: String, num_missing: u32, num_held: u32 },
+    /// Another snapshot is listed, and the items are the same: the next run reads them once more.
+    Unchanged { playlist_id: String },
     /// Another account has read it whole meanwhile. What this one read is older and was dropped.
     Outrun { playlist_id: String },
 }

@@ -45,11 +45,19 @@ pub enum FailureKind {
     Unsteady,
     /// So much is gone that a second look is asked for.
     Held,
+    /// Another snapshot is listed, and the items are those that are known: they may be older than the listing.
+    Unchanged,
 }
 
 impl FailureKind {
-    pub const ALL: [FailureKind; 5] =
-        [FailureKind::Refused, FailureKind::Failed, FailureKind::Miscounted, FailureKind::Unsteady, FailureKind::Held];
+    pub const ALL: [FailureKind; 6] = [
+        FailureKind::Refused,
+        FailureKind::Failed,
+        FailureKind::Miscounted,
+        FailureKind::Unsteady,
+        FailureKind::Held,
+        FailureKind::Unchanged,
+    ];
 
     /// As the database has it.
     pub fn as_str(self) -> &'static str {
@@ -59,6 +67,7 @@ impl FailureKind {
             FailureKind::Miscounted => "miscounted",
             FailureKind::Unsteady => "unsteady",
             FailureKind::Held => "held",
+            FailureKind::Unchanged => "unchanged",
         }
     }
 
@@ -163,7 +172,7 @@ impl ReadingState<'_> {
         let is_same = failure.snapshot_id.as_deref() == self.listed_snapshot;
         let waits = match failure.kind {
             FailureKind::Refused | FailureKind::Failed => true,
-            FailureKind::Miscounted | FailureKind::Unsteady | FailureKind::Held => is_same,
+            FailureKind::Miscounted | FailureKind::Unsteady | FailureKind::Held | FailureKind::Unchanged => is_same,
         };
         // One that failed later than now did so before the calendar was set back.
         match failure.next_try_at.filter(|at| waits && *at > now && failure.since <= now) {

@@ -162,7 +162,8 @@ impl Candidate {
 
     fn waiting(self, now: DateTime<Utc>) -> Option<WaitingPlaylist> {
         let reading = self.reading.as_ref()?;
-        let failure = reading.failure()?;
+        // What is only read once more is nobody's trouble.
+        let failure = reading.failure().filter(|failure| failure.kind != FailureKind::Unchanged)?;
         let state = self.state(Some(&failure));
         if state.due(now) == Due::No {
             return None;

@@ -3,6 +3,9 @@
 //! Few are, at once. Many, or all, wait for a second look that misses the same items, some time later, like removals
 //! from the library (`held_removals`). So does an item that is missing while rows are counted and not given: it may be
 //! one of those.
+//!
+//! And a reading that brings what is known, while the listing has another snapshot, may be older than the listing: servers
+//! do not all learn of an edit at once. It is believed the second time.
 
 use super::rows::HeldRow;
 use super::schema::held_removals;
@@ -28,6 +31,16 @@ macro_rules! of_playlist {
             .filter(held_removals::entity_type.eq($commit.entity.as_str()))
             .filter(held_removals::playlist_id.eq($playlist))
     };
+}
+
+/// What a whole reading is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It may replace the rows.
+    Believed,
+    /// It brings the rows as they are.
+    Unchanged,
+    Held(Held),
 }
 
 /// A reading that misses too much to be believed.
@@ -65,7 +78,19 @@ pub(super) struct Evidence {
     pub was_held: bool,
 }
 
-/// Judges a whole reading against the rows; `None`: it may replace them.
+/// A reading that is believed when it comes a second time.
+pub(super) fn unchanged(snapshot_id: Option<String>) -> FailedReading {
+    FailedReading {
+        kind: FailureKind::Unchanged,
+        reason: "another snapshot is listed, and the items are the same, which one look does not prove".to_owned(),
+        snapshot_id,
+        total: None,
+        rest: Duration::ZERO,
+        is_unreadable: false,
+    }
+}
+
+/// Judges a whole reading against the rows.
 pub(super) async fn judge(
     conn: &mut Conn,
     commit: &Commit,
@@ -73,9 +98,9 @@ pub(super) async fn judge(
     after: Vec<Entry>,
     evidence: Evidence,
     now: At,
-) -> Result<Option<Held>, StoreError> {
+) -> Result<Verdict, StoreError> {
     let Evidence { hides_more, was_held } = evidence;
-    let (num_held, missing) = versions::missing(conn, playlist, after).await?;
+    let versions::Comparison { num_held, missing, is_same } = versions::compare(conn, playlist, after).await?;
     let num_held = len(num_held);
     // What could not be served is not gone.
     let num_missing = len(missing.len()).saturating_sub(num_unserved(commit, playlist));
@@ -84,7 +109,7 @@ pub(super) async fn judge(
         if was_held {
             forget(conn, commit, playlist, &BTreeSet::new()).await?;
         }
-        return Ok(None);
+        return Ok(if is_same { Verdict::Unchanged } else { Verdict::Believed });
     }
     let missing: BTreeSet<String> = missing.iter().filter_map(Entry::identity).collect();
     let known: BTreeMap<String, (At, bool)> = with_conn!(conn, |c| {
@@ -100,7 +125,7 @@ pub(super) async fn judge(
     };
     if missing.iter().all(|item| known.get(item).is_some_and(is_ripe)) {
         forget(conn, commit, playlist, &BTreeSet::new()).await?;
-        return Ok(None);
+        return Ok(Verdict::Believed);
     }
     forget(conn, commit, playlist, &missing).await?;
     let rows: Vec<HeldRow<'_>> = missing
@@ -121,7 +146,7 @@ pub(super) async fn judge(
         // A calendar that was set back makes nothing wait longer.
         diesel::update(of_playlist!(commit, playlist).filter(since.gt(now))).set(since.eq(now)).execute(c).await
     })?;
-    Ok(Some(Held { num_missing, num_held }))
+    Ok(Verdict::Held(Held { num_missing, num_held }))
 }
 
 /// Lets go of what is not missing any more.

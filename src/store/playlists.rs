@@ -4,7 +4,7 @@
 //! ([`super::held_items`]). Where a reading stands until it is whole says [`super::readings`].
 
 use super::catalogue::{Catalogue, Written};
-use super::held_items::Evidence;
+use super::held_items::{Evidence, Verdict};
 use super::odd::{self, Listing};
 use super::readings::{self, Books, Place, Reading};
 use super::rows::{PlaylistItemReadRow, PlaylistItemRow};
@@ -133,6 +133,13 @@ impl Plan<'_> {
         }
     }
 
+    /// Whether what has not changed may be older than the snapshot that is listed. It is doubted once.
+    fn is_doubtful(&self) -> bool {
+        let was_doubted = self.books.reading.failure().is_some_and(|failure| failure.kind == FailureKind::Unchanged);
+        let is_other = self.books.snapshot_id.is_some() && self.claimed() != self.books.snapshot_id.as_deref();
+        self.claimed().is_some() && is_other && !was_doubted
+    }
+
     /// Makes room for the rows.
     async fn prepare(
         &mut self,
@@ -179,13 +186,19 @@ impl Plan<'_> {
         }
         let was_held = self.books.reading.failure().is_some_and(|failure| failure.kind == FailureKind::Held);
         let evidence = Evidence { hides_more: self.num_hidden() > self.books.num_hidden, was_held };
-        let held = held_items::judge(conn, commit, self.playlist, after, evidence, now).await?;
-        let Some(held) = held else { return Ok(true) };
+        let snapshot_id = self.claimed().map(str::to_owned);
+        let (failure, outcome) = match held_items::judge(conn, commit, self.playlist, after, evidence, now).await? {
+            Verdict::Held(held) => (held.failure(snapshot_id), held.outcome(self.playlist)),
+            Verdict::Unchanged if self.is_doubtful() => {
+                let outcome = ReadingOutcome::Unchanged { playlist_id: self.playlist.to_owned() };
+                (held_items::unchanged(snapshot_id), outcome)
+            }
+            Verdict::Unchanged | Verdict::Believed => return Ok(true),
+        };
         self.place = Place::Nowhere;
         self.reading.end_walk();
-        let snapshot_id = self.claimed().map(str::to_owned);
-        self.reading.has_failed(&held.failure(snapshot_id), now);
-        written.outcomes.push(held.outcome(self.playlist));
+        self.reading.has_failed(&failure, now);
+        written.outcomes.push(outcome);
         Ok(false)
     }
 

@@ -174,16 +174,20 @@ pub(super) async fn read_apart(conn: &mut Conn, account: AccountId, playlist: &s
     })?)
 }
 
-/// How many items there are, and those that a reading does not find any more.
-pub(super) async fn missing(
-    conn: &mut Conn,
-    playlist: &str,
-    mut after: Vec<Entry>,
-) -> Result<(usize, Vec<Entry>), StoreError> {
+/// A reading beside the items as they are.
+pub(super) struct Comparison {
+    pub num_held: usize,
+    /// Items that it does not find any more.
+    pub missing: Vec<Entry>,
+    pub is_same: bool,
+}
+
+pub(super) async fn compare(conn: &mut Conn, playlist: &str, mut after: Vec<Entry>) -> Result<Comparison, StoreError> {
     let before: Vec<Entry> = items(conn, playlist).await?.into_iter().map(|(_, entry)| entry).collect();
     let num_held = before.iter().filter(|entry| entry.identity().is_some()).count();
     recall(&mut after, &before, true);
-    Ok((num_held, Difference::between(before, after).removed))
+    let is_same = before == after;
+    Ok(Comparison { num_held, missing: Difference::between(before, after).removed, is_same })
 }
 
 /// What stands in the playlist, with its kind; empty places included.

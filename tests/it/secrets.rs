@@ -1,7 +1,7 @@
 //! Tokens and passwords are in the database and nowhere else: not in a log however loud, not in a message, not on a
 //! command line, and the files that hold them are their owner's alone (G10).
 
-use super::support::{Backend, Database, Ended, Sandbox, Segno, both, wait_until};
+use super::support::{Backend, Database, Ended, Sandbox, Segno, both, side_by_side, wait_until};
 use serde_json::json;
 use std::{os::unix::fs::PermissionsExt, path::Path};
 
@@ -42,7 +42,7 @@ impl Secrets {
 
 both! {
     fn no_log_and_no_message_holds_a_token(backend) {
-        for (filter, format) in [(LOUD[0], "human"), (LOUD[0], "json"), (LOUD[1], "human")] {
+        side_by_side([(LOUD[0], "human"), (LOUD[0], "json"), (LOUD[1], "human")], |(filter, format)| {
             let (database, sandbox) = (Database::new(backend), library());
             sandbox.configure(json!({ "rotate_refresh_token": true }));
             let run = |args: &[&str]| {
@@ -79,7 +79,7 @@ both! {
             assert!(secrets.0.len() >= 4, "two of each kind");
             assert!(told[0].stderr.contains("TRACE") && told[0].stderr.len() > 4_000, "the log is loud: {}", told[0].told());
             told.iter().for_each(|ended| secrets.assert_none_in(ended));
-        }
+        });
     }
 }
 

@@ -454,16 +454,14 @@ impl Books {
         if book.num_held.is_some()
             && let Some((num_missing, num_held)) = book.judge(rule, unserved, num_hidden > book.num_hidden, now)
         {
-            let held = FailedReading {
-                kind: FailureKind::Held,
-                reason: String::new(),
-                snapshot_id: snapshot_id.clone(),
-                total: None,
-                rest: std::time::Duration::ZERO,
-                is_unreadable: false,
-            };
-            book.fail(&held, now);
+            book.fail(&doubt(FailureKind::Held, snapshot_id), now);
             return Some(ReadingOutcome::Held { playlist_id, num_missing, num_held });
+        }
+        let was_doubted = book.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Unchanged);
+        let is_other = book.items_snapshot.is_some() && snapshot_id.is_some() && book.items_snapshot != *snapshot_id;
+        if book.num_held.is_some() && is_other && book.rows == book.apart && !was_doubted {
+            book.fail(&doubt(FailureKind::Unchanged, snapshot_id), now);
+            return Some(ReadingOutcome::Unchanged { playlist_id });
         }
         book.rows = std::mem::take(&mut book.apart);
         book.items = book.rows.values().copied().collect();
@@ -699,6 +697,12 @@ impl PlaylistBook {
         self.missing = counts.keys().map(|item| (*item, before.get(item).copied().unwrap_or(now).min(now))).collect();
         Some((num_missing, num_held))
     }
+}
+
+/// A whole reading that waits for a second look.
+fn doubt(kind: FailureKind, snapshot_id: &Option<String>) -> FailedReading {
+    let (snapshot_id, reason, rest) = (snapshot_id.clone(), String::new(), std::time::Duration::ZERO);
+    FailedReading { kind, reason, snapshot_id, total: None, rest, is_unreadable: false }
 }
 
 fn date(slot: &Slot) -> i64 {

@@ -324,7 +324,7 @@ impl World {
 /// G2 and G4: how runs end.
 impl World {
     pub fn check_end(&mut self, entity: EntityType, run: &Run, end: &RunEnd) {
-        let RunEnd::Complete { notes } = end else {
+        let RunEnd::Complete { notes, .. } = end else {
             if matches!(end, RunEnd::Unsteady { .. }) && self.oracle.calm_since.is_some_and(|since| run.since <= since)
             {
                 // It began before the calm; the next one finds the listing standing still.

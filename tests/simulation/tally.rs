@@ -30,7 +30,7 @@ impl Tally {
 
     pub fn note_end(&mut self, end: &RunEnd) {
         let kind = match end {
-            RunEnd::Complete { notes } if notes.is_empty() => "complete",
+            RunEnd::Complete { notes, .. } if notes.is_empty() => "complete",
             RunEnd::Complete { .. } => "complete, with something to tell",
             RunEnd::Unsteady { .. } => "unsteady",
             RunEnd::Paused(_) => "paused",

@@ -16,7 +16,7 @@ CREATE TABLE playlist_readings (
     snapshot_id       TEXT,
     read_at           TIMESTAMPTZ,
     -- Why the latest tries came to nothing; null: the last one did not.
-    failure           TEXT CHECK (failure IN ('refused', 'failed', 'miscounted', 'unsteady', 'held')),
+    failure           TEXT CHECK (failure IN ('refused', 'failed', 'miscounted', 'unsteady', 'held', 'unchanged')),
     reason            TEXT,
     tries             BIGINT NOT NULL DEFAULT 0,
     since             TIMESTAMPTZ,

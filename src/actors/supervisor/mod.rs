@@ -212,7 +212,7 @@ impl Supervisor {
 
     fn show_ended(&mut self, key: SyncKey, end: RunEnd, plan: Option<Plan>, is_told: bool) {
         let state = match &end {
-            RunEnd::Complete { notes } | RunEnd::Unsteady { notes, .. } => {
+            RunEnd::Complete { notes, .. } | RunEnd::Unsteady { notes, .. } => {
                 EntityState::Complete { notes: notes.clone() }
             }
             RunEnd::Paused(pause) => EntityState::Paused(*pause),

@@ -66,7 +66,7 @@ impl Supervisor {
         let (account, entity) = (serving.name(key.account).to_owned(), key.entity);
         let next = next_run_at.map_or_else(|| "not planned".to_owned(), |at| at.format("%F %T UTC").to_string());
         match end {
-            RunEnd::Complete { notes } => {
+            RunEnd::Complete { notes, .. } => {
                 let (new, updated, removed) = (counts.new, counts.updated, counts.removed);
                 info!(account, %entity, new, updated, removed, requests = num_requests, next, "complete");
                 notes.iter().for_each(|note| info!(account, %entity, "{note}"));

@@ -2,6 +2,7 @@
 
 use super::{Activity, Draft, DraftEffects, EntityRun, Meaning, RunEnd, Step, notes};
 use crate::model::{Checkpoint, Rows};
+use std::time::Duration;
 
 /// Runs after an unsteady one that look at the head twice before they believe that something is missing: servers that do
 /// not agree with each other go on for a while.
@@ -50,6 +51,19 @@ impl EntityRun {
         self.notes.stand(standing, &self.checkpoint.walk.told);
     }
 
+    /// When the first of what was doubtful may be looked at once more: what is held back, once it has waited for long enough;
+    /// a playlist of which nothing useful came, when it is tried again.
+    fn again_in(&self) -> Option<Duration> {
+        let walk = &self.checkpoint.walk;
+        let is_held = walk.held_removals.is_some_and(|num_held| num_held > walk.num_counted);
+        [is_held.then_some(self.guard.wait), self.retry_in].into_iter().flatten().min()
+    }
+
+    /// Something is tried again after so long.
+    pub(super) fn note_retry(&mut self, wait: Option<Duration>) {
+        self.retry_in = [self.retry_in, wait].into_iter().flatten().min();
+    }
+
     /// Counts the runs in a row that ended unsteady.
     fn count_end(&mut self, checkpoint: &mut Checkpoint) {
         let walk = &mut checkpoint.walk;
@@ -69,7 +83,7 @@ impl EntityRun {
         } else if self.is_unsteady {
             Activity::Over(RunEnd::Unsteady { notes, in_a_row: self.checkpoint.walk.num_unsteady_runs })
         } else {
-            Activity::Over(RunEnd::Complete { notes })
+            Activity::Over(RunEnd::Complete { notes, again_in: self.again_in() })
         };
     }
 

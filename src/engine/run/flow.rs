@@ -99,6 +99,7 @@ impl EntityRun {
             return;
         }
         self.num_passes += 1;
+        self.requests_before_pass = self.budget.num_requests();
         self.pass_begins = true;
         self.unconfirmed = None;
         // Of playlists the items make it a verifying one.
@@ -232,6 +233,16 @@ impl EntityRun {
         self.is_unsteady = false;
         self.notes.judge(None);
         let verdict = sweep::judge(self.guard, &self.checkpoint.walk, by_cursor, finding);
+        let num_known = report.held.num_ripe + report.held.num_confirmed;
+        let verdict = match verdict {
+            Verdict::Proven { num_removed, .. } if num_removed > num_known && !self.has_second_look(num_unseen) => {
+                if self.num_passes < PASSES_MAX {
+                    return self.start_pass();
+                }
+                Verdict::Unsteady
+            }
+            verdict => verdict,
+        };
         if verdict != Verdict::Unsteady {
             self.note_verified();
         }
@@ -314,6 +325,14 @@ impl EntityRun {
         self.end_walk(effects);
     }
 
+    /// Whether more than one answer shows that so many are missing: a walk of several pages, a head that made us look, or
+    /// another walk that missed as many.
+    fn has_second_look(&mut self, num_unseen: u32) -> bool {
+        let missing = (num_unseen, self.checkpoint.total);
+        let is_of_several = self.head_read || self.budget.num_requests() - self.requests_before_pass > 1;
+        self.missing.replace(missing) == Some(missing) || is_of_several
+    }
+
     /// What is held since then, or longer, has waited for long enough.
     pub(super) fn ripe_at(&self) -> DateTime<Utc> {
         let wait = TimeDelta::from_std(self.guard.wait).unwrap_or(TimeDelta::MAX);
@@ -385,6 +404,8 @@ impl EntityRun {
                 self.num_item_gaps += walk.num_gaps;
                 walk.notes.drain(..).for_each(|note| self.notes.tell(note));
                 self.tried.append(&mut walk.failed);
+                let retry_in = walk.retry_in;
+                self.note_retry(retry_in);
                 self.is_in_doubt = true;
                 self.item_rounds = self.item_rounds.saturating_sub(1);
                 self.start_pass();
@@ -402,6 +423,8 @@ impl EntityRun {
             self.num_item_gaps += walk.num_gaps;
             walk.notes.drain(..).for_each(|note| self.notes.tell(note));
             self.tried.append(&mut walk.failed);
+            let retry_in = walk.retry_in;
+            self.note_retry(retry_in);
             let resumed = std::mem::take(&mut self.resumed);
             if (num_unconfirmed > 0 || resumed) && self.item_rounds < PASSES_MAX {
                 // A long playlist may have changed between its pages: its snapshot tells. One that was counted otherwise
@@ -429,12 +452,15 @@ impl EntityRun {
     /// Readings that did not end as they meant to.
     pub(super) fn note_readings(&mut self, report: &CommitReport) {
         for outcome in &report.readings {
-            let (ReadingOutcome::Held { playlist_id, .. } | ReadingOutcome::Outrun { playlist_id }) = outcome;
-            let name = self.names.get(playlist_id).cloned().unwrap_or_default();
             match outcome {
-                ReadingOutcome::Held { num_missing, num_held, .. } => {
-                    self.notes.tell(notes::held_items(&name, *num_missing, *num_held));
-                    self.held_playlists.insert(playlist_id.clone());
+                ReadingOutcome::Held { playlist_id, num_missing, num_held } => {
+                    let name = self.names.get(playlist_id).map_or("", String::as_str);
+                    self.notes.tell(notes::held_items(name, *num_missing, *num_held));
+                    self.doubtful_playlists.insert(playlist_id.clone());
+                    self.note_retry(Some(self.guard.wait));
+                }
+                ReadingOutcome::Unchanged { playlist_id } => {
+                    self.doubtful_playlists.insert(playlist_id.clone());
                 }
                 ReadingOutcome::Outrun { .. } => self.num_outrun += 1,
             }

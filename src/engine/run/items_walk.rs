@@ -33,6 +33,9 @@ const RESTARTS_MAX: u32 = 2;
 /// Times that the items of an own playlist are asked for in one run.
 const REFUSALS_MAX: u32 = 2;
 
+/// Shortest time between two runs that try a playlist which failed.
+const RETRY_MIN: Duration = Duration::from_secs(600);
+
 /// Playlists in a row that cannot be served, without one answer between, that mean an outage.
 const FAILURES_MAX: u32 = 2;
 
@@ -75,6 +78,8 @@ pub struct ItemsWalk {
     pub notes: Vec<String>,
     /// Playlists whose reading came to nothing.
     pub failed: Vec<StalePlaylist>,
+    /// When the first of them is tried again.
+    pub retry_in: Option<Duration>,
     pub num_playlists: u32,
     num_done: u32,
     pub items_total: u32,
@@ -139,6 +144,7 @@ impl ItemsWalk {
             num_gaps: 0,
             notes: Vec::new(),
             failed: Vec::new(),
+            retry_in: None,
             num_playlists: queue.len() as u32,
             num_done: 0,
             items_total: queue.iter().map(Work::num_left).sum(),
@@ -282,7 +288,7 @@ impl ItemsWalk {
         let playlist = work.playlist().clone();
         let note = match failed.kind {
             FailureKind::Refused if playlist.is_own => Some(notes::refused(&playlist.name, &failed.reason)),
-            FailureKind::Refused | FailureKind::Held => None,
+            FailureKind::Refused | FailureKind::Held | FailureKind::Unchanged => None,
             FailureKind::Failed => Some(notes::refused(&playlist.name, &failed.reason)),
             FailureKind::Miscounted if failed.total == Some(0) => Some(notes::contradictory(&playlist.name)),
             FailureKind::Miscounted => Some(notes::miscounted(&playlist.name, &failed.reason)),
@@ -291,8 +297,18 @@ impl ItemsWalk {
         self.notes.extend(note);
         // What the listing says may be what is wrong.
         self.num_unconfirmed += u32::from(failed.kind == FailureKind::Miscounted);
+        self.note_retry(&playlist, &failed);
         batch.parts.push(PlaylistPart { end: Some(PlaylistEnd::Failed(failed)), ..part_of(&playlist, 0) });
         self.failed.push(playlist);
+    }
+
+    /// What is doubtful of an own playlist is looked at soon; another's comes with the next run.
+    fn note_retry(&mut self, playlist: &StalePlaylist, failed: &FailedReading) {
+        let wait = match failed.kind {
+            FailureKind::Miscounted => failed.rest.max(self.plan.wait),
+            _ => failed.rest.max(RETRY_MIN),
+        };
+        self.retry_in = [self.retry_in, Some(wait).filter(|_| playlist.is_own)].into_iter().flatten().min();
     }
 
     fn absorb(&mut self, leg: Leg, batch: &mut ItemsBatch) {

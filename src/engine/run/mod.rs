@@ -56,7 +56,10 @@ use items_walk::{ItemsPlan, ItemsWalk};
 use notes::Notes;
 use search::Clues;
 use slice::Reading;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    time::Duration,
+};
 use verify::Unconfirmed;
 
 /// Most slots that one request may ask for.
@@ -106,6 +109,9 @@ pub struct EntityRun {
     /// Runs before this one that could not tell what is missing.
     vain_runs_before: u32,
     num_passes: u32,
+    requests_before_pass: u32,
+    /// How many items the last pass missed, and the total then.
+    missing: Option<(u32, Option<u32>)>,
     /// The head has been read from offset 0 in this run.
     head_read: bool,
     clues: Clues,
@@ -128,10 +134,12 @@ pub struct EntityRun {
     names: HashMap<String, String>,
     /// Playlists whose reading came to nothing in this run, as they were listed.
     tried: Vec<StalePlaylist>,
-    /// Playlists that wait for a second look, since so much is gone from them.
-    held_playlists: HashSet<String>,
+    /// Playlists that wait for the second look of a later run.
+    doubtful_playlists: HashSet<String>,
     /// Readings that another account was faster with.
     num_outrun: u32,
+    /// When the first playlist that failed is tried again.
+    retry_in: Option<Duration>,
     /// Playlists failed, and nothing else was answered: the listing is read to learn whether anything is.
     is_in_doubt: bool,
     num_item_gaps: u32,
@@ -173,6 +181,8 @@ impl EntityRun {
             releases: false,
             vain_runs_before,
             num_passes: 0,
+            requests_before_pass: 0,
+            missing: None,
             head_read: false,
             clues: Clues::default(),
             unconfirmed: None,
@@ -186,8 +196,9 @@ impl EntityRun {
             item_rounds: 0,
             names: HashMap::new(),
             tried: Vec::new(),
-            held_playlists: HashSet::new(),
+            doubtful_playlists: HashSet::new(),
             num_outrun: 0,
+            retry_in: None,
             is_in_doubt: false,
             num_item_gaps: 0,
             items: None,
@@ -340,6 +351,7 @@ impl EntityRun {
         for playlist in stale.extract_if(.., |playlist| playlist.next_try_at.is_some()) {
             if let Some(at) = playlist.next_try_at.filter(|_| !self.has_tried(&playlist)) {
                 self.notes.tell(notes::waiting(&playlist.name, at));
+                self.note_retry((at - self.now).to_std().ok());
             }
         }
         if self.stopping {
@@ -350,7 +362,7 @@ impl EntityRun {
         if self.item_rounds > 1 {
             // What could not be served a moment ago is left to the next run.
             stale.retain(|playlist| playlist.gaps.is_empty() && !self.has_tried(playlist));
-            stale.retain(|playlist| !self.held_playlists.contains(&playlist.id));
+            stale.retain(|playlist| !self.doubtful_playlists.contains(&playlist.id));
         }
         if stale.is_empty() && std::mem::take(&mut self.resumed) {
             return self.start_pass();

@@ -8,6 +8,7 @@ use crate::{
         Stage, Survey,
     },
 };
+use std::time::Duration;
 
 /// What the shell is to do.
 #[derive(Debug)]
@@ -65,9 +66,11 @@ pub struct GapRange {
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunEnd {
-    /// The database equals the listing, apart from what the notes say.
+    /// The database equals the listing, apart from what the notes say. `again_in` is when something that was doubtful may
+    /// be looked at once more.
     Complete {
         notes: Vec<String>,
+        again_in: Option<Duration>,
     },
     /// The listing did not stand still, or the API contradicted itself, for as long as a run may go on. What was read is
     /// committed; what was not seen is not called removed. `in_a_row` counts such runs, this one included.

@@ -43,7 +43,7 @@ impl EntityRun {
         let Some(until) = rhythm.artists_rest_until(walk.verification.as_ref(), self.now) else { return false };
         if self.is_stored_complete {
             let notes = vec![notes::resting(until)];
-            self.activity = Activity::Over(RunEnd::Complete { notes });
+            self.activity = Activity::Over(RunEnd::Complete { notes, again_in: None });
         } else {
             self.finish_phase();
         }

@@ -3,7 +3,7 @@
 //!
 //! | how a run ended | the next one |
 //! |---|---|
-//! | complete | after the interval, give or take a tenth |
+//! | complete | after the interval, give or take a tenth; sooner where something waits for a second look |
 //! | unsteady: the listing or the API contradicted itself | after the interval, then twice that, four times ... up to a day |
 //! | paused by a limit | when the pause ends; after a minute where only the calendar calls it over |
 //! | nothing answers, or a refusal that may pass | after a minute, then two, four ... up to an hour |
@@ -43,6 +43,9 @@ const INTERNAL_BASE: Duration = Duration::from_secs(5 * 60);
 
 /// Longest wait after runs that ended unsteady, unless the interval is longer.
 const UNSTEADY_CAP: Duration = Duration::from_secs(24 * 3600);
+
+/// Shortest time until what was doubtful is looked at once more.
+const AGAIN_MIN: Duration = Duration::from_secs(60);
 
 /// Long enough for the service to notice that the account belongs to another process now.
 const OVERTAKEN_WAIT: Duration = Duration::from_secs(30);
@@ -257,7 +260,10 @@ impl Schedule {
         };
         let wait = match end {
             RunEnd::Stopped => Some(Duration::ZERO),
-            RunEnd::Complete { .. } => Some(interval.mul_f64(1.0 - JITTER_SHARE + 2.0 * JITTER_SHARE * jitter)),
+            RunEnd::Complete { again_in, .. } => {
+                let spread = interval.mul_f64(1.0 - JITTER_SHARE + 2.0 * JITTER_SHARE * jitter);
+                Some(again_in.map_or(spread, |again_in| again_in.max(AGAIN_MIN).min(spread)))
+            }
             RunEnd::Unsteady { in_a_row, .. } => Some(doubled(interval, UNSTEADY_CAP, (*in_a_row).max(1))),
             RunEnd::Paused(pause) | RunEnd::Failed(Fault::Paused(pause)) => {
                 Some((pause.until - wall).to_std().unwrap_or(PAUSED_MIN))

@@ -55,7 +55,7 @@ fn morning() -> DateTime<Utc> {
 }
 
 fn complete() -> RunEnd {
-    RunEnd::Complete { notes: Vec::new() }
+    RunEnd::Complete { notes: Vec::new(), again_in: None }
 }
 
 fn failed(fault: impl FnOnce(String) -> Fault) -> RunEnd {
@@ -69,6 +69,29 @@ fn a_first_run_is_due_at_once_and_the_next_after_the_interval() {
     assert!(!day.is_due(), "it runs already");
     assert_eq!(day.end(complete()).next_run_at, Some(day.wall + INTERVAL));
     assert_eq!(day.wait(), Some(INTERVAL));
+}
+
+#[test]
+fn what_waits_for_a_second_look_is_due_sooner() {
+    for (again_in, due_in) in [(HOUR, HOUR), (Duration::ZERO, HOUR / 60), (24 * HOUR, INTERVAL)] {
+        let mut day = Day::begin(Remembered::default());
+        assert!(day.is_due());
+        day.end(RunEnd::Complete { notes: Vec::new(), again_in: Some(again_in) });
+        assert_eq!(day.wait(), Some(due_in));
+    }
+}
+
+#[test]
+fn runs_that_end_unsteady_are_further_and_further_apart() {
+    let mut day = Day::begin(Remembered::default());
+    assert!(day.is_due());
+    let mut wait_after = |in_a_row| {
+        day.end(RunEnd::Unsteady { notes: Vec::new(), in_a_row });
+        day.wait().expect("it comes back")
+    };
+    let waits: Vec<Duration> = (1..=5).map(&mut wait_after).collect();
+    assert!(waits.windows(2).all(|pair| pair[1] >= pair[0]), "{waits:?}");
+    assert!(waits[0] >= INTERVAL && waits[2] >= 3 * INTERVAL && waits[4] <= 30 * HOUR, "{waits:?}");
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! Refusals that pass: of a token that is good, of an endpoint that was there a minute ago, of the token endpoint itself.
 //! What passes costs minutes, and neither the sign-in nor a row.
 
-use super::{LISTINGS, Trial, always, refuse, times};
-use crate::support::{Backend, Segno, both, wait_until};
+use super::{LISTINGS, Service, Trial, always, refuse, times};
+use crate::support::{Backend, Segno, both, side_by_side, wait_until};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Longest time until something that was refused once is tried again.
+const MINUTES_AT_MOST: i64 = 10;
 
 /// What an endpoint may answer for a while to somebody who may ask.
 const PASSING: [&str; 9] = [
@@ -40,15 +44,40 @@ impl Trial {
         assert!(state == "valid" || state == "ends_soon", "{of}: {state}: {}", self.status());
     }
 
+    /// A service at its ordinary pace, which begins with a run of everything.
+    fn slow_service(&self, env: &[(&str, &str)]) -> Service {
+        self.service_with(&[env, &[("SEGNO_FAULT_HASTE", "1")]].concat())
+    }
+
+    /// Minutes until each listing is read again and the plays are asked for, once all of that is planned.
+    fn minutes_to_next(&self) -> BTreeMap<String, i64> {
+        let planned = || -> BTreeMap<String, i64> {
+            let account = &self.status()["accounts"][0];
+            let entities = account["entities"].as_array().cloned().unwrap_or_default();
+            let of = |entity: &Value| {
+                Some((entity["entity_type"].as_str()?.to_owned(), minutes_until(&entity["next_run_at"])?))
+            };
+            let poll = minutes_until(&account["playback"]["next_poll_at"]).map(|minutes| ("plays".to_owned(), minutes));
+            entities.iter().filter_map(of).chain(poll).collect()
+        };
+        wait_until("everything is planned", || planned().len() == LISTINGS.len() + 1);
+        planned()
+    }
+
     /// Whether a listing has failed lately.
     fn has_failed(&self, entity: &str) -> bool {
         self.database.count(&format!("sync_states WHERE entity_type = '{entity}' AND failed_at IS NOT NULL")) > 0
     }
 }
 
+fn minutes_until(moment: &Value) -> Option<i64> {
+    let moment: chrono::DateTime<chrono::Utc> = moment.as_str()?.parse().expect("a time");
+    Some((moment - chrono::Utc::now()).num_minutes())
+}
+
 both! {
     fn one_refusal_of_a_listing_costs_at_most_a_run(backend) {
-        for like in PASSING {
+        side_by_side(PASSING, |like| {
             let trial = Trial::of(backend, [60, 20, 20, 1, 20]);
             let rules: Vec<Value> = LISTINGS.iter().map(|listing| times(listing.family, 1, refuse(like))).collect();
             trial.rules(json!(rules));
@@ -56,12 +85,62 @@ both! {
             assert_ne!(ended.code, Some(4), "{like}: {}", ended.told());
             trial.assert_signed_in(like);
             trial.heal();
-        }
+        });
+    }
+
+    fn refusals_everywhere_leave_the_sign_in_and_cost_minutes(backend) {
+        side_by_side(["unauthorized", "premium", "not_found", "forbidden"], |like| {
+            let trial = Trial::of(backend, [60, 20, 20, 2, 20]);
+            trial.sync_well();
+            trial.sandbox.edit(json!([{ "op": "add_tracks", "count": 3 }]));
+            trial.rules(json!([{ "do": refuse(like) }]));
+            let service = trial.slow_service(&[]);
+            wait_until("the listings have failed", || LISTINGS.iter().all(|listing| trial.has_failed(listing.name)));
+            let minutes = trial.minutes_to_next();
+            assert!(minutes.values().all(|minutes| (0..=MINUTES_AT_MOST).contains(minutes)), "{like}: {minutes:?}");
+            trial.assert_signed_in(like);
+            let log = service.stop();
+            assert!(!log.contains("sign in again"), "{like}: {log}");
+            trial.heal();
+        });
+    }
+
+    fn each_endpoint_may_be_refused_in_its_own_way_for_a_while(backend) {
+        let trial = Trial::of(backend, [60, 20, 20, 2, 20]);
+        let refused = [("tracks", "premium"), ("albums", "bad_request"), ("artists", "not_found"),
+            ("playlists", "unauthorized"), ("player", "forbidden")];
+        trial.rules(json!(refused.map(|(family, like)| always(family, refuse(like)))));
+        let service = trial.slow_service(&[]);
+        wait_until("all have failed", || trial.database.has_tables() && LISTINGS.iter().all(|listing| trial.has_failed(listing.name)));
+        let minutes = trial.minutes_to_next();
+        assert!(minutes.values().all(|minutes| (0..=MINUTES_AT_MOST).contains(minutes)), "{minutes:?}");
+        trial.assert_signed_in("mixed");
+        service.stop();
+        trial.heal();
+    }
+
+    /// Not only with the next run of the interval.
+    fn what_waits_for_a_second_look_is_read_again_soon(backend) {
+        let trial = Trial::of(backend, [60, 20, 20, 2, 20]);
+        trial.sync_well();
+        trial.sandbox.edit(json!([
+            { "op": "playlist_insert", "index": 0, "position": 3, "count": 2 },
+            { "op": "remove_tracks", "offset": 0, "count": 60 },
+        ]));
+        trial.rules(json!([always("playlist_items", refuse("not_found"))]));
+        let service = trial.slow_service(&[("SEGNO_SYNC_REMOVAL_WAIT", "2h")]);
+        wait_until("the playlist is refused", || trial.sandbox.requests("playlist_items") >= 2);
+        let minutes = trial.minutes_to_next();
+        assert!((1..=MINUTES_AT_MOST).contains(&minutes["playlists"]), "a playlist was refused: {minutes:?}");
+        assert!((115..=120).contains(&minutes["tracks"]), "a removal is held back: {minutes:?}");
+        assert!(minutes["albums"] > 300, "as always: {minutes:?}");
+        service.stop();
+        trial.heal();
     }
 
     /// The page of a load balancer says nothing of the person: it is asked for again, ever more rarely.
     fn a_few_seconds_of_html_cost_a_few_requests(backend) {
-        for like in ["google_forbidden", "google_bad_request"] {
+        side_by_side(["google_forbidden", "google_bad_request"], |like| {
             let trial = Trial::of(backend, [60, 20, 20, 2, 20]);
             trial.sync_well();
             trial.rules(json!([{ "for_ms": 4000, "do": refuse(like) }]));
@@ -71,7 +150,7 @@ both! {
             assert!(refused.is_some_and(|times| (1..=24).contains(&times)), "{like}: {refused:?} requests in four seconds");
             trial.assert_signed_in(like);
             trial.heal();
-        }
+        });
     }
 
     /// Only what says so itself rests a day.
@@ -88,7 +167,7 @@ both! {
     }
 
     fn one_refusal_for_the_items_of_an_own_playlist_makes_nothing_unreadable(backend) {
-        for like in ["not_found", "forbidden", "google_forbidden", "bad_request", "unauthorized", "premium"] {
+        side_by_side(["not_found", "forbidden", "google_forbidden", "bad_request", "unauthorized", "premium"], |like| {
             for skip in [0, 1] {
                 let trial = Trial::of_items(backend, 120);
                 trial.sync_well();
@@ -105,36 +184,36 @@ both! {
                 trial.heal();
                 assert_eq!(trial.num_items_removed(), 1, "{like}");
             }
-        }
+        });
     }
 
     fn an_own_playlist_that_is_refused_for_long_keeps_its_items(backend) {
-        for like in ["not_found", "forbidden", "google_forbidden"] {
+        side_by_side(["not_found", "forbidden", "google_forbidden"], |like| {
             let trial = Trial::of(backend, [0, 0, 0, 2, 60]);
             trial.sync_well();
             trial.sandbox.edit(json!([{ "op": "playlist_insert", "index": 0, "position": 3, "count": 2 }]));
             trial.rules(json!([always("playlist_items", refuse(like))]));
-            for _ in 0..3 {
+            for _ in 0..2 {
                 let ended = trial.sync_safely();
                 assert_eq!(trial.num_items(), 120, "{like}: {}", ended.told());
             }
             assert!(!trial.notes().is_empty(), "{like}: it is said");
             trial.heal();
             assert_eq!(trial.num_items(), 122, "{like}");
-        }
+        });
     }
 
     fn a_first_sync_whose_playlist_is_refused_once_is_made_up_for(backend) {
-        for like in ["not_found", "forbidden", "google_bad_request"] {
+        side_by_side(["not_found", "forbidden", "google_bad_request"], |like| {
             let trial = Trial::of(backend, [0, 0, 0, 2, 60]);
             trial.rules(json!([times("playlist_items", 1, refuse(like))]));
             trial.sync_safely();
             trial.heal();
-        }
+        });
     }
 
     fn a_token_endpoint_that_answers_oddly_is_an_outage_of_its_own(backend) {
-        for like in ODD_TOKENS {
+        side_by_side(ODD_TOKENS, |like| {
             let trial = Trial::of(backend, [60, 20, 20, 1, 20]);
             trial.sync_well();
             trial.sandbox.configure(json!({ "expire_access_tokens": true }));
@@ -147,11 +226,11 @@ both! {
                 AND family IN ('*', 'me', 'tracks', 'albums', 'artists', 'playlists', 'playlist_items', 'player')");
             assert!(paused.is_empty(), "{like}: {paused:?}: {}", ended.told());
             trial.heal();
-        }
+        });
     }
 
     fn a_service_sits_out_a_token_endpoint_that_is_away(backend) {
-        for like in ["token_server_error", "google_forbidden", "too_many"] {
+        side_by_side(["token_server_error", "google_forbidden", "too_many"], |like| {
             let trial = Trial::of(backend, [60, 20, 20, 1, 20]);
             let service = trial.settled_service();
             trial.rules(json!([always("token", refuse(like))]));
@@ -168,7 +247,7 @@ both! {
             let log = service.stop();
             assert!(!log.contains("sign in again"), "{like}: {log}");
             trial.heal();
-        }
+        });
     }
 
     fn an_end_of_the_sign_in_that_is_not_true_is_asked_about_again(backend) {
@@ -213,7 +292,7 @@ both! {
     }
 
     fn no_play_that_was_shown_is_lost_to_a_refusal(backend) {
-        for like in ["unauthorized", "forbidden", "google_forbidden", "not_found"] {
+        side_by_side(["unauthorized", "forbidden", "google_forbidden", "not_found"], |like| {
             let trial = Trial::of(backend, [60, 5, 5, 1, 5]);
             let service = trial.settled_service();
             wait_until("the plays are there", || trial.database.count("plays") == 50);
@@ -222,6 +301,6 @@ both! {
             trial.sandbox.edit(json!([{ "op": "play", "count": 7 }]));
             wait_until("the new plays are there", || trial.database.count("plays") == 57);
             service.stop();
-        }
+        });
     }
 }

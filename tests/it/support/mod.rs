@@ -45,11 +45,20 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
-/// Waits until `condition` holds, looking every 10 ms; panics after 30 s.
+/// Checks members of a family that mostly wait, side by side.
+pub fn side_by_side<T: Send>(members: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
+    std::thread::scope(|scope| {
+        for member in members {
+            scope.spawn(|| check(member));
+        }
+    });
+}
+
+/// Waits until `condition` holds, looking every 20 ms; panics after 30 s.
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let began = std::time::Instant::now();
     while !condition() {
         assert!(began.elapsed().as_secs() < 30, "waited 30 s in vain until {what}");
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }

@@ -24,6 +24,9 @@ pub struct Ended {
 }
 
 /// A command under way.
+/// Lines of a process that are shown where its test fails.
+const LAST_LINES: usize = 80;
+
 pub struct Running {
     child: Child,
     began: Instant,
@@ -106,11 +109,18 @@ impl Segno {
     }
 }
 
-/// A test that fails leaves nothing running.
+/// A test that fails leaves nothing running, and shows what was said last.
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(mut stderr) = self.child.stderr.take().filter(|_| std::thread::panicking()) {
+            let mut said = Vec::new();
+            let _ = stderr.read_to_end(&mut said);
+            let said = String::from_utf8_lossy(&said);
+            let lines: Vec<&str> = said.lines().collect();
+            eprintln!("{}", lines[lines.len().saturating_sub(LAST_LINES)..].join("\n"));
+        }
     }
 }
 

@@ -15,7 +15,7 @@ fn lying(entity: crate::model::EntityType, size: usize, lie: Lie) -> World {
 /// Ends of runs that all have to be complete; what they told.
 fn told(end: Option<RunEnd>) -> Vec<String> {
     match end {
-        Some(RunEnd::Complete { notes }) => notes,
+        Some(RunEnd::Complete { notes, .. }) => notes,
         end => panic!("{end:?}"),
     }
 }

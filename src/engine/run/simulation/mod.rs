@@ -69,7 +69,7 @@ fn a_slot_that_cannot_be_served_becomes_a_gap_and_heals_later() {
         let bad_in_head =
             world.library[..50].iter().any(|entry| entry.id.as_ref().is_some_and(|id| world.bad.contains(id)));
         let end = world.run(false);
-        assert!(matches!(end, Some(RunEnd::Complete { ref notes }) if notes[0].contains("except for")), "{end:?}");
+        assert!(matches!(end, Some(RunEnd::Complete { ref notes, .. }) if notes[0].contains("except for")), "{end:?}");
         world.check_equal();
         let requests = world.requests;
         world.run(false);
@@ -122,7 +122,10 @@ fn an_api_that_says_zero_removes_nothing_until_it_says_so_twice() {
     world.run(false);
     let library = std::mem::take(&mut world.library);
     let end = world.run(false);
-    assert!(matches!(end, Some(RunEnd::Complete { ref notes }) if notes[0].contains("500 of 500 tracks")), "{end:?}");
+    assert!(
+        matches!(end, Some(RunEnd::Complete { ref notes, .. }) if notes[0].contains("500 of 500 tracks")),
+        "{end:?}"
+    );
     assert_eq!(world.database.rows.values().filter(|row| row.1).count(), 0);
     world.library = library;
     world.run(false);
@@ -210,13 +213,13 @@ fn rows_that_say_nothing_call_nothing_removed_until_they_can_be_read() {
         }
         for _ in 0..2 {
             let end = world.run(false);
-            let is_told = matches!(&end, Some(RunEnd::Complete { notes }) if notes[0].contains("cannot be found"));
+            let is_told = matches!(&end, Some(RunEnd::Complete { notes, .. }) if notes[0].contains("cannot be found"));
             assert!(is_told, "{entity} {seed}: {end:?}");
             assert_eq!(world.num_removed(), 0, "{entity} {seed}: which of them are gone is not known");
         }
         world.unread.clear();
         let end = world.run(false);
-        assert!(matches!(&end, Some(RunEnd::Complete { notes }) if notes.is_empty()), "{entity} {seed}: {end:?}");
+        assert!(matches!(&end, Some(RunEnd::Complete { notes, .. }) if notes.is_empty()), "{entity} {seed}: {end:?}");
         world.check_equal();
     }
 }
@@ -272,7 +275,7 @@ fn what_rows_that_never_said_anything_may_hide_needs_a_second_run() {
     world.remove(10);
     for (num_removed, num_notes) in [(0, 1), (1, 0)] {
         let end = world.run(false);
-        assert!(matches!(&end, Some(RunEnd::Complete { notes }) if notes.len() == num_notes), "{end:?}");
+        assert!(matches!(&end, Some(RunEnd::Complete { notes, .. }) if notes.len() == num_notes), "{end:?}");
         assert_eq!(world.num_removed(), num_removed);
     }
 }
@@ -324,7 +327,7 @@ fn a_playlist_that_is_called_empty_now_and_then_keeps_its_items() {
             let (id, _) = a_long_playlist(&world);
             world.denied.insert(id, (times, denial));
             let end = world.run(false);
-            assert!(matches!(&end, Some(RunEnd::Complete { notes }) if notes.is_empty()), "{denial:?}: {end:?}");
+            assert!(matches!(&end, Some(RunEnd::Complete { notes, .. }) if notes.is_empty()), "{denial:?}: {end:?}");
             world.check_equal();
         }
     }
@@ -338,13 +341,12 @@ fn a_playlist_that_is_called_empty_all_the_time_keeps_its_items_and_is_asked_for
         world.touch(&id);
         world.denied.insert(id.clone(), (u32::MAX, denial));
         let end = world.run(false);
-        let is_told =
-            matches!(&end, Some(RunEnd::Complete { notes }) if notes.len() == 1 && notes[0].contains("but none came"));
+        let is_told = matches!(&end, Some(RunEnd::Complete { notes, .. }) if notes.len() == 1 && notes[0].contains("but none came"));
         assert!(is_told, "{denial:?}: {end:?}");
         assert_eq!(world.items_of(&id), items, "{denial:?}");
         world.denied.clear();
         let end = world.run(false);
-        assert!(matches!(&end, Some(RunEnd::Complete { notes }) if notes.is_empty()), "{denial:?}: {end:?}");
+        assert!(matches!(&end, Some(RunEnd::Complete { notes, .. }) if notes.is_empty()), "{denial:?}: {end:?}");
         world.check_equal();
     }
 }
@@ -367,6 +369,6 @@ fn removals_that_are_held_back_are_told_once() {
     world.touch(&id);
     let end = world.run(false);
     let is_told =
-        matches!(&end, Some(RunEnd::Complete { notes }) if notes.len() == 1 && notes[0].starts_with("20 of 40"));
+        matches!(&end, Some(RunEnd::Complete { notes, .. }) if notes.len() == 1 && notes[0].starts_with("20 of 40"));
     assert!(is_told, "{end:?}");
 }

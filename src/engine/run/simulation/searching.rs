@@ -67,7 +67,7 @@ fn removals_between_runs_are_found_whatever_shares_a_date_and_for_no_more_than_a
             (0..seed % 4).for_each(|_| world.add());
             let before = world.requests;
             let end = world.run(false);
-            assert!(matches!(&end, Some(RunEnd::Complete { notes }) if notes.is_empty()), "seed {seed}: {end:?}");
+            assert!(matches!(&end, Some(RunEnd::Complete { notes, .. }) if notes.is_empty()), "seed {seed}: {end:?}");
             world.check_equal();
             assert!(world.requests - before <= walk + 2, "seed {seed}: {} requests", world.requests - before);
         }
@@ -161,7 +161,7 @@ fn a_row_that_says_nothing_in_the_way_of_a_search_makes_it_a_walk() {
     // One in each page: whichever is read has one.
     world.unread = world.library.iter().step_by(40).skip(2).filter_map(|entry| entry.id.clone()).collect();
     let end = world.run(false);
-    assert!(matches!(&end, Some(RunEnd::Complete { notes }) if notes[0].contains("cannot be found")), "{end:?}");
+    assert!(matches!(&end, Some(RunEnd::Complete { notes, .. }) if notes[0].contains("cannot be found")), "{end:?}");
     assert_eq!((world.num_searches, world.num_removed()), (1, 0));
     world.unread.clear();
     world.run(false);
@@ -175,7 +175,7 @@ fn a_slot_that_cannot_be_served_in_the_way_of_a_search_makes_it_a_walk() {
     // The middle, where the search begins.
     world.bad.extend(world.library[1_050].id.clone());
     let end = world.run(false);
-    assert!(matches!(&end, Some(RunEnd::Complete { notes }) if notes[0].contains("except for")), "{end:?}");
+    assert!(matches!(&end, Some(RunEnd::Complete { notes, .. }) if notes[0].contains("except for")), "{end:?}");
     assert_eq!((world.num_searches, world.num_removed()), (1, 0));
     world.bad.clear();
     world.run(false);
@@ -189,7 +189,8 @@ fn more_removals_than_are_believed_are_not_searched_for() {
     (0..500).for_each(|_| drop(world.remove(1_000)));
     for (held, removed) in [(true, 0), (false, 500)] {
         let end = world.run(false);
-        let is_told = matches!(&end, Some(RunEnd::Complete { notes }) if notes.iter().any(|note| note.contains("500")));
+        let is_told =
+            matches!(&end, Some(RunEnd::Complete { notes, .. }) if notes.iter().any(|note| note.contains("500")));
         assert_eq!((is_told, world.num_removed()), (held, removed), "{end:?}");
     }
     assert_eq!(world.num_searches, 0);

@@ -265,7 +265,7 @@ fn followed_artists_rest_until_they_are_due() {
         world.now += 6 * HOUR;
         let end = world.run(false);
         let is_told =
-            matches!(&end, Some(RunEnd::Complete { notes }) if hours == 6 || notes[0].contains("not due before"));
+            matches!(&end, Some(RunEnd::Complete { notes, .. }) if hours == 6 || notes[0].contains("not due before"));
         assert!(is_told, "{end:?}");
     }
     assert_eq!(world.requests, before);

@@ -137,7 +137,7 @@ impl World {
             self.run(false);
         }
         let end = self.run(false);
-        let Some(RunEnd::Complete { notes }) = end else { panic!("seed {}: {end:?}", self.seed) };
+        let Some(RunEnd::Complete { notes, .. }) = end else { panic!("seed {}: {end:?}", self.seed) };
         let waits = |note: &String| note.contains("waits for confirmation") || note.contains("no longer given");
         if notes.iter().any(waits) {
             // Held back; the next run that sees the same believes it.
