@@ -124,7 +124,6 @@ impl World {
             run.num_requests += 1;
         }
         self.check_sent(p, family);
-        self.check_run_length(p, entity);
         self.tell(|| format!("process {pid}: asks {target:?} {request:?}"));
         let wait = self.latency();
         let event = match target {
@@ -215,7 +214,10 @@ impl World {
         let Some(p) = self.at(pid) else { return };
         let process = &mut self.processes[p];
         let Some(at) = process.fetches.iter().position(|fetch| fetch.number == number) else { return };
-        let Fetch { entity, ticket, .. } = process.fetches.swap_remove(at);
+        let Fetch { entity, ticket, request, .. } = process.fetches.swap_remove(at);
+        if let Ok(page) = &answer {
+            self.note_page(pid, entity, &request, page);
+        }
         self.told_page(pid, entity, ticket, answer);
     }
 
@@ -244,6 +246,7 @@ fn told(answer: &Answer) -> String {
             format!("429 of the {} limit, {retry_after:?}", LimitClass::as_str(*class))
         }
         Answer::Failed(failure) => format!("{failure:?}"),
+        Answer::Refused(remedy) => format!("{remedy:?}"),
         Answer::SignedOut => "signed out".to_owned(),
     }
 }
@@ -265,6 +268,7 @@ fn disposition(answer: &Answer) -> (Disposition, &'static str) {
             (Disposition::sent(RequestStatus::Failing, Remedy::AskSoonPast { retry_after: None }), "HTML")
         }
         Answer::Failed(Failure::Expired) => (Disposition::sent(RequestStatus::Refused, Remedy::AskAgain), "401"),
+        Answer::Refused(remedy) => (Disposition::sent(RequestStatus::Refused, *remedy), "404"),
         Answer::SignedOut => (Disposition::sent(RequestStatus::Refused, Remedy::SignIn), "sign in again"),
     }
 }

@@ -5,6 +5,7 @@ use super::{
     database::{Fenced, Writer},
     fetch::Fetch,
     gate::GateShell,
+    oracle::Before,
     scenario::{DatabaseFault, Settings},
     syncer::{Asker, Message, Syncer},
     world::{Event, Pid, World},
@@ -360,11 +361,11 @@ impl World {
     }
 
     fn commit(&mut self, writer: Writer, draft: &Draft) -> Result<CommitReport, Fenced> {
-        let (wall, has_held) = (self.wall(), self.database.of(writer.entity).has_held());
+        let (wall, before) = (self.wall(), Before::of(self.database.of(writer.entity), draft));
         let (report, removed) = self.database.commit(writer, draft, wall)?;
         self.tally.num_commits += 1;
         self.check_draft(writer, draft);
-        self.check_committed(writer, draft, &removed, has_held);
+        self.check_committed(writer, draft, &removed, before);
         Ok(report)
     }
 

@@ -3,6 +3,7 @@
 use super::{
     database::Writer,
     library::Tick,
+    oracle::Spending,
     process::{ACCOUNT, Write},
     world::{Event, Pid, World},
 };
@@ -40,6 +41,7 @@ pub struct Run {
     pub asked_at: Tick,
     pub since: Tick,
     pub num_requests: u32,
+    pub spending: Spending,
     pub least: u64,
     /// Not one that an earlier process began.
     pub is_whole: bool,
@@ -133,6 +135,7 @@ impl World {
             Step::Begun { mode, .. } => self.note_run(pid, entity, &mode),
             Step::Fetch { ticket, request, patience } => {
                 self.check_asked(entity, &request);
+                self.check_budget(pid, entity, patience);
                 self.fetch(pid, entity, ticket, request, patience);
             }
             Step::Commit { fence, draft } => {
@@ -174,7 +177,8 @@ impl World {
         self.note_place(entity);
         self.tell(|| format!("process {pid}: {entity} begins {}", brief(mode)));
         let (asked_at, since) = (self.processes[p].syncers[entity as usize].asked_at, self.tick);
-        let run = Run { asked_at, since, num_requests: 0, least, is_whole, was_incremental };
+        let spending = Spending::default();
+        let run = Run { asked_at, since, num_requests: 0, spending, least, is_whole, was_incremental };
         self.processes[p].syncers[entity as usize].run = Some(run);
     }
 

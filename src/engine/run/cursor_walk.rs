@@ -4,7 +4,7 @@
 //! artist that is followed all the time is met, and a resumed walk needs no anchor. The total of this listing is known
 //! to lie, so it only decides whether the walk may mark anything removed.
 //!
-//! An end that the total does not agree with is asked about once more.
+//! An end that no total agrees with is asked about once more.
 //!
 //! A cursor that comes back, or one that does not rise and brings no artist that was not read before, leads round in
 //! circles. So does a listing that goes on beyond its total by more than a margin. Such a walk ends, and proves nothing.
@@ -32,7 +32,7 @@ pub struct CursorWalk {
     slots: Vec<Slot>,
     num_pages: usize,
     ended: bool,
-    /// The listing ended where its total says that it does not, and is asked for once more behind the last artist.
+    /// The listing ended where no total says that it does, and is asked for once more behind the last artist.
     is_asking_again: bool,
     /// Cursors and artists that this walk has met.
     cursors: HashSet<String>,
@@ -112,7 +112,7 @@ impl CursorWalk {
             }
             None => {
                 let known = self.tip.offset + self.tip.walk.num_hidden;
-                let agrees = self.tip.total.is_none_or(|total| total == known || total == self.tip.offset);
+                let agrees = self.tip.total.is_some_and(|total| total == known || total == self.tip.offset);
                 let is_vain = self.is_asking_again && self.met.len() == num_met;
                 self.is_asking_again = !agrees && !is_vain;
                 self.ended = !self.is_asking_again;

@@ -9,7 +9,7 @@
 //! | fewer | `next` names `offset + asked`, and `total` counts more | [`Follows::Hidden`]: rows are counted and not given | the same: the last row stands there, or as many places further on as rows are hidden |
 //! | fewer | `total` counts more, and nothing else is said, or `next` is null; or `total` counts fewer than came; or it is reached, and `next` goes on | [`Follows::Doubtful`] | the same; if nothing new comes there, one page further on tells |
 //! | none | `total` counts more | [`Follows::Nothing`] | one page further on |
-//! | fewer, or none | `total` is reached, and `next` does not go on behind this page; or no total and `next` is null or missing | [`Follows::End`] | - |
+//! | fewer, or none | `total` is reached, and `next` does not go on behind this page; or nothing came, no total is told, and `next` is null or missing | [`Follows::End`] | - |
 //!
 //! One rule serves every kind of short page: the next one is asked for from where its last row would stand if nothing
 //! were hidden, and that row is looked for among the first `asked - n + 1` slots. At index 0 the page was cut, by a cap
@@ -63,8 +63,8 @@ impl Follows {
             }
             // More rows than are counted, or more are to come: the count is wrong, and may have been wrong by more.
             (Some(total), _) if total <= reached => return Follows::Doubtful,
-            (None, Next::End | Next::Unsaid) => return Follows::End,
-            (Some(_), _) | (None, Next::Goes { .. }) => {}
+            (None, Next::End | Next::Unsaid) if num_rows == 0 => return Follows::End,
+            (Some(_) | None, _) => {}
         }
         if num_rows == 0 {
             return Follows::Nothing;
@@ -123,7 +123,8 @@ mod tests {
             (25, Some(3), Some(25), at(125), Capped(25)),
             (25, Some(3), Some(50), at(150), Doubtful),
             (25, Some(124), Some(50), Next::End, Doubtful),
-            (25, None, None, Next::End, End),
+            (25, None, None, Next::End, Doubtful),
+            (25, None, Some(25), Next::Unsaid, Capped(25)),
             (25, None, None, ODD, Doubtful),
             (0, Some(230), Some(50), Next::End, Nothing),
             (0, Some(230), Some(20), at(120), Nothing),

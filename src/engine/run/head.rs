@@ -46,6 +46,9 @@ impl EntityRun {
         } else if report.held.num_confirmed > 0 {
             // A person has said that these are gone: a walk that misses them as well marks them.
             self.start_pass();
+        } else if ended && !met_known && self.head_read && self.num_active as usize > self.clues.head().len() {
+            // Not one of the rows that are held was shown, so the count explains nothing.
+            self.start_pass();
         } else if met_known || ended {
             self.after_head();
         }
