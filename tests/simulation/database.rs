@@ -618,6 +618,11 @@ impl Books {
         self.incremental.as_ref().or(self.initial.as_ref()).map_or(&[], |last| &last.walk.told)
     }
 
+    /// Rows that are known to be counted and not given.
+    pub fn num_hidden(&self) -> u32 {
+        self.incremental.as_ref().or(self.initial.as_ref()).map_or(0, |last| last.walk.num_hidden)
+    }
+
     pub fn stale(&self, now: DateTime<Utc>) -> Vec<StalePlaylist> {
         let mut stale: Vec<(u32, StalePlaylist)> = self
             .active()

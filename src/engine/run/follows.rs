@@ -9,7 +9,7 @@
 //! | fewer | `next` names `offset + asked`, and `total` counts more | [`Follows::Hidden`]: rows are counted and not given | the same: the last row stands there, or as many places further on as rows are hidden |
 //! | fewer | `total` counts more, and nothing else is said, or `next` is null; or `total` counts fewer than came; or it is reached, and `next` goes on | [`Follows::Doubtful`] | the same; if nothing new comes there, one page further on tells |
 //! | none | `total` counts more | [`Follows::Nothing`] | one page further on |
-//! | fewer, or none | `total` is reached, and `next` does not go on behind this page; or nothing came, no total is told, and `next` is null or missing | [`Follows::End`] | - |
+//! | fewer, or none | `total` is reached, and `next` does not go on behind this page; or nothing came behind the first row, no total is told, and `next` is null or missing | [`Follows::End`] | - |
 //!
 //! One rule serves every kind of short page: the next one is asked for from where its last row would stand if nothing
 //! were hidden, and that row is looked for among the first `asked - n + 1` slots. At index 0 the page was cut, by a cap
@@ -63,7 +63,7 @@ impl Follows {
             }
             // More rows than are counted, or more are to come: the count is wrong, and may have been wrong by more.
             (Some(total), _) if total <= reached => return Follows::Doubtful,
-            (None, Next::End | Next::Unsaid) if num_rows == 0 => return Follows::End,
+            (None, Next::End | Next::Unsaid) if num_rows == 0 && offset > 0 => return Follows::End,
             (Some(_) | None, _) => {}
         }
         if num_rows == 0 {

@@ -349,6 +349,10 @@ impl OffsetWalk {
         self.learn_cap(limit, num_cells, follows);
         match follows {
             Follows::More => {
+                // A whole page of rows that were read before: the API does not keep to offsets.
+                let is_again = !is_new && num_cells > 1;
+                self.tip.walk.unsteady |= is_again;
+                self.tip.walk.has_hole |= is_again;
                 // Only a page that is short proves the end, lest one wrong total hide all that follows.
                 self.go_to(reached, 0);
             }
@@ -362,12 +366,17 @@ impl OffsetWalk {
                 self.go_to(reached, limit.saturating_sub(num_cells));
             }
             // One row is all that a page holds, and it was the shared one: the next page shares none.
-            Follows::Capped(cap) if num_cells > 0 && cap < limit => self.go_to(reached, 0),
+            Follows::Capped(cap) if num_cells == 1 && skip == 1 && cap < limit => self.go_to(reached, 0),
             Follows::Nothing if self.hole => self.ended = true,
             Follows::Capped(_) | Follows::Hidden(_) | Follows::Doubtful | Follows::Nothing => {
                 // Nothing new, although the total promises more: rows are filtered out, or the total lies. One page
                 // further on tells.
                 self.tip.walk.has_hole |= self.tip.total.is_some_and(|total| total > reached);
+                if self.tip.total.is_none() && skip > 1 {
+                    // Rows that were read before, and no total that tells of hidden ones.
+                    self.tip.walk.unsteady = true;
+                    self.tip.walk.has_hole = true;
+                }
                 let next = offset + limit;
                 let is_last = self.total_max.is_some_and(|total| next >= total);
                 if self.hole || is_last && reached > 0 {
@@ -376,7 +385,8 @@ impl OffsetWalk {
                     self.hole = true;
                     self.tip.walk.num_short = 0;
                     // Of a listing that shows nothing at all, and fits on a page, that page is asked for again.
-                    self.tip.offset = if is_last { 0 } else { next };
+                    let is_bare = self.total_max.is_none() && reached == 0;
+                    self.tip.offset = if is_last || is_bare { 0 } else { next };
                     self.tip.walk.unlinked = true;
                 }
             }

@@ -113,10 +113,24 @@ fn a_row_that_was_left_out_and_one_that_is_gone_do_not_cancel_out() {
                 world.remove(2);
             };
             world.edits_at.insert(request, edit);
-            told(world.run(false));
-            world.check_equal();
+            // Without a word, the count may not be what explains it.
+            if told(world.run(false)).is_empty() {
+                world.check_equal();
+            }
         }
     }
+}
+
+/// Found by the simulation: one was added, another removed, and the head showed nothing at all.
+#[test]
+fn a_head_that_shows_no_row_explains_nothing() {
+    let mut world = lying(Tracks, 30, Lie::Nothing);
+    world.run(false);
+    world.add();
+    world.remove(20);
+    world.lie = Lie::EndsEarly { rows: 0, times: 2 };
+    world.run(false);
+    world.check_equal();
 }
 
 #[test]
