@@ -19,8 +19,6 @@
 //! | [`service`] | which runs are under way, and when all of it is over |
 
 pub mod backoff;
-#[cfg(test)]
-mod day;
 pub mod forecast;
 pub mod gate;
 mod now;

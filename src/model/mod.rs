@@ -40,7 +40,7 @@ pub use owner::{Claim, Owner};
 pub use play::{
     KnownPlays, PLAYS_PAGE_LEN, Play, PlayGap, PlayKey, PlaySlot, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
 };
-pub use reading::{Due, FailedReading, FailureKind, LastFailure, ReadingState, StalePlaylist};
+pub use reading::{Due, FailedReading, FailureKind, LastFailure, REST_MAX, ReadingState, StalePlaylist, look_again_in};
 pub use removal_guard::{REMOVAL_COUNT_ALWAYS, RemovalGuard};
 pub use sharing::{GateProcess, ProbeClaim, Sent, SharedChange, SharedLimits};
 pub use sign_in::{SignInRefusal, SignInState, TokenTrouble, TroubleOf};

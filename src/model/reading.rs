@@ -6,6 +6,16 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 
+/// How long a playlist rests at most after tries that came to nothing: rights do change, but each try costs a request of a
+/// scarce quota.
+pub const REST_MAX: TimeDelta = TimeDelta::days(7);
+
+/// How long until rows that were counted and not given are looked for once more: a day, and ever more rarely while as
+/// many stay away.
+pub fn look_again_in(num_hidden: u32, num_before: u32) -> TimeDelta {
+    if num_hidden == num_before { REST_MAX } else { TimeDelta::days(1) }
+}
+
 /// A playlist whose items an account is to read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StalePlaylist {
@@ -135,6 +145,8 @@ pub struct ReadingState<'a> {
     pub num_hidden: u32,
     pub has_gaps: bool,
     pub failure: Option<&'a LastFailure>,
+    /// When rows that were counted and not given are looked for once more.
+    pub look_again_at: Option<DateTime<Utc>>,
 }
 
 /// Whether a playlist's items are to be read.
@@ -164,8 +176,11 @@ impl ReadingState<'_> {
     }
 
     pub fn due(&self, now: DateTime<Utc>) -> Due {
+        // One that lies further ahead comes of a calendar that was set back since.
+        let lies_ahead = |at: DateTime<Utc>| at > now && at - now <= REST_MAX;
         if self.fills_only() && !self.has_gaps {
-            return Due::No;
+            let is_due = self.num_hidden > 0 && self.look_again_at.is_some_and(|at| !lies_ahead(at));
+            return if is_due { Due::Now } else { Due::No };
         }
         let Some(failure) = self.failure else { return Due::Now };
         // What was counted wrong is worth another look as soon as anything else is listed.
@@ -174,8 +189,7 @@ impl ReadingState<'_> {
             FailureKind::Refused | FailureKind::Failed => true,
             FailureKind::Miscounted | FailureKind::Unsteady | FailureKind::Held | FailureKind::Unchanged => is_same,
         };
-        // One that failed later than now did so before the calendar was set back.
-        match failure.next_try_at.filter(|at| waits && *at > now && failure.since <= now) {
+        match failure.next_try_at.filter(|at| waits && lies_ahead(*at)) {
             Some(at) => Due::At(at),
             None => Due::Now,
         }
@@ -194,6 +208,7 @@ mod tests {
         num_hidden: 0,
         has_gaps: false,
         failure: None,
+        look_again_at: None,
     };
 
     #[test]
@@ -201,6 +216,13 @@ mod tests {
         assert_eq!(LISTED.due(at(0)), Due::No);
         assert_eq!(ReadingState { num_held: Some(119), num_hidden: 1, ..LISTED }.due(at(0)), Due::No);
         assert_eq!(ReadingState { listed_total: None, ..LISTED }.due(at(0)), Due::No);
+    }
+
+    #[test]
+    fn rows_that_were_counted_and_not_given_are_looked_for_again_after_a_while() {
+        let hiding = ReadingState { num_held: Some(118), num_hidden: 2, look_again_at: Some(at(10)), ..LISTED };
+        assert_eq!((hiding.due(at(9)), hiding.due(at(10))), (Due::No, Due::Now));
+        assert_eq!(ReadingState { num_hidden: 0, num_held: Some(120), ..hiding }.due(at(10)), Due::No);
     }
 
     #[test]
@@ -228,8 +250,15 @@ mod tests {
             let waits = matches!(kind, FailureKind::Refused | FailureKind::Failed);
             assert_eq!(changed.due(at(9)), if waits { Due::At(at(10)) } else { Due::Now }, "{kind:?}");
             assert_eq!(ReadingState { held_snapshot: Some("s1"), ..state }.due(at(9)), Due::No);
-            assert_eq!(state.due(at(-1)), Due::Now, "the calendar was set back");
         }
+    }
+
+    #[test]
+    fn a_calendar_that_was_set_back_holds_no_playlist_up() {
+        let failure = failure(FailureKind::Refused);
+        let state = ReadingState { held_snapshot: None, failure: Some(&failure), ..LISTED };
+        assert_eq!(state.due(at(10) - REST_MAX), Due::At(at(10)));
+        assert_eq!(state.due(at(9) - REST_MAX), Due::Now);
     }
 
     #[test]

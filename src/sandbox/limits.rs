@@ -14,7 +14,7 @@ use super::routes::Family;
 /// Length of the window that a quota counts over.
 const QUOTA_WINDOW: Duration = Duration::from_secs(24 * 3600);
 /// A request that arrives so soon after the word to pause went out may have been under way already.
-pub const CROSSING_GRACE: Duration = Duration::from_millis(50);
+pub const CROSSING_GRACE: Duration = Duration::from_millis(200);
 
 /// Whom a pause concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -189,6 +189,7 @@ impl Candidate {
             num_hidden: to_u32(self.listed.items_hidden),
             has_gaps: !self.gaps.is_empty(),
             failure,
+            look_again_at: self.reading.as_ref().and_then(Reading::look_again_at),
         }
     }
 

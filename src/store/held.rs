@@ -95,10 +95,10 @@ pub(super) async fn hold(
         is_confirmed: false,
     };
     upsert(conn, &missing.iter().map(|id| row(id.as_str())).collect::<Vec<_>>()).await?;
+    // A calendar that was set back since has put it into the future.
     with_conn!(conn, |c| {
-        use held_removals::since;
-        // A calendar that was set back makes nothing wait longer.
-        diesel::update(held!(account, entity).filter(since.gt(now))).set(since.eq(now)).execute(c).await
+        let later = held!(account, entity).filter(held_removals::since.gt(now));
+        diesel::update(later).set(held_removals::since.eq(now)).execute(c).await
     })?;
     with_conn!(conn, |c| {
         use held_removals::{is_confirmed, is_counted, since};

@@ -141,10 +141,10 @@ pub(super) async fn judge(
         })
         .collect();
     upsert(conn, &rows).await?;
+    // A calendar that was set back since has put it into the future.
     with_conn!(conn, |c| {
-        use held_removals::since;
-        // A calendar that was set back makes nothing wait longer.
-        diesel::update(of_playlist!(commit, playlist).filter(since.gt(now))).set(since.eq(now)).execute(c).await
+        let later = of_playlist!(commit, playlist).filter(held_removals::since.gt(now));
+        diesel::update(later).set(held_removals::since.eq(now)).execute(c).await
     })?;
     Ok(Verdict::Held(Held { num_missing, num_held }))
 }

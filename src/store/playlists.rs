@@ -14,7 +14,9 @@ use super::upsert::upsert;
 use super::versions::Entry;
 use super::{Conn, StoreError, gaps, held_items, versions, with_conn};
 use crate::model::batch::PlaylistEnd;
-use crate::model::{Commit, FailureKind, ItemCounts, Oddity, PlaylistItemKind, PlaylistPart, ReadingOutcome};
+use crate::model::{
+    Commit, FailureKind, ItemCounts, Oddity, PlaylistItemKind, PlaylistPart, ReadingOutcome, look_again_in,
+};
 use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -304,7 +306,12 @@ impl Plan<'_> {
                 self.reading.end_walk();
                 self.reading.has_failed(&failed, now);
             }
-            None => self.reading.has_read(snapshot_id.as_deref(), now),
+            None => {
+                self.reading.has_read(snapshot_id.as_deref(), now);
+                if num_hidden > 0 {
+                    self.reading.look_again_in(look_again_in(num_hidden, self.books.num_hidden), now);
+                }
+            }
         }
         written.ended.push(playlist.to_owned());
         Ok(())

@@ -15,7 +15,7 @@ use super::upsert::upsert;
 use super::{Conn, StoreError, with_conn};
 use crate::model::batch::PlaylistEnd;
 use crate::model::{AccountId, FailedReading, FailureKind, ItemCounts, LastFailure, PlaylistPart};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::{exists, not};
 use diesel::sql_types::{BigInt, Text};
 use diesel::{
@@ -147,6 +147,15 @@ impl Reading {
     /// The rows are that snapshot, as this account has seen itself.
     pub fn has_read(&mut self, snapshot_id: Option<&str>, now: At) {
         *self = Reading { snapshot_id: snapshot_id.map(str::to_owned), read_at: Some(now), ..Reading::default() };
+    }
+
+    /// When rows that were counted and not given are looked for once more.
+    pub fn look_again_at(&self) -> Option<DateTime<Utc>> {
+        self.next_try_at.filter(|_| self.failure.is_none()).map(DateTime::<Utc>::from)
+    }
+
+    pub fn look_again_in(&mut self, wait: TimeDelta, now: At) {
+        self.next_try_at = DateTime::<Utc>::from(now).checked_add_signed(wait).map(At::from);
     }
 
     pub fn has_failed(&mut self, failed: &FailedReading, now: At) {

@@ -145,6 +145,7 @@ fn calm(sizes: [u32; 4], batches: BatchSizes) -> Scenario {
             guard: 20,
             is_routine: false,
         },
+        listening: None,
         script: Vec::new(),
     }
 }

@@ -394,4 +394,37 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "a run begins without a fence of its own",
         guarantee: "G7",
     },
+    // Playback.
+    Mutant {
+        name: "unlinked-page-trusted",
+        file: "playback/mod.rs",
+        stands: "if is_linked || is_stale {",
+        instead: "if is_linked || is_stale || !page.plays().any(|play| known.keys.contains(&play.key())) {",
+        breaks: "a page of the history that does not link up with what is held is no gap",
+        guarantee: "G14",
+    },
+    Mutant {
+        name: "late-rows-called-a-gap",
+        file: "playback/mod.rs",
+        stands: "any(|play| known.keys.contains(&play.key()));\n    let is_stale",
+        instead: "any(|play| known.keys.contains(&play.key()) && page.plays().count() < 3);\n    let is_stale",
+        breaks: "a page that links up with what is held is called a gap",
+        guarantee: "G14",
+    },
+    Mutant {
+        name: "outage-parks-playback",
+        file: "playback/mod.rs",
+        stands: "let wait = self.backoff(self.num_failures, jitter);",
+        instead: "let wait = PARK;",
+        breaks: "a poll that fails for a minute costs a day of tracking",
+        guarantee: "G11",
+    },
+    Mutant {
+        name: "history-asked-at-once",
+        file: "playback/mod.rs",
+        stands: "self.set_due(verdict.wait, now, wall);",
+        instead: "self.set_due(Duration::ZERO, now, wall);",
+        breaks: "the history is asked for without a pause",
+        guarantee: "G7",
+    },
 ];

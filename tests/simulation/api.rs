@@ -2,6 +2,7 @@
 
 use super::{
     library::{Item as TrueItem, Library, Listing, Tick, id_of, number_of},
+    listener::Shown,
     odds::Odds,
     scenario::Failure,
 };
@@ -21,6 +22,7 @@ const WINDOW: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub enum Answer {
     Page(Page),
+    Plays(Shown),
     Limited {
         class: LimitClass,
         retry_after: Option<Duration>,
@@ -30,6 +32,8 @@ pub enum Answer {
     Refused(Remedy),
     /// The sign-in is no longer accepted.
     SignedOut,
+    /// The token endpoint is left alone for so long, so that nothing was asked.
+    NoToken(Duration),
 }
 
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub struct Api {
     /// The next requests fail, and how.
     pub failing: (u32, Option<Failure>),
     pub down_until: Duration,
+    /// No access token can be had.
+    pub tokenless_until: Duration,
     /// The next answers of a listing: what is added to its length, or that there is nothing.
     pub lies: [Lie; 4],
     pub is_signed_out: bool,
@@ -70,6 +76,7 @@ impl Api {
             quotas: BTreeMap::new(),
             failing: (0, None),
             down_until: Duration::ZERO,
+            tokenless_until: Duration::ZERO,
             lies: [Lie::default(); 4],
             is_signed_out: false,
             refuse_next: None,
@@ -82,7 +89,7 @@ impl Api {
     /// Stops everything that is not honest or not well. Limits stay: they are no fault.
     pub fn recover(&mut self) {
         self.failing = (0, None);
-        self.down_until = Duration::ZERO;
+        (self.down_until, self.tokenless_until) = (Duration::ZERO, Duration::ZERO);
         self.lies.iter_mut().for_each(|lie| lie.num = 0);
         self.is_signed_out = false;
         self.refuse_next = None;
@@ -101,7 +108,7 @@ impl Api {
     }
 
     /// Counts a request, and says what it gets where that is no page.
-    fn take_in(&mut self, family: Family, now: Duration) -> Option<Answer> {
+    pub fn take_in(&mut self, family: Family, now: Duration) -> Option<Answer> {
         self.num_requests += 1;
         if let Some(refusal) = self.refuse(family, now) {
             self.num_refused += 1;

@@ -76,6 +76,9 @@ impl World {
             Injection::Heal => self.heal(),
             Injection::Fail { num, how } => self.api.failing = (num, Some(how)),
             Injection::Down { seconds } => self.api.down_until = self.now + Duration::from_secs(seconds.into()),
+            Injection::Tokenless { seconds } => {
+                self.api.tokenless_until = self.now + Duration::from_secs(seconds.into());
+            }
             Injection::Limited { retry_after_s } => {
                 self.api.refuse_next = Some((None, Some(Duration::from_secs(retry_after_s.into()))));
             }
@@ -107,6 +110,11 @@ impl World {
                 }
             }
             Injection::PanicGate => self.with_latest(World::panic_gate),
+            Injection::PanicTracker => {
+                if let Some(process) = self.processes.last_mut() {
+                    process.tracker.is_doomed = true;
+                }
+            }
             Injection::PanicWriter { is_applied } => self.with_latest(|world, pid| world.panic_writer(pid, is_applied)),
             Injection::LoseReply { is_applied } => {
                 if let Some(process) = self.processes.last_mut() {
@@ -128,6 +136,11 @@ impl World {
             Injection::Reset { entity } => self.database.reset(entity),
             Injection::Want { entity } => self.want(entity),
             Injection::SignOut => self.api.is_signed_out = true,
+            Injection::History { odd, num } => {
+                if let Some(listener) = &mut self.listener {
+                    listener.odd = (num, Some(odd));
+                }
+            }
             Injection::Odd(odd) => self.begin_odd(odd),
             Injection::Database { fault, num } => self.database.failing = (num, Some(fault)),
         }
@@ -145,6 +158,7 @@ impl World {
 
     /// The clocks have gone apart: what is due may be due already.
     fn look_again(&mut self) {
+        self.excuse_trackers();
         let pids: Vec<Pid> = self.processes.iter().map(|process| process.pid).collect();
         for pid in pids {
             self.plan_runs(pid);
@@ -181,6 +195,7 @@ impl World {
         let tick = self.tick;
         self.oracle.calm_since = Some(tick);
         self.api.recover();
+        self.calm_listener();
         self.speak();
         self.heal();
         self.give_all();
@@ -206,6 +221,7 @@ impl World {
                     }
                 }
                 self.soon(Event::RunsDue(pid));
+                self.revive_tracker(pid);
             }
             Some(process) => {
                 let pid = process.pid;

@@ -10,9 +10,10 @@ use segno::{
     engine::run::{Draft, RunMode},
     model::{
         AddedBetween, Checkpoint, CommitReport, Counts, Due, EntityType, FailedReading, FailureKind, Family, Fence,
-        Gap, GateProcess, Gone, HeldBefore, Hold, Item, ItemCounts, LastFailure, LearnedRate, LedgerEntry, LimitClass,
-        Member, Membership, NotedPause, Pause, Phase, PlaylistPart, ProbeClaim, ReadingOutcome, ReadingState,
-        RemovalGuard, Rows, SharedChange, SharedLimits, Slot, StalePlaylist, WalkState, batch::PlaylistEnd,
+        Gap, GateProcess, Gone, HeldBefore, Hold, Item, ItemCounts, KnownPlays, LastFailure, LearnedRate, LedgerEntry,
+        LimitClass, Member, Membership, NotedPause, Pause, Phase, Play, PlayGap, PlayKey, PlaybackNote, PlaybackRecord,
+        PlaylistPart, PlaysCommit, PlaysPage, ProbeClaim, ReadingOutcome, ReadingState, RemovalGuard, Rows,
+        SharedChange, SharedLimits, Slot, StalePlaylist, WalkState, batch::PlaylistEnd, look_again_in,
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,10 @@ pub struct Database {
     gates: BTreeMap<Uuid, GateProcess>,
     learned: Option<LearnedRate>,
     ledger: BTreeMap<(Family, DateTime<Utc>), (u32, u32)>,
+    pub playback: PlaybackRecord,
+    plays: BTreeSet<PlayKey>,
+    /// Gaps in the history, and whether they are healed.
+    play_gaps: Vec<(PlayGap, bool)>,
 }
 
 /// All that is kept of one entity type.
@@ -84,6 +89,7 @@ pub struct PlaylistBook {
     pub generation: i64,
     /// Of the account.
     failure: Option<LastFailure>,
+    look_again_at: Option<DateTime<Utc>>,
     is_unreadable: bool,
     walk: Option<ItemsWalk>,
     /// `None` where the source gave nothing.
@@ -283,6 +289,53 @@ impl Database {
     }
 }
 
+/// As `store::plays`.
+impl Database {
+    pub fn known_plays(&self, page: &PlaysPage) -> KnownPlays {
+        let from = page.oldest().map(|oldest| (oldest, String::new()));
+        let is_before = |(at, _): &&PlayKey| page.oldest().is_none_or(|oldest| *at < oldest);
+        KnownPlays {
+            keys: from.map(|from| self.plays.range(from..).cloned().collect()).unwrap_or_default(),
+            newest_before: self.plays.iter().rfind(is_before).map(|(at, _)| *at),
+        }
+    }
+
+    /// Says how many plays were not there before.
+    pub fn commit_plays(&mut self, commit: &PlaysCommit, owner: Uuid) -> Result<u32, Fenced> {
+        if self.claimed_by.is_some_and(|claimed_by| claimed_by != owner) {
+            return Err(Fenced);
+        }
+        let num_before = self.plays.len();
+        self.plays.extend(commit.page.plays().map(Play::key));
+        let newest = self.plays.last().map(|(at, _)| *at);
+        if let Some(oldest) = commit.page.oldest().filter(|_| commit.page.newest() >= newest) {
+            self.play_gaps.iter_mut().for_each(|(gap, is_healed)| *is_healed |= gap.played_after >= oldest);
+        }
+        if let Some(gap) = commit.gap.filter(|gap| self.play_gaps.iter().all(|(known, _)| known != gap)) {
+            self.play_gaps.push((gap, false));
+        }
+        self.playback.last_polled_at = Some(commit.polled_at);
+        self.playback.next_poll_at = Some(commit.next_poll_at);
+        (self.playback.parked_until, self.playback.error) = (None, None);
+        Ok((self.plays.len() - num_before) as u32)
+    }
+
+    pub fn note_playback(&mut self, note: &PlaybackNote, owner: Uuid) {
+        if self.claimed_by.is_none_or(|claimed_by| claimed_by == owner) {
+            let PlaybackNote { next_poll_at, parked_until, error, .. } = note.clone();
+            self.playback = PlaybackRecord { next_poll_at, parked_until, error, ..self.playback.clone() };
+        }
+    }
+
+    pub fn has_play(&self, played_at: DateTime<Utc>) -> bool {
+        self.plays.range((played_at, String::new())..).next().is_some_and(|(at, _)| *at == played_at)
+    }
+
+    pub fn has_play_gap(&self, at: DateTime<Utc>) -> bool {
+        self.play_gaps.iter().any(|(gap, is_healed)| !is_healed && gap.played_after < at && at < gap.played_before)
+    }
+}
+
 impl Books {
     fn checkpoint(&mut self, phase: Phase) -> &mut Option<Checkpoint> {
         match phase {
@@ -467,6 +520,7 @@ impl Books {
         book.rows = std::mem::take(&mut book.apart);
         book.items = book.rows.values().copied().collect();
         book.items_snapshot.clone_from(snapshot_id);
+        book.look_again_at = (num_hidden > 0).then(|| now + look_again_in(num_hidden, book.num_hidden));
         (book.num_held, book.num_hidden) = (Some(total - num_hidden), num_hidden);
         book.generation += 1;
         (book.is_unreadable, book.failure) = (false, None);
@@ -643,6 +697,7 @@ impl Books {
                     num_hidden: book.num_hidden,
                     has_gaps: !gaps.is_empty(),
                     failure: book.failure.as_ref(),
+                    look_again_at: book.look_again_at,
                 };
                 let walk = book.walk.filter(|walk| walk.generation == book.generation);
                 let (is_due, next_try_at) = match state.due(now) {
@@ -683,7 +738,7 @@ impl PlaylistBook {
     }
 
     fn fail(&mut self, failed: &FailedReading, now: DateTime<Utc>) {
-        self.walk = None;
+        (self.walk, self.look_again_at) = (None, None);
         self.failure = Some(LastFailure::next(self.failure.as_ref(), failed, now));
         self.is_unreadable |= failed.is_unreadable;
     }

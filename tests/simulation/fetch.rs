@@ -3,7 +3,8 @@
 use super::{
     api::Answer,
     process::Process,
-    scenario::Failure,
+    scenario::{Failure, Settings},
+    tracker::LONGEST_WAIT,
     world::{Event, Pid, World},
 };
 use segno::{
@@ -22,12 +23,28 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct Fetch {
     number: u64,
-    entity: EntityType,
-    ticket: Ticket,
-    pub request: PageRequest,
+    wanted: Wanted,
     pub permit: Option<u64>,
     machine: Request,
-    page: Option<Page>,
+    answer: Option<Answer>,
+}
+
+/// What is asked for, and by whom.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// By a syncer.
+    Page { entity: EntityType, ticket: Ticket, request: PageRequest, patience: Patience },
+    /// By the tracker.
+    Plays,
+}
+
+impl Wanted {
+    fn asker(&self) -> Option<EntityType> {
+        match self {
+            Wanted::Page { entity, .. } => Some(*entity),
+            Wanted::Plays => None,
+        }
+    }
 }
 
 impl Fetch {
@@ -35,7 +52,19 @@ impl Fetch {
     pub fn family(&self) -> Family {
         match self.machine.target() {
             Target::Probe => Family::Application,
-            Target::Own => self.request.family(),
+            Target::Own => match &self.wanted {
+                Wanted::Page { request, .. } => request.family(),
+                Wanted::Plays => Family::Player,
+            },
+        }
+    }
+
+    /// The longest pause that it sits out.
+    pub fn longest_wait(&self, settings: &Settings) -> Option<Duration> {
+        let longest_wait = settings.longest_wait.map(|wait| Duration::from_secs(wait.into()));
+        match self.wanted {
+            Wanted::Page { .. } => longest_wait,
+            Wanted::Plays => Some(longest_wait.map_or(LONGEST_WAIT, |wait| wait.min(LONGEST_WAIT))),
         }
     }
 }
@@ -51,13 +80,17 @@ impl Process {
 }
 
 impl World {
-    pub fn fetch(&mut self, pid: Pid, entity: EntityType, ticket: Ticket, request: PageRequest, patience: Patience) {
+    pub fn fetch(&mut self, pid: Pid, wanted: Wanted) {
         let Some(p) = self.at(pid) else { return };
         let process = &mut self.processes[p];
         process.num_fetches += 1;
         let number = process.num_fetches;
-        let machine = Request::of_page(&request, patience, Backoff::default(), process.vitals.clone());
-        process.fetches.push(Fetch { number, entity, ticket, request, permit: None, machine, page: None });
+        let (backoff, vitals) = (Backoff::default(), process.vitals.clone());
+        let machine = match &wanted {
+            Wanted::Page { request, patience, .. } => Request::of_page(request, *patience, backoff, vitals),
+            Wanted::Plays => Request::new(Patience::Whole, backoff, vitals),
+        };
+        process.fetches.push(Fetch { number, wanted, permit: None, machine, answer: None });
         // The gate is an actor of its own: it hears of it a moment later.
         self.soon(Event::TryAgain { pid, fetch: number });
     }
@@ -99,8 +132,8 @@ impl World {
                 self.after(wait + Duration::from_millis(1), Event::TryAgain { pid, fetch: number });
             }
             Next::Done(ended) => {
-                let page = fetch.page.take();
-                let answer = ended.map(|()| page.expect("it was served"));
+                let answer = fetch.answer.take();
+                let answer = ended.map(|()| answer.expect("it was served"));
                 self.deliver(pid, number, answer);
             }
         }
@@ -118,31 +151,37 @@ impl World {
 
     fn send(&mut self, pid: Pid, number: u64, target: Target) {
         let Some(p) = self.at(pid) else { return };
+        if let Some(left) = self.api.tokenless_until.checked_sub(self.now).filter(|left| !left.is_zero()) {
+            return self.answers(pid, number, Answer::NoToken(left));
+        }
         let Some(fetch) = self.processes[p].fetch(number) else { return };
-        let (request, entity, family) = (fetch.request.clone(), fetch.entity, fetch.family());
-        if let Some(run) = &mut self.processes[p].syncers[entity as usize].run {
+        let (wanted, family) = (fetch.wanted.clone(), fetch.family());
+        let entity = wanted.asker();
+        if let Some(run) = entity.and_then(|entity| self.processes[p].syncers[entity as usize].run.as_mut()) {
             run.num_requests += 1;
         }
         self.check_sent(p, family);
-        self.tell(|| format!("process {pid}: asks {target:?} {request:?}"));
-        let wait = self.latency();
-        let event = match target {
-            Target::Own => Event::Arrives { pid, fetch: number, request },
-            Target::Probe => Event::ProbeArrives { pid, fetch: number },
-        };
-        self.after(wait, event);
+        self.tell(|| format!("process {pid}: asks {target:?} {wanted:?}"));
+        let (wait, wanted) = (self.latency(), Some(wanted).filter(|_| target == Target::Own));
+        self.after(wait, Event::Arrives { pid, fetch: number, wanted });
     }
 
     fn latency(&mut self) -> Duration {
         Duration::from_millis(self.random.u64(10..80))
     }
 
-    pub fn arrives(&mut self, pid: Pid, fetch: u64, request: &PageRequest) {
+    /// Without anything wanted, it is the probe: something that is known to be there.
+    pub fn arrives(&mut self, pid: Pid, fetch: u64, wanted: Option<&Wanted>) {
         // What an odd answer denies or leaves out was there a moment before.
         self.tick += 1;
-        let answer = self.api.answer(request, &mut self.library, self.now, self.tick);
+        let answer = match wanted {
+            Some(Wanted::Page { request, .. }) => self.api.answer(request, &mut self.library, self.now, self.tick),
+            Some(Wanted::Plays) => self.show_history(),
+            None => self.api.probe(self.now),
+        };
         self.tell(|| format!("the API answers process {pid}: {}", told(&answer)));
-        if let (Answer::Failed(_), PageRequest::Listing { entity, offset, limit: limit @ (1 | 2) }) = (&answer, request)
+        if let (Answer::Failed(_), Some(Wanted::Page { request, .. })) = (&answer, wanted)
+            && let PageRequest::Listing { entity, offset, limit: limit @ (1 | 2) } = request
         {
             // Whoever asks for a single slot (and the one before it) does so because nothing larger comes: it is taken for
             // one that never does. An outage that ends meanwhile looks the same.
@@ -155,13 +194,6 @@ impl World {
                 listing.items.iter_mut().for_each(|item| item.hidden_at = tick);
             }
         }
-        self.answers(pid, fetch, answer);
-    }
-
-    /// Something that is known to be there is asked for, to learn whether the API answers at all.
-    pub fn probe_arrives(&mut self, pid: Pid, fetch: u64) {
-        let answer = self.api.probe(self.now);
-        self.tell(|| format!("the API answers the probe of process {pid}: {}", told(&answer)));
         self.answers(pid, fetch, answer);
     }
 
@@ -182,8 +214,8 @@ impl World {
         if !is_limited {
             fetch.permit = None;
         }
-        if let (Answer::Page(page), Next::Do(Step::Send(Target::Own))) = (answer, fetch.machine.poll()) {
-            fetch.page = Some(page);
+        if fetch.machine.poll() == Next::Do(Step::Send(Target::Own)) {
+            fetch.answer = Some(answer);
         }
         if !is_limited {
             self.return_permit(pid, permit, request::outcome(&disposition));
@@ -210,24 +242,29 @@ impl World {
         self.hear(pid, number, request::Event::Paused(pause));
     }
 
-    fn deliver(&mut self, pid: Pid, number: u64, answer: Result<Page, Fault>) {
+    fn deliver(&mut self, pid: Pid, number: u64, answer: Result<Answer, Fault>) {
         let Some(p) = self.at(pid) else { return };
         let process = &mut self.processes[p];
         let Some(at) = process.fetches.iter().position(|fetch| fetch.number == number) else { return };
-        let Fetch { entity, ticket, request, .. } = process.fetches.swap_remove(at);
-        if let Ok(page) = &answer {
-            self.note_page(pid, entity, &request, page);
+        match (process.fetches.swap_remove(at).wanted, answer) {
+            (Wanted::Page { entity, ticket, request, .. }, Ok(Answer::Page(page))) => {
+                self.note_page(pid, entity, &request, &page);
+                self.told_page(pid, entity, ticket, Ok(page));
+            }
+            (Wanted::Page { entity, ticket, .. }, Err(fault)) => self.told_page(pid, entity, ticket, Err(fault)),
+            (Wanted::Plays, Ok(Answer::Plays(shown))) => self.told_plays(pid, Ok(shown)),
+            (Wanted::Plays, Err(fault)) => self.told_plays(pid, Err(fault)),
+            (wanted, Ok(answer)) => panic!("{wanted:?} was asked for, and {answer:?} came"),
         }
-        self.told_page(pid, entity, ticket, answer);
     }
 
-    /// Whoever asked is gone. What is under way comes to nothing; what waits is found out when it is its turn.
-    pub fn drop_fetches(&mut self, pid: Pid, entity: EntityType) {
+    /// Whoever asked is gone: a syncer, or the tracker. What is under way comes to nothing; what waits is found out when it is its turn.
+    pub fn drop_fetches(&mut self, pid: Pid, asker: Option<EntityType>) {
         let Some(p) = self.at(pid) else { return };
         let process = &mut self.processes[p];
         let mut permits = Vec::new();
         process.fetches.retain(|fetch| {
-            let stays = fetch.entity != entity;
+            let stays = fetch.wanted.asker() != asker;
             permits.extend(fetch.permit.filter(|_| !stays));
             stays
         });
@@ -247,6 +284,8 @@ fn told(answer: &Answer) -> String {
         }
         Answer::Failed(failure) => format!("{failure:?}"),
         Answer::Refused(remedy) => format!("{remedy:?}"),
+        Answer::Plays(shown) => format!("{} plays", shown.page.slots.len()),
+        Answer::NoToken(left) => format!("no token for {left:?}"),
         Answer::SignedOut => "signed out".to_owned(),
     }
 }
@@ -255,7 +294,7 @@ fn told(answer: &Answer) -> String {
 fn disposition(answer: &Answer) -> (Disposition, &'static str) {
     let again = Remedy::AskSoonOrDivide { retry_after: None };
     match answer {
-        Answer::Page(_) => (Disposition::SERVED, ""),
+        Answer::Page(_) | Answer::Plays(_) => (Disposition::SERVED, ""),
         Answer::Limited { class, retry_after } => {
             let limit = Remedy::Limit { class: *class, retry_after: *retry_after };
             (Disposition::sent(RequestStatus::Limited, limit), "429")
@@ -269,6 +308,10 @@ fn disposition(answer: &Answer) -> (Disposition, &'static str) {
         }
         Answer::Failed(Failure::Expired) => (Disposition::sent(RequestStatus::Refused, Remedy::AskAgain), "401"),
         Answer::Refused(remedy) => (Disposition::sent(RequestStatus::Refused, *remedy), "404"),
+        Answer::NoToken(left) => {
+            let (status, remedy) = (RequestStatus::Unanswered, Some(Remedy::AwaitToken { left: *left }));
+            (Disposition { status, was_sent: false, remedy }, "no token")
+        }
         Answer::SignedOut => (Disposition::sent(RequestStatus::Refused, Remedy::SignIn), "sign in again"),
     }
 }

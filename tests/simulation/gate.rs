@@ -1,7 +1,10 @@
 //! A driver of the gate, as `src/actors/gate.rs` is one: carries its looks to the model database and its permits to those
 //! who asked, and gives it a new life after a death.
 
-use super::world::{Event, Pid, World};
+use super::{
+    scenario::DatabaseFault,
+    world::{Event, Pid, World},
+};
 use chrono::{DateTime, Utc};
 use segno::{
     engine::{
@@ -18,6 +21,9 @@ use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
+
+/// As in `actors::gate`.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One in so many looks fails, or its answer is lost.
 const LOOKS_LOST: u32 = 60;
@@ -67,8 +73,9 @@ impl World {
     /// Asks for a permit for a fetch.
     pub fn ask(&mut self, pid: Pid, fetch: u64) {
         let Some(p) = self.at(pid) else { return };
-        let longest_wait = self.processes[p].settings.longest_wait.map(|wait| Duration::from_secs(wait.into()));
-        let Some(family) = self.processes[p].fetch(fetch).map(|fetch| fetch.family()) else { return };
+        let settings = self.processes[p].settings;
+        let asked = self.processes[p].fetch(fetch).map(|fetch| (fetch.family(), fetch.longest_wait(&settings)));
+        let Some((family, longest_wait)) = asked else { return };
         let gate = &mut self.processes[p].gate;
         if gate.is_down {
             return self.gate_lost(pid, fetch);
@@ -131,10 +138,20 @@ impl World {
     /// The transaction of a look. It may fail, or its answer may be lost.
     pub fn gate_looks(&mut self, pid: Pid, life: u32, look: &Look) {
         let Some(p) = self.at(pid) else { return };
-        let is_lost = self.random.u32(0..LOOKS_LOST) == 0;
-        if is_lost && self.random.bool() {
+        let fault = self.database.take_fault(true);
+        let is_lost = fault.is_some() || self.random.u32(0..LOOKS_LOST) == 0;
+        let wait = match fault {
+            None | Some(DatabaseFault::Full) => Duration::from_millis(self.random.u64(1..8)),
+            Some(DatabaseFault::Locked) => Duration::from_secs(5),
+            Some(DatabaseFault::Hangs { .. }) => LOOK_TIMEOUT,
+        };
+        let is_applied = match fault {
+            None => !is_lost || self.random.bool(),
+            Some(fault) => fault == DatabaseFault::Hangs { is_applied: true },
+        };
+        if !is_applied {
             self.tell(|| format!("process {pid}: the database does not answer the gate"));
-            return self.soon(Event::GateLooked { pid, life, looked: None });
+            return self.after(wait, Event::GateLooked { pid, life, looked: None });
         }
         let found = self.database.shared_limits();
         let pids: Vec<Pid> = self.processes.iter().map(|process| process.pid).collect();
@@ -145,7 +162,7 @@ impl World {
         self.database.change_limits(&change, look.wall());
         self.note_stored(p, &change);
         let looked = (!is_lost).then(|| Box::new(looked));
-        self.soon(Event::GateLooked { pid, life, looked });
+        self.after(wait, Event::GateLooked { pid, life, looked });
     }
 
     pub fn gate_looked(&mut self, pid: Pid, life: u32, looked: Option<Box<Looked>>) {

@@ -8,7 +8,8 @@
 //! | [`library`] | the true library with its history |
 //! | [`api`], [`odds`] | the model API, with limits that nobody is told; how its answers are wrong and look right |
 //! | [`database`] | the model database: the transactions of `src/store` |
-//! | [`process`], [`syncer`], [`gate`], [`fetch`] | the shells: what `src/actors` does, with messages instead of futures |
+//! | [`listener`] | who listens, and the history as the API shows it |
+//! | [`process`], [`syncer`], [`tracker`], [`gate`], [`fetch`] | the shells: what `src/actors` does, with messages instead of futures |
 //! | [`world`], [`chaos`] | the clock and what happens next; how the script happens |
 //! | [`oracle`] | what must always hold |
 //! | [`shrink`] | makes a failure small |
@@ -23,6 +24,7 @@ mod database;
 mod fetch;
 mod gate;
 mod library;
+pub mod listener;
 pub mod odds;
 mod oracle;
 mod process;
@@ -30,6 +32,7 @@ pub mod scenario;
 pub mod shrink;
 mod syncer;
 pub mod tally;
+mod tracker;
 mod world;
 
 use scenario::Scenario;

@@ -5,9 +5,11 @@ use super::{
     database::{Fenced, Writer},
     fetch::Fetch,
     gate::GateShell,
+    listener::Shown,
     oracle::Before,
     scenario::{DatabaseFault, Settings},
     syncer::{Asker, Message, Syncer},
+    tracker::{Heard, Tracker},
     world::{Event, Pid, World},
 };
 use chrono::{DateTime, Utc};
@@ -22,7 +24,9 @@ use segno::{
         sweep::RemovalGuard,
         syncing::{Answer, SyncingSetup, Trouble},
     },
-    model::{AccountId, CommitReport, EntityType, Family, Fault, Fence, Owner, Phase, SyncKey},
+    model::{
+        AccountId, CommitReport, EntityType, Family, Fault, Fence, Owner, Phase, PlaybackNote, PlaysCommit, SyncKey,
+    },
 };
 use std::{collections::VecDeque, time::Duration};
 use uuid::Uuid;
@@ -48,6 +52,7 @@ pub struct Process {
     pub settings: Settings,
     pub gate: GateShell,
     pub syncers: [Syncer; 4],
+    pub tracker: Tracker,
     pub runs: Runs,
     pub fetches: Vec<Fetch>,
     pub num_fetches: u64,
@@ -74,6 +79,8 @@ pub enum Write {
     EndRun { from: Asker, fence: Fence, has_failed: bool },
     NoteFailure { from: Asker },
     Plan { entity: EntityType, at: Option<DateTime<Utc>> },
+    Plays { life: u32, commit: Box<PlaysCommit>, shown: Shown },
+    NotePlayback { life: u32, note: PlaybackNote },
 }
 
 /// The next run that misses the same items is believed: the lives are too short to wait.
@@ -82,6 +89,7 @@ const REMOVAL_WAIT: Duration = Duration::ZERO;
 #[derive(Debug)]
 pub enum Reply {
     Told { from: Asker, answer: Box<Answer> },
+    Tracker { life: u32, heard: Heard },
     Planned,
 }
 
@@ -95,6 +103,14 @@ impl Write {
             | Write::EndRun { from, .. }
             | Write::NoteFailure { from } => *from,
             _ => Asker { entity: EntityType::Tracks, life: u32::MAX },
+        }
+    }
+
+    /// The life of the tracker that waits for it.
+    fn tracker(&self) -> Option<u32> {
+        match self {
+            Write::Plays { life, .. } | Write::NotePlayback { life, .. } => Some(*life),
+            _ => None,
         }
     }
 }
@@ -135,6 +151,7 @@ impl World {
             settings,
             gate: GateShell::new(gate, us, now, wall),
             syncers: [0, 1, 2, 3].map(|at| Syncer::new(settings.syncing(EntityType::ALL[at]))),
+            tracker: Tracker::default(),
             runs: Runs::service(
                 if settings.is_routine { Purpose::Routine(RHYTHM) } else { Purpose::Current },
                 schedule,
@@ -154,6 +171,7 @@ impl World {
         self.tell(|| format!("process {pid} starts"));
         self.pump(pid);
         self.plan_runs(pid);
+        self.begin_tracker(pid, Duration::ZERO);
     }
 
     /// An alarm for each run that is planned.
@@ -223,6 +241,7 @@ impl World {
             return;
         }
         self.processes[p].runs.handle_stop();
+        self.stop_tracker(pid);
         self.after(STOP_WITHIN, Event::StopDeadline(pid));
         self.manage(pid);
     }
@@ -284,10 +303,11 @@ impl World {
         if !self.processes[p].writes.is_empty() {
             self.soon(Event::Written(pid));
         }
-        // Plans and notes of failures are written until it is certain that they are.
-        let may_fail = matches!(write, Write::Begin { .. } | Write::Switch { .. } | Write::Commit { .. });
-        let is_syncers = may_fail || matches!(write, Write::EndRun { .. } | Write::NoteFailure { .. });
-        if let Some(fault) = is_syncers.then(|| self.database.take_fault(true)).flatten() {
+        // Notes of failures are written until it is certain that they are.
+        let may_fail =
+            matches!(write, Write::Begin { .. } | Write::Switch { .. } | Write::Commit { .. } | Write::Plays { .. });
+        let is_plan = matches!(write, Write::Plan { .. });
+        if let Some(fault) = if is_plan { None } else { self.database.take_fault(true) } {
             return self.fail_write(pid, p, write, fault);
         }
         let is_lost = if may_fail { self.processes[p].loses_reply.take() } else { None };
@@ -300,12 +320,14 @@ impl World {
 
     /// The database does not do it, or nobody learns that it did.
     fn fail_write(&mut self, pid: Pid, p: usize, write: Write, fault: DatabaseFault) {
-        let (from, refused): (Asker, fn(Trouble) -> Answer) = match &write {
-            Write::Begin { from, .. } => (*from, |trouble| Answer::Begun(Err(trouble))),
-            Write::Switch { from, .. } => (*from, |trouble| Answer::Switched(Err(trouble))),
-            Write::Commit { from, .. } => (*from, |trouble| Answer::Committed(Err(trouble))),
-            _ => (write.asker(), |trouble| Answer::Noted(Err(trouble))),
+        let (from, life) = (write.asker(), write.tracker());
+        let refused: fn(Trouble) -> Answer = match &write {
+            Write::Begin { .. } => |trouble| Answer::Begun(Err(trouble)),
+            Write::Switch { .. } => |trouble| Answer::Switched(Err(trouble)),
+            Write::Commit { .. } => |trouble| Answer::Committed(Err(trouble)),
+            _ => |trouble| Answer::Noted(Err(trouble)),
         };
+        let is_note = matches!(write, Write::NotePlayback { .. });
         self.tell(|| format!("process {pid}: the database fails, {fault:?}"));
         let (wait, trouble) = match fault {
             DatabaseFault::Locked => (Duration::from_secs(5), Trouble::Passing("database is locked".to_owned())),
@@ -317,7 +339,11 @@ impl World {
                 (WRITE_TIMEOUT, Trouble::Passing("the database did not answer".to_owned()))
             }
         };
-        let reply = Reply::Told { from, answer: Box::new(refused(trouble)) };
+        let reply = match life {
+            Some(life) if is_note => Reply::Tracker { life, heard: Heard::Noted },
+            Some(life) => Reply::Tracker { life, heard: Heard::Written(Err(Fault::Internal(trouble.to_string()))) },
+            None => Reply::Told { from, answer: Box::new(refused(trouble)) },
+        };
         self.after(wait, Event::Replied(pid, reply));
     }
 
@@ -357,6 +383,18 @@ impl World {
                 self.database.books[entity as usize].next_run_at = at;
                 Reply::Planned
             }
+            Write::Plays { life, commit, shown } => {
+                let written = if is_applied { self.commit_plays(owner, &commit, &shown) } else { Ok(()) };
+                let written = match result(is_lost, written) {
+                    Err(Trouble::Overtaken(by)) => Err(Fault::Overtaken(by)),
+                    written => written.map_err(|trouble| Fault::Internal(trouble.to_string())),
+                };
+                Reply::Tracker { life, heard: Heard::Written(written) }
+            }
+            Write::NotePlayback { life, note } => {
+                self.database.note_playback(&note, owner);
+                Reply::Tracker { life, heard: Heard::Noted }
+            }
         }
     }
 
@@ -369,9 +407,16 @@ impl World {
         Ok(report)
     }
 
+    fn commit_plays(&mut self, owner: Uuid, commit: &PlaysCommit, shown: &Shown) -> Result<(), Fenced> {
+        let num_added = self.database.commit_plays(commit, owner)?;
+        self.check_plays(commit, num_added, shown);
+        Ok(())
+    }
+
     pub fn replied(&mut self, pid: Pid, reply: Reply) {
         match reply {
             Reply::Told { from, answer } => self.told(pid, from, *answer),
+            Reply::Tracker { life, heard } => self.tracker_hears(pid, life, heard),
             Reply::Planned => {}
         }
     }
@@ -395,6 +440,8 @@ fn told(write: &Write) -> String {
         Write::EndRun { from: Asker { entity, .. }, .. } | Write::NoteFailure { from: Asker { entity, .. } } => {
             format!("how {entity} ended")
         }
+        Write::Plays { commit, .. } => format!("{} new plays", commit.num_new),
+        Write::NotePlayback { note, .. } => format!("how a poll ended, again at {:?}", note.next_poll_at),
         Write::Plan { entity, at } => format!("the next run of {entity}, {at:?}"),
         Write::Commit { from: Asker { entity, .. }, draft, .. } => {
             let Draft { rows, offset_from, offset_to, checkpoint, effects } = draft.as_ref();

@@ -2,7 +2,10 @@
 //! wrong or changes, each with the step at which it does. It comes from a seed, and a part of it can be left out: that
 //! is how a failure is made small.
 
-use super::odds::Odd;
+use super::{
+    listener::{Listening, OddHistory},
+    odds::Odd,
+};
 use fastrand::Rng;
 use segno::{engine::run::BatchSizes, model::EntityType, model::Family};
 use std::fmt;
@@ -28,6 +31,8 @@ pub struct Scenario {
     /// The window that the gate is told of, in seconds. The API's is 30 s.
     pub window_s: u32,
     pub settings: Settings,
+    /// Somebody whose playback is tracked.
+    pub listening: Option<Listening>,
     /// By the step at which it happens.
     pub script: Vec<(u32, Injection)>,
 }
@@ -118,6 +123,10 @@ pub enum Injection {
     Down {
         seconds: u32,
     },
+    /// The token endpoint gives no token and is left alone; so it is, too, after an `invalid_grant` that is not believed.
+    Tokenless {
+        seconds: u32,
+    },
     Limited {
         retry_after_s: u32,
     },
@@ -155,6 +164,7 @@ pub enum Injection {
         times: u32,
     },
     PanicGate,
+    PanicTracker,
     PanicWriter {
         is_applied: bool,
     },
@@ -180,6 +190,11 @@ pub enum Injection {
         entity: EntityType,
     },
     SignOut,
+    /// The next pages of the history are wrong and look right.
+    History {
+        odd: OddHistory,
+        num: u32,
+    },
     /// Answers are wrong and look right.
     Odd(Odd),
     /// The next writes of syncers fail, or their looks at the database.
@@ -253,9 +268,11 @@ impl Scenario {
             counts_refused: random.bool(),
             window_s: [30, 30, 30, 10, 90][random.usize(0..5)],
             settings,
+            listening: None,
             script: Vec::new(),
         };
         scenario.script = script(random, odds);
+        scenario.listening = random.bool().then(|| listening(random));
         scenario
     }
 
@@ -367,13 +384,14 @@ fn injection(random: &mut Rng, weights: &Weights) -> Injection {
                 [random.usize(0..6)];
         return match random.u32(0..5) {
             0 => Injection::Down { seconds: [2, 20, 90, 4000][random.usize(0..4)] },
+            1 if random.bool() => Injection::Tokenless { seconds: [1, 20, 300, 3600][random.usize(0..4)] },
             _ => Injection::Fail { num: [1, 1, 2, 3, 5, 12, 40][random.usize(0..7)], how },
         };
     }
     if is(limits) {
         return match random.u32(0..4) {
             0 => Injection::Quota {
-                family: entity(random).family(),
+                family: if random.u32(0..6) == 0 { Family::Player } else { entity(random).family() },
                 hours: [None, Some(2), Some(20)][random.usize(0..3)],
             },
             1 => Injection::Limit { requests: [4, 8, 30, 300][random.usize(0..4)] },
@@ -382,8 +400,9 @@ fn injection(random: &mut Rng, weights: &Weights) -> Injection {
     }
     if is(lies) {
         let num = [1, 1, 2, 8][random.usize(0..4)];
-        return match random.u32(0..3) {
+        return match random.u32(0..4) {
             0 => Injection::Empty { entity: entity(random), num },
+            1 => Injection::History { odd: odd_history(random), num },
             _ => Injection::LieTotal { entity: entity(random), delta: random.i32(-20..20), num },
         };
     }
@@ -396,6 +415,20 @@ fn injection(random: &mut Rng, weights: &Weights) -> Injection {
         return Injection::Database { fault: fault[random.usize(0..3)], num: [1, 1, 2, 5, 12][random.usize(0..5)] };
     }
     if is(deaths) { death(random) } else { person(random) }
+}
+
+fn listening(random: &mut Rng) -> Listening {
+    let spacing_s = [(31, 90), (75, 360), (150, 300)][random.usize(0..3)];
+    Listening { spacing_s, offline: [0, 0, 40][random.usize(0..3)] }
+}
+
+fn odd_history(random: &mut Rng) -> OddHistory {
+    match random.u32(0..4) {
+        0 => OddHistory::Old { minutes: [1, 30, 240, 3_000][random.usize(0..4)] },
+        1 => OddHistory::Empty,
+        2 => OddHistory::Short { rows: [1, 10, 49][random.usize(0..3)] },
+        _ => OddHistory::Twice,
+    }
 }
 
 fn entity(random: &mut Rng) -> EntityType {
@@ -434,13 +467,14 @@ fn oddity(random: &mut Rng) -> Injection {
 
 fn death(random: &mut Rng) -> Injection {
     let down_s = [0, 1, 20, 40, 5000][random.usize(0..5)];
-    match random.u32(0..16) {
+    match random.u32(0..17) {
         0..5 => Injection::Kill { down_s },
         5 | 6 => Injection::Stop { down_s },
         7 => Injection::Takeover,
         8..11 => Injection::PanicSyncer { entity: entity(random), times: [1, 1, 2, 9][random.usize(0..4)] },
         11 => Injection::PanicGate,
         12 => Injection::PanicWriter { is_applied: random.bool() },
+        16 => Injection::PanicTracker,
         13 => Injection::Sleep { seconds: [5, 100, 20_000][random.usize(0..3)] },
         _ => Injection::LoseReply { is_applied: random.bool() },
     }
@@ -476,6 +510,7 @@ impl Injection {
             Injection::Fail { how: Failure::Html, .. } => "pages in HTML",
             Injection::Fail { how: Failure::Expired, .. } => "tokens expired before their time",
             Injection::Down { .. } => "outages",
+            Injection::Tokenless { .. } => "no access token for a while",
             Injection::Limited { .. } => "429 of the rate",
             Injection::Quota { .. } => "429 of a quota",
             Injection::LieTotal { .. } => "totals that lie",
@@ -486,6 +521,7 @@ impl Injection {
             Injection::Takeover => "second processes",
             Injection::PanicSyncer { .. } => "syncers that panic",
             Injection::PanicGate => "gates that panic",
+            Injection::PanicTracker => "trackers that panic",
             Injection::PanicWriter { .. } => "writers that panic",
             Injection::LoseReply { .. } => "replies lost",
             Injection::Jump { .. } => "calendars set",
@@ -495,6 +531,7 @@ impl Injection {
             Injection::Want { .. } => "runs asked for",
             Injection::SignOut => "sign-ins ended",
             Injection::Odd(odd) => odd.kind(),
+            Injection::History { .. } => "pages of the history that look right",
             Injection::Database { fault: DatabaseFault::Locked, .. } => "databases locked",
             Injection::Database { fault: DatabaseFault::Hangs { .. }, .. } => "databases that hang",
             Injection::Database { fault: DatabaseFault::Full, .. } => "databases full or read-only",
@@ -516,7 +553,7 @@ impl fmt::Display for Scenario {
             f,
             "  ties {ties} %, null rows {nulls} %, disordered {is_disordered}, hidden limit {hidden_limit} (refused ones count: {counts_refused}), window {window_s} s"
         )?;
-        writeln!(f, "  {:?}", self.settings)?;
+        writeln!(f, "  {:?}\n  {:?}", self.settings, self.listening)?;
         for (step, injection) in &self.script {
             writeln!(f, "  at step {step:>5}: {injection:?}")?;
         }

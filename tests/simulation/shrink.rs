@@ -97,6 +97,8 @@ impl Shrinker {
             |scenario| scenario.settings.guard = 20,
             |scenario| scenario.settings.requests = Some(500),
             |scenario| scenario.settings.longest_wait = None,
+            |scenario| scenario.listening = None,
+            |scenario| scenario.listening.iter_mut().for_each(|habits| habits.offline = 0),
         ] {
             let mut simpler = scenario.clone();
             simplify(&mut simpler);

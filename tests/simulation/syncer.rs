@@ -2,6 +2,7 @@
 
 use super::{
     database::Writer,
+    fetch::Wanted,
     library::Tick,
     oracle::Spending,
     process::{ACCOUNT, Write},
@@ -109,7 +110,7 @@ impl World {
         let (Some(syncer), Some(setup)) = (self.syncer(pid, entity), setup) else { return };
         let (lives_before, num_panics) = (syncer.life() + 1, syncer.num_panics);
         *syncer = Syncer { lives_before, num_panics, ..Syncer::new(setup) };
-        self.drop_fetches(pid, entity);
+        self.drop_fetches(pid, Some(entity));
     }
 
     /// Carries out all that is to be done.
@@ -124,7 +125,7 @@ impl World {
         let from = Asker { entity, life };
         let since = self.syncer(pid, entity).and_then(|syncer| Some(syncer.run.as_ref()?.since)).unwrap_or_default();
         match step {
-            Step::Abandon => self.drop_fetches(pid, entity),
+            Step::Abandon => self.drop_fetches(pid, Some(entity)),
             Step::LoadProgress => {
                 self.check_restarts(pid, entity);
                 self.soon(Event::Reads { pid, from, what: Reading::Progress });
@@ -136,7 +137,7 @@ impl World {
             Step::Fetch { ticket, request, patience } => {
                 self.check_asked(entity, &request);
                 self.check_budget(pid, entity, patience);
-                self.fetch(pid, entity, ticket, request, patience);
+                self.fetch(pid, Wanted::Page { entity, ticket, request, patience });
             }
             Step::Commit { fence, draft } => {
                 self.write(pid, Write::Commit { from, writer: Writer { entity, fence, since }, draft });
@@ -245,7 +246,7 @@ impl World {
         let exit = Exit::Panicked("on purpose".to_owned());
         let ruling = syncer.deaths.handle_exit(&RestartPolicy::default(), &exit, now.at, now.jitter);
         (syncer.machine, syncer.run, syncer.mailbox) = (syncer.machine.reborn(), None, Some(Vec::new()));
-        self.drop_fetches(pid, entity);
+        self.drop_fetches(pid, Some(entity));
         self.tell(|| format!("process {pid}: the syncer of {entity} panics: {ruling:?}"));
         if let Ruling::RestartIn(pause) = ruling {
             self.after(pause, Event::SyncerReborn { pid, entity });

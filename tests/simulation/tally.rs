@@ -14,6 +14,9 @@ pub struct Tally {
     pub num_searches: u64,
     pub num_commits: u64,
     pub num_processes: u64,
+    pub num_polls: u64,
+    pub num_plays: u64,
+    pub num_play_gaps: u64,
     /// Entity types whose last word needed a whole walk.
     pub num_veiled: u64,
     ends: BTreeMap<&'static str, u64>,
@@ -64,6 +67,9 @@ impl std::ops::AddAssign<Tally> for Tally {
         self.num_searches += other.num_searches;
         self.num_commits += other.num_commits;
         self.num_processes += other.num_processes;
+        self.num_polls += other.num_polls;
+        self.num_plays += other.num_plays;
+        self.num_play_gaps += other.num_play_gaps;
         self.num_veiled += other.num_veiled;
         self.used += other.used;
         self.least += other.least;
@@ -88,6 +94,9 @@ impl fmt::Display for Tally {
         row(f, "runs", self.num_runs)?;
         row(f, "  of these taken up from another", self.num_resumed)?;
         row(f, "searches for removals", self.num_searches)?;
+        row(f, "polls of the history", self.num_polls)?;
+        row(f, "  plays that they brought", self.num_plays)?;
+        row(f, "  gaps that they told of", self.num_play_gaps)?;
         row(f, "equal only after a whole walk", self.num_veiled)?;
         for (kind, num) in &self.ends {
             row(f, &format!("runs that ended {kind}"), *num)?;

@@ -4,12 +4,15 @@
 use super::{
     api::{Answer, Api},
     database::Database,
+    fetch::Wanted,
     library::{Library, Tick},
+    listener::Listener,
     oracle::Oracle,
     process::{Process, Reply},
     scenario::{Scenario, Settings},
     syncer::{Asker, Reading},
     tally::Tally,
+    tracker::Heard,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
@@ -19,7 +22,7 @@ use segno::{
         gate::look::{Look, Looked},
         syncing::Answer as SyncingAnswer,
     },
-    model::{EntityType, PageRequest},
+    model::EntityType,
 };
 use std::{
     cmp::Ordering,
@@ -34,6 +37,9 @@ static BASE: LazyLock<Instant> = LazyLock::new(|| Instant::now() + Duration::fro
 /// Steps of one life, and for each item in its library. What takes longer does not end.
 const STEPS_MAX: u32 = 60_000;
 const STEPS_PER_ITEM_MAX: u32 = 300;
+
+/// One in so many steps counts while only the history is read.
+const IDLE_STEPS: u32 = 16;
 
 /// Names a process, for ever.
 pub type Pid = u32;
@@ -60,11 +66,7 @@ pub enum Event {
     Arrives {
         pid: Pid,
         fetch: u64,
-        request: PageRequest,
-    },
-    ProbeArrives {
-        pid: Pid,
-        fetch: u64,
+        wanted: Option<Wanted>,
     },
     Answered {
         pid: Pid,
@@ -91,6 +93,11 @@ pub enum Event {
     SyncerReborn {
         pid: Pid,
         entity: EntityType,
+    },
+    Tracker {
+        pid: Pid,
+        life: u32,
+        heard: Heard,
     },
     RunsDue(Pid),
     /// Whoever has not ended by now is left behind.
@@ -123,6 +130,7 @@ pub struct World {
     due: BinaryHeap<Due>,
     num_due: u64,
     pub library: Library,
+    pub listener: Option<Listener>,
     pub api: Api,
     pub database: Database,
     pub processes: Vec<Process>,
@@ -149,6 +157,7 @@ impl World {
             due: BinaryHeap::new(),
             num_due: 0,
             library: Library::new(),
+            listener: scenario.listening.map(|habits| Listener::new(habits, scenario.seed)),
             api: Api::new(scenario.hidden_limit, scenario.counts_refused),
             database: Database::default(),
             processes: Vec::new(),
@@ -203,7 +212,7 @@ impl World {
     pub fn live(&mut self) {
         loop {
             self.inject();
-            if self.oracle.is_over() {
+            if self.oracle.is_over() && self.is_heard() {
                 return;
             }
             let Some(Due { at, event, .. }) = self.due.pop() else {
@@ -217,13 +226,20 @@ impl World {
                 self.now = at;
                 self.oracle.note_time();
             }
-            self.step += 1;
+            self.step += u32::from(self.is_worth_a_step());
             self.check_pace();
             if self.step > self.steps_max {
                 self.violated("G7", format!("{} steps, and no end", self.step));
             }
             self.handle(event);
         }
+    }
+
+    /// Between the runs of a service there is a day of polls: most are passed over, so that the script happens to the runs.
+    fn is_worth_a_step(&mut self) -> bool {
+        let Some(listener) = &mut self.listener else { return true };
+        let is_running = self.processes.iter().any(|process| process.runs.running().next().is_some());
+        is_running || listener.random.u32(0..IDLE_STEPS) == 0
     }
 
     /// What the script wants now; at its end, calm.
@@ -252,8 +268,7 @@ impl World {
             Event::GateLooked { pid, life, looked } => self.gate_looked(pid, life, looked),
             Event::GateWakes(pid, alarm) => self.gate_wakes(pid, alarm),
             Event::GateReborn(pid) => self.gate_reborn(pid),
-            Event::Arrives { pid, fetch, request } => self.arrives(pid, fetch, &request),
-            Event::ProbeArrives { pid, fetch } => self.probe_arrives(pid, fetch),
+            Event::Arrives { pid, fetch, wanted } => self.arrives(pid, fetch, wanted.as_ref()),
             Event::Answered { pid, fetch, answer } => self.answered(pid, fetch, answer),
             Event::TryAgain { pid, fetch } => self.try_again(pid, fetch),
             Event::Written(pid) => self.written(pid),
@@ -261,6 +276,7 @@ impl World {
             Event::Reads { pid, from, what } => self.reads(pid, from, what),
             Event::Told { pid, from, answer } => self.told(pid, from, *answer),
             Event::SyncerReborn { pid, entity } => self.syncer_reborn(pid, entity),
+            Event::Tracker { pid, life, heard } => self.tracker_hears(pid, life, heard),
             Event::RunsDue(pid) => self.manage(pid),
             Event::StopDeadline(pid) => self.stop_deadline(pid),
             Event::Dismissed(pid) => self.dismiss(pid),
@@ -287,7 +303,12 @@ impl World {
 
     /// What the calendar says.
     pub fn wall(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp(1_790_000_000, 0).expect("a date") + self.now + self.skew
+        World::birth() + self.now + self.skew
+    }
+
+    /// When every life begins, for those whose calendar nobody sets.
+    pub fn birth() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_790_000_000, 0).expect("a date")
     }
 
     /// The gate's, of every process of this life.

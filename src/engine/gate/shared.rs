@@ -26,7 +26,7 @@ const RETRY_DATABASE_AFTER: Duration = Duration::from_millis(500);
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 
 /// How long a single permit may lie about: whoever asked for it waits.
-const SINGLE_LASTS: Duration = Duration::from_millis(50);
+const SINGLE_LASTS: Duration = Duration::from_millis(10);
 
 /// Parts of a window in which what was sent is noted together.
 const BUCKETS: u32 = 30;

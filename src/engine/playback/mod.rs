@@ -20,8 +20,6 @@
 
 pub mod pace;
 #[cfg(test)]
-pub(super) mod simulation;
-#[cfg(test)]
 mod tests;
 
 use crate::model::{Fault, KnownPlays, Pause, Play, PlayGap, PlayKey, PlaybackRecord, PlaysPage};

@@ -3,6 +3,7 @@
 use super::*;
 use crate::model::{Family, LimitClass, Play, PlaySlot};
 use chrono::TimeDelta;
+use std::collections::BTreeSet;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -334,4 +335,81 @@ fn odd_rows_and_doubled_rows_are_counted_for_what_they_are() {
     page.slots.push(PlaySlot { play: None, played_at: Some(at(-300)), odd: Some(crate::model::Oddity::Null) });
     let verdict = rig.playback.handle_page(&page, &KnownPlays::default(), at(0), 0.0);
     assert_eq!((verdict.num_new, verdict.num_odd), (3, 1));
+}
+
+const DAY_S: i64 = 24 * 3600;
+const DAYS: i64 = 100;
+
+/// What it costs to keep up with somebody for a hundred days.
+#[derive(Debug)]
+struct Cost {
+    num_plays: usize,
+    num_lost: usize,
+    num_gaps: usize,
+    requests_per_day: usize,
+}
+
+/// Sessions of minutes to hours with hours between them, each play as long as that.
+fn listen(random: &mut fastrand::Rng, shortest: i64, longest: i64) -> Vec<i64> {
+    let (mut plays, mut at) = (Vec::new(), 0);
+    while at < DAYS * DAY_S {
+        at += random.i64(600..10 * 3600);
+        let (end, pace) = (at + random.i64(300..4 * 3600), random.i64(shortest..=longest));
+        while at < end {
+            at += random.i64(shortest..=pace);
+            plays.push(at);
+        }
+    }
+    plays
+}
+
+/// Without faults; with them it is lived in `tests/simulation`.
+fn follow(heard: &[i64], settings: PlaybackSettings, mut random: fastrand::Rng) -> Cost {
+    let (start, mut passed) = (Instant::now(), 0);
+    let mut playback = Playback::new(settings, &PlaybackRecord::default(), start, at(0));
+    let (mut held, mut num_gaps, mut num_requests) = (BTreeSet::new(), 0, 0);
+    while passed < DAYS * DAY_S {
+        let (now, wall) = (start + Duration::from_secs(passed.unsigned_abs()), at(passed));
+        match playback.poll(now, wall) {
+            Step::Wait(wait) => passed += wait.as_secs().cast_signed().max(1),
+            Step::Ask => {
+                num_requests += 1;
+                let until_now = &heard[..heard.partition_point(|at| *at <= passed)];
+                let shown = &until_now[until_now.len().saturating_sub(50)..];
+                let oldest = shown.first().copied().unwrap_or_default();
+                let known = KnownPlays {
+                    keys: held.range(oldest..).map(|at| play(*at).key()).collect(),
+                    newest_before: held.range(..oldest).next_back().map(|seconds| at(*seconds)),
+                };
+                let verdict = playback.handle_page(&page(shown), &known, wall, random.f64());
+                playback.handle_committed(&verdict, now, wall);
+                held.extend(shown);
+                num_gaps += usize::from(verdict.gap.is_some());
+            }
+            Step::Rest => panic!("it rests although nothing stops it"),
+        }
+    }
+    // What falls after the last poll is nobody's loss.
+    let newest = held.last().copied().unwrap_or_default();
+    let num_lost = heard.iter().filter(|at| **at < newest && !held.contains(at)).count();
+    Cost { num_plays: heard.len(), num_lost, num_gaps, requests_per_day: num_requests / DAYS.unsigned_abs() as usize }
+}
+
+#[test]
+fn ordinary_listening_loses_nothing_and_costs_a_request_in_twenty_minutes() {
+    let mut random = fastrand::Rng::with_seed(1);
+    let cost = follow(&listen(&mut random, 75, 360), PlaybackSettings::default(), random);
+    assert!((cost.num_lost, cost.num_gaps) == (0, 0) && cost.requests_per_day <= 72, "{cost:?}");
+    let silent = follow(&[], PlaybackSettings::default(), fastrand::Rng::with_seed(1));
+    assert!((24..=30).contains(&silent.requests_per_day), "{silent:?}");
+}
+
+#[test]
+fn whoever_skips_through_tracks_loses_little_and_with_shorter_waits_nothing() {
+    let mut random = fastrand::Rng::with_seed(2);
+    let (heard, settings) = (listen(&mut random, 31, 120), PlaybackSettings::default());
+    let cost = follow(&heard, settings, random.clone());
+    assert!(cost.num_lost * 50 < cost.num_plays && cost.num_gaps > 0 && cost.requests_per_day <= 216, "{cost:?}");
+    let cost = follow(&heard, PlaybackSettings { max_interval: settings.interval, ..settings }, random);
+    assert!((cost.num_lost, cost.num_gaps) == (0, 0) && cost.requests_per_day <= 90, "{cost:?}");
 }

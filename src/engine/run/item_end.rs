@@ -10,7 +10,7 @@
 //! What was read and is not what the listing counts is not taken for the listed snapshot. Where nothing is known yet it is
 //! kept all the same. Else two looks that agree, an hour apart, are believed, and the playlist stays due.
 
-use crate::model::{FailedReading, FailureKind, StalePlaylist, batch::PlaylistEnd};
+use crate::model::{FailedReading, FailureKind, REST_MAX, StalePlaylist, batch::PlaylistEnd};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 
@@ -23,15 +23,12 @@ const RESTS: [Duration; 5] = [
     Duration::from_secs(24 * 3600),
 ];
 
-/// How long a playlist that the API does not show rests: rights do change, but each try costs a request of a scarce quota.
-const UNREADABLE_REST: Duration = Duration::from_secs(7 * 24 * 3600);
-
 /// A failure, after those of the runs before.
 pub fn failed(playlist: &StalePlaylist, kind: FailureKind, reason: String, total: Option<u32>) -> FailedReading {
     let num_before = num_before(playlist, kind);
     let is_unreadable = kind == FailureKind::Refused && !playlist.is_own && num_before > 0;
     let rest = if is_unreadable {
-        UNREADABLE_REST
+        REST_MAX.to_std().unwrap_or_default()
     } else {
         RESTS[usize::try_from(num_before).unwrap_or(usize::MAX).min(RESTS.len() - 1)]
     };
@@ -128,7 +125,7 @@ mod tests {
         let other = refused(Some(tried(FailureKind::Miscounted, 4, 1, 0)));
         assert_eq!((other.rest, other.is_unreadable), (Duration::ZERO, false));
         let second = refused(Some(tried(FailureKind::Refused, 1, 0, 0)));
-        assert_eq!((second.rest, second.is_unreadable), (UNREADABLE_REST, true));
+        assert_eq!((second.rest, second.is_unreadable), (Duration::from_secs(7 * 24 * 3600), true));
     }
 
     fn playlist(num_held: Option<u32>) -> StalePlaylist {

@@ -1,7 +1,7 @@
 //! Refusals that pass: of a token that is good, of an endpoint that was there a minute ago, of the token endpoint itself.
 //! What passes costs minutes, and neither the sign-in nor a row.
 
-use super::{LISTINGS, Service, Trial, always, refuse, times};
+use super::{BY_OFFSET, LISTINGS, Service, Trial, always, refuse, times};
 use crate::support::{Backend, Segno, both, side_by_side, wait_until};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -95,8 +95,10 @@ both! {
             trial.sandbox.edit(json!([{ "op": "add_tracks", "count": 3 }]));
             trial.rules(json!([{ "do": refuse(like) }]));
             let service = trial.slow_service(&[]);
-            wait_until("the listings have failed", || LISTINGS.iter().all(|listing| trial.has_failed(listing.name)));
-            let minutes = trial.minutes_to_next();
+            wait_until("the listings have failed", || BY_OFFSET.iter().all(|listing| trial.has_failed(listing.name)));
+            let mut minutes = trial.minutes_to_next();
+            // Read today, and not asked for.
+            minutes.remove("artists");
             assert!(minutes.values().all(|minutes| (0..=MINUTES_AT_MOST).contains(minutes)), "{like}: {minutes:?}");
             trial.assert_signed_in(like);
             let log = service.stop();
@@ -286,7 +288,8 @@ both! {
         let last = arrivals.last().copied().unwrap_or(0);
         let late = arrivals.iter().filter(|at| **at + 5_000 > last).count();
         assert!(ended.took.as_secs() < 12 || late <= 8, "{late} in the last five seconds: {arrivals:?}");
-        assert!(arrivals.len() <= 34, "{} requests: {arrivals:?}", arrivals.len());
+        // Some seven tries of each page that was under way, over half a minute.
+        assert!(arrivals.len() <= 50, "{} requests: {arrivals:?}", arrivals.len());
         trial.assert_nothing_lost(&ended);
         trial.heal();
     }

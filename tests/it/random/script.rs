@@ -23,6 +23,8 @@ pub struct Round {
     pub latency_ms: u64,
     pub expires_tokens: bool,
     pub kill: Option<Kill>,
+    /// The API says what is not so: what a command claims of this round proves nothing, and it may fail.
+    pub is_misled: bool,
 }
 
 /// When a process is killed.
@@ -70,10 +72,16 @@ impl Round {
         if dice.rng.u8(..4) == 0 {
             rules.push(dice.slow_fault(num_requests));
         }
+        // In front of the faults, which decide the answer.
+        let is_misled = dice.rng.u8(..3) == 0;
+        let lies: Vec<Value> =
+            (0..if is_misled { dice.rng.u8(1..4) } else { 0 }).map(|_| dice.lie(num_requests)).collect();
+        rules.splice(0..0, lies);
         let edits_before = if is_first { Vec::new() } else { (0..dice.rng.u8(..5)).map(|_| dice.edit()).collect() };
         let args = match dice.rng.u8(..10) {
             _ if is_first => vec!["sync"],
             0..=1 => vec!["verify"],
+            3..=4 => vec!["run"],
             2 => vec!["sync", one_of(dice.rng, &["tracks", "albums", "artists", "playlists"])],
             _ => vec!["sync"],
         };
@@ -84,7 +92,12 @@ impl Round {
         if dice.rng.u8(..6) == 0 {
             env.push(("SEGNO_FAULTS", dice.panics()));
         }
-        let is_killed = dice.rng.u8(..10) < 6;
+        let is_service = args == ["run"];
+        if is_service {
+            // Six hours are four seconds.
+            env.push(("SEGNO_FAULT_HASTE", "5400".to_owned()));
+        }
+        let is_killed = is_service || dice.rng.u8(..10) < 6;
         let kill = is_killed.then(|| match dice.rng.u8(..6) {
             0 => Kill { requests: 0, then_ms: dice.rng.u64(..200) },
             _ => Kill { requests: dice.rng.u64(1..=num_requests), then_ms: dice.rng.u64(..25) },
@@ -92,23 +105,30 @@ impl Round {
         let latency_ms = if is_killed { dice.rng.u64(2..20) } else { dice.rng.u64(..4) };
         // Nor is a token renewed twice for one request.
         let expires_tokens = dice.rng.u8(..5) == 0 && !dice.was_unauthorized;
-        Round { edits_before, rules, args, env, latency_ms, expires_tokens, kill }
+        Round { edits_before, rules, args, env, latency_ms, expires_tokens, kill, is_misled }
     }
 
     pub fn is_verify(&self) -> bool {
         self.args == ["verify"]
     }
 
+    /// A service, which is stopped where a command would be killed.
+    pub fn is_service(&self) -> bool {
+        self.args == ["run"]
+    }
+
     /// Whether all four listings are looked at.
     pub fn is_whole(&self) -> bool {
-        self.args.len() == 1
+        self.args.len() == 1 && !self.is_service()
     }
 }
 
 impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Round { edits_before: _, rules, args, env, latency_ms, expires_tokens, kill } = self;
-        write!(f, "segno {} {env:?}, latency {latency_ms} ms, tokens end: {expires_tokens}, {kill:?}", args.join(" "))?;
+        let Round { edits_before: _, rules, args, env, latency_ms, expires_tokens, kill, is_misled } = self;
+        let command = args.join(" ");
+        write!(f, "segno {command} {env:?}, latency {latency_ms} ms, tokens end: {expires_tokens}, {kill:?}")?;
+        write!(f, ", misled: {is_misled}")?;
         rules.iter().enumerate().try_for_each(|(at, rule)| write!(f, "\n  rule {at}: {rule}"))
     }
 }
@@ -219,6 +239,32 @@ impl Dice<'_> {
         let families = if is_unauthorized { &families[..7] } else { &families[..] };
         let times = if is_unauthorized { 1 } else { self.rng.u64(1..=2) };
         json!({ "family": one_of(self.rng, families), "skip": self.rng.u64(..num_requests / 3), "times": times, "do": action })
+    }
+
+    /// An answer that is not what was asked for, or a refusal of somebody who may ask.
+    fn lie(&mut self, num_requests: u64) -> Value {
+        const REFUSALS: [&str; 6] =
+            ["unauthorized", "premium", "forbidden", "google_forbidden", "google_bad_request", "not_found"];
+        let families = ["tracks", "albums", "artists", "playlists", "playlist_items"];
+        let mut family = one_of(self.rng, &families);
+        let (skip, times) = (self.rng.u64(..num_requests / 4), self.rng.u64(1..=3));
+        let place = self.rng.usize(..120);
+        let (action, times) = match self.rng.u8(..10) {
+            0 => (json!({ "kind": "cap", "rows": self.rng.usize(7..45) }), None),
+            1 => (json!({ "kind": "hide", "places": [place, place + 1] }), None),
+            2 => (json!({ "kind": "stale", "back": self.rng.usize(1..3) }), Some(times)),
+            3 => (json!({ "kind": "ignore_offset" }), Some(times)),
+            4 => (json!({ "kind": "next", "says": one_of(self.rng, &["null", "onward", "absent"]) }), Some(times)),
+            5 => (json!({ "kind": "totals", "values": [place, place + 1] }), Some(times)),
+            6 => (json!({ "kind": "count_items", "total": one_of(self.rng, &[0, 7, 200]) }), Some(times)),
+            _ => (json!({ "kind": "refuse", "like": one_of(self.rng, &REFUSALS) }), Some(times)),
+        };
+        // Older items of the same number, under a snapshot that is new to us, are what they claim to be as far as anybody can
+        // tell.
+        if family == "playlist_items" && action["kind"] == "stale" {
+            family = "playlists";
+        }
+        json!({ "family": family, "skip": skip, "times": times, "do": action })
     }
 
     /// A fault that takes a second.

@@ -57,4 +57,10 @@ fn versions_add_up(database: &Database, history: &History) {
     ));
     let invented: Vec<_> = changes.iter().filter(|row| !history.was("playlist_items", row)).collect();
     assert!(invented.is_empty(), "changes of what never was in the playlist: {invented:?}");
+    let strange = database
+        .lines("SELECT playlist_id || ' ' || snapshot_id AS line FROM playlist_versions WHERE snapshot_id IS NOT NULL");
+    let known = |line: &&String| {
+        line.split_once(' ').is_some_and(|(id, at)| history.contents.contains_key(&(id.to_owned(), at.to_owned())))
+    };
+    assert!(strange.iter().all(|line| known(&line)), "versions of snapshots that never were: {strange:?}");
 }

@@ -4,6 +4,7 @@ use super::{Database, Sandbox};
 use serde_json::Value;
 use std::{
     io::{Read, Write},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -11,6 +12,8 @@ use std::{
 /// A `segno` command about to be run, in an environment that holds nothing of the caller's settings.
 pub struct Segno {
     command: Command,
+    /// Where its stderr goes, if not to a pipe.
+    log: Option<PathBuf>,
 }
 
 /// A command that ended.
@@ -29,6 +32,7 @@ const LAST_LINES: usize = 80;
 
 pub struct Running {
     child: Child,
+    log: Option<PathBuf>,
     began: Instant,
 }
 
@@ -43,7 +47,7 @@ impl Segno {
         command.args(args).current_dir(home).env("HOME", home).env("NO_COLOR", "1");
         command.env_remove("XDG_DATA_HOME").env_remove("XDG_CONFIG_HOME").env("RUST_BACKTRACE", "0");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Segno { command }
+        Segno { command, log: None }
     }
 
     /// The same against a sandbox and a database, with a gate that does not slow the test down and no status page: tests
@@ -82,18 +86,19 @@ impl Segno {
             };
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Segno { command }
+        Segno { command, log: None }
     }
 
     /// For a conversation: stdin is a pipe, and stderr goes to a file, where it can be read while the command runs.
     pub fn conversing(mut self, stderr: &std::path::Path) -> Segno {
+        self.log = Some(stderr.to_owned());
         let stderr = std::fs::File::create(stderr).expect("a file");
         self.command.stdin(Stdio::piped()).stderr(stderr);
         self
     }
 
     pub fn spawn(mut self) -> Running {
-        Running { child: self.command.spawn().expect("the binary starts"), began: Instant::now() }
+        Running { child: self.command.spawn().expect("the binary starts"), log: self.log, began: Instant::now() }
     }
 
     /// Runs to the end; a command that takes longer than two minutes hangs.
@@ -114,9 +119,11 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if let Some(mut stderr) = self.child.stderr.take().filter(|_| std::thread::panicking()) {
-            let mut said = Vec::new();
-            let _ = stderr.read_to_end(&mut said);
+        if std::thread::panicking() {
+            let mut said = self.log.take().and_then(|log| std::fs::read(log).ok()).unwrap_or_default();
+            if let Some(mut stderr) = self.child.stderr.take() {
+                let _ = stderr.read_to_end(&mut said);
+            }
             let said = String::from_utf8_lossy(&said);
             let lines: Vec<&str> = said.lines().collect();
             eprintln!("{}", lines[lines.len().saturating_sub(LAST_LINES)..].join("\n"));

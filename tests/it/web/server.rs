@@ -56,7 +56,8 @@ both! {
 
     fn a_database_that_goes_away_in_the_middle_of_a_run_is_told_and_all_goes_on_when_it_is_back(backend) {
         let (database, sandbox) = (Database::new(backend), slow());
-        let page = Page::start(&database, service(&database, &sandbox));
+        // A run that asks the database just then fails, and is tried again after five minutes: three seconds here.
+        let page = Page::start(&database, service(&database, &sandbox).env("SEGNO_FAULT_HASTE", "100"));
         wait_until("tracks are being read", || page.entity("tracks")["live"]["done"].as_u64() > Some(0));
         assert_eq!(page.get("/readyz").json(), json!({ "process": "ok", "database": "ok", "supervisor": "ok" }));
         let is_up = |up: bool| page.get("/metrics").body.contains(&format!("\nsegno_database_up {}\n", u8::from(up)));

@@ -1,6 +1,10 @@
 //! G5, G6, G7, G11 and G12: what is sent and how much, how often runs begin, and that they end.
 
 use super::*;
+use uuid::Uuid;
+
+/// How long permits are reserved for.
+const BLOCK: Duration = Duration::from_secs(2);
 
 /// A permit that was reserved before a pause was stored may be used a moment after it.
 const ON_ITS_WAY: Duration = Duration::from_millis(20);
@@ -172,10 +176,19 @@ impl World {
     /// What a process has stored, all others keep to.
     pub fn note_stored(&mut self, p: usize, change: &SharedChange) {
         let (now, wall, pid) = (self.now, self.wall(), self.processes[p].pid);
+        // Who is taken for dead, since the machine slept or the calendar was set forward, has a block, and does not look
+        // again before it is used up.
+        let found = self.database.shared_limits();
+        let row_of = |owner: Uuid| found.processes.iter().find(|one| one.owner.id == owner);
         for pause in &change.pauses {
             let Ok(left) = (pause.until - wall).to_std() else { continue };
             for other in self.processes.iter_mut().filter(|other| other.pid != pid && other.has_looked) {
-                other.told.push((pause.scope, now + ON_ITS_WAY, now + left));
+                let block = match row_of(other.owner) {
+                    Some(row) => (row.held.until - wall).to_std().ok().filter(|_| row.has_block),
+                    None => Some(BLOCK),
+                };
+                let from = now + block.unwrap_or_default().max(ON_ITS_WAY);
+                other.told.push((pause.scope, from, now + left));
             }
         }
     }
