@@ -51,16 +51,17 @@ pub enum Verdict {
     Unsteady,
 }
 
-/// What the total counts beyond the rows that were seen, are known to be hidden, or have no id.
+/// What the total counts beyond the rows that were seen, are known to be hidden, or have no id. One that is not told counts
+/// what it counted before.
 pub fn excess(walk: &WalkState, total: Option<u32>, num_seen: u32) -> u32 {
-    total.map_or(0, |total| total.saturating_sub(num_seen + walk.num_hidden + walk.num_unidentified))
+    total.map_or(walk.num_excess, |total| total.saturating_sub(num_seen + walk.num_hidden + walk.num_unidentified))
 }
 
 /// Judges a walk over a listing that ended.
 ///
 /// `by_cursor` says that the listing is sorted by a key and paged by it: such a walk cannot lose its place, and only a
 /// total that is known to lie speaks against it. Then a later run that misses the same items decides, unless the total
-/// still counts every one of them.
+/// still counts some of them.
 pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Finding) -> Verdict {
     let Finding { total, num_active, num_unseen, held } = finding;
     let beyond = |held: u32| total.map_or(0, |total| i64::from(total) - i64::from(held));
@@ -84,11 +85,7 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
     // A walk reads as many slots as there are. So if they hold fewer items than that, one was read twice, and another may
     // have gone past in its place; or a row is counted and not given.
     let num_new = doubtful - still_counted;
-    let is_counted = match by_cursor {
-        true => doubtful > 0 && excess >= doubtful,
-        false => excess > expected && num_new > 0,
-    };
-    if is_counted {
+    if excess > expected && num_new > 0 {
         let counts_all = excess >= doubtful;
         let discrepancy = beyond(num_active - num_confirmed);
         return Verdict::Counted { num_unseen, num_removed: num_confirmed, counts_all, discrepancy };
@@ -99,7 +96,8 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
     // As many rows without an id as before need not be the same ones.
     // And a total that counts fewer than came is wrong, and so may be the end that it told of.
     let is_too_small = !by_cursor && beyond(num_active - num_unseen) < 0;
-    let is_spoken_against = doubtful > still_counted && (walk.unsteady || walk.num_undated > 0 || is_too_small);
+    let is_spoken_against =
+        doubtful > still_counted && (walk.unsteady || walk.num_undated > 0 || is_too_small || total.is_none());
     let is_ripe = num_ripe + num_confirmed >= num_gone;
     if (guard.lets_pass(num_gone, num_active) && !is_spoken_against) || is_ripe {
         let discrepancy = beyond(num_active - num_gone);
@@ -241,6 +239,25 @@ mod tests {
             let verdict = judge(GUARD, &WalkState::default(), by_cursor, found);
             assert_eq!(verdict, Verdict::Proven { num_removed: 3, num_counted: 0, discrepancy: 3 }, "a person said so");
         }
+    }
+
+    /// Found by the simulation: an artist was removed while another fell out of sight; and the total was not told.
+    #[test]
+    fn a_cursor_walk_needs_a_total_that_agrees() {
+        let walk = WalkState { unsteady: true, ..WalkState::default() };
+        for held in [ripe(0), ripe(2)] {
+            let found = Finding { total: Some(1), num_active: 2, num_unseen: 2, held };
+            let counted = Verdict::Counted { num_unseen: 2, num_removed: 0, counts_all: false, discrepancy: -1 };
+            assert_eq!(judge(GUARD, &walk, true, found), counted);
+        }
+        let found = Finding { total: None, ..finding(2, 1) };
+        assert_eq!(judge(GUARD, &WalkState::default(), true, found), holds(1));
+        let again = Finding { held: ripe(1), ..found };
+        assert_eq!(judge(GUARD, &WalkState::default(), true, again), removes(1));
+        let counted = WalkState { num_counted: 1, num_excess: 1, ..WalkState::default() };
+        let found = Finding { held: HeldBefore { num_counted: 1, ..HeldBefore::default() }, ..found };
+        let kept = Verdict::Proven { num_removed: 0, num_counted: 1, discrepancy: 0 };
+        assert_eq!(judge(GUARD, &counted, true, found), kept, "silence erases nothing");
     }
 
     #[test]

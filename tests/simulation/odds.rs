@@ -216,8 +216,13 @@ impl Odds {
                 let is_behind = |number: &u32| after.as_ref().is_some_and(|after| id_of(*number) <= *after);
                 let from = listing.order.partition_point(is_behind);
                 let asked = Asked { from, limit: self.capped(*limit), is_first: after.is_none() };
+                let to = (from + asked.limit).min(listing.order.len());
+                let at = EntityType::Artists as usize;
+                let is_other = self.ignores[at] > 0 || self.copies[at].num > 0;
                 let page = self.listed(listing, asked, total, tick)?;
-                let last = page.slots.iter().rev().find_map(|slot| slot.id().map(str::to_owned));
+                // The last one may say nothing, or not be given.
+                let last = listing.order[..to].last().filter(|_| !is_other).map(|number| id_of(*number));
+                let last = last.or_else(|| page.slots.iter().rev().find_map(|slot| slot.id().map(str::to_owned)));
                 let goes_on = !matches!(page.next, Next::End) || self.nexts.0 > 0;
                 let next_cursor = match take(&mut self.turns.0) {
                     true if self.turns.1 => after.clone().or(last),
@@ -278,7 +283,7 @@ impl Odds {
             listing.withhold(honest, tick);
             next = Next::End;
         }
-        if total.is_some_and(|total| (total as usize) < len) {
+        if total.is_none_or(|total| (total as usize) < len) {
             // It does not count what is not given: that is shown as gone.
             let is_withheld = |item: &&mut TrueItem| item.is_withheld || item.withheld_at == tick;
             listing.items.iter_mut().filter(is_withheld).for_each(|item| item.gone_at = tick);

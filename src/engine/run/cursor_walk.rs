@@ -83,6 +83,7 @@ impl CursorWalk {
         self.num_pages += 1;
         let moved = self.tip.total.zip(page.total).is_some_and(|(before, now)| before != now);
         self.tip.walk.unsteady |= moved;
+        self.tip.walk.has_hole |= moved;
         self.tip.total = page.total.or(self.tip.total);
         self.total_max = self.total_max.max(page.total);
         let num_met = self.met.len();

@@ -224,6 +224,17 @@ impl EntityRun {
             // What was followed meanwhile stands before the cursor: the total says that something does.
             return self.start_pass();
         }
+        let num_seen = self.num_active - num_unseen;
+        let is_short = sweep::excess(&self.checkpoint.walk, total, num_seen) > 0;
+        if by_cursor
+            && self.checkpoint.walk.has_hole
+            && is_short
+            && self.num_passes < self.passes_max()
+            && !self.stopping
+        {
+            // So does what was followed in the middle of this walk.
+            return self.start_pass();
+        }
         // What was saved since an earlier process began the walk stands before its place: one look at the head tells.
         self.follow_up = newest_first && std::mem::take(&mut self.resumed);
         let entity = self.entity;
@@ -246,7 +257,6 @@ impl EntityRun {
         if verdict != Verdict::Unsteady {
             self.note_verified();
         }
-        let num_seen = self.num_active - num_unseen;
         let hold = |counts| records.then_some(Hold { pass, counts });
         match verdict {
             Verdict::Proven { num_removed, num_counted, discrepancy } => {
