@@ -24,7 +24,7 @@ that the guarantees hold. Prints what was done to it; on a failure its story, ma
   --seconds N   stop after so many seconds, however many seeds that were
   --seed S      only this one, and what happens in it
   --threads N   how many at a time (as many as there are cores)
-  --odds N      how often answers are wrong and look right, against the rest (0)
+  --odds N      how often answers are wrong and look right, against the rest (12)
   --failures N  go on after a failure, until so many were found (1)
   --help        print this
 ";

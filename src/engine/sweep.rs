@@ -12,7 +12,7 @@
 //! | excess | what it means | what becomes of the items that were not seen |
 //! |---|---|---|
 //! | none | the total agrees that they are gone | believed at once; where that is much, or rows may hide some, once a later walk misses the same items |
-//! | as many as were held before because the total counts them | the new ones are gone, those are still counted | the new ones as above |
+//! | as many as before, of what was held because the total counts it | the new ones are gone, those are still counted | the new ones as above |
 //! | more | the total counts what was not seen | held, and never believed by a machine; a person can confirm it |
 
 pub use crate::model::RemovalGuard;
@@ -51,11 +51,17 @@ pub enum Verdict {
     Unsteady,
 }
 
+/// What the total counts beyond the rows that were seen, are known to be hidden, or have no id. One that is not told counts
+/// what it counted before.
+pub fn excess(walk: &WalkState, total: Option<u32>, num_seen: u32) -> u32 {
+    total.map_or(walk.num_excess, |total| total.saturating_sub(num_seen + walk.num_hidden + walk.num_unidentified))
+}
+
 /// Judges a walk over a listing that ended.
 ///
 /// `by_cursor` says that the listing is sorted by a key and paged by it: such a walk cannot lose its place, and only a
 /// total that is known to lie speaks against it. Then a later run that misses the same items decides, unless the total
-/// still counts every one of them.
+/// still counts some of them.
 pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Finding) -> Verdict {
     let Finding { total, num_active, num_unseen, held } = finding;
     let beyond = |held: u32| total.map_or(0, |total| i64::from(total) - i64::from(held));
@@ -72,18 +78,15 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
     let HeldBefore { num_ripe, num_counted, num_confirmed } = held;
     // What a person has confirmed is gone, whatever counts it.
     let doubtful = num_unseen.saturating_sub(num_confirmed);
-    let known = i64::from(walk.num_hidden) + i64::from(walk.num_unidentified) + i64::from(num_confirmed);
-    let excess = (beyond(num_active - num_unseen) - known).max(0);
+    let excess = excess(walk, total, num_active - num_unseen).saturating_sub(num_confirmed);
     let still_counted = num_counted.min(doubtful);
+    // Those that came back were counted. If fewer were counted than were held, nobody knows which.
+    let expected = walk.num_excess.saturating_sub(walk.num_counted.saturating_sub(still_counted));
     // A walk reads as many slots as there are. So if they hold fewer items than that, one was read twice, and another may
     // have gone past in its place; or a row is counted and not given.
     let num_new = doubtful - still_counted;
-    let is_counted = match by_cursor {
-        true => doubtful > 0 && excess >= i64::from(doubtful),
-        false => excess > i64::from(still_counted) && num_new > 0,
-    };
-    if is_counted {
-        let counts_all = excess >= i64::from(doubtful);
+    if excess > expected && num_new > 0 {
+        let counts_all = excess >= doubtful;
         let discrepancy = beyond(num_active - num_confirmed);
         return Verdict::Counted { num_unseen, num_removed: num_confirmed, counts_all, discrepancy };
     }
@@ -93,7 +96,8 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
     // As many rows without an id as before need not be the same ones.
     // And a total that counts fewer than came is wrong, and so may be the end that it told of.
     let is_too_small = !by_cursor && beyond(num_active - num_unseen) < 0;
-    let is_spoken_against = doubtful > still_counted && (walk.unsteady || walk.num_undated > 0 || is_too_small);
+    let is_spoken_against =
+        doubtful > still_counted && (walk.unsteady || walk.num_undated > 0 || is_too_small || total.is_none());
     let is_ripe = num_ripe + num_confirmed >= num_gone;
     if (guard.lets_pass(num_gone, num_active) && !is_spoken_against) || is_ripe {
         let discrepancy = beyond(num_active - num_gone);
@@ -217,7 +221,10 @@ mod tests {
     fn what_the_total_still_counts_is_never_believed_however_often_it_is_missed() {
         for (by_cursor, unsteady) in [(false, false), (true, true), (true, false)] {
             let walk = WalkState { unsteady, ..WalkState::default() };
-            for held in [ripe(0), ripe(3), HeldBefore { num_counted: 3, ..HeldBefore::default() }] {
+            for (num_counted, held) in
+                [(0, ripe(0)), (0, ripe(3)), (3, HeldBefore { num_counted: 3, ..HeldBefore::default() })]
+            {
+                let walk = WalkState { num_counted, num_excess: num_counted, ..walk.clone() };
                 let found = Finding { total: Some(500), num_active: 500, num_unseen: 3, held };
                 let verdict = judge(GUARD, &walk, by_cursor, found);
                 let removed = match verdict {
@@ -234,6 +241,25 @@ mod tests {
         }
     }
 
+    /// Found by the simulation: an artist was removed while another fell out of sight; and the total was not told.
+    #[test]
+    fn a_cursor_walk_needs_a_total_that_agrees() {
+        let walk = WalkState { unsteady: true, ..WalkState::default() };
+        for held in [ripe(0), ripe(2)] {
+            let found = Finding { total: Some(1), num_active: 2, num_unseen: 2, held };
+            let counted = Verdict::Counted { num_unseen: 2, num_removed: 0, counts_all: false, discrepancy: -1 };
+            assert_eq!(judge(GUARD, &walk, true, found), counted);
+        }
+        let found = Finding { total: None, ..finding(2, 1) };
+        assert_eq!(judge(GUARD, &WalkState::default(), true, found), holds(1));
+        let again = Finding { held: ripe(1), ..found };
+        assert_eq!(judge(GUARD, &WalkState::default(), true, again), removes(1));
+        let counted = WalkState { num_counted: 1, num_excess: 1, ..WalkState::default() };
+        let found = Finding { held: HeldBefore { num_counted: 1, ..HeldBefore::default() }, ..found };
+        let kept = Verdict::Proven { num_removed: 0, num_counted: 1, discrepancy: 0 };
+        assert_eq!(judge(GUARD, &counted, true, found), kept, "silence erases nothing");
+    }
+
     #[test]
     fn a_removal_beside_what_is_counted_and_not_given_is_believed() {
         let hidden = WalkState { num_hidden: 1, ..WalkState::default() };
@@ -241,13 +267,31 @@ mod tests {
         let removed = Verdict::Proven { num_removed: 1, num_counted: 0, discrepancy: 1 };
         assert_eq!(judge(GUARD, &hidden, false, found), removed);
         // One item fell out of sight and was held as counted; then another was removed.
+        let counted = WalkState { num_counted: 1, num_excess: 1, ..WalkState::default() };
         let held = HeldBefore { num_counted: 1, ..HeldBefore::default() };
         let found = Finding { total: Some(229), num_active: 230, num_unseen: 2, held };
         let removed = Verdict::Proven { num_removed: 1, num_counted: 1, discrepancy: 0 };
-        assert_eq!(judge(GUARD, &WalkState::default(), false, found), removed);
+        assert_eq!(judge(GUARD, &counted, false, found), removed);
         // The total no longer counts either.
         let found = Finding { total: Some(228), ..found };
-        assert_eq!(judge(GUARD, &WalkState::default(), false, found), removes(2));
+        assert_eq!(judge(GUARD, &counted, false, found), removes(2));
+    }
+
+    /// Found by the simulation: of four items that were held one was counted, and then another fell out of sight.
+    #[test]
+    fn what_is_counted_beside_items_of_which_some_are_gone_is_not_removed() {
+        let some = WalkState { num_counted: 4, num_excess: 1, ..WalkState::default() };
+        let held = HeldBefore { num_counted: 4, ..HeldBefore::default() };
+        let found = |total| Finding { total: Some(total), num_active: 6, num_unseen: 5, held };
+        let counted = Verdict::Counted { num_unseen: 5, num_removed: 0, counts_all: false, discrepancy: -3 };
+        assert_eq!(judge(GUARD, &some, false, found(3)), counted, "one more is counted");
+        let removed = Verdict::Proven { num_removed: 1, num_counted: 4, discrepancy: -3 };
+        assert_eq!(judge(GUARD, &some, false, found(2)), removed, "as many as before");
+        // One of the four came back, and was the one that was counted.
+        let held = HeldBefore { num_counted: 3, ..HeldBefore::default() };
+        let found = Finding { total: Some(3), num_active: 6, num_unseen: 4, held };
+        let counted = Verdict::Counted { num_unseen: 4, num_removed: 0, counts_all: false, discrepancy: -3 };
+        assert_eq!(judge(GUARD, &some, false, found), counted);
     }
 
     #[test]

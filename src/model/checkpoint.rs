@@ -68,6 +68,8 @@ pub struct WalkState {
     pub unlinked: bool,
     /// Something moved while the pass read, so it may not mark anything removed.
     pub unsteady: bool,
+    /// Something may have been left out: rows that the total counts, or what went past a shared slot that was not served.
+    pub has_hole: bool,
     /// The rows were not newest first, so a head read proves nothing.
     pub disordered: bool,
     /// The pass records what it sees, because rows from before it may have to be marked removed.
@@ -86,8 +88,10 @@ pub struct WalkState {
     pub discrepancy: Option<i64>,
     /// Number of removals that the last proven pass did not believe at once.
     pub held_removals: Option<u32>,
-    /// How many of those the total still counted then.
+    /// How many of those the total still counted then, or some of them.
     pub num_counted: u32,
+    /// How many that was: what it counted beyond the rows that were seen, hidden or without an id.
+    pub num_excess: u32,
     /// Rows that the API counts and does not give, as the last proven pass found them.
     pub num_hidden: u32,
     /// Most rows of a page that the API gave when it was asked for more.

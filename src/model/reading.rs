@@ -123,7 +123,8 @@ impl LastFailure {
         LastFailure {
             kind: failed.kind,
             num_tries: same.map_or(0, |before| before.num_tries).saturating_add(1),
-            since: same.map_or(now, |before| before.since),
+            // A calendar that was set back makes nothing wait longer.
+            since: same.map_or(now, |before| before.since.min(now)),
             snapshot_id: failed.snapshot_id.clone(),
             total: failed.total,
             next_try_at: (!failed.rest.is_zero()).then(|| now.checked_add_signed(rest)).flatten(),

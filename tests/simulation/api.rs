@@ -3,13 +3,13 @@
 use super::{
     library::{Item as TrueItem, Library, Listing, Tick, id_of, number_of},
     listener::Shown,
-    odds::{Items, Odds},
+    odds::Odds,
     scenario::Failure,
 };
 use chrono::{DateTime, Utc};
 use segno::model::{
     Artist, EntityType, Family, Item, LimitClass, Oddity, Page, PageRequest, Playlist, PlaylistItem, PlaylistItemKind,
-    SavedAlbum, SavedTrack, Slot, Track,
+    Remedy, SavedAlbum, SavedTrack, Slot, Track,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -28,6 +28,8 @@ pub enum Answer {
         retry_after: Option<Duration>,
     },
     Failed(Failure),
+    /// The items of this playlist are not shown.
+    Refused(Remedy),
     /// The sign-in is no longer accepted.
     SignedOut,
     /// The token endpoint is left alone for so long, so that nothing was asked.
@@ -182,12 +184,14 @@ impl Api {
             PageRequest::PlaylistItems { playlist_id, offset, limit } => {
                 // One that left the library can still be read.
                 let number = number_of(playlist_id);
-                let contents = &library.of(EntityType::Playlists).item(number).contents;
+                if let Some(refusal) = self.odds.refuse(number) {
+                    return Answer::Refused(refusal);
+                }
+                let contents = &mut library.of_mut(EntityType::Playlists).items[number as usize].contents;
                 if contents.spoilt.is_some_and(|at| (*offset..offset + limit).contains(&at)) {
                     return Answer::Failed(Failure::Broken);
                 }
-                let Items { page, items } = self.odds.items(number, contents, *offset, *limit);
-                Answer::Page(Page { slots: items.iter().map(|item| playlist_item(*item)).collect(), ..page })
+                Answer::Page(self.odds.items(number, contents, *offset, *limit, tick))
             }
         }
     }
@@ -270,7 +274,7 @@ fn content(entity: EntityType, id: String, item: &TrueItem, added_at: Option<Dat
     }
 }
 
-fn playlist_item(number: u32) -> Slot {
+pub fn playlist_item(number: u32) -> Slot {
     let (kind, name) = (PlaylistItemKind::Local, Some(number.to_string()));
     let item = PlaylistItem { kind, uri: None, name, added_at: None, added_by: None, track: None };
     Slot { item: Some(Item::PlaylistItem(Box::new(item))), added_at: None, odd: None }

@@ -81,11 +81,12 @@ pub enum Presence {
 pub struct PlaylistBook {
     position: u32,
     snapshot: Option<String>,
-    total_items: Option<i32>,
+    pub total_items: Option<i32>,
     pub items_snapshot: Option<String>,
     num_held: Option<u32>,
-    num_hidden: u32,
-    generation: i64,
+    pub num_hidden: u32,
+    /// Whole readings.
+    pub generation: i64,
     /// Of the account.
     failure: Option<LastFailure>,
     look_again_at: Option<DateTime<Utc>>,
@@ -667,8 +668,8 @@ impl Books {
     }
 
     /// What stays as it is, and was told by an earlier run.
-    pub fn has_told(&self) -> bool {
-        self.incremental.as_ref().or(self.initial.as_ref()).is_some_and(|last| !last.walk.told.is_empty())
+    pub fn told(&self) -> &[String] {
+        self.incremental.as_ref().or(self.initial.as_ref()).map_or(&[], |last| &last.walk.told)
     }
 
     /// Rows that are known to be counted and not given.
@@ -727,6 +728,15 @@ impl Books {
 }
 
 impl PlaylistBook {
+    /// What was read under the listed snapshot is what was known before, and is read once more.
+    pub fn is_doubted(&self) -> bool {
+        let is_unchanged = |failure: &LastFailure| failure.kind == FailureKind::Unchanged;
+        self.failure
+            .as_ref()
+            .filter(|failure| is_unchanged(failure))
+            .is_some_and(|last| last.snapshot_id == self.snapshot)
+    }
+
     fn fail(&mut self, failed: &FailedReading, now: DateTime<Utc>) {
         (self.walk, self.look_again_at) = (None, None);
         self.failure = Some(LastFailure::next(self.failure.as_ref(), failed, now));

@@ -161,9 +161,6 @@ impl World {
             run.num_requests += 1;
         }
         self.check_sent(p, family);
-        if let Some(entity) = entity {
-            self.check_run_length(p, entity);
-        }
         self.tell(|| format!("process {pid}: asks {target:?} {wanted:?}"));
         let (wait, wanted) = (self.latency(), Some(wanted).filter(|_| target == Target::Own));
         self.after(wait, Event::Arrives { pid, fetch: number, wanted });
@@ -250,7 +247,8 @@ impl World {
         let process = &mut self.processes[p];
         let Some(at) = process.fetches.iter().position(|fetch| fetch.number == number) else { return };
         match (process.fetches.swap_remove(at).wanted, answer) {
-            (Wanted::Page { entity, ticket, .. }, Ok(Answer::Page(page))) => {
+            (Wanted::Page { entity, ticket, request, .. }, Ok(Answer::Page(page))) => {
+                self.note_page(pid, entity, &request, &page);
                 self.told_page(pid, entity, ticket, Ok(page));
             }
             (Wanted::Page { entity, ticket, .. }, Err(fault)) => self.told_page(pid, entity, ticket, Err(fault)),
@@ -285,6 +283,7 @@ fn told(answer: &Answer) -> String {
             format!("429 of the {} limit, {retry_after:?}", LimitClass::as_str(*class))
         }
         Answer::Failed(failure) => format!("{failure:?}"),
+        Answer::Refused(remedy) => format!("{remedy:?}"),
         Answer::Plays(shown) => format!("{} plays", shown.page.slots.len()),
         Answer::NoToken(left) => format!("no token for {left:?}"),
         Answer::SignedOut => "signed out".to_owned(),
@@ -308,6 +307,7 @@ fn disposition(answer: &Answer) -> (Disposition, &'static str) {
             (Disposition::sent(RequestStatus::Failing, Remedy::AskSoonPast { retry_after: None }), "HTML")
         }
         Answer::Failed(Failure::Expired) => (Disposition::sent(RequestStatus::Refused, Remedy::AskAgain), "401"),
+        Answer::Refused(remedy) => (Disposition::sent(RequestStatus::Refused, *remedy), "404"),
         Answer::NoToken(left) => {
             let (status, remedy) = (RequestStatus::Unanswered, Some(Remedy::AwaitToken { left: *left }));
             (Disposition { status, was_sent: false, remedy }, "no token")

@@ -99,11 +99,14 @@ pub struct Contents {
     pub past: Vec<(Tick, Vec<u32>)>,
     /// When the listing last showed an older snapshot than it should.
     pub lagged_at: Tick,
-    /// The listing has counted other than there are.
-    pub is_miscounted: bool,
-    /// Its items were to be shown as they were before the last edit, under the latest snapshot.
-    pub is_misread: bool,
+    /// A position that cannot be served, and one that is counted and not given.
     pub spoilt: Option<u32>,
+    pub withheld: Option<u32>,
+    /// When its items were shown other than they are.
+    pub misread_at: Vec<Tick>,
+    /// For the oracle: the reading that it last looked at, when that was, and whether nothing told it from the truth.
+    pub judged: (i64, Tick),
+    pub is_misread: bool,
 }
 
 impl Contents {
@@ -301,9 +304,12 @@ impl Listing {
     }
 
     /// These were shown as gone.
-    pub fn deny(&mut self, is_denied: impl Fn(u32) -> bool, tick: Tick) {
-        for number in self.order.iter().filter(|number| is_denied(**number)) {
-            self.items[*number as usize].gone_at = tick;
+    pub fn deny(&mut self, is_denied: impl Fn(u32, i64) -> bool, tick: Tick) {
+        for number in &self.order {
+            let item = &mut self.items[*number as usize];
+            if is_denied(*number, item.added_at) {
+                item.gone_at = tick;
+            }
         }
     }
 

@@ -1,12 +1,13 @@
 //! Answers that are wrong and look right: pages that are not what was asked for.
 
 use super::{
-    api::slot,
-    library::{Contents, Library, Listing, Tick, id_of, number_of},
+    api::{playlist_item, slot},
+    database::{Presence, Row},
+    library::{Contents, Item as TrueItem, Library, Listing, Tick, id_of, number_of},
     world::World,
 };
 use fastrand::Rng;
-use segno::model::{EntityType, Next, Page, PageRequest, Slot};
+use segno::model::{EntityType, Next, Page, PageRequest, Remedy, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the API begins to do wrong. Places are numbers that are cut to the size of what they point into.
@@ -32,6 +33,14 @@ pub enum Odd {
     Miscount { at: u32, count: u32, num: u32 },
     /// The next items of a playlist are those before its last edit.
     OldItems { at: u32, num: u32 },
+    /// An item of a playlist is counted and not given.
+    HideItem { at: u32, position: u32 },
+    /// The next items of a playlist hold fewer rows, and say that nothing follows.
+    CutItems { at: u32, rows: u32, num: u32 },
+    /// The items of a playlist are not shown, for so many requests: 404, or 403.
+    RefuseItems { at: u32, num: u32, is_gone: bool },
+    /// The next answers of a listing do not say how long it is; of playlists, nor of their items.
+    Uncounted { entity: EntityType, num: u32 },
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +54,9 @@ pub struct Odds {
     turns: (u32, bool),
     miscounts: BTreeMap<u32, (u32, u32)>,
     old_items: BTreeMap<u32, u32>,
+    item_cuts: BTreeMap<u32, (u32, u32)>,
+    refusals: BTreeMap<u32, (u32, bool)>,
+    uncounted: [u32; 4],
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +78,7 @@ impl Odd {
     pub fn random(random: &mut Rng) -> Odd {
         let (entity, at) = (EntityType::ALL[random.usize(0..4)], random.u32(..));
         let num = [1, 1, 2, 3, 8, 40][random.usize(0..6)];
-        match random.u32(0..11) {
+        match random.u32(0..17) {
             0 => Odd::Cap { rows: [1, 5, 10, 20, 49][random.usize(0..5)] },
             1 | 2 => Odd::Hide { entity, at },
             3 => Odd::OldCopy { entity, num, is_behind: random.bool() },
@@ -76,7 +88,11 @@ impl Odd {
             7 => Odd::WrongNext { next: [None, Some(true), Some(false)][random.usize(0..3)], num },
             8 => Odd::TurnCursor { stands: random.bool(), num },
             9 => Odd::Miscount { at, count: [0, 0, 1, 500][random.usize(0..4)], num },
-            _ => Odd::OldItems { at, num },
+            10 | 11 => Odd::OldItems { at, num },
+            12 | 13 => Odd::HideItem { at, position: random.u32(..) },
+            14 => Odd::CutItems { at, rows: [0, 1, 7, 25][random.usize(0..4)], num },
+            15 => Odd::RefuseItems { at, num: [1, 2, u32::MAX][random.usize(0..3)], is_gone: random.bool() },
+            _ => Odd::Uncounted { entity, num },
         }
     }
 
@@ -93,6 +109,10 @@ impl Odd {
             Odd::TurnCursor { .. } => "cursors that turn",
             Odd::Miscount { .. } => "playlists miscounted by the listing",
             Odd::OldItems { .. } => "items older than the listing",
+            Odd::HideItem { .. } => "items that are counted and not given",
+            Odd::CutItems { .. } => "items that end too early",
+            Odd::RefuseItems { .. } => "playlists whose items are refused",
+            Odd::Uncounted { .. } => "lengths that are not told",
         }
     }
 }
@@ -133,19 +153,17 @@ impl World {
                 self.library.of_mut(EntityType::Artists).is_veiled = true;
                 odds.turns = (num, stands);
             }
-            Odd::Miscount { at, count, num } => {
-                let order = &self.library.of(EntityType::Playlists).order;
-                if let Some(at) = (at as usize).checked_rem(order.len()) {
-                    odds.miscounts.insert(order[at], (count, num));
-                }
-            }
-            Odd::OldItems { at, num } => {
+            Odd::Uncounted { entity, num } => odds.uncounted[entity as usize] = num,
+            Odd::Miscount { at, .. }
+            | Odd::OldItems { at, .. }
+            | Odd::HideItem { at, .. }
+            | Odd::CutItems { at, .. }
+            | Odd::RefuseItems { at, .. } => {
                 let listing = self.library.of_mut(EntityType::Playlists);
                 if let Some(at) = (at as usize).checked_rem(listing.order.len()) {
                     let number = listing.order[at];
-                    odds.old_items.insert(number, num);
                     listing.is_veiled = true;
-                    listing.items[number as usize].contents.is_misread = true;
+                    odds.begin_items(number, &mut listing.items[number as usize].contents, odd);
                 }
             }
         }
@@ -164,10 +182,16 @@ impl World {
         let tick = self.tick;
         self.api.odds = Odds::default();
         for listing in &mut self.library.listings {
-            for item in listing.items.iter_mut().filter(|item| item.is_withheld) {
+            let books = self.database.of(listing.entity);
+            let is_dated = matches!(listing.entity, EntityType::Tracks | EntityType::Albums);
+            for (number, item) in (0..).zip(&mut listing.items).filter(|(_, item)| item.is_withheld) {
                 (item.is_withheld, item.hidden_at) = (false, tick);
+                // Where nobody looks unless something is missing by the count.
+                let is_known = books.row(number) == Row { state: Presence::Active, added_at: item.added_at };
+                item.is_overlooked = is_dated && !is_known;
                 self.oracle.changed_at[listing.entity as usize] = tick;
             }
+            listing.items.iter_mut().for_each(|item| item.contents.withheld = None);
         }
     }
 }
@@ -192,8 +216,13 @@ impl Odds {
                 let is_behind = |number: &u32| after.as_ref().is_some_and(|after| id_of(*number) <= *after);
                 let from = listing.order.partition_point(is_behind);
                 let asked = Asked { from, limit: self.capped(*limit), is_first: after.is_none() };
+                let to = (from + asked.limit).min(listing.order.len());
+                let at = EntityType::Artists as usize;
+                let is_other = self.ignores[at] > 0 || self.copies[at].num > 0;
                 let page = self.listed(listing, asked, total, tick)?;
-                let last = page.slots.iter().rev().find_map(|slot| slot.id().map(str::to_owned));
+                // The last one may say nothing, or not be given.
+                let last = listing.order[..to].last().filter(|_| !is_other).map(|number| id_of(*number));
+                let last = last.or_else(|| page.slots.iter().rev().find_map(|slot| slot.id().map(str::to_owned)));
                 let goes_on = !matches!(page.next, Next::End) || self.nexts.0 > 0;
                 let next_cursor = match take(&mut self.turns.0) {
                     true if self.turns.1 => after.clone().or(last),
@@ -223,9 +252,9 @@ impl Odds {
         let copy = &mut self.copies[at];
         let is_old = (!is_first || !copy.is_behind) && take(&mut copy.num);
         if is_old {
-            // What the copy lacks was shown as gone.
-            let known: BTreeSet<u32> = copy.rows.iter().map(|(number, _)| *number).collect();
-            listing.deny(|number| !known.contains(&number), tick);
+            // What the copy lacks was shown as gone, and so was what was saved again since.
+            let known: BTreeSet<(u32, i64)> = copy.rows.iter().copied().collect();
+            listing.deny(|number, added_at| !known.contains(&(number, added_at)), tick);
         }
         let rows: Vec<(u32, i64)> = if is_old {
             copy.rows.clone()
@@ -242,17 +271,22 @@ impl Odds {
             given.map(|(number, added_at)| slot(listing.entity, *number, listing.item(*number), *added_at)).collect();
         for number in self.miscount(listing.entity, &mut slots) {
             listing.items[number as usize].contents.lagged_at = tick;
-            listing.items[number as usize].contents.is_miscounted = true;
         }
         let mut total = total.map(|total| if is_old { rows.len() as u32 } else { total });
         if take(&mut self.alternates[at].0) && self.alternates[at].0.is_multiple_of(2) {
             total = total.map(|total| total.saturating_add_signed(self.alternates[at].1));
         }
+        total = total.filter(|_| !take(&mut self.uncounted[at]));
         let mut next = if to < rows.len() { Next::Goes { offset: Some(to as u32) } } else { Next::End };
         if take(&mut self.cuts[at].0) && slots.len() > self.cuts[at].1 as usize {
             slots.truncate(self.cuts[at].1 as usize);
             listing.withhold(honest, tick);
             next = Next::End;
+        }
+        if total.is_none_or(|total| (total as usize) < len) {
+            // It does not count what is not given: that is shown as gone.
+            let is_withheld = |item: &&mut TrueItem| item.is_withheld || item.withheld_at == tick;
+            listing.items.iter_mut().filter(is_withheld).for_each(|item| item.gone_at = tick);
         }
         Some(self.envelope(Page { total, limit: Some(limit as u32), next, next_cursor: None, slots }, to))
     }
@@ -285,8 +319,26 @@ impl Odds {
         miscounted
     }
 
+    /// What the API begins to do wrong about one playlist.
+    fn begin_items(&mut self, number: u32, contents: &mut Contents, odd: Odd) {
+        match odd {
+            Odd::Miscount { count, num, .. } => drop(self.miscounts.insert(number, (count, num))),
+            Odd::OldItems { num, .. } => drop(self.old_items.insert(number, num)),
+            Odd::HideItem { position, .. } => contents.withheld = position.checked_rem(contents.items.len() as u32),
+            Odd::CutItems { rows, num, .. } => drop(self.item_cuts.insert(number, (num, rows))),
+            Odd::RefuseItems { num, is_gone, .. } => drop(self.refusals.insert(number, (num, is_gone))),
+            _ => {}
+        }
+    }
+
+    /// Whether the items of a playlist are not shown, and by which words.
+    pub fn refuse(&mut self, number: u32) -> Option<Remedy> {
+        let (num, is_gone) = self.refusals.get_mut(&number)?;
+        take(num).then_some(if *is_gone { Remedy::NotThere } else { Remedy::NotShown })
+    }
+
     /// A page of the items of a playlist.
-    pub fn items<'a>(&mut self, number: u32, contents: &'a Contents, from: u32, limit: u32) -> Items<'a> {
+    pub fn items(&mut self, number: u32, contents: &mut Contents, from: u32, limit: u32, tick: Tick) -> Page {
         let is_old = self.old_items.get_mut(&number).is_some_and(take);
         let held = match contents.past.last() {
             Some((_, before)) if is_old => before,
@@ -294,16 +346,22 @@ impl Odds {
         };
         let limit = self.capped(limit);
         let to = (from as usize + limit).min(held.len());
-        let next = if to < held.len() { Next::Goes { offset: Some(to as u32) } } else { Next::End };
-        let page = Page { total: Some(held.len() as u32), limit: Some(limit as u32), next, ..Page::default() };
-        Items { page: self.envelope(page, to), items: held.get(from as usize..to).unwrap_or_default() }
+        let is_given = |at: &usize| Some(*at as u32) != contents.withheld;
+        let mut slots: Vec<Slot> = (from as usize..to).filter(is_given).map(|at| playlist_item(held[at])).collect();
+        let mut next = if to < held.len() { Next::Goes { offset: Some(to as u32) } } else { Next::End };
+        let total = Some(held.len() as u32).filter(|_| !take(&mut self.uncounted[EntityType::Playlists as usize]));
+        if let Some((num, rows)) = self.item_cuts.get_mut(&number)
+            && slots.len() > *rows as usize
+            && take(num)
+        {
+            slots.truncate(*rows as usize);
+            next = Next::End;
+        }
+        if is_old || slots.len() < to.saturating_sub(from as usize) {
+            contents.misread_at.push(tick);
+        }
+        self.envelope(Page { total, limit: Some(limit as u32), next, next_cursor: None, slots }, to)
     }
-}
-
-pub struct Items<'a> {
-    /// Without its rows.
-    pub page: Page,
-    pub items: &'a [u32],
 }
 
 /// Whether one more is left, and takes it.

@@ -1,44 +1,33 @@
 //! What must always hold, checked as it happens. The oracle looks at the true library with its history, at what is sent
 //! and at what is committed; of the engine it knows nothing.
 
+mod items;
+mod pace;
+
+pub use items::Before;
+pub use pace::Spending;
+
 use super::{
-    database::{Presence, Writer},
-    library::{Item as TrueItem, Tick, number_of},
+    database::{Books, PlaylistBook, Presence, Writer},
+    library::{Contents, Item as TrueItem, Tick, id_of, number_of},
     syncer::Run,
-    world::{Event, World},
+    world::{Event, Pid, World},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use segno::{
-    engine::run::{BatchSizes, Draft, RunEnd, RunMode},
+    engine::{
+        backoff::Patience,
+        run::{BatchSizes, Draft, RunEnd, RunMode},
+    },
     model::{
-        Checkpoint, EntityType, Family, Fault, LimitClass, PageRequest, Phase, PlaylistPart, Rows, SharedChange,
+        Checkpoint, EntityType, Family, Fault, Item, LimitClass, Page, PageRequest, Phase, Rows, SharedChange,
         SharedLimits, Stage, SyncKey, batch::PlaylistEnd,
     },
 };
-use std::{collections::VecDeque, time::Duration};
-use uuid::Uuid;
-
-/// How long permits are reserved for.
-const BLOCK: Duration = Duration::from_secs(2);
-
-/// A permit that was reserved before a pause was stored may be used a moment after it.
-const ON_ITS_WAY: Duration = Duration::from_millis(20);
-
-/// Steps in one instant. More of them are a spin.
-const AT_ONCE_MAX: u32 = 20_000;
-
-/// Runs of one entity type that may begin within an hour.
-const RUNS_PER_HOUR_MAX: usize = 150;
-
-/// How long a request may fail and still be tried again.
-const PATIENCE_MAX: Duration = Duration::from_secs(60);
-
-/// Beginnings of one syncer within a moment. Those who die, or lose a reply, are started again more and more slowly.
-const BEGINS_AT_ONCE_MAX: usize = 5;
-const MOMENT: Duration = Duration::from_millis(200);
-
-/// Longest rest after an outage: an hour, give or take a quarter.
-const OUTAGE_MAX: TimeDelta = TimeDelta::minutes(75);
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 /// Runs that may hold a removal back once the library stands still.
 const HELD_MAX: u32 = 2;
@@ -78,138 +67,6 @@ impl Oracle {
 
     pub fn note_time(&mut self) {
         self.num_at_once = 0;
-    }
-}
-
-/// G5, G6 and G7: what is sent, and how much.
-impl World {
-    pub fn check_pace(&mut self) {
-        self.oracle.num_at_once += 1;
-        if self.oracle.num_at_once > AT_ONCE_MAX {
-            self.violated("G7", format!("{AT_ONCE_MAX} steps while no time passes"));
-        }
-    }
-
-    pub fn check_run_begins(&mut self, pid: u32, entity: EntityType) {
-        let now = self.now;
-        let begun = &mut self.oracle.runs_begun[entity as usize];
-        begun.retain(|at| now - *at < Duration::from_secs(3600));
-        begun.push_back(now);
-        let num = begun.len();
-        if num > RUNS_PER_HOUR_MAX {
-            self.violated("G7", format!("process {pid}: {num} runs of {entity} began within an hour"));
-        }
-    }
-
-    /// A syncer begins, for the first time, or again from the database.
-    pub fn check_restarts(&mut self, pid: u32, entity: EntityType) {
-        let (now, at) = (self.now, entity as usize);
-        let begun = &mut self.oracle.begun[at];
-        begun.retain(|(of, began_at)| *of == pid && now - *began_at < MOMENT);
-        begun.push_back((pid, now));
-        let num = begun.len();
-        if num > BEGINS_AT_ONCE_MAX {
-            self.violated("G7", format!("process {pid}: the syncer of {entity} began {num} times within {MOMENT:?}"));
-        }
-    }
-
-    /// Of a request that has failed and is to be tried again.
-    pub fn check_patience(&mut self, pid: u32, failing_for: Duration) {
-        if failing_for > PATIENCE_MAX {
-            self.violated("G7", format!("process {pid}: a request fails for {failing_for:?} and is not given up"));
-        }
-    }
-
-    /// G11: whatever passes by itself costs an hour at most.
-    pub fn check_outage(&mut self, entity: EntityType, end: &RunEnd, next_run_at: Option<DateTime<Utc>>) {
-        let RunEnd::Failed(fault @ (Fault::Outage(_) | Fault::Unreachable(_))) = end else { return };
-        let wait = next_run_at.map(|at| at - self.wall());
-        if wait.is_none_or(|wait| wait > OUTAGE_MAX) {
-            self.violated("G11", format!("{entity} rests for {wait:?} after an outage: {fault}"));
-        }
-    }
-
-    pub fn check_run_length(&mut self, p: usize, entity: EntityType) {
-        let Some(run) = &self.processes[p].syncers[entity as usize].run else { return };
-        let listing = self.library.of(entity);
-        let num_items: usize = match entity {
-            EntityType::Playlists => listing.items.iter().map(|item| item.contents.items.len() / 10 + 1).sum(),
-            EntityType::Tracks | EntityType::Artists | EntityType::Albums => 0,
-        };
-        let most = 600 + 30 * (listing.items.len() / 9 + num_items) as u32;
-        if run.num_requests > most {
-            self.violated("G7", format!("{most} requests in one run of {entity}, and no end"));
-        }
-    }
-
-    /// What a process has been told not to ask for.
-    pub fn note_told(&mut self, p: usize, family: Family, class: LimitClass, retry_after: Option<Duration>) {
-        let (scope, wait) = match class {
-            LimitClass::Rate => (Family::Application, retry_after.unwrap_or_default().max(Duration::from_secs(1))),
-            LimitClass::Quota | LimitClass::Ceiling => (family, retry_after.unwrap_or(Duration::from_secs(3600))),
-        };
-        self.processes[p].told.push((scope, self.now, self.now + wait));
-    }
-
-    /// What a process finds that others were told.
-    pub fn note_found(&mut self, p: usize, found: &SharedLimits) {
-        if std::mem::replace(&mut self.processes[p].has_looked, true) {
-            return;
-        }
-        let wall = self.wall();
-        for noted in &found.pauses {
-            let full = noted.pause.until - noted.noted_at;
-            if let Ok(left) = (noted.pause.until - wall).min(full).to_std() {
-                self.processes[p].told.push((noted.pause.scope, self.now, self.now + left));
-            }
-        }
-    }
-
-    /// What a process has stored, all others keep to.
-    pub fn note_stored(&mut self, p: usize, change: &SharedChange) {
-        let (now, wall, pid) = (self.now, self.wall(), self.processes[p].pid);
-        // Who is taken for dead, since the machine slept or the calendar was set forward, has a block, and does not look
-        // again before it is used up.
-        let found = self.database.shared_limits();
-        let row_of = |owner: Uuid| found.processes.iter().find(|one| one.owner.id == owner);
-        for pause in &change.pauses {
-            let Ok(left) = (pause.until - wall).to_std() else { continue };
-            for other in self.processes.iter_mut().filter(|other| other.pid != pid && other.has_looked) {
-                let block = match row_of(other.owner) {
-                    Some(row) => (row.held.until - wall).to_std().ok().filter(|_| row.has_block),
-                    None => Some(BLOCK),
-                };
-                let from = now + block.unwrap_or_default().max(ON_ITS_WAY);
-                other.told.push((pause.scope, from, now + left));
-            }
-        }
-    }
-
-    pub fn check_sent(&mut self, p: usize, family: Family) {
-        let (now, instant, window) = (self.now, self.instant(), self.window());
-        self.tally.num_requests += 1;
-        let process = &mut self.processes[p];
-        let pid = process.pid;
-        process.told.retain(|(_, _, until)| now < *until);
-        let stops = |(scope, from, _): &&(Family, Duration, Duration)| {
-            (*scope == family || *scope == Family::Application) && *from <= now
-        };
-        if let Some((scope, _, until)) = process.told.iter().find(stops).copied() {
-            let left = until - now;
-            self.violated(
-                "G5",
-                format!("process {pid} asks for {family} while {scope} is paused for another {left:?}"),
-            );
-        }
-        let (_, limit) = process.gate.machine.window_used(instant);
-        let (misjudges_before, limit) = (process.misjudges_before, process.settings.requests.unwrap_or(limit) as usize);
-        let sent = &mut self.oracle.sent;
-        sent.push_back((now, pid));
-        sent.retain(|(at, _)| now - *at < window);
-        let sent = sent.iter().filter(|(at, by)| *by == pid || *at >= misjudges_before).count();
-        if sent > limit {
-            self.violated("G6", format!("process {pid}: {sent} requests in one window that may hold {limit}"));
-        }
     }
 }
 
@@ -257,13 +114,19 @@ impl World {
         let before = last.as_ref().filter(same_pass).filter(|(last, _)| !last.walk.unlinked);
         let stood = before.map_or(0, |(last, _)| last.offset);
         let has_changed = before.is_some_and(|(_, at)| self.oracle.changed_at[entity as usize] >= *at);
-        // Rows that are counted and not given come with none.
-        let is_withheld = |item: &&TrueItem| item.is_withheld || item.hidden_at >= writer.since;
+        // Rows that are counted and not given come with none; and what came in before the place looks like them.
+        let is_withheld =
+            |item: &&TrueItem| item.is_withheld || item.hidden_at >= writer.since || item.gone_at >= writer.since;
         let num_withheld = self.library.of(entity).items.iter().filter(is_withheld).count() as u32;
         let is_torn = checkpoint.offset > (*offset_to).max(stood) + num_withheld
             && !checkpoint.walk.unlinked
             && !checkpoint.walk.unsteady;
-        let skips = before.is_some() && !has_changed && *offset_from > stood + num_withheld && !slots.is_empty();
+        // A walk that reads past rows that do not come is unsteady.
+        let skips = before.is_some()
+            && !has_changed
+            && !checkpoint.walk.unsteady
+            && *offset_from > stood + num_withheld
+            && !slots.is_empty();
         if is_torn || skips {
             let offset = checkpoint.offset;
             self.violated(
@@ -276,7 +139,7 @@ impl World {
         self.oracle.last[entity as usize] = Some((checkpoint.clone(), writer.since));
     }
 
-    pub fn check_committed(&mut self, writer: Writer, draft: &Draft, removed: &[u32], has_held: bool) {
+    pub fn check_committed(&mut self, writer: Writer, draft: &Draft, removed: &[u32], before: Before) {
         let entity = writer.entity;
         let since = match draft.effects.removal {
             // What an earlier process saw of the same pass counts.
@@ -289,6 +152,10 @@ impl World {
         if was_emptied_twice {
             return;
         }
+        // G11: what empties a listing was missed before.
+        if !removed.is_empty() && self.database.of(entity).num_active == 0 && !before.has_held {
+            self.violated("G11", format!("{entity}: all that was left is marked removed by one look"));
+        }
         let (listing, books) = (self.library.of(entity), self.database.of(entity));
         let is_wronged = |number: &&u32| {
             // A row that says only since when is told by the date, which may be another one since it was last read.
@@ -296,40 +163,19 @@ impl World {
             let is_disguised = match item.silent_since(since) {
                 Some(true) => item.added_at != books.row(**number).added_at,
                 // One that says nothing may be any item. Two runs that miss the same are believed.
-                Some(false) => has_held,
+                Some(false) => before.has_held,
                 None => false,
             };
             !listing.was_gone_since(**number, since) && !is_disguised
         };
         if let Some(number) = removed.iter().find(is_wronged) {
-            let id = super::library::id_of(*number);
+            let id = id_of(*number);
             self.violated("G3", format!("{entity}: {id} was marked removed and never gone"));
         }
         if matches!(draft.rows, Rows::Listing(_)) {
             self.library.of_mut(entity).note_read();
         }
-        if let Rows::PlaylistItems(parts) = &draft.rows {
-            for part in parts.iter().filter(|part| matches!(part.end, Some(PlaylistEnd::Complete { .. }))) {
-                self.check_items(part);
-            }
-        }
-    }
-
-    /// Items that bear the latest snapshot are those of the latest snapshot.
-    fn check_items(&mut self, part: &PlaylistPart) {
-        let number = number_of(&part.playlist_id);
-        let truth = &self.library.of(EntityType::Playlists).item(number).contents;
-        let Some(book) = self.database.of(EntityType::Playlists).playlist(number) else { return };
-        let bears_latest = book.items_snapshot == Some(truth.snapshot.to_string());
-        let is_same = book.items.len() == truth.items.len()
-            && book.items.iter().zip(&truth.items).all(|(held, item)| held.is_none_or(|held| held == *item));
-        // Whether one that is listed as empty, and of which nothing is known, is empty is not asked; the next count tells.
-        // And an older version of the same length, under the latest snapshot, looks like the latest.
-        let is_unseen = book.items.is_empty() && truth.is_miscounted || truth.is_misread;
-        if bears_latest && !is_same && !is_unseen {
-            let (id, snapshot) = (&part.playlist_id, truth.snapshot);
-            self.violated("G2", format!("playlist {id} bears snapshot {snapshot} and holds other items"));
-        }
+        self.check_items(writer, before);
     }
 }
 
@@ -356,10 +202,11 @@ impl World {
             let is_taken_up = entity == EntityType::Artists && !run.is_whole;
             let since = if is_taken_up { run.since.min(self.database.of(entity).pass_since) } else { run.since };
             // What stays as it is from run to run is told once.
-            let is_noted = !notes.is_empty() || self.database.of(entity).has_told();
+            let told = self.database.of(entity).told();
+            let is_noted = notes.iter().chain(told).any(|note| tells_of_loss(note));
             self.check_held(entity, since, is_noted);
             if entity == EntityType::Playlists && !is_noted {
-                self.check_read(since);
+                self.check_read(since, notes);
             }
         }
         let Some(calm_since) = self.oracle.calm_since else { return };
@@ -413,32 +260,11 @@ impl World {
         // A place that could not be read is tried once in a run, and then left for the next.
         let gaps = books.gaps.iter().filter(|gap| gap.playlist_id.is_none());
         let num_unread: u32 = gaps.map(|gap| gap.offset_to - gap.offset_from).sum();
-        // What is known to be counted and not given is not looked for in every run; when it is given again, the verifying
-        // pass finds it.
-        let num_unread = num_unread + books.num_hidden();
-        if let Some(number) = listing.order.iter().filter(is_missing).nth(num_unread as usize).copied() {
-            let (id, row) = (super::library::id_of(number), books.row(number));
+        // As many as are said to be counted and not given may be any.
+        let num_told = num_unread + books.num_hidden();
+        if let Some(number) = listing.order.iter().filter(is_missing).nth(num_told as usize).copied() {
+            let (id, row) = (id_of(number), books.row(number));
             self.violated("G2", format!("{entity}: {id} was there all the time, and the database says {row:?}"));
-        }
-    }
-
-    /// G2: what a playlist is said to hold, it held at one moment of the run.
-    fn check_read(&mut self, since: Tick) {
-        let (listing, books) = (self.library.of(EntityType::Playlists), self.database.of(EntityType::Playlists));
-        let is_torn = |number: &&u32| {
-            let contents = &listing.item(**number).contents;
-            let held = books.playlist(**number).map(|book| book.items.as_slice()).unwrap_or_default();
-            let is_held = |items: &[u32]| {
-                held.len() == items.len()
-                    && held.iter().zip(items).all(|(held, item)| held.is_none_or(|held| held == *item))
-            };
-            let is_judged = listing.was_there_since(**number, since) && contents.was_shown_since(since);
-            let is_judged = is_judged && !contents.is_misread;
-            is_judged && !contents.versions_since(since).any(is_held)
-        };
-        if let Some(number) = listing.order.iter().find(is_torn).copied() {
-            let (id, held) = (super::library::id_of(number), books.playlist(number).cloned());
-            self.violated("G2", format!("playlist {id} never was what the database says: {held:?}"));
         }
     }
 
@@ -464,9 +290,8 @@ impl World {
         let is_stale = |(number, row): &(u32, super::database::Row)| {
             !listing.item(*number).is_listed && !nulls.contains(&row.added_at) && !is_beguiled
         };
-        let differing: Vec<String> =
-            listing.order.iter().filter(|number| differs(number)).map(|n| super::library::id_of(*n)).collect();
-        let stale: Vec<String> = books.active().filter(is_stale).map(|(n, _)| super::library::id_of(n)).collect();
+        let differing: Vec<String> = listing.order.iter().filter(|number| differs(number)).map(|n| id_of(*n)).collect();
+        let stale: Vec<String> = books.active().filter(is_stale).map(|(n, _)| id_of(n)).collect();
         if !differing.is_empty() || !stale.is_empty() {
             self.violated("G4", format!("{entity}: missing or wrong {differing:?}, stale {stale:?}"));
         }
@@ -477,7 +302,7 @@ impl World {
                 !held.iter().copied().eq(truth.items.iter().copied().map(Some))
             };
             if let Some(number) = listing.order.iter().find(differs).copied() {
-                let id = super::library::id_of(number);
+                let id = id_of(number);
                 let truth = listing.item(number).contents.clone();
                 let held = books.playlist(number).cloned();
                 self.violated("G4", format!("playlist {id} is {truth:?}, and the database says {held:?}"));
@@ -512,4 +337,21 @@ impl World {
             }
         }
     }
+}
+
+/// Whether a note says that something of a listing may be missing, or may be there no more.
+fn tells_of_loss(note: &str) -> bool {
+    [
+        "counted by the API",
+        "kept changing",
+        "changed while being read",
+        "in circles",
+        "waits for confirmation",
+        "cannot be found",
+        "could not serve",
+        "did not serve",
+        "to the end with",
+    ]
+    .iter()
+    .any(|words| note.contains(words))
 }

@@ -6,6 +6,7 @@ use super::{
     fetch::Fetch,
     gate::GateShell,
     listener::Shown,
+    oracle::Before,
     scenario::{DatabaseFault, Settings},
     syncer::{Asker, Message, Syncer},
     tracker::{Heard, Tracker},
@@ -398,11 +399,11 @@ impl World {
     }
 
     fn commit(&mut self, writer: Writer, draft: &Draft) -> Result<CommitReport, Fenced> {
-        let (wall, has_held) = (self.wall(), self.database.of(writer.entity).has_held());
+        let (wall, before) = (self.wall(), Before::of(self.database.of(writer.entity), draft));
         let (report, removed) = self.database.commit(writer, draft, wall)?;
         self.tally.num_commits += 1;
         self.check_draft(writer, draft);
-        self.check_committed(writer, draft, &removed, has_held);
+        self.check_committed(writer, draft, &removed, before);
         Ok(report)
     }
 

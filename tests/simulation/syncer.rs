@@ -4,6 +4,7 @@ use super::{
     database::Writer,
     fetch::Wanted,
     library::Tick,
+    oracle::Spending,
     process::{ACCOUNT, Write},
     world::{Event, Pid, World},
 };
@@ -41,6 +42,7 @@ pub struct Run {
     pub asked_at: Tick,
     pub since: Tick,
     pub num_requests: u32,
+    pub spending: Spending,
     pub least: u64,
     /// Not one that an earlier process began.
     pub is_whole: bool,
@@ -134,6 +136,7 @@ impl World {
             Step::Begun { mode, .. } => self.note_run(pid, entity, &mode),
             Step::Fetch { ticket, request, patience } => {
                 self.check_asked(entity, &request);
+                self.check_budget(pid, entity, patience);
                 self.fetch(pid, Wanted::Page { entity, ticket, request, patience });
             }
             Step::Commit { fence, draft } => {
@@ -175,7 +178,8 @@ impl World {
         self.note_place(entity);
         self.tell(|| format!("process {pid}: {entity} begins {}", brief(mode)));
         let (asked_at, since) = (self.processes[p].syncers[entity as usize].asked_at, self.tick);
-        let run = Run { asked_at, since, num_requests: 0, least, is_whole, was_incremental };
+        let spending = Spending::default();
+        let run = Run { asked_at, since, num_requests: 0, spending, least, is_whole, was_incremental };
         self.processes[p].syncers[entity as usize].run = Some(run);
     }
 

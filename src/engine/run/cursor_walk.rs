@@ -4,6 +4,8 @@
 //! artist that is followed all the time is met, and a resumed walk needs no anchor. The total of this listing is known
 //! to lie, so it only decides whether the walk may mark anything removed.
 //!
+//! An end that no total agrees with is asked about once more.
+//!
 //! A cursor that comes back, or one that does not rise and brings no artist that was not read before, leads round in
 //! circles. So does a listing that goes on beyond its total by more than a margin. Such a walk ends, and proves nothing.
 
@@ -30,6 +32,8 @@ pub struct CursorWalk {
     slots: Vec<Slot>,
     num_pages: usize,
     ended: bool,
+    /// The listing ended where no total says that it does, and is asked for once more behind the last artist.
+    is_asking_again: bool,
     /// Cursors and artists that this walk has met.
     cursors: HashSet<String>,
     met: HashSet<String>,
@@ -46,6 +50,7 @@ impl CursorWalk {
             slots: Vec::new(),
             num_pages: 0,
             ended: false,
+            is_asking_again: false,
             cursors: tip.cursor.iter().cloned().collect(),
             met: HashSet::new(),
             total_max: tip.total,
@@ -78,6 +83,7 @@ impl CursorWalk {
         self.num_pages += 1;
         let moved = self.tip.total.zip(page.total).is_some_and(|(before, now)| before != now);
         self.tip.walk.unsteady |= moved;
+        self.tip.walk.has_hole |= moved;
         self.tip.total = page.total.or(self.tip.total);
         self.total_max = self.total_max.max(page.total);
         let num_met = self.met.len();
@@ -106,7 +112,11 @@ impl CursorWalk {
                 }
             }
             None => {
-                self.ended = true;
+                let known = self.tip.offset + self.tip.walk.num_hidden;
+                let agrees = self.tip.total.is_some_and(|total| total == known || total == self.tip.offset);
+                let is_vain = self.is_asking_again && self.met.len() == num_met;
+                self.is_asking_again = !agrees && !is_vain;
+                self.ended = !self.is_asking_again;
                 // Whoever carries on from here looks behind the last one, and does not read the last page again.
                 let last = self.slots.iter().rev().find_map(Slot::id).map(str::to_owned);
                 self.tip.cursor = last.or(self.tip.cursor.take());

@@ -29,7 +29,9 @@ pub(super) fn fresh_incremental(last: Checkpoint) -> Checkpoint {
         discrepancy,
         held_removals,
         num_counted,
+        num_excess,
         num_hidden,
+        has_hole,
         page_cap,
         num_unsteady_runs,
         num_wary_runs,
@@ -47,7 +49,9 @@ pub(super) fn fresh_incremental(last: Checkpoint) -> Checkpoint {
         discrepancy,
         held_removals,
         num_counted,
+        num_excess,
         num_hidden,
+        has_hole,
         page_cap,
         num_unsteady_runs,
         num_wary_runs,
@@ -112,6 +116,7 @@ impl EntityRun {
             records_seen: self.num_active > 0,
             held_removals: checkpoint.walk.held_removals,
             num_counted: checkpoint.walk.num_counted,
+            num_excess: checkpoint.walk.num_excess,
             num_hidden: checkpoint.walk.num_hidden,
             page_cap: checkpoint.walk.page_cap,
             num_unsteady_runs: checkpoint.walk.num_unsteady_runs,
@@ -219,6 +224,17 @@ impl EntityRun {
             // What was followed meanwhile stands before the cursor: the total says that something does.
             return self.start_pass();
         }
+        let num_seen = self.num_active - num_unseen;
+        let is_short = sweep::excess(&self.checkpoint.walk, total, num_seen) > 0;
+        if by_cursor
+            && self.checkpoint.walk.has_hole
+            && is_short
+            && self.num_passes < self.passes_max()
+            && !self.stopping
+        {
+            // So does what was followed in the middle of this walk.
+            return self.start_pass();
+        }
         // What was saved since an earlier process began the walk stands before its place: one look at the head tells.
         self.follow_up = newest_first && std::mem::take(&mut self.resumed);
         let entity = self.entity;
@@ -251,7 +267,7 @@ impl EntityRun {
                 walk.discrepancy = is_told.then_some(discrepancy);
                 walk.proven_undated = Some(walk.num_undated);
                 walk.num_vain_runs = 0;
-                let num_hidden = discrepancy - i64::from(walk.num_unidentified) - i64::from(num_counted);
+                let num_hidden = discrepancy - i64::from(walk.num_unidentified);
                 walk.num_hidden = u32::try_from(num_hidden.max(0)).unwrap_or(u32::MAX);
                 walk.num_counted = num_counted;
                 walk.held_removals = Some(num_counted).filter(|num| *num > 0);
@@ -314,6 +330,8 @@ impl EntityRun {
                 self.notes.judge(Some(note(entity)));
             }
         }
+        let walk = &mut self.checkpoint.walk;
+        walk.num_excess = if walk.num_counted == 0 { 0 } else { sweep::excess(walk, total, num_seen) };
         self.end_walk(effects);
     }
 

@@ -5,11 +5,11 @@
 //! | rows | the answer says | what follows | where the next page begins |
 //! |---|---|---|---|
 //! | as many as asked | anything | [`Follows::More`] | with the last row of this page |
-//! | fewer | `limit` is less than asked, or `next` names `offset + n`, and `total` counts more | [`Follows::Capped`] | with the last row of this page, at `offset + n - 1` |
+//! | fewer | `limit` is less than asked, or `next` names `offset + n`, and `total` counts more; or both, whatever `total` counts | [`Follows::Capped`] | with the last row of this page, at `offset + n - 1` |
 //! | fewer | `next` names `offset + asked`, and `total` counts more | [`Follows::Hidden`]: rows are counted and not given | the same: the last row stands there, or as many places further on as rows are hidden |
-//! | fewer | `total` counts more, and nothing else is said, or `next` is null; or `total` counts fewer than came | [`Follows::Doubtful`] | the same; if nothing new comes there, one page further on tells |
+//! | fewer | `total` counts more, and nothing else is said, or `next` is null; or `total` counts fewer than came; or it is reached, and `next` goes on | [`Follows::Doubtful`] | the same; if nothing new comes there, one page further on tells |
 //! | none | `total` counts more | [`Follows::Nothing`] | one page further on |
-//! | fewer, or none | `total` is reached, whatever `next` says; or no total and `next` is null or missing | [`Follows::End`] | - |
+//! | fewer, or none | `total` is reached, and `next` does not go on behind this page; or nothing came behind the first row, no total is told, and `next` is null or missing | [`Follows::End`] | - |
 //!
 //! One rule serves every kind of short page: the next one is asked for from where its last row would stand if nothing
 //! were hidden, and that row is looked for among the first `asked - n + 1` slots. At index 0 the page was cut, by a cap
@@ -51,12 +51,20 @@ impl Follows {
         if num_rows >= asked {
             return Follows::More;
         }
+        let goes_to = |at: u32| num_rows > 0 && next == Next::Goes { offset: Some(at) };
+        let goes_on = goes_to(reached) || goes_to(offset.saturating_add(asked));
         match (total, next) {
-            (Some(total), _) if total == reached || total < reached && num_rows == 0 => return Follows::End,
-            // More rows than are counted: the count is wrong, and may have been wrong by more.
-            (Some(total), _) if total < reached => return Follows::Doubtful,
-            (None, Next::End | Next::Unsaid) => return Follows::End,
-            (Some(_), _) | (None, Next::Goes { .. }) => {}
+            // A page that is full by its own limit, and names the next one: then the count is wrong.
+            (Some(total), _) if total <= reached && limit == Some(num_rows) && goes_to(reached) => {
+                return Follows::Capped(num_rows);
+            }
+            (Some(total), _) if total == reached && !goes_on || total < reached && num_rows == 0 => {
+                return Follows::End;
+            }
+            // More rows than are counted, or more are to come: the count is wrong, and may have been wrong by more.
+            (Some(total), _) if total <= reached => return Follows::Doubtful,
+            (None, Next::End | Next::Unsaid) if num_rows == 0 && offset > 0 => return Follows::End,
+            (Some(_) | None, _) => {}
         }
         if num_rows == 0 {
             return Follows::Nothing;
@@ -106,10 +114,17 @@ mod tests {
             (25, Some(230), Some(10), Next::End, Doubtful),
             (25, Some(126), Some(50), Next::End, Doubtful),
             (25, Some(125), Some(50), Next::End, End),
-            (25, Some(125), Some(20), at(125), End),
+            (25, Some(125), Some(25), Next::End, End),
+            (25, Some(125), Some(50), at(0), End),
+            (25, Some(125), Some(50), ODD, End),
+            (25, Some(125), Some(50), at(125), Doubtful),
+            (25, Some(125), Some(50), at(150), Doubtful),
+            (25, Some(125), Some(25), at(125), Capped(25)),
+            (25, Some(3), Some(25), at(125), Capped(25)),
             (25, Some(3), Some(50), at(150), Doubtful),
             (25, Some(124), Some(50), Next::End, Doubtful),
-            (25, None, None, Next::End, End),
+            (25, None, None, Next::End, Doubtful),
+            (25, None, Some(25), Next::Unsaid, Capped(25)),
             (25, None, None, ODD, Doubtful),
             (0, Some(230), Some(50), Next::End, Nothing),
             (0, Some(230), Some(20), at(120), Nothing),

@@ -46,6 +46,9 @@ impl EntityRun {
         } else if report.held.num_confirmed > 0 {
             // A person has said that these are gone: a walk that misses them as well marks them.
             self.start_pass();
+        } else if ended && !met_known && self.head_read && self.num_active as usize > self.clues.head().len() {
+            // Not one of the rows that are held was shown, so the count explains nothing.
+            self.start_pass();
         } else if met_known || ended {
             self.after_head();
         }
@@ -72,8 +75,9 @@ impl EntityRun {
         let explained = match (self.checkpoint.total, walk.discrepancy) {
             (None, _) => true,
             (Some(total), Some(expected)) => i64::from(total) - i64::from(self.num_active) == expected,
-            // The last walk was unsteady: it may have counted a row without an id twice, or not at all.
-            (Some(total), None) => walk.num_unidentified == 0 && total == self.num_active,
+            // The last walk was unsteady: it may have counted a row without an id twice, or not at all; and where rows may
+            // have been left out, as many may be gone.
+            (Some(total), None) => walk.num_unidentified == 0 && !walk.has_hole && total == self.num_active,
         };
         if !self.head_read {
             // This head was taken up in the middle: what was added since stands before it.

@@ -196,6 +196,7 @@ impl ItemReading {
             Follows::More => length.is_some_and(|length| page.offset + came >= length),
             Follows::Capped(_) | Follows::Hidden(_) | Follows::Doubtful | Follows::Nothing => false,
         };
+        let is_vain = is_barren && length.is_none_or(|length| end >= length);
         let offset = from + num_before;
         let mut num_hidden = 0;
         let at = offset + fresh.len() as u32;
@@ -207,7 +208,7 @@ impl ItemReading {
         } else if is_too_long {
             self.slack = 0;
             self.is_stuck = false;
-        } else if is_barren && length.is_none_or(|length| end >= length) {
+        } else if is_vain {
             // Asked for once more, and nothing came: what is counted behind it is not given.
             to = length.unwrap_or(at).max(at);
             num_hidden = to - at;
@@ -220,7 +221,7 @@ impl ItemReading {
         } else {
             self.is_stuck = false;
         }
-        let is_end = is_ended || length.is_some_and(|length| to >= length);
+        let is_end = is_ended || length.map_or(is_vain, |length| to >= length);
         self.num_hidden += num_before + num_hidden;
         self.committed = to;
         self.remember(&fresh);

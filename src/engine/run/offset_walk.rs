@@ -60,8 +60,6 @@ pub struct OffsetWalk {
     verified: bool,
     /// The last page was shorter than its place in the listing explains.
     hole: bool,
-    /// That happened once at least.
-    has_met_hole: bool,
     ended: bool,
     /// The longest total that was told.
     total_max: Option<u32>,
@@ -126,7 +124,6 @@ impl OffsetWalk {
             mode: Mode::Reading,
             verified: false,
             hole: false,
-            has_met_hole: false,
             ended: false,
             lost_at: 0,
             num_lost: 0,
@@ -141,12 +138,6 @@ impl OffsetWalk {
 
     pub fn tip(&self) -> &Checkpoint {
         &self.tip
-    }
-
-    /// Whether something may have been left out somewhere: rows that the total counts, or what went past a shared slot
-    /// that was not served any more.
-    pub fn has_met_hole(&self) -> bool {
-        self.has_met_hole
     }
 
     pub fn fault(&self) -> Option<&Fault> {
@@ -274,7 +265,7 @@ impl OffsetWalk {
                     0
                 }
                 (true, Link::Holds(index)) => {
-                    self.has_met_hole |= index > 0;
+                    self.tip.walk.has_hole |= index > 0;
                     index + 1
                 }
                 (true, Link::Unverifiable) => 1,
@@ -285,7 +276,7 @@ impl OffsetWalk {
                 }
                 (true, Link::Unserved) => {
                     self.tip.walk.unsteady = true;
-                    self.has_met_hole = true;
+                    self.tip.walk.has_hole = true;
                     1
                 }
                 (true, Link::Broken) => return self.lose_place(assembly, total_before),
@@ -346,6 +337,8 @@ impl OffsetWalk {
         if self.hole && is_new {
             self.tip.walk.unsteady = true;
         }
+        // Rows behind a page that was short: it may have lacked some.
+        self.tip.walk.has_hole |= is_new && self.tip.walk.num_short > 0;
         for (cell, at) in cells.into_iter().zip(offset..).skip(skip) {
             self.take(cell, at);
         }
@@ -356,6 +349,10 @@ impl OffsetWalk {
         self.learn_cap(limit, num_cells, follows);
         match follows {
             Follows::More => {
+                // A whole page of rows that were read before: the API does not keep to offsets.
+                let is_again = !is_new && num_cells > 1;
+                self.tip.walk.unsteady |= is_again;
+                self.tip.walk.has_hole |= is_again;
                 // Only a page that is short proves the end, lest one wrong total hide all that follows.
                 self.go_to(reached, 0);
             }
@@ -366,16 +363,20 @@ impl OffsetWalk {
             // A page that is as long as any can be lacks no rows.
             Follows::Capped(cap) if is_new => self.go_to(reached, cap.saturating_sub(num_cells)),
             Follows::Hidden(_) | Follows::Doubtful if is_new => {
-                self.has_met_hole = true;
                 self.go_to(reached, limit.saturating_sub(num_cells));
             }
             // One row is all that a page holds, and it was the shared one: the next page shares none.
-            Follows::Capped(cap) if num_cells > 0 && cap < limit => self.go_to(reached, 0),
+            Follows::Capped(cap) if num_cells == 1 && skip == 1 && cap < limit => self.go_to(reached, 0),
             Follows::Nothing if self.hole => self.ended = true,
             Follows::Capped(_) | Follows::Hidden(_) | Follows::Doubtful | Follows::Nothing => {
                 // Nothing new, although the total promises more: rows are filtered out, or the total lies. One page
                 // further on tells.
-                self.has_met_hole = true;
+                self.tip.walk.has_hole |= self.tip.total.is_some_and(|total| total > reached);
+                if self.tip.total.is_none() && skip > 1 {
+                    // Rows that were read before, and no total that tells of hidden ones.
+                    self.tip.walk.unsteady = true;
+                    self.tip.walk.has_hole = true;
+                }
                 let next = offset + limit;
                 let is_last = self.total_max.is_some_and(|total| next >= total);
                 if self.hole || is_last && reached > 0 {
@@ -384,7 +385,8 @@ impl OffsetWalk {
                     self.hole = true;
                     self.tip.walk.num_short = 0;
                     // Of a listing that shows nothing at all, and fits on a page, that page is asked for again.
-                    self.tip.offset = if is_last { 0 } else { next };
+                    let is_bare = self.total_max.is_none() && reached == 0;
+                    self.tip.offset = if is_last || is_bare { 0 } else { next };
                     self.tip.walk.unlinked = true;
                 }
             }

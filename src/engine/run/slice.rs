@@ -85,7 +85,8 @@ impl Slice {
     /// Hands out what was read, once.
     pub fn poll_reading(&mut self, now: DateTime<Utc>) -> Option<Reading> {
         let batch = self.walk.poll_batch()?;
-        let has_hole = self.walk.has_met_hole();
+        let walk = &self.walk.tip().walk;
+        let has_hole = walk.has_hole || walk.num_short > 0;
         Some(Reading::of(batch, std::mem::take(&mut self.head), has_hole, self.began_at, now))
     }
 }

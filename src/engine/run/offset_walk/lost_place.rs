@@ -12,6 +12,8 @@ impl OffsetWalk {
         self.legs.clear();
         self.verified = true;
         self.tip.walk.unsteady = true;
+        // What a short page before it lacked is not looked for any more.
+        self.tip.walk.has_hole |= self.tip.walk.num_short > 0;
         self.num_lost = if self.tip.offset > self.lost_at { 1 } else { self.num_lost + 1 };
         self.lost_at = self.lost_at.max(self.tip.offset);
         if self.num_lost > LOST_MAX {
@@ -39,6 +41,7 @@ impl OffsetWalk {
         self.num_lost = 0;
         self.mode = Mode::Reading;
         self.tip.walk.unlinked = true;
+        self.tip.walk.has_hole = true;
         self.tip.walk.num_short = 0;
     }
 

@@ -1,0 +1,117 @@
+//! The items of playlists: what is committed of them, and what is said of them at the end of a run.
+
+use super::*;
+
+/// What playlists held before a commit, by number; and whether removals were held back.
+pub struct Before {
+    pub has_held: bool,
+    items: Vec<(u32, Vec<Option<u32>>)>,
+}
+
+impl Before {
+    pub fn of(books: &Books, draft: &Draft) -> Before {
+        let mut items = Vec::new();
+        if let Rows::PlaylistItems(parts) = &draft.rows {
+            for part in parts.iter().filter(|part| matches!(part.end, Some(PlaylistEnd::Complete { .. }))) {
+                let number = number_of(&part.playlist_id);
+                items.extend(books.playlist(number).map(|book| (number, book.items.clone())));
+            }
+        }
+        Before { has_held: books.has_held(), items }
+    }
+}
+
+impl World {
+    /// What replaced the items of playlists.
+    pub(super) fn check_items(&mut self, writer: Writer, before: Before) {
+        for (number, before) in before.items {
+            self.check_reading(writer, number, &before);
+        }
+    }
+
+    fn check_reading(&mut self, writer: Writer, number: u32, before: &[Option<u32>]) {
+        let tick = self.tick;
+        let truth = &self.library.of(EntityType::Playlists).item(number).contents;
+        let Some(book) = self.database.of(EntityType::Playlists).playlist(number) else { return };
+        let (judged, judged_at) = truth.judged;
+        if book.generation == judged {
+            return;
+        }
+        // G11: nothing is emptied, or cut by more than half, by one look.
+        let mut left = book.items.clone();
+        let is_lost = |item: &&Option<u32>| match left.iter().position(|other| other == *item) {
+            Some(at) => {
+                left.swap_remove(at);
+                false
+            }
+            None => item.is_some_and(|item| truth.versions_since(writer.since).all(|items| items.contains(&item))),
+        };
+        let num_lost = before.iter().filter(is_lost).count();
+        let is_second = truth.misread_at.iter().any(|at| *at < writer.since);
+        if num_lost * 2 > before.len() && !is_second {
+            let len = before.len();
+            self.violated("G11", format!("playlist {number}: {num_lost} of {len} items are lost to one look"));
+        }
+        // G11: a snapshot counts as read only if what was read is as long as the listing says.
+        let num_counted = book.items.len() as u32 + book.num_hidden;
+        if book.items_snapshot.is_some() && book.total_items.is_some_and(|listed| listed as u32 != num_counted) {
+            let listed = book.total_items;
+            self.violated(
+                "G11",
+                format!("playlist {number} is listed with {listed:?} items, and taken for {num_counted}"),
+            );
+        }
+        // G2: items that bear the latest snapshot are those of the latest snapshot.
+        let bears_latest = book.items_snapshot == Some(truth.snapshot.to_string());
+        let is_wrong = bears_latest && !holds(book, &truth.items);
+        // Whether one that is listed as empty, and of which nothing is known, is empty is not asked; the next count tells.
+        let is_unasked = book.total_items == Some(0) && before.is_empty();
+        let is_misread = is_wrong && !is_unasked && looks_like_latest(book, truth, before, judged_at);
+        if is_wrong && !is_unasked && !is_misread {
+            let snapshot = truth.snapshot;
+            self.violated("G2", format!("playlist {number} bears snapshot {snapshot} and holds other items"));
+        }
+        let generation = book.generation;
+        let truth = &mut self.library.of_mut(EntityType::Playlists).items[number as usize].contents;
+        (truth.judged, truth.is_misread) = ((generation, tick), is_misread);
+    }
+
+    /// G2: what a playlist is said to hold, it held at one moment of the run.
+    pub(super) fn check_read(&mut self, since: Tick, notes: &[String]) {
+        let (listing, books) = (self.library.of(EntityType::Playlists), self.database.of(EntityType::Playlists));
+        let is_torn = |number: &&u32| {
+            let contents = &listing.item(**number).contents;
+            let is_judged = listing.was_there_since(**number, since) && contents.was_shown_since(since);
+            let is_noted = notes.iter().any(|note| note.contains(&id_of(**number)));
+            let is_version =
+                |items: &[u32]| books.playlist(**number).is_some_and(|book| book.is_doubted() || holds(book, items));
+            is_judged && !is_noted && !contents.is_misread && !contents.versions_since(since).any(is_version)
+        };
+        if let Some(number) = listing.order.iter().find(is_torn).copied() {
+            let (id, held) = (id_of(number), books.playlist(number).cloned());
+            self.violated("G2", format!("playlist {id} never was what the database says: {held:?}"));
+        }
+    }
+}
+
+/// Whether these are the items that a playlist is said to hold, apart from what could not be read, and from as many as are
+/// known to be counted and not given.
+fn holds(book: &PlaylistBook, items: &[u32]) -> bool {
+    let mut items_left = items.iter();
+    let is_next = |held: &Option<u32>| match held {
+        Some(held) => items_left.any(|item| item == held),
+        None => items_left.next().is_some(),
+    };
+    book.items.len() + book.num_hidden as usize == items.len() && book.items.iter().all(is_next)
+}
+
+/// An older version, or parts of one, of the same length as the latest, under the latest snapshot: nothing tells that from
+/// the latest, unless it is what was held before. Then it was shown twice.
+fn looks_like_latest(book: &PlaylistBook, truth: &Contents, before: &[Option<u32>], judged_at: Tick) -> bool {
+    let num_misread = truth.misread_at.iter().filter(|at| **at > judged_at).count();
+    let stood_there = |(at, item): (usize, &Option<u32>)| {
+        let stood = |items: &Vec<u32>| items.get(at) == item.as_ref();
+        item.is_none() || stood(&truth.items) || truth.past.iter().any(|(_, items)| stood(items))
+    };
+    num_misread > usize::from(book.items == before) && book.items.iter().enumerate().all(stood_there)
+}
