@@ -77,12 +77,13 @@ impl World {
     }
 
     /// G2: what a playlist is said to hold, it held at one moment of the run.
-    pub(super) fn check_read(&mut self, since: Tick, notes: &[String]) {
-        let (listing, books) = (self.library.of(EntityType::Playlists), self.database.of(EntityType::Playlists));
+    pub(super) fn check_read(&mut self, key: SyncKey, since: Tick, notes: &[String]) {
+        let (listing, books) = (self.library.of(EntityType::Playlists), self.database.of(key));
         let is_torn = |number: &&u32| {
             let contents = &listing.item(**number).contents;
             let is_judged = listing.was_there_since(**number, since) && contents.was_shown_since(since);
-            let is_noted = notes.iter().any(|note| note.contains(&id_of(**number)));
+            let is_noted =
+                self.scenario.is_barred(key, **number) || notes.iter().any(|note| note.contains(&id_of(**number)));
             let is_version =
                 |items: &[u32]| books.playlist(**number).is_some_and(|book| book.is_doubted() || holds(book, items));
             is_judged && !is_noted && !contents.is_misread && !contents.versions_since(since).any(is_version)
