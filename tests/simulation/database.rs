@@ -433,6 +433,11 @@ impl Books {
         numbered.filter(|(_, row)| row.state == Presence::Active)
     }
 
+    /// It is another's playlist, and did not come: that is told of one's own only.
+    pub fn gave_up(&self, number: u32) -> bool {
+        self.is_guests && self.playlist(number).is_some_and(|book| book.failure.is_some())
+    }
+
     pub fn playlist(&self, number: u32) -> Option<&PlaylistBook> {
         self.playlists.get(number as usize)
     }

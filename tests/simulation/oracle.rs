@@ -201,7 +201,7 @@ impl World {
         let has_looked = run.num_requests > 0;
         // Pages around a slot that cannot be served do not link up: what moves past it meanwhile is not seen to.
         let has_gaps = self.database.of(key).gaps.iter().any(|gap| gap.playlist_id.is_none());
-        let has_looked = has_looked && !(has_gaps && self.oracle.changed_at[at] > run.since);
+        let has_looked = has_looked && !(has_gaps && self.oracle.changed_at[key.entity as usize] > run.since);
         if has_looked && !self.library.of(key.entity).emptied_at.iter().any(|at| *at >= run.since) {
             // What a count cannot reveal behind the cursor of a walk that was taken up is found by the next one.
             let is_taken_up = key.entity == EntityType::Artists && !run.is_whole;
