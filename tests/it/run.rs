@@ -33,7 +33,7 @@ fn settled(database: &Database, sandbox: &Sandbox) -> Running {
 
 /// Ends a service as systemd would, and expects it to end well.
 fn stop(running: Running) -> String {
-    running.signal("TERM");
+    running.terminate();
     let ended = running.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.told());
     assert_eq!(ended.stdout, "", "a service has no result: {}", ended.told());
@@ -201,7 +201,7 @@ fn systemd_hears_when_it_is_ready_alive_and_stopping() {
     running.signal("HUP");
     hear("RELOADING=1");
     hear("READY=1");
-    running.signal("TERM");
+    running.terminate();
     hear("STOPPING=1");
     assert_eq!(running.wait().code, Some(0));
 }

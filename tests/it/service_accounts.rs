@@ -26,7 +26,7 @@ fn service(database: &Database, sandbox: &Sandbox) -> Segno {
 }
 
 fn stop(running: Running) -> String {
-    running.signal("TERM");
+    running.terminate();
     let ended = running.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.told());
     ended.assert_calm();

@@ -33,7 +33,7 @@ fn service(database: &Database, sandbox: &Sandbox) -> Running {
 }
 
 fn stop(running: Running) {
-    running.signal("TERM");
+    running.terminate();
     let ended = running.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.told());
 }

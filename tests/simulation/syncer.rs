@@ -260,8 +260,11 @@ impl World {
     }
 
     pub fn syncer_reborn(&mut self, pid: Pid, entity: EntityType) {
-        let waiting = self.syncer(pid, entity).and_then(|syncer| syncer.mailbox.take()).unwrap_or_default();
+        let Some(syncer) = self.syncer(pid, entity) else { return };
+        let (waiting, asked_at) = (syncer.mailbox.take().unwrap_or_default(), syncer.asked_at);
         waiting.into_iter().for_each(|message| self.tell_syncer(pid, entity, message));
+        // It was asked for when the message was sent.
+        self.syncer(pid, entity).into_iter().for_each(|syncer| syncer.asked_at = asked_at);
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::{Service, refuse};
 use crate::support::{Backend, Database, Ended, Login, Sandbox, Segno, both, wait_until};
+use fastrand::Rng;
 use serde_json::{Value, json};
 
 /// Two people who are signed in. The first shares a playlist of so many items with the second, who may read it or not.
@@ -66,6 +67,26 @@ impl Pair {
 
 fn insert(count: usize) -> Value {
     json!([{ "op": "playlist_insert", "index": 0, "position": 2, "count": count }])
+}
+
+fn random_edit(rng: &mut Rng) -> Value {
+    match rng.u8(..3) {
+        0 => json!({ "op": "playlist_insert", "index": 0, "position": rng.usize(..30), "count": rng.usize(1..4) }),
+        1 => json!({ "op": "playlist_remove", "index": 0, "position": rng.usize(..20), "count": rng.usize(1..3) }),
+        _ => json!({ "op": "playlist_move", "index": 0, "from": rng.usize(..20), "to": rng.usize(..20) }),
+    }
+}
+
+fn random_fault(rng: &mut Rng) -> Value {
+    let action = match rng.u8(..6) {
+        0 => refuse("not_found"),
+        1 => refuse("forbidden"),
+        2 => json!({ "kind": "cap", "rows": rng.usize(5..45) }),
+        3 => json!({ "kind": "next", "says": ["null", "onward", "absent"][rng.usize(..3)] }),
+        4 => json!({ "kind": "status", "status": 502 }),
+        _ => json!({ "kind": "stale", "back": 1 }),
+    };
+    json!({ "family": "playlist_items", "skip": rng.usize(..3), "times": rng.usize(1..3), "do": action })
 }
 
 both! {
@@ -149,6 +170,38 @@ both! {
             pair.database.settle();
             pair.sync(next);
             pair.assert_items_are_current(&format!("killed at request {requests}"));
+        }
+    }
+
+    /// Edits, wrong answers, refusals and deaths at random, while both read in turns: at the end both have what there is.
+    fn whatever_happened_one_run_of_each_makes_it_current(backend) {
+        for seed in 0..4 {
+            let mut rng = Rng::with_seed(seed);
+            let pair = Pair::of(backend, [40, 120, 230][rng.usize(..3)], rng.bool());
+            pair.sandbox.configure(json!({ "latency_ms": 3 }));
+            let mut told = Vec::new();
+            for _ in 0..8 {
+                let edit = random_edit(&mut rng);
+                pair.edit(json!([edit]));
+                let rules = json!([random_fault(&mut rng), { "family": "playlist_items", "skip": rng.usize(..3), "times": 1,
+                    "do": { "kind": "edit", "when": "after", "edits": [random_edit(&mut rng)] } }]);
+                pair.sandbox.rules(rules.clone());
+                let (user, requests) = (rng.usize(..2), rng.u64(1..6));
+                told.push(format!("{edit} {rules} user {user}"));
+                pair.sandbox.forget_requests();
+                let mut running = pair.command(&["sync", "playlists", "--account", &pair.ids[user]]).env("SEGNO_SYNC_INCREMENTAL_BATCH_SIZE", "50").spawn();
+                while running.is_running() && pair.sandbox.requests("playlist_items") < requests {
+                    std::thread::sleep(std::time::Duration::from_millis(3));
+                }
+                if rng.bool() { running.kill() } else { drop(running.wait()) }
+                pair.database.settle();
+            }
+            pair.sandbox.rules(json!([]));
+            for user in [0, 1] {
+                pair.database.end_cooldowns();
+                pair.sync(user);
+            }
+            pair.assert_items_are_current(&format!("seed {seed}: {}", told.join("\n")));
         }
     }
 

@@ -82,7 +82,7 @@ both! {
         let ended = login.end();
         assert_eq!(ended.code, Some(0), "{}", ended.told());
         assert!(sandbox.stat("max_in_window") <= 8, "{}: {}", sandbox.stat("max_in_window"), ended.told());
-        running.signal("TERM");
+        running.terminate();
         assert_eq!(running.wait().code, Some(0));
     }
 }

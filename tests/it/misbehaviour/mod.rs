@@ -186,8 +186,7 @@ impl Service {
     /// SIGTERM; returns its log.
     fn stop(mut self) -> String {
         let running = self.0.take().expect("it runs");
-        wait_until("it listens for signals", || running.catches_sigterm());
-        running.signal("TERM");
+        running.terminate();
         let ended = running.wait();
         assert_eq!(ended.code, Some(0), "{}", ended.told());
         ended.assert_calm();

@@ -1,6 +1,6 @@
 //! The real binary, as a user starts it.
 
-use super::{Database, Sandbox};
+use super::{Database, Sandbox, wait_until};
 use serde_json::Value;
 use std::{
     io::{Read, Write},
@@ -164,6 +164,12 @@ impl Running {
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
         let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
         caught & (1 << (15 - 1)) != 0
+    }
+
+    /// SIGTERM, once it is listened for.
+    pub fn terminate(&self) {
+        wait_until("it listens for signals", || self.catches_sigterm());
+        self.signal("TERM");
     }
 
     pub fn is_running(&mut self) -> bool {

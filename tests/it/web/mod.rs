@@ -94,7 +94,7 @@ impl Page {
 
     /// SIGTERM; expects a good end.
     fn stop(self) -> String {
-        self.running.signal("TERM");
+        self.running.terminate();
         let ended: Ended = self.running.wait();
         let log = std::fs::read_to_string(&self.log).expect("a log");
         assert_eq!(ended.code, Some(0), "{log}");
