@@ -82,7 +82,10 @@ fn random_fault(rng: &mut Rng) -> Value {
         0 => refuse("not_found"),
         1 => refuse("forbidden"),
         2 => json!({ "kind": "cap", "rows": rng.usize(5..45) }),
-        3 => json!({ "kind": "next", "says": ["null", "onward", "absent"][rng.usize(..3)] }),
+        3 => {
+            let says = ["null", "onward", "absent"][rng.usize(..3)];
+            json!({ "kind": "next", "says": says })
+        }
         4 => json!({ "kind": "status", "status": 502 }),
         _ => json!({ "kind": "stale", "back": 1 }),
     };
@@ -179,6 +182,7 @@ both! {
             let mut rng = Rng::with_seed(seed);
             let pair = Pair::of(backend, [40, 120, 230][rng.usize(..3)], rng.bool());
             pair.sandbox.configure(json!({ "latency_ms": 3 }));
+            pair.sandbox.begin_history();
             let mut told = Vec::new();
             for _ in 0..8 {
                 let edit = random_edit(&mut rng);

@@ -9,7 +9,7 @@ const TRACKS: &str = ".entity[data-type=tracks]";
 #[test]
 fn progress_moves_and_a_429_shows_its_countdown_and_goes_away() {
     let sandbox = Sandbox::exact(4_000, 60, 60, 4, 60);
-    sandbox.configure(json!({ "latency_ms": 300 }));
+    sandbox.configure(json!({ "latency_ms": 600 }));
     let Some(page) = Page::open(Backend::Sqlite, sandbox, "/") else { return };
     page.wait_for(TRACKS, "Reading");
     let progress = || page.texts(&format!("{TRACKS} .count strong")).join("");
