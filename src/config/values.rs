@@ -54,16 +54,18 @@ impl Value {
 
     /// For messages: on one line, not too long, without secrets.
     pub fn shown(&self, setting: Setting) -> String {
+        let written = self.written();
         match (setting, self.text()) {
             (Setting::SpotifyRefreshToken | Setting::WebToken, _) => "the value".into(),
             // Without a scheme nobody can tell what of it is secret.
-            (Setting::DatabaseUrl | Setting::SpotifyApiUrl | Setting::SpotifyAccountsUrl, Some(text))
-                if !text.contains("://") && text.contains(['@', '=']) =>
+            (Setting::DatabaseUrl | Setting::SpotifyApiUrl | Setting::SpotifyAccountsUrl, _)
+                if !written.contains("://") && written.contains(['@', '=']) =>
             {
                 "the value".into()
             }
+            (Setting::DatabaseUrl, None) if written.contains("://") => "the value".into(),
             (Setting::DatabaseUrl, Some(text)) => shorten(format!("{:?}", shown_url(text))),
-            _ => shorten(self.written()),
+            _ => shorten(written),
         }
     }
 

@@ -7,7 +7,7 @@ use serde::de;
 use std::cell::Cell;
 
 thread_local! {
-    static BYTES_LEFT: Cell<usize> = const { Cell::new(0) };
+    static BYTES_LEFT: Cell<usize> = const { Cell::new(BYTES_MAX) };
 }
 
 /// Most memory that the lists of one answer take, the texts in them aside. Those of a page of the fullest albums take a
