@@ -161,7 +161,7 @@ impl Keeper {
         }
         let place = place(from);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(times) = failures.to_log(now) {
+        if let Some(times) = failures.take_unlogged(now) {
             warn!(%place, times, "a wrong token was shown to the status page");
         }
         if let Some(wait) = failures.wait_of(place, now) {
@@ -188,7 +188,7 @@ struct Failing {
 
 impl Failures {
     /// How many there were since the last line of the log, where another is due.
-    fn to_log(&mut self, now: Instant) -> Option<u64> {
+    fn take_unlogged(&mut self, now: Instant) -> Option<u64> {
         self.num_unlogged += 1;
         if self.logged_at.is_some_and(|at| now.saturating_duration_since(at) < LOGGED_EVERY) {
             return None;
@@ -339,7 +339,7 @@ mod tests {
     fn wrong_tokens_are_logged_once_a_minute_with_their_number() {
         let (mut failures, now) = (Failures::default(), Instant::now());
         let at = |seconds| now + Duration::from_secs(seconds);
-        let logged: Vec<_> = [0, 1, 59, 60, 61, 200].map(|seconds| failures.to_log(at(seconds))).into();
+        let logged: Vec<_> = [0, 1, 59, 60, 61, 200].map(|seconds| failures.take_unlogged(at(seconds))).into();
         assert_eq!(logged, [Some(1), None, None, Some(3), None, Some(2)]);
     }
 

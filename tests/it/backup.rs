@@ -121,7 +121,8 @@ fn shell(home: &Path, commands: &str, urls: Option<(String, String)>) -> Output 
 
 #[test]
 fn a_file_that_is_moved_replaced_or_deleted_stops_the_service_loudly() {
-    let happenings: [(&str, &dyn Fn(&Path)); 3] = [
+    type Happening<'a> = (&'a str, &'a dyn Fn(&Path));
+    let happenings: [Happening<'_>; 3] = [
         ("moved", &|file| fs::rename(file, file.with_extension("old")).expect("it is there")),
         ("replaced", &|file| {
             fs::copy(file, file.with_extension("new")).expect("a copy");
