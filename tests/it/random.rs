@@ -182,6 +182,10 @@ impl Life {
         }
         truth::assert_equal(&self.database, &self.sandbox, &self.history);
 
+        // A playlist whose snapshot is another one, and whose items are the same, is read once more.
+        if self.database.count("playlist_readings WHERE failure = 'unchanged'") > 0 {
+            self.succeed("sync");
+        }
         let written = self.database.written_rows();
         let ended = self.succeed("sync");
         for entity in ["tracks", "albums", "artists", "playlists"] {

@@ -146,6 +146,8 @@ fn calm(sizes: [u32; 4], batches: BatchSizes) -> Scenario {
             is_routine: false,
         },
         listening: None,
+        has_guest: false,
+        bars_guest: false,
         script: Vec::new(),
     }
 }

@@ -2,7 +2,6 @@
 
 use super::{
     api::Lie,
-    process::ACCOUNT,
     scenario::Injection,
     world::{Event, Pid, World},
 };
@@ -208,13 +207,13 @@ impl World {
             process.loses_reply = None;
             process.syncers.iter_mut().for_each(|syncer| syncer.num_panics = 0);
         }
-        let (now, wall) = (self.instant(), self.wall());
+        let (now, wall, keys) = (self.instant(), self.wall(), self.keys());
         match self.processes.last_mut() {
             Some(process) if process.settings.entities == [true; 4] && !process.runs.is_stopping() => {
                 let pid = process.pid;
                 let running: Vec<SyncKey> = process.runs.running().collect();
                 if let Some(schedule) = &mut process.runs.schedule {
-                    for key in EntityType::ALL.iter().map(|entity| SyncKey { account: ACCOUNT, entity: *entity }) {
+                    for key in keys {
                         if schedule.next_run_at(&key).is_none() && !running.contains(&key) {
                             schedule.handle_added(key, Remembered::default(), now, wall);
                         }

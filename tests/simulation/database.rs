@@ -3,6 +3,7 @@
 
 use super::{
     library::{Tick, number_of},
+    process::{Keyed, NUM_KEYS},
     scenario::DatabaseFault,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,7 +14,7 @@ use segno::{
         Gap, GateProcess, Gone, HeldBefore, Hold, Item, ItemCounts, KnownPlays, LastFailure, LearnedRate, LedgerEntry,
         LimitClass, Member, Membership, NotedPause, Pause, Phase, Play, PlayGap, PlayKey, PlaybackNote, PlaybackRecord,
         PlaylistPart, PlaysCommit, PlaysPage, ProbeClaim, ReadingOutcome, ReadingState, RemovalGuard, Rows,
-        SharedChange, SharedLimits, Slot, StalePlaylist, WalkState, batch::PlaylistEnd, look_again_in,
+        SharedChange, SharedLimits, Slot, StalePlaylist, SyncKey, WalkState, batch::PlaylistEnd, look_again_in,
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +26,9 @@ pub struct Fenced;
 
 #[derive(Debug, Default)]
 pub struct Database {
-    pub books: [Books; 4],
+    /// Of what two accounts know of a playlist, each has a copy of what they share.
+    pub books: [Books; NUM_KEYS],
+    has_guest: bool,
     /// The next so many writes of syncers fail, and looks, and how.
     pub failing: (u32, Option<DatabaseFault>),
     /// The process that the account belongs to.
@@ -44,6 +47,8 @@ pub struct Database {
 /// All that is kept of one entity type.
 #[derive(Debug, Default)]
 pub struct Books {
+    /// The playlists are not its own.
+    is_guests: bool,
     initial: Option<Checkpoint>,
     incremental: Option<Checkpoint>,
     generation: i64,
@@ -113,13 +118,19 @@ struct ItemsWalk {
 /// Who commits.
 #[derive(Debug, Clone, Copy)]
 pub struct Writer {
-    pub entity: EntityType,
+    pub key: SyncKey,
     pub fence: Fence,
     /// When the run began.
     pub since: Tick,
 }
 
 impl Database {
+    pub fn new(has_guest: bool) -> Database {
+        let mut database = Database { has_guest, ..Database::default() };
+        database.books[NUM_KEYS - 1].is_guests = has_guest;
+        database
+    }
+
     /// What is wrong with the next write, or the next look.
     pub fn take_fault(&mut self, is_write: bool) -> Option<DatabaseFault> {
         let (num, fault) = &mut self.failing;
@@ -128,8 +139,8 @@ impl Database {
         Some(fault)
     }
 
-    pub fn of(&self, entity: EntityType) -> &Books {
-        &self.books[entity as usize]
+    pub fn of(&self, key: impl Keyed) -> &Books {
+        &self.books[key.place()]
     }
 
     /// `accounts.owner`: whoever claims last has it, and everybody else's fence is gone.
@@ -138,24 +149,24 @@ impl Database {
         self.books.iter_mut().for_each(|books| books.owner = Some(owner));
     }
 
-    pub fn begin_run(&mut self, entity: EntityType, phase: Phase, owner: Uuid) -> Result<Fence, Fenced> {
+    pub fn begin_run(&mut self, key: SyncKey, phase: Phase, owner: Uuid) -> Result<Fence, Fenced> {
         if self.claimed_by.is_some_and(|claimed_by| claimed_by != owner) {
             return Err(Fenced);
         }
-        let books = &mut self.books[entity as usize];
+        let books = &mut self.books[key.place()];
         books.generation += 1;
         books.owner = Some(owner);
         books.enter(phase);
         Ok(Fence { generation: books.generation, owner })
     }
 
-    pub fn switch_phase(&mut self, entity: EntityType, phase: Phase, fence: Fence) -> Result<Checkpoint, Fenced> {
-        let books = &mut self.books[entity as usize];
+    pub fn switch_phase(&mut self, key: SyncKey, phase: Phase, fence: Fence) -> Result<Checkpoint, Fenced> {
+        let books = &mut self.books[key.place()];
         if books.holds(fence) { Ok(books.enter(phase)) } else { Err(Fenced) }
     }
 
-    pub fn reset(&mut self, entity: EntityType) {
-        let books = &mut self.books[entity as usize];
+    pub fn reset(&mut self, key: impl Keyed) {
+        let books = &mut self.books[key.place()];
         books.generation += 1;
         books.owner = None;
         books.incremental = None;
@@ -164,6 +175,40 @@ impl Database {
         books.held.clear();
         books.gaps.clear();
         books.forget_item_snapshots();
+        self.share(key.key(), &BTreeSet::new());
+    }
+
+    /// Playlists whose very first reading another account writes in place.
+    fn taken(&self, key: SyncKey) -> BTreeSet<u32> {
+        let Some(other) = key.other_reader().filter(|_| self.has_guest) else { return BTreeSet::new() };
+        let is_taken = |book: &PlaylistBook| book.walk.is_some_and(|walk| walk.is_in_place);
+        let numbered = (0..).zip(&self.of(other).playlists);
+        numbered.filter(|(_, book)| is_taken(book)).map(|(number, _)| number).collect()
+    }
+
+    /// What an account has written of playlists, another that has the same finds.
+    fn share(&mut self, key: SyncKey, read: &BTreeSet<u32>) {
+        let Some(other) = key.other_reader().filter(|_| self.has_guest) else { return };
+        for number in 0..self.of(key).playlists.len() as u32 {
+            let ours = &self.of(key).playlists[number as usize];
+            let rows = read.contains(&number).then(|| (ours.items.clone(), ours.rows.clone()));
+            let (snapshot, items_snapshot) = (ours.snapshot.clone(), ours.items_snapshot.clone());
+            let (total_items, num_held) = (ours.total_items, ours.num_held);
+            let (num_hidden, generation) = (ours.num_hidden, ours.generation);
+            let theirs = std::mem::take(self.books[other.place()].playlist_mut(number));
+            let (items, rows) = rows.unwrap_or((theirs.items, theirs.rows));
+            *self.books[other.place()].playlist_mut(number) = PlaylistBook {
+                snapshot,
+                total_items,
+                items_snapshot,
+                num_held,
+                num_hidden,
+                generation,
+                items,
+                rows,
+                ..theirs
+            };
+        }
     }
 
     /// The commit of a batch. Says which items it marked removed.
@@ -173,7 +218,9 @@ impl Database {
         draft: &Draft,
         now: DateTime<Utc>,
     ) -> Result<(CommitReport, Vec<u32>), Fenced> {
-        let books = &mut self.books[writer.entity as usize];
+        let key = writer.key;
+        let taken = self.taken(key);
+        let books = &mut self.books[key.place()];
         let is_begun = books.checkpoint(draft.checkpoint.phase).is_some();
         if !is_begun || !books.holds(writer.fence) {
             return Err(Fenced);
@@ -185,7 +232,7 @@ impl Database {
             ..CommitReport::default()
         };
         match &draft.rows {
-            Rows::Listing(slots) => report.memberships = books.write_listing(writer.entity, slots, draft.offset_from),
+            Rows::Listing(slots) => report.memberships = books.write_listing(key.entity, slots, draft.offset_from),
             Rows::PlaylistItems(parts) => {
                 let mut of_playlist: BTreeMap<&str, Vec<&PlaylistPart>> = BTreeMap::new();
                 for part in parts {
@@ -194,7 +241,7 @@ impl Database {
                 for (id, parts) in of_playlist {
                     let gaps = draft.effects.new_gaps.iter().filter(|(playlist, _)| playlist.as_deref() == Some(id));
                     let unserved = gaps.map(|(_, gap)| gap.offset_to - gap.offset_from).sum();
-                    let outcome = books.write_items(&parts, draft.effects.item_removals, unserved, now);
+                    let outcome = books.write_items(&parts, draft.effects.item_removals, unserved, &taken, now);
                     report.readings.extend(outcome);
                 }
             }
@@ -217,18 +264,17 @@ impl Database {
             report.num_unseen = survey.pass.map(|pass| books.unseen(pass).count() as u32);
             report.held = survey.pass.map(|pass| books.held_before(pass, survey.ripe_at)).unwrap_or_default();
         }
+        let read: BTreeSet<u32> = match &draft.rows {
+            Rows::PlaylistItems(parts) => parts.iter().map(|part| number_of(&part.playlist_id)).collect(),
+            Rows::Listing(_) => BTreeSet::new(),
+        };
+        self.share(key, &read);
         Ok((report, removed))
     }
 
     /// The run ended short; only while the fence holds.
-    pub fn end_run(
-        &mut self,
-        entity: EntityType,
-        fence: Fence,
-        has_failed: bool,
-        now: DateTime<Utc>,
-    ) -> Result<(), Fenced> {
-        let books = &mut self.books[entity as usize];
+    pub fn end_run(&mut self, key: SyncKey, fence: Fence, has_failed: bool, now: DateTime<Utc>) -> Result<(), Fenced> {
+        let books = &mut self.books[key.place()];
         if !books.holds(fence) {
             return Err(Fenced);
         }
@@ -241,8 +287,8 @@ impl Database {
 
 impl Database {
     /// A run of this process failed of something of our own.
-    pub fn note_failure(&mut self, entity: EntityType, owner: Uuid, now: DateTime<Utc>) {
-        let books = &mut self.books[entity as usize];
+    pub fn note_failure(&mut self, key: SyncKey, owner: Uuid, now: DateTime<Utc>) {
+        let books = &mut self.books[key.place()];
         if books.owner == Some(owner) && books.interrupted().is_some() {
             books.failed_at = Some(now);
         }
@@ -387,6 +433,11 @@ impl Books {
         numbered.filter(|(_, row)| row.state == Presence::Active)
     }
 
+    /// It is another's playlist, and did not come: that is told of one's own only.
+    pub fn gave_up(&self, number: u32) -> bool {
+        self.is_guests && self.playlist(number).is_some_and(|book| book.failure.is_some())
+    }
+
     pub fn playlist(&self, number: u32) -> Option<&PlaylistBook> {
         self.playlists.get(number as usize)
     }
@@ -456,6 +507,7 @@ impl Books {
         parts: &[&PlaylistPart],
         rule: RemovalGuard,
         unserved: u32,
+        taken: &BTreeSet<u32>,
         now: DateTime<Utc>,
     ) -> Option<ReadingOutcome> {
         let (first, last) = (parts[0], parts[parts.len() - 1]);
@@ -488,10 +540,17 @@ impl Books {
         }
         if is_outrun {
             book.walk = None;
-            return Some(ReadingOutcome::Outrun { playlist_id });
+            // Another account has read the same snapshot whole meanwhile.
+            let is_there = matches!(&last.end, Some(PlaylistEnd::Complete { snapshot_id: Some(read), .. })
+                if book.items_snapshot.as_ref() == Some(read));
+            if is_there {
+                (book.is_unreadable, book.failure) = (false, None);
+            }
+            return (!is_there).then_some(ReadingOutcome::Outrun { playlist_id });
         }
         let num_hidden = walk.map_or(0, |walk| walk.num_hidden) + hidden_here;
-        let is_in_place = walk.map_or(book.num_held.is_none(), |walk| walk.is_in_place);
+        let is_taken = taken.contains(&number_of(&playlist_id));
+        let is_in_place = walk.map_or(book.num_held.is_none() && !is_taken, |walk| walk.is_in_place);
         if first.offset == 0 {
             book.apart.clear();
         }
@@ -714,7 +773,7 @@ impl Books {
                     num_hidden: book.num_hidden,
                     generation: book.generation,
                     num_read: walk.map_or(0, |walk| walk.offset),
-                    is_own: true,
+                    is_own: !self.is_guests,
                     failure: book.failure.clone(),
                     next_try_at,
                     id: id.clone(),

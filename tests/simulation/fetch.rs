@@ -2,7 +2,8 @@
 
 use super::{
     api::Answer,
-    process::Process,
+    library::number_of,
+    process::{ACCOUNT, Keyed, Process},
     scenario::{Failure, Settings},
     tracker::LONGEST_WAIT,
     world::{Event, Pid, World},
@@ -14,7 +15,9 @@ use segno::{
         request::{self, Next, Request, Step, Target},
         run::Ticket,
     },
-    model::{Disposition, EntityType, Family, Fault, LimitClass, Page, PageRequest, Pause, Remedy, RequestStatus},
+    model::{
+        AccountId, Disposition, Family, Fault, LimitClass, Page, PageRequest, Pause, Remedy, RequestStatus, SyncKey,
+    },
 };
 use std::time::Duration;
 
@@ -33,15 +36,15 @@ pub struct Fetch {
 #[derive(Debug, Clone)]
 pub enum Wanted {
     /// By a syncer.
-    Page { entity: EntityType, ticket: Ticket, request: PageRequest, patience: Patience },
+    Page { key: SyncKey, ticket: Ticket, request: PageRequest, patience: Patience },
     /// By the tracker.
     Plays,
 }
 
 impl Wanted {
-    fn asker(&self) -> Option<EntityType> {
+    fn asker(&self) -> Option<SyncKey> {
         match self {
-            Wanted::Page { entity, .. } => Some(*entity),
+            Wanted::Page { key, .. } => Some(*key),
             Wanted::Plays => None,
         }
     }
@@ -57,6 +60,11 @@ impl Fetch {
                 Wanted::Plays => Family::Player,
             },
         }
+    }
+
+    /// Whose it is.
+    pub fn account(&self) -> AccountId {
+        self.wanted.asker().map_or(ACCOUNT, |key| key.account)
     }
 
     /// The longest pause that it sits out.
@@ -156,8 +164,8 @@ impl World {
         }
         let Some(fetch) = self.processes[p].fetch(number) else { return };
         let (wanted, family) = (fetch.wanted.clone(), fetch.family());
-        let entity = wanted.asker();
-        if let Some(run) = entity.and_then(|entity| self.processes[p].syncers[entity as usize].run.as_mut()) {
+        let key = wanted.asker();
+        if let Some(run) = key.and_then(|key| self.processes[p].syncers[key.place()].run.as_mut()) {
             run.num_requests += 1;
         }
         self.check_sent(p, family);
@@ -178,6 +186,13 @@ impl World {
             Some(Wanted::Page { request, .. }) => self.api.answer(request, &mut self.library, self.now, self.tick),
             Some(Wanted::Plays) => self.show_history(),
             None => self.api.probe(self.now),
+        };
+        let answer = match (answer, wanted) {
+            (
+                Answer::Page(_),
+                Some(Wanted::Page { key, request: PageRequest::PlaylistItems { playlist_id, .. }, .. }),
+            ) if self.scenario.is_barred(*key, number_of(playlist_id)) => Answer::Refused(Remedy::NotShown),
+            (answer, _) => answer,
         };
         self.tell(|| format!("the API answers process {pid}: {}", told(&answer)));
         if let (Answer::Failed(_), Some(Wanted::Page { request, .. })) = (&answer, wanted)
@@ -247,11 +262,11 @@ impl World {
         let process = &mut self.processes[p];
         let Some(at) = process.fetches.iter().position(|fetch| fetch.number == number) else { return };
         match (process.fetches.swap_remove(at).wanted, answer) {
-            (Wanted::Page { entity, ticket, request, .. }, Ok(Answer::Page(page))) => {
-                self.note_page(pid, entity, &request, &page);
-                self.told_page(pid, entity, ticket, Ok(page));
+            (Wanted::Page { key, ticket, request, .. }, Ok(Answer::Page(page))) => {
+                self.note_page(pid, key, &request, &page);
+                self.told_page(pid, key, ticket, Ok(page));
             }
-            (Wanted::Page { entity, ticket, .. }, Err(fault)) => self.told_page(pid, entity, ticket, Err(fault)),
+            (Wanted::Page { key, ticket, .. }, Err(fault)) => self.told_page(pid, key, ticket, Err(fault)),
             (Wanted::Plays, Ok(Answer::Plays(shown))) => self.told_plays(pid, Ok(shown)),
             (Wanted::Plays, Err(fault)) => self.told_plays(pid, Err(fault)),
             (wanted, Ok(answer)) => panic!("{wanted:?} was asked for, and {answer:?} came"),
@@ -259,7 +274,7 @@ impl World {
     }
 
     /// Whoever asked is gone: a syncer, or the tracker. What is under way comes to nothing; what waits is found out when it is its turn.
-    pub fn drop_fetches(&mut self, pid: Pid, asker: Option<EntityType>) {
+    pub fn drop_fetches(&mut self, pid: Pid, asker: Option<SyncKey>) {
         let Some(p) = self.at(pid) else { return };
         let process = &mut self.processes[p];
         let mut permits = Vec::new();

@@ -74,15 +74,15 @@ impl World {
     pub fn ask(&mut self, pid: Pid, fetch: u64) {
         let Some(p) = self.at(pid) else { return };
         let settings = self.processes[p].settings;
-        let asked = self.processes[p].fetch(fetch).map(|fetch| (fetch.family(), fetch.longest_wait(&settings)));
-        let Some((family, longest_wait)) = asked else { return };
+        let asked = self.processes[p].fetch(fetch).map(|it| (it.family(), it.account(), it.longest_wait(&settings)));
+        let Some((family, account, longest_wait)) = asked else { return };
         let gate = &mut self.processes[p].gate;
         if gate.is_down {
             return self.gate_lost(pid, fetch);
         }
         gate.num_asks += 1;
         gate.askers.push((gate.num_asks, fetch));
-        gate.machine.handle_ask(gate.num_asks, family, Some(super::process::ACCOUNT), longest_wait);
+        gate.machine.handle_ask(gate.num_asks, family, Some(account), longest_wait);
         self.pump(pid);
     }
 

@@ -10,6 +10,7 @@ pub use pace::Spending;
 use super::{
     database::{Books, PlaylistBook, Presence, Writer},
     library::{Contents, Item as TrueItem, Tick, id_of, number_of},
+    process::{Keyed, NUM_KEYS},
     syncer::Run,
     world::{Event, Pid, World},
 };
@@ -36,20 +37,20 @@ const HELD_MAX: u32 = 2;
 pub struct Oracle {
     /// When the library came to stand still and the faults stopped.
     pub calm_since: Option<Tick>,
-    is_equal: [bool; 4],
+    is_equal: [bool; NUM_KEYS],
     /// What a count cannot reveal is looked for by a verifying pass.
-    is_walked: [bool; 4],
-    num_held: [u32; 4],
+    is_walked: [bool; NUM_KEYS],
+    num_held: [u32; NUM_KEYS],
     /// When a listing, or what is shown of it, last changed.
     pub changed_at: [Tick; 4],
     /// What was committed last, by entity type, and when the run began that did.
-    last: [Option<(Checkpoint, Tick)>; 4],
+    last: [Option<(Checkpoint, Tick)>; NUM_KEYS],
     /// Where a run that was taken up has to go on.
-    place: [Option<Checkpoint>; 4],
+    place: [Option<Checkpoint>; NUM_KEYS],
     num_at_once: u32,
-    runs_begun: [VecDeque<Duration>; 4],
+    runs_begun: [VecDeque<Duration>; NUM_KEYS],
     /// When a syncer began, and of which process.
-    begun: [VecDeque<(u32, Duration)>; 4],
+    begun: [VecDeque<(u32, Duration)>; NUM_KEYS],
     /// When the requests of the last window were sent, and by which process.
     sent: VecDeque<(Duration, u32)>,
     /// What was noted before the calendar was last set forward, a process that begins later takes for older than it is.
@@ -57,12 +58,12 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    pub fn is_over(&self) -> bool {
-        self.is_equal.iter().all(|is_equal| *is_equal)
+    pub fn is_over(&self, keys: &[SyncKey]) -> bool {
+        keys.iter().all(|key| self.is_equal[key.place()])
     }
 
-    pub fn wants_verify(&self, entity: EntityType) -> bool {
-        self.is_walked[entity as usize]
+    pub fn wants_verify(&self, key: SyncKey) -> bool {
+        self.is_walked[key.place()]
     }
 
     pub fn note_time(&mut self) {
@@ -73,14 +74,14 @@ impl Oracle {
 /// G1 and G3: what is committed.
 impl World {
     /// Where a run that begins now has to go on, if one before it was interrupted.
-    pub fn note_place(&mut self, entity: EntityType) {
+    pub fn note_place(&mut self, key: SyncKey) {
         let is_place = |place: &&Checkpoint| matches!(place.walk.stage, Stage::Head | Stage::Walk);
-        self.oracle.place[entity as usize] = self.database.of(entity).interrupted().filter(is_place).cloned();
+        self.oracle.place[key.place()] = self.database.of(key).interrupted().filter(is_place).cloned();
     }
 
     /// G1: whoever takes a run up asks for what was not committed, and for nothing else.
-    pub fn check_asked(&mut self, entity: EntityType, request: &PageRequest) {
-        let Some(place) = self.oracle.place[entity as usize].take() else { return };
+    pub fn check_asked(&mut self, key: SyncKey, request: &PageRequest) {
+        let Some(place) = self.oracle.place[key.place()].take() else { return };
         let goes_on = match request {
             PageRequest::Listing { offset, .. } => (place.offset.saturating_sub(1)..=place.offset).contains(offset),
             PageRequest::Following { after, .. } => *after == place.cursor,
@@ -90,7 +91,7 @@ impl World {
             let (offset, cursor) = (place.offset, place.cursor);
             self.violated(
                 "G1",
-                format!("{entity} was committed up to {offset} ({cursor:?}), and goes on with {request:?}"),
+                format!("{key} was committed up to {offset} ({cursor:?}), and goes on with {request:?}"),
             );
         }
     }
@@ -98,14 +99,14 @@ impl World {
     /// G1: a checkpoint goes as far as the rows that come with it.
     pub fn check_draft(&mut self, writer: Writer, draft: &Draft) {
         let Draft { rows: Rows::Listing(slots), offset_from, offset_to, effects, checkpoint } = draft else { return };
-        let entity = writer.entity;
+        let key = writer.key;
         if !effects.healed_gaps.is_empty() || !matches!(checkpoint.walk.stage, Stage::Head | Stage::Walk) {
             return;
         }
         if slots.len() as u32 != offset_to - offset_from {
-            self.violated("G8", format!("{entity} {offset_from}..{offset_to} came with {} rows", slots.len()));
+            self.violated("G8", format!("{key} {offset_from}..{offset_to} came with {} rows", slots.len()));
         }
-        let last = self.oracle.last[entity as usize].take();
+        let last = self.oracle.last[key.place()].take();
         let same_pass = |(last, _): &&(Checkpoint, Tick)| {
             (last.phase, last.walk.pass, last.walk.stage)
                 == (checkpoint.phase, checkpoint.walk.pass, checkpoint.walk.stage)
@@ -113,11 +114,11 @@ impl World {
         };
         let before = last.as_ref().filter(same_pass).filter(|(last, _)| !last.walk.unlinked);
         let stood = before.map_or(0, |(last, _)| last.offset);
-        let has_changed = before.is_some_and(|(_, at)| self.oracle.changed_at[entity as usize] >= *at);
+        let has_changed = before.is_some_and(|(_, at)| self.oracle.changed_at[key.entity as usize] >= *at);
         // Rows that are counted and not given come with none; and what came in before the place looks like them.
         let is_withheld =
             |item: &&TrueItem| item.is_withheld || item.hidden_at >= writer.since || item.gone_at >= writer.since;
-        let num_withheld = self.library.of(entity).items.iter().filter(is_withheld).count() as u32;
+        let num_withheld = self.library.of(key.entity).items.iter().filter(is_withheld).count() as u32;
         let is_torn = checkpoint.offset > (*offset_to).max(stood) + num_withheld
             && !checkpoint.walk.unlinked
             && !checkpoint.walk.unsteady;
@@ -132,31 +133,31 @@ impl World {
             self.violated(
                 "G1",
                 format!(
-                    "{entity}: the checkpoint says {offset} after {stood}, and the rows are {offset_from}..{offset_to}"
+                    "{key}: the checkpoint says {offset} after {stood}, and the rows are {offset_from}..{offset_to}"
                 ),
             );
         }
-        self.oracle.last[entity as usize] = Some((checkpoint.clone(), writer.since));
+        self.oracle.last[key.place()] = Some((checkpoint.clone(), writer.since));
     }
 
     pub fn check_committed(&mut self, writer: Writer, draft: &Draft, removed: &[u32], before: Before) {
-        let entity = writer.entity;
+        let key = writer.key;
         let since = match draft.effects.removal {
             // What an earlier process saw of the same pass counts.
-            Some(_) => writer.since.min(self.database.of(entity).pass_since),
+            Some(_) => writer.since.min(self.database.of(key).pass_since),
             None => writer.since,
         };
-        let empties = &self.library.of(entity).emptied_at;
+        let empties = &self.library.of(key.entity).emptied_at;
         let was_emptied_twice =
             empties.iter().any(|at| *at >= writer.since) && empties.iter().any(|at| *at < writer.since);
         if was_emptied_twice {
             return;
         }
         // G11: what empties a listing was missed before.
-        if !removed.is_empty() && self.database.of(entity).num_active == 0 && !before.has_held {
-            self.violated("G11", format!("{entity}: all that was left is marked removed by one look"));
+        if !removed.is_empty() && self.database.of(key).num_active == 0 && !before.has_held {
+            self.violated("G11", format!("{key}: all that was left is marked removed by one look"));
         }
-        let (listing, books) = (self.library.of(entity), self.database.of(entity));
+        let (listing, books) = (self.library.of(key.entity), self.database.of(key));
         let is_wronged = |number: &&u32| {
             // A row that says only since when is told by the date, which may be another one since it was last read.
             let item = listing.item(**number);
@@ -177,10 +178,14 @@ impl World {
         };
         if let Some(number) = removed.iter().filter(is_wronged).find(is_told_apart) {
             let id = id_of(*number);
-            self.violated("G3", format!("{entity}: {id} was marked removed and never gone"));
+            self.violated("G3", format!("{key}: {id} was marked removed and never gone"));
         }
-        if matches!(draft.rows, Rows::Listing(_)) {
-            self.library.of_mut(entity).note_read();
+        let is_read_by_one = match key.other_reader() {
+            Some(other) => self.processes.iter().all(|process| process.syncers[other.place()].run.is_none()),
+            None => true,
+        };
+        if matches!(draft.rows, Rows::Listing(_)) && is_read_by_one {
+            self.library.of_mut(key.entity).note_read();
         }
         self.check_items(writer, before);
     }
@@ -188,32 +193,32 @@ impl World {
 
 /// G2 and G4: how runs end.
 impl World {
-    pub fn check_end(&mut self, entity: EntityType, run: &Run, end: &RunEnd) {
+    pub fn check_end(&mut self, key: SyncKey, run: &Run, end: &RunEnd) {
         let RunEnd::Complete { notes, .. } = end else {
             if matches!(end, RunEnd::Unsteady { .. }) && self.oracle.calm_since.is_some_and(|since| run.since <= since)
             {
                 // It began before the calm; the next one finds the listing standing still.
-                self.want(entity);
+                self.want(key);
             }
             return;
         };
         self.tally.note_cost(run.is_whole, run.num_requests.into(), run.least);
-        let at = entity as usize;
+        let at = key.place();
         // Followed artists are not read in every run of a service.
         let has_looked = run.num_requests > 0;
         // Pages around a slot that cannot be served do not link up: what moves past it meanwhile is not seen to.
-        let has_gaps = self.database.of(entity).gaps.iter().any(|gap| gap.playlist_id.is_none());
-        let has_looked = has_looked && !(has_gaps && self.oracle.changed_at[at] > run.since);
-        if has_looked && !self.library.of(entity).emptied_at.iter().any(|at| *at >= run.since) {
+        let has_gaps = self.database.of(key).gaps.iter().any(|gap| gap.playlist_id.is_none());
+        let has_looked = has_looked && !(has_gaps && self.oracle.changed_at[key.entity as usize] > run.since);
+        if has_looked && !self.library.of(key.entity).emptied_at.iter().any(|at| *at >= run.since) {
             // What a count cannot reveal behind the cursor of a walk that was taken up is found by the next one.
-            let is_taken_up = entity == EntityType::Artists && !run.is_whole;
-            let since = if is_taken_up { run.since.min(self.database.of(entity).pass_since) } else { run.since };
+            let is_taken_up = key.entity == EntityType::Artists && !run.is_whole;
+            let since = if is_taken_up { run.since.min(self.database.of(key).pass_since) } else { run.since };
             // What stays as it is from run to run is told once.
-            let told = self.database.of(entity).told();
+            let told = self.database.of(key).told();
             let is_noted = notes.iter().chain(told).any(|note| tells_of_loss(note));
-            self.check_held(entity, since, is_noted);
-            if entity == EntityType::Playlists && !is_noted {
-                self.check_read(since, notes);
+            self.check_held(key, since, is_noted);
+            if key.entity == EntityType::Playlists && !is_noted {
+                self.check_read(key, since, notes);
             }
         }
         let Some(calm_since) = self.oracle.calm_since else { return };
@@ -225,37 +230,37 @@ impl World {
             // Held back; the next run that sees the same believes it.
             self.oracle.num_held[at] += 1;
             if self.oracle.num_held[at] > HELD_MAX {
-                self.violated("G4", format!("{entity}: a removal is held back for ever: {notes:?}"));
+                self.violated("G4", format!("{key}: a removal is held back for ever: {notes:?}"));
             }
-            return self.want(entity);
+            return self.want(key);
         }
         if notes.iter().any(|note| note.contains("is tried again after")) {
             // A playlist that failed before the calm; the run after its wait reads it.
             return;
         }
-        if self.library.of(entity).is_veiled && !std::mem::replace(&mut self.oracle.is_walked[at], true) {
+        if self.library.of(key.entity).is_veiled && !std::mem::replace(&mut self.oracle.is_walked[at], true) {
             // What a count cannot reveal, a verifying pass does.
             self.tally.num_veiled += 1;
-            return self.want(entity);
+            return self.want(key);
         }
-        self.check_equal(entity);
+        self.check_equal(key);
         self.oracle.is_equal[at] = true;
     }
 
     /// A person asks for a run.
-    pub fn want(&mut self, entity: EntityType) {
+    pub fn want(&mut self, key: impl Keyed) {
         let now = self.moment();
         let Some(process) = self.processes.last_mut() else { return };
         let pid = process.pid;
         // A run that just ended is told a moment later.
-        process.runs.handle_wanted(SyncKey { account: super::process::ACCOUNT, entity }, now);
+        process.runs.handle_wanted(key.key(), now);
         self.after(Duration::from_millis(10), Event::RunsDue(pid));
     }
 
     /// G2: what was there all the time is in the database.
-    fn check_held(&mut self, entity: EntityType, since: Tick, is_noted: bool) {
-        let (listing, books) = (self.library.of(entity), self.database.of(entity));
-        let is_dated = matches!(entity, EntityType::Tracks | EntityType::Albums);
+    fn check_held(&mut self, key: SyncKey, since: Tick, is_noted: bool) {
+        let (listing, books) = (self.library.of(key.entity), self.database.of(key));
+        let is_dated = matches!(key.entity, EntityType::Tracks | EntityType::Albums);
         let is_missing = |number: &&u32| {
             let row = books.row(**number);
             let is_right =
@@ -271,14 +276,14 @@ impl World {
         let num_told = num_unread + books.num_hidden();
         if let Some(number) = listing.order.iter().filter(is_missing).nth(num_told as usize).copied() {
             let (id, row) = (id_of(number), books.row(number));
-            self.violated("G2", format!("{entity}: {id} was there all the time, and the database says {row:?}"));
+            self.violated("G2", format!("{key}: {id} was there all the time, and the database says {row:?}"));
         }
     }
 
     /// G4: the database equals the library.
-    fn check_equal(&mut self, entity: EntityType) {
-        let (listing, books) = (self.library.of(entity), self.database.of(entity));
-        let is_dated = matches!(entity, EntityType::Tracks | EntityType::Albums);
+    fn check_equal(&mut self, key: SyncKey) {
+        let (listing, books) = (self.library.of(key.entity), self.database.of(key));
+        let is_dated = matches!(key.entity, EntityType::Tracks | EntityType::Albums);
         let nulls: Vec<i64> = listing
             .order
             .iter()
@@ -300,9 +305,12 @@ impl World {
         let differing: Vec<String> = listing.order.iter().filter(|number| differs(number)).map(|n| id_of(*n)).collect();
         let stale: Vec<String> = books.active().filter(is_stale).map(|(n, _)| id_of(n)).collect();
         if !differing.is_empty() || !stale.is_empty() {
-            self.violated("G4", format!("{entity}: missing or wrong {differing:?}, stale {stale:?}"));
+            self.violated("G4", format!("{key}: missing or wrong {differing:?}, stale {stale:?}"));
         }
-        if entity == EntityType::Playlists {
+        // What one of two could not read is read by it, and not by the other.
+        let other = key.other_reader().filter(|other| self.keys().contains(other));
+        let is_last = other.is_none_or(|other| self.oracle.is_equal[other.place()]);
+        if key.entity == EntityType::Playlists && is_last {
             let differs = |number: &&u32| {
                 let truth = &listing.item(**number).contents;
                 let held = books.playlist(**number).map(|book| book.items.as_slice()).unwrap_or_default();
@@ -318,13 +326,13 @@ impl World {
     }
 
     /// The fewest requests that could bring what a run is for.
-    pub fn least_requests(&self, entity: EntityType, mode: &RunMode, batches: BatchSizes) -> u64 {
-        let (listing, books) = (self.library.of(entity), self.database.of(entity));
+    pub fn least_requests(&self, key: SyncKey, mode: &RunMode, batches: BatchSizes) -> u64 {
+        let (listing, books) = (self.library.of(key.entity), self.database.of(key));
         let phase = mode.phase();
         let page = u64::from(batches.of(phase).min(50));
         let pages = |num: usize, page: u64| (num as u64).div_ceil(page);
         let len = listing.order.len();
-        match entity {
+        match key.entity {
             EntityType::Tracks | EntityType::Albums if phase == Phase::IncrementalSync => {
                 let is_news = |number: &&u32| {
                     let (row, item) = (books.row(**number), listing.item(**number));

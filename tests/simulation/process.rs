@@ -33,6 +33,41 @@ use uuid::Uuid;
 
 pub const ACCOUNT: AccountId = AccountId(1);
 
+/// Somebody whose library has the same playlists.
+pub const GUEST: AccountId = AccountId(2);
+
+/// The entity types of the account, and the playlists of the guest.
+pub const NUM_KEYS: usize = 5;
+
+/// What a syncer is for. An entity type is the account's.
+pub trait Keyed: Copy {
+    fn key(self) -> SyncKey;
+
+    fn place(self) -> usize {
+        let SyncKey { account, entity } = self.key();
+        if account == GUEST { NUM_KEYS - 1 } else { entity as usize }
+    }
+
+    /// Who reads the same listing.
+    fn other_reader(self) -> Option<SyncKey> {
+        let SyncKey { account, entity } = self.key();
+        let account = if account == GUEST { ACCOUNT } else { GUEST };
+        (entity == EntityType::Playlists).then_some(SyncKey { account, entity })
+    }
+}
+
+impl Keyed for SyncKey {
+    fn key(self) -> SyncKey {
+        self
+    }
+}
+
+impl Keyed for EntityType {
+    fn key(self) -> SyncKey {
+        SyncKey { account: ACCOUNT, entity: self }
+    }
+}
+
 /// `sync.interval`.
 const INTERVAL: Duration = Duration::from_secs(6 * 3600);
 
@@ -51,7 +86,7 @@ pub struct Process {
     pub owner: Uuid,
     pub settings: Settings,
     pub gate: GateShell,
-    pub syncers: [Syncer; 4],
+    pub syncers: [Syncer; NUM_KEYS],
     pub tracker: Tracker,
     pub runs: Runs,
     pub fetches: Vec<Fetch>,
@@ -78,7 +113,7 @@ pub enum Write {
     Commit { from: Asker, writer: Writer, draft: Box<Draft> },
     EndRun { from: Asker, fence: Fence, has_failed: bool },
     NoteFailure { from: Asker },
-    Plan { entity: EntityType, at: Option<DateTime<Utc>> },
+    Plan { key: SyncKey, at: Option<DateTime<Utc>> },
     Plays { life: u32, commit: Box<PlaysCommit>, shown: Shown },
     NotePlayback { life: u32, note: PlaybackNote },
 }
@@ -102,7 +137,7 @@ impl Write {
             | Write::Commit { from, .. }
             | Write::EndRun { from, .. }
             | Write::NoteFailure { from } => *from,
-            _ => Asker { entity: EntityType::Tracks, life: u32::MAX },
+            _ => Asker { key: EntityType::Tracks.key(), life: u32::MAX },
         }
     }
 
@@ -123,6 +158,13 @@ impl Settings {
 }
 
 impl World {
+    /// What is kept current.
+    pub fn keys(&self) -> Vec<SyncKey> {
+        let guests = SyncKey { account: GUEST, entity: EntityType::Playlists };
+        let ours = EntityType::ALL.iter().map(|entity| entity.key());
+        ours.chain(self.scenario.has_guest.then_some(guests)).collect()
+    }
+
     /// Another process starts, and takes the account.
     pub fn start_process(&mut self) {
         self.num_processes += 1;
@@ -131,15 +173,15 @@ impl World {
         self.database.claim(owner);
         let mut schedule = Schedule::new(INTERVAL);
         let settings = self.settings;
-        for entity in EntityType::ALL.iter().filter(|entity| settings.entities[**entity as usize]) {
-            let books = self.database.of(*entity);
+        for key in self.keys().into_iter().filter(|key| settings.entities[key.entity as usize]) {
+            let books = self.database.of(key);
             let remembered = Remembered {
                 signed_in_at: None,
                 next_run_at: books.next_run_at,
                 failed_at: books.failed_at,
                 is_complete: books.is_complete(),
             };
-            schedule.handle_added(SyncKey { account: ACCOUNT, entity: *entity }, remembered, now, wall);
+            schedule.handle_added(key, remembered, now, wall);
         }
         let gate = GateSettings { requests: settings.requests, window: self.window(), ..GateSettings::default() };
         // Not every system tells which processes live.
@@ -150,7 +192,7 @@ impl World {
             owner,
             settings,
             gate: GateShell::new(gate, us, now, wall),
-            syncers: [0, 1, 2, 3].map(|at| Syncer::new(settings.syncing(EntityType::ALL[at]))),
+            syncers: [0, 1, 2, 3, 3].map(|at| Syncer::new(settings.syncing(EntityType::ALL[at]))),
             tracker: Tracker::default(),
             runs: Runs::service(
                 if settings.is_routine { Purpose::Routine(RHYTHM) } else { Purpose::Current },
@@ -178,8 +220,7 @@ impl World {
     pub fn plan_runs(&mut self, pid: Pid) {
         let Some(p) = self.at(pid) else { return };
         let wall = self.wall();
-        for entity in EntityType::ALL {
-            let key = SyncKey { account: ACCOUNT, entity: *entity };
+        for key in self.keys() {
             if let Some(at) = self.processes[p].runs.schedule.as_ref().and_then(|schedule| schedule.next_run_at(&key)) {
                 let wait = (at - wall).to_std().unwrap_or_default();
                 self.after(wait, Event::RunsDue(pid));
@@ -193,18 +234,18 @@ impl World {
             let now = self.moment();
             let Some(order) = self.processes[p].runs.poll(now) else { return };
             match order {
-                Order::Begin { key: SyncKey { entity, .. }, purpose } => {
-                    self.check_run_begins(pid, entity);
-                    self.tell_syncer(pid, entity, Message::Start(self.purpose_of(entity, purpose)));
+                Order::Begin { key, purpose } => {
+                    self.check_run_begins(pid, key);
+                    self.tell_syncer(pid, key, Message::Start(self.purpose_of(key, purpose)));
                 }
-                Order::TakeUp { key: SyncKey { entity, .. }, purpose } => {
-                    self.tell_syncer(pid, entity, Message::Start(self.purpose_of(entity, purpose)));
+                Order::TakeUp { key, purpose } => {
+                    self.tell_syncer(pid, key, Message::Start(self.purpose_of(key, purpose)));
                 }
-                Order::Stop(key) => self.tell_syncer(pid, key.entity, Message::Stop),
-                Order::Dismiss(key) => self.dismiss_syncer(pid, key.entity),
+                Order::Stop(key) => self.tell_syncer(pid, key, Message::Stop),
+                Order::Dismiss(key) => self.dismiss_syncer(pid, key),
                 Order::NoteFailure { key, .. } => {
                     // Nobody waits for it.
-                    self.write(pid, Write::NoteFailure { from: Asker { entity: key.entity, life: u32::MAX } });
+                    self.write(pid, Write::NoteFailure { from: Asker { key, life: u32::MAX } });
                 }
                 Order::Ended { key, end, plan, .. } => self.run_ended(pid, key, &end, plan),
                 Order::Over(Over::Stopped) => self.close(pid),
@@ -219,9 +260,9 @@ impl World {
 
     /// Once the library stands still, somebody wants the database to equal it; where a count cannot tell, everything is
     /// looked at again.
-    fn purpose_of(&self, entity: EntityType, purpose: Purpose) -> Purpose {
+    fn purpose_of(&self, key: SyncKey, purpose: Purpose) -> Purpose {
         match self.oracle.calm_since {
-            Some(_) if self.oracle.wants_verify(entity) => Purpose::Verify,
+            Some(_) if self.oracle.wants_verify(key) => Purpose::Verify,
             Some(_) => Purpose::Current,
             None => purpose,
         }
@@ -262,18 +303,18 @@ impl World {
     /// What the service, and the person, make of the end of a run.
     fn run_ended(&mut self, pid: Pid, key: SyncKey, end: &RunEnd, plan: Option<Plan>) {
         let Some(p) = self.at(pid) else { return };
-        let (now, entity) = (self.moment(), key.entity);
-        self.tell(|| format!("process {pid}: {entity} ended: {end:?}"));
+        let now = self.moment();
+        self.tell(|| format!("process {pid}: {key} ended: {end:?}"));
         self.tally.note_end(end);
         let next_run_at = plan.and_then(|plan| plan.next_run_at);
         if *end != RunEnd::Stopped {
-            self.write(pid, Write::Plan { entity, at: next_run_at });
+            self.write(pid, Write::Plan { key, at: next_run_at });
         }
         let is_ours = self.database.claimed_by == Some(self.processes[p].owner);
         if !is_ours && matches!(end, RunEnd::Failed(Fault::Overtaken(_))) {
             self.soon(Event::Dismissed(pid));
         }
-        self.check_outage(entity, end, next_run_at);
+        self.check_outage(key, end, next_run_at);
         if next_run_at.is_none() && !self.api.is_signed_out {
             // The person has signed in again meanwhile.
             if let Some(schedule) = &mut self.processes[p].runs.schedule {
@@ -359,12 +400,12 @@ impl World {
         let told = |from, answer| Reply::Told { from, answer: Box::new(answer) };
         match write {
             Write::Begin { from, phase } => {
-                let begun = if is_applied { self.database.begin_run(from.entity, phase, owner) } else { Err(Fenced) };
+                let begun = if is_applied { self.database.begin_run(from.key, phase, owner) } else { Err(Fenced) };
                 told(from, Answer::Begun(result(is_lost, begun)))
             }
             Write::Switch { from, fence, phase } => {
                 let switched =
-                    if is_applied { self.database.switch_phase(from.entity, phase, fence) } else { Err(Fenced) };
+                    if is_applied { self.database.switch_phase(from.key, phase, fence) } else { Err(Fenced) };
                 told(from, Answer::Switched(result(is_lost, switched)))
             }
             Write::Commit { from, writer, draft } => {
@@ -372,15 +413,15 @@ impl World {
                 told(from, Answer::Committed(result(is_lost, committed)))
             }
             Write::EndRun { from, fence, has_failed } => {
-                let noted = self.database.end_run(from.entity, fence, has_failed, wall);
+                let noted = self.database.end_run(from.key, fence, has_failed, wall);
                 told(from, Answer::Noted(result(is_lost, noted)))
             }
             Write::NoteFailure { from } => {
-                self.database.note_failure(from.entity, owner, wall);
+                self.database.note_failure(from.key, owner, wall);
                 told(from, Answer::Noted(Ok(())))
             }
-            Write::Plan { entity, at } => {
-                self.database.books[entity as usize].next_run_at = at;
+            Write::Plan { key, at } => {
+                self.database.books[key.place()].next_run_at = at;
                 Reply::Planned
             }
             Write::Plays { life, commit, shown } => {
@@ -399,7 +440,7 @@ impl World {
     }
 
     fn commit(&mut self, writer: Writer, draft: &Draft) -> Result<CommitReport, Fenced> {
-        let (wall, before) = (self.wall(), Before::of(self.database.of(writer.entity), draft));
+        let (wall, before) = (self.wall(), Before::of(self.database.of(writer.key), draft));
         let (report, removed) = self.database.commit(writer, draft, wall)?;
         self.tally.num_commits += 1;
         self.check_draft(writer, draft);
@@ -435,15 +476,15 @@ impl World {
 
 fn told(write: &Write) -> String {
     match write {
-        Write::Begin { from: Asker { entity, .. }, phase } => format!("the beginning of {entity} in {phase}"),
-        Write::Switch { from: Asker { entity, .. }, phase, .. } => format!("{entity} on to {phase}"),
-        Write::EndRun { from: Asker { entity, .. }, .. } | Write::NoteFailure { from: Asker { entity, .. } } => {
-            format!("how {entity} ended")
+        Write::Begin { from: Asker { key, .. }, phase } => format!("the beginning of {key} in {phase}"),
+        Write::Switch { from: Asker { key, .. }, phase, .. } => format!("{key} on to {phase}"),
+        Write::EndRun { from: Asker { key, .. }, .. } | Write::NoteFailure { from: Asker { key, .. } } => {
+            format!("how {key} ended")
         }
         Write::Plays { commit, .. } => format!("{} new plays", commit.num_new),
         Write::NotePlayback { note, .. } => format!("how a poll ended, again at {:?}", note.next_poll_at),
-        Write::Plan { entity, at } => format!("the next run of {entity}, {at:?}"),
-        Write::Commit { from: Asker { entity, .. }, draft, .. } => {
+        Write::Plan { key, at } => format!("the next run of {key}, {at:?}"),
+        Write::Commit { from: Asker { key, .. }, draft, .. } => {
             let Draft { rows, offset_from, offset_to, checkpoint, effects } = draft.as_ref();
             let walk = &checkpoint.walk;
             let parts = match rows {
@@ -454,7 +495,7 @@ fn told(write: &Write) -> String {
                 segno::model::Rows::Listing(_) => String::new(),
             };
             format!(
-                "{entity} {offset_from}..{offset_to} ({} rows{parts}), then {:?} at {} of {:?}, pass {}{}{}{}{}{}",
+                "{key} {offset_from}..{offset_to} ({} rows{parts}), then {:?} at {} of {:?}, pass {}{}{}{}{}{}",
                 rows.len(),
                 walk.stage,
                 checkpoint.offset,

@@ -5,9 +5,13 @@
 use super::{
     listener::{Listening, OddHistory},
     odds::Odd,
+    process::GUEST,
 };
 use fastrand::Rng;
-use segno::{engine::run::BatchSizes, model::EntityType, model::Family};
+use segno::{
+    engine::run::BatchSizes,
+    model::{EntityType, Family, SyncKey},
+};
 use std::fmt;
 
 /// A life before it is lived.
@@ -33,6 +37,10 @@ pub struct Scenario {
     pub settings: Settings,
     /// Somebody whose playback is tracked.
     pub listening: Option<Listening>,
+    /// Another account has the same playlists, and is kept current by the same process.
+    pub has_guest: bool,
+    /// It is not shown the items of every third of them.
+    pub bars_guest: bool,
     /// By the step at which it happens.
     pub script: Vec<(u32, Injection)>,
 }
@@ -269,11 +277,19 @@ impl Scenario {
             window_s: [30, 30, 30, 10, 90][random.usize(0..5)],
             settings,
             listening: None,
+            has_guest: false,
+            bars_guest: false,
             script: Vec::new(),
         };
         scenario.script = script(random, odds);
         scenario.listening = random.bool().then(|| listening(random));
+        (scenario.has_guest, scenario.bars_guest) = (random.u32(0..4) == 0, random.bool());
         scenario
+    }
+
+    /// Whether it is not shown the items of a playlist.
+    pub fn is_barred(&self, key: SyncKey, number: u32) -> bool {
+        self.bars_guest && key.account == GUEST && number.is_multiple_of(3)
     }
 
     /// The same life without some of what happens in it.
@@ -553,7 +569,11 @@ impl fmt::Display for Scenario {
             f,
             "  ties {ties} %, null rows {nulls} %, disordered {is_disordered}, hidden limit {hidden_limit} (refused ones count: {counts_refused}), window {window_s} s"
         )?;
-        writeln!(f, "  {:?}\n  {:?}", self.settings, self.listening)?;
+        writeln!(
+            f,
+            "  {:?}\n  {:?}, guest {}, barred {}",
+            self.settings, self.listening, self.has_guest, self.bars_guest
+        )?;
         for (step, injection) in &self.script {
             writeln!(f, "  at step {step:>5}: {injection:?}")?;
         }

@@ -98,6 +98,7 @@ impl Shrinker {
             |scenario| scenario.settings.requests = Some(500),
             |scenario| scenario.settings.longest_wait = None,
             |scenario| scenario.listening = None,
+            |scenario| scenario.has_guest = false,
             |scenario| scenario.listening.iter_mut().for_each(|habits| habits.offline = 0),
         ] {
             let mut simpler = scenario.clone();

@@ -5,7 +5,7 @@ use super::{
     fetch::Wanted,
     library::Tick,
     oracle::Spending,
-    process::{ACCOUNT, Write},
+    process::{Keyed, Write},
     world::{Event, Pid, World},
 };
 use segno::{
@@ -14,7 +14,7 @@ use segno::{
         run::{Purpose, RunMode, Ticket},
         syncing::{Answer, EndedShort, Place, Step, Syncing, SyncingSetup, Trouble},
     },
-    model::{AddedBetween, Checkpoint, EntityType, Fault, Page, SyncKey},
+    model::{AddedBetween, Checkpoint, Fault, Page, SyncKey},
 };
 
 pub struct Syncer {
@@ -52,7 +52,7 @@ pub struct Run {
 /// Who waits for an answer of the database.
 #[derive(Debug, Clone, Copy)]
 pub struct Asker {
-    pub entity: EntityType,
+    pub key: SyncKey,
     pub life: u32,
 }
 
@@ -84,15 +84,15 @@ impl Syncer {
 }
 
 impl World {
-    fn syncer(&mut self, pid: Pid, entity: EntityType) -> Option<&mut Syncer> {
+    fn syncer(&mut self, pid: Pid, key: SyncKey) -> Option<&mut Syncer> {
         let p = self.at(pid)?;
-        Some(&mut self.processes[p].syncers[entity as usize])
+        Some(&mut self.processes[p].syncers[key.place()])
     }
 
     /// Tells a syncer; while it is dead, the message waits.
-    pub fn tell_syncer(&mut self, pid: Pid, entity: EntityType, message: Message) {
+    pub fn tell_syncer(&mut self, pid: Pid, key: SyncKey, message: Message) {
         let tick = self.tick;
-        let Some(syncer) = self.syncer(pid, entity) else { return };
+        let Some(syncer) = self.syncer(pid, key) else { return };
         if matches!(message, Message::Start(_)) {
             syncer.asked_at = tick;
         }
@@ -101,51 +101,51 @@ impl World {
             (None, Message::Start(purpose)) => syncer.machine.handle_start(purpose),
             (None, Message::Stop) => syncer.machine.handle_stop(),
         }
-        self.drive(pid, entity);
+        self.drive(pid, key);
     }
 
     /// Another syncer takes its place, once there is something to do.
-    pub fn dismiss_syncer(&mut self, pid: Pid, entity: EntityType) {
-        let setup = self.at(pid).map(|p| self.processes[p].settings.syncing(entity));
-        let (Some(syncer), Some(setup)) = (self.syncer(pid, entity), setup) else { return };
+    pub fn dismiss_syncer(&mut self, pid: Pid, key: SyncKey) {
+        let setup = self.at(pid).map(|p| self.processes[p].settings.syncing(key.entity));
+        let (Some(syncer), Some(setup)) = (self.syncer(pid, key), setup) else { return };
         let (lives_before, num_panics) = (syncer.life() + 1, syncer.num_panics);
         *syncer = Syncer { lives_before, num_panics, ..Syncer::new(setup) };
-        self.drop_fetches(pid, Some(entity));
+        self.drop_fetches(pid, Some(key));
     }
 
     /// Carries out all that is to be done.
-    pub fn drive(&mut self, pid: Pid, entity: EntityType) {
-        while let Some(step) = self.syncer(pid, entity).and_then(|syncer| syncer.machine.poll()) {
-            self.carry_out_step(pid, entity, step);
+    pub fn drive(&mut self, pid: Pid, key: SyncKey) {
+        while let Some(step) = self.syncer(pid, key).and_then(|syncer| syncer.machine.poll()) {
+            self.carry_out_step(pid, key, step);
         }
     }
 
-    fn carry_out_step(&mut self, pid: Pid, entity: EntityType, step: Step) {
-        let Some(life) = self.syncer(pid, entity).map(|syncer| syncer.life()) else { return };
-        let from = Asker { entity, life };
-        let since = self.syncer(pid, entity).and_then(|syncer| Some(syncer.run.as_ref()?.since)).unwrap_or_default();
+    fn carry_out_step(&mut self, pid: Pid, key: SyncKey, step: Step) {
+        let Some(life) = self.syncer(pid, key).map(|syncer| syncer.life()) else { return };
+        let from = Asker { key, life };
+        let since = self.syncer(pid, key).and_then(|syncer| Some(syncer.run.as_ref()?.since)).unwrap_or_default();
         match step {
-            Step::Abandon => self.drop_fetches(pid, Some(entity)),
+            Step::Abandon => self.drop_fetches(pid, Some(key)),
             Step::LoadProgress => {
-                self.check_restarts(pid, entity);
+                self.check_restarts(pid, key);
                 self.soon(Event::Reads { pid, from, what: Reading::Progress });
             }
             Step::BeginRun(phase) => self.write(pid, Write::Begin { from, phase }),
             Step::LoadPlace => self.soon(Event::Reads { pid, from, what: Reading::Place }),
             Step::SwitchPhase { fence, phase } => self.write(pid, Write::Switch { from, fence, phase }),
-            Step::Begun { mode, .. } => self.note_run(pid, entity, &mode),
+            Step::Begun { mode, .. } => self.note_run(pid, key, &mode),
             Step::Fetch { ticket, request, patience } => {
-                self.check_asked(entity, &request);
-                self.check_budget(pid, entity, patience);
-                self.fetch(pid, Wanted::Page { entity, ticket, request, patience });
+                self.check_asked(key, &request);
+                self.check_budget(pid, key, patience);
+                self.fetch(pid, Wanted::Page { key, ticket, request, patience });
             }
             Step::Commit { fence, draft } => {
-                self.write(pid, Write::Commit { from, writer: Writer { entity, fence, since }, draft });
+                self.write(pid, Write::Commit { from, writer: Writer { key, fence, since }, draft });
             }
             Step::ListStale => self.soon(Event::Reads { pid, from, what: Reading::Stale }),
             Step::ListMembers(wanted) => self.soon(Event::Reads { pid, from, what: Reading::Members(wanted) }),
             Step::Wait { pause, trouble } => {
-                self.tell(|| format!("process {pid}: {entity} starts again in {pause:?}: {trouble}"));
+                self.tell(|| format!("process {pid}: {key} starts again in {pause:?}: {trouble}"));
                 self.after(pause, Event::Told { pid, from, answer: Box::new(Answer::Waited) });
             }
             Step::NoteEnd { fence, why, .. } => {
@@ -154,10 +154,10 @@ impl World {
             }
             Step::NoteFailure(_) => self.write(pid, Write::NoteFailure { from }),
             Step::Ended(end) => {
-                if let Some(run) = self.syncer(pid, entity).and_then(|syncer| syncer.run.take()) {
-                    self.check_end(entity, &run, &end);
+                if let Some(run) = self.syncer(pid, key).and_then(|syncer| syncer.run.take()) {
+                    self.check_end(key, &run, &end);
                 }
-                let (now, key) = (self.moment(), SyncKey { account: ACCOUNT, entity });
+                let now = self.moment();
                 if let Some(p) = self.at(pid) {
                     self.processes[p].runs.handle_ended(key, end, now);
                     self.manage(pid);
@@ -167,25 +167,25 @@ impl World {
     }
 
     /// A run begins.
-    fn note_run(&mut self, pid: Pid, entity: EntityType, mode: &RunMode) {
+    fn note_run(&mut self, pid: Pid, key: SyncKey, mode: &RunMode) {
         let Some(p) = self.at(pid) else { return };
         self.tick += 1;
         let is_whole = !matches!(mode, RunMode::Resume { .. });
         let was_incremental = matches!(mode, RunMode::Incremental { .. });
         self.tally.num_runs += 1;
         self.tally.num_resumed += u64::from(!is_whole);
-        let least = self.least_requests(entity, mode, self.processes[p].settings.batches);
-        self.note_place(entity);
-        self.tell(|| format!("process {pid}: {entity} begins {}", brief(mode)));
-        let (asked_at, since) = (self.processes[p].syncers[entity as usize].asked_at, self.tick);
+        let least = self.least_requests(key, mode, self.processes[p].settings.batches);
+        self.note_place(key);
+        self.tell(|| format!("process {pid}: {key} begins {}", brief(mode)));
+        let (asked_at, since) = (self.processes[p].syncers[key.place()].asked_at, self.tick);
         let spending = Spending::default();
         let run = Run { asked_at, since, num_requests: 0, spending, least, is_whole, was_incremental };
-        self.processes[p].syncers[entity as usize].run = Some(run);
+        self.processes[p].syncers[key.place()].run = Some(run);
     }
 
     /// The database is read only now: what was asked a moment ago may have moved.
     pub fn reads(&mut self, pid: Pid, from: Asker, what: Reading) {
-        let (wall, entity) = (self.wall(), from.entity);
+        let (wall, key) = (self.wall(), from.key);
         if self.database.take_fault(false).is_some() {
             let trouble = Trouble::Passing("the database did not answer".to_owned());
             let answer = match what {
@@ -196,7 +196,7 @@ impl World {
             };
             return self.told(pid, from, answer);
         }
-        let books = self.database.of(entity);
+        let books = self.database.of(key);
         let answer = match what {
             Reading::Progress => Answer::Progress(Ok(books.mode())),
             Reading::Place => {
@@ -206,39 +206,39 @@ impl World {
             Reading::Stale => Answer::Stale(Ok(books.stale(wall))),
             Reading::Members(wanted) => {
                 self.tally.num_searches += 1;
-                Answer::Members(Ok(books.members(entity, wanted)))
+                Answer::Members(Ok(books.members(key.entity, wanted)))
             }
         };
         self.told(pid, from, answer);
     }
 
     /// Of the run under way: whoever drops a run drops what it asked for.
-    pub fn told_page(&mut self, pid: Pid, entity: EntityType, ticket: Ticket, answer: Result<Page, Fault>) {
-        if let Some(life) = self.syncer(pid, entity).map(|syncer| syncer.life()) {
-            self.told(pid, Asker { entity, life }, Answer::Page(ticket, answer));
+    pub fn told_page(&mut self, pid: Pid, key: SyncKey, ticket: Ticket, answer: Result<Page, Fault>) {
+        if let Some(life) = self.syncer(pid, key).map(|syncer| syncer.life()) {
+            self.told(pid, Asker { key, life }, Answer::Page(ticket, answer));
         }
     }
 
     pub fn told(&mut self, pid: Pid, from: Asker, answer: Answer) {
-        let Asker { entity, life } = from;
+        let Asker { key, life } = from;
         let now = self.moment();
         let of_this = |syncer: &mut Syncer| life.checked_sub(syncer.lives_before).filter(|_| syncer.mailbox.is_none());
-        let Some(life) = self.syncer(pid, entity).and_then(of_this) else { return };
+        let Some(life) = self.syncer(pid, key).and_then(of_this) else { return };
         let is_deadly = matches!(answer, Answer::Progress(_) | Answer::Page(..) | Answer::Committed(_));
-        if is_deadly && self.dies(pid, entity) {
+        if is_deadly && self.dies(pid, key) {
             return;
         }
-        if let Some(syncer) = self.syncer(pid, entity) {
+        if let Some(syncer) = self.syncer(pid, key) {
             // The machine does not hear what answers an earlier life of its own.
             syncer.machine.handle(life, answer, now);
         }
-        self.drive(pid, entity);
+        self.drive(pid, key);
     }
 
     /// Whether the syncer dies over the message that it was given. Its guard rules what follows.
-    fn dies(&mut self, pid: Pid, entity: EntityType) -> bool {
+    fn dies(&mut self, pid: Pid, key: SyncKey) -> bool {
         let now = self.moment();
-        let Some(syncer) = self.syncer(pid, entity) else { return false };
+        let Some(syncer) = self.syncer(pid, key) else { return false };
         if syncer.num_panics == 0 || !syncer.machine.is_busy() {
             return false;
         }
@@ -246,25 +246,24 @@ impl World {
         let exit = Exit::Panicked("on purpose".to_owned());
         let ruling = syncer.deaths.handle_exit(&RestartPolicy::default(), &exit, now.at, now.jitter);
         (syncer.machine, syncer.run, syncer.mailbox) = (syncer.machine.reborn(), None, Some(Vec::new()));
-        self.drop_fetches(pid, Some(entity));
-        self.tell(|| format!("process {pid}: the syncer of {entity} panics: {ruling:?}"));
+        self.drop_fetches(pid, Some(key));
+        self.tell(|| format!("process {pid}: the syncer of {key} panics: {ruling:?}"));
         if let Ruling::RestartIn(pause) = ruling {
-            self.after(pause, Event::SyncerReborn { pid, entity });
+            self.after(pause, Event::SyncerReborn { pid, key });
         }
         if let Some(p) = self.at(pid) {
-            let key = SyncKey { account: ACCOUNT, entity };
             self.processes[p].runs.handle_syncer_died(key, ruling, "on purpose", now);
             self.manage(pid);
         }
         true
     }
 
-    pub fn syncer_reborn(&mut self, pid: Pid, entity: EntityType) {
-        let Some(syncer) = self.syncer(pid, entity) else { return };
+    pub fn syncer_reborn(&mut self, pid: Pid, key: SyncKey) {
+        let Some(syncer) = self.syncer(pid, key) else { return };
         let (waiting, asked_at) = (syncer.mailbox.take().unwrap_or_default(), syncer.asked_at);
-        waiting.into_iter().for_each(|message| self.tell_syncer(pid, entity, message));
+        waiting.into_iter().for_each(|message| self.tell_syncer(pid, key, message));
         // It was asked for when the message was sent.
-        self.syncer(pid, entity).into_iter().for_each(|syncer| syncer.asked_at = asked_at);
+        self.syncer(pid, key).into_iter().for_each(|syncer| syncer.asked_at = asked_at);
     }
 }
 

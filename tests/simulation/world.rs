@@ -22,7 +22,7 @@ use segno::{
         gate::look::{Look, Looked},
         syncing::Answer as SyncingAnswer,
     },
-    model::EntityType,
+    model::{EntityType, SyncKey},
 };
 use std::{
     cmp::Ordering,
@@ -92,7 +92,7 @@ pub enum Event {
     },
     SyncerReborn {
         pid: Pid,
-        entity: EntityType,
+        key: SyncKey,
     },
     Tracker {
         pid: Pid,
@@ -159,7 +159,7 @@ impl World {
             library: Library::new(),
             listener: scenario.listening.map(|habits| Listener::new(habits, scenario.seed)),
             api: Api::new(scenario.hidden_limit, scenario.counts_refused),
-            database: Database::default(),
+            database: Database::new(scenario.has_guest),
             processes: Vec::new(),
             num_processes: 0,
             settings: scenario.settings,
@@ -212,7 +212,7 @@ impl World {
     pub fn live(&mut self) {
         loop {
             self.inject();
-            if self.oracle.is_over() && self.is_heard() {
+            if self.oracle.is_over(&self.keys()) && self.is_heard() {
                 return;
             }
             let Some(Due { at, event, .. }) = self.due.pop() else {
@@ -275,7 +275,7 @@ impl World {
             Event::Replied(pid, reply) => self.replied(pid, reply),
             Event::Reads { pid, from, what } => self.reads(pid, from, what),
             Event::Told { pid, from, answer } => self.told(pid, from, *answer),
-            Event::SyncerReborn { pid, entity } => self.syncer_reborn(pid, entity),
+            Event::SyncerReborn { pid, key } => self.syncer_reborn(pid, key),
             Event::Tracker { pid, life, heard } => self.tracker_hears(pid, life, heard),
             Event::RunsDue(pid) => self.manage(pid),
             Event::StopDeadline(pid) => self.stop_deadline(pid),

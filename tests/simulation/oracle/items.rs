@@ -54,7 +54,10 @@ impl World {
         }
         // G11: a snapshot counts as read only if what was read is as long as the listing says.
         let num_counted = book.items.len() as u32 + book.num_hidden;
-        if book.items_snapshot.is_some() && book.total_items.is_some_and(|listed| listed as u32 != num_counted) {
+        // Of two accounts, the other may have been told another count since.
+        let is_told_twice = self.scenario.has_guest;
+        let is_other = book.total_items.is_some_and(|listed| listed as u32 != num_counted);
+        if book.items_snapshot.is_some() && is_other && !is_told_twice {
             let listed = book.total_items;
             self.violated(
                 "G11",
@@ -77,12 +80,12 @@ impl World {
     }
 
     /// G2: what a playlist is said to hold, it held at one moment of the run.
-    pub(super) fn check_read(&mut self, since: Tick, notes: &[String]) {
-        let (listing, books) = (self.library.of(EntityType::Playlists), self.database.of(EntityType::Playlists));
+    pub(super) fn check_read(&mut self, key: SyncKey, since: Tick, notes: &[String]) {
+        let (listing, books) = (self.library.of(EntityType::Playlists), self.database.of(key));
         let is_torn = |number: &&u32| {
             let contents = &listing.item(**number).contents;
             let is_judged = listing.was_there_since(**number, since) && contents.was_shown_since(since);
-            let is_noted = notes.iter().any(|note| note.contains(&id_of(**number)));
+            let is_noted = books.gave_up(**number) || notes.iter().any(|note| note.contains(&id_of(**number)));
             let is_version =
                 |items: &[u32]| books.playlist(**number).is_some_and(|book| book.is_doubted() || holds(book, items));
             is_judged && !is_noted && !contents.is_misread && !contents.versions_since(since).any(is_version)

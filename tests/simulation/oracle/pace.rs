@@ -50,26 +50,26 @@ impl World {
         }
     }
 
-    pub fn check_run_begins(&mut self, pid: u32, entity: EntityType) {
+    pub fn check_run_begins(&mut self, pid: u32, key: SyncKey) {
         let now = self.now;
-        let begun = &mut self.oracle.runs_begun[entity as usize];
+        let begun = &mut self.oracle.runs_begun[key.place()];
         begun.retain(|at| now - *at < Duration::from_secs(3600));
         begun.push_back(now);
         let num = begun.len();
         if num > RUNS_PER_HOUR_MAX {
-            self.violated("G7", format!("process {pid}: {num} runs of {entity} began within an hour"));
+            self.violated("G7", format!("process {pid}: {num} runs of {key} began within an hour"));
         }
     }
 
     /// A syncer begins, for the first time, or again from the database.
-    pub fn check_restarts(&mut self, pid: u32, entity: EntityType) {
-        let (now, at) = (self.now, entity as usize);
+    pub fn check_restarts(&mut self, pid: u32, key: SyncKey) {
+        let (now, at) = (self.now, key.place());
         let begun = &mut self.oracle.begun[at];
         begun.retain(|(of, began_at)| *of == pid && now - *began_at < MOMENT);
         begun.push_back((pid, now));
         let num = begun.len();
         if num > BEGINS_AT_ONCE_MAX {
-            self.violated("G7", format!("process {pid}: the syncer of {entity} began {num} times within {MOMENT:?}"));
+            self.violated("G7", format!("process {pid}: the syncer of {key} began {num} times within {MOMENT:?}"));
         }
     }
 
@@ -81,20 +81,20 @@ impl World {
     }
 
     /// G11: whatever passes by itself costs an hour at most.
-    pub fn check_outage(&mut self, entity: EntityType, end: &RunEnd, next_run_at: Option<DateTime<Utc>>) {
+    pub fn check_outage(&mut self, key: SyncKey, end: &RunEnd, next_run_at: Option<DateTime<Utc>>) {
         let RunEnd::Failed(fault @ (Fault::Outage(_) | Fault::Unreachable(_))) = end else { return };
         let wait = next_run_at.map(|at| at - self.wall());
         if wait.is_none_or(|wait| wait > OUTAGE_MAX) {
-            self.violated("G11", format!("{entity} rests for {wait:?} after an outage: {fault}"));
+            self.violated("G11", format!("{key} rests for {wait:?} after an outage: {fault}"));
         }
     }
 
     /// G12: a run asks for three whole walks over all there is to read, and 60 pages, at most; and for 600 pieces of pages.
-    pub fn check_budget(&mut self, pid: Pid, entity: EntityType, patience: Patience) {
+    pub fn check_budget(&mut self, pid: Pid, key: SyncKey, patience: Patience) {
         let Some(p) = self.at(pid) else { return };
         let batches = self.processes[p].settings.batches;
-        let (listing, num_active) = (self.library.of(entity), self.database.of(entity).num_active);
-        let Some(run) = &mut self.processes[p].syncers[entity as usize].run else { return };
+        let (listing, num_active) = (self.library.of(key.entity), self.database.of(key).num_active);
+        let Some(run) = &mut self.processes[p].syncers[key.place()].run else { return };
         let spending = &mut run.spending;
         match patience {
             Patience::Piece => spending.num_pieces += 1,
@@ -103,7 +103,7 @@ impl World {
         spending.longest = spending.longest.max(listing.order.len() as u32).max(num_active);
         let most = PIECES_MAX.max(spending.num_pieces);
         if spending.num_pieces > PIECES_MAX {
-            self.violated("G12", format!("{most} pieces of pages in one run of {entity}, and no end"));
+            self.violated("G12", format!("{most} pieces of pages in one run of {key}, and no end"));
         }
         let page = batches.initial.min(batches.incremental).min(50).min(spending.shortest.unwrap_or(50));
         let num_listed = spending.longest.div_ceil(page.saturating_sub(1).max(1)).max(1);
@@ -112,22 +112,22 @@ impl World {
             let told = spending.items.get(&number).copied().unwrap_or_default();
             told.max(longest.max(item.contents.items.len()) as u32)
         };
-        let num_items: u32 = match entity {
+        let num_items: u32 = match key.entity {
             EntityType::Playlists => (0..).zip(&listing.items).map(num_of).sum(),
             EntityType::Tracks | EntityType::Artists | EntityType::Albums => 0,
         };
         let num_playlists = if num_items == 0 { 0 } else { listing.items.len() as u32 };
         let most = WALKS_MAX * (num_listed + num_items.div_ceil(49) + num_playlists) + ALLOWANCE;
         if spending.num_pages > most {
-            self.violated("G12", format!("{most} pages in one run of {entity}, and no end"));
+            self.violated("G12", format!("{most} pages in one run of {key}, and no end"));
         }
     }
 
     /// What a page told a run of how much there is to read.
-    pub fn note_page(&mut self, pid: Pid, entity: EntityType, request: &PageRequest, page: &Page) {
+    pub fn note_page(&mut self, pid: Pid, key: SyncKey, request: &PageRequest, page: &Page) {
         let Some(p) = self.at(pid) else { return };
-        let len = self.library.of(entity).order.len() as u32;
-        let Some(run) = &mut self.processes[p].syncers[entity as usize].run else { return };
+        let len = self.library.of(key.entity).order.len() as u32;
+        let Some(run) = &mut self.processes[p].syncers[key.place()].run else { return };
         let (spending, num_rows) = (&mut run.spending, page.slots.len() as u32);
         let (offset, limit) = match request {
             PageRequest::Listing { offset, limit, .. } => (*offset, *limit),
