@@ -233,6 +233,22 @@ pub const MUTANTS: &[Mutant] = &[
         guarantee: "G4",
     },
     Mutant {
+        name: "count-unchecked",
+        file: "run/item_end.rs",
+        stands: "filter(|listed| *listed != total)",
+        instead: "filter(|listed| *listed != total && false)",
+        breaks: "what was read of a playlist is taken for its snapshot, whatever the listing counts",
+        guarantee: "G11",
+    },
+    Mutant {
+        name: "cursor-end-believed",
+        file: "run/cursor_walk.rs",
+        stands: "self.ended = !self.is_asking_again;",
+        instead: "self.ended = true;",
+        breaks: "a cursor that ends is believed against the total",
+        guarantee: "G2",
+    },
+    Mutant {
         name: "outage-blames-a-playlist",
         file: "run/items_walk.rs",
         stands: "if self.failures_in_a_row == 0 || self.plan.is_alive {",
