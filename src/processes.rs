@@ -1,7 +1,7 @@
 //! Which processes of this machine live. Only Linux tells; elsewhere, and of other machines, nothing is known.
 
 use crate::model::Owner;
-use std::{fs, path::Path};
+use std::fs;
 
 /// Where process ids mean what they mean to us: the boot of the machine, and the namespace within it. Empty where the
 /// system does not tell.
@@ -17,5 +17,18 @@ pub fn place() -> String {
 /// Whether the process certainly lives no more.
 pub fn is_gone(other: &Owner, us: &Owner) -> bool {
     let is_here = !us.place.is_empty() && other.place == us.place;
-    is_here && (other.pid == us.pid || !Path::new("/proc").join(other.pid.to_string()).exists())
+    is_here && (other.pid == us.pid || !lives(other.pid))
+}
+
+/// Asked of the system and not looked up in `/proc`, where the processes of other users may be hidden.
+#[cfg(unix)]
+fn lives(pid: u32) -> bool {
+    use rustix::{io::Errno, process::Pid};
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(Errno::SRCH))
+}
+
+#[cfg(not(unix))]
+fn lives(_: u32) -> bool {
+    true
 }

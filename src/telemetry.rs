@@ -1,12 +1,14 @@
 //! Logs: where they go, in which shape, and how loud.
 //!
-//! Events go to stderr, each in one write, so that results on stdout stay clean. Where progress bars are live they are
-//! asked to print the line, so that neither tears the other. A panic becomes one `error` event. The libraries below us
-//! are kept to warnings unless the filter names them.
+//! Events go to stderr, each in one write and on one line, so that results on stdout stay clean. Where progress bars are
+//! live they are asked to print the line, so that neither tears the other. A panic becomes one `error` event. The libraries
+//! below us are kept to warnings unless the filter names them, and those that log what they send never get below `info`:
+//! tokens are among it.
 
 #[cfg(feature = "otlp")]
 mod otlp;
 
+use crate::model::text::seen;
 use indicatif::MultiProgress;
 use std::{
     env,
@@ -14,9 +16,10 @@ use std::{
     panic::{self, PanicHookInfo},
     sync::OnceLock,
 };
-use tracing::{Level, level_filters::LevelFilter};
+use tracing::{Level, Metadata, level_filters::LevelFilter};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
+    filter::{FilterExt, filter_fn},
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
     reload,
@@ -42,6 +45,10 @@ const NOISY: [&str; 12] = [
     "tokio_postgres",
     "want",
 ];
+
+/// Libraries that log, below `info`, parameters of statements or heads of requests, and with them tokens and passwords. No
+/// filter changes that.
+const INDISCREET: [&str; 6] = ["actix_http", "deadpool", "diesel", "h2", "postgres", "tokio_postgres"];
 
 /// The filter in force, once the log is set up.
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
@@ -78,7 +85,7 @@ pub fn init(filter: &str, format: LogFormat, bars: Option<MultiProgress>) -> Res
         LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
     };
     let (filter, handle) = reload::Layer::new(filter);
-    let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));
+    let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter.and(filter_fn(is_discreet))));
     #[cfg(feature = "otlp")]
     let subscriber = subscriber.with(otlp::layer()?);
     subscriber.try_init()?;
@@ -118,6 +125,10 @@ pub fn install_panic_hook() {
 /// Whether [`init`] accepts the filter.
 pub fn is_filter(filter: &str) -> bool {
     parse_filter(filter).is_some()
+}
+
+fn is_discreet(event: &Metadata<'_>) -> bool {
+    *event.level() <= Level::INFO || !INDISCREET.iter().any(|target| event.target().starts_with(target))
 }
 
 /// Stricter than `EnvFilter`, which takes a misspelt level for a target and then shows nothing.
@@ -198,15 +209,35 @@ impl Write for Line<'_> {
 
 impl Drop for Line<'_> {
     fn drop(&mut self) {
+        if self.text.is_empty() {
+            return;
+        }
+        let text = one_line(&self.text);
         // While a thread panics the bars swallow what they are given, and it may be their lock that it holds.
         let bars = self.bars.filter(|bars| !std::thread::panicking() && !bars.is_hidden());
         // A log that cannot be written has nowhere to say so.
         let _ = match bars {
             // Not `suspend`: it panics when the terminal is gone.
-            Some(bars) => bars.println(String::from_utf8_lossy(&self.text).trim_end_matches('\n')),
-            None => io::stderr().lock().write_all(&self.text),
+            Some(bars) => bars.println(text.trim_end_matches('\n')),
+            None => io::stderr().lock().write_all(text.as_bytes()),
         };
     }
+}
+
+/// An event on one line, whatever is in it, in the colours of its formatter.
+fn one_line(event: &[u8]) -> String {
+    let text = String::from_utf8_lossy(event);
+    let mut parts = text.trim_end_matches('\n').split('\u{1b}');
+    let mut line = seen(parts.next().unwrap_or_default()).into_owned();
+    for part in parts {
+        let colour = part.strip_prefix('[').and_then(|rest| rest.split_once('m')).map(|(colour, _)| colour);
+        if colour.is_some_and(|colour| colour.bytes().all(|b| b.is_ascii_digit() || b == b';')) {
+            line.push('\u{1b}');
+        }
+        line.push_str(&seen(part));
+    }
+    line.push('\n');
+    line
 }
 
 #[cfg(test)]
@@ -262,6 +293,33 @@ mod tests {
     }
 
     #[test]
+    fn an_event_is_one_line_of_what_can_be_seen() {
+        let event = "INFO one\n2026 ERROR \u{202e}two\u{200b}\u{2028}three\r\u{9b}\u{1b}[2J\u{1b}[0;1m\n";
+        assert_eq!(one_line(event.as_bytes()), "INFO one 2026 ERROR two three  [2J\u{1b}[0;1m\n");
+    }
+
+    #[test]
+    fn what_logs_parameters_is_never_loud() {
+        let lines = Term::default();
+        let writer = {
+            let lines = lines.clone();
+            move || Shared(lines.clone())
+        };
+        let filter = parse_filter("trace,tokio_postgres=trace,tokio_postgres::query=trace,[query]=trace").unwrap();
+        let layer = fmt::layer().compact().with_ansi(false).without_time().with_writer(writer);
+        let subscriber = Registry::default().with(layer.with_filter(filter.and(filter_fn(is_discreet))));
+        with_default(subscriber, || {
+            let span = tracing::info_span!(target: "tokio_postgres", "query");
+            let _entered = span.enter();
+            tracing::debug!(target: "tokio_postgres::query", "executing with parameters");
+            tracing::info!(target: "tokio_postgres::connection", "notice");
+            tracing::trace!(target: "segno", "ours");
+        });
+        let lines = lines.lines().join("\n");
+        assert!(lines.contains("notice") && lines.contains("ours") && !lines.contains("parameters"), "{lines}");
+    }
+
+    #[test]
     fn a_line_for_hidden_bars_does_not_go_through_them() {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
         let writer = LogWriter { bars: Some(bars) };
@@ -313,6 +371,19 @@ mod tests {
 
         fn push(&self, text: &str) -> io::Result<()> {
             self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+    }
+
+    struct Shared(Term);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.push(&String::from_utf8_lossy(bytes))?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
     }

@@ -1,6 +1,6 @@
 //! `logout` and `purge`, and how an account is named on the command line.
 
-use super::{CommandError, Exit, maintenance::open_existing, print};
+use super::{CommandError, Exit, maintenance::open_existing, print, print_json};
 use crate::{
     cli::{LogoutArgs, PurgeArgs, account_report, voice::say},
     config::Config,
@@ -66,13 +66,18 @@ pub(super) async fn logout(args: LogoutArgs, config: &Config) -> Result<Exit, Co
     let who = name(&sign_in.account);
     if store.forget_tokens(sign_in.account.id).await? {
         print(&format!("{who} is signed out: the tokens are deleted, the library stays\n"))?;
-        if config.spotify.refresh_token.is_some() {
-            say("SEGNO_SPOTIFY_REFRESH_TOKEN is set: the next sync signs in with it again");
-        }
+        warn_of_imported_token(config);
     } else {
         print(&format!("{who} was not signed in\n"))?;
     }
     Ok(Exit::Done)
+}
+
+/// Whoever leaves, and has a token in the environment, comes back by it.
+fn warn_of_imported_token(config: &Config) {
+    if config.spotify.refresh_token.is_some() {
+        say("SEGNO_SPOTIFY_REFRESH_TOKEN is set: the next sync signs in with it again");
+    }
 }
 
 pub(super) async fn purge(args: PurgeArgs, config: &Config) -> Result<Exit, CommandError> {
@@ -83,12 +88,12 @@ pub(super) async fn purge(args: PurgeArgs, config: &Config) -> Result<Exit, Comm
         return Err(CommandError::new(Exit::Failed, "nothing was removed"));
     }
     let purged = store.purge(account.id).await?;
-    let text = if args.json {
-        account_report::purged_json(&account.spotify_id, &purged)
+    if args.json {
+        print_json(&account_report::purged_json(&account.spotify_id, &purged))?;
     } else {
-        account_report::purged_text(&name(account), &purged)
-    };
-    print(&text)?;
+        print(&account_report::purged_text(&name(account), &purged))?;
+    }
+    warn_of_imported_token(config);
     Ok(Exit::Done)
 }
 

@@ -1,6 +1,6 @@
 //! `changes`: what came and went, from the database alone.
 
-use super::{CommandError, Exit, accounts, maintenance::open_existing, print};
+use super::{CommandError, Exit, accounts, maintenance::open_existing, print, print_json};
 use crate::{
     cli::{ChangesArgs, changes_report, numbers::counted, voice::say},
     clock,
@@ -25,6 +25,7 @@ pub async fn run(args: ChangesArgs, config: &Config) -> Result<Exit, CommandErro
     let names: BTreeMap<AccountId, String> = sign_ins.iter().map(|sign_in| named(&sign_in.account)).collect();
     let entities = if args.entities.is_empty() { EntityType::ALL.to_vec() } else { args.entities };
     let ids: Vec<AccountId> = names.keys().copied().collect();
+    let write = if args.json { print_json } else { print };
     let mut changes = store.changes(&ids, &entities, since);
     let (mut lines, mut num_shown) = (String::new(), 0);
     let has_more = loop {
@@ -41,13 +42,13 @@ pub async fn run(args: ChangesArgs, config: &Config) -> Result<Exit, CommandErro
             changes_report::text_line(&change, is_one_of_several.then_some(account.as_str()))
         };
         if lines.len() >= RUN_LEN {
-            print(&std::mem::take(&mut lines))?;
+            write(&std::mem::take(&mut lines))?;
         }
     };
     if num_shown == 0 && !args.json {
         lines = format!("nothing came or went since {}\n", changes_report::moment(since));
     }
-    print(&lines)?;
+    write(&lines)?;
     if has_more {
         say(&format!("there is more: --limit shows more than the newest {}", counted(num_shown.into(), "change")));
     }

@@ -1,7 +1,7 @@
 //! `segno demo`: the whole thing against the sandbox, with nothing to set up.
 
 use super::{
-    CommandError, Exit,
+    CommandError, Exit, create_folder,
     demo_file::{self, Found},
     print,
     sync::{Finished, Job, is_complete},
@@ -139,7 +139,7 @@ fn database_path(asked: Option<PathBuf>) -> Result<PathBuf, CommandError> {
     let Some(folder) = Dirs::of_user().data else {
         return Err(CommandError::new(Exit::Usage, "there is no home folder to keep the demo in: use --database PATH"));
     };
-    std::fs::create_dir_all(&folder).map_err(|error| {
+    create_folder(&folder).map_err(|error| {
         let folder = folder.display();
         CommandError::new(Exit::Usage, format!("cannot create the folder {folder}: {error}; use --database PATH"))
     })?;

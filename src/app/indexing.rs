@@ -1,6 +1,7 @@
-//! What lists by name need of the database, built when it is due. The page itself only reads.
+//! What the database needs now and then beside the sync: indexes that lists by name go along, built when they are due, and
+//! an end to the service's own notes.
 
-use crate::{faults::hastened, store::Store};
+use crate::{clock, faults::hastened, store::Store};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
@@ -18,5 +19,22 @@ pub(super) async fn keep_names_indexed(store: Store) {
             Ok(built) => info!(indexes = built.join(", "), took = ?began.elapsed(), "lists can be sorted by name"),
             Err(error) => warn!(%error, "an index of names could not be built; trying again"),
         }
+    }
+}
+
+/// Between two looks at old notes.
+const FORGET_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Runs until it is dropped with the service. What is the person's is never among them.
+pub(super) async fn forget_old_notes(store: Store, keep: Duration) {
+    loop {
+        // Not at once: a start has other things to do.
+        sleep(hastened(LOOK_EVERY)).await;
+        match store.forget_notes_before(clock::now() - keep).await {
+            Ok(0) => {}
+            Ok(num_notes) => info!(num_notes, "old notes of batches and gaps are forgotten"),
+            Err(error) => warn!(%error, "old notes could not be forgotten; trying again"),
+        }
+        sleep(hastened(FORGET_EVERY)).await;
     }
 }

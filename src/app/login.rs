@@ -12,7 +12,7 @@ use super::{
     loopback::{Arrival, Loopback, Page, redirect_uri},
     open_store,
     paste::{self, Pasted},
-    print, sign_in,
+    print, print_json, sign_in,
     signals::Signals,
 };
 use crate::{
@@ -65,7 +65,11 @@ pub(super) async fn run(args: LoginArgs, config: &Config) -> Result<Exit, Comman
     gate.close().await;
     let LoggedIn { account, scopes } = logged_in?;
     let report = LoginReport { account: &account, scopes: scopes.as_deref(), ends_at: ends_at(account.authorized_at) };
-    print(&if args.json { report.json() } else { report.text() })?;
+    if args.json {
+        print_json(&report.json())?
+    } else {
+        print(&report.text())?
+    }
     Ok(Exit::Done)
 }
 
@@ -80,7 +84,7 @@ pub(super) async fn log_in(
     let port = loopback.as_ref().map(|loopback| loopback.port).or(how.port);
     // Where nobody listens any port does: the address is only copied.
     let authorization = client.begin_authorization(redirect_uri(port.unwrap_or(80)));
-    invite(&authorization, how);
+    invite(&authorization, loopback.as_ref().filter(|_| how.has_browser));
     let mut pasted = (!how.has_browser).then(paste::lines);
     let arrivals = loopback.as_mut().map(|loopback| &mut loopback.arrivals);
     let mut signals = Signals::to_stop()?;
@@ -145,13 +149,13 @@ fn listen(how: How) -> Result<Option<Loopback>, CommandError> {
     }
 }
 
-/// Shows the consent page to the person.
-fn invite(authorization: &Authorization, how: How) {
+/// Shows the consent page to the person, in a browser here where there is a way to bring it back.
+fn invite(authorization: &Authorization, loopback: Option<&Loopback>) {
     let url = authorization.url.as_str();
-    if how.has_browser {
+    if let Some(loopback) = loopback {
         say("sign in with Spotify in the browser that opens; if none does, go to this address:");
         say(url);
-        let address = url.to_owned();
+        let address = loopback.begin_at(authorization.url.clone());
         // On a thread of its own: some of the programs that open browsers take as long as the browser.
         thread::spawn(move || {
             if open::that_detached_with_timeout(address, OPEN_WITHIN).is_err() {

@@ -1,19 +1,25 @@
-//! Where the browser comes back to: a listener on the loopback address for as long as a sign-in lasts, and the one page
-//! that it shows at the end.
+//! Where the browser begins and comes back to: a listener on the loopback address for as long as a sign-in lasts, and the
+//! one page that it shows at the end.
+//!
+//! It begins here, since everybody on this machine can read the arguments of the program that opens it: the address of
+//! the consent page, which holds the state of the sign-in, is given to a browser of the same user and to nobody else.
 //!
 //! Anything on this machine can send requests here, and a page in the browser can make it do so. So nothing but the
 //! answer to this very sign-in has an effect: other paths, other hosts (a name that somebody points at this machine) and
 //! other answers get a page and are forgotten. Nothing that was sent is shown.
 
+use crate::{model::text::seen, web::body};
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
     dev::ServerHandle,
     http::{KeepAlive, Method, StatusCode, header},
+    middleware::from_fn,
     web::{Data, to},
 };
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +27,12 @@ use url::Url;
 
 /// Where answers go. No hyphen: Spotify was seen to refuse one in the path of a loopback address.
 pub(super) const PATH: &str = "/callback";
+
+/// Where the browser is sent on to the consent page from.
+const BEGIN: &str = "/sign-in";
+
+/// A browser opens a few; each that is beyond waits.
+const CONNECTIONS_MAX: usize = 32;
 
 /// Requests that wait to be looked at; a browser sends one.
 const ARRIVALS_MAX: usize = 16;
@@ -32,6 +44,7 @@ const FAREWELL_MAX: Duration = Duration::from_secs(2);
 pub(super) struct Loopback {
     pub port: u16,
     pub arrivals: mpsc::Receiver<Arrival>,
+    consent: Arc<OnceLock<Url>>,
     handle: ServerHandle,
 }
 
@@ -66,9 +79,12 @@ impl Loopback {
         let socket = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
         let port = socket.local_addr()?.port();
         let (sender, arrivals) = mpsc::channel(ARRIVALS_MAX);
-        let door = Data::new(Door { host: host(port), sender });
-        let server = HttpServer::new(move || App::new().app_data(door.clone()).default_service(to(answer)))
+        let consent = Arc::<OnceLock<Url>>::default();
+        let door = Data::new(Door { port, host: host(port), consent: consent.clone(), sender });
+        let app = move || App::new().app_data(door.clone()).wrap(from_fn(body::whole)).default_service(to(answer));
+        let server = HttpServer::new(app)
             .workers(1)
+            .max_connections(CONNECTIONS_MAX)
             .disable_signals()
             .keep_alive(KeepAlive::Disabled)
             .shutdown_timeout(FAREWELL_MAX.as_secs())
@@ -76,7 +92,13 @@ impl Loopback {
             .run();
         let handle = server.handle();
         actix_rt::spawn(server);
-        Ok(Loopback { port, arrivals, handle })
+        Ok(Loopback { port, arrivals, consent, handle })
+    }
+
+    /// Where a browser has to go to end up at the consent page.
+    pub fn begin_at(&self, consent: Url) -> String {
+        let _ = self.consent.set(consent);
+        format!("http://{}{BEGIN}", host(self.port))
     }
 
     /// Stops listening once what is being answered is answered.
@@ -100,14 +122,27 @@ fn host(port: u16) -> String {
 
 /// What a request needs to know.
 struct Door {
+    port: u16,
     host: String,
+    consent: Arc<OnceLock<Url>>,
     sender: mpsc::Sender<Arrival>,
 }
 
 async fn answer(request: HttpRequest, door: Data<Door>) -> HttpResponse {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let is_here = request.method() == Method::GET && request.path() == PATH && host == Some(&door.host);
-    if !is_here {
+    let is_ours = request.method() == Method::GET && host == Some(&door.host);
+    if is_ours && request.path() == BEGIN {
+        let is_own = request.peer_addr().is_some_and(|peer| !is_of_another_user(peer.port(), door.port));
+        return match door.consent.get().filter(|_| is_own) {
+            Some(consent) => HttpResponse::SeeOther()
+                .insert_header((header::LOCATION, consent.as_str()))
+                .insert_header((header::CACHE_CONTROL, "no-store"))
+                .insert_header((header::REFERRER_POLICY, "no-referrer"))
+                .finish(),
+            None => show(&Page::NotHere),
+        };
+    }
+    if !is_ours || request.path() != PATH {
         return show(&Page::NotHere);
     }
     let (reply, page) = oneshot::channel();
@@ -117,6 +152,31 @@ async fn answer(request: HttpRequest, door: Data<Door>) -> HttpResponse {
         Err(_) => Page::Over,
     };
     show(&page)
+}
+
+/// Whether the connection between these ports of the loopback address was certainly made by another user. Linux tells in a
+/// table of all connections; root may be anybody.
+fn is_of_another_user(from_port: u16, to_port: u16) -> bool {
+    #[cfg(target_os = "linux")]
+    if let Ok(table) = std::fs::read_to_string("/proc/net/tcp")
+        && let Some(uid) = uid_of_connection(&table, from_port, to_port)
+    {
+        return uid != 0 && uid != rustix::process::geteuid().as_raw();
+    }
+    let _ = (from_port, to_port);
+    false
+}
+
+/// Who made a connection, from lines such as `3: 0100007F:A3F2 0100007F:1F90 01 0:0 0:0 0 1000 0 48151`.
+#[cfg(target_os = "linux")]
+fn uid_of_connection(table: &str, from_port: u16, to_port: u16) -> Option<u32> {
+    table.lines().find_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let mut port = || u16::from_str_radix(fields.next()?.rsplit_once(':')?.1, 16).ok();
+        let is_it = (port()?, port()?) == (from_port, to_port);
+        // State, queues, timer and retransmissions stand between.
+        fields.nth(4).filter(|_| is_it)?.parse().ok()
+    })
 }
 
 fn show(page: &Page) -> HttpResponse {
@@ -168,7 +228,7 @@ impl Page {
             Page::NotHere => ("Nothing here".to_owned(), "segno waits for a sign-in, which is not this.".to_owned()),
             Page::Over => ("Over".to_owned(), "This sign-in has ended already. segno says how it went.".to_owned()),
         };
-        let (title, text) = (escaped(&title), escaped(&text));
+        let (title, text) = (escaped(&seen(&title)), escaped(&seen(&text)));
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title} - segno</title>\n\
@@ -206,6 +266,25 @@ mod tests {
         let html = page.html();
         assert!(!html.contains("<script>"), "{html}");
         assert!(html.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;Co&quot;"), "{html}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_table_of_connections_tells_who_made_one() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
+                     0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1\n   \
+                     1: 0100007F:1F90 0100007F:A3F2 01 00000000:00000000 00:00000000 00000000     0        0 2 1\n   \
+                     2: 0100007F:A3F2 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1000        0 3 1\n";
+        assert_eq!(uid_of_connection(table, 0xA3F2, 0x1F90), Some(1000));
+        assert_eq!(uid_of_connection(table, 0xA3F3, 0x1F90), None);
+        // Of this very process.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to_port = listener.local_addr().unwrap().port();
+        let stream = std::net::TcpStream::connect(("127.0.0.1", to_port)).unwrap();
+        let from_port = stream.local_addr().unwrap().port();
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        assert_eq!(uid_of_connection(&table, from_port, to_port), Some(rustix::process::geteuid().as_raw()));
+        assert!(!is_of_another_user(from_port, to_port));
     }
 
     #[test]

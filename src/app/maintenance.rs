@@ -1,13 +1,24 @@
 //! `status` and `reset`: the database alone, no request.
 
-use super::{CommandError, Exit, accounts, claim::this_process, database_url, print};
+use super::{CommandError, Exit, accounts, claim::this_process, database_url, print, print_json};
 use crate::{
-    cli::{ResetArgs, StatusArgs, report},
+    cli::{BackupArgs, ResetArgs, StatusArgs, numbers::counted, report},
     clock,
     config::Config,
-    model::EntityType,
-    store::{Store, StoreError},
+    model::{EntityType, status::Status},
+    store::{Store, StoreError, back_up},
 };
+use serde::Serialize;
+use std::path::Path;
+
+/// As JSON, with where the settings are from, which is the command's own and not the service's.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    status: &'a Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settings_file: Option<&'a Path>,
+}
 
 pub async fn status(args: StatusArgs, config: &Config) -> Result<Exit, CommandError> {
     let store = open_existing(config, "status").await?;
@@ -18,12 +29,16 @@ pub async fn status(args: StatusArgs, config: &Config) -> Result<Exit, CommandEr
         let account = &accounts::find(&sign_ins, wanted)?.account;
         status.accounts.retain(|shown| shown.spotify_id == account.spotify_id);
     }
-    let text = if args.json {
-        serde_json::to_string_pretty(&status).expect("a status has string keys only") + "\n"
+    let settings = config.file_shown();
+    if args.json {
+        let shown = Shown { status: &status, settings_file: settings.as_deref() };
+        print_json(&(serde_json::to_string_pretty(&shown).expect("a status has string keys only") + "\n"))?;
     } else {
-        report::status_text(&status, now)
-    };
-    print(&text)?;
+        print(&report::status_text(&status, now))?;
+        if let Some(file) = settings {
+            print(&format!("settings from {}\n", file.display()))?;
+        }
+    }
     Ok(Exit::Done)
 }
 
@@ -50,10 +65,24 @@ pub async fn reset(args: ResetArgs, config: &Config) -> Result<Exit, CommandErro
     Ok(Exit::Done)
 }
 
+pub async fn backup(args: BackupArgs, config: &Config) -> Result<Exit, CommandError> {
+    let (url, to) = (database_url(config)?, args.path.clone());
+    let what = url.to_string();
+    let copying = tokio::task::spawn_blocking(move || back_up(&url, &to)).await;
+    let copied = copying.map_err(|error| CommandError::failed(&error))?;
+    let len = copied.map_err(|error| not_there(error, config))?;
+    print(&format!("{what} is copied to {}: {}, checked\n", args.path.display(), counted(len, "byte")))?;
+    Ok(Exit::Done)
+}
+
 /// There is nothing to see, or to forget, in a database that is yet to be made.
 pub(super) async fn open_existing(config: &Config, command: &str) -> Result<Store, CommandError> {
     let opened = Store::open_existing(&database_url(config)?, &this_process(command).label).await;
-    opened.map_err(|error| match error {
+    opened.map_err(|error| not_there(error, config))
+}
+
+fn not_there(error: StoreError, config: &Config) -> CommandError {
+    match error {
         StoreError::NotFound(file) => match file.parent().filter(|folder| !folder.is_dir()) {
             Some(folder) if config.database_url.folder_to_create().is_none() => {
                 StoreError::NoFolder(folder.to_owned()).into()
@@ -64,5 +93,5 @@ pub(super) async fn open_existing(config: &Config, command: &str) -> Result<Stor
             }
         },
         error => error.into(),
-    })
+    }
 }

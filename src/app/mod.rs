@@ -12,6 +12,7 @@ mod loopback;
 mod maintenance;
 mod notify;
 mod paste;
+mod process;
 mod run;
 mod sandbox;
 mod sign_in;
@@ -30,18 +31,26 @@ use crate::{
     config::{Config, ConfigError, RateLimitConfig},
     engine::gate::GateSettings,
     faults::hastened,
-    model::{Remedy, with_causes},
+    model::{
+        Remedy,
+        text::{json_seen, seen_lines},
+        with_causes,
+    },
     spotify::{ApiError, Client, ClientConfig, TokenRests},
     store::{DatabaseUrl, Store, StoreError},
-    telemetry,
+    telemetry::{self, LogFormat},
 };
 use actix_rt::System;
+use indicatif::MultiProgress;
 use std::{
     error::Error,
+    fs::DirBuilder,
     io::{self, Write},
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
+use tracing::{info, warn};
 
 /// A server that takes longer to accept a connection is as good as down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -106,7 +115,9 @@ impl From<StoreError> for CommandError {
             | StoreError::Foreign { .. }
             | StoreError::NotADatabase(_)
             | StoreError::NotWritable { .. }
-            | StoreError::Exposed { .. } => Exit::Usage,
+            | StoreError::Exposed { .. }
+            | StoreError::OfAnother { .. }
+            | StoreError::NotAFileToCopy => Exit::Usage,
             _ => Exit::Failed,
         };
         CommandError::new(exit, with_causes(&error))
@@ -126,6 +137,7 @@ impl From<ApiError> for CommandError {
 
 /// Runs a command to its end.
 pub fn run(cli: Cli) -> ExitCode {
+    process::settle();
     telemetry::install_panic_hook();
     voice::speak_like(cli.log_format.into());
     // One thread carries all actors; tokio's own threads carry the blocking calls of SQLite.
@@ -149,6 +161,14 @@ async fn command(cli: Cli) -> Result<Exit, CommandError> {
             format!("--config: {file} would not be read: this command has no settings"),
         ));
     }
+    let path = cli.config;
+    let in_foreground = || {
+        let config = Config::from_process(path.as_deref())?;
+        let display = Display::for_stderr(format);
+        begin_log(&config, &foreground_filter(&config, &display), format, display.bars())?;
+        say_where_from(&config);
+        Ok::<_, CommandError>((config, display))
+    };
     match cli.command {
         Command::Demo(args) => {
             let display = Display::for_stderr(format);
@@ -160,52 +180,54 @@ async fn command(cli: Cli) -> Result<Exit, CommandError> {
             sandbox::run(args).await
         }
         Command::Login(args) => {
-            let config = Config::from_process(cli.config.as_deref())?;
-            telemetry::init(&config.log.filter, format, None).map_err(usage)?;
+            let config = logged(&path, format)?;
+            say_where_from(&config);
             login::run(args, &config).await
         }
         Command::Sync(args) => {
-            let config = Config::from_process(cli.config.as_deref())?;
-            let display = Display::for_stderr(format);
-            telemetry::init(&foreground_filter(&config, &display), format, display.bars()).map_err(usage)?;
+            let (config, display) = in_foreground()?;
             sync::run(args, &config, display).await
         }
         Command::Verify(args) => {
-            let config = Config::from_process(cli.config.as_deref())?;
-            let display = Display::for_stderr(format);
-            telemetry::init(&foreground_filter(&config, &display), format, display.bars()).map_err(usage)?;
+            let (config, display) = in_foreground()?;
             verify::run(args, &config, display).await
         }
         Command::Run(_) => {
-            let config = Config::from_process(cli.config.as_deref())?;
-            telemetry::init(&config.log.filter, format, None).map_err(usage)?;
-            run::run(config, cli.config).await
+            let config = logged(&path, format)?;
+            say_where_from(&config);
+            run::run(config, path).await
         }
-        Command::Status(args) => {
-            let config = Config::from_process(cli.config.as_deref())?;
-            telemetry::init(&config.log.filter, format, None).map_err(usage)?;
-            maintenance::status(args, &config).await
-        }
-        Command::Changes(args) => {
-            let config = Config::from_process(cli.config.as_deref())?;
-            telemetry::init(&config.log.filter, format, None).map_err(usage)?;
-            changes::run(args, &config).await
-        }
-        Command::Reset(args) => {
-            let config = Config::from_process(cli.config.as_deref())?;
-            telemetry::init(&config.log.filter, format, None).map_err(usage)?;
-            maintenance::reset(args, &config).await
-        }
-        Command::Logout(args) => {
-            let config = Config::from_process(cli.config.as_deref())?;
-            telemetry::init(&config.log.filter, format, None).map_err(usage)?;
-            accounts::logout(args, &config).await
-        }
-        Command::Purge(args) => {
-            let config = Config::from_process(cli.config.as_deref())?;
-            telemetry::init(&config.log.filter, format, None).map_err(usage)?;
-            accounts::purge(args, &config).await
-        }
+        Command::Status(args) => maintenance::status(args, &logged(&path, format)?).await,
+        Command::Changes(args) => changes::run(args, &logged(&path, format)?).await,
+        Command::Reset(args) => maintenance::reset(args, &logged(&path, format)?).await,
+        Command::Logout(args) => accounts::logout(args, &logged(&path, format)?).await,
+        Command::Backup(args) => maintenance::backup(args, &logged(&path, format)?).await,
+        Command::Purge(args) => accounts::purge(args, &logged(&path, format)?).await,
+    }
+}
+
+/// The settings, with the log begun as they say.
+fn logged(path: &Option<PathBuf>, format: LogFormat) -> Result<Config, CommandError> {
+    let config = Config::from_process(path.as_deref())?;
+    begin_log(&config, &config.log.filter, format, None)?;
+    Ok(config)
+}
+
+fn begin_log(
+    config: &Config,
+    filter: &str,
+    format: LogFormat,
+    bars: Option<MultiProgress>,
+) -> Result<(), CommandError> {
+    telemetry::init(filter, format, bars).map_err(usage)?;
+    config.warnings.iter().for_each(|warning| warn!("{warning}"));
+    Ok(())
+}
+
+/// Which file the settings are from: it decides where tokens go.
+fn say_where_from(config: &Config) {
+    if let Some(file) = config.file_shown() {
+        info!("settings are from {}", file.display());
     }
 }
 
@@ -228,7 +250,7 @@ fn foreground_filter(config: &Config, display: &Display) -> String {
 /// The database of the settings, created where it is the default one and absent.
 async fn open_store(config: &Config, label: &str) -> Result<(Store, DatabaseUrl), CommandError> {
     if let Some(folder) = config.database_url.folder_to_create() {
-        std::fs::create_dir_all(folder).map_err(|error| {
+        create_folder(folder).map_err(|error| {
             let folder = folder.display();
             CommandError::new(Exit::Usage, format!("cannot create the folder {folder} for the database: {error}"))
         })?;
@@ -238,15 +260,38 @@ async fn open_store(config: &Config, label: &str) -> Result<(Store, DatabaseUrl)
     Ok((store, url))
 }
 
-fn database_url(config: &Config) -> Result<DatabaseUrl, CommandError> {
-    let text = &config.database_url;
-    DatabaseUrl::parse(text.as_str()).map_err(|error| {
-        CommandError::new(Exit::Usage, format!("{}: {:?}: {}", text.origin(), text.to_string(), with_causes(&error)))
-    })
+/// Makes a folder, and those above it that are missing, for this person alone: tokens will lie in it.
+fn create_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
 }
 
-/// Writes a result. A reader that has seen enough is no reason to fail; a full disk is.
+fn database_url(config: &Config) -> Result<DatabaseUrl, CommandError> {
+    let text = &config.database_url;
+    let url = DatabaseUrl::parse(text.as_str()).map_err(|error| {
+        CommandError::new(Exit::Usage, format!("{}: {:?}: {}", text.origin(), text.to_string(), with_causes(&error)))
+    })?;
+    if let Some(remark) = url.remark() {
+        warn!("{}: {remark}", text.origin());
+    }
+    Ok(url)
+}
+
+/// Writes a result for people.
 fn print(text: &str) -> Result<(), CommandError> {
+    write_out(&seen_lines(text))
+}
+
+/// Writes a result for programs, which may come by way of a terminal all the same.
+fn print_json(json: &str) -> Result<(), CommandError> {
+    write_out(&json_seen(json))
+}
+
+/// A reader that has seen enough is no reason to fail; a full disk is.
+fn write_out(text: &str) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

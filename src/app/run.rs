@@ -3,7 +3,7 @@
 
 use super::{
     CommandError, Exit, accounts, claim, client, gate_settings,
-    indexing::keep_names_indexed,
+    indexing::{forget_old_notes, keep_names_indexed},
     login::{self, How},
     notify,
     notify::Notice,
@@ -19,7 +19,7 @@ use crate::{
         gate::Close,
         supervisor::{
             GateOf, Stop,
-            service::{Reconfigure, Release, Serve, TakePulse, Tend},
+            service::{Pulse, Reconfigure, Release, Serve, TakePulse, Tend},
         },
     },
     cli::voice::say,
@@ -44,6 +44,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, IsTerminal},
     path::PathBuf,
+    pin::pin,
     rc::Rc,
     time::Duration,
 };
@@ -68,8 +69,12 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// How long a supervisor that lives may take to say so.
 const PULSE_WITHIN: Duration = Duration::from_secs(5);
 
-/// What a service may take to end after SIGTERM, less a second for the rest of the process.
-const END_WITHIN: Duration = Duration::from_secs(9);
+/// How long the service waits for its own questions to the database. Taking over from a service that died may take a minute.
+const ATTENDED_WITHIN: Duration = Duration::from_secs(90);
+
+/// What the actors may take to end after SIGTERM; the page, the gate's note and the claims have what is left of ten
+/// seconds.
+const END_WITHIN: Duration = Duration::from_secs(6);
 
 pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<Exit, CommandError> {
     web::check(&config)?;
@@ -98,6 +103,7 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<Exit, C
     if page.is_some() {
         actix_rt::spawn(keep_names_indexed(store.clone()));
     }
+    actix_rt::spawn(forget_old_notes(store.clone(), config.keep_notes));
     let mut caretaker = Caretaker {
         supervisor,
         store,
@@ -138,6 +144,14 @@ struct Caretaker {
     page: Option<Page>,
 }
 
+/// What the service has to do beside its actors.
+#[derive(Debug, Clone, Copy)]
+enum Due {
+    Reload,
+    SignIns,
+    Renewals,
+}
+
 impl Caretaker {
     async fn live(&mut self) -> Result<Exit, CommandError> {
         let mut signals = Signals::listen()?;
@@ -161,18 +175,40 @@ impl Caretaker {
         notify::tell(Notice::Ready);
 
         let mut sign_ins = every(LOOK_FOR_SIGN_INS_EVERY);
-        let mut renewals = every(RENEW_EVERY);
+        let mut renewals = every(hastened(RENEW_EVERY).max(LOOK_FOR_SIGN_INS_EVERY));
+        let (supervisor, mut is_waited_for) = (self.supervisor.clone(), false);
         let mut pulses = every(notify::watchdog().map_or(RENEW_EVERY, |within| within / 3));
         loop {
-            tokio::select! {
+            let due = tokio::select! {
                 served = &mut served => return end_of(served.map_err(|_| died())?),
                 told = signals.next() => match told {
                     Told::Stop => break,
-                    Told::Reload => self.reload().await,
+                    Told::Reload => Due::Reload,
                 },
-                _ = sign_ins.tick() => self.look_for_sign_ins().await?,
-                _ = renewals.tick() => self.renew_claims().await?,
-                _ = pulses.tick() => self.take_pulse().await?,
+                _ = sign_ins.tick() => Due::SignIns,
+                _ = renewals.tick() => Due::Renewals,
+                _ = pulses.tick() => {
+                    take_pulse(&supervisor).await?;
+                    continue;
+                }
+            };
+            // Neither whoever is told to stop nor whoever watches over the service waits for a database that hangs.
+            let mut attended = pin!(tokio::time::timeout(ATTENDED_WITHIN, self.attend_to(due)));
+            let attended = loop {
+                tokio::select! {
+                    attended = &mut attended => break Some(attended),
+                    () = signals.stop() => break None,
+                    _ = pulses.tick() => take_pulse(&supervisor).await?,
+                }
+            };
+            match attended {
+                Some(Ok(done)) => (is_waited_for, _) = (false, done?),
+                Some(Err(_)) if is_waited_for => {}
+                Some(Err(_)) => {
+                    is_waited_for = true;
+                    warn!("the database has not answered for {} s; it is asked again", ATTENDED_WITHIN.as_secs());
+                }
+                None => break,
             }
         }
         info!("stopping: what is whole is committed; the next start carries on from there");
@@ -198,6 +234,18 @@ impl Caretaker {
         };
         let (stopped, ()) = tokio::join!(stopped, close_page);
         stopped
+    }
+
+    async fn attend_to(&mut self, due: Due) -> Result<(), CommandError> {
+        match due {
+            Due::Reload => self.reload().await,
+            Due::SignIns => self.look_for_sign_ins().await?,
+            Due::Renewals => {
+                self.renew_claims().await?;
+                self.fold_when_idle().await;
+            }
+        }
+        Ok(())
     }
 
     /// Signs in what the settings bring, and makes sure that there is somebody to work for. A sign-in that has ended is
@@ -237,6 +285,7 @@ impl Caretaker {
     async fn look_for_sign_ins(&mut self) -> Result<(), CommandError> {
         let sign_ins = match self.store.sign_ins().await {
             Ok(sign_ins) => sign_ins,
+            Err(error @ StoreError::Moved(_)) => return Err(error.into()),
             Err(error) => {
                 warn!(%error, "who is signed in cannot be read");
                 return Ok(());
@@ -334,24 +383,24 @@ impl Caretaker {
         Ok(())
     }
 
-    /// Gives the accounts back, so that whoever comes next need not wait.
-    async fn give_up_claims(&mut self) {
-        for account in self.tended.keys() {
-            let given_up = self.store.renew_claim(*account, self.owner.id, Some(clock::now()));
-            let _ = tokio::time::timeout(CLOSE_WITHIN, given_up).await;
+    /// While nothing runs, whoever copies the database file alone gets all of it.
+    async fn fold_when_idle(&mut self) {
+        let pulse = tokio::time::timeout(PULSE_WITHIN, self.supervisor.send(TakePulse)).await;
+        if let Ok(Ok(Pulse { num_running: 0, .. })) = pulse
+            && let Err(error) = self.store.fold_log().await
+        {
+            warn!(%error, "the log of the database could not be folded back");
         }
     }
 
-    async fn take_pulse(&mut self) -> Result<(), CommandError> {
-        let pulse = tokio::time::timeout(PULSE_WITHIN, self.supervisor.send(TakePulse)).await;
-        let Ok(pulse) = pulse else {
-            warn!("the supervisor has not answered for {} s", PULSE_WITHIN.as_secs());
-            return Ok(());
+    /// Gives the accounts back, so that whoever comes next need not wait.
+    async fn give_up_claims(&mut self) {
+        let given_up = async {
+            for account in self.tended.keys() {
+                let _ = self.store.renew_claim(*account, self.owner.id, Some(clock::now())).await;
+            }
         };
-        let pulse = pulse.map_err(|_| died())?;
-        notify::tell(Notice::Alive);
-        notify::tell(Notice::Status(&pulse.to_string()));
-        Ok(())
+        let _ = tokio::time::timeout(CLOSE_WITHIN, given_up).await;
     }
 
     /// Takes up what can change while the service runs; a file that is wrong changes nothing.
@@ -389,6 +438,7 @@ impl Caretaker {
         // What needs a restart is kept as it is, or the next reload would not tell any more.
         self.config = Config {
             database_url: self.config.database_url.clone(),
+            keep_notes: self.config.keep_notes,
             spotify: self.config.spotify.clone(),
             rate_limit: self.config.rate_limit.clone(),
             login: self.config.login.clone(),
@@ -397,6 +447,17 @@ impl Caretaker {
         };
         info!("settings reloaded");
     }
+}
+
+async fn take_pulse(supervisor: &Addr<Supervisor>) -> Result<(), CommandError> {
+    let Ok(pulse) = tokio::time::timeout(PULSE_WITHIN, supervisor.send(TakePulse)).await else {
+        warn!("the supervisor has not answered for {} s", PULSE_WITHIN.as_secs());
+        return Ok(());
+    };
+    let pulse = pulse.map_err(|_| died())?;
+    notify::tell(Notice::Alive);
+    notify::tell(Notice::Status(&pulse.to_string()));
+    Ok(())
 }
 
 /// Ticks from one period on; ticks that a sleep of the machine swallowed are not made up for.

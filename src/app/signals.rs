@@ -1,8 +1,33 @@
 //! What the outside tells this process: SIGTERM and Ctrl-C to stop, SIGHUP to read its settings again.
+//!
+//! Whoever is told to stop ends in good order and soon. If something hangs all the same, a thread that does nothing else ends
+//! the process: nothing half-written counts, so the next start carries on.
 
-use super::CommandError;
-use std::future::pending;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use super::{CommandError, Exit};
+use crate::cli::voice::say;
+use std::{
+    future::pending,
+    process,
+    sync::{
+        Once,
+        atomic::{AtomicU8, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+use tokio::{
+    runtime,
+    signal::unix::{Signal, SignalKind, signal},
+};
+
+/// How long after the first signal the process lives at most. Ten seconds are promised.
+const LIVES_FOR: Duration = Duration::from_millis(9_500);
+
+/// How long the last line may take. Whoever reads it may have stopped reading.
+const LAST_LINE_WITHIN: Duration = Duration::from_millis(200);
+
+/// How the process ends where it has to be ended.
+static LAST_EXIT: AtomicU8 = AtomicU8::new(130);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
@@ -15,6 +40,8 @@ pub struct Signals {
     terminate: Signal,
     /// Where nothing is reloaded, SIGHUP does what it always does: the terminal is gone, and so are we.
     hangup: Option<Signal>,
+    /// SIGHUP came while only a stop was waited for.
+    has_to_reload: bool,
 }
 
 impl Signals {
@@ -22,16 +49,22 @@ impl Signals {
     pub fn to_stop() -> Result<Signals, CommandError> {
         let listen = |kind| signal(kind).map_err(|error| CommandError::failed(&error));
         let (interrupt, terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-        Ok(Signals { interrupt, terminate, hangup: None })
+        end_in_any_case();
+        Ok(Signals { interrupt, terminate, hangup: None, has_to_reload: false })
     }
 
-    /// The same, with SIGHUP.
+    /// The same for a service, with SIGHUP. Being stopped is how it ends well.
     pub fn listen() -> Result<Signals, CommandError> {
         let hangup = signal(SignalKind::hangup()).map_err(|error| CommandError::failed(&error))?;
+        LAST_EXIT.store(Exit::Done.code(), Ordering::Relaxed);
         Ok(Signals { hangup: Some(hangup), ..Signals::to_stop()? })
     }
 
     pub async fn next(&mut self) -> Told {
+        if std::mem::take(&mut self.has_to_reload) { Told::Reload } else { self.heard().await }
+    }
+
+    async fn heard(&mut self) -> Told {
         let hangup = async {
             match &mut self.hangup {
                 Some(hangup) => _ = hangup.recv().await,
@@ -45,8 +78,35 @@ impl Signals {
         }
     }
 
-    /// Resolves when the process is told to stop.
+    /// Resolves when the process is told to stop. A reload that comes before is told later.
     pub async fn stop(&mut self) {
-        while self.next().await != Told::Stop {}
+        while self.heard().await == Told::Reload {
+            self.has_to_reload = true;
+        }
     }
+}
+
+/// Waits for the first signal on a thread of its own, whatever the others do, and ends the process if it is still there
+/// some time later.
+fn end_in_any_case() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        thread::spawn(|| {
+            let Ok(runtime) = runtime::Builder::new_current_thread().enable_all().build() else { return };
+            runtime.block_on(async {
+                let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+                let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else { return pending().await };
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            });
+            thread::sleep(LIVES_FOR);
+            thread::spawn(|| {
+                say("something hangs, and is not waited for: the next start carries on from the last commit")
+            });
+            thread::sleep(LAST_LINE_WITHIN);
+            process::exit(LAST_EXIT.load(Ordering::Relaxed).into());
+        });
+    });
 }

@@ -1,7 +1,7 @@
 //! One sync to completion in the foreground.
 
 use super::{
-    CommandError, Exit, accounts, claim, client, gate_settings, open_store, print,
+    CommandError, Exit, accounts, claim, client, gate_settings, open_store, print, print_json,
     sign_in::{self, SignedIn},
     signals::Signals,
 };
@@ -46,7 +46,11 @@ pub async fn run(args: SyncArgs, config: &Config, display: Display) -> Result<Ex
     let job = Job::open("sync", Purpose::Current, entities, account.account, max_wait, config).await?;
     let job = Job { confirms_removals: confirm_removals, ..job };
     let Finished { reports, exit, advice } = job.run(config, &display).await?;
-    print(&if json { report::sync_json(&reports) } else { report::sync_text(&reports) })?;
+    if json {
+        print_json(&report::sync_json(&reports))?
+    } else {
+        print(&report::sync_text(&reports))?
+    }
     advice.iter().for_each(|advice| complain(advice));
     Ok(exit)
 }

@@ -2,7 +2,7 @@
 //!
 //! All of it runs on threads of its own. The thread of the actors is busy with the sync and with nothing else.
 
-use super::{CommandError, Exit, gate_settings, status};
+use super::{CommandError, Exit, gate_settings, process, status};
 use crate::{
     actors::{GateView, Progress, Supervisor},
     clock,
@@ -16,8 +16,9 @@ use crate::{
         auth::Keeper,
         board::{Board, Source},
         document::{About, Snapshot},
+        health::Readiness,
         host::Hosts,
-        server::{self, Listening, UNREAD_MAX},
+        server::{self, Bounds, Listening, UNREAD_MAX},
     },
 };
 use actix::Addr;
@@ -43,18 +44,27 @@ pub(super) struct Page {
 
 /// Refuses settings that would show the library to whoever comes by.
 pub(super) fn check(config: &Config) -> Result<(), CommandError> {
-    let Some(listen) = config.web.listen.filter(|listen| !listen.ip().is_loopback()) else { return Ok(()) };
-    if config.web.token.is_some() {
-        return Ok(());
+    let Some(listen) = config.web.listen.filter(|_| config.web.token.is_none()) else { return Ok(()) };
+    let (port, sees) = (listen.port(), "sees the library and can stop the sync: set SEGNO_WEB_TOKEN to a token of 16");
+    if !listen.ip().is_loopback() {
+        return Err(CommandError::new(
+            Exit::Usage,
+            format!(
+                "web.listen: {listen} can be reached from other machines, and whoever reaches the status page {sees} \
+                 characters or more, or listen on 127.0.0.1:{port}"
+            ),
+        ));
     }
-    let port = listen.port();
-    Err(CommandError::new(
-        Exit::Usage,
-        format!(
-            "web.listen: {listen} can be reached from other machines, and whoever reaches the status page sees the library \
-             and can stop the sync: set SEGNO_WEB_TOKEN to a token of 16 characters or more, or listen on 127.0.0.1:{port}"
-        ),
-    ))
+    if let Some(host) = config.web.hosts.first() {
+        return Err(CommandError::new(
+            Exit::Usage,
+            format!(
+                "web.hosts: a proxy that answers to {host} leads other machines here, and whoever comes through it \
+                 {sees} characters or more, or leave web.hosts out"
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// Serves the page from here on; `None` where the settings want none.
@@ -96,10 +106,11 @@ pub(super) async fn serve(
         board: board.clone(),
         keeper: Keeper::new(config.web.token.as_ref()),
         hosts: Hosts::new(address, config.web.hosts.clone()),
+        bounds: Bounds::new(process::num_files(), hastened(UNREAD_MAX)),
+        readiness: Readiness::default(),
         closing: is_closing,
     });
-    let (server, listening) =
-        server::listen(address, state, closing, hastened(UNREAD_MAX)).map_err(|error| refused(address, &error))?;
+    let (server, listening) = server::listen(address, state, closing).map_err(|error| refused(address, &error))?;
     actix_rt::spawn(server);
     let maker = Arbiter::new();
     let kept = board.clone();

@@ -6,6 +6,7 @@ use crate::{
         SignInState, TokenTrouble,
         scopes::{self, SCOPES, Scope},
         status::AccountStatus,
+        text::seen,
     },
     store::{Account, Purged},
 };
@@ -39,11 +40,12 @@ struct PurgedJson<'a> {
     removed: &'a Purged,
 }
 
-/// `mira (Mira Ek)`.
+/// `mira (Mira Ek)`, on one line.
 pub fn account_name(spotify_id: &str, display_name: Option<&str>) -> String {
-    match display_name {
-        Some(name) if name != spotify_id => format!("{spotify_id} ({name})"),
-        Some(_) | None => spotify_id.to_owned(),
+    let id = seen(spotify_id);
+    match display_name.map(seen) {
+        Some(name) if name != id && !name.trim().is_empty() => format!("{id} ({name})"),
+        Some(_) | None => id.into_owned(),
     }
 }
 
@@ -180,6 +182,12 @@ mod tests {
             json["missing_scopes"],
             serde_json::json!(["playlist-read-collaborative", "user-read-recently-played"])
         );
+    }
+
+    #[test]
+    fn a_display_name_is_one_line_of_what_can_be_seen() {
+        assert_eq!(account_name("mira", Some("Mira\n\u{1b}[2J\u{202e}Ek")), "mira (Mira  [2JEk)");
+        assert_eq!(account_name("mira", Some("\u{200b}")), "mira");
     }
 
     #[test]

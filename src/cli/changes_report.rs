@@ -1,7 +1,7 @@
 //! What came and what went, a line each: for people, or as JSON.
 
 use crate::{
-    model::EntityType,
+    model::{EntityType, text::seen},
     store::{Change, ChangeKind, Changed, InPlaylist, browse::ChangeEntry},
 };
 use chrono::{DateTime, Local, Utc};
@@ -51,13 +51,13 @@ fn whereabouts(kind: ChangeKind, place: &InPlaylist) -> String {
 
 /// A name that somebody else chose must not move the cursor, or pass for a line of ours.
 fn one_line(name: &str) -> String {
-    name.replace(char::is_control, " ")
+    seen(name).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::AccountId;
+    use crate::model::{AccountId, text::is_unseen};
 
     #[test]
     fn a_line_says_when_what_and_where() {
@@ -72,9 +72,9 @@ mod tests {
 
     #[test]
     fn a_name_cannot_break_out_of_its_line() {
-        let name = Some("One\n2026-11-22 \u{1b}[2J - track".to_owned());
+        let name = Some("One\n2026-11-22 \u{1b}[2J \u{202e}- track".to_owned());
         let line = text_line(&Change { name, ..change(Changed::Member(EntityType::Tracks), ChangeKind::Added) }, None);
-        assert_eq!(line.chars().filter(|c| c.is_control()).collect::<String>(), "\n");
+        assert_eq!(line.chars().filter(|c| is_unseen(*c)).collect::<String>(), "\n");
     }
 
     #[test]

@@ -88,6 +88,8 @@ pub enum Command {
     Reset(ResetArgs),
     /// Forget the tokens of an account; its library stays
     Logout(LogoutArgs),
+    /// Copy the database, beside a running service: complete, checked, readable by you alone
+    Backup(BackupArgs),
     /// Remove all that came from Spotify for an account
     Purge(PurgeArgs),
     /// Run only the stand-in API server, for trying and testing
@@ -212,6 +214,18 @@ pub struct StatusArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  segno backup ~/segno-backup.db   beside a running service; replaces an earlier backup there
+
+PostgreSQL has pg_dump for this.")]
+pub struct BackupArgs {
+    /// Where the copy goes: a file that is absent, or an earlier backup
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
 }
 
 #[derive(Debug, Args)]

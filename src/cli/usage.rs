@@ -49,6 +49,7 @@ fn complaint(command: &Command) -> Option<String> {
         | Command::Run(_)
         | Command::Status(_)
         | Command::Logout(_)
+        | Command::Backup(_)
         | Command::Purge(_)
         | Command::Sandbox(_) => return None,
     };
@@ -140,7 +141,7 @@ mod tests {
             ("snyc", "\"snyc\" is not a command; did you mean sync?"),
             (
                 "xyz",
-                "\"xyz\" is not a command; expected one of demo, login, run, sync, verify, status, changes, reset, logout, purge, sandbox",
+                "\"xyz\" is not a command; expected one of demo, login, run, sync, verify, status, changes, reset, logout, backup, purge, sandbox",
             ),
             ("--frob", "--frob is not an option; see \"segno --help\""),
             ("sync --frob", "sync: --frob is not an option; see \"segno sync --help\""),

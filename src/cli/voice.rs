@@ -1,7 +1,7 @@
 //! Lines for people, on stderr: above the bars while these are live, and as JSON where the log is JSON, so that a
 //! collector finds nothing else there.
 
-use crate::{clock, telemetry::LogFormat};
+use crate::{clock, model::text::seen, telemetry::LogFormat};
 use chrono::SecondsFormat;
 use indicatif::MultiProgress;
 use serde_json::json;
@@ -45,13 +45,14 @@ pub fn complain(line: &str) {
 }
 
 fn write(level: &str, line: &str) {
+    let line = &seen(line);
     let voice = VOICE.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let _ = match voice {
-        Voice::Above(bars) if !bars.is_hidden() => bars.println(line),
+        Voice::Above(bars) if !bars.is_hidden() => bars.println(line.as_ref()),
         Voice::Plain | Voice::Above(_) => writeln!(std::io::stderr(), "{line}"),
         Voice::Json => {
             let timestamp = clock::now().to_rfc3339_opts(SecondsFormat::Micros, true);
-            let event = json!({ "timestamp": timestamp, "level": level, "message": line, "target": "segno" });
+            let event = json!({ "timestamp": timestamp, "level": level, "message": line.as_ref(), "target": "segno" });
             writeln!(std::io::stderr(), "{event}")
         }
     };

@@ -15,6 +15,9 @@ pub enum ConfigError {
         #[source]
         source: io::Error,
     },
+    /// It lies where it is looked for, and somebody else may have written it.
+    #[error("the configuration file {} {why}; {what_to_do}", path.display())]
+    Distrusted { path: PathBuf, why: String, what_to_do: String },
     #[error("the configuration file {} is not UTF-8 text (line {line})", path.display())]
     NotText { path: PathBuf, line: usize },
     #[error("the configuration file {} is larger than {limit} bytes", path.display())]

@@ -11,6 +11,7 @@ mod settings;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod values;
 
 pub use error::{ConfigError, Problem};
@@ -42,7 +43,13 @@ const PLAYBACK_MAX_INTERVAL: Duration = HOUR;
 /// All settings.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The file that was read, if there was one.
+    pub file: Option<PathBuf>,
+    /// What a person should know about where the settings came from.
+    pub warnings: Vec<String>,
     pub database_url: DatabaseUrlText,
+    /// How long the service's own notes stay: of batches, and of gaps that are healed.
+    pub keep_notes: Duration,
     pub spotify: SpotifyConfig,
     pub login: LoginConfig,
     pub sync: SyncConfig,
@@ -149,7 +156,8 @@ impl Config {
     }
 
     /// Reads `cli_path`, else `segno.toml` in `cwd`, else the one in the configuration folder, else no file; and `env`
-    /// over it. A file that was asked for by name must be there.
+    /// over it. A file that was asked for by name must be there; one that was not counts only if nobody else can have
+    /// written it.
     pub fn load<K, V>(
         cli_path: Option<&Path>,
         env: impl IntoIterator<Item = (K, V)>,
@@ -161,19 +169,27 @@ impl Config {
         V: Into<OsString>,
     {
         let mut given = Given::default();
-        if let Some(file) = sources::find_file(cli_path, cwd, dirs)? {
-            given.add_file(&file);
+        let file = sources::find_file(cli_path, cwd, dirs, &mut given.warnings)?;
+        if let Some(file) = &file {
+            given.add_file(file);
         }
         given.add_env(env);
         let config = read(&mut given, dirs);
         match config {
-            Some(config) if given.problems.is_empty() => Ok(config),
+            Some(config) if given.problems.is_empty() => {
+                Ok(Config { file: file.map(|file| file.name), warnings: given.warnings, ..config })
+            }
             _ => Err(ConfigError::Invalid(given.problems)),
         }
     }
 }
 
 impl Config {
+    /// The file that was read, by its whole name.
+    pub fn file_shown(&self) -> Option<PathBuf> {
+        self.file.as_ref().map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone()))
+    }
+
     /// The settings that differ in `new` and that a running service cannot take up.
     pub fn needs_restart_for(&self, new: &Config) -> Vec<&'static str> {
         let (old_spotify, new_spotify) = (&self.spotify, &new.spotify);
@@ -183,6 +199,7 @@ impl Config {
         };
         let changed = [
             ("database.url", self.database_url != new.database_url),
+            ("database.keep_notes", self.keep_notes != new.keep_notes),
             ("spotify.client_id", old_spotify.client_id != new_spotify.client_id),
             ("SEGNO_SPOTIFY_REFRESH_TOKEN", is_other(&old_spotify.refresh_token, &new_spotify.refresh_token)),
             ("spotify.api_url", old_spotify.api_url != new_spotify.api_url),
@@ -206,6 +223,7 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
         Some(None) => DatabaseUrlText::in_folder(given, dirs.data.as_deref()),
         None => None,
     };
+    let keep_notes = given.required(Setting::DatabaseKeepNotes, values::duration(7 * DAY..=3650 * DAY));
     let client_id = given.optional(Setting::SpotifyClientId, values::client_id);
     let refresh_token = given.optional(Setting::SpotifyRefreshToken, values::secret);
     let api_url = given.required(Setting::SpotifyApiUrl, values::api_url);
@@ -231,7 +249,10 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
     let filter = given.required(Setting::LogFilter, values::log_filter);
 
     Some(Config {
+        file: None,
+        warnings: Vec::new(),
         database_url: database_url?,
+        keep_notes: keep_notes?,
         spotify: SpotifyConfig {
             client_id: client_id?,
             refresh_token: refresh_token?,
@@ -353,7 +374,7 @@ impl DatabaseUrlText {
 
 impl fmt::Display for DatabaseUrlText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&values::without_password(&self.text))
+        f.write_str(&values::shown_url(&self.text))
     }
 }
 

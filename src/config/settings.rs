@@ -38,6 +38,7 @@ macro_rules! settings {
 settings! {
     // The default lies in the data folder, which is only known at run time.
     DatabaseUrl: "SEGNO_DATABASE_URL", Some("database.url"), None;
+    DatabaseKeepNotes: "SEGNO_DATABASE_KEEP_NOTES", Some("database.keep_notes"), Some("180d");
     SpotifyClientId: "SEGNO_SPOTIFY_CLIENT_ID", Some("spotify.client_id"), None;
     // A secret, so never in a file that people share.
     SpotifyRefreshToken: "SEGNO_SPOTIFY_REFRESH_TOKEN", None, None;

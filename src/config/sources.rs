@@ -4,6 +4,7 @@ use super::{
     Dirs,
     error::{ConfigError, Problem},
     settings::{self, Setting},
+    trust::{self, Distrust, Opened},
     values::{self, Value},
 };
 use std::{
@@ -30,6 +31,7 @@ const ENV_PREFIXES_OF_TESTS: [&str; 4] = ["SEGNO_TEST_", "SEGNO_REQUIRE_", "SEGN
 pub struct FileText {
     pub name: PathBuf,
     pub text: String,
+    pub is_readable_by_others: bool,
 }
 
 /// Everything that was given, by setting, and what was wrong with it.
@@ -38,23 +40,45 @@ pub struct Given {
     file: BTreeMap<Setting, (String, Value)>,
     env: BTreeMap<Setting, (String, Value)>,
     pub problems: Vec<Problem>,
+    /// What is well enough to go on, and worth a warning.
+    pub warnings: Vec<String>,
 }
 
-/// Finds and reads the file. Only one that was not asked for may be absent.
-pub fn find_file(cli_path: Option<&Path>, cwd: &Path, dirs: &Dirs) -> Result<Option<FileText>, ConfigError> {
+/// Finds and reads the file. Only one that was not asked for may be absent. One that was not asked for counts only if it
+/// is the person's own: in the working directory, which may be anybody's, another one is passed over with a warning.
+pub fn find_file(
+    cli_path: Option<&Path>,
+    cwd: &Path,
+    dirs: &Dirs,
+    warnings: &mut Vec<String>,
+) -> Result<Option<FileText>, ConfigError> {
     if let Some(path) = cli_path {
-        return match read_file(&cwd.join(path)) {
+        let opened = File::open(cwd.join(path)).and_then(|file| {
+            let is_readable_by_others = trust::is_readable_by_others(&file.metadata()?);
+            Ok(Opened { file, is_readable_by_others })
+        });
+        return match opened {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ConfigError::Missing(path.to_owned())),
-            read => text_of(path, read).map(Some),
+            opened => text_of(path, opened).map(Some),
         };
     }
-    let in_cwd = Some((PathBuf::from(FILE_NAME), cwd.join(FILE_NAME)));
-    let in_config_folder = dirs.config.as_ref().map(|folder| (folder.join(FILE_NAME), folder.join(FILE_NAME)));
-    for (name, path) in in_cwd.into_iter().chain(in_config_folder) {
-        match read_file(&path) {
+    let in_cwd = Some((PathBuf::from(FILE_NAME), cwd.join(FILE_NAME), true));
+    let in_config_folder = dirs.config.as_ref().map(|folder| (folder.join(FILE_NAME), folder.join(FILE_NAME), false));
+    for (name, path, is_anybodys) in in_cwd.into_iter().chain(in_config_folder) {
+        match trust::open(&path) {
             // NotADirectory: a home folder such as /dev/null.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            read => return text_of(&name, read).map(Some),
+            Ok(Err(distrust)) => {
+                let (why, what_to_do) = distrust.words(&name);
+                if !is_anybodys || distrust == Distrust::Writable {
+                    return Err(ConfigError::Distrusted { path: name, why, what_to_do });
+                }
+                let name = name.display();
+                warnings
+                    .push(format!("the file {name} in the working directory {why} and does not count; {what_to_do}"));
+            }
+            Ok(Ok(opened)) => return text_of(&name, Ok(opened)).map(Some),
+            Err(error) => return text_of(&name, Err(error)).map(Some),
         }
     }
     Ok(None)
@@ -82,6 +106,12 @@ impl Given {
                 continue;
             }
             self.add_table(table.get_ref(), origin, entries.get_ref(), &place);
+        }
+        if let Some((origin, Value::Text(url))) = self.file.get(&Setting::DatabaseUrl)
+            && file.is_readable_by_others
+            && values::has_password(url)
+        {
+            self.warnings.push(format!("{origin}: others may read the password in this file; run: chmod go-r {name}"));
         }
     }
 
@@ -193,16 +223,15 @@ fn is_foreign(name: &str, value: &str) -> bool {
         || (name == "SEGNO_PORT" && value.contains("://"))
 }
 
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn text_of(name: &Path, read: io::Result<Vec<u8>>) -> Result<FileText, ConfigError> {
+fn text_of(name: &Path, opened: io::Result<Opened>) -> Result<FileText, ConfigError> {
     let path = name.to_owned();
-    let bytes = match read {
-        Ok(bytes) => bytes,
+    let read = opened.and_then(|Opened { file, is_readable_by_others }| {
+        let mut bytes = Vec::new();
+        file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes)?;
+        Ok((bytes, is_readable_by_others))
+    });
+    let (bytes, is_readable_by_others) = match read {
+        Ok(read) => read,
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => return Err(ConfigError::Directory(path)),
         Err(source) => return Err(ConfigError::Unreadable { path, source }),
     };
@@ -210,7 +239,7 @@ fn text_of(name: &Path, read: io::Result<Vec<u8>>) -> Result<FileText, ConfigErr
         return Err(ConfigError::TooLarge { path, limit: FILE_LEN_MAX });
     }
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(FileText { name: path, text }),
+        Ok(text) => Ok(FileText { name: path, text, is_readable_by_others }),
         Err(error) => {
             let line = line_at(error.as_bytes(), error.utf8_error().valid_up_to());
             Err(ConfigError::NotText { path, line })

@@ -54,15 +54,19 @@ impl Value {
 
     /// For messages: on one line, not too long, without secrets.
     pub fn shown(&self, setting: Setting) -> String {
-        let may_hide_password = |text: &str| !text.contains("://") && text.contains(['@', '=']);
-        let is_hidden = match setting {
-            Setting::SpotifyRefreshToken | Setting::WebToken => true,
-            Setting::DatabaseUrl | Setting::SpotifyApiUrl | Setting::SpotifyAccountsUrl => {
-                may_hide_password(&self.written())
+        let written = self.written();
+        match (setting, self.text()) {
+            (Setting::SpotifyRefreshToken | Setting::WebToken, _) => "the value".into(),
+            // Without a scheme nobody can tell what of it is secret.
+            (Setting::DatabaseUrl | Setting::SpotifyApiUrl | Setting::SpotifyAccountsUrl, _)
+                if !written.contains("://") && written.contains(['@', '=']) =>
+            {
+                "the value".into()
             }
-            _ => false,
-        };
-        if is_hidden { "the value".into() } else { shorten(self.written()) }
+            (Setting::DatabaseUrl, None) if written.contains("://") => "the value".into(),
+            (Setting::DatabaseUrl, Some(text)) => shorten(format!("{:?}", shown_url(text))),
+            _ => shorten(written),
+        }
     }
 
     fn written(&self) -> String {
@@ -229,25 +233,43 @@ pub fn log_filter(value: &Value) -> Result<String, String> {
         .ok_or_else(|| telemetry::FILTER_SYNTAX.to_owned())
 }
 
-/// A URL with stars for its password, wherever one may be hidden. Text that is no such URL stays as it is.
-pub fn without_password(text: &str) -> Cow<'_, str> {
-    let Some(start) = text.find("://").map(|at| at + 3) else {
-        return Cow::Borrowed(text);
-    };
-    let mut shown = text.to_owned();
+/// A URL with stars for its password. Text that is no such URL stays as it is.
+fn without_password(text: &str) -> Cow<'_, str> {
     // The last `@`, because people forget to encode the ones in passwords.
-    if let Some(end) = shown.rfind('@').filter(|end| *end > start)
-        && let Some(colon) = shown[start..end].find(':')
-    {
-        shown.replace_range(start + colon + 1..end, "***");
+    let (Some(start), Some(end)) = (text.find("://").map(|at| at + 3), text.rfind('@')) else { return text.into() };
+    match text.get(start..end).and_then(|user| user.find(':')) {
+        Some(colon) => format!("{}***{}", &text[..=start + colon], &text[end..]).into(),
+        None => text.into(),
     }
-    let query = shown.find('?').map_or(shown.len(), |at| at + 1);
-    let (before, query) = shown.split_at(query);
-    let stars = |pair: &str| match pair.split_once('=') {
-        Some((name, _)) if name.contains("password") => format!("{name}=***"),
-        _ => pair.to_owned(),
+}
+
+/// Of a URL with `://` the scheme, host and path, and nothing else: users, passwords and options may be secret, and people
+/// forget to encode what separates them. Where that cannot be told apart, the scheme alone. Other text as it is, up to a
+/// question mark.
+pub fn shown_url(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return text.split('?').next().unwrap_or_default().to_owned();
     };
-    Cow::Owned(format!("{before}{}", query.split('&').map(stars).collect::<Vec<_>>().join("&")))
+    if scheme == "sqlite" {
+        return format!("{scheme}://{}", rest.split('?').next().unwrap_or_default());
+    }
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest[..end].split_at(rest[..end].find('/').unwrap_or(end));
+    let (user, address) = authority.rsplit_once('@').map_or((None, authority), |(user, address)| (Some(user), address));
+    // Another one is part of a password that was not encoded.
+    let num_ats = rest.matches('@').count();
+    let host = match address.rsplit_once(':') {
+        Some((host, port)) if !port.is_empty() && port.chars().all(|c| c.is_ascii_digit()) => host,
+        Some(_) if !address.ends_with(']') => return format!("{scheme}://..."),
+        Some(_) | None => address,
+    };
+    if num_ats != usize::from(user.is_some()) { format!("{scheme}://...") } else { format!("{scheme}://{host}{path}") }
+}
+
+/// Whether a database URL seems to hold a password.
+pub fn has_password(url: &str) -> bool {
+    let credentials = url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+    credentials.is_some_and(|(credentials, _)| credentials.contains(':')) || url.contains("password=")
 }
 
 /// A name that somebody else chose, on one line.

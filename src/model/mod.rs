@@ -19,6 +19,7 @@ pub mod scopes;
 pub mod sharing;
 pub mod sign_in;
 pub mod status;
+pub mod text;
 
 pub use answer::{Disposition, Remedy, RequestStatus};
 pub use batch::{

@@ -22,17 +22,24 @@ use reqwest::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use std::{
+    panic::resume_unwind,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
+use tokio::task::spawn_blocking;
 use tracing::trace;
 use url::{Host, Url};
 
-/// Longest body that is read. Fifty full albums with their first tracks come to a few megabytes.
-const BODY_LEN_MAX: usize = 32 << 20;
+/// Longest body that is read. Fifty full albums with their first tracks come to five megabytes. With all that is made of
+/// it, an answer takes at most 64 MiB.
+const BODY_LEN_MAX: usize = 10 << 20;
+
+/// Longest body that is decoded at once. An ordinary page has half of that; what takes longer is done on another thread,
+/// since this one is everybody's.
+const DECODED_AT_ONCE_MAX: usize = 512 << 10;
 
 /// What is set aside for a body on its own word.
 const BODY_LEN_EXPECTED: usize = 1 << 20;
@@ -149,14 +156,16 @@ impl Client {
     pub async fn me(&self, tokens: &Tokens) -> Result<Profile, ApiError> {
         let call = Call { url: join(&self.inner.api_url, &["me"]), what: "GET /me".into(), asked: Asked::Endpoint };
         let body = self.get(tokens, &call).await?;
-        decode::profile(&body).map_err(|error| undecodable(&call.what, error))
+        decoded(body, decode::profile).await.map_err(|error| undecodable(&call.what, error))
     }
 
     /// One page of a listing.
     pub async fn page(&self, tokens: &Tokens, request: &PageRequest) -> Result<Page, ApiError> {
         let call = self.call(request)?;
         let body = self.get(tokens, &call).await?;
-        let page = decode::page(request, &body).map_err(|error| undecodable(&call.what, error))?;
+        let asked = request.clone();
+        let page = decoded(body, move |body| decode::page(&asked, body)).await;
+        let page = page.map_err(|error| undecodable(&call.what, error))?;
         trace!(what = call.what, num_slots = page.slots.len(), total = page.total, "page received");
         Ok(page)
     }
@@ -167,7 +176,7 @@ impl Client {
         url.query_pairs_mut().append_pair("limit", &PLAYS_PAGE_LEN.to_string());
         let call = Call { url, what: "GET /me/player/recently-played".into(), asked: Asked::Endpoint };
         let body = self.get(tokens, &call).await?;
-        let page = plays::page(&body).map_err(|error| undecodable(&call.what, error))?;
+        let page = decoded(body, plays::page).await.map_err(|error| undecodable(&call.what, error))?;
         trace!(what = call.what, num_slots = page.slots.len(), "page received");
         Ok(page)
     }
@@ -311,6 +320,17 @@ impl Client {
         let body = refusal_body(response).await;
         Err(Refusal { what, status, headers: &headers, body: &body, secrets, now }.by_accounts(Credential::Code))
     }
+}
+
+async fn decoded<T: Send + 'static>(
+    body: Vec<u8>,
+    decode: impl FnOnce(&[u8]) -> Result<T, DecodeError> + Send + 'static,
+) -> Result<T, DecodeError> {
+    if body.len() <= DECODED_AT_ONCE_MAX {
+        return decode(&body);
+    }
+    let decoding = spawn_blocking(move || decode(&body)).await;
+    decoding.unwrap_or_else(|error| resume_unwind(error.into_panic()))
 }
 
 fn undecodable(what: &str, error: DecodeError) -> ApiError {

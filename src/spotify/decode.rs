@@ -6,6 +6,7 @@
 use super::{
     media::{Media, media, track},
     repair::repaired,
+    room,
     row::Row,
     wire::{
         self, AlbumTracksWire, ArtistWire, FollowingWire, Lax, PageWire, PlaylistItemWire, PlaylistWire,
@@ -43,6 +44,8 @@ pub(super) enum DecodeError {
     Json { line: usize, column: usize },
     #[error("holds more rows than were asked for")]
     TooManyRows,
+    #[error("holds far more than a page can")]
+    TooLarge,
     #[error("has no usable user id")]
     NoUserId,
     /// Taken for the end of the listing it would lose the rest.
@@ -56,12 +59,12 @@ pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError>
     if let Ok(text) = std::str::from_utf8(body)
         && text.trim_start().starts_with('{')
     {
-        match serde_json::from_str(text).map_err(unreadable) {
+        match room::bounded(|| serde_json::from_str(text)).map_err(unreadable) {
             Err(DecodeError::Json { .. }) => {}
             read => return read,
         }
     }
-    let text = repaired(body);
+    let text = repaired(body).ok_or(DecodeError::TooLarge)?;
     if !text.trim_start().starts_with('{') {
         return Err(DecodeError::NotAnObject);
     }
@@ -81,6 +84,7 @@ fn unreadable(error: serde_json::Error) -> DecodeError {
     match error.classify() {
         Category::Eof => DecodeError::CutShort,
         Category::Data if error.to_string().starts_with(wire::TOO_MANY_ROWS) => DecodeError::TooManyRows,
+        Category::Data if error.to_string().starts_with(room::TOO_LARGE) => DecodeError::TooLarge,
         Category::Io | Category::Syntax | Category::Data => {
             DecodeError::Json { line: error.line(), column: error.column() }
         }

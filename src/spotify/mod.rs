@@ -27,6 +27,7 @@ mod media;
 mod plays;
 mod refusal;
 mod repair;
+mod room;
 mod row;
 mod token_rest;
 mod wire;

@@ -8,23 +8,38 @@ use std::{borrow::Cow, iter::Peekable, str::Chars};
 /// What stands for a character that cannot be read.
 pub const UNREADABLE: char = '\u{FFFD}';
 
-/// `body` as JSON text whose strings hold only what a string may hold. Outside its strings nothing is mended.
-pub fn repaired(body: &[u8]) -> String {
+/// What a body may grow by while it is mended, since a sign for what cannot be read is longer than that. What would grow by
+/// more is no text.
+const GROWTH_MAX: usize = 1 << 20;
+
+/// `body` as JSON text whose strings hold only what a string may hold. Outside its strings nothing is mended. `None` where
+/// there is more to mend than in any text.
+pub fn repaired(body: &[u8]) -> Option<String> {
+    let num_unreadable = body.utf8_chunks().filter(|chunk| !chunk.invalid().is_empty()).count();
+    if num_unreadable * UNREADABLE.len_utf8() > GROWTH_MAX {
+        return None;
+    }
     let text: Cow<'_, str> = String::from_utf8_lossy(body);
+    let len_max = text.len() + GROWTH_MAX;
     let mut mended = String::with_capacity(text.len() + 64);
     let mut chars = text.trim_start_matches('\u{FEFF}').chars().peekable();
     while let Some(char) = chars.next() {
         mended.push(char);
         if char == '"' {
-            string(&mut chars, &mut mended);
+            string(&mut chars, &mut mended, len_max);
+        }
+        if mended.len() > len_max {
+            return None;
         }
     }
-    mended
+    Some(mended)
 }
 
 /// Takes the rest of a string, its closing quote included.
-fn string(chars: &mut Peekable<Chars<'_>>, mended: &mut String) {
-    while let Some(char) = chars.next() {
+fn string(chars: &mut Peekable<Chars<'_>>, mended: &mut String, len_max: usize) {
+    while mended.len() <= len_max
+        && let Some(char) = chars.next()
+    {
         match char {
             '"' => return mended.push('"'),
             '\\' => escape(chars, mended),
@@ -103,7 +118,7 @@ mod tests {
             (b"\xef\xbb\xbf[\"behind a mark\"]", "behind a mark"),
             ("[\"\\u00e9 \\\\ \\\" \\/ \u{1F3B5} \\ud83c\\udfb5\"]".as_bytes(), "\u{e9} \\ \" / \u{1F3B5} \u{1F3B5}"),
         ] {
-            let [read]: [String; 1] = serde_json::from_str(&repaired(body)).unwrap();
+            let [read]: [String; 1] = serde_json::from_str(&repaired(body).unwrap()).unwrap();
             assert_eq!(read, name, "{}", String::from_utf8_lossy(body));
         }
     }
@@ -111,6 +126,13 @@ mod tests {
     #[test]
     fn a_whole_body_stays_as_it_is() {
         let body = r#"{"a": ["x\\\"", {"b\u0041": -1.5e3}, null], "c": "\u0000"}"#;
-        assert_eq!(repaired(body.as_bytes()).to_lowercase(), body.to_lowercase());
+        assert_eq!(repaired(body.as_bytes()).unwrap().to_lowercase(), body.to_lowercase());
+    }
+
+    #[test]
+    fn what_is_no_text_is_not_mended() {
+        for unreadable in ["\u{1}".as_bytes(), b"\xff", b"\\x"] {
+            assert_eq!(repaired(&[b"[\"", &unreadable.repeat(1 << 20)[..], b"\"]"].concat()), None);
+        }
     }
 }

@@ -20,6 +20,9 @@ const ID_LEN_MAX: usize = 255;
 /// Longest URI that is kept. That of a local file holds artist, album and title, each character as up to 12.
 const URI_LEN_MAX: usize = 16 << 10;
 
+/// Longest other text that is kept whole. A description of a show has some thousand characters.
+const TEXT_LEN_MAX: usize = 16 << 10;
+
 /// A row being read: what is known of it so far, and where in it we are.
 #[derive(Default)]
 pub struct Row {
@@ -101,6 +104,12 @@ impl Row {
             text.retain(|c| c != '\0');
             self.note_unreadable(name);
         }
+        if text.len() > TEXT_LEN_MAX {
+            let end = (0..=TEXT_LEN_MAX).rev().find(|at| text.is_char_boundary(*at));
+            text.truncate(end.unwrap_or_default());
+            text.shrink_to_fit();
+            self.note_unreadable(name);
+        }
         if text.contains(UNREADABLE) {
             self.note_unreadable(name);
         }
@@ -175,12 +184,17 @@ impl Row {
 
     /// A URI, which may be far longer than an id.
     pub fn uri(&mut self, name: &str, field: Lax<String>) -> Option<String> {
-        let mut uri = self.words(name, field)?;
-        if uri.contains(char::is_control) || uri.len() > URI_LEN_MAX {
+        let uri = self.take(name, field)?;
+        if uri.len() > URI_LEN_MAX {
+            self.note_unreadable(name);
+            return None;
+        }
+        let mut uri = self.words(name, Lax::Given(uri))?;
+        if uri.contains(char::is_control) {
             self.note_unreadable(name);
             uri.retain(|c| !c.is_control());
         }
-        (!uri.is_empty() && uri.len() <= URI_LEN_MAX).then_some(uri)
+        (!uri.is_empty()).then_some(uri)
     }
 
     /// An album, full or simplified. Its name is not looked at: after a takedown it is empty.

@@ -4,6 +4,7 @@
 //! `tracks` and `items`) and removes others without notice. So a field here never fails the object around it: [`Lax`]
 //! says whether it was there, `null`, readable, or of another type. Only the envelope of a page is strict.
 
+use super::room;
 use serde::{
     Deserialize, Deserializer,
     de::{
@@ -88,7 +89,7 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for List<T, MA
                 let mut list = Vec::new();
                 while list.len() < MAX {
                     let Some(element) = array.next_element()? else { return Ok(List(list)) };
-                    list.push(element);
+                    room::push(&mut list, element)?;
                 }
                 while array.next_element::<IgnoredAny>()?.is_some() {}
                 Ok(List(list))
@@ -108,9 +109,12 @@ thread_local! {
 /// twice, makes the whole text unreadable for serde. So then each field is cut out first and read by itself, which costs
 /// another scan of the text for every level.
 pub fn read<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result<T> {
-    serde_json::from_str(text).or_else(|_| {
+    room::bounded(|| serde_json::from_str(text)).or_else(|error| {
+        if room::is_used_up() {
+            return Err(error);
+        }
         ONE_BY_ONE.set(true);
-        let read = serde_json::from_str(text);
+        let read = room::bounded(|| serde_json::from_str(text));
         ONE_BY_ONE.set(false);
         read
     })
@@ -268,7 +272,7 @@ pub fn rows<'de, R: Deserialize<'de> + Shape, D: Deserializer<'de>>(deserializer
                 if rows.len() == ROWS_MAX {
                     return Err(de::Error::custom(TOO_MANY_ROWS));
                 }
-                rows.push(row);
+                room::push(&mut rows, row)?;
             }
             Ok(rows)
         }

@@ -31,9 +31,23 @@ pub enum StoreError {
          make it readable by you alone (chmod 600)", .path.display()
     )]
     Exposed { path: PathBuf, reason: String },
+    #[error(
+        "{} belongs to another user (uid {uid}), who could read and change what segno stores; run segno as that user, or \
+         name another file in SEGNO_DATABASE_URL", .path.display()
+    )]
+    OfAnother { path: PathBuf, uid: u32 },
+    #[error(
+        "the database file {} was moved, replaced or deleted while segno used it, so nothing more is written; put it back, or \
+         start again with the one that is there", .0.display()
+    )]
+    Moved(PathBuf),
+    #[error("cannot write a backup to {}: {reason}", .path.display())]
+    NotBackedUp { path: PathBuf, reason: String },
+    #[error("only a SQLite file is copied this way; PostgreSQL has pg_dump (see docs/backup.md)")]
+    NotAFileToCopy,
     #[error("cannot reach PostgreSQL at {place}: {reason}; {hint}")]
     Unreachable { place: String, reason: String, hint: String },
-    #[error("PostgreSQL at {place} refuses the connection: {reason}; {hint}")]
+    #[error("PostgreSQL at {place} cannot be used: {reason}; {hint}")]
     Refused { place: String, reason: String, hint: String },
     #[error(
         "the database is at migration {found}, which this version of segno does not know; use the newer version that made it"
@@ -85,6 +99,10 @@ impl StoreError {
             | StoreError::NotADatabase(_)
             | StoreError::NotWritable { .. }
             | StoreError::Exposed { .. }
+            | StoreError::OfAnother { .. }
+            | StoreError::Moved(_)
+            | StoreError::NotBackedUp { .. }
+            | StoreError::NotAFileToCopy
             | StoreError::Refused { .. }
             | StoreError::Newer { .. }
             | StoreError::Fenced { .. }

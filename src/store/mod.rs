@@ -10,6 +10,7 @@
 //! - It decides nothing about pages, limits or retries; [`StoreError::is_transient`] is all it says about those.
 
 mod accounts;
+mod backup;
 mod batches;
 pub mod browse;
 mod by_hand;
@@ -34,6 +35,7 @@ mod plays;
 mod postgres;
 mod purge;
 mod readings;
+mod retention;
 mod rows;
 mod runs;
 mod schema;
@@ -52,6 +54,7 @@ mod url;
 mod versions;
 
 pub use accounts::{Account, Person};
+pub use backup::back_up;
 pub use changes::{Change, ChangeKind, Changed, Changes, InPlaylist};
 pub use due_playlists::WaitingPlaylist;
 pub use error::StoreError;
@@ -68,13 +71,13 @@ use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::{
     AnsiTransactionManager, AsyncConnection, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
 };
-use sqlite::SqliteConn;
+use sqlite::{SqliteConn, SqliteFile};
 use std::fmt;
 
 /// The database. Cloning it is cheap and shares the connections.
 #[derive(Clone)]
 pub enum Store {
-    Sqlite(Pool<SqliteConn>),
+    Sqlite(SqliteFile),
     Pg(Pool<AsyncPgConnection>),
 }
 
@@ -131,9 +134,18 @@ impl Store {
 
     async fn connect(&self) -> Result<Conn, StoreError> {
         Ok(match self {
-            Store::Sqlite(pool) => Conn::Sqlite(pool.get().await?),
+            Store::Sqlite(file) => Conn::Sqlite(file.connect().await?),
             Store::Pg(pool) => Conn::Pg(pool.get().await?),
         })
+    }
+
+    /// Folds the log of a SQLite file back into it, as far as nobody reads from it: a plain copy of the file alone then holds
+    /// all that was committed.
+    pub async fn fold_log(&self) -> Result<(), StoreError> {
+        match &mut self.connect().await? {
+            Conn::Sqlite(c) => Ok(c.batch_execute("PRAGMA wal_checkpoint(PASSIVE)").await?),
+            Conn::Pg(_) => Ok(()),
+        }
     }
 
     /// See [`Conn::transaction`].

@@ -2,10 +2,11 @@
 
 use super::url::PostgresUrl;
 use super::{StoreError, migrations};
-use diesel::{ConnectionError, ConnectionResult};
+use diesel::sql_types::{Bool, Text};
+use diesel::{ConnectionError, ConnectionResult, QueryableByName, sql_query};
 use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::FutureExt;
 use rustls::crypto::CryptoProvider;
 use rustls_platform_verifier::ConfigVerifierExt;
@@ -39,8 +40,43 @@ const READERS_MAX: usize = 4;
 
 pub(super) async fn open(url: &PostgresUrl, label: &str) -> Result<Pool<AsyncPgConnection>, StoreError> {
     let url = named(url, label);
-    migrations::run_on_postgres(connect(&url, IDLE_IN_TRANSACTION).await?).await?;
+    let mut connection = connect(&url, IDLE_IN_TRANSACTION).await?;
+    refuse_unfit(&url, &mut connection).await?;
+    migrations::run_on_postgres(connection).await?;
     Ok(pool(url, IDLE_IN_TRANSACTION, MAX_CONNECTIONS))
+}
+
+#[derive(QueryableByName)]
+struct Fitness {
+    #[diesel(sql_type = Text)]
+    encoding: String,
+    #[diesel(sql_type = Bool)]
+    may_create: bool,
+    #[diesel(sql_type = Bool)]
+    has_tables: bool,
+}
+
+/// Refuses a database that could not hold the library, before anything is made in it. Since PostgreSQL 15 not everybody may
+/// make tables in the schema `public`.
+async fn refuse_unfit(url: &PostgresUrl, connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
+    let looked = "SELECT current_setting('server_encoding') AS encoding, \
+                  coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create, \
+                  to_regclass('__diesel_schema_migrations') IS NOT NULL AS has_tables";
+    let found: Fitness = sql_query(looked).get_result(connection).await?;
+    let (place, database) = (url.place().to_owned(), url.config.get_dbname().unwrap_or_default());
+    if found.encoding != "UTF8" {
+        let reason = format!("its encoding is {}, which cannot hold every name", found.encoding);
+        let hint = format!("make another one: createdb --encoding UTF8 --template template0 {database}_utf8");
+        return Err(StoreError::Refused { place, reason, hint });
+    }
+    if !found.may_create && !found.has_tables {
+        let hint = format!(
+            "as its owner, run: GRANT CREATE ON SCHEMA public TO the user of the URL; or make it with: createdb --owner USER \
+             {database}"
+        );
+        return Err(StoreError::Refused { place, reason: "this user may not make tables in its schema".into(), hint });
+    }
+    Ok(())
 }
 
 /// Connections that only read, beside those that write.

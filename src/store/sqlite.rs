@@ -6,7 +6,7 @@ use diesel::connection::SimpleConnection;
 use diesel::sql_types::Text;
 use diesel::{Connection, ConnectionError, ConnectionResult, QueryableByName, SqliteConnection, sql_query};
 use diesel_async::RunQueryDsl;
-use diesel_async::pooled_connection::deadpool::Pool;
+use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use futures_util::FutureExt;
@@ -57,7 +57,42 @@ const TABLES_NAMED: usize = 3;
 const SETUP_ATTEMPTS: u32 = 250;
 const SETUP_PAUSE: Duration = Duration::from_millis(20);
 
-pub(super) async fn open(path: &Path, absent: Absent) -> Result<Pool<SqliteConn>, StoreError> {
+/// A file that is open, and which one it was.
+#[derive(Clone)]
+pub struct SqliteFile {
+    pool: Pool<SqliteConn>,
+    path: PathBuf,
+    /// Device and number of the file, where the system tells.
+    identity: Option<(u64, u64)>,
+}
+
+impl SqliteFile {
+    fn new(path: PathBuf, pragmas: &'static str, max_size: usize) -> SqliteFile {
+        SqliteFile { identity: identity(&path), pool: pool(path.clone(), pragmas, max_size), path }
+    }
+
+    /// A connection, as long as the file is where it was: what is written to one that was moved, replaced or deleted is
+    /// written to nobody.
+    pub(super) async fn connect(&self) -> Result<Object<SqliteConn>, StoreError> {
+        if identity(&self.path) != self.identity {
+            return Err(StoreError::Moved(self.path.clone()));
+        }
+        Ok(self.pool.get().await?)
+    }
+}
+
+#[cfg(unix)]
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    path.is_file().then_some((0, 0))
+}
+
+pub(super) async fn open(path: &Path, absent: Absent) -> Result<SqliteFile, StoreError> {
     let path = std::path::absolute(path).map_err(|error| not_writable(path, &error.to_string()))?;
     prepare_file(&path, absent)?;
     let file = path.clone();
@@ -68,13 +103,13 @@ pub(super) async fn open(path: &Path, absent: Absent) -> Result<Pool<SqliteConn>
     })
     .await?;
     // One connection: writers queue here, where waiting is fair, and not at the file lock.
-    Ok(pool(path, PRAGMAS, 1))
+    Ok(SqliteFile::new(path, PRAGMAS, 1))
 }
 
 /// Connections that only read, beside the one that writes: in the write-ahead log neither waits for the other.
-pub(super) fn open_readers(path: &Path) -> Result<Pool<SqliteConn>, StoreError> {
+pub(super) fn open_readers(path: &Path) -> Result<SqliteFile, StoreError> {
     let path = std::path::absolute(path).map_err(|error| not_writable(path, &error.to_string()))?;
-    Ok(pool(path, READER_PRAGMAS, READERS_MAX))
+    Ok(SqliteFile::new(path, READER_PRAGMAS, READERS_MAX))
 }
 
 fn pool(path: PathBuf, pragmas: &'static str, max_size: usize) -> Pool<SqliteConn> {
@@ -101,18 +136,34 @@ async fn run_blocking<T: Send + 'static>(
 
 /// The file is looked at, never opened: closing a descriptor of ours would drop the locks that another connection of
 /// this process holds on it (POSIX locks belong to the process).
-fn prepare_file(path: &Path, absent: Absent) -> Result<(), StoreError> {
+pub(super) fn prepare_file(path: &Path, absent: Absent) -> Result<(), StoreError> {
     match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => Err(StoreError::IsFolder(path.to_owned())),
         // What is written to a device or a pipe is gone, or waits for a reader for ever.
         Ok(found) if !found.is_file() => Err(StoreError::NotAFile(path.to_owned())),
-        Ok(_) => Ok(()),
+        Ok(found) => refuse_anothers(path, &found),
         Err(error) if error.kind() == io::ErrorKind::NotFound => match absent {
             Absent::Refuse => Err(StoreError::NotFound(path.to_owned())),
             Absent::Create => create(path),
         },
         Err(error) => Err(not_writable(path, &error.to_string())),
     }
+}
+
+/// The owner of a file may read and change it, whatever its mode. Root is no exception: what root writes beside the file,
+/// its owner could not use any more.
+#[cfg(unix)]
+fn refuse_anothers(path: &Path, found: &std::fs::Metadata) -> Result<(), StoreError> {
+    let uid = std::os::unix::fs::MetadataExt::uid(found);
+    if uid == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(StoreError::OfAnother { path: path.to_owned(), uid })
+}
+
+#[cfg(not(unix))]
+fn refuse_anothers(_: &Path, _: &std::fs::Metadata) -> Result<(), StoreError> {
+    Ok(())
 }
 
 /// Creates the file for its owner alone: it will hold tokens. SQLite gives its companions the same mode.
@@ -141,7 +192,7 @@ struct Table {
 /// Refuses a database with tables that are not ours. It is looked at through SQLite without the right to write: ours
 /// would switch it to the write-ahead log, and migrate it, before anyone could object. What cannot be read this way is
 /// left to the connection that follows, which says why.
-fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
+pub(super) fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
     let Ok(mut url) = Url::from_file_path(path) else { return Ok(()) };
     url.set_query(Some("mode=ro"));
     let Ok(mut connection) = SqliteConnection::establish(url.as_str()) else { return Ok(()) };
@@ -231,7 +282,7 @@ fn explain_connection(path: &Path, error: ConnectionError) -> StoreError {
 }
 
 /// SQLite opens anything; only its first statement tells.
-fn explain(path: &Path, error: StoreError) -> StoreError {
+pub(super) fn explain(path: &Path, error: StoreError) -> StoreError {
     let text = error.to_string();
     if text.contains("not a database") {
         StoreError::NotADatabase(path.to_owned())

@@ -1,5 +1,5 @@
 //! The database URL: which of the two databases, and where. What parses here can be opened, or fails for a reason that
-//! lies with the database and not with the URL. A password never gets out of it by printing.
+//! lies with the database and not with the URL. Nothing is printed of it but scheme, host, port and database.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -18,6 +18,8 @@ pub struct PostgresUrl {
     pub(super) config: tokio_postgres::Config,
     /// `host:port/database`, for messages.
     place: String,
+    /// The URL says `sslmode=prefer`.
+    prefers_tls: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,12 +40,14 @@ pub enum DatabaseUrlError {
     NoHost,
     #[error("the database URL names no database; expected postgres://USER@HOST/DATABASE")]
     NoDatabase,
-    #[error("unknown sslmode \"{mode}\"; expected disable, prefer, require, verify-ca or verify-full")]
-    UnknownSslMode { mode: String },
+    #[error("unknown sslmode; expected disable, prefer, require, verify-ca or verify-full")]
+    UnknownSslMode,
+    /// Nothing of it is repeated: what cannot be read may be a part of the password.
     #[error(
-        "the database URL cannot be read: {reason}; expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters as %XX"
+        "the database URL cannot be read: its port, or an option after \"?\", is unknown or wrong, or a special character \
+         is not written as %XX (@ is %40); expected postgres://USER:PASSWORD@HOST:PORT/DATABASE"
     )]
-    Invalid { reason: String },
+    Invalid,
 }
 
 impl DatabaseUrl {
@@ -57,6 +61,16 @@ impl DatabaseUrl {
             "sqlite" => sqlite(rest),
             "postgres" | "postgresql" => PostgresUrl::parse(text).map(|url| DatabaseUrl::Postgres(Box::new(url))),
             _ => Err(DatabaseUrlError::UnknownScheme { scheme: scheme.to_owned() }),
+        }
+    }
+
+    /// What a person should know who wrote this URL.
+    pub fn remark(&self) -> Option<&'static str> {
+        match self {
+            DatabaseUrl::Postgres(url) if url.prefers_tls && url.uses_tls() => Some(
+                "sslmode=prefer is treated as sslmode=require: a password that was to be encrypted is not sent in plain text",
+            ),
+            DatabaseUrl::Postgres(_) | DatabaseUrl::Sqlite(_) => None,
         }
     }
 
@@ -83,9 +97,12 @@ fn sqlite(rest: &str) -> Result<DatabaseUrl, DatabaseUrlError> {
 
 impl PostgresUrl {
     fn parse(text: &str) -> Result<PostgresUrl, DatabaseUrlError> {
+        // A second one is part of a password that was not encoded; what follows the first would be taken for the host.
+        if text.matches('@').count() > 1 {
+            return Err(DatabaseUrlError::Invalid);
+        }
         let (text, ssl_mode) = without_ssl_mode(text)?;
-        let mut config: tokio_postgres::Config =
-            text.parse().map_err(|error| DatabaseUrlError::Invalid { reason: reason(&error) })?;
+        let mut config: tokio_postgres::Config = text.parse().map_err(|_| DatabaseUrlError::Invalid)?;
         let database = config.get_dbname().filter(|name| !name.is_empty()).ok_or(DatabaseUrlError::NoDatabase)?;
         let host = match config.get_hosts().first() {
             None => return Err(DatabaseUrlError::NoHost),
@@ -94,14 +111,22 @@ impl PostgresUrl {
         };
         let port = config.get_ports().first().copied().unwrap_or(5432);
         let place = format!("{}:{port}/{database}", show(&host));
-        // TLS does not exist on a Unix socket. Elsewhere the URL decides, and where it is silent the way there does.
-        let ssl_mode = match (&host, ssl_mode) {
-            (Host::Tcp(_), Some(mode)) => mode,
-            (Host::Tcp(name), None) if !is_loopback(name) => SslMode::Require,
-            (Host::Tcp(_), None) | (_, _) => SslMode::Disable,
+        let prefers_tls = ssl_mode == Some(SslMode::Prefer);
+        // TLS does not exist on a Unix socket. Elsewhere the URL decides, and where it is silent the ways there do: one that
+        // leads out of the machine is enough, since any of the hosts may be the one that is connected to.
+        let leads_out =
+            !config.get_hosts().iter().all(is_here) || !config.get_hostaddrs().iter().all(IpAddr::is_loopback);
+        let is_local = !config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(_))) && !leads_out;
+        let ssl_mode = match ssl_mode {
+            _ if is_local => SslMode::Disable,
+            // Whoever is on the way could say that there is no TLS, and read the password.
+            Some(SslMode::Prefer) => SslMode::Require,
+            Some(mode) => mode,
+            None if leads_out => SslMode::Require,
+            None => SslMode::Disable,
         };
         config.ssl_mode(ssl_mode);
-        Ok(PostgresUrl { config, place })
+        Ok(PostgresUrl { config, place, prefers_tls })
     }
 
     /// `host:port/database`.
@@ -129,16 +154,11 @@ fn without_ssl_mode(text: &str) -> Result<(String, Option<SslMode>), DatabaseUrl
             Some("disable") => Some(SslMode::Disable),
             Some("prefer") => Some(SslMode::Prefer),
             Some("require" | "verify-ca" | "verify-full") => Some(SslMode::Require),
-            Some(other) => return Err(DatabaseUrlError::UnknownSslMode { mode: other.to_owned() }),
+            Some(_) => return Err(DatabaseUrlError::UnknownSslMode),
         };
     }
     let text = if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) };
     Ok((text, mode))
-}
-
-/// tokio-postgres says what is wrong in the source of its error.
-fn reason(error: &tokio_postgres::Error) -> String {
-    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 fn show(host: &Host) -> String {
@@ -150,21 +170,20 @@ fn show(host: &Host) -> String {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+/// Whether the way there does not leave the machine.
+fn is_here(host: &Host) -> bool {
+    match host {
+        Host::Tcp(name) => name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()),
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    }
 }
 
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DatabaseUrl::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            DatabaseUrl::Postgres(url) => {
-                f.write_str("postgres://")?;
-                if let Some(user) = url.config.get_user() {
-                    write!(f, "{user}@")?;
-                }
-                f.write_str(&url.place)
-            }
+            DatabaseUrl::Postgres(url) => write!(f, "postgres://{}", url.place),
         }
     }
 }
@@ -206,14 +225,24 @@ mod tests {
             ("postgres:///segno", DatabaseUrlError::NoHost),
             ("postgres://localhost", DatabaseUrlError::NoDatabase),
             ("postgres://localhost/", DatabaseUrlError::NoDatabase),
-            ("postgres://localhost/segno?sslmode=maybe", DatabaseUrlError::UnknownSslMode { mode: "maybe".into() }),
+            ("postgres://localhost/segno?sslmode=maybe", DatabaseUrlError::UnknownSslMode),
         ] {
             let found = DatabaseUrl::parse(text).unwrap_err();
             assert_eq!(found, error, "{text}");
             assert!(found.to_string().contains("expected "), "{found}");
         }
-        assert!(matches!(DatabaseUrl::parse("postgres://h:x/segno"), Err(DatabaseUrlError::Invalid { .. })));
-        assert!(matches!(DatabaseUrl::parse("postgres://h/segno?pool=9"), Err(DatabaseUrlError::Invalid { .. })));
+        for text in [
+            "postgres://h:x/segno",
+            "postgres://h/segno?pool=9",
+            "postgres://h/segno?pasword=hunter2",
+            "postgres://h/segno?connect_timeout=hunter2",
+            "postgres://me:hun@ter2@h/segno",
+            "postgres://me:hunter2/segno",
+            "postgres://me:hun?ter2=@h/segno?ter2=3",
+        ] {
+            let error = DatabaseUrl::parse(text).unwrap_err();
+            assert!(error == DatabaseUrlError::Invalid && !error.to_string().contains("ter2"), "{text}: {error}");
+        }
     }
 
     #[test]
@@ -228,16 +257,41 @@ mod tests {
             ("postgres://segno@db.example.org/segno?sslmode=disable", false),
             ("postgres://segno@db.example.org/segno?connect_timeout=3&sslmode=verify-full", true),
             ("postgres://segno@localhost/segno?sslmode=require", true),
+            ("postgres://segno@localhost,db.example.org/segno", true),
+            ("postgres://segno@db.example.org,localhost/segno", true),
+            ("postgres://segno@%2Frun%2Fpostgresql,db.example.org/segno", true),
+            ("postgres://segno@%2Frun%2Fpostgresql,127.0.0.1/segno", false),
+            ("postgres://segno@localhost,127.0.0.1/segno", false),
+            ("postgres://segno@localhost/segno?hostaddr=192.0.2.7", true),
+            ("postgres://segno@localhost/segno?hostaddr=127.0.0.1", false),
+            ("postgres://segno@localhost/segno?host=db.example.org", true),
+            ("postgres://segno@localhost/segno?%73slmode=disable&host=db.example.org", true),
+            ("postgres://segno@localhost,db.example.org/segno?sslmode=disable", false),
         ] {
             let DatabaseUrl::Postgres(url) = DatabaseUrl::parse(text).unwrap() else { panic!("{text}") };
             assert_eq!(url.uses_tls(), uses_tls, "{text}");
+            assert_eq!(url.config.get_ssl_mode() == SslMode::Require, uses_tls, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_prefers_tls_requires_it_and_is_told_so() {
+        for (text, requires) in [
+            ("postgres://segno@db.example.org/segno?sslmode=prefer", true),
+            ("postgres://segno@localhost/segno?sslmode=prefer", true),
+            ("postgres://segno@%2Frun%2Fpostgresql/segno?sslmode=prefer", false),
+        ] {
+            let url = DatabaseUrl::parse(text).unwrap();
+            assert_eq!(url.remark().is_some(), requires, "{text}");
+            let DatabaseUrl::Postgres(url) = url else { panic!("{text}") };
+            assert_eq!(url.config.get_ssl_mode() == SslMode::Require, requires, "{text}");
         }
     }
 
     #[test]
     fn the_password_is_not_printed() {
         let url = DatabaseUrl::parse("postgres://segno:hunter2@db.example.org:6432/library").unwrap();
-        assert_eq!(url.to_string(), "postgres://segno@db.example.org:6432/library");
+        assert_eq!(url.to_string(), "postgres://db.example.org:6432/library");
         assert!(!format!("{url:?}").contains("hunter2"));
     }
 }

@@ -14,7 +14,7 @@ use std::{borrow::Cow, sync::LazyLock};
 use super::{Problem, WebState};
 
 /// Paths of the views, each of which is the document.
-const VIEWS: [&str; 4] = ["/", "/changes", "/library", "/activity"];
+pub const VIEWS: [&str; 4] = ["/", "/changes", "/library", "/activity"];
 
 const HTML: &str = "text/html; charset=utf-8";
 

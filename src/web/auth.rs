@@ -2,9 +2,11 @@
 //! who reaches it, which then is this machine alone.
 //!
 //! The token itself is nowhere but in its digest; sessions are random words that mean nothing elsewhere and end with the
-//! process or when somebody signs out, and with them the streams that they opened. Guessing is made slow for each place
-//! that guesses, and nobody learns from how long an answer takes.
+//! process or when somebody signs out, and with them the streams that they opened. Wrong tokens are answered ever more
+//! slowly, for each place that they come from; the right one is let in whatever else came from there. Nobody learns
+//! anything from how long a comparison takes.
 
+use crate::clock;
 use actix_web::http::header::{AUTHORIZATION, COOKIE, HeaderMap};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -16,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 use subtle::ConstantTimeEq;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -28,6 +30,15 @@ pub const SESSION_LASTS: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// More than a household has browsers; the oldest goes.
 const SESSIONS_MAX: usize = 64;
+
+/// Cookies of a request that are tried: another program on this host name may set some of the same name.
+const COOKIES_MAX: usize = 16;
+
+/// How long somebody who guesses waits for each answer.
+pub const SLOWED_BY: Duration = Duration::from_secs(1);
+
+/// How often wrong tokens are logged.
+const LOGGED_EVERY: Duration = Duration::from_secs(60);
 
 /// Wrong tokens that cost nothing: people mistype.
 const FREE_FAILURES: u32 = 5;
@@ -51,7 +62,7 @@ pub enum Denied {
     Unknown,
     /// It shows a wrong token.
     Wrong,
-    /// Too many wrong ones came from there; nothing is looked at before this has passed.
+    /// It shows a wrong token, and too many came from there; another one is best shown after this has passed.
     TooMany(Duration),
 }
 
@@ -65,7 +76,7 @@ pub struct Keeper {
     /// By the digest of the session, with its end; the oldest first.
     sessions: Mutex<VecDeque<(Hash, Instant)>>,
     failures: Mutex<Failures>,
-    /// Tells that somebody has signed out.
+    /// Tells that a session is gone before its time.
     sign_outs: watch::Sender<()>,
 }
 
@@ -97,61 +108,76 @@ impl Keeper {
         let session = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|(_, ends_at)| *ends_at > now);
-        if sessions.len() == SESSIONS_MAX {
+        let is_full = sessions.len() == SESSIONS_MAX;
+        if is_full {
             sessions.pop_front();
         }
         sessions.push_back((hash(&session), now + SESSION_LASTS));
+        drop(sessions);
+        if is_full {
+            self.sign_outs.send_replace(());
+        }
         Ok(session)
     }
 
-    /// Ends the session of these headers.
+    /// Ends the sessions of these headers.
     pub fn sign_out(&self, headers: &HeaderMap) {
-        if let Some(session) = session_of(headers).map(hash) {
-            self.sessions.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, _)| *known != session);
-            self.sign_outs.send_replace(());
-        }
+        let shown: Vec<Hash> = sessions_of(headers).map(hash).collect();
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, _)| !shown.contains(known));
+        self.sign_outs.send_replace(());
     }
 
-    /// The session that these headers show, if it is good.
+    /// The session that these headers show, if one of them is good.
     pub fn session(&self, headers: &HeaderMap, now: Instant) -> Option<Session> {
         // Looked up by its digest: how long that takes tells nothing of the session.
-        let shown = hash(session_of(headers)?);
-        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.iter().any(|(session, ends_at)| *session == shown && *ends_at > now).then_some(Session(shown))
+        let is_good = |session: &Session| self.ends_at(*session).is_some_and(|ends_at| ends_at > now);
+        sessions_of(headers).map(|shown| Session(hash(shown))).find(is_good)
     }
 
-    /// Waits until whoever has this session signs out; without one for ever.
-    pub async fn signed_out(&self, session: Option<Session>) {
+    fn ends_at(&self, session: Session) -> Option<Instant> {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.iter().find(|(known, _)| *known == session.0).map(|(_, ends_at)| *ends_at)
+    }
+
+    /// Waits until this session is over: somebody signs out, others take its place, or its time is up. Without one for
+    /// ever.
+    pub async fn session_over(&self, session: Option<Session>) {
         let mut sign_outs = self.sign_outs.subscribe();
-        let Some(Session(session)) = session else { return pending().await };
-        let is_known = || {
-            let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-            sessions.iter().any(|(known, _)| *known == session)
-        };
-        while is_known() && sign_outs.changed().await.is_ok() {}
+        let Some(session) = session else { return pending().await };
+        while let Some(ends_at) = self.ends_at(session) {
+            let left = ends_at.saturating_duration_since(clock::instant());
+            tokio::select! {
+                changed = sign_outs.changed() => if changed.is_err() { return },
+                () = sleep(left) => return,
+            }
+        }
     }
 
     fn try_token(&self, shown: &str, from: Option<IpAddr>, now: Instant) -> Result<(), Denied> {
         let Some(token) = &self.token else { return Ok(()) };
-        let place = place(from);
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(wait) = failures.wait_of(place, now) {
-            return Err(Denied::TooMany(wait));
-        }
+        // First of all: whoever guesses may share an address with somebody who knows.
         if bool::from(hash(shown).ct_eq(token)) {
             return Ok(());
         }
+        let place = place(from);
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(times) = failures.to_log(now) {
+            warn!(%place, times, "a wrong token was shown to the status page");
+        }
+        if let Some(wait) = failures.wait_of(place, now) {
+            return Err(Denied::TooMany(wait));
+        }
         failures.note(place, now);
-        warn!(%place, "a wrong token was shown to the status page");
         Err(Denied::Wrong)
     }
 }
 
-/// Wrong tokens, by where they came from. A right one forgives nothing: whoever guesses may share an address with
-/// somebody who knows.
+/// Wrong tokens, by where they came from. A right one forgives nothing.
 #[derive(Debug, Default)]
 struct Failures {
     places: HashMap<IpAddr, Failing>,
+    logged_at: Option<Instant>,
+    num_unlogged: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -161,7 +187,17 @@ struct Failing {
 }
 
 impl Failures {
-    /// How long nothing from there is looked at.
+    /// How many there were since the last line of the log, where another is due.
+    fn to_log(&mut self, now: Instant) -> Option<u64> {
+        self.num_unlogged += 1;
+        if self.logged_at.is_some_and(|at| now.saturating_duration_since(at) < LOGGED_EVERY) {
+            return None;
+        }
+        self.logged_at = Some(now);
+        Some(std::mem::take(&mut self.num_unlogged))
+    }
+
+    /// How long wrong ones from there are not counted.
     fn wait_of(&self, place: IpAddr, now: Instant) -> Option<Duration> {
         let Failing { times, last } = *self.places.get(&place)?;
         let over = times.checked_sub(FREE_FAILURES)?;
@@ -200,10 +236,11 @@ fn bearer_of(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn session_of(headers: &HeaderMap) -> Option<&str> {
+/// Every cookie of the name: a browser may send several, of other paths or other programs, in any order.
+fn sessions_of(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let pairs = headers.get_all(COOKIE).filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
-    let mut named = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(name, _)| *name == COOKIE_NAME);
-    named.next().map(|(_, session)| session)
+    let named = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(name, _)| *name == COOKIE_NAME);
+    named.map(|(_, session)| session).take(COOKIES_MAX)
 }
 
 #[cfg(test)]
@@ -265,11 +302,45 @@ mod tests {
         let session = |headers: &HeaderMap| keeper.session(headers, now);
         assert_eq!(session(&bearer(TOKEN)), None);
         keeper.sign_out(&theirs);
-        let over = async |session| timeout(Duration::from_millis(20), keeper.signed_out(session)).await.is_ok();
+        let over = async |session| timeout(Duration::from_millis(20), keeper.session_over(session)).await.is_ok();
         assert!(!over(session(&ours)).await && !over(None).await);
         let shown = session(&ours);
-        tokio::join!(keeper.signed_out(shown), async { keeper.sign_out(&ours) });
+        tokio::join!(keeper.session_over(shown), async { keeper.sign_out(&ours) });
         assert!(over(shown).await, "and for whoever asks later");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_expires_or_makes_room_is_over_for_what_it_opened() {
+        let (keeper, began) = (keeper(), clock::instant());
+        let sign_in = || cookie(&keeper.sign_in(TOKEN, None, clock::instant()).unwrap());
+        let [first, second] = [(); 2].map(|()| keeper.session(&sign_in(), began));
+        let crowd = async { (1..SESSIONS_MAX).for_each(|_| _ = sign_in()) };
+        tokio::join!(keeper.session_over(first), crowd);
+        assert_eq!(clock::instant(), began, "at once");
+        keeper.session_over(second).await;
+        assert!((SESSION_LASTS..SESSION_LASTS + WAIT_BASE).contains(&(clock::instant() - began)));
+    }
+
+    #[test]
+    fn every_cookie_of_the_name_is_tried() {
+        let (keeper, now) = (keeper(), Instant::now());
+        let session = keeper.sign_in(TOKEN, None, now).unwrap();
+        let mut several = headers(COOKIE, &format!("{COOKIE_NAME}=of-another-path; {COOKIE_NAME}={session}"));
+        assert_eq!(keeper.check(&several, None, now), Ok(()));
+        several.append(COOKIE, format!("{COOKIE_NAME}=too").parse().unwrap());
+        assert_eq!(keeper.check(&several, None, now), Ok(()));
+        keeper.sign_out(&several);
+        assert_eq!(keeper.check(&cookie(&session), None, now), Err(Denied::Unknown));
+        let flood = format!("{}; {COOKIE_NAME}={session}", vec![format!("{COOKIE_NAME}=x"); COOKIES_MAX].join("; "));
+        assert_eq!(keeper.check(&headers(COOKIE, &flood), None, now), Err(Denied::Unknown));
+    }
+
+    #[test]
+    fn wrong_tokens_are_logged_once_a_minute_with_their_number() {
+        let (mut failures, now) = (Failures::default(), Instant::now());
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let logged: Vec<_> = [0, 1, 59, 60, 61, 200].map(|seconds| failures.to_log(at(seconds))).into();
+        assert_eq!(logged, [Some(1), None, None, Some(3), None, Some(2)]);
     }
 
     #[test]
@@ -290,14 +361,13 @@ mod tests {
             assert_eq!(guess(now), Err(Denied::Wrong));
             if let Err(Denied::TooMany(wait)) = guess(now) {
                 let right = keeper.check(&bearer(TOKEN), from("10.0.0.1"), now);
-                assert_eq!(right, Err(Denied::TooMany(wait)), "nothing is looked at meanwhile");
+                assert_eq!(right, Ok(()), "whoever knows is let in meanwhile");
                 waits.push(wait.as_secs());
                 now += wait;
             }
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60, 60]);
-        assert_eq!(keeper.check(&bearer(TOKEN), from("10.0.0.2"), now), Ok(()));
-        assert_eq!(keeper.check(&bearer(TOKEN), from("10.0.0.1"), now), Ok(()), "once the wait is over");
+        assert_eq!(keeper.check(&bearer("is-it-this-one-then"), from("10.0.0.2"), now), Err(Denied::Wrong));
         assert_eq!(guess(now + FORGOTTEN_AFTER), Err(Denied::Wrong));
         assert_eq!(guess(now + FORGOTTEN_AFTER), Err(Denied::Wrong), "long ago is forgotten");
     }

@@ -15,6 +15,7 @@ use actix_web::{
     web::{Bytes, Data, ServiceConfig, post, resource},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::time::Duration;
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -38,6 +39,16 @@ pub struct Target {
     pub account: Option<AccountId>,
     /// All that are kept current where it is left out. `reset` wants them named.
     pub entity_types: Option<Vec<EntityType>>,
+}
+
+/// What a control acts on that has to be told.
+#[derive(Debug, ToSchema)]
+#[schema(as = NamedTarget)]
+pub struct Named {
+    /// The first one where it is left out.
+    pub account: Option<AccountId>,
+    #[schema(min_items = 1)]
+    pub entity_types: Vec<EntityType>,
 }
 
 /// What came of it.
@@ -73,7 +84,7 @@ impl From<Steered> for Controlled {
 
 /// Begins a run now.
 #[utoipa::path(
-    post, path = "/api/v1/sync", tag = "controls", request_body = Option<Target>,
+    post, path = "/api/v1/sync", tag = "controls", request_body = Target,
     responses((status = 202, body = Controlled), ReadProblems, BodyProblems)
 )]
 pub async fn sync(state: Data<WebState>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
@@ -82,7 +93,7 @@ pub async fn sync(state: Data<WebState>, request: HttpRequest, body: Bytes) -> R
 
 /// Pauses by hand, over restarts, until it is resumed. The playback tracker goes on.
 #[utoipa::path(
-    post, path = "/api/v1/pause", tag = "controls", request_body = Option<Target>,
+    post, path = "/api/v1/pause", tag = "controls", request_body = Target,
     responses((status = 202, body = Controlled), ReadProblems, BodyProblems)
 )]
 pub async fn pause(state: Data<WebState>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
@@ -91,7 +102,7 @@ pub async fn pause(state: Data<WebState>, request: HttpRequest, body: Bytes) -> 
 
 /// Ends a pause by hand.
 #[utoipa::path(
-    post, path = "/api/v1/resume", tag = "controls", request_body = Option<Target>,
+    post, path = "/api/v1/resume", tag = "controls", request_body = Target,
     responses((status = 202, body = Controlled), ReadProblems, BodyProblems)
 )]
 pub async fn resume(state: Data<WebState>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
@@ -100,7 +111,7 @@ pub async fn resume(state: Data<WebState>, request: HttpRequest, body: Bytes) ->
 
 /// Forgets the checkpoint, so that the next run starts over. Library rows stay.
 #[utoipa::path(
-    post, path = "/api/v1/reset", tag = "controls", request_body = Target,
+    post, path = "/api/v1/reset", tag = "controls", request_body = Named,
     responses((status = 202, body = Controlled), ReadProblems, BodyProblems)
 )]
 pub async fn reset(state: Data<WebState>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
@@ -115,7 +126,7 @@ pub async fn reset(state: Data<WebState>, request: HttpRequest, body: Bytes) -> 
 
 /// Believes the removals that were held back so far, and begins a run now: it marks those that it misses too.
 #[utoipa::path(
-    post, path = "/api/v1/confirm-removals", tag = "controls", request_body = Target,
+    post, path = "/api/v1/confirm-removals", tag = "controls", request_body = Named,
     responses((status = 202, body = Controlled), ReadProblems, BodyProblems)
 )]
 pub async fn confirm_removals(
@@ -142,7 +153,14 @@ fn target(request: &HttpRequest, body: &Bytes) -> Result<Target, Problem> {
     if !essence.eq_ignore_ascii_case("application/json") {
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json"));
     }
-    serde_json::from_slice(body).map_err(|error| Problem::bad_request(format!("the body cannot be read: {error}")))
+    let unreadable = |error| Problem::bad_request(format!("the body cannot be read: {error}"));
+    // Of an array serde would make a target, field by field.
+    match serde_json::from_slice(body).map_err(unreadable)? {
+        target @ Value::Object(_) => serde_json::from_value(target).map_err(unreadable),
+        _ => Err(Problem::bad_request(
+            "the body cannot be read: it must be an object, such as {\"entity_types\": [\"tracks\"]}",
+        )),
+    }
 }
 
 async fn steer(state: &WebState, order: Order, target: Target) -> Result<HttpResponse, Problem> {

@@ -2,7 +2,7 @@
 //!
 //! A client that reads slowly is given the latest when it has read the one before, and what lay between is left out: for
 //! each client there is at most one event on its way. One that reads nothing loses its place (`server`), and one that has
-//! signed out, in whichever window, hears no more.
+//! signed out, in whichever window, or whose session is over, hears no more.
 
 use super::{
     Problem, WebState,
@@ -48,8 +48,9 @@ pub fn routes(cfg: &mut ServiceConfig) {
     )
 )]
 pub async fn events(state: Data<WebState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let Some(listener) = Board::try_listen(&state.board, LISTENERS_MAX) else {
-        return Err(Problem::unavailable(format!("{LISTENERS_MAX} others listen already; close some windows")));
+    let listeners_max = state.bounds.listeners;
+    let Some(listener) = Board::try_listen(&state.board, listeners_max) else {
+        return Err(Problem::unavailable(format!("{listeners_max} others listen already; close some windows")));
     };
     // Before the first is made: one that comes between is sent twice rather than not at all.
     let updates = state.board.subscribe();
@@ -118,7 +119,7 @@ impl Follower {
             biased;
             _ = closing.wait_for(|is_closing| *is_closing) => None,
             () = sleep_until(self.ends_at) => None,
-            () = self.state.keeper.signed_out(self.session) => None,
+            () = self.state.keeper.session_over(self.session) => None,
             event = update => event,
             () = sleep(SIGN_OF_LIFE_EVERY) => Some(Bytes::from_static(b": still here\n\n")),
         }

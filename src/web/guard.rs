@@ -3,7 +3,9 @@
 
 use super::{
     Problem, WebState,
-    auth::Denied,
+    assets::VIEWS,
+    auth::{Denied, SLOWED_BY},
+    body,
     problem::PROBLEM_JSON,
     sign_in::{SIGN_IN, SIGN_OUT},
 };
@@ -23,9 +25,9 @@ use actix_web::{
     web::Data,
 };
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-/// Longest time for an answer to begin, the body of the request included. A stream begins at once.
+/// Longest time for an answer to begin once the request is read. A stream begins at once.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Everything comes from here, and nothing is in the page that did not come in a file.
@@ -47,14 +49,21 @@ const HEADERS: [(HeaderName, &str); 7] = [
 
 /// The middleware around every route.
 pub async fn guard(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let mut response = match refusal(&request) {
-        Some(refusal) => request.into_response(refusal),
-        None => match timeout(ANSWER_WITHIN, next.call(request)).await {
-            Ok(response) => with_problem(response?.map_into_boxed_body()),
-            Err(_) => return Err(Problem::unavailable("it took too long").into()),
+    let mut response = match body::read(&mut request).await {
+        Err(unread) => unread.refuse(request),
+        Ok(()) => match refusal(&request) {
+            Some(Refusal::AtOnce(response)) => request.into_response(response),
+            Some(Refusal::Slowly(response)) => {
+                sleep(SLOWED_BY).await;
+                request.into_response(response)
+            }
+            None => match timeout(ANSWER_WITHIN, next.call(request)).await {
+                Ok(response) => with_problem(response?.map_into_boxed_body()),
+                Err(_) => return Err(Problem::unavailable("it took too long").into()),
+            },
         },
     };
     add_headers(response.headers_mut());
@@ -62,28 +71,34 @@ pub async fn guard(
 }
 
 /// The answer to what is not let in.
-fn refusal(request: &ServiceRequest) -> Option<HttpResponse> {
+enum Refusal {
+    AtOnce(HttpResponse),
+    /// To somebody who guesses.
+    Slowly(HttpResponse),
+}
+
+fn refusal(request: &ServiceRequest) -> Option<Refusal> {
     let state = request.app_data::<Data<WebState>>().expect("every app has its state");
-    let (method, path, headers) = (request.method(), request.path(), request.headers());
-    let checked = state.hosts.check_host(headers).and_then(|()| state.hosts.check_origin(method, path, headers));
+    // As the router reads it: it takes `/%61pi/` for `/api/`.
+    let (method, path, headers) = (request.method(), request.match_info().as_str(), request.headers());
+    let is_document = is_document(path);
+    let checked = state.hosts.check_host(headers).and_then(|()| state.hosts.check_origin(method, is_document, headers));
     if let Err(problem) = checked {
-        return Some(problem.error_response());
+        return Some(Refusal::AtOnce(problem.error_response()));
     }
     if is_open(path) {
         return None;
     }
     let from = request.peer_addr().map(|peer| peer.ip());
+    let unauthorized = |detail| Some(Refusal::AtOnce(Problem::new(StatusCode::UNAUTHORIZED, detail).error_response()));
     match state.keeper.check(headers, from, clock::instant()) {
         Ok(()) => None,
-        Err(Denied::TooMany(wait)) => Some(too_many(wait).error_response()),
-        Err(Denied::Unknown) if wants_page(request) => {
-            Some(HttpResponse::SeeOther().insert_header((LOCATION, SIGN_IN)).finish())
+        Err(Denied::TooMany(wait)) => Some(Refusal::Slowly(too_many(wait).error_response())),
+        Err(Denied::Unknown) if is_document && wants_page(request) => {
+            Some(Refusal::AtOnce(HttpResponse::SeeOther().insert_header((LOCATION, SIGN_IN)).finish()))
         }
-        Err(Denied::Unknown) => {
-            let what = "sign in, or send the token as \"Authorization: Bearer ...\"";
-            Some(Problem::new(StatusCode::UNAUTHORIZED, what).error_response())
-        }
-        Err(Denied::Wrong) => Some(Problem::new(StatusCode::UNAUTHORIZED, "the token is wrong").error_response()),
+        Err(Denied::Unknown) => unauthorized("sign in, or send the token as \"Authorization: Bearer ...\""),
+        Err(Denied::Wrong) => unauthorized("the token is wrong"),
     }
 }
 
@@ -98,10 +113,15 @@ fn is_open(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz" | SIGN_IN | SIGN_OUT) || path.starts_with("/assets/")
 }
 
+/// What a link on another site may lead to. It is the same for everybody.
+fn is_document(path: &str) -> bool {
+    path == SIGN_IN || VIEWS.contains(&path)
+}
+
 /// A person who has to be led to the sign-in.
 fn wants_page(request: &ServiceRequest) -> bool {
     let accepts = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    *request.method() == Method::GET && !request.path().starts_with("/api/") && accepts.contains("text/html")
+    *request.method() == Method::GET && accepts.contains("text/html")
 }
 
 /// Whatever went wrong, in whichever layer, is told in one form.

@@ -1,7 +1,7 @@
 //! `/healthz` says that the process lives, `/readyz` that it can do its work, or what of it cannot. They tell nothing else,
 //! so whoever watches over the service needs no token for them.
 
-use super::{Problem, WebState, problem::ProblemDocument};
+use super::{Problem, WebState, board::Shown, problem::ProblemDocument};
 use crate::actors::supervisor::service::TakePulse;
 use actix_web::{
     HttpResponse,
@@ -9,11 +9,49 @@ use actix_web::{
 };
 use serde::Serialize;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 use utoipa::ToSchema;
 
 /// A part that takes longer does not work.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long an answer holds. However many ask, the database and the supervisor are asked no more often.
+const HOLDS_FOR: Duration = Duration::from_secs(1);
+
+/// What was found last. Whoever asks meanwhile waits for the same.
+#[derive(Debug, Default)]
+pub struct Readiness(Mutex<Option<Found>>);
+
+#[derive(Debug)]
+struct Found {
+    at: Instant,
+    /// Whether the status had met a database that does not answer. If that has changed, so may have this.
+    is_status_missing: bool,
+    /// The database, and the supervisor.
+    answers: [bool; 2],
+}
+
+impl Readiness {
+    async fn of(&self, state: &WebState) -> [bool; 2] {
+        let mut known = self.0.lock().await;
+        let is_status_missing = matches!(*state.board.subscribe().borrow(), Some(Shown::Trouble(..)));
+        if let Some(found) = &*known
+            && found.at.elapsed() < HOLDS_FOR
+            && found.is_status_missing == is_status_missing
+        {
+            return found.answers;
+        }
+        let database = timeout(ANSWERS_WITHIN, state.store.accounts());
+        let supervisor = timeout(ANSWERS_WITHIN, state.supervisor.send(TakePulse));
+        let (database, supervisor) = tokio::join!(database, supervisor);
+        let answers = [matches!(database, Ok(Ok(_))), matches!(supervisor, Ok(Ok(_)))];
+        *known = Some(Found { at: Instant::now(), is_status_missing, answers });
+        answers
+    }
+}
 
 pub fn routes(cfg: &mut ServiceConfig) {
     // Some watchers ask for the head alone.
@@ -48,13 +86,10 @@ pub async fn healthz() -> HttpResponse {
     )
 )]
 pub async fn readyz(state: Data<WebState>) -> Result<HttpResponse, Problem> {
-    let database = timeout(ANSWERS_WITHIN, state.store.accounts());
-    let supervisor = timeout(ANSWERS_WITHIN, state.supervisor.send(TakePulse));
-    let (database, supervisor) = tokio::join!(database, supervisor);
-    match (matches!(database, Ok(Ok(_))), matches!(supervisor, Ok(Ok(_)))) {
-        (true, true) => Ok(HttpResponse::Ok().json(Health { process: OK, database: Some(OK), supervisor: Some(OK) })),
-        (false, true) => Err(Problem::unavailable("the database does not answer")),
-        (true, false) => Err(Problem::unavailable("the supervisor does not answer")),
-        (false, false) => Err(Problem::unavailable("neither the database nor the supervisor answers")),
+    match state.readiness.of(&state).await {
+        [true, true] => Ok(HttpResponse::Ok().json(Health { process: OK, database: Some(OK), supervisor: Some(OK) })),
+        [false, true] => Err(Problem::unavailable("the database does not answer")),
+        [true, false] => Err(Problem::unavailable("the supervisor does not answer")),
+        [false, false] => Err(Problem::unavailable("neither the database nor the supervisor answers")),
     }
 }

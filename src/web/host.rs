@@ -38,11 +38,11 @@ impl Hosts {
         Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail))
     }
 
-    /// Refuses what a page of another site asks for: a change always, and of the API also a look. What no browser sent
-    /// has neither header; it has to know the token instead, where there is one.
-    pub fn check_origin(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Problem> {
+    /// Refuses what a page of another site asks for: a change always, and a look at anything but a document, which a link
+    /// may lead to. What no browser sent has neither header; it has to know the token instead, where there is one.
+    pub fn check_origin(&self, method: &Method, is_document: bool, headers: &HeaderMap) -> Result<(), Problem> {
         let is_change = !method.is_safe();
-        if !is_change && !path.starts_with("/api/") {
+        if !is_change && is_document {
             return Ok(());
         }
         let is_foreign = |site: &str| !matches!(site, "same-origin" | "none");
@@ -52,6 +52,12 @@ impl Hosts {
             return Err(Problem::forbidden("this came from a page of another site"));
         }
         Ok(())
+    }
+
+    /// Whether the browser came over TLS, as far as its own word goes. A proxy may not tell.
+    pub fn is_over_tls(headers: &HeaderMap) -> bool {
+        text(headers, &ORIGIN).is_some_and(|origin| origin.starts_with("https://"))
+            || headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https")
     }
 
     /// The origin names the host that the request was sent to. A proxy may have put another name into `Host`.
@@ -156,11 +162,10 @@ mod tests {
         ];
         for (sent, may_change, may_look) in cases {
             let headers = headers(&[&[host.clone()][..], sent].concat());
-            let may = |method: Method, path: &str| hosts.check_origin(&method, path, &headers).is_ok();
-            assert_eq!(may(Method::POST, "/api/v1/sync"), *may_change, "{sent:?}");
-            assert_eq!(may(Method::POST, "/sign-in"), *may_change, "{sent:?}");
-            assert_eq!(may(Method::GET, "/api/v1/status"), *may_look, "{sent:?}");
-            assert!(may(Method::GET, "/"), "a link may lead here");
+            let may = |method: Method, is_document| hosts.check_origin(&method, is_document, &headers).is_ok();
+            assert_eq!([true, false].map(|is_document| may(Method::POST, is_document)), [*may_change; 2], "{sent:?}");
+            assert_eq!(may(Method::GET, false), *may_look, "{sent:?}");
+            assert!(may(Method::GET, true), "a link may lead here");
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod assets;
 pub mod auth;
 pub mod batches;
 pub mod board;
+pub mod body;
 pub mod changes;
 pub mod controls;
 pub mod document;
@@ -39,7 +40,9 @@ use actix::Addr;
 use actix_web::web::{Data, ServiceConfig};
 use auth::Keeper;
 use board::Board;
+use health::Readiness;
 use host::Hosts;
+use server::Bounds;
 use tokio::sync::watch;
 
 /// What the handlers work with; one for all of them.
@@ -55,6 +58,9 @@ pub struct WebState {
     pub board: Data<Board>,
     pub keeper: Keeper,
     pub hosts: Hosts,
+    pub bounds: Bounds,
+    /// What `/readyz` found last.
+    pub readiness: Readiness,
     /// True once streams have to end.
     pub closing: watch::Receiver<bool>,
 }

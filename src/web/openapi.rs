@@ -12,7 +12,10 @@ use actix_web::{
 use std::sync::LazyLock;
 use utoipa::{
     IntoResponses, Modify, OpenApi,
-    openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::{
+        RefOr, Required,
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
 };
 
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -77,6 +80,13 @@ impl Modify for Schemes {
         let components = api.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(token));
         components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
+        // Without a body they mean everything. One that is there is an object, never null.
+        for control in ["sync", "pause", "resume"] {
+            let operation = api.paths.paths.get_mut(&format!("/api/v1/{control}")).and_then(|path| path.post.as_mut());
+            if let Some(RefOr::T(body)) = operation.and_then(|operation| operation.request_body.as_mut()) {
+                body.required = Some(Required::False);
+            }
+        }
     }
 }
 

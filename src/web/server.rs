@@ -1,6 +1,6 @@
 //! The server: listens, and ends in good order. Bounds what one client, and all of them, may take, and for how long.
 
-use super::{Problem, WebState, guard::guard};
+use super::{Problem, WebState, body::BODY_MAX, events::LISTENERS_MAX, guard::guard};
 use actix_web::{
     App, HttpResponse, HttpServer,
     dev::{Server, ServerHandle},
@@ -16,11 +16,8 @@ use tracing::debug;
 /// Handlers wait for the database and compute next to nothing.
 const WORKERS: usize = 2;
 
-/// Largest body of a request: some words.
-const BODY_MAX: usize = 16 * 1024;
-
-/// Connections of one worker, those of streams included. Beyond, new ones wait to be accepted.
-const CONNECTIONS_MAX: usize = 512;
+/// Connections of all workers, those of streams included. Beyond, new ones wait to be accepted.
+const CONNECTIONS_MAX: usize = 384;
 
 /// How long a client may take to say what it wants.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
@@ -35,6 +32,25 @@ pub const UNREAD_MAX: Duration = Duration::from_secs(60);
 /// What an answer under way is given to end in. Whoever has not read it by then is not waited for.
 const END_WITHIN_SECONDS: u64 = 1;
 
+/// What its clients may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Of all workers.
+    connections: usize,
+    /// Streams of events among them.
+    pub listeners: usize,
+    unread_max: Duration,
+}
+
+impl Bounds {
+    /// For a process that may have so many files open: half of them are the sync's. `unread_max` is [`UNREAD_MAX`], but for
+    /// tests.
+    pub fn new(num_files: usize, unread_max: Duration) -> Bounds {
+        let connections = CONNECTIONS_MAX.min(num_files / 2).max(2 * WORKERS);
+        Bounds { connections, listeners: LISTENERS_MAX.min(connections * 2 / 3), unread_max }
+    }
+}
+
 /// A server that listens.
 pub struct Listening {
     /// As it is, also where the settings left the port open.
@@ -43,14 +59,13 @@ pub struct Listening {
     closing: watch::Sender<bool>,
 }
 
-/// Binds the address. The server runs while its future is polled. `closing` is what the state's streams end by;
-/// `unread_max` is [`UNREAD_MAX`], but for tests.
+/// Binds the address. The server runs while its future is polled. `closing` is what the state's streams end by.
 pub fn listen(
     address: SocketAddr,
     state: Data<WebState>,
     closing: watch::Sender<bool>,
-    unread_max: Duration,
 ) -> io::Result<(Server, Listening)> {
+    let Bounds { connections, unread_max, .. } = state.bounds;
     let server = HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
@@ -62,7 +77,7 @@ pub fn listen(
     })
     .on_connect(move |connection, _| bound_unread(connection, unread_max))
     .workers(WORKERS)
-    .max_connections(CONNECTIONS_MAX)
+    .max_connections(connections / WORKERS)
     .client_request_timeout(HEAD_WITHIN)
     .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
     .shutdown_timeout(END_WITHIN_SECONDS)
@@ -75,7 +90,7 @@ pub fn listen(
 }
 
 /// The server itself sets no bound to the time that a write takes. The system's counts from when a client takes nothing
-/// more in, whatever else it answers. Other systems than Linux have none such.
+/// more in, whatever else it answers. Only Linux has this option.
 fn bound_unread(connection: &dyn Any, unread_max: Duration) {
     #[cfg(target_os = "linux")]
     if let Some(stream) = connection.downcast_ref::<TcpStream>() {
@@ -97,5 +112,20 @@ impl Listening {
     pub async fn close(self) {
         self.closing.send_replace(true);
         self.handle.stop(true).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_visits_takes_at_most_half_of_the_files() {
+        for (num_files, connections, listeners) in
+            [(1 << 20, 384, 256), (1024, 384, 256), (512, 256, 170), (64, 32, 21), (0, 4, 2)]
+        {
+            let bounds = Bounds::new(num_files, UNREAD_MAX);
+            assert_eq!((bounds.connections, bounds.listeners), (connections, listeners), "{num_files} files");
+        }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::{
     Problem, WebState,
-    auth::{COOKIE_NAME, Denied, SESSION_LASTS},
+    auth::{COOKIE_NAME, Denied, SESSION_LASTS, SLOWED_BY},
     guard::too_many,
+    host::Hosts,
     openapi::BodyProblems,
     problem::ProblemDocument,
 };
@@ -17,6 +18,7 @@ use actix_web::{
     web::{Data, Form, ServiceConfig, get, post, resource},
 };
 use serde::Deserialize;
+use tokio::time::sleep;
 use tracing::info;
 use utoipa::ToSchema;
 
@@ -69,6 +71,7 @@ pub async fn sign_in(state: Data<WebState>, request: HttpRequest, form: Form<Sho
             HttpResponse::SeeOther().insert_header((LOCATION, "/")).insert_header((SET_COOKIE, cookie)).finish()
         }
         Err(Denied::TooMany(wait)) => {
+            sleep(SLOWED_BY).await;
             let problem = too_many(wait);
             let mut response = page(problem.status(), &problem.to_string());
             let seconds = problem.error_response().headers().get(RETRY_AFTER).cloned();
@@ -99,10 +102,9 @@ pub async fn sign_out(state: Data<WebState>, request: HttpRequest) -> HttpRespon
     HttpResponse::SeeOther().insert_header((LOCATION, SIGN_IN)).insert_header((SET_COOKIE, cookie)).finish()
 }
 
-/// For this site alone, and out of reach of scripts. Behind a proxy with TLS it goes over TLS only.
+/// For this site alone, and out of reach of scripts. Where the browser came over TLS it goes over TLS only.
 fn cookie(request: &HttpRequest, value: &str) -> String {
-    let is_secure = request.headers().get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
-    let secure = if is_secure { "; Secure" } else { "" };
+    let secure = if Hosts::is_over_tls(request.headers()) { "; Secure" } else { "" };
     format!("{COOKIE_NAME}={value}; Path=/; HttpOnly; SameSite=Strict{secure}")
 }
 

@@ -49,7 +49,7 @@ const LAYERS: [Layer; 17] = [
     layer("clock", &[], &["actix", "diesel", "reqwest"]),
     layer("processes", &["model"], OUTSIDE),
     layer("faults", &[], OUTSIDE),
-    layer("telemetry", &[], OUTSIDE),
+    layer("telemetry", &["model"], OUTSIDE),
     Layer { name: "app", uses: None, never: &[], is_pure: false },
     Layer { name: "main", uses: None, never: &[], is_pure: false },
     Layer { name: "lib", uses: None, never: &[], is_pure: false },

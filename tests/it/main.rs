@@ -1,6 +1,7 @@
 //! Integration tests: the real binary, real databases, the sandbox over loopback.
 
 mod atomic;
+mod backup;
 mod catalog;
 mod changes;
 mod commands;
@@ -25,6 +26,7 @@ mod playback;
 mod random;
 mod run;
 mod secrets;
+mod security;
 mod service_accounts;
 mod settings;
 mod shared_limits;

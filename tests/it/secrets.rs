@@ -32,8 +32,11 @@ impl Secrets {
 
     fn assert_none_in(&self, ended: &Ended) {
         for secret in &self.0 {
+            // As text, and as libraries print what they send.
+            let bytes = format!("{:?}", secret.as_bytes());
+            let bytes = bytes.trim_matches(['[', ']']);
             for (stream, text) in [("stdout", &ended.stdout), ("stderr", &ended.stderr)] {
-                let found = text.lines().find(|line| line.contains(secret.as_str()));
+                let found = text.lines().find(|line| line.contains(secret.as_str()) || line.contains(bytes));
                 assert_eq!(found, None, "a token on {stream}");
             }
         }
@@ -80,6 +83,29 @@ both! {
             assert!(told[0].stderr.contains("TRACE") && told[0].stderr.len() > 4_000, "the log is loud: {}", told[0].told());
             told.iter().for_each(|ended| secrets.assert_none_in(ended));
         });
+    }
+}
+
+both! {
+    fn no_command_tells_a_token_however_loud_the_log_is(backend) {
+        let (database, sandbox) = (Database::new(backend), library());
+        let run = |args: &[&str]| Segno::on(&database, &sandbox, args).env("SEGNO_LOG", LOUD[1]).run();
+        let (mut secrets, mut told) = (Secrets::default(), vec![run(&["sync"])]);
+        secrets.learn(&database, &sandbox);
+        let id = database.lines("SELECT spotify_id AS line FROM accounts")[0].clone();
+        let service = Segno::on(&database, &sandbox, &["run"]).env("SEGNO_LOG", LOUD[1]).through("timeout -s TERM 3 \"$@\"");
+        told.push(service.run());
+        for args in [&["verify"][..], &["status"], &["changes"], &["reset", "--all"], &["sync", "--json"]] {
+            told.push(run(args));
+        }
+        secrets.learn(&database, &sandbox);
+        told.extend([run(&["logout"]), run(&["sync"])]);
+        secrets.learn(&database, &sandbox);
+        told.push(run(&["purge", "--yes", &id]));
+        let failed: Vec<_> = told.iter().filter(|ended| !matches!(ended.code, Some(0 | 124))).map(Ended::told).collect();
+        assert!(failed.is_empty(), "{failed:?}");
+        assert!(told[0].stderr.contains("TRACE"), "it is loud");
+        told.iter().for_each(|ended| secrets.assert_none_in(ended));
     }
 }
 

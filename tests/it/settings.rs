@@ -105,10 +105,7 @@ fn a_bad_value_in_the_file_is_refused_with_file_line_and_key() {
         ("[sync]\ninterval = 6", ["segno.toml:2: sync.interval: 6 is not a duration", DURATION]),
         ("[sync]\nentities = ['tracks', 'songs']", ["segno.toml:2: sync.entities: [\"tracks\", \"songs\"]", ENTITIES]),
         ("[sync]\nentities = ['tracks', 'tracks']", ["segno.toml:2: sync.entities:", "each once"]),
-        (
-            "[database]\nurl = 'mysql://me:geheim@h/d'",
-            ["segno.toml:2: database.url: \"mysql://me:***@h/d\"", "sqlite:PATH"],
-        ),
+        ("[database]\nurl = 'mysql://me:geheim@h/d'", ["segno.toml:2: database.url: \"mysql://h/d\"", "sqlite:PATH"]),
         ("[database]\nurl = 'sqlite::memory:'", ["segno.toml:2: database.url: \"sqlite::memory:\"", "sqlite:PATH"]),
         ("[spotify]\napi_url = 'http://h/v1'", ["segno.toml:2: spotify.api_url: \"http://h/v1\"", "https"]),
         ("[spotify]\nrefresh_token = 'geheim'", ["segno.toml:2: spotify.refresh_token", "SEGNO_SPOTIFY_REFRESH_TOKEN"]),
@@ -145,20 +142,17 @@ fn a_database_of_another_kind_is_refused() {
     let house = House::new();
     for (url, parts) in [
         ("", ["\"\" is not a database URL", "sqlite:PATH or postgres://"]),
-        ("mysql://me:geheim@h/d", ["\"mysql://me:***@h/d\" is not a database URL", "sqlite:PATH or postgres://"]),
+        ("mysql://me:geheim@h/d", ["\"mysql://h/d\" is not a database URL", "sqlite:PATH or postgres://"]),
         ("segno.db", ["\"segno.db\" is not a database URL", "sqlite:PATH or postgres://"]),
         ("/var/lib/segno.db", ["is not a database URL", "sqlite:PATH or postgres://"]),
         ("sqlite:", ["\"sqlite:\" is not a database URL", "sqlite:PATH"]),
         ("sqlite://", ["\"sqlite://\": the database URL names no file", "sqlite:PATH"]),
         ("sqlite::memory:", ["an in-memory database forgets the library", "sqlite:PATH"]),
         ("sqlite:segno.db?mode=ro", ["takes no options", "sqlite:PATH"]),
-        (
-            "postgres://me:geheim@h",
-            ["\"postgres://me:***@h\": the database URL names no database", "postgres://USER@HOST"],
-        ),
+        ("postgres://me:geheim@h", ["\"postgres://h\": the database URL names no database", "postgres://USER@HOST"]),
         ("postgres:///segno", ["names no host", "postgres://USER@HOST"]),
         ("postgres://me:geheim@h:port/d", ["port", "postgres://USER:PASSWORD@HOST:PORT/DATABASE"]),
-        ("postgres://me:geheim@h/d?sslmode=perhaps", ["unknown sslmode \"perhaps\"", "verify-full"]),
+        ("postgres://me:geheim@h/d?sslmode=perhaps", ["unknown sslmode", "verify-full"]),
     ] {
         for ended in [house.sync_into(url), house.segno(&["status"]).env("SEGNO_DATABASE_URL", url).run()] {
             ended.assert_refused(USAGE, &["segno: SEGNO_DATABASE_URL: ", parts[0], parts[1]]);
@@ -253,7 +247,7 @@ fn a_command_line_that_cannot_be_understood_is_refused_in_one_line() {
             "xyz",
             [
                 "\"xyz\" is not a command",
-                "demo, login, run, sync, verify, status, changes, reset, logout, purge, sandbox",
+                "demo, login, run, sync, verify, status, changes, reset, logout, backup, purge, sandbox",
             ],
         ),
         ("--frob", ["--frob is not an option", "see \"segno --help\""]),

@@ -1,4 +1,4 @@
-//! The simulation of everything (`tests/simulation`), for as long as there is time: two minutes on a server that runs all
+//! The simulation of everything (`tests/simulation`), for as long as there is time: a minute on a server that runs all
 //! tests, ten seconds elsewhere, `SEGNO_SIMULATION_SECONDS` otherwise. `cargo run --release --example simulate` does it
 //! at length.
 
@@ -23,7 +23,7 @@ const LIVES_MIN: u64 = 100;
 fn seconds() -> u64 {
     let is_server = std::env::var("SEGNO_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
     let wanted = std::env::var("SEGNO_SIMULATION_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
-    wanted.unwrap_or(if is_server { 120 } else { 10 })
+    wanted.unwrap_or(if is_server { 60 } else { 10 })
 }
 
 #[test]

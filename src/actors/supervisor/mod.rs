@@ -37,7 +37,11 @@ use crate::{
 };
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult};
 use service::Serving;
-use std::{collections::BTreeMap, rc::Rc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    time::Duration,
+};
 use tokio::sync::{oneshot, watch};
 use tracing::{debug, error};
 use uuid::Uuid;
@@ -95,6 +99,8 @@ enum Work {
 struct Household {
     fetcher: Fetcher,
     syncers: BTreeMap<EntityType, Addr<Syncer>>,
+    /// Those in a run that began under settings which have changed since; the next run wants another.
+    outdated: BTreeSet<EntityType>,
 }
 
 #[derive(Debug, Default)]
@@ -139,7 +145,7 @@ impl Supervisor {
         let Service { client, longest_wait, .. } = &self.service;
         let fetcher = Fetcher::new(client.clone(), tokens, self.gate.clone(), *longest_wait);
         let fetcher = Fetcher { account: Some(account), vitals: self.vitals.clone(), ..fetcher };
-        Household { fetcher, syncers: BTreeMap::new() }
+        Household { fetcher, syncers: BTreeMap::new(), outdated: BTreeSet::new() }
     }
 
     /// Carries out what is to be done about the runs.
@@ -188,6 +194,9 @@ impl Supervisor {
     fn begin(&mut self, key: SyncKey, purpose: Purpose, ctx: &mut Context<Self>) {
         let Some(household) = self.accounts.get_mut(&key.account) else { return };
         let SyncKey { account: account_id, entity } = key;
+        if household.outdated.remove(&entity) {
+            household.syncers.remove(&entity);
+        }
         let syncer = household.syncers.entry(entity).or_insert_with(|| {
             let setup = SyncerSetup {
                 account_id,

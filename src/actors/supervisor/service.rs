@@ -228,7 +228,9 @@ impl Handler<Reconfigure> for Supervisor {
         let running: BTreeSet<SyncKey> = self.runs.running().collect();
         for (account, household) in &mut self.accounts {
             // Started anew with the next run; one under way ends as it began.
-            household.syncers.retain(|entity, _| running.contains(&SyncKey { account: *account, entity: *entity }));
+            let is_running = |entity: &EntityType| running.contains(&SyncKey { account: *account, entity: *entity });
+            household.syncers.retain(|entity, _| is_running(entity));
+            household.outdated = household.syncers.keys().copied().collect();
         }
         let accounts: Vec<AccountId> = self.accounts.keys().copied().collect();
         let (Work::Service(serving), Some(schedule)) = (&mut self.work, &mut self.runs.schedule) else { return };

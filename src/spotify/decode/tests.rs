@@ -16,6 +16,42 @@ fn both_dialects_of_a_playlist_item_mean_the_same() {
     assert_eq!((item.name.as_deref(), &old.odd), (Some("One"), &None));
 }
 
+/// Each of these bodies is far shorter than what would be made of it.
+#[test]
+fn an_answer_of_many_small_things_is_refused_while_it_is_read() {
+    let nested = |inner: &str, num: usize| format!("[{}]", vec![inner; num].join(","));
+    let artists = nested("{}", 200);
+    let tracks = nested(&format!("{{\"artists\":{artists}}}"), 50);
+    let album = format!("{{\"album\":{{\"id\":\"a\",\"tracks\":{{\"items\":{tracks}}}}}}}");
+    let deep = (0..9)
+        .fold("{}".to_owned(), |inner, _| format!("{{\"album\":{{\"tracks\":{{\"items\":[{inner},{inner}]}}}}}}"));
+    let request = PageRequest::Listing { entity: EntityType::Albums, offset: 0, limit: 50 };
+    for rows in [nested(&album, 50), nested(&format!("{{\"album\":{{\"tracks\":{{\"items\":[{deep}]}}}}}}"), 100)] {
+        for start in ["", "\u{feff}"] {
+            let body = format!("{start}{{\"items\":{rows},\"total\":50}}");
+            assert!(matches!(page(&request, body.as_bytes()), Err(DecodeError::TooLarge)), "{} bytes", body.len());
+        }
+    }
+    let few = format!("{{\"items\":{},\"total\":1,\"next\":null}}", nested(&album, 1));
+    assert_eq!(page(&request, few.as_bytes()).unwrap().slots.len(), 1, "what came before costs the next nothing");
+}
+
+/// 50 albums of 50 tracks with five artists each.
+#[test]
+fn the_fullest_page_has_room() {
+    let artist = json!({"id": "a", "name": "A", "uri": "spotify:artist:a", "external_urls": {"spotify": "https://x"}});
+    let track =
+        json!({"id": "t", "name": "T", "artists": vec![artist.clone(); 5], "duration_ms": 1, "uri": "spotify:track:t"});
+    let album = json!({"album": {"id": "b", "name": "B", "artists": vec![artist; 5], "images": vec![json!({"url": "u"}); 3],
+        "tracks": {"items": vec![track; 50]}}});
+    let body = json!({"items": vec![album; 50], "total": 50, "next": null}).to_string();
+    let request = PageRequest::Listing { entity: EntityType::Albums, offset: 0, limit: 50 };
+    for body in [body.clone(), format!("\u{feff}{body}")] {
+        let slots = page(&request, body.as_bytes()).unwrap().slots;
+        assert_eq!(slots.iter().filter(|slot| slot.odd.is_none()).count(), 50);
+    }
+}
+
 #[test]
 fn both_dialects_of_a_playlist_say_how_many_items_it_has() {
     for summary in ["items", "tracks"] {

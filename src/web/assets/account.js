@@ -10,7 +10,7 @@ export function accountPart({ account }) {
   const id = `account-${account.account_id}`;
   const of = ` of ${accountName(account)}`;
   const scope = () => ({ account: account.account_id });
-  const name = h("h2", { id });
+  const name = h("bdi");
   const signIn = signInPart();
   const cards = h("div", { class: "cards" });
   const updateCards = keyed(cards, (item) => item.entity.entity_type, entityCard);
@@ -18,7 +18,7 @@ export function accountPart({ account }) {
   const hold = button("pause", "Pause all", of, scope, "by-hand");
   const resume = button("resume", "Resume all", of, scope, "running");
   const node = h("section", { class: "account", "aria-labelledby": id },
-    h("header", null, name,
+    h("header", null, h("h2", { id }, name),
       h("div", { class: "buttons" }, button("sync", "Sync all now", of, scope, "added_again"), hold, resume)),
     signIn.node, cards, playback.node);
 

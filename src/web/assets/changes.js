@@ -1,6 +1,6 @@
 // The view "Changes": what came and went, newest first.
 
-import { h } from "./dom.js";
+import { h, name as isolated } from "./dom.js";
 import { filters } from "./filters.js";
 import { pagedList } from "./list.js";
 import { changeSign, nameOf, playlistHref, row } from "./rows.js";
@@ -50,7 +50,7 @@ const KINDS = { tracks: "track", albums: "album", artists: "artist", playlist_it
 
 function changeRow(change, account) {
   const inItems = change.entity_type === "playlist_items";
-  const playlist = (id, name) => h("a", { class: inItems ? null : "name", href: playlistHref(id, account) }, name || "(without a name)");
+  const playlist = (id, name) => h("a", { class: inItems ? null : "name", href: playlistHref(id, account) }, isolated(name || "(without a name)"));
   const name = change.entity_type === "playlists" ? playlist(change.id, change.name)
     : nameOf(change.name ?? change.uri, KINDS[change.entity_type], change.id);
   const place = inItems && h("span", null, change.change === "removed" ? "from " : "in ", playlist(change.playlist_id, change.playlist_name));

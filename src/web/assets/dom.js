@@ -1,6 +1,17 @@
-// Making and updating elements. Text goes in as text nodes and nowhere else, so that no string is ever read as markup.
+// Making and updating elements. Text goes in as text nodes and nowhere else, so that no string is ever read as markup. Names
+// come from strangers: what is not seen and changes how other text looks is left out of all of them.
 
 const SVG = "http://www.w3.org/2000/svg";
+
+/** Controls, ends of lines, signs of direction, and what has no width: as `model::text` has them. */
+const UNSEEN = /[\p{Cc}\u00AD\u034F\u061C\u115F\u1160\u17B4\u17B5\u180B-\u180F\u200B-\u200F\u2028-\u202E\u2060-\u206F\u3164\uFEFF\uFFA0\uFFF0-\uFFFB\u{1D173}-\u{1D17A}\u{E0000}-\u{E007F}]/gu;
+const BREAK = /[\p{Cc}\u2028\u2029]/gu;
+
+/** The text on one line, without what is not seen. */
+export const seen = (value) => String(value).replace(BREAK, " ").replace(UNSEEN, "");
+
+/** A text of somebody else, which turns around nothing beside it. */
+export const name = (value, props = null) => h("bdi", props, value);
 
 /** An element: `h("p", { class: "note" }, "text", child)`. Functions are listeners, `false` and `null` mean nothing. */
 export function h(tag, props, ...children) {
@@ -17,7 +28,8 @@ function fill(node, props, children) {
     if (typeof value === "function") node.addEventListener(name, value);
     else attr(node, name, value);
   }
-  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  const present = children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+  node.append(...present.map((child) => (child instanceof Node ? child : seen(child))));
   return node;
 }
 
@@ -27,13 +39,13 @@ export function attr(node, name, value) {
     if (node.hasAttribute(name)) node.removeAttribute(name);
     return;
   }
-  const text = value === true ? "" : String(value);
+  const text = value === true ? "" : seen(value);
   if (node.getAttribute(name) !== text) node.setAttribute(name, text);
 }
 
 /** Sets the text if it differs: what stays the same is not touched, so nothing flickers and no selection is lost. */
 export function text(node, value) {
-  const wanted = value ?? "";
+  const wanted = seen(value ?? "");
   if (node.textContent !== wanted) node.textContent = wanted;
 }
 

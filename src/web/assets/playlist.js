@@ -1,10 +1,10 @@
 // One playlist: what stands in it, and how it came to be.
 
 import { get } from "./api.js";
-import { h, icon, text } from "./dom.js";
+import { h, icon, seen, text } from "./dom.js";
 import { filters } from "./filters.js";
 import { pagedList } from "./list.js";
-import { changeSign, itemRow, nameOf, playlistFacts, playlistHref } from "./rows.js";
+import { changeSign, dotted, itemRow, nameOf, playlistFacts, playlistHref } from "./rows.js";
 import { time } from "./time.js";
 import { counted, number } from "./words.js";
 
@@ -21,9 +21,9 @@ export function open(context, tabs) {
   // Whose it is cannot be chosen here: without a status there is no choice of accounts.
   const bar = part === "items" && filters({ ...context, status: null }, [{ name: "q", label: "Search items", kind: "search" }], list.reload);
 
-  const name = h("h1", { tabindex: "-1" }, "Playlist"), facts = h("p", { class: "sub" }), about = h("p", { class: "about" });
+  const name = h("bdi", null, "Playlist"), facts = h("p", { class: "sub" }), about = h("p", { class: "about" });
   const link = (which, words) => h("a", { href: playlistHref(id, params.get("account"), which), "aria-current": which === part ? "page" : null }, words);
-  const node = h("div", { class: "library playlist" }, tabs, name, facts, about,
+  const node = h("div", { class: "library playlist" }, tabs, h("h1", { tabindex: "-1" }, name), facts, about,
     h("nav", { class: "tabs parts", "aria-label": "Of this playlist" }, link("items", "Items"), link("history", "History")),
     bar && bar.node, list.node);
 
@@ -33,12 +33,12 @@ export function open(context, tabs) {
     try {
       const playlist = await get(path, query(), asked.signal);
       text(name, playlist.name || "(without a name)");
-      document.title = `${playlist.name || "Playlist"} · segno`;
+      document.title = `${seen(playlist.name || "Playlist")} · segno`;
       const size = playlist.total_items !== null && counted(playlist.total_items, "item");
-      text(facts, [...playlistFacts(playlist), size, playlist.removed_at && "removed"].filter(Boolean).join(" · "));
+      facts.replaceChildren(...dotted([...playlistFacts(playlist), size, playlist.removed_at && "removed"]));
       text(about, playlist.description);
     } catch (problem) {
-      if (!asked.signal.aborted) facts.replaceChildren(icon("failed"), problem.message);
+      if (!asked.signal.aborted) facts.replaceChildren(icon("failed"), seen(problem.message));
     }
   }
   const close = () => {

@@ -1,6 +1,6 @@
 // How one thing of the library looks in a list: its name, what belongs to it below, and what can be counted beside it.
 
-import { h, icon, unseen } from "./dom.js";
+import { h, icon, name as isolated, unseen } from "./dom.js";
 import { length, time } from "./time.js";
 import { capital, counted, listed, plain } from "./words.js";
 
@@ -8,7 +8,7 @@ const SPOTIFY = "https://open.spotify.com";
 
 /** A name; with a kind and an id it leads to its page at Spotify, which local files do not have. */
 export function nameOf(name, kind = null, id = null) {
-  const words = name || "(without a name)";
+  const words = isolated(name || "(without a name)");
   return id && !id.includes(":") ? h("a", { class: "name", href: `${SPOTIFY}/${kind}/${encodeURIComponent(id)}`, rel: "noreferrer" }, words)
     : h("span", { class: "name" }, words);
 }
@@ -22,9 +22,11 @@ export function row(name, sub, aside = [], { sign = null, removedAt = null } = {
     h("p", { class: "aside" }, dotted([...aside, gone])));
 }
 
-function dotted(parts) {
+/** Those that are there, with dots between. */
+export function dotted(parts) {
   const present = parts.filter(Boolean);
-  return present.flatMap((part, index) => (index > 0 ? [h("span", { class: "dot" }, " · "), part] : [part]));
+  const shown = present.map((part) => (typeof part === "string" ? isolated(part) : part));
+  return shown.flatMap((part, index) => (index > 0 ? [h("span", { class: "dot" }, " · "), part] : [part]));
 }
 
 export const artistsOf = (artists) => listed((artists ?? []).map((artist) => artist.name || "?"));
@@ -63,7 +65,7 @@ export function playlistHref(id, account = null, part = null) {
 }
 
 export function playlistRow(playlist, account) {
-  const name = h("a", { class: "name", href: playlistHref(playlist.id, account) }, playlist.name || "(without a name)");
+  const name = h("a", { class: "name", href: playlistHref(playlist.id, account) }, isolated(playlist.name || "(without a name)"));
   return row(name, playlistFacts(playlist), [playlist.total_items !== null && counted(playlist.total_items, "item")],
     { removedAt: playlist.removed_at });
 }

@@ -52,7 +52,7 @@ fn claims_completeness(ended: &Ended, trial: &Trial) -> bool {
 
 both! {
     fn items_that_are_counted_and_not_given_are_noted_once_and_cost_nothing(backend) {
-        for places in [vec![20], vec![49], vec![50], vec![99, 100], vec![0], vec![229], vec![3, 120, 121]] {
+        for places in [vec![20], vec![49], vec![99, 100], vec![0], vec![229], vec![3, 120, 121]] {
             let trial = Trial::of_items(backend, 230);
             let hidden: Vec<String> = places.iter().map(|place| trial.uri(*place)).collect();
             // The same track may stand there twice.
@@ -76,8 +76,9 @@ both! {
     }
 
     fn rows_that_are_counted_and_not_given_are_noted_once_and_hide_no_removal(backend) {
-        for listing in LISTINGS {
-            for places in [vec![20], vec![49, 50], vec![129]] {
+        let edges = LISTINGS.map(|listing| (listing, vec![vec![49, 50]]));
+        for (listing, places) in edges.into_iter().chain([(TRACKS, vec![vec![20], vec![129]])]) {
+            for places in places {
                 let trial = Trial::of_one(backend, listing, 130);
                 let hidden: Vec<String> = places.iter().map(|place| trial.id(listing, *place)).collect();
                 let given = 130 - places.len() as u64;
@@ -97,8 +98,8 @@ both! {
     }
 
     fn a_cap_on_rows_is_learned_and_everything_comes(backend) {
-        for (listing, rows) in [(TRACKS, 130), (ALBUMS, 70), (ARTISTS, 70), (PLAYLISTS, 60)] {
-            for cap in [20, 10] {
+        for (listing, rows, caps) in [(TRACKS, 130, &[20, 10][..]), (ALBUMS, 70, &[20]), (ARTISTS, 70, &[10]), (PLAYLISTS, 60, &[20])] {
+            for cap in caps.iter().copied() {
                 let trial = Trial::of_one(backend, listing, rows);
                 trial.rules(json!([always(listing.family, json!({ "kind": "cap", "rows": cap }))]));
                 let ended = trial.sync_safely();

@@ -2,6 +2,7 @@
 
 use super::Page;
 use crate::support::{Backend, Sandbox, both, wait_until};
+use segno::model::text::is_unseen;
 use serde_json::json;
 
 const ROWS: &str = ".rows li";
@@ -114,4 +115,29 @@ both! {
         page.wait_for(".entity[data-type=albums]", "22 listed");
         page.assert_silent(&["503"]);
     }
+}
+
+#[test]
+fn a_name_neither_hides_nor_turns_around_what_stands_beside_it() {
+    let evil = "Mi\nra \u{202e}evil\u{2066}\u{200b}\u{feff}\u{2028}x\u{e0041}";
+    let sandbox = Sandbox::exact(12, 4, 4, 1, 4);
+    sandbox.edit(json!([
+        { "op": "rename_track", "offset": 0, "name": evil }, { "op": "rename_playlist", "index": 0, "name": evil },
+    ]));
+    let Some(page) = Page::settled(Backend::Sqlite, sandbox, "/library") else { return };
+    page.database.execute(&format!("UPDATE accounts SET display_name = '{evil}'"));
+    for path in ["/library", "/library?tab=playlists", "/changes", "/"] {
+        page.browser.go(&page.url(path));
+        wait_until("the name is shown", || {
+            page.browser.run("return document.body.textContent").to_string().contains("evil")
+        });
+        let shown = page.browser.run("return document.body.textContent");
+        let found = shown.as_str().expect("text").chars().find(|c| is_unseen(*c) && *c != '\n');
+        assert_eq!(found, None, "{path}: {shown}");
+        let isolated = page
+            .browser
+            .run("return [...document.querySelectorAll('bdi')].some((e) => e.textContent.includes('evil'))");
+        assert_eq!(isolated, true, "{path}");
+    }
+    page.assert_silent(&[]);
 }

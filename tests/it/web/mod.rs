@@ -7,6 +7,7 @@ mod readme;
 mod safety;
 mod schema;
 mod server;
+mod strangers;
 
 use super::support::{Backend, Database, Ended, Running, Sandbox, Segno, block_on, both, wait_until};
 use reqwest::{Method, header::HeaderMap};

@@ -1,0 +1,86 @@
+//! Whether a settings file that was found, and not asked for, may count. What it says decides where tokens go, so it has to
+//! be the person's own.
+
+use std::{
+    fs::{self, File, Metadata, OpenOptions},
+    io,
+    path::Path,
+};
+
+/// Why a file does not count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Distrust {
+    /// It belongs to another user.
+    Stranger(u32),
+    /// Others may write it.
+    Writable,
+    /// A pipe, a socket or a device.
+    NotAFile,
+}
+
+impl Distrust {
+    /// What is wrong with it, and what to do about it.
+    pub fn words(&self, path: &Path) -> (String, String) {
+        let path = path.display();
+        match self {
+            Distrust::Stranger(uid) => (
+                format!("belongs to another user (uid {uid})"),
+                format!("name it with --config {path} if it may decide where your tokens go"),
+            ),
+            Distrust::Writable => ("can be written by others".into(), format!("run: chmod go-w {path}")),
+            Distrust::NotAFile => ("is not a regular file".into(), "remove it, or name another with --config".into()),
+        }
+    }
+}
+
+/// A file that is open for reading, and whether others may read it too.
+pub struct Opened {
+    pub file: File,
+    pub is_readable_by_others: bool,
+}
+
+/// Opens a file that was found. Never waits, as opening a pipe would.
+#[cfg(unix)]
+pub fn open(path: &Path) -> io::Result<Result<Opened, Distrust>> {
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+    let is_strangers = |found: &Metadata| found.uid() != 0 && found.uid() != rustix::process::geteuid().as_raw();
+    // The link itself too: whoever made it chose the file.
+    for look in [fs::symlink_metadata, fs::metadata] {
+        let found = look(path)?;
+        if is_strangers(&found) {
+            return Ok(Err(Distrust::Stranger(found.uid())));
+        }
+    }
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = match opened {
+        // A socket.
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
+            return Ok(Err(Distrust::NotAFile));
+        }
+        opened => opened?,
+    };
+    // Once more: it may be another one by now.
+    let found = file.metadata()?;
+    Ok(match found.mode() & 0o777 {
+        _ if is_strangers(&found) => Err(Distrust::Stranger(found.uid())),
+        // A folder is told when it is read.
+        _ if !found.is_file() && !found.is_dir() => Err(Distrust::NotAFile),
+        mode if found.is_file() && mode & 0o022 != 0 => Err(Distrust::Writable),
+        mode => Ok(Opened { file, is_readable_by_others: mode & 0o044 != 0 }),
+    })
+}
+
+/// Other systems keep rights elsewhere.
+#[cfg(not(unix))]
+pub fn open(path: &Path) -> io::Result<Result<Opened, Distrust>> {
+    Ok(Ok(Opened { file: File::open(path)?, is_readable_by_others: false }))
+}
+
+/// Whether others may read a file that was asked for by name.
+pub fn is_readable_by_others(found: &Metadata) -> bool {
+    #[cfg(unix)]
+    return found.is_file() && std::os::unix::fs::MetadataExt::mode(found) & 0o044 != 0;
+    #[cfg(not(unix))]
+    return found.len() == u64::MAX;
+}

@@ -1,0 +1,113 @@
+//! A copy of a SQLite database, taken while others read and write it: complete, as of one moment, checked, and put in place
+//! in one step. PostgreSQL has tools of its own for that.
+
+use super::sqlite::{Absent, explain, prepare_file, refuse_foreign};
+use super::{DatabaseUrl, StoreError};
+use diesel::connection::SimpleConnection;
+use diesel::sql_types::Text;
+use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The only thing that a check says of a sound file.
+const SOUND: &str = "ok";
+
+#[derive(QueryableByName)]
+struct Finding {
+    #[diesel(sql_type = Text)]
+    integrity_check: String,
+}
+
+/// Copies the database to `to`, which is absent or an earlier copy. Returns its length. Blocks.
+pub fn back_up(url: &DatabaseUrl, to: &Path) -> Result<u64, StoreError> {
+    let DatabaseUrl::Sqlite(from) = url else { return Err(StoreError::NotAFileToCopy) };
+    prepare_file(from, Absent::Refuse)?;
+    refuse_foreign(from)?;
+    let failed =
+        |error: &dyn std::fmt::Display| StoreError::NotBackedUp { path: to.to_owned(), reason: error.to_string() };
+    let target = std::path::absolute(to).map_err(|error| failed(&error))?;
+    may_replace(from, &target).map_err(|error| match error {
+        Ok(reason) => failed(&reason),
+        Err(error) => error,
+    })?;
+    let part = part_of(&target).ok_or_else(|| failed(&"it names no file"))?;
+    let copied = write(from, &part).and_then(|()| {
+        let len = std::fs::metadata(&part)?.len();
+        std::fs::rename(&part, &target)?;
+        // The name is on the disk, too.
+        if let Some(folder) = target.parent() {
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(len)
+    });
+    if copied.is_err() {
+        let _ = std::fs::remove_file(&part);
+    }
+    copied.map_err(|error| failed(&error))
+}
+
+/// What lies at the place is nobody's work but ours. Errors: a reason, or one that says all.
+fn may_replace(from: &Path, to: &Path) -> Result<(), Result<String, StoreError>> {
+    match std::fs::symlink_metadata(to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Ok(error.to_string())),
+        Ok(found) if !found.is_file() => return Err(Ok("something that is no file is in its place".into())),
+        Ok(_) => {}
+    }
+    let same = |path: &Path| path.canonicalize().ok();
+    if same(from) == same(to) {
+        return Err(Ok("that is the database itself".into()));
+    }
+    prepare_file(to, Absent::Refuse).and_then(|()| refuse_foreign(to)).map_err(Err)?;
+    for suffix in ["-wal", "-shm"] {
+        if beside(to, suffix).exists() {
+            return Err(Ok("the database there is in use".into()));
+        }
+    }
+    let head = SqliteConnection::establish(&to.to_string_lossy()).and_then(|mut connection| {
+        let tables = connection.batch_execute("SELECT 1 FROM sync_states LIMIT 1");
+        tables.map_err(diesel::ConnectionError::CouldntSetupConfiguration)
+    });
+    head.map_err(|_| Ok("a file that is no backup is in its place".into()))
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+/// Where the copy is made, in the same folder, so that putting it in place is one step.
+fn part_of(to: &Path) -> Option<PathBuf> {
+    let name = to.file_name()?.to_str()?;
+    Some(to.with_file_name(format!(".{name}.{}.part", std::process::id())))
+}
+
+fn write(from: &Path, part: &Path) -> io::Result<()> {
+    let other = |error: StoreError| io::Error::other(error.to_string());
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    drop(options.open(part)?);
+    let text = |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| io::Error::other("a path is not UTF-8"));
+    let (from_text, part_text) = (text(from)?, text(part)?);
+    let open = |path: &str| SqliteConnection::establish(path).map_err(|error| io::Error::other(error.to_string()));
+    let query = |path: &Path, error| other(explain(path, StoreError::Query(error)));
+
+    let mut connection = open(&from_text)?;
+    connection.batch_execute("PRAGMA busy_timeout = 5000").map_err(|error| query(from, error))?;
+    let vacuum = sql_query("VACUUM INTO ?").bind::<Text, _>(part_text.clone());
+    vacuum.execute(&mut connection).map_err(|error| query(from, error))?;
+    drop(connection);
+
+    let mut copy = open(&part_text)?;
+    let findings: Vec<Finding> = sql_query("PRAGMA integrity_check").load(&mut copy).map_err(|e| query(part, e))?;
+    if let Some(found) = findings.iter().find(|finding| finding.integrity_check != SOUND) {
+        return Err(io::Error::other(format!("the copy is not sound: {}", found.integrity_check)));
+    }
+    drop(copy);
+    File::open(part)?.sync_all()
+}
