@@ -417,7 +417,7 @@ pub const MUTANTS: &[Mutant] = &[
         stands: "        if num_rows >= asked {\n            return Follows::More;\n        }",
         instead: "        if num_rows >= asked {\n            return Follows::More;\n        }\n        if num_rows > 0 {\n            return Follows::End;\n        }",
         breaks: "a page that is shorter than asked ends the listing",
-        guarantee: "G2",
+        guarantee: "G4",
     },
     Mutant {
         name: "counted-believed",
@@ -428,12 +428,12 @@ pub const MUTANTS: &[Mutant] = &[
         guarantee: "G3",
     },
     Mutant {
-        name: "circle-unnoticed",
+        name: "circle-believed",
         file: "run/cursor_walk.rs",
-        stands: "if is_known || is_beyond || !rises && self.met.len() == num_met {",
-        instead: "if is_known && is_beyond && !rises && self.met.len() == num_met {",
-        breaks: "a cursor that leads round in circles is followed",
-        guarantee: "G12",
+        stands: "self.tip.walk.unsteady = true;\n                    self.tip.walk.is_broken = true;\n                    self.ended = true;",
+        instead: "self.ended = true;",
+        breaks: "a cursor that leads round in circles is taken for the end",
+        guarantee: "G3",
     },
     Mutant {
         name: "budget-endless",

@@ -55,6 +55,8 @@ pub struct Oracle {
     sent: VecDeque<(Duration, u32)>,
     /// What was noted before the calendar was last set forward, a process that begins later takes for older than it is.
     pub misjudged_before: Duration,
+    /// When the machine last slept, or the calendar was set.
+    pub disturbed_at: Option<Duration>,
 }
 
 impl Oracle {
