@@ -172,7 +172,19 @@ impl World {
             !listing.was_gone_since(**number, since) && !is_disguised
         };
         // One that was counted and not given left, and another is not given now: which of the two is gone nobody can tell.
-        let mut num_left = listing.items.iter().filter(|item| item.is_withheld && !item.is_listed).count();
+        // So is one that left while a row that says nothing but its date stands for it.
+        let is_silent = |number: &&u32| {
+            let item = listing.item(**number);
+            item.silent == Some(true) || item.is_null && number.is_multiple_of(2)
+        };
+        let silent: Vec<i64> =
+            listing.order.iter().filter(is_silent).map(|number| listing.item(*number).added_at).collect();
+        let stands_for = |number: u32| {
+            let row = books.row(number);
+            row.state == Presence::Active && silent.contains(&row.added_at)
+        };
+        let has_left = |(number, item): &(u32, &TrueItem)| !item.is_listed && (item.is_withheld || stands_for(*number));
+        let mut num_left = (0..).zip(&listing.items).filter(has_left).count();
         let is_told_apart = |number: &&u32| {
             let is_other = listing.item(**number).is_withheld && num_left > 0;
             num_left -= usize::from(is_other);
