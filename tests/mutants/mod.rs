@@ -436,14 +436,6 @@ pub const MUTANTS: &[Mutant] = &[
         guarantee: "G3",
     },
     Mutant {
-        name: "budget-endless",
-        file: "run/budget.rs",
-        stands: "self.num_pages >= self.pages_max.max(ALLOWANCE) || self.num_pieces >= PIECES_MAX",
-        instead: "self.num_pages == u32::MAX && self.num_pieces >= PIECES_MAX",
-        breaks: "a run asks for as much as it likes",
-        guarantee: "G12",
-    },
-    Mutant {
         name: "item-count-ignored",
         file: "run/item_end.rs",
         stands: "playlist.total_items.filter(|listed| *listed != total)",
