@@ -54,7 +54,14 @@ pub enum Verdict {
 /// What the total counts beyond the rows that were seen, are known to be hidden, or have no id. One that is not told counts
 /// what it counted before.
 pub fn excess(walk: &WalkState, total: Option<u32>, num_seen: u32) -> u32 {
-    total.map_or(walk.num_excess, |total| total.saturating_sub(num_seen + walk.num_hidden + walk.num_unidentified))
+    total.map_or(walk.num_excess, |total| total.saturating_sub(num_seen + walk.num_hidden + num_nameless(walk)))
+}
+
+/// Rows without an id that stand for no item that is held. One that has fallen silent and still has its date is seen by it.
+pub fn num_nameless(walk: &WalkState) -> u32 {
+    let num_dated = walk.num_unidentified.saturating_sub(walk.num_undated);
+    let num_fallen = num_dated.saturating_sub(walk.proven_dated.unwrap_or(num_dated));
+    walk.num_unidentified - num_fallen
 }
 
 /// Judges a walk over a listing that ended.
@@ -238,6 +245,18 @@ mod tests {
             let found = Finding { total: Some(500), num_active: 500, num_unseen: 3, held };
             let verdict = judge(GUARD, &WalkState::default(), by_cursor, found);
             assert_eq!(verdict, Verdict::Proven { num_removed: 3, num_counted: 0, discrepancy: 3 }, "a person said so");
+        }
+    }
+
+    /// Found by the simulation: one was hidden, one removed, and the row of a third said nothing but its date.
+    #[test]
+    fn a_row_that_has_fallen_silent_is_not_counted_twice() {
+        let found = Finding { total: Some(10), num_active: 11, num_unseen: 2, ..Finding::default() };
+        for (proven_dated, excess) in [(Some(0), 1), (Some(1), 0), (None, 0)] {
+            let walk = WalkState { num_unidentified: 1, proven_dated, ..WalkState::default() };
+            assert_eq!(super::excess(&walk, found.total, 9), excess);
+            let is_counted = matches!(judge(GUARD, &walk, false, found), Verdict::Counted { counts_all: false, .. });
+            assert_eq!(is_counted, excess > 0);
         }
     }
 

@@ -80,6 +80,9 @@ pub struct WalkState {
     pub num_undated: u32,
     /// The same of the last pass that was proven; what it did not hide, it does not hide now.
     pub proven_undated: Option<u32>,
+    /// The fewest slots without an identifiable item, and with a date, of any proven pass. Where there are more, rows have
+    /// fallen silent that are held.
+    pub proven_dated: Option<u32>,
     /// Runs in a row that read the whole listing in vain, because such rows may be what is missing.
     pub num_vain_runs: u32,
     /// Ranges of this pass that the API could not serve.

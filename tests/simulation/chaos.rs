@@ -158,6 +158,7 @@ impl World {
     /// The clocks have gone apart: what is due may be due already.
     fn look_again(&mut self) {
         self.excuse_trackers();
+        self.oracle.disturbed_at = Some(self.now);
         let pids: Vec<Pid> = self.processes.iter().map(|process| process.pid).collect();
         for pid in pids {
             self.plan_runs(pid);

@@ -9,14 +9,15 @@
 //! | [`api`], [`odds`] | the model API, with limits that nobody is told; how its answers are wrong and look right |
 //! | [`database`] | the model database: the transactions of `src/store` |
 //! | [`listener`] | who listens, and the history as the API shows it |
-//! | [`process`], [`syncer`], [`tracker`], [`gate`], [`fetch`] | the shells: what `src/actors` does, with messages instead of futures |
+//! | [`process`], [`syncer`], [`tracker`], [`gate`], [`fetch`] | the drivers: what `src/actors` does, with messages instead of futures |
 //! | [`world`], [`chaos`] | the clock and what happens next; how the script happens |
 //! | [`oracle`] | what must always hold |
 //! | [`shrink`] | makes a failure small |
 //! | [`tally`] | what was done, over many lives |
 //!
-//! The shells are written again here, and not the engine: what the actors add to it is carrying messages, and the
-//! second layer (`tests/it/random.rs`) runs the real ones. See `docs/simulation.md`.
+//! The drivers are written again here, and no decision: `src/actors` carries the same messages, and the second layer
+//! (`tests/it/random.rs`) runs it. What `store` decides by itself (the history of playlists, say) is judged there, too.
+//! See `docs/simulation.md`.
 
 mod api;
 mod chaos;

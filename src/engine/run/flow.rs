@@ -24,6 +24,7 @@ pub(super) fn fresh_incremental(last: Checkpoint) -> Checkpoint {
         disordered,
         num_unidentified,
         proven_undated,
+        proven_dated,
         num_vain_runs,
         num_gaps,
         discrepancy,
@@ -44,6 +45,7 @@ pub(super) fn fresh_incremental(last: Checkpoint) -> Checkpoint {
         disordered,
         num_unidentified,
         proven_undated,
+        proven_dated,
         num_vain_runs,
         num_gaps,
         discrepancy,
@@ -123,6 +125,7 @@ impl EntityRun {
             num_wary_runs: checkpoint.walk.num_wary_runs,
             told,
             proven_undated: checkpoint.walk.proven_undated,
+            proven_dated: checkpoint.walk.proven_dated,
             num_vain_runs: checkpoint.walk.num_vain_runs,
             verifying,
             verification: checkpoint.walk.verification.take(),
@@ -266,8 +269,10 @@ impl EntityRun {
                 let is_told = discrepancy >= 0 || walk.num_unidentified == 0;
                 walk.discrepancy = is_told.then_some(discrepancy);
                 walk.proven_undated = Some(walk.num_undated);
+                let num_dated = walk.num_unidentified.saturating_sub(walk.num_undated);
+                walk.proven_dated = Some(walk.proven_dated.map_or(num_dated, |before| before.min(num_dated)));
                 walk.num_vain_runs = 0;
-                let num_hidden = discrepancy - i64::from(walk.num_unidentified);
+                let num_hidden = discrepancy - i64::from(sweep::num_nameless(walk));
                 walk.num_hidden = u32::try_from(num_hidden.max(0)).unwrap_or(u32::MAX);
                 walk.num_counted = num_counted;
                 walk.held_removals = Some(num_counted).filter(|num| *num > 0);

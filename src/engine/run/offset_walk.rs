@@ -323,7 +323,11 @@ impl OffsetWalk {
     }
 
     fn note_total(&mut self, total: Option<u32>) {
-        let moved = self.tip.total.zip(total).is_some_and(|(before, now)| before != now);
+        // Where the first pages did not tell how long it was, it may have been another length.
+        let moved = match self.tip.total {
+            Some(before) => total.is_some_and(|now| before != now),
+            None => total.is_some() && self.tip.offset > 0,
+        };
         self.tip.walk.unsteady |= moved;
         self.tip.total = total.or(self.tip.total);
         self.total_max = self.total_max.max(total);

@@ -6,6 +6,9 @@ use uuid::Uuid;
 /// How long permits are reserved for.
 const BLOCK: Duration = Duration::from_secs(2);
 
+/// How long those who were taken for dead may not know of it.
+const DISTURBED_FOR: Duration = Duration::from_secs(60);
+
 /// A permit that was reserved before a pause was stored may be used a moment after it.
 const ON_ITS_WAY: Duration = Duration::from_millis(20);
 
@@ -179,13 +182,14 @@ impl World {
         // Who is taken for dead, since the machine slept or the calendar was set forward, has a block, and does not look
         // again before it is used up.
         let found = self.database.shared_limits();
+        let is_disturbed = self.oracle.disturbed_at.is_some_and(|at| now - at < DISTURBED_FOR);
         let row_of = |owner: Uuid| found.processes.iter().find(|one| one.owner.id == owner);
         for pause in &change.pauses {
             let Ok(left) = (pause.until - wall).to_std() else { continue };
             for other in self.processes.iter_mut().filter(|other| other.pid != pid && other.has_looked) {
-                let block = match row_of(other.owner) {
+                let block = match row_of(other.owner).filter(|_| is_disturbed) {
                     Some(row) => (row.held.until - wall).to_std().ok().filter(|_| row.has_block),
-                    None => Some(BLOCK),
+                    None => Some(BLOCK).filter(|_| is_disturbed),
                 };
                 let from = now + block.unwrap_or_default().max(ON_ITS_WAY);
                 other.told.push((pause.scope, from, now + left));
