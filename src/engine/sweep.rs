@@ -52,9 +52,12 @@ pub enum Verdict {
 }
 
 /// What the total counts beyond the rows that were seen, are known to be hidden, or have no id. One that is not told counts
-/// what it counted before.
+/// what it counted before. One that leaves no room for the hidden rows says that it, or the one that told of them, was
+/// wrong: then it counts whatever was not seen.
 pub fn excess(walk: &WalkState, total: Option<u32>, num_seen: u32) -> u32 {
-    total.map_or(walk.num_excess, |total| total.saturating_sub(num_seen + walk.num_hidden + num_nameless(walk)))
+    let Some(total) = total else { return walk.num_excess };
+    let beyond = total.saturating_sub(num_seen + num_nameless(walk));
+    beyond.checked_sub(walk.num_hidden).unwrap_or(beyond)
 }
 
 /// Rows without an id that stand for no item that is held. One that has fallen silent and still has its date is seen by it.
@@ -311,6 +314,15 @@ mod tests {
         let found = Finding { total: Some(3), num_active: 6, num_unseen: 4, held };
         let counted = Verdict::Counted { num_unseen: 4, num_removed: 0, counts_all: false, discrepancy: -3 };
         assert_eq!(judge(GUARD, &some, false, found), counted);
+    }
+
+    /// Found by the simulation: one total that was too long, and what it counted was taken for hidden rows ever after.
+    #[test]
+    fn rows_that_were_never_hidden_prove_no_removal() {
+        let hiding = WalkState { num_hidden: 16, ..WalkState::default() };
+        let found = Finding { total: Some(3), num_active: 3, num_unseen: 1, ..Finding::default() };
+        let counted = Verdict::Counted { num_unseen: 1, num_removed: 0, counts_all: true, discrepancy: 0 };
+        assert_eq!(judge(GUARD, &hiding, false, found), counted);
     }
 
     #[test]

@@ -15,6 +15,9 @@ use std::time::Duration;
 /// What was reserved before the calendar jumped may be sent as much later.
 const HELD_BEFOREHAND: Duration = Duration::from_secs(60);
 
+/// Nor does a look at the database that was under way know the new time.
+const LOOK_UNDER_WAY: Duration = Duration::from_millis(100);
+
 impl World {
     pub fn apply(&mut self, injection: Injection) {
         let tick = self.tick;
@@ -124,6 +127,9 @@ impl World {
                 self.skew += TimeDelta::seconds(seconds.into());
                 if seconds > 0 {
                     self.oracle.misjudged_before = self.now + HELD_BEFOREHAND;
+                }
+                for process in &mut self.processes {
+                    process.misjudges_before = process.misjudges_before.max(self.now + LOOK_UNDER_WAY);
                 }
                 self.look_again();
             }

@@ -214,7 +214,10 @@ impl World {
             );
         }
         let (_, limit) = process.gate.machine.window_used(instant);
-        let (misjudges_before, limit) = (process.misjudges_before, process.settings.requests.unwrap_or(limit) as usize);
+        // One of several learns first that more is put up with.
+        let (misjudges_before, configured) = (process.misjudges_before, process.settings.requests);
+        let learned = self.processes.iter_mut().map(|process| process.gate.machine.window_used(instant).1).max();
+        let limit = configured.or(learned).unwrap_or(limit) as usize;
         let sent = &mut self.oracle.sent;
         sent.push_back((now, pid));
         sent.retain(|(at, _)| now - *at < window);
