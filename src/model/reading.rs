@@ -10,8 +10,8 @@ use std::time::Duration;
 /// scarce quota.
 pub const REST_MAX: TimeDelta = TimeDelta::days(7);
 
-/// How long until rows that were counted and not given are looked for once more: a day, and ever more rarely while as
-/// many stay away.
+/// How long until rows that were counted and not given are looked for once more: a day, and then a week at a time while
+/// as many stay away.
 pub fn look_again_in(num_hidden: u32, num_before: u32) -> TimeDelta {
     if num_hidden == num_before { REST_MAX } else { TimeDelta::days(1) }
 }

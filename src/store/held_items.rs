@@ -53,14 +53,8 @@ pub(super) struct Held {
 impl Held {
     pub fn failure(self, snapshot_id: Option<String>) -> FailedReading {
         let Held { num_missing, num_held } = self;
-        FailedReading {
-            kind: FailureKind::Held,
-            reason: format!("{num_missing} of {num_held} items are no longer listed, which one look does not prove"),
-            snapshot_id,
-            total: None,
-            rest: Duration::ZERO,
-            is_unreadable: false,
-        }
+        let reason = format!("{num_missing} of {num_held} items are no longer listed, which one look does not prove");
+        doubted(FailureKind::Held, reason, snapshot_id)
     }
 
     pub fn outcome(self, playlist: &str) -> ReadingOutcome {
@@ -80,14 +74,13 @@ pub(super) struct Evidence {
 
 /// A reading that is believed when it comes a second time.
 pub(super) fn unchanged(snapshot_id: Option<String>) -> FailedReading {
-    FailedReading {
-        kind: FailureKind::Unchanged,
-        reason: "another snapshot is listed, and the items are the same, which one look does not prove".to_owned(),
-        snapshot_id,
-        total: None,
-        rest: Duration::ZERO,
-        is_unreadable: false,
-    }
+    let reason = "another snapshot is listed, and the items are the same, which one look does not prove";
+    doubted(FailureKind::Unchanged, reason.to_owned(), snapshot_id)
+}
+
+/// A whole reading that the next run is to confirm.
+fn doubted(kind: FailureKind, reason: String, snapshot_id: Option<String>) -> FailedReading {
+    FailedReading { kind, reason, snapshot_id, total: None, rest: Duration::ZERO, is_unreadable: false }
 }
 
 /// Judges a whole reading against the rows.

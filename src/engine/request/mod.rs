@@ -11,8 +11,8 @@
 //! | anything else | - | told at once |
 //!
 //! *The page's own fault* is said on proof only: while nothing else of the application is answered rightly between two of
-//! its tries, a page that fails is no worse than the rest. Where nobody else asks, the machine itself asks for something that is known to be
-//! there, once: the *probe*. What an outage means for the run is the schedule's.
+//! its tries, a page that fails is no worse than the rest. Where nobody else asks, the machine itself asks for something
+//! that is known to be there, once: the *probe*. What an outage means for the run is the schedule's.
 //!
 //! The driver carries out what [`Request::poll`] says and reports with [`Request::handle`].
 

@@ -416,11 +416,7 @@ impl EntityRun {
                 if !idle {
                     return None;
                 }
-                self.num_item_gaps += walk.num_gaps;
-                walk.notes.drain(..).for_each(|note| self.notes.tell(note));
-                self.tried.append(&mut walk.failed);
-                let retry_in = walk.retry_in;
-                self.note_retry(retry_in);
+                self.note_items();
                 self.is_in_doubt = true;
                 self.item_rounds = self.item_rounds.saturating_sub(1);
                 self.start_pass();
@@ -435,11 +431,7 @@ impl EntityRun {
         if walk.is_finished() && idle {
             let num_outrun = std::mem::take(&mut self.num_outrun);
             let num_unconfirmed = walk.num_unconfirmed + num_outrun;
-            self.num_item_gaps += walk.num_gaps;
-            walk.notes.drain(..).for_each(|note| self.notes.tell(note));
-            self.tried.append(&mut walk.failed);
-            let retry_in = walk.retry_in;
-            self.note_retry(retry_in);
+            self.note_items();
             let resumed = std::mem::take(&mut self.resumed);
             if (num_unconfirmed > 0 || resumed) && self.item_rounds < PASSES_MAX {
                 // A long playlist may have changed between its pages: its snapshot tells. One that was counted otherwise
@@ -462,6 +454,16 @@ impl EntityRun {
     pub(super) fn has_tried(&self, playlist: &StalePlaylist) -> bool {
         let listed = |one: &StalePlaylist| (one.id.clone(), one.snapshot_id.clone(), one.total_items);
         self.tried.iter().any(|tried| listed(tried) == listed(playlist))
+    }
+
+    /// Takes over what the walk of the items has found, once it is over.
+    fn note_items(&mut self) {
+        let Activity::Items(walk) = &mut self.activity else { return };
+        let retry_in = walk.retry_in;
+        self.num_item_gaps += walk.num_gaps;
+        walk.notes.drain(..).for_each(|note| self.notes.tell(note));
+        self.tried.append(&mut walk.failed);
+        self.note_retry(retry_in);
     }
 
     /// Readings that did not end as they meant to.
