@@ -73,7 +73,7 @@ pub(super) async fn logout(args: LogoutArgs, config: &Config) -> Result<Exit, Co
     Ok(Exit::Done)
 }
 
-/// Whoever leaves, and has a token in the environment, comes back by it.
+/// An account that is removed signs in again at once if the environment still holds a token.
 fn warn_of_imported_token(config: &Config) {
     if config.spotify.refresh_token.is_some() {
         say("SEGNO_SPOTIFY_REFRESH_TOKEN is set: the next sync signs in with it again");

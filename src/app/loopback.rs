@@ -2,7 +2,7 @@
 //! one page that it shows at the end.
 //!
 //! It begins here, since everybody on this machine can read the arguments of the program that opens it: the address of
-//! the consent page, which holds the state of the sign-in, is given to a browser of the same user and to nobody else.
+//! the consent page contains the state of the sign-in, so only a browser of the same user is sent there.
 //!
 //! Anything on this machine can send requests here, and a page in the browser can make it do so. So nothing but the
 //! answer to this very sign-in has an effect: other paths, other hosts (a name that somebody points at this machine) and
@@ -277,7 +277,7 @@ mod tests {
                      2: 0100007F:A3F2 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1000        0 3 1\n";
         assert_eq!(uid_of_connection(table, 0xA3F2, 0x1F90), Some(1000));
         assert_eq!(uid_of_connection(table, 0xA3F3, 0x1F90), None);
-        // Of this very process.
+        // A connection of our own process.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let to_port = listener.local_addr().unwrap().port();
         let stream = std::net::TcpStream::connect(("127.0.0.1", to_port)).unwrap();

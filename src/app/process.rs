@@ -1,10 +1,10 @@
-//! What this process may take of its machine, and what it leaves behind if it dies.
+//! Limits of this process: how many files it may open, and no core dump when it crashes.
 
 /// Files that a process may have open where the system does not tell.
 const NUM_FILES: usize = 1024;
 
-/// Takes as many files as there are to be had, since a crowd at the status page must not cost the sync its own, and
-/// leaves no copy of its memory behind: tokens are in there. What the system refuses stays as it is.
+/// Raises the limit of open files to its hard limit, so that a crowd at the status page leaves files for the sync, and
+/// turns core dumps off, since they would contain tokens. Where the system refuses, its limits stay.
 pub(super) fn settle() {
     #[cfg(unix)]
     {
@@ -13,7 +13,7 @@ pub(super) fn settle() {
         let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
         let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     }
-    // Nor may other programs of the same person read the memory, but root's.
+    // Other programs of the same user may not read the memory either; those of root may.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }

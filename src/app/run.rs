@@ -192,7 +192,7 @@ impl Caretaker {
                     continue;
                 }
             };
-            // Neither whoever is told to stop nor whoever watches over the service waits for a database that hangs.
+            // A database that hangs delays neither signals nor the watchdog.
             let mut attended = pin!(tokio::time::timeout(ATTENDED_WITHIN, self.attend_to(due)));
             let attended = loop {
                 tokio::select! {
