@@ -280,7 +280,8 @@ impl Odds {
         let mut next = if to < rows.len() { Next::Goes { offset: Some(to as u32) } } else { Next::End };
         if take(&mut self.cuts[at].0) && slots.len() > self.cuts[at].1 as usize {
             slots.truncate(self.cuts[at].1 as usize);
-            listing.withhold(honest, tick);
+            // Whatever follows is shown as not there.
+            listing.withhold(honest.start..len, tick);
             next = Next::End;
         }
         if total.is_none_or(|total| (total as usize) < len) {

@@ -77,7 +77,10 @@ impl Oracle {
 impl World {
     /// Where a run that begins now has to go on, if one before it was interrupted.
     pub fn note_place(&mut self, key: SyncKey) {
-        let is_place = |place: &&Checkpoint| matches!(place.walk.stage, Stage::Head | Stage::Walk);
+        // A walk that led nowhere is over: there is nothing to go on with.
+        let is_place = |place: &&Checkpoint| {
+            matches!(place.walk.stage, Stage::Head | Stage::Walk) && !place.walk.is_broken
+        };
         self.oracle.place[key.place()] = self.database.of(key).interrupted().filter(is_place).cloned();
     }
 
@@ -149,10 +152,12 @@ impl World {
             Some(_) => writer.since.min(self.database.of(key).pass_since),
             None => writer.since,
         };
-        let empties = &self.library.of(key.entity).emptied_at;
-        let was_emptied_twice =
-            empties.iter().any(|at| *at >= writer.since) && empties.iter().any(|at| *at < writer.since);
-        if was_emptied_twice {
+        // An answer that claims to be empty is believed about what an earlier run has missed, whether that one was right.
+        let listing = self.library.of(key.entity);
+        let is_emptied = listing.emptied_at.iter().any(|at| *at >= writer.since);
+        let was_missed_before = listing.emptied_at.iter().any(|at| *at < writer.since)
+            || before.has_held && removed.iter().all(|number| listing.was_gone_since(*number, 0));
+        if is_emptied && was_missed_before {
             return;
         }
         // G11: what empties a listing was missed before.

@@ -383,8 +383,12 @@ impl Other<'_> {
         has_block.then_some(self.seen.held_until)
     }
 
-    /// Whether nothing of it counts any more, and it is not expected back.
+    /// Whether nothing of it counts any more, and it is not expected back. Two looks have to agree: a calendar that was read
+    /// just before it was set back calls what was noted since long past.
     fn is_over(&self, look: &Look) -> bool {
+        if self.seen.first_seen == look.now || !look.see(self.process).counts.is_empty() {
+            return false;
+        }
         let is_lost = look.now.saturating_duration_since(self.seen.first_seen) > FORGOTTEN_AFTER
             || age(self.process.seen_at, look.cautious) > FORGOTTEN_AFTER;
         self.seen.counts.is_empty() && !self.is_present && (self.is_gone || is_lost)

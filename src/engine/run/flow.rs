@@ -249,7 +249,9 @@ impl EntityRun {
         let verdict = sweep::judge(self.guard, &self.checkpoint.walk, by_cursor, finding);
         let num_known = report.held.num_ripe + report.held.num_confirmed;
         let verdict = match verdict {
-            Verdict::Proven { num_removed, .. } if num_removed > num_known && !self.has_second_look(num_unseen) => {
+            Verdict::Proven { num_removed, .. }
+                if (num_removed > num_known || total.is_none()) && !self.has_second_look(num_unseen) =>
+            {
                 if self.num_passes < PASSES_MAX {
                     return self.start_pass();
                 }
@@ -340,7 +342,7 @@ impl EntityRun {
         self.end_walk(effects);
     }
 
-    /// Whether more than one answer shows that so many are missing: a walk of several pages, a head that made us look, or
+    /// Whether more than one answer shows that so many are missing, or that no more follow where no total says so: a walk of several pages, a head that made us look, or
     /// another walk that missed as many.
     fn has_second_look(&mut self, num_unseen: u32) -> bool {
         let missing = (num_unseen, self.checkpoint.total);

@@ -90,6 +90,10 @@ impl Database {
         }
     }
 
+    pub fn has_plays(&self) -> bool {
+        !self.plays.is_empty()
+    }
+
     pub fn has_play(&self, played_at: DateTime<Utc>) -> bool {
         self.plays.range((played_at, String::new())..).next().is_some_and(|(at, _)| *at == played_at)
     }

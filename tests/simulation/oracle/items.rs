@@ -112,8 +112,10 @@ fn holds(book: &PlaylistBook, items: &[u32]) -> bool {
 /// the latest, unless it is what was held before. Then it was shown twice.
 fn looks_like_latest(book: &PlaylistBook, truth: &Contents, before: &[Option<u32>], judged_at: Tick) -> bool {
     let num_misread = truth.misread_at.iter().filter(|at| **at > judged_at).count();
+    // What is counted and not given stood before it.
+    let num_hidden = book.num_hidden as usize;
     let stood_there = |(at, item): (usize, &Option<u32>)| {
-        let stood = |items: &Vec<u32>| items.get(at) == item.as_ref();
+        let stood = |items: &Vec<u32>| (at..=at + num_hidden).any(|at| items.get(at) == item.as_ref());
         item.is_none() || stood(&truth.items) || truth.past.iter().any(|(_, items)| stood(items))
     };
     num_misread > usize::from(book.items == before) && book.items.iter().enumerate().all(stood_there)
