@@ -14,7 +14,7 @@
 //! | [`metrics`] | what the service counts of itself, for Prometheus |
 //! | [`model`] | the words of the domain |
 //! | [`sandbox`] | a stand-in Web API server for the demo and the tests; it shares nothing with the rest |
-//! | [`clock`], [`processes`], [`faults`] | the only place that reads the time; who lives on this machine; points where tests make actors panic |
+//! | [`clock`], [`processes`], [`tls`], [`faults`] | the only place that reads the time; who lives on this machine; cryptography; points where tests make actors panic |
 //!
 //! # One batch
 //!
@@ -51,4 +51,5 @@ pub mod sandbox;
 pub mod spotify;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod web;

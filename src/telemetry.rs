@@ -18,8 +18,8 @@ use std::{
 };
 use tracing::{Level, Metadata, level_filters::LevelFilter};
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry,
-    filter::{FilterExt, filter_fn},
+    Layer, Registry,
+    filter::{FilterExt, Targets, filter_fn},
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
     reload,
@@ -31,9 +31,8 @@ pub const FILTER_SYNTAX: &str = "a log filter: LEVEL or TARGET=LEVEL, separated 
                                  warn, info, debug, trace";
 
 /// Libraries that tell more than a reader of our log wants to know. A target stands for all that begin with it.
-const NOISY: [&str; 12] = [
+const NOISY: [&str; 11] = [
     "actix",
-    "aws_lc",
     "deadpool",
     "diesel",
     "h2",
@@ -51,7 +50,7 @@ const NOISY: [&str; 12] = [
 const INDISCREET: [&str; 6] = ["actix_http", "deadpool", "diesel", "h2", "postgres", "tokio_postgres"];
 
 /// The filter in force, once the log is set up.
-static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// Shape of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -131,27 +130,29 @@ fn is_discreet(event: &Metadata<'_>) -> bool {
     *event.level() <= Level::INFO || !INDISCREET.iter().any(|target| event.target().starts_with(target))
 }
 
-/// Stricter than `EnvFilter`, which takes a misspelt level for a target and then shows nothing.
-fn parse_filter(filter: &str) -> Option<EnvFilter> {
-    let mut directives: Vec<String> = filter.split(',').map(|directive| directive.trim().to_owned()).collect();
-    let mut default = LevelFilter::OFF;
-    for directive in &directives {
+/// Stricter than the crate, which takes a misspelt level for a target and then shows nothing.
+fn parse_filter(filter: &str) -> Option<Targets> {
+    let (mut default, mut targets) = (LevelFilter::OFF, Vec::new());
+    for directive in filter.split(',').map(str::trim) {
         match directive.rsplit_once('=') {
-            Some((_, level)) => _ = parse_level(level)?,
+            Some((target, level)) => targets.push((parse_target(target.trim())?, parse_level(level.trim())?)),
             None => default = parse_level(directive)?,
         }
     }
-    if default > LevelFilter::WARN {
-        let targets: Vec<&str> = directives.iter().filter_map(|d| Some(d.split_once('=')?.0)).collect();
-        let is_named = |noisy: &&str| targets.iter().any(|target| noisy.starts_with(target));
-        let quiet: Vec<_> = NOISY.into_iter().filter(|noisy| !is_named(noisy)).map(|n| format!("{n}=warn")).collect();
-        directives.extend(quiet);
-    }
-    EnvFilter::try_new(directives.join(",")).ok()
+    let is_named = |noisy: &&str| targets.iter().any(|(target, _)| noisy.starts_with(target));
+    let quiet: Vec<&str> = NOISY.into_iter().filter(|noisy| default > LevelFilter::WARN && !is_named(noisy)).collect();
+    let quiet = quiet.into_iter().map(|noisy| (noisy, LevelFilter::WARN));
+    Some(Targets::new().with_default(default).with_targets(quiet).with_targets(targets))
+}
+
+/// The path of a module, or the beginning of one.
+fn parse_target(word: &str) -> Option<&str> {
+    let is_path = word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-'));
+    (is_path && !word.is_empty()).then_some(word)
 }
 
 fn parse_level(word: &str) -> Option<LevelFilter> {
-    // The crate takes nothing at all for `error`.
+    // The crate takes an empty word for `error`.
     if word.is_empty() { None } else { word.parse().ok() }
 }
 
@@ -249,10 +250,22 @@ mod tests {
 
     #[test]
     fn a_filter_is_levels_and_targets_and_nothing_else() {
-        for good in ["info", "off", "WARN", "warn,segno=debug", " info , segno::engine=trace ", "[run{id=3}]=debug"] {
+        for good in ["info", "off", "WARN", "warn,segno=debug", " info , segno::engine=trace "] {
             assert!(is_filter(good), "{good}");
         }
-        for bad in ["", "inof", "segno", "segno=", "=debug", "info,,warn", "segno=loud", "info,", "a b=c", "{"] {
+        for bad in [
+            "",
+            "inof",
+            "segno",
+            "segno=",
+            "=debug",
+            "info,,warn",
+            "segno=loud",
+            "info,",
+            "a b=debug",
+            "{",
+            "[run{id=3}]=debug",
+        ] {
             assert!(!is_filter(bad), "{bad}");
         }
     }
@@ -276,7 +289,7 @@ mod tests {
         assert!(!has("info,h=debug", "hyper=warn"));
         assert!(has("info,hyper_util=debug", "hyper=warn"));
         // Where little is wanted anyway, they get no more than the rest.
-        for quiet in ["error", "off", "warn", "segno=debug"] {
+        for quiet in ["error", "off", "warn", "segno=debug,off"] {
             assert_eq!(parse_filter(quiet).unwrap().to_string(), quiet);
         }
     }
@@ -305,7 +318,7 @@ mod tests {
             let lines = lines.clone();
             move || Shared(lines.clone())
         };
-        let filter = parse_filter("trace,tokio_postgres=trace,tokio_postgres::query=trace,[query]=trace").unwrap();
+        let filter = parse_filter("trace,tokio_postgres=trace,tokio_postgres::query=trace").unwrap();
         let layer = fmt::layer().compact().with_ansi(false).without_time().with_writer(writer);
         let subscriber = Registry::default().with(layer.with_filter(filter.and(filter_fn(is_discreet))));
         with_default(subscriber, || {

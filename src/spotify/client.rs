@@ -119,6 +119,7 @@ impl Client {
     pub fn new(config: ClientConfig) -> Result<Client, ApiError> {
         let api_url = base_url("spotify.api_url", config.api_url)?;
         let accounts_url = base_url("spotify.accounts_url", config.accounts_url)?;
+        crate::tls::install();
         let mut builder = reqwest::Client::builder()
             .user_agent(config.user_agent)
             .connect_timeout(config.connect_timeout)

@@ -8,7 +8,6 @@ use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::FutureExt;
-use rustls::crypto::CryptoProvider;
 use rustls_platform_verifier::ConfigVerifierExt;
 use std::error::Error;
 use std::time::Duration;
@@ -124,10 +123,7 @@ async fn connect(url: &PostgresUrl, setup: &str) -> Result<AsyncPgConnection, St
 
 /// Trusts what the operating system trusts; SSL_CERT_FILE adds to it.
 fn tls() -> Result<MakeRustlsConnect, rustls::Error> {
-    if CryptoProvider::get_default().is_none() {
-        // Somebody else may be faster; either provider will do.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    }
+    crate::tls::install();
     rustls::ClientConfig::with_platform_verifier().map(MakeRustlsConnect::new)
 }
 

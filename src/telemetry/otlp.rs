@@ -30,6 +30,7 @@ where
     }
     let resource = Resource::builder();
     let resource = if is_set("OTEL_SERVICE_NAME") { resource } else { resource.with_service_name("segno") };
+    crate::tls::install();
     let exporter = SpanExporter::builder().with_http().build()?;
     let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.build()).build();
     let provider = PROVIDER.get_or_init(|| provider);

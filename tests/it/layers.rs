@@ -26,11 +26,11 @@ struct Layer {
     is_pure: bool,
 }
 
-const LAYERS: [Layer; 17] = [
+const LAYERS: [Layer; 18] = [
     layer("model", &[], OUTSIDE).pure(),
     layer("engine", &["model"], OUTSIDE).pure(),
-    layer("spotify", &["model"], &["actix", "diesel"]),
-    layer("store", &["model"], &["actix", "reqwest"]),
+    layer("spotify", &["model", "tls"], &["actix", "diesel"]),
+    layer("store", &["model", "tls"], &["actix", "reqwest"]),
     layer(
         "actors",
         &["model", "engine", "spotify", "store", "metrics", "clock", "processes", "faults"],
@@ -49,7 +49,8 @@ const LAYERS: [Layer; 17] = [
     layer("clock", &[], &["actix", "diesel", "reqwest"]),
     layer("processes", &["model"], OUTSIDE),
     layer("faults", &[], OUTSIDE),
-    layer("telemetry", &["model"], OUTSIDE),
+    layer("telemetry", &["model", "tls"], OUTSIDE),
+    layer("tls", &[], OUTSIDE),
     Layer { name: "app", uses: None, never: &[], is_pure: false },
     Layer { name: "main", uses: None, never: &[], is_pure: false },
     Layer { name: "lib", uses: None, never: &[], is_pure: false },

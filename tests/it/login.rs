@@ -7,6 +7,7 @@ use super::support::{
     login::{visit, visit_with},
     wait_until,
 };
+use crate::support::http;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, os::unix::fs::PermissionsExt, time::Duration};
 
@@ -597,7 +598,7 @@ fn saved(sandbox: &Sandbox, user: usize) -> BTreeSet<String> {
 
 fn post_form(url: &str, form: String) -> Value {
     block_on(async {
-        let request = reqwest::Client::new().post(url).header("content-type", "application/x-www-form-urlencoded");
+        let request = http::client().post(url).header("content-type", "application/x-www-form-urlencoded");
         let answer = request.body(form).send().await.expect("the sandbox answers");
         serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON")
     })

@@ -4,6 +4,7 @@ mod exposition;
 mod promql;
 
 use super::support::{Backend, Database, Running, Sandbox, Segno, block_on, both, wait_until};
+use crate::support::http;
 use chrono::Utc;
 use exposition::Scrape;
 use serde_json::{Value, json};
@@ -45,7 +46,7 @@ impl Service {
     fn scrape(&self) -> Scrape {
         let url = format!("{}/metrics", self.url);
         block_on(async {
-            let response = reqwest::Client::new().get(url).send().await.expect("it answers");
+            let response = http::client().get(url).send().await.expect("it answers");
             assert_eq!(response.status(), 200);
             let kind = response.headers()["content-type"].to_str().expect("text").to_owned();
             assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");

@@ -78,9 +78,8 @@ impl World {
     /// Where a run that begins now has to go on, if one before it was interrupted.
     pub fn note_place(&mut self, key: SyncKey) {
         // A walk that led nowhere is over: there is nothing to go on with.
-        let is_place = |place: &&Checkpoint| {
-            matches!(place.walk.stage, Stage::Head | Stage::Walk) && !place.walk.is_broken
-        };
+        let is_place =
+            |place: &&Checkpoint| matches!(place.walk.stage, Stage::Head | Stage::Walk) && !place.walk.is_broken;
         self.oracle.place[key.place()] = self.database.of(key).interrupted().filter(is_place).cloned();
     }
 

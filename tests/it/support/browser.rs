@@ -1,5 +1,6 @@
 //! A real Chromium without a window, driven through chromedriver by the few WebDriver calls that the tests need.
 
+use super::http;
 use super::{block_on, wait_until};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -178,7 +179,7 @@ impl Browser {
     fn call(&self, method: &str, path: &str, body: &Value) -> Value {
         let url = format!("{}{path}", self.base);
         let (status, answer) = block_on(async {
-            let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+            let client = http::builder().no_proxy().build().expect("a client");
             let request = if method == "GET" { client.get(&url) } else { client.post(&url).body(body.to_string()) };
             let request = request.header("content-type", "application/json");
             let response = request.send().await.expect("chromedriver answers");
@@ -195,7 +196,7 @@ impl Drop for Browser {
         // The session's end takes Chromium along; the driver alone would leave it behind.
         let url = self.base.clone();
         block_on(async {
-            let _ = reqwest::Client::new().delete(url).timeout(std::time::Duration::from_secs(10)).send().await;
+            let _ = http::client().delete(url).timeout(std::time::Duration::from_secs(10)).send().await;
         });
         let _ = self.driver.kill();
         let _ = self.driver.wait();

@@ -1,5 +1,6 @@
 //! `segno login` under way, and a person with a browser of a few lines.
 
+use super::http;
 use super::{Database, Ended, Running, Sandbox, Segno, block_on, wait_until};
 use std::{os::unix::fs::PermissionsExt, path::PathBuf};
 
@@ -60,7 +61,7 @@ impl Login {
     /// Where the consent page sends a person who clicks there.
     pub fn answer_of(&self, click: &str) -> String {
         let url = format!("{}&{click}", self.url());
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+        let client = http::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
         block_on(async {
             let response = client.get(url).send().await.expect("the sandbox answers");
             let status = response.status();
@@ -98,7 +99,7 @@ pub fn visit(url: &str) -> (u16, String) {
 
 pub fn visit_with(url: &str, host: Option<&str>) -> (u16, String) {
     block_on(async {
-        let mut request = reqwest::Client::new().get(url);
+        let mut request = http::client().get(url);
         if let Some(host) = host {
             request = request.header("host", host);
         }

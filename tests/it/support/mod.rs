@@ -2,6 +2,7 @@
 
 pub mod browser;
 pub mod database;
+pub mod http;
 mod inspect;
 mod journal;
 pub mod login;

@@ -1,6 +1,7 @@
 //! The stand-in API in a process of its own, driven through its control API.
 
 use super::block_on;
+use super::http;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -66,7 +67,7 @@ impl Sandbox {
     pub fn get(&self, path: &str) -> Value {
         let url = format!("{}/_sandbox/{path}", self.base());
         block_on(async {
-            let response = reqwest::Client::new().get(url).send().await.expect("the sandbox answers");
+            let response = http::client().get(url).send().await.expect("the sandbox answers");
             let body = response.bytes().await.expect("a body");
             serde_json::from_slice(&body).expect("JSON")
         })
@@ -82,7 +83,7 @@ impl Sandbox {
     pub fn ask(&self, path: &str, body: &Value) -> (u16, Value) {
         let url = format!("{}/_sandbox/{path}", self.base());
         block_on(async {
-            let request = reqwest::Client::new().post(url).header("content-type", "application/json");
+            let request = http::client().post(url).header("content-type", "application/json");
             let response = request.body(body.to_string()).send().await.expect("the sandbox answers");
             let (status, answer) = (response.status().as_u16(), response.bytes().await.expect("a body"));
             (status, serde_json::from_slice(&answer).expect("JSON"))

@@ -1,6 +1,7 @@
 //! The library as the API shows it, read by a naive client: page after page while nothing moves, every field taken at
 //! its word. What a database holds is compared with it, table by table and column by column.
 
+use super::http;
 use super::{Backend, Database, Sandbox, block_on};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -428,7 +429,7 @@ impl Reader<'_> {
             ["SEGNO_SPOTIFY_ACCOUNTS_URL", "SEGNO_SPOTIFY_CLIENT_ID", "SEGNO_SPOTIFY_REFRESH_TOKEN"]
                 .map(|name| &sandbox.env[name]);
         let form = format!("grant_type=refresh_token&client_id={client_id}&refresh_token={refresh_token}");
-        let request = reqwest::Client::new().post(format!("{accounts}/api/token"));
+        let request = http::client().post(format!("{accounts}/api/token"));
         let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
         let (status, answer) = send(request);
         assert_eq!(status, 200, "{answer}");
@@ -437,7 +438,7 @@ impl Reader<'_> {
 
     fn get(&self, path: &str) -> (u16, Value) {
         let url = format!("{}/{path}", self.sandbox.env["SEGNO_SPOTIFY_API_URL"]);
-        send(reqwest::Client::new().get(url).header("authorization", format!("Bearer {}", self.token)))
+        send(http::client().get(url).header("authorization", format!("Bearer {}", self.token)))
     }
 
     fn listing(&self, path: &str) -> Vec<Value> {

@@ -10,6 +10,7 @@ mod server;
 mod strangers;
 
 use super::support::{Backend, Database, Ended, Running, Sandbox, Segno, block_on, both, wait_until};
+use crate::support::http;
 use reqwest::{Method, header::HeaderMap};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -60,7 +61,7 @@ impl Page {
     fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         block_on(async {
             let redirects = reqwest::redirect::Policy::none();
-            let client = reqwest::Client::builder().redirect(redirects).build().expect("a client");
+            let client = http::builder().redirect(redirects).build().expect("a client");
             let mut request = client.request(method.clone(), format!("{}{path}", self.base)).body(body.to_owned());
             for (name, value) in headers {
                 request = request.header(*name, *value);

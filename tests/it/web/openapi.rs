@@ -2,6 +2,7 @@
 //! odd, and every answer has to be one of those that are described.
 
 use super::{schema::violations, *};
+use crate::support::http;
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -193,7 +194,7 @@ fn an_event_is_the_status_as_it_is_described() {
     wait_until("the first sync is complete", || database.has_tables() && num_complete(&database) == 4);
     let api = page.get("/api/v1/openapi.json").json();
     let text = block_on(async {
-        let mut response = reqwest::get(format!("{}/api/v1/events", page.base)).await.expect("an answer");
+        let mut response = http::client().get(format!("{}/api/v1/events", page.base)).send().await.expect("an answer");
         let mut text = String::new();
         while !text.contains("\ndata: ") || !text.ends_with("\n\n") {
             let chunk = response.chunk().await.expect("a chunk").expect("no end");

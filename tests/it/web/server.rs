@@ -1,6 +1,7 @@
 //! What is served, to how many, and how it begins and ends.
 
 use super::{Backend, Database, Page, Sandbox, Segno, block_on, both, entity, num_complete, service, slow, wait_until};
+use crate::support::http;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{
@@ -126,7 +127,7 @@ both! {
 
 /// What a listener is told at once.
 async fn first_event(base: &str) -> String {
-    let mut response = reqwest::get(format!("{base}/api/v1/events")).await.expect("it listens");
+    let mut response = http::client().get(format!("{base}/api/v1/events")).send().await.expect("it listens");
     let mut text = String::new();
     while !text.contains("\ndata: ") {
         let chunk = response.chunk().await.expect("a chunk").expect("no end");
@@ -140,7 +141,7 @@ async fn crowd(
     base: &str,
     (begun, states, over, is_full): (Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicBool>),
 ) {
-    let client = reqwest::Client::new();
+    let client = http::client();
     let url = format!("{base}/api/v1/events");
     let listen = || async {
         let mut response = client.get(&url).send().await.expect("it listens");

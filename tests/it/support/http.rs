@@ -1,0 +1,12 @@
+//! The client of the tests that talk HTTP themselves.
+
+use reqwest::{Client, ClientBuilder};
+
+pub fn client() -> Client {
+    builder().build().expect("a client")
+}
+
+pub fn builder() -> ClientBuilder {
+    segno::tls::install();
+    Client::builder()
+}
