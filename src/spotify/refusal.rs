@@ -196,7 +196,7 @@ impl Refusal<'_> {
             }
             (ForbiddenReason::MissingScope, _) => {
                 format!(
-                    "the sign-in does not permit {what}: sign in again and grant all permissions that the README names"
+                    "the sign-in does not permit {what}: sign in again and grant all permissions that are asked for"
                 )
             }
             (ForbiddenReason::NotYours, Asked::PlaylistItems { playlist_id }) => format!(

@@ -1,4 +1,4 @@
-//! Traces, with the feature `otlp` only: `cargo test --features fault-hooks,otlp --test it otlp`. A receiver on loopback
+//! Traces, with the feature `otlp` only: `cargo test --features otlp --test it otlp`. A receiver on loopback
 //! takes what the real binary sends, and reads of the protobuf what is needed.
 
 use super::support::{Backend, Database, Sandbox, Segno};

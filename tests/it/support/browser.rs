@@ -39,6 +39,11 @@ pub struct Browser {
     _profile: TempDir,
 }
 
+/// Whether there is one.
+pub fn is_available() -> bool {
+    programs().is_some()
+}
+
 impl Browser {
     /// `None`, said loudly, where there is no Chromium; a failure where there has to be one.
     pub fn start() -> Option<Browser> {

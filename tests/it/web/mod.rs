@@ -2,8 +2,8 @@
 
 mod controls;
 mod data;
+mod examples;
 mod openapi;
-mod readme;
 mod safety;
 mod schema;
 mod server;

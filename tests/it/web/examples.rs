@@ -1,4 +1,4 @@
-//! The examples of the README do what it says.
+//! The examples of `docs/api.md` do what it says.
 
 use super::{Backend, Database, Page, Sandbox, num_complete, service, wait_until};
 use std::process::Command;
@@ -7,32 +7,32 @@ use std::process::Command;
 const TIMED_OUT: i32 = 28;
 
 #[test]
-fn the_curl_examples_of_the_readme_work() {
+fn the_documented_curl_examples_work() {
     if Command::new("curl").arg("--version").output().is_err() {
         let required = std::env::var("SEGNO_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
         assert!(!required, "SEGNO_REQUIRE_SERVICES=1, and there is no curl");
         eprintln!("SKIPPED: no curl");
         return;
     }
-    let readme = include_str!("../../../README.md");
+    let page = include_str!("../../../docs/api.md");
     let examples: Vec<&str> =
-        readme.lines().filter(|line| line.starts_with("curl ") && line.contains("127.0.0.1:8370")).collect();
+        page.lines().filter(|line| line.starts_with("curl ") && line.contains("127.0.0.1:8370")).collect();
     assert!(examples.len() >= 5, "{examples:?}");
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(60, 10, 10, 1, 10));
     let token = "a-word-for-the-page-0123456789";
-    let page = Page::start(&database, service(&database, &sandbox).env("SEGNO_WEB_TOKEN", token));
+    let service = Page::start(&database, service(&database, &sandbox).env("SEGNO_WEB_TOKEN", token));
     wait_until("all is complete", || database.has_tables() && num_complete(&database) == 4);
     for example in examples {
         let is_stream = example.contains(" -N ");
         let command = example.replacen("curl ", "curl --silent --show-error --fail --max-time 3 ", 1);
-        // With a token each needs it; the README says so once.
+        // With a token each needs it; the page says so once.
         let command = command.replacen("curl ", &format!("curl -H 'Authorization: Bearer {token}' "), 1);
-        let command = command.replace("http://127.0.0.1:8370", &page.base);
+        let command = command.replace("http://127.0.0.1:8370", &service.base);
         let ended = Command::new("bash").env("SEGNO_WEB_TOKEN", token).args(["-c", &command]).output().expect("bash");
         let (out, err) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
         let expected = if is_stream { TIMED_OUT } else { 0 };
         assert_eq!(ended.status.code(), Some(expected), "{example}: {out} {err}");
         assert!(!out.is_empty(), "{example} prints something");
     }
-    page.stop();
+    service.stop();
 }
