@@ -106,8 +106,10 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
     // As many rows without an id as before need not be the same ones.
     // And a total that counts fewer than came is wrong, and so may be the end that it told of.
     let is_too_small = !by_cursor && beyond(num_active - num_unseen) < 0;
-    let is_spoken_against =
-        doubtful > still_counted && (walk.unsteady || walk.num_undated > 0 || is_too_small || total.is_none());
+    // Rows with nothing but a date stand for what is held, unless they are known to have been such rows before.
+    let is_first_dated = walk.num_unidentified > walk.num_undated && walk.proven_dated.is_none();
+    let is_spoken_against = doubtful > still_counted
+        && (walk.unsteady || walk.num_undated > 0 || is_first_dated || is_too_small || total.is_none());
     let is_ripe = num_ripe + num_confirmed >= num_gone;
     if (guard.lets_pass(num_gone, num_active) && !is_spoken_against) || is_ripe {
         let discrepancy = beyond(num_active - num_gone);
@@ -140,6 +142,10 @@ mod tests {
         Verdict::Proven { num_removed, num_counted: 0, discrepancy: 0 }
     }
 
+    fn removes_of(num_removed: u32, discrepancy: i64) -> Verdict {
+        Verdict::Proven { num_removed, num_counted: 0, discrepancy }
+    }
+
     fn holds(num_unseen: u32) -> Verdict {
         Verdict::Held { num_unseen, num_removed: 0, num_counted: 0 }
     }
@@ -152,6 +158,16 @@ mod tests {
         }
         let again = Finding { held: ripe(4), ..finding(500, 4) };
         assert!(matches!(judge(GUARD, &undated(3, Some(2)), true, again), Verdict::Unread { num_unread: 1, .. }));
+    }
+
+    /// Found by the simulation: a row had fallen silent before the first walk that was steady, and a hidden one was removed.
+    #[test]
+    fn rows_with_nothing_but_a_date_need_a_later_look_until_they_are_known() {
+        let dated = |proven| WalkState { num_unidentified: 1, proven_dated: proven, ..WalkState::default() };
+        let found = Finding { total: Some(200), num_active: 200, num_unseen: 1, ..Finding::default() };
+        assert_eq!(judge(GUARD, &dated(None), false, found), holds(1));
+        assert_eq!(judge(GUARD, &dated(Some(1)), false, found), removes_of(1, 1));
+        assert!(matches!(judge(GUARD, &dated(Some(0)), false, found), Verdict::Counted { .. }));
     }
 
     #[test]
@@ -176,7 +192,7 @@ mod tests {
         let found = Finding { total: Some(19), num_active: 19, num_unseen: 1, ..Finding::default() };
         let counted = Verdict::Counted { num_unseen: 1, num_removed: 0, counts_all: true, discrepancy: 0 };
         assert_eq!(judge(GUARD, &WalkState::default(), false, found), counted);
-        let row_without_id = WalkState { num_unidentified: 1, ..WalkState::default() };
+        let row_without_id = WalkState { num_unidentified: 1, proven_dated: Some(1), ..WalkState::default() };
         let removed = Verdict::Proven { num_removed: 1, num_counted: 0, discrepancy: 1 };
         assert_eq!(judge(GUARD, &row_without_id, false, found), removed);
     }

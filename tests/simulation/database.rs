@@ -91,7 +91,7 @@ pub struct PlaylistBook {
     snapshot: Option<String>,
     pub total_items: Option<i32>,
     pub items_snapshot: Option<String>,
-    num_held: Option<u32>,
+    pub num_held: Option<u32>,
     pub num_hidden: u32,
     /// Whole readings.
     pub generation: i64,

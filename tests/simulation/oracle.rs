@@ -164,6 +164,7 @@ impl World {
             self.violated("G11", format!("{key}: all that was left is marked removed by one look"));
         }
         let (listing, books) = (self.library.of(key.entity), self.database.of(key));
+        let has_silent = listing.order.iter().any(|number| listing.item(*number).silent.is_some());
         let is_wronged = |number: &&u32| {
             // A row that says only since when is told by the date, which may be another one since it was last read.
             let item = listing.item(**number);
@@ -171,7 +172,8 @@ impl World {
                 Some(true) => item.added_at != books.row(**number).added_at,
                 // One that says nothing may be any item. Two runs that miss the same are believed.
                 Some(false) => before.has_held,
-                None => false,
+                // One that is counted and not given, while such a row stands for it.
+                None => before.has_held && item.is_withheld && has_silent,
             };
             !listing.was_gone_since(**number, since) && !is_disguised
         };
@@ -279,12 +281,15 @@ impl World {
     fn check_held(&mut self, key: SyncKey, since: Tick, is_noted: bool) {
         let (listing, books) = (self.library.of(key.entity), self.database.of(key));
         let is_dated = matches!(key.entity, EntityType::Tracks | EntityType::Albums);
+        let has_shrunk = listing.items.iter().any(|item| !item.is_listed);
         let is_missing = |number: &&u32| {
             let row = books.row(**number);
             let is_right =
                 row.state == Presence::Active && (!is_dated || row.added_at == listing.item(**number).added_at);
             // What a page should have held and did not is missed in silence by nobody.
-            let was_given = !is_noted || listing.item(**number).withheld_at <= since;
+            // A cursor that ends too early, twice, in a listing that shrinks meanwhile, is the end.
+            let may_be_withheld = is_noted || key.entity == EntityType::Artists && has_shrunk;
+            let was_given = !may_be_withheld || listing.item(**number).withheld_at <= since;
             !is_right && was_given && listing.was_there_since(**number, since)
         };
         // A place that could not be read is tried once in a run, and then left for the next.

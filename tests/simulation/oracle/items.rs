@@ -14,7 +14,11 @@ impl Before {
         if let Rows::PlaylistItems(parts) = &draft.rows {
             for part in parts.iter().filter(|part| matches!(part.end, Some(PlaylistEnd::Complete { .. }))) {
                 let number = number_of(&part.playlist_id);
-                items.extend(books.playlist(number).map(|book| (number, book.items.clone())));
+                // What a first reading has left behind was never held whole.
+                let held = books.playlist(number).filter(|book| book.num_held.is_some());
+                items.extend(
+                    books.playlist(number).map(|_| (number, held.map_or(Vec::new(), |book| book.items.clone()))),
+                );
             }
         }
         Before { has_held: books.has_held(), items }

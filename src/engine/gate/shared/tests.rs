@@ -276,6 +276,10 @@ fn what_another_process_forgets_by_its_calendar_still_counts_for_those_who_saw_i
     machine.skew = TimeDelta::hours(25);
     let mut third = machine.start(3, settings(7));
     machine.pump(&mut third);
+    assert!(machine.found.processes.iter().any(|process| process.owner.pid == 1), "one look alone forgets nothing");
+    machine.now += SECOND;
+    third.handle_closing();
+    machine.pump(&mut third);
     assert!(machine.found.processes.iter().all(|process| process.owner.pid != 1), "the third forgets it");
     sent.extend(machine.serve(&mut second, 60 * SECOND));
     assert!(busiest(sent.clone()) <= 7, "{}", busiest(sent));
