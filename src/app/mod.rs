@@ -3,6 +3,7 @@
 mod accounts;
 mod changes;
 mod claim;
+mod client_id;
 mod demo;
 mod demo_file;
 mod gatekeeper;
@@ -180,8 +181,9 @@ async fn command(cli: Cli) -> Result<Exit, CommandError> {
             sandbox::run(args).await
         }
         Command::Login(args) => {
-            let config = logged(&path, format)?;
+            let mut config = logged(&path, format)?;
             say_where_from(&config);
+            client_id::ensure(&mut config)?;
             login::run(args, &config).await
         }
         Command::Sync(args) => {
@@ -306,7 +308,7 @@ fn client(config: &Config) -> Result<Client, CommandError> {
         return Err(CommandError::new(
             Exit::Usage,
             "SEGNO_SPOTIFY_CLIENT_ID or spotify.client_id: is needed: the client id of your application at \
-             developer.spotify.com/dashboard",
+             developer.spotify.com/dashboard; on a terminal, \"segno login\" asks for it and keeps it",
         ));
     };
     let rests = TokenRests::default();

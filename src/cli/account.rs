@@ -22,8 +22,8 @@ Examples:
   segno login                      opens the browser
   segno login --no-browser         on a server: prints the address, takes the answer you paste
 
-Register http://127.0.0.1/callback as a redirect URI of your application at
-developer.spotify.com/dashboard. Signing in again renews the sign-in; another person's is added.")]
+On a terminal it asks for the client ID of your application, once, and says how to get one; elsewhere
+set SEGNO_SPOTIFY_CLIENT_ID. The application needs the redirect URI http://127.0.0.1/callback. Signing in again renews the sign-in; another person's is added.")]
 pub struct LoginArgs {
     /// Print the address instead of opening a browser, and read the redirect address from stdin
     #[arg(long)]

@@ -7,6 +7,7 @@
 //! [`Config::from_process`].
 
 mod error;
+mod keep;
 mod settings;
 mod sources;
 #[cfg(test)]
@@ -15,6 +16,8 @@ mod trust;
 mod values;
 
 pub use error::{ConfigError, Problem};
+pub use keep::keep_client_id;
+pub use sources::FILE_NAME;
 
 use crate::model::{DailyCeilings, EntityType};
 use secrecy::{ExposeSecret, SecretString};

@@ -101,3 +101,44 @@ fn a_service_without_an_account_signs_the_person_in_first() {
     assert!(ended.stdout.contains("/authorize?"), "{}", ended.told());
     ended.assert_calm();
 }
+
+#[test]
+fn a_sign_in_without_an_application_asks_for_one_and_keeps_it() {
+    if Command::new("script").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no `script` (util-linux) to give us a terminal");
+        return;
+    }
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
+    let home = database.folder.path().join("home");
+    fs::create_dir(&home).expect("a folder");
+    let login = |answers: &str| {
+        let script = format!(
+            "printf -v line '%q ' \"$@\"; (printf '{answers}'; sleep 4) | exec script -qec \"$line\" /dev/null"
+        );
+        let segno = Segno::on(&database, &sandbox, &["login"]);
+        let segno = segno.without_env("SEGNO_SPOTIFY_CLIENT_ID").env("SEGNO_LOGIN_TIMEOUT", "1s");
+        let segno = segno.env("SHELL", "/bin/bash").env("HOME", home.to_str().expect("UTF-8"));
+        segno.without_env("XDG_CONFIG_HOME").through(&script).run()
+    };
+    let file = home.join(".config/segno/segno.toml");
+
+    let ended = login("\\n");
+    assert!(ended.stdout.contains("developer.spotify.com/dashboard"), "{}", ended.told());
+    assert!(ended.stdout.contains("no client ID was given"), "{}", ended.told());
+    assert!(!file.exists());
+
+    let ended = login("my app\\n9BA6080CC28D045635147E56048F1703\\n");
+    assert!(ended.stdout.contains("that is no client ID"), "{}", ended.told());
+    assert!(ended.stdout.contains("client_id=9ba6080cc28d045635147e56048f1703"), "{}", ended.told());
+    let text = fs::read_to_string(&file).expect("it is kept");
+    assert_eq!(text, "[spotify]\nclient_id = \"9ba6080cc28d045635147e56048f1703\"\n");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
+    }
+
+    let ended = login("");
+    assert!(!ended.stdout.contains("developer.spotify.com"), "it is asked for once: {}", ended.told());
+    ended.assert_calm();
+}
