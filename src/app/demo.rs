@@ -1,5 +1,7 @@
 //! `segno demo`: the whole thing against the sandbox, with nothing to set up.
 
+mod page;
+
 use super::{
     CommandError, Exit, create_folder,
     demo_file::{self, Found},
@@ -47,11 +49,15 @@ pub async fn run(args: DemoArgs, display: Display) -> Result<Exit, CommandError>
     if args.fresh && found == Found::Demo {
         demo_file::remove(&path).map_err(|error| not_ours(&path, &format!("cannot be removed: {error}")))?;
     }
-    let config = config_for(&sandbox, args.rate)?;
+    let config = config_for(&sandbox, args.rate, &[])?;
     let owner = super::claim::this_process("demo");
     let store = Store::open(&DatabaseUrl::sqlite_file(&path), &owner.label).await?;
     let before = before(&store, &args, &path).await?;
     forget_the_last_server(&store).await?;
+    if args.page {
+        drop(store);
+        return page::run(&sandbox, args.rate, &path).await;
+    }
     let what = match before {
         Before::Nothing => "syncing a made-up library",
         Before::Part => "carrying on with a made-up library",
@@ -159,12 +165,11 @@ async fn start_sandbox(tracks: u32, rate: u32) -> Result<Sandbox, CommandError> 
 }
 
 /// The default settings, with the sandbox for Spotify; whatever the environment says is left alone.
-fn config_for(sandbox: &Sandbox, rate: u32) -> Result<Config, CommandError> {
+fn config_for(sandbox: &Sandbox, rate: u32, settings: &[(&str, &str)]) -> Result<Config, CommandError> {
     let url = |text: String| Url::parse(&text).expect("the sandbox gives valid addresses");
-    let nothing: [(String, String); 0] = [];
     let dirs = Dirs { config: None, data: Some(PathBuf::from(".")) };
     let nowhere = Path::new("/nonexistent");
-    let mut config = Config::load(None, nothing, nowhere, &dirs)?;
+    let mut config = Config::load(None, settings.iter().copied(), nowhere, &dirs)?;
     config.spotify.api_url = url(sandbox.api_url());
     config.spotify.accounts_url = url(sandbox.accounts_url());
     config.spotify.client_id = Some(sandbox.client_id().to_owned());

@@ -14,6 +14,7 @@ mod maintenance;
 mod notify;
 mod paste;
 mod process;
+mod read_from;
 mod run;
 mod sandbox;
 mod sign_in;
@@ -197,7 +198,7 @@ async fn command(cli: Cli) -> Result<Exit, CommandError> {
         Command::Run(_) => {
             let config = logged(&path, format)?;
             say_where_from(&config);
-            run::run(config, path).await
+            run::run(config, read_from::ReadFrom::Process(path)).await
         }
         Command::Status(args) => maintenance::status(args, &logged(&path, format)?).await,
         Command::Changes(args) => changes::run(args, &logged(&path, format)?).await,

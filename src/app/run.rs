@@ -7,7 +7,9 @@ use super::{
     login::{self, How},
     notify,
     notify::Notice,
-    open_store, sign_in,
+    open_store,
+    read_from::ReadFrom,
+    sign_in,
     signals::{Signals, Told},
     sync::{CLOSE_WITHIN, batches, guard},
     web::{self, Page},
@@ -43,7 +45,6 @@ use chrono::{DateTime, NaiveDate, Utc};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, IsTerminal},
-    path::PathBuf,
     pin::pin,
     rc::Rc,
     time::Duration,
@@ -76,7 +77,7 @@ const ATTENDED_WITHIN: Duration = Duration::from_secs(90);
 /// seconds.
 const END_WITHIN: Duration = Duration::from_secs(6);
 
-pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<Exit, CommandError> {
+pub(super) async fn run(config: Config, read_from: ReadFrom) -> Result<Exit, CommandError> {
     web::check(&config)?;
     let client = client(&config)?;
     let owner = claim::this_process("run");
@@ -110,7 +111,7 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<Exit, C
         client,
         owner,
         config,
-        config_path,
+        read_from,
         tended: BTreeMap::new(),
         told: BTreeMap::new(),
         warned_on: BTreeMap::new(),
@@ -134,7 +135,7 @@ struct Caretaker {
     client: Client,
     owner: Owner,
     config: Config,
-    config_path: Option<PathBuf>,
+    read_from: ReadFrom,
     /// The accounts in care, with the sign-in each is tended under.
     tended: BTreeMap<AccountId, DateTime<Utc>>,
     /// Why an account is not in care, as it was last told.
@@ -406,7 +407,7 @@ impl Caretaker {
     /// Takes up what can change while the service runs; a file that is wrong changes nothing.
     async fn reload(&mut self) {
         notify::tell(Notice::Reloading);
-        match Config::from_process(self.config_path.as_deref()) {
+        match self.read_from.read(&self.config) {
             Ok(new) => self.take_up(new).await,
             Err(error) => {
                 let problems = error.to_string();

@@ -118,7 +118,8 @@ pub const DEMO_TRACKS: u32 = 5_000;
 #[command(after_help = "\
 Examples:
   segno demo                       5,000 tracks; again: an incremental run
-  segno demo --fresh --rate 60     the same, at 60 requests in any 30 s")]
+  segno demo --fresh --rate 60     the same, at 60 requests in any 30 s
+  segno demo --page                as a service, with its page open, until Ctrl-C")]
 pub struct DemoArgs {
     /// Database file [default: demo.db in the data folder]
     #[arg(long, value_name = "PATH")]
@@ -127,6 +128,10 @@ pub struct DemoArgs {
     /// Start over with an empty database
     #[arg(long)]
     pub fresh: bool,
+
+    /// Stay as a service with its page open: a library that changes, plays, and a limit that is met now and then
+    #[arg(long)]
+    pub page: bool,
 
     /// Saved tracks of the made-up library; changing it takes --fresh
     #[arg(long, value_name = "N", default_value_t = DEMO_TRACKS, value_parser = values::number::<u32>(0..=1_000_000))]

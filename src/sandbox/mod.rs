@@ -10,6 +10,7 @@
 //!                       ├─ control    /_sandbox/ ──────────────── truth, explicit
 //!                       ├─ shares     playlists that several people list
 //!                       └─ log        who asked what
+//! life ── what happens while a demo stays
 //!              library ── the truth; made by generate (maker, names, catalogue), changed by edits
 //! ```
 //!
@@ -31,6 +32,7 @@ mod generate;
 mod http;
 mod lens;
 mod library;
+mod life;
 mod limits;
 mod listings;
 mod log;
@@ -55,6 +57,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use actix_web::dev::ServerHandle;
+use tokio::task::JoinHandle;
 
 pub use config::{Config, Dialect, LibrarySpec, Limits, RetryAfter};
 pub use log::Stats;
@@ -111,6 +114,11 @@ impl Sandbox {
         &self.refresh_token
     }
 
+    /// From now on things happen in the library, and the limit is met, until this is dropped.
+    pub fn enliven(&self) -> Life {
+        Life(tokio::spawn(life::live(self.shared.clone())))
+    }
+
     /// The counts so far.
     pub fn stats(&self) -> Stats {
         self.shared.lock().journal.stats().clone()
@@ -119,6 +127,15 @@ impl Sandbox {
     /// Stops listening and closes all connections, answered or not.
     pub async fn stop(self) {
         self.handle.stop(false).await;
+    }
+}
+
+/// What happens in the library of a [`Sandbox`]; it ends when this is dropped.
+pub struct Life(JoinHandle<()>);
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -1,6 +1,6 @@
 //! `segno demo` and `segno sandbox`, as somebody meets them who has nothing but the binary.
 
-use super::support::{Backend, Database, Ended, Sandbox, Segno, wait_until};
+use super::support::{Backend, Database, Ended, Sandbox, Segno, block_on, http, wait_until};
 use diesel::{Connection, RunQueryDsl, SqliteConnection, connection::SimpleConnection, sql_query};
 use std::{fs, path::Path, time::Duration};
 use tempfile::TempDir;
@@ -229,4 +229,36 @@ fn queries(stdout: &str) -> Vec<String> {
     let sql: String =
         shown.lines().skip(1).filter(|line| !line.trim_start().starts_with("--")).collect::<Vec<_>>().join("\n");
     sql.split(';').map(str::trim).filter(|query| !query.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_demo_that_stays_shows_a_library_that_changes_and_ends_when_told() {
+    let home = home();
+    let log = home.path().join("demo.log");
+    let running =
+        demo(home.path(), &["--page", "--tracks", "300"]).env("PATH", "/nonexistent").conversing(&log).spawn();
+    let said = || fs::read_to_string(&log).unwrap_or_default();
+    let address = || {
+        let text = said();
+        let at = text.find("http://127.0.0.1:").filter(|_| text.contains("Ctrl-C ends it"))?;
+        text[at..].split(';').next().map(str::to_owned)
+    };
+    wait_until("the address is told", || address().is_some());
+    let base = address().expect("told");
+    let count = |list: &str| {
+        let url = format!("{base}/api/v1/{list}?limit=50");
+        block_on(async {
+            let answer = http::client().get(url).send().await.ok()?;
+            let page: serde_json::Value = serde_json::from_str(&answer.text().await.ok()?).ok()?;
+            page["items"].as_array().map(Vec::len)
+        })
+    };
+    wait_until("the library is there", || count("playlists").is_some_and(|num| num > 20));
+    wait_until("a play has come", || count("plays").is_some_and(|num| num > 0));
+    running.signal("TERM");
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.told());
+    assert!(home.path().join(".local/share/segno/demo.db").exists());
+    // A one-off demo goes on with what is there.
+    demo(home.path(), &["--tracks", "300"]).succeed();
 }

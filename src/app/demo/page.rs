@@ -1,0 +1,69 @@
+//! `segno demo --page`: the demo as a service, with its page open, until Ctrl-C. Things happen in the made-up library, and
+//! the limit is met about once a minute.
+
+use super::config_for;
+use crate::{
+    app::{self, CommandError, Exit, read_from::ReadFrom},
+    cli::voice::say,
+    sandbox::Sandbox,
+};
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
+    thread,
+    time::Duration,
+};
+use tokio::net::TcpStream;
+
+/// Where the page of a service is, if nothing else is there.
+const PORT: u16 = 8370;
+
+/// How often a look is taken whether the page is there.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long a program that opens browsers may take to say that it cannot.
+const OPEN_WITHIN: Duration = Duration::from_secs(2);
+
+/// Soon enough that somebody who watches sees something.
+const PACE: [(&str, &str); 4] = [
+    ("SEGNO_SYNC_INTERVAL", "1m"),
+    ("SEGNO_SYNC_ARTISTS_EVERY", "1m"),
+    ("SEGNO_PLAYBACK_INTERVAL", "1m"),
+    ("SEGNO_PLAYBACK_MIN_INTERVAL", "1m"),
+];
+
+pub(super) async fn run(sandbox: &Sandbox, rate: u32, file: &Path) -> Result<Exit, CommandError> {
+    let Some(file) = file.to_str() else {
+        return Err(CommandError::new(Exit::Usage, format!("{} is not UTF-8; use --database PATH", file.display())));
+    };
+    let address = free_address()
+        .map_err(|error| CommandError::new(Exit::Failed, format!("there is no free port on 127.0.0.1: {error}")))?;
+    let (url, listen) = (format!("sqlite:{file}"), address.to_string());
+    let settings = [&PACE[..], &[("SEGNO_DATABASE_URL", url.as_str()), ("SEGNO_WEB_LISTEN", listen.as_str())]].concat();
+    let config = config_for(sandbox, rate, &settings)?;
+    say(&format!("a made-up library from a stand-in server on {}, kept current in {file}", sandbox.address()));
+    say(&format!("the page is at http://{address}; Ctrl-C ends it"));
+    let _life = sandbox.enliven();
+    let opening = tokio::spawn(open_when_served(address));
+    let ended = app::run::run(config, ReadFrom::Nowhere).await;
+    opening.abort();
+    ended
+}
+
+/// That of a service, else any.
+fn free_address() -> std::io::Result<SocketAddr> {
+    let at = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| listener.local_addr());
+    at(PORT).or_else(|_| at(0))
+}
+
+async fn open_when_served(address: SocketAddr) {
+    while TcpStream::connect(address).await.is_err() {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    // On a thread of its own: some of the programs that open browsers take as long as the browser.
+    thread::spawn(move || {
+        if open::that_detached_with_timeout(format!("http://{address}"), OPEN_WITHIN).is_err() {
+            say("no browser can be opened here: go to the address above");
+        }
+    });
+}

@@ -1,0 +1,21 @@
+//! Where the settings of a service are read again when it is told to.
+
+use crate::config::{Config, ConfigError};
+use std::path::PathBuf;
+
+#[derive(Debug, Clone)]
+pub(super) enum ReadFrom {
+    /// The file that was named, or the one that is found, and the environment.
+    Process(Option<PathBuf>),
+    /// They are fixed.
+    Nowhere,
+}
+
+impl ReadFrom {
+    pub(super) fn read(&self, now: &Config) -> Result<Config, ConfigError> {
+        match self {
+            ReadFrom::Process(path) => Config::from_process(path.as_deref()),
+            ReadFrom::Nowhere => Ok(now.clone()),
+        }
+    }
+}
