@@ -99,6 +99,8 @@ pub enum Oddity {
     Unserved,
     /// The row does not have the shape it should; the text says where.
     Undecodable(String),
+    /// The database does not take what the row says; the text says why.
+    Refused(String),
     /// A row that has no place in its listing, and yet a name or a URI: they are kept with the reason.
     Named { why: Box<Oddity>, name: Option<String>, uri: Option<String> },
 }
@@ -115,6 +117,7 @@ impl Oddity {
             Oddity::MissingName => "missing_name".into(),
             Oddity::Unserved => "unserved".into(),
             Oddity::Undecodable(why) => format!("undecodable: {why}"),
+            Oddity::Refused(why) => format!("refused by the database: {why}"),
             Oddity::Named { why, .. } => why.reason(),
         }
     }
@@ -130,7 +133,8 @@ impl Oddity {
             | Oddity::MissingId
             | Oddity::MissingName
             | Oddity::Unserved
-            | Oddity::Undecodable(_) => (None, None),
+            | Oddity::Undecodable(_)
+            | Oddity::Refused(_) => (None, None),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::identity;
 use super::repair::UNREADABLE;
 use super::wire::{AlbumWire, ArtistWire, ArtistsWire, GenresWire, ImagesWire, Lax, SummaryWire};
 use crate::model::{Album, ArtistRef, Oddity};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde_json::Number;
 use std::mem::take;
 
@@ -310,10 +310,11 @@ fn is_id(id: &str) -> bool {
     id.len() <= ID_LEN_MAX && !id.contains(char::is_control) && !id.contains(UNREADABLE)
 }
 
-/// RFC 3339, cut to the microseconds that both databases keep. (A leap second becomes the second after it.)
+/// RFC 3339, cut to the microseconds that both databases keep. (A leap second becomes the second after it.) Databases
+/// cannot store, or misorder, years outside this range.
 pub fn timestamp(field: Lax<String>) -> Option<DateTime<Utc>> {
     let moment = DateTime::parse_from_rfc3339(&field.given()?).ok()?;
-    DateTime::from_timestamp_micros(moment.timestamp_micros())
+    DateTime::from_timestamp_micros(moment.timestamp_micros()).filter(|moment| (1..=9999).contains(&moment.year()))
 }
 
 /// A number without a fraction, however it is written.
@@ -417,6 +418,17 @@ mod tests {
         assert_eq!(genres("[]"), Some(vec![]));
         assert_eq!(genres("[\"jazz\", null]"), Some(vec!["jazz".into()]));
         assert_eq!(genres("null"), None);
+    }
+
+    #[test]
+    fn a_year_that_a_database_misorders_is_no_date() {
+        let read = |text: &str| timestamp(Lax::Given(text.into())).map(|at| at.to_rfc3339());
+        for outside in ["0000-06-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"] {
+            assert_eq!(read(outside), None, "{outside}");
+        }
+        for inside in ["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00"] {
+            assert_eq!(read(inside).as_deref(), Some(inside));
+        }
     }
 
     #[test]

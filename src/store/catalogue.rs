@@ -98,21 +98,36 @@ impl<'a> Catalogue<'a> {
     pub async fn write(self, conn: &mut Conn) -> Result<Written, StoreError> {
         let artists: Vec<ArtistRow<'_>> = self.artists.into_values().collect();
         let (albums, album_lists): (Vec<_>, Vec<_>) = self.albums.into_values().unzip();
-        let (tracks, track_lists): (Vec<_>, Vec<_>) = self.tracks.into_values().unzip();
-        let album_links: Vec<_> = links(albums.iter().map(|row| row.id).zip(album_lists))
+        let (mut tracks, track_lists): (Vec<TrackRow<'_>>, Vec<_>) = self.tracks.into_values().unzip();
+        let mut album_links: Vec<_> = links(albums.iter().map(|row| row.id).zip(album_lists))
             .map(|(album_id, artist_id, position)| AlbumArtistRow { album_id, artist_id, position })
             .collect();
-        let track_links: Vec<_> = links(tracks.iter().map(|row| row.id).zip(track_lists))
+        let mut track_links: Vec<_> = links(tracks.iter().map(|row| row.id).zip(track_lists))
             .map(|(track_id, artist_id, position)| TrackArtistRow { track_id, artist_id, position })
             .collect();
 
         let mut written = Written { artists: ids(ArtistRow::upsert(conn, &artists).await?).0, ..Written::default() };
         let (changed, shrunk) = ids(AlbumRow::upsert(conn, &albums).await?);
         written.albums = changed;
+        if conn.is_careful() {
+            // Nothing refers to what is not there.
+            let refusals = conn.refusals();
+            let (no_artists, no_albums) = (refusals.left_out("artists"), refusals.left_out("albums"));
+            album_links.retain(|link| !no_artists.contains(link.artist_id.0) && !no_albums.contains(link.album_id.0));
+            track_links.retain(|link| !no_artists.contains(link.artist_id.0));
+            for track in &mut tracks {
+                track.album_id = track.album_id.filter(|album| !no_albums.contains(album.0));
+            }
+        }
         written.albums.extend(AlbumArtistRow::upsert(conn, &album_links).await?.into_iter().map(|(id, _)| id));
         forget_album_artists_beyond_the_list(conn, &shrunk).await?;
         let (changed, shrunk) = ids(TrackRow::upsert(conn, &tracks).await?);
         written.tracks = changed;
+        if conn.is_careful() {
+            let refusals = conn.refusals();
+            let no_tracks = refusals.left_out("tracks");
+            track_links.retain(|link| !no_tracks.contains(link.track_id.0));
+        }
         written.tracks.extend(TrackArtistRow::upsert(conn, &track_links).await?.into_iter().map(|(id, _)| id));
         forget_track_artists_beyond_the_list(conn, &shrunk).await?;
         Ok(written)

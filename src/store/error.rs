@@ -113,7 +113,7 @@ impl StoreError {
     }
 }
 
-fn is_transient(error: &QueryError) -> bool {
+pub(super) fn is_transient(error: &QueryError) -> bool {
     match error {
         QueryError::DatabaseError(
             DatabaseErrorKind::SerializationFailure

@@ -16,6 +16,7 @@ use crate::model::{Commit, CommitReport, Effects, EntityType, Item, ItemCounts, 
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
+use tracing::warn;
 
 impl Store {
     /// Writes a batch and its checkpoint. After an error that [`StoreError::is_transient`] calls passing, what was
@@ -41,7 +42,7 @@ async fn write(mut conn: Conn, commit: &Commit, now: At) -> Result<CommitReport,
 }
 
 async fn write_in_one(conn: &mut Conn, commit: &Commit, now: At) -> Result<CommitReport, StoreError> {
-    conn.transaction(async |conn| {
+    let written = conn.transaction_with_care(async |conn| {
         let key = StateKey { account: commit.account_id, entity: commit.entity, phase: commit.checkpoint.phase };
         sync_states::advance(conn, key, commit.fence, &commit.checkpoint, now).await?;
         let mut items = WrittenItems::default();
@@ -63,16 +64,23 @@ async fn write_in_one(conn: &mut Conn, commit: &Commit, now: At) -> Result<Commi
         survey(conn, commit, &mut report).await?;
         batches::log(conn, commit, report.counts, now).await?;
         Ok(report)
-    })
-    .await
+    });
+    let (report, refusals) = written.await?;
+    if let Some(reason) = refusals.reason() {
+        warn!(entity = %commit.entity, rows = refusals.len(), reason, "the database does not take some rows as they came");
+    }
+    Ok(report)
 }
 
 async fn write_listing(conn: &mut Conn, commit: &Commit, slots: &[Slot], now: At) -> Result<CommitReport, StoreError> {
     let Commit { account_id: account, entity, offset_from, .. } = *commit;
     let (written, playlists) = write_items_of(conn, slots, now).await?;
     let outcomes = membership::write(conn, account, entity, slots, offset_from, now).await?;
-    let odd: Vec<(u32, &Oddity)> =
-        slots.iter().zip(offset_from..).filter_map(|(slot, at)| Some((at, slot.odd.as_ref()?))).collect();
+    let refusals = conn.refusals();
+    let refused: Vec<Option<Oddity>> =
+        slots.iter().map(|slot| slot.item.as_ref().and_then(|item| refusals.about_item(item))).collect();
+    let odd = slots.iter().zip(&refused).map(|(slot, refused)| refused.as_ref().or(slot.odd.as_ref()));
+    let odd: Vec<(u32, &Oddity)> = odd.zip(offset_from..).filter_map(|(odd, at)| Some((at, odd?))).collect();
     let changed = match entity {
         EntityType::Tracks => &written.tracks,
         EntityType::Albums => &written.albums,

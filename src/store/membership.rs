@@ -71,8 +71,9 @@ pub(super) async fn write(
     now: At,
 ) -> Result<Vec<Outcome>, StoreError> {
     let mut listed: BTreeMap<&str, Listed> = BTreeMap::new();
+    let refusals = conn.refusals();
     for (slot, at) in slots.iter().zip(offset..) {
-        let Some(id) = slot.id() else { continue };
+        let Some(id) = slot.id().filter(|id| !refusals.has_left_out(entity, id)) else { continue };
         let found = Listed { added_at: slot.added_at.map(At::from), position: i64::from(at) };
         match listed.entry(id) {
             Entry::Vacant(entry) => drop(entry.insert(found)),
@@ -80,7 +81,11 @@ pub(super) async fn write(
         }
     }
     let written = upsert(conn, account, entity, &listed, now).await?;
+    let refusals = conn.refusals();
     let outcome = |id: &str| {
+        if refusals.has_left_out(entity, id) {
+            return Outcome::UNIDENTIFIED;
+        }
         let membership = written.get(id).copied();
         membership.map_or(Outcome::UNCHANGED, |membership| Outcome { membership, is_written: true })
     };

@@ -1,12 +1,13 @@
 //! The person's own database: SQLite or PostgreSQL, one set of queries for both.
 //!
 //! [`Store`] is the whole of it to the outside. Inside, a query is written once and compiled twice: [`Conn`] is a
-//! connection to either database, and `with_conn!` runs an expression on whichever it is. Four rules hold throughout:
+//! connection to either database, and `with_conn!` runs an expression on whichever it is. Five rules hold throughout:
 //!
 //! - Rows and checkpoint commit in one transaction, whose first statement is the fenced update of the checkpoint
 //!   (`library`). A process that has been fenced off writes nothing.
 //! - What did not change is not written (`upsert`), so the counts that a commit reports are true.
 //! - The store reads no clock: `now` is an argument.
+//! - What the database refuses about one row costs that row, not its batch (`careful`).
 //! - It decides nothing about pages, limits or retries; [`StoreError::is_transient`] is all it says about those.
 
 mod accounts;
@@ -14,6 +15,7 @@ mod backup;
 mod batches;
 pub mod browse;
 mod by_hand;
+mod careful;
 mod catalogue;
 mod changes;
 mod claims;
@@ -66,6 +68,7 @@ pub use sync_states::{StateKey, SyncState};
 pub use tokens::{Grant, SignIn, TokenRow};
 pub use url::{DatabaseUrl, DatabaseUrlError, PostgresUrl};
 
+use careful::Lent;
 use diesel::result::QueryResult;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::{
@@ -84,8 +87,8 @@ pub enum Store {
 /// A connection to either database.
 #[expect(clippy::large_enum_variant, reason = "there is one per call, on its way through; a box would gain nothing")]
 enum Conn {
-    Sqlite(Object<SqliteConn>),
-    Pg(Object<AsyncPgConnection>),
+    Sqlite(Lent<Object<SqliteConn>>),
+    Pg(Lent<Object<AsyncPgConnection>>),
 }
 
 /// Runs one expression on a connection to either database.
@@ -134,8 +137,8 @@ impl Store {
 
     async fn connect(&self) -> Result<Conn, StoreError> {
         Ok(match self {
-            Store::Sqlite(file) => Conn::Sqlite(file.connect().await?),
-            Store::Pg(pool) => Conn::Pg(pool.get().await?),
+            Store::Sqlite(file) => Conn::Sqlite(Lent::new(file.connect().await?)),
+            Store::Pg(pool) => Conn::Pg(Lent::new(pool.get().await?)),
         })
     }
 
@@ -211,6 +214,14 @@ impl Conn {
             }
             Conn::Pg(c) => AnsiTransactionManager::begin_transaction(&mut **c).await,
         }
+    }
+
+    /// Within a transaction: from here on, [`Conn::rollback`] and [`Conn::commit`] concern what follows.
+    async fn set_savepoint(&mut self) -> QueryResult<()> {
+        async fn begin<C: AsyncConnection>(c: &mut C) -> QueryResult<()> {
+            C::TransactionManager::begin_transaction(c).await
+        }
+        with_conn!(self, |c| begin(c).await)
     }
 
     async fn commit(&mut self) -> QueryResult<()> {

@@ -15,7 +15,8 @@ use super::versions::Entry;
 use super::{Conn, StoreError, gaps, held_items, versions, with_conn};
 use crate::model::batch::PlaylistEnd;
 use crate::model::{
-    Commit, FailureKind, ItemCounts, Oddity, PlaylistItemKind, PlaylistPart, ReadingOutcome, look_again_in,
+    Commit, FailureKind, ItemCounts, Oddity, PlaylistItem, PlaylistItemKind, PlaylistPart, ReadingOutcome,
+    look_again_in,
 };
 use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
@@ -267,8 +268,23 @@ impl Plan<'_> {
         if self.may_replace(conn, commit, after, written, now).await? {
             versions::begin(conn, self.playlist, self.books.is_walked, is_first, now).await?;
             readings::replace_by_apart(conn, account, self.playlist, &mut written.counts).await?;
+            written.counts.odd += self.record_refused(conn, commit, now).await?;
         }
         readings::forget_apart(conn, account, self.playlist).await
+    }
+
+    /// Records the items of earlier commits that the database did not take as they came.
+    async fn record_refused(&self, conn: &mut Conn, commit: &Commit, now: At) -> Result<u32, StoreError> {
+        let refusals = conn.refusals();
+        let from = self.parts.as_slice().first().map_or(0, |part| part.offset);
+        let is_earlier = |at: &u32| *at < from;
+        let places: BTreeSet<u32> = refusals.places_of(self.playlist).filter(is_earlier).collect();
+        for place in &places {
+            let Some(oddity) = refusals.about_place(self.playlist, *place) else { continue };
+            let range = *place..place.saturating_add(1);
+            odd::replace(conn, items_of(commit, self.playlist), range, &[(*place, &oddity)], now).await?;
+        }
+        Ok(len(places.len()))
     }
 
     /// The rows are those of a whole reading: what stood beside them goes.
@@ -372,6 +388,17 @@ async fn record_odd(conn: &mut Conn, commit: &Commit, part: &PlaylistPart, now: 
     let missing = part.items.iter().zip(part.offset..).filter(|(item, _)| item.kind == PlaylistItemKind::Missing);
     let mut odd: BTreeMap<u32, &Oddity> = missing.map(|(_, at)| (at, &Oddity::Missing)).collect();
     odd.extend(part.odd.iter().filter(|(at, _)| range.contains(at)).map(|(at, oddity)| (*at, oddity)));
+    let refusals = conn.refusals();
+    let refused: Vec<(u32, Oddity)> = if refusals.is_empty() {
+        Vec::new()
+    } else {
+        let about = |(item, at): (&PlaylistItem, u32)| {
+            let of_track = || item.track.as_ref().and_then(|track| refusals.about_track(track));
+            Some((at, refusals.about_place(&part.playlist_id, at).or_else(of_track)?))
+        };
+        part.items.iter().zip(part.offset..).filter_map(about).collect()
+    };
+    odd.extend(refused.iter().map(|(at, oddity)| (*at, oddity)));
     let odd: Vec<(u32, &Oddity)> = odd.into_iter().collect();
     odd::replace(conn, items_of(commit, &part.playlist_id), range, &odd, now).await?;
     Ok(len(odd.len()))

@@ -13,7 +13,7 @@ use super::upsert::upsert;
 use super::{Conn, Store, StoreError, runs, with_conn};
 use crate::model::status::{PlayGapStatus, PlaybackStatus};
 use crate::model::{
-    AccountId, KnownPlays, PLAYS_PAGE_LEN, PlayGap, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
+    AccountId, KnownPlays, Oddity, PLAYS_PAGE_LEN, Play, PlayGap, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
 };
 use chrono::{DateTime, Utc};
 use diesel::dsl::{count_star, max};
@@ -21,11 +21,12 @@ use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tracing::warn;
 use uuid::Uuid;
 
 /// What `sync_odd_items.entity_type` says of a row of the history. Its `position` is the moment of the play in unix
 /// milliseconds, by which the API's cursors go; without a moment it is the row's place in the last page.
-const ODD_ENTITY: &str = "plays";
+pub(super) const ODD_ENTITY: &str = "plays";
 
 impl Store {
     /// Where tracking stands; all empty before the first poll.
@@ -74,7 +75,8 @@ impl Store {
     /// the next poll finds out.
     pub async fn commit_plays(&self, commit: &PlaysCommit, owner: Uuid) -> Result<(), StoreError> {
         let now = At::from(commit.polled_at);
-        self.transaction(async |conn| {
+        let mut conn = self.connect().await?;
+        let written = conn.transaction_with_care(async |conn| {
             runs::lock_account(conn, commit.account_id).await?;
             runs::expect_not_claimed_by_another(conn, commit.account_id, owner).await?;
             write_plays(conn, commit, now).await?;
@@ -87,8 +89,12 @@ impl Store {
                 ..Told::default()
             };
             told.write(conn, commit.account_id, now).await
-        })
-        .await
+        });
+        let ((), refusals) = written.await?;
+        if let Some(reason) = refusals.reason() {
+            warn!(rows = refusals.len(), reason, "the database does not take some plays as they came");
+        }
+        Ok(())
     }
 
     /// Notes that a poll brought nothing, for `status` and for the next process.
@@ -178,9 +184,15 @@ async fn record_odd(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<()
         let undated = theirs.filter(position.ge(0)).filter(position.lt(PLAYS_PAGE_LEN as i64));
         diesel::delete(undated).execute(c).await
     })?;
+    let refusals = conn.refusals();
+    let about = |play: &Play| {
+        refusals.about(&[&play.track_uri]).or_else(|| play.track.as_ref().and_then(|track| refusals.about_track(track)))
+    };
+    let refused: Vec<Option<Oddity>> =
+        commit.page.slots.iter().map(|slot| slot.play.as_ref().and_then(about)).collect();
     let mut rows: BTreeMap<i64, OddRow<'_>> = BTreeMap::new();
     for (at, slot) in commit.page.slots.iter().take(PLAYS_PAGE_LEN).enumerate() {
-        let Some(odd) = &slot.odd else { continue };
+        let Some(odd) = refused[at].as_ref().or(slot.odd.as_ref()) else { continue };
         let position = slot.played_at.map_or(at as i64, |played_at| played_at.timestamp_millis());
         rows.insert(position, OddRow::new(commit.account_id, ODD_ENTITY, position, odd, now));
     }

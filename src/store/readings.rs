@@ -8,13 +8,13 @@
 //! `playlists.items_generation` counts the whole readings. A reading notes which one it follows, and is dropped if
 //! another has become whole since.
 
-use super::rows::PlaylistReadingRow;
+use super::rows::{PlaylistItemRow, PlaylistReadingRow};
 use super::schema::{playlist_items_read, playlist_readings, playlist_walks, playlists};
 use super::types::{At, Words, len, to_u32};
 use super::upsert::upsert;
 use super::{Conn, StoreError, with_conn};
 use crate::model::batch::PlaylistEnd;
-use crate::model::{AccountId, FailedReading, FailureKind, ItemCounts, LastFailure, PlaylistPart};
+use crate::model::{AccountId, FailedReading, FailureKind, ItemCounts, LastFailure, PlaylistItemKind, PlaylistPart};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::{exists, not};
 use diesel::sql_types::{BigInt, Text};
@@ -301,12 +301,56 @@ pub(super) async fn replace_by_apart(
         let beside = sql_query(beside).bind::<Text, _>(playlist).bind::<BigInt, _>(account.0);
         beside.execute(c).await
     })?;
+    if conn.is_careful() {
+        return merge_one_by_one(conn, account, playlist, len(removed), counts).await;
+    }
     let written: Vec<Rev> = with_conn!(conn, |c| {
         let merge = sql_query(merge).bind::<Text, _>(playlist).bind::<BigInt, _>(account.0);
         merge.load(c).await
     })?;
     let num_new = written.iter().filter(|row| row.rev == 1).count();
     counts.removed += len(removed);
+    counts.new += len(num_new);
+    counts.updated += len(written.len() - num_new);
+    Ok(())
+}
+
+/// The same by the rows themselves, so that it can be told which of them the database refuses.
+async fn merge_one_by_one(
+    conn: &mut Conn,
+    account: AccountId,
+    playlist: &str,
+    num_removed: u32,
+    counts: &mut ItemCounts,
+) -> Result<(), StoreError> {
+    type Row = ((i64, Option<String>, String, Option<String>), (Option<String>, Option<At>, Option<String>));
+    let apart: Vec<Row> = with_conn!(conn, |c| {
+        use playlist_items_read::{
+            account_id, added_at, added_by, kind, name, playlist_id, position, table, track_id, uri,
+        };
+        let theirs = table.filter(account_id.eq(account.0)).filter(playlist_id.eq(playlist)).order(position);
+        theirs.select(((position, uri, kind, track_id), (name, added_at, added_by))).load(c).await
+    })?;
+    fn row<'a>(
+        playlist: &'a str,
+        ((position, uri, kind, track_id), (name, added_at, added_by)): &'a Row,
+    ) -> PlaylistItemRow<'a> {
+        let words = |text: &'a Option<String>| text.as_deref().map(Words);
+        PlaylistItemRow {
+            playlist_id: Words(playlist),
+            position: *position,
+            uri: words(uri),
+            kind: PlaylistItemKind::of_word(kind).as_str(),
+            track_id: words(track_id),
+            name: words(name),
+            added_at: *added_at,
+            added_by: words(added_by),
+        }
+    }
+    let rows: Vec<PlaylistItemRow<'_>> = apart.iter().map(|read| row(playlist, read)).collect();
+    let written = PlaylistItemRow::upsert(conn, &rows).await?;
+    let num_new = written.iter().filter(|(_, _, rev)| *rev == 1).count();
+    counts.removed += num_removed;
     counts.new += len(num_new);
     counts.updated += len(written.len() - num_new);
     Ok(())

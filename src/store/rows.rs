@@ -197,7 +197,7 @@ upsert_row! {
         playlist_id: Words<'a> => Key,
         position: i64 => Key,
         uri: Option<Words<'a>> => Known,
-        kind: Words<'a> => Follow,
+        kind: &'a str => Follow,
         track_id: Option<Words<'a>> => Known,
         name: Option<Words<'a>> => Known,
         added_at: Option<At> => Known,

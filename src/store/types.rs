@@ -30,6 +30,11 @@ impl At {
         At(DateTime::from_timestamp(253_402_300_799, 0).expect("the last second of the year 9999"))
     }
 
+    /// Before everything that was ever dated.
+    pub fn beginning_of_time() -> At {
+        At(DateTime::from_timestamp(-62_135_596_800, 0).expect("the first second of the year 1"))
+    }
+
     /// The next moment that can be kept.
     pub fn next(self) -> At {
         At(self.0 + TimeDelta::microseconds(1))

@@ -15,8 +15,9 @@
 //! It does not reach the `UPDATE` of a conflict. So there the rows are inserted as if all were new, and from the first
 //! that was there already they are upserted. The shortest statement comes first, so that it finds out at little cost.
 
+use super::careful::{self, Reduction, Subject};
 use super::sqlite::SqliteConn;
-use super::types::Words;
+use super::types::{At, Words};
 use super::{Conn, with_conn};
 use crate::model::LOCAL;
 use diesel::dsl::sql;
@@ -65,6 +66,11 @@ pub(super) trait Row: QueryFragment<Pg> + QueryFragment<Sqlite> + Sync {
     const TARGET: Target;
     /// SQL type of what a written row returns.
     type Returning;
+
+    fn subject(&self) -> Subject;
+
+    /// The same row, saying less.
+    fn reduced(&self, by: Reduction) -> Self;
 }
 
 /// Statement that upserts `rows`, all of them with different keys: PostgreSQL refuses to change one row twice.
@@ -150,6 +156,11 @@ pub(super) async fn insert_new<R: Row>(c: &mut SqliteConn, rows: &[R]) -> QueryR
 
 /// Upserts `rows` without asking which of them were written.
 pub(super) async fn upsert<R: Row>(conn: &mut Conn, rows: &[R]) -> QueryResult<()> {
+    if conn.is_careful() {
+        let write =
+            async |conn: &mut Conn, some: &[R]| with_conn!(conn, |c| Upsert::of(some).execute(c).await).map(drop);
+        return careful::write(conn, rows, write).await;
+    }
     for chunk in chunks(rows) {
         with_conn!(conn, |c| Upsert::of(chunk).execute(c).await)?;
     }
@@ -240,6 +251,74 @@ impl Fuller for Words<'_> {
     }
 }
 
+/// A column's value, where a row has to say less or to say what it is about.
+pub(super) trait Value: Clone {
+    /// Without the text in it. What no text is in stays.
+    fn silent(&self) -> Self {
+        self.clone()
+    }
+
+    /// As a part of the key.
+    fn tell(&self, _column: &str, _subject: &mut Subject) {}
+}
+
+impl Value for At {}
+impl Value for bool {}
+impl Value for i32 {}
+/// Our own words.
+impl Value for &str {}
+impl Value for String {}
+
+impl Value for i64 {
+    fn tell(&self, column: &str, subject: &mut Subject) {
+        if column == "position" {
+            subject.position = Some(*self);
+        }
+    }
+}
+
+impl Value for Words<'_> {
+    fn silent(&self) -> Self {
+        Words("")
+    }
+
+    fn tell(&self, _: &str, subject: &mut Subject) {
+        if subject.id.is_empty() {
+            subject.id = String::from(*self);
+        }
+    }
+}
+
+impl Value for Option<At> {}
+impl Value for Option<bool> {}
+impl Value for Option<i32> {}
+impl Value for Option<i64> {}
+impl Value for Option<&str> {}
+
+impl Value for Option<String> {
+    fn silent(&self) -> Self {
+        None
+    }
+}
+
+impl Value for Option<Words<'_>> {
+    fn silent(&self) -> Self {
+        None
+    }
+}
+
+/// A value of a row that says less. Keys and links stay, or the row would be another one.
+pub(super) fn reduced<V: Value>(value: &V, column: &str, merge: Merge, by: Reduction) -> V {
+    let is_identity = matches!(column, "uri" | "track_id" | "snapshot_id");
+    match merge {
+        Merge::Key | Merge::Once | Merge::Stamp | Merge::Link => value.clone(),
+        Merge::Name | Merge::List | Merge::Known | Merge::Follow if is_identity && by == Reduction::Texts => {
+            value.clone()
+        }
+        Merge::Name | Merge::List | Merge::Known | Merge::Follow => value.silent(),
+    }
+}
+
 /// Defines the row of a table: its columns, their Rust types and what each does when the row is already there.
 macro_rules! upsert_row {
     (
@@ -259,6 +338,19 @@ macro_rules! upsert_row {
                 returning: &[$($(stringify!($ret)),+)?],
             };
             type Returning = ($($(<$crate::store::schema::$table::$ret as ::diesel::Expression>::SqlType,)+)?);
+
+            fn subject(&self) -> $crate::store::careful::Subject {
+                let mut subject = $crate::store::careful::Subject::default();
+                $(if $crate::store::upsert::Merge::$merge == $crate::store::upsert::Merge::Key {
+                    $crate::store::upsert::Value::tell(&self.$column, stringify!($column), &mut subject);
+                })+
+                subject
+            }
+
+            fn reduced(&self, by: $crate::store::careful::Reduction) -> Self {
+                use $crate::store::upsert::{Merge, reduced};
+                $name { $($column: reduced(&self.$column, stringify!($column), Merge::$merge, by)),+ }
+            }
         }
 
         $crate::store::upsert::upsert_row!(@fragment ::diesel::pg::Pg, $name, $table, $($column),+);
@@ -270,6 +362,18 @@ macro_rules! upsert_row {
                 conn: &mut $crate::store::Conn,
                 rows: &[Self],
             ) -> ::diesel::QueryResult<Vec<($($ret_ty,)+)>> {
+                if conn.is_careful() {
+                    let mut written: Vec<($($ret_ty,)+)> = Vec::new();
+                    let write = async |conn: &mut $crate::store::Conn, some: &[Self]| {
+                        let upsert = $crate::store::upsert::Upsert::of(some);
+                        written.extend($crate::store::with_conn!(conn, |c| {
+                            ::diesel_async::RunQueryDsl::load::<($($ret_ty,)+)>(upsert, c).await
+                        })?);
+                        Ok(())
+                    };
+                    $crate::store::careful::write(conn, rows, write).await?;
+                    return Ok(written);
+                }
                 let num_new = match conn {
                     $crate::store::Conn::Sqlite(c) => $crate::store::upsert::insert_new(c, rows).await?,
                     $crate::store::Conn::Pg(_) => 0,

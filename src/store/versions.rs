@@ -132,7 +132,7 @@ async fn write_recalled(
             playlist_id: Words(playlist),
             position: *position,
             uri: uri.as_deref().map(Words),
-            kind: Words(&kinds[*at]),
+            kind: &kinds[*at],
             track_id: track_id.as_deref().map(Words),
             name: name.as_deref().map(Words),
             added_at: *added_at,

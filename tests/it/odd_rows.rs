@@ -135,6 +135,32 @@ fn held_ids(database: &Database, table: &str, column: &str) -> Vec<String> {
 }
 
 both! {
+    /// On PostgreSQL a person's own index refuses what is long and without a pattern.
+    fn a_name_that_an_index_of_theirs_refuses_costs_itself_only(backend) {
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(260, 5, 5, 1, 5));
+        let at = STRIDE + INDEX;
+        let id = sandbox.library().state["tracks"][at]["id"].as_str().expect("an id").to_owned();
+        let mut random = fastrand::Rng::with_seed(15);
+        let name: String = std::iter::repeat_with(|| random.alphanumeric()).take(100_000).collect();
+        let row = saved(&id, json!({ "name": name }));
+        sandbox.rules(json!([{ "family": "tracks", "offset_from": at, "offset_to": at + 1,
+            "do": { "kind": "replace_row", "index": INDEX, "with": row } }]));
+        Segno::on(&database, &sandbox, &["sync", "albums"]).succeed();
+        database.execute("CREATE INDEX theirs ON tracks (name)");
+        for _ in 0..2 {
+            let ended = Segno::on(&database, &sandbox, &["sync", "tracks", "--json"]).succeed();
+            assert_eq!(ended.entity("tracks")["state"], "complete", "{}", ended.told());
+            assert_eq!(database.count("saved_tracks WHERE removed_at IS NULL"), 260, "{}", ended.told());
+        }
+        let reasons = odd_items(&database, "tracks");
+        let expected = if backend == Backend::Sqlite { "undecodable: track.name" } else { "refused by the database: index row" };
+        assert!(reasons.values().any(|reason| reason.starts_with(expected)), "{reasons:?}");
+        let len = database.lines("SELECT CAST(max(length(name)) AS TEXT) AS line FROM tracks");
+        assert_eq!(len[0] == "16384", backend == Backend::Sqlite, "{len:?}");
+    }
+}
+
+both! {
     fn odd_saved_tracks_cost_only_themselves(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(1200, 0, 0, 0, 0));
         let state = sandbox.library().state;

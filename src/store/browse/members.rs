@@ -59,7 +59,7 @@ pub(super) fn dated_mark(after: Option<&DateKey>, is_descending: bool) -> Option
         Some(DateKey { at: Some(at), id }) => Some((At::from(*at), id)),
         Some(DateKey { at: None, .. }) => None,
         None if is_descending => Some((At::end_of_time(), "")),
-        None => Some((At::from(DateTime::UNIX_EPOCH), "")),
+        None => Some((At::beginning_of_time(), "")),
     }
 }
 

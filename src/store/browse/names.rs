@@ -3,6 +3,8 @@
 //! A first sync fills the catalogue row by row, and in SQLite each index that it has to keep makes it write a quarter
 //! more. So these are no part of the schema: each is built at once, when the first sync of its entity type is through,
 //! and only for a library too large to be sorted on the spot.
+//!
+//! They hold the beginnings of names: a name may be longer than an index can hold.
 
 use super::members::{BEYOND, ByName};
 use crate::model::{EntityType, Phase};

@@ -66,7 +66,7 @@ impl Store {
             walk,
             |play| is_found(play, search),
             async |after, limit| {
-                let first = if walk.is_descending { At::end_of_time() } else { At::from(DateTime::UNIX_EPOCH) };
+                let first = if walk.is_descending { At::end_of_time() } else { At::beginning_of_time() };
                 let (at, uri) = after.map_or((first, ""), |key| (At::from(key.at), &key.uri));
                 let read: Vec<PlayRow> = with_conn!(conn, |c| {
                     use plays::{account_id, context_uri, ms_played, played_at, source, table, track_id, track_uri};

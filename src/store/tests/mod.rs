@@ -15,6 +15,7 @@ mod opening;
 mod playlists;
 mod plays;
 mod purge;
+mod refusals;
 mod runs;
 mod states;
 mod status;

@@ -229,7 +229,7 @@ impl Db {
 }
 
 /// A poll at `polled` seconds whose plays are all new.
-fn poll(db: &Db, slots: Vec<PlaySlot>, polled: i64) -> PlaysCommit {
+pub(super) fn poll(db: &Db, slots: Vec<PlaySlot>, polled: i64) -> PlaysCommit {
     PlaysCommit {
         account_id: db.account,
         num_new: u32::try_from(slots.len()).unwrap(),
@@ -240,7 +240,7 @@ fn poll(db: &Db, slots: Vec<PlaySlot>, polled: i64) -> PlaysCommit {
     }
 }
 
-fn heard(id: &str, seconds: i64) -> PlaySlot {
+pub(super) fn heard(id: &str, seconds: i64) -> PlaySlot {
     heard_ms(id, seconds * 1000)
 }
 
@@ -249,7 +249,7 @@ fn heard_ms(id: &str, millis: i64) -> PlaySlot {
 }
 
 /// Tracks with an odd number were played from their album.
-fn slot_of(track: Option<Track>, uri: &str, played_at: DateTime<Utc>) -> PlaySlot {
+pub(super) fn slot_of(track: Option<Track>, uri: &str, played_at: DateTime<Utc>) -> PlaySlot {
     let context_uri = uri.ends_with(['1', '3', '5', '7', '9']).then(|| "spotify:album:b1".to_owned());
     let play = Play { played_at, track_uri: uri.to_owned(), track, context_uri };
     PlaySlot { play: Some(play), played_at: Some(played_at), odd: None }
