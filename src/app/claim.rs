@@ -1,6 +1,5 @@
 //! Who this process is to others on the same database, and how it takes an account over.
 
-use super::{CommandError, Exit};
 use crate::{
     cli::voice::say,
     clock,
@@ -28,21 +27,21 @@ pub fn this_process(command: &str) -> Owner {
 }
 
 /// Takes an account over for one sync. A service that keeps it current is left to its work.
-pub async fn take(store: &Store, account: AccountId, us: &Owner) -> Result<(), CommandError> {
+pub async fn take(store: &Store, account: AccountId, us: &Owner) -> Result<(), StoreError> {
     match try_take(store, account, us, None).await? {
         None => Ok(()),
-        Some(held) => Err(refused(&held)),
+        Some(held) => Err(StoreError::Held(Box::new(held))),
     }
 }
 
 /// Takes an account over for as long as the claim is renewed. Waits for a service that seems to have died without
 /// giving it up; one that lives is left to its work.
-pub async fn take_and_hold(store: &Store, account: AccountId, us: &Owner) -> Result<(), CommandError> {
+pub async fn take_and_hold(store: &Store, account: AccountId, us: &Owner) -> Result<(), StoreError> {
     let mut waiting_for: Option<Claim> = None;
     loop {
         match (try_take(store, account, us, Some(HOLDS_FOR)).await?, &waiting_for) {
             (None, _) => return Ok(()),
-            (Some(held), Some(earlier)) if held != *earlier => return Err(refused(&held)),
+            (Some(held), Some(earlier)) if held != *earlier => return Err(StoreError::Held(Box::new(held))),
             (Some(_), Some(_)) => {}
             (Some(held), None) => {
                 let (label, until) = (&held.owner.label, held.until.format("%T UTC"));
@@ -60,7 +59,7 @@ async fn try_take(
     account: AccountId,
     us: &Owner,
     hold: Option<Duration>,
-) -> Result<Option<Claim>, CommandError> {
+) -> Result<Option<Claim>, StoreError> {
     let mut dead = None;
     loop {
         let now = clock::now();
@@ -70,11 +69,7 @@ async fn try_take(
                 dead = Some(held.owner.id)
             }
             Err(StoreError::Held(held)) => return Ok(Some(*held)),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
-}
-
-fn refused(held: &Claim) -> CommandError {
-    CommandError::new(Exit::Failed, StoreError::Held(Box::new(held.clone())).to_string())
 }

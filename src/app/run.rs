@@ -1,8 +1,10 @@
 //! `segno run`: the service. Starts the actors, brings them the accounts that are signed in, and stays until it is told
-//! to stop. Who signs in or out meanwhile, in another process, is noticed in the database.
+//! to stop. Who signs in or out meanwhile, in another process, is noticed in the database (`sign_ins`).
+
+mod sign_ins;
 
 use super::{
-    CommandError, Exit, accounts, claim, client, gate_settings,
+    CommandError, Exit, claim, client, gate_settings,
     indexing::{forget_old_notes, keep_names_indexed},
     login::{self, How},
     notify,
@@ -21,7 +23,7 @@ use crate::{
         gate::Close,
         supervisor::{
             GateOf, Stop,
-            service::{Pulse, Reconfigure, Release, Serve, TakePulse, Tend},
+            service::{Pulse, Reconfigure, Serve, TakePulse},
         },
     },
     cli::voice::say,
@@ -30,20 +32,19 @@ use crate::{
     engine::{
         playback::PlaybackSettings,
         run::{Purpose, Rhythm},
-        schedule::Remembered,
         service::Over,
     },
     faults::hastened,
     metrics::Metrics,
-    model::{AccountId, EntityType, Owner},
+    model::{AccountId, Owner},
     spotify::{Client, Tokens},
-    store::{SignIn, Store, StoreError},
+    store::{Store, StoreError},
     telemetry,
 };
 use actix::Addr;
 use chrono::{DateTime, NaiveDate, Utc};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io::{self, IsTerminal},
     pin::pin,
     rc::Rc,
@@ -53,7 +54,7 @@ use tokio::{
     sync::{oneshot, watch},
     time::{Instant, interval_at},
 };
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 /// How soon a sign-in or sign-out of another process is noticed.
 const LOOK_FOR_SIGN_INS_EVERY: Duration = Duration::from_secs(3);
@@ -115,6 +116,7 @@ pub(super) async fn run(config: Config, read_from: ReadFrom) -> Result<Exit, Com
         tended: BTreeMap::new(),
         told: BTreeMap::new(),
         warned_on: BTreeMap::new(),
+        is_blind: false,
         page,
     };
     info!(database = %url, version = env!("CARGO_PKG_VERSION"), "segno runs");
@@ -142,6 +144,8 @@ struct Caretaker {
     told: BTreeMap<AccountId, String>,
     /// When it was last said that a sign-in ends.
     warned_on: BTreeMap<AccountId, NaiveDate>,
+    /// Who is signed in could not be read, and that was told.
+    is_blind: bool,
     page: Option<Page>,
 }
 
@@ -259,7 +263,15 @@ impl Caretaker {
             let Err(error) = sign_in::sign_in(&self.store, &self.config.spotify, None, fetcher.clone()).await else {
                 return Ok(());
             };
-            let is_known = self.store.sign_ins().await?.iter().any(|sign_in| sign_in.grant.is_some());
+            let is_known = match self.store.sign_ins().await {
+                Ok(sign_ins) => sign_ins.iter().any(|sign_in| sign_in.grant.is_some()),
+                Err(error @ StoreError::Moved(_)) => return Err(error.into()),
+                Err(error) => {
+                    warn!("{error}; trying again in {} s", TRY_AGAIN_AFTER.as_secs());
+                    tokio::time::sleep(TRY_AGAIN_AFTER).await;
+                    continue;
+                }
+            };
             match error.exit {
                 // The next look says so, and whoever signs in is noticed.
                 Exit::LoginNeeded if is_known => return Ok(()),
@@ -280,108 +292,6 @@ impl Caretaker {
 
     fn has_no_token(&self) -> bool {
         self.config.spotify.refresh_token.is_none()
-    }
-
-    /// Takes in who has signed in, or again, since the last look, and lets go who has signed out or was refused.
-    async fn look_for_sign_ins(&mut self) -> Result<(), CommandError> {
-        let sign_ins = match self.store.sign_ins().await {
-            Ok(sign_ins) => sign_ins,
-            Err(error @ StoreError::Moved(_)) => return Err(error.into()),
-            Err(error) => {
-                warn!(%error, "who is signed in cannot be read");
-                return Ok(());
-            }
-        };
-        let known: BTreeSet<AccountId> = sign_ins.iter().map(|sign_in| sign_in.account.id).collect();
-        let purged: Vec<AccountId> = self.tended.keys().filter(|account| !known.contains(account)).copied().collect();
-        for account in purged {
-            info!(account = account.0, "gone from the database; left alone from here on");
-            self.let_go(account).await;
-        }
-        for sign_in in sign_ins {
-            self.look_at(sign_in).await?;
-        }
-        Ok(())
-    }
-
-    async fn look_at(&mut self, sign_in: SignIn) -> Result<(), CommandError> {
-        let (account_id, name) = (sign_in.account.id, accounts::name(&sign_in.account));
-        let client_id = self.client.client_id().to_owned();
-        let obstacle = sign_in::obstacle(&sign_in, &client_id, clock::now());
-        let (Some(revision), None) = (sign_in.revision(), &obstacle) else {
-            if let Some(why) = obstacle.filter(|why| self.told.insert(account_id, why.clone()).as_ref() != Some(why)) {
-                // Whoever has signed out knows.
-                if sign_in.revision().is_some() { error!("{why}") } else { info!("{why}") }
-            }
-            if self.tended.contains_key(&account_id) {
-                self.let_go(account_id).await;
-            }
-            return Ok(());
-        };
-        self.warn_of_the_end(&sign_in);
-        match self.tended.get(&account_id) {
-            Some(known) if *known == revision => return Ok(()),
-            Some(_) => info!(account = name, "signed in again; going on"),
-            None => {
-                claim::take_and_hold(&self.store, account_id, &self.owner).await?;
-                info!(account = name, "kept current from here on");
-            }
-        }
-        let Some(tokens) = sign_in::tokens_of(&self.store, account_id, &client_id).await? else { return Ok(()) };
-        self.told.remove(&account_id);
-        self.tended.insert(account_id, revision);
-        let remembered = self.remembered(account_id, revision).await?;
-        let paused = self.store.paused_by_hand(account_id).await?;
-        self.supervisor.send(Tend { account_id, name, tokens, remembered, paused }).await.map_err(|_| died())
-    }
-
-    async fn let_go(&mut self, account: AccountId) {
-        self.tended.remove(&account);
-        self.supervisor.do_send(Release(account));
-        // Somebody else may want it; if the database does not answer, the claim runs out by itself.
-        let _ = self.store.renew_claim(account, self.owner.id, Some(clock::now())).await;
-    }
-
-    /// Once a day, for as long as it is due.
-    fn warn_of_the_end(&mut self, sign_in: &SignIn) {
-        let today = clock::now().date_naive();
-        if let Some(warning) = sign_in::warning(sign_in, clock::now())
-            && self.warned_on.insert(sign_in.account.id, today) != Some(today)
-        {
-            warn!("{warning}");
-        }
-    }
-
-    /// What the database knows of the runs of an account.
-    async fn remembered(
-        &self,
-        account: AccountId,
-        signed_in_at: DateTime<Utc>,
-    ) -> Result<BTreeMap<EntityType, Remembered>, StoreError> {
-        let mut remembered: BTreeMap<EntityType, Remembered> = BTreeMap::new();
-        for state in self.store.list(account).await? {
-            let known = remembered.entry(state.key.entity).or_default();
-            known.signed_in_at = Some(signed_in_at);
-            known.next_run_at = known.next_run_at.max(state.next_run_at);
-            known.failed_at = known.failed_at.max(state.failed_at);
-            known.is_complete |= state.completed_at.is_some();
-        }
-        Ok(remembered)
-    }
-
-    /// Shows other processes that this one lives. One that has been overtaken ends: two would undo each other's work.
-    async fn renew_claims(&mut self) -> Result<(), CommandError> {
-        for account in self.tended.keys() {
-            let until = clock::now() + claim::HOLDS_FOR;
-            match self.store.renew_claim(*account, self.owner.id, Some(until)).await {
-                Ok(()) => {}
-                Err(error @ StoreError::Fenced { .. }) => return Err(error.into()),
-                // Purged: the next look at the sign-ins lets go of it.
-                Err(StoreError::UnknownAccount(_)) => {}
-                Err(error) => warn!(%error, "the claim on the account cannot be renewed"),
-            }
-        }
-        Ok(())
     }
 
     /// While nothing runs, whoever copies the database file alone gets all of it.

@@ -4,13 +4,13 @@ use super::claims::{self, Tenure};
 use super::due_playlists::{self, WaitingPlaylist};
 use super::plays::PlayCounts;
 use super::schema::{albums, artists, library_playlists, playlist_items, tracks};
-use super::sync_states::{self, SyncState};
+use super::sync_states::{self, SyncState, shown};
 use super::types::{At, len};
 use super::{Conn, SignIn, Store, StoreError, by_hand, gaps, held, limits, membership, plays, tokens, with_conn};
 use crate::model::status::{
     AccountStatus, EntityStatus, LimitStatus, PlaybackStatus, State, Status, WaitingPlaylistStatus,
 };
-use crate::model::{AccountId, EntityType, Family, Pause, Phase, Stage};
+use crate::model::{AccountId, EntityType, Family, Pause, Stage};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::count_star;
 use diesel::{ExpressionMethods, JoinOnDsl, QueryDsl};
@@ -151,16 +151,6 @@ async fn account_status(
         entities,
         playback,
     })
-}
-
-/// The phase to show: the latest that was begun. An incremental one counts once the initial one is through.
-fn shown(entity: EntityType, states: &[SyncState]) -> Option<&SyncState> {
-    let of = |phase| states.iter().find(|state| state.key.entity == entity && state.key.phase == phase);
-    match (of(Phase::InitialSync), of(Phase::IncrementalSync)) {
-        (Some(initial), Some(_)) if !initial.checkpoint.is_complete => Some(initial),
-        (_, Some(incremental)) => Some(incremental),
-        (initial, None) => initial,
-    }
 }
 
 fn entity_status(state: &SyncState, pauses: &[Pause], tenure: &Tenure, now: DateTime<Utc>) -> EntityStatus {

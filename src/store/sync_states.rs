@@ -184,7 +184,8 @@ impl Store {
         .await
     }
 
-    /// Notes what a process's run of an entity type failed of, unless another process has taken over.
+    /// Notes what a process's run of an entity type failed of, where `status` shows it, unless another process has taken
+    /// over. The last run may have been complete: what failed then is the next one, before its first commit.
     pub async fn mark_failed_by(
         &self,
         account: AccountId,
@@ -194,14 +195,19 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let now = At::from(now);
-        with_conn!(&mut self.connect().await?, |c| {
-            use sync_states::{account_id, entity_type, error_message, failed_at, is_complete, last_updated_at, table};
-            let theirs = table.filter(account_id.eq(account.0)).filter(entity_type.eq(entity.as_str()));
-            let under_way = theirs.filter(sync_states::owner.eq(owner.to_string())).filter(is_complete.eq(false));
-            let failed = (failed_at.eq(now), error_message.eq(clean(message)), last_updated_at.eq(now));
-            diesel::update(under_way).set(failed).execute(c).await
-        })?;
-        Ok(())
+        self.transaction(async |conn| {
+            let states = list(conn, account).await?;
+            let phase = shown(entity, &states).map_or(Phase::InitialSync, |state| state.key.phase);
+            let key = StateKey { account, entity, phase };
+            with_conn!(conn, |c| {
+                use sync_states::{error_message, failed_at, last_updated_at};
+                let ours = row_of!(key).filter(sync_states::owner.eq(owner.to_string()));
+                let failed = (failed_at.eq(now), error_message.eq(clean(message)), last_updated_at.eq(now));
+                diesel::update(ours).set(failed).execute(c).await
+            })?;
+            Ok(())
+        })
+        .await
     }
 
     pub async fn clear_rate_limit(&self, key: StateKey) -> Result<(), StoreError> {
@@ -354,6 +360,16 @@ pub(super) async fn load(conn: &mut Conn, key: StateKey) -> Result<Option<SyncSt
     let row: Option<SyncStateRow> =
         with_conn!(conn, |c| row_of!(key).select(SyncStateRow::as_select()).get_result(c).await.optional())?;
     row.map(SyncState::try_from).transpose()
+}
+
+/// The phase to show: the latest that was begun. An incremental one counts once the initial one is through.
+pub(super) fn shown(entity: EntityType, states: &[SyncState]) -> Option<&SyncState> {
+    let of = |phase| states.iter().find(|state| state.key.entity == entity && state.key.phase == phase);
+    match (of(Phase::InitialSync), of(Phase::IncrementalSync)) {
+        (Some(initial), Some(_)) if !initial.checkpoint.is_complete => Some(initial),
+        (_, Some(incremental)) => Some(incremental),
+        (initial, None) => initial,
+    }
 }
 
 pub(super) async fn list(conn: &mut Conn, account: AccountId) -> Result<Vec<SyncState>, StoreError> {

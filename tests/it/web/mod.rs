@@ -4,6 +4,7 @@ mod controls;
 mod data;
 mod examples;
 mod openapi;
+mod refused;
 mod safety;
 mod schema;
 mod server;
