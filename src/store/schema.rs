@@ -103,8 +103,8 @@ diesel::table! {
 
     album_artists (album_id, position) {
         album_id -> Text,
-        artist_id -> Text,
         position -> BigInt,
+        artist_id -> Text,
     }
 }
 
@@ -114,8 +114,8 @@ diesel::table! {
 
     track_artists (track_id, position) {
         track_id -> Text,
-        artist_id -> Text,
         position -> BigInt,
+        artist_id -> Text,
     }
 }
 

@@ -33,6 +33,7 @@ mod services;
 mod settings;
 mod shared_limits;
 mod simulation;
+mod sound;
 mod support;
 mod sync;
 mod terminal;

@@ -103,6 +103,49 @@ fn what_a_pass_has_seen_stays_when_its_table_loses_its_key() {
 }
 
 #[test]
+fn a_filled_database_keeps_everything_when_keys_come_first_and_indexes_are_bounded() {
+    on_both(async |db| {
+        let run = db.begin(EntityType::Tracks).await;
+        let ids: Vec<String> = (0..300).map(|n| format!("t{n:03}")).collect();
+        run.commit(tracks(&ids.iter().map(String::as_str).collect::<Vec<_>>()), at(1)).await;
+        let complete = Checkpoint { is_complete: true, ..run.checkpoint.clone() };
+        db.store.commit(Commit { checkpoint: complete, ..run.commit_of(Rows::Listing(vec![])) }, at(2)).await.unwrap();
+        let down = match db.store {
+            Store::Sqlite(_) => include_str!("../../../migrations/sqlite/2026-11-29-110000_keys_first/down.sql"),
+            Store::Pg(_) => include_str!("../../../migrations/postgres/2026-11-29-110000_keys_first/down.sql"),
+        };
+        let collation = if matches!(db.store, Store::Pg(_)) { "COLLATE \"C\"" } else { "" };
+        let old_index = format!("CREATE INDEX tracks_by_name ON tracks (lower(name {collation}), id)");
+        db.execute(&format!("{down}; {old_index}")).await;
+        db.execute("CREATE VIEW theirs AS SELECT track_id, artist_id FROM track_artists").await;
+        db.execute("DELETE FROM __diesel_schema_migrations WHERE version IN ('20261129100000', '20261129110000')")
+            .await;
+        let columns = async |db: &Db| match db.store {
+            Store::Sqlite(_) => db.texts("name", "pragma_table_info('track_artists') ORDER BY cid").await,
+            Store::Pg(_) => vec![],
+        };
+        let kept = async |db: &Db, from: &str| {
+            let albums = db.texts("album_id || artist_id || position", "album_artists ORDER BY 1").await;
+            (db.texts("track_id || artist_id || position", &format!("{from} ORDER BY 1")).await, albums)
+        };
+        let before = kept(db, "track_artists").await;
+        assert_eq!((before.0.len(), before.1.len()), (600, 1));
+
+        let again = Store::open(&db.url, "test").await.unwrap();
+
+        assert_eq!(kept(db, "track_artists").await, before);
+        assert_eq!(db.count("theirs").await, 600, "a view of their own goes on");
+        if matches!(db.store, Store::Sqlite(_)) {
+            assert_eq!(columns(db).await, ["track_id", "position", "artist_id"]);
+            assert_eq!(db.texts("integrity_check", "pragma_integrity_check").await, ["ok"]);
+        }
+        assert_eq!(again.index_names().await.unwrap(), ["tracks_by_name"], "the old one is gone");
+        let run = db.begin(EntityType::Tracks).await;
+        assert_eq!(run.commit(tracks(&["t001", "t900"]), at(3)).await.counts, counts(2, 1, 0, 1));
+    });
+}
+
+#[test]
 fn a_database_of_a_newer_version_is_left_alone() {
     on_both(async |db| {
         db.execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('20991231000000')").await;
