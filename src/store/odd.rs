@@ -6,6 +6,7 @@ use super::types::{At, Words};
 use super::upsert::upsert;
 use super::{Conn, StoreError, with_conn};
 use crate::model::{AccountId, EntityType, Oddity};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use std::ops::Range;
@@ -18,6 +19,9 @@ pub(super) struct Listing<'a> {
     /// Empty for the entity type's own listing.
     pub playlist_id: &'a str,
 }
+
+/// When a row was last seen is true to the day: to write it with each reading would be a write for nothing.
+const SEEN_AGAIN_AFTER: TimeDelta = TimeDelta::days(1);
 
 /// Records what is odd in a range that was read, and forgets what was odd there before.
 pub(super) async fn replace(
@@ -46,6 +50,16 @@ pub(super) async fn replace(
     };
     let rows: Vec<OddRow<'_>> = odd.iter().map(|(position, oddity)| row((i64::from(*position), *oddity))).collect();
     upsert(conn, &rows).await?;
+    if !odd.is_empty() {
+        with_conn!(conn, |c| {
+            use sync_odd_items::{account_id, entity_type, playlist_id, position, seen_at, table};
+            let theirs = table.filter(account_id.eq(listing.account.0)).filter(entity_type.eq(listing.entity.as_str()));
+            let still_odd = odd.iter().map(|(place, _)| i64::from(*place));
+            let here = theirs.filter(playlist_id.eq(listing.playlist_id)).filter(position.eq_any(still_odd));
+            let earlier = At::from(DateTime::<Utc>::from(now) - SEEN_AGAIN_AFTER);
+            diesel::update(here.filter(seen_at.lt(earlier))).set(seen_at.eq(now)).execute(c).await
+        })?;
+    }
     Ok(())
 }
 

@@ -5,13 +5,20 @@
 //! |---|---|
 //! | `sync_batches` | some time after the commit |
 //! | `sync_gaps`, `play_gaps` | some time after the gap was healed; an open one never |
-//! | `request_ledger` | after a day or so, by itself |
-//! | `sync_odd_items`, `held_removals` | when their reason is gone, by themselves |
+//! | `sync_odd_items` | when the row is read and no longer odd; of a listing some time after it was last seen, of a playlist not before it has left the library |
+//! | `sync_odd_items` of plays | never: no other table has the names in them |
+//! | `held_removals` | when they are decided on |
+//! | `request_ledger` | after two days, with the next requests; else some time later |
+//! | pauses in `rate_limits` | when they are lifted; else some time after they have ended |
 
-use super::schema::{play_gaps, sync_batches, sync_gaps};
+use super::plays::ODD_ENTITY;
+use super::schema::{
+    library_playlists, play_gaps, rate_limits, request_ledger, sync_batches, sync_gaps, sync_odd_items,
+};
 use super::types::At;
 use super::{Store, StoreError, with_conn};
 use chrono::{DateTime, Utc};
+use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -28,6 +35,24 @@ impl Store {
         let play_gaps = with_conn!(conn, |c| {
             diesel::delete(play_gaps::table.filter(play_gaps::healed_at.lt(then))).execute(c).await
         })?;
-        Ok(batches + gaps + play_gaps)
+        let odd = with_conn!(conn, |c| {
+            use sync_odd_items::{account_id, entity_type, playlist_id, seen_at, table};
+            // The items of a playlist are read again when it changes, however long that takes.
+            let holds_it = library_playlists::table
+                .filter(library_playlists::account_id.eq(account_id))
+                .filter(library_playlists::playlist_id.eq(playlist_id))
+                .filter(library_playlists::removed_at.is_null());
+            let old = table.filter(seen_at.lt(then)).filter(entity_type.ne(ODD_ENTITY));
+            diesel::delete(old.filter(not(exists(holds_it)))).execute(c).await
+        })?;
+        let ledger = with_conn!(conn, |c| {
+            diesel::delete(request_ledger::table.filter(request_ledger::started_at.lt(then))).execute(c).await
+        })?;
+        let pauses = with_conn!(conn, |c| {
+            use rate_limits::{blocked_until, class, table};
+            let over = table.filter(blocked_until.lt(then));
+            diesel::update(over).set((blocked_until.eq(None::<At>), class.eq(None::<String>))).execute(c).await
+        })?;
+        Ok(batches + gaps + play_gaps + odd + ledger + pauses)
     }
 }

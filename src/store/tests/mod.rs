@@ -16,6 +16,7 @@ mod playlists;
 mod plays;
 mod purge;
 mod refusals;
+mod retention;
 mod runs;
 mod states;
 mod status;
