@@ -119,6 +119,7 @@ impl From<StoreError> for CommandError {
             | StoreError::NotWritable { .. }
             | StoreError::Exposed { .. }
             | StoreError::OfAnother { .. }
+            | StoreError::NoLocks { .. }
             | StoreError::NotAFileToCopy => Exit::Usage,
             _ => Exit::Failed,
         };

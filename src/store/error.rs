@@ -41,6 +41,11 @@ pub enum StoreError {
          start again with the one that is there", .0.display()
     )]
     Moved(PathBuf),
+    #[error(
+        "the file system of {} does not keep locks ({reason}), so two processes could damage a database there; name a file on \
+         a local disk in SEGNO_DATABASE_URL, or use PostgreSQL", .path.display()
+    )]
+    NoLocks { path: PathBuf, reason: String },
     #[error("cannot write a backup to {}: {reason}", .path.display())]
     NotBackedUp { path: PathBuf, reason: String },
     #[error("only a SQLite file is copied this way; PostgreSQL has pg_dump (see docs/backup.md)")]
@@ -101,6 +106,7 @@ impl StoreError {
             | StoreError::Exposed { .. }
             | StoreError::OfAnother { .. }
             | StoreError::Moved(_)
+            | StoreError::NoLocks { .. }
             | StoreError::NotBackedUp { .. }
             | StoreError::NotAFileToCopy
             | StoreError::Refused { .. }

@@ -27,6 +27,7 @@ mod held_items;
 mod ledger;
 mod library;
 mod limits;
+mod locks;
 mod membership;
 mod migrations;
 mod odd;

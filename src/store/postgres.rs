@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
+use uuid::Uuid;
 
 /// The writer, the gate's limits, the tokens and one reader: more would only wait in the server.
 const MAX_CONNECTIONS: usize = 4;
@@ -40,9 +41,50 @@ const READERS_MAX: usize = 4;
 pub(super) async fn open(url: &PostgresUrl, label: &str) -> Result<Pool<AsyncPgConnection>, StoreError> {
     let url = named(url, label);
     let mut connection = connect(&url, IDLE_IN_TRANSACTION).await?;
+    refuse_mixed_sessions(&url, &mut connection).await?;
     refuse_unfit(&url, &mut connection).await?;
     migrations::run_on_postgres(connection).await?;
     Ok(pool(url, IDLE_IN_TRANSACTION, MAX_CONNECTIONS))
+}
+
+/// Refuses a pooler that hands each transaction to another session of the server (pgbouncer with `pool_mode =
+/// transaction`). Statements that are prepared, and settings that are made, belong to a session; in the next one they are
+/// missing, or somebody else's. What one connection sets, it must see again while another one is in a transaction, and the
+/// other must not. This uses no prepared statement, since those are what fails.
+async fn refuse_mixed_sessions(url: &PostgresUrl, connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
+    let mark = Uuid::new_v4().simple();
+    let fails_where = |condition: &str| {
+        format!(
+            "DO $$ BEGIN IF current_setting('segno.session', true) {condition} '{mark}' THEN \
+             RAISE EXCEPTION 'segno is in another session'; END IF; END $$"
+        )
+    };
+    let looked = async {
+        let mut other = connect(url, IDLE_IN_TRANSACTION).await?;
+        connection.batch_execute(&format!("SET segno.session = '{mark}'")).await?;
+        other.batch_execute("BEGIN").await?;
+        other.batch_execute(&fails_where("IS NOT DISTINCT FROM")).await?;
+        connection.batch_execute(&fails_where("IS DISTINCT FROM")).await?;
+        other.batch_execute("ROLLBACK").await?;
+        connection.batch_execute("RESET segno.session").await?;
+        Ok::<(), StoreError>(())
+    };
+    match tokio::time::timeout(CONNECT_TIMEOUT, looked).await {
+        Ok(Err(StoreError::Query(error))) if error.to_string().contains("segno is in another session") => {
+            Err(StoreError::Refused {
+                place: url.place().to_owned(),
+                reason: "a pooler in between gives each transaction another session".into(),
+                hint: "set pool_mode = session for this database in the pooler, or name the server itself in \
+                       SEGNO_DATABASE_URL"
+                    .into(),
+            })
+        }
+        Ok(looked) => looked,
+        Err(_) => Err(cannot_reach(
+            url,
+            &format!("no second connection within {} s, and segno needs up to eight", CONNECT_TIMEOUT.as_secs()),
+        )),
+    }
 }
 
 #[derive(QueryableByName)]

@@ -98,6 +98,7 @@ pub(super) async fn open(path: &Path, absent: Absent) -> Result<SqliteFile, Stor
     let file = path.clone();
     run_blocking(move || {
         refuse_foreign(&file)?;
+        super::locks::refuse_a_place_without(&file)?;
         let mut connection = connect(&file, PRAGMAS).map_err(|error| explain_connection(&file, error))?;
         migrations::run_on_sqlite(&mut connection).map_err(|error| explain(&file, error))
     })

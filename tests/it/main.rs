@@ -24,6 +24,7 @@ mod page;
 mod panics;
 mod pauses;
 mod playback;
+mod pooler;
 mod random;
 mod run;
 mod secrets;

@@ -8,12 +8,14 @@ mod journal;
 pub mod login;
 pub mod process;
 pub mod sandbox;
+pub mod servers;
 pub mod source;
 
 pub use database::{Backend, Database};
 pub use login::Login;
 pub use process::{Ended, Running, Segno};
 pub use sandbox::{Library, Sandbox};
+pub use servers::{Cluster, Pooler};
 pub use source::Source;
 
 /// A test on each database: `both! { fn name(backend) { ... } }` becomes `name::sqlite` and `name::postgres`.

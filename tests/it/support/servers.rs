@@ -1,0 +1,173 @@
+//! Programs that a test starts for itself: a PostgreSQL cluster that it may stop in its tracks, and a pooler in between.
+
+use super::wait_until;
+use std::{
+    fs,
+    io::Write,
+    net::{TcpListener, TcpStream},
+    os::unix::{fs::chown, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+use tempfile::TempDir;
+
+/// Whom these programs run as: they refuse root.
+struct Nobody {
+    uid: u32,
+    gid: u32,
+}
+
+/// A PostgreSQL server of the test's own.
+pub struct Cluster {
+    folder: TempDir,
+    server: Child,
+}
+
+/// A pgbouncer in front of the tests' server.
+pub struct Pooler {
+    _folder: TempDir,
+    program: Child,
+    port: u16,
+}
+
+impl Cluster {
+    /// `None`, and a word of it, where the programs are not installed.
+    pub fn start() -> Option<Cluster> {
+        let Some(programs) = programs() else {
+            skipped("PostgreSQL's initdb");
+            return None;
+        };
+        // A socket's path may have 107 bytes at most.
+        let folder = tempfile::Builder::new().prefix("segno-pg-").tempdir_in("/tmp").expect("a folder");
+        let data = folder.path().join("data");
+        let user = nobody(folder.path());
+        let initdb = as_user(&user, &programs.join("initdb"))
+            .args(["-N", "-A", "trust", "--no-locale", "-E", "UTF8", "-U", "postgres", "-D"])
+            .arg(&data)
+            .current_dir(folder.path())
+            .stdout(Stdio::null())
+            .status();
+        assert!(initdb.expect("initdb runs").success());
+        let log = fs::File::create(folder.path().join("log")).expect("a file");
+        let server = as_user(&user, &programs.join("postgres"))
+            .arg("-D")
+            .arg(&data)
+            .arg("-k")
+            .arg(folder.path())
+            .args(["-c", "listen_addresses=", "-c", "fsync=off"])
+            .current_dir(folder.path())
+            .stderr(log)
+            .spawn()
+            .expect("postgres runs");
+        let cluster = Cluster { folder, server };
+        let socket = cluster.folder.path().join(".s.PGSQL.5432");
+        wait_until("the server answers", || {
+            std::os::unix::net::UnixStream::connect(&socket).is_ok()
+                && super::block_on(async {
+                    tokio_postgres::connect(&cluster.url(), tokio_postgres::NoTls).await.is_ok()
+                })
+        });
+        Some(cluster)
+    }
+
+    pub fn url(&self) -> String {
+        let folder = self.folder.path().display().to_string();
+        format!("postgres://postgres@{}/postgres", folder.replace('/', "%2F"))
+    }
+
+    /// Stops the server and everything that serves its connections, as a frozen machine would.
+    pub fn freeze(&self) {
+        self.signal_all("STOP");
+    }
+
+    fn signal_all(&self, signal: &str) {
+        let server = self.server.id();
+        let mut all = vec![server.to_string()];
+        let children = fs::read_to_string(format!("/proc/{server}/task/{server}/children")).unwrap_or_default();
+        all.extend(children.split_whitespace().map(str::to_owned));
+        let _ = Command::new("kill").arg(format!("-{signal}")).args(all).status();
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.signal_all("CONT");
+        self.signal_all("QUIT");
+        let _ = self.server.wait();
+    }
+}
+
+impl Pooler {
+    /// `None`, and a word of it, where it is not installed. `host` is the folder of the server's socket.
+    pub fn start(host: &str, pool_mode: &str) -> Option<Pooler> {
+        if Command::new("pgbouncer").arg("--version").output().is_err() {
+            skipped("pgbouncer");
+            return None;
+        }
+        let folder = tempfile::Builder::new().prefix("segno-pooler-").tempdir_in("/tmp").expect("a folder");
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+        let settings = format!(
+            "[databases]\n* = host={host} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+             unix_socket_dir =\nauth_type = any\npool_mode = {pool_mode}\nmax_client_conn = 50\ndefault_pool_size = 10\n"
+        );
+        let file = folder.path().join("pgbouncer.ini");
+        fs::write(&file, settings).expect("a file");
+        let user = nobody(folder.path());
+        let log = fs::File::create(folder.path().join("log")).expect("a file");
+        let program = as_user(&user, Path::new("pgbouncer")).arg(&file).stdout(Stdio::null()).stderr(log).spawn();
+        let pooler = Pooler { _folder: folder, program: program.expect("it runs"), port };
+        wait_until("the pooler listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        Some(pooler)
+    }
+
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+    }
+}
+
+fn skipped(what: &str) {
+    let required = std::env::var("SEGNO_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
+    assert!(!required, "SEGNO_REQUIRE_SERVICES=1, but {what} is not installed");
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {what} is not installed");
+}
+
+/// The folder of the newest PostgreSQL programs that are installed.
+fn programs() -> Option<PathBuf> {
+    let of_env = std::env::var_os("PG_BIN").map(PathBuf::from);
+    let mut installed: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
+        .map(|versions| versions.flatten().map(|version| version.path().join("bin")).collect())
+        .unwrap_or_default();
+    installed.sort();
+    of_env.into_iter().chain(installed.into_iter().rev()).find(|folder| folder.join("initdb").is_file())
+}
+
+/// Gives the folder to whoever is to use it.
+fn nobody(folder: &Path) -> Option<Nobody> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let ids = |name: &str| {
+        let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
+        let mut fields = line.split(':').skip(2).map(str::parse);
+        Some(Nobody { uid: fields.next()?.ok()?, gid: fields.next()?.ok()? })
+    };
+    let user = ids("postgres").or_else(|| ids("nobody"))?;
+    chown(folder, Some(user.uid), Some(user.gid)).expect("root may");
+    Some(user)
+}
+
+fn as_user(user: &Option<Nobody>, program: &Path) -> Command {
+    let mut command = Command::new(program);
+    if let Some(Nobody { uid, gid }) = user {
+        command.uid(*uid).gid(*gid);
+    }
+    command
+}
