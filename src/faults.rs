@@ -2,7 +2,7 @@
 //!
 //! Compiled to nothing unless the `fault-hooks` feature is on, which only the tests switch on. Then `SEGNO_FAULTS`
 //! names points and the visit at which each panics, for example `gate.acquire=3,writer.commit=2`; `writer.commit=2+`
-//! panics at every visit from the second on. `SEGNO_FAULT_HASTE` divides the service's long waits, so that a test lives
+//! panics at every visit from the second on, and `writer.commit=2!` hangs there for ever. `SEGNO_FAULT_HASTE` divides the service's long waits, so that a test lives
 //! through days in seconds.
 
 use std::time::Duration;
@@ -17,6 +17,7 @@ pub fn visit(point: &str) {
     struct Plan {
         at: u32,
         and_after: bool,
+        hangs: bool,
         visits: u32,
     }
 
@@ -25,19 +26,25 @@ pub fn visit(point: &str) {
     let plans = PLANS.get_or_init(|| {
         let text = std::env::var("SEGNO_FAULTS").unwrap_or_default();
         let plan = |(point, at): (&str, &str)| {
-            let at_number = at.trim_end_matches('+').parse().expect("SEGNO_FAULTS is point=visit,...");
-            (point.to_owned(), Plan { at: at_number, and_after: at.ends_with('+'), visits: 0 })
+            let at_number = at.trim_end_matches(['+', '!']).parse().expect("SEGNO_FAULTS is point=visit,...");
+            let (and_after, hangs) = (at.ends_with('+'), at.ends_with('!'));
+            (point.to_owned(), Plan { at: at_number, and_after, hangs, visits: 0 })
         };
         Mutex::new(text.split(',').filter_map(|fault| fault.split_once('=')).map(plan).collect())
     });
-    let panics = {
+    let (is_due, hangs) = {
         let mut plans = plans.lock().unwrap_or_else(PoisonError::into_inner);
-        plans.get_mut(point).is_some_and(|plan| {
+        plans.get_mut(point).map_or((false, false), |plan| {
             plan.visits += 1;
-            plan.visits == plan.at || (plan.and_after && plan.visits > plan.at)
+            (plan.visits == plan.at || (plan.and_after && plan.visits > plan.at), plan.hangs)
         })
     };
-    assert!(!panics, "fault at {point}");
+    if is_due && hangs {
+        loop {
+            std::thread::park();
+        }
+    }
+    assert!(!is_due, "fault at {point}");
 }
 
 #[cfg(not(feature = "fault-hooks"))]

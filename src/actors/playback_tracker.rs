@@ -9,6 +9,7 @@ use super::{
     driver,
     fetch::Fetcher,
     traces,
+    trouble::looked,
 };
 use crate::{
     clock,
@@ -80,10 +81,15 @@ impl PlaybackTracker {
         self.engine = None;
         let (store, account_id) = (self.setup.store.clone(), self.setup.account_id);
         let load = async move {
+            let is_told = Cell::new(false);
             driver::insist(
                 RETRY_DATABASE_AFTER,
-                async || store.load_playback(account_id).await,
-                |error| warn!(%error, "where the tracking of playback stands cannot be read"),
+                async || looked(store.load_playback(account_id)).await,
+                |error| {
+                    if !is_told.replace(true) {
+                        warn!(%error, "where the tracking of playback stands cannot be read; trying again");
+                    }
+                },
             )
             .await
         };
@@ -244,7 +250,8 @@ async fn ask(setup: &TrackerSetup, num_requests: &Cell<u32>) -> Answer {
         fetcher.client.recently_played(&fetcher.tokens).await
     };
     let page = fetcher.ask(Family::Player, num_requests, call).await?;
-    let known = store.known_plays(*account_id, &page).await.map_err(|error| Fault::Internal(error.to_string()))?;
+    let known = looked(store.known_plays(*account_id, &page)).await;
+    let known = known.map_err(|error| Fault::Internal(error.to_string()))?;
     Ok((page, known))
 }
 

@@ -7,7 +7,7 @@ use super::{
     now,
     supervisor::{Observed, RunEnded},
     traces::RunTrace,
-    trouble::{self, tried},
+    trouble::{looked, tried},
 };
 use crate::{
     clock,
@@ -119,12 +119,14 @@ impl Syncer {
                     async move { Answer::Committed(batch.commit(async move { tried(written.await) }).await) },
                 );
             }
-            Step::ListStale => self.spawn(ctx, async move {
-                Answer::Stale(store.due_playlists(account_id, clock::now()).await.map_err(trouble::reading))
-            }),
-            Step::ListMembers(wanted) => self.spawn(ctx, async move {
-                Answer::Members(store.list_members(account_id, entity, wanted).await.map_err(trouble::reading))
-            }),
+            Step::ListStale => self
+                .spawn(ctx, async move { Answer::Stale(looked(store.due_playlists(account_id, clock::now())).await) }),
+            Step::ListMembers(wanted) => {
+                self.spawn(
+                    ctx,
+                    async move { Answer::Members(looked(store.list_members(account_id, entity, wanted)).await) },
+                )
+            }
             Step::Wait { pause, trouble } => {
                 warn!(%entity, error = %trouble, "starting again from the database");
                 let life = self.machine.life();
@@ -292,14 +294,14 @@ impl Syncer {
 }
 
 async fn load_mode(store: &Store, account: AccountId, entity: EntityType) -> Result<RunMode, Trouble> {
-    let progress = store.load_progress(account, entity).await.map_err(trouble::reading)?;
+    let progress = looked(store.load_progress(account, entity)).await?;
     Ok(RunMode::of(progress.initial, progress.incremental))
 }
 
 async fn load_place(store: &Store, account: AccountId, entity: EntityType) -> Result<Place, Trouble> {
     let mode = load_mode(store, account, entity).await?;
-    let num_active = store.library_counts(account).await.map_err(trouble::reading)?.num_active(entity);
-    let open_gaps = store.open_gaps(account, entity).await.map_err(trouble::reading)?;
+    let num_active = looked(store.library_counts(account)).await?.num_active(entity);
+    let open_gaps = looked(store.open_gaps(account, entity)).await?;
     let open_gaps = open_gaps.into_iter().filter(|gap| gap.playlist_id.is_none()).collect();
     Ok(Place { mode, num_active, open_gaps })
 }

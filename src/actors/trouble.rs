@@ -3,6 +3,7 @@
 use super::checkpoint_writer::WriteError;
 use crate::{engine::syncing::Trouble, store::StoreError};
 use actix::MailboxError;
+use std::time::Duration;
 
 /// What came of a message to the writer.
 pub fn tried<T>(sent: Result<Result<T, WriteError>, MailboxError>) -> Result<T, Trouble> {
@@ -16,7 +17,21 @@ pub fn tried<T>(sent: Result<Result<T, WriteError>, MailboxError>) -> Result<T, 
     }
 }
 
-pub fn reading(error: StoreError) -> Trouble {
+/// How long a look at the database may take. One that takes longer has met a database that hangs.
+const LOOK_WITHIN: Duration = Duration::from_secs(60);
+
+/// What a look at the database found.
+pub async fn looked<T>(look: impl Future<Output = Result<T, StoreError>>) -> Result<T, Trouble> {
+    match tokio::time::timeout(LOOK_WITHIN, look).await {
+        Ok(found) => found.map_err(reading),
+        Err(_) => {
+            let seconds = LOOK_WITHIN.as_secs();
+            Err(Trouble::Passing(format!("the database did not answer within {seconds} s")))
+        }
+    }
+}
+
+fn reading(error: StoreError) -> Trouble {
     match &error {
         StoreError::Fenced { .. } => Trouble::Overtaken(error.to_string()),
         _ if error.is_transient() => Trouble::Passing(error.to_string()),

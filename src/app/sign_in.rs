@@ -21,7 +21,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use std::{cell::Cell, sync::Arc};
+use std::{cell::Cell, sync::Arc, time::Duration};
 use tracing::warn;
 
 /// An account, ready to be asked for.
@@ -223,17 +223,30 @@ impl StoreVault {
     }
 }
 
+/// How long the tokens wait for the database. They are asked for again when it answers.
+const KEPT_WITHIN: Duration = Duration::from_secs(60);
+
+async fn bounded<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, VaultError> {
+    match tokio::time::timeout(KEPT_WITHIN, work).await {
+        Ok(done) => done.map_err(VaultError::new),
+        Err(_) => {
+            let seconds = KEPT_WITHIN.as_secs();
+            Err(VaultError::new(format!("the database did not answer within {seconds} s")))
+        }
+    }
+}
+
 impl TokenVault for StoreVault {
     fn save<'a>(&'a self, known: &'a SecretString, tokens: &'a StoredTokens) -> Keeping<'a, Kept> {
         Box::pin(async move {
             let row = row(self.client_id.clone(), tokens.clone(), None);
-            let renewed = self.store.renew_tokens(self.account_id, known, &row, clock::now()).await;
-            Ok(if renewed.map_err(VaultError::new)? { Kept::Stored } else { Kept::Overtaken })
+            let renewed = bounded(self.store.renew_tokens(self.account_id, known, &row, clock::now())).await?;
+            Ok(if renewed { Kept::Stored } else { Kept::Overtaken })
         })
     }
 
     fn load(&self) -> Keeping<'_, Option<StoredTokens>> {
-        Box::pin(async move { self.stored().await.map_err(VaultError::new) })
+        Box::pin(bounded(self.stored()))
     }
 
     fn note_trouble<'a>(
@@ -242,15 +255,10 @@ impl TokenVault for StoreVault {
         trouble: &'a TokenTrouble,
         of: TroubleOf,
     ) -> Keeping<'a, ()> {
-        Box::pin(async move {
-            let noted = self.store.note_token_trouble(self.account_id, known, &self.client_id, trouble, of).await;
-            noted.map_err(VaultError::new)
-        })
+        Box::pin(bounded(self.store.note_token_trouble(self.account_id, known, &self.client_id, trouble, of)))
     }
 
     fn note_refused<'a>(&'a self, refused: &'a SecretString, why: &'a str) -> Keeping<'a, ()> {
-        Box::pin(async move {
-            self.store.note_refused(self.account_id, refused, why, clock::now()).await.map_err(VaultError::new)
-        })
+        Box::pin(bounded(self.store.note_refused(self.account_id, refused, why, clock::now())))
     }
 }

@@ -6,7 +6,9 @@ mod files;
 mod names;
 mod wires;
 
-use super::support::{Backend, Database, Ended, Login, Sandbox, Segno, both, login::visit, wait_until};
+use super::support::{
+    Backend, Cluster, Database, Ended, Login, Running, Sandbox, Segno, both, login::visit, wait_until,
+};
 
 /// Whether these tests may give files to other users. Says so, loudly, where they may not.
 fn is_root() -> bool {
