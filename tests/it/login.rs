@@ -210,6 +210,25 @@ both! {
         assert!(database.library().values().all(Vec::is_empty), "{:?}", database.library());
     }
 
+    fn a_purge_forgets_an_imported_token_and_says_that_it_would_sign_in_again(backend) {
+        let (database, sandbox) = (Database::new(backend), small());
+        Segno::on(&database, &sandbox, &["sync"]).succeed();
+        assert_eq!(database.count("account_tokens WHERE imported_hash IS NOT NULL"), 1);
+        let id = database.value("spotify_id", "accounts");
+        let purged = Segno::on(&database, &sandbox, &["purge", &id, "--yes"]).succeed();
+        let warning = "SEGNO_SPOTIFY_REFRESH_TOKEN is set: the next sync signs in with it again";
+        assert!(purged.stderr.contains(warning), "{}", purged.told());
+        for table in ["account_tokens", "accounts", "saved_tracks", "sync_states"] {
+            assert_eq!(database.count(table), 0, "{table}");
+        }
+        let alone = Segno::on(&database, &sandbox, &["sync"]).without_env("SEGNO_SPOTIFY_REFRESH_TOKEN").run();
+        alone.assert_refused(4, &["nobody is signed in"]);
+        Segno::on(&database, &sandbox, &["sync"]).succeed();
+        assert_eq!(database.count("account_tokens"), 1, "as it was said");
+        let purged = Segno::on(&database, &sandbox, &["purge", &id, "--yes"]).without_env("SEGNO_SPOTIFY_REFRESH_TOKEN").succeed();
+        assert!(!purged.stderr.contains("SEGNO_SPOTIFY_REFRESH_TOKEN"), "{}", purged.told());
+    }
+
     fn a_purge_stops_a_sync_of_that_account_for_good(backend) {
         let (database, sandbox) = (Database::new(backend), slow());
         let id = text(&Login::complete(&database, &sandbox, 0).json()["spotify_id"]);

@@ -177,6 +177,53 @@ fn sighup_takes_up_new_settings_and_refuses_bad_ones() {
     assert!(log.contains("spotify.timeout") && log.contains("next start"), "{log}");
 }
 
+/// A reload while runs are under way, and one while none is: both count for whatever runs from then on.
+#[test]
+fn settings_read_again_hold_for_every_later_run_of_every_entity_type() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(260, 120, 120, 60, 20));
+    let file = database.folder.path().join("segno.toml");
+    let set = |batch_size: u32| {
+        std::fs::write(&file, format!("[sync]\ninitial_batch_size = {batch_size}\n")).expect("a file");
+    };
+    set(100);
+    sandbox.configure(json!({ "latency_ms": 30 }));
+    let running = service(&database, &sandbox).spawn();
+    let longest = |since: u64| {
+        let batches = database.lines(&format!(
+            "SELECT entity_type || '|' || CAST(max(offset_to - offset_from) AS TEXT) AS line FROM sync_batches \
+             WHERE phase = 'initial_sync' AND id > {since} AND items_processed > 0 GROUP BY entity_type ORDER BY entity_type"
+        ));
+        let pairs = batches.iter().map(|line| line.split_once('|').expect("two columns"));
+        pairs.map(|(entity, len)| (entity.to_owned(), len.parse().expect("a number"))).collect::<Vec<(String, u32)>>()
+    };
+    let last = || database.count("sync_batches");
+    wait_until("it is under way", || database.has_tables() && running.catches_sigterm() && last() > 0);
+    let mut before = 0;
+    for batch_size in [20, 10] {
+        set(batch_size);
+        running.signal("HUP");
+        std::thread::sleep(Duration::from_millis(500));
+        wait_until("everything is complete", || num_complete(&database) == 4);
+        if before == 0 {
+            before = last();
+            continue;
+        }
+        before = last();
+        Segno::on(&database, &sandbox, &["reset", "--all"]).succeed();
+        wait_until("everything is complete again", || num_complete(&database) == 4);
+        let longest = longest(before);
+        assert_eq!(longest.len(), 4, "{longest:?}");
+        // Items of playlists have batches of four pages; their listing goes by the setting.
+        for (entity, len) in longest.into_iter().filter(|(entity, _)| entity != "playlists") {
+            assert!(len <= batch_size, "{entity}: {len} in one batch");
+        }
+        // Two pages share a row.
+        let of_playlists = "entity_type = 'playlists' AND offset_to - offset_from BETWEEN 9 AND 10";
+        assert!(database.count(&format!("sync_batches WHERE {of_playlists} AND id > {before}")) >= 5);
+    }
+    stop(running);
+}
+
 #[test]
 fn systemd_hears_when_it_is_ready_alive_and_stopping() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(120, 20, 20, 2, 20));
