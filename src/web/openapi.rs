@@ -9,6 +9,7 @@ use actix_web::{
     http::header::ContentType,
     web::{ServiceConfig, get, resource},
 };
+use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 use utoipa::{
     IntoResponses, Modify, OpenApi,
@@ -128,9 +129,56 @@ pub enum BodyProblems {
 }
 
 /// This description.
-#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "status", responses((status = 200, body = serde_json::Value)))]
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "status", responses((status = 200, body = Value)))]
 async fn openapi() -> HttpResponse {
-    static DESCRIPTION: LazyLock<String> =
-        LazyLock::new(|| Api::openapi().to_json().expect("a description has string keys only"));
+    static DESCRIPTION: LazyLock<String> = LazyLock::new(|| described().to_string());
     HttpResponse::Ok().content_type(ContentType::json()).body(DESCRIPTION.as_str())
+}
+
+/// The description, with what its macros have no words for.
+fn described() -> Value {
+    let mut api = serde_json::to_value(Api::openapi()).expect("a description has string keys only");
+    // Where no token is set, everybody is let in.
+    if let Some(ways) = api["security"].as_array_mut() {
+        ways.push(json!({}));
+    }
+    let operations = api["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
+    let operations = operations.filter_map(Value::as_object_mut).flat_map(|path| path.values_mut());
+    for parameter in operations.filter_map(|operation| operation["parameters"].as_array_mut()).flatten() {
+        let is_query = parameter["in"] == "query";
+        if let Some(schema) = parameter["schema"].as_object_mut().filter(|_| is_query) {
+            let_be_empty(schema);
+        }
+    }
+    let event = json!({
+        "type": "object",
+        "properties": { "event": { "type": "string" }, "data": { "type": "string" } },
+        "required": ["data"],
+    });
+    api["paths"]["/api/v1/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"] = event;
+    let problem = json!({ "schema": { "$ref": "#/components/schemas/ProblemDocument" } });
+    api["paths"]["/sign-in"]["get"] = json!({
+        "tags": ["session"],
+        "summary": "The page to sign in on.",
+        "operationId": "sign_in_page",
+        "security": [],
+        "responses": {
+            "200": { "description": "the page", "content": { "text/html; charset=utf-8": {} } },
+            "404": { "description": "there is no token to sign in with", "content": { "application/problem+json": problem } },
+        },
+    });
+    api
+}
+
+/// A parameter that is there and empty is as good as left out.
+fn let_be_empty(schema: &mut Map<String, Value>) {
+    if let Some(pattern) = schema.get("pattern").and_then(Value::as_str).and_then(|pattern| pattern.strip_suffix(")$"))
+    {
+        let pattern = format!("{pattern})?$");
+        schema.insert("pattern".into(), pattern.into());
+    }
+    if schema.get("format").is_some_and(|format| format == "date-time") {
+        schema.remove("format");
+        schema.insert("anyOf".into(), json!([{ "format": "date-time" }, { "maxLength": 0 }]));
+    }
 }
