@@ -25,6 +25,8 @@ mod error;
 mod identity;
 mod media;
 mod plays;
+#[doc(hidden)]
+pub mod probes;
 mod refusal;
 mod repair;
 mod room;

@@ -106,7 +106,7 @@ impl Refusal<'_> {
                 "spotify.client_id was refused ({said}); check it at developer.spotify.com/dashboard"
             )),
             _ if self.status == StatusCode::TOO_MANY_REQUESTS => {
-                let retry_after = self.retry_after().unwrap_or(TOKEN_RETRY_AFTER);
+                let retry_after = self.wait().unwrap_or(TOKEN_RETRY_AFTER);
                 let message = format!("{} was refused by a limit of the token endpoint", self.what);
                 ApiError::Transient { retry_after: Some(retry_after), message }
             }
@@ -131,7 +131,7 @@ impl Refusal<'_> {
     }
 
     fn rate_limited(&self) -> ApiError {
-        let retry_after = self.retry_after();
+        let retry_after = self.wait();
         let is_quota = self.details().code.as_deref() == Some("QUOTA_EXCEEDED")
             || retry_after.is_none_or(|wait| wait > RATE_RETRY_AFTER_MAX);
         let class = if is_quota { LimitClass::Quota } else { LimitClass::Rate };
@@ -140,7 +140,7 @@ impl Refusal<'_> {
         ApiError::RateLimited { class, retry_after, message }
     }
 
-    fn retry_after(&self) -> Option<Duration> {
+    pub(super) fn wait(&self) -> Option<Duration> {
         retry_after(self.headers, self.now)
     }
 
@@ -151,7 +151,7 @@ impl Refusal<'_> {
             300..=399 => format!("{what} was answered with a redirect ({status}), which is never followed"),
             _ => format!("{what} was refused ({status}) by a page of HTML, so not by the API itself"),
         };
-        ApiError::Intercepted { retry_after: self.retry_after(), message }
+        ApiError::Intercepted { retry_after: self.wait(), message }
     }
 
     /// Anything whose status alone says enough.
@@ -162,7 +162,7 @@ impl Refusal<'_> {
             300..=399 => self.intercepted(),
             400..=407 | 409..=424 | 426..=499 => ApiError::Refused(format!("{what} was refused ({status}){quoted}")),
             _ => ApiError::Transient {
-                retry_after: self.retry_after(),
+                retry_after: self.wait(),
                 message: format!("{what} was not served ({status}){quoted}"),
             },
         }

@@ -50,6 +50,10 @@ pub enum DatabaseUrlError {
     Invalid,
 }
 
+fn is_scheme(text: &str) -> bool {
+    text.len() <= 20 && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+}
+
 impl DatabaseUrl {
     pub fn parse(text: &str) -> Result<DatabaseUrl, DatabaseUrlError> {
         let text = text.trim();
@@ -60,7 +64,11 @@ impl DatabaseUrl {
         match scheme {
             "sqlite" => sqlite(rest),
             "postgres" | "postgresql" => PostgresUrl::parse(text).map(|url| DatabaseUrl::Postgres(Box::new(url))),
-            _ => Err(DatabaseUrlError::UnknownScheme { scheme: scheme.to_owned() }),
+            scheme if is_scheme(scheme) && rest.starts_with("//") => {
+                Err(DatabaseUrlError::UnknownScheme { scheme: scheme.to_owned() })
+            }
+            // What stands before a colon may be anything, a password too.
+            _ => Err(DatabaseUrlError::NoScheme),
         }
     }
 
@@ -216,6 +224,8 @@ mod tests {
             ("", DatabaseUrlError::Empty),
             ("segno.db", DatabaseUrlError::NoScheme),
             ("mysql://root@localhost/segno", DatabaseUrlError::UnknownScheme { scheme: "mysql".into() }),
+            ("mira:hunter2@host/segno", DatabaseUrlError::NoScheme),
+            ("hunter2@host:5432/segno", DatabaseUrlError::NoScheme),
             ("sqlite:", DatabaseUrlError::NoPath),
             ("sqlite://", DatabaseUrlError::NoPath),
             ("sqlite::memory:", DatabaseUrlError::InMemory),

@@ -45,6 +45,13 @@ use host::Hosts;
 use server::Bounds;
 use tokio::sync::watch;
 
+/// Reads what comes in a query, for `examples/fuzz.rs`: whether it is one of ours, and whether `cursor` is a cursor.
+#[doc(hidden)]
+pub fn probe(query: &str, cursor: &str) -> (bool, bool) {
+    let params = params::Params::probe(query);
+    (params, paging::probe(cursor))
+}
+
 /// What the handlers work with; one for all of them.
 pub struct WebState {
     /// A few connections that only read. The sync has its own.

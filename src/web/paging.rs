@@ -74,6 +74,12 @@ fn decode<K: DeserializeOwned>(cursor: &str, list: &str) -> Result<K, Problem> {
     serde_json::from_value(cursor.key).map_err(|_| broken())
 }
 
+/// Whether it is a cursor of a list by date or by name.
+pub fn probe(cursor: &str) -> bool {
+    use crate::store::browse::{DateKey, NameKey};
+    decode::<DateKey>(cursor, "tracks").is_ok() || decode::<NameKey>(cursor, "tracks").is_ok()
+}
+
 /// Whether a database can look for it: PostgreSQL knows no NUL, and no years of five digits.
 fn is_sound(key: &Value) -> bool {
     match key {

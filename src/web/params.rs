@@ -26,6 +26,18 @@ impl Params {
         Params::parse(request.query_string(), known)
     }
 
+    /// Whether every parameter of a list is understood.
+    pub fn probe(query: &str) -> bool {
+        let known = ["limit", "account", "q", "after", "entity_type", "since"];
+        Params::parse(query, &known).is_ok_and(|params| {
+            params.limit().is_ok()
+                && params.account().is_ok()
+                && params.search().is_ok()
+                && params.entity_type().is_ok()
+                && params.moment("since").is_ok()
+        })
+    }
+
     fn parse(query: &str, known: &[&str]) -> Result<Params, Problem> {
         let mut params = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
