@@ -167,7 +167,8 @@ fn point(request: &PageRequest) -> &'static str {
     match request {
         PageRequest::Listing { entity: EntityType::Tracks, .. } => "fetch.tracks",
         PageRequest::Listing { entity: EntityType::Albums, .. } => "fetch.albums",
-        PageRequest::Listing { .. } => "fetch.playlists",
+        PageRequest::Listing { entity: EntityType::Playlists, .. } => "fetch.playlists",
+        PageRequest::Listing { .. } => "fetch.other",
         PageRequest::Following { .. } => "fetch.artists",
         PageRequest::PlaylistItems { .. } => "fetch.playlist_items",
     }

@@ -12,7 +12,7 @@ compile_error!("supervision catches panics: build with panic = \"unwind\"");
 use super::{driver, now};
 use crate::{
     engine::restart::{Deaths, Exit, RestartPolicy, Ruling},
-    model::{AccountId, EntityType, SyncKey},
+    model::{AccountId, SyncKey},
 };
 use actix::{Actor, Addr, Context, Message, Recipient, Supervised, dev::ContextFut};
 use std::{
@@ -35,18 +35,13 @@ pub enum Child {
 }
 
 impl Child {
-    /// As [`crate::metrics::ACTORS`] has it.
+    /// As [`crate::metrics::actors`] has it.
     pub fn as_str(self) -> &'static str {
         match self {
             Child::Gate => "gate",
             Child::CheckpointWriter => "checkpoint_writer",
             Child::PlaybackTracker(_) => "playback_tracker",
-            Child::Syncer(SyncKey { entity, .. }) => match entity {
-                EntityType::Tracks => "syncer_tracks",
-                EntityType::Artists => "syncer_artists",
-                EntityType::Albums => "syncer_albums",
-                EntityType::Playlists => "syncer_playlists",
-            },
+            Child::Syncer(SyncKey { entity, .. }) => entity.facts().actor,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the actors let others see of themselves while they work. Published through watch channels, so that a slow
 //! onlooker delays nobody.
 
-use crate::model::{Family, ItemCounts, Pause, Phase, Stage, SyncKey};
+use crate::model::{Family, ItemCounts, Line, Pause, PerEntity, Phase, Stage, SyncKey};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -89,26 +89,31 @@ pub struct GateView {
     pub queued: Queued,
 }
 
-/// Requests that wait for a permit, by their priority, the highest first.
+/// Requests that wait for a permit, by their line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Queued {
     pub playback: u32,
-    pub tracks: u32,
-    pub artists: u32,
-    pub albums: u32,
-    pub playlists: u32,
+    pub of: PerEntity<u32>,
+}
+
+impl Queued {
+    /// The lines, the first to be served ahead.
+    pub fn iter(&self) -> impl Iterator<Item = (Line, u32)> {
+        let num_of = |line| match line {
+            Line::Playback => self.playback,
+            Line::Of(entity) => self.of[entity],
+        };
+        Line::all().map(move |line| (line, num_of(line)))
+    }
 }
 
 impl FromIterator<Family> for Queued {
     fn from_iter<I: IntoIterator<Item = Family>>(asks: I) -> Queued {
         let mut queued = Queued::default();
         for family in asks {
-            match family {
-                Family::Application | Family::Player => queued.playback += 1,
-                Family::Tracks => queued.tracks += 1,
-                Family::Artists => queued.artists += 1,
-                Family::Albums => queued.albums += 1,
-                Family::Playlists | Family::PlaylistItems => queued.playlists += 1,
+            match family.line() {
+                Line::Playback => queued.playback += 1,
+                Line::Of(entity) => queued.of[entity] += 1,
             }
         }
         queued

@@ -300,7 +300,7 @@ async fn load_mode(store: &Store, account: AccountId, entity: EntityType) -> Res
 
 async fn load_place(store: &Store, account: AccountId, entity: EntityType) -> Result<Place, Trouble> {
     let mode = load_mode(store, account, entity).await?;
-    let num_active = looked(store.library_counts(account)).await?.num_active(entity);
+    let num_active = looked(store.num_members(account, entity)).await?;
     let open_gaps = looked(store.open_gaps(account, entity)).await?;
     let open_gaps = open_gaps.into_iter().filter(|gap| gap.playlist_id.is_none()).collect();
     Ok(Place { mode, num_active, open_gaps })

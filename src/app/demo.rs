@@ -184,11 +184,11 @@ fn summary(report: &SyncReport, counts: &LibraryCounts, args: &DemoArgs, path: &
         let _ = writeln!(out, "  {:>9}  {what}{more}", grouped(number));
     };
     let removed = |count: u32| if count == 0 { String::new() } else { format!(" ({} removed)", grouped(count.into())) };
-    line("saved tracks", counts.saved_tracks.active.into(), removed(counts.saved_tracks.removed));
-    line("saved albums", counts.saved_albums.active.into(), removed(counts.saved_albums.removed));
-    line("followed artists", counts.followed_artists.active.into(), removed(counts.followed_artists.removed));
-    let items = format!(" with {} items", grouped(counts.playlist_items));
-    line("playlists", counts.playlists.active.into(), items + &removed(counts.playlists.removed));
+    for (entity, count) in counts.members.iter() {
+        let items =
+            if entity.has_items() { format!(" with {} items", grouped(counts.playlist_items)) } else { String::new() };
+        line(entity.facts().members, count.active.into(), items + &removed(count.removed));
+    }
     line("tracks, albums and artists in the catalogue", catalogue(counts), String::new());
     for remark in report.remarks() {
         let _ = writeln!(out, "{remark}");

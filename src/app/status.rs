@@ -8,7 +8,7 @@ use crate::{
         gate::GateSettings,
     },
     model::{
-        EntityType, LearnedRate, LedgerEntry, Pause, START_REQUESTS,
+        LearnedRate, LedgerEntry, Pause, START_REQUESTS,
         status::{EntityStatus, LimitStatus, Status},
     },
     store::{PlayCounts, Store, StoreError},
@@ -34,7 +34,7 @@ pub async fn with_ledger(
         // What a person has paused waits for a person, and for nothing that could be foretold.
         let is_paused = |entity: &&EntityStatus| entity.is_paused_by_hand;
         account.entities.iter().filter(|entity| !is_paused(entity)).for_each(|entity| remaining.add_entity(entity));
-        if !account.entities.iter().filter(is_paused).any(|entity| entity.entity_type == EntityType::Playlists) {
+        if !account.entities.iter().filter(is_paused).any(|entity| entity.entity_type.has_items()) {
             remaining.add_playlists(&store.stale_playlists(account.account_id, now).await?);
         }
     }

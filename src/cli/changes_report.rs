@@ -1,7 +1,7 @@
 //! What came and what went, a line each: for people, or as JSON.
 
 use crate::{
-    model::{EntityType, text::seen},
+    model::text::seen,
     store::{Change, ChangeKind, Changed, InPlaylist, browse::ChangeEntry},
 };
 use chrono::{DateTime, Local, Utc};
@@ -20,10 +20,7 @@ pub fn text_line(change: &Change, account: Option<&str>) -> String {
         ChangeKind::Removed => ('-', ""),
     };
     let what = match what {
-        Changed::Member(EntityType::Tracks) => "track",
-        Changed::Member(EntityType::Albums) => "album",
-        Changed::Member(EntityType::Artists) => "artist",
-        Changed::Member(EntityType::Playlists) => "playlist",
+        Changed::Member(entity) => entity.noun(),
         Changed::PlaylistItem => "item",
     };
     let at = moment(*at);
@@ -57,6 +54,7 @@ fn one_line(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::EntityType;
     use crate::model::{AccountId, text::is_unseen};
 
     #[test]

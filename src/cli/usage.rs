@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn every_refusal_is_one_line_with_place_value_and_what_is_allowed() {
-        let entities = "tracks, artists, albums, playlists";
+        let entities = crate::model::EntityType::words();
         for (line, expected) in [
             ("snyc", "\"snyc\" is not a command; did you mean sync?"),
             (

@@ -215,7 +215,7 @@ fn every_setting_is_read_from_the_file_and_from_the_environment() {
 fn every_bad_value_is_named_with_its_place_and_what_is_allowed() {
     let size = "a whole number from 10 to 1000";
     let url = "an https URL (http only on a loopback address) without user, password, query or fragment";
-    let entities = "a list of one or more entity types, each once, out of tracks, artists, albums, playlists";
+    let entities = &format!("a list of one or more entity types, each once, out of {}", EntityType::words());
     let duration = |from: &str, to: &str| format!("a duration from {from} to {to}, such as \"90s\", \"20m\" or \"6h\"");
     let filter = crate::telemetry::FILTER_SYNTAX;
     let token = "a refresh token: visible characters without spaces, at least one";

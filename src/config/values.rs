@@ -129,10 +129,9 @@ pub fn entities(value: &Value) -> Result<Vec<EntityType>, String> {
     let is_set = |entities: &Vec<EntityType>| {
         !entities.is_empty() && entities.iter().enumerate().all(|(i, entity)| !entities[..i].contains(entity))
     };
-    entities.filter(is_set).ok_or_else(|| {
-        let known: Vec<_> = EntityType::ALL.iter().map(|entity| entity.as_str()).collect();
-        format!("a list of one or more entity types, each once, out of {}", known.join(", "))
-    })
+    entities
+        .filter(is_set)
+        .ok_or_else(|| format!("a list of one or more entity types, each once, out of {}", EntityType::words()))
 }
 
 /// Tokens go there, so the way is encrypted unless it does not leave the machine.

@@ -5,7 +5,7 @@
 
 use super::{gate::ledger::Ledger, run::PAGE_LIMIT};
 use crate::model::{
-    DailyCeilings, EntityType, Family, LedgerEntry, LimitClass, Pause, StalePlaylist,
+    DailyCeilings, Family, LedgerEntry, LimitClass, Pause, StalePlaylist,
     status::{EntityStatus, ForecastStatus, State},
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -33,10 +33,7 @@ pub struct Remaining(BTreeMap<Family, u32>);
 impl Remaining {
     /// Adds the rest of a listing.
     pub fn add_entity(&mut self, entity: &EntityStatus) {
-        let slots_per_page = match entity.entity_type {
-            EntityType::Tracks | EntityType::Albums => OVERLAPPING_PAGE,
-            EntityType::Artists | EntityType::Playlists => PAGE_LIMIT,
-        };
+        let slots_per_page = if entity.entity_type.is_newest_first() { OVERLAPPING_PAGE } else { PAGE_LIMIT };
         let requests = match (entity.state, entity.total) {
             (State::Complete, _) => 0,
             (_, Some(total)) => total.saturating_sub(entity.offset).div_ceil(slots_per_page),
@@ -134,6 +131,7 @@ fn seconds(seconds: f64) -> TimeDelta {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::EntityType;
 
     const RATE: f64 = 0.25;
 

@@ -13,7 +13,7 @@ mod readings;
 pub use pauses::PauseSpan;
 pub use readings::{AccountReading, EntityReading, LedgerReading, Readings, Seen};
 
-use crate::model::{Commit, EntityType, Family, ItemCounts, Pause, RequestStatus, Rows};
+use crate::model::{Commit, EntityType, Family, ItemCounts, Line, Pause, RequestStatus, Rows};
 use pauses::{KINDS, PauseClock};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
@@ -45,15 +45,10 @@ const COMMITS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 const PLAYLIST_ITEMS: &str = "playlist_items";
 
 /// Every actor that can panic and come back.
-pub const ACTORS: [&str; 7] = [
-    "checkpoint_writer",
-    "gate",
-    "playback_tracker",
-    "syncer_albums",
-    "syncer_artists",
-    "syncer_playlists",
-    "syncer_tracks",
-];
+pub fn actors() -> impl Iterator<Item = &'static str> {
+    let syncers = EntityType::ALL.iter().map(|entity| entity.facts().actor);
+    ["checkpoint_writer", "gate", "playback_tracker"].into_iter().chain(syncers)
+}
 
 /// The counters of one process. Clones share them.
 #[derive(Clone)]
@@ -176,7 +171,7 @@ impl Counted {
                 begin(&self.requests, OfRequest { family, status });
             }
         }
-        for priority in PRIORITIES {
+        for priority in Line::all().map(Line::as_str) {
             begin(&self.permit_wait_seconds, OfPriority { priority });
             begin(&self.permits_refused, OfPriority { priority });
         }
@@ -186,7 +181,7 @@ impl Counted {
                 begin(&self.items, OfItems { entity_type, change });
             }
         }
-        for actor in ACTORS {
+        for actor in actors() {
             begin(&self.actor_restarts, OfActor { actor });
             begin(&self.actors_given_up, OfActor { actor });
         }
@@ -241,7 +236,7 @@ impl Metrics {
         self.0.plays.inc_by(num_new.into());
     }
 
-    /// An actor, one of [`ACTORS`], panicked and is started again.
+    /// An actor, one of [`actors`], panicked and is started again.
     pub fn handle_restarted(&self, actor: &'static str) {
         self.0.actor_restarts.get_or_create(&OfActor { actor }).inc();
     }
@@ -295,18 +290,8 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// The lines at the gate, the highest priority first.
-const PRIORITIES: [&str; 5] = ["playback", "tracks", "artists", "albums", "playlists"];
-
 fn of_priority(family: Family) -> OfPriority {
-    let priority = match family {
-        Family::Application | Family::Player => 0,
-        Family::Tracks => 1,
-        Family::Artists => 2,
-        Family::Albums => 3,
-        Family::Playlists | Family::PlaylistItems => 4,
-    };
-    OfPriority { priority: PRIORITIES[priority] }
+    OfPriority { priority: family.line().as_str() }
 }
 
 fn begin<S: Clone + Hash + Eq, M, C: MetricConstructor<M>>(series: &Series<S, M, C>, labels: S) {

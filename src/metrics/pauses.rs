@@ -7,7 +7,7 @@ use std::{
 };
 
 /// What can be paused, and why. The rate limit does not tell families apart.
-pub const KINDS: [(Family, LimitClass); 15] = kinds();
+pub const KINDS: [(Family, LimitClass); 1 + 2 * Family::ALL.len()] = kinds();
 
 /// How long a pause is remembered once it is over.
 const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -95,8 +95,8 @@ impl PauseSpan {
     }
 }
 
-const fn kinds() -> [(Family, LimitClass); 15] {
-    let mut kinds = [(Family::Application, LimitClass::Rate); 15];
+const fn kinds() -> [(Family, LimitClass); 1 + 2 * Family::ALL.len()] {
+    let mut kinds = [(Family::Application, LimitClass::Rate); 1 + 2 * Family::ALL.len()];
     let mut at = 0;
     while at < Family::ALL.len() {
         kinds[1 + 2 * at] = (Family::ALL[at], LimitClass::Quota);

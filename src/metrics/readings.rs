@@ -1,7 +1,7 @@
 //! What is so rather than counted: the state that the database tells, as whoever looks has read it.
 
-use super::{OfFamily, OfPriority, PRIORITIES};
-use crate::model::{AccountId, EntityType, Family};
+use super::{OfFamily, OfPriority};
+use crate::model::{AccountId, EntityType, Family, Line};
 use chrono::{DateTime, Utc};
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -115,7 +115,7 @@ impl Readings {
 impl Seen {
     fn register_gate(&self, to: &mut Registry) {
         let ((used, limit), waiting) = (self.window, Numbers::<OfPriority>::default());
-        for priority in PRIORITIES {
+        for priority in Line::all().map(Line::as_str) {
             let requests = self.waiting.iter().find(|(of, _)| *of == priority).map_or(0, |(_, requests)| *requests);
             waiting.get_or_create(&OfPriority { priority }).set(requests.into());
         }

@@ -48,6 +48,11 @@ macro_rules! vocabulary {
             pub const fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $word),+ }
             }
+
+            /// The whole vocabulary, for messages.
+            pub fn words() -> String {
+                [$($word),+].join(", ")
+            }
         }
 
         // By hand: the derive does not see the words through this macro.
@@ -68,7 +73,7 @@ macro_rules! vocabulary {
             fn from_str(word: &str) -> Result<Self, UnknownWord> {
                 match word {
                     $($word => Ok($name::$variant),)+
-                    _ => Err(UnknownWord { what: $what, word: word.to_owned(), expected: [$($word),+].join(", ") }),
+                    _ => Err(UnknownWord { what: $what, word: word.to_owned(), expected: $name::words() }),
                 }
             }
         }
@@ -76,7 +81,7 @@ macro_rules! vocabulary {
 }
 
 vocabulary! {
-    /// The four kinds of library entries, each synced by an actor of its own.
+    /// The kinds of library entries, each synced by an actor of its own; [`EntityType::facts`] tells them apart.
     EntityType, "entity type" {
         Tracks = "tracks",
         Artists = "artists",
@@ -107,18 +112,6 @@ vocabulary! {
     }
 }
 
-impl EntityType {
-    /// The family of the entity type's listing.
-    pub const fn family(self) -> Family {
-        match self {
-            EntityType::Tracks => Family::Tracks,
-            EntityType::Artists => Family::Artists,
-            EntityType::Albums => Family::Albums,
-            EntityType::Playlists => Family::Playlists,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,7 +131,8 @@ mod tests {
         let error = "songs".parse::<EntityType>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "unknown entity type \"songs\", expected one of tracks, artists, albums, playlists"
+            format!("unknown entity type \"songs\", expected one of {}", EntityType::words())
         );
+        assert!(EntityType::words().starts_with("tracks, artists, "));
     }
 }

@@ -21,7 +21,7 @@ impl PageRequest {
     pub fn family(&self) -> Family {
         match self {
             PageRequest::Listing { entity, .. } => entity.family(),
-            PageRequest::Following { .. } => Family::Artists,
+            PageRequest::Following { .. } => EntityType::Artists.family(),
             PageRequest::PlaylistItems { .. } => Family::PlaylistItems,
         }
     }

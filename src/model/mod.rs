@@ -7,6 +7,7 @@ pub mod answer;
 pub mod batch;
 pub mod checkpoint;
 pub mod entities;
+pub mod facts;
 pub mod fault;
 pub mod ids;
 pub mod limits;
@@ -30,6 +31,7 @@ pub use checkpoint::{Checkpoint, Stage, Verification, WalkState};
 pub use entities::{
     Album, Artist, ArtistRef, LOCAL, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum, SavedTrack, Track,
 };
+pub use facts::{Facts, Line, ListingOrder, PerEntity};
 pub use fault::{Fault, with_causes};
 pub use ids::{AccountId, EntityType, Family, Phase, SyncKey, UnknownWord};
 pub use limits::{

@@ -206,17 +206,13 @@ impl Client {
             Call { url, what: format!("GET /{} at {offset}", path.join("/")), asked }
         };
         match request {
-            PageRequest::Listing { entity: EntityType::Artists, .. } => {
-                Err(ApiError::config("followed artists cannot be asked for by offset"))
+            PageRequest::Listing { entity, .. } if entity.is_by_cursor() => {
+                Err(ApiError::config(format!("{} cannot be asked for by offset", entity.facts().members)))
             }
-            PageRequest::Listing {
-                entity: entity @ (EntityType::Tracks | EntityType::Albums | EntityType::Playlists),
-                offset,
-                ..
-            } => Ok(by_offset(&["me", entity.as_str()], *offset, Asked::Endpoint)),
+            PageRequest::Listing { entity, offset, .. } => Ok(by_offset(entity.facts().path, *offset, Asked::Endpoint)),
             PageRequest::Following { after, .. } => {
                 let after = after.as_deref().unwrap_or(FIRST_CURSOR);
-                let mut url = join(&self.inner.api_url, &["me", "following"]);
+                let mut url = join(&self.inner.api_url, EntityType::Artists.facts().path);
                 url.query_pairs_mut()
                     .append_pair("type", "artist")
                     .append_pair("limit", &limit)

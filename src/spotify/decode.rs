@@ -104,10 +104,12 @@ pub(super) fn profile(body: &[u8]) -> Result<Profile, DecodeError> {
 pub(super) fn page(request: &PageRequest, body: &[u8]) -> Result<Page, DecodeError> {
     match request {
         PageRequest::Following { .. } => rows(request, object::<FollowingWire>(body)?.artists, artist_row),
-        PageRequest::Listing { entity: EntityType::Tracks, .. } => rows(request, object(body)?, track_row),
-        PageRequest::Listing { entity: EntityType::Albums, .. } => rows(request, object(body)?, album_row),
-        PageRequest::Listing { entity: EntityType::Artists, .. } => rows(request, object(body)?, artist_row),
-        PageRequest::Listing { entity: EntityType::Playlists, .. } => rows(request, object(body)?, playlist_row),
+        PageRequest::Listing { entity, .. } => match entity {
+            EntityType::Tracks => rows(request, object(body)?, track_row),
+            EntityType::Albums => rows(request, object(body)?, album_row),
+            EntityType::Artists => rows(request, object(body)?, artist_row),
+            EntityType::Playlists => rows(request, object(body)?, playlist_row),
+        },
         PageRequest::PlaylistItems { .. } => rows(request, object(body)?, playlist_item_row),
     }
 }

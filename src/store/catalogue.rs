@@ -8,7 +8,7 @@ use super::rows::{AlbumArtistRow, AlbumRow, ArtistRow, TrackArtistRow, TrackRow}
 use super::schema::{album_artists, albums, track_artists, tracks};
 use super::types::{At, Words};
 use super::{Conn, StoreError, with_conn};
-use crate::model::{Album, Artist, ArtistRef, Track};
+use crate::model::{Album, Artist, ArtistRef, EntityType, PerEntity, Track};
 use diesel::{ExpressionMethods, NullableExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use std::collections::btree_map::Entry;
@@ -24,12 +24,7 @@ pub(super) struct Catalogue<'a> {
 }
 
 /// Ids of the rows that the batch added or changed.
-#[derive(Debug, Default)]
-pub(super) struct Written {
-    pub artists: HashSet<String>,
-    pub albums: HashSet<String>,
-    pub tracks: HashSet<String>,
-}
+pub(super) type Written = PerEntity<HashSet<String>>;
 
 impl<'a> Catalogue<'a> {
     pub fn new(at: At) -> Catalogue<'a> {
@@ -106,9 +101,9 @@ impl<'a> Catalogue<'a> {
             .map(|(track_id, artist_id, position)| TrackArtistRow { track_id, artist_id, position })
             .collect();
 
-        let mut written = Written { artists: ids(ArtistRow::upsert(conn, &artists).await?).0, ..Written::default() };
-        let (changed, shrunk) = ids(AlbumRow::upsert(conn, &albums).await?);
-        written.albums = changed;
+        let mut written = Written::default();
+        (written[EntityType::Artists], _) = ids(ArtistRow::upsert(conn, &artists).await?);
+        let (mut changed, shrunk) = ids(AlbumRow::upsert(conn, &albums).await?);
         if conn.is_careful() {
             // Nothing refers to what is not there.
             let refusals = conn.refusals();
@@ -119,16 +114,17 @@ impl<'a> Catalogue<'a> {
                 track.album_id = track.album_id.filter(|album| !no_albums.contains(album.0));
             }
         }
-        written.albums.extend(AlbumArtistRow::upsert(conn, &album_links).await?.into_iter().map(|(id, _)| id));
+        changed.extend(AlbumArtistRow::upsert(conn, &album_links).await?.into_iter().map(|(id, _)| id));
+        written[EntityType::Albums] = changed;
         forget_album_artists_beyond_the_list(conn, &shrunk).await?;
-        let (changed, shrunk) = ids(TrackRow::upsert(conn, &tracks).await?);
-        written.tracks = changed;
+        let (mut changed, shrunk) = ids(TrackRow::upsert(conn, &tracks).await?);
         if conn.is_careful() {
             let refusals = conn.refusals();
             let no_tracks = refusals.left_out("tracks");
             track_links.retain(|link| !no_tracks.contains(link.track_id.0));
         }
-        written.tracks.extend(TrackArtistRow::upsert(conn, &track_links).await?.into_iter().map(|(id, _)| id));
+        changed.extend(TrackArtistRow::upsert(conn, &track_links).await?.into_iter().map(|(id, _)| id));
+        written[EntityType::Tracks] = changed;
         forget_track_artists_beyond_the_list(conn, &shrunk).await?;
         Ok(written)
     }

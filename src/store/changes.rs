@@ -104,7 +104,7 @@ impl Store {
     /// and went inside them.
     pub fn changes(&self, accounts: &[AccountId], entities: &[EntityType], since: DateTime<Utc>) -> Changes {
         let sources = || entities.iter().flat_map(|entity| Source::of(*entity));
-        let branches = accounts.iter().flat_map(|account| sources().map(move |source| Branch::new(*account, *source)));
+        let branches = accounts.iter().flat_map(|account| sources().map(move |source| Branch::new(*account, source)));
         Changes { store: self.clone(), since: At::from(since), page_len: PAGE_LEN, branches: branches.collect() }
     }
 }
@@ -197,7 +197,7 @@ impl Branch {
         let conn = &mut store.connect().await?;
         let page = match self.source {
             Source::PlaylistItems => self.read_items(conn, since, len).await?,
-            Source::Members(moment) => self.read_members(conn, moment, since, len).await?,
+            Source::Members(entity, moment) => self.read_members(conn, entity, moment, since, len).await?,
         };
         self.is_drained = (page.len() as i64) < len;
         self.ahead.extend(page);
@@ -207,25 +207,21 @@ impl Branch {
     async fn read_members(
         &mut self,
         conn: &mut Conn,
+        entity: EntityType,
         moment: Moment,
         since: At,
         len: i64,
     ) -> Result<Vec<(Change, Mark)>, StoreError> {
-        let rows = members(conn, moment, self.account, since, &self.mark, len).await?;
+        let rows = members(conn, entity, moment, self.account, since, &self.mark, len).await?;
         let mut page = Vec::new();
         for row in rows {
             let MemberRow { id, rev, added_at, returned_at, removed_at, name, artist } = row;
-            let (entity, kind, at) = match moment {
-                Moment::TracksAdded => (EntityType::Tracks, saved(rev), added_at),
-                Moment::AlbumsAdded => (EntityType::Albums, saved(rev), added_at),
-                Moment::ArtistsAdded => (EntityType::Artists, ChangeKind::Added, added_at),
-                Moment::PlaylistsAdded => (EntityType::Playlists, ChangeKind::Added, added_at),
-                Moment::ArtistsReturned => (EntityType::Artists, ChangeKind::AddedAgain, returned_at),
-                Moment::PlaylistsReturned => (EntityType::Playlists, ChangeKind::AddedAgain, returned_at),
-                Moment::TracksRemoved => (EntityType::Tracks, ChangeKind::Removed, removed_at),
-                Moment::AlbumsRemoved => (EntityType::Albums, ChangeKind::Removed, removed_at),
-                Moment::ArtistsRemoved => (EntityType::Artists, ChangeKind::Removed, removed_at),
-                Moment::PlaylistsRemoved => (EntityType::Playlists, ChangeKind::Removed, removed_at),
+            let (kind, at) = match moment {
+                // A saved row is written again only when it came back, or was saved anew: it then has another `added_at`.
+                Moment::Added if rev > 1 && entity.is_newest_first() => (ChangeKind::AddedAgain, added_at),
+                Moment::Added => (ChangeKind::Added, added_at),
+                Moment::Returned => (ChangeKind::AddedAgain, returned_at),
+                Moment::Removed => (ChangeKind::Removed, removed_at),
             };
             let at = at.expect("rows are found by this moment");
             self.mark = Mark { at, id: id.clone(), ..self.mark };
@@ -277,11 +273,6 @@ impl Branch {
     }
 }
 
-/// A saved row is written again only when it came back, or was saved anew: it then has another `added_at`.
-fn saved(rev: i64) -> ChangeKind {
-    if rev > 1 { ChangeKind::AddedAgain } else { ChangeKind::Added }
-}
-
 /// A row of any of the membership tables, with what it is about.
 #[derive(Debug, Queryable)]
 struct MemberRow {
@@ -310,6 +301,7 @@ macro_rules! page {
 
 async fn members(
     conn: &mut Conn,
+    entity: EntityType,
     moment: Moment,
     account: AccountId,
     since: At,
@@ -362,17 +354,33 @@ async fn members(
             })
         };
     }
-    Ok(match moment {
-        Moment::TracksAdded => saved!(saved_tracks, track_id, tracks, track_artists, added_at),
-        Moment::TracksRemoved => saved!(saved_tracks, track_id, tracks, track_artists, removed_at),
-        Moment::AlbumsAdded => saved!(saved_albums, album_id, albums, album_artists, added_at),
-        Moment::AlbumsRemoved => saved!(saved_albums, album_id, albums, album_artists, removed_at),
-        Moment::ArtistsAdded => listed!(followed_artists, artist_id, artists, first_seen_at),
-        Moment::ArtistsReturned => listed!(followed_artists, artist_id, artists, returned_at),
-        Moment::ArtistsRemoved => listed!(followed_artists, artist_id, artists, removed_at),
-        Moment::PlaylistsAdded => listed!(library_playlists, playlist_id, playlists, first_seen_at),
-        Moment::PlaylistsReturned => listed!(library_playlists, playlist_id, playlists, returned_at),
-        Moment::PlaylistsRemoved => listed!(library_playlists, playlist_id, playlists, removed_at),
+    /// By whichever moment is asked for.
+    macro_rules! by_moment {
+        ($read:ident($($table:ident),+), $added:ident, $returned:expr) => {
+            match moment {
+                Moment::Added => $read!($($table),+, $added),
+                Moment::Returned => $returned,
+                Moment::Removed => $read!($($table),+, removed_at),
+            }
+        };
+    }
+    Ok(match entity {
+        EntityType::Tracks => {
+            by_moment!(saved(saved_tracks, track_id, tracks, track_artists), added_at, Ok(Vec::new()))
+        }
+        EntityType::Albums => {
+            by_moment!(saved(saved_albums, album_id, albums, album_artists), added_at, Ok(Vec::new()))
+        }
+        EntityType::Artists => by_moment!(
+            listed(followed_artists, artist_id, artists),
+            first_seen_at,
+            listed!(followed_artists, artist_id, artists, returned_at)
+        ),
+        EntityType::Playlists => by_moment!(
+            listed(library_playlists, playlist_id, playlists),
+            first_seen_at,
+            listed!(library_playlists, playlist_id, playlists, returned_at)
+        ),
     }?)
 }
 

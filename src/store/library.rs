@@ -74,20 +74,14 @@ async fn write_in_one(conn: &mut Conn, commit: &Commit, now: At) -> Result<Commi
 
 async fn write_listing(conn: &mut Conn, commit: &Commit, slots: &[Slot], now: At) -> Result<CommitReport, StoreError> {
     let Commit { account_id: account, entity, offset_from, .. } = *commit;
-    let (written, playlists) = write_items_of(conn, slots, now).await?;
+    let written = write_items_of(conn, slots, now).await?;
     let outcomes = membership::write(conn, account, entity, slots, offset_from, now).await?;
     let refusals = conn.refusals();
     let refused: Vec<Option<Oddity>> =
         slots.iter().map(|slot| slot.item.as_ref().and_then(|item| refusals.about_item(item))).collect();
     let odd = slots.iter().zip(&refused).map(|(slot, refused)| refused.as_ref().or(slot.odd.as_ref()));
     let odd: Vec<(u32, &Oddity)> = odd.zip(offset_from..).filter_map(|(odd, at)| Some((at, odd?))).collect();
-    let changed = match entity {
-        EntityType::Tracks => &written.tracks,
-        EntityType::Albums => &written.albums,
-        EntityType::Artists => &written.artists,
-        EntityType::Playlists => &playlists,
-    };
-    let counts = ItemCounts { odd: len(odd.len()), ..count_slots(slots, &outcomes, changed) };
+    let counts = ItemCounts { odd: len(odd.len()), ..count_slots(slots, &outcomes, &written[entity]) };
     let range = offset_from..offset_from.saturating_add(len(slots.len()));
     odd::replace(conn, Listing { account, entity, playlist_id: "" }, range, &odd, now).await?;
     let memberships = outcomes.into_iter().map(|outcome| outcome.membership).collect();
@@ -95,7 +89,7 @@ async fn write_listing(conn: &mut Conn, commit: &Commit, slots: &[Slot], now: At
 }
 
 /// Writes what the slots hold, apart from whose it is: catalogue rows and playlists.
-async fn write_items_of(conn: &mut Conn, slots: &[Slot], now: At) -> Result<(Written, HashSet<String>), StoreError> {
+async fn write_items_of(conn: &mut Conn, slots: &[Slot], now: At) -> Result<Written, StoreError> {
     let mut catalogue = Catalogue::new(now);
     let mut playlists: BTreeMap<&str, PlaylistRow<'_>> = BTreeMap::new();
     for item in slots.iter().filter_map(|slot| slot.item.as_ref()) {
@@ -112,10 +106,11 @@ async fn write_items_of(conn: &mut Conn, slots: &[Slot], now: At) -> Result<(Wri
             Item::PlaylistItem(_) => debug_assert!(false, "a playlist's item does not stand in a library listing"),
         }
     }
-    let written = catalogue.write(conn).await?;
+    let mut written = catalogue.write(conn).await?;
     let playlists: Vec<PlaylistRow<'_>> = playlists.into_values().collect();
     let playlists = PlaylistRow::upsert(conn, &playlists).await?;
-    Ok((written, playlists.into_iter().map(|(id, _)| id).collect()))
+    written[EntityType::Playlists] = playlists.into_iter().map(|(id, _)| id).collect();
+    Ok(written)
 }
 
 /// Each slot counts once; an item that stands in several is new or updated only in the first.

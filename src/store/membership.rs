@@ -1,9 +1,9 @@
-//! Whose library holds what: `saved_tracks`, `saved_albums`, `followed_artists`, `library_playlists`. Four tables of one
-//! shape, so each question is asked once, for whichever table the entity type has.
+//! Whose library holds what: `saved_tracks`, `saved_albums`, `followed_artists`, `library_playlists`. Tables of one shape,
+//! so each question is asked once, for whichever table the entity type has.
 
 use super::held::held;
 use super::rows::{FollowedArtistRow, LibraryPlaylistRow, SavedAlbumRow, SavedTrackRow};
-use super::schema::{followed_artists, held_removals, library_playlists, saved_albums, saved_tracks, sync_seen};
+use super::schema::{followed_artists, held_removals, library_playlists, sync_seen};
 use super::types::{At, Words, len, to_u32};
 use super::{Conn, StoreError, with_conn};
 use crate::model::{AccountId, EntityType, Gone, HeldBefore, Membership, Removal, Slot};
@@ -19,24 +19,43 @@ macro_rules! in_membership {
     ($entity:expr, |$table:ident, $item_id:ident| $body:expr) => {
         match $entity {
             EntityType::Tracks => {
-                use saved_tracks::{self as $table, track_id as $item_id};
+                use $crate::store::schema::saved_tracks::{self as $table, track_id as $item_id};
                 $body
             }
             EntityType::Albums => {
-                use saved_albums::{self as $table, album_id as $item_id};
+                use $crate::store::schema::saved_albums::{self as $table, album_id as $item_id};
                 $body
             }
             EntityType::Artists => {
-                use followed_artists::{self as $table, artist_id as $item_id};
+                use $crate::store::schema::followed_artists::{self as $table, artist_id as $item_id};
                 $body
             }
             EntityType::Playlists => {
-                use library_playlists::{self as $table, playlist_id as $item_id};
+                use $crate::store::schema::library_playlists::{self as $table, playlist_id as $item_id};
                 $body
             }
         }
     };
 }
+pub(super) use in_membership;
+
+/// The same where the listing dates its rows; `$otherwise` where it does not.
+macro_rules! in_dated_membership {
+    ($entity:expr, |$table:ident, $item_id:ident| $body:expr, else $otherwise:expr) => {
+        match $entity {
+            EntityType::Tracks => {
+                use $crate::store::schema::saved_tracks::{self as $table, track_id as $item_id};
+                $body
+            }
+            EntityType::Albums => {
+                use $crate::store::schema::saved_albums::{self as $table, album_id as $item_id};
+                $body
+            }
+            EntityType::Artists | EntityType::Playlists => $otherwise,
+        }
+    };
+}
+pub(super) use in_dated_membership;
 
 /// Ids bound by one statement; SQLite takes at most 32 766 values.
 pub(super) const IDS_MAX: usize = 1000;
@@ -333,19 +352,14 @@ pub(super) async fn added_at(
         return Ok(Vec::new());
     }
     let moments = moments.iter().copied();
-    let ids = match entity {
-        EntityType::Tracks => with_conn!(conn, |c| {
-            use saved_tracks::{account_id, added_at, table, track_id};
-            let theirs = table.filter(account_id.eq(account.0)).filter(added_at.eq_any(moments));
-            theirs.select(track_id).load(c).await
+    let ids = in_dated_membership!(
+        entity,
+        |members, item_id| with_conn!(conn, |c| {
+            let theirs = members::table.filter(members::account_id.eq(account.0));
+            theirs.filter(members::added_at.eq_any(moments)).select(item_id).load(c).await
         }),
-        EntityType::Albums => with_conn!(conn, |c| {
-            use saved_albums::{account_id, added_at, album_id, table};
-            let theirs = table.filter(account_id.eq(account.0)).filter(added_at.eq_any(moments));
-            theirs.select(album_id).load(c).await
-        }),
-        EntityType::Artists | EntityType::Playlists => Ok(Vec::new()),
-    };
+        else Ok(Vec::new())
+    );
     Ok(ids?)
 }
 

@@ -1,6 +1,6 @@
 //! When the members of a library were added: the order of a listing that comes newest first.
 
-use super::schema::{saved_albums, saved_tracks};
+use super::membership::in_dated_membership;
 use super::types::At;
 use super::{Store, StoreError, with_conn};
 use crate::model::{AccountId, AddedBetween, EntityType, Member};
@@ -31,19 +31,15 @@ impl Store {
         wanted: AddedBetween,
     ) -> Result<Vec<Member>, StoreError> {
         let mut conn = self.connect().await?;
-        let rows: Vec<(String, Option<At>)> = match entity {
-            EntityType::Tracks => with_conn!(&mut conn, |c| {
-                use saved_tracks::{account_id, added_at, removed_at, table, track_id};
+        let rows: Vec<(String, Option<At>)> = in_dated_membership!(
+            entity,
+            |members, item_id| with_conn!(&mut conn, |c| {
+                use members::{account_id, added_at, removed_at, table};
                 let active = table.filter(account_id.eq(account.0)).filter(removed_at.is_null());
-                added_between!(active, added_at, wanted).select((track_id, added_at)).load(c).await
+                added_between!(active, added_at, wanted).select((item_id, added_at)).load(c).await
             }),
-            EntityType::Albums => with_conn!(&mut conn, |c| {
-                use saved_albums::{account_id, added_at, album_id, removed_at, table};
-                let active = table.filter(account_id.eq(account.0)).filter(removed_at.is_null());
-                added_between!(active, added_at, wanted).select((album_id, added_at)).load(c).await
-            }),
-            EntityType::Artists | EntityType::Playlists => Ok(Vec::new()),
-        }?;
+            else Ok(Vec::new())
+        )?;
         Ok(rows.into_iter().map(|(id, added_at)| Member { id, added_at: added_at.map(Into::into) }).collect())
     }
 }

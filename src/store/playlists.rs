@@ -15,7 +15,7 @@ use super::versions::Entry;
 use super::{Conn, StoreError, gaps, held_items, versions, with_conn};
 use crate::model::batch::PlaylistEnd;
 use crate::model::{
-    Commit, FailureKind, ItemCounts, Oddity, PlaylistItem, PlaylistItemKind, PlaylistPart, ReadingOutcome,
+    Commit, EntityType, FailureKind, ItemCounts, Oddity, PlaylistItem, PlaylistItemKind, PlaylistPart, ReadingOutcome,
     look_again_in,
 };
 use diesel::{ExpressionMethods, QueryDsl};
@@ -358,7 +358,7 @@ fn count(rows: &[PlaylistItemRow<'_>], stored: &[(String, i64, i64)], catalogue:
     let revs: HashMap<(&str, i64), i64> =
         stored.iter().map(|(playlist_id, position, rev)| ((playlist_id.as_str(), *position), *rev)).collect();
     for row in rows {
-        let has_changed_track = row.track_id.is_some_and(|id| catalogue.tracks.contains(id.0));
+        let has_changed_track = row.track_id.is_some_and(|id| catalogue[EntityType::Tracks].contains(id.0));
         match revs.get(&(row.playlist_id.0, row.position)) {
             Some(1) => counts.new += 1,
             Some(_) => counts.updated += 1,

@@ -105,7 +105,7 @@ impl Store {
             seen::forget(conn, account, entity, None).await?;
             gaps::forget_open(conn, account, entity).await?;
             held::release(conn, account, entity).await?;
-            if entity == EntityType::Playlists {
+            if entity.has_items() {
                 due_playlists::forget_item_snapshots(conn, account).await?;
             }
             Ok(())

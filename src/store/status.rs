@@ -10,7 +10,7 @@ use super::{Conn, SignIn, Store, StoreError, by_hand, gaps, held, limits, member
 use crate::model::status::{
     AccountStatus, EntityStatus, LimitStatus, PlaybackStatus, State, Status, WaitingPlaylistStatus,
 };
-use crate::model::{AccountId, EntityType, Family, Pause, Stage};
+use crate::model::{AccountId, EntityType, Family, Pause, PerEntity, Stage};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::count_star;
 use diesel::{ExpressionMethods, JoinOnDsl, QueryDsl};
@@ -23,27 +23,12 @@ const RUNNING_WITHIN: TimeDelta = TimeDelta::seconds(60);
 /// How much an account's library and the catalogue hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LibraryCounts {
-    pub saved_tracks: MembershipCount,
-    pub saved_albums: MembershipCount,
-    pub followed_artists: MembershipCount,
-    pub playlists: MembershipCount,
+    pub members: PerEntity<MembershipCount>,
     /// Items of the playlists that are in the library.
     pub playlist_items: u64,
     pub catalogue_tracks: u64,
     pub catalogue_albums: u64,
     pub catalogue_artists: u64,
-}
-
-impl LibraryCounts {
-    /// What is in the library now.
-    pub fn num_active(&self, entity: EntityType) -> u32 {
-        match entity {
-            EntityType::Tracks => self.saved_tracks.active,
-            EntityType::Artists => self.followed_artists.active,
-            EntityType::Albums => self.saved_albums.active,
-            EntityType::Playlists => self.playlists.active,
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,6 +55,11 @@ impl Store {
         Ok(Status { accounts: statuses, limits: pauses.iter().map(limit).collect(), forecast: Vec::new() })
     }
 
+    /// Members of an account's library that are not marked removed.
+    pub async fn num_members(&self, account: AccountId, entity: EntityType) -> Result<u32, StoreError> {
+        membership::num_active(&mut self.connect().await?, account, entity).await
+    }
+
     pub async fn library_counts(&self, account: AccountId) -> Result<LibraryCounts, StoreError> {
         let conn = &mut self.connect().await?;
         let playlist_items: i64 = with_conn!(conn, |c| {
@@ -80,23 +70,20 @@ impl Store {
         let catalogue_tracks: i64 = with_conn!(conn, |c| tracks::table.select(count_star()).first(c).await)?;
         let catalogue_albums: i64 = with_conn!(conn, |c| albums::table.select(count_star()).first(c).await)?;
         let catalogue_artists: i64 = with_conn!(conn, |c| artists::table.select(count_star()).first(c).await)?;
+        let mut members = PerEntity::default();
+        for entity in EntityType::ALL.iter().copied() {
+            let active = membership::num_active(conn, account, entity).await?;
+            let removed = membership::num_removed(conn, account, entity).await?;
+            members[entity] = MembershipCount { active, removed };
+        }
         Ok(LibraryCounts {
-            saved_tracks: members(conn, account, EntityType::Tracks).await?,
-            saved_albums: members(conn, account, EntityType::Albums).await?,
-            followed_artists: members(conn, account, EntityType::Artists).await?,
-            playlists: members(conn, account, EntityType::Playlists).await?,
+            members,
             playlist_items: playlist_items.unsigned_abs(),
             catalogue_tracks: catalogue_tracks.unsigned_abs(),
             catalogue_albums: catalogue_albums.unsigned_abs(),
             catalogue_artists: catalogue_artists.unsigned_abs(),
         })
     }
-}
-
-async fn members(conn: &mut Conn, account: AccountId, entity: EntityType) -> Result<MembershipCount, StoreError> {
-    let active = membership::num_active(conn, account, entity).await?;
-    let removed = membership::num_removed(conn, account, entity).await?;
-    Ok(MembershipCount { active, removed })
 }
 
 async fn account_status(
@@ -125,7 +112,7 @@ async fn account_status(
         // Also while the other phase is under way for the first time.
         let completed_at =
             states.iter().filter(|state| state.key.entity == *entity).filter_map(|s| s.completed_at).max();
-        let waits = |_: &&WaitingPlaylist| *entity == EntityType::Playlists;
+        let waits = |_: &&WaitingPlaylist| entity.has_items();
         let status = EntityStatus {
             open_gaps: len(open_gaps),
             completed_at,

@@ -122,6 +122,7 @@ async fn asset(request: HttpRequest, name: Path<String>) -> Result<HttpResponse,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::EntityType;
     use std::{collections::BTreeSet, fs};
 
     #[test]
@@ -140,6 +141,17 @@ mod tests {
     fn the_page_is_small() {
         let size: usize = ASSETS.iter().chain([&*DOCUMENT_BEHIND_TOKEN]).map(|asset| asset.body.len()).sum();
         assert!(size <= 150_000, "{size} bytes");
+    }
+
+    #[test]
+    fn every_entity_type_has_its_words_and_its_tab() {
+        let script = |name: &str| &ASSETS.iter().find(|asset| asset.name == name).unwrap().body;
+        for entity in EntityType::ALL {
+            let words = format!("\n  {entity}: {{ noun: \"{}\" }},", entity.noun());
+            assert!(script("words.js").contains(&words), "words.js: {words}");
+            let tab = format!("\n  {entity}: {{ ");
+            assert!(script("library.js").contains(&tab), "library.js: {tab}");
+        }
     }
 
     /// What the content security policy would refuse, and what would read a string as markup.

@@ -6,7 +6,7 @@ use super::{
     paging::{List, PAGING, Paging, list, walk},
     params::Params,
 };
-use crate::store::browse::BatchEntry;
+use crate::{model::EntityType, store::browse::BatchEntry};
 use actix_web::{
     HttpRequest,
     web::{Data, Json, ServiceConfig, get, resource},
@@ -21,7 +21,7 @@ const LIST: &str = "batches";
 /// The batches that were committed, newest first.
 #[utoipa::path(
     get, path = "/api/v1/batches", tag = "history",
-    params(Paging, ("entity_type" = Option<String>, Query, description = "of one entity type", pattern = "^(tracks|artists|albums|playlists)$")),
+    params(Paging, ("entity_type" = inline(Option<EntityType>), Query, description = "of one entity type")),
     responses((status = 200, body = List<BatchEntry>), ReadProblems)
 )]
 pub async fn batches(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<BatchEntry>>, Problem> {

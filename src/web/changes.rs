@@ -6,9 +6,12 @@ use super::{
     paging::{List, PAGING, Paging, list, walk},
     params::Params,
 };
-use crate::store::{
-    ChangeKind,
-    browse::{ChangeEntry, ChangeFilter},
+use crate::{
+    model::EntityType,
+    store::{
+        ChangeKind,
+        browse::{ChangeEntry, ChangeFilter},
+    },
 };
 use actix_web::{
     HttpRequest,
@@ -31,9 +34,9 @@ pub struct Which {
     /// A part of a name, in letters of either case.
     #[param(max_length = 200)]
     q: Option<String>,
-    /// `tracks`, `artists`, `albums` or `playlists`, the last with what came and went inside them.
-    #[param(pattern = "^(tracks|artists|albums|playlists)$")]
-    entity_type: Option<String>,
+    /// Of one entity type; of playlists with what came and went inside them.
+    #[param(inline)]
+    entity_type: Option<EntityType>,
     /// `added`, `added_again` or `removed`.
     #[param(pattern = "^(added|added_again|removed)$")]
     kind: Option<String>,

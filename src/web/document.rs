@@ -1,11 +1,7 @@
 //! The status document: what the database tells of itself, and over it what the actors are doing right now.
 
 use crate::{
-    actors::{
-        EntityProgress, EntityState, GateView, Progress,
-        meter::Meter,
-        progress::{GateWait, Queued},
-    },
+    actors::{EntityProgress, EntityState, GateView, Progress, meter::Meter, progress::GateWait},
     model::{
         DailyCeilings, EntityType, Family, LedgerEntry, LimitClass, SignInState, Stage, SyncKey, TokenTrouble,
         status::{AccountStatus, EntityStatus, ForecastStatus, LimitStatus, PlaybackStatus, State, Status},
@@ -245,16 +241,8 @@ fn gate_document(gate: &GateView, window_seconds: u64) -> GateDocument {
         GateWait::Paused(pause) => WaitDocument::Pause { family: pause.scope, class: pause.class, until: pause.until },
         GateWait::Window(until) => WaitDocument::Window { until },
     });
-    let Queued { playback, tracks, artists, albums, playlists } = queued;
-    let lines = [
-        ("playback", playback),
-        ("tracks", tracks),
-        ("artists", artists),
-        ("albums", albums),
-        ("playlists", playlists),
-    ];
-    let waiting = lines.into_iter().filter(|(_, requests)| *requests > 0);
-    let waiting = waiting.map(|(priority, requests)| QueueDocument { priority, requests }).collect();
+    let lines = queued.iter().filter(|(_, requests)| *requests > 0);
+    let waiting = lines.map(|(line, requests)| QueueDocument { priority: line.as_str(), requests }).collect();
     GateDocument { used, limit, window_seconds, waiting_for, waiting }
 }
 

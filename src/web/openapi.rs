@@ -177,6 +177,9 @@ fn let_be_empty(schema: &mut Map<String, Value>) {
         let pattern = format!("{pattern})?$");
         schema.insert("pattern".into(), pattern.into());
     }
+    if let Some(words) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+        words.push("".into());
+    }
     if schema.get("format").is_some_and(|format| format == "date-time") {
         schema.remove("format");
         schema.insert("anyOf".into(), json!([{ "format": "date-time" }, { "maxLength": 0 }]));

@@ -156,7 +156,7 @@ mod tests {
         );
         assert_eq!(
             told("entity_type=songs"),
-            "entity_type is \"songs\"; expected one of tracks, artists, albums, playlists"
+            format!("entity_type is \"songs\"; expected one of {}", EntityType::words())
         );
         assert_eq!(told(&long), "q: at most 200 characters");
         assert_eq!(told("limt=5"), "unknown parameter \"limt\"; there is limit, account, q, sort, since, entity_type");

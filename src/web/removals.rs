@@ -24,9 +24,9 @@ pub fn routes(cfg: &mut ServiceConfig) {
 pub struct WhichRemovals {
     /// The first account where it is left out.
     account: Option<AccountId>,
-    /// `tracks`, `artists`, `albums` or `playlists`, the last with the items of playlists.
-    #[param(pattern = "^(tracks|artists|albums|playlists)$")]
-    entity_type: Option<String>,
+    /// Of one entity type; of playlists with their items.
+    #[param(inline)]
+    entity_type: Option<EntityType>,
 }
 
 /// Items that a run did not find and did not mark removed, since one look does not prove that they are gone.

@@ -52,7 +52,7 @@ both! {
         let first = Segno::on(&database, &sandbox, &["sync"]).spawn();
         wait_until("the first has committed some batches", || database.num_batches() >= 3);
         let second = Segno::on(&database, &sandbox, &["sync"]).spawn();
-        wait_until("the second has begun all its runs", || owned_by(&database, &second) == 4);
+        wait_until("the second has begun all its runs", || owned_by(&database, &second) == crate::support::NUM_ENTITY_TYPES);
         let runs_of_first = database.lines("SELECT DISTINCT run_id AS line FROM sync_batches");
         let winner = second.pid();
         assert_fenced_by(&first.wait(), winner);

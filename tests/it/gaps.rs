@@ -2,6 +2,7 @@
 //! read, and later runs try it again until it comes.
 
 use super::support::{Backend, Database, Ended, Sandbox, Segno, both};
+use segno::model::{EntityType, PerEntity};
 use serde_json::{Value, json};
 
 both! {
@@ -126,24 +127,23 @@ both! {
             sandbox.forget_requests();
             let before = database.has_tables().then(|| asked(&database));
             let ended = sync(&database, &sandbox);
-            let sent = ["tracks", "albums", "artists", "playlists"].map(|entity| match entity {
-                "playlists" => sandbox.requests("playlists") + sandbox.requests("playlist_items"),
-                entity => sandbox.requests(entity),
+            let mut sent = PerEntity::from_fn(|entity| match entity {
+                EntityType::Playlists => sandbox.requests("playlists") + sandbox.requests("playlist_items"),
+                entity => sandbox.requests(entity.as_str()),
             });
             let (before, after) = (before.unwrap_or_default(), asked(&database));
-            let told: Vec<u64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
+            let told = PerEntity::from_fn(|entity| after[entity] - before[entity]);
             // Where a page is not served, "who am I" tells whether anything is.
-            let probes = sandbox.requests("me") - num_at_sign_in;
-            let sent = [sent[0] + probes, sent[1], sent[2], sent[3]];
+            sent[EntityType::Tracks] += sandbox.requests("me") - num_at_sign_in;
             assert_eq!(told, sent, "{}\n{:?}", ended.told(), database.rows("sync_batches"));
         }
     }
 }
 
 /// Requests in the log of batches, by entity type.
-fn asked(database: &Database) -> [u64; 4] {
-    ["tracks", "albums", "artists", "playlists"]
-        .map(|entity| database.number("sum(requests)", &format!("sync_batches WHERE entity_type = '{entity}'")))
+fn asked(database: &Database) -> PerEntity<u64> {
+    let of = |entity| database.number("sum(requests)", &format!("sync_batches WHERE entity_type = '{entity}'"));
+    PerEntity::from_fn(of)
 }
 
 fn library() -> Sandbox {

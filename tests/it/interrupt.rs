@@ -1,12 +1,10 @@
 //! Stopped at any instant, by whatever it may be, a sync carries on from where it was: nothing that was committed is
 //! lost or asked for again.
 
-use super::support::{Backend, Database, Sandbox, Segno, both, wait_until};
+use super::support::{Backend, Database, Sandbox, Segno, both, entity_types, wait_until};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
-
-const ENTITIES: [&str; 4] = ["tracks", "artists", "albums", "playlists"];
 
 /// Requests of an entity type that a kill may waste: the batch being committed and the one being fetched, of four
 /// pages each.
@@ -200,7 +198,7 @@ fn assert_like_an_undisturbed_run(database: &Database, sandbox: &Sandbox) {
 fn open_entities(database: &Database) -> BTreeSet<String> {
     let complete =
         database.lines("SELECT entity_type AS line FROM sync_states WHERE phase = 'initial_sync' AND is_complete");
-    ENTITIES.iter().map(|entity| (*entity).to_owned()).filter(|entity| !complete.contains(entity)).collect()
+    entity_types().map(str::to_owned).filter(|entity| !complete.contains(entity)).collect()
 }
 
 /// What one process did before it was killed, or ended.
@@ -248,7 +246,7 @@ fn live_until_complete(database: &Database, sandbox: &Sandbox) -> Vec<Life> {
 
 fn committed_requests(database: &Database) -> BTreeMap<&'static str, u64> {
     let of = |entity| database.number("sum(requests)", &format!("sync_batches WHERE entity_type = '{entity}'"));
-    ENTITIES.iter().map(|entity| (*entity, of(entity))).collect()
+    entity_types().map(|entity| (entity, of(entity))).collect()
 }
 
 fn sent_requests(sandbox: &Sandbox) -> BTreeMap<&'static str, u64> {
@@ -257,14 +255,14 @@ fn sent_requests(sandbox: &Sandbox) -> BTreeMap<&'static str, u64> {
         let items = if entity == "playlists" { stats["by_family"]["playlist_items"].as_u64().unwrap_or(0) } else { 0 };
         stats["by_family"][entity].as_u64().unwrap_or(0) + items
     };
-    ENTITIES.iter().map(|entity| (*entity, of(entity))).collect()
+    entity_types().map(|entity| (entity, of(entity))).collect()
 }
 
 /// A kill wastes what was in flight, and nothing else; and what was committed over all lives is hardly more than what
 /// one life needs.
 fn assert_frugal(database: &Database, sandbox: &Sandbox, lives: &[Life]) {
     for life in lives {
-        for entity in ENTITIES {
+        for entity in entity_types() {
             let wasted = life.sent[entity] - life.committed.get(entity).copied().unwrap_or(0);
             assert!(wasted <= IN_FLIGHT_MAX, "{entity}: {wasted} requests came to nothing: {lives:?}");
         }

@@ -110,6 +110,22 @@ fn every_file_says_what_it_is_for_and_stays_readable() {
     assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
 }
 
+/// What distinguishes the entity types stands in one table, `model::facts`: the engine asks that.
+#[test]
+fn the_engine_names_no_entity_type() {
+    let mut violations = Vec::new();
+    for file in sources().iter().filter(|file| file.path.starts_with("engine/")) {
+        let shipped = file.text.split("#[cfg(test)]").next().unwrap_or_default();
+        let is_test = ["/simulation", "/tests"].iter().any(|part| file.path.contains(part));
+        for token in lexer::tokens(shipped).windows(3).filter(|_| !is_test) {
+            if token[0].text == "EntityType" && token[1].text == "::" {
+                violations.push(format!("src/{}:{}: EntityType::{}", file.path, token[0].line, token[2].text));
+            }
+        }
+    }
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
 /// The engine decides what to wait for, how often to try and whether to roll dice; one file carries it out.
 #[test]
 fn actors_wait_repeat_and_roll_dice_in_one_file_only() {

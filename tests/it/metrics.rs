@@ -3,7 +3,7 @@
 mod exposition;
 mod promql;
 
-use super::support::{Backend, Database, Running, Sandbox, Segno, block_on, both, wait_until};
+use super::support::{Backend, Database, Running, Sandbox, Segno, block_on, both, entity_types, wait_until};
 use crate::support::http;
 use chrono::Utc;
 use exposition::Scrape;
@@ -14,8 +14,6 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-
-const ENTITIES: [&str; 4] = ["tracks", "artists", "albums", "playlists"];
 
 const ALERTS: &str = "deploy/prometheus-alerts.yml";
 
@@ -68,7 +66,7 @@ impl Service {
     fn scrape_when_settled(&self) -> Scrape {
         self.scrape_until("everything was read once", |scrape| {
             let succeeded = |entity: &str| scrape.sum(SUCCESS, &[("entity_type", entity)]).is_some();
-            ENTITIES.iter().all(|entity| succeeded(entity)) && scrape.sum(POLL, &[]).is_some()
+            entity_types().all(|entity| succeeded(entity)) && scrape.sum(POLL, &[]).is_some()
         })
     }
 }
@@ -111,7 +109,7 @@ both! {
         assert_eq!(scrape.value("segno_plays", &[]), database.count("plays") as f64);
         assert_eq!(scrape.value("segno_plays_recorded_total", &[]), database.count("plays") as f64);
         let now = Utc::now().timestamp() as f64;
-        for entity in ENTITIES {
+        for entity in entity_types() {
             let at = scrape.value(SUCCESS, &[("account", "1"), ("entity_type", entity)]);
             assert!(at <= now + 1.0 && at >= scrape.value("process_start_time_seconds", &[]), "{entity}: {at}");
             let of_entity = [("entity_type", entity)];
@@ -138,7 +136,7 @@ both! {
         for _ in 0..2 {
             let at = |scrape: &Scrape, entity: &str| scrape.value(SUCCESS, &[("entity_type", entity)]);
             before = service.scrape_until("every entity type was read again", |scrape| {
-                ENTITIES.iter().all(|entity| at(scrape, entity) > at(&before, entity))
+                entity_types().all(|entity| at(scrape, entity) > at(&before, entity))
             });
         }
     }

@@ -148,7 +148,7 @@ both! {
         wait_until("the pause is noted", || {
             database.has_tables() && database.count("playback_states WHERE next_poll_at IS NOT NULL") == 1
         });
-        wait_until("the sync goes on", || database.count("sync_states WHERE is_complete") == 4);
+        wait_until("the sync goes on", || database.count("sync_states WHERE is_complete") == crate::support::NUM_ENTITY_TYPES);
         sleep(SEVERAL_POLLS);
         let status = Segno::on(&database, &sandbox, &["status", "--json"]).succeed().json();
         assert_eq!(status["limits"][0]["family"], "player", "{status}");
@@ -223,7 +223,7 @@ fn a_missing_permission_is_told_once_and_stops_only_playback() {
     for _ in 0..2 {
         let service = Service::start(&database, &sandbox);
         wait_until("the library is synced", || {
-            database.has_tables() && database.count("sync_states WHERE is_complete") == 4
+            database.has_tables() && database.count("sync_states WHERE is_complete") == crate::support::NUM_ENTITY_TYPES
         });
         wait_until("the refusal is noted", || database.count("playback_states WHERE parked_until IS NOT NULL") == 1);
         sleep(SEVERAL_POLLS);

@@ -11,7 +11,7 @@ mod invariants;
 mod script;
 mod truth;
 
-use super::support::{Backend, Database, Ended, Sandbox, Segno, both};
+use super::support::{Backend, Database, Ended, Sandbox, Segno, both, entity_types};
 use fastrand::Rng;
 use history::History;
 use script::{Kill, Round};
@@ -190,7 +190,7 @@ impl Life {
 
         let written = self.database.written_rows();
         let ended = self.succeed("sync");
-        for entity in ["tracks", "albums", "artists", "playlists"] {
+        for entity in entity_types() {
             let report = ended.entity(entity);
             assert_eq!(["new", "updated", "removed"].map(|change| &report[change]), [0, 0, 0], "{}", ended.told());
         }

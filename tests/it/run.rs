@@ -26,7 +26,9 @@ fn num_complete(database: &Database) -> u64 {
 /// A service that has read everything once.
 fn settled(database: &Database, sandbox: &Sandbox) -> Running {
     let running = service(database, sandbox).spawn();
-    wait_until("the first sync is complete", || database.has_tables() && num_complete(database) == 4);
+    wait_until("the first sync is complete", || {
+        database.has_tables() && num_complete(database) == crate::support::NUM_ENTITY_TYPES
+    });
     wait_until("it listens for signals", || running.catches_sigterm());
     running
 }
@@ -84,7 +86,7 @@ both! {
         sandbox.configure(json!({ "latency_ms": 0 }));
         let began = Instant::now();
         let running = service(&database, &sandbox).spawn();
-        wait_until("the first sync is complete", || num_complete(&database) == 4);
+        wait_until("the first sync is complete", || num_complete(&database) == crate::support::NUM_ENTITY_TYPES);
         assert!(began.elapsed() < Duration::from_secs(30), "the dead one's claim holds for a minute");
         let log = stop(running);
         assert!(log.contains("carrying on from the checkpoint"), "{log}");
@@ -110,7 +112,7 @@ both! {
         sandbox.rules(json!([{ "family": "tracks", "skip": 3, "times": 1,
             "do": { "kind": "quota", "retry_after": "2400" } }]));
         let running = service(&database, &sandbox).spawn();
-        wait_until("the others are complete", || database.has_tables() && num_complete(&database) == 3);
+        wait_until("the others are complete", || database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES - 1);
         wait_until("the pause is noted", || database.count("sync_states WHERE rate_limit_reset_at IS NOT NULL") == 1);
         let sent = sandbox.requests("tracks");
         let albums = sandbox.requests("albums");
@@ -145,7 +147,9 @@ fn a_refused_endpoint_is_told_once_and_parked() {
     let body = r#"{"error":{"status":403,"message":"This endpoint is deprecated"}}"#;
     sandbox.rules(json!([{ "family": "albums", "do": { "kind": "status", "status": 403, "body": body } }]));
     let running = service(&database, &sandbox).spawn();
-    wait_until("the others are complete", || database.has_tables() && num_complete(&database) == 3);
+    wait_until("the others are complete", || {
+        database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES - 1
+    });
     let tracks = sandbox.requests("tracks");
     wait_until("tracks are looked at again, twice", || sandbox.requests("tracks") >= tracks + 2);
     let log = stop(running);

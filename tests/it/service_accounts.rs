@@ -51,7 +51,7 @@ both! {
             Login::complete(&database, &sandbox, user);
         }
         let running = service(&database, &sandbox).spawn();
-        wait_until("both are complete", || num_complete(&database, None) == 8);
+        wait_until("both are complete", || num_complete(&database, None) == 2 * crate::support::NUM_ENTITY_TYPES);
         wait_until("both are looked at again", || {
             database.count("sync_states WHERE phase = 'incremental_sync' AND completed_at IS NOT NULL") == 8
         });
@@ -71,10 +71,10 @@ both! {
         let (database, sandbox) = (Database::new(backend), two_people());
         Login::complete(&database, &sandbox, 0);
         let running = service(&database, &sandbox).spawn();
-        wait_until("the first is complete", || num_complete(&database, None) == 4);
+        wait_until("the first is complete", || num_complete(&database, None) == crate::support::NUM_ENTITY_TYPES);
 
         Login::complete(&database, &sandbox, 1);
-        wait_until("the second is complete, too", || num_complete(&database, None) == 8);
+        wait_until("the second is complete, too", || num_complete(&database, None) == 2 * crate::support::NUM_ENTITY_TYPES);
 
         let first = account_of(&database, &sandbox, 0)["spotify_id"].as_str().expect("an id").to_owned();
         Segno::on(&database, &sandbox, &["logout", &first]).succeed();
@@ -90,7 +90,7 @@ both! {
             Login::complete(&database, &sandbox, user);
         }
         let running = service(&database, &sandbox).spawn();
-        wait_until("both are complete", || num_complete(&database, None) == 8);
+        wait_until("both are complete", || num_complete(&database, None) == 2 * crate::support::NUM_ENTITY_TYPES);
         sandbox.configure(json!({ "revoke_refresh_token_of": 0, "expire_access_tokens": true }));
         wait_until("the first is parked", || {
             let account = account_of(&database, &sandbox, 0);
@@ -107,7 +107,7 @@ both! {
         wait_until("and is in order", || {
             let account = account_of(&database, &sandbox, 0);
             let entities = account["entities"].as_array().cloned().unwrap_or_default();
-            entities.len() == 4 && entities.iter().all(|entity| entity["state"] == "complete")
+            entities.len() as u64 == crate::support::NUM_ENTITY_TYPES && entities.iter().all(|entity| entity["state"] == "complete")
         });
         let log = stop(running);
         assert_eq!(log.matches("refused the sign-in of ").count(), 1, "told once: {log}");
@@ -119,7 +119,7 @@ both! {
             Login::complete(&database, &sandbox, user);
         }
         let running = service(&database, &sandbox).spawn();
-        wait_until("both are complete", || num_complete(&database, None) == 8);
+        wait_until("both are complete", || num_complete(&database, None) == 2 * crate::support::NUM_ENTITY_TYPES);
         let first = account_of(&database, &sandbox, 0)["spotify_id"].as_str().expect("an id").to_owned();
         Segno::on(&database, &sandbox, &["purge", &first, "--yes"]).succeed();
         assert_eq!(database.count("accounts"), 1);
@@ -143,7 +143,7 @@ fn a_sync_takes_one_account_after_the_other() {
     let accounts: Vec<&str> =
         reports.as_array().expect("an array").iter().filter_map(|r| r["account"].as_str()).collect();
     assert_eq!(accounts.len(), 2, "{reports}");
-    assert_eq!(num_complete(&database, None), 8);
+    assert_eq!(num_complete(&database, None), 2 * crate::support::NUM_ENTITY_TYPES);
     let text = sync(&[]).stdout;
     assert!(accounts.iter().all(|account| text.contains(&format!("account {account}"))), "{text}");
     let one = sync(&["--account", accounts[1], "--json"]).json();

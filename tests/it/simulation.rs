@@ -7,13 +7,16 @@ mod lives;
 
 use lives::{
     live, live_traced,
-    scenario::{Failure, Injection, Scenario, Settings},
+    scenario::{Failure, Injection, Scenario, Settings, everything},
     shrink,
     tally::Tally,
 };
 use segno::{
     engine::run::BatchSizes,
-    model::{EntityType, Family},
+    model::{
+        EntityType::{self, Albums, Artists, Playlists, Tracks},
+        Family, PerEntity,
+    },
 };
 use std::time::{Duration, Instant};
 
@@ -52,9 +55,9 @@ fn a_life_is_the_same_whenever_it_is_lived() {
 /// Found by the simulation, as are the lives below; each was made small by it.
 #[test]
 fn one_total_that_is_too_small_hides_nothing_that_follows() {
-    for entity in [EntityType::Tracks, EntityType::Playlists] {
+    for entity in [Tracks, Playlists] {
         for step in 0..60 {
-            let mut scenario = calm([30, 0, 0, 30], BatchSizes { initial: 10, incremental: 10 });
+            let mut scenario = calm(&[(Tracks, 30), (Playlists, 30)], BatchSizes { initial: 10, incremental: 10 });
             scenario.script = vec![(step, Injection::LieTotal { entity, delta: -20, num: 1 })];
             lived(&scenario);
         }
@@ -64,12 +67,12 @@ fn one_total_that_is_too_small_hides_nothing_that_follows() {
 #[test]
 fn what_slides_between_the_pieces_of_a_page_is_read_again() {
     for step in 20..200 {
-        let mut scenario = calm([0, 0, 6, 6], BatchSizes { initial: 200, incremental: 10 });
+        let mut scenario = calm(&[(Albums, 6), (Playlists, 6)], BatchSizes { initial: 200, incremental: 10 });
         scenario.script = vec![
-            (0, Injection::Spoil { entity: EntityType::Albums, at: 4 }),
-            (0, Injection::Spoil { entity: EntityType::Playlists, at: 4 }),
-            (step, Injection::Remove { entity: EntityType::Albums, at: 0, count: 2 }),
-            (step, Injection::Remove { entity: EntityType::Playlists, at: 0, count: 2 }),
+            (0, Injection::Spoil { entity: Albums, at: 4 }),
+            (0, Injection::Spoil { entity: Playlists, at: 4 }),
+            (step, Injection::Remove { entity: Albums, at: 0, count: 2 }),
+            (step, Injection::Remove { entity: Playlists, at: 0, count: 2 }),
         ];
         lived(&scenario);
     }
@@ -78,7 +81,8 @@ fn what_slides_between_the_pieces_of_a_page_is_read_again() {
 #[test]
 fn an_outage_that_ends_while_a_page_is_halved_loses_nothing() {
     for step in 150..260 {
-        let mut scenario = calm([5, 0, 19, 6], BatchSizes { initial: 23, incremental: 163 });
+        let mut scenario =
+            calm(&[(Tracks, 5), (Albums, 19), (Playlists, 6)], BatchSizes { initial: 23, incremental: 163 });
         let how = Failure::Broken;
         scenario.script = vec![(21, Injection::Down { seconds: 4_000 }), (step, Injection::Fail { num: 1, how })];
         lived(&scenario);
@@ -88,7 +92,8 @@ fn an_outage_that_ends_while_a_page_is_halved_loses_nothing() {
 #[test]
 fn a_gate_that_dies_does_not_forget_what_its_window_holds() {
     for step in 20..160 {
-        let mut scenario = calm([60, 0, 60, 14], BatchSizes { initial: 10, incremental: 50 });
+        let mut scenario =
+            calm(&[(Tracks, 60), (Albums, 60), (Playlists, 14)], BatchSizes { initial: 10, incremental: 50 });
         scenario.settings.requests = None;
         scenario.script = vec![(step, Injection::PanicGate)];
         lived(&scenario);
@@ -97,17 +102,18 @@ fn a_gate_that_dies_does_not_forget_what_its_window_holds() {
 
 #[test]
 fn a_stop_does_not_make_a_walk_complete_that_has_to_be_repeated() {
-    let mut scenario = calm([29, 12, 0, 27], BatchSizes { initial: 19, incremental: 849 });
+    let mut scenario =
+        calm(&[(Tracks, 29), (Artists, 12), (Playlists, 27)], BatchSizes { initial: 19, incremental: 849 });
     (scenario.seed, scenario.playlist_items, scenario.settings.is_routine) = (967_966, 0, true);
-    let entity = EntityType::Playlists;
+    let entity = Playlists;
     scenario.script = vec![
         (8, Injection::Add { entity, count: 12 }),
         (17, Injection::Remove { entity, at: 1_415_796_492, count: 2 }),
         (17, Injection::Add { entity, count: 2 }),
-        (22, Injection::Add { entity: EntityType::Tracks, count: 3 }),
-        (31, Injection::Add { entity: EntityType::Tracks, count: 1 }),
+        (22, Injection::Add { entity: Tracks, count: 3 }),
+        (31, Injection::Add { entity: Tracks, count: 1 }),
         (40, Injection::Resave { entity, at: 3_239_704_705 }),
-        (51, Injection::Add { entity: EntityType::Albums, count: 1 }),
+        (51, Injection::Add { entity: Albums, count: 1 }),
         (64, Injection::Stop { down_s: 5_000 }),
     ];
     lived(&scenario);
@@ -115,21 +121,23 @@ fn a_stop_does_not_make_a_walk_complete_that_has_to_be_repeated() {
 
 #[test]
 fn a_calendar_set_forward_in_a_pause_makes_nothing_spin() {
-    let mut scenario = calm([10, 3, 10, 3], BatchSizes { initial: 50, incremental: 50 });
+    let mut scenario =
+        calm(&[(Tracks, 10), (Artists, 3), (Albums, 10), (Playlists, 3)], BatchSizes { initial: 50, incremental: 50 });
     scenario.settings.longest_wait = Some(300);
     scenario.script = vec![
         (0, Injection::Quota { family: Family::Tracks, hours: Some(20) }),
         (60, Injection::Jump { seconds: 90_000 }),
-        (61, Injection::Want { entity: EntityType::Tracks }),
+        (61, Injection::Want { entity: Tracks }),
     ];
     lived(&scenario);
 }
 
 /// A life without faults, to be disturbed.
-fn calm(sizes: [u32; 4], batches: BatchSizes) -> Scenario {
+fn calm(sizes: &[(EntityType, u32)], batches: BatchSizes) -> Scenario {
+    let size_of = |entity| sizes.iter().find(|(of, _)| *of == entity).map_or(0, |(_, size)| *size);
     Scenario {
         seed: 7,
-        sizes,
+        sizes: PerEntity::from_fn(size_of),
         playlist_items: 3,
         ties: 0,
         nulls: 0,
@@ -141,7 +149,7 @@ fn calm(sizes: [u32; 4], batches: BatchSizes) -> Scenario {
             batches,
             requests: Some(500),
             longest_wait: None,
-            entities: [true; 4],
+            entities: everything(),
             guard: 20,
             is_routine: false,
         },

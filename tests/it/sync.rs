@@ -1,11 +1,9 @@
 //! The main job: a library lands in the database, whole, truthfully counted and for few requests; the next run finds
 //! what has changed and writes nothing else.
 
-use super::support::{Backend, Database, Ended, Library, Sandbox, Segno, Source, both};
+use super::support::{Backend, Database, Ended, Library, NUM_ENTITY_TYPES, Sandbox, Segno, Source, both, entity_types};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-
-const ENTITIES: [&str; 4] = ["tracks", "artists", "albums", "playlists"];
 
 both! {
     fn fresh_sync_without_state(backend) {
@@ -16,11 +14,11 @@ both! {
         library.assert_held_by(&database);
         assert_counted(&ended, &library, &database);
         assert_cost(&ended, &library, &asked);
-        for entity in ENTITIES {
+        for entity in entity_types() {
             assert_first_sync_complete(&database, entity, library.rows(entity).len());
             assert_batches_consistent(&database, &ended, entity);
         }
-        assert_eq!(database.count("sync_states"), 4);
+        assert_eq!(database.count("sync_states"), NUM_ENTITY_TYPES);
         // What is refused is believed when a second run is refused, too.
         sync(&database, &sandbox);
         Source::read(&sandbox).assert_held_by(&database);
@@ -185,7 +183,7 @@ both! {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(0, 0, 0, 0, 0));
         sync(&database, &sandbox);
         assert_eq!(sandbox.stat("requests"), 5);
-        for entity in ENTITIES {
+        for entity in entity_types() {
             assert_first_sync_complete(&database, entity, 0);
         }
         sandbox.edit_one(json!({ "op": "add_tracks", "count": 1 }));
@@ -203,7 +201,7 @@ fn odd_library() -> Sandbox {
 
 fn sync(database: &Database, sandbox: &Sandbox) -> Ended {
     let ended = Segno::on(database, sandbox, &["sync", "--json"]).succeed();
-    for entity in ENTITIES {
+    for entity in entity_types() {
         assert_eq!(ended.entity(entity)["state"], "complete", "{}", ended.told());
         assert_eq!(ended.entity(entity)["notes"], json!([]), "{}", ended.told());
     }
@@ -219,7 +217,7 @@ fn status_of(database: &Database, sandbox: &Sandbox) -> Vec<Value> {
     assert_eq!(status["limits"], json!([]));
     let entities = status["accounts"][0]["entities"].as_array().expect("entities").clone();
     let names: BTreeSet<&str> = entities.iter().filter_map(|entity| entity["entity_type"].as_str()).collect();
-    assert_eq!(names, ENTITIES.into());
+    assert_eq!(names, entity_types().collect());
     entities
 }
 

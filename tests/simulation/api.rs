@@ -8,8 +8,8 @@ use super::{
 };
 use chrono::{DateTime, Utc};
 use segno::model::{
-    Artist, EntityType, Family, Item, LimitClass, Oddity, Page, PageRequest, Playlist, PlaylistItem, PlaylistItemKind,
-    Remedy, SavedAlbum, SavedTrack, Slot, Track,
+    Artist, EntityType, Family, Item, LimitClass, Oddity, Page, PageRequest, PerEntity, Playlist, PlaylistItem,
+    PlaylistItemKind, Remedy, SavedAlbum, SavedTrack, Slot, Track,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -50,7 +50,7 @@ pub struct Api {
     /// No access token can be had.
     pub tokenless_until: Duration,
     /// The next answers of a listing: what is added to its length, or that there is nothing.
-    pub lies: [Lie; 4],
+    pub lies: PerEntity<Lie>,
     pub is_signed_out: bool,
     /// What to refuse next, because somebody said so.
     pub refuse_next: Option<(Option<Family>, Option<Duration>)>,
@@ -77,7 +77,7 @@ impl Api {
             failing: (0, None),
             down_until: Duration::ZERO,
             tokenless_until: Duration::ZERO,
-            lies: [Lie::default(); 4],
+            lies: PerEntity::default(),
             is_signed_out: false,
             refuse_next: None,
             odds: Odds::default(),
@@ -90,7 +90,7 @@ impl Api {
     pub fn recover(&mut self) {
         self.failing = (0, None);
         (self.down_until, self.tokenless_until) = (Duration::ZERO, Duration::ZERO);
-        self.lies.iter_mut().for_each(|lie| lie.num = 0);
+        self.lies.values_mut().for_each(|lie| lie.num = 0);
         self.is_signed_out = false;
         self.refuse_next = None;
     }
@@ -198,7 +198,7 @@ impl Api {
 
     /// The length as it is told, and whether nothing is shown.
     fn total(&mut self, listing: &mut Listing, tick: Tick) -> (Option<u32>, bool) {
-        let (len, lie) = (listing.order.len() as u32, &mut self.lies[listing.entity as usize]);
+        let (len, lie) = (listing.order.len() as u32, &mut self.lies[listing.entity]);
         if lie.num == 0 {
             return (Some(len), false);
         }
@@ -214,7 +214,7 @@ impl Api {
 }
 
 pub fn slot(entity: EntityType, number: u32, item: &TrueItem, added_at: i64) -> Slot {
-    let is_dated = matches!(entity, EntityType::Tracks | EntityType::Albums);
+    let is_dated = entity.is_newest_first();
     let added_at = DateTime::from_timestamp(added_at, 0);
     let dated = added_at.filter(|_| is_dated);
     if let Some(tells_date) = item.silent.or(item.is_null.then_some(number.is_multiple_of(2))) {

@@ -2,7 +2,8 @@
 
 use super::{
     api::Lie,
-    scenario::Injection,
+    process::Keyed,
+    scenario::{Injection, everything},
     world::{Event, Pid, World},
 };
 use chrono::TimeDelta;
@@ -27,7 +28,7 @@ impl World {
                 for _ in 0..count {
                     let is_tied = self.random.u32(0..100) < self.scenario.ties;
                     let most = self.scenario.playlist_items;
-                    let contents = if entity == EntityType::Playlists { self.contents(most) } else { Vec::new() };
+                    let contents = if entity.has_items() { self.contents(most) } else { Vec::new() };
                     self.library.add_if_quiet(entity, contents, is_tied, tick);
                 }
             }
@@ -90,11 +91,11 @@ impl World {
             }
             Injection::LieTotal { entity, delta, num } => {
                 self.note_change(entity);
-                self.api.lies[entity as usize] = Lie { num, delta, is_empty: false };
+                self.api.lies[entity] = Lie { num, delta, is_empty: false };
             }
             Injection::Empty { entity, num } => {
                 self.note_change(entity);
-                self.api.lies[entity as usize] = Lie { num, delta: 0, is_empty: true };
+                self.api.lies[entity] = Lie { num, delta: 0, is_empty: true };
             }
             Injection::Limit { requests } => self.api.hidden_limit = requests,
             Injection::Kill { down_s } => self.with_latest(|world, pid| {
@@ -108,7 +109,7 @@ impl World {
             Injection::Takeover => self.with_latest(|world, _| world.start_process()),
             Injection::PanicSyncer { entity, times } => {
                 if let Some(process) = self.processes.last_mut() {
-                    process.syncers[entity as usize].num_panics = times;
+                    process.syncers[entity.place()].num_panics = times;
                 }
             }
             Injection::PanicGate => self.with_latest(World::panic_gate),
@@ -152,7 +153,7 @@ impl World {
     }
 
     pub fn note_change(&mut self, entity: EntityType) {
-        self.oracle.changed_at[entity as usize] = self.tick;
+        self.oracle.changed_at[entity] = self.tick;
     }
 
     fn with_latest(&mut self, happens: impl FnOnce(&mut World, Pid)) {
@@ -174,22 +175,22 @@ impl World {
 
     fn speak(&mut self) {
         let tick = self.tick;
-        for listing in &mut self.library.listings {
+        for listing in self.library.listings.values_mut() {
             for item in &mut listing.items {
                 let Some(is_dated) = item.silent.take() else { continue };
                 (item.spoke, item.hidden_at) = (Some((tick, is_dated)), tick);
-                self.oracle.changed_at[listing.entity as usize] = tick;
+                self.oracle.changed_at[listing.entity] = tick;
             }
         }
     }
 
     fn heal(&mut self) {
         let tick = self.tick;
-        for listing in &mut self.library.listings {
+        for listing in self.library.listings.values_mut() {
             for item in &mut listing.items {
                 if std::mem::take(&mut item.is_spoilt) {
                     item.hidden_at = tick;
-                    self.oracle.changed_at[listing.entity as usize] = tick;
+                    self.oracle.changed_at[listing.entity] = tick;
                 }
                 item.contents.spoilt = None;
             }
@@ -209,14 +210,14 @@ impl World {
         for item in &mut self.library.of_mut(EntityType::Playlists).items {
             item.contents.show(tick);
         }
-        self.settings.entities = [true; 4];
+        self.settings.entities = everything();
         for process in &mut self.processes {
             process.loses_reply = None;
             process.syncers.iter_mut().for_each(|syncer| syncer.num_panics = 0);
         }
         let (now, wall, keys) = (self.instant(), self.wall(), self.keys());
         match self.processes.last_mut() {
-            Some(process) if process.settings.entities == [true; 4] && !process.runs.is_stopping() => {
+            Some(process) if process.settings.entities == everything() && !process.runs.is_stopping() => {
                 let pid = process.pid;
                 let running: Vec<SyncKey> = process.runs.running().collect();
                 if let Some(schedule) = &mut process.runs.schedule {

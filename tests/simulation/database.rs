@@ -377,7 +377,7 @@ impl Books {
         if self.rows.len() <= at {
             self.rows.resize(at + 1, Row::default());
         }
-        let is_dated = matches!(entity, EntityType::Tracks | EntityType::Albums);
+        let is_dated = entity.is_newest_first();
         let row = &mut self.rows[at];
         let before = std::mem::replace(row, Row { state: Presence::Active, added_at });
         self.num_active += u32::from(before.state != Presence::Active);
@@ -505,7 +505,7 @@ impl Books {
 
     /// The members with their dates; none where the listing does not date its rows.
     pub fn members(&self, entity: EntityType, wanted: AddedBetween) -> Vec<Member> {
-        if !matches!(entity, EntityType::Tracks | EntityType::Albums) {
+        if !entity.is_newest_first() {
             return Vec::new();
         }
         let member = |(number, row): (u32, Row)| Member {

@@ -2,7 +2,7 @@
 //! else what is true.
 
 use super::scenario::ItemEdit;
-use segno::model::EntityType;
+use segno::model::{EntityType, ListingOrder, PerEntity};
 
 /// When something was, as a count of all that ever happened in the world; 0 is the beginning.
 pub type Tick = u32;
@@ -34,8 +34,7 @@ pub fn number_of(id: &str) -> u32 {
 
 #[derive(Debug)]
 pub struct Library {
-    /// In the order of `EntityType::ALL`.
-    pub listings: [Listing; 4],
+    pub listings: PerEntity<Listing>,
     /// Seconds since 1970, as the source dates what is saved.
     now: i64,
     num_snapshots: u32,
@@ -131,8 +130,8 @@ impl Contents {
 
 impl Library {
     pub fn new() -> Library {
-        let listing = |at: usize| Listing {
-            entity: EntityType::ALL[at],
+        let listing = |entity| Listing {
+            entity,
             order: Vec::new(),
             items: Vec::new(),
             is_veiled: false,
@@ -140,15 +139,15 @@ impl Library {
             num_edits: 0,
             has_moved: false,
         };
-        Library { listings: [0, 1, 2, 3].map(listing), now: 1_700_000_000, num_snapshots: 0 }
+        Library { listings: PerEntity::from_fn(listing), now: 1_700_000_000, num_snapshots: 0 }
     }
 
     pub fn of(&self, entity: EntityType) -> &Listing {
-        &self.listings[entity as usize]
+        &self.listings[entity]
     }
 
     pub fn of_mut(&mut self, entity: EntityType) -> &mut Listing {
-        &mut self.listings[entity as usize]
+        &mut self.listings[entity]
     }
 
     /// Makes a new item and lists it where it belongs. `is_tied`: at the same moment as the one before.
@@ -220,7 +219,7 @@ impl Library {
     pub fn misplace(&mut self, entity: EntityType, at: u32, tick: Tick) {
         let number = self.add(entity, Vec::new(), true, tick);
         let listing = self.of_mut(entity);
-        if !matches!(entity, EntityType::Tracks | EntityType::Albums) || listing.order.len() < 3 {
+        if !entity.is_newest_first() || listing.order.len() < 3 {
             return;
         }
         listing.order.remove(0);
@@ -323,14 +322,14 @@ impl Listing {
         self.num_edits += 1;
         let item = &mut self.items[number as usize];
         (item.is_listed, item.added_at) = (true, added_at);
-        let at = match self.entity {
-            EntityType::Artists => {
+        let at = match self.entity.facts().order {
+            ListingOrder::ById => {
                 let key = number.wrapping_mul(FACTOR);
                 self.order.partition_point(|other| other.wrapping_mul(FACTOR) < key)
             }
             // They come in anywhere; the ids are as good as dice.
-            EntityType::Playlists => number.wrapping_mul(FACTOR) as usize % (self.order.len() + 1),
-            EntityType::Tracks | EntityType::Albums => 0,
+            ListingOrder::Arranged => number.wrapping_mul(FACTOR) as usize % (self.order.len() + 1),
+            ListingOrder::NewestFirst => 0,
         };
         self.order.insert(at, number);
     }

@@ -1,5 +1,5 @@
-//! The simulator of everything: the very engine that ships (runs, gate, schedule, backoff, restart policy), all four
-//! entity types together through one gate, against a model library, a model API and a model database, without sockets
+//! The simulator of everything: the very engine that ships (runs, gate, schedule, backoff, restart policy), all entity
+//! types together through one gate, against a model library, a model API and a model database, without sockets
 //! or sleeping, from one seed.
 //!
 //! | file | what it is |

@@ -7,7 +7,7 @@ use super::{
     world::World,
 };
 use fastrand::Rng;
-use segno::model::{EntityType, Next, Page, PageRequest, Remedy, Slot};
+use segno::model::{EntityType, Next, Page, PageRequest, PerEntity, Remedy, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the API begins to do wrong. Places are numbers that are cut to the size of what they point into.
@@ -46,17 +46,17 @@ pub enum Odd {
 #[derive(Debug, Default)]
 pub struct Odds {
     cap: Option<u32>,
-    copies: [OldCopy; 4],
-    alternates: [(u32, i32); 4],
-    ignores: [u32; 4],
-    cuts: [(u32, u32); 4],
+    copies: PerEntity<OldCopy>,
+    alternates: PerEntity<(u32, i32)>,
+    ignores: PerEntity<u32>,
+    cuts: PerEntity<(u32, u32)>,
     nexts: (u32, Option<bool>),
     turns: (u32, bool),
     miscounts: BTreeMap<u32, (u32, u32)>,
     old_items: BTreeMap<u32, u32>,
     item_cuts: BTreeMap<u32, (u32, u32)>,
     refusals: BTreeMap<u32, (u32, bool)>,
-    uncounted: [u32; 4],
+    uncounted: PerEntity<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +76,7 @@ struct Asked {
 
 impl Odd {
     pub fn random(random: &mut Rng) -> Odd {
-        let (entity, at) = (EntityType::ALL[random.usize(0..4)], random.u32(..));
+        let (entity, at) = (EntityType::ALL[random.usize(0..EntityType::ALL.len())], random.u32(..));
         let num = [1, 1, 2, 3, 8, 40][random.usize(0..6)];
         match random.u32(0..17) {
             0 => Odd::Cap { rows: [1, 5, 10, 20, 49][random.usize(0..5)] },
@@ -134,26 +134,26 @@ impl World {
                 let listing = self.library.of_mut(entity);
                 listing.is_veiled = true;
                 let rows = listing.order.iter().map(|number| (*number, listing.item(*number).added_at)).collect();
-                odds.copies[entity as usize] = OldCopy { num, is_behind, rows };
+                odds.copies[entity] = OldCopy { num, is_behind, rows };
             }
             Odd::Alternate { entity, delta, num } => {
                 self.library.of_mut(entity).is_veiled = true;
-                odds.alternates[entity as usize] = (num, delta);
+                odds.alternates[entity] = (num, delta);
             }
             Odd::IgnoreOffset { entity, num } => {
                 self.library.of_mut(entity).is_veiled = true;
-                odds.ignores[entity as usize] = num;
+                odds.ignores[entity] = num;
             }
             Odd::CutShort { entity, rows, num } => {
                 self.library.of_mut(entity).is_veiled = true;
-                odds.cuts[entity as usize] = (num, rows);
+                odds.cuts[entity] = (num, rows);
             }
             Odd::WrongNext { next, num } => odds.nexts = (num, next),
             Odd::TurnCursor { stands, num } => {
                 self.library.of_mut(EntityType::Artists).is_veiled = true;
                 odds.turns = (num, stands);
             }
-            Odd::Uncounted { entity, num } => odds.uncounted[entity as usize] = num,
+            Odd::Uncounted { entity, num } => odds.uncounted[entity] = num,
             Odd::Miscount { at, .. }
             | Odd::OldItems { at, .. }
             | Odd::HideItem { at, .. }
@@ -181,15 +181,15 @@ impl World {
     pub fn give_all(&mut self) {
         let tick = self.tick;
         self.api.odds = Odds::default();
-        for listing in &mut self.library.listings {
+        for listing in self.library.listings.values_mut() {
             let books = self.database.of(listing.entity);
-            let is_dated = matches!(listing.entity, EntityType::Tracks | EntityType::Albums);
+            let is_dated = listing.entity.is_newest_first();
             for (number, item) in (0..).zip(&mut listing.items).filter(|(_, item)| item.is_withheld) {
                 (item.is_withheld, item.hidden_at) = (false, tick);
                 // Where nobody looks unless something is missing by the count.
                 let is_known = books.row(number) == Row { state: Presence::Active, added_at: item.added_at };
                 item.is_overlooked = is_dated && !is_known;
-                self.oracle.changed_at[listing.entity as usize] = tick;
+                self.oracle.changed_at[listing.entity] = tick;
             }
             listing.items.iter_mut().for_each(|item| item.contents.withheld = None);
         }
@@ -217,7 +217,7 @@ impl Odds {
                 let from = listing.order.partition_point(is_behind);
                 let asked = Asked { from, limit: self.capped(*limit), is_first: after.is_none() };
                 let to = (from + asked.limit).min(listing.order.len());
-                let at = EntityType::Artists as usize;
+                let at = EntityType::Artists;
                 let is_other = self.ignores[at] > 0 || self.copies[at].num > 0;
                 let page = self.listed(listing, asked, total, tick)?;
                 // The last one may say nothing, or not be given.
@@ -240,11 +240,11 @@ impl Odds {
     }
 
     fn listed(&mut self, listing: &mut Listing, asked: Asked, total: Option<u32>, tick: Tick) -> Option<Page> {
-        let at = listing.entity as usize;
+        let at = listing.entity;
         let Asked { mut from, limit, is_first } = asked;
         let len = listing.order.len();
         // Behind a page that has no cursor nothing is asked for.
-        let honest = from..if listing.entity == EntityType::Artists { len } else { (from + limit).min(len) };
+        let honest = from..if listing.entity.is_by_cursor() { len } else { (from + limit).min(len) };
         if take(&mut self.ignores[at]) {
             listing.withhold(honest.clone(), tick);
             from = 0;
@@ -350,7 +350,7 @@ impl Odds {
         let is_given = |at: &usize| Some(*at as u32) != contents.withheld;
         let mut slots: Vec<Slot> = (from as usize..to).filter(is_given).map(|at| playlist_item(held[at])).collect();
         let mut next = if to < held.len() { Next::Goes { offset: Some(to as u32) } } else { Next::End };
-        let total = Some(held.len() as u32).filter(|_| !take(&mut self.uncounted[EntityType::Playlists as usize]));
+        let total = Some(held.len() as u32).filter(|_| !take(&mut self.uncounted[EntityType::Playlists]));
         if let Some((num, rows)) = self.item_cuts.get_mut(&number)
             && slots.len() > *rows as usize
             && take(num)

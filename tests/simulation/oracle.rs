@@ -21,8 +21,8 @@ use segno::{
         run::{BatchSizes, Draft, RunEnd, RunMode},
     },
     model::{
-        Checkpoint, EntityType, Family, Fault, Item, LimitClass, Page, PageRequest, Phase, Rows, SharedChange,
-        SharedLimits, Stage, SyncKey, batch::PlaylistEnd,
+        Checkpoint, EntityType, Family, Fault, Item, LimitClass, ListingOrder, Page, PageRequest, PerEntity, Phase,
+        Rows, SharedChange, SharedLimits, Stage, SyncKey, batch::PlaylistEnd,
     },
 };
 use std::{
@@ -42,7 +42,7 @@ pub struct Oracle {
     is_walked: [bool; NUM_KEYS],
     num_held: [u32; NUM_KEYS],
     /// When a listing, or what is shown of it, last changed.
-    pub changed_at: [Tick; 4],
+    pub changed_at: PerEntity<Tick>,
     /// What was committed last, by entity type, and when the run began that did.
     last: [Option<(Checkpoint, Tick)>; NUM_KEYS],
     /// Where a run that was taken up has to go on.
@@ -118,7 +118,7 @@ impl World {
         };
         let before = last.as_ref().filter(same_pass).filter(|(last, _)| !last.walk.unlinked);
         let stood = before.map_or(0, |(last, _)| last.offset);
-        let has_changed = before.is_some_and(|(_, at)| self.oracle.changed_at[key.entity as usize] >= *at);
+        let has_changed = before.is_some_and(|(_, at)| self.oracle.changed_at[key.entity] >= *at);
         // Rows that are counted and not given come with none; and what came in before the place looks like them.
         let is_withheld =
             |item: &&TrueItem| item.is_withheld || item.hidden_at >= writer.since || item.gone_at >= writer.since;
@@ -228,16 +228,16 @@ impl World {
         let has_looked = run.num_requests > 0;
         // Pages around a slot that cannot be served do not link up: what moves past it meanwhile is not seen to.
         let has_gaps = self.database.of(key).gaps.iter().any(|gap| gap.playlist_id.is_none());
-        let has_looked = has_looked && !(has_gaps && self.oracle.changed_at[key.entity as usize] > run.since);
+        let has_looked = has_looked && !(has_gaps && self.oracle.changed_at[key.entity] > run.since);
         if has_looked && !self.library.of(key.entity).emptied_at.iter().any(|at| *at >= run.since) {
             // What a count cannot reveal behind the cursor of a walk that was taken up is found by the next one.
-            let is_taken_up = key.entity == EntityType::Artists && !run.is_whole;
+            let is_taken_up = key.entity.is_by_cursor() && !run.is_whole;
             let since = if is_taken_up { run.since.min(self.database.of(key).pass_since) } else { run.since };
             // What stays as it is from run to run is told once.
             let told = self.database.of(key).told();
             let is_noted = notes.iter().chain(told).any(|note| tells_of_loss(note));
             self.check_held(key, since, is_noted);
-            if key.entity == EntityType::Playlists && !is_noted {
+            if key.entity.has_items() && !is_noted {
                 self.check_read(key, since, notes);
             }
         }
@@ -280,7 +280,7 @@ impl World {
     /// G2: what was there all the time is in the database.
     fn check_held(&mut self, key: SyncKey, since: Tick, is_noted: bool) {
         let (listing, books) = (self.library.of(key.entity), self.database.of(key));
-        let is_dated = matches!(key.entity, EntityType::Tracks | EntityType::Albums);
+        let is_dated = key.entity.is_newest_first();
         let has_shrunk = listing.items.iter().any(|item| !item.is_listed);
         let is_missing = |number: &&u32| {
             let row = books.row(**number);
@@ -306,7 +306,7 @@ impl World {
     /// G4: the database equals the library.
     fn check_equal(&mut self, key: SyncKey) {
         let (listing, books) = (self.library.of(key.entity), self.database.of(key));
-        let is_dated = matches!(key.entity, EntityType::Tracks | EntityType::Albums);
+        let is_dated = key.entity.is_newest_first();
         let nulls: Vec<i64> = listing
             .order
             .iter()
@@ -333,7 +333,7 @@ impl World {
         // What one of two could not read is read by it, and not by the other.
         let other = key.other_reader().filter(|other| self.keys().contains(other));
         let is_last = other.is_none_or(|other| self.oracle.is_equal[other.place()]);
-        if key.entity == EntityType::Playlists && is_last {
+        if key.entity.has_items() && is_last {
             let differs = |number: &&u32| {
                 let truth = &listing.item(**number).contents;
                 let held = books.playlist(**number).map(|book| book.items.as_slice()).unwrap_or_default();
@@ -355,16 +355,16 @@ impl World {
         let page = u64::from(batches.of(phase).min(50));
         let pages = |num: usize, page: u64| (num as u64).div_ceil(page);
         let len = listing.order.len();
-        match key.entity {
-            EntityType::Tracks | EntityType::Albums if phase == Phase::IncrementalSync => {
+        match key.entity.facts().order {
+            ListingOrder::NewestFirst if phase == Phase::IncrementalSync => {
                 let is_news = |number: &&u32| {
                     let (row, item) = (books.row(**number), listing.item(**number));
                     !item.is_null && (row.state != Presence::Active || row.added_at != item.added_at)
                 };
                 pages(listing.order.iter().take_while(is_news).count(), page).max(1)
             }
-            EntityType::Tracks | EntityType::Albums | EntityType::Artists => pages(len, page).max(1),
-            EntityType::Playlists => {
+            ListingOrder::NewestFirst | ListingOrder::ById => pages(len, page).max(1),
+            ListingOrder::Arranged => {
                 let is_due = |number: &&u32| {
                     let contents = &listing.item(**number).contents;
                     let held = books.playlist(**number).and_then(|book| book.items_snapshot.as_deref());

@@ -37,7 +37,7 @@ pub const ACCOUNT: AccountId = AccountId(1);
 pub const GUEST: AccountId = AccountId(2);
 
 /// The entity types of the account, and the playlists of the guest.
-pub const NUM_KEYS: usize = 5;
+pub const NUM_KEYS: usize = EntityType::ALL.len() + 1;
 
 /// What a syncer is for. An entity type is the account's.
 pub trait Keyed: Copy {
@@ -52,7 +52,7 @@ pub trait Keyed: Copy {
     fn other_reader(self) -> Option<SyncKey> {
         let SyncKey { account, entity } = self.key();
         let account = if account == GUEST { ACCOUNT } else { GUEST };
-        (entity == EntityType::Playlists).then_some(SyncKey { account, entity })
+        entity.has_items().then_some(SyncKey { account, entity })
     }
 }
 
@@ -173,7 +173,7 @@ impl World {
         self.database.claim(owner);
         let mut schedule = Schedule::new(INTERVAL);
         let settings = self.settings;
-        for key in self.keys().into_iter().filter(|key| settings.entities[key.entity as usize]) {
+        for key in self.keys().into_iter().filter(|key| settings.entities[key.entity]) {
             let books = self.database.of(key);
             let remembered = Remembered {
                 signed_in_at: None,
@@ -192,7 +192,10 @@ impl World {
             owner,
             settings,
             gate: GateShell::new(gate, us, now, wall),
-            syncers: [0, 1, 2, 3, 3].map(|at| Syncer::new(settings.syncing(EntityType::ALL[at]))),
+            syncers: std::array::from_fn(|at| {
+                let entity = EntityType::ALL.get(at).copied().unwrap_or(EntityType::Playlists);
+                Syncer::new(settings.syncing(entity))
+            }),
             tracker: Tracker::default(),
             runs: Runs::service(
                 if settings.is_routine { Purpose::Routine(RHYTHM) } else { Purpose::Current },

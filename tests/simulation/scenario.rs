@@ -10,7 +10,7 @@ use super::{
 use fastrand::Rng;
 use segno::{
     engine::run::BatchSizes,
-    model::{EntityType, Family, SyncKey},
+    model::{EntityType, Family, PerEntity, SyncKey},
 };
 use std::fmt;
 
@@ -18,8 +18,8 @@ use std::fmt;
 #[derive(Debug, Clone)]
 pub struct Scenario {
     pub seed: u64,
-    /// Items at the beginning: tracks, artists, albums, playlists.
-    pub sizes: [u32; 4],
+    /// Items at the beginning.
+    pub sizes: PerEntity<u32>,
     /// Items of a playlist, at most.
     pub playlist_items: u32,
     /// Of a hundred items, how many are added at the moment of the one before.
@@ -53,8 +53,8 @@ pub struct Settings {
     pub requests: Option<u32>,
     /// The longest pause that a request sits out, in seconds.
     pub longest_wait: Option<u32>,
-    /// Entity types that are kept current, by their place in `EntityType::ALL`.
-    pub entities: [bool; 4],
+    /// Entity types that are kept current.
+    pub entities: PerEntity<bool>,
     /// The share of the rows, in percent, that one run may mark removed.
     pub guard: u32,
     /// A service, which spreads its verifying pass over its runs; not single syncs.
@@ -298,22 +298,31 @@ impl Scenario {
     }
 }
 
-fn sizes(random: &mut Rng) -> [u32; 4] {
-    let mut sizes = [0; 4];
-    for size in &mut sizes {
+/// All entity types are kept current.
+pub fn everything() -> PerEntity<bool> {
+    PerEntity::from_fn(|_| true)
+}
+
+fn sizes(random: &mut Rng) -> PerEntity<u32> {
+    let mut sizes = PerEntity::default();
+    for size in sizes.values_mut() {
         *size = match random.u32(0..1000) {
             0..880 => random.u32(0..30),
             880..985 => random.u32(0..90),
             _ => EDGES[random.usize(0..EDGES.len())],
         };
     }
-    // Playlists bring their items along.
-    sizes[3] = sizes[3].min(12 + random.u32(0..60));
+    // They bring their items along.
+    for entity in EntityType::ALL.iter().copied().filter(|entity| entity.has_items()) {
+        sizes[entity] = sizes[entity].min(12 + random.u32(0..60));
+    }
+    let plain: Vec<EntityType> = EntityType::ALL.iter().copied().filter(|entity| !entity.has_items()).collect();
+    let one = plain[random.usize(0..plain.len())];
     match random.u32(0..10_000) {
-        0..100 => sizes[random.usize(0..3)] = EDGES[random.usize(0..EDGES.len())],
-        100..115 => sizes[random.usize(0..3)] = random.u32(400..3_000),
-        115..117 => sizes[random.usize(0..3)] = 10_000 + random.u32(0..3),
-        117..118 => sizes[0] = 20_000,
+        0..100 => sizes[one] = EDGES[random.usize(0..EDGES.len())],
+        100..115 => sizes[one] = random.u32(400..3_000),
+        115..117 => sizes[one] = 10_000 + random.u32(0..3),
+        117..118 => sizes[EntityType::Tracks] = 20_000,
         _ => {}
     }
     sizes
@@ -327,9 +336,9 @@ fn settings(random: &mut Rng, all: bool) -> Settings {
         2 => [50, 100, 200][random.usize(0..3)],
         _ => random.u32(10..=1000),
     };
-    let mut entities = [true; 4];
+    let mut entities = everything();
     if !all && random.u32(0..4) == 0 {
-        entities[random.usize(0..4)] = false;
+        entities[entity(random)] = false;
     }
     Settings {
         batches: BatchSizes { initial: size(random), incremental: size(random) },
@@ -448,7 +457,7 @@ fn odd_history(random: &mut Rng) -> OddHistory {
 }
 
 fn entity(random: &mut Rng) -> EntityType {
-    EntityType::ALL[random.usize(0..4)]
+    EntityType::ALL[random.usize(0..EntityType::ALL.len())]
 }
 
 fn edit(random: &mut Rng) -> Injection {
@@ -557,14 +566,11 @@ impl Injection {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [tracks, artists, albums, playlists] = self.sizes;
+        let sizes: Vec<String> = self.sizes.iter().map(|(entity, size)| format!("{size} {entity}")).collect();
         let Scenario {
             seed, playlist_items, ties, nulls, is_disordered, hidden_limit, counts_refused, window_s, ..
         } = self;
-        writeln!(
-            f,
-            "seed {seed}: {tracks} tracks, {artists} artists, {albums} albums, {playlists} playlists of at most {playlist_items} items"
-        )?;
+        writeln!(f, "seed {seed}: {}, of at most {playlist_items} items each playlist", sizes.join(", "))?;
         writeln!(
             f,
             "  ties {ties} %, null rows {nulls} %, disordered {is_disordered}, hidden limit {hidden_limit} (refused ones count: {counts_refused}), window {window_s} s"

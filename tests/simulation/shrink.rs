@@ -2,6 +2,7 @@
 //! break, and tells what is left step by step.
 
 use super::{Failure, live, live_traced, scenario::Scenario};
+use segno::model::EntityType;
 use std::fmt::Write;
 
 /// Lives that are worth a smaller story.
@@ -77,7 +78,7 @@ impl Shrinker {
     }
 
     fn smaller(&mut self, mut scenario: Scenario) -> Scenario {
-        for entity in 0..4 {
+        for entity in EntityType::ALL.iter().copied() {
             for divisor in [u32::MAX, 8, 2] {
                 let mut smaller = scenario.clone();
                 smaller.sizes[entity] /= divisor;

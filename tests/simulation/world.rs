@@ -165,7 +165,7 @@ impl World {
             settings: scenario.settings,
             tick: 0,
             step: 0,
-            steps_max: STEPS_MAX + STEPS_PER_ITEM_MAX * scenario.sizes.iter().sum::<u32>(),
+            steps_max: STEPS_MAX + STEPS_PER_ITEM_MAX * scenario.sizes.iter().map(|(_, size)| size).sum::<u32>(),
             next_injection: 0,
             oracle: Oracle::default(),
             tally: Tally::default(),
@@ -180,27 +180,24 @@ impl World {
     /// The library as it is at the beginning.
     fn furnish(&mut self) {
         let Scenario { sizes, playlist_items, ties, nulls, is_disordered, .. } = self.scenario;
-        for (entity, size) in EntityType::ALL.iter().zip(sizes) {
-            for _ in 0..size {
+        for (entity, size) in sizes.iter() {
+            for _ in 0..*size {
                 let is_tied = self.random.u32(0..100) < ties;
-                let contents = match entity {
-                    EntityType::Playlists => self.contents(playlist_items),
-                    _ => Vec::new(),
-                };
-                let number = self.library.add(*entity, contents, is_tied, 0);
-                let is_saved = matches!(entity, EntityType::Tracks | EntityType::Albums);
+                let contents = if entity.has_items() { self.contents(playlist_items) } else { Vec::new() };
+                let number = self.library.add(entity, contents, is_tied, 0);
+                let is_saved = entity.is_newest_first();
                 let is_null = is_saved && self.random.u32(0..100) < nulls;
-                self.library.of_mut(*entity).items[number as usize].is_null = is_null;
+                self.library.of_mut(entity).items[number as usize].is_null = is_null;
             }
         }
         if is_disordered {
-            for entity in [EntityType::Tracks, EntityType::Albums] {
+            for entity in EntityType::ALL.iter().copied().filter(|entity| entity.is_newest_first()) {
                 let listing = self.library.of_mut(entity);
                 self.random.shuffle(&mut listing.order);
                 listing.is_veiled = true;
             }
         }
-        self.library.listings.iter_mut().for_each(|listing| listing.note_read());
+        self.library.listings.values_mut().for_each(|listing| listing.note_read());
     }
 
     pub fn contents(&mut self, most: u32) -> Vec<u32> {

@@ -396,23 +396,12 @@ impl<T: Copy + PartialEq> Gate<T> {
         if let Some(family) = reserved.filter(|family| open.contains(family)) {
             return self.queue.turn(family);
         }
-        let first = open.iter().copied().min_by_key(|family| priority(*family))?;
+        let first = open.iter().copied().min_by_key(|family| family.line())?;
         let is_fair_turn = self.num_granted % FAIR_EVERY == FAIR_EVERY - 1;
         if first == Family::Player || !is_fair_turn {
             return self.queue.turn(first);
         }
         self.queue.oldest(|family| open.contains(&family))
-    }
-}
-
-/// Smaller goes first.
-fn priority(family: Family) -> u8 {
-    match family {
-        Family::Application | Family::Player => 0,
-        Family::Tracks => 1,
-        Family::Artists => 2,
-        Family::Albums => 3,
-        Family::Playlists | Family::PlaylistItems => 4,
     }
 }
 

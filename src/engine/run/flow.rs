@@ -7,7 +7,7 @@ use super::{
 use crate::{
     engine::sweep::{self, Finding, Verdict},
     model::{
-        Checkpoint, CommitReport, Counts, EntityType, Fault, Gone, Hold, Phase, ReadingOutcome, Removal, Rows, Stage,
+        Checkpoint, CommitReport, Counts, Fault, Gone, Hold, ListingOrder, Phase, ReadingOutcome, Removal, Rows, Stage,
         StalePlaylist, Survey, WalkState,
     },
 };
@@ -76,7 +76,7 @@ pub(super) fn end_of(fault: Fault) -> RunEnd {
 impl EntityRun {
     /// Takes up what the checkpoint says.
     pub(super) fn begin(&mut self) {
-        let newest_first = matches!(self.entity, EntityType::Tracks | EntityType::Albums);
+        let newest_first = self.entity.is_newest_first();
         let stage = self.checkpoint.walk.stage;
         match stage {
             Stage::Fresh if self.phase() == Phase::IncrementalSync && newest_first => {
@@ -104,8 +104,8 @@ impl EntityRun {
         self.requests_before_pass = self.budget.num_requests();
         self.pass_begins = true;
         self.unconfirmed = None;
-        // Of playlists the items make it a verifying one.
-        let verifying = self.checkpoint.walk.verifying || self.is_to_verify() && self.entity != EntityType::Playlists;
+        // Where there are items, their stage makes it a verifying one.
+        let verifying = self.checkpoint.walk.verifying || self.is_to_verify() && !self.entity.has_items();
         let checkpoint = &mut self.checkpoint;
         let told = std::mem::take(&mut checkpoint.walk.told);
         checkpoint.offset = 0;
@@ -154,9 +154,9 @@ impl EntityRun {
     fn walk_on(&mut self) {
         let (tip, batch_size) = (self.checkpoint.clone(), self.batches.of(self.phase()));
         self.items = None;
-        self.activity = match self.entity {
-            EntityType::Artists => Activity::Cursor(CursorWalk::new(tip, batch_size, PAGE_LIMIT)),
-            EntityType::Tracks | EntityType::Albums | EntityType::Playlists => {
+        self.activity = match self.entity.facts().order {
+            ListingOrder::ById => Activity::Cursor(CursorWalk::new(tip, batch_size, PAGE_LIMIT)),
+            ListingOrder::NewestFirst | ListingOrder::Arranged => {
                 Activity::Walk(OffsetWalk::new(self.entity, tip, batch_size, PAGE_LIMIT))
             }
         };
@@ -220,8 +220,8 @@ impl EntityRun {
         let num_unseen = report.num_unseen.unwrap_or(0);
         let total = self.checkpoint.total;
         let finding = Finding { total, num_active: self.num_active, num_unseen, held: report.held };
-        let by_cursor = self.entity == EntityType::Artists;
-        let newest_first = matches!(self.entity, EntityType::Tracks | EntityType::Albums);
+        let by_cursor = self.entity.is_by_cursor();
+        let newest_first = self.entity.is_newest_first();
         if self.resumed && by_cursor && self.checkpoint.walk.unsteady {
             self.resumed = false;
             // What was followed meanwhile stands before the cursor: the total says that something does.
@@ -362,7 +362,7 @@ impl EntityRun {
     }
 
     fn end_walk(&mut self, mut effects: DraftEffects) {
-        if self.entity == EntityType::Playlists && self.is_to_verify() {
+        if self.entity.has_items() && self.is_to_verify() {
             effects.forget_item_snapshots = true;
             self.checkpoint.walk.verifying = true;
             self.item_rounds = 0;
@@ -370,7 +370,7 @@ impl EntityRun {
         let mut checkpoint = self.checkpoint.clone();
         checkpoint.walk.anchors.clear();
         let offset = checkpoint.offset;
-        let meaning = if self.entity == EntityType::Playlists {
+        let meaning = if self.entity.has_items() {
             checkpoint.walk.stage = Stage::Items;
             self.activity = Activity::AwaitStale { asked: false };
             Meaning::Judged

@@ -68,7 +68,7 @@ pub fn held(entity: EntityType, num_unseen: u32, num_active: u32, wait: Duration
 
 /// Rows that the API counts, and has never given.
 pub fn hidden(entity: EntityType, num: u32) -> String {
-    format!("{} {} counted by the API and not given; the others are complete", counted(num, noun(entity)), are(num))
+    format!("{} {} counted by the API and not given; the others are complete", counted(num, entity.noun()), are(num))
 }
 
 /// Items that are held, that the API counts, and that it gives no longer.
@@ -77,7 +77,7 @@ pub fn counted_still(entity: EntityType, num: u32) -> String {
     format!(
         "{} known from before {} counted by the API and no longer given: {they} kept, and not marked removed unless you \
          confirm it: \"segno sync --confirm-removals\"",
-        counted(num, noun(entity)),
+        counted(num, entity.noun()),
         are(num),
     )
 }
@@ -105,7 +105,7 @@ pub fn spent(entity: EntityType, num_requests: u32) -> String {
 
 /// Rows that may be what is missing.
 pub fn unread(entity: EntityType, num_unseen: u32, num_unread: u32) -> String {
-    let (missing, rows) = (counted(num_unseen, noun(entity)), counted(num_unread, "row"));
+    let (missing, rows) = (counted(num_unseen, entity.noun()), counted(num_unread, "row"));
     let (it, holds) = if num_unread == 1 { ("it", "it holds") } else { ("they", "they hold") };
     format!(
         "{missing} cannot be found, but {rows} came without saying what {holds}: nothing was marked removed until {it} \
@@ -115,7 +115,7 @@ pub fn unread(entity: EntityType, num_unseen: u32, num_unread: u32) -> String {
 
 /// Parts of the listing that did not come.
 pub fn gaps(entity: EntityType, num: u32) -> String {
-    incomplete(&counted(num, noun(entity)), num)
+    incomplete(&counted(num, entity.noun()), num)
 }
 
 /// Parts of playlists that did not come.
@@ -130,7 +130,7 @@ fn incomplete(what: &str, num: u32) -> String {
 
 /// Parts of the listing that the verifying pass could not look at.
 pub fn unserved(entity: EntityType, num: u32) -> String {
-    format!("{} could not be looked at again, since the API did not serve that place", counted(num, noun(entity)))
+    format!("{} could not be looked at again, since the API did not serve that place", counted(num, entity.noun()))
 }
 
 /// Not read in this run.
@@ -201,15 +201,6 @@ fn counted(num: u32, what: &str) -> String {
 
 fn are(num: u32) -> &'static str {
     if num == 1 { "is" } else { "are" }
-}
-
-fn noun(entity: EntityType) -> &'static str {
-    match entity {
-        EntityType::Tracks => "track",
-        EntityType::Artists => "artist",
-        EntityType::Albums => "album",
-        EntityType::Playlists => "playlist",
-    }
 }
 
 #[cfg(test)]

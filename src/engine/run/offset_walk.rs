@@ -452,14 +452,10 @@ impl Leg {
     }
 }
 
-/// Saved tracks and albums come newest first. That is observed, not promised, so it is watched.
+/// That a listing comes newest first is observed, not promised, so it is watched.
 fn is_disordered(entity: EntityType, before: &SlotKey, after: &SlotKey) -> bool {
-    match entity {
-        EntityType::Tracks | EntityType::Albums => {
-            before.added_at.zip(after.added_at).is_some_and(|(before, after)| after > before)
-        }
-        EntityType::Artists | EntityType::Playlists => false,
-    }
+    let rises = before.added_at.zip(after.added_at).is_some_and(|(before, after)| after > before);
+    entity.is_newest_first() && rises
 }
 
 #[cfg(test)]

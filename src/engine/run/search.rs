@@ -127,7 +127,7 @@ impl EntityRun {
             return false;
         };
         let holds_every_row = walk.discrepancy == Some(0) && walk.num_unidentified == 0 && walk.num_gaps == 0;
-        let newest_first = matches!(self.entity, EntityType::Tracks | EntityType::Albums) && !walk.disordered;
+        let newest_first = self.entity.is_newest_first() && !walk.disordered;
         // What is held back waits for a second walk that sees the same.
         let is_believed = walk.held_removals.is_none() && self.believes(num_missing);
         let cost = self.clues.num_requests.saturating_add(bisection::estimate(num_missing, total));

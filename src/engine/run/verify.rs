@@ -10,7 +10,7 @@ use super::{
     notes,
     slice::{Reading, SLICE_PAGES_MAX, Slice},
 };
-use crate::model::{EntityType, Member, Phase, Rows, Stage, Survey, Verification};
+use crate::model::{Member, Phase, Rows, Stage, Survey, Verification};
 
 /// Removals that were seen, and that a last look at the head may deny: an item that was saved again stands there.
 #[derive(Debug)]
@@ -34,7 +34,10 @@ impl EntityRun {
     /// Followed artists are left alone until they are due. Nothing is committed where nothing changes, so that whoever
     /// asks learns when they were really read.
     pub(super) fn rest(&mut self) -> bool {
-        let (Purpose::Routine(rhythm), EntityType::Artists) = (self.purpose, self.entity) else { return false };
+        let Purpose::Routine(rhythm) = self.purpose else { return false };
+        if !self.entity.is_by_cursor() {
+            return false;
+        }
         let walk = &self.checkpoint.walk;
         let waits = walk.held_removals.is_some_and(|num_held| num_held > walk.num_counted);
         if waits || walk.num_vain_runs > 0 || walk.num_unsteady_runs > 0 {
@@ -52,9 +55,10 @@ impl EntityRun {
 
     /// Begins a slice of the verifying pass, if this run is to read one.
     pub(super) fn start_slice(&mut self) -> bool {
-        let (Purpose::Routine(rhythm), EntityType::Tracks | EntityType::Albums) = (self.purpose, self.entity) else {
+        let Purpose::Routine(rhythm) = self.purpose else { return false };
+        if !self.entity.is_newest_first() {
             return false;
-        };
+        }
         let Some(total) = self.checkpoint.total.filter(|_| !self.stopping) else { return false };
         let pass = self.checkpoint.walk.verification.as_ref();
         let left = self.pages_to_verify.unwrap_or_else(|| rhythm.pages_due(pass, total, self.now));

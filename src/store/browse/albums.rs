@@ -5,8 +5,9 @@ use super::members::{
     BEYOND, ByName, DateKey, Dates, MemberRow, Members, NameKey, date_key, dated_mark, member_lists, name_key,
     name_mark, undated_mark,
 };
-use super::names::{self, Named};
+use super::names;
 use super::{Entry, Page, Row, Walk, folded_sql, gather, in_order, is_found};
+use crate::model::EntityType;
 use crate::store::schema::{albums, saved_albums};
 use crate::store::types::{At, Instant};
 use crate::store::{Conn, Store, StoreError, with_conn};
@@ -44,7 +45,7 @@ type Columns = (String, Option<String>, Option<String>, Option<i32>, Option<Stri
 
 member_lists! {
     lists: albums_by_date, albums_by_name => AlbumEntry,
-    named: Named::Albums,
+    named: EntityType::Albums,
     credit: credit,
     members: saved_albums,
     item_id: album_id,

@@ -4,8 +4,9 @@ use super::members::{
     BEYOND, ByName, DateKey, Dates, MemberRow, Members, NameKey, date_key, dated_mark, member_lists, name_key,
     name_mark, undated_mark,
 };
-use super::names::{self, Named};
+use super::names;
 use super::{Entry, Page, Walk, folded_sql, gather, in_order, is_found};
+use crate::model::EntityType;
 use crate::store::schema::{artists, followed_artists};
 use crate::store::types::{At, Instant};
 use crate::store::{Conn, Store, StoreError, with_conn};
@@ -39,7 +40,7 @@ type Columns = (String, Option<String>, Option<String>);
 
 member_lists! {
     lists: artists_by_date, artists_by_name => ArtistEntry,
-    named: Named::Artists,
+    named: EntityType::Artists,
     members: followed_artists,
     item_id: artist_id,
     came_at: first_seen_at,

@@ -67,7 +67,7 @@ impl Store {
         walk: &Walk<ChangeKey>,
     ) -> Result<Page<ChangeEntry, ChangeKey>, StoreError> {
         let entities = EntityType::ALL.iter().filter(|entity| filter.entity.is_none_or(|wanted| wanted == **entity));
-        let sources = entities.flat_map(|entity| Source::of(*entity)).copied();
+        let sources = entities.flat_map(|entity| Source::of(*entity));
         let sources = sources.filter(|source| filter.kind.is_none_or(|kind| source.tells_of(kind)));
         let since = At::from(filter.since.unwrap_or(DateTime::UNIX_EPOCH));
         let after = walk.after.as_ref().map(Place::from);

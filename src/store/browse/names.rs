@@ -8,51 +8,33 @@
 
 use super::members::{BEYOND, ByName};
 use crate::model::{EntityType, Phase};
-use crate::store::schema::{accounts, followed_artists, saved_albums, saved_tracks, sync_states};
+use crate::store::membership::in_membership;
+use crate::store::schema::{accounts, sync_states};
 use crate::store::types::At;
 use crate::store::{Conn, Store, StoreError, with_conn};
 use diesel::sql_types::BigInt;
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, sql_query};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 
-/// A table of the catalogue that can have an index of names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Named {
-    Tracks,
-    Albums,
-    Artists,
+/// Those whose table of the catalogue can have an index of names. Playlists are few.
+fn named() -> impl Iterator<Item = EntityType> {
+    EntityType::ALL.iter().copied().filter(|entity| !entity.has_items())
 }
 
-impl Named {
-    const ALL: [Named; 3] = [Named::Tracks, Named::Albums, Named::Artists];
-
-    const fn entity(self) -> EntityType {
-        match self {
-            Named::Tracks => EntityType::Tracks,
-            Named::Albums => EntityType::Albums,
-            Named::Artists => EntityType::Artists,
-        }
-    }
-
-    const fn index(self) -> &'static str {
-        match self {
-            Named::Tracks => "tracks_by_name",
-            Named::Albums => "albums_by_name",
-            Named::Artists => "artists_by_name",
-        }
-    }
+fn index_of(entity: EntityType) -> String {
+    format!("{entity}_by_name")
 }
 
 impl Store {
     /// Builds the indexes of names that are missing and due, and says which. Writers wait meanwhile: two to four seconds
     /// for a million tracks.
-    pub async fn index_names(&self) -> Result<Vec<&'static str>, StoreError> {
+    pub async fn index_names(&self) -> Result<Vec<String>, StoreError> {
         let mut built = Vec::new();
-        for named in Named::ALL {
+        for entity in named() {
             let conn = &mut self.connect().await?;
-            if !has_index(conn, named).await? && is_read_once(conn, named).await? && is_large(conn, named).await? {
-                build(conn, named).await?;
-                built.push(named.index());
+            if !has_index(conn, entity).await? && is_read_once(conn, entity).await? && is_large(conn, entity).await? {
+                build(conn, entity).await?;
+                built.push(index_of(entity));
             }
         }
         Ok(built)
@@ -60,20 +42,20 @@ impl Store {
 }
 
 /// How a list by name is read; `None` while it is too large to be sorted and has no index.
-pub(super) async fn way(conn: &mut Conn, named: Named, is_small: bool) -> Result<Option<ByName>, StoreError> {
+pub(super) async fn way(conn: &mut Conn, entity: EntityType, is_small: bool) -> Result<Option<ByName>, StoreError> {
     if is_small {
         return Ok(Some(ByName::Sorted));
     }
-    Ok(has_index(conn, named).await?.then_some(ByName::AlongIndex))
+    Ok(has_index(conn, entity).await?.then_some(ByName::AlongIndex))
 }
 
-async fn has_index(conn: &mut Conn, named: Named) -> Result<bool, StoreError> {
+async fn has_index(conn: &mut Conn, entity: EntityType) -> Result<bool, StoreError> {
     #[derive(QueryableByName)]
     struct Found {
         #[diesel(sql_type = BigInt)]
         num: i64,
     }
-    let index = named.index();
+    let index = index_of(entity);
     let sql = match conn {
         Conn::Sqlite(_) => {
             format!("SELECT count(*) AS num FROM sqlite_master WHERE type = 'index' AND name = '{index}'")
@@ -85,32 +67,23 @@ async fn has_index(conn: &mut Conn, named: Named) -> Result<bool, StoreError> {
 }
 
 /// Whether every account that was begun is through with its first sync.
-async fn is_read_once(conn: &mut Conn, named: Named) -> Result<bool, StoreError> {
+async fn is_read_once(conn: &mut Conn, entity: EntityType) -> Result<bool, StoreError> {
     let ends: Vec<Option<At>> = with_conn!(conn, |c| {
         use sync_states::{completed_at, entity_type, phase, table};
-        let first = table.filter(phase.eq(Phase::InitialSync.as_str())).filter(entity_type.eq(named.entity().as_str()));
+        let first = table.filter(phase.eq(Phase::InitialSync.as_str())).filter(entity_type.eq(entity.as_str()));
         first.select(completed_at).load(c).await
     })?;
     Ok(!ends.is_empty() && ends.iter().all(Option::is_some))
 }
 
 /// Whether an account has more of them than one request may look at.
-async fn is_large(conn: &mut Conn, named: Named) -> Result<bool, StoreError> {
+async fn is_large(conn: &mut Conn, entity: EntityType) -> Result<bool, StoreError> {
     let known: Vec<i64> = with_conn!(conn, |c| accounts::table.select(accounts::id).load(c).await)?;
     for account in known {
-        macro_rules! beyond {
-            ($members:ident) => {
-                with_conn!(conn, |c| {
-                    let theirs = $members::table.filter($members::account_id.eq(account)).select($members::account_id);
-                    theirs.offset(BEYOND).limit(1).first(c).await.optional()
-                })
-            };
-        }
-        let beyond: Option<i64> = match named {
-            Named::Tracks => beyond!(saved_tracks),
-            Named::Albums => beyond!(saved_albums),
-            Named::Artists => beyond!(followed_artists),
-        }?;
+        let beyond: Option<i64> = in_membership!(entity, |members, item_id| with_conn!(conn, |c| {
+            let theirs = members::table.filter(members::account_id.eq(account)).select(members::account_id);
+            theirs.order(item_id).offset(BEYOND).limit(1).first(c).await.optional()
+        }))?;
         if beyond.is_some() {
             return Ok(true);
         }
@@ -118,8 +91,8 @@ async fn is_large(conn: &mut Conn, named: Named) -> Result<bool, StoreError> {
     Ok(false)
 }
 
-async fn build(conn: &mut Conn, named: Named) -> Result<(), StoreError> {
-    let (index, table) = (named.index(), named.entity());
+async fn build(conn: &mut Conn, entity: EntityType) -> Result<(), StoreError> {
+    let (index, table) = (index_of(entity), entity);
     let name = super::folded_sql(conn, "name");
     let sql = format!("CREATE INDEX IF NOT EXISTS {index} ON {table} ({name}, id)");
     with_conn!(conn, |c| c.batch_execute(&sql).await)?;

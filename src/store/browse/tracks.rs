@@ -5,8 +5,9 @@ use super::members::{
     BEYOND, ByName, DateKey, Dates, MemberRow, Members, NameKey, date_key, dated_mark, member_lists, name_key,
     name_mark, undated_mark,
 };
-use super::names::{self, Named};
+use super::names;
 use super::{Entry, Page, Row, Walk, folded_sql, gather, in_order, is_found};
+use crate::model::EntityType;
 use crate::store::schema::{albums, saved_tracks, tracks};
 use crate::store::types::{At, Instant};
 use crate::store::{Conn, Store, StoreError, with_conn};
@@ -43,7 +44,7 @@ type Columns = (String, Option<i32>, Option<bool>, Option<(String, String, Optio
 
 member_lists! {
     lists: tracks_by_date, tracks_by_name => TrackEntry,
-    named: Named::Tracks,
+    named: EntityType::Tracks,
     credit: credit,
     members: saved_tracks,
     item_id: track_id,

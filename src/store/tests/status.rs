@@ -131,7 +131,8 @@ fn plays_and_library_are_counted() {
         assert_eq!(playback.plays, 2);
         assert_eq!(playback.last_played_at.unwrap().to_rfc3339(), "2026-10-02T10:00:00.500+00:00");
         let counted = db.store.library_counts(db.account).await.unwrap();
-        assert_eq!((counted.saved_tracks.active, counted.saved_tracks.removed), (2, 0));
+        let saved_tracks = counted.members[EntityType::Tracks];
+        assert_eq!((saved_tracks.active, saved_tracks.removed), (2, 0));
         assert_eq!((counted.catalogue_tracks, counted.catalogue_albums, counted.catalogue_artists), (2, 1, 2));
     });
 }

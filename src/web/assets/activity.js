@@ -7,14 +7,14 @@ import { accountField } from "./filters.js";
 import { pagedList } from "./list.js";
 import { row } from "./rows.js";
 import { dayOf, minuteOf, now, span, time } from "./time.js";
-import { capital, counted, counts, family, limitClass, listed, number, phase, plain } from "./words.js";
+import { ENTITY_TYPES, capital, counted, counts, family, limitClass, listed, number, phase, plain } from "./words.js";
 
 const HOUR = 3_600_000, DAY = 24 * HOUR;
 const REFRESH_MS = 30_000;
 const RETRY_MS = 5_000;
 /** More would be a wall of text; the chart has all of them. */
 const PAUSES_MAX = 12;
-const FAMILIES = ["tracks", "artists", "albums", "playlists", "playlist_items", "player"];
+const FAMILIES = [...ENTITY_TYPES, "playlist_items", "player"];
 
 /** What belongs to no group of endpoints is not "all". */
 const group = (name) => (name === "*" ? "other" : family(name));

@@ -5,16 +5,12 @@ import { filters } from "./filters.js";
 import { pagedList } from "./list.js";
 import { changeSign, nameOf, playlistHref, row } from "./rows.js";
 import { now, time } from "./time.js";
-
-const WHAT = {
-  tracks: "track", albums: "album", artists: "artist", playlists: "playlist", playlist_items: "item",
-};
+import { ENTITIES, ENTITY_TYPES, plain } from "./words.js";
 
 const FIELDS = [
   { name: "q", label: "Search", kind: "search" },
   { name: "entity_type", label: "Of", kind: "select", options: [
-    ["", "everything"], ["tracks", "tracks"], ["albums", "albums"], ["artists", "artists"],
-    ["playlists", "playlists and their items"],
+    ["", "everything"], ...ENTITY_TYPES.map((type) => [type, type === "playlists" ? "playlists and their items" : plain(type)]),
   ] },
   { name: "kind", label: "Which", kind: "select", options: [
     ["", "came and went"], ["added", "added"], ["added_again", "added again"], ["removed", "removed"],
@@ -45,15 +41,17 @@ function daysAgo(days) {
   return Number(days) > 0 ? new Date(now() - Number(days) * 86_400_000).toISOString() : null;
 }
 
-/** Pages at Spotify; of the items of playlists only tracks have an id. */
-const KINDS = { tracks: "track", albums: "album", artists: "artist", playlist_items: "track" };
+const nounOf = (type) => ENTITIES[type]?.noun ?? (type === "playlist_items" ? "item" : plain(type));
+
+/** Its kind of page at Spotify; of the items of playlists only tracks have an id. */
+const kindOf = (type) => ENTITIES[type]?.noun ?? "track";
 
 function changeRow(change, account) {
   const inItems = change.entity_type === "playlist_items";
   const playlist = (id, name) => h("a", { class: inItems ? null : "name", href: playlistHref(id, account) }, isolated(name || "(without a name)"));
   const name = change.entity_type === "playlists" ? playlist(change.id, change.name)
-    : nameOf(change.name ?? change.uri, KINDS[change.entity_type], change.id);
+    : nameOf(change.name ?? change.uri, kindOf(change.entity_type), change.id);
   const place = inItems && h("span", null, change.change === "removed" ? "from " : "in ", playlist(change.playlist_id, change.playlist_name));
-  return row(name, [WHAT[change.entity_type] ?? change.entity_type, change.artist, place], [time(change.at, "hour")],
+  return row(name, [nounOf(change.entity_type), change.artist, place], [time(change.at, "hour")],
     { sign: changeSign(change.change) });
 }

@@ -3,7 +3,15 @@
 const NUMBER = new Intl.NumberFormat("en");
 const ONE_DECIMAL = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 
-export const ENTITY_TYPES = ["tracks", "artists", "albums", "playlists"];
+/** The entity types, in the order in which they are shown; the noun is also the kind of their pages at Spotify. */
+export const ENTITIES = {
+  tracks: { noun: "track" },
+  artists: { noun: "artist" },
+  albums: { noun: "album" },
+  playlists: { noun: "playlist" },
+};
+
+export const ENTITY_TYPES = Object.keys(ENTITIES);
 
 export const number = (value) => NUMBER.format(value);
 

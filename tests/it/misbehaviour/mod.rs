@@ -16,6 +16,7 @@ mod pages;
 mod refusals;
 
 use super::support::{Backend, Database, Ended, Running, Sandbox, Segno, wait_until};
+use segno::model::{EntityType, PerEntity};
 use serde_json::{Value, json};
 
 /// A listing, by the names that the sandbox and the database have for it.
@@ -35,9 +36,23 @@ const ARTISTS: Listing = Listing { name: "artists", family: "artists", table: "f
 const PLAYLISTS: Listing =
     Listing { name: "playlists", family: "playlists", table: "library_playlists", name_at: "/name" };
 
+fn listings() -> impl Iterator<Item = Listing> {
+    EntityType::ALL.iter().copied().map(listing_of)
+}
+
 /// Those that are paged by offset.
-const BY_OFFSET: [Listing; 3] = [TRACKS, ALBUMS, PLAYLISTS];
-const LISTINGS: [Listing; 4] = [TRACKS, ALBUMS, ARTISTS, PLAYLISTS];
+fn by_offset() -> impl Iterator<Item = Listing> {
+    EntityType::ALL.iter().copied().filter(|entity| !entity.is_by_cursor()).map(listing_of)
+}
+
+fn listing_of(entity: EntityType) -> Listing {
+    match entity {
+        EntityType::Tracks => TRACKS,
+        EntityType::Albums => ALBUMS,
+        EntityType::Artists => ARTISTS,
+        EntityType::Playlists => PLAYLISTS,
+    }
+}
 
 /// A library, and a database for it.
 struct Trial {
@@ -101,8 +116,8 @@ impl Trial {
 
     /// Nothing is marked removed, and no history of a playlist tells of a removal.
     fn assert_nothing_lost(&self, ended: &Ended) {
-        let removed = LISTINGS.map(|listing| self.num_removed(listing));
-        assert_eq!((removed, self.num_items_removed()), ([0; 4], 0), "{}", ended.told());
+        let removed = PerEntity::from_fn(|entity| self.num_removed(listing_of(entity)));
+        assert_eq!((removed, self.num_items_removed()), (PerEntity::default(), 0), "{}", ended.told());
     }
 
     /// One run after the misbehaviour has stopped and its cooldowns are over: database and library are equal.
@@ -174,7 +189,7 @@ impl Trial {
     /// A service that has read everything once.
     fn settled_service(&self) -> Service {
         let service = self.service();
-        wait_until("the first sync is complete", || self.num_complete() == 4);
+        wait_until("the first sync is complete", || self.num_complete() == crate::support::NUM_ENTITY_TYPES);
         service
     }
 }

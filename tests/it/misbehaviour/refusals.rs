@@ -1,7 +1,7 @@
 //! Refusals that pass: of a token that is good, of an endpoint that was there a minute ago, of the token endpoint itself.
 //! What passes costs minutes, and neither the sign-in nor a row.
 
-use super::{BY_OFFSET, LISTINGS, Service, Trial, always, refuse, times};
+use super::{Service, Trial, always, by_offset, listings, refuse, times};
 use crate::support::{Backend, Segno, both, side_by_side, wait_until};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -60,7 +60,7 @@ impl Trial {
             let poll = minutes_until(&account["playback"]["next_poll_at"]).map(|minutes| ("plays".to_owned(), minutes));
             entities.iter().filter_map(of).chain(poll).collect()
         };
-        wait_until("everything is planned", || planned().len() == LISTINGS.len() + 1);
+        wait_until("everything is planned", || planned().len() == listings().count() + 1);
         planned()
     }
 
@@ -79,7 +79,7 @@ both! {
     fn one_refusal_of_a_listing_costs_at_most_a_run(backend) {
         side_by_side(PASSING, |like| {
             let trial = Trial::of(backend, [60, 20, 20, 1, 20]);
-            let rules: Vec<Value> = LISTINGS.iter().map(|listing| times(listing.family, 1, refuse(like))).collect();
+            let rules: Vec<Value> = listings().map(|listing| times(listing.family, 1, refuse(like))).collect();
             trial.rules(json!(rules));
             let ended = trial.sync_safely();
             assert_ne!(ended.code, Some(4), "{like}: {}", ended.told());
@@ -95,7 +95,7 @@ both! {
             trial.sandbox.edit(json!([{ "op": "add_tracks", "count": 3 }]));
             trial.rules(json!([{ "do": refuse(like) }]));
             let service = trial.slow_service(&[]);
-            wait_until("the listings have failed", || BY_OFFSET.iter().all(|listing| trial.has_failed(listing.name)));
+            wait_until("the listings have failed", || by_offset().all(|listing| trial.has_failed(listing.name)));
             let mut minutes = trial.minutes_to_next();
             // Read today, and not asked for.
             minutes.remove("artists");
@@ -113,7 +113,7 @@ both! {
             ("playlists", "unauthorized"), ("player", "forbidden")];
         trial.rules(json!(refused.map(|(family, like)| always(family, refuse(like)))));
         let service = trial.slow_service(&[]);
-        wait_until("all have failed", || trial.database.has_tables() && LISTINGS.iter().all(|listing| trial.has_failed(listing.name)));
+        wait_until("all have failed", || trial.database.has_tables() && listings().all(|listing| trial.has_failed(listing.name)));
         let minutes = trial.minutes_to_next();
         assert!(minutes.values().all(|minutes| (0..=MINUTES_AT_MOST).contains(minutes)), "{minutes:?}");
         trial.assert_signed_in("mixed");
@@ -160,7 +160,7 @@ both! {
         let trial = Trial::of(backend, [60, 20, 20, 2, 20]);
         trial.rules(json!([always("albums", refuse("scope"))]));
         let service = trial.service();
-        wait_until("the others are complete", || trial.num_complete() == 3);
+        wait_until("the others are complete", || trial.num_complete() == crate::support::NUM_ENTITY_TYPES - 1);
         wait_until("albums have failed", || trial.has_failed("albums"));
         let tracks = trial.sandbox.requests("tracks");
         wait_until("tracks are looked at again", || trial.sandbox.requests("tracks") > tracks);

@@ -3,7 +3,7 @@
 //! are made so.
 
 use super::{Page, Service};
-use crate::support::{Backend, Sandbox, wait_until};
+use crate::support::{Backend, Sandbox, entity_types, wait_until};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -133,16 +133,13 @@ fn lived_in() -> Option<Page> {
     page.browser.click("dialog .danger");
     page.wait_for(".entity[data-type=tracks] .count", " of 3,004");
     page.wait_for(".gate", "the window is full");
-    NAMED.iter().for_each(|table| page.database.execute(&legible(table)));
+    entity_types().for_each(|table| page.database.execute(&legible(table)));
     Some(page)
 }
 
 const SYNC_ARTISTS: &str = "fetch('/api/v1/sync', { method: 'POST', headers: { 'content-type': 'application/json' },\
     body: JSON.stringify({ entity_types: ['artists'] }) })\
     .then((answer) => answer.json()).then(({ accepted }) => done(accepted.length))";
-
-/// Tables with names.
-const NAMED: [&str; 4] = ["tracks", "albums", "artists", "playlists"];
 
 /// Not every machine has letters for every name, and the pictures are to look the same everywhere.
 fn legible(table: &str) -> String {

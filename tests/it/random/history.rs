@@ -1,11 +1,9 @@
 //! Every library that there ever was, as the sandbox tells it: what a row in the database may say, what was there all
 //! through a run, and what was gone for a moment.
 
-use super::super::support::{Library, source::SEPARATOR};
+use super::super::support::{Library, entity_types, source::SEPARATOR};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-
-pub const LISTINGS: [&str; 4] = ["tracks", "albums", "artists", "playlists"];
 
 /// Ids, by listing.
 pub type Ids = BTreeMap<&'static str, BTreeSet<String>>;
@@ -102,7 +100,7 @@ impl History {
 }
 
 fn ids(library: &Library) -> Ids {
-    LISTINGS.iter().map(|listing| (*listing, library.ids(listing))).collect()
+    entity_types().map(|listing| (listing, library.ids(listing))).collect()
 }
 
 fn listed_in_all(libraries: &[Library]) -> Ids {

@@ -2,12 +2,13 @@
 
 use super::{
     super::support::{
-        Database,
+        Database, entity_types, membership_of,
         source::{Column, Kind, line_of},
     },
-    history::{History, Ids, LISTINGS},
+    history::{History, Ids},
     script::Round,
 };
+use segno::model::EntityType;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Asserts it after a round; `ended_well` says whether its command came to its end and said that all is well.
@@ -23,7 +24,7 @@ pub fn check(database: &Database, history: &mut History, round: &Round, ended_we
     let removed = members(database, "IS NOT NULL");
     let known = std::mem::take(&mut history.removed);
     let since = history.since_at_rest.as_ref().expect("a round was taken in");
-    for listing in LISTINGS {
+    for listing in entity_types() {
         let wronged: Vec<_> =
             removed[listing].iter().filter(|id| since[listing].contains(*id) && !is_in(&known, listing, id)).collect();
         assert!(wronged.is_empty(), "{listing}: marked removed, and there all the time: {wronged:?}");
@@ -138,7 +139,7 @@ fn states_agree_with_themselves(database: &Database, history: &mut History) {
 
 fn what_was_there_all_through_is_held(database: &Database, history: &History, round: &Round) {
     let active = members(database, "IS NULL");
-    for listing in LISTINGS.iter().filter(|listing| round.is_whole() || round.args.contains(listing)) {
+    for listing in entity_types().filter(|listing| round.is_whole() || round.args.contains(listing)) {
         if database.count(&format!("sync_gaps WHERE entity_type = '{listing}' AND healed_at IS NULL")) > 0 {
             continue;
         }
@@ -157,17 +158,12 @@ fn all_is_complete(database: &Database, round: &Round) {
 
 /// Ids of the rows that are marked removed, or that are not.
 fn members(database: &Database, removed_at: &str) -> Ids {
-    let of = |(listing, table, column)| {
+    let of = |entity: &EntityType| {
+        let (table, column) = membership_of(*entity);
         let sql = format!("SELECT {column} AS line FROM {table} WHERE removed_at {removed_at}");
-        (listing, database.lines(&sql).into_iter().collect::<BTreeSet<_>>())
+        (entity.as_str(), database.lines(&sql).into_iter().collect::<BTreeSet<_>>())
     };
-    let tables = [
-        ("tracks", "saved_tracks", "track_id"),
-        ("albums", "saved_albums", "album_id"),
-        ("artists", "followed_artists", "artist_id"),
-        ("playlists", "library_playlists", "playlist_id"),
-    ];
-    tables.into_iter().map(of).collect::<BTreeMap<_, _>>()
+    EntityType::ALL.iter().map(of).collect::<BTreeMap<_, _>>()
 }
 
 fn is_in(ids: &Ids, listing: &str, id: &str) -> bool {

@@ -15,8 +15,27 @@ pub use database::{Backend, Database};
 pub use login::Login;
 pub use process::{Ended, Running, Segno};
 pub use sandbox::{Library, Sandbox};
+use segno::model::EntityType;
 pub use servers::{Cluster, Pooler};
 pub use source::Source;
+
+/// How many entity types there are: each has a syncer, and a row of `sync_states` for each phase.
+pub const NUM_ENTITY_TYPES: u64 = EntityType::ALL.len() as u64;
+
+/// Their names, as commands take them and the sandbox calls its listings.
+pub fn entity_types() -> impl Iterator<Item = &'static str> + Clone {
+    EntityType::ALL.iter().map(|entity| entity.as_str())
+}
+
+/// The membership table of an entity type, and its column of ids.
+pub fn membership_of(entity: EntityType) -> (&'static str, &'static str) {
+    match entity {
+        EntityType::Tracks => ("saved_tracks", "track_id"),
+        EntityType::Artists => ("followed_artists", "artist_id"),
+        EntityType::Albums => ("saved_albums", "album_id"),
+        EntityType::Playlists => ("library_playlists", "playlist_id"),
+    }
+}
 
 /// A test on each database: `both! { fn name(backend) { ... } }` becomes `name::sqlite` and `name::postgres`.
 macro_rules! both {

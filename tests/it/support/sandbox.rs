@@ -2,6 +2,7 @@
 
 use super::block_on;
 use super::http;
+use segno::model::EntityType;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -143,15 +144,11 @@ impl Library {
 
     /// Asserts that the database holds this library, and nothing else that is not marked removed.
     pub fn assert_held_by(&self, database: &super::Database) {
-        for (listing, table, column) in [
-            ("tracks", "saved_tracks", "track_id"),
-            ("albums", "saved_albums", "album_id"),
-            ("artists", "followed_artists", "artist_id"),
-            ("playlists", "library_playlists", "playlist_id"),
-        ] {
+        for entity in EntityType::ALL.iter().copied() {
+            let (table, column) = super::membership_of(entity);
             let sql = format!("SELECT {column} AS line FROM {table} WHERE removed_at IS NULL");
             let held: BTreeSet<String> = database.lines(&sql).into_iter().collect();
-            let listed = self.ids(listing);
+            let listed = self.ids(entity.as_str());
             let stale: Vec<_> = held.difference(&listed).take(3).collect();
             let missing: Vec<_> = listed.difference(&held).take(3).collect();
             assert!(held == listed, "{table}: stale {stale:?}, missing {missing:?}");

@@ -21,7 +21,9 @@ fn the_documented_curl_examples_work() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(60, 10, 10, 1, 10));
     let token = "a-word-for-the-page-0123456789";
     let service = Page::start(&database, service(&database, &sandbox).env("SEGNO_WEB_TOKEN", token));
-    wait_until("all is complete", || database.has_tables() && num_complete(&database) == 4);
+    wait_until("all is complete", || {
+        database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES
+    });
     for example in examples {
         let is_stream = example.contains(" -N ");
         let command = example.replacen("curl ", "curl --silent --show-error --fail --max-time 3 ", 1);

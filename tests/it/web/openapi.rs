@@ -3,7 +3,7 @@
 
 use super::{schema::violations, *};
 use crate::support::http;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Values that nobody should send.
@@ -62,7 +62,7 @@ both! {
     fn every_operation_answers_as_it_is_described(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(80, 20, 15, 3, 30));
         let page = Page::start(&database, service(&database, &sandbox));
-        wait_until("the first sync is complete", || database.has_tables() && num_complete(&database) == 4);
+        wait_until("the first sync is complete", || database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES);
         wait_until("the history has been read", || database.count("plays") > 0);
         let api = page.get("/api/v1/openapi.json").json();
         let described = Described { page: &page, api: api.clone() };
@@ -99,8 +99,10 @@ both! {
                     assert!(name == "q" || answer.status != 200 || *value == "+", "{path}?{name}={value}: {answer:?}");
                     num_asked += 1;
                 }
-                let choices = parameter["schema"]["pattern"].as_str().map(|pattern| pattern.trim_matches(&['^', '$', '(', ')', '?'][..]));
-                for word in choices.into_iter().flat_map(|choices| choices.split('|')) {
+                let pattern = parameter["schema"]["pattern"].as_str().map(|pattern| pattern.trim_matches(&['^', '$', '(', ')', '?'][..]));
+                let choices = pattern.into_iter().flat_map(|choices| choices.split('|'));
+                let vocabulary = parameter["schema"]["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                for word in choices.chain(vocabulary) {
                     assert_eq!(ask(&format!("{path}?{name}={word}")).status, 200, "{path}?{name}={word}");
                 }
             }
@@ -125,7 +127,7 @@ both! {
     fn a_cursor_is_good_for_its_own_list_only(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(30, 10, 10, 3, 10));
         let page = Page::start(&database, service(&database, &sandbox));
-        wait_until("the first sync is complete", || database.has_tables() && num_complete(&database) == 4);
+        wait_until("the first sync is complete", || database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES);
         let playlists = page.get("/api/v1/playlists").json();
         let id = |at: usize| playlists["items"][at]["id"].as_str().unwrap().to_owned();
         let lists = [
@@ -192,7 +194,9 @@ fn signing_in_and_out_and_what_is_refused_everywhere_answer_as_described() {
 fn an_event_is_the_status_as_it_is_described() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 3, 3, 1, 5));
     let page = Page::start(&database, service(&database, &sandbox));
-    wait_until("the first sync is complete", || database.has_tables() && num_complete(&database) == 4);
+    wait_until("the first sync is complete", || {
+        database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES
+    });
     let api = page.get("/api/v1/openapi.json").json();
     let text = block_on(async {
         let mut response = http::client().get(format!("{}/api/v1/events", page.base)).send().await.expect("an answer");

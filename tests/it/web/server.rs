@@ -35,11 +35,11 @@ both! {
         assert_eq!((&seen["gate"]["limit"], &seen["gate"]["window_seconds"]), (&json!(100_000), &json!(1)));
 
         sandbox.configure(json!({ "latency_ms": 0 }));
-        wait_until("all is complete", || num_complete(&database) == 4);
+        wait_until("all is complete", || num_complete(&database) == crate::support::NUM_ENTITY_TYPES);
         let is_settled = |status: &Value| {
             let entities = status["accounts"][0]["entities"].as_array().expect("entities");
             let planned = entities.iter().filter(|entity| !entity["next_run_at"].is_null() && entity["live"].is_null());
-            planned.count() == 4 && status["accounts"][0]["playback"]["next_poll_at"].is_string()
+            planned.count() as u64 == crate::support::NUM_ENTITY_TYPES && status["accounts"][0]["playback"]["next_poll_at"].is_string()
         };
         wait_until("all is planned", || is_settled(&page.status()));
         let shown = Segno::on(&database, &sandbox, &["status", "--json"]).succeed().json();
@@ -85,7 +85,7 @@ both! {
         wait_until("it is back", || is_back("/api/v1/status") && is_back("/readyz") && is_up(true));
         // A run that asked the database just then has failed, and is tried again after five minutes, or when it is asked for.
         wait_until("all is complete", || {
-            let is_complete = num_complete(&database) == 4;
+            let is_complete = num_complete(&database) == crate::support::NUM_ENTITY_TYPES;
             if !is_complete {
                 page.post("/api/v1/sync", json!({ "entity_types": ["playlists"] }));
             }
@@ -108,7 +108,7 @@ both! {
             std::thread::spawn(move || block_on(crowd(&base, counts)))
         };
         wait_until("200 have their first event", || num_begun.load(Ordering::SeqCst) == 200);
-        wait_until("all is complete", || num_complete(&database) == 4);
+        wait_until("all is complete", || num_complete(&database) == crate::support::NUM_ENTITY_TYPES);
         wait_until("each of them was told more than once", || num_states.load(Ordering::SeqCst) >= 2 * 200);
         wait_until("no more were let in than there is room for", || is_full.load(Ordering::SeqCst));
         assert!(page.get("/api/v1/status").status == 200, "others are served");
@@ -190,7 +190,9 @@ fn listeners_who_never_read_lose_their_places_and_one_who_reads_does_not() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
     // What may lie unread for a minute may do so for five seconds.
     let page = Page::start(&database, service(&database, &sandbox).env("SEGNO_FAULT_HASTE", "12"));
-    wait_until("all is complete", || database.has_tables() && num_complete(&database) == 4);
+    wait_until("all is complete", || {
+        database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES
+    });
     let address = page.base.trim_start_matches("http://").parse().expect("an address");
     let request = b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut reader = TcpStream::connect(address).expect("it listens");

@@ -115,10 +115,8 @@ impl World {
             let told = spending.items.get(&number).copied().unwrap_or_default();
             told.max(longest.max(item.contents.items.len()) as u32)
         };
-        let num_items: u32 = match key.entity {
-            EntityType::Playlists => (0..).zip(&listing.items).map(num_of).sum(),
-            EntityType::Tracks | EntityType::Artists | EntityType::Albums => 0,
-        };
+        let has_items = key.entity.has_items();
+        let num_items: u32 = (0..).zip(&listing.items).filter(|_| has_items).map(num_of).sum();
         let num_playlists = if num_items == 0 { 0 } else { listing.items.len() as u32 };
         let most = WALKS_MAX * (num_listed + num_items.div_ceil(49) + num_playlists) + ALLOWANCE;
         if spending.num_pages > most {

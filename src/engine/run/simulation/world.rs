@@ -11,7 +11,9 @@ use crate::{
         run::{BatchSizes, Draft, EntityRun, Purpose, RunEnd, RunMode, RunPlan, Step, Ticket},
         sweep::RemovalGuard,
     },
-    model::{Checkpoint, EntityType, Family, Fault, LimitClass, Next, Oddity, Page, PageRequest, Pause, Slot},
+    model::{
+        Checkpoint, EntityType, Family, Fault, LimitClass, ListingOrder, Next, Oddity, Page, PageRequest, Pause, Slot,
+    },
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use std::{
@@ -162,17 +164,17 @@ impl World {
         let id = (!null).then(|| format!("{:05}-{}", self.random.u32(0..99_999), self.next_id));
         self.absent.extend(id.clone());
         let num_items = [0, 1, 30, 50, 51, 100, 230][self.random.usize(0..7)];
-        let items = if self.weather.entity == EntityType::Playlists { 0..num_items } else { 0..0 };
+        let items = if self.weather.entity.has_items() { 0..num_items } else { 0..0 };
         let entry = Entry {
             id,
             added_at: self.clock,
             snapshot: self.next_id * 1000,
             items: items.map(|_| self.random.u64(..)).collect(),
         };
-        let at = match self.weather.entity {
-            EntityType::Artists => self.library.partition_point(|other| other.id < entry.id),
-            EntityType::Playlists => self.random.usize(0..=self.library.len()),
-            EntityType::Tracks | EntityType::Albums => 0,
+        let at = match self.weather.entity.facts().order {
+            ListingOrder::ById => self.library.partition_point(|other| other.id < entry.id),
+            ListingOrder::Arranged => self.random.usize(0..=self.library.len()),
+            ListingOrder::NewestFirst => 0,
         };
         self.library.insert(at, entry);
     }
@@ -242,13 +244,13 @@ impl World {
                     self.remove(at);
                 }
             }
-            7 if self.weather.entity != EntityType::Artists => {
+            7 if !self.weather.entity.is_by_cursor() => {
                 let at = self.random.usize(0..len);
                 self.resave(at);
             }
             _ => {
                 let at = self.random.usize(0..len);
-                if self.weather.entity == EntityType::Playlists {
+                if self.weather.entity.has_items() {
                     let (cut, grow) = (self.random.bool(), self.random.u64(..));
                     let entry = &mut self.library[at];
                     entry.snapshot += 1;

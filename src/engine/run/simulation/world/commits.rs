@@ -3,7 +3,7 @@
 use super::{Lie, World};
 use crate::{
     engine::run::{Draft, GapRange, RunEnd},
-    model::{CommitReport, EntityType, Gap, Gone, Phase, Rows},
+    model::{CommitReport, Gap, Gone, Phase, Rows},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,7 +110,7 @@ impl World {
         let differ: Vec<_> = held.iter().filter(|row| listed.get(*row.0) != Some(row.1)).collect();
         let lack: Vec<_> = listed.keys().filter(|id| !held.contains_key(*id)).collect();
         assert!(differ.is_empty() && lack.is_empty(), "seed {}: G4: stale {differ:?}, missing {lack:?}", self.seed);
-        for entry in self.library.iter().filter(|_| self.weather.entity == EntityType::Playlists) {
+        for entry in self.library.iter().filter(|_| self.weather.entity.has_items()) {
             let Some(id) = &entry.id else { continue };
             let items: Vec<u64> = self.items_of(id);
             assert_eq!(items, entry.items, "seed {}: G4: items of {id}", self.seed);
