@@ -19,6 +19,9 @@ const ALBUMS: u32 = 500;
 const ARTISTS: u32 = 180;
 const PLAYLISTS: u32 = 40;
 const PLAYLIST_ITEMS: u32 = 100;
+const SHOWS: u32 = 30;
+const EPISODES: u32 = 40;
+const AUDIOBOOKS: u32 = 20;
 
 const SIZES: [u32; 4] = [1_000, 5_000, 10_000, 50_000];
 
@@ -52,7 +55,8 @@ fn measure(tracks: u32) -> Costs {
     let pages = |slots: u32| u64::from(slots.div_ceil(50).max(1));
     let items = u64::from(PLAYLISTS) * pages(PLAYLIST_ITEMS);
     // And one to learn whose library it is.
-    let least = pages(tracks) + pages(ALBUMS) + pages(ARTISTS) + pages(PLAYLISTS) + items + 1;
+    let listings = [tracks, ALBUMS, ARTISTS, PLAYLISTS, SHOWS, EPISODES, AUDIOBOOKS];
+    let least = listings.into_iter().map(pages).sum::<u64>() + items + 1;
     let first = bench.run("sync");
     let nothing = bench.run("sync");
     bench.edit(json!({ "op": "add_tracks", "count": 1 }));
@@ -84,9 +88,10 @@ fn page(costs: &[Costs]) -> String {
         "# Requests\n\n\
          What a run costs in requests: `cargo bench --bench requests` measures it, with the real binary against \
          `segno sandbox`,\nand writes this page. The numbers do not depend on the machine.\n\n\
-         Beside its tracks each library has {ALBUMS} saved albums, {ARTISTS} followed artists and {PLAYLISTS} playlists \
-         of {PLAYLIST_ITEMS} items. A run of\n`segno sync` reads all four entity types, and so does `segno verify`. One \
-         request of the first sync tells whose library\nit is.\n\n"
+         Beside its tracks each library has {ALBUMS} saved albums, {ARTISTS} followed artists, {PLAYLISTS} playlists \
+         of {PLAYLIST_ITEMS} items, {SHOWS} saved\nshows, {EPISODES} episodes and {AUDIOBOOKS} audiobooks. A run of \
+         `segno sync` reads all entity types, and so does `segno verify`. One request of\nthe first sync tells whose \
+         library it is.\n\n"
     );
     let sizes: Vec<String> = SIZES.iter().map(|size| grouped(u64::from(*size))).collect();
     let _ = writeln!(out, "| tracks | {} |", sizes.join(" | "));
@@ -113,12 +118,12 @@ fn page(costs: &[Costs]) -> String {
     let _ = write!(
         out,
         "\nIn every line but the first two and the last, {nothing} requests are those of a run that finds nothing changed: \
-         one each for\ntracks and albums, one per 50 followed artists, one per 50 playlists. Of one removal the rest is the \
-         search, with a last look\nat the head before anything is marked removed: among 10,000 tracks at most {of_tracks} \
+         one each for\ntracks, albums, shows, episodes and audiobooks, one per 50 followed artists, one per 50 playlists. Of \
+         one removal the rest is\nthe search, with a last look at the head before anything is marked removed: among 10,000 tracks at most {of_tracks} \
          requests for the tracks. Of an edited playlist\nit is its items, and the listing once more if they took several \
          pages.\n\n\
          A service does not read the followed artists in every run (`sync.artists_every`), and spreads what `verify` \
-         costs for\ntracks and albums over the runs of `sync.verify_every`: by default, of 5,000 tracks, four requests in \
+         costs for\nwhat comes newest first over the runs of `sync.verify_every`: by default, of 5,000 tracks, four requests in \
          each.\n"
     );
     out
@@ -151,6 +156,9 @@ impl Bench {
             ("--artists", ARTISTS),
             ("--playlists", PLAYLISTS),
             ("--playlist-items", PLAYLIST_ITEMS),
+            ("--shows", SHOWS),
+            ("--episodes", EPISODES),
+            ("--audiobooks", AUDIOBOOKS),
         ];
         let mut sandbox = Command::new(env!("CARGO_BIN_EXE_segno"))
             .args(["sandbox", "--no-odd-rows"])

@@ -8,7 +8,7 @@ use chrono::{DateTime, Datelike, Utc};
 use fastrand::Rng;
 use segno::{
     config::{Config, Dirs},
-    model::{EntityType, Item, Page, PageRequest, PlaylistItem, PlaysPage, Track},
+    model::{EntityType, Item, Page, PageRequest, PlaylistItem, PlaysPage, Show, Track},
     spotify::{RETRY_AFTER_CAP, probes},
     store::DatabaseUrl,
     web,
@@ -115,7 +115,11 @@ fn pages(random: &mut Rng) -> Tried {
                 EntityType::Tracks => json!({ "added_at": "2020-01-01T00:00:00Z", "track": track() }),
                 EntityType::Albums => json!({ "added_at": "2020-01-01T00:00:00Z", "album": album() }),
                 EntityType::Artists => artist(),
-                _ => playlist(),
+                EntityType::Playlists => playlist(),
+                EntityType::Shows => json!({ "added_at": "2020-01-01T00:00:00Z", "show": show() }),
+                EntityType::Episodes => json!({ "added_at": "2020-01-01T00:00:00Z", "episode": episode() }),
+                EntityType::Audiobooks if random.bool() => audiobook(),
+                EntityType::Audiobooks => json!({ "added_at": "2020-01-01T00:00:00Z", "audiobook": audiobook() }),
             };
             (PageRequest::Listing { entity, offset: 0, limit: 50 }, row)
         }
@@ -310,6 +314,18 @@ fn check_page(page: &Page) -> Result<(), String> {
                 check_key("playlist", &playlist.id)?;
                 check_text("description", playlist.description.as_deref().unwrap_or_default())?;
             }
+            Some(Item::Show(show)) => check_show(show)?,
+            Some(Item::Episode(episode)) => {
+                check_key("episode", &episode.id)?;
+                check_text("name", &episode.name)?;
+                episode.show.as_ref().map_or(Ok(()), check_show)?;
+            }
+            Some(Item::Audiobook(audiobook)) => {
+                check_key("audiobook", &audiobook.id)?;
+                check_text("name", &audiobook.name)?;
+                let mut names = [&audiobook.authors, &audiobook.narrators].into_iter().flatten().flatten();
+                names.try_for_each(|name| check_text("author", name))?;
+            }
             Some(Item::PlaylistItem(item)) => {
                 let PlaylistItem { uri, name, added_at, track, .. } = &**item;
                 check_text("uri", uri.as_deref().unwrap_or_default())?;
@@ -320,6 +336,12 @@ fn check_page(page: &Page) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn check_show(show: &Show) -> Result<(), String> {
+    check_key("show", &show.id)?;
+    check_text("name", &show.name)?;
+    check_text("publisher", show.publisher.as_deref().unwrap_or_default())
 }
 
 fn check_track(track: &Track) -> Result<(), String> {
@@ -367,6 +389,23 @@ fn track() -> Value {
 fn playlist() -> Value {
     json!({ "id": "p1", "name": "P", "description": "", "owner": { "id": "o", "display_name": "O" }, "public": true,
         "collaborative": false, "snapshot_id": "s", "tracks": { "total": 3 }, "images": null, "uri": "spotify:playlist:p1" })
+}
+
+fn show() -> Value {
+    json!({ "id": "s1", "name": "S", "publisher": "P", "description": "", "media_type": "audio", "explicit": false,
+        "total_episodes": 3, "images": [{ "url": "https://i", "width": 64 }], "uri": "spotify:show:s1", "type": "show" })
+}
+
+fn episode() -> Value {
+    json!({ "id": "e1", "name": "E", "description": "", "duration_ms": 1000, "explicit": false, "show": show(),
+        "release_date": "2020-02-03", "release_date_precision": "day", "images": [], "uri": "spotify:episode:e1",
+        "type": "episode" })
+}
+
+fn audiobook() -> Value {
+    json!({ "id": "u1", "name": "U", "authors": [{ "name": "A" }], "narrators": [{ "name": "N" }], "publisher": "P",
+        "description": "", "edition": "Unabridged", "explicit": false, "total_chapters": 9, "images": [],
+        "uri": "spotify:show:u1", "type": "audiobook" })
 }
 
 /// The value with some of its parts replaced, left out or doubled.

@@ -71,6 +71,7 @@ pub async fn run(args: DemoArgs, display: Display) -> Result<Exit, CommandError>
         client: super::client(&config)?,
         owner,
         entities: EntityType::ALL.to_vec(),
+        are_all_meant: true,
         purpose: Purpose::Current,
         longest_wait: LONGEST_WAIT,
         confirms_removals: false,

@@ -17,6 +17,9 @@ pub async fn run(args: SandboxArgs) -> Result<Exit, CommandError> {
         albums: args.albums,
         artists: args.artists,
         playlists: args.playlists,
+        shows: args.shows,
+        episodes: args.episodes,
+        audiobooks: args.audiobooks,
         playlist_items: args.playlist_items,
         odd_rows: !args.no_odd_rows,
     };

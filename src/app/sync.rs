@@ -28,7 +28,7 @@ use crate::{
     metrics::Metrics,
     model::{AccountId, EntityType, Fault, Owner},
     spotify::{Client, Tokens},
-    store::{Account, Store},
+    store::{Account, SignIn, Store},
 };
 use actix::Addr;
 use std::{
@@ -63,6 +63,8 @@ pub(super) struct Job {
     pub client: Client,
     pub owner: Owner,
     pub entities: Vec<EntityType>,
+    /// Nobody has named them: what the sign-in is known not to permit is left out, and told.
+    pub are_all_meant: bool,
     pub purpose: Purpose,
     /// The longest pause to sit out.
     pub longest_wait: Duration,
@@ -103,13 +105,15 @@ impl Job {
         let client = client(config)?;
         let owner = claim::this_process(command);
         let (store, url) = open_store(config, &owner.label).await?;
-        let entities = if entities.is_empty() { config.sync.entities.clone() } else { entities };
+        let are_all_meant = entities.is_empty();
+        let entities = if are_all_meant { config.sync.entities.clone() } else { entities };
         Ok(Job {
             account,
             store,
             client,
             owner,
             entities,
+            are_all_meant,
             purpose,
             longest_wait,
             confirms_removals: false,
@@ -203,7 +207,8 @@ impl Job {
             if !is_one {
                 say(&format!("account {}", accounts::name(&account)));
             }
-            let outcome = self.sync_account(supervisor, account.id, tokens, &mut signals).await?;
+            let entities = self.permitted(account.id).await?;
+            let outcome = self.sync_account(supervisor, account.id, tokens, entities, &mut signals).await?;
             let is_stopped = outcome.ends.values().any(|end| matches!(end, RunEnd::Stopped));
             // Nobody runs any more; `status` need not wait to see whether something still comes.
             let given_up = self.store.renew_claim(account.id, self.owner.id, Some(clock::now()));
@@ -242,15 +247,34 @@ impl Job {
         Ok(())
     }
 
+    /// What is to be read. A sign-in from before a permission was asked for goes on without what needs it.
+    async fn permitted(&self, account: AccountId) -> Result<Vec<EntityType>, CommandError> {
+        let sign_ins = if self.are_all_meant { self.store.sign_ins().await? } else { Vec::new() };
+        let sign_in = sign_ins.into_iter().find(|sign_in| sign_in.account.id == account);
+        let missing: Vec<&str> = sign_in.iter().flat_map(SignIn::missing_scopes).map(|scope| scope.name).collect();
+        let lacks = |entity: &EntityType| entity.facts().scopes.iter().copied().find(|scope| missing.contains(scope));
+        let permitted: Vec<EntityType> =
+            self.entities.iter().copied().filter(|entity| lacks(entity).is_none()).collect();
+        if permitted.is_empty() {
+            // Spotify will say what is wrong with it.
+            return Ok(self.entities.clone());
+        }
+        for (entity, scope) in self.entities.iter().filter_map(|entity| Some((entity, lacks(entity)?))) {
+            say(&format!("{entity}: left out, since the sign-in lacks {scope}; \"segno login\" asks for it"));
+        }
+        Ok(permitted)
+    }
+
     async fn sync_account(
         &self,
         supervisor: &Addr<Supervisor>,
         account_id: AccountId,
         tokens: Tokens,
+        entities: Vec<EntityType>,
         signals: &mut Signals,
     ) -> Result<Outcome, CommandError> {
         let (done, mut outcome) = oneshot::channel();
-        let sync = SyncOnce { account_id, tokens, entities: self.entities.clone(), done };
+        let sync = SyncOnce { account_id, tokens, entities, done };
         supervisor.send(sync).await.map_err(|_| died())?;
         tokio::select! {
             outcome = &mut outcome => return outcome.map_err(|_| died()),

@@ -129,6 +129,9 @@ pub fn purged_text(who: &str, purged: &Purged) -> String {
     for (number, what) in [
         (purged.saved_tracks, "saved tracks"),
         (purged.saved_albums, "saved albums"),
+        (purged.saved_shows, "saved shows"),
+        (purged.saved_episodes, "saved episodes"),
+        (purged.saved_audiobooks, "saved audiobooks"),
         (purged.followed_artists, "followed artists"),
         (purged.library_playlists, "playlists of the library"),
         (purged.plays, "plays"),
@@ -137,6 +140,9 @@ pub fn purged_text(who: &str, purged: &Purged) -> String {
         (purged.tracks, "tracks of the catalogue"),
         (purged.albums, "albums of the catalogue"),
         (purged.artists, "artists of the catalogue"),
+        (purged.shows, "shows of the catalogue"),
+        (purged.episodes, "episodes of the catalogue"),
+        (purged.audiobooks, "audiobooks of the catalogue"),
         (purged.bookkeeping, "rows of tokens, checkpoints and history"),
     ] {
         let _ = writeln!(out, "{:>11}  {what}", grouped(number));
@@ -171,6 +177,7 @@ mod tests {
                 "signed in as mira (Mira Ek)",
                 "until        2027-05-22; sign in again before then",
                 &format!("permissions  {scopes}"),
+                "missing      user-read-playback-position: saved episodes cannot be read; sign in again and grant it",
                 "missing      playlist-read-collaborative: collaborative playlists cannot be read; sign in again and \
                  grant it",
                 "missing      user-read-recently-played: the listening history cannot be read; sign in again and grant \
@@ -180,7 +187,11 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
         assert_eq!(
             json["missing_scopes"],
-            serde_json::json!(["playlist-read-collaborative", "user-read-recently-played"])
+            serde_json::json!([
+                "user-read-playback-position",
+                "playlist-read-collaborative",
+                "user-read-recently-played"
+            ])
         );
     }
 

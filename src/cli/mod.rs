@@ -188,8 +188,8 @@ Examples:
   segno verify tracks              only these
 
 Reads every listing as a whole, and the items of every playlist, mends what differs, and prints
-what that was. It costs as many requests as a first sync. `segno run` does the same for saved tracks
-and albums by itself, a few pages a run. Press Ctrl-C at any time: running it again carries on.")]
+what that was. It costs as many requests as a first sync. `segno run` does the same for what is saved
+by itself, a few pages a run. Press Ctrl-C at any time: running it again carries on.")]
 pub struct VerifyArgs {
     /// Entity types to verify [default: the setting sync.entities]
     #[arg(value_name = "ENTITY", value_parser = values::entity)]
@@ -290,6 +290,18 @@ pub struct SandboxArgs {
     /// Items of a typical playlist
     #[arg(long, value_name = "N", default_value_t = 80, value_parser = values::number::<usize>(0..=2_000_000))]
     pub playlist_items: usize,
+
+    /// Saved shows
+    #[arg(long, value_name = "N", default_value_t = 14, value_parser = values::number::<usize>(0..=2_000_000))]
+    pub shows: usize,
+
+    /// Saved episodes
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = values::number::<usize>(0..=2_000_000))]
+    pub episodes: usize,
+
+    /// Saved audiobooks
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = values::number::<usize>(0..=2_000_000))]
+    pub audiobooks: usize,
 
     /// Leave out null rows, local files, playlists of others and other oddities
     #[arg(long)]

@@ -315,6 +315,9 @@ fn daily_ceilings(given: &mut Given) -> Option<DailyCeilings> {
     let artists = ceiling(Setting::RateLimitDailyArtists);
     let playlists = ceiling(Setting::RateLimitDailyPlaylists);
     let playlist_items = ceiling(Setting::RateLimitDailyPlaylistItems);
+    let shows = ceiling(Setting::RateLimitDailyShows);
+    let episodes = ceiling(Setting::RateLimitDailyEpisodes);
+    let audiobooks = ceiling(Setting::RateLimitDailyAudiobooks);
     let player = ceiling(Setting::RateLimitDailyPlayer);
     let origin = given.origin(Setting::RateLimitDailyAll);
     let all = given.optional(Setting::RateLimitDailyAll, values::number(1..=1_000_000));
@@ -333,6 +336,9 @@ fn daily_ceilings(given: &mut Given) -> Option<DailyCeilings> {
         artists: artists?,
         playlists: playlists?,
         playlist_items: playlist_items?,
+        shows: shows?,
+        episodes: episodes?,
+        audiobooks: audiobooks?,
         player: player?,
         all: all?,
         reserve: reserve?,

@@ -53,7 +53,7 @@ settings! {
     // Percent.
     SyncRemovalGuard: "SEGNO_SYNC_REMOVAL_GUARD", Some("sync.removal_guard"), Some("20");
     SyncRemovalWait: "SEGNO_SYNC_REMOVAL_WAIT", Some("sync.removal_wait"), Some("1h");
-    SyncEntities: "SEGNO_SYNC_ENTITIES", Some("sync.entities"), Some("tracks,artists,albums,playlists");
+    SyncEntities: "SEGNO_SYNC_ENTITIES", Some("sync.entities"), Some("tracks,artists,albums,playlists,shows,episodes,audiobooks");
     PlaybackInterval: "SEGNO_PLAYBACK_INTERVAL", Some("playback.interval"), Some("20m");
     // None: 5m and 1h, or as `interval` where that lies beyond.
     PlaybackMinInterval: "SEGNO_PLAYBACK_MIN_INTERVAL", Some("playback.min_interval"), None;
@@ -69,6 +69,9 @@ settings! {
     RateLimitDailyArtists: "SEGNO_RATE_LIMIT_DAILY_ARTISTS", Some("rate_limit.daily.artists"), None;
     RateLimitDailyPlaylists: "SEGNO_RATE_LIMIT_DAILY_PLAYLISTS", Some("rate_limit.daily.playlists"), None;
     RateLimitDailyPlaylistItems: "SEGNO_RATE_LIMIT_DAILY_PLAYLIST_ITEMS", Some("rate_limit.daily.playlist_items"), None;
+    RateLimitDailyShows: "SEGNO_RATE_LIMIT_DAILY_SHOWS", Some("rate_limit.daily.shows"), None;
+    RateLimitDailyEpisodes: "SEGNO_RATE_LIMIT_DAILY_EPISODES", Some("rate_limit.daily.episodes"), None;
+    RateLimitDailyAudiobooks: "SEGNO_RATE_LIMIT_DAILY_AUDIOBOOKS", Some("rate_limit.daily.audiobooks"), None;
     RateLimitDailyPlayer: "SEGNO_RATE_LIMIT_DAILY_PLAYER", Some("rate_limit.daily.player"), None;
     RateLimitDailyAll: "SEGNO_RATE_LIMIT_DAILY_ALL", Some("rate_limit.daily.all"), None;
     // None: a free one.

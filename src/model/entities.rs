@@ -84,6 +84,51 @@ pub struct SavedAlbum {
     pub tracks: Vec<Track>,
 }
 
+/// A show, in full or as an episode mentions it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Show {
+    pub id: String,
+    pub name: String,
+    /// Not told to new applications.
+    pub publisher: Option<String>,
+    pub description: Option<String>,
+    /// `audio`, `video` or `mixed`.
+    pub media_type: Option<String>,
+    pub explicit: Option<bool>,
+    pub total_episodes: Option<i32>,
+    pub image_url: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Episode {
+    pub id: String,
+    pub name: String,
+    pub show: Option<Show>,
+    pub description: Option<String>,
+    pub duration_ms: Option<i32>,
+    pub explicit: Option<bool>,
+    pub release_date: Option<String>,
+    /// `year`, `month` or `day`.
+    pub release_date_precision: Option<String>,
+    pub image_url: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audiobook {
+    pub id: String,
+    pub name: String,
+    /// Names; `None` where the API left the field out.
+    pub authors: Option<Vec<String>>,
+    pub narrators: Option<Vec<String>>,
+    /// Not told to new applications.
+    pub publisher: Option<String>,
+    pub description: Option<String>,
+    pub edition: Option<String>,
+    pub explicit: Option<bool>,
+    pub total_chapters: Option<i32>,
+    pub image_url: Option<String>,
+}
+
 /// A playlist as `/me/playlists` lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Playlist {

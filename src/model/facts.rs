@@ -15,6 +15,15 @@ pub enum ListingOrder {
     Arranged,
 }
 
+/// Whether a listing says of its rows when they were saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dated {
+    Always,
+    /// In one dialect of the API, and not in the other.
+    Maybe,
+    Never,
+}
+
 /// One row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
@@ -23,6 +32,7 @@ pub struct Facts {
     /// Those of a library.
     pub members: &'static str,
     pub order: ListingOrder,
+    pub dated: Dated,
     /// Its items have items of their own, which are read after the listing.
     pub has_items: bool,
     /// The listing's address below that of the API.
@@ -42,6 +52,7 @@ impl EntityType {
                 noun: "track",
                 members: "saved tracks",
                 order: ListingOrder::NewestFirst,
+                dated: Dated::Always,
                 has_items: false,
                 path: &["me", "tracks"],
                 family: Family::Tracks,
@@ -52,6 +63,7 @@ impl EntityType {
                 noun: "artist",
                 members: "followed artists",
                 order: ListingOrder::ById,
+                dated: Dated::Never,
                 has_items: false,
                 path: &["me", "following"],
                 family: Family::Artists,
@@ -62,6 +74,7 @@ impl EntityType {
                 noun: "album",
                 members: "saved albums",
                 order: ListingOrder::NewestFirst,
+                dated: Dated::Always,
                 has_items: false,
                 path: &["me", "albums"],
                 family: Family::Albums,
@@ -72,11 +85,45 @@ impl EntityType {
                 noun: "playlist",
                 members: "playlists",
                 order: ListingOrder::Arranged,
+                dated: Dated::Never,
                 has_items: true,
                 path: &["me", "playlists"],
                 family: Family::Playlists,
-                scopes: &["playlist-read-private", "playlist-read-collaborative"],
+                scopes: &["playlist-read-private"],
                 actor: "syncer_playlists",
+            },
+            EntityType::Shows => Facts {
+                noun: "show",
+                members: "saved shows",
+                order: ListingOrder::NewestFirst,
+                dated: Dated::Always,
+                has_items: false,
+                path: &["me", "shows"],
+                family: Family::Shows,
+                scopes: &["user-library-read"],
+                actor: "syncer_shows",
+            },
+            EntityType::Episodes => Facts {
+                noun: "episode",
+                members: "saved episodes",
+                order: ListingOrder::NewestFirst,
+                dated: Dated::Always,
+                has_items: false,
+                path: &["me", "episodes"],
+                family: Family::Episodes,
+                scopes: &["user-library-read", "user-read-playback-position"],
+                actor: "syncer_episodes",
+            },
+            EntityType::Audiobooks => Facts {
+                noun: "audiobook",
+                members: "saved audiobooks",
+                order: ListingOrder::NewestFirst,
+                dated: Dated::Maybe,
+                has_items: false,
+                path: &["me", "audiobooks"],
+                family: Family::Audiobooks,
+                scopes: &["user-library-read"],
+                actor: "syncer_audiobooks",
             },
         }
     }
@@ -133,6 +180,9 @@ impl Family {
             Family::Artists => Line::Of(EntityType::Artists),
             Family::Albums => Line::Of(EntityType::Albums),
             Family::Playlists | Family::PlaylistItems => Line::Of(EntityType::Playlists),
+            Family::Shows => Line::Of(EntityType::Shows),
+            Family::Episodes => Line::Of(EntityType::Episodes),
+            Family::Audiobooks => Line::Of(EntityType::Audiobooks),
         }
     }
 }

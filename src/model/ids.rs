@@ -87,6 +87,9 @@ vocabulary! {
         Artists = "artists",
         Albums = "albums",
         Playlists = "playlists",
+        Shows = "shows",
+        Episodes = "episodes",
+        Audiobooks = "audiobooks",
     }
 }
 
@@ -109,6 +112,9 @@ vocabulary! {
         Albums = "albums",
         Playlists = "playlists",
         PlaylistItems = "playlist_items",
+        Shows = "shows",
+        Episodes = "episodes",
+        Audiobooks = "audiobooks",
     }
 }
 

@@ -98,6 +98,9 @@ pub struct DailyCeilings {
     pub artists: Option<u32>,
     pub playlists: Option<u32>,
     pub playlist_items: Option<u32>,
+    pub shows: Option<u32>,
+    pub episodes: Option<u32>,
+    pub audiobooks: Option<u32>,
     pub player: Option<u32>,
     /// Of all families together.
     pub all: Option<u32>,
@@ -117,6 +120,9 @@ impl DailyCeilings {
             Family::Albums => self.albums,
             Family::Playlists => self.playlists,
             Family::PlaylistItems => self.playlist_items,
+            Family::Shows => self.shows,
+            Family::Episodes => self.episodes,
+            Family::Audiobooks => self.audiobooks,
         }
     }
 

@@ -1,14 +1,14 @@
 //! A page of a listing, as the client hands it to the engine: slots in list order, odd ones included, so that
 //! positions stay true.
 
-use super::{Artist, EntityType, Family, Playlist, PlaylistItem, SavedAlbum, SavedTrack};
+use super::{Artist, Audiobook, EntityType, Episode, Family, Playlist, PlaylistItem, SavedAlbum, SavedTrack, Show};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// What to ask the API for. `limit` is 1 to 50 slots.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PageRequest {
-    /// `/me/tracks`, `/me/albums`, `/me/playlists`: paged by offset.
+    /// `/me/tracks`, `/me/playlists` and the like: paged by offset.
     Listing { entity: EntityType, offset: u32, limit: u32 },
     /// `/me/following?type=artist`: paged by the id of the last artist seen.
     Following { after: Option<String>, limit: u32 },
@@ -76,6 +76,9 @@ pub enum Item {
     Album(Box<SavedAlbum>),
     Artist(Box<Artist>),
     Playlist(Box<Playlist>),
+    Show(Box<Show>),
+    Episode(Box<Episode>),
+    Audiobook(Box<Audiobook>),
     PlaylistItem(Box<PlaylistItem>),
 }
 
@@ -180,6 +183,9 @@ impl Item {
             Item::Album(saved) => Some(&saved.album.id),
             Item::Artist(artist) => Some(&artist.id),
             Item::Playlist(playlist) => Some(&playlist.id),
+            Item::Show(show) => Some(&show.id),
+            Item::Episode(episode) => Some(&episode.id),
+            Item::Audiobook(audiobook) => Some(&audiobook.id),
             Item::PlaylistItem(_) => None,
         }
     }

@@ -29,9 +29,10 @@ pub use batch::{
 };
 pub use checkpoint::{Checkpoint, Stage, Verification, WalkState};
 pub use entities::{
-    Album, Artist, ArtistRef, LOCAL, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum, SavedTrack, Track,
+    Album, Artist, ArtistRef, Audiobook, Episode, LOCAL, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum,
+    SavedTrack, Show, Track,
 };
-pub use facts::{Facts, Line, ListingOrder, PerEntity};
+pub use facts::{Dated, Facts, Line, ListingOrder, PerEntity};
 pub use fault::{Fault, with_causes};
 pub use ids::{AccountId, EntityType, Family, Phase, SyncKey, UnknownWord};
 pub use limits::{

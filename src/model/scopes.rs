@@ -10,10 +10,11 @@ pub struct Scope {
 }
 
 /// Exactly what is needed, in the order that the consent page shows.
-pub const SCOPES: [Scope; 6] = [
+pub const SCOPES: [Scope; 7] = [
     // Not for what it lets through, which is not kept: Spotify lists it as the permission of `GET /me`.
     Scope { name: "user-read-private", serves: "whose account it is" },
-    Scope { name: "user-library-read", serves: "saved tracks and albums" },
+    Scope { name: "user-library-read", serves: "saved tracks, albums, shows, episodes and audiobooks" },
+    Scope { name: "user-read-playback-position", serves: "saved episodes" },
     Scope { name: "user-follow-read", serves: "followed artists" },
     Scope { name: "playlist-read-private", serves: "playlists and their items" },
     Scope { name: "playlist-read-collaborative", serves: "collaborative playlists" },
@@ -36,8 +37,11 @@ mod tests {
     fn what_was_not_granted_is_named_with_what_it_is_for() {
         let granted = "user-library-read  playlist-read-private playlist-read-collaborative user-read-private extra";
         let names: Vec<_> = missing(Some(granted)).into_iter().map(|scope| (scope.name, scope.serves)).collect();
-        let expected =
-            [("user-follow-read", "followed artists"), ("user-read-recently-played", "the listening history")];
+        let expected = [
+            ("user-read-playback-position", "saved episodes"),
+            ("user-follow-read", "followed artists"),
+            ("user-read-recently-played", "the listening history"),
+        ];
         assert_eq!(names, expected);
         assert_eq!(missing(Some("")).len(), SCOPES.len());
     }

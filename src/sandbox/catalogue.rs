@@ -1,5 +1,5 @@
-//! Everything that can be listened to in the sandbox, whether or not it is in the library: artists, albums, tracks
-//! and episodes. Entities refer to each other by number, so that a library of 100,000 tracks is a few flat lists.
+//! Everything that can be listened to in the sandbox, whether or not it is in the library: artists, albums, tracks, and
+//! what is spoken. Entities refer to each other by number, so that a library of 100,000 tracks is a few flat lists.
 
 use std::ops::{Index, IndexMut};
 
@@ -15,6 +15,13 @@ pub struct TrackNo(usize);
 /// Position of an episode in its catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EpisodeNo(usize);
+
+/// Position of a show in its catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ShowNo(usize);
+/// Position of an audiobook in its catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AudiobookNo(usize);
 
 /// The part of an image address that tells two images apart: 24 of its 40 hexadecimal digits.
 #[derive(Clone, Copy, Debug)]
@@ -95,13 +102,39 @@ pub struct Track {
     pub has_future_fields: bool,
 }
 
-/// A podcast episode, as it turns up in playlists.
+/// A podcast.
+#[derive(Clone, Debug)]
+pub struct Show {
+    pub id: String,
+    pub name: String,
+    /// Told in the old dialect only.
+    pub publisher: String,
+    pub description: String,
+    pub explicit: bool,
+    pub total_episodes: u32,
+    pub art: Art,
+}
+
+/// An audiobook.
+#[derive(Clone, Debug)]
+pub struct Audiobook {
+    pub id: String,
+    pub name: String,
+    pub authors: Vec<String>,
+    pub narrators: Vec<String>,
+    /// Told in the old dialect only.
+    pub publisher: String,
+    pub description: String,
+    pub total_chapters: u32,
+    pub art: Art,
+}
+
+/// An episode of a show. Episodes turn up in playlists, too.
 #[derive(Clone, Debug)]
 pub struct Episode {
     pub id: String,
     pub name: String,
-    pub show_id: String,
-    pub show_name: String,
+    pub show: ShowNo,
     pub duration_ms: u32,
     pub release_date: String,
     pub art: Art,
@@ -114,6 +147,8 @@ pub struct Catalogue {
     albums: Vec<Album>,
     tracks: Vec<Track>,
     episodes: Vec<Episode>,
+    shows: Vec<Show>,
+    audiobooks: Vec<Audiobook>,
     /// Whoever compilations are by, once there is one.
     pub various_artists: Option<ArtistNo>,
 }
@@ -129,6 +164,18 @@ impl Catalogue {
     pub fn add_album(&mut self, album: Album) -> AlbumNo {
         self.albums.push(album);
         AlbumNo(self.albums.len() - 1)
+    }
+
+    /// Adds a show.
+    pub fn add_show(&mut self, show: Show) -> ShowNo {
+        self.shows.push(show);
+        ShowNo(self.shows.len() - 1)
+    }
+
+    /// Adds an audiobook.
+    pub fn add_audiobook(&mut self, audiobook: Audiobook) -> AudiobookNo {
+        self.audiobooks.push(audiobook);
+        AudiobookNo(self.audiobooks.len() - 1)
     }
 
     /// Adds an episode.
@@ -163,6 +210,21 @@ impl Catalogue {
     /// An episode, likewise.
     pub fn episode_at(&self, share: f64) -> Option<EpisodeNo> {
         at(&self.episodes, share).map(EpisodeNo)
+    }
+
+    /// A show, likewise.
+    pub fn show_at(&self, share: f64) -> Option<ShowNo> {
+        at(&self.shows, share).map(ShowNo)
+    }
+
+    /// Numbers of all shows.
+    pub fn shows(&self) -> impl Iterator<Item = ShowNo> + use<> {
+        (0..self.shows.len()).map(ShowNo)
+    }
+
+    /// Numbers of all audiobooks.
+    pub fn audiobooks(&self) -> impl Iterator<Item = AudiobookNo> + use<> {
+        (0..self.audiobooks.len()).map(AudiobookNo)
     }
 
     /// Numbers of all artists.
@@ -213,3 +275,5 @@ index!(ArtistNo => artists: Artist);
 index!(AlbumNo => albums: Album);
 index!(TrackNo => tracks: Track);
 index!(EpisodeNo => episodes: Episode);
+index!(ShowNo => shows: Show);
+index!(AudiobookNo => audiobooks: Audiobook);

@@ -77,6 +77,9 @@ impl Config {
             ("albums", spec.albums),
             ("artists", spec.artists),
             ("playlists", spec.playlists),
+            ("shows", spec.shows),
+            ("episodes", spec.episodes),
+            ("audiobooks", spec.audiobooks),
             ("playlist items in all", spec.playlists.saturating_mul(spec.playlist_items)),
         ] {
             if rows > ROWS_MAX {
@@ -119,6 +122,12 @@ pub struct LibrarySpec {
     pub playlists: usize,
     /// Items of a typical playlist; with `odd_rows` off, the exact number in each.
     pub playlist_items: usize,
+    /// Saved shows.
+    pub shows: usize,
+    /// Saved episodes.
+    pub episodes: usize,
+    /// Saved audiobooks.
+    pub audiobooks: usize,
     /// Whether the library holds what real ones hold: null rows, local files, episodes, takedowns, playlists of
     /// other people. Off, every row is whole and every playlist is owned. The totals are the same either way.
     pub odd_rows: bool,
@@ -127,14 +136,30 @@ pub struct LibrarySpec {
 impl Default for LibrarySpec {
     /// The demo: a well-used library.
     fn default() -> LibrarySpec {
-        LibrarySpec { tracks: 5_000, albums: 300, artists: 180, playlists: 24, playlist_items: 80, odd_rows: true }
+        LibrarySpec {
+            tracks: 5_000,
+            albums: 300,
+            artists: 180,
+            playlists: 24,
+            playlist_items: 80,
+            shows: 14,
+            episodes: 60,
+            audiobooks: 9,
+            odd_rows: true,
+        }
     }
 }
 
 impl LibrarySpec {
-    /// A library without surprises, whose cost in requests can be worked out on paper.
+    /// A library without surprises and without anything spoken, whose cost in requests can be worked out on paper.
     pub fn exact(tracks: usize, albums: usize, artists: usize, playlists: usize, playlist_items: usize) -> LibrarySpec {
-        LibrarySpec { tracks, albums, artists, playlists, playlist_items, odd_rows: false }
+        let (shows, episodes, audiobooks) = (0, 0, 0);
+        LibrarySpec { tracks, albums, artists, playlists, playlist_items, shows, episodes, audiobooks, odd_rows: false }
+    }
+
+    /// The same with so many shows, episodes and audiobooks.
+    pub fn with_spoken(self, shows: usize, episodes: usize, audiobooks: usize) -> LibrarySpec {
+        LibrarySpec { shows, episodes, audiobooks, ..self }
     }
 
     /// A library with nothing in it.

@@ -8,6 +8,7 @@ use super::catalogue::{AlbumNo, TrackNo};
 use super::generate::{owned_playlist, whole_item};
 use super::library::{Library, Media, Playlist, SavedAlbum, SavedTrack};
 use super::plays::{Listening, listen};
+use super::spoken::{self, Spoken};
 
 /// Most rows that one edit adds.
 pub const ADD_MAX: usize = 100_000;
@@ -42,6 +43,15 @@ pub enum Edit {
     /// Unfollows artists.
     Unfollow {
         index: usize,
+        #[serde(default = "one")]
+        count: usize,
+    },
+    /// Saves new shows, episodes or audiobooks at the head, or old ones again by id.
+    Save { what: Spoken, count: Option<usize>, ids: Option<Vec<String>> },
+    /// Removes saved ones.
+    Unsave {
+        what: Spoken,
+        offset: usize,
         #[serde(default = "one")]
         count: usize,
     },
@@ -162,6 +172,8 @@ fn apply(library: &mut Library, edit: &Edit, now: DateTime<Utc>) -> Result<Appli
             let artists = drain("followed artist", &mut library.artists, *index, *count)?;
             Ok(applied("unfollow", artists.into_iter().map(|no| Some(library.catalogue[no].id.clone()))))
         }
+        Edit::Save { what, count, ids } => spoken::save(library, *what, &Wanted::of(*count, ids.as_deref())?, now),
+        Edit::Unsave { what, offset, count } => spoken::unsave(library, *what, *offset, *count),
         Edit::AddPlaylist { items } => {
             let playlist = owned_playlist(library, within_bounds(*items)?);
             let id = playlist.id.clone();
@@ -202,7 +214,7 @@ fn apply(library: &mut Library, edit: &Edit, now: DateTime<Utc>) -> Result<Appli
 }
 
 /// The two ways of saying what to add.
-enum Wanted<'a> {
+pub enum Wanted<'a> {
     New(usize),
     Known(&'a [String]),
 }
@@ -234,7 +246,7 @@ fn changed(op: &'static str, ids: Vec<Option<String>>, playlist: &mut Playlist) 
     Applied { op, ids, playlist_id: Some(playlist.id.clone()), snapshot_id: Some(playlist.snapshot_id.clone()) }
 }
 
-fn drain<T>(what: &str, list: &mut Vec<T>, from: usize, count: usize) -> Result<Vec<T>, String> {
+pub fn drain<T>(what: &str, list: &mut Vec<T>, from: usize, count: usize) -> Result<Vec<T>, String> {
     check_place(what, list.len(), from)?;
     Ok(list.drain(from..from.saturating_add(count).min(list.len())).collect())
 }
@@ -294,7 +306,7 @@ fn known_albums(library: &Library, ids: &[String]) -> Result<Vec<AlbumNo>, Strin
 }
 
 /// Looks up ids; `find` gives the number and whether it is in the library already.
-fn find_all<T: PartialEq>(
+pub fn find_all<T: PartialEq>(
     ids: &[String],
     what: &str,
     find: impl Fn(&str) -> Option<(T, bool)>,
@@ -313,7 +325,7 @@ fn find_all<T: PartialEq>(
 }
 
 /// The date for something saved now: whole seconds, and never older than what is at the head.
-fn saved_now(now: DateTime<Utc>, head: Option<DateTime<Utc>>) -> DateTime<Utc> {
+pub fn saved_now(now: DateTime<Utc>, head: Option<DateTime<Utc>>) -> DateTime<Utc> {
     let now = now.duration_trunc(TimeDelta::seconds(1)).unwrap_or(now);
     head.map_or(now, |head| head.max(now))
 }

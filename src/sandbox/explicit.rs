@@ -8,6 +8,8 @@ use serde::Deserialize;
 
 use super::catalogue::{AlbumNo, AlbumType, ArtistNo, TrackNo};
 use super::library::{Library, Media, Playlist, PlaylistItem, SavedAlbum, SavedTrack, User};
+use super::maker::Maker;
+use super::spoken::Saved;
 
 /// Longest id.
 const ID_MAX: usize = 64;
@@ -25,6 +27,15 @@ pub struct ExplicitLibrary {
     /// Followed artists, in any order.
     #[serde(default)]
     artists: Vec<ArtistSpec>,
+    /// Saved shows in list order.
+    #[serde(default)]
+    shows: Vec<SpokenSpec>,
+    /// Saved episodes in list order, all of one show.
+    #[serde(default)]
+    episodes: Vec<SpokenSpec>,
+    /// Saved audiobooks in list order.
+    #[serde(default)]
+    audiobooks: Vec<SpokenSpec>,
     /// Playlists in list order; a null is an entry that has lost its playlist.
     #[serde(default)]
     playlists: Vec<Option<PlaylistSpec>>,
@@ -58,6 +69,14 @@ struct ArtistSpec {
     name: String,
     #[serde(default)]
     genres: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpokenSpec {
+    id: String,
+    name: String,
+    added_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,12 +128,36 @@ impl ExplicitLibrary {
             let track = spec.as_ref().map(|spec| builder.track(spec)).transpose()?;
             builder.library.tracks.push(SavedTrack { added_at, track });
         }
+        builder.library.shows =
+            saved(&mut builder.library, self.shows, now, |maker, id, name| maker.show_named(id, name))?;
+        if !self.episodes.is_empty() {
+            let show = builder.library.maker().show();
+            let named = |maker: &mut Maker<'_>, id, name| maker.episode_named(id, name, show);
+            builder.library.episodes = saved(&mut builder.library, self.episodes, now, named)?;
+        }
+        builder.library.audiobooks =
+            saved(&mut builder.library, self.audiobooks, now, |maker, id, name| maker.audiobook_named(id, name))?;
         for spec in self.playlists {
             let playlist = spec.map(|spec| builder.playlist(spec, now)).transpose()?;
             builder.library.playlists.push(playlist);
         }
         Ok(builder.library)
     }
+}
+
+/// Rows of what is spoken.
+fn saved<T>(
+    library: &mut Library,
+    specs: Vec<SpokenSpec>,
+    now: DateTime<Utc>,
+    named: impl Fn(&mut Maker<'_>, String, String) -> T,
+) -> Result<Vec<Saved<T>>, String> {
+    let row = |(index, SpokenSpec { id, name, added_at }): (usize, SpokenSpec)| {
+        check_id(&id)?;
+        let added_at = added_at.unwrap_or_else(|| minutes_before(now, index));
+        Ok(Saved { added_at, item: Some(named(&mut library.maker(), id, name)) })
+    };
+    specs.into_iter().enumerate().map(row).collect()
 }
 
 /// Dates that were not given: a minute apart, so that the order given is the order by date.

@@ -11,6 +11,7 @@ use super::library::{
     EDITORIAL_PREFIX, Library, LocalFile, Media, PLAYS_MAX, Play, Playlist, PlaylistItem, SavedAlbum, SavedTrack, User,
 };
 use super::names::Namer;
+use super::spoken;
 
 /// When the newest item was saved, in seconds since 1970 (2026-06-30): fixed, so that a seed always gives one library.
 const NEWEST_S: i64 = 1_782_831_600;
@@ -37,6 +38,7 @@ pub fn library(spec: &LibrarySpec, seed: u64) -> Library {
     if spec.odd_rows {
         make_odd(&mut library);
     }
+    spoken::furnish(&mut library, spec, seed);
     library
 }
 
@@ -107,13 +109,13 @@ fn listen(library: &mut Library) {
 }
 
 /// Dates that fall from the newest onwards, with bursts.
-struct Dates {
+pub struct Dates {
     at_s: i64,
     mean_gap_s: u64,
 }
 
 impl Dates {
-    fn back_from_newest(count: usize) -> Dates {
+    pub fn back_from_newest(count: usize) -> Dates {
         Dates { at_s: NEWEST_S, mean_gap_s: (SPAN_S / count.max(1) as u64).clamp(1, 3 * 86_400) }
     }
 
@@ -126,7 +128,7 @@ impl Dates {
         date
     }
 
-    fn zip_with<T, R>(
+    pub fn zip_with<T, R>(
         mut self,
         rng: &mut Rng,
         items: impl Iterator<Item = T>,

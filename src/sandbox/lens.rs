@@ -1,14 +1,13 @@
 //! Turns entities of the catalogue into wire objects, in either dialect. The old one has fields that the current one
 //! dropped, and other names for the contents of a playlist.
 
-use super::catalogue::{Album, AlbumNo, ArtistNo, Catalogue, EpisodeNo, TrackNo};
+use super::catalogue::{Album, AlbumNo, ArtistNo, Catalogue, TrackNo};
 use super::config::Dialect;
 use super::library::{LocalFile, Playlist, User};
 use super::wire::{
-    AlbumWire, ArtistWire, CopyrightWire, EpisodeWire, FollowersWire, FutureWire, HOST, Identity, IsrcWire, Kind,
-    LocalAlbumWire, LocalTrackWire, MARKETS, Nothing, PagingWire, PlaylistWire, ShellWire, ShowWire, SimpleAlbumWire,
-    SimpleArtistWire, SimpleTrackWire, TrackWire, UpcWire, UserWire, album_images, artist_images, playlist_image,
-    show_images,
+    AlbumWire, ArtistWire, CopyrightWire, FollowersWire, FutureWire, HOST, Identity, IsrcWire, Kind, LocalAlbumWire,
+    LocalTrackWire, MARKETS, Nothing, PagingWire, PlaylistWire, ShellWire, SimpleAlbumWire, SimpleArtistWire,
+    SimpleTrackWire, TrackWire, UpcWire, UserWire, album_images, artist_images, playlist_image,
 };
 
 /// Most tracks that an album carries with it.
@@ -23,7 +22,7 @@ pub struct Lens<'a> {
 
 impl<'a> Lens<'a> {
     /// A field that only the old dialect has.
-    fn legacy<T>(self, field: T) -> Option<T> {
+    pub fn legacy<T>(self, field: T) -> Option<T> {
         (self.dialect == Dialect::Legacy).then_some(field)
     }
 
@@ -113,30 +112,6 @@ impl<'a> Lens<'a> {
             external_ids: track.isrc.as_deref().map(|isrc| IsrcWire { isrc }),
             future_field: track.has_future_fields.then_some(FutureWire { since: "2027-04", levels: (1, (), 0.5) }),
             popularity: self.legacy(track.popularity),
-        }
-    }
-
-    /// An episode in full.
-    pub fn episode(self, no: EpisodeNo) -> EpisodeWire<'a> {
-        let episode = &self.catalogue[no];
-        EpisodeWire {
-            identity: Identity::of(Kind::Episode, &episode.id),
-            duration_ms: episode.duration_ms,
-            explicit: false,
-            images: show_images(episode.art),
-            is_externally_hosted: false,
-            is_playable: true,
-            languages: ["en"],
-            name: &episode.name,
-            release_date: &episode.release_date,
-            release_date_precision: "day",
-            show: ShowWire {
-                identity: Identity::of(Kind::Show, &episode.show_id),
-                available_markets: self.legacy(MARKETS),
-                images: show_images(episode.art),
-                media_type: "audio",
-                name: &episode.show_name,
-            },
         }
     }
 

@@ -10,9 +10,10 @@ use fastrand::Rng;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::catalogue::{AlbumNo, Art, ArtistNo, Catalogue, EpisodeNo, TrackNo};
+use super::catalogue::{AlbumNo, Art, ArtistNo, AudiobookNo, Catalogue, EpisodeNo, ShowNo, TrackNo};
 use super::config::Dialect;
 use super::maker::Maker;
+use super::spoken::Saved;
 
 /// Most plays that the Web API gives; older ones are out of reach.
 pub const PLAYS_MAX: usize = 50;
@@ -162,6 +163,10 @@ pub struct Library {
     pub albums: Vec<SavedAlbum>,
     /// Sorted by artist id, as the Web API pages them.
     pub artists: Vec<ArtistNo>,
+    /// Newest first, as are the two below.
+    pub shows: Vec<Saved<ShowNo>>,
+    pub episodes: Vec<Saved<EpisodeNo>>,
+    pub audiobooks: Vec<Saved<AudiobookNo>>,
     /// In the person's own order. Some entries have lost their playlist.
     pub playlists: Vec<Option<Playlist>>,
     /// Everything ever played, newest first. The Web API shows [`PLAYS_MAX`] of it.
@@ -190,6 +195,9 @@ impl Library {
             tracks: Vec::new(),
             albums: Vec::new(),
             artists: Vec::new(),
+            shows: Vec::new(),
+            episodes: Vec::new(),
+            audiobooks: Vec::new(),
             playlists: Vec::new(),
             plays: Vec::new(),
             rng,

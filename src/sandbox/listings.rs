@@ -1,5 +1,7 @@
 //! The questions a library sync asks of the Web API, answered from the library as it is at that instant.
 
+use serde::Serialize;
+
 use super::config::Dialect;
 use super::http::{ApiError, Query, Reply};
 use super::lens::Lens;
@@ -30,6 +32,11 @@ pub fn answer(
         Endpoint::SavedTracks => view.saved_tracks(),
         Endpoint::SavedAlbums => view.saved_albums(),
         Endpoint::Following => view.following(),
+        Endpoint::SavedShows => view.saved("/me/shows", &library.shows, |row| view.lens.saved_show(row)),
+        Endpoint::SavedEpisodes => view.saved("/me/episodes", &library.episodes, |row| view.lens.saved_episode(row)),
+        Endpoint::SavedAudiobooks => {
+            view.saved("/me/audiobooks", &library.audiobooks, |row| view.lens.saved_audiobook(row))
+        }
         Endpoint::Playlists => view.playlists(),
         Endpoint::Playlist { id } => view.playlist(id),
         Endpoint::PlaylistItems { id } => view.playlist_items(id, "items"),
@@ -53,6 +60,9 @@ pub fn slots(library: &Library, endpoint: Endpoint<'_>, query: &Query<'_>) -> Op
         Endpoint::Following => library.followed_after(query.get("after").unwrap_or_default()),
         Endpoint::SavedTracks
         | Endpoint::SavedAlbums
+        | Endpoint::SavedShows
+        | Endpoint::SavedEpisodes
+        | Endpoint::SavedAudiobooks
         | Endpoint::Playlists
         | Endpoint::PlaylistItems { .. }
         | Endpoint::PlaylistTracks { .. } => Page::read(query, usize::MAX).ok()?.offset,
@@ -107,6 +117,13 @@ impl<'a> View<'a> {
             .iter()
             .map(|row| SavedAlbumWire { added_at: seconds(row.added_at), album: self.lens.album(row.album) });
         Ok(Reply::json(200, &page.wire("/me/albums", "", rows.len(), items.collect())))
+    }
+
+    /// A listing of what is spoken.
+    fn saved<R, W: Serialize>(&self, path: &str, rows: &[R], wire: impl Fn(&R) -> W) -> Result<Reply, ApiError> {
+        let page = Page::read(self.query, usize::MAX)?;
+        let items = page.of(rows).iter().map(wire);
+        Ok(Reply::json(200, &page.wire(path, "", rows.len(), items.collect())))
     }
 
     fn following(&self) -> Result<Reply, ApiError> {

@@ -1,4 +1,5 @@
-//! Makes up artists, albums, tracks and episodes that look like real ones, down to recording codes and check digits.
+//! Makes up artists, albums, tracks and episodes that look like real ones, down to recording codes and check digits. What
+//! else is spoken is made up in `spoken`.
 
 use fastrand::Rng;
 
@@ -138,13 +139,14 @@ impl Maker<'_> {
 
     /// The episodes that playlists draw from.
     pub fn episodes(&mut self) {
-        let (show_id, show_name) = (self.id(), Namer(self.rng).album());
+        let (id, name) = (self.id(), Namer(self.rng).album());
+        let mut dice = Rng::with_seed(u64::from(name.len() as u32));
+        let show = Maker { catalogue: self.catalogue, rng: &mut dice }.show_named(id, name);
         for i in 0..NUM_EPISODES {
             let episode = Episode {
                 id: self.id(),
                 name: format!("#{} {}", i + 1, Namer(self.rng).title(None)),
-                show_id: show_id.clone(),
-                show_name: show_name.clone(),
+                show,
                 duration_ms: self.rng.u32(900_000..7_200_000),
                 release_date: format!("2025-{:02}-{:02}", i % 12 + 1, self.rng.u8(1..=28)),
                 art: self.art(),

@@ -48,6 +48,7 @@ mod rows;
 mod server;
 mod service;
 mod shares;
+mod spoken;
 #[cfg(test)]
 mod tests;
 mod truth;

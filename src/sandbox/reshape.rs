@@ -54,7 +54,10 @@ impl Which {
             (ids, places) => {
                 let by_place = places.as_ref().is_some_and(|places| places.contains(&place));
                 let by_id = ids.as_ref().is_some_and(|ids| {
-                    is_named(row, ids) || ["track", "album", "item"].iter().any(|name| is_named(&row[*name], ids))
+                    is_named(row, ids)
+                        || ["track", "album", "show", "episode", "audiobook", "item"]
+                            .iter()
+                            .any(|name| is_named(&row[*name], ids))
                 });
                 by_place || by_id
             }

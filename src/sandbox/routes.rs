@@ -17,6 +17,12 @@ pub enum Family {
     Playlists,
     /// What is in a playlist.
     PlaylistItems,
+    /// Saved shows.
+    Shows,
+    /// Saved episodes.
+    Episodes,
+    /// Saved audiobooks.
+    Audiobooks,
     /// Playback.
     Player,
     /// Paths under `/v1` that are gone or never were.
@@ -28,13 +34,16 @@ pub enum Family {
 }
 
 impl Family {
-    const ALL: [Family; 10] = [
+    const ALL: [Family; 13] = [
         Family::Me,
         Family::Tracks,
         Family::Albums,
         Family::Artists,
         Family::Playlists,
         Family::PlaylistItems,
+        Family::Shows,
+        Family::Episodes,
+        Family::Audiobooks,
         Family::Player,
         Family::Other,
         Family::Token,
@@ -50,6 +59,9 @@ impl Family {
             Family::Artists => "artists",
             Family::Playlists => "playlists",
             Family::PlaylistItems => "playlist_items",
+            Family::Shows => "shows",
+            Family::Episodes => "episodes",
+            Family::Audiobooks => "audiobooks",
             Family::Player => "player",
             Family::Other => "other",
             Family::Token => "token",
@@ -123,6 +135,12 @@ pub enum Endpoint<'a> {
     SavedTracks,
     /// `/me/albums`
     SavedAlbums,
+    /// `/me/shows`
+    SavedShows,
+    /// `/me/episodes`
+    SavedEpisodes,
+    /// `/me/audiobooks`
+    SavedAudiobooks,
     /// `/me/following`
     Following,
     /// `/me/playlists`
@@ -151,6 +169,9 @@ impl<'a> Endpoint<'a> {
             ["me"] => Endpoint::Me,
             ["me", "tracks"] => Endpoint::SavedTracks,
             ["me", "albums"] => Endpoint::SavedAlbums,
+            ["me", "shows"] => Endpoint::SavedShows,
+            ["me", "episodes"] => Endpoint::SavedEpisodes,
+            ["me", "audiobooks"] => Endpoint::SavedAudiobooks,
             ["me", "following"] => Endpoint::Following,
             ["me", "playlists"] => Endpoint::Playlists,
             ["playlists", id] if !id.is_empty() => Endpoint::Playlist { id },
@@ -173,6 +194,9 @@ impl<'a> Endpoint<'a> {
             Endpoint::Me => Family::Me,
             Endpoint::SavedTracks => Family::Tracks,
             Endpoint::SavedAlbums => Family::Albums,
+            Endpoint::SavedShows => Family::Shows,
+            Endpoint::SavedEpisodes => Family::Episodes,
+            Endpoint::SavedAudiobooks => Family::Audiobooks,
             Endpoint::Following => Family::Artists,
             Endpoint::Playlists | Endpoint::Playlist { .. } => Family::Playlists,
             Endpoint::PlaylistItems { .. } | Endpoint::PlaylistTracks { .. } => Family::PlaylistItems,
@@ -181,17 +205,20 @@ impl<'a> Endpoint<'a> {
         }
     }
 
-    /// The scope that the token must carry.
-    pub const fn scope(self) -> Option<&'static str> {
+    /// The scopes that the token must carry.
+    pub const fn scopes(self) -> &'static [&'static str] {
         match self {
-            Endpoint::SavedTracks | Endpoint::SavedAlbums => Some("user-library-read"),
-            Endpoint::Following => Some("user-follow-read"),
-            Endpoint::Playlists | Endpoint::PlaylistItems { .. } | Endpoint::PlaylistTracks { .. } => {
-                Some("playlist-read-private")
+            Endpoint::SavedTracks | Endpoint::SavedAlbums | Endpoint::SavedShows | Endpoint::SavedAudiobooks => {
+                &["user-library-read"]
             }
-            Endpoint::RecentlyPlayed => Some("user-read-recently-played"),
-            Endpoint::CurrentlyPlaying => Some("user-read-currently-playing"),
-            Endpoint::Me | Endpoint::Playlist { .. } | Endpoint::Removed | Endpoint::Unknown => None,
+            Endpoint::SavedEpisodes => &["user-library-read", "user-read-playback-position"],
+            Endpoint::Following => &["user-follow-read"],
+            Endpoint::Playlists | Endpoint::PlaylistItems { .. } | Endpoint::PlaylistTracks { .. } => {
+                &["playlist-read-private"]
+            }
+            Endpoint::RecentlyPlayed => &["user-read-recently-played"],
+            Endpoint::CurrentlyPlaying => &["user-read-currently-playing"],
+            Endpoint::Me | Endpoint::Playlist { .. } | Endpoint::Removed | Endpoint::Unknown => &[],
         }
     }
 }

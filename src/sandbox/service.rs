@@ -140,7 +140,7 @@ impl Service {
         let family = endpoint.family();
         let (user, may_ask) = match self.oauth.check(request.authorization, now.instant) {
             Ok((user, scopes)) => {
-                (user, endpoint.scope().is_none_or(|scope| scopes.split(' ').any(|held| held == scope)))
+                (user, endpoint.scopes().iter().all(|scope| scopes.split(' ').any(|held| held == *scope)))
             }
             Err(problem) => return unauthorized(problem),
         };

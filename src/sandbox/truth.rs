@@ -5,7 +5,8 @@ use serde::Serialize;
 use super::config::Dialect;
 use super::lens::Lens;
 use super::library::{Access, Library, Media, Play, Playlist, PlaylistItem};
-use super::wire::{AlbumWire, ArtistWire, TrackWire, seconds};
+use super::spoken::{AudiobookWire, SpokenTruth};
+use super::wire::{AlbumWire, ArtistWire, EpisodeWire, ShowWire, TrackWire, seconds};
 
 /// The whole library.
 #[derive(Serialize)]
@@ -14,6 +15,9 @@ pub struct Truth<'a> {
     tracks: Vec<Option<TrackTruth<'a>>>,
     albums: Vec<AlbumTruth<'a>>,
     artists: Vec<ArtistTruth<'a>>,
+    shows: Vec<Option<SpokenTruth<'a>>>,
+    episodes: Vec<Option<SpokenTruth<'a>>>,
+    audiobooks: Vec<Option<SpokenTruth<'a>>>,
     playlists: Vec<Option<PlaylistTruth<'a>>>,
     /// What the Web API shows of the history.
     plays: Vec<PlayTruth<'a>>,
@@ -110,6 +114,11 @@ impl<'a> Truth<'a> {
                 .map(|no| &catalogue[*no])
                 .map(|artist| ArtistTruth { id: &artist.id, name: &artist.name })
                 .collect(),
+            shows: SpokenTruth::of(&library.shows, true, |no| (&catalogue[no].id, &catalogue[no].name)),
+            episodes: SpokenTruth::of(&library.episodes, true, |no| (&catalogue[no].id, &catalogue[no].name)),
+            audiobooks: SpokenTruth::of(&library.audiobooks, dialect == Dialect::Legacy, |no| {
+                (&catalogue[no].id, &catalogue[no].name)
+            }),
             playlists: playlists
                 .iter()
                 .map(|playlist| playlist.as_ref().map(|playlist| playlist_truth(library, playlist, dialect)))
@@ -126,6 +135,9 @@ pub struct CatalogueTruth<'a> {
     tracks: Vec<TrackWire<'a>>,
     albums: Vec<AlbumWire<'a>>,
     artists: Vec<ArtistWire<'a>>,
+    shows: Vec<ShowWire<'a>>,
+    episodes: Vec<EpisodeWire<'a>>,
+    audiobooks: Vec<AudiobookWire<'a>>,
 }
 
 impl<'a> CatalogueTruth<'a> {
@@ -136,6 +148,9 @@ impl<'a> CatalogueTruth<'a> {
             tracks: lens.catalogue.tracks().map(|no| lens.track(no)).collect(),
             albums: lens.catalogue.albums().map(|no| lens.album(no)).collect(),
             artists: lens.catalogue.artists().map(|no| lens.artist(no)).collect(),
+            shows: lens.catalogue.shows().map(|no| lens.show(no)).collect(),
+            episodes: lens.catalogue.episodes().map(|no| lens.episode(no)).collect(),
+            audiobooks: lens.catalogue.audiobooks().map(|no| lens.audiobook(no)).collect(),
         }
     }
 }

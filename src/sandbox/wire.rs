@@ -36,6 +36,7 @@ pub enum Kind {
     User,
     Episode,
     Show,
+    Audiobook,
 }
 
 impl Kind {
@@ -48,6 +49,7 @@ impl Kind {
             Kind::User => "user",
             Kind::Episode => "episode",
             Kind::Show => "show",
+            Kind::Audiobook => "audiobook",
         }
     }
 }
@@ -259,9 +261,14 @@ pub struct ShowWire<'a> {
     pub identity: Identity<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub available_markets: Option<&'static [&'static str]>,
+    pub description: &'a str,
+    pub explicit: bool,
     pub images: ThreeImages,
     pub media_type: &'static str,
     pub name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub publisher: Option<&'a String>,
+    pub total_episodes: u32,
 }
 
 #[derive(Serialize)]

@@ -8,6 +8,7 @@ use super::{
     repair::repaired,
     room,
     row::Row,
+    spoken::{audiobook_row, episode_row, show_row},
     wire::{
         self, AlbumTracksWire, ArtistWire, FollowingWire, Lax, PageWire, PlaylistItemWire, PlaylistWire,
         SavedAlbumWire, SavedTrackWire, UserWire,
@@ -109,6 +110,9 @@ pub(super) fn page(request: &PageRequest, body: &[u8]) -> Result<Page, DecodeErr
             EntityType::Albums => rows(request, object(body)?, album_row),
             EntityType::Artists => rows(request, object(body)?, artist_row),
             EntityType::Playlists => rows(request, object(body)?, playlist_row),
+            EntityType::Shows => rows(request, object(body)?, show_row),
+            EntityType::Episodes => rows(request, object(body)?, episode_row),
+            EntityType::Audiobooks => rows(request, object(body)?, audiobook_row),
         },
         PageRequest::PlaylistItems { .. } => rows(request, object(body)?, playlist_item_row),
     }

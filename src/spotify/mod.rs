@@ -31,6 +31,7 @@ mod refusal;
 mod repair;
 mod room;
 mod row;
+mod spoken;
 mod token_rest;
 mod wire;
 

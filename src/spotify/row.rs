@@ -175,7 +175,7 @@ impl Row {
         self.optional(id)
     }
 
-    fn optional<T>(&mut self, part: Result<T, Oddity>) -> Option<T> {
+    pub fn optional<T>(&mut self, part: Result<T, Oddity>) -> Option<T> {
         if let Err(odd @ Oddity::Undecodable(_)) = &part {
             self.note(odd.clone());
         }
@@ -218,7 +218,7 @@ impl Row {
     }
 
     /// A date of the year 0000 is what an album without one has.
-    fn release_date(&mut self, field: Lax<String>) -> Option<String> {
+    pub fn release_date(&mut self, field: Lax<String>) -> Option<String> {
         self.words("release_date", field).filter(|date| !date.starts_with("0000"))
     }
 
@@ -242,7 +242,7 @@ impl Row {
     }
 
     /// Reads a part of a row whose name is not that of the row.
-    fn unlabelled<T>(&mut self, read: impl FnOnce(&mut Row) -> T) -> T {
+    pub fn unlabelled<T>(&mut self, read: impl FnOnce(&mut Row) -> T) -> T {
         let label = (self.name.take(), self.uri.take());
         let value = read(self);
         (self.name, self.uri) = label;

@@ -112,6 +112,11 @@ impl Refusals {
             }
             Item::Artist(artist) => vec![artist.id.as_str()],
             Item::Playlist(playlist) => vec![playlist.id.as_str()],
+            Item::Show(show) => vec![show.id.as_str()],
+            Item::Episode(episode) => {
+                [episode.id.as_str()].into_iter().chain(episode.show.iter().map(|show| show.id.as_str())).collect()
+            }
+            Item::Audiobook(audiobook) => vec![audiobook.id.as_str()],
             Item::PlaylistItem(item) => item.track.as_ref().map(ids_in).unwrap_or_default(),
         };
         self.about(&ids)
@@ -163,6 +168,9 @@ fn members_of(entity: EntityType) -> &'static str {
         EntityType::Albums => "saved_albums",
         EntityType::Artists => "followed_artists",
         EntityType::Playlists => "library_playlists",
+        EntityType::Shows => "saved_shows",
+        EntityType::Episodes => "saved_episodes",
+        EntityType::Audiobooks => "saved_audiobooks",
     }
 }
 

@@ -1,4 +1,4 @@
-//! The shared catalogue: tracks, albums and artists, and which artists made what.
+//! The shared catalogue: tracks, albums and artists, which artists made what, and what is spoken.
 //!
 //! A batch mentions one album many times and one artist more often still. They are collected by id, the fuller mention
 //! wins, and each table is written in the order of its keys: PostgreSQL refuses a batch that changes one row twice, and
@@ -6,9 +6,10 @@
 
 use super::rows::{AlbumArtistRow, AlbumRow, ArtistRow, TrackArtistRow, TrackRow};
 use super::schema::{album_artists, albums, track_artists, tracks};
+use super::spoken_rows::{AudiobookRow, EpisodeRow, ShowRow};
 use super::types::{At, Words};
 use super::{Conn, StoreError, with_conn};
-use crate::model::{Album, Artist, ArtistRef, EntityType, PerEntity, Track};
+use crate::model::{Album, Artist, ArtistRef, Audiobook, EntityType, Episode, PerEntity, Show, Track};
 use diesel::{ExpressionMethods, NullableExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use std::collections::btree_map::Entry;
@@ -21,6 +22,9 @@ pub(super) struct Catalogue<'a> {
     artists: BTreeMap<&'a str, ArtistRow<'a>>,
     albums: BTreeMap<&'a str, (AlbumRow<'a>, &'a [ArtistRef])>,
     tracks: BTreeMap<&'a str, (TrackRow<'a>, &'a [ArtistRef])>,
+    shows: BTreeMap<&'a str, ShowRow<'a>>,
+    episodes: BTreeMap<&'a str, EpisodeRow<'a>>,
+    audiobooks: BTreeMap<&'a str, AudiobookRow<'a>>,
 }
 
 /// Ids of the rows that the batch added or changed.
@@ -28,7 +32,15 @@ pub(super) type Written = PerEntity<HashSet<String>>;
 
 impl<'a> Catalogue<'a> {
     pub fn new(at: At) -> Catalogue<'a> {
-        Catalogue { at, artists: BTreeMap::new(), albums: BTreeMap::new(), tracks: BTreeMap::new() }
+        Catalogue {
+            at,
+            artists: BTreeMap::new(),
+            albums: BTreeMap::new(),
+            tracks: BTreeMap::new(),
+            shows: BTreeMap::new(),
+            episodes: BTreeMap::new(),
+            audiobooks: BTreeMap::new(),
+        }
     }
 
     pub fn add_track(&mut self, track: &'a Track) {
@@ -74,6 +86,25 @@ impl<'a> Catalogue<'a> {
 
     pub fn add_artist(&mut self, artist: &'a Artist) {
         self.insert_artist(&artist.id, ArtistRow::full(artist, self.at));
+    }
+
+    pub fn add_show(&mut self, show: &'a Show) {
+        let row = ShowRow::new(show, self.at);
+        match self.shows.entry(&show.id) {
+            Entry::Vacant(entry) => drop(entry.insert(row)),
+            Entry::Occupied(mut entry) => entry.get_mut().absorb(row),
+        }
+    }
+
+    pub fn add_episode(&mut self, episode: &'a Episode) {
+        if let Some(show) = &episode.show {
+            self.add_show(show);
+        }
+        self.episodes.entry(&episode.id).or_insert_with(|| EpisodeRow::new(episode, self.at));
+    }
+
+    pub fn add_audiobook(&mut self, audiobook: &'a Audiobook) {
+        self.audiobooks.entry(&audiobook.id).or_insert_with(|| AudiobookRow::new(audiobook, self.at));
     }
 
     fn mention(&mut self, artists: &'a [ArtistRef]) {
@@ -126,6 +157,20 @@ impl<'a> Catalogue<'a> {
         changed.extend(TrackArtistRow::upsert(conn, &track_links).await?.into_iter().map(|(id, _)| id));
         written[EntityType::Tracks] = changed;
         forget_track_artists_beyond_the_list(conn, &shrunk).await?;
+
+        let shows: Vec<ShowRow<'_>> = self.shows.into_values().collect();
+        (written[EntityType::Shows], _) = ids(ShowRow::upsert(conn, &shows).await?);
+        let mut episodes: Vec<EpisodeRow<'_>> = self.episodes.into_values().collect();
+        if conn.is_careful() {
+            let refusals = conn.refusals();
+            let no_shows = refusals.left_out("shows");
+            for episode in &mut episodes {
+                episode.show_id = episode.show_id.filter(|show| !no_shows.contains(show.0));
+            }
+        }
+        (written[EntityType::Episodes], _) = ids(EpisodeRow::upsert(conn, &episodes).await?);
+        let audiobooks: Vec<AudiobookRow<'_>> = self.audiobooks.into_values().collect();
+        (written[EntityType::Audiobooks], _) = ids(AudiobookRow::upsert(conn, &audiobooks).await?);
         Ok(written)
     }
 }

@@ -4,18 +4,13 @@
 //! was gone. Each is read a page at a time, from an index and from where the page before ended, and the pages are merged
 //! by time. So it costs what is looked at, however large the library is.
 
-use super::schema::{
-    album_artists, albums, artists, followed_artists, library_playlists, playlist_changes, playlist_versions,
-    playlists, saved_albums, saved_tracks, track_artists, tracks,
-};
+use super::changed_rows::{ItemRow, MemberRow, first_of, items, members};
 use super::sources::{Moment, Source};
 use super::types::At;
 use super::versions::ADDED;
-use super::{Conn, Store, StoreError, with_conn};
+use super::{Conn, Store, StoreError};
 use crate::model::{AccountId, EntityType};
 use chrono::{DateTime, Utc};
-use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable};
-use diesel_async::RunQueryDsl;
 use futures_util::future::try_join_all;
 use std::cmp::{Ordering, Reverse};
 use std::collections::VecDeque;
@@ -34,9 +29,10 @@ pub struct Change {
     /// Its Spotify id; `None` for an item of a playlist that is no track.
     pub id: Option<String>,
     pub name: Option<String>,
-    /// The first one of a track or album.
+    /// Who it is by: the first artist of a track or album, the publisher of a show, the show of an episode, the first author
+    /// of an audiobook.
     pub artist: Option<String>,
-    /// When it was added, as the source says; of an artist or a playlist, when it was first seen.
+    /// When it was added, as the source says; where it does not, when it was first seen.
     pub added_at: Option<DateTime<Utc>>,
     /// Where an item of a playlist stands, or stood.
     pub place: Option<InPlaylist>,
@@ -166,11 +162,11 @@ struct Branch {
 
 /// The last row that was read: the next ones are older, or as old and after it by what tells them apart.
 #[derive(Debug, Clone)]
-struct Mark {
-    at: At,
-    id: String,
-    version: i64,
-    number: i64,
+pub(super) struct Mark {
+    pub at: At,
+    pub id: String,
+    pub version: i64,
+    pub number: i64,
 }
 
 impl Mark {
@@ -218,12 +214,13 @@ impl Branch {
             let MemberRow { id, rev, added_at, returned_at, removed_at, name, artist } = row;
             let (kind, at) = match moment {
                 // A saved row is written again only when it came back, or was saved anew: it then has another `added_at`.
-                Moment::Added if rev > 1 && entity.is_newest_first() => (ChangeKind::AddedAgain, added_at),
-                Moment::Added => (ChangeKind::Added, added_at),
+                Moment::Added if rev > 1 => (ChangeKind::AddedAgain, added_at),
+                Moment::Added | Moment::Seen => (ChangeKind::Added, added_at),
                 Moment::Returned => (ChangeKind::AddedAgain, returned_at),
                 Moment::Removed => (ChangeKind::Removed, removed_at),
             };
             let at = at.expect("rows are found by this moment");
+            let artist = if entity == EntityType::Audiobooks { artist.as_deref().and_then(first_of) } else { artist };
             self.mark = Mark { at, id: id.clone(), ..self.mark };
             let change = Change {
                 at: at.into(),
@@ -271,179 +268,4 @@ impl Branch {
         };
         Ok(rows.into_iter().map(marked).collect())
     }
-}
-
-/// A row of any of the membership tables, with what it is about.
-#[derive(Debug, Queryable)]
-struct MemberRow {
-    id: String,
-    rev: i64,
-    /// Or first seen.
-    added_at: Option<At>,
-    returned_at: Option<At>,
-    removed_at: Option<At>,
-    name: Option<String>,
-    artist: Option<String>,
-}
-
-/// The rows of a membership table by one of its moments, latest first, after the mark.
-macro_rules! page {
-    ($from:expr, $members:ident, $item_id:ident, $at:ident, $account:expr, $since:expr, $mark:expr, $len:expr) => {
-        $from
-            .filter($members::account_id.eq($account.0))
-            .filter($members::$at.ge($since))
-            .filter($members::$at.le($mark.at))
-            .filter($members::$at.lt($mark.at).or($members::$item_id.lt(&$mark.id)))
-            .order(($members::$at.desc(), $members::$item_id.desc()))
-            .limit($len)
-    };
-}
-
-async fn members(
-    conn: &mut Conn,
-    entity: EntityType,
-    moment: Moment,
-    account: AccountId,
-    since: At,
-    mark: &Mark,
-    len: i64,
-) -> Result<Vec<MemberRow>, StoreError> {
-    /// Of saved tracks or albums, with the first artist of each.
-    macro_rules! saved {
-        ($members:ident, $item_id:ident, $items:ident, $credits:ident, $at:ident) => {
-            with_conn!(conn, |c| {
-                let credited = $credits::$item_id.eq($members::$item_id).and($credits::position.eq(0_i64));
-                let from = $members::table
-                    .left_join($items::table.on($items::id.eq($members::$item_id)))
-                    .left_join($credits::table.on(credited))
-                    .left_join(artists::table.on(artists::id.eq($credits::artist_id)));
-                page!(from, $members, $item_id, $at, account, since, mark, len)
-                    .select((
-                        $members::$item_id,
-                        $members::rev,
-                        $members::added_at,
-                        // It has no such column: `added_at` says when.
-                        $members::added_at,
-                        $members::removed_at,
-                        $items::name.nullable(),
-                        artists::name.nullable(),
-                    ))
-                    .load(c)
-                    .await
-            })
-        };
-    }
-    /// Of followed artists or listed playlists.
-    macro_rules! listed {
-        ($members:ident, $item_id:ident, $items:ident, $at:ident) => {
-            with_conn!(conn, |c| {
-                let from = $members::table.left_join($items::table.on($items::id.eq($members::$item_id)));
-                page!(from, $members, $item_id, $at, account, since, mark, len)
-                    .select((
-                        $members::$item_id,
-                        $members::rev,
-                        $members::first_seen_at.nullable(),
-                        $members::returned_at,
-                        $members::removed_at,
-                        $items::name.nullable(),
-                        // It has no artist.
-                        diesel::dsl::sql::<diesel::sql_types::Nullable<diesel::sql_types::Text>>("NULL"),
-                    ))
-                    .load(c)
-                    .await
-            })
-        };
-    }
-    /// By whichever moment is asked for.
-    macro_rules! by_moment {
-        ($read:ident($($table:ident),+), $added:ident, $returned:expr) => {
-            match moment {
-                Moment::Added => $read!($($table),+, $added),
-                Moment::Returned => $returned,
-                Moment::Removed => $read!($($table),+, removed_at),
-            }
-        };
-    }
-    Ok(match entity {
-        EntityType::Tracks => {
-            by_moment!(saved(saved_tracks, track_id, tracks, track_artists), added_at, Ok(Vec::new()))
-        }
-        EntityType::Albums => {
-            by_moment!(saved(saved_albums, album_id, albums, album_artists), added_at, Ok(Vec::new()))
-        }
-        EntityType::Artists => by_moment!(
-            listed(followed_artists, artist_id, artists),
-            first_seen_at,
-            listed!(followed_artists, artist_id, artists, returned_at)
-        ),
-        EntityType::Playlists => by_moment!(
-            listed(library_playlists, playlist_id, playlists),
-            first_seen_at,
-            listed!(library_playlists, playlist_id, playlists, returned_at)
-        ),
-    }?)
-}
-
-/// Something that came into a playlist or went from it.
-#[derive(Debug, Queryable)]
-struct ItemRow {
-    seen_at: At,
-    version: i64,
-    number: i64,
-    kind: String,
-    position: i64,
-    uri: Option<String>,
-    name: Option<String>,
-    track_id: Option<String>,
-    added_at: Option<At>,
-    playlist_id: String,
-    playlist_name: String,
-    snapshot_id: Option<String>,
-    artist: Option<String>,
-}
-
-/// Of the playlists that are, or were, in the account's library.
-async fn items(
-    conn: &mut Conn,
-    account: AccountId,
-    since: At,
-    mark: &Mark,
-    len: i64,
-) -> Result<Vec<ItemRow>, StoreError> {
-    let rows = with_conn!(conn, |c| {
-        use playlist_changes::{added_at, kind, name, number, position, track_id, uri, version_id};
-        use playlist_versions::{id, playlist_id, seen_at, snapshot_id};
-        let in_library = library_playlists::playlist_id.eq(playlist_id);
-        let credited = track_artists::track_id.nullable().eq(track_id).and(track_artists::position.eq(0_i64));
-        let is_older = seen_at.lt(mark.at).or(id.lt(mark.version));
-        playlist_versions::table
-            .inner_join(playlist_changes::table.on(version_id.eq(id)))
-            .inner_join(library_playlists::table.on(in_library.and(library_playlists::account_id.eq(account.0))))
-            .inner_join(playlists::table.on(playlists::id.eq(playlist_id)))
-            .left_join(track_artists::table.on(credited))
-            .left_join(artists::table.on(artists::id.eq(track_artists::artist_id)))
-            .filter(seen_at.ge(since))
-            .filter(seen_at.le(mark.at))
-            .filter(is_older.or(id.eq(mark.version).and(number.gt(mark.number))))
-            .order((seen_at.desc(), id.desc(), number))
-            .limit(len)
-            .select((
-                seen_at,
-                id,
-                number,
-                kind,
-                position,
-                uri,
-                name,
-                track_id,
-                added_at,
-                playlist_id,
-                playlists::name,
-                snapshot_id,
-                artists::name.nullable(),
-            ))
-            .load(c)
-            .await
-    })?;
-    Ok(rows)
 }

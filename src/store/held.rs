@@ -7,7 +7,7 @@
 
 use super::membership::{self, IDS_MAX};
 use super::rows::HeldRow;
-use super::schema::{albums, artists, held_removals, playlist_items, playlists, tracks};
+use super::schema::{albums, artists, audiobooks, episodes, held_removals, playlist_items, playlists, shows, tracks};
 use super::types::{At, Words, len};
 use super::upsert::upsert;
 use super::{Conn, Store, StoreError, with_conn};
@@ -179,6 +179,9 @@ async fn name_all(conn: &mut Conn, held: &mut [HeldRemoval]) -> Result<(), Store
             EntityType::Albums => names!(conn, albums, ids),
             EntityType::Artists => names!(conn, artists, ids),
             EntityType::Playlists => names!(conn, playlists, ids),
+            EntityType::Shows => names!(conn, shows, ids),
+            EntityType::Episodes => names!(conn, episodes, ids),
+            EntityType::Audiobooks => names!(conn, audiobooks, ids),
         };
         for one in held.iter_mut().filter(in_listing) {
             one.name = names.get(&one.item_id).filter(|name| !name.is_empty()).cloned();

@@ -103,6 +103,9 @@ async fn write_items_of(conn: &mut Conn, slots: &[Slot], now: At) -> Result<Writ
             Item::Playlist(playlist) => {
                 playlists.entry(&playlist.id).or_insert_with(|| PlaylistRow::new(playlist, now));
             }
+            Item::Show(show) => catalogue.add_show(show),
+            Item::Episode(episode) => catalogue.add_episode(episode),
+            Item::Audiobook(audiobook) => catalogue.add_audiobook(audiobook),
             Item::PlaylistItem(_) => debug_assert!(false, "a playlist's item does not stand in a library listing"),
         }
     }

@@ -1,9 +1,10 @@
-//! Whose library holds what: `saved_tracks`, `saved_albums`, `followed_artists`, `library_playlists`. Tables of one shape,
-//! so each question is asked once, for whichever table the entity type has.
+//! Whose library holds what: `saved_tracks`, `followed_artists`, `library_playlists` and the like. Tables of one shape, so
+//! each question is asked once, for whichever table the entity type has.
 
 use super::held::held;
 use super::rows::{FollowedArtistRow, LibraryPlaylistRow, SavedAlbumRow, SavedTrackRow};
-use super::schema::{followed_artists, held_removals, library_playlists, sync_seen};
+use super::schema::{followed_artists, held_removals, library_playlists, saved_audiobooks, sync_seen};
+use super::spoken_rows::{SavedAudiobookRow, SavedEpisodeRow, SavedShowRow};
 use super::types::{At, Words, len, to_u32};
 use super::{Conn, StoreError, with_conn};
 use crate::model::{AccountId, EntityType, Gone, HeldBefore, Membership, Removal, Slot};
@@ -34,6 +35,18 @@ macro_rules! in_membership {
                 use $crate::store::schema::library_playlists::{self as $table, playlist_id as $item_id};
                 $body
             }
+            EntityType::Shows => {
+                use $crate::store::schema::saved_shows::{self as $table, show_id as $item_id};
+                $body
+            }
+            EntityType::Episodes => {
+                use $crate::store::schema::saved_episodes::{self as $table, episode_id as $item_id};
+                $body
+            }
+            EntityType::Audiobooks => {
+                use $crate::store::schema::saved_audiobooks::{self as $table, audiobook_id as $item_id};
+                $body
+            }
         }
     };
 }
@@ -49,6 +62,18 @@ macro_rules! in_dated_membership {
             }
             EntityType::Albums => {
                 use $crate::store::schema::saved_albums::{self as $table, album_id as $item_id};
+                $body
+            }
+            EntityType::Shows => {
+                use $crate::store::schema::saved_shows::{self as $table, show_id as $item_id};
+                $body
+            }
+            EntityType::Episodes => {
+                use $crate::store::schema::saved_episodes::{self as $table, episode_id as $item_id};
+                $body
+            }
+            EntityType::Audiobooks => {
+                use $crate::store::schema::saved_audiobooks::{self as $table, audiobook_id as $item_id};
                 $body
             }
             EntityType::Artists | EntityType::Playlists => $otherwise,
@@ -111,6 +136,20 @@ pub(super) async fn write(
     Ok(slots.iter().map(|slot| slot.id().map_or(Outcome::UNIDENTIFIED, outcome)).collect())
 }
 
+/// Where the source does not say since when: of a row that was written and is not new we know it. It came back now.
+macro_rules! note_return {
+    ($conn:expr, $account:expr, $members:ident, $item_id:ident, $written:expr, $now:expr) => {
+        let back: Vec<&str> = $written.iter().filter(|(_, rev)| *rev > 1).map(|(id, _)| id.as_str()).collect();
+        if !back.is_empty() {
+            with_conn!($conn, |c| {
+                let theirs = $members::table.filter($members::account_id.eq($account.0));
+                let theirs = diesel::update(theirs.filter($members::$item_id.eq_any(back)));
+                theirs.set($members::returned_at.eq($now)).execute(c).await
+            })?;
+        }
+    };
+}
+
 /// Upserts the members and tells what those were that it wrote: a row is written only if it is new, was marked removed,
 /// or was added at another moment.
 async fn upsert(
@@ -137,31 +176,35 @@ async fn upsert(
         EntityType::Artists => {
             let row = |(artist_id, _)| FollowedArtistRow { account_id, artist_id, first_seen_at: now, removed_at };
             let written = FollowedArtistRow::upsert(conn, &members.map(row).collect::<Vec<_>>()).await?;
-            note_return_of_artists(conn, account, &written, now).await?;
+            note_return!(conn, account, followed_artists, artist_id, &written, now);
             written
         }
         EntityType::Playlists => return upsert_playlists(conn, account, members, now).await,
+        EntityType::Shows => {
+            let row = |(show_id, Listed { added_at, .. })| SavedShowRow { account_id, show_id, added_at, removed_at };
+            SavedShowRow::upsert(conn, &members.map(row).collect::<Vec<_>>()).await?
+        }
+        EntityType::Episodes => {
+            let row = |(episode_id, Listed { added_at, .. })| SavedEpisodeRow {
+                account_id,
+                episode_id,
+                added_at,
+                removed_at,
+            };
+            SavedEpisodeRow::upsert(conn, &members.map(row).collect::<Vec<_>>()).await?
+        }
+        EntityType::Audiobooks => {
+            let row = |(audiobook_id, Listed { added_at, .. })| {
+                let first_seen_at = added_at.is_none().then_some(now);
+                SavedAudiobookRow { account_id, audiobook_id, added_at, first_seen_at, removed_at }
+            };
+            let written = SavedAudiobookRow::upsert(conn, &members.map(row).collect::<Vec<_>>()).await?;
+            note_return!(conn, account, saved_audiobooks, audiobook_id, &written, now);
+            written
+        }
     };
     let membership = |rev| if rev == 1 { Membership::New } else { Membership::Returned };
     Ok(written.into_iter().map(|(id, rev)| (id, membership(rev))).collect())
-}
-
-/// The source does not say since when an artist is followed; of one that was written and not new we know it: again.
-async fn note_return_of_artists(
-    conn: &mut Conn,
-    account: AccountId,
-    written: &[(String, i64)],
-    now: At,
-) -> Result<(), StoreError> {
-    let back: Vec<&str> = written.iter().filter(|(_, rev)| *rev > 1).map(|(id, _)| id.as_str()).collect();
-    if !back.is_empty() {
-        with_conn!(conn, |c| {
-            use followed_artists::{account_id, artist_id, returned_at, table};
-            let back = table.filter(account_id.eq(account.0)).filter(artist_id.eq_any(back));
-            diesel::update(back).set(returned_at.eq(now)).execute(c).await
-        })?;
-    }
-    Ok(())
 }
 
 /// A playlist that only stands elsewhere now is written, and yet known. So those that return are told first.

@@ -42,6 +42,9 @@ const LOCK: &str = "LOCK TABLE accounts, sync_states, plays IN SHARE ROW EXCLUSI
 pub struct Purged {
     pub saved_tracks: u64,
     pub saved_albums: u64,
+    pub saved_shows: u64,
+    pub saved_episodes: u64,
+    pub saved_audiobooks: u64,
     pub followed_artists: u64,
     /// Playlists that left the account's library, whether or not others have them, too.
     pub library_playlists: u64,
@@ -53,6 +56,9 @@ pub struct Purged {
     pub tracks: u64,
     pub albums: u64,
     pub artists: u64,
+    pub shows: u64,
+    pub episodes: u64,
+    pub audiobooks: u64,
     /// Tokens, checkpoints, batches, the history of playlists and the like.
     pub bookkeeping: u64,
     /// Plays from the person's own data export. They stay.
@@ -98,6 +104,9 @@ async fn purge(conn: &mut Conn, account: AccountId) -> Result<Purged, StoreError
     let mut purged = Purged {
         saved_tracks: delete(conn, "saved_tracks", &mine).await?,
         saved_albums: delete(conn, "saved_albums", &mine).await?,
+        saved_shows: delete(conn, "saved_shows", &mine).await?,
+        saved_episodes: delete(conn, "saved_episodes", &mine).await?,
+        saved_audiobooks: delete(conn, "saved_audiobooks", &mine).await?,
         followed_artists: delete(conn, "followed_artists", &mine).await?,
         library_playlists: delete(conn, "library_playlists", &mine).await?,
         plays: delete(conn, "plays", &format!("{mine} AND source = 'api'")).await?,
@@ -152,6 +161,13 @@ async fn sweep(conn: &mut Conn, purged: &mut Purged) -> Result<(), StoreError> {
     let artists = "SELECT id FROM artists EXCEPT SELECT artist_id FROM followed_artists \
                    EXCEPT SELECT artist_id FROM track_artists EXCEPT SELECT artist_id FROM album_artists";
     purged.artists = delete(conn, "artists", &format!("id IN ({artists})")).await?;
+
+    let episodes = "SELECT id FROM episodes EXCEPT SELECT episode_id FROM saved_episodes";
+    purged.episodes = delete(conn, "episodes", &format!("id IN ({episodes})")).await?;
+    let shows = "SELECT id FROM shows EXCEPT SELECT show_id FROM saved_shows EXCEPT SELECT show_id FROM episodes";
+    purged.shows = delete(conn, "shows", &format!("id IN ({shows})")).await?;
+    let audiobooks = "SELECT id FROM audiobooks EXCEPT SELECT audiobook_id FROM saved_audiobooks";
+    purged.audiobooks = delete(conn, "audiobooks", &format!("id IN ({audiobooks})")).await?;
     Ok(())
 }
 
@@ -173,7 +189,8 @@ async fn count(conn: &mut Conn, from: &str) -> Result<u64, StoreError> {
 #[cfg(test)]
 pub(super) fn tables() -> Vec<&'static str> {
     let mut tables = BOOKS.to_vec();
-    tables.extend(["followed_artists", "library_playlists", "plays", "saved_albums", "saved_tracks"]);
+    tables.extend(["followed_artists", "library_playlists", "plays", "saved_albums", "saved_audiobooks"]);
+    tables.extend(["saved_episodes", "saved_shows", "saved_tracks"]);
     tables.sort_unstable();
     tables
 }

@@ -8,12 +8,12 @@
 //! | column | is silence, too | replaced by |
 //! |---|---|---|
 //! | `name` of anything | an empty text | any other; one with U+FFFD in it only where the known one has that, too |
-//! | `artists.genres` | `[]` | a list of some |
+//! | `artists.genres`; `audiobooks.authors`, `narrators` | `[]` | a list of some |
 //! | `image_url` of anything | `[]`, images without address | an address |
-//! | `albums.album_type`, `upc`; `tracks.isrc`; `playlists.owner_id`, `owner_name` | an empty text | any other text |
-//! | `albums.release_date` with its precision | an empty text, the year 0000 | any other date |
-//! | `albums.total_tracks`; `tracks.duration_ms`, `disc_number`, `track_number` | 0 and less | a number from 1 on |
-//! | `tracks.explicit`; `playlists.public`, `collaborative` | | true and false |
+//! | `albums.album_type`, `upc`; `tracks.isrc`; `playlists.owner_id`, `owner_name`; `publisher`, `description` and the like of what is spoken | an empty text | any other text |
+//! | `albums.release_date`, `episodes.release_date`, with its precision | an empty text, the year 0000 | any other date |
+//! | `albums.total_tracks`, `shows.total_episodes`, `audiobooks.total_chapters`; `tracks.duration_ms`, `episodes.duration_ms`, `disc_number`, `track_number` | 0 and less | a number from 1 on |
+//! | `explicit` of anything; `playlists.public`, `collaborative` | | true and false |
 //! | `tracks.album_id`; the artist at a place of a list | a name without an id, where an id is known | an id |
 //! | how many artists there are (`num_artists`) | `[]`, and a list of which some cannot be read | a list that can be read |
 //! | `tracks.uri`, `saved_*.added_at` | a date that cannot be read | any other |
@@ -266,7 +266,7 @@ upsert_row! {
     }
 }
 
-fn words(text: &Option<String>) -> Option<Words<'_>> {
+pub(super) fn words(text: &Option<String>) -> Option<Words<'_>> {
     text.as_deref().map(Words)
 }
 

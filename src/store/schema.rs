@@ -2,8 +2,10 @@
 //! table on both.
 
 mod bookkeeping;
+mod spoken;
 
 pub use bookkeeping::*;
+pub use spoken::*;
 
 diesel::table! {
     use diesel::sql_types::*;
@@ -375,6 +377,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     album_artists,
     albums,
     artists,
+    audiobooks,
+    episodes,
     followed_artists,
     gate_processes,
     held_removals,
@@ -394,7 +398,11 @@ diesel::allow_tables_to_appear_in_same_query!(
     rate_limits,
     request_ledger,
     saved_albums,
+    saved_audiobooks,
+    saved_episodes,
+    saved_shows,
     saved_tracks,
+    shows,
     sync_batches,
     sync_gaps,
     sync_odd_items,

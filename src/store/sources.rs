@@ -1,7 +1,7 @@
 //! Where changes are read: each kind of event has a table, and a moment in it.
 
 use super::changes::ChangeKind;
-use crate::model::{EntityType, ListingOrder};
+use crate::model::{Dated, EntityType};
 
 /// Where changes are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,9 +13,11 @@ pub enum Source {
 /// A moment in a membership table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// The source says since when it is there, or this program first saw it.
+    /// As the source says, since when it is there.
     Added,
-    /// It was seen again after it was gone. What the source dates says so by its date.
+    /// The source does not say: when it was first seen.
+    Seen,
+    /// The same: when it was seen again after it was gone. What the source dates says so by its date.
     Returned,
     Removed,
 }
@@ -23,9 +25,10 @@ pub enum Moment {
 impl Source {
     /// In the order in which changes of one moment are told.
     pub fn of(entity: EntityType) -> impl Iterator<Item = Source> {
-        let moments: &[Moment] = match entity.facts().order {
-            ListingOrder::NewestFirst => &[Moment::Removed, Moment::Added],
-            ListingOrder::ById | ListingOrder::Arranged => &[Moment::Removed, Moment::Returned, Moment::Added],
+        let moments: &[Moment] = match entity.facts().dated {
+            Dated::Always => &[Moment::Removed, Moment::Added],
+            Dated::Maybe => &[Moment::Removed, Moment::Returned, Moment::Seen, Moment::Added],
+            Dated::Never => &[Moment::Removed, Moment::Returned, Moment::Seen],
         };
         let members = moments.iter().map(move |moment| Source::Members(entity, *moment));
         members.chain(entity.has_items().then_some(Source::PlaylistItems))
@@ -41,10 +44,8 @@ impl Source {
     pub fn tells_of(self, kind: ChangeKind) -> bool {
         match self {
             Source::PlaylistItems => matches!(kind, ChangeKind::Added | ChangeKind::Removed),
-            Source::Members(entity, Moment::Added) if entity.is_newest_first() => {
-                matches!(kind, ChangeKind::Added | ChangeKind::AddedAgain)
-            }
-            Source::Members(_, Moment::Added) => kind == ChangeKind::Added,
+            Source::Members(_, Moment::Added) => matches!(kind, ChangeKind::Added | ChangeKind::AddedAgain),
+            Source::Members(_, Moment::Seen) => kind == ChangeKind::Added,
             Source::Members(_, Moment::Returned) => kind == ChangeKind::AddedAgain,
             Source::Members(_, Moment::Removed) => kind == ChangeKind::Removed,
         }

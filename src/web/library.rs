@@ -1,4 +1,4 @@
-//! The library as lists: `GET /api/v1/{tracks,albums,artists,playlists}`.
+//! The library as lists, one for each entity type: `GET /api/v1/tracks` and the like.
 
 use super::{
     Problem, WebState,
@@ -9,8 +9,8 @@ use super::{
 use crate::store::{
     StoreError,
     browse::{
-        AlbumEntry, ArtistEntry, DateKey, Members, NameKey, Page, PlaylistEntry, PlaylistItemEntry, TrackEntry,
-        VersionEntry, Walk,
+        AlbumEntry, ArtistEntry, AudiobookEntry, DateKey, EpisodeEntry, Members, NameKey, Page, PlaylistEntry,
+        PlaylistItemEntry, ShowEntry, TrackEntry, VersionEntry, Walk,
     },
 };
 use actix_web::{
@@ -23,6 +23,9 @@ pub fn routes(cfg: &mut ServiceConfig) {
     cfg.service(resource("/api/v1/tracks").route(get().to(tracks)))
         .service(resource("/api/v1/albums").route(get().to(albums)))
         .service(resource("/api/v1/artists").route(get().to(artists)))
+        .service(resource("/api/v1/shows").route(get().to(shows)))
+        .service(resource("/api/v1/episodes").route(get().to(episodes)))
+        .service(resource("/api/v1/audiobooks").route(get().to(audiobooks)))
         .service(resource("/api/v1/playlists").route(get().to(playlists)))
         .service(resource("/api/v1/playlists/{id}").route(get().to(playlist)))
         .service(resource("/api/v1/playlists/{id}/items").route(get().to(playlist_items)))
@@ -34,7 +37,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it documents what `Params` reads")]
 pub struct Listing {
-    /// A part of a name, in letters of either case. Looks into the names of artists and albums too.
+    /// A part of a name, in letters of either case. Looks into the names of whom it is by, and of albums and shows, too.
     #[param(max_length = 200)]
     q: Option<String>,
     /// `asc` or `desc`; names go up and dates go down where it is left out.
@@ -148,6 +151,48 @@ pub async fn artists(state: Data<WebState>, request: HttpRequest) -> Result<Json
     match asked.sort {
         Sort::Name => asked.by_name(async |members, walk| state.store.artists_by_name(members, walk).await).await,
         _ => asked.by_date(async |members, walk| state.store.artists_by_date(members, walk).await).await,
+    }
+}
+
+/// Saved shows.
+#[utoipa::path(
+    get, path = "/api/v1/shows", tag = "library",
+    params(Paging, Listing, ("sort" = Option<String>, Query, description = "`added_at` or `name`", pattern = "^(added_at|name)$")),
+    responses((status = 200, body = List<ShowEntry>), ReadProblems)
+)]
+pub async fn shows(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<ShowEntry>>, Problem> {
+    let asked = Asked::read(&request, &state, "shows", &[("added_at", Sort::Date), ("name", Sort::Name)]).await?;
+    match asked.sort {
+        Sort::Name => asked.by_name(async |members, walk| state.store.shows_by_name(members, walk).await).await,
+        _ => asked.by_date(async |members, walk| state.store.shows_by_date(members, walk).await).await,
+    }
+}
+
+/// Saved episodes.
+#[utoipa::path(
+    get, path = "/api/v1/episodes", tag = "library",
+    params(Paging, Listing, ("sort" = Option<String>, Query, description = "`added_at` or `name`", pattern = "^(added_at|name)$")),
+    responses((status = 200, body = List<EpisodeEntry>), ReadProblems)
+)]
+pub async fn episodes(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<EpisodeEntry>>, Problem> {
+    let asked = Asked::read(&request, &state, "episodes", &[("added_at", Sort::Date), ("name", Sort::Name)]).await?;
+    match asked.sort {
+        Sort::Name => asked.by_name(async |members, walk| state.store.episodes_by_name(members, walk).await).await,
+        _ => asked.by_date(async |members, walk| state.store.episodes_by_date(members, walk).await).await,
+    }
+}
+
+/// Saved audiobooks.
+#[utoipa::path(
+    get, path = "/api/v1/audiobooks", tag = "library",
+    params(Paging, Listing, ("sort" = Option<String>, Query, description = "`added_at` or `name`", pattern = "^(added_at|name)$")),
+    responses((status = 200, body = List<AudiobookEntry>), ReadProblems)
+)]
+pub async fn audiobooks(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<AudiobookEntry>>, Problem> {
+    let asked = Asked::read(&request, &state, "audiobooks", &[("added_at", Sort::Date), ("name", Sort::Name)]).await?;
+    match asked.sort {
+        Sort::Name => asked.by_name(async |members, walk| state.store.audiobooks_by_name(members, walk).await).await,
+        _ => asked.by_date(async |members, walk| state.store.audiobooks_by_date(members, walk).await).await,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Stopped at any instant, by whatever it may be, a sync carries on from where it was: nothing that was committed is
 //! lost or asked for again.
 
-use super::support::{Backend, Database, Sandbox, Segno, both, entity_types, wait_until};
+use super::support::{Backend, Database, NUM_ENTITY_TYPES, Sandbox, Segno, both, entity_types, wait_until};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -276,7 +276,7 @@ fn assert_frugal(database: &Database, sandbox: &Sandbox, lives: &[Life]) {
     assert!(committed("initial") <= needed, "{} requests where {least} would do: {lives:?}", committed("initial"));
     // What is complete is looked at by every life, in batches of the other phase.
     let sent: u64 = lives.iter().flat_map(|life| life.sent.values()).sum();
-    let wasted = num_lives * (4 * (IN_FLIGHT_MAX + 1)) as f64;
+    let wasted = num_lives * (NUM_ENTITY_TYPES * (IN_FLIGHT_MAX + 1)) as f64;
     assert!(sent as f64 <= needed + committed("incremental") + wasted, "{sent} requests: {lives:?}");
     let again = "sync_batches WHERE phase = 'initial_sync' AND entity_type <> 'playlists'";
     assert_eq!(database.number("sum(items_unchanged)", again), 0, "what was committed came again: {lives:?}");

@@ -11,11 +11,12 @@ use crate::support::http;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, os::unix::fs::PermissionsExt, time::Duration};
 
-const SCOPES: [&str; 6] = [
+const SCOPES: [&str; 7] = [
     "playlist-read-collaborative",
     "playlist-read-private",
     "user-follow-read",
     "user-library-read",
+    "user-read-playback-position",
     "user-read-private",
     "user-read-recently-played",
 ];
@@ -483,14 +484,26 @@ fn permissions_that_were_not_granted_are_named_with_what_they_are_for() {
     assert!(status == 200 && page.contains("Not all permissions were granted"), "{page}");
     let ended = login.end();
     assert_eq!(ended.code, Some(0), "{}", ended.told());
-    for missing in ["user-follow-read: followed artists", "user-read-recently-played: the listening history"] {
+    for missing in [
+        "user-read-playback-position: saved episodes",
+        "user-follow-read: followed artists",
+        "user-read-recently-played: the listening history",
+    ] {
         assert!(ended.stdout.contains(&format!("missing      {missing} cannot be read")), "{}", ended.told());
     }
     let account = &status_of(&database, &sandbox)["accounts"][0];
-    assert_eq!(account["missing_scopes"], json!(["user-follow-read", "user-read-recently-played"]));
+    let expected = json!(["user-read-playback-position", "user-follow-read", "user-read-recently-played"]);
+    assert_eq!(account["missing_scopes"], expected);
     let text = Segno::on(&database, &sandbox, &["status"]).succeed().stdout;
     assert!(text.contains("missing permission user-follow-read: followed artists cannot be read"), "{text}");
     sync(&database, &sandbox, &["tracks", "albums", "playlists"]).succeed();
+    // The rest goes on, and says what it leaves out.
+    let ended = sync(&database, &sandbox, &[]).succeed();
+    let told = "episodes: left out, since the sign-in lacks user-read-playback-position; \"segno login\" asks for it";
+    assert!(ended.stderr.contains(told) && ended.stderr.contains("artists: left out"), "{}", ended.told());
+    assert_eq!(sandbox.requests("episodes") + sandbox.requests("artists"), 0, "{}", ended.told());
+    let ended = sync(&database, &sandbox, &["episodes"]).run();
+    assert!(ended.code == Some(4) && ended.told().contains("segno login"), "{}", ended.told());
 }
 
 #[test]

@@ -35,6 +35,7 @@ mod settings;
 mod shared_limits;
 mod simulation;
 mod sound;
+mod spoken;
 mod support;
 mod sync;
 mod terminal;

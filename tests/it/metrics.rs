@@ -66,7 +66,7 @@ impl Service {
     fn scrape_when_settled(&self) -> Scrape {
         self.scrape_until("everything was read once", |scrape| {
             let succeeded = |entity: &str| scrape.sum(SUCCESS, &[("entity_type", entity)]).is_some();
-            entity_types().all(|entity| succeeded(entity)) && scrape.sum(POLL, &[]).is_some()
+            entity_types().all(succeeded) && scrape.sum(POLL, &[]).is_some()
         })
     }
 }

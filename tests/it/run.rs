@@ -1,7 +1,7 @@
 //! The service: it keeps a library current for as long as it runs, is told what to do by signals, and shares a database
 //! with nobody who would undo its work.
 
-use super::support::{Backend, Database, Running, Sandbox, Segno, both, wait_until};
+use super::support::{Backend, Database, NUM_ENTITY_TYPES, Running, Sandbox, Segno, both, wait_until};
 use serde_json::{Value, json};
 use std::{
     os::unix::net::UnixDatagram,
@@ -61,7 +61,7 @@ both! {
         sandbox.library().assert_held_by(&database);
         assert!(log.contains("kept current from here on") && log.contains("complete"), "{log}");
         let planned = database.count("sync_states WHERE next_run_at IS NOT NULL AND phase = 'initial_sync'");
-        assert_eq!(planned, 4, "{:?}", database.rows("sync_states"));
+        assert_eq!(planned, NUM_ENTITY_TYPES, "{:?}", database.rows("sync_states"));
     }
 
     fn another_process_is_refused_while_a_service_lives(backend) {

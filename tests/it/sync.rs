@@ -2,6 +2,7 @@
 //! what has changed and writes nothing else.
 
 use super::support::{Backend, Database, Ended, Library, NUM_ENTITY_TYPES, Sandbox, Segno, Source, both, entity_types};
+use segno::model::EntityType;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,9 +40,9 @@ both! {
         sandbox.forget_requests();
         let again = sync(&database, &sandbox);
         let pages = |listing: &str| sandbox.library().rows(listing).len().div_ceil(50) as u64;
-        for (entity, requests) in
-            [("tracks", 1), ("albums", 1), ("artists", pages("artists")), ("playlists", pages("playlists"))]
-        {
+        for entity in EntityType::ALL.iter().copied() {
+            let requests = if entity.is_newest_first() { 1 } else { pages(entity.as_str()) };
+            let entity = entity.as_str();
             let report = again.entity(entity);
             assert_eq!((report["new"].as_u64(), report["updated"].as_u64()), (Some(0), Some(0)), "{}", again.told());
             assert_eq!((report["removed"].as_u64(), &report["resumed_from"]), (Some(0), &Value::Null));
@@ -56,11 +57,11 @@ both! {
     }
 
     fn entity_types_in_parallel(backend) {
-        let (database, sandbox) = (Database::new(backend), Sandbox::exact(400, 150, 150, 60, 4));
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact_with([400, 150, 150, 60, 4], [60, 70, 80], &[]));
         // Each family's first answer is held back, so whoever waited for another would be seen to.
-        let families = ["tracks", "artists", "albums", "playlists"];
+        let families: Vec<&str> = entity_types().collect();
         let hold = |family| json!({ "family": family, "times": 1, "do": { "kind": "delay", "ms": 1000 } });
-        sandbox.rules(families.map(hold).into());
+        sandbox.rules(Value::from_iter(families.iter().copied().map(hold)));
         sync(&database, &sandbox);
         sandbox.assert_rules_applied();
         let log = sandbox.log();
@@ -182,7 +183,7 @@ both! {
     fn an_empty_library_is_complete(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(0, 0, 0, 0, 0));
         sync(&database, &sandbox);
-        assert_eq!(sandbox.stat("requests"), 5);
+        assert_eq!(sandbox.stat("requests"), 1 + NUM_ENTITY_TYPES);
         for entity in entity_types() {
             assert_first_sync_complete(&database, entity, 0);
         }
@@ -241,7 +242,7 @@ fn assert_counted(ended: &Ended, library: &Library, database: &Database) {
     let odd_playlists = playlist_rows.iter().filter(nameless).count() + odd_items;
     playlist_rows.retain(|playlist| !playlist.is_null());
     let mut expected = BTreeMap::from([("playlists", (playlist_rows.len() + items.len(), odd_playlists))]);
-    for listing in ["tracks", "albums", "artists"] {
+    for listing in entity_types().filter(|listing| *listing != "playlists") {
         let rows = library.rows(listing);
         let whole = rows.iter().filter(|row| !row.is_null()).count();
         expected.insert(listing, (whole, rows.iter().filter(nameless).count()));
@@ -256,14 +257,9 @@ fn assert_counted(ended: &Ended, library: &Library, database: &Database) {
 
 /// What the service says it cost is what the sandbox counted, by family too, and hardly more than the least.
 fn assert_cost(ended: &Ended, library: &Library, asked: &Value) {
-    let families: BTreeMap<&str, &[&str]> = BTreeMap::from([
-        ("tracks", &["tracks"][..]),
-        ("artists", &["artists"]),
-        ("albums", &["albums"]),
-        ("playlists", &["playlists", "playlist_items"]),
-    ]);
-    for (entity, families) in families {
-        let counted: u64 = families.iter().filter_map(|family| asked["by_family"][family].as_u64()).sum();
+    for entity in entity_types() {
+        let families = if entity == "playlists" { vec![entity, "playlist_items"] } else { vec![entity] };
+        let counted: u64 = families.iter().filter_map(|family| asked["by_family"][*family].as_u64()).sum();
         assert_eq!(ended.entity(entity)["requests"].as_u64(), Some(counted), "{entity}: {}", ended.told());
     }
     let (total, least) = (asked["requests"].as_u64().expect("a count"), library.least_requests());

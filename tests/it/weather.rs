@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::{net::TcpListener, time::Duration};
 
 /// Requests that a sync of [`library`] costs.
-const NUM_REQUESTS: u64 = 41;
+const NUM_REQUESTS: u64 = 44;
 
 fn library() -> Sandbox {
     Sandbox::exact(1000, 120, 60, 6, 60)
@@ -200,9 +200,7 @@ fn an_api_that_goes_away_ends_the_run_and_the_next_one_carries_on() {
     assert!(ended.stdout.contains("check the network and spotify.api_url"), "{}", ended.told());
     let held = database.num_batches();
 
-    let numbers = ["--tracks", "1000", "--albums", "120", "--artists", "60", "--playlists", "6"];
-    let sandbox =
-        Sandbox::start(&[&["--listen", &address, "--no-odd-rows", "--playlist-items", "60"], &numbers[..]].concat());
+    let sandbox = Sandbox::exact_with([1000, 120, 60, 6, 60], [0; 3], &["--listen", &address]);
     again.succeed();
     sandbox.library().assert_held_by(&database);
     assert!(held >= 4 && sandbox.requests("*") < NUM_REQUESTS, "{} requests", sandbox.requests("*"));

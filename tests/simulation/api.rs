@@ -8,8 +8,8 @@ use super::{
 };
 use chrono::{DateTime, Utc};
 use segno::model::{
-    Artist, EntityType, Family, Item, LimitClass, Oddity, Page, PageRequest, PerEntity, Playlist, PlaylistItem,
-    PlaylistItemKind, Remedy, SavedAlbum, SavedTrack, Slot, Track,
+    Artist, Audiobook, EntityType, Episode, Family, Item, LimitClass, Oddity, Page, PageRequest, PerEntity, Playlist,
+    PlaylistItem, PlaylistItemKind, Remedy, SavedAlbum, SavedTrack, Show, Slot, Track,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -255,6 +255,39 @@ fn content(entity: EntityType, id: String, item: &TrueItem, added_at: Option<Dat
             };
             Item::Album(Box::new(SavedAlbum { added_at, album, tracks: Vec::new() }))
         }
+        EntityType::Shows => Item::Show(Box::new(Show {
+            id,
+            name,
+            publisher: None,
+            description: None,
+            media_type: None,
+            explicit: None,
+            total_episodes: None,
+            image_url: None,
+        })),
+        EntityType::Episodes => Item::Episode(Box::new(Episode {
+            id,
+            name,
+            show: None,
+            description: None,
+            duration_ms: None,
+            explicit: None,
+            release_date: None,
+            release_date_precision: None,
+            image_url: None,
+        })),
+        EntityType::Audiobooks => Item::Audiobook(Box::new(Audiobook {
+            id,
+            name,
+            authors: None,
+            narrators: None,
+            publisher: None,
+            description: None,
+            edition: None,
+            explicit: None,
+            total_chapters: None,
+            image_url: None,
+        })),
         EntityType::Artists => Item::Artist(Box::new(Artist { id, name, genres: None, image_url: None })),
         EntityType::Playlists => {
             let contents = &item.contents;

@@ -2,12 +2,15 @@
 
 use super::{House, Setting};
 
-pub const NUMBERS: [Setting; 8] = [
+pub const NUMBERS: [Setting; 11] = [
     Setting::RateLimitReserve,
     Setting::RateLimitDailyTracks,
     Setting::RateLimitDailyAlbums,
     Setting::RateLimitDailyArtists,
     Setting::RateLimitDailyPlaylists,
+    Setting::RateLimitDailyShows,
+    Setting::RateLimitDailyEpisodes,
+    Setting::RateLimitDailyAudiobooks,
     Setting::RateLimitDailyPlaylistItems,
     Setting::RateLimitDailyPlayer,
     Setting::RateLimitDailyAll,
@@ -35,10 +38,10 @@ fn a_bad_number_is_named_with_its_place_and_what_is_allowed() {
 #[test]
 fn a_table_inside_a_table_is_checked_like_any_other() {
     let refusal = |text: &str| House::new().file(text).refusal();
-    let daily = "tracks, albums, artists, playlists, playlist_items, player, all";
+    let daily = "tracks, albums, artists, playlists, playlist_items, shows, episodes, audiobooks, player, all";
     assert_eq!(
-        refusal("[rate_limit.daily]\nshows = 1"),
-        format!("segno.toml:2: rate_limit.daily.shows: unknown key, expected one of {daily}")
+        refusal("[rate_limit.daily]\nfilms = 1"),
+        format!("segno.toml:2: rate_limit.daily.films: unknown key, expected one of {daily}")
     );
     assert_eq!(
         refusal("[rate_limit]\ndaily = 100"),

@@ -18,9 +18,8 @@ pub fn split(cells: Vec<Cell>, offset: u32) -> Split {
         let (item, odd) = match cell {
             Cell::Slot(slot) => match slot.item {
                 Some(Item::PlaylistItem(item)) => (*item, slot.odd),
-                Some(Item::Track(_) | Item::Album(_) | Item::Artist(_) | Item::Playlist(_)) | None => {
-                    (missing(), slot.odd)
-                }
+                // Nothing else stands in a playlist.
+                Some(_) | None => (missing(), slot.odd),
             },
             Cell::Gap { reason } => {
                 split.gaps.push(GapRange { offset_from: at, offset_to: at + 1, reason });

@@ -17,7 +17,7 @@ pub struct ChangeEntry {
     pub at: DateTime<Utc>,
     /// The Spotify id of the account.
     pub account: String,
-    /// `tracks`, `artists`, `albums`, `playlists` or `playlist_items`.
+    /// An entity type, or `playlist_items`.
     pub entity_type: String,
     /// `added`, `added_again` or `removed`.
     pub change: String,
@@ -26,9 +26,10 @@ pub struct ChangeEntry {
     /// Of an item of a playlist.
     pub uri: Option<String>,
     pub name: Option<String>,
-    /// The first one of a track or album.
+    /// Who it is by: the first artist of a track or album, the publisher of a show, the show of an episode, the first author
+    /// of an audiobook.
     pub artist: Option<String>,
-    /// When it was added, as the source says; of an artist or a playlist, when it was first seen.
+    /// When it was added, as the source says; where it does not, when it was first seen.
     pub added_at: Option<DateTime<Utc>>,
     pub playlist_id: Option<String>,
     pub playlist_name: Option<String>,

@@ -10,27 +10,33 @@
 mod activity;
 mod albums;
 mod artists;
+mod audiobooks;
 mod batches;
 mod changes;
 mod credits;
+mod episodes;
 mod members;
 mod names;
 mod playlist_items;
 mod playlists;
 mod plays;
+mod shows;
 mod tracks;
 mod versions;
 
 pub use activity::{DayOfPlays, PauseEntry, RunEntry};
 pub use albums::AlbumEntry;
 pub use artists::ArtistEntry;
+pub use audiobooks::AudiobookEntry;
 pub use batches::BatchEntry;
 pub use changes::{ChangeEntry, ChangeFilter, ChangeKey};
 pub use credits::{AlbumRef, ArtistLink};
+pub use episodes::{EpisodeEntry, ShowRef};
 pub use members::{DateKey, Members, NameKey};
 pub use playlist_items::PlaylistItemEntry;
 pub use playlists::{PlaceKey, PlaylistEntry};
 pub use plays::{PlayEntry, PlayKey};
+pub use shows::ShowEntry;
 pub use tracks::TrackEntry;
 pub use versions::{VersionChange, VersionEntry};
 

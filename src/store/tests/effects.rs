@@ -56,7 +56,11 @@ fn each_entity_type_removes_from_its_own_table() {
             (EntityType::Albums, Rows::Listing(vec![saved_album(album("b1"))])),
             (EntityType::Artists, Rows::Listing(vec![slot(Item::Artist(Box::new(artist)), None)])),
             (EntityType::Playlists, playlists([playlist("p1", "s1")])),
+            (EntityType::Shows, spoken::of_show(spoken::show("s1"))),
+            (EntityType::Episodes, spoken::of_episode(spoken::episode("e1"))),
+            (EntityType::Audiobooks, spoken::of_audiobook(spoken::audiobook("a1"), None)),
         ];
+        assert_eq!(listings.len(), EntityType::ALL.len());
         for (entity, rows) in listings {
             let run = db.begin(entity).await;
             run.commit_with(rows, seen(1), at(1)).await;

@@ -18,6 +18,7 @@ mod purge;
 mod refusals;
 mod retention;
 mod runs;
+mod spoken;
 mod states;
 mod status;
 mod tokens;

@@ -162,7 +162,7 @@ fn a_word_from_another_version_is_named() {
             use diesel::ExpressionMethods;
             let row = (
                 sync_states::account_id.eq(db.account.0),
-                sync_states::entity_type.eq("shows"),
+                sync_states::entity_type.eq("films"),
                 sync_states::phase.eq("initial_sync"),
             );
             diesel::insert_into(sync_states::table).values(row).execute(c).await
@@ -171,6 +171,6 @@ fn a_word_from_another_version_is_named() {
         drop(conn);
         let error = db.store.list(db.account).await.unwrap_err();
         assert!(error.to_string().contains("sync_states.entity_type"), "{error}");
-        assert!(error.to_string().contains("\"shows\""), "{error}");
+        assert!(error.to_string().contains("\"films\""), "{error}");
     });
 }

@@ -97,7 +97,13 @@ fn status_names_the_permissions_that_are_missing() {
         assert_eq!(account.display_name.as_deref(), Some("Mira"));
         assert_eq!(
             account.missing_scopes,
-            ["user-follow-read", "playlist-read-private", "playlist-read-collaborative", "user-read-recently-played"]
+            [
+                "user-read-playback-position",
+                "user-follow-read",
+                "playlist-read-private",
+                "playlist-read-collaborative",
+                "user-read-recently-played"
+            ]
         );
     });
 }

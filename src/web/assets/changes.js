@@ -43,8 +43,8 @@ function daysAgo(days) {
 
 const nounOf = (type) => ENTITIES[type]?.noun ?? (type === "playlist_items" ? "item" : plain(type));
 
-/** Its kind of page at Spotify; of the items of playlists only tracks have an id. */
-const kindOf = (type) => ENTITIES[type]?.noun ?? "track";
+/** Its kind of page at Spotify; of the items of playlists only tracks have an id, and an audiobook has the page of a show. */
+const kindOf = (type) => (type === "audiobooks" ? "show" : ENTITIES[type]?.noun ?? "track");
 
 function changeRow(change, account) {
   const inItems = change.entity_type === "playlist_items";

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { filters } from "./filters.js";
 import { pagedList } from "./list.js";
 import * as playlist from "./playlist.js";
-import { albumRow, artistRow, playlistRow, playRow, trackRow } from "./rows.js";
+import { albumRow, artistRow, audiobookRow, episodeRow, playlistRow, playRow, showRow, trackRow } from "./rows.js";
 
 const ADDED = [["", "newest first"], ["added_at:asc", "oldest first"], ["name:asc", "name, A to Z"], ["name:desc", "name, Z to A"]];
 const SEEN = [["", "name, A to Z"], ["name:desc", "name, Z to A"], ["first_seen_at:desc", "newest first"], ["first_seen_at:asc", "oldest first"]];
@@ -14,6 +14,9 @@ const TABS = {
   tracks: { words: "Tracks", noun: "track", row: trackRow, order: ADDED, usual: "added_at:desc" },
   albums: { words: "Albums", noun: "album", row: albumRow, order: ADDED, usual: "added_at:desc" },
   artists: { words: "Artists", noun: "artist", row: artistRow, order: SEEN, usual: "name:asc" },
+  shows: { words: "Shows", noun: "show", row: showRow, order: ADDED, usual: "added_at:desc" },
+  episodes: { words: "Episodes", noun: "episode", row: episodeRow, order: ADDED, usual: "added_at:desc" },
+  audiobooks: { words: "Audiobooks", noun: "audiobook", row: audiobookRow, order: ADDED, usual: "added_at:desc" },
   playlists: { words: "Playlists", noun: "playlist", row: playlistRow, order: PLACED, usual: "position:asc" },
   plays: { words: "Plays", noun: "play", row: playRow, order: null, dayOf: (play) => play.played_at },
 };

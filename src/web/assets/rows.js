@@ -58,6 +58,35 @@ export function artistRow(artist) {
   );
 }
 
+export function showRow(show) {
+  return row(
+    nameOf(show.name, "show", show.id),
+    [show.publisher, show.explicit && "explicit"],
+    [show.total_episodes !== null && counted(show.total_episodes, "episode"), show.added_at && time(show.added_at, "day")],
+    { removedAt: show.removed_at },
+  );
+}
+
+export function episodeRow(episode) {
+  return row(
+    nameOf(episode.name, "episode", episode.id),
+    [episode.show?.name, episode.release_date, episode.explicit && "explicit"],
+    [episode.duration_ms !== null && length(episode.duration_ms), episode.added_at && time(episode.added_at, "day")],
+    { removedAt: episode.removed_at },
+  );
+}
+
+/** Spotify shows an audiobook on the page of a show. */
+export function audiobookRow(audiobook) {
+  return row(
+    nameOf(audiobook.name, "show", audiobook.id),
+    [listed(audiobook.authors), audiobook.narrators.length > 0 && `read by ${listed(audiobook.narrators)}`],
+    [audiobook.total_chapters !== null && counted(audiobook.total_chapters, "chapter"),
+      audiobook.added_at && time(audiobook.added_at, "day")],
+    { removedAt: audiobook.removed_at },
+  );
+}
+
 /** Where a playlist is shown. */
 export function playlistHref(id, account = null, part = null) {
   const given = Object.entries({ tab: "playlists", playlist: id, part, account }).filter(([, value]) => value);

@@ -3,12 +3,15 @@
 const NUMBER = new Intl.NumberFormat("en");
 const ONE_DECIMAL = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 
-/** The entity types, in the order in which they are shown; the noun is also the kind of their pages at Spotify. */
+/** The entity types, in the order in which they are shown; with a noun for one. */
 export const ENTITIES = {
   tracks: { noun: "track" },
   artists: { noun: "artist" },
   albums: { noun: "album" },
   playlists: { noun: "playlist" },
+  shows: { noun: "show" },
+  episodes: { noun: "episode" },
+  audiobooks: { noun: "audiobook" },
 };
 
 export const ENTITY_TYPES = Object.keys(ENTITIES);

@@ -223,7 +223,7 @@ both! {
     fn the_tracks_inside_a_saved_album_are_in_the_catalogue(backend) {
         let trial = Trial::of(backend, [0, 40, 0, 0, 0]);
         let ended = trial.sync_well();
-        assert_eq!(trial.sandbox.requests("*"), 5, "who is signed in and a page each: {}", ended.told());
+        assert_eq!(trial.sandbox.requests("*"), 1 + crate::support::NUM_ENTITY_TYPES, "who is signed in and a page each: {}", ended.told());
         let catalogue = trial.sandbox.get("catalogue");
         let saved = trial.sandbox.library().ids("albums");
         let albums = catalogue["albums"].as_array().expect("albums").iter();

@@ -46,6 +46,24 @@ both! {
 }
 
 both! {
+    fn what_is_spoken_has_its_tabs(backend) {
+        let sandbox = Sandbox::exact_with([3, 2, 2, 1, 1], [14, 60, 9], &[]);
+        let library = sandbox.library();
+        let Some(page) = Page::settled(backend, sandbox, "/library?tab=shows") else { return };
+        for (tab, told) in [("shows", "14 shows"), ("episodes", "60 episodes"), ("audiobooks", "9 audiobooks")] {
+            page.browser.click(&format!(".tabs a[href*='tab={tab}']"));
+            page.browser.run("window.scrollTo(0, document.body.scrollHeight)");
+            page.wait_for(".told", &format!("{told}, and that is all."));
+            let name = library.rows(tab)[1]["name"].as_str().expect("a name").to_owned();
+            assert!(page.listed().contains(&name), "{tab}: {name}");
+        }
+        page.browser.fill("input[type=search]", "nothing is called that");
+        page.wait_for(".told", "No audiobook with \"nothing is called that\" in it.");
+        page.assert_silent(&[]);
+    }
+}
+
+both! {
     fn what_came_and_went_is_told_and_a_playlist_has_its_history(backend) {
         let Some(page) = Page::settled(backend, Sandbox::exact(130, 20, 20, 3, 20), "/") else { return };
         let edits = json!([

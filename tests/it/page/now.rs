@@ -133,7 +133,7 @@ fn all_entity_types_of_an_account_are_paused_and_resumed_at_once() {
     page.wait_for(account, "Pause all");
     assert!(!page.shows(account, "Resume all"), "there is nothing to resume");
     page.browser.click(&format!("{account} .pause"));
-    page.wait_for_sentence("Tracks, artists, albums and playlists paused by hand");
+    page.wait_for_sentence("Tracks, artists, albums, playlists, shows, episodes and audiobooks paused by hand");
     wait_until("there is nothing left to pause", || !page.shows(account, "Pause all"));
     page.browser.click(&format!("{account} .resume"));
     page.wait_for_sentence("Everything is current");

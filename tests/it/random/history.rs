@@ -5,6 +5,10 @@ use super::super::support::{Library, entity_types, source::SEPARATOR};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Listings that say when their rows were saved, with their tables.
+pub const DATED: [(&str, &str); 4] =
+    [("tracks", "saved_tracks"), ("albums", "saved_albums"), ("shows", "saved_shows"), ("episodes", "saved_episodes")];
+
 /// Ids, by listing.
 pub type Ids = BTreeMap<&'static str, BTreeSet<String>>;
 
@@ -62,7 +66,7 @@ impl History {
     fn take_in_one(&mut self, library: &Library) {
         let rows = rows(library);
         if let Some(before) = &self.before {
-            for (listing, table) in [("tracks", "saved_tracks"), ("albums", "saved_albums")] {
+            for (listing, table) in DATED {
                 let arrived = rows[table].difference(&before[table]).count() as u64;
                 *self.num_arrivals.entry(listing).or_default() += arrived;
             }
@@ -126,6 +130,9 @@ fn rows(library: &Library) -> BTreeMap<&'static str, BTreeSet<String>> {
     BTreeMap::from([
         ("saved_tracks", of(&whole("tracks"), &["id", "added_at"])),
         ("saved_albums", of(&whole("albums"), &["id", "added_at"])),
+        ("saved_shows", of(&whole("shows"), &["id", "added_at"])),
+        ("saved_episodes", of(&whole("episodes"), &["id", "added_at"])),
+        ("saved_audiobooks", of(&whole("audiobooks"), &["id", "added_at"])),
         ("followed_artists", of(&whole("artists"), &["id"])),
         ("playlists", of(&playlists, &["id", "name", "owner_id", "snapshot_id"])),
         ("playlist_items", items.collect()),

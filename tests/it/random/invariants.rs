@@ -5,7 +5,7 @@ use super::{
         Database, entity_types, membership_of,
         source::{Column, Kind, line_of},
     },
-    history::{History, Ids},
+    history::{DATED, History, Ids},
     script::Round,
 };
 use segno::model::EntityType;
@@ -45,9 +45,12 @@ pub fn check(database: &Database, history: &mut History, round: &Round, ended_we
 
 /// Every row says what was so at some moment.
 fn no_row_is_invented(database: &Database, history: &History) {
-    let tables: [(&str, &str, &[Column]); 5] = [
+    let tables: [(&str, &str, &[Column]); 8] = [
         ("saved_tracks", "", &[("track_id", Kind::Plain), ("added_at", Kind::Time)]),
         ("saved_albums", "", &[("album_id", Kind::Plain), ("added_at", Kind::Time)]),
+        ("saved_shows", "", &[("show_id", Kind::Plain), ("added_at", Kind::Time)]),
+        ("saved_episodes", "", &[("episode_id", Kind::Plain), ("added_at", Kind::Time)]),
+        ("saved_audiobooks", "", &[("audiobook_id", Kind::Plain), ("added_at", Kind::Time)]),
         ("followed_artists", "", &[("artist_id", Kind::Plain)]),
         ("playlists", "", &["id", "name", "owner_id", "snapshot_id"].map(|column| (column, Kind::Plain))),
         // An item without an address is one that is missing, or that could not be served.
@@ -90,7 +93,7 @@ fn items_are_those_of_their_snapshot(database: &Database, history: &History) {
 
 /// A first sync has not come further than the rows that it committed; what arrives in the listing pushes its place on.
 fn places_lie_within_what_is_held(database: &Database, history: &History) {
-    for (listing, table) in [("tracks", "saved_tracks"), ("albums", "saved_albums")] {
+    for (listing, table) in DATED {
         let of = format!("WHERE entity_type = '{listing}'");
         let under_way = format!("sync_states {of} AND phase = 'initial_sync' AND NOT is_complete");
         let place = database.number("max(last_synced_offset)", &under_way);

@@ -1,7 +1,7 @@
 //! What happens in a life: how large the library is, what a person does to it, what goes wrong, and when the process dies.
 //! All of it is rolled; where it has to fit the library, it fits the library as it is when the round begins.
 
-use super::super::support::Library;
+use super::super::support::{Library, entity_types};
 use fastrand::Rng;
 use serde_json::{Value, json};
 use std::fmt;
@@ -11,6 +11,10 @@ const SIZES: [u32; 10] = [1, 20, 49, 50, 51, 99, 120, 199, 200, 201];
 
 /// Places that are of interest in a listing, beside its ends: where pages end.
 const EDGES: [usize; 6] = [48, 49, 50, 98, 99, 196];
+
+/// What is asked for in a sync.
+const FAMILIES: [&str; 8] =
+    ["tracks", "albums", "artists", "playlists", "playlist_items", "shows", "episodes", "audiobooks"];
 
 /// One command, and all that happens meanwhile.
 pub struct Round {
@@ -46,6 +50,9 @@ pub fn library(rng: &mut Rng, seed: u64) -> Vec<String> {
         // Their listing, too, has a second page now and then.
         ("--playlists", if rng.u8(..8) == 0 { 53 } else { rng.u32(1..14) }),
         ("--playlist-items", one_of(rng, &[0, 9, 49, 50, 60])),
+        ("--shows", one_of(rng, &SIZES).min(60)),
+        ("--episodes", one_of(rng, &SIZES).min(120)),
+        ("--audiobooks", one_of(rng, &SIZES).min(60)),
         ("--seed", u32::try_from(seed % 1_000_000).expect("less than a million")),
     ];
     let mut args: Vec<String> = sizes.iter().flat_map(|(name, size)| [(*name).to_owned(), size.to_string()]).collect();
@@ -82,7 +89,7 @@ impl Round {
             _ if is_first => vec!["sync"],
             0..=1 => vec!["verify"],
             3..=4 => vec!["run"],
-            2 => vec!["sync", one_of(dice.rng, &["tracks", "albums", "artists", "playlists"])],
+            2 => vec!["sync", one_of(dice.rng, &entity_types().collect::<Vec<_>>())],
             _ => vec!["sync"],
         };
         let mut env = vec![
@@ -117,7 +124,7 @@ impl Round {
         self.args == ["run"]
     }
 
-    /// Whether all four listings are looked at.
+    /// Whether all listings are looked at.
     pub fn is_whole(&self) -> bool {
         self.args.len() == 1 && !self.is_service()
     }
@@ -174,6 +181,9 @@ impl Dice<'_> {
 
     fn edit(&mut self) -> Value {
         let (tracks, albums, artists) = (self.len("tracks"), self.len("albums"), self.len("artists"));
+        if self.rng.u8(..5) == 0 {
+            return self.edit_of_what_is_spoken();
+        }
         match self.rng.u8(..26) {
             0..=3 => json!({ "op": "remove_tracks", "offset": self.place(tracks), "count": self.few() }),
             4..=6 => json!({ "op": "add_tracks", "count": self.few() }),
@@ -191,6 +201,15 @@ impl Dice<'_> {
             }
             16 if tracks > 0 => json!({ "op": "add_tracks", "count": self.few(), "offset": self.place(tracks) }),
             _ => self.edit_of_playlists(),
+        }
+    }
+
+    fn edit_of_what_is_spoken(&mut self) -> Value {
+        let what = one_of(self.rng, &["shows", "episodes", "audiobooks"]);
+        if self.rng.bool() {
+            json!({ "op": "save", "what": what, "count": self.few() })
+        } else {
+            json!({ "op": "unsave", "what": what, "offset": self.place(self.len(what)), "count": self.few() })
         }
     }
 
@@ -233,20 +252,19 @@ impl Dice<'_> {
             6 if !std::mem::replace(&mut self.was_unauthorized, true) => json!({ "kind": "unauthorized" }),
             _ => json!({ "kind": "delay", "ms": self.rng.u64(20..200) }),
         };
-        let families = ["tracks", "albums", "artists", "playlists", "playlist_items", "*", "*", "token"];
+        let families = FAMILIES.iter().chain(&["*", "*", "token"]);
         // It is for the API to find a token too old.
         let is_unauthorized = action["kind"] == "unauthorized";
-        let families = if is_unauthorized { &families[..7] } else { &families[..] };
+        let families: Vec<&str> = families.copied().filter(|family| !is_unauthorized || *family != "token").collect();
         let times = if is_unauthorized { 1 } else { self.rng.u64(1..=2) };
-        json!({ "family": one_of(self.rng, families), "skip": self.rng.u64(..num_requests / 3), "times": times, "do": action })
+        json!({ "family": one_of(self.rng, &families), "skip": self.rng.u64(..num_requests / 3), "times": times, "do": action })
     }
 
     /// An answer that is not what was asked for, or a refusal of somebody who may ask.
     fn lie(&mut self, num_requests: u64) -> Value {
         const REFUSALS: [&str; 6] =
             ["unauthorized", "premium", "forbidden", "google_forbidden", "google_bad_request", "not_found"];
-        let families = ["tracks", "albums", "artists", "playlists", "playlist_items"];
-        let mut family = one_of(self.rng, &families);
+        let mut family = one_of(self.rng, &FAMILIES);
         let (skip, times) = (self.rng.u64(..num_requests / 4), self.rng.u64(1..=3));
         let place = self.rng.usize(..120);
         let (action, times) = match self.rng.u8(..10) {
@@ -275,8 +293,7 @@ impl Dice<'_> {
             3 => json!({ "kind": "rate_limited", "retry_after": "1" }),
             _ => json!({ "kind": "quota", "retry_after": "1" }),
         };
-        let families = ["tracks", "albums", "artists", "playlists", "playlist_items"];
-        json!({ "family": one_of(self.rng, &families), "skip": self.rng.u64(..num_requests / 4), "times": 1, "do": action })
+        json!({ "family": one_of(self.rng, &FAMILIES), "skip": self.rng.u64(..num_requests / 4), "times": 1, "do": action })
     }
 
     /// An actor dies, and another takes its place.

@@ -59,6 +59,12 @@ const LIBRARY_TABLES: &[&str] = &[
     "album_artists",
     "saved_tracks",
     "saved_albums",
+    "shows",
+    "episodes",
+    "audiobooks",
+    "saved_shows",
+    "saved_episodes",
+    "saved_audiobooks",
     "followed_artists",
     "playlists",
     "library_playlists",
@@ -179,10 +185,10 @@ impl Database {
         match self.backend {
             Backend::Sqlite => {
                 self.file().exists()
-                    && !self.lines("SELECT name AS line FROM sqlite_master WHERE name = 'gate_processes'").is_empty()
+                    && !self.lines("SELECT name AS line FROM sqlite_master WHERE name = 'saved_audiobooks'").is_empty()
             }
             Backend::Postgres => !self
-                .lines("SELECT tablename::text AS line FROM pg_tables WHERE tablename = 'gate_processes'")
+                .lines("SELECT tablename::text AS line FROM pg_tables WHERE tablename = 'saved_audiobooks'")
                 .is_empty(),
         }
     }

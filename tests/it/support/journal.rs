@@ -105,14 +105,13 @@ impl Library {
     /// The least number of requests that a first sync can do with: who is signed in, every page of 50 of every
     /// listing, of the playlists' items too, and one for each playlist that turns out to be closed.
     pub fn least_requests(&self) -> u64 {
-        let listings = ["tracks", "albums", "artists", "playlists"];
         let pages = |len: usize| len.div_ceil(50) as u64;
         let of_items = |playlist: &Value| match (&playlist["items"], playlist["readable"] == true) {
             (Value::Array(items), true) => pages(items.len()),
             (Value::Array(_), false) => 1,
             _ => 0,
         };
-        let listed: u64 = listings.iter().map(|listing| pages(self.rows(listing).len()).max(1)).sum();
+        let listed: u64 = super::entity_types().map(|listing| pages(self.rows(listing).len()).max(1)).sum();
         1 + listed + self.rows("playlists").iter().map(of_items).sum::<u64>()
     }
 }

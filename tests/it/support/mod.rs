@@ -34,6 +34,9 @@ pub fn membership_of(entity: EntityType) -> (&'static str, &'static str) {
         EntityType::Artists => ("followed_artists", "artist_id"),
         EntityType::Albums => ("saved_albums", "album_id"),
         EntityType::Playlists => ("library_playlists", "playlist_id"),
+        EntityType::Shows => ("saved_shows", "show_id"),
+        EntityType::Episodes => ("saved_episodes", "episode_id"),
+        EntityType::Audiobooks => ("saved_audiobooks", "audiobook_id"),
     }
 }
 

@@ -42,11 +42,16 @@ impl Sandbox {
         Sandbox { child, env }
     }
 
-    /// A library without oddities, whose counts are exact.
+    /// A library without oddities, whose counts are exact; nothing in it is spoken.
     pub fn exact(tracks: u32, albums: u32, artists: u32, playlists: u32, playlist_items: u32) -> Sandbox {
-        let numbers = [tracks, albums, artists, playlists, playlist_items].map(|number| number.to_string());
-        let [tracks, albums, artists, playlists, items] = &numbers;
-        Sandbox::start(&[
+        Sandbox::exact_with([tracks, albums, artists, playlists, playlist_items], [0; 3], &[])
+    }
+
+    /// The same with so many shows, episodes and audiobooks, and more arguments.
+    pub fn exact_with(sizes: [u32; 5], spoken: [u32; 3], more: &[&str]) -> Sandbox {
+        let [tracks, albums, artists, playlists, items] = &sizes.map(|number| number.to_string());
+        let [shows, episodes, audiobooks] = &spoken.map(|number| number.to_string());
+        let args = [
             "--no-odd-rows",
             "--tracks",
             tracks,
@@ -58,7 +63,14 @@ impl Sandbox {
             playlists,
             "--playlist-items",
             items,
-        ])
+            "--shows",
+            shows,
+            "--episodes",
+            episodes,
+            "--audiobooks",
+            audiobooks,
+        ];
+        Sandbox::start(&[&args, more].concat())
     }
 
     fn base(&self) -> &str {

@@ -32,7 +32,7 @@ type Table = (&'static str, &'static [Column]);
 pub const SEPARATOR: &str = "\u{1f}";
 
 /// The tables of what can be listened to, whose rows stay when nothing lists them any more.
-const THINGS: [&str; 3] = ["tracks", "albums", "artists"];
+const THINGS: [&str; 6] = ["tracks", "albums", "artists", "shows", "episodes", "audiobooks"];
 
 /// The columns that come from the API. A row that is marked removed is none of the library's.
 const TABLES: &[Table] = &[
@@ -68,6 +68,50 @@ const TABLES: &[Table] = &[
     ("saved_tracks", &[("track_id", Kind::Plain), ("added_at", Kind::Time), ("removed_at", Kind::Time)]),
     ("saved_albums", &[("album_id", Kind::Plain), ("added_at", Kind::Time), ("removed_at", Kind::Time)]),
     ("followed_artists", &[("artist_id", Kind::Plain), ("removed_at", Kind::Time)]),
+    (
+        "shows",
+        &[
+            ("id", Kind::Plain),
+            ("name", Kind::Plain),
+            ("publisher", Kind::Plain),
+            ("description", Kind::Plain),
+            ("media_type", Kind::Plain),
+            ("explicit", Kind::Bool),
+            ("total_episodes", Kind::Plain),
+            ("image_url", Kind::Plain),
+        ],
+    ),
+    (
+        "episodes",
+        &[
+            ("id", Kind::Plain),
+            ("name", Kind::Plain),
+            ("show_id", Kind::Plain),
+            ("duration_ms", Kind::Plain),
+            ("explicit", Kind::Bool),
+            ("release_date", Kind::Plain),
+            ("release_date_precision", Kind::Plain),
+            ("image_url", Kind::Plain),
+        ],
+    ),
+    (
+        "audiobooks",
+        &[
+            ("id", Kind::Plain),
+            ("name", Kind::Plain),
+            ("authors", Kind::Plain),
+            ("narrators", Kind::Plain),
+            ("publisher", Kind::Plain),
+            ("description", Kind::Plain),
+            ("edition", Kind::Plain),
+            ("explicit", Kind::Bool),
+            ("total_chapters", Kind::Plain),
+            ("image_url", Kind::Plain),
+        ],
+    ),
+    ("saved_shows", &[("show_id", Kind::Plain), ("added_at", Kind::Time), ("removed_at", Kind::Time)]),
+    ("saved_episodes", &[("episode_id", Kind::Plain), ("added_at", Kind::Time), ("removed_at", Kind::Time)]),
+    ("saved_audiobooks", &[("audiobook_id", Kind::Plain), ("added_at", Kind::Time), ("removed_at", Kind::Time)]),
     (
         "playlists",
         &[
@@ -127,6 +171,23 @@ impl Source {
             facts.artist(&artist);
             facts.add("followed_artists", &[&artist["id"], &Value::Null]);
         }
+        for row in reader.listing("me/shows") {
+            if let Some(id) = facts.show(&row["show"]) {
+                facts.add("saved_shows", &[&id, &row["added_at"], &Value::Null]);
+            }
+        }
+        for row in reader.listing("me/episodes") {
+            if let Some(id) = facts.episode(&row["episode"]) {
+                facts.add("saved_episodes", &[&id, &row["added_at"], &Value::Null]);
+            }
+        }
+        for row in reader.listing("me/audiobooks") {
+            // Bare, or in a row that says when it was saved.
+            let audiobook = either(&row["audiobook"], &row);
+            if let Some(id) = facts.audiobook(audiobook) {
+                facts.add("saved_audiobooks", &[&id, &row["added_at"], &Value::Null]);
+            }
+        }
         for (position, playlist) in reader.listing("me/playlists").iter().enumerate() {
             if playlist.is_null() {
                 continue;
@@ -168,6 +229,9 @@ impl Source {
         rows("tracks").for_each(|track| drop(facts.track(track)));
         rows("albums").for_each(|album| drop(facts.album(album)));
         rows("artists").for_each(|artist| facts.artist(artist));
+        rows("shows").for_each(|show| drop(facts.show(show)));
+        rows("episodes").for_each(|episode| drop(facts.episode(episode)));
+        rows("audiobooks").for_each(|audiobook| drop(facts.audiobook(audiobook)));
         facts.into_source()
     }
 
@@ -185,7 +249,7 @@ impl Source {
             let lines = match *table {
                 "playlists" => database.lines(&format!("{sql} WHERE id IN {listed}")),
                 "playlist_items" => database.lines(&format!("{sql} WHERE playlist_id IN {listed}")),
-                "saved_tracks" | "saved_albums" | "followed_artists" | "library_playlists" => {
+                table if table == "followed_artists" || table == "library_playlists" || table.starts_with("saved_") => {
                     database.lines(&format!("{sql} WHERE removed_at IS NULL"))
                 }
                 _ => database.lines(&sql),
@@ -293,6 +357,9 @@ struct Facts {
     artists: BTreeMap<String, Vec<Value>>,
     albums: BTreeMap<String, Vec<Value>>,
     tracks: BTreeMap<String, Vec<Value>>,
+    shows: BTreeMap<String, Vec<Value>>,
+    episodes: BTreeMap<String, Vec<Value>>,
+    audiobooks: BTreeMap<String, Vec<Value>>,
     silent_dates: BTreeSet<String>,
 }
 
@@ -338,6 +405,40 @@ impl Facts {
         merge(self.artists.entry(id.to_owned()).or_default(), row);
     }
 
+    fn show(&mut self, show: &Value) -> Option<Value> {
+        let id = show["id"].as_str()?;
+        let names = ["id", "name", "publisher", "description", "media_type", "explicit", "total_episodes"];
+        let mut row: Vec<Value> = names.iter().map(|name| said(&show[*name])).collect();
+        row.push(widest(&show["images"]));
+        merge(self.shows.entry(id.to_owned()).or_default(), row);
+        Some(show["id"].clone())
+    }
+
+    fn episode(&mut self, episode: &Value) -> Option<Value> {
+        let id = episode["id"].as_str()?;
+        let show_id = self.show(&episode["show"]).unwrap_or_default();
+        let mut row = vec![episode["id"].clone(), episode["name"].clone(), show_id];
+        let names = ["duration_ms", "explicit", "release_date", "release_date_precision"];
+        row.extend(names.iter().map(|name| episode[*name].clone()));
+        row.push(widest(&episode["images"]));
+        merge(self.episodes.entry(id.to_owned()).or_default(), row);
+        Some(episode["id"].clone())
+    }
+
+    fn audiobook(&mut self, audiobook: &Value) -> Option<Value> {
+        let id = audiobook["id"].as_str()?;
+        let named = |field: &str| {
+            let names = audiobook[field].as_array().expect("names").iter().map(|named| named["name"].clone());
+            json!(Value::from_iter(names).to_string())
+        };
+        let mut row = vec![audiobook["id"].clone(), audiobook["name"].clone(), named("authors"), named("narrators")];
+        let names = ["publisher", "description", "edition", "explicit", "total_chapters"];
+        row.extend(names.iter().map(|name| said(&audiobook[*name])));
+        row.push(widest(&audiobook["images"]));
+        merge(self.audiobooks.entry(id.to_owned()).or_default(), row);
+        Some(audiobook["id"].clone())
+    }
+
     fn playlist_item(&mut self, playlist_id: &str, at: usize, item: &Value) {
         let media = either(&item["item"], &item["track"]);
         let kind = match media["type"].as_str() {
@@ -379,8 +480,15 @@ impl Facts {
     }
 
     fn into_source(self) -> Source {
-        let Facts { rows: mut tables, artists, albums, tracks, silent_dates } = self;
-        let things = BTreeMap::from([("artists", artists), ("albums", albums), ("tracks", tracks)]);
+        let Facts { rows: mut tables, artists, albums, tracks, shows, episodes, audiobooks, silent_dates } = self;
+        let things = BTreeMap::from([
+            ("artists", artists),
+            ("albums", albums),
+            ("tracks", tracks),
+            ("shows", shows),
+            ("episodes", episodes),
+            ("audiobooks", audiobooks),
+        ]);
         for (table, rows) in &things {
             tables.insert(table, rows.values().map(|row| text(row.iter())).collect());
         }
@@ -409,6 +517,11 @@ fn text<'a>(row: impl Iterator<Item = &'a Value>) -> String {
 
 fn word(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// An empty text says nothing.
+fn said(value: &Value) -> Value {
+    if value == "" { Value::Null } else { value.clone() }
 }
 
 fn widest(images: &Value) -> Value {

@@ -54,7 +54,7 @@ fn save(database: &Database, id: &str, name: &str, added_at: &str) {
 
 both! {
     fn every_list_hands_out_each_row_once_and_in_order_while_others_come(backend) {
-        let (database, sandbox) = (Database::new(backend), Sandbox::exact(150, 70, 60, 40, 20));
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact_with([150, 70, 60, 40, 20], [40, 60, 30], &[]));
         let page = settled(&database, &sandbox);
         let mut number = 0;
         for (path, key, table) in [
@@ -62,6 +62,13 @@ both! {
             ("tracks?sort=name", "name", "saved_tracks"),
             ("albums?sort=added_at", "added_at", "saved_albums"),
             ("albums?sort=name", "name", "saved_albums"),
+            ("shows?sort=added_at", "added_at", "saved_shows"),
+            ("shows?sort=name", "name", "saved_shows"),
+            ("episodes?sort=added_at", "added_at", "saved_episodes"),
+            ("episodes?sort=name", "name", "saved_episodes"),
+            // None of them is dated.
+            ("audiobooks?sort=added_at", "added_at", "saved_audiobooks"),
+            ("audiobooks?sort=name", "name", "saved_audiobooks"),
             ("artists?sort=first_seen_at", "first_seen_at", "followed_artists"),
             ("artists?sort=name", "name", "followed_artists"),
             ("playlists?sort=position", "position", "library_playlists"),
@@ -103,13 +110,22 @@ both! {
     }
 
     fn a_row_has_what_the_library_says(backend) {
-        let (database, sandbox) = (Database::new(backend), Sandbox::exact(60, 20, 12, 3, 30));
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact_with([60, 20, 12, 3, 30], [9, 14, 7], &[]));
         let page = settled(&database, &sandbox);
         let library = sandbox.library();
-        for (path, listing) in [("tracks", "tracks"), ("albums", "albums"), ("artists", "artists"), ("playlists", "playlists")] {
-            let listed = texts(&all(&page, &format!("/api/v1/{path}")), "id");
-            assert_eq!(listed.iter().cloned().collect::<BTreeSet<_>>(), library.ids(listing), "{path}");
+        for listing in crate::support::entity_types() {
+            let listed = texts(&all(&page, &format!("/api/v1/{listing}")), "id");
+            assert_eq!(listed.iter().cloned().collect::<BTreeSet<_>>(), library.ids(listing), "{listing}");
         }
+        // A search looks into the names of whom it is by.
+        let found = |path: &str, words: &str| all(&page, &format!("/api/v1/{path}?q={}", words.replace(' ', "+")));
+        let episode = &all(&page, "/api/v1/episodes")[3];
+        let show = episode["show"]["name"].as_str().expect("a show").to_owned();
+        assert!(found("episodes", &show).contains(episode), "{show}");
+        let audiobook = &all(&page, "/api/v1/audiobooks")[2];
+        let author = audiobook["authors"][0].as_str().expect("an author").to_owned();
+        assert!(found("audiobooks", &author).contains(audiobook), "{author}");
+        assert!(audiobook["narrators"][0].is_string() && audiobook["added_at"].is_null(), "{audiobook}");
         let expected: BTreeMap<String, String> = database
             .lines(
                 "SELECT t.id || '|' || t.name || '|' || b.id || '|' || b.name || '|' || a.name AS line FROM tracks t \

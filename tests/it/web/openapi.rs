@@ -125,14 +125,14 @@ both! {
     }
 
     fn a_cursor_is_good_for_its_own_list_only(backend) {
-        let (database, sandbox) = (Database::new(backend), Sandbox::exact(30, 10, 10, 3, 10));
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact_with([30, 10, 10, 3, 10], [3, 3, 3], &[]));
         let page = Page::start(&database, service(&database, &sandbox));
         wait_until("the first sync is complete", || database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES);
         let playlists = page.get("/api/v1/playlists").json();
         let id = |at: usize| playlists["items"][at]["id"].as_str().unwrap().to_owned();
         let lists = [
             "tracks?".to_owned(), "tracks?sort=name".into(), "tracks?order=asc".into(), "tracks?removed=true".into(), "albums?".into(), "artists?".into(),
-            "artists?sort=first_seen_at".into(), "playlists?".into(), "playlists?sort=name".into(), "changes?".into(), "batches?".into(),
+            "artists?sort=first_seen_at".into(), "shows?".into(), "episodes?".into(), "audiobooks?".into(), "playlists?".into(), "playlists?sort=name".into(), "changes?".into(), "batches?".into(),
             format!("playlists/{}/items?", id(0)), format!("playlists/{}/items?", id(1)),
         ];
         let mut cursors = Vec::new();

@@ -195,7 +195,7 @@ fn pages_and_names_of_others_get_nowhere() {
         pause(foreign).assert_problem(403, "another site");
     }
     assert_eq!(database.count("paused_entities"), 0);
-    assert_eq!((pause(&own).status, database.count("paused_entities")), (202, 4));
+    assert_eq!((pause(&own).status, database.count("paused_entities")), (202, crate::support::NUM_ENTITY_TYPES));
     page.stop();
 }
 

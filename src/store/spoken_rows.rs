@@ -1,0 +1,145 @@
+//! The rows of what is spoken: shows, episodes, audiobooks, and who has saved them.
+
+use super::rows::words;
+use super::types::{At, Words};
+use super::upsert::{Fuller, upsert_row};
+use crate::model::{Audiobook, Episode, Show};
+
+upsert_row! {
+    ShowRow<'a> in shows returning (id: String, rev: i64) {
+        id: Words<'a> => Key,
+        name: Words<'a> => Name,
+        publisher: Option<Words<'a>> => Known,
+        description: Option<Words<'a>> => Known,
+        media_type: Option<Words<'a>> => Known,
+        explicit: Option<bool> => Known,
+        total_episodes: Option<i32> => Known,
+        image_url: Option<Words<'a>> => Known,
+        fetched_at: At => Stamp,
+    }
+}
+
+upsert_row! {
+    EpisodeRow<'a> in episodes returning (id: String, rev: i64) {
+        id: Words<'a> => Key,
+        name: Words<'a> => Name,
+        show_id: Option<Words<'a>> => Link,
+        description: Option<Words<'a>> => Known,
+        duration_ms: Option<i32> => Known,
+        explicit: Option<bool> => Known,
+        release_date: Option<Words<'a>> => Known,
+        release_date_precision: Option<Words<'a>> => Known,
+        image_url: Option<Words<'a>> => Known,
+        fetched_at: At => Stamp,
+    }
+}
+
+upsert_row! {
+    AudiobookRow<'a> in audiobooks returning (id: String, rev: i64) {
+        id: Words<'a> => Key,
+        name: Words<'a> => Name,
+        authors: Option<String> => List,
+        narrators: Option<String> => List,
+        publisher: Option<Words<'a>> => Known,
+        description: Option<Words<'a>> => Known,
+        edition: Option<Words<'a>> => Known,
+        explicit: Option<bool> => Known,
+        total_chapters: Option<i32> => Known,
+        image_url: Option<Words<'a>> => Known,
+        fetched_at: At => Stamp,
+    }
+}
+
+upsert_row! {
+    SavedShowRow<'a> in saved_shows returning (show_id: String, rev: i64) {
+        account_id: i64 => Key,
+        show_id: Words<'a> => Key,
+        added_at: Option<At> => Known,
+        removed_at: Option<At> => Follow,
+    }
+}
+
+upsert_row! {
+    SavedEpisodeRow<'a> in saved_episodes returning (episode_id: String, rev: i64) {
+        account_id: i64 => Key,
+        episode_id: Words<'a> => Key,
+        added_at: Option<At> => Known,
+        removed_at: Option<At> => Follow,
+    }
+}
+
+upsert_row! {
+    /// The source may not say when it was saved. Then it is known since when it was first seen.
+    SavedAudiobookRow<'a> in saved_audiobooks returning (audiobook_id: String, rev: i64) {
+        account_id: i64 => Key,
+        audiobook_id: Words<'a> => Key,
+        added_at: Option<At> => Known,
+        first_seen_at: Option<At> => Once,
+        removed_at: Option<At> => Follow,
+    }
+}
+
+fn list(names: &Option<Vec<String>>) -> Option<String> {
+    names.as_ref().map(|names| serde_json::Value::from(names.clone()).to_string())
+}
+
+impl<'a> ShowRow<'a> {
+    pub fn new(show: &'a Show, at: At) -> ShowRow<'a> {
+        ShowRow {
+            id: Words(&show.id),
+            name: Words(&show.name),
+            publisher: words(&show.publisher),
+            description: words(&show.description),
+            media_type: words(&show.media_type),
+            explicit: show.explicit,
+            total_episodes: show.total_episodes,
+            image_url: words(&show.image_url),
+            fetched_at: at,
+        }
+    }
+
+    pub fn absorb(&mut self, other: ShowRow<'a>) {
+        self.name = self.name.fuller(other.name);
+        self.publisher = self.publisher.fuller(other.publisher);
+        self.description = self.description.fuller(other.description);
+        self.media_type = self.media_type.fuller(other.media_type);
+        self.explicit = self.explicit.fuller(other.explicit);
+        self.total_episodes = self.total_episodes.fuller(other.total_episodes);
+        self.image_url = self.image_url.fuller(other.image_url);
+    }
+}
+
+impl<'a> EpisodeRow<'a> {
+    pub fn new(episode: &'a Episode, at: At) -> EpisodeRow<'a> {
+        EpisodeRow {
+            id: Words(&episode.id),
+            name: Words(&episode.name),
+            show_id: episode.show.as_ref().map(|show| Words(&show.id)),
+            description: words(&episode.description),
+            duration_ms: episode.duration_ms,
+            explicit: episode.explicit,
+            release_date: words(&episode.release_date),
+            release_date_precision: words(&episode.release_date_precision),
+            image_url: words(&episode.image_url),
+            fetched_at: at,
+        }
+    }
+}
+
+impl<'a> AudiobookRow<'a> {
+    pub fn new(audiobook: &'a Audiobook, at: At) -> AudiobookRow<'a> {
+        AudiobookRow {
+            id: Words(&audiobook.id),
+            name: Words(&audiobook.name),
+            authors: list(&audiobook.authors),
+            narrators: list(&audiobook.narrators),
+            publisher: words(&audiobook.publisher),
+            description: words(&audiobook.description),
+            edition: words(&audiobook.edition),
+            explicit: audiobook.explicit,
+            total_chapters: audiobook.total_chapters,
+            image_url: words(&audiobook.image_url),
+            fetched_at: at,
+        }
+    }
+}
