@@ -147,10 +147,18 @@ fn described() -> Value {
     }
     let operations = api["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
     let operations = operations.filter_map(Value::as_object_mut).flat_map(|path| path.values_mut());
-    for parameter in operations.filter_map(|operation| operation["parameters"].as_array_mut()).flatten() {
-        let is_query = parameter["in"] == "query";
-        if let Some(schema) = parameter["schema"].as_object_mut().filter(|_| is_query) {
-            let_be_empty(schema);
+    for operation in operations {
+        for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+            let is_query = parameter["in"] == "query";
+            if let Some(schema) = parameter["schema"].as_object_mut().filter(|_| is_query) {
+                let_be_empty(schema);
+            }
+        }
+        let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
+        for response in responses.into_iter().flat_map(|responses| responses.values_mut()) {
+            if response["description"].as_str().is_none_or(str::is_empty) {
+                response["description"] = "What was asked for.".into();
+            }
         }
     }
     let event = json!({
@@ -175,16 +183,18 @@ fn described() -> Value {
 
 /// A parameter that is there and empty is as good as left out.
 fn let_be_empty(schema: &mut Map<String, Value>) {
-    if let Some(pattern) = schema.get("pattern").and_then(Value::as_str).and_then(|pattern| pattern.strip_suffix(")$"))
-    {
-        let pattern = format!("{pattern})?$");
-        schema.insert("pattern".into(), pattern.into());
+    if schema.get("type").is_some_and(|kind| kind == "string") {
+        let pattern = schema.get("pattern").and_then(Value::as_str).and_then(|pattern| pattern.strip_suffix(")$"));
+        if let Some(pattern) = pattern.map(|pattern| format!("{pattern})?$")) {
+            schema.insert("pattern".into(), pattern.into());
+        }
+        if let Some(words) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+            words.push("".into());
+        }
+        if schema.get("format").is_none_or(|format| format != "date-time") {
+            return;
+        }
     }
-    if let Some(words) = schema.get_mut("enum").and_then(Value::as_array_mut) {
-        words.push("".into());
-    }
-    if schema.get("format").is_some_and(|format| format == "date-time") {
-        schema.remove("format");
-        schema.insert("anyOf".into(), json!([{ "format": "date-time" }, { "maxLength": 0 }]));
-    }
+    let full = Value::Object(std::mem::take(schema));
+    schema.insert("anyOf".into(), json!([full, { "type": "string", "maxLength": 0 }]));
 }

@@ -74,6 +74,11 @@ both! {
         for path in ["/healthz", "/readyz", "/metrics", "/sign-in", "/sign-out"] {
             assert!(paths.contains_key(path), "{path} is not described");
         }
+        for operation in paths.values().filter_map(Value::as_object).flat_map(|path| path.values()) {
+            assert!(operation.get("parameters").is_none_or(Value::is_array), "{operation}");
+            let mut responses = operation["responses"].as_object().expect("responses").values();
+            assert!(responses.all(|response| response["description"].as_str().is_some_and(|text| !text.is_empty())), "{operation}");
+        }
         let mut num_asked = 0;
         for (template, operations) in paths {
             let operation = &operations["get"];
