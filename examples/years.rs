@@ -3,7 +3,7 @@
 //! The store alone, with a calendar of its own: per day four runs of each entity type, of which most find nothing, a share
 //! of the verifying pass, a few changes, and plays; once a day old notes are forgotten as the service does it.
 //!
-//! `cargo run --example years -- [YEARS]`; PostgreSQL where `SEGNO_TEST_POSTGRES_URL` names a server.
+//! `cargo run --example years -- [YEARS [sqlite|postgres]]`; PostgreSQL where `SEGNO_TEST_POSTGRES_URL` names a server.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use segno::{
@@ -23,19 +23,30 @@ const NUM_ARTISTS: u32 = 180;
 const NUM_PLAYLISTS: u32 = 40;
 const ITEMS_PER_PLAYLIST: u32 = 100;
 const RUNS_PER_DAY: u32 = 4;
-const POLLS_PER_DAY: u32 = 24;
+const POLLS_PER_DAY: u32 = 8;
 const PLAYS_PER_DAY: u32 = 30;
 const KEEP_NOTES: TimeDelta = TimeDelta::days(180);
 
+/// Days at the beginning and at the end that have all their runs and polls. Between them a week has one run and a few polls,
+/// with the same changes and plays: what the database holds is the same, and the years pass sooner.
+const NUM_WHOLE_DAYS: i64 = 60;
+
 fn main() {
     let years = std::env::args().nth(1).map_or(10, |years| years.parse().expect("a number of years"));
+    let only = std::env::args().nth(2);
+    let is_wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let file = folder.path().join("years.db");
-        println!("SQLite");
-        let url = format!("sqlite:{}", file.display());
-        live(&url, years, async |_| std::fs::metadata(&file).expect("a file").len()).await;
+        if is_wanted("sqlite") {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let file = folder.path().join("years.db");
+            println!("SQLite");
+            let url = format!("sqlite:{}", file.display());
+            live(&url, years, async |_| std::fs::metadata(&file).expect("a file").len()).await;
+        }
+        if !is_wanted("postgres") {
+            return;
+        }
         match std::env::var("SEGNO_TEST_POSTGRES_URL") {
             Ok(server) => {
                 println!("PostgreSQL");
@@ -80,7 +91,14 @@ async fn live(url: &str, years: i64, size: impl AsyncFn(&str) -> u64) {
     let mut spent = Spent::default();
     println!("{:>5} {:>9} {:>12} {:>12} {:>12} {:>9}", "day", "MiB", "ms/run", "ms/poll", "status ms", "plays");
     for day in 0..num_days {
-        life.day(begin + TimeDelta::days(day), u32::try_from(day).expect("days"), &mut spent).await;
+        let is_whole = day < NUM_WHOLE_DAYS || day >= num_days - NUM_WHOLE_DAYS;
+        let today = begin + TimeDelta::days(day);
+        let number = u32::try_from(day).expect("days");
+        if is_whole {
+            life.day(today, number, &mut spent).await;
+        } else if day % 7 == 6 {
+            life.week(today, number - 6).await;
+        }
         if (day + 1) % 30 == 0 {
             let is_told = day < 60 || (day + 1) % 360 == 0 || day + 30 >= num_days;
             let spent = std::mem::take(&mut spent);
@@ -132,15 +150,37 @@ impl Life {
             self.routine(now, day, number).await;
             spent.runs.push(began.elapsed());
         }
-        for number in 0..POLLS_PER_DAY {
-            let now = now + TimeDelta::hours(1) * i32::try_from(number).expect("few");
+        for number in 1..=POLLS_PER_DAY {
+            let now = now + TimeDelta::hours(3) * i32::try_from(number).expect("few");
             let began = Instant::now();
-            self.poll(now, day, number).await;
+            self.poll(now, day * PLAYS_PER_DAY + number * PLAYS_PER_DAY / POLLS_PER_DAY).await;
             spent.polls.push(began.elapsed());
         }
         let began = Instant::now();
         self.store.status(now).await.expect("a status");
         spent.status.push(began.elapsed());
+        self.store.forget_notes_before(now - KEEP_NOTES).await.expect("forgets");
+    }
+
+    /// What happens in a week, at its end.
+    async fn week(&mut self, now: DateTime<Utc>, first_day: u32) {
+        let days = first_day..first_day + 7;
+        let came = days.clone().flat_map(|day| (0..2).map(move |n| saved_track(NUM_TRACKS + day * 2 + n, now)));
+        let removed_ids = days.clone().map(|day| id("t", NUM_TRACKS + (day - 30) * 2)).collect();
+        let effects = Effects { removed_ids, ..Effects::default() };
+        self.run(EntityType::Tracks, Rows::Listing(came.collect()), effects, now).await;
+        self.num_changed += 7;
+        self.run(EntityType::Playlists, playlists(self.num_changed), Effects::default(), now).await;
+        let mut changed = Vec::new();
+        for day in days {
+            if let Rows::PlaylistItems(parts) = self.items(day % NUM_PLAYLISTS, self.num_changed).await {
+                changed.extend(parts);
+            }
+        }
+        self.run(EntityType::Playlists, Rows::PlaylistItems(changed), Effects::default(), now).await;
+        for poll in 1..=5 {
+            self.poll(now, first_day * PLAYS_PER_DAY + poll * 7 * PLAYS_PER_DAY / 5).await;
+        }
         self.store.forget_notes_before(now - KEEP_NOTES).await.expect("forgets");
     }
 
@@ -227,9 +267,8 @@ impl Life {
         }])
     }
 
-    /// A poll shows the last 50 plays; of every ten polls, eight bring new ones.
-    async fn poll(&self, now: DateTime<Utc>, day: u32, number: u32) {
-        let played = day * PLAYS_PER_DAY + number * PLAYS_PER_DAY / POLLS_PER_DAY;
+    /// A poll shows the last 50 plays of all that were played until then.
+    async fn poll(&self, now: DateTime<Utc>, played: u32) {
         let slots: Vec<PlaySlot> = (played.saturating_sub(50)..played)
             .map(|n| {
                 let track = track(n * 31 % NUM_TRACKS);
