@@ -365,14 +365,6 @@ fn unknown_tables_and_keys_are_refused_with_the_known_ones() {
 }
 
 #[test]
-fn the_refresh_token_has_no_place_in_the_file() {
-    assert_eq!(
-        House::new().file("[spotify]\nrefresh_token = 'secret'").refusal(),
-        "segno.toml:2: spotify.refresh_token: may only be given in the environment, as SEGNO_SPOTIFY_REFRESH_TOKEN"
-    );
-}
-
-#[test]
 fn what_is_not_toml_is_refused_with_its_line_and_without_its_text() {
     let refusal = House::new().file("[database]\nurl = 'postgres://u:secret@h\n").refusal();
     assert!(refusal.starts_with("segno.toml:2: "), "{refusal}");

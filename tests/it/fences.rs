@@ -60,7 +60,7 @@ both! {
         assert_eq!(ended.code, Some(0), "{}", ended.told());
         sandbox.library().assert_held_by(&database);
         assert_no_run_comes_back(&database);
-        assert!(runs_of_first.len() <= 4, "{runs_of_first:?}");
+        assert!(runs_of_first.len() as u64 <= crate::support::NUM_ENTITY_TYPES, "{runs_of_first:?}");
         assert_eq!(database.count("sync_states WHERE generation <> 2"), 0, "{:?}", database.rows("sync_states"));
     }
 

@@ -61,3 +61,11 @@ fn a_home_folder_that_is_no_folder_is_none() {
     house.dirs.config = Some(PathBuf::from("/dev/null/segno"));
     assert!(house.load().is_ok());
 }
+
+#[test]
+fn the_refresh_token_has_no_place_in_the_file() {
+    assert_eq!(
+        House::new().file("[spotify]\nrefresh_token = 'secret'").refusal(),
+        "segno.toml:2: spotify.refresh_token: may only be given in the environment, as SEGNO_SPOTIFY_REFRESH_TOKEN"
+    );
+}
