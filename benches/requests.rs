@@ -44,6 +44,7 @@ struct Series {
 }
 
 fn main() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let costs: Vec<Costs> = SIZES.into_iter().map(measure).collect();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/requests.md");
     fs::write(path, page(&costs)).expect("the docs are writable");
@@ -90,7 +91,7 @@ fn page(costs: &[Costs]) -> String {
          `segno sandbox`,\nand writes this page. The numbers do not depend on the machine.\n\n\
          Beside its tracks each library has {ALBUMS} saved albums, {ARTISTS} followed artists, {PLAYLISTS} playlists \
          of {PLAYLIST_ITEMS} items, {SHOWS} saved\nshows, {EPISODES} episodes and {AUDIOBOOKS} audiobooks. A run of \
-         `segno sync` reads all entity types, and so does `segno verify`. One request of\nthe first sync tells whose \
+         `segno sync` reads all entity types, and so does `segno verify`. One\nrequest of the first sync tells whose \
          library it is.\n\n"
     );
     let sizes: Vec<String> = SIZES.iter().map(|size| grouped(u64::from(*size))).collect();
@@ -117,14 +118,14 @@ fn page(costs: &[Costs]) -> String {
     let of_tracks = removed.most - nothing + 1;
     let _ = write!(
         out,
-        "\nIn every line but the first two and the last, {nothing} requests are those of a run that finds nothing changed: \
-         one each for\ntracks, albums, shows, episodes and audiobooks, one per 50 followed artists, one per 50 playlists. Of \
-         one removal the rest is\nthe search, with a last look at the head before anything is marked removed: among 10,000 tracks at most {of_tracks} \
-         requests for the tracks. Of an edited playlist\nit is its items, and the listing once more if they took several \
-         pages.\n\n\
+        "\nIn every line but the first two and the last, {nothing} requests are those of a run that finds nothing \
+         changed: one each\nfor tracks, albums, shows, episodes and audiobooks, one per 50 followed artists, one per 50 \
+         playlists. Of one removal the\nrest is the search, with a last look at the head before anything is marked \
+         removed: among 10,000 tracks at most {of_tracks}\nrequests for the tracks. Of an edited playlist it is its \
+         items, and the listing once more if they took several pages.\n\n\
          A service does not read the followed artists in every run (`sync.artists_every`), and spreads what `verify` \
-         costs for\nwhat comes newest first over the runs of `sync.verify_every`: by default, of 5,000 tracks, four requests in \
-         each.\n"
+         costs for\nwhat comes newest first over the runs of `sync.verify_every`: by default, of 5,000 tracks, four \
+         requests in each.\n"
     );
     out
 }
