@@ -11,6 +11,7 @@
 //! | [`actors`] | thin shells that carry messages between the engine and the world, inside guards that catch panics |
 //! | [`spotify`], [`store`] | the two ways out: the Web API, and the database. They do not know each other |
 //! | [`engine`] | every decision: what to fetch next, what it proves, when to wait, what a crash means |
+//! | [`export`] | the formats in which other tools read a library |
 //! | [`metrics`] | what the service counts of itself, for Prometheus |
 //! | [`model`] | the words of the domain |
 //! | [`sandbox`] | a stand-in Web API server for the demo and the tests; it shares nothing with the rest |
@@ -43,6 +44,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod engine;
+pub mod export;
 pub mod faults;
 pub mod metrics;
 pub mod model;

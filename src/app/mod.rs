@@ -6,6 +6,7 @@ mod claim;
 mod client_id;
 mod demo;
 mod demo_file;
+mod export;
 mod gatekeeper;
 mod indexing;
 mod login;
@@ -203,6 +204,7 @@ async fn command(cli: Cli) -> Result<Exit, CommandError> {
         }
         Command::Status(args) => maintenance::status(args, &logged(&path, format)?).await,
         Command::Changes(args) => changes::run(args, &logged(&path, format)?).await,
+        Command::Export(args) => export::run(args, &logged(&path, format)?).await,
         Command::Reset(args) => maintenance::reset(args, &logged(&path, format)?).await,
         Command::Logout(args) => accounts::logout(args, &logged(&path, format)?).await,
         Command::Backup(args) => maintenance::backup(args, &logged(&path, format)?).await,

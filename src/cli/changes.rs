@@ -62,7 +62,7 @@ impl Since {
     }
 }
 
-fn since(word: &str) -> Result<Since, String> {
+pub(super) fn since(word: &str) -> Result<Since, String> {
     let at = || DateTime::parse_from_rfc3339(word).ok().map(|at| Since::At(at.to_utc()));
     // Of other years databases do not know, or not in order.
     let day = || word.parse().ok().filter(|day: &NaiveDate| (1..=9999).contains(&day.year())).map(Since::Day);

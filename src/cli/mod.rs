@@ -4,6 +4,7 @@ mod account;
 pub mod account_report;
 mod changes;
 pub mod changes_report;
+mod export;
 pub mod numbers;
 pub mod progress;
 pub mod report;
@@ -14,6 +15,7 @@ pub mod voice;
 
 pub use account::{AccountArg, LoginArgs, LogoutArgs, PurgeArgs};
 pub use changes::{ChangesArgs, Since};
+pub use export::{ExportArgs, What};
 
 use crate::{model::EntityType, sandbox::Dialect, telemetry::LogFormat};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -58,6 +60,7 @@ Examples:
   segno sync            sync it once, from where the last run stopped
   segno status          how far it is
   segno changes         what came and went
+  segno export          hand it on to other tools
   segno sync --help     more about a command
 
 Exit codes:
@@ -84,6 +87,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Show what came into your library and its playlists, and what went
     Changes(ChangesArgs),
+    /// Hand the library or the listening history on, in formats that other tools read
+    Export(ExportArgs),
     /// Forget checkpoints, so that the next run starts over; library rows stay
     Reset(ResetArgs),
     /// Forget the tokens of an account; its library stays

@@ -50,6 +50,7 @@ fn complaint(command: &Command) -> Option<String> {
         | Command::Status(_)
         | Command::Logout(_)
         | Command::Backup(_)
+        | Command::Export(_)
         | Command::Purge(_)
         | Command::Sandbox(_) => return None,
     };

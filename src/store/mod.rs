@@ -22,6 +22,7 @@ mod changes;
 mod claims;
 mod due_playlists;
 mod error;
+mod export;
 mod gaps;
 mod held;
 mod held_items;
@@ -63,6 +64,9 @@ pub use backup::back_up;
 pub use changes::{Change, ChangeKind, Changed, Changes, InPlaylist};
 pub use due_playlists::WaitingPlaylist;
 pub use error::StoreError;
+pub use export::{
+    AlbumFacts, AlbumLine, ArtistLine, Export, PlayLine, PlaylistLine, SpokenLine, TrackFacts, TrackLine,
+};
 pub use plays::PlayCounts;
 pub use purge::Purged;
 pub use runs::EntityProgress;

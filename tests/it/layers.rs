@@ -26,7 +26,7 @@ struct Layer {
     is_pure: bool,
 }
 
-const LAYERS: [Layer; 18] = [
+const LAYERS: [Layer; 19] = [
     layer("model", &[], OUTSIDE).pure(),
     layer("engine", &["model"], OUTSIDE).pure(),
     layer("spotify", &["model", "tls"], &["actix", "diesel"]),
@@ -39,10 +39,11 @@ const LAYERS: [Layer; 18] = [
     // It reads the store and acts through messages to the supervisor.
     layer("web", &["model", "store", "actors", "clock", "metrics"], &["diesel", "reqwest"]),
     layer("metrics", &["model"], OUTSIDE).pure(),
+    layer("export", &["model", "store"], &["actix", "diesel", "reqwest", "tokio"]),
     layer("sandbox", &["model"], &["diesel"]),
     layer(
         "cli",
-        &["model", "engine", "spotify", "store", "actors", "sandbox", "clock", "config", "telemetry"],
+        &["model", "engine", "spotify", "store", "actors", "export", "sandbox", "clock", "config", "telemetry"],
         &["diesel"],
     ),
     layer("config", &["model", "telemetry"], &["actix", "diesel", "reqwest"]),

@@ -7,6 +7,7 @@ mod changes;
 mod commands;
 mod demo;
 mod docs;
+mod export;
 mod fences;
 mod gaps;
 mod interrupt;

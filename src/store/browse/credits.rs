@@ -30,9 +30,9 @@ impl AlbumRef {
 }
 
 /// The artists of each, in their order.
-pub(super) type Credits = HashMap<String, Vec<ArtistLink>>;
+pub(in crate::store) type Credits = HashMap<String, Vec<ArtistLink>>;
 
-pub(super) async fn of_tracks(conn: &mut Conn, ids: Vec<&str>) -> Result<Credits, StoreError> {
+pub(in crate::store) async fn of_tracks(conn: &mut Conn, ids: Vec<&str>) -> Result<Credits, StoreError> {
     if ids.is_empty() {
         return Ok(Credits::new());
     }
@@ -45,7 +45,7 @@ pub(super) async fn of_tracks(conn: &mut Conn, ids: Vec<&str>) -> Result<Credits
     Ok(by_item(rows))
 }
 
-pub(super) async fn of_albums(conn: &mut Conn, ids: Vec<&str>) -> Result<Credits, StoreError> {
+pub(in crate::store) async fn of_albums(conn: &mut Conn, ids: Vec<&str>) -> Result<Credits, StoreError> {
     if ids.is_empty() {
         return Ok(Credits::new());
     }

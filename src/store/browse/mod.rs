@@ -31,6 +31,7 @@ pub use audiobooks::AudiobookEntry;
 pub use batches::BatchEntry;
 pub use changes::{ChangeEntry, ChangeFilter, ChangeKey};
 pub use credits::{AlbumRef, ArtistLink};
+pub(super) use credits::{Credits, of_albums, of_tracks};
 pub use episodes::{EpisodeEntry, ShowRef};
 pub use members::{DateKey, Members, NameKey};
 pub use playlist_items::PlaylistItemEntry;

@@ -1,0 +1,101 @@
+//! The command `export`: of what, in which format, and where to.
+
+use super::{AccountArg, changes};
+use crate::export::{Format, ListenTime};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// What is exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    Tracks,
+    Albums,
+    Artists,
+    Shows,
+    Episodes,
+    Audiobooks,
+    /// Each playlist with its items
+    Playlists,
+    /// What was listened to
+    Listening,
+    /// What came and went
+    Changes,
+    All,
+}
+
+impl What {
+    /// All but itself, in the order in which they are written.
+    pub const ALL: [What; 9] = [
+        What::Tracks,
+        What::Albums,
+        What::Artists,
+        What::Shows,
+        What::Episodes,
+        What::Audiobooks,
+        What::Playlists,
+        What::Listening,
+        What::Changes,
+    ];
+
+    /// Also the name of its file.
+    pub fn word(self) -> &'static str {
+        match self {
+            What::Tracks => "tracks",
+            What::Albums => "albums",
+            What::Artists => "artists",
+            What::Shows => "shows",
+            What::Episodes => "episodes",
+            What::Audiobooks => "audiobooks",
+            What::Playlists => "playlists",
+            What::Listening => "listening",
+            What::Changes => "changes",
+            What::All => "all",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  segno export tracks --format csv > tracks.csv
+  segno export --format jsonl --out library/           everything, a file each
+  segno export playlists --format exportify --out spotify_playlists.zip
+  segno export --playlist \"Road trip\" --format m3u8 > road-trip.m3u8
+  segno export listening --format listenbrainz --since 2026-01-01 --out listens.jsonl
+
+Formats: csv and jsonl hold everything; exportify, exportify-net, m3u8, jspf and xspf hold tracks and
+playlists; listenbrainz and spotify (the shape of its extended history) hold what was listened to.
+Nothing is asked of Spotify. Files are put in place whole, or not at all.")]
+pub struct ExportArgs {
+    /// What to export [default: all that the format can hold]
+    #[arg(value_name = "WHAT", value_enum)]
+    pub what: Option<What>,
+
+    /// In which format
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub format: Format,
+
+    /// A file, a folder, or a file that ends with .zip; stdout where one list is asked for
+    #[arg(long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+
+    /// Only what was saved, followed, heard or changed since: a time, a date, or a duration
+    #[arg(long, value_name = "WHEN", value_parser = changes::since)]
+    pub since: Option<changes::Since>,
+
+    /// Only this playlist, by its name or its Spotify id
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["what", "since"])]
+    pub playlist: Option<String>,
+
+    /// Whose library, by Spotify id or name; needed where there are several
+    #[command(flatten)]
+    pub account: AccountArg,
+
+    /// Make CSV safe to open in a spreadsheet: an apostrophe before what it would take for a formula
+    #[arg(long)]
+    pub spreadsheet: bool,
+
+    /// Which moment of a listen "listenbrainz" tells
+    #[arg(long, value_name = "END", value_enum, default_value_t)]
+    pub time: ListenTime,
+}
