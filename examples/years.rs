@@ -286,6 +286,7 @@ impl Life {
             account_id: self.account,
             page,
             gap: None,
+            pairs: Vec::new(),
             num_new: u32::try_from(num_new).expect("few"),
             polled_at: now,
             next_poll_at: now + TimeDelta::hours(1),

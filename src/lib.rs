@@ -10,6 +10,7 @@
 //! | [`web`] | the status page and its API: it reads the store, and acts through messages to the supervisor |
 //! | [`actors`] | thin shells that carry messages between the engine and the world, inside guards that catch panics |
 //! | [`spotify`], [`store`] | the two ways out: the Web API, and the database. They do not know each other |
+//! | [`data_export`] | reads the files that Spotify hands a person on request |
 //! | [`engine`] | every decision: what to fetch next, what it proves, when to wait, what a crash means |
 //! | [`export`] | the formats in which other tools read a library |
 //! | [`metrics`] | what the service counts of itself, for Prometheus |
@@ -43,6 +44,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod data_export;
 pub mod engine;
 pub mod export;
 pub mod faults;

@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     clock,
-    engine::playback::{Playback, PlaybackSettings, Setback, Standing, Step, Verdict},
+    engine::{
+        matching,
+        playback::{Playback, PlaybackSettings, Setback, Standing, Step, Verdict},
+    },
     faults,
     model::{AccountId, Family, Fault, KnownPlays, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage},
     store::{Store, StoreError},
@@ -150,6 +153,7 @@ impl PlaybackTracker {
         let verdict = engine.handle_page(&page, &known, polled_at, driver::jitter());
         let commit = PlaysCommit {
             account_id: self.setup.account_id,
+            pairs: matching::pair_page(&page, &known),
             page,
             gap: verdict.gap,
             num_new: verdict.num_new,

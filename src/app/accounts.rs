@@ -2,9 +2,9 @@
 
 use super::{CommandError, Exit, maintenance::open_existing, print, print_json};
 use crate::{
-    cli::{LogoutArgs, PurgeArgs, account_report, voice::say},
+    cli::{LogoutArgs, PurgeArgs, account_report, numbers::counted, voice::say},
     config::Config,
-    store::{Account, SignIn},
+    store::{Account, Imported, SignIn},
 };
 use std::io::{self, IsTerminal, Write};
 
@@ -87,7 +87,10 @@ pub(super) async fn purge(args: PurgeArgs, config: &Config) -> Result<Exit, Comm
     if !args.yes && !agreed(account)? {
         return Err(CommandError::new(Exit::Failed, "nothing was removed"));
     }
-    let purged = store.purge(account.id).await?;
+    let num_streams = store.num_streams(account.id).await?;
+    let removes_imports = args.with_imports || (!args.yes && num_streams > 0 && agreed_to_lose(num_streams)?);
+    let imported = if removes_imports { Imported::Removed } else { Imported::Kept };
+    let purged = store.purge(account.id, imported).await?;
     if args.json {
         print_json(&account_report::purged_json(&account.spotify_id, &purged))?;
     } else {
@@ -99,17 +102,28 @@ pub(super) async fn purge(args: PurgeArgs, config: &Config) -> Result<Exit, Comm
 
 /// Asks on the terminal. Where there is none, nobody can have meant it.
 fn agreed(account: &Account) -> Result<bool, CommandError> {
-    let mut stderr = io::stderr();
-    if !io::stdin().is_terminal() || !stderr.is_terminal() {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(CommandError::new(
             Exit::Usage,
             "purge: there is no terminal to ask on; repeat it with --yes if you mean it",
         ));
     }
-    let failed = |error: io::Error| CommandError::failed(&error);
     let who = name(account);
-    write!(stderr, "Remove everything that came from Spotify for {who}? It cannot be undone. Type \"yes\": ")
-        .map_err(failed)?;
+    asked(&format!("Remove everything that came from Spotify for {who}? It cannot be undone. Type \"yes\": "))
+}
+
+/// What was imported did not come from the API, and the person may have no other copy.
+fn agreed_to_lose(num_streams: u64) -> Result<bool, CommandError> {
+    let streams = counted(num_streams, "stream");
+    asked(&format!(
+        "Remove the {streams} that you imported from your data export, too? Type \"yes\", or Enter to keep them: "
+    ))
+}
+
+fn asked(question: &str) -> Result<bool, CommandError> {
+    let failed = |error: io::Error| CommandError::failed(&error);
+    let mut stderr = io::stderr();
+    write!(stderr, "{question}").map_err(failed)?;
     stderr.flush().map_err(failed)?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).map_err(failed)?;

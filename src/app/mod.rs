@@ -8,6 +8,7 @@ mod demo;
 mod demo_file;
 mod export;
 mod gatekeeper;
+mod import;
 mod indexing;
 mod login;
 mod loopback;
@@ -205,6 +206,10 @@ async fn command(cli: Cli) -> Result<Exit, CommandError> {
         Command::Status(args) => maintenance::status(args, &logged(&path, format)?).await,
         Command::Changes(args) => changes::run(args, &logged(&path, format)?).await,
         Command::Export(args) => export::run(args, &logged(&path, format)?).await,
+        Command::Import(args) => {
+            let (config, display) = in_foreground()?;
+            import::run(args, &config, &display).await
+        }
         Command::Reset(args) => maintenance::reset(args, &logged(&path, format)?).await,
         Command::Logout(args) => accounts::logout(args, &logged(&path, format)?).await,
         Command::Backup(args) => maintenance::backup(args, &logged(&path, format)?).await,

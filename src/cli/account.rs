@@ -57,10 +57,11 @@ pub struct LogoutArgs {
 Examples:
   segno purge mira                 asks first
   segno purge mira --yes --json
+  segno purge mira --with-imports  what you imported, too
 
 Removes the tokens, the library, the plays that Spotify told and whatever of the catalogue nobody
-else mentions, in one transaction. Plays from your own data export stay. A segno that is syncing
-the account is stopped.")]
+else mentions, in one transaction. What you imported from your own data export stays, unless you
+say otherwise. A segno that is syncing the account is stopped.")]
 pub struct PurgeArgs {
     /// Whose data to remove, by Spotify id or name
     #[arg(value_name = "ACCOUNT")]
@@ -69,6 +70,10 @@ pub struct PurgeArgs {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
+
+    /// Remove what was imported from your own data export, too
+    #[arg(long)]
+    pub with_imports: bool,
 
     /// Print the result as JSON
     #[arg(long)]

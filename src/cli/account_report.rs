@@ -135,6 +135,7 @@ pub fn purged_text(who: &str, purged: &Purged) -> String {
         (purged.followed_artists, "followed artists"),
         (purged.library_playlists, "playlists of the library"),
         (purged.plays, "plays"),
+        (purged.streams, "streams of your own data export"),
         (purged.playlists, "playlists that nobody else has"),
         (purged.playlist_items, "items of those"),
         (purged.tracks, "tracks of the catalogue"),
@@ -148,8 +149,8 @@ pub fn purged_text(who: &str, purged: &Purged) -> String {
         let _ = writeln!(out, "{:>11}  {what}", grouped(number));
     }
     if !purged.account_removed {
-        let kept = counted(purged.plays_kept, "play");
-        let _ = writeln!(out, "kept: {kept} from your own data export, and the account that they belong to");
+        let (plays, streams) = (counted(purged.plays_kept, "play"), counted(purged.streams_kept, "stream"));
+        let _ = writeln!(out, "kept: {plays} and {streams} from your own data export, and the account they belong to");
     }
     out
 }

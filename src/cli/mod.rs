@@ -5,6 +5,8 @@ pub mod account_report;
 mod changes;
 pub mod changes_report;
 mod export;
+mod import;
+pub mod import_report;
 pub mod numbers;
 pub mod progress;
 pub mod report;
@@ -16,6 +18,7 @@ pub mod voice;
 pub use account::{AccountArg, LoginArgs, LogoutArgs, PurgeArgs};
 pub use changes::{ChangesArgs, Since};
 pub use export::{ExportArgs, What};
+pub use import::{ImportArgs, Remove};
 
 use crate::{model::EntityType, sandbox::Dialect, telemetry::LogFormat};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -61,6 +64,8 @@ Examples:
   segno status          how far it is
   segno changes         what came and went
   segno export          hand it on to other tools
+  segno import my_spotify_data.zip
+                        take in your own data export
   segno sync --help     more about a command
 
 Exit codes:
@@ -89,6 +94,8 @@ pub enum Command {
     Changes(ChangesArgs),
     /// Hand the library or the listening history on, in formats that other tools read
     Export(ExportArgs),
+    /// Take in your own data export: everything you ever listened to, once
+    Import(ImportArgs),
     /// Forget checkpoints, so that the next run starts over; library rows stay
     Reset(ResetArgs),
     /// Forget the tokens of an account; its library stays

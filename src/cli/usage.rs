@@ -40,6 +40,9 @@ fn complaint(command: &Command) -> Option<String> {
         Command::Reset(args) if args.entities.is_empty() && !args.all => {
             return Some(format!("reset: name what to forget: one or more of {}, or --all", values::entities()));
         }
+        Command::Import(args) if args.paths.is_empty() && args.remove.is_none() => {
+            return Some("import: name what to read: the zip of your data export, a folder or files".into());
+        }
         Command::Reset(args) => ("reset", &args.entities),
         Command::Sync(args) => ("sync", &args.entities),
         Command::Verify(args) => ("verify", &args.entities),
@@ -48,6 +51,7 @@ fn complaint(command: &Command) -> Option<String> {
         | Command::Login(_)
         | Command::Run(_)
         | Command::Status(_)
+        | Command::Import(_)
         | Command::Logout(_)
         | Command::Backup(_)
         | Command::Export(_)
@@ -142,7 +146,7 @@ mod tests {
             ("snyc", "\"snyc\" is not a command; did you mean sync?"),
             (
                 "xyz",
-                "\"xyz\" is not a command; expected one of demo, login, run, sync, verify, status, changes, reset, logout, backup, purge, sandbox",
+                "\"xyz\" is not a command; expected one of demo, login, run, sync, verify, status, changes, import, reset, logout, backup, purge, sandbox",
             ),
             ("--frob", "--frob is not an option; see \"segno --help\""),
             ("sync --frob", "sync: --frob is not an option; see \"segno sync --help\""),

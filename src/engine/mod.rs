@@ -10,6 +10,7 @@
 //! | [`sweep`] | whether a finished walk may mark anything removed |
 //! | [`gate`] | who may send a request, and when |
 //! | [`forecast`] | when what remains will be done |
+//! | [`matching`] | which stream of a data export is which play |
 //! | [`playback`] | when the listening history is asked for, and what a page of it means |
 //! | [`request`] | one request: when to ask, wait, renew, try again or give up |
 //! | [`backoff`] | whether and when to try a failed request again |
@@ -21,6 +22,7 @@
 pub mod backoff;
 pub mod forecast;
 pub mod gate;
+pub mod matching;
 mod now;
 pub mod playback;
 pub mod request;

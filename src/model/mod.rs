@@ -20,6 +20,7 @@ pub mod scopes;
 pub mod sharing;
 pub mod sign_in;
 pub mod status;
+pub mod stream;
 pub mod text;
 
 pub use answer::{Disposition, Remedy, RequestStatus};

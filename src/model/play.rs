@@ -1,5 +1,6 @@
 //! The listening history: what a page of it holds, and what a poll commits.
 
+use super::stream::{HeardAt, Meaning, StreamPair};
 use super::{AccountId, Oddity, Track};
 use chrono::{DateTime, Utc};
 use std::collections::HashSet;
@@ -45,6 +46,14 @@ pub struct KnownPlays {
     pub keys: HashSet<PlayKey>,
     /// The newest one before them; of all where the page is empty.
     pub newest_before: Option<DateTime<Utc>>,
+    /// Streams of a data export that may be plays of the page, and that no play of the API is paired with.
+    pub streams: Vec<HeardAt>,
+    /// Plays of the page that are paired already.
+    pub paired: HashSet<PlayKey>,
+    /// What `played_at` turned out to mean when the export came in.
+    pub meaning: Option<Meaning>,
+    /// A data export says everything that was heard until then.
+    pub heard_until: Option<DateTime<Utc>>,
 }
 
 impl KnownPlays {
@@ -82,6 +91,8 @@ pub struct PlaysCommit {
     pub account_id: AccountId,
     pub page: PlaysPage,
     pub gap: Option<PlayGap>,
+    /// Streams of a data export that are plays of the page.
+    pub pairs: Vec<StreamPair>,
     pub num_new: u32,
     pub polled_at: DateTime<Utc>,
     pub next_poll_at: DateTime<Utc>,

@@ -14,6 +14,8 @@
 //!              library ── the truth; made by generate (maker, names, catalogue), changed by edits
 //! ```
 //!
+//! [`listener`] stands apart: what a listener heard in years, as the data export and as the API tell it.
+//!
 //! Everything below `server` is plain computation: a request and the time go in, a reply comes out.
 //!
 //! Where sources disagree about the real API, the sandbox takes the stricter reading. It answers any client that has
@@ -34,6 +36,7 @@ mod lens;
 mod library;
 mod life;
 mod limits;
+pub mod listener;
 mod listings;
 mod log;
 mod maker;

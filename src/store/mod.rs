@@ -50,6 +50,7 @@ mod sources;
 mod spoken_rows;
 mod sqlite;
 mod status;
+mod streams;
 mod sync_states;
 #[cfg(test)]
 mod tests;
@@ -68,9 +69,10 @@ pub use export::{
     AlbumFacts, AlbumLine, ArtistLine, Export, PlayLine, PlaylistLine, SpokenLine, TrackFacts, TrackLine,
 };
 pub use plays::PlayCounts;
-pub use purge::Purged;
+pub use purge::{Imported, Purged};
 pub use runs::EntityProgress;
 pub use status::{LibraryCounts, MembershipCount};
+pub use streams::{Added, Finished, ImportEntry, Outcome, Removed, RemovedImports, StreamImport};
 pub use sync_states::{StateKey, SyncState};
 pub use tokens::{Grant, SignIn, TokenRow};
 pub use url::{DatabaseUrl, DatabaseUrlError, PostgresUrl};

@@ -10,7 +10,7 @@ use super::rows::{OddRow, PlayRow};
 use super::schema::{accounts, play_gaps, playback_states, plays, sync_odd_items};
 use super::types::{At, Words, clean, len};
 use super::upsert::upsert;
-use super::{Conn, Store, StoreError, runs, with_conn};
+use super::{Conn, Store, StoreError, runs, streams, with_conn};
 use crate::model::status::{PlayGapStatus, PlaybackStatus};
 use crate::model::{
     AccountId, KnownPlays, Oddity, PLAYS_PAGE_LEN, Play, PlayGap, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
@@ -65,10 +65,13 @@ impl Store {
             let before = table.filter(account_id.eq(account.0)).filter(played_at.lt(oldest));
             before.select(max(played_at)).get_result(c).await
         })?;
-        Ok(KnownPlays {
+        let mut known = KnownPlays {
             keys: keys.into_iter().map(|(at, uri)| (at.into(), uri)).collect(),
             newest_before: newest_before.map(DateTime::from),
-        })
+            ..KnownPlays::default()
+        };
+        streams::known_streams(conn, account, page, &mut known).await?;
+        Ok(known)
     }
 
     /// Writes a poll. After an error that [`StoreError::is_transient`] calls passing, what was committed is unknown;
@@ -80,6 +83,7 @@ impl Store {
             runs::lock_account(conn, commit.account_id).await?;
             runs::expect_not_claimed_by_another(conn, commit.account_id, owner).await?;
             write_plays(conn, commit, now).await?;
+            streams::apply_pairs(conn, commit.account_id, &commit.pairs).await?;
             record_odd(conn, commit, now).await?;
             record_gaps(conn, commit, now).await?;
             let told = Told {

@@ -7,6 +7,7 @@
 //!
 //! A process that is syncing the account finds its rows gone, writes nothing more and ends.
 
+use super::streams::{self, Removed, RemovedImports};
 use super::{Conn, Store, StoreError, with_conn};
 use crate::model::AccountId;
 use diesel::result::{DatabaseErrorKind, Error as QueryError};
@@ -35,7 +36,14 @@ const BOOKS: &[&str] = &[
 
 /// In PostgreSQL: whoever commits for any account writes `sync_states` first, so none of their rows is half there while
 /// it is decided what nobody mentions. SQLite has one writer at a time.
-const LOCK: &str = "LOCK TABLE accounts, sync_states, plays IN SHARE ROW EXCLUSIVE MODE";
+const LOCK: &str = "LOCK TABLE accounts, sync_states, plays, streams IN SHARE ROW EXCLUSIVE MODE";
+
+/// What becomes of the person's own data export. It did not come from the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Imported {
+    Kept,
+    Removed,
+}
 
 /// How many rows a purge removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -61,8 +69,11 @@ pub struct Purged {
     pub audiobooks: u64,
     /// Tokens, checkpoints, batches, the history of playlists and the like.
     pub bookkeeping: u64,
-    /// Plays from the person's own data export. They stay.
+    /// Plays from the person's own data export. They stay, unless that was asked for, too.
     pub plays_kept: u64,
+    /// Streams of the export: those that stay, and those that were removed.
+    pub streams_kept: u64,
+    pub streams: u64,
     /// Whether the account itself is gone: it is unless plays were kept.
     pub account_removed: bool,
 }
@@ -74,11 +85,11 @@ struct Count {
 }
 
 impl Store {
-    /// Removes all that came from the API for an account.
-    pub async fn purge(&self, account: AccountId) -> Result<Purged, StoreError> {
+    /// Removes all that came from the API for an account, and what was imported where it says so.
+    pub async fn purge(&self, account: AccountId, imported: Imported) -> Result<Purged, StoreError> {
         let mut attempts = 1;
         loop {
-            match self.transaction(async |conn| purge(conn, account).await).await {
+            match self.transaction(async |conn| purge(conn, account, imported).await).await {
                 Err(error) if attempts < ATTEMPTS_MAX && is_collision(&error) => attempts += 1,
                 ended => return ended,
             }
@@ -93,7 +104,7 @@ fn is_collision(error: &StoreError) -> bool {
     is_reference || error.is_transient()
 }
 
-async fn purge(conn: &mut Conn, account: AccountId) -> Result<Purged, StoreError> {
+async fn purge(conn: &mut Conn, account: AccountId, imported: Imported) -> Result<Purged, StoreError> {
     if let Conn::Pg(_) = conn {
         execute(conn, LOCK.into()).await?;
     }
@@ -101,7 +112,12 @@ async fn purge(conn: &mut Conn, account: AccountId) -> Result<Purged, StoreError
     if count(conn, &format!("accounts WHERE id = {}", account.0)).await? == 0 {
         return Err(StoreError::UnknownAccount(account));
     }
+    let removed = match imported {
+        Imported::Removed => streams::remove(conn, account, RemovedImports::All).await?,
+        Imported::Kept => Removed::default(),
+    };
     let mut purged = Purged {
+        streams: removed.streams,
         saved_tracks: delete(conn, "saved_tracks", &mine).await?,
         saved_albums: delete(conn, "saved_albums", &mine).await?,
         saved_shows: delete(conn, "saved_shows", &mine).await?,
@@ -109,7 +125,8 @@ async fn purge(conn: &mut Conn, account: AccountId) -> Result<Purged, StoreError
         saved_audiobooks: delete(conn, "saved_audiobooks", &mine).await?,
         followed_artists: delete(conn, "followed_artists", &mine).await?,
         library_playlists: delete(conn, "library_playlists", &mine).await?,
-        plays: delete(conn, "plays", &format!("{mine} AND source = 'api'")).await?,
+        plays: removed.plays + delete(conn, "plays", &format!("{mine} AND source = 'api'")).await?,
+        streams_kept: streams::stand_alone(conn, account).await?,
         plays_kept: count(conn, &format!("plays WHERE {mine}")).await?,
         ..Purged::default()
     };
@@ -125,7 +142,7 @@ async fn purge(conn: &mut Conn, account: AccountId) -> Result<Purged, StoreError
         purged.bookkeeping += delete(conn, table, &mine).await?;
     }
     sweep(conn, &mut purged).await?;
-    purged.account_removed = purged.plays_kept == 0;
+    purged.account_removed = purged.plays_kept + purged.streams_kept == 0;
     if purged.account_removed {
         delete(conn, "accounts", &format!("id = {}", account.0)).await?;
     }
@@ -189,8 +206,8 @@ async fn count(conn: &mut Conn, from: &str) -> Result<u64, StoreError> {
 #[cfg(test)]
 pub(super) fn tables() -> Vec<&'static str> {
     let mut tables = BOOKS.to_vec();
-    tables.extend(["followed_artists", "library_playlists", "plays", "saved_albums", "saved_audiobooks"]);
-    tables.extend(["saved_episodes", "saved_shows", "saved_tracks"]);
+    tables.extend(["followed_artists", "imports", "library_playlists", "plays", "saved_albums", "saved_audiobooks"]);
+    tables.extend(["saved_episodes", "saved_shows", "saved_tracks", "streams"]);
     tables.sort_unstable();
     tables
 }

@@ -68,6 +68,7 @@ upsert_row! {
         isrc: Option<Words<'a>> => Known,
         num_artists: Option<i64> => Known,
         fetched_at: At => Stamp,
+        source: &'static str => Follow,
     }
 }
 
@@ -342,6 +343,7 @@ impl<'a> TrackRow<'a> {
             isrc: words(&track.isrc),
             num_artists: num_artists(&track.artists),
             fetched_at: at,
+            source: "api",
         }
     }
 

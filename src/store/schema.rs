@@ -2,9 +2,11 @@
 //! table on both.
 
 mod bookkeeping;
+mod listening;
 mod spoken;
 
 pub use bookkeeping::*;
+pub use listening::*;
 pub use spoken::*;
 
 diesel::table! {
@@ -96,6 +98,7 @@ diesel::table! {
         num_artists -> Nullable<BigInt>,
         fetched_at -> Instant,
         rev -> BigInt,
+        source -> Text,
     }
 }
 
@@ -357,6 +360,7 @@ diesel::table! {
         played_before -> Instant,
         detected_at -> Instant,
         healed_at -> Nullable<Instant>,
+        filled_by -> Nullable<BigInt>,
     }
 }
 
@@ -382,6 +386,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     followed_artists,
     gate_processes,
     held_removals,
+    imports,
     library_playlists,
     paused_entities,
     play_gaps,
@@ -403,6 +408,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     saved_shows,
     saved_tracks,
     shows,
+    streams,
     sync_batches,
     sync_gaps,
     sync_odd_items,

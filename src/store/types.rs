@@ -35,6 +35,11 @@ impl At {
         At(DateTime::from_timestamp(-62_135_596_800, 0).expect("the first second of the year 1"))
     }
 
+    /// As a literal of SQL, which both databases read alike.
+    pub fn literal(self) -> String {
+        format!("'{}'", text(self.0))
+    }
+
     /// The next moment that can be kept.
     pub fn next(self) -> At {
         At(self.0 + TimeDelta::microseconds(1))

@@ -45,6 +45,8 @@ pub(super) enum Merge {
     Link,
     /// Follows the source where it says something; its silence erases nothing.
     Known,
+    /// The greater of both.
+    Greatest,
     /// Follows the source, its silence included.
     Follow,
     /// Is what it was when the row was new.
@@ -193,7 +195,7 @@ fn conflict(target: &Target) -> String {
     if keys.is_empty() {
         return String::new();
     }
-    let compared = of(&[Merge::Name, Merge::List, Merge::Link, Merge::Known, Merge::Follow]);
+    let compared = of(&[Merge::Name, Merge::List, Merge::Link, Merge::Known, Merge::Greatest, Merge::Follow]);
     let mut sql = format!(" ON CONFLICT ({}) DO ", list(&keys, &|column, _| column.to_owned()));
     if compared.is_empty() {
         sql.push_str("NOTHING");
@@ -228,6 +230,9 @@ fn merged(column: &str, merge: Merge) -> String {
              AND SUBSTR(t.{column}, 1, {len}) <> '{LOCAL}') THEN t.{column} ELSE excluded.{column} END",
             len = LOCAL.len()
         ),
+        Merge::Greatest => {
+            format!("CASE WHEN t.{column} >= excluded.{column} THEN t.{column} ELSE excluded.{column} END")
+        }
         Merge::Known => format!("COALESCE(excluded.{column}, t.{column})"),
         Merge::Follow | Merge::Stamp => format!("excluded.{column}"),
         Merge::Key | Merge::Once => format!("t.{column}"),
@@ -312,10 +317,12 @@ pub(super) fn reduced<V: Value>(value: &V, column: &str, merge: Merge, by: Reduc
     let is_identity = matches!(column, "uri" | "track_id" | "snapshot_id");
     match merge {
         Merge::Key | Merge::Once | Merge::Stamp | Merge::Link => value.clone(),
-        Merge::Name | Merge::List | Merge::Known | Merge::Follow if is_identity && by == Reduction::Texts => {
+        Merge::Name | Merge::List | Merge::Known | Merge::Greatest | Merge::Follow
+            if is_identity && by == Reduction::Texts =>
+        {
             value.clone()
         }
-        Merge::Name | Merge::List | Merge::Known | Merge::Follow => value.silent(),
+        Merge::Name | Merge::List | Merge::Known | Merge::Greatest | Merge::Follow => value.silent(),
     }
 }
 

@@ -26,10 +26,11 @@ struct Layer {
     is_pure: bool,
 }
 
-const LAYERS: [Layer; 19] = [
+const LAYERS: [Layer; 20] = [
     layer("model", &[], OUTSIDE).pure(),
     layer("engine", &["model"], OUTSIDE).pure(),
     layer("spotify", &["model", "tls"], &["actix", "diesel"]),
+    layer("data_export", &["model"], OUTSIDE),
     layer("store", &["model", "tls"], &["actix", "reqwest"]),
     layer(
         "actors",
@@ -43,7 +44,19 @@ const LAYERS: [Layer; 19] = [
     layer("sandbox", &["model"], &["diesel"]),
     layer(
         "cli",
-        &["model", "engine", "spotify", "store", "actors", "export", "sandbox", "clock", "config", "telemetry"],
+        &[
+            "model",
+            "engine",
+            "spotify",
+            "store",
+            "actors",
+            "data_export",
+            "export",
+            "sandbox",
+            "clock",
+            "config",
+            "telemetry",
+        ],
         &["diesel"],
     ),
     layer("config", &["model", "telemetry"], &["actix", "diesel", "reqwest"]),

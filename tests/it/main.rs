@@ -10,6 +10,7 @@ mod docs;
 mod export;
 mod fences;
 mod gaps;
+mod import;
 mod interrupt;
 mod layers;
 mod limits;

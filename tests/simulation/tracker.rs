@@ -150,6 +150,7 @@ impl World {
             account_id: ACCOUNT,
             page: shown.page.clone(),
             gap: verdict.gap,
+            pairs: Vec::new(),
             num_new: verdict.num_new,
             polled_at: now.wall,
             next_poll_at: now.wall + verdict.wait,

@@ -1,6 +1,7 @@
 //! Progress on stderr: bars on a terminal, plain lines elsewhere. It only looks; the sync never waits for it.
 
 mod bars;
+mod import;
 mod lines;
 
 use super::{
@@ -14,6 +15,7 @@ use crate::{
     telemetry::LogFormat,
 };
 use bars::Bars;
+pub use import::ImportBar;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use lines::Lines;
 use std::{env, io::IsTerminal, time::Duration};

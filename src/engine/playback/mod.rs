@@ -188,6 +188,8 @@ impl Playback {
         let is_hidden = page.slots.is_empty() && known.newest().is_some();
         // Told and noted once; the next page that links up heals it.
         let gap = gap(page, known, self.last_polled_at, wall).filter(|_| self.num_empty == 0 || !is_hidden);
+        // What a data export tells is no gap.
+        let gap = gap.filter(|gap| known.heard_until.is_none_or(|until| gap.played_before > until));
         self.num_empty = if is_hidden { self.num_empty.saturating_add(1) } else { 0 };
         let seen = Seen {
             num_new: count(new.len()),

@@ -82,7 +82,8 @@ fn page(plays: &[i64]) -> PlaysPage {
 fn knowing(plays: &[i64], known: &[i64]) -> KnownPlays {
     let oldest = plays.iter().min().copied().unwrap_or(i64::MAX);
     let keys = known.iter().filter(|at| **at >= oldest).map(|at| play(*at).key()).collect();
-    KnownPlays { keys, newest_before: known.iter().filter(|at| **at < oldest).max().map(|seconds| at(*seconds)) }
+    let newest_before = known.iter().filter(|at| **at < oldest).max().map(|seconds| at(*seconds));
+    KnownPlays { keys, newest_before, ..KnownPlays::default() }
 }
 
 fn polled(minutes_ago: i64, next_in: i64) -> PlaybackRecord {
@@ -380,6 +381,7 @@ fn follow(heard: &[i64], settings: PlaybackSettings, mut random: fastrand::Rng) 
                 let known = KnownPlays {
                     keys: held.range(oldest..).map(|at| play(*at).key()).collect(),
                     newest_before: held.range(..oldest).next_back().map(|seconds| at(*seconds)),
+                    ..KnownPlays::default()
                 };
                 let verdict = playback.handle_page(&page(shown), &known, wall, random.f64());
                 playback.handle_committed(&verdict, now, wall);

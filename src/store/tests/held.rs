@@ -87,7 +87,7 @@ fn a_reset_and_a_purge_forget_what_is_held() {
             assert_eq!(db.count("held_removals").await, 1);
             match purges {
                 false => db.store.reset(db.account, EntityType::Tracks).await.unwrap(),
-                true => drop(db.store.purge(db.account).await.unwrap()),
+                true => drop(db.store.purge(db.account, Imported::Kept).await.unwrap()),
             }
             assert_eq!(db.count("held_removals").await, 0);
         }

@@ -25,7 +25,7 @@ mod tokens;
 mod versions;
 
 use super::schema::sync_states;
-use super::{Conn, DatabaseUrl, PlayCounts, Store, StoreError, with_conn};
+use super::{Conn, DatabaseUrl, Imported, PlayCounts, Store, StoreError, with_conn};
 use crate::model::batch::{Effects, Rows};
 use crate::model::*;
 use chrono::{DateTime, TimeDelta, Utc};

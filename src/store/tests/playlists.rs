@@ -351,7 +351,7 @@ fn what_one_account_may_not_see_stops_nobody_else() {
         assert_eq!((due(&noor, 7).await, due(&mira, 7).await), (0, 1));
         assert_eq!(due(&noor, 4 + 7 * 24 * 3600).await, 1, "rights do change");
 
-        db.store.purge(mira.account).await.unwrap();
+        db.store.purge(mira.account, Imported::Kept).await.unwrap();
         assert_eq!(db.count("playlists WHERE items_readable").await, 0);
     });
 }

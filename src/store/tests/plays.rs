@@ -235,6 +235,7 @@ pub(super) fn poll(db: &Db, slots: Vec<PlaySlot>, polled: i64) -> PlaysCommit {
         num_new: u32::try_from(slots.len()).unwrap(),
         page: PlaysPage { slots },
         gap: None,
+        pairs: Vec::new(),
         polled_at: at(polled),
         next_poll_at: at(polled + 1200),
     }

@@ -226,7 +226,7 @@ fn a_purge_takes_the_history_along() {
         read(&run, &["t2"], "s2").await;
         commit(&run, part(0, &["t3"], None)).await;
         assert_ne!(db.count("playlist_items_read").await, 0);
-        db.store.purge(db.account).await.unwrap();
+        db.store.purge(db.account, Imported::Kept).await.unwrap();
         for table in ["playlist_versions", "playlist_changes", "playlist_readings", "playlist_items_read", "tracks"] {
             assert_eq!(db.count(table).await, 0, "{table}");
         }
@@ -241,7 +241,7 @@ fn a_track_that_left_a_playlist_is_still_mentioned_by_its_history() {
         read(&run, &[], "s2").await;
         let other = db.store.upsert_account("noor", None, None, at(0)).await.unwrap();
         db.execute(&format!("INSERT INTO saved_tracks (account_id, track_id) VALUES ({}, 't1')", other.0)).await;
-        db.store.purge(other).await.unwrap();
+        db.store.purge(other, Imported::Kept).await.unwrap();
         assert_eq!(db.texts("id", "tracks").await, ["t1"]);
     });
 }

@@ -60,6 +60,7 @@ impl Database {
         KnownPlays {
             keys: from.map(|from| self.plays.range(from..).cloned().collect()).unwrap_or_default(),
             newest_before: self.plays.iter().rfind(is_before).map(|(at, _)| *at),
+            ..KnownPlays::default()
         }
     }
 

@@ -1,0 +1,285 @@
+//! `import`: from the files of a data export into the database, without a request.
+//!
+//! One thread reads, this one writes, and between them lie a few thousand rows at most. When all rows are there, the
+//! streams around plays that the API told are paired with them, some thousand plays at a time.
+
+use super::{CommandError, Exit, accounts, maintenance::open_existing, print, print_json};
+use crate::{
+    cli::{
+        ImportArgs, Remove,
+        import_report::{FileReport, ImportReport, Offsets, PlayedAt, Rows, imports_text, removed_json, removed_text},
+        progress::{Display, ImportBar},
+    },
+    clock,
+    config::Config,
+    data_export::{Content, Export, FileRead, SourceError, Stopped},
+    engine::matching::{self, Rule, Votes},
+    model::stream::{StreamKind, ToldAt},
+    store::{Account, Outcome, RemovedImports, Store, StreamImport},
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeSet;
+use tokio::sync::mpsc;
+
+/// Batches between the thread that reads and the one that writes.
+const BATCHES_AHEAD: usize = 2;
+
+/// Plays that are paired at once.
+const PLAYS_AT_ONCE: usize = 10_000;
+
+/// Two files of one export may lie so far apart in time: nobody listens every day.
+const SILENCE: TimeDelta = TimeDelta::days(7);
+
+/// Kinds of wrong files that a message names.
+const WRONG_NAMED: usize = 4;
+
+pub async fn run(args: ImportArgs, config: &Config, display: &Display) -> Result<Exit, CommandError> {
+    let store = open_existing(config, "import").await?;
+    let account = account(&store, args.account.account.as_deref()).await?;
+    match args.remove {
+        Some(which) => remove(&store, &account, which, args.json).await,
+        None => import(&store, &account, args, display).await,
+    }
+}
+
+/// The one that is named, or the only one.
+async fn account(store: &Store, wanted: Option<&str>) -> Result<Account, CommandError> {
+    let sign_ins = store.sign_ins().await?;
+    match (wanted, &sign_ins[..]) {
+        (Some(wanted), _) => Ok(accounts::find(&sign_ins, wanted)?.account.clone()),
+        (None, [only]) => Ok(only.account.clone()),
+        (None, []) => Err(CommandError::new(
+            Exit::LoginNeeded,
+            "there is no account yet that the history could belong to; run \"segno login\" first",
+        )),
+        (None, _) => {
+            let known = accounts::names(&sign_ins);
+            Err(CommandError::new(Exit::Usage, format!("import: name an account with --account: one of {known}")))
+        }
+    }
+}
+
+async fn import(store: &Store, account: &Account, args: ImportArgs, display: &Display) -> Result<Exit, CommandError> {
+    let paths = args.paths.clone();
+    let finding = tokio::task::spawn_blocking(move || Export::find(&paths)).await;
+    let export = finding.map_err(|error| CommandError::failed(&error))?.map_err(|error| unreadable(&error))?;
+    if !export.has_history() {
+        return Err(nothing_to_read(&export));
+    }
+    let bar = ImportBar::new(display, export.num_bytes());
+    let mut import = store.begin_import(account.id, args.dry_run, clock::now()).await?;
+    let (rows, mut batches) = mpsc::channel(BATCHES_AHEAD);
+    let reading =
+        tokio::task::spawn_blocking(move || export.read(|batch| rows.blocking_send(batch).map_err(|_| Stopped)));
+    let mut report = empty_report(account, args.dry_run);
+    let mut num_rows = 0;
+    while let Some(batch) = batches.recv().await {
+        for stream in &batch.streams {
+            *report.rows.by_kind.entry(stream.kind.as_str()).or_default() += 1;
+        }
+        let added = import.add(&batch.streams).await?;
+        num_rows += batch.streams.len() as u64;
+        report.new += added.num_new;
+        report.known += added.num_known;
+        report.covered += added.num_covered;
+        bar.read(batch.num_bytes_done, num_rows);
+    }
+    let files = reading.await.map_err(|error| CommandError::failed(&error))?;
+    let files = files.map_err(|Stopped| CommandError::new(Exit::Failed, "the reading ended before its time"))?;
+
+    bar.say("comparing with what Spotify told");
+    if report.new > 0 {
+        report.replaced = import.replace_account_data().await?;
+    }
+    let (rule, votes) = vote(&mut import).await?;
+    let mut offsets = Offsets::default();
+    report.matched = pair(&mut import, &rule, &mut offsets).await?;
+    report.offsets = offsets.bins();
+    let has_votes = votes.num_ends + votes.num_starts + report.matched > 0;
+    report.played_at = has_votes.then_some(PlayedAt {
+        meaning: rule.meaning,
+        near_ends: votes.num_ends,
+        near_starts: votes.num_starts,
+    });
+
+    bar.say("writing the rest");
+    report.rows.total = files.iter().map(|file| file.num_rows).sum();
+    report.rows.bad = files.iter().map(|file| file.num_bad).sum();
+    let all: Vec<(DateTime<Utc>, DateTime<Utc>)> = files.iter().filter_map(|file| file.span).collect();
+    report.first = all.iter().map(|(first, _)| *first).min();
+    report.last = all.iter().map(|(_, last)| *last).max();
+    let outcome = Outcome {
+        num_files: files.iter().filter(|file| file.num_rows > 0).count() as u64,
+        num_rows: report.rows.total,
+        num_new: report.new,
+        num_pairs: report.matched,
+        meaning: report.played_at.map(|played_at| played_at.meaning),
+        spans: spans(&files),
+        whole: report.first.zip(report.last),
+    };
+    let finished = import.finish(&outcome).await?;
+    bar.finish();
+    report.plays_pending = finished.num_plays;
+    report.gaps_closed = finished.num_gaps_closed;
+    report.hours = finished.ms_played as f64 / 3_600_000.0;
+    report.files = files.into_iter().map(FileReport::from).collect();
+    if args.json {
+        print_json(&report.json())?;
+    } else {
+        print(&report.text())?;
+    }
+    Ok(Exit::Done)
+}
+
+fn empty_report(account: &Account, dry_run: bool) -> ImportReport {
+    ImportReport {
+        account: account.spotify_id.clone(),
+        dry_run,
+        files: Vec::new(),
+        rows: Rows { by_kind: StreamKind::ALL.iter().map(|kind| (kind.as_str(), 0)).collect(), ..Rows::default() },
+        new: 0,
+        known: 0,
+        covered: 0,
+        replaced: 0,
+        matched: 0,
+        plays_pending: 0,
+        gaps_closed: 0,
+        first: None,
+        last: None,
+        hours: 0.0,
+        played_at: None,
+        offsets: Vec::new(),
+    }
+}
+
+/// Decides what the API's moment means, from all plays that are not paired yet.
+async fn vote(import: &mut StreamImport) -> Result<(Rule, Votes), CommandError> {
+    let mut votes = Votes::default();
+    let mut after = DateTime::UNIX_EPOCH;
+    while let Some(told) = next_plays(import, &mut after).await? {
+        let heard = import.heard_around(&told).await?;
+        votes.count(&heard, &told);
+    }
+    Ok((votes.rule(), votes))
+}
+
+async fn pair(import: &mut StreamImport, rule: &Rule, offsets: &mut Offsets) -> Result<u64, CommandError> {
+    let (mut num_pairs, mut after) = (0, DateTime::UNIX_EPOCH);
+    while let Some(told) = next_plays(import, &mut after).await? {
+        let heard = import.heard_around(&told).await?;
+        let pairs = matching::pair(&heard, &told, rule);
+        num_pairs += import.pair(&pairs).await?;
+        offsets.count(&pairs);
+    }
+    Ok(num_pairs)
+}
+
+/// The plays after those that came last.
+async fn next_plays(import: &mut StreamImport, after: &mut DateTime<Utc>) -> Result<Option<Vec<ToldAt>>, CommandError> {
+    let told = import.told_after(*after, PLAYS_AT_ONCE).await?;
+    let Some(last) = told.last() else { return Ok(None) };
+    *after = last.key.0;
+    Ok(Some(told))
+}
+
+/// What the export tells all of. Files follow each other in time; where one is missing, nothing is known. Videos are
+/// apart, and span what other files have to cover.
+fn spans(files: &[FileRead]) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+    let told = files.iter().filter(|file| !file.is_video && file.broken.is_none());
+    let mut all: Vec<(DateTime<Utc>, DateTime<Utc>)> = told.filter_map(|file| file.span).collect();
+    all.sort_unstable();
+    let mut spans: Vec<(DateTime<Utc>, DateTime<Utc>)> = Vec::new();
+    for (first, last) in all {
+        match spans.last_mut() {
+            Some((_, end)) if first <= *end + SILENCE => *end = last.max(*end),
+            _ => spans.push((first, last)),
+        }
+    }
+    spans
+}
+
+async fn remove(store: &Store, account: &Account, which: Remove, json: bool) -> Result<Exit, CommandError> {
+    let imports = store.imports(account.id).await?;
+    let which = match (which, &imports[..]) {
+        (Remove::Only, [only]) => RemovedImports::One(only.id),
+        (Remove::Number(number), _) if imports.iter().any(|import| import.id == number) => RemovedImports::One(number),
+        (Remove::All, [_, ..]) => RemovedImports::All,
+        (_, []) => {
+            let message = format!("nothing was imported for {}: there is nothing to take back", account.spotify_id);
+            return Err(CommandError::new(Exit::Failed, message));
+        }
+        (Remove::Only | Remove::Number(_), _) => {
+            let known = imports_text(&imports);
+            let message =
+                format!("import: --remove=NUMBER says which one to take back, --remove=all all of them: {known}");
+            return Err(CommandError::new(Exit::Usage, message));
+        }
+    };
+    let removed = store.remove_imports(account.id, which).await?;
+    if json {
+        print_json(&removed_json(&account.spotify_id, &removed))?;
+    } else {
+        print(&removed_text(&account.spotify_id, &removed))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn unreadable(error: &SourceError) -> CommandError {
+    CommandError::new(Exit::Usage, format!("import: {error}"))
+}
+
+/// Says what the files are instead, and where the right ones come from.
+fn nothing_to_read(export: &Export) -> CommandError {
+    let what = |content: &Content| match content {
+        Content::Other(what) => Some(*what),
+        Content::Empty => Some("an empty list"),
+        Content::Library | Content::Playlists => Some("your library and playlists, which segno reads from the API"),
+        Content::Extended | Content::Account => None,
+    };
+    let kinds: BTreeSet<&str> = export.documents().iter().filter_map(|document| what(&document.content)).collect();
+    let found = if kinds.is_empty() {
+        "there is no JSON file".to_owned()
+    } else {
+        let named: Vec<&str> = kinds.into_iter().take(WRONG_NAMED).collect();
+        format!("this is {}", named.join("; "))
+    };
+    CommandError::new(
+        Exit::Failed,
+        format!(
+            "no listening history was found: {found}. Ask for \"Extended streaming history\" at \
+             spotify.com/account/privacy and give the zip that comes"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(first: &str, last: &str, name: &str) -> FileRead {
+        FileRead {
+            name: name.into(),
+            content: Content::Extended,
+            num_rows: 1,
+            num_bad: 0,
+            broken: None,
+            span: Some((first.parse().expect("a moment"), last.parse().expect("a moment"))),
+            is_video: name.contains("video"),
+        }
+    }
+
+    #[test]
+    fn a_missing_file_leaves_a_hole_and_a_video_file_closes_none() {
+        let files = [
+            file("2019-01-05T00:00:00Z", "2020-01-01T00:00:00Z", "b"),
+            file("2018-01-01T00:00:00Z", "2019-01-01T00:00:00Z", "a"),
+            file("2022-01-01T00:00:00Z", "2023-01-01T00:00:00Z", "d"),
+            file("2018-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "video"),
+        ];
+        let years: Vec<String> =
+            spans(&files).iter().map(|(from, to)| format!("{}-{}", from.format("%Y"), to.format("%Y"))).collect();
+        assert_eq!(years, ["2018-2020", "2022-2023"]);
+        let broken = FileRead { broken: Some("cut off".into()), ..files[0].clone() };
+        assert_eq!(spans(&[broken]), []);
+    }
+}

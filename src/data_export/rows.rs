@@ -1,0 +1,383 @@
+//! One row of a history: what it says, and the stream that it stands for.
+//!
+//! Of the extended history there are three generations (21, 19 and 23 keys); all of them are one set of optional fields.
+//! `ts` is the end of a stream and `offline_timestamp` its beginning: in seconds or, for some years, in milliseconds. What
+//! was heard offline is logged when the device is online again, many rows in one second; its end is its beginning and how
+//! long it played.
+//!
+//! ```text
+//! start = offline_timestamp, where it can be, else ts - ms_played
+//! end   = offline_timestamp + ms_played, where the row says that it was offline, else ts
+//! ```
+//!
+//! The address, the user agent and the user name are not fields here, so they are never read.
+
+use crate::model::stream::{Stream, StreamKind, StreamOrigin};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// Longest text that is kept whole.
+const TEXT_LEN_MAX: usize = 1000;
+
+/// Longest URI that is believed to be one.
+const URI_LEN_MAX: usize = 255;
+
+/// From this number on a timestamp is in milliseconds.
+const MILLISECONDS_FROM: i64 = 100_000_000_000;
+
+/// There was no Spotify before.
+const FIRST_SECOND: i64 = 1_136_073_600;
+
+/// How long before it is logged a stream can have begun, and how long after, where clocks differ.
+const LATE_MAX: TimeDelta = TimeDelta::days(30);
+const EARLY_MAX: TimeDelta = TimeDelta::hours(1);
+
+/// A whole day of one stream is more than a video podcast has.
+const MS_PLAYED_MAX: i64 = 7 * 24 * 3600 * 1000;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ExtendedWire {
+    ts: Option<String>,
+    platform: Option<String>,
+    ms_played: Option<i64>,
+    conn_country: Option<String>,
+    master_metadata_track_name: Option<String>,
+    master_metadata_album_artist_name: Option<String>,
+    master_metadata_album_album_name: Option<String>,
+    spotify_track_uri: Option<String>,
+    episode_name: Option<String>,
+    episode_show_name: Option<String>,
+    spotify_episode_uri: Option<String>,
+    audiobook_title: Option<String>,
+    audiobook_uri: Option<String>,
+    audiobook_chapter_uri: Option<String>,
+    audiobook_chapter_title: Option<String>,
+    reason_start: Option<String>,
+    reason_end: Option<String>,
+    shuffle: Option<bool>,
+    skipped: Option<bool>,
+    offline: Option<bool>,
+    offline_timestamp: Option<i64>,
+    incognito_mode: Option<bool>,
+}
+
+/// A row of the account data: music, podcasts and audiobooks have fields of their own.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct AccountWire {
+    end_time: Option<String>,
+    artist_name: Option<String>,
+    track_name: Option<String>,
+    podcast_name: Option<String>,
+    episode_name: Option<String>,
+    audiobook_name: Option<String>,
+    author_name: Option<String>,
+    chapter_name: Option<String>,
+    ms_played: Option<i64>,
+}
+
+/// A row that stands for no stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadRow;
+
+impl ExtendedWire {
+    pub fn read(object: &[u8]) -> Result<ExtendedWire, BadRow> {
+        if let Ok(wire) = serde_json::from_slice(object) {
+            return Ok(wire);
+        }
+        // Some field is not what it should be, or is not text: that costs the field.
+        let mut row = Loose::read(object)?;
+        Ok(ExtendedWire {
+            ts: row.text("ts"),
+            platform: row.text("platform"),
+            ms_played: row.number("ms_played"),
+            conn_country: row.text("conn_country"),
+            master_metadata_track_name: row.text("master_metadata_track_name"),
+            master_metadata_album_artist_name: row.text("master_metadata_album_artist_name"),
+            master_metadata_album_album_name: row.text("master_metadata_album_album_name"),
+            spotify_track_uri: row.text("spotify_track_uri"),
+            episode_name: row.text("episode_name"),
+            episode_show_name: row.text("episode_show_name"),
+            spotify_episode_uri: row.text("spotify_episode_uri"),
+            audiobook_title: row.text("audiobook_title"),
+            audiobook_uri: row.text("audiobook_uri"),
+            audiobook_chapter_uri: row.text("audiobook_chapter_uri"),
+            audiobook_chapter_title: row.text("audiobook_chapter_title"),
+            reason_start: row.text("reason_start"),
+            reason_end: row.text("reason_end"),
+            shuffle: row.truth("shuffle"),
+            skipped: row.truth("skipped"),
+            offline: row.truth("offline"),
+            offline_timestamp: row.number("offline_timestamp"),
+            incognito_mode: row.truth("incognito_mode"),
+        })
+    }
+
+    pub fn stream(self) -> Result<Stream, BadRow> {
+        let logged_at = self.ts.as_deref().and_then(moment).ok_or(BadRow)?;
+        let ms_played = self.ms_played.ok_or(BadRow)?.clamp(0, MS_PLAYED_MAX);
+        let played = TimeDelta::milliseconds(ms_played);
+        let known_start = self.offline_timestamp.and_then(|number| beginning(number, logged_at));
+        let (started_at, ended_at) = match known_start {
+            Some(start) if self.offline == Some(true) => (start, start + played),
+            Some(start) => (start, logged_at),
+            None => (logged_at - played, logged_at),
+        };
+        let About { kind, uri, name, creator, collection, collection_uri } = About::of(&self);
+        let mut stream = Stream {
+            logged_at,
+            digest: 0,
+            started_at,
+            ended_at,
+            ms_played,
+            kind,
+            uri,
+            name,
+            creator,
+            collection,
+            collection_uri,
+            reason_start: word(self.reason_start),
+            reason_end: word(self.reason_end),
+            shuffle: self.shuffle,
+            skipped: self.skipped,
+            offline: self.offline,
+            incognito: self.incognito_mode,
+            platform: word(self.platform),
+            country: word(self.conn_country),
+            origin: StreamOrigin::Extended,
+        };
+        stream.digest = digest(&stream, known_start.map_or(0, |start| start.timestamp()));
+        Ok(stream)
+    }
+}
+
+impl AccountWire {
+    pub fn read(object: &[u8]) -> Result<AccountWire, BadRow> {
+        if let Ok(wire) = serde_json::from_slice(object) {
+            return Ok(wire);
+        }
+        let mut row = Loose::read(object)?;
+        Ok(AccountWire {
+            end_time: row.text("endTime"),
+            artist_name: row.text("artistName"),
+            track_name: row.text("trackName"),
+            podcast_name: row.text("podcastName"),
+            episode_name: row.text("episodeName"),
+            audiobook_name: row.text("audiobookName"),
+            author_name: row.text("authorName"),
+            chapter_name: row.text("chapterName"),
+            ms_played: row.number("msPlayed"),
+        })
+    }
+
+    /// `uri_of` knows the URIs of some titles and artists.
+    pub fn stream(self, uri_of: impl Fn(&str, &str) -> Option<String>) -> Result<Stream, BadRow> {
+        let logged_at = self.end_time.as_deref().and_then(moment).ok_or(BadRow)?;
+        let ms_played = self.ms_played.ok_or(BadRow)?.clamp(0, MS_PLAYED_MAX);
+        let known = |text: Option<String>| word(text).filter(|text| !text.starts_with("Unknown "));
+        let (kind, name, creator, collection) = if self.chapter_name.is_some() || self.audiobook_name.is_some() {
+            (StreamKind::Chapter, word(self.chapter_name), word(self.author_name), word(self.audiobook_name))
+        } else if self.episode_name.is_some() || self.podcast_name.is_some() {
+            (StreamKind::Episode, word(self.episode_name), None, word(self.podcast_name))
+        } else {
+            match (known(self.track_name), known(self.artist_name)) {
+                (None, None) => (StreamKind::Unknown, None, None, None),
+                (name, artist) => (StreamKind::Track, name, artist, None),
+            }
+        };
+        let uri = match (kind, &name, &creator) {
+            (StreamKind::Track, Some(name), Some(creator)) => uri_of(name, creator),
+            _ => None,
+        };
+        let mut stream = Stream {
+            logged_at,
+            digest: 0,
+            started_at: logged_at - TimeDelta::milliseconds(ms_played),
+            ended_at: logged_at,
+            ms_played,
+            kind,
+            // The digest is made of names, whether or not an id is found for them.
+            uri: None,
+            name,
+            creator,
+            collection,
+            collection_uri: None,
+            reason_start: None,
+            reason_end: None,
+            shuffle: None,
+            skipped: None,
+            offline: None,
+            incognito: None,
+            platform: None,
+            country: None,
+            origin: StreamOrigin::Account,
+        };
+        stream.digest = digest(&stream, 0);
+        stream.uri = uri;
+        Ok(stream)
+    }
+}
+
+/// What a row was about.
+struct About {
+    kind: StreamKind,
+    uri: Option<String>,
+    name: Option<String>,
+    creator: Option<String>,
+    collection: Option<String>,
+    collection_uri: Option<String>,
+}
+
+impl About {
+    fn of(wire: &ExtendedWire) -> About {
+        let text = |text: &Option<String>| text.as_deref().and_then(|text| word(Some(text.to_owned())));
+        let uri = |uri: &Option<String>| uri.as_deref().filter(|uri| is_uri(uri)).map(str::to_owned);
+        let nothing = About {
+            kind: StreamKind::Unknown,
+            uri: None,
+            name: None,
+            creator: None,
+            collection: None,
+            collection_uri: None,
+        };
+        let track_name = text(&wire.master_metadata_track_name);
+        if wire.audiobook_chapter_uri.is_some() || wire.audiobook_uri.is_some() || wire.audiobook_title.is_some() {
+            return About {
+                kind: StreamKind::Chapter,
+                uri: uri(&wire.audiobook_chapter_uri),
+                name: text(&wire.audiobook_chapter_title),
+                collection: text(&wire.audiobook_title),
+                collection_uri: uri(&wire.audiobook_uri),
+                ..nothing
+            };
+        }
+        if wire.spotify_episode_uri.is_some() || (wire.spotify_track_uri.is_none() && wire.episode_name.is_some()) {
+            return About {
+                kind: StreamKind::Episode,
+                uri: uri(&wire.spotify_episode_uri),
+                name: text(&wire.episode_name),
+                collection: text(&wire.episode_show_name),
+                ..nothing
+            };
+        }
+        let uri = uri(&wire.spotify_track_uri);
+        let is_track = uri.as_deref().is_some_and(is_track_uri);
+        About {
+            // Names without an id are those of a track all the same.
+            kind: if is_track || (uri.is_none() && track_name.is_some()) {
+                StreamKind::Track
+            } else {
+                StreamKind::Unknown
+            },
+            uri,
+            name: track_name,
+            creator: text(&wire.master_metadata_album_artist_name),
+            collection: text(&wire.master_metadata_album_album_name),
+            collection_uri: None,
+        }
+    }
+}
+
+/// `spotify:track:` and an id.
+pub fn is_track_uri(uri: &str) -> bool {
+    uri.strip_prefix("spotify:track:").is_some_and(|id| id.len() == 22 && id.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
+fn is_uri(uri: &str) -> bool {
+    uri.len() <= URI_LEN_MAX && uri.starts_with("spotify:") && !uri.contains(|c: char| c.is_control() || c == ' ')
+}
+
+/// Text that says something, of a length that a name has.
+fn word(text: Option<String>) -> Option<String> {
+    let mut text = text?;
+    if text.contains('\0') {
+        text.retain(|c| c != '\0');
+    }
+    if text.len() > TEXT_LEN_MAX {
+        let end = (0..=TEXT_LEN_MAX).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or_default());
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+/// `2025-03-02T18:04:31Z`, `2025-03-02 18:04:31` and `2025-03-02 18:04`, all of them UTC.
+fn moment(text: &str) -> Option<DateTime<Utc>> {
+    let number = |range: std::ops::Range<usize>| -> Option<u32> {
+        let digits = text.get(range)?;
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+    };
+    let is_at = |at: usize, any: &[u8]| text.as_bytes().get(at).is_some_and(|byte| any.contains(byte));
+    if !(is_at(4, b"-") && is_at(7, b"-") && is_at(10, b"T ") && is_at(13, b":")) {
+        return None;
+    }
+    let second = if is_at(16, b":") { number(17..19)? } else { 0 };
+    let day = NaiveDate::from_ymd_opt(i32::try_from(number(0..4)?).ok()?, number(5..7)?, number(8..10)?)?;
+    // A second that the calendar inserts is the one before it.
+    let time = day.and_hms_opt(number(11..13)?, number(14..16)?, second.min(59))?;
+    Some(time.and_utc()).filter(|at| at.timestamp() >= FIRST_SECOND)
+}
+
+fn beginning(number: i64, logged_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let start = match number {
+        0 => None,
+        ms if ms > MILLISECONDS_FROM => DateTime::from_timestamp_millis(ms),
+        seconds => DateTime::from_timestamp(seconds, 0),
+    }?;
+    let is_possible =
+        start.timestamp() >= FIRST_SECOND && start >= logged_at - LATE_MAX && start <= logged_at + EARLY_MAX;
+    is_possible.then_some(start)
+}
+
+/// Of what all generations of the export say alike.
+fn digest(stream: &Stream, known_start: i64) -> i64 {
+    let mut hash = Sha256::new();
+    hash.update(stream.ms_played.to_be_bytes());
+    hash.update(known_start.to_be_bytes());
+    match &stream.uri {
+        Some(uri) => hash.update(uri.as_bytes()),
+        None => {
+            hash.update(stream.kind.as_str().as_bytes());
+            for name in [&stream.name, &stream.creator, &stream.collection] {
+                hash.update(name.as_deref().unwrap_or_default().as_bytes());
+                hash.update([0]);
+            }
+        }
+    }
+    let bytes: [u8; 32] = hash.finalize().into();
+    i64::from_be_bytes(bytes[..8].try_into().expect("eight bytes"))
+}
+
+/// A row of which some field is odd.
+struct Loose(serde_json::Map<String, Value>);
+
+impl Loose {
+    fn read(object: &[u8]) -> Result<Loose, BadRow> {
+        let text = String::from_utf8_lossy(object);
+        serde_json::from_str(&text).map(Loose).map_err(|_| BadRow)
+    }
+
+    fn text(&mut self, name: &str) -> Option<String> {
+        match self.0.remove(name) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn number(&mut self, name: &str) -> Option<i64> {
+        match self.0.remove(name)? {
+            Value::Number(number) => number.as_i64().or_else(|| number.as_f64().map(|number| number as i64)),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
+    fn truth(&mut self, name: &str) -> Option<bool> {
+        self.0.remove(name)?.as_bool()
+    }
+}
+
+#[cfg(test)]
+mod tests;

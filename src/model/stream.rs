@@ -1,0 +1,203 @@
+//! What a data export says was listened to, and what it takes to find the same play in the API's own history.
+
+use super::{ArtistRef, Play, PlayKey};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use utoipa::ToSchema;
+
+/// What was streamed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamKind {
+    Track,
+    Episode,
+    /// Of an audiobook.
+    Chapter,
+    /// The export does not say: local files, and rows that Spotify lost the names of.
+    Unknown,
+}
+
+impl StreamKind {
+    pub const ALL: [StreamKind; 4] = [StreamKind::Track, StreamKind::Episode, StreamKind::Chapter, StreamKind::Unknown];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            StreamKind::Track => "track",
+            StreamKind::Episode => "episode",
+            StreamKind::Chapter => "chapter",
+            StreamKind::Unknown => "unknown",
+        }
+    }
+}
+
+/// Which of the two exports a stream comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StreamOrigin {
+    /// The extended streaming history: to the second, with ids.
+    Extended,
+    /// The account data: the last twelve months, to the minute, with names only.
+    Account,
+}
+
+impl StreamOrigin {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            StreamOrigin::Extended => "extended",
+            StreamOrigin::Account => "account",
+        }
+    }
+}
+
+/// One row of an export, normalised. The address and the user agent that come with it are never read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stream {
+    /// When Spotify logged it: the end, or, of what was heard offline, when the device was next online.
+    pub logged_at: DateTime<Utc>,
+    /// Tells rows of one second apart; the same row of another export has the same.
+    pub digest: i64,
+    pub started_at: DateTime<Utc>,
+    pub ended_at: DateTime<Utc>,
+    pub ms_played: i64,
+    pub kind: StreamKind,
+    /// Of a [`StreamKind::Track`] always `spotify:track:` and an id.
+    pub uri: Option<String>,
+    pub name: Option<String>,
+    /// The album's artist, the author, or nobody.
+    pub creator: Option<String>,
+    /// The album, show or audiobook.
+    pub collection: Option<String>,
+    pub collection_uri: Option<String>,
+    pub reason_start: Option<String>,
+    pub reason_end: Option<String>,
+    pub shuffle: Option<bool>,
+    pub skipped: Option<bool>,
+    pub offline: Option<bool>,
+    pub incognito: Option<bool>,
+    pub platform: Option<String>,
+    pub country: Option<String>,
+    pub origin: StreamOrigin,
+}
+
+/// What `played_at` of the API turns out to mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Meaning {
+    End,
+    Start,
+}
+
+impl Meaning {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Meaning::End => "end",
+            Meaning::Start => "start",
+        }
+    }
+
+    pub fn of_word(word: &str) -> Option<Meaning> {
+        [Meaning::End, Meaning::Start].into_iter().find(|meaning| meaning.as_str() == word)
+    }
+}
+
+/// What tells recordings apart, as fingerprints: two that share any of them are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TrackKeys {
+    pub uri: u64,
+    pub isrc: Option<u64>,
+    /// Title and the album's artist.
+    pub names: Option<u64>,
+    /// Title and the first artist, where the API says so.
+    pub other_names: Option<u64>,
+}
+
+impl TrackKeys {
+    pub fn of_uri(uri: &str) -> u64 {
+        fingerprint(uri)
+    }
+
+    pub fn of_isrc(isrc: &str) -> u64 {
+        fingerprint(&isrc.to_ascii_uppercase())
+    }
+
+    /// Whatever its case and the space around it. `None` where either says nothing.
+    pub fn of_names(title: &str, creator: &str) -> Option<u64> {
+        let [title, creator] = [title, creator].map(|text| text.trim().to_lowercase());
+        (!title.is_empty() && !creator.is_empty()).then(|| fingerprint(&(title, creator)))
+    }
+}
+
+fn fingerprint(value: &(impl Hash + ?Sized)) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A stream as the matcher sees it; times are unix milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeardAt {
+    /// The row in the database.
+    pub id: i64,
+    pub start: i64,
+    pub end: i64,
+    /// How much later the end may have been: the account data has minutes only.
+    pub slack: i64,
+    /// When it was logged.
+    pub logged: i64,
+    pub ms_played: i64,
+    /// `None`: the export has lost what it was.
+    pub keys: Option<TrackKeys>,
+}
+
+/// A play as the API told it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldAt {
+    pub key: PlayKey,
+    pub keys: TrackKeys,
+}
+
+impl ToldAt {
+    pub fn of(play: &Play) -> ToldAt {
+        let mut keys = TrackKeys { uri: TrackKeys::of_uri(&play.track_uri), ..TrackKeys::default() };
+        if let Some(track) = &play.track {
+            let first = |artists: &[ArtistRef]| artists.first().map(|artist| artist.name.clone()).unwrap_or_default();
+            let album_artist = track.album.as_ref().map(|album| first(&album.artists)).unwrap_or_default();
+            keys.isrc = track.isrc.as_deref().map(TrackKeys::of_isrc);
+            keys.names = TrackKeys::of_names(&track.name, &album_artist);
+            keys.other_names = TrackKeys::of_names(&track.name, &first(&track.artists));
+        }
+        ToldAt { key: play.key(), keys }
+    }
+
+    pub fn at(&self) -> i64 {
+        self.key.0.timestamp_millis()
+    }
+}
+
+/// A stream and a play that are the same listening.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamPair {
+    pub stream: i64,
+    pub play: PlayKey,
+    /// Milliseconds from the end that the export says to the moment that the API says.
+    pub offset_ms: i64,
+    /// The same from the beginning.
+    pub from_start_ms: i64,
+}
+
+/// How far outside a stream its play may lie.
+pub const BEFORE_START: TimeDelta = TimeDelta::seconds(15);
+pub const AFTER_END: TimeDelta = TimeDelta::seconds(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_same_whatever_their_case_and_nothing_names_nothing() {
+        assert_eq!(TrackKeys::of_names(" Glass Harbour", "THE TIN"), TrackKeys::of_names("glass harbour", "The Tin "));
+        assert_ne!(TrackKeys::of_names("a", "bc"), TrackKeys::of_names("ab", "c"));
+        assert_eq!([TrackKeys::of_names("", "x"), TrackKeys::of_names("x", " ")], [None, None]);
+        assert_eq!(TrackKeys::of_isrc("zzaaa2500001"), TrackKeys::of_isrc("ZZAAA2500001"));
+    }
+}

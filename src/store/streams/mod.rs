@@ -1,0 +1,433 @@
+//! What a data export brings (`streams`, `imports`), and how it becomes plays.
+//!
+//! An import is many transactions, so that neither the sync nor the tracker waits for it. Whatever it has come to, its rows
+//! are whole: a row of the export is there once, by its second and its digest, and it is a play, or is paired with one, or
+//! waits for that. An import that is interrupted is completed by the next one.
+//!
+//! A stream becomes a play of its own at once where the API told nothing around it. Where it did, [`pairs`] waits until
+//! all streams are there, since which of them a play is takes all of them.
+
+mod catalogue;
+mod pairs;
+mod remove;
+mod rows;
+
+pub(super) use pairs::{apply as apply_pairs, known as known_streams};
+pub use remove::{Removed, RemovedImports};
+pub(super) use remove::{remove, stand_alone};
+
+use super::schema::{imports, plays, streams};
+use super::types::{At, Words};
+use super::upsert::upsert;
+use super::{Conn, Durability, Store, StoreError, runs, with_conn};
+use crate::model::AccountId;
+use crate::model::stream::{AFTER_END, BEFORE_START, Meaning, Stream, StreamKind, StreamOrigin, TrackKeys};
+use catalogue::{Entered, TRACK};
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::dsl::{count_star, max, min, sql};
+use diesel::sql_types::{BigInt, Nullable};
+use diesel::{ExpressionMethods, QueryDsl, QueryableByName, sql_query};
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use rows::{ExportPlayRow, StreamRow};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// An import writes at the ends of its indexes, for which a small cache is as good. It has the process to itself.
+const CACHE: &str = "PRAGMA cache_size = -4096";
+
+/// Streams that become plays in one transaction.
+const CHUNK_LEN: i64 = 20_000;
+
+/// An import under way. It has the connection to itself.
+pub struct StreamImport {
+    conn: Conn,
+    account: AccountId,
+    id: i64,
+    /// All of it is one transaction, which is undone.
+    is_dry: bool,
+    now: At,
+    /// From the first to the last play that the API told.
+    told: Option<(At, At)>,
+    /// What the extended history covers, once it is asked for.
+    covered: Option<Option<(At, At)>>,
+    entered: Entered,
+}
+
+/// What became of some rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Added {
+    pub num_new: u64,
+    /// They were there already.
+    pub num_known: u64,
+    /// Rows of the account data of a time that the extended history tells better.
+    pub num_covered: u64,
+}
+
+/// What an import did, apart from its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Finished {
+    /// Streams that became plays of their own.
+    pub num_plays: u64,
+    /// Rows of the account data that rows of the extended history took the place of.
+    pub num_replaced: u64,
+    pub num_gaps_closed: u64,
+    /// All streams of the account within the span of the import.
+    pub num_held: u64,
+    pub ms_played: u64,
+}
+
+/// An import that was made.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ImportEntry {
+    pub id: i64,
+    pub started_at: DateTime<Utc>,
+    /// `None`: it was interrupted.
+    pub finished_at: Option<DateTime<Utc>>,
+    pub files: u64,
+    pub streams: u64,
+}
+
+/// What is known of an import when all its rows are there.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    pub num_files: u64,
+    pub num_rows: u64,
+    pub num_new: u64,
+    pub num_pairs: u64,
+    pub meaning: Option<Meaning>,
+    /// What it tells all of, in order and apart.
+    pub spans: Vec<(DateTime<Utc>, DateTime<Utc>)>,
+    /// From its first to its last row.
+    pub whole: Option<(DateTime<Utc>, DateTime<Utc>)>,
+}
+
+#[derive(QueryableByName)]
+struct Sum {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    sum: Option<i64>,
+}
+
+impl Store {
+    /// Begins an import. A dry one is one transaction that is undone: others who write wait for its end.
+    pub async fn begin_import(
+        &self,
+        account: AccountId,
+        is_dry: bool,
+        now: DateTime<Utc>,
+    ) -> Result<StreamImport, StoreError> {
+        let mut conn = self.connect().await?;
+        let now = At::from(now);
+        if is_dry {
+            conn.begin().await?;
+        } else {
+            conn.set_durability(Durability::Soon).await?;
+        }
+        if let Conn::Sqlite(c) = &mut conn {
+            c.batch_execute(CACHE).await?;
+        }
+        let told: (Option<At>, Option<At>) = with_conn!(&mut conn, |c| {
+            use plays::{account_id, played_at, source, table};
+            let of_api = table.filter(account_id.eq(account.0)).filter(source.eq("api"));
+            of_api.select((min(played_at), max(played_at))).get_result(c).await
+        })?;
+        let mut import = StreamImport {
+            conn,
+            account,
+            id: 0,
+            is_dry,
+            now,
+            told: told.0.zip(told.1),
+            covered: None,
+            entered: Entered::default(),
+        };
+        import.id = import
+            .step(async |conn| {
+                runs::lock_account(conn, account).await?;
+                let row = (imports::account_id.eq(account.0), imports::started_at.eq(now));
+                Ok(with_conn!(conn, |c| {
+                    diesel::insert_into(imports::table).values(row).returning(imports::id).get_result(c).await
+                })?)
+            })
+            .await?;
+        Ok(import)
+    }
+
+    /// The imports of an account, the latest last.
+    pub async fn imports(&self, account: AccountId) -> Result<Vec<ImportEntry>, StoreError> {
+        type Row = (i64, At, Option<At>, i64, i64);
+        let rows: Vec<Row> = with_conn!(&mut self.connect().await?, |c| {
+            use imports::{account_id, files, finished_at, id, started_at, streams_new, table};
+            let theirs = table.filter(account_id.eq(account.0)).order(id);
+            theirs.select((id, started_at, finished_at, files, streams_new)).load(c).await
+        })?;
+        let entry = |(id, started_at, finished_at, files, streams): Row| ImportEntry {
+            id,
+            started_at: started_at.into(),
+            finished_at: finished_at.map(DateTime::from),
+            files: files.unsigned_abs(),
+            streams: streams.unsigned_abs(),
+        };
+        Ok(rows.into_iter().map(entry).collect())
+    }
+
+    /// Whether anything was imported for an account.
+    pub async fn num_streams(&self, account: AccountId) -> Result<u64, StoreError> {
+        let count: i64 = with_conn!(&mut self.connect().await?, |c| {
+            streams::table.filter(streams::account_id.eq(account.0)).select(count_star()).first(c).await
+        })?;
+        Ok(count.unsigned_abs())
+    }
+}
+
+impl StreamImport {
+    /// One transaction, or a part of the one that is undone.
+    async fn step<T>(&mut self, work: impl AsyncFnOnce(&mut Conn) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        if self.is_dry { work(&mut self.conn).await } else { self.conn.transaction(work).await }
+    }
+
+    /// Takes rows in, those of the extended history before those of the account data.
+    pub async fn add(&mut self, streams: &[Stream]) -> Result<Added, StoreError> {
+        if self.covered.is_none() && streams.iter().any(|stream| stream.origin == StreamOrigin::Account) {
+            self.covered = Some(self.extended_span().await?);
+        }
+        let covered = self.covered.flatten();
+        let is_covered = |stream: &&Stream| {
+            stream.origin == StreamOrigin::Account
+                && covered.is_some_and(|(from, to)| (from..=to).contains(&At::from(stream.logged_at)))
+        };
+        let mut added = Added { num_covered: streams.iter().filter(is_covered).count() as u64, ..Added::default() };
+        let kept: Vec<&Stream> = streams.iter().filter(|stream| !is_covered(stream)).collect();
+        let (account, import, told, now) = (self.account, self.id, self.told, self.now);
+        let mut entered = std::mem::take(&mut self.entered);
+        let kept = &kept;
+        let entered_too = &mut entered;
+        let num_new = self
+            .step(async move |conn| {
+                runs::lock_account(conn, account).await?;
+                let uris = catalogue::uris_of_names(conn, kept).await?;
+                write(conn, account, import, told, kept, &uris, entered_too, now).await
+            })
+            .await?;
+        self.entered = entered;
+        added.num_new = num_new;
+        added.num_known = kept.len() as u64 - num_new;
+        Ok(added)
+    }
+
+    async fn extended_span(&mut self) -> Result<Option<(At, At)>, StoreError> {
+        let account = self.account.0;
+        let span: (Option<At>, Option<At>) = with_conn!(&mut self.conn, |c| {
+            use streams::{account_id, logged_at, origin, table};
+            let extended = table.filter(account_id.eq(account)).filter(origin.eq(StreamOrigin::Extended.as_str()));
+            extended.select((min(logged_at), max(logged_at))).get_result(c).await
+        })?;
+        Ok(span.0.zip(span.1))
+    }
+
+    /// Rows of the account data whose time the extended history tells by now make room for it.
+    pub async fn replace_account_data(&mut self) -> Result<u64, StoreError> {
+        let Some((from, to)) = self.extended_span().await? else { return Ok(0) };
+        let account = self.account;
+        self.step(async move |conn| {
+            runs::lock_account(conn, account).await?;
+            let theirs = format!(
+                "a.account_id = {} AND a.origin = 'account' AND a.logged_at BETWEEN {} AND {}",
+                account.0,
+                from.literal(),
+                to.literal()
+            );
+            let num_theirs =
+                format!("SELECT count(*) AS count, CAST(NULL AS BIGINT) AS sum FROM streams a WHERE {theirs}");
+            let Sum { count, .. } = with_conn!(conn, |c| sql_query(num_theirs).get_result(c).await)?;
+            if count == 0 {
+                return Ok(0);
+            }
+            let plays = format!(
+                "DELETE FROM plays WHERE account_id = {} AND source = 'export' AND (played_at, track_uri) IN (SELECT \
+                 a.played_at, a.uri FROM streams a WHERE {theirs} AND a.offset_ms IS NULL AND a.played_at IS NOT NULL) \
+                 AND NOT EXISTS (SELECT 1 FROM streams e WHERE e.account_id = plays.account_id AND \
+                 e.ended_at = plays.played_at AND e.uri = plays.track_uri AND e.origin = 'extended' AND \
+                 e.played_at IS NOT NULL)",
+                account.0
+            );
+            execute(conn, plays).await?;
+            execute(conn, format!("DELETE FROM streams AS a WHERE {theirs}")).await
+        })
+        .await
+    }
+
+    /// Makes plays of the streams that still wait, and notes what the import was. An import that changed nothing leaves
+    /// no trace.
+    pub async fn finish(mut self, outcome: &Outcome) -> Result<Finished, StoreError> {
+        let mut finished = Finished { num_plays: self.settle().await?, ..Finished::default() };
+        let (account, id, now) = (self.account, self.id, self.now);
+        let (num_gaps_closed, sum) = self
+            .step(async move |conn| {
+                runs::lock_account(conn, account).await?;
+                let mut num_closed = 0;
+                for (from, to) in &outcome.spans {
+                    num_closed += execute(
+                        conn,
+                        format!(
+                            "UPDATE play_gaps SET healed_at = {}, filled_by = {id} WHERE account_id = {} AND \
+                             healed_at IS NULL AND played_after >= {} AND played_before <= {}",
+                            now.literal(),
+                            account.0,
+                            At::from(*from).literal(),
+                            At::from(*to).literal()
+                        ),
+                    )
+                    .await?;
+                }
+                let is_nothing = outcome.num_new + outcome.num_pairs + num_closed == 0;
+                with_conn!(conn, |c| {
+                    use imports::{files, finished_at, played_at_is, rows_read, streams_new, table};
+                    let row = table.filter(imports::id.eq(id));
+                    if is_nothing {
+                        diesel::delete(row).execute(c).await
+                    } else {
+                        let values = (
+                            finished_at.eq(now),
+                            files.eq(outcome.num_files.cast_signed()),
+                            rows_read.eq(outcome.num_rows.cast_signed()),
+                            streams_new.eq(outcome.num_new.cast_signed()),
+                            played_at_is.eq(outcome.meaning.map(Meaning::as_str)),
+                        );
+                        diesel::update(row).set(values).execute(c).await
+                    }
+                })?;
+                let sum = match outcome.whole {
+                    Some((from, to)) => {
+                        let sql = format!(
+                            "SELECT count(*) AS count, CAST(sum(ms_played) AS BIGINT) AS sum FROM streams \
+                             WHERE account_id = {} AND logged_at BETWEEN {} AND {}",
+                            account.0,
+                            At::from(from).literal(),
+                            At::from(to).literal()
+                        );
+                        Some(with_conn!(conn, |c| sql_query(sql).get_result::<Sum>(c).await)?)
+                    }
+                    None => None,
+                };
+                Ok((num_closed, sum))
+            })
+            .await?;
+        finished.num_gaps_closed = num_gaps_closed;
+        if let Some(Sum { count, sum }) = sum {
+            (finished.num_held, finished.ms_played) = (count.unsigned_abs(), sum.unwrap_or(0).unsigned_abs());
+        }
+        if self.is_dry {
+            self.conn.rollback().await?;
+        } else {
+            self.conn.set_durability(Durability::AtOnce).await?;
+            // One more commit, so that all before it is on the disk.
+            self.conn.transaction(async |conn| runs::lock_account(conn, account).await).await?;
+        }
+        Ok(finished)
+    }
+
+    /// Makes plays of all tracks that are paired with none.
+    async fn settle(&mut self) -> Result<u64, StoreError> {
+        let account = self.account;
+        let mut num_plays = 0;
+        loop {
+            let settled = self.step(async move |conn| settle_some(conn, account).await).await?;
+            num_plays += settled;
+            if settled == 0 {
+                return Ok(num_plays);
+            }
+        }
+    }
+}
+
+/// Writes rows, the catalogue that they need and the plays that they are. Returns how many were new.
+#[expect(clippy::too_many_arguments, reason = "they are what one transaction of an import is made of")]
+async fn write(
+    conn: &mut Conn,
+    account: AccountId,
+    import: i64,
+    told: Option<(At, At)>,
+    streams: &[&Stream],
+    uris: &HashMap<u64, String>,
+    entered: &mut Entered,
+    now: At,
+) -> Result<u64, StoreError> {
+    // Equal rows are one; PostgreSQL would refuse to write it twice.
+    let mut rows: BTreeMap<(At, i64), (StreamRow<'_>, &Stream)> = BTreeMap::new();
+    for stream in streams {
+        let by_names = || {
+            let (title, creator) = (stream.name.as_deref()?, stream.creator.as_deref()?);
+            uris.get(&TrackKeys::of_names(title, creator)?).map(String::as_str)
+        };
+        let is_track = stream.kind == StreamKind::Track;
+        let uri = stream.uri.as_deref().or_else(|| by_names().filter(|_| is_track));
+        let is_play = is_track && uri.is_some() && is_far(stream, told);
+        let played_at = is_play.then(|| At::from(stream.ended_at));
+        let row = StreamRow::new(account.0, import, stream, uri, played_at);
+        rows.entry((row.logged_at, row.digest)).or_insert((row, stream));
+    }
+    let all: Vec<StreamRow<'_>> = rows.values().map(|(row, _)| row.clone()).collect();
+    let new: HashSet<(At, i64)> = StreamRow::upsert(conn, &all).await?.into_iter().collect();
+    let new_tracks = || {
+        let of_new = rows.iter().filter(|(key, _)| new.contains(key)).map(|(_, row)| row);
+        of_new.filter(|(row, _)| row.kind == StreamKind::Track.as_str()).filter_map(|(row, stream)| {
+            let id = row.uri?.0.strip_prefix(TRACK)?;
+            Some((id, row, *stream))
+        })
+    };
+    catalogue::enter(conn, new_tracks().map(|(id, _, stream)| (id, stream)), entered, now).await?;
+    let mut plays: BTreeMap<(At, &str), ExportPlayRow<'_>> = BTreeMap::new();
+    for (id, row, stream) in new_tracks() {
+        let (Some(played_at), Some(uri)) = (row.played_at, row.uri) else { continue };
+        let ms_played = i32::try_from(stream.ms_played).unwrap_or(i32::MAX);
+        let play = plays.entry((played_at, uri.0)).or_insert(ExportPlayRow {
+            account_id: account.0,
+            played_at,
+            track_uri: uri,
+            track_id: Some(Words(id)),
+            ms_played: Some(ms_played),
+            source: "export",
+        });
+        play.ms_played = play.ms_played.max(Some(ms_played));
+    }
+    upsert(conn, &plays.into_values().collect::<Vec<_>>()).await?;
+    Ok(new.len() as u64)
+}
+
+/// Whether the API told nothing that the stream could be.
+fn is_far(stream: &Stream, told: Option<(At, At)>) -> bool {
+    let Some((first, last)) = told.map(|(first, last)| (DateTime::from(first), DateTime::from(last))) else {
+        return true;
+    };
+    let minute = TimeDelta::minutes(1);
+    stream.logged_at.max(stream.ended_at) + AFTER_END + minute < first || stream.started_at - BEFORE_START > last
+}
+
+async fn settle_some(conn: &mut Conn, account: AccountId) -> Result<u64, StoreError> {
+    runs::lock_account(conn, account).await?;
+    let pending = format!("account_id = {} AND played_at IS NULL AND kind = 'track' AND uri IS NOT NULL", account.0);
+    let bound: Vec<At> = with_conn!(conn, |c| {
+        use streams::{ended_at, table};
+        let pending = table.filter(sql::<diesel::sql_types::Bool>(&pending)).order(ended_at.asc());
+        pending.select(ended_at).offset(CHUNK_LEN).limit(1).load(c).await
+    })?;
+    let bounded = match bound.as_slice().first() {
+        Some(bound) => format!("{pending} AND ended_at <= {}", bound.literal()),
+        None => pending,
+    };
+    let insert = format!(
+        "INSERT INTO plays AS p (account_id, played_at, track_uri, track_id, ms_played, source) \
+         SELECT account_id, ended_at, uri, substr(uri, {}), CAST(max(ms_played) AS INTEGER), 'export' FROM streams \
+         WHERE {bounded} GROUP BY account_id, ended_at, uri ORDER BY account_id, ended_at, uri \
+         ON CONFLICT (account_id, played_at, track_uri) DO UPDATE SET ms_played = excluded.ms_played \
+         WHERE p.ms_played IS NULL OR p.ms_played < excluded.ms_played",
+        TRACK.len() + 1
+    );
+    execute(conn, insert).await?;
+    execute(conn, format!("UPDATE streams SET played_at = ended_at WHERE {bounded}")).await
+}
+
+async fn execute(conn: &mut Conn, sql: String) -> Result<u64, StoreError> {
+    Ok(with_conn!(conn, |c| sql_query(sql).execute(c).await)? as u64)
+}

@@ -1,0 +1,258 @@
+//! Streams and the plays of the API that may be the same, and what happens to both when they are.
+//!
+//! The play keeps its moment, which is the API's, and learns how long it was played. The stream notes the play; a play that
+//! had been made of the stream alone goes, since there is the API's in its place.
+
+use super::{StreamImport, catalogue::TRACK, execute};
+use crate::model::stream::{AFTER_END, BEFORE_START, HeardAt, Meaning, StreamPair, ToldAt, TrackKeys};
+use crate::model::{AccountId, KnownPlays, PlayKey, PlaysPage};
+use crate::store::schema::{imports, plays, streams};
+use crate::store::types::At;
+use crate::store::{Conn, StoreError, runs, with_conn};
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::dsl::max;
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use std::collections::HashSet;
+
+/// How long a stream can have been under way, and how late it can have been logged.
+const LONGEST: TimeDelta = TimeDelta::days(30);
+
+/// The account data has minutes.
+const SLACK: TimeDelta = TimeDelta::milliseconds(59_999);
+
+#[derive(QueryableByName)]
+struct ToldRow {
+    #[diesel(sql_type = crate::store::types::Instant)]
+    played_at: At,
+    #[diesel(sql_type = Text)]
+    track_uri: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    isrc: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    title: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    album_artist: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    artist: Option<String>,
+}
+
+#[derive(QueryableByName)]
+struct HeardRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = crate::store::types::Instant)]
+    logged_at: At,
+    #[diesel(sql_type = crate::store::types::Instant)]
+    started_at: At,
+    #[diesel(sql_type = crate::store::types::Instant)]
+    ended_at: At,
+    #[diesel(sql_type = BigInt)]
+    ms_played: i64,
+    #[diesel(sql_type = Text)]
+    origin: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    uri: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    isrc: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    title: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    creator: Option<String>,
+}
+
+impl StreamImport {
+    /// Plays of the API that no stream is paired with, the oldest first, from a moment on.
+    pub async fn told_after(&mut self, after: DateTime<Utc>, limit: usize) -> Result<Vec<ToldAt>, StoreError> {
+        let sql = format!(
+            "SELECT p.played_at, p.track_uri, t.isrc, t.name AS title, b.name AS album_artist, a.name AS artist \
+             FROM plays p LEFT JOIN tracks t ON t.id = p.track_id \
+             LEFT JOIN track_artists ta ON ta.track_id = t.id AND ta.position = 0 LEFT JOIN artists a ON a.id = ta.artist_id \
+             LEFT JOIN album_artists ba ON ba.album_id = t.album_id AND ba.position = 0 LEFT JOIN artists b ON b.id = ba.artist_id \
+             WHERE p.account_id = {} AND p.source = 'api' AND p.played_at > {} AND NOT EXISTS (SELECT 1 FROM streams s \
+             WHERE s.account_id = p.account_id AND s.played_at = p.played_at AND s.offset_ms IS NOT NULL \
+             AND coalesce(s.played_uri, s.uri) = p.track_uri) ORDER BY p.played_at LIMIT {limit}",
+            self.account.0,
+            At::from(after).literal()
+        );
+        let mut rows: Vec<ToldRow> = with_conn!(&mut self.conn, |c| sql_query(sql).load(c).await)?;
+        // What shares a moment with the last one comes with the next ones.
+        if rows.len() == limit
+            && let Some(last) = rows.last().map(|row| row.played_at)
+        {
+            let num_before = rows.partition_point(|row| row.played_at < last);
+            if num_before > 0 {
+                rows.truncate(num_before);
+            }
+        }
+        Ok(rows.into_iter().map(told).collect())
+    }
+
+    /// Streams that can be these plays and are paired with none.
+    pub async fn heard_around(&mut self, told: &[ToldAt]) -> Result<Vec<HeardAt>, StoreError> {
+        match (told.first(), told.last()) {
+            (Some(first), Some(last)) => heard_between(&mut self.conn, self.account, first.key.0, last.key.0).await,
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    pub async fn pair(&mut self, pairs: &[StreamPair]) -> Result<u64, StoreError> {
+        let account = self.account;
+        self.step(async move |conn| {
+            runs::lock_account(conn, account).await?;
+            apply(conn, account, pairs).await
+        })
+        .await
+    }
+}
+
+/// Notes pairs, as far as both sides are still without one. Returns how many were.
+pub async fn apply(conn: &mut Conn, account: AccountId, pairs: &[StreamPair]) -> Result<u64, StoreError> {
+    let mut num_paired = 0;
+    for StreamPair { stream, play: (at, uri), offset_ms, .. } in pairs {
+        type Row = (Option<At>, Option<String>, At, i64, Option<i64>);
+        let row: Option<Row> = with_conn!(conn, |c| {
+            use streams::{account_id, ended_at, id, ms_played, played_at, table};
+            let theirs = table.filter(id.eq(stream)).filter(account_id.eq(account.0));
+            let columns = (played_at, streams::uri, ended_at, ms_played, streams::offset_ms);
+            theirs.select(columns).get_result(c).await.optional()
+        })?;
+        let Some((own, own_uri, ended_at, ms_played, None)) = row else { continue };
+        let told_at = At::from(*at);
+        let ms = i32::try_from(ms_played).unwrap_or(i32::MAX);
+        let is_there = with_conn!(conn, |c| {
+            use plays::{account_id, played_at, source, table, track_uri};
+            let play = table.filter(account_id.eq(account.0)).filter(played_at.eq(told_at)).filter(track_uri.eq(uri));
+            diesel::update(play).set((plays::ms_played.eq(ms), source.eq("api"))).execute(c).await
+        })?;
+        if is_there == 0 {
+            continue;
+        }
+        let is_same_uri = own_uri.as_ref() == Some(uri);
+        let is_same = told_at == ended_at && is_same_uri;
+        with_conn!(conn, |c| {
+            use streams::{id, played_at, played_uri, table};
+            let other = (!is_same_uri).then_some(uri);
+            let values = (played_at.eq(told_at), played_uri.eq(other), streams::offset_ms.eq(offset_ms));
+            diesel::update(table.filter(id.eq(stream))).set(values).execute(c).await
+        })?;
+        if own.is_some() && !is_same {
+            forget_own_play(conn, account, *stream).await?;
+        }
+        num_paired += 1;
+    }
+    Ok(num_paired)
+}
+
+/// Unless another stream of that second is the same play.
+async fn forget_own_play(conn: &mut Conn, account: AccountId, stream: i64) -> Result<(), StoreError> {
+    let own = format!(
+        "DELETE FROM plays WHERE account_id = {} AND source = 'export' AND EXISTS (SELECT 1 FROM streams s WHERE \
+         s.id = {stream} AND s.ended_at = plays.played_at AND s.uri = plays.track_uri) AND NOT EXISTS (SELECT 1 FROM \
+         streams o WHERE o.account_id = plays.account_id AND o.ended_at = plays.played_at AND o.uri = plays.track_uri \
+         AND o.id <> {stream} AND o.played_at = o.ended_at AND o.offset_ms IS NULL) AND played_at = (SELECT ended_at \
+         FROM streams WHERE id = {stream})",
+        account.0
+    );
+    execute(conn, own).await?;
+    Ok(())
+}
+
+/// What is known of a page's plays from an export.
+pub async fn known(
+    conn: &mut Conn,
+    account: AccountId,
+    page: &PlaysPage,
+    known: &mut KnownPlays,
+) -> Result<(), StoreError> {
+    let until: Option<At> = with_conn!(conn, |c| {
+        use streams::{account_id, logged_at, table};
+        table.filter(account_id.eq(account.0)).select(max(logged_at)).get_result(c).await
+    })?;
+    known.heard_until = until.map(DateTime::from);
+    let (Some(oldest), Some(newest), Some(until)) = (page.oldest(), page.newest(), known.heard_until) else {
+        return Ok(());
+    };
+    if until + AFTER_END + SLACK < oldest {
+        return Ok(());
+    }
+    known.streams = heard_between(conn, account, oldest, newest).await?;
+    let paired: Vec<(Option<At>, Option<String>, Option<String>)> = with_conn!(conn, |c| {
+        use streams::{account_id, offset_ms, played_at, played_uri, table, uri};
+        let theirs = table.filter(account_id.eq(account.0)).filter(offset_ms.is_not_null());
+        let on_page = theirs.filter(played_at.between(At::from(oldest), At::from(newest)));
+        on_page.select((played_at, played_uri, uri)).load(c).await
+    })?;
+    let key = |(at, other, own): (Option<At>, Option<String>, Option<String>)| -> Option<PlayKey> {
+        Some((at?.into(), other.or(own)?))
+    };
+    known.paired = paired.into_iter().filter_map(key).collect::<HashSet<PlayKey>>();
+    let meaning: Option<Option<String>> = with_conn!(conn, |c| {
+        use imports::{account_id, id, played_at_is, table};
+        let decided = table.filter(account_id.eq(account.0)).filter(played_at_is.is_not_null());
+        decided.order(id.desc()).select(played_at_is).first(c).await.optional()
+    })?;
+    known.meaning = meaning.flatten().as_deref().and_then(Meaning::of_word);
+    Ok(())
+}
+
+/// Streams of tracks that can be plays between two moments and that no play of the API is paired with.
+async fn heard_between(
+    conn: &mut Conn,
+    account: AccountId,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<Vec<HeardAt>, StoreError> {
+    let moment = |at: DateTime<Utc>| At::from(at).literal();
+    let sql = format!(
+        "SELECT s.id, s.logged_at, s.started_at, s.ended_at, s.ms_played, s.origin, s.uri, t.isrc, \
+         coalesce(s.name, t.name) AS title, s.creator \
+         FROM streams s LEFT JOIN tracks t ON t.id = substr(s.uri, {}) \
+         WHERE s.account_id = {} AND s.ended_at >= {} AND s.ended_at <= {} AND s.started_at <= {} AND \
+         (s.ended_at >= {} OR s.logged_at >= {}) AND s.offset_ms IS NULL AND ((s.kind = 'track' AND s.uri IS NOT NULL) OR \
+         (s.kind = 'unknown' AND s.uri IS NULL AND s.name IS NULL AND s.ms_played > 0)) \
+         ORDER BY s.ended_at, s.id",
+        TRACK.len() + 1,
+        account.0,
+        moment(from - AFTER_END - LONGEST),
+        moment(to + LONGEST),
+        moment(to + BEFORE_START),
+        moment(from - AFTER_END - SLACK),
+        moment(from - AFTER_END - SLACK),
+    );
+    let rows: Vec<HeardRow> = with_conn!(conn, |c| sql_query(sql).load(c).await)?;
+    Ok(rows.into_iter().map(heard).collect())
+}
+
+fn told(row: ToldRow) -> ToldAt {
+    let names = |artist: &Option<String>| {
+        TrackKeys::of_names(row.title.as_deref().unwrap_or_default(), artist.as_deref().unwrap_or_default())
+    };
+    let keys = TrackKeys {
+        uri: TrackKeys::of_uri(&row.track_uri),
+        isrc: row.isrc.as_deref().map(TrackKeys::of_isrc),
+        names: names(&row.album_artist),
+        other_names: names(&row.artist),
+    };
+    ToldAt { key: (row.played_at.into(), row.track_uri), keys }
+}
+
+fn heard(row: HeardRow) -> HeardAt {
+    let millis = |at: At| DateTime::<Utc>::from(at).timestamp_millis();
+    let title = row.title.as_deref().unwrap_or_default();
+    HeardAt {
+        id: row.id,
+        start: millis(row.started_at),
+        end: millis(row.ended_at),
+        slack: if row.origin == "account" { SLACK.num_milliseconds() } else { 0 },
+        logged: millis(row.logged_at),
+        ms_played: row.ms_played,
+        keys: row.uri.as_deref().map(|uri| TrackKeys {
+            uri: TrackKeys::of_uri(uri),
+            isrc: row.isrc.as_deref().map(TrackKeys::of_isrc),
+            names: TrackKeys::of_names(title, row.creator.as_deref().unwrap_or_default()),
+            other_names: None,
+        }),
+    }
+}

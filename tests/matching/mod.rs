@@ -1,0 +1,118 @@
+//! How well an export is matched with what the API told, measured on lives of which everything is known.
+//!
+//! | number | counts |
+//! |---|---|
+//! | rows | what would stand in the database: streams, and plays that no stream is paired with |
+//! | doubled | listenings that stand there once too often |
+//! | lost | listenings that do not stand there, as another one has taken their row |
+//! | wrong | pairs of two different listenings |
+//!
+//! A row of a pair is the listening that its play is, since the play gives it its moment.
+
+use segno::{
+    data_export::Export,
+    engine::matching::{Votes, pair},
+    model::stream::{HeardAt, Meaning, StreamKind, ToldAt, TrackKeys},
+    sandbox::listener::{Generation, Life, ToldAs},
+};
+use std::{collections::HashMap, fs};
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Score {
+    pub plays: usize,
+    pub told: usize,
+    pub rows: usize,
+    pub doubled: usize,
+    pub lost: usize,
+    pub wrong: usize,
+    /// Lives of which the meaning was decided right.
+    pub num_decided: usize,
+}
+
+impl std::ops::AddAssign for Score {
+    fn add_assign(&mut self, other: Score) {
+        self.plays += other.plays;
+        self.told += other.told;
+        self.rows += other.rows;
+        self.doubled += other.doubled;
+        self.lost += other.lost;
+        self.wrong += other.wrong;
+        self.num_decided += other.num_decided;
+    }
+}
+
+/// Lives `num_plays` long, told one way, exported in one shape.
+pub fn score(seed: u64, num_plays: usize, told_as: ToldAs, generation: Generation) -> Score {
+    let life = Life::new(seed, num_plays, told_as);
+    let heard = heard(&life, generation);
+    let told: Vec<ToldAt> = life
+        .told
+        .iter()
+        .map(|told| {
+            let at = chrono::DateTime::from_timestamp_millis(told.played_at).expect("a moment");
+            let names = TrackKeys::of_names(&told.title, &told.artist);
+            let isrc = Some(TrackKeys::of_isrc(&told.isrc));
+            let keys = TrackKeys { uri: TrackKeys::of_uri(&told.uri), isrc, names, other_names: None };
+            ToldAt { key: (at, told.uri.clone()), keys }
+        })
+        .collect();
+    let mut votes = Votes::default();
+    votes.count(&heard, &told);
+    let rule = votes.rule();
+    let truth: HashMap<_, usize> = told.iter().zip(&life.told).map(|(told, life)| (&told.key, life.heard)).collect();
+    let pairs = pair(&heard, &told, &rule);
+    // How often each listening stands in the database.
+    let mut times = vec![1_i32; life.heard.len()];
+    life.told.iter().for_each(|told| times[told.heard] += 1);
+    pairs.iter().for_each(|found| times[found.stream as usize] -= 1);
+    let expected = if told_as == ToldAs::Starts { Meaning::Start } else { Meaning::End };
+    Score {
+        plays: life.heard.len(),
+        told: told.len(),
+        rows: life.heard.len() + told.len() - pairs.len(),
+        doubled: times.iter().filter(|times| **times > 1).count(),
+        lost: times.iter().filter(|times| **times < 1).count(),
+        wrong: pairs.iter().filter(|found| truth[&found.play] as i64 != found.stream).count(),
+        num_decided: usize::from(rule.meaning == expected),
+    }
+}
+
+/// What is read of the export, each stream with its place in the life.
+fn heard(life: &Life, generation: Generation) -> Vec<HeardAt> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut heard = Vec::new();
+    for file in life.export(generation) {
+        let path = folder.path().join(&file.name);
+        fs::write(&path, &file.text).expect("a file");
+        let mut streams = Vec::new();
+        let read = Export::find(&[path]).expect("a file").read(|batch| {
+            streams.extend(batch.streams);
+            Ok(())
+        });
+        assert!(read.is_ok() && streams.len() == file.heard.len());
+        for (stream, place) in streams.into_iter().zip(&file.heard) {
+            let is_named = stream.kind == StreamKind::Track;
+            let uri = stream.uri.as_deref().unwrap_or_default();
+            // As the catalogue knows it, from a sync.
+            let isrc = format!("ZZAAA{:07}", life.heard[*place].track);
+            heard.push(HeardAt {
+                id: *place as i64,
+                start: stream.started_at.timestamp_millis(),
+                end: stream.ended_at.timestamp_millis(),
+                slack: 0,
+                logged: stream.logged_at.timestamp_millis(),
+                ms_played: stream.ms_played,
+                keys: is_named.then(|| TrackKeys {
+                    uri: TrackKeys::of_uri(uri),
+                    isrc: Some(TrackKeys::of_isrc(&isrc)),
+                    names: TrackKeys::of_names(
+                        stream.name.as_deref().unwrap_or_default(),
+                        stream.creator.as_deref().unwrap_or_default(),
+                    ),
+                    other_names: None,
+                }),
+            });
+        }
+    }
+    heard
+}
