@@ -4,7 +4,7 @@ use super::{CommandError, Exit, maintenance::open_existing, print, print_json};
 use crate::{
     cli::{LogoutArgs, PurgeArgs, account_report, numbers::counted, voice::say},
     config::Config,
-    store::{Account, Imported, SignIn},
+    store::{Account, Imported, SignIn, Store},
 };
 use std::io::{self, IsTerminal, Write};
 
@@ -34,6 +34,24 @@ pub(super) fn find<'a>(sign_ins: &'a [SignIn], wanted: &str) -> Result<&'a SignI
                 Exit::Usage,
                 format!("{wanted:?} is the name of {} accounts; name one by its id: {}", ids.len(), ids.join(", ")),
             ))
+        }
+    }
+}
+
+/// The one that is named, or the only one.
+pub(super) async fn only(store: &Store, wanted: Option<&str>, command: &str) -> Result<Account, CommandError> {
+    let sign_ins = store.sign_ins().await?;
+    match (wanted, &sign_ins[..]) {
+        (Some(wanted), _) => Ok(find(&sign_ins, wanted)?.account.clone()),
+        (None, [only]) => Ok(only.account.clone()),
+        (None, []) => Err(CommandError::new(
+            Exit::LoginNeeded,
+            "there is no account yet that the history could belong to; run \"segno login\" first",
+        )),
+        (None, _) => {
+            let known = names(&sign_ins);
+            let message = format!("{command}: name an account with --account: one of {known}");
+            Err(CommandError::new(Exit::Usage, message))
         }
     }
 }

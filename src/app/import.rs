@@ -35,27 +35,10 @@ const WRONG_NAMED: usize = 4;
 
 pub async fn run(args: ImportArgs, config: &Config, display: &Display) -> Result<Exit, CommandError> {
     let store = open_existing(config, "import").await?;
-    let account = account(&store, args.account.account.as_deref()).await?;
+    let account = accounts::only(&store, args.account.account.as_deref(), "import").await?;
     match args.remove {
         Some(which) => remove(&store, &account, which, args.json).await,
         None => import(&store, &account, args, display).await,
-    }
-}
-
-/// The one that is named, or the only one.
-async fn account(store: &Store, wanted: Option<&str>) -> Result<Account, CommandError> {
-    let sign_ins = store.sign_ins().await?;
-    match (wanted, &sign_ins[..]) {
-        (Some(wanted), _) => Ok(accounts::find(&sign_ins, wanted)?.account.clone()),
-        (None, [only]) => Ok(only.account.clone()),
-        (None, []) => Err(CommandError::new(
-            Exit::LoginNeeded,
-            "there is no account yet that the history could belong to; run \"segno login\" first",
-        )),
-        (None, _) => {
-            let known = accounts::names(&sign_ins);
-            Err(CommandError::new(Exit::Usage, format!("import: name an account with --account: one of {known}")))
-        }
     }
 }
 

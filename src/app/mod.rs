@@ -10,6 +10,7 @@ mod export;
 mod gatekeeper;
 mod import;
 mod indexing;
+mod listening;
 mod login;
 mod loopback;
 mod maintenance;
@@ -206,6 +207,7 @@ async fn command(cli: Cli) -> Result<Exit, CommandError> {
         Command::Status(args) => maintenance::status(args, &logged(&path, format)?).await,
         Command::Changes(args) => changes::run(args, &logged(&path, format)?).await,
         Command::Export(args) => export::run(args, &logged(&path, format)?).await,
+        Command::Listening(args) => listening::run(args, &logged(&path, format)?).await,
         Command::Import(args) => {
             let (config, display) = in_foreground()?;
             import::run(args, &config, &display).await

@@ -7,6 +7,7 @@ pub mod changes_report;
 mod export;
 mod import;
 pub mod import_report;
+pub mod listening;
 pub mod numbers;
 pub mod progress;
 pub mod report;
@@ -94,6 +95,8 @@ pub enum Command {
     Changes(ChangesArgs),
     /// Hand the library or the listening history on, in formats that other tools read
     Export(ExportArgs),
+    /// Show what you listened to most, or when
+    Listening(listening::ListeningArgs),
     /// Take in your own data export: everything you ever listened to, once
     Import(ImportArgs),
     /// Forget checkpoints, so that the next run starts over; library rows stay

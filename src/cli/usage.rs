@@ -52,6 +52,7 @@ fn complaint(command: &Command) -> Option<String> {
         | Command::Run(_)
         | Command::Status(_)
         | Command::Import(_)
+        | Command::Listening(_)
         | Command::Logout(_)
         | Command::Backup(_)
         | Command::Export(_)
@@ -146,7 +147,7 @@ mod tests {
             ("snyc", "\"snyc\" is not a command; did you mean sync?"),
             (
                 "xyz",
-                "\"xyz\" is not a command; expected one of demo, login, run, sync, verify, status, changes, import, reset, logout, backup, purge, sandbox",
+                "\"xyz\" is not a command; expected one of demo, login, run, sync, verify, status, changes, listening, import, reset, logout, backup, purge, sandbox",
             ),
             ("--frob", "--frob is not an option; see \"segno --help\""),
             ("sync --frob", "sync: --frob is not an option; see \"segno sync --help\""),

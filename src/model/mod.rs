@@ -21,6 +21,7 @@ pub mod sharing;
 pub mod sign_in;
 pub mod status;
 pub mod stream;
+pub mod stretches;
 pub mod text;
 
 pub use answer::{Disposition, Remedy, RequestStatus};

@@ -17,6 +17,7 @@ mod guard;
 pub mod health;
 pub mod host;
 pub mod library;
+pub mod listening;
 pub mod metrics;
 pub mod openapi;
 mod paging;
@@ -97,6 +98,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
     sign_in::routes(cfg);
     library::routes(cfg);
     plays::routes(cfg);
+    listening::routes(cfg);
     changes::routes(cfg);
     removals::routes(cfg);
     batches::routes(cfg);

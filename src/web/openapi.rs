@@ -1,8 +1,8 @@
 //! The description of the API, made from the code: `GET /api/v1/openapi.json`.
 
 use super::{
-    activity, batches, changes, controls, events, health, library, metrics, plays, problem::ProblemDocument, removals,
-    sign_in, status,
+    activity, batches, changes, controls, events, health, library, listening, metrics, plays, problem::ProblemDocument,
+    removals, sign_in, status,
 };
 use actix_web::{
     HttpResponse,
@@ -51,6 +51,8 @@ pub fn routes(cfg: &mut ServiceConfig) {
         library::playlist_items,
         library::playlist_versions,
         plays::plays,
+        listening::most,
+        listening::when,
         changes::changes,
         batches::batches,
         activity::activity,

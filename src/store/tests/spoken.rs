@@ -115,7 +115,7 @@ fn what_nobody_has_saved_any_more_goes_with_its_account() {
         let other = db.store.upsert_account("noor", None, None, at(0)).await.unwrap();
         db.begin_for(other, EntityType::Shows).await.commit(of_show(show("s2")), at(2)).await;
 
-        let purged = db.store.purge(db.account).await.unwrap();
+        let purged = db.store.purge(db.account, Imported::Kept).await.unwrap();
 
         assert_eq!((purged.saved_shows, purged.saved_episodes, purged.saved_audiobooks), (1, 1, 1));
         assert_eq!((purged.shows, purged.episodes, purged.audiobooks), (1, 1, 1), "one show is somebody else's, too");

@@ -3,6 +3,7 @@
 mod life;
 mod refused;
 mod told;
+mod views;
 
 use super::support::{Backend, Database, Ended, Sandbox, Segno, both};
 use serde_json::{Value, json};

@@ -1,0 +1,3 @@
+DROP VIEW library;
+DROP VIEW recordings;
+DROP VIEW listening;

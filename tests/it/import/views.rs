@@ -1,0 +1,56 @@
+//! What is documented as stable answers on both databases: the views, the queries of docs/tables.md, `segno listening`
+//! and the API.
+
+use super::*;
+
+/// Every query of the page.
+fn documented() -> Vec<&'static str> {
+    let page = include_str!("../../../docs/tables.md");
+    let (_, stable) = page.split_once("\n## Views\n").expect("the section");
+    let queries: Vec<&str> = stable.split("```sql\n").skip(1).filter_map(|rest| rest.split("\n```").next()).collect();
+    assert!(queries.len() >= 8, "{} queries", queries.len());
+    queries
+}
+
+both! {
+    fn every_query_of_the_documentation_runs(backend) {
+        let (database, sandbox) = signed_in(backend);
+        report(&database, &sandbox, &[&export(&database)]);
+        database.execute("UPDATE streams SET offset_ms = 500 WHERE kind = 'track'");
+        for query in documented() {
+            let query = query.trim().trim_end_matches(';');
+            let answer = database.lines(&format!("SELECT CAST(count(*) AS TEXT) AS line FROM ({query}) AS q"));
+            assert_ne!(answer, ["0"], "{query}");
+        }
+    }
+
+    fn each_listening_is_shown_once_by_view_command_and_api(backend) {
+        let (database, sandbox) = signed_in(backend);
+        report(&database, &sandbox, &[&export(&database)]);
+        let saved = sandbox.library().state["tracks"][0]["id"].as_str().expect("an id").to_owned();
+        // What only the API told, and a play that both tell.
+        database.execute(&format!(
+            "INSERT INTO plays (account_id, played_at, track_uri, track_id, source) \
+             VALUES (1, '2026-03-01 10:00:00.123000+00:00', 'spotify:track:{saved}', '{saved}', 'api')"
+        ));
+        let both = "UPDATE streams SET played_at = '2025-03-02 18:04:31.500000+00:00', offset_ms = 500 WHERE uri LIKE '%3'";
+        let told = "UPDATE plays SET played_at = '2025-03-02 18:04:31.500000+00:00', source = 'api' WHERE track_uri LIKE '%0003'";
+        database.execute(&both.replace("'%3'", "'spotify:track:%0003'"));
+        database.execute(told);
+        let sources = "SELECT source || ' ' || CAST(count(*) AS TEXT) AS line FROM listening GROUP BY source ORDER BY source";
+        assert_eq!(database.lines(sources), ["api 1", "both 1", "export 9"]);
+        assert_eq!(database.count("listening WHERE counts"), 8);
+
+        let artists = Segno::on(&database, &sandbox, &["listening", "--json"]).succeed().json();
+        let first = &artists["listening"][0];
+        assert_eq!((&first["name"], &first["plays"], &first["ms"]), (&json!("The Tin Lanterns"), &json!(5), &json!(801_340)), "{artists}");
+        let tracks = Segno::on(&database, &sandbox, &["listening", "--by", "track", "--since", "2025-01-01", "--limit", "2"]).succeed().stdout;
+        assert!(tracks.contains("Song 4, The Tin Lanterns") && tracks.lines().count() == 3, "{tracks}");
+        let shows = Segno::on(&database, &sandbox, &["listening", "--by", "show"]).succeed().stdout;
+        assert!(shows.contains("  S\n") && shows.contains("A Field Guide to Fog"), "{shows}");
+        let years = Segno::on(&database, &sandbox, &["listening", "--by", "year", "--json"]).succeed().json();
+        let of_years: Vec<&Value> = years["listening"].as_array().expect("years").iter().map(|year| &year["stretch"]).collect();
+        assert_eq!(of_years, ["2019", "2024", "2025", "2026"]);
+        Segno::on(&database, &sandbox, &["listening", "--by", "mood"]).run().assert_refused(2, &["\"mood\" is not one of artist, track"]);
+    }
+}
