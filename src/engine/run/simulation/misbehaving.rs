@@ -101,6 +101,16 @@ fn a_listing_that_ends_too_early_once_is_asked_again() {
     }
 }
 
+/// Found by the simulation: a first sync was complete with nothing in it.
+#[test]
+fn an_empty_page_without_a_total_is_asked_for_again() {
+    for entity in [Tracks, Artists, Albums, Playlists] {
+        let mut world = lying(entity, 30, Lie::EmptyOnce);
+        world.run(false);
+        world.check_equal();
+    }
+}
+
 /// Found by the simulation: a row was left out of the first walk and given afterwards, while another was removed.
 #[test]
 fn a_row_that_was_left_out_and_one_that_is_gone_do_not_cancel_out() {

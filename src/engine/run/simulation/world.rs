@@ -66,6 +66,8 @@ pub enum Lie {
     Hidden(String),
     /// So many pages end after some rows, and say that the listing does.
     EndsEarly { rows: u32, times: u32 },
+    /// One page is empty, counts nothing, and says that nothing follows.
+    EmptyOnce,
     /// Every page is the first.
     OffsetIgnored,
     /// Every other answer counts one row less.
@@ -335,6 +337,11 @@ impl World {
                     page.next = Next::End;
                     self.lie = Lie::EndsEarly { rows, times: times - 1 };
                 }
+            }
+            Lie::EmptyOnce => {
+                page.slots.clear();
+                (page.total, page.next, page.next_cursor) = (None, Next::End, None);
+                self.lie = Lie::Nothing;
             }
             Lie::TotalAlternates => page.total = Some(total - self.requests % 2),
         }
