@@ -147,7 +147,7 @@ mod tests {
             ("snyc", "\"snyc\" is not a command; did you mean sync?"),
             (
                 "xyz",
-                "\"xyz\" is not a command; expected one of demo, login, run, sync, verify, status, changes, listening, import, reset, logout, backup, purge, sandbox",
+                "\"xyz\" is not a command; expected one of demo, login, run, sync, verify, status, changes, export, listening, import, reset, logout, backup, purge, sandbox",
             ),
             ("--frob", "--frob is not an option; see \"segno --help\""),
             ("sync --frob", "sync: --frob is not an option; see \"segno sync --help\""),

@@ -2,7 +2,7 @@
 //! (<https://github.com/pavelkomarov/exportify>): columns, quoting and the joining of names are theirs. What segno does not
 //! know (previews, popularity, audio features) stays empty.
 
-use super::{joined, unwrapped};
+use super::{joined, plain, unwrapped};
 use crate::store::TrackLine;
 use chrono::SecondsFormat;
 use csv::{QuoteStyle, Terminator, Writer, WriterBuilder};
@@ -62,7 +62,7 @@ pub struct Exportify<W: Write>(Writer<W>);
 impl<W: Write> Exportify<W> {
     pub fn begin(out: W) -> io::Result<Exportify<W>> {
         let mut writer = writer(out, QuoteStyle::Always);
-        writer.write_record(EXPORTIFY)?;
+        writer.write_record(EXPORTIFY).map_err(plain)?;
         Ok(Exportify(writer))
     }
 
@@ -72,45 +72,46 @@ impl<W: Write> Exportify<W> {
         let album = track.album.as_ref();
         let album_artists = album.map(|album| album.artists.as_slice()).unwrap_or_default();
         let text = |text: Option<&String>| text.cloned().unwrap_or_default();
-        self.0.write_record([
-            uri.clone(),
-            text(track.name.as_ref()),
-            joined(
-                track
-                    .artists
-                    .iter()
-                    .map(|artist| artist_uri(&artist.id))
-                    .collect::<Vec<_>>()
-                    .iter()
-                    .map(String::as_str),
-                ", ",
-            ),
-            names(track.artists.iter().map(|artist| artist.name.as_str())),
-            album.map(|album| format!("spotify:album:{}", album.id)).unwrap_or_default(),
-            text(album.map(|album| &album.name)),
-            joined(
-                album_artists
-                    .iter()
-                    .map(|artist| artist_uri(&artist.id))
-                    .collect::<Vec<_>>()
-                    .iter()
-                    .map(String::as_str),
-                ", ",
-            ),
-            names(album_artists.iter().map(|artist| artist.name.as_str())),
-            text(album.and_then(|album| album.release_date.as_ref())),
-            text(album.and_then(|album| album.image_url.as_ref())),
-            number(track.disc_number),
-            number(track.track_number),
-            number(track.duration_ms),
-            String::new(),
-            track.explicit.map(|explicit| explicit.to_string()).unwrap_or_default(),
-            String::new(),
-            text(track.isrc.as_ref()),
-            line.added_by.as_ref().map(|by| format!("spotify:user:{by}")).unwrap_or_default(),
-            added_at(line),
-        ])?;
-        Ok(())
+        self.0
+            .write_record([
+                uri.clone(),
+                text(track.name.as_ref()),
+                joined(
+                    track
+                        .artists
+                        .iter()
+                        .map(|artist| artist_uri(&artist.id))
+                        .collect::<Vec<_>>()
+                        .iter()
+                        .map(String::as_str),
+                    ", ",
+                ),
+                names(track.artists.iter().map(|artist| artist.name.as_str())),
+                album.map(|album| format!("spotify:album:{}", album.id)).unwrap_or_default(),
+                text(album.map(|album| &album.name)),
+                joined(
+                    album_artists
+                        .iter()
+                        .map(|artist| artist_uri(&artist.id))
+                        .collect::<Vec<_>>()
+                        .iter()
+                        .map(String::as_str),
+                    ", ",
+                ),
+                names(album_artists.iter().map(|artist| artist.name.as_str())),
+                text(album.and_then(|album| album.release_date.as_ref())),
+                text(album.and_then(|album| album.image_url.as_ref())),
+                number(track.disc_number),
+                number(track.track_number),
+                number(track.duration_ms),
+                String::new(),
+                track.explicit.map(|explicit| explicit.to_string()).unwrap_or_default(),
+                String::new(),
+                text(track.isrc.as_ref()),
+                line.added_by.as_ref().map(|by| format!("spotify:user:{by}")).unwrap_or_default(),
+                added_at(line),
+            ])
+            .map_err(plain)
     }
 
     pub fn finish(self) -> io::Result<W> {
@@ -123,7 +124,7 @@ pub struct ExportifyNet<W: Write>(Writer<W>);
 impl<W: Write> ExportifyNet<W> {
     pub fn begin(out: W) -> io::Result<ExportifyNet<W>> {
         let mut writer = writer(out, QuoteStyle::Necessary);
-        writer.write_record(EXPORTIFY_NET)?;
+        writer.write_record(EXPORTIFY_NET).map_err(plain)?;
         Ok(ExportifyNet(writer))
     }
 
@@ -143,8 +144,7 @@ impl<W: Write> ExportifyNet<W> {
             added_at(line),
         ];
         let unknown = vec![String::new(); EXPORTIFY_NET.len() - known.len()];
-        self.0.write_record(known.into_iter().chain(unknown))?;
-        Ok(())
+        self.0.write_record(known.into_iter().chain(unknown)).map_err(plain)
     }
 
     pub fn finish(self) -> io::Result<W> {

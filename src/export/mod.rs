@@ -127,6 +127,14 @@ fn joined<'a>(names: impl Iterator<Item = &'a str>, between: &str) -> String {
     names.collect::<Vec<_>>().join(between)
 }
 
+/// What went wrong with the bytes; `csv` wraps it.
+fn plain(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        kind => io::Error::other(format!("{kind:?}")),
+    }
+}
+
 /// What `csv` gives back at its end.
 fn unwrapped<W: Write>(writer: csv::Writer<W>) -> io::Result<W> {
     writer.into_inner().map_err(|error| io::Error::new(error.error().kind(), error.error().to_string()))

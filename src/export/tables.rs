@@ -1,6 +1,6 @@
 //! Any list as CSV (RFC 4180, UTF-8, one header line) or as JSON Lines: a row each, the same fields.
 
-use super::{Format, joined, unwrapped};
+use super::{Format, joined, plain, unwrapped};
 use crate::store::{
     AlbumLine, ArtistLine, PlayLine, PlaylistLine, SpokenLine, TrackFacts, TrackLine, browse::ChangeEntry,
 };
@@ -152,7 +152,7 @@ impl<W: Write> Table<W> {
             Table::Csv { out, has_head, .. } => {
                 // The crate takes the head from the names of the fields.
                 *has_head = true;
-                Ok(out.serialize(line)?)
+                out.serialize(line).map_err(plain)
             }
         }
     }
@@ -171,10 +171,11 @@ impl<W: Write> Table<W> {
         match self {
             Table::Csv { out, has_head, is_for_spreadsheets } => {
                 if !std::mem::replace(has_head, true) {
-                    out.write_record(head)?;
+                    out.write_record(head).map_err(plain)?;
                 }
                 let is_safe = *is_for_spreadsheets;
-                Ok(out.write_record(cells().into_iter().map(|cell| if is_safe { harmless(cell) } else { cell }))?)
+                let cells = cells().into_iter().map(|cell| if is_safe { harmless(cell) } else { cell });
+                out.write_record(cells).map_err(plain)
             }
             Table::Jsonl(out) => {
                 serde_json::to_writer(&mut *out, line)?;

@@ -158,6 +158,15 @@ both! {
         assert_eq!(since.lines().count() as u64, after);
     }
 
+    fn a_reader_that_has_seen_enough_is_no_reason_to_fail(backend) {
+        let database = filled(backend);
+        for format in ["csv", "jsonl", "exportify", "exportify-net", "m3u8", "xspf", "jspf"] {
+            let segno = export(&database, &["tracks", "--format", format]);
+            let ended = segno.through("\"$@\" | head -n 1; exit ${PIPESTATUS[0]}").succeed();
+            assert!(!ended.stderr.contains("cannot write"), "{format}: {}", ended.told());
+        }
+    }
+
     fn what_cannot_be_exported_is_said(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(20, 2, 2, 1, 2));
         Segno::on(&database, &sandbox, &["sync"]).succeed();
