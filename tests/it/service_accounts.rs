@@ -53,7 +53,7 @@ both! {
         let running = service(&database, &sandbox).spawn();
         wait_until("both are complete", || num_complete(&database, None) == 2 * crate::support::NUM_ENTITY_TYPES);
         wait_until("both are looked at again", || {
-            database.count("sync_states WHERE phase = 'incremental_sync' AND completed_at IS NOT NULL") == 8
+            database.count("sync_states WHERE phase = 'incremental_sync' AND completed_at IS NOT NULL") == 2 * crate::support::NUM_ENTITY_TYPES
         });
         let rows = database.lines("SELECT CAST(count(*) AS TEXT) AS line FROM saved_tracks GROUP BY account_id");
         assert_eq!(rows, ["260", "260"]);

@@ -2,7 +2,7 @@
 //! share are those of the newest whole reading.
 
 use super::{Service, refuse};
-use crate::support::{Backend, Database, Ended, Login, Sandbox, Segno, both, wait_until};
+use crate::support::{Backend, Database, Ended, Login, NUM_ENTITY_TYPES, Sandbox, Segno, both, wait_until};
 use fastrand::Rng;
 use serde_json::{Value, json};
 
@@ -214,7 +214,7 @@ both! {
         let segno = pair.command(&["run"]).env("SEGNO_FAULT_HASTE", "5400");
         let service = Service(Some(segno.spawn()));
         let complete = "sync_states WHERE phase = 'initial_sync' AND completed_at IS NOT NULL";
-        wait_until("both are complete", || pair.database.count(complete) == 8);
+        wait_until("both are complete", || pair.database.count(complete) == 2 * NUM_ENTITY_TYPES);
         for _ in 0..4 {
             pair.edit(insert(1));
             std::thread::sleep(std::time::Duration::from_millis(700));
