@@ -110,7 +110,8 @@ both! {
     fn each_endpoint_may_be_refused_in_its_own_way_for_a_while(backend) {
         let trial = Trial::of(backend, [60, 20, 20, 2, 20]);
         let refused = [("tracks", "premium"), ("albums", "bad_request"), ("artists", "not_found"),
-            ("playlists", "unauthorized"), ("player", "forbidden")];
+            ("playlists", "unauthorized"), ("player", "forbidden"), ("shows", "premium"), ("episodes", "bad_request"),
+            ("audiobooks", "not_found")];
         trial.rules(json!(refused.map(|(family, like)| always(family, refuse(like)))));
         let service = trial.slow_service(&[]);
         wait_until("all have failed", || trial.database.has_tables() && listings().all(|listing| trial.has_failed(listing.name)));
