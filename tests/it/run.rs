@@ -207,14 +207,14 @@ fn settings_read_again_hold_for_every_later_run_of_every_entity_type() {
         set(batch_size);
         running.signal("HUP");
         std::thread::sleep(Duration::from_millis(500));
-        wait_until("everything is complete", || num_complete(&database) == 4);
+        wait_until("everything is complete", || num_complete(&database) == NUM_ENTITY_TYPES);
         if before == 0 {
             before = last();
             continue;
         }
         before = last();
         Segno::on(&database, &sandbox, &["reset", "--all"]).succeed();
-        wait_until("everything is complete again", || num_complete(&database) == 4);
+        wait_until("everything is complete again", || num_complete(&database) == NUM_ENTITY_TYPES);
         let longest = longest(before);
         assert_eq!(longest.len(), 4, "{longest:?}");
         // Items of playlists have batches of four pages; their listing goes by the setting.
