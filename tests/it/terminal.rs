@@ -56,7 +56,18 @@ fn on_a_terminal_bars_and_the_wait_are_drawn_and_stdout_stays_clean() {
     has("rate and time left", &|line| line.starts_with("tracks ") && line.contains("/s  eta "));
     has("playlist", &|line| line.starts_with("playlists ") && line.contains(" playlist ") && line.contains("/23"));
     has("wait", &|line| line.starts_with("waiting ") && line.contains(" s: rate limit, resumes "));
-    let beginnings = ["tracks ", "artists ", "albums ", "playlists ", "waiting ", "spreading requests", "signing in"];
+    let beginnings = [
+        "shows ",
+        "episodes ",
+        "audiobooks ",
+        "tracks ",
+        "artists ",
+        "albums ",
+        "playlists ",
+        "waiting ",
+        "spreading requests",
+        "signing in",
+    ];
     for line in &lines {
         assert!(beginnings.iter().any(|begins| line.starts_with(begins)), "wrapped, or not ours: {line}");
     }

@@ -503,6 +503,8 @@ both! {
         let id = |at: usize| playlists[at]["id"].as_str().expect("an id").to_owned();
         let once = |mut rule: Value| {
             rule["times"] = json!(1);
+            // Of its pages, which are in flight together, the first.
+            rule["offset_to"] = json!(1);
             rule
         };
         sandbox.rules(json!([once(called_empty(&id(0), 0)), once(called_empty(&id(1), 70))]));
