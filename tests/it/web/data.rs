@@ -313,7 +313,9 @@ both! {
         // Of what the process before has seen, only what lasts is known, and when that began.
         let page = Page::start(&database, service(&database, &sandbox));
         let pauses = || page.get("/api/v1/activity").json()["pauses"].as_array().cloned().expect("pauses");
-        let known = pauses();
+        // One that is just over may still be noted.
+        let lasts = |pause: &Value| moment_of(&pause["until"]) > chrono::Utc::now();
+        let known: Vec<Value> = pauses().into_iter().filter(lasts).collect();
         assert_eq!(known.len(), 1, "{known:?}");
         let albums = &known[0];
         assert_eq!((&albums["family"], &albums["class"]), (&"albums".into(), &"quota".into()));
