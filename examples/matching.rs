@@ -15,8 +15,8 @@ fn main() {
     let seeds = std::env::args().nth(1).and_then(|word| word.parse().ok()).unwrap_or(SEEDS);
     println!("{seeds} lives of {PLAYS} plays; sums of all, and rows of one on average");
     println!(
-        "{:<8} {:>9} {:>10} {:>8} {:>6} {:>6} {:>9}",
-        "told as", "told", "rows", "doubled", "lost", "wrong", "decided"
+        "{:<8} {:>9} {:>10} {:>8} {:>6} {:>14} {:>11} {:>6} {:>9}",
+        "told as", "told", "rows", "doubled", "lost", "really doubled", "really lost", "wrong", "decided"
     );
     for told_as in ToldAs::ALL {
         let mut sum = Score::default();
@@ -26,11 +26,13 @@ fn main() {
         }
         let rows = sum.rows as f64 / seeds as f64;
         println!(
-            "{:<8} {:>9} {rows:>10.1} {:>8} {:>6} {:>6} {:>6}/{seeds}",
+            "{:<8} {:>9} {rows:>10.1} {:>8} {:>6} {:>14} {:>11} {:>6} {:>6}/{seeds}",
             format!("{told_as:?}").to_lowercase(),
             sum.told,
             sum.doubled,
             sum.lost,
+            sum.really_doubled,
+            sum.really_lost,
             sum.wrong,
             sum.num_decided
         );

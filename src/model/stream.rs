@@ -140,13 +140,41 @@ pub struct HeardAt {
     pub id: i64,
     pub start: i64,
     pub end: i64,
-    /// How much later the end may have been: the account data has minutes only.
-    pub slack: i64,
+    /// Some are known less well: the account data has minutes only, of what was heard offline the export does not say how
+    /// long it was paused, and of some streams it says the end alone.
+    pub earliest_start: i64,
+    pub latest_start: i64,
+    pub latest_end: i64,
     /// When it was logged.
     pub logged: i64,
     pub ms_played: i64,
     /// `None`: the export has lost what it was.
     pub keys: Option<TrackKeys>,
+}
+
+impl HeardAt {
+    /// One of which both ends are known to the second.
+    pub fn exact(id: i64, start: i64, end: i64, keys: Option<TrackKeys>) -> HeardAt {
+        let (earliest_start, latest_start, latest_end) = (start, start, end);
+        HeardAt { id, start, end, earliest_start, latest_start, latest_end, logged: end, ms_played: end - start, keys }
+    }
+
+    /// What is heard one after the other, in the order of the ends, bounds each other where nothing else does: a stream
+    /// heard offline lasts until the next one begins, at most, and one of which only the end is known begins after the
+    /// one before. `offline` says which were.
+    pub fn bound_each_other(heard: &mut [HeardAt], offline: impl Fn(&HeardAt) -> bool) {
+        for at in 0..heard.len() {
+            let (before, after) = (at.checked_sub(1).map(|at| heard[at].end), heard.get(at + 1).map(|next| next.start));
+            let stream = &mut heard[at];
+            if offline(stream) {
+                stream.latest_end = after.unwrap_or(stream.end).clamp(stream.end, stream.logged.max(stream.end));
+            } else if let Some(before) = before
+                && stream.end - stream.start == stream.ms_played
+            {
+                stream.earliest_start = before.clamp(stream.start - LONGEST_PAUSE.num_milliseconds(), stream.start);
+            }
+        }
+    }
 }
 
 /// A play as the API told it.
@@ -184,6 +212,9 @@ pub struct StreamPair {
     /// The same from the beginning.
     pub from_start_ms: i64,
 }
+
+/// Longest pause that is looked for where the export says only when a stream ended.
+pub const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(12);
 
 /// How far outside a stream its play may lie.
 pub const BEFORE_START: TimeDelta = TimeDelta::seconds(15);

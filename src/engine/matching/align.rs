@@ -8,7 +8,13 @@ use std::cmp::Reverse;
 /// Largest table of one cluster. A track that was repeated five hundred times without a break fits.
 const CELLS_MAX: usize = 300_000;
 
-/// How good a pairing is: how many pairs, how far apart they are, how much was played.
+/// The API often leaves out what was skipped.
+const SKIPPED_COST: i64 = 200;
+
+/// And seldom has another id of the same recording.
+const OTHER_ID_COST: i64 = 300;
+
+/// How good a pairing is: how many pairs, how unlikely they are, how much was played.
 type Score = (u32, Reverse<i64>, i64);
 
 /// Pairs as positions in `heard` and `told`.
@@ -26,8 +32,10 @@ pub fn align(
     let range = |stream: &usize| window.range(&heard[*stream]);
     let place = |stream: usize| match window {
         Window::Around(crate::model::stream::Meaning::Start) => (heard[stream].start, heard[stream].end, stream),
-        Window::Around(_) | Window::Anywhere(_) => (heard[stream].end, heard[stream].start, stream),
+        Window::Around(_) | Window::Either | Window::Anywhere(_) => (heard[stream].end, heard[stream].start, stream),
     };
+    let longest = streams.iter().map(|stream| heard[*stream].ms_played).max().unwrap_or(0);
+    let whole = longest - longest / 20;
     plays.sort_by_key(|play| (told[*play].at(), *play));
     // Clusters: no play can be a stream of two of them.
     streams.sort_by_key(|stream| (range(stream).0, *stream));
@@ -48,9 +56,11 @@ pub fn align(
             let mut cluster = cluster.to_vec();
             cluster.sort_by_key(|stream| place(*stream));
             let cost = |stream: usize, play: usize| {
-                let (lower, upper) = window.range(&heard[stream]);
-                let at = told[play].at();
-                (lower..=upper).contains(&at).then(|| window.distance(&heard[stream], at, rule))
+                let (heard, told) = (&heard[stream], &told[play]);
+                let seldom = if heard.ms_played < whole { SKIPPED_COST } else { 0 };
+                let is_other = heard.keys.is_some_and(|keys| keys.uri != told.keys.uri);
+                let other = if is_other { OTHER_ID_COST } else { 0 };
+                window.cost(heard, told.at(), rule).map(|cost| cost + seldom + other)
             };
             let played = |stream: usize| heard[stream].ms_played;
             pairs.extend(best(&cluster, &plays[from..to], &cost, &played));

@@ -2,21 +2,25 @@
 //!
 //! The export says when a stream began and ended, to the second. The API says one moment to the millisecond, and nowhere
 //! whether that is the beginning or the end; it hears of a play late, and sometimes under another id of the same
-//! recording. So the meaning is decided from the data, once per import, and then pairs are looked for in three passes:
+//! recording. So the meaning is decided from the data, once per import, with how the moments lie around ends and
+//! beginnings; and then pairs are looked for in passes:
 //!
 //! | pass | the moment of the play lies |
 //! |---|---|
-//! | 1 | 3 s before to 5 s after what it means: the end or the beginning of the stream |
-//! | 2 | the same around the other one |
-//! | 3 | anywhere from 15 s before the beginning to 60 s after the end, or after it was logged if it was heard offline |
+//! | 1 | 3 s before to 5 s after what it means: the end or the beginning of the stream; where some mean the other, either |
+//! | 2 | the same, for streams that the export has lost the names of |
+//! | 3 | around the other one: those with names, and those without |
+//! | 4 | anywhere from 15 s before the beginning to 60 s after the end, or after it was logged if it was heard offline |
 //!
-//! Between the second and the third, streams that the export has lost the names of are taken for the plays that end, or
-//! begin, when they do.
+//! Some streams are known to less than a second. An offline one may have been paused, which the export does not say; it
+//! ended before the next one began. Of others only the end is known; they began after the one before. The first three
+//! passes look at such a stretch as a whole ([`HeardAt::bound_each_other`]).
 //!
-//! Each stream and each play is used once. Within a pass the same id comes first, then the same ISRC, then the same title
-//! and artist. Of one recording, streams and plays come in the same order, and as many of them as possible are paired;
-//! of several ways to do so the one with the smallest offsets counts, measured from the usual one. That matters where a
-//! track is repeated or skipped within seconds: whoever takes the nearest first pairs them crosswise or leaves one over.
+//! Each stream and each play is used once. Within a pass the same ISRC comes first, then the same id, then the same title
+//! and artist. Of one recording, streams and plays come in the same order, and as many of them as possible are paired; of
+//! several ways to do so the likeliest counts: by the offsets of this import, by how many mean the other, and since the API
+//! often leaves out what was skipped. That matters where a track is repeated or skipped within seconds: whoever takes the
+//! nearest first pairs them crosswise or leaves one over.
 //!
 //! A pass is repeated until it finds nothing more. So the same import again finds nothing.
 
@@ -37,6 +41,23 @@ const LATE_MS: i64 = 5000;
 const BIN_MS: i64 = 100;
 const NUM_BINS: usize = ((EARLY_MS + LATE_MS) / BIN_MS) as usize;
 
+/// Bins on either side that a bin is averaged with.
+const SMOOTH: usize = 2;
+
+/// What is known of the offsets before any is seen weighs as much as so many.
+const NUM_BEFORE: f64 = 2.0;
+
+/// The other meaning is a matter of chance if there is less than one in so many of it.
+const UNANIMOUS: u64 = 40;
+
+const OTHER_COST_MAX: i64 = 700;
+
+/// What is dearer is so far from the usual that anything else comes first.
+const COST_MAX: i64 = 800;
+
+/// Of a moment within a stretch of which nothing more is known.
+const WITHIN_COST: i64 = 700;
+
 /// How plays lie around the ends and the beginnings of streams, where they cannot be mistaken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Votes {
@@ -53,19 +74,23 @@ impl Default for Votes {
     }
 }
 
-/// How pairs are judged.
+/// How pairs are judged. Costs are hundredths of a nat: what is a hundred dearer is e times less likely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
     pub meaning: Meaning,
-    /// The usual offset from an end, and from a beginning.
-    end_usual: i64,
-    start_usual: i64,
+    /// The API means the same in all of its plays but for a few.
+    is_unanimous: bool,
+    /// What it costs that a play means the other.
+    other_cost: i64,
+    end_costs: [i64; NUM_BINS],
+    start_costs: [i64; NUM_BINS],
 }
 
 impl Rule {
     /// Before anything is known of the offsets.
     pub fn of(meaning: Meaning) -> Rule {
-        Rule { meaning, end_usual: 0, start_usual: 0 }
+        let (end_costs, start_costs) = (costs(&[0; NUM_BINS]), costs(&[0; NUM_BINS]));
+        Rule { meaning, is_unanimous: true, other_cost: OTHER_COST_MAX, end_costs, start_costs }
     }
 }
 
@@ -74,7 +99,7 @@ impl Votes {
     pub fn count(&mut self, heard: &[HeardAt], told: &[ToldAt]) {
         let wanted: HashMap<u64, ()> = told.iter().map(|play| (play.keys.uri, ())).collect();
         let mut of_uri: HashMap<u64, (Vec<i64>, Vec<i64>)> = HashMap::new();
-        for stream in heard.iter().filter(|stream| stream.slack == 0) {
+        for stream in heard.iter().filter(|stream| stream.latest_start == stream.start) {
             let Some(uri) = stream.keys.map(|keys| keys.uri).filter(|uri| wanted.contains_key(uri)) else { continue };
             let (ends, starts) = of_uri.entry(uri).or_default();
             ends.push(stream.end);
@@ -106,7 +131,15 @@ impl Votes {
     /// The majority, and the end where there is none.
     pub fn rule(&self) -> Rule {
         let meaning = if self.num_starts > self.num_ends { Meaning::Start } else { Meaning::End };
-        Rule { meaning, end_usual: median(&self.end_offsets), start_usual: median(&self.start_offsets) }
+        let (most, least) = (self.num_starts.max(self.num_ends), self.num_starts.min(self.num_ends));
+        let share = (least as f64 + 1.0) / (most as f64 + 2.0);
+        Rule {
+            meaning,
+            is_unanimous: least * UNANIMOUS <= most,
+            other_cost: cost(share).min(OTHER_COST_MAX),
+            end_costs: costs(&self.end_offsets),
+            start_costs: costs(&self.start_offsets),
+        }
     }
 }
 
@@ -135,48 +168,68 @@ fn bin(offset: i64) -> usize {
     usize::try_from((offset + EARLY_MS) / BIN_MS).unwrap_or(0).min(NUM_BINS - 1)
 }
 
-fn median(bins: &[u32; NUM_BINS]) -> i64 {
-    let total: u64 = bins.iter().map(|count| u64::from(*count)).sum();
-    let mut before = 0;
-    for (at, count) in bins.iter().enumerate() {
-        before += u64::from(*count);
-        if total > 0 && before * 2 >= total {
-            return i64::try_from(at).unwrap_or(0) * BIN_MS - EARLY_MS + BIN_MS / 2;
-        }
-    }
-    0
+/// What each offset costs: first the nearer the better, and the more is known, the more it is what is usual.
+fn costs(bins: &[u32; NUM_BINS]) -> [i64; NUM_BINS] {
+    std::array::from_fn(|at| {
+        let around = &bins[at.saturating_sub(SMOOTH)..(at + SMOOTH + 1).min(NUM_BINS)];
+        let count: u32 = around.iter().sum();
+        let offset = (at as i64 * BIN_MS + BIN_MS / 2 - EARLY_MS).unsigned_abs();
+        let before = NUM_BEFORE * (-(offset as f64) / 1000.0).exp();
+        let total: u32 = bins.iter().sum();
+        cost((f64::from(count) / around.len() as f64 + before) / (f64::from(total) + NUM_BEFORE * 20.0))
+    })
+}
+
+fn cost(share: f64) -> i64 {
+    (-100.0 * share.ln()) as i64
 }
 
 /// Where a play may lie around a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Window {
     Around(Meaning),
+    /// Around the end or the beginning.
+    Either,
     Anywhere(Meaning),
 }
 
 impl Window {
-    /// The moments of a play that can be this stream.
+    /// The moments of a play that can be this stream: those between, but for what [`Window::cost`] leaves out.
     fn range(self, stream: &HeardAt) -> (i64, i64) {
         match self {
-            Window::Around(Meaning::End) => (stream.end - EARLY_MS, stream.end + stream.slack + LATE_MS),
-            Window::Around(Meaning::Start) => (stream.start - EARLY_MS, stream.start + stream.slack + LATE_MS),
+            Window::Around(Meaning::End) => (stream.end - EARLY_MS, stream.latest_end + LATE_MS),
+            Window::Around(Meaning::Start) => (stream.earliest_start - EARLY_MS, stream.latest_start + LATE_MS),
+            Window::Either => (stream.earliest_start - EARLY_MS, stream.latest_end + LATE_MS),
             Window::Anywhere(_) => {
-                let last = (stream.end + stream.slack).max(stream.logged);
+                let last = stream.latest_end.max(stream.logged);
                 (stream.start - BEFORE_START.num_milliseconds(), last + AFTER_END.num_milliseconds())
             }
         }
     }
 
-    /// How far from the usual place it lies.
-    fn distance(self, stream: &HeardAt, at: i64, rule: &Rule) -> i64 {
-        let (Window::Around(meaning) | Window::Anywhere(meaning)) = self;
-        let (from, usual) = match meaning {
-            Meaning::End => (stream.end, rule.end_usual),
-            Meaning::Start => (stream.start, rule.start_usual),
+    /// How unlikely it is that the play of this moment is the stream; `None`: it cannot be.
+    fn cost(self, stream: &HeardAt, at: i64, rule: &Rule) -> Option<i64> {
+        let around = |meaning: Meaning| {
+            let (usual, from, to, costs) = match meaning {
+                Meaning::End => (stream.end, stream.end, stream.latest_end, &rule.end_costs),
+                Meaning::Start => (stream.start, stream.earliest_start, stream.latest_start, &rule.start_costs),
+            };
+            let near = |offset: i64| (-EARLY_MS..=LATE_MS).contains(&offset).then(|| costs[bin(offset)]);
+            let outside = if at < from { at - from } else { (at - to).max(0) };
+            let stretch = near(outside)
+                .filter(|_| from < to)
+                .map(|cost| if outside == 0 { WITHIN_COST } else { WITHIN_COST.max(cost) });
+            let best = near(at - usual).into_iter().chain(stretch).min().filter(|cost| *cost < COST_MAX);
+            best.map(|cost| cost + if meaning == rule.meaning { 0 } else { rule.other_cost })
         };
-        match at - from {
-            within if stream.slack > 0 && (0..=stream.slack).contains(&within) => 0,
-            offset => (offset - usual).abs(),
+        match self {
+            Window::Around(meaning) => around(meaning),
+            Window::Either => around(Meaning::End).into_iter().chain(around(Meaning::Start)).min(),
+            Window::Anywhere(meaning) => {
+                let (lower, upper) = self.range(stream);
+                let from = if meaning == Meaning::End { stream.end } else { stream.start };
+                (lower..=upper).contains(&at).then(|| (at - from).abs() / 10)
+            }
         }
     }
 }
@@ -186,8 +239,8 @@ type SameBy = (fn(&HeardAt) -> Option<u64>, fn(&TrackKeys) -> Option<u64>);
 
 /// The same recording, the surest first.
 const RECORDING: [SameBy; 4] = [
-    (|heard| Some(heard.keys?.uri), |told| Some(told.uri)),
     (|heard| heard.keys?.isrc, |told| told.isrc),
+    (|heard| Some(heard.keys?.uri), |told| Some(told.uri)),
     (|heard| heard.keys?.names, |told| told.names),
     (|heard| heard.keys?.names, |told| told.other_names),
 ];
@@ -202,13 +255,12 @@ pub fn pair(heard: &[HeardAt], told: &[ToldAt], rule: &Rule) -> Vec<StreamPair> 
         Meaning::End => Meaning::Start,
         Meaning::Start => Meaning::End,
     };
-    let passes: [(Window, &[SameBy]); 5] = [
-        (Window::Around(this), &RECORDING),
-        (Window::Around(other), &RECORDING),
-        (Window::Around(this), &NAMELESS),
-        (Window::Around(other), &NAMELESS),
-        (Window::Anywhere(this), &RECORDING),
-    ];
+    let recordings: &[Window] = if rule.is_unanimous { &[Window::Around(this)] } else { &[Window::Either] };
+    let first = recordings.iter().map(|window| (*window, &RECORDING[..]));
+    let nameless = (Window::Around(this), &NAMELESS[..]);
+    let last: [(Window, &[SameBy]); 3] =
+        [(Window::Around(other), &RECORDING), (Window::Around(other), &NAMELESS), (Window::Anywhere(this), &RECORDING)];
+    let passes = first.chain([nameless]).chain(last);
     let mut left = Left { heard: vec![true; heard.len()], told: vec![true; told.len()] };
     let mut pairs = Vec::new();
     for (window, same) in passes {

@@ -8,8 +8,7 @@ const SONG: u64 = 1;
 /// A stream of `song` from one second to another.
 fn heard(id: i64, song: u64, start: i64, end: i64) -> HeardAt {
     let keys = TrackKeys { uri: song, ..TrackKeys::default() };
-    let (start, end) = (start * 1000, end * 1000);
-    HeardAt { id, start, end, slack: 0, logged: end, ms_played: end - start, keys: Some(keys) }
+    HeardAt::exact(id, start * 1000, end * 1000, Some(keys))
 }
 
 fn told(song: u64, at_ms: i64) -> ToldAt {
@@ -41,8 +40,10 @@ fn the_majority_decides_what_the_moment_means() {
     }
     let mut votes = Votes::default();
     votes.count(&streams, &plays(10, 10));
-    assert_eq!(votes.rule().end_usual, 750);
-    assert_eq!(Votes::default().rule(), Rule::of(Meaning::End));
+    let rule = votes.rule();
+    let cheapest = (0..NUM_BINS).min_by_key(|at| rule.end_costs[*at]).expect("there are bins");
+    assert!(rule.is_unanimous && cheapest.abs_diff(bin(700)) <= SMOOTH, "{cheapest}");
+    assert_eq!(Votes::default().rule().end_costs, Rule::of(Meaning::End).end_costs);
 }
 
 #[test]
@@ -63,9 +64,47 @@ fn a_loop_is_paired_in_order() {
     assert_eq!(pairs(&streams, &plays, Meaning::End), expected);
     // One that the API did not see: the usual offset says which.
     let some: Vec<ToldAt> = plays.iter().enumerate().filter(|(n, _)| *n != 2).map(|(_, play)| play.clone()).collect();
-    let usual = Rule { meaning: Meaning::End, end_usual: 1900, start_usual: 0 };
-    let paired: Vec<i64> = pair(&streams, &some, &usual).iter().map(|pair| pair.offset_ms).collect();
+    let mut votes = Votes::default();
+    votes.end_offsets[bin(1900)] = 50;
+    let paired: Vec<i64> = pair(&streams, &some, &votes.rule()).iter().map(|pair| pair.offset_ms).collect();
     assert_eq!(paired, [1900; 4]);
+}
+
+#[test]
+fn where_some_mean_the_other_none_is_left_over() {
+    // A loop of two, of which both are told by their beginnings.
+    let streams = [heard(1, SONG, 0, 200), heard(2, SONG, 200, 400)];
+    let plays = [told(SONG, 300), told(SONG, 200_300)];
+    let votes = Votes { num_ends: 80, num_starts: 20, ..Votes::default() };
+    let mut found: Vec<(i64, i64)> =
+        pair(&streams, &plays, &votes.rule()).iter().map(|pair| (pair.stream, pair.from_start_ms)).collect();
+    found.sort_unstable();
+    assert_eq!(found, [(1, 300), (2, 300)]);
+    // Where the API means one thing, a beginning is the last that it can be.
+    let lost = HeardAt { keys: None, ..streams[0] };
+    let plays = [told(SONG, 200_300)];
+    assert_eq!(pairs(&[lost, streams[1]], &plays, Meaning::End), [(1, 200_300)]);
+}
+
+#[test]
+fn of_two_that_end_at_once_the_longer_one_was_told() {
+    let streams = [heard(1, SONG, 0, 200), heard(2, SONG, 200, 200)];
+    for at in [200_000, 200_600] {
+        assert_eq!(pairs(&streams, &[told(SONG, at)], Meaning::End), [(1, at)]);
+    }
+}
+
+#[test]
+fn what_was_heard_offline_lasted_until_the_next_began() {
+    // Paused for half an hour, and then the same again.
+    let mut streams = [heard(1, SONG, 0, 200), heard(2, SONG, 2000, 2200), heard(3, SONG, 9000, 9200)];
+    streams[0].logged = 50_000_000;
+    HeardAt::bound_each_other(&mut streams, |stream| stream.id == 1);
+    assert_eq!((streams[0].latest_end, streams[1].latest_end), (2_000_000, 2_200_000));
+    assert_eq!(pairs(&streams, &[told(SONG, 2_000_700)], Meaning::End), [(1, 2_000_700)]);
+    // And of the last one it is not known when it began.
+    assert_eq!(streams[2].earliest_start, 2_200_000);
+    assert_eq!(pairs(&streams, &[told(SONG, 5_000_000)], Meaning::Start), [(3, 5_000_000)]);
 }
 
 #[test]
@@ -121,7 +160,7 @@ fn what_the_export_has_lost_the_name_of_is_the_play_of_its_time() {
 
 #[test]
 fn minutes_are_as_good_as_they_are() {
-    let stream = HeardAt { slack: 59_999, ..heard(1, SONG, 0, 180) };
+    let stream = HeardAt { latest_start: 59_999, latest_end: 239_999, ..heard(1, SONG, 0, 180) };
     for at in [177_000, 180_000, 239_999, 244_999] {
         assert_eq!(pairs(&[stream], &[told(SONG, at)], Meaning::End), [(1, at)]);
     }

@@ -4,20 +4,23 @@
 //! had been made of the stream alone goes, since there is the API's in its place.
 
 use super::{StreamImport, catalogue::TRACK, execute};
-use crate::model::stream::{AFTER_END, BEFORE_START, HeardAt, Meaning, StreamPair, ToldAt, TrackKeys};
+use crate::model::stream::{AFTER_END, BEFORE_START, HeardAt, LONGEST_PAUSE, Meaning, StreamPair, ToldAt, TrackKeys};
 use crate::model::{AccountId, KnownPlays, PlayKey, PlaysPage};
 use crate::store::schema::{imports, plays, streams};
 use crate::store::types::At;
 use crate::store::{Conn, StoreError, runs, with_conn};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::max;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use std::collections::HashSet;
 
 /// How long a stream can have been under way, and how late it can have been logged.
 const LONGEST: TimeDelta = TimeDelta::days(30);
+
+/// Plays that lie farther apart are looked at one after the other.
+const SEASON: TimeDelta = TimeDelta::days(90);
 
 /// The account data has minutes.
 const SLACK: TimeDelta = TimeDelta::milliseconds(59_999);
@@ -52,6 +55,10 @@ struct HeardRow {
     ms_played: i64,
     #[diesel(sql_type = Text)]
     origin: String,
+    #[diesel(sql_type = Bool)]
+    is_offline: bool,
+    #[diesel(sql_type = Bool)]
+    is_wanted: bool,
     #[diesel(sql_type = Nullable<Text>)]
     uri: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
@@ -77,6 +84,10 @@ impl StreamImport {
             At::from(after).literal()
         );
         let mut rows: Vec<ToldRow> = with_conn!(&mut self.conn, |c| sql_query(sql).load(c).await)?;
+        // Those of a season, so that no more of the streams around them are held at once than that.
+        if let Some(first) = rows.as_slice().first().map(|row| DateTime::<Utc>::from(row.played_at)) {
+            rows.truncate(rows.partition_point(|row| DateTime::<Utc>::from(row.played_at) <= first + SEASON));
+        }
         // What shares a moment with the last one comes with the next ones.
         if rows.len() == limit
             && let Some(last) = rows.last().map(|row| row.played_at)
@@ -197,7 +208,8 @@ pub async fn known(
     Ok(())
 }
 
-/// Streams of tracks that can be plays between two moments and that no play of the API is paired with.
+/// Streams of tracks that can be plays between two moments and that no play of the API is paired with. What was heard
+/// before and after bounds those that are known less well, so all that lies between is read.
 async fn heard_between(
     conn: &mut Conn,
     account: AccountId,
@@ -206,23 +218,28 @@ async fn heard_between(
 ) -> Result<Vec<HeardAt>, StoreError> {
     let moment = |at: DateTime<Utc>| At::from(at).literal();
     let sql = format!(
-        "SELECT s.id, s.logged_at, s.started_at, s.ended_at, s.ms_played, s.origin, s.uri, t.isrc, \
-         coalesce(s.name, t.name) AS title, s.creator \
+        "SELECT s.id, s.logged_at, s.started_at, s.ended_at, s.ms_played, s.origin, coalesce(s.offline, FALSE) AS is_offline, \
+         (s.offset_ms IS NULL AND ((s.kind = 'track' AND s.uri IS NOT NULL) OR \
+         (s.kind = 'unknown' AND s.uri IS NULL AND s.name IS NULL AND s.ms_played > 0))) AS is_wanted, \
+         s.uri, t.isrc, coalesce(s.name, t.name) AS title, s.creator \
          FROM streams s LEFT JOIN tracks t ON t.id = substr(s.uri, {}) \
          WHERE s.account_id = {} AND s.ended_at >= {} AND s.ended_at <= {} AND s.started_at <= {} AND \
-         (s.ended_at >= {} OR s.logged_at >= {}) AND s.offset_ms IS NULL AND ((s.kind = 'track' AND s.uri IS NOT NULL) OR \
-         (s.kind = 'unknown' AND s.uri IS NULL AND s.name IS NULL AND s.ms_played > 0)) \
-         ORDER BY s.ended_at, s.id",
+         (s.ended_at >= {} OR s.logged_at >= {}) ORDER BY s.ended_at, s.id",
         TRACK.len() + 1,
         account.0,
         moment(from - AFTER_END - LONGEST),
         moment(to + LONGEST),
-        moment(to + BEFORE_START),
-        moment(from - AFTER_END - SLACK),
-        moment(from - AFTER_END - SLACK),
+        moment(to + BEFORE_START + LONGEST_PAUSE),
+        moment(from - AFTER_END - SLACK - LONGEST_PAUSE),
+        moment(from - AFTER_END - SLACK - LONGEST_PAUSE),
     );
     let rows: Vec<HeardRow> = with_conn!(conn, |c| sql_query(sql).load(c).await)?;
-    Ok(rows.into_iter().map(heard).collect())
+    let offline: HashSet<i64> = rows.iter().filter(|row| row.is_offline).map(|row| row.id).collect();
+    let unwanted: HashSet<i64> = rows.iter().filter(|row| !row.is_wanted).map(|row| row.id).collect();
+    let mut streams: Vec<HeardAt> = rows.into_iter().map(heard).collect();
+    HeardAt::bound_each_other(&mut streams, |stream| offline.contains(&stream.id));
+    streams.retain(|stream| !unwanted.contains(&stream.id));
+    Ok(streams)
 }
 
 fn told(row: ToldRow) -> ToldAt {
@@ -241,18 +258,19 @@ fn told(row: ToldRow) -> ToldAt {
 fn heard(row: HeardRow) -> HeardAt {
     let millis = |at: At| DateTime::<Utc>::from(at).timestamp_millis();
     let title = row.title.as_deref().unwrap_or_default();
+    let keys = row.uri.as_deref().map(|uri| TrackKeys {
+        uri: TrackKeys::of_uri(uri),
+        isrc: row.isrc.as_deref().map(TrackKeys::of_isrc),
+        names: TrackKeys::of_names(title, row.creator.as_deref().unwrap_or_default()),
+        other_names: None,
+    });
+    let exact = HeardAt::exact(row.id, millis(row.started_at), millis(row.ended_at), keys);
+    let slack = if row.origin == "account" { SLACK.num_milliseconds() } else { 0 };
     HeardAt {
-        id: row.id,
-        start: millis(row.started_at),
-        end: millis(row.ended_at),
-        slack: if row.origin == "account" { SLACK.num_milliseconds() } else { 0 },
+        latest_start: exact.start + slack,
+        latest_end: exact.end + slack,
         logged: millis(row.logged_at),
         ms_played: row.ms_played,
-        keys: row.uri.as_deref().map(|uri| TrackKeys {
-            uri: TrackKeys::of_uri(uri),
-            isrc: row.isrc.as_deref().map(TrackKeys::of_isrc),
-            names: TrackKeys::of_names(title, row.creator.as_deref().unwrap_or_default()),
-            other_names: None,
-        }),
+        ..exact
     }
 }
