@@ -32,6 +32,8 @@ pub enum Child {
     CheckpointWriter,
     Syncer(SyncKey),
     PlaybackTracker(AccountId),
+    /// By its place among the webhooks.
+    Notifier(usize),
 }
 
 impl Child {
@@ -41,6 +43,7 @@ impl Child {
             Child::Gate => "gate",
             Child::CheckpointWriter => "checkpoint_writer",
             Child::PlaybackTracker(_) => "playback_tracker",
+            Child::Notifier(_) => "notifier",
             Child::Syncer(SyncKey { entity, .. }) => entity.facts().actor,
         }
     }
@@ -52,6 +55,7 @@ impl fmt::Display for Child {
             Child::Gate => f.write_str("gate"),
             Child::CheckpointWriter => f.write_str("checkpoint writer"),
             Child::Syncer(key) => write!(f, "syncer of {key}"),
+            Child::Notifier(number) => write!(f, "notifier {}", number + 1),
             Child::PlaybackTracker(AccountId(account)) => write!(f, "playback tracker of account {account}"),
         }
     }

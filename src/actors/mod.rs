@@ -20,6 +20,7 @@ pub mod fetch;
 pub mod gate;
 pub mod lifecycle;
 pub mod meter;
+pub mod notifier;
 pub mod playback_tracker;
 pub mod progress;
 pub mod supervisor;

@@ -18,14 +18,14 @@ use crate::{
         syncing::{Answer, Place, Step, Syncing, SyncingSetup, Trouble},
     },
     faults,
-    model::{AccountId, Commit, Effects, EntityType, Fence, Gap, ItemCounts, SyncKey},
+    model::{AccountId, Commit, Effects, EntityType, Fence, Gap, ItemCounts, PlaylistChoice, SyncKey},
     store::{StateKey, Store},
 };
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle,
     Supervised, WrapFuture,
 };
-use std::{cell::Cell, rc::Rc, time::Instant};
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Instant};
 use tracing::{Instrument, debug, info, warn};
 use uuid::Uuid;
 
@@ -39,6 +39,8 @@ pub struct SyncerSetup {
     pub fetcher: Fetcher,
     pub batches: BatchSizes,
     pub guard: RemovalGuard,
+    /// Whose items are read.
+    pub playlists: Arc<PlaylistChoice>,
     pub observer: Recipient<Observed>,
     pub supervisor: Recipient<RunEnded>,
     pub policy: RestartPolicy,
@@ -119,8 +121,13 @@ impl Syncer {
                     async move { Answer::Committed(batch.commit(async move { tried(written.await) }).await) },
                 );
             }
-            Step::ListStale => self
-                .spawn(ctx, async move { Answer::Stale(looked(store.due_playlists(account_id, clock::now())).await) }),
+            Step::ListStale => {
+                let wanted = self.setup.playlists.clone();
+                self.spawn(ctx, async move {
+                    let due = store.due_playlists(account_id, clock::now());
+                    Answer::Stale(looked(async { Ok(wanted.of(due.await?)) }).await)
+                });
+            }
             Step::ListMembers(wanted) => {
                 self.spawn(
                     ctx,

@@ -46,7 +46,7 @@ pub(super) async fn only(store: &Store, wanted: Option<&str>, command: &str) -> 
         (None, [only]) => Ok(only.account.clone()),
         (None, []) => Err(CommandError::new(
             Exit::LoginNeeded,
-            "there is no account yet that the history could belong to; run \"segno login\" first",
+            format!("{command}: there is no account in this database yet; run \"segno login\" first"),
         )),
         (None, _) => {
             let known = names(&sign_ins);

@@ -20,7 +20,7 @@ use crate::{
     store::Store,
 };
 use actix::Addr;
-use std::{rc::Rc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// The longest pause that is sat out. A person waits.
@@ -45,6 +45,7 @@ impl Gatekeeper {
             batches: batches(config),
             purpose: Purpose::Current,
             guard: guard(config),
+            playlists: Arc::new(config.sync.playlists.clone()),
             longest_wait: Some(LONGEST_WAIT),
             owner,
             progress: Rc::new(watch::channel(Progress::default()).0),

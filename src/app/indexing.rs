@@ -26,7 +26,7 @@ pub(super) async fn keep_names_indexed(store: Store) {
 const FORGET_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Runs until it is dropped with the service. What is the person's is never among them.
-pub(super) async fn forget_old_notes(store: Store, keep: Duration) {
+pub(super) async fn forget_old_notes(store: Store, keep: Duration, keep_feed: Duration) {
     loop {
         // Not at once: a start has other things to do.
         sleep(hastened(LOOK_EVERY)).await;
@@ -34,6 +34,11 @@ pub(super) async fn forget_old_notes(store: Store, keep: Duration) {
             Ok(0) => {}
             Ok(num_notes) => info!(num_notes, "old notes of batches and gaps are forgotten"),
             Err(error) => warn!(%error, "old notes could not be forgotten; trying again"),
+        }
+        match store.forget_events_before(clock::now() - keep_feed).await {
+            Ok(0) => {}
+            Ok(num_events) => info!(num_events, "old entries of the feed are forgotten"),
+            Err(error) => warn!(%error, "old entries of the feed could not be forgotten; trying again"),
         }
         sleep(hastened(FORGET_EVERY)).await;
     }

@@ -14,10 +14,12 @@ mod listening;
 mod login;
 mod loopback;
 mod maintenance;
+mod manual;
 mod notify;
 mod paste;
 mod process;
 mod read_from;
+mod ready;
 mod run;
 mod sandbox;
 mod sign_in;
@@ -160,7 +162,9 @@ pub fn run(cli: Cli) -> ExitCode {
 
 async fn command(cli: Cli) -> Result<Exit, CommandError> {
     let format = cli.log_format.into();
-    if let (Command::Demo(_) | Command::Sandbox(_), Some(file)) = (&cli.command, &cli.config) {
+    let has_settings =
+        !matches!(cli.command, Command::Demo(_) | Command::Sandbox(_) | Command::Completions(_) | Command::Man(_));
+    if let (false, Some(file)) = (has_settings, &cli.config) {
         let file = file.display();
         return Err(CommandError::new(
             Exit::Usage,
@@ -205,6 +209,7 @@ async fn command(cli: Cli) -> Result<Exit, CommandError> {
             run::run(config, read_from::ReadFrom::Process(path)).await
         }
         Command::Status(args) => maintenance::status(args, &logged(&path, format)?).await,
+        Command::Ready(_) => ready::run(&logged(&path, format)?).await,
         Command::Changes(args) => changes::run(args, &logged(&path, format)?).await,
         Command::Export(args) => export::run(args, &logged(&path, format)?).await,
         Command::Listening(args) => listening::run(args, &logged(&path, format)?).await,
@@ -216,6 +221,8 @@ async fn command(cli: Cli) -> Result<Exit, CommandError> {
         Command::Logout(args) => accounts::logout(args, &logged(&path, format)?).await,
         Command::Backup(args) => maintenance::backup(args, &logged(&path, format)?).await,
         Command::Purge(args) => accounts::purge(args, &logged(&path, format)?).await,
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(args),
     }
 }
 
@@ -295,18 +302,18 @@ fn database_url(config: &Config) -> Result<DatabaseUrl, CommandError> {
 
 /// Writes a result for people.
 fn print(text: &str) -> Result<(), CommandError> {
-    write_out(&seen_lines(text))
+    write_out(seen_lines(text).as_bytes())
 }
 
 /// Writes a result for programs, which may come by way of a terminal all the same.
 fn print_json(json: &str) -> Result<(), CommandError> {
-    write_out(&json_seen(json))
+    write_out(json_seen(json).as_bytes())
 }
 
 /// A reader that has seen enough is no reason to fail; a full disk is.
-fn write_out(text: &str) -> Result<(), CommandError> {
+fn write_out(bytes: &[u8]) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(CommandError::new(Exit::Failed, format!("cannot write the result to stdout: {error}")))
         }

@@ -1,6 +1,7 @@
 //! `segno run`: the service. Starts the actors, brings them the accounts that are signed in, and stays until it is told
 //! to stop. Who signs in or out meanwhile, in another process, is noticed in the database (`sign_ins`).
 
+mod notices;
 mod sign_ins;
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     sign_in,
     signals::{Signals, Told},
     sync::{CLOSE_WITHIN, batches, guard},
-    web::{self, Page},
+    web::{self, Kept, Page},
 };
 use crate::{
     actors::{
@@ -48,6 +49,7 @@ use std::{
     io::{self, IsTerminal},
     pin::pin,
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -93,6 +95,7 @@ pub(super) async fn run(config: Config, read_from: ReadFrom) -> Result<Exit, Com
         batches: batches(&config),
         purpose: routine(&config),
         guard: guard(&config),
+        playlists: Arc::new(config.sync.playlists.clone()),
         longest_wait: Some(LONGEST_WAIT),
         owner: owner.clone(),
         progress: Rc::new(progress),
@@ -105,7 +108,8 @@ pub(super) async fn run(config: Config, read_from: ReadFrom) -> Result<Exit, Com
     if page.is_some() {
         actix_rt::spawn(keep_names_indexed(store.clone()));
     }
-    actix_rt::spawn(forget_old_notes(store.clone(), config.keep_notes));
+    actix_rt::spawn(forget_old_notes(store.clone(), config.keep_notes, config.keep_feed));
+    notices::begin(&config, &url, &owner.label, &store, &supervisor).await?;
     let mut caretaker = Caretaker {
         supervisor,
         store,
@@ -336,7 +340,7 @@ impl Caretaker {
         }
         let (interval, entities) = (hastened(new.sync.interval), new.sync.entities.clone());
         if let Some(page) = &self.page {
-            page.take_up(entities.clone());
+            page.take_up(Kept { entities: entities.clone(), playlists: new.sync.playlists.clone() });
         }
         self.supervisor.do_send(Reconfigure {
             interval,
@@ -345,15 +349,18 @@ impl Caretaker {
             batches: batches(&new),
             purpose: routine(&new),
             guard: guard(&new),
+            playlists: Arc::new(new.sync.playlists.clone()),
         });
         // What needs a restart is kept as it is, or the next reload would not tell any more.
         self.config = Config {
             database_url: self.config.database_url.clone(),
             keep_notes: self.config.keep_notes,
+            keep_feed: self.config.keep_feed,
             spotify: self.config.spotify.clone(),
             rate_limit: self.config.rate_limit.clone(),
             login: self.config.login.clone(),
             web: self.config.web.clone(),
+            notify: self.config.notify.clone(),
             ..new
         };
         info!("settings reloaded");

@@ -8,16 +8,18 @@ use crate::{
         gate::GateSettings,
     },
     model::{
-        LearnedRate, LedgerEntry, Pause, START_REQUESTS,
-        status::{EntityStatus, LimitStatus, Status},
+        LearnedRate, LedgerEntry, Pause, PlaylistChoice, START_REQUESTS,
+        status::{AccountStatus, EntityStatus, LimitStatus, Status},
     },
-    store::{PlayCounts, Store, StoreError},
+    store::{ListedPlaylist, PlayCounts, Store, StoreError},
 };
 use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
 
 /// From the database alone, so also beside a service that runs.
 pub async fn status(store: &Store, config: &Config, now: DateTime<Utc>) -> Result<Status, StoreError> {
-    let (status, _) = with_ledger(store, &PlayCounts::default(), &super::gate_settings(config), now).await?;
+    let (status, _) =
+        with_ledger(store, &PlayCounts::default(), &super::gate_settings(config), &config.sync.playlists, now).await?;
     Ok(status)
 }
 
@@ -26,16 +28,22 @@ pub async fn with_ledger(
     store: &Store,
     counts: &PlayCounts,
     settings: &GateSettings,
+    playlists: &PlaylistChoice,
     now: DateTime<Utc>,
 ) -> Result<(Status, Vec<LedgerEntry>), StoreError> {
     let mut status = store.status_again(counts, now).await?;
+    if !playlists.is_everything() {
+        for account in &mut status.accounts {
+            leave_out(account, &store.listed_playlists(account.account_id).await?, playlists);
+        }
+    }
     let mut remaining = Remaining::default();
     for account in &status.accounts {
         // What a person has paused waits for a person, and for nothing that could be foretold.
         let is_paused = |entity: &&EntityStatus| entity.is_paused_by_hand;
         account.entities.iter().filter(|entity| !is_paused(entity)).for_each(|entity| remaining.add_entity(entity));
         if !account.entities.iter().filter(is_paused).any(|entity| entity.entity_type.has_items()) {
-            remaining.add_playlists(&store.stale_playlists(account.account_id, now).await?);
+            remaining.add_playlists(&playlists.of(store.stale_playlists(account.account_id, now).await?));
         }
     }
     let pause = |limit: &LimitStatus| Pause { scope: limit.family, class: limit.class, until: limit.blocked_until };
@@ -51,6 +59,19 @@ pub async fn with_ledger(
         blocked_until: until,
     }));
     Ok((status, ledger))
+}
+
+/// Says of the playlists that the settings leave out that they are, and not that they wait.
+fn leave_out(account: &mut AccountStatus, listed: &[ListedPlaylist], playlists: &PlaylistChoice) {
+    let left_out: BTreeSet<&str> = listed
+        .iter()
+        .filter(|playlist| !playlists.wants(&playlist.id, &playlist.name, playlist.is_own))
+        .map(|playlist| playlist.id.as_str())
+        .collect();
+    for entity in account.entities.iter_mut().filter(|entity| entity.entity_type.has_items()) {
+        entity.left_out_playlists = u32::try_from(left_out.len()).unwrap_or(u32::MAX);
+        entity.waiting_playlists.retain(|waiting| !left_out.contains(waiting.id.as_str()));
+    }
 }
 
 /// Requests per second, as far as is known.

@@ -34,6 +34,7 @@ use actix::Addr;
 use std::{
     collections::BTreeMap,
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::{oneshot, watch};
@@ -131,6 +132,7 @@ impl Job {
             batches: batches(config),
             purpose: self.purpose,
             guard: guard(config),
+            playlists: Arc::new(config.sync.playlists.clone()),
             longest_wait: Some(self.longest_wait),
             owner: self.owner.clone(),
             progress: Rc::new(progress_sender),

@@ -9,13 +9,16 @@ use crate::{
     config::Config,
     faults::hastened,
     metrics::Metrics,
-    model::EntityType,
+    model::{EntityType, PlaylistChoice},
     store::{DatabaseUrl, PlayCounts, Store},
     web::{
         WebState,
+        assets::Document,
         auth::Keeper,
+        base::BasePath,
         board::{Board, Source},
         document::{About, Snapshot},
+        download::DOWNLOADS_MAX,
         health::Readiness,
         host::Hosts,
         server::{self, Bounds, Listening, UNREAD_MAX},
@@ -29,17 +32,23 @@ use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tracing::info;
 
 /// The page, being served.
 pub(super) struct Page {
     listening: Listening,
     board: Data<Board>,
-    /// What the service keeps current, as the settings are now.
-    entities: Arc<Mutex<Vec<EntityType>>>,
+    kept: Arc<Mutex<Kept>>,
     /// Makes the status document.
     maker: Arbiter,
+}
+
+/// What the service keeps current, as the settings are now.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub entities: Vec<EntityType>,
+    pub playlists: PlaylistChoice,
 }
 
 /// Refuses settings that would show the library to whoever comes by.
@@ -82,7 +91,8 @@ pub(super) async fn serve(
         return Ok(None);
     };
     let store = Store::open_readers(url, &format!("{label}, page"))?;
-    let entities = Arc::new(Mutex::new(config.sync.entities.clone()));
+    let (entities, playlists) = (config.sync.entities.clone(), config.sync.playlists.clone());
+    let kept = Arc::new(Mutex::new(Kept { entities, playlists }));
     let about = About {
         started_at: clock::now(),
         database: match &store {
@@ -92,10 +102,12 @@ pub(super) async fn serve(
         ceilings: config.rate_limit.daily,
         window_seconds: config.rate_limit.window.as_secs(),
     };
-    let source = source(store.clone(), config, entities.clone());
+    let source = source(store.clone(), config, kept.clone());
     let board = Data::new(Board::new(source, about, progress.clone(), gate));
     // The first look at a large library counts it. Nobody waits for that.
     board.current().await;
+    let base = BasePath::new(config.web.base_path.clone());
+    let path = base.as_str().to_owned();
     let (closing, is_closing) = watch::channel(false);
     let state = Data::new(WebState {
         store,
@@ -104,32 +116,35 @@ pub(super) async fn serve(
         ceilings: config.rate_limit.daily,
         metrics,
         board: board.clone(),
+        document: Document::new(&base, config.web.token.is_some()),
         keeper: Keeper::new(config.web.token.as_ref()),
+        base,
         hosts: Hosts::new(address, config.web.hosts.clone()),
         bounds: Bounds::new(process::num_files(), hastened(UNREAD_MAX)),
+        downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
         readiness: Readiness::default(),
         closing: is_closing,
     });
     let (server, listening) = server::listen(address, state, closing).map_err(|error| refused(address, &error))?;
     actix_rt::spawn(server);
     let maker = Arbiter::new();
-    let kept = board.clone();
+    let made = board.clone();
     maker.spawn_fn(move || {
-        actix_rt::spawn(async move { kept.keep().await });
+        actix_rt::spawn(async move { made.keep().await });
     });
-    info!("the status page is at http://{}", listening.address);
-    Ok(Some(Page { listening, board, entities, maker }))
+    info!("the status page is at http://{}{path}", listening.address);
+    Ok(Some(Page { listening, board, kept, maker }))
 }
 
 /// What the database holds, under these settings.
-fn source(store: Store, config: &Config, entities: Arc<Mutex<Vec<EntityType>>>) -> Source {
+fn source(store: Store, config: &Config, kept: Arc<Mutex<Kept>>) -> Source {
     let settings = gate_settings(config);
     let counts = Arc::new(PlayCounts::default());
     Box::new(move |now| {
-        let (store, counts, entities) = (store.clone(), counts.clone(), entities.clone());
+        let (store, counts, kept) = (store.clone(), counts.clone(), kept.clone());
         Box::pin(async move {
-            let (status, ledger) = status::with_ledger(&store, &counts, &settings, now).await?;
-            let entities = entities.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let Kept { entities, playlists } = kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let (status, ledger) = status::with_ledger(&store, &counts, &settings, &playlists, now).await?;
             Ok(Snapshot { status, ledger, entities })
         })
     })
@@ -158,8 +173,8 @@ fn refused(address: SocketAddr, error: &io::Error) -> CommandError {
 
 impl Page {
     /// Takes up what the service keeps current now.
-    pub fn take_up(&self, entities: Vec<EntityType>) {
-        *self.entities.lock().unwrap_or_else(PoisonError::into_inner) = entities;
+    pub fn take_up(&self, kept: Kept) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
         self.board.make_stale();
     }
 

@@ -1,58 +1,9 @@
 //! The command `export`: of what, in which format, and where to.
 
 use super::{AccountArg, changes};
-use crate::export::{Format, ListenTime};
-use clap::{Args, ValueEnum};
+use crate::export::{Format, ListenTime, What};
+use clap::Args;
 use std::path::PathBuf;
-
-/// What is exported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum What {
-    Tracks,
-    Albums,
-    Artists,
-    Shows,
-    Episodes,
-    Audiobooks,
-    /// Each playlist with its items
-    Playlists,
-    /// What was listened to
-    Listening,
-    /// What came and went
-    Changes,
-    All,
-}
-
-impl What {
-    /// All but itself, in the order in which they are written.
-    pub const ALL: [What; 9] = [
-        What::Tracks,
-        What::Albums,
-        What::Artists,
-        What::Shows,
-        What::Episodes,
-        What::Audiobooks,
-        What::Playlists,
-        What::Listening,
-        What::Changes,
-    ];
-
-    /// Also the name of its file.
-    pub fn word(self) -> &'static str {
-        match self {
-            What::Tracks => "tracks",
-            What::Albums => "albums",
-            What::Artists => "artists",
-            What::Shows => "shows",
-            What::Episodes => "episodes",
-            What::Audiobooks => "audiobooks",
-            What::Playlists => "playlists",
-            What::Listening => "listening",
-            What::Changes => "changes",
-            What::All => "all",
-        }
-    }
-}
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

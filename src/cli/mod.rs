@@ -8,6 +8,7 @@ mod export;
 mod import;
 pub mod import_report;
 pub mod listening;
+mod manual;
 pub mod numbers;
 pub mod progress;
 pub mod report;
@@ -18,8 +19,9 @@ pub mod voice;
 
 pub use account::{AccountArg, LoginArgs, LogoutArgs, PurgeArgs};
 pub use changes::{ChangesArgs, Since};
-pub use export::{ExportArgs, What};
+pub use export::ExportArgs;
 pub use import::{ImportArgs, Remove};
+pub use manual::{CompletionsArgs, ManArgs, completions_of, man_page, write_man_pages};
 
 use crate::{model::EntityType, sandbox::Dialect, telemetry::LogFormat};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -91,6 +93,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Show what is done, what is running, what it waits for and until when
     Status(StatusArgs),
+    /// Ask a running service whether it works, for health checks
+    Ready(ReadyArgs),
     /// Show what came into your library and its playlists, and what went
     Changes(ChangesArgs),
     /// Hand the library or the listening history on, in formats that other tools read
@@ -109,6 +113,10 @@ pub enum Command {
     Purge(PurgeArgs),
     /// Run only the stand-in API server, for trying and testing
     Sandbox(SandboxArgs),
+    /// Print what completes commands and options in a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one for each command
+    Man(ManArgs),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -235,6 +243,14 @@ pub struct StatusArgs {
     #[arg(long)]
     pub json: bool,
 }
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  segno ready && echo it works
+
+Asks the page of the service that web.listen names. 0: it works; 1: it does not, or does not answer.")]
+pub struct ReadyArgs {}
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

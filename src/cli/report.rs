@@ -297,6 +297,10 @@ fn entity_line(entity: &EntityStatus, now: DateTime<Utc>) -> String {
             None => line.push_str(" with the next run"),
         }
     }
+    if entity.left_out_playlists > 0 {
+        let num = counted(entity.left_out_playlists.into(), "playlist");
+        let _ = write!(line, ", {num} left out by sync.playlists");
+    }
     if let Some(error) = &entity.error {
         let _ = write!(line, ": {error}");
     }

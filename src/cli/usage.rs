@@ -51,12 +51,15 @@ fn complaint(command: &Command) -> Option<String> {
         | Command::Login(_)
         | Command::Run(_)
         | Command::Status(_)
+        | Command::Ready(_)
         | Command::Import(_)
         | Command::Listening(_)
         | Command::Logout(_)
         | Command::Backup(_)
         | Command::Export(_)
         | Command::Purge(_)
+        | Command::Completions(_)
+        | Command::Man(_)
         | Command::Sandbox(_) => return None,
     };
     let mut seen: BTreeSet<EntityType> = BTreeSet::new();
@@ -147,7 +150,7 @@ mod tests {
             ("snyc", "\"snyc\" is not a command; did you mean sync?"),
             (
                 "xyz",
-                "\"xyz\" is not a command; expected one of demo, login, run, sync, verify, status, changes, export, listening, import, reset, logout, backup, purge, sandbox",
+                "\"xyz\" is not a command; expected one of demo, login, run, sync, verify, status, ready, changes, export, listening, import, reset, logout, backup, purge, sandbox, completions, man",
             ),
             ("--frob", "--frob is not an option; see \"segno --help\""),
             ("sync --frob", "sync: --frob is not an option; see \"segno sync --help\""),

@@ -19,7 +19,7 @@ pub use error::{ConfigError, Problem};
 pub use keep::keep_client_id;
 pub use sources::FILE_NAME;
 
-use crate::model::{DailyCeilings, EntityType};
+use crate::model::{DailyCeilings, EntityType, EventKind, PlaylistChoice};
 use secrecy::{ExposeSecret, SecretString};
 use settings::Setting;
 use sources::Given;
@@ -53,12 +53,15 @@ pub struct Config {
     pub database_url: DatabaseUrlText,
     /// How long the service's own notes stay: of batches, and of gaps that are healed.
     pub keep_notes: Duration,
+    /// How long the feed goes back.
+    pub keep_feed: Duration,
     pub spotify: SpotifyConfig,
     pub login: LoginConfig,
     pub sync: SyncConfig,
     pub playback: PlaybackConfig,
     pub rate_limit: RateLimitConfig,
     pub web: WebConfig,
+    pub notify: NotifyConfig,
     pub log: LogConfig,
 }
 
@@ -98,6 +101,8 @@ pub struct SyncConfig {
     pub removal_wait: Duration,
     /// At least one, each once, in the order given.
     pub entities: Vec<EntityType>,
+    /// Whose items are read.
+    pub playlists: PlaylistChoice,
 }
 
 #[derive(Debug, Clone)]
@@ -124,8 +129,20 @@ pub struct WebConfig {
     pub listen: Option<SocketAddr>,
     /// By what names browsers know it, beside loopback names and the address itself: those of a proxy.
     pub hosts: Vec<String>,
+    /// Below which path of a proxy the page is: `/segno`, or empty for its root.
+    pub base_path: String,
     /// From the environment only.
     pub token: Option<SecretString>,
+}
+
+/// Who is told of what happens. The addresses may be secrets.
+#[derive(Clone)]
+pub struct NotifyConfig {
+    pub webhooks: Vec<Url>,
+    /// Of what, as the feed calls it.
+    pub events: Vec<EventKind>,
+    /// From the environment only: what is sent is signed with it.
+    pub secret: Option<SecretString>,
 }
 
 #[derive(Debug, Clone)]
@@ -203,6 +220,7 @@ impl Config {
         let changed = [
             ("database.url", self.database_url != new.database_url),
             ("database.keep_notes", self.keep_notes != new.keep_notes),
+            ("database.keep_feed", self.keep_feed != new.keep_feed),
             ("spotify.client_id", old_spotify.client_id != new_spotify.client_id),
             ("SEGNO_SPOTIFY_REFRESH_TOKEN", is_other(&old_spotify.refresh_token, &new_spotify.refresh_token)),
             ("spotify.api_url", old_spotify.api_url != new_spotify.api_url),
@@ -212,7 +230,11 @@ impl Config {
             ("login", self.login != new.login),
             ("web.listen", self.web.listen != new.web.listen),
             ("web.hosts", self.web.hosts != new.web.hosts),
+            ("web.base_path", self.web.base_path != new.web.base_path),
             ("SEGNO_WEB_TOKEN", is_other(&self.web.token, &new.web.token)),
+            ("notify.webhook", self.notify.webhooks != new.notify.webhooks),
+            ("notify.events", self.notify.events != new.notify.events),
+            ("SEGNO_NOTIFY_SECRET", is_other(&self.notify.secret, &new.notify.secret)),
         ];
         changed.into_iter().filter(|(_, is_changed)| *is_changed).map(|(setting, _)| setting).collect()
     }
@@ -227,6 +249,7 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
         None => None,
     };
     let keep_notes = given.required(Setting::DatabaseKeepNotes, values::duration(7 * DAY..=3650 * DAY));
+    let keep_feed = given.required(Setting::DatabaseKeepFeed, values::duration(DAY..=3650 * DAY));
     let client_id = given.optional(Setting::SpotifyClientId, values::client_id);
     let refresh_token = given.optional(Setting::SpotifyRefreshToken, values::secret);
     let api_url = given.required(Setting::SpotifyApiUrl, values::api_url);
@@ -242,13 +265,18 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
     let removal_guard = given.required(Setting::SyncRemovalGuard, values::number(1..=100));
     let removal_wait = given.required(Setting::SyncRemovalWait, values::duration(Duration::ZERO..=30 * DAY));
     let entities = given.required(Setting::SyncEntities, values::entities);
+    let playlists = given.optional(Setting::SyncPlaylists, values::playlists);
     let playback = read_playback(given);
     let requests = given.optional(Setting::RateLimitRequests, values::number(1..=1_000_000));
     let window = given.required(Setting::RateLimitWindow, values::duration(Duration::from_secs(1)..=10 * MINUTE));
     let daily = daily_ceilings(given);
     let listen = given.required(Setting::WebListen, values::address);
     let hosts = given.optional(Setting::WebHosts, values::host_names);
+    let base_path = given.optional(Setting::WebBasePath, values::base_path);
     let token = given.optional(Setting::WebToken, values::web_token);
+    let webhooks = given.optional(Setting::NotifyWebhook, values::webhooks);
+    let events = given.required(Setting::NotifyEvents, values::events);
+    let notify_secret = given.optional(Setting::NotifySecret, values::notify_secret);
     let filter = given.required(Setting::LogFilter, values::log_filter);
 
     Some(Config {
@@ -256,6 +284,7 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
         warnings: Vec::new(),
         database_url: database_url?,
         keep_notes: keep_notes?,
+        keep_feed: keep_feed?,
         spotify: SpotifyConfig {
             client_id: client_id?,
             refresh_token: refresh_token?,
@@ -273,10 +302,17 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
             removal_guard: removal_guard?,
             removal_wait: removal_wait?,
             entities: entities?,
+            playlists: playlists?.unwrap_or_default(),
         },
         playback: playback?,
         rate_limit: RateLimitConfig { requests: requests?, window: window?, daily: daily? },
-        web: WebConfig { listen: listen?, hosts: hosts?.unwrap_or_default(), token: token? },
+        web: WebConfig {
+            listen: listen?,
+            hosts: hosts?.unwrap_or_default(),
+            base_path: base_path?.unwrap_or_default(),
+            token: token?,
+        },
+        notify: NotifyConfig { webhooks: webhooks?.unwrap_or_default(), events: events?, secret: notify_secret? },
         log: LogConfig { filter: filter? },
     })
 }
@@ -378,6 +414,13 @@ impl DatabaseUrlText {
         };
         given.problems.push(Problem { origin: Setting::DatabaseUrl.names(), message: what });
         None
+    }
+}
+
+impl fmt::Debug for NotifyConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hosts: Vec<Option<&str>> = self.webhooks.iter().map(Url::host_str).collect();
+        f.debug_struct("NotifyConfig").field("hosts", &hosts).field("events", &self.events).finish_non_exhaustive()
     }
 }
 

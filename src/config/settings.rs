@@ -39,6 +39,7 @@ settings! {
     // The default lies in the data folder, which is only known at run time.
     DatabaseUrl: "SEGNO_DATABASE_URL", Some("database.url"), None;
     DatabaseKeepNotes: "SEGNO_DATABASE_KEEP_NOTES", Some("database.keep_notes"), Some("180d");
+    DatabaseKeepFeed: "SEGNO_DATABASE_KEEP_FEED", Some("database.keep_feed"), Some("30d");
     SpotifyClientId: "SEGNO_SPOTIFY_CLIENT_ID", Some("spotify.client_id"), None;
     // A secret, so never in a file that people share.
     SpotifyRefreshToken: "SEGNO_SPOTIFY_REFRESH_TOKEN", None, None;
@@ -54,6 +55,8 @@ settings! {
     SyncRemovalGuard: "SEGNO_SYNC_REMOVAL_GUARD", Some("sync.removal_guard"), Some("20");
     SyncRemovalWait: "SEGNO_SYNC_REMOVAL_WAIT", Some("sync.removal_wait"), Some("1h");
     SyncEntities: "SEGNO_SYNC_ENTITIES", Some("sync.entities"), Some("tracks,artists,albums,playlists,shows,episodes,audiobooks");
+    // None: all of them.
+    SyncPlaylists: "SEGNO_SYNC_PLAYLISTS", Some("sync.playlists"), None;
     PlaybackInterval: "SEGNO_PLAYBACK_INTERVAL", Some("playback.interval"), Some("20m");
     // None: 5m and 1h, or as `interval` where that lies beyond.
     PlaybackMinInterval: "SEGNO_PLAYBACK_MIN_INTERVAL", Some("playback.min_interval"), None;
@@ -80,8 +83,15 @@ settings! {
     WebListen: "SEGNO_WEB_LISTEN", Some("web.listen"), Some("127.0.0.1:8370");
     // None: loopback names, and the address that is listened on.
     WebHosts: "SEGNO_WEB_HOSTS", Some("web.hosts"), None;
+    // None: the root.
+    WebBasePath: "SEGNO_WEB_BASE_PATH", Some("web.base_path"), None;
     // A secret, so never in a file that people share.
     WebToken: "SEGNO_WEB_TOKEN", None, None;
+    // None: nobody is told.
+    NotifyWebhook: "SEGNO_NOTIFY_WEBHOOK", Some("notify.webhook"), None;
+    NotifyEvents: "SEGNO_NOTIFY_EVENTS", Some("notify.events"), Some("changes,removals_held,sign_in_ends,sync_failing");
+    // A secret, so never in a file that people share. None: nothing is signed.
+    NotifySecret: "SEGNO_NOTIFY_SECRET", None, None;
     LogFilter: "SEGNO_LOG", Some("log.filter"), Some("info");
 }
 

@@ -2,6 +2,7 @@
 
 mod files;
 mod limits;
+mod notify;
 mod page;
 mod playback;
 mod web;
@@ -132,6 +133,7 @@ fn every_setting_is_read_from_the_file_and_from_the_environment() {
             "postgres://me:pw@db/segno",
         ),
         (Setting::DatabaseKeepNotes, "'30d'", "30d", |c| c.keep_notes.as_secs().to_string(), "2592000"),
+        (Setting::DatabaseKeepFeed, "'2d'", "48h", |c| c.keep_feed.as_secs().to_string(), "172800"),
         (Setting::SpotifyClientId, "'abc'", "abc", |c| format!("{:?}", c.spotify.client_id), "Some(\"abc\")"),
         (
             Setting::SpotifyRefreshToken,
@@ -169,6 +171,7 @@ fn every_setting_is_read_from_the_file_and_from_the_environment() {
             |c| format!("{:?}", c.sync.entities),
             "[Albums, Tracks]",
         ),
+        (Setting::SyncPlaylists, "['!x']", "!x", |c| c.sync.playlists.wants("", "x", true).to_string(), "false"),
         (Setting::PlaybackInterval, "'1h 30m'", "90m", |c| c.playback.interval.as_secs().to_string(), "5400"),
         (Setting::PlaybackMinInterval, "'90s'", "90s", |c| c.playback.min_interval.as_secs().to_string(), "90"),
         (Setting::PlaybackMaxInterval, "'3h'", "3h", |c| c.playback.max_interval.as_secs().to_string(), "10800"),
@@ -189,7 +192,11 @@ fn every_setting_is_read_from_the_file_and_from_the_environment() {
         (Setting::LoginTimeout, "'2m'", "2m", |c| c.login.timeout.as_secs().to_string(), "120"),
         (Setting::WebListen, "'[::]:80'", "[::]:80", |c| format!("{:?}", c.web.listen), "Some([::]:80)"),
         (Setting::WebHosts, "['A.b', 'c']", "A.b, c", |c| c.web.hosts.join(" "), "a.b c"),
+        (Setting::WebBasePath, "'/a/b/'", "/a/b", |c| c.web.base_path.clone(), "/a/b"),
         (Setting::WebToken, "", web::TOKEN, |c| web::token(c), web::TOKEN),
+        (Setting::NotifyWebhook, "['http://h/x']", "http://h/x", |c| c.notify.webhooks[0].to_string(), "http://h/x"),
+        (Setting::NotifyEvents, "['changes']", "changes", |c| format!("{:?}", c.notify.events), "[Changes]"),
+        (Setting::NotifySecret, "", web::TOKEN, notify::secret, web::TOKEN),
         (Setting::LogFilter, "'warn,segno=debug'", "warn,segno=debug", |c| c.log.filter.clone(), "warn,segno=debug"),
     ];
     assert_eq!(cases.map(|case| case.0), Setting::ALL);
@@ -215,6 +222,8 @@ fn every_bad_value_is_named_with_its_place_and_what_is_allowed() {
     let database = "a database URL, sqlite:PATH or postgres://USER@HOST/NAME";
     let address = "an IP address and port, such as \"127.0.0.1:8370\" or \"[::1]:8370\", or \"off\"";
     let hosts = "a list of host names without ports, such as \"segno.example.org\"";
+    let playlists = "a list of names, ids, patterns with \"*\" and \"?\", or \"owned\"; \"!\" in front leaves out";
+    let path = "a path such as \"/segno\", of letters, digits, \"-\", \".\", \"_\" and \"~\"";
     let web_token = "a token: 16 to 512 visible characters without spaces, such as \"openssl rand -hex 32\" prints";
 
     // Setting, in the file (none: not possible there), in the environment, how it is shown (none: as written).
@@ -262,6 +271,8 @@ fn every_bad_value_is_named_with_its_place_and_what_is_allowed() {
         (Setting::SyncRemovalWait, r#""31d""#, "31d", "", &duration("0s", "30d")),
         (Setting::SyncRemovalGuard, "0", "0", "0", "a whole number from 1 to 100"),
         (Setting::SyncRemovalGuard, "101", "101", "101", "a whole number from 1 to 100"),
+        (Setting::DatabaseKeepFeed, r#""23h""#, "23h", "", &duration("24h", "3650d")),
+        (Setting::SyncPlaylists, r#"["a", "!"]"#, "a,!", r#"["a", "!"]"#, playlists),
         (Setting::SyncEntities, r#"["tracks", "songs"]"#, "tracks,songs", r#"["tracks", "songs"]"#, entities),
         (Setting::SyncEntities, r#"["tracks", "tracks"]"#, "tracks,tracks", r#"["tracks", "tracks"]"#, entities),
         (Setting::SyncEntities, "[]", "", "[]", entities),
@@ -282,6 +293,8 @@ fn every_bad_value_is_named_with_its_place_and_what_is_allowed() {
         (Setting::WebListen, r#""localhost:8370""#, "localhost:8370", "", address),
         (Setting::WebHosts, r#"["a:80"]"#, "a:80", r#"["a:80"]"#, hosts),
         (Setting::WebHosts, r#"["a", ""]"#, "a,", r#"["a", ""]"#, hosts),
+        (Setting::WebBasePath, r#""segno""#, "segno", "", path),
+        (Setting::WebBasePath, r#""/a/../b""#, "/a/../b", "", path),
         (Setting::WebToken, "", "fifteen-letters", "the value", web_token),
         (Setting::WebToken, "", "words with spaces in them", "the value", web_token),
         (Setting::LogFilter, r#""""#, "", "", filter),
@@ -302,7 +315,8 @@ fn every_bad_value_is_named_with_its_place_and_what_is_allowed() {
         let refusal = House::new().env(setting.env(), in_env).refusal();
         assert_eq!(refusal, format!("{}: {shown} is not {allowed}", setting.env()));
     }
-    let is_tested = |setting| limits::NUMBERS.contains(setting) || cases.iter().any(|case| case.0 == *setting);
+    let elsewhere = [&limits::NUMBERS, notify::SETTINGS].concat();
+    let is_tested = |setting| elsewhere.contains(setting) || cases.iter().any(|case| case.0 == *setting);
     assert!(Setting::ALL.iter().all(is_tested));
 }
 
@@ -345,7 +359,7 @@ fn all_problems_are_told_at_once_each_on_a_line() {
 #[test]
 fn unknown_tables_and_keys_are_refused_with_the_known_ones() {
     let refusal = |text: &str| House::new().file(text).refusal();
-    let tables = "database, spotify, sync, playback, rate_limit, login, web, log";
+    let tables = "database, spotify, sync, playback, rate_limit, login, web, notify, log";
     assert_eq!(
         refusal("\n[sink]\ninterval = '6h'"),
         format!("segno.toml:2: sink: unknown table, expected one of {tables}")
@@ -355,12 +369,12 @@ fn unknown_tables_and_keys_are_refused_with_the_known_ones() {
         refusal("[sync]\n\nintervall = '6h'"),
         "segno.toml:3: sync.intervall: unknown key, expected one of \
          initial_batch_size, incremental_batch_size, interval, verify_every, artists_every, removal_guard, removal_wait, \
-         entities"
+         entities, playlists"
     );
-    assert_eq!(refusal("web = 80"), "segno.toml:1: web: must be a table with keys out of listen, hosts");
+    assert_eq!(refusal("web = 80"), "segno.toml:1: web: must be a table with keys out of listen, hosts, base_path");
     assert_eq!(
         refusal("[web]\n\"a\\nb\" = 1"),
-        "segno.toml:2: web.\"a\\nb\": unknown key, expected one of listen, hosts"
+        "segno.toml:2: web.\"a\\nb\": unknown key, expected one of listen, hosts, base_path"
     );
 }
 

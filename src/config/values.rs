@@ -2,7 +2,10 @@
 //! "is not".
 
 use super::settings::Setting;
-use crate::{model::EntityType, telemetry};
+use crate::{
+    model::{EntityType, EventKind, PlaylistChoice},
+    telemetry,
+};
 use secrecy::SecretString;
 use std::{borrow::Cow, net::SocketAddr, ops::RangeInclusive, time::Duration};
 use toml::de::DeValue;
@@ -17,6 +20,9 @@ const HOST_LEN_MAX: usize = 253;
 /// Shorter ones can be guessed; longer ones are a mistake.
 const WEB_TOKEN_LEN_MIN: usize = 16;
 const WEB_TOKEN_LEN_MAX: usize = 512;
+
+/// Each has an actor of its own.
+const WEBHOOKS_MAX: usize = 16;
 
 /// What is allowed for the API's addresses.
 const API_URL: &str = "an https URL (http only on a loopback address) without user, password, query or fragment";
@@ -56,7 +62,9 @@ impl Value {
     pub fn shown(&self, setting: Setting) -> String {
         let written = self.written();
         match (setting, self.text()) {
-            (Setting::SpotifyRefreshToken | Setting::WebToken, _) => "the value".into(),
+            (Setting::SpotifyRefreshToken | Setting::WebToken | Setting::NotifyWebhook | Setting::NotifySecret, _) => {
+                "the value".into()
+            }
             // Without a scheme nobody can tell what of it is secret.
             (Setting::DatabaseUrl | Setting::SpotifyApiUrl | Setting::SpotifyAccountsUrl, _)
                 if !written.contains("://") && written.contains(['@', '=']) =>
@@ -209,6 +217,71 @@ pub fn host_names(value: &Value) -> Result<Vec<String>, String> {
         .words()
         .and_then(|words| words.iter().map(|word| Some(*word).filter(is_name).map(str::to_ascii_lowercase)).collect());
     names.ok_or_else(|| "a list of host names without ports, such as \"segno.example.org\"".to_owned())
+}
+
+pub fn playlists(value: &Value) -> Result<PlaylistChoice, String> {
+    value.words().and_then(|words| PlaylistChoice::parse(&words)).ok_or_else(|| {
+        "a list of names, ids, patterns with \"*\" and \"?\", or \"owned\"; \"!\" in front leaves out".to_owned()
+    })
+}
+
+/// Addresses that are told of what happens. They may hold what nobody else should know.
+pub fn webhooks(value: &Value) -> Result<Vec<Url>, String> {
+    let webhook = |word: &str| {
+        let url = Url::parse(word).ok()?;
+        let has_user = !url.username().is_empty() || url.password().is_some();
+        let is_http = matches!(url.scheme(), "http" | "https") && url.has_host();
+        (is_http && !has_user && url.fragment().is_none()).then_some(url)
+    };
+    let urls: Option<Vec<Url>> =
+        value.words().and_then(|words| words.into_iter().map(webhook).collect()).filter(|urls: &Vec<Url>| {
+            let is_first = |(at, url): (usize, &Url)| !urls[..at].contains(url);
+            urls.len() <= WEBHOOKS_MAX && urls.iter().enumerate().all(is_first)
+        });
+    urls.ok_or_else(|| {
+        format!("a list of up to {WEBHOOKS_MAX} http or https URLs, each once, without user and fragment")
+    })
+}
+
+/// Kinds of entries of the feed, each once.
+pub fn events(value: &Value) -> Result<Vec<EventKind>, String> {
+    let known = |word: &str| EventKind::ALL.into_iter().find(|kind| kind.as_str() == word);
+    let kinds: Option<Vec<EventKind>> = value.words().and_then(|words| words.into_iter().map(known).collect());
+    let is_each_once = |kinds: &Vec<EventKind>| {
+        !kinds.is_empty() && kinds.iter().enumerate().all(|(at, kind)| !kinds[..at].contains(kind))
+    };
+    kinds.filter(is_each_once).ok_or_else(|| {
+        let known = EventKind::ALL.map(EventKind::as_str).join(", ");
+        format!("a list of one or more, each once, out of {known}")
+    })
+}
+
+/// What signs webhooks. Whoever guesses it can tell the receiver anything.
+pub fn notify_secret(value: &Value) -> Result<SecretString, String> {
+    let is_secret = |text: &&str| {
+        (WEB_TOKEN_LEN_MIN..=WEB_TOKEN_LEN_MAX).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic())
+    };
+    value.text().filter(is_secret).map(SecretString::from).ok_or_else(|| {
+        format!("a secret: {WEB_TOKEN_LEN_MIN} to {WEB_TOKEN_LEN_MAX} visible characters without spaces")
+    })
+}
+
+/// Without the slash at its end.
+pub fn base_path(value: &Value) -> Result<String, String> {
+    let is_segment = |segment: &str| {
+        !matches!(segment, "" | "." | "..") && segment.chars().all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c))
+    };
+    let is_path = |path: &&str| {
+        path.len() <= HOST_LEN_MAX && path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_segment))
+    };
+    match value.text() {
+        Some("/") => Ok(String::new()),
+        text => {
+            text.map(|text| text.strip_suffix('/').unwrap_or(text)).filter(is_path).map(str::to_owned).ok_or_else(
+                || "a path such as \"/segno\", of letters, digits, \"-\", \".\", \"_\" and \"~\"".to_owned(),
+            )
+        }
+    }
 }
 
 /// A word that stands for a person at the status page. Whoever guesses it may read the library and stop the sync.

@@ -12,6 +12,7 @@
 //! | [`forecast`] | when what remains will be done |
 //! | [`matching`] | which stream of a data export is which play |
 //! | [`playback`] | when the listening history is asked for, and what a page of it means |
+//! | [`notifying`] | what a webhook is told next, and when again |
 //! | [`request`] | one request: when to ask, wait, renew, try again or give up |
 //! | [`backoff`] | whether and when to try a failed request again |
 //! | [`schedule`] | when the service runs what |
@@ -23,6 +24,7 @@ pub mod backoff;
 pub mod forecast;
 pub mod gate;
 pub mod matching;
+pub mod notifying;
 mod now;
 pub mod playback;
 pub mod request;

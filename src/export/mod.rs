@@ -13,10 +13,13 @@
 
 mod exportify;
 mod listening;
+mod lists;
+pub mod names;
 mod playlists;
 mod tables;
 
 pub use listening::{ListenTime, Listens};
+pub use lists::{ExportError, Shape, Source, What};
 pub use tables::Table;
 
 use crate::store::TrackLine;

@@ -47,7 +47,7 @@ const PLAYLIST_ITEMS: &str = "playlist_items";
 /// Every actor that can panic and come back.
 pub fn actors() -> impl Iterator<Item = &'static str> {
     let syncers = EntityType::ALL.iter().map(|entity| entity.facts().actor);
-    ["checkpoint_writer", "gate", "playback_tracker"].into_iter().chain(syncers)
+    ["checkpoint_writer", "gate", "notifier", "playback_tracker"].into_iter().chain(syncers)
 }
 
 /// The counters of one process. Clones share them.

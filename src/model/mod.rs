@@ -7,6 +7,7 @@ pub mod answer;
 pub mod batch;
 pub mod checkpoint;
 pub mod entities;
+pub mod event;
 pub mod facts;
 pub mod fault;
 pub mod ids;
@@ -14,6 +15,7 @@ pub mod limits;
 pub mod listing;
 pub mod owner;
 pub mod play;
+pub mod playlist_choice;
 pub mod reading;
 pub mod removal_guard;
 pub mod scopes;
@@ -34,6 +36,7 @@ pub use entities::{
     Album, Artist, ArtistRef, Audiobook, Episode, LOCAL, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum,
     SavedTrack, Show, Track,
 };
+pub use event::EventKind;
 pub use facts::{Dated, Facts, Line, ListingOrder, PerEntity};
 pub use fault::{Fault, with_causes};
 pub use ids::{AccountId, EntityType, Family, Phase, SyncKey, UnknownWord};
@@ -46,6 +49,7 @@ pub use owner::{Claim, Owner};
 pub use play::{
     KnownPlays, PLAYS_PAGE_LEN, Play, PlayGap, PlayKey, PlaySlot, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
 };
+pub use playlist_choice::PlaylistChoice;
 pub use reading::{Due, FailedReading, FailureKind, LastFailure, REST_MAX, ReadingState, StalePlaylist, look_again_in};
 pub use removal_guard::{REMOVAL_COUNT_ALWAYS, RemovalGuard};
 pub use sharing::{GateProcess, ProbeClaim, Sent, SharedChange, SharedLimits};

@@ -60,6 +60,9 @@ pub struct EntityStatus {
     /// Playlists whose items could not be read when they were last asked for.
     #[serde(default)]
     pub waiting_playlists: Vec<WaitingPlaylistStatus>,
+    /// Playlists whose items are not read, since `sync.playlists` leaves them out; they are as they were.
+    #[serde(default)]
+    pub left_out_playlists: u32,
     /// When everything had last been looked at, whatever the counts say.
     #[serde(default)]
     pub verified_at: Option<DateTime<Utc>>,
@@ -94,6 +97,7 @@ impl EntityStatus {
             is_paused_by_hand: false,
             held_removals: None,
             waiting_playlists: Vec::new(),
+            left_out_playlists: 0,
             verified_at: None,
         }
     }

@@ -30,6 +30,15 @@ pub struct WaitingPlaylist {
     pub is_readable: bool,
 }
 
+/// A playlist of a library, as one chooses by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedPlaylist {
+    pub id: String,
+    pub name: String,
+    /// Its owner's, or one that the account has a part in.
+    pub is_own: bool,
+}
+
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = playlists)]
 struct Listed {
@@ -81,6 +90,16 @@ impl Store {
     ) -> Result<Vec<StalePlaylist>, StoreError> {
         let candidates = candidates(&mut self.connect().await?, account).await?;
         Ok(candidates.into_iter().filter_map(|candidate| candidate.stale(now)).collect())
+    }
+
+    /// All of a library, in its order.
+    pub async fn listed_playlists(&self, account: AccountId) -> Result<Vec<ListedPlaylist>, StoreError> {
+        let candidates = candidates(&mut self.connect().await?, account).await?;
+        let listed = |candidate: Candidate| {
+            let is_own = candidate.is_own();
+            ListedPlaylist { id: candidate.listed.id, name: candidate.listed.name, is_own }
+        };
+        Ok(candidates.into_iter().map(listed).collect())
     }
 
     /// The playlists of a library whose items could not be read when they were tried last, in library order.

@@ -72,19 +72,20 @@ impl Store {
     }
 }
 
-/// Holds what the pass has not seen, and lets go of what it has.
+/// Holds what the pass has not seen, and lets go of what it has. Says how much waits, if anything of it is new.
 pub(super) async fn hold(
     conn: &mut Conn,
     account: AccountId,
     entity: EntityType,
     hold: Hold,
     now: At,
-) -> Result<(), StoreError> {
+) -> Result<u32, StoreError> {
     let missing = membership::unseen_ids(conn, account, entity, hold.pass).await?;
     let held: Vec<String> = with_conn!(conn, |c| held!(account, entity).select(held_removals::item_id).load(c).await)?;
     let is_missing: std::collections::HashSet<&str> = missing.iter().map(String::as_str).collect();
     let seen: Vec<&str> = held.iter().map(String::as_str).filter(|id| !is_missing.contains(id)).collect();
     forget(conn, account, entity, &seen).await?;
+    let has_news = held.len() - seen.len() < missing.len();
     let row = |id| HeldRow {
         account_id: account.0,
         entity_type: entity.as_str(),
@@ -112,7 +113,7 @@ pub(super) async fn hold(
             }
         }
     })?;
-    Ok(())
+    Ok(if has_news { len(missing.len()) } else { 0 })
 }
 
 /// Lets go of these.

@@ -11,7 +11,7 @@ use super::playlists::WrittenItems;
 use super::rows::PlaylistRow;
 use super::sync_states::{self, StateKey};
 use super::types::{At, len};
-use super::{Conn, Durability, Store, StoreError, batches, due_playlists, gaps, held, playlists, seen};
+use super::{Conn, Durability, Store, StoreError, batches, due_playlists, gaps, held, outbox, playlists, seen};
 use crate::model::{Commit, CommitReport, Effects, EntityType, Item, ItemCounts, Membership, Oddity, Rows, Slot};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -59,10 +59,12 @@ async fn write_in_one(conn: &mut Conn, commit: &Commit, now: At) -> Result<Commi
         if commit.effects.forget_item_snapshots {
             due_playlists::forget_item_snapshots(conn, commit.account_id).await?;
         }
-        playlists::record_versions(conn, commit, &items, now).await?;
-        remove(conn, commit, &mut report, now).await?;
+        let mut done =
+            outbox::Done { items: playlists::record_versions(conn, commit, &items, now).await?, ..Default::default() };
+        remove(conn, commit, &mut report, &mut done, now).await?;
         survey(conn, commit, &mut report).await?;
         batches::log(conn, commit, report.counts, now).await?;
+        outbox::note(conn, commit, &report, &done, now).await?;
         Ok(report)
     });
     let (report, refusals) = written.await?;
@@ -172,22 +174,29 @@ async fn record_gaps(conn: &mut Conn, commit: &Commit, now: At) -> Result<(), St
     Ok(())
 }
 
-async fn remove(conn: &mut Conn, commit: &Commit, report: &mut CommitReport, now: At) -> Result<(), StoreError> {
+async fn remove(
+    conn: &mut Conn,
+    commit: &Commit,
+    report: &mut CommitReport,
+    done: &mut outbox::Done,
+    now: At,
+) -> Result<(), StoreError> {
     let Commit { account_id: account, entity, .. } = *commit;
     let Effects { removal, ref removed_ids, .. } = commit.effects;
     if commit.effects.release_held {
         held::release(conn, account, entity).await?;
     }
     if removal.is_none() && removed_ids.is_empty() {
-        return hold(conn, commit, now).await;
+        return hold(conn, commit, done, now).await;
     }
     if let Some(removal) = removal {
-        report.counts.removed += membership::remove_unseen(conn, account, entity, removal, now).await?;
+        done.removed = membership::remove_unseen(conn, account, entity, removal, now).await?;
     }
-    report.counts.removed += membership::remove_ids(conn, account, entity, removed_ids, now).await?;
+    done.removed.extend(membership::remove_ids(conn, account, entity, removed_ids, now).await?);
+    report.counts.removed += len(done.removed.len());
     let removed: Vec<&str> = removed_ids.iter().map(String::as_str).collect();
     held::forget(conn, account, entity, &removed).await?;
-    hold(conn, commit, now).await?;
+    hold(conn, commit, done, now).await?;
     if let Some(total) = commit.checkpoint.total {
         // Only who is sure of the listing's length removes: beyond the listing's end nothing can be odd any more.
         let end = total.max(commit.offset_to);
@@ -197,11 +206,11 @@ async fn remove(conn: &mut Conn, commit: &Commit, report: &mut CommitReport, now
 }
 
 /// Holds back what is left: after the removals, so that what is removed waits for nothing.
-async fn hold(conn: &mut Conn, commit: &Commit, now: At) -> Result<(), StoreError> {
-    match commit.effects.hold {
-        Some(hold) => held::hold(conn, commit.account_id, commit.entity, hold, now).await,
-        None => Ok(()),
+async fn hold(conn: &mut Conn, commit: &Commit, done: &mut outbox::Done, now: At) -> Result<(), StoreError> {
+    if let Some(hold) = commit.effects.hold {
+        done.num_held = held::hold(conn, commit.account_id, commit.entity, hold, now).await?;
     }
+    Ok(())
 }
 
 async fn survey(conn: &mut Conn, commit: &Commit, report: &mut CommitReport) -> Result<(), StoreError> {

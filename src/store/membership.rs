@@ -5,7 +5,7 @@ use super::held::held;
 use super::rows::{FollowedArtistRow, LibraryPlaylistRow, SavedAlbumRow, SavedTrackRow};
 use super::schema::{followed_artists, held_removals, library_playlists, saved_audiobooks, sync_seen};
 use super::spoken_rows::{SavedAudiobookRow, SavedEpisodeRow, SavedShowRow};
-use super::types::{At, Words, len, to_u32};
+use super::types::{At, Words, to_u32};
 use super::{Conn, StoreError, with_conn};
 use crate::model::{AccountId, EntityType, Gone, HeldBefore, Membership, Removal, Slot};
 use chrono::{DateTime, Utc};
@@ -264,59 +264,60 @@ macro_rules! unseen {
     }};
 }
 
-/// Marks removed what the pass has not seen, or that of it which is known to be gone, and says how much that was.
+/// Marks removed what the pass has not seen, or that of it which is known to be gone. Returns which that was.
 pub(super) async fn remove_unseen(
     conn: &mut Conn,
     account: AccountId,
     entity: EntityType,
     removal: Removal,
     now: At,
-) -> Result<u32, StoreError> {
+) -> Result<Vec<String>, StoreError> {
     join_by_hash(conn).await?;
     let Removal { pass, of } = removal;
-    let removed = in_membership!(entity, |members, item_id| with_conn!(conn, |c| {
+    let removed: Vec<String> = in_membership!(entity, |members, item_id| with_conn!(conn, |c| {
         use held_removals::{is_confirmed, is_counted, item_id as held_id, since};
         let unseen = unseen!(members, item_id, account, entity, pass);
         let removed = members::removed_at.eq(now);
         match of {
-            Gone::All => diesel::update(unseen).set(removed).execute(c).await,
+            Gone::All => diesel::update(unseen).set(removed).returning(item_id).load(c).await,
             Gone::Uncounted => {
                 let counted = held!(account, entity).filter(is_counted.eq(true).and(is_confirmed.eq(false)));
                 let gone = unseen.filter(item_id.ne_all(counted.select(held_id)));
-                diesel::update(gone).set(removed).execute(c).await
+                diesel::update(gone).set(removed).returning(item_id).load(c).await
             }
             Gone::Ripe { at } => {
                 let is_ripe = is_counted.eq(false).and(since.le(At::from(at)));
                 let ripe = held!(account, entity).filter(is_confirmed.eq(true).or(is_ripe));
                 let gone = unseen.filter(item_id.eq_any(ripe.select(held_id)));
-                diesel::update(gone).set(removed).execute(c).await
+                diesel::update(gone).set(removed).returning(item_id).load(c).await
             }
             Gone::Confirmed => {
                 let confirmed = held!(account, entity).filter(is_confirmed.eq(true));
                 let gone = unseen.filter(item_id.eq_any(confirmed.select(held_id)));
-                diesel::update(gone).set(removed).execute(c).await
+                diesel::update(gone).set(removed).returning(item_id).load(c).await
             }
         }
     }))?;
-    Ok(len(removed))
+    Ok(removed)
 }
 
-/// Marks these removed, as far as they are members, and says how many that were.
+/// Marks these removed, as far as they are members, and returns those.
 pub(super) async fn remove_ids(
     conn: &mut Conn,
     account: AccountId,
     entity: EntityType,
     ids: &[String],
     now: At,
-) -> Result<u32, StoreError> {
-    let mut removed = 0;
+) -> Result<Vec<String>, StoreError> {
+    let mut removed: Vec<String> = Vec::new();
     for ids in ids.chunks(IDS_MAX) {
-        removed += in_membership!(entity, |members, item_id| with_conn!(conn, |c| {
+        let some: Vec<String> = in_membership!(entity, |members, item_id| with_conn!(conn, |c| {
             let gone = active!(members, account).filter(item_id.eq_any(ids));
-            diesel::update(gone).set(members::removed_at.eq(now)).execute(c).await
+            diesel::update(gone).set(members::removed_at.eq(now)).returning(item_id).load(c).await
         }))?;
+        removed.extend(some);
     }
-    Ok(len(removed))
+    Ok(removed)
 }
 
 /// Members, not marked removed, that the pass has not seen.

@@ -11,7 +11,7 @@ use super::rows::{PlaylistItemReadRow, PlaylistItemRow};
 use super::schema::{playlist_items, playlists};
 use super::types::{At, len};
 use super::upsert::upsert;
-use super::versions::Entry;
+use super::versions::{Entry, ItemChanges};
 use super::{Conn, StoreError, gaps, held_items, versions, with_conn};
 use crate::model::batch::PlaylistEnd;
 use crate::model::{
@@ -375,11 +375,12 @@ pub(super) async fn record_versions(
     commit: &Commit,
     written: &WrittenItems,
     now: At,
-) -> Result<(), StoreError> {
+) -> Result<Vec<ItemChanges>, StoreError> {
+    let mut changes = Vec::new();
     for playlist in &written.ended {
-        versions::conclude(conn, commit, playlist, now).await?;
+        changes.extend(versions::conclude(conn, commit, playlist, now).await?);
     }
-    Ok(())
+    Ok(changes)
 }
 
 /// Records what is odd about items, and the places where the source gave nothing, whether or not it is known why.

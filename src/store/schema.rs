@@ -2,10 +2,12 @@
 //! table on both.
 
 mod bookkeeping;
+mod feed;
 mod listening;
 mod spoken;
 
 pub use bookkeeping::*;
+pub use feed::*;
 pub use listening::*;
 pub use spoken::*;
 
@@ -383,11 +385,13 @@ diesel::allow_tables_to_appear_in_same_query!(
     artists,
     audiobooks,
     episodes,
+    feed_positions,
     followed_artists,
     gate_processes,
     held_removals,
     imports,
     library_playlists,
+    outbox,
     paused_entities,
     play_gaps,
     playback_states,

@@ -188,6 +188,7 @@ fn entity_status(state: &SyncState, pauses: &[Pause], tenure: &Tenure, now: Date
         is_paused_by_hand: false,
         held_removals: None,
         waiting_playlists: Vec::new(),
+        left_out_playlists: 0,
         verified_at: checkpoint.walk.verification.as_ref().and_then(|pass| pass.ended_at),
     }
 }

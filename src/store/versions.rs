@@ -34,11 +34,19 @@ use std::hash::Hash;
 /// An item as a reading found it.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
 pub(super) struct Entry {
-    position: i64,
-    uri: Option<String>,
-    name: Option<String>,
-    track_id: Option<String>,
-    added_at: Option<At>,
+    pub position: i64,
+    pub uri: Option<String>,
+    pub name: Option<String>,
+    pub track_id: Option<String>,
+    pub added_at: Option<At>,
+}
+
+/// What came into a playlist and went from it, for those who follow along.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ItemChanges {
+    pub playlist_id: String,
+    pub added: Vec<Entry>,
+    pub removed: Vec<Entry>,
 }
 
 /// What came and what went, each in the order of its list.
@@ -80,15 +88,20 @@ pub(super) async fn begin(
 }
 
 /// Compares the items with those that were kept, notes the difference and lets go of what was kept; not yet where
-/// something could not be read.
-pub(super) async fn conclude(conn: &mut Conn, commit: &Commit, playlist: &str, now: At) -> Result<(), StoreError> {
+/// something could not be read. Returns what this walk alone has changed, if it did.
+pub(super) async fn conclude(
+    conn: &mut Conn,
+    commit: &Commit,
+    playlist: &str,
+    now: At,
+) -> Result<Option<ItemChanges>, StoreError> {
     let walk: Option<bool> = with_conn!(conn, |c| {
         use playlist_walks::{is_first, playlist_id, table};
         table.filter(playlist_id.eq(playlist)).select(is_first).first(c).await.optional()
     })?;
-    let Some(mut is_first) = walk else { return Ok(()) };
+    let Some(mut is_first) = walk else { return Ok(None) };
     if has_gaps(conn, commit, playlist).await? {
-        return Ok(());
+        return Ok(None);
     }
     let mut said = Difference::default();
     if let Some(last) = last_version(conn, playlist).await?
@@ -98,24 +111,33 @@ pub(super) async fn conclude(conn: &mut Conn, commit: &Commit, playlist: &str, n
         said = take_back(conn, last.id).await?;
     }
     let mut before = kept_items(conn, playlist).await?;
+    let mut last = before.clone();
     rewind(&mut before, said);
     if is_first && before.is_empty() {
         let num_added = num_items(conn, playlist).await?;
         Version { is_first, num_added, num_removed: 0 }.insert(conn, commit, playlist, now).await?;
-        return forget_walk(conn, playlist).await;
+        forget_walk(conn, playlist).await?;
+        return Ok(None);
     }
     let (kinds, mut after): (Vec<String>, Vec<Entry>) = items(conn, playlist).await?.into_iter().unzip();
     let recalled = recall(&mut after, &before, true);
     write_recalled(conn, playlist, &after, &kinds, &recalled).await?;
+    let mut changes = None;
     if is_first {
         let num_added = after.iter().filter(|entry| entry.identity().is_some()).count() as i64;
         Version { is_first, num_added, num_removed: 0 }.insert(conn, commit, playlist, now).await?;
     } else {
         // What stood there unseen, and can be seen now, has not come either.
         recall(&mut before, &after, false);
+        recall(&mut last, &after, false);
+        // What an earlier walk of this run has said was told already.
+        let Difference { added, removed } = Difference::between(last, after.clone());
+        let has_changed = !(added.is_empty() && removed.is_empty());
+        changes = has_changed.then(|| ItemChanges { playlist_id: playlist.to_owned(), added, removed });
         Difference::between(before, after).record(conn, commit, playlist, now).await?;
     }
-    forget_walk(conn, playlist).await
+    forget_walk(conn, playlist).await?;
+    Ok(changes)
 }
 
 /// Writes what was recalled into the places that it was recalled for.

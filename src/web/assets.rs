@@ -11,7 +11,7 @@ use actix_web::{
 use sha2::{Digest, Sha256};
 use std::{borrow::Cow, sync::LazyLock};
 
-use super::{Problem, WebState};
+use super::{Problem, WebState, base::BasePath};
 
 /// Paths of the views, each of which is the document.
 pub const VIEWS: [&str; 4] = ["/", "/changes", "/library", "/activity"];
@@ -36,17 +36,23 @@ macro_rules! assets {
     };
 }
 
-/// The document, as it is where no token is set.
-static DOCUMENT: LazyLock<Asset> = LazyLock::new(|| document_with(""));
+/// The document that every view is, as it is served here.
+pub struct Document(Asset);
 
-/// The same for those who have signed in, and want to leave.
-static DOCUMENT_BEHIND_TOKEN: LazyLock<Asset> = LazyLock::new(|| document_with(SIGN_OUT));
+impl Document {
+    pub fn new(base: &BasePath, has_token: bool) -> Document {
+        // For those who have signed in, and want to leave.
+        let sign_out = if has_token { SIGN_OUT } else { "" };
+        let html = include_str!("assets/index.html").replace("{sign_out}", sign_out);
+        Document(Asset::new("index.html", HTML, base.in_document(&html)))
+    }
+}
 
 /// A form, so that it works without the script, too.
 const SIGN_OUT: &str = "<form class=\"out\" method=\"post\" action=\"/sign-out\"><button>Sign out</button></form>";
 
 /// What the document loads, from `/assets/`.
-static ASSETS: LazyLock<[Asset; 21]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 22]> = LazyLock::new(|| {
     assets! {
         "account.js": JS,
         "activity.js": JS,
@@ -56,6 +62,7 @@ static ASSETS: LazyLock<[Asset; 21]> = LazyLock::new(|| {
         "chart.js": JS,
         "controls.js": JS,
         "dom.js": JS,
+        "download.js": JS,
         "entity.js": JS,
         "filters.js": JS,
         "gate.js": JS,
@@ -106,12 +113,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
 }
 
 async fn document(state: Data<WebState>, request: HttpRequest) -> HttpResponse {
-    let document = if state.keeper.has_token() { &DOCUMENT_BEHIND_TOKEN } else { &DOCUMENT };
-    document.answer(&request)
-}
-
-fn document_with(sign_out: &str) -> Asset {
-    Asset::new("index.html", HTML, include_str!("assets/index.html").replace("{sign_out}", sign_out))
+    state.document.0.answer(&request)
 }
 
 async fn asset(request: HttpRequest, name: Path<String>) -> Result<HttpResponse, Problem> {
@@ -125,21 +127,26 @@ mod tests {
     use crate::model::EntityType;
     use std::{collections::BTreeSet, fs};
 
+    fn document(has_token: bool) -> Asset {
+        Document::new(&BasePath::default(), has_token).0
+    }
+
     #[test]
     fn every_file_of_the_folder_is_served_and_loaded() {
+        let document = document(false);
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/web/assets");
         let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let files: BTreeSet<String> = files.filter(|name| name != "index.html").collect();
         let served: BTreeSet<String> = ASSETS.iter().map(|asset| asset.name.to_owned()).collect();
         assert_eq!(served, files);
         let unloaded: Vec<_> =
-            files.iter().filter(|name| !DOCUMENT.body.contains(&format!("/assets/{name}\""))).collect();
+            files.iter().filter(|name| !document.body.contains(&format!("/assets/{name}\""))).collect();
         assert!(unloaded.is_empty(), "the document does not load {unloaded:?}");
     }
 
     #[test]
     fn the_page_is_small() {
-        let size: usize = ASSETS.iter().chain([&*DOCUMENT_BEHIND_TOKEN]).map(|asset| asset.body.len()).sum();
+        let size: usize = ASSETS.iter().chain([&document(true)]).map(|asset| asset.body.len()).sum();
         assert!(size <= 150_000, "{size} bytes");
     }
 
@@ -160,7 +167,8 @@ mod tests {
         let inline = ["<style", "style=\"", "onclick=\"", "onload=\"", "javascript:"];
         let markup =
             ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "DOMParser"];
-        for asset in ASSETS.iter().chain([&*DOCUMENT, &*DOCUMENT_BEHIND_TOKEN]) {
+        let [open, closed] = [false, true].map(document);
+        for asset in ASSETS.iter().chain([&open, &closed]) {
             for part in inline.iter().chain(&markup) {
                 assert!(!asset.body.contains(part), "{} in {}", part, asset.name);
             }
@@ -172,7 +180,7 @@ mod tests {
                 assert!(is_name || is_link, "{}: {line}", asset.name);
             }
         }
-        let scripts = DOCUMENT.body.matches("<script").count();
-        assert_eq!((scripts, DOCUMENT.body.matches("<script type=\"module\" src=").count()), (1, 1));
+        let scripts = open.body.matches("<script").count();
+        assert_eq!((scripts, open.body.matches("<script type=\"module\" src=").count()), (1, 1));
     }
 }

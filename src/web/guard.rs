@@ -52,6 +52,8 @@ pub async fn guard(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    let state = request.app_data::<Data<WebState>>().expect("every app has its state").clone();
+    state.base.take_from(&mut request);
     let mut response = match body::read(&mut request).await {
         Err(unread) => unread.refuse(request),
         Ok(()) => match refusal(&request) {
@@ -95,7 +97,7 @@ fn refusal(request: &ServiceRequest) -> Option<Refusal> {
         Ok(()) => None,
         Err(Denied::TooMany(wait)) => Some(Refusal::Slowly(too_many(wait).error_response())),
         Err(Denied::Unknown) if is_document && wants_page(request) => {
-            Some(Refusal::AtOnce(HttpResponse::SeeOther().insert_header((LOCATION, SIGN_IN)).finish()))
+            Some(Refusal::AtOnce(HttpResponse::SeeOther().insert_header((LOCATION, state.base.of(SIGN_IN))).finish()))
         }
         Err(Denied::Unknown) => unauthorized("sign in, or send the token as \"Authorization: Bearer ...\""),
         Err(Denied::Wrong) => unauthorized("the token is wrong"),

@@ -6,13 +6,16 @@
 pub mod activity;
 pub mod assets;
 pub mod auth;
+pub mod base;
 pub mod batches;
 pub mod board;
 pub mod body;
 pub mod changes;
 pub mod controls;
 pub mod document;
+pub mod download;
 pub mod events;
+pub mod feed;
 mod guard;
 pub mod health;
 pub mod host;
@@ -39,12 +42,15 @@ use crate::{
 };
 use actix::Addr;
 use actix_web::web::{Data, ServiceConfig};
+use assets::Document;
 use auth::Keeper;
+use base::BasePath;
 use board::Board;
 use health::Readiness;
 use host::Hosts;
 use server::Bounds;
-use tokio::sync::watch;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, watch};
 
 /// Reads what comes in a query, for `examples/fuzz.rs`: whether it is one of ours, and whether `cursor` is a cursor.
 #[doc(hidden)]
@@ -65,8 +71,12 @@ pub struct WebState {
     pub metrics: Metrics,
     pub board: Data<Board>,
     pub keeper: Keeper,
+    pub document: Document,
     pub hosts: Hosts,
+    pub base: BasePath,
     pub bounds: Bounds,
+    /// Places for downloads.
+    pub downloads: Arc<Semaphore>,
     /// What `/readyz` found last.
     pub readiness: Readiness,
     /// True once streams have to end.
@@ -100,6 +110,8 @@ pub fn configure(cfg: &mut ServiceConfig) {
     plays::routes(cfg);
     listening::routes(cfg);
     changes::routes(cfg);
+    feed::routes(cfg);
+    download::routes(cfg);
     removals::routes(cfg);
     batches::routes(cfg);
     activity::routes(cfg);

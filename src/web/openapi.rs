@@ -1,13 +1,13 @@
 //! The description of the API, made from the code: `GET /api/v1/openapi.json`.
 
 use super::{
-    activity, batches, changes, controls, events, health, library, listening, metrics, plays, problem::ProblemDocument,
-    removals, sign_in, status,
+    WebState, activity, batches, changes, controls, download, events, feed, health, library, listening, metrics, plays,
+    problem::ProblemDocument, removals, sign_in, status,
 };
 use actix_web::{
     HttpResponse,
     http::header::ContentType,
-    web::{ServiceConfig, get, resource},
+    web::{Data, ServiceConfig, get, resource},
 };
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
@@ -54,6 +54,9 @@ pub fn routes(cfg: &mut ServiceConfig) {
         listening::most,
         listening::when,
         changes::changes,
+        feed::feed,
+        download::list,
+        download::playlist,
         batches::batches,
         activity::activity,
         openapi,
@@ -135,9 +138,13 @@ pub enum BodyProblems {
 
 /// This description.
 #[utoipa::path(get, path = "/api/v1/openapi.json", tag = "status", responses((status = 200, body = Value)))]
-async fn openapi() -> HttpResponse {
-    static DESCRIPTION: LazyLock<String> = LazyLock::new(|| described().to_string());
-    HttpResponse::Ok().content_type(ContentType::json()).body(DESCRIPTION.as_str())
+async fn openapi(state: Data<WebState>) -> HttpResponse {
+    static DESCRIPTION: LazyLock<Value> = LazyLock::new(described);
+    let mut description = DESCRIPTION.clone();
+    if !state.base.as_str().is_empty() {
+        description["servers"] = json!([{ "url": state.base.as_str() }]);
+    }
+    HttpResponse::Ok().content_type(ContentType::json()).body(description.to_string())
 }
 
 /// The description, with what its macros have no words for.
@@ -163,6 +170,14 @@ fn described() -> Value {
             }
         }
     }
+    for path in ["/api/v1/export/{what}", "/api/v1/playlists/{id}/export"] {
+        let content = &mut api["paths"][path]["get"]["responses"]["200"]["content"];
+        for media_type in download::MEDIA_TYPES {
+            content[media_type] = json!({ "schema": {} });
+        }
+    }
+    let stream = json!({ "schema": { "type": "string" } });
+    api["paths"]["/api/v1/feed"]["get"]["responses"]["200"]["content"]["text/event-stream"] = stream;
     let event = json!({
         "type": "object",
         "properties": { "event": { "type": "string" }, "data": { "type": "string" } },

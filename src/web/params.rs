@@ -86,6 +86,12 @@ impl Params {
         found.map(|(_, meaning)| *meaning).ok_or_else(|| wrong(name, word, format_args!("one of {}", known())))
     }
 
+    /// A number of the feed, or what stands for one.
+    pub fn position(&self, word: &str) -> Result<i64, Problem> {
+        let position = word.parse().ok().filter(|position| *position >= 0 && !word.starts_with('+'));
+        position.ok_or_else(|| wrong("after", word, "the `seq` of an entry of the feed, or end"))
+    }
+
     pub fn entity_type(&self) -> Result<Option<EntityType>, Problem> {
         let Some(word) = self.get("entity_type") else { return Ok(None) };
         EntityType::from_str(word)

@@ -41,7 +41,7 @@ async fn show(state: Data<WebState>) -> HttpResponse {
     if !state.keeper.has_token() {
         return nothing_to_sign_in_to();
     }
-    page(StatusCode::OK, "")
+    page(&state, StatusCode::OK, "")
 }
 
 /// Gives a browser a session for the token.
@@ -67,20 +67,23 @@ pub async fn sign_in(state: Data<WebState>, request: HttpRequest, form: Form<Sho
         Ok(session) => {
             info!(?from, "signed in to the status page");
             let max_age = SESSION_LASTS.as_secs();
-            let cookie = cookie(&request, &format!("{session}; Max-Age={max_age}"));
-            HttpResponse::SeeOther().insert_header((LOCATION, "/")).insert_header((SET_COOKIE, cookie)).finish()
+            let cookie = cookie(&state, &request, &format!("{session}; Max-Age={max_age}"));
+            HttpResponse::SeeOther()
+                .insert_header((LOCATION, state.base.of("/")))
+                .insert_header((SET_COOKIE, cookie))
+                .finish()
         }
         Err(Denied::TooMany(wait)) => {
             sleep(SLOWED_BY).await;
             let problem = too_many(wait);
-            let mut response = page(problem.status(), &problem.to_string());
+            let mut response = page(&state, problem.status(), &problem.to_string());
             let seconds = problem.error_response().headers().get(RETRY_AFTER).cloned();
             if let Some(seconds) = seconds {
                 response.headers_mut().insert(RETRY_AFTER, seconds);
             }
             response
         }
-        Err(Denied::Wrong | Denied::Unknown) => page(StatusCode::UNAUTHORIZED, "That is not the token."),
+        Err(Denied::Wrong | Denied::Unknown) => page(&state, StatusCode::UNAUTHORIZED, "That is not the token."),
     }
 }
 
@@ -98,14 +101,18 @@ pub async fn sign_out(state: Data<WebState>, request: HttpRequest) -> HttpRespon
         return nothing_to_sign_in_to();
     }
     state.keeper.sign_out(request.headers());
-    let cookie = cookie(&request, "; Max-Age=0");
-    HttpResponse::SeeOther().insert_header((LOCATION, SIGN_IN)).insert_header((SET_COOKIE, cookie)).finish()
+    let cookie = cookie(&state, &request, "; Max-Age=0");
+    HttpResponse::SeeOther()
+        .insert_header((LOCATION, state.base.of(SIGN_IN)))
+        .insert_header((SET_COOKIE, cookie))
+        .finish()
 }
 
 /// For this site alone, and out of reach of scripts. Where the browser came over TLS it goes over TLS only.
-fn cookie(request: &HttpRequest, value: &str) -> String {
+fn cookie(state: &WebState, request: &HttpRequest, value: &str) -> String {
     let secure = if Hosts::is_over_tls(request.headers()) { "; Secure" } else { "" };
-    format!("{COOKIE_NAME}={value}; Path=/; HttpOnly; SameSite=Strict{secure}")
+    let path = state.base.for_cookies();
+    format!("{COOKIE_NAME}={value}; Path={path}; HttpOnly; SameSite=Strict{secure}")
 }
 
 fn nothing_to_sign_in_to() -> HttpResponse {
@@ -113,9 +120,9 @@ fn nothing_to_sign_in_to() -> HttpResponse {
 }
 
 /// `said` is a text of ours, and needs no escaping.
-fn page(status: StatusCode, said: &str) -> HttpResponse {
+fn page(state: &WebState, status: StatusCode, said: &str) -> HttpResponse {
     let said = if said.is_empty() { String::new() } else { format!("<p role=\"alert\" id=\"said\">{said}</p>") };
     HttpResponse::build(status)
         .content_type(ContentType::html())
-        .body(include_str!("sign_in.html").replace("{said}", &said))
+        .body(state.base.in_document(include_str!("sign_in.html")).replace("{said}", &said))
 }

@@ -26,7 +26,7 @@ struct Layer {
     is_pure: bool,
 }
 
-const LAYERS: [Layer; 20] = [
+const LAYERS: [Layer; 21] = [
     layer("model", &[], OUTSIDE).pure(),
     layer("engine", &["model"], OUTSIDE).pure(),
     layer("spotify", &["model", "tls"], &["actix", "diesel"]),
@@ -34,11 +34,12 @@ const LAYERS: [Layer; 20] = [
     layer("store", &["model", "tls"], &["actix", "reqwest"]),
     layer(
         "actors",
-        &["model", "engine", "spotify", "store", "metrics", "clock", "processes", "faults"],
+        &["model", "engine", "spotify", "store", "notify", "metrics", "clock", "processes", "faults"],
         &["actix_web"],
     ),
     // It reads the store and acts through messages to the supervisor.
-    layer("web", &["model", "store", "actors", "clock", "metrics"], &["diesel", "reqwest"]),
+    layer("web", &["model", "store", "actors", "export", "clock", "metrics"], &["diesel", "reqwest"]),
+    layer("notify", &["tls"], &["actix", "diesel", "tokio"]),
     layer("metrics", &["model"], OUTSIDE).pure(),
     layer("export", &["model", "store"], &["actix", "diesel", "reqwest", "tokio"]),
     layer("sandbox", &["model"], &["diesel"]),

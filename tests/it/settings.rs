@@ -247,7 +247,7 @@ fn a_command_line_that_cannot_be_understood_is_refused_in_one_line() {
             "xyz",
             [
                 "\"xyz\" is not a command",
-                "demo, login, run, sync, verify, status, changes, export, listening, import, reset, logout, backup, purge, sandbox",
+                "demo, login, run, sync, verify, status, ready, changes, export, listening, import, reset, logout, backup, purge, sandbox, completions, man",
             ],
         ),
         ("--frob", ["--frob is not an option", "see \"segno --help\""]),

@@ -3,6 +3,7 @@
 //!
 //! Its own death is not survived: whoever waits for the [`Outcome`] finds the channel closed and ends the process.
 
+pub mod notices;
 mod playback;
 pub mod service;
 pub mod steering;
@@ -31,15 +32,17 @@ use crate::{
     },
     faults,
     metrics::Metrics,
-    model::{AccountId, EntityType, ItemCounts, Owner, SyncKey},
+    model::{AccountId, EntityType, ItemCounts, Owner, PlaylistChoice, SyncKey},
     spotify::{Client, Tokens},
     store::Store,
 };
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult};
+use notices::Notifiers;
 use service::Serving;
 use std::{
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 use tokio::sync::{oneshot, watch};
@@ -56,6 +59,8 @@ pub struct Service {
     /// What every run is for.
     pub purpose: Purpose,
     pub guard: RemovalGuard,
+    /// Whose items are read.
+    pub playlists: Arc<PlaylistChoice>,
     /// The longest pause that a request sits out; `None` for any.
     pub longest_wait: Option<Duration>,
     /// This process.
@@ -83,6 +88,7 @@ pub struct Supervisor {
     /// Set while a service tracks playback.
     playback: Option<PlaybackSettings>,
     trackers: BTreeMap<AccountId, Addr<PlaybackTracker>>,
+    notifiers: Notifiers,
     /// Whether the API answers, whichever account asks.
     vitals: Vitals,
     work: Work,
@@ -135,6 +141,7 @@ impl Supervisor {
                 tallies: BTreeMap::new(),
                 playback: None,
                 trackers: BTreeMap::new(),
+                notifiers: Notifiers::default(),
                 vitals: Vitals::default(),
                 work: Work::Nothing,
             }
@@ -206,6 +213,7 @@ impl Supervisor {
                 fetcher: household.fetcher.clone(),
                 batches: self.service.batches,
                 guard: self.service.guard,
+                playlists: self.service.playlists.clone(),
                 observer: ctx.address().recipient(),
                 supervisor: ctx.address().recipient(),
                 policy: self.policy,
@@ -296,6 +304,7 @@ impl Handler<Stop> for Supervisor {
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
         self.runs.handle_stop();
         self.stop_trackers();
+        self.stop_notifiers();
         ctx.run_later(STOP_WITHIN, |supervisor, ctx| {
             supervisor.runs.handle_stop_deadline(now());
             supervisor.drive(ctx);
@@ -383,6 +392,7 @@ impl Handler<ChildExited> for Supervisor {
                 }
                 self.runs.handle_needed_died(ruling, format!("the {child} keeps failing: {why}"), now());
             }
+            Child::Notifier(number) => self.handle_notifier_exited(number, ruling, &why, ctx),
             Child::PlaybackTracker(account) => self.handle_tracker_exited(account, ruling, &why, ctx),
         }
         self.drive(ctx);

@@ -13,13 +13,14 @@ use crate::{
         sweep::RemovalGuard,
     },
     faults,
-    model::{AccountId, EntityType, Fault, SyncKey},
+    model::{AccountId, EntityType, Fault, PlaylistChoice, SyncKey},
     spotify::Tokens,
 };
 use actix::{AsyncContext, Handler, Message, MessageResult};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    sync::Arc,
     time::Duration,
 };
 use tokio::sync::oneshot;
@@ -215,6 +216,7 @@ pub struct Reconfigure {
     pub batches: BatchSizes,
     pub purpose: Purpose,
     pub guard: RemovalGuard,
+    pub playlists: Arc<PlaylistChoice>,
 }
 
 impl Handler<Reconfigure> for Supervisor {
@@ -222,6 +224,7 @@ impl Handler<Reconfigure> for Supervisor {
 
     fn handle(&mut self, new: Reconfigure, ctx: &mut Self::Context) {
         self.service.batches = new.batches;
+        self.service.playlists = new.playlists;
         self.service.metrics.set_interval(new.interval);
         (self.runs.purpose, self.service.purpose, self.service.guard) = (new.purpose, new.purpose, new.guard);
         self.change_playback(new.playback);

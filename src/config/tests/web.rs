@@ -29,6 +29,7 @@ fn what_the_page_is_served_with_changes_at_the_next_start() {
     for (name, value, told) in [
         ("SEGNO_WEB_LISTEN", "off", "web.listen"),
         ("SEGNO_WEB_HOSTS", "segno.example.org", "web.hosts"),
+        ("SEGNO_WEB_BASE_PATH", "/segno", "web.base_path"),
         ("SEGNO_WEB_TOKEN", TOKEN, "SEGNO_WEB_TOKEN"),
     ] {
         let new = Config { database_url: plain.database_url.clone(), ..with(name, value) };

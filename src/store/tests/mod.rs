@@ -12,6 +12,7 @@ mod held;
 mod held_items;
 mod ledger;
 mod opening;
+mod outbox;
 mod playlists;
 mod plays;
 mod purge;

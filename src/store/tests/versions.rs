@@ -247,14 +247,14 @@ fn a_track_that_left_a_playlist_is_still_mentioned_by_its_history() {
 }
 
 /// A run, with a playlist listed.
-async fn begun(db: &Db) -> Run<'_> {
+pub async fn begun(db: &Db) -> Run<'_> {
     let run = db.begin(EntityType::Playlists).await;
     run.commit(playlists([playlist("p1", "s1")]), at(1)).await;
     run
 }
 
 /// Reads the playlist in one part, in a run of its own.
-async fn read(run: &Run<'_>, items: &[&str], snapshot_id: &str) {
+pub async fn read(run: &Run<'_>, items: &[&str], snapshot_id: &str) {
     commit(run, part(0, items, complete(snapshot_id, items.len() as u32))).await;
 }
 

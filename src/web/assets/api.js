@@ -1,5 +1,6 @@
 // The service's API. An answer that is no success is a problem document, and becomes a `Problem`.
 
+import { BASE } from "./dom.js";
 import { capital } from "./words.js";
 
 /** A request takes this long at most. */
@@ -19,11 +20,11 @@ export function get(path, query = {}, signal = undefined) {
   for (const [name, value] of Object.entries(query)) {
     if (value !== null && value !== undefined && value !== "") params.set(name, value);
   }
-  return ask(`/api/v1/${path}${params.size > 0 ? `?${params}` : ""}`, { signal });
+  return ask(`${BASE}/api/v1/${path}${params.size > 0 ? `?${params}` : ""}`, { signal });
 }
 
 export function post(path, body) {
-  return ask(`/api/v1/${path}`, {
+  return ask(`${BASE}/api/v1/${path}`, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(body),
@@ -50,7 +51,7 @@ export function unreachable(error) {
 
 /** What an answer says went wrong. Without a sign-in, the page for it is shown instead. */
 export async function problemOf(response) {
-  if (response.status === 401) location.assign("/sign-in");
+  if (response.status === 401) location.assign(`${BASE}/sign-in`);
   let document = {};
   try {
     document = await response.json();

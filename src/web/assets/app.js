@@ -3,7 +3,7 @@
 
 import * as activity from "./activity.js";
 import * as changes from "./changes.js";
-import { h, attr, icon, setIcon, text } from "./dom.js";
+import { h, attr, icon, setIcon, text, viewOf } from "./dom.js";
 import * as library from "./library.js";
 import { follow } from "./live.js";
 import { say } from "./controls.js";
@@ -20,12 +20,12 @@ function show() {
   const params = new URLSearchParams(location.search);
   const context = { params, status, keep: (changed, isTyping) => keep(params, changed, isTyping) };
   view?.close?.();
-  view = (VIEWS[location.pathname] ?? now).open(context);
+  view = (VIEWS[viewOf(location.pathname)] ?? now).open(context);
   document.title = `${view.title} · segno`;
   main.replaceChildren(view.node);
   if (status) view.update?.(status);
   for (const link of document.querySelectorAll(".top nav a")) {
-    attr(link, "aria-current", link.pathname === location.pathname ? "page" : null);
+    attr(link, "aria-current", viewOf(link.pathname) === viewOf(location.pathname) ? "page" : null);
   }
 }
 
@@ -42,7 +42,7 @@ function keep(params, changed, isTyping) {
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[href]");
   const isPlain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
-  if (!link || !isPlain || link.origin !== location.origin || !(link.pathname in VIEWS) || link.hash) return;
+  if (!link || !isPlain || link.origin !== location.origin || !(viewOf(link.pathname) in VIEWS) || link.hash) return;
   event.preventDefault();
   if (link.href !== location.href) history.pushState(null, "", link.href);
   show();

@@ -1,6 +1,7 @@
 // The view "Changes": what came and went, newest first.
 
 import { h, name as isolated } from "./dom.js";
+import { download } from "./download.js";
 import { filters } from "./filters.js";
 import { pagedList } from "./list.js";
 import { changeSign, nameOf, playlistHref, row } from "./rows.js";
@@ -33,7 +34,8 @@ export function open(context) {
       ? "Nothing like that came or went." : "Nothing has come or gone yet. What the first sync finds shows here."),
   });
   const bar = filters(context, FIELDS, list.reload);
-  const node = h("div", { class: "changes" }, h("h1", { tabindex: "-1" }, "Changes"), bar.node, list.node);
+  const node = h("div", { class: "changes" }, h("h1", { tabindex: "-1" }, "Changes"), bar.node, list.node,
+    download("export/changes", "changes", () => ({ since: daysAgo(params.get("since")), account: params.get("account") })));
   return { title: "Changes", node, update: bar.update, close: list.close };
 }
 

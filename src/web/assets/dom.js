@@ -1,6 +1,12 @@
 // Making and updating elements. Text goes in as text nodes and nowhere else, so that no string is ever read as markup. Names
 // come from strangers: what is not seen and changes how other text looks is left out of all of them.
 
+/** The path of a proxy below which all of this is; empty for its root. */
+export const BASE = document.documentElement.dataset.base ?? "";
+
+/** The path of a view, whether or not the base stands in front. */
+export const viewOf = (path) => (BASE && path.startsWith(`${BASE}/`) ? path.slice(BASE.length) : path);
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Controls, ends of lines, signs of direction, and what has no width: as `model::text` has them. */

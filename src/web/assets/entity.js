@@ -16,7 +16,7 @@ export function entityCard({ account, entity, of }) {
   const bar = h("progress", { "aria-label": `Progress of ${name}${of}` });
   const count = h("strong"), percent = h("span", { class: "percent" });
   const pace = line("pace"), wait = line("wait"), doing = line("doing"), runs = line("runs");
-  const gaps = h("p", { class: "note" }), held = h("p", { class: "note" }), askedAgain = h("p", { class: "note" }), error = h("p", { class: "trouble" });
+  const gaps = h("p", { class: "note" }), leftOut = h("p", { class: "note" }), held = h("p", { class: "note" }), askedAgain = h("p", { class: "note" }), error = h("p", { class: "trouble" });
 
   const sync = button("sync", "Sync now", `${name}${of}`, scope, "added_again");
   const hold = button("pause", "Pause", `${name}${of}`, scope, "by-hand");
@@ -26,7 +26,7 @@ export function entityCard({ account, entity, of }) {
   const node = h("article", { class: "card entity", "data-type": type, "aria-label": `${capital(name)}${of}` },
     h("header", null, h("h3", null, capital(name)), badge),
     h("p", { class: "count" }, count, percent), bar,
-    pace.node, wait.node, doing.node, runs.node, gaps, held, askedAgain, error,
+    pace.node, wait.node, doing.node, runs.node, gaps, held, askedAgain, leftOut, error,
     h("div", { class: "buttons" }, sync, hold, reset, confirm));
 
   const update = ({ entity, waitingFor }) => {
@@ -73,6 +73,9 @@ export function entityCard({ account, entity, of }) {
     const asked = entity.waiting_playlists ?? [];
     shown(askedAgain, asked.length > 0);
     text(askedAgain, `${counted(asked.length, "playlist")} to be asked for again: ${asked.slice(0, 3).map((one) => one.name).join(", ")}${asked.length > 3 ? " and others" : ""}.`);
+    const numLeftOut = entity.left_out_playlists ?? 0;
+    shown(leftOut, numLeftOut > 0);
+    text(leftOut, `${counted(numLeftOut, "playlist")} left out by sync.playlists, with items as they were.`);
     shown(error, entity.error);
     // What stands there after a run that went well is a remark.
     attr(error, "class", kind === "failed" ? "trouble" : "note");

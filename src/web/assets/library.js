@@ -1,6 +1,7 @@
 // The view "Library": what is saved and what was played, a tab for each.
 
-import { h } from "./dom.js";
+import { BASE, h } from "./dom.js";
+import { download } from "./download.js";
 import { filters } from "./filters.js";
 import { pagedList } from "./list.js";
 import * as playlist from "./playlist.js";
@@ -40,8 +41,14 @@ export function open(context) {
   }
   const bar = filters(context, fields, list.reload);
   const node = h("div", { class: "library" },
-    h("h1", { tabindex: "-1" }, "Library"), tabs(context, name), bar.node, list.node);
+    h("h1", { tabindex: "-1" }, "Library"), tabs(context, name), bar.node, list.node, saved(context, name));
   return { title: tab.words, node, update: bar.update, close: list.close };
+}
+
+/** The whole list as a file, whatever is searched for. */
+function saved({ params }, name) {
+  const what = name === "plays" ? "listening" : name;
+  return download(`export/${what}`, what, () => ({ account: params.get("account") }));
 }
 
 function tabs(context, current) {
@@ -49,7 +56,7 @@ function tabs(context, current) {
   const link = ([name, tab]) => {
     const params = new URLSearchParams({ tab: name });
     if (account) params.set("account", account);
-    return h("a", { href: `/library?${params}`, "aria-current": name === current ? "page" : null }, tab.words);
+    return h("a", { href: `${BASE}/library?${params}`, "aria-current": name === current ? "page" : null }, tab.words);
   };
   return h("nav", { class: "tabs", "aria-label": "Parts of the library" }, Object.entries(TABS).map(link));
 }

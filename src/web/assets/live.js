@@ -2,6 +2,7 @@
 // can be told why there is none, and that one has gone quiet: the service says something every 15 s, if only a comment.
 
 import { Problem, problemOf, unreachable } from "./api.js";
+import { BASE } from "./dom.js";
 
 /** Longer than two of the service's signs of life. */
 const SILENCE_MS = 35_000;
@@ -38,7 +39,7 @@ export function follow(onStatus, onLink) {
   const read = async () => {
     stream = new AbortController();
     quietSince = Date.now();
-    const response = await fetch("/api/v1/events", {
+    const response = await fetch(`${BASE}/api/v1/events`, {
       headers: { accept: "text/event-stream" }, cache: "no-store", signal: stream.signal,
     });
     if (!response.ok) throw await problemOf(response);

@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { h, icon, seen, text } from "./dom.js";
+import { download } from "./download.js";
 import { filters } from "./filters.js";
 import { pagedList } from "./list.js";
 import { changeSign, dotted, itemRow, nameOf, playlistFacts, playlistHref } from "./rows.js";
@@ -25,7 +26,7 @@ export function open(context, tabs) {
   const link = (which, words) => h("a", { href: playlistHref(id, params.get("account"), which), "aria-current": which === part ? "page" : null }, words);
   const node = h("div", { class: "library playlist" }, tabs, h("h1", { tabindex: "-1" }, name), facts, about,
     h("nav", { class: "tabs parts", "aria-label": "Of this playlist" }, link("items", "Items"), link("history", "History")),
-    bar && bar.node, list.node);
+    bar && bar.node, list.node, bar && download(`${path}/export`, "items", query));
 
   const asked = new AbortController();
   void describe();

@@ -1,6 +1,6 @@
 // How one thing of the library looks in a list: its name, what belongs to it below, and what can be counted beside it.
 
-import { h, icon, name as isolated, unseen } from "./dom.js";
+import { BASE, h, icon, name as isolated, unseen } from "./dom.js";
 import { length, time } from "./time.js";
 import { capital, counted, listed, plain } from "./words.js";
 
@@ -90,7 +90,7 @@ export function audiobookRow(audiobook) {
 /** Where a playlist is shown. */
 export function playlistHref(id, account = null, part = null) {
   const given = Object.entries({ tab: "playlists", playlist: id, part, account }).filter(([, value]) => value);
-  return `/library?${new URLSearchParams(given)}`;
+  return `${BASE}/library?${new URLSearchParams(given)}`;
 }
 
 export function playlistRow(playlist, account) {

@@ -1,5 +1,6 @@
 //! The status page in a real browser: the page of the real binary, beside the sandbox.
 
+mod below;
 mod door;
 mod library;
 mod now;

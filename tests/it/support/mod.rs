@@ -7,6 +7,8 @@ mod inspect;
 mod journal;
 pub mod login;
 pub mod process;
+pub mod proxy;
+pub mod receiver;
 pub mod sandbox;
 pub mod servers;
 pub mod source;

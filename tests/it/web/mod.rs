@@ -2,7 +2,9 @@
 
 mod controls;
 mod data;
+mod download;
 mod examples;
+mod feed;
 mod openapi;
 mod refused;
 mod safety;

@@ -50,8 +50,10 @@ impl Described<'_> {
         assert!(described.is_object(), "{method} {path} {body}: {} is not described: {answer:?}", answer.status);
         let content = &described["content"][answer.header("content-type")];
         assert!(content.is_object(), "{method} {path}: {:?} is not described", answer.header("content-type"));
-        let is_json = answer.header("content-type").contains("json");
+        let is_json = answer.header("content-type").ends_with("json");
         let told = if is_json { answer.json() } else { Value::String(answer.body.clone()) };
+        let is_whole = !path.contains("/export");
+        let told = if is_whole || is_json && answer.status != 200 { told } else { Value::Null };
         let wrong = violations(&self.api, &content["schema"], &told);
         assert!(wrong.is_empty(), "{method} {path} {body}: {wrong:#?}\n{}", answer.body);
         answer
@@ -68,7 +70,7 @@ both! {
         let described = Described { page: &page, api: api.clone() };
         let playlist = page.get("/api/v1/playlists").json()["items"][0]["id"].as_str().unwrap().to_owned();
         let paths = api["paths"].as_object().unwrap();
-        for path in ["status", "events", "sync", "pause", "resume", "reset", "tracks", "albums", "artists", "playlists", "plays", "changes", "batches", "activity"] {
+        for path in ["status", "events", "sync", "pause", "resume", "reset", "tracks", "albums", "artists", "playlists", "plays", "changes", "feed", "batches", "activity"] {
             assert!(paths.contains_key(&format!("/api/v1/{path}")), "{path} is not described");
         }
         for path in ["/healthz", "/readyz", "/metrics", "/sign-in", "/sign-out"] {
@@ -86,7 +88,7 @@ both! {
             if operation.is_null() || template == "/api/v1/events" || template == "/sign-in" {
                 continue;
             }
-            let path = template.replace("{id}", &playlist);
+            let path = template.replace("{id}", &playlist).replace("{what}", "tracks");
             let ask = |path: &str| described.check(operation, Method::GET, path, "");
             assert_eq!(ask(&path).status, 200, "{path}");
             if template.contains("{id}") {
@@ -101,7 +103,8 @@ both! {
                 for value in ODD {
                     let answer = ask(&format!("{path}?{name}={value}"));
                     // Anything can be searched for.
-                    assert!(name == "q" || answer.status != 200 || *value == "+", "{path}?{name}={value}: {answer:?}");
+                    let is_position = template == "/api/v1/feed" && name == "after" && *value == "0";
+                    assert!(name == "q" || answer.status != 200 || *value == "+" || is_position, "{path}?{name}={value}: {answer:?}");
                     num_asked += 1;
                 }
                 let pattern = parameter["schema"]["pattern"].as_str().map(|pattern| pattern.trim_matches(&['^', '$', '(', ')', '?'][..]));

@@ -1,0 +1,209 @@
+//! Tells one webhook of what happens ([`crate::engine::notifying`] says what next): it reads the feed, sends, and notes how far
+//! the receiver has come. It shares nothing with the sync but the database: a receiver that is slow or away delays nothing.
+
+use super::driver;
+use crate::{
+    clock,
+    engine::notifying::{Entry, Notifying, Step},
+    faults,
+    model::EventKind,
+    notify::{NotTaken, Webhook, is_news},
+    store::{Feed, FeedEvent, Store, StoreError},
+};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, Supervised, WrapFuture,
+};
+use std::{cell::Cell, future::Future, time::Duration};
+use tracing::{debug, info, warn};
+
+/// Entries that are read at once.
+const ENTRIES_AT_ONCE: usize = 20;
+
+/// Between tries to find out where the receiver stands.
+const RETRY_DATABASE_AFTER: Duration = Duration::from_secs(10);
+
+/// What a notifier is given for life.
+#[derive(Debug, Clone)]
+pub struct NotifierSetup {
+    pub webhook: Webhook,
+    /// Of what it wants to be told.
+    pub kinds: Vec<EventKind>,
+    /// Notes the positions.
+    pub store: Store,
+    /// Reads the feed, beside the sync.
+    pub readers: Store,
+}
+
+pub struct Notifier {
+    setup: NotifierSetup,
+    machine: Notifying<FeedEvent>,
+    /// The one thing under way.
+    task: Option<SpawnHandle>,
+    /// That it takes nothing was told.
+    is_told: bool,
+}
+
+impl Notifier {
+    pub fn new(setup: NotifierSetup) -> Notifier {
+        Notifier { setup, machine: Notifying::new(), task: None, is_told: false }
+    }
+
+    fn drive(&mut self, ctx: &mut Context<Self>) {
+        let NotifierSetup { webhook, store, readers, .. } = self.setup.clone();
+        let name = webhook.name();
+        match self.machine.poll() {
+            Step::Begin => self.begin(ctx),
+            Step::Read { after } => {
+                let read = async move { readers.feed(after, None, ENTRIES_AT_ONCE).await };
+                self.work(ctx, read, |read, notifier| notifier.handle_read(read));
+            }
+            Step::Send(event) => {
+                let send = async move {
+                    faults::visit("notifier.send");
+                    let sent = webhook.send(&event.id(), &event.json(), clock::now()).await;
+                    faults::visit("notifier.sent");
+                    sent
+                };
+                self.work(ctx, send, |sent, notifier| notifier.handle_sent(sent));
+            }
+            Step::Note { to } => {
+                let note = async move { store.moved(&name, to, clock::now()).await };
+                self.work(ctx, note, |noted, notifier| match noted {
+                    Ok(()) => notifier.machine.handle_noted(),
+                    Err(error) => notifier.handle_trouble(&error),
+                });
+            }
+            Step::NoteFailure(why) => {
+                let note = async move { store.not_taken(&name, &why, clock::now()).await };
+                self.work(ctx, note, |noted, notifier| {
+                    if let Err(error) = noted {
+                        debug!(%error, "that a webhook takes nothing could not be noted");
+                    }
+                    notifier.machine.handle_failure_noted();
+                });
+            }
+            Step::Wait(wait) => {
+                let wait = faults::hastened(wait);
+                self.work(ctx, driver::wait(wait), |(), notifier| notifier.machine.handle_waited());
+            }
+        }
+    }
+
+    /// Takes its place from the database.
+    fn begin(&mut self, ctx: &mut Context<Self>) {
+        faults::visit("notifier.start");
+        let (store, name) = (self.setup.store.clone(), self.setup.webhook.name());
+        let find = async move {
+            let is_told = Cell::new(false);
+            let told = |error: &StoreError| {
+                if !is_told.replace(true) {
+                    warn!(%error, "how far a webhook has come cannot be read; trying again");
+                }
+            };
+            driver::insist(RETRY_DATABASE_AFTER, async || store.follow(&name).await, told).await
+        };
+        self.work(ctx, find, |place, notifier| {
+            notifier.is_told = place.failing_since.is_some();
+            notifier.machine.handle_place(place.seq, place.num_failures);
+        });
+    }
+
+    /// Puts something under way; what comes of it says what is next.
+    fn work<T: 'static>(
+        &mut self,
+        ctx: &mut Context<Self>,
+        work: impl Future<Output = T> + 'static,
+        then: impl FnOnce(T, &mut Notifier) + 'static,
+    ) {
+        self.task = Some(ctx.spawn(work.into_actor(self).map(|done, notifier: &mut Self, ctx| {
+            then(done, notifier);
+            notifier.drive(ctx);
+        })));
+    }
+
+    fn handle_read(&mut self, read: Result<Feed, StoreError>) {
+        match read {
+            Ok(Feed::Events(events)) => {
+                let entries = events.into_iter().map(|event| Entry {
+                    seq: event.seq,
+                    is_wanted: self.wants(&event),
+                    what: event,
+                });
+                let entries = entries.collect();
+                self.machine.handle_entries(entries);
+            }
+            Ok(Feed::Forgotten { kept_after }) => {
+                warn!(webhook = %self.setup.webhook, kept_after, "what it has not taken is no longer kept, and passed over");
+                self.machine.handle_forgotten(kept_after);
+            }
+            Ok(Feed::Ahead { last }) => {
+                warn!(webhook = %self.setup.webhook, last, "the database is older than what it has taken; going on from its end");
+                self.machine.handle_forgotten(last);
+            }
+            Err(error) => self.handle_trouble(&error),
+        }
+    }
+
+    fn wants(&self, event: &FeedEvent) -> bool {
+        let is_wanted = self.setup.kinds.iter().any(|kind| kind.as_str() == event.kind);
+        is_wanted && serde_json::from_str(&event.json()).is_ok_and(|entry| is_news(&entry))
+    }
+
+    fn handle_sent(&mut self, sent: Result<(), NotTaken>) {
+        match sent {
+            Ok(()) => {
+                if std::mem::take(&mut self.is_told) {
+                    info!(webhook = %self.setup.webhook, "the webhook takes what happens again");
+                }
+                self.machine.handle_taken();
+            }
+            Err(NotTaken { why, retry_after }) => {
+                let wait = self.machine.handle_not_taken(why.clone(), retry_after, driver::jitter());
+                if !std::mem::replace(&mut self.is_told, true) {
+                    warn!(
+                        why,
+                        wait_seconds = wait.as_secs(),
+                        "a webhook does not take what happens; it is kept, and tried again"
+                    );
+                } else {
+                    debug!(why, wait_seconds = wait.as_secs(), "a webhook still takes nothing");
+                }
+            }
+        }
+    }
+
+    fn handle_trouble(&mut self, error: &StoreError) {
+        debug!(%error, "the feed cannot be read or noted; trying again");
+        self.machine.handle_trouble();
+    }
+}
+
+impl Actor for Notifier {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.drive(ctx);
+    }
+}
+
+impl Supervised for Notifier {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        (self.machine, self.task, self.is_told) = (Notifying::new(), None, false);
+    }
+}
+
+/// Ends it. What is on its way is dropped, and sent again by the next one.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct StopNotifying;
+
+impl Handler<StopNotifying> for Notifier {
+    type Result = ();
+
+    fn handle(&mut self, _: StopNotifying, ctx: &mut Self::Context) {
+        if let Some(task) = self.task.take() {
+            ctx.cancel_future(task);
+        }
+        ctx.stop();
+    }
+}

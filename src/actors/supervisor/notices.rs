@@ -1,0 +1,66 @@
+//! The supervisor and webhooks: a service has a notifier for each, which runs whatever else does.
+
+use super::Supervisor;
+use crate::{
+    actors::{
+        lifecycle::{Child, start_guarded},
+        notifier::{Notifier, NotifierSetup, StopNotifying},
+    },
+    engine::restart::Ruling,
+};
+use actix::{Addr, AsyncContext, Context, Handler, Message};
+use std::time::Duration;
+use tracing::error;
+
+/// After a notifier that keeps panicking was given up, another one is tried.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(3600);
+
+/// The notifiers of a service, by their place among the webhooks.
+#[derive(Default)]
+pub(super) struct Notifiers(Vec<(NotifierSetup, Option<Addr<Notifier>>)>);
+
+/// Tells these webhooks, from here on.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Notify(pub Vec<NotifierSetup>);
+
+impl Handler<Notify> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Notify(setups): Notify, ctx: &mut Self::Context) {
+        self.stop_notifiers();
+        self.notifiers.0 = setups.into_iter().map(|setup| (setup, None)).collect();
+        (0..self.notifiers.0.len()).for_each(|number| self.start_notifier(number, ctx));
+    }
+}
+
+impl Supervisor {
+    fn start_notifier(&mut self, number: usize, ctx: &mut Context<Self>) {
+        let Some((setup, notifier)) = self.notifiers.0.get_mut(number) else { return };
+        let setup = setup.clone();
+        let parent = ctx.address().recipient();
+        *notifier = Some(start_guarded(Child::Notifier(number), self.policy, parent, |_| Notifier::new(setup)));
+    }
+
+    pub(super) fn stop_notifiers(&mut self) {
+        for (_, notifier) in self.notifiers.0.drain(..) {
+            if let Some(notifier) = notifier {
+                notifier.do_send(StopNotifying);
+            }
+        }
+    }
+
+    /// In a new life a notifier looks after itself. One that is given up is tried again, rarely.
+    pub(super) fn handle_notifier_exited(&mut self, number: usize, ruling: Ruling, why: &str, ctx: &mut Context<Self>) {
+        match ruling {
+            Ruling::RestartIn(_) => {}
+            Ruling::Park | Ruling::Rest => {
+                error!(why, "a webhook is not told any more; it is tried again later");
+                if let Some((_, notifier)) = self.notifiers.0.get_mut(number) {
+                    *notifier = None;
+                }
+                ctx.run_later(TRY_AGAIN_AFTER, move |supervisor, ctx| supervisor.start_notifier(number, ctx));
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What happens, told to others: a notifier for each webhook, and a look now and then for what no commit says: that a sign-in
+//! ends soon, or that a sync has failed for a day.
+
+use super::super::{CommandError, USER_AGENT};
+use crate::{
+    actors::{Supervisor, notifier::NotifierSetup, supervisor::notices::Notify},
+    clock,
+    config::Config,
+    faults::hastened,
+    model::{AccountId, EntityType, EventKind, SignInState},
+    notify::Webhook,
+    store::{DatabaseUrl, Store, StoreError, SyncState},
+};
+use actix::Addr;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::sleep;
+use tracing::warn;
+
+/// How soon what no commit says is noticed.
+const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// A sync that has failed for so long is told of.
+const FAILING_FOR: TimeDelta = TimeDelta::hours(24);
+
+/// Starts the notifiers, and the look for what no commit says.
+pub(super) async fn begin(
+    config: &Config,
+    url: &DatabaseUrl,
+    label: &str,
+    store: &Store,
+    supervisor: &Addr<Supervisor>,
+) -> Result<(), CommandError> {
+    actix_rt::spawn(watch(store.clone()));
+    if config.notify.webhooks.is_empty() {
+        return Ok(());
+    }
+    let readers = Store::open_readers(url, &format!("{label}, webhooks"))?;
+    let mut setups = Vec::new();
+    for url in &config.notify.webhooks {
+        let webhook = Webhook::new(url.clone(), config.notify.secret.clone(), USER_AGENT)
+            .map_err(|error| CommandError::failed(&error))?;
+        let setup = NotifierSetup {
+            webhook,
+            kinds: config.notify.events.clone(),
+            store: store.clone(),
+            readers: readers.clone(),
+        };
+        setups.push(setup);
+    }
+    supervisor.do_send(Notify(setups));
+    Ok(())
+}
+
+/// Runs until it is dropped with the service.
+async fn watch(store: Store) {
+    loop {
+        if let Err(error) = look(&store, clock::now()).await {
+            warn!(%error, "whether something is to be told could not be found out; trying again");
+        }
+        sleep(hastened(LOOK_EVERY)).await;
+    }
+}
+
+async fn look(store: &Store, now: DateTime<Utc>) -> Result<(), StoreError> {
+    for sign_in in store.sign_ins().await? {
+        let account = sign_in.account.id;
+        if let SignInState::EndsSoon { until } = sign_in.state(now) {
+            let once = format!("sign_in_ends {} {}", account.0, until.timestamp());
+            store.note_event(account, EventKind::SignInEnds, &json!({ "until": until }), &once, now).await?;
+        }
+        let states = store.list(account).await?;
+        for entity in EntityType::ALL.iter().copied() {
+            if let Some((once, body)) = failing(account, entity, &states, now) {
+                store.note_event(account, EventKind::SyncFailing, &body, &once, now).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Of an entity type whose last run failed, and whose last good one, or its first, is more than a day ago.
+fn failing(
+    account: AccountId,
+    entity: EntityType,
+    states: &[SyncState],
+    now: DateTime<Utc>,
+) -> Option<(String, Value)> {
+    let of_entity = || states.iter().filter(move |state| state.key.entity == entity);
+    let failed = of_entity().filter(|state| state.failure.is_some()).max_by_key(|state| state.failed_at)?;
+    let good = of_entity().filter_map(|state| state.completed_at).max();
+    if good > failed.failed_at {
+        return None;
+    }
+    let since = good.or(failed.started_at).or(failed.failed_at)?;
+    let error = failed.failure.as_deref().filter(|_| now - since >= FAILING_FOR)?;
+    let once = format!("sync_failing {} {entity} {}", account.0, since.timestamp());
+    Some((once, json!({ "entity_type": entity, "since": since, "error": error })))
+}

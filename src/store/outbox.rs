@@ -1,0 +1,304 @@
+//! The outbox: what a transaction did, written by that transaction, for those who follow along (see [`super::feed`]).
+//!
+//! Numbers are given under the lock of one row, taken last of all before the commit. So they go up in the order of
+//! commits and have no gaps, and whoever reads up to a number has missed none below it: a transaction that is still open
+//! holds back those that come after it, for the moment between its last statement and its commit. That bounds how many
+//! transactions a second may note something by how fast one commit reaches the disk.
+
+use super::schema::{
+    albums, artists, audiobooks, episodes, feed_positions, library_playlists, outbox, playlists, shows, tracks,
+};
+use super::types::{At, clean};
+use super::versions::{Entry, ItemChanges};
+use super::{Conn, StoreError, membership::IDS_MAX, with_conn};
+use crate::model::{
+    AccountId, ArtistRef, Commit, CommitReport, EntityType, EventKind, Item, Membership, ReadingOutcome, Rows, Slot,
+};
+use chrono::{DateTime, Utc};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+use diesel_async::RunQueryDsl;
+use serde::Serialize;
+use std::collections::{HashMap, HashSet};
+
+/// Changes of one entry. A commit of more has several.
+const CHANGES_MAX: usize = 500;
+
+/// The position of the last number that was given.
+pub(super) const HEAD: &str = "head";
+
+/// A thing that came or went, as the feed tells it. What is not known is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct ChangeNote {
+    /// As `segno changes` has them: an entity type or `playlist_items`; `added`, `added_again` or `removed`.
+    entity_type: &'static str,
+    change: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artist: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    added_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    playlist_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    playlist_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<i64>,
+}
+
+/// The body of an entry of changes.
+#[derive(Debug, Serialize)]
+struct ChangesBody<'a> {
+    entity_type: EntityType,
+    /// `initial_sync`: the library is read for the first time.
+    phase: &'a str,
+    run_id: String,
+    changes: &'a [ChangeNote],
+}
+
+/// The body of an entry about removals that wait.
+#[derive(Debug, Serialize)]
+struct HeldBody<'a> {
+    entity_type: EntityType,
+    run_id: String,
+    num_held: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    playlist_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    playlist_name: Option<String>,
+}
+
+/// What a commit did, for the outbox.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    /// Members that were marked removed.
+    pub removed: Vec<String>,
+    /// Removals of the listing that began to wait.
+    pub num_held: u32,
+    /// What came into playlists and went from them.
+    pub items: Vec<ItemChanges>,
+}
+
+/// Notes what a commit did; nothing where it changed nothing. The last thing before the commit.
+pub(super) async fn note(
+    conn: &mut Conn,
+    commit: &Commit,
+    report: &CommitReport,
+    done: &Done,
+    now: At,
+) -> Result<(), StoreError> {
+    let Commit { account_id: account, entity, .. } = *commit;
+    let mut changes = added(commit, &report.memberships);
+    if !done.removed.is_empty() {
+        let names = names_of(conn, entity, &done.removed).await?;
+        changes.extend(done.removed.iter().map(|id| ChangeNote {
+            name: names.get(id).cloned(),
+            id: Some(id.clone()),
+            ..ChangeNote::of(entity.as_str(), "removed")
+        }));
+    }
+    let mut entries: Vec<(AccountId, EventKind, String)> = Vec::new();
+    let body = |changes: &[ChangeNote]| {
+        let phase = commit.checkpoint.phase.as_str();
+        json(&ChangesBody { entity_type: entity, phase, run_id: commit.run_id.to_string(), changes })
+    };
+    let of = |account: AccountId, changes: &[ChangeNote]| -> Vec<(AccountId, EventKind, String)> {
+        changes.chunks(CHANGES_MAX).map(|some| (account, EventKind::Changes, body(some))).collect()
+    };
+    entries.extend(of(account, &changes));
+    for items in &done.items {
+        let name = name_of_playlist(conn, &items.playlist_id).await?;
+        let changes = items.notes(name);
+        // A playlist is read once, whoever has it in the library.
+        for reader in accounts_with(conn, &items.playlist_id).await? {
+            entries.extend(of(reader, &changes));
+        }
+    }
+    if done.num_held > 0 {
+        let run_id = commit.run_id.to_string();
+        let num_held = done.num_held;
+        let body = HeldBody { entity_type: entity, run_id, num_held, playlist_id: None, playlist_name: None };
+        entries.push((account, EventKind::RemovalsHeld, json(&body)));
+    }
+    for outcome in &report.readings {
+        if let ReadingOutcome::Held { playlist_id, num_missing, .. } = outcome {
+            // Each reading finds the same while it waits: once a day is enough.
+            let once = format!("held {} {playlist_id} {}", account.0, DateTime::<Utc>::from(now).date_naive());
+            if is_noted(conn, &once).await? {
+                continue;
+            }
+            let body = HeldBody {
+                entity_type: entity,
+                run_id: commit.run_id.to_string(),
+                num_held: *num_missing,
+                playlist_name: name_of_playlist(conn, playlist_id).await?,
+                playlist_id: Some(playlist_id),
+            };
+            write(conn, &[(account, EventKind::RemovalsHeld, json(&body))], Some(&once), now).await?;
+        }
+    }
+    write(conn, &entries, None, now).await
+}
+
+/// Writes entries. With `once`, one that was noted under the same words is not noted again.
+pub(super) async fn write(
+    conn: &mut Conn,
+    entries: &[(AccountId, EventKind, String)],
+    once: Option<&str>,
+    now: At,
+) -> Result<(), StoreError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let num = i64::try_from(entries.len()).unwrap_or(i64::MAX);
+    let head: i64 = with_conn!(conn, |c| {
+        use feed_positions::{name, seq, table};
+        diesel::update(table.filter(name.eq(HEAD))).set(seq.eq(seq + num)).returning(seq).get_result(c).await
+    })?;
+    for ((account, kind, body), seq) in entries.iter().zip(head - num + 1..) {
+        with_conn!(conn, |c| {
+            let row = (
+                outbox::seq.eq(seq),
+                outbox::account_id.eq(account.0),
+                outbox::kind.eq(kind.as_str()),
+                outbox::body.eq(body),
+                outbox::noted_at.eq(now),
+                outbox::once.eq(once),
+            );
+            diesel::insert_into(outbox::table).values(row).execute(c).await
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether something was noted under these words, and is still kept.
+pub(super) async fn is_noted(conn: &mut Conn, once: &str) -> Result<bool, StoreError> {
+    let found: Option<i64> = with_conn!(conn, |c| {
+        outbox::table.filter(outbox::once.eq(once)).select(outbox::seq).first(c).await.optional()
+    })?;
+    Ok(found.is_some())
+}
+
+pub(super) fn json(body: &impl Serialize) -> String {
+    serde_json::to_string(body).expect("texts and numbers have a JSON")
+}
+
+impl ChangeNote {
+    const fn of(entity_type: &'static str, change: &'static str) -> ChangeNote {
+        ChangeNote {
+            entity_type,
+            change,
+            id: None,
+            uri: None,
+            name: None,
+            artist: None,
+            added_at: None,
+            playlist_id: None,
+            playlist_name: None,
+            position: None,
+        }
+    }
+}
+
+impl ItemChanges {
+    fn notes(&self, playlist_name: Option<String>) -> Vec<ChangeNote> {
+        let note = |change, entry: &Entry| ChangeNote {
+            id: entry.track_id.clone(),
+            uri: entry.uri.clone(),
+            name: entry.name.clone(),
+            added_at: entry.added_at.map(DateTime::from),
+            playlist_id: Some(self.playlist_id.clone()),
+            playlist_name: playlist_name.clone(),
+            position: Some(entry.position),
+            ..ChangeNote::of("playlist_items", change)
+        };
+        let removed = self.removed.iter().map(|entry| note("removed", entry));
+        removed.chain(self.added.iter().map(|entry| note("added", entry))).collect()
+    }
+}
+
+/// The members that are new or came back, each once.
+fn added(commit: &Commit, memberships: &[Membership]) -> Vec<ChangeNote> {
+    let Rows::Listing(slots) = &commit.rows else { return Vec::new() };
+    let mut seen: HashSet<&str> = HashSet::new();
+    let cleaned = |words: Option<&str>| words.map(|words| clean(words).into_owned()).filter(|words| !words.is_empty());
+    let note = |(slot, membership): (&Slot, &Membership)| {
+        let change = match membership {
+            Membership::New => "added",
+            Membership::Returned => "added_again",
+            Membership::Known | Membership::Unidentified => return None,
+        };
+        let (name, artist) = slot.item.as_ref().map(words_of).unwrap_or_default();
+        Some(ChangeNote {
+            id: slot.id().map(str::to_owned),
+            name: cleaned(name),
+            artist: cleaned(artist),
+            added_at: slot.added_at,
+            ..ChangeNote::of(commit.entity.as_str(), change)
+        })
+    };
+    let known = slots.iter().zip(memberships).filter(|(slot, _)| slot.id().is_some_and(|id| seen.insert(id)));
+    known.filter_map(note).collect()
+}
+
+/// What an item is called, and who it is by.
+fn words_of(item: &Item) -> (Option<&str>, Option<&str>) {
+    fn first(artists: &[ArtistRef]) -> Option<&str> {
+        artists.iter().map(|artist| artist.name.as_str()).next()
+    }
+    match item {
+        Item::Track(saved) => (Some(&saved.track.name), first(&saved.track.artists)),
+        Item::Album(saved) => (Some(&saved.album.name), first(&saved.album.artists)),
+        Item::Artist(artist) => (Some(&artist.name), None),
+        Item::Playlist(playlist) => (Some(&playlist.name), None),
+        Item::Show(show) => (Some(&show.name), show.publisher.as_deref()),
+        Item::Episode(episode) => (Some(&episode.name), episode.show.as_ref().map(|show| show.name.as_str())),
+        Item::Audiobook(book) => (Some(&book.name), book.authors.iter().flatten().next().map(String::as_str)),
+        Item::PlaylistItem(item) => (item.name.as_deref(), None),
+    }
+}
+
+/// Names of the catalogue, as far as they are known.
+async fn names_of(conn: &mut Conn, entity: EntityType, ids: &[String]) -> Result<HashMap<String, String>, StoreError> {
+    let mut names: Vec<(String, String)> = Vec::new();
+    for ids in ids.chunks(IDS_MAX) {
+        macro_rules! names {
+            ($table:ident) => {
+                with_conn!(conn, |c| {
+                    $table::table.filter($table::id.eq_any(ids)).select(($table::id, $table::name)).load(c).await
+                })?
+            };
+        }
+        let some: Vec<(String, String)> = match entity {
+            EntityType::Tracks => names!(tracks),
+            EntityType::Albums => names!(albums),
+            EntityType::Artists => names!(artists),
+            EntityType::Playlists => names!(playlists),
+            EntityType::Shows => names!(shows),
+            EntityType::Episodes => names!(episodes),
+            EntityType::Audiobooks => names!(audiobooks),
+        };
+        names.extend(some.into_iter().filter(|(_, name)| !name.is_empty()));
+    }
+    Ok(names.into_iter().collect())
+}
+
+async fn name_of_playlist(conn: &mut Conn, playlist: &str) -> Result<Option<String>, StoreError> {
+    Ok(with_conn!(conn, |c| {
+        playlists::table.filter(playlists::id.eq(playlist)).select(playlists::name).first(c).await.optional()
+    })?)
+}
+
+/// Those who have a playlist in their library.
+async fn accounts_with(conn: &mut Conn, playlist: &str) -> Result<Vec<AccountId>, StoreError> {
+    let ids: Vec<i64> = with_conn!(conn, |c| {
+        use library_playlists::{account_id, playlist_id, removed_at, table};
+        let listed = table.filter(playlist_id.eq(playlist)).filter(removed_at.is_null());
+        listed.select(account_id).order(account_id).load(c).await
+    })?;
+    Ok(ids.into_iter().map(AccountId).collect())
+}

@@ -1,0 +1,29 @@
+//! The tables of what happened, for those who follow it.
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    outbox (seq) {
+        seq -> BigInt,
+        account_id -> BigInt,
+        kind -> Text,
+        body -> Text,
+        noted_at -> Instant,
+        once -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    feed_positions (name) {
+        name -> Text,
+        seq -> BigInt,
+        moved_at -> Nullable<Instant>,
+        failing_since -> Nullable<Instant>,
+        failures -> BigInt,
+        error -> Nullable<Text>,
+    }
+}
