@@ -1,7 +1,11 @@
-//! What the database needs now and then beside the sync: indexes that lists by name go along, built when they are due, and
-//! an end to the service's own notes.
+//! What the database needs now and then beside the sync: indexes that lists by name go along, built when they are due, sums
+//! of what was heard, and an end to the service's own notes.
 
-use crate::{clock, faults::hastened, store::Store};
+use crate::{
+    clock,
+    faults::hastened,
+    store::{Store, StoreError},
+};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
@@ -42,4 +46,24 @@ pub(super) async fn forget_old_notes(store: Store, keep: Duration, keep_feed: Du
         }
         sleep(hastened(FORGET_EVERY)).await;
     }
+}
+
+/// Runs until it is dropped with the service. Polls and imports make sums by themselves; this makes those that an older
+/// version or a process that died has left, and calls titles what the catalogue calls them by now.
+pub(super) async fn keep_heard_summed_up(store: Store) {
+    loop {
+        sleep(hastened(LOOK_EVERY)).await;
+        if let Err(error) = sum_up_heard(&store).await {
+            warn!(%error, "what was heard could not be summed up; trying again");
+        }
+        sleep(hastened(FORGET_EVERY)).await;
+    }
+}
+
+async fn sum_up_heard(store: &Store) -> Result<(), StoreError> {
+    for account in store.accounts().await? {
+        store.sum_up_heard(account.id).await?;
+        store.look_up_heard(account.id).await?;
+    }
+    Ok(())
 }

@@ -5,14 +5,16 @@ use crate::{
     cli::listening::{self as shown, ListeningArgs, Question},
     clock,
     config::Config,
-    model::stretches::by_stretch,
+    model::zone::Zone,
     store::browse::Span,
 };
-use chrono::{DateTime, Local, TimeDelta};
+use chrono::{DateTime, TimeDelta};
 
 pub async fn run(args: ListeningArgs, config: &Config) -> Result<Exit, CommandError> {
     let store = open_existing(config, "listening").await?;
     let account = accounts::only(&store, args.account.account.as_deref(), "listening").await?;
+    // What a process that died, or an older version, has left.
+    store.sum_up_heard(account.id).await?;
     let now = clock::now();
     // Clocks differ, and what was heard a moment ago belongs to it.
     let until = now + TimeDelta::days(1);
@@ -24,9 +26,8 @@ pub async fn run(args: ListeningArgs, config: &Config) -> Result<Exit, CommandEr
             (shown::json(whose, &entries), shown::what_text(&entries))
         }
         Question::When(stretch) => {
-            let moments = store.heard_when(account.id, span).await?;
-            let moments = moments.into_iter().map(|moment| (moment.at, moment.plays, moment.ms));
-            let stretches = by_stretch(moments, stretch, &Local);
+            let zone = args.zone.or(config.time_zone).unwrap_or_else(here);
+            let stretches = stretch.sum_up(&store.heard_when(account.id, stretch, span, zone).await?);
             (shown::json(whose, &stretches), shown::when_text(&stretches))
         }
     };
@@ -36,4 +37,9 @@ pub async fn run(args: ListeningArgs, config: &Config) -> Result<Exit, CommandEr
         print(&text)?
     }
     Ok(Exit::Done)
+}
+
+/// The zone of this machine, and UTC where it does not say.
+fn here() -> Zone {
+    iana_time_zone::get_timezone().ok().and_then(|name| Zone::of_name(&name)).unwrap_or(Zone::UTC)
 }

@@ -6,7 +6,7 @@ mod sign_ins;
 
 use super::{
     CommandError, Exit, claim, client, gate_settings,
-    indexing::{forget_old_notes, keep_names_indexed},
+    indexing::{forget_old_notes, keep_heard_summed_up, keep_names_indexed},
     login::{self, How},
     notify,
     notify::Notice,
@@ -109,6 +109,7 @@ pub(super) async fn run(config: Config, read_from: ReadFrom) -> Result<Exit, Com
         actix_rt::spawn(keep_names_indexed(store.clone()));
     }
     actix_rt::spawn(forget_old_notes(store.clone(), config.keep_notes, config.keep_feed));
+    actix_rt::spawn(keep_heard_summed_up(store.clone()));
     notices::begin(&config, &url, &owner.label, &store, &supervisor).await?;
     let mut caretaker = Caretaker {
         supervisor,

@@ -101,6 +101,7 @@ pub(super) async fn serve(
         },
         ceilings: config.rate_limit.daily,
         window_seconds: config.rate_limit.window.as_secs(),
+        time_zone: config.time_zone,
     };
     let source = source(store.clone(), config, kept.clone());
     let board = Data::new(Board::new(source, about, progress.clone(), gate));
@@ -114,6 +115,7 @@ pub(super) async fn serve(
         supervisor,
         progress,
         ceilings: config.rate_limit.daily,
+        zone: config.time_zone,
         metrics,
         board: board.clone(),
         document: Document::new(&base, config.web.token.is_some()),

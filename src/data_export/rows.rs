@@ -16,7 +16,6 @@ use crate::model::stream::{Stream, StreamKind, StreamOrigin};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 /// Longest text that is kept whole.
 const TEXT_LEN_MAX: usize = 1000;
@@ -149,7 +148,7 @@ impl ExtendedWire {
             country: word(self.conn_country),
             origin: StreamOrigin::Extended,
         };
-        stream.digest = digest(&stream, known_start.map_or(0, |start| start.timestamp()));
+        stream.digest = stream.digest_with(known_start.map_or(0, |start| start.timestamp()));
         Ok(stream)
     }
 }
@@ -215,7 +214,7 @@ impl AccountWire {
             country: None,
             origin: StreamOrigin::Account,
         };
-        stream.digest = digest(&stream, 0);
+        stream.digest = stream.digest_with(0);
         stream.uri = uri;
         Ok(stream)
     }
@@ -329,25 +328,6 @@ fn beginning(number: i64, logged_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let is_possible =
         start.timestamp() >= FIRST_SECOND && start >= logged_at - LATE_MAX && start <= logged_at + EARLY_MAX;
     is_possible.then_some(start)
-}
-
-/// Of what all generations of the export say alike.
-fn digest(stream: &Stream, known_start: i64) -> i64 {
-    let mut hash = Sha256::new();
-    hash.update(stream.ms_played.to_be_bytes());
-    hash.update(known_start.to_be_bytes());
-    match &stream.uri {
-        Some(uri) => hash.update(uri.as_bytes()),
-        None => {
-            hash.update(stream.kind.as_str().as_bytes());
-            for name in [&stream.name, &stream.creator, &stream.collection] {
-                hash.update(name.as_deref().unwrap_or_default().as_bytes());
-                hash.update([0]);
-            }
-        }
-    }
-    let bytes: [u8; 32] = hash.finalize().into();
-    i64::from_be_bytes(bytes[..8].try_into().expect("eight bytes"))
 }
 
 /// A row of which some field is odd.

@@ -1,6 +1,7 @@
 //! What was listened to, for ListenBrainz and in the shape of Spotify's extended streaming history.
 
 use super::Format;
+use crate::model::stream::{Stream, StreamKind};
 use crate::store::PlayLine;
 use chrono::{SecondsFormat, TimeDelta};
 use serde_json::{Map, Value, json};
@@ -50,6 +51,12 @@ impl<W: Write> Listens<W> {
         }
     }
 
+    /// A stream of a data export as it came, for what reads that shape.
+    pub fn write_stream(&mut self, stream: &Stream) -> io::Result<()> {
+        let between = if std::mem::replace(&mut self.has_listens, true) { "," } else { "" };
+        write!(self.out, "{between}\n{}", imported(stream))
+    }
+
     pub fn finish(mut self) -> io::Result<W> {
         if self.format == Format::Spotify {
             self.out.write_all(b"\n]\n")?;
@@ -94,6 +101,43 @@ fn listen(line: &PlayLine, time: ListenTime) -> Option<Value> {
         metadata["release_name"] = json!(album.name);
     }
     Some(json!({ "listened_at": listened_at, "track_metadata": metadata }))
+}
+
+/// The row that it was, but for what is nobody's business.
+fn imported(stream: &Stream) -> Value {
+    let (start, has_uri) = stream.as_written();
+    let of =
+        |kind: StreamKind, text: &Option<String>| text.as_deref().filter(|_| stream.kind == kind).map(str::to_owned);
+    let uri = stream.uri.clone().filter(|_| has_uri);
+    // Rows without a kind are those of a track that has lost its name, or something else under a track's key.
+    let of_track = |text: &Option<String>| of(StreamKind::Track, text).or_else(|| of(StreamKind::Unknown, text));
+    // Older exports have milliseconds here, newer ones seconds.
+    let start = start.map(|at| if at.timestamp_subsec_millis() == 0 { at.timestamp() } else { at.timestamp_millis() });
+    json!({
+        "ts": stream.logged_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        "platform": stream.platform,
+        "ms_played": stream.ms_played,
+        "conn_country": stream.country,
+        "ip_addr": null,
+        "master_metadata_track_name": of_track(&stream.name),
+        "master_metadata_album_artist_name": of_track(&stream.creator),
+        "master_metadata_album_album_name": of_track(&stream.collection),
+        "spotify_track_uri": of_track(&uri),
+        "episode_name": of(StreamKind::Episode, &stream.name),
+        "episode_show_name": of(StreamKind::Episode, &stream.collection),
+        "spotify_episode_uri": of(StreamKind::Episode, &uri),
+        "audiobook_title": of(StreamKind::Chapter, &stream.collection),
+        "audiobook_uri": of(StreamKind::Chapter, &stream.collection_uri),
+        "audiobook_chapter_uri": of(StreamKind::Chapter, &uri),
+        "audiobook_chapter_title": of(StreamKind::Chapter, &stream.name),
+        "reason_start": stream.reason_start,
+        "reason_end": stream.reason_end,
+        "shuffle": stream.shuffle,
+        "skipped": stream.skipped,
+        "offline": stream.offline,
+        "offline_timestamp": start,
+        "incognito_mode": stream.incognito,
+    })
 }
 
 /// A row of the extended streaming history, with all of its 23 keys; what is not known is null.

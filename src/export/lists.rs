@@ -2,7 +2,7 @@
 
 use super::{Format, ListenTime, Listens, Table, Tracks};
 use crate::{
-    model::EntityType,
+    model::{AccountId, EntityType},
     store::{Account, Export, PlaylistLine, Store, StoreError, TrackLine, browse::ChangeEntry},
 };
 use chrono::{DateTime, Utc};
@@ -127,8 +127,12 @@ impl Source {
             }
             What::Listening if shape.format.is_of_listening() => {
                 let mut listens = Listens::begin(shape.format, shape.time, out)?;
-                let read = async |after: Option<&_>| export.plays(account, since, after).await;
-                pages(read, |line| listens.write(line), paged).await?;
+                if shape.format == Format::Spotify {
+                    as_it_came(export, account, since, &mut listens, paged).await?;
+                } else {
+                    let read = async |after: Option<&_>| export.plays(account, since, after).await;
+                    pages(read, |line| listens.write(line), paged).await?;
+                }
                 let num_left_out = listens.num_left_out;
                 listens.finish()?;
                 return Ok(num_left_out);
@@ -217,6 +221,35 @@ impl Source {
         tracks.finish()?;
         Ok(())
     }
+}
+
+/// A data export as it came in, podcasts and audiobooks included, and then the plays that only the API tells of.
+async fn as_it_came<W: Write>(
+    export: &mut Export,
+    account: AccountId,
+    since: Option<DateTime<Utc>>,
+    listens: &mut Listens<W>,
+    paged: &mut impl AsyncFnMut(usize) -> io::Result<()>,
+) -> Result<(), ExportError> {
+    let (mut streams, mut last) = export.streams(account, since, None).await?;
+    while last.is_some() {
+        streams.iter().try_for_each(|stream| listens.write_stream(stream))?;
+        paged(streams.len()).await?;
+        (streams, last) = export.streams(account, since, last).await?;
+    }
+    let mut page = export.plays(account, since, None).await?;
+    while let Some(end) = page.last() {
+        let told = export.are_streams(account, &page).await?;
+        let alone = page.iter().filter(|line| !told.contains(&(line.played_at, line.uri.clone())));
+        let mut num_alone = 0;
+        for line in alone {
+            listens.write(line)?;
+            num_alone += 1;
+        }
+        paged(num_alone).await?;
+        page = export.plays(account, since, Some(end)).await?;
+    }
+    Ok(())
 }
 
 /// Reads until a page is empty, each behind the last line of the one before.

@@ -25,6 +25,7 @@ pub mod status;
 pub mod stream;
 pub mod stretches;
 pub mod text;
+pub mod zone;
 
 pub use answer::{Disposition, Remedy, RequestStatus};
 pub use batch::{

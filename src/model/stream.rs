@@ -3,6 +3,7 @@
 use super::{ArtistRef, Play, PlayKey};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use utoipa::ToSchema;
 
@@ -77,6 +78,40 @@ pub struct Stream {
     pub platform: Option<String>,
     pub country: Option<String>,
     pub origin: StreamOrigin,
+}
+
+impl Stream {
+    /// Of what all generations of the export say alike; `known_start` in unix seconds, 0 where the row does not say.
+    pub fn digest_with(&self, known_start: i64) -> i64 {
+        let mut hash = Sha256::new();
+        hash.update(self.ms_played.to_be_bytes());
+        hash.update(known_start.to_be_bytes());
+        match &self.uri {
+            Some(uri) => hash.update(uri.as_bytes()),
+            None => {
+                hash.update(self.kind.as_str().as_bytes());
+                for name in [&self.name, &self.creator, &self.collection] {
+                    hash.update(name.as_deref().unwrap_or_default().as_bytes());
+                    hash.update([0]);
+                }
+            }
+        }
+        let bytes: [u8; 32] = hash.finalize().into();
+        i64::from_be_bytes(bytes[..8].try_into().expect("eight bytes"))
+    }
+
+    /// When the row that it came from said that it began, and whether it said which URI: what has the same digest.
+    pub fn as_written(&self) -> (Option<DateTime<Utc>>, bool) {
+        let nameless = Stream { uri: None, ..self.clone() };
+        for (written, has_uri) in [(self, true), (&nameless, false)] {
+            for (seconds, start) in [(self.started_at.timestamp(), Some(self.started_at)), (0, None)] {
+                if written.digest_with(seconds) == self.digest {
+                    return (start, has_uri);
+                }
+            }
+        }
+        (Some(self.started_at), true)
+    }
 }
 
 /// What `played_at` of the API turns out to mean.

@@ -6,6 +6,7 @@
 //! | `GET users` | who can sign in, each with a refresh token |
 //! | `GET state` | the library as it truly is |
 //! | `POST history`, `GET history` | keeps the library as it is after each change, from here on; what was kept |
+//! | `GET data-export` | the extended streaming history of all that was ever played, as Spotify hands it out on request |
 //! | `GET catalogue` | whatever can be listened to, saved or not, with all that there is to know of it |
 //! | `GET stats`, `POST stats/reset` | counts, and starting them (and the log) over |
 //! | `GET log` | the requests |
@@ -15,7 +16,7 @@
 //! | `POST share` | puts one's playlist into another person's list, `{"index":0,"with":1}`; with `"collaborative":true` that person can read it too |
 //! | `POST library` | replaces the library by one that is spelled out |
 //!
-//! `state`, `history`, `catalogue`, `edit` and `library` are about the first person, or with `?user=N`, counted from 0, about another.
+//! `state`, `history`, `data-export`, `catalogue`, `edit` and `library` are about the first person, or with `?user=N`, counted from 0, about another.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use super::consent::Consent;
 use super::edits::{Applied, Edit};
 use super::explicit::ExplicitLibrary;
 use super::faults::{Rule, RuleCount, Rules};
+use super::handed_out::streaming_history;
 use super::http::{Moment, Query, Reply, Request};
 use super::limits::Origin;
 use super::log::WINDOW_DEFAULT;
@@ -58,6 +60,7 @@ fn answer_for_one(service: &mut Service, path: &str, request: &Request<'_>, now:
         ("GET", "users") => Ok(Reply::json(200, &users(service))),
         ("GET", "state") => Ok(Reply::json(200, &Truth::of(&service.library, service.dialect))),
         ("GET", "history") => Ok(Reply::json(200, &service.library.history)),
+        ("GET", "data-export") => Ok(Reply::json(200, &streaming_history(&service.library))),
         ("GET", "catalogue") => Ok(Reply::json(200, &CatalogueTruth::of(&service.library, service.dialect))),
         ("GET", "stats") => Ok(Reply::json(200, service.journal.stats())),
         ("GET", "log") => Ok(Reply::json(200, service.journal.entries())),
@@ -78,8 +81,8 @@ fn answer_for_one(service: &mut Service, path: &str, request: &Request<'_>, now:
         ("POST", "library") => set_library(service, request, now),
         (
             _,
-            "users" | "state" | "history" | "catalogue" | "stats" | "log" | "rules" | "config" | "stats/reset" | "edit"
-            | "library" | "share",
+            "users" | "state" | "history" | "data-export" | "catalogue" | "stats" | "log" | "rules" | "config"
+            | "stats/reset" | "edit" | "library" | "share",
         ) => {
             return error(405, &format!("{} is not possible here", request.method));
         }

@@ -31,6 +31,7 @@ mod edits;
 mod explicit;
 mod faults;
 mod generate;
+mod handed_out;
 mod http;
 mod lens;
 mod library;

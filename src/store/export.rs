@@ -189,6 +189,7 @@ macro_rules! newest_first {
 }
 
 mod spoken;
+mod streams;
 
 pub use spoken::SpokenLine;
 

@@ -25,6 +25,7 @@ mod error;
 mod export;
 mod feed;
 mod gaps;
+mod heard;
 mod held;
 mod held_items;
 mod ledger;

@@ -7,10 +7,10 @@
 
 use super::catalogue::Catalogue;
 use super::rows::{OddRow, PlayRow};
-use super::schema::{accounts, play_gaps, playback_states, plays, sync_odd_items};
+use super::schema::{accounts, imports, play_gaps, playback_states, plays, sync_odd_items};
 use super::types::{At, Words, clean, len};
 use super::upsert::upsert;
-use super::{Conn, Store, StoreError, runs, streams, with_conn};
+use super::{Conn, Store, StoreError, heard, runs, streams, with_conn};
 use crate::model::status::{PlayGapStatus, PlaybackStatus};
 use crate::model::{
     AccountId, KnownPlays, Oddity, PLAYS_PAGE_LEN, Play, PlayGap, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
@@ -84,6 +84,7 @@ impl Store {
             runs::expect_not_claimed_by_another(conn, commit.account_id, owner).await?;
             write_plays(conn, commit, now).await?;
             streams::apply_pairs(conn, commit.account_id, &commit.pairs).await?;
+            sum_up(conn, commit).await?;
             record_odd(conn, commit, now).await?;
             record_gaps(conn, commit, now).await?;
             let told = Told {
@@ -180,6 +181,17 @@ async fn write_plays(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<(
     Ok(())
 }
 
+/// What the page told of, and what it was paired with, counts from now on.
+async fn sum_up(conn: &mut Conn, commit: &PlaysCommit) -> Result<(), StoreError> {
+    let told = commit.page.plays().map(|play| play.played_at);
+    if commit.num_new == 0 && commit.pairs.is_empty() {
+        return Ok(());
+    }
+    heard::note(conn, commit.account_id, told).await?;
+    // One year is enough in nearly all polls. What is left is made by the next one.
+    heard::refresh_last(conn, commit.account_id).await
+}
+
 /// Rows with a moment are kept for good: once they have left the page, nothing else tells of them.
 async fn record_odd(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<(), StoreError> {
     with_conn!(conn, |c| {
@@ -245,8 +257,8 @@ async fn record_gaps(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<(
 #[derive(Debug, Default)]
 pub struct PlayCounts(Mutex<HashMap<AccountId, (Newest, u64)>>);
 
-/// What every new play changes: when the last ones came in, and the latest moment of any.
-type Newest = (Option<At>, Option<At>);
+/// What every new play changes: when the last ones came in, the latest moment of any, and which imports there are.
+type Newest = (Option<At>, Option<At>, (Option<At>, i64));
 
 impl PlayCounts {
     async fn count(&self, conn: &mut Conn, account: AccountId, newest: Newest) -> Result<u64, StoreError> {
@@ -289,7 +301,11 @@ pub(super) async fn status(
         table.filter(account_id.eq(account.0)).select(columns).get_result(c).await.optional()
     })?;
     let (last_new_at, last_polled_at, next_poll_at, parked_until, error) = state.unwrap_or_default();
-    let num_plays = counts.count(conn, account, (last_new_at, last)).await?;
+    let imported: (Option<At>, i64) = with_conn!(conn, |c| {
+        use imports::{account_id, finished_at, table};
+        table.filter(account_id.eq(account.0)).select((max(finished_at), count_star())).first(c).await
+    })?;
+    let num_plays = counts.count(conn, account, (last_new_at, last, imported)).await?;
     let gaps: Vec<(At, At, At)> = with_conn!(conn, |c| {
         use play_gaps::{account_id, detected_at, healed_at, played_after, played_before, table};
         let open = table.filter(account_id.eq(account.0)).filter(healed_at.is_null());

@@ -8,7 +8,7 @@
 //! A process that is syncing the account finds its rows gone, writes nothing more and ends.
 
 use super::streams::{self, Removed, RemovedImports};
-use super::{Conn, Store, StoreError, with_conn};
+use super::{Conn, Store, StoreError, heard, with_conn};
 use crate::model::AccountId;
 use diesel::result::{DatabaseErrorKind, Error as QueryError};
 use diesel::sql_types::BigInt;
@@ -139,12 +139,16 @@ async fn purge(conn: &mut Conn, account: AccountId, imported: Imported) -> Resul
          items_readable) OR NOT EXISTS (SELECT 1 FROM playlist_readings WHERE {by_others})) WHERE {read}"
     );
     execute(conn, readable).await?;
+    heard::forget(conn, account).await?;
+    heard::note_streams(conn, account, &format!("s.account_id = {}", account.0)).await?;
+    while heard::refresh(conn, account, None).await? {}
     for table in BOOKS {
         purged.bookkeeping += delete(conn, table, &mine).await?;
     }
     sweep(conn, &mut purged).await?;
     purged.account_removed = purged.plays_kept + purged.streams_kept == 0;
     if purged.account_removed {
+        heard::forget(conn, account).await?;
         delete(conn, "accounts", &format!("id = {}", account.0)).await?;
     }
     Ok(purged)
@@ -209,6 +213,7 @@ pub(super) fn tables() -> Vec<&'static str> {
     let mut tables = BOOKS.to_vec();
     tables.extend(["followed_artists", "imports", "library_playlists", "plays", "saved_albums", "saved_audiobooks"]);
     tables.extend(["saved_episodes", "saved_shows", "saved_tracks", "streams"]);
+    tables.extend(heard::TABLES);
     tables.sort_unstable();
     tables
 }

@@ -14,7 +14,7 @@ use std::{borrow::Cow, sync::LazyLock};
 use super::{Problem, WebState, base::BasePath};
 
 /// Paths of the views, each of which is the document.
-pub const VIEWS: [&str; 4] = ["/", "/changes", "/library", "/activity"];
+pub const VIEWS: [&str; 5] = ["/", "/changes", "/library", "/listening", "/activity"];
 
 const HTML: &str = "text/html; charset=utf-8";
 
@@ -52,7 +52,7 @@ impl Document {
 const SIGN_OUT: &str = "<form class=\"out\" method=\"post\" action=\"/sign-out\"><button>Sign out</button></form>";
 
 /// What the document loads, from `/assets/`.
-static ASSETS: LazyLock<[Asset; 22]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 26]> = LazyLock::new(|| {
     assets! {
         "account.js": JS,
         "activity.js": JS,
@@ -66,13 +66,17 @@ static ASSETS: LazyLock<[Asset; 22]> = LazyLock::new(|| {
         "entity.js": JS,
         "filters.js": JS,
         "gate.js": JS,
+        "heard_charts.js": JS,
+        "heard_one.js": JS,
         "icon.svg": SVG,
         "library.js": JS,
         "list.js": JS,
+        "listening.js": JS,
         "live.js": JS,
         "now.js": JS,
         "playlist.js": JS,
         "rows.js": JS,
+        "spans.js": JS,
         "style.css": CSS,
         "time.js": JS,
         "words.js": JS,

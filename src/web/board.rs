@@ -262,6 +262,7 @@ mod tests {
             database: "sqlite",
             ceilings: DailyCeilings::default(),
             window_seconds: 30,
+            time_zone: None,
         };
         (Data::new(Board::new(source, about, seen, gate)), num_reads, progress)
     }

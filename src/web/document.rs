@@ -5,6 +5,7 @@ use crate::{
     model::{
         DailyCeilings, EntityType, Family, LedgerEntry, LimitClass, SignInState, Stage, SyncKey, TokenTrouble,
         status::{AccountStatus, EntityStatus, ForecastStatus, LimitStatus, PlaybackStatus, State, Status},
+        zone::Zone,
     },
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -30,6 +31,8 @@ pub struct About {
     pub database: &'static str,
     pub ceilings: DailyCeilings,
     pub window_seconds: u64,
+    /// Of the settings.
+    pub time_zone: Option<Zone>,
 }
 
 /// What `GET /api/v1/status` answers. The names are part of the interface.
@@ -39,6 +42,8 @@ pub struct StatusDocument {
     pub version: &'static str,
     pub started_at: DateTime<Utc>,
     pub database: &'static str,
+    /// Where days begin and end, if the settings say so.
+    pub time_zone: Option<String>,
     pub accounts: Vec<AccountDocument>,
     pub limits: Vec<LimitStatus>,
     pub forecast: Vec<ForecastStatus>,
@@ -154,6 +159,7 @@ impl StatusDocument {
             version: env!("CARGO_PKG_VERSION"),
             started_at: about.started_at,
             database: about.database,
+            time_zone: about.time_zone.map(Zone::name),
             accounts: accounts.into_iter().map(|account| account_document(account, &entities, live)).collect(),
             limits,
             forecast,
@@ -294,6 +300,7 @@ mod tests {
             database: "sqlite",
             ceilings: DailyCeilings { albums: Some(600), ..DailyCeilings::default() },
             window_seconds: 30,
+            time_zone: None,
         };
         StatusDocument::new(snapshot, &about, progress, meters, &GateView::default(), (now(), at))
     }

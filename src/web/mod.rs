@@ -37,7 +37,7 @@ pub use problem::Problem;
 use crate::{
     actors::{Progress, Supervisor},
     metrics::Metrics,
-    model::{AccountId, DailyCeilings},
+    model::{AccountId, DailyCeilings, zone::Zone},
     store::Store,
 };
 use actix::Addr;
@@ -68,6 +68,8 @@ pub struct WebState {
     pub progress: watch::Receiver<Progress>,
     /// Our own, of a day.
     pub ceilings: DailyCeilings,
+    /// Where days begin and end, if the settings say so.
+    pub zone: Option<Zone>,
     pub metrics: Metrics,
     pub board: Data<Board>,
     pub keeper: Keeper,

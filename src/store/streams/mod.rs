@@ -19,7 +19,7 @@ pub(super) use remove::{remove, stand_alone};
 use super::schema::{imports, plays, streams};
 use super::types::{At, Words};
 use super::upsert::upsert;
-use super::{Conn, Durability, Store, StoreError, runs, with_conn};
+use super::{Conn, Durability, Store, StoreError, heard, runs, with_conn};
 use crate::model::AccountId;
 use crate::model::stream::{AFTER_END, BEFORE_START, Meaning, Stream, StreamKind, StreamOrigin, TrackKeys};
 use catalogue::{Entered, TRACK};
@@ -33,6 +33,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// An import writes at the ends of its indexes, for which a small cache is as good. It has the process to itself.
 const CACHE: &str = "PRAGMA cache_size = -4096";
+
+/// Keys that one statement looks up.
+const KEYS_AT_ONCE: usize = 400;
 
 /// Streams that become plays in one transaction.
 const CHUNK_LEN: i64 = 20_000;
@@ -252,6 +255,7 @@ impl StreamImport {
                 account.0
             );
             execute(conn, plays).await?;
+            heard::note_streams(conn, account, &theirs.replace("a.", "s.")).await?;
             execute(conn, format!("DELETE FROM streams AS a WHERE {theirs}")).await
         })
         .await
@@ -262,6 +266,7 @@ impl StreamImport {
     pub async fn finish(mut self, outcome: &Outcome) -> Result<Finished, StoreError> {
         let mut finished = Finished { num_plays: self.settle().await?, ..Finished::default() };
         let (account, id, now) = (self.account, self.id, self.now);
+        while self.step(async move |conn| heard::refresh(conn, account, None).await).await? {}
         let (num_gaps_closed, sum) = self
             .step(async move |conn| {
                 runs::lock_account(conn, account).await?;
@@ -285,6 +290,7 @@ impl StreamImport {
                     use imports::{files, finished_at, played_at_is, rows_read, streams_new, table};
                     let row = table.filter(imports::id.eq(id));
                     if is_nothing {
+                        sql_query(format!("DELETE FROM stream_imports WHERE import_id = {id}")).execute(c).await?;
                         diesel::delete(row).execute(c).await
                     } else {
                         let values = (
@@ -392,7 +398,35 @@ async fn write(
         play.ms_played = play.ms_played.max(Some(ms_played));
     }
     upsert(conn, &plays.into_values().collect::<Vec<_>>()).await?;
+    let of_new = rows.iter().filter(|(key, _)| new.contains(key)).map(|(_, (row, _))| row);
+    heard::note(conn, account, of_new.map(|row| DateTime::from(row.ended_at))).await?;
+    note_known(conn, account, import, rows.keys().filter(|key| !new.contains(key))).await?;
     Ok(new.len() as u64)
+}
+
+/// Rows that an earlier import brought belong to this one as well: they stay when the other is taken back.
+async fn note_known(
+    conn: &mut Conn,
+    account: AccountId,
+    import: i64,
+    known: impl Iterator<Item = &(At, i64)>,
+) -> Result<(), StoreError> {
+    let keys: Vec<String> = known.map(|(at, digest)| format!("({}, {digest})", at.literal())).collect();
+    for keys in keys.chunks(KEYS_AT_ONCE) {
+        let keys = match conn {
+            Conn::Sqlite(_) => format!("VALUES {}", keys.join(", ")),
+            Conn::Pg(_) => {
+                format!("SELECT v.at::timestamptz, v.digest FROM (VALUES {}) AS v (at, digest)", keys.join(", "))
+            }
+        };
+        let sql = format!(
+            "INSERT INTO stream_imports (stream_id, import_id) SELECT s.id, {import} FROM streams s WHERE s.account_id = {} \
+             AND s.import_id <> {import} AND (s.logged_at, s.digest) IN ({keys}) ON CONFLICT DO NOTHING",
+            account.0
+        );
+        execute(conn, sql).await?;
+    }
+    Ok(())
 }
 
 /// Whether the API told nothing that the stream could be.

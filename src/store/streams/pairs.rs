@@ -8,7 +8,7 @@ use crate::model::stream::{AFTER_END, BEFORE_START, HeardAt, LONGEST_PAUSE, Mean
 use crate::model::{AccountId, KnownPlays, PlayKey, PlaysPage};
 use crate::store::schema::{imports, plays, streams};
 use crate::store::types::At;
-use crate::store::{Conn, StoreError, runs, with_conn};
+use crate::store::{Conn, StoreError, heard, runs, with_conn};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::max;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
@@ -121,6 +121,7 @@ impl StreamImport {
 /// Notes pairs, as far as both sides are still without one. Returns how many were.
 pub async fn apply(conn: &mut Conn, account: AccountId, pairs: &[StreamPair]) -> Result<u64, StoreError> {
     let mut num_paired = 0;
+    let mut moments = Vec::new();
     for StreamPair { stream, play: (at, uri), offset_ms, .. } in pairs {
         type Row = (Option<At>, Option<String>, At, i64, Option<i64>);
         let row: Option<Row> = with_conn!(conn, |c| {
@@ -151,8 +152,10 @@ pub async fn apply(conn: &mut Conn, account: AccountId, pairs: &[StreamPair]) ->
         if own.is_some() && !is_same {
             forget_own_play(conn, account, *stream).await?;
         }
+        moments.extend([*at, ended_at.into()]);
         num_paired += 1;
     }
+    heard::note(conn, account, moments).await?;
     Ok(num_paired)
 }
 

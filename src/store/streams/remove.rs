@@ -3,7 +3,7 @@
 
 use super::{execute, settle_some};
 use crate::model::{AccountId, LOCAL};
-use crate::store::{Conn, Store, StoreError, runs, with_conn};
+use crate::store::{Conn, Store, StoreError, heard, runs, with_conn};
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
@@ -54,6 +54,9 @@ pub(in crate::store) async fn remove(
         RemovedImports::One(id) => format!("{column} = {id}"),
         RemovedImports::All => format!("{column} > 0"),
     };
+    if let RemovedImports::One(id) = which {
+        hand_over(conn, id).await?;
+    }
     let theirs = format!("s.account_id = {account} AND {}", of("s.import_id"));
     let is_paired = "s.played_at = plays.played_at AND coalesce(s.played_uri, s.uri) = plays.track_uri";
     execute(
@@ -64,6 +67,7 @@ pub(in crate::store) async fn remove(
         ),
     )
     .await?;
+    heard::note_streams(conn, AccountId(account), &theirs).await?;
     let streams = execute(conn, format!("DELETE FROM streams AS s WHERE {theirs}")).await?;
     // Every play of an export belongs to a stream.
     let plays = execute(
@@ -83,9 +87,36 @@ pub(in crate::store) async fn remove(
         ),
     )
     .await?;
+    // What is left of them is of streams that are gone.
+    execute(conn, "DELETE FROM stream_imports WHERE stream_id NOT IN (SELECT id FROM streams)".to_owned()).await?;
     let imports = execute(conn, format!("DELETE FROM imports WHERE account_id = {account} AND {}", of("id"))).await?;
     let tracks = forget_tracks(conn).await?;
+    heard::sweep(conn, AccountId(account)).await?;
     Ok(Removed { imports, streams, plays, gaps_reopened, tracks })
+}
+
+/// What other imports contain as well belongs to the first of them from now on, and so do gaps that it covers.
+async fn hand_over(conn: &mut Conn, import: i64) -> Result<(), StoreError> {
+    execute(conn, format!("DELETE FROM stream_imports WHERE import_id = {import}")).await?;
+    let others = "SELECT o.import_id FROM stream_imports o WHERE o.stream_id = streams.id";
+    execute(
+        conn,
+        format!(
+            "UPDATE streams SET import_id = ({others} ORDER BY 1 LIMIT 1) WHERE import_id = {import} AND EXISTS ({others})"
+        ),
+    )
+    .await?;
+    let owned =
+        "SELECT 1 FROM streams s WHERE s.id = stream_imports.stream_id AND s.import_id = stream_imports.import_id";
+    execute(conn, format!("DELETE FROM stream_imports WHERE EXISTS ({owned})")).await?;
+    let within = "SELECT s.import_id FROM streams s WHERE s.account_id = play_gaps.account_id AND \
+                  s.ended_at > play_gaps.played_after AND s.ended_at < play_gaps.played_before";
+    let handed = format!(
+        "UPDATE play_gaps SET filled_by = ({within} AND s.import_id <> {import} LIMIT 1) WHERE filled_by = {import} AND \
+         EXISTS ({within} AND s.import_id <> {import})"
+    );
+    execute(conn, handed).await?;
+    Ok(())
 }
 
 /// Streams whose plays of the API are gone become plays of their own. Returns how many streams there are.

@@ -5,12 +5,13 @@ import * as activity from "./activity.js";
 import * as changes from "./changes.js";
 import { h, attr, icon, setIcon, text, viewOf } from "./dom.js";
 import * as library from "./library.js";
+import * as listening from "./listening.js";
 import { follow } from "./live.js";
 import { say } from "./controls.js";
 import * as now from "./now.js";
 import { clockOf, keepTicking, setNow, zone } from "./time.js";
 
-const VIEWS = { "/": now, "/changes": changes, "/library": library, "/activity": activity };
+const VIEWS = { "/": now, "/changes": changes, "/library": library, "/listening": listening, "/activity": activity };
 
 const main = document.getElementById("view");
 let view = null;

@@ -8,7 +8,7 @@ import { counted, limitClass } from "./words.js";
 const MINUTE = 60_000, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
 
 /** A picture that `draw(width)` fills. */
-function picture(label, height, draw) {
+export function picture(label, height, draw) {
   const node = s("svg", { class: "chart", role: "img", "aria-label": label, height: String(height), width: "100%" });
   let drawn = 0;
   const watch = new ResizeObserver(([{ contentRect: { width } }]) => {
@@ -20,11 +20,11 @@ function picture(label, height, draw) {
   return node;
 }
 
-const rect = (kind, x, y, width, height, title) =>
+export const rect = (kind, x, y, width, height, title) =>
   s("rect", { class: kind, x: x.toFixed(1), y: y.toFixed(1), width: Math.max(0.5, width).toFixed(1), height: Math.max(0, height).toFixed(1) },
     title && s("title", null, title));
 
-const label = (x, y, anchor, words) => s("text", { x: x.toFixed(1), y: String(y), "text-anchor": anchor }, words);
+export const label = (x, y, anchor, words) => s("text", { x: x.toFixed(1), y: String(y), "text-anchor": anchor }, words);
 
 /** `stretches` of `{ at, requests, refusals }`, put together to columns of so many minutes: a map by their beginning. */
 export function columnsOf(stretches, minutes) {
@@ -110,7 +110,7 @@ export function dayColumns(words, days) {
 export const dateOf = (day) => new Date(`${day}T12:00:00Z`);
 
 /** The next of 2, 4, 10, 20, 40, 100, ... */
-function niceTop(value) {
+export function niceTop(value) {
   for (let scale = 1; ; scale *= 10) {
     const top = [2, 4, 10].find((step) => step * scale >= value);
     if (top) return top * scale;

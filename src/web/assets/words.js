@@ -21,6 +21,13 @@ export const number = (value) => NUMBER.format(value);
 /** "1 request", "25 requests" */
 export const counted = (value, noun) => `${number(value)} ${noun}${value === 1 ? "" : "s"}`;
 
+/** "12.4 h", "1,250 h"; less than six minutes are minutes. */
+export function hours(ms) {
+  const value = ms / 3_600_000;
+  if (value < 0.1) return `${NUMBER.format(Math.round(ms / 60_000))} min`;
+  return `${(value < 100 ? ONE_DECIMAL : NUMBER).format(value < 100 ? value : Math.round(value))} h`;
+}
+
 /** "310 items/s", "0.4 items/s" */
 export const rate = (value) => `${(value < 10 ? ONE_DECIMAL : NUMBER).format(value < 10 ? value : Math.round(value))} items/s`;
 

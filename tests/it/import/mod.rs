@@ -100,6 +100,25 @@ fn export(database: &Database) -> String {
     database.folder.path().join("export").display().to_string()
 }
 
+/// What is summed up ahead is what the view shows, by month, by half hour and in all.
+fn assert_summed_up(database: &Database) {
+    assert_eq!(database.count("heard_stale"), 0, "all sums are made");
+    let shown = "SELECT CAST(sum(CASE WHEN counts THEN 1 ELSE 0 END) AS TEXT) || ' ' || \
+                 CAST(sum(coalesce(ms_estimated, 0)) AS TEXT) AS line FROM listening";
+    let shown = database.lines(&format!("{shown} HAVING count(*) > 0"));
+    for from in [
+        "heard_half_hours",
+        "heard_sums WHERE period = 0",
+        "heard_sums WHERE period BETWEEN 1 AND 9999",
+        "heard_sums WHERE period > 9999",
+    ] {
+        let summed = format!(
+            "SELECT CAST(sum(plays) AS TEXT) || ' ' || CAST(sum(ms) AS TEXT) AS line FROM {from} HAVING count(*) > 0"
+        );
+        assert_eq!(database.lines(&summed), shown, "{from}");
+    }
+}
+
 both! {
     fn an_export_of_every_generation_comes_in_once(backend) {
         let (database, sandbox) = signed_in(backend);
@@ -132,6 +151,7 @@ both! {
              ta.artist_id WHERE t.source = 'export' ORDER BY t.id",
         );
         assert_eq!((known.len(), known[0].as_str()), (6, "Song 1, The Tin Lanterns, Low Tide, export"));
+        assert_summed_up(&database);
         let everywhere = everything(&database);
         for secret in ["192.0.2", "secret-agent", "u1"] {
             assert!(!format!("{everywhere:?}").contains(secret), "{secret} is stored");
@@ -156,11 +176,54 @@ both! {
         report(&database, &sandbox, &[&second]);
         Segno::on(&database, &sandbox, &["import", "--remove"]).run().assert_refused(2, &["--remove=NUMBER", "1: ", "2: "]);
         let removed = report(&database, &sandbox, &["--remove=2"]);
+        assert_summed_up(&database);
         assert_eq!(removed["removed"], json!({"imports": 1, "streams": 2, "plays": 2, "gaps_reopened": 0, "tracks": 1}));
         let removed = import(&database, &sandbox, &["--remove"]).stdout;
         assert!(removed.contains("10  streams") && removed.contains("7  plays that only the export told"), "{removed}");
         assert_eq!(everything(&database), before);
+        assert_summed_up(&database);
+        assert_eq!((database.count("heard_items"), database.count("stream_imports")), (0, 0));
         Segno::on(&database, &sandbox, &["import", "--remove"]).run().assert_refused(1, &["nothing was imported"]);
+    }
+
+    fn what_was_imported_is_exported_as_it_came(backend) {
+        let (database, sandbox) = signed_in(backend);
+        report(&database, &sandbox, &[&export(&database)]);
+        let before = everything(&database);
+        let out = database.folder.path().join("again.json").display().to_string();
+        Segno::on(&database, &sandbox, &["export", "listening", "--format", "spotify", "--out", &out]).succeed();
+        let again = report(&database, &sandbox, &[&out]);
+        assert_eq!((&again["new"], &again["known"]), (&json!(0), &json!(10)), "{again}");
+        assert_eq!(everything(&database), before);
+        // And elsewhere it is the same again.
+        let kinds = "SELECT kind || ' ' || CAST(count(*) AS TEXT) || ' ' || CAST(sum(ms_played) AS TEXT) AS line FROM listening \
+                     GROUP BY kind ORDER BY kind";
+        let rows = database.lines(kinds);
+        let (other, sandbox) = signed_in(backend);
+        report(&other, &sandbox, &[&out]);
+        assert_eq!(other.lines(kinds), rows);
+        assert_eq!(rows.len(), 4, "tracks, an episode, a chapter and what has lost its name");
+    }
+
+    fn what_a_later_import_contains_as_well_stays_with_it(backend) {
+        let (database, sandbox) = signed_in(backend);
+        let rows: Vec<Value> = (1..=6).map(|n| row(n, &format!("2025-0{n}-01T10:00:00Z"), 60_000)).collect();
+        let first = file(&database, "first/endsong_0.json", json!(rows[..4]).to_string());
+        let second = file(&database, "second/endsong_0.json", json!(rows[1..5]).to_string());
+        let third = file(&database, "third/endsong_0.json", json!(rows[2..]).to_string());
+        for path in [&first, &second, &third] {
+            report(&database, &sandbox, &[path]);
+        }
+        let left = || database.lines("SELECT substr(uri, 36) || ' ' || CAST(import_id AS TEXT) AS line FROM streams ORDER BY uri");
+        assert_eq!(left(), ["1 1", "2 1", "3 1", "4 1", "5 2", "6 3"]);
+        let removed = report(&database, &sandbox, &["--remove=1"]);
+        assert_eq!(removed["removed"]["streams"], 1);
+        assert_eq!(left(), ["2 2", "3 2", "4 2", "5 2", "6 3"]);
+        report(&database, &sandbox, &["--remove=3"]);
+        assert_eq!(left(), ["2 2", "3 2", "4 2", "5 2"]);
+        assert_summed_up(&database);
+        report(&database, &sandbox, &["--remove"]);
+        assert_eq!((database.count("streams"), database.count("plays WHERE source = 'export'")), (0, 0));
     }
 
     fn account_data_comes_in_by_its_names_where_nothing_tells_better(backend) {

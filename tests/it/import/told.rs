@@ -75,12 +75,30 @@ both! {
         assert_eq!(report["offsets"], json!([{"of": "end", "from_ms": 0, "to_ms": 1000, "count": 100}]));
         assert_eq!((database.count("plays"), database.count("plays WHERE source = 'export'")), (110, 10));
         assert_eq!(database.count("plays WHERE ms_played IS NULL"), 0);
+        assert_summed_up(&database);
         let after = everything(&database);
         let again = super::report(&database, &sandbox, &[&path]);
         assert_eq!((&again["new"], &again["matched"]), (&json!(0), &json!(0)));
         assert_eq!(everything(&database), after);
         import(&database, &sandbox, &["--remove"]);
         assert_eq!(everything(&database), before);
+    }
+
+    fn the_sandbox_hands_out_what_its_listener_heard(backend) {
+        let (database, sandbox) = signed_in_with_history(backend);
+        sandbox.edit(json!([{ "op": "play", "count": 120, "spacing_ms": 200_000 }]));
+        let service = Service::start(&database, &sandbox);
+        wait_until("the API has told what it still knows", || database.count("plays") == 50);
+        service.stop();
+        // As it comes over HTTP.
+        let path = file(&database, "Streaming_History_Audio_0.json", sandbox.get("data-export").to_string());
+        let first = report(&database, &sandbox, &[&path]);
+        assert_eq!((&first["new"], &first["matched"], &first["played_at"]["meaning"]), (&json!(170), &json!(50), &json!("end")));
+        assert_eq!((database.count("plays"), database.count("listening"), database.count("listening WHERE source = 'both'")), (170, 170, 50));
+        assert_summed_up(&database);
+        // The service counts them as well.
+        let status = Segno::on(&database, &sandbox, &["status", "--json"]).succeed().json();
+        assert_eq!(status["accounts"][0]["playback"]["plays"], 170);
     }
 
     fn what_the_api_tells_later_finds_its_stream(backend) {
@@ -94,6 +112,7 @@ both! {
         sandbox.edit(json!([{ "op": "play", "count": 3, "spacing_ms": 40_000 }]));
         wait_until("three more", || database.count("plays") == 53);
         service.stop();
+        assert_summed_up(&database);
         assert_eq!(database.count("play_gaps"), 0, "the export tells what was before");
         let everywhere = everything(&database);
         let again = report(&database, &sandbox, &[&export_of(&database, "again.json", &plays)]);
@@ -105,6 +124,7 @@ both! {
         Segno::on(&database, &sandbox, &["purge", account, "--yes"]).succeed();
         assert_eq!((database.count("plays WHERE source = 'export'"), database.count("plays")), (50, 50));
         assert_eq!(database.count("streams WHERE offset_ms IS NULL"), 50);
+        assert_summed_up(&database);
     }
 }
 

@@ -3,12 +3,13 @@
 
 use super::*;
 
-/// Every query of the page.
+/// Every query of the pages.
 fn documented() -> Vec<&'static str> {
-    let page = include_str!("../../../docs/tables.md");
-    let (_, stable) = page.split_once("\n## Views\n").expect("the section");
-    let queries: Vec<&str> = stable.split("```sql\n").skip(1).filter_map(|rest| rest.split("\n```").next()).collect();
-    assert!(queries.len() >= 8, "{} queries", queries.len());
+    let (_, tables) = include_str!("../../../docs/tables.md").split_once("\n## Views\n").expect("the section");
+    let dashboards = include_str!("../../../docs/dashboards.md");
+    let queries = |page: &'static str| page.split("```sql\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+    let queries: Vec<&str> = queries(tables).chain(queries(dashboards)).collect();
+    assert!(queries.len() >= 17, "{} queries", queries.len());
     queries
 }
 
@@ -37,6 +38,7 @@ both! {
         let told = "UPDATE plays SET played_at = '2025-03-02 18:04:31.500000+00:00', source = 'api' WHERE track_uri LIKE '%0003'";
         database.execute(&both.replace("'%3'", "'spotify:track:%0003'"));
         database.execute(told);
+        database.execute("INSERT INTO heard_stale (account_id, period) VALUES (1, 202503), (1, 202603) ON CONFLICT DO NOTHING");
         let sources = "SELECT source || ' ' || CAST(count(*) AS TEXT) AS line FROM listening GROUP BY source ORDER BY source";
         assert_eq!(database.lines(sources), ["api 1", "both 1", "export 9"]);
         assert_eq!(database.count("listening WHERE counts"), 8);
@@ -51,6 +53,19 @@ both! {
         let years = Segno::on(&database, &sandbox, &["listening", "--by", "year", "--json"]).succeed().json();
         let of_years: Vec<&Value> = years["listening"].as_array().expect("years").iter().map(|year| &year["stretch"]).collect();
         assert_eq!(of_years, ["2019", "2024", "2025", "2026"]);
+        assert_summed_up(&database);
+        // The same in another part of the world is another day, and a span need not begin with a month.
+        let days = |more: &[&str]| -> Vec<String> {
+            let ended = Segno::on(&database, &sandbox, &[&["listening", "--by", "day", "--json"], more].concat()).succeed();
+            ended.json()["listening"].as_array().expect("days").iter().map(|day| day["stretch"].to_string()).collect()
+        };
+        assert!(days(&["--zone", "UTC"]).contains(&"\"2024-01-01\"".to_owned()));
+        assert!(days(&["--zone", "America/New_York"]).contains(&"\"2023-12-31\"".to_owned()));
+        let since = |when: &str| Segno::on(&database, &sandbox, &["listening", "--since", when, "--json"]).succeed().json();
+        for (when, ms) in [("2019-05-01T10:02:00Z", 601_340), ("2019-04-20", 801_340), ("2025-03-02T18:04:31Z", 561_340)] {
+            assert_eq!(since(when)["listening"][0]["ms"], ms, "since {when}");
+        }
+        Segno::on(&database, &sandbox, &["listening", "--zone", "Mars/Base"]).run().assert_refused(2, &["no time zone of that name"]);
         Segno::on(&database, &sandbox, &["listening", "--by", "mood"]).run().assert_refused(2, &["\"mood\" is not one of artist, track"]);
     }
 }

@@ -3,6 +3,7 @@
 mod below;
 mod door;
 mod library;
+mod listening;
 mod now;
 mod views;
 

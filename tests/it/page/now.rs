@@ -181,7 +181,9 @@ fn before_anybody_has_signed_in_it_says_how_to() {
     let Some(page) = Page::open(Backend::Sqlite, sandbox, "/") else { return };
     page.wait_for_sentence("Nobody is signed in");
     page.wait_for(".verdict", "run segno login in a terminal");
-    for (path, heading) in [("/changes", "Changes"), ("/library", "Library"), ("/activity", "Activity")] {
+    for (path, heading) in
+        [("/changes", "Changes"), ("/library", "Library"), ("/listening", "Listening"), ("/activity", "Activity")]
+    {
         page.browser.click(&format!(".top nav a[href='{path}']"));
         page.wait_for("h1", heading);
         page.wait_for("main", "Nobody has signed in yet");

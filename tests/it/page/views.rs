@@ -3,7 +3,7 @@
 //! are made so.
 
 use super::{Page, Service};
-use crate::support::{Backend, Sandbox, entity_types, wait_until};
+use crate::support::{Backend, Sandbox, Segno, entity_types, wait_until};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ const DESK: (u32, u32) = (1120, 860);
 const PHONE: (u32, u32) = (360, 760);
 
 /// What a view is called, where it is, and what is there once it has been read.
-const VIEWS: [(&str, &str, &str); 9] = [
+const VIEWS: [(&str, &str, &str); 11] = [
     ("now", "/", ".entity"),
     ("changes", "/changes", ".rows li"),
     ("library", "/library", ".rows li"),
@@ -20,11 +20,13 @@ const VIEWS: [(&str, &str, &str); 9] = [
     ("playlists", "/library?tab=playlists", ".rows li"),
     ("playlist", "", ".version"),
     ("plays", "/library?tab=plays", ".rows li"),
+    ("listening", "/listening", "#unsaved"),
+    ("heard", "", "#playlists"),
     ("activity", "/activity", ".chart .bar"),
 ];
 
 /// Those that a picture is kept of.
-const PICTURED: [&str; 4] = ["now", "changes", "library", "activity"];
+const PICTURED: [&str; 5] = ["now", "changes", "library", "listening", "activity"];
 
 #[test]
 fn every_view_is_accessible_fits_a_phone_and_loads_nothing_from_elsewhere() {
@@ -32,13 +34,20 @@ fn every_view_is_accessible_fits_a_phone_and_loads_nothing_from_elsewhere() {
     let Some(page) = lived_in() else { return };
     let playlist = page.database.lines("SELECT playlist_id AS line FROM playlist_versions WHERE NOT is_first LIMIT 1");
     let history = format!("/library?tab=playlists&playlist={}&part=history", playlist[0]);
+    let most = page.database.lines("SELECT uri AS line FROM heard_items ORDER BY id LIMIT 1");
+    let heard = format!("/listening?of=track&name={}", most[0]);
     let pictures = std::env::var_os("SEGNO_TEST_SCREENSHOTS").map(PathBuf::from);
     page.browser.run_in_every_document(&axe);
     for scheme in ["light", "dark"] {
         page.browser.prefer(&[("prefers-color-scheme", scheme), ("prefers-reduced-motion", "reduce")]);
         for (name, path, sign) in VIEWS {
             page.browser.resize(DESK);
-            page.browser.go(&page.url(if path.is_empty() { &history } else { path }));
+            let path = match name {
+                "playlist" => &history,
+                "heard" => &heard,
+                _ => path,
+            };
+            page.browser.go(&page.url(path));
             for (device, size) in [("desk", DESK), ("phone", PHONE)] {
                 let what = format!("{name}, {scheme}, {device}");
                 page.browser.resize(size);
@@ -108,9 +117,10 @@ fn lived_in() -> Option<Page> {
 
     let Page { browser, database, sandbox, service, port } = page;
     service.stop();
-    for statement in [PLAYED, REQUESTED, REFUSED] {
+    for statement in [PLAYED, STALE, REQUESTED, REFUSED] {
         database.execute(statement);
     }
+    Segno::on(&database, &sandbox, &["listening"]).succeed();
     let limited = Service::command(&database, &sandbox, port)
         .env("SEGNO_RATE_LIMIT_REQUESTS", "12")
         .env("SEGNO_RATE_LIMIT_WINDOW", "30s")
@@ -153,6 +163,10 @@ const PLAYED: &str = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 F
     'spotify:track:' || t.id, t.id, 'api' \
     FROM n JOIN (SELECT id, row_number() OVER (ORDER BY id) AS place FROM tracks) t ON t.place = 1 + (i * 37) % 900 \
     WHERE (i / 21) % 7 <> 3";
+
+/// The sums are made of what was put in.
+const STALE: &str = "INSERT OR IGNORE INTO heard_stale (account_id, period) \
+    SELECT DISTINCT account_id, CAST(substr(played_at, 1, 4) || substr(played_at, 6, 2) AS INTEGER) FROM plays";
 
 const REQUESTED: &str = "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 286) \
     INSERT OR IGNORE INTO request_ledger (family, started_at, requests, refusals) \

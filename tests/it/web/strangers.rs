@@ -89,7 +89,7 @@ fn a_path_is_checked_as_the_router_reads_it() {
     let page = signed(&database, &sandbox);
     let bearer = bearer();
     let foreign = [("authorization", bearer.as_str()), ("sec-fetch-site", "cross-site")];
-    let documents = ["/", "/changes", "/library", "/activity", "/sign-in"];
+    let documents = ["/", "/changes", "/library", "/listening", "/activity", "/sign-in"];
     for route in routes() {
         let spelt = route
             .char_indices()

@@ -1,0 +1,133 @@
+//! Streams of a data export as they go out again, and which plays they are.
+
+use super::{Export, PAGE_LEN, PlayLine};
+use crate::model::AccountId;
+use crate::model::stream::{Stream, StreamKind, StreamOrigin};
+use crate::store::types::{At, Instant};
+use crate::store::{StoreError, with_conn};
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use std::collections::HashSet;
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Instant)]
+    logged_at: At,
+    #[diesel(sql_type = BigInt)]
+    digest: i64,
+    #[diesel(sql_type = Instant)]
+    started_at: At,
+    #[diesel(sql_type = Instant)]
+    ended_at: At,
+    #[diesel(sql_type = BigInt)]
+    ms_played: i64,
+    #[diesel(sql_type = Text)]
+    kind: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    uri: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    name: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    creator: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    collection: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    collection_uri: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    reason_start: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    reason_end: Option<String>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    shuffle: Option<bool>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    skipped: Option<bool>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    offline: Option<bool>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    incognito: Option<bool>,
+    #[diesel(sql_type = Nullable<Text>)]
+    platform: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    country: Option<String>,
+    #[diesel(sql_type = Text)]
+    origin: String,
+}
+
+#[derive(QueryableByName)]
+struct Paired {
+    #[diesel(sql_type = Instant)]
+    played_at: At,
+    #[diesel(sql_type = Text)]
+    uri: String,
+}
+
+/// The row that a page ended with.
+pub type StreamKey = (DateTime<Utc>, i64);
+
+impl Export {
+    /// What the data export says, by the time it was logged; with the key to go on from.
+    pub async fn streams(
+        &mut self,
+        account: AccountId,
+        since: Option<DateTime<Utc>>,
+        after: Option<StreamKey>,
+    ) -> Result<(Vec<Stream>, Option<StreamKey>), StoreError> {
+        let (at, id) = after.unwrap_or((since.unwrap_or(DateTime::UNIX_EPOCH), 0));
+        let at = At::from(at).literal();
+        let sql = format!(
+            "SELECT * FROM streams WHERE account_id = {} AND logged_at >= {at} AND (logged_at > {at} OR id > {id}) \
+             ORDER BY logged_at, id LIMIT {PAGE_LEN}",
+            account.0
+        );
+        let rows: Vec<Row> = with_conn!(&mut self.conn, |c| sql_query(sql).load(c).await)?;
+        let last = rows.as_slice().last().map(|row| (DateTime::from(row.logged_at), row.id));
+        Ok((rows.into_iter().map(stream).collect(), last))
+    }
+
+    /// Plays of a page that streams are paired with, or that were made of them.
+    pub async fn are_streams(
+        &mut self,
+        account: AccountId,
+        page: &[PlayLine],
+    ) -> Result<HashSet<(DateTime<Utc>, String)>, StoreError> {
+        let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(HashSet::new()) };
+        let [first, last] = [first, last].map(|line| At::from(line.played_at).literal());
+        let sql = format!(
+            "SELECT played_at, coalesce(played_uri, uri) AS uri FROM streams WHERE account_id = {} AND offset_ms IS NOT \
+             NULL AND played_at BETWEEN {first} AND {last} AND coalesce(played_uri, uri) IS NOT NULL",
+            account.0
+        );
+        let paired: Vec<Paired> = with_conn!(&mut self.conn, |c| sql_query(sql).load(c).await)?;
+        let made = page.iter().filter(|line| line.source == "export").map(|line| (line.played_at, line.uri.clone()));
+        Ok(paired.into_iter().map(|pair| (pair.played_at.into(), pair.uri)).chain(made).collect())
+    }
+}
+
+fn stream(row: Row) -> Stream {
+    Stream {
+        logged_at: row.logged_at.into(),
+        digest: row.digest,
+        started_at: row.started_at.into(),
+        ended_at: row.ended_at.into(),
+        ms_played: row.ms_played,
+        kind: StreamKind::ALL.into_iter().find(|kind| kind.as_str() == row.kind).unwrap_or(StreamKind::Unknown),
+        uri: row.uri,
+        name: row.name,
+        creator: row.creator,
+        collection: row.collection,
+        collection_uri: row.collection_uri,
+        reason_start: row.reason_start,
+        reason_end: row.reason_end,
+        shuffle: row.shuffle,
+        skipped: row.skipped,
+        offline: row.offline,
+        incognito: row.incognito,
+        platform: row.platform,
+        country: row.country,
+        origin: if row.origin == "account" { StreamOrigin::Account } else { StreamOrigin::Extended },
+    }
+}

@@ -1,0 +1,301 @@
+//! What was listened to, summed up ahead (`heard_items`, `heard_sums`, `heard_half_hours`), so that a question about years
+//! costs what it shows and not what was heard.
+//!
+//! All of it follows from `streams` and `plays`. What changes those notes the months that it touched (`heard_stale`) in the
+//! same transaction; whoever does so makes their sums again, at once or, where it writes much, a year at a time when it is
+//! done. What a process that died has left is made again by the next one. A month is made again as a whole, from the rows
+//! that the view `listening` shows, so that nothing can add up wrong: a year is the sum of its months, and ever is the sum
+//! of the years.
+
+use super::types::At;
+use super::{Conn, Store, StoreError, with_conn};
+use crate::model::AccountId;
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Utc};
+use diesel::sql_types::{BigInt, Nullable};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use std::collections::BTreeSet;
+
+/// Time zones differ by half hours, nearly everywhere.
+pub(super) const HALF_HOUR: i64 = 1800;
+
+/// Longest names that are kept here, in characters: indexes of PostgreSQL hold no longer ones.
+const NAME_LEN: u32 = 300;
+const PART_LEN: u32 = 120;
+
+/// The first moment of what is in no row any more.
+const GONE: i64 = 9_000_000_000_000_000;
+
+/// A month of UTC, as 202611.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Month(i64);
+
+impl Month {
+    pub fn of(at: DateTime<Utc>) -> Month {
+        Month(i64::from(at.year()) * 100 + i64::from(at.month()))
+    }
+
+    /// The first of a year.
+    pub fn of_year(year: i64) -> Month {
+        Month(year * 100 + 1)
+    }
+
+    pub fn number(self) -> i64 {
+        self.0
+    }
+
+    pub fn year(self) -> i64 {
+        self.0 / 100
+    }
+
+    pub fn next(self) -> Month {
+        Month(if self.0 % 100 == 12 { self.0 + 89 } else { self.0 + 1 })
+    }
+
+    pub fn begins_at(self) -> DateTime<Utc> {
+        let month = u32::try_from(self.0 % 100).unwrap_or(1);
+        let year = i32::try_from(self.year()).unwrap_or(0);
+        NaiveDate::from_ymd_opt(year, month, 1)
+            .map_or(DateTime::UNIX_EPOCH, |day| day.and_time(NaiveTime::MIN).and_utc())
+    }
+}
+
+#[derive(QueryableByName)]
+struct Stale {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    first: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    last: Option<i64>,
+}
+
+/// Everything that was listened to in a stretch of time, each time once, as the view `listening` has it.
+pub(super) fn rows(conn: &Conn, account: AccountId, from: DateTime<Utc>, to: DateTime<Utc>) -> String {
+    let seconds = |column: &str| match conn {
+        Conn::Sqlite(_) => format!("CAST(strftime('%s', {column}) AS INTEGER)"),
+        Conn::Pg(_) => format!("CAST(floor(extract(epoch FROM {column})) AS BIGINT)"),
+    };
+    let part = |column: &str| format!("substr(coalesce({column}, ''), 1, {PART_LEN})");
+    let name = |column: &str| format!("substr({column}, 1, {NAME_LEN})");
+    let [from, to] = [from, to].map(|at| At::from(at).literal());
+    format!(
+        "SELECT CASE WHEN s.kind = 'unknown' AND s.played_uri IS NOT NULL THEN 'track' ELSE s.kind END AS kind, \
+         coalesce(s.uri, s.played_uri, 'names:' || {} || ':' || {} || ':' || {}) AS uri, {} AS name, {} AS artist, \
+         {} AS album, CASE WHEN s.ms_played >= 30000 THEN 1 ELSE 0 END AS plays, s.ms_played AS ms, {} AS at \
+         FROM streams s WHERE s.account_id = {account} AND s.ended_at >= {from} AND s.ended_at < {to} \
+         UNION ALL \
+         SELECT CASE WHEN p.track_uri LIKE 'spotify:episode:%' THEN 'episode' ELSE 'track' END, p.track_uri, NULL, NULL, \
+         NULL, CASE WHEN coalesce(p.ms_played, t.duration_ms, 30000) >= 30000 THEN 1 ELSE 0 END, \
+         coalesce(p.ms_played, t.duration_ms, 0), {} \
+         FROM plays p LEFT JOIN tracks t ON t.id = p.track_id WHERE p.account_id = {account} AND p.source = 'api' AND \
+         p.played_at >= {from} AND p.played_at < {to} AND NOT EXISTS (SELECT 1 FROM streams s WHERE \
+         s.account_id = p.account_id AND s.played_at = p.played_at AND s.offset_ms IS NOT NULL AND \
+         coalesce(s.played_uri, s.uri) = p.track_uri)",
+        part("s.creator"),
+        part("s.collection"),
+        part("s.name"),
+        name("s.name"),
+        name("s.creator"),
+        name("s.collection"),
+        seconds("s.ended_at"),
+        seconds("p.played_at"),
+        account = account.0,
+    )
+}
+
+/// Notes that what was heard around these moments has changed.
+pub(super) async fn note(
+    conn: &mut Conn,
+    account: AccountId,
+    moments: impl IntoIterator<Item = DateTime<Utc>>,
+) -> Result<(), StoreError> {
+    let months: BTreeSet<Month> = moments.into_iter().map(Month::of).collect();
+    if months.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<String> = months.iter().map(|month| format!("({}, {})", account.0, month.0)).collect();
+    let sql = format!("INSERT INTO heard_stale (account_id, period) VALUES {} ON CONFLICT DO NOTHING", rows.join(", "));
+    execute(conn, sql).await?;
+    Ok(())
+}
+
+/// The same of all streams that `which` says, by their moments and those of their plays.
+pub(super) async fn note_streams(conn: &mut Conn, account: AccountId, which: &str) -> Result<(), StoreError> {
+    let month = |column: &str| match conn {
+        Conn::Sqlite(_) => format!("CAST(substr({column}, 1, 4) || substr({column}, 6, 2) AS INTEGER)"),
+        Conn::Pg(_) => format!("CAST(to_char({column} AT TIME ZONE 'UTC', 'YYYYMM') AS BIGINT)"),
+    };
+    let sql = format!(
+        "INSERT INTO heard_stale (account_id, period) SELECT {account}, m.month FROM (SELECT {} AS month FROM streams s \
+         WHERE {which} UNION SELECT {} FROM streams s WHERE {which} AND s.played_at IS NOT NULL) AS m WHERE TRUE \
+         ON CONFLICT DO NOTHING",
+        month("s.ended_at"),
+        month("s.played_at"),
+        account = account.0,
+    );
+    execute(conn, sql).await?;
+    Ok(())
+}
+
+/// Forgets all sums of an account.
+pub(super) async fn forget(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
+    for table in TABLES {
+        execute(conn, format!("DELETE FROM {table} WHERE account_id = {}", account.0)).await?;
+    }
+    Ok(())
+}
+
+/// Forgets titles of which nothing is left, after something was taken back.
+pub(super) async fn sweep(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
+    while refresh(conn, account, None).await? {}
+    let AccountId(id) = account;
+    let left = format!(
+        "DELETE FROM heard_items WHERE account_id = {id} AND NOT EXISTS (SELECT 1 FROM heard_sums s WHERE \
+         s.account_id = {id} AND s.period = 0 AND s.item_id = heard_items.id)"
+    );
+    if execute(conn, left).await? > 0 {
+        look_all_names_up(conn, account).await?;
+    }
+    Ok(())
+}
+
+/// Where the sums are.
+pub(super) const TABLES: [&str; 4] = ["heard_half_hours", "heard_items", "heard_stale", "heard_sums"];
+
+impl Store {
+    /// Calls what was heard what the catalogue calls it now.
+    pub async fn look_up_heard(&self, account: AccountId) -> Result<(), StoreError> {
+        self.transaction(async |conn| look_all_names_up(conn, account).await).await
+    }
+
+    /// Makes the sums again of all that has changed. Returns how many years there were.
+    pub async fn sum_up_heard(&self, account: AccountId) -> Result<u32, StoreError> {
+        let mut conn = self.connect().await?;
+        let mut num_years = 0;
+        while conn.transaction(async |conn| refresh(conn, account, None).await).await? {
+            num_years += 1;
+        }
+        Ok(num_years)
+    }
+}
+
+/// Makes sums again, at most of a year: of the stale months between two, or of the first that are stale. Returns whether
+/// there were any.
+pub(super) async fn refresh(
+    conn: &mut Conn,
+    account: AccountId,
+    within: Option<(Month, Month)>,
+) -> Result<bool, StoreError> {
+    let bounds = within.map_or(String::new(), |(from, to)| format!(" AND period BETWEEN {} AND {}", from.0, to.0));
+    let theirs = format!("account_id = {}{bounds}", account.0);
+    let sql = format!(
+        "SELECT min(period) AS first, max(period) AS last FROM heard_stale WHERE {theirs} AND period / 100 = (SELECT \
+         min(period) / 100 FROM heard_stale WHERE {theirs})"
+    );
+    let stale: Stale = with_conn!(conn, |c| sql_query(sql).get_result(c).await)?;
+    let (Some(first), Some(last)) = (stale.first.map(Month), stale.last.map(Month)) else { return Ok(false) };
+    let rows = rows(conn, account, first.begins_at(), last.next().begins_at());
+    let months = format!("account_id = {} AND period BETWEEN {} AND {}", account.0, first.0, last.0);
+    let AccountId(account_id) = account;
+
+    let items = format!(
+        "INSERT INTO heard_items (account_id, kind, uri, track_id, name, artist, album) \
+         SELECT {account_id}, r.kind, r.uri, CASE WHEN r.kind = 'track' AND r.uri LIKE 'spotify:track:%' \
+         THEN substr(r.uri, 15) END, min(r.name), min(r.artist), min(r.album) FROM ({rows}) AS r WHERE NOT EXISTS \
+         (SELECT 1 FROM heard_items i WHERE i.account_id = {account_id} AND i.kind = r.kind AND i.uri = r.uri) \
+         GROUP BY r.kind, r.uri ON CONFLICT DO NOTHING"
+    );
+    if execute(conn, items).await? > 0 {
+        look_up_names(conn, account).await?;
+    }
+    let gone = format!("UPDATE heard_sums SET plays = 0, ms = 0, first_at = {GONE}, last_at = -{GONE} WHERE {months}");
+    execute(conn, gone).await?;
+    let month = match conn {
+        Conn::Sqlite(_) => "CAST(strftime('%Y%m', r.at, 'unixepoch') AS INTEGER)",
+        Conn::Pg(_) => "CAST(to_char(to_timestamp(r.at) AT TIME ZONE 'UTC', 'YYYYMM') AS BIGINT)",
+    };
+    let sums = |period: &str, item: &str, from: &str, which: &str| {
+        let (first, last) = if item == "i.id" { ("r.at", "r.at") } else { ("r.first_at", "r.last_at") };
+        format!(
+            "INSERT INTO heard_sums (account_id, period, item_id, plays, ms, first_at, last_at) \
+             SELECT {account_id}, {period}, {item}, CAST(sum(r.plays) AS BIGINT), CAST(sum(r.ms) AS BIGINT), min({first}), \
+             max({last}) FROM {from} WHERE {which} GROUP BY 2, 3 ON CONFLICT (account_id, period, item_id) DO UPDATE SET \
+             plays = excluded.plays, ms = excluded.ms, first_at = excluded.first_at, last_at = excluded.last_at"
+        )
+    };
+    let heard = format!(
+        "({rows}) AS r JOIN heard_items i ON i.account_id = {account_id} AND i.kind = r.kind AND i.uri = r.uri"
+    );
+    execute(conn, sums(month, "i.id", &heard, "TRUE")).await?;
+    let touched = format!("r.item_id IN (SELECT item_id FROM heard_sums WHERE {months})");
+    let year = first.year();
+    let of_year = format!(
+        "r.account_id = {account_id} AND r.period BETWEEN {} AND {} AND {touched}",
+        year * 100 + 1,
+        year * 100 + 12
+    );
+    execute(conn, sums(&format!("CAST({year} AS BIGINT)"), "r.item_id", "heard_sums r", &of_year)).await?;
+    let ever = format!("r.account_id = {account_id} AND r.period BETWEEN 1 AND 9999 AND {touched}");
+    execute(conn, sums("CAST(0 AS BIGINT)", "r.item_id", "heard_sums r", &ever)).await?;
+    for periods in [months.clone(), format!("account_id = {account_id} AND period IN (0, {year})")] {
+        execute(conn, format!("DELETE FROM heard_sums WHERE {periods} AND first_at = {GONE}")).await?;
+    }
+
+    let [from, to] = [first.begins_at(), last.next().begins_at()].map(|at| at.timestamp() / HALF_HOUR);
+    let half_hours = format!("account_id = {account_id} AND half_hour >= {from} AND half_hour < {to}");
+    execute(conn, format!("DELETE FROM heard_half_hours WHERE {half_hours}")).await?;
+    let sql = format!(
+        "INSERT INTO heard_half_hours (account_id, half_hour, plays, ms) SELECT {account_id}, r.at / {HALF_HOUR}, \
+         CAST(sum(r.plays) AS BIGINT), CAST(sum(r.ms) AS BIGINT) FROM ({rows}) AS r WHERE TRUE GROUP BY 2"
+    );
+    execute(conn, sql).await?;
+    execute(conn, format!("DELETE FROM heard_stale WHERE {months}")).await?;
+    Ok(true)
+}
+
+/// Makes the sums again of the last year that has changed: the one that a poll of the API touches.
+pub(super) async fn refresh_last(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
+    let sql =
+        format!("SELECT min(period) AS first, max(period) AS last FROM heard_stale WHERE account_id = {}", account.0);
+    let stale: Stale = with_conn!(conn, |c| sql_query(sql).get_result(c).await)?;
+    let Some(last) = stale.last.map(Month) else { return Ok(()) };
+    refresh(conn, account, Some((Month::of_year(last.year()), last))).await?;
+    Ok(())
+}
+
+async fn look_all_names_up(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
+    execute(conn, format!("UPDATE heard_items SET artist_of = NULL WHERE account_id = {}", account.0)).await?;
+    look_up_names(conn, account).await
+}
+
+/// Calls titles what the catalogue calls them, and groups them by artist and album. Of those that were looked up before,
+/// nothing changes.
+async fn look_up_names(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
+    let mine = format!("account_id = {} AND artist_of IS NULL", account.0);
+    let sql = format!(
+        "UPDATE heard_items SET name = substr(t.name, 1, {NAME_LEN}), artist = substr(a.name, 1, {NAME_LEN}), \
+         album = substr(b.name, 1, {NAME_LEN}) FROM tracks t LEFT JOIN albums b ON b.id = t.album_id \
+         LEFT JOIN track_artists ta ON ta.track_id = t.id AND ta.position = 0 LEFT JOIN artists a ON a.id = ta.artist_id \
+         WHERE t.id = heard_items.track_id AND t.source = 'api' AND heard_items.{mine}"
+    );
+    execute(conn, sql.replace("AND artist_of", "AND heard_items.artist_of")).await?;
+    let first = |column: &str, more: &str| {
+        format!(
+            "(SELECT min(i.id) FROM heard_items i WHERE i.account_id = heard_items.account_id AND i.kind = heard_items.kind \
+             AND i.{column} = heard_items.{column}{more})"
+        )
+    };
+    let same_artist = " AND coalesce(i.artist, '') = coalesce(heard_items.artist, '')";
+    let sql = format!(
+        "UPDATE heard_items SET title_of = coalesce({}, 0), album_of = coalesce({}, 0), artist_of = coalesce({}, 0) \
+         WHERE {mine}",
+        first("name", same_artist),
+        first("album", same_artist),
+        first("artist", "")
+    );
+    execute(conn, sql).await?;
+    Ok(())
+}
+
+async fn execute(conn: &mut Conn, sql: String) -> Result<u64, StoreError> {
+    Ok(with_conn!(conn, |c| sql_query(sql).execute(c).await)? as u64)
+}
