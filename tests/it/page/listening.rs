@@ -24,6 +24,8 @@ fn heard(set: impl Fn(Segno) -> Segno) -> Option<Page> {
     let browser = Browser::start()?;
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(30, 5, 5, 2, 10));
     Segno::on(&database, &sandbox, &["sync"]).succeed();
+    // What the API tells of would be heard as well.
+    sandbox.rules(json!([{ "family": "player", "do": { "kind": "status", "status": 503 } }]));
     let row = |number: u32| {
         json!({"ts": moment(number).format("%Y-%m-%dT%H:%M:%SZ").to_string(), "ms_played": 180_000, "offline": false,
             "master_metadata_track_name": format!("Song {}", number % 8),
