@@ -40,8 +40,8 @@ pub enum Verdict {
     /// Removals that are not believed at once: too many, or something speaks against them. `num_removed` of them were
     /// missed before, long enough ago, or are confirmed; the others wait, `num_counted` of them for a person.
     Held { num_unseen: u32, num_removed: u32, num_counted: u32 },
-    /// The total still counts what was not seen, all of it or some. `num_removed` of them a person has confirmed; only a
-    /// person can.
+    /// The total still counts what was not seen: just that (`counts_all`), only some of it, or rows that were never seen
+    /// besides. `num_removed` of them a person has confirmed; only a person can.
     Counted { num_unseen: u32, num_removed: u32, counts_all: bool, discrepancy: i64 },
     /// Items were not seen, and more rows than before do not say what they hold: `num_unread` more.
     Unread { num_unseen: u32, num_unread: u32, discrepancy: i64 },
@@ -96,7 +96,7 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
     // have gone past in its place; or a row is counted and not given.
     let num_new = doubtful - still_counted;
     if excess > expected && num_new > 0 {
-        let counts_all = excess >= doubtful;
+        let counts_all = excess == doubtful;
         let discrepancy = beyond(num_active - num_confirmed);
         return Verdict::Counted { num_unseen, num_removed: num_confirmed, counts_all, discrepancy };
     }
@@ -313,6 +313,18 @@ mod tests {
         // The total no longer counts either.
         let found = Finding { total: Some(228), ..found };
         assert_eq!(judge(GUARD, &counted, false, found), removes(2));
+    }
+
+    /// Found by the simulation: every page was cut to nothing, and the shows that had never been read counted as hidden.
+    #[test]
+    fn a_walk_that_misses_both_what_is_held_and_what_is_not_learns_nothing() {
+        for (total, counts_all) in [(9, false), (10, true), (26, false)] {
+            let found = Finding { total: Some(total), num_active: 10, num_unseen: 10, ..Finding::default() };
+            let verdict = judge(GUARD, &WalkState::default(), false, found);
+            let is_counted =
+                matches!(verdict, Verdict::Counted { num_removed: 0, counts_all: counts, .. } if counts == counts_all);
+            assert!(is_counted, "{total}: {verdict:?}");
+        }
     }
 
     /// Found by the simulation: of four items that were held one was counted, and then another fell out of sight.

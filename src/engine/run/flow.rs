@@ -304,8 +304,9 @@ impl EntityRun {
                 let walk = &mut self.checkpoint.walk;
                 walk.held_removals = Some(num_counted);
                 walk.num_counted = num_counted;
-                // Where it counts all of them, there is nothing to look for as long as nothing else changes. Where it counts
-                // some, others are gone; after some walks in vain that is left to a person as well.
+                // Where it counts just them, there is nothing to look for as long as nothing else changes. Where it counts
+                // fewer, others are gone; where it counts more, this walk was shown less than there is. After some walks
+                // in vain that is left to a person as well.
                 walk.num_vain_runs = if counts_all { 0 } else { self.vain_runs_before.saturating_add(1) };
                 walk.discrepancy = (counts_all || walk.num_vain_runs >= VAIN_RUNS_MAX).then_some(discrepancy);
                 if num_removed > 0 {
