@@ -5,7 +5,6 @@ use super::{
     checkpoint_writer::{BeginRun, CheckpointWriter, CommitBatch, EndRun, NoteFailure, SwitchPhase},
     fetch::Fetcher,
     now,
-    supervisor::{Observed, RunEnded},
     traces::RunTrace,
     trouble::{looked, tried},
 };
@@ -13,7 +12,7 @@ use crate::{
     clock,
     engine::{
         restart::RestartPolicy,
-        run::{BatchSizes, Draft, EntityRun, Purpose, RunMode},
+        run::{BatchSizes, Draft, EntityRun, Purpose, RunEnd, RunMode, RunProgress},
         sweep::RemovalGuard,
         syncing::{Answer, Place, Step, Syncing, SyncingSetup, Trouble},
     },
@@ -28,6 +27,27 @@ use actix::{
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Instant};
 use tracing::{Instrument, debug, info, warn};
 use uuid::Uuid;
+
+/// The run went on.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Observed {
+    pub key: SyncKey,
+    pub progress: RunProgress,
+    /// Of the batch just committed.
+    pub counts: Option<ItemCounts>,
+    pub run_id: Uuid,
+    pub num_requests: u32,
+    pub resumed_from: Option<u32>,
+}
+
+/// The run is over.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct RunEnded {
+    pub key: SyncKey,
+    pub end: RunEnd,
+}
 
 /// What a syncer is given for life.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! `logout` and `purge`, and how an account is named on the command line.
 
-use super::{CommandError, Exit, maintenance::open_existing, print, print_json};
+use super::{CommandError, Exit, database::open_existing, print, print_json};
 use crate::{
     cli::{LogoutArgs, PurgeArgs, account_report, numbers::counted, voice::say},
     config::Config,

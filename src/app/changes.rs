@@ -1,6 +1,6 @@
 //! `changes`: what came and went, from the database alone.
 
-use super::{CommandError, Exit, accounts, maintenance::open_existing, print, print_json};
+use super::{CommandError, Exit, accounts, database::open_existing, print, print_json};
 use crate::{
     cli::{ChangesArgs, changes_report, numbers::counted, voice::say},
     clock,

@@ -1,7 +1,7 @@
 //! The id of the person's application at Spotify: on a terminal, `segno login` says how to get one, asks for it and
 //! keeps it in the settings file.
 
-use super::{CommandError, Exit, create_folder};
+use super::{CommandError, Exit, database::create_folder};
 use crate::{
     cli::voice::say,
     config::{Config, Dirs, FILE_NAME, keep_client_id},

@@ -3,7 +3,8 @@
 mod page;
 
 use super::{
-    CommandError, Exit, create_folder,
+    CommandError, Exit,
+    database::create_folder,
     demo_file::{self, Found},
     print,
     sync::{Finished, Job, is_complete},

@@ -3,7 +3,7 @@
 //! One thread reads, this one writes, and between them lie a few thousand rows at most. When all rows are there, the
 //! streams around plays that the API told are paired with them, some thousand plays at a time.
 
-use super::{CommandError, Exit, accounts, maintenance::open_existing, print, print_json};
+use super::{CommandError, Exit, accounts, database::open_existing, print, print_json};
 use crate::{
     cli::{
         ImportArgs, Remove,

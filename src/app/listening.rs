@@ -1,6 +1,6 @@
 //! `listening`: what was heard, from the database alone.
 
-use super::{CommandError, Exit, accounts, maintenance::open_existing, print, print_json};
+use super::{CommandError, Exit, accounts, database::open_existing, print, print_json};
 use crate::{
     cli::listening::{self as shown, ListeningArgs, Question},
     clock,

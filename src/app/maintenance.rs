@@ -1,12 +1,16 @@
 //! `status` and `reset`: the database alone, no request.
 
-use super::{CommandError, Exit, accounts, claim::this_process, database_url, print, print_json};
+use super::{
+    CommandError, Exit, accounts,
+    database::{database_url, not_there, open_existing},
+    print, print_json,
+};
 use crate::{
     cli::{BackupArgs, ResetArgs, StatusArgs, numbers::counted, report},
     clock,
     config::Config,
     model::{EntityType, status::Status},
-    store::{Store, StoreError, back_up},
+    store::back_up,
 };
 use serde::Serialize;
 use std::path::Path;
@@ -73,25 +77,4 @@ pub async fn backup(args: BackupArgs, config: &Config) -> Result<Exit, CommandEr
     let len = copied.map_err(|error| not_there(error, config))?;
     print(&format!("{what} is copied to {}: {}, checked\n", args.path.display(), counted(len, "byte")))?;
     Ok(Exit::Done)
-}
-
-/// There is nothing to see, or to forget, in a database that is yet to be made.
-pub(super) async fn open_existing(config: &Config, command: &str) -> Result<Store, CommandError> {
-    let opened = Store::open_existing(&database_url(config)?, &this_process(command).label).await;
-    opened.map_err(|error| not_there(error, config))
-}
-
-fn not_there(error: StoreError, config: &Config) -> CommandError {
-    match error {
-        StoreError::NotFound(file) => match file.parent().filter(|folder| !folder.is_dir()) {
-            Some(folder) if config.database_url.folder_to_create().is_none() => {
-                StoreError::NoFolder(folder.to_owned()).into()
-            }
-            _ => {
-                let file = file.display();
-                CommandError::new(Exit::Failed, format!("there is no database at {file} yet; run \"segno sync\" first"))
-            }
-        },
-        error => error.into(),
-    }
 }

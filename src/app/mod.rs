@@ -4,6 +4,7 @@ mod accounts;
 mod changes;
 mod claim;
 mod client_id;
+mod database;
 mod demo;
 mod demo_file;
 mod export;
@@ -44,16 +45,15 @@ use crate::{
         with_causes,
     },
     spotify::{ApiError, Client, ClientConfig, TokenRests},
-    store::{DatabaseUrl, Store, StoreError},
+    store::StoreError,
     telemetry::{self, LogFormat},
 };
 use actix_rt::System;
 use indicatif::MultiProgress;
 use std::{
     error::Error,
-    fs::DirBuilder,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -265,39 +265,6 @@ fn foreground_filter(config: &Config, display: &Display) -> String {
         Display::Bars(_) if is_default => FILTER_ABOVE_BARS.into(),
         Display::Bars(_) | Display::Lines => config.log.filter.clone(),
     }
-}
-
-/// The database of the settings, created where it is the default one and absent.
-async fn open_store(config: &Config, label: &str) -> Result<(Store, DatabaseUrl), CommandError> {
-    if let Some(folder) = config.database_url.folder_to_create() {
-        create_folder(folder).map_err(|error| {
-            let folder = folder.display();
-            CommandError::new(Exit::Usage, format!("cannot create the folder {folder} for the database: {error}"))
-        })?;
-    }
-    let url = database_url(config)?;
-    let store = Store::open(&url, label).await?;
-    Ok((store, url))
-}
-
-/// Makes a folder, and those above it that are missing, for this person alone: tokens will lie in it.
-fn create_folder(folder: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
-fn database_url(config: &Config) -> Result<DatabaseUrl, CommandError> {
-    let text = &config.database_url;
-    let url = DatabaseUrl::parse(text.as_str()).map_err(|error| {
-        CommandError::new(Exit::Usage, format!("{}: {:?}: {}", text.origin(), text.to_string(), with_causes(&error)))
-    })?;
-    if let Some(remark) = url.remark() {
-        warn!("{}: {remark}", text.origin());
-    }
-    Ok(url)
 }
 
 /// Writes a result for people.

@@ -5,12 +5,13 @@ mod notices;
 mod sign_ins;
 
 use super::{
-    CommandError, Exit, claim, client, gate_settings,
+    CommandError, Exit, claim, client,
+    database::open_store,
+    gate_settings,
     indexing::{forget_old_notes, keep_heard_summed_up, keep_names_indexed},
     login::{self, How},
     notify,
     notify::Notice,
-    open_store,
     read_from::ReadFrom,
     sign_in,
     signals::{Signals, Told},

@@ -1,7 +1,9 @@
 //! One sync to completion in the foreground.
 
 use super::{
-    CommandError, Exit, accounts, claim, client, gate_settings, open_store, print, print_json,
+    CommandError, Exit, accounts, claim, client,
+    database::open_store,
+    gate_settings, print, print_json,
     sign_in::{self, SignedIn},
     signals::Signals,
 };

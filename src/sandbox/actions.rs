@@ -26,11 +26,27 @@ use serde_json::Value;
 
 use super::config::LATENCY_MAX;
 use super::edits::Edit;
-use super::faults::Fault;
 use super::http::Reply;
 use super::limits::{Class, Refusal};
-use super::refusals::{Pretext, canned};
+use super::refusals::{CannedReply, Pretext, canned};
 use super::reshape::{NextSays, Reshape, Which};
+
+/// What goes wrong with an answer.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// Another answer altogether. `pretends` says which limit it pretends to come from.
+    Instead { reply: CannedReply, pretends: Option<Class> },
+    /// The token has expired, it is claimed.
+    Unauthorized,
+    /// No answer.
+    Hang,
+    /// A connection that breaks after this many bytes of the body.
+    Cut { bytes: usize },
+    /// A whole answer whose JSON stops after this many bytes.
+    Truncate { bytes: usize },
+    /// An answer that says something else than the truth.
+    Reshape(Reshape),
+}
 
 /// What a rule does.
 #[derive(Clone, Debug, Deserialize)]

@@ -24,9 +24,10 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::applied::Applied;
 use super::config::{Dialect, check_latency, check_span};
 use super::consent::Consent;
-use super::edits::{Applied, Edit};
+use super::edits::Edit;
 use super::explicit::ExplicitLibrary;
 use super::faults::{Rule, RuleCount, Rules};
 use super::handed_out::streaming_history;

@@ -1,17 +1,15 @@
 //! What a person does to a library while it is being read: saving, removing, moving, renaming. Edits come from the
 //! control API and from fault rules, and each says afterwards what it touched.
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
 
+use super::applied::{Applied, Wanted, applied, check_place, drain, find_all, saved_now, within_bounds};
 use super::catalogue::{AlbumNo, TrackNo};
 use super::generate::{owned_playlist, whole_item};
 use super::library::{Library, Media, Playlist, SavedAlbum, SavedTrack};
 use super::plays::{Listening, listen};
 use super::spoken::{self, Spoken};
-
-/// Most rows that one edit adds.
-pub const ADD_MAX: usize = 100_000;
 
 /// One change to the library. Places count from 0 in list order; a count that reaches beyond the end is cut short.
 #[derive(Clone, Debug, Deserialize)]
@@ -97,21 +95,6 @@ const fn one_ms() -> u64 {
     1
 }
 
-/// What an edit did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Applied {
-    /// The edit.
-    pub op: &'static str,
-    /// Ids of what was added, removed, moved or renamed, in list order; null for a row without its object.
-    pub ids: Vec<Option<String>>,
-    /// The playlist whose inside changed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub playlist_id: Option<String>,
-    /// Its new snapshot.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub snapshot_id: Option<String>,
-}
-
 /// Applies edits in order. On an error the edits before the bad one stand.
 pub fn apply_all(library: &mut Library, edits: &[Edit], now: DateTime<Utc>) -> Result<Vec<Applied>, String> {
     let mut applied = Vec::with_capacity(edits.len());
@@ -172,8 +155,10 @@ fn apply(library: &mut Library, edit: &Edit, now: DateTime<Utc>) -> Result<Appli
             let artists = drain("followed artist", &mut library.artists, *index, *count)?;
             Ok(applied("unfollow", artists.into_iter().map(|no| Some(library.catalogue[no].id.clone()))))
         }
-        Edit::Save { what, count, ids } => spoken::save(library, *what, &Wanted::of(*count, ids.as_deref())?, now),
-        Edit::Unsave { what, offset, count } => spoken::unsave(library, *what, *offset, *count),
+        Edit::Save { what, count, ids } => {
+            spoken::edits::save(library, *what, &Wanted::of(*count, ids.as_deref())?, now)
+        }
+        Edit::Unsave { what, offset, count } => spoken::edits::unsave(library, *what, *offset, *count),
         Edit::AddPlaylist { items } => {
             let playlist = owned_playlist(library, within_bounds(*items)?);
             let id = playlist.id.clone();
@@ -213,42 +198,10 @@ fn apply(library: &mut Library, edit: &Edit, now: DateTime<Utc>) -> Result<Appli
     }
 }
 
-/// The two ways of saying what to add.
-pub enum Wanted<'a> {
-    New(usize),
-    Known(&'a [String]),
-}
-
-impl Wanted<'_> {
-    fn of(count: Option<usize>, ids: Option<&[String]>) -> Result<Wanted<'_>, String> {
-        match (count, ids) {
-            (None, None) => Ok(Wanted::New(1)),
-            (Some(count), None) => Ok(Wanted::New(within_bounds(count)?)),
-            (None, Some(ids)) => Ok(Wanted::Known(ids)),
-            (Some(_), Some(_)) => {
-                Err("`count` makes new ones and `ids` names old ones: give one of the two".to_owned())
-            }
-        }
-    }
-}
-
-fn within_bounds(count: usize) -> Result<usize, String> {
-    if count > ADD_MAX { Err(format!("{count} is more than one edit adds (at most {ADD_MAX})")) } else { Ok(count) }
-}
-
-pub fn applied(op: &'static str, ids: impl IntoIterator<Item = Option<String>>) -> Applied {
-    Applied { op, ids: ids.into_iter().collect(), playlist_id: None, snapshot_id: None }
-}
-
 /// Concludes a change inside a playlist.
 fn changed(op: &'static str, ids: Vec<Option<String>>, playlist: &mut Playlist) -> Applied {
     playlist.touch();
     Applied { op, ids, playlist_id: Some(playlist.id.clone()), snapshot_id: Some(playlist.snapshot_id.clone()) }
-}
-
-pub fn drain<T>(what: &str, list: &mut Vec<T>, from: usize, count: usize) -> Result<Vec<T>, String> {
-    check_place(what, list.len(), from)?;
-    Ok(list.drain(from..from.saturating_add(count).min(list.len())).collect())
 }
 
 fn shift<T>(what: &str, list: &mut Vec<T>, from: usize, to: usize) -> Result<(), String> {
@@ -257,10 +210,6 @@ fn shift<T>(what: &str, list: &mut Vec<T>, from: usize, to: usize) -> Result<(),
     let item = list.remove(from);
     list.insert(to, item);
     Ok(())
-}
-
-fn check_place(what: &str, len: usize, place: usize) -> Result<(), String> {
-    if place < len { Ok(()) } else { Err(format!("there is no {what} at {place} (the list has {len})")) }
 }
 
 fn track_at(library: &Library, offset: usize) -> Result<TrackNo, String> {
@@ -303,31 +252,6 @@ fn known_albums(library: &Library, ids: &[String]) -> Result<Vec<AlbumNo>, Strin
         let no = library.catalogue.albums().find(|no| library.catalogue[*no].id == id)?;
         Some((no, library.albums.iter().any(|row| row.album == no)))
     })
-}
-
-/// Looks up ids; `find` gives the number and whether it is in the library already.
-pub fn find_all<T: PartialEq>(
-    ids: &[String],
-    what: &str,
-    find: impl Fn(&str) -> Option<(T, bool)>,
-) -> Result<Vec<T>, String> {
-    let mut found = Vec::with_capacity(ids.len());
-    for id in ids {
-        match find(id) {
-            None => return Err(format!("no {what} has the id `{id}`")),
-            Some((no, is_saved)) if is_saved || found.contains(&no) => {
-                return Err(format!("the {what} `{id}` is in the library already"));
-            }
-            Some((no, _)) => found.push(no),
-        }
-    }
-    Ok(found)
-}
-
-/// The date for something saved now: whole seconds, and never older than what is at the head.
-pub fn saved_now(now: DateTime<Utc>, head: Option<DateTime<Utc>>) -> DateTime<Utc> {
-    let now = now.duration_trunc(TimeDelta::seconds(1)).unwrap_or(now);
-    head.map_or(now, |head| head.max(now))
 }
 
 fn save_tracks(library: &mut Library, op: &'static str, tracks: &[TrackNo], now: DateTime<Utc>) -> Applied {

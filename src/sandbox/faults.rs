@@ -11,12 +11,10 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::actions::{Action, When};
+use super::actions::{Action, Fault, When};
 use super::config::SPAN_MAX;
 use super::edits::Edit;
 use super::http::Query;
-use super::limits::Class;
-use super::refusals::CannedReply;
 use super::reshape::Reshape;
 use super::routes::Family;
 
@@ -82,23 +80,6 @@ pub struct Plan {
     pub changes: Vec<Reshape>,
     /// What goes wrong, if anything.
     pub fault: Option<Fault>,
-}
-
-/// What goes wrong with an answer.
-#[derive(Clone, Debug)]
-pub enum Fault {
-    /// Another answer altogether. `pretends` says which limit it pretends to come from.
-    Instead { reply: CannedReply, pretends: Option<Class> },
-    /// The token has expired, it is claimed.
-    Unauthorized,
-    /// No answer.
-    Hang,
-    /// A connection that breaks after this many bytes of the body.
-    Cut { bytes: usize },
-    /// A whole answer whose JSON stops after this many bytes.
-    Truncate { bytes: usize },
-    /// An answer that says something else than the truth.
-    Reshape(Reshape),
 }
 
 /// What is answered instead of what was asked.

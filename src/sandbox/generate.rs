@@ -7,16 +7,13 @@ use fastrand::Rng;
 
 use super::catalogue::{AlbumNo, ArtistNo, TrackNo};
 use super::config::LibrarySpec;
+use super::dates::{Dates, NEWEST_S, date_ms};
 use super::library::{
     EDITORIAL_PREFIX, Library, LocalFile, Media, PLAYS_MAX, Play, Playlist, PlaylistItem, SavedAlbum, SavedTrack, User,
 };
 use super::names::Namer;
-use super::spoken;
+use super::spoken::make;
 
-/// When the newest item was saved, in seconds since 1970 (2026-06-30): fixed, so that a seed always gives one library.
-const NEWEST_S: i64 = 1_782_831_600;
-/// Seconds from the oldest saved item to the newest, about: nine years.
-const SPAN_S: u64 = 9 * 365 * 86_400;
 /// Items of the one long playlist, where the library is large enough for it.
 const LONG_PLAYLIST_ITEMS: usize = 620;
 /// One saved track in so many is odd, where odd rows are wanted.
@@ -38,7 +35,7 @@ pub fn library(spec: &LibrarySpec, seed: u64) -> Library {
     if spec.odd_rows {
         make_odd(&mut library);
     }
-    spoken::furnish(&mut library, spec, seed);
+    make::furnish(&mut library, spec, seed);
     library
 }
 
@@ -106,40 +103,6 @@ fn listen(library: &mut Library) {
         library.plays.push(Play { played_at: date_ms(at_ms), track });
         at_ms -= i64::from(library.catalogue[track].duration_ms) + library.rng.i64(0..40_000);
     }
-}
-
-/// Dates that fall from the newest onwards, with bursts.
-pub struct Dates {
-    at_s: i64,
-    mean_gap_s: u64,
-}
-
-impl Dates {
-    pub fn back_from_newest(count: usize) -> Dates {
-        Dates { at_s: NEWEST_S, mean_gap_s: (SPAN_S / count.max(1) as u64).clamp(1, 3 * 86_400) }
-    }
-
-    /// Every fourth item or so was saved in the same second as the one before it.
-    fn next(&mut self, rng: &mut Rng) -> DateTime<Utc> {
-        let date = date_ms(self.at_s * 1000);
-        if rng.u8(..4) > 0 {
-            self.at_s -= i64::try_from(rng.u64(0..=self.mean_gap_s * 8 / 3)).unwrap_or(0);
-        }
-        date
-    }
-
-    pub fn zip_with<T, R>(
-        mut self,
-        rng: &mut Rng,
-        items: impl Iterator<Item = T>,
-        row: impl Fn(DateTime<Utc>, T) -> R,
-    ) -> Vec<R> {
-        items.map(|item| row(self.next(rng), item)).collect()
-    }
-}
-
-fn date_ms(ms: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp_millis(ms).expect("the generator's dates lie between 2010 and 2030")
 }
 
 /// The sorts of playlist that a lived-in library has.

@@ -23,10 +23,12 @@
 //! on loopback addresses only.
 
 mod actions;
+mod applied;
 mod catalogue;
 mod config;
 mod consent;
 mod control;
+mod dates;
 mod edits;
 mod explicit;
 mod faults;

@@ -5,8 +5,8 @@
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
+use super::applied::{ADD_MAX, Applied, applied};
 use super::catalogue::TrackNo;
-use super::edits::{ADD_MAX, Applied, applied};
 use super::library::{Library, PLAYS_MAX, Play};
 
 /// Longest ago that a play can turn up, and longest time between two of one edit.

@@ -17,7 +17,9 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use flate2::{Compression, write::GzEncoder};
 use tokio::time::Sleep;
 
+use super::control;
 use super::http::{Delivery, Moment, Reply, Request};
+use super::routes::Route;
 use super::service::Service;
 
 /// Largest request body: a library spelled out for the control API.
@@ -68,11 +70,21 @@ async fn serve(incoming: HttpRequest, body: Bytes, shared: Data<Shared>) -> Http
         authorization,
         body: &body,
     };
-    let reply = shared.lock().answer(&request, Moment::now());
+    let reply = answer(&mut shared.lock(), &request, Moment::now());
     if !reply.delay.is_zero() {
         tokio::time::sleep(reply.delay).await;
     }
     send(reply).await
+}
+
+/// One step of the service: the API's, the sign-in's, or the control's where that is served.
+fn answer(service: &mut Service, request: &Request<'_>, now: Moment) -> Reply {
+    let reply = match Route::of(request.path) {
+        Route::Control(path) if service.has_control => control::answer(service, path, request, now),
+        _ => service.answer(request, now),
+    };
+    service.spread();
+    reply
 }
 
 async fn send(reply: Reply) -> HttpResponse<BoxBody> {

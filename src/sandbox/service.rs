@@ -7,11 +7,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::actions::Fault;
+use super::applied::Applied;
 use super::config::{Config, Dialect};
 use super::consent::{self, Consent};
-use super::control;
-use super::edits::{self, Applied, Edit};
-use super::faults::{Fault, Plan, Question, Rules, Target};
+use super::edits::{self, Edit};
+use super::faults::{Plan, Question, Rules, Target};
 use super::http::{ApiError, Delivery, Moment, Query, Reply, Request};
 use super::library::{Account, Library};
 use super::limits::{Class, Limiter, Manners, Origin, Pause, Scope};
@@ -43,7 +44,7 @@ pub struct Service {
     pub limiter: Limiter,
     pub rules: Rules,
     pub journal: Journal,
-    has_control: bool,
+    pub has_control: bool,
 }
 
 impl Service {
@@ -74,14 +75,8 @@ impl Service {
         (service, refresh_token)
     }
 
-    /// Answers a request that arrives now.
+    /// Answers a request to the API or to the sign-in that arrives now.
     pub fn answer(&mut self, request: &Request<'_>, now: Moment) -> Reply {
-        let reply = self.answer_one(request, now);
-        self.spread();
-        reply
-    }
-
-    fn answer_one(&mut self, request: &Request<'_>, now: Moment) -> Reply {
         match Route::of(request.path) {
             Route::Api(endpoint) => {
                 let user = self.oauth.check(request.authorization, now.instant).map_or(0, |(user, _)| user);
@@ -89,7 +84,6 @@ impl Service {
             }
             Route::Token => self.answer_sign_in(Family::Token, request, now),
             Route::Authorize => self.answer_sign_in(Family::Authorize, request, now),
-            Route::Control(path) if self.has_control => control::answer(self, path, request, now),
             Route::Control(_) | Route::Nowhere => Reply::from(ApiError::NO_SERVICE),
         }
     }
@@ -261,7 +255,7 @@ impl Service {
     }
 
     /// What one person changed in a playlist, the others list.
-    fn spread(&mut self) {
+    pub fn spread(&mut self) {
         for share in self.shares.clone() {
             let mut libraries: Vec<&mut Library> = std::iter::once(&mut self.library).chain(&mut self.others).collect();
             let Ok([one, other]) = libraries.get_disjoint_mut([share.of, share.with]) else { continue };

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::config::Dialect;
 use super::lens::Lens;
 use super::library::{Access, Library, Media, Play, Playlist, PlaylistItem};
-use super::spoken::{AudiobookWire, SpokenTruth};
+use super::spoken::wire::{AudiobookWire, SpokenTruth};
 use super::wire::{AlbumWire, ArtistWire, EpisodeWire, ShowWire, TrackWire, seconds};
 
 /// The whole library.

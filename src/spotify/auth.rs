@@ -11,8 +11,8 @@
 //! later process asks sooner, or again.
 
 use super::{
-    client::{Client, NotRenewed},
     error::{ApiError, VaultError},
+    token_endpoint::{NotRenewed, TokenEndpoint},
     token_rest::TokenRest,
     wire::TokenWire,
 };
@@ -214,20 +214,14 @@ impl Tokens {
         self.inner.state.lock().await.stored.clone()
     }
 
-    /// Renews the access token now, whatever is left of it.
-    pub async fn refresh(&self, client: &Client) -> Result<(), ApiError> {
-        let current = self.inner.state.lock().await.bearer.clone();
-        self.bearer(client, current.as_ref()).await.map(drop)
-    }
-
     /// Takes in that a 401 came back for `bearer`. Says whether another try is worth it: not for a bearer that itself
     /// has just replaced a refused one. Such refusals were seen to last for minutes, and to pass.
-    pub(super) async fn renew_refused(&self, client: &Client, bearer: &Bearer) -> Result<bool, ApiError> {
-        let again_after = client.inner.token_rests.doubt;
+    pub(super) async fn renew_refused(&self, endpoint: &Arc<TokenEndpoint>, bearer: &Bearer) -> Result<bool, ApiError> {
+        let again_after = endpoint.rests.doubt;
         if self.doubted().is_some_and(|it| it.serial == bearer.serial && it.since.elapsed() < again_after) {
             return Ok(false);
         }
-        let renewed = self.bearer(client, Some(bearer)).await?;
+        let renewed = self.bearer(endpoint, Some(bearer)).await?;
         *self.doubted() = Some(Doubted { serial: renewed.serial, since: Instant::now() });
         Ok(true)
     }
@@ -248,18 +242,22 @@ impl Tokens {
     /// The access token to send, renewed and stored if need be. `refused` is one that a 401 came back for.
     ///
     /// One caller refreshes. Those who wait for it share how it ended: with the token, or with the rest that follows.
-    pub(super) async fn bearer(&self, client: &Client, refused: Option<&Bearer>) -> Result<Bearer, ApiError> {
+    pub(super) async fn bearer(
+        &self,
+        endpoint: &Arc<TokenEndpoint>,
+        refused: Option<&Bearer>,
+    ) -> Result<Bearer, ApiError> {
         let mut state = self.inner.state.clone().lock_owned().await;
         for _ in 0..=ADOPTIONS_MAX {
-            self.settle(client, &mut state).await?;
+            self.settle(endpoint, &mut state).await?;
             if state.usable(self.now(), refused).is_none() {
                 if let Some(over) = &state.over {
                     return Err(over.clone());
                 }
-                let mut obstacle = rest_left(client, &state);
+                let mut obstacle = rest_left(endpoint, &state);
                 if obstacle.is_none() {
                     let exchanged;
-                    (state, exchanged) = self.exchange(client, state).await?;
+                    (state, exchanged) = self.exchange(endpoint, state).await?;
                     match exchanged {
                         Ok(()) => {}
                         Err(_) if state.void.is_some() => continue,
@@ -272,7 +270,7 @@ impl Tokens {
                             if let Err(error) = self.inner.vault.note_trouble(&state.known, &trouble, of).await {
                                 debug!(%error, "the trouble of the token endpoint could not be noted");
                             }
-                            obstacle = rest_left(client, &state);
+                            obstacle = rest_left(endpoint, &state);
                         }
                     }
                 }
@@ -285,16 +283,16 @@ impl Tokens {
                 return state.bearer.clone().ok_or_else(unusable_grant);
             }
         }
-        self.settle(client, &mut state).await?;
-        Err(state.over.clone().or_else(|| rest_left(client, &state)).unwrap_or_else(|| ApiError::NoToken {
-            left: client.inner.token_rests.first,
+        self.settle(endpoint, &mut state).await?;
+        Err(state.over.clone().or_else(|| rest_left(endpoint, &state)).unwrap_or_else(|| ApiError::NoToken {
+            left: endpoint.rests.first,
             is_doubted: false,
             message: "the stored tokens keep changing".into(),
         }))
     }
 
     /// Finds out what a void refresh token means: somebody else has exchanged it, Spotify errs, or the sign-in is over.
-    async fn settle(&self, client: &Client, state: &mut State) -> Result<(), ApiError> {
+    async fn settle(&self, endpoint: &Arc<TokenEndpoint>, state: &mut State) -> Result<(), ApiError> {
         let Some(Void { refresh_token, said, error }) = &state.void else { return Ok(()) };
         let (vault, now) = (&self.inner.vault, self.now());
         match vault.load().await? {
@@ -302,7 +300,7 @@ impl Tokens {
                 self.adopt(state, theirs);
             }
             Some(theirs) if vault.is_lasting() => {
-                let (rests, doubted_at) = (&client.inner.token_rests, theirs.trouble.and_then(|it| it.doubted_at));
+                let (rests, doubted_at) = (&endpoint.rests, theirs.trouble.and_then(|it| it.doubted_at));
                 let is_confirmed =
                     doubted_at.is_some_and(|at| now - at >= TimeDelta::from_std(rests.doubt).unwrap_or_default());
                 if is_confirmed {
@@ -363,10 +361,14 @@ impl Tokens {
 
     /// Exchanges the refresh token, in a task of its own: a caller that is dropped meanwhile must not lose the answer,
     /// because the token that was sent may be worth nothing any more. The task holds the lock until the answer is in.
-    async fn exchange(&self, client: &Client, mut state: OwnedMutexGuard<State>) -> Result<Exchanged, ApiError> {
-        let (first, client, inner) = (client.inner.token_rests.first, client.clone(), self.inner.clone());
+    async fn exchange(
+        &self,
+        endpoint: &Arc<TokenEndpoint>,
+        mut state: OwnedMutexGuard<State>,
+    ) -> Result<Exchanged, ApiError> {
+        let (first, endpoint, inner) = (endpoint.rests.first, endpoint.clone(), self.inner.clone());
         let exchange = async move {
-            let answer = client.exchange_refresh_token(&state.stored.refresh_token, (inner.now)()).await;
+            let answer = endpoint.exchange_refresh_token(&state.stored.refresh_token, (inner.now)()).await;
             let serial = inner.num_refreshes.fetch_add(1, Ordering::AcqRel) + 1;
             let granted = answer.and_then(|grant| {
                 state.accept(grant, serial, (inner.now)()).map_err(|error| NotRenewed::Failed {
@@ -375,8 +377,8 @@ impl Tokens {
                     is_of_the_grant: true,
                 })
             });
-            let (rests, now, wall) = (&client.inner.token_rests, Instant::now(), (inner.now)());
-            let mut shared = client.inner.token_rest.lock().unwrap_or_else(PoisonError::into_inner);
+            let (rests, now, wall) = (&endpoint.rests, Instant::now(), (inner.now)());
+            let mut shared = endpoint.rest();
             let result = match granted {
                 Ok(()) => {
                     shared.handle_granted();
@@ -414,9 +416,9 @@ impl Tokens {
 type Exchanged = (OwnedMutexGuard<State>, Result<(), (TokenTrouble, TroubleOf)>);
 
 /// Whether the token endpoint is to be left alone now, by anybody or for these tokens.
-fn rest_left(client: &Client, state: &State) -> Option<ApiError> {
+fn rest_left(endpoint: &Arc<TokenEndpoint>, state: &State) -> Option<ApiError> {
     let now = Instant::now();
-    let shared = client.inner.token_rest.lock().unwrap_or_else(PoisonError::into_inner);
+    let shared = endpoint.rest();
     let (left, trouble) = shared.left(now).into_iter().chain(state.rest.left(now)).max_by_key(|(left, _)| *left)?;
     let message = format!("{}; it is asked again at {}", trouble.why, trouble.retry_at.format("%F %T UTC"));
     Some(ApiError::NoToken { left, is_doubted: trouble.doubted_at.is_some(), message })

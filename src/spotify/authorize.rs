@@ -145,16 +145,16 @@ impl Client {
             message: "the token request cannot be written".into(),
             source: Some(std::sync::Arc::new(error)),
         })?;
-        let body = self.send_code(request, secrets, now).await?;
+        let body = self.inner.token_endpoint.send_code(request, secrets, now).await?;
         let mut response = oauth2::HttpResponse::new(body);
         *response.status_mut() = oauth2::http::StatusCode::OK;
         Ok(response)
     }
 
     fn endpoints(&self) -> Endpoints {
-        BasicClient::new(ClientId::new(self.inner.client_id.clone()))
+        BasicClient::new(ClientId::new(self.inner.token_endpoint.client_id.clone()))
             .set_auth_uri(AuthUrl::from_url(self.inner.authorize_url.clone()))
-            .set_token_uri(TokenUrl::from_url(self.inner.token_url.clone()))
+            .set_token_uri(TokenUrl::from_url(self.inner.token_endpoint.url.clone()))
     }
 }
 

@@ -5,47 +5,34 @@
 //! to the configured host only.
 
 use super::{
+    answer::{body, decoded, host, refusal_body, undecodable},
     auth::Tokens,
-    decode::{self, DecodeError, Profile},
+    decode::{self, Profile},
     error::ApiError,
     plays,
-    refusal::{Asked, Credential, Refusal},
-    token_rest::{TokenRest, TokenRests},
-    wire::TokenWire,
+    refusal::{Asked, Refusal},
+    token_endpoint::TokenEndpoint,
+    token_rest::TokenRests,
 };
-use crate::model::{EntityType, PLAYS_PAGE_LEN, Page, PageRequest, PlaysPage, with_causes};
-use chrono::{DateTime, Utc};
+use crate::model::{EntityType, PLAYS_PAGE_LEN, Page, PageRequest, PlaysPage};
 use reqwest::{
     Response, StatusCode,
     header::{ACCEPT, AUTHORIZATION, HeaderValue},
     redirect,
 };
-use secrecy::{ExposeSecret, SecretString};
 use std::{
-    panic::resume_unwind,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
-use tokio::task::spawn_blocking;
 use tracing::trace;
 use url::{Host, Url};
 
 /// Longest body that is read. Fifty full albums with their first tracks come to five megabytes. With all that is made of
 /// it, an answer takes at most 64 MiB.
 const BODY_LEN_MAX: usize = 10 << 20;
-
-/// Longest body that is decoded at once. An ordinary page has half of that; what takes longer is done on another thread,
-/// since this one is everybody's.
-const DECODED_AT_ONCE_MAX: usize = 512 << 10;
-
-/// What is set aside for a body on its own word.
-const BODY_LEN_EXPECTED: usize = 1 << 20;
-
-/// How much of a refusal's body is read.
-const REFUSAL_LEN_MAX: usize = 64 << 10;
 
 /// The id before every artist. With `after` the listing is sorted by id and complete; the first call without it was
 /// seen to skip artists (github.com/spotify/web-api/issues/314).
@@ -72,39 +59,11 @@ pub struct Client {
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub http: reqwest::Client,
+    http: reqwest::Client,
     api_url: Url,
     pub authorize_url: Url,
-    pub token_url: Url,
-    pub client_id: String,
+    pub token_endpoint: Arc<TokenEndpoint>,
     num_requests: AtomicU64,
-    pub num_token_requests: AtomicU64,
-    pub token_rests: TokenRests,
-    /// Of the token endpoint, whoever asked it.
-    pub token_rest: Mutex<TokenRest>,
-}
-
-/// Why the token endpoint gave no new access token.
-#[derive(Debug)]
-pub(super) enum NotRenewed {
-    /// The refresh token is worth nothing any more; `said` is Spotify's reason.
-    Void { said: String, error: ApiError },
-    Failed {
-        why: String,
-        retry_after: Option<Duration>,
-        /// It speaks of these tokens, and not of the endpoint.
-        is_of_the_grant: bool,
-    },
-}
-
-impl NotRenewed {
-    fn failed(error: &ApiError) -> NotRenewed {
-        let retry_after = match error {
-            ApiError::Transient { retry_after, .. } | ApiError::Intercepted { retry_after, .. } => *retry_after,
-            _ => None,
-        };
-        NotRenewed::Failed { why: with_causes(error), retry_after, is_of_the_grant: false }
-    }
 }
 
 /// A GET, and what its answer is to be judged by.
@@ -138,17 +97,15 @@ impl Client {
             message: "the HTTP client cannot be set up".into(),
             source: Some(Arc::new(error)),
         })?;
+        let token_url = join(&accounts_url, &["api", "token"]);
+        let token_endpoint = TokenEndpoint::new(http.clone(), token_url, config.client_id, config.token_rests);
         Ok(Client {
             inner: Arc::new(Inner {
                 http,
                 authorize_url: join(&accounts_url, &["authorize"]),
-                token_url: join(&accounts_url, &["api", "token"]),
                 api_url,
-                client_id: config.client_id,
+                token_endpoint: Arc::new(token_endpoint),
                 num_requests: AtomicU64::new(0),
-                num_token_requests: AtomicU64::new(0),
-                token_rests: config.token_rests,
-                token_rest: Mutex::default(),
             }),
         })
     }
@@ -184,7 +141,7 @@ impl Client {
 
     /// The application that it asks for.
     pub fn client_id(&self) -> &str {
-        &self.inner.client_id
+        &self.inner.token_endpoint.client_id
     }
 
     /// Requests sent to the Web API so far, refused ones included.
@@ -194,7 +151,7 @@ impl Client {
 
     /// Requests sent to the token endpoint so far.
     pub fn num_token_requests(&self) -> u64 {
-        self.inner.num_token_requests.load(Ordering::Relaxed)
+        self.inner.token_endpoint.num_requests()
     }
 
     fn call<'a>(&self, request: &'a PageRequest) -> Result<Call<'a>, ApiError> {
@@ -235,10 +192,10 @@ impl Client {
 
     /// The body of a 200. A 401 renews the token once.
     async fn get(&self, tokens: &Tokens, call: &Call<'_>) -> Result<Vec<u8>, ApiError> {
-        let bearer = tokens.bearer(self, None).await?;
+        let bearer = tokens.bearer(&self.inner.token_endpoint, None).await?;
         let response = self.send(call, bearer.header.clone()).await?;
         if response.status() == StatusCode::UNAUTHORIZED {
-            let renewed = tokens.renew_refused(self, &bearer).await;
+            let renewed = tokens.renew_refused(&self.inner.token_endpoint, &bearer).await;
             if renewed.map_err(|error| ApiError::NotRenewed(Box::new(error)))? {
                 return Err(ApiError::Renewed);
             }
@@ -266,72 +223,6 @@ impl Client {
         let sent = request.header(ACCEPT, "application/json").send().await;
         sent.map_err(|error| ApiError::from_send(&call.what, &host(&call.url), error))
     }
-
-    /// Asks the token endpoint for a new access token.
-    pub(super) async fn exchange_refresh_token(
-        &self,
-        refresh_token: &SecretString,
-        now: DateTime<Utc>,
-    ) -> Result<TokenWire, NotRenewed> {
-        let what = "the token request";
-        let secret = refresh_token.expose_secret();
-        let form = [("grant_type", "refresh_token"), ("refresh_token", secret), ("client_id", &self.inner.client_id)];
-        let host = host(&self.inner.token_url);
-        self.inner.num_token_requests.fetch_add(1, Ordering::Relaxed);
-        let sent = self.inner.http.post(self.inner.token_url.clone()).form(&form).send().await;
-        let response = sent.map_err(|error| NotRenewed::failed(&ApiError::from_send(what, &host, error)))?;
-        if response.status() == StatusCode::OK {
-            let body =
-                body(response, REFUSAL_LEN_MAX, what, &host).await.map_err(|error| NotRenewed::failed(&error))?;
-            return decode::object_as_it_is(&body).map_err(|error| NotRenewed::failed(&undecodable(what, error)));
-        }
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = refusal_body(response).await;
-        let refusal = Refusal { what, status, headers: &headers, body: &body, secrets: &[secret], now };
-        let error = refusal.by_accounts(Credential::RefreshToken);
-        Err(match (refusal.invalid_grant(), NotRenewed::failed(&error)) {
-            (Some(said), _) => NotRenewed::Void { said, error },
-            (None, NotRenewed::Failed { why, retry_after, .. }) => {
-                NotRenewed::Failed { why, retry_after, is_of_the_grant: refusal.is_of_the_grant() }
-            }
-            (None, void @ NotRenewed::Void { .. }) => void,
-        })
-    }
-
-    /// Sends a code to the token endpoint. Returns the body of a 200.
-    pub(super) async fn send_code(
-        &self,
-        request: reqwest::Request,
-        secrets: &[&str],
-        now: DateTime<Utc>,
-    ) -> Result<Vec<u8>, ApiError> {
-        let what = "the token request";
-        let host = host(&self.inner.token_url);
-        self.inner.num_token_requests.fetch_add(1, Ordering::Relaxed);
-        let sent = self.inner.http.execute(request).await;
-        let response = sent.map_err(|error| ApiError::from_send(what, &host, error))?;
-        if response.status() == StatusCode::OK {
-            return body(response, REFUSAL_LEN_MAX, what, &host).await;
-        }
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = refusal_body(response).await;
-        Err(Refusal { what, status, headers: &headers, body: &body, secrets, now }.by_accounts(Credential::Code))
-    }
-}
-
-async fn decoded<T: Send + 'static>(
-    body: Vec<u8>,
-    decode: impl FnOnce(&[u8]) -> Result<T, DecodeError> + Send + 'static,
-) -> Result<T, DecodeError> {
-    if body.len() <= DECODED_AT_ONCE_MAX {
-        return decode(&body);
-    }
-    let decoding = spawn_blocking(move || decode(&body)).await;
-    decoding.unwrap_or_else(|error| resume_unwind(error.into_panic()))
-}
-
-fn undecodable(what: &str, error: DecodeError) -> ApiError {
-    ApiError::Malformed { message: format!("the answer to {what} {error}"), source: Some(Arc::new(error)) }
 }
 
 /// Checks a base URL: what goes there carries tokens.
@@ -356,36 +247,4 @@ fn join(base: &Url, segments: &[&str]) -> Url {
     let mut url = base.clone();
     url.path_segments_mut().expect("http and https URLs have a path").pop_if_empty().extend(segments);
     url
-}
-
-/// Where a person would look for the server: its port is named where it is not the scheme's own.
-fn host(url: &Url) -> String {
-    let host = url.host_str().unwrap_or("the server");
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-/// A body of at most `len_max` bytes.
-async fn body(mut response: Response, len_max: usize, what: &str, host: &str) -> Result<Vec<u8>, ApiError> {
-    let mut body = Vec::with_capacity(
-        response.content_length().map_or(0, |len| usize::try_from(len).map_or(0, |len| len.min(BODY_LEN_EXPECTED))),
-    );
-    while let Some(chunk) = response.chunk().await.map_err(|error| ApiError::from_body(what, host, error))? {
-        if body.len() + chunk.len() > len_max {
-            return Err(ApiError::malformed(what, format_args!("is longer than {len_max} bytes")));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-/// As much of a refusal's body as comes: its status says the most.
-async fn refusal_body(mut response: Response) -> Vec<u8> {
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        body.extend_from_slice(&chunk[..chunk.len().min(REFUSAL_LEN_MAX - body.len())]);
-        if body.len() == REFUSAL_LEN_MAX {
-            break;
-        }
-    }
-    body
 }

@@ -13,10 +13,13 @@
 //! | `identity`, `media` | what a row is about; tracks, local files, episodes and the like |
 //! | `repair` | what to make of characters that cannot be |
 //! | `plays` | the same for the listening history |
+//! | `answer` | the body of an answer, within bounds |
+//! | `token_endpoint` | a refresh token, or the code of a sign-in, is exchanged |
 //! | `token_rest` | how long the token endpoint is left alone after it gave no token |
 //! | `refusal` | an answer that is not a 200 becomes an error |
 //! | `error` | the errors, and what can be done about each |
 
+mod answer;
 mod auth;
 mod authorize;
 mod client;
@@ -32,6 +35,7 @@ mod repair;
 mod room;
 mod row;
 mod spoken;
+mod token_endpoint;
 mod token_rest;
 mod wire;
 

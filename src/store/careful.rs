@@ -9,7 +9,6 @@
 //! rule that the row breaks. Any other refusal is not about the row, but about the table, the disk or the rights: it ends
 //! the transaction.
 
-use super::upsert::{Row, chunks};
 use super::{Conn, StoreError};
 use crate::model::{EntityType, Item, Oddity, Track};
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as QueryError, QueryResult};
@@ -48,6 +47,16 @@ impl<O: DerefMut> DerefMut for Lent<O> {
 pub(super) struct Subject {
     pub id: String,
     pub position: Option<i64>,
+}
+
+/// A row that can be written with care.
+pub(super) trait Careful: Sized {
+    const TABLE: &'static str;
+
+    fn subject(&self) -> Subject;
+
+    /// The same row, saying less.
+    fn reduced(&self, by: Reduction) -> Self;
 }
 
 /// How much of a row is left out.
@@ -217,13 +226,13 @@ impl Conn {
     }
 }
 
-/// Writes `rows` with care, by statements of `write`.
-pub(super) async fn write<R: Row>(
+/// Writes rows with care, by statements of `write`: these at first, and fewer where that is refused.
+pub(super) async fn write<'a, R: Careful + 'a>(
     conn: &mut Conn,
-    rows: &[R],
+    statements: impl Iterator<Item = &'a [R]>,
     mut write: impl AsyncFnMut(&mut Conn, &[R]) -> QueryResult<()>,
 ) -> QueryResult<()> {
-    let mut left: Vec<&[R]> = chunks(rows).collect();
+    let mut left: Vec<&[R]> = statements.collect();
     left.reverse();
     while let Some(some) = left.pop() {
         let Err(error) = try_to(conn, some, &mut write).await? else { continue };
@@ -239,7 +248,7 @@ pub(super) async fn write<R: Row>(
 }
 
 /// Writes what the database takes of a row that it has refused.
-async fn write_reduced<R: Row>(
+async fn write_reduced<R: Careful>(
     conn: &mut Conn,
     row: &R,
     refused: &QueryError,
@@ -264,13 +273,13 @@ async fn write_reduced<R: Row>(
     }
 }
 
-fn note<R: Row>(conn: &mut Conn, row: &R, is_left_out: bool, error: &QueryError) {
-    let refusal = Refusal { table: R::TARGET.table, subject: row.subject(), is_left_out, reason: error.to_string() };
+fn note<R: Careful>(conn: &mut Conn, row: &R, is_left_out: bool, error: &QueryError) {
+    let refusal = Refusal { table: R::TABLE, subject: row.subject(), is_left_out, reason: error.to_string() };
     conn.refusals_mut().get_or_insert_default().push(refusal);
 }
 
 /// Writes in a savepoint. The outer error is not about a row.
-async fn try_to<R: Row>(
+async fn try_to<R: Careful>(
     conn: &mut Conn,
     rows: &[R],
     write: &mut impl AsyncFnMut(&mut Conn, &[R]) -> QueryResult<()>,

@@ -1,6 +1,5 @@
 //! The rows that changes are made of, a page at a time: each kind of event read from its table, by its moment.
 
-use super::changes::Mark;
 use super::schema::{
     album_artists, albums, artists, audiobooks, episodes, followed_artists, library_playlists, playlist_changes,
     playlist_versions, playlists, saved_albums, saved_audiobooks, saved_episodes, saved_shows, saved_tracks, shows,
@@ -15,6 +14,15 @@ use diesel::expression::SqlLiteral;
 use diesel::sql_types::{Nullable, Text};
 use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable};
 use diesel_async::RunQueryDsl;
+
+/// The last row that was read: the next ones are older, or as old and after it by what tells them apart.
+#[derive(Debug, Clone)]
+pub(super) struct Mark {
+    pub at: At,
+    pub id: String,
+    pub version: i64,
+    pub number: i64,
+}
 
 /// The first of a list of names.
 pub(super) fn first_of(names: &str) -> Option<String> {

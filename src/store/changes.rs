@@ -4,7 +4,8 @@
 //! was gone. Each is read a page at a time, from an index and from where the page before ended, and the pages are merged
 //! by time. So it costs what is looked at, however large the library is.
 
-use super::changed_rows::{ItemRow, MemberRow, first_of, items, members};
+use super::changed_rows::{ItemRow, Mark, MemberRow, first_of, items, members};
+pub use super::sources::ChangeKind;
 use super::sources::{Moment, Source};
 use super::types::At;
 use super::versions::ADDED;
@@ -43,26 +44,6 @@ pub enum Changed {
     /// A member of the library.
     Member(EntityType),
     PlaylistItem,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChangeKind {
-    Added,
-    /// It was there before.
-    AddedAgain,
-    Removed,
-}
-
-impl ChangeKind {
-    pub const ALL: [ChangeKind; 3] = [ChangeKind::Added, ChangeKind::AddedAgain, ChangeKind::Removed];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            ChangeKind::Added => "added",
-            ChangeKind::AddedAgain => "added_again",
-            ChangeKind::Removed => "removed",
-        }
-    }
 }
 
 /// A place in a playlist: of what was added in the list as it then was, of what was removed in the one before.
@@ -117,7 +98,7 @@ impl Changes {
     ) -> Changes {
         let branches = sources.map(|source| match after {
             None => Branch::new(account, source),
-            Some(place) => Branch { mark: Mark::after(place, source), ..Branch::new(account, source) },
+            Some(place) => Branch { mark: mark_after(place, source), ..Branch::new(account, source) },
         });
         Changes { store, since, page_len, branches: branches.collect() }
     }
@@ -160,26 +141,15 @@ struct Branch {
     is_drained: bool,
 }
 
-/// The last row that was read: the next ones are older, or as old and after it by what tells them apart.
-#[derive(Debug, Clone)]
-pub(super) struct Mark {
-    pub at: At,
-    pub id: String,
-    pub version: i64,
-    pub number: i64,
-}
-
-impl Mark {
-    /// Where a source goes on after a change of this or another one.
-    fn after(place: &Place, source: Source) -> Mark {
-        let Place { at, source: rank, id, version, number } = place.clone();
-        match source.rank().cmp(&rank) {
-            // All of that moment has been told.
-            Ordering::Less => Mark { at, id: String::new(), version: 0, number: 0 },
-            Ordering::Equal => Mark { at, id, version, number },
-            // Nothing of that moment has been told.
-            Ordering::Greater => Mark { at: at.next(), id: String::new(), version: 0, number: 0 },
-        }
+/// Where a source goes on after a change of this or another one.
+fn mark_after(place: &Place, source: Source) -> Mark {
+    let Place { at, source: rank, id, version, number } = place.clone();
+    match source.rank().cmp(&rank) {
+        // All of that moment has been told.
+        Ordering::Less => Mark { at, id: String::new(), version: 0, number: 0 },
+        Ordering::Equal => Mark { at, id, version, number },
+        // Nothing of that moment has been told.
+        Ordering::Greater => Mark { at: at.next(), id: String::new(), version: 0, number: 0 },
     }
 }
 

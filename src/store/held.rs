@@ -6,30 +6,16 @@
 //! [`super::playlists`].
 
 use super::membership::{self, IDS_MAX};
-use super::rows::HeldRow;
+use super::rows::{HeldRow, LISTING, held};
 use super::schema::{albums, artists, audiobooks, episodes, held_removals, playlist_items, playlists, shows, tracks};
 use super::types::{At, Words, len};
 use super::upsert::upsert;
 use super::{Conn, Store, StoreError, with_conn};
-use crate::model::{AccountId, Counts, EntityType, HeldRemoval, Hold};
+use crate::model::{AccountId, Counts, EntityType, HeldBefore, HeldRemoval, Hold};
 use chrono::{DateTime, Utc};
 use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
-use std::collections::HashMap;
-
-/// The playlist of a removal from an entity type's own listing.
-pub(super) const LISTING: &str = "";
-
-/// What is held of an entity type's own listing, as a query.
-macro_rules! held {
-    ($account:expr, $entity:expr) => {
-        held_removals::table
-            .filter(held_removals::account_id.eq($account.0))
-            .filter(held_removals::entity_type.eq($entity.as_str()))
-            .filter(held_removals::playlist_id.eq(crate::store::held::LISTING))
-    };
-}
-pub(super) use held;
+use std::collections::{HashMap, HashSet};
 
 impl Store {
     /// The removals of an account that wait for a later look or for a person, oldest first.
@@ -82,7 +68,7 @@ pub(super) async fn hold(
 ) -> Result<u32, StoreError> {
     let missing = membership::unseen_ids(conn, account, entity, hold.pass).await?;
     let held: Vec<String> = with_conn!(conn, |c| held!(account, entity).select(held_removals::item_id).load(c).await)?;
-    let is_missing: std::collections::HashSet<&str> = missing.iter().map(String::as_str).collect();
+    let is_missing: HashSet<&str> = missing.iter().map(String::as_str).collect();
     let seen: Vec<&str> = held.iter().map(String::as_str).filter(|id| !is_missing.contains(id)).collect();
     forget(conn, account, entity, &seen).await?;
     let has_news = held.len() - seen.len() < missing.len();
@@ -114,6 +100,35 @@ pub(super) async fn hold(
         }
     })?;
     Ok(if has_news { len(missing.len()) } else { 0 })
+}
+
+/// How many of the items that the pass has not seen were held before.
+pub(super) async fn held_before(
+    conn: &mut Conn,
+    account: AccountId,
+    entity: EntityType,
+    pass: i64,
+    ripe_at: Option<DateTime<Utc>>,
+) -> Result<HeldBefore, StoreError> {
+    type Row = (String, At, bool, bool);
+    let held: Vec<Row> = with_conn!(conn, |c| {
+        use held_removals::{is_confirmed, is_counted, item_id, since};
+        held!(account, entity).select((item_id, since, is_counted, is_confirmed)).load(c).await
+    })?;
+    let mut before = HeldBefore::default();
+    if held.is_empty() {
+        return Ok(before);
+    }
+    let missing: HashSet<String> = membership::unseen_ids(conn, account, entity, pass).await?.into_iter().collect();
+    for (_, since, is_counted, is_confirmed) in held.into_iter().filter(|(id, ..)| missing.contains(id)) {
+        let is_ripe = ripe_at.is_some_and(|at| DateTime::<Utc>::from(since) <= at);
+        match (is_confirmed, is_counted) {
+            (true, _) => before.num_confirmed += 1,
+            (false, true) => before.num_counted += 1,
+            (false, false) => before.num_ripe += u32::from(is_ripe),
+        }
+    }
+    Ok(before)
 }
 
 /// Lets go of these.

@@ -218,7 +218,7 @@ async fn survey(conn: &mut Conn, commit: &Commit, report: &mut CommitReport) -> 
     report.num_active = Some(membership::num_active(conn, commit.account_id, commit.entity).await?);
     if let Some(pass) = survey.pass {
         report.num_unseen = Some(membership::num_unseen(conn, commit.account_id, commit.entity, pass).await?);
-        report.held = membership::held_before(conn, commit.account_id, commit.entity, pass, survey.ripe_at).await?;
+        report.held = held::held_before(conn, commit.account_id, commit.entity, pass, survey.ripe_at).await?;
     } else {
         report.held.num_confirmed = held::num_confirmed(conn, commit.account_id, commit.entity).await?;
     }

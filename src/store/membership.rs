@@ -1,19 +1,17 @@
 //! Whose library holds what: `saved_tracks`, `followed_artists`, `library_playlists` and the like. Tables of one shape, so
 //! each question is asked once, for whichever table the entity type has.
 
-use super::held::held;
-use super::rows::{FollowedArtistRow, LibraryPlaylistRow, SavedAlbumRow, SavedTrackRow};
+use super::rows::{FollowedArtistRow, LibraryPlaylistRow, SavedAlbumRow, SavedTrackRow, held};
 use super::schema::{followed_artists, held_removals, library_playlists, saved_audiobooks, sync_seen};
 use super::spoken_rows::{SavedAudiobookRow, SavedEpisodeRow, SavedShowRow};
 use super::types::{At, Words, to_u32};
 use super::{Conn, StoreError, with_conn};
-use crate::model::{AccountId, EntityType, Gone, HeldBefore, Membership, Removal, Slot};
-use chrono::{DateTime, Utc};
+use crate::model::{AccountId, EntityType, Gone, Membership, Removal, Slot};
 use diesel::dsl::{count, count_star};
 use diesel::{BoolExpressionMethods, CombineDsl, ExpressionMethods, QueryDsl};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// Evaluates an expression with the entity type's membership table and its item column in scope.
 macro_rules! in_membership {
@@ -332,35 +330,6 @@ pub(super) async fn num_unseen(
         unseen!(members, item_id, account, entity, pass).select(count_star()).get_result(c).await
     }))?;
     Ok(to_u32(unseen))
-}
-
-/// Those of them that were held back before.
-pub(super) async fn held_before(
-    conn: &mut Conn,
-    account: AccountId,
-    entity: EntityType,
-    pass: i64,
-    ripe_at: Option<DateTime<Utc>>,
-) -> Result<HeldBefore, StoreError> {
-    type Row = (String, At, bool, bool);
-    let held: Vec<Row> = with_conn!(conn, |c| {
-        use held_removals::{is_confirmed, is_counted, item_id, since};
-        held!(account, entity).select((item_id, since, is_counted, is_confirmed)).load(c).await
-    })?;
-    let mut before = HeldBefore::default();
-    if held.is_empty() {
-        return Ok(before);
-    }
-    let missing: HashSet<String> = unseen_ids(conn, account, entity, pass).await?.into_iter().collect();
-    for (_, since, is_counted, is_confirmed) in held.into_iter().filter(|(id, ..)| missing.contains(id)) {
-        let is_ripe = ripe_at.is_some_and(|at| DateTime::<Utc>::from(since) <= at);
-        match (is_confirmed, is_counted) {
-            (true, _) => before.num_confirmed += 1,
-            (false, true) => before.num_counted += 1,
-            (false, false) => before.num_ripe += u32::from(is_ripe),
-        }
-    }
-    Ok(before)
 }
 
 /// Members, not marked removed, that the pass has not seen.

@@ -422,3 +422,17 @@ impl<'a> SeenRow<'a> {
         SeenRow { account_id: account.0, entity_type: entity.as_str(), pass, item_id: Words(item_id) }
     }
 }
+
+/// The playlist of a removal from an entity type's own listing.
+pub(super) const LISTING: &str = "";
+
+/// What is held of an entity type's own listing, as a query.
+macro_rules! held {
+    ($account:expr, $entity:expr) => {
+        held_removals::table
+            .filter(held_removals::account_id.eq($account.0))
+            .filter(held_removals::entity_type.eq($entity.as_str()))
+            .filter(held_removals::playlist_id.eq(crate::store::rows::LISTING))
+    };
+}
+pub(super) use held;

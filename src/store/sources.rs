@@ -1,7 +1,26 @@
 //! Where changes are read: each kind of event has a table, and a moment in it.
 
-use super::changes::ChangeKind;
 use crate::model::{Dated, EntityType};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    Added,
+    /// It was there before.
+    AddedAgain,
+    Removed,
+}
+
+impl ChangeKind {
+    pub const ALL: [ChangeKind; 3] = [ChangeKind::Added, ChangeKind::AddedAgain, ChangeKind::Removed];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ChangeKind::Added => "added",
+            ChangeKind::AddedAgain => "added_again",
+            ChangeKind::Removed => "removed",
+        }
+    }
+}
 
 /// Where changes are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

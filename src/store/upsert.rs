@@ -15,7 +15,7 @@
 //! It does not reach the `UPDATE` of a conflict. So there the rows are inserted as if all were new, and from the first
 //! that was there already they are upserted. The shortest statement comes first, so that it finds out at little cost.
 
-use super::careful::{self, Reduction, Subject};
+use super::careful::{self, Careful, Reduction, Subject};
 use super::sqlite::SqliteConn;
 use super::types::{At, Words};
 use super::{Conn, with_conn};
@@ -64,15 +64,10 @@ pub(super) struct Target {
 }
 
 /// A row that can be upserted. As a query fragment it is its tuple of bound values.
-pub(super) trait Row: QueryFragment<Pg> + QueryFragment<Sqlite> + Sync {
+pub(super) trait Row: Careful + QueryFragment<Pg> + QueryFragment<Sqlite> + Sync {
     const TARGET: Target;
     /// SQL type of what a written row returns.
     type Returning;
-
-    fn subject(&self) -> Subject;
-
-    /// The same row, saying less.
-    fn reduced(&self, by: Reduction) -> Self;
 }
 
 /// Statement that upserts `rows`, all of them with different keys: PostgreSQL refuses to change one row twice.
@@ -161,7 +156,7 @@ pub(super) async fn upsert<R: Row>(conn: &mut Conn, rows: &[R]) -> QueryResult<(
     if conn.is_careful() {
         let write =
             async |conn: &mut Conn, some: &[R]| with_conn!(conn, |c| Upsert::of(some).execute(c).await).map(drop);
-        return careful::write(conn, rows, write).await;
+        return careful::write(conn, chunks(rows), write).await;
     }
     for chunk in chunks(rows) {
         with_conn!(conn, |c| Upsert::of(chunk).execute(c).await)?;
@@ -345,6 +340,10 @@ macro_rules! upsert_row {
                 returning: &[$($(stringify!($ret)),+)?],
             };
             type Returning = ($($(<$crate::store::schema::$table::$ret as ::diesel::Expression>::SqlType,)+)?);
+        }
+
+        impl<$lt> $crate::store::careful::Careful for $name<$lt> {
+            const TABLE: &'static str = stringify!($table);
 
             fn subject(&self) -> $crate::store::careful::Subject {
                 let mut subject = $crate::store::careful::Subject::default();
@@ -378,7 +377,7 @@ macro_rules! upsert_row {
                         })?);
                         Ok(())
                     };
-                    $crate::store::careful::write(conn, rows, write).await?;
+                    $crate::store::careful::write(conn, $crate::store::upsert::chunks(rows), write).await?;
                     return Ok(written);
                 }
                 let num_new = match conn {

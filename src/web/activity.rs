@@ -1,6 +1,6 @@
 //! What happened lately, for charts: `GET /api/v1/activity`.
 
-use super::{Problem, WebState, openapi::ReadProblems, params::Params};
+use super::{Problem, WebState, params::Params, problem::ReadProblems};
 use crate::{
     clock,
     metrics::PauseSpan,

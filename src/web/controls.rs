@@ -3,7 +3,7 @@
 
 use super::{
     Problem, WebState,
-    openapi::{BodyProblems, ReadProblems},
+    problem::{BodyProblems, ReadProblems},
 };
 use crate::{
     actors::supervisor::steering::{Order, SteerAccount, SteerError, Steered},

@@ -3,7 +3,7 @@
 //! One page of rows is in memory at a time, and what is not read is not made. A download holds a connection to the database
 //! for as long as it lasts, so there are few at once.
 
-use super::{Problem, WebState, openapi::ReadProblems, params::Params};
+use super::{Problem, WebState, params::Params, problem::ReadProblems};
 use crate::{
     export::{
         Format, ListenTime, Shape, Source, What,

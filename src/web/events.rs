@@ -8,7 +8,7 @@ use super::{
     Problem, WebState,
     auth::Session,
     board::{Board, Listener, MADE_EVERY, Shown},
-    openapi::ReadProblems,
+    problem::ReadProblems,
 };
 use crate::clock;
 use actix_web::{

@@ -7,9 +7,9 @@ use super::{
     Problem, WebState,
     auth::Session,
     board::{Board, Listener},
-    openapi::ReadProblems,
     params::Params,
     problem::ProblemDocument,
+    problem::ReadProblems,
 };
 use crate::{
     clock,

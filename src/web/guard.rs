@@ -95,19 +95,13 @@ fn refusal(request: &ServiceRequest) -> Option<Refusal> {
     let unauthorized = |detail| Some(Refusal::AtOnce(Problem::new(StatusCode::UNAUTHORIZED, detail).error_response()));
     match state.keeper.check(headers, from, clock::instant()) {
         Ok(()) => None,
-        Err(Denied::TooMany(wait)) => Some(Refusal::Slowly(too_many(wait).error_response())),
+        Err(Denied::TooMany(wait)) => Some(Refusal::Slowly(Problem::too_many(wait).error_response())),
         Err(Denied::Unknown) if is_document && wants_page(request) => {
             Some(Refusal::AtOnce(HttpResponse::SeeOther().insert_header((LOCATION, state.base.of(SIGN_IN))).finish()))
         }
         Err(Denied::Unknown) => unauthorized("sign in, or send the token as \"Authorization: Bearer ...\""),
         Err(Denied::Wrong) => unauthorized("the token is wrong"),
     }
-}
-
-pub fn too_many(wait: Duration) -> Problem {
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    let detail = format!("too many wrong tokens came from here; try again in {seconds} s");
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(seconds)
 }
 
 /// What tells nothing that is anybody's, or is there to sign in.

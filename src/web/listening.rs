@@ -1,6 +1,6 @@
 //! What was heard: `GET /api/v1/listening/...`.
 
-use super::{Problem, WebState, openapi::ReadProblems, params::Params};
+use super::{Problem, WebState, params::Params, problem::ReadProblems};
 use crate::{
     clock,
     model::{

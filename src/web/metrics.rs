@@ -5,7 +5,7 @@
 use super::{
     WebState,
     document::{AccountDocument, EntityDocument, StatusDocument},
-    openapi::ReadProblems,
+    problem::ReadProblems,
 };
 use crate::{
     clock,

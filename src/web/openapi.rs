@@ -2,7 +2,7 @@
 
 use super::{
     WebState, activity, batches, changes, controls, download, events, feed, health, library, listening, metrics, plays,
-    problem::ProblemDocument, removals, sign_in, status,
+    removals, sign_in, status,
 };
 use actix_web::{
     HttpResponse,
@@ -12,7 +12,7 @@ use actix_web::{
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 use utoipa::{
-    IntoResponses, Modify, OpenApi,
+    Modify, OpenApi,
     openapi::{
         RefOr, Required,
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -102,43 +102,6 @@ impl Modify for Schemes {
             }
         }
     }
-}
-
-/// What can go wrong with any request that reads.
-#[derive(IntoResponses)]
-pub enum ReadProblems {
-    /// A parameter is wrong; `detail` names it.
-    #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(#[to_schema] ProblemDocument<'static>),
-    /// Neither a token nor a session, or a wrong one.
-    #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(#[to_schema] ProblemDocument<'static>),
-    /// It came from a page of another site.
-    #[response(status = 403, content_type = "application/problem+json")]
-    Forbidden(#[to_schema] ProblemDocument<'static>),
-    /// There is no such thing, or no such account.
-    #[response(status = 404, content_type = "application/problem+json")]
-    NotFound(#[to_schema] ProblemDocument<'static>),
-    /// Sent to a name that is not the service's.
-    #[response(status = 421, content_type = "application/problem+json")]
-    Misdirected(#[to_schema] ProblemDocument<'static>),
-    /// Too many wrong tokens came from there.
-    #[response(status = 429, content_type = "application/problem+json")]
-    TooMany(#[to_schema] ProblemDocument<'static>),
-    /// Something that the service needs does not answer now; `Retry-After` says when to ask again.
-    #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(#[to_schema] ProblemDocument<'static>),
-}
-
-/// What can go wrong besides with a request that brings a body.
-#[derive(IntoResponses)]
-pub enum BodyProblems {
-    /// The body is longer than a few words.
-    #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(#[to_schema] ProblemDocument<'static>),
-    /// The body is of another type.
-    #[response(status = 415, content_type = "application/problem+json")]
-    WrongType(#[to_schema] ProblemDocument<'static>),
 }
 
 /// This description.

@@ -10,9 +10,6 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-/// Most rows of one page.
-pub const MAX_LIMIT: usize = 200;
-
 /// A part of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct List<T> {

@@ -1,7 +1,7 @@
 //! What a request asks for in its query. Everything in it is checked, and what is wrong is named: a parameter that is
 //! overlooked would give an answer to another question.
 
-use super::{Problem, paging::MAX_LIMIT};
+use super::Problem;
 use crate::{
     model::{AccountId, EntityType},
     store::browse::Search,
@@ -13,6 +13,9 @@ use url::form_urlencoded;
 
 /// Rows of a page where no number is given.
 const LIMIT: usize = 50;
+
+/// Most rows of one page.
+pub const MAX_LIMIT: usize = 200;
 
 /// Longest text that is searched for; names are shorter.
 const SEARCH_MAX: usize = 200;

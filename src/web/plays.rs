@@ -2,9 +2,9 @@
 
 use super::{
     Problem, WebState,
-    openapi::ReadProblems,
     paging::{List, PAGING, Paging, list, walk},
     params::Params,
+    problem::ReadProblems,
 };
 use crate::store::browse::PlayEntry;
 use actix_web::{

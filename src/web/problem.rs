@@ -10,9 +10,9 @@ use actix_web::{
     },
 };
 use serde::Serialize;
-use std::fmt;
+use std::{fmt, time::Duration};
 use tracing::debug;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 /// The media type of a problem document.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -35,6 +35,43 @@ pub struct ProblemDocument<'a> {
     pub detail: &'a str,
 }
 
+/// What can go wrong with any request that reads.
+#[derive(IntoResponses)]
+pub enum ReadProblems {
+    /// A parameter is wrong; `detail` names it.
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(#[to_schema] ProblemDocument<'static>),
+    /// Neither a token nor a session, or a wrong one.
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(#[to_schema] ProblemDocument<'static>),
+    /// It came from a page of another site.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(#[to_schema] ProblemDocument<'static>),
+    /// There is no such thing, or no such account.
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(#[to_schema] ProblemDocument<'static>),
+    /// Sent to a name that is not the service's.
+    #[response(status = 421, content_type = "application/problem+json")]
+    Misdirected(#[to_schema] ProblemDocument<'static>),
+    /// Too many wrong tokens came from there.
+    #[response(status = 429, content_type = "application/problem+json")]
+    TooMany(#[to_schema] ProblemDocument<'static>),
+    /// Something that the service needs does not answer now; `Retry-After` says when to ask again.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(#[to_schema] ProblemDocument<'static>),
+}
+
+/// What can go wrong besides with a request that brings a body.
+#[derive(IntoResponses)]
+pub enum BodyProblems {
+    /// The body is longer than a few words.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(#[to_schema] ProblemDocument<'static>),
+    /// The body is of another type.
+    #[response(status = 415, content_type = "application/problem+json")]
+    WrongType(#[to_schema] ProblemDocument<'static>),
+}
+
 impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Problem {
         debug_assert!(status.is_client_error() || status.is_server_error());
@@ -51,6 +88,13 @@ impl Problem {
 
     pub fn forbidden(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    /// Too many wrong tokens came from there.
+    pub fn too_many(wait: Duration) -> Problem {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let detail = format!("too many wrong tokens came from here; try again in {seconds} s");
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(seconds)
     }
 
     /// Something that the service needs does not answer now; asking again may help.

@@ -1,6 +1,6 @@
 //! What was held back from being marked removed: `GET /api/v1/removals`.
 
-use super::{Problem, WebState, openapi::ReadProblems, params::Params};
+use super::{Problem, WebState, params::Params, problem::ReadProblems};
 use crate::model::{AccountId, EntityType, HeldRemoval};
 use actix_web::{
     HttpRequest,

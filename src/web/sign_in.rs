@@ -3,9 +3,8 @@
 use super::{
     Problem, WebState,
     auth::{COOKIE_NAME, Denied, SESSION_LASTS, SLOWED_BY},
-    guard::too_many,
     host::Hosts,
-    openapi::BodyProblems,
+    problem::BodyProblems,
     problem::ProblemDocument,
 };
 use crate::clock;
@@ -75,7 +74,7 @@ pub async fn sign_in(state: Data<WebState>, request: HttpRequest, form: Form<Sho
         }
         Err(Denied::TooMany(wait)) => {
             sleep(SLOWED_BY).await;
-            let problem = too_many(wait);
+            let problem = Problem::too_many(wait);
             let mut response = page(&state, problem.status(), &problem.to_string());
             let seconds = problem.error_response().headers().get(RETRY_AFTER).cloned();
             if let Some(seconds) = seconds {

@@ -1,6 +1,6 @@
 //! `GET /api/v1/status`: all that is known now, in one document.
 
-use super::{WebState, board::Shown, document::StatusDocument, openapi::ReadProblems};
+use super::{WebState, board::Shown, document::StatusDocument, problem::ReadProblems};
 use actix_web::{
     HttpResponse, ResponseError,
     http::header::ContentType,

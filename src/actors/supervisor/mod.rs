@@ -16,7 +16,7 @@ use super::{
     now,
     playback_tracker::PlaybackTracker,
     progress::{EntityProgress, EntityState, GateView, Progress, Restart},
-    syncer::{Dismiss, StartRun, StopRun, Syncer, SyncerSetup},
+    syncer::{Dismiss, Observed, RunEnded, StartRun, StopRun, Syncer, SyncerSetup},
 };
 use crate::{
     clock,
@@ -32,7 +32,7 @@ use crate::{
     },
     faults,
     metrics::Metrics,
-    model::{AccountId, EntityType, ItemCounts, Owner, PlaylistChoice, SyncKey},
+    model::{AccountId, EntityType, Owner, PlaylistChoice, SyncKey},
     spotify::{Client, Tokens},
     store::Store,
 };
@@ -313,19 +313,6 @@ impl Handler<Stop> for Supervisor {
     }
 }
 
-/// A syncer's run went on.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Observed {
-    pub key: SyncKey,
-    pub progress: RunProgress,
-    /// Of the batch just committed.
-    pub counts: Option<ItemCounts>,
-    pub run_id: Uuid,
-    pub num_requests: u32,
-    pub resumed_from: Option<u32>,
-}
-
 impl Handler<Observed> for Supervisor {
     type Result = ();
 
@@ -350,14 +337,6 @@ impl Handler<Observed> for Supervisor {
             }
         });
     }
-}
-
-/// A syncer's run is over.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct RunEnded {
-    pub key: SyncKey,
-    pub end: RunEnd,
 }
 
 impl Handler<RunEnded> for Supervisor {

@@ -3,7 +3,10 @@
 mod out;
 
 use super::{
-    CommandError, Exit, accounts, claim::this_process, database_url, maintenance::open_existing, signals::Signals,
+    CommandError, Exit, accounts,
+    claim::this_process,
+    database::{database_url, open_existing},
+    signals::Signals,
 };
 use crate::{
     cli::{ExportArgs, numbers::counted, voice::say},

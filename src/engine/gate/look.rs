@@ -19,7 +19,6 @@
 //! All that processes share is the calendar, and it jumps. So each judges what another noted when it first sees it, and
 //! counts it on its own steady clock from there. Nothing counts for longer than if it had happened just then.
 
-use super::shared::Known;
 use crate::model::{
     Family, GateProcess, LearnedRate, LedgerEntry, LimitClass, NotedPause, Owner, Pause, ProbeClaim, Sent,
     SharedChange, SharedLimits,
@@ -66,6 +65,13 @@ pub(super) struct Want {
     pub is_probe: bool,
     /// To be stored before the request is sent, since the day has a ceiling.
     pub prepays: Option<LedgerEntry>,
+}
+
+/// What the database holds, as far as this process knows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Known {
+    pub pauses: Vec<Pause>,
+    pub learned: Option<LearnedRate>,
 }
 
 /// One look at the database, and all that a gate has to say there.

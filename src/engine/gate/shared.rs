@@ -8,7 +8,7 @@
 use super::{
     Gate, GateSettings, Limited, Next, Outcome, Waiting,
     allowance::Allowance,
-    look::{HOLDS_FOR, HOLDS_FOR_MAX, Look, Looked, News, Seen, Want},
+    look::{HOLDS_FOR, HOLDS_FOR_MAX, Known, Look, Looked, News, Seen, Want},
     pauses::Calendar,
 };
 use crate::model::{AccountId, Family, GateNote, LearnedRate, LedgerEntry, LimitClass, Owner, Pause, Sent};
@@ -48,13 +48,6 @@ pub enum Step<T> {
     Closed {
         is_noted: bool,
     },
-}
-
-/// What the database holds, as far as this process knows.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Known {
-    pub pauses: Vec<Pause>,
-    pub learned: Option<LearnedRate>,
 }
 
 /// What a look under way has taken along.

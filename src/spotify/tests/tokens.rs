@@ -158,7 +158,7 @@ async fn a_refresh_token_that_is_not_rotated_is_kept() {
         let grant = format!(r#"{{"access_token": "a2", "expires_in": 3600, "scope": "s"{rotated}}}"#);
         let server = Server::start(move |_| Reply::ok(grant.clone())).await;
         let tokens = tokens(expired(), recorder(&server));
-        tokens.refresh(&client(&server)).await.unwrap();
+        client(&server).me(&tokens).await.unwrap_err();
         let snapshot = tokens.snapshot().await;
         assert_eq!(snapshot.refresh_token.expose_secret(), "r1", "{rotated}");
         assert_eq!(snapshot.access_token.unwrap().expose_secret(), "a2");
