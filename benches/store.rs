@@ -9,7 +9,7 @@ use libsqlite3_sys as sqlite;
 use segno::{
     model::{
         Album, ArtistRef, Checkpoint, Commit, Effects, EntityType, Item, Phase, Rows, SavedTrack, Slot, Stage, Track,
-        WalkState,
+        WalkPlace, WalkState,
     },
     store::{DatabaseUrl, Store},
 };
@@ -69,7 +69,8 @@ async fn bench_store(name: &str, url: &str) {
         for offset in (0..NUM_TRACKS).step_by(BATCH as usize) {
             let slots: Vec<Slot> = (offset..offset + BATCH).map(slot).collect();
             num_rows += slots.iter().map(num_rows_of).sum::<u32>();
-            let walk = WalkState { stage: Stage::Walk, pass: 1, ..WalkState::default() };
+            let place = WalkPlace { stage: Stage::Walk, pass: 1, ..WalkPlace::default() };
+            let walk = WalkState { place, ..WalkState::default() };
             let commit = Commit {
                 account_id,
                 entity: EntityType::Tracks,

@@ -251,7 +251,7 @@ impl Syncer {
             playlist_id,
             offset_from,
             offset_to,
-            pass: checkpoint.walk.pass,
+            pass: checkpoint.walk.place.pass,
             total: checkpoint.total,
             reason,
             since: now,

@@ -55,16 +55,16 @@ pub enum Verdict {
 /// what it counted before. One that leaves no room for the hidden rows says that it, or the one that told of them, was
 /// wrong: then it counts whatever was not seen.
 pub fn excess(walk: &WalkState, total: Option<u32>, num_seen: u32) -> u32 {
-    let Some(total) = total else { return walk.num_excess };
+    let Some(total) = total else { return walk.memory.num_excess };
     let beyond = total.saturating_sub(num_seen + num_nameless(walk));
-    beyond.checked_sub(walk.num_hidden).unwrap_or(beyond)
+    beyond.checked_sub(walk.memory.num_hidden).unwrap_or(beyond)
 }
 
 /// Rows without an id that stand for no item that is held. One that has fallen silent and still has its date is seen by it.
 pub fn num_nameless(walk: &WalkState) -> u32 {
-    let num_dated = walk.num_unidentified.saturating_sub(walk.num_undated);
-    let num_fallen = num_dated.saturating_sub(walk.proven_dated.unwrap_or(num_dated));
-    walk.num_unidentified - num_fallen
+    let num_dated = walk.found.num_unidentified.saturating_sub(walk.found.num_undated);
+    let num_fallen = num_dated.saturating_sub(walk.memory.proven_dated.unwrap_or(num_dated));
+    walk.found.num_unidentified - num_fallen
 }
 
 /// Judges a walk over a listing that ended.
@@ -75,13 +75,14 @@ pub fn num_nameless(walk: &WalkState) -> u32 {
 pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Finding) -> Verdict {
     let Finding { total, num_active, num_unseen, held } = finding;
     let beyond = |held: u32| total.map_or(0, |total| i64::from(total) - i64::from(held));
-    if walk.num_gaps > 0 {
+    if walk.found.num_gaps > 0 {
         return Verdict::Gaps { discrepancy: beyond(num_active) };
     }
-    if walk.is_broken || walk.unsteady && !by_cursor {
+    if walk.found.is_broken || walk.found.unsteady && !by_cursor {
         return Verdict::Unsteady;
     }
-    let num_unread = walk.num_undated.saturating_sub(walk.proven_undated.unwrap_or(walk.num_undated));
+    let num_unread =
+        walk.found.num_undated.saturating_sub(walk.memory.proven_undated.unwrap_or(walk.found.num_undated));
     if num_unseen > 0 && num_unread > 0 {
         return Verdict::Unread { num_unseen, num_unread, discrepancy: beyond(num_active) };
     }
@@ -91,7 +92,7 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
     let excess = excess(walk, total, num_active - num_unseen).saturating_sub(num_confirmed);
     let still_counted = num_counted.min(doubtful);
     // Those that came back were counted. If fewer were counted than were held, nobody knows which.
-    let expected = walk.num_excess.saturating_sub(walk.num_counted.saturating_sub(still_counted));
+    let expected = walk.memory.num_excess.saturating_sub(walk.memory.num_counted.saturating_sub(still_counted));
     // A walk reads as many slots as there are. So if they hold fewer items than that, one was read twice, and another may
     // have gone past in its place; or a row is counted and not given.
     let num_new = doubtful - still_counted;
@@ -107,9 +108,9 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
     // And a total that counts fewer than came is wrong, and so may be the end that it told of.
     let is_too_small = !by_cursor && beyond(num_active - num_unseen) < 0;
     // Rows with nothing but a date stand for what is held, unless they are known to have been such rows before.
-    let is_first_dated = walk.num_unidentified > walk.num_undated && walk.proven_dated.is_none();
+    let is_first_dated = walk.found.num_unidentified > walk.found.num_undated && walk.memory.proven_dated.is_none();
     let is_spoken_against = doubtful > still_counted
-        && (walk.unsteady || walk.num_undated > 0 || is_first_dated || is_too_small || total.is_none());
+        && (walk.found.unsteady || walk.found.num_undated > 0 || is_first_dated || is_too_small || total.is_none());
     let is_ripe = num_ripe + num_confirmed >= num_gone;
     if (guard.lets_pass(num_gone, num_active) && !is_spoken_against) || is_ripe {
         let discrepancy = beyond(num_active - num_gone);
@@ -122,6 +123,7 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{PassFindings, RunMemory};
     use std::time::Duration;
 
     const GUARD: RemovalGuard = RemovalGuard { percent_max: 20, wait: Duration::from_secs(3600) };
@@ -130,8 +132,20 @@ mod tests {
         Finding { total: Some(num_active - num_unseen), num_active, num_unseen, ..Finding::default() }
     }
 
+    fn found(found: PassFindings) -> WalkState {
+        WalkState { found, ..WalkState::default() }
+    }
+
+    fn learned(memory: RunMemory) -> WalkState {
+        WalkState { memory, ..WalkState::default() }
+    }
+
     fn undated(now: u32, proven: Option<u32>) -> WalkState {
-        WalkState { num_undated: now, num_unidentified: now, proven_undated: proven, ..WalkState::default() }
+        WalkState {
+            found: PassFindings { num_undated: now, num_unidentified: now, ..PassFindings::default() },
+            memory: RunMemory { proven_undated: proven, ..RunMemory::default() },
+            ..WalkState::default()
+        }
     }
 
     fn ripe(num_ripe: u32) -> HeldBefore {
@@ -163,7 +177,11 @@ mod tests {
     /// Found by the simulation: a row had fallen silent before the first walk that was steady, and a hidden one was removed.
     #[test]
     fn rows_with_nothing_but_a_date_need_a_later_look_until_they_are_known() {
-        let dated = |proven| WalkState { num_unidentified: 1, proven_dated: proven, ..WalkState::default() };
+        let dated = |proven| WalkState {
+            found: PassFindings { num_unidentified: 1, ..PassFindings::default() },
+            memory: RunMemory { proven_dated: proven, ..RunMemory::default() },
+            ..WalkState::default()
+        };
         let found = Finding { total: Some(200), num_active: 200, num_unseen: 1, ..Finding::default() };
         assert_eq!(judge(GUARD, &dated(None), false, found), holds(1));
         assert_eq!(judge(GUARD, &dated(Some(1)), false, found), removes_of(1, 1));
@@ -192,7 +210,11 @@ mod tests {
         let found = Finding { total: Some(19), num_active: 19, num_unseen: 1, ..Finding::default() };
         let counted = Verdict::Counted { num_unseen: 1, num_removed: 0, counts_all: true, discrepancy: 0 };
         assert_eq!(judge(GUARD, &WalkState::default(), false, found), counted);
-        let row_without_id = WalkState { num_unidentified: 1, proven_dated: Some(1), ..WalkState::default() };
+        let row_without_id = WalkState {
+            found: PassFindings { num_unidentified: 1, ..PassFindings::default() },
+            memory: RunMemory { proven_dated: Some(1), ..RunMemory::default() },
+            ..WalkState::default()
+        };
         let removed = Verdict::Proven { num_removed: 1, num_counted: 0, discrepancy: 1 };
         assert_eq!(judge(GUARD, &row_without_id, false, found), removed);
     }
@@ -211,9 +233,9 @@ mod tests {
 
     #[test]
     fn a_walk_that_saw_the_list_move_or_came_to_no_end_removes_nothing() {
-        let moved = WalkState { unsteady: true, ..WalkState::default() };
+        let moved = found(PassFindings { unsteady: true, ..PassFindings::default() });
         assert_eq!(judge(GUARD, &moved, false, finding(5000, 1)), Verdict::Unsteady);
-        let broken = WalkState { is_broken: true, ..WalkState::default() };
+        let broken = found(PassFindings { is_broken: true, ..PassFindings::default() });
         for by_cursor in [false, true] {
             let again = Finding { held: ripe(1), ..finding(5000, 1) };
             assert_eq!(judge(GUARD, &broken, by_cursor, again), Verdict::Unsteady);
@@ -222,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_walk_with_a_gap_removes_nothing() {
-        let walk = WalkState { num_gaps: 1, ..WalkState::default() };
+        let walk = found(PassFindings { num_gaps: 1, ..PassFindings::default() });
         assert_eq!(judge(GUARD, &walk, false, finding(5000, 1)), Verdict::Gaps { discrepancy: -1 });
     }
 
@@ -238,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_cursor_walk_that_contradicts_the_total_needs_a_later_run() {
-        let walk = WalkState { unsteady: true, ..WalkState::default() };
+        let walk = found(PassFindings { unsteady: true, ..PassFindings::default() });
         assert_eq!(judge(GUARD, &walk, true, finding(500, 2)), holds(2));
         assert_eq!(judge(GUARD, &walk, true, Finding { held: ripe(2), ..finding(500, 2) }), removes(2));
     }
@@ -246,11 +268,12 @@ mod tests {
     #[test]
     fn what_the_total_still_counts_is_never_believed_however_often_it_is_missed() {
         for (by_cursor, unsteady) in [(false, false), (true, true), (true, false)] {
-            let walk = WalkState { unsteady, ..WalkState::default() };
+            let walk = found(PassFindings { unsteady, ..PassFindings::default() });
             for (num_counted, held) in
                 [(0, ripe(0)), (0, ripe(3)), (3, HeldBefore { num_counted: 3, ..HeldBefore::default() })]
             {
-                let walk = WalkState { num_counted, num_excess: num_counted, ..walk.clone() };
+                let memory = RunMemory { num_counted, num_excess: num_counted, ..RunMemory::default() };
+                let walk = WalkState { memory, ..walk.clone() };
                 let found = Finding { total: Some(500), num_active: 500, num_unseen: 3, held };
                 let verdict = judge(GUARD, &walk, by_cursor, found);
                 let removed = match verdict {
@@ -272,7 +295,11 @@ mod tests {
     fn a_row_that_has_fallen_silent_is_not_counted_twice() {
         let found = Finding { total: Some(10), num_active: 11, num_unseen: 2, ..Finding::default() };
         for (proven_dated, excess) in [(Some(0), 1), (Some(1), 0), (None, 0)] {
-            let walk = WalkState { num_unidentified: 1, proven_dated, ..WalkState::default() };
+            let walk = WalkState {
+                found: PassFindings { num_unidentified: 1, ..PassFindings::default() },
+                memory: RunMemory { proven_dated, ..RunMemory::default() },
+                ..WalkState::default()
+            };
             assert_eq!(super::excess(&walk, found.total, 9), excess);
             let is_counted = matches!(judge(GUARD, &walk, false, found), Verdict::Counted { counts_all: false, .. });
             assert_eq!(is_counted, excess > 0);
@@ -282,7 +309,7 @@ mod tests {
     /// Found by the simulation: an artist was removed while another fell out of sight; and the total was not told.
     #[test]
     fn a_cursor_walk_needs_a_total_that_agrees() {
-        let walk = WalkState { unsteady: true, ..WalkState::default() };
+        let walk = found(PassFindings { unsteady: true, ..PassFindings::default() });
         for held in [ripe(0), ripe(2)] {
             let found = Finding { total: Some(1), num_active: 2, num_unseen: 2, held };
             let counted = Verdict::Counted { num_unseen: 2, num_removed: 0, counts_all: false, discrepancy: -1 };
@@ -292,7 +319,7 @@ mod tests {
         assert_eq!(judge(GUARD, &WalkState::default(), true, found), holds(1));
         let again = Finding { held: ripe(1), ..found };
         assert_eq!(judge(GUARD, &WalkState::default(), true, again), removes(1));
-        let counted = WalkState { num_counted: 1, num_excess: 1, ..WalkState::default() };
+        let counted = learned(RunMemory { num_counted: 1, num_excess: 1, ..RunMemory::default() });
         let found = Finding { held: HeldBefore { num_counted: 1, ..HeldBefore::default() }, ..found };
         let kept = Verdict::Proven { num_removed: 0, num_counted: 1, discrepancy: 0 };
         assert_eq!(judge(GUARD, &counted, true, found), kept, "silence erases nothing");
@@ -300,12 +327,12 @@ mod tests {
 
     #[test]
     fn a_removal_beside_what_is_counted_and_not_given_is_believed() {
-        let hidden = WalkState { num_hidden: 1, ..WalkState::default() };
+        let hidden = learned(RunMemory { num_hidden: 1, ..RunMemory::default() });
         let found = Finding { total: Some(229), num_active: 229, num_unseen: 1, ..Finding::default() };
         let removed = Verdict::Proven { num_removed: 1, num_counted: 0, discrepancy: 1 };
         assert_eq!(judge(GUARD, &hidden, false, found), removed);
         // One item fell out of sight and was held as counted; then another was removed.
-        let counted = WalkState { num_counted: 1, num_excess: 1, ..WalkState::default() };
+        let counted = learned(RunMemory { num_counted: 1, num_excess: 1, ..RunMemory::default() });
         let held = HeldBefore { num_counted: 1, ..HeldBefore::default() };
         let found = Finding { total: Some(229), num_active: 230, num_unseen: 2, held };
         let removed = Verdict::Proven { num_removed: 1, num_counted: 1, discrepancy: 0 };
@@ -330,7 +357,7 @@ mod tests {
     /// Found by the simulation: of four items that were held one was counted, and then another fell out of sight.
     #[test]
     fn what_is_counted_beside_items_of_which_some_are_gone_is_not_removed() {
-        let some = WalkState { num_counted: 4, num_excess: 1, ..WalkState::default() };
+        let some = learned(RunMemory { num_counted: 4, num_excess: 1, ..RunMemory::default() });
         let held = HeldBefore { num_counted: 4, ..HeldBefore::default() };
         let found = |total| Finding { total: Some(total), num_active: 6, num_unseen: 5, held };
         let counted = Verdict::Counted { num_unseen: 5, num_removed: 0, counts_all: false, discrepancy: -3 };
@@ -347,7 +374,7 @@ mod tests {
     /// Found by the simulation: one total that was too long, and what it counted was taken for hidden rows ever after.
     #[test]
     fn rows_that_were_never_hidden_prove_no_removal() {
-        let hiding = WalkState { num_hidden: 16, ..WalkState::default() };
+        let hiding = learned(RunMemory { num_hidden: 16, ..RunMemory::default() });
         let found = Finding { total: Some(3), num_active: 3, num_unseen: 1, ..Finding::default() };
         let counted = Verdict::Counted { num_unseen: 1, num_removed: 0, counts_all: true, discrepancy: 0 };
         assert_eq!(judge(GUARD, &hiding, false, found), counted);

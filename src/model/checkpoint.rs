@@ -54,39 +54,71 @@ pub enum Stage {
     Verify,
 }
 
-/// The engine's memory, stored as JSON in `sync_states.checkpoint`. Unknown or missing fields are tolerated, so that
-/// another version of the program can read it.
+/// What the engine keeps of a walk, stored as JSON in `sync_states.checkpoint`: one flat object. Unknown or missing fields
+/// are tolerated, so that another version of the program can read it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WalkState {
+    #[serde(flatten)]
+    pub place: WalkPlace,
+    #[serde(flatten)]
+    pub found: PassFindings,
+    #[serde(flatten)]
+    pub memory: RunMemory,
+}
+
+/// Where a walk is: of use until the walk has reached its end.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WalkPlace {
     pub stage: Stage,
     /// Number of the pass over the listing; marks which items this pass has seen.
     pub pass: i64,
+    /// The pass records what it sees, because rows from before it may have to be marked removed.
+    pub records_seen: bool,
+    /// A person has asked for this pass: it looks at everything again, and is not the walk that any other run might make.
+    pub verifying: bool,
     /// Keys of the last slots committed, in list order: where the walk verifies its place.
     pub anchors: Vec<SlotKey>,
     /// The slot before `offset` is part of a gap, so nothing there can verify the place.
     pub unlinked: bool,
+    /// Slots that the page before `offset` was short by: so many places further on its last slot may stand.
+    pub num_short: u32,
+    /// In `Stage::Items`: the playlist being read, its snapshot, and the next position inside it.
+    pub playlist: Option<PlaylistPlace>,
+}
+
+/// What the pass under way, or the last one, has found on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PassFindings {
     /// Something moved while the pass read, so it may not mark anything removed.
     pub unsteady: bool,
+    /// The pass came to an end that is none: the API went round in circles, or on beyond the total.
+    pub is_broken: bool,
     /// Something may have been left out: rows that the total counts, or what went past a shared slot that was not served.
     pub has_hole: bool,
     /// The rows were not newest first, so a head read proves nothing.
     pub disordered: bool,
-    /// The pass records what it sees, because rows from before it may have to be marked removed.
-    pub records_seen: bool,
-    /// Slots of this pass that hold no identifiable item.
+    /// Slots that hold no identifiable item.
     pub num_unidentified: u32,
     /// How many of those do not even say when they were added: any item that is not seen may be one of them.
     pub num_undated: u32,
-    /// The same of the last pass that was proven; what it did not hide, it does not hide now.
-    pub proven_undated: Option<u32>,
-    /// The fewest slots without an identifiable item, and with a date, of any proven pass. Where there are more, rows have
-    /// fallen silent that are held.
-    pub proven_dated: Option<u32>,
-    /// Runs in a row that read the whole listing in vain, because such rows may be what is missing.
-    pub num_vain_runs: u32,
-    /// Ranges of this pass that the API could not serve.
+    /// Ranges that the API could not serve.
     pub num_gaps: u32,
+}
+
+impl PassFindings {
+    /// What of it still holds in a later run. That the listing moved then says nothing about now.
+    pub fn lasting(self) -> PassFindings {
+        PassFindings { unsteady: false, is_broken: false, num_undated: 0, ..self }
+    }
+}
+
+/// What runs learn and the next ones build on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunMemory {
     /// `total` minus the rows held, as the last proven pass found it: rows the API counts but does not give.
     pub discrepancy: Option<i64>,
     /// Number of removals that the last proven pass did not believe at once.
@@ -97,25 +129,23 @@ pub struct WalkState {
     pub num_excess: u32,
     /// Rows that the API counts and does not give, as the last proven pass found them.
     pub num_hidden: u32,
-    /// Most rows of a page that the API gave when it was asked for more.
-    pub page_cap: Option<u32>,
-    /// Slots that the page before `offset` was short by: so many places further on its last slot may stand.
-    pub num_short: u32,
-    /// The pass came to an end that is none: the API went round in circles, or on beyond the total.
-    pub is_broken: bool,
+    /// `num_undated` of the last proven pass; what that did not hide, is not hidden now.
+    pub proven_undated: Option<u32>,
+    /// The fewest slots without an identifiable item, and with a date, of any proven pass. Where there are more, rows have
+    /// fallen silent that are held.
+    pub proven_dated: Option<u32>,
+    /// Runs in a row that read the whole listing in vain, because such rows may be what is missing.
+    pub num_vain_runs: u32,
     /// Runs in a row, the last one included, that ended unsteady.
     pub num_unsteady_runs: u32,
     /// Runs that are still to look twice before they believe a total that explains nothing.
     pub num_wary_runs: u32,
-    /// What stays as it is and was told to people.
+    /// Most rows of a page that the API gave when it was asked for more.
+    pub page_cap: Option<u32>,
+    /// Notes about lasting conditions that people have already been given.
     pub told: Vec<String>,
-    /// The walk under way was begun by a person who wants everything looked at again, and is not the walk that any other
-    /// run might have made.
-    pub verifying: bool,
     /// When everything was last looked at, and how far it is being looked at again.
     pub verification: Option<Verification>,
-    /// In `Stage::Items`: the playlist being read, its snapshot, and the next position inside it.
-    pub playlist: Option<PlaylistPlace>,
 }
 
 /// A position inside a long playlist.

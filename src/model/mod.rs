@@ -32,7 +32,7 @@ pub use batch::{
     BatchSyncResult, Commit, CommitReport, Counts, Effects, Fence, Gap, Gone, HeldBefore, HeldRemoval, Hold,
     ItemCounts, Membership, PlaylistPart, ReadingOutcome, Removal, Rows, Survey,
 };
-pub use checkpoint::{Checkpoint, Stage, Verification, WalkState};
+pub use checkpoint::{Checkpoint, PassFindings, RunMemory, Stage, Verification, WalkPlace, WalkState};
 pub use entities::{
     Album, Artist, ArtistRef, Audiobook, Episode, LOCAL, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum,
     SavedTrack, Show, Track,

@@ -165,7 +165,7 @@ async fn last_generation(conn: &mut Conn, account: AccountId, entity: EntityType
 async fn enter(conn: &mut Conn, key: StateKey, now: At) -> Result<Checkpoint, StoreError> {
     let state = load(conn, key).await?.ok_or(StoreError::Query(diesel::NotFound))?;
     let Checkpoint { is_complete, ref walk, ref note, .. } = state.checkpoint;
-    let begins = is_complete || walk.stage == Stage::Fresh;
+    let begins = is_complete || walk.place.stage == Stage::Fresh;
     if *walk == WalkState::default() {
         // Either nothing was ever read, or what was remembered is lost; numbers of passes may now come again.
         seen::forget(conn, key.account, key.entity, None).await?;

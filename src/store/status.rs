@@ -170,7 +170,7 @@ fn entity_status(state: &SyncState, pauses: &[Pause], tenure: &Tenure, now: Date
         State::Idle
     };
     // A complete phase has read all there is, wherever its last walk stopped; so has one that only verifies.
-    let has_read_all = checkpoint.is_complete || checkpoint.walk.stage == Stage::Verify;
+    let has_read_all = checkpoint.is_complete || checkpoint.walk.place.stage == Stage::Verify;
     let offset = if has_read_all { checkpoint.total.unwrap_or(checkpoint.offset) } else { checkpoint.offset };
     EntityStatus {
         entity_type: entity,
@@ -189,7 +189,7 @@ fn entity_status(state: &SyncState, pauses: &[Pause], tenure: &Tenure, now: Date
         held_removals: None,
         waiting_playlists: Vec::new(),
         left_out_playlists: 0,
-        verified_at: checkpoint.walk.verification.as_ref().and_then(|pass| pass.ended_at),
+        verified_at: checkpoint.walk.memory.verification.as_ref().and_then(|pass| pass.ended_at),
     }
 }
 

@@ -40,7 +40,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "place-lost-in-silence",
         file: "run/offset_walk/lost_place.rs",
-        stands: "self.verified = true;\n        self.tip.walk.unsteady = true;",
+        stands: "self.verified = true;\n        self.tip.walk.found.unsteady = true;",
         instead: "self.verified = true;",
         breaks: "a walk that lost its place and found it again calls itself steady",
         guarantee: "G2",
@@ -110,7 +110,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "pass-numbered-twice",
         file: "run/plan.rs",
-        stands: "RunMode::Incremental { last: if last.walk.pass > initial.walk.pass { last } else { initial } }",
+        stands: "RunMode::Incremental { last: if last.walk.place.pass > initial.walk.place.pass { last } else { initial } }",
         instead: "let _ = last;
                 RunMode::Incremental { last: initial }",
         breaks: "a run that begins anew gives its pass a number that was given before",
@@ -128,8 +128,10 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "unsteady-sweeps",
         file: "sweep.rs",
-        stands: "if walk.is_broken || walk.unsteady && !by_cursor {",
-        instead: "let walk = &WalkState { unsteady: walk.unsteady && by_cursor, ..walk.clone() };
+        stands: "if walk.found.is_broken || walk.found.unsteady && !by_cursor {",
+        instead: "let mut walk = walk.clone();
+    walk.found.unsteady &= by_cursor;
+    let walk = &walk;
     if false {",
         breaks: "a walk over a listing that moved marks what it did not see removed",
         guarantee: "G4",
@@ -137,8 +139,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "gaps-sweep",
         file: "sweep.rs",
-        stands: "if walk.num_gaps > 0 {",
-        instead: "if walk.num_gaps > 0 && num_unseen == 0 {",
+        stands: "if walk.found.num_gaps > 0 {",
+        instead: "if walk.found.num_gaps > 0 && num_unseen == 0 {",
         breaks: "what could not be read is marked removed",
         guarantee: "G3",
     },
@@ -146,7 +148,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "silence-sweeps",
         file: "sweep.rs",
         stands: "    let num_unread = walk",
-        instead: "    let walk = &WalkState { num_undated: 0, proven_undated: None, ..walk.clone() };\n    let num_unread = walk",
+        instead: "    let mut walk = walk.clone();\n    (walk.found.num_undated, walk.memory.proven_undated) = (0, None);\n    let walk = &walk;\n    let num_unread = walk",
         breaks: "an item whose row says nothing any more is marked removed",
         guarantee: "G3",
     },
@@ -430,7 +432,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "circle-believed",
         file: "run/cursor_walk.rs",
-        stands: "self.tip.walk.unsteady = true;\n                    self.tip.walk.is_broken = true;\n                    self.ended = true;",
+        stands: "self.tip.walk.found.unsteady = true;\n                    self.tip.walk.found.is_broken = true;\n                    self.ended = true;",
         instead: "self.ended = true;",
         breaks: "a cursor that leads round in circles is taken for the end",
         guarantee: "G3",

@@ -391,7 +391,8 @@ impl Books {
 
     /// Whether an earlier run held removals back.
     pub fn has_held(&self) -> bool {
-        let held = |checkpoint: &Option<Checkpoint>| checkpoint.as_ref().and_then(|last| last.walk.held_removals);
+        let held =
+            |checkpoint: &Option<Checkpoint>| checkpoint.as_ref().and_then(|last| last.walk.memory.held_removals);
         held(&self.initial).or(held(&self.incremental)).is_some()
     }
 
@@ -426,7 +427,7 @@ impl Books {
     }
 
     fn record_gaps(&mut self, draft: &Draft, now: DateTime<Utc>) {
-        let (effects, pass) = (&draft.effects, draft.checkpoint.walk.pass);
+        let (effects, pass) = (&draft.effects, draft.checkpoint.walk.place.pass);
         for (playlist_id, from, to) in &effects.healed_gaps {
             self.gaps.retain(|gap| gap.playlist_id != *playlist_id || gap.offset_from < *from || gap.offset_to > *to);
         }
@@ -518,12 +519,12 @@ impl Books {
 
     /// What stays as it is, and was told by an earlier run.
     pub fn told(&self) -> &[String] {
-        self.incremental.as_ref().or(self.initial.as_ref()).map_or(&[], |last| &last.walk.told)
+        self.incremental.as_ref().or(self.initial.as_ref()).map_or(&[], |last| &last.walk.memory.told)
     }
 
     /// Rows that are known to be counted and not given.
     pub fn num_hidden(&self) -> u32 {
-        self.incremental.as_ref().or(self.initial.as_ref()).map_or(0, |last| last.walk.num_hidden)
+        self.incremental.as_ref().or(self.initial.as_ref()).map_or(0, |last| last.walk.memory.num_hidden)
     }
 }
 

@@ -78,8 +78,9 @@ impl World {
     /// Where a run that begins now has to go on, if one before it was interrupted.
     pub fn note_place(&mut self, key: SyncKey) {
         // A walk that led nowhere is over: there is nothing to go on with.
-        let is_place =
-            |place: &&Checkpoint| matches!(place.walk.stage, Stage::Head | Stage::Walk) && !place.walk.is_broken;
+        let is_place = |place: &&Checkpoint| {
+            matches!(place.walk.place.stage, Stage::Head | Stage::Walk) && !place.walk.found.is_broken
+        };
         self.oracle.place[key.place()] = self.database.of(key).interrupted().filter(is_place).cloned();
     }
 
@@ -104,7 +105,7 @@ impl World {
     pub fn check_draft(&mut self, writer: Writer, draft: &Draft) {
         let Draft { rows: Rows::Listing(slots), offset_from, offset_to, effects, checkpoint } = draft else { return };
         let key = writer.key;
-        if !effects.healed_gaps.is_empty() || !matches!(checkpoint.walk.stage, Stage::Head | Stage::Walk) {
+        if !effects.healed_gaps.is_empty() || !matches!(checkpoint.walk.place.stage, Stage::Head | Stage::Walk) {
             return;
         }
         if slots.len() as u32 != offset_to - offset_from {
@@ -112,11 +113,11 @@ impl World {
         }
         let last = self.oracle.last[key.place()].take();
         let same_pass = |(last, _): &&(Checkpoint, Tick)| {
-            (last.phase, last.walk.pass, last.walk.stage)
-                == (checkpoint.phase, checkpoint.walk.pass, checkpoint.walk.stage)
+            (last.phase, last.walk.place.pass, last.walk.place.stage)
+                == (checkpoint.phase, checkpoint.walk.place.pass, checkpoint.walk.place.stage)
                 && !last.is_complete
         };
-        let before = last.as_ref().filter(same_pass).filter(|(last, _)| !last.walk.unlinked);
+        let before = last.as_ref().filter(same_pass).filter(|(last, _)| !last.walk.place.unlinked);
         let stood = before.map_or(0, |(last, _)| last.offset);
         let has_changed = before.is_some_and(|(_, at)| self.oracle.changed_at[key.entity] >= *at);
         // Rows that are counted and not given come with none; and what came in before the place looks like them.
@@ -124,12 +125,12 @@ impl World {
             |item: &&TrueItem| item.is_withheld || item.hidden_at >= writer.since || item.gone_at >= writer.since;
         let num_withheld = self.library.of(key.entity).items.iter().filter(is_withheld).count() as u32;
         let is_torn = checkpoint.offset > (*offset_to).max(stood) + num_withheld
-            && !checkpoint.walk.unlinked
-            && !checkpoint.walk.unsteady;
+            && !checkpoint.walk.place.unlinked
+            && !checkpoint.walk.found.unsteady;
         // A walk that reads past rows that do not come is unsteady.
         let skips = before.is_some()
             && !has_changed
-            && !checkpoint.walk.unsteady
+            && !checkpoint.walk.found.unsteady
             && *offset_from > stood + num_withheld
             && !slots.is_empty();
         if is_torn || skips {

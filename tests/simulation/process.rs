@@ -500,13 +500,13 @@ fn told(write: &Write) -> String {
             format!(
                 "{key} {offset_from}..{offset_to} ({} rows{parts}), then {:?} at {} of {:?}, pass {}{}{}{}{}{}",
                 rows.len(),
-                walk.stage,
+                walk.place.stage,
                 checkpoint.offset,
                 checkpoint.total,
-                walk.pass,
-                if walk.unsteady { ", unsteady" } else { "" },
+                walk.place.pass,
+                if walk.found.unsteady { ", unsteady" } else { "" },
                 if checkpoint.is_complete { ", complete" } else { "" },
-                walk.discrepancy.map(|n| format!(", discrepancy {n}")).unwrap_or_default(),
+                walk.memory.discrepancy.map(|n| format!(", discrepancy {n}")).unwrap_or_default(),
                 effects.removal.map(|_| ", removes what was not seen").unwrap_or_default(),
                 if effects.removed_ids.is_empty() {
                     String::new()

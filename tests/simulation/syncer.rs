@@ -272,7 +272,7 @@ fn brief(mode: &RunMode) -> String {
         let walk = &checkpoint.walk;
         format!(
             "{} {:?} at {} of {:?}, pass {}",
-            checkpoint.phase, walk.stage, checkpoint.offset, checkpoint.total, walk.pass
+            checkpoint.phase, walk.place.stage, checkpoint.offset, checkpoint.total, walk.place.pass
         )
     };
     match mode {

@@ -74,7 +74,7 @@ impl EntityRun {
     pub(super) fn drain(&mut self) -> Option<Step> {
         match &mut self.activity {
             Activity::Walk(walk) => {
-                let is_head = walk.tip().walk.stage == Stage::Head;
+                let is_head = walk.tip().walk.place.stage == Stage::Head;
                 let (batch, fault) = (walk.poll_batch(), walk.fault().cloned());
                 self.handle_batch(batch, fault, is_head)
             }
@@ -101,7 +101,7 @@ impl EntityRun {
         let (ticket, request, patience) = match &mut self.activity {
             Activity::Walk(walk) => {
                 // Whether the head goes on depends on what the last batch of it was to the database.
-                let waits = walk.tip().walk.stage == Stage::Head && self.committing.is_some();
+                let waits = walk.tip().walk.place.stage == Stage::Head && self.committing.is_some();
                 walk.poll_fetch(&mut self.ticket, may_plan && !waits)?
             }
             Activity::Cursor(walk) => walk.poll_fetch(&mut self.ticket, may_plan)?,

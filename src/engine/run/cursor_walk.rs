@@ -82,8 +82,8 @@ impl CursorWalk {
         }
         self.num_pages += 1;
         let moved = self.tip.total.zip(page.total).is_some_and(|(before, now)| before != now);
-        self.tip.walk.unsteady |= moved;
-        self.tip.walk.has_hole |= moved;
+        self.tip.walk.found.unsteady |= moved;
+        self.tip.walk.found.has_hole |= moved;
         self.tip.total = page.total.or(self.tip.total);
         self.total_max = self.total_max.max(page.total);
         let num_met = self.met.len();
@@ -91,8 +91,8 @@ impl CursorWalk {
             if let Cell::Slot(slot) = cell {
                 self.tip.offset += 1;
                 self.met.extend(slot.id().map(str::to_owned));
-                self.tip.walk.num_unidentified += u32::from(slot.id().is_none());
-                self.tip.walk.num_undated += u32::from(slot.id().is_none() && slot.added_at.is_none());
+                self.tip.walk.found.num_unidentified += u32::from(slot.id().is_none());
+                self.tip.walk.found.num_undated += u32::from(slot.id().is_none() && slot.added_at.is_none());
                 self.slots.push(*slot);
             }
         }
@@ -104,15 +104,15 @@ impl CursorWalk {
                 let is_known = !self.cursors.insert(cursor.clone());
                 if is_known || is_beyond || !rises && self.met.len() == num_met {
                     // The same pages for ever: an end, but not one that proves anything.
-                    self.tip.walk.unsteady = true;
-                    self.tip.walk.is_broken = true;
+                    self.tip.walk.found.unsteady = true;
+                    self.tip.walk.found.is_broken = true;
                     self.ended = true;
                 } else {
                     self.tip.cursor = Some(cursor);
                 }
             }
             None => {
-                let known = self.tip.offset + self.tip.walk.num_hidden;
+                let known = self.tip.offset + self.tip.walk.memory.num_hidden;
                 let agrees = self.tip.total.is_some_and(|total| total == known || total == self.tip.offset);
                 let is_vain = self.is_asking_again && self.met.len() == num_met;
                 self.is_asking_again = !agrees && !is_vain;
@@ -123,7 +123,7 @@ impl CursorWalk {
             }
         }
         if self.ended {
-            self.tip.walk.unsteady |= self.tip.total.is_some_and(|total| total != self.tip.offset);
+            self.tip.walk.found.unsteady |= self.tip.total.is_some_and(|total| total != self.tip.offset);
         }
     }
 

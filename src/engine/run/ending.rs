@@ -19,8 +19,8 @@ impl EntityRun {
         }
         let mut checkpoint = self.checkpoint.clone();
         self.complete(&mut checkpoint);
-        checkpoint.walk.anchors.clear();
-        checkpoint.walk.playlist = None;
+        checkpoint.walk.place.anchors.clear();
+        checkpoint.walk.place.playlist = None;
         let (offset, rows) = (checkpoint.offset, Rows::Listing(Vec::new()));
         let effects = DraftEffects { release_held: std::mem::take(&mut self.releases), ..DraftEffects::default() };
         let draft = Draft { rows, offset_from: offset, offset_to: offset, effects, checkpoint };
@@ -34,28 +34,28 @@ impl EntityRun {
         self.note_standing();
         self.count_end(checkpoint);
         checkpoint.note = self.notes.text();
-        checkpoint.walk.told = self.notes.standing().to_vec();
+        checkpoint.walk.memory.told = self.notes.standing().to_vec();
     }
 
     /// What stays as it is from run to run, and is told once.
     fn note_standing(&mut self) {
         let walk = &self.checkpoint.walk;
         let mut standing = Vec::new();
-        if walk.num_hidden > 0 {
-            standing.push(notes::hidden(self.entity, walk.num_hidden));
+        if walk.memory.num_hidden > 0 {
+            standing.push(notes::hidden(self.entity, walk.memory.num_hidden));
         }
-        if walk.num_counted > 0 {
-            standing.push(notes::counted_still(self.entity, walk.num_counted));
+        if walk.memory.num_counted > 0 {
+            standing.push(notes::counted_still(self.entity, walk.memory.num_counted));
         }
-        standing.extend(walk.page_cap.map(|cap| notes::capped(self.entity, cap)));
-        self.notes.stand(standing, &self.checkpoint.walk.told);
+        standing.extend(walk.memory.page_cap.map(|cap| notes::capped(self.entity, cap)));
+        self.notes.stand(standing, &self.checkpoint.walk.memory.told);
     }
 
     /// When the first of what was doubtful may be looked at once more: what is held back, once it has waited for long enough;
     /// a playlist of which nothing useful came, when it is tried again.
     fn again_in(&self) -> Option<Duration> {
         let walk = &self.checkpoint.walk;
-        let is_held = walk.held_removals.is_some_and(|num_held| num_held > walk.num_counted);
+        let is_held = walk.memory.held_removals.is_some_and(|num_held| num_held > walk.memory.num_counted);
         [is_held.then_some(self.guard.wait), self.retry_in].into_iter().flatten().min()
     }
 
@@ -68,11 +68,11 @@ impl EntityRun {
     fn count_end(&mut self, checkpoint: &mut Checkpoint) {
         let walk = &mut checkpoint.walk;
         if self.is_unsteady {
-            walk.num_unsteady_runs = self.unsteady_runs_before.saturating_add(1);
-            walk.num_wary_runs = WARY_RUNS;
+            walk.memory.num_unsteady_runs = self.unsteady_runs_before.saturating_add(1);
+            walk.memory.num_wary_runs = WARY_RUNS;
         } else {
-            walk.num_unsteady_runs = 0;
-            walk.num_wary_runs = walk.num_wary_runs.saturating_sub(1);
+            walk.memory.num_unsteady_runs = 0;
+            walk.memory.num_wary_runs = walk.memory.num_wary_runs.saturating_sub(1);
         }
     }
 
@@ -81,7 +81,7 @@ impl EntityRun {
         self.activity = if std::mem::take(&mut self.follow_up) {
             Activity::AwaitSwitch { asked: false }
         } else if self.is_unsteady {
-            Activity::Over(RunEnd::Unsteady { notes, in_a_row: self.checkpoint.walk.num_unsteady_runs })
+            Activity::Over(RunEnd::Unsteady { notes, in_a_row: self.checkpoint.walk.memory.num_unsteady_runs })
         } else {
             Activity::Over(RunEnd::Complete { notes, again_in: self.again_in() })
         };

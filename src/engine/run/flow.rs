@@ -7,8 +7,8 @@ use super::{
 use crate::{
     engine::sweep::{self, Finding, Verdict},
     model::{
-        Checkpoint, CommitReport, Counts, Fault, Gone, Hold, ListingOrder, Phase, ReadingOutcome, Removal, Rows, Stage,
-        StalePlaylist, Survey, WalkState,
+        Checkpoint, CommitReport, Counts, Fault, Gone, Hold, ListingOrder, PassFindings, Phase, ReadingOutcome,
+        Removal, Rows, Stage, StalePlaylist, Survey, WalkPlace, WalkState,
     },
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -19,48 +19,8 @@ const VAIN_RUNS_MAX: u32 = 3;
 
 /// The checkpoint of an incremental run that starts now, with what the last one learned.
 pub(super) fn fresh_incremental(last: Checkpoint) -> Checkpoint {
-    let WalkState {
-        pass,
-        disordered,
-        num_unidentified,
-        proven_undated,
-        proven_dated,
-        num_vain_runs,
-        num_gaps,
-        discrepancy,
-        held_removals,
-        num_counted,
-        num_excess,
-        num_hidden,
-        has_hole,
-        page_cap,
-        num_unsteady_runs,
-        num_wary_runs,
-        told,
-        verification,
-        ..
-    } = last.walk;
-    let walk = WalkState {
-        pass,
-        disordered,
-        num_unidentified,
-        proven_undated,
-        proven_dated,
-        num_vain_runs,
-        num_gaps,
-        discrepancy,
-        held_removals,
-        num_counted,
-        num_excess,
-        num_hidden,
-        has_hole,
-        page_cap,
-        num_unsteady_runs,
-        num_wary_runs,
-        told,
-        verification,
-        ..WalkState::default()
-    };
+    let WalkState { place: WalkPlace { pass, .. }, found, memory } = last.walk;
+    let walk = WalkState { place: WalkPlace { pass, ..WalkPlace::default() }, found: found.lasting(), memory };
     Checkpoint { total: last.total, walk, ..Checkpoint::start(Phase::IncrementalSync) }
 }
 
@@ -77,10 +37,10 @@ impl EntityRun {
     /// Takes up what the checkpoint says.
     pub(super) fn begin(&mut self) {
         let newest_first = self.entity.is_newest_first();
-        let stage = self.checkpoint.walk.stage;
+        let stage = self.checkpoint.walk.place.stage;
         match stage {
             Stage::Fresh if self.phase() == Phase::IncrementalSync && newest_first => {
-                if self.checkpoint.walk.disordered || self.is_to_verify() {
+                if self.checkpoint.walk.found.disordered || self.is_to_verify() {
                     self.start_pass();
                 } else {
                     self.start_head();
@@ -105,32 +65,21 @@ impl EntityRun {
         self.pass_begins = true;
         self.unconfirmed = None;
         // Where there are items, their stage makes it a verifying one.
-        let verifying = self.checkpoint.walk.verifying || self.is_to_verify() && !self.entity.has_items();
+        let verifying = self.checkpoint.walk.place.verifying || self.is_to_verify() && !self.entity.has_items();
         let checkpoint = &mut self.checkpoint;
-        let told = std::mem::take(&mut checkpoint.walk.told);
         checkpoint.offset = 0;
         checkpoint.cursor = None;
         checkpoint.total = None;
         checkpoint.is_complete = false;
-        checkpoint.walk = WalkState {
+        checkpoint.walk.place = WalkPlace {
             stage: Stage::Walk,
-            pass: checkpoint.walk.pass + 1,
+            pass: checkpoint.walk.place.pass + 1,
             records_seen: self.num_active > 0,
-            held_removals: checkpoint.walk.held_removals,
-            num_counted: checkpoint.walk.num_counted,
-            num_excess: checkpoint.walk.num_excess,
-            num_hidden: checkpoint.walk.num_hidden,
-            page_cap: checkpoint.walk.page_cap,
-            num_unsteady_runs: checkpoint.walk.num_unsteady_runs,
-            num_wary_runs: checkpoint.walk.num_wary_runs,
-            told,
-            proven_undated: checkpoint.walk.proven_undated,
-            proven_dated: checkpoint.walk.proven_dated,
-            num_vain_runs: checkpoint.walk.num_vain_runs,
             verifying,
-            verification: checkpoint.walk.verification.take(),
-            ..WalkState::default()
+            ..WalkPlace::default()
         };
+        checkpoint.walk.found = PassFindings::default();
+        checkpoint.walk.memory.discrepancy = None;
         self.walk_on();
     }
 
@@ -143,10 +92,10 @@ impl EntityRun {
         self.clues.forget_head();
         self.checkpoint.offset = 0;
         self.checkpoint.is_complete = false;
-        self.checkpoint.walk.stage = Stage::Head;
-        self.checkpoint.walk.num_short = 0;
-        self.checkpoint.walk.anchors.clear();
-        self.checkpoint.walk.unlinked = false;
+        self.checkpoint.walk.place.stage = Stage::Head;
+        self.checkpoint.walk.place.num_short = 0;
+        self.checkpoint.walk.place.anchors.clear();
+        self.checkpoint.walk.place.unlinked = false;
         self.walk_on();
     }
 
@@ -184,9 +133,9 @@ impl EntityRun {
         if is_head {
             self.clues.note_head(offset_from, &slots);
             // What has no id was counted by the last whole walk, and cannot be told from what is new.
-            tip.walk.num_unidentified = self.checkpoint.walk.num_unidentified;
+            tip.walk.found.num_unidentified = self.checkpoint.walk.found.num_unidentified;
         }
-        let records = (!is_head && tip.walk.records_seen).then_some(tip.walk.pass);
+        let records = (!is_head && tip.walk.place.records_seen).then_some(tip.walk.place.pass);
         let survey = match (is_head, ended) {
             (true, _) => Some(Survey::default()),
             (false, true) => Some(Survey { pass: records, ripe_at: Some(self.ripe_at()) }),
@@ -222,7 +171,7 @@ impl EntityRun {
         let finding = Finding { total, num_active: self.num_active, num_unseen, held: report.held };
         let by_cursor = self.entity.is_by_cursor();
         let newest_first = self.entity.is_newest_first();
-        if self.resumed && by_cursor && self.checkpoint.walk.unsteady {
+        if self.resumed && by_cursor && self.checkpoint.walk.found.unsteady {
             self.resumed = false;
             // What was followed meanwhile stands before the cursor: the total says that something does.
             return self.start_pass();
@@ -230,7 +179,7 @@ impl EntityRun {
         let num_seen = self.num_active - num_unseen;
         let is_short = sweep::excess(&self.checkpoint.walk, total, num_seen) > 0;
         if by_cursor
-            && self.checkpoint.walk.has_hole
+            && self.checkpoint.walk.found.has_hole
             && is_short
             && self.num_passes < self.passes_max()
             && !self.stopping
@@ -241,8 +190,8 @@ impl EntityRun {
         // What was saved since an earlier process began the walk stands before its place: one look at the head tells.
         self.follow_up = newest_first && std::mem::take(&mut self.resumed);
         let entity = self.entity;
-        let pass = self.checkpoint.walk.pass;
-        let records = self.checkpoint.walk.records_seen;
+        let pass = self.checkpoint.walk.place.pass;
+        let records = self.checkpoint.walk.place.records_seen;
         let mut effects = DraftEffects::default();
         self.is_unsteady = false;
         self.notes.judge(None);
@@ -268,16 +217,17 @@ impl EntityRun {
                 let walk = &mut self.checkpoint.walk;
                 // More rows held than listed, and none of them unseen: the total lies, or one of the rows without an id
                 // was taken for what is gone. Then the next run is to look again.
-                let is_told = discrepancy >= 0 || walk.num_unidentified == 0;
-                walk.discrepancy = is_told.then_some(discrepancy);
-                walk.proven_undated = Some(walk.num_undated);
-                let num_dated = walk.num_unidentified.saturating_sub(walk.num_undated);
-                walk.proven_dated = Some(walk.proven_dated.map_or(num_dated, |before| before.min(num_dated)));
-                walk.num_vain_runs = 0;
+                let is_told = discrepancy >= 0 || walk.found.num_unidentified == 0;
+                walk.memory.discrepancy = is_told.then_some(discrepancy);
+                walk.memory.proven_undated = Some(walk.found.num_undated);
+                let num_dated = walk.found.num_unidentified.saturating_sub(walk.found.num_undated);
+                walk.memory.proven_dated =
+                    Some(walk.memory.proven_dated.map_or(num_dated, |before| before.min(num_dated)));
+                walk.memory.num_vain_runs = 0;
                 let num_hidden = discrepancy - i64::from(sweep::num_nameless(walk));
-                walk.num_hidden = u32::try_from(num_hidden.max(0)).unwrap_or(u32::MAX);
-                walk.num_counted = num_counted;
-                walk.held_removals = Some(num_counted).filter(|num| *num > 0);
+                walk.memory.num_hidden = u32::try_from(num_hidden.max(0)).unwrap_or(u32::MAX);
+                walk.memory.num_counted = num_counted;
+                walk.memory.held_removals = Some(num_counted).filter(|num| *num > 0);
                 effects.heal_all_gaps_before = Some(pass);
                 if num_removed > 0 {
                     let of = if num_counted == 0 { Gone::All } else { Gone::Uncounted };
@@ -289,9 +239,9 @@ impl EntityRun {
             }
             Verdict::Held { num_unseen, num_removed, num_counted } => {
                 let num_held = num_unseen - num_removed;
-                self.checkpoint.walk.held_removals = Some(num_held);
-                self.checkpoint.walk.num_counted = num_counted;
-                self.checkpoint.walk.discrepancy = None;
+                self.checkpoint.walk.memory.held_removals = Some(num_held);
+                self.checkpoint.walk.memory.num_counted = num_counted;
+                self.checkpoint.walk.memory.discrepancy = None;
                 if num_removed > 0 {
                     effects.removal = Some(Removal { pass, of: Gone::Ripe { at: self.ripe_at() } });
                     self.num_active -= num_removed;
@@ -302,13 +252,14 @@ impl EntityRun {
             Verdict::Counted { num_unseen, num_removed, counts_all, discrepancy } => {
                 let num_counted = num_unseen - num_removed;
                 let walk = &mut self.checkpoint.walk;
-                walk.held_removals = Some(num_counted);
-                walk.num_counted = num_counted;
+                walk.memory.held_removals = Some(num_counted);
+                walk.memory.num_counted = num_counted;
                 // Where it counts just them, there is nothing to look for as long as nothing else changes. Where it counts
                 // fewer, others are gone; where it counts more, this walk was shown less than there is. After some walks
                 // in vain that is left to a person as well.
-                walk.num_vain_runs = if counts_all { 0 } else { self.vain_runs_before.saturating_add(1) };
-                walk.discrepancy = (counts_all || walk.num_vain_runs >= VAIN_RUNS_MAX).then_some(discrepancy);
+                walk.memory.num_vain_runs = if counts_all { 0 } else { self.vain_runs_before.saturating_add(1) };
+                walk.memory.discrepancy =
+                    (counts_all || walk.memory.num_vain_runs >= VAIN_RUNS_MAX).then_some(discrepancy);
                 if num_removed > 0 {
                     effects.removal = Some(Removal { pass, of: Gone::Confirmed });
                     self.num_active -= num_removed;
@@ -317,13 +268,13 @@ impl EntityRun {
             }
             Verdict::Unread { num_unseen, num_unread, discrepancy } => {
                 let walk = &mut self.checkpoint.walk;
-                walk.num_vain_runs = self.vain_runs_before.saturating_add(1);
-                walk.discrepancy = (walk.num_vain_runs >= VAIN_RUNS_MAX).then_some(discrepancy);
+                walk.memory.num_vain_runs = self.vain_runs_before.saturating_add(1);
+                walk.memory.discrepancy = (walk.memory.num_vain_runs >= VAIN_RUNS_MAX).then_some(discrepancy);
                 self.notes.judge(Some(notes::unread(entity, num_unseen, num_unread)));
             }
             Verdict::Gaps { discrepancy } => {
-                self.checkpoint.walk.discrepancy = Some(discrepancy);
-                self.notes.judge(Some(notes::gaps(entity, self.checkpoint.walk.num_gaps)));
+                self.checkpoint.walk.memory.discrepancy = Some(discrepancy);
+                self.notes.judge(Some(notes::gaps(entity, self.checkpoint.walk.found.num_gaps)));
             }
             Verdict::Unsteady if newest_first && self.phase() == Phase::InitialSync => self.follow_up = true,
             Verdict::Unsteady if self.stopping => {
@@ -333,13 +284,13 @@ impl EntityRun {
             Verdict::Unsteady if self.num_passes < self.passes_max() => return self.start_pass(),
             Verdict::Unsteady => {
                 self.is_unsteady = true;
-                self.checkpoint.walk.discrepancy = None;
-                let note = if self.checkpoint.walk.is_broken { notes::endless } else { notes::unsteady };
+                self.checkpoint.walk.memory.discrepancy = None;
+                let note = if self.checkpoint.walk.found.is_broken { notes::endless } else { notes::unsteady };
                 self.notes.judge(Some(note(entity)));
             }
         }
         let walk = &mut self.checkpoint.walk;
-        walk.num_excess = if walk.num_counted == 0 { 0 } else { sweep::excess(walk, total, num_seen) };
+        walk.memory.num_excess = if walk.memory.num_counted == 0 { 0 } else { sweep::excess(walk, total, num_seen) };
         self.end_walk(effects);
     }
 
@@ -359,25 +310,25 @@ impl EntityRun {
 
     /// A listing that did not stand still in the last runs will hardly do so in this one: each run tries less.
     fn passes_max(&self) -> u32 {
-        PASSES_MAX.saturating_sub(self.checkpoint.walk.num_unsteady_runs).max(1)
+        PASSES_MAX.saturating_sub(self.checkpoint.walk.memory.num_unsteady_runs).max(1)
     }
 
     fn end_walk(&mut self, mut effects: DraftEffects) {
         if self.entity.has_items() && self.is_to_verify() {
             effects.forget_item_snapshots = true;
-            self.checkpoint.walk.verifying = true;
+            self.checkpoint.walk.place.verifying = true;
             self.item_rounds = 0;
         }
         let mut checkpoint = self.checkpoint.clone();
-        checkpoint.walk.anchors.clear();
+        checkpoint.walk.place.anchors.clear();
         let offset = checkpoint.offset;
         let meaning = if self.entity.has_items() {
-            checkpoint.walk.stage = Stage::Items;
+            checkpoint.walk.place.stage = Stage::Items;
             self.activity = Activity::AwaitStale { asked: false };
             Meaning::Judged
         } else if self.phase() == Phase::IncrementalSync && (std::mem::take(&mut self.follow_up) || self.is_to_verify())
         {
-            checkpoint.walk.stage = Stage::Fresh;
+            checkpoint.walk.place.stage = Stage::Fresh;
             self.activity = Activity::Begin;
             Meaning::Judged
         } else {
@@ -395,7 +346,7 @@ impl EntityRun {
         let Activity::Items(walk) = &mut self.activity else { return None };
         if let Some(batch) = walk.poll_batch() {
             let offset_to = walk.items_done;
-            let pass = batch.tip.walk.pass;
+            let pass = batch.tip.walk.place.pass;
             let effects = DraftEffects {
                 new_gaps: batch.new_gaps.into_iter().map(|(id, gap)| (Some(id), gap)).collect(),
                 healed_gaps: batch.healed_gaps.into_iter().map(|(id, from, to)| (Some(id), from, to)).collect(),

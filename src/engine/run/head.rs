@@ -27,7 +27,7 @@ impl EntityRun {
                 at.abs_diff(gap.offset_from) <= GAP_MARGIN
             });
             if let Some(known) = same.and_then(|at| self.gaps.remove(at)) {
-                tip.walk.num_gaps = tip.walk.num_gaps.saturating_sub(1);
+                tip.walk.found.num_gaps = tip.walk.found.num_gaps.saturating_sub(1);
                 replaced.push((None, known.offset_from, known.offset_to));
             }
         }
@@ -41,7 +41,7 @@ impl EntityRun {
         let met_known = from_known.next().is_some();
         if from_known.any(is_news) {
             // Something new behind something known: not newest first, so the head proves nothing.
-            self.checkpoint.walk.disordered = true;
+            self.checkpoint.walk.found.disordered = true;
             self.start_pass();
         } else if report.held.num_confirmed > 0 {
             // A person has said that these are gone: a walk that misses them as well marks them.
@@ -72,25 +72,28 @@ impl EntityRun {
             return;
         }
         let walk = &self.checkpoint.walk;
-        let explained = match (self.checkpoint.total, walk.discrepancy) {
+        let explained = match (self.checkpoint.total, walk.memory.discrepancy) {
             (None, _) => true,
             (Some(total), Some(expected)) => i64::from(total) - i64::from(self.num_active) == expected,
             // The last walk was unsteady: it may have counted a row without an id twice, or not at all; and where rows may
             // have been left out, as many may be gone.
-            (Some(total), None) => walk.num_unidentified == 0 && !walk.has_hole && total == self.num_active,
+            (Some(total), None) => walk.found.num_unidentified == 0 && !walk.found.has_hole && total == self.num_active,
         };
         if !self.head_read {
             // This head was taken up in the middle: what was added since stands before it.
             self.start_head();
         } else if explained {
             // Nothing is missing: what an earlier run held back has come back, unless the total counts what is not given.
-            if self.checkpoint.walk.num_counted == 0 && self.checkpoint.walk.held_removals.take().is_some() {
+            if self.checkpoint.walk.memory.num_counted == 0
+                && self.checkpoint.walk.memory.held_removals.take().is_some()
+            {
                 self.releases = true;
             }
             if !self.start_slice() {
                 self.finish_phase();
             }
-        } else if self.checkpoint.walk.num_wary_runs > 0 && !std::mem::replace(&mut self.has_looked_again, true) {
+        } else if self.checkpoint.walk.memory.num_wary_runs > 0 && !std::mem::replace(&mut self.has_looked_again, true)
+        {
             // The last runs were shown different listings by turns: what one answer says is not looked for.
             self.start_head();
         } else if self.may_search() {
@@ -128,9 +131,9 @@ impl EntityRun {
                 let mut checkpoint = self.checkpoint.clone();
                 checkpoint.total = assembly.total.or(checkpoint.total);
                 let walk = &mut checkpoint.walk;
-                walk.num_gaps = walk.num_gaps.saturating_sub(offset_to - offset_from);
-                if walk.num_gaps == 0 {
-                    walk.discrepancy = None;
+                walk.found.num_gaps = walk.found.num_gaps.saturating_sub(offset_to - offset_from);
+                if walk.found.num_gaps == 0 {
+                    walk.memory.discrepancy = None;
                 }
                 let draft = Draft { rows: Rows::Listing(slots), offset_from: from, offset_to: to, effects, checkpoint };
                 self.drafts.push_back((draft, Meaning::Gap));
@@ -143,7 +146,7 @@ impl EntityRun {
     /// A gap was read: what it held no longer counts as missing.
     pub(super) fn end_gap(&mut self, report: &CommitReport) {
         let num_found = report.memberships.iter().filter(|membership| **membership == Membership::New).count();
-        if let Some(discrepancy) = &mut self.checkpoint.walk.discrepancy {
+        if let Some(discrepancy) = &mut self.checkpoint.walk.memory.discrepancy {
             *discrepancy -= num_found as i64;
         }
         self.after_head();

@@ -120,7 +120,7 @@ pub struct ItemsBatch {
 
 impl ItemsWalk {
     pub fn new(tip: Checkpoint, stale: Vec<StalePlaylist>, plan: ItemsPlan) -> ItemsWalk {
-        let place = tip.walk.playlist.clone();
+        let place = tip.walk.place.playlist.clone();
         let work = |playlist: StalePlaylist| {
             let task = if playlist.gaps.is_empty() {
                 Task::Read(ItemReading::new(playlist, place.as_ref(), plan.page_limit))
@@ -226,7 +226,7 @@ impl ItemsWalk {
         self.queue.iter_mut().for_each(Work::replan);
         // Those that were refused once come last.
         self.queue.make_contiguous().sort_by_key(|work| work.num_refusals);
-        self.tip.walk.playlist = match self.queue.front().map(|work| &work.task) {
+        self.tip.walk.place.playlist = match self.queue.front().map(|work| &work.task) {
             Some(Task::Read(reading)) => reading.place(),
             Some(Task::Fill(_)) | None => None,
         };

@@ -161,7 +161,7 @@ impl EntityRun {
             RunMode::Resume { from } => from,
         };
         let (unsteady_runs_before, vain_runs_before) =
-            (checkpoint.walk.num_unsteady_runs, checkpoint.walk.num_vain_runs);
+            (checkpoint.walk.memory.num_unsteady_runs, checkpoint.walk.memory.num_vain_runs);
         EntityRun {
             entity,
             batches,
@@ -215,7 +215,7 @@ impl EntityRun {
 
     /// Whether the pass under way is not the first over the listing in this run.
     pub fn is_reading_again(&self) -> bool {
-        self.num_passes > 1 && self.checkpoint.walk.stage == Stage::Walk
+        self.num_passes > 1 && self.checkpoint.walk.place.stage == Stage::Walk
     }
 
     /// The result of the last batch committed.
@@ -229,13 +229,17 @@ impl EntityRun {
             Some(items) => (items.items_done, Some(items.items_total.max(items.items_done))),
             None => (self.place(), self.checkpoint.total),
         };
-        RunProgress { phase: self.checkpoint.phase, stage: self.checkpoint.walk.stage, done, total, playlists }
+        RunProgress { phase: self.checkpoint.phase, stage: self.checkpoint.walk.place.stage, done, total, playlists }
     }
 
     /// The slot that is read next.
     fn place(&self) -> u32 {
         let Checkpoint { offset, ref walk, .. } = self.checkpoint;
-        let pass = walk.verification.as_ref().filter(|pass| walk.stage == Stage::Verify && pass.ended_at.is_none());
+        let pass = walk
+            .memory
+            .verification
+            .as_ref()
+            .filter(|pass| walk.place.stage == Stage::Verify && pass.ended_at.is_none());
         pass.map_or(offset, |pass| pass.offset)
     }
 
@@ -374,7 +378,7 @@ impl EntityRun {
             return self.finish_phase();
         }
         let mut tip = self.checkpoint.clone();
-        tip.walk.stage = Stage::Items;
+        tip.walk.place.stage = Stage::Items;
         let batch_size = self.batches.of(tip.phase).max(PAGE_LIMIT * 4);
         self.names.extend(stale.iter().map(|playlist| (playlist.id.clone(), playlist.name.clone())));
         let plan = ItemsPlan {
@@ -395,7 +399,8 @@ impl EntityRun {
         let num_listed = walk.total.unwrap_or(0).max(self.num_active).max(walk.offset);
         let items = self.items.map_or(0, |items| items.items_total.max(items.items_done));
         let num_playlists = self.items.map_or(0, |items| items.num_playlists);
-        let page_size = PAGE_LIMIT.min(self.batches.of(walk.phase)).min(walk.walk.page_cap.unwrap_or(PAGE_LIMIT));
+        let page_size =
+            PAGE_LIMIT.min(self.batches.of(walk.phase)).min(walk.walk.memory.page_cap.unwrap_or(PAGE_LIMIT));
         self.budget.allow(num_listed, page_size, items, num_playlists);
         if self.budget.is_spent()
             && !self.stopping

@@ -213,17 +213,20 @@ impl OffsetWalk {
     fn plan(&mut self, count: usize) {
         if self.total_max.is_some_and(|total| self.tip.offset > total.saturating_add(TOTAL_MARGIN)) {
             // Page after page beyond the end: the listing is not the one that its total counts.
-            self.tip.walk.unsteady = true;
-            self.tip.walk.is_broken = true;
+            self.tip.walk.found.unsteady = true;
+            self.tip.walk.found.is_broken = true;
             self.ended = true;
             return;
         }
         // The first page asks for as many as it may: a cap may have been lifted, and one that stays costs nothing.
-        let cap = self.tip.walk.page_cap.filter(|_| self.verified).unwrap_or(self.limit);
+        let cap = self.tip.walk.memory.page_cap.filter(|_| self.verified).unwrap_or(self.limit);
         let limit = self.limit.min(cap.max(1));
         // Pages of one row have none to share.
         let shared = u32::from(limit > 1);
-        let linked = self.tip.offset > 0 && !self.tip.walk.unlinked && !self.tip.walk.anchors.is_empty() && shared > 0;
+        let linked = self.tip.offset > 0
+            && !self.tip.walk.place.unlinked
+            && !self.tip.walk.place.anchors.is_empty()
+            && shared > 0;
         let mut offset = if linked { self.tip.offset - 1 } else { self.tip.offset };
         let mut overlaps = linked;
         for n in 0..count {
@@ -261,22 +264,22 @@ impl OffsetWalk {
             let skip = match (overlaps, self.link(&assembly)) {
                 (false, _) => {
                     // Nothing proves the place, unless it is the beginning.
-                    self.tip.walk.unsteady |= assembly.limit == 1 && assembly.offset > 0;
+                    self.tip.walk.found.unsteady |= assembly.limit == 1 && assembly.offset > 0;
                     0
                 }
                 (true, Link::Holds(index)) => {
-                    self.tip.walk.has_hole |= index > 0;
+                    self.tip.walk.found.has_hole |= index > 0;
                     index + 1
                 }
                 (true, Link::Unverifiable) => 1,
                 // It was asked for before the page in front of it turned out to be short.
-                (true, Link::Broken) if !is_planned_here && self.tip.walk.num_short > 0 => {
+                (true, Link::Broken) if !is_planned_here && self.tip.walk.place.num_short > 0 => {
                     self.legs.clear();
                     return;
                 }
                 (true, Link::Unserved) => {
-                    self.tip.walk.unsteady = true;
-                    self.tip.walk.has_hole = true;
+                    self.tip.walk.found.unsteady = true;
+                    self.tip.walk.found.has_hole = true;
                     1
                 }
                 (true, Link::Broken) => return self.lose_place(assembly, total_before),
@@ -296,7 +299,7 @@ impl OffsetWalk {
     /// The pieces of a page are of two moments: what slipped through between them stands in none.
     fn read_again(&mut self) {
         self.legs.clear();
-        self.tip.walk.unsteady = true;
+        self.tip.walk.found.unsteady = true;
         self.num_torn += 1;
         if self.num_torn > TORN_MAX {
             self.give_up();
@@ -309,11 +312,11 @@ impl OffsetWalk {
     }
 
     fn link(&self, assembly: &Assembly) -> Link {
-        let Some(anchor) = self.tip.walk.anchors.last().filter(|_| !self.tip.walk.unlinked) else {
+        let Some(anchor) = self.tip.walk.place.anchors.last().filter(|_| !self.tip.walk.place.unlinked) else {
             return Link::Unverifiable;
         };
         // Behind a short page the slot may stand as many places further on as rows were missing there.
-        let num_short = if assembly.offset + 1 == self.tip.offset { self.tip.walk.num_short as usize } else { 0 };
+        let num_short = if assembly.offset + 1 == self.tip.offset { self.tip.walk.place.num_short as usize } else { 0 };
         let mut first = assembly.cells.iter().take(num_short + 1);
         match first.position(|cell| matches!(cell, Cell::Slot(slot) if slot.key() == *anchor)) {
             Some(index) => Link::Holds(index),
@@ -328,7 +331,7 @@ impl OffsetWalk {
             Some(before) => total.is_some_and(|now| before != now),
             None => total.is_some() && self.tip.offset > 0,
         };
-        self.tip.walk.unsteady |= moved;
+        self.tip.walk.found.unsteady |= moved;
         self.tip.total = total.or(self.tip.total);
         self.total_max = self.total_max.max(total);
     }
@@ -339,14 +342,14 @@ impl OffsetWalk {
         let num_cells = cells.len() as u32;
         let is_new = cells.len() > skip;
         if self.hole && is_new {
-            self.tip.walk.unsteady = true;
+            self.tip.walk.found.unsteady = true;
         }
         // Rows behind a page that was short: it may have lacked some.
-        self.tip.walk.has_hole |= is_new && self.tip.walk.num_short > 0;
+        self.tip.walk.found.has_hole |= is_new && self.tip.walk.place.num_short > 0;
         for (cell, at) in cells.into_iter().zip(offset..).skip(skip) {
             self.take(cell, at);
         }
-        let anchors = &mut self.tip.walk.anchors;
+        let anchors = &mut self.tip.walk.place.anchors;
         anchors.drain(..anchors.len().saturating_sub(ANCHORS_MAX));
 
         let reached = offset + num_cells;
@@ -355,8 +358,8 @@ impl OffsetWalk {
             Follows::More => {
                 // A whole page of rows that were read before: the API does not keep to offsets.
                 let is_again = !is_new && num_cells > 1;
-                self.tip.walk.unsteady |= is_again;
-                self.tip.walk.has_hole |= is_again;
+                self.tip.walk.found.unsteady |= is_again;
+                self.tip.walk.found.has_hole |= is_again;
                 // Only a page that is short proves the end, lest one wrong total hide all that follows.
                 self.go_to(reached, 0);
             }
@@ -375,11 +378,11 @@ impl OffsetWalk {
             Follows::Capped(_) | Follows::Hidden(_) | Follows::Doubtful | Follows::Nothing => {
                 // Nothing new, although the total promises more: rows are filtered out, or the total lies. One page
                 // further on tells.
-                self.tip.walk.has_hole |= self.tip.total.is_some_and(|total| total > reached);
+                self.tip.walk.found.has_hole |= self.tip.total.is_some_and(|total| total > reached);
                 if self.tip.total.is_none() && skip > 1 {
                     // Rows that were read before, and no total that tells of hidden ones.
-                    self.tip.walk.unsteady = true;
-                    self.tip.walk.has_hole = true;
+                    self.tip.walk.found.unsteady = true;
+                    self.tip.walk.found.has_hole = true;
                 }
                 let next = offset + limit;
                 let is_last = self.total_max.is_some_and(|total| next >= total);
@@ -387,11 +390,11 @@ impl OffsetWalk {
                     self.ended = true;
                 } else {
                     self.hole = true;
-                    self.tip.walk.num_short = 0;
+                    self.tip.walk.place.num_short = 0;
                     // Of a listing that shows nothing at all, and fits on a page, that page is asked for again.
                     let is_bare = self.total_max.is_none() && reached == 0;
                     self.tip.offset = if is_last || is_bare { 0 } else { next };
-                    self.tip.walk.unlinked = true;
+                    self.tip.walk.place.unlinked = true;
                 }
             }
         }
@@ -399,7 +402,7 @@ impl OffsetWalk {
 
     fn go_to(&mut self, offset: u32, num_short: u32) {
         self.tip.offset = offset;
-        self.tip.walk.num_short = num_short;
+        self.tip.walk.place.num_short = num_short;
         self.ended = false;
         self.hole = false;
     }
@@ -408,12 +411,12 @@ impl OffsetWalk {
     fn learn_cap(&mut self, limit: u32, num_cells: u32, follows: Follows) {
         let is_full = num_cells >= limit && limit >= self.limit;
         match follows {
-            Follows::Capped(cap) => self.tip.walk.page_cap = Some(cap),
+            Follows::Capped(cap) => self.tip.walk.memory.page_cap = Some(cap),
             // Twice the same is a cap that nobody speaks of.
             Follows::Doubtful if self.cut_at.replace(num_cells) == Some(num_cells) => {
-                self.tip.walk.page_cap = Some(num_cells);
+                self.tip.walk.memory.page_cap = Some(num_cells);
             }
-            Follows::More if is_full => (self.tip.walk.page_cap, self.cut_at) = (None, None),
+            Follows::More if is_full => (self.tip.walk.memory.page_cap, self.cut_at) = (None, None),
             Follows::More | Follows::Hidden(_) | Follows::Doubtful | Follows::Nothing | Follows::End => {}
         }
     }
@@ -421,24 +424,25 @@ impl OffsetWalk {
     fn take(&mut self, cell: Cell, at: u32) {
         if self.gathered.slots.is_empty() {
             self.gathered.offset_from = at;
-            self.gathered.before = self.tip.walk.anchors.last().filter(|_| !self.tip.walk.unlinked).cloned();
+            self.gathered.before =
+                self.tip.walk.place.anchors.last().filter(|_| !self.tip.walk.place.unlinked).cloned();
         }
         let walk = &mut self.tip.walk;
         match cell {
             Cell::Slot(slot) => {
                 let key = slot.key();
-                if let Some(before) = walk.anchors.last() {
-                    walk.disordered |= is_disordered(self.entity, before, &key);
+                if let Some(before) = walk.place.anchors.last() {
+                    walk.found.disordered |= is_disordered(self.entity, before, &key);
                 }
-                walk.num_unidentified += u32::from(key.id.is_none());
-                walk.num_undated += u32::from(key.id.is_none() && key.added_at.is_none());
-                walk.anchors.push(key);
-                walk.unlinked = false;
+                walk.found.num_unidentified += u32::from(key.id.is_none());
+                walk.found.num_undated += u32::from(key.id.is_none() && key.added_at.is_none());
+                walk.place.anchors.push(key);
+                walk.place.unlinked = false;
                 self.gathered.slots.push(*slot);
             }
             Cell::Gap { reason } => {
-                walk.num_gaps += 1;
-                walk.unlinked = true;
+                walk.found.num_gaps += 1;
+                walk.place.unlinked = true;
                 self.gathered.slots.push(Slot { item: None, added_at: None, odd: Some(Oddity::Unserved) });
                 self.gathered.gaps.push(GapRange { offset_from: at, offset_to: at + 1, reason });
             }

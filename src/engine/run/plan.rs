@@ -45,14 +45,14 @@ impl RunMode {
     pub fn of(initial: Option<Checkpoint>, incremental: Option<Checkpoint>) -> RunMode {
         match (initial, incremental) {
             (None, _) => RunMode::Initial,
-            (Some(initial), _) if !initial.is_complete && initial.walk.stage == Stage::Fresh => RunMode::Initial,
+            (Some(initial), _) if !initial.is_complete && initial.walk.place.stage == Stage::Fresh => RunMode::Initial,
             (Some(initial), _) if !initial.is_complete => RunMode::Resume { from: initial },
             (Some(initial), None) => RunMode::Incremental { last: initial },
             (Some(_), Some(last)) if last.is_complete => RunMode::Incremental { last },
             // One that was to begin anew knows more than the first sync, the numbers of the passes it made above all.
-            (Some(initial), Some(last)) if last.walk.stage == Stage::Fresh => {
-                RunMode::Incremental { last: if last.walk.pass > initial.walk.pass { last } else { initial } }
-            }
+            (Some(initial), Some(last)) if last.walk.place.stage == Stage::Fresh => RunMode::Incremental {
+                last: if last.walk.place.pass > initial.walk.place.pass { last } else { initial },
+            },
             (Some(_), Some(from)) => RunMode::Resume { from },
         }
     }
@@ -78,10 +78,10 @@ impl BatchSizes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::WalkState;
+    use crate::model::{WalkPlace, WalkState};
 
     fn checkpoint(phase: Phase, stage: Stage, is_complete: bool) -> Checkpoint {
-        let walk = WalkState { stage, ..WalkState::default() };
+        let walk = WalkState { place: WalkPlace { stage, ..WalkPlace::default() }, ..WalkState::default() };
         Checkpoint { is_complete, walk, ..Checkpoint::start(phase) }
     }
 
@@ -93,7 +93,7 @@ mod tests {
         let head = checkpoint(IncrementalSync, Stage::Head, false);
         let current = checkpoint(IncrementalSync, Stage::Head, true);
         let fresh = |pass| {
-            let walk = WalkState { pass, ..WalkState::default() };
+            let walk = WalkState { place: WalkPlace { pass, ..WalkPlace::default() }, ..WalkState::default() };
             Checkpoint { walk, ..Checkpoint::start(IncrementalSync) }
         };
         for (initial, incremental, mode) in [

@@ -126,10 +126,11 @@ impl EntityRun {
         let Some(num_missing) = self.num_active.checked_sub(total).filter(|num_missing| *num_missing > 0) else {
             return false;
         };
-        let holds_every_row = walk.discrepancy == Some(0) && walk.num_unidentified == 0 && walk.num_gaps == 0;
-        let newest_first = self.entity.is_newest_first() && !walk.disordered;
+        let holds_every_row =
+            walk.memory.discrepancy == Some(0) && walk.found.num_unidentified == 0 && walk.found.num_gaps == 0;
+        let newest_first = self.entity.is_newest_first() && !walk.found.disordered;
         // What is held back waits for a second walk that sees the same.
-        let is_believed = walk.held_removals.is_none() && self.believes(num_missing);
+        let is_believed = walk.memory.held_removals.is_none() && self.believes(num_missing);
         let cost = self.clues.num_requests.saturating_add(bisection::estimate(num_missing, total));
         holds_every_row
             && newest_first

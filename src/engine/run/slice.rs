@@ -11,7 +11,7 @@ use crate::{
     engine::backoff::Patience,
     model::{
         AddedBetween, Checkpoint, EntityType, Fault, Member, Page, PageRequest, Phase, Slot, SlotKey, Stage,
-        Verification, WalkState,
+        Verification, WalkPlace, WalkState,
     },
 };
 use chrono::{DateTime, Utc};
@@ -60,7 +60,8 @@ impl Slice {
             let shifted = i64::from(offset) + i64::from(total) - i64::from(then);
             offset = shifted.clamp(1, i64::from(total.max(1))) as u32;
         }
-        let walk = WalkState { stage: Stage::Verify, anchors, unlinked, ..WalkState::default() };
+        let place = WalkPlace { stage: Stage::Verify, anchors, unlinked, ..WalkPlace::default() };
+        let walk = WalkState { place, ..WalkState::default() };
         let tip = Checkpoint { offset, total: Some(total), walk, ..Checkpoint::start(Phase::IncrementalSync) };
         let batch_size = num_pages.clamp(1, SLICE_PAGES_MAX) * PAGE_LIMIT;
         Slice { walk: OffsetWalk::new(entity, tip, batch_size, PAGE_LIMIT), head, began_at }
@@ -86,7 +87,7 @@ impl Slice {
     pub fn poll_reading(&mut self, now: DateTime<Utc>) -> Option<Reading> {
         let batch = self.walk.poll_batch()?;
         let walk = &self.walk.tip().walk;
-        let has_hole = walk.has_hole || walk.num_short > 0;
+        let has_hole = walk.found.has_hole || walk.place.num_short > 0;
         Some(Reading::of(batch, std::mem::take(&mut self.head), has_hole, self.began_at, now))
     }
 }
@@ -124,7 +125,7 @@ impl Reading {
             from_top: follows_head || offset_from == 0,
             to_end: ended,
             has_hole,
-            is_disordered: tip.walk.disordered,
+            is_disordered: tip.walk.found.disordered,
             num_unserved: gaps.len() as u32,
             total: tip.total,
             place: Verification { ended_at: ended.then_some(now), ..Verification::begin(began_at) },
@@ -140,7 +141,8 @@ impl Reading {
 
     /// Behind the slice, or better before the last date of it, so that all of that date are read together.
     fn move_place(&mut self, tip: Checkpoint) {
-        let Checkpoint { offset, total, walk: WalkState { mut anchors, unlinked, .. }, .. } = tip;
+        let Checkpoint { offset, total, walk, .. } = tip;
+        let WalkPlace { mut anchors, unlinked, .. } = walk.place;
         let last = self.keys.last().and_then(|key| key.added_at);
         let num_alike = self.keys.iter().rev().take_while(|key| last.is_some() && key.added_at == last).count();
         let goes_back = num_alike < self.slots.len() && num_alike < anchors.len() && !unlinked && !self.has_hole;

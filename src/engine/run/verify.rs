@@ -23,12 +23,14 @@ pub struct Unconfirmed {
 impl EntityRun {
     /// Whether everything is still to be looked at because a person wants it. A first sync looks at everything anyway.
     pub(super) fn is_to_verify(&self) -> bool {
-        self.purpose == Purpose::Verify && self.phase() == Phase::IncrementalSync && !self.checkpoint.walk.verifying
+        self.purpose == Purpose::Verify
+            && self.phase() == Phase::IncrementalSync
+            && !self.checkpoint.walk.place.verifying
     }
 
     /// A whole walk has looked at everything.
     pub(super) fn note_verified(&mut self) {
-        self.checkpoint.walk.verification = Some(Verification::done(self.now));
+        self.checkpoint.walk.memory.verification = Some(Verification::done(self.now));
     }
 
     /// Followed artists are left alone until they are due. Nothing is committed where nothing changes, so that whoever
@@ -39,11 +41,11 @@ impl EntityRun {
             return false;
         }
         let walk = &self.checkpoint.walk;
-        let waits = walk.held_removals.is_some_and(|num_held| num_held > walk.num_counted);
-        if waits || walk.num_vain_runs > 0 || walk.num_unsteady_runs > 0 {
+        let waits = walk.memory.held_removals.is_some_and(|num_held| num_held > walk.memory.num_counted);
+        if waits || walk.memory.num_vain_runs > 0 || walk.memory.num_unsteady_runs > 0 {
             return false;
         }
-        let Some(until) = rhythm.artists_rest_until(walk.verification.as_ref(), self.now) else { return false };
+        let Some(until) = rhythm.artists_rest_until(walk.memory.verification.as_ref(), self.now) else { return false };
         if self.is_stored_complete {
             let notes = vec![notes::resting(until)];
             self.activity = Activity::Over(RunEnd::Complete { notes, again_in: None });
@@ -60,7 +62,7 @@ impl EntityRun {
             return false;
         }
         let Some(total) = self.checkpoint.total.filter(|_| !self.stopping) else { return false };
-        let pass = self.checkpoint.walk.verification.as_ref();
+        let pass = self.checkpoint.walk.memory.verification.as_ref();
         let left = self.pages_to_verify.unwrap_or_else(|| rhythm.pages_due(pass, total, self.now));
         let place = pass.filter(|pass| pass.ended_at.is_none()).cloned();
         let place = place.unwrap_or_else(|| Verification::begin(self.now));
@@ -108,7 +110,7 @@ impl EntityRun {
     pub(super) fn settle_reading(&mut self, reading: Reading, members: &[Member]) {
         let mut removed_ids = reading.gone(members);
         if self.counts_still(&reading, members, removed_ids.len() as u32) {
-            if removed_ids.len() as u32 > self.checkpoint.walk.num_counted {
+            if removed_ids.len() as u32 > self.checkpoint.walk.memory.num_counted {
                 return self.start_pass();
             }
             // The last walk has met these already: the total counts them, and only a person can call them removed.
@@ -128,8 +130,8 @@ impl EntityRun {
     fn counts_still(&self, reading: &Reading, members: &[Member], num_gone: u32) -> bool {
         let walk = &self.checkpoint.walk;
         let held = i64::from(self.num_active) + i64::from(reading.num_new(members)) - i64::from(num_gone);
-        let num_unidentified = i64::from(walk.num_unidentified) + i64::from(self.clues.num_unidentified());
-        let known = i64::from(walk.num_hidden) + num_unidentified;
+        let num_unidentified = i64::from(walk.found.num_unidentified) + i64::from(self.clues.num_unidentified());
+        let known = i64::from(walk.memory.num_hidden) + num_unidentified;
         num_gone > 0 && reading.total.is_some_and(|total| i64::from(total) - held > known)
     }
 
@@ -164,9 +166,9 @@ impl EntityRun {
         // Where something is gone, the head was read again since.
         let has_moved = removed_ids.is_empty() && total != self.checkpoint.total;
         let mut checkpoint = self.checkpoint.clone();
-        checkpoint.walk.stage = Stage::Verify;
-        checkpoint.walk.disordered |= is_disordered;
-        checkpoint.walk.verification = Some(place);
+        checkpoint.walk.place.stage = Stage::Verify;
+        checkpoint.walk.found.disordered |= is_disordered;
+        checkpoint.walk.memory.verification = Some(place);
         let effects = DraftEffects { removed_ids, survey: Some(Survey::default()), ..DraftEffects::default() };
         let offset_to = offset_from + slots.len() as u32;
         let draft = Draft { rows: Rows::Listing(slots), offset_from, offset_to, effects, checkpoint };
@@ -176,7 +178,7 @@ impl EntityRun {
 
     /// After a commit that changed more than the head told: does the count agree now?
     pub(super) fn go_on_from_mended(&mut self, has_moved: bool) {
-        if self.checkpoint.walk.disordered {
+        if self.checkpoint.walk.found.disordered {
             // Not newest first, so neither heads nor slices prove anything.
             self.start_pass();
         } else if has_moved {

@@ -18,12 +18,9 @@ fn a_run_carries_on_from_the_committed_checkpoint() {
     on_both(async |db| {
         let run = db.begin(EntityType::Tracks).await;
         assert_eq!(run.checkpoint, Checkpoint::start(Phase::InitialSync));
-        let walk = WalkState {
-            stage: Stage::Walk,
-            pass: 3,
-            anchors: vec![SlotKey { id: Some("t1".into()), added_at: Some(at(-7)) }],
-            ..WalkState::default()
-        };
+        let anchors = vec![SlotKey { id: Some("t1".into()), added_at: Some(at(-7)) }];
+        let place = WalkPlace { stage: Stage::Walk, pass: 3, anchors, ..WalkPlace::default() };
+        let walk = WalkState { place, ..WalkState::default() };
         let checkpoint = Checkpoint {
             phase: Phase::InitialSync,
             offset: 150,
@@ -110,7 +107,7 @@ fn an_unreadable_checkpoint_starts_the_phase_over_and_forgets_what_was_seen() {
         let run = db.begin(EntityType::Tracks).await;
         let mut commit = run.commit_of(tracks(&["t1"]));
         commit.effects.record_seen = Some(1);
-        commit.checkpoint.walk.stage = Stage::Walk;
+        commit.checkpoint.walk.place.stage = Stage::Walk;
         db.store.commit(Box::new(commit.clone()), at(1)).await.unwrap();
         db.execute("UPDATE sync_states SET checkpoint = '{\"stage\": \"from the future\"}'").await;
 

@@ -11,9 +11,9 @@ impl OffsetWalk {
     pub(super) fn lose_place(&mut self, assembly: Assembly, total_before: Option<u32>) {
         self.legs.clear();
         self.verified = true;
-        self.tip.walk.unsteady = true;
+        self.tip.walk.found.unsteady = true;
         // What a short page before it lacked is not looked for any more.
-        self.tip.walk.has_hole |= self.tip.walk.num_short > 0;
+        self.tip.walk.found.has_hole |= self.tip.walk.place.num_short > 0;
         self.num_lost = if self.tip.offset > self.lost_at { 1 } else { self.num_lost + 1 };
         self.lost_at = self.lost_at.max(self.tip.offset);
         if self.num_lost > LOST_MAX {
@@ -23,7 +23,7 @@ impl OffsetWalk {
             (Some(before), Some(now)) => i64::from(now) - i64::from(before),
             _ => 0,
         };
-        let anchors = self.tip.walk.anchors.clone();
+        let anchors = self.tip.walk.place.anchors.clone();
         let locate = Locate::new(anchors, self.tip.offset.saturating_sub(1), shift, self.tip.total, self.limit);
         self.mode = match locate.find(&assembly.cells) {
             Some(found) => Mode::Found(assembly, found.index),
@@ -40,9 +40,9 @@ impl OffsetWalk {
         }
         self.num_lost = 0;
         self.mode = Mode::Reading;
-        self.tip.walk.unlinked = true;
-        self.tip.walk.has_hole = true;
-        self.tip.walk.num_short = 0;
+        self.tip.walk.place.unlinked = true;
+        self.tip.walk.found.has_hole = true;
+        self.tip.walk.place.num_short = 0;
     }
 
     /// Continues behind the anchor that was found, once what was gathered before has been handed out.
@@ -51,15 +51,15 @@ impl OffsetWalk {
             return;
         }
         if let Mode::Found(assembly, index) = std::mem::replace(&mut self.mode, Mode::Reading) {
-            let anchors = &mut self.tip.walk.anchors;
+            let anchors = &mut self.tip.walk.place.anchors;
             if let Some(Cell::Slot(found)) = assembly.cells.get(index) {
                 let key = found.key();
                 let keep = anchors.iter().rposition(|anchor| *anchor == key).map_or(0, |at| at + 1);
                 anchors.truncate(keep);
             }
             self.tip.offset = assembly.offset + index as u32 + 1;
-            self.tip.walk.unlinked = false;
-            self.tip.walk.num_short = 0;
+            self.tip.walk.place.unlinked = false;
+            self.tip.walk.place.num_short = 0;
             self.absorb(assembly, index + 1);
         }
     }
@@ -73,12 +73,12 @@ impl OffsetWalk {
         self.mode = Mode::Reading;
         self.verified = false;
         self.tip.offset = 0;
-        self.tip.walk.anchors.clear();
-        self.tip.walk.unlinked = false;
-        self.tip.walk.num_short = 0;
-        self.tip.walk.unsteady = true;
-        self.tip.walk.num_unidentified = 0;
-        self.tip.walk.num_undated = 0;
-        self.tip.walk.num_gaps = 0;
+        self.tip.walk.place.anchors.clear();
+        self.tip.walk.place.unlinked = false;
+        self.tip.walk.place.num_short = 0;
+        self.tip.walk.found.unsteady = true;
+        self.tip.walk.found.num_unidentified = 0;
+        self.tip.walk.found.num_undated = 0;
+        self.tip.walk.found.num_gaps = 0;
     }
 }

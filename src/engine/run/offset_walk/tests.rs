@@ -29,7 +29,7 @@ fn walk(answer: impl Fn(usize, Page) -> Result<Page, Fault>) -> OffsetWalk {
 
 #[test]
 fn a_walk_whose_shared_slots_hold_is_steady() {
-    assert!(!walk(|_, page| Ok(page)).tip.walk.unsteady);
+    assert!(!walk(|_, page| Ok(page)).tip.walk.found.unsteady);
 }
 
 /// Found by the simulation: a playlist was dragged across the place in that moment, and called removed.
@@ -40,19 +40,19 @@ fn a_shared_slot_that_is_not_served_any_more_proves_nothing() {
         let is_spoilt = n >= 1 && holds(&page, "9");
         if is_spoilt { Err(Fault::Unservable("502".into())) } else { Ok(page) }
     });
-    assert!(walk.tip.walk.unsteady && walk.tip.walk.has_hole, "{walk:?}");
+    assert!(walk.tip.walk.found.unsteady && walk.tip.walk.found.has_hole, "{walk:?}");
 }
 
 /// Found by the simulation: where the first pages did not tell how long the listing was, it may have been another length.
 #[test]
 fn a_total_that_is_told_late_makes_no_walk_steady() {
     let told_late = walk(|n, page| Ok(if n == 0 { Page { total: None, ..page } } else { page }));
-    assert!(told_late.tip.walk.unsteady, "{told_late:?}");
+    assert!(told_late.tip.walk.found.unsteady, "{told_late:?}");
 }
 
 /// Found by the simulation: taken for a cap, or for rows that are hidden.
 #[test]
 fn an_offset_that_is_ignored_proves_nothing() {
     let ignoring = walk(|_, page| Ok(Page { slots: super::tests::page(0, page.slots.len() as u32).slots, ..page }));
-    assert!(ignoring.tip.walk.unsteady || ignoring.tip.walk.is_broken, "{ignoring:?}");
+    assert!(ignoring.tip.walk.found.unsteady || ignoring.tip.walk.found.is_broken, "{ignoring:?}");
 }

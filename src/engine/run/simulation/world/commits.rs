@@ -34,7 +34,7 @@ impl World {
                 playlist_id: playlist_id.clone(),
                 offset_from: *offset_from,
                 offset_to: *offset_to,
-                pass: draft.checkpoint.walk.pass,
+                pass: draft.checkpoint.walk.place.pass,
                 total: draft.checkpoint.total,
                 reason: reason.clone(),
                 since: DateTime::<Utc>::MIN_UTC,
