@@ -33,7 +33,7 @@ use crate::{
     config::{Config, PlaybackConfig, SyncConfig},
     engine::{
         playback::PlaybackSettings,
-        run::{Purpose, Rhythm},
+        run::{Purpose, VerifySchedule},
         service::Over,
     },
     faults::hastened,
@@ -390,7 +390,7 @@ fn every(period: Duration) -> tokio::time::Interval {
 /// What every run of the service is for.
 fn routine(config: &Config) -> Purpose {
     let SyncConfig { interval, verify_every, artists_every, .. } = config.sync;
-    Purpose::Routine(Rhythm {
+    Purpose::Routine(VerifySchedule {
         interval: hastened(interval),
         verify_every: hastened(verify_every),
         artists_every: hastened(artists_every),

@@ -137,7 +137,7 @@ impl Runs {
         self.orders.push_back(Order::Begin { key, purpose: self.purpose_of(&key) });
     }
 
-    /// Whoever asks for a run wants to see the library as it is, and not what is due by the rhythm of the service.
+    /// Whoever asks for a run wants to see the library as it is, and not what is due by the schedule of the service.
     fn purpose_of(&self, key: &SyncKey) -> Purpose {
         if self.wanted.contains(key) { Purpose::Current } else { self.purpose }
     }

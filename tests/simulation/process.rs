@@ -18,7 +18,7 @@ use segno::{
         gate::GateSettings,
         request::Vitals,
         restart::{Deaths, Exit, RestartPolicy},
-        run::{Draft, Purpose, Rhythm, RunEnd},
+        run::{Draft, Purpose, RunEnd, VerifySchedule},
         schedule::{Plan, Remembered, Schedule},
         service::{Order, Over, Runs, STOP_WITHIN},
         sweep::RemovalGuard,
@@ -75,7 +75,7 @@ const INTERVAL: Duration = Duration::from_secs(6 * 3600);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A service that looks at everything every two days.
-const RHYTHM: Rhythm = Rhythm {
+const RHYTHM: VerifySchedule = VerifySchedule {
     interval: INTERVAL,
     verify_every: Duration::from_secs(48 * 3600),
     artists_every: Duration::from_secs(24 * 3600),

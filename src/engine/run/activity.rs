@@ -1,18 +1,15 @@
-//! What a run is doing right now, and what a commit of it means.
+//! What a run is doing right now, what a commit of it means, and what a decision leads to.
 
 use super::{
-    EntityRun, RunEnd, Step, assembly::Assembly, cursor_walk::CursorWalk, items_walk::ItemsWalk,
-    offset_walk::OffsetWalk, search::Search, slice::Slice,
+    assembly::Assembly,
+    cursor_walk::CursorWalk,
+    items_walk::ItemsWalk,
+    offset_walk::OffsetWalk,
+    search::Search,
+    slice::Slice,
+    step::{Draft, RunEnd},
 };
-use crate::model::{AddedBetween, Gap, Stage};
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ItemsSummary {
-    pub(super) num_done: u32,
-    pub(super) num_playlists: u32,
-    pub(super) items_done: u32,
-    pub(super) items_total: u32,
-}
+use crate::model::{AddedBetween, Fault, Gap};
 
 #[derive(Debug)]
 pub(super) enum Activity {
@@ -69,53 +66,56 @@ pub(super) enum Meaning {
     Judged,
 }
 
-impl EntityRun {
-    /// Takes what a walk has ready, so that it can go on.
-    pub(super) fn drain(&mut self) -> Option<Step> {
-        match &mut self.activity {
-            Activity::Walk(walk) => {
-                let is_head = walk.tip().walk.place.stage == Stage::Head;
-                let (batch, fault) = (walk.poll_batch(), walk.fault().cloned());
-                self.handle_batch(batch, fault, is_head)
-            }
-            Activity::Cursor(walk) => {
-                let (batch, fault) = (walk.poll_batch(), walk.fault().cloned());
-                self.handle_batch(batch, fault, false)
-            }
-            Activity::Items(_) => self.handle_items(),
-            Activity::Slice(_) => self.handle_slice(),
-            Activity::Begin
-            | Activity::Gap { .. }
-            | Activity::AwaitMembers { .. }
-            | Activity::Search(_)
-            | Activity::AwaitStale { .. }
-            | Activity::AwaitSwitch { .. }
-            | Activity::AwaitCommit
-            | Activity::Over(_) => None,
-        }
+/// What a decision leads to. [`super::EntityRun::follow`] carries it out, so that no decision calls another.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// A whole walk from the beginning of the listing.
+    Pass,
+    /// The head of the listing, from its first slot.
+    Head,
+    /// The head has been read: its gaps, and what it does not explain.
+    AfterHead,
+    /// The walk goes on where the checkpoint says.
+    WalkOn,
+    /// What is listed agrees with what is held: the phase ends.
+    Finish,
+    /// The run ends where it stands.
+    GiveUp,
+    Do(Box<Activity>),
+    /// This is committed, and then the activity begins.
+    Commit(Box<Draft>, Meaning, Box<Activity>),
+    /// What is under way goes on.
+    Stay,
+}
+
+impl Next {
+    pub fn activity(activity: Activity) -> Next {
+        Next::Do(Box::new(activity))
     }
 
-    pub(super) fn poll_fetch(&mut self) -> Option<Step> {
-        // One batch may be fetched while another commits, and no more: what a crash loses stays small.
-        let may_plan = !self.stopping && self.drafts.is_empty();
-        let (ticket, request, patience) = match &mut self.activity {
-            Activity::Walk(walk) => {
-                // Whether the head goes on depends on what the last batch of it was to the database.
-                let waits = walk.tip().walk.place.stage == Stage::Head && self.committing.is_some();
-                walk.poll_fetch(&mut self.ticket, may_plan && !waits)?
-            }
-            Activity::Cursor(walk) => walk.poll_fetch(&mut self.ticket, may_plan)?,
-            Activity::Items(walk) => walk.poll_fetch(&mut self.ticket, may_plan)?,
-            Activity::Slice(slice) => slice.poll_fetch(&mut self.ticket, may_plan)?,
-            Activity::Begin
-            | Activity::Gap { .. }
-            | Activity::AwaitMembers { .. }
-            | Activity::Search(_)
-            | Activity::AwaitStale { .. }
-            | Activity::AwaitSwitch { .. }
-            | Activity::AwaitCommit
-            | Activity::Over(_) => return None,
-        };
-        Some(Step::Fetch { ticket, request, patience })
+    /// Nothing happens until this is committed.
+    pub fn commit(draft: Draft, meaning: Meaning) -> Next {
+        Next::commit_then(draft, meaning, Activity::AwaitCommit)
+    }
+
+    pub fn commit_then(draft: Draft, meaning: Meaning, activity: Activity) -> Next {
+        Next::Commit(Box::new(draft), meaning, Box::new(activity))
+    }
+
+    pub fn end(end: RunEnd) -> Next {
+        Next::activity(Activity::Over(end))
+    }
+
+    /// A fault ends the run.
+    pub fn fail(fault: Fault) -> Next {
+        Next::end(match fault {
+            Fault::Paused(pause) => RunEnd::Paused(pause),
+            Fault::Stopped => RunEnd::Stopped,
+            fault => RunEnd::Failed(fault),
+        })
+    }
+
+    pub fn members(wanted: AddedBetween) -> Next {
+        Next::activity(Activity::AwaitMembers { asked: false, wanted })
     }
 }

@@ -1,90 +1,73 @@
 //! How a run ends: complete, unsteady, or where it stands.
 
-use super::{Activity, Draft, DraftEffects, EntityRun, Meaning, RunEnd, Step, notes};
-use crate::model::{Checkpoint, Rows};
+use super::{
+    EntityRun,
+    activity::{Activity, Meaning, Next},
+    notes,
+    step::{Draft, DraftEffects},
+};
+use crate::model::Checkpoint;
 use std::time::Duration;
-
-/// Runs after an unsteady one that look at the head twice before they believe that something is missing: servers that do
-/// not agree with each other go on for a while.
-const WARY_RUNS: u32 = 8;
 
 impl EntityRun {
     /// Commits the checkpoint that says: complete.
-    pub(super) fn finish_phase(&mut self) {
+    pub(super) fn finish_phase(&mut self) -> Next {
         if self.is_to_verify() {
-            return self.start_pass();
+            return Next::Pass;
         }
-        if self.num_item_gaps > 0 {
-            self.notes.tell(notes::item_gaps(self.num_item_gaps));
+        if self.playlists.num_gaps > 0 {
+            self.notes.tell(notes::item_gaps(self.playlists.num_gaps));
         }
         let mut checkpoint = self.checkpoint.clone();
         self.complete(&mut checkpoint);
         checkpoint.walk.place.anchors.clear();
         checkpoint.walk.place.playlist = None;
-        let (offset, rows) = (checkpoint.offset, Rows::Listing(Vec::new()));
-        let effects = DraftEffects { release_held: std::mem::take(&mut self.releases), ..DraftEffects::default() };
-        let draft = Draft { rows, offset_from: offset, offset_to: offset, effects, checkpoint };
-        self.drafts.push_back((draft, Meaning::PhaseEnd));
-        self.activity = Activity::AwaitCommit;
+        let effects = DraftEffects { release_held: std::mem::take(&mut self.head.releases), ..DraftEffects::default() };
+        Next::commit(Draft::bare(checkpoint, effects), Meaning::PhaseEnd)
     }
 
     /// Closes the phase in its checkpoint, with all that a person should know of it.
     pub(super) fn complete(&mut self, checkpoint: &mut Checkpoint) {
         checkpoint.is_complete = true;
-        self.note_standing();
-        self.count_end(checkpoint);
-        checkpoint.note = self.notes.text();
+        self.note_end(checkpoint);
         checkpoint.walk.memory.told = self.notes.standing().to_vec();
+    }
+
+    fn note_end(&mut self, checkpoint: &mut Checkpoint) {
+        self.note_standing();
+        self.passes.count_end(checkpoint);
+        checkpoint.note = self.notes.text();
     }
 
     /// What stays as it is from run to run, and is told once.
     fn note_standing(&mut self) {
-        let walk = &self.checkpoint.walk;
+        let (entity, memory) = (self.frame.entity, &self.checkpoint.walk.memory);
         let mut standing = Vec::new();
-        if walk.memory.num_hidden > 0 {
-            standing.push(notes::hidden(self.entity, walk.memory.num_hidden));
+        if memory.num_hidden > 0 {
+            standing.push(notes::hidden(entity, memory.num_hidden));
         }
-        if walk.memory.num_counted > 0 {
-            standing.push(notes::counted_still(self.entity, walk.memory.num_counted));
+        if memory.num_counted > 0 {
+            standing.push(notes::counted_still(entity, memory.num_counted));
         }
-        standing.extend(walk.memory.page_cap.map(|cap| notes::capped(self.entity, cap)));
+        standing.extend(memory.page_cap.map(|cap| notes::capped(entity, cap)));
         self.notes.stand(standing, &self.checkpoint.walk.memory.told);
     }
 
     /// When the first of what was doubtful may be looked at once more: what is held back, once it has waited for long enough;
     /// a playlist of which nothing useful came, when it is tried again.
     fn again_in(&self) -> Option<Duration> {
-        let walk = &self.checkpoint.walk;
-        let is_held = walk.memory.held_removals.is_some_and(|num_held| num_held > walk.memory.num_counted);
-        [is_held.then_some(self.guard.wait), self.retry_in].into_iter().flatten().min()
+        let memory = &self.checkpoint.walk.memory;
+        let is_held = memory.held_removals.is_some_and(|num_held| num_held > memory.num_counted);
+        [is_held.then_some(self.frame.guard.wait), self.playlists.retry_in].into_iter().flatten().min()
     }
 
-    /// Something is tried again after so long.
-    pub(super) fn note_retry(&mut self, wait: Option<Duration>) {
-        self.retry_in = [self.retry_in, wait].into_iter().flatten().min();
-    }
-
-    /// Counts the runs in a row that ended unsteady.
-    fn count_end(&mut self, checkpoint: &mut Checkpoint) {
-        let walk = &mut checkpoint.walk;
-        if self.is_unsteady {
-            walk.memory.num_unsteady_runs = self.unsteady_runs_before.saturating_add(1);
-            walk.memory.num_wary_runs = WARY_RUNS;
-        } else {
-            walk.memory.num_unsteady_runs = 0;
-            walk.memory.num_wary_runs = walk.memory.num_wary_runs.saturating_sub(1);
+    /// The phase is complete, or given up, in the database.
+    pub(super) fn end_phase(&mut self) -> Next {
+        if std::mem::take(&mut self.passes.needs_follow_up) {
+            return Next::activity(Activity::AwaitSwitch { asked: false });
         }
-    }
-
-    pub(super) fn end_phase(&mut self) {
-        let notes = self.notes.lines();
-        self.activity = if std::mem::take(&mut self.follow_up) {
-            Activity::AwaitSwitch { asked: false }
-        } else if self.is_unsteady {
-            Activity::Over(RunEnd::Unsteady { notes, in_a_row: self.checkpoint.walk.memory.num_unsteady_runs })
-        } else {
-            Activity::Over(RunEnd::Complete { notes, again_in: self.again_in() })
-        };
+        let in_a_row = self.checkpoint.walk.memory.num_unsteady_runs;
+        Next::end(self.passes.end(self.notes.lines(), in_a_row, self.again_in()))
     }
 
     /// Whether the run has asked for more than it may, or a walk of it has given its place up.
@@ -107,24 +90,18 @@ impl EntityRun {
     }
 
     /// Ends the run where it stands. What is whole is committed; the next run carries on there, later than usual.
-    pub(super) fn give_up(&mut self) -> Option<Step> {
-        self.is_unsteady = true;
-        self.follow_up = false;
+    pub(super) fn give_up(&mut self) -> Next {
+        self.passes.is_unsteady = true;
+        self.passes.needs_follow_up = false;
+        let entity = self.frame.entity;
         let note = if self.budget.is_spent() {
-            notes::spent(self.entity, self.budget.num_requests())
+            notes::spent(entity, self.budget.num_requests())
         } else {
-            notes::unsteady(self.entity)
+            notes::unsteady(entity)
         };
         self.notes.judge(Some(note));
         let mut checkpoint = self.checkpoint.clone();
-        self.note_standing();
-        self.count_end(&mut checkpoint);
-        checkpoint.note = self.notes.text();
-        let (offset, rows) = (checkpoint.offset, Rows::Listing(Vec::new()));
-        let effects = DraftEffects::default();
-        let draft = Draft { rows, offset_from: offset, offset_to: offset, effects, checkpoint };
-        self.drafts.push_back((draft, Meaning::GivenUp));
-        self.activity = Activity::AwaitCommit;
-        None
+        self.note_end(&mut checkpoint);
+        Next::commit(Draft::bare(checkpoint, DraftEffects::default()), Meaning::GivenUp)
     }
 }

@@ -2,11 +2,13 @@
 //! look for.
 
 use super::{
-    Activity, Draft, DraftEffects, EntityRun, GapRange, Meaning, PAGE_LIMIT, RunEnd,
+    EntityRun, PAGE_LIMIT,
+    activity::{Activity, Meaning, Next},
     assembly::{Assembly, Cell},
-    flow::end_of,
+    step::{Draft, DraftEffects, GapRange, RunEnd},
 };
 use crate::model::{AddedBetween, Checkpoint, CommitReport, Fault, Gap, Membership, Rows, Slot, Survey};
+use std::collections::VecDeque;
 
 /// Slots read before a gap when it is tried again, so that a small shift does not miss it.
 const GAP_MARGIN: u32 = 20;
@@ -16,7 +18,19 @@ fn shift_of(gap: &Gap, total: Option<u32>) -> i64 {
     total.zip(gap.total).map_or(0, |(now, then)| i64::from(now) - i64::from(then))
 }
 
-impl EntityRun {
+#[derive(Debug, Default)]
+pub(super) struct Head {
+    /// From offset 0, in this run.
+    pub is_read: bool,
+    /// It has been looked at once more, as servers may not agree with each other.
+    pub has_looked_again: bool,
+    /// What earlier runs held back has come back, and is let go of with the end of the phase.
+    pub releases: bool,
+    /// Ranges that earlier runs could not read.
+    pub gaps: VecDeque<Gap>,
+}
+
+impl Head {
     /// Gaps of earlier runs that the head met again: the new record replaces the old one.
     pub(super) fn known_again(&mut self, met: &[GapRange], tip: &mut Checkpoint) -> Vec<(Option<String>, u32, u32)> {
         let total = tip.total;
@@ -33,122 +47,123 @@ impl EntityRun {
         }
         replaced
     }
+}
 
+impl EntityRun {
     /// After a batch of the head: read on until it meets what is known.
-    pub(super) fn go_on_from_head(&mut self, report: &CommitReport, ended: bool) {
+    pub(super) fn go_on_from_head(&mut self, report: &CommitReport, ended: bool) -> Next {
         let is_news = |membership: &Membership| matches!(membership, Membership::New | Membership::Returned);
         let mut from_known = report.memberships.iter().skip_while(|membership| **membership != Membership::Known);
         let met_known = from_known.next().is_some();
+        let num_shown = self.repair.clues.head().len();
         if from_known.any(is_news) {
             // Something new behind something known: not newest first, so the head proves nothing.
             self.checkpoint.walk.found.disordered = true;
-            self.start_pass();
+            Next::Pass
         } else if report.held.num_confirmed > 0 {
             // A person has said that these are gone: a walk that misses them as well marks them.
-            self.start_pass();
-        } else if ended && !met_known && self.head_read && self.num_active as usize > self.clues.head().len() {
+            Next::Pass
+        } else if ended && !met_known && self.head.is_read && self.num_active as usize > num_shown {
             // Not one of the rows that are held was shown, so the count explains nothing.
-            self.start_pass();
+            Next::Pass
         } else if met_known || ended {
-            self.after_head();
+            Next::AfterHead
+        } else {
+            Next::Stay
         }
     }
 
     /// Tries the gaps of earlier runs again, then asks whether the head explains the total.
-    pub(super) fn after_head(&mut self) {
+    pub(super) fn after_head(&mut self) -> Next {
         if self.stopping {
-            self.activity = Activity::Over(RunEnd::Stopped);
-            return;
+            return Next::end(RunEnd::Stopped);
         }
-        if let Some(unconfirmed) = self.unconfirmed.take()
-            && self.confirm(unconfirmed)
+        if let Some(unconfirmed) = self.repair.unconfirmed.take()
+            && let Some(next) = self.confirm(unconfirmed)
         {
-            return;
+            return next;
         }
-        if let Some(gap) = self.gaps.pop_front() {
+        if let Some(gap) = self.head.gaps.pop_front() {
             let shift = shift_of(&gap, self.checkpoint.total);
             let at = (i64::from(gap.offset_from) + shift - i64::from(GAP_MARGIN)).max(0) as u32;
-            self.activity = Activity::Gap { gap, assembly: Assembly::again(at, PAGE_LIMIT) };
-            return;
+            return Next::activity(Activity::Gap { gap, assembly: Assembly::again(at, PAGE_LIMIT) });
         }
-        let walk = &self.checkpoint.walk;
-        let explained = match (self.checkpoint.total, walk.memory.discrepancy) {
+        if !self.head.is_read {
+            // This head was taken up in the middle: what was added since stands before it.
+            Next::Head
+        } else if self.is_explained() {
+            // Nothing is missing: what an earlier run held back has come back, unless the total counts what is not given.
+            let memory = &mut self.checkpoint.walk.memory;
+            if memory.num_counted == 0 && memory.held_removals.take().is_some() {
+                self.head.releases = true;
+            }
+            self.start_slice().unwrap_or(Next::Finish)
+        } else if self.checkpoint.walk.memory.num_wary_runs > 0
+            && !std::mem::replace(&mut self.head.has_looked_again, true)
+        {
+            // The last runs were shown different listings by turns: what one answer says is not looked for.
+            Next::Head
+        } else if self.may_search() {
+            Next::members(AddedBetween::default())
+        } else {
+            Next::Pass
+        }
+    }
+
+    /// Whether the rows that are held are as many as the total counts, and the last walk lets expect.
+    fn is_explained(&self) -> bool {
+        let found = &self.checkpoint.walk.found;
+        match (self.checkpoint.total, self.checkpoint.walk.memory.discrepancy) {
             (None, _) => true,
             (Some(total), Some(expected)) => i64::from(total) - i64::from(self.num_active) == expected,
             // The last walk was unsteady: it may have counted a row without an id twice, or not at all; and where rows may
             // have been left out, as many may be gone.
-            (Some(total), None) => walk.found.num_unidentified == 0 && !walk.found.has_hole && total == self.num_active,
-        };
-        if !self.head_read {
-            // This head was taken up in the middle: what was added since stands before it.
-            self.start_head();
-        } else if explained {
-            // Nothing is missing: what an earlier run held back has come back, unless the total counts what is not given.
-            if self.checkpoint.walk.memory.num_counted == 0
-                && self.checkpoint.walk.memory.held_removals.take().is_some()
-            {
-                self.releases = true;
-            }
-            if !self.start_slice() {
-                self.finish_phase();
-            }
-        } else if self.checkpoint.walk.memory.num_wary_runs > 0 && !std::mem::replace(&mut self.has_looked_again, true)
-        {
-            // The last runs were shown different listings by turns: what one answer says is not looked for.
-            self.start_head();
-        } else if self.may_search() {
-            self.activity = Activity::AwaitMembers { asked: false, wanted: AddedBetween::default() };
-        } else {
-            self.start_pass();
+            (Some(total), None) => found.num_unidentified == 0 && !found.has_hole && total == self.num_active,
         }
     }
 
-    /// Takes up the answer to the page around a gap; `false` while it is on its way.
-    pub(super) fn settle_gap(&mut self) -> bool {
-        let Activity::Gap { gap, assembly } = &mut self.activity else { return false };
+    /// Takes up the answer to the page around a gap; `None` while it is on its way.
+    pub(super) fn settle_gap(&mut self) -> Option<Next> {
+        let Activity::Gap { gap, assembly } = &mut self.activity else { return None };
         if !assembly.is_settled() {
-            return false;
+            return None;
         }
         match assembly.fault.take() {
-            Some(Fault::Unservable(_) | Fault::Refused(_)) => self.after_head(),
-            Some(fault) => self.activity = Activity::Over(end_of(fault)),
-            None => {
-                let slots: Vec<Slot> = assembly
-                    .cells
-                    .drain(..)
-                    .filter_map(|cell| match cell {
-                        Cell::Slot(slot) => Some(*slot),
-                        Cell::Gap { .. } => None,
-                    })
-                    .collect();
-                let Gap { offset_from, offset_to, .. } = *gap;
-                let (from, to) = (assembly.offset, assembly.offset + slots.len() as u32);
-                let effects = DraftEffects {
-                    healed_gaps: vec![(None, offset_from, offset_to)],
-                    survey: Some(Survey::default()),
-                    ..DraftEffects::default()
-                };
-                let mut checkpoint = self.checkpoint.clone();
-                checkpoint.total = assembly.total.or(checkpoint.total);
-                let walk = &mut checkpoint.walk;
-                walk.found.num_gaps = walk.found.num_gaps.saturating_sub(offset_to - offset_from);
-                if walk.found.num_gaps == 0 {
-                    walk.memory.discrepancy = None;
-                }
-                let draft = Draft { rows: Rows::Listing(slots), offset_from: from, offset_to: to, effects, checkpoint };
-                self.drafts.push_back((draft, Meaning::Gap));
-                self.activity = Activity::AwaitCommit;
-            }
+            Some(Fault::Unservable(_) | Fault::Refused(_)) => return Some(Next::AfterHead),
+            Some(fault) => return Some(Next::fail(fault)),
+            None => {}
         }
-        true
+        let cells = assembly.cells.drain(..);
+        let slots: Vec<Slot> = cells
+            .filter_map(|cell| match cell {
+                Cell::Slot(slot) => Some(*slot),
+                Cell::Gap { .. } => None,
+            })
+            .collect();
+        let Gap { offset_from, offset_to, .. } = *gap;
+        let (from, to) = (assembly.offset, assembly.offset + slots.len() as u32);
+        let effects = DraftEffects {
+            healed_gaps: vec![(None, offset_from, offset_to)],
+            survey: Some(Survey::default()),
+            ..DraftEffects::default()
+        };
+        let mut checkpoint = self.checkpoint.clone();
+        checkpoint.total = assembly.total.or(checkpoint.total);
+        let walk = &mut checkpoint.walk;
+        walk.found.num_gaps = walk.found.num_gaps.saturating_sub(offset_to - offset_from);
+        if walk.found.num_gaps == 0 {
+            walk.memory.discrepancy = None;
+        }
+        let draft = Draft { rows: Rows::Listing(slots), offset_from: from, offset_to: to, effects, checkpoint };
+        Some(Next::commit(draft, Meaning::Gap))
     }
 
     /// A gap was read: what it held no longer counts as missing.
-    pub(super) fn end_gap(&mut self, report: &CommitReport) {
+    pub(super) fn end_gap(&mut self, report: &CommitReport) -> Next {
         let num_found = report.memberships.iter().filter(|membership| **membership == Membership::New).count();
         if let Some(discrepancy) = &mut self.checkpoint.walk.memory.discrepancy {
             *discrepancy -= num_found as i64;
         }
-        self.after_head();
+        Next::AfterHead
     }
 }

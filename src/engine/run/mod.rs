@@ -30,37 +30,36 @@ mod items_walk;
 mod locate;
 mod notes;
 mod offset_walk;
+mod passes;
 mod plan;
-mod rhythm;
+mod playlists;
+mod repair;
 mod search;
 #[cfg(test)]
 mod simulation;
 mod slice;
 mod step;
 mod verify;
+mod verify_schedule;
 
 pub use plan::{BatchSizes, RunMode, RunPlan};
-pub use rhythm::{Purpose, Rhythm};
 pub use step::{Draft, DraftEffects, GapRange, RunEnd, RunProgress, Step};
+pub use verify_schedule::{Purpose, VerifySchedule};
 
 use super::{backoff::Patience, sweep::RemovalGuard};
 use crate::model::{
-    BatchSyncResult, Checkpoint, CommitReport, EntityType, Fault, Gap, Member, Page, PageRequest, Phase, Stage,
-    StalePlaylist,
+    BatchSyncResult, Checkpoint, CommitReport, EntityType, Fault, Member, Page, PageRequest, Phase, Stage,
 };
-use activity::{Activity, ItemsSummary, Meaning};
+use activity::{Activity, Meaning, Next};
 use budget::Budget;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use flow::fresh_incremental;
-use items_walk::{ItemsPlan, ItemsWalk};
+use head::Head;
 use notes::Notes;
-use search::Clues;
-use slice::Reading;
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    time::Duration,
-};
-use verify::Unconfirmed;
+use passes::Passes;
+use playlists::Playlists;
+use repair::Repair;
+use std::collections::VecDeque;
 
 /// Most slots that one request may ask for.
 pub const PAGE_LIMIT: u32 = 50;
@@ -82,130 +81,77 @@ impl Ticket {
 /// One run, as a state machine.
 #[derive(Debug)]
 pub struct EntityRun {
+    frame: RunFrame,
+    activity: Activity,
+    /// The last checkpoint committed, or handed out to be.
+    checkpoint: Checkpoint,
+    /// Rows of the account that are not marked removed.
+    num_active: u32,
+    passes: Passes,
+    head: Head,
+    repair: Repair,
+    playlists: Playlists,
+    notes: Notes,
+    /// What it has asked for, and may.
+    budget: Budget,
+    ticket: Ticket,
+    /// What the commit that is out means for the run.
+    committing: Option<Meaning>,
+    drafts: VecDeque<(Draft, Meaning)>,
+    last_result: BatchSyncResult,
+    /// The last incremental run is through, and its checkpoint says so.
+    is_stored_complete: bool,
+    stopping: bool,
+    ended: bool,
+}
+
+/// What stays as it is for the whole run.
+#[derive(Debug)]
+struct RunFrame {
     entity: EntityType,
     batches: BatchSizes,
     purpose: Purpose,
     guard: RemovalGuard,
     /// When the run began.
     now: DateTime<Utc>,
-    activity: Activity,
-    /// The last checkpoint committed, or handed out to be.
-    checkpoint: Checkpoint,
-    ticket: Ticket,
-    /// What the commit that is out means for the run.
-    committing: Option<Meaning>,
-    drafts: VecDeque<(Draft, Meaning)>,
-    num_active: u32,
-    /// Runs in a row before this one that ended unsteady.
-    unsteady_runs_before: u32,
-    /// This one will, as it stands.
-    is_unsteady: bool,
-    /// What it has asked for, and may.
-    budget: Budget,
-    /// The head has been looked at once more, as servers may not agree with each other.
-    has_looked_again: bool,
-    /// What earlier runs held back has come back, and is let go of with the end of the phase.
-    releases: bool,
-    /// Runs before this one that could not tell what is missing.
-    vain_runs_before: u32,
-    num_passes: u32,
-    requests_before_pass: u32,
-    /// How many items the last pass missed, and the total then.
-    missing: Option<(u32, Option<u32>)>,
-    /// The head has been read from offset 0 in this run.
-    head_read: bool,
-    clues: Clues,
-    unconfirmed: Option<Unconfirmed>,
-    /// Pages of the verifying pass that this run is still to read, once that is known.
-    pages_to_verify: Option<u32>,
-    /// A slice whose members are asked for.
-    reading: Option<Reading>,
-    /// The last incremental run is through, and its checkpoint says so.
-    is_stored_complete: bool,
-    gaps: VecDeque<Gap>,
-    /// The next batch is the first of its pass: what earlier passes saw is forgotten with it.
-    pass_begins: bool,
-    /// An earlier process began what this run carries on, so the listing may have grown before its place.
-    resumed: bool,
-    /// The initial walk could not prove itself; the incremental phase follows at once.
-    follow_up: bool,
-    item_rounds: u32,
-    /// Names of the playlists that were read in this run, by id.
-    names: HashMap<String, String>,
-    /// Playlists whose reading came to nothing in this run, as they were listed.
-    tried: Vec<StalePlaylist>,
-    /// Playlists that wait for the second look of a later run.
-    doubtful_playlists: HashSet<String>,
-    /// Readings that another account was faster with.
-    num_outrun: u32,
-    /// When the first playlist that failed is tried again.
-    retry_in: Option<Duration>,
-    /// Playlists failed, and nothing else was answered: the listing is read to learn whether anything is.
-    is_in_doubt: bool,
-    num_item_gaps: u32,
-    items: Option<ItemsSummary>,
-    notes: Notes,
-    stopping: bool,
-    ended: bool,
-    last_result: BatchSyncResult,
+}
+
+impl RunFrame {
+    /// What is held since then, or longer, has waited for long enough.
+    fn ripe_at(&self) -> DateTime<Utc> {
+        let wait = TimeDelta::from_std(self.guard.wait).unwrap_or(TimeDelta::MAX);
+        self.now.checked_sub_signed(wait).unwrap_or(DateTime::<Utc>::MIN_UTC)
+    }
 }
 
 impl EntityRun {
     pub fn new(plan: RunPlan) -> EntityRun {
         let RunPlan { entity, mode, num_active, open_gaps, batches, purpose, guard, now } = plan;
-        let resumed = matches!(mode, RunMode::Resume { .. });
+        let is_resumed = matches!(mode, RunMode::Resume { .. });
         let is_stored_complete = matches!(&mode, RunMode::Incremental { last } if last.phase == Phase::IncrementalSync);
         let checkpoint = match mode {
             RunMode::Initial => Checkpoint::start(Phase::InitialSync),
             RunMode::Incremental { last } => fresh_incremental(last),
             RunMode::Resume { from } => from,
         };
-        let (unsteady_runs_before, vain_runs_before) =
-            (checkpoint.walk.memory.num_unsteady_runs, checkpoint.walk.memory.num_vain_runs);
         EntityRun {
-            entity,
-            batches,
-            purpose,
-            guard,
-            now,
+            frame: RunFrame { entity, batches, purpose, guard, now },
             activity: Activity::Begin,
+            passes: Passes::new(&checkpoint, is_resumed),
+            head: Head { gaps: open_gaps.into(), ..Head::default() },
+            repair: Repair::default(),
+            playlists: Playlists::default(),
             checkpoint,
+            num_active,
+            notes: Notes::default(),
+            budget: Budget::default(),
             ticket: Ticket::default(),
             committing: None,
             drafts: VecDeque::new(),
-            num_active,
-            unsteady_runs_before,
-            is_unsteady: false,
-            budget: Budget::default(),
-            has_looked_again: false,
-            releases: false,
-            vain_runs_before,
-            num_passes: 0,
-            requests_before_pass: 0,
-            missing: None,
-            head_read: false,
-            clues: Clues::default(),
-            unconfirmed: None,
-            pages_to_verify: None,
-            reading: None,
+            last_result: BatchSyncResult::default(),
             is_stored_complete,
-            gaps: open_gaps.into(),
-            pass_begins: false,
-            resumed,
-            follow_up: false,
-            item_rounds: 0,
-            names: HashMap::new(),
-            tried: Vec::new(),
-            doubtful_playlists: HashSet::new(),
-            num_outrun: 0,
-            retry_in: None,
-            is_in_doubt: false,
-            num_item_gaps: 0,
-            items: None,
-            notes: Notes::default(),
             stopping: false,
             ended: false,
-            last_result: BatchSyncResult::default(),
         }
     }
 
@@ -215,7 +161,7 @@ impl EntityRun {
 
     /// Whether the pass under way is not the first over the listing in this run.
     pub fn is_reading_again(&self) -> bool {
-        self.num_passes > 1 && self.checkpoint.walk.place.stage == Stage::Walk
+        self.passes.is_again() && self.checkpoint.walk.place.stage == Stage::Walk
     }
 
     /// The result of the last batch committed.
@@ -224,9 +170,10 @@ impl EntityRun {
     }
 
     pub fn progress(&self) -> RunProgress {
-        let playlists = self.items.map(|items| (items.num_done, items.num_playlists));
-        let (done, total) = match self.items {
-            Some(items) => (items.items_done, Some(items.items_total.max(items.items_done))),
+        let summary = self.playlists.summary;
+        let playlists = summary.map(|round| (round.num_done, round.num_playlists));
+        let (done, total) = match summary {
+            Some(round) => (round.items_done, Some(round.items_total.max(round.items_done))),
             None => (self.place(), self.checkpoint.total),
         };
         RunProgress { phase: self.checkpoint.phase, stage: self.checkpoint.walk.place.stage, done, total, playlists }
@@ -311,15 +258,15 @@ impl EntityRun {
             self.num_active = num_active;
         }
         self.note_readings(&report);
-        match meaning {
-            Meaning::Batch | Meaning::Judged => {}
+        let next = match meaning {
+            Meaning::Batch | Meaning::Judged => Next::Stay,
             Meaning::Head { ended } => self.go_on_from_head(&report, ended),
             Meaning::PassEnd => self.end_pass(&report),
             Meaning::Gap => self.end_gap(&report),
             Meaning::Mended { has_moved } => self.go_on_from_mended(has_moved),
-            Meaning::PhaseEnd => self.end_phase(),
-            Meaning::GivenUp => self.end_phase(),
-        }
+            Meaning::PhaseEnd | Meaning::GivenUp => self.end_phase(),
+        };
+        self.follow(next);
         let counts = report.counts;
         self.last_result = BatchSyncResult {
             items_processed: counts.processed,
@@ -336,72 +283,29 @@ impl EntityRun {
     pub fn handle_switched(&mut self, stored: Checkpoint) {
         let last = if stored.is_complete { stored } else { self.checkpoint.clone() };
         self.checkpoint = fresh_incremental(last);
-        self.head_read = false;
+        self.head.is_read = false;
         self.activity = Activity::Begin;
     }
 
     /// Takes in the members that were asked for, in any order.
     pub fn handle_members(&mut self, members: Vec<Member>) {
         if matches!(self.activity, Activity::AwaitMembers { .. }) {
-            match self.reading.take() {
+            let next = match self.repair.reading.take() {
                 Some(reading) => self.settle_reading(reading, &members),
                 None => self.start_search(members),
-            }
+            };
+            self.follow(next);
         }
-    }
-
-    /// Takes in the playlists whose items are out of date.
-    pub fn handle_stale(&mut self, mut stale: Vec<StalePlaylist>) {
-        for playlist in stale.extract_if(.., |playlist| playlist.next_try_at.is_some()) {
-            if let Some(at) = playlist.next_try_at.filter(|_| !self.has_tried(&playlist)) {
-                self.notes.tell(notes::waiting(&playlist.name, at));
-                self.note_retry((at - self.now).to_std().ok());
-            }
-        }
-        if self.stopping {
-            self.activity = Activity::Over(RunEnd::Stopped);
-            return;
-        }
-        self.item_rounds += 1;
-        if self.item_rounds > 1 {
-            // What could not be served a moment ago is left to the next run.
-            stale.retain(|playlist| playlist.gaps.is_empty() && !self.has_tried(playlist));
-            stale.retain(|playlist| !self.doubtful_playlists.contains(&playlist.id));
-        }
-        if stale.is_empty() && std::mem::take(&mut self.resumed) {
-            return self.start_pass();
-        }
-        if stale.is_empty() || self.item_rounds > PASSES_MAX {
-            if !stale.is_empty() {
-                self.notes.tell(notes::restless_playlists(stale.len() as u32));
-            }
-            return self.finish_phase();
-        }
-        let mut tip = self.checkpoint.clone();
-        tip.walk.place.stage = Stage::Items;
-        let batch_size = self.batches.of(tip.phase).max(PAGE_LIMIT * 4);
-        self.names.extend(stale.iter().map(|playlist| (playlist.id.clone(), playlist.name.clone())));
-        let plan = ItemsPlan {
-            batch_size,
-            page_limit: PAGE_LIMIT,
-            now: self.now,
-            wait: self.guard.wait,
-            is_alive: self.is_in_doubt,
-        };
-        let walk = ItemsWalk::new(tip, stale, plan);
-        self.items = Some(ItemsSummary::of(&walk));
-        self.activity = Activity::Items(walk);
     }
 
     /// Lets nothing new be asked for once the budget is spent. What is whole is committed, and then the run ends.
     fn keep_to_budget(&mut self) {
-        let walk = &self.checkpoint;
-        let num_listed = walk.total.unwrap_or(0).max(self.num_active).max(walk.offset);
-        let items = self.items.map_or(0, |items| items.items_total.max(items.items_done));
-        let num_playlists = self.items.map_or(0, |items| items.num_playlists);
-        let page_size =
-            PAGE_LIMIT.min(self.batches.of(walk.phase)).min(walk.walk.memory.page_cap.unwrap_or(PAGE_LIMIT));
-        self.budget.allow(num_listed, page_size, items, num_playlists);
+        let Checkpoint { total, offset, phase, ref walk, .. } = self.checkpoint;
+        let num_listed = total.unwrap_or(0).max(self.num_active).max(offset);
+        let page_size = PAGE_LIMIT.min(self.frame.batches.of(phase)).min(walk.memory.page_cap.unwrap_or(PAGE_LIMIT));
+        let summary = self.playlists.summary;
+        let num_items = summary.map_or(0, |round| round.items_total.max(round.items_done));
+        self.budget.allow(num_listed, page_size, num_items, summary.map_or(0, |round| round.num_playlists));
         if self.budget.is_spent()
             && !self.stopping
             && !matches!(self.activity, Activity::AwaitCommit | Activity::Over(_))
@@ -420,57 +324,53 @@ impl EntityRun {
         Some(Step::Commit(Box::new(draft)))
     }
 
+    /// Whether nothing waits to be committed.
+    fn is_idle(&self) -> bool {
+        self.drafts.is_empty() && self.committing.is_none()
+    }
+
     fn poll_activity(&mut self) -> Option<Step> {
-        let idle = self.drafts.is_empty() && self.committing.is_none();
-        match &mut self.activity {
-            Activity::Begin if self.stopping && idle && self.budget.is_spent() => self.give_up(),
-            Activity::Begin if self.stopping && idle => Some(Step::End(RunEnd::Stopped)),
-            Activity::Begin if idle => {
-                self.begin();
-                self.poll_activity()
-            }
-            Activity::Begin | Activity::AwaitCommit => None,
+        let is_idle = self.is_idle();
+        let is_spent = self.budget.is_spent();
+        let next = match &mut self.activity {
+            Activity::Begin if self.stopping && is_idle && is_spent => Next::GiveUp,
+            Activity::Over(RunEnd::Stopped) if is_idle && is_spent => Next::GiveUp,
+            Activity::Begin if self.stopping && is_idle => return Some(Step::End(RunEnd::Stopped)),
+            Activity::Begin if is_idle => self.begin(),
+            Activity::Begin | Activity::AwaitCommit => Next::Stay,
             Activity::AwaitMembers { asked, wanted } => {
-                if std::mem::replace(asked, true) {
-                    None
-                } else {
-                    Some(Step::ListMembers(*wanted))
-                }
+                return (!std::mem::replace(asked, true)).then_some(Step::ListMembers(*wanted));
             }
+            Activity::AwaitStale { asked } => {
+                return (is_idle && !std::mem::replace(asked, true)).then_some(Step::ListStale);
+            }
+            Activity::AwaitSwitch { asked } => {
+                let is_new = !std::mem::replace(asked, true);
+                return is_new.then_some(Step::SwitchPhase(Phase::IncrementalSync));
+            }
+            Activity::Over(end) => return is_idle.then(|| Step::End(end.clone())),
             Activity::Search(search) => {
                 if let Some(step) = search.poll_fetch(&mut self.ticket) {
                     return Some(step);
                 }
-                if self.settle_search() { self.poll_activity() } else { None }
+                self.settle_search().unwrap_or(Next::Stay)
             }
-            Activity::AwaitStale { asked } => {
-                if !idle || std::mem::replace(asked, true) {
-                    None
-                } else {
-                    Some(Step::ListStale)
-                }
-            }
-            Activity::AwaitSwitch { asked } => {
-                if std::mem::replace(asked, true) {
-                    None
-                } else {
-                    Some(Step::SwitchPhase(Phase::IncrementalSync))
-                }
-            }
-            Activity::Over(RunEnd::Stopped) if idle && self.budget.is_spent() => self.give_up(),
-            Activity::Over(end) if idle => Some(Step::End(end.clone())),
-            Activity::Over(_) => None,
             Activity::Gap { assembly, .. } => {
                 if let Some((ticket, offset, limit, _)) = assembly.poll_piece(&mut self.ticket) {
-                    let request = PageRequest::Listing { entity: self.entity, offset, limit };
+                    let request = PageRequest::Listing { entity: self.frame.entity, offset, limit };
                     return Some(Step::Fetch { ticket, request, patience: Patience::Piece });
                 }
-                if self.settle_gap() { self.poll_activity() } else { None }
+                self.settle_gap().unwrap_or(Next::Stay)
             }
             Activity::Walk(_) | Activity::Cursor(_) | Activity::Items(_) | Activity::Slice(_) => {
                 // Looking for the next page may tell that there is none to ask for.
-                self.drain().or_else(|| self.poll_fetch()).or_else(|| self.drain())
+                return self.drain().or_else(|| self.poll_fetch()).or_else(|| self.drain());
             }
+        };
+        if matches!(next, Next::Stay) {
+            return None;
         }
+        self.follow(next);
+        self.poll_activity()
     }
 }

@@ -1,6 +1,6 @@
 //! What a run starts from: fresh, from the last run, or from where an interrupted one stopped.
 
-use super::rhythm::Purpose;
+use super::verify_schedule::Purpose;
 use crate::{
     engine::sweep::RemovalGuard,
     model::{Checkpoint, EntityType, Gap, Phase, Stage},

@@ -38,6 +38,14 @@ pub struct Draft {
     pub checkpoint: Checkpoint,
 }
 
+impl Draft {
+    /// One that brings no rows.
+    pub(super) fn bare(checkpoint: Checkpoint, effects: DraftEffects) -> Draft {
+        let offset = checkpoint.offset;
+        Draft { rows: Rows::Listing(Vec::new()), offset_from: offset, offset_to: offset, effects, checkpoint }
+    }
+}
+
 /// See [`crate::model::Effects`]; gaps without the time they were found at.
 #[derive(Debug, Default)]
 pub struct DraftEffects {

@@ -5,124 +5,112 @@
 //! the count; then the run goes on as after any head, and looks for what else that tells of.
 
 use super::{
-    Activity, Draft, DraftEffects, EntityRun, Meaning, Purpose, RunEnd, Step,
-    flow::end_of,
+    EntityRun,
+    activity::{Activity, Meaning, Next},
     notes,
+    repair::Unconfirmed,
     slice::{Reading, SLICE_PAGES_MAX, Slice},
+    step::{Draft, DraftEffects, RunEnd},
+    verify_schedule::Purpose,
 };
 use crate::model::{Member, Phase, Rows, Stage, Survey, Verification};
-
-/// Removals that were seen, and that a last look at the head may deny: an item that was saved again stands there.
-#[derive(Debug)]
-pub struct Unconfirmed {
-    pub removed_ids: Vec<String>,
-    /// The slice that showed them; `None`: a search.
-    pub reading: Option<Reading>,
-}
 
 impl EntityRun {
     /// Whether everything is still to be looked at because a person wants it. A first sync looks at everything anyway.
     pub(super) fn is_to_verify(&self) -> bool {
-        self.purpose == Purpose::Verify
+        self.frame.purpose == Purpose::Verify
             && self.phase() == Phase::IncrementalSync
             && !self.checkpoint.walk.place.verifying
     }
 
     /// A whole walk has looked at everything.
     pub(super) fn note_verified(&mut self) {
-        self.checkpoint.walk.memory.verification = Some(Verification::done(self.now));
+        self.checkpoint.walk.memory.verification = Some(Verification::done(self.frame.now));
     }
 
     /// Followed artists are left alone until they are due. Nothing is committed where nothing changes, so that whoever
     /// asks learns when they were really read.
-    pub(super) fn rest(&mut self) -> bool {
-        let Purpose::Routine(rhythm) = self.purpose else { return false };
-        if !self.entity.is_by_cursor() {
-            return false;
+    pub(super) fn rest(&self) -> Option<Next> {
+        let Purpose::Routine(schedule) = self.frame.purpose else { return None };
+        if !self.frame.entity.is_by_cursor() {
+            return None;
         }
         let walk = &self.checkpoint.walk;
         let waits = walk.memory.held_removals.is_some_and(|num_held| num_held > walk.memory.num_counted);
         if waits || walk.memory.num_vain_runs > 0 || walk.memory.num_unsteady_runs > 0 {
-            return false;
+            return None;
         }
-        let Some(until) = rhythm.artists_rest_until(walk.memory.verification.as_ref(), self.now) else { return false };
-        if self.is_stored_complete {
-            let notes = vec![notes::resting(until)];
-            self.activity = Activity::Over(RunEnd::Complete { notes, again_in: None });
+        let until = schedule.artists_rest_until(walk.memory.verification.as_ref(), self.frame.now)?;
+        Some(if self.is_stored_complete {
+            Next::end(RunEnd::Complete { notes: vec![notes::resting(until)], again_in: None })
         } else {
-            self.finish_phase();
-        }
-        true
+            Next::Finish
+        })
     }
 
     /// Begins a slice of the verifying pass, if this run is to read one.
-    pub(super) fn start_slice(&mut self) -> bool {
-        let Purpose::Routine(rhythm) = self.purpose else { return false };
-        if !self.entity.is_newest_first() {
-            return false;
+    pub(super) fn start_slice(&mut self) -> Option<Next> {
+        let Purpose::Routine(schedule) = self.frame.purpose else { return None };
+        if !self.frame.entity.is_newest_first() {
+            return None;
         }
-        let Some(total) = self.checkpoint.total.filter(|_| !self.stopping) else { return false };
+        let now = self.frame.now;
+        let total = self.checkpoint.total.filter(|_| !self.stopping)?;
         let pass = self.checkpoint.walk.memory.verification.as_ref();
-        let left = self.pages_to_verify.unwrap_or_else(|| rhythm.pages_due(pass, total, self.now));
+        let left = self.repair.pages_to_verify.unwrap_or_else(|| schedule.pages_due(pass, total, now));
         let place = pass.filter(|pass| pass.ended_at.is_none()).cloned();
-        let place = place.unwrap_or_else(|| Verification::begin(self.now));
+        let place = place.unwrap_or_else(|| Verification::begin(now));
         let num_pages = left.min(SLICE_PAGES_MAX);
-        self.pages_to_verify = Some(left - num_pages);
+        self.repair.pages_to_verify = Some(left - num_pages);
         if num_pages == 0 {
-            return false;
+            return None;
         }
-        let head = self.clues.head();
-        if place.offset == 0 && head.len() as u32 >= total {
-            let reading = Reading::of_head(head.to_vec(), total, place.began_at, self.now);
-            self.take_reading(reading);
+        let head = self.repair.clues.head();
+        Some(if place.offset == 0 && head.len() as u32 >= total {
+            let reading = Reading::of_head(head.to_vec(), total, place.began_at, now);
+            self.take_reading(reading)
         } else {
-            self.activity = Activity::Slice(Slice::new(self.entity, place, head, total, num_pages));
-        }
-        true
+            Next::activity(Activity::Slice(Slice::new(self.frame.entity, place, head, total, num_pages)))
+        })
     }
 
     /// Takes up what a slice has read, or what stopped it.
-    pub(super) fn handle_slice(&mut self) -> Option<Step> {
-        let Activity::Slice(slice) = &mut self.activity else { return None };
+    pub(super) fn handle_slice(&mut self) -> Next {
+        let Activity::Slice(slice) = &mut self.activity else { return Next::Stay };
         if let Some(fault) = slice.fault().cloned() {
-            if self.is_exhausted() {
-                return self.give_up();
-            }
-            self.activity = Activity::Over(end_of(fault));
-        } else {
-            let reading = slice.poll_reading(self.now)?;
-            self.take_reading(reading);
+            return if self.is_exhausted() { Next::GiveUp } else { Next::fail(fault) };
         }
-        self.poll_activity()
+        let reading = slice.poll_reading(self.frame.now);
+        reading.map_or(Next::Stay, |reading| self.take_reading(reading))
     }
 
-    fn take_reading(&mut self, reading: Reading) {
+    fn take_reading(&mut self, reading: Reading) -> Next {
         match reading.wanted() {
             Some(wanted) => {
-                self.reading = Some(reading);
-                self.activity = Activity::AwaitMembers { asked: false, wanted };
+                self.repair.reading = Some(reading);
+                Next::members(wanted)
             }
             None => self.commit_slice(reading, Vec::new()),
         }
     }
 
     /// Compares a slice with the members that should stand in it.
-    pub(super) fn settle_reading(&mut self, reading: Reading, members: &[Member]) {
+    pub(super) fn settle_reading(&mut self, reading: Reading, members: &[Member]) -> Next {
         let mut removed_ids = reading.gone(members);
         if self.counts_still(&reading, members, removed_ids.len() as u32) {
             if removed_ids.len() as u32 > self.checkpoint.walk.memory.num_counted {
-                return self.start_pass();
+                return Next::Pass;
             }
             // The last walk has met these already: the total counts them, and only a person can call them removed.
             removed_ids.clear();
         }
         if removed_ids.is_empty() {
-            self.commit_slice(reading, removed_ids);
+            self.commit_slice(reading, removed_ids)
         } else if self.believes(removed_ids.len() as u32) {
-            self.unconfirmed = Some(Unconfirmed { removed_ids, reading: Some(reading) });
-            self.start_head();
+            self.repair.unconfirmed = Some(Unconfirmed { removed_ids, reading: Some(reading) });
+            Next::Head
         } else {
-            self.start_pass();
+            Next::Pass
         }
     }
 
@@ -130,38 +118,34 @@ impl EntityRun {
     fn counts_still(&self, reading: &Reading, members: &[Member], num_gone: u32) -> bool {
         let walk = &self.checkpoint.walk;
         let held = i64::from(self.num_active) + i64::from(reading.num_new(members)) - i64::from(num_gone);
-        let num_unidentified = i64::from(walk.found.num_unidentified) + i64::from(self.clues.num_unidentified());
+        let num_unidentified = i64::from(walk.found.num_unidentified) + i64::from(self.repair.clues.num_unidentified());
         let known = i64::from(walk.memory.num_hidden) + num_unidentified;
         num_gone > 0 && reading.total.is_some_and(|total| i64::from(total) - held > known)
     }
 
-    /// Commits the removals that the head, read again, does not deny; `false` where it tells of others.
-    pub(super) fn confirm(&mut self, unconfirmed: Unconfirmed) -> bool {
+    /// Commits the removals that the head, read again, does not deny; `None` where it tells of others.
+    pub(super) fn confirm(&mut self, unconfirmed: Unconfirmed) -> Option<Next> {
         let Unconfirmed { mut removed_ids, reading } = unconfirmed;
-        removed_ids.retain(|id| !self.clues.shows(id));
+        removed_ids.retain(|id| !self.repair.clues.shows(id));
         match (reading, self.checkpoint.total) {
-            (Some(reading), _) => self.commit_slice(reading, removed_ids),
+            (Some(reading), _) => Some(self.commit_slice(reading, removed_ids)),
             (None, Some(total)) if self.num_active.checked_sub(total) == Some(removed_ids.len() as u32) => {
-                let offset = self.checkpoint.offset;
                 let effects = DraftEffects { removed_ids, survey: Some(Survey::default()), ..DraftEffects::default() };
-                let (rows, checkpoint) = (Rows::Listing(Vec::new()), self.checkpoint.clone());
-                let draft = Draft { rows, offset_from: offset, offset_to: offset, effects, checkpoint };
-                self.drafts.push_back((draft, Meaning::Mended { has_moved: false }));
-                self.activity = Activity::AwaitCommit;
+                let draft = Draft::bare(self.checkpoint.clone(), effects);
+                Some(Next::commit(draft, Meaning::Mended { has_moved: false }))
             }
-            (None, _) => return false,
+            (None, _) => None,
         }
-        true
     }
 
     /// Commits a slice: its rows, what is gone, and the place of the pass.
-    fn commit_slice(&mut self, reading: Reading, removed_ids: Vec<String>) {
+    fn commit_slice(&mut self, reading: Reading, removed_ids: Vec<String>) -> Next {
         let Reading { is_disordered, slots, offset_from, num_unserved, total, place, .. } = reading;
         if num_unserved > 0 {
-            self.notes.tell(notes::unserved(self.entity, num_unserved));
+            self.notes.tell(notes::unserved(self.frame.entity, num_unserved));
         }
         if place.ended_at.is_some() {
-            self.pages_to_verify = Some(0);
+            self.repair.pages_to_verify = Some(0);
         }
         // Where something is gone, the head was read again since.
         let has_moved = removed_ids.is_empty() && total != self.checkpoint.total;
@@ -172,19 +156,6 @@ impl EntityRun {
         let effects = DraftEffects { removed_ids, survey: Some(Survey::default()), ..DraftEffects::default() };
         let offset_to = offset_from + slots.len() as u32;
         let draft = Draft { rows: Rows::Listing(slots), offset_from, offset_to, effects, checkpoint };
-        self.drafts.push_back((draft, Meaning::Mended { has_moved }));
-        self.activity = Activity::AwaitCommit;
-    }
-
-    /// After a commit that changed more than the head told: does the count agree now?
-    pub(super) fn go_on_from_mended(&mut self, has_moved: bool) {
-        if self.checkpoint.walk.found.disordered {
-            // Not newest first, so neither heads nor slices prove anything.
-            self.start_pass();
-        } else if has_moved {
-            self.start_head();
-        } else {
-            self.after_head();
-        }
+        Next::commit(draft, Meaning::Mended { has_moved })
     }
 }

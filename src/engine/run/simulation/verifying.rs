@@ -6,7 +6,7 @@ use super::{
     world::{Edit, Weather, World},
 };
 use crate::{
-    engine::run::{Purpose, Rhythm, RunEnd},
+    engine::run::{Purpose, RunEnd, VerifySchedule},
     model::EntityType,
 };
 use std::time::Duration;
@@ -14,7 +14,7 @@ use std::time::Duration;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// As by default.
-const ROUTINE: Purpose = Purpose::Routine(Rhythm {
+const ROUTINE: Purpose = Purpose::Routine(VerifySchedule {
     interval: Duration::from_secs(6 * 3600),
     verify_every: Duration::from_secs(7 * 24 * 3600),
     artists_every: Duration::from_secs(24 * 3600),

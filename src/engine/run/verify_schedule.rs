@@ -19,14 +19,14 @@ pub enum Purpose {
     /// A person wants the database to equal the library.
     Current,
     /// One run of a service among many: also what is due of that which no count can tell.
-    Routine(Rhythm),
+    Routine(VerifySchedule),
     /// A person wants everything looked at again.
     Verify,
 }
 
 /// How often what is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rhythm {
+pub struct VerifySchedule {
     /// Between two runs.
     pub interval: Duration,
     /// Between the beginnings of two verifying passes.
@@ -35,7 +35,7 @@ pub struct Rhythm {
     pub artists_every: Duration,
 }
 
-impl Rhythm {
+impl VerifySchedule {
     /// Pages of the verifying pass that a run is to read; none while the next pass is not due.
     pub fn pages_due(&self, pass: Option<&Verification>, total: u32, now: DateTime<Utc>) -> u32 {
         let all = num_pages(total);
@@ -76,7 +76,7 @@ mod tests {
     use chrono::TimeDelta;
 
     const HOUR: Duration = Duration::from_secs(3600);
-    const RHYTHM: Rhythm = Rhythm {
+    const RHYTHM: VerifySchedule = VerifySchedule {
         interval: HOUR.saturating_mul(6),
         verify_every: HOUR.saturating_mul(24 * 7),
         artists_every: HOUR.saturating_mul(24),
