@@ -158,7 +158,7 @@ impl World {
         let is_here = |owner: &Owner| !owner.place.is_empty();
         let (change, looked) = look.rule(&found, |owner| is_here(owner) && !pids.contains(&owner.pid));
         self.tell(|| format!("process {pid}: {change:?}"));
-        self.note_found(p, &found);
+        self.note_found(p, &found, look.wall());
         self.database.change_limits(&change, look.wall());
         self.note_stored(p, &change);
         let looked = (!is_lost).then(|| Box::new(looked));

@@ -269,6 +269,11 @@ impl OffsetWalk {
                 }
                 (true, Link::Holds(index)) => {
                     self.tip.walk.found.has_hole |= index > 0;
+                    // Rows that are counted and not given fit into the total. Otherwise this is another page than was
+                    // asked for.
+                    let end = assembly.offset + assembly.cells.len() as u32;
+                    let fits = index == 0 || assembly.total.is_none_or(|total| end <= total);
+                    self.tip.walk.found.unsteady |= !fits;
                     index + 1
                 }
                 (true, Link::Unverifiable) => 1,

@@ -160,12 +160,11 @@ impl World {
         self.processes[p].told.push((scope, self.now, self.now + wait));
     }
 
-    /// What a process finds that others were told.
-    pub fn note_found(&mut self, p: usize, found: &SharedLimits) {
+    /// What a process finds that others were told; `wall` is its calendar then.
+    pub fn note_found(&mut self, p: usize, found: &SharedLimits, wall: DateTime<Utc>) {
         if std::mem::replace(&mut self.processes[p].has_looked, true) {
             return;
         }
-        let wall = self.wall();
         for noted in &found.pauses {
             let full = noted.pause.until - noted.noted_at;
             if let Ok(left) = (noted.pause.until - wall).min(full).to_std() {
@@ -183,7 +182,9 @@ impl World {
         let is_disturbed = self.oracle.disturbed_at.is_some_and(|at| now - at < DISTURBED_FOR);
         let row_of = |owner: Uuid| found.processes.iter().find(|one| one.owner.id == owner);
         for pause in &change.pauses {
-            let Ok(left) = (pause.until - wall).to_std() else { continue };
+            // Others keep to it for as long as it lasted when it was noted, wherever the calendar has jumped since.
+            let full = pause.until - change.process.seen_at;
+            let Ok(left) = (pause.until - wall).min(full).to_std() else { continue };
             for other in self.processes.iter_mut().filter(|other| other.pid != pid && other.has_looked) {
                 let block = match row_of(other.owner).filter(|_| is_disturbed) {
                     Some(row) => (row.held.until - wall).to_std().ok().filter(|_| row.has_block),

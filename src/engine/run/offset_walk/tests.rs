@@ -56,3 +56,14 @@ fn an_offset_that_is_ignored_proves_nothing() {
     let ignoring = walk(|_, page| Ok(Page { slots: super::tests::page(0, page.slots.len() as u32).slots, ..page }));
     assert!(ignoring.tip.walk.found.unsteady || ignoring.tip.walk.found.is_broken, "{ignoring:?}");
 }
+
+/// Found by the simulation: behind a page that was cut short, the offset was ignored, and the place ran past the end.
+#[test]
+fn a_page_that_links_up_beyond_the_total_proves_no_place() {
+    let first = |num: u32| super::tests::page(0, num).slots;
+    let walk = walk(|n, page| match n {
+        0 => Ok(Page { total: Some(10), slots: first(7), ..page }),
+        _ => Ok(Page { total: Some(10), slots: first(10), ..page }),
+    });
+    assert!(walk.tip.walk.found.unsteady, "{walk:?}");
+}
