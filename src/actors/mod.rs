@@ -24,9 +24,9 @@ pub mod notifier;
 pub mod playback_tracker;
 pub mod progress;
 pub mod supervisor;
+mod sync_error;
 pub mod syncer;
 mod traces;
-mod trouble;
 
 use crate::{clock, engine::Now};
 

@@ -8,8 +8,8 @@ use super::{
     checkpoint_writer::{CheckpointWriter, CommitPlays, NotePlayback, WriteError},
     driver,
     fetch::Fetcher,
+    sync_error::looked,
     traces,
-    trouble::looked,
 };
 use crate::{
     clock,

@@ -5,8 +5,8 @@ use super::{
     checkpoint_writer::{BeginRun, CheckpointWriter, CommitBatch, EndRun, NoteFailure, SwitchPhase},
     fetch::Fetcher,
     now,
+    sync_error::{looked, tried},
     traces::RunTrace,
-    trouble::{looked, tried},
 };
 use crate::{
     clock,
@@ -14,7 +14,7 @@ use crate::{
         restart::RestartPolicy,
         run::{BatchSizes, Draft, EntityRun, Purpose, RunEnd, RunMode, RunProgress},
         sweep::RemovalGuard,
-        syncing::{Answer, Place, Step, Syncing, SyncingSetup, Trouble},
+        syncing::{Answer, Place, Step, SyncError, Syncing, SyncingSetup},
     },
     faults,
     model::{AccountId, Commit, Effects, EntityType, Fence, Gap, ItemCounts, PlaylistChoice, SyncKey},
@@ -154,8 +154,8 @@ impl Syncer {
                     async move { Answer::Members(looked(store.list_members(account_id, entity, wanted)).await) },
                 )
             }
-            Step::Wait { pause, trouble } => {
-                warn!(%entity, error = %trouble, "starting again from the database");
+            Step::Wait { pause, error } => {
+                warn!(%entity, error = %error, "starting again from the database");
                 let life = self.machine.life();
                 let task = ctx.run_later(pause, move |syncer, ctx| syncer.handle(life, Answer::Waited, ctx));
                 self.tasks.push(task);
@@ -202,7 +202,7 @@ impl Syncer {
                 faults::visit(self.point("committed"));
                 report.as_ref().ok().map(|report| report.counts)
             }
-            Answer::Noted(Err(error)) if !matches!(error, Trouble::Overtaken(_)) => {
+            Answer::Noted(Err(error)) if !matches!(error, SyncError::Overtaken(_)) => {
                 warn!(entity = %self.setup.entity, %error, "how the run ended could not be noted");
                 None
             }
@@ -320,12 +320,12 @@ impl Syncer {
     }
 }
 
-async fn load_mode(store: &Store, account: AccountId, entity: EntityType) -> Result<RunMode, Trouble> {
+async fn load_mode(store: &Store, account: AccountId, entity: EntityType) -> Result<RunMode, SyncError> {
     let progress = looked(store.load_progress(account, entity)).await?;
     Ok(RunMode::of(progress.initial, progress.incremental))
 }
 
-async fn load_place(store: &Store, account: AccountId, entity: EntityType) -> Result<Place, Trouble> {
+async fn load_place(store: &Store, account: AccountId, entity: EntityType) -> Result<Place, SyncError> {
     let mode = load_mode(store, account, entity).await?;
     let num_active = looked(store.num_members(account, entity)).await?;
     let open_gaps = looked(store.open_gaps(account, entity)).await?;

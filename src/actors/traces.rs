@@ -7,7 +7,7 @@
 //! under the batch before theirs.
 
 use crate::{
-    engine::{run::RunEnd, syncing::Trouble},
+    engine::{run::RunEnd, syncing::SyncError},
     model::{AccountId, Commit, CommitReport, Family, Phase, RequestStatus, SyncKey},
 };
 use tracing::{Instrument, Span, field::Empty, trace_span};
@@ -67,8 +67,8 @@ impl BatchTrace {
     /// Ends the batch with its commit.
     pub async fn commit(
         self,
-        write: impl Future<Output = Result<CommitReport, Trouble>>,
-    ) -> Result<CommitReport, Trouble> {
+        write: impl Future<Output = Result<CommitReport, SyncError>>,
+    ) -> Result<CommitReport, SyncError> {
         let BatchTrace(batch) = self;
         let report = write.instrument(trace_span!(target: "segno::trace", parent: &batch, "commit")).await;
         match &report {

@@ -22,7 +22,7 @@ use segno::{
         schedule::{Plan, Remembered, Schedule},
         service::{Order, Over, Runs, STOP_WITHIN},
         sweep::RemovalGuard,
-        syncing::{Answer, SyncingSetup, Trouble},
+        syncing::{Answer, SyncError, SyncingSetup},
     },
     model::{
         AccountId, CommitReport, EntityType, Family, Fault, Fence, Owner, Phase, PlaybackNote, PlaysCommit, SyncKey,
@@ -365,7 +365,7 @@ impl World {
     /// The database does not do it, or nobody learns that it did.
     fn fail_write(&mut self, pid: Pid, p: usize, write: Write, fault: DatabaseFault) {
         let (from, life) = (write.asker(), write.tracker());
-        let refused: fn(Trouble) -> Answer = match &write {
+        let refused: fn(SyncError) -> Answer = match &write {
             Write::Begin { .. } => |trouble| Answer::Begun(Err(trouble)),
             Write::Switch { .. } => |trouble| Answer::Switched(Err(trouble)),
             Write::Commit { .. } => |trouble| Answer::Committed(Err(trouble)),
@@ -374,13 +374,13 @@ impl World {
         let is_note = matches!(write, Write::NotePlayback { .. });
         self.tell(|| format!("process {pid}: the database fails, {fault:?}"));
         let (wait, trouble) = match fault {
-            DatabaseFault::Locked => (Duration::from_secs(5), Trouble::Passing("database is locked".to_owned())),
-            DatabaseFault::Full => (Duration::ZERO, Trouble::Lasting("disk is full".to_owned())),
+            DatabaseFault::Locked => (Duration::from_secs(5), SyncError::Passing("database is locked".to_owned())),
+            DatabaseFault::Full => (Duration::ZERO, SyncError::Lasting("disk is full".to_owned())),
             DatabaseFault::Hangs { is_applied } => {
                 if is_applied {
                     self.carry_out(p, write, true, true);
                 }
-                (WRITE_TIMEOUT, Trouble::Passing("the database did not answer".to_owned()))
+                (WRITE_TIMEOUT, SyncError::Passing("the database did not answer".to_owned()))
             }
         };
         let reply = match life {
@@ -393,11 +393,11 @@ impl World {
 
     fn carry_out(&mut self, p: usize, write: Write, is_applied: bool, is_lost: bool) -> Reply {
         let (owner, wall) = (self.processes[p].owner, self.wall());
-        fn result<T>(is_lost: bool, done: Result<T, Fenced>) -> Result<T, Trouble> {
+        fn result<T>(is_lost: bool, done: Result<T, Fenced>) -> Result<T, SyncError> {
             match done {
-                _ if is_lost => Err(Trouble::Passing("a reply was lost".to_owned())),
+                _ if is_lost => Err(SyncError::Passing("a reply was lost".to_owned())),
                 Ok(done) => Ok(done),
-                Err(Fenced) => Err(Trouble::Overtaken("another process".to_owned())),
+                Err(Fenced) => Err(SyncError::Overtaken("another process".to_owned())),
             }
         }
         let told = |from, answer| Reply::Told { from, answer: Box::new(answer) };
@@ -430,7 +430,7 @@ impl World {
             Write::Plays { life, commit, shown } => {
                 let written = if is_applied { self.commit_plays(owner, &commit, &shown) } else { Ok(()) };
                 let written = match result(is_lost, written) {
-                    Err(Trouble::Overtaken(by)) => Err(Fault::Overtaken(by)),
+                    Err(SyncError::Overtaken(by)) => Err(Fault::Overtaken(by)),
                     written => written.map_err(|trouble| Fault::Internal(trouble.to_string())),
                 };
                 Reply::Tracker { life, heard: Heard::Written(written) }

@@ -12,7 +12,7 @@ use segno::{
     engine::{
         restart::{Deaths, Exit, RestartPolicy, Ruling},
         run::{Purpose, RunMode, Ticket},
-        syncing::{Answer, EndedShort, Place, Step, Syncing, SyncingSetup, Trouble},
+        syncing::{Answer, EndedShort, Place, Step, SyncError, Syncing, SyncingSetup},
     },
     model::{AddedBetween, Checkpoint, Fault, Page, SyncKey},
 };
@@ -144,8 +144,8 @@ impl World {
             }
             Step::ListStale => self.soon(Event::Reads { pid, from, what: Reading::Stale }),
             Step::ListMembers(wanted) => self.soon(Event::Reads { pid, from, what: Reading::Members(wanted) }),
-            Step::Wait { pause, trouble } => {
-                self.tell(|| format!("process {pid}: {key} starts again in {pause:?}: {trouble}"));
+            Step::Wait { pause, error } => {
+                self.tell(|| format!("process {pid}: {key} starts again in {pause:?}: {error}"));
                 self.after(pause, Event::Told { pid, from, answer: Box::new(Answer::Waited) });
             }
             Step::NoteEnd { fence, why, .. } => {
@@ -187,12 +187,12 @@ impl World {
     pub fn reads(&mut self, pid: Pid, from: Asker, what: Reading) {
         let (wall, key) = (self.wall(), from.key);
         if self.database.take_fault(false).is_some() {
-            let trouble = Trouble::Passing("the database did not answer".to_owned());
+            let error = SyncError::Passing("the database did not answer".to_owned());
             let answer = match what {
-                Reading::Progress => Answer::Progress(Err(trouble)),
-                Reading::Place => Answer::Placed(Err(trouble)),
-                Reading::Stale => Answer::Stale(Err(trouble)),
-                Reading::Members(_) => Answer::Members(Err(trouble)),
+                Reading::Progress => Answer::Progress(Err(error)),
+                Reading::Place => Answer::Placed(Err(error)),
+                Reading::Stale => Answer::Stale(Err(error)),
+                Reading::Members(_) => Answer::Members(Err(error)),
             };
             return self.told(pid, from, answer);
         }

@@ -19,6 +19,11 @@
 //! All that processes share is the calendar, and it jumps. So each judges what another noted when it first sees it, and
 //! counts it on its own steady clock from there. Nothing counts for longer than if it had happened just then.
 
+mod others;
+
+use others::Other;
+pub use others::Seen;
+
 use crate::model::{
     Family, GateProcess, LearnedRate, LedgerEntry, LimitClass, NotedPause, Owner, Pause, ProbeClaim, Sent,
     SharedChange, SharedLimits,
@@ -39,23 +44,14 @@ pub(super) const HOLDS_FOR_MAX: Duration = Duration::from_secs(60);
 /// A process that is alone reserves this part of the limit at once.
 const BLOCK_SHARE: u32 = 8;
 
-/// A process that was seen within this time is there: it may look again at any moment.
-const PRESENT_FOR: Duration = Duration::from_secs(10);
+/// How far the calendars of two machines may be apart.
+const CALENDAR_MARGIN: Duration = Duration::from_secs(3);
 
 /// How long a probe may take: a little longer than a request.
 const PROBE_LASTS: Duration = Duration::from_secs(40);
 
 /// Between looks of a process whose turn it is not.
 const TURN_AFTER: Duration = Duration::from_millis(200);
-
-/// What the last request of a process that died may still have been on its way.
-const NETWORK_MARGIN: Duration = Duration::from_millis(250);
-
-/// How far the calendars of two machines may be apart.
-const CALENDAR_MARGIN: Duration = Duration::from_secs(3);
-
-/// A process of which nothing was heard for so long is no longer kept in mind.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 
 /// A wish for a permit.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -105,18 +101,6 @@ pub struct Look {
     pub(super) ledger: Vec<LedgerEntry>,
 }
 
-/// Another process, as it was judged when it was first seen in this state.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Seen {
-    /// Tells one state from the next.
-    seen_at: DateTime<Utc>,
-    held: Sent,
-    first_seen: Instant,
-    /// Requests, and from when on they count no more.
-    counts: Vec<(Instant, u32)>,
-    held_until: Instant,
-}
-
 /// What came of a look.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Looked {
@@ -158,14 +142,6 @@ impl News {
     fn is_some(&self) -> bool {
         !self.pauses.is_empty() || self.is_lifted || self.learned.is_some() || self.is_ledger_stale
     }
-}
-
-/// Another process, judged.
-struct Other<'a> {
-    process: &'a GateProcess,
-    seen: Seen,
-    is_gone: bool,
-    is_present: bool,
 }
 
 impl Look {
@@ -248,62 +224,6 @@ impl Look {
         looked.family = self.has_ceilings.then_some(want.family);
     }
 
-    fn waits_before_us(&self, other: &Other<'_>) -> bool {
-        let Some(since) = other.process.waiting_since.filter(|_| !other.is_gone) else { return false };
-        let is_fresh = self.now.saturating_duration_since(other.seen.first_seen) <= self.window + HOLDS_FOR
-            && age(other.process.seen_at, self.cautious) <= self.window + HOLDS_FOR;
-        let ours = self.waiting_since.map(|ours| (ours, self.us.id));
-        is_fresh && ours.is_none_or(|ours| (since, other.process.owner.id) < ours)
-    }
-
-    fn judge<'a>(&self, process: &'a GateProcess, is_gone: bool) -> Other<'a> {
-        let is_same = |seen: &&Seen| seen.seen_at == process.seen_at && seen.held == process.held;
-        let mut seen = match self.seen.get(&process.owner.id).filter(is_same) {
-            Some(seen) => seen.clone(),
-            None => self.see(process),
-        };
-        seen.counts.retain(|(ends_at, _)| self.now <= *ends_at);
-        let was_seen = self.now.saturating_duration_since(seen.first_seen) < PRESENT_FOR
-            && age(process.seen_at, self.cautious) < PRESENT_FOR;
-        let is_sending = process.held.requests > 0 && !seen.counts.is_empty();
-        Other { process, is_gone, is_present: !is_gone && (was_seen || is_sending), seen }
-    }
-
-    /// What counts still, although another process has forgotten it: by a calendar that jumped.
-    fn kept(&self, found: &SharedLimits) -> impl Iterator<Item = (Uuid, Seen)> {
-        let is_missing = |id: &Uuid| !found.processes.iter().any(|process| process.owner.id == *id);
-        let missing = self.seen.iter().filter(move |(id, _)| is_missing(id));
-        missing.filter_map(|(id, seen)| {
-            let mut seen = seen.clone();
-            seen.counts.retain(|(ends_at, _)| self.now <= *ends_at);
-            (!seen.counts.is_empty()).then_some((*id, seen))
-        })
-    }
-
-    fn see(&self, process: &GateProcess) -> Seen {
-        let is_here = !self.us.place.is_empty() && self.us.place == process.owner.place;
-        let calendars = if is_here { Duration::ZERO } else { CALENDAR_MARGIN };
-        let lasts = self.window + NETWORK_MARGIN + calendars;
-        let ends_at = |sent: &Sent, longest: Duration| {
-            let left = sent.until - self.cautious + TimeDelta::from_std(lasts).unwrap_or_default();
-            (self.now + left.to_std().unwrap_or_default().min(longest), sent.requests)
-        };
-        let answered = process.answered.iter().map(|sent| ends_at(sent, lasts));
-        let held = ends_at(&process.held, lasts + HOLDS_FOR_MAX);
-        Seen {
-            seen_at: process.seen_at,
-            held: process.held,
-            first_seen: self.now,
-            counts: answered.chain([held]).filter(|(ends_at, num)| *num > 0 && *ends_at > self.now).collect(),
-            held_until: self.now + self.ahead(&process.held) + calendars,
-        }
-    }
-
-    /// How long something is still held.
-    fn ahead(&self, held: &Sent) -> Duration {
-        (held.until - self.cautious).to_std().unwrap_or_default().min(HOLDS_FOR_MAX)
-    }
-
     fn news(&self, found: &SharedLimits, others: &[Other<'_>], is_ours: bool) -> News {
         let is_rate = |pause: &Pause| pause.scope == Family::Application && pause.class == LimitClass::Rate;
         let is_lifted = |pause: &Pause| is_rate(pause) && self.lifts.is_some_and(|until| pause.until <= until);
@@ -380,38 +300,4 @@ impl Look {
             answered,
         }
     }
-}
-
-impl Other<'_> {
-    /// Until when it may send without a look.
-    fn block_until(&self, now: Instant) -> Option<Instant> {
-        let has_block = self.process.has_block && !self.is_gone && self.seen.held_until > now;
-        has_block.then_some(self.seen.held_until)
-    }
-
-    /// Whether nothing of it counts any more, and it is not expected back. Two looks have to agree: a calendar that was read
-    /// just before it was set back calls what was noted since long past.
-    fn is_over(&self, look: &Look) -> bool {
-        if self.seen.first_seen == look.now || !look.see(self.process).counts.is_empty() {
-            return false;
-        }
-        let is_lost = look.now.saturating_duration_since(self.seen.first_seen) > FORGOTTEN_AFTER
-            || age(self.process.seen_at, look.cautious) > FORGOTTEN_AFTER;
-        self.seen.counts.is_empty() && !self.is_present && (self.is_gone || is_lost)
-    }
-}
-
-impl Seen {
-    fn count(&self) -> u32 {
-        self.counts.iter().fold(0, |sum: u32, (_, requests)| sum.saturating_add(*requests))
-    }
-
-    /// Requests, and from when on they count no more.
-    pub(super) fn counts(&self) -> &[(Instant, u32)] {
-        &self.counts
-    }
-}
-
-fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
-    (now - at).to_std().unwrap_or_default()
 }

@@ -10,114 +10,17 @@
 //! Whoever drives it carries out each [`Step`] and reports the [`Answer`] with the life in which the step was handed
 //! out. Each beginning is a new life, and what answers an earlier one is not heard.
 
+mod step;
+
+pub use step::{Answer, EndedShort, Place, Step, SyncError, SyncingSetup};
+
 use super::{
     Now,
-    backoff::Patience,
-    restart::{Deaths, Exit, RestartPolicy, Ruling},
-    run::{self, BatchSizes, Draft, EntityRun, Purpose, RunEnd, RunMode, RunPlan, RunProgress, Ticket},
-    sweep::RemovalGuard,
+    restart::{Deaths, Exit, Ruling},
+    run::{self, EntityRun, Purpose, RunEnd, RunPlan, RunProgress},
 };
-use crate::model::{
-    AddedBetween, BatchSyncResult, Checkpoint, CommitReport, EntityType, Fault, Fence, Gap, Member, Page, PageRequest,
-    Pause, Phase, StalePlaylist,
-};
+use crate::model::{BatchSyncResult, Fence, Phase};
 use std::collections::VecDeque;
-
-/// What a syncer is given for life.
-#[derive(Debug, Clone, Copy)]
-pub struct SyncingSetup {
-    pub entity: EntityType,
-    pub batches: BatchSizes,
-    pub guard: RemovalGuard,
-    pub policy: RestartPolicy,
-}
-
-/// What is to be done.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "handed out one at a time; a box would cost more than the copy")]
-pub enum Step {
-    /// Nobody waits any more for what is under way: drop it.
-    Abandon,
-    /// Read how far the phases are; report by [`Answer::Progress`].
-    LoadProgress,
-    /// Fence off every earlier run; report by [`Answer::Begun`].
-    BeginRun(Phase),
-    /// Read where the run is to begin, now that nobody else writes; report by [`Answer::Placed`].
-    LoadPlace,
-    /// Go on in this phase under the same fence; report by [`Answer::Switched`].
-    SwitchPhase { fence: Fence, phase: Phase },
-    /// A run begins; nothing is to be reported.
-    Begun { fence: Fence, mode: RunMode },
-    /// Ask the API; report by [`Answer::Page`].
-    Fetch { ticket: Ticket, request: PageRequest, patience: Patience },
-    /// Write this in one transaction; report by [`Answer::Committed`].
-    Commit { fence: Fence, draft: Box<Draft> },
-    /// Report by [`Answer::Stale`].
-    ListStale,
-    /// Report by [`Answer::Members`].
-    ListMembers(AddedBetween),
-    /// Report by [`Answer::Waited`] once that is over. The trouble is why.
-    Wait { pause: std::time::Duration, trouble: Trouble },
-    /// Note for people how the run ended; report by [`Answer::Noted`].
-    NoteEnd { fence: Fence, phase: Phase, why: EndedShort },
-    /// The same, where nobody can tell whether there is a fence; report by [`Answer::Noted`].
-    NoteFailure(String),
-    /// The run is over; nothing is to be reported.
-    Ended(RunEnd),
-}
-
-/// What came of a step.
-#[derive(Debug)]
-pub enum Answer {
-    Progress(Result<RunMode, Trouble>),
-    Begun(Result<Fence, Trouble>),
-    Placed(Result<Place, Trouble>),
-    Switched(Result<Checkpoint, Trouble>),
-    Page(Ticket, Result<Page, Fault>),
-    Committed(Result<CommitReport, Trouble>),
-    Stale(Result<Vec<StalePlaylist>, Trouble>),
-    Members(Result<Vec<Member>, Trouble>),
-    Waited,
-    Noted(Result<(), Trouble>),
-}
-
-/// What a run starts from, as the database says.
-#[derive(Debug)]
-pub struct Place {
-    pub mode: RunMode,
-    pub num_active: u32,
-    /// Of the listing.
-    pub open_gaps: Vec<Gap>,
-}
-
-/// A run ended short of its goal: what `status` is to show.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EndedShort {
-    Paused(Pause),
-    Failed(String),
-}
-
-/// What goes wrong between a syncer and the database.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
-    /// Another run writes now, of this process or of another.
-    #[error("{0}")]
-    Overtaken(String),
-    /// It may pass; or a reply was lost, and what became of a commit is unknown. The database tells.
-    #[error("{0}")]
-    Passing(String),
-    #[error("{0}")]
-    Lasting(String),
-}
-
-impl Trouble {
-    fn into_fault(self) -> Fault {
-        match self {
-            Trouble::Overtaken(why) => Fault::Overtaken(why),
-            Trouble::Passing(why) | Trouble::Lasting(why) => Fault::Internal(why),
-        }
-    }
-}
 
 /// A syncer, as a state machine.
 #[derive(Debug)]
@@ -243,12 +146,12 @@ impl Syncing {
         if life != self.life {
             return;
         }
-        if let Err(trouble) = self.take_in(answer, now) {
-            self.handle_trouble(trouble, now);
+        if let Err(error) = self.take_in(answer, now) {
+            self.handle_error(error, now);
         }
     }
 
-    fn take_in(&mut self, answer: Answer, now: Now) -> Result<(), Trouble> {
+    fn take_in(&mut self, answer: Answer, now: Now) -> Result<(), SyncError> {
         let state = std::mem::replace(&mut self.state, State::Idle);
         self.state = match (state, answer) {
             (State::Loading, Answer::Progress(mode)) => {
@@ -282,8 +185,8 @@ impl Syncing {
             (State::Ending(end), Answer::Noted(noted)) => {
                 // Whoever took over goes on, whatever stopped us.
                 let end = match noted {
-                    Err(trouble @ Trouble::Overtaken(_)) => RunEnd::Failed(trouble.into_fault()),
-                    Ok(()) | Err(Trouble::Passing(_) | Trouble::Lasting(_)) => end,
+                    Err(error @ SyncError::Overtaken(_)) => RunEnd::Failed(error.into_fault()),
+                    Ok(()) | Err(SyncError::Passing(_) | SyncError::Lasting(_)) => end,
                 };
                 self.end(end);
                 return Ok(());
@@ -297,7 +200,7 @@ impl Syncing {
         Ok(())
     }
 
-    fn take_into_run(&mut self, answer: Answer) -> Result<(), Trouble> {
+    fn take_into_run(&mut self, answer: Answer) -> Result<(), SyncError> {
         let Some(run) = &mut self.run else { return Ok(()) };
         match answer {
             Answer::Page(ticket, answer) => run.handle_page(ticket, answer),
@@ -345,22 +248,22 @@ impl Syncing {
     }
 
     /// A commit or a look at the database failed: starts again from what the database holds, or gives up.
-    fn handle_trouble(&mut self, trouble: Trouble, now: Now) {
-        let ruling = match &trouble {
-            Trouble::Passing(why) => {
+    fn handle_error(&mut self, error: SyncError, now: Now) {
+        let ruling = match &error {
+            SyncError::Passing(why) => {
                 self.reloads.handle_exit(&self.setup.policy, &Exit::Panicked(why.clone()), now.at, now.jitter)
             }
-            Trouble::Overtaken(_) | Trouble::Lasting(_) => Ruling::Park,
+            SyncError::Overtaken(_) | SyncError::Lasting(_) => Ruling::Park,
         };
         self.abandon();
         match ruling {
             Ruling::RestartIn(pause) => {
-                self.steps.push_back(Step::Wait { pause, trouble });
+                self.steps.push_back(Step::Wait { pause, error });
                 self.state = State::Waiting;
             }
             Ruling::Park | Ruling::Rest => {
-                self.steps.push_back(Step::NoteFailure(trouble.to_string()));
-                self.state = State::Ending(RunEnd::Failed(trouble.into_fault()));
+                self.steps.push_back(Step::NoteFailure(error.to_string()));
+                self.state = State::Ending(RunEnd::Failed(error.into_fault()));
             }
         }
     }

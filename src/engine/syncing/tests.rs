@@ -1,6 +1,12 @@
 //! A syncer against a database that fails, by hand.
 
 use super::*;
+use crate::engine::{
+    restart::RestartPolicy,
+    run::{BatchSizes, RunMode, Ticket},
+    sweep::RemovalGuard,
+};
+use crate::model::{Checkpoint, EntityType, Fault, Pause};
 use crate::model::{Family, LimitClass};
 use chrono::{DateTime, TimeDelta};
 use std::time::{Duration, Instant};
@@ -67,7 +73,7 @@ fn a_database_that_keeps_failing_ends_the_run_and_the_failure_is_noted() {
 #[test]
 fn whoever_is_overtaken_says_so_and_tries_nothing_again() {
     let mut syncing = running();
-    answer(&mut syncing, Answer::Committed(Err(Trouble::Overtaken("b".to_owned()))));
+    answer(&mut syncing, Answer::Committed(Err(SyncError::Overtaken("b".to_owned()))));
     assert_eq!(steps(&mut syncing), ["Abandon", "NoteFailure"]);
     answer(&mut syncing, Answer::Noted(Ok(())));
     assert_eq!(ended(&mut syncing), Some(RunEnd::Failed(Fault::Overtaken("b".to_owned()))));
@@ -79,7 +85,7 @@ fn a_pause_is_noted_unless_somebody_took_over_meanwhile() {
     for (noted, end) in [
         (Ok(()), RunEnd::Paused(pause)),
         (Err(passing()), RunEnd::Paused(pause)),
-        (Err(Trouble::Overtaken("b".to_owned())), RunEnd::Failed(Fault::Overtaken("b".to_owned()))),
+        (Err(SyncError::Overtaken("b".to_owned())), RunEnd::Failed(Fault::Overtaken("b".to_owned()))),
     ] {
         let mut syncing = running();
         let ticket = syncing.ticket_out();
@@ -120,8 +126,8 @@ fn now() -> Now {
     Now { at: *BASE, wall, jitter: 0.5 }
 }
 
-fn passing() -> Trouble {
-    Trouble::Passing("gone".to_owned())
+fn passing() -> SyncError {
+    SyncError::Passing("gone".to_owned())
 }
 
 fn place(mode: RunMode) -> Place {

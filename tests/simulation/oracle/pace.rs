@@ -160,11 +160,12 @@ impl World {
         self.processes[p].told.push((scope, self.now, self.now + wait));
     }
 
-    /// What a process finds that others were told; `wall` is its calendar then.
-    pub fn note_found(&mut self, p: usize, found: &SharedLimits, wall: DateTime<Utc>) {
+    /// What a process finds that others were told. It may have read its calendar, as `read`, before that jumped.
+    pub fn note_found(&mut self, p: usize, found: &SharedLimits, read: DateTime<Utc>) {
         if std::mem::replace(&mut self.processes[p].has_looked, true) {
             return;
         }
+        let wall = self.wall().max(read);
         for noted in &found.pauses {
             let full = noted.pause.until - noted.noted_at;
             if let Ok(left) = (noted.pause.until - wall).min(full).to_std() {
