@@ -1,6 +1,6 @@
 //! The limits, the API's two and our own, as far as everyone needs to know them.
 
-use super::{Family, Sent};
+use super::Family;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -88,6 +88,14 @@ pub struct LedgerEntry {
     /// Refused ones included.
     pub requests: u32,
     pub refusals: u32,
+}
+
+/// Requests of one process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    pub requests: u32,
+    /// None of them reached the API later.
+    pub until: DateTime<Utc>,
 }
 
 /// How many requests of a family a day may see: our own limits, below those of the API.

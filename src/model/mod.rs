@@ -15,6 +15,7 @@ pub mod limits;
 pub mod listing;
 pub mod owner;
 pub mod play;
+pub mod playback;
 pub mod playlist_choice;
 pub mod reading;
 pub mod removal_guard;
@@ -43,15 +44,14 @@ pub use fault::{Fault, with_causes};
 pub use ids::{AccountId, EntityType, Family, Phase, SyncKey, UnknownWord};
 pub use limits::{
     DailyCeilings, GateNote, LearnedRate, LedgerEntry, LimitClass, NotedPause, Pause, PauseScope, RefusedLevel,
-    START_REQUESTS,
+    START_REQUESTS, Sent,
 };
 pub use listing::{AddedBetween, Item, Member, Next, Oddity, Page, PageRequest, Slot, SlotKey};
 pub use owner::{Claim, Owner};
-pub use play::{
-    KnownPlays, PLAYS_PAGE_LEN, Play, PlayGap, PlayKey, PlaySlot, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
-};
+pub use play::{PLAYS_PAGE_LEN, Play, PlayKey, PlaySlot, PlaysPage};
+pub use playback::{KnownPlays, PlayGap, PlaybackNote, PlaybackRecord, PlaysCommit};
 pub use playlist_choice::PlaylistChoice;
 pub use reading::{Due, FailedReading, FailureKind, LastFailure, REST_MAX, ReadingState, StalePlaylist, look_again_in};
 pub use removal_guard::{REMOVAL_COUNT_ALWAYS, RemovalGuard};
-pub use sharing::{GateProcess, ProbeClaim, Sent, SharedChange, SharedLimits};
+pub use sharing::{GateProcess, ProbeClaim, SharedChange, SharedLimits};
 pub use sign_in::{SignInRefusal, SignInState, TokenTrouble, TroubleOf};

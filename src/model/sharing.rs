@@ -1,16 +1,8 @@
 //! What the processes that use one database tell each other there, so that all of them together keep one limit.
 
-use super::{LearnedRate, LedgerEntry, NotedPause, Owner, Pause};
+use super::{LearnedRate, LedgerEntry, NotedPause, Owner, Pause, Sent};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
-
-/// Requests of one process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sent {
-    pub requests: u32,
-    /// None of them reached the API later.
-    pub until: DateTime<Utc>,
-}
 
 /// A process that sends requests, as it noted itself when it last looked at the database.
 #[derive(Debug, Clone, PartialEq, Eq)]

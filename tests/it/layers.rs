@@ -3,6 +3,7 @@
 //! It reads tokens, not types. A path is seen wherever it is written, in `use` trees and inline, through `crate::`,
 //! `self::` and `super::`; an alias hides what it stands for.
 
+mod circles;
 mod lexer;
 mod reader;
 
@@ -108,6 +109,33 @@ fn every_module_uses_only_what_lies_below_it() {
     assert!(files.len() > 10, "only {} files found", files.len());
     let violations = check(&files);
     assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    assert_eq!(circles::circles(&sources()), Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn planted_circles_are_found() {
+    let one = source("a/one.rs", "use super::two::Two; pub struct One;");
+    let two = |text| source("a/two.rs", text);
+    let root = source("a/mod.rs", "mod one; mod two; pub use one::One;");
+    for text in ["use super::one::One;", "use super::One;", "use crate::a::{self, One};", "fn f() -> crate::a::One {}"]
+    {
+        let circles = circles::circles(&[source("a/one.rs", &one.text), two(text), source("a/mod.rs", &root.text)]);
+        assert_eq!(circles, [["a::one", "a::two"]], "{text}");
+    }
+    let three = source("b.rs", "use crate::a::one::One;");
+    let through = circles::circles(&[one, two("use crate::b;"), three, root]);
+    assert_eq!(through, [["a::one", "a::two", "b"]]);
+    for text in
+        ["use super::Root;", "#[cfg(test)] mod tests { use super::super::one::One; }", "// use super::one::One;"]
+    {
+        let one = source("a/one.rs", "use super::two::Two; pub struct One;");
+        let circles = circles::circles(&[one, two(text), source("a/mod.rs", "use one::One; struct Root;")]);
+        assert_eq!(circles, Vec::<Vec<String>>::new(), "{text}");
+    }
 }
 
 #[test]

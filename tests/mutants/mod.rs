@@ -55,7 +55,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "total-trusted",
-        file: "run/offset_walk.rs",
+        file: "run/offset_walk/absorb.rs",
         stands: "self.ended = false;",
         instead: "self.ended = is_last;",
         breaks: "a full page ends a walk where the total says so",
@@ -80,7 +80,7 @@ pub const MUTANTS: &[Mutant] = &[
     // Checkpoints.
     Mutant {
         name: "checkpoint-ahead",
-        file: "run/offset_walk.rs",
+        file: "run/offset_walk/absorb.rs",
         stands: "self.tip.offset = reached;",
         instead: "self.tip.offset = reached + 1;",
         breaks: "the checkpoint goes one slot farther than the rows",
@@ -89,13 +89,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "checkpoint-first",
         file: "run/flow.rs",
-        stands: "        self.drafts.push_back((
-            Draft { rows: Rows::Listing(slots), offset_from, offset_to, effects, checkpoint: tip },",
-        instead: "        let (rows, nothing) = (Rows::Listing(Vec::new()), DraftEffects::default());
+        stands: "let draft = Draft { rows: Rows::Listing(slots), offset_from, offset_to, effects, checkpoint: tip };",
+        instead: "let (rows, nothing) = (Rows::Listing(Vec::new()), DraftEffects::default());
         let first = Draft { rows, offset_from, offset_to: offset_from, effects: nothing, checkpoint: tip.clone() };
         self.drafts.push_back((first, Meaning::Batch));
-        self.drafts.push_back((
-            Draft { rows: Rows::Listing(slots), offset_from, offset_to, effects, checkpoint: tip },",
+        let draft = Draft { rows: Rows::Listing(slots), offset_from, offset_to, effects, checkpoint: tip };",
         breaks: "the checkpoint of a batch is committed first, and its rows after it",
         guarantee: "G1",
     },
@@ -110,17 +108,16 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "pass-numbered-twice",
         file: "run/plan.rs",
-        stands: "RunMode::Incremental { last: if last.walk.place.pass > initial.walk.place.pass { last } else { initial } }",
-        instead: "let _ = last;
-                RunMode::Incremental { last: initial }",
+        stands: "last: if last.walk.place.pass > initial.walk.place.pass { last } else { initial }",
+        instead: "last: if last.is_complete { last } else { initial }",
         breaks: "a run that begins anew gives its pass a number that was given before",
         guarantee: "G4",
     },
     Mutant {
         name: "first-sync-believed",
-        file: "run/flow.rs",
-        stands: "self.follow_up = newest_first && std::mem::take(&mut self.resumed);",
-        instead: "self.follow_up = newest_first && std::mem::take(&mut self.resumed) && false;",
+        file: "run/passes.rs",
+        stands: "self.needs_follow_up = entity.is_newest_first() && std::mem::take(&mut self.is_resumed);",
+        instead: "self.needs_follow_up = entity.is_newest_first() && std::mem::take(&mut self.is_resumed) && false;",
         breaks: "a walk that was taken up does not look at what was saved before its place meanwhile",
         guarantee: "G2",
     },
@@ -147,8 +144,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "silence-sweeps",
         file: "sweep.rs",
-        stands: "    let num_unread = walk",
-        instead: "    let mut walk = walk.clone();\n    (walk.found.num_undated, walk.memory.proven_undated) = (0, None);\n    let walk = &walk;\n    let num_unread = walk",
+        stands: "    let num_unread =\n",
+        instead: "    let mut walk = walk.clone();\n    (walk.found.num_undated, walk.memory.proven_undated) = (0, None);\n    let walk = &walk;\n    let num_unread =\n",
         breaks: "an item whose row says nothing any more is marked removed",
         guarantee: "G3",
     },
@@ -180,7 +177,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "head-from-the-middle",
         file: "run/head.rs",
-        stands: "if !self.head_read {",
+        stands: "if !self.head.is_read {",
         instead: "if false {",
         breaks: "a head that is taken up in the middle is not read from the beginning again",
         guarantee: "G2",
@@ -196,25 +193,25 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "nothing-verified",
         file: "run/verify.rs",
-        stands: "self.purpose == Purpose::Verify && self.phase() == Phase::IncrementalSync",
-        instead: "false && self.purpose == Purpose::Verify && self.phase() == Phase::IncrementalSync",
+        stands: "self.frame.purpose == Purpose::Verify",
+        instead: "false && self.frame.purpose == Purpose::Verify",
         breaks: "a person who wants everything looked at gets a run like any other",
         guarantee: "G4",
     },
     // Items of playlists.
     Mutant {
         name: "no-look-after-items",
-        file: "run/flow.rs",
-        stands: "if (num_unconfirmed > 0 || resumed) && self.item_rounds < PASSES_MAX {",
-        instead: "if resumed && self.item_rounds < PASSES_MAX {",
+        file: "run/playlists.rs",
+        stands: "if (num_unconfirmed > 0 || is_resumed) && self.playlists.num_rounds < PASSES_MAX {",
+        instead: "if is_resumed && self.playlists.num_rounds < PASSES_MAX {",
         breaks: "a long playlist that changed while it was read is not read again",
         guarantee: "G2",
     },
     Mutant {
         name: "no-look-after-a-death",
-        file: "run/flow.rs",
-        stands: "if (num_unconfirmed > 0 || resumed) && self.item_rounds < PASSES_MAX {",
-        instead: "if num_unconfirmed > 0 && self.item_rounds < PASSES_MAX {",
+        file: "run/playlists.rs",
+        stands: "if (num_unconfirmed > 0 || is_resumed) && self.playlists.num_rounds < PASSES_MAX {",
+        instead: "if num_unconfirmed > 0 && self.playlists.num_rounds < PASSES_MAX {",
         breaks: "a run that is taken up among the items does not look at the listing again",
         guarantee: "G2",
     },
@@ -252,7 +249,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "outage-blames-a-playlist",
-        file: "run/items_walk.rs",
+        file: "run/items_walk/absorb.rs",
         stands: "if self.failures_in_a_row == 0 || self.plan.is_alive {",
         instead: "if !suspects.is_empty() {",
         breaks: "a playlist that fails while nothing is answered rests for it",
@@ -277,7 +274,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "others-uncounted",
-        file: "gate/look.rs",
+        file: "gate/look/others.rs",
         stands: "counts: answered.chain([held]).filter(",
         instead: "counts: answered.chain([held]).take(0).filter(",
         breaks: "a process does not count what others on its database hold and have sent",
@@ -301,7 +298,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "pause-of-another-ignored",
-        file: "gate/shared.rs",
+        file: "gate/shared/looking.rs",
         stands: "self.gate.handle_pause_of_another(noted, now, wall);",
         instead: "let _ = (noted, wall);",
         breaks: "a process does not keep to a pause that another noted since it began",
@@ -309,7 +306,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "death-empties-the-window",
-        file: "gate/shared.rs",
+        file: "gate/shared/looking.rs",
         stands: "answered.into_iter().chain([lost]).collect()",
         instead: "answered.into_iter().chain([lost]).take(0).collect()",
         breaks: "a gate does not count what the one that died had granted",
@@ -391,8 +388,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "reload-at-once",
         file: "syncing/mod.rs",
-        stands: "self.steps.push_back(Step::Wait { pause, trouble });",
-        instead: "self.steps.push_back(Step::Wait { pause: pause.mul_f64(0.0), trouble });",
+        stands: "self.steps.push_back(Step::Wait { pause, error });",
+        instead: "self.steps.push_back(Step::Wait { pause: pause.mul_f64(0.0), error });",
         breaks: "a syncer that the database fails asks it again without a pause",
         guarantee: "G7",
     },
@@ -447,7 +444,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "miscount-empties",
-        file: "run/items_walk.rs",
+        file: "run/items_walk/work.rs",
         stands: "playlist.total_items == Some(0) && playlist.num_held.unwrap_or(0) == 0",
         instead: "playlist.total_items == Some(0)",
         breaks: "a playlist that is listed without items is not asked for",
