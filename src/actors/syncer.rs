@@ -17,7 +17,7 @@ use crate::{
         syncing::{Answer, Place, Step, SyncError, Syncing, SyncingSetup},
     },
     faults,
-    model::{AccountId, Commit, Effects, EntityType, Fence, Gap, ItemCounts, PlaylistChoice, SyncKey},
+    model::{AccountId, Commit, EntityType, Fence, ItemCounts, PlaylistChoice, SyncKey},
     store::{StateKey, Store},
 };
 use actix::{
@@ -245,39 +245,8 @@ impl Syncer {
     /// What the engine drafted, made whole.
     fn commit_of(&mut self, fence: Fence, draft: Draft) -> Option<Box<Commit>> {
         let run = self.run.as_mut()?;
-        let (now, instant) = (clock::now(), clock::instant());
+        let instant = clock::instant();
         let Draft { rows, offset_from, offset_to, effects, checkpoint } = draft;
-        let gap = |playlist_id, offset_from, offset_to, reason| Gap {
-            playlist_id,
-            offset_from,
-            offset_to,
-            pass: checkpoint.walk.place.pass,
-            total: checkpoint.total,
-            reason,
-            since: now,
-        };
-        let effects = Effects {
-            record_seen: effects.record_seen,
-            reset_seen: effects.reset_seen,
-            survey: effects.survey,
-            removal: effects.removal,
-            hold: effects.hold,
-            release_held: effects.release_held,
-            removed_ids: effects.removed_ids,
-            new_gaps: effects
-                .new_gaps
-                .into_iter()
-                .map(|(playlist_id, range)| gap(playlist_id, range.offset_from, range.offset_to, range.reason))
-                .collect(),
-            healed_gaps: effects
-                .healed_gaps
-                .into_iter()
-                .map(|(playlist_id, from, to)| gap(playlist_id, from, to, String::new()))
-                .collect(),
-            forget_item_snapshots: effects.forget_item_snapshots,
-            item_removals: effects.item_removals,
-            heal_all_gaps_before: effects.heal_all_gaps_before,
-        };
         let num_requests =
             run.num_requests.get() - std::mem::replace(&mut run.reported_requests, run.num_requests.get());
         let duration = instant.saturating_duration_since(std::mem::replace(&mut run.last_commit_at, instant));

@@ -123,6 +123,7 @@ pub(super) async fn run(config: Config, read_from: ReadFrom) -> Result<Exit, Com
         told: BTreeMap::new(),
         warned_on: BTreeMap::new(),
         is_blind: false,
+        cannot_renew: false,
         page,
     };
     info!(database = %url, version = env!("CARGO_PKG_VERSION"), "segno runs");
@@ -152,6 +153,8 @@ struct Caretaker {
     warned_on: BTreeMap<AccountId, NaiveDate>,
     /// Who is signed in could not be read, and that was told.
     is_blind: bool,
+    /// A claim could not be renewed the last time, and that was told.
+    cannot_renew: bool,
     page: Option<Page>,
 }
 

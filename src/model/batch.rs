@@ -101,9 +101,9 @@ pub struct Effects {
     pub release_held: bool,
     /// Mark these removed: a search has seen that they are gone.
     pub removed_ids: Vec<String>,
-    pub new_gaps: Vec<Gap>,
+    pub new_gaps: Vec<NewGap>,
     /// Gaps of this entity type (or of one playlist's items) now known to be read, by range.
-    pub healed_gaps: Vec<Gap>,
+    pub healed_gaps: Vec<HealedGap>,
     /// The items of every playlist of the library are due again, whatever their snapshots say.
     pub forget_item_snapshots: bool,
     /// When what is missing from a playlist is believed to be gone.
@@ -182,6 +182,24 @@ pub struct HeldRemoval {
     /// The API's total still counts it, so only a person can say that it is gone.
     pub is_counted: bool,
     pub is_confirmed: bool,
+}
+
+/// A range that this batch could not read. The pass, the total and the time are those of the batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewGap {
+    /// `None`: the entity type's own listing.
+    pub playlist_id: Option<String>,
+    pub offset_from: u32,
+    pub offset_to: u32,
+    pub reason: String,
+}
+
+/// A range that is now known to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealedGap {
+    pub playlist_id: Option<String>,
+    pub offset_from: u32,
+    pub offset_to: u32,
 }
 
 /// A range of a listing, `[offset_from, offset_to)`, that the API could not serve.

@@ -30,8 +30,8 @@ pub mod zone;
 
 pub use answer::{Disposition, Remedy, RequestStatus};
 pub use batch::{
-    BatchSyncResult, Commit, CommitReport, Counts, Effects, Fence, Gap, Gone, HeldBefore, HeldRemoval, Hold,
-    ItemCounts, Membership, PlaylistPart, ReadingOutcome, Removal, Rows, Survey,
+    BatchSyncResult, Commit, CommitReport, Counts, Effects, Fence, Gap, Gone, HealedGap, HeldBefore, HeldRemoval, Hold,
+    ItemCounts, Membership, NewGap, PlaylistPart, ReadingOutcome, Removal, Rows, Survey,
 };
 pub use checkpoint::{Checkpoint, PassFindings, RunMemory, Stage, Verification, WalkPlace, WalkState};
 pub use entities::{

@@ -3,7 +3,7 @@
 use super::schema::{library_playlists, sync_gaps};
 use super::types::{At, clean, to_u32};
 use super::{Conn, Store, StoreError, with_conn};
-use crate::model::{AccountId, EntityType, Gap};
+use crate::model::{AccountId, Checkpoint, EntityType, Gap, HealedGap, NewGap};
 use chrono::{DateTime, Utc};
 use diesel::dsl::exists;
 use diesel::expression::AsExpression;
@@ -67,11 +67,18 @@ pub(super) async fn entities_of_open(conn: &mut Conn, account: AccountId) -> Res
 }
 
 /// Records a gap. One that is open with the same range is the same gap, met again by a later pass.
-pub(super) async fn open(conn: &mut Conn, account: AccountId, entity: EntityType, gap: &Gap) -> Result<(), StoreError> {
+pub(super) async fn open(
+    conn: &mut Conn,
+    account: AccountId,
+    entity: EntityType,
+    gap: &NewGap,
+    checkpoint: &Checkpoint,
+    now: At,
+) -> Result<(), StoreError> {
     use sync_gaps::{offset_from, offset_to, pass, playlist_id, reason, since, total};
     let range = (i64::from(gap.offset_from), i64::from(gap.offset_to));
     let why = clean(&gap.reason);
-    let latest = (pass.eq(gap.pass), total.eq(gap.total.map(i64::from)), reason.eq(&why));
+    let latest = (pass.eq(checkpoint.walk.place.pass), total.eq(checkpoint.total.map(i64::from)), reason.eq(&why));
     let met_again = with_conn!(conn, |c| {
         let same = sync_gaps::table
             .filter(sync_gaps::account_id.eq(account.0))
@@ -90,7 +97,7 @@ pub(super) async fn open(conn: &mut Conn, account: AccountId, entity: EntityType
                 playlist_id.eq(&gap.playlist_id),
                 offset_from.eq(range.0),
                 offset_to.eq(range.1),
-                since.eq(At::from(gap.since)),
+                since.eq(now),
                 latest,
             );
             diesel::insert_into(sync_gaps::table).values(row).execute(c).await
@@ -104,7 +111,7 @@ pub(super) async fn heal(
     conn: &mut Conn,
     account: AccountId,
     entity: EntityType,
-    gap: &Gap,
+    gap: &HealedGap,
     now: At,
 ) -> Result<(), StoreError> {
     with_conn!(conn, |c| {

@@ -166,7 +166,7 @@ async fn record_gaps(conn: &mut Conn, commit: &Commit, now: At) -> Result<(), St
         gaps::heal(conn, account_id, entity, gap, now).await?;
     }
     for gap in &commit.effects.new_gaps {
-        gaps::open(conn, account_id, entity, gap).await?;
+        gaps::open(conn, account_id, entity, gap, &commit.checkpoint, now).await?;
     }
     if let Some(pass) = commit.effects.heal_all_gaps_before {
         gaps::heal_before(conn, account_id, entity, pass, now).await?;

@@ -11,7 +11,9 @@ fn socket_folder() -> Option<String> {
     folder.starts_with('/').then_some(folder)
 }
 
-fn through_a_pooler(pool_mode: &str, test: impl Fn(&Database, &Pooler, &dyn Fn(&[&str]) -> Segno)) {
+const KEEPING: &str = "pool_mode = session";
+
+fn through_a_pooler(pool: &str, test: impl Fn(&Database, &Pooler, &dyn Fn(&[&str]) -> Segno)) {
     if !Backend::Postgres.is_available() {
         return;
     }
@@ -19,30 +21,32 @@ fn through_a_pooler(pool_mode: &str, test: impl Fn(&Database, &Pooler, &dyn Fn(&
         eprintln!("SKIPPED: the tests' server is not reached by a socket");
         return;
     };
-    let Some(pooler) = Pooler::start(&folder, pool_mode) else { return };
+    let Some(pooler) = Pooler::start(&folder, pool) else { return };
     let (database, sandbox) = (Database::new(Backend::Postgres), Sandbox::exact(330, 60, 60, 4, 60));
     let name = database.url().rsplit('/').next().expect("a name").split('?').next().expect("a name").to_owned();
     let segno = |args: &[&str]| Segno::on(&database, &sandbox, args).env("SEGNO_DATABASE_URL", &pooler.url(&name));
     test(&database, &pooler, &segno);
-    if pool_mode == "session" {
+    if pool == KEEPING {
         sandbox.library().assert_held_by(&database);
     }
 }
 
 #[test]
 fn a_pooler_that_mixes_sessions_is_refused_before_anything_is_made() {
-    through_a_pooler("transaction", |database, _, segno| {
-        for command in ["sync", "run", "status"] {
-            let ended = segno(&[command]).run();
-            ended.assert_refused(1, &["pooler", "pool_mode = session"]);
-        }
-        assert!(!database.has_tables(), "nothing was made");
-    });
+    for pool in ["pool_mode = transaction", "pool_mode = transaction\nserver_round_robin = 1\nmin_pool_size = 3"] {
+        through_a_pooler(pool, |database, _, segno| {
+            for command in ["sync", "run", "status", "sync"] {
+                let ended = segno(&[command]).run();
+                ended.assert_refused(1, &["pooler", "pool_mode = session"]);
+            }
+            assert!(!database.has_tables(), "{pool}: something was made");
+        });
+    }
 }
 
 #[test]
 fn a_pooler_that_keeps_sessions_apart_will_do() {
-    through_a_pooler("session", |database, _, segno| {
+    through_a_pooler(KEEPING, |database, _, segno| {
         segno(&["sync"]).succeed();
         let again = segno(&["sync", "--json"]).succeed();
         assert_eq!(again.entity("tracks")["state"], "complete", "{}", again.told());

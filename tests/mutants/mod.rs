@@ -90,7 +90,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "checkpoint-first",
         file: "run/flow.rs",
         stands: "let draft = Draft { rows: Rows::Listing(slots), offset_from, offset_to, effects, checkpoint: tip };",
-        instead: "let (rows, nothing) = (Rows::Listing(Vec::new()), DraftEffects::default());
+        instead: "let (rows, nothing) = (Rows::Listing(Vec::new()), Effects::default());
         let first = Draft { rows, offset_from, offset_to: offset_from, effects: nothing, checkpoint: tip.clone() };
         self.drafts.push_back((first, Meaning::Batch));
         let draft = Draft { rows: Rows::Listing(slots), offset_from, offset_to, effects, checkpoint: tip };",
@@ -160,8 +160,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "gaps-forgotten",
         file: "run/flow.rs",
-        stands: "new_gaps: gaps.into_iter().map(|gap| (None, gap)).collect(),",
-        instead: "new_gaps: gaps.into_iter().take(0).map(|gap| (None, gap)).collect(),",
+        stands: "new_gaps: gaps.into_iter().map(|gap| gap.of(None)).collect(),",
+        instead: "new_gaps: gaps.into_iter().take(0).map(|gap| gap.of(None)).collect(),",
         breaks: "what could not be read is not noted, and not tried again",
         guarantee: "G4",
     },

@@ -242,8 +242,8 @@ impl Database {
                     of_playlist.entry(&part.playlist_id).or_default().push(part);
                 }
                 for (id, parts) in of_playlist {
-                    let gaps = draft.effects.new_gaps.iter().filter(|(playlist, _)| playlist.as_deref() == Some(id));
-                    let unserved = gaps.map(|(_, gap)| gap.offset_to - gap.offset_from).sum();
+                    let gaps = draft.effects.new_gaps.iter().filter(|gap| gap.playlist_id.as_deref() == Some(id));
+                    let unserved = gaps.map(|gap| gap.offset_to - gap.offset_from).sum();
                     let outcome = books.write_items(&parts, draft.effects.item_removals, unserved, &taken, now);
                     report.readings.extend(outcome);
                 }
@@ -428,19 +428,23 @@ impl Books {
 
     fn record_gaps(&mut self, draft: &Draft, now: DateTime<Utc>) {
         let (effects, pass) = (&draft.effects, draft.checkpoint.walk.place.pass);
-        for (playlist_id, from, to) in &effects.healed_gaps {
-            self.gaps.retain(|gap| gap.playlist_id != *playlist_id || gap.offset_from < *from || gap.offset_to > *to);
+        for healed in &effects.healed_gaps {
+            self.gaps.retain(|gap| {
+                gap.playlist_id != healed.playlist_id
+                    || gap.offset_from < healed.offset_from
+                    || gap.offset_to > healed.offset_to
+            });
         }
-        for (playlist_id, range) in &effects.new_gaps {
+        for range in &effects.new_gaps {
             let is_same = |gap: &&mut Gap| {
-                gap.playlist_id == *playlist_id
+                gap.playlist_id == range.playlist_id
                     && (gap.offset_from, gap.offset_to) == (range.offset_from, range.offset_to)
             };
             let total = draft.checkpoint.total;
             match self.gaps.iter_mut().find(is_same) {
                 Some(gap) => (gap.pass, gap.total) = (pass, total),
                 None => self.gaps.push(Gap {
-                    playlist_id: playlist_id.clone(),
+                    playlist_id: range.playlist_id.clone(),
                     offset_from: range.offset_from,
                     offset_to: range.offset_to,
                     pass,

@@ -124,6 +124,7 @@ impl Caretaker {
 
     /// Shows other processes that this one lives. One that has been overtaken ends: two would undo each other's work.
     pub(super) async fn renew_claims(&mut self) -> Result<(), CommandError> {
+        let was_failing = std::mem::take(&mut self.cannot_renew);
         for account in self.tended.keys() {
             let until = clock::now() + claim::HOLDS_FOR;
             match self.store.renew_claim(*account, self.owner.id, Some(until)).await {
@@ -131,8 +132,12 @@ impl Caretaker {
                 Err(error @ StoreError::Fenced { .. }) => return Err(error.into()),
                 // Purged: the next look at the sign-ins lets go of it.
                 Err(StoreError::UnknownAccount(_)) => {}
-                Err(_) if self.is_blind => {}
-                Err(error) => warn!(%error, "the claim on the account cannot be renewed"),
+                Err(error) => {
+                    if !was_failing && !self.cannot_renew && !self.is_blind {
+                        warn!(%error, "the claim on the account cannot be renewed");
+                    }
+                    self.cannot_renew = true;
+                }
             }
         }
         Ok(())

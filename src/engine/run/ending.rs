@@ -4,9 +4,9 @@ use super::{
     EntityRun,
     activity::{Activity, Meaning, Next},
     notes,
-    step::{Draft, DraftEffects},
+    step::Draft,
 };
-use crate::model::Checkpoint;
+use crate::model::{Checkpoint, Effects};
 use std::time::Duration;
 
 impl EntityRun {
@@ -22,7 +22,7 @@ impl EntityRun {
         self.complete(&mut checkpoint);
         checkpoint.walk.place.anchors.clear();
         checkpoint.walk.place.playlist = None;
-        let effects = DraftEffects { release_held: std::mem::take(&mut self.head.releases), ..DraftEffects::default() };
+        let effects = Effects { release_held: std::mem::take(&mut self.head.releases), ..Effects::default() };
         Next::commit(Draft::bare(checkpoint, effects), Meaning::PhaseEnd)
     }
 
@@ -102,6 +102,6 @@ impl EntityRun {
         self.notes.judge(Some(note));
         let mut checkpoint = self.checkpoint.clone();
         self.note_end(&mut checkpoint);
-        Next::commit(Draft::bare(checkpoint, DraftEffects::default()), Meaning::GivenUp)
+        Next::commit(Draft::bare(checkpoint, Effects::default()), Meaning::GivenUp)
     }
 }

@@ -6,9 +6,11 @@ use super::{
     cursor_walk::CursorWalk,
     offset_walk::OffsetWalk,
     passes::{PassContext, PassEnd},
-    step::{Draft, DraftEffects, RunEnd, Step, WalkBatch},
+    step::{Draft, RunEnd, Step, WalkBatch},
 };
-use crate::model::{Checkpoint, CommitReport, Fault, ListingOrder, Phase, Rows, Stage, Survey, WalkPlace, WalkState};
+use crate::model::{
+    Checkpoint, CommitReport, Effects, Fault, ListingOrder, Phase, Rows, Stage, Survey, WalkPlace, WalkState,
+};
 
 /// The checkpoint of an incremental run that starts now, with what the last one learned.
 pub(super) fn fresh_incremental(last: Checkpoint) -> Checkpoint {
@@ -176,13 +178,13 @@ impl EntityRun {
             (false, true) => Some(Survey { pass: records, ripe_at: Some(self.frame.ripe_at()) }),
             (false, false) => None,
         };
-        let effects = DraftEffects {
+        let effects = Effects {
             record_seen: records,
             reset_seen: !is_head && std::mem::take(&mut self.passes.is_beginning),
             survey,
-            new_gaps: gaps.into_iter().map(|gap| (None, gap)).collect(),
+            new_gaps: gaps.into_iter().map(|gap| gap.of(None)).collect(),
             healed_gaps,
-            ..DraftEffects::default()
+            ..Effects::default()
         };
         let draft = Draft { rows: Rows::Listing(slots), offset_from, offset_to, effects, checkpoint: tip };
         let meaning = match (is_head, ended) {
@@ -220,7 +222,7 @@ impl EntityRun {
         }
     }
 
-    fn end_walk(&mut self, mut effects: DraftEffects) -> Next {
+    fn end_walk(&mut self, mut effects: Effects) -> Next {
         let has_items = self.frame.entity.has_items();
         if has_items && self.is_to_verify() {
             effects.forget_item_snapshots = true;

@@ -5,9 +5,11 @@ use super::{
     EntityRun, PAGE_LIMIT,
     activity::{Activity, Meaning, Next},
     assembly::{Assembly, Cell},
-    step::{Draft, DraftEffects, GapRange, RunEnd},
+    step::{Draft, GapRange, RunEnd},
 };
-use crate::model::{AddedBetween, Checkpoint, CommitReport, Fault, Gap, Membership, Rows, Slot, Survey};
+use crate::model::{
+    AddedBetween, Checkpoint, CommitReport, Effects, Fault, Gap, HealedGap, Membership, Rows, Slot, Survey,
+};
 use std::collections::VecDeque;
 
 /// Slots read before a gap when it is tried again, so that a small shift does not miss it.
@@ -32,7 +34,7 @@ pub(super) struct Head {
 
 impl Head {
     /// Gaps of earlier runs that the head met again: the new record replaces the old one.
-    pub(super) fn known_again(&mut self, met: &[GapRange], tip: &mut Checkpoint) -> Vec<(Option<String>, u32, u32)> {
+    pub(super) fn known_again(&mut self, met: &[GapRange], tip: &mut Checkpoint) -> Vec<HealedGap> {
         let total = tip.total;
         let mut replaced = Vec::new();
         for gap in met {
@@ -42,7 +44,8 @@ impl Head {
             });
             if let Some(known) = same.and_then(|at| self.gaps.remove(at)) {
                 tip.walk.found.num_gaps = tip.walk.found.num_gaps.saturating_sub(1);
-                replaced.push((None, known.offset_from, known.offset_to));
+                let Gap { offset_from, offset_to, .. } = known;
+                replaced.push(HealedGap { playlist_id: None, offset_from, offset_to });
             }
         }
         replaced
@@ -142,10 +145,10 @@ impl EntityRun {
             .collect();
         let Gap { offset_from, offset_to, .. } = *gap;
         let (from, to) = (assembly.offset, assembly.offset + slots.len() as u32);
-        let effects = DraftEffects {
-            healed_gaps: vec![(None, offset_from, offset_to)],
+        let effects = Effects {
+            healed_gaps: vec![HealedGap { playlist_id: None, offset_from, offset_to }],
             survey: Some(Survey::default()),
-            ..DraftEffects::default()
+            ..Effects::default()
         };
         let mut checkpoint = self.checkpoint.clone();
         checkpoint.total = assembly.total.or(checkpoint.total);

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     engine::backoff::Patience,
     model::{
-        Checkpoint, FailedReading, FailureKind, Fault, Page, PageRequest, PlaylistPart, StalePlaylist,
+        Checkpoint, FailedReading, FailureKind, Fault, HealedGap, Page, PageRequest, PlaylistPart, StalePlaylist,
         batch::PlaylistEnd,
     },
 };
@@ -101,7 +101,7 @@ struct Leg {
 pub struct ItemsBatch {
     pub parts: Vec<PlaylistPart>,
     pub new_gaps: Vec<(String, GapRange)>,
-    pub healed_gaps: Vec<(String, u32, u32)>,
+    pub healed_gaps: Vec<HealedGap>,
     pub offset_from: u32,
     pub tip: Checkpoint,
 }

@@ -44,7 +44,7 @@ mod verify;
 mod verify_schedule;
 
 pub use plan::{BatchSizes, RunMode, RunPlan};
-pub use step::{Draft, DraftEffects, GapRange, RunEnd, RunProgress, Step};
+pub use step::{Draft, GapRange, RunEnd, RunProgress, Step};
 pub use verify_schedule::{Purpose, VerifySchedule};
 
 use super::{backoff::Patience, sweep::RemovalGuard};

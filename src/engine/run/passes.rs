@@ -1,12 +1,9 @@
 //! The whole walks of a run over its listing: how each begins, and what its end allows.
 
-use super::{
-    PASSES_MAX, RunFrame, notes,
-    step::{DraftEffects, RunEnd},
-};
+use super::{PASSES_MAX, RunFrame, notes, step::RunEnd};
 use crate::{
     engine::sweep::{self, Finding, Verdict},
-    model::{Checkpoint, CommitReport, Counts, Gone, Hold, PassFindings, Phase, Removal, Stage, WalkPlace},
+    model::{Checkpoint, CommitReport, Counts, Effects, Gone, Hold, PassFindings, Phase, Removal, Stage, WalkPlace},
 };
 
 /// Runs in a row that read a whole listing again because rows that hold nothing may be what is missing. If they stay as
@@ -43,7 +40,7 @@ pub(super) enum PassEnd {
     Again,
     Stopped,
     Judged {
-        effects: Box<DraftEffects>,
+        effects: Box<Effects>,
         num_removed: u32,
         /// What it leaves open.
         note: Option<String>,
@@ -168,13 +165,13 @@ impl Passes {
         frame: &RunFrame,
         checkpoint: &mut Checkpoint,
         num_active: u32,
-    ) -> (DraftEffects, u32, Option<String>) {
+    ) -> (Effects, u32, Option<String>) {
         let RunFrame { entity, guard, .. } = *frame;
         let WalkPlace { pass, records_seen, .. } = checkpoint.walk.place;
         let hold = |counts| records_seen.then_some(Hold { pass, counts });
         let nameless = sweep::num_nameless(&checkpoint.walk);
         let (found, memory) = (&checkpoint.walk.found, &mut checkpoint.walk.memory);
-        let mut effects = DraftEffects::default();
+        let mut effects = Effects::default();
         let mut remove = |num_removed: u32, of: Gone| {
             effects.removal = (num_removed > 0).then_some(Removal { pass, of });
             num_removed

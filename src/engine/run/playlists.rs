@@ -5,9 +5,9 @@ use super::{
     activity::{Activity, Meaning, Next},
     items_walk::{ItemsPlan, ItemsWalk},
     notes,
-    step::{Draft, DraftEffects, RunEnd},
+    step::{Draft, RunEnd},
 };
-use crate::model::{CommitReport, ReadingOutcome, Rows, Stage, StalePlaylist};
+use crate::model::{CommitReport, Effects, ReadingOutcome, Rows, Stage, StalePlaylist};
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,
@@ -110,11 +110,11 @@ impl EntityRun {
         let Activity::Items(walk) = &mut self.activity else { return Next::Stay };
         if let Some(batch) = walk.poll_batch() {
             debug_assert!(batch.tip.walk.place.pass > 0, "items are read after a listing");
-            let effects = DraftEffects {
-                new_gaps: batch.new_gaps.into_iter().map(|(id, gap)| (Some(id), gap)).collect(),
-                healed_gaps: batch.healed_gaps.into_iter().map(|(id, from, to)| (Some(id), from, to)).collect(),
+            let effects = Effects {
+                new_gaps: batch.new_gaps.into_iter().map(|(id, gap)| gap.of(Some(id))).collect(),
+                healed_gaps: batch.healed_gaps,
                 item_removals: self.frame.guard,
-                ..DraftEffects::default()
+                ..Effects::default()
             };
             let draft = Draft {
                 rows: Rows::PlaylistItems(batch.parts),

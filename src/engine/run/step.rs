@@ -3,10 +3,7 @@
 use super::Ticket;
 use crate::{
     engine::backoff::Patience,
-    model::{
-        AddedBetween, Checkpoint, Fault, Hold, PageRequest, Pause, Phase, Removal, RemovalGuard, Rows, Slot, SlotKey,
-        Stage, Survey,
-    },
+    model::{AddedBetween, Checkpoint, Effects, Fault, NewGap, PageRequest, Pause, Phase, Rows, Slot, SlotKey, Stage},
 };
 use std::time::Duration;
 
@@ -34,33 +31,16 @@ pub struct Draft {
     pub rows: Rows,
     pub offset_from: u32,
     pub offset_to: u32,
-    pub effects: DraftEffects,
+    pub effects: Effects,
     pub checkpoint: Checkpoint,
 }
 
 impl Draft {
     /// One that brings no rows.
-    pub(super) fn bare(checkpoint: Checkpoint, effects: DraftEffects) -> Draft {
+    pub(super) fn bare(checkpoint: Checkpoint, effects: Effects) -> Draft {
         let offset = checkpoint.offset;
         Draft { rows: Rows::Listing(Vec::new()), offset_from: offset, offset_to: offset, effects, checkpoint }
     }
-}
-
-/// See [`crate::model::Effects`]; gaps without the time they were found at.
-#[derive(Debug, Default)]
-pub struct DraftEffects {
-    pub record_seen: Option<i64>,
-    pub reset_seen: bool,
-    pub survey: Option<Survey>,
-    pub removal: Option<Removal>,
-    pub hold: Option<Hold>,
-    pub release_held: bool,
-    pub removed_ids: Vec<String>,
-    pub new_gaps: Vec<(Option<String>, GapRange)>,
-    pub healed_gaps: Vec<(Option<String>, u32, u32)>,
-    pub forget_item_snapshots: bool,
-    pub item_removals: RemovalGuard,
-    pub heal_all_gaps_before: Option<i64>,
 }
 
 /// A range of a listing, `[offset_from, offset_to)`, that could not be read, and why.
@@ -69,6 +49,14 @@ pub struct GapRange {
     pub offset_from: u32,
     pub offset_to: u32,
     pub reason: String,
+}
+
+impl GapRange {
+    /// Of a playlist's items, or of the listing itself.
+    pub(super) fn of(self, playlist_id: Option<String>) -> NewGap {
+        let GapRange { offset_from, offset_to, reason } = self;
+        NewGap { playlist_id, offset_from, offset_to, reason }
+    }
 }
 
 /// How a run ended.

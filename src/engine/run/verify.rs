@@ -10,10 +10,10 @@ use super::{
     notes,
     repair::Unconfirmed,
     slice::{Reading, SLICE_PAGES_MAX, Slice},
-    step::{Draft, DraftEffects, RunEnd},
+    step::{Draft, RunEnd},
     verify_schedule::Purpose,
 };
-use crate::model::{Member, Phase, Rows, Stage, Survey, Verification};
+use crate::model::{Effects, Member, Phase, Rows, Stage, Survey, Verification};
 
 impl EntityRun {
     /// Whether everything is still to be looked at because a person wants it. A first sync looks at everything anyway.
@@ -130,7 +130,7 @@ impl EntityRun {
         match (reading, self.checkpoint.total) {
             (Some(reading), _) => Some(self.commit_slice(reading, removed_ids)),
             (None, Some(total)) if self.num_active.checked_sub(total) == Some(removed_ids.len() as u32) => {
-                let effects = DraftEffects { removed_ids, survey: Some(Survey::default()), ..DraftEffects::default() };
+                let effects = Effects { removed_ids, survey: Some(Survey::default()), ..Effects::default() };
                 let draft = Draft::bare(self.checkpoint.clone(), effects);
                 Some(Next::commit(draft, Meaning::Mended { has_moved: false }))
             }
@@ -153,7 +153,7 @@ impl EntityRun {
         checkpoint.walk.place.stage = Stage::Verify;
         checkpoint.walk.found.disordered |= is_disordered;
         checkpoint.walk.memory.verification = Some(place);
-        let effects = DraftEffects { removed_ids, survey: Some(Survey::default()), ..DraftEffects::default() };
+        let effects = Effects { removed_ids, survey: Some(Survey::default()), ..Effects::default() };
         let offset_to = offset_from + slots.len() as u32;
         let draft = Draft { rows: Rows::Listing(slots), offset_from, offset_to, effects, checkpoint };
         Next::commit(draft, Meaning::Mended { has_moved })

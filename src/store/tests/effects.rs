@@ -6,16 +6,17 @@ pub(super) fn seen(pass: i64) -> Effects {
     Effects { record_seen: Some(pass), ..Effects::default() }
 }
 
-fn gap(playlist_id: Option<&str>, from: u32, to: u32, pass: i64) -> Gap {
-    Gap {
-        playlist_id: playlist_id.map(str::to_owned),
-        offset_from: from,
-        offset_to: to,
-        pass,
-        total: Some(100),
-        reason: "502".into(),
-        since: at(0),
-    }
+/// As it is stored.
+fn gap(from: u32, to: u32, pass: i64, since: DateTime<Utc>) -> Gap {
+    Gap { playlist_id: None, offset_from: from, offset_to: to, pass, total: Some(100), reason: "502".into(), since }
+}
+
+pub(super) fn found(playlist_id: Option<&str>, from: u32, to: u32) -> NewGap {
+    NewGap { playlist_id: playlist_id.map(str::to_owned), offset_from: from, offset_to: to, reason: "502".into() }
+}
+
+pub(super) fn healed(playlist_id: Option<&str>, from: u32, to: u32) -> HealedGap {
+    HealedGap { playlist_id: playlist_id.map(str::to_owned), offset_from: from, offset_to: to }
 }
 
 fn nothing() -> Rows {
@@ -170,18 +171,23 @@ fn a_gap_stays_open_until_a_read_has_been_through_it() {
     on_both(async |db| {
         let run = db.begin(EntityType::Tracks).await;
         let open = async || db.store.open_gaps(db.account, EntityType::Tracks).await.unwrap();
-        let found = Effects { new_gaps: vec![gap(None, 50, 100, 1), gap(None, 200, 250, 1)], ..Effects::default() };
-        run.commit_with(nothing(), found, at(1)).await;
-        assert_eq!(open().await, [gap(None, 50, 100, 1), gap(None, 200, 250, 1)]);
+        let in_pass = async |pass, effects, now| {
+            let mut commit = Commit { effects, ..run.commit_of(nothing()) };
+            (commit.checkpoint.walk.place.pass, commit.checkpoint.total) = (pass, Some(100));
+            db.store.commit(commit, now).await.unwrap();
+        };
+        let first = Effects { new_gaps: vec![found(None, 50, 100), found(None, 200, 250)], ..Effects::default() };
+        in_pass(1, first, at(1)).await;
+        assert_eq!(open().await, [gap(50, 100, 1, at(1)), gap(200, 250, 1, at(1))]);
 
         // Most of the first can be read now; the second is met again by the next pass.
         let narrowed = Effects {
-            healed_gaps: vec![gap(None, 50, 100, 1)],
-            new_gaps: vec![gap(None, 70, 71, 2), Gap { since: at(9), ..gap(None, 200, 250, 2) }],
+            healed_gaps: vec![healed(None, 50, 100)],
+            new_gaps: vec![found(None, 70, 71), found(None, 200, 250)],
             ..Effects::default()
         };
-        run.commit_with(nothing(), narrowed, at(2)).await;
-        assert_eq!(open().await, [gap(None, 200, 250, 2), gap(None, 70, 71, 2)]);
+        in_pass(2, narrowed, at(2)).await;
+        assert_eq!(open().await, [gap(200, 250, 2, at(1)), gap(70, 71, 2, at(2))], "open since it was first met");
 
         run.commit_with(nothing(), Effects { heal_all_gaps_before: Some(2), ..Effects::default() }, at(3)).await;
         assert_eq!(open().await.len(), 2);
@@ -195,7 +201,7 @@ fn a_gap_stays_open_until_a_read_has_been_through_it() {
 fn a_gap_of_a_playlist_waits_only_while_the_playlist_is_in_the_library() {
     on_both(async |db| {
         let run = db.begin(EntityType::Playlists).await;
-        let effects = Effects { new_gaps: vec![gap(Some("p1"), 0, 50, 1)], ..Effects::default() };
+        let effects = Effects { new_gaps: vec![found(Some("p1"), 0, 50)], ..Effects::default() };
         run.commit_with(playlists([playlist("p1", "s1")]), effects, at(1)).await;
         let listing_only = Effects { heal_all_gaps_before: Some(9), ..Effects::default() };
         run.commit_with(nothing(), listing_only, at(2)).await;

@@ -1,5 +1,6 @@
 //! Playlists and their items: what is due, and what the end of a walk means.
 
+use super::effects::{found, healed};
 use super::*;
 use crate::model::Membership::{Known, New, Returned};
 use crate::model::batch::PlaylistEnd;
@@ -133,15 +134,7 @@ fn an_unread_range_makes_a_playlist_due_for_just_that() {
     on_both(async |db| {
         let run = db.begin(EntityType::Playlists).await;
         run.commit(playlists([uncounted("p1", "s1")]), at(1)).await;
-        let gap = |from, to| Gap {
-            playlist_id: Some("p1".into()),
-            offset_from: from,
-            offset_to: to,
-            pass: 1,
-            total: None,
-            reason: "500".into(),
-            since: at(2),
-        };
+        let gap = |from, to| found(Some("p1"), from, to);
         let effects = Effects { new_gaps: vec![gap(50, 100), gap(0, 1), gap(300, 350)], ..Effects::default() };
         run.commit_with(part("p1", vec![item("t1")], complete("s1", 120)), effects, at(2)).await;
         let due = db.store.stale_playlists(db.account, at(3)).await.unwrap();
@@ -151,8 +144,8 @@ fn an_unread_range_makes_a_playlist_due_for_just_that() {
         run.commit(part("p1", vec![item("t1")], complete("s1", 120)), at(4)).await;
         assert_eq!(db.store.stale_playlists(db.account, at(4)).await.unwrap()[0].gaps, [(0, 1), (50, 100)]);
 
-        let healed = Effects { healed_gaps: vec![gap(0, 100)], ..Effects::default() };
-        run.commit_with(part("p1", vec![item("t1")], Some(PlaylistEnd::GapFilled)), healed, at(5)).await;
+        let filled = Effects { healed_gaps: vec![healed(Some("p1"), 0, 100)], ..Effects::default() };
+        run.commit_with(part("p1", vec![item("t1")], Some(PlaylistEnd::GapFilled)), filled, at(5)).await;
         assert_eq!(stale(db, at(6)).await, [""; 0]);
     });
 }

@@ -4,6 +4,7 @@
 
 use super::playlists::{complete, item, items_of, one, uncounted};
 use super::plays::{heard, poll};
+use super::spoken::{audiobook, episode, show};
 use super::*;
 use crate::model::Membership::{New, Unidentified};
 use crate::store::browse::{self, LOOKED_AT_MAX, Members, Search, Walk};
@@ -87,6 +88,48 @@ fn a_row_of_any_table_that_a_batch_writes_costs_itself_only() {
         assert_eq!((report.counts.odd, report.memberships), (1, vec![New; 3]));
         assert_eq!(db.texts("snapshot_id", "playlists").await, ["s1"; 3], "that is no text to leave out");
     });
+}
+
+#[test]
+fn what_is_refused_of_a_show_an_episode_or_an_audiobook_costs_that_row_only() {
+    on_both(async |db| {
+        for (table, column) in [("shows", "publisher"), ("episodes", "description"), ("audiobooks", "edition")] {
+            db.limit_length(table, column).await;
+        }
+        let long = || Some(noise(11, 8_000));
+        let of = |item: fn(&str) -> Item, unfit: Item| {
+            Rows::Listing([item("x1"), unfit, item("x3")].map(|item| slot(item, Some(at(-5)))).into())
+        };
+        let rows = [
+            (EntityType::Shows, of(a_show, Item::Show(Box::new(Show { publisher: long(), ..show("x2") })))),
+            (
+                EntityType::Episodes,
+                of(an_episode, Item::Episode(Box::new(Episode { description: long(), ..episode("x2") }))),
+            ),
+            (
+                EntityType::Audiobooks,
+                of(an_audiobook, Item::Audiobook(Box::new(Audiobook { edition: long(), ..audiobook("x2") }))),
+            ),
+        ];
+        for (entity, rows) in rows {
+            let report = db.begin(entity).await.commit(rows, at(1)).await;
+            assert_eq!((report.counts.odd, report.memberships), (1, vec![New; 3]), "{entity}");
+            let ids = db.texts("id", &format!("{entity} WHERE id LIKE 'x%' ORDER BY id")).await;
+            assert_eq!(ids, ["x1", "x2", "x3"], "{entity}: stored without its texts");
+        }
+    });
+}
+
+fn a_show(id: &str) -> Item {
+    Item::Show(Box::new(show(id)))
+}
+
+fn an_episode(id: &str) -> Item {
+    Item::Episode(Box::new(episode(id)))
+}
+
+fn an_audiobook(id: &str) -> Item {
+    Item::Audiobook(Box::new(audiobook(id)))
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the service has noted for itself is forgotten some time after it is over; what is the person's never is.
 
+use super::effects::{found, healed};
 use super::playlists::{complete, item, one, uncounted};
 use super::plays::{poll, slot_of};
 use super::*;
@@ -12,18 +13,15 @@ fn notes_that_are_over_are_forgotten_and_what_is_the_persons_stays() {
         let run = db.begin(EntityType::Tracks).await;
         let odd = || Slot { item: None, added_at: None, odd: Some(Oddity::MissingId) };
         let rows = || Rows::Listing(vec![saved(track("t1"), at(-9)), odd(), odd()]);
-        let gap = |from| Gap {
-            playlist_id: None,
-            offset_from: from,
-            offset_to: from + 1,
-            pass: 1,
-            total: None,
-            reason: "500".into(),
-            since: at(0),
-        };
-        run.commit_with(rows(), Effects { new_gaps: vec![gap(7), gap(9)], ..Effects::default() }, at(0)).await;
-        let healed = Effects { healed_gaps: vec![gap(7)], removed_ids: vec!["t1".into()], ..Effects::default() };
-        run.commit_with(Rows::Listing(vec![]), healed, at(1)).await;
+        run.commit_with(
+            rows(),
+            Effects { new_gaps: vec![found(None, 7, 8), found(None, 9, 10)], ..Effects::default() },
+            at(0),
+        )
+        .await;
+        let filled =
+            Effects { healed_gaps: vec![healed(None, 7, 8)], removed_ids: vec!["t1".into()], ..Effects::default() };
+        run.commit_with(Rows::Listing(vec![]), filled, at(1)).await;
         let episode = slot_of(None, "spotify:episode:e1", at(-5));
         let note = Oddity::Named { why: Box::new(Oddity::Misplaced), name: Some("Talk".into()), uri: None };
         db.store.commit_plays(&poll(db, vec![PlaySlot { odd: Some(note), ..episode }], 0), Uuid::nil()).await.unwrap();

@@ -116,15 +116,7 @@ fn a_reset_forgets_the_place_but_not_the_library() {
         let run = db.begin(EntityType::Playlists).await;
         let mut commit = run.commit_of(playlists([playlist("p1", "s1")]));
         commit.effects.record_seen = Some(1);
-        commit.effects.new_gaps = vec![Gap {
-            playlist_id: None,
-            offset_from: 0,
-            offset_to: 50,
-            pass: 1,
-            total: None,
-            reason: "500".into(),
-            since: at(1),
-        }];
+        commit.effects.new_gaps = vec![super::effects::found(None, 0, 50)];
         commit.checkpoint.is_complete = true;
         db.store.commit(Box::new(commit.clone()), at(1)).await.unwrap();
         db.execute("UPDATE playlists SET items_snapshot_id = 's1'").await;

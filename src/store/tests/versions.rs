@@ -1,7 +1,7 @@
 //! The history of playlists: every reading is compared with the one before, however many commits it takes.
 
 use super::*;
-use crate::model::batch::{Gap, PlaylistEnd};
+use crate::model::batch::PlaylistEnd;
 
 /// What the versions say, oldest first: `first`, if it is, the snapshot, and how many came and went.
 async fn versions(db: &Db) -> Vec<String> {
@@ -86,22 +86,13 @@ fn what_could_not_be_served_is_not_called_removed() {
     on_both(async |db| {
         let run = begun(db).await;
         read(&run, &["t1", "t2", "t3"], "s1").await;
-        let gap = Gap {
-            playlist_id: Some("p1".into()),
-            offset_from: 1,
-            offset_to: 2,
-            pass: 1,
-            total: Some(4),
-            reason: "502".into(),
-            since: at(5),
-        };
         let mut torn = part(0, &["t1", "", "t3", "t4"], complete("s2", 4));
         torn.odd = vec![(1, Oddity::Unserved)];
-        let effects = Effects { new_gaps: vec![gap.clone()], ..Effects::default() };
+        let effects = Effects { new_gaps: vec![super::effects::found(Some("p1"), 1, 2)], ..Effects::default() };
         commit_with(&run, torn, effects, Uuid::new_v4()).await;
         assert_eq!(versions(db).await.len(), 1, "nobody knows yet");
 
-        let effects = Effects { healed_gaps: vec![gap], ..Effects::default() };
+        let effects = Effects { healed_gaps: vec![super::effects::healed(Some("p1"), 1, 2)], ..Effects::default() };
         commit_with(&run, part(1, &["t2"], Some(PlaylistEnd::GapFilled)), effects, Uuid::new_v4()).await;
 
         assert_eq!(versions(db).await[1..], ["s2 +1 -0"]);

@@ -1,6 +1,7 @@
 //! SIGTERM ends the service within ten seconds, whatever hangs.
 
 use super::{Backend, Cluster, Database, Running, Sandbox, Segno, both, wait_until};
+use crate::support::{block_on, http};
 use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
 use serde_json::json;
 use std::{
@@ -48,6 +49,15 @@ both! {
     }
 }
 
+/// The status and the body of an answer that comes within five seconds.
+fn got(url: &str) -> (u16, String) {
+    block_on(async {
+        let client = http::builder().timeout(Duration::from_secs(5)).build().expect("a client");
+        let answer = client.get(url).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a text"))
+    })
+}
+
 /// The server hangs, with every connection: nothing answers, and nothing fails.
 #[test]
 fn a_service_whose_server_is_frozen_ends_within_ten_seconds() {
@@ -62,8 +72,22 @@ fn a_service_whose_server_is_frozen_ends_within_ten_seconds() {
     };
     let running = segno(&["run"]).env("SEGNO_WEB_LISTEN", "127.0.0.1:0").conversing(&log).spawn();
     wait_until("requests are sent", || sandbox.requests("tracks") >= 8);
+    let page = || {
+        let text = fs::read_to_string(&log).expect("a log");
+        text.lines().find_map(|line| line.split_once("the status page is at ")).map(|(_, url)| url.trim().to_owned())
+    };
+    wait_until("the page is served", || page().is_some());
+    let url = page().expect("an address");
+    let (status, _) = got(&format!("{url}/api/v1/status"));
+    assert_eq!(status, 200);
     cluster.freeze();
-    sleep(Duration::from_millis(3200));
+    // The page says so, and stays reachable.
+    wait_until("the page says that the database is away", || {
+        let (status, body) = got(&format!("{url}/api/v1/status"));
+        status == 503 && body.contains("the database does not answer")
+    });
+    assert_eq!(got(&format!("{url}/readyz")).0, 503);
+    assert_eq!(got(&format!("{url}/healthz")).0, 200, "the service lives");
     // Who looks meanwhile is told soon, and nothing hangs for him.
     let began = Instant::now();
     let looked = segno(&["status"]).run();

@@ -98,8 +98,9 @@ impl Drop for Cluster {
 }
 
 impl Pooler {
-    /// `None`, and a word of it, where it is not installed. `host` is the folder of the server's socket.
-    pub fn start(host: &str, pool_mode: &str) -> Option<Pooler> {
+    /// `None`, and a word of it, where it is not installed. `host` is the folder of the server's socket; `pool` are
+    /// settings of the pool, one a line.
+    pub fn start(host: &str, pool: &str) -> Option<Pooler> {
         if Command::new("pgbouncer").arg("--version").output().is_err() {
             skipped("pgbouncer");
             return None;
@@ -108,7 +109,7 @@ impl Pooler {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
         let settings = format!(
             "[databases]\n* = host={host} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             unix_socket_dir =\nauth_type = any\npool_mode = {pool_mode}\nmax_client_conn = 50\ndefault_pool_size = 10\n"
+             unix_socket_dir =\nauth_type = any\n{pool}\nmax_client_conn = 50\ndefault_pool_size = 10\n"
         );
         let file = folder.path().join("pgbouncer.ini");
         fs::write(&file, settings).expect("a file");

@@ -16,7 +16,9 @@ impl ItemsWalk {
                 let filled = filling.absorb(assembly);
                 let (is_done, num_gaps) = (filling.is_done(), filling.num_gaps);
                 batch.parts.extend(filled.part);
-                batch.healed_gaps.extend(filled.healed.map(|(from, to)| (playlist_id, from, to)));
+                let playlist_id = Some(playlist_id);
+                let gap = |(offset_from, offset_to)| HealedGap { playlist_id, offset_from, offset_to };
+                batch.healed_gaps.extend(filled.healed.map(gap));
                 self.queue[at].is_done = is_done;
                 self.num_gaps += if is_done { num_gaps } else { 0 };
             }

@@ -2,8 +2,8 @@
 
 use super::{Lie, World};
 use crate::{
-    engine::run::{Draft, GapRange, RunEnd},
-    model::{CommitReport, Gap, Gone, Phase, Rows},
+    engine::run::{Draft, RunEnd},
+    model::{CommitReport, Gap, Gone, NewGap, Phase, Rows},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,10 +26,10 @@ impl World {
         }
         let database = &mut self.database;
         database.gaps.retain(|gap| {
-            let healed = effects.healed_gaps.iter().any(|(_, from, _)| *from == gap.offset_from);
+            let healed = effects.healed_gaps.iter().any(|healed| healed.offset_from == gap.offset_from);
             !healed && effects.heal_all_gaps_before.is_none_or(|pass| gap.pass >= pass)
         });
-        for (playlist_id, GapRange { offset_from, offset_to, reason }) in &effects.new_gaps {
+        for NewGap { playlist_id, offset_from, offset_to, reason } in &effects.new_gaps {
             database.gaps.push(Gap {
                 playlist_id: playlist_id.clone(),
                 offset_from: *offset_from,
