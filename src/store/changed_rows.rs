@@ -1,18 +1,15 @@
 //! The rows that changes are made of, a page at a time: each kind of event read from its table, by its moment.
 
-use super::schema::{
-    album_artists, albums, artists, audiobooks, episodes, followed_artists, library_playlists, playlist_changes,
-    playlist_versions, playlists, saved_albums, saved_audiobooks, saved_episodes, saved_shows, saved_tracks, shows,
-    track_artists, tracks,
-};
+use super::schema::{artists, library_playlists, playlist_changes, playlist_versions, playlists, track_artists};
 use super::sources::Moment;
 use super::types::{At, Instant};
 use super::{Conn, StoreError, with_conn};
-use crate::model::{AccountId, EntityType};
-use diesel::dsl::sql;
-use diesel::expression::SqlLiteral;
-use diesel::sql_types::{Nullable, Text};
-use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable};
+use crate::model::{AccountId, Dated, EntityType};
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable,
+    QueryableByName, sql_query,
+};
 use diesel_async::RunQueryDsl;
 
 /// The last row that was read: the next ones are older, or as old and after it by what tells them apart.
@@ -30,31 +27,54 @@ pub(super) fn first_of(names: &str) -> Option<String> {
 }
 
 /// A row of any of the membership tables, with what it is about.
-#[derive(Debug, Queryable)]
+#[derive(Debug, QueryableByName)]
 pub(super) struct MemberRow {
+    #[diesel(sql_type = Text)]
     pub id: String,
+    #[diesel(sql_type = BigInt)]
     pub rev: i64,
     /// Or first seen.
+    #[diesel(sql_type = Nullable<Instant>)]
     pub added_at: Option<At>,
+    #[diesel(sql_type = Nullable<Instant>)]
     pub returned_at: Option<At>,
+    #[diesel(sql_type = Nullable<Instant>)]
     pub removed_at: Option<At>,
+    #[diesel(sql_type = Nullable<Text>)]
     pub name: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
     pub artist: Option<String>,
 }
 
-/// The rows of a membership table by one of its moments, latest first, after the mark.
-macro_rules! page {
-    ($from:expr, $members:ident, $item_id:ident, $at:ident, $account:expr, $since:expr, $mark:expr, $len:expr) => {
-        $from
-            .filter($members::account_id.eq($account.0))
-            .filter($members::$at.ge($since))
-            .filter($members::$at.le($mark.at))
-            .filter($members::$at.lt($mark.at).or($members::$item_id.lt(&$mark.id)))
-            .order(($members::$at.desc(), $members::$item_id.desc()))
-            .limit($len)
-    };
+/// Where the members of an entity type stand (`m`), and its catalogue (`i`).
+struct Tables {
+    members: &'static str,
+    item_id: &'static str,
+    items: &'static str,
+    /// Whom an item is by, and where that stands.
+    by: &'static str,
+    joins: &'static str,
 }
 
+fn tables(entity: EntityType) -> Tables {
+    const BY_TRACK_ARTIST: &str = "LEFT JOIN track_artists c ON c.track_id = m.track_id AND c.position = 0 \
+                                   LEFT JOIN artists a ON a.id = c.artist_id";
+    const BY_ALBUM_ARTIST: &str = "LEFT JOIN album_artists c ON c.album_id = m.album_id AND c.position = 0 \
+                                   LEFT JOIN artists a ON a.id = c.artist_id";
+    const NOBODY: &str = "CAST(NULL AS TEXT)";
+    let (members, item_id, by, joins) = match entity {
+        EntityType::Tracks => ("saved_tracks", "track_id", "a.name", BY_TRACK_ARTIST),
+        EntityType::Albums => ("saved_albums", "album_id", "a.name", BY_ALBUM_ARTIST),
+        EntityType::Artists => ("followed_artists", "artist_id", NOBODY, ""),
+        EntityType::Playlists => ("library_playlists", "playlist_id", NOBODY, ""),
+        EntityType::Shows => ("saved_shows", "show_id", "i.publisher", ""),
+        EntityType::Episodes => ("saved_episodes", "episode_id", "s.name", "LEFT JOIN shows s ON s.id = i.show_id"),
+        EntityType::Audiobooks => ("saved_audiobooks", "audiobook_id", "i.authors", ""),
+    };
+    Tables { members, item_id, items: entity.as_str(), by, joins }
+}
+
+/// The rows of a membership table by one of its moments, latest first, after the mark.
 pub(super) async fn members(
     conn: &mut Conn,
     entity: EntityType,
@@ -64,146 +84,34 @@ pub(super) async fn members(
     mark: &Mark,
     len: i64,
 ) -> Result<Vec<MemberRow>, StoreError> {
-    /// Tracks or albums, with the first artist of each.
-    macro_rules! credited {
-        ($members:ident, $item_id:ident, $items:ident, $credits:ident) => {{
-            let credited = $credits::$item_id.eq($members::$item_id).and($credits::position.eq(0_i64));
-            $members::table
-                .left_join($items::table.on($items::id.eq($members::$item_id)))
-                .left_join($credits::table.on(credited))
-                .left_join(artists::table.on(artists::id.eq($credits::artist_id)))
-        }};
-    }
-    /// Anything else, with its row of the catalogue.
-    macro_rules! plain {
-        ($members:ident, $item_id:ident, $items:ident) => {
-            $members::table.left_join($items::table.on($items::id.eq($members::$item_id)))
-        };
-    }
-    /// The page by one moment. `$since` says since when a member is there, `$returned` when it came back.
-    macro_rules! by {
-        ($from:expr, $members:ident, $item_id:ident, $items:ident, $at:ident, $since:expr, $returned:expr, $by:expr) => {
-            with_conn!(conn, |c| {
-                page!($from, $members, $item_id, $at, account, since, mark, len)
-                    .select((
-                        $members::$item_id,
-                        $members::rev,
-                        $since,
-                        $returned,
-                        $members::removed_at,
-                        $items::name.nullable(),
-                        $by,
-                    ))
-                    .load(c)
-                    .await
-            })
-        };
-    }
-    /// What the source dates.
-    macro_rules! dated {
-        ($from:expr, $members:ident, $item_id:ident, $items:ident, $by:expr) => {
-            match moment {
-                Moment::Added => {
-                    by!($from, $members, $item_id, $items, added_at, $members::added_at, $members::added_at, $by)
-                }
-                Moment::Removed => {
-                    by!($from, $members, $item_id, $items, removed_at, $members::added_at, $members::added_at, $by)
-                }
-                Moment::Seen | Moment::Returned => Ok(Vec::new()),
-            }
-        };
-    }
-    /// What it does not date.
-    macro_rules! undated {
-        ($from:expr, $members:ident, $item_id:ident, $items:ident, $since:expr, $by:expr) => {
-            match moment {
-                Moment::Seen => {
-                    by!($from, $members, $item_id, $items, first_seen_at, $since, $members::returned_at, $by)
-                }
-                Moment::Returned => {
-                    by!($from, $members, $item_id, $items, returned_at, $since, $members::returned_at, $by)
-                }
-                Moment::Removed => {
-                    by!($from, $members, $item_id, $items, removed_at, $since, $members::returned_at, $by)
-                }
-                Moment::Added => Ok(Vec::new()),
-            }
-        };
-    }
-    // It is by nobody.
-    let nobody = || sql::<Nullable<Text>>("NULL");
-    Ok(match entity {
-        EntityType::Tracks => dated!(
-            credited!(saved_tracks, track_id, tracks, track_artists),
-            saved_tracks,
-            track_id,
-            tracks,
-            artists::name.nullable()
-        ),
-        EntityType::Albums => dated!(
-            credited!(saved_albums, album_id, albums, album_artists),
-            saved_albums,
-            album_id,
-            albums,
-            artists::name.nullable()
-        ),
-        EntityType::Artists => undated!(
-            plain!(followed_artists, artist_id, artists),
-            followed_artists,
-            artist_id,
-            artists,
-            followed_artists::first_seen_at.nullable(),
-            nobody()
-        ),
-        EntityType::Playlists => undated!(
-            plain!(library_playlists, playlist_id, playlists),
-            library_playlists,
-            playlist_id,
-            playlists,
-            library_playlists::first_seen_at,
-            nobody()
-        ),
-        EntityType::Shows => {
-            dated!(plain!(saved_shows, show_id, shows), saved_shows, show_id, shows, shows::publisher.nullable())
-        }
-        EntityType::Episodes => dated!(
-            plain!(saved_episodes, episode_id, episodes)
-                .left_join(shows::table.on(episodes::show_id.eq(shows::id.nullable()))),
-            saved_episodes,
-            episode_id,
-            episodes,
-            shows::name.nullable()
-        ),
-        EntityType::Audiobooks if moment == Moment::Added => dated!(
-            plain!(saved_audiobooks, audiobook_id, audiobooks),
-            saved_audiobooks,
-            audiobook_id,
-            audiobooks,
-            audiobooks::authors.nullable()
-        ),
-        // One that is dated says by its date when it came.
-        EntityType::Audiobooks if moment == Moment::Removed => undated!(
-            plain!(saved_audiobooks, audiobook_id, audiobooks),
-            saved_audiobooks,
-            audiobook_id,
-            audiobooks,
-            added_or_seen(),
-            audiobooks::authors.nullable()
-        ),
-        EntityType::Audiobooks => undated!(
-            plain!(saved_audiobooks, audiobook_id, audiobooks).filter(saved_audiobooks::added_at.is_null()),
-            saved_audiobooks,
-            audiobook_id,
-            audiobooks,
-            added_or_seen(),
-            audiobooks::authors.nullable()
-        ),
-    }?)
-}
-
-/// Since when an audiobook is there, as well as it is known.
-fn added_or_seen() -> SqlLiteral<Nullable<Instant>> {
-    sql("coalesce(saved_audiobooks.added_at, saved_audiobooks.first_seen_at)")
+    let Tables { members, item_id, items, by, joins } = tables(entity);
+    let at = match moment {
+        Moment::Added => "m.added_at",
+        Moment::Seen => "m.first_seen_at",
+        Moment::Returned => "m.returned_at",
+        Moment::Removed => "m.removed_at",
+    };
+    // What the source dates says by its date when it came, and when it came back.
+    let (came, returned) = match entity.facts().dated {
+        Dated::Always => ("m.added_at", "m.added_at"),
+        Dated::Maybe if moment == Moment::Added => ("m.added_at", "m.added_at"),
+        Dated::Maybe => ("coalesce(m.added_at, m.first_seen_at)", "m.returned_at"),
+        Dated::Never => ("m.first_seen_at", "m.returned_at"),
+    };
+    let undated = match (entity.facts().dated, moment) {
+        (Dated::Maybe, Moment::Seen | Moment::Returned) => "AND m.added_at IS NULL",
+        _ => "",
+    };
+    let (since, until, account) = (since.literal(), mark.at.literal(), account.0);
+    let sql = format!(
+        "SELECT m.{item_id} AS id, m.rev AS rev, {came} AS added_at, {returned} AS returned_at, \
+         m.removed_at AS removed_at, i.name AS name, {by} AS artist \
+         FROM {members} m LEFT JOIN {items} i ON i.id = m.{item_id} {joins} \
+         WHERE m.account_id = {account} AND {at} >= {since} AND {at} <= {until} \
+         AND ({at} < {until} OR m.{item_id} < $1) {undated} \
+         ORDER BY {at} DESC, m.{item_id} DESC LIMIT {len}"
+    );
+    Ok(with_conn!(conn, |c| sql_query(sql).bind::<Text, _>(&mark.id).load(c).await)?)
 }
 
 /// Something that came into a playlist or went from it.

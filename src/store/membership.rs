@@ -13,66 +13,42 @@ use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
-/// Evaluates an expression with the entity type's membership table and its item column in scope.
+/// Evaluates an expression with a membership table and its item column in scope.
+macro_rules! with_table {
+    ($schema:ident::$column:ident, |$table:ident, $item_id:ident| $body:expr) => {{
+        use $crate::store::schema::$schema::{self as $table, $column as $item_id};
+        $body
+    }};
+}
+pub(super) use with_table;
+
+/// The same with those of the entity type.
 macro_rules! in_membership {
     ($entity:expr, |$table:ident, $item_id:ident| $body:expr) => {
-        match $entity {
-            EntityType::Tracks => {
-                use $crate::store::schema::saved_tracks::{self as $table, track_id as $item_id};
-                $body
-            }
-            EntityType::Albums => {
-                use $crate::store::schema::saved_albums::{self as $table, album_id as $item_id};
-                $body
-            }
-            EntityType::Artists => {
-                use $crate::store::schema::followed_artists::{self as $table, artist_id as $item_id};
-                $body
-            }
-            EntityType::Playlists => {
-                use $crate::store::schema::library_playlists::{self as $table, playlist_id as $item_id};
-                $body
-            }
-            EntityType::Shows => {
-                use $crate::store::schema::saved_shows::{self as $table, show_id as $item_id};
-                $body
-            }
-            EntityType::Episodes => {
-                use $crate::store::schema::saved_episodes::{self as $table, episode_id as $item_id};
-                $body
-            }
-            EntityType::Audiobooks => {
-                use $crate::store::schema::saved_audiobooks::{self as $table, audiobook_id as $item_id};
-                $body
-            }
-        }
+        $crate::store::membership::in_dated_membership!($entity, |$table, $item_id| $body, else match $entity {
+            EntityType::Artists => $crate::store::membership::with_table!(followed_artists::artist_id, |$table, $item_id| $body),
+            _ => $crate::store::membership::with_table!(library_playlists::playlist_id, |$table, $item_id| $body),
+        })
     };
 }
 pub(super) use in_membership;
 
-/// The same where the listing dates its rows; `$otherwise` where it does not.
+/// The same where the listing may date its rows; `$otherwise` where it never does.
 macro_rules! in_dated_membership {
     ($entity:expr, |$table:ident, $item_id:ident| $body:expr, else $otherwise:expr) => {
         match $entity {
             EntityType::Tracks => {
-                use $crate::store::schema::saved_tracks::{self as $table, track_id as $item_id};
-                $body
+                $crate::store::membership::with_table!(saved_tracks::track_id, |$table, $item_id| $body)
             }
             EntityType::Albums => {
-                use $crate::store::schema::saved_albums::{self as $table, album_id as $item_id};
-                $body
+                $crate::store::membership::with_table!(saved_albums::album_id, |$table, $item_id| $body)
             }
-            EntityType::Shows => {
-                use $crate::store::schema::saved_shows::{self as $table, show_id as $item_id};
-                $body
-            }
+            EntityType::Shows => $crate::store::membership::with_table!(saved_shows::show_id, |$table, $item_id| $body),
             EntityType::Episodes => {
-                use $crate::store::schema::saved_episodes::{self as $table, episode_id as $item_id};
-                $body
+                $crate::store::membership::with_table!(saved_episodes::episode_id, |$table, $item_id| $body)
             }
             EntityType::Audiobooks => {
-                use $crate::store::schema::saved_audiobooks::{self as $table, audiobook_id as $item_id};
-                $body
+                $crate::store::membership::with_table!(saved_audiobooks::audiobook_id, |$table, $item_id| $body)
             }
             EntityType::Artists | EntityType::Playlists => $otherwise,
         }

@@ -57,7 +57,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "total-trusted",
         file: "run/offset_walk/absorb.rs",
         stands: "self.ended = false;",
-        instead: "self.ended = is_last;",
+        instead: "self.ended = self.total_max.is_some_and(|total| offset >= total);",
         breaks: "a full page ends a walk where the total says so",
         guarantee: "G3",
     },

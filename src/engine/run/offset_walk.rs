@@ -264,8 +264,10 @@ impl OffsetWalk {
             let is_planned_here = assembly.offset + 1 == self.tip.offset;
             let skip = match (overlaps, self.link(&assembly)) {
                 (false, _) => {
-                    // Nothing proves the place, unless it is the beginning.
-                    self.tip.walk.found.unsteady |= assembly.limit == 1 && assembly.offset > 0;
+                    // Nothing proves the place, unless it is the beginning: what moved past it was left out.
+                    let is_unproven = assembly.limit == 1 && assembly.offset > 0;
+                    self.tip.walk.found.unsteady |= is_unproven;
+                    self.tip.walk.found.has_hole |= is_unproven;
                     0
                 }
                 (true, Link::Holds(index)) => {

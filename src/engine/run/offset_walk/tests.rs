@@ -67,3 +67,13 @@ fn a_page_that_links_up_beyond_the_total_proves_no_place() {
     });
     assert!(walk.tip.walk.found.unsteady, "{walk:?}");
 }
+
+/// Found by the simulation: two were removed meanwhile, two were missed, and as many were held as the total counted.
+#[test]
+fn pages_of_one_row_may_have_left_something_out() {
+    let walk = walk(|_, page| {
+        let slots = page.slots.into_iter().take(1).collect();
+        Ok(Page { slots, limit: Some(1), ..page })
+    });
+    assert!(walk.tip.walk.found.unsteady && walk.tip.walk.found.has_hole, "{walk:?}");
+}
