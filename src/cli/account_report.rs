@@ -214,6 +214,7 @@ mod tests {
                 missing_scopes: vec!["user-follow-read".into()],
                 service: None,
                 entities: Vec::new(),
+                limited_until: None,
                 playback: PlaybackStatus::default(),
             };
             let lines = status_lines(&account, noon());
@@ -244,6 +245,7 @@ mod tests {
             missing_scopes: Vec::new(),
             service: None,
             entities: Vec::new(),
+            limited_until: None,
             playback: PlaybackStatus::default(),
         };
         let at = time_of_day(retry_at, noon());

@@ -29,6 +29,9 @@ pub struct AccountStatus {
     /// The service that keeps the account current, if one lives.
     pub service: Option<String>,
     pub entities: Vec<EntityStatus>,
+    /// When the first of the runs that a limit has ended may go on; `None` where no limit has.
+    #[serde(default)]
+    pub limited_until: Option<DateTime<Utc>>,
     pub playback: PlaybackStatus,
 }
 

@@ -44,7 +44,7 @@ async fn write(mut conn: Conn, commit: &Commit, now: At) -> Result<CommitReport,
 async fn write_in_one(conn: &mut Conn, commit: &Commit, now: At) -> Result<CommitReport, StoreError> {
     let written = conn.transaction_with_care(async |conn| {
         let key = StateKey { account: commit.account_id, entity: commit.entity, phase: commit.checkpoint.phase };
-        sync_states::advance(conn, key, commit.fence, &commit.checkpoint, now).await?;
+        sync_states::update_checkpoint(conn, key, commit.fence, &commit.checkpoint, now).await?;
         let mut items = WrittenItems::default();
         let mut report = match &commit.rows {
             Rows::Listing(slots) => write_listing(conn, commit, slots, now).await?,

@@ -5,7 +5,7 @@
 //! break this, beginning and switching, take turns at the account's row.
 
 use super::schema::{accounts, sync_states};
-use super::sync_states::{RESET, StateKey, create, load, row_of, rows_of};
+use super::sync_states::{RESET, StateKey, SyncState, clear_rate_limit, get_or_create, row_of, rows_of};
 use super::types::At;
 use super::{Conn, Store, StoreError, due_playlists, gaps, held, seen, with_conn};
 use crate::model::{AccountId, Checkpoint, EntityType, Fence, Phase, Stage, WalkState};
@@ -37,15 +37,14 @@ impl Store {
         self.transaction(async |conn| {
             lock_account(conn, account).await?;
             expect_not_claimed_by_another(conn, account, owner).await?;
-            create(conn, StateKey { account, entity, phase }).await?;
+            let state = get_or_create(conn, StateKey { account, entity, phase }).await?;
             let fence = Fence { generation: last_generation(conn, account, entity).await? + 1, owner };
             with_conn!(conn, |c| {
                 use sync_states::{generation, owner, owner_label};
                 let ours = (generation.eq(fence.generation), owner.eq(fence.owner.to_string()), owner_label.eq(label));
                 diesel::update(rows_of!(account, entity)).set(ours).execute(c).await
             })?;
-            let checkpoint = enter(conn, StateKey { account, entity, phase }, now).await?;
-            Ok((fence, checkpoint))
+            Ok((fence, enter(conn, state, now).await?))
         })
         .await
     }
@@ -73,12 +72,12 @@ impl Store {
                 return Err(StoreError::Fenced { by: label.unwrap_or_else(|| RESET.to_owned()) });
             };
             let key = StateKey { account, entity, phase };
-            create(conn, key).await?;
+            let state = get_or_create(conn, key).await?;
             with_conn!(conn, |c| {
                 let ours = (generation.eq(fence.generation), owner.eq(holder), owner_label.eq(label));
                 diesel::update(row_of!(key)).set(ours).execute(c).await
             })?;
-            enter(conn, key, now).await
+            enter(conn, state, now).await
         })
         .await
     }
@@ -162,8 +161,11 @@ async fn last_generation(conn: &mut Conn, account: AccountId, entity: EntityType
 }
 
 /// Enters a phase: an earlier failure is history, and a phase that begins (again) begins now.
-async fn enter(conn: &mut Conn, key: StateKey, now: At) -> Result<Checkpoint, StoreError> {
-    let state = load(conn, key).await?.ok_or(StoreError::Query(diesel::NotFound))?;
+async fn enter(conn: &mut Conn, state: SyncState, now: At) -> Result<Checkpoint, StoreError> {
+    let key = state.key;
+    if state.rate_limit_hit_at.is_some() && !state.is_rate_limited(now.into()) {
+        clear_rate_limit(conn, key).await?;
+    }
     let Checkpoint { is_complete, ref walk, ref note, .. } = state.checkpoint;
     let begins = is_complete || walk.place.stage == Stage::Fresh;
     if *walk == WalkState::default() {

@@ -4,7 +4,7 @@ use super::claims::{self, Tenure};
 use super::due_playlists::{self, WaitingPlaylist};
 use super::plays::PlayCounts;
 use super::schema::{albums, artists, library_playlists, playlist_items, tracks};
-use super::sync_states::{self, SyncState, shown};
+use super::sync_states::{self, SyncState, earliest_reset, shown};
 use super::types::{At, len};
 use super::{Conn, SignIn, Store, StoreError, by_hand, gaps, held, limits, membership, plays, tokens, with_conn};
 use crate::model::status::{
@@ -123,6 +123,7 @@ async fn account_status(
         Some(if is_paused { status.paused_by_hand() } else { status })
     };
     let entities = EntityType::ALL.iter().filter_map(entity_status).collect();
+    let limited_until = earliest_reset(&states, now);
     let playback = playback(conn, account.id, pauses, counts).await?;
     Ok(AccountStatus {
         account_id: account.id,
@@ -136,6 +137,7 @@ async fn account_status(
             Tenure::Over | Tenure::Unknown => None,
         },
         entities,
+        limited_until,
         playback,
     })
 }

@@ -8,7 +8,7 @@ use super::types::{At, Instant, clean, to_u32};
 use super::{Conn, Store, StoreError, with_conn};
 use crate::model::{AccountId, Checkpoint, EntityType, Fence, Phase, SyncKey, WalkState};
 use chrono::{DateTime, Utc};
-use diesel::dsl::case_when;
+use diesel::dsl::{Eq, case_when};
 use diesel::sql_types::Nullable;
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, IntoSql, OptionalExtension, QueryDsl, Queryable, Selectable,
@@ -108,19 +108,6 @@ macro_rules! fenced_row_of {
 }
 
 impl Store {
-    /// The state, created where there is none. Creating it begins no run.
-    pub async fn get_or_create(&self, key: StateKey) -> Result<SyncState, StoreError> {
-        self.transaction(async |conn| {
-            create(conn, key).await?;
-            load(conn, key).await?.ok_or(StoreError::Query(diesel::NotFound))
-        })
-        .await
-    }
-
-    pub async fn get(&self, key: StateKey) -> Result<Option<SyncState>, StoreError> {
-        load(&mut self.connect().await?, key).await
-    }
-
     /// Every state of an account.
     pub async fn list(&self, account: AccountId) -> Result<Vec<SyncState>, StoreError> {
         list(&mut self.connect().await?, account).await
@@ -133,19 +120,6 @@ impl Store {
     ) -> Result<Vec<SyncState>, StoreError> {
         let states = self.list(account).await?;
         Ok(states.into_iter().filter(|state| state.key.entity == entity).collect())
-    }
-
-    /// Writes a checkpoint that comes with no rows.
-    pub async fn update_checkpoint(
-        &self,
-        account: AccountId,
-        entity: EntityType,
-        fence: Fence,
-        checkpoint: &Checkpoint,
-        now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        let key = StateKey { account, entity, phase: checkpoint.phase };
-        self.transaction(async |conn| advance(conn, key, fence, checkpoint, At::from(now)).await).await
     }
 
     /// Notes that a limit stops the entity type; only for showing, the pause itself is in `rate_limits`. With a fence,
@@ -210,64 +184,6 @@ impl Store {
         .await
     }
 
-    pub async fn clear_rate_limit(&self, key: StateKey) -> Result<(), StoreError> {
-        with_conn!(&mut self.connect().await?, |c| {
-            use sync_states::{rate_limit_hit_at, rate_limit_remaining, rate_limit_reset_at};
-            let none = (
-                rate_limit_hit_at.eq(None::<At>),
-                rate_limit_reset_at.eq(None::<At>),
-                rate_limit_remaining.eq(None::<i32>),
-            );
-            diesel::update(row_of!(key)).set(none).execute(c).await
-        })?;
-        Ok(())
-    }
-
-    pub async fn is_rate_limited(&self, key: StateKey, now: DateTime<Utc>) -> Result<bool, StoreError> {
-        let state = self.get(key).await?;
-        Ok(state.and_then(|state| state.rate_limit_reset_at).is_some_and(|until| until > now))
-    }
-
-    /// When the first of an account's limited entity types may go on.
-    pub async fn earliest_reset(
-        &self,
-        account: AccountId,
-        now: DateTime<Utc>,
-    ) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let earliest: Option<At> = with_conn!(&mut self.connect().await?, |c| {
-            use sync_states::{account_id, rate_limit_reset_at, table};
-            let limited = table.filter(account_id.eq(account.0)).filter(rate_limit_reset_at.gt(At::from(now)));
-            limited.select(diesel::dsl::min(rate_limit_reset_at)).get_result(c).await
-        })?;
-        Ok(earliest.map(DateTime::from))
-    }
-
-    pub async fn mark_complete(&self, key: StateKey, fence: Fence, now: DateTime<Utc>) -> Result<(), StoreError> {
-        let now = At::from(now);
-        self.transaction(async |conn| {
-            use sync_states::{
-                completed_at, error_message, failed_at, is_complete, last_updated_at, rate_limit_hit_at,
-                rate_limit_remaining, rate_limit_reset_at,
-            };
-            let updated = with_conn!(conn, |c| {
-                let complete = (
-                    is_complete.eq(true),
-                    completed_at.eq(now),
-                    last_updated_at.eq(now),
-                    (
-                        rate_limit_hit_at.eq(None::<At>),
-                        rate_limit_reset_at.eq(None::<At>),
-                        rate_limit_remaining.eq(None::<i32>),
-                    ),
-                    (failed_at.eq(None::<At>), error_message.eq(None::<String>)),
-                );
-                diesel::update(fenced_row_of!(key, fence)).set(complete).execute(c).await
-            })?;
-            expect_fenced(conn, key, updated).await
-        })
-        .await
-    }
-
     /// Notes what the run failed of. The checkpoint stays: the next run carries on from it.
     pub async fn mark_failed(
         &self,
@@ -302,7 +218,7 @@ impl Store {
 
 /// Writes a checkpoint on behalf of the run that holds the fence. Whatever the row said about a limit or a failure is
 /// over: something was committed.
-pub(super) async fn advance(
+pub(super) async fn update_checkpoint(
     conn: &mut Conn,
     key: StateKey,
     fence: Fence,
@@ -310,29 +226,67 @@ pub(super) async fn advance(
     now: At,
 ) -> Result<(), StoreError> {
     use sync_states::*;
+    if to.is_complete {
+        mark_complete(conn, key, fence, now).await?;
+    }
     let walk = serde_json::to_string(&to.walk).expect("a walk state is plain data");
     let updated = with_conn!(conn, |c| {
-        let reached_end = to.is_complete.then(|| {
-            let was_complete = is_complete.and(completed_at.is_not_null());
-            completed_at.eq(case_when(was_complete, completed_at).otherwise(Some(now).into_sql::<Nullable<Instant>>()))
-        });
         let values = (
             last_synced_offset.eq(i64::from(to.offset)),
             cursor.eq(to.cursor.as_deref().map(clean)),
             total_estimated.eq(to.total.map(i64::from)),
-            (is_complete.eq(to.is_complete), reached_end),
+            is_complete.eq(to.is_complete),
             checkpoint.eq(&walk),
-            (
-                rate_limit_hit_at.eq(None::<At>),
-                rate_limit_reset_at.eq(None::<At>),
-                rate_limit_remaining.eq(None::<i32>),
-            ),
+            no_limit(),
             (failed_at.eq(None::<At>), error_message.eq(to.note.as_deref().map(clean))),
             last_updated_at.eq(now),
         );
         diesel::update(fenced_row_of!(key, fence)).set(values).execute(c).await
     })?;
     expect_fenced(conn, key, updated).await
+}
+
+/// The phase has reached its end, now or earlier.
+pub(super) async fn mark_complete(conn: &mut Conn, key: StateKey, fence: Fence, now: At) -> Result<(), StoreError> {
+    use sync_states::{completed_at, is_complete};
+    let updated = with_conn!(conn, |c| {
+        let was_complete = is_complete.and(completed_at.is_not_null());
+        let since = case_when(was_complete, completed_at).otherwise(Some(now).into_sql::<Nullable<Instant>>());
+        let complete = (completed_at.eq(since), is_complete.eq(true));
+        diesel::update(fenced_row_of!(key, fence)).set(complete).execute(c).await
+    })?;
+    expect_fenced(conn, key, updated).await
+}
+
+/// The limit that stopped the last run is over.
+pub(super) async fn clear_rate_limit(conn: &mut Conn, key: StateKey) -> Result<(), StoreError> {
+    with_conn!(conn, |c| diesel::update(row_of!(key)).set(no_limit()).execute(c).await)?;
+    Ok(())
+}
+
+type NoLimit = (
+    Eq<sync_states::rate_limit_hit_at, Option<At>>,
+    Eq<sync_states::rate_limit_reset_at, Option<At>>,
+    Eq<sync_states::rate_limit_remaining, Option<i32>>,
+);
+
+/// Says that no limit stops the entity type, in an update.
+fn no_limit() -> NoLimit {
+    use sync_states::{rate_limit_hit_at, rate_limit_remaining, rate_limit_reset_at};
+    (rate_limit_hit_at.eq(None), rate_limit_reset_at.eq(None), rate_limit_remaining.eq(None))
+}
+
+/// When the first of an account's limited entity types may go on.
+pub(super) fn earliest_reset(states: &[SyncState], now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let limited = states.iter().filter(|state| state.is_rate_limited(now));
+    limited.filter_map(|state| state.rate_limit_reset_at).min()
+}
+
+impl SyncState {
+    /// Whether a limit still stops it.
+    pub(super) fn is_rate_limited(&self, now: DateTime<Utc>) -> bool {
+        self.rate_limit_reset_at.is_some_and(|until| until > now)
+    }
 }
 
 /// Turns an update that found no row into the reason: somebody else has taken over.
@@ -346,17 +300,17 @@ async fn expect_fenced(conn: &mut Conn, key: StateKey, updated: usize) -> Result
     Err(StoreError::Fenced { by })
 }
 
-/// Creates the row where there is none.
-pub(super) async fn create(conn: &mut Conn, key: StateKey) -> Result<(), StoreError> {
+/// The state, created where there is none. Creating it begins no run.
+pub(super) async fn get_or_create(conn: &mut Conn, key: StateKey) -> Result<SyncState, StoreError> {
     with_conn!(conn, |c| {
         use sync_states::{account_id, entity_type, phase};
         let row = (account_id.eq(key.account.0), entity_type.eq(key.entity.as_str()), phase.eq(key.phase.as_str()));
         diesel::insert_into(sync_states::table).values(row).on_conflict_do_nothing().execute(c).await
     })?;
-    Ok(())
+    get(conn, key).await?.ok_or(StoreError::Query(diesel::NotFound))
 }
 
-pub(super) async fn load(conn: &mut Conn, key: StateKey) -> Result<Option<SyncState>, StoreError> {
+pub(super) async fn get(conn: &mut Conn, key: StateKey) -> Result<Option<SyncState>, StoreError> {
     let row: Option<SyncStateRow> =
         with_conn!(conn, |c| row_of!(key).select(SyncStateRow::as_select()).get_result(c).await.optional())?;
     row.map(SyncState::try_from).transpose()

@@ -62,6 +62,7 @@ pub struct AccountDocument {
     pub missing_scopes: Vec<String>,
     pub service: Option<String>,
     pub entities: Vec<EntityDocument>,
+    pub limited_until: Option<DateTime<Utc>>,
     pub playback: PlaybackStatus,
 }
 
@@ -188,6 +189,7 @@ fn account_document(
         missing_scopes,
         service,
         entities: mut known,
+        limited_until,
         playback,
     } = account;
     let document = |entity: &EntityType| {
@@ -210,6 +212,7 @@ fn account_document(
         missing_scopes,
         service,
         entities,
+        limited_until,
         playback,
     }
 }
@@ -288,6 +291,7 @@ mod tests {
             missing_scopes: Vec::new(),
             service: None,
             entities,
+            limited_until: None,
             playback: PlaybackStatus::default(),
         };
         let status = Status { accounts: vec![account], limits: Vec::new(), forecast: Vec::new() };

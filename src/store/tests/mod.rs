@@ -25,7 +25,7 @@ mod status;
 mod tokens;
 mod versions;
 
-use super::schema::sync_states;
+use super::sync_states::{self, StateKey, SyncState};
 use super::{Conn, DatabaseUrl, Imported, PlayCounts, Store, StoreError, with_conn};
 use crate::model::batch::{Effects, Rows};
 use crate::model::*;
@@ -102,6 +102,32 @@ impl Db {
         let store = Store::open(&url, "test").await.unwrap();
         let account = store.upsert_account("mira", None, Some("Mira"), at(0)).await.unwrap();
         Db { store, url, account }
+    }
+
+    async fn state(&self, key: StateKey) -> Option<SyncState> {
+        sync_states::get(&mut self.store.connect().await.unwrap(), key).await.unwrap()
+    }
+
+    async fn get_or_create(&self, key: StateKey) -> SyncState {
+        sync_states::get_or_create(&mut self.store.connect().await.unwrap(), key).await.unwrap()
+    }
+
+    /// As a commit that brings no rows.
+    async fn update_checkpoint(
+        &self,
+        entity: EntityType,
+        fence: Fence,
+        checkpoint: &Checkpoint,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let key = StateKey { account: self.account, entity, phase: checkpoint.phase };
+        let update =
+            async |conn: &mut Conn| sync_states::update_checkpoint(conn, key, fence, checkpoint, now.into()).await;
+        self.store.transaction(update).await
+    }
+
+    async fn mark_complete(&self, key: StateKey, fence: Fence, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.store.transaction(async |conn| sync_states::mark_complete(conn, key, fence, now.into()).await).await
     }
 
     /// What an expression yields for each row, as text: `cells("name", "tracks ORDER BY id")`.

@@ -52,9 +52,8 @@ fn a_later_run_in_either_phase_fences_an_earlier_one_in_either() {
         ] {
             let (old, checkpoint) = begin(db, earlier, "old").await;
             let (new, _) = begin(db, later, "new").await;
-            let write = |fence, checkpoint| async move {
-                db.store.update_checkpoint(db.account, ENTITY, fence, &checkpoint, at(2)).await
-            };
+            let write =
+                |fence, checkpoint| async move { db.update_checkpoint(ENTITY, fence, &checkpoint, at(2)).await };
             assert!(is_fenced(write(old, checkpoint).await));
             assert!(is_fenced(db.store.switch_phase(old, db.account, ENTITY, later, at(2)).await));
             write(new, Checkpoint::start(later)).await.unwrap();
@@ -69,11 +68,11 @@ fn a_run_goes_on_in_the_other_phase_under_its_own_fence() {
         let switch = || db.store.switch_phase(fence, db.account, ENTITY, Phase::IncrementalSync, at(2));
         assert_eq!(switch().await.unwrap(), Checkpoint::start(Phase::IncrementalSync));
         let checkpoint = Checkpoint { offset: 5, ..Checkpoint::start(Phase::IncrementalSync) };
-        db.store.update_checkpoint(db.account, ENTITY, fence, &checkpoint, at(3)).await.unwrap();
+        db.update_checkpoint(ENTITY, fence, &checkpoint, at(3)).await.unwrap();
         assert_eq!(switch().await.unwrap(), checkpoint);
 
         begin(db, Phase::InitialSync, "away").await;
-        assert!(is_fenced(db.store.update_checkpoint(db.account, ENTITY, fence, &checkpoint, at(4)).await));
+        assert!(is_fenced(db.update_checkpoint(ENTITY, fence, &checkpoint, at(4)).await));
     });
 }
 
@@ -84,7 +83,7 @@ fn of_many_runs_that_begin_at_once_one_may_write() {
         let begun = futures_util::future::join_all(phases.map(|phase| begin(db, phase, "racer"))).await;
         let mut writers = 0;
         for (fence, checkpoint) in begun {
-            let written = db.store.update_checkpoint(db.account, ENTITY, fence, &checkpoint, at(2)).await;
+            let written = db.update_checkpoint(ENTITY, fence, &checkpoint, at(2)).await;
             writers += u32::from(written.is_ok());
         }
         assert_eq!(writers, 1);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::status::State;
-use crate::store::StateKey;
+use crate::store::{StateKey, schema, sync_states};
 
 fn key(db: &Db, entity: EntityType, phase: Phase) -> StateKey {
     StateKey { account: db.account, entity, phase }
@@ -12,11 +12,11 @@ fn key(db: &Db, entity: EntityType, phase: Phase) -> StateKey {
 fn a_state_is_created_once() {
     on_both(async |db| {
         let key = key(db, EntityType::Tracks, Phase::InitialSync);
-        assert_eq!(db.store.get(key).await.unwrap(), None);
-        let created = db.store.get_or_create(key).await.unwrap();
+        assert_eq!(db.state(key).await, None);
+        let created = db.get_or_create(key).await;
         assert_eq!(created.checkpoint, Checkpoint::start(Phase::InitialSync));
-        assert_eq!(db.store.get_or_create(key).await.unwrap(), created);
-        assert_eq!(db.store.get(key).await.unwrap(), Some(created));
+        assert_eq!(db.get_or_create(key).await, created);
+        assert_eq!(db.state(key).await, Some(created));
     });
 }
 
@@ -28,7 +28,7 @@ fn states_are_listed_by_account_and_by_entity_type() {
             (EntityType::Tracks, Phase::IncrementalSync),
             (EntityType::Albums, Phase::InitialSync),
         ] {
-            db.store.get_or_create(key(db, entity, phase)).await.unwrap();
+            db.get_or_create(key(db, entity, phase)).await;
         }
         assert_eq!(db.store.list(db.account).await.unwrap().len(), 3);
         assert_eq!(db.store.list(AccountId(99)).await.unwrap(), []);
@@ -43,22 +43,29 @@ fn a_limit_lasts_until_its_reset_and_a_commit_ends_it() {
     on_both(async |db| {
         let run = db.begin(EntityType::Tracks).await;
         let key = key(db, EntityType::Tracks, Phase::InitialSync);
-        let other = db.store.get_or_create(self::key(db, EntityType::Albums, Phase::InitialSync)).await.unwrap().key;
+        let other = db.get_or_create(self::key(db, EntityType::Albums, Phase::InitialSync)).await.key;
         db.store.mark_rate_limited(key, None, at(90), Some(0), at(30)).await.unwrap();
         db.store.mark_rate_limited(other, None, at(60), None, at(30)).await.unwrap();
-        let state = db.store.get(key).await.unwrap().unwrap();
+        let state = db.state(key).await.unwrap();
         assert_eq!((state.rate_limit_hit_at, state.rate_limit_reset_at), (Some(at(30)), Some(at(90))));
         assert_eq!(state.rate_limit_remaining, Some(0));
-        assert!(db.store.is_rate_limited(key, at(89)).await.unwrap());
-        assert!(!db.store.is_rate_limited(key, at(90)).await.unwrap());
-        assert_eq!(db.store.earliest_reset(db.account, at(31)).await.unwrap(), Some(at(60)));
-        assert_eq!(db.store.earliest_reset(db.account, at(60)).await.unwrap(), Some(at(90)));
-        assert_eq!(db.store.earliest_reset(db.account, at(90)).await.unwrap(), None);
+        assert!(state.is_rate_limited(at(89)) && !state.is_rate_limited(at(90)));
+        let earliest = async |now| sync_states::earliest_reset(&db.store.list(db.account).await.unwrap(), now);
+        assert_eq!(earliest(at(31)).await, Some(at(60)));
+        assert_eq!(earliest(at(60)).await, Some(at(90)));
+        assert_eq!(earliest(at(90)).await, None);
+        assert_eq!(db.store.status(at(31)).await.unwrap().accounts[0].limited_until, Some(at(60)));
 
-        db.store.clear_rate_limit(other).await.unwrap();
-        assert!(!db.store.is_rate_limited(other, at(31)).await.unwrap());
+        // Another run begins: at first the limit is still there.
+        let begin = async |now| {
+            let (account, entity, phase) = (other.account, other.entity, other.phase);
+            db.store.begin_run(account, entity, phase, Uuid::new_v4(), "a test", now).await.unwrap();
+            db.state(other).await.unwrap().rate_limit_reset_at
+        };
+        assert_eq!(begin(at(59)).await, Some(at(60)));
+        assert_eq!(begin(at(61)).await, None);
         run.commit(tracks(&["t1"]), at(40)).await;
-        assert_eq!(db.store.get(key).await.unwrap().unwrap().rate_limit_hit_at, None);
+        assert_eq!(db.state(key).await.unwrap().rate_limit_hit_at, None);
     });
 }
 
@@ -70,16 +77,16 @@ fn completion_is_dated_when_it_is_reached_and_outlasts_the_next_walk() {
         let write = async |is_complete, now| {
             let checkpoint = Checkpoint { is_complete, ..Checkpoint::start(Phase::InitialSync) };
             let entity = EntityType::Tracks;
-            db.store.update_checkpoint(db.account, entity, run.fence, &checkpoint, now).await.unwrap();
-            db.store.get(key).await.unwrap().unwrap()
+            db.update_checkpoint(entity, run.fence, &checkpoint, now).await.unwrap();
+            db.state(key).await.unwrap()
         };
         assert_eq!(write(false, at(1)).await.completed_at, None);
         assert_eq!(write(true, at(2)).await.completed_at, Some(at(2)));
         assert_eq!(write(true, at(3)).await.completed_at, Some(at(2)), "it was complete already");
         let under_way = write(false, at(4)).await;
         assert_eq!((under_way.checkpoint.is_complete, under_way.completed_at), (false, Some(at(2))));
-        db.store.mark_complete(key, run.fence, at(5)).await.unwrap();
-        let state = db.store.get(key).await.unwrap().unwrap();
+        db.mark_complete(key, run.fence, at(5)).await.unwrap();
+        let state = db.state(key).await.unwrap();
         assert_eq!((state.checkpoint.is_complete, state.completed_at), (true, Some(at(5))));
     });
 }
@@ -91,22 +98,22 @@ fn a_failure_is_told_until_the_next_run_begins_and_a_note_outlasts_it() {
         let key = key(db, EntityType::Tracks, Phase::InitialSync);
         let noted =
             Checkpoint { is_complete: true, note: Some("3 removals held back".into()), ..run.checkpoint.clone() };
-        db.store.update_checkpoint(db.account, EntityType::Tracks, run.fence, &noted, at(1)).await.unwrap();
+        db.update_checkpoint(EntityType::Tracks, run.fence, &noted, at(1)).await.unwrap();
         assert_eq!(db.begin(EntityType::Tracks).await.checkpoint.note, noted.note);
 
         let run = db.begin(EntityType::Tracks).await;
         db.store.mark_failed(key, run.fence, "refresh token rejected\0", at(2)).await.unwrap();
-        let failed = db.store.get(key).await.unwrap().unwrap();
+        let failed = db.state(key).await.unwrap();
         assert_eq!(failed.failure.as_deref(), Some("refresh token rejected"));
         assert_eq!(failed.checkpoint.note, None);
         let next = db.begin(EntityType::Tracks).await;
-        assert_eq!(db.store.get(key).await.unwrap().unwrap().failure, None);
+        assert_eq!(db.state(key).await.unwrap().failure, None);
 
         let late = db.store.mark_failed(key, run.fence, "too late", at(3)).await;
         assert!(matches!(late, Err(StoreError::Fenced { .. })));
-        let late = db.store.mark_complete(key, run.fence, at(3)).await;
+        let late = db.mark_complete(key, run.fence, at(3)).await;
         assert!(matches!(late, Err(StoreError::Fenced { .. })));
-        db.store.mark_complete(key, next.fence, at(4)).await.unwrap();
+        db.mark_complete(key, next.fence, at(4)).await.unwrap();
     });
 }
 
@@ -153,11 +160,11 @@ fn a_word_from_another_version_is_named() {
         with_conn!(&mut conn, |c| {
             use diesel::ExpressionMethods;
             let row = (
-                sync_states::account_id.eq(db.account.0),
-                sync_states::entity_type.eq("films"),
-                sync_states::phase.eq("initial_sync"),
+                schema::sync_states::account_id.eq(db.account.0),
+                schema::sync_states::entity_type.eq("films"),
+                schema::sync_states::phase.eq("initial_sync"),
             );
-            diesel::insert_into(sync_states::table).values(row).execute(c).await
+            diesel::insert_into(schema::sync_states::table).values(row).execute(c).await
         })
         .unwrap();
         drop(conn);

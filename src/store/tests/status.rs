@@ -34,7 +34,7 @@ fn what_is_paused_by_hand_shows_as_paused_until_it_goes_on() {
         let paused: Vec<_> = shown().await.iter().map(|e| (e.entity_type, e.state, e.is_paused_by_hand)).collect();
         let expected = [EntityType::Tracks, EntityType::Albums].map(|entity| (entity, State::Paused, true));
         assert_eq!(paused, expected, "also what has not begun");
-        db.store.mark_complete(key(db), run.fence, at(11)).await.unwrap();
+        db.mark_complete(key(db), run.fence, at(11)).await.unwrap();
         assert_eq!(entity(db, at(12)).await.state, State::Paused, "whatever else there is to say");
         db.store.resume_by_hand(&keys).await.unwrap();
         assert!(db.store.paused_by_hand(db.account).await.unwrap().is_empty());
@@ -74,7 +74,7 @@ fn pauses_of_the_family_and_of_everything_show_until_the_last_ends() {
         let limits = db.store.status(at(45)).await.unwrap().limits;
         assert_eq!(limits.iter().map(|limit| limit.family).collect::<Vec<_>>(), [Family::Albums, Family::Tracks]);
 
-        db.store.mark_complete(key(db), run.fence, at(11)).await.unwrap();
+        db.mark_complete(key(db), run.fence, at(11)).await.unwrap();
         assert_eq!(entity(db, at(12)).await.state, State::Complete, "what is complete waits for nothing");
 
         db.store.mark_rate_limited(key(db), None, at(60), None, at(13)).await.unwrap();
