@@ -218,37 +218,37 @@ impl Handler<NoteFailure> for CheckpointWriter {
 /// What a person wants of these outlasts the process.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), WriteError>")]
-pub struct NoteWish {
-    pub wish: Wish,
+pub struct NoteOrder {
+    pub order: StoredOrder,
     pub keys: Vec<SyncKey>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum StoredOrder {
     Paused,
-    GoesOn,
+    Resumed,
     /// Its checkpoint is forgotten, and whoever had begun a run is fenced off.
-    StartsOver,
+    Reset,
     /// The removals that were held back are believed.
     RemovalsConfirmed,
 }
 
-impl Handler<NoteWish> for CheckpointWriter {
+impl Handler<NoteOrder> for CheckpointWriter {
     type Result = AtomicResponse<Self, Result<(), WriteError>>;
 
-    fn handle(&mut self, NoteWish { wish, keys }: NoteWish, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, NoteOrder { order, keys }: NoteOrder, _: &mut Self::Context) -> Self::Result {
         let store = self.store.clone();
         self.write(async move {
-            match wish {
-                Wish::Paused => store.pause_by_hand(&keys, clock::now()).await,
-                Wish::GoesOn => store.resume_by_hand(&keys).await,
-                Wish::StartsOver => {
+            match order {
+                StoredOrder::Paused => store.pause_by_hand(&keys, clock::now()).await,
+                StoredOrder::Resumed => store.resume_by_hand(&keys).await,
+                StoredOrder::Reset => {
                     for SyncKey { account, entity } in keys {
                         store.reset(account, entity).await?;
                     }
                     Ok(())
                 }
-                Wish::RemovalsConfirmed => {
+                StoredOrder::RemovalsConfirmed => {
                     for SyncKey { account, entity } in keys {
                         store.confirm_removals(account, &[entity]).await?;
                     }

@@ -5,7 +5,7 @@ use super::progress::{GateView, GateWait};
 use crate::{
     clock,
     engine::gate::{
-        GateSettings, Limited, Outcome, Waiting,
+        GateSettings, Limited, PermitUse, Waiting,
         look::{Look, Looked},
         shared::{SharedGate, Step},
     },
@@ -72,7 +72,7 @@ pub struct Permit {
     gate: Addr<Gate>,
     number: u64,
     family: Family,
-    outcome: Outcome,
+    outcome: PermitUse,
     /// While its request is under way.
     sent_at: Option<Instant>,
     metrics: Metrics,
@@ -81,14 +81,14 @@ pub struct Permit {
 impl Permit {
     /// Call right before sending.
     pub fn mark_used(&mut self) {
-        self.outcome = Outcome::Unanswered;
+        self.outcome = PermitUse::Unanswered;
         self.sent_at = Some(clock::instant());
     }
 
     /// Says what became of the request, before the permit is dropped: for the limits, and for whoever counts requests.
-    pub fn settle(&mut self, outcome: Outcome, status: RequestStatus) {
+    pub fn settle(&mut self, outcome: PermitUse, status: RequestStatus) {
         self.outcome = outcome;
-        if let Some(sent_at) = self.sent_at.take().filter(|_| outcome != Outcome::Unused) {
+        if let Some(sent_at) = self.sent_at.take().filter(|_| outcome != PermitUse::Unused) {
             self.metrics.handle_answered(self.family, status, clock::instant().saturating_duration_since(sent_at));
         }
     }
@@ -187,7 +187,7 @@ impl Gate {
 
     fn grant(&mut self, number: u64, ctx: &mut Context<Self>) {
         let Some(asker) = self.askers.remove(&number) else {
-            self.machine.handle_returned(number, Outcome::Unused, clock::steady());
+            self.machine.handle_returned(number, PermitUse::Unused, clock::steady());
             return;
         };
         let Asker { family, asked_at, reply } = asker;
@@ -195,7 +195,7 @@ impl Gate {
         self.metrics.handle_granted(family, clock::steady().saturating_duration_since(asked_at));
         let (gate, metrics) = (ctx.address(), self.metrics.clone());
         // An asker that went away drops the permit, which comes back unused.
-        let _ = reply.send(Ok(Permit { gate, number, family, outcome: Outcome::Unused, sent_at: None, metrics }));
+        let _ = reply.send(Ok(Permit { gate, number, family, outcome: PermitUse::Unused, sent_at: None, metrics }));
     }
 
     fn refuse(&mut self, number: u64, pause: Pause) {
@@ -322,7 +322,7 @@ impl Handler<AcquirePermit> for Gate {
 #[rtype(result = "()")]
 struct PermitReturned {
     number: u64,
-    outcome: Outcome,
+    outcome: PermitUse,
 }
 
 impl Handler<PermitReturned> for Gate {

@@ -38,4 +38,4 @@ fn now() -> Now {
 pub use gate::{Gate, Permit};
 pub use playback_tracker::{PlaybackTracker, PlaysObserved, TrackerSetup};
 pub use progress::{EntityProgress, EntityState, GateView, Progress, Restart};
-pub use supervisor::{Outcome, Service, Supervisor};
+pub use supervisor::{Service, Supervisor, SyncOutcome};

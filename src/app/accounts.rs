@@ -2,7 +2,7 @@
 
 use super::{CommandError, Exit, database::open_existing, print, print_json};
 use crate::{
-    cli::{LogoutArgs, PurgeArgs, account_report, numbers::counted, voice::say},
+    cli::{LogoutArgs, PurgeArgs, account_report, numbers::counted, stderr::say},
     config::Config,
     store::{Account, Imported, SignIn, Store},
 };

@@ -2,7 +2,7 @@
 
 use super::{CommandError, Exit, accounts, database::open_existing, print, print_json};
 use crate::{
-    cli::{ChangesArgs, changes_report, numbers::counted, voice::say},
+    cli::{ChangesArgs, changes_report, numbers::counted, stderr::say},
     clock,
     config::Config,
     model::{AccountId, EntityType},

@@ -1,7 +1,7 @@
 //! Who this process is to others on the same database, and how it takes an account over.
 
 use crate::{
-    cli::voice::say,
+    cli::stderr::say,
     clock,
     model::{AccountId, Claim, Owner},
     processes,

@@ -3,7 +3,7 @@
 
 use super::{CommandError, Exit, database::create_folder};
 use crate::{
-    cli::voice::say,
+    cli::stderr::say,
     config::{Config, Dirs, FILE_NAME, keep_client_id},
 };
 use std::{

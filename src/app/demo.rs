@@ -15,7 +15,7 @@ use crate::{
         numbers::{counted, grouped, span},
         progress::Display,
         report::SyncReport,
-        voice::{complain, say},
+        stderr::{complain, say},
     },
     clock,
     config::{Config, Dirs},

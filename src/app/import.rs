@@ -15,7 +15,7 @@ use crate::{
     data_export::{Content, Export, FileRead, SourceError, Stopped},
     engine::matching::{self, Rule, Votes},
     model::stream::{StreamKind, ToldAt},
-    store::{Account, Outcome, RemovedImports, Store, StreamImport},
+    store::{Account, ImportOutcome, RemovedImports, Store, StreamImport},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeSet;
@@ -91,7 +91,7 @@ async fn import(store: &Store, account: &Account, args: ImportArgs, display: &Di
     let all: Vec<(DateTime<Utc>, DateTime<Utc>)> = files.iter().filter_map(|file| file.span).collect();
     report.first = all.iter().map(|(first, _)| *first).min();
     report.last = all.iter().map(|(_, last)| *last).max();
-    let outcome = Outcome {
+    let outcome = ImportOutcome {
         num_files: files.iter().filter(|file| file.num_rows > 0).count() as u64,
         num_rows: report.rows.total,
         num_new: report.new,

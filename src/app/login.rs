@@ -10,14 +10,14 @@ use super::{
     client,
     database::open_store,
     gatekeeper::Gatekeeper,
-    loopback::{Arrival, Loopback, Page, redirect_uri},
+    loopback::{Arrival, Farewell, Loopback, redirect_uri},
     paste::{self, Pasted},
     print, print_json, sign_in,
     signals::Signals,
 };
 use crate::{
     actors::fetch::Fetcher,
-    cli::{LoginArgs, account_report::LoginReport, numbers::span, voice::say},
+    cli::{LoginArgs, account_report::LoginReport, numbers::span, stderr::say},
     clock,
     config::Config,
     model::{scopes, sign_in::ends_at},
@@ -129,7 +129,7 @@ impl From<CommandError> for Unfinished {
 /// The answer to this sign-in, and where to send the page.
 struct Answered {
     answer: Answer,
-    reply: Option<oneshot::Sender<Page>>,
+    reply: Option<oneshot::Sender<Farewell>>,
 }
 
 /// A port that was asked for must be free, unless the answer can be pasted.
@@ -194,7 +194,7 @@ async fn wait_for_answer(
                 Some(Arrival { query, reply }) => match authorization.read(&query) {
                     Ok(answer) => return Ok(Answered { answer, reply: Some(reply) }),
                     Err(NotTheAnswer::Empty | NotTheAnswer::OfAnother) => {
-                        let _ = reply.send(Page::NotTheAnswer);
+                        let _ = reply.send(Farewell::NotTheAnswer);
                     }
                 },
                 // The listener is gone. There may still be the other way.
@@ -278,14 +278,14 @@ fn accepted(answer: Answer) -> Result<SecretString, Unfinished> {
 }
 
 /// The page at the end.
-fn farewell(ended: &Result<LoggedIn, Unfinished>) -> Page {
+fn farewell(ended: &Result<LoggedIn, Unfinished>) -> Farewell {
     match ended {
-        Ok(LoggedIn { account, scopes }) => Page::SignedIn {
+        Ok(LoggedIn { account, scopes }) => Farewell::SignedIn {
             name: account.display_name.clone().unwrap_or_else(|| account.spotify_id.clone()),
             is_whole: scopes::missing(scopes.as_deref()).is_empty(),
         },
-        Err(Unfinished { is_denied: true, .. }) => Page::Denied,
-        Err(Unfinished { error, .. }) => Page::Failed { why: error.to_string() },
+        Err(Unfinished { is_denied: true, .. }) => Farewell::Denied,
+        Err(Unfinished { error, .. }) => Farewell::Failed { why: error.to_string() },
     }
 }
 

@@ -51,12 +51,12 @@ pub(super) struct Loopback {
 /// The browser is back, and waits for a page.
 pub(super) struct Arrival {
     pub query: String,
-    pub reply: oneshot::Sender<Page>,
+    pub reply: oneshot::Sender<Farewell>,
 }
 
 /// What the browser shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Page {
+pub(super) enum Farewell {
     SignedIn {
         name: String,
         is_whole: bool,
@@ -80,8 +80,8 @@ impl Loopback {
         let port = socket.local_addr()?.port();
         let (sender, arrivals) = mpsc::channel(ARRIVALS_MAX);
         let consent = Arc::<OnceLock<Url>>::default();
-        let door = Data::new(Door { port, host: host(port), consent: consent.clone(), sender });
-        let app = move || App::new().app_data(door.clone()).wrap(from_fn(body::whole)).default_service(to(answer));
+        let callback = Data::new(Callback { port, host: host(port), consent: consent.clone(), sender });
+        let app = move || App::new().app_data(callback.clone()).wrap(from_fn(body::whole)).default_service(to(answer));
         let server = HttpServer::new(app)
             .workers(1)
             .max_connections(CONNECTIONS_MAX)
@@ -121,35 +121,35 @@ fn host(port: u16) -> String {
 }
 
 /// What a request needs to know.
-struct Door {
+struct Callback {
     port: u16,
     host: String,
     consent: Arc<OnceLock<Url>>,
     sender: mpsc::Sender<Arrival>,
 }
 
-async fn answer(request: HttpRequest, door: Data<Door>) -> HttpResponse {
+async fn answer(request: HttpRequest, callback: Data<Callback>) -> HttpResponse {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let is_ours = request.method() == Method::GET && host == Some(&door.host);
+    let is_ours = request.method() == Method::GET && host == Some(&callback.host);
     if is_ours && request.path() == BEGIN {
-        let is_own = request.peer_addr().is_some_and(|peer| !is_of_another_user(peer.port(), door.port));
-        return match door.consent.get().filter(|_| is_own) {
+        let is_own = request.peer_addr().is_some_and(|peer| !is_of_another_user(peer.port(), callback.port));
+        return match callback.consent.get().filter(|_| is_own) {
             Some(consent) => HttpResponse::SeeOther()
                 .insert_header((header::LOCATION, consent.as_str()))
                 .insert_header((header::CACHE_CONTROL, "no-store"))
                 .insert_header((header::REFERRER_POLICY, "no-referrer"))
                 .finish(),
-            None => show(&Page::NotHere),
+            None => show(&Farewell::NotHere),
         };
     }
     if !is_ours || request.path() != PATH {
-        return show(&Page::NotHere);
+        return show(&Farewell::NotHere);
     }
     let (reply, page) = oneshot::channel();
     let arrival = Arrival { query: request.query_string().to_owned(), reply };
-    let page = match door.sender.send(arrival).await {
-        Ok(()) => page.await.unwrap_or(Page::Over),
-        Err(_) => Page::Over,
+    let page = match callback.sender.send(arrival).await {
+        Ok(()) => page.await.unwrap_or(Farewell::Over),
+        Err(_) => Farewell::Over,
     };
     show(&page)
 }
@@ -179,7 +179,7 @@ fn uid_of_connection(table: &str, from_port: u16, to_port: u16) -> Option<u32> {
     })
 }
 
-fn show(page: &Page) -> HttpResponse {
+fn show(page: &Farewell) -> HttpResponse {
     HttpResponse::build(page.status())
         .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
         .insert_header((header::CACHE_CONTROL, "no-store"))
@@ -192,41 +192,43 @@ fn show(page: &Page) -> HttpResponse {
         .body(page.html())
 }
 
-impl Page {
+impl Farewell {
     fn status(&self) -> StatusCode {
         match self {
-            Page::SignedIn { .. } => StatusCode::OK,
-            Page::Denied => StatusCode::FORBIDDEN,
-            Page::Failed { .. } => StatusCode::BAD_GATEWAY,
-            Page::NotTheAnswer => StatusCode::BAD_REQUEST,
-            Page::NotHere => StatusCode::NOT_FOUND,
-            Page::Over => StatusCode::GONE,
+            Farewell::SignedIn { .. } => StatusCode::OK,
+            Farewell::Denied => StatusCode::FORBIDDEN,
+            Farewell::Failed { .. } => StatusCode::BAD_GATEWAY,
+            Farewell::NotTheAnswer => StatusCode::BAD_REQUEST,
+            Farewell::NotHere => StatusCode::NOT_FOUND,
+            Farewell::Over => StatusCode::GONE,
         }
     }
 
     fn html(&self) -> String {
         let (title, text) = match self {
-            Page::SignedIn { name, is_whole: true } => {
+            Farewell::SignedIn { name, is_whole: true } => {
                 (format!("Signed in as {name}"), "You can close this page.".to_owned())
             }
-            Page::SignedIn { name, is_whole: false } => (
+            Farewell::SignedIn { name, is_whole: false } => (
                 format!("Signed in as {name}"),
                 "Not all permissions were granted; segno says which, and what it cannot do without them. You can \
                  close this page."
                     .to_owned(),
             ),
-            Page::Denied => (
+            Farewell::Denied => (
                 "Not signed in".to_owned(),
                 "Access was not granted. Nothing was stored. To sign in after all, run \"segno login\" again."
                     .to_owned(),
             ),
-            Page::Failed { why } => ("Not signed in".to_owned(), format!("{why}.")),
-            Page::NotTheAnswer => (
+            Farewell::Failed { why } => ("Not signed in".to_owned(), format!("{why}.")),
+            Farewell::NotTheAnswer => (
                 "Not this sign-in".to_owned(),
                 "This is not the answer that segno waits for. Use the address that it shows now.".to_owned(),
             ),
-            Page::NotHere => ("Nothing here".to_owned(), "segno waits for a sign-in, which is not this.".to_owned()),
-            Page::Over => ("Over".to_owned(), "This sign-in has ended already. segno says how it went.".to_owned()),
+            Farewell::NotHere => {
+                ("Nothing here".to_owned(), "segno waits for a sign-in, which is not this.".to_owned())
+            }
+            Farewell::Over => ("Over".to_owned(), "This sign-in has ended already. segno says how it went.".to_owned()),
         };
         let (title, text) = (escaped(&seen(&title)), escaped(&seen(&text)));
         format!(
@@ -262,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_name_cannot_become_part_of_the_page() {
-        let page = Page::SignedIn { name: "<script>alert('x')</script> & \"Co\"".into(), is_whole: true };
+        let page = Farewell::SignedIn { name: "<script>alert('x')</script> & \"Co\"".into(), is_whole: true };
         let html = page.html();
         assert!(!html.contains("<script>"), "{html}");
         assert!(html.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;Co&quot;"), "{html}");

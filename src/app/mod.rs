@@ -34,7 +34,7 @@ use crate::{
     cli::{
         Cli, Command,
         progress::Display,
-        voice::{self, complain},
+        stderr::{self, complain},
     },
     config::{Config, ConfigError, RateLimitConfig},
     engine::gate::GateSettings,
@@ -147,7 +147,7 @@ impl From<ApiError> for CommandError {
 pub fn run(cli: Cli) -> ExitCode {
     process::settle();
     telemetry::install_panic_hook();
-    voice::speak_like(cli.log_format.into());
+    stderr::write_like(cli.log_format.into());
     // One thread carries all actors; tokio's own threads carry the blocking calls of SQLite.
     let exit = match System::new().block_on(command(cli)) {
         Ok(exit) => exit,

@@ -16,7 +16,7 @@ use super::{
     sign_in,
     signals::{Signals, Told},
     sync::{CLOSE_WITHIN, batches, guard},
-    web::{self, Kept, Page},
+    web::{self, Kept, WebServer},
 };
 use crate::{
     actors::{
@@ -28,7 +28,7 @@ use crate::{
             service::{Pulse, Reconfigure, Serve, TakePulse},
         },
     },
-    cli::voice::say,
+    cli::stderr::say,
     clock,
     config::{Config, PlaybackConfig, SyncConfig},
     engine::{
@@ -112,14 +112,14 @@ pub(super) async fn run(config: Config, read_from: ReadFrom) -> Result<Exit, Com
     actix_rt::spawn(forget_old_notes(store.clone(), config.keep_notes, config.keep_feed));
     actix_rt::spawn(keep_heard_summed_up(store.clone()));
     notices::begin(&config, &url, &owner.label, &store, &supervisor).await?;
-    let mut caretaker = Caretaker {
+    let mut watcher = AccountWatcher {
         supervisor,
         store,
         client,
         owner,
         config,
         read_from,
-        tended: BTreeMap::new(),
+        adopted: BTreeMap::new(),
         told: BTreeMap::new(),
         warned_on: BTreeMap::new(),
         is_blind: false,
@@ -127,26 +127,26 @@ pub(super) async fn run(config: Config, read_from: ReadFrom) -> Result<Exit, Com
         page,
     };
     info!(database = %url, version = env!("CARGO_PKG_VERSION"), "segno runs");
-    let ended = caretaker.live().await;
+    let ended = watcher.live().await;
     notify::tell(Notice::Stopping);
-    if let Some(page) = caretaker.page.take() {
+    if let Some(page) = watcher.page.take() {
         let _ = tokio::time::timeout(CLOSE_WITHIN, page.close()).await;
     }
     let _ = tokio::time::timeout(CLOSE_WITHIN, gate.send(Close)).await;
-    caretaker.give_up_claims().await;
+    watcher.give_up_claims().await;
     ended
 }
 
 /// Brings accounts to the supervisor, and takes them away again.
-struct Caretaker {
+struct AccountWatcher {
     supervisor: Addr<Supervisor>,
     store: Store,
     client: Client,
     owner: Owner,
     config: Config,
     read_from: ReadFrom,
-    /// The accounts in care, with the sign-in each is tended under.
-    tended: BTreeMap<AccountId, DateTime<Utc>>,
+    /// The accounts in care, with the sign-in each is adopted under.
+    adopted: BTreeMap<AccountId, DateTime<Utc>>,
     /// Why an account is not in care, as it was last told.
     told: BTreeMap<AccountId, String>,
     /// When it was last said that a sign-in ends.
@@ -155,7 +155,7 @@ struct Caretaker {
     is_blind: bool,
     /// A claim could not be renewed the last time, and that was told.
     cannot_renew: bool,
-    page: Option<Page>,
+    page: Option<WebServer>,
 }
 
 /// What the service has to do beside its actors.
@@ -166,7 +166,7 @@ enum Due {
     Renewals,
 }
 
-impl Caretaker {
+impl AccountWatcher {
     async fn live(&mut self) -> Result<Exit, CommandError> {
         let mut signals = Signals::listen()?;
         let (done, mut served) = oneshot::channel();
@@ -316,7 +316,7 @@ impl Caretaker {
     /// Gives the accounts back, so that whoever comes next need not wait.
     async fn give_up_claims(&mut self) {
         let given_up = async {
-            for account in self.tended.keys() {
+            for account in self.adopted.keys() {
                 let _ = self.store.renew_claim(*account, self.owner.id, Some(clock::now())).await;
             }
         };

@@ -2,7 +2,7 @@
 
 use super::{CommandError, Exit, print, signals::Signals};
 use crate::{
-    cli::{SandboxArgs, voice::say},
+    cli::{SandboxArgs, stderr::say},
     sandbox::{Config, LibrarySpec, Limits, Sandbox},
 };
 use std::io;

@@ -14,7 +14,7 @@ use crate::{
     },
     clock,
     config::SpotifyConfig,
-    model::{AccountId, Family, Fault, SignInState, TokenTrouble, TroubleOf},
+    model::{AccountId, FailureOf, Family, Fault, SignInState, TokenFailure},
     spotify::{Client, KeepInMemory, Keeping, Kept, Profile, StoredTokens, TokenVault, Tokens, VaultError},
     store::{Account, Person, SignIn, Store, StoreError, TokenRow},
 };
@@ -249,13 +249,13 @@ impl TokenVault for StoreVault {
         Box::pin(bounded(self.stored()))
     }
 
-    fn note_trouble<'a>(
+    fn note_failure<'a>(
         &'a self,
         known: &'a SecretString,
-        trouble: &'a TokenTrouble,
-        of: TroubleOf,
+        trouble: &'a TokenFailure,
+        of: FailureOf,
     ) -> Keeping<'a, ()> {
-        Box::pin(bounded(self.store.note_token_trouble(self.account_id, known, &self.client_id, trouble, of)))
+        Box::pin(bounded(self.store.note_token_failure(self.account_id, known, &self.client_id, trouble, of)))
     }
 
     fn note_refused<'a>(&'a self, refused: &'a SecretString, why: &'a str) -> Keeping<'a, ()> {

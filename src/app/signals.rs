@@ -4,7 +4,7 @@
 //! the process: nothing half-written counts, so the next start carries on.
 
 use super::{CommandError, Exit};
-use crate::cli::voice::say;
+use crate::cli::stderr::say;
 use std::{
     future::pending,
     process,

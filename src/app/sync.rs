@@ -12,14 +12,14 @@ use crate::{
         EntityState, GateView, Progress, Service, Supervisor,
         fetch::Fetcher,
         gate::Close,
-        supervisor::{GateOf, Outcome, Stop, SyncOnce},
+        supervisor::{GateOf, Stop, SyncOnce, SyncOutcome},
     },
     cli::{
         SyncArgs,
         numbers::time_of_day,
         progress::{Display, limit_name},
         report::{self, SyncReport},
-        voice::{complain, say},
+        stderr::{complain, say},
     },
     clock,
     config::Config,
@@ -89,7 +89,7 @@ pub(super) struct Finished {
 /// How the sync of one account ended.
 struct Synced {
     account: Account,
-    outcome: Outcome,
+    outcome: SyncOutcome,
     progress: Progress,
     num_requests: u64,
     duration: Duration,
@@ -276,7 +276,7 @@ impl Job {
         tokens: Tokens,
         entities: Vec<EntityType>,
         signals: &mut Signals,
-    ) -> Result<Outcome, CommandError> {
+    ) -> Result<SyncOutcome, CommandError> {
         let (done, mut outcome) = oneshot::channel();
         let sync = SyncOnce { account_id, tokens, entities, done };
         supervisor.send(sync).await.map_err(|_| died())?;
@@ -322,7 +322,7 @@ fn weight(exit: &Exit) -> u8 {
 }
 
 /// One line for each thing that a person can do about what was not done.
-fn advice(outcome: &Outcome) -> Vec<String> {
+fn advice(outcome: &SyncOutcome) -> Vec<String> {
     let mut steps: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (entity, end) in &outcome.ends {
         if let Some(step) = next_step(end) {

@@ -5,7 +5,7 @@ use super::{
     sync::{Finished, Job},
 };
 use crate::{
-    cli::{VerifyArgs, progress::Display, verify_report, voice::complain},
+    cli::{VerifyArgs, progress::Display, stderr::complain, verify_report},
     config::Config,
     engine::run::Purpose,
 };

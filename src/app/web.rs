@@ -16,12 +16,12 @@ use crate::{
         assets::Document,
         auth::Keeper,
         base::BasePath,
-        board::{Board, Source},
         document::{About, Snapshot},
         download::DOWNLOADS_MAX,
         health::Readiness,
         host::Hosts,
         server::{self, Bounds, Listening, UNREAD_MAX},
+        status_cache::{Source, StatusCache},
     },
 };
 use actix::Addr;
@@ -36,9 +36,9 @@ use tokio::sync::{Semaphore, watch};
 use tracing::info;
 
 /// The page, being served.
-pub(super) struct Page {
+pub(super) struct WebServer {
     listening: Listening,
-    board: Data<Board>,
+    status_cache: Data<StatusCache>,
     kept: Arc<Mutex<Kept>>,
     /// Makes the status document.
     maker: Arbiter,
@@ -85,7 +85,7 @@ pub(super) async fn serve(
     metrics: Metrics,
     progress: watch::Receiver<Progress>,
     gate: watch::Receiver<GateView>,
-) -> Result<Option<Page>, CommandError> {
+) -> Result<Option<WebServer>, CommandError> {
     let Some(address) = config.web.listen else {
         info!("no status page: web.listen is off");
         return Ok(None);
@@ -104,9 +104,9 @@ pub(super) async fn serve(
         time_zone: config.time_zone,
     };
     let source = source(store.clone(), config, kept.clone());
-    let board = Data::new(Board::new(source, about, progress.clone(), gate));
+    let status_cache = Data::new(StatusCache::new(source, about, progress.clone(), gate));
     // The first look at a large library counts it. Nobody waits for that.
-    board.current().await;
+    status_cache.current().await;
     let base = BasePath::new(config.web.base_path.clone());
     let path = base.as_str().to_owned();
     let (closing, is_closing) = watch::channel(false);
@@ -117,7 +117,7 @@ pub(super) async fn serve(
         ceilings: config.rate_limit.daily,
         zone: config.time_zone,
         metrics,
-        board: board.clone(),
+        status_cache: status_cache.clone(),
         document: Document::new(&base, config.web.token.is_some()),
         keeper: Keeper::new(config.web.token.as_ref()),
         base,
@@ -130,12 +130,12 @@ pub(super) async fn serve(
     let (server, listening) = server::listen(address, state, closing).map_err(|error| refused(address, &error))?;
     actix_rt::spawn(server);
     let maker = Arbiter::new();
-    let made = board.clone();
+    let made = status_cache.clone();
     maker.spawn_fn(move || {
         actix_rt::spawn(async move { made.keep().await });
     });
     info!("the status page is at http://{}{path}", listening.address);
-    Ok(Some(Page { listening, board, kept, maker }))
+    Ok(Some(WebServer { listening, status_cache, kept, maker }))
 }
 
 /// What the database holds, under these settings.
@@ -173,11 +173,11 @@ fn refused(address: SocketAddr, error: &io::Error) -> CommandError {
     CommandError::new(exit, format!("the status page cannot listen on {address}: {what}"))
 }
 
-impl Page {
+impl WebServer {
     /// Takes up what the service keeps current now.
     pub fn take_up(&self, kept: Kept) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
-        self.board.make_stale();
+        self.status_cache.make_stale();
     }
 
     /// Ends the streams and the server; whoever reads slowly is not waited for.

@@ -3,7 +3,7 @@
 use super::numbers::{counted, day, grouped, time_of_day};
 use crate::{
     model::{
-        SignInState, TokenTrouble,
+        SignInState, TokenFailure,
         scopes::{self, SCOPES, Scope},
         status::AccountStatus,
         text::seen,
@@ -107,7 +107,7 @@ pub fn status_lines(account: &AccountStatus, now: DateTime<Utc>) -> Vec<String> 
         }
         SignInState::SignedOut => format!("account {who}, signed out; \"segno login\" signs in"),
     }];
-    lines.extend(account.token_trouble.iter().map(|TokenTrouble { why, retry_at, .. }| {
+    lines.extend(account.token_trouble.iter().map(|TokenFailure { why, retry_at, .. }| {
         format!("  no new access token: {why}; tried again at {}", time_of_day(*retry_at, now))
     }));
     lines.extend(account.service.iter().map(|service| format!("  kept current by {service}")));
@@ -241,7 +241,7 @@ mod tests {
             spotify_id: "mira".into(),
             display_name: None,
             sign_in: SignInState::Valid { until: noon() },
-            token_trouble: Some(TokenTrouble { why, retry_at, doubted_at: None }),
+            token_trouble: Some(TokenFailure { why, retry_at, doubted_at: None }),
             missing_scopes: Vec::new(),
             service: None,
             entities: Vec::new(),

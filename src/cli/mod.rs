@@ -12,10 +12,10 @@ mod manual;
 pub mod numbers;
 pub mod progress;
 pub mod report;
+pub mod stderr;
 pub mod usage;
 mod values;
 pub mod verify_report;
-pub mod voice;
 
 pub use account::{AccountArg, LoginArgs, LogoutArgs, PurgeArgs};
 pub use changes::{ChangesArgs, Since};
@@ -34,7 +34,7 @@ pub fn parse() -> Cli {
         Ok(cli) => cli,
         Err(Refused::Shown(help)) => help.exit(),
         Err(Refused::Wrong(line)) => {
-            voice::complain(&line);
+            stderr::complain(&line);
             exit(2)
         }
     }

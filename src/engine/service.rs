@@ -27,7 +27,7 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(8);
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
+pub enum RunStep {
     /// A run begins; where there is no syncer, one is started.
     Begin { key: SyncKey, purpose: Purpose },
     /// The same run, in the next life of its syncer.
@@ -68,7 +68,7 @@ pub struct Runs {
     is_stopping: bool,
     failed: Option<String>,
     is_over: bool,
-    orders: VecDeque<Order>,
+    orders: VecDeque<RunStep>,
 }
 
 impl Runs {
@@ -111,7 +111,7 @@ impl Runs {
     }
 
     /// Hands out what is to be done next. Call until `None`, and again when time has passed.
-    pub fn poll(&mut self, now: Now) -> Option<Order> {
+    pub fn poll(&mut self, now: Now) -> Option<RunStep> {
         if self.orders.is_empty()
             && !self.is_stopping
             && let Some(key) = self.schedule.as_mut().and_then(|schedule| schedule.poll_due(now.at, now.wall))
@@ -125,7 +125,7 @@ impl Runs {
         if !may_end || !self.running.is_empty() || std::mem::replace(&mut self.is_over, true) {
             return None;
         }
-        Some(Order::Over(match (self.failed.take(), &self.schedule) {
+        Some(RunStep::Over(match (self.failed.take(), &self.schedule) {
             (_, None) => Over::Done,
             (Some(why), Some(_)) => Over::Failed(why),
             (None, Some(_)) => Over::Stopped,
@@ -134,7 +134,7 @@ impl Runs {
 
     fn begin(&mut self, key: SyncKey) {
         self.running.insert(key);
-        self.orders.push_back(Order::Begin { key, purpose: self.purpose_of(&key) });
+        self.orders.push_back(RunStep::Begin { key, purpose: self.purpose_of(&key) });
     }
 
     /// Whoever asks for a run wants to see the library as it is, and not what is due by the schedule of the service.
@@ -156,13 +156,13 @@ impl Runs {
             schedule.handle_paused(key);
         }
         if self.running.contains(&key) {
-            self.orders.push_back(Order::Stop(key));
+            self.orders.push_back(RunStep::Stop(key));
         }
     }
 
     /// What this has not committed is of no use any more.
     pub fn handle_dismissed(&mut self, key: SyncKey, now: Now) {
-        self.orders.push_back(Order::Dismiss(key));
+        self.orders.push_back(RunStep::Dismiss(key));
         self.handle_ended(key, RunEnd::Stopped, now);
     }
 
@@ -193,9 +193,9 @@ impl Runs {
         };
         // A syncer that was told to stop does nothing else any more; the next run has a new one.
         let is_spent = end == RunEnd::Stopped && self.schedule.is_some();
-        self.orders.push_back(Order::Ended { key, end, plan, is_told });
+        self.orders.push_back(RunStep::Ended { key, end, plan, is_told });
         if is_spent {
-            self.orders.push_back(Order::Dismiss(key));
+            self.orders.push_back(RunStep::Dismiss(key));
         }
     }
 
@@ -203,13 +203,13 @@ impl Runs {
     pub fn handle_syncer_died(&mut self, key: SyncKey, ruling: Ruling, why: &str, now: Now) {
         match ruling {
             Ruling::RestartIn(_) if self.running.contains(&key) => {
-                self.orders.push_back(Order::TakeUp { key, purpose: self.purpose_of(&key) });
+                self.orders.push_back(RunStep::TakeUp { key, purpose: self.purpose_of(&key) });
             }
             Ruling::RestartIn(_) => {}
             Ruling::Park | Ruling::Rest => {
                 let why = format!("the syncer keeps failing: {why}");
-                self.orders.push_back(Order::NoteFailure { key, why: why.clone() });
-                self.orders.push_back(Order::Dismiss(key));
+                self.orders.push_back(RunStep::NoteFailure { key, why: why.clone() });
+                self.orders.push_back(RunStep::Dismiss(key));
                 self.handle_ended(key, RunEnd::Failed(Fault::Internal(why)), now);
             }
         }
@@ -233,7 +233,7 @@ impl Runs {
     /// All runs end: what is whole is committed, the rest dropped.
     pub fn handle_stop(&mut self) {
         self.is_stopping = true;
-        self.orders.extend(self.running.iter().map(|key| Order::Stop(*key)));
+        self.orders.extend(self.running.iter().map(|key| RunStep::Stop(*key)));
     }
 
     /// [`STOP_WITHIN`] is over.

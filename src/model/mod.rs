@@ -54,4 +54,4 @@ pub use playlist_choice::PlaylistChoice;
 pub use reading::{Due, FailedReading, FailureKind, LastFailure, REST_MAX, ReadingState, StalePlaylist, look_again_in};
 pub use removal_guard::{REMOVAL_COUNT_ALWAYS, RemovalGuard};
 pub use sharing::{GateProcess, ProbeClaim, SharedChange, SharedLimits};
-pub use sign_in::{SignInRefusal, SignInState, TokenTrouble, TroubleOf};
+pub use sign_in::{FailureOf, SignInRefusal, SignInState, TokenFailure};

@@ -43,7 +43,7 @@ pub struct SignInRefusal {
 
 /// Why an account gets no new access token for a while. What it has of one goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct TokenTrouble {
+pub struct TokenFailure {
     pub why: String,
     /// The token endpoint is not asked before.
     pub retry_at: DateTime<Utc>,
@@ -53,7 +53,7 @@ pub struct TokenTrouble {
 
 /// Whom trouble with the token endpoint concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TroubleOf {
+pub enum FailureOf {
     /// The tokens of one account.
     Grant,
     /// Every account of the application.

@@ -1,6 +1,6 @@
 //! What `segno status --json` prints and the web API serves. The names are part of the interface.
 
-use super::{AccountId, EntityType, Family, LimitClass, Phase, SignInState, TokenTrouble};
+use super::{AccountId, EntityType, Family, LimitClass, Phase, SignInState, TokenFailure};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -23,7 +23,7 @@ pub struct AccountStatus {
     pub sign_in: SignInState,
     /// Why there is no new access token for a while, and when the token endpoint is asked again; `None` where all is well.
     #[serde(default)]
-    pub token_trouble: Option<TokenTrouble>,
+    pub token_trouble: Option<TokenFailure>,
     /// Permissions that the person did not grant, by Spotify's names.
     pub missing_scopes: Vec<String>,
     /// The service that keeps the account current, if one lives.

@@ -41,8 +41,8 @@ pub enum Class {
     Rate,
     /// Too many in a day.
     Quota,
-    /// No limit: a server in trouble asked to be left alone, and answers all the same.
-    Trouble,
+    /// No limit: a failing server asked to be left alone, and answers all the same.
+    Outage,
 }
 
 /// Where the word to pause came from.
@@ -88,7 +88,7 @@ impl From<Refusal> for Reply {
     fn from(refusal: Refusal) -> Reply {
         let reply = match refusal.class {
             Class::Quota => Reply::api_error_with_reason(429, "Too many requests", "QUOTA_EXCEEDED"),
-            Class::Rate | Class::Trouble => Reply::api_error(429, "API rate limit exceeded"),
+            Class::Rate | Class::Outage => Reply::api_error(429, "API rate limit exceeded"),
         };
         match refusal.retry_after_s {
             Some(seconds) => reply.with_header("Retry-After", seconds.to_string()),
@@ -154,7 +154,7 @@ impl Limiter {
     /// Admits a request of that family, or refuses it. `delay` is how long the answer will be under way.
     pub fn admit(&mut self, family: Family, now: Instant, delay: Duration) -> Result<(), Refusal> {
         self.end_what_is_over(now);
-        let refusing = |pause: &&Pause| pause.scope.covers(family) && pause.class != Class::Trouble;
+        let refusing = |pause: &&Pause| pause.scope.covers(family) && pause.class != Class::Outage;
         if let Some(pause) = self.pauses.iter().filter(refusing).max_by_key(|pause| pause.until) {
             return Err(Refusal { class: pause.class, retry_after_s: Some(whole_seconds(pause.until - now)) });
         }
@@ -285,7 +285,7 @@ mod tests {
     fn a_server_in_trouble_is_counted_but_answers() {
         let mut limiter = Limiter::new(Limits::default());
         let start = Instant::now();
-        let (scope, class, origin) = (Scope::All, Class::Trouble, Origin::Rule);
+        let (scope, class, origin) = (Scope::All, Class::Outage, Origin::Rule);
         limiter.pause(Pause { scope, class, origin, announced_at: start, until: start + SECOND });
         assert_eq!(limiter.manners(Family::Me, start + SECOND / 2), Manners::Early);
         assert_eq!(limiter.admit(Family::Me, start + SECOND / 2, Duration::ZERO), Ok(()));

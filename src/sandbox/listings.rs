@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::config::Dialect;
 use super::http::{ApiError, Query, Reply};
-use super::lens::Lens;
 use super::library::{Access, Library, Media, Play, Playlist, PlaylistItem};
-use super::paging::{Page, limit};
+use super::paging::{PageWindow, limit};
+use super::renderer::Renderer;
 use super::routes::Endpoint;
 use super::rows::{
     AfterWire, ArtistPagingWire, ContentsRefWire, ContextWire, ExplicitContentWire, FollowingWire, MeWire,
@@ -26,16 +26,18 @@ pub fn answer(
     endpoint: Endpoint<'_>,
     query: &Query<'_>,
 ) -> Result<Reply, ApiError> {
-    let view = View { library, lens: Lens { catalogue: &library.catalogue, dialect }, query };
+    let view = View { library, renderer: Renderer { catalogue: &library.catalogue, dialect }, query };
     match endpoint {
         Endpoint::Me => Ok(view.me()),
         Endpoint::SavedTracks => view.saved_tracks(),
         Endpoint::SavedAlbums => view.saved_albums(),
         Endpoint::Following => view.following(),
-        Endpoint::SavedShows => view.saved("/me/shows", &library.shows, |row| view.lens.saved_show(row)),
-        Endpoint::SavedEpisodes => view.saved("/me/episodes", &library.episodes, |row| view.lens.saved_episode(row)),
+        Endpoint::SavedShows => view.saved("/me/shows", &library.shows, |row| view.renderer.saved_show(row)),
+        Endpoint::SavedEpisodes => {
+            view.saved("/me/episodes", &library.episodes, |row| view.renderer.saved_episode(row))
+        }
         Endpoint::SavedAudiobooks => {
-            view.saved("/me/audiobooks", &library.audiobooks, |row| view.lens.saved_audiobook(row))
+            view.saved("/me/audiobooks", &library.audiobooks, |row| view.renderer.saved_audiobook(row))
         }
         Endpoint::Playlists => view.playlists(),
         Endpoint::Playlist { id } => view.playlist(id),
@@ -65,7 +67,7 @@ pub fn slots(library: &Library, endpoint: Endpoint<'_>, query: &Query<'_>) -> Op
         | Endpoint::SavedAudiobooks
         | Endpoint::Playlists
         | Endpoint::PlaylistItems { .. }
-        | Endpoint::PlaylistTracks { .. } => Page::read(query, usize::MAX).ok()?.offset,
+        | Endpoint::PlaylistTracks { .. } => PageWindow::read(query, usize::MAX).ok()?.offset,
         Endpoint::Me
         | Endpoint::Playlist { .. }
         | Endpoint::RecentlyPlayed
@@ -79,14 +81,14 @@ pub fn slots(library: &Library, endpoint: Endpoint<'_>, query: &Query<'_>) -> Op
 /// The library as one request sees it.
 struct View<'a> {
     library: &'a Library,
-    lens: Lens<'a>,
+    renderer: Renderer<'a>,
     query: &'a Query<'a>,
 }
 
 impl<'a> View<'a> {
     fn me(&self) -> Reply {
         let account = &self.library.account;
-        let is_legacy = self.lens.dialect == Dialect::Legacy;
+        let is_legacy = self.renderer.dialect == Dialect::Legacy;
         let wire = MeWire {
             identity: Identity::of(Kind::User, &account.id),
             account_id: &account.account_id,
@@ -102,26 +104,26 @@ impl<'a> View<'a> {
     }
 
     fn saved_tracks(&self) -> Result<Reply, ApiError> {
-        let (page, rows) = (Page::read(self.query, usize::MAX)?, &self.library.tracks);
+        let (page, rows) = (PageWindow::read(self.query, usize::MAX)?, &self.library.tracks);
         let items = page.of(rows).iter().map(|row| SavedTrackWire {
             added_at: seconds(row.added_at),
-            track: row.track.map(|no| self.lens.track(no)),
+            track: row.track.map(|no| self.renderer.track(no)),
         });
         Ok(Reply::json(200, &page.wire("/me/tracks", "", rows.len(), items.collect())))
     }
 
     fn saved_albums(&self) -> Result<Reply, ApiError> {
-        let (page, rows) = (Page::read(self.query, usize::MAX)?, &self.library.albums);
+        let (page, rows) = (PageWindow::read(self.query, usize::MAX)?, &self.library.albums);
         let items = page
             .of(rows)
             .iter()
-            .map(|row| SavedAlbumWire { added_at: seconds(row.added_at), album: self.lens.album(row.album) });
+            .map(|row| SavedAlbumWire { added_at: seconds(row.added_at), album: self.renderer.album(row.album) });
         Ok(Reply::json(200, &page.wire("/me/albums", "", rows.len(), items.collect())))
     }
 
     /// A listing of what is spoken.
     fn saved<R, W: Serialize>(&self, path: &str, rows: &[R], wire: impl Fn(&R) -> W) -> Result<Reply, ApiError> {
-        let page = Page::read(self.query, usize::MAX)?;
+        let page = PageWindow::read(self.query, usize::MAX)?;
         let items = page.of(rows).iter().map(wire);
         Ok(Reply::json(200, &page.wire(path, "", rows.len(), items.collect())))
     }
@@ -135,7 +137,7 @@ impl<'a> View<'a> {
         let limit = limit(self.query)?;
         let (library, after) = (self.library, self.query.get("after"));
         let start = library.followed_after(after.unwrap_or_default());
-        let page = Page { offset: start, limit }.of(&library.artists);
+        let page = PageWindow { offset: start, limit }.of(&library.artists);
         let address = |after: &str| format!("{HOST}/me/following?type=artist&after={after}&limit={limit}");
         let has_more = start + page.len() < library.artists.len();
         let last = page.last().filter(|_| has_more).map(|no| library.catalogue[*no].id.as_str());
@@ -146,18 +148,18 @@ impl<'a> View<'a> {
                 next: last.map(address),
                 cursors: AfterWire { after: last },
                 total: library.artists.len(),
-                items: page.iter().map(|no| self.lens.artist(*no)).collect(),
+                items: page.iter().map(|no| self.renderer.artist(*no)).collect(),
             },
         };
         Ok(Reply::json(200, &wire))
     }
 
     fn playlists(&self) -> Result<Reply, ApiError> {
-        let (page, rows) = (Page::read(self.query, PLAYLISTS_OFFSET_MAX)?, &self.library.playlists);
+        let (page, rows) = (PageWindow::read(self.query, PLAYLISTS_OFFSET_MAX)?, &self.library.playlists);
         let items = page.of(rows).iter().map(|playlist| {
             playlist.as_ref().map(|playlist| {
                 let href = format!("{HOST}{}", self.items_path(playlist, self.items_name()));
-                self.lens.playlist(playlist, Some(ContentsRefWire { href, total: playlist.items.len() }))
+                self.renderer.playlist(playlist, Some(ContentsRefWire { href, total: playlist.items.len() }))
             })
         });
         Ok(Reply::json(200, &page.wire("/me/playlists", "", rows.len(), items.collect())))
@@ -165,31 +167,31 @@ impl<'a> View<'a> {
 
     fn playlist(&self, id: &str) -> Result<Reply, ApiError> {
         let playlist = self.library.playlist(id).ok_or(ApiError::NOT_FOUND)?;
-        let contents = match self.library.access(playlist, self.lens.dialect) {
+        let contents = match self.library.access(playlist, self.renderer.dialect) {
             Access::Closed => return Err(ApiError::NOT_FOUND),
             Access::Withheld => None,
             Access::Readable => {
-                let page = Page { offset: 0, limit: EMBEDDED_ITEMS };
+                let page = PageWindow { offset: 0, limit: EMBEDDED_ITEMS };
                 Some(self.contents(playlist, page, self.items_name()))
             }
         };
-        Ok(Reply::json(200, &self.lens.playlist(playlist, contents)))
+        Ok(Reply::json(200, &self.renderer.playlist(playlist, contents)))
     }
 
     fn playlist_items(&self, id: &str, name: &str) -> Result<Reply, ApiError> {
         let playlist = self.library.playlist(id).ok_or(ApiError::NOT_FOUND)?;
-        match self.library.access(playlist, self.lens.dialect) {
+        match self.library.access(playlist, self.renderer.dialect) {
             Access::Closed => Err(ApiError::NOT_FOUND),
             Access::Withheld => Err(ApiError::FORBIDDEN),
             Access::Readable => {
-                let page = Page::read(self.query, usize::MAX)?;
+                let page = PageWindow::read(self.query, usize::MAX)?;
                 Ok(Reply::json(200, &self.contents(playlist, page, name)))
             }
         }
     }
 
     /// A page of the contents of a playlist, at the endpoint of that name.
-    fn contents(&self, playlist: &'a Playlist, page: Page, name: &str) -> PagingWire<PlaylistItemWire<'a>> {
+    fn contents(&self, playlist: &'a Playlist, page: PageWindow, name: &str) -> PagingWire<PlaylistItemWire<'a>> {
         let types = self.query.get("additional_types");
         let extra = types.map_or_else(String::new, |types| {
             let types: String = url::form_urlencoded::byte_serialize(types.as_bytes()).collect();
@@ -202,18 +204,18 @@ impl<'a> View<'a> {
 
     fn item(&self, item: &'a PlaylistItem, with_episodes: bool) -> PlaylistItemWire<'a> {
         let media = match &item.media {
-            Media::Track(no) => Some(MediaWire::Track(Box::new(self.lens.track(*no)))),
-            Media::Episode(no) if with_episodes => Some(MediaWire::Episode(Box::new(self.lens.episode(*no)))),
-            Media::Local(file) => Some(MediaWire::Local(Box::new(self.lens.local(file)))),
+            Media::Track(no) => Some(MediaWire::Track(Box::new(self.renderer.track(*no)))),
+            Media::Episode(no) if with_episodes => Some(MediaWire::Episode(Box::new(self.renderer.episode(*no)))),
+            Media::Local(file) => Some(MediaWire::Local(Box::new(self.renderer.local(file)))),
             Media::Episode(_) | Media::Missing => None,
         };
-        let (item_field, track_field) = match self.lens.dialect {
+        let (item_field, track_field) = match self.renderer.dialect {
             Dialect::Current => (Some(media), None),
             Dialect::Legacy => (None, Some(media)),
         };
         PlaylistItemWire {
             added_at: item.added_at.map(seconds),
-            added_by: item.added_by.as_deref().map(|id| self.lens.mention(id)),
+            added_by: item.added_by.as_deref().map(|id| self.renderer.mention(id)),
             is_local: matches!(item.media, Media::Local(_)),
             primary_color: (),
             video_thumbnail: ThumbnailWire { url: () },
@@ -223,7 +225,7 @@ impl<'a> View<'a> {
     }
 
     fn items_name(&self) -> &'static str {
-        match self.lens.dialect {
+        match self.renderer.dialect {
             Dialect::Current => "items",
             Dialect::Legacy => "tracks",
         }
@@ -270,7 +272,7 @@ impl<'a> View<'a> {
             items: plays
                 .into_iter()
                 .map(|play| PlayWire {
-                    track: self.lens.track(play.track),
+                    track: self.renderer.track(play.track),
                     played_at: millis(play.played_at),
                     context: self.context(play),
                 })

@@ -6,7 +6,7 @@
 //! (sockets)   (one step ├─ consent    who agrees to what
 //!              at a     ├─ limits     rolling window, quotas, pauses
 //!              time)    ├─ faults     what goes wrong, and when ── reshape
-//!                       ├─ listings   the questions of a sync ──── paging, rows, lens, wire
+//!                       ├─ listings   the questions of a sync ──── paging, rows, renderer, wire
 //!                       ├─ control    /_sandbox/ ──────────────── truth, explicit
 //!                       ├─ shares     playlists that several people list
 //!                       └─ log        who asked what
@@ -35,7 +35,6 @@ mod faults;
 mod generate;
 mod handed_out;
 mod http;
-mod lens;
 mod library;
 mod life;
 mod limits;
@@ -48,6 +47,7 @@ mod oauth;
 mod paging;
 mod plays;
 mod refusals;
+mod renderer;
 mod reshape;
 mod routes;
 mod rows;

@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 /// How a language joins an adjective and a noun.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Order {
+enum WordOrder {
     /// Adjective first, with an article and a plural in the names of bands.
     English,
     AdjectiveFirst,
@@ -19,68 +19,68 @@ enum Order {
 struct Tongue {
     /// How often it comes up, of [`WEIGHT_TOTAL`].
     weight: usize,
-    order: Order,
+    order: WordOrder,
     adjectives: &'static [&'static str],
     nouns: &'static [&'static str],
 }
 
 #[rustfmt::skip]
 const TONGUES: [Tongue; 19] = [
-    Tongue { weight: 40, order: Order::English,
+    Tongue { weight: 40, order: WordOrder::English,
         adjectives: &["Paper", "Velvet", "Quiet", "Northern", "Hollow", "Golden", "Electric", "Slow", "Distant", "Borrowed", "Silver", "Restless", "Painted", "Wooden", "Lunar", "Crooked", "Second", "Almost", "Tidal", "Amber"],
         nouns: &["Harbour", "Lantern", "Orchard", "Satellite", "Meadow", "Compass", "Staircase", "Thunder", "Feather", "Carousel", "Lighthouse", "Window", "Parade", "Teacup", "Glacier", "Umbrella", "Telegraph", "Sparrow", "Almanac", "Ferry"] },
-    Tongue { weight: 6, order: Order::AdjectiveFirst,
+    Tongue { weight: 6, order: WordOrder::AdjectiveFirst,
         adjectives: &["Blauer", "Stiller", "Später", "Grüner", "Müder", "Süßer", "Heißer", "Schöner", "Kühler", "Langer"],
         nouns: &["Himmel", "Morgen", "Wald", "Schlüssel", "Vogel", "Regen", "Kompass", "Frühling", "Käfer", "Löwenzahn"] },
-    Tongue { weight: 5, order: Order::NounFirst,
+    Tongue { weight: 5, order: WordOrder::NounFirst,
         adjectives: &["bleu", "étoilé", "lointain", "léger", "doré", "oublié", "sauvage", "rêvé"],
         nouns: &["Jardin", "Été", "Rivage", "Théâtre", "Nuage", "Hôtel", "Château", "Cœur", "Manège"] },
-    Tongue { weight: 6, order: Order::NounFirst,
+    Tongue { weight: 6, order: WordOrder::NounFirst,
         adjectives: &["lejana", "pequeña", "dormida", "eterna", "extraña", "tranquila", "perdida", "única"],
         nouns: &["Canción", "Montaña", "Señal", "Niebla", "Mañana", "Luna", "Araña", "Ciudad"] },
-    Tongue { weight: 4, order: Order::NounFirst,
+    Tongue { weight: 4, order: WordOrder::NounFirst,
         adjectives: &["Distante", "Sonâmbulo", "Tímido", "Veloz", "Alegre", "Invisível"],
         nouns: &["Coração", "Verão", "Avião", "Pássaro", "Quintal", "Balão", "Relâmpago"] },
-    Tongue { weight: 3, order: Order::AdjectiveFirst,
+    Tongue { weight: 3, order: WordOrder::AdjectiveFirst,
         adjectives: &["Cicha", "Złota", "Błękitna", "Śpiąca", "Żółta", "Odległa"],
         nouns: &["Łąka", "Gwiazda", "Rzeka", "Ćma", "Wieża", "Źrenica", "Pięciolinia"] },
-    Tongue { weight: 3, order: Order::AdjectiveFirst,
+    Tongue { weight: 3, order: WordOrder::AdjectiveFirst,
         adjectives: &["Stilla", "Blå", "Gömda", "Snöiga", "Ödsliga", "Långa"],
         nouns: &["Ängar", "Fjäll", "Öar", "Stjärnor", "Älvar", "Båtar"] },
-    Tongue { weight: 3, order: Order::AdjectiveFirst,
+    Tongue { weight: 3, order: WordOrder::AdjectiveFirst,
         adjectives: &["Küçük", "Sessiz", "Mavi", "Yağmurlu", "Güneşli", "Işıltılı"],
         nouns: &["Şehir", "Gökyüzü", "Bahçe", "Rüzgâr", "Yıldız", "Köprü", "İskele"] },
-    Tongue { weight: 2, order: Order::NounFirst,
+    Tongue { weight: 2, order: WordOrder::NounFirst,
         adjectives: &["Dịu Dàng", "Xa Xôi", "Mùa Hạ", "Lặng Lẽ", "Cuối Cùng"],
         nouns: &["Cơn Mưa", "Ánh Trăng", "Dòng Sông", "Giấc Mơ", "Khu Vườn"] },
-    Tongue { weight: 5, order: Order::AdjectiveFirst,
+    Tongue { weight: 5, order: WordOrder::AdjectiveFirst,
         adjectives: &["Тихий", "Северный", "Бумажный", "Далёкий", "Ночной", "Синий", "Забытый", "Стеклянный"],
         nouns: &["Берег", "Фонарь", "Ветер", "Поезд", "Мотылёк", "Горизонт", "Снегопад", "Оркестр"] },
-    Tongue { weight: 2, order: Order::AdjectiveFirst,
+    Tongue { weight: 2, order: WordOrder::AdjectiveFirst,
         adjectives: &["Лісовий", "Осінній", "Срібний", "Літній", "Ґречний"],
         nouns: &["Їжак", "Світанок", "Промінь", "Ліхтар", "Метелик"] },
-    Tongue { weight: 3, order: Order::AdjectiveFirst,
+    Tongue { weight: 3, order: WordOrder::AdjectiveFirst,
         adjectives: &["Μικρό", "Χάρτινο", "Ήσυχο", "Παλιό", "Χρυσό", "Γαλάζιο"],
         nouns: &["Καράβι", "Φεγγάρι", "Λιμάνι", "Όνειρο", "Παράθυρο", "Καλοκαίρι"] },
-    Tongue { weight: 5, order: Order::Joined,
+    Tongue { weight: 5, order: WordOrder::Joined,
         adjectives: &["青い", "静かな", "遠い", "夜明けの", "硝子の", "真夏の", "忘れられた", "小さな", "ネオンの"],
         nouns: &["灯台", "海岸", "天文台", "雨傘", "回転木馬", "星座", "図書館", "金魚", "パレード"] },
-    Tongue { weight: 3, order: Order::AdjectiveFirst,
+    Tongue { weight: 3, order: WordOrder::AdjectiveFirst,
         adjectives: &["푸른", "조용한", "머나먼", "새벽의", "은빛", "잃어버린"],
         nouns: &["바다", "등대", "정원", "별자리", "우산", "기차역"] },
-    Tongue { weight: 2, order: Order::Joined,
+    Tongue { weight: 2, order: WordOrder::Joined,
         adjectives: &["安静的", "遥远的", "蓝色的", "午夜的", "發光的"],
         nouns: &["灯塔", "河流", "图书馆", "月光", "島嶼"] },
-    Tongue { weight: 3, order: Order::NounFirst,
+    Tongue { weight: 3, order: WordOrder::NounFirst,
         adjectives: &["الهادئ", "البعيد", "الأزرق", "القديم", "الجميل"],
         nouns: &["البحر", "القمر", "المساء", "الطريق", "المطر", "النسيم"] },
-    Tongue { weight: 2, order: Order::NounFirst,
+    Tongue { weight: 2, order: WordOrder::NounFirst,
         adjectives: &["השקט", "הכחול", "הרחוק", "הישן", "הנעלם"],
         nouns: &["הים", "הירח", "הגשר", "החלון", "המגדלור"] },
-    Tongue { weight: 2, order: Order::AdjectiveFirst,
+    Tongue { weight: 2, order: WordOrder::AdjectiveFirst,
         adjectives: &["नीला", "पुराना", "सुनहरा", "अनजाना", "छोटा"],
         nouns: &["आसमान", "सपना", "रास्ता", "सितारा", "बादल", "मौसम"] },
-    Tongue { weight: 1, order: Order::NounFirst,
+    Tongue { weight: 1, order: WordOrder::NounFirst,
         adjectives: &["สีคราม", "แสนไกล", "เงียบงัน"],
         nouns: &["ทะเล", "ดวงดาว", "สายฝน", "หิ่งห้อย"] },
 ];
@@ -188,9 +188,9 @@ impl Namer<'_> {
     fn phrase(&mut self, tongue: &Tongue) -> String {
         let (adjective, noun) = (self.pick(tongue.adjectives), self.pick(tongue.nouns));
         match tongue.order {
-            Order::English | Order::AdjectiveFirst => format!("{adjective} {noun}"),
-            Order::NounFirst => format!("{noun} {adjective}"),
-            Order::Joined => format!("{adjective}{noun}"),
+            WordOrder::English | WordOrder::AdjectiveFirst => format!("{adjective} {noun}"),
+            WordOrder::NounFirst => format!("{noun} {adjective}"),
+            WordOrder::Joined => format!("{adjective}{noun}"),
         }
     }
 
@@ -199,7 +199,7 @@ impl Namer<'_> {
         let tongue = self.tongue();
         let phrase = self.phrase(tongue);
         match self.0.u8(..12) {
-            0 | 1 if tongue.order == Order::English => format!("The {phrase}s"),
+            0 | 1 if tongue.order == WordOrder::English => format!("The {phrase}s"),
             2 => format!("DJ {}", self.pick(tongue.nouns)),
             3 => format!("{} & {}", self.pick(tongue.nouns), self.pick(tongue.nouns)),
             4 => format!("{phrase} Ensemble"),

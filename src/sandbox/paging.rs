@@ -20,18 +20,18 @@ pub fn limit(query: &Query<'_>) -> Result<usize, ApiError> {
 
 /// A slice by offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct PageWindow {
     pub offset: usize,
     pub limit: usize,
 }
 
-impl Page {
+impl PageWindow {
     /// Reads `offset` and `limit`; no offset may exceed `offset_max`.
-    pub fn read(query: &Query<'_>, offset_max: usize) -> Result<Page, ApiError> {
+    pub fn read(query: &Query<'_>, offset_max: usize) -> Result<PageWindow, ApiError> {
         const INVALID: ApiError = ApiError::bad_request("Invalid offset");
         let limit = limit(query)?;
         let offset = query.get("offset").map_or(Ok(0), str::parse).map_err(|_| INVALID)?;
-        if offset <= offset_max { Ok(Page { offset, limit }) } else { Err(INVALID) }
+        if offset <= offset_max { Ok(PageWindow { offset, limit }) } else { Err(INVALID) }
     }
 
     /// The rows of this page.
@@ -42,7 +42,7 @@ impl Page {
 
     /// The wire object of this page. `path` begins below `/v1`; `extra` goes at the end of each address.
     pub fn wire<T: Serialize>(self, path: &str, extra: &str, total: usize, items: Vec<T>) -> PagingWire<T> {
-        let Page { offset, limit } = self;
+        let PageWindow { offset, limit } = self;
         let address = |offset: usize| format!("{HOST}{path}?offset={offset}&limit={limit}{extra}");
         let end = offset.saturating_add(limit);
         PagingWire {
@@ -69,22 +69,22 @@ mod tests {
         for bad in ["offset=-1", "offset=x", "offset=101"] {
             assert_eq!(read(bad), Err(ApiError::bad_request("Invalid offset")), "{bad}");
         }
-        assert_eq!(read(""), Ok(Page { offset: 0, limit: 20 }));
-        assert_eq!(read("limit=50&offset=100"), Ok(Page { offset: 100, limit: 50 }));
+        assert_eq!(read(""), Ok(PageWindow { offset: 0, limit: 20 }));
+        assert_eq!(read("limit=50&offset=100"), Ok(PageWindow { offset: 100, limit: 50 }));
     }
 
     #[test]
     fn pages_lead_to_their_neighbours() {
         let list: Vec<u8> = (0..45).collect();
-        let page = Page { offset: 30, limit: 20 };
+        let page = PageWindow { offset: 30, limit: 20 };
         let wire = page.wire("/me/tracks", "", list.len(), page.of(&list).to_vec());
         assert_eq!((wire.items.len(), wire.next), (15, None));
         assert_eq!(wire.previous.as_deref(), Some("https://api.spotify.com/v1/me/tracks?offset=10&limit=20"));
-        let beyond = Page { offset: 90, limit: 20 };
+        let beyond = PageWindow { offset: 90, limit: 20 };
         assert!(beyond.of(&list).is_empty());
     }
 
-    fn read(query: &str) -> Result<Page, ApiError> {
-        Page::read(&Query::parse(query.as_bytes()), 100)
+    fn read(query: &str) -> Result<PageWindow, ApiError> {
+        PageWindow::read(&Query::parse(query.as_bytes()), 100)
     }
 }

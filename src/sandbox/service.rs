@@ -211,7 +211,7 @@ impl Service {
         let (class, scope) = match pretends {
             Some(Class::Rate) => (Class::Rate, Scope::All),
             Some(Class::Quota) => (Class::Quota, Scope::Family(family)),
-            Some(Class::Trouble) | None => (Class::Trouble, Scope::Family(family)),
+            Some(Class::Outage) | None => (Class::Outage, Scope::Family(family)),
         };
         if !family.is_limited() {
             return;

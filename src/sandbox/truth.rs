@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::config::Dialect;
-use super::lens::Lens;
 use super::library::{Access, Library, Media, Play, Playlist, PlaylistItem};
+use super::renderer::Renderer;
 use super::spoken::wire::{AudiobookWire, SpokenTruth};
 use super::wire::{AlbumWire, ArtistWire, EpisodeWire, ShowWire, TrackWire, seconds};
 
@@ -143,14 +143,14 @@ pub struct CatalogueTruth<'a> {
 impl<'a> CatalogueTruth<'a> {
     /// Looks at what a library is made of.
     pub fn of(library: &'a Library, dialect: Dialect) -> CatalogueTruth<'a> {
-        let lens = Lens { catalogue: &library.catalogue, dialect };
+        let renderer = Renderer { catalogue: &library.catalogue, dialect };
         CatalogueTruth {
-            tracks: lens.catalogue.tracks().map(|no| lens.track(no)).collect(),
-            albums: lens.catalogue.albums().map(|no| lens.album(no)).collect(),
-            artists: lens.catalogue.artists().map(|no| lens.artist(no)).collect(),
-            shows: lens.catalogue.shows().map(|no| lens.show(no)).collect(),
-            episodes: lens.catalogue.episodes().map(|no| lens.episode(no)).collect(),
-            audiobooks: lens.catalogue.audiobooks().map(|no| lens.audiobook(no)).collect(),
+            tracks: renderer.catalogue.tracks().map(|no| renderer.track(no)).collect(),
+            albums: renderer.catalogue.albums().map(|no| renderer.album(no)).collect(),
+            artists: renderer.catalogue.artists().map(|no| renderer.artist(no)).collect(),
+            shows: renderer.catalogue.shows().map(|no| renderer.show(no)).collect(),
+            episodes: renderer.catalogue.episodes().map(|no| renderer.episode(no)).collect(),
+            audiobooks: renderer.catalogue.audiobooks().map(|no| renderer.audiobook(no)).collect(),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The objects of the Web API as they are spelled in JSON. The types borrow from the catalogue and write themselves
-//! straight into the answer, so that a page costs what its bytes cost. Which fields are filled is `lens.rs`'s business.
+//! straight into the answer, so that a page costs what its bytes cost. Which fields are filled is `renderer.rs`'s business.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};

@@ -16,7 +16,7 @@ use super::{
     token_rest::TokenRest,
     wire::TokenWire,
 };
-use crate::model::{TokenTrouble, TroubleOf};
+use crate::model::{FailureOf, TokenFailure};
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
@@ -50,7 +50,7 @@ pub struct StoredTokens {
     pub refresh_token: SecretString,
     pub scopes: Option<String>,
     /// Why they are not renewed for a while.
-    pub trouble: Option<TokenTrouble>,
+    pub trouble: Option<TokenFailure>,
 }
 
 /// What a [`TokenVault`] does, when it is done. Its future need not be `Send`: the service runs on one thread.
@@ -73,7 +73,7 @@ pub trait TokenVault: Send + Sync {
     fn load(&self) -> Keeping<'_, Option<StoredTokens>>;
 
     /// Notes that there is no new access token for a while, if this refresh token still is the stored one.
-    fn note_trouble<'a>(&'a self, known: &'a SecretString, trouble: &'a TokenTrouble, of: TroubleOf)
+    fn note_failure<'a>(&'a self, known: &'a SecretString, trouble: &'a TokenFailure, of: FailureOf)
     -> Keeping<'a, ()>;
 
     /// Notes that Spotify has refused this refresh token for good, if it still is the stored one.
@@ -98,7 +98,7 @@ impl TokenVault for KeepInMemory {
         Box::pin(std::future::ready(Ok(None)))
     }
 
-    fn note_trouble<'a>(&'a self, _: &'a SecretString, _: &'a TokenTrouble, _: TroubleOf) -> Keeping<'a, ()> {
+    fn note_failure<'a>(&'a self, _: &'a SecretString, _: &'a TokenFailure, _: FailureOf) -> Keeping<'a, ()> {
         Box::pin(std::future::ready(Ok(())))
     }
 
@@ -267,7 +267,7 @@ impl Tokens {
                                 self.save(&mut state).await?;
                             }
                             // A note that is lost costs a request after a restart, and nothing else.
-                            if let Err(error) = self.inner.vault.note_trouble(&state.known, &trouble, of).await {
+                            if let Err(error) = self.inner.vault.note_failure(&state.known, &trouble, of).await {
                                 debug!(%error, "the trouble of the token endpoint could not be noted");
                             }
                             obstacle = rest_left(endpoint, &state);
@@ -311,7 +311,7 @@ impl Tokens {
                     let doubted_at = doubted_at.unwrap_or(now);
                     let mut rest = TokenRest::default();
                     let trouble = rest.handle_doubt(why, doubted_at, rests, Instant::now(), now);
-                    vault.note_trouble(refresh_token, &trouble, TroubleOf::Grant).await?;
+                    vault.note_failure(refresh_token, &trouble, FailureOf::Grant).await?;
                     state.rest = rest;
                 }
             }
@@ -386,15 +386,15 @@ impl Tokens {
                     Ok(())
                 }
                 Err(NotRenewed::Failed { why, retry_after, is_of_the_grant: true }) => {
-                    Err((state.rest.handle_failure(why, retry_after, rests, now, wall), TroubleOf::Grant))
+                    Err((state.rest.handle_failure(why, retry_after, rests, now, wall), FailureOf::Grant))
                 }
                 Err(NotRenewed::Failed { why, retry_after, is_of_the_grant: false }) => {
-                    Err((shared.handle_failure(why, retry_after, rests, now, wall), TroubleOf::Endpoint))
+                    Err((shared.handle_failure(why, retry_after, rests, now, wall), FailureOf::Endpoint))
                 }
                 Err(NotRenewed::Void { said, error }) => {
                     let why = said.clone();
                     state.void = Some(Void { refresh_token: state.stored.refresh_token.clone(), said, error });
-                    Err((TokenTrouble { why, retry_at: wall, doubted_at: Some(wall) }, TroubleOf::Grant))
+                    Err((TokenFailure { why, retry_at: wall, doubted_at: Some(wall) }, FailureOf::Grant))
                 }
             };
             drop(shared);
@@ -413,7 +413,7 @@ impl Tokens {
 }
 
 /// The state, and why there is no new token.
-type Exchanged = (OwnedMutexGuard<State>, Result<(), (TokenTrouble, TroubleOf)>);
+type Exchanged = (OwnedMutexGuard<State>, Result<(), (TokenFailure, FailureOf)>);
 
 /// Whether the token endpoint is to be left alone now, by anybody or for these tokens.
 fn rest_left(endpoint: &Arc<TokenEndpoint>, state: &State) -> Option<ApiError> {

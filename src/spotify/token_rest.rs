@@ -10,7 +10,7 @@
 //! | 429 | `Retry-After`, else half a minute; doubled waits if they are longer |
 //! | `invalid_grant` | [`TokenRests::doubt`], once; the same again ends the sign-in |
 
-use crate::model::TokenTrouble;
+use crate::model::TokenFailure;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::{Duration, Instant};
 
@@ -38,13 +38,13 @@ impl Default for TokenRests {
 #[derive(Debug, Default)]
 pub(super) struct TokenRest {
     num_failures: u32,
-    resting: Option<(Instant, TokenTrouble)>,
+    resting: Option<(Instant, TokenFailure)>,
 }
 
 impl TokenRest {
     /// Takes up what an earlier process noted.
-    pub(super) fn noted(trouble: Option<&TokenTrouble>, now: Instant, wall: DateTime<Utc>) -> TokenRest {
-        let rest = |trouble: &TokenTrouble| {
+    pub(super) fn noted(trouble: Option<&TokenFailure>, now: Instant, wall: DateTime<Utc>) -> TokenRest {
+        let rest = |trouble: &TokenFailure| {
             let left = (trouble.retry_at - wall).to_std().unwrap_or_default().min(NOTED_MAX);
             (now + left, trouble.clone())
         };
@@ -52,7 +52,7 @@ impl TokenRest {
     }
 
     /// What is left of the rest, and why there is one.
-    pub(super) fn left(&self, now: Instant) -> Option<(Duration, &TokenTrouble)> {
+    pub(super) fn left(&self, now: Instant) -> Option<(Duration, &TokenFailure)> {
         let (until, trouble) = self.resting.as_ref()?;
         let left = until.saturating_duration_since(now);
         (!left.is_zero()).then_some((left, trouble))
@@ -66,7 +66,7 @@ impl TokenRest {
         rests: &TokenRests,
         now: Instant,
         wall: DateTime<Utc>,
-    ) -> TokenTrouble {
+    ) -> TokenFailure {
         let grown = rests.first.saturating_mul(1 << self.num_failures.min(16)).min(rests.longest.max(rests.first));
         self.num_failures = self.num_failures.saturating_add(1);
         let wait = grown.max(retry_after.unwrap_or_default().min(rests.longest.max(rests.first)));
@@ -81,7 +81,7 @@ impl TokenRest {
         rests: &TokenRests,
         now: Instant,
         wall: DateTime<Utc>,
-    ) -> TokenTrouble {
+    ) -> TokenFailure {
         self.rest(why, Some(doubted_at), rests.doubt, now, wall)
     }
 
@@ -92,9 +92,9 @@ impl TokenRest {
         wait: Duration,
         now: Instant,
         wall: DateTime<Utc>,
-    ) -> TokenTrouble {
+    ) -> TokenFailure {
         let retry_at = wall + TimeDelta::from_std(wait).unwrap_or(TimeDelta::hours(1));
-        let trouble = TokenTrouble { why, retry_at, doubted_at };
+        let trouble = TokenFailure { why, retry_at, doubted_at };
         self.resting = Some((now + wait, trouble.clone()));
         trouble
     }
@@ -132,7 +132,7 @@ mod tests {
         let now = Instant::now();
         let noted = |seconds: i64| {
             let retry_at = wall() + TimeDelta::seconds(seconds);
-            let trouble = TokenTrouble { why: "502".into(), retry_at, doubted_at: None };
+            let trouble = TokenFailure { why: "502".into(), retry_at, doubted_at: None };
             TokenRest::noted(Some(&trouble), now, wall()).left(now).map(|(left, _)| left.as_secs())
         };
         assert_eq!((noted(90), noted(0), noted(-90)), (Some(90), None, None));

@@ -4,7 +4,7 @@
 //! it writes anything; and the row it locks makes all writes of one account and entity type come one after the other.
 
 use super::catalogue::{Catalogue, Written};
-use super::membership::{self, Outcome};
+use super::membership::{self, RowOutcome};
 use super::odd::{self, Listing};
 use super::offthread::on_one_thread;
 use super::playlists::WrittenItems;
@@ -119,7 +119,7 @@ async fn write_items_of(conn: &mut Conn, slots: &[Slot], now: At) -> Result<Writ
 }
 
 /// Each slot counts once; an item that stands in several is new or updated only in the first.
-fn count_slots(slots: &[Slot], outcomes: &[Outcome], changed: &HashSet<String>) -> ItemCounts {
+fn count_slots(slots: &[Slot], outcomes: &[RowOutcome], changed: &HashSet<String>) -> ItemCounts {
     let mut counts = ItemCounts { processed: len(slots.len()), ..ItemCounts::default() };
     let mut counted = HashSet::new();
     for (slot, outcome) in slots.iter().zip(outcomes) {

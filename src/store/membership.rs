@@ -68,14 +68,14 @@ struct Listed {
 
 /// A slot's membership, and whether writing it changed a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Outcome {
+pub(super) struct RowOutcome {
     pub membership: Membership,
     pub is_written: bool,
 }
 
-impl Outcome {
-    const UNIDENTIFIED: Outcome = Outcome { membership: Membership::Unidentified, is_written: false };
-    const UNCHANGED: Outcome = Outcome { membership: Membership::Known, is_written: false };
+impl RowOutcome {
+    const UNIDENTIFIED: RowOutcome = RowOutcome { membership: Membership::Unidentified, is_written: false };
+    const UNCHANGED: RowOutcome = RowOutcome { membership: Membership::Known, is_written: false };
 }
 
 /// Writes the memberships of a batch whose first slot stands at `offset`; one outcome per slot. An item that stands in
@@ -87,7 +87,7 @@ pub(super) async fn write(
     slots: &[Slot],
     offset: u32,
     now: At,
-) -> Result<Vec<Outcome>, StoreError> {
+) -> Result<Vec<RowOutcome>, StoreError> {
     let mut listed: BTreeMap<&str, Listed> = BTreeMap::new();
     let refusals = conn.refusals();
     for (slot, at) in slots.iter().zip(offset..) {
@@ -102,12 +102,12 @@ pub(super) async fn write(
     let refusals = conn.refusals();
     let outcome = |id: &str| {
         if refusals.has_left_out(entity, id) {
-            return Outcome::UNIDENTIFIED;
+            return RowOutcome::UNIDENTIFIED;
         }
         let membership = written.get(id).copied();
-        membership.map_or(Outcome::UNCHANGED, |membership| Outcome { membership, is_written: true })
+        membership.map_or(RowOutcome::UNCHANGED, |membership| RowOutcome { membership, is_written: true })
     };
-    Ok(slots.iter().map(|slot| slot.id().map_or(Outcome::UNIDENTIFIED, outcome)).collect())
+    Ok(slots.iter().map(|slot| slot.id().map_or(RowOutcome::UNIDENTIFIED, outcome)).collect())
 }
 
 /// Where the source does not say since when: of a row that was written and is not new we know it. It came back now.

@@ -21,19 +21,19 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Runs on a thread that may block.
 pub(super) fn run_on_sqlite(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     /// What a diesel transaction can carry out of itself.
-    enum Outcome {
+    enum Failed {
         Query(QueryError),
         Migrations(StoreError),
     }
-    impl From<QueryError> for Outcome {
-        fn from(error: QueryError) -> Outcome {
-            Outcome::Query(error)
+    impl From<QueryError> for Failed {
+        fn from(error: QueryError) -> Failed {
+            Failed::Query(error)
         }
     }
-    let outcome = connection.immediate_transaction(|c| run(c, SQLITE).map_err(Outcome::Migrations));
+    let outcome = connection.immediate_transaction(|c| run(c, SQLITE).map_err(Failed::Migrations));
     outcome.map_err(|outcome| match outcome {
-        Outcome::Query(error) => StoreError::Query(error),
-        Outcome::Migrations(error) => error,
+        Failed::Query(error) => StoreError::Query(error),
+        Failed::Migrations(error) => error,
     })
 }
 

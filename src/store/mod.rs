@@ -76,7 +76,7 @@ pub use plays::PlayCounts;
 pub use purge::{Imported, Purged};
 pub use runs::EntityProgress;
 pub use status::{LibraryCounts, MembershipCount};
-pub use streams::{Added, Finished, ImportEntry, Outcome, Removed, RemovedImports, StreamImport};
+pub use streams::{Added, Finished, ImportEntry, ImportOutcome, Removed, RemovedImports, StreamImport};
 pub use sync_states::{StateKey, SyncState};
 pub use tokens::{Grant, SignIn, TokenRow};
 pub use url::{DatabaseUrl, DatabaseUrlError, PostgresUrl};

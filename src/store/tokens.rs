@@ -10,7 +10,7 @@ use super::schema::account_tokens;
 use super::types::{At, clean};
 use super::{Conn, Store, StoreError, sqlite, with_conn};
 use crate::model::scopes::{self, Scope};
-use crate::model::{AccountId, SignInRefusal, SignInState, TokenTrouble, TroubleOf};
+use crate::model::{AccountId, FailureOf, SignInRefusal, SignInState, TokenFailure};
 use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper};
 use diesel_async::RunQueryDsl;
@@ -31,7 +31,7 @@ pub struct TokenRow {
     /// A later sign-in keeps it, so that an old token in the environment does not come back.
     pub imported_hash: Option<String>,
     /// Only read: why they are not renewed for a while.
-    pub trouble: Option<TokenTrouble>,
+    pub trouble: Option<TokenFailure>,
 }
 
 /// An account and its sign-in, without the tokens.
@@ -51,7 +51,7 @@ pub struct Grant {
     pub scopes: Option<String>,
     pub imported_hash: Option<String>,
     pub refusal: Option<SignInRefusal>,
-    pub trouble: Option<TokenTrouble>,
+    pub trouble: Option<TokenFailure>,
 }
 
 impl SignIn {
@@ -96,14 +96,14 @@ impl From<GrantRow> for Grant {
             scopes: row.scopes,
             imported_hash: row.imported_hash,
             refusal: row.refused_at.map(|since| SignInRefusal { why, since: since.into() }),
-            trouble: trouble_of(row.trouble, row.retry_at, row.doubted_at),
+            trouble: failure_of(row.trouble, row.retry_at, row.doubted_at),
         }
     }
 }
 
-fn trouble_of(why: Option<String>, retry_at: Option<At>, doubted_at: Option<At>) -> Option<TokenTrouble> {
+fn failure_of(why: Option<String>, retry_at: Option<At>, doubted_at: Option<At>) -> Option<TokenFailure> {
     let (why, retry_at) = (why.unwrap_or_default(), retry_at?.into());
-    Some(TokenTrouble { why, retry_at, doubted_at: doubted_at.map(DateTime::from) })
+    Some(TokenFailure { why, retry_at, doubted_at: doubted_at.map(DateTime::from) })
 }
 
 /// Sets a sign-in right that was in trouble, in an update of `account_tokens`.
@@ -165,7 +165,7 @@ impl Store {
             expires_at: expires_at.map(DateTime::from),
             scopes,
             imported_hash,
-            trouble: trouble_of(trouble.0, trouble.1, trouble.2),
+            trouble: failure_of(trouble.0, trouble.1, trouble.2),
         }))
     }
 
@@ -204,25 +204,25 @@ impl Store {
 
     /// Notes that there is no new access token for a while: for this refresh token if it still is the stored one, or for
     /// every account of its application.
-    pub async fn note_token_trouble(
+    pub async fn note_token_failure(
         &self,
         account: AccountId,
         known: &SecretString,
         application: &str,
-        trouble: &TokenTrouble,
-        of: TroubleOf,
+        trouble: &TokenFailure,
+        of: FailureOf,
     ) -> Result<(), StoreError> {
         with_conn!(&mut self.connect().await?, |c| {
             use account_tokens::{account_id, client_id, doubted_at, refresh_token, retry_at, table};
             let told =
                 (account_tokens::trouble.eq(clean(&trouble.why).into_owned()), retry_at.eq(At::from(trouble.retry_at)));
             match of {
-                TroubleOf::Grant => {
+                FailureOf::Grant => {
                     let row = table.filter(account_id.eq(account.0)).filter(refresh_token.eq(known.expose_secret()));
                     let doubted = doubted_at.eq(trouble.doubted_at.map(At::from));
                     diesel::update(row).set((told, trouble.doubted_at.map(|_| doubted))).execute(c).await
                 }
-                TroubleOf::Endpoint => {
+                FailureOf::Endpoint => {
                     let rows = table.filter(client_id.eq(application)).filter(doubted_at.is_null());
                     diesel::update(rows).set(told).execute(c).await
                 }

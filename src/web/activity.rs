@@ -88,7 +88,7 @@ pub async fn activity(state: Data<WebState>, request: HttpRequest) -> Result<Jso
         requests: lately.map(stretch).collect(),
         ceilings: Family::ALL.iter().filter_map(ceiling).chain(all).collect(),
         pauses: pauses(seen, state.store.latest_pauses().await?, now),
-        pauses_since: state.board.about().started_at,
+        pauses_since: state.status_cache.about().started_at,
         plays_per_day: state.store.plays_per_day(account, now).await?,
         runs: state.store.latest_runs(account).await?,
         restarts: restarts.into_iter().rev().take(RESTARTS_MAX).map(restart).collect(),

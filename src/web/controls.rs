@@ -169,7 +169,7 @@ async fn steer(state: &WebState, order: Order, target: Target) -> Result<HttpRes
     let Ok(answer) = timeout(ANSWER_WITHIN, steering).await else {
         return Err(Problem::unavailable("the database is slow; whether it was done is seen in the status"));
     };
-    state.board.make_stale();
+    state.status_cache.make_stale();
     match answer.map_err(|_| Problem::unavailable("the supervisor does not answer"))? {
         Ok(steered) => Ok(HttpResponse::Accepted().json(Controlled::from(steered))),
         Err(SteerError::Write(_)) => Err(Problem::unavailable("the database does not answer; nothing was changed")),

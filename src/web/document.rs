@@ -3,7 +3,7 @@
 use crate::{
     actors::{EntityProgress, EntityState, GateView, Progress, meter::Meter, progress::GateWait},
     model::{
-        DailyCeilings, EntityType, Family, LedgerEntry, LimitClass, SignInState, Stage, SyncKey, TokenTrouble,
+        DailyCeilings, EntityType, Family, LedgerEntry, LimitClass, SignInState, Stage, SyncKey, TokenFailure,
         status::{AccountStatus, EntityStatus, ForecastStatus, LimitStatus, PlaybackStatus, State, Status},
         zone::Zone,
     },
@@ -58,7 +58,7 @@ pub struct AccountDocument {
     pub spotify_id: String,
     pub display_name: Option<String>,
     pub sign_in: SignInState,
-    pub token_trouble: Option<TokenTrouble>,
+    pub token_trouble: Option<TokenFailure>,
     pub missing_scopes: Vec<String>,
     pub service: Option<String>,
     pub entities: Vec<EntityDocument>,

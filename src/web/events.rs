@@ -7,8 +7,8 @@
 use super::{
     Problem, WebState,
     auth::Session,
-    board::{Board, Listener, MADE_EVERY, Shown},
     problem::ReadProblems,
+    status_cache::{Listener, MADE_EVERY, Shown, StatusCache},
 };
 use crate::clock;
 use actix_web::{
@@ -49,12 +49,12 @@ pub fn routes(cfg: &mut ServiceConfig) {
 )]
 pub async fn events(state: Data<WebState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let listeners_max = state.bounds.listeners;
-    let Some(listener) = Board::try_listen(&state.board, listeners_max) else {
+    let Some(listener) = StatusCache::try_listen(&state.status_cache, listeners_max) else {
         return Err(Problem::unavailable(format!("{listeners_max} others listen already; close some windows")));
     };
     // Before the first is made: one that comes between is sent twice rather than not at all.
-    let updates = state.board.subscribe();
-    let first = state.board.current().await;
+    let updates = state.status_cache.subscribe();
+    let first = state.status_cache.current().await;
     let session = state.keeper.session(request.headers(), clock::instant());
     let stream = stream(first, updates, session, state, listener);
     Ok(HttpResponse::Ok()

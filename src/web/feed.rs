@@ -6,10 +6,10 @@
 use super::{
     Problem, WebState,
     auth::Session,
-    board::{Board, Listener},
     params::Params,
     problem::ProblemDocument,
     problem::ReadProblems,
+    status_cache::{Listener, StatusCache},
 };
 use crate::{
     clock,
@@ -91,7 +91,7 @@ pub async fn feed(state: Data<WebState>, request: HttpRequest) -> Result<HttpRes
         return Ok(response.insert_header((CONTENT_TYPE, JSON_LINES)).streaming(lines(reader)));
     }
     let listeners_max = state.bounds.listeners;
-    let Some(listener) = Board::try_listen(&state.board, listeners_max) else {
+    let Some(listener) = StatusCache::try_listen(&state.status_cache, listeners_max) else {
         return Err(Problem::unavailable(format!("{listeners_max} others listen already; close some windows")));
     };
     let session = state.keeper.session(request.headers(), clock::instant());

@@ -1,7 +1,7 @@
 //! `/healthz` says that the process lives, `/readyz` that it can do its work, or what of it cannot. They tell nothing else,
 //! so whoever watches over the service needs no token for them.
 
-use super::{Problem, WebState, board::Shown, problem::ProblemDocument};
+use super::{Problem, WebState, problem::ProblemDocument, status_cache::Shown};
 use crate::actors::supervisor::service::TakePulse;
 use actix_web::{
     HttpResponse,
@@ -37,7 +37,7 @@ struct Found {
 impl Readiness {
     async fn of(&self, state: &WebState) -> [bool; 2] {
         let mut known = self.0.lock().await;
-        let is_status_missing = matches!(*state.board.subscribe().borrow(), Some(Shown::Trouble(..)));
+        let is_status_missing = matches!(*state.status_cache.subscribe().borrow(), Some(Shown::Problem(..)));
         if let Some(found) = &*known
             && found.at.elapsed() < HOLDS_FOR
             && found.is_status_missing == is_status_missing

@@ -9,7 +9,7 @@ use super::{
 use crate::store::{
     StoreError,
     browse::{
-        AlbumEntry, ArtistEntry, AudiobookEntry, DateKey, EpisodeEntry, Members, NameKey, Page, PlaylistEntry,
+        AlbumEntry, ArtistEntry, AudiobookEntry, DateKey, EpisodeEntry, ListPage, Members, NameKey, PlaylistEntry,
         PlaylistItemEntry, ShowEntry, TrackEntry, VersionEntry, Walk,
     },
 };
@@ -92,7 +92,7 @@ impl Asked {
 
     async fn by_date<T>(
         &self,
-        read: impl AsyncFnOnce(&Members, &Walk<DateKey>) -> Result<Page<T, DateKey>, StoreError>,
+        read: impl AsyncFnOnce(&Members, &Walk<DateKey>) -> Result<ListPage<T, DateKey>, StoreError>,
     ) -> Result<Json<List<T>>, Problem> {
         let walk = walk(&self.params, &self.list, self.is_descending)?;
         Ok(Json(list(read(&self.members, &walk).await?, &self.list)))
@@ -100,7 +100,7 @@ impl Asked {
 
     async fn by_name<T>(
         &self,
-        read: impl AsyncFnOnce(&Members, &Walk<NameKey>) -> Result<Option<Page<T, NameKey>>, StoreError>,
+        read: impl AsyncFnOnce(&Members, &Walk<NameKey>) -> Result<Option<ListPage<T, NameKey>>, StoreError>,
     ) -> Result<Json<List<T>>, Problem> {
         let walk = walk(&self.params, &self.list, self.is_descending)?;
         let page = read(&self.members, &walk).await?.ok_or_else(|| {

@@ -35,7 +35,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
     )
 )]
 pub async fn metrics(state: Data<WebState>) -> HttpResponse {
-    let (about, document) = (state.board.about(), state.board.document().await);
+    let (about, document) = (state.status_cache.about(), state.status_cache.document().await);
     let readings = Readings {
         version: env!("CARGO_PKG_VERSION"),
         database: about.database,

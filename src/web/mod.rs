@@ -8,7 +8,6 @@ pub mod assets;
 pub mod auth;
 pub mod base;
 pub mod batches;
-pub mod board;
 pub mod body;
 pub mod changes;
 pub mod controls;
@@ -31,6 +30,7 @@ pub mod removals;
 pub mod server;
 mod sign_in;
 pub mod status;
+pub mod status_cache;
 
 pub use problem::Problem;
 
@@ -45,10 +45,10 @@ use actix_web::web::{Data, ServiceConfig};
 use assets::Document;
 use auth::Keeper;
 use base::BasePath;
-use board::Board;
 use health::Readiness;
 use host::Hosts;
 use server::Bounds;
+use status_cache::StatusCache;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
@@ -71,7 +71,7 @@ pub struct WebState {
     /// Where days begin and end, if the settings say so.
     pub zone: Option<Zone>,
     pub metrics: Metrics,
-    pub board: Data<Board>,
+    pub status_cache: Data<StatusCache>,
     pub keeper: Keeper,
     pub document: Document,
     pub hosts: Hosts,

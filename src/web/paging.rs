@@ -4,7 +4,7 @@
 //! and holds nothing that they have not seen. One that was made up, or made for another list, is refused.
 
 use super::{Problem, params::Params};
-use crate::store::browse::{Page, Walk};
+use crate::store::browse::{ListPage, Walk};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -49,7 +49,7 @@ pub fn walk<K: DeserializeOwned>(params: &Params, list: &str, is_descending: boo
 }
 
 /// The page as it is served.
-pub fn list<T, K: Serialize>(page: Page<T, K>, list: &str) -> List<T> {
+pub fn list<T, K: Serialize>(page: ListPage<T, K>, list: &str) -> List<T> {
     List { items: page.items, next: page.next.map(|key| encode(&key, list)) }
 }
 

@@ -1,6 +1,6 @@
 //! `GET /api/v1/status`: all that is known now, in one document.
 
-use super::{WebState, board::Shown, document::StatusDocument, problem::ReadProblems};
+use super::{WebState, document::StatusDocument, problem::ReadProblems, status_cache::Shown};
 use actix_web::{
     HttpResponse, ResponseError,
     http::header::ContentType,
@@ -17,8 +17,8 @@ pub fn routes(cfg: &mut ServiceConfig) {
     responses((status = 200, body = StatusDocument), ReadProblems)
 )]
 pub async fn status(state: Data<WebState>) -> HttpResponse {
-    match state.board.current().await {
+    match state.status_cache.current().await {
         Shown::Status(frame) => HttpResponse::Ok().content_type(ContentType::json()).body(frame.json),
-        Shown::Trouble(problem, _) => problem.error_response(),
+        Shown::Problem(problem, _) => problem.error_response(),
     }
 }

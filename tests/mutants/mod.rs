@@ -315,8 +315,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "probe-lost",
         file: "gate/mod.rs",
-        stands: "Outcome::Unused | Outcome::Unanswered | Outcome::Limited => self.pauses.handle_lost(ticket),",
-        instead: "Outcome::Unused | Outcome::Unanswered | Outcome::Limited => {}",
+        stands: "PermitUse::Unused | PermitUse::Unanswered | PermitUse::Limited => self.pauses.handle_lost(ticket),",
+        instead: "PermitUse::Unused | PermitUse::Unanswered | PermitUse::Limited => {}",
         breaks: "a probe that comes back without an answer is waited for",
         guarantee: "G7",
     },

@@ -11,7 +11,7 @@ use super::{
 use segno::{
     engine::{
         backoff::{Backoff, Patience},
-        gate::Outcome,
+        gate::PermitUse,
         request::{self, Next, Request, Step, Target},
         run::Ticket,
     },
@@ -151,7 +151,7 @@ impl World {
     pub fn granted(&mut self, pid: Pid, permit: u64, fetch: Option<u64>) {
         let Some(p) = self.at(pid) else { return };
         let Some(number) = fetch.filter(|fetch| self.processes[p].fetch(*fetch).is_some()) else {
-            return self.return_permit(pid, permit, Outcome::Unused);
+            return self.return_permit(pid, permit, PermitUse::Unused);
         };
         self.processes[p].fetch_mut(number).expect("it is there").permit = Some(permit);
         self.hear(pid, number, request::Event::Permitted);
@@ -243,7 +243,7 @@ impl World {
         let Some(p) = self.at(pid) else { return };
         let Some(fetch) = self.processes[p].fetch_mut(number) else { return };
         if let Some(permit) = fetch.permit.take() {
-            self.return_permit(pid, permit, Outcome::Limited);
+            self.return_permit(pid, permit, PermitUse::Limited);
             self.hear(pid, number, request::Event::Reported);
         }
     }
@@ -284,7 +284,7 @@ impl World {
             stays
         });
         for permit in permits {
-            self.return_permit(pid, permit, Outcome::Unanswered);
+            self.return_permit(pid, permit, PermitUse::Unanswered);
         }
     }
 }

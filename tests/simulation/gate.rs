@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use segno::{
     engine::{
         gate::{
-            GateSettings, Outcome,
+            GateSettings, PermitUse,
             look::{Look, Looked},
             shared::{SharedGate, Step},
         },
@@ -31,7 +31,7 @@ const LOOKS_LOST: u32 = 60;
 /// A message that waits until the gate can hear it.
 #[derive(Debug)]
 enum Message {
-    Return { permit: u64, outcome: Outcome },
+    Return { permit: u64, outcome: PermitUse },
     Limited { fetch: u64, class: LimitClass, retry_after: Option<Duration> },
 }
 
@@ -180,7 +180,7 @@ impl World {
     }
 
     /// Takes a permit back.
-    pub fn return_permit(&mut self, pid: Pid, permit: u64, outcome: Outcome) {
+    pub fn return_permit(&mut self, pid: Pid, permit: u64, outcome: PermitUse) {
         let now = self.instant();
         let Some(p) = self.at(pid) else { return };
         let gate = &mut self.processes[p].gate;

@@ -20,7 +20,7 @@ use segno::{
         restart::{Deaths, Exit, RestartPolicy},
         run::{Draft, Purpose, RunEnd, VerifySchedule},
         schedule::{Plan, Remembered, Schedule},
-        service::{Order, Over, Runs, STOP_WITHIN},
+        service::{Over, RunStep, Runs, STOP_WITHIN},
         sweep::RemovalGuard,
         syncing::{Answer, SyncError, SyncingSetup},
     },
@@ -237,22 +237,22 @@ impl World {
             let now = self.moment();
             let Some(order) = self.processes[p].runs.poll(now) else { return };
             match order {
-                Order::Begin { key, purpose } => {
+                RunStep::Begin { key, purpose } => {
                     self.check_run_begins(pid, key);
                     self.tell_syncer(pid, key, Message::Start(self.purpose_of(key, purpose)));
                 }
-                Order::TakeUp { key, purpose } => {
+                RunStep::TakeUp { key, purpose } => {
                     self.tell_syncer(pid, key, Message::Start(self.purpose_of(key, purpose)));
                 }
-                Order::Stop(key) => self.tell_syncer(pid, key, Message::Stop),
-                Order::Dismiss(key) => self.dismiss_syncer(pid, key),
-                Order::NoteFailure { key, .. } => {
+                RunStep::Stop(key) => self.tell_syncer(pid, key, Message::Stop),
+                RunStep::Dismiss(key) => self.dismiss_syncer(pid, key),
+                RunStep::NoteFailure { key, .. } => {
                     // Nobody waits for it.
                     self.write(pid, Write::NoteFailure { from: Asker { key, life: u32::MAX } });
                 }
-                Order::Ended { key, end, plan, .. } => self.run_ended(pid, key, &end, plan),
-                Order::Over(Over::Stopped) => self.close(pid),
-                Order::Over(Over::Failed(_) | Over::Done) => {
+                RunStep::Ended { key, end, plan, .. } => self.run_ended(pid, key, &end, plan),
+                RunStep::Over(Over::Stopped) => self.close(pid),
+                RunStep::Over(Over::Failed(_) | Over::Done) => {
                     // The process ends, and whoever watches it starts another.
                     self.kill(pid);
                     self.after(Duration::from_secs(60), Event::StartProcess);

@@ -1,7 +1,7 @@
 //! The supervisor: starts the gate, the writer and the syncers of every account, hears of their lives and deaths, and
 //! says when a run is over. What it runs when is told elsewhere: once, by [`SyncOnce`], or for ever, by [`service`].
 //!
-//! Its own death is not survived: whoever waits for the [`Outcome`] finds the channel closed and ends the process.
+//! Its own death is not survived: whoever waits for the [`SyncOutcome`] finds the channel closed and ends the process.
 
 pub mod notices;
 mod playback;
@@ -27,7 +27,7 @@ use crate::{
         restart::{Exit, RestartPolicy, Ruling},
         run::{BatchSizes, Purpose, RunEnd, RunProgress},
         schedule::Plan,
-        service::{Order, Runs, STOP_WITHIN},
+        service::{RunStep, Runs, STOP_WITHIN},
         sweep::RemovalGuard,
     },
     faults,
@@ -72,7 +72,7 @@ pub struct Service {
 
 /// How a sync of one account ended, by entity type.
 #[derive(Debug, Clone, Default)]
-pub struct Outcome {
+pub struct SyncOutcome {
     pub ends: BTreeMap<EntityType, RunEnd>,
 }
 
@@ -81,7 +81,7 @@ pub struct Supervisor {
     policy: RestartPolicy,
     gate: Addr<Gate>,
     writer: Addr<CheckpointWriter>,
-    accounts: BTreeMap<AccountId, Household>,
+    accounts: BTreeMap<AccountId, AccountActors>,
     runs: Runs,
     /// Counts of the runs before the one under way: a syncer that starts again begins a new run.
     tallies: BTreeMap<SyncKey, RunTally>,
@@ -97,12 +97,12 @@ pub struct Supervisor {
 /// What the supervisor was started for.
 enum Work {
     Nothing,
-    Once { outcome: Outcome, done: Option<oneshot::Sender<Outcome>> },
+    Once { outcome: SyncOutcome, done: Option<oneshot::Sender<SyncOutcome>> },
     Service(Serving),
 }
 
 /// The actors of one account.
-struct Household {
+struct AccountActors {
     fetcher: Fetcher,
     syncers: BTreeMap<EntityType, Addr<Syncer>>,
     /// Those in a run that began under settings which have changed since; the next run wants another.
@@ -148,32 +148,32 @@ impl Supervisor {
         })
     }
 
-    fn household(&self, account: AccountId, tokens: Tokens) -> Household {
+    fn actors_of(&self, account: AccountId, tokens: Tokens) -> AccountActors {
         let Service { client, longest_wait, .. } = &self.service;
         let fetcher = Fetcher::new(client.clone(), tokens, self.gate.clone(), *longest_wait);
         let fetcher = Fetcher { account: Some(account), vitals: self.vitals.clone(), ..fetcher };
-        Household { fetcher, syncers: BTreeMap::new(), outdated: BTreeSet::new() }
+        AccountActors { fetcher, syncers: BTreeMap::new(), outdated: BTreeSet::new() }
     }
 
     /// Carries out what is to be done about the runs.
     pub(super) fn drive(&mut self, ctx: &mut Context<Self>) {
         while let Some(order) = self.runs.poll(now()) {
             match order {
-                Order::Begin { key, purpose } => self.begin(key, purpose, ctx),
+                RunStep::Begin { key, purpose } => self.begin(key, purpose, ctx),
                 // The message waits in the mailbox until the new life begins.
-                Order::TakeUp { key, purpose } => self.tell(&key, StartRun(purpose)),
-                Order::Stop(key) => self.tell(&key, StopRun),
-                Order::Dismiss(key) => {
+                RunStep::TakeUp { key, purpose } => self.tell(&key, StartRun(purpose)),
+                RunStep::Stop(key) => self.tell(&key, StopRun),
+                RunStep::Dismiss(key) => {
                     self.tell(&key, Dismiss);
-                    if let Some(household) = self.accounts.get_mut(&key.account) {
-                        household.syncers.remove(&key.entity);
+                    if let Some(actors) = self.accounts.get_mut(&key.account) {
+                        actors.syncers.remove(&key.entity);
                     }
                 }
-                Order::NoteFailure { key: SyncKey { account: account_id, entity }, why } => {
+                RunStep::NoteFailure { key: SyncKey { account: account_id, entity }, why } => {
                     self.writer.do_send(NoteFailure { account_id, entity, why });
                 }
-                Order::Ended { key, end, plan, is_told } => self.show_ended(key, end, plan, is_told),
-                Order::Over(over) => match &mut self.work {
+                RunStep::Ended { key, end, plan, is_told } => self.show_ended(key, end, plan, is_told),
+                RunStep::Over(over) => match &mut self.work {
                     Work::Nothing => {}
                     Work::Once { outcome, done } => {
                         if let Some(done) = done.take() {
@@ -199,18 +199,18 @@ impl Supervisor {
 
     /// Begins a run; its syncer is started where there is none, or none any more.
     fn begin(&mut self, key: SyncKey, purpose: Purpose, ctx: &mut Context<Self>) {
-        let Some(household) = self.accounts.get_mut(&key.account) else { return };
+        let Some(actors) = self.accounts.get_mut(&key.account) else { return };
         let SyncKey { account: account_id, entity } = key;
-        if household.outdated.remove(&entity) {
-            household.syncers.remove(&entity);
+        if actors.outdated.remove(&entity) {
+            actors.syncers.remove(&entity);
         }
-        let syncer = household.syncers.entry(entity).or_insert_with(|| {
+        let syncer = actors.syncers.entry(entity).or_insert_with(|| {
             let setup = SyncerSetup {
                 account_id,
                 entity,
                 store: self.service.store.clone(),
                 writer: self.writer.clone(),
-                fetcher: household.fetcher.clone(),
+                fetcher: actors.fetcher.clone(),
                 batches: self.service.batches,
                 guard: self.service.guard,
                 playlists: self.service.playlists.clone(),
@@ -275,7 +275,7 @@ pub struct SyncOnce {
     pub account_id: AccountId,
     pub tokens: Tokens,
     pub entities: Vec<EntityType>,
-    pub done: oneshot::Sender<Outcome>,
+    pub done: oneshot::Sender<SyncOutcome>,
 }
 
 impl Handler<SyncOnce> for Supervisor {
@@ -283,10 +283,10 @@ impl Handler<SyncOnce> for Supervisor {
 
     fn handle(&mut self, sync: SyncOnce, ctx: &mut Self::Context) {
         let SyncOnce { account_id: account, tokens, entities, done } = sync;
-        let household = self.household(account, tokens);
-        self.accounts.insert(account, household);
+        let actors = self.actors_of(account, tokens);
+        self.accounts.insert(account, actors);
         self.service.progress.send_modify(|progress| progress.entities.clear());
-        self.work = Work::Once { outcome: Outcome::default(), done: Some(done) };
+        self.work = Work::Once { outcome: SyncOutcome::default(), done: Some(done) };
         let keys = entities.into_iter().map(|entity| SyncKey { account, entity });
         self.runs = Runs::once(self.service.purpose, keys);
         self.drive(ctx);

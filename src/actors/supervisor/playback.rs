@@ -26,12 +26,12 @@ impl Supervisor {
     /// Tracks the playback of an account in care, in place of whatever tracked it before.
     pub(super) fn start_tracker(&mut self, account_id: AccountId, ctx: &mut Context<Self>) {
         self.stop_tracker(account_id);
-        let (Some(household), Some(settings)) = (self.accounts.get(&account_id), self.playback) else { return };
+        let (Some(actors), Some(settings)) = (self.accounts.get(&account_id), self.playback) else { return };
         let setup = TrackerSetup {
             account_id,
             store: self.service.store.clone(),
             writer: self.writer.clone(),
-            fetcher: household.fetcher.clone(),
+            fetcher: actors.fetcher.clone(),
             settings,
             observer: ctx.address().recipient(),
         };

@@ -1,7 +1,7 @@
 //! The supervisor of a service that is left alone: accounts come and go, runs begin when [`crate::engine::schedule`]
 //! says so, and nothing ends but by being told to.
 
-use super::{Household, Supervisor, Work};
+use super::{AccountActors, Supervisor, Work};
 use crate::{
     actors::{checkpoint_writer::PlanRun, now, progress::EntityState, syncer::Dismiss},
     clock,
@@ -99,9 +99,9 @@ impl Supervisor {
     /// Whoever calls this drives the runs afterwards.
     fn stop_syncers(&mut self, account: AccountId) {
         self.stop_tracker(account);
-        let Some(household) = self.accounts.remove(&account) else { return };
+        let Some(actors) = self.accounts.remove(&account) else { return };
         // What they have not committed is asked for again some day.
-        household.syncers.values().for_each(|syncer| syncer.do_send(Dismiss));
+        actors.syncers.values().for_each(|syncer| syncer.do_send(Dismiss));
         self.runs.handle_released(account, now());
         self.service.progress.send_modify(|progress| progress.entities.retain(|key, _| key.account != account));
     }
@@ -124,7 +124,7 @@ fn advice(fault: &Fault) -> &'static str {
     }
 }
 
-/// Begins the service; how it ends goes to `done`. Accounts are brought by [`Tend`].
+/// Begins the service; how it ends goes to `done`. Accounts are brought by [`Adopt`].
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Serve {
@@ -152,7 +152,7 @@ impl Handler<Serve> for Supervisor {
 /// From here on an account is kept current, with these tokens; again with others after a new sign-in.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Tend {
+pub struct Adopt {
     pub account_id: AccountId,
     pub name: String,
     pub tokens: Tokens,
@@ -161,14 +161,14 @@ pub struct Tend {
     pub paused: BTreeSet<EntityType>,
 }
 
-impl Handler<Tend> for Supervisor {
+impl Handler<Adopt> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, tend: Tend, ctx: &mut Self::Context) {
-        let Tend { account_id: account, name, tokens, remembered, paused } = tend;
+    fn handle(&mut self, adopt: Adopt, ctx: &mut Self::Context) {
+        let Adopt { account_id: account, name, tokens, remembered, paused } = adopt;
         self.stop_syncers(account);
-        let household: Household = self.household(account, tokens);
-        self.accounts.insert(account, household);
+        let actors: AccountActors = self.actors_of(account, tokens);
+        self.accounts.insert(account, actors);
         self.start_tracker(account, ctx);
         let (Work::Service(serving), Some(schedule)) = (&mut self.work, &mut self.runs.schedule) else { return };
         serving.names.insert(account, name);
@@ -229,11 +229,11 @@ impl Handler<Reconfigure> for Supervisor {
         (self.runs.purpose, self.service.purpose, self.service.guard) = (new.purpose, new.purpose, new.guard);
         self.change_playback(new.playback);
         let running: BTreeSet<SyncKey> = self.runs.running().collect();
-        for (account, household) in &mut self.accounts {
+        for (account, actors) in &mut self.accounts {
             // Started anew with the next run; one under way ends as it began.
             let is_running = |entity: &EntityType| running.contains(&SyncKey { account: *account, entity: *entity });
-            household.syncers.retain(|entity, _| is_running(entity));
-            household.outdated = household.syncers.keys().copied().collect();
+            actors.syncers.retain(|entity, _| is_running(entity));
+            actors.outdated = actors.syncers.keys().copied().collect();
         }
         let accounts: Vec<AccountId> = self.accounts.keys().copied().collect();
         let (Work::Service(serving), Some(schedule)) = (&mut self.work, &mut self.runs.schedule) else { return };

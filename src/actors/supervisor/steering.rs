@@ -4,7 +4,7 @@
 use super::{Supervisor, Work};
 use crate::{
     actors::{
-        checkpoint_writer::{NoteWish, Wish, WriteError},
+        checkpoint_writer::{NoteOrder, StoredOrder, WriteError},
         now,
     },
     engine::schedule::Unfit,
@@ -71,15 +71,16 @@ impl Handler<SteerAccount> for Supervisor {
         }
         let keys = steered.accepted.clone();
         // Sent here and not in the future: the writer hears of it before it hears of a run that begins meanwhile.
-        let wish = match order {
+        let stored = match order {
             Order::Sync => None,
-            Order::Pause => Some(Wish::Paused),
-            Order::Resume => Some(Wish::GoesOn),
-            Order::Reset => Some(Wish::StartsOver),
-            Order::ConfirmRemovals => Some(Wish::RemovalsConfirmed),
+            Order::Pause => Some(StoredOrder::Paused),
+            Order::Resume => Some(StoredOrder::Resumed),
+            Order::Reset => Some(StoredOrder::Reset),
+            Order::ConfirmRemovals => Some(StoredOrder::RemovalsConfirmed),
         };
-        let wish = wish.filter(|_| !keys.is_empty());
-        let noting = OptionFuture::from(wish.map(|wish| self.writer.send(NoteWish { wish, keys: keys.clone() })));
+        let stored = stored.filter(|_| !keys.is_empty());
+        let noting =
+            OptionFuture::from(stored.map(|stored| self.writer.send(NoteOrder { order: stored, keys: keys.clone() })));
         if order == Order::Reset {
             // What they have not committed is of no use any more.
             keys.iter().for_each(|key| self.runs.handle_dismissed(*key, now()));

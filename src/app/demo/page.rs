@@ -4,7 +4,7 @@
 use super::config_for;
 use crate::{
     app::{self, CommandError, Exit, read_from::ReadFrom},
-    cli::voice::say,
+    cli::stderr::say,
     sandbox::Sandbox,
 };
 use std::{

@@ -9,7 +9,7 @@ use super::{
     signals::Signals,
 };
 use crate::{
-    cli::{ExportArgs, numbers::counted, voice::say},
+    cli::{ExportArgs, numbers::counted, stderr::say},
     clock,
     config::Config,
     export::{

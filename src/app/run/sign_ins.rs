@@ -3,10 +3,10 @@
 
 use super::{
     super::{CommandError, accounts, claim, sign_in},
-    Caretaker, died,
+    AccountWatcher, died,
 };
 use crate::{
-    actors::supervisor::service::{Release, Tend},
+    actors::supervisor::service::{Adopt, Release},
     clock,
     engine::schedule::Remembered,
     model::{AccountId, EntityType},
@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use tracing::{error, info, warn};
 
-impl Caretaker {
+impl AccountWatcher {
     /// Takes in who has signed in, or again, since the last look, and lets go who has signed out or was refused.
     pub(super) async fn look_for_sign_ins(&mut self) -> Result<(), CommandError> {
         let sign_ins = match self.store.sign_ins().await {
@@ -33,7 +33,7 @@ impl Caretaker {
             info!("who is signed in can be read again");
         }
         let known: BTreeSet<AccountId> = sign_ins.iter().map(|sign_in| sign_in.account.id).collect();
-        let purged: Vec<AccountId> = self.tended.keys().filter(|account| !known.contains(account)).copied().collect();
+        let purged: Vec<AccountId> = self.adopted.keys().filter(|account| !known.contains(account)).copied().collect();
         for account in purged {
             info!(account = account.0, "gone from the database; left alone from here on");
             self.let_go(account).await;
@@ -41,7 +41,7 @@ impl Caretaker {
         for sign_in in sign_ins {
             let (account_id, name) = (sign_in.account.id, accounts::name(&sign_in.account));
             match self.look_at(sign_in).await {
-                Ok(Some(tend)) => self.supervisor.send(tend).await.map_err(|_| died())?,
+                Ok(Some(adopt)) => self.supervisor.send(adopt).await.map_err(|_| died())?,
                 Ok(None) => {}
                 // Somebody else keeps it current, or the file is gone.
                 Err(error @ (StoreError::Held(_) | StoreError::Moved(_))) => return Err(error.into()),
@@ -57,7 +57,7 @@ impl Caretaker {
     }
 
     /// What the supervisor is to be told of an account.
-    async fn look_at(&mut self, sign_in: SignIn) -> Result<Option<Tend>, StoreError> {
+    async fn look_at(&mut self, sign_in: SignIn) -> Result<Option<Adopt>, StoreError> {
         let (account_id, name) = (sign_in.account.id, accounts::name(&sign_in.account));
         let client_id = self.client.client_id().to_owned();
         let obstacle = sign_in::obstacle(&sign_in, &client_id, clock::now());
@@ -66,13 +66,13 @@ impl Caretaker {
                 // Whoever has signed out knows.
                 if sign_in.revision().is_some() { error!("{why}") } else { info!("{why}") }
             }
-            if self.tended.contains_key(&account_id) {
+            if self.adopted.contains_key(&account_id) {
                 self.let_go(account_id).await;
             }
             return Ok(None);
         };
         self.warn_of_the_end(&sign_in);
-        match self.tended.get(&account_id) {
+        match self.adopted.get(&account_id) {
             Some(known) if *known == revision => return Ok(None),
             Some(_) => info!(account = name, "signed in again; going on"),
             None => {
@@ -84,12 +84,12 @@ impl Caretaker {
         let remembered = self.remembered(account_id, revision).await?;
         let paused = self.store.paused_by_hand(account_id).await?;
         self.told.remove(&account_id);
-        self.tended.insert(account_id, revision);
-        Ok(Some(Tend { account_id, name, tokens, remembered, paused }))
+        self.adopted.insert(account_id, revision);
+        Ok(Some(Adopt { account_id, name, tokens, remembered, paused }))
     }
 
     async fn let_go(&mut self, account: AccountId) {
-        self.tended.remove(&account);
+        self.adopted.remove(&account);
         self.supervisor.do_send(Release(account));
         // Somebody else may want it; if the database does not answer, the claim runs out by itself.
         let _ = self.store.renew_claim(account, self.owner.id, Some(clock::now())).await;
@@ -125,7 +125,7 @@ impl Caretaker {
     /// Shows other processes that this one lives. One that has been overtaken ends: two would undo each other's work.
     pub(super) async fn renew_claims(&mut self) -> Result<(), CommandError> {
         let was_failing = std::mem::take(&mut self.cannot_renew);
-        for account in self.tended.keys() {
+        for account in self.adopted.keys() {
             let until = clock::now() + claim::HOLDS_FOR;
             match self.store.renew_claim(*account, self.owner.id, Some(until)).await {
                 Ok(()) => {}

@@ -3,7 +3,7 @@
 use super::Display;
 use crate::cli::{
     numbers::grouped,
-    voice::{self, Voice},
+    stderr::{self, LineStyle},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -12,7 +12,7 @@ pub struct ImportBar(Option<ProgressBar>);
 impl ImportBar {
     pub fn new(display: &Display, num_bytes: u64) -> ImportBar {
         let Display::Bars(bars) = display else { return ImportBar(None) };
-        voice::speak(Voice::Above(bars.clone()));
+        stderr::set_style(LineStyle::AboveBars(bars.clone()));
         let bar = bars.add(ProgressBar::new(num_bytes));
         let style = ProgressStyle::with_template("{bar:24} {percent:>3}%  {wide_msg}").expect("the template is ours");
         bar.set_style(style.progress_chars("━╸─"));
@@ -36,7 +36,7 @@ impl ImportBar {
     pub fn finish(self) {
         if let Some(bar) = self.0 {
             bar.finish_and_clear();
-            voice::speak(Voice::Plain);
+            stderr::set_style(LineStyle::Plain);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{View, doing, ended, playlist, waiting_line};
 use crate::{
     actors::{EntityProgress, EntityState, GateView, Progress, progress::GateWait},
-    cli::{numbers::grouped, voice::say},
+    cli::{numbers::grouped, stderr::say},
     clock,
     model::{EntityType, SyncKey},
 };

@@ -6,7 +6,7 @@ mod lines;
 
 use super::{
     numbers::{counted, grouped, seconds_until, span, time_of_day},
-    voice::{self, Voice},
+    stderr::{self, LineStyle},
 };
 use crate::{
     actors::{EntityProgress, EntityState, GateView, Progress, progress::GateWait},
@@ -59,7 +59,7 @@ impl Display {
     ) {
         let (mut view, every): (Box<dyn View>, Duration) = match self {
             Display::Bars(bars) => {
-                voice::speak(Voice::Above(bars.clone()));
+                stderr::set_style(LineStyle::AboveBars(bars.clone()));
                 (Box::new(Bars::new(bars)), BARS_EVERY)
             }
             Display::Lines => (Box::new(Lines::new(clock::instant())), LINES_EVERY),
@@ -79,7 +79,7 @@ impl Display {
         }
         view.finish();
         if matches!(self, Display::Bars(_)) {
-            voice::speak(Voice::Plain);
+            stderr::set_style(LineStyle::Plain);
         }
     }
 }

@@ -53,7 +53,7 @@ const PROBE_LASTS: Duration = Duration::from_secs(40);
 /// Between looks of a process whose turn it is not.
 const TURN_AFTER: Duration = Duration::from_millis(200);
 
-/// A wish for a permit.
+/// A request for a permit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Want {
     pub family: Family,

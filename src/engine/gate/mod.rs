@@ -85,7 +85,7 @@ pub enum Waiting {
 
 /// What became of a permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum PermitUse {
     /// Nothing was sent.
     Unused,
     /// The API answered, and not with a limit.
@@ -193,13 +193,13 @@ impl<T: Copy + PartialEq> Gate<T> {
     }
 
     /// A permit came back.
-    pub fn handle_returned(&mut self, ticket: T, outcome: Outcome, now: Instant) {
+    pub fn handle_returned(&mut self, ticket: T, outcome: PermitUse, now: Instant) {
         let Some(at) = self.out.iter().position(|out| out.ticket == ticket) else {
             debug_assert!(false, "a permit is returned once");
             return;
         };
         let out = self.out.swap_remove(at);
-        if outcome == Outcome::Unused {
+        if outcome == PermitUse::Unused {
             self.window.handle_unused();
             self.ledger.handle_unused(out.family, out.counted);
         } else {
@@ -207,14 +207,14 @@ impl<T: Copy + PartialEq> Gate<T> {
             self.ledger.handle_sent(out.family, out.counted);
         }
         match outcome {
-            Outcome::Served => {
+            PermitUse::Served => {
                 self.rate.handle_served(out.level);
                 if self.pauses.is_probe(Some(ticket)) {
                     self.pauses.handle_served(ticket);
                     self.rate.handle_reopened(now);
                 }
             }
-            Outcome::Unused | Outcome::Unanswered | Outcome::Limited => self.pauses.handle_lost(ticket),
+            PermitUse::Unused | PermitUse::Unanswered | PermitUse::Limited => self.pauses.handle_lost(ticket),
         }
     }
 

@@ -9,7 +9,7 @@ mod clock;
 mod looking;
 
 use super::{
-    Gate, GateSettings, Limited, Next, Outcome, Waiting,
+    Gate, GateSettings, Limited, Next, PermitUse, Waiting,
     allowance::Allowance,
     look::{HOLDS_FOR, HOLDS_FOR_MAX, Known, Look, Looked, News, Seen, Want},
     pauses::Calendar,
@@ -168,9 +168,9 @@ impl<T: Copy + PartialEq> SharedGate<T> {
         self.gate.handle_withdrawn(ticket);
     }
 
-    pub fn handle_returned(&mut self, ticket: T, outcome: Outcome, now: Instant) {
+    pub fn handle_returned(&mut self, ticket: T, outcome: PermitUse, now: Instant) {
         self.gate.handle_returned(ticket, outcome, now);
-        if outcome != Outcome::Unused {
+        if outcome != PermitUse::Unused {
             self.save_at.get_or_insert(now + SAVE_EVERY);
         }
         if self.gate.take_reopened() {

@@ -167,13 +167,13 @@ impl World {
             }
             Leg::Answered { ticket, refused: None } => {
                 self.served[self.accounts[&ticket]] += 1;
-                self.gate.handle_returned(ticket, Outcome::Served, self.now);
+                self.gate.handle_returned(ticket, PermitUse::Served, self.now);
             }
             Leg::Answered { ticket, refused: Some(retry_after) } => {
                 self.num_refused += 1;
                 let (class, wall) = (LimitClass::Rate, wall(self.start, self.now));
                 self.gate.handle_limited(Some(ticket), Family::Tracks, class, Some(retry_after), self.now, wall);
-                self.gate.handle_returned(ticket, Outcome::Limited, self.now);
+                self.gate.handle_returned(ticket, PermitUse::Limited, self.now);
                 // Whoever was refused asks again.
                 self.ask(self.accounts[&ticket]);
             }

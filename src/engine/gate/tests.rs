@@ -33,7 +33,7 @@ fn ask(gate: &mut Gate<u32>, ticket: u32, family: Family) {
 fn drain(gate: &mut Gate<u32>, now: Instant) -> Vec<u32> {
     let mut granted = Vec::new();
     while let Next::Grant(ticket) = gate.poll(now) {
-        gate.handle_returned(ticket, Outcome::Served, now);
+        gate.handle_returned(ticket, PermitUse::Served, now);
         granted.push(ticket);
     }
     granted
@@ -62,7 +62,7 @@ fn refuse(
     now: Instant,
 ) -> Limited {
     let limited = gate.handle_limited(Some(ticket), family, class, retry_after, now, wall());
-    gate.handle_returned(ticket, Outcome::Limited, now);
+    gate.handle_returned(ticket, PermitUse::Limited, now);
     limited
 }
 
@@ -90,9 +90,9 @@ fn no_window_ever_holds_more_than_the_limit() {
                 let is_back = *answered_at <= now;
                 if is_back {
                     let outcome =
-                        [Outcome::Served, Outcome::Unanswered, Outcome::Unused][usize::from(random.u8(0..9) / 4)];
+                        [PermitUse::Served, PermitUse::Unanswered, PermitUse::Unused][usize::from(random.u8(0..9) / 4)];
                     gate.handle_returned(*ticket, outcome, now);
-                    if outcome != Outcome::Unused {
+                    if outcome != PermitUse::Unused {
                         sent.push(*answered_at);
                     }
                 }
@@ -129,7 +129,7 @@ fn tracks_come_first_and_nobody_starves() {
     let mut order = Vec::new();
     // Tracks ask again as soon as they are served; one playlist asks once.
     while let Next::Grant(ticket) = gate.poll(start) {
-        gate.handle_returned(ticket, Outcome::Served, start);
+        gate.handle_returned(ticket, PermitUse::Served, start);
         order.push(ticket);
         ask(&mut gate, ticket + 8, Family::Tracks);
         if order.len() > 200 {
@@ -173,7 +173,7 @@ fn a_rate_pause_stops_everything_and_then_one_request_tries() {
     assert_eq!(gate.poll(ends), Next::Grant(2), "the most important one");
     assert_eq!(gate.poll(ends + 5 * SECOND), Next::Full, "nobody else before its answer");
     assert!(!gate.take_reopened());
-    gate.handle_returned(2, Outcome::Served, ends + 6 * SECOND);
+    gate.handle_returned(2, PermitUse::Served, ends + 6 * SECOND);
     assert!(gate.take_reopened());
     assert_eq!(gate.poll(ends + 40 * SECOND), Next::Grant(1));
 }
@@ -184,7 +184,7 @@ fn a_lost_probe_is_replaced() {
     limit(&mut gate, Family::Tracks, LimitClass::Rate, Some(2 * SECOND), start);
     (1..=4).for_each(|ticket| ask(&mut gate, ticket, Family::Tracks));
     let mut now = start + 40 * SECOND;
-    for (ticket, outcome) in [(1, Outcome::Unused), (2, Outcome::Unanswered)] {
+    for (ticket, outcome) in [(1, PermitUse::Unused), (2, PermitUse::Unanswered)] {
         assert_eq!(gate.poll(now), Next::Grant(ticket));
         assert_eq!(gate.poll(now), Next::Full);
         gate.handle_returned(ticket, outcome, now);
@@ -326,7 +326,7 @@ fn a_calendar_that_jumps_neither_ends_a_pause_nor_extends_it() {
         assert_eq!(gate.poll(start), Next::Grant(7));
         let again = Some(3600 * SECOND);
         gate.handle_limited(Some(7), Family::Tracks, LimitClass::Quota, again, start, jumped);
-        gate.handle_returned(7, Outcome::Limited, start);
+        gate.handle_returned(7, PermitUse::Limited, start);
         ask(&mut gate, 1, Family::Tracks);
         assert!(drain(&mut gate, start + 3599 * SECOND).is_empty(), "{jump_h} h");
         assert_eq!(drain(&mut gate, start + 3600 * SECOND), [1], "{jump_h} h");
@@ -377,7 +377,7 @@ fn a_permit_that_was_not_used_leaves_its_room() {
     ask(&mut gate, 2, Family::Tracks);
     assert_eq!(gate.poll(start), Next::Grant(1));
     assert_eq!(gate.poll(start), Next::Full);
-    gate.handle_returned(1, Outcome::Unused, start);
+    gate.handle_returned(1, PermitUse::Unused, start);
     assert_eq!(gate.poll(start + WINDOW), Next::Grant(2));
 }
 
@@ -421,7 +421,7 @@ fn an_unused_permit_is_not_counted_for_the_day() {
     let (mut gate, start) = with_daily(DailyCeilings { tracks: Some(1), ..DailyCeilings::default() });
     (1..=2).for_each(|ticket| ask(&mut gate, ticket, Family::Tracks));
     assert_eq!(gate.poll(start), Next::Grant(1));
-    gate.handle_returned(1, Outcome::Unused, start);
+    gate.handle_returned(1, PermitUse::Unused, start);
     assert_eq!(drain(&mut gate, start), [2]);
     let (entries, _) = gate.take_unsaved();
     assert_eq!(entries.iter().map(|entry| entry.requests).sum::<u32>(), 1, "{entries:?}");

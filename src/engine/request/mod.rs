@@ -18,7 +18,7 @@
 
 use super::{
     backoff::{Backoff, Patience},
-    gate::Outcome,
+    gate::PermitUse,
 };
 use crate::model::{Disposition, Fault, LimitClass, PageRequest, Pause, Remedy, RequestStatus};
 use std::{
@@ -304,13 +304,13 @@ impl Request {
 }
 
 /// What became of the permit of a request, for the limits.
-pub fn outcome(disposition: &Disposition) -> Outcome {
+pub fn outcome(disposition: &Disposition) -> PermitUse {
     match disposition.status {
-        _ if !disposition.was_sent => Outcome::Unused,
-        RequestStatus::Limited => Outcome::Limited,
-        RequestStatus::Served | RequestStatus::Refused | RequestStatus::Unreadable => Outcome::Served,
+        _ if !disposition.was_sent => PermitUse::Unused,
+        RequestStatus::Limited => PermitUse::Limited,
+        RequestStatus::Served | RequestStatus::Refused | RequestStatus::Unreadable => PermitUse::Served,
         // Of these nobody knows whether the API itself has seen the request.
-        RequestStatus::Failing | RequestStatus::Unanswered => Outcome::Unanswered,
+        RequestStatus::Failing | RequestStatus::Unanswered => PermitUse::Unanswered,
     }
 }
 

@@ -256,12 +256,12 @@ fn a_pause_that_is_too_long_ends_the_request_without_one() {
 #[test]
 fn a_permit_counts_for_what_became_of_its_request() {
     for (disposition, expected) in [
-        (Disposition::SERVED, Outcome::Served),
-        (failing(broken()), Outcome::Unanswered),
-        (Disposition::sent(RequestStatus::Unanswered, Remedy::AskSoon), Outcome::Unanswered),
-        (Disposition::sent(RequestStatus::Refused, Remedy::AskLater), Outcome::Served),
-        (Disposition::sent(RequestStatus::Unreadable, broken()), Outcome::Served),
-        (Disposition { was_sent: false, ..failing(Remedy::SignIn) }, Outcome::Unused),
+        (Disposition::SERVED, PermitUse::Served),
+        (failing(broken()), PermitUse::Unanswered),
+        (Disposition::sent(RequestStatus::Unanswered, Remedy::AskSoon), PermitUse::Unanswered),
+        (Disposition::sent(RequestStatus::Refused, Remedy::AskLater), PermitUse::Served),
+        (Disposition::sent(RequestStatus::Unreadable, broken()), PermitUse::Served),
+        (Disposition { was_sent: false, ..failing(Remedy::SignIn) }, PermitUse::Unused),
     ] {
         assert_eq!(outcome(&disposition), expected, "{disposition:?}");
     }

@@ -33,15 +33,15 @@ pub fn estimate(num_missing: u32, total: u32) -> u32 {
 
 /// The members, newest first, and by id within one date.
 #[derive(Debug)]
-pub struct Order(Vec<(DateTime<Utc>, String)>);
+pub struct DateOrder(Vec<(DateTime<Utc>, String)>);
 
-impl Order {
+impl DateOrder {
     /// `None` if a member has no date.
-    pub fn new(members: Vec<Member>) -> Option<Order> {
+    pub fn new(members: Vec<Member>) -> Option<DateOrder> {
         let dated: Option<Vec<_>> = members.into_iter().map(|member| Some((member.added_at?, member.id))).collect();
         let mut order = dated?;
         order.sort_unstable_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
-        Some(Order(order))
+        Some(DateOrder(order))
     }
 
     pub fn len(&self) -> usize {
@@ -91,7 +91,7 @@ pub enum Obstacle {
 /// A search under way.
 #[derive(Debug)]
 pub struct Bisection {
-    order: Order,
+    order: DateOrder,
     total: u32,
     /// Ranks of the slots of the pages read, by number of the page.
     pages: BTreeMap<u32, Vec<u32>>,
@@ -113,7 +113,7 @@ struct Stretch {
 
 impl Bisection {
     /// A search through a listing of `total` slots, the first of which are known already.
-    pub fn new(order: Order, total: u32, head: &[SlotKey]) -> Result<Bisection, Obstacle> {
+    pub fn new(order: DateOrder, total: u32, head: &[SlotKey]) -> Result<Bisection, Obstacle> {
         let mut bisection = Bisection { order, total, pages: BTreeMap::new() };
         for offset in (0..num_pages(total)).map(|number| number * STRIDE) {
             let slots = offset as usize..(offset + bisection.len_at(offset)) as usize;
@@ -315,7 +315,7 @@ mod tests {
         let middle = |listing: &[SlotKey], change: &dyn Fn(&mut Vec<SlotKey>)| {
             let mut page = listing[245..295].to_vec();
             change(&mut page);
-            let mut bisection = Bisection::new(Order::new(members.clone()).unwrap(), 499, &listing[..50]).unwrap();
+            let mut bisection = Bisection::new(DateOrder::new(members.clone()).unwrap(), 499, &listing[..50]).unwrap();
             bisection.take(245, Some(499), &page)
         };
         let listing = without(300);
@@ -330,7 +330,7 @@ mod tests {
         for (change, obstacle) in changes {
             assert_eq!(middle(&listing, &change), Err(obstacle));
         }
-        let mut bisection = Bisection::new(Order::new(members.clone()).unwrap(), 499, &[]).unwrap();
+        let mut bisection = Bisection::new(DateOrder::new(members.clone()).unwrap(), 499, &[]).unwrap();
         assert_eq!(bisection.take(245, Some(498), &listing[245..295]), Err(Obstacle::Moved));
         assert_eq!(bisection.take(245, None, &listing[245..295]), Err(Obstacle::Unfit));
         // Somebody else is removed before the place of the next page: it does not link up.
@@ -339,11 +339,11 @@ mod tests {
         // More slots than members before a place.
         let mut ahead = listing.clone();
         ahead.insert(0, listing[0].clone());
-        let mut bisection = Bisection::new(Order::new(members.clone()).unwrap(), 499, &[]).unwrap();
+        let mut bisection = Bisection::new(DateOrder::new(members.clone()).unwrap(), 499, &[]).unwrap();
         bisection.take(245, Some(499), &ahead[245..295]).unwrap();
         assert_eq!(bisection.look(), Err(Obstacle::Moved));
         let undated = vec![Member { id: "a".into(), added_at: None }];
-        assert!(Order::new(undated).is_none());
+        assert!(DateOrder::new(undated).is_none());
     }
 
     #[test]
@@ -398,7 +398,7 @@ mod tests {
     /// What a search finds in a listing that stands still, and how many pages it reads beyond the head.
     fn search(listing: &[SlotKey], members: Vec<Member>, head: usize) -> (Result<BTreeSet<String>, Obstacle>, u32) {
         let total = listing.len() as u32;
-        let order = Order::new(members).unwrap();
+        let order = DateOrder::new(members).unwrap();
         let mut bisection = Bisection::new(order, total, &listing[..head.min(listing.len())]).unwrap();
         let mut asked = BTreeSet::new();
         loop {

@@ -7,7 +7,7 @@
 use super::{
     EntityRun,
     activity::{Activity, Next},
-    bisection::{self, Bisection, Obstacle, Order},
+    bisection::{self, Bisection, DateOrder, Obstacle},
     search::{Found, Search},
     slice::Reading,
 };
@@ -107,7 +107,7 @@ impl EntityRun {
     pub(super) fn start_search(&mut self, members: Vec<Member>) -> Next {
         self.repair.clues.num_searches += 1;
         let total = self.checkpoint.total.unwrap_or(0);
-        let order = Order::new(members).filter(|order| order.len() == self.num_active as usize);
+        let order = DateOrder::new(members).filter(|order| order.len() == self.num_active as usize);
         let Some(order) = order else { return Next::Pass };
         match Bisection::new(order, total, self.repair.clues.head()) {
             Ok(bisection) => {

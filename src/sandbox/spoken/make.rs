@@ -124,8 +124,8 @@ mod tests {
         };
         let (without, with) = (told(&spec), told(&spec.clone().with_spoken(3, 30, 2)));
         assert_eq!((&without["tracks"], &without["playlists"]), (&with["tracks"], &with["playlists"]));
-        let lens = ["shows", "episodes", "audiobooks"].map(|listing| with[listing].as_array().map_or(0, Vec::len));
-        assert_eq!(lens, [3, 30, 2]);
+        let renderer = ["shows", "episodes", "audiobooks"].map(|listing| with[listing].as_array().map_or(0, Vec::len));
+        assert_eq!(renderer, [3, 30, 2]);
         assert_eq!(with, told(&spec.with_spoken(3, 30, 2)));
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Saved;
 use crate::sandbox::catalogue::{AudiobookNo, EpisodeNo, ShowNo};
 use crate::sandbox::config::Dialect;
-use crate::sandbox::lens::Lens;
+use crate::sandbox::renderer::Renderer;
 use crate::sandbox::wire::{EpisodeWire, Identity, Kind, MARKETS, ShowWire, ThreeImages, seconds, show_images};
 
 #[derive(Serialize)]
@@ -53,7 +53,7 @@ struct NamedWire<'a> {
     name: &'a str,
 }
 
-impl<'a> Lens<'a> {
+impl<'a> Renderer<'a> {
     pub fn show(self, no: ShowNo) -> ShowWire<'a> {
         let show = &self.catalogue[no];
         ShowWire {

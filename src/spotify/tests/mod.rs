@@ -7,7 +7,7 @@ mod server;
 mod tokens;
 
 use super::*;
-use crate::model::{TokenTrouble, TroubleOf};
+use crate::model::{FailureOf, TokenFailure};
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use server::Server;
@@ -52,7 +52,7 @@ impl TokenVault for Recorder {
         Box::pin(async { Ok(self.held.lock().unwrap().clone()) })
     }
 
-    fn note_trouble<'a>(&'a self, _: &'a SecretString, trouble: &'a TokenTrouble, of: TroubleOf) -> Keeping<'a, ()> {
+    fn note_failure<'a>(&'a self, _: &'a SecretString, trouble: &'a TokenFailure, of: FailureOf) -> Keeping<'a, ()> {
         let what = if trouble.doubted_at.is_some() { "doubt".to_owned() } else { format!("{of:?}") };
         self.log.push(format!("trouble {what}"));
         if let Some(held) = &mut *self.held.lock().unwrap() {

@@ -127,7 +127,7 @@ async fn the_rest_of_the_token_endpoint_ends_and_grows_and_is_shared_by_all_acco
 async fn a_rest_that_another_process_noted_is_kept() {
     let server = Server::start(grant_or_profile).await;
     let retry_at = Utc::now() + TimeDelta::milliseconds(400);
-    let trouble = TokenTrouble { why: "502".into(), retry_at, doubted_at: None };
+    let trouble = TokenFailure { why: "502".into(), retry_at, doubted_at: None };
     let (client, tokens) =
         (client(&server), tokens(StoredTokens { trouble: Some(trouble), ..run_out() }, recorder(&server)));
     let error = client.me(&tokens).await.unwrap_err();

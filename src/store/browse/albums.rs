@@ -6,7 +6,7 @@ use super::members::{
     name_mark, undated_mark,
 };
 use super::names;
-use super::{Entry, Page, Row, Walk, folded_sql, gather, in_order, is_found};
+use super::{Entry, ListPage, Row, Walk, folded_sql, gather, in_order, is_found};
 use crate::model::EntityType;
 use crate::store::schema::{albums, saved_albums};
 use crate::store::types::{At, Instant};

@@ -1,6 +1,6 @@
 //! The batches that were committed, newest first.
 
-use super::{Page, Row, Walk, gather};
+use super::{ListPage, Row, Walk, gather};
 use crate::model::{AccountId, EntityType};
 use crate::store::schema::sync_batches;
 use crate::store::types::At;
@@ -57,7 +57,7 @@ impl Store {
         account: AccountId,
         entity: Option<EntityType>,
         walk: &Walk<i64>,
-    ) -> Result<Page<BatchEntry, i64>, StoreError> {
+    ) -> Result<ListPage<BatchEntry, i64>, StoreError> {
         let conn = &mut self.connect().await?;
         gather(
             walk,

@@ -1,6 +1,6 @@
 //! What came and went, newest first, a page at a time, and as it is shown to machines.
 
-use super::{Entry, LOOKED_AT_MAX, Page, Search, Walk, is_found};
+use super::{Entry, LOOKED_AT_MAX, ListPage, Search, Walk, is_found};
 use crate::model::{AccountId, EntityType};
 use crate::store::changes::{Change, ChangeKind, Changed, Changes, Place};
 use crate::store::sources::Source;
@@ -66,7 +66,7 @@ impl Store {
         filter: &ChangeFilter,
         account: &str,
         walk: &Walk<ChangeKey>,
-    ) -> Result<Page<ChangeEntry, ChangeKey>, StoreError> {
+    ) -> Result<ListPage<ChangeEntry, ChangeKey>, StoreError> {
         let entities = EntityType::ALL.iter().filter(|entity| filter.entity.is_none_or(|wanted| wanted == **entity));
         let sources = entities.flat_map(|entity| Source::of(*entity));
         let sources = sources.filter(|source| filter.kind.is_none_or(|kind| source.tells_of(kind)));
@@ -76,10 +76,10 @@ impl Store {
         let page_len = i64::try_from(walk.limit + 1).unwrap_or(i64::MAX);
         let mut changes = Changes::from_place(self.clone(), filter.account, sources, since, after.as_ref(), page_len);
 
-        let mut page = Page { items: Vec::new(), next: walk.after.clone() };
+        let mut page = ListPage { items: Vec::new(), next: walk.after.clone() };
         for _ in 0..LOOKED_AT_MAX {
             let Some((change, place)) = changes.next_with_place().await? else {
-                return Ok(Page { next: None, ..page });
+                return Ok(ListPage { next: None, ..page });
             };
             if page.items.len() == walk.limit {
                 return Ok(page);

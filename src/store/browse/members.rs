@@ -122,7 +122,7 @@ macro_rules! member_lists {
                 &self,
                 members: &Members,
                 walk: &Walk<DateKey>,
-            ) -> Result<Page<$Entry, DateKey>, StoreError> {
+            ) -> Result<ListPage<$Entry, DateKey>, StoreError> {
                 let conn = &mut self.connect().await?;
                 let is_small = members.are_removed && is_small(conn, members).await?;
                 gather(
@@ -143,7 +143,7 @@ macro_rules! member_lists {
                 &self,
                 members: &Members,
                 walk: &Walk<NameKey>,
-            ) -> Result<Option<Page<$Entry, NameKey>>, StoreError> {
+            ) -> Result<Option<ListPage<$Entry, NameKey>>, StoreError> {
                 let conn = &mut self.connect().await?;
                 let is_small = is_small(conn, members).await?;
                 let Some(how) = names::way(conn, $named, is_small).await? else { return Ok(None) };

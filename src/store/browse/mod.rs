@@ -66,7 +66,7 @@ pub struct Walk<K> {
 
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page<T, K> {
+pub struct ListPage<T, K> {
     pub items: Vec<T>,
     /// Where to go on; `None` at the end. There may be more even where `items` is short.
     pub next: Option<K>,
@@ -114,8 +114,8 @@ async fn gather<T, K: Clone>(
     walk: &Walk<K>,
     wants: impl Fn(&T) -> bool,
     mut read: impl AsyncFnMut(Option<&K>, usize) -> Result<Vec<Row<T, K>>, StoreError>,
-) -> Result<Page<T, K>, StoreError> {
-    let mut page = Page { items: Vec::new(), next: walk.after.clone() };
+) -> Result<ListPage<T, K>, StoreError> {
+    let mut page = ListPage { items: Vec::new(), next: walk.after.clone() };
     let (mut num_looked_at, mut chunk) = (0, walk.limit + 1);
     loop {
         let rows = read(page.next.as_ref(), chunk).await?;
@@ -129,7 +129,7 @@ async fn gather<T, K: Clone>(
             page.items.extend(entry.filter(&wants));
         }
         if is_last {
-            return Ok(Page { next: None, ..page });
+            return Ok(ListPage { next: None, ..page });
         }
         if page.items.len() == walk.limit || num_looked_at >= LOOKED_AT_MAX {
             return Ok(page);

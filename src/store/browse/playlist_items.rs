@@ -2,7 +2,7 @@
 
 use super::credits::{self, AlbumRef, ArtistLink};
 use super::playlists::is_listed;
-use super::{Entry, Page, Row, Search, Walk, gather, is_found};
+use super::{Entry, ListPage, Row, Search, Walk, gather, is_found};
 use crate::model::{AccountId, PlaylistItemKind};
 use crate::store::schema::{albums, playlist_items, tracks};
 use crate::store::types::At;
@@ -57,7 +57,7 @@ impl Store {
         playlist: &str,
         search: Option<&Search>,
         walk: &Walk<i64>,
-    ) -> Result<Option<Page<PlaylistItemEntry, i64>>, StoreError> {
+    ) -> Result<Option<ListPage<PlaylistItemEntry, i64>>, StoreError> {
         let conn = &mut self.connect().await?;
         if !is_listed(conn, account, playlist).await? {
             return Ok(None);

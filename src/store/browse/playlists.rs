@@ -1,7 +1,7 @@
 //! Playlists of a library. There are few enough to sort them on the spot.
 
 use super::members::{Members, NameKey, name_key, name_mark};
-use super::{Entry, Page, Row, Walk, folded_sql, gather, in_order, is_found};
+use super::{Entry, ListPage, Row, Walk, folded_sql, gather, in_order, is_found};
 use crate::model::AccountId;
 use crate::store::schema::{library_playlists, playlists};
 use crate::store::types::At;
@@ -55,7 +55,7 @@ impl Store {
         &self,
         members: &Members,
         walk: &Walk<PlaceKey>,
-    ) -> Result<Page<PlaylistEntry, PlaceKey>, StoreError> {
+    ) -> Result<ListPage<PlaylistEntry, PlaceKey>, StoreError> {
         let conn = &mut self.connect().await?;
         gather(
             walk,
@@ -80,7 +80,7 @@ impl Store {
         &self,
         members: &Members,
         walk: &Walk<NameKey>,
-    ) -> Result<Page<PlaylistEntry, NameKey>, StoreError> {
+    ) -> Result<ListPage<PlaylistEntry, NameKey>, StoreError> {
         let conn = &mut self.connect().await?;
         let in_sql = folded_sql(conn, "playlists.name");
         gather(

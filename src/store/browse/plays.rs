@@ -1,7 +1,7 @@
 //! The listening history.
 
 use super::credits::{self, AlbumRef, ArtistLink};
-use super::{Entry, Page, Row, Search, Walk, gather, in_order, is_found};
+use super::{Entry, ListPage, Row, Search, Walk, gather, in_order, is_found};
 use crate::model::AccountId;
 use crate::store::schema::{albums, plays, tracks};
 use crate::store::types::At;
@@ -60,7 +60,7 @@ impl Store {
         account: AccountId,
         search: Option<&Search>,
         walk: &Walk<PlayKey>,
-    ) -> Result<Page<PlayEntry, PlayKey>, StoreError> {
+    ) -> Result<ListPage<PlayEntry, PlayKey>, StoreError> {
         let conn = &mut self.connect().await?;
         gather(
             walk,

@@ -5,7 +5,7 @@ use super::members::{
     name_mark, undated_mark,
 };
 use super::names;
-use super::{Entry, Page, Walk, folded_sql, gather, in_order, is_found};
+use super::{Entry, ListPage, Walk, folded_sql, gather, in_order, is_found};
 use crate::model::EntityType;
 use crate::store::schema::{saved_shows, shows};
 use crate::store::types::{At, Instant};

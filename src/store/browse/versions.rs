@@ -1,7 +1,7 @@
 //! The history of a playlist: what each reading found changed.
 
 use super::playlists::is_listed;
-use super::{Page, Row, Walk, gather};
+use super::{ListPage, Row, Walk, gather};
 use crate::model::AccountId;
 use crate::store::schema::{playlist_changes, playlist_versions};
 use crate::store::types::At;
@@ -60,7 +60,7 @@ impl Store {
         account: AccountId,
         playlist: &str,
         walk: &Walk<i64>,
-    ) -> Result<Option<Page<VersionEntry, i64>>, StoreError> {
+    ) -> Result<Option<ListPage<VersionEntry, i64>>, StoreError> {
         let conn = &mut self.connect().await?;
         if !is_listed(conn, account, playlist).await? {
             return Ok(None);

@@ -91,7 +91,7 @@ pub struct ImportEntry {
 
 /// What is known of an import when all its rows are there.
 #[derive(Debug, Clone, Default)]
-pub struct Outcome {
+pub struct ImportOutcome {
     pub num_files: u64,
     pub num_rows: u64,
     pub num_new: u64,
@@ -263,7 +263,7 @@ impl StreamImport {
 
     /// Makes plays of the streams that still wait, and notes what the import was. An import that changed nothing leaves
     /// no trace.
-    pub async fn finish(mut self, outcome: &Outcome) -> Result<Finished, StoreError> {
+    pub async fn finish(mut self, outcome: &ImportOutcome) -> Result<Finished, StoreError> {
         let mut finished = Finished { num_plays: self.settle().await?, ..Finished::default() };
         let (account, id, now) = (self.account, self.id, self.now);
         while self.step(async move |conn| heard::refresh(conn, account, None).await).await? {}

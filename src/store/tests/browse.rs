@@ -1,7 +1,7 @@
 //! Lists that are longer than one request may look at.
 
 use super::*;
-use crate::store::browse::{DateKey, LOOKED_AT_MAX, Members, NameKey, Page, Search, TrackEntry, Walk};
+use crate::store::browse::{DateKey, LOOKED_AT_MAX, ListPage, Members, NameKey, Search, TrackEntry, Walk};
 use std::collections::BTreeSet;
 
 /// Saved tracks, some gone, with as many tracks of the catalogue that are not saved.
@@ -47,7 +47,7 @@ fn no_request_looks_at_more_than_it_may_and_all_are_looked_at_in_the_end() {
             let (mut found, mut num_requests) = (Vec::new(), 0);
             loop {
                 num_requests += 1;
-                let Page { items, next }: Page<TrackEntry, DateKey> =
+                let ListPage { items, next }: ListPage<TrackEntry, DateKey> =
                     db.store.tracks_by_date(&members, &walk).await.unwrap();
                 found.extend(items.into_iter().map(|track| track.name));
                 let Some(next) = next else { return (found, num_requests) };

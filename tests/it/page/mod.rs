@@ -1,10 +1,10 @@
 //! The status page in a real browser: the page of the real binary, beside the sandbox.
 
 mod below;
-mod door;
 mod library;
 mod listening;
 mod now;
+mod sign_in_page;
 mod views;
 
 use super::support::{Backend, Database, Running, Sandbox, Segno, browser::Browser, wait_until};

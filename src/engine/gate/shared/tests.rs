@@ -82,7 +82,7 @@ impl Machine {
         while self.now < until {
             let (granted, at) = self.pump(gate);
             for ticket in granted {
-                gate.handle_returned(ticket, Outcome::Served, self.now);
+                gate.handle_returned(ticket, PermitUse::Served, self.now);
                 sent.push(self.now);
             }
             self.now = at.unwrap_or(until).clamp(self.now + Duration::from_millis(1), until);
@@ -136,7 +136,7 @@ fn two_processes_share_the_window_and_neither_starves() {
         for (gate, count) in [(&mut one, 0), (&mut other, 1)] {
             let (granted, _) = machine.pump(gate);
             for ticket in granted {
-                gate.handle_returned(ticket, Outcome::Served, machine.now);
+                gate.handle_returned(ticket, PermitUse::Served, machine.now);
                 sent.push(machine.now);
                 counts[count] += 1;
             }
@@ -176,7 +176,7 @@ fn a_pause_of_one_process_stops_the_other_and_one_request_tries_for_both() {
     let wall = machine.wall();
     one.handle_limited(ticket, Family::Tracks, LimitClass::Rate, Some(10 * SECOND), machine.now, wall);
     machine.pump(&mut one);
-    one.handle_returned(ticket, Outcome::Limited, machine.now);
+    one.handle_returned(ticket, PermitUse::Limited, machine.now);
     let over = machine.now + 10 * SECOND;
     while machine.now < over {
         assert!(machine.pump(&mut other).0.is_empty());
@@ -188,7 +188,7 @@ fn a_pause_of_one_process_stops_the_other_and_one_request_tries_for_both() {
         assert!(machine.pump(&mut one).0.is_empty(), "one tries for both");
         machine.now += SECOND;
     }
-    other.handle_returned(probe[0], Outcome::Served, machine.now);
+    other.handle_returned(probe[0], PermitUse::Served, machine.now);
     machine.pump(&mut other);
     machine.now += SECOND;
     assert!(!machine.pump(&mut one).0.is_empty());
@@ -222,7 +222,7 @@ fn a_ceiling_of_the_day_is_one_for_all_processes() {
         for gate in &mut gates {
             let (granted, _) = machine.pump(gate);
             num_granted += granted.len();
-            granted.iter().for_each(|ticket| gate.handle_returned(*ticket, Outcome::Served, machine.now));
+            granted.iter().for_each(|ticket| gate.handle_returned(*ticket, PermitUse::Served, machine.now));
         }
         machine.now += SECOND;
     }
@@ -322,7 +322,7 @@ fn the_end_of_a_process_gives_back_what_it_held() {
     let mut machine = Machine::new();
     let mut gate = machine.busy(1, 80);
     let sent = machine.pump(&mut gate).0;
-    sent.iter().for_each(|ticket| gate.handle_returned(*ticket, Outcome::Served, machine.now));
+    sent.iter().for_each(|ticket| gate.handle_returned(*ticket, PermitUse::Served, machine.now));
     gate.handle_closing();
     machine.pump(&mut gate);
     let process = &machine.found.processes[0];

@@ -1,13 +1,13 @@
 //! Pages that are not what was asked for, one kind at a time: what a run makes of them, what it costs, what it tells.
 
-use super::world::{Lie, Weather, World};
+use super::world::{Conditions, Lie, World};
 use crate::{
     engine::run::RunEnd,
     model::EntityType::{Albums, Artists, Playlists, Tracks},
 };
 
 fn lying(entity: crate::model::EntityType, size: usize, lie: Lie) -> World {
-    let mut world = World::new(3, Weather::calm(entity, size));
+    let mut world = World::new(3, Conditions::calm(entity, size));
     world.lie = lie;
     world
 }

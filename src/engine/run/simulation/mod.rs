@@ -13,7 +13,7 @@ mod world;
 use super::RunEnd;
 use crate::model::EntityType;
 use std::collections::BTreeSet;
-use world::{Denial, Weather, World};
+use world::{Conditions, Denial, World};
 
 /// Seeds per test: enough to meet every branch many times over, few enough for every run of the tests.
 const SEEDS_DEFAULT: u64 = 400;
@@ -25,10 +25,10 @@ fn seeds() -> u64 {
 
 const SIZES: [usize; 12] = [0, 1, 2, 49, 50, 51, 99, 199, 200, 201, 420, 1000];
 
-fn weathers(entity: EntityType, seed: u64) -> Weather {
+fn weathers(entity: EntityType, seed: u64) -> Conditions {
     let mut random = fastrand::Rng::with_seed(seed ^ 0x5eed);
     let sizes = if entity.has_items() { &SIZES[..9] } else { &SIZES[..] };
-    Weather {
+    Conditions {
         entity,
         size: sizes[random.usize(0..sizes.len())],
         edits: [0, 20, 100, 300][random.usize(0..4)],
@@ -64,8 +64,8 @@ fn playlists_and_their_items_survive_every_change_crash_and_refusal() {
 #[test]
 fn a_slot_that_cannot_be_served_becomes_a_gap_and_heals_later() {
     for seed in 0..seeds() {
-        let weather = Weather { bad_slots: 1 + (seed as usize % 2), ..Weather::calm(EntityType::Tracks, 420) };
-        let mut world = World::new(seed, weather);
+        let conditions = Conditions { bad_slots: 1 + (seed as usize % 2), ..Conditions::calm(EntityType::Tracks, 420) };
+        let mut world = World::new(seed, conditions);
         let bad_in_head =
             world.library[..50].iter().any(|entry| entry.id.as_ref().is_some_and(|id| world.bad.contains(id)));
         let end = world.run(false);
@@ -91,7 +91,7 @@ fn a_walk_that_is_left_alone_costs_one_slot_in_fifty() {
         (EntityType::Tracks, 50, 1),
         (EntityType::Tracks, 0, 1),
     ] {
-        let mut world = World::new(1, Weather::calm(entity, size));
+        let mut world = World::new(1, Conditions::calm(entity, size));
         world.run(false);
         world.check_equal();
         assert!(world.requests <= least + 1 + least * 2 / 100, "{entity} {size}: {} requests", world.requests);
@@ -106,7 +106,7 @@ fn a_walk_that_is_left_alone_costs_one_slot_in_fifty() {
 #[test]
 fn ten_removals_at_the_head_in_the_middle_of_a_first_sync_lose_nothing() {
     for seed in 0..50 {
-        let mut world = World::new(seed, Weather { crashes: 20, ..Weather::calm(EntityType::Tracks, 2000) });
+        let mut world = World::new(seed, Conditions { crashes: 20, ..Conditions::calm(EntityType::Tracks, 2000) });
         while world.run(true).is_none() && world.database.initial.as_ref().is_none_or(|initial| initial.offset < 900) {}
         for _ in 0..10 {
             world.remove(0);
@@ -118,7 +118,7 @@ fn ten_removals_at_the_head_in_the_middle_of_a_first_sync_lose_nothing() {
 
 #[test]
 fn an_api_that_says_zero_removes_nothing_until_it_says_so_twice() {
-    let mut world = World::new(7, Weather::calm(EntityType::Tracks, 500));
+    let mut world = World::new(7, Conditions::calm(EntityType::Tracks, 500));
     world.run(false);
     let library = std::mem::take(&mut world.library);
     let end = world.run(false);
@@ -134,7 +134,7 @@ fn an_api_that_says_zero_removes_nothing_until_it_says_so_twice() {
 
 /// A calm world after its first sync.
 fn synced(entity: EntityType, size: usize) -> World {
-    let mut world = World::new(3, Weather::calm(entity, size));
+    let mut world = World::new(3, Conditions::calm(entity, size));
     world.run(false);
     world.check_equal();
     world
@@ -169,14 +169,15 @@ fn a_verifying_walk_taken_up_in_the_middle_is_followed_by_a_look_at_the_head() {
 #[test]
 fn an_unsteady_first_walk_does_not_vouch_for_its_count_of_null_rows() {
     for seed in 0..200 {
-        let mut world = World::new(seed, Weather { nulls: true, edits: 300, ..Weather::calm(EntityType::Tracks, 201) });
+        let mut world =
+            World::new(seed, Conditions { nulls: true, edits: 300, ..Conditions::calm(EntityType::Tracks, 201) });
         world.live();
     }
 }
 
 #[test]
 fn playlists_listed_by_a_process_that_died_are_listed_again() {
-    let mut world = World::new(3, Weather::calm(EntityType::Playlists, 30));
+    let mut world = World::new(3, Conditions::calm(EntityType::Playlists, 30));
     world.dies_after = Some(2);
     assert_eq!(world.run(false), None);
     world.add();
@@ -186,7 +187,7 @@ fn playlists_listed_by_a_process_that_died_are_listed_again() {
 
 #[test]
 fn followed_artists_are_not_read_twice_by_whoever_carries_on_at_their_end() {
-    let mut world = World::new(3, Weather::calm(EntityType::Artists, 120));
+    let mut world = World::new(3, Conditions::calm(EntityType::Artists, 120));
     world.dies_after = Some(1);
     assert_eq!(world.run(false), None);
     let requests = world.requests;
@@ -200,7 +201,7 @@ fn rows_that_say_nothing_call_nothing_removed_until_they_can_be_read() {
     for (entity, seed) in
         EntityType::ALL.iter().copied().flat_map(|entity| (0..seeds() / 8).map(move |seed| (entity, seed)))
     {
-        let mut world = World::new(seed, Weather::calm(entity, 120));
+        let mut world = World::new(seed, Conditions::calm(entity, 120));
         world.run(false);
         world.check_equal();
         for _ in 0..1 + seed % 4 {
@@ -230,7 +231,8 @@ fn rows_that_say_nothing_survive_every_change_crash_and_refusal() {
     for (entity, seed) in
         EntityType::ALL.iter().copied().flat_map(|entity| (0..seeds() / 4).map(move |seed| (entity, seed)))
     {
-        let mut world = World::new(seed, Weather { edits: 20, crashes: 5, refusals: 5, ..Weather::calm(entity, 201) });
+        let mut world =
+            World::new(seed, Conditions { edits: 20, crashes: 5, refusals: 5, ..Conditions::calm(entity, 201) });
         while !matches!(world.run(false), Some(RunEnd::Complete { .. })) {}
         for _ in 0..3 {
             let at = world.anywhere();
@@ -269,7 +271,7 @@ fn rows_that_never_say_anything_again_cost_no_walk_in_every_run() {
 
 #[test]
 fn what_rows_that_never_said_anything_may_hide_needs_a_second_run() {
-    let mut world = World::new(3, Weather::calm(EntityType::Playlists, 40));
+    let mut world = World::new(3, Conditions::calm(EntityType::Playlists, 40));
     for at in [3, 30] {
         world.unread.extend(world.library[at].id.clone());
     }
@@ -285,7 +287,7 @@ fn what_rows_that_never_said_anything_may_hide_needs_a_second_run() {
 /// Found by the simulation: years later an answer without a single item would have been the second one.
 #[test]
 fn what_was_held_back_and_came_back_is_forgotten() {
-    let mut world = World::new(7, Weather::calm(EntityType::Albums, 1));
+    let mut world = World::new(7, Conditions::calm(EntityType::Albums, 1));
     for is_empty in [false, true, false, true] {
         let library = world.library.clone();
         if is_empty {
@@ -301,7 +303,7 @@ fn what_was_held_back_and_came_back_is_forgotten() {
 #[test]
 fn a_row_that_speaks_up_while_another_falls_silent_removes_nothing() {
     for entity in EntityType::ALL.iter().copied() {
-        let mut world = World::new(5, Weather::calm(entity, 60));
+        let mut world = World::new(5, Conditions::calm(entity, 60));
         world.unread.extend(world.library[20].id.clone());
         world.run(false);
         world.unread = BTreeSet::from_iter(world.library[40].id.clone());
@@ -325,7 +327,7 @@ fn a_long_playlist(world: &World) -> (String, Vec<u64>) {
 fn a_playlist_that_is_called_empty_now_and_then_keeps_its_items() {
     for denial in [Denial::NoItems, Denial::NoLength] {
         for times in 1..=2 {
-            let mut world = World::new(3, Weather::calm(EntityType::Playlists, 30));
+            let mut world = World::new(3, Conditions::calm(EntityType::Playlists, 30));
             let (id, _) = a_long_playlist(&world);
             world.denied.insert(id, (times, denial));
             let end = world.run(false);
@@ -355,7 +357,7 @@ fn a_playlist_that_is_called_empty_all_the_time_keeps_its_items_and_is_asked_for
 
 #[test]
 fn a_playlist_whose_length_is_not_told_is_read() {
-    let mut world = World::new(3, Weather::calm(EntityType::Playlists, 30));
+    let mut world = World::new(3, Conditions::calm(EntityType::Playlists, 30));
     world.tells_lengths = false;
     world.run(false);
     world.check_equal();

@@ -2,7 +2,7 @@
 
 use super::{
     seeds, synced,
-    world::{Edit, Weather, World},
+    world::{Conditions, Edit, World},
 };
 use crate::{engine::run::RunEnd, model::EntityType};
 
@@ -50,7 +50,7 @@ fn removals_between_runs_are_found_whatever_shares_a_date_and_for_no_more_than_a
         let size = [201, 420, 1000, 2000][seed as usize % 4];
         let ties = [0, 60, 97, 100][seed as usize / 4 % 4];
         let entity = [EntityType::Tracks, EntityType::Albums][seed as usize % 2];
-        let mut world = World::new(seed, Weather { ties, ..Weather::calm(entity, size) });
+        let mut world = World::new(seed, Conditions { ties, ..Conditions::calm(entity, size) });
         world.run(false);
         let walk = world.requests;
         for _ in 0..3 {
@@ -126,7 +126,7 @@ fn a_listing_that_never_stands_still_is_searched_three_times_and_then_walked() {
 #[test]
 fn a_search_that_dies_begins_again_with_the_head() {
     for seed in 0..seeds() / 4 {
-        let mut world = World::new(seed, Weather { crashes: 100, ..Weather::calm(EntityType::Tracks, 2_000) });
+        let mut world = World::new(seed, Conditions { crashes: 100, ..Conditions::calm(EntityType::Tracks, 2_000) });
         world.run(false);
         for _ in 0..2 {
             let at = world.anywhere();
@@ -143,7 +143,7 @@ fn a_search_that_dies_begins_again_with_the_head() {
 #[test]
 fn a_refusal_in_the_middle_of_a_search_ends_the_run_and_the_next_one_finds_the_same() {
     for seed in 0..seeds() / 4 {
-        let mut world = World::new(seed, Weather { refusals: 150, ..Weather::calm(EntityType::Tracks, 2_000) });
+        let mut world = World::new(seed, Conditions { refusals: 150, ..Conditions::calm(EntityType::Tracks, 2_000) });
         while !matches!(world.run(false), Some(RunEnd::Complete { .. })) {}
         let at = world.anywhere();
         world.remove(at);
@@ -215,7 +215,7 @@ fn a_listing_that_is_not_newest_first_is_walked() {
 /// A calm world after its first sync.
 fn synced_at(seed: u64, size: usize) -> World {
     let ties = [0, 80][seed as usize % 2];
-    let mut world = World::new(seed, Weather { ties, ..Weather::calm(EntityType::Tracks, size) });
+    let mut world = World::new(seed, Conditions { ties, ..Conditions::calm(EntityType::Tracks, size) });
     world.run(false);
     world
 }

@@ -3,7 +3,7 @@
 
 use super::{
     a_long_playlist, seeds, synced,
-    world::{Edit, Weather, World},
+    world::{Conditions, Edit, World},
 };
 use crate::{
     engine::run::{Purpose, RunEnd, VerifySchedule},
@@ -57,7 +57,7 @@ fn what_a_count_cannot_reveal_is_found_within_one_pass() {
         let ties = [0, 50, 80][seed as usize / 6 % 3];
         let mut world = World::new(
             seed,
-            Weather { ties, ..Weather::calm([EntityType::Tracks, EntityType::Albums][seed as usize % 2], size) },
+            Conditions { ties, ..Conditions::calm([EntityType::Tracks, EntityType::Albums][seed as usize % 2], size) },
         );
         world.run(false);
         for _ in 0..1 + seed % 3 {
@@ -76,7 +76,7 @@ fn what_a_count_cannot_reveal_is_found_within_one_pass() {
 fn a_library_that_is_used_meanwhile_is_verified_all_the_same() {
     let mut most = 0;
     for seed in 0..seeds() / 40 {
-        let mut world = World::new(seed, Weather { ties: 40, ..Weather::calm(EntityType::Tracks, 1500) });
+        let mut world = World::new(seed, Conditions { ties: 40, ..Conditions::calm(EntityType::Tracks, 1500) });
         world.run(false);
         serve(&mut world, WEEK, |_, _| ());
         (0..3).for_each(|_| swap(&mut world));
@@ -114,15 +114,15 @@ fn a_run_of_a_service_reads_its_share_of_the_pass_and_no_more() {
 #[test]
 fn slices_survive_every_change_crash_and_refusal() {
     for seed in 0..seeds() / 4 {
-        let weather = Weather {
+        let conditions = Conditions {
             edits: [0, 20, 100][seed as usize % 3],
             crashes: [0, 5, 30][seed as usize / 3 % 3],
             refusals: [0, 5, 40][seed as usize / 9 % 3],
             ties: [0, 50][seed as usize % 2],
             nulls: seed % 4 == 0,
-            ..Weather::calm(EntityType::Tracks, [120, 420, 1000][seed as usize % 3])
+            ..Conditions::calm(EntityType::Tracks, [120, 420, 1000][seed as usize % 3])
         };
-        let mut world = World::new(seed, weather);
+        let mut world = World::new(seed, conditions);
         world.purpose = ROUTINE;
         // G2 and G3 are checked in every run.
         for n in 0..30 {
@@ -132,7 +132,7 @@ fn slices_survive_every_change_crash_and_refusal() {
             }
             world.run(true);
         }
-        world.weather = Weather { edits: 0, crashes: 0, refusals: 0, ..weather };
+        world.conditions = Conditions { edits: 0, crashes: 0, refusals: 0, ..conditions };
         serve(&mut world, 2 * WEEK + 2, |_, _| ());
         world.check_equal();
     }

@@ -25,7 +25,7 @@ const BATCHES: BatchSizes = BatchSizes { initial: 200, incremental: 50 };
 
 /// Parameters of one simulation.
 #[derive(Debug, Clone, Copy)]
-pub struct Weather {
+pub struct Conditions {
     pub entity: EntityType,
     pub size: usize,
     /// Edits, crashes and refusals per thousand steps.
@@ -40,9 +40,9 @@ pub struct Weather {
     pub ties: u32,
 }
 
-impl Weather {
-    pub fn calm(entity: EntityType, size: usize) -> Weather {
-        Weather { entity, size, edits: 0, crashes: 0, refusals: 0, nulls: false, bad_slots: 0, ties: 0 }
+impl Conditions {
+    pub fn calm(entity: EntityType, size: usize) -> Conditions {
+        Conditions { entity, size, edits: 0, crashes: 0, refusals: 0, nulls: false, bad_slots: 0, ties: 0 }
     }
 }
 
@@ -93,7 +93,7 @@ pub type Edit = fn(&mut World);
 pub struct World {
     seed: u64,
     random: fastrand::Rng,
-    pub weather: Weather,
+    pub conditions: Conditions,
     pub library: Vec<Entry>,
     clock: i64,
     pub database: Database,
@@ -124,11 +124,11 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, weather: Weather) -> World {
+    pub fn new(seed: u64, conditions: Conditions) -> World {
         let mut world = World {
             seed,
             random: fastrand::Rng::with_seed(seed),
-            weather,
+            conditions,
             library: Vec::new(),
             clock: 1_700_000_000,
             database: Database::default(),
@@ -148,8 +148,8 @@ impl World {
             slipped: BTreeSet::new(),
             next_id: 0,
         };
-        (0..weather.size).for_each(|_| world.add());
-        for _ in 0..weather.bad_slots {
+        (0..conditions.size).for_each(|_| world.add());
+        for _ in 0..conditions.bad_slots {
             let at = world.random.usize(0..world.library.len());
             world.bad.extend(world.library[at].id.clone());
         }
@@ -159,21 +159,21 @@ impl World {
     pub fn add(&mut self) {
         self.next_id += 1;
         let pause = self.random.i64(0..3);
-        self.clock += if self.random.u32(0..100) < self.weather.ties { 0 } else { pause };
+        self.clock += if self.random.u32(0..100) < self.conditions.ties { 0 } else { pause };
         // One more null row and one removal between two runs look like nothing to a count; only a verifying pass can
         // tell. So null rows are there from the start.
-        let null = self.weather.nulls && self.next_id <= self.weather.size as u64 && self.random.u32(0..40) == 0;
+        let null = self.conditions.nulls && self.next_id <= self.conditions.size as u64 && self.random.u32(0..40) == 0;
         let id = (!null).then(|| format!("{:05}-{}", self.random.u32(0..99_999), self.next_id));
         self.absent.extend(id.clone());
         let num_items = [0, 1, 30, 50, 51, 100, 230][self.random.usize(0..7)];
-        let items = if self.weather.entity.has_items() { 0..num_items } else { 0..0 };
+        let items = if self.conditions.entity.has_items() { 0..num_items } else { 0..0 };
         let entry = Entry {
             id,
             added_at: self.clock,
             snapshot: self.next_id * 1000,
             items: items.map(|_| self.random.u64(..)).collect(),
         };
-        let at = match self.weather.entity.facts().order {
+        let at = match self.conditions.entity.facts().order {
             ListingOrder::ById => self.library.partition_point(|other| other.id < entry.id),
             ListingOrder::Arranged => self.random.usize(0..=self.library.len()),
             ListingOrder::NewestFirst => 0,
@@ -246,13 +246,13 @@ impl World {
                     self.remove(at);
                 }
             }
-            7 if !self.weather.entity.is_by_cursor() => {
+            7 if !self.conditions.entity.is_by_cursor() => {
                 let at = self.random.usize(0..len);
                 self.resave(at);
             }
             _ => {
                 let at = self.random.usize(0..len);
-                if self.weather.entity.has_items() {
+                if self.conditions.entity.has_items() {
                     let (cut, grow) = (self.random.bool(), self.random.u64(..));
                     let entry = &mut self.library[at];
                     entry.snapshot += 1;
@@ -352,7 +352,7 @@ impl World {
         if let Some(edit) = self.edits_at.remove(&self.requests) {
             edit(self);
         }
-        if self.random.u32(0..1000) < self.weather.refusals {
+        if self.random.u32(0..1000) < self.conditions.refusals {
             return Err(match self.random.u32(0..3) {
                 0 => Fault::Unreachable("down".into()),
                 1 => Fault::SignIn("sign in again".into()),
@@ -371,7 +371,7 @@ impl World {
             }
             let null = || Slot { item: None, added_at: None, odd: Some(Oddity::Null) };
             let is_unread = |entry: &Entry| entry.id.as_ref().is_some_and(|id| self.unread.contains(id));
-            let told = |entry| if is_unread(entry) { null() } else { slot(self.weather.entity, entry) };
+            let told = |entry| if is_unread(entry) { null() } else { slot(self.conditions.entity, entry) };
             Ok(range.iter().map(told).collect())
         };
         let total = Some(self.library.len() as u32);
@@ -416,7 +416,7 @@ impl World {
         let present: BTreeSet<String> = self.library.iter().filter_map(|entry| entry.id.clone()).collect();
         self.absent = self.database.rows.keys().filter(|id| !present.contains(*id)).cloned().collect();
         let mut run = EntityRun::new(RunPlan {
-            entity: self.weather.entity,
+            entity: self.conditions.entity,
             mode,
             num_active: self.database.rows.values().filter(|row| !row.1).count() as u32,
             open_gaps: self.database.gaps.clone(),
@@ -450,10 +450,10 @@ impl World {
                 }
             }
             if disturbed {
-                if self.random.u32(0..1000) < self.weather.edits {
+                if self.random.u32(0..1000) < self.conditions.edits {
                     self.edit();
                 }
-                if self.random.u32(0..1000) < self.weather.crashes {
+                if self.random.u32(0..1000) < self.conditions.crashes {
                     if let Some(draft) = committing.filter(|_| self.random.bool()) {
                         self.commit(&draft);
                     }

@@ -110,7 +110,7 @@ impl World {
         let differ: Vec<_> = held.iter().filter(|row| listed.get(*row.0) != Some(row.1)).collect();
         let lack: Vec<_> = listed.keys().filter(|id| !held.contains_key(*id)).collect();
         assert!(differ.is_empty() && lack.is_empty(), "seed {}: G4: stale {differ:?}, missing {lack:?}", self.seed);
-        for entry in self.library.iter().filter(|_| self.weather.entity.has_items()) {
+        for entry in self.library.iter().filter(|_| self.conditions.entity.has_items()) {
             let Some(id) = &entry.id else { continue };
             let items: Vec<u64> = self.items_of(id);
             assert_eq!(items, entry.items, "seed {}: G4: items of {id}", self.seed);
@@ -129,7 +129,7 @@ impl World {
                 }
             }
         }
-        self.weather.refusals = 0;
+        self.conditions.refusals = 0;
         // An interrupted run first finishes what it had begun.
         while self.database.incremental.as_ref().is_none_or(|incremental| !incremental.is_complete)
             && self.database.initial.as_ref().is_none_or(|initial| !initial.is_complete)

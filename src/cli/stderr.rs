@@ -11,26 +11,26 @@ use std::{
 };
 
 /// How lines are written. Like the log, it is the whole process's.
-static VOICE: Mutex<Voice> = Mutex::new(Voice::Plain);
+static LINE_STYLE: Mutex<LineStyle> = Mutex::new(LineStyle::Plain);
 
 #[derive(Debug, Clone)]
-pub enum Voice {
+pub enum LineStyle {
     Plain,
     /// Bars are live below.
-    Above(MultiProgress),
+    AboveBars(MultiProgress),
     Json,
 }
 
 /// From now on lines are written this way.
-pub fn speak(voice: Voice) {
-    *VOICE.lock().unwrap_or_else(PoisonError::into_inner) = voice;
+pub fn set_style(style: LineStyle) {
+    *LINE_STYLE.lock().unwrap_or_else(PoisonError::into_inner) = style;
 }
 
 /// Before any bar: as the log.
-pub fn speak_like(format: LogFormat) {
-    speak(match format {
-        LogFormat::Human => Voice::Plain,
-        LogFormat::Json => Voice::Json,
+pub fn write_like(format: LogFormat) {
+    set_style(match format {
+        LogFormat::Human => LineStyle::Plain,
+        LogFormat::Json => LineStyle::Json,
     });
 }
 
@@ -46,11 +46,11 @@ pub fn complain(line: &str) {
 
 fn write(level: &str, line: &str) {
     let line = &seen(line);
-    let voice = VOICE.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let _ = match voice {
-        Voice::Above(bars) if !bars.is_hidden() => bars.println(line.as_ref()),
-        Voice::Plain | Voice::Above(_) => writeln!(std::io::stderr(), "{line}"),
-        Voice::Json => {
+    let style = LINE_STYLE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let _ = match style {
+        LineStyle::AboveBars(bars) if !bars.is_hidden() => bars.println(line.as_ref()),
+        LineStyle::Plain | LineStyle::AboveBars(_) => writeln!(std::io::stderr(), "{line}"),
+        LineStyle::Json => {
             let timestamp = clock::now().to_rfc3339_opts(SecondsFormat::Micros, true);
             let event = json!({ "timestamp": timestamp, "level": level, "message": line.as_ref(), "target": "segno" });
             writeln!(std::io::stderr(), "{event}")

@@ -15,12 +15,12 @@ const EMBEDDED_TRACKS: usize = 50;
 
 /// Looks at a catalogue through a dialect.
 #[derive(Clone, Copy)]
-pub struct Lens<'a> {
+pub struct Renderer<'a> {
     pub catalogue: &'a Catalogue,
     pub dialect: Dialect,
 }
 
-impl<'a> Lens<'a> {
+impl<'a> Renderer<'a> {
     /// A field that only the old dialect has.
     pub fn legacy<T>(self, field: T) -> Option<T> {
         (self.dialect == Dialect::Legacy).then_some(field)

@@ -1,4 +1,4 @@
-//! The board: one status document for everybody who looks.
+//! The status_cache: one status document for everybody who looks.
 //!
 //! It is made again only when something has changed or a second has passed, at most twice a second, and only while
 //! somebody looks; each client gets the latest. So neither many clients nor slow ones cost more than one.
@@ -45,7 +45,7 @@ pub type Source = Box<dyn Fn(DateTime<Utc>) -> LocalBoxFuture<'static, Result<Sn
 pub enum Shown {
     Status(Frame),
     /// There is no document: the database does not answer.
-    Trouble(Problem, Frame),
+    Problem(Problem, Frame),
 }
 
 /// An event of the stream, whole, and the JSON in it.
@@ -67,7 +67,7 @@ impl Frame {
 impl Shown {
     pub fn frame(&self) -> &Frame {
         match self {
-            Shown::Status(frame) | Shown::Trouble(_, frame) => frame,
+            Shown::Status(frame) | Shown::Problem(_, frame) => frame,
         }
     }
 }
@@ -79,7 +79,7 @@ struct Made {
     shown: Shown,
 }
 
-pub struct Board {
+pub struct StatusCache {
     source: Source,
     about: About,
     progress: watch::Receiver<Progress>,
@@ -94,14 +94,14 @@ pub struct Board {
     num_listeners: AtomicUsize,
 }
 
-impl Board {
+impl StatusCache {
     pub fn new(
         source: Source,
         about: About,
         progress: watch::Receiver<Progress>,
         gate: watch::Receiver<GateView>,
-    ) -> Board {
-        Board {
+    ) -> StatusCache {
+        StatusCache {
             source,
             about,
             progress,
@@ -144,9 +144,9 @@ impl Board {
     }
 
     /// Follows the document from here on; `None` where `most` do so already.
-    pub fn try_listen(board: &Data<Board>, most: usize) -> Option<Listener> {
-        let listener = Listener { board: board.clone() };
-        let num_before = board.num_listeners.fetch_add(1, Ordering::SeqCst);
+    pub fn try_listen(status_cache: &Data<StatusCache>, most: usize) -> Option<Listener> {
+        let listener = Listener { status_cache: status_cache.clone() };
+        let num_before = status_cache.num_listeners.fetch_add(1, Ordering::SeqCst);
         (num_before < most).then_some(listener)
     }
 
@@ -196,7 +196,7 @@ impl Board {
             }
             Err(problem) => {
                 let frame = Frame::new("trouble", &problem.json());
-                (None, Shown::Trouble(problem, frame))
+                (None, Shown::Problem(problem, frame))
             }
         };
         let is_news = match (&document, &shown, made.as_ref()) {
@@ -205,7 +205,7 @@ impl Board {
             (None, shown, Some(before)) => before.shown.frame() != shown.frame(),
         };
         if is_news {
-            if let Shown::Trouble(problem, _) = &shown {
+            if let Shown::Problem(problem, _) = &shown {
                 warn!(%problem, "the status page has nothing to show");
             }
             self.latest.send_replace(Some(shown.clone()));
@@ -227,12 +227,12 @@ impl Board {
 
 /// One who follows the document.
 pub struct Listener {
-    board: Data<Board>,
+    status_cache: Data<StatusCache>,
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.board.num_listeners.fetch_sub(1, Ordering::SeqCst);
+        self.status_cache.num_listeners.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -242,8 +242,8 @@ mod tests {
     use crate::model::{DailyCeilings, status::Status};
     use std::sync::{Arc, atomic::AtomicU32};
 
-    /// A board over a database that answers or does not, and how often it was asked.
-    fn board(is_there: Arc<AtomicBool>) -> (Data<Board>, Arc<AtomicU32>, watch::Sender<Progress>) {
+    /// A status_cache over a database that answers or does not, and how often it was asked.
+    fn status_cache(is_there: Arc<AtomicBool>) -> (Data<StatusCache>, Arc<AtomicU32>, watch::Sender<Progress>) {
         let (progress, seen) = watch::channel(Progress::default());
         let (_, gate) = watch::channel(GateView::default());
         let num_reads = Arc::new(AtomicU32::new(0));
@@ -264,47 +264,47 @@ mod tests {
             window_seconds: 30,
             time_zone: None,
         };
-        (Data::new(Board::new(source, about, seen, gate)), num_reads, progress)
+        (Data::new(StatusCache::new(source, about, seen, gate)), num_reads, progress)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_crowd_costs_one_look_at_the_database_and_what_was_done_is_seen_at_once() {
-        let (board, num_reads, _progress) = board(Arc::new(AtomicBool::new(true)));
+        let (status_cache, num_reads, _progress) = status_cache(Arc::new(AtomicBool::new(true)));
         for _ in 0..50 {
-            assert!(matches!(board.current().await, Shown::Status(_)));
+            assert!(matches!(status_cache.current().await, Shown::Status(_)));
         }
         assert_eq!(num_reads.load(Ordering::SeqCst), 1);
-        board.make_stale();
-        board.current().await;
+        status_cache.make_stale();
+        status_cache.current().await;
         assert_eq!(num_reads.load(Ordering::SeqCst), 2);
     }
 
     #[tokio::test]
     async fn a_database_that_is_away_is_told_once_and_so_is_its_return() {
         let is_there = Arc::new(AtomicBool::new(false));
-        let (board, _, _progress) = board(is_there.clone());
-        let mut latest = board.subscribe();
-        let mut look = async |board: &Board| {
-            board.make_stale();
-            let shown = board.current().await;
+        let (status_cache, _, _progress) = status_cache(is_there.clone());
+        let mut latest = status_cache.subscribe();
+        let mut look = async |status_cache: &StatusCache| {
+            status_cache.make_stale();
+            let shown = status_cache.current().await;
             let is_news = latest.has_changed().unwrap();
             latest.mark_unchanged();
             (matches!(shown, Shown::Status(_)), is_news)
         };
-        assert_eq!(look(&board).await, (false, true));
-        assert_eq!(look(&board).await, (false, false));
+        assert_eq!(look(&status_cache).await, (false, true));
+        assert_eq!(look(&status_cache).await, (false, false));
         is_there.store(true, Ordering::SeqCst);
-        assert_eq!(look(&board).await, (true, true));
-        assert_eq!(look(&board).await, (true, false));
+        assert_eq!(look(&status_cache).await, (true, true));
+        assert_eq!(look(&status_cache).await, (true, false));
     }
 
     #[test]
     fn there_is_room_for_so_many_listeners_and_again_when_one_has_gone() {
-        let (board, _, _progress) = board(Arc::new(AtomicBool::new(true)));
-        let first = Board::try_listen(&board, 2).unwrap();
-        let _second = Board::try_listen(&board, 2).unwrap();
-        assert!(Board::try_listen(&board, 2).is_none());
+        let (status_cache, _, _progress) = status_cache(Arc::new(AtomicBool::new(true)));
+        let first = StatusCache::try_listen(&status_cache, 2).unwrap();
+        let _second = StatusCache::try_listen(&status_cache, 2).unwrap();
+        assert!(StatusCache::try_listen(&status_cache, 2).is_none());
         drop(first);
-        assert!(Board::try_listen(&board, 2).is_some());
+        assert!(StatusCache::try_listen(&status_cache, 2).is_some());
     }
 }
