@@ -246,13 +246,14 @@ pub(super) async fn update_checkpoint(
     expect_fenced(conn, key, updated).await
 }
 
-/// The phase has reached its end, now or earlier.
+/// The phase has reached its end, now or earlier: no limit stops it, and nothing failed.
 pub(super) async fn mark_complete(conn: &mut Conn, key: StateKey, fence: Fence, now: At) -> Result<(), StoreError> {
-    use sync_states::{completed_at, is_complete};
+    use sync_states::{completed_at, error_message, failed_at, is_complete, last_updated_at};
     let updated = with_conn!(conn, |c| {
         let was_complete = is_complete.and(completed_at.is_not_null());
         let since = case_when(was_complete, completed_at).otherwise(Some(now).into_sql::<Nullable<Instant>>());
-        let complete = (completed_at.eq(since), is_complete.eq(true));
+        let no_failure = (failed_at.eq(None::<At>), error_message.eq(None::<String>));
+        let complete = (completed_at.eq(since), is_complete.eq(true), last_updated_at.eq(now), no_limit(), no_failure);
         diesel::update(fenced_row_of!(key, fence)).set(complete).execute(c).await
     })?;
     expect_fenced(conn, key, updated).await
