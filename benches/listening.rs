@@ -8,7 +8,7 @@ use segno::{
     data_export::{Batch, Export},
     model::{AccountId, stretches::Stretch, zone::Zone},
     store::{
-        DatabaseUrl, Outcome, Store,
+        DatabaseUrl, ImportOutcome, Store,
         browse::{Heard, OneHeard, Span},
     },
 };
@@ -116,7 +116,7 @@ async fn measure(name: &str, url: &str, files: &[PathBuf]) {
     }
     reading.await.expect("reads").expect("reads");
     let read = began.elapsed();
-    import.finish(&Outcome { num_new, ..Outcome::default() }).await.expect("finishes");
+    import.finish(&ImportOutcome { num_new, ..ImportOutcome::default() }).await.expect("finishes");
     println!(
         "{name}: import of {num_new} rows: {:.1} s, of which {:.1} s for the rows",
         began.elapsed().as_secs_f64(),
