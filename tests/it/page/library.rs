@@ -52,8 +52,11 @@ both! {
         let Some(page) = Page::settled(backend, sandbox, "/library?tab=shows") else { return };
         for (tab, told) in [("shows", "14 shows"), ("episodes", "60 episodes"), ("audiobooks", "9 audiobooks")] {
             page.browser.click(&format!(".tabs a[href*='tab={tab}']"));
-            page.browser.run("window.scrollTo(0, document.body.scrollHeight)");
-            page.wait_for(".told", &format!("{told}, and that is all."));
+            let all = format!("{told}, and that is all.");
+            wait_until(&all, || {
+                page.browser.run("window.scrollTo(0, document.body.scrollHeight)");
+                page.shows(".told", &all)
+            });
             let name = library.rows(tab)[1]["name"].as_str().expect("a name").to_owned();
             assert!(page.listed().contains(&name), "{tab}: {name}");
         }
