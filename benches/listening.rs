@@ -3,6 +3,9 @@
 //! `cargo bench --bench listening -- [STREAMS]`, 2,000,000 where no number is given: twelve years of a person who always
 //! listens. PostgreSQL where `SEGNO_TEST_POSTGRES_URL` names a server. The files are read as `segno import` reads them.
 
+#[path = "support/postgres.rs"]
+mod postgres;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use segno::{
     data_export::{Batch, Export},
@@ -43,7 +46,9 @@ fn main() {
         let url = format!("sqlite:{}", folder.path().join("store.db").display());
         measure("SQLite", &url, &files).await;
         match std::env::var("SEGNO_TEST_POSTGRES_URL") {
-            Ok(server) => measure("PostgreSQL", &fresh_database(&server).await, &files).await,
+            Ok(server) => {
+                measure("PostgreSQL", &postgres::fresh_database(&server, "segno_bench_listening").await, &files).await
+            }
             Err(_) => println!("PostgreSQL SKIPPED: SEGNO_TEST_POSTGRES_URL is not set"),
         }
     });
@@ -200,17 +205,4 @@ fn print(what: &str, mut took: Vec<Duration>) {
     took.sort_unstable();
     let ms = |share: f64| took[((took.len() - 1) as f64 * share).round() as usize].as_secs_f64() * 1000.0;
     println!("{what:<44} {:>8.1} {:>8.1} {:>8.1}", ms(0.5), ms(0.99), ms(1.0));
-}
-
-async fn fresh_database(server: &str) -> String {
-    const NAME: &str = "segno_bench_listening";
-    let (client, connection) = tokio_postgres::connect(server, tokio_postgres::NoTls).await.expect("a server");
-    let connection = tokio::spawn(connection);
-    client.batch_execute(&format!("DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")).await.expect("dropped");
-    client.batch_execute(&format!("CREATE DATABASE {NAME}")).await.expect("created");
-    drop(client);
-    let _ = connection.await;
-    let (base, query) = server.split_once('?').map_or((server, None), |(base, query)| (base, Some(query)));
-    let at = base.rfind('/').expect("a URL with a database");
-    format!("{}/{NAME}{}", &base[..at], query.map(|query| format!("?{query}")).unwrap_or_default())
 }

@@ -3,6 +3,9 @@
 //!
 //! `cargo bench --bench store`; PostgreSQL where `SEGNO_TEST_POSTGRES_URL` names a server.
 
+#[path = "support/postgres.rs"]
+mod postgres;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::SinkExt;
 use libsqlite3_sys as sqlite;
@@ -35,7 +38,7 @@ fn main() {
         bench_store("SQLite (WAL, synchronous=FULL)", &url).await;
         match std::env::var("SEGNO_TEST_POSTGRES_URL") {
             Ok(server) => {
-                let url = fresh_database(&server).await;
+                let url = postgres::fresh_database(&server, "segno_bench_store").await;
                 let raw = postgres_ceiling(&url).await;
                 print("PostgreSQL: COPY, one table, one statement", raw, NUM_TRACKS);
                 bench_store("PostgreSQL", &url).await;
@@ -201,17 +204,4 @@ async fn postgres_ceiling(url: &str) -> Duration {
     drop(client);
     let _ = connection.await;
     took
-}
-
-async fn fresh_database(server: &str) -> String {
-    const NAME: &str = "segno_bench_store";
-    let (client, connection) = tokio_postgres::connect(server, tokio_postgres::NoTls).await.expect("a server");
-    let connection = tokio::spawn(connection);
-    client.batch_execute(&format!("DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")).await.expect("dropped");
-    client.batch_execute(&format!("CREATE DATABASE {NAME}")).await.expect("created");
-    drop(client);
-    let _ = connection.await;
-    let (base, query) = server.split_once('?').map_or((server, None), |(base, query)| (base, Some(query)));
-    let at = base.rfind('/').expect("a URL with a database");
-    format!("{}/{NAME}{}", &base[..at], query.map(|query| format!("?{query}")).unwrap_or_default())
 }
