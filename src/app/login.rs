@@ -5,7 +5,7 @@
 //! waited past. What ends it: the answer, the time being up, or the person.
 
 use super::{
-    CommandError, Exit,
+    CommandError, Exit, browser,
     claim::this_process,
     client,
     database::open_store,
@@ -25,14 +25,11 @@ use crate::{
     store::{Account, Store},
 };
 use secrecy::SecretString;
-use std::{future::pending, pin::pin, sync::Arc, thread, time::Duration};
+use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot},
     time::sleep,
 };
-
-/// How long a program that opens browsers may take to say that it cannot.
-const OPEN_WITHIN: Duration = Duration::from_secs(2);
 
 /// How a person is to sign in.
 #[derive(Debug, Clone, Copy)]
@@ -155,13 +152,7 @@ fn invite(authorization: &Authorization, loopback: Option<&Loopback>) {
     if let Some(loopback) = loopback {
         say("sign in with Spotify in the browser that opens; if none does, go to this address:");
         say(url);
-        let address = loopback.begin_at(authorization.url.clone());
-        // On a thread of its own: some of the programs that open browsers take as long as the browser.
-        thread::spawn(move || {
-            if open::that_detached_with_timeout(address, OPEN_WITHIN).is_err() {
-                say("no browser can be opened here: go to the address above");
-            }
-        });
+        browser::open(loopback.begin_at(authorization.url.clone()));
     } else {
         say("to sign in with Spotify, go to this address in any browser:");
         say(url);

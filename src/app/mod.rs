@@ -1,6 +1,7 @@
 //! The composition root: settings, database, client and actors, put together for each command.
 
 mod accounts;
+mod browser;
 mod changes;
 mod claim;
 mod client_id;

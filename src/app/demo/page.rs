@@ -3,14 +3,13 @@
 
 use super::config_for;
 use crate::{
-    app::{self, CommandError, Exit, read_from::ReadFrom},
+    app::{self, CommandError, Exit, browser, read_from::ReadFrom},
     cli::stderr::say,
     sandbox::Sandbox,
 };
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
-    thread,
     time::Duration,
 };
 use tokio::net::TcpStream;
@@ -20,9 +19,6 @@ const PORT: u16 = 8370;
 
 /// How often a look is taken whether the page is there.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-/// How long a program that opens browsers may take to say that it cannot.
-const OPEN_WITHIN: Duration = Duration::from_secs(2);
 
 /// Soon enough that somebody who watches sees something.
 const PACE: [(&str, &str); 4] = [
@@ -60,10 +56,5 @@ async fn open_when_served(address: SocketAddr) {
     while TcpStream::connect(address).await.is_err() {
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    // On a thread of its own: some of the programs that open browsers take as long as the browser.
-    thread::spawn(move || {
-        if open::that_detached_with_timeout(format!("http://{address}"), OPEN_WITHIN).is_err() {
-            say("no browser can be opened here: go to the address above");
-        }
-    });
+    browser::open(format!("http://{address}"));
 }
