@@ -3,7 +3,7 @@
 
 use crate::{
     clock,
-    engine::syncing::EndedShort,
+    engine::{schedule::Order, syncing::EndedShort},
     faults,
     metrics::Metrics,
     model::{
@@ -215,22 +215,12 @@ impl Handler<NoteFailure> for CheckpointWriter {
     }
 }
 
-/// What a person wants of these outlasts the process.
+/// What a person orders outlasts the process.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), WriteError>")]
 pub struct NoteOrder {
-    pub order: StoredOrder,
+    pub order: Order,
     pub keys: Vec<SyncKey>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoredOrder {
-    Paused,
-    Resumed,
-    /// Its checkpoint is forgotten, and whoever had begun a run is fenced off.
-    Reset,
-    /// The removals that were held back are believed.
-    RemovalsConfirmed,
 }
 
 impl Handler<NoteOrder> for CheckpointWriter {
@@ -240,15 +230,17 @@ impl Handler<NoteOrder> for CheckpointWriter {
         let store = self.store.clone();
         self.write(async move {
             match order {
-                StoredOrder::Paused => store.pause_by_hand(&keys, clock::now()).await,
-                StoredOrder::Resumed => store.resume_by_hand(&keys).await,
-                StoredOrder::Reset => {
+                // A run now, which nothing outlasts.
+                Order::Sync => Ok(()),
+                Order::Pause => store.pause_by_hand(&keys, clock::now()).await,
+                Order::Resume => store.resume_by_hand(&keys).await,
+                Order::Reset => {
                     for SyncKey { account, entity } in keys {
                         store.reset(account, entity).await?;
                     }
                     Ok(())
                 }
-                StoredOrder::RemovalsConfirmed => {
+                Order::ConfirmRemovals => {
                     for SyncKey { account, entity } in keys {
                         store.confirm_removals(account, &[entity]).await?;
                     }

@@ -4,7 +4,7 @@
 use super::{Supervisor, Work};
 use crate::{
     actors::{
-        checkpoint_writer::{NoteOrder, StoredOrder, WriteError},
+        checkpoint_writer::{NoteOrder, WriteError},
         now,
     },
     engine::schedule::Unfit,
@@ -71,16 +71,9 @@ impl Handler<SteerAccount> for Supervisor {
         }
         let keys = steered.accepted.clone();
         // Sent here and not in the future: the writer hears of it before it hears of a run that begins meanwhile.
-        let stored = match order {
-            Order::Sync => None,
-            Order::Pause => Some(StoredOrder::Paused),
-            Order::Resume => Some(StoredOrder::Resumed),
-            Order::Reset => Some(StoredOrder::Reset),
-            Order::ConfirmRemovals => Some(StoredOrder::RemovalsConfirmed),
-        };
-        let stored = stored.filter(|_| !keys.is_empty());
-        let noting =
-            OptionFuture::from(stored.map(|stored| self.writer.send(NoteOrder { order: stored, keys: keys.clone() })));
+        let note = NoteOrder { order, keys: keys.clone() };
+        let is_stored = order != Order::Sync && !keys.is_empty();
+        let noting = OptionFuture::from(is_stored.then(|| self.writer.send(note)));
         if order == Order::Reset {
             // What they have not committed is of no use any more.
             keys.iter().for_each(|key| self.runs.handle_dismissed(*key, now()));
