@@ -26,7 +26,7 @@ const RETRY_DATABASE_AFTER: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct NotifierSetup {
     pub webhook: Webhook,
-    /// Of what it wants to be told.
+    /// The events that it is sent.
     pub kinds: Vec<EventKind>,
     /// Notes the positions.
     pub store: Store,

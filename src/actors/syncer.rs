@@ -34,7 +34,7 @@ use uuid::Uuid;
 pub struct Observed {
     pub key: SyncKey,
     pub progress: RunProgress,
-    /// Of the batch just committed.
+    /// What the batch just committed has changed.
     pub counts: Option<ItemCounts>,
     pub run_id: Uuid,
     pub num_requests: u32,

@@ -27,7 +27,7 @@ const BATCHES_AHEAD: usize = 2;
 /// Plays that are paired at once.
 const PLAYS_AT_ONCE: usize = 10_000;
 
-/// Two files of one export may lie so far apart in time: nobody listens every day.
+/// Most time without a stream inside one export: people do not listen every day.
 const SILENCE: TimeDelta = TimeDelta::days(7);
 
 /// Kinds of wrong files that a message names.

@@ -1,5 +1,5 @@
-//! What the database needs now and then beside the sync: indexes that lists by name go along, built when they are due, sums
-//! of what was heard, and an end to the service's own notes.
+//! Upkeep of the database beside the sync: builds the indexes for lists by name when they are due, completes the sums
+//! of what was heard, and deletes old notes of the service.
 
 use crate::{
     clock,

@@ -15,7 +15,7 @@ use tokio::{
 /// The service answers from a look that it takes once a second.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// Of its answer.
+/// Most bytes of the answer that are read.
 const HEAD_LEN_MAX: u64 = 4096;
 
 pub(super) async fn run(config: &Config) -> Result<Exit, CommandError> {

@@ -1,7 +1,7 @@
 //! The supervisor: starts the gate, the writer and the syncers of every account, hears of their lives and deaths, and
 //! says when a run is over. What it runs when is told elsewhere: once, by [`SyncOnce`], or for ever, by [`service`].
 //!
-//! Its own death is not survived: whoever waits for the [`SyncOutcome`] finds the channel closed and ends the process.
+//! Nothing survives its death: the command that waits for the [`SyncOutcome`] finds the channel closed and exits.
 
 pub mod notices;
 mod playback;
