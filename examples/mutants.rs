@@ -7,7 +7,7 @@
 #[path = "../tests/mutants/mod.rs"]
 mod list;
 
-use list::{MUTANTS, Mutant};
+use list::{CRATES, MUTANTS, Mutant};
 use std::{
     env, fmt, fs,
     io::{self, BufRead, BufReader},
@@ -28,8 +28,6 @@ finds nothing in the engine as it is, then each of the mutants. Exits with 1 if 
   --help        print this
 ";
 
-/// What `src/engine`, `src/model` and the simulation need of `Cargo.toml`.
-const CRATES: [&str; 8] = ["chrono", "fastrand", "governor", "serde", "serde_json", "thiserror", "utoipa", "uuid"];
 const SECTIONS: [&str; 4] = ["package", "dependencies", "profile.release", "profile.sim"];
 
 /// All that these two need to be a crate.

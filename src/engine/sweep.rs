@@ -67,6 +67,18 @@ pub fn num_nameless(walk: &WalkState) -> u32 {
     walk.found.num_unidentified - num_fallen
 }
 
+/// Rows that hold nothing, more than there were when everything was last seen. One that was counted and not given may be
+/// given now.
+fn num_unread(walk: &WalkState, total: Option<u32>, num_seen: u32) -> u32 {
+    let num_undated = walk.found.num_undated;
+    let num_more = num_undated.saturating_sub(walk.memory.proven_undated.unwrap_or(num_undated));
+    let num_given = total.map_or(0, |total| {
+        let num_hidden = total.saturating_sub(num_seen + num_nameless(walk));
+        walk.memory.num_hidden.saturating_sub(num_hidden)
+    });
+    num_more.saturating_sub(num_given)
+}
+
 /// Judges a walk over a listing that ended.
 ///
 /// `by_cursor` says that the listing is sorted by a key and paged by it: such a walk cannot lose its place, and only a
@@ -81,8 +93,7 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
     if walk.found.is_broken || walk.found.unsteady && !by_cursor {
         return Verdict::Unsteady;
     }
-    let num_unread =
-        walk.found.num_undated.saturating_sub(walk.memory.proven_undated.unwrap_or(walk.found.num_undated));
+    let num_unread = num_unread(walk, total, num_active - num_unseen);
     if num_unseen > 0 && num_unread > 0 {
         return Verdict::Unread { num_unseen, num_unread, discrepancy: beyond(num_active) };
     }
@@ -172,6 +183,16 @@ mod tests {
         }
         let again = Finding { held: ripe(4), ..finding(500, 4) };
         assert!(matches!(judge(GUARD, &undated(3, Some(2)), true, again), Verdict::Unread { num_unread: 1, .. }));
+    }
+
+    /// Found by the simulation: a row that was counted and not given was given later, and held nothing.
+    #[test]
+    fn a_row_that_was_hidden_and_holds_nothing_is_none_of_what_is_missing() {
+        let mut walk = undated(3, Some(2));
+        walk.memory.num_hidden = 1;
+        let found = |total| Finding { total: Some(total), num_active: 21, num_unseen: 2, ..Finding::default() };
+        assert_eq!(judge(GUARD, &walk, false, found(22)), holds(2));
+        assert!(matches!(judge(GUARD, &walk, false, found(23)), Verdict::Unread { .. }), "it is hidden still");
     }
 
     /// Found by the simulation: a row had fallen silent before the first walk that was steady, and a hidden one was removed.

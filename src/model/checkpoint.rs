@@ -159,6 +159,9 @@ pub struct PlaylistPlace {
     /// The last item before that position.
     #[serde(default)]
     pub last: Option<SlotKey>,
+    /// Items that the page before that position was short by: so many places further on its last item may stand.
+    #[serde(default)]
+    pub num_short: u32,
 }
 
 /// A pass that looks at every slot once, whatever the counts say. Of a service it is spread over days and many runs.

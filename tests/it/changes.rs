@@ -88,7 +88,7 @@ both! {
 
     fn the_history_of_a_playlist_survives_kills_between_any_two_commits(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(0, 0, 0, 1, 620));
-        sandbox.configure(json!({ "latency_ms": 40 }));
+        sandbox.configure(json!({ "latency_ms": 80 }));
         let first_lives = live_until_complete(&database, &sandbox);
         let listed = sandbox.library().playlist_items().len();
         assert_eq!(versions(&database), [format!("first +{listed} -0")]);

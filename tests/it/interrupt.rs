@@ -67,7 +67,7 @@ both! {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(0, 0, 0, 1, 1200));
         let id = sandbox.library().rows("playlists")[0]["id"].as_str().expect("an id").to_owned();
         let offsets = || sandbox.log_of("playlist_items").iter().map(|asked| asked.offset()).collect::<Vec<_>>();
-        sandbox.configure(json!({ "latency_ms": 60 }));
+        sandbox.configure(json!({ "latency_ms": 150 }));
         let sync = || Segno::on(&database, &sandbox, &["sync", "playlists"]);
         kill_after(&database, sync(), "playlist_items", 400);
         let committed = database.count("playlist_items");

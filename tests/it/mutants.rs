@@ -4,8 +4,12 @@
 #[path = "../mutants/mod.rs"]
 mod list;
 
-use list::{MUTANTS, Mutant};
-use std::{collections::BTreeSet, fs, path::Path};
+use list::{CRATES, MUTANTS, Mutant};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// So many ways at least; one name each.
 const MUTANTS_MIN: usize = 10;
@@ -18,6 +22,34 @@ fn every_mutant_changes_one_place_of_the_engine() {
         assert_eq!(text.matches(stands).count(), 1, "{name}: in {file} this is to stand once:\n{stands}");
         assert_ne!(stands, instead, "{name}");
     }
+}
+
+/// What the engine uses and the copy lacks does not compile there, and then no mutant shows anything.
+#[test]
+fn the_copy_has_every_crate_that_the_engine_and_its_words_use() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let (_, rest) = manifest.split_once("[dependencies]\n").unwrap();
+    let lines = rest.lines().take_while(|line| !line.starts_with('['));
+    let names: Vec<&str> = lines.filter_map(|line| Some(line.split_once(" = ")?.0)).collect();
+    assert!(names.contains(&"tokio"), "{names:?}");
+    for file in rust_files(&root.join("src/engine")).into_iter().chain(rust_files(&root.join("src/model"))) {
+        let text = fs::read_to_string(&file).unwrap();
+        let paths: BTreeSet<&str> = text.split(|c: char| !c.is_alphanumeric() && !"_:".contains(c)).collect();
+        for name in names.iter().filter(|name| !CRATES.contains(name)) {
+            let begins = format!("{}::", name.replace('-', "_"));
+            let used = paths.iter().find(|path| path.starts_with(&begins));
+            assert_eq!(used, None, "{}: {name} is missing in tests/mutants", file.display());
+        }
+    }
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
 }
 
 #[test]

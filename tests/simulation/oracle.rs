@@ -371,7 +371,7 @@ impl World {
                     let held = books.playlist(**number).and_then(|book| book.items_snapshot.as_deref());
                     held != Some(&*contents.shown.unwrap_or(contents.snapshot).to_string())
                 };
-                let of_items = |number: &u32| pages(listing.item(*number).contents.items.len(), 50);
+                let of_items = |number: &u32| pages(listing.item(*number).contents.items.len(), 50).max(1);
                 pages(len, page).max(1) + listing.order.iter().filter(is_due).map(of_items).sum::<u64>()
             }
         }

@@ -186,10 +186,10 @@ impl ItemsWalk {
         }
     }
 
-    /// Hands out a batch once all its pages are in. Empty playlists need no page.
+    /// Hands out a batch once all its pages are in.
     pub fn poll_batch(&mut self) -> Option<ItemsBatch> {
-        let has_unasked = self.fault.is_none() && (self.is_exhausted() || self.queue.iter().any(Work::is_empty));
-        if self.legs.iter().any(|leg| !leg.assembly.is_settled()) || (self.legs.is_empty() && !has_unasked) {
+        let gives_up = self.is_exhausted() && self.fault.is_none();
+        if self.legs.iter().any(|leg| !leg.assembly.is_settled()) || (self.legs.is_empty() && !gives_up) {
             return None;
         }
         let offset_from = self.items_done;
@@ -204,7 +204,6 @@ impl ItemsWalk {
             self.absorb(leg, &mut batch);
         }
         self.settle_suspects(&mut batch);
-        self.finish_empty(&mut batch);
         if self.is_exhausted() && self.fault.is_none() {
             self.give_up(&mut batch);
         }
@@ -229,7 +228,7 @@ impl ItemsWalk {
     fn plan(&mut self) {
         let limit = self.plan.page_limit;
         let most = self.pages_per_batch.min(self.budget as usize);
-        for work in self.queue.iter_mut().filter(|work| !work.is_empty() && work.suspect.is_none()) {
+        for work in self.queue.iter_mut().filter(|work| work.suspect.is_none()) {
             while self.legs.len() < most {
                 let (page, is_again) = match &mut work.task {
                     Task::Read(reading) => (reading.plan(), false),
@@ -239,18 +238,6 @@ impl ItemsWalk {
                 let assembly = if is_again { Assembly::again(offset, limit) } else { Assembly::new(offset, limit) };
                 self.legs.push(Leg { playlist_id: work.playlist().id.clone(), assembly });
             }
-        }
-    }
-
-    fn finish_empty(&mut self, batch: &mut ItemsBatch) {
-        if self.fault.is_some() {
-            return;
-        }
-        for work in self.queue.iter_mut().filter(|work| work.is_empty() && !work.is_done) {
-            work.is_done = true;
-            let playlist = work.playlist();
-            let end = item_end::complete(playlist, 0, self.plan.wait, self.plan.now);
-            batch.parts.push(PlaylistPart { end: Some(end), ..part_of(playlist, 0) });
         }
     }
 

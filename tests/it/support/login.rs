@@ -25,8 +25,11 @@ impl Login {
         std::fs::create_dir_all(&bin).expect("a folder");
         let opener = bin.join("xdg-open");
         let script = format!("#!/bin/sh\nprintf '%s' \"$1\" > '{}'\n", opened.display());
-        std::fs::write(&opener, script).expect("a file");
-        std::fs::set_permissions(&opener, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+        // An earlier login may be running it this moment: such a file cannot be written to, but replaced.
+        let draft = bin.join("draft");
+        std::fs::write(&draft, script).expect("a file");
+        std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+        std::fs::rename(&draft, &opener).expect("one opener");
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
         let segno = segno.env("PATH", &path).without_env("SEGNO_SPOTIFY_REFRESH_TOKEN");
         Login { running: segno.conversing(&stderr).spawn(), stderr, opened }

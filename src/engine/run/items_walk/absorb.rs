@@ -59,7 +59,7 @@ impl ItemsWalk {
             .filter_map(|(at, work)| Some((at, work.suspect.clone()?)))
             .collect();
         let Some((_, last)) = suspects.last().cloned().filter(|_| self.fault.is_none()) else { return };
-        let has_others = self.queue.iter().any(|work| !work.is_done && work.suspect.is_none() && !work.is_empty());
+        let has_others = self.queue.iter().any(|work| !work.is_done && work.suspect.is_none());
         let is_stuck = self.failures_in_a_row >= FAILURES_MAX;
         if self.failures_in_a_row == 0 || self.plan.is_alive {
             for (at, fault) in suspects {

@@ -9,17 +9,14 @@ fn slot(place: u32) -> Slot {
     Slot { item: Some(Item::PlaylistItem(Box::new(item))), added_at: None, odd: None }
 }
 
+fn plan(batch_size: u32) -> ItemsPlan {
+    ItemsPlan { batch_size, page_limit: 50, now: DateTime::<Utc>::UNIX_EPOCH, wait: Duration::ZERO, is_alive: true }
+}
+
 /// What the walk of one playlist commits, where some rows are counted and not given.
 fn parts(len: u32, hidden: &[u32], batch_size: u32) -> Vec<PlaylistPart> {
     let playlist = StalePlaylist { id: "p".into(), total_items: Some(len), ..StalePlaylist::default() };
-    let plan = ItemsPlan {
-        batch_size,
-        page_limit: 50,
-        now: DateTime::<Utc>::UNIX_EPOCH,
-        wait: Duration::ZERO,
-        is_alive: true,
-    };
-    let mut walk = ItemsWalk::new(Checkpoint::start(Phase::InitialSync), vec![playlist], plan);
+    let mut walk = ItemsWalk::new(Checkpoint::start(Phase::InitialSync), vec![playlist], plan(batch_size));
     let (mut ticket, mut parts) = (Ticket::default(), Vec::new());
     while !walk.is_finished() {
         if let Some(batch) = walk.poll_batch() {
@@ -49,5 +46,23 @@ fn parts_follow_each_other_wherever_rows_are_hidden() {
             let end = PlaylistEnd::Complete { snapshot_id: None, total: 230, failure: None };
             assert_eq!(parts.last().and_then(|part| part.end.clone()), Some(end), "{hidden:?}");
         }
+    }
+}
+
+/// Found by the simulation: one answer of the listing counted none of its items, and the playlist was held as empty.
+#[test]
+fn a_playlist_that_the_listing_counts_as_empty_is_asked_for() {
+    for (num_held, shown, is_empty) in [(None, 0, true), (Some(0), 0, true), (None, 3, false), (Some(0), 3, false)] {
+        let playlist =
+            StalePlaylist { id: "p".into(), total_items: Some(0), num_held, is_own: true, ..StalePlaylist::default() };
+        let mut walk = ItemsWalk::new(Checkpoint::start(Phase::InitialSync), vec![playlist], plan(50));
+        let (ticket, ..) = walk.poll_fetch(&mut Ticket::default(), true).expect("a request");
+        let page =
+            Page { total: Some(shown), next: Next::End, slots: (0..shown).map(slot).collect(), ..Page::default() };
+        walk.handle_page(ticket, Ok(page));
+        let parts = walk.poll_batch().expect("a batch").parts;
+        let end = parts.last().and_then(|part| part.end.clone());
+        let is_whole = matches!(end, Some(PlaylistEnd::Complete { total: 0, failure: None, .. }));
+        assert_eq!(is_whole, is_empty, "{num_held:?} {shown}: {end:?}");
     }
 }

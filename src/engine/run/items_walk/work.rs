@@ -33,17 +33,6 @@ impl Work {
         }
     }
 
-    /// By its listing it holds nothing, and nothing is known of it: no request is needed to see that.
-    pub fn is_empty(&self) -> bool {
-        match &self.task {
-            Task::Read(reading) => {
-                let playlist = &reading.playlist;
-                playlist.total_items == Some(0) && playlist.num_held.unwrap_or(0) == 0
-            }
-            Task::Fill(_) => false,
-        }
-    }
-
     pub fn replan(&mut self) {
         if let Task::Read(reading) = &mut self.task {
             reading.replan();
