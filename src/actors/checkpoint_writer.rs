@@ -3,11 +3,11 @@
 
 use crate::{
     clock,
-    engine::{schedule::Order, syncing::EndedShort},
+    engine::syncing::EndedShort,
     faults,
     metrics::Metrics,
     model::{
-        AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, Owner, Phase, PlaybackNote, PlaysCommit,
+        AccountId, Checkpoint, Commit, CommitReport, EntityType, Fence, Order, Owner, Phase, PlaybackNote, PlaysCommit,
         SyncKey,
     },
     store::{StateKey, Store, StoreError},
@@ -251,6 +251,27 @@ impl Handler<NoteOrder> for CheckpointWriter {
     }
 }
 
+/// An order for an account that another node keeps current. Returns its number; nothing where nobody can carry it out.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Option<i64>, WriteError>")]
+pub struct GiveOrder {
+    pub order: Order,
+    pub account_id: AccountId,
+    /// `None` for all that are kept current.
+    pub entities: Option<Vec<EntityType>>,
+}
+
+impl Handler<GiveOrder> for CheckpointWriter {
+    type Result = AtomicResponse<Self, Result<Option<i64>, WriteError>>;
+
+    fn handle(&mut self, give: GiveOrder, _: &mut Self::Context) -> Self::Result {
+        let (store, by) = (self.store.clone(), self.owner.label.clone());
+        self.write(async move {
+            store.give_order(give.account_id, give.order, give.entities.as_deref(), &by, clock::now()).await
+        })
+    }
+}
+
 /// When the service plans the next run.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), WriteError>")]
@@ -263,7 +284,7 @@ impl Handler<PlanRun> for CheckpointWriter {
     type Result = AtomicResponse<Self, Result<(), WriteError>>;
 
     fn handle(&mut self, PlanRun { key, at }: PlanRun, _: &mut Self::Context) -> Self::Result {
-        let store = self.store.clone();
-        self.write(async move { store.plan_run(key, at).await })
+        let (store, owner) = (self.store.clone(), self.owner.id);
+        self.write(async move { store.plan_run(key, owner, at).await })
     }
 }

@@ -3,18 +3,14 @@
 use crate::{
     cli::stderr::say,
     clock,
-    model::{AccountId, Claim, Owner},
+    model::{AccountId, Claim, Node, Owner},
     processes,
     store::{Store, StoreError},
 };
 use std::{fs, time::Duration};
 use uuid::Uuid;
 
-/// How long a service holds an account without renewing its claim. A service that was killed elsewhere delays the next
-/// by as much.
-pub const HOLDS_FOR: Duration = Duration::from_secs(60);
-
-/// Between looks at a claim that may be a dead one's.
+/// Between looks at a service that may be dead.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// This process, running `command`.
@@ -28,18 +24,19 @@ pub fn this_process(command: &str) -> Owner {
 
 /// Takes an account over for one sync. A service that keeps it current is left to its work.
 pub async fn take(store: &Store, account: AccountId, us: &Owner) -> Result<(), StoreError> {
-    match try_take(store, account, us, None).await? {
+    match unless_dead(us, async |dead| store.claim(account, us, dead, clock::now()).await).await? {
         None => Ok(()),
         Some(held) => Err(StoreError::Held(Box::new(held))),
     }
 }
 
-/// Takes an account over for as long as the claim is renewed. Waits for a service that seems to have died without
-/// giving it up; one that lives is left to its work.
-pub async fn take_and_hold(store: &Store, account: AccountId, us: &Owner) -> Result<(), StoreError> {
+/// Makes this service the only one on its database. Waits for one that seems to have died without a word; one that lives is
+/// left to its work.
+pub async fn join_alone(store: &Store, us: &Node) -> Result<(), StoreError> {
     let mut waiting_for: Option<Claim> = None;
     loop {
-        match (try_take(store, account, us, Some(HOLDS_FOR)).await?, &waiting_for) {
+        let joined = unless_dead(&us.owner, async |dead| store.join_alone(us, dead, clock::now()).await).await?;
+        match (joined, &waiting_for) {
             (None, _) => return Ok(()),
             (Some(held), Some(earlier)) if held != *earlier => return Err(StoreError::Held(Box::new(held))),
             (Some(_), Some(_)) => {}
@@ -53,17 +50,14 @@ pub async fn take_and_hold(store: &Store, account: AccountId, us: &Owner) -> Res
     }
 }
 
-/// The claim that stands in the way, if there is one.
-async fn try_take(
-    store: &Store,
-    account: AccountId,
+/// Tries what the services that live stand in the way of, and returns the one that does.
+async fn unless_dead(
     us: &Owner,
-    hold: Option<Duration>,
+    attempt: impl AsyncFn(Option<Uuid>) -> Result<(), StoreError>,
 ) -> Result<Option<Claim>, StoreError> {
     let mut dead = None;
     loop {
-        let now = clock::now();
-        match store.claim(account, us, hold.map(|hold| now + hold), dead, now).await {
+        match attempt(dead).await {
             Ok(()) => return Ok(None),
             Err(StoreError::Held(held)) if dead.is_none() && processes::is_gone(&held.owner, us) => {
                 dead = Some(held.owner.id)

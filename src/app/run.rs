@@ -1,6 +1,7 @@
 //! `segno run`: the service. Starts the actors, brings them the accounts that are signed in, and stays until it is told
 //! to stop. Who signs in or out meanwhile, in another process, is noticed in the database (`sign_ins`).
 
+mod node;
 mod notices;
 mod sign_ins;
 
@@ -23,13 +24,14 @@ use crate::{
         GateView, Progress, Service, Supervisor,
         fetch::Fetcher,
         gate::Close,
+        notifier::NotifierSetup,
         supervisor::{
             GateOf, Stop,
+            notices::Notify,
             service::{Pulse, Reconfigure, Serve, TakePulse},
         },
     },
     cli::stderr::say,
-    clock,
     config::{Config, PlaybackConfig, SyncConfig},
     engine::{
         playback::PlaybackSettings,
@@ -40,13 +42,14 @@ use crate::{
     metrics::Metrics,
     model::{AccountId, Owner},
     spotify::{Client, Tokens},
-    store::{Store, StoreError},
+    store::{DatabaseUrl, Store, StoreError},
     telemetry,
 };
 use actix::Addr;
 use chrono::{DateTime, NaiveDate, Utc};
+use node::NodeKeeper;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, IsTerminal},
     pin::pin,
     rc::Rc,
@@ -62,8 +65,14 @@ use tracing::{info, warn};
 /// How soon a sign-in or sign-out of another process is noticed.
 const LOOK_FOR_SIGN_INS_EVERY: Duration = Duration::from_secs(3);
 
-/// How often the claims on the accounts are renewed: a few times before they run out.
-const RENEW_EVERY: Duration = Duration::from_secs(20);
+/// The same where it may be made at another node, whose person does not know which one it concerns.
+const SHARED_SIGN_INS_EVERY: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether the log of a SQLite file can be folded back.
+const FOLD_EVERY: Duration = Duration::from_secs(20);
+
+/// How often a supervisor that lives says so, where the system does not ask for it.
+const PULSE_EVERY: Duration = Duration::from_secs(20);
 
 /// How long a request of the service itself sits out a pause; a run that meets a longer one ends and comes back then.
 const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
@@ -74,7 +83,7 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// How long a supervisor that lives may take to say so.
 const PULSE_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long the service waits for its own questions to the database. Taking over from a service that died may take a minute.
+/// How long the service waits for its own questions to the database.
 const ATTENDED_WITHIN: Duration = Duration::from_secs(90);
 
 /// What the actors may take to end after SIGTERM; the page, the gate's note and the claims have what is left of ten
@@ -105,25 +114,33 @@ pub(super) async fn run(config: Config, read_from: ReadFrom) -> Result<Exit, Com
     });
     let gate = supervisor.send(GateOf).await.map_err(|_| died())?;
     // Also while nobody is signed in yet: it says so.
-    let page = web::serve(&config, &url, &owner.label, supervisor.clone(), metrics, seen_progress, seen_gate).await?;
+    let page = web::serve(&config, &url, &owner, supervisor.clone(), metrics, seen_progress.clone(), seen_gate).await?;
     if page.is_some() {
         actix_rt::spawn(keep_names_indexed(store.clone()));
     }
     actix_rt::spawn(forget_old_notes(store.clone(), config.keep_notes, config.keep_feed));
     actix_rt::spawn(keep_heard_summed_up(store.clone()));
-    notices::begin(&config, &url, &owner.label, &store, &supervisor).await?;
+    let webhooks = notices::begin(&config, &url, &owner.label, &store).await?;
+    if !store.is_shared() {
+        supervisor.do_send(Notify(webhooks.clone()));
+    }
     let mut watcher = AccountWatcher {
         supervisor,
         store,
         client,
         owner,
+        url: url.clone(),
+        progress: seen_progress,
+        keeper: None,
         config,
         read_from,
         adopted: BTreeMap::new(),
+        carried_out: BTreeSet::new(),
+        webhooks,
+        is_first: false,
         told: BTreeMap::new(),
         warned_on: BTreeMap::new(),
         is_blind: false,
-        cannot_renew: false,
         page,
     };
     info!(database = %url, version = env!("CARGO_PKG_VERSION"), "segno runs");
@@ -133,7 +150,9 @@ pub(super) async fn run(config: Config, read_from: ReadFrom) -> Result<Exit, Com
         let _ = tokio::time::timeout(CLOSE_WITHIN, page.close()).await;
     }
     let _ = tokio::time::timeout(CLOSE_WITHIN, gate.send(Close)).await;
-    watcher.give_up_claims().await;
+    if let Some(keeper) = watcher.keeper.take() {
+        keeper.leave().await;
+    }
     ended
 }
 
@@ -143,19 +162,34 @@ struct AccountWatcher {
     store: Store,
     client: Client,
     owner: Owner,
+    url: DatabaseUrl,
+    progress: watch::Receiver<Progress>,
+    /// Holds the accounts; from when somebody has signed in.
+    keeper: Option<NodeKeeper>,
     config: Config,
     read_from: ReadFrom,
-    /// The accounts in care, with the sign-in each is adopted under.
-    adopted: BTreeMap<AccountId, DateTime<Utc>>,
+    adopted: BTreeMap<AccountId, Adopted>,
+    /// Orders that the keeper may still take for open.
+    carried_out: BTreeSet<i64>,
+    webhooks: Vec<NotifierSetup>,
+    /// It is for this node to tell the webhooks.
+    is_first: bool,
     /// Why an account is not in care, as it was last told.
     told: BTreeMap<AccountId, String>,
     /// When it was last said that a sign-in ends.
     warned_on: BTreeMap<AccountId, NaiveDate>,
     /// Who is signed in could not be read, and that was told.
     is_blind: bool,
-    /// A claim could not be renewed the last time, and that was told.
-    cannot_renew: bool,
     page: Option<WebServer>,
+}
+
+/// An account in care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Adopted {
+    /// The sign-in that it was adopted under.
+    revision: DateTime<Utc>,
+    /// The tenure of this node.
+    epoch: i64,
 }
 
 /// What the service has to do beside its actors.
@@ -163,7 +197,9 @@ struct AccountWatcher {
 enum Due {
     Reload,
     SignIns,
-    Renewals,
+    /// What this node holds has changed, or somebody ordered something at another.
+    Holding,
+    Folding,
 }
 
 impl AccountWatcher {
@@ -177,6 +213,7 @@ impl AccountWatcher {
             .map_err(|_| died())?;
         let begin = async {
             self.begin().await?;
+            self.join().await?;
             self.look_for_sign_ins().await
         };
         tokio::select! {
@@ -188,10 +225,11 @@ impl AccountWatcher {
         }
         notify::tell(Notice::Ready);
 
-        let mut sign_ins = every(LOOK_FOR_SIGN_INS_EVERY);
-        let mut renewals = every(hastened(RENEW_EVERY).max(LOOK_FOR_SIGN_INS_EVERY));
+        let mut holding = self.holding();
+        let mut sign_ins = every(if self.store.is_shared() { SHARED_SIGN_INS_EVERY } else { LOOK_FOR_SIGN_INS_EVERY });
+        let mut foldings = every(hastened(FOLD_EVERY).max(LOOK_FOR_SIGN_INS_EVERY));
         let (supervisor, mut is_waited_for) = (self.supervisor.clone(), false);
-        let mut pulses = every(notify::watchdog().map_or(RENEW_EVERY, |within| within / 3));
+        let mut pulses = every(notify::watchdog().map_or(PULSE_EVERY, |within| within / 3));
         loop {
             let due = tokio::select! {
                 served = &mut served => return end_of(served.map_err(|_| died())?),
@@ -200,7 +238,11 @@ impl AccountWatcher {
                     Told::Reload => Due::Reload,
                 },
                 _ = sign_ins.tick() => Due::SignIns,
-                _ = renewals.tick() => Due::Renewals,
+                changed = holding.changed() => match changed {
+                    Ok(()) => Due::Holding,
+                    Err(_) => return Err(died()),
+                },
+                _ = foldings.tick() => Due::Folding,
                 _ = pulses.tick() => {
                     take_pulse(&supervisor).await?;
                     continue;
@@ -224,6 +266,9 @@ impl AccountWatcher {
                 }
                 None => break,
             }
+        }
+        if let Some(keeper) = &self.keeper {
+            keeper.stop();
         }
         info!("stopping: what is whole is committed; the next start carries on from there");
         notify::tell(Notice::Stopping);
@@ -253,11 +298,8 @@ impl AccountWatcher {
     async fn attend_to(&mut self, due: Due) -> Result<(), CommandError> {
         match due {
             Due::Reload => self.reload().await,
-            Due::SignIns => self.look_for_sign_ins().await?,
-            Due::Renewals => {
-                self.renew_claims().await?;
-                self.fold_when_idle().await;
-            }
+            Due::SignIns | Due::Holding => self.look_at_holding().await?,
+            Due::Folding => self.fold_when_idle().await,
         }
         Ok(())
     }
@@ -311,16 +353,6 @@ impl AccountWatcher {
         {
             warn!(%error, "the log of the database could not be folded back");
         }
-    }
-
-    /// Gives the accounts back, so that whoever comes next need not wait.
-    async fn give_up_claims(&mut self) {
-        let given_up = async {
-            for account in self.adopted.keys() {
-                let _ = self.store.renew_claim(*account, self.owner.id, Some(clock::now())).await;
-            }
-        };
-        let _ = tokio::time::timeout(CLOSE_WITHIN, given_up).await;
     }
 
     /// Takes up what can change while the service runs; a file that is wrong changes nothing.

@@ -4,11 +4,12 @@
 use crate::{
     config::Config,
     engine::{
+        capacity::{Limit, Needs, capacity},
         forecast::{Known, Remaining, forecast, reached_ceilings},
         gate::GateSettings,
     },
     model::{
-        LearnedRate, LedgerEntry, Pause, PlaylistChoice, START_REQUESTS,
+        EntityType, LearnedRate, LedgerEntry, Pause, PlaylistChoice, START_REQUESTS,
         status::{AccountStatus, EntityStatus, LimitStatus, Status},
     },
     store::{ListedPlaylist, PlayCounts, Store, StoreError},
@@ -18,9 +19,19 @@ use std::collections::BTreeSet;
 
 /// From the database alone, so also beside a service that runs.
 pub async fn status(store: &Store, config: &Config, now: DateTime<Utc>) -> Result<Status, StoreError> {
-    let (status, _) =
-        with_ledger(store, &PlayCounts::default(), &super::gate_settings(config), &config.sync.playlists, now).await?;
+    let (counts, settings) = (PlayCounts::default(), super::gate_settings(config));
+    let needs = needs(config, &config.sync.entities);
+    let (status, _) = with_ledger(store, &counts, &settings, needs, &config.sync.playlists, now).await?;
     Ok(status)
+}
+
+/// What the settings ask for, of every account.
+pub fn needs(config: &Config, entities: &[EntityType]) -> Needs {
+    Needs {
+        polls_every: config.playback.interval,
+        looks_every: config.sync.interval,
+        num_listings: u32::try_from(entities.len()).unwrap_or(u32::MAX),
+    }
 }
 
 /// The same, with the requests of the last day that it was worked out from.
@@ -28,6 +39,7 @@ pub async fn with_ledger(
     store: &Store,
     counts: &PlayCounts,
     settings: &GateSettings,
+    needs: Needs,
     playlists: &PlaylistChoice,
     now: DateTime<Utc>,
 ) -> Result<(Status, Vec<LedgerEntry>), StoreError> {
@@ -49,9 +61,15 @@ pub async fn with_ledger(
     let pause = |limit: &LimitStatus| Pause { scope: limit.family, class: limit.class, until: limit.blocked_until };
     let pauses: Vec<Pause> = status.limits.iter().map(pause).collect();
     let ledger = store.load_ledger(now).await?;
-    let rate = rate(settings, store.load_learned_rate().await?);
+    let learned = store.load_learned_rate().await?.filter(|learned| learned.window == settings.window);
+    let rate = rate(settings, learned);
     let known = Known { pauses: &pauses, ledger: &ledger, ceilings: settings.daily, rate };
     status.forecast = forecast(&remaining, &known, now);
+    if !status.accounts.is_empty() {
+        let is_learned = learned.is_some() || settings.requests.is_some();
+        let limit = Limit { rate, is_learned, ceiling: settings.daily.all };
+        status.capacity = Some(capacity(limit, needs, &status.accounts, &ledger, &status.forecast, now));
+    }
     let ceilings = reached_ceilings(&known, now).into_iter();
     status.limits.extend(ceilings.map(|Pause { scope, class, until }| LimitStatus {
         family: scope,
@@ -76,7 +94,7 @@ fn leave_out(account: &mut AccountStatus, listed: &[ListedPlaylist], playlists: 
 
 /// Requests per second, as far as is known.
 fn rate(settings: &GateSettings, learned: Option<LearnedRate>) -> f64 {
-    let learned = learned.filter(|learned| learned.window == settings.window).map(|learned| learned.requests);
+    let learned = learned.map(|learned| learned.requests);
     let ceiling = settings.requests.map(f64::from);
     let requests = match (learned, ceiling) {
         (Some(learned), Some(ceiling)) => learned.min(ceiling),

@@ -215,7 +215,8 @@ impl Job {
             let outcome = self.sync_account(supervisor, account.id, tokens, entities, &mut signals).await?;
             let is_stopped = outcome.ends.values().any(|end| matches!(end, RunEnd::Stopped));
             // Nobody runs any more; `status` need not wait to see whether something still comes.
-            let given_up = self.store.renew_claim(account.id, self.owner.id, Some(clock::now()));
+            let accounts = [account.id];
+            let given_up = self.store.release(&accounts, self.owner.id, clock::now());
             let _ = tokio::time::timeout(CLOSE_WITHIN, given_up).await;
             let (progress, num_requests) = (progress.borrow().clone(), self.client.num_requests());
             all.push(Synced {

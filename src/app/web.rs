@@ -9,7 +9,7 @@ use crate::{
     config::Config,
     faults::hastened,
     metrics::Metrics,
-    model::{EntityType, PlaylistChoice},
+    model::{EntityType, Owner, PlaylistChoice},
     store::{DatabaseUrl, PlayCounts, Store},
     web::{
         WebState,
@@ -80,7 +80,7 @@ pub(super) fn check(config: &Config) -> Result<(), CommandError> {
 pub(super) async fn serve(
     config: &Config,
     url: &DatabaseUrl,
-    label: &str,
+    owner: &Owner,
     supervisor: Addr<Supervisor>,
     metrics: Metrics,
     progress: watch::Receiver<Progress>,
@@ -90,10 +90,11 @@ pub(super) async fn serve(
         info!("no status page: web.listen is off");
         return Ok(None);
     };
-    let store = Store::open_readers(url, &format!("{label}, page"))?;
+    let store = Store::open_readers(url, &format!("{}, page", owner.label))?;
     let (entities, playlists) = (config.sync.entities.clone(), config.sync.playlists.clone());
     let kept = Arc::new(Mutex::new(Kept { entities, playlists }));
     let about = About {
+        node_id: owner.id,
         started_at: clock::now(),
         database: match &store {
             Store::Sqlite(_) => "sqlite",
@@ -142,11 +143,12 @@ pub(super) async fn serve(
 fn source(store: Store, config: &Config, kept: Arc<Mutex<Kept>>) -> Source {
     let settings = gate_settings(config);
     let counts = Arc::new(PlayCounts::default());
+    let needs = status::needs(config, &config.sync.entities);
     Box::new(move |now| {
         let (store, counts, kept) = (store.clone(), counts.clone(), kept.clone());
         Box::pin(async move {
             let Kept { entities, playlists } = kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let (status, ledger) = status::with_ledger(&store, &counts, &settings, &playlists, now).await?;
+            let (status, ledger) = status::with_ledger(&store, &counts, &settings, needs, &playlists, now).await?;
             Ok(Snapshot { status, ledger, entities })
         })
     })

@@ -10,7 +10,9 @@ use crate::{
     clock,
     model::{
         EntityType, Family, ItemCounts, LimitClass, SyncKey,
-        status::{EntityStatus, ForecastStatus, LimitStatus, PlaybackStatus, State, Status},
+        status::{
+            CapacityStatus, EntityStatus, ForecastStatus, LimitStatus, NodeStatus, PlaybackStatus, State, Status,
+        },
     },
 };
 use chrono::{DateTime, Utc};
@@ -199,11 +201,18 @@ pub fn status_text(status: &Status, now: DateTime<Utc>) -> String {
             let _ = writeln!(out, "  {line}");
         }
     }
+    // One that keeps everything current is named with its accounts.
+    for node in status.nodes.iter().filter(|node| status.nodes.len() > 1 || !node.lives) {
+        let _ = writeln!(out, "{}", node_line(node, now));
+    }
     for limit in &status.limits {
         let _ = writeln!(out, "{}", limit_line(limit, now));
     }
     for left in status.forecast.iter().filter(|left| left.remaining_requests > 0) {
         let _ = writeln!(out, "{}", forecast_line(left, now));
+    }
+    if let Some(capacity) = &status.capacity {
+        let _ = writeln!(out, "{}", capacity_line(capacity, now));
     }
     out
 }
@@ -246,6 +255,37 @@ fn limit_line(limit: &LimitStatus, now: DateTime<Utc>) -> String {
         LimitClass::Ceiling => "daily ceiling",
     };
     format!("{what}: paused until {until} ({why})")
+}
+
+/// "segno run (process 7 on cellar): 12 accounts, since 03:12:00"
+fn node_line(node: &NodeStatus, now: DateTime<Utc>) -> String {
+    let NodeStatus { label, num_accounts, started_at, seen_at, lives, .. } = node;
+    if *lives {
+        let accounts = counted((*num_accounts).into(), "account");
+        format!("{label}: {accounts}, since {}", time_of_day(*started_at, now))
+    } else {
+        format!("{label}: silent since {}; others take its accounts", time_of_day(*seen_at, now))
+    }
+}
+
+/// "the limit carries about 190 accounts: 20,160 requests a day (assumed), 95 for each account (by the settings)"
+fn capacity_line(capacity: &CapacityStatus, now: DateTime<Utc>) -> String {
+    let CapacityStatus { requests_per_day, is_learned, requests_per_account, is_measured, accounts, all_read_at } =
+        capacity;
+    let limit = if *is_learned { "" } else { " (assumed)" };
+    let need = if *is_measured { "measured" } else { "by the settings" };
+    let mut line = format!(
+        "the limit carries about {}: {} a day{limit}, {} for each account ({need})",
+        counted((*accounts).into(), "account"),
+        counted((*requests_per_day).into(), "request"),
+        grouped((*requests_per_account).into()),
+    );
+    if let Some(at) = all_read_at {
+        let days = (*at - now).num_hours().max(0) as f64 / 24.0;
+        let when = if days < 1.0 { "within a day".to_owned() } else { format!("in about {} days", days.round()) };
+        let _ = write!(line, "; all is read {when}");
+    }
+    line
 }
 
 /// "tracks: 42 more requests, 953 left today, done about 03:12"

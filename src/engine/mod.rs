@@ -10,6 +10,7 @@
 //! | [`sweep`] | whether a finished walk may mark anything removed |
 //! | [`gate`] | who may send a request, and when |
 //! | [`forecast`] | when what remains will be done |
+//! | [`capacity`] | how many accounts the limit of the application carries |
 //! | [`matching`] | which stream of a data export is which play |
 //! | [`playback`] | when the listening history is asked for, and what a page of it means |
 //! | [`notifying`] | what a webhook is told next, and when again |
@@ -19,11 +20,14 @@
 //! | [`restart`] | whether and when a dead actor gets a new life |
 //! | [`syncing`] | the life of a syncer: its place, its run, and what follows when the database fails |
 //! | [`service`] | which runs are under way, and when all of it is over |
+//! | [`nodes`] | which accounts a service works for, of those that several share |
 
 pub mod backoff;
+pub mod capacity;
 pub mod forecast;
 pub mod gate;
 pub mod matching;
+pub mod nodes;
 pub mod notifying;
 mod now;
 pub mod playback;

@@ -13,6 +13,7 @@ pub mod fault;
 pub mod ids;
 pub mod limits;
 pub mod listing;
+pub mod order;
 pub mod owner;
 pub mod play;
 pub mod playback;
@@ -47,7 +48,8 @@ pub use limits::{
     START_REQUESTS, Sent,
 };
 pub use listing::{AddedBetween, Item, Member, Next, Oddity, Page, PageRequest, Slot, SlotKey};
-pub use owner::{Claim, Owner};
+pub use order::{GivenOrder, Order, OrderOutcome};
+pub use owner::{Claim, Heartbeat, Node, NodeLoad, Owner};
 pub use play::{PLAYS_PAGE_LEN, Play, PlayKey, PlaySlot, PlaysPage};
 pub use playback::{KnownPlays, PlayGap, PlaybackNote, PlaybackRecord, PlaysCommit};
 pub use playlist_choice::PlaylistChoice;

@@ -1,6 +1,8 @@
 //! Which process an account belongs to. Two that wrote for one account would undo each other's work.
 
+use super::AccountId;
 use chrono::{DateTime, Utc};
+use std::{collections::BTreeMap, time::Duration};
 use uuid::Uuid;
 
 /// A process, as others on the same database know it.
@@ -14,9 +16,41 @@ pub struct Owner {
     pub pid: u32,
 }
 
-/// A claim that a service holds on an account and renews while it lives.
+/// What a service holds on its accounts, and renews while it lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     pub owner: Owner,
     pub until: DateTime<Utc>,
+}
+
+/// A service among those that share the accounts of a database.
+#[derive(Debug, Clone)]
+pub struct Node {
+    pub owner: Owner,
+    /// The application whose accounts it can work for.
+    pub client_id: String,
+    pub version: &'static str,
+    /// How long nobody takes its accounts after it has last been heard of.
+    pub holds_for: Duration,
+}
+
+/// What a node finds when it says that it lives.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Heartbeat {
+    /// Those of its application that live, itself included.
+    pub nodes: Vec<NodeLoad>,
+    /// What it holds, each with the epoch in which it has it.
+    pub held: BTreeMap<AccountId, i64>,
+    /// What it holds and cannot work for any more: signed out, refused, or signed in to another application.
+    pub unfit: Vec<AccountId>,
+    /// Accounts that nodes of its application can work for, whoever holds them.
+    pub num_accounts: u32,
+}
+
+/// How much a node has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeLoad {
+    pub id: Uuid,
+    pub started_at: DateTime<Utc>,
+    pub num_held: u32,
 }

@@ -13,6 +13,42 @@ pub struct Status {
     /// What remains to be asked for, and when it will be done; of all accounts together.
     #[serde(default)]
     pub forecast: Vec<ForecastStatus>,
+    /// The services that keep these accounts current, or did until a while ago.
+    #[serde(default)]
+    pub nodes: Vec<NodeStatus>,
+    /// What the limit of the application carries; `None` before anybody has signed in.
+    #[serde(default)]
+    pub capacity: Option<CapacityStatus>,
+}
+
+/// What the limit of the application carries, by what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CapacityStatus {
+    pub requests_per_day: u32,
+    /// From the answers of the API, or set by hand; else it is assumed.
+    pub is_learned: bool,
+    /// That keeping one account current takes a day.
+    pub requests_per_account: u32,
+    /// Over the last day; else it follows from the settings.
+    pub is_measured: bool,
+    /// That can be kept current.
+    pub accounts: u32,
+    /// When the last of what is being read for the first time is done; `None` where nothing is.
+    pub all_read_at: Option<DateTime<Utc>>,
+}
+
+/// A service on this database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeStatus {
+    pub id: String,
+    pub label: String,
+    pub version: String,
+    pub started_at: DateTime<Utc>,
+    pub seen_at: DateTime<Utc>,
+    /// It was heard of just now; what a silent one kept current goes to others.
+    pub lives: bool,
+    /// That it keeps current.
+    pub num_accounts: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -1,26 +1,26 @@
-//! Whose account it is. A claim of one process ends what every other had begun; a service's claim cannot be taken while
-//! it is renewed.
+//! Whose account it is. A claim of one process ends what every other had begun; an account that a living node holds
+//! cannot be taken from it ([`super::nodes`]).
 
-use super::schema::{accounts, sync_states};
+use super::schema::{accounts, nodes, sync_states};
 use super::types::At;
 use super::{Conn, Store, StoreError, with_conn};
 use crate::model::{AccountId, Claim, Owner};
 use chrono::{DateTime, Utc};
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+use diesel::dsl::sql;
+use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
+use std::time::Duration;
 use uuid::Uuid;
 
 impl Store {
     /// Takes an account over: from here on no other process writes for it or begins a run, whatever it had begun. So of
     /// two that start together, the later one writes everything and the earlier one nothing.
     ///
-    /// With `until`, nobody else can take it before then. Where another process holds it in that way this is refused,
-    /// unless it is `dead`.
+    /// Where a node holds the account this is refused, unless it is `dead`.
     pub async fn claim(
         &self,
         account: AccountId,
         owner: &Owner,
-        until: Option<DateTime<Utc>>,
         dead: Option<Uuid>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
@@ -33,58 +33,61 @@ impl Store {
             if claimed == 0 {
                 return Err(StoreError::UnknownAccount(account));
             }
-            match holder(conn, account).await? {
-                Some(held) if held.until > now && held.owner.id != owner.id && Some(held.owner.id) != dead => {
+            match holder(conn, account, now).await? {
+                Some(held) if held.owner.id != owner.id && Some(held.owner.id) != dead => {
                     return Err(StoreError::Held(Box::new(held)));
                 }
                 Some(_) | None => {}
             }
-            with_conn!(conn, |c| {
-                let ours = (
-                    accounts::owner.eq(owner.id.to_string()),
-                    accounts::owner_label.eq(&owner.label),
-                    accounts::owner_until.eq(until.map(At::from)),
-                    accounts::owner_place.eq(&owner.place),
-                    accounts::owner_pid.eq(i64::from(owner.pid)),
-                );
-                diesel::update(accounts::table.filter(accounts::id.eq(account.0))).set(ours).execute(c).await
-            })?;
-            with_conn!(conn, |c| {
-                let ours = (sync_states::owner.eq(owner.id.to_string()), sync_states::owner_label.eq(&owner.label));
-                diesel::update(sync_states::table.filter(sync_states::account_id.eq(account.0)))
-                    .set(ours)
-                    .execute(c)
-                    .await
-            })?;
+            make_owner(conn, &[account.0], owner).await?;
             Ok(())
         })
         .await
     }
 
-    /// Holds a claim for longer; refused if somebody else has taken it. Without `until` it is given up.
-    pub async fn renew_claim(
-        &self,
-        account: AccountId,
-        owner: Uuid,
-        until: Option<DateTime<Utc>>,
-    ) -> Result<(), StoreError> {
-        let mut conn = self.connect().await?;
-        let renewed = with_conn!(&mut conn, |c| {
-            let row = accounts::table.filter(accounts::id.eq(account.0)).filter(accounts::owner.eq(owner.to_string()));
-            diesel::update(row).set(accounts::owner_until.eq(until.map(At::from))).execute(c).await
+    /// Gives accounts up, so that whoever wants them need not wait. Others can still not write for them: first they have
+    /// to claim them.
+    pub async fn release(&self, accounts: &[AccountId], owner: Uuid, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let conn = &mut self.connect().await?;
+        let (present, ids) = (moment(conn, now, Duration::ZERO), accounts.iter().map(|id| id.0).collect::<Vec<i64>>());
+        with_conn!(conn, |c| {
+            use accounts::{id, owner as held_by, released_at, table};
+            let ours = table.filter(held_by.eq(owner.to_string())).filter(released_at.is_null());
+            diesel::update(ours.filter(id.eq_any(ids))).set(released_at.eq(sql(&present))).execute(c).await
         })?;
-        if renewed > 0 {
-            return Ok(());
-        }
-        let label: Option<Option<String>> = with_conn!(&mut conn, |c| {
-            let row = accounts::table.filter(accounts::id.eq(account.0));
-            row.select(accounts::owner_label).get_result(c).await.optional()
-        })?;
-        match label {
-            Some(by) => Err(StoreError::Fenced { by: by.unwrap_or_else(|| "another process".to_owned()) }),
-            None => Err(StoreError::UnknownAccount(account)),
-        }
+        Ok(())
     }
+}
+
+/// A moment from now, as SQL. On PostgreSQL it goes by the clock of the server: those of machines differ.
+pub(super) fn moment(conn: &Conn, now: DateTime<Utc>, later: Duration) -> String {
+    match conn {
+        Conn::Sqlite(_) => At::from(now + later).literal(),
+        Conn::Pg(_) => format!("(now() + interval '{} milliseconds')", later.as_millis()),
+    }
+}
+
+/// Makes a process the owner of these accounts and of all their runs. Returns each with its epoch.
+pub(super) async fn make_owner(
+    conn: &mut Conn,
+    ids: &[i64],
+    owner: &Owner,
+) -> Result<Vec<(AccountId, i64)>, StoreError> {
+    let claimed: Vec<(i64, i64)> = with_conn!(conn, |c| {
+        use accounts::{epoch, id, owner_label, released_at, table};
+        let ours = (
+            accounts::owner.eq(owner.id.to_string()),
+            owner_label.eq(&owner.label),
+            epoch.eq(epoch + 1),
+            released_at.eq(None::<At>),
+        );
+        diesel::update(table.filter(id.eq_any(ids))).set(ours).returning((id, epoch)).get_results(c).await
+    })?;
+    with_conn!(conn, |c| {
+        let ours = (sync_states::owner.eq(owner.id.to_string()), sync_states::owner_label.eq(&owner.label));
+        diesel::update(sync_states::table.filter(sync_states::account_id.eq_any(ids))).set(ours).execute(c).await
+    })?;
+    Ok(claimed.into_iter().map(|(id, epoch)| (AccountId(id), epoch)).collect())
 }
 
 /// Whether anybody works for an account, as far as its claim tells.
@@ -99,24 +102,37 @@ pub(super) enum Tenure {
 }
 
 pub(super) async fn tenure(conn: &mut Conn, account: AccountId, now: DateTime<Utc>) -> Result<Tenure, StoreError> {
-    Ok(match holder(conn, account).await? {
-        Some(held) if held.until > now => Tenure::Held(held.owner.label),
-        Some(_) => Tenure::Over,
-        None => Tenure::Unknown,
-    })
+    if let Some(held) = holder(conn, account, now).await? {
+        return Ok(Tenure::Held(held.owner.label));
+    }
+    let (released_at, node): (Option<At>, Option<String>) = with_conn!(conn, |c| {
+        let of_node = nodes::table.on(nodes::id.nullable().eq(accounts::owner));
+        let row = accounts::table.left_join(of_node).filter(accounts::id.eq(account.0));
+        row.select((accounts::released_at, nodes::id.nullable())).get_result(c).await
+    })?;
+    Ok(if released_at.is_some() || node.is_some() { Tenure::Over } else { Tenure::Unknown })
 }
 
-/// The claim on an account, if a service made it.
-async fn holder(conn: &mut Conn, account: AccountId) -> Result<Option<Claim>, StoreError> {
-    type Row = (Option<String>, Option<String>, Option<At>, Option<String>, Option<i64>);
-    let row: Row = with_conn!(conn, |c| {
-        use accounts::{owner, owner_label, owner_pid, owner_place, owner_until};
-        let row = accounts::table.filter(accounts::id.eq(account.0));
-        row.select((owner, owner_label, owner_until, owner_place, owner_pid)).get_result(c).await
+/// The node that holds an account, if one lives.
+async fn holder(conn: &mut Conn, account: AccountId, now: DateTime<Utc>) -> Result<Option<Claim>, StoreError> {
+    let present = moment(conn, now, Duration::ZERO);
+    let row: Option<ClaimRow> = with_conn!(conn, |c| {
+        let of_node = nodes::table.on(nodes::id.nullable().eq(accounts::owner));
+        let held = accounts::table.inner_join(of_node).filter(accounts::id.eq(account.0));
+        held.filter(accounts::released_at.is_null())
+            .filter(nodes::holds_until.gt(sql(&present)))
+            .select((nodes::id, nodes::label, nodes::place, nodes::pid, nodes::holds_until))
+            .get_result(c)
+            .await
+            .optional()
     })?;
-    let (Some(id), label, Some(until), place, pid) = row else { return Ok(None) };
-    // Nobody but us writes these columns; what cannot be read holds nothing.
-    let (Ok(id), Ok(pid)) = (id.parse(), pid.unwrap_or_default().try_into()) else { return Ok(None) };
-    let owner = Owner { id, label: label.unwrap_or_default(), place: place.unwrap_or_default(), pid };
-    Ok(Some(Claim { owner, until: until.into() }))
+    Ok(row.and_then(claim_of))
+}
+
+pub(super) type ClaimRow = (String, String, String, i64, At);
+
+/// Nobody but us writes these columns; what cannot be read holds nothing.
+pub(super) fn claim_of((id, label, place, pid, until): ClaimRow) -> Option<Claim> {
+    let owner = Owner { id: id.parse().ok()?, label, place, pid: pid.try_into().ok()? };
+    Some(Claim { owner, until: until.into() })
 }

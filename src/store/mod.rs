@@ -34,9 +34,11 @@ mod limits;
 mod locks;
 mod membership;
 mod migrations;
+mod nodes;
 mod odd;
 mod offthread;
 mod order;
+mod orders;
 mod outbox;
 mod playlists;
 mod plays;
@@ -145,6 +147,15 @@ impl Store {
         match url {
             DatabaseUrl::Sqlite(path) => sqlite::open_readers(path).map(Store::Sqlite),
             DatabaseUrl::Postgres(url) => Ok(Store::Pg(postgres::open_readers(url, label))),
+        }
+    }
+
+    /// Opens a database that is open already once more, for what must not wait until one of the other connections is
+    /// free. A SQLite file has one connection that writes.
+    pub fn open_beside(&self, url: &DatabaseUrl, label: &str) -> Store {
+        match (self, url) {
+            (Store::Pg(_), DatabaseUrl::Postgres(url)) => Store::Pg(postgres::open_beside(url, label)),
+            (Store::Sqlite(_) | Store::Pg(_), _) => self.clone(),
         }
     }
 

@@ -23,28 +23,36 @@ const MAX_CONNECTIONS: usize = 4;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connection may be silent before it counts as lost: a server that vanished says no goodbye.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+const SILENCE_MAX: Duration = Duration::from_secs(20);
 
 /// A transaction of ours waits for nothing but the database, so between two of its statements pass milliseconds; a
 /// process that is silent for longer was stopped, or sleeps with its machine. The server then ends its transaction, or
-/// the locks would keep its successor out for as long as it is stopped. Shorter than the minute that a successor's
-/// write may take, so that the first try gets through.
-const IDLE_IN_TRANSACTION: &str = "SET idle_in_transaction_session_timeout = '30s'";
+/// the locks would keep its successor out for as long as it is stopped. Keep-alives let it notice a machine that is gone.
+const SETUP: &str = "SET idle_in_transaction_session_timeout = '10s'; SET tcp_keepalives_idle = 10; \
+                     SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
 
 /// A page that takes longer is not waited for by anybody.
 const READER_SETUP: &str = "SET default_transaction_read_only = on; SET statement_timeout = '10s'; \
-                            SET idle_in_transaction_session_timeout = '30s'";
+                            SET idle_in_transaction_session_timeout = '10s'";
 
 /// Of the status page.
 const READERS_MAX: usize = 4;
 
+/// A node that waits for longer than this says again that it lives.
+const BESIDE_SETUP: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
+                            SET idle_in_transaction_session_timeout = '10s'; SET tcp_keepalives_idle = 10; \
+                            SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
+
+/// Of the heartbeat. A connection that hangs must not stop the next one.
+const BESIDE_MAX: usize = 2;
+
 pub(super) async fn open(url: &PostgresUrl, label: &str) -> Result<Pool<AsyncPgConnection>, StoreError> {
     let url = named(url, label);
-    let mut connection = connect(&url, IDLE_IN_TRANSACTION).await?;
+    let mut connection = connect(&url, SETUP).await?;
     refuse_mixed_sessions(&url, &mut connection).await?;
     refuse_unfit(&url, &mut connection).await?;
     migrations::run_on_postgres(connection).await?;
-    Ok(pool(url, IDLE_IN_TRANSACTION, MAX_CONNECTIONS))
+    Ok(pool(url, SETUP, MAX_CONNECTIONS))
 }
 
 /// Refuses a pooler that hands each transaction to another session of the server (pgbouncer with `pool_mode =
@@ -60,7 +68,7 @@ async fn refuse_mixed_sessions(url: &PostgresUrl, connection: &mut AsyncPgConnec
         )
     };
     let looked = async {
-        let mut other = connect(url, IDLE_IN_TRANSACTION).await?;
+        let mut other = connect(url, SETUP).await?;
         connection.batch_execute(&format!("SET segno.session = '{mark}'")).await?;
         other.batch_execute("BEGIN").await?;
         other.batch_execute(&fails_where("IS NOT DISTINCT FROM")).await?;
@@ -86,7 +94,7 @@ async fn refuse_mixed_sessions(url: &PostgresUrl, connection: &mut AsyncPgConnec
         Ok(looked) => looked,
         Err(_) => Err(cannot_reach(
             url,
-            &format!("no second connection within {} s, and segno needs up to eight", CONNECT_TIMEOUT.as_secs()),
+            &format!("no second connection within {} s, and segno needs up to ten", CONNECT_TIMEOUT.as_secs()),
         )),
     }
 }
@@ -122,6 +130,11 @@ async fn refuse_unfit(url: &PostgresUrl, connection: &mut AsyncPgConnection) -> 
         return Err(StoreError::Refused { place, reason: "this user may not make tables in its schema".into(), hint });
     }
     Ok(())
+}
+
+/// Connections for what must not wait for one of the others.
+pub(super) fn open_beside(url: &PostgresUrl, label: &str) -> Pool<AsyncPgConnection> {
+    pool(named(url, label), BESIDE_SETUP, BESIDE_MAX)
 }
 
 /// Connections that only read, beside those that write.

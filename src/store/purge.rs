@@ -22,6 +22,7 @@ const ATTEMPTS_MAX: u32 = 5;
 const BOOKS: &[&str] = &[
     "account_tokens",
     "held_removals",
+    "orders",
     "outbox",
     "paused_entities",
     "play_gaps",

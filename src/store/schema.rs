@@ -23,9 +23,8 @@ diesel::table! {
         authorized_at -> Instant,
         owner -> Nullable<Text>,
         owner_label -> Nullable<Text>,
-        owner_until -> Nullable<Instant>,
-        owner_place -> Nullable<Text>,
-        owner_pid -> Nullable<BigInt>,
+        epoch -> BigInt,
+        released_at -> Nullable<Instant>,
     }
 }
 
@@ -391,6 +390,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     held_removals,
     imports,
     library_playlists,
+    nodes,
+    orders,
     outbox,
     paused_entities,
     play_gaps,

@@ -6,7 +6,9 @@ use super::plays::PlayCounts;
 use super::schema::{albums, artists, library_playlists, playlist_items, tracks};
 use super::sync_states::{self, SyncState, earliest_reset, shown};
 use super::types::{At, len};
-use super::{Conn, SignIn, Store, StoreError, by_hand, gaps, held, limits, membership, plays, tokens, with_conn};
+use super::{
+    Conn, SignIn, Store, StoreError, by_hand, gaps, held, limits, membership, nodes, plays, tokens, with_conn,
+};
 use crate::model::status::{
     AccountStatus, EntityStatus, LimitStatus, PlaybackStatus, State, Status, WaitingPlaylistStatus,
 };
@@ -51,8 +53,15 @@ impl Store {
         for sign_in in tokens::list(&mut conn).await? {
             statuses.push(account_status(&mut conn, sign_in, &pauses, counts, now).await?);
         }
+        let nodes = nodes::list(&mut conn, now).await?;
         let limit = |pause: &Pause| LimitStatus { family: pause.scope, class: pause.class, blocked_until: pause.until };
-        Ok(Status { accounts: statuses, limits: pauses.iter().map(limit).collect(), forecast: Vec::new() })
+        Ok(Status {
+            accounts: statuses,
+            limits: pauses.iter().map(limit).collect(),
+            forecast: Vec::new(),
+            nodes,
+            capacity: None,
+        })
     }
 
     /// Members of an account's library that are not marked removed.

@@ -206,11 +206,12 @@ impl Store {
 }
 
 impl Store {
-    /// Notes when the service plans the next run, in whichever phase.
-    pub async fn plan_run(&self, key: SyncKey, at: Option<DateTime<Utc>>) -> Result<(), StoreError> {
+    /// Notes when the service plans the next run, in whichever phase. The plan of one that others have followed is none.
+    pub async fn plan_run(&self, key: SyncKey, owner: Uuid, at: Option<DateTime<Utc>>) -> Result<(), StoreError> {
         with_conn!(&mut self.connect().await?, |c| {
             let planned = sync_states::next_run_at.eq(at.map(At::from));
-            diesel::update(rows_of!(key.account, key.entity)).set(planned).execute(c).await
+            let is_ours = sync_states::owner.is_null().or(sync_states::owner.eq(owner.to_string()));
+            diesel::update(rows_of!(key.account, key.entity).filter(is_ours)).set(planned).execute(c).await
         })?;
         Ok(())
     }

@@ -15,6 +15,7 @@ use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper};
 use diesel_async::RunQueryDsl;
 use secrecy::{ExposeSecret, SecretString};
+use std::collections::BTreeSet;
 
 /// What an account signs in with.
 #[derive(Debug, Clone)]
@@ -261,15 +262,35 @@ impl Store {
     pub async fn sign_ins(&self) -> Result<Vec<SignIn>, StoreError> {
         list(&mut self.connect().await?).await
     }
+
+    /// The same of some accounts.
+    pub async fn sign_ins_of(&self, accounts: &BTreeSet<AccountId>) -> Result<Vec<SignIn>, StoreError> {
+        if accounts.is_empty() {
+            return Ok(Vec::new());
+        }
+        list_some(&mut self.connect().await?, accounts).await
+    }
+}
+
+/// Those of some accounts, in the order they came.
+pub(super) async fn list_some(conn: &mut Conn, wanted: &BTreeSet<AccountId>) -> Result<Vec<SignIn>, StoreError> {
+    let ids: Vec<i64> = wanted.iter().map(|id| id.0).collect();
+    let accounts = accounts::list_some(conn, &ids).await?;
+    let mut rows: Vec<GrantRow> = with_conn!(conn, |c| {
+        let of_accounts = account_tokens::table.filter(account_tokens::account_id.eq_any(ids));
+        of_accounts.select(GrantRow::as_select()).load(c).await
+    })?;
+    Ok(accounts.into_iter().map(|account| sign_in(account, &mut rows)).collect())
+}
+
+fn sign_in(account: Account, rows: &mut Vec<GrantRow>) -> SignIn {
+    let at = rows.iter().position(|row| row.account_id == account.id.0);
+    SignIn { account, grant: at.map(|at| rows.swap_remove(at).into()) }
 }
 
 pub(super) async fn list(conn: &mut Conn) -> Result<Vec<SignIn>, StoreError> {
     let accounts = accounts::list(conn).await?;
     let mut rows: Vec<GrantRow> =
         with_conn!(conn, |c| account_tokens::table.select(GrantRow::as_select()).load(c).await)?;
-    let sign_in = |account: Account| {
-        let at = rows.iter().position(|row| row.account_id == account.id.0);
-        SignIn { account, grant: at.map(|at| rows.swap_remove(at).into()) }
-    };
-    Ok(accounts.into_iter().map(sign_in).collect())
+    Ok(accounts.into_iter().map(|account| sign_in(account, &mut rows)).collect())
 }

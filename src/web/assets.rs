@@ -52,7 +52,7 @@ impl Document {
 const SIGN_OUT: &str = "<form class=\"out\" method=\"post\" action=\"/sign-out\"><button>Sign out</button></form>";
 
 /// What the document loads, from `/assets/`.
-static ASSETS: LazyLock<[Asset; 26]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 27]> = LazyLock::new(|| {
     assets! {
         "account.js": JS,
         "activity.js": JS,
@@ -73,6 +73,7 @@ static ASSETS: LazyLock<[Asset; 26]> = LazyLock::new(|| {
         "list.js": JS,
         "listening.js": JS,
         "live.js": JS,
+        "nodes.js": JS,
         "now.js": JS,
         "playlist.js": JS,
         "rows.js": JS,

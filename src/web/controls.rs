@@ -6,8 +6,8 @@ use super::{
     problem::{BodyProblems, ReadProblems},
 };
 use crate::{
-    actors::supervisor::steering::{Order, SteerAccount, SteerError, Steered},
-    model::{AccountId, EntityType, SyncKey},
+    actors::supervisor::steering::{GivenAt, Order, SteerAccount, SteerError, Steered},
+    model::{AccountId, EntityType, OrderOutcome, SyncKey},
 };
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -17,11 +17,16 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use utoipa::ToSchema;
 
 /// A writer that is busy for longer has met a database that hangs. The order may be carried out yet.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
+
+/// How long the node that keeps an account current is waited for, and how often it is looked whether it has carried an
+/// order out.
+const TAKEN_UP_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 pub fn routes(cfg: &mut ServiceConfig) {
     cfg.service(resource("/api/v1/sync").route(post().to(sync)))
@@ -56,6 +61,8 @@ pub struct Named {
 pub struct Controlled {
     pub accepted: Vec<Accepted>,
     pub skipped: Vec<Skipped>,
+    /// The order is noted for the node that keeps the account current, and not carried out yet.
+    pub is_waiting: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -71,13 +78,14 @@ pub struct Skipped {
     pub why: String,
 }
 
-impl From<Steered> for Controlled {
-    fn from(Steered { accepted, skipped }: Steered) -> Controlled {
+impl From<OrderOutcome> for Controlled {
+    fn from(OrderOutcome { accepted, skipped }: OrderOutcome) -> Controlled {
         let accept = |SyncKey { account, entity }| Accepted { account, entity_type: entity };
         let skip = |(SyncKey { account, entity }, why)| Skipped { account, entity_type: entity, why };
         Controlled {
             accepted: accepted.into_iter().map(accept).collect(),
             skipped: skipped.into_iter().map(skip).collect(),
+            is_waiting: false,
         }
     }
 }
@@ -165,16 +173,40 @@ fn target(request: &HttpRequest, body: &Bytes) -> Result<Target, Problem> {
 
 async fn steer(state: &WebState, order: Order, target: Target) -> Result<HttpResponse, Problem> {
     let account = state.account(target.account).await?;
-    let steering = state.supervisor.send(SteerAccount { order, account, entities: target.entity_types });
-    let Ok(answer) = timeout(ANSWER_WITHIN, steering).await else {
+    let steer = SteerAccount { order, account, entities: target.entity_types, given_at: GivenAt::ThisNode };
+    let Ok(answer) = timeout(ANSWER_WITHIN, state.supervisor.send(steer)).await else {
         return Err(Problem::unavailable("the database is slow; whether it was done is seen in the status"));
     };
     state.status_cache.make_stale();
-    match answer.map_err(|_| Problem::unavailable("the supervisor does not answer"))? {
-        Ok(steered) => Ok(HttpResponse::Accepted().json(Controlled::from(steered))),
-        Err(SteerError::Write(_)) => Err(Problem::unavailable("the database does not answer; nothing was changed")),
-        Err(error @ (SteerError::NotServing | SteerError::Stopping | SteerError::ReplyLost(_))) => {
-            Err(Problem::unavailable(error.to_string()))
+    let controlled = match answer.map_err(|_| Problem::unavailable("the supervisor does not answer"))? {
+        Ok(Steered::Done(outcome)) => Controlled::from(outcome),
+        Ok(Steered::PassedOn(number)) => {
+            let outcome = outcome_of(state, number).await?;
+            state.status_cache.make_stale();
+            outcome.map(Controlled::from).unwrap_or(Controlled {
+                accepted: Vec::new(),
+                skipped: Vec::new(),
+                is_waiting: true,
+            })
         }
+        Err(SteerError::Write(_)) => {
+            return Err(Problem::unavailable("the database does not answer; nothing was changed"));
+        }
+        Err(
+            error @ (SteerError::NotServing | SteerError::Stopping | SteerError::Elsewhere | SteerError::ReplyLost(_)),
+        ) => return Err(Problem::unavailable(error.to_string())),
+    };
+    Ok(HttpResponse::Accepted().json(controlled))
+}
+
+/// What another node made of an order; `None` where it has not taken it up yet.
+async fn outcome_of(state: &WebState, number: i64) -> Result<Option<OrderOutcome>, Problem> {
+    let began = Instant::now();
+    while began.elapsed() < TAKEN_UP_WITHIN {
+        if let Some(outcome) = state.store.order_outcome(number).await? {
+            return Ok(Some(outcome));
+        }
+        sleep(LOOK_EVERY).await;
     }
+    Ok(None)
 }

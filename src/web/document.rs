@@ -4,7 +4,10 @@ use crate::{
     actors::{EntityProgress, EntityState, GateView, Progress, meter::Meter, progress::GateWait},
     model::{
         DailyCeilings, EntityType, Family, LedgerEntry, LimitClass, SignInState, Stage, SyncKey, TokenFailure,
-        status::{AccountStatus, EntityStatus, ForecastStatus, LimitStatus, PlaybackStatus, State, Status},
+        status::{
+            AccountStatus, CapacityStatus, EntityStatus, ForecastStatus, LimitStatus, NodeStatus, PlaybackStatus,
+            State, Status,
+        },
         zone::Zone,
     },
 };
@@ -12,6 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use std::{collections::BTreeMap, time::Instant};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 /// What the database holds, and the settings that say what it means.
 #[derive(Debug, Clone)]
@@ -26,6 +30,8 @@ pub struct Snapshot {
 /// What does not change while the service runs.
 #[derive(Debug, Clone, Copy)]
 pub struct About {
+    /// This process.
+    pub node_id: Uuid,
     pub started_at: DateTime<Utc>,
     /// `sqlite` or `postgres`.
     pub database: &'static str,
@@ -45,10 +51,23 @@ pub struct StatusDocument {
     /// Where days begin and end, if the settings say so.
     pub time_zone: Option<String>,
     pub accounts: Vec<AccountDocument>,
+    /// The services that keep these accounts current, or did until a while ago.
+    pub nodes: Vec<NodeDocument>,
     pub limits: Vec<LimitStatus>,
     pub forecast: Vec<ForecastStatus>,
+    /// What the limit of the application carries.
+    pub capacity: Option<CapacityStatus>,
     pub gate: GateDocument,
     pub ledger: Vec<LedgerDocument>,
+}
+
+/// A service on this database.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct NodeDocument {
+    #[serde(flatten)]
+    pub status: NodeStatus,
+    /// It is the one that answers here.
+    pub is_here: bool,
 }
 
 /// [`AccountStatus`] with entity types that also say what happens to them now.
@@ -150,7 +169,7 @@ impl StatusDocument {
         gate: &GateView,
         (now, instant): (DateTime<Utc>, Instant),
     ) -> StatusDocument {
-        let Snapshot { status: Status { accounts, limits, forecast }, ledger, entities } = snapshot;
+        let Snapshot { status: Status { accounts, limits, forecast, nodes, capacity }, ledger, entities } = snapshot;
         let live = |key: SyncKey| {
             let seen = progress.entities.get(&key).filter(|seen| seen.state == EntityState::Running)?;
             Some(live(seen, meters.get(&key).map(|(_, meter)| meter), now, instant))
@@ -162,17 +181,28 @@ impl StatusDocument {
             database: about.database,
             time_zone: about.time_zone.map(Zone::name),
             accounts: accounts.into_iter().map(|account| account_document(account, &entities, live)).collect(),
+            nodes: nodes.into_iter().map(|node| node_document(node, about)).collect(),
             limits,
             forecast,
+            capacity,
             gate: gate_document(gate, about.window_seconds),
             ledger: ledger_documents(&ledger, &about.ceilings),
         }
     }
 
-    /// Whether it tells the same, but for the moment at which it does.
+    /// Whether it tells the same, but for the moment at which it does, and at which nodes were heard of.
     pub fn tells_the_same_as(&self, other: &StatusDocument) -> bool {
-        StatusDocument { now: other.now, ..self.clone() } == *other
+        let mut same = StatusDocument { now: other.now, ..self.clone() };
+        for (node, before) in same.nodes.iter_mut().zip(&other.nodes) {
+            node.status.seen_at = before.status.seen_at;
+        }
+        same == *other
     }
+}
+
+fn node_document(status: NodeStatus, about: &About) -> NodeDocument {
+    let is_here = status.id == about.node_id.to_string();
+    NodeDocument { status, is_here }
 }
 
 fn account_document(
@@ -294,12 +324,19 @@ mod tests {
             limited_until: None,
             playback: PlaybackStatus::default(),
         };
-        let status = Status { accounts: vec![account], limits: Vec::new(), forecast: Vec::new() };
+        let status = Status {
+            accounts: vec![account],
+            limits: Vec::new(),
+            forecast: Vec::new(),
+            nodes: Vec::new(),
+            capacity: None,
+        };
         Snapshot { status, ledger: Vec::new(), entities: vec![EntityType::Tracks, EntityType::Albums] }
     }
 
     fn document(snapshot: Snapshot, progress: &Progress, meters: &Meters, at: Instant) -> StatusDocument {
         let about = About {
+            node_id: Uuid::nil(),
             started_at: now(),
             database: "sqlite",
             ceilings: DailyCeilings { albums: Some(600), ..DailyCeilings::default() },

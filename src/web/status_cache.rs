@@ -252,12 +252,19 @@ mod tests {
             asked.fetch_add(1, Ordering::SeqCst);
             let is_there = is_there.load(Ordering::SeqCst);
             Box::pin(async move {
-                let status = Status { accounts: Vec::new(), limits: Vec::new(), forecast: Vec::new() };
+                let status = Status {
+                    accounts: Vec::new(),
+                    limits: Vec::new(),
+                    forecast: Vec::new(),
+                    nodes: Vec::new(),
+                    capacity: None,
+                };
                 let snapshot = Snapshot { status, ledger: Vec::new(), entities: Vec::new() };
                 is_there.then_some(snapshot).ok_or(StoreError::NotADatabase("segno.db".into()))
             })
         });
         let about = About {
+            node_id: uuid::Uuid::nil(),
             started_at: DateTime::UNIX_EPOCH,
             database: "sqlite",
             ceilings: DailyCeilings::default(),

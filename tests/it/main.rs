@@ -22,6 +22,7 @@ mod metrics;
 mod misbehaviour;
 mod moving;
 mod mutants;
+mod nodes;
 mod odd_rows;
 #[cfg(feature = "otlp")]
 mod otlp;

@@ -64,15 +64,11 @@ both! {
         assert_eq!(planned, NUM_ENTITY_TYPES, "{:?}", database.rows("sync_states"));
     }
 
-    fn another_process_is_refused_while_a_service_lives(backend) {
+    fn another_sync_is_refused_while_a_service_lives(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(120, 20, 20, 2, 20));
         let running = settled(&database, &sandbox);
         let holder = format!("segno run (process {} on ", running.pid());
         Segno::on(&database, &sandbox, &["sync"]).run().assert_refused(1, &[&holder, "keeps this account current"]);
-        let mut second = service(&database, &sandbox).spawn();
-        std::thread::sleep(Duration::from_millis(500));
-        assert!(second.is_running(), "it waits: the first may be dead");
-        second.kill();
         stop(running);
         Segno::on(&database, &sandbox, &["sync"]).succeed();
     }
@@ -138,6 +134,29 @@ both! {
         assert!(running.is_running());
         stop(running);
     }
+}
+
+/// On PostgreSQL it shares the accounts: see `nodes`.
+#[test]
+fn a_second_service_on_a_file_is_refused_while_the_first_lives() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(120, 20, 20, 2, 20));
+    let running = settled(&database, &sandbox);
+    let holder = format!("segno run (process {} on ", running.pid());
+    let log = database.folder.path().join("second.log");
+    let mut second = service(&database, &sandbox).conversing(&log).spawn();
+    let told = || std::fs::read_to_string(&log).unwrap_or_default();
+    wait_until("it waits: the first may be dead", || told().contains(&holder) && told().contains("taking over at"));
+    assert!(second.is_running());
+    // The first has shown by then that it lives.
+    let ended = second.wait();
+    assert_eq!(ended.code, Some(1), "{}", told());
+    assert!(
+        told().lines().last().is_some_and(|line| line.contains("keeps this account current; stop it first")),
+        "{}",
+        told()
+    );
+    assert_eq!(database.lines("SELECT label AS line FROM nodes").len(), 1);
+    stop(running);
 }
 
 #[test]

@@ -4,17 +4,19 @@
 use super::{Supervisor, Work};
 use crate::{
     actors::{
-        checkpoint_writer::{NoteOrder, WriteError},
+        checkpoint_writer::{GiveOrder, NoteOrder, WriteError},
         now,
     },
     engine::schedule::Unfit,
-    model::{AccountId, EntityType, SyncKey},
+    model::{AccountId, EntityType, OrderOutcome, SyncKey},
 };
 use actix::{ActorFutureExt, Context, Handler, MailboxError, Message, ResponseActFuture, WrapFuture};
 use futures_util::future::OptionFuture;
 use tracing::info;
 
-pub use crate::engine::schedule::Order;
+pub use crate::model::Order;
+
+const NOT_SIGNED_IN: &str = "the account is not signed in to this service";
 
 /// What a person wants of an account's entity types.
 #[derive(Debug, Clone, Message)]
@@ -24,13 +26,23 @@ pub struct SteerAccount {
     pub account: AccountId,
     /// `None` for all that the service keeps current.
     pub entities: Option<Vec<EntityType>>,
+    pub given_at: GivenAt,
 }
 
-/// What came of it, in the order of the request.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Steered {
-    pub accepted: Vec<SyncKey>,
-    pub skipped: Vec<(SyncKey, String)>,
+/// Where the person has ordered it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GivenAt {
+    /// If another node keeps the account current, it is passed on.
+    ThisNode,
+    AnotherNode,
+}
+
+/// What became of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Steered {
+    Done(OrderOutcome),
+    /// It has this number among the orders for other nodes.
+    PassedOn(i64),
 }
 
 /// Nothing came of it.
@@ -40,6 +52,8 @@ pub enum SteerError {
     NotServing,
     #[error("the service is stopping")]
     Stopping,
+    #[error("another node keeps the account current now")]
+    Elsewhere,
     #[error(transparent)]
     Write(#[from] WriteError),
     #[error("the checkpoint writer died; whether it was noted is unknown")]
@@ -50,21 +64,27 @@ impl Handler<SteerAccount> for Supervisor {
     type Result = ResponseActFuture<Self, Result<Steered, SteerError>>;
 
     fn handle(&mut self, steer: SteerAccount, ctx: &mut Self::Context) -> Self::Result {
-        let SteerAccount { order, account, entities } = steer;
+        let SteerAccount { order, account, entities, given_at } = steer;
         let serving = match &self.work {
             Work::Service(_) if self.runs.is_stopping() => return refuse(SteerError::Stopping),
             Work::Service(serving) => serving,
             Work::Nothing | Work::Once { .. } => return refuse(SteerError::NotServing),
         };
         let Some(schedule) = &self.runs.schedule else { return refuse(SteerError::NotServing) };
-        let mut steered = Steered::default();
+        if !self.accounts.contains_key(&account) && self.service.store.is_shared() {
+            return match given_at {
+                GivenAt::ThisNode => self.pass_on(order, account, entities),
+                GivenAt::AnotherNode => refuse(SteerError::Elsewhere),
+            };
+        }
+        let mut steered = OrderOutcome::default();
         for entity in entities.unwrap_or_else(|| serving.entities.clone()) {
             let key = SyncKey { account, entity };
             match schedule.check(order, &key) {
                 _ if steered.accepted.contains(&key) => {}
                 Ok(()) => steered.accepted.push(key),
                 Err(Unfit::Unknown) if !self.accounts.contains_key(&account) => {
-                    steered.skipped.push((key, "the account is not signed in to this service".to_owned()));
+                    steered.skipped.push((key, NOT_SIGNED_IN.to_owned()));
                 }
                 Err(unfit) => steered.skipped.push((key, unfit.to_string())),
             }
@@ -82,12 +102,36 @@ impl Handler<SteerAccount> for Supervisor {
         Box::pin(noting.into_actor(self).map(move |noted, supervisor, ctx| {
             noted.transpose()?.transpose()?;
             supervisor.carry_out(order, &keys, ctx);
-            Ok(steered)
+            Ok(Steered::Done(steered))
         }))
     }
 }
 
 impl Supervisor {
+    /// To whichever node keeps the account current, or will.
+    fn pass_on(
+        &self,
+        order: Order,
+        account_id: AccountId,
+        entities: Option<Vec<EntityType>>,
+    ) -> ResponseActFuture<Supervisor, Result<Steered, SteerError>> {
+        let kept = || match &self.work {
+            Work::Service(serving) => serving.entities.clone(),
+            Work::Nothing | Work::Once { .. } => Vec::new(),
+        };
+        let named = entities.clone().unwrap_or_else(kept);
+        let giving = self.writer.send(GiveOrder { order, account_id, entities });
+        Box::pin(giving.into_actor(self).map(move |given, _, _| {
+            let skip = |entity| (SyncKey { account: account_id, entity }, NOT_SIGNED_IN.to_owned());
+            Ok(match given?? {
+                Some(number) => Steered::PassedOn(number),
+                None => {
+                    Steered::Done(OrderOutcome { accepted: Vec::new(), skipped: named.into_iter().map(skip).collect() })
+                }
+            })
+        }))
+    }
+
     fn carry_out(&mut self, order: Order, keys: &[SyncKey], ctx: &mut Context<Self>) {
         for key in keys {
             info!(account = key.account.0, entity = %key.entity, ?order, "told by a person");

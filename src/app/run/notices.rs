@@ -3,7 +3,7 @@
 
 use super::super::{CommandError, USER_AGENT};
 use crate::{
-    actors::{Supervisor, notifier::NotifierSetup, supervisor::notices::Notify},
+    actors::notifier::NotifierSetup,
     clock,
     config::Config,
     faults::hastened,
@@ -11,7 +11,6 @@ use crate::{
     notify::Webhook,
     store::{DatabaseUrl, Store, StoreError, SyncState},
 };
-use actix::Addr;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -24,23 +23,20 @@ const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
 /// A sync that has failed for so long is told of.
 const FAILING_FOR: TimeDelta = TimeDelta::hours(24);
 
-/// Starts the notifiers, and the look for what no commit says.
+/// Looks for what no commit says, from here on. Returns what tells the webhooks of the settings.
 pub(super) async fn begin(
     config: &Config,
     url: &DatabaseUrl,
     label: &str,
     store: &Store,
-    supervisor: &Addr<Supervisor>,
-) -> Result<(), CommandError> {
-    actix_rt::spawn(watch(store.clone()));
-    if config.notify.webhooks.is_empty() {
-        return Ok(());
-    }
+) -> Result<Vec<NotifierSetup>, CommandError> {
     let readers = Store::open_readers(url, &format!("{label}, webhooks"))?;
     let mut setups = Vec::new();
     for url in &config.notify.webhooks {
         let webhook = Webhook::new(url.clone(), config.notify.secret.clone(), USER_AGENT)
             .map_err(|error| CommandError::failed(&error))?;
+        // What is noted from here on it is told, whichever node does so and when.
+        store.follow(&webhook.name()).await?;
         let setup = NotifierSetup {
             webhook,
             kinds: config.notify.events.clone(),
@@ -49,8 +45,8 @@ pub(super) async fn begin(
         };
         setups.push(setup);
     }
-    supervisor.do_send(Notify(setups));
-    Ok(())
+    actix_rt::spawn(watch(store.clone()));
+    Ok(setups)
 }
 
 /// Runs until it is dropped with the service.

@@ -2,8 +2,8 @@
 //! again with the next look, and ends nothing.
 
 use super::{
-    super::{CommandError, accounts, claim, sign_in},
-    AccountWatcher, died,
+    super::{CommandError, accounts, sign_in},
+    AccountWatcher, Adopted, died,
 };
 use crate::{
     actors::supervisor::service::{Adopt, Release},
@@ -17,9 +17,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use tracing::{error, info, warn};
 
 impl AccountWatcher {
-    /// Takes in who has signed in, or again, since the last look, and lets go who has signed out or was refused.
+    /// Takes in who has signed in, or again, since the last look, and lets go who has signed out or was refused, and what
+    /// another node has taken.
     pub(super) async fn look_for_sign_ins(&mut self) -> Result<(), CommandError> {
-        let sign_ins = match self.store.sign_ins().await {
+        let held = self.held();
+        // Of those that other nodes keep current, nothing is asked.
+        let concerned: Option<BTreeSet<AccountId>> =
+            self.store.is_shared().then(|| held.keys().chain(self.adopted.keys()).copied().collect());
+        let lost = |(account, adopted): (&AccountId, &Adopted)| {
+            (held.get(account) != Some(&adopted.epoch)).then_some(*account)
+        };
+        for account in self.adopted.iter().filter_map(lost).collect::<Vec<_>>() {
+            info!(account = account.0, "not held by this node any more");
+            self.let_go(account);
+        }
+        let sign_ins = match &concerned {
+            None => self.store.sign_ins().await,
+            Some(accounts) => self.store.sign_ins_of(accounts).await,
+        };
+        let sign_ins = match sign_ins {
             Ok(sign_ins) => sign_ins,
             Err(error @ StoreError::Moved(_)) => return Err(error.into()),
             Err(error) => {
@@ -36,15 +52,15 @@ impl AccountWatcher {
         let purged: Vec<AccountId> = self.adopted.keys().filter(|account| !known.contains(account)).copied().collect();
         for account in purged {
             info!(account = account.0, "gone from the database; left alone from here on");
-            self.let_go(account).await;
+            self.let_go(account);
         }
         for sign_in in sign_ins {
             let (account_id, name) = (sign_in.account.id, accounts::name(&sign_in.account));
-            match self.look_at(sign_in).await {
+            match self.look_at(sign_in, held.get(&account_id).copied()).await {
                 Ok(Some(adopt)) => self.supervisor.send(adopt).await.map_err(|_| died())?,
                 Ok(None) => {}
-                // Somebody else keeps it current, or the file is gone.
-                Err(error @ (StoreError::Held(_) | StoreError::Moved(_))) => return Err(error.into()),
+                // The file is gone.
+                Err(error @ StoreError::Moved(_)) => return Err(error.into()),
                 Err(error) => {
                     let why = format!("{name} cannot be taken into care: {error}; this is tried again");
                     if self.told.insert(account_id, why.clone()).as_ref() != Some(&why) {
@@ -56,8 +72,8 @@ impl AccountWatcher {
         Ok(())
     }
 
-    /// What the supervisor is to be told of an account.
-    async fn look_at(&mut self, sign_in: SignIn) -> Result<Option<Adopt>, StoreError> {
+    /// What the supervisor is to be told of an account, which this node holds in that epoch.
+    async fn look_at(&mut self, sign_in: SignIn, held: Option<i64>) -> Result<Option<Adopt>, StoreError> {
         let (account_id, name) = (sign_in.account.id, accounts::name(&sign_in.account));
         let client_id = self.client.client_id().to_owned();
         let obstacle = sign_in::obstacle(&sign_in, &client_id, clock::now());
@@ -67,32 +83,42 @@ impl AccountWatcher {
                 if sign_in.revision().is_some() { error!("{why}") } else { info!("{why}") }
             }
             if self.adopted.contains_key(&account_id) {
-                self.let_go(account_id).await;
+                self.let_go(account_id);
+                // Somebody else may want it.
+                self.nudge();
             }
             return Ok(None);
         };
         self.warn_of_the_end(&sign_in);
-        match self.adopted.get(&account_id) {
-            Some(known) if *known == revision => return Ok(None),
-            Some(_) => info!(account = name, "signed in again; going on"),
-            None => {
-                claim::take_and_hold(&self.store, account_id, &self.owner).await?;
-                info!(account = name, "kept current from here on");
+        let Some(epoch) = held else {
+            // Where there is nobody else, it is still to be claimed.
+            if !self.store.is_shared() {
+                self.nudge();
             }
-        }
+            return Ok(None);
+        };
+        let adopted = Adopted { revision, epoch };
+        let is_new = match self.adopted.get(&account_id) {
+            Some(known) if *known == adopted => return Ok(None),
+            Some(_) => false,
+            None => true,
+        };
         let Some(tokens) = sign_in::tokens_of(&self.store, account_id, &client_id).await? else { return Ok(None) };
         let remembered = self.remembered(account_id, revision).await?;
         let paused = self.store.paused_by_hand(account_id).await?;
+        if is_new {
+            info!(account = name, "kept current from here on");
+        } else {
+            info!(account = name, "signed in again; going on");
+        }
         self.told.remove(&account_id);
-        self.adopted.insert(account_id, revision);
+        self.adopted.insert(account_id, adopted);
         Ok(Some(Adopt { account_id, name, tokens, remembered, paused }))
     }
 
-    async fn let_go(&mut self, account: AccountId) {
+    fn let_go(&mut self, account: AccountId) {
         self.adopted.remove(&account);
         self.supervisor.do_send(Release(account));
-        // Somebody else may want it; if the database does not answer, the claim runs out by itself.
-        let _ = self.store.renew_claim(account, self.owner.id, Some(clock::now())).await;
     }
 
     /// Once a day, for as long as it is due.
@@ -120,26 +146,5 @@ impl AccountWatcher {
             known.is_complete |= state.completed_at.is_some();
         }
         Ok(remembered)
-    }
-
-    /// Shows other processes that this one lives. One that has been overtaken ends: two would undo each other's work.
-    pub(super) async fn renew_claims(&mut self) -> Result<(), CommandError> {
-        let was_failing = std::mem::take(&mut self.cannot_renew);
-        for account in self.adopted.keys() {
-            let until = clock::now() + claim::HOLDS_FOR;
-            match self.store.renew_claim(*account, self.owner.id, Some(until)).await {
-                Ok(()) => {}
-                Err(error @ StoreError::Fenced { .. }) => return Err(error.into()),
-                // Purged: the next look at the sign-ins lets go of it.
-                Err(StoreError::UnknownAccount(_)) => {}
-                Err(error) => {
-                    if !was_failing && !self.cannot_renew && !self.is_blind {
-                        warn!(%error, "the claim on the account cannot be renewed");
-                    }
-                    self.cannot_renew = true;
-                }
-            }
-        }
-        Ok(())
     }
 }

@@ -20,7 +20,7 @@
 //! What a person has paused keeps its plan and does not begin; once it is let go on, what was missed meanwhile is due.
 
 use super::run::RunEnd;
-use crate::model::{Fault, SyncKey};
+use crate::model::{Fault, Order, SyncKey};
 use chrono::{DateTime, Utc};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -116,20 +116,6 @@ pub struct Plan {
     pub next_run_at: Option<DateTime<Utc>>,
     /// The run failed in a way that has not been told yet.
     pub is_news: bool,
-}
-
-/// What a person may want of an entity type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// A run now.
-    Sync,
-    /// No run until [`Order::Resume`]; one under way ends.
-    Pause,
-    Resume,
-    /// Forget how far it was read, and read all of it again.
-    Reset,
-    /// Believe the removals that were held back, and a run now.
-    ConfirmRemovals,
 }
 
 /// Why an order makes no sense now.

@@ -165,3 +165,37 @@ diesel::table! {
         refusals -> BigInt,
     }
 }
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    nodes (id) {
+        id -> Text,
+        label -> Text,
+        place -> Text,
+        pid -> BigInt,
+        version -> Text,
+        client_id -> Text,
+        started_at -> Instant,
+        seen_at -> Instant,
+        holds_until -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
+    orders (id) {
+        id -> BigInt,
+        account_id -> BigInt,
+        kind -> Text,
+        entity_types -> Nullable<Text>,
+        given_at -> Instant,
+        given_by -> Text,
+        ended_at -> Nullable<Instant>,
+        ended_by -> Nullable<Text>,
+        outcome -> Nullable<Text>,
+    }
+}

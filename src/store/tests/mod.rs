@@ -11,6 +11,7 @@ mod effects;
 mod held;
 mod held_items;
 mod ledger;
+mod nodes;
 mod opening;
 mod outbox;
 mod playlists;

@@ -34,6 +34,8 @@ fn the_schema_reads_every_column_of_every_table() {
             held_removals,
             imports,
             library_playlists,
+            nodes,
+            orders,
             outbox,
             paused_entities,
             play_gaps,

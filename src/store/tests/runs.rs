@@ -132,10 +132,10 @@ fn a_transaction_that_nobody_goes_on_with_does_not_keep_a_successor_out() {
         let mut held: Conn = db.store.connect().await.unwrap();
         let setting = "SELECT current_setting('idle_in_transaction_session_timeout') AS cell";
         let cells: Vec<Cell> = with_conn!(&mut held, |c| sql_query(setting).load(c).await).unwrap();
-        assert_eq!(cells[0].cell.as_deref(), Some("30s"));
+        assert_eq!(cells[0].cell.as_deref(), Some("10s"));
 
         held.begin().await.unwrap();
-        // Half a minute is too long for a test.
+        // Ten seconds are too long for a test.
         let stop = "SET LOCAL idle_in_transaction_session_timeout = '300ms'; UPDATE accounts SET spotify_id = 'mira'";
         with_conn!(&mut held, |c| c.batch_execute(stop).await).unwrap();
         let successor = Store::open(&db.url, "successor").await.unwrap();

@@ -12,6 +12,7 @@ export function accountPart({ account }) {
   const scope = () => ({ account: account.account_id });
   const name = h("bdi");
   const signIn = signInPart();
+  const keeper = h("p", { class: "note" });
   const cards = h("div", { class: "cards" });
   const updateCards = keyed(cards, (item) => item.entity.entity_type, entityCard);
   const playback = playbackCard(of);
@@ -20,10 +21,12 @@ export function accountPart({ account }) {
   const node = h("section", { class: "account", "aria-labelledby": id },
     h("header", null, h("h2", { id }, name),
       h("div", { class: "buttons" }, button("sync", "Sync all now", of, scope, "added_again"), hold, resume)),
-    signIn.node, cards, playback.node);
+    signIn.node, keeper, cards, playback.node);
 
-  const update = ({ account, waitingFor, isOneOfMany }) => {
+  const update = ({ account, waitingFor, isOneOfMany, hasNodes }) => {
     text(name, accountName(account));
+    shown(keeper, Boolean(hasNodes));
+    text(keeper, account.service ? `Kept current by ${account.service}.` : "No node keeps it current now.");
     signIn.update(account);
     updateCards(account.entities.map((entity) => ({ account, entity, waitingFor, of: isOneOfMany ? of : "" })));
     playback.update(account.playback);

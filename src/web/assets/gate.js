@@ -2,6 +2,7 @@
 
 import { attr, h, keyed, shown, text } from "./dom.js";
 import { line } from "./entity.js";
+import { capacityLine } from "./nodes.js";
 import { setTime } from "./time.js";
 import { capital, counted, family, limitClass, number, plain } from "./words.js";
 
@@ -64,9 +65,12 @@ export function ledgerPart() {
     h("thead", null, h("tr", null,
       ...["Group", "Asked", "Refused", "To ask", "Done"].map((word) => h("th", { scope: "col" }, word)))), body);
   const updateRows = keyed(body, (row) => row.family, ledgerRow);
+  const capacity = capacityLine();
   const node = h("section", { class: "card", "aria-labelledby": "ledger" },
-    h("h2", { id: "ledger" }, "The last 24 hours"), table, none);
-  const update = ({ ledger, forecast, limits }) => {
+    h("h2", { id: "ledger" }, "The last 24 hours"), table, none, capacity.node);
+  const update = (status) => {
+    const { ledger, forecast, limits } = status;
+    capacity.update(status);
     const rows = new Map();
     const row = (name) => rows.get(name) ?? rows.set(name, { family: name, spent: null, ahead: null }).get(name);
     for (const spent of ledger ?? []) row(spent.family).spent = spent;

@@ -4,6 +4,7 @@ import { accountPart } from "./account.js";
 import { attr, h, icon, keyed, setIcon, shown, text } from "./dom.js";
 import { line } from "./entity.js";
 import { gatePart, ledgerPart } from "./gate.js";
+import { nodesPart } from "./nodes.js";
 import { capital, limitClass, listed, number, plain } from "./words.js";
 
 export function open() {
@@ -14,8 +15,8 @@ export function open() {
   const verdictPart = h("div", { class: "verdict", "data-state": "idle" }, sentence, detail.node);
   const accounts = h("div", { class: "accounts" });
   const updateAccounts = keyed(accounts, (item) => item.account.account_id, accountPart);
-  const gate = gatePart(), ledger = ledgerPart();
-  const whole = h("div", { class: "whole" }, gate.node, ledger.node);
+  const gate = gatePart(), ledger = ledgerPart(), nodes = nodesPart();
+  const whole = h("div", { class: "whole" }, gate.node, ledger.node, nodes.node);
   const node = h("div", { class: "now" }, h("h1", { class: "unseen", tabindex: "-1" }, "Now"), verdictPart, accounts, whole);
   text(word, "Asking the service");
   shown(whole, false);
@@ -27,9 +28,11 @@ export function open() {
     text(word, words);
     detail.set(parts);
     const isOneOfMany = status.accounts.length > 1;
-    updateAccounts(status.accounts.map((account) => ({ account, waitingFor: pauseOf(status), isOneOfMany })));
+    const hasNodes = status.nodes?.length > 1;
+    updateAccounts(status.accounts.map((account) => ({ account, waitingFor: pauseOf(status), isOneOfMany, hasNodes })));
     gate.update(status);
     ledger.update(status);
+    nodes.update(status);
     shown(whole, true);
   };
   return { title: "Now", node, update };

@@ -37,6 +37,8 @@ pub struct Database {
     /// For SQLite, and for whatever else a test needs a folder for.
     pub folder: TempDir,
     name: String,
+    /// Where it is in a cluster of the test's own.
+    elsewhere: Option<String>,
 }
 
 #[derive(QueryableByName)]
@@ -80,13 +82,20 @@ impl Database {
         if backend == Backend::Postgres {
             admin(&format!("CREATE DATABASE {name}"));
         }
-        Database { backend, folder, name }
+        Database { backend, folder, name, elsewhere: None }
+    }
+
+    /// The one of a cluster.
+    pub fn of(cluster: &super::Cluster) -> Database {
+        let folder = tempfile::Builder::new().prefix("segno-it-").tempdir().expect("a temporary folder");
+        Database { backend: Backend::Postgres, folder, name: String::new(), elsewhere: Some(cluster.url()) }
     }
 
     /// As `SEGNO_DATABASE_URL` takes it.
     pub fn url(&self) -> String {
         match self.backend {
             Backend::Sqlite => format!("sqlite:{}", self.file().display()),
+            Backend::Postgres if self.elsewhere.is_some() => self.elsewhere.clone().unwrap_or_default(),
             Backend::Postgres => {
                 let server = server_url().expect("postgres tests run where there is a server");
                 let (server, query) = server.split_once('?').map_or((server.as_str(), None), |(s, q)| (s, Some(q)));
@@ -248,7 +257,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if self.backend == Backend::Postgres {
+        if self.backend == Backend::Postgres && self.elsewhere.is_none() {
             admin(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
         }
     }

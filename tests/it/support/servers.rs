@@ -48,26 +48,30 @@ impl Cluster {
             .stdout(Stdio::null())
             .status();
         assert!(initdb.expect("initdb runs").success());
-        let log = fs::File::create(folder.path().join("log")).expect("a file");
-        let server = as_user(&user, &programs.join("postgres"))
-            .arg("-D")
-            .arg(&data)
-            .arg("-k")
-            .arg(folder.path())
-            .args(["-c", "listen_addresses=", "-c", "fsync=off"])
-            .current_dir(folder.path())
-            .stderr(log)
-            .spawn()
-            .expect("postgres runs");
+        let server = serve(folder.path(), &programs, &user);
         let cluster = Cluster { folder, server };
-        let socket = cluster.folder.path().join(".s.PGSQL.5432");
+        cluster.expect_answer();
+        Some(cluster)
+    }
+
+    fn expect_answer(&self) {
+        let socket = self.folder.path().join(".s.PGSQL.5432");
         wait_until("the server answers", || {
             std::os::unix::net::UnixStream::connect(&socket).is_ok()
-                && super::block_on(async {
-                    tokio_postgres::connect(&cluster.url(), tokio_postgres::NoTls).await.is_ok()
-                })
+                && super::block_on(async { tokio_postgres::connect(&self.url(), tokio_postgres::NoTls).await.is_ok() })
         });
-        Some(cluster)
+    }
+
+    /// Stops the server at once: whoever is connected is cut off, and the next start recovers.
+    pub fn stop_at_once(&mut self) {
+        self.signal_all("QUIT");
+        let _ = self.server.wait();
+    }
+
+    pub fn start_again(&mut self) {
+        let user = nobody(self.folder.path());
+        self.server = serve(self.folder.path(), &programs().expect("it ran before"), &user);
+        self.expect_answer();
     }
 
     pub fn url(&self) -> String {
@@ -87,6 +91,20 @@ impl Cluster {
         all.extend(children.split_whitespace().map(str::to_owned));
         let _ = Command::new("kill").arg(format!("-{signal}")).args(all).status();
     }
+}
+
+fn serve(folder: &Path, programs: &Path, user: &Option<Nobody>) -> Child {
+    let log = fs::File::create(folder.join("log")).expect("a file");
+    as_user(user, &programs.join("postgres"))
+        .arg("-D")
+        .arg(folder.join("data"))
+        .arg("-k")
+        .arg(folder)
+        .args(["-c", "listen_addresses=", "-c", "fsync=off"])
+        .current_dir(folder)
+        .stderr(log)
+        .spawn()
+        .expect("postgres runs")
 }
 
 impl Drop for Cluster {

@@ -10,11 +10,11 @@ const HASTE: &str = "5400";
 fn accepted(entity_types: &[&str]) -> Value {
     let accepted: Vec<Value> =
         entity_types.iter().map(|entity_type| json!({ "account": 1, "entity_type": entity_type })).collect();
-    json!({ "accepted": accepted, "skipped": [] })
+    json!({ "accepted": accepted, "skipped": [], "is_waiting": false })
 }
 
 fn skipped(entity_type: &str, why: &str) -> Value {
-    json!({ "accepted": [], "skipped": [{ "account": 1, "entity_type": entity_type, "why": why }] })
+    json!({ "accepted": [], "skipped": [{ "account": 1, "entity_type": entity_type, "why": why }], "is_waiting": false })
 }
 
 both! {

@@ -1,0 +1,314 @@
+//! This service as a node among those that share the accounts of its database: [`crate::engine::nodes`] says what to do,
+//! this carries it to the database and tells what is held.
+//!
+//! On PostgreSQL it has a thread and connections of its own: whatever the sync waits for, a node that lives says so.
+
+use super::{
+    super::{CommandError, claim, sync::CLOSE_WITHIN},
+    AccountWatcher, LOOK_FOR_SIGN_INS_EVERY, died,
+};
+use crate::{
+    actors::{
+        EntityState, Progress,
+        supervisor::{
+            notices,
+            steering::{GivenAt, SteerAccount, SteerError, Steered},
+        },
+    },
+    clock,
+    engine::nodes::{Nodes, Pace, Step},
+    faults::hastened,
+    model::{AccountId, GivenOrder, Node, SyncKey},
+    store::{Store, StoreError},
+};
+use actix_rt::Arbiter;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::{Notify, oneshot, watch};
+use tracing::{debug, info, warn};
+
+/// Several nodes: what a dead one had runs on elsewhere when its hold is over.
+const SHARED: Pace = Pace { beats_every: Duration::from_secs(1), holds_for: Duration::from_secs(5) };
+
+/// One node, on a file that nobody else has: a machine that sleeps loses nothing, and the disk has its rest.
+const ALONE: Pace = Pace { beats_every: Duration::from_secs(20), holds_for: Duration::from_secs(60) };
+
+/// A database that takes longer is asked anew with the next heartbeat.
+const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
+
+/// What is known of this node's hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Holding {
+    /// Each account with the epoch in which it is held.
+    pub held: BTreeMap<AccountId, i64>,
+    /// Orders that were given at other nodes and wait to be carried out here.
+    pub orders: Vec<GivenOrder>,
+    /// This node tells webhooks what happens.
+    pub is_first: bool,
+    /// Another service has the database now, and this one must end.
+    pub overtaken_by: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Serving,
+    /// Runs end; nothing more is claimed.
+    Stopping,
+    Leaving,
+}
+
+pub(super) struct NodeKeeper {
+    holding: watch::Receiver<Holding>,
+    life: watch::Sender<Life>,
+    nudge: Arc<Notify>,
+    has_left: oneshot::Receiver<()>,
+    thread: Option<Arbiter>,
+}
+
+impl NodeKeeper {
+    async fn start(watcher: &AccountWatcher) -> Result<NodeKeeper, StoreError> {
+        let (store, is_shared) = (&watcher.store, watcher.store.is_shared());
+        let alone = Pace { beats_every: hastened(ALONE.beats_every).max(LOOK_FOR_SIGN_INS_EVERY), ..ALONE };
+        let pace = if is_shared { SHARED } else { alone };
+        let node = Node {
+            owner: watcher.owner.clone(),
+            client_id: watcher.client.client_id().to_owned(),
+            version: env!("CARGO_PKG_VERSION"),
+            holds_for: pace.holds_for,
+        };
+        if !is_shared {
+            claim::join_alone(store, &node).await?;
+        }
+        let store = store.open_beside(&watcher.url, &format!("{}, node", node.owner.label));
+        let (sender, holding) = watch::channel(Holding::default());
+        let (life, seen_life) = watch::channel(Life::Serving);
+        let (left, has_left) = oneshot::channel();
+        let nudge = Arc::new(Notify::new());
+        let keeping = Keeping {
+            machine: Nodes::new(node.owner.id, pace, clock::steady()),
+            store,
+            node,
+            progress: watcher.progress.clone(),
+            holding: sender,
+            life: seen_life,
+            nudge: nudge.clone(),
+            is_away: false,
+        };
+        let keep = async move {
+            keeping.keep().await;
+            let _ = left.send(());
+        };
+        let thread = is_shared.then(Arbiter::new);
+        match &thread {
+            Some(thread) => _ = thread.spawn(keep),
+            None => _ = actix_rt::spawn(keep),
+        }
+        Ok(NodeKeeper { holding, life, nudge, has_left, thread })
+    }
+
+    /// Runs end, and nothing more is claimed.
+    pub(super) fn stop(&self) {
+        self.life.send_replace(Life::Stopping);
+    }
+
+    /// Gives everything back, so that whoever comes next need not wait.
+    pub(super) async fn leave(self) {
+        self.life.send_replace(Life::Leaving);
+        let _ = tokio::time::timeout(CLOSE_WITHIN, self.has_left).await;
+        if let Some(thread) = self.thread {
+            thread.stop();
+        }
+    }
+}
+
+impl AccountWatcher {
+    pub(super) async fn join(&mut self) -> Result<(), CommandError> {
+        self.keeper = Some(NodeKeeper::start(self).await?);
+        // What is found at once is taken up at once.
+        let _ = tokio::time::timeout(ANSWER_WITHIN, self.holding().wait_for(|holding| !holding.held.is_empty())).await;
+        Ok(())
+    }
+
+    pub(super) fn holding(&self) -> watch::Receiver<Holding> {
+        match &self.keeper {
+            Some(keeper) => keeper.holding.clone(),
+            None => watch::channel(Holding::default()).1,
+        }
+    }
+
+    /// The accounts that this node holds, each with the epoch in which it does.
+    pub(super) fn held(&self) -> BTreeMap<AccountId, i64> {
+        self.keeper.as_ref().map(|keeper| keeper.holding.borrow().held.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn nudge(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.nudge.notify_one();
+        }
+    }
+
+    /// What this node holds has changed, or there are orders.
+    pub(super) async fn look_at_holding(&mut self) -> Result<(), CommandError> {
+        let Holding { orders, overtaken_by, is_first, .. } = self.holding().borrow().clone();
+        if let Some(by) = overtaken_by {
+            return Err(StoreError::Fenced { by }.into());
+        }
+        if self.store.is_shared() && std::mem::replace(&mut self.is_first, is_first) != is_first {
+            self.supervisor.do_send(notices::Notify(if is_first { self.webhooks.clone() } else { Vec::new() }));
+        }
+        self.look_for_sign_ins().await?;
+        self.carried_out.retain(|id| orders.iter().any(|order| order.id == *id));
+        for order in orders {
+            if self.adopted.contains_key(&order.account) && !self.carried_out.contains(&order.id) {
+                self.carry_out(order).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What fails is tried again: the order stays open.
+    async fn carry_out(&mut self, GivenOrder { id, order, account, entities }: GivenOrder) -> Result<(), CommandError> {
+        let steer = SteerAccount { order, account, entities, given_at: GivenAt::AnotherNode };
+        match self.supervisor.send(steer).await.map_err(|_| died())? {
+            Ok(Steered::Done(outcome)) => {
+                self.carried_out.insert(id);
+                if let Err(error) = self.store.end_order(id, &outcome, &self.owner.label, clock::now()).await {
+                    warn!(%error, "that an order was carried out could not be noted");
+                }
+            }
+            Ok(Steered::PassedOn(_)) | Err(SteerError::Elsewhere | SteerError::Stopping) => {}
+            Err(error) => warn!(%error, "an order could not be carried out; trying again"),
+        }
+        Ok(())
+    }
+}
+
+/// Runs until the service leaves.
+struct Keeping {
+    machine: Nodes,
+    store: Store,
+    node: Node,
+    progress: watch::Receiver<Progress>,
+    holding: watch::Sender<Holding>,
+    life: watch::Receiver<Life>,
+    nudge: Arc<Notify>,
+    /// The database does not answer, and that was told.
+    is_away: bool,
+}
+
+impl Keeping {
+    async fn keep(mut self) {
+        loop {
+            let life = *self.life.borrow_and_update();
+            match life {
+                Life::Serving => {}
+                Life::Stopping => self.machine.handle_stop(),
+                Life::Leaving => return self.leave().await,
+            }
+            let step = self.machine.poll(clock::steady());
+            self.show();
+            match step {
+                Step::Beat => {
+                    if let Err(by) = self.beat().await {
+                        self.holding.send_modify(|holding| holding.overtaken_by = Some(by));
+                        return;
+                    }
+                }
+                Step::Claim(most) => {
+                    let claiming = bounded(self.store.claim_free(&self.node, most, clock::now()));
+                    match claiming.await {
+                        Ok(claimed) => self.machine.handle_claimed(&claimed, most),
+                        Err(why) => self.handle_unanswered(&why),
+                    }
+                }
+                Step::HandOver(accounts) => {
+                    let releasing = bounded(self.store.release(&accounts, self.node.owner.id, clock::now()));
+                    match releasing.await {
+                        Ok(()) => debug!(num_accounts = accounts.len(), "handed over"),
+                        Err(why) => self.handle_unanswered(&why),
+                    }
+                }
+                Step::Wait(until) => {
+                    let wait = until.saturating_duration_since(clock::steady());
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        () = self.nudge.notified() => self.machine.handle_nudged(clock::steady()),
+                        _ = self.life.changed() => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// `Err` is who has overtaken this node.
+    async fn beat(&mut self) -> Result<(), String> {
+        let sent_at = clock::steady();
+        let beating = async {
+            let found = self.store.beat(&self.node, clock::now()).await?;
+            let orders = match self.store.is_shared() {
+                true => self.store.open_orders(self.node.owner.id, clock::now()).await?,
+                false => Vec::new(),
+            };
+            Ok((found, orders))
+        };
+        match tokio::time::timeout(ANSWER_WITHIN, beating).await {
+            Ok(Ok((found, orders))) => {
+                if std::mem::take(&mut self.is_away) {
+                    info!("the database answers again");
+                }
+                let busy = self.busy();
+                self.machine.handle_beat(&found, sent_at, clock::steady(), |account| busy.contains(&account));
+                self.holding
+                    .send_if_modified(|holding| std::mem::replace(&mut holding.orders, orders) != holding.orders);
+            }
+            Ok(Err(StoreError::Fenced { by })) => return Err(by),
+            Ok(Err(error)) => self.handle_unanswered(&error.to_string()),
+            Err(_) => self.handle_unanswered("no answer"),
+        }
+        Ok(())
+    }
+
+    fn busy(&self) -> BTreeSet<AccountId> {
+        let progress = self.progress.borrow();
+        let running = progress.entities.iter().filter(|(_, seen)| seen.state == EntityState::Running);
+        running.map(|(SyncKey { account, .. }, _)| *account).collect()
+    }
+
+    fn handle_unanswered(&mut self, why: &str) {
+        self.machine.handle_unanswered();
+        if !std::mem::replace(&mut self.is_away, true) {
+            warn!(why, "the database does not hear that this node lives; trying again");
+        }
+    }
+
+    /// Those who look are woken only by what is new.
+    fn show(&self) {
+        let held = self.machine.held();
+        self.holding.send_if_modified(|holding| {
+            let is_news = holding.held != *held || holding.is_first != self.machine.is_first();
+            if is_news {
+                holding.held = held.clone();
+                holding.is_first = self.machine.is_first();
+            }
+            is_news
+        });
+    }
+
+    async fn leave(self) {
+        if let Err(why) = bounded(self.store.leave(self.node.owner.id, clock::now())).await {
+            warn!(why, "the accounts could not be given back; others take them in a moment");
+        }
+    }
+}
+
+async fn bounded<T>(asking: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {
+    match tokio::time::timeout(ANSWER_WITHIN, asking).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no answer".to_owned()),
+    }
+}

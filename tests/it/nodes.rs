@@ -1,0 +1,340 @@
+//! Several services on one PostgreSQL: they share its accounts, and each of them may die, freeze or stop, as the database may.
+//! Nothing is lost, nothing is written twice, and together they send what one may.
+
+use super::support::{Backend, Cluster, Database, Running, Sandbox, Segno, block_on, http, membership_of, wait_until};
+use segno::model::EntityType;
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+/// For how long nobody takes the accounts of a node that is silent.
+const HOLD: Duration = Duration::from_secs(5);
+
+/// Requests in two seconds, of all nodes together.
+const LIMIT: u64 = 60;
+
+/// Accounts that are signed in, on one database.
+struct Fleet {
+    database: Database,
+    sandbox: Sandbox,
+    num_accounts: u64,
+}
+
+/// A service, and its page.
+struct Node {
+    running: Running,
+    base: String,
+    log: PathBuf,
+}
+
+impl Fleet {
+    fn new(database: Database, num_accounts: u64, tracks: &str) -> Fleet {
+        let users = num_accounts.to_string();
+        let args = ["--no-odd-rows", "--users", &users, "--tracks", tracks, "--albums", "20", "--artists", "20"];
+        let spoken = ["--playlists", "2", "--playlist-items", "30", "--shows", "2", "--episodes", "2"];
+        let sandbox = Sandbox::start(&[&args[..], &spoken, &["--audiobooks", "2"]].concat());
+        sandbox.configure(json!({ "rate": { "max": 100_000, "window_ms": 2000 } }));
+        Segno::on(&database, &sandbox, &["status"]).succeed();
+        let client_id = &sandbox.env["SEGNO_SPOTIFY_CLIENT_ID"];
+        for user in sandbox.get("users").as_array().expect("people") {
+            let text = |name: &str| user[name].as_str().expect("text").to_owned();
+            let (id, account_id, token) = (text("id"), text("account_id"), text("refresh_token"));
+            database.execute(&format!(
+                "WITH new AS (INSERT INTO accounts (spotify_id, spotify_account_id, authorized_at) \
+                 VALUES ('{id}', '{account_id}', now()) RETURNING id) \
+                 INSERT INTO account_tokens (account_id, client_id, refresh_token, updated_at) \
+                 SELECT id, '{client_id}', '{token}', now() FROM new"
+            ));
+        }
+        Fleet { database, sandbox, num_accounts }
+    }
+
+    fn start(&self, number: u32) -> Node {
+        let log = self.database.folder.path().join(format!("node-{number}.log"));
+        let segno = Segno::on(&self.database, &self.sandbox, &["run"])
+            .without_env("SEGNO_SPOTIFY_REFRESH_TOKEN")
+            .env("SEGNO_RATE_LIMIT_REQUESTS", &LIMIT.to_string())
+            .env("SEGNO_RATE_LIMIT_WINDOW", "2s")
+            .env("SEGNO_WEB_LISTEN", "127.0.0.1:0");
+        let running = segno.conversing(&log).spawn();
+        let address = || {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            Some(text.lines().find_map(|line| line.split_once("the status page is at "))?.1.trim().to_owned())
+        };
+        wait_until("the page is served", || address().is_some());
+        Node { running, base: address().expect("an address"), log }
+    }
+
+    /// Accounts that a node holds.
+    fn held(&self, node: &Node) -> u64 {
+        self.database.count(&format!("accounts WHERE released_at IS NULL AND owner_label LIKE '{}'", node.label()))
+    }
+
+    fn wait_for_shares(&self, nodes: &[&Node], shares: &[u64]) {
+        self.patiently(&format!("they hold {shares:?}"), || {
+            nodes.iter().map(|node| self.held(node)).collect::<Vec<_>>() == shares
+        });
+    }
+
+    /// Waits for up to a minute.
+    fn patiently(&self, what: &str, mut condition: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !condition() {
+            let owners = self.database.lines("SELECT coalesce(owner_label, '-') AS line FROM accounts");
+            assert!(began.elapsed().as_secs() < 60, "waited a minute in vain until {what}: {owners:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn wait_until_all_is_read(&self) {
+        let done = "sync_states WHERE phase = 'initial_sync' AND completed_at IS NOT NULL";
+        self.patiently("everything is read", || {
+            self.database.count(done) == self.num_accounts * EntityType::ALL.len() as u64
+        });
+    }
+
+    /// Each account has what the sandbox has of it, and the limit was kept.
+    fn assert_true(&self) {
+        for user in 0..self.num_accounts {
+            let truth = self.sandbox.get(&format!("state?user={user}"));
+            let whose = format!(
+                "(SELECT id FROM accounts WHERE spotify_id = '{}')",
+                truth["account"]["id"].as_str().expect("an id")
+            );
+            for entity in EntityType::ALL.iter().copied() {
+                let (table, column) = membership_of(entity);
+                let sql =
+                    format!("SELECT {column} AS line FROM {table} WHERE removed_at IS NULL AND account_id = {whose}");
+                let held: BTreeSet<String> = self.database.lines(&sql).into_iter().collect();
+                let rows = truth[entity.as_str()].as_array().expect("a listing");
+                let listed: BTreeSet<String> =
+                    rows.iter().filter_map(|row| row["id"].as_str()).map(str::to_owned).collect();
+                assert!(held == listed, "{table} of {user}: {} of {}", held.len(), listed.len());
+            }
+            for playlist in truth["playlists"].as_array().expect("a listing") {
+                let sql = format!(
+                    "SELECT uri AS line FROM playlist_items WHERE playlist_id = '{}' ORDER BY position",
+                    playlist["id"].as_str().expect("an id")
+                );
+                let items = playlist["items"].as_array().expect("items");
+                let listed: Vec<&str> = items.iter().filter_map(|item| item["uri"].as_str()).collect();
+                assert_eq!(self.database.lines(&sql), listed);
+            }
+        }
+        let (busiest, refused) = (self.sandbox.stat("max_in_window"), self.sandbox.stat("refused"));
+        assert!(busiest <= LIMIT && refused == 0, "{busiest} requests in a window, {refused} refused");
+    }
+}
+
+impl Node {
+    /// As SQL matches it.
+    fn label(&self) -> String {
+        format!("segno run (process {} on %", self.running.pid())
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("a log")
+    }
+
+    fn status(&self) -> Value {
+        let url = format!("{}/api/v1/status", self.base);
+        block_on(async {
+            let answer = http::client().get(url).send().await.expect("the page answers");
+            serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON")
+        })
+    }
+
+    fn post(&self, path: &str, body: Value) -> Value {
+        let url = format!("{}{path}", self.base);
+        block_on(async {
+            let request = http::client().post(url).header("content-type", "application/json").body(body.to_string());
+            let answer = request.send().await.expect("the page answers");
+            let (status, body) = (answer.status().as_u16(), answer.bytes().await.expect("a body"));
+            assert_eq!(status, 202, "{}", String::from_utf8_lossy(&body));
+            serde_json::from_slice(&body).expect("JSON")
+        })
+    }
+
+    /// SIGTERM; expects a good end.
+    fn stop(self) {
+        self.running.terminate();
+        let ended = self.running.wait();
+        let log = std::fs::read_to_string(&self.log).expect("a log");
+        assert_eq!(ended.code, Some(0), "{log}");
+        assert!(!log.contains("panicked"), "{log}");
+    }
+}
+
+fn fleet(num_accounts: u64, tracks: &str) -> Option<Fleet> {
+    let is_available = Backend::Postgres.is_available();
+    is_available.then(|| Fleet::new(Database::new(Backend::Postgres), num_accounts, tracks))
+}
+
+#[test]
+fn accounts_are_shared_out_and_those_of_a_killed_node_run_on_elsewhere() {
+    let Some(fleet) = fleet(18, "230") else { return };
+    let nodes = [1, 2, 3].map(|number| fleet.start(number));
+    let [first, second, third] = &nodes;
+    fleet.wait_for_shares(&[first, second, third], &[6, 6, 6]);
+    let [first, killed, third] = nodes;
+    let label = killed.label();
+    killed.running.kill();
+    let died_at = Instant::now();
+    let orphans = format!("accounts WHERE owner_label LIKE '{label}'");
+    fleet.patiently("the others have its accounts", || fleet.database.count(&orphans) == 0);
+    let took = died_at.elapsed();
+    assert!(took < HOLD + Duration::from_secs(2), "it took {took:?}");
+    fleet.wait_for_shares(&[&first, &third], &[9, 9]);
+    let fourth = fleet.start(4);
+    fleet.wait_for_shares(&[&first, &third, &fourth], &[6, 6, 6]);
+    fleet.wait_until_all_is_read();
+    let status = fourth.status();
+    let nodes = status["nodes"].as_array().expect("nodes");
+    let living: Vec<_> = nodes.iter().filter(|node| node["lives"] == true).collect();
+    assert_eq!(living.len(), 3, "{nodes:?}");
+    assert!(living.iter().all(|node| node["num_accounts"] == 6), "{nodes:?}");
+    assert_eq!(living.iter().filter(|node| node["is_here"] == true).count(), 1, "{nodes:?}");
+    assert!(status["capacity"]["accounts"].as_u64().is_some_and(|accounts| accounts > 18), "{status}");
+    [first, third, fourth].into_iter().for_each(Node::stop);
+    fleet.assert_true();
+    assert_eq!(fleet.database.count("accounts WHERE released_at IS NULL"), 0, "all is given back");
+    let told = Segno::on(&fleet.database, &fleet.sandbox, &["status"]).succeed().stdout;
+    assert!(told.contains("the limit carries about "), "{told}");
+}
+
+#[test]
+fn a_node_that_was_frozen_past_its_hold_commits_nothing_and_goes_on_as_a_node() {
+    let Some(fleet) = fleet(6, "900") else { return };
+    fleet.sandbox.configure(json!({ "latency_ms": 150 }));
+    let (steady, mut frozen) = (fleet.start(1), fleet.start(2));
+    fleet.wait_for_shares(&[&steady, &frozen], &[3, 3]);
+    let label = frozen.label();
+    let of_frozen = format!("sync_states WHERE owner_label LIKE '{label}'");
+    fleet.patiently("it has runs of its own", || fleet.database.count(&of_frozen) > 0);
+    frozen.running.signal("STOP");
+    fleet.patiently("the other has all", || fleet.held(&steady) == 6);
+    fleet.sandbox.configure(json!({ "latency_ms": 0 }));
+    fleet.wait_until_all_is_read();
+    // All but who owns it: that changes again when the frozen one has its share.
+    let states = "SELECT account_id || '|' || entity_type || '|' || phase || '|' || generation || '|' || \
+                  last_synced_offset || '|' || is_complete || '|' || last_updated_at || '|' || \
+                  coalesce(next_run_at::text, '-') AS line FROM sync_states ORDER BY 1";
+    let written = || {
+        let rows = ["sync_batches", "saved_tracks", "tracks", "playlist_items"].map(|table| fleet.database.rows(table));
+        (rows, fleet.database.lines(states))
+    };
+    let before = written();
+    frozen.running.signal("CONT");
+    fleet.patiently("it has noticed", || frozen.log().contains("not held by this node any more"));
+    fleet.wait_for_shares(&[&steady, &frozen], &[3, 3]);
+    assert!(frozen.running.is_running());
+    assert!(written() == before, "it has committed something: {}", frozen.log());
+    [steady, frozen].into_iter().for_each(Node::stop);
+    fleet.assert_true();
+}
+
+#[test]
+fn a_node_that_is_stopped_hands_over_at_once() {
+    let Some(fleet) = fleet(6, "900") else { return };
+    fleet.sandbox.configure(json!({ "latency_ms": 100 }));
+    let (stays, stops) = (fleet.start(1), fleet.start(2));
+    fleet.wait_for_shares(&[&stays, &stops], &[3, 3]);
+    stops.stop();
+    let stopped_at = Instant::now();
+    fleet.wait_for_shares(&[&stays], &[6]);
+    let took = stopped_at.elapsed();
+    assert!(took < Duration::from_secs(3), "it took {took:?}");
+    fleet.sandbox.configure(json!({ "latency_ms": 0 }));
+    fleet.wait_until_all_is_read();
+    stays.stop();
+    fleet.assert_true();
+}
+
+#[test]
+fn nodes_outlive_a_database_that_is_stopped_at_once_and_started_again() {
+    let Some(mut cluster) = Cluster::start() else { return };
+    let fleet = Fleet::new(Database::of(&cluster), 6, "900");
+    fleet.sandbox.configure(json!({ "latency_ms": 100 }));
+    let (one, other) = (fleet.start(1), fleet.start(2));
+    fleet.wait_for_shares(&[&one, &other], &[3, 3]);
+    fleet.patiently("something is committed", || fleet.database.num_batches() > 5);
+    cluster.stop_at_once();
+    // Longer than a hold lasts: they hold nothing when it is back.
+    for node in [&one, &other] {
+        fleet_waits(&format!("{} has let go", node.label()), || node.log().contains("not held by this node any more"));
+    }
+    let sent = fleet.sandbox.requests("*");
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(fleet.sandbox.requests("*"), sent, "nothing is asked for while nothing can be written");
+    cluster.start_again();
+    fleet.sandbox.configure(json!({ "latency_ms": 0 }));
+    fleet.wait_until_all_is_read();
+    fleet.wait_for_shares(&[&one, &other], &[3, 3]);
+    [one, other].into_iter().for_each(Node::stop);
+    fleet.assert_true();
+}
+
+/// Waits without the database.
+fn fleet_waits(what: &str, condition: impl FnMut() -> bool) {
+    wait_until(what, condition);
+}
+
+#[test]
+fn an_order_at_any_node_reaches_the_one_that_keeps_the_account_current() {
+    let Some(fleet) = fleet(4, "60") else { return };
+    let nodes = [fleet.start(1), fleet.start(2)];
+    fleet.wait_for_shares(&[&nodes[0], &nodes[1]], &[2, 2]);
+    fleet.wait_until_all_is_read();
+    for (here, there) in [(&nodes[0], &nodes[1]), (&nodes[1], &nodes[0])] {
+        let account = fleet.database.lines(&format!(
+            "SELECT CAST(min(id) AS TEXT) AS line FROM accounts WHERE owner_label LIKE '{}'",
+            there.label()
+        ));
+        let account: u64 = account[0].parse().expect("an id");
+        let tracks = || entity(&here.status(), account, "tracks");
+        let order = |path: &str| {
+            let began = Instant::now();
+            let answer = here.post(path, json!({ "account": account, "entity_types": ["tracks"] }));
+            assert!(began.elapsed() < Duration::from_secs(3), "{path} took {:?}", began.elapsed());
+            assert_eq!(answer["is_waiting"], false, "{path}: {answer}");
+            answer
+        };
+        let accepted = json!([{ "account": account, "entity_type": "tracks" }]);
+        assert_eq!(order("/api/v1/pause")["accepted"], accepted);
+        assert_eq!(tracks()["is_paused_by_hand"], true);
+        let skipped = &order("/api/v1/sync")["skipped"];
+        assert_eq!(skipped[0]["why"], "paused by hand", "the owner says so: {skipped}");
+        assert_eq!(order("/api/v1/resume")["accepted"], accepted);
+        let requests = fleet.sandbox.requests("tracks");
+        assert_eq!(order("/api/v1/sync")["accepted"], accepted);
+        wait_until("it is looked at again", || fleet.sandbox.requests("tracks") > requests);
+        fleet.patiently("that is done", || tracks()["state"] == "complete" && tracks()["live"].is_null());
+        assert_eq!(order("/api/v1/reset")["accepted"], accepted);
+        fleet.patiently("all is read again", || {
+            fleet.database.count(&format!(
+                "sync_states WHERE account_id = {account} AND entity_type = 'tracks' AND phase = 'initial_sync' \
+                 AND completed_at IS NOT NULL"
+            )) == 1
+        });
+        let owner = here.status()["accounts"].as_array().expect("accounts").clone();
+        let owner = owner.into_iter().find(|of| of["account_id"] == account).expect("the account");
+        assert!(owner["service"].as_str().is_some_and(|by| there.label().starts_with(&by[..16])), "{owner}");
+    }
+    assert_eq!(fleet.database.count("orders WHERE ended_at IS NULL"), 0);
+    assert!(fleet.database.count("orders") >= 10);
+    // A single sync beside them is refused, as beside one service.
+    let sync = Segno::on(&fleet.database, &fleet.sandbox, &["sync"]).without_env("SEGNO_SPOTIFY_REFRESH_TOKEN");
+    sync.run().assert_refused(1, &["segno run (process ", "keeps this account current"]);
+    nodes.into_iter().for_each(Node::stop);
+    fleet.assert_true();
+}
+
+fn entity(status: &Value, account: u64, entity_type: &str) -> Value {
+    let accounts = status["accounts"].as_array().expect("accounts");
+    let account = accounts.iter().find(|of| of["account_id"] == account).expect("the account");
+    let entities = account["entities"].as_array().expect("entities");
+    entities.iter().find(|entity| entity["entity_type"] == entity_type).cloned().unwrap_or_default()
+}
