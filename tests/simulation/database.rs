@@ -8,6 +8,7 @@ use super::{
     library::{Tick, number_of},
     process::{Keyed, NUM_KEYS},
     scenario::DatabaseFault,
+    world::World,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use segno::{
@@ -129,7 +130,8 @@ pub struct Writer {
 
 impl Database {
     pub fn new(has_guest: bool) -> Database {
-        let mut database = Database { has_guest, ..Database::default() };
+        let playback = PlaybackRecord { authorized_at: Some(World::birth()), ..PlaybackRecord::default() };
+        let mut database = Database { has_guest, playback, ..Database::default() };
         database.books[NUM_KEYS - 1].is_guests = has_guest;
         database
     }

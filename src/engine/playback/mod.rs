@@ -118,6 +118,8 @@ pub struct Playback {
     due_at: Instant,
     due_wall: DateTime<Utc>,
     last_polled_at: Option<DateTime<Utc>>,
+    /// Since when pages have come; or since the last sign-in, if that was before all that is remembered.
+    tracked_since: Option<DateTime<Utc>>,
     num_failures: u32,
     /// Pages in a row that show nothing, although plays are known.
     num_empty: u32,
@@ -134,6 +136,7 @@ impl Playback {
             due_at: now,
             due_wall: wall,
             last_polled_at: record.last_polled_at,
+            tracked_since: record.last_polled_at.map(|last| record.authorized_at.map_or(last, |at| at.min(last))),
             num_failures: 0,
             num_empty: 0,
             told: record.error.clone(),
@@ -187,7 +190,7 @@ impl Playback {
         let new_at: HashSet<DateTime<Utc>> = new.iter().map(|(at, _)| *at).collect();
         let is_hidden = page.slots.is_empty() && known.newest().is_some();
         // Told and noted once; the next page that links up heals it.
-        let gap = gap(page, known, self.last_polled_at, wall).filter(|_| self.num_empty == 0 || !is_hidden);
+        let gap = gap(page, known, self.tracked_since, wall).filter(|_| self.num_empty == 0 || !is_hidden);
         // What a data export tells is no gap.
         let gap = gap.filter(|gap| known.heard_until.is_none_or(|until| gap.played_before > until));
         self.num_empty = if is_hidden { self.num_empty.saturating_add(1) } else { 0 };
@@ -209,6 +212,7 @@ impl Playback {
     /// The page and what it meant are in the database. `wall` is the moment they were judged at.
     pub fn handle_committed(&mut self, verdict: &Verdict, now: Instant, wall: DateTime<Utc>) {
         self.last_polled_at = Some(wall);
+        self.tracked_since.get_or_insert(wall);
         self.num_failures = 0;
         self.told = None;
         self.set_due(verdict.wait, now, wall);
@@ -274,7 +278,7 @@ impl Playback {
 fn gap(
     page: &PlaysPage,
     known: &KnownPlays,
-    last_polled_at: Option<DateTime<Utc>>,
+    tracked_since: Option<DateTime<Utc>>,
     wall: DateTime<Utc>,
 ) -> Option<PlayGap> {
     let newest_known = known.newest();
@@ -287,10 +291,10 @@ fn gap(
     if is_linked || is_stale {
         return None;
     }
-    // Where the history was empty, the poll that found it so is the last that is known; a page that has room for more
-    // shows all that came since.
-    let polled_at = last_polled_at.filter(|last| *last < oldest && page.is_full());
-    let played_after = known.newest_before.or(polled_at)?;
+    // Where every page was empty so far, none of them proves that nothing was heard; a page that has room for more shows
+    // all that was.
+    let tracked_since = tracked_since.filter(|since| *since < oldest && page.is_full());
+    let played_after = known.newest_before.or(tracked_since)?;
     Some(PlayGap { played_after, played_before: oldest })
 }
 

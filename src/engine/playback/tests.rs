@@ -196,9 +196,26 @@ fn an_empty_page_where_plays_are_known_is_a_gap_that_is_told_once() {
 #[test]
 fn a_history_that_was_empty_can_have_a_gap_too() {
     let full: Vec<i64> = (0..50).map(|n| 5000 - n * 100).collect();
-    let judge = |last_polled| gap(&page(&full), &KnownPlays::default(), Some(at(last_polled)), at(9000));
+    let judge = |since| gap(&page(&full), &KnownPlays::default(), Some(at(since)), at(9000));
     assert_eq!(judge(-60), Some(PlayGap { played_after: at(-60), played_before: at(100) }));
     assert_eq!(judge(200), None, "these are late rows, from before anything was tracked");
+}
+
+/// Found by the simulation: eight answers in a row showed no play, and what they hid was in no gap.
+#[test]
+fn empty_pages_do_not_prove_that_nothing_was_heard_before_the_first_full_one() {
+    let mut rig = Rig::new(&PlaybackRecord::default());
+    rig.minutes_until_ask();
+    let began = rig.wall();
+    assert_eq!(rig.page(&[], &[]).gap, None);
+    for _ in 0..3 {
+        rig.minutes_until_ask();
+        rig.page(&[], &[]);
+    }
+    rig.minutes_until_ask();
+    let oldest = rig.wall() - TimeDelta::seconds(50);
+    let full: Vec<i64> = (0..50).map(|n| (rig.wall() - at(0)).num_seconds() - 1 - n).collect();
+    assert_eq!(rig.page(&full, &[]).gap, Some(PlayGap { played_after: began, played_before: oldest }));
 }
 
 #[test]
