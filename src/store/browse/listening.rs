@@ -1,8 +1,9 @@
 //! What was listened to, summed up: by what it was, or by when it was. It reads the sums that are made ahead
 //! (`store::heard`), so that a question about years costs what it shows.
 //!
-//! Sums are kept by months and years of UTC. What a span has of a month beyond that is added from the rows themselves, or
-//! taken away where less of the month lies outside of the span than within.
+//! Sums are kept by months and years of UTC, and of all time. What a span has of a month beyond that is added from the rows
+//! themselves, or taken away where less of the month lies outside of the span than within. Of many years, what lies outside
+//! of the span is taken away from all time, where that is less.
 
 use crate::model::AccountId;
 use crate::model::stretches::{Part, Stretch};
@@ -71,6 +72,10 @@ pub struct HeardEntry {
 
 /// Spans up to this are summed up from the rows themselves.
 const FEW_DAYS: i64 = 35;
+
+/// How many months have as many sums as a year, and as all time.
+const YEAR_WEIGHS: i64 = 3;
+const ALL_TIME_WEIGHS: i64 = 8;
 
 #[derive(QueryableByName)]
 struct Bounds {
@@ -207,7 +212,8 @@ async fn sums(conn: &mut Conn, account: AccountId, span: Span) -> Result<Option<
     let Some(span) = bounded(conn, account, span).await? else { return Ok(None) };
     let AccountId(id) = account;
     let of = |periods: &[i64]| {
-        let periods: Vec<String> = periods.iter().map(i64::to_string).collect();
+        // There is no period of that number, and there may be none at all.
+        let periods: Vec<String> = periods.iter().chain(&[-1]).map(i64::to_string).collect();
         format!(
             "SELECT item_id, plays, ms FROM heard_sums WHERE account_id = {id} AND period IN ({})",
             periods.join(", ")
@@ -228,7 +234,14 @@ async fn sums(conn: &mut Conn, account: AccountId, span: Span) -> Result<Option<
         return Ok(Some(rows(span.since, span.until, "")));
     }
     let (from, to) = (nearest(span.since), nearest(span.until));
-    let mut parts = vec![of(&periods(from, to))];
+    let within = periods(from, to);
+    let without = [periods(Month::of(all.since), from), periods(to, Month::of(all.until).next())].concat();
+    let mut parts = if weight(&without) + ALL_TIME_WEIGHS < weight(&within) {
+        let taken = format!("SELECT item_id, -plays AS plays, -ms AS ms FROM ({}) AS t", of(&without));
+        vec![of(&[0]), taken]
+    } else {
+        vec![of(&within)]
+    };
     for (one, other) in [(span.since, from.begins_at()), (to.begins_at(), span.until)] {
         if one < other {
             parts.push(rows(one, other, ""));
@@ -260,7 +273,12 @@ fn periods(from: Month, to: Month) -> Vec<i64> {
             month = month.next();
         }
     }
-    if periods.is_empty() { vec![-1] } else { periods }
+    periods
+}
+
+/// About how many sums there are of these periods: a title that is heard in a year is heard in some of its months.
+fn weight(periods: &[i64]) -> i64 {
+    periods.iter().map(|period| if *period < 10_000 { YEAR_WEIGHS } else { 1 }).sum()
 }
 
 /// Names, and when each was heard first and last.
@@ -319,7 +337,7 @@ mod tests {
         let month = |text: &str| Month::of(format!("{text}-15T00:00:00Z").parse().expect("a moment"));
         assert_eq!(periods(month("2023-11"), month("2026-02")), [202311, 202312, 2024, 2025, 202601]);
         assert_eq!(periods(month("2024-01"), month("2025-01")), [2024]);
-        assert_eq!(periods(month("2024-01"), month("2024-01")), [-1]);
+        assert_eq!(periods(month("2024-01"), month("2024-01")), Vec::<i64>::new());
     }
 
     #[test]

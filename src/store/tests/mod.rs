@@ -8,6 +8,7 @@ mod catalogue;
 mod changes;
 mod commit;
 mod effects;
+mod heard;
 mod held;
 mod held_items;
 mod ledger;
