@@ -29,6 +29,9 @@ that the guarantees hold. Prints what was done to it; on a failure its story, ma
   --help        print this
 ";
 
+/// Seeds between two lines that say how far it is.
+const TOLD_EVERY: u64 = 10_000;
+
 #[derive(Debug, Clone, Copy)]
 struct Options {
     seeds: u64,
@@ -121,6 +124,9 @@ fn many(options: Options) -> ExitCode {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= end {
                         break;
+                    }
+                    if seed > from && (seed - from).is_multiple_of(TOLD_EVERY) {
+                        eprintln!("{} seeds", seed - from);
                     }
                     let scenario = options.scenario(seed);
                     match live(&scenario) {

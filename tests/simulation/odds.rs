@@ -23,8 +23,8 @@ pub enum Odd {
     Alternate { entity: EntityType, delta: i32, num: u32 },
     /// The next answers are all the first page.
     IgnoreOffset { entity: EntityType, num: u32 },
-    /// The next pages hold fewer rows, and say that nothing follows.
-    CutShort { entity: EntityType, rows: u32, num: u32 },
+    /// The next pages, or those behind so many, hold fewer rows, and say that nothing follows.
+    CutShort { entity: EntityType, rows: u32, num: u32, skip: u32 },
     /// `next` is set or null, or missing, whatever follows.
     WrongNext { next: Option<bool>, num: u32 },
     /// The cursor of the next pages leads to where it came from, or to the beginning.
@@ -35,8 +35,12 @@ pub enum Odd {
     OldItems { at: u32, num: u32 },
     /// An item of a playlist is counted and not given.
     HideItem { at: u32, position: u32 },
-    /// The next items of a playlist hold fewer rows, and say that nothing follows.
-    CutItems { at: u32, rows: u32, num: u32 },
+    /// The next pages of a playlist's items, or those behind so many, hold fewer rows, and say that nothing follows.
+    CutItems { at: u32, rows: u32, num: u32, skip: u32 },
+    /// Every other page of a playlist's items counts another number of them.
+    MiscountItems { at: u32, delta: i32, num: u32 },
+    /// The next pages of a playlist's items are all the first.
+    IgnoreItemsOffset { at: u32, num: u32 },
     /// The items of a playlist are not shown, for so many requests: 404, or 403.
     RefuseItems { at: u32, num: u32, is_gone: bool },
     /// The next answers of a listing do not say how long it is; of playlists, nor of their items.
@@ -49,14 +53,32 @@ pub struct Odds {
     copies: PerEntity<OldCopy>,
     alternates: PerEntity<(u32, i32)>,
     ignores: PerEntity<u32>,
-    cuts: PerEntity<(u32, u32)>,
+    cuts: PerEntity<Cut>,
     nexts: (u32, Option<bool>),
     turns: (u32, bool),
     miscounts: BTreeMap<u32, (u32, u32)>,
     old_items: BTreeMap<u32, u32>,
-    item_cuts: BTreeMap<u32, (u32, u32)>,
+    item_cuts: BTreeMap<u32, Cut>,
+    item_totals: BTreeMap<u32, (u32, i32)>,
+    item_ignores: BTreeMap<u32, u32>,
     refusals: BTreeMap<u32, (u32, bool)>,
     uncounted: PerEntity<u32>,
+}
+
+/// Pages that hold at most so many rows: `num` of them, behind `skip`.
+#[derive(Debug, Default, Clone, Copy)]
+struct Cut {
+    skip: u32,
+    num: u32,
+    rows: u32,
+}
+
+impl Cut {
+    /// How many of so many rows the next page holds, if that is fewer.
+    fn next(&mut self, num_rows: usize) -> Option<usize> {
+        let rows = self.rows as usize;
+        (num_rows > rows && !take(&mut self.skip) && take(&mut self.num)).then_some(rows)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -78,21 +100,24 @@ impl Odd {
     pub fn random(random: &mut Rng) -> Odd {
         let (entity, at) = (EntityType::ALL[random.usize(0..EntityType::ALL.len())], random.u32(..));
         let num = [1, 1, 2, 3, 8, 40][random.usize(0..6)];
-        match random.u32(0..17) {
+        let skip = [0, 0, 1, 2][random.usize(0..4)];
+        match random.u32(0..19) {
             0 => Odd::Cap { rows: [1, 5, 10, 20, 49][random.usize(0..5)] },
             1 | 2 => Odd::Hide { entity, at },
             3 => Odd::OldCopy { entity, num, is_behind: random.bool() },
             4 => Odd::Alternate { entity, delta: random.i32(-5..6), num },
             5 => Odd::IgnoreOffset { entity, num },
-            6 => Odd::CutShort { entity, rows: [0, 1, 7, 25][random.usize(0..4)], num },
+            6 => Odd::CutShort { entity, rows: [0, 1, 7, 25][random.usize(0..4)], num, skip },
             7 => Odd::WrongNext { next: [None, Some(true), Some(false)][random.usize(0..3)], num },
             8 => Odd::TurnCursor { stands: random.bool(), num },
             9 => Odd::Miscount { at, count: [0, 0, 1, 500][random.usize(0..4)], num },
             10 | 11 => Odd::OldItems { at, num },
             12 | 13 => Odd::HideItem { at, position: random.u32(..) },
-            14 => Odd::CutItems { at, rows: [0, 1, 7, 25][random.usize(0..4)], num },
+            14 => Odd::CutItems { at, rows: [0, 1, 7, 25][random.usize(0..4)], num, skip },
             15 => Odd::RefuseItems { at, num: [1, 2, u32::MAX][random.usize(0..3)], is_gone: random.bool() },
-            _ => Odd::Uncounted { entity, num },
+            16 => Odd::Uncounted { entity, num },
+            17 => Odd::MiscountItems { at, delta: random.i32(-5..6), num },
+            _ => Odd::IgnoreItemsOffset { at, num },
         }
     }
 
@@ -111,6 +136,8 @@ impl Odd {
             Odd::OldItems { .. } => "items older than the listing",
             Odd::HideItem { .. } => "items that are counted and not given",
             Odd::CutItems { .. } => "items that end too early",
+            Odd::MiscountItems { .. } => "totals of items that alternate",
+            Odd::IgnoreItemsOffset { .. } => "offsets of items that are ignored",
             Odd::RefuseItems { .. } => "playlists whose items are refused",
             Odd::Uncounted { .. } => "lengths that are not told",
         }
@@ -144,9 +171,9 @@ impl World {
                 self.library.of_mut(entity).is_veiled = true;
                 odds.ignores[entity] = num;
             }
-            Odd::CutShort { entity, rows, num } => {
+            Odd::CutShort { entity, rows, num, skip } => {
                 self.library.of_mut(entity).is_veiled = true;
-                odds.cuts[entity] = (num, rows);
+                odds.cuts[entity] = Cut { skip, num, rows };
             }
             Odd::WrongNext { next, num } => odds.nexts = (num, next),
             Odd::TurnCursor { stands, num } => {
@@ -158,6 +185,8 @@ impl World {
             | Odd::OldItems { at, .. }
             | Odd::HideItem { at, .. }
             | Odd::CutItems { at, .. }
+            | Odd::MiscountItems { at, .. }
+            | Odd::IgnoreItemsOffset { at, .. }
             | Odd::RefuseItems { at, .. } => {
                 let listing = self.library.of_mut(EntityType::Playlists);
                 if let Some(at) = (at as usize).checked_rem(listing.order.len()) {
@@ -278,8 +307,8 @@ impl Odds {
         }
         total = total.filter(|_| !take(&mut self.uncounted[at]));
         let mut next = if to < rows.len() { Next::Goes { offset: Some(to as u32) } } else { Next::End };
-        if take(&mut self.cuts[at].0) && slots.len() > self.cuts[at].1 as usize {
-            slots.truncate(self.cuts[at].1 as usize);
+        if let Some(rows) = self.cuts[at].next(slots.len()) {
+            slots.truncate(rows);
             // Whatever follows is shown as not there.
             listing.withhold(honest.start..len, tick);
             next = Next::End;
@@ -326,7 +355,9 @@ impl Odds {
             Odd::Miscount { count, num, .. } => drop(self.miscounts.insert(number, (count, num))),
             Odd::OldItems { num, .. } => drop(self.old_items.insert(number, num)),
             Odd::HideItem { position, .. } => contents.withheld = position.checked_rem(contents.items.len() as u32),
-            Odd::CutItems { rows, num, .. } => drop(self.item_cuts.insert(number, (num, rows))),
+            Odd::CutItems { rows, num, skip, .. } => drop(self.item_cuts.insert(number, Cut { skip, num, rows })),
+            Odd::MiscountItems { delta, num, .. } => drop(self.item_totals.insert(number, (num, delta))),
+            Odd::IgnoreItemsOffset { num, .. } => drop(self.item_ignores.insert(number, num)),
             Odd::RefuseItems { num, is_gone, .. } => drop(self.refusals.insert(number, (num, is_gone))),
             _ => {}
         }
@@ -346,19 +377,26 @@ impl Odds {
             _ => &contents.items,
         };
         let limit = self.capped(limit);
+        let is_ignored = self.item_ignores.get_mut(&number).is_some_and(take) && from > 0;
+        let from = if is_ignored { 0 } else { from };
         let to = (from as usize + limit).min(held.len());
         let is_given = |at: &usize| Some(*at as u32) != contents.withheld;
         let mut slots: Vec<Slot> = (from as usize..to).filter(is_given).map(|at| playlist_item(held[at])).collect();
         let mut next = if to < held.len() { Next::Goes { offset: Some(to as u32) } } else { Next::End };
         let total = Some(held.len() as u32).filter(|_| !take(&mut self.uncounted[EntityType::Playlists]));
-        if let Some((num, rows)) = self.item_cuts.get_mut(&number)
-            && slots.len() > *rows as usize
-            && take(num)
-        {
-            slots.truncate(*rows as usize);
+        if let Some(rows) = self.item_cuts.get_mut(&number).and_then(|cut| cut.next(slots.len())) {
+            slots.truncate(rows);
             next = Next::End;
         }
-        if is_old || slots.len() < to.saturating_sub(from as usize) {
+        let mut total = total;
+        if let Some((num, delta)) = self.item_totals.get_mut(&number)
+            && take(num)
+            && num.is_multiple_of(2)
+        {
+            total = total.map(|total| total.saturating_add_signed(*delta));
+            contents.misread_at.push(tick);
+        }
+        if is_old || is_ignored || slots.len() < to.saturating_sub(from as usize) {
             contents.misread_at.push(tick);
         }
         self.envelope(Page { total, limit: Some(limit as u32), next, next_cursor: None, slots }, to)
