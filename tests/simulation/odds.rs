@@ -25,6 +25,8 @@ pub enum Odd {
     IgnoreOffset { entity: EntityType, num: u32 },
     /// The next pages, or those behind so many, hold fewer rows, and say that nothing follows.
     CutShort { entity: EntityType, rows: u32, num: u32, skip: u32 },
+    /// The last row of the next pages, or of those behind so many, is the first one again.
+    Double { entity: EntityType, num: u32, skip: u32 },
     /// `next` is set or null, or missing, whatever follows.
     WrongNext { next: Option<bool>, num: u32 },
     /// The cursor of the next pages leads to where it came from, or to the beginning.
@@ -54,6 +56,7 @@ pub struct Odds {
     alternates: PerEntity<(u32, i32)>,
     ignores: PerEntity<u32>,
     cuts: PerEntity<Cut>,
+    doubles: PerEntity<Cut>,
     nexts: (u32, Option<bool>),
     turns: (u32, bool),
     miscounts: BTreeMap<u32, (u32, u32)>,
@@ -101,7 +104,7 @@ impl Odd {
         let (entity, at) = (EntityType::ALL[random.usize(0..EntityType::ALL.len())], random.u32(..));
         let num = [1, 1, 2, 3, 8, 40][random.usize(0..6)];
         let skip = [0, 0, 1, 2][random.usize(0..4)];
-        match random.u32(0..19) {
+        match random.u32(0..20) {
             0 => Odd::Cap { rows: [1, 5, 10, 20, 49][random.usize(0..5)] },
             1 | 2 => Odd::Hide { entity, at },
             3 => Odd::OldCopy { entity, num, is_behind: random.bool() },
@@ -116,7 +119,8 @@ impl Odd {
             14 => Odd::CutItems { at, rows: [0, 1, 7, 25][random.usize(0..4)], num, skip },
             15 => Odd::RefuseItems { at, num: [1, 2, u32::MAX][random.usize(0..3)], is_gone: random.bool() },
             16 => Odd::Uncounted { entity, num },
-            17 => Odd::MiscountItems { at, delta: random.i32(-5..6), num },
+            17 => Odd::Double { entity, num, skip },
+            18 => Odd::MiscountItems { at, delta: random.i32(-5..6), num },
             _ => Odd::IgnoreItemsOffset { at, num },
         }
     }
@@ -130,6 +134,7 @@ impl Odd {
             Odd::Alternate { .. } => "totals that alternate",
             Odd::IgnoreOffset { .. } => "offsets that are ignored",
             Odd::CutShort { .. } => "pages that end too early",
+            Odd::Double { .. } => "rows that are given twice",
             Odd::WrongNext { .. } => "a wrong `next`",
             Odd::TurnCursor { .. } => "cursors that turn",
             Odd::Miscount { .. } => "playlists miscounted by the listing",
@@ -175,6 +180,10 @@ impl World {
                 self.library.of_mut(entity).is_veiled = true;
                 odds.cuts[entity] = Cut { skip, num, rows };
             }
+            Odd::Double { entity, num, skip } => {
+                self.library.of_mut(entity).is_veiled = true;
+                odds.doubles[entity] = Cut { skip, num, rows: 1 };
+            }
             Odd::WrongNext { next, num } => odds.nexts = (num, next),
             Odd::TurnCursor { stands, num } => {
                 self.library.of_mut(EntityType::Artists).is_veiled = true;
@@ -200,7 +209,8 @@ impl World {
         | Odd::OldCopy { entity, .. }
         | Odd::Alternate { entity, .. }
         | Odd::IgnoreOffset { entity, .. }
-        | Odd::CutShort { entity, .. } = odd
+        | Odd::CutShort { entity, .. }
+        | Odd::Double { entity, .. } = odd
         {
             self.note_change(entity);
         }
@@ -295,9 +305,12 @@ impl Odds {
         if numbers.iter().any(|(number, _)| listing.item(*number).is_spoilt) {
             return None;
         }
-        let given = numbers.iter().filter(|(number, _)| !listing.item(*number).is_withheld);
-        let mut slots: Vec<Slot> =
-            given.map(|(number, added_at)| slot(listing.entity, *number, listing.item(*number), *added_at)).collect();
+        let given: Vec<(u32, i64)> =
+            numbers.iter().copied().filter(|(number, _)| !listing.item(*number).is_withheld).collect();
+        let mut slots: Vec<Slot> = given
+            .iter()
+            .map(|(number, added_at)| slot(listing.entity, *number, listing.item(*number), *added_at))
+            .collect();
         for number in self.miscount(listing.entity, &mut slots) {
             listing.items[number as usize].contents.lagged_at = tick;
         }
@@ -312,6 +325,11 @@ impl Odds {
             // Whatever follows is shown as not there.
             listing.withhold(honest.start..len, tick);
             next = Next::End;
+        }
+        if self.doubles[at].next(slots.len()).is_some() {
+            let last = slots.len() - 1;
+            slots[last] = slots[0].clone();
+            listing.items[given[last].0 as usize].withheld_at = tick;
         }
         if total.is_none_or(|total| (total as usize) < len) {
             // It does not count what is not given: that is shown as gone.
