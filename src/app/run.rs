@@ -188,8 +188,8 @@ struct AccountWatcher {
 struct Adopted {
     /// The sign-in that it was adopted under.
     revision: DateTime<Utc>,
-    /// The tenure of this node.
-    epoch: i64,
+    /// The number of this node's tenure.
+    tenure: u64,
 }
 
 /// What the service has to do beside its actors.

@@ -1,7 +1,9 @@
 //! Several services on one PostgreSQL: they share its accounts, and each of them may die, freeze or stop, as the database may.
 //! Nothing is lost, nothing is written twice, and together they send what one may.
 
-use super::support::{Backend, Cluster, Database, Running, Sandbox, Segno, block_on, http, membership_of, wait_until};
+use super::support::{
+    Backend, Cluster, Database, Running, Sandbox, Segno, block_on, http, link::Link, membership_of, wait_until,
+};
 use segno::model::EntityType;
 use serde_json::{Value, json};
 use std::{
@@ -53,9 +55,15 @@ impl Fleet {
     }
 
     fn start(&self, number: u32) -> Node {
+        self.start_on(number, &self.database.url())
+    }
+
+    /// The same, by another way to the database.
+    fn start_on(&self, number: u32, url: &str) -> Node {
         let log = self.database.folder.path().join(format!("node-{number}.log"));
         let segno = Segno::on(&self.database, &self.sandbox, &["run"])
             .without_env("SEGNO_SPOTIFY_REFRESH_TOKEN")
+            .env("SEGNO_DATABASE_URL", url)
             .env("SEGNO_RATE_LIMIT_REQUESTS", &LIMIT.to_string())
             .env("SEGNO_RATE_LIMIT_WINDOW", "2s")
             .env("SEGNO_WEB_LISTEN", "127.0.0.1:0");
@@ -94,6 +102,15 @@ impl Fleet {
         self.patiently("everything is read", || {
             self.database.count(done) == self.num_accounts * EntityType::ALL.len() as u64
         });
+    }
+
+    /// What runs have written, but for who owns them: that changes with each claim.
+    fn written(&self) -> Vec<Vec<String>> {
+        let states = "SELECT account_id || '|' || entity_type || '|' || phase || '|' || generation || '|' || \
+                      last_synced_offset || '|' || is_complete || '|' || last_updated_at || '|' || \
+                      coalesce(next_run_at::text, '-') AS line FROM sync_states ORDER BY 1";
+        let rows = ["sync_batches", "saved_tracks", "tracks", "playlist_items"].map(|table| self.database.rows(table));
+        rows.into_iter().chain([self.database.lines(states)]).collect()
     }
 
     /// Each account has what the sandbox has of it, and the limit was kept.
@@ -218,21 +235,41 @@ fn a_node_that_was_frozen_past_its_hold_commits_nothing_and_goes_on_as_a_node() 
     fleet.patiently("the other has all", || fleet.held(&steady) == 6);
     fleet.sandbox.configure(json!({ "latency_ms": 0 }));
     fleet.wait_until_all_is_read();
-    // All but who owns it: that changes again when the frozen one has its share.
-    let states = "SELECT account_id || '|' || entity_type || '|' || phase || '|' || generation || '|' || \
-                  last_synced_offset || '|' || is_complete || '|' || last_updated_at || '|' || \
-                  coalesce(next_run_at::text, '-') AS line FROM sync_states ORDER BY 1";
-    let written = || {
-        let rows = ["sync_batches", "saved_tracks", "tracks", "playlist_items"].map(|table| fleet.database.rows(table));
-        (rows, fleet.database.lines(states))
-    };
-    let before = written();
+    let before = fleet.written();
     frozen.running.signal("CONT");
     fleet.patiently("it has noticed", || frozen.log().contains("not held by this node any more"));
     fleet.wait_for_shares(&[&steady, &frozen], &[3, 3]);
     assert!(frozen.running.is_running());
-    assert!(written() == before, "it has committed something: {}", frozen.log());
+    assert!(fleet.written() == before, "it has committed something: {}", frozen.log());
     [steady, frozen].into_iter().for_each(Node::stop);
+    fleet.assert_true();
+}
+
+/// What it had sent to the database arrives when others have long gone on.
+#[test]
+fn a_node_that_was_cut_off_from_the_database_commits_nothing_late_and_goes_on_as_a_node() {
+    let Some(fleet) = fleet(6, "900") else { return };
+    let Some(link) = Link::to_server() else { return };
+    fleet.sandbox.configure(json!({ "latency_ms": 150 }));
+    let steady = fleet.start(1);
+    let mut cut_off = fleet.start_on(2, &link.url(&fleet.database.url()));
+    fleet.wait_for_shares(&[&steady, &cut_off], &[3, 3]);
+    let of_cut_off = format!("sync_states WHERE owner_label LIKE '{}'", cut_off.label());
+    fleet.patiently("it has runs of its own", || fleet.database.count(&of_cut_off) > 0);
+    link.cut();
+    let cut_at = Instant::now();
+    fleet.patiently("the other has all", || fleet.held(&steady) == 6);
+    // A transaction that was open is ended by the server after ten seconds; until then its account is passed over.
+    assert!(cut_at.elapsed() < Duration::from_secs(15), "it took {:?}", cut_at.elapsed());
+    wait_until("it has let go", || cut_off.log().contains("not held by this node any more"));
+    fleet.sandbox.configure(json!({ "latency_ms": 0 }));
+    fleet.wait_until_all_is_read();
+    let before = fleet.written();
+    link.heal();
+    fleet.wait_for_shares(&[&steady, &cut_off], &[3, 3]);
+    assert!(cut_off.running.is_running());
+    assert!(fleet.written() == before, "it has committed something: {}", cut_off.log());
+    [steady, cut_off].into_iter().for_each(Node::stop);
     fleet.assert_true();
 }
 
@@ -328,6 +365,32 @@ fn an_order_at_any_node_reaches_the_one_that_keeps_the_account_current() {
     // A single sync beside them is refused, as beside one service.
     let sync = Segno::on(&fleet.database, &fleet.sandbox, &["sync"]).without_env("SEGNO_SPOTIFY_REFRESH_TOKEN");
     sync.run().assert_refused(1, &["segno run (process ", "keeps this account current"]);
+    nodes.into_iter().for_each(Node::stop);
+    fleet.assert_true();
+}
+
+/// As far as it only adds to the tables.
+#[test]
+fn nodes_go_on_while_a_newer_version_has_brought_the_tables_up_to_date() {
+    let Some(fleet) = fleet(2, "60") else { return };
+    let nodes = [fleet.start(1), fleet.start(2)];
+    fleet.wait_for_shares(&[&nodes[0], &nodes[1]], &[1, 1]);
+    fleet.wait_until_all_is_read();
+    fleet.database.execute(
+        "ALTER TABLE accounts ADD COLUMN to_come TEXT; ALTER TABLE nodes ADD COLUMN to_come TEXT; \
+         CREATE TABLE to_come (id BIGINT); INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')",
+    );
+    for user in 0..2 {
+        fleet.sandbox.post(&format!("edit?user={user}"), &json!({ "edits": [{ "op": "add_tracks", "count": 2 }] }));
+    }
+    for account in fleet.database.lines("SELECT CAST(id AS TEXT) AS line FROM accounts") {
+        let account: u64 = account.parse().expect("an id");
+        let answer = nodes[0].post("/api/v1/sync", json!({ "account": account, "entity_types": ["tracks"] }));
+        assert_eq!(answer["accepted"][0]["entity_type"], "tracks", "{answer}");
+    }
+    fleet.patiently("the new tracks are there", || fleet.database.count("saved_tracks") == 2 * 62);
+    let late = Segno::on(&fleet.database, &fleet.sandbox, &["run"]).run();
+    late.assert_refused(1, &["which this version of segno does not know; use the newer version"]);
     nodes.into_iter().for_each(Node::stop);
     fleet.assert_true();
 }

@@ -9,9 +9,10 @@ use super::{
 };
 use crate::{
     actors::{
-        EntityState, Progress,
+        EntityState, Progress, Supervisor,
         supervisor::{
             notices,
+            service::Release,
             steering::{GivenAt, SteerAccount, SteerError, Steered},
         },
     },
@@ -21,6 +22,7 @@ use crate::{
     model::{AccountId, GivenOrder, Node, SyncKey},
     store::{Store, StoreError},
 };
+use actix::Addr;
 use actix_rt::Arbiter;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -43,8 +45,8 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
 /// What is known of this node's hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Holding {
-    /// Each account with the epoch in which it is held.
-    pub held: BTreeMap<AccountId, i64>,
+    /// Each account with the number of its tenure: what was lost and taken again has another one.
+    pub held: BTreeMap<AccountId, u64>,
     /// Orders that were given at other nodes and wait to be carried out here.
     pub orders: Vec<GivenOrder>,
     /// This node tells webhooks what happens.
@@ -92,8 +94,11 @@ impl NodeKeeper {
             machine: Nodes::new(node.owner.id, pace, clock::steady()),
             store,
             node,
+            supervisor: watcher.supervisor.clone(),
             progress: watcher.progress.clone(),
             holding: sender,
+            known: BTreeMap::new(),
+            num_tenures: 0,
             life: seen_life,
             nudge: nudge.clone(),
             is_away: false,
@@ -140,8 +145,8 @@ impl AccountWatcher {
         }
     }
 
-    /// The accounts that this node holds, each with the epoch in which it does.
-    pub(super) fn held(&self) -> BTreeMap<AccountId, i64> {
+    /// The accounts that this node holds, each with the number of its tenure.
+    pub(super) fn held(&self) -> BTreeMap<AccountId, u64> {
         self.keeper.as_ref().map(|keeper| keeper.holding.borrow().held.clone()).unwrap_or_default()
     }
 
@@ -192,8 +197,12 @@ struct Keeping {
     machine: Nodes,
     store: Store,
     node: Node,
+    supervisor: Addr<Supervisor>,
     progress: watch::Receiver<Progress>,
     holding: watch::Sender<Holding>,
+    /// What was held when it was last told: the epoch of each account, and the number of its tenure.
+    known: BTreeMap<AccountId, (i64, u64)>,
+    num_tenures: u64,
     life: watch::Receiver<Life>,
     nudge: Arc<Notify>,
     /// The database does not answer, and that was told.
@@ -285,15 +294,26 @@ impl Keeping {
         }
     }
 
-    /// Those who look are woken only by what is new.
-    fn show(&self) {
-        let held = self.machine.held();
+    /// What is lost is let go of at once, even if the rest of the service waits for a database that hangs. Those who look
+    /// are woken only by what is new.
+    fn show(&mut self) {
+        let (held, known) = (self.machine.held(), &mut self.known);
+        let is_lost = |account: &AccountId, epoch: &i64| held.get(account) != Some(epoch);
+        for (account, _) in known.extract_if(.., |account, (epoch, _)| is_lost(account, epoch)) {
+            info!(account = account.0, "not held by this node any more");
+            self.supervisor.do_send(Release(account));
+        }
+        for (account, epoch) in held {
+            known.entry(*account).or_insert_with(|| {
+                self.num_tenures += 1;
+                (*epoch, self.num_tenures)
+            });
+        }
+        let held: BTreeMap<AccountId, u64> = known.iter().map(|(id, (_, tenure))| (*id, *tenure)).collect();
+        let is_first = self.machine.is_first();
         self.holding.send_if_modified(|holding| {
-            let is_news = holding.held != *held || holding.is_first != self.machine.is_first();
-            if is_news {
-                holding.held = held.clone();
-                holding.is_first = self.machine.is_first();
-            }
+            let is_news = holding.held != held || holding.is_first != is_first;
+            (holding.held, holding.is_first) = (held, is_first);
             is_news
         });
     }

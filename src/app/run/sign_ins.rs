@@ -25,10 +25,9 @@ impl AccountWatcher {
         let concerned: Option<BTreeSet<AccountId>> =
             self.store.is_shared().then(|| held.keys().chain(self.adopted.keys()).copied().collect());
         let lost = |(account, adopted): (&AccountId, &Adopted)| {
-            (held.get(account) != Some(&adopted.epoch)).then_some(*account)
+            (held.get(account) != Some(&adopted.tenure)).then_some(*account)
         };
         for account in self.adopted.iter().filter_map(lost).collect::<Vec<_>>() {
-            info!(account = account.0, "not held by this node any more");
             self.let_go(account);
         }
         let sign_ins = match &concerned {
@@ -72,8 +71,8 @@ impl AccountWatcher {
         Ok(())
     }
 
-    /// What the supervisor is to be told of an account, which this node holds in that epoch.
-    async fn look_at(&mut self, sign_in: SignIn, held: Option<i64>) -> Result<Option<Adopt>, StoreError> {
+    /// What the supervisor is to be told of an account, which this node holds in that tenure.
+    async fn look_at(&mut self, sign_in: SignIn, held: Option<u64>) -> Result<Option<Adopt>, StoreError> {
         let (account_id, name) = (sign_in.account.id, accounts::name(&sign_in.account));
         let client_id = self.client.client_id().to_owned();
         let obstacle = sign_in::obstacle(&sign_in, &client_id, clock::now());
@@ -90,14 +89,14 @@ impl AccountWatcher {
             return Ok(None);
         };
         self.warn_of_the_end(&sign_in);
-        let Some(epoch) = held else {
+        let Some(tenure) = held else {
             // Where there is nobody else, it is still to be claimed.
             if !self.store.is_shared() {
                 self.nudge();
             }
             return Ok(None);
         };
-        let adopted = Adopted { revision, epoch };
+        let adopted = Adopted { revision, tenure };
         let is_new = match self.adopted.get(&account_id) {
             Some(known) if *known == adopted => return Ok(None),
             Some(_) => false,
@@ -106,6 +105,10 @@ impl AccountWatcher {
         let Some(tokens) = sign_in::tokens_of(&self.store, account_id, &client_id).await? else { return Ok(None) };
         let remembered = self.remembered(account_id, revision).await?;
         let paused = self.store.paused_by_hand(account_id).await?;
+        if self.held().get(&account_id) != Some(&tenure) {
+            // Lost while the database was asked.
+            return Ok(None);
+        }
         if is_new {
             info!(account = name, "kept current from here on");
         } else {

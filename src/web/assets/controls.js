@@ -51,9 +51,10 @@ export function turn(node, action, words, sign) {
 
 async function perform(action, scope) {
   try {
-    const { accepted, skipped } = await post(action, scope);
+    const { accepted, skipped, is_waiting: isWaiting } = await post(action, scope);
     const names = (entries) => capital(listed([...new Set(entries.map((entry) => plain(entry.entity_type)))]));
     const parts = skipped.map((entry) => `${capital(plain(entry.entity_type))}: nothing done, ${entry.why}.`);
+    if (isWaiting) parts.push("Noted; no node has taken it up yet.");
     if (accepted.length > 0) parts.unshift(DONE[action](names(accepted)));
     say(parts.join(" ") || "There is nothing to do.", accepted.length === 0);
   } catch (problem) {

@@ -6,7 +6,7 @@ import { setTime } from "./time.js";
 import { counted, number } from "./words.js";
 
 export function nodesPart() {
-  const list = h("ul", { class: "pauses" });
+  const list = h("ul", { class: "plain" });
   const updateNodes = keyed(list, (node) => node.id, nodeLine);
   const node = h("section", { class: "card nodes", "aria-labelledby": "nodes" }, h("h2", { id: "nodes" }, "Nodes"), list);
   const update = ({ nodes }) => {

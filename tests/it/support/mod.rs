@@ -5,6 +5,7 @@ pub mod database;
 pub mod http;
 mod inspect;
 mod journal;
+pub mod link;
 pub mod login;
 pub mod process;
 pub mod proxy;
