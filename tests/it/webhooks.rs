@@ -205,3 +205,28 @@ both! {
         assert_eq!((&failing["entity_type"], &failing["type"]), (&json!("albums"), &json!("failure")));
     }
 }
+
+#[test]
+fn of_several_nodes_one_tells_and_the_next_goes_on_when_it_dies() {
+    if !Backend::Postgres.is_available() {
+        return;
+    }
+    let (database, sandbox) = (Database::new(Backend::Postgres), Sandbox::exact(60, 20, 10, 2, 10));
+    let receiver = Receiver::start();
+    let start = || service(&database, &sandbox, &receiver.url("/hook")).spawn();
+    let first = start();
+    complete(&database);
+    let second = start();
+    wait_until("both live", || database.count("nodes WHERE holds_until > now()") == 2);
+    sandbox.edit(json!([{ "op": "add_tracks", "count": 3 }]));
+    wait_for_all(&database, &receiver, 1);
+    first.kill();
+    sandbox.edit(json!([{ "op": "remove_albums", "offset": 4 }]));
+    wait_until("the second tells the rest", || {
+        let (news, mut told) = (news(&database), seqs(&receiver.taken()));
+        // What was in flight may come again.
+        told.dedup();
+        news.len() >= 2 && told == news
+    });
+    stop(second);
+}
