@@ -226,6 +226,10 @@ pub(super) async fn refresh(
         "({rows}) AS r JOIN heard_items i ON i.account_id = {account_id} AND i.kind = r.kind AND i.uri = r.uri"
     );
     execute(conn, sums(month, "i.id", &heard, "TRUE")).await?;
+    if within.is_none() && matches!(conn, Conn::Pg(_)) {
+        // PostgreSQL counts by itself only now and then, and would join a year's sums as if there were none yet.
+        execute(conn, "ANALYZE heard_sums".to_owned()).await?;
+    }
     let touched = format!("r.item_id IN (SELECT item_id FROM heard_sums WHERE {months})");
     let year = first.year();
     let of_year = format!(
