@@ -63,7 +63,7 @@ pub enum StoreError {
     #[error("cannot get a database connection: {0}")]
     Pool(#[from] diesel_async::pooled_connection::deadpool::PoolError),
     /// The commit of a run that is no longer the latest. Nothing of it was written.
-    #[error("fenced off: {by} has taken over; two processes must not sync one database")]
+    #[error("fenced off: {by} has taken over; two processes must not sync one account")]
     Fenced { by: String },
     /// A service holds the account and lives.
     #[error("{} keeps this account current; stop it first, or let it do the work", .0.owner.label)]

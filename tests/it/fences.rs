@@ -31,7 +31,7 @@ fn assert_fenced_by(ended: &Ended, winner: u32) {
     let words = format!("fenced off: segno sync (process {winner} on ");
     assert!(ended.stderr.contains(&words), "no \"{words}\": {}", ended.told());
     assert!(ended.stdout.contains(&words), "no \"{words}\": {}", ended.told());
-    assert!(ended.stdout.contains("two processes must not sync one database"), "{}", ended.told());
+    assert!(ended.stdout.contains("two processes must not sync one account"), "{}", ended.told());
 }
 
 /// Batches in the order of their commits: once another run's begin, none of the first comes any more.

@@ -369,6 +369,53 @@ fn an_order_at_any_node_reaches_the_one_that_keeps_the_account_current() {
     fleet.assert_true();
 }
 
+#[test]
+fn a_sign_out_a_sign_in_and_a_purge_reach_the_node_that_keeps_the_account_current() {
+    let Some(fleet) = fleet(4, "60") else { return };
+    let nodes = [fleet.start(1), fleet.start(2)];
+    fleet.wait_for_shares(&[&nodes[0], &nodes[1]], &[2, 2]);
+    fleet.wait_until_all_is_read();
+    let ids = fleet.database.lines("SELECT spotify_id AS line FROM accounts ORDER BY id");
+    let held = |id: &str| fleet.database.count(&format!("accounts WHERE spotify_id = '{id}' AND released_at IS NULL"));
+    let segno = |args: &[&str]| {
+        Segno::on(&fleet.database, &fleet.sandbox, args).without_env("SEGNO_SPOTIFY_REFRESH_TOKEN").succeed();
+        Instant::now()
+    };
+    for id in &ids[..2] {
+        let token = fleet.database.lines(&format!(
+            "SELECT refresh_token AS line FROM account_tokens t JOIN accounts a ON a.id = t.account_id \
+             WHERE a.spotify_id = '{id}'"
+        ));
+        let since = segno(&["logout", id]);
+        fleet.patiently("it is let go", || held(id) == 0);
+        assert!(since.elapsed() < Duration::from_secs(3), "the sign-out took {:?}", since.elapsed());
+        // As a sign-in notes it.
+        let client_id = &fleet.sandbox.env["SEGNO_SPOTIFY_CLIENT_ID"];
+        fleet.database.execute(&format!(
+            "INSERT INTO account_tokens (account_id, client_id, refresh_token, updated_at) \
+             SELECT id, '{client_id}', '{}', now() FROM accounts WHERE spotify_id = '{id}'",
+            token[0]
+        ));
+        let since = Instant::now();
+        fleet.patiently("it is taken up again", || held(id) == 1);
+        assert!(since.elapsed() < Duration::from_secs(3), "the sign-in took {:?}", since.elapsed());
+    }
+    segno(&["purge", &ids[3], "--yes"]);
+    fleet.patiently("it is gone for all", || {
+        nodes.iter().all(|node| {
+            node.status()["nodes"]
+                .as_array()
+                .is_some_and(|nodes| nodes.iter().filter_map(|node| node["num_accounts"].as_u64()).sum::<u64>() == 3)
+        })
+    });
+    assert_eq!(fleet.database.count("accounts"), 3);
+    let account = fleet.database.lines("SELECT CAST(max(id) AS TEXT) AS line FROM accounts");
+    let account: u64 = account[0].parse().expect("an id");
+    let answer = nodes[0].post("/api/v1/sync", json!({ "account": account, "entity_types": ["albums"] }));
+    assert_eq!(answer["accepted"][0]["entity_type"], "albums", "the others go on: {answer}");
+    nodes.into_iter().for_each(Node::stop);
+}
+
 /// As far as it only adds to the tables.
 #[test]
 fn nodes_go_on_while_a_newer_version_has_brought_the_tables_up_to_date() {
