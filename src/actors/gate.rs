@@ -105,7 +105,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        // Whoever waited for the answer is gone.
+        // Nobody waits for the answer any more.
         self.settle(self.outcome, RequestStatus::Unanswered);
         self.gate.do_send(PermitReturned { number: self.number, outcome: self.outcome });
     }
@@ -344,7 +344,7 @@ impl Handler<PermitReturned> for Gate {
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct ReportLimited {
-    /// Of the permit that the request was sent with.
+    /// The number of the permit that the request was sent with.
     pub number: u64,
     pub family: Family,
     pub class: LimitClass,

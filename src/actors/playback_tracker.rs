@@ -53,7 +53,7 @@ pub struct PlaysObserved {
     pub account_id: AccountId,
     pub standing: Standing,
     pub next_poll_at: Option<DateTime<Utc>>,
-    /// Of the poll just committed.
+    /// What the poll just committed has found.
     pub verdict: Option<Verdict>,
     /// Sent to the API for this poll, refused ones included.
     pub num_requests: u32,

@@ -45,7 +45,7 @@ pub struct EntityProgress {
     pub total: Option<u32>,
     /// Playlists read, and to read, while their items are.
     pub playlists: Option<(u32, u32)>,
-    /// Of this run.
+    /// What this run has done so far.
     pub counts: ItemCounts,
     pub num_requests: u32,
     pub num_batches: u32,

@@ -18,7 +18,7 @@ const UNTOUCHED: &str = "it was left as it is";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     Nothing,
-    /// Of an earlier run, possibly cut short.
+    /// The database of an earlier demo, possibly cut short.
     Demo,
 }
 

@@ -64,7 +64,7 @@ impl Since {
 
 pub(super) fn since(word: &str) -> Result<Since, String> {
     let at = || DateTime::parse_from_rfc3339(word).ok().map(|at| Since::At(at.to_utc()));
-    // Of other years databases do not know, or not in order.
+    // Databases do not know other years, or do not sort them.
     let day = || word.parse().ok().filter(|day: &NaiveDate| (1..=9999).contains(&day.year())).map(Since::Day);
     let ago = || humantime::parse_duration(word).ok().filter(|ago| *ago <= AGO_MAX).map(Since::Ago);
     at().or_else(day).or_else(ago).ok_or_else(|| {

@@ -45,7 +45,7 @@ pub fn json(reports: &[SyncReport]) -> String {
     json.expect("a report has string keys only") + "\n"
 }
 
-/// Of each entity type.
+/// The remarks of each entity type.
 fn remarks_of(report: &SyncReport) -> Vec<Vec<String>> {
     report.progress.entities.values().map(|seen| super::report::remarks(&seen.state)).collect()
 }

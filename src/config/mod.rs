@@ -141,7 +141,7 @@ pub struct WebConfig {
 #[derive(Clone)]
 pub struct NotifyConfig {
     pub webhooks: Vec<Url>,
-    /// Of what, as the feed calls it.
+    /// What they are told of, as the feed calls it.
     pub events: Vec<EventKind>,
     /// From the environment only: what is sent is signed with it.
     pub secret: Option<SecretString>,

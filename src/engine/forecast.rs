@@ -19,7 +19,7 @@ const OVERLAPPING_PAGE: u32 = PAGE_LIMIT - 1;
 pub struct Known<'a> {
     /// Those of the API that last.
     pub pauses: &'a [Pause],
-    /// Of the last day.
+    /// The requests of the last day.
     pub ledger: &'a [LedgerEntry],
     pub ceilings: DailyCeilings,
     /// Requests per second.

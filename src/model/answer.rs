@@ -90,7 +90,7 @@ impl RequestStatus {
 impl Disposition {
     pub const SERVED: Disposition = Disposition { status: RequestStatus::Served, was_sent: true, remedy: None };
 
-    /// Of a request that was sent and brought nothing.
+    /// A request that was sent and brought nothing.
     pub const fn sent(status: RequestStatus, remedy: Remedy) -> Disposition {
         Disposition { status, was_sent: true, remedy: Some(remedy) }
     }

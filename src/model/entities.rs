@@ -56,7 +56,7 @@ pub struct Album {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Track {
-    /// Of a local file its URI, shortened where that is longer than an index can hold.
+    /// The URI where it is a local file, shortened if it is longer than an index can hold.
     pub id: String,
     /// The whole URI of a local file; `None` where the id says it: `spotify:track:{id}`.
     pub uri: Option<String>,
@@ -150,7 +150,7 @@ pub struct Playlist {
 pub enum PlaylistItemKind {
     Track,
     Episode,
-    /// Of an audiobook.
+    /// A part of an audiobook.
     Chapter,
     /// A file on somebody's disk: no id, only a `spotify:local:` URI.
     Local,

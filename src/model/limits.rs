@@ -110,7 +110,7 @@ pub struct DailyCeilings {
     pub episodes: Option<u32>,
     pub audiobooks: Option<u32>,
     pub player: Option<u32>,
-    /// Of all families together.
+    /// All families together.
     pub all: Option<u32>,
     /// How many of `all` are kept for the playback tracker: a play that is not asked for in time is lost, a library
     /// entry is not.

@@ -92,7 +92,7 @@ pub enum Oddity {
     Missing,
     /// Its URI says that it is something else than its listing is for: an episode among the tracks.
     Misplaced,
-    /// Of a kind that is not known here.
+    /// Its kind is not known here.
     UnknownKind,
     /// No id, or an empty one.
     MissingId,

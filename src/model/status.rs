@@ -118,7 +118,7 @@ pub struct WaitingPlaylistStatus {
 }
 
 impl EntityStatus {
-    /// Of what has not begun.
+    /// The status of an entity type that has not begun.
     pub fn idle(entity_type: EntityType) -> EntityStatus {
         EntityStatus {
             entity_type,
@@ -199,7 +199,7 @@ pub struct ForecastStatus {
     /// What our own daily ceilings leave; `None` without one.
     pub left_today: Option<u32>,
     pub paused_until: Option<DateTime<Utc>>,
-    /// Of the pause.
+    /// Why it is paused.
     pub class: Option<LimitClass>,
     /// `None` where nothing remains.
     pub done_at: Option<DateTime<Utc>>,

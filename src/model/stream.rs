@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 pub enum StreamKind {
     Track,
     Episode,
-    /// Of an audiobook.
+    /// A part of an audiobook.
     Chapter,
     /// The export does not say: local files, and rows that Spotify lost the names of.
     Unknown,
@@ -61,7 +61,7 @@ pub struct Stream {
     pub ended_at: DateTime<Utc>,
     pub ms_played: i64,
     pub kind: StreamKind,
-    /// Of a [`StreamKind::Track`] always `spotify:track:` and an id.
+    /// For a [`StreamKind::Track`] always `spotify:track:` and an id.
     pub uri: Option<String>,
     pub name: Option<String>,
     /// The album's artist, the author, or nobody.
@@ -81,7 +81,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Of what all generations of the export say alike; `known_start` in unix seconds, 0 where the row does not say.
+    /// Made of what all generations of the export say alike; `known_start` in unix seconds, 0 where the row does not say.
     pub fn digest_with(&self, known_start: i64) -> i64 {
         let mut hash = Sha256::new();
         hash.update(self.ms_played.to_be_bytes());

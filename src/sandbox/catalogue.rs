@@ -149,7 +149,7 @@ pub struct Catalogue {
     episodes: Vec<Episode>,
     shows: Vec<Show>,
     audiobooks: Vec<Audiobook>,
-    /// Whoever compilations are by, once there is one.
+    /// The artist of compilations, once there is one.
     pub various_artists: Option<ArtistNo>,
 }
 

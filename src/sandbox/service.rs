@@ -30,9 +30,9 @@ const HISTORY_MAX: usize = 1_000;
 /// All state of a sandbox.
 #[derive(Debug)]
 pub struct Service {
-    /// Of the person whom the step is about; between steps, of the first.
+    /// The library of the person whom the step is about; between steps, that of the first.
     pub library: Library,
-    /// Of the others, in order.
+    /// The libraries of the others, in order.
     others: Vec<Library>,
     /// Playlists that several people list.
     pub shares: Vec<Share>,

@@ -132,7 +132,7 @@ pub(super) struct ItemRow {
     pub artist: Option<String>,
 }
 
-/// Of the playlists that are, or were, in the account's library.
+/// What came and went in the playlists that are, or were, in the account's library.
 pub(super) async fn items(
     conn: &mut Conn,
     account: AccountId,

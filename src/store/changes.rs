@@ -87,7 +87,7 @@ impl Store {
 }
 
 impl Changes {
-    /// Of one account and these sources, from where an earlier reading has come to.
+    /// The changes of one account in these sources, from where an earlier reading has come to.
     pub(super) fn from_place(
         store: Store,
         account: AccountId,

@@ -34,7 +34,7 @@ pub struct Which {
     /// A part of a name, in letters of either case.
     #[param(max_length = 200)]
     q: Option<String>,
-    /// Of one entity type; of playlists with what came and went inside them.
+    /// Only one entity type; playlists come with what came and went inside them.
     #[param(inline)]
     entity_type: Option<EntityType>,
     /// `added`, `added_again` or `removed`.

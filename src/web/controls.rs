@@ -162,7 +162,7 @@ fn target(request: &HttpRequest, body: &Bytes) -> Result<Target, Problem> {
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json"));
     }
     let unreadable = |error| Problem::bad_request(format!("the body cannot be read: {error}"));
-    // Of an array serde would make a target, field by field.
+    // Serde would take an array for a target, field by field.
     match serde_json::from_slice(body).map_err(unreadable)? {
         target @ Value::Object(_) => serde_json::from_value(target).map_err(unreadable),
         _ => Err(Problem::bad_request(

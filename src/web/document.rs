@@ -21,7 +21,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     pub status: Status,
-    /// Of the last day.
+    /// The requests of the last day.
     pub ledger: Vec<LedgerEntry>,
     /// What the service keeps current.
     pub entities: Vec<EntityType>,
@@ -37,7 +37,7 @@ pub struct About {
     pub database: &'static str,
     pub ceilings: DailyCeilings,
     pub window_seconds: u64,
-    /// Of the settings.
+    /// The time zone of the settings.
     pub time_zone: Option<Zone>,
 }
 

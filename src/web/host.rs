@@ -16,7 +16,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 #[derive(Debug, Clone)]
 pub struct Hosts {
     listen: SocketAddr,
-    /// Of a proxy; in lower case.
+    /// Names of a proxy, in lower case.
     names: Vec<String>,
 }
 

@@ -89,7 +89,7 @@ pub struct HeardOneDocument {
     pub months: Vec<StretchHeard>,
     /// What of it was heard most.
     pub tracks: Vec<HeardEntry>,
-    /// Of an artist.
+    /// The albums of an artist.
     pub albums: Vec<HeardEntry>,
     /// Where it is in.
     pub playlists: Vec<HeardInPlaylist>,

@@ -105,7 +105,7 @@ impl Params {
     pub fn moment(&self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
         let Some(word) = self.get(name) else { return Ok(None) };
         let moment = DateTime::parse_from_rfc3339(word).ok().map(|at| at.to_utc());
-        // Of other years databases do not know, or not in order.
+        // Databases do not know other years, or do not sort them.
         let moment = moment.filter(|at| (1..=9999).contains(&at.year()));
         moment.map(Some).ok_or_else(|| wrong(name, word, "a time such as 2026-11-22T18:00:00Z"))
     }

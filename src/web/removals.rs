@@ -24,7 +24,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
 pub struct WhichRemovals {
     /// The first account where it is left out.
     account: Option<AccountId>,
-    /// Of one entity type; of playlists with their items.
+    /// Only one entity type; playlists come with their items.
     #[param(inline)]
     entity_type: Option<EntityType>,
 }
@@ -43,7 +43,7 @@ pub struct HeldItem {
     pub entity_type: EntityType,
     /// The playlist that the item is missing from; null for the entity type's own listing.
     pub playlist_id: Option<String>,
-    /// Of an item of a playlist its URI, where it has one.
+    /// The URI where it is an item of a playlist and has one.
     pub id: String,
     pub name: Option<String>,
     /// When it was first missed.

@@ -35,7 +35,7 @@ const END_WITHIN_SECONDS: u64 = 1;
 /// What its clients may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Of all workers.
+    /// All workers together.
     connections: usize,
     /// Streams of events among them.
     pub listeners: usize,

@@ -238,7 +238,7 @@ impl Supervisor {
         };
         debug!(%key, ?state, "run ended");
         self.service.progress.send_modify(|progress| {
-            // Of an account that was let go nothing is shown.
+            // An account that was let go is not shown.
             if let Some(entity) = progress.entities.get_mut(&key) {
                 entity.state = state;
             }

@@ -96,7 +96,7 @@ impl Supervisor {
         }
     }
 
-    /// Whoever calls this drives the runs afterwards.
+    /// The caller drives the runs afterwards.
     fn stop_syncers(&mut self, account: AccountId) {
         self.stop_tracker(account);
         let Some(actors) = self.accounts.remove(&account) else { return };

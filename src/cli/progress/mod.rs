@@ -89,7 +89,7 @@ trait View {
     fn finish(&mut self);
 }
 
-/// Of and for playlists: which one is being read, and how many there are.
+/// Which playlist is being read, and how many there are.
 fn playlist(seen: &EntityProgress) -> Option<(u32, u32)> {
     seen.playlists.filter(|_| seen.stage == Stage::Items).map(|(done, total)| ((done + 1).min(total), total))
 }

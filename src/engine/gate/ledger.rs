@@ -167,7 +167,7 @@ impl Ledger {
             let room_at = (sum >= ceiling).then(|| self.of_all().room_at(ceiling)).flatten()?;
             Some((Family::Application, room_at))
         });
-        // Of two that end together, the family's own is the one to tell.
+        // Where two end together, the family's own is the one to tell.
         [of_all, own].into_iter().flatten().max_by_key(|(_, until)| *until)
     }
 

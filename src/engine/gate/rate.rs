@@ -54,7 +54,7 @@ pub struct Rate {
     proven: u32,
     /// Highest level served since the last refusal.
     best: u32,
-    /// Of the review period.
+    /// When the review period began.
     since: Instant,
     peak: u32,
     /// Windows used since the last refusal.

@@ -174,7 +174,7 @@ impl World {
                 let (class, wall) = (LimitClass::Rate, wall(self.start, self.now));
                 self.gate.handle_limited(Some(ticket), Family::Tracks, class, Some(retry_after), self.now, wall);
                 self.gate.handle_returned(ticket, PermitUse::Limited, self.now);
-                // Whoever was refused asks again.
+                // An account that was refused asks again.
                 self.ask(self.accounts[&ticket]);
             }
         }
@@ -183,7 +183,7 @@ impl World {
     /// The process ends and another one begins: in good order, or killed. What is under way is lost with it.
     fn restart(&mut self, is_killed: bool) {
         let wall = wall(self.start, self.now);
-        // Of a process that was killed nobody knows which of its window's requests were sent when.
+        // When a process was killed, nobody knows which of its window's requests were sent when.
         let (used, limit) = self.gate.window_used(self.now);
         let (requests, until) = if is_killed { (limit, wall + TimeDelta::seconds(2)) } else { (used, wall) };
         self.note.learned = self.gate.take_unsaved().1.or(self.note.learned);

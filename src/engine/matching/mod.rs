@@ -55,7 +55,7 @@ const OTHER_COST_MAX: i64 = 700;
 /// What is dearer is so far from the usual that anything else comes first.
 const COST_MAX: i64 = 800;
 
-/// Of a moment within a stretch of which nothing more is known.
+/// A moment that lies within a stretch, where nothing more is known.
 const WITHIN_COST: i64 = 700;
 
 /// How plays lie around the ends and the beginnings of streams, where they cannot be mistaken.
@@ -157,7 +157,7 @@ fn only(near: &[i64]) -> Near {
     }
 }
 
-/// Of sorted moments those that `at` can be.
+/// Those of the sorted moments that `at` can be.
 fn near(moments: &[i64], at: i64) -> &[i64] {
     let from = moments.partition_point(|moment| *moment < at - LATE_MS);
     let to = moments.partition_point(|moment| *moment <= at + EARLY_MS);

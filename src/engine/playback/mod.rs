@@ -145,7 +145,7 @@ impl Playback {
             record.authorized_at.is_some_and(|signed_in_at| signed_in_at > *parked_until - PARK)
         };
         let parked_until = record.parked_until.filter(|until| *until > wall && !signed_in_since(until));
-        // Of a parking that is over, the next poll was its end.
+        // Where a parking is over, the next poll that was noted was its end.
         let noted = record.next_poll_at.filter(|_| record.parked_until.is_none());
         let wait = match (parked_until, record.last_polled_at) {
             (Some(until), _) => until_moment(until, wall).min(PARK),

@@ -309,7 +309,7 @@ pub fn outcome(disposition: &Disposition) -> PermitUse {
         _ if !disposition.was_sent => PermitUse::Unused,
         RequestStatus::Limited => PermitUse::Limited,
         RequestStatus::Served | RequestStatus::Refused | RequestStatus::Unreadable => PermitUse::Served,
-        // Of these nobody knows whether the API itself has seen the request.
+        // Nobody knows whether the API itself has seen these requests.
         RequestStatus::Failing | RequestStatus::Unanswered => PermitUse::Unanswered,
     }
 }

@@ -117,7 +117,7 @@ impl CursorWalk {
                 let is_vain = self.is_asking_again && self.met.len() == num_met;
                 self.is_asking_again = !agrees && !is_vain;
                 self.ended = !self.is_asking_again;
-                // Whoever carries on from here looks behind the last one, and does not read the last page again.
+                // Carried on from here, the walk looks behind the last one and does not read the last page again.
                 let last = self.slots.iter().rev().find_map(Slot::id).map(str::to_owned);
                 self.tip.cursor = last.or(self.tip.cursor.take());
             }

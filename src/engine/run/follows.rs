@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn rows_limit_next_and_total_together_tell_what_follows() {
         use Follows::{Capped, Doubtful, End, Hidden, More, Nothing};
-        // Of 50 rows asked for from 100 on.
+        // 50 rows were asked for, from 100 on.
         for (num_rows, total, limit, next, follows) in [
             (50, Some(230), Some(50), at(150), More),
             (50, Some(150), Some(50), Next::End, More),

@@ -52,7 +52,7 @@ pub struct GapRange {
 }
 
 impl GapRange {
-    /// Of a playlist's items, or of the listing itself.
+    /// A gap in a playlist's items, or in the listing itself.
     pub(super) fn of(self, playlist_id: Option<String>) -> NewGap {
         let GapRange { offset_from, offset_to, reason } = self;
         NewGap { playlist_id, offset_from, offset_to, reason }

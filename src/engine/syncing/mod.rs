@@ -183,7 +183,7 @@ impl Syncing {
                 State::Running(fence)
             }
             (State::Ending(end), Answer::Noted(noted)) => {
-                // Whoever took over goes on, whatever stopped us.
+                // The new owner goes on, whatever stopped us.
                 let end = match noted {
                     Err(error @ SyncError::Overtaken(_)) => RunEnd::Failed(error.into_fault()),
                     Ok(()) | Err(SyncError::Passing(_) | SyncError::Lasting(_)) => end,

@@ -76,7 +76,7 @@ pub enum Answer {
 pub struct Place {
     pub mode: RunMode,
     pub num_active: u32,
-    /// Of the listing.
+    /// Gaps of the listing.
     pub open_gaps: Vec<Gap>,
 }
 

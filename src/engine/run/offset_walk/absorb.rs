@@ -69,7 +69,7 @@ impl OffsetWalk {
                 } else {
                     self.hole = true;
                     self.tip.walk.place.num_short = 0;
-                    // Of a listing that shows nothing at all, and fits on a page, that page is asked for again.
+                    // A listing that shows nothing at all, and fits on a page, is asked for that page again.
                     let is_bare = self.total_max.is_none() && reached == 0;
                     self.tip.offset = if is_last || is_bare { 0 } else { next };
                     self.tip.walk.place.unlinked = true;

@@ -29,7 +29,7 @@ fn every_row_comes_in_pages_that_are_capped_and_the_cap_is_told_once() {
         let is_told = |note: &String| note.contains("no more than 20 rows");
         assert_eq!(notes.iter().filter(|note| is_told(note)).count(), 1, "{entity} {says_so}: {notes:?}");
         let requests = world.requests;
-        // Of playlists, the items are read as well.
+        // The items of playlists are read as well.
         assert!(entity == Playlists || requests <= 20, "{entity} {says_so}: {requests} requests");
         assert_eq!(told(world.run(false)), [""; 0], "{entity}");
         world.remove(250);

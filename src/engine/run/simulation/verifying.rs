@@ -279,7 +279,7 @@ fn followed_artists_rest_until_they_are_due() {
     world.now += 6 * HOUR;
     world.run(false);
     world.check_equal();
-    // Whoever asks is told at once.
+    // A person who asks is told at once.
     world.add();
     world.purpose = Purpose::Current;
     world.run(false);

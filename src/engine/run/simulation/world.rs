@@ -36,7 +36,7 @@ pub struct Conditions {
     pub nulls: bool,
     /// Slots that the API cannot serve, until healed.
     pub bad_slots: usize,
-    /// Of a hundred items, how many are saved at the same moment as the one before.
+    /// How many items in a hundred are saved at the same moment as the one before.
     pub ties: u32,
 }
 
@@ -106,7 +106,7 @@ pub struct World {
     pub denied: BTreeMap<String, (u32, Denial)>,
     pub requests: u32,
     pub lie: Lie,
-    /// Of the runs from here on, and when they begin.
+    /// What the runs from here on are for, and when they begin.
     pub purpose: Purpose,
     pub now: DateTime<Utc>,
     /// Times that a run looked for what was missing without a walk.
