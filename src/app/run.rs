@@ -32,6 +32,7 @@ use crate::{
         },
     },
     cli::stderr::say,
+    clock,
     config::{Config, PlaybackConfig, SyncConfig},
     engine::{
         playback::PlaybackSettings,
@@ -229,7 +230,8 @@ impl AccountWatcher {
         let mut sign_ins = every(if self.store.is_shared() { SHARED_SIGN_INS_EVERY } else { LOOK_FOR_SIGN_INS_EVERY });
         let mut foldings = every(hastened(FOLD_EVERY).max(LOOK_FOR_SIGN_INS_EVERY));
         let (supervisor, mut is_waited_for) = (self.supervisor.clone(), false);
-        let mut pulses = every(notify::watchdog().map_or(PULSE_EVERY, |within| within / 3));
+        let mut pulses = every(notify::watchdog().map_or(PULSE_EVERY, |within| PULSE_EVERY.min(within / 3)));
+        let alive_at = self.alive_at();
         loop {
             let due = tokio::select! {
                 served = &mut served => return end_of(served.map_err(|_| died())?),
@@ -244,7 +246,7 @@ impl AccountWatcher {
                 },
                 _ = foldings.tick() => Due::Folding,
                 _ = pulses.tick() => {
-                    take_pulse(&supervisor).await?;
+                    take_pulse(&supervisor, &alive_at).await?;
                     continue;
                 }
             };
@@ -254,7 +256,7 @@ impl AccountWatcher {
                 tokio::select! {
                     attended = &mut attended => break Some(attended),
                     () = signals.stop() => break None,
-                    _ = pulses.tick() => take_pulse(&supervisor).await?,
+                    _ = pulses.tick() => take_pulse(&supervisor, &alive_at).await?,
                 }
             };
             match attended {
@@ -404,12 +406,16 @@ impl AccountWatcher {
     }
 }
 
-async fn take_pulse(supervisor: &Addr<Supervisor>) -> Result<(), CommandError> {
+async fn take_pulse(
+    supervisor: &Addr<Supervisor>,
+    alive_at: &watch::Sender<std::time::Instant>,
+) -> Result<(), CommandError> {
     let Ok(pulse) = tokio::time::timeout(PULSE_WITHIN, supervisor.send(TakePulse)).await else {
         warn!("the supervisor has not answered for {} s", PULSE_WITHIN.as_secs());
         return Ok(());
     };
     let pulse = pulse.map_err(|_| died())?;
+    alive_at.send_replace(clock::steady());
     notify::tell(Notice::Alive);
     notify::tell(Notice::Status(&pulse.to_string()));
     Ok(())

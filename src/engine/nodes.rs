@@ -9,6 +9,7 @@
 //! | it has more, and a node has much less than its share | hands over the rest: at once what rests, after a while what runs |
 //! | an account is not its own any more, or not in the tenure that it knew | lets go of it, and takes it up anew |
 //! | the database has not answered for as long as its hold lasts | holds nothing until it answers again |
+//! | the service beside it has hung for a while | says no more that it lives, so that others take its accounts |
 //! | it is to stop | claims nothing more |
 //!
 //! Safety is not decided here: whatever a node believes to hold, the database commits nothing for it once another has
@@ -39,6 +40,8 @@ pub struct Pace {
     pub beats_every: Duration,
     /// How long a heartbeat holds the accounts.
     pub holds_for: Duration,
+    /// How long the service may be silent before it counts as one that hangs; `None` where nobody would follow it.
+    pub hangs_after: Option<Duration>,
 }
 
 /// What to do next.
@@ -58,6 +61,8 @@ pub struct Nodes {
     us: Uuid,
     pace: Pace,
     beat_at: Instant,
+    /// When the service was last seen to do something.
+    alive_at: Instant,
     /// `None` while nothing is held.
     holds_until: Option<Instant>,
     held: BTreeMap<AccountId, i64>,
@@ -77,6 +82,7 @@ impl Nodes {
             us,
             pace,
             beat_at: now,
+            alive_at: now,
             holds_until: None,
             held: BTreeMap::new(),
             leaving: BTreeSet::new(),
@@ -105,7 +111,9 @@ impl Nodes {
         }
         if self.beat_at <= now {
             self.beat_at = now + self.pace.beats_every;
-            return Step::Beat;
+            if !self.hangs(now) {
+                return Step::Beat;
+            }
         }
         if !self.to_hand_over.is_empty() {
             return Step::HandOver(std::mem::take(&mut self.to_hand_over));
@@ -114,6 +122,15 @@ impl Nodes {
             return Step::Claim(self.to_claim.min(CLAIMED_AT_ONCE));
         }
         Step::Wait(self.holds_until.map_or(self.beat_at, |until| until.min(self.beat_at)))
+    }
+
+    /// The service was seen to do something then.
+    pub fn handle_alive(&mut self, at: Instant) {
+        self.alive_at = self.alive_at.max(at);
+    }
+
+    fn hangs(&self, now: Instant) -> bool {
+        self.pace.hangs_after.is_some_and(|after| now.saturating_duration_since(self.alive_at) >= after)
     }
 
     /// Something is to be found out before the next heartbeat is due.

@@ -28,16 +28,21 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{Notify, oneshot, watch};
 use tracing::{debug, info, warn};
 
 /// Several nodes: what a dead one had runs on elsewhere when its hold is over.
-const SHARED: Pace = Pace { beats_every: Duration::from_secs(1), holds_for: Duration::from_secs(5) };
+const SHARED: Pace = Pace {
+    beats_every: Duration::from_secs(1),
+    holds_for: Duration::from_secs(5),
+    hangs_after: Some(Duration::from_secs(90)),
+};
 
 /// One node, on a file that nobody else has: a machine that sleeps loses nothing, and the disk has its rest.
-const ALONE: Pace = Pace { beats_every: Duration::from_secs(20), holds_for: Duration::from_secs(60) };
+const ALONE: Pace =
+    Pace { beats_every: Duration::from_secs(20), holds_for: Duration::from_secs(60), hangs_after: None };
 
 /// A database that takes longer is asked anew with the next heartbeat.
 const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
@@ -66,6 +71,8 @@ enum Life {
 pub(super) struct NodeKeeper {
     holding: watch::Receiver<Holding>,
     life: watch::Sender<Life>,
+    /// When the service was last seen to do something.
+    alive_at: watch::Sender<Instant>,
     nudge: Arc<Notify>,
     has_left: oneshot::Receiver<()>,
     thread: Option<Arbiter>,
@@ -88,6 +95,7 @@ impl NodeKeeper {
         let store = store.open_beside(&watcher.url, &format!("{}, node", node.owner.label));
         let (sender, holding) = watch::channel(Holding::default());
         let (life, seen_life) = watch::channel(Life::Serving);
+        let (alive_at, seen_alive_at) = watch::channel(clock::steady());
         let (left, has_left) = oneshot::channel();
         let nudge = Arc::new(Notify::new());
         let keeping = Keeping {
@@ -100,6 +108,7 @@ impl NodeKeeper {
             known: BTreeMap::new(),
             num_tenures: 0,
             life: seen_life,
+            alive_at: seen_alive_at,
             nudge: nudge.clone(),
             is_away: false,
         };
@@ -112,7 +121,7 @@ impl NodeKeeper {
             Some(thread) => _ = thread.spawn(keep),
             None => _ = actix_rt::spawn(keep),
         }
-        Ok(NodeKeeper { holding, life, nudge, has_left, thread })
+        Ok(NodeKeeper { holding, life, alive_at, nudge, has_left, thread })
     }
 
     /// Runs end, and nothing more is claimed.
@@ -148,6 +157,14 @@ impl AccountWatcher {
     /// The accounts that this node holds, each with the number of its tenure.
     pub(super) fn held(&self) -> BTreeMap<AccountId, u64> {
         self.keeper.as_ref().map(|keeper| keeper.holding.borrow().held.clone()).unwrap_or_default()
+    }
+
+    /// Where it is told that the service does something.
+    pub(super) fn alive_at(&self) -> watch::Sender<Instant> {
+        match &self.keeper {
+            Some(keeper) => keeper.alive_at.clone(),
+            None => watch::channel(clock::steady()).0,
+        }
     }
 
     pub(super) fn nudge(&self) {
@@ -204,6 +221,7 @@ struct Keeping {
     known: BTreeMap<AccountId, (i64, u64)>,
     num_tenures: u64,
     life: watch::Receiver<Life>,
+    alive_at: watch::Receiver<Instant>,
     nudge: Arc<Notify>,
     /// The database does not answer, and that was told.
     is_away: bool,
@@ -218,6 +236,7 @@ impl Keeping {
                 Life::Stopping => self.machine.handle_stop(),
                 Life::Leaving => return self.leave().await,
             }
+            self.machine.handle_alive(*self.alive_at.borrow());
             let step = self.machine.poll(clock::steady());
             self.show();
             match step {

@@ -5,6 +5,7 @@ use chrono::DateTime;
 
 const BEAT: Duration = Duration::from_secs(1);
 const HOLD: Duration = Duration::from_secs(5);
+const HANGS: Duration = Duration::from_secs(60);
 
 /// One database for some nodes, each with the clock of its own machine: as long as an account's node is held to live,
 /// nobody claims it.
@@ -27,10 +28,12 @@ struct Simulated {
     epoch: Instant,
     is_frozen: bool,
     reaches_database: bool,
+    /// Nothing but its heart beats.
+    hangs: bool,
 }
 
 fn pace() -> Pace {
-    Pace { beats_every: BEAT, holds_for: HOLD }
+    Pace { beats_every: BEAT, holds_for: HOLD, hangs_after: Some(HANGS) }
 }
 
 impl World {
@@ -46,7 +49,7 @@ impl World {
         // Clocks of machines have nothing to do with each other.
         let epoch = Instant::now() + Duration::from_secs(number as u64 * 600);
         let machine = Nodes::new(id, pace(), epoch + self.now);
-        self.nodes.push(Simulated { machine, id, epoch, is_frozen: false, reaches_database: true });
+        self.nodes.push(Simulated { machine, id, epoch, is_frozen: false, reaches_database: true, hangs: false });
     }
 
     fn held_by(&self, at: usize) -> usize {
@@ -80,6 +83,10 @@ impl World {
         self.now += Duration::from_millis(250);
         for at in 0..self.nodes.len() {
             if !self.nodes[at].is_frozen {
+                let Simulated { epoch, hangs, .. } = self.nodes[at];
+                if !hangs {
+                    self.nodes[at].machine.handle_alive(epoch + self.now);
+                }
                 while self.carry_out(at) {}
             }
         }
@@ -229,6 +236,21 @@ fn a_node_without_the_database_holds_nothing_and_has_its_own_back_if_nobody_took
 }
 
 #[test]
+fn a_node_that_hangs_is_followed_and_goes_on_once_it_does_something() {
+    let mut world = World::new(30, 2);
+    world.run(20);
+    world.nodes[0].hangs = true;
+    world.run(55);
+    assert_eq!((world.held_by(0), world.held_by(1)), (15, 15), "it may be busy");
+    world.run(20);
+    assert_eq!((world.held_by(0), world.held_by(1)), (0, 30));
+    world.nodes[0].hangs = false;
+    world.run(6);
+    world.assert_all_held_once();
+    assert_eq!(world.held_by(0), 15);
+}
+
+#[test]
 fn a_node_that_stops_claims_nothing_more() {
     let mut world = World::new(10, 2);
     world.run(20);
@@ -266,7 +288,8 @@ fn whatever_happens_no_two_nodes_that_are_awake_work_for_one_account() {
         let mut world = World::new(random.i64(1..60), random.u32(1..4));
         for _ in 0..random.u32(20..200) {
             let at = random.usize(..world.nodes.len());
-            match random.u8(..24) {
+            match random.u8(..26) {
+                24 | 25 => world.nodes[at].hangs ^= true,
                 0 if world.nodes.len() < 8 => world.start(),
                 1 | 2 => world.nodes[at].is_frozen ^= true,
                 3 | 4 => world.nodes[at].reaches_database ^= true,
@@ -278,7 +301,7 @@ fn whatever_happens_no_two_nodes_that_are_awake_work_for_one_account() {
             world.assert_nobody_shares(seed);
         }
         for node in &mut world.nodes {
-            (node.is_frozen, node.reaches_database) = (false, true);
+            (node.is_frozen, node.reaches_database, node.hangs) = (false, true, false);
         }
         world.owners.retain(|account, _| account.0 <= world.num_accounts);
         world.run(90);
