@@ -81,3 +81,15 @@ fn migration(error: BoxError) -> StoreError {
         Err(error) => StoreError::Migration(error),
     }
 }
+
+/// Undoes the newest migration, as `diesel migration revert` does.
+#[cfg(test)]
+pub(super) fn revert_on_sqlite(connection: &mut SqliteConnection) -> Result<MigrationVersion<'static>, BoxError> {
+    connection.revert_last_migration(SQLITE)
+}
+
+#[cfg(test)]
+pub(super) async fn revert_on_postgres(connection: AsyncPgConnection) -> Result<MigrationVersion<'static>, BoxError> {
+    let mut harness = AsyncMigrationHarness::new(connection);
+    tokio::task::spawn_blocking(move || harness.revert_last_migration(POSTGRES)).await?
+}

@@ -161,7 +161,7 @@ fn pool(url: PostgresUrl, setup: &'static str, max_size: usize) -> Pool<AsyncPgC
     pool.build().expect("a pool without timeouts needs no runtime")
 }
 
-async fn connect(url: &PostgresUrl, setup: &str) -> Result<AsyncPgConnection, StoreError> {
+pub(super) async fn connect(url: &PostgresUrl, setup: &str) -> Result<AsyncPgConnection, StoreError> {
     let connecting = async {
         let established: ConnectionResult<AsyncPgConnection> = if url.uses_tls() {
             let tls = tls().map_err(|error| cannot_reach(url, &error.to_string()))?;

@@ -45,6 +45,7 @@ mod spoken;
 mod support;
 mod sync;
 mod terminal;
+mod upgrade;
 mod verify;
 mod web;
 mod webhooks;

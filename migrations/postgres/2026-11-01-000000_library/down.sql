@@ -1,3 +1,12 @@
+-- No sync brings this back: it is left alone while there is any.
+CREATE TEMP TABLE refused (
+    refused1 BIGINT,
+    CONSTRAINT "everything would be lost" CHECK (refused1 = 0)
+);
+INSERT INTO refused SELECT
+    (SELECT count(*) FROM accounts);
+DROP TABLE refused;
+
 DROP TABLE plays;
 DROP TABLE playlist_items;
 DROP TABLE library_playlists;

@@ -1,3 +1,12 @@
+-- No sync brings this back: it is left alone while there is any.
+CREATE TEMP TABLE refused (
+    refused1 BIGINT,
+    CONSTRAINT "what the limits have counted would be lost" CHECK (refused1 = 0)
+);
+INSERT INTO refused SELECT
+    (SELECT count(*) FROM request_ledger);
+DROP TABLE refused;
+
 DROP TABLE request_ledger;
 ALTER TABLE rate_limits DROP COLUMN refused_times;
 ALTER TABLE rate_limits DROP COLUMN refused_at;

@@ -1,2 +1,11 @@
+-- No sync brings this back: it is left alone while there is any.
+CREATE TEMP TABLE refused (
+    refused1 BIGINT,
+    CONSTRAINT "entries of the feed would be lost" CHECK (refused1 = 0)
+);
+INSERT INTO refused SELECT
+    (SELECT count(*) FROM outbox);
+DROP TABLE refused;
+
 DROP TABLE feed_positions;
 DROP TABLE outbox;

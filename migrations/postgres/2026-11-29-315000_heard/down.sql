@@ -1,3 +1,12 @@
+-- No sync brings this back: it is left alone while there is any.
+CREATE TEMP TABLE refused (
+    refused1 BIGINT,
+    CONSTRAINT "which imports contain a stream would be lost" CHECK (refused1 = 0)
+);
+INSERT INTO refused SELECT
+    (SELECT count(*) FROM stream_imports);
+DROP TABLE refused;
+
 DROP INDEX tracks_isrc;
 DROP TABLE stream_imports;
 DROP TABLE heard_stale;

@@ -1,3 +1,18 @@
+-- No sync brings this back: it is left alone while there is any.
+CREATE TEMP TABLE refused (
+    refused1 INTEGER,
+    refused2 INTEGER,
+    refused3 INTEGER,
+    CONSTRAINT "what kind items of playlists are would be lost" CHECK (refused1 = 0),
+    CONSTRAINT "names of odd rows would be lost" CHECK (refused2 = 0),
+    CONSTRAINT "addresses of local files would be lost" CHECK (refused3 = 0)
+);
+INSERT INTO refused SELECT
+    (SELECT count(*) FROM playlist_items WHERE kind IN ('chapter', 'unknown')),
+    (SELECT count(*) FROM sync_odd_items WHERE uri IS NOT NULL OR name IS NOT NULL),
+    (SELECT count(*) FROM tracks WHERE uri IS NOT NULL);
+DROP TABLE refused;
+
 CREATE TABLE playlist_items_of_fewer_kinds (
     playlist_id TEXT NOT NULL REFERENCES playlists (id),
     position    INTEGER NOT NULL,

@@ -7,6 +7,7 @@ mod browse;
 mod catalogue;
 mod changes;
 mod commit;
+mod downgrade;
 mod effects;
 mod heard;
 mod held;

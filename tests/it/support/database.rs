@@ -1,7 +1,10 @@
 //! A fresh database of either kind, gone with the test.
 
 use super::block_on;
-use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection, sql_query, sql_types::Text};
+use diesel::{
+    Connection, QueryableByName, RunQueryDsl, SqliteConnection, connection::SimpleConnection, sql_query,
+    sql_types::Text,
+};
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -138,6 +141,43 @@ impl Database {
         }
     }
 
+    /// Runs several statements, one after the other.
+    pub fn execute_all(&self, sql: &str) {
+        match self.backend {
+            Backend::Sqlite => {
+                let mut conn = SqliteConnection::establish(&self.file().display().to_string()).expect("opens");
+                conn.batch_execute(sql).unwrap_or_else(|error| panic!("{error}"));
+            }
+            Backend::Postgres => {
+                block_on(simple_query(&self.url(), sql));
+            }
+        }
+    }
+
+    /// Its tables, without the one of the migrations.
+    pub fn tables(&self) -> Vec<String> {
+        let named = match self.backend {
+            Backend::Sqlite => {
+                "SELECT name AS line FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+            }
+            Backend::Postgres => {
+                "SELECT table_name::text AS line FROM information_schema.tables \
+                 WHERE table_schema = 'public' AND table_type = 'BASE TABLE'"
+            }
+        };
+        self.lines(named).into_iter().filter(|name| !name.starts_with("__")).collect()
+    }
+
+    pub fn columns(&self, table: &str) -> Vec<String> {
+        match self.backend {
+            Backend::Sqlite => self.lines(&format!("SELECT name AS line FROM pragma_table_info('{table}')")),
+            Backend::Postgres => self.lines(&format!(
+                "SELECT column_name::text AS line FROM information_schema.columns \
+                 WHERE table_schema = 'public' AND table_name = '{table}'"
+            )),
+        }
+    }
+
     /// Takes it away from whoever uses it, until [`Database::bring_back`]: PostgreSQL ends every connection and takes no
     /// other. A SQLite file cannot be taken from those who have it open; a table of it can, by another program.
     pub fn take_away(&self) {
@@ -217,13 +257,8 @@ impl Database {
     }
 
     fn rows_without(&self, table: &str, left_out: &[&str]) -> Vec<String> {
-        let columns = match self.backend {
-            Backend::Sqlite => self.lines(&format!("SELECT name AS line FROM pragma_table_info('{table}')")),
-            Backend::Postgres => self.lines(&format!(
-                "SELECT column_name::text AS line FROM information_schema.columns WHERE table_name = '{table}'"
-            )),
-        };
-        let mut columns: Vec<String> = columns.into_iter().filter(|name| !left_out.contains(&name.as_str())).collect();
+        let mut columns: Vec<String> =
+            self.columns(table).into_iter().filter(|name| !left_out.contains(&name.as_str())).collect();
         columns.sort();
         let text = |name: &String| match name.as_str() {
             // When it was removed does not matter, that it was does.
