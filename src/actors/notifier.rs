@@ -73,8 +73,10 @@ impl Notifier {
                     Err(error) => notifier.handle_trouble(&error),
                 });
             }
-            Step::NoteFailure(why) => {
-                let note = async move { store.not_taken(&name, &why, clock::now()).await };
+            Step::NoteFailure { why, wait } => {
+                let now = clock::now();
+                let again_at = now + faults::hastened(wait);
+                let note = async move { store.not_taken(&name, &why, now, again_at).await };
                 self.work(ctx, note, |noted, notifier| {
                     if let Err(error) = noted {
                         debug!(%error, "that a webhook takes nothing could not be noted");

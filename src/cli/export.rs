@@ -14,7 +14,7 @@ Examples:
   segno export --playlist \"Road trip\" --format m3u8 > road-trip.m3u8
   segno export listening --format listenbrainz --since 2026-01-01 --out listens.jsonl
 
-Formats: csv and jsonl hold everything; exportify, exportify-net, m3u8, jspf and xspf hold tracks and
+Formats: csv, jsonl and parquet hold everything; exportify, exportify-net, m3u8, jspf and xspf hold tracks and
 playlists; listenbrainz and spotify (the shape of its extended history) hold what was listened to.
 Nothing is asked of Spotify. Files are put in place whole, or not at all.")]
 pub struct ExportArgs {

@@ -12,6 +12,7 @@ use crate::{
         EntityType, Family, ItemCounts, LimitClass, SyncKey,
         status::{
             CapacityStatus, EntityStatus, ForecastStatus, LimitStatus, NodeStatus, PlaybackStatus, State, Status,
+            WebhookStatus,
         },
     },
 };
@@ -214,6 +215,9 @@ pub fn status_text(status: &Status, now: DateTime<Utc>) -> String {
     if let Some(capacity) = &status.capacity {
         let _ = writeln!(out, "{}", capacity_line(capacity, now));
     }
+    for line in status.webhooks.iter().filter_map(|webhook| webhook_line(webhook, now)) {
+        let _ = writeln!(out, "{line}");
+    }
     out
 }
 
@@ -298,6 +302,21 @@ fn forecast_line(left: &ForecastStatus, now: DateTime<Utc>) -> String {
         let _ = write!(line, ", done about {}", minute_of_day(done_at, now));
     }
     line
+}
+
+/// "webhook ntfy.sh: takes nothing since 07:40:00, 3 entries wait, next try 08:10:00: ntfy.sh answered with 500"
+fn webhook_line(webhook: &WebhookStatus, now: DateTime<Utc>) -> Option<String> {
+    let WebhookStatus { host, failing_since, next_try_at, error, waiting } = webhook;
+    let since = time_of_day((*failing_since)?, now);
+    let wait = if *waiting == 1 { "entry waits" } else { "entries wait" };
+    let mut line = format!("webhook {host}: takes nothing since {since}, {} {wait}", grouped((*waiting).into()));
+    if let Some(at) = next_try_at {
+        let _ = write!(line, ", next try {}", time_of_day(*at, now));
+    }
+    if let Some(error) = error {
+        let _ = write!(line, ": {error}");
+    }
+    Some(line)
 }
 
 fn entity_line(entity: &EntityStatus, now: DateTime<Utc>) -> String {
@@ -388,5 +407,20 @@ mod tests {
         ];
         assert_eq!(playback_lines(&playback(1), now), expected);
         assert!(playback_lines(&playback(3), now)[1].contains("3 gaps, the latest: plays between "));
+    }
+
+    #[test]
+    fn a_webhook_takes_a_line_while_it_takes_nothing() {
+        let now = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+        let fine =
+            WebhookStatus { host: "ntfy.sh".into(), failing_since: None, next_try_at: None, error: None, waiting: 0 };
+        assert_eq!(webhook_line(&fine, now), None);
+        let (since, error) = (Some(now), Some("ntfy.sh answered with 500".into()));
+        let failing = WebhookStatus { failing_since: since, next_try_at: since, error, waiting: 1, ..fine };
+        let clock = time_of_day(now, now);
+        let expected = format!(
+            "webhook ntfy.sh: takes nothing since {clock}, 1 entry waits, next try {clock}: ntfy.sh answered with 500"
+        );
+        assert_eq!(webhook_line(&failing, now), Some(expected));
     }
 }

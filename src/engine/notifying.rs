@@ -36,8 +36,11 @@ pub enum Step<T> {
     Note {
         to: i64,
     },
-    /// Note that the next one was not.
-    NoteFailure(String),
+    /// Note that the next one was not, and is sent again after that.
+    NoteFailure {
+        why: String,
+        wait: Duration,
+    },
     Wait(Duration),
 }
 
@@ -76,7 +79,7 @@ impl<T: Clone> Notifying<T> {
         let State::Known { noted, taken, then } = &mut self.state else { return Step::Begin };
         match then {
             Then::Wait(wait) => return Step::Wait(*wait),
-            Then::Note(why, _) => return Step::NoteFailure(why.clone()),
+            Then::Note(why, wait) => return Step::NoteFailure { why: why.clone(), wait: *wait },
             Then::GoOn => {}
         }
         while let Some(passed) = self.queue.pop_front_if(|entry| !entry.is_wanted) {
@@ -220,8 +223,9 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..12 {
             assert_eq!(machine.poll(), Step::Send(1), "the same one");
-            waits.push(machine.handle_not_taken("down".into(), None, 1.0).as_secs());
-            assert_eq!(machine.poll(), Step::NoteFailure("down".into()));
+            let wait = machine.handle_not_taken("down".into(), None, 1.0);
+            waits.push(wait.as_secs());
+            assert_eq!(machine.poll(), Step::NoteFailure { why: "down".into(), wait });
             machine.handle_failure_noted();
             assert!(matches!(machine.poll(), Step::Wait(_)));
             machine.handle_waited();

@@ -2,13 +2,19 @@
 
 use super::Format;
 use crate::model::stream::{Stream, StreamKind};
-use crate::store::PlayLine;
-use chrono::{SecondsFormat, TimeDelta};
+use crate::store::ListenLine;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 
-/// Longest listen that ListenBrainz takes, in bytes.
+/// What ListenBrainz asks for (<https://listenbrainz.readthedocs.io/en/latest/users/api/core.html>): longest listen in bytes,
+/// earliest in unix seconds (October 2002), and how much of a track was listened to: half of it, or four minutes.
 const LISTEN_LEN_MAX: usize = 10_240;
+const LISTENED_AT_MIN: i64 = 1_033_430_400;
+const LISTENED_MS: i64 = 4 * 60 * 1000;
+
+/// How much counts where the length of the track is not known; Spotify's own measure.
+const COUNTS_MS: i64 = 30_000;
 
 /// Which moment of a listen is told. Spotify tells its end, and so do ListenBrainz' own readers of Spotify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -25,7 +31,7 @@ pub struct Listens<W: Write> {
     format: Format,
     time: ListenTime,
     has_listens: bool,
-    /// Those that the format cannot hold: without a name or an artist.
+    /// Those that the format does not hold.
     pub num_left_out: u64,
 }
 
@@ -37,7 +43,7 @@ impl<W: Write> Listens<W> {
         Ok(Listens { out, format, time, has_listens: false, num_left_out: 0 })
     }
 
-    pub fn write(&mut self, line: &PlayLine) -> io::Result<()> {
+    pub fn write(&mut self, line: &ListenLine) -> io::Result<()> {
         if self.format == Format::Spotify {
             let between = if std::mem::replace(&mut self.has_listens, true) { "," } else { "" };
             return write!(self.out, "{between}\n{}", stream(line));
@@ -67,12 +73,14 @@ impl<W: Write> Listens<W> {
 }
 
 /// <https://listenbrainz.readthedocs.io/en/latest/users/json.html>
-fn listen(line: &PlayLine, time: ListenTime) -> Option<Value> {
+fn listen(line: &ListenLine, time: ListenTime) -> Option<Value> {
     let track = &line.track;
+    if line.kind == "episode" || line.kind == "chapter" || line.incognito == Some(true) || !is_listened(line) {
+        return None;
+    }
     let name = track.name.as_deref().filter(|name| !name.is_empty())?;
     let artist = track.artists.first().map(|artist| artist.name.as_str()).filter(|name| !name.is_empty())?;
-    let played = line.ms_played.filter(|_| time == ListenTime::Start).unwrap_or_default();
-    let listened_at = (line.played_at - TimeDelta::milliseconds(played.into())).timestamp();
+    let listened_at = Some(moment(line, time).timestamp()).filter(|at| *at >= LISTENED_AT_MIN)?;
     let mut info = Map::new();
     let address = |kind: &str, id: &str| format!("https://open.spotify.com/{kind}/{id}");
     let mut put = |name: &str, value: Option<Value>| {
@@ -101,6 +109,21 @@ fn listen(line: &PlayLine, time: ListenTime) -> Option<Value> {
         metadata["release_name"] = json!(album.name);
     }
     Some(json!({ "listened_at": listened_at, "track_metadata": metadata }))
+}
+
+fn moment(line: &ListenLine, time: ListenTime) -> DateTime<Utc> {
+    let told = line.played_at.unwrap_or(line.ended_at);
+    match (time, line.started_at) {
+        (ListenTime::End, _) => told,
+        (ListenTime::Start, Some(start)) => start,
+        (ListenTime::Start, None) => told - TimeDelta::milliseconds(line.ms_played.unwrap_or_default()),
+    }
+}
+
+/// Whether enough of it was played to be a listen. The API tells only of what was played.
+fn is_listened(line: &ListenLine) -> bool {
+    let enough = line.track.duration_ms.map_or(COUNTS_MS, |ms| LISTENED_MS.min(i64::from(ms) / 2));
+    line.ms_played.is_none_or(|ms| ms >= enough)
 }
 
 /// The row that it was, but for what is nobody's business.
@@ -141,14 +164,14 @@ fn imported(stream: &Stream) -> Value {
 }
 
 /// A row of the extended streaming history, with all of its 23 keys; what is not known is null.
-fn stream(line: &PlayLine) -> Value {
+fn stream(line: &ListenLine) -> Value {
     let track = &line.track;
-    let is_episode = line.uri.starts_with("spotify:episode:");
+    let is_episode = line.kind == "episode";
     let of_track = |value: Option<Value>| value.filter(|_| !is_episode);
     let album = track.album.as_ref();
     let artist = album.and_then(|album| album.artists.first()).or(track.artists.first());
     json!({
-        "ts": line.played_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        "ts": line.ended_at.to_rfc3339_opts(SecondsFormat::Secs, true),
         "platform": null,
         "ms_played": line.ms_played,
         "conn_country": null,
@@ -156,10 +179,10 @@ fn stream(line: &PlayLine) -> Value {
         "master_metadata_track_name": of_track(track.name.as_deref().map(Value::from)),
         "master_metadata_album_artist_name": of_track(artist.map(|artist| artist.name.as_str().into())),
         "master_metadata_album_album_name": of_track(album.map(|album| album.name.as_str().into())),
-        "spotify_track_uri": of_track(Some(line.uri.as_str().into())),
+        "spotify_track_uri": of_track(line.uri.as_deref().map(Value::from)),
         "episode_name": track.name.as_deref().filter(|_| is_episode),
         "episode_show_name": null,
-        "spotify_episode_uri": Some(&line.uri).filter(|_| is_episode),
+        "spotify_episode_uri": line.uri.as_deref().filter(|_| is_episode),
         "audiobook_title": null,
         "audiobook_uri": null,
         "audiobook_chapter_uri": null,
@@ -178,13 +201,13 @@ fn stream(line: &PlayLine) -> Value {
 mod tests {
     use super::*;
     use crate::store::{TrackFacts, browse::ArtistLink};
-    use chrono::DateTime;
 
-    fn play(name: Option<&str>) -> PlayLine {
-        PlayLine {
-            played_at: DateTime::from_timestamp_millis(1_740_938_671_900).unwrap(),
+    fn play(name: Option<&str>) -> ListenLine {
+        ListenLine {
+            ended_at: DateTime::from_timestamp_millis(1_740_938_671_900).unwrap(),
             ms_played: Some(201_340),
-            uri: "spotify:track:t1".into(),
+            kind: "track".into(),
+            uri: Some("spotify:track:t1".into()),
             source: "api".into(),
             track: TrackFacts {
                 id: Some("t1".into()),
@@ -192,11 +215,11 @@ mod tests {
                 artists: vec![ArtistLink { id: "a1".into(), name: "The Tin Lanterns".into() }],
                 ..TrackFacts::default()
             },
-            ..PlayLine::default()
+            ..ListenLine::default()
         }
     }
 
-    fn written(format: Format, time: ListenTime, plays: &[PlayLine]) -> (String, u64) {
+    fn written(format: Format, time: ListenTime, plays: &[ListenLine]) -> (String, u64) {
         let mut listens = Listens::begin(format, time, Vec::new()).unwrap();
         plays.iter().for_each(|play| listens.write(play).unwrap());
         let num_left_out = listens.num_left_out;
@@ -215,8 +238,45 @@ mod tests {
     }
 
     #[test]
-    fn a_listen_that_is_too_long_is_left_out() {
-        assert_eq!(written(Format::Listenbrainz, ListenTime::End, &[play(Some(&"x".repeat(11_000)))]).1, 1);
+    fn what_listenbrainz_does_not_want_is_left_out_and_counted() {
+        let played = |ms_played, duration_ms| {
+            let track = TrackFacts { duration_ms, ..play(Some("One")).track };
+            ListenLine { ms_played, track, ..play(None) }
+        };
+        let whole = play(Some("One"));
+        for (line, num_left_out) in [
+            (whole.clone(), 0),
+            (play(Some(&"x".repeat(11_000))), 1),
+            (ListenLine { kind: "episode".into(), ..whole.clone() }, 1),
+            (ListenLine { kind: "chapter".into(), ..whole.clone() }, 1),
+            (ListenLine { incognito: Some(true), ..whole.clone() }, 1),
+            (ListenLine { ended_at: DateTime::UNIX_EPOCH, ..whole }, 1),
+            // Half of it, or four minutes; where its length is not known, 30 seconds.
+            (played(Some(99_999), Some(200_000)), 1),
+            (played(Some(100_000), Some(200_000)), 0),
+            (played(Some(240_000), Some(3_600_000)), 0),
+            (played(Some(29_999), None), 1),
+            (played(None, Some(200_000)), 0),
+        ] {
+            assert_eq!(
+                written(Format::Listenbrainz, ListenTime::End, std::slice::from_ref(&line)).1,
+                num_left_out,
+                "{line:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_both_tell_of_is_dated_as_the_api_dates_it() {
+        let both = ListenLine {
+            started_at: DateTime::from_timestamp(1_740_938_400, 0),
+            played_at: DateTime::from_timestamp(1_740_938_670, 0),
+            ..play(Some("One"))
+        };
+        for (time, listened_at) in [(ListenTime::End, 1_740_938_670), (ListenTime::Start, 1_740_938_400)] {
+            let (text, _) = written(Format::Listenbrainz, time, std::slice::from_ref(&both));
+            assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["listened_at"], listened_at);
+        }
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! A list on its way out: read a page at a time, written in whatever format holds it.
 
-use super::{Format, ListenTime, Listens, Table, Tracks};
+use super::{Format, ListenTime, Listens, Table, Tracks, rows::Row};
 use crate::{
     model::{AccountId, EntityType},
-    store::{Account, Export, PlaylistLine, Store, StoreError, TrackLine, browse::ChangeEntry},
+    store::{Account, Export, ListenLine, PlaylistLine, Store, StoreError, TrackLine, browse::ChangeEntry},
 };
 use chrono::{DateTime, Utc};
-use std::io::{self, Write};
+use futures_util::future::join;
+use std::{
+    collections::VecDeque,
+    io::{self, Write},
+};
 
 /// What is exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -107,7 +111,7 @@ impl Source {
         &mut self,
         what: What,
         shape: Shape,
-        out: impl Write,
+        out: impl Write + Send,
         mut paged: impl AsyncFnMut(usize) -> io::Result<()>,
     ) -> Result<u64, ExportError> {
         let (account, since, paged) = (self.account.id, self.since, &mut paged);
@@ -125,81 +129,70 @@ impl Source {
                 pages(read, |line| tracks.write(line), paged).await?;
                 tracks.finish()?;
             }
-            What::Listening if shape.format.is_of_listening() => {
+            What::Albums => {
+                let read = async |after: Option<&_>| export.albums(account, since, after).await;
+                table(shape, out, read, paged).await?;
+            }
+            What::Artists => {
+                let read = async |after: Option<&_>| export.artists(account, since, after).await;
+                table(shape, out, read, paged).await?;
+            }
+            What::Shows => {
+                let read = async |after: Option<&_>| export.shows(account, since, after).await;
+                table(shape, out, read, paged).await?;
+            }
+            What::Episodes => {
+                let read = async |after: Option<&_>| export.episodes(account, since, after).await;
+                table(shape, out, read, paged).await?;
+            }
+            What::Audiobooks => {
+                let read = async |after: Option<&_>| export.audiobooks(account, since, after).await;
+                table(shape, out, read, paged).await?;
+            }
+            What::Listening if shape.format == Format::Spotify => {
                 let mut listens = Listens::begin(shape.format, shape.time, out)?;
-                if shape.format == Format::Spotify {
-                    as_it_came(export, account, since, &mut listens, paged).await?;
-                } else {
-                    let read = async |after: Option<&_>| export.plays(account, since, after).await;
-                    pages(read, |line| listens.write(line), paged).await?;
-                }
+                as_it_came(export, account, since, &mut listens, paged).await?;
+                listens.finish()?;
+            }
+            What::Listening if shape.format == Format::Listenbrainz => {
+                let mut listens = Listens::begin(shape.format, shape.time, out)?;
+                each_listening(export, account, since, |line| listens.write(line), paged).await?;
                 let num_left_out = listens.num_left_out;
                 listens.finish()?;
                 return Ok(num_left_out);
             }
-            _ => {
-                let mut table = Table::new(shape.format, out, shape.is_for_spreadsheets);
-                self.table(what, &mut table, paged).await?;
+            What::Listening => {
+                let mut table = Table::begin::<ListenLine>(shape.format, out, shape.is_for_spreadsheets)?;
+                each_listening(export, account, since, |line| table.row(line), paged).await?;
                 table.finish()?;
             }
+            What::Playlists => {
+                let mut table = Table::begin::<PlaylistLine>(shape.format, out, shape.is_for_spreadsheets)?;
+                let all = export.playlists(account).await?;
+                all.iter().try_for_each(|line| table.row(line))?;
+                paged(all.len()).await?;
+                table.finish()?;
+            }
+            What::Changes => self.changes(shape, out, paged).await?,
+            What::All => {}
         }
         Ok(0)
     }
 
-    async fn table<W: Write>(
+    async fn changes(
         &mut self,
-        what: What,
-        table: &mut Table<W>,
+        shape: Shape,
+        out: impl Write + Send,
         paged: &mut impl AsyncFnMut(usize) -> io::Result<()>,
     ) -> Result<(), ExportError> {
-        let (account, since) = (self.account.id, self.since);
-        let Source { export, .. } = self;
-        match what {
-            What::Albums => {
-                let read = async |after: Option<&_>| export.albums(account, since, after).await;
-                pages(read, |line| table.album(line), paged).await
-            }
-            What::Artists => {
-                let read = async |after: Option<&_>| export.artists(account, since, after).await;
-                pages(read, |line| table.artist(line), paged).await
-            }
-            What::Shows => {
-                let read = async |after: Option<&_>| export.shows(account, since, after).await;
-                pages(read, |line| table.spoken(line), paged).await
-            }
-            What::Episodes => {
-                let read = async |after: Option<&_>| export.episodes(account, since, after).await;
-                pages(read, |line| table.spoken(line), paged).await
-            }
-            What::Audiobooks => {
-                let read = async |after: Option<&_>| export.audiobooks(account, since, after).await;
-                pages(read, |line| table.spoken(line), paged).await
-            }
-            What::Listening => {
-                let read = async |after: Option<&_>| export.plays(account, since, after).await;
-                pages(read, |line| table.play(line), paged).await
-            }
-            What::Playlists => {
-                let all = export.playlists(account).await?;
-                all.iter().try_for_each(|line| table.playlist(line))?;
-                Ok(paged(all.len()).await?)
-            }
-            What::Changes => self.changes(table, paged).await,
-            What::Tracks | What::All => Ok(()),
-        }
-    }
-
-    async fn changes<W: Write>(
-        &mut self,
-        table: &mut Table<W>,
-        paged: &mut impl AsyncFnMut(usize) -> io::Result<()>,
-    ) -> Result<(), ExportError> {
+        let mut table = Table::begin::<ChangeEntry>(shape.format, out, shape.is_for_spreadsheets)?;
         let since = self.since.unwrap_or(DateTime::UNIX_EPOCH);
         let mut changes = self.readers.changes(&[self.account.id], EntityType::ALL, since);
         while let Some(change) = changes.next().await? {
-            table.change(&ChangeEntry::new(change, &self.account.spotify_id))?;
+            table.row(&ChangeEntry::new(change, &self.account.spotify_id))?;
             paged(1).await?;
         }
+        table.finish()?;
         Ok(())
     }
 
@@ -208,7 +201,7 @@ impl Source {
         &mut self,
         playlist: &PlaylistLine,
         shape: Shape,
-        out: impl Write,
+        out: impl Write + Send,
         mut paged: impl AsyncFnMut(usize) -> io::Result<()>,
     ) -> Result<(), ExportError> {
         let Some(mut tracks) = Tracks::begin(shape.format, out, &playlist.name, shape.is_for_spreadsheets)? else {
@@ -220,6 +213,52 @@ impl Source {
         pages(read, |line| tracks.write(line), &mut paged).await?;
         tracks.finish()?;
         Ok(())
+    }
+}
+
+/// A table of what is read.
+async fn table<R: Row>(
+    shape: Shape,
+    out: impl Write + Send,
+    read: impl AsyncFnMut(Option<&R>) -> Result<Vec<R>, StoreError>,
+    paged: &mut impl AsyncFnMut(usize) -> io::Result<()>,
+) -> Result<(), ExportError> {
+    let mut table = Table::begin::<R>(shape.format, out, shape.is_for_spreadsheets)?;
+    pages(read, |line| table.row(line), paged).await?;
+    table.finish()?;
+    Ok(())
+}
+
+/// Everything that was listened to, each time once, oldest first: what an export tells and what only the API tells, merged.
+async fn each_listening(
+    export: &mut Export,
+    account: AccountId,
+    since: Option<DateTime<Utc>>,
+    mut write: impl FnMut(&ListenLine) -> io::Result<()>,
+    paged: &mut impl AsyncFnMut(usize) -> io::Result<()>,
+) -> Result<(), ExportError> {
+    let mut by_export = VecDeque::from(export.heard_by_export(account, since, None).await?);
+    let mut by_api = VecDeque::from(export.heard_by_api(account, since, None).await?);
+    let mut num = 0;
+    loop {
+        let is_of_export = match (by_export.front(), by_api.front()) {
+            (Some(one), Some(other)) => one.ended_at <= other.ended_at,
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            (None, None) => return Ok(paged(num).await?),
+        };
+        let from = if is_of_export { &mut by_export } else { &mut by_api };
+        let line = from.pop_front().expect("there is one");
+        write(&line)?;
+        num += 1;
+        if from.is_empty() {
+            paged(std::mem::take(&mut num)).await?;
+            let next = match is_of_export {
+                true => export.heard_by_export(account, since, Some(&line)).await?,
+                false => export.heard_by_api(account, since, Some(&line)).await?,
+            };
+            from.extend(next);
+        }
     }
 }
 
@@ -237,19 +276,8 @@ async fn as_it_came<W: Write>(
         paged(streams.len()).await?;
         (streams, last) = export.streams(account, since, last).await?;
     }
-    let mut page = export.plays(account, since, None).await?;
-    while let Some(end) = page.last() {
-        let told = export.are_streams(account, &page).await?;
-        let alone = page.iter().filter(|line| !told.contains(&(line.played_at, line.uri.clone())));
-        let mut num_alone = 0;
-        for line in alone {
-            listens.write(line)?;
-            num_alone += 1;
-        }
-        paged(num_alone).await?;
-        page = export.plays(account, since, Some(end)).await?;
-    }
-    Ok(())
+    let read = async |after: Option<&_>| export.heard_by_api(account, since, after).await;
+    pages(read, |line| listens.write(line), paged).await
 }
 
 /// Reads until a page is empty, each behind the last line of the one before.
@@ -260,9 +288,14 @@ async fn pages<L>(
 ) -> Result<(), ExportError> {
     let mut page = read(None).await?;
     while !page.is_empty() {
-        page.iter().try_for_each(&mut write)?;
-        paged(page.len()).await?;
-        page = read(page.last()).await?;
+        // The next one is read while this one is written.
+        let writing = async {
+            page.iter().try_for_each(&mut write)?;
+            paged(page.len()).await
+        };
+        let (next, written) = join(read(page.last()), writing).await;
+        written?;
+        page = next?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! | format | of | read by |
 //! |---|---|---|
-//! | `csv`, `jsonl` | everything | spreadsheets, databases, scripts |
+//! | `csv`, `jsonl`, `parquet` | everything | spreadsheets, databases, scripts |
 //! | `exportify` | tracks, playlists | what reads files of Exportify (watsonbox) |
 //! | `exportify-net` | tracks, playlists | what reads files of exportify.net |
 //! | `m3u8`, `xspf`, `jspf` | tracks, playlists | players and playlist tools |
@@ -15,7 +15,9 @@ mod exportify;
 mod listening;
 mod lists;
 pub mod names;
+mod parquet;
 mod playlists;
+mod rows;
 mod tables;
 
 pub use listening::{ListenTime, Listens};
@@ -31,6 +33,7 @@ use std::io::{self, Write};
 pub enum Format {
     Csv,
     Jsonl,
+    Parquet,
     Exportify,
     ExportifyNet,
     Listenbrainz,
@@ -46,6 +49,7 @@ impl Format {
         match self {
             Format::Csv => "csv",
             Format::Jsonl => "jsonl",
+            Format::Parquet => "parquet",
             Format::Exportify => "exportify",
             Format::ExportifyNet => "exportify-net",
             Format::Listenbrainz => "listenbrainz",
@@ -61,6 +65,7 @@ impl Format {
         match self {
             Format::Csv | Format::Exportify | Format::ExportifyNet => "csv",
             Format::Jsonl | Format::Listenbrainz => "jsonl",
+            Format::Parquet => "parquet",
             Format::Spotify => "json",
             Format::M3u8 => "m3u8",
             Format::Jspf => "jspf",
@@ -70,7 +75,7 @@ impl Format {
 
     /// Whether it holds any list, and not only tracks or only what was listened to.
     pub fn is_general(self) -> bool {
-        matches!(self, Format::Csv | Format::Jsonl)
+        matches!(self, Format::Csv | Format::Jsonl | Format::Parquet)
     }
 
     pub fn is_of_listening(self) -> bool {
@@ -79,7 +84,7 @@ impl Format {
 }
 
 /// Tracks, in the format that was asked for.
-pub enum Tracks<W: Write> {
+pub enum Tracks<W: Write + Send> {
     Table(Table<W>),
     Exportify(Exportify<W>),
     ExportifyNet(ExportifyNet<W>),
@@ -88,11 +93,13 @@ pub enum Tracks<W: Write> {
     Xspf(Xspf<W>),
 }
 
-impl<W: Write> Tracks<W> {
+impl<W: Write + Send> Tracks<W> {
     /// `title` is what the list is called. Formats of listening hold no tracks.
     pub fn begin(format: Format, out: W, title: &str, is_for_spreadsheets: bool) -> io::Result<Option<Tracks<W>>> {
         Ok(Some(match format {
-            Format::Csv | Format::Jsonl => Tracks::Table(Table::new(format, out, is_for_spreadsheets)),
+            Format::Csv | Format::Jsonl | Format::Parquet => {
+                Tracks::Table(Table::begin::<TrackLine>(format, out, is_for_spreadsheets)?)
+            }
             Format::Exportify => Tracks::Exportify(Exportify::begin(out)?),
             Format::ExportifyNet => Tracks::ExportifyNet(ExportifyNet::begin(out)?),
             Format::M3u8 => Tracks::M3u8(M3u8::begin(out, title)?),
@@ -104,7 +111,7 @@ impl<W: Write> Tracks<W> {
 
     pub fn write(&mut self, line: &TrackLine) -> io::Result<()> {
         match self {
-            Tracks::Table(table) => table.track(line),
+            Tracks::Table(table) => table.row(line),
             Tracks::Exportify(out) => out.write(line),
             Tracks::ExportifyNet(out) => out.write(line),
             Tracks::M3u8(out) => out.write(line),

@@ -1,13 +1,18 @@
-//! Any list as CSV (RFC 4180, UTF-8, one header line) or as JSON Lines: a row each, the same fields.
+//! Any list as CSV (RFC 4180, UTF-8, one header line), as JSON Lines or as Parquet: a row each, the same fields.
 
-use super::{Format, joined, plain, unwrapped};
-use crate::store::{
-    AlbumLine, ArtistLine, PlayLine, PlaylistLine, SpokenLine, TrackFacts, TrackLine, browse::ChangeEntry,
+use super::{
+    Format,
+    parquet::Parquet,
+    plain,
+    rows::{Cells, Row},
+    unwrapped,
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 use csv::{QuoteStyle, Terminator, Writer, WriterBuilder};
-use serde::Serialize;
-use std::io::{self, Write};
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+};
 
 /// What a spreadsheet takes for the beginning of a formula.
 const FORMULAS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
@@ -15,231 +20,122 @@ const FORMULAS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 /// Between the names of several artists in one cell.
 const BETWEEN: &str = "; ";
 
-pub enum Table<W: Write> {
-    Csv { out: Box<Writer<W>>, has_head: bool, is_for_spreadsheets: bool },
+pub enum Table<W: Write + Send> {
+    Csv(Box<CsvCells<W>>),
     Jsonl(W),
+    Parquet(Box<Parquet<W>>),
 }
 
-impl<W: Write> Table<W> {
-    /// CSV `is_for_spreadsheets` puts an apostrophe before what would be a formula.
-    pub fn new(format: Format, out: W, is_for_spreadsheets: bool) -> Table<W> {
-        if format == Format::Jsonl {
-            return Table::Jsonl(out);
-        }
-        let mut builder = WriterBuilder::new();
-        builder.quote_style(QuoteStyle::Necessary).terminator(Terminator::Any(b'\n'));
-        Table::Csv { out: Box::new(builder.from_writer(out)), has_head: false, is_for_spreadsheets }
-    }
-
-    pub fn track(&mut self, line: &TrackLine) -> io::Result<()> {
-        let head = ["added_at", "added_by", "position", "uri"];
-        self.row(line, &[&head[..], &TRACK[..]].concat(), || {
-            let own = [
-                moment(line.added_at),
-                text(line.added_by.as_ref()),
-                line.position.map(|position| position.to_string()).unwrap_or_default(),
-                text(line.uri.as_ref()),
-            ];
-            own.into_iter().chain(track(&line.track)).collect()
+impl<W: Write + Send> Table<W> {
+    /// A table of such rows. CSV `is_for_spreadsheets` puts an apostrophe before what would be a formula.
+    pub fn begin<R: Row>(format: Format, out: W, is_for_spreadsheets: bool) -> io::Result<Table<W>> {
+        Ok(match format {
+            Format::Jsonl => Table::Jsonl(out),
+            Format::Parquet => Table::Parquet(Box::new(Parquet::begin(&R::columns(), out)?)),
+            _ => {
+                let mut builder = WriterBuilder::new();
+                builder.quote_style(QuoteStyle::Necessary).terminator(Terminator::Any(b'\n'));
+                let mut out = builder.from_writer(out);
+                out.write_record(R::columns().iter().map(|(name, _)| name)).map_err(plain)?;
+                Table::Csv(Box::new(CsvCells { out, is_for_spreadsheets, cell: String::new() }))
+            }
         })
     }
 
-    pub fn album(&mut self, line: &AlbumLine) -> io::Result<()> {
-        let head =
-            ["added_at", "id", "name", "artists", "album_type", "release_date", "total_tracks", "upc", "image_url"];
-        let album = &line.album;
-        self.row(line, &head, || {
-            vec![
-                moment(line.added_at),
-                album.id.clone(),
-                album.name.clone(),
-                joined(album.artists.iter().map(|artist| artist.name.as_str()), BETWEEN),
-                text(album.album_type.as_ref()),
-                text(album.release_date.as_ref()),
-                number(album.total_tracks),
-                text(album.upc.as_ref()),
-                text(album.image_url.as_ref()),
-            ]
-        })
-    }
-
-    pub fn artist(&mut self, line: &ArtistLine) -> io::Result<()> {
-        self.row(line, &["first_seen_at", "id", "name", "genres", "image_url"], || {
-            let ArtistLine { first_seen_at, id, name, genres, image_url } = line;
-            vec![
-                moment(Some(*first_seen_at)),
-                id.clone(),
-                name.clone(),
-                text(genres.as_ref()),
-                text(image_url.as_ref()),
-            ]
-        })
-    }
-
-    pub fn spoken(&mut self, line: &SpokenLine) -> io::Result<()> {
-        let head = [
-            "added_at",
-            "id",
-            "name",
-            "creator",
-            "description",
-            "explicit",
-            "duration_ms",
-            "total_parts",
-            "release_date",
-            "image_url",
-        ];
-        self.row(line, &head, || {
-            vec![
-                moment(line.added_at),
-                line.id.clone(),
-                line.name.clone(),
-                text(line.creator.as_ref()),
-                text(line.description.as_ref()),
-                flag(line.explicit),
-                number(line.duration_ms),
-                number(line.total_parts),
-                text(line.release_date.as_ref()),
-                text(line.image_url.as_ref()),
-            ]
-        })
-    }
-
-    pub fn playlist(&mut self, line: &PlaylistLine) -> io::Result<()> {
-        let head = [
-            "position",
-            "id",
-            "name",
-            "description",
-            "owner_id",
-            "owner_name",
-            "public",
-            "collaborative",
-            "total_items",
-        ];
-        self.row(line, &head, || {
-            vec![
-                line.position.to_string(),
-                line.id.clone(),
-                line.name.clone(),
-                text(line.description.as_ref()),
-                text(line.owner_id.as_ref()),
-                text(line.owner_name.as_ref()),
-                flag(line.public),
-                flag(line.collaborative),
-                number(line.total_items),
-            ]
-        })
-    }
-
-    pub fn play(&mut self, line: &PlayLine) -> io::Result<()> {
-        let head = ["played_at", "ms_played", "uri", "context_uri", "source"];
-        self.row(line, &[&head[..], &TRACK[..]].concat(), || {
-            let own = [
-                moment(Some(line.played_at)),
-                number(line.ms_played),
-                line.uri.clone(),
-                text(line.context_uri.as_ref()),
-                line.source.clone(),
-            ];
-            own.into_iter().chain(track(&line.track)).collect()
-        })
-    }
-
-    pub fn change(&mut self, line: &ChangeEntry) -> io::Result<()> {
+    /// Rows are of the kind that the table was begun with.
+    pub fn row<R: Row>(&mut self, row: &R) -> io::Result<()> {
         match self {
-            Table::Jsonl(_) => self.row(line, &[], Vec::new),
-            Table::Csv { out, has_head, .. } => {
-                // The crate takes the head from the names of the fields.
-                *has_head = true;
-                out.serialize(line).map_err(plain)
+            Table::Csv(cells) => {
+                row.cells(&mut **cells)?;
+                cells.out.write_record(None::<&[u8]>).map_err(plain)
+            }
+            Table::Jsonl(out) => {
+                serde_json::to_writer(&mut *out, row)?;
+                out.write_all(b"\n")
+            }
+            Table::Parquet(parquet) => {
+                row.cells(&mut **parquet)?;
+                parquet.end_row()
             }
         }
     }
 
     pub fn finish(self) -> io::Result<W> {
         match self {
-            Table::Csv { out, .. } => unwrapped(*out),
+            Table::Csv(cells) => unwrapped(cells.out),
             Table::Jsonl(mut out) => {
                 out.flush()?;
                 Ok(out)
             }
-        }
-    }
-
-    fn row(&mut self, line: &impl Serialize, head: &[&str], cells: impl FnOnce() -> Vec<String>) -> io::Result<()> {
-        match self {
-            Table::Csv { out, has_head, is_for_spreadsheets } => {
-                if !std::mem::replace(has_head, true) {
-                    out.write_record(head).map_err(plain)?;
-                }
-                let is_safe = *is_for_spreadsheets;
-                let cells = cells().into_iter().map(|cell| if is_safe { harmless(cell) } else { cell });
-                out.write_record(cells).map_err(plain)
-            }
-            Table::Jsonl(out) => {
-                serde_json::to_writer(&mut *out, line)?;
-                out.write_all(b"\n")
-            }
+            Table::Parquet(parquet) => parquet.finish(),
         }
     }
 }
 
-const TRACK: [&str; 11] = [
-    "name",
-    "artists",
-    "album",
-    "album_artists",
-    "release_date",
-    "disc_number",
-    "track_number",
-    "duration_ms",
-    "explicit",
-    "isrc",
-    "album_id",
-];
-
-fn track(track: &TrackFacts) -> [String; 11] {
-    let album = track.album.as_ref();
-    let album_artists = album.map(|album| album.artists.as_slice()).unwrap_or_default();
-    [
-        text(track.name.as_ref()),
-        joined(track.artists.iter().map(|artist| artist.name.as_str()), BETWEEN),
-        text(album.map(|album| &album.name)),
-        joined(album_artists.iter().map(|artist| artist.name.as_str()), BETWEEN),
-        text(album.and_then(|album| album.release_date.as_ref())),
-        number(track.disc_number),
-        number(track.track_number),
-        number(track.duration_ms),
-        flag(track.explicit),
-        text(track.isrc.as_ref()),
-        text(album.map(|album| &album.id)),
-    ]
+pub struct CsvCells<W: Write> {
+    out: Writer<W>,
+    is_for_spreadsheets: bool,
+    /// The one being put together.
+    cell: String,
 }
 
-fn harmless(cell: String) -> String {
-    if cell.starts_with(FORMULAS) { format!("'{cell}") } else { cell }
+impl<W: Write> CsvCells<W> {
+    fn put(&mut self, cell: &str) -> io::Result<()> {
+        self.out.write_field(cell).map_err(plain)
+    }
+
+    fn put_text(&mut self, text: &str) -> io::Result<()> {
+        if self.is_for_spreadsheets && text.starts_with(FORMULAS) {
+            return self.put(&format!("'{text}"));
+        }
+        self.put(text)
+    }
 }
 
-fn text(text: Option<&String>) -> String {
-    text.cloned().unwrap_or_default()
-}
+impl<W: Write> Cells for CsvCells<W> {
+    fn text(&mut self, text: Option<&str>) -> io::Result<()> {
+        self.put_text(text.unwrap_or_default())
+    }
 
-fn number(number: Option<i32>) -> String {
-    number.map(|number| number.to_string()).unwrap_or_default()
-}
+    fn texts<'a>(&mut self, texts: impl Iterator<Item = &'a str>) -> io::Result<()> {
+        let mut cell = std::mem::take(&mut self.cell);
+        cell.clear();
+        for (place, text) in texts.enumerate() {
+            cell.push_str(if place > 0 { BETWEEN } else { "" });
+            cell.push_str(text);
+        }
+        let put = self.put_text(&cell);
+        self.cell = cell;
+        put
+    }
 
-fn flag(flag: Option<bool>) -> String {
-    flag.map(|flag| flag.to_string()).unwrap_or_default()
-}
+    fn number(&mut self, number: Option<i64>) -> io::Result<()> {
+        let mut cell = std::mem::take(&mut self.cell);
+        cell.clear();
+        if let Some(number) = number {
+            let _ = write!(cell, "{number}");
+        }
+        let put = self.put(&cell);
+        self.cell = cell;
+        put
+    }
 
-fn moment(at: Option<DateTime<Utc>>) -> String {
-    at.map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true)).unwrap_or_default()
+    fn flag(&mut self, flag: Option<bool>) -> io::Result<()> {
+        self.put(flag.map_or("", |flag| if flag { "true" } else { "false" }))
+    }
+
+    fn moment(&mut self, at: Option<DateTime<Utc>>) -> io::Result<()> {
+        match at {
+            Some(at) => self.put(&at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+            None => self.put(""),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::ArtistLine;
 
     fn artist(name: &str) -> ArtistLine {
         let first_seen_at = DateTime::from_timestamp(1_740_938_671, 0).unwrap();
@@ -247,9 +143,9 @@ mod tests {
     }
 
     fn written(format: Format, is_for_spreadsheets: bool, name: &str) -> String {
-        let mut table = Table::new(format, Vec::new(), is_for_spreadsheets);
-        table.artist(&artist(name)).unwrap();
-        table.artist(&artist("plain")).unwrap();
+        let mut table = Table::begin::<ArtistLine>(format, Vec::new(), is_for_spreadsheets).unwrap();
+        table.row(&artist(name)).unwrap();
+        table.row(&artist("plain")).unwrap();
         String::from_utf8(table.finish().unwrap()).unwrap()
     }
 
@@ -261,6 +157,8 @@ mod tests {
             "first_seen_at,id,name,genres,image_url\n2025-03-02T18:04:31Z,a1,\"A \"\"B\"\",\nC\",,\n\
              2025-03-02T18:04:31Z,a1,plain,,\n"
         );
+        let empty = Table::begin::<ArtistLine>(Format::Csv, Vec::new(), false).unwrap().finish().unwrap();
+        assert_eq!(String::from_utf8(empty).unwrap(), "first_seen_at,id,name,genres,image_url\n");
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod pauses;
 mod readings;
 
 pub use pauses::PauseSpan;
-pub use readings::{AccountReading, EntityReading, LedgerReading, Readings, Seen};
+pub use readings::{AccountReading, EntityReading, LedgerReading, Readings, Seen, WebhookReading};
 
 use crate::model::{Commit, EntityType, Family, ItemCounts, Line, Pause, RequestStatus, Rows};
 use pauses::{KINDS, PauseClock};

@@ -31,6 +31,17 @@ pub struct Seen {
     /// Those that have a sign-in, whatever has become of it.
     pub accounts: Vec<AccountReading>,
     pub ledger: Vec<LedgerReading>,
+    pub webhooks: Vec<WebhookReading>,
+}
+
+/// A receiver of what happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookReading {
+    pub host: String,
+    /// `None` where it takes what it is sent.
+    pub failing_since: Option<DateTime<Utc>>,
+    pub next_try_at: Option<DateTime<Utc>>,
+    pub waiting: u32,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -88,6 +99,11 @@ struct OfEntry {
     entity_type: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfWebhook {
+    host: String,
+}
+
 type Numbers<L> = Series<L, Gauge>;
 type Reals<L> = Series<L, Gauge<f64, AtomicU64>>;
 
@@ -101,6 +117,7 @@ impl Readings {
             seen.register_accounts(to);
             seen.register_entities(to);
             seen.register_ledger(to);
+            seen.register_webhooks(to);
         }
     }
 
@@ -188,6 +205,34 @@ impl Seen {
         to.register("ledger_requests", "Requests of the last 24 hours", requests);
         to.register("ledger_refusals", "Of those, refused by a limit", refusals);
         to.register("ledger_ceiling", "Requests that any 24 hours may see, as set", ceilings);
+    }
+
+    /// Several at one host count together.
+    fn register_webhooks(&self, to: &mut Registry) {
+        let waiting = Numbers::<OfWebhook>::default();
+        let [since, next_try]: [Reals<OfWebhook>; 2] = Default::default();
+        let earliest = |of: &Reals<OfWebhook>, labels: &OfWebhook, at: Option<DateTime<Utc>>| {
+            if let Some(at) = at.map(timestamp) {
+                let gauge = of.get_or_create(labels);
+                let before = Some(gauge.get()).filter(|before| *before > 0.0);
+                gauge.set(before.map_or(at, |before| before.min(at)));
+            }
+        };
+        for reading in &self.webhooks {
+            let labels = OfWebhook { host: reading.host.clone() };
+            waiting.get_or_create(&labels).inc_by(reading.waiting.into());
+            earliest(&since, &labels, reading.failing_since);
+            earliest(&next_try, &labels, reading.next_try_at);
+        }
+        to.register(
+            "webhook_entries_waiting",
+            "Entries that a webhook that takes nothing is still to be told",
+            waiting,
+        );
+        let help = "Since when a webhook takes nothing";
+        to.register_with_unit("webhook_failing_since_timestamp", help, Unit::Seconds, since);
+        let help = "When a webhook that takes nothing is tried again";
+        to.register_with_unit("webhook_next_try_timestamp", help, Unit::Seconds, next_try);
     }
 
     fn entities(&self) -> impl Iterator<Item = (AccountId, &EntityReading)> {

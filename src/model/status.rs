@@ -19,6 +19,9 @@ pub struct Status {
     /// What the limit of the application carries; `None` before anybody has signed in.
     #[serde(default)]
     pub capacity: Option<CapacityStatus>,
+    /// Who is told of what happens, and whether they take it.
+    #[serde(default)]
+    pub webhooks: Vec<WebhookStatus>,
 }
 
 /// What the limit of the application carries, by what is known of it.
@@ -49,6 +52,21 @@ pub struct NodeStatus {
     pub lives: bool,
     /// That it keeps current.
     pub num_accounts: u32,
+}
+
+/// A receiver of `notify.webhook`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WebhookStatus {
+    /// Of its address, the rest of which may be a secret.
+    pub host: String,
+    /// `None` where it takes what it is sent.
+    pub failing_since: Option<DateTime<Utc>>,
+    /// When what it has not taken is sent again.
+    pub next_try_at: Option<DateTime<Utc>>,
+    /// Why the last try came to nothing.
+    pub error: Option<String>,
+    /// Entries that it is still to be told; 10,000 at most are counted.
+    pub waiting: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

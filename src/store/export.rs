@@ -1,10 +1,10 @@
 //! A library and a listening history as they go out to other tools: all that is known of each row, in pages, as of one
 //! moment. One transaction reads it, which holds nobody up.
 
-use super::browse::{ArtistLink, Credits, of_albums, of_tracks};
+use super::browse::{ArtistLink, Credits};
 use super::schema::{
-    albums, artists, followed_artists, library_playlists, playlist_items, playlists, plays, saved_albums, saved_tracks,
-    tracks,
+    album_artists, albums, artists, followed_artists, library_playlists, playlist_items, playlists, saved_albums,
+    saved_tracks, track_artists, tracks,
 };
 use super::types::At;
 use super::{Conn, Store, StoreError, with_conn};
@@ -13,9 +13,13 @@ use chrono::{DateTime, Utc};
 use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable};
 use diesel_async::{AnsiTransactionManager, RunQueryDsl};
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// Rows per page: some hundred kilobytes.
 const PAGE_LEN: i64 = 1_000;
+
+/// Most artists that are remembered: some megabytes.
+const ARTISTS_MAX: usize = 30_000;
 
 /// What is known of a track.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -88,19 +92,6 @@ pub struct PlaylistLine {
     pub total_items: Option<i32>,
 }
 
-/// Something that was listened to.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct PlayLine {
-    pub played_at: DateTime<Utc>,
-    pub ms_played: Option<i32>,
-    pub uri: String,
-    pub context_uri: Option<String>,
-    /// `api` or `export`.
-    pub source: String,
-    #[serde(flatten)]
-    pub track: TrackFacts,
-}
-
 #[derive(Debug, Queryable)]
 struct TrackRow {
     uri: Option<String>,
@@ -159,6 +150,20 @@ macro_rules! album_columns {
     };
 }
 
+/// Loads the rows of a query that borrows nothing. diesel-async copies each value of SQLite once more on its way to another
+/// thread; here they become rows on the thread that reads them.
+macro_rules! load {
+    ($conn:expr, $query:expr) => {
+        match $conn {
+            $crate::store::Conn::Sqlite(c) => {
+                let query = $query;
+                c.spawn_blocking(move |c| diesel::RunQueryDsl::load(query, c)).await
+            }
+            $crate::store::Conn::Pg(c) => $query.load(&mut **c).await,
+        }
+    };
+}
+
 /// A page of rows by a moment, newest first, and those without one last. `$after` is the last of the page before.
 macro_rules! newest_first {
     ($conn:expr, $rows:expr, $at:expr, $id:expr, $columns:expr, $after:expr, $since:expr) => {{
@@ -166,7 +171,9 @@ macro_rules! newest_first {
         let mut page = Vec::new();
         if !matches!(after, Some((None, _))) {
             let (at, id) = after.and_then(|(at, id)| Some((at?, id))).unwrap_or((At::end_of_time(), ""));
-            page = with_conn!($conn, |c| {
+            let id = id.to_owned();
+            page = load!(
+                $conn,
                 $rows
                     .filter($at.ge(since.unwrap_or(At::from(DateTime::UNIX_EPOCH))))
                     .filter($at.le(at))
@@ -174,28 +181,31 @@ macro_rules! newest_first {
                     .order(($at.desc(), $id.desc()))
                     .limit(PAGE_LEN)
                     .select($columns)
-                    .load(c)
-                    .await
-            })?;
+            )?;
         }
         if page.is_empty() && since.is_none() {
-            let id = after.and_then(|(at, id)| at.is_none().then_some(id)).unwrap_or_default();
-            page = with_conn!($conn, |c| {
-                $rows.filter($at.is_null()).filter($id.gt(id)).order($id).limit(PAGE_LEN).select($columns).load(c).await
-            })?;
+            let id = after.and_then(|(at, id)| at.is_none().then_some(id)).unwrap_or_default().to_owned();
+            page = load!(
+                $conn,
+                $rows.filter($at.is_null()).filter($id.gt(id)).order($id).limit(PAGE_LEN).select($columns)
+            )?;
         }
         page
     }};
 }
 
+mod listens;
 mod spoken;
 mod streams;
 
+pub use listens::{ListenKey, ListenLine};
 pub use spoken::SpokenLine;
 
 /// What is being exported: the database as it was at one moment.
 pub struct Export {
     conn: Conn,
+    /// What artists are called that pages before have named: a library names the same ones again and again.
+    artists: HashMap<String, String>,
 }
 
 impl Store {
@@ -212,7 +222,7 @@ impl Store {
                 AnsiTransactionManager::begin_transaction_sql(&mut **c, sql).await?;
             }
         }
-        Ok(Export { conn })
+        Ok(Export { conn, artists: HashMap::new() })
     }
 }
 
@@ -372,66 +382,62 @@ impl Export {
         Ok(page.into_iter().map(line).collect())
     }
 
-    /// What was listened to, oldest first, behind the last one of the page before.
-    pub async fn plays(
-        &mut self,
-        account: AccountId,
-        since: Option<DateTime<Utc>>,
-        after: Option<&PlayLine>,
-    ) -> Result<Vec<PlayLine>, StoreError> {
-        type Row =
-            ((At, String, Option<String>, Option<i32>, Option<String>, String), Option<TrackRow>, Option<AlbumRow>);
-        let (at, mark) = match after {
-            Some(line) => (At::from(line.played_at), line.uri.as_str()),
-            None => (At::from(since.unwrap_or(DateTime::UNIX_EPOCH)), ""),
-        };
-        let page: Vec<Row> = with_conn!(&mut self.conn, |c| {
-            plays::table
-                .left_join(tracks::table.on(plays::track_id.eq(tracks::id.nullable())))
-                .left_join(albums::table.on(tracks::album_id.eq(albums::id.nullable())))
-                .filter(plays::account_id.eq(account.0))
-                .filter(plays::played_at.ge(at))
-                .filter(plays::played_at.gt(at).or(plays::track_uri.gt(mark)))
-                .order((plays::played_at, plays::track_uri))
-                .limit(PAGE_LEN)
-                .select((
-                    (
-                        plays::played_at,
-                        plays::track_uri,
-                        plays::track_id,
-                        plays::ms_played,
-                        plays::context_uri,
-                        plays::source,
-                    ),
-                    track_columns!().nullable(),
-                    album_columns!().nullable(),
-                ))
-                .load(c)
-                .await
-        })?;
-        let (by_track, by_album) = self.credits(page.iter().map(|row| (row.0.2.as_ref(), row.2.as_ref()))).await?;
-        let line = |((at, uri, id, ms_played, context_uri, source), track, album): Row| PlayLine {
-            played_at: at.into(),
-            ms_played,
-            uri,
-            context_uri,
-            source,
-            track: facts(id, track, album, &by_track, &by_album),
-        };
-        Ok(page.into_iter().map(line).collect())
-    }
-
     /// The artists of a page of tracks and of their albums.
     async fn credits<'a>(
         &mut self,
         of: impl Iterator<Item = (Option<&'a String>, Option<&'a AlbumRow>)>,
     ) -> Result<(Credits, Credits), StoreError> {
         let (tracks, albums): (Vec<_>, Vec<_>) = of.unzip();
-        let tracks = tracks.into_iter().flatten().map(String::as_str).collect();
-        let mut albums: Vec<&str> = albums.into_iter().flatten().map(|album| album.id.as_str()).collect();
+        let tracks: Vec<String> = tracks.into_iter().flatten().cloned().collect();
+        let mut albums: Vec<String> = albums.into_iter().flatten().map(|album| album.id.clone()).collect();
         albums.sort_unstable();
         albums.dedup();
-        Ok((of_tracks(&mut self.conn, tracks).await?, of_albums(&mut self.conn, albums).await?))
+        let of_tracks: Vec<(String, String)> = {
+            use track_artists::{artist_id, position, table, track_id};
+            let ids = tracks;
+            load!(
+                &mut self.conn,
+                table.filter(track_id.eq_any(ids)).order((track_id, position)).select((track_id, artist_id))
+            )?
+        };
+        let of_albums: Vec<(String, String)> = {
+            use album_artists::{album_id, artist_id, position, table};
+            let ids = albums;
+            load!(
+                &mut self.conn,
+                table.filter(album_id.eq_any(ids)).order((album_id, position)).select((album_id, artist_id))
+            )?
+        };
+        self.learn(of_tracks.iter().chain(&of_albums).map(|(_, artist)| artist)).await?;
+        Ok((self.named(of_tracks), self.named(of_albums)))
+    }
+
+    /// Looks up the artists that have not been met yet.
+    async fn learn(&mut self, ids: impl Iterator<Item = &String> + Clone) -> Result<(), StoreError> {
+        if self.artists.len() >= ARTISTS_MAX {
+            self.artists.clear();
+        }
+        let mut unknown: Vec<String> = ids.filter(|id| !self.artists.contains_key(*id)).cloned().collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        if !unknown.is_empty() {
+            let found: Vec<(String, String)> = load!(
+                &mut self.conn,
+                artists::table.filter(artists::id.eq_any(unknown)).select((artists::id, artists::name))
+            )?;
+            self.artists.extend(found);
+        }
+        Ok(())
+    }
+
+    fn named(&self, credits: Vec<(String, String)>) -> Credits {
+        let mut named = Credits::new();
+        for (item, id) in credits {
+            if let Some(name) = self.artists.get(&id) {
+                named.entry(item).or_default().push(ArtistLink { id, name: name.clone() });
+            }
+        }
+        named
     }
 }
 

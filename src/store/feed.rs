@@ -126,21 +126,29 @@ impl Store {
     pub async fn moved(&self, name: &str, to: i64, now: DateTime<Utc>) -> Result<(), StoreError> {
         let conn = &mut self.connect().await?;
         with_conn!(conn, |c| {
-            use feed_positions::{error, failing_since, failures, moved_at, seq, table};
-            let fine = (failures.eq(0), failing_since.eq(None::<At>), error.eq(None::<String>));
+            use feed_positions::{error, failing_since, failures, moved_at, next_try_at, seq, table};
+            let untried = (next_try_at.eq(None::<At>), failing_since.eq(None::<At>));
+            let fine = (failures.eq(0), untried, error.eq(None::<String>));
             let moved = (seq.eq(to), moved_at.eq(Some(At::from(now))), fine);
             diesel::update(table.find(name)).set(moved).execute(c).await
         })?;
         Ok(())
     }
 
-    /// It has not taken the next one.
-    pub async fn not_taken(&self, name: &str, why: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+    /// It has not taken the next one, which is tried again then.
+    pub async fn not_taken(
+        &self,
+        name: &str,
+        why: &str,
+        now: DateTime<Utc>,
+        again_at: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         self.transaction(async |conn| {
             with_conn!(conn, |c| {
-                use feed_positions::{error, failures, table};
+                use feed_positions::{error, failures, next_try_at, table};
                 let why = Some(String::from(Words(why)));
-                diesel::update(table.find(name)).set((failures.eq(failures + 1), error.eq(why))).execute(c).await
+                let failed = (failures.eq(failures + 1), error.eq(why), next_try_at.eq(Some(At::from(again_at))));
+                diesel::update(table.find(name)).set(failed).execute(c).await
             })?;
             with_conn!(conn, |c| {
                 use feed_positions::{failing_since, table};

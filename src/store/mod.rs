@@ -64,6 +64,7 @@ mod types;
 mod upsert;
 mod url;
 mod versions;
+mod webhooks;
 
 pub use accounts::{Account, Person};
 pub use backup::back_up;
@@ -71,7 +72,7 @@ pub use changes::{Change, ChangeKind, Changed, Changes, InPlaylist};
 pub use due_playlists::{ListedPlaylist, WaitingPlaylist};
 pub use error::StoreError;
 pub use export::{
-    AlbumFacts, AlbumLine, ArtistLine, Export, PlayLine, PlaylistLine, SpokenLine, TrackFacts, TrackLine,
+    AlbumFacts, AlbumLine, ArtistLine, Export, ListenKey, ListenLine, PlaylistLine, SpokenLine, TrackFacts, TrackLine,
 };
 pub use feed::{Feed, FeedEvent, Position};
 pub use plays::PlayCounts;

@@ -52,7 +52,7 @@ impl Document {
 const SIGN_OUT: &str = "<form class=\"out\" method=\"post\" action=\"/sign-out\"><button>Sign out</button></form>";
 
 /// What the document loads, from `/assets/`.
-static ASSETS: LazyLock<[Asset; 27]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 28]> = LazyLock::new(|| {
     assets! {
         "account.js": JS,
         "activity.js": JS,
@@ -80,6 +80,7 @@ static ASSETS: LazyLock<[Asset; 27]> = LazyLock::new(|| {
         "spans.js": JS,
         "style.css": CSS,
         "time.js": JS,
+        "webhooks.js": JS,
         "words.js": JS,
     }
 });

@@ -6,7 +6,7 @@ use crate::{
         DailyCeilings, EntityType, Family, LedgerEntry, LimitClass, SignInState, Stage, SyncKey, TokenFailure,
         status::{
             AccountStatus, CapacityStatus, EntityStatus, ForecastStatus, LimitStatus, NodeStatus, PlaybackStatus,
-            State, Status,
+            State, Status, WebhookStatus,
         },
         zone::Zone,
     },
@@ -57,6 +57,7 @@ pub struct StatusDocument {
     pub forecast: Vec<ForecastStatus>,
     /// What the limit of the application carries.
     pub capacity: Option<CapacityStatus>,
+    pub webhooks: Vec<WebhookStatus>,
     pub gate: GateDocument,
     pub ledger: Vec<LedgerDocument>,
 }
@@ -169,7 +170,8 @@ impl StatusDocument {
         gate: &GateView,
         (now, instant): (DateTime<Utc>, Instant),
     ) -> StatusDocument {
-        let Snapshot { status: Status { accounts, limits, forecast, nodes, capacity }, ledger, entities } = snapshot;
+        let Snapshot { status: Status { accounts, limits, forecast, nodes, capacity, webhooks }, ledger, entities } =
+            snapshot;
         let live = |key: SyncKey| {
             let seen = progress.entities.get(&key).filter(|seen| seen.state == EntityState::Running)?;
             Some(live(seen, meters.get(&key).map(|(_, meter)| meter), now, instant))
@@ -185,6 +187,7 @@ impl StatusDocument {
             limits,
             forecast,
             capacity,
+            webhooks,
             gate: gate_document(gate, about.window_seconds),
             ledger: ledger_documents(&ledger, &about.ceilings),
         }
@@ -330,6 +333,7 @@ mod tests {
             forecast: Vec::new(),
             nodes: Vec::new(),
             capacity: None,
+            webhooks: Vec::new(),
         };
         Snapshot { status, ledger: Vec::new(), entities: vec![EntityType::Tracks, EntityType::Albums] }
     }

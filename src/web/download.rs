@@ -1,6 +1,6 @@
 //! `GET /api/v1/export/...`: a list in any of the formats of `segno export`, as of one moment, streamed.
 //!
-//! One page of rows is in memory at a time, and what is not read is not made. A download holds a connection to the database
+//! One page of rows is in memory at a time, of Parquet one row group, and what is not read is not made. A download holds a connection to the database
 //! for as long as it lasts, so there are few at once.
 
 use super::{Problem, WebState, params::Params, problem::ReadProblems};
@@ -20,10 +20,8 @@ use actix_web::{
 };
 use futures_util::stream::unfold;
 use std::{
-    cell::RefCell,
     io::{self, Write},
-    rc::Rc,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::{Semaphore, mpsc};
 
@@ -44,6 +42,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
 const FORMATS: &[(&str, Format)] = &[
     ("csv", Format::Csv),
     ("jsonl", Format::Jsonl),
+    ("parquet", Format::Parquet),
     ("exportify", Format::Exportify),
     ("exportify-net", Format::ExportifyNet),
     ("m3u8", Format::M3u8),
@@ -73,7 +72,8 @@ pub async fn list(state: Data<WebState>, request: HttpRequest, what: Path<String
     let what = known.ok_or_else(|| Problem::not_found("there is no such list"))?;
     let shape = shape(&params)?;
     if !what.is_held_by(shape.format) {
-        let detail = format!("{} does not hold {}: csv and jsonl hold everything", shape.format.word(), what.word());
+        let detail =
+            format!("{} does not hold {}: csv, jsonl and parquet hold everything", shape.format.word(), what.word());
         return Err(Problem::bad_request(detail));
     }
     let place = reserve(&state)?;
@@ -181,19 +181,23 @@ async fn send(mut source: Source, wanted: Wanted, shape: Shape, sender: mpsc::Se
 
 /// What was written and not sent yet.
 #[derive(Clone, Default)]
-struct Piece(Rc<RefCell<Vec<u8>>>);
+struct Piece(Arc<Mutex<Vec<u8>>>);
 
 impl Piece {
+    fn written(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// All of it, where it is longer than that.
     fn take(&self, len_min: usize) -> Option<Bytes> {
-        let mut written = self.0.borrow_mut();
+        let mut written = self.written();
         (written.len() > len_min).then(|| Bytes::from(std::mem::take(&mut *written)))
     }
 }
 
 impl Write for Piece {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.borrow_mut().write(bytes)
+        self.written().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -202,9 +206,10 @@ impl Write for Piece {
 }
 
 /// All of them.
-pub const MEDIA_TYPES: [&str; 6] = [
+pub const MEDIA_TYPES: [&str; 7] = [
     "text/csv; charset=utf-8",
     "application/jsonl",
+    "application/vnd.apache.parquet",
     "application/json",
     "application/vnd.apple.mpegurl",
     "application/jspf+json",
@@ -215,6 +220,7 @@ fn media_type(format: Format) -> &'static str {
     match format {
         Format::Csv | Format::Exportify | Format::ExportifyNet => "text/csv; charset=utf-8",
         Format::Jsonl | Format::Listenbrainz => "application/jsonl",
+        Format::Parquet => "application/vnd.apache.parquet",
         Format::Spotify => "application/json",
         Format::M3u8 => "application/vnd.apple.mpegurl",
         Format::Jspf => "application/jspf+json",

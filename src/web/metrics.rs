@@ -9,10 +9,10 @@ use super::{
 };
 use crate::{
     clock,
-    metrics::{AccountReading, CONTENT_TYPE, EntityReading, LedgerReading, Readings, Seen},
+    metrics::{AccountReading, CONTENT_TYPE, EntityReading, LedgerReading, Readings, Seen, WebhookReading},
     model::{
         AccountId, SignInState,
-        status::{EntityStatus, State},
+        status::{EntityStatus, State, WebhookStatus},
     },
 };
 use actix_web::{
@@ -46,7 +46,7 @@ pub async fn metrics(state: Data<WebState>) -> HttpResponse {
 }
 
 fn seen(document: StatusDocument) -> Seen {
-    let StatusDocument { now, accounts, gate, ledger, .. } = document;
+    let StatusDocument { now, accounts, gate, ledger, webhooks, .. } = document;
     Seen {
         window: (gate.used, gate.limit),
         waiting: gate.waiting.iter().map(|line| (line.priority, line.requests)).collect(),
@@ -60,7 +60,13 @@ fn seen(document: StatusDocument) -> Seen {
                 ceiling: line.ceiling,
             })
             .collect(),
+        webhooks: webhooks.into_iter().map(webhook_reading).collect(),
     }
+}
+
+fn webhook_reading(webhook: WebhookStatus) -> WebhookReading {
+    let WebhookStatus { host, failing_since, next_try_at, waiting, .. } = webhook;
+    WebhookReading { host, failing_since, next_try_at, waiting }
 }
 
 /// Nothing is expected of an account that is signed out, so nothing is told.

@@ -258,6 +258,7 @@ mod tests {
                     forecast: Vec::new(),
                     nodes: Vec::new(),
                     capacity: None,
+                    webhooks: Vec::new(),
                 };
                 let snapshot = Snapshot { status, ledger: Vec::new(), entities: Vec::new() };
                 is_there.then_some(snapshot).ok_or(StoreError::NotADatabase("segno.db".into()))

@@ -181,8 +181,20 @@ fn an_actor_that_panics_is_counted_by_its_name() {
 #[test]
 fn alerts_dashboard_and_documentation_use_names_that_are_served() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(60, 10, 10, 2, 10));
-    let service = Service::start(&database, &sandbox, &[("SEGNO_RATE_LIMIT_DAILY_TRACKS", "100000")]);
-    let scrape = service.scrape_when_settled();
+    // Nobody listens there.
+    let settings =
+        [("SEGNO_RATE_LIMIT_DAILY_TRACKS", "100000"), ("SEGNO_NOTIFY_WEBHOOK", "http://127.0.0.1:9/secret-path")];
+    let service = Service::start(&database, &sandbox, &settings);
+    service.scrape_when_settled();
+    database.execute(
+        "INSERT INTO outbox (seq, account_id, kind, body, noted_at) \
+         SELECT seq + 1, 1, 'sync_failing', '{}', '2026-11-29 08:00:00.000000+00:00' FROM feed_positions WHERE name = 'head'",
+    );
+    database.execute("UPDATE feed_positions SET seq = seq + 1 WHERE name = 'head'");
+    let next_try = "segno_webhook_next_try_timestamp_seconds";
+    let scrape = service.scrape_until("the webhook takes nothing", |scrape| scrape.sum(next_try, &[]).is_some());
+    assert_eq!(scrape.sum("segno_webhook_entries_waiting", &[("host", "127.0.0.1")]), Some(1.0));
+    assert!(!scrape.text.contains("secret-path"));
 
     let (alerts, dashboard) = (file(ALERTS), file("deploy/grafana-dashboard.json"));
     let dashboard: Value = serde_json::from_str(&dashboard).expect("JSON");

@@ -126,9 +126,20 @@ both! {
             wait_until("the sync goes on", || news(&database).len() > before);
         }
         wait_until("that it is down is noted", || database.count("feed_positions WHERE failures > 0 AND failing_since IS NOT NULL") == 1);
+        let status = Segno::on(&database, &sandbox, &["status", "--json"]).succeed();
+        let webhook = &status.json()["webhooks"][0];
+        assert_eq!((&webhook["host"], &webhook["waiting"]), (&json!("127.0.0.1"), &json!(3)), "{webhook}");
+        for part in ["failing_since", "next_try_at", "error"] {
+            assert!(webhook[part].is_string(), "{part}: {webhook}");
+        }
+        let told = Segno::on(&database, &sandbox, &["status"]).succeed().stdout;
+        assert!(told.contains("webhook 127.0.0.1: takes nothing since ") && told.contains(", 3 entries wait, next try "), "{told}");
+        assert!(![told, status.stdout].concat().contains(&port.to_string()), "the address is nobody's business");
         let receiver = Receiver::on(port);
         wait_until("the rest is told", || seqs(&receiver.taken()) == news(&database)[1..]);
         wait_until("that it is back is noted", || database.count("feed_positions WHERE failures > 0 OR error IS NOT NULL") == 0);
+        let told = Segno::on(&database, &sandbox, &["status"]).succeed().stdout;
+        assert!(!told.contains("webhook"), "{told}");
         let log = stop(running);
         let lines = |part: &str| log.lines().filter(|line| line.contains(part)).count();
         assert_eq!((lines("does not take what happens"), lines("takes what happens again")), (2, 2), "{log}");

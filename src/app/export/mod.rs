@@ -13,7 +13,7 @@ use crate::{
     clock,
     config::Config,
     export::{
-        ExportError, Shape, Source, What,
+        ExportError, Format, Shape, Source, What,
         names::{Names, list_file, playlist_file},
     },
     model::text::seen,
@@ -37,12 +37,16 @@ pub async fn run(args: ExportArgs, config: &Config) -> Result<Exit, CommandError
         (None, what) => list_file(what.copied().unwrap_or(What::All), args.format),
     };
     let mut out = Out::open(args.out.as_deref(), is_one_file, &name)?;
+    if args.format == Format::Parquet && matches!(out, Out::Stdout(_)) && io::stdout().is_terminal() {
+        return Err(usage("parquet is not for a terminal: say where to, with --out FILE, or pipe it".into()));
+    }
     let mut signals = Signals::to_stop()?;
+    // They keep less of the file in memory than those that write.
+    let readers = Store::open_readers(&database_url(config)?, &this_process("export").label)?;
     let mut job = Job {
         source: Source {
-            export: store.export().await?,
-            // The store's own connection is busy with the export.
-            readers: Store::open_readers(&database_url(config)?, &this_process("export").label)?,
+            export: readers.export().await?,
+            readers,
             account,
             since: args.since.map(|since| since.moment(clock::now())),
         },
@@ -77,7 +81,9 @@ pub async fn run(args: ExportArgs, config: &Config) -> Result<Exit, CommandError
             }
             if job.num_left_out > 0 {
                 let num = counted(job.num_left_out, "listen");
-                say(&format!("{num} without a name or an artist left out: this format cannot hold them"));
+                say(&format!(
+                    "{num} left out, as ListenBrainz asks: too short, private, no music, or without name or artist"
+                ));
             }
             Ok(Exit::Done)
         }
@@ -90,14 +96,14 @@ fn whats(args: &ExportArgs) -> Result<Vec<What>, CommandError> {
     let holds = |what: &What| what.is_held_by(format);
     let word = format.word();
     match args.what {
-        _ if args.playlist.is_some() && !holds(&What::Playlists) => {
-            Err(usage(format!("--format {word} holds no playlists: take csv, jsonl, exportify, m3u8, jspf or xspf")))
-        }
+        _ if args.playlist.is_some() && !holds(&What::Playlists) => Err(usage(format!(
+            "--format {word} holds no playlists: take csv, jsonl, parquet, exportify, m3u8, jspf or xspf"
+        ))),
         _ if args.playlist.is_some() => Ok(vec![What::Playlists]),
         None | Some(What::All) => Ok(What::ALL.into_iter().filter(holds).collect()),
         Some(what) if holds(&what) => Ok(vec![what]),
         Some(what) => {
-            Err(usage(format!("--format {word} does not hold {}: csv and jsonl hold everything", what.word())))
+            Err(usage(format!("--format {word} does not hold {}: csv, jsonl and parquet hold everything", what.word())))
         }
     }
 }

@@ -53,7 +53,7 @@ impl Out {
     }
 
     /// Begins a file of that name; where there is only one, that.
-    pub(super) fn file(&mut self, name: &str) -> io::Result<&mut dyn Write> {
+    pub(super) fn file(&mut self, name: &str) -> io::Result<&mut (dyn Write + Send)> {
         match self {
             Out::Stdout(out) => Ok(out),
             Out::File { file, .. } => Ok(file),

@@ -31,12 +31,15 @@ pub(super) async fn begin(
     store: &Store,
 ) -> Result<Vec<NotifierSetup>, CommandError> {
     let readers = Store::open_readers(url, &format!("{label}, webhooks"))?;
-    let mut setups = Vec::new();
+    let (mut setups, mut names) = (Vec::new(), Vec::new());
     for url in &config.notify.webhooks {
         let webhook = Webhook::new(url.clone(), config.notify.secret.clone(), USER_AGENT)
             .map_err(|error| CommandError::failed(&error))?;
         // What is noted from here on it is told, whichever node does so and when.
-        store.follow(&webhook.name()).await?;
+        let name = webhook.name();
+        store.follow(&name).await?;
+        store.describe_webhook(&name, &webhook.to_string(), &config.notify.events).await?;
+        names.push(name);
         let setup = NotifierSetup {
             webhook,
             kinds: config.notify.events.clone(),
@@ -45,6 +48,7 @@ pub(super) async fn begin(
         };
         setups.push(setup);
     }
+    store.show_webhooks(&names).await?;
     actix_rt::spawn(watch(store.clone()));
     Ok(setups)
 }

@@ -32,7 +32,7 @@ impl AlbumRef {
 /// The artists of each, in their order.
 pub(in crate::store) type Credits = HashMap<String, Vec<ArtistLink>>;
 
-pub(in crate::store) async fn of_tracks(conn: &mut Conn, ids: Vec<&str>) -> Result<Credits, StoreError> {
+pub(super) async fn of_tracks(conn: &mut Conn, ids: Vec<&str>) -> Result<Credits, StoreError> {
     if ids.is_empty() {
         return Ok(Credits::new());
     }
@@ -45,7 +45,7 @@ pub(in crate::store) async fn of_tracks(conn: &mut Conn, ids: Vec<&str>) -> Resu
     Ok(by_item(rows))
 }
 
-pub(in crate::store) async fn of_albums(conn: &mut Conn, ids: Vec<&str>) -> Result<Credits, StoreError> {
+pub(super) async fn of_albums(conn: &mut Conn, ids: Vec<&str>) -> Result<Credits, StoreError> {
     if ids.is_empty() {
         return Ok(Credits::new());
     }

@@ -2,9 +2,9 @@
 
 use super::{Export, PAGE_LEN};
 use crate::model::AccountId;
+use crate::store::StoreError;
 use crate::store::schema::{audiobooks, episodes, saved_audiobooks, saved_episodes, saved_shows, shows};
 use crate::store::types::At;
-use crate::store::{StoreError, with_conn};
 use chrono::{DateTime, Utc};
 use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable};
 use diesel_async::RunQueryDsl;

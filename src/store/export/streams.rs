@@ -1,6 +1,6 @@
-//! Streams of a data export as they go out again, and which plays they are.
+//! Streams of a data export as they go out again.
 
-use super::{Export, PAGE_LEN, PlayLine};
+use super::{Export, PAGE_LEN};
 use crate::model::AccountId;
 use crate::model::stream::{Stream, StreamKind, StreamOrigin};
 use crate::store::types::{At, Instant};
@@ -9,7 +9,6 @@ use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
-use std::collections::HashSet;
 
 #[derive(QueryableByName)]
 struct Row {
@@ -57,14 +56,6 @@ struct Row {
     origin: String,
 }
 
-#[derive(QueryableByName)]
-struct Paired {
-    #[diesel(sql_type = Instant)]
-    played_at: At,
-    #[diesel(sql_type = Text)]
-    uri: String,
-}
-
 /// The row that a page ended with.
 pub type StreamKey = (DateTime<Utc>, i64);
 
@@ -86,24 +77,6 @@ impl Export {
         let rows: Vec<Row> = with_conn!(&mut self.conn, |c| sql_query(sql).load(c).await)?;
         let last = rows.as_slice().last().map(|row| (DateTime::from(row.logged_at), row.id));
         Ok((rows.into_iter().map(stream).collect(), last))
-    }
-
-    /// Plays of a page that streams are paired with, or that were made of them.
-    pub async fn are_streams(
-        &mut self,
-        account: AccountId,
-        page: &[PlayLine],
-    ) -> Result<HashSet<(DateTime<Utc>, String)>, StoreError> {
-        let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(HashSet::new()) };
-        let [first, last] = [first, last].map(|line| At::from(line.played_at).literal());
-        let sql = format!(
-            "SELECT played_at, coalesce(played_uri, uri) AS uri FROM streams WHERE account_id = {} AND offset_ms IS NOT \
-             NULL AND played_at BETWEEN {first} AND {last} AND coalesce(played_uri, uri) IS NOT NULL",
-            account.0
-        );
-        let paired: Vec<Paired> = with_conn!(&mut self.conn, |c| sql_query(sql).load(c).await)?;
-        let made = page.iter().filter(|line| line.source == "export").map(|line| (line.played_at, line.uri.clone()));
-        Ok(paired.into_iter().map(|pair| (pair.played_at.into(), pair.uri)).chain(made).collect())
     }
 }
 

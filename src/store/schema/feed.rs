@@ -25,5 +25,8 @@ diesel::table! {
         failing_since -> Nullable<Instant>,
         failures -> BigInt,
         error -> Nullable<Text>,
+        host -> Nullable<Text>,
+        events -> Nullable<Text>,
+        next_try_at -> Nullable<Instant>,
     }
 }

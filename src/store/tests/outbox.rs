@@ -144,7 +144,7 @@ fn a_follower_begins_at_the_end_and_its_place_is_kept() {
         run.commit(tracks(&["t2"]), at(2)).await;
         assert_eq!(db.store.follow("webhook a").await.unwrap().seq, 1);
         for seconds in [3, 4] {
-            db.store.not_taken("webhook a", "it is\0 down", at(seconds)).await.unwrap();
+            db.store.not_taken("webhook a", "it is\0 down", at(seconds), at(seconds + 5)).await.unwrap();
         }
         let place = db.store.follow("webhook a").await.unwrap();
         assert_eq!(
@@ -173,6 +173,40 @@ fn what_no_commit_says_is_noted_once_under_its_words() {
             lines[0]
         );
         assert!(lines[0].ends_with(r#""account":"mira","until":"2026-12-24T10:00:00Z"}"#), "{}", lines[0]);
+    });
+}
+
+#[test]
+fn a_webhook_that_takes_nothing_is_shown_with_what_waits_for_it() {
+    on_both(async |db| {
+        let shown = async || db.store.status(at(9)).await.unwrap().webhooks;
+        db.store.follow("webhook a").await.unwrap();
+        assert_eq!(shown().await, [], "nobody has said whom it tells");
+        db.store.describe_webhook("webhook a", "ntfy.sh", &[EventKind::Changes, EventKind::SyncFailing]).await.unwrap();
+        let run = db.begin(EntityType::Tracks).await;
+        run.commit(tracks(&["t1"]), at(1)).await;
+        let body = serde_json::json!({ "error": "no route" });
+        for (kind, once) in [(EventKind::SyncFailing, "a"), (EventKind::SyncFailing, "b"), (EventKind::SignInEnds, "c")]
+        {
+            db.store.note_event(db.account, kind, &body, once, at(2)).await.unwrap();
+        }
+        db.store.not_taken("webhook a", "ntfy.sh answered with 500", at(3), at(8)).await.unwrap();
+        let failing = crate::model::status::WebhookStatus {
+            host: "ntfy.sh".into(),
+            failing_since: Some(at(3)),
+            next_try_at: Some(at(8)),
+            error: Some("ntfy.sh answered with 500".into()),
+            // Neither a first reading nor an event that it is not told of.
+            waiting: 2,
+        };
+        assert_eq!(shown().await, [failing]);
+        db.store.moved("webhook a", 4, at(8)).await.unwrap();
+        let fine = &shown().await[0];
+        assert_eq!((fine.failing_since, fine.next_try_at, fine.waiting), (None, None, 0));
+        db.store.show_webhooks(&["webhook a".into()]).await.unwrap();
+        assert_eq!(shown().await.len(), 1);
+        db.store.show_webhooks(&["webhook b".into()]).await.unwrap();
+        assert_eq!(shown().await, [], "it is no longer in the settings");
     });
 }
 

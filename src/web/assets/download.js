@@ -2,7 +2,7 @@
 
 import { BASE, h } from "./dom.js";
 
-const GENERAL = [["csv", "CSV"], ["jsonl", "JSON Lines"]];
+const GENERAL = [["csv", "CSV"], ["jsonl", "JSON Lines"], ["parquet", "Parquet"]];
 const LISTED = [...GENERAL, ["exportify", "Exportify"], ["exportify-net", "exportify.net"], ["m3u8", "M3U8"], ["xspf", "XSPF"], ["jspf", "JSPF"]];
 const HEARD = [...GENERAL, ["listenbrainz", "ListenBrainz"], ["spotify", "Spotify's own"]];
 

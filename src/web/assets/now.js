@@ -5,6 +5,7 @@ import { attr, h, icon, keyed, setIcon, shown, text } from "./dom.js";
 import { line } from "./entity.js";
 import { gatePart, ledgerPart } from "./gate.js";
 import { nodesPart } from "./nodes.js";
+import { webhooksPart } from "./webhooks.js";
 import { capital, limitClass, listed, number, plain } from "./words.js";
 
 export function open() {
@@ -15,8 +16,8 @@ export function open() {
   const verdictPart = h("div", { class: "verdict", "data-state": "idle" }, sentence, detail.node);
   const accounts = h("div", { class: "accounts" });
   const updateAccounts = keyed(accounts, (item) => item.account.account_id, accountPart);
-  const gate = gatePart(), ledger = ledgerPart(), nodes = nodesPart();
-  const whole = h("div", { class: "whole" }, gate.node, ledger.node, nodes.node);
+  const gate = gatePart(), ledger = ledgerPart(), nodes = nodesPart(), webhooks = webhooksPart();
+  const whole = h("div", { class: "whole" }, gate.node, ledger.node, nodes.node, webhooks.node);
   const node = h("div", { class: "now" }, h("h1", { class: "unseen", tabindex: "-1" }, "Now"), verdictPart, accounts, whole);
   text(word, "Asking the service");
   shown(whole, false);
@@ -33,6 +34,7 @@ export function open() {
     gate.update(status);
     ledger.update(status);
     nodes.update(status);
+    webhooks.update(status);
     shown(whole, true);
   };
   return { title: "Now", node, update };

@@ -2,6 +2,7 @@
 //! and the API.
 
 use super::*;
+use chrono::{DateTime, Utc};
 
 /// Every query of the pages.
 fn documented() -> Vec<&'static str> {
@@ -67,5 +68,53 @@ both! {
         }
         Segno::on(&database, &sandbox, &["listening", "--zone", "Mars/Base"]).run().assert_refused(2, &["no time zone of that name"]);
         Segno::on(&database, &sandbox, &["listening", "--by", "mood"]).run().assert_refused(2, &["\"mood\" is not one of artist, track"]);
+    }
+    fn each_listening_is_exported_once_as_the_view_has_it(backend) {
+        let (database, sandbox) = signed_in(backend);
+        report(&database, &sandbox, &[&export(&database)]);
+        let saved = sandbox.library().state["tracks"][0]["id"].as_str().expect("an id").to_owned();
+        // What only the API told, between streams and beside one; a play that both tell; one whose track a sync has brought.
+        for at in ["2019-05-01 10:04:00.000000+00:00", "2026-03-01 10:00:00.123000+00:00"] {
+            database.execute(&format!(
+                "INSERT INTO plays (account_id, played_at, track_uri, track_id, context_uri, source) \
+                 VALUES (1, '{at}', 'spotify:track:{saved}', '{saved}', 'spotify:album:x', 'api')"
+            ));
+        }
+        database.execute("UPDATE streams SET played_at = '2025-03-02 18:04:31.500000+00:00', offset_ms = 500 WHERE uri LIKE 'spotify:track:%0003'");
+        database.execute("UPDATE plays SET played_at = '2025-03-02 18:04:31.500000+00:00', source = 'api', context_uri = 'spotify:album:y' \
+                          WHERE track_uri LIKE '%0003'");
+        database.execute("UPDATE tracks SET source = 'api', name = 'As the API has it' WHERE id LIKE '%0004'");
+        let exported = |args: &[&str]| Segno::on(&database, &sandbox, &[&["export", "listening"], args].concat()).succeed();
+        let lines: Vec<Value> = exported(&["--format", "jsonl"]).stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let ends: Vec<DateTime<Utc>> = lines.iter().map(|line| line["ended_at"].as_str().expect("text").parse().expect("a moment")).collect();
+        assert!(ends.is_sorted(), "oldest first: {ends:?}");
+        let text = |value: &Value| value.as_str().map(str::to_owned).unwrap_or_default();
+        let mut told: Vec<String> = lines
+            .iter()
+            .zip(&ends)
+            .map(|(line, end)| {
+                let fields = [&line["kind"], &line["uri"], &line["name"], &line["artists"][0]["name"], &line["album"]["name"], &line["source"]];
+                format!("{} {} {}", end.timestamp(), line["ms_played"], fields.map(text).join("|"))
+            })
+            .collect();
+        told.sort();
+        let seconds = if backend == Backend::Postgres { "floor(extract(epoch FROM ended_at))::bigint" } else { "unixepoch(ended_at)" };
+        let view = format!(
+            "SELECT CAST({seconds} AS TEXT) || ' ' || coalesce(CAST(ms_played AS TEXT), 'null') || ' ' || kind || '|' || coalesce(uri, '') \
+             || '|' || coalesce(name, '') || '|' || coalesce(artist, '') || '|' || coalesce(album, '') || '|' || source AS line FROM listening"
+        );
+        let mut held = database.lines(&view);
+        held.sort();
+        assert_eq!(told, held);
+        let both = lines.iter().find(|line| line["source"] == "both").expect("one");
+        assert_eq!((&both["context_uri"], &both["played_at"]), (&json!("spotify:album:y"), &json!("2025-03-02T18:04:31.500Z")));
+        assert!(both["started_at"].is_string() && lines.iter().any(|line| line["name"] == "As the API has it"));
+        let num_since = exported(&["--format", "csv", "--since", "2025-01-01"]).stdout.lines().count() - 1;
+        assert_eq!(num_since as u64, database.count("listening WHERE ended_at >= '2025-01-01 00:00:00.000000+00:00'"));
+        // ListenBrainz takes music that was listened to, and everything else is counted.
+        let listens = exported(&["--format", "listenbrainz"]);
+        let music = "listening WHERE kind IN ('track', 'unknown') AND coalesce(incognito, FALSE) = FALSE AND counts AND name IS NOT NULL AND artist IS NOT NULL";
+        assert_eq!(listens.stdout.lines().count() as u64, database.count(music), "{}", listens.stdout);
+        assert!(listens.stderr.contains("left out, as ListenBrainz asks"), "{}", listens.stderr);
     }
 }

@@ -190,3 +190,19 @@ fn before_anybody_has_signed_in_it_says_how_to() {
     }
     page.assert_silent(&["404"]);
 }
+
+#[test]
+fn a_webhook_that_takes_nothing_is_shown_by_its_host_until_it_does() {
+    let Some(page) = Page::settled(Backend::Sqlite, Sandbox::exact(20, 2, 2, 1, 2), "/") else { return };
+    assert!(!page.has(".webhooks li"));
+    page.database.execute(
+        "INSERT INTO feed_positions (name, seq, host, events, failing_since, next_try_at, error) VALUES ('webhook a', 0, 'ntfy.sh', \
+         'sync_failing', '2026-11-29 08:00:00.000000+00:00', '2099-01-01 08:00:00.000000+00:00', 'ntfy.sh answered with 500')",
+    );
+    for part in ["ntfy.sh", "takes nothing since ", "0 entries to be told", "next try ", "ntfy.sh answered with 500"] {
+        page.wait_for(".webhooks li", part);
+    }
+    page.database.execute("UPDATE feed_positions SET failing_since = NULL, error = NULL WHERE name = 'webhook a'");
+    wait_until("it is gone", || !page.has(".webhooks li"));
+    page.assert_silent(&[]);
+}
