@@ -6,6 +6,7 @@ mod catalog;
 mod changes;
 mod chosen;
 mod commands;
+mod compose;
 mod demo;
 mod dependencies;
 mod docs;
