@@ -98,7 +98,8 @@ impl Fleet {
     }
 
     fn wait_until_all_is_read(&self) {
-        let done = "sync_states WHERE phase = 'initial_sync' AND completed_at IS NOT NULL";
+        // The plan of the next run is the last that a run writes.
+        let done = "sync_states WHERE phase = 'initial_sync' AND completed_at IS NOT NULL AND next_run_at IS NOT NULL";
         self.patiently("everything is read", || {
             self.database.count(done) == self.num_accounts * EntityType::ALL.len() as u64
         });
@@ -111,6 +112,14 @@ impl Fleet {
                       coalesce(next_run_at::text, '-') AS line FROM sync_states ORDER BY 1";
         let rows = ["sync_batches", "saved_tracks", "tracks", "playlist_items"].map(|table| self.database.rows(table));
         rows.into_iter().chain([self.database.lines(states)]).collect()
+    }
+
+    fn assert_nothing_written_since(&self, before: &[Vec<String>]) {
+        for (before, after) in before.iter().zip(self.written()) {
+            let came: Vec<_> = after.iter().filter(|row| !before.contains(row)).take(3).collect();
+            let went: Vec<_> = before.iter().filter(|row| !after.contains(row)).take(3).collect();
+            assert!(came.is_empty() && went.is_empty(), "{came:?} in place of {went:?}");
+        }
     }
 
     /// Each account has what the sandbox has of it, and the limit was kept.
@@ -240,7 +249,7 @@ fn a_node_that_was_frozen_past_its_hold_commits_nothing_and_goes_on_as_a_node() 
     fleet.patiently("it has noticed", || frozen.log().contains("not held by this node any more"));
     fleet.wait_for_shares(&[&steady, &frozen], &[3, 3]);
     assert!(frozen.running.is_running());
-    assert!(fleet.written() == before, "it has committed something: {}", frozen.log());
+    fleet.assert_nothing_written_since(&before);
     [steady, frozen].into_iter().for_each(Node::stop);
     fleet.assert_true();
 }
@@ -268,7 +277,7 @@ fn a_node_that_was_cut_off_from_the_database_commits_nothing_late_and_goes_on_as
     link.heal();
     fleet.wait_for_shares(&[&steady, &cut_off], &[3, 3]);
     assert!(cut_off.running.is_running());
-    assert!(fleet.written() == before, "it has committed something: {}", cut_off.log());
+    fleet.assert_nothing_written_since(&before);
     [steady, cut_off].into_iter().for_each(Node::stop);
     fleet.assert_true();
 }
