@@ -68,7 +68,8 @@ impl Case {
     fn least_requests(&self) -> u32 {
         let pages = |slots: u32| slots.div_ceil(50).max(1);
         let items = self.playlists * self.playlist_items.div_ceil(50);
-        pages(self.tracks) + pages(self.albums) + pages(self.artists) + pages(self.playlists) + items + 1
+        let spoken = 3 * pages(0);
+        pages(self.tracks) + pages(self.albums) + pages(self.artists) + pages(self.playlists) + items + spoken + 1
     }
 
     fn items(&self) -> u32 {
@@ -180,6 +181,9 @@ impl Sandbox {
             ("--artists", case.artists),
             ("--playlists", case.playlists),
             ("--playlist-items", case.playlist_items),
+            ("--shows", 0),
+            ("--episodes", 0),
+            ("--audiobooks", 0),
         ];
         let mut child = Command::new(env!("CARGO_BIN_EXE_segno"))
             .args(["sandbox", "--no-odd-rows", "--latency", case.latency])
