@@ -100,7 +100,15 @@ both! {
         wait_until("all that was answered is committed", || {
             database.num_batches() >= 6 && database.count("sync_states WHERE checkpoint LIKE '%items%'") == 1
         });
-        sleeper.signal("STOP");
+        // The gate notes now and then what was sent.
+        wait_until("it is stopped between two transactions", || {
+            sleeper.signal("STOP");
+            let is_at_rest = !database.is_being_written();
+            if !is_at_rest {
+                sleeper.signal("CONT");
+            }
+            is_at_rest
+        });
         sandbox.rules(json!([]));
         let overtaker = Segno::on(&database, &sandbox, &["sync"]).spawn();
         let winner = overtaker.pid();

@@ -141,6 +141,14 @@ impl Database {
         }
     }
 
+    /// Whether a process is writing this moment, on SQLite: one that is stopped then keeps everybody out.
+    pub fn is_being_written(&self) -> bool {
+        self.backend == Backend::Sqlite && {
+            let mut conn = SqliteConnection::establish(&self.file().display().to_string()).expect("opens");
+            conn.batch_execute("BEGIN IMMEDIATE; ROLLBACK").is_err()
+        }
+    }
+
     /// Runs several statements, one after the other.
     pub fn execute_all(&self, sql: &str) {
         match self.backend {
