@@ -5,11 +5,10 @@ use super::schema::{accounts, nodes, sync_states};
 use super::types::At;
 use super::{Conn, Store, StoreError, with_conn};
 use crate::model::{AccountId, Claim, Owner};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::sql;
 use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
-use std::time::Duration;
 use uuid::Uuid;
 
 impl Store {
@@ -49,7 +48,8 @@ impl Store {
     /// to claim them.
     pub async fn release(&self, accounts: &[AccountId], owner: Uuid, now: DateTime<Utc>) -> Result<(), StoreError> {
         let conn = &mut self.connect().await?;
-        let (present, ids) = (moment(conn, now, Duration::ZERO), accounts.iter().map(|id| id.0).collect::<Vec<i64>>());
+        let (present, ids) =
+            (moment(conn, now, TimeDelta::zero()), accounts.iter().map(|id| id.0).collect::<Vec<i64>>());
         with_conn!(conn, |c| {
             use accounts::{id, owner as held_by, released_at, table};
             let ours = table.filter(held_by.eq(owner.to_string())).filter(released_at.is_null());
@@ -59,11 +59,11 @@ impl Store {
     }
 }
 
-/// A moment from now, as SQL. On PostgreSQL it goes by the clock of the server: those of machines differ.
-pub(super) fn moment(conn: &Conn, now: DateTime<Utc>, later: Duration) -> String {
+/// A moment from now, or before, as SQL. On PostgreSQL it goes by the clock of the server: those of machines differ.
+pub(super) fn moment(conn: &Conn, now: DateTime<Utc>, later: TimeDelta) -> String {
     match conn {
         Conn::Sqlite(_) => At::from(now + later).literal(),
-        Conn::Pg(_) => format!("(now() + interval '{} milliseconds')", later.as_millis()),
+        Conn::Pg(_) => format!("(now() + interval '{} milliseconds')", later.num_milliseconds()),
     }
 }
 
@@ -115,7 +115,7 @@ pub(super) async fn tenure(conn: &mut Conn, account: AccountId, now: DateTime<Ut
 
 /// The node that holds an account, if one lives.
 async fn holder(conn: &mut Conn, account: AccountId, now: DateTime<Utc>) -> Result<Option<Claim>, StoreError> {
-    let present = moment(conn, now, Duration::ZERO);
+    let present = moment(conn, now, TimeDelta::zero());
     let row: Option<ClaimRow> = with_conn!(conn, |c| {
         let of_node = nodes::table.on(nodes::id.nullable().eq(accounts::owner));
         let held = accounts::table.inner_join(of_node).filter(accounts::id.eq(account.0));

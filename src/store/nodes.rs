@@ -17,7 +17,6 @@ use diesel::upsert::excluded;
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use std::collections::BTreeMap;
-use std::time::Duration;
 use uuid::Uuid;
 
 /// How long a node that is silent is shown.
@@ -72,7 +71,7 @@ impl Store {
                 }
             }
         }
-        let (us, present) = (node.owner.id, moment(conn, now, Duration::ZERO));
+        let (us, present) = (node.owner.id, moment(conn, now, TimeDelta::zero()));
         let loads = format!(
             "SELECT n.id, n.started_at, (SELECT count(*) FROM accounts a WHERE a.owner = n.id AND a.released_at IS NULL) \
              AS num_held FROM nodes n WHERE n.client_id = $1 AND n.holds_until > {present}"
@@ -108,7 +107,7 @@ impl Store {
     /// Makes a node the only one. Refused while another lives, unless it is `dead`.
     pub async fn join_alone(&self, node: &Node, dead: Option<Uuid>, now: DateTime<Utc>) -> Result<(), StoreError> {
         self.transaction(async |conn| {
-            let present = moment(conn, now, Duration::ZERO);
+            let present = moment(conn, now, TimeDelta::zero());
             let others: Vec<ClaimRow> = with_conn!(conn, |c| {
                 use nodes::{holds_until, id, label, pid, place, table};
                 let others = table.filter(id.ne(node.owner.id.to_string())).filter(holds_until.gt(sql(&present)));
@@ -135,7 +134,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Vec<(AccountId, i64)>, StoreError> {
         self.transaction(async |conn| {
-            let present = moment(conn, now, Duration::ZERO);
+            let present = moment(conn, now, TimeDelta::zero());
             // SQLite has one writer at a time.
             let lock = match conn {
                 Conn::Sqlite(_) => "",
@@ -166,7 +165,7 @@ impl Store {
     /// A node is no more, and all it had is free.
     pub async fn leave(&self, node: Uuid, now: DateTime<Utc>) -> Result<(), StoreError> {
         self.transaction(async |conn| {
-            let present = moment(conn, now, Duration::ZERO);
+            let present = moment(conn, now, TimeDelta::zero());
             with_conn!(conn, |c| {
                 use accounts::{owner, released_at, table};
                 let ours = table.filter(owner.eq(node.to_string())).filter(released_at.is_null());
@@ -184,11 +183,7 @@ impl Store {
 /// The services that live, or were heard of a while ago, the oldest first.
 pub(super) async fn list(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<NodeStatus>, StoreError> {
     type Row = (String, String, String, At, At, bool, i64);
-    let (present, shown) = (moment(conn, now, Duration::ZERO), At::from(now - SHOWN_FOR).literal());
-    let shown = match conn {
-        Conn::Sqlite(_) => shown,
-        Conn::Pg(_) => format!("(now() - interval '{} seconds')", SHOWN_FOR.num_seconds()),
-    };
+    let (present, shown) = (moment(conn, now, TimeDelta::zero()), moment(conn, now, -SHOWN_FOR));
     let rows: Vec<Row> = with_conn!(conn, |c| {
         use nodes::{holds_until, id, label, seen_at, started_at, table, version};
         let num_held = "(SELECT count(*) FROM accounts a WHERE a.owner = nodes.id AND a.released_at IS NULL)";
@@ -232,8 +227,14 @@ async fn leave_out_what_is_written(conn: &mut Conn, accounts: &mut Vec<i64>) -> 
     Ok(())
 }
 
+/// This moment, and until when a node that lives now holds its accounts.
+fn hold(conn: &Conn, node: &Node, now: DateTime<Utc>) -> (String, String) {
+    let holds_for = TimeDelta::from_std(node.holds_for).unwrap_or_default();
+    (moment(conn, now, TimeDelta::zero()), moment(conn, now, holds_for))
+}
+
 async fn note(conn: &mut Conn, node: &Node, now: DateTime<Utc>) -> Result<usize, StoreError> {
-    let (present, until) = (moment(conn, now, Duration::ZERO), moment(conn, now, node.holds_for));
+    let (present, until) = hold(conn, node, now);
     Ok(with_conn!(conn, |c| {
         use nodes::{client_id, holds_until, id, label, pid, place, seen_at, started_at, table, version};
         let row = (
@@ -247,7 +248,7 @@ async fn note(conn: &mut Conn, node: &Node, now: DateTime<Utc>) -> Result<usize,
 }
 
 async fn prolong(conn: &mut Conn, node: &Node, now: DateTime<Utc>) -> Result<usize, StoreError> {
-    let (present, until) = (moment(conn, now, Duration::ZERO), moment(conn, now, node.holds_for));
+    let (present, until) = hold(conn, node, now);
     Ok(with_conn!(conn, |c| {
         use nodes::{holds_until, id, seen_at, table};
         let latest = (seen_at.eq(sql(&present)), holds_until.eq(sql(&until)));

@@ -401,12 +401,11 @@ impl Odds {
         let is_given = |at: &usize| Some(*at as u32) != contents.withheld;
         let mut slots: Vec<Slot> = (from as usize..to).filter(is_given).map(|at| playlist_item(held[at])).collect();
         let mut next = if to < held.len() { Next::Goes { offset: Some(to as u32) } } else { Next::End };
-        let total = Some(held.len() as u32).filter(|_| !take(&mut self.uncounted[EntityType::Playlists]));
+        let mut total = Some(held.len() as u32).filter(|_| !take(&mut self.uncounted[EntityType::Playlists]));
         if let Some(rows) = self.item_cuts.get_mut(&number).and_then(|cut| cut.next(slots.len())) {
             slots.truncate(rows);
             next = Next::End;
         }
-        let mut total = total;
         if let Some((num, delta)) = self.item_totals.get_mut(&number)
             && take(num)
             && num.is_multiple_of(2)
