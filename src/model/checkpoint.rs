@@ -162,6 +162,9 @@ pub struct PlaylistPlace {
     /// Items that the page before that position was short by: so many places further on its last item may stand.
     #[serde(default)]
     pub num_short: u32,
+    /// Pages of a single item were among those before, which nothing links.
+    #[serde(default)]
+    pub is_unproven: bool,
 }
 
 /// A pass that looks at every slot once, whatever the counts say. Of a service it is spread over days and many runs.

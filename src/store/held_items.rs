@@ -2,7 +2,7 @@
 //!
 //! Few are, at once. Many, or all, wait for a second look that misses the same items, some time later, like removals
 //! from the library (`held_removals`). So does an item that is missing while rows are counted and not given: it may be
-//! one of those.
+//! one of those. What could not be served is not shown any more either: it waits in the same way where it is much.
 //!
 //! And a reading that brings what is known, while the listing has another snapshot, may be older than the listing: servers
 //! do not all learn of an edit at once. It is believed the second time.
@@ -95,8 +95,7 @@ pub(super) async fn judge(
     let Evidence { hides_more, was_held } = evidence;
     let versions::Comparison { num_held, missing, is_same } = versions::compare(conn, playlist, after).await?;
     let num_held = len(num_held);
-    // What could not be served is not gone.
-    let num_missing = len(missing.len()).saturating_sub(num_unserved(commit, playlist));
+    let num_missing = len(missing.len());
     let rule = commit.effects.item_removals;
     if num_missing == 0 || rule.lets_pass(num_missing, num_held) && !hides_more {
         if was_held {
@@ -159,9 +158,4 @@ async fn forget(
         })?;
     }
     Ok(())
-}
-
-fn num_unserved(commit: &Commit, playlist: &str) -> u32 {
-    let gaps = commit.effects.new_gaps.iter().filter(|gap| gap.playlist_id.as_deref() == Some(playlist));
-    gaps.map(|gap| gap.offset_to - gap.offset_from).sum()
 }

@@ -243,10 +243,8 @@ impl Database {
                 for part in parts {
                     of_playlist.entry(&part.playlist_id).or_default().push(part);
                 }
-                for (id, parts) in of_playlist {
-                    let gaps = draft.effects.new_gaps.iter().filter(|gap| gap.playlist_id.as_deref() == Some(id));
-                    let unserved = gaps.map(|gap| gap.offset_to - gap.offset_from).sum();
-                    let outcome = books.write_items(&parts, draft.effects.item_removals, unserved, &taken, now);
+                for parts in of_playlist.into_values() {
+                    let outcome = books.write_items(&parts, draft.effects.item_removals, &taken, now);
                     report.readings.extend(outcome);
                 }
             }

@@ -5,7 +5,7 @@
 //! | refused | asked again in the same run; then with the next run, after 10 min, 1 h, 6 h, a day | with the next run; refused again, it is unreadable and rests for 7 days |
 //! | not served | with the next run, after 10 min, 1 h, 6 h, a day | the same |
 //! | other than counted | the listing is looked at again in the same run; then as above | the same |
-//! | kept changing | as above | the same |
+//! | kept changing, or came in pages of one item, which nothing links | as above | the same |
 //!
 //! What was read and is not what the listing counts is not taken for the listed snapshot. Where nothing is known yet it is
 //! kept all the same. Else two looks that agree, an hour apart, are believed, and the playlist stays due.
@@ -40,20 +40,29 @@ fn num_before(playlist: &StalePlaylist, kind: FailureKind) -> u32 {
 }
 
 /// A playlist of that length was read to its end, at one moment as far as can be told.
-pub fn complete(playlist: &StalePlaylist, total: u32, wait: Duration, now: DateTime<Utc>) -> PlaylistEnd {
+pub fn complete(
+    playlist: &StalePlaylist,
+    total: u32,
+    is_unproven: bool,
+    wait: Duration,
+    now: DateTime<Utc>,
+) -> PlaylistEnd {
     let snapshot_id = playlist.snapshot_id.clone();
-    let Some(listed) = playlist.total_items.filter(|listed| *listed != total) else {
-        return PlaylistEnd::Complete { snapshot_id, total, failure: None };
+    let (kind, reason) = match playlist.total_items {
+        Some(listed) if listed != total => {
+            (FailureKind::Miscounted, format!("{listed} items are listed, and {total} are there"))
+        }
+        _ if is_unproven => (FailureKind::Unsteady, "pages of one item each prove nothing".to_owned()),
+        _ => return PlaylistEnd::Complete { snapshot_id, total, failure: None },
     };
-    let reason = format!("{listed} items are listed, and {total} are there");
-    let failed = failed(playlist, FailureKind::Miscounted, reason, Some(total));
     let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
     let is_confirmed = playlist.failure.as_ref().is_some_and(|before| {
-        before.kind == FailureKind::Miscounted
+        before.kind == kind
             && before.total == Some(total)
             && before.snapshot_id == playlist.snapshot_id
             && now.signed_duration_since(before.since) >= wait
     });
+    let failed = failed(playlist, kind, reason, Some(total));
     if playlist.num_held.is_none() || is_confirmed {
         PlaylistEnd::Complete { snapshot_id: None, total, failure: Some(failed) }
     } else {
@@ -74,7 +83,7 @@ mod tests {
             let playlist = StalePlaylist { total_items, ..playlist(None) };
             let snapshot_id = Some("s1".to_owned());
             let end = PlaylistEnd::Complete { snapshot_id, total: 12, failure: None };
-            assert_eq!(complete(&playlist, 12, HOUR, at(0)), end);
+            assert_eq!(complete(&playlist, 12, false, HOUR, at(0)), end);
         }
     }
 
@@ -88,7 +97,7 @@ mod tests {
             (failure(10, -3600), true),
             (Some(tried(FailureKind::Unsteady, 1, 10, -3600)), false),
         ] {
-            let end = complete(&StalePlaylist { failure, ..playlist(Some(12)) }, 10, HOUR, at(0));
+            let end = complete(&StalePlaylist { failure, ..playlist(Some(12)) }, 10, false, HOUR, at(0));
             match &end {
                 PlaylistEnd::Complete { snapshot_id, failure, .. } => {
                     assert!(is_taken && snapshot_id.is_none() && failure.is_some(), "{end:?}");
@@ -100,8 +109,25 @@ mod tests {
     }
 
     #[test]
+    fn pages_of_one_item_prove_no_snapshot() {
+        for (num_held, failure, is_taken) in [
+            (None, None, true),
+            (Some(12), None, false),
+            (Some(12), Some(tried(FailureKind::Unsteady, 1, 12, -3600)), true),
+            (Some(12), Some(tried(FailureKind::Unsteady, 1, 11, -3600)), false),
+        ] {
+            let end = complete(&StalePlaylist { failure, ..playlist(num_held) }, 12, true, HOUR, at(0));
+            match &end {
+                PlaylistEnd::Complete { snapshot_id: None, failure: Some(_), .. } => assert!(is_taken, "{end:?}"),
+                PlaylistEnd::Failed(failed) if failed.kind == FailureKind::Unsteady => assert!(!is_taken, "{end:?}"),
+                PlaylistEnd::Complete { .. } | PlaylistEnd::Failed(_) | PlaylistEnd::GapFilled => panic!("{end:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn where_nothing_is_known_what_came_is_kept_without_a_snapshot() {
-        let end = complete(&playlist(None), 10, HOUR, at(0));
+        let end = complete(&playlist(None), 10, false, HOUR, at(0));
         assert!(matches!(end, PlaylistEnd::Complete { snapshot_id: None, total: 10, failure: Some(_) }), "{end:?}");
     }
 

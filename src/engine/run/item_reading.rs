@@ -54,6 +54,8 @@ pub struct ItemReading {
     /// Nothing new came where the last page ended.
     is_stuck: bool,
     pub num_hidden: u32,
+    /// Pages of a single row cannot be linked: what came need not be all, nor each once.
+    pub is_unproven: bool,
     pub restarts: u32,
     /// Answers without any item, where some are counted.
     num_empties: u32,
@@ -78,6 +80,7 @@ impl ItemReading {
             slack: place.map_or(0, |place| place.num_short),
             is_stuck: false,
             num_hidden: 0,
+            is_unproven: place.is_some_and(|place| place.is_unproven),
             restarts: 0,
             num_empties: 0,
             num_pages: 0,
@@ -98,6 +101,7 @@ impl ItemReading {
             total: self.length(),
             last: self.tail.last().cloned(),
             num_short: self.slack,
+            is_unproven: self.is_unproven,
         })
     }
 
@@ -105,7 +109,7 @@ impl ItemReading {
     pub fn restart(&mut self) {
         self.restarts += 1;
         (self.planned, self.committed, self.total) = (0, 0, None);
-        (self.slack, self.num_hidden, self.is_stuck) = (0, 0, false);
+        (self.slack, self.num_hidden, self.is_stuck, self.is_unproven) = (0, 0, false, false);
         self.tail.clear();
     }
 
@@ -151,7 +155,9 @@ impl ItemReading {
         // Behind a page that was shorter than asked the next one has to begin with its last row.
         let is_linkable = self.committed > 0 && !self.tail.is_empty();
         let is_unlinked = self.slack > 0 && !self.is_stuck && is_linkable && shared != 1;
-        if !is_next || shared > 1 || is_unlinked {
+        // Nobody knows the shared row, and which of those that came it is.
+        let is_blind = shared > 0 && self.tail.is_empty() && (page.cells.len() as u32) < page.limit;
+        if !is_next || shared > 1 || is_unlinked || is_blind {
             return Absorbed::Useless;
         }
         if page.moved {
@@ -187,11 +193,8 @@ impl ItemReading {
         let fresh: Vec<Cell> = page.cells.into_iter().skip(num_known).collect();
         let is_full = came >= page.limit;
         let is_barren = fresh.is_empty() && !is_full;
-        // The shared row is all that came: the next page asks for as many as come, and of a single one shares none.
-        let is_too_long = match page.follows {
-            Follows::Capped(cap) if is_barren && came > 0 => cap < page.limit,
-            _ => false,
-        };
+        // The shared row is all that a page may hold: the next one asks for it alone, and shares none.
+        let is_too_long = is_barren && came > 0 && page.follows == Follows::Capped(came) && came < page.limit;
         if let Follows::Capped(cap) = page.follows {
             self.limit = self.limit.min(if is_too_long { cap.max(1) } else { cap.max(2) });
         }
@@ -230,6 +233,7 @@ impl ItemReading {
         }
         let is_end = is_ended || length.map_or(is_vain, |length| to >= length);
         self.num_hidden += num_before + num_hidden;
+        self.is_unproven |= self.limit == 1 && to > 1;
         self.committed = to;
         self.remember(&fresh);
         if self.slack > 0 || self.is_stuck || is_too_long {
@@ -241,9 +245,13 @@ impl ItemReading {
     /// How many rows of a page are known; `None` if it does not follow what was read.
     fn link(&self, keys: &[Option<SlotKey>], shared: u32, offset: u32) -> Option<usize> {
         if shared == 0 || keys.is_empty() {
-            let is_first_again = offset > 0 && !keys.is_empty() && keys.iter().flatten().eq(&self.head);
-            let is_all_one = self.head.windows(2).all(|pair| pair[0] == pair[1]);
-            return (!is_first_again || is_all_one).then_some(0);
+            let mut pairs = keys.iter().flatten().zip(&self.head).peekable();
+            let is_first_again = offset > 0 && pairs.peek().is_some() && pairs.all(|(key, first)| key == first);
+            // One item over and over may be what the playlist is; a single row tells nothing of that.
+            let is_all_one = self.head.len() > 1 && self.head.windows(2).all(|pair| pair[0] == pair[1]);
+            let is_last_again =
+                keys.first().zip(self.tail.last()).is_some_and(|(key, last)| key.as_ref() == Some(last));
+            return (!is_first_again && !is_last_again || is_all_one).then_some(0);
         }
         if self.tail.is_empty() {
             return Some(keys.len().min(shared as usize));

@@ -261,15 +261,7 @@ impl ItemsWalk {
         let work = &mut self.queue[at];
         work.is_done = true;
         let playlist = work.playlist().clone();
-        let note = match failed.kind {
-            FailureKind::Refused if playlist.is_own => Some(notes::refused(&playlist.name, &failed.reason)),
-            FailureKind::Refused | FailureKind::Held | FailureKind::Unchanged => None,
-            FailureKind::Failed => Some(notes::refused(&playlist.name, &failed.reason)),
-            FailureKind::Miscounted if failed.total == Some(0) => Some(notes::contradictory(&playlist.name)),
-            FailureKind::Miscounted => Some(notes::miscounted(&playlist.name, &failed.reason)),
-            FailureKind::Unsteady => Some(notes::restless(&playlist.name)),
-        };
-        self.notes.extend(note);
+        self.notes.extend(note_of(&playlist, &failed));
         // What the listing says may be what is wrong.
         self.num_unconfirmed += u32::from(failed.kind == FailureKind::Miscounted);
         self.note_retry(&playlist, &failed);
@@ -284,6 +276,19 @@ impl ItemsWalk {
             _ => failed.rest.max(RETRY_MIN),
         };
         self.retry_in = [self.retry_in, Some(wait).filter(|_| playlist.is_own)].into_iter().flatten().min();
+    }
+}
+
+/// What a person should know of a reading that came to nothing.
+fn note_of(playlist: &StalePlaylist, failed: &FailedReading) -> Option<String> {
+    let (name, reason) = (&playlist.name, &failed.reason);
+    match failed.kind {
+        FailureKind::Refused if playlist.is_own => Some(notes::refused(name, reason)),
+        FailureKind::Refused | FailureKind::Held | FailureKind::Unchanged => None,
+        FailureKind::Failed => Some(notes::refused(name, reason)),
+        FailureKind::Miscounted if failed.total == Some(0) => Some(notes::contradictory(name)),
+        FailureKind::Miscounted => Some(notes::miscounted(name, reason)),
+        FailureKind::Unsteady => Some(notes::restless(name)),
     }
 }
 

@@ -48,6 +48,21 @@ fn all_items_gone_are_back_when_the_answer_is_right_again() {
     });
 }
 
+/// Found by the simulation: the only item of a playlist could not be served any more, and the gap took its place.
+#[test]
+fn all_items_that_cannot_be_served_any_more_stay_until_a_second_look() {
+    on_both(async |db| {
+        let run = db.begin(EntityType::Playlists).await;
+        run.commit(playlists([uncounted("p1", "s1")]), at(1)).await;
+        run.commit(part("p1", vec![item("t1")], complete("s1", 1)), at(1)).await;
+        let unserved = || part("p1", vec![], complete("s2", 1));
+        assert_eq!(run.commit(unserved(), at(2)).await.readings.len(), 1);
+        assert_eq!(db.texts("items_snapshot_id", "playlists").await, ["s1"]);
+        assert_eq!(run.commit(unserved(), at(3602)).await.readings, []);
+        assert_eq!(db.texts("items_snapshot_id", "playlists").await, ["s2"]);
+    });
+}
+
 #[test]
 fn an_item_that_may_be_one_of_those_that_are_not_given_is_not_called_removed() {
     on_both(async |db| {

@@ -26,7 +26,6 @@ impl Books {
         &mut self,
         parts: &[&PlaylistPart],
         rule: RemovalGuard,
-        unserved: u32,
         taken: &BTreeSet<u32>,
         now: DateTime<Utc>,
     ) -> Option<ReadingOutcome> {
@@ -85,7 +84,7 @@ impl Books {
         };
         book.walk = None;
         if book.num_held.is_some()
-            && let Some((num_missing, num_held)) = book.judge(rule, unserved, num_hidden > book.num_hidden, now)
+            && let Some((num_missing, num_held)) = book.judge(rule, num_hidden > book.num_hidden, now)
         {
             book.fail(&doubt(FailureKind::Held, snapshot_id), now);
             return Some(ReadingOutcome::Held { playlist_id, num_missing, num_held });
@@ -186,13 +185,13 @@ impl PlaylistBook {
     }
 
     /// As `store::held_items`: how many items are missing, of how many, if that is not believed.
-    fn judge(&mut self, rule: RemovalGuard, unserved: u32, hides_more: bool, now: DateTime<Utc>) -> Option<(u32, u32)> {
+    fn judge(&mut self, rule: RemovalGuard, hides_more: bool, now: DateTime<Utc>) -> Option<(u32, u32)> {
         let mut counts: BTreeMap<u32, i64> = BTreeMap::new();
         self.rows.values().flatten().for_each(|item| *counts.entry(*item).or_default() += 1);
         self.apart.values().flatten().for_each(|item| *counts.entry(*item).or_default() -= 1);
         counts.retain(|_, num| *num > 0);
         let num_held = self.rows.values().flatten().count() as u32;
-        let num_missing = (counts.values().sum::<i64>() as u32).saturating_sub(unserved);
+        let num_missing = counts.values().sum::<i64>() as u32;
         let long_ago = now - TimeDelta::from_std(rule.wait).unwrap_or_default();
         let is_confirmed =
             counts.keys().all(|item| self.missing.get(item).is_some_and(|since| *since <= long_ago && *since < now));

@@ -11,13 +11,19 @@ use crate::{
 struct Read {
     items: Vec<(u32, String)>,
     num_hidden: u32,
+    is_unproven: bool,
     requests: u32,
 }
 
 /// Reads a playlist from whatever answers, until it ends or is seen to move.
 fn read(listed: u32, answer: &mut dyn FnMut(u32, u32, u32) -> Page) -> Result<Read, u32> {
+    read_by(50, listed, answer)
+}
+
+/// The same with pages of at most `limit` rows.
+fn read_by(limit: u32, listed: u32, answer: &mut dyn FnMut(u32, u32, u32) -> Page) -> Result<Read, u32> {
     let playlist = StalePlaylist { id: "p".into(), total_items: Some(listed), ..StalePlaylist::default() };
-    let mut reading = ItemReading::new(playlist, None, 50);
+    let mut reading = ItemReading::new(playlist, None, limit);
     let (mut ticket, mut requests, mut items) = (Ticket::default(), 0, Vec::new());
     while requests < 200 {
         let pages: Vec<(u32, u32)> = std::iter::from_fn(|| reading.plan()).take(4).collect();
@@ -31,10 +37,15 @@ fn read(listed: u32, answer: &mut dyn FnMut(u32, u32, u32) -> Page) -> Result<Re
             match reading.absorb(page) {
                 Absorbed::Useless => {}
                 Absorbed::Moved => return Err(requests),
-                Absorbed::Rows { offset, cells, is_end, .. } => {
+                Absorbed::Rows { offset, cells, num_before, is_end, .. } => {
+                    if offset == num_before {
+                        // It began anew.
+                        items.clear();
+                    }
                     items.extend((offset..).zip(cells.iter().map(|cell| key(cell).unwrap().id.unwrap())));
                     if is_end {
-                        return Ok(Read { items, num_hidden: reading.num_hidden, requests });
+                        let ItemReading { num_hidden, is_unproven, .. } = reading;
+                        return Ok(Read { items, num_hidden, is_unproven, requests });
                     }
                 }
             }
@@ -206,6 +217,7 @@ fn a_reading_that_is_taken_up_behind_a_short_page_is_linked_to_it() {
         total: 100,
         last: Some(slot(99).key()),
         num_short,
+        is_unproven: false,
     };
     let answer = |num_short| {
         let (id, snapshot_id) = ("p".into(), Some("s".into()));
@@ -218,4 +230,65 @@ fn a_reading_that_is_taken_up_behind_a_short_page_is_linked_to_it() {
         reading.absorb(assembly)
     };
     assert!(matches!(answer(1), Absorbed::Moved), "{:?}", answer(1));
+}
+
+/// How one answer of a reading is wrong.
+#[derive(Debug, Clone, Copy)]
+enum Wrong {
+    Cut(usize),
+    IgnoresOffset,
+}
+
+/// Every small playlist, with every two rows withheld, any cap from any request on, and any one answer wrong beside.
+#[test]
+fn whatever_is_withheld_capped_or_wrong_once_is_read_right_or_found_out() {
+    let wrongs = [None, Some(Wrong::Cut(0)), Some(Wrong::Cut(1)), Some(Wrong::Cut(2)), Some(Wrong::IgnoresOffset)];
+    for wrong in wrongs {
+        for limit in 2..=4 {
+            for len in 1..=7 {
+                for hidden in pairs(len) {
+                    for (cap, capped_from) in (1..=limit).flat_map(|cap| (1..=5).map(move |from| (cap, from))) {
+                        for wrong_at in 1..=wrong.map_or(1, |_| 5) {
+                            try_small(limit, len, &hidden, (cap, capped_from), wrong.map(|wrong| (wrong, wrong_at)));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn pairs(len: u32) -> Vec<Vec<u32>> {
+    let ones = (0..len).flat_map(|one| (one..len).map(move |other| (one, other)));
+    let pair = |(one, other)| if one == other { vec![one] } else { vec![one, other] };
+    std::iter::once(Vec::new()).chain(ones.map(pair)).collect()
+}
+
+fn try_small(limit: u32, len: u32, hidden: &[u32], (cap, capped_from): (u32, u32), wrong: Option<(Wrong, u32)>) {
+    let items = numbers(len);
+    let read = read_by(limit, len, &mut |request, offset, limit| {
+        let cap = if request >= capped_from { cap } else { limit };
+        let honest = |offset| page(&items, hidden, cap, offset, limit);
+        match wrong.filter(|(_, at)| *at == request) {
+            Some((Wrong::Cut(rows), _)) => {
+                let mut page = honest(offset);
+                page.slots.truncate(rows);
+                Page { next: Next::End, ..page }
+            }
+            Some((Wrong::IgnoresOffset, _)) => honest(0),
+            None => honest(offset),
+        }
+    });
+    let case = format!("{len} by {limit}, {hidden:?} withheld, {cap} a page from {capped_from} on, {wrong:?}");
+    let Ok(read) = read else { return };
+    assert!(cap == 1 || !read.is_unproven, "{case}");
+    if read.is_unproven {
+        return;
+    }
+    let came: Vec<u32> = read.items.iter().map(|(_, name)| name.parse().unwrap()).collect();
+    assert!(came.is_sorted_by(|one, next| one < next), "{case}: {came:?}");
+    assert_eq!(came.len() as u32 + read.num_hidden, len, "{case}: {came:?}");
+    if wrong.is_none() && (hidden.is_empty() || cap == limit) {
+        assert_eq!(names(&read), expected(&items, hidden), "{case}");
+    }
 }

@@ -106,20 +106,21 @@ impl ItemsWalk {
                     return;
                 }
                 let is_long = reading.num_pages > 1 || in_pieces || offset > 0;
-                let (total, all_hidden) = (reading.committed, reading.num_hidden);
+                let (total, all_hidden, is_unproven) = (reading.committed, reading.num_hidden, reading.is_unproven);
                 if total > 0 && all_hidden == total {
                     let reason = format!("{total} items are counted, and none came");
                     return self.fail(at, FailureKind::Miscounted, reason, Some(0), batch);
                 }
-                match item_end::complete(&playlist, total, self.plan.wait, self.plan.now) {
+                match item_end::complete(&playlist, total, is_unproven, self.plan.wait, self.plan.now) {
                     PlaylistEnd::Failed(failed) => self.end_failed(at, failed, batch),
                     end => {
-                        let is_claimed = matches!(&end, PlaylistEnd::Complete { failure: None, .. });
-                        self.num_unconfirmed += u32::from(is_long || !is_claimed);
-                        if !is_claimed {
-                            let listed = playlist.total_items.unwrap_or_default();
-                            let reason = format!("{listed} items are listed, and {total} are there");
-                            self.notes.push(notes::miscounted(&playlist.name, &reason));
+                        let doubt = match &end {
+                            PlaylistEnd::Complete { failure, .. } => failure.as_ref(),
+                            PlaylistEnd::Failed(_) | PlaylistEnd::GapFilled => None,
+                        };
+                        self.num_unconfirmed += u32::from(is_long || doubt.is_some());
+                        if let Some(doubt) = doubt {
+                            self.notes.extend(note_of(&playlist, doubt));
                             self.failed.push(playlist.clone());
                         }
                         if all_hidden != playlist.num_hidden {
