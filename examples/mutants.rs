@@ -1,5 +1,5 @@
-//! Breaks the engine on purpose, one way after another (`tests/mutants`), and shows that the simulation finds each. See
-//! `docs/simulation.md`.
+//! Breaks the engine on purpose, one way after another (`tests/mutants`), and shows that each is found: by the simulation,
+//! or, where its lives are too short for that, by a test of the engine. See `docs/simulation.md`.
 //!
 //! The engine needs the domain's words and nothing else of ours. So a crate of just these two, with the simulation, is
 //! laid out in `target/mutants`, where a broken engine is built in seconds; the sources themselves are left alone.
@@ -21,7 +21,8 @@ const USAGE: &str = "\
 Usage: cargo run --example mutants -- [OPTIONS]
 
 Makes the engine do one thing wrong after another, in a copy, and looks whether the simulation finds it: first that it
-finds nothing in the engine as it is, then each of the mutants. Exits with 1 if one of them survives or does not compile.
+finds nothing in the engine as it is, then each of the mutants. What the simulation does not find in that time is left to
+the engine's own tests. Exits with 1 if a mutant survives both or does not compile.
 
   --only NAME   only this one; may be given again
   --seconds N   how long each is looked for (60)
@@ -99,22 +100,26 @@ fn look(options: &Options) -> io::Result<bool> {
     }
     eprintln!("nothing is broken in the engine as it is");
     let is_wanted = |mutant: &&Mutant| options.only.is_empty() || options.only.iter().any(|name| name == mutant.name);
-    let (mut num_mutants, mut num_caught) = (0, 0);
+    let (mut num_mutants, mut num_caught, mut num_tested) = (0, 0, 0);
     println!("| {:<24} | {:<22} | {:<34} |", "mutant", "file", "caught by");
     println!("|{:-<26}|{:-<24}|{:-<36}|", "", "", "");
     for mutant in MUTANTS.iter().filter(is_wanted) {
         eprintln!("{}: {}", mutant.name, mutant.breaks);
-        let fate = workshop.with(mutant, |workshop| workshop.judge(options.seconds))?;
+        let fate = workshop.with(mutant, |workshop| match workshop.judge(options.seconds)? {
+            Fate::Survived => workshop.test(),
+            fate => Ok(fate),
+        })?;
         eprint!("{}", fate.reason());
         let surprise = match &fate {
             Fate::Caught { guarantee, .. } if guarantee != mutant.guarantee => format!("; not {}", mutant.guarantee),
-            Fate::Caught { .. } | Fate::Survived | Fate::Hung | Fate::Failed(_) => String::new(),
+            Fate::Caught { .. } | Fate::Tested(_) | Fate::Survived | Fate::Hung | Fate::Failed(_) => String::new(),
         };
         println!("| {:<24} | {:<22} | {:<34} |", mutant.name, mutant.file, format!("{fate}{surprise}"));
         num_mutants += 1;
-        num_caught += u32::from(matches!(fate, Fate::Caught { .. }));
+        num_caught += u32::from(matches!(fate, Fate::Caught { .. } | Fate::Tested(_)));
+        num_tested += u32::from(matches!(fate, Fate::Tested(_)));
     }
-    println!("\n{num_caught} of {num_mutants} caught");
+    println!("\n{num_caught} of {num_mutants} caught, {num_tested} of them by a test");
     Ok(num_caught == num_mutants)
 }
 
@@ -125,6 +130,8 @@ enum Fate {
         guarantee: String,
         seed: String,
     },
+    /// By no life, and by this test of the engine.
+    Tested(String),
     Survived,
     /// A life that did not end.
     Hung,
@@ -137,7 +144,7 @@ impl Fate {
     fn reason(&self) -> String {
         match self {
             Fate::Failed(why) => format!("\n{why}\n"),
-            Fate::Caught { .. } | Fate::Survived | Fate::Hung => String::new(),
+            Fate::Caught { .. } | Fate::Tested(_) | Fate::Survived | Fate::Hung => String::new(),
         }
     }
 }
@@ -148,6 +155,7 @@ impl fmt::Display for Fate {
             // The engine's own assertions are on.
             Fate::Caught { guarantee, seed } if guarantee == "panic" => write!(f, "an assertion, seed {seed}"),
             Fate::Caught { guarantee, seed } => write!(f, "{guarantee}, seed {seed}"),
+            Fate::Tested(name) => write!(f, "test {name}"),
             Fate::Survived => f.write_str("SURVIVED"),
             Fate::Hung => f.write_str("HUNG: a life that does not end"),
             Fate::Failed(_) => f.write_str("FAILED"),
@@ -215,6 +223,18 @@ impl Workshop {
         simulation.kill()?;
         simulation.wait()?;
         Ok(fate)
+    }
+
+    /// Runs the tests of the engine as it lies there.
+    fn test(&self) -> io::Result<Fate> {
+        let tested = self.cargo().args(["test", "--lib", "--", "engine::"]).output()?;
+        let said = String::from_utf8_lossy(&tested.stdout);
+        let failed = said.lines().find_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
+        match failed {
+            Some(name) => Ok(Fate::Tested(name.trim_start_matches("engine::").to_owned())),
+            None if tested.status.success() => Ok(Fate::Survived),
+            None => Ok(Fate::Failed(String::from_utf8_lossy(&tested.stderr).into_owned())),
+        }
     }
 
     /// With a target folder of its own. Only the engine changes between two builds, so parts of it are kept.

@@ -10,11 +10,15 @@ use serde::{Deserialize, Serialize};
 pub enum PageRequest {
     /// `/me/tracks`, `/me/playlists` and the like: paged by offset.
     Listing { entity: EntityType, offset: u32, limit: u32 },
-    /// `/me/following?type=artist`: paged by the id of the last artist seen.
+    /// `/me/following?type=artist`: paged by the id of the last artist seen. Without one the API begins where it likes.
     Following { after: Option<String>, limit: u32 },
     /// `/playlists/{id}/items`: paged by offset.
     PlaylistItems { playlist_id: String, offset: u32, limit: u32 },
 }
+
+/// The id before every artist. With a cursor the listing is sorted by id and complete; the first call without one was
+/// seen to skip artists (github.com/spotify/web-api/issues/314).
+pub const FIRST_CURSOR: &str = "0000000000000000000000";
 
 impl PageRequest {
     /// The quota family the request counts against.

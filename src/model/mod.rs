@@ -47,7 +47,7 @@ pub use limits::{
     DailyCeilings, GateNote, LearnedRate, LedgerEntry, LimitClass, NotedPause, Pause, PauseScope, RefusedLevel,
     START_REQUESTS, Sent,
 };
-pub use listing::{AddedBetween, Item, Member, Next, Oddity, Page, PageRequest, Slot, SlotKey};
+pub use listing::{AddedBetween, FIRST_CURSOR, Item, Member, Next, Oddity, Page, PageRequest, Slot, SlotKey};
 pub use order::{GivenOrder, Order, OrderOutcome};
 pub use owner::{Claim, Heartbeat, Node, NodeLoad, Owner};
 pub use play::{PLAYS_PAGE_LEN, Play, PlayKey, PlaySlot, PlaysPage};

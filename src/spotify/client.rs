@@ -34,10 +34,6 @@ use url::{Host, Url};
 /// it, an answer takes at most 64 MiB.
 const BODY_LEN_MAX: usize = 10 << 20;
 
-/// The id before every artist. With `after` the listing is sorted by id and complete; the first call without it was
-/// seen to skip artists (github.com/spotify/web-api/issues/314).
-const FIRST_CURSOR: &str = "0000000000000000000000";
-
 /// Settings of a [`Client`].
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
@@ -168,13 +164,13 @@ impl Client {
             }
             PageRequest::Listing { entity, offset, .. } => Ok(by_offset(entity.facts().path, *offset, Asked::Endpoint)),
             PageRequest::Following { after, .. } => {
-                let after = after.as_deref().unwrap_or(FIRST_CURSOR);
                 let mut url = join(&self.inner.api_url, EntityType::Artists.facts().path);
-                url.query_pairs_mut()
-                    .append_pair("type", "artist")
-                    .append_pair("limit", &limit)
-                    .append_pair("after", after);
-                Ok(Call { url, what: format!("GET /me/following after {after}"), asked: Asked::Endpoint })
+                url.query_pairs_mut().append_pair("type", "artist").append_pair("limit", &limit);
+                if let Some(after) = after {
+                    url.query_pairs_mut().append_pair("after", after);
+                }
+                let after = after.as_deref().map_or(String::new(), |after| format!(" after {after}"));
+                Ok(Call { url, what: format!("GET /me/following{after}"), asked: Asked::Endpoint })
             }
             PageRequest::PlaylistItems { playlist_id, offset, .. } => {
                 // Segments that a URL cannot hold as such: they would make it another path.

@@ -249,10 +249,18 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "count-unchecked",
         file: "run/item_end.rs",
-        stands: "filter(|listed| *listed != total)",
-        instead: "filter(|listed| *listed != total && false)",
+        stands: "Some(listed) if listed != total => {",
+        instead: "Some(listed) if listed != total && listed == u32::MAX => {",
         breaks: "what was read of a playlist is taken for its snapshot, whatever the listing counts",
         guarantee: "G11",
+    },
+    Mutant {
+        name: "single-items-prove",
+        file: "run/item_end.rs",
+        stands: "_ if is_unproven =>",
+        instead: "_ if is_unproven && total == 0 =>",
+        breaks: "pages of one item each, which nothing links, are taken for a snapshot",
+        guarantee: "G2",
     },
     Mutant {
         name: "cursor-end-believed",
@@ -448,14 +456,6 @@ pub const MUTANTS: &[Mutant] = &[
         instead: "self.ended = true;",
         breaks: "a cursor that leads round in circles is taken for the end",
         guarantee: "G3",
-    },
-    Mutant {
-        name: "item-count-ignored",
-        file: "run/item_end.rs",
-        stands: "playlist.total_items.filter(|listed| *listed != total)",
-        instead: "playlist.total_items.filter(|listed| *listed != total && *listed == u32::MAX)",
-        breaks: "a playlist counts as read, however many items are listed",
-        guarantee: "G11",
     },
     Mutant {
         name: "unlinked-items",

@@ -7,7 +7,7 @@ use super::{
     world::World,
 };
 use fastrand::Rng;
-use segno::model::{EntityType, Next, Page, PageRequest, PerEntity, Remedy, Slot};
+use segno::model::{EntityType, FIRST_CURSOR, Next, Page, PageRequest, PerEntity, Remedy, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the API begins to do wrong. Places are numbers that are cut to the size of what they point into.
@@ -252,7 +252,8 @@ impl Odds {
             }
             PageRequest::Following { after, limit } => {
                 let listing = library.of_mut(EntityType::Artists);
-                let is_behind = |number: &u32| after.as_ref().is_some_and(|after| id_of(*number) <= *after);
+                let after = after.as_ref().filter(|after| *after != FIRST_CURSOR);
+                let is_behind = |number: &u32| after.is_some_and(|after| id_of(*number) <= *after);
                 let from = listing.order.partition_point(is_behind);
                 let asked = Asked { from, limit: self.capped(*limit), is_first: after.is_none() };
                 let to = (from + asked.limit).min(listing.order.len());
@@ -264,7 +265,7 @@ impl Odds {
                 let last = last.or_else(|| page.slots.iter().rev().find_map(|slot| slot.id().map(str::to_owned)));
                 let goes_on = !matches!(page.next, Next::End) || self.nexts.0 > 0;
                 let next_cursor = match take(&mut self.turns.0) {
-                    true if self.turns.1 => after.clone().or(last),
+                    true if self.turns.1 => after.cloned().or(last),
                     true => listing.order.first().map(|first| id_of(*first)),
                     false => last.filter(|_| goes_on),
                 };

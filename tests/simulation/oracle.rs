@@ -21,8 +21,8 @@ use segno::{
         run::{BatchSizes, Draft, RunEnd, RunMode},
     },
     model::{
-        Checkpoint, EntityType, Family, Fault, Item, LimitClass, ListingOrder, Page, PageRequest, PerEntity, Phase,
-        Rows, SharedChange, SharedLimits, Stage, SyncKey, batch::PlaylistEnd,
+        Checkpoint, EntityType, FIRST_CURSOR, Family, Fault, Item, LimitClass, ListingOrder, Page, PageRequest,
+        PerEntity, Phase, Rows, SharedChange, SharedLimits, Stage, SyncKey, batch::PlaylistEnd,
     },
 };
 use std::{
@@ -89,7 +89,9 @@ impl World {
         let Some(place) = self.oracle.place[key.place()].take() else { return };
         let goes_on = match request {
             PageRequest::Listing { offset, .. } => (place.offset.saturating_sub(1)..=place.offset).contains(offset),
-            PageRequest::Following { after, .. } => *after == place.cursor,
+            PageRequest::Following { after, .. } => {
+                after.as_deref().filter(|after| *after != FIRST_CURSOR) == place.cursor.as_deref()
+            }
             PageRequest::PlaylistItems { .. } => false,
         };
         if !goes_on {

@@ -4,7 +4,8 @@
 //! artist that is followed all the time is met, and a resumed walk needs no anchor. The total of this listing is known
 //! to lie, so it only decides whether the walk may mark anything removed.
 //!
-//! An end that no total agrees with is asked about once more.
+//! An end that no total agrees with is asked about once more. Where nothing came at all, or the API would not have it, the
+//! made-up cursor that the walk begins with may be to blame, and the listing is asked for without one.
 //!
 //! A cursor that comes back, or one that does not rise and brings no artist that was not read before, leads round in
 //! circles. So does a listing that goes on beyond its total by more than a margin. Such a walk ends, and proves nothing.
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     engine::backoff::Patience,
-    model::{Checkpoint, Fault, Page, PageRequest, Slot},
+    model::{Checkpoint, FIRST_CURSOR, Fault, Page, PageRequest, Slot},
 };
 use std::collections::HashSet;
 
@@ -34,6 +35,8 @@ pub struct CursorWalk {
     ended: bool,
     /// The listing ended where no total says that it does, and is asked for once more behind the last artist.
     is_asking_again: bool,
+    /// Nothing came of the cursor before all artists.
+    begins_anywhere: bool,
     /// Cursors and artists that this walk has met.
     cursors: HashSet<String>,
     met: HashSet<String>,
@@ -51,6 +54,7 @@ impl CursorWalk {
             num_pages: 0,
             ended: false,
             is_asking_again: false,
+            begins_anywhere: false,
             cursors: tip.cursor.iter().cloned().collect(),
             met: HashSet::new(),
             total_max: tip.total,
@@ -70,14 +74,21 @@ impl CursorWalk {
             self.page = Some(Assembly::new(self.tip.offset, self.limit));
         }
         let (ticket, _, limit, patience) = self.page.as_mut()?.poll_piece(next_ticket)?;
-        Some((ticket, PageRequest::Following { after: self.tip.cursor.clone(), limit }, patience))
+        let first = || (!self.begins_anywhere).then(|| FIRST_CURSOR.to_owned());
+        let after = self.tip.cursor.clone().or_else(first);
+        Some((ticket, PageRequest::Following { after, limit }, patience))
     }
 
     pub fn handle_page(&mut self, ticket: Ticket, answer: Result<Page, Fault>) {
         let Some(mut page) = self.page.take_if(|page| page.awaits(ticket)) else { return };
         page.handle_answer(answer, false);
         if let Some(fault) = page.fault {
-            self.fault = Some(fault);
+            let is_refused = matches!(fault, Fault::Outage(_)) && self.tip.cursor.is_none() && !self.begins_anywhere;
+            if is_refused {
+                self.begins_anywhere = true;
+            } else {
+                self.fault = Some(fault);
+            }
             return;
         }
         self.num_pages += 1;
@@ -116,6 +127,7 @@ impl CursorWalk {
                 let agrees = self.tip.total.is_some_and(|total| total == known || total == self.tip.offset);
                 let is_vain = self.is_asking_again && self.met.len() == num_met;
                 self.is_asking_again = !agrees && !is_vain;
+                self.begins_anywhere |= self.met.is_empty();
                 self.ended = !self.is_asking_again;
                 // Carried on from here, the walk looks behind the last one and does not read the last page again.
                 let last = self.slots.iter().rev().find_map(Slot::id).map(str::to_owned);
@@ -152,5 +164,50 @@ impl CursorWalk {
             tip: self.tip.clone(),
             ended: self.ended,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Artist, Item, Phase};
+
+    /// Asks once, answers, and gives what was asked for.
+    fn ask(walk: &mut CursorWalk, answer: Result<Page, Fault>) -> Option<String> {
+        let (ticket, request, _) = walk.poll_fetch(&mut Ticket::default(), true).unwrap();
+        walk.handle_page(ticket, answer);
+        match request {
+            PageRequest::Following { after, .. } => after,
+            PageRequest::Listing { .. } | PageRequest::PlaylistItems { .. } => panic!("{request:?}"),
+        }
+    }
+
+    fn page(ids: &[&str]) -> Page {
+        let artist = |id: &&str| Artist { id: (*id).to_owned(), name: "A".to_owned(), genres: None, image_url: None };
+        let slot = |id| Slot { item: Some(Item::Artist(Box::new(artist(id)))), added_at: None, odd: None };
+        Page { total: Some(2), slots: ids.iter().map(slot).collect(), ..Page::default() }
+    }
+
+    #[test]
+    fn where_the_cursor_before_all_brings_nothing_the_listing_is_asked_for_without_one() {
+        let mut walk = CursorWalk::new(Checkpoint::start(Phase::InitialSync), 100, 50);
+        assert_eq!(ask(&mut walk, Ok(page(&[]))).as_deref(), Some(FIRST_CURSOR));
+        assert!(walk.poll_batch().is_none());
+        assert_eq!(ask(&mut walk, Ok(page(&["a", "b"]))), None);
+        let batch = walk.poll_batch().unwrap();
+        assert_eq!((batch.slots.len(), batch.ended, batch.tip.walk.found.unsteady), (2, true, false));
+    }
+
+    #[test]
+    fn where_the_cursor_before_all_is_refused_the_listing_is_asked_for_without_one_once() {
+        let outage = || Err(Fault::Outage("400".to_owned()));
+        let mut walk = CursorWalk::new(Checkpoint::start(Phase::InitialSync), 50, 50);
+        assert_eq!(ask(&mut walk, outage()).as_deref(), Some(FIRST_CURSOR));
+        assert_eq!((ask(&mut walk, outage()), walk.fault().is_some()), (None, true));
+        // Further on the cursor is the API's own.
+        let checkpoint =
+            Checkpoint { cursor: Some("m".to_owned()), offset: 1, ..Checkpoint::start(Phase::InitialSync) };
+        let mut walk = CursorWalk::new(checkpoint, 50, 50);
+        assert_eq!((ask(&mut walk, outage()).as_deref(), walk.fault().is_some()), (Some("m"), true));
     }
 }

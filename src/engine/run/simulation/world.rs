@@ -12,7 +12,8 @@ use crate::{
         sweep::RemovalGuard,
     },
     model::{
-        Checkpoint, EntityType, Family, Fault, LimitClass, ListingOrder, Next, Oddity, Page, PageRequest, Pause, Slot,
+        Checkpoint, EntityType, FIRST_CURSOR, Family, Fault, LimitClass, ListingOrder, Next, Oddity, Page, PageRequest,
+        Pause, Slot,
     },
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -380,7 +381,8 @@ impl World {
                 Ok(Page { total, slots: page(&self.library, *offset, *limit)?, ..Page::default() })
             }
             PageRequest::Following { after, limit } => {
-                let from = self.library.partition_point(|entry| entry.id <= *after);
+                let from =
+                    self.library.partition_point(|entry| entry.id <= *after && after.as_deref() != Some(FIRST_CURSOR));
                 let slots = page(&self.library, from as u32, *limit)?;
                 let to = from + slots.len();
                 let next_cursor = if to < self.library.len() {
