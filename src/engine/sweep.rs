@@ -90,7 +90,9 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
     if walk.found.num_gaps > 0 {
         return Verdict::Gaps { discrepancy: beyond(num_active) };
     }
-    if walk.found.is_broken || walk.found.unsteady && !by_cursor {
+    // Pages that count fewer than those before them may be older, and lack what was followed last.
+    let is_older = by_cursor && walk.found.has_shrunk;
+    if walk.found.is_broken || is_older || walk.found.unsteady && !by_cursor {
         return Verdict::Unsteady;
     }
     let num_unread = num_unread(walk, total, num_active - num_unseen);
@@ -256,6 +258,8 @@ mod tests {
     fn a_walk_that_saw_the_list_move_or_came_to_no_end_removes_nothing() {
         let moved = found(PassFindings { unsteady: true, ..PassFindings::default() });
         assert_eq!(judge(GUARD, &moved, false, finding(5000, 1)), Verdict::Unsteady);
+        let older = found(PassFindings { has_shrunk: true, ..PassFindings::default() });
+        assert_eq!(judge(GUARD, &older, true, finding(5000, 0)), Verdict::Unsteady);
         let broken = found(PassFindings { is_broken: true, ..PassFindings::default() });
         for by_cursor in [false, true] {
             let again = Finding { held: ripe(1), ..finding(5000, 1) };

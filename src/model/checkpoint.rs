@@ -98,6 +98,8 @@ pub struct PassFindings {
     pub is_broken: bool,
     /// Something may have been left out: rows that the total counts, or what went past a shared slot that was not served.
     pub has_hole: bool,
+    /// A page counted fewer rows than one before it: it may be an older copy.
+    pub has_shrunk: bool,
     /// The rows were not newest first, so a head read proves nothing.
     pub disordered: bool,
     /// Slots that hold no identifiable item.
@@ -111,7 +113,7 @@ pub struct PassFindings {
 impl PassFindings {
     /// What of it still holds in a later run. That the listing moved then says nothing about now.
     pub fn lasting(self) -> PassFindings {
-        PassFindings { unsteady: false, is_broken: false, num_undated: 0, ..self }
+        PassFindings { unsteady: false, is_broken: false, has_shrunk: false, num_undated: 0, ..self }
     }
 }
 

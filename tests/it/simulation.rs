@@ -7,6 +7,7 @@ mod lives;
 
 use lives::{
     live, live_traced,
+    odds::Odd,
     scenario::{Failure, Injection, Scenario, Settings, everything},
     shrink,
     tally::Tally,
@@ -117,6 +118,19 @@ fn a_stop_does_not_make_a_walk_complete_that_has_to_be_repeated() {
         (64, Injection::Stop { down_s: 5_000 }),
     ];
     lived(&scenario);
+}
+
+#[test]
+fn an_artist_that_only_the_first_page_counts_is_not_missed() {
+    for step in 20..160 {
+        let mut scenario = calm(&[(Artists, 17)], BatchSizes { initial: 10, incremental: 10 });
+        scenario.script = vec![
+            (step, Injection::Odd(Odd::OldCopy { entity: Artists, num: 3, is_behind: true })),
+            (step, Injection::Add { entity: Artists, count: 1 }),
+            (step + 80, Injection::PanicSyncer { entity: Artists, times: 1 }),
+        ];
+        lived(&scenario);
+    }
 }
 
 #[test]

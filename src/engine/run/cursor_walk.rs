@@ -95,6 +95,7 @@ impl CursorWalk {
         let moved = self.tip.total.zip(page.total).is_some_and(|(before, now)| before != now);
         self.tip.walk.found.unsteady |= moved;
         self.tip.walk.found.has_hole |= moved;
+        self.tip.walk.found.has_shrunk |= moved && page.total < self.tip.total;
         self.tip.total = page.total.or(self.tip.total);
         self.total_max = self.total_max.max(page.total);
         let num_met = self.met.len();
