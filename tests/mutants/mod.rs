@@ -140,7 +140,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "unsteady-sweeps",
         file: "sweep.rs",
-        stands: "if walk.found.is_broken || walk.found.unsteady && !by_cursor {",
+        stands: "if walk.found.is_broken || is_older || walk.found.unsteady && !by_cursor {",
         instead: "let mut walk = walk.clone();
     walk.found.unsteady &= by_cursor;
     let walk = &walk;
@@ -260,6 +260,14 @@ pub const MUTANTS: &[Mutant] = &[
         stands: "_ if is_unproven =>",
         instead: "_ if is_unproven && total == 0 =>",
         breaks: "pages of one item each, which nothing links, are taken for a snapshot",
+        guarantee: "G2",
+    },
+    Mutant {
+        name: "older-pages-believed",
+        file: "sweep.rs",
+        stands: "let is_older = by_cursor && walk.found.has_shrunk;",
+        instead: "let is_older = by_cursor && walk.found.has_shrunk && total.is_none();",
+        breaks: "pages of artists that count fewer than those before them are taken for the newest",
         guarantee: "G2",
     },
     Mutant {
