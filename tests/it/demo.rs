@@ -1,8 +1,8 @@
 //! `segno demo` and `segno sandbox`, as somebody meets them who has nothing but the binary.
 
-use super::support::{Backend, Database, Ended, Sandbox, Segno, block_on, http, wait_until};
+use super::support::{Backend, Database, Ended, Sandbox, Segno, block_on, browser::Browser, http, wait_until};
 use diesel::{Connection, RunQueryDsl, SqliteConnection, connection::SimpleConnection, sql_query};
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, thread::sleep, time::Duration};
 use tempfile::TempDir;
 
 /// What the default library costs at the least: 103 for tracks, 4 for artists, 7 for albums, 63 for playlists, 4 for what is
@@ -234,12 +234,15 @@ fn queries(stdout: &str) -> Vec<String> {
     sql.split(';').map(str::trim).filter(|query| !query.is_empty()).map(str::to_owned).collect()
 }
 
+/// With `SEGNO_TEST_SCREENSHOTS` set to a folder, pictures of it are left there; those of `docs/screenshots` are made so.
 #[test]
 fn a_demo_that_stays_shows_a_library_that_changes_and_ends_when_told() {
     let home = home();
     let log = home.path().join("demo.log");
+    let pictures = std::env::var_os("SEGNO_TEST_SCREENSHOTS");
+    let tracks = if pictures.is_some() { "5000" } else { "300" };
     let running =
-        demo(home.path(), &["--page", "--tracks", "300"]).env("PATH", "/nonexistent").conversing(&log).spawn();
+        demo(home.path(), &["--page", "--tracks", tracks]).env("PATH", "/nonexistent").conversing(&log).spawn();
     let said = || fs::read_to_string(&log).unwrap_or_default();
     let address = || {
         let text = said();
@@ -258,10 +261,39 @@ fn a_demo_that_stays_shows_a_library_that_changes_and_ends_when_told() {
     };
     wait_until("the library is there", || count("playlists").is_some_and(|num| num > 20));
     wait_until("a play has come", || count("plays").is_some_and(|num| num > 0));
+    if let Some(folder) = pictures {
+        sleep(LIVED_IN);
+        picture_views(&base, Path::new(&folder));
+    }
     running.signal("TERM");
     let ended = running.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.told());
     assert!(home.path().join(".local/share/segno/demo.db").exists());
     // A one-off demo goes on with what is there.
-    demo(home.path(), &["--tracks", "300"]).succeed();
+    demo(home.path(), &["--tracks", tracks]).succeed();
+}
+
+/// How long it has been running when its pictures are taken: a limit was met by then.
+const LIVED_IN: Duration = Duration::from_secs(70);
+
+fn picture_views(base: &str, folder: &Path) {
+    let browser = Browser::start().expect("a browser takes the pictures");
+    for scheme in ["light", "dark"] {
+        browser.prefer(&[("prefers-color-scheme", scheme), ("prefers-reduced-motion", "reduce")]);
+        for (name, path) in [
+            ("now", "/"),
+            ("changes", "/changes"),
+            ("library", "/library"),
+            ("listening", "/listening"),
+            ("activity", "/activity"),
+        ] {
+            browser.go(&format!("{base}{path}"));
+            for (device, size) in [("desk", (1120, 860)), ("phone", (360, 760))] {
+                browser.resize(size);
+                wait_until(&format!("{name}, {scheme}, {device}: it is read"), || browser.text("#link") == "Live");
+                sleep(Duration::from_secs(1));
+                browser.picture(&folder.join(format!("{name}-{scheme}-{device}.png")));
+            }
+        }
+    }
 }

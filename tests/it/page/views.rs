@@ -1,11 +1,9 @@
 //! Every view, in both colour schemes, on a desk and on a phone: nothing sticks out, nothing complains, and everybody can
-//! use it. With `SEGNO_TEST_SCREENSHOTS` set to a folder, a picture of each is left there; those of `docs/screenshots`
-//! are made so.
+//! use it.
 
 use super::{Page, Service};
 use crate::support::{Backend, Sandbox, Segno, entity_types, wait_until};
 use serde_json::json;
-use std::path::PathBuf;
 
 const DESK: (u32, u32) = (1120, 860);
 const PHONE: (u32, u32) = (360, 760);
@@ -25,9 +23,6 @@ const VIEWS: [(&str, &str, &str); 11] = [
     ("activity", "/activity", ".chart .bar"),
 ];
 
-/// Those that a picture is kept of.
-const PICTURED: [&str; 5] = ["now", "changes", "library", "listening", "activity"];
-
 #[test]
 fn every_view_is_accessible_fits_a_phone_and_loads_nothing_from_elsewhere() {
     let Some(axe) = axe() else { return };
@@ -36,7 +31,6 @@ fn every_view_is_accessible_fits_a_phone_and_loads_nothing_from_elsewhere() {
     let history = format!("/library?tab=playlists&playlist={}&part=history", playlist[0]);
     let most = page.database.lines("SELECT uri AS line FROM heard_items ORDER BY id LIMIT 1");
     let heard = format!("/listening?of=track&name={}", most[0]);
-    let pictures = std::env::var_os("SEGNO_TEST_SCREENSHOTS").map(PathBuf::from);
     page.browser.run_in_every_document(&axe);
     for scheme in ["light", "dark"] {
         page.browser.prefer(&[("prefers-color-scheme", scheme), ("prefers-reduced-motion", "reduce")]);
@@ -53,9 +47,6 @@ fn every_view_is_accessible_fits_a_phone_and_loads_nothing_from_elsewhere() {
                 page.browser.resize(size);
                 wait_until(&format!("{what}: it is read"), || page.has(sign) && page.shows("#link", "Live"));
                 assert!(page.fits(), "{what}: something sticks out");
-                if let Some(folder) = pictures.as_ref().filter(|_| PICTURED.contains(&name)) {
-                    page.browser.picture(&folder.join(format!("{name}-{scheme}-{device}.png")));
-                }
                 // Colours do not depend on the size, so each is checked in one of them.
                 if matches!((scheme, device), ("light", "desk") | ("dark", "phone")) {
                     let violations = page.browser.run_async(AXE_RUN);

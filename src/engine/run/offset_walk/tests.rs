@@ -1,14 +1,15 @@
 //! Walks over small listings whose pages do not link up.
 
 use super::*;
-use crate::model::{Artist, Item, Phase};
+use crate::model::{Artist, Item, Next, PassFindings, Phase};
+
+fn slot(at: u32) -> Slot {
+    let artist = Artist { id: at.to_string(), name: String::new(), genres: None, image_url: None };
+    Slot { item: Some(Item::Artist(Box::new(artist))), added_at: None, odd: None }
+}
 
 /// The slots of a listing that holds as many items as its total says, each named after its place.
 fn page(offset: u32, limit: u32) -> Page {
-    let slot = |at: u32| {
-        let artist = Artist { id: at.to_string(), name: String::new(), genres: None, image_url: None };
-        Slot { item: Some(Item::Artist(Box::new(artist))), added_at: None, odd: None }
-    };
     Page { total: Some(20), slots: (offset..20.min(offset + limit)).map(slot).collect(), ..Page::default() }
 }
 
@@ -76,4 +77,107 @@ fn pages_of_one_row_may_have_left_something_out() {
         Ok(Page { slots, limit: Some(1), ..page })
     });
     assert!(walk.tip.walk.found.unsteady && walk.tip.walk.found.has_hole, "{walk:?}");
+}
+
+/// Something was added before the place and something else removed behind it, so that the total tells nothing.
+#[test]
+fn a_walk_that_finds_its_place_elsewhere_is_not_steady() {
+    let walk = walk(|n, page| {
+        let from = page.slots.first().and_then(|slot| slot.id()?.parse::<u32>().ok());
+        match from.filter(|from| n > 0 && *from > 0) {
+            Some(from) => Ok(super::tests::page(from - 1, page.slots.len() as u32)),
+            None => Ok(page),
+        }
+    });
+    assert!(walk.tip.walk.found.unsteady, "{walk:?}");
+}
+
+/// How one answer of a walk is wrong.
+#[derive(Debug, Clone, Copy)]
+enum Wrong {
+    Cut(usize),
+    IgnoresOffset,
+    Counts(i64),
+}
+
+/// Every small listing, with every row withheld, any cap from any request on, and any one answer wrong beside.
+#[test]
+fn whatever_is_withheld_capped_or_wrong_once_is_read_right_or_proves_nothing() {
+    let wrongs = [
+        None,
+        Some(Wrong::Cut(0)),
+        Some(Wrong::Cut(1)),
+        Some(Wrong::IgnoresOffset),
+        Some(Wrong::Counts(-1)),
+        Some(Wrong::Counts(-3)),
+        Some(Wrong::Counts(2)),
+    ];
+    for wrong in wrongs {
+        for limit in 2..=4 {
+            for len in 1..=8 {
+                for hidden in (0..len).map(Some).chain([None]) {
+                    for (cap, capped_from) in (1..=limit).flat_map(|cap| (0..=4).map(move |from| (cap, from))) {
+                        for wrong_at in 0..wrong.map_or(1, |_| 5) {
+                            try_small(limit, len, hidden, (cap, capped_from), wrong.map(|wrong| (wrong, wrong_at)));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn try_small(
+    limit: u32,
+    len: u32,
+    hidden: Option<u32>,
+    (cap, capped_from): (u32, usize),
+    wrong: Option<(Wrong, usize)>,
+) {
+    let mut walk = OffsetWalk::new(EntityType::Playlists, Checkpoint::start(Phase::InitialSync), limit, limit);
+    if matches!(wrong, Some((Wrong::Counts(_), _))) && (cap < limit || hidden.is_some()) {
+        // Rows that do not come and a count that agrees with that are a shorter listing, as far as one walk can tell.
+        return;
+    }
+    let (mut next_ticket, mut came) = (Ticket::default(), Vec::new());
+    for n in 0..200 {
+        while let Some(batch) = walk.poll_batch() {
+            came.extend(batch.slots.iter().filter_map(|slot| slot.id()?.parse::<u32>().ok()));
+            if batch.ended {
+                break;
+            }
+        }
+        let Some((ticket, request, _)) = walk.poll_fetch(&mut next_ticket, true) else { break };
+        let PageRequest::Listing { offset, limit, .. } = request else { unreachable!("only listings are asked for") };
+        let cap = if n >= capped_from { cap } else { limit };
+        let wrong = wrong.filter(|(_, at)| *at == n).map(|(wrong, _)| wrong);
+        let from = if matches!(wrong, Some(Wrong::IgnoresOffset)) { 0 } else { offset.min(len) };
+        let to = (from + limit.min(cap)).min(len);
+        let mut slots: Vec<Slot> = (from..to).filter(|at| Some(*at) != hidden).map(slot).collect();
+        let mut next = if to < len { Next::Goes { offset: Some(to) } } else { Next::End };
+        let mut total = len;
+        match wrong {
+            Some(Wrong::Cut(rows)) => {
+                slots.truncate(rows);
+                next = Next::End;
+            }
+            Some(Wrong::Counts(more)) => total = u32::try_from(i64::from(len) + more).unwrap_or(0),
+            Some(Wrong::IgnoresOffset) | None => {}
+        }
+        walk.handle_page(
+            ticket,
+            Ok(Page { total: Some(total), limit: Some(limit.min(cap)), next, slots, ..Page::default() }),
+        );
+    }
+    let case = format!("{len} by {limit}, {hidden:?} withheld, {cap} a page from {capped_from} on, {wrong:?}");
+    assert!(walk.ended && walk.fault.is_none(), "{case}: {walk:?}");
+    let PassFindings { unsteady, is_broken, has_hole, .. } = walk.tip.walk.found;
+    if unsteady || is_broken || has_hole {
+        return;
+    }
+    came.sort_unstable();
+    came.dedup();
+    let missing = (0..len).filter(|at| Some(*at) != hidden && !came.contains(at)).count() as u32;
+    let told = walk.tip.total.unwrap_or(0).saturating_sub(came.len() as u32);
+    assert!(missing <= told.saturating_sub(u32::from(hidden.is_some())), "{case}: {came:?} of {:?}", walk.tip.total);
 }
