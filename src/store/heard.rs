@@ -6,8 +6,12 @@
 //! done. What a process that died has left is made again by the next one. A month is made again as a whole, from the rows
 //! that the view `listening` shows, so that nothing can add up wrong: a year is the sum of its months, and ever is the sum
 //! of the years.
+//!
+//! SQLite sorts in memory what it groups. So the rows of a stretch are read a [`Window`] at a time, and memory does not
+//! depend on how much was heard in it.
 
-use super::types::At;
+use super::pairing::{KIND, is_alone};
+use super::types::{At, Instant};
 use super::{Conn, Store, StoreError, with_conn};
 use crate::model::AccountId;
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Utc};
@@ -22,6 +26,9 @@ pub(super) const HALF_HOUR: i64 = 1800;
 /// Longest names that are kept here, in characters: indexes of PostgreSQL hold no longer ones.
 const NAME_LEN: u32 = 300;
 const PART_LEN: u32 = 120;
+
+/// Streams, and plays, that are summed up by one statement: some megabytes in SQLite's memory.
+const WINDOW_LEN: usize = 20_000;
 
 /// The first moment of what is in no row any more.
 const GONE: i64 = 9_000_000_000_000_000;
@@ -78,7 +85,7 @@ pub(super) fn rows(conn: &Conn, account: AccountId, from: DateTime<Utc>, to: Dat
     let name = |column: &str| format!("substr({column}, 1, {NAME_LEN})");
     let [from, to] = [from, to].map(|at| At::from(at).literal());
     format!(
-        "SELECT CASE WHEN s.kind = 'unknown' AND s.played_uri IS NOT NULL THEN 'track' ELSE s.kind END AS kind, \
+        "SELECT {KIND} AS kind, \
          coalesce(s.uri, s.played_uri, 'names:' || {} || ':' || {} || ':' || {}) AS uri, {} AS name, {} AS artist, \
          {} AS album, CASE WHEN s.ms_played >= 30000 THEN 1 ELSE 0 END AS plays, s.ms_played AS ms, {} AS at \
          FROM streams s WHERE s.account_id = {account} AND s.ended_at >= {from} AND s.ended_at < {to} \
@@ -87,9 +94,7 @@ pub(super) fn rows(conn: &Conn, account: AccountId, from: DateTime<Utc>, to: Dat
          NULL, CASE WHEN coalesce(p.ms_played, t.duration_ms, 30000) >= 30000 THEN 1 ELSE 0 END, \
          coalesce(p.ms_played, t.duration_ms, 0), {} \
          FROM plays p LEFT JOIN tracks t ON t.id = p.track_id WHERE p.account_id = {account} AND p.source = 'api' AND \
-         p.played_at >= {from} AND p.played_at < {to} AND NOT EXISTS (SELECT 1 FROM streams s WHERE \
-         s.account_id = p.account_id AND s.played_at = p.played_at AND s.offset_ms IS NOT NULL AND \
-         coalesce(s.played_uri, s.uri) = p.track_uri)",
+         p.played_at >= {from} AND p.played_at < {to} AND {}",
         part("s.creator"),
         part("s.collection"),
         part("s.name"),
@@ -98,6 +103,7 @@ pub(super) fn rows(conn: &Conn, account: AccountId, from: DateTime<Utc>, to: Dat
         name("s.collection"),
         seconds("s.ended_at"),
         seconds("p.played_at"),
+        is_alone("p"),
         account = account.0,
     )
 }
@@ -185,6 +191,16 @@ pub(super) async fn refresh(
     account: AccountId,
     within: Option<(Month, Month)>,
 ) -> Result<bool, StoreError> {
+    refresh_by(conn, account, within, WINDOW_LEN).await
+}
+
+/// The same, in windows of such a length.
+pub(super) async fn refresh_by(
+    conn: &mut Conn,
+    account: AccountId,
+    within: Option<(Month, Month)>,
+    window_len: usize,
+) -> Result<bool, StoreError> {
     let bounds = within.map_or(String::new(), |(from, to)| format!(" AND period BETWEEN {} AND {}", from.0, to.0));
     let theirs = format!("account_id = {}{bounds}", account.0);
     let sql = format!(
@@ -193,43 +209,36 @@ pub(super) async fn refresh(
     );
     let stale: Stale = with_conn!(conn, |c| sql_query(sql).get_result(c).await)?;
     let (Some(first), Some(last)) = (stale.first.map(Month), stale.last.map(Month)) else { return Ok(false) };
-    let rows = rows(conn, account, first.begins_at(), last.next().begins_at());
+    let (begin, end) = (first.begins_at(), last.next().begins_at());
     let months = format!("account_id = {} AND period BETWEEN {} AND {}", account.0, first.0, last.0);
+    let [first_half_hour, last_half_hour] = [begin, end].map(|at| at.timestamp() / HALF_HOUR);
     let AccountId(account_id) = account;
 
-    let items = format!(
-        "INSERT INTO heard_items (account_id, kind, uri, track_id, name, artist, album) \
-         SELECT {account_id}, r.kind, r.uri, CASE WHEN r.kind = 'track' AND r.uri LIKE 'spotify:track:%' \
-         THEN substr(r.uri, 15) END, min(r.name), min(r.artist), min(r.album) FROM ({rows}) AS r WHERE NOT EXISTS \
-         (SELECT 1 FROM heard_items i WHERE i.account_id = {account_id} AND i.kind = r.kind AND i.uri = r.uri) \
-         GROUP BY r.kind, r.uri ON CONFLICT DO NOTHING"
-    );
-    if execute(conn, items).await? > 0 {
-        look_up_names(conn, account).await?;
-    }
     let gone = format!("UPDATE heard_sums SET plays = 0, ms = 0, first_at = {GONE}, last_at = -{GONE} WHERE {months}");
     execute(conn, gone).await?;
-    let month = match conn {
-        Conn::Sqlite(_) => "CAST(strftime('%Y%m', r.at, 'unixepoch') AS INTEGER)",
-        Conn::Pg(_) => "CAST(to_char(to_timestamp(r.at) AT TIME ZONE 'UTC', 'YYYYMM') AS BIGINT)",
-    };
-    let sums = |period: &str, item: &str, from: &str, which: &str| {
-        let (first, last) = if item == "i.id" { ("r.at", "r.at") } else { ("r.first_at", "r.last_at") };
-        format!(
-            "INSERT INTO heard_sums (account_id, period, item_id, plays, ms, first_at, last_at) \
-             SELECT {account_id}, {period}, {item}, CAST(sum(r.plays) AS BIGINT), CAST(sum(r.ms) AS BIGINT), min({first}), \
-             max({last}) FROM {from} WHERE {which} GROUP BY 2, 3 ON CONFLICT (account_id, period, item_id) DO UPDATE SET \
-             plays = excluded.plays, ms = excluded.ms, first_at = excluded.first_at, last_at = excluded.last_at"
-        )
-    };
-    let heard = format!(
-        "({rows}) AS r JOIN heard_items i ON i.account_id = {account_id} AND i.kind = r.kind AND i.uri = r.uri"
+    let gone = format!(
+        "DELETE FROM heard_half_hours WHERE account_id = {account_id} AND half_hour >= {first_half_hour} \
+         AND half_hour < {last_half_hour}"
     );
-    execute(conn, sums(month, "i.id", &heard, "TRUE")).await?;
+    execute(conn, gone).await?;
+    let mut window = Window { from: begin, to: begin };
+    while window.to < end {
+        window = next_window(conn, account, window.to, end, window_len).await?;
+        add(conn, account, window).await?;
+    }
     if within.is_none() && matches!(conn, Conn::Pg(_)) {
         // PostgreSQL counts by itself only now and then, and would join a year's sums as if there were none yet.
         execute(conn, "ANALYZE heard_sums".to_owned()).await?;
     }
+    let sums = |period: &str, which: &str| {
+        format!(
+            "INSERT INTO heard_sums (account_id, period, item_id, plays, ms, first_at, last_at) \
+             SELECT {account_id}, {period}, r.item_id, CAST(sum(r.plays) AS BIGINT), CAST(sum(r.ms) AS BIGINT), \
+             min(r.first_at), max(r.last_at) FROM heard_sums r WHERE {which} GROUP BY 2, 3 \
+             ON CONFLICT (account_id, period, item_id) DO UPDATE SET plays = excluded.plays, ms = excluded.ms, \
+             first_at = excluded.first_at, last_at = excluded.last_at"
+        )
+    };
     let touched = format!("r.item_id IN (SELECT item_id FROM heard_sums WHERE {months})");
     let year = first.year();
     let of_year = format!(
@@ -237,23 +246,88 @@ pub(super) async fn refresh(
         year * 100 + 1,
         year * 100 + 12
     );
-    execute(conn, sums(&format!("CAST({year} AS BIGINT)"), "r.item_id", "heard_sums r", &of_year)).await?;
+    execute(conn, sums(&format!("CAST({year} AS BIGINT)"), &of_year)).await?;
     let ever = format!("r.account_id = {account_id} AND r.period BETWEEN 1 AND 9999 AND {touched}");
-    execute(conn, sums("CAST(0 AS BIGINT)", "r.item_id", "heard_sums r", &ever)).await?;
+    execute(conn, sums("CAST(0 AS BIGINT)", &ever)).await?;
     for periods in [months.clone(), format!("account_id = {account_id} AND period IN (0, {year})")] {
         execute(conn, format!("DELETE FROM heard_sums WHERE {periods} AND first_at = {GONE}")).await?;
     }
-
-    let [from, to] = [first.begins_at(), last.next().begins_at()].map(|at| at.timestamp() / HALF_HOUR);
-    let half_hours = format!("account_id = {account_id} AND half_hour >= {from} AND half_hour < {to}");
-    execute(conn, format!("DELETE FROM heard_half_hours WHERE {half_hours}")).await?;
-    let sql = format!(
-        "INSERT INTO heard_half_hours (account_id, half_hour, plays, ms) SELECT {account_id}, r.at / {HALF_HOUR}, \
-         CAST(sum(r.plays) AS BIGINT), CAST(sum(r.ms) AS BIGINT) FROM ({rows}) AS r WHERE TRUE GROUP BY 2"
-    );
-    execute(conn, sql).await?;
     execute(conn, format!("DELETE FROM heard_stale WHERE {months}")).await?;
     Ok(true)
+}
+
+/// A stretch of time with few enough rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Window {
+    pub from: DateTime<Utc>,
+    pub to: DateTime<Utc>,
+}
+
+#[derive(QueryableByName)]
+struct Bound {
+    #[diesel(sql_type = Instant)]
+    at: At,
+}
+
+/// The window from a moment on: up to `len` streams and as many plays, besides those of its first moment.
+pub(super) async fn next_window(
+    conn: &mut Conn,
+    account: AccountId,
+    from: DateTime<Utc>,
+    end: DateTime<Utc>,
+    len: usize,
+) -> Result<Window, StoreError> {
+    let mut to = end;
+    for (table, at) in [("streams", "ended_at"), ("plays", "played_at")] {
+        let sql = format!(
+            "SELECT {at} AS at FROM {table} WHERE account_id = {} AND {at} > {} AND {at} < {} ORDER BY {at} \
+             LIMIT 1 OFFSET {len}",
+            account.0,
+            At::from(from).literal(),
+            At::from(to).literal()
+        );
+        let bound: Vec<Bound> = with_conn!(conn, |c| sql_query(sql).load(c).await)?;
+        to = bound.as_slice().first().map_or(to, |bound| bound.at.into());
+    }
+    Ok(Window { from, to })
+}
+
+/// Adds what was heard in a window to the sums of months and half hours, and its titles to those that are known.
+async fn add(conn: &mut Conn, account: AccountId, window: Window) -> Result<(), StoreError> {
+    let rows = rows(conn, account, window.from, window.to);
+    let AccountId(account) = account;
+    let items = format!(
+        "INSERT INTO heard_items (account_id, kind, uri, track_id, name, artist, album) \
+         SELECT {account}, r.kind, r.uri, CASE WHEN r.kind = 'track' AND r.uri LIKE 'spotify:track:%' \
+         THEN substr(r.uri, 15) END, min(r.name), min(r.artist), min(r.album) FROM ({rows}) AS r WHERE NOT EXISTS \
+         (SELECT 1 FROM heard_items i WHERE i.account_id = {account} AND i.kind = r.kind AND i.uri = r.uri) \
+         GROUP BY r.kind, r.uri ON CONFLICT DO NOTHING"
+    );
+    if execute(conn, items).await? > 0 {
+        look_up_names(conn, AccountId(account)).await?;
+    }
+    let (month, least, greatest) = match conn {
+        Conn::Sqlite(_) => ("CAST(strftime('%Y%m', r.at, 'unixepoch') AS INTEGER)", "min", "max"),
+        Conn::Pg(_) => {
+            ("CAST(to_char(to_timestamp(r.at) AT TIME ZONE 'UTC', 'YYYYMM') AS BIGINT)", "least", "greatest")
+        }
+    };
+    let sums = format!(
+        "INSERT INTO heard_sums AS s (account_id, period, item_id, plays, ms, first_at, last_at) \
+         SELECT {account}, {month}, i.id, CAST(sum(r.plays) AS BIGINT), CAST(sum(r.ms) AS BIGINT), min(r.at), max(r.at) \
+         FROM ({rows}) AS r JOIN heard_items i ON i.account_id = {account} AND i.kind = r.kind AND i.uri = r.uri \
+         WHERE TRUE GROUP BY 2, 3 ON CONFLICT (account_id, period, item_id) DO UPDATE SET \
+         plays = s.plays + excluded.plays, ms = s.ms + excluded.ms, \
+         first_at = {least}(s.first_at, excluded.first_at), last_at = {greatest}(s.last_at, excluded.last_at)"
+    );
+    execute(conn, sums).await?;
+    let half_hours = format!(
+        "INSERT INTO heard_half_hours AS h (account_id, half_hour, plays, ms) SELECT {account}, r.at / {HALF_HOUR}, \
+         CAST(sum(r.plays) AS BIGINT), CAST(sum(r.ms) AS BIGINT) FROM ({rows}) AS r WHERE TRUE GROUP BY 2 \
+         ON CONFLICT (account_id, half_hour) DO UPDATE SET plays = h.plays + excluded.plays, ms = h.ms + excluded.ms"
+    );
+    execute(conn, half_hours).await?;
+    Ok(())
 }
 
 /// Makes the sums again of the last year that has changed: the one that a poll of the API touches.

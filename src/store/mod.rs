@@ -40,6 +40,7 @@ mod offthread;
 mod order;
 mod orders;
 mod outbox;
+mod pairing;
 mod playlists;
 mod plays;
 mod postgres;

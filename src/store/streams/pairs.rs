@@ -6,6 +6,7 @@
 use super::{StreamImport, catalogue::TRACK, execute};
 use crate::model::stream::{AFTER_END, BEFORE_START, HeardAt, LONGEST_PAUSE, Meaning, StreamPair, ToldAt, TrackKeys};
 use crate::model::{AccountId, KnownPlays, PlayKey, PlaysPage};
+use crate::store::pairing::is_alone;
 use crate::store::schema::{imports, plays, streams};
 use crate::store::types::At;
 use crate::store::{Conn, StoreError, heard, runs, with_conn};
@@ -77,11 +78,11 @@ impl StreamImport {
              FROM plays p LEFT JOIN tracks t ON t.id = p.track_id \
              LEFT JOIN track_artists ta ON ta.track_id = t.id AND ta.position = 0 LEFT JOIN artists a ON a.id = ta.artist_id \
              LEFT JOIN album_artists ba ON ba.album_id = t.album_id AND ba.position = 0 LEFT JOIN artists b ON b.id = ba.artist_id \
-             WHERE p.account_id = {} AND p.source = 'api' AND p.played_at > {} AND NOT EXISTS (SELECT 1 FROM streams s \
-             WHERE s.account_id = p.account_id AND s.played_at = p.played_at AND s.offset_ms IS NOT NULL \
-             AND coalesce(s.played_uri, s.uri) = p.track_uri) ORDER BY p.played_at LIMIT {limit}",
+             WHERE p.account_id = {} AND p.source = 'api' AND p.played_at > {} AND {} \
+             ORDER BY p.played_at LIMIT {limit}",
             self.account.0,
-            At::from(after).literal()
+            At::from(after).literal(),
+            is_alone("p")
         );
         let mut rows: Vec<ToldRow> = with_conn!(&mut self.conn, |c| sql_query(sql).load(c).await)?;
         // Those of a season, so that no more of the streams around them are held at once than that.

@@ -3,6 +3,7 @@
 
 use super::{execute, settle_some};
 use crate::model::{AccountId, LOCAL};
+use crate::store::pairing::is_paired;
 use crate::store::{Conn, Store, StoreError, heard, runs, with_conn};
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, sql_query};
@@ -58,12 +59,12 @@ pub(in crate::store) async fn remove(
         hand_over(conn, id).await?;
     }
     let theirs = format!("s.account_id = {account} AND {}", of("s.import_id"));
-    let is_paired = "s.played_at = plays.played_at AND coalesce(s.played_uri, s.uri) = plays.track_uri";
     execute(
         conn,
         format!(
             "UPDATE plays SET ms_played = NULL WHERE account_id = {account} AND source = 'api' AND EXISTS \
-             (SELECT 1 FROM streams s WHERE {theirs} AND {is_paired} AND s.offset_ms IS NOT NULL)"
+             (SELECT 1 FROM streams s WHERE {theirs} AND {})",
+            is_paired("plays")
         ),
     )
     .await?;

@@ -4,6 +4,7 @@ use super::*;
 use crate::model::stream::{Stream, StreamKind, StreamOrigin};
 use crate::store::ImportOutcome;
 use crate::store::browse::{Heard, Span};
+use crate::store::heard::{self, Window};
 
 const DAY_S: i64 = 86_400;
 
@@ -61,5 +62,41 @@ fn every_span_is_the_sum_of_its_rows() {
                 assert_eq!(plays, num_counted as u64, "{what:?} of {span:?}");
             }
         }
+    });
+}
+
+#[test]
+fn no_window_has_many_rows_and_their_sums_are_those_of_all() {
+    const LEN: usize = 37;
+    on_both(async |db| {
+        let streams = streams(&mut fastrand::Rng::with_seed(6));
+        let mut import = db.store.begin_import(db.account, false, at(0)).await.unwrap();
+        import.add(&streams).await.unwrap();
+        import.finish(&ImportOutcome { num_new: streams.len() as u64, ..ImportOutcome::default() }).await.unwrap();
+        let sums = async || {
+            let sums = "period || ' ' || item_id || ' ' || plays || ' ' || ms || ' ' || first_at || ' ' || last_at";
+            let half_hours = "half_hour || ' ' || plays || ' ' || ms";
+            let sums = db.texts(sums, "heard_sums ORDER BY period, item_id").await;
+            [sums, db.texts(half_hours, "heard_half_hours ORDER BY half_hour").await]
+        };
+        let at_once = sums().await;
+
+        db.execute("INSERT INTO heard_stale SELECT DISTINCT account_id, period FROM heard_sums WHERE period > 9999")
+            .await;
+        let mut conn = db.store.connect().await.unwrap();
+        while conn.transaction(async |conn| heard::refresh_by(conn, db.account, None, LEN).await).await.unwrap() {}
+        let (begin, end) = (streams[0].ended_at - TimeDelta::days(1), at(DAY_S));
+        let mut window = Window { from: begin, to: begin };
+        let mut num_rows = 0;
+        while window.to < end {
+            window = heard::next_window(&mut conn, db.account, window.to, end, LEN).await.unwrap();
+            let is_within = |stream: &&Stream| (window.from..window.to).contains(&stream.ended_at);
+            let len = streams.iter().filter(is_within).count();
+            assert!(len <= LEN + 1, "{len} streams in {window:?}");
+            num_rows += len;
+        }
+        drop(conn);
+        assert_eq!(num_rows, streams.len());
+        assert_eq!(sums().await, at_once);
     });
 }
