@@ -180,7 +180,7 @@ mod tests {
     use crate::store::{AlbumFacts, TrackFacts, browse::ArtistLink};
 
     fn line() -> TrackLine {
-        let artist = |id: &str, name: &str| ArtistLink { id: id.into(), name: name.into() };
+        let artist = |id: &str, name: &str| ArtistLink { id: id.into(), name: name.into() }.into();
         TrackLine {
             added_at: chrono::DateTime::from_timestamp(1_740_938_671, 500_000_000),
             added_by: Some("ek".into()),
@@ -190,13 +190,16 @@ mod tests {
                 id: Some("t1".into()),
                 name: Some("Say \"Hi\"".into()),
                 artists: vec![artist("a1", "Earth, Wind"), artist("a2", "Fire")],
-                album: Some(AlbumFacts {
-                    id: "l1".into(),
-                    name: "Low Tide".into(),
-                    artists: vec![artist("a1", "Earth, Wind")],
-                    release_date: Some("2025-03".into()),
-                    ..AlbumFacts::default()
-                }),
+                album: Some(
+                    AlbumFacts {
+                        id: "l1".into(),
+                        name: "Low Tide".into(),
+                        artists: vec![artist("a1", "Earth, Wind")],
+                        release_date: Some("2025-03".into()),
+                        ..AlbumFacts::default()
+                    }
+                    .into(),
+                ),
                 disc_number: Some(1),
                 track_number: Some(3),
                 duration_ms: Some(201_340),

@@ -212,7 +212,7 @@ mod tests {
             track: TrackFacts {
                 id: Some("t1".into()),
                 name: name.map(str::to_owned),
-                artists: vec![ArtistLink { id: "a1".into(), name: "The Tin Lanterns".into() }],
+                artists: vec![ArtistLink { id: "a1".into(), name: "The Tin Lanterns".into() }.into()],
                 ..TrackFacts::default()
             },
             ..ListenLine::default()

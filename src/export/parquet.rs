@@ -22,7 +22,7 @@ use std::{
 
 /// A row group is written when it has as many rows, or as many bytes of text: readers want large ones, memory small ones.
 const GROUP_ROWS_MAX: usize = 50_000;
-const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+const GROUP_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 pub struct Parquet<W: Write + Send> {
     out: SerializedFileWriter<W>,

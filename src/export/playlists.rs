@@ -159,7 +159,7 @@ mod tests {
             uri: Some("spotify:track:t1".into()),
             track: TrackFacts {
                 name: Some(name.into()),
-                artists: vec![ArtistLink { id: "a1".into(), name: "R & B".into() }],
+                artists: vec![ArtistLink { id: "a1".into(), name: "R & B".into() }.into()],
                 track_number: Some(3),
                 duration_ms: Some(201_340),
                 isrc: Some("ZZAAA2500001".into()),

@@ -1,7 +1,7 @@
 //! What the general formats hold: the columns of each list, and the cells of a row in their order.
 
 use crate::store::{
-    AlbumFacts, AlbumLine, ArtistLine, ListenLine, PlaylistLine, SpokenLine, TrackFacts, TrackLine,
+    AlbumFacts, AlbumLine, ArtistLine, ListenLine, PlaylistLine, Shared, SpokenLine, TrackFacts, TrackLine,
     browse::{ArtistLink, ChangeEntry},
 };
 use chrono::{DateTime, Utc};
@@ -65,7 +65,7 @@ fn track_cells(track: &TrackFacts, to: &mut impl Cells) -> io::Result<()> {
     to.text(album.map(|album| album.id.as_str()))
 }
 
-fn names(artists: &[ArtistLink]) -> impl Iterator<Item = &str> {
+fn names(artists: &[Shared<ArtistLink>]) -> impl Iterator<Item = &str> {
     artists.iter().map(|artist| artist.name.as_str())
 }
 
@@ -135,7 +135,7 @@ impl Row for AlbumLine {
     }
 
     fn cells(&self, to: &mut impl Cells) -> io::Result<()> {
-        let AlbumFacts { id, name, artists, album_type, release_date, total_tracks, upc, image_url } = &self.album;
+        let AlbumFacts { id, name, artists, album_type, release_date, total_tracks, upc, image_url } = &*self.album;
         to.moment(self.added_at)?;
         to.text(Some(id))?;
         to.text(Some(name))?;

@@ -1,52 +1,24 @@
 //! A library and a listening history as they go out to other tools: all that is known of each row, in pages, as of one
 //! moment. One transaction reads it, which holds nobody up.
 
-use super::browse::{ArtistLink, Credits};
 use super::schema::{
-    album_artists, albums, artists, followed_artists, library_playlists, playlist_items, playlists, saved_albums,
-    saved_tracks, track_artists, tracks,
+    artists, followed_artists, library_playlists, playlist_items, playlists, saved_albums, saved_tracks,
 };
 use super::types::At;
 use super::{Conn, Store, StoreError, with_conn};
 use crate::model::AccountId;
 use chrono::{DateTime, Utc};
-use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable};
+use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, QueryDsl, Queryable};
 use diesel_async::{AnsiTransactionManager, RunQueryDsl};
+use facts::{Artists, Known};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::HashSet;
 
-/// Rows per page: some hundred kilobytes.
-const PAGE_LEN: i64 = 1_000;
+/// Rows per page: about a megabyte.
+const PAGE_LEN: i64 = 2_000;
 
-/// Most artists that are remembered: some megabytes.
-const ARTISTS_MAX: usize = 30_000;
-
-/// What is known of a track.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct TrackFacts {
-    pub id: Option<String>,
-    pub name: Option<String>,
-    pub artists: Vec<ArtistLink>,
-    pub album: Option<AlbumFacts>,
-    pub disc_number: Option<i32>,
-    pub track_number: Option<i32>,
-    pub duration_ms: Option<i32>,
-    pub explicit: Option<bool>,
-    pub isrc: Option<String>,
-}
-
-/// What is known of an album.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct AlbumFacts {
-    pub id: String,
-    pub name: String,
-    pub artists: Vec<ArtistLink>,
-    pub album_type: Option<String>,
-    pub release_date: Option<String>,
-    pub total_tracks: Option<i32>,
-    pub upc: Option<String>,
-    pub image_url: Option<String>,
-}
+/// Most tracks whose removal is remembered: some megabytes.
+const REMOVED_MAX: usize = 50_000;
 
 /// A saved track, or an item of a playlist.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -67,7 +39,7 @@ pub struct TrackLine {
 pub struct AlbumLine {
     pub added_at: Option<DateTime<Utc>>,
     #[serde(flatten)]
-    pub album: AlbumFacts,
+    pub album: Shared<AlbumFacts>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -90,64 +62,6 @@ pub struct PlaylistLine {
     pub public: Option<bool>,
     pub collaborative: Option<bool>,
     pub total_items: Option<i32>,
-}
-
-#[derive(Debug, Queryable)]
-struct TrackRow {
-    uri: Option<String>,
-    name: String,
-    disc_number: Option<i32>,
-    track_number: Option<i32>,
-    duration_ms: Option<i32>,
-    explicit: Option<bool>,
-    isrc: Option<String>,
-}
-
-#[derive(Debug, Queryable)]
-struct AlbumRow {
-    id: String,
-    name: String,
-    album_type: Option<String>,
-    release_date: Option<String>,
-    total_tracks: Option<i32>,
-    upc: Option<String>,
-    image_url: Option<String>,
-}
-
-impl AlbumRow {
-    fn facts(self, credits: &Credits) -> AlbumFacts {
-        let AlbumRow { id, name, album_type, release_date, total_tracks, upc, image_url } = self;
-        let artists = credits.get(&id).cloned().unwrap_or_default();
-        AlbumFacts { id, name, artists, album_type, release_date, total_tracks, upc, image_url }
-    }
-}
-
-/// The columns of [`TrackRow`] and of [`AlbumRow`].
-macro_rules! track_columns {
-    () => {
-        (
-            tracks::uri,
-            tracks::name,
-            tracks::disc_number,
-            tracks::track_number,
-            tracks::duration_ms,
-            tracks::explicit,
-            tracks::isrc,
-        )
-    };
-}
-macro_rules! album_columns {
-    () => {
-        (
-            albums::id,
-            albums::name,
-            albums::album_type,
-            albums::release_date,
-            albums::total_tracks,
-            albums::upc,
-            albums::image_url,
-        )
-    };
 }
 
 /// Loads the rows of a query that borrows nothing. diesel-async copies each value of SQLite once more on its way to another
@@ -194,18 +108,27 @@ macro_rules! newest_first {
     }};
 }
 
+mod facts;
 mod listens;
 mod spoken;
 mod streams;
 
+pub use facts::{AlbumFacts, Shared, TrackFacts};
 pub use listens::{ListenKey, ListenLine};
 pub use spoken::SpokenLine;
 
 /// What is being exported: the database as it was at one moment.
 pub struct Export {
     conn: Conn,
-    /// What artists are called that pages before have named: a library names the same ones again and again.
-    artists: HashMap<String, String>,
+    artists: Artists,
+    /// The removed tracks of an account, once they are asked for.
+    removed: Option<(AccountId, Removed)>,
+}
+
+/// Tracks that are saved no more. Where they are few, a page of the others is read from an index alone.
+enum Removed {
+    Few(HashSet<String>),
+    Many,
 }
 
 impl Store {
@@ -222,7 +145,7 @@ impl Store {
                 AnsiTransactionManager::begin_transaction_sql(&mut **c, sql).await?;
             }
         }
-        Ok(Export { conn, artists: HashMap::new() })
+        Ok(Export { conn, artists: Artists::new(), removed: None })
     }
 }
 
@@ -239,29 +162,65 @@ impl Export {
         since: Option<DateTime<Utc>>,
         after: Option<&TrackLine>,
     ) -> Result<Vec<TrackLine>, StoreError> {
-        let after = after.map(|line| (line.added_at.map(At::from), line.track.id.as_deref().unwrap_or_default()));
-        let page: Vec<(String, Option<At>, TrackRow, Option<AlbumRow>)> = newest_first!(
-            &mut self.conn,
-            saved_tracks::table
-                .inner_join(tracks::table.on(tracks::id.eq(saved_tracks::track_id)))
-                .left_join(albums::table.on(tracks::album_id.eq(albums::id.nullable())))
-                .filter(saved_tracks::account_id.eq(account.0))
-                .filter(saved_tracks::removed_at.is_null()),
-            saved_tracks::added_at,
-            saved_tracks::track_id,
-            (saved_tracks::track_id, saved_tracks::added_at, track_columns!(), album_columns!().nullable()),
-            after,
-            since.map(At::from)
-        );
-        let (by_track, by_album) = self.credits(page.iter().map(|row| (Some(&row.0), row.3.as_ref()))).await?;
-        let line = |(id, added_at, track, album): (String, Option<At>, TrackRow, Option<AlbumRow>)| TrackLine {
-            added_at: added_at.map(DateTime::from),
-            added_by: None,
-            position: None,
-            uri: Some(uri_of(&id, track.uri.as_deref())),
-            track: facts(Some(id), Some(track), album, &by_track, &by_album),
+        let after = after.map(|line| (line.added_at.map(At::from), line.track.id.clone().unwrap_or_default()));
+        let page = self.saved(account, since.map(At::from), after).await?;
+        let ids: Vec<&str> = page.iter().map(|(id, _)| id.as_str()).collect();
+        let known = self.tracks_of(&ids).await?;
+        let lines = page.iter().zip(known).filter_map(|((id, added_at), known)| {
+            let known = known?;
+            Some(TrackLine {
+                added_at: added_at.map(DateTime::from),
+                added_by: None,
+                position: None,
+                uri: Some(uri_of(id, known.uri)),
+                track: known.facts,
+            })
+        });
+        Ok(lines.collect())
+    }
+
+    /// A page of ids, newest first, and when each was saved.
+    async fn saved(
+        &mut self,
+        account: AccountId,
+        since: Option<At>,
+        mut after: Option<(Option<At>, String)>,
+    ) -> Result<Vec<(String, Option<At>)>, StoreError> {
+        use saved_tracks::{account_id, added_at, removed_at, table, track_id};
+        self.find_removed(account).await?;
+        let Some((_, Removed::Few(removed))) = &self.removed else {
+            let after = after.as_ref().map(|(at, id)| (*at, id.as_str()));
+            let kept = table.filter(account_id.eq(account.0)).filter(removed_at.is_null());
+            return Ok(newest_first!(&mut self.conn, kept, added_at, track_id, (track_id, added_at), after, since));
         };
-        Ok(page.into_iter().map(line).collect())
+        loop {
+            let mark = after.as_ref().map(|(at, id)| (*at, id.as_str()));
+            let all = table.filter(account_id.eq(account.0));
+            let mut page: Vec<(String, Option<At>)> =
+                newest_first!(&mut self.conn, all, added_at, track_id, (track_id, added_at), mark, since);
+            let last = page.last().map(|(id, at)| (*at, id.clone()));
+            page.retain(|(id, _)| !removed.contains(id));
+            // An empty page is the end, so one of removed tracks alone is none.
+            if !page.is_empty() || last.is_none() {
+                return Ok(page);
+            }
+            after = last;
+        }
+    }
+
+    async fn find_removed(&mut self, account: AccountId) -> Result<(), StoreError> {
+        use saved_tracks::{account_id, removed_at, table, track_id};
+        if self.removed.as_ref().is_some_and(|(of, _)| *of == account) {
+            return Ok(());
+        }
+        let limit = i64::try_from(REMOVED_MAX + 1).unwrap_or(i64::MAX);
+        let found: Vec<String> = with_conn!(&mut self.conn, |c| {
+            let gone = table.filter(account_id.eq(account.0)).filter(removed_at.is_not_null());
+            gone.select(track_id).limit(limit).load(c).await
+        })?;
+        let removed = if found.len() > REMOVED_MAX { Removed::Many } else { Removed::Few(found.into_iter().collect()) };
+        self.removed = Some((account, removed));
+        Ok(())
     }
 
     pub async fn albums(
@@ -270,24 +229,23 @@ impl Export {
         since: Option<DateTime<Utc>>,
         after: Option<&AlbumLine>,
     ) -> Result<Vec<AlbumLine>, StoreError> {
-        let page: Vec<(Option<At>, AlbumRow)> = newest_first!(
+        use saved_albums::{account_id, added_at, album_id, removed_at, table};
+        let page: Vec<(String, Option<At>)> = newest_first!(
             &mut self.conn,
-            saved_albums::table
-                .inner_join(albums::table.on(albums::id.eq(saved_albums::album_id)))
-                .filter(saved_albums::account_id.eq(account.0))
-                .filter(saved_albums::removed_at.is_null()),
-            saved_albums::added_at,
-            saved_albums::album_id,
-            (saved_albums::added_at, album_columns!()),
+            table.filter(account_id.eq(account.0)).filter(removed_at.is_null()),
+            added_at,
+            album_id,
+            (album_id, added_at),
             after.map(|line| (line.added_at.map(At::from), line.album.id.as_str())),
             since.map(At::from)
         );
-        let (_, by_album) = self.credits(page.iter().map(|row| (None, Some(&row.1)))).await?;
-        let line = |(added_at, album): (Option<At>, AlbumRow)| AlbumLine {
-            added_at: added_at.map(DateTime::from),
-            album: album.facts(&by_album),
-        };
-        Ok(page.into_iter().map(line).collect())
+        let ids: Vec<&str> = page.iter().map(|(id, _)| id.as_str()).collect();
+        let known = self.albums_of(&ids).await?;
+        let lines = page
+            .iter()
+            .zip(known)
+            .filter_map(|((_, at), album)| Some(AlbumLine { added_at: at.map(DateTime::from), album: album? }));
+        Ok(lines.collect())
     }
 
     /// Followed artists, by id.
@@ -351,118 +309,37 @@ impl Export {
     /// What stands in a playlist, in its order, behind a place.
     pub async fn items(&mut self, playlist: &str, after: Option<i64>) -> Result<Vec<TrackLine>, StoreError> {
         use playlist_items::{added_at, added_by, name, playlist_id, position, table, track_id, uri};
-        type Row = (
-            (i64, Option<String>, Option<String>, Option<String>, Option<At>, Option<String>),
-            Option<TrackRow>,
-            Option<AlbumRow>,
-        );
+        type Row = (i64, Option<String>, Option<String>, Option<String>, Option<At>, Option<String>);
         let page: Vec<Row> = with_conn!(&mut self.conn, |c| {
-            table
-                .left_join(tracks::table.on(track_id.eq(tracks::id.nullable())))
-                .left_join(albums::table.on(tracks::album_id.eq(albums::id.nullable())))
-                .filter(playlist_id.eq(playlist))
-                .filter(position.gt(after.unwrap_or(-1)))
-                .order(position)
-                .limit(PAGE_LEN)
-                .select((
-                    (position, uri, track_id, name, added_at, added_by),
-                    track_columns!().nullable(),
-                    album_columns!().nullable(),
-                ))
-                .load(c)
-                .await
+            let behind = table.filter(playlist_id.eq(playlist)).filter(position.gt(after.unwrap_or(-1)));
+            let columns = (position, uri, track_id, name, added_at, added_by);
+            behind.order(position).limit(PAGE_LEN).select(columns).load(c).await
         })?;
-        let (by_track, by_album) = self.credits(page.iter().map(|row| (row.0.2.as_ref(), row.2.as_ref()))).await?;
-        let line = |((place, own_uri, id, own_name, at, by), track, album): Row| {
-            let mut track = facts(id, track, album, &by_track, &by_album);
+        let ids: Vec<&str> = page.iter().filter_map(|(_, _, id, ..)| id.as_deref()).collect();
+        let mut known = self.tracks_of(&ids).await?.into_iter();
+        let line = |(place, own_uri, id, own_name, at, by): Row| {
+            let mut track = facts_of(id, &mut known);
             // The item's own name is the one that it had when the playlist was read.
             track.name = own_name.or(track.name);
             TrackLine { added_at: at.map(DateTime::from), added_by: by, position: Some(place), uri: own_uri, track }
         };
         Ok(page.into_iter().map(line).collect())
     }
-
-    /// The artists of a page of tracks and of their albums.
-    async fn credits<'a>(
-        &mut self,
-        of: impl Iterator<Item = (Option<&'a String>, Option<&'a AlbumRow>)>,
-    ) -> Result<(Credits, Credits), StoreError> {
-        let (tracks, albums): (Vec<_>, Vec<_>) = of.unzip();
-        let tracks: Vec<String> = tracks.into_iter().flatten().cloned().collect();
-        let mut albums: Vec<String> = albums.into_iter().flatten().map(|album| album.id.clone()).collect();
-        albums.sort_unstable();
-        albums.dedup();
-        let of_tracks: Vec<(String, String)> = {
-            use track_artists::{artist_id, position, table, track_id};
-            let ids = tracks;
-            load!(
-                &mut self.conn,
-                table.filter(track_id.eq_any(ids)).order((track_id, position)).select((track_id, artist_id))
-            )?
-        };
-        let of_albums: Vec<(String, String)> = {
-            use album_artists::{album_id, artist_id, position, table};
-            let ids = albums;
-            load!(
-                &mut self.conn,
-                table.filter(album_id.eq_any(ids)).order((album_id, position)).select((album_id, artist_id))
-            )?
-        };
-        self.learn(of_tracks.iter().chain(&of_albums).map(|(_, artist)| artist)).await?;
-        Ok((self.named(of_tracks), self.named(of_albums)))
-    }
-
-    /// Looks up the artists that have not been met yet.
-    async fn learn(&mut self, ids: impl Iterator<Item = &String> + Clone) -> Result<(), StoreError> {
-        if self.artists.len() >= ARTISTS_MAX {
-            self.artists.clear();
-        }
-        let mut unknown: Vec<String> = ids.filter(|id| !self.artists.contains_key(*id)).cloned().collect();
-        unknown.sort_unstable();
-        unknown.dedup();
-        if !unknown.is_empty() {
-            let found: Vec<(String, String)> = load!(
-                &mut self.conn,
-                artists::table.filter(artists::id.eq_any(unknown)).select((artists::id, artists::name))
-            )?;
-            self.artists.extend(found);
-        }
-        Ok(())
-    }
-
-    fn named(&self, credits: Vec<(String, String)>) -> Credits {
-        let mut named = Credits::new();
-        for (item, id) in credits {
-            if let Some(name) = self.artists.get(&id) {
-                named.entry(item).or_default().push(ArtistLink { id, name: name.clone() });
-            }
-        }
-        named
-    }
 }
 
-fn facts(
-    id: Option<String>,
-    track: Option<TrackRow>,
-    album: Option<AlbumRow>,
-    by_track: &Credits,
-    by_album: &Credits,
-) -> TrackFacts {
-    let artists = id.as_ref().and_then(|id| by_track.get(id)).cloned().unwrap_or_default();
-    let album = album.map(|album| album.facts(by_album));
-    match track {
-        Some(TrackRow { uri: _, name, disc_number, track_number, duration_ms, explicit, isrc }) => {
-            let name = Some(name).filter(|name| !name.is_empty());
-            TrackFacts { id, name, artists, album, disc_number, track_number, duration_ms, explicit, isrc }
-        }
-        None => TrackFacts { id, artists, album, ..TrackFacts::default() },
+/// What is known of a row's track. `known`: of each row that has an id, in their order.
+fn facts_of(id: Option<String>, known: &mut impl Iterator<Item = Option<Known>>) -> TrackFacts {
+    let Some(id) = id else { return TrackFacts::default() };
+    match known.next().flatten() {
+        Some(known) => known.facts,
+        None => TrackFacts { id: Some(id), ..TrackFacts::default() },
     }
 }
 
 /// A local file is called by its URI.
-fn uri_of(id: &str, uri: Option<&str>) -> String {
+fn uri_of(id: &str, uri: Option<String>) -> String {
     match uri {
-        Some(uri) => uri.to_owned(),
+        Some(uri) => uri,
         None if id.starts_with("spotify:") => id.to_owned(),
         None => format!("spotify:track:{id}"),
     }

@@ -73,7 +73,8 @@ pub use changes::{Change, ChangeKind, Changed, Changes, InPlaylist};
 pub use due_playlists::{ListedPlaylist, WaitingPlaylist};
 pub use error::StoreError;
 pub use export::{
-    AlbumFacts, AlbumLine, ArtistLine, Export, ListenKey, ListenLine, PlaylistLine, SpokenLine, TrackFacts, TrackLine,
+    AlbumFacts, AlbumLine, ArtistLine, Export, ListenKey, ListenLine, PlaylistLine, Shared, SpokenLine, TrackFacts,
+    TrackLine,
 };
 pub use feed::{Feed, FeedEvent, Position};
 pub use plays::PlayCounts;

@@ -30,7 +30,7 @@ impl AlbumRef {
 }
 
 /// The artists of each, in their order.
-pub(in crate::store) type Credits = HashMap<String, Vec<ArtistLink>>;
+pub(super) type Credits = HashMap<String, Vec<ArtistLink>>;
 
 pub(super) async fn of_tracks(conn: &mut Conn, ids: Vec<&str>) -> Result<Credits, StoreError> {
     if ids.is_empty() {

@@ -32,7 +32,6 @@ pub use artists::ArtistEntry;
 pub use audiobooks::AudiobookEntry;
 pub use batches::BatchEntry;
 pub use changes::{ChangeEntry, ChangeFilter, ChangeKey};
-pub(super) use credits::Credits;
 pub use credits::{AlbumRef, ArtistLink};
 pub use episodes::{EpisodeEntry, ShowRef};
 pub use heard_one::{Discoveries, HeardInPlaylist, HeardOne, OneHeard, SavedTrackUnheard};

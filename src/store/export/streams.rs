@@ -10,30 +10,43 @@ use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 
+/// What every list of streams reads of one.
+#[derive(QueryableByName)]
+pub(super) struct StreamColumns {
+    #[diesel(sql_type = BigInt)]
+    pub id: i64,
+    #[diesel(sql_type = Instant)]
+    pub started_at: At,
+    #[diesel(sql_type = Instant)]
+    pub ended_at: At,
+    #[diesel(sql_type = BigInt)]
+    pub ms_played: i64,
+    #[diesel(sql_type = Text)]
+    pub kind: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub uri: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub name: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub creator: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub collection: Option<String>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    pub skipped: Option<bool>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    pub offline: Option<bool>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    pub incognito: Option<bool>,
+}
+
 #[derive(QueryableByName)]
 struct Row {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
+    #[diesel(embed)]
+    stream: StreamColumns,
     #[diesel(sql_type = Instant)]
     logged_at: At,
     #[diesel(sql_type = BigInt)]
     digest: i64,
-    #[diesel(sql_type = Instant)]
-    started_at: At,
-    #[diesel(sql_type = Instant)]
-    ended_at: At,
-    #[diesel(sql_type = BigInt)]
-    ms_played: i64,
-    #[diesel(sql_type = Text)]
-    kind: String,
-    #[diesel(sql_type = Nullable<Text>)]
-    uri: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    name: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    creator: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    collection: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     collection_uri: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
@@ -42,12 +55,6 @@ struct Row {
     reason_end: Option<String>,
     #[diesel(sql_type = Nullable<Bool>)]
     shuffle: Option<bool>,
-    #[diesel(sql_type = Nullable<Bool>)]
-    skipped: Option<bool>,
-    #[diesel(sql_type = Nullable<Bool>)]
-    offline: Option<bool>,
-    #[diesel(sql_type = Nullable<Bool>)]
-    incognito: Option<bool>,
     #[diesel(sql_type = Nullable<Text>)]
     platform: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
@@ -75,30 +82,31 @@ impl Export {
             account.0
         );
         let rows: Vec<Row> = with_conn!(&mut self.conn, |c| sql_query(sql).load(c).await)?;
-        let last = rows.as_slice().last().map(|row| (DateTime::from(row.logged_at), row.id));
+        let last = rows.as_slice().last().map(|row| (DateTime::from(row.logged_at), row.stream.id));
         Ok((rows.into_iter().map(stream).collect(), last))
     }
 }
 
 fn stream(row: Row) -> Stream {
+    let StreamColumns { id: _, started_at, ended_at, ms_played, kind, uri, name, creator, collection, .. } = row.stream;
     Stream {
         logged_at: row.logged_at.into(),
         digest: row.digest,
-        started_at: row.started_at.into(),
-        ended_at: row.ended_at.into(),
-        ms_played: row.ms_played,
-        kind: StreamKind::ALL.into_iter().find(|kind| kind.as_str() == row.kind).unwrap_or(StreamKind::Unknown),
-        uri: row.uri,
-        name: row.name,
-        creator: row.creator,
-        collection: row.collection,
+        started_at: started_at.into(),
+        ended_at: ended_at.into(),
+        ms_played,
+        kind: StreamKind::ALL.into_iter().find(|one| one.as_str() == kind).unwrap_or(StreamKind::Unknown),
+        uri,
+        name,
+        creator,
+        collection,
         collection_uri: row.collection_uri,
         reason_start: row.reason_start,
         reason_end: row.reason_end,
         shuffle: row.shuffle,
-        skipped: row.skipped,
-        offline: row.offline,
-        incognito: row.incognito,
+        skipped: row.stream.skipped,
+        offline: row.stream.offline,
+        incognito: row.stream.incognito,
         platform: row.platform,
         country: row.country,
         origin: if row.origin == "account" { StreamOrigin::Account } else { StreamOrigin::Extended },
