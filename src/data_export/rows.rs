@@ -12,10 +12,12 @@
 //!
 //! The address, the user agent and the user name are not fields here, so they are never read.
 
+use crate::model::repair::repaired;
 use crate::model::stream::{Stream, StreamKind, StreamOrigin};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::Value;
+use std::ops::Range;
 
 /// Longest text that is kept whole.
 const TEXT_LEN_MAX: usize = 1000;
@@ -26,8 +28,8 @@ const URI_LEN_MAX: usize = 255;
 /// From this number on a timestamp is in milliseconds.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
 
-/// There was no Spotify before.
-const FIRST_SECOND: i64 = 1_136_073_600;
+/// There was no Spotify before 2006, and no row of today is of 2100.
+const SECONDS: Range<i64> = 1_136_073_600..4_102_444_800;
 
 /// How long before it is logged a stream can have begun, and how long after, where clocks differ.
 const LATE_MAX: TimeDelta = TimeDelta::days(30);
@@ -302,9 +304,10 @@ fn word(text: Option<String>) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// `2025-03-02T18:04:31Z`, `2025-03-02 18:04:31` and `2025-03-02 18:04`, all of them UTC.
+/// `2025-03-02T18:04:31Z`, `2025-03-02 18:04:31` and `2025-03-02 18:04`, all of them UTC. A fraction of a second is left out;
+/// a distance from UTC, should there ever be one, is not.
 fn moment(text: &str) -> Option<DateTime<Utc>> {
-    let number = |range: std::ops::Range<usize>| -> Option<u32> {
+    let number = |range: Range<usize>| -> Option<u32> {
         let digits = text.get(range)?;
         digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
     };
@@ -316,7 +319,17 @@ fn moment(text: &str) -> Option<DateTime<Utc>> {
     let day = NaiveDate::from_ymd_opt(i32::try_from(number(0..4)?).ok()?, number(5..7)?, number(8..10)?)?;
     // A second that the calendar inserts is the one before it.
     let time = day.and_hms_opt(number(11..13)?, number(14..16)?, second.min(59))?;
-    Some(time.and_utc()).filter(|at| at.timestamp() >= FIRST_SECOND)
+    let at = time.and_utc().checked_sub_signed(distance(text.get(16..)?)?)?;
+    SECONDS.contains(&at.timestamp()).then_some(at)
+}
+
+/// `+02:00` at the end of a moment.
+fn distance(rest: &str) -> Option<TimeDelta> {
+    let Some((_, words)) = rest.rsplit_once(['+', '-']) else { return Some(TimeDelta::zero()) };
+    let (hours, minutes) = words.split_once(':').or_else(|| words.split_at_checked(2))?;
+    let minutes = if minutes.is_empty() { 0 } else { minutes.parse::<u8>().ok()? };
+    let minutes = i64::from(hours.parse::<u8>().ok()?) * 60 + i64::from(minutes);
+    Some(TimeDelta::minutes(if rest.contains('-') { -minutes } else { minutes }))
 }
 
 fn beginning(number: i64, logged_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
@@ -326,7 +339,7 @@ fn beginning(number: i64, logged_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         seconds => DateTime::from_timestamp(seconds, 0),
     }?;
     let is_possible =
-        start.timestamp() >= FIRST_SECOND && start >= logged_at - LATE_MAX && start <= logged_at + EARLY_MAX;
+        SECONDS.contains(&start.timestamp()) && start >= logged_at - LATE_MAX && start <= logged_at + EARLY_MAX;
     is_possible.then_some(start)
 }
 
@@ -335,7 +348,7 @@ struct Loose(serde_json::Map<String, Value>);
 
 impl Loose {
     fn read(object: &[u8]) -> Result<Loose, BadRow> {
-        let text = String::from_utf8_lossy(object);
+        let text = repaired(object).ok_or(BadRow)?;
         serde_json::from_str(&text).map(Loose).map_err(|_| BadRow)
     }
 
@@ -355,7 +368,12 @@ impl Loose {
     }
 
     fn truth(&mut self, name: &str) -> Option<bool> {
-        self.0.remove(name)?.as_bool()
+        match self.0.remove(name)? {
+            Value::Bool(truth) => Some(truth),
+            Value::Number(number) => [0, 1].contains(&number.as_i64()?).then_some(number.as_i64() == Some(1)),
+            Value::String(text) => text.to_ascii_lowercase().parse().ok(),
+            _ => None,
+        }
     }
 }
 

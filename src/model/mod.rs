@@ -20,6 +20,7 @@ pub mod playback;
 pub mod playlist_choice;
 pub mod reading;
 pub mod removal_guard;
+pub mod repair;
 pub mod scopes;
 pub mod sharing;
 pub mod sign_in;

@@ -5,7 +5,6 @@
 
 use super::{
     media::{Media, media, track},
-    repair::repaired,
     room,
     row::Row,
     spoken::{audiobook_row, episode_row, show_row},
@@ -14,6 +13,7 @@ use super::{
         SavedAlbumWire, SavedTrackWire, UserWire,
     },
 };
+use crate::model::repair::repaired;
 use crate::model::{
     Artist, EntityType, Item, Next, Oddity, Page, PageRequest, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum,
     SavedTrack, Slot, Track,

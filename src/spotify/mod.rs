@@ -31,7 +31,6 @@ mod plays;
 #[doc(hidden)]
 pub mod probes;
 mod refusal;
-mod repair;
 mod room;
 mod row;
 mod spoken;

@@ -7,8 +7,8 @@
 //! place or a count of nought, a date of the year 0000. `store::rows` has the table of what each column does about it.
 
 use super::identity;
-use super::repair::UNREADABLE;
 use super::wire::{AlbumWire, ArtistWire, ArtistsWire, GenresWire, ImagesWire, Lax, SummaryWire};
+use crate::model::repair::UNREADABLE;
 use crate::model::{Album, ArtistRef, Oddity};
 use chrono::{DateTime, Datelike, Utc};
 use serde_json::Number;

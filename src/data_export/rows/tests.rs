@@ -130,6 +130,8 @@ fn an_odd_field_costs_the_field_and_a_row_without_time_itself() {
         json!({"ts": "yesterday"}),
         json!({"ts": "2025-13-02T18:04:31Z"}),
         json!({"ts": "1999-01-02T18:04:31Z"}),
+        json!({"ts": "9999-12-31T23:59:59Z"}),
+        json!({"ts": "2025-03-02T18:04:31+x"}),
         json!({"ms_played": null}),
     ] {
         let row = with(newest(), bad.clone()).to_string();
@@ -139,8 +141,30 @@ fn an_odd_field_costs_the_field_and_a_row_without_time_itself() {
     let latin: Vec<u8> = other.chars().map(|c| c as u8).collect();
     let read = ExtendedWire::read(&latin).and_then(ExtendedWire::stream).expect("a stream");
     assert_eq!(read.name.as_deref(), Some("Gl\u{FFFD}ss Harbour"));
+    let cut = newest().to_string().replace("Glass", "\\ud83c Glass");
+    let read = ExtendedWire::read(cut.as_bytes()).and_then(ExtendedWire::stream).expect("a stream");
+    assert_eq!(read.name.as_deref(), Some("\u{FFFD} Glass Harbour"));
+    let words = stream(with(newest(), json!({"shuffle": 1, "skipped": "True", "offline": 0, "incognito_mode": 2})));
+    assert_eq!(
+        (words.shuffle, words.skipped, words.offline, words.incognito),
+        (Some(true), Some(true), Some(false), None)
+    );
     let long = stream(with(newest(), json!({"master_metadata_track_name": "\u{97F3}".repeat(2000)})));
     assert!(long.name.is_some_and(|name| name.len() <= TEXT_LEN_MAX));
+}
+
+#[test]
+fn a_moment_is_one_however_it_is_written() {
+    for text in [
+        "2025-03-02T18:04:31Z",
+        "2025-03-02 18:04:31",
+        "2025-03-02T18:04:31.123Z",
+        "2025-03-02T20:04:31+02:00",
+        "2025-03-02T13:34:31.5-0430",
+        "2025-03-02T19:04:31+01",
+    ] {
+        assert_eq!(stream(with(newest(), json!({"ts": text}))).logged_at, at("2025-03-02T18:04:31Z"), "{text}");
+    }
 }
 
 #[test]
