@@ -205,6 +205,23 @@ fn a_reading_that_found_something_amiss_links_every_page() {
     assert_eq!(plan(&mut reading), [(0, 50), (49, 50), (98, 50)]);
 }
 
+#[test]
+fn a_place_is_as_far_as_the_items_are() {
+    let items = numbers(100);
+    let playlist =
+        || StalePlaylist { id: "p".into(), snapshot_id: Some("s".into()), num_read: 50, ..StalePlaylist::default() };
+    let mut reading = ItemReading::new(playlist(), None, 50);
+    let (offset, limit) = reading.plan().unwrap();
+    let mut assembly = Assembly::new(offset, limit);
+    let (_, offset, limit, _) = assembly.poll_piece(&mut Ticket::default()).unwrap();
+    assembly.handle_answer(Ok(page(&items, &[], 50, offset, limit)), true);
+    assert!(matches!(reading.absorb(assembly), Absorbed::Rows { offset: 0, .. }));
+    let place = reading.place().unwrap();
+    assert_eq!(place.offset, 50);
+    // Taken up there, and not from the beginning.
+    assert_eq!(ItemReading::new(playlist(), Some(&place), 50).committed, 50);
+}
+
 /// Found by the simulation: an item was not given, and was again when the playlist was read on after a crash. The last
 /// item was read twice, the count agreed, and that one was missed.
 #[test]

@@ -66,3 +66,18 @@ fn a_playlist_that_the_listing_counts_as_empty_is_asked_for() {
         assert_eq!(is_whole, is_empty, "{num_held:?} {shown}: {end:?}");
     }
 }
+
+#[test]
+fn while_nothing_is_answered_no_playlist_is_to_blame() {
+    let playlist = |id: &str| StalePlaylist { id: id.into(), total_items: Some(3), is_own: true, ..Default::default() };
+    let plan = ItemsPlan { is_alive: false, ..plan(50) };
+    let mut walk = ItemsWalk::new(Checkpoint::start(Phase::InitialSync), ["p", "q", "r"].map(playlist).to_vec(), plan);
+    let mut next_ticket = Ticket::default();
+    for _ in 0..20 {
+        while let Some((ticket, ..)) = walk.poll_fetch(&mut next_ticket, true) {
+            walk.handle_page(ticket, Err(Fault::Unreachable("nobody is there".into())));
+        }
+        assert!(walk.poll_batch().is_none(), "{walk:?}");
+    }
+    assert!(walk.fault().is_some() && walk.is_doubtful(), "{walk:?}");
+}
