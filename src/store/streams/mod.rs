@@ -32,8 +32,9 @@ use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use rows::{ExportPlayRow, StreamRow};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// An import writes at the ends of its indexes, for which a small cache is as good. It has the process to itself.
-const CACHE: &str = "PRAGMA cache_size = -4096";
+/// An import writes at the ends of its indexes, for which a small cache is as good. It has the process to itself. Its sums
+/// touch pages all over an index, and what SQLite keeps of each, to undo a statement, goes to a file where it is much.
+const PRAGMAS: &str = "PRAGMA cache_size = -4096; PRAGMA temp_store = FILE";
 
 /// Keys that one statement looks up.
 const KEYS_AT_ONCE: usize = 400;
@@ -122,13 +123,13 @@ impl Store {
     ) -> Result<StreamImport, StoreError> {
         let mut conn = self.connect().await?;
         let now = At::from(now);
+        if let Conn::Sqlite(c) = &mut conn {
+            c.batch_execute(PRAGMAS).await?;
+        }
         if is_dry {
             conn.begin().await?;
         } else {
             conn.set_durability(Durability::Soon).await?;
-        }
-        if let Conn::Sqlite(c) = &mut conn {
-            c.batch_execute(CACHE).await?;
         }
         let told: (Option<At>, Option<At>) = with_conn!(&mut conn, |c| {
             use plays::{account_id, played_at, source, table};
