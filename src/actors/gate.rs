@@ -29,6 +29,10 @@ use tracing::{debug, info, warn};
 /// A look that takes longer has met a database that hangs. What became of it is then unknown.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// A look judges what others have sent by the moment at which it began: one that waited, or whose process was frozen, would
+/// forget too early what they sent meanwhile. As far as the calendars of two machines may be apart.
+const LATE_AFTER: Duration = Duration::from_secs(3);
+
 /// Longest sleep: timers stand still while the machine is suspended, so what they wait for may be long over.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
@@ -213,8 +217,10 @@ impl Gate {
     /// Looks at what all processes on the database have noted, and notes what the look decides.
     fn look(&self, look: Box<Look>, ctx: &mut Context<Self>) {
         let (store, us, life) = (self.store.clone(), self.us.clone(), self.lives);
+        let began_at = clock::steady();
         async move {
-            let rule = |found: &_| look.rule(found, |owner| processes::is_gone(owner, &us));
+            let is_late = || clock::steady().saturating_duration_since(began_at) > LATE_AFTER;
+            let rule = |found: &_| (!is_late()).then(|| look.rule(found, |owner| processes::is_gone(owner, &us)));
             let looking = store.share_limits(look.reads_ledger(), look.wall(), rule);
             tokio::time::timeout(LOOK_TIMEOUT, looking).await
         }
@@ -224,7 +230,8 @@ impl Gate {
                 return;
             }
             match looked {
-                Ok(Ok(looked)) => gate.take_up(looked),
+                Ok(Ok(Some(looked))) => gate.take_up(looked),
+                Ok(Ok(None)) => gate.retry("it was asked, and answered only after a while"),
                 Ok(Err(error)) => gate.retry(&error.to_string()),
                 Err(_) => gate.retry("no answer"),
             }

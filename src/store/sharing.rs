@@ -14,14 +14,14 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 impl Store {
-    /// Reads what all processes have noted and writes what `rule` makes of it. Nobody else writes in between. The ledger
-    /// is read only where it is asked for, since it is long.
+    /// Reads what all processes have noted and writes what `rule` makes of it; nothing where it rules nothing. Nobody else
+    /// writes in between. The ledger is read only where it is asked for, since it is long.
     pub async fn share_limits<T>(
         &self,
         reads_ledger: bool,
         now: DateTime<Utc>,
-        rule: impl FnOnce(&SharedLimits) -> (SharedChange, T),
-    ) -> Result<T, StoreError> {
+        rule: impl FnOnce(&SharedLimits) -> Option<(SharedChange, T)>,
+    ) -> Result<Option<T>, StoreError> {
         self.transaction(async |conn| {
             lock(conn, now).await?;
             let found = SharedLimits {
@@ -31,9 +31,9 @@ impl Store {
                 processes: processes(conn).await?,
                 ledger: if reads_ledger { Some(entries_of_day(conn, now).await?) } else { None },
             };
-            let (change, ruled) = rule(&found);
+            let Some((change, ruled)) = rule(&found) else { return Ok(None) };
             write(conn, &found, &change, now).await?;
-            Ok(ruled)
+            Ok(Some(ruled))
         })
         .await
     }

@@ -141,7 +141,7 @@ fn processes_look_one_at_a_time() {
                 let rule = |found: &SharedLimits| {
                     let counted: u32 = found.processes.iter().map(|process| process.held.requests).max().unwrap_or(0);
                     let held = Sent { requests: counted + 1, until: at(9) };
-                    (changed(GateProcess { held, ..process(number, at(5)) }), counted)
+                    Some((changed(GateProcess { held, ..process(number, at(5)) }), counted))
                 };
                 store.share_limits(false, at(5), rule).await.unwrap();
             }
@@ -149,6 +149,14 @@ fn processes_look_one_at_a_time() {
         let counts = (count(&db.store, 1), count(&others[0], 2), count(&others[1], 3));
         futures_util::future::join3(counts.0, counts.1, counts.2).await;
         assert_eq!(db.cells("max(held)", "gate_processes").await, [Some("60".into())]);
+    });
+}
+
+#[test]
+fn a_look_that_rules_nothing_notes_nothing() {
+    on_both(async |db| {
+        let looked: Option<()> = db.store.share_limits(false, at(5), |_| None).await.unwrap();
+        assert_eq!((looked, db.cells("count(*)", "gate_processes").await), (None, vec![Some("0".into())]));
     });
 }
 
@@ -180,7 +188,7 @@ async fn share(db: &Db, change: impl FnOnce(&mut SharedChange), now: DateTime<Ut
     let rule = |found: &SharedLimits| {
         let mut changed = changed(process(1, now));
         change(&mut changed);
-        (changed, found.clone())
+        Some((changed, found.clone()))
     };
-    db.store.share_limits(true, now, rule).await.unwrap()
+    db.store.share_limits(true, now, rule).await.unwrap().unwrap()
 }
