@@ -25,6 +25,7 @@ that the guarantees hold. Prints what was done to it; on a failure its story, ma
   --seed S      only this one, and what happens in it
   --threads N   how many at a time (as many as there are cores)
   --odds N      how often answers are wrong and look right, against the rest (12)
+  --nodes       each with several processes that share the accounts; by default one in 16 has some
   --failures N  go on after a failure, until so many were found (1)
   --help        print this
 ";
@@ -41,11 +42,13 @@ struct Options {
     threads: usize,
     failures: usize,
     odds: Option<u32>,
+    has_nodes: bool,
 }
 
 impl Options {
     fn scenario(self, seed: u64) -> Scenario {
-        self.odds.map_or_else(|| Scenario::new(seed), |odds| Scenario::with_odds(seed, odds))
+        let scenario = self.odds.map_or_else(|| Scenario::new(seed), |odds| Scenario::with_odds(seed, odds));
+        if self.has_nodes { scenario.among_nodes() } else { scenario }
     }
 }
 
@@ -71,11 +74,24 @@ fn main() -> ExitCode {
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut options = Options { seeds: 10_000, from: 0, seconds: None, seed: None, threads, failures: 1, odds: None };
+    let mut options = Options {
+        seeds: 10_000,
+        from: 0,
+        seconds: None,
+        seed: None,
+        threads,
+        failures: 1,
+        odds: None,
+        has_nodes: false,
+    };
     let mut seeds = None;
     while let Some(word) = words.next() {
         if word == "--help" || word == "-h" {
             return Ok(None);
+        }
+        if word == "--nodes" {
+            options.has_nodes = true;
+            continue;
         }
         let value = words.next().ok_or(format!("{word} needs a number"))?;
         let number: u64 = value.parse().map_err(|_| format!("{word} needs a number, not \"{value}\""))?;

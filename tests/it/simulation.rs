@@ -7,6 +7,7 @@ mod lives;
 
 use lives::{
     live, live_traced,
+    nodes::{Fleet, NodeFault},
     odds::Odd,
     scenario::{Failure, Injection, Scenario, Settings, everything},
     shrink,
@@ -41,6 +42,13 @@ fn no_life_breaks_a_guarantee() {
     }
     println!("{total}");
     assert!(total.num_kinds() > 20, "too few kinds of faults came up");
+}
+
+#[test]
+fn no_life_with_nodes_breaks_a_guarantee() {
+    let mut total = Tally::default();
+    (0..LIVES_MIN).for_each(|seed| total += lived(&Scenario::new(seed).among_nodes()));
+    println!("{total}");
 }
 
 /// A failure that cannot be had again cannot be mended.
@@ -146,6 +154,24 @@ fn a_calendar_set_forward_in_a_pause_makes_nothing_spin() {
     lived(&scenario);
 }
 
+/// Its look at what others have sent reaches the database when it goes on.
+#[test]
+fn a_node_that_freezes_while_it_looks_forgets_nothing_that_others_send_meanwhile() {
+    for step in 20..60 {
+        let mut scenario =
+            calm(&[(Artists, 21), (Albums, 17), (Playlists, 20)], BatchSizes { initial: 286, incremental: 200 });
+        (scenario.seed, scenario.settings.requests) = (u64::from(step), Some(30));
+        scenario.fleet = Some(Fleet { num: 3, beat_s: 4, num_others: 0 });
+        let at = step;
+        scenario.script = vec![
+            (step, Injection::Node(NodeFault::Freezes { at, tenths: 15 })),
+            (step + 60, Injection::Node(NodeFault::Dies { at, down_s: 3 })),
+            (step + 90, Injection::Node(NodeFault::Stops { at: at + 1, down_s: 40 })),
+        ];
+        lived(&scenario);
+    }
+}
+
 /// A life without faults, to be disturbed.
 fn calm(sizes: &[(EntityType, u32)], batches: BatchSizes) -> Scenario {
     let size_of = |entity| sizes.iter().find(|(of, _)| *of == entity).map_or(0, |(_, size)| *size);
@@ -170,6 +196,7 @@ fn calm(sizes: &[(EntityType, u32)], batches: BatchSizes) -> Scenario {
         listening: None,
         has_guest: false,
         bars_guest: false,
+        fleet: None,
         script: Vec::new(),
     }
 }

@@ -136,6 +136,7 @@ impl World {
             }
             Injection::Sleep { seconds } => {
                 self.now += Duration::from_secs(seconds.into());
+                self.watched.note_disturbed(self.now);
                 self.look_again();
             }
             Injection::Configure(settings) => self.settings = settings,
@@ -148,6 +149,7 @@ impl World {
                 }
             }
             Injection::Odd(odd) => self.begin_odd(odd),
+            Injection::Node(fault) => self.apply_to_node(fault),
             Injection::Database { fault, num } => self.database.failing = (num, Some(fault)),
         }
     }
@@ -215,6 +217,9 @@ impl World {
             process.loses_reply = None;
             process.syncers.iter_mut().for_each(|syncer| syncer.num_panics = 0);
         }
+        if self.scenario.fleet.is_some() {
+            return self.calm_fleet();
+        }
         let (now, wall, keys) = (self.instant(), self.wall(), self.keys());
         match self.processes.last_mut() {
             Some(process) if process.settings.entities == everything() && !process.runs.is_stopping() => {
@@ -236,6 +241,37 @@ impl World {
                 self.after(Duration::from_secs(10), Event::StartProcess);
             }
             None => self.soon(Event::StartProcess),
+        }
+    }
+
+    /// Each node that can goes on with everything; others come in place of the rest.
+    fn calm_fleet(&mut self) {
+        self.calm_nodes();
+        let (now, wall, keys) = (self.instant(), self.wall(), self.keys());
+        let mut has_any = false;
+        for pid in self.processes.iter().map(|process| process.pid).collect::<Vec<_>>() {
+            let Some(p) = self.at(pid) else { continue };
+            if self.processes[p].settings.entities != everything() || self.processes[p].runs.is_stopping() {
+                self.stop(pid);
+                self.after(Duration::from_secs(10), Event::StartProcess);
+                continue;
+            }
+            has_any = true;
+            let held: Vec<SyncKey> = keys.iter().filter(|key| self.works_for(p, key.account)).copied().collect();
+            let process = &mut self.processes[p];
+            let running: Vec<SyncKey> = process.runs.running().collect();
+            if let Some(schedule) = &mut process.runs.schedule {
+                for key in held {
+                    if schedule.next_run_at(&key).is_none() && !running.contains(&key) {
+                        schedule.handle_added(key, Remembered::default(), now, wall);
+                    }
+                }
+            }
+            self.soon(Event::RunsDue(pid));
+            self.revive_tracker(pid);
+        }
+        if !has_any {
+            self.soon(Event::StartProcess);
         }
     }
 }

@@ -1,12 +1,15 @@
 //! The model database: what was committed, and nothing else. Each function is one transaction of `src/store`, and does
 //! what that does.
 
+mod nodes;
 mod playlists;
 mod shared;
 
+pub use nodes::Tenures;
+
 use super::{
     library::{Tick, number_of},
-    process::{Keyed, NUM_KEYS},
+    process::{ACCOUNT, GUEST, Keyed, NUM_KEYS},
     scenario::DatabaseFault,
     world::World,
 };
@@ -14,11 +17,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use segno::{
     engine::run::{Draft, RunMode},
     model::{
-        AddedBetween, Checkpoint, CommitReport, Counts, Due, EntityType, FailedReading, FailureKind, Family, Fence,
-        Gap, GateProcess, Gone, HeldBefore, Hold, Item, ItemCounts, KnownPlays, LastFailure, LearnedRate, LedgerEntry,
-        LimitClass, Member, Membership, NotedPause, Pause, Phase, Play, PlayGap, PlayKey, PlaybackNote, PlaybackRecord,
-        PlaylistPart, PlaysCommit, PlaysPage, ProbeClaim, ReadingOutcome, ReadingState, RemovalGuard, Rows,
-        SharedChange, SharedLimits, Slot, StalePlaylist, SyncKey, WalkState, batch::PlaylistEnd, look_again_in,
+        AccountId, AddedBetween, Checkpoint, CommitReport, Counts, Due, EntityType, FailedReading, FailureKind, Family,
+        Fence, Gap, GateProcess, Gone, HeldBefore, Hold, Item, ItemCounts, KnownPlays, LastFailure, LearnedRate,
+        LedgerEntry, LimitClass, Member, Membership, NotedPause, Pause, Phase, Play, PlayGap, PlayKey, PlaybackNote,
+        PlaybackRecord, PlaylistPart, PlaysCommit, PlaysPage, ProbeClaim, ReadingOutcome, ReadingState, RemovalGuard,
+        Rows, SharedChange, SharedLimits, Slot, StalePlaylist, SyncKey, WalkState, batch::PlaylistEnd, look_again_in,
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,8 +38,9 @@ pub struct Database {
     has_guest: bool,
     /// The next so many writes of syncers fail, and looks, and how.
     pub failing: (u32, Option<DatabaseFault>),
-    /// The process that the account belongs to.
-    pub claimed_by: Option<Uuid>,
+    /// The process that each account belongs to.
+    claimed_by: BTreeMap<AccountId, Uuid>,
+    pub tenures: Tenures,
     pauses: BTreeMap<Family, NotedPause>,
     probe: Option<ProbeClaim>,
     gates: BTreeMap<Uuid, GateProcess>,
@@ -150,12 +154,25 @@ impl Database {
 
     /// `accounts.owner`: whoever claims last has it, and everybody else's fence is gone.
     pub fn claim(&mut self, owner: Uuid) {
-        self.claimed_by = Some(owner);
-        self.books.iter_mut().for_each(|books| books.owner = Some(owner));
+        [ACCOUNT, GUEST].into_iter().for_each(|account| self.claim_of(account, owner));
+    }
+
+    fn claim_of(&mut self, account: AccountId, owner: Uuid) {
+        self.claimed_by.insert(account, owner);
+        for entity in EntityType::ALL.iter().copied().filter(|entity| account == ACCOUNT || entity.has_items()) {
+            if account == ACCOUNT || account == GUEST {
+                self.books[SyncKey { account, entity }.place()].owner = Some(owner);
+            }
+        }
+    }
+
+    /// Whether a process may write for an account, as far as the account itself says.
+    pub fn is_of(&self, account: AccountId, owner: Uuid) -> bool {
+        self.claimed_by.get(&account).is_none_or(|claimed_by| *claimed_by == owner)
     }
 
     pub fn begin_run(&mut self, key: SyncKey, phase: Phase, owner: Uuid) -> Result<Fence, Fenced> {
-        if self.claimed_by.is_some_and(|claimed_by| claimed_by != owner) {
+        if !self.is_of(key.account, owner) {
             return Err(Fenced);
         }
         let books = &mut self.books[key.place()];
@@ -273,6 +290,11 @@ impl Database {
         };
         self.share(key, &read);
         Ok((report, removed))
+    }
+
+    /// When the next run comes, noted by who may.
+    pub fn plan(&mut self, key: SyncKey, at: Option<DateTime<Utc>>) {
+        self.books[key.place()].next_run_at = at;
     }
 
     /// The run ended short; only while the fence holds.

@@ -25,6 +25,9 @@ use std::{
 /// As in `actors::gate`.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// As in `actors::gate`.
+const LATE_AFTER: Duration = Duration::from_secs(3);
+
 /// One in so many looks fails, or its answer is lost.
 const LOOKS_LOST: u32 = 60;
 
@@ -88,7 +91,7 @@ impl World {
 
     /// Does all that is to be done, and sets the alarm for the rest.
     pub fn pump(&mut self, pid: Pid) {
-        let (now, wall) = (self.instant(), self.wall());
+        let (now, wall) = (self.instant(), self.shared_wall());
         loop {
             let Some(p) = self.at(pid).filter(|p| !self.processes[*p].gate.is_down) else { return };
             let gate = &mut self.processes[p].gate;
@@ -113,7 +116,8 @@ impl World {
                 }
                 Step::Look(look) => {
                     let life = gate.life;
-                    self.soon(Event::GateLooks { pid, life, look });
+                    let began_at = self.now;
+                    self.soon(Event::GateLooks { pid, life, look, began_at });
                 }
                 Step::Wait(at, _) => {
                     let alarm = gate.alarm;
@@ -124,7 +128,10 @@ impl World {
                     }
                     return;
                 }
-                Step::Closed { .. } => return self.kill(pid),
+                Step::Closed { .. } => {
+                    self.leave(pid);
+                    return self.kill(pid);
+                }
             }
         }
     }
@@ -136,9 +143,10 @@ impl World {
     }
 
     /// The transaction of a look. It may fail, or its answer may be lost.
-    pub fn gate_looks(&mut self, pid: Pid, life: u32, look: &Look) {
+    pub fn gate_looks(&mut self, pid: Pid, life: u32, look: &Look, began_at: Duration) {
         let Some(p) = self.at(pid) else { return };
-        let fault = self.database.take_fault(true);
+        let cut_off = self.cut_off_until(pid).map(|_| DatabaseFault::Hangs { is_applied: false });
+        let fault = cut_off.or_else(|| self.database.take_fault(true));
         let is_lost = fault.is_some() || self.random.u32(0..LOOKS_LOST) == 0;
         let wait = match fault {
             None | Some(DatabaseFault::Full) => Duration::from_millis(self.random.u64(1..8)),
@@ -149,7 +157,7 @@ impl World {
             None => !is_lost || self.random.bool(),
             Some(fault) => fault == DatabaseFault::Hangs { is_applied: true },
         };
-        if !is_applied {
+        if !is_applied || self.now - began_at > LATE_AFTER {
             self.tell(|| format!("process {pid}: the database does not answer the gate"));
             return self.after(wait, Event::GateLooked { pid, life, looked: None });
         }
@@ -166,7 +174,7 @@ impl World {
     }
 
     pub fn gate_looked(&mut self, pid: Pid, life: u32, looked: Option<Box<Looked>>) {
-        let (now, wall) = (self.instant(), self.wall());
+        let (now, wall) = (self.instant(), self.shared_wall());
         let Some(p) = self.at(pid) else { return };
         let gate = &mut self.processes[p].gate;
         if gate.life != life || gate.is_down {
@@ -195,7 +203,7 @@ impl World {
 
     /// A limit refused the request of a fetch, which keeps its permit until the pause is noted.
     pub fn report_limited(&mut self, pid: Pid, fetch: u64, class: LimitClass, retry_after: Option<Duration>) {
-        let (now, wall) = (self.instant(), self.wall());
+        let (now, wall) = (self.instant(), self.shared_wall());
         let Some(p) = self.at(pid) else { return };
         let process = &mut self.processes[p];
         if process.gate.is_down {
@@ -225,7 +233,7 @@ impl World {
     }
 
     pub fn gate_reborn(&mut self, pid: Pid) {
-        let (now, wall) = (self.instant(), self.wall());
+        let (now, wall) = (self.instant(), self.shared_wall());
         let Some(p) = self.at(pid) else { return };
         let gate = &mut self.processes[p].gate;
         let still_out = gate.out.iter().map(|(permit, family)| (*permit, *family));

@@ -10,6 +10,7 @@
 //! | [`database`] | the model database: the transactions of `src/store` |
 //! | [`listener`] | who listens, and the history as the API shows it |
 //! | [`process`], [`syncer`], [`tracker`], [`gate`], [`fetch`] | the drivers: what `src/actors` does, with messages instead of futures |
+//! | [`nodes`] | several of these processes, each on a machine of its own, that share the accounts |
 //! | [`world`], [`chaos`] | the clock and what happens next; how the script happens |
 //! | [`oracle`] | what must always hold |
 //! | [`shrink`] | makes a failure small |
@@ -26,6 +27,7 @@ mod fetch;
 mod gate;
 mod library;
 pub mod listener;
+pub mod nodes;
 pub mod odds;
 mod oracle;
 mod process;

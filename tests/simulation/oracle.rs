@@ -45,8 +45,8 @@ pub struct Oracle {
     pub changed_at: PerEntity<Tick>,
     /// What was committed last, by entity type, and when the run began that did.
     last: [Option<(Checkpoint, Tick)>; NUM_KEYS],
-    /// Where a run that was taken up has to go on.
-    place: [Option<Checkpoint>; NUM_KEYS],
+    /// Where a run that was taken up has to go on, and in which process.
+    place: [Option<(Pid, Checkpoint)>; NUM_KEYS],
     num_at_once: u32,
     runs_begun: [VecDeque<Duration>; NUM_KEYS],
     /// When a syncer began, and of which process.
@@ -76,17 +76,19 @@ impl Oracle {
 /// G1 and G3: what is committed.
 impl World {
     /// Where a run that begins now has to go on, if one before it was interrupted.
-    pub fn note_place(&mut self, key: SyncKey) {
+    pub fn note_place(&mut self, pid: Pid, key: SyncKey) {
         // A walk that led nowhere is over: there is nothing to go on with.
         let is_place = |place: &&Checkpoint| {
             matches!(place.walk.place.stage, Stage::Head | Stage::Walk) && !place.walk.found.is_broken
         };
-        self.oracle.place[key.place()] = self.database.of(key).interrupted().filter(is_place).cloned();
+        let place = self.database.of(key).interrupted().filter(is_place).cloned();
+        self.oracle.place[key.place()] = place.map(|place| (pid, place));
     }
 
     /// G1: whoever takes a run up asks for what was not committed, and for nothing else.
-    pub fn check_asked(&mut self, key: SyncKey, request: &PageRequest) {
-        let Some(place) = self.oracle.place[key.place()].take() else { return };
+    pub fn check_asked(&mut self, pid: Pid, key: SyncKey, request: &PageRequest) {
+        // Another node may have lost the account, and not know it yet.
+        let Some((_, place)) = self.oracle.place[key.place()].take_if(|(of, _)| *of == pid) else { return };
         let goes_on = match request {
             PageRequest::Listing { offset, .. } => (place.offset.saturating_sub(1)..=place.offset).contains(offset),
             PageRequest::Following { after, .. } => {
@@ -273,10 +275,12 @@ impl World {
     /// A person asks for a run.
     pub fn want(&mut self, key: impl Keyed) {
         let now = self.moment();
-        let Some(process) = self.processes.last_mut() else { return };
+        let key = key.key();
+        let Some(p) = (0..self.processes.len()).rfind(|p| self.works_for(*p, key.account)) else { return };
+        let process = &mut self.processes[p];
         let pid = process.pid;
         // A run that just ended is told a moment later.
-        process.runs.handle_wanted(key.key(), now);
+        process.runs.handle_wanted(key, now);
         self.after(Duration::from_millis(10), Event::RunsDue(pid));
     }
 

@@ -6,6 +6,7 @@ use super::{
     fetch::Fetch,
     gate::GateShell,
     listener::Shown,
+    nodes::NodeShell,
     oracle::Before,
     scenario::{DatabaseFault, Settings},
     syncer::{Asker, Message, Syncer},
@@ -103,6 +104,8 @@ pub struct Process {
     pub has_looked: bool,
     /// For the oracle: what it must not ask for, from when on and until when.
     pub told: Vec<(Family, Duration, Duration)>,
+    /// In a life with nodes.
+    pub node: Option<NodeShell>,
 }
 
 /// A message to the checkpoint writer.
@@ -167,13 +170,21 @@ impl World {
 
     /// Another process starts, and takes the account.
     pub fn start_process(&mut self) {
+        if !self.has_room() {
+            return;
+        }
         self.num_processes += 1;
         let (pid, now, wall) = (self.num_processes, self.instant(), self.wall());
         let owner = Uuid::from_u128(u128::from(pid));
-        self.database.claim(owner);
+        let node = self.new_node(owner);
+        let is_node = node.is_some();
+        if !is_node {
+            self.database.claim(owner);
+        }
         let mut schedule = Schedule::new(INTERVAL);
         let settings = self.settings;
-        for key in self.keys().into_iter().filter(|key| settings.entities[key.entity]) {
+        // A node takes up what it has claimed.
+        for key in self.keys().into_iter().filter(|_| !is_node).filter(|key| settings.entities[key.entity]) {
             let books = self.database.of(key);
             let remembered = Remembered {
                 signed_in_at: None,
@@ -185,7 +196,7 @@ impl World {
         }
         let gate = GateSettings { requests: settings.requests, window: self.window(), ..GateSettings::default() };
         // Not every system tells which processes live.
-        let place = if self.scenario.seed.is_multiple_of(2) { "here" } else { "" };
+        let place = if self.scenario.seed.is_multiple_of(2) && !is_node { "here" } else { "" };
         let us = Owner { id: owner, label: format!("process {pid}"), place: place.to_owned(), pid };
         let process = Process {
             pid,
@@ -210,11 +221,15 @@ impl World {
             misjudges_before: self.oracle.misjudged_before,
             has_looked: false,
             told: Vec::new(),
+            node,
         };
         self.processes.push(process);
         self.tally.num_processes += 1;
         self.tell(|| format!("process {pid} starts"));
         self.pump(pid);
+        if is_node {
+            return self.drive_node(pid);
+        }
         self.plan_runs(pid);
         self.begin_tracker(pid, Duration::ZERO);
     }
@@ -275,6 +290,7 @@ impl World {
     pub fn kill(&mut self, pid: Pid) {
         let Some(p) = self.at(pid) else { return };
         self.processes.remove(p);
+        self.watched.note_disturbed(self.now);
         self.tell(|| format!("process {pid} is no more"));
     }
 
@@ -285,6 +301,7 @@ impl World {
             return;
         }
         self.processes[p].runs.handle_stop();
+        self.stop_node(pid);
         self.stop_tracker(pid);
         self.after(STOP_WITHIN, Event::StopDeadline(pid));
         self.manage(pid);
@@ -298,7 +315,8 @@ impl World {
 
     /// The account is in other hands.
     pub fn dismiss(&mut self, pid: Pid) {
-        if self.processes.len() > 1 {
+        // A node finds out by itself.
+        if self.processes.len() > 1 && self.scenario.fleet.is_none() {
             self.kill(pid);
         }
     }
@@ -313,12 +331,13 @@ impl World {
         if *end != RunEnd::Stopped {
             self.write(pid, Write::Plan { key, at: next_run_at });
         }
-        let is_ours = self.database.claimed_by == Some(self.processes[p].owner);
+        let is_ours = self.database.is_of(key.account, self.processes[p].owner);
         if !is_ours && matches!(end, RunEnd::Failed(Fault::Overtaken(_))) {
             self.soon(Event::Dismissed(pid));
         }
         self.check_outage(key, end, next_run_at);
-        if next_run_at.is_none() && !self.api.is_signed_out {
+        let is_lost = self.scenario.fleet.is_some() && !self.works_for(p, key.account);
+        if next_run_at.is_none() && !self.api.is_signed_out && !is_lost {
             // The person has signed in again meanwhile.
             if let Some(schedule) = &mut self.processes[p].runs.schedule {
                 schedule.handle_added(key, Remembered::default(), now.at, now.wall);
@@ -351,19 +370,23 @@ impl World {
         let may_fail =
             matches!(write, Write::Begin { .. } | Write::Switch { .. } | Write::Commit { .. } | Write::Plays { .. });
         let is_plan = matches!(write, Write::Plan { .. });
+        if let Some(until) = self.cut_off_until(pid) {
+            return self.fail_write(pid, p, write, DatabaseFault::Hangs { is_applied: false }, Some(until));
+        }
         if let Some(fault) = if is_plan { None } else { self.database.take_fault(true) } {
-            return self.fail_write(pid, p, write, fault);
+            return self.fail_write(pid, p, write, fault, None);
         }
         let is_lost = if may_fail { self.processes[p].loses_reply.take() } else { None };
         self.tell(|| {
             format!("process {pid}: writes {}{}", told(&write), is_lost.map_or("", |_| ", and its reply is lost"))
         });
-        let reply = self.carry_out(p, write, is_lost.is_none_or(|is_applied| is_applied), is_lost.is_some());
+        let owner = self.processes[p].owner;
+        let reply = self.carry_out(owner, write, is_lost.is_none_or(|is_applied| is_applied), is_lost.is_some());
         self.soon(Event::Replied(pid, reply));
     }
 
-    /// The database does not do it, or nobody learns that it did.
-    fn fail_write(&mut self, pid: Pid, p: usize, write: Write, fault: DatabaseFault) {
+    /// The database does not do it, or nobody learns that it did, or it does so later.
+    fn fail_write(&mut self, pid: Pid, p: usize, write: Write, fault: DatabaseFault, arrives_at: Option<Duration>) {
         let (from, life) = (write.asker(), write.tracker());
         let refused: fn(SyncError) -> Answer = match &write {
             Write::Begin { .. } => |trouble| Answer::Begun(Err(trouble)),
@@ -377,8 +400,11 @@ impl World {
             DatabaseFault::Locked => (Duration::from_secs(5), SyncError::Passing("database is locked".to_owned())),
             DatabaseFault::Full => (Duration::ZERO, SyncError::Lasting("disk is full".to_owned())),
             DatabaseFault::Hangs { is_applied } => {
+                let owner = self.processes[p].owner;
                 if is_applied {
-                    self.carry_out(p, write, true, true);
+                    self.carry_out(owner, write, true, true);
+                } else if let Some(at) = arrives_at {
+                    self.after(at - self.now, Event::ArrivesLate { owner, write });
                 }
                 (WRITE_TIMEOUT, SyncError::Passing("the database did not answer".to_owned()))
             }
@@ -391,8 +417,16 @@ impl World {
         self.after(wait, Event::Replied(pid, reply));
     }
 
-    fn carry_out(&mut self, p: usize, write: Write, is_applied: bool, is_lost: bool) -> Reply {
-        let (owner, wall) = (self.processes[p].owner, self.wall());
+    /// Whoever had sent it does not wait for it any more.
+    pub fn arrives_late(&mut self, owner: Uuid, write: Write) {
+        if matches!(write, Write::Commit { .. } | Write::EndRun { .. }) {
+            self.tell(|| format!("late: {}", told(&write)));
+            self.carry_out(owner, write, true, true);
+        }
+    }
+
+    fn carry_out(&mut self, owner: Uuid, write: Write, is_applied: bool, is_lost: bool) -> Reply {
+        let wall = self.wall();
         fn result<T>(is_lost: bool, done: Result<T, Fenced>) -> Result<T, SyncError> {
             match done {
                 _ if is_lost => Err(SyncError::Passing("a reply was lost".to_owned())),
@@ -424,7 +458,9 @@ impl World {
                 told(from, Answer::Noted(Ok(())))
             }
             Write::Plan { key, at } => {
-                self.database.books[key.place()].next_run_at = at;
+                if self.scenario.fleet.is_none() || self.database.is_of(key.account, owner) {
+                    self.database.plan(key, at);
+                }
                 Reply::Planned
             }
             Write::Plays { life, commit, shown } => {
@@ -445,6 +481,7 @@ impl World {
     fn commit(&mut self, writer: Writer, draft: &Draft) -> Result<CommitReport, Fenced> {
         let (wall, before) = (self.wall(), Before::of(self.database.of(writer.key), draft));
         let (report, removed) = self.database.commit(writer, draft, wall)?;
+        self.check_owner(writer.key, writer.fence.owner);
         self.tally.num_commits += 1;
         self.check_draft(writer, draft);
         self.check_committed(writer, draft, &removed, before);

@@ -4,6 +4,7 @@
 
 use super::{
     listener::{Listening, OddHistory},
+    nodes::{Fleet, NodeFault},
     odds::Odd,
     process::GUEST,
 };
@@ -41,6 +42,8 @@ pub struct Scenario {
     pub has_guest: bool,
     /// It is not shown the items of every third of them.
     pub bars_guest: bool,
+    /// Several processes share the accounts; else there is one.
+    pub fleet: Option<Fleet>,
     /// By the step at which it happens.
     pub script: Vec<(u32, Injection)>,
 }
@@ -205,6 +208,8 @@ pub enum Injection {
     },
     /// Answers are wrong and look right.
     Odd(Odd),
+    /// In a life with nodes.
+    Node(NodeFault),
     /// The next writes of syncers fail, or their looks at the database.
     Database {
         fault: DatabaseFault,
@@ -279,12 +284,28 @@ impl Scenario {
             listening: None,
             has_guest: false,
             bars_guest: false,
+            fleet: None,
             script: Vec::new(),
         };
         scenario.script = script(random, odds);
         scenario.listening = random.bool().then(|| listening(random));
         (scenario.has_guest, scenario.bars_guest) = (random.u32(0..4) == 0, random.bool());
-        scenario
+        scenario.with_fleet(Fleet::of(seed, false))
+    }
+
+    /// The same with nodes, whether it would have any or not.
+    pub fn among_nodes(self) -> Scenario {
+        let fleet = Fleet::of(self.seed, true);
+        if self.fleet.is_some() { self } else { self.with_fleet(fleet) }
+    }
+
+    fn with_fleet(mut self, fleet: Option<(Fleet, Vec<(u32, Injection)>)>) -> Scenario {
+        if let Some((fleet, faults)) = fleet {
+            self.fleet = Some(fleet);
+            self.script.extend(faults);
+            self.script.sort_by_key(|(step, _)| *step);
+        }
+        self
     }
 
     /// Whether it is not shown the items of a playlist.
@@ -556,6 +577,7 @@ impl Injection {
             Injection::Want { .. } => "runs asked for",
             Injection::SignOut => "sign-ins ended",
             Injection::Odd(odd) => odd.kind(),
+            Injection::Node(fault) => fault.kind(),
             Injection::History { .. } => "pages of the history that look right",
             Injection::Database { fault: DatabaseFault::Locked, .. } => "databases locked",
             Injection::Database { fault: DatabaseFault::Hangs { .. }, .. } => "databases that hang",
@@ -577,8 +599,8 @@ impl fmt::Display for Scenario {
         )?;
         writeln!(
             f,
-            "  {:?}\n  {:?}, guest {}, barred {}",
-            self.settings, self.listening, self.has_guest, self.bars_guest
+            "  {:?}\n  {:?}, guest {}, barred {}, {:?}",
+            self.settings, self.listening, self.has_guest, self.bars_guest, self.fleet
         )?;
         for (step, injection) in &self.script {
             writeln!(f, "  at step {step:>5}: {injection:?}")?;

@@ -135,7 +135,7 @@ impl World {
             Step::SwitchPhase { fence, phase } => self.write(pid, Write::Switch { from, fence, phase }),
             Step::Begun { mode, .. } => self.note_run(pid, key, &mode),
             Step::Fetch { ticket, request, patience } => {
-                self.check_asked(key, &request);
+                self.check_asked(pid, key, &request);
                 self.check_budget(pid, key, patience);
                 self.fetch(pid, Wanted::Page { key, ticket, request, patience });
             }
@@ -175,7 +175,7 @@ impl World {
         self.tally.num_runs += 1;
         self.tally.num_resumed += u64::from(!is_whole);
         let least = self.least_requests(key, mode, self.processes[p].settings.batches);
-        self.note_place(key);
+        self.note_place(pid, key);
         self.tell(|| format!("process {pid}: {key} begins {}", brief(mode)));
         let (asked_at, since) = (self.processes[p].syncers[key.place()].asked_at, self.tick);
         let spending = Spending::default();
@@ -186,7 +186,7 @@ impl World {
     /// The database is read only now: what was asked a moment ago may have moved.
     pub fn reads(&mut self, pid: Pid, from: Asker, what: Reading) {
         let (wall, key) = (self.wall(), from.key);
-        if self.database.take_fault(false).is_some() {
+        if self.cut_off_until(pid).is_some() || self.database.take_fault(false).is_some() {
             let error = SyncError::Passing("the database did not answer".to_owned());
             let answer = match what {
                 Reading::Progress => Answer::Progress(Err(error)),

@@ -101,7 +101,7 @@ impl World {
     }
 
     fn load_tracker(&mut self, pid: Pid, life: u32) {
-        if self.database.take_fault(false).is_some() {
+        if self.cut_off_until(pid).is_some() || self.database.take_fault(false).is_some() {
             return self.after(RETRY_DATABASE_AFTER, Event::Tracker { pid, life, heard: Heard::Begin });
         }
         let (now, wall) = (self.instant(), self.wall());
@@ -139,7 +139,7 @@ impl World {
     }
 
     fn judge_page(&mut self, pid: Pid, life: u32, shown: Shown) {
-        if self.database.take_fault(false).is_some() {
+        if self.cut_off_until(pid).is_some() || self.database.take_fault(false).is_some() {
             return self.poll_failed(pid, Fault::Internal("the database did not answer".to_owned()));
         }
         let (known, judged_at) = (self.database.known_plays(&shown.page), self.now);
@@ -216,7 +216,7 @@ impl World {
     /// G5 and G11: neither a pause of something else nor what passes by itself stops it for long.
     fn check_setback(&mut self, pid: Pid, standing: &Standing, next_poll_at: Option<DateTime<Utc>>) {
         let (now, wall) = (self.now, self.wall());
-        let is_ours = self.at(pid).is_some_and(|p| self.database.claimed_by == Some(self.processes[p].owner));
+        let is_ours = self.at(pid).is_some_and(|p| self.database.is_of(ACCOUNT, self.processes[p].owner));
         let waits = match standing {
             Standing::Paused(pause) if matches!(pause.scope, Family::Player | Family::Application) => Some((now, true)),
             Standing::Paused(pause) => {

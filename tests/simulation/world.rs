@@ -3,12 +3,13 @@
 
 use super::{
     api::{Answer, Api},
-    database::Database,
+    database::{Database, Tenures},
     fetch::Wanted,
     library::{Library, Tick},
     listener::Listener,
+    nodes::{NodeAnswer, Watched},
     oracle::Oracle,
-    process::{Process, Reply},
+    process::{Process, Reply, Write},
     scenario::{Scenario, Settings},
     syncer::{Asker, Reading},
     tally::Tally,
@@ -20,6 +21,7 @@ use segno::{
     engine::{
         Now,
         gate::look::{Look, Looked},
+        nodes::Step as NodeStep,
         syncing::Answer as SyncingAnswer,
     },
     model::{EntityType, SyncKey},
@@ -30,6 +32,7 @@ use std::{
     sync::LazyLock,
     time::{Duration, Instant},
 };
+use uuid::Uuid;
 
 /// Where every life begins on the steady clock. Far enough from the boot of the machine to look back from.
 static BASE: LazyLock<Instant> = LazyLock::new(|| Instant::now() + Duration::from_secs(30 * 24 * 3600));
@@ -40,6 +43,9 @@ const STEPS_PER_ITEM_MAX: u32 = 300;
 
 /// One in so many steps counts while only the history is read.
 const IDLE_STEPS: u32 = 16;
+
+/// So many heartbeats of nodes count as one: a life in which nothing else happens has to end, too.
+const HEARTBEAT_STEPS: u32 = 16;
 
 /// Names a process, for ever.
 pub type Pid = u32;
@@ -53,6 +59,7 @@ pub enum Event {
         pid: Pid,
         life: u32,
         look: Box<Look>,
+        began_at: Duration,
     },
     GateLooked {
         pid: Pid,
@@ -103,6 +110,55 @@ pub enum Event {
     /// Whoever has not ended by now is left behind.
     StopDeadline(Pid),
     Dismissed(Pid),
+    NodeWakes(Pid, u32),
+    /// The transaction of a node.
+    NodeAsks {
+        pid: Pid,
+        step: NodeStep,
+        sent_at: Duration,
+    },
+    NodeTold {
+        pid: Pid,
+        answer: NodeAnswer,
+        sent_at: Duration,
+    },
+    /// What a node had sent to the database when it was cut off.
+    ArrivesLate {
+        owner: Uuid,
+        write: Write,
+    },
+}
+
+impl Event {
+    /// Whose it is, unless it happens whatever becomes of the process.
+    fn of(&self) -> Option<Pid> {
+        match self {
+            Event::StartProcess | Event::Arrives { .. } | Event::ArrivesLate { .. } => None,
+            Event::GateLooks { pid, .. }
+            | Event::GateLooked { pid, .. }
+            | Event::GateWakes(pid, _)
+            | Event::GateReborn(pid)
+            | Event::Answered { pid, .. }
+            | Event::TryAgain { pid, .. }
+            | Event::Written(pid)
+            | Event::Replied(pid, _)
+            | Event::Reads { pid, .. }
+            | Event::Told { pid, .. }
+            | Event::SyncerReborn { pid, .. }
+            | Event::Tracker { pid, .. }
+            | Event::RunsDue(pid)
+            | Event::StopDeadline(pid)
+            | Event::Dismissed(pid)
+            | Event::NodeWakes(pid, _)
+            | Event::NodeAsks { pid, .. }
+            | Event::NodeTold { pid, .. } => Some(*pid),
+        }
+    }
+
+    /// Nodes say that they live all the time.
+    fn is_heartbeat(&self) -> bool {
+        matches!(self, Event::NodeWakes(..) | Event::NodeAsks { .. } | Event::NodeTold { .. })
+    }
 }
 
 #[derive(Debug)]
@@ -127,6 +183,8 @@ pub struct World {
     pub now: Duration,
     /// What the calendar was set forward by.
     pub skew: TimeDelta,
+    /// By how much it is wrong on the machine of the process that does something.
+    local_skew: TimeDelta,
     due: BinaryHeap<Due>,
     num_due: u64,
     pub library: Library,
@@ -140,9 +198,11 @@ pub struct World {
     /// Counts all that happens.
     pub tick: Tick,
     pub step: u32,
+    num_heartbeats: u32,
     steps_max: u32,
     next_injection: usize,
     pub oracle: Oracle,
+    pub watched: Watched,
     pub tally: Tally,
     /// What happened, for a person; only if somebody wants to read it.
     pub trace: Option<Vec<String>>,
@@ -154,6 +214,7 @@ impl World {
             random: Rng::with_seed(scenario.seed),
             now: Duration::ZERO,
             skew: TimeDelta::zero(),
+            local_skew: TimeDelta::zero(),
             due: BinaryHeap::new(),
             num_due: 0,
             library: Library::new(),
@@ -165,15 +226,23 @@ impl World {
             settings: scenario.settings,
             tick: 0,
             step: 0,
+            num_heartbeats: 0,
             steps_max: STEPS_MAX + STEPS_PER_ITEM_MAX * scenario.sizes.iter().map(|(_, size)| size).sum::<u32>(),
             next_injection: 0,
             oracle: Oracle::default(),
+            watched: Watched::default(),
             tally: Tally::default(),
             trace: is_traced.then(Vec::new),
             scenario,
         };
         world.furnish();
-        world.after(Duration::ZERO, Event::StartProcess);
+        let fleet = world.scenario.fleet;
+        if let Some(fleet) = fleet {
+            world.database.tenures = Tenures::of(fleet.accounts(world.scenario.has_guest));
+        }
+        for number in 0..fleet.map_or(1, |fleet| fleet.num) {
+            world.after(Duration::from_millis(300) * number, Event::StartProcess);
+        }
         world
     }
 
@@ -223,7 +292,12 @@ impl World {
                 self.now = at;
                 self.oracle.note_time();
             }
-            self.step += u32::from(self.is_worth_a_step());
+            if event.is_heartbeat() {
+                self.num_heartbeats += 1;
+                self.step += u32::from(self.num_heartbeats.is_multiple_of(HEARTBEAT_STEPS));
+            } else {
+                self.step += u32::from(self.is_worth_a_step());
+            }
             self.check_pace();
             if self.step > self.steps_max {
                 self.violated("G7", format!("{} steps, and no end", self.step));
@@ -259,9 +333,15 @@ impl World {
     }
 
     fn handle(&mut self, event: Event) {
+        let of = event.of();
+        if let Some(thaws_at) = of.and_then(|pid| self.thaws_at(pid)) {
+            return self.after(thaws_at - self.now, event);
+        }
+        let node = of.and_then(|pid| self.processes[self.at(pid)?].node.as_ref());
+        self.local_skew = node.map_or(TimeDelta::zero(), |node| node.skew);
         match event {
             Event::StartProcess => self.start_process(),
-            Event::GateLooks { pid, life, look } => self.gate_looks(pid, life, &look),
+            Event::GateLooks { pid, life, look, began_at } => self.gate_looks(pid, life, &look, began_at),
             Event::GateLooked { pid, life, looked } => self.gate_looked(pid, life, looked),
             Event::GateWakes(pid, alarm) => self.gate_wakes(pid, alarm),
             Event::GateReborn(pid) => self.gate_reborn(pid),
@@ -277,7 +357,12 @@ impl World {
             Event::RunsDue(pid) => self.manage(pid),
             Event::StopDeadline(pid) => self.stop_deadline(pid),
             Event::Dismissed(pid) => self.dismiss(pid),
+            Event::NodeWakes(pid, alarm) => self.node_wakes(pid, alarm),
+            Event::NodeAsks { pid, step, sent_at } => self.node_asks(pid, step, sent_at),
+            Event::NodeTold { pid, answer, sent_at } => self.node_told(pid, answer, sent_at),
+            Event::ArrivesLate { owner, write } => self.arrives_late(owner, write),
         }
+        self.local_skew = TimeDelta::zero();
     }
 
     pub fn after(&mut self, wait: Duration, event: Event) {
@@ -298,8 +383,13 @@ impl World {
         Now { at: self.instant(), wall: self.wall(), jitter: self.random.f64() }
     }
 
-    /// What the calendar says.
+    /// What the calendar says, on the machine of whoever does something.
     pub fn wall(&self) -> DateTime<Utc> {
+        self.shared_wall() + self.local_skew
+    }
+
+    /// What the calendar of the database says, which gates go by.
+    pub fn shared_wall(&self) -> DateTime<Utc> {
         World::birth() + self.now + self.skew
     }
 

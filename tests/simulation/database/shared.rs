@@ -66,7 +66,7 @@ impl Database {
 
     /// Says how many plays were not there before.
     pub fn commit_plays(&mut self, commit: &PlaysCommit, owner: Uuid) -> Result<u32, Fenced> {
-        if self.claimed_by.is_some_and(|claimed_by| claimed_by != owner) {
+        if !self.is_of(ACCOUNT, owner) {
             return Err(Fenced);
         }
         let num_before = self.plays.len();
@@ -85,7 +85,7 @@ impl Database {
     }
 
     pub fn note_playback(&mut self, note: &PlaybackNote, owner: Uuid) {
-        if self.claimed_by.is_none_or(|claimed_by| claimed_by == owner) {
+        if self.is_of(ACCOUNT, owner) {
             let PlaybackNote { next_poll_at, parked_until, error, .. } = note.clone();
             self.playback = PlaybackRecord { next_poll_at, parked_until, error, ..self.playback.clone() };
         }

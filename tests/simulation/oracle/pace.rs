@@ -166,7 +166,7 @@ impl World {
         if std::mem::replace(&mut self.processes[p].has_looked, true) {
             return;
         }
-        let wall = self.wall().max(read);
+        let wall = self.shared_wall().max(read);
         for noted in &found.pauses {
             let full = noted.pause.until - noted.noted_at;
             if let Ok(left) = (noted.pause.until - wall).min(full).to_std() {
@@ -177,7 +177,7 @@ impl World {
 
     /// What a process has stored, all others keep to.
     pub fn note_stored(&mut self, p: usize, change: &SharedChange) {
-        let (now, wall, pid) = (self.now, self.wall(), self.processes[p].pid);
+        let (now, wall, pid) = (self.now, self.shared_wall(), self.processes[p].pid);
         // Who is taken for dead, since the machine slept or the calendar was set forward, has a block, and does not look
         // again before it is used up.
         let found = self.database.shared_limits();
