@@ -10,7 +10,7 @@
 //! | [`web`] | the status page and its API: it reads the store, and acts through messages to the supervisor |
 //! | [`actors`] | thin shells that carry messages between the engine and the world, inside guards that catch panics |
 //! | [`spotify`], [`store`] | the two ways out: the Web API, and the database. They do not know each other |
-//! | [`notify`] | webhooks: how an entry of the feed is sent and signed |
+//! | [`notify`] | webhooks and NATS: how an entry of the feed is sent |
 //! | [`data_export`] | reads the files that Spotify hands a person on request |
 //! | [`engine`] | every decision: what to fetch next, what it proves, when to wait, what a crash means |
 //! | [`export`] | the formats in which other tools read a library |

@@ -34,6 +34,8 @@ pub enum Child {
     PlaybackTracker(AccountId),
     /// By its place among the webhooks.
     Notifier(usize),
+    /// What publishes the feed.
+    Relay,
 }
 
 impl Child {
@@ -44,6 +46,7 @@ impl Child {
             Child::CheckpointWriter => "checkpoint_writer",
             Child::PlaybackTracker(_) => "playback_tracker",
             Child::Notifier(_) => "notifier",
+            Child::Relay => "relay",
             Child::Syncer(SyncKey { entity, .. }) => entity.facts().actor,
         }
     }
@@ -53,6 +56,7 @@ impl fmt::Display for Child {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Child::Gate => f.write_str("gate"),
+            Child::Relay => f.write_str("relay"),
             Child::CheckpointWriter => f.write_str("checkpoint writer"),
             Child::Syncer(key) => write!(f, "syncer of {key}"),
             Child::Notifier(number) => write!(f, "notifier {}", number + 1),

@@ -23,6 +23,8 @@ pub mod meter;
 pub mod notifier;
 pub mod playback_tracker;
 pub mod progress;
+#[cfg(feature = "nats")]
+pub mod relay;
 pub mod supervisor;
 mod sync_error;
 pub mod syncer;

@@ -67,7 +67,7 @@ impl Notifier {
                 self.work(ctx, send, |sent, notifier| notifier.handle_sent(sent));
             }
             Step::Note { to } => {
-                let note = async move { store.moved(&name, to, clock::now()).await };
+                let note = async move { store.moved(&name, None, to, clock::now()).await.map(drop) };
                 self.work(ctx, note, |noted, notifier| match noted {
                     Ok(()) => notifier.machine.handle_noted(),
                     Err(error) => notifier.handle_trouble(&error),
@@ -76,7 +76,7 @@ impl Notifier {
             Step::NoteFailure { why, wait } => {
                 let now = clock::now();
                 let again_at = now + faults::hastened(wait);
-                let note = async move { store.not_taken(&name, &why, now, again_at).await };
+                let note = async move { store.not_taken(&name, None, &why, now, again_at).await };
                 self.work(ctx, note, |noted, notifier| {
                     if let Err(error) = noted {
                         debug!(%error, "that a webhook takes nothing could not be noted");

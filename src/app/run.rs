@@ -115,13 +115,16 @@ pub(super) async fn run(config: Config, read_from: ReadFrom) -> Result<Exit, Com
     });
     let gate = supervisor.send(GateOf).await.map_err(|_| died())?;
     // Also while nobody is signed in yet: it says so.
-    let page = web::serve(&config, &url, &owner, supervisor.clone(), metrics, seen_progress.clone(), seen_gate).await?;
+    let page = web::serve(&config, &url, &owner, supervisor.clone(), metrics.clone(), seen_progress.clone(), seen_gate)
+        .await?;
     if page.is_some() {
         actix_rt::spawn(keep_names_indexed(store.clone()));
     }
     actix_rt::spawn(forget_old_notes(store.clone(), config.keep_notes, config.keep_feed));
     actix_rt::spawn(keep_heard_summed_up(store.clone()));
     let webhooks = notices::begin(&config, &url, &owner.label, &store).await?;
+    #[cfg(feature = "nats")]
+    notices::publish(&config, &url, &owner, (&store, &metrics), &supervisor)?;
     if !store.is_shared() {
         supervisor.do_send(Notify(webhooks.clone()));
     }
@@ -400,6 +403,7 @@ impl AccountWatcher {
             login: self.config.login.clone(),
             web: self.config.web.clone(),
             notify: self.config.notify.clone(),
+            feed: self.config.feed.clone(),
             ..new
         };
         info!("settings reloaded");

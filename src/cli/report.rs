@@ -12,7 +12,7 @@ use crate::{
         EntityType, Family, ItemCounts, LimitClass, SyncKey,
         status::{
             CapacityStatus, EntityStatus, ForecastStatus, LimitStatus, NodeStatus, PlaybackStatus, State, Status,
-            WebhookStatus,
+            StreamStatus, WebhookStatus,
         },
     },
 };
@@ -215,7 +215,9 @@ pub fn status_text(status: &Status, now: DateTime<Utc>) -> String {
     if let Some(capacity) = &status.capacity {
         let _ = writeln!(out, "{}", capacity_line(capacity, now));
     }
-    for line in status.webhooks.iter().filter_map(|webhook| webhook_line(webhook, now)) {
+    let webhooks = status.webhooks.iter().map(Follower::from);
+    let followers = webhooks.chain(status.stream.iter().map(Follower::from));
+    for line in followers.filter_map(|follower| follower_line(&follower, now)) {
         let _ = writeln!(out, "{line}");
     }
     out
@@ -304,12 +306,38 @@ fn forecast_line(left: &ForecastStatus, now: DateTime<Utc>) -> String {
     line
 }
 
+/// Who is told of what happens.
+struct Follower<'a> {
+    what: &'static str,
+    host: &'a str,
+    failing_since: Option<DateTime<Utc>>,
+    next_try_at: Option<DateTime<Utc>>,
+    error: Option<&'a str>,
+    waiting: u64,
+}
+
+impl<'a> From<&'a WebhookStatus> for Follower<'a> {
+    fn from(webhook: &'a WebhookStatus) -> Self {
+        let WebhookStatus { host, failing_since, next_try_at, error, waiting } = webhook;
+        let (failing_since, next_try_at, waiting) = (*failing_since, *next_try_at, (*waiting).into());
+        Follower { what: "webhook", host, failing_since, next_try_at, error: error.as_deref(), waiting }
+    }
+}
+
+impl<'a> From<&'a StreamStatus> for Follower<'a> {
+    fn from(stream: &'a StreamStatus) -> Self {
+        let StreamStatus { host, failing_since, next_try_at, error, waiting, .. } = stream;
+        let (failing_since, next_try_at, waiting) = (*failing_since, *next_try_at, *waiting);
+        Follower { what: "stream", host, failing_since, next_try_at, error: error.as_deref(), waiting }
+    }
+}
+
 /// "webhook ntfy.sh: takes nothing since 07:40:00, 3 entries wait, next try 08:10:00: ntfy.sh answered with 500"
-fn webhook_line(webhook: &WebhookStatus, now: DateTime<Utc>) -> Option<String> {
-    let WebhookStatus { host, failing_since, next_try_at, error, waiting } = webhook;
+fn follower_line(follower: &Follower<'_>, now: DateTime<Utc>) -> Option<String> {
+    let Follower { what, host, failing_since, next_try_at, error, waiting } = follower;
     let since = time_of_day((*failing_since)?, now);
     let wait = if *waiting == 1 { "entry waits" } else { "entries wait" };
-    let mut line = format!("webhook {host}: takes nothing since {since}, {} {wait}", grouped((*waiting).into()));
+    let mut line = format!("{what} {host}: takes nothing since {since}, {} {wait}", grouped(*waiting));
     if let Some(at) = next_try_at {
         let _ = write!(line, ", next try {}", time_of_day(*at, now));
     }
@@ -414,13 +442,13 @@ mod tests {
         let now = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
         let fine =
             WebhookStatus { host: "ntfy.sh".into(), failing_since: None, next_try_at: None, error: None, waiting: 0 };
-        assert_eq!(webhook_line(&fine, now), None);
+        assert_eq!(follower_line(&Follower::from(&fine), now), None);
         let (since, error) = (Some(now), Some("ntfy.sh answered with 500".into()));
         let failing = WebhookStatus { failing_since: since, next_try_at: since, error, waiting: 1, ..fine };
         let clock = time_of_day(now, now);
         let expected = format!(
             "webhook ntfy.sh: takes nothing since {clock}, 1 entry waits, next try {clock}: ntfy.sh answered with 500"
         );
-        assert_eq!(webhook_line(&failing, now), Some(expected));
+        assert_eq!(follower_line(&Follower::from(&failing), now), Some(expected));
     }
 }

@@ -64,6 +64,7 @@ pub struct Config {
     pub rate_limit: RateLimitConfig,
     pub web: WebConfig,
     pub notify: NotifyConfig,
+    pub feed: FeedConfig,
     pub log: LogConfig,
 }
 
@@ -145,6 +146,13 @@ pub struct NotifyConfig {
     pub events: Vec<EventKind>,
     /// From the environment only: what is sent is signed with it.
     pub secret: Option<SecretString>,
+}
+
+/// Where the feed is published. The addresses may hold secrets.
+#[derive(Clone)]
+pub struct FeedConfig {
+    /// Servers of one NATS system; none where it is published nowhere.
+    pub nats: Vec<Url>,
 }
 
 #[derive(Debug, Clone)]
@@ -238,6 +246,7 @@ impl Config {
             ("notify.webhook", self.notify.webhooks != new.notify.webhooks),
             ("notify.events", self.notify.events != new.notify.events),
             ("SEGNO_NOTIFY_SECRET", is_other(&self.notify.secret, &new.notify.secret)),
+            ("feed.nats_url", self.feed.nats != new.feed.nats),
         ];
         changed.into_iter().filter(|(_, is_changed)| *is_changed).map(|(setting, _)| setting).collect()
     }
@@ -281,6 +290,7 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
     let webhooks = given.optional(Setting::NotifyWebhook, values::webhooks);
     let events = given.required(Setting::NotifyEvents, values::events);
     let notify_secret = given.optional(Setting::NotifySecret, values::notify_secret);
+    let nats = given.optional(Setting::FeedNatsUrl, values::nats_servers);
     let filter = given.required(Setting::LogFilter, values::log_filter);
 
     Some(Config {
@@ -318,6 +328,7 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
             token: token?,
         },
         notify: NotifyConfig { webhooks: webhooks?.unwrap_or_default(), events: events?, secret: notify_secret? },
+        feed: FeedConfig { nats: nats?.unwrap_or_default() },
         log: LogConfig { filter: filter? },
     })
 }
@@ -426,6 +437,13 @@ impl fmt::Debug for NotifyConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hosts: Vec<Option<&str>> = self.webhooks.iter().map(Url::host_str).collect();
         f.debug_struct("NotifyConfig").field("hosts", &hosts).field("events", &self.events).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for FeedConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hosts: Vec<Option<&str>> = self.nats.iter().map(Url::host_str).collect();
+        f.debug_struct("FeedConfig").field("nats", &hosts).finish()
     }
 }
 

@@ -94,6 +94,8 @@ settings! {
     NotifyEvents: "SEGNO_NOTIFY_EVENTS", Some("notify.events"), Some("changes,removals_held,sign_in_ends,sync_failing");
     // A secret, so never in a file that people share. None: nothing is signed.
     NotifySecret: "SEGNO_NOTIFY_SECRET", None, None;
+    // None: the feed is published nowhere.
+    FeedNatsUrl: "SEGNO_FEED_NATS_URL", Some("feed.nats_url"), None;
     LogFilter: "SEGNO_LOG", Some("log.filter"), Some("info");
 }
 

@@ -28,8 +28,7 @@ const EXAMPLE: &str = include_str!("../../docs/segno.example.toml");
 fn without_file_and_environment_every_setting_has_its_default() {
     let config = House::new().load().unwrap();
 
-    assert_eq!(config.spotify.client_id, None);
-    assert!(config.spotify.refresh_token.is_none());
+    assert!(config.spotify.client_id.is_none() && config.spotify.refresh_token.is_none());
     assert_eq!(config.spotify.api_url.as_str(), "https://api.spotify.com/v1");
     assert_eq!(config.spotify.accounts_url.as_str(), "https://accounts.spotify.com/");
     assert_eq!(config.spotify.timeout, Duration::from_secs(20));
@@ -198,6 +197,7 @@ fn every_setting_is_read_from_the_file_and_from_the_environment() {
         (Setting::NotifyWebhook, "['http://h/x']", "http://h/x", |c| c.notify.webhooks[0].to_string(), "http://h/x"),
         (Setting::NotifyEvents, "['changes']", "changes", |c| format!("{:?}", c.notify.events), "[Changes]"),
         (Setting::NotifySecret, "", web::TOKEN, notify::secret, web::TOKEN),
+        (Setting::FeedNatsUrl, "['nats://h']", "nats://h", |c| c.feed.nats[0].to_string(), "nats://h"),
         (Setting::LogFilter, "'warn,segno=debug'", "warn,segno=debug", |c| c.log.filter.clone(), "warn,segno=debug"),
     ];
     assert_eq!(cases.map(|case| case.0), Setting::ALL);
@@ -361,7 +361,7 @@ fn all_problems_are_told_at_once_each_on_a_line() {
 #[test]
 fn unknown_tables_and_keys_are_refused_with_the_known_ones() {
     let refusal = |text: &str| House::new().file(text).refusal();
-    let tables = "database, spotify, sync, playback, listening, rate_limit, login, web, notify, log";
+    let tables = "database, spotify, sync, playback, listening, rate_limit, login, web, notify, feed, log";
     assert_eq!(
         refusal("\n[sink]\ninterval = '6h'"),
         format!("segno.toml:2: sink: unknown table, expected one of {tables}")

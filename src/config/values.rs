@@ -62,9 +62,14 @@ impl Value {
     pub fn shown(&self, setting: Setting) -> String {
         let written = self.written();
         match (setting, self.text()) {
-            (Setting::SpotifyRefreshToken | Setting::WebToken | Setting::NotifyWebhook | Setting::NotifySecret, _) => {
-                "the value".into()
-            }
+            (
+                Setting::SpotifyRefreshToken
+                | Setting::WebToken
+                | Setting::NotifyWebhook
+                | Setting::NotifySecret
+                | Setting::FeedNatsUrl,
+                _,
+            ) => "the value".into(),
             // Without a scheme nobody can tell what of it is secret.
             (Setting::DatabaseUrl | Setting::SpotifyApiUrl | Setting::SpotifyAccountsUrl, _)
                 if !written.contains("://") && written.contains(['@', '=']) =>
@@ -259,6 +264,22 @@ pub fn events(value: &Value) -> Result<Vec<EventKind>, String> {
     kinds.filter(is_each_once).ok_or_else(|| {
         let known = EventKind::ALL.map(EventKind::as_str).join(", ");
         format!("a list of one or more, each once, out of {known}")
+    })
+}
+
+/// Servers of one NATS system. They may hold a password, or a token.
+pub fn nats_servers(value: &Value) -> Result<Vec<Url>, String> {
+    if !cfg!(feature = "nats") {
+        return Err("for this build, which cannot publish to NATS; use one that was built with --features nats".into());
+    }
+    let server = |word: &str| {
+        let url = Url::parse(word).ok()?;
+        let is_bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+        (matches!(url.scheme(), "nats" | "tls") && url.has_host() && is_bare).then_some(url)
+    };
+    let servers: Option<Vec<Url>> = value.words().and_then(|words| words.into_iter().map(server).collect());
+    servers.filter(|servers| !servers.is_empty() && servers.len() <= WEBHOOKS_MAX).ok_or_else(|| {
+        format!("a list of one to {WEBHOOKS_MAX} URLs such as \"nats://host:4222\" or \"tls://user:password@host\"")
     })
 }
 

@@ -14,6 +14,7 @@
 //! | [`matching`] | which stream of a data export is which play |
 //! | [`playback`] | when the listening history is asked for, and what a page of it means |
 //! | [`notifying`] | what a webhook is told next, and when again |
+//! | [`relaying`] | what goes to a stream next, and which node sends it |
 //! | [`request`] | one request: when to ask, wait, renew, try again or give up |
 //! | [`backoff`] | whether and when to try a failed request again |
 //! | [`schedule`] | when the service runs what |
@@ -31,6 +32,7 @@ pub mod nodes;
 pub mod notifying;
 mod now;
 pub mod playback;
+pub mod relaying;
 pub mod request;
 pub mod restart;
 pub mod run;

@@ -11,7 +11,7 @@ mod pauses;
 mod readings;
 
 pub use pauses::PauseSpan;
-pub use readings::{AccountReading, EntityReading, LedgerReading, Readings, Seen, WebhookReading};
+pub use readings::{AccountReading, EntityReading, LedgerReading, Readings, Seen, StreamReading, WebhookReading};
 
 use crate::model::{Commit, EntityType, Family, ItemCounts, Line, Pause, RequestStatus, Rows};
 use pauses::{KINDS, PauseClock};
@@ -47,7 +47,7 @@ const PLAYLIST_ITEMS: &str = "playlist_items";
 /// Every actor that can panic and come back.
 pub fn actors() -> impl Iterator<Item = &'static str> {
     let syncers = EntityType::ALL.iter().map(|entity| entity.facts().actor);
-    ["checkpoint_writer", "gate", "notifier", "playback_tracker"].into_iter().chain(syncers)
+    ["checkpoint_writer", "gate", "notifier", "playback_tracker", "relay"].into_iter().chain(syncers)
 }
 
 /// The counters of one process. Clones share them.
@@ -67,6 +67,7 @@ struct Counted {
     actor_restarts: Series<OfActor, Counter>,
     actors_given_up: Series<OfActor, Counter>,
     plays: Counter,
+    published: Counter,
     interval_seconds: Gauge<f64, AtomicU64>,
     pauses: Mutex<PauseClock>,
 }
@@ -133,6 +134,7 @@ impl Default for Metrics {
             actor_restarts: Series::default(),
             actors_given_up: Series::default(),
             plays: Counter::default(),
+            published: Counter::default(),
             interval_seconds: Gauge::default(),
             pauses: Mutex::default(),
         };
@@ -158,6 +160,7 @@ impl Counted {
         to.register("actor_restarts", "Actors that panicked and were started again", self.actor_restarts.clone());
         to.register("actors_given_up", "Actors that kept panicking and were parked", self.actors_given_up.clone());
         to.register("plays_recorded", "Plays that were new to the database", self.plays.clone());
+        to.register("stream_published", "Entries of the feed that a stream has taken", self.published.clone());
         let help = "Between the runs of an entity type, as it is set";
         to.register_with_unit("sync_interval", help, Unit::Seconds, self.interval_seconds.clone());
         self
@@ -234,6 +237,11 @@ impl Metrics {
 
     pub fn handle_plays(&self, num_new: u32) {
         self.0.plays.inc_by(num_new.into());
+    }
+
+    /// A stream has taken so many entries of the feed.
+    pub fn handle_published(&self, num: usize) {
+        self.0.published.inc_by(num as u64);
     }
 
     /// An actor, one of [`actors`], panicked and is started again.

@@ -32,6 +32,16 @@ pub struct Seen {
     pub accounts: Vec<AccountReading>,
     pub ledger: Vec<LedgerReading>,
     pub webhooks: Vec<WebhookReading>,
+    /// Where the feed is published; `None` where it is not.
+    pub stream: Option<StreamReading>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamReading {
+    /// Entries that it is still to get.
+    pub waiting: u64,
+    /// `None` where it takes what is published.
+    pub failing_since: Option<DateTime<Utc>>,
 }
 
 /// A receiver of what happens.
@@ -118,6 +128,7 @@ impl Readings {
             seen.register_entities(to);
             seen.register_ledger(to);
             seen.register_webhooks(to);
+            seen.register_stream(to);
         }
     }
 
@@ -233,6 +244,18 @@ impl Seen {
         to.register_with_unit("webhook_failing_since_timestamp", help, Unit::Seconds, since);
         let help = "When a webhook that takes nothing is tried again";
         to.register_with_unit("webhook_next_try_timestamp", help, Unit::Seconds, next_try);
+    }
+
+    fn register_stream(&self, to: &mut Registry) {
+        let Some(StreamReading { waiting, failing_since }) = &self.stream else { return };
+        let help = "Entries of the feed that the stream is still to get";
+        to.register("stream_entries_waiting", help, number(i64::try_from(*waiting).unwrap_or(i64::MAX)));
+        if let Some(at) = failing_since {
+            let since = Gauge::<f64, AtomicU64>::default();
+            since.set(timestamp(*at));
+            let help = "Since when the stream takes nothing";
+            to.register_with_unit("stream_failing_since_timestamp", help, Unit::Seconds, since);
+        }
     }
 
     fn entities(&self) -> impl Iterator<Item = (AccountId, &EntityReading)> {

@@ -22,6 +22,9 @@ pub struct Status {
     /// Who is told of what happens, and whether they take it.
     #[serde(default)]
     pub webhooks: Vec<WebhookStatus>,
+    /// Where the feed is published; `None` where the settings name no server.
+    #[serde(default)]
+    pub stream: Option<StreamStatus>,
 }
 
 /// What the limit of the application carries, by what is known of it.
@@ -67,6 +70,26 @@ pub struct WebhookStatus {
     pub error: Option<String>,
     /// Entries that it is still to be told; 10,000 at most are counted.
     pub waiting: u32,
+}
+
+/// The stream of `feed.nats_url`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StreamStatus {
+    /// Of its first server.
+    pub host: String,
+    /// The service that publishes.
+    pub node: Option<String>,
+    /// The last entry of the feed that is in the stream.
+    pub published: u64,
+    /// Entries behind it.
+    pub waiting: u64,
+    /// When an entry was last published, or the stream's end was found.
+    pub moved_at: Option<DateTime<Utc>>,
+    /// `None` while it takes what is published.
+    pub failing_since: Option<DateTime<Utc>>,
+    pub next_try_at: Option<DateTime<Utc>>,
+    /// Why the last try came to nothing.
+    pub error: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -3,6 +3,8 @@
 //!
 //! An address may be a secret, as those of chat rooms are: nothing here shows more of it than its host.
 
+#[cfg(feature = "nats")]
+pub mod nats;
 mod words;
 
 use base64::{Engine, engine::general_purpose::STANDARD};

@@ -6,10 +6,11 @@ use super::types::{At, Words, to_u32};
 use super::{Conn, Store, StoreError, with_conn};
 use crate::model::{AccountId, EventKind};
 use chrono::{DateTime, SecondsFormat, Utc};
-use diesel::{ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl};
+use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use std::fmt::Write;
+use uuid::Uuid;
 
 /// The position of the last entry that is no longer kept.
 const FORGOTTEN: &str = "forgotten";
@@ -122,39 +123,44 @@ impl Store {
         .await
     }
 
-    /// It has taken everything up to this one.
-    pub async fn moved(&self, name: &str, to: i64, now: DateTime<Utc>) -> Result<(), StoreError> {
+    /// It has taken everything up to this one. Returns whether the position is `by`'s to move, or anybody's.
+    pub async fn moved(&self, name: &str, by: Option<Uuid>, to: i64, now: DateTime<Utc>) -> Result<bool, StoreError> {
         let conn = &mut self.connect().await?;
-        with_conn!(conn, |c| {
-            use feed_positions::{error, failing_since, failures, moved_at, next_try_at, seq, table};
+        let num_moved = with_conn!(conn, |c| {
+            use feed_positions::{error, failing_since, failures, moved_at, next_try_at, owner, seq, table};
             let untried = (next_try_at.eq(None::<At>), failing_since.eq(None::<At>));
             let fine = (failures.eq(0), untried, error.eq(None::<String>));
             let moved = (seq.eq(to), moved_at.eq(Some(At::from(now))), fine);
-            diesel::update(table.find(name)).set(moved).execute(c).await
+            let of_us = owner.is_null().or(owner.eq(by.map(|by| by.to_string())));
+            diesel::update(table.find(name).filter(of_us)).set(moved).execute(c).await
         })?;
-        Ok(())
+        Ok(num_moved > 0)
     }
 
-    /// It has not taken the next one, which is tried again then.
+    /// It has not taken the next one, which is tried again then. Nothing is noted where the position is not `by`'s.
     pub async fn not_taken(
         &self,
         name: &str,
+        by: Option<Uuid>,
         why: &str,
         now: DateTime<Utc>,
         again_at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.transaction(async |conn| {
-            with_conn!(conn, |c| {
-                use feed_positions::{error, failures, next_try_at, table};
+            let num_noted = with_conn!(conn, |c| {
+                use feed_positions::{error, failures, next_try_at, owner, table};
                 let why = Some(String::from(Words(why)));
                 let failed = (failures.eq(failures + 1), error.eq(why), next_try_at.eq(Some(At::from(again_at))));
-                diesel::update(table.find(name)).set(failed).execute(c).await
+                let of_us = owner.is_null().or(owner.eq(by.map(|by| by.to_string())));
+                diesel::update(table.find(name).filter(of_us)).set(failed).execute(c).await
             })?;
-            with_conn!(conn, |c| {
-                use feed_positions::{failing_since, table};
-                let first = table.find(name).filter(failing_since.is_null());
-                diesel::update(first).set(failing_since.eq(Some(At::from(now)))).execute(c).await
-            })?;
+            if num_noted > 0 {
+                with_conn!(conn, |c| {
+                    use feed_positions::{failing_since, table};
+                    let first = table.find(name).filter(failing_since.is_null());
+                    diesel::update(first).set(failing_since.eq(Some(At::from(now)))).execute(c).await
+                })?;
+            }
             Ok(())
         })
         .await
@@ -208,7 +214,7 @@ async fn forget_some(conn: &mut Conn, then: At) -> Result<usize, StoreError> {
     Ok(with_conn!(conn, |c| diesel::delete(entries::table.filter(entries::seq.le(last))).execute(c).await)?)
 }
 
-async fn seq_of(conn: &mut Conn, position: &str) -> Result<i64, StoreError> {
+pub(super) async fn seq_of(conn: &mut Conn, position: &str) -> Result<i64, StoreError> {
     let seq: Option<i64> = with_conn!(conn, |c| {
         use feed_positions::{name, seq, table};
         table.filter(name.eq(position)).select(seq).first(c).await.optional()

@@ -46,6 +46,7 @@ mod plays;
 mod postgres;
 mod purge;
 mod readings;
+mod relay;
 mod retention;
 mod rows;
 mod runs;
@@ -79,6 +80,7 @@ pub use export::{
 pub use feed::{Feed, FeedEvent, Position};
 pub use plays::PlayCounts;
 pub use purge::{Imported, Purged};
+pub use relay::RELAY;
 pub use runs::EntityProgress;
 pub use status::{LibraryCounts, MembershipCount};
 pub use streams::{Added, Finished, ImportEntry, ImportOutcome, Removed, RemovedImports, StreamImport};

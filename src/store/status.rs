@@ -7,7 +7,8 @@ use super::schema::{albums, artists, library_playlists, playlist_items, tracks};
 use super::sync_states::{self, SyncState, earliest_reset, shown};
 use super::types::{At, len};
 use super::{
-    Conn, SignIn, Store, StoreError, by_hand, gaps, held, limits, membership, nodes, plays, tokens, webhooks, with_conn,
+    Conn, SignIn, Store, StoreError, by_hand, gaps, held, limits, membership, nodes, plays, relay, tokens, webhooks,
+    with_conn,
 };
 use crate::model::status::{
     AccountStatus, EntityStatus, LimitStatus, PlaybackStatus, State, Status, WaitingPlaylistStatus,
@@ -57,7 +58,8 @@ impl Store {
         let limit = |pause: &Pause| LimitStatus { family: pause.scope, class: pause.class, blocked_until: pause.until };
         let limits = pauses.iter().map(limit).collect();
         let webhooks = webhooks::list(&mut conn).await?;
-        Ok(Status { accounts: statuses, limits, forecast: Vec::new(), nodes, capacity: None, webhooks })
+        let stream = relay::status(&mut conn).await?;
+        Ok(Status { accounts: statuses, limits, forecast: Vec::new(), nodes, capacity: None, webhooks, stream })
     }
 
     /// Members of an account's library that are not marked removed.

@@ -1,5 +1,6 @@
 //! What people see of webhooks: whom they tell, since when one takes nothing and why, and what waits for it.
 
+use super::relay::RELAY;
 use super::schema::feed_positions;
 use super::types::{At, Instant};
 use super::{Conn, Store, StoreError, with_conn};
@@ -14,8 +15,8 @@ use diesel_async::RunQueryDsl;
 const COUNTED_MAX: u32 = 10_000;
 
 impl Store {
-    /// Shows these alone from now on: others are no longer in the settings.
-    pub async fn show_webhooks(&self, names: &[String]) -> Result<(), StoreError> {
+    /// Shows these followers alone from now on: others are no longer in the settings.
+    pub async fn show_followers(&self, names: &[String]) -> Result<(), StoreError> {
         let conn = &mut self.connect().await?;
         with_conn!(conn, |c| {
             use feed_positions::{host, name, table};
@@ -60,8 +61,10 @@ struct Count {
 }
 
 pub(super) async fn list(conn: &mut Conn) -> Result<Vec<WebhookStatus>, StoreError> {
-    let sql = "SELECT seq, host, events, failing_since, next_try_at, error FROM feed_positions WHERE host IS NOT NULL \
-               ORDER BY host, name";
+    let sql = format!(
+        "SELECT seq, host, events, failing_since, next_try_at, error FROM feed_positions \
+         WHERE host IS NOT NULL AND name <> '{RELAY}' ORDER BY host, name"
+    );
     let rows: Vec<Row> = with_conn!(&mut *conn, |c| sql_query(sql).load(c).await)?;
     let mut webhooks = Vec::new();
     for row in rows {

@@ -6,7 +6,7 @@ use crate::{
         DailyCeilings, EntityType, Family, LedgerEntry, LimitClass, SignInState, Stage, SyncKey, TokenFailure,
         status::{
             AccountStatus, CapacityStatus, EntityStatus, ForecastStatus, LimitStatus, NodeStatus, PlaybackStatus,
-            State, Status, WebhookStatus,
+            State, Status, StreamStatus, WebhookStatus,
         },
         zone::Zone,
     },
@@ -58,6 +58,8 @@ pub struct StatusDocument {
     /// What the limit of the application carries.
     pub capacity: Option<CapacityStatus>,
     pub webhooks: Vec<WebhookStatus>,
+    /// Where the feed is published.
+    pub stream: Option<StreamStatus>,
     pub gate: GateDocument,
     pub ledger: Vec<LedgerDocument>,
 }
@@ -170,8 +172,11 @@ impl StatusDocument {
         gate: &GateView,
         (now, instant): (DateTime<Utc>, Instant),
     ) -> StatusDocument {
-        let Snapshot { status: Status { accounts, limits, forecast, nodes, capacity, webhooks }, ledger, entities } =
-            snapshot;
+        let Snapshot {
+            status: Status { accounts, limits, forecast, nodes, capacity, webhooks, stream },
+            ledger,
+            entities,
+        } = snapshot;
         let live = |key: SyncKey| {
             let seen = progress.entities.get(&key).filter(|seen| seen.state == EntityState::Running)?;
             Some(live(seen, meters.get(&key).map(|(_, meter)| meter), now, instant))
@@ -188,6 +193,7 @@ impl StatusDocument {
             forecast,
             capacity,
             webhooks,
+            stream,
             gate: gate_document(gate, about.window_seconds),
             ledger: ledger_documents(&ledger, &about.ceilings),
         }
@@ -334,6 +340,7 @@ mod tests {
             nodes: Vec::new(),
             capacity: None,
             webhooks: Vec::new(),
+            stream: None,
         };
         Snapshot { status, ledger: Vec::new(), entities: vec![EntityType::Tracks, EntityType::Albums] }
     }

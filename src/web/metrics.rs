@@ -9,10 +9,12 @@ use super::{
 };
 use crate::{
     clock,
-    metrics::{AccountReading, CONTENT_TYPE, EntityReading, LedgerReading, Readings, Seen, WebhookReading},
+    metrics::{
+        AccountReading, CONTENT_TYPE, EntityReading, LedgerReading, Readings, Seen, StreamReading, WebhookReading,
+    },
     model::{
         AccountId, SignInState,
-        status::{EntityStatus, State, WebhookStatus},
+        status::{EntityStatus, State, StreamStatus, WebhookStatus},
     },
 };
 use actix_web::{
@@ -46,7 +48,7 @@ pub async fn metrics(state: Data<WebState>) -> HttpResponse {
 }
 
 fn seen(document: StatusDocument) -> Seen {
-    let StatusDocument { now, accounts, gate, ledger, webhooks, .. } = document;
+    let StatusDocument { now, accounts, gate, ledger, webhooks, stream, .. } = document;
     Seen {
         window: (gate.used, gate.limit),
         waiting: gate.waiting.iter().map(|line| (line.priority, line.requests)).collect(),
@@ -61,6 +63,7 @@ fn seen(document: StatusDocument) -> Seen {
             })
             .collect(),
         webhooks: webhooks.into_iter().map(webhook_reading).collect(),
+        stream: stream.map(|StreamStatus { waiting, failing_since, .. }| StreamReading { waiting, failing_since }),
     }
 }
 

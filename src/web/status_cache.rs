@@ -259,6 +259,7 @@ mod tests {
                     nodes: Vec::new(),
                     capacity: None,
                     webhooks: Vec::new(),
+                    stream: None,
                 };
                 let snapshot = Snapshot { status, ledger: Vec::new(), entities: Vec::new() };
                 is_there.then_some(snapshot).ok_or(StoreError::NotADatabase("segno.db".into()))

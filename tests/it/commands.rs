@@ -105,7 +105,7 @@ both! {
         let (database, sandbox) = (Database::new(backend), small());
         Segno::on(&database, &sandbox, &["sync"]).succeed();
         let status = status(&database, &sandbox);
-        assert_eq!(keys(&status), ["accounts", "capacity", "forecast", "limits", "nodes", "webhooks"]);
+        assert_eq!(keys(&status), ["accounts", "capacity", "forecast", "limits", "nodes", "stream", "webhooks"]);
         let accounts = status["accounts"].as_array().expect("accounts");
         assert_eq!(accounts.len(), 1);
         let account = &accounts[0];
@@ -284,8 +284,7 @@ fn status_and_reset_of_nothing_say_what_to_do() {
     assert_eq!(refused.code, Some(4), "{}", refused.told());
     let text = Segno::on(&database, &sandbox, &["status"]).succeed().stdout;
     assert!(text.contains("no account has been synced into this database yet"), "{text}");
-    let nothing =
-        json!({ "accounts": [], "capacity": null, "forecast": [], "limits": [], "nodes": [], "webhooks": [] });
+    let nothing = json!({ "accounts": [], "capacity": null, "forecast": [], "limits": [], "nodes": [], "stream": null, "webhooks": [] });
     assert_eq!(status(&database, &sandbox), nothing);
     let reset = Segno::on(&database, &sandbox, &["reset", "--all"]).succeed();
     assert!(reset.stdout.contains("nothing to forget"), "{}", reset.told());

@@ -23,6 +23,7 @@ mod metrics;
 mod misbehaviour;
 mod moving;
 mod mutants;
+mod nats;
 mod nodes;
 mod odd_rows;
 #[cfg(feature = "otlp")]

@@ -182,8 +182,11 @@ fn an_actor_that_panics_is_counted_by_its_name() {
 fn alerts_dashboard_and_documentation_use_names_that_are_served() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(60, 10, 10, 2, 10));
     // Nobody listens there.
-    let settings =
-        [("SEGNO_RATE_LIMIT_DAILY_TRACKS", "100000"), ("SEGNO_NOTIFY_WEBHOOK", "http://127.0.0.1:9/secret-path")];
+    let settings = [
+        ("SEGNO_RATE_LIMIT_DAILY_TRACKS", "100000"),
+        ("SEGNO_NOTIFY_WEBHOOK", "http://127.0.0.1:9/secret-path"),
+        ("SEGNO_FEED_NATS_URL", "nats://127.0.0.1:9"),
+    ];
     let service = Service::start(&database, &sandbox, &settings);
     service.scrape_when_settled();
     database.execute(
@@ -192,7 +195,9 @@ fn alerts_dashboard_and_documentation_use_names_that_are_served() {
     );
     database.execute("UPDATE feed_positions SET seq = seq + 1 WHERE name = 'head'");
     let next_try = "segno_webhook_next_try_timestamp_seconds";
-    let scrape = service.scrape_until("the webhook takes nothing", |scrape| scrape.sum(next_try, &[]).is_some());
+    let of_stream = "segno_stream_failing_since_timestamp_seconds";
+    let is_failing = |scrape: &Scrape| [next_try, of_stream].iter().all(|name| scrape.sum(name, &[]).is_some());
+    let scrape = service.scrape_until("neither webhook nor stream takes anything", is_failing);
     assert_eq!(scrape.sum("segno_webhook_entries_waiting", &[("host", "127.0.0.1")]), Some(1.0));
     assert!(!scrape.text.contains("secret-path"));
 

@@ -37,7 +37,7 @@ use crate::{
     store::Store,
 };
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult};
-use notices::Notifiers;
+use notices::{Notifiers, Publisher};
 use service::Serving;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -89,6 +89,7 @@ pub struct Supervisor {
     playback: Option<PlaybackSettings>,
     trackers: BTreeMap<AccountId, Addr<PlaybackTracker>>,
     notifiers: Notifiers,
+    publisher: Publisher,
     /// Whether the API answers, whichever account asks.
     vitals: Vitals,
     work: Work,
@@ -142,6 +143,7 @@ impl Supervisor {
                 playback: None,
                 trackers: BTreeMap::new(),
                 notifiers: Notifiers::default(),
+                publisher: Publisher::default(),
                 vitals: Vitals::default(),
                 work: Work::Nothing,
             }
@@ -305,6 +307,7 @@ impl Handler<Stop> for Supervisor {
         self.runs.handle_stop();
         self.stop_trackers();
         self.stop_notifiers();
+        self.stop_relay();
         ctx.run_later(STOP_WITHIN, |supervisor, ctx| {
             supervisor.runs.handle_stop_deadline(now());
             supervisor.drive(ctx);
@@ -372,6 +375,7 @@ impl Handler<ChildExited> for Supervisor {
                 self.runs.handle_needed_died(ruling, format!("the {child} keeps failing: {why}"), now());
             }
             Child::Notifier(number) => self.handle_notifier_exited(number, ruling, &why, ctx),
+            Child::Relay => self.handle_relay_exited(ruling, &why, ctx),
             Child::PlaybackTracker(account) => self.handle_tracker_exited(account, ruling, &why, ctx),
         }
         self.drive(ctx);

@@ -1,6 +1,9 @@
-//! The supervisor and webhooks: a service has a notifier for each, which runs whatever else does.
+//! The supervisor and those who follow the feed: a service has a notifier for each webhook, and a relay where the feed is
+//! published. They run whatever else does.
 
 use super::Supervisor;
+#[cfg(feature = "nats")]
+use crate::actors::relay::{Relay, RelaySetup, StopRelaying};
 use crate::{
     actors::{
         lifecycle::{Child, start_guarded},
@@ -62,5 +65,66 @@ impl Supervisor {
                 ctx.run_later(TRY_AGAIN_AFTER, move |supervisor, ctx| supervisor.start_notifier(number, ctx));
             }
         }
+    }
+}
+
+/// What publishes the feed.
+#[derive(Default)]
+pub(super) struct Publisher {
+    #[cfg(feature = "nats")]
+    relay: Option<(RelaySetup, Option<Addr<Relay>>)>,
+}
+
+/// Publishes the feed, from here on.
+#[cfg(feature = "nats")]
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Publish(pub RelaySetup);
+
+#[cfg(feature = "nats")]
+impl Handler<Publish> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Publish(setup): Publish, ctx: &mut Self::Context) {
+        self.stop_relay();
+        self.publisher.relay = Some((setup, None));
+        self.start_relay(ctx);
+    }
+}
+
+#[cfg(feature = "nats")]
+impl Supervisor {
+    fn start_relay(&mut self, ctx: &mut Context<Self>) {
+        let Some((setup, relay)) = &mut self.publisher.relay else { return };
+        let (setup, parent) = (setup.clone(), ctx.address().recipient());
+        *relay = Some(start_guarded(Child::Relay, self.policy, parent, |_| Relay::new(setup)));
+    }
+
+    pub(super) fn stop_relay(&mut self) {
+        if let Some((_, Some(relay))) = self.publisher.relay.take() {
+            relay.do_send(StopRelaying);
+        }
+    }
+
+    /// In a new life a relay looks after itself. One that is given up is tried again, rarely.
+    pub(super) fn handle_relay_exited(&mut self, ruling: Ruling, why: &str, ctx: &mut Context<Self>) {
+        match ruling {
+            Ruling::RestartIn(_) => {}
+            Ruling::Park | Ruling::Rest => {
+                error!(why, "the feed is not published any more; it is tried again later");
+                ctx.run_later(TRY_AGAIN_AFTER, |supervisor, ctx| supervisor.start_relay(ctx));
+            }
+        }
+    }
+}
+
+#[cfg(not(feature = "nats"))]
+impl Supervisor {
+    pub(super) fn stop_relay(&mut self) {
+        let Publisher {} = self.publisher;
+    }
+
+    pub(super) fn handle_relay_exited(&mut self, _: Ruling, why: &str, _: &mut Context<Self>) {
+        error!(why, "there is no relay in this build");
     }
 }

@@ -9,8 +9,16 @@ use crate::{
     faults::hastened,
     model::{AccountId, EntityType, EventKind, SignInState},
     notify::Webhook,
-    store::{DatabaseUrl, Store, StoreError, SyncState},
+    store::{DatabaseUrl, RELAY, Store, StoreError, SyncState},
 };
+#[cfg(feature = "nats")]
+use crate::{
+    actors::{Supervisor, relay::RelaySetup, supervisor::notices::Publish},
+    metrics::Metrics,
+    model::Owner,
+};
+#[cfg(feature = "nats")]
+use actix::Addr;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -48,9 +56,35 @@ pub(super) async fn begin(
         };
         setups.push(setup);
     }
-    store.show_webhooks(&names).await?;
+    if !config.feed.nats.is_empty() {
+        store.describe_relay(config.feed.nats[0].host_str().unwrap_or_default()).await?;
+        names.push(RELAY.to_owned());
+    }
+    store.show_followers(&names).await?;
     actix_rt::spawn(watch(store.clone()));
     Ok(setups)
+}
+
+/// Publishes the feed where the settings say so; nodes find out among themselves which of them does.
+#[cfg(feature = "nats")]
+pub(super) fn publish(
+    config: &Config,
+    url: &DatabaseUrl,
+    owner: &Owner,
+    (store, metrics): (&Store, &Metrics),
+    supervisor: &Addr<Supervisor>,
+) -> Result<(), CommandError> {
+    if !config.feed.nats.is_empty() {
+        supervisor.do_send(Publish(RelaySetup {
+            servers: config.feed.nats.clone(),
+            keeps_for: config.keep_feed,
+            node: owner.id,
+            store: store.clone(),
+            readers: Store::open_readers(url, &format!("{}, relay", owner.label))?,
+            metrics: metrics.clone(),
+        }));
+    }
+    Ok(())
 }
 
 /// Runs until it is dropped with the service.

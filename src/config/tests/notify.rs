@@ -4,7 +4,8 @@ use super::*;
 use crate::model::EventKind;
 
 /// Whose bad values are tested here.
-pub const SETTINGS: &[Setting] = &[Setting::NotifyWebhook, Setting::NotifyEvents, Setting::NotifySecret];
+pub const SETTINGS: &[Setting] =
+    &[Setting::NotifyWebhook, Setting::NotifyEvents, Setting::NotifySecret, Setting::FeedNatsUrl];
 
 pub fn secret(config: &Config) -> String {
     config.notify.secret.as_ref().map_or("", |secret| secret.expose_secret()).into()
@@ -27,6 +28,20 @@ fn an_address_that_cannot_be_one_is_refused_and_not_repeated() {
     }
     let refusal = House::new().env("SEGNO_NOTIFY_SECRET", "too short").refusal();
     assert_eq!(refusal, "SEGNO_NOTIFY_SECRET: the value is not a secret: 16 to 512 visible characters without spaces");
+}
+
+#[test]
+fn a_server_of_nats_is_a_host_with_what_signs_in_there_and_is_not_repeated() {
+    let urls = "a list of one to 16 URLs such as \"nats://host:4222\" or \"tls://user:password@host\"";
+    for wrong in ["h:4222", "http://h", "nats://", "nats://h/stream", "nats://h?secret", "nats://h,ftp://u:secret@h"] {
+        let refusal = House::new().env("SEGNO_FEED_NATS_URL", wrong).refusal();
+        assert_eq!(refusal, format!("SEGNO_FEED_NATS_URL: the value is not {urls}"));
+    }
+    let house = House::new().env("SEGNO_FEED_NATS_URL", "nats://u:secret@h.example:4222,tls://token@other.example");
+    let config = house.load().unwrap();
+    assert_eq!(config.feed.nats.len(), 2);
+    let shown = format!("{config:?}");
+    assert!(shown.contains("h.example") && !shown.contains("secret") && !shown.contains("token@"), "{shown}");
 }
 
 #[test]

@@ -28,5 +28,6 @@ diesel::table! {
         host -> Nullable<Text>,
         events -> Nullable<Text>,
         next_try_at -> Nullable<Instant>,
+        owner -> Nullable<Text>,
     }
 }

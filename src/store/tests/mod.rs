@@ -20,6 +20,7 @@ mod playlists;
 mod plays;
 mod purge;
 mod refusals;
+mod relay;
 mod retention;
 mod runs;
 mod spoken;

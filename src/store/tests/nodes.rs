@@ -4,7 +4,7 @@ use super::*;
 
 const HOLD: Duration = Duration::from_secs(60);
 
-fn node(label: &str) -> Node {
+pub(super) fn node(label: &str) -> Node {
     let owner = Owner { id: Uuid::new_v4(), label: label.to_owned(), place: String::new(), pid: 1 };
     Node { owner, client_id: "app".into(), version: "0", holds_for: HOLD }
 }
@@ -21,7 +21,7 @@ async fn sign_in(db: &Db, name: &str) -> AccountId {
 }
 
 /// A node that lives. SQLite has room for one; the next takes its place.
-async fn join(db: &Db, node: &Node) {
+pub(super) async fn join(db: &Db, node: &Node) {
     if !db.store.is_shared() {
         db.execute("DELETE FROM nodes").await;
         db.store.join_alone(node, None, Utc::now()).await.unwrap();
@@ -34,7 +34,7 @@ async fn beat(db: &Db, node: &Node) -> Heartbeat {
 }
 
 /// It has been silent for as long as it holds anything.
-async fn outlive(db: &Db, node: &Node) {
+pub(super) async fn outlive(db: &Db, node: &Node) {
     let past = "holds_until = '2026-01-01 00:00:00.000000+00:00'";
     db.execute(&format!("UPDATE nodes SET {past} WHERE id = '{}'", node.owner.id)).await;
 }

@@ -144,14 +144,14 @@ fn a_follower_begins_at_the_end_and_its_place_is_kept() {
         run.commit(tracks(&["t2"]), at(2)).await;
         assert_eq!(db.store.follow("webhook a").await.unwrap().seq, 1);
         for seconds in [3, 4] {
-            db.store.not_taken("webhook a", "it is\0 down", at(seconds), at(seconds + 5)).await.unwrap();
+            db.store.not_taken("webhook a", None, "it is\0 down", at(seconds), at(seconds + 5)).await.unwrap();
         }
         let place = db.store.follow("webhook a").await.unwrap();
         assert_eq!(
             (place.num_failures, place.failing_since, place.error.as_deref()),
             (2, Some(at(3)), Some("it is down"))
         );
-        db.store.moved("webhook a", 2, at(5)).await.unwrap();
+        db.store.moved("webhook a", None, 2, at(5)).await.unwrap();
         let place = db.store.follow("webhook a").await.unwrap();
         assert_eq!((place.seq, place.num_failures, place.failing_since, place.error), (2, 0, None, None));
     });
@@ -190,7 +190,7 @@ fn a_webhook_that_takes_nothing_is_shown_with_what_waits_for_it() {
         {
             db.store.note_event(db.account, kind, &body, once, at(2)).await.unwrap();
         }
-        db.store.not_taken("webhook a", "ntfy.sh answered with 500", at(3), at(8)).await.unwrap();
+        db.store.not_taken("webhook a", None, "ntfy.sh answered with 500", at(3), at(8)).await.unwrap();
         let failing = crate::model::status::WebhookStatus {
             host: "ntfy.sh".into(),
             failing_since: Some(at(3)),
@@ -200,12 +200,12 @@ fn a_webhook_that_takes_nothing_is_shown_with_what_waits_for_it() {
             waiting: 2,
         };
         assert_eq!(shown().await, [failing]);
-        db.store.moved("webhook a", 4, at(8)).await.unwrap();
+        db.store.moved("webhook a", None, 4, at(8)).await.unwrap();
         let fine = &shown().await[0];
         assert_eq!((fine.failing_since, fine.next_try_at, fine.waiting), (None, None, 0));
-        db.store.show_webhooks(&["webhook a".into()]).await.unwrap();
+        db.store.show_followers(&["webhook a".into()]).await.unwrap();
         assert_eq!(shown().await.len(), 1);
-        db.store.show_webhooks(&["webhook b".into()]).await.unwrap();
+        db.store.show_followers(&["webhook b".into()]).await.unwrap();
         assert_eq!(shown().await, [], "it is no longer in the settings");
     });
 }

@@ -1,4 +1,4 @@
-// Webhooks that take nothing: since when, what waits for them, and when they are tried again.
+// Webhooks, and a stream of NATS, that take nothing: since when, what waits for them, and when they are tried again.
 
 import { h, keyed, shown, text } from "./dom.js";
 import { line } from "./entity.js";
@@ -7,12 +7,16 @@ import { number } from "./words.js";
 export function webhooksPart() {
   const list = h("ul", { class: "webhooks" });
   const update = keyed(list, (webhook) => webhook.key, webhookLine);
-  const node = h("section", { class: "card", "aria-labelledby": "webhooks" }, h("h2", { id: "webhooks" }, "Webhooks"), list);
+  const heading = h("h2", { id: "webhooks" }, "Webhooks");
+  const node = h("section", { class: "card", "aria-labelledby": "webhooks" }, heading, list);
   shown(node, false);
   return {
     node,
-    update: ({ webhooks }) => {
-      const failing = (webhooks ?? []).map((webhook, key) => ({ ...webhook, key })).filter((webhook) => webhook.failing_since);
+    update: ({ webhooks, stream }) => {
+      const streams = stream ? [{ ...stream, host: `NATS at ${stream.host}` }] : [];
+      const followers = [...streams, ...(webhooks ?? [])].map((follower, key) => ({ ...follower, key }));
+      const failing = followers.filter((follower) => follower.failing_since);
+      text(heading, stream?.failing_since ? "Webhooks and NATS" : "Webhooks");
       update(failing);
       shown(node, failing.length > 0);
     },

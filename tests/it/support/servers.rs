@@ -151,7 +151,7 @@ impl Drop for Pooler {
     }
 }
 
-fn skipped(what: &str) {
+pub fn skipped(what: &str) {
     let required = std::env::var("SEGNO_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
     assert!(!required, "SEGNO_REQUIRE_SERVICES=1, but {what} is not installed");
     let _ = writeln!(std::io::stderr(), "SKIPPED: {what} is not installed");

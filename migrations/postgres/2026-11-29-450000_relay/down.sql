@@ -1,0 +1,1 @@
+ALTER TABLE feed_positions DROP COLUMN owner;

@@ -1,0 +1,309 @@
+//! What goes to a stream next: the feed, each entry once and in order, by one node at a time.
+//!
+//! The stream itself says how far it has come, since an entry may be in it and not noted. Where it is empty it gets all
+//! that is kept, where it lost its end it gets that again. A message is sent with the number that the stream should have
+//! reached before it, so one that comes late, or of a node that has been followed, is refused by the stream.
+//!
+//! | what it finds | what it does |
+//! |---|---|
+//! | another node publishes | asks again in a while |
+//! | the stream ends with an entry of this feed | goes on behind it, whatever was noted |
+//! | the stream is new, or its server has lost it | begins with the oldest entry that is kept |
+//! | the stream ends with an entry that this feed has otherwise, or not yet: the database is an older copy | goes on behind what was noted |
+//! | the server does not answer, or the number is another | finds out again where the stream ends |
+
+use std::{collections::VecDeque, time::Duration};
+
+/// Between looks for entries that are new.
+pub const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Between tries to become the one that publishes.
+pub const TAKE_EVERY: Duration = Duration::from_secs(2);
+
+/// After the database did not answer.
+pub const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// A stream that nothing was sent to for so many looks may have been lost meanwhile.
+pub const LOOKS_BEFORE_CHECK: u32 = 20;
+
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// An entry of the feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry<T> {
+    pub seq: i64,
+    pub what: T,
+}
+
+/// Where a stream ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamEnd {
+    /// The number of its last message, which may be gone.
+    pub last_sequence: u64,
+    /// The entry that is in it.
+    pub last: Option<Published>,
+}
+
+/// An entry in the stream: its number in the feed, and the id by which it is told from another of that number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    pub seq: i64,
+    pub id: String,
+}
+
+/// What came of a few messages, sent in a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// Of the first ones: the stream has them.
+    pub num_taken: usize,
+    /// The number of the last message in the stream.
+    pub last_sequence: u64,
+    /// Why the rest was not taken.
+    pub refused: Option<Refused>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// The stream has come to another number: it lost messages, or somebody else has published.
+    Moved,
+    Failed(String),
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step<T> {
+    /// Become the one that publishes.
+    Take,
+    /// Find out where the stream ends.
+    FindEnd,
+    /// Read what was noted in the feed behind this one.
+    Read {
+        after: i64,
+    },
+    /// Send these, the first of them behind the message of this number.
+    Publish {
+        entries: Vec<T>,
+        behind: u64,
+    },
+    /// Note that everything up to this one is in the stream.
+    Note {
+        to: i64,
+    },
+    /// Note that nothing can be published, and until when nothing is tried.
+    NoteFailure {
+        why: String,
+        wait: Duration,
+    },
+    Wait(Duration),
+}
+
+#[derive(Debug)]
+pub struct Relaying<T> {
+    state: State,
+    then: Then,
+    /// Read and not yet published, in order.
+    queue: VecDeque<Entry<T>>,
+    num_failures: u32,
+}
+
+#[derive(Debug)]
+enum State {
+    NotOurs,
+    /// `noted`: how far the stream had come.
+    Taken {
+        noted: i64,
+    },
+    /// Whether the feed has the last entry of the stream is to be found out.
+    Comparing {
+        noted: i64,
+        last_sequence: u64,
+        last: Published,
+    },
+    Publishing {
+        published: i64,
+        last_sequence: u64,
+        is_noted: bool,
+        num_looks: u32,
+    },
+}
+
+#[derive(Debug)]
+enum Then {
+    GoOn,
+    Note(String, Duration),
+    Wait(Duration),
+}
+
+impl<T: Clone> Relaying<T> {
+    pub fn new() -> Relaying<T> {
+        Relaying { state: State::NotOurs, then: Then::GoOn, queue: VecDeque::new(), num_failures: 0 }
+    }
+
+    /// Hands out the same until it is answered.
+    pub fn poll(&self) -> Step<T> {
+        match &self.then {
+            Then::Note(why, wait) => return Step::NoteFailure { why: why.clone(), wait: *wait },
+            Then::Wait(wait) => return Step::Wait(*wait),
+            Then::GoOn => {}
+        }
+        match &self.state {
+            State::NotOurs => Step::Take,
+            State::Taken { .. } => Step::FindEnd,
+            // The last one itself comes first.
+            State::Comparing { last, .. } => Step::Read { after: last.seq - 1 },
+            State::Publishing { published, is_noted: false, .. } => Step::Note { to: *published },
+            State::Publishing { last_sequence, .. } if !self.queue.is_empty() => Step::Publish {
+                entries: self.queue.iter().map(|entry| entry.what.clone()).collect(),
+                behind: *last_sequence,
+            },
+            State::Publishing { num_looks, .. } if *num_looks >= LOOKS_BEFORE_CHECK => Step::FindEnd,
+            State::Publishing { published, .. } => Step::Read { after: *published },
+        }
+    }
+
+    /// Whether this node publishes; with it, how far the stream had come. `None`: another one does.
+    pub fn handle_taken(&mut self, noted: Option<i64>) {
+        match noted {
+            Some(noted) => self.state = State::Taken { noted },
+            None => self.begin_anew_in(TAKE_EVERY),
+        }
+    }
+
+    pub fn handle_end(&mut self, end: StreamEnd) {
+        let noted = match &mut self.state {
+            State::Taken { noted } => *noted,
+            State::Publishing { last_sequence, num_looks, .. } if *last_sequence == end.last_sequence => {
+                *num_looks = 0;
+                return;
+            }
+            State::Publishing { published, .. } => *published,
+            State::NotOurs | State::Comparing { .. } => return,
+        };
+        self.queue.clear();
+        let StreamEnd { last_sequence, last } = end;
+        match last {
+            Some(last) => self.state = State::Comparing { noted, last_sequence, last },
+            None if last_sequence == 0 => self.go_on(0, 0),
+            // Its messages have become too old.
+            None => self.go_on(noted, last_sequence),
+        }
+    }
+
+    /// What the feed has behind the position that was asked for. `id_of` tells entries of one number apart.
+    pub fn handle_entries(&mut self, entries: Vec<Entry<T>>, id_of: impl Fn(&T) -> String) {
+        match &mut self.state {
+            State::Comparing { noted, last_sequence, last } => {
+                let (noted, last_sequence, seq) = (*noted, *last_sequence, last.seq);
+                match entries.first() {
+                    Some(first) if first.seq == seq && id_of(&first.what) != last.id => {
+                        return self.go_on(noted, last_sequence);
+                    }
+                    // It may come yet, where this is an older copy; of an account that was purged it never does.
+                    None => return self.go_on(seq - 1, last_sequence),
+                    Some(_) => {}
+                }
+                self.go_on(seq, last_sequence);
+                self.queue.extend(entries.into_iter().filter(|entry| entry.seq > seq));
+            }
+            State::Publishing { num_looks, .. } => {
+                if entries.is_empty() {
+                    *num_looks += 1;
+                    self.then = Then::Wait(LOOK_EVERY);
+                }
+                self.queue.extend(entries);
+            }
+            State::NotOurs | State::Taken { .. } => {}
+        }
+    }
+
+    /// What comes behind the position is not kept any more, up to here.
+    pub fn handle_forgotten(&mut self, kept_after: i64) {
+        match &self.state {
+            State::Comparing { last_sequence, last, .. } => self.go_on(kept_after.max(last.seq), *last_sequence),
+            State::Publishing { last_sequence, .. } => self.go_on(kept_after, *last_sequence),
+            State::NotOurs | State::Taken { .. } => {}
+        }
+    }
+
+    /// The feed has not come so far: the database is an older copy.
+    pub fn handle_ahead(&mut self, head: i64) {
+        match &self.state {
+            State::Comparing { noted, last_sequence, .. } => self.go_on((*noted).min(head), *last_sequence),
+            State::Publishing { last_sequence, .. } => self.go_on(head, *last_sequence),
+            State::NotOurs | State::Taken { .. } => {}
+        }
+    }
+
+    /// What came of the messages. `jitter` is in `[0, 1)`.
+    pub fn handle_sent(&mut self, sent: Sent, jitter: f64) {
+        let State::Publishing { published, last_sequence, is_noted, num_looks } = &mut self.state else { return };
+        if let Some(last) = self.queue.drain(..sent.num_taken.min(self.queue.len())).last() {
+            debug_assert!(last.seq > *published, "entries come in order");
+            (*published, *last_sequence, *is_noted, *num_looks) = (last.seq, sent.last_sequence, false, 0);
+            self.num_failures = 0;
+        }
+        match sent.refused {
+            None => {}
+            // One that the stream had already does not count, and those behind it were sent with the wrong number.
+            Some(Refused::Moved) if sent.num_taken > 0 => {}
+            Some(Refused::Moved) => self.begin_anew_in(LOOK_EVERY),
+            Some(Refused::Failed(why)) => _ = self.handle_failure(why, jitter),
+        }
+    }
+
+    /// The server does not answer, or not as it should. Returns how long it is left alone.
+    pub fn handle_failure(&mut self, why: String, jitter: f64) -> Duration {
+        self.num_failures = self.num_failures.saturating_add(1);
+        let step = FIRST_WAIT.saturating_mul(1 << (self.num_failures - 1).min(16)).min(LONGEST_WAIT);
+        let wait = step.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0));
+        self.begin_anew_in(wait);
+        self.then = Then::Note(why, wait);
+        wait
+    }
+
+    /// `Note` was carried out. `false`: another node publishes now.
+    pub fn handle_noted(&mut self, is_ours: bool) {
+        if !is_ours {
+            return self.begin_anew_in(TAKE_EVERY);
+        }
+        self.num_failures = 0;
+        if let State::Publishing { is_noted, .. } = &mut self.state {
+            *is_noted = true;
+        }
+    }
+
+    /// `NoteFailure` was carried out, or could not be: it says nothing that a restart needs.
+    pub fn handle_failure_noted(&mut self) {
+        if let Then::Note(_, wait) = self.then {
+            self.then = Then::Wait(wait);
+        }
+    }
+
+    /// The database did not answer: whatever was to be read or noted.
+    pub fn handle_trouble(&mut self) {
+        self.begin_anew_in(TRY_AGAIN_AFTER);
+    }
+
+    pub fn handle_waited(&mut self) {
+        self.then = Then::GoOn;
+    }
+
+    fn go_on(&mut self, published: i64, last_sequence: u64) {
+        self.state = State::Publishing { published, last_sequence, is_noted: false, num_looks: 0 };
+    }
+
+    fn begin_anew_in(&mut self, wait: Duration) {
+        self.queue.clear();
+        (self.state, self.then) = (State::NotOurs, Then::Wait(wait));
+    }
+}
+
+impl<T: Clone> Default for Relaying<T> {
+    fn default() -> Self {
+        Relaying::new()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! `feed.nats_url`: what changes is in a stream of a real nats-server, each entry once and in order, whatever dies or loses its
+//! disk.
+
+use super::support::{Backend, Database, Running, Sandbox, Segno, block_on, both, broker::Broker, http, wait_until};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A run every two seconds, and a look at the feed many times a second.
+const HASTE: &str = "30";
+
+fn service(database: &Database, sandbox: &Sandbox, broker: &str) -> Segno {
+    Segno::on(database, sandbox, &["run"])
+        .env("SEGNO_FEED_NATS_URL", broker)
+        .env("SEGNO_SYNC_INTERVAL", "1m")
+        .env("SEGNO_SYNC_ARTISTS_EVERY", "1m")
+        .env("SEGNO_FAULT_HASTE", HASTE)
+}
+
+fn complete(database: &Database) {
+    wait_until("the first sync is complete", || {
+        database.has_tables()
+            && database.count("sync_states WHERE phase = 'initial_sync' AND completed_at IS NOT NULL")
+                == crate::support::NUM_ENTITY_TYPES
+    });
+}
+
+fn stop(running: Running) -> String {
+    running.terminate();
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.told());
+    ended.stderr
+}
+
+/// The feed, by the numbers of its entries.
+fn noted(database: &Database) -> Vec<i64> {
+    let lines = database.lines("SELECT CAST(seq AS TEXT) AS line FROM outbox ORDER BY seq");
+    lines.iter().map(|line| line.parse().expect("a number")).collect()
+}
+
+/// Adds a track, and waits until the feed says so.
+fn change(database: &Database, sandbox: &Sandbox) {
+    let before = noted(database).len();
+    sandbox.edit(json!([{ "op": "add_tracks", "count": 1 }]));
+    wait_until("the change is in the feed", || noted(database).len() > before);
+}
+
+/// Waits until the stream has all of the feed, each entry once and in order.
+fn wait_for_all(database: &Database, broker: &Broker) {
+    wait_until("all of the feed is in the stream", || {
+        let (seqs, noted) = (broker.seqs(), noted(database));
+        let is_once = seqs.windows(2).all(|pair| pair[0] < pair[1]);
+        assert!(is_once, "{seqs:?} of {noted:?}");
+        seqs == noted
+    });
+}
+
+fn stream_of(database: &Database, sandbox: &Sandbox) -> Value {
+    Segno::on(database, sandbox, &["status", "--json"]).succeed().json()["stream"].clone()
+}
+
+both! {
+    fn what_changes_is_published_once_and_in_order(backend) {
+        let Some(broker) = Broker::start_for(Some(("segno", "a-secret-word"))) else { return };
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(60, 20, 10, 2, 10));
+        let running = service(&database, &sandbox, &broker.url()).env("SEGNO_WEB_LISTEN", "127.0.0.1:0").spawn();
+        complete(&database);
+        sandbox.edit(json!([{ "op": "add_tracks", "count": 3 }, { "op": "remove_albums", "offset": 4 }]));
+        change(&database, &sandbox);
+        wait_for_all(&database, &broker);
+        let account = database.lines("SELECT spotify_id AS line FROM accounts").remove(0);
+        for message in broker.messages() {
+            assert_eq!(message.subject.as_str(), format!("segno.changes.{account}"));
+            let body: Value = serde_json::from_slice(&message.payload).expect("JSON");
+            assert_eq!(message.headers.get("Nats-Msg-Id").expect("an id").to_string(), body["id"]);
+            assert_eq!((&body["account"], &body["event"]), (&json!(account), &json!("changes")));
+            assert!(body["changes"].as_array().is_some_and(|changes| !changes.is_empty()), "{body}");
+        }
+        wait_until("that nothing waits is noted", || stream_of(&database, &sandbox)["waiting"] == 0);
+        let stream = stream_of(&database, &sandbox);
+        assert_eq!((&stream["host"], &stream["failing_since"]), (&json!("127.0.0.1"), &Value::Null), "{stream}");
+        assert!(stream["node"].as_str().is_some_and(|node| node.starts_with("segno run")), "{stream}");
+        let log = stop(running);
+        assert!(log.contains("this node publishes the feed") && !log.contains("a-secret-word"), "{log}");
+    }
+
+    fn a_service_that_dies_at_any_moment_repeats_nothing_and_loses_nothing(backend) {
+        let Some(broker) = Broker::start() else { return };
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(40, 10, 5, 1, 5));
+        let start = || service(&database, &sandbox, &broker.url());
+        // The relay alone dies before it has sent something, and after.
+        let running = start().env("SEGNO_FAULTS", "relay.publish=1,relay.published=2").spawn();
+        complete(&database);
+        change(&database, &sandbox);
+        wait_for_all(&database, &broker);
+        change(&database, &sandbox);
+        wait_for_all(&database, &broker);
+        running.kill();
+        for wait_ms in [0, 20, 45, 80, 130, 200] {
+            let running = start().spawn();
+            change(&database, &sandbox);
+            // Anywhere between the commit and the note that it is published.
+            std::thread::sleep(Duration::from_millis(wait_ms));
+            running.kill();
+        }
+        let running = start().spawn();
+        wait_for_all(&database, &broker);
+        stop(running);
+    }
+
+    fn a_broker_that_was_killed_gets_what_it_missed(backend) {
+        let Some(mut broker) = Broker::start() else { return };
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(40, 10, 5, 1, 5));
+        let running = service(&database, &sandbox, &broker.url()).spawn();
+        complete(&database);
+        wait_for_all(&database, &broker);
+        for _ in 0..3 {
+            broker.kill();
+            // The sync goes on.
+            change(&database, &sandbox);
+            wait_until("that it is away is noted", || stream_of(&database, &sandbox)["failing_since"].is_string());
+            let told = Segno::on(&database, &sandbox, &["status"]).succeed().stdout;
+            assert!(told.contains("stream 127.0.0.1: takes nothing since "), "{told}");
+            broker.start_again();
+            wait_for_all(&database, &broker);
+            wait_until("that it is back is noted", || stream_of(&database, &sandbox)["failing_since"].is_null());
+        }
+        let log = stop(running);
+        let lines = |part: &str| log.lines().filter(|line| line.contains(part)).count();
+        assert_eq!((lines("the feed cannot be published"), lines("the stream takes the feed again")), (3, 3), "{log}");
+    }
+
+    fn a_broker_that_lost_its_disk_gets_everything_again(backend) {
+        let Some(mut broker) = Broker::start() else { return };
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(40, 10, 5, 1, 5));
+        let running = service(&database, &sandbox, &broker.url()).spawn();
+        complete(&database);
+        change(&database, &sandbox);
+        wait_for_all(&database, &broker);
+        broker.kill();
+        broker.wipe();
+        broker.start_again();
+        // Nothing changes meanwhile: it is noticed all the same.
+        wait_for_all(&database, &broker);
+        broker.delete_stream();
+        change(&database, &sandbox);
+        wait_for_all(&database, &broker);
+        broker.kill();
+        broker.wipe();
+        stop(running);
+        broker.start_again();
+        let running = service(&database, &sandbox, &broker.url()).spawn();
+        wait_for_all(&database, &broker);
+        stop(running);
+    }
+}
+
+#[test]
+fn of_several_nodes_one_publishes_and_another_goes_on_when_it_dies_or_freezes() {
+    if !Backend::Postgres.is_available() {
+        return;
+    }
+    let Some(broker) = Broker::start() else { return };
+    let (database, sandbox) = (Database::new(Backend::Postgres), Sandbox::exact(60, 20, 10, 2, 10));
+    let start = || service(&database, &sandbox, &broker.url()).spawn();
+    let publisher = || {
+        let label =
+            "SELECT n.label AS line FROM feed_positions p JOIN nodes n ON n.id = p.owner WHERE p.name = 'stream'";
+        database.lines(label).pop().unwrap_or_default()
+    };
+    let is_publisher = |node: &Running| publisher().contains(&format!("(process {} ", node.pid()));
+    let first = start();
+    complete(&database);
+    wait_until("the first publishes", || is_publisher(&first));
+    let second = start();
+    wait_until("both live", || database.count("nodes WHERE holds_until > now()") == 2);
+    change(&database, &sandbox);
+    wait_for_all(&database, &broker);
+    assert!(is_publisher(&first));
+
+    // One that freezes is followed; what it does when it goes on changes nothing.
+    first.signal("STOP");
+    wait_until("the second publishes", || is_publisher(&second));
+    change(&database, &sandbox);
+    wait_for_all(&database, &broker);
+    first.signal("CONT");
+    change(&database, &sandbox);
+    wait_for_all(&database, &broker);
+    assert!(is_publisher(&second));
+
+    second.kill();
+    wait_until("the first publishes again", || is_publisher(&first));
+    change(&database, &sandbox);
+    wait_for_all(&database, &broker);
+    stop(first);
+}
+
+#[test]
+fn the_metrics_say_what_was_published_and_what_waits() {
+    let Some(mut broker) = Broker::start() else { return };
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(30, 10, 5, 1, 5));
+    let log = database.folder.path().join("log");
+    let segno = service(&database, &sandbox, &broker.url()).env("SEGNO_WEB_LISTEN", "127.0.0.1:0");
+    let running = segno.conversing(&log).spawn();
+    complete(&database);
+    wait_for_all(&database, &broker);
+    let text = std::fs::read_to_string(&log).expect("a log");
+    let base = text.lines().find_map(|line| line.split_once("the status page is at ")).expect("an address").1.trim();
+    let metrics = || {
+        block_on(async {
+            let answer = http::client().get(format!("{base}/metrics")).send().await.expect("an answer");
+            answer.text().await.expect("text")
+        })
+    };
+    let value =
+        |name: &str| -> Option<f64> { metrics().lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()) };
+    let num_noted = noted(&database).len() as f64;
+    wait_until("all is counted", || value("segno_stream_published_total ") == Some(num_noted));
+    wait_until("nothing waits", || value("segno_stream_entries_waiting ") == Some(0.0));
+    assert_eq!(value("segno_stream_failing_since_timestamp_seconds "), None);
+    broker.kill();
+    change(&database, &sandbox);
+    wait_until("it says so", || value("segno_stream_failing_since_timestamp_seconds ").is_some());
+    assert_eq!(value("segno_stream_entries_waiting "), Some(noted(&database).len() as f64 - num_noted));
+    stop(running);
+}
