@@ -6,6 +6,7 @@
 mod lives;
 
 use lives::{
+    listener::Listening,
     live, live_traced,
     nodes::{Fleet, NodeFault},
     odds::Odd,
@@ -16,7 +17,7 @@ use lives::{
 use segno::{
     engine::run::BatchSizes,
     model::{
-        EntityType::{self, Albums, Artists, Playlists, Tracks},
+        EntityType::{self, Albums, Artists, Audiobooks, Episodes, Playlists, Tracks},
         Family, PerEntity,
     },
 };
@@ -160,19 +161,20 @@ fn a_calendar_set_forward_in_a_pause_makes_nothing_spin() {
 /// Its look at what others have sent reaches the database when it goes on.
 #[test]
 fn a_node_that_freezes_while_it_looks_forgets_nothing_that_others_send_meanwhile() {
-    for step in 20..60 {
-        let mut scenario =
-            calm(&[(Artists, 21), (Albums, 17), (Playlists, 20)], BatchSizes { initial: 286, incremental: 200 });
-        (scenario.seed, scenario.settings.requests) = (u64::from(step), Some(30));
-        scenario.fleet = Some(Fleet { num: 3, beat_s: 4, num_others: 0 });
-        let at = step;
-        scenario.script = vec![
-            (step, Injection::Node(NodeFault::Freezes { at, tenths: 15 })),
-            (step + 60, Injection::Node(NodeFault::Dies { at, down_s: 3 })),
-            (step + 90, Injection::Node(NodeFault::Stops { at: at + 1, down_s: 40 })),
-        ];
-        lived(&scenario);
-    }
+    let mut scenario =
+        calm(&[(Playlists, 20), (Episodes, 1), (Audiobooks, 1)], BatchSizes { initial: 286, incremental: 200 });
+    (scenario.seed, scenario.counts_refused) = (687, true);
+    (scenario.settings.requests, scenario.settings.is_routine) = (Some(30), true);
+    scenario.listening = Some(Listening { spacing_s: (31, 90), offline: 0 });
+    scenario.fleet = Some(Fleet { num: 7, beat_s: 4, num_others: 3 });
+    scenario.script = vec![
+        (36, Injection::Node(NodeFault::Freezes { at: 1_311_036_882, tenths: 15 })),
+        (49, Injection::Node(NodeFault::Comes)),
+        (60, Injection::Node(NodeFault::Stops { at: 1_431_610_683, down_s: 40 })),
+        (133, Injection::Node(NodeFault::Dies { at: 1_833_571_525, down_s: 3 })),
+        (163, Injection::Node(NodeFault::Stops { at: 3_041_223_163, down_s: 40 })),
+    ];
+    lived(&scenario);
 }
 
 /// A life without faults, to be disturbed.
