@@ -113,10 +113,12 @@ both! {
     fn a_database_that_goes_away_is_told_and_comes_back_by_itself(backend) {
         let Some(page) = Page::settled(backend, Sandbox::exact(60, 20, 20, 2, 20), "/library?tab=albums") else { return };
         page.wait_for(".told", "20 albums, and that is all.");
+        page.wait_for("#link", "Live");
         page.database.take_away();
         page.wait_for("#stale", "The database does not answer. Trying again every 2 seconds.");
         page.wait_for("#link", "Stale");
-        assert!(page.shows("#stale", "Stale since ") && page.listed().len() == 20, "what was read is still there");
+        page.wait_for("#stale", "Stale since ");
+        assert_eq!(page.listed().len(), 20, "what was read is still there");
         page.browser.reload();
         page.wait_for(".told", "The database does not answer");
         page.wait_for(".choice", "Try again");
