@@ -359,8 +359,12 @@ impl World {
             }
             NodeFault::Freezes { at, tenths } => {
                 let until = self.now + lasts(tenths);
-                if let Some(node) = pid_at(at).and_then(|pid| self.node(pid)) {
+                let pid = pid_at(at);
+                if let Some(node) = pid.and_then(|pid| self.node(pid)) {
                     node.frozen_until = node.frozen_until.max(until);
+                }
+                if let Some(tracker) = pid.and_then(|pid| self.tracker(pid)) {
+                    tracker.is_excused = true;
                 }
             }
             NodeFault::IsCutOff { at, tenths } => {

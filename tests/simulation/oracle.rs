@@ -127,8 +127,11 @@ impl World {
         // Rows that are counted and not given come with none; and what came in before the place looks like them.
         let is_withheld =
             |item: &&TrueItem| item.is_withheld || item.hidden_at >= writer.since || item.gone_at >= writer.since;
-        let num_withheld = self.library.of(key.entity).items.iter().filter(is_withheld).count() as u32;
-        let is_torn = checkpoint.offset > (*offset_to).max(stood) + num_withheld
+        let listing = self.library.of(key.entity);
+        let num_withheld = listing.items.iter().filter(is_withheld).count() as u32;
+        // So do those that a total counts too many, where the same page comes again.
+        let num_lied = checkpoint.total.unwrap_or_default().saturating_sub(listing.order.len() as u32);
+        let is_torn = checkpoint.offset > (*offset_to).max(stood) + num_withheld + num_lied
             && !checkpoint.walk.place.unlinked
             && !checkpoint.walk.found.unsteady;
         // A walk that reads past rows that do not come is unsteady.

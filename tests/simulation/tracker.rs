@@ -36,7 +36,7 @@ pub struct Tracker {
     /// For the oracle: since when it waits, and whether it may ask again soon.
     waits: Option<(Duration, bool)>,
     /// The clocks have gone apart since: it may ask at any time.
-    is_excused: bool,
+    pub is_excused: bool,
 }
 
 /// What the tracker hears of.
@@ -50,7 +50,7 @@ pub enum Heard {
 }
 
 impl World {
-    fn tracker(&mut self, pid: Pid) -> Option<&mut Tracker> {
+    pub fn tracker(&mut self, pid: Pid) -> Option<&mut Tracker> {
         let p = self.at(pid)?;
         Some(&mut self.processes[p].tracker)
     }
