@@ -123,7 +123,12 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
     // Rows with nothing but a date stand for what is held, unless they are known to have been such rows before.
     let is_first_dated = walk.found.num_unidentified > walk.found.num_undated && walk.memory.proven_dated.is_none();
     let is_spoken_against = doubtful > still_counted
-        && (walk.found.unsteady || walk.found.num_undated > 0 || is_first_dated || is_too_small || total.is_none());
+        && (walk.found.unsteady
+            || walk.found.has_double
+            || walk.found.num_undated > 0
+            || is_first_dated
+            || is_too_small
+            || total.is_none());
     let is_ripe = num_ripe + num_confirmed >= num_gone;
     if (guard.lets_pass(num_gone, num_active) && !is_spoken_against) || is_ripe {
         let discrepancy = beyond(num_active - num_gone);
@@ -265,6 +270,15 @@ mod tests {
             let again = Finding { held: ripe(1), ..finding(5000, 1) };
             assert_eq!(judge(GUARD, &broken, by_cursor, again), Verdict::Unsteady);
         }
+    }
+
+    /// Found by the simulation: a page gave each row twice, and what it left out for that was marked removed.
+    #[test]
+    fn a_row_that_a_page_gave_twice_may_have_taken_the_place_of_another() {
+        let doubled = found(PassFindings { has_double: true, ..PassFindings::default() });
+        let held = Verdict::Held { num_unseen: 1, num_removed: 0, num_counted: 0 };
+        assert_eq!(judge(GUARD, &doubled, false, finding(5000, 1)), held);
+        assert_eq!(judge(GUARD, &doubled, false, Finding { held: ripe(1), ..finding(5000, 1) }), removes(1));
     }
 
     #[test]

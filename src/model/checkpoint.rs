@@ -100,6 +100,8 @@ pub struct PassFindings {
     pub has_hole: bool,
     /// A page counted fewer rows than one before it: it may be an older copy.
     pub has_shrunk: bool,
+    /// A page gave a row twice, and may have left out another for it.
+    pub has_double: bool,
     /// The rows were not newest first, so a head read proves nothing.
     pub disordered: bool,
     /// Slots that hold no identifiable item.
@@ -113,7 +115,7 @@ pub struct PassFindings {
 impl PassFindings {
     /// What of it still holds in a later run. That the listing moved then says nothing about now.
     pub fn lasting(self) -> PassFindings {
-        PassFindings { unsteady: false, is_broken: false, has_shrunk: false, num_undated: 0, ..self }
+        PassFindings { unsteady: false, is_broken: false, has_shrunk: false, has_double: false, num_undated: 0, ..self }
     }
 }
 

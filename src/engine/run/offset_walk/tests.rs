@@ -92,6 +92,18 @@ fn a_walk_that_finds_its_place_elsewhere_is_not_steady() {
     assert!(walk.tip.walk.found.unsteady, "{walk:?}");
 }
 
+#[test]
+fn a_row_that_a_page_gives_twice_is_noted() {
+    let doubled = walk(|n, mut page| {
+        if n == 0 {
+            page.slots[1] = page.slots[0].clone();
+        }
+        Ok(page)
+    });
+    assert!(doubled.tip.walk.found.has_double, "{doubled:?}");
+    assert!(!walk(|_, page| Ok(page)).tip.walk.found.has_double);
+}
+
 /// How one answer of a walk is wrong.
 #[derive(Debug, Clone, Copy)]
 enum Wrong {
