@@ -24,7 +24,7 @@ const ENTRIES_AT_ONCE: usize = 100;
 /// What a relay is given for life.
 #[derive(Clone)]
 pub struct RelaySetup {
-    /// Of one NATS system.
+    /// The servers of one NATS system: any of them will do.
     pub servers: Vec<Url>,
     /// How long a stream that is made here keeps messages.
     pub keeps_for: Duration,
@@ -202,7 +202,7 @@ impl Relay {
         self.machine.handle_failure(why, driver::jitter());
     }
 
-    /// A connection of which nobody knows what is still on its way is not used again.
+    /// The connection is not used again: it may still deliver what it was given.
     fn tell_failure(&mut self, why: &str) {
         self.connection = None;
         if !std::mem::replace(&mut self.is_told, true) {

@@ -39,7 +39,7 @@ pub struct Entry<T> {
 /// Where a stream ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamEnd {
-    /// The number of its last message, which may be gone.
+    /// The number of the last message, even if that message has been deleted since.
     pub last_sequence: u64,
     /// The entry that is in it.
     pub last: Option<Published>,
@@ -55,7 +55,7 @@ pub struct Published {
 /// What came of a few messages, sent in a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
-    /// Of the first ones: the stream has them.
+    /// How many of them the stream has; they are the first ones.
     pub num_taken: usize,
     /// The number of the last message in the stream.
     pub last_sequence: u64,

@@ -75,7 +75,7 @@ pub struct WebhookStatus {
 /// The stream of `feed.nats_url`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StreamStatus {
-    /// Of its first server.
+    /// The host of the first server.
     pub host: String,
     /// The service that publishes.
     pub node: Option<String>,

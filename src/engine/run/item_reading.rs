@@ -155,7 +155,7 @@ impl ItemReading {
         // Behind a page that was shorter than asked the next one has to begin with its last row.
         let is_linkable = self.committed > 0 && !self.tail.is_empty();
         let is_unlinked = self.slack > 0 && !self.is_stuck && is_linkable && shared != 1;
-        // Nobody knows the shared row, and which of those that came it is.
+        // The shared row is not known, so none of the rows of a short page can be told to be it.
         let is_blind = shared > 0 && self.tail.is_empty() && (page.cells.len() as u32) < page.limit;
         if !is_next || shared > 1 || is_unlinked || is_blind {
             return Absorbed::Useless;
