@@ -330,7 +330,12 @@ impl Odds {
         if self.doubles[at].next(slots.len()).is_some() {
             let last = slots.len() - 1;
             slots[last] = slots[0].clone();
-            listing.items[given[last].0 as usize].withheld_at = tick;
+            let item = &mut listing.items[given[last].0 as usize];
+            item.withheld_at = tick;
+            // A row without an id cannot be told from another one.
+            if slots[last].id().is_none() {
+                item.hidden_at = tick;
+            }
         }
         if total.is_none_or(|total| (total as usize) < len) {
             // It does not count what is not given: that is shown as gone.

@@ -125,8 +125,9 @@ impl World {
         let stood = before.map_or(0, |(last, _)| last.offset);
         let has_changed = before.is_some_and(|(_, at)| self.oracle.changed_at[key.entity] >= *at);
         // Rows that are counted and not given come with none; and what came in before the place looks like them.
-        let is_withheld =
-            |item: &&TrueItem| item.is_withheld || item.hidden_at >= writer.since || item.gone_at >= writer.since;
+        let is_withheld = |item: &&TrueItem| {
+            item.is_withheld || item.withheld_at.max(item.hidden_at).max(item.gone_at) >= writer.since
+        };
         let listing = self.library.of(key.entity);
         let num_withheld = listing.items.iter().filter(is_withheld).count() as u32;
         // So do those that a total counts too many, where the same page comes again.
@@ -394,6 +395,7 @@ fn tells_of_loss(note: &str) -> bool {
         "kept changing",
         "changed while being read",
         "in circles",
+        "may have left out",
         "waits for confirmation",
         "cannot be found",
         "could not serve",

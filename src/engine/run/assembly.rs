@@ -13,6 +13,7 @@ use crate::{
     engine::backoff::Patience,
     model::{Fault, Page, Slot},
 };
+use std::collections::HashSet;
 
 /// Failed requests in a row, without one answer, that mean an outage. Halving a page of 50 down to one slot takes seven.
 const OUTAGE_FAILURES: u32 = 10;
@@ -22,6 +23,12 @@ const OUTAGE_FAILURES: u32 = 10;
 pub enum Cell {
     Slot(Box<Slot>),
     Gap { reason: String },
+}
+
+/// Whether two slots of one page hold the same item: another may have been left out for it.
+pub fn has_double(cells: &[Cell]) -> bool {
+    let mut met = HashSet::with_capacity(cells.len());
+    cells.iter().any(|cell| matches!(cell, Cell::Slot(slot) if slot.id().is_some_and(|id| !met.insert(id))))
 }
 
 /// A request for `[offset, offset + limit)` on its way.

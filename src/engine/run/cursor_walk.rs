@@ -12,7 +12,7 @@
 
 use super::{
     Ticket,
-    assembly::{Assembly, Cell},
+    assembly::{Assembly, Cell, has_double},
     step::WalkBatch,
 };
 use crate::{
@@ -94,10 +94,12 @@ impl CursorWalk {
         self.num_pages += 1;
         let moved = self.tip.total.zip(page.total).is_some_and(|(before, now)| before != now);
         self.tip.walk.found.unsteady |= moved;
-        self.tip.walk.found.has_hole |= moved;
         self.tip.walk.found.has_shrunk |= moved && page.total < self.tip.total;
         self.tip.total = page.total.or(self.tip.total);
         self.total_max = self.total_max.max(page.total);
+        let is_double = has_double(&page.cells);
+        self.tip.walk.found.has_double |= is_double;
+        self.tip.walk.found.has_hole |= moved || is_double;
         let num_met = self.met.len();
         for cell in page.cells {
             if let Cell::Slot(slot) = cell {

@@ -95,6 +95,14 @@ pub fn endless(entity: EntityType) -> String {
     )
 }
 
+/// Rows that stand where others should.
+pub fn doubled(entity: EntityType) -> String {
+    format!(
+        "the API gave some {entity} twice, and may have left out others for them, so they may not be complete; the next run \
+         reads them again"
+    )
+}
+
 /// More requests than any run should need.
 pub fn spent(entity: EntityType, num_requests: u32) -> String {
     format!(

@@ -187,15 +187,22 @@ impl Passes {
                 memory.proven_undated = Some(found.num_undated);
                 let num_dated = found.num_unidentified.saturating_sub(found.num_undated);
                 memory.proven_dated = Some(memory.proven_dated.map_or(num_dated, |before| before.min(num_dated)));
-                memory.num_vain_runs = 0;
-                let num_hidden = discrepancy - i64::from(nameless);
-                memory.num_hidden = u32::try_from(num_hidden.max(0)).unwrap_or(u32::MAX);
+                let num_hidden = u32::try_from((discrepancy - i64::from(nameless)).max(0)).unwrap_or(u32::MAX);
+                // What rows that were given twice stood for is not hidden: the next runs look for it, for a while.
+                let is_doubtful = found.has_double && num_hidden > memory.num_hidden;
+                memory.num_vain_runs = if is_doubtful { self.vain_runs_before.saturating_add(1) } else { 0 };
+                let note = (is_doubtful && memory.num_vain_runs < VAIN_RUNS_MAX).then(|| notes::doubled(entity));
+                if note.is_some() {
+                    memory.discrepancy = None;
+                } else {
+                    memory.num_hidden = num_hidden;
+                }
                 memory.num_counted = num_counted;
                 memory.held_removals = Some(num_counted).filter(|num| *num > 0);
                 effects.heal_all_gaps_before = Some(pass);
                 effects.hold = hold(Counts::AsBefore).filter(|_| num_counted > 0);
                 effects.release_held = num_counted == 0;
-                (effects, num_removed, None)
+                (effects, num_removed, note)
             }
             Verdict::Held { num_unseen, num_removed, num_counted } => {
                 let num_removed = remove(num_removed, Gone::Ripe { at: frame.ripe_at() });

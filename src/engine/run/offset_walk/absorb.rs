@@ -1,6 +1,6 @@
 //! What a page whose place is proven adds to the batch, and where the next page begins.
 
-use super::*;
+use super::{super::assembly::has_double, *};
 
 impl OffsetWalk {
     pub(super) fn note_total(&mut self, total: Option<u32>) {
@@ -18,7 +18,9 @@ impl OffsetWalk {
     pub(super) fn absorb(&mut self, assembly: Assembly, skip: usize) {
         let Assembly { offset, limit, cells, follows, .. } = assembly;
         let num_cells = cells.len() as u32;
-        self.tip.walk.found.has_double |= has_double(&cells);
+        let is_double = has_double(&cells);
+        self.tip.walk.found.has_double |= is_double;
+        self.tip.walk.found.has_hole |= is_double;
         let is_new = cells.len() > skip;
         if self.hole && is_new {
             self.tip.walk.found.unsteady = true;
@@ -133,14 +135,4 @@ impl OffsetWalk {
 fn is_disordered(entity: EntityType, before: &SlotKey, after: &SlotKey) -> bool {
     let rises = before.added_at.zip(after.added_at).is_some_and(|(before, after)| after > before);
     entity.is_newest_first() && rises
-}
-
-/// Whether two slots of one page hold the same item: another may have been left out for it.
-fn has_double(cells: &[Cell]) -> bool {
-    let ids = cells.iter().filter_map(|cell| match cell {
-        Cell::Slot(slot) => slot.id(),
-        Cell::Gap { .. } => None,
-    });
-    let mut met = std::collections::HashSet::with_capacity(cells.len());
-    ids.into_iter().any(|id| !met.insert(id))
 }
