@@ -271,6 +271,14 @@ pub const MUTANTS: &[Mutant] = &[
         guarantee: "G2",
     },
     Mutant {
+        name: "doubles-teach",
+        file: "run/passes.rs",
+        stands: "let is_doubtful = found.has_double && num_hidden > memory.num_hidden;",
+        instead: "let is_doubtful = false;",
+        breaks: "what was left out for a row that was given twice counts as hidden from then on",
+        guarantee: "G2",
+    },
+    Mutant {
         name: "cursor-end-believed",
         file: "run/cursor_walk.rs",
         stands: "self.ended = !self.is_asking_again;",

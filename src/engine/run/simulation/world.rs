@@ -69,6 +69,8 @@ pub enum Lie {
     EndsEarly { rows: u32, times: u32 },
     /// One page is empty, counts nothing, and says that nothing follows.
     EmptyOnce,
+    /// So many pages give their first row in place of their last.
+    Doubles { times: u32 },
     /// Every page is the first.
     OffsetIgnored,
     /// Every other answer counts one row less.
@@ -338,6 +340,13 @@ impl World {
                     page.next = Next::End;
                     self.lie = Lie::EndsEarly { rows, times: times - 1 };
                 }
+            }
+            Lie::Doubles { times: 0 } => {}
+            Lie::Doubles { times } => {
+                if let [first, .., last] = &mut *page.slots {
+                    last.clone_from(first);
+                }
+                self.lie = Lie::Doubles { times: times - 1 };
             }
             Lie::EmptyOnce => {
                 page.slots.clear();
