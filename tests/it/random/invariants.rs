@@ -3,7 +3,7 @@
 use super::{
     super::support::{
         Database, entity_types, membership_of,
-        source::{Column, Kind, line_of},
+        source::{Column, Kind, SEPARATOR, line_of},
     },
     history::{DATED, History, Ids},
     script::Round,
@@ -18,6 +18,7 @@ pub fn check(database: &Database, history: &mut History, round: &Round, ended_we
     }
     no_row_is_invented(database, history);
     items_are_those_of_their_snapshot(database, history);
+    the_history_of_playlists_adds_up(database, history);
     places_lie_within_what_is_held(database, history);
     states_agree_with_themselves(database, history);
 
@@ -88,6 +89,32 @@ fn items_are_those_of_their_snapshot(database: &Database, history: &History) {
         let is_among = held.iter().all(|item| rest.any(|one| one == item));
         let is_whole = held.len() + hidden == listed.len();
         assert!(is_among && is_whole, "the playlist {id} at {snapshot}: {held:?}, {hidden} hidden, of {listed:?}");
+    }
+}
+
+/// What came into a playlist and what went from it, from its first version on, leaves what it holds; nothing is said to have
+/// gone that never was away, nor to have come that never was there.
+fn the_history_of_playlists_adds_up(database: &Database, history: &History) {
+    // A reading that was not compared yet, since something of it could not be served, is in no version.
+    let whole = "playlist_id NOT IN (SELECT playlist_id FROM playlist_walks)";
+    let sums = format!(
+        "SELECT playlist_id || ' ' || CAST(sum(items_added - items_removed) AS TEXT) AS line FROM playlist_versions WHERE \
+         {whole} GROUP BY playlist_id"
+    );
+    for (id, sum) in database.lines(&sums).iter().filter_map(|line| line.split_once(' ')) {
+        let known = format!("playlist_items WHERE playlist_id = '{id}' AND (uri IS NOT NULL OR track_id IS NOT NULL)");
+        let held = database.count(&known).to_string();
+        assert_eq!(sum, held, "the versions of playlist {id}, and its items");
+    }
+    let kinds = "SELECT kind || ' ' || playlist_id || ' ' || uri AS line FROM playlist_changes JOIN playlist_versions v ON \
+                 v.id = version_id WHERE uri IS NOT NULL";
+    for change in database.lines(kinds) {
+        let [kind, id, uri] = change.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{change}") };
+        let versions = history.contents.iter().filter(|((playlist, _), _)| playlist == id);
+        let is_it = |item: &&String| item.split_once(SEPARATOR).is_some_and(|(held, _)| held == uri);
+        let counts: BTreeSet<usize> = versions.map(|(_, items)| items.iter().filter(is_it).count()).collect();
+        // Where it always stood as often, it neither came nor went.
+        assert!(counts.len() > 1, "{kind} in playlist {id}: {uri}, which stood there {counts:?} times at all times");
     }
 }
 
