@@ -23,7 +23,7 @@ pub mod pace;
 mod tests;
 
 use crate::model::{Fault, KnownPlays, Pause, Play, PlayGap, PlayKey, PlaybackRecord, PlaysPage};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use pace::Seen;
 use std::{
     collections::HashSet,
@@ -35,6 +35,9 @@ pub const PARK: Duration = Duration::from_secs(24 * 3600);
 
 /// Longest that a wait goes without a look at the calendar, which may have jumped.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// How far the calendar of this machine may be ahead of the API's.
+const CLOCK_MARGIN: TimeDelta = TimeDelta::minutes(10);
 
 /// Shortest wait after a pause that should be over and is not. The gate refuses it without a request.
 const PAUSE_WAIT_MIN: Duration = Duration::from_secs(5);
@@ -293,7 +296,8 @@ fn gap(
     }
     // Where every page was empty so far, none of them proves that nothing was heard; a page that has room for more shows
     // all that was.
-    let tracked_since = tracked_since.filter(|since| *since < oldest && page.is_full());
+    let tracked_since =
+        tracked_since.map(|since| since - CLOCK_MARGIN).filter(|since| *since < oldest && page.is_full());
     let played_after = known.newest_before.or(tracked_since)?;
     Some(PlayGap { played_after, played_before: oldest })
 }
