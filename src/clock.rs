@@ -6,7 +6,8 @@
 //! | [`instant`] | does not move it | it stands still |
 //! | [`steady`] | does not move it | it goes on |
 
-use chrono::{DateTime, SubsecRound, Utc};
+use crate::faults;
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -14,7 +15,31 @@ use std::{
 
 /// Calendar time, in the microseconds that both databases keep.
 pub fn now() -> DateTime<Utc> {
-    Utc::now().trunc_subsecs(6)
+    Utc::now().trunc_subsecs(6) + faults::calendar_ahead()
+}
+
+/// The calendar that all who share a database go by, on whichever machine: that of its server. Who shares a file is on one
+/// machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SharedCalendar {
+    /// Of this machine's.
+    ahead: TimeDelta,
+}
+
+impl SharedCalendar {
+    /// As the server told the time at some moment between these two.
+    pub fn told(asked_at: DateTime<Utc>, told: DateTime<Utc>, answered_at: DateTime<Utc>) -> SharedCalendar {
+        SharedCalendar { ahead: told - (asked_at + (answered_at - asked_at) / 2) }
+    }
+
+    pub fn now(self) -> DateTime<Utc> {
+        now() + self.ahead
+    }
+
+    /// Whether another answer says something else, and not only took another time on its way.
+    pub fn differs(self, other: SharedCalendar) -> bool {
+        (self.ahead - other.ahead).abs() > TREMBLE
+    }
 }
 
 /// Time for measuring and waiting, which no correction of the calendar moves. It follows tokio's clock, so that a test
@@ -46,13 +71,13 @@ struct Suspension {
 }
 
 /// The two clocks are read one after the other, so their difference trembles. No suspension is shorter.
-const TREMBLE: Duration = Duration::from_secs(1);
+const TREMBLE: TimeDelta = TimeDelta::seconds(1);
 
 impl Suspension {
     /// Grows only, so that the steady clock never goes backwards.
     fn update(&mut self, ahead: Duration) -> Duration {
         let total = ahead.saturating_sub(self.at_first);
-        if total > self.total + TREMBLE {
+        if total > self.total + TREMBLE.to_std().unwrap_or_default() {
             self.total = total;
         }
         self.total
@@ -83,5 +108,14 @@ mod tests {
         let mut seen = Suspension { at_first: 100 * second, total: Duration::ZERO };
         let counted = [100, 101, 99, 3700, 3699, 3701, 5000].map(|ahead| seen.update(ahead * second).as_secs());
         assert_eq!(counted, [0, 0, 0, 3600, 3600, 3600, 4900]);
+    }
+
+    #[test]
+    fn the_calendar_of_a_server_is_told_in_the_middle_of_a_question() {
+        let at = |secs: i64| DateTime::from_timestamp(secs, 0).expect("a moment");
+        let ours = SharedCalendar::default();
+        let ahead = SharedCalendar::told(at(100), at(402), at(104));
+        assert_eq!(ahead, SharedCalendar { ahead: TimeDelta::seconds(300) });
+        assert!(ahead.differs(ours) && !SharedCalendar::told(at(100), at(101), at(101)).differs(ours));
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! Compiled to nothing unless the `fault-hooks` feature is on, which only the tests switch on. Then `SEGNO_FAULTS`
 //! names points and the visit at which each panics, for example `gate.acquire=3,writer.commit=2`; `writer.commit=2+`
-//! panics at every visit from the second on, and `writer.commit=2!` hangs there for ever. `SEGNO_FAULT_HASTE` divides the service's long waits, so that a test lives
-//! through days in seconds.
+//! panics at every visit from the second on, and `writer.commit=2!` hangs there for ever. `SEGNO_FAULT_HASTE` divides the
+//! service's long waits, so that a test lives through days in seconds; `SEGNO_FAULT_CALENDAR` sets its calendar ahead, in
+//! seconds.
 
+use chrono::TimeDelta;
 use std::time::Duration;
 
 #[cfg(feature = "fault-hooks")]
@@ -50,6 +52,21 @@ pub fn visit(point: &str) {
 #[cfg(not(feature = "fault-hooks"))]
 #[inline(always)]
 pub fn visit(_point: &str) {}
+
+/// How far a test has set the calendar ahead.
+#[cfg(feature = "fault-hooks")]
+pub fn calendar_ahead() -> TimeDelta {
+    use std::sync::LazyLock;
+    static AHEAD: LazyLock<i64> =
+        LazyLock::new(|| std::env::var("SEGNO_FAULT_CALENDAR").ok().and_then(|text| text.parse().ok()).unwrap_or(0));
+    TimeDelta::seconds(*AHEAD)
+}
+
+#[cfg(not(feature = "fault-hooks"))]
+#[inline(always)]
+pub fn calendar_ahead() -> TimeDelta {
+    TimeDelta::zero()
+}
 
 /// A wait of the service: as it is set, but for a test that is in haste.
 #[cfg(feature = "fault-hooks")]

@@ -3,7 +3,7 @@
 
 use super::progress::{GateView, GateWait};
 use crate::{
-    clock,
+    clock::{self, SharedCalendar},
     engine::gate::{
         GateSettings, Limited, PermitUse, Waiting,
         look::{Look, Looked},
@@ -36,6 +36,9 @@ const LATE_AFTER: Duration = Duration::from_secs(3);
 /// Longest sleep: timers stand still while the machine is suspended, so what they wait for may be long over.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
+/// How often the calendar of the database is asked for: those of machines go at different speeds, and are set.
+const CALENDAR_EVERY: Duration = Duration::from_secs(60);
+
 /// The window empties by itself, and nobody else would say so.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
 
@@ -44,6 +47,7 @@ pub struct Gate {
     store: Store,
     view: watch::Sender<GateView>,
     metrics: Metrics,
+    calendar: SharedCalendar,
     machine: SharedGate<u64>,
     askers: HashMap<u64, Asker>,
     num_asks: u64,
@@ -120,11 +124,13 @@ impl Gate {
         settings: GateSettings,
         us: Owner,
         store: Store,
+        calendar: SharedCalendar,
         view: watch::Sender<GateView>,
         metrics: Metrics,
     ) -> Gate {
         Gate {
-            machine: SharedGate::new(settings, us.clone(), clock::steady(), clock::now()),
+            machine: SharedGate::new(settings, us.clone(), clock::steady(), calendar.now()),
+            calendar,
             us,
             store,
             view,
@@ -148,7 +154,7 @@ impl Gate {
         let mut is_idle = false;
         while !is_idle {
             let now = clock::steady();
-            match self.machine.poll(now, clock::now()) {
+            match self.machine.poll(now, self.calendar.now()) {
                 Step::Grant(ticket) => self.grant(ticket, ctx),
                 Step::Refuse(ticket, pause) => self.refuse(ticket, pause),
                 Step::Noted(ticket) => {
@@ -210,7 +216,7 @@ impl Gate {
     }
 
     fn note_pause(&self, pause: Pause) {
-        let left = (pause.until - clock::now()).to_std().unwrap_or_default();
+        let left = (pause.until - self.calendar.now()).to_std().unwrap_or_default();
         self.metrics.handle_pause(pause, left, clock::steady());
     }
 
@@ -240,9 +246,25 @@ impl Gate {
         .spawn(ctx);
     }
 
+    /// Without an answer the gate goes by what it knows: looks say so if the database is away.
+    fn ask_for_calendar(&self, ctx: &mut Context<Self>) {
+        let store = self.store.clone();
+        async move { tokio::time::timeout(LOOK_TIMEOUT, store.calendar()).await }
+            .into_actor(self)
+            .map(|told, gate, ctx| {
+                if let Ok(Ok(calendar)) = told
+                    && calendar.differs(gate.calendar)
+                {
+                    gate.calendar = calendar;
+                    gate.pump(ctx);
+                }
+            })
+            .spawn(ctx);
+    }
+
     fn take_up(&mut self, looked: Looked) {
         let was_loaded = self.machine.is_loaded();
-        self.machine.handle_looked(looked, clock::steady(), clock::now());
+        self.machine.handle_looked(looked, clock::steady(), self.calendar.now());
         for pause in self.machine.pauses().filter(|_| !was_loaded) {
             self.note_pause(pause);
             info!(scope = %pause.scope, class = pause.class.as_str(), until = %pause.until, "pause still in force");
@@ -279,6 +301,7 @@ impl Actor for Gate {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(SHOW_EVERY, |gate, _| gate.show());
+        ctx.run_interval(CALENDAR_EVERY, |gate, ctx| gate.ask_for_calendar(ctx));
         self.pump(ctx);
     }
 }
@@ -287,7 +310,7 @@ impl Supervised for Gate {
     fn restarting(&mut self, _: &mut Self::Context) {
         let still_out = self.out.iter().map(|(number, family)| (*number, *family));
         let unsaved = self.limited.iter().map(|(number, (pause, _))| (*number, *pause));
-        self.machine = self.machine.reborn(still_out, unsaved, clock::steady(), clock::now());
+        self.machine = self.machine.reborn(still_out, unsaved, clock::steady(), self.calendar.now());
         if !self.closing.is_empty() {
             self.machine.handle_closing();
         }
@@ -364,7 +387,7 @@ impl Handler<ReportLimited> for Gate {
     fn handle(&mut self, limited: ReportLimited, ctx: &mut Self::Context) -> Self::Result {
         faults::visit("gate.limited");
         let ReportLimited { number, family, class, retry_after } = limited;
-        let (now, wall) = (clock::steady(), clock::now());
+        let (now, wall) = (clock::steady(), self.calendar.now());
         // A report that an earlier life had heard comes again.
         if !self.limited.contains_key(&number) {
             let Limited { pause, is_news } = self.machine.handle_limited(number, family, class, retry_after, now, wall);

@@ -42,6 +42,7 @@ impl Gatekeeper {
             store: store.clone(),
             client: client.clone(),
             gate: gate_settings(config),
+            calendar: store.calendar().await?,
             batches: batches(config),
             purpose: Purpose::Current,
             guard: guard(config),

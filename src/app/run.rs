@@ -103,6 +103,7 @@ pub(super) async fn run(config: Config, read_from: ReadFrom) -> Result<Exit, Com
         store: store.clone(),
         client: client.clone(),
         gate: gate_settings(&config),
+        calendar: store.calendar().await?,
         batches: batches(&config),
         purpose: routine(&config),
         guard: guard(&config),

@@ -131,6 +131,7 @@ impl Job {
             store: self.store.clone(),
             client: self.client.clone(),
             gate: gate_settings(config),
+            calendar: self.store.calendar().await?,
             batches: batches(config),
             purpose: self.purpose,
             guard: guard(config),

@@ -4,10 +4,12 @@
 use super::ledger::{add_entries, entries_of_day, learned, lift_rate_pause, save_learned};
 use super::limits::{note_pause, noted_pauses};
 use super::schema::{gate_processes, rate_limits};
-use super::types::At;
+use super::types::{At, Instant};
 use super::{Conn, Store, StoreError, with_conn};
+use crate::clock::{self, SharedCalendar};
 use crate::model::{GateProcess, Owner, PauseScope, ProbeClaim, Sent, SharedChange, SharedLimits, UnknownWord};
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::upsert::excluded;
 use diesel::{BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, sql_query};
 use diesel_async::RunQueryDsl;
@@ -36,6 +38,14 @@ impl Store {
             Ok(Some(ruled))
         })
         .await
+    }
+
+    /// The calendar that all go by who share the database.
+    pub async fn calendar(&self) -> Result<SharedCalendar, StoreError> {
+        let Conn::Pg(c) = &mut self.connect().await? else { return Ok(SharedCalendar::default()) };
+        let asked_at = clock::now();
+        let told: At = diesel::select(sql::<Instant>("clock_timestamp()")).get_result(&mut **c).await?;
+        Ok(SharedCalendar::told(asked_at, told.into(), clock::now()))
     }
 
     /// Forgets what was sent, and to whom the next request belongs: another server knows nothing of it.

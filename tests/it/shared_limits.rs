@@ -31,6 +31,33 @@ fn arrivals(sandbox: &Sandbox) -> Vec<(u64, u64)> {
     to_api.map(|entry| (number(&entry["at_ms"]), number(&entry["status"]))).collect()
 }
 
+/// On two machines, of which one is five minutes behind and one five minutes ahead. They go by the server's calendar.
+#[test]
+fn two_processes_whose_calendars_are_apart_send_what_one_may() {
+    if !Backend::Postgres.is_available() {
+        return;
+    }
+    let (database, sandbox) = (Database::new(Backend::Postgres), two_people());
+    let syncs = syncs(&database, &sandbox);
+    sandbox.configure(json!({ "rate": { "max": 1000, "window_ms": 4000 }, "latency_ms": 30 }));
+    std::thread::sleep(Duration::from_millis(4500));
+    sandbox.forget_requests();
+    let running: Vec<_> = syncs
+        .into_iter()
+        .zip(["-300", "300"])
+        .map(|(sync, ahead)| {
+            let sync = sync.env("SEGNO_RATE_LIMIT_REQUESTS", "25").env("SEGNO_RATE_LIMIT_WINDOW", "4s");
+            sync.env("SEGNO_FAULT_CALENDAR", ahead).spawn()
+        })
+        .collect();
+    for ended in running.into_iter().map(|running| running.wait()) {
+        assert_eq!(ended.code, Some(0), "{}", ended.told());
+        ended.assert_calm();
+    }
+    let busiest = sandbox.stat("max_in_window");
+    assert!((15..=25).contains(&busiest), "{busiest} in four seconds");
+}
+
 both! {
     fn two_processes_at_once_send_what_one_may(backend) {
         let (database, sandbox) = (Database::new(backend), two_people());

@@ -19,7 +19,7 @@ use super::{
     syncer::{Dismiss, Observed, RunEnded, StartRun, StopRun, Syncer, SyncerSetup},
 };
 use crate::{
-    clock,
+    clock::{self, SharedCalendar},
     engine::{
         gate::GateSettings,
         playback::PlaybackSettings,
@@ -55,6 +55,8 @@ pub struct Service {
     pub store: Store,
     pub client: Client,
     pub gate: GateSettings,
+    /// What the gate goes by.
+    pub calendar: SharedCalendar,
     pub batches: BatchSizes,
     /// What every run is for.
     pub purpose: Purpose,
@@ -127,9 +129,10 @@ impl Supervisor {
                 CheckpointWriter::new(store, owner, metrics)
             });
             let (store, owner) = (service.store.clone(), service.owner.clone());
-            let (settings, view, metrics) = (service.gate, service.gate_view.clone(), service.metrics.clone());
+            let (settings, calendar) = (service.gate, service.calendar);
+            let (view, metrics) = (service.gate_view.clone(), service.metrics.clone());
             let gate = start_guarded(Child::Gate, policy, ctx.address().recipient(), |_| {
-                Gate::new(settings, owner, store, view, metrics)
+                Gate::new(settings, owner, store, calendar, view, metrics)
             });
             let runs = Runs::once(service.purpose, []);
             Supervisor {

@@ -37,7 +37,7 @@ pub const PARK: Duration = Duration::from_secs(24 * 3600);
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// How far the calendar of this machine may be ahead of the API's.
-const CLOCK_MARGIN: TimeDelta = TimeDelta::minutes(10);
+const CLOCK_MARGIN: TimeDelta = TimeDelta::minutes(15);
 
 /// Shortest wait after a pause that should be over and is not. The gate refuses it without a request.
 const PAUSE_WAIT_MIN: Duration = Duration::from_secs(5);

@@ -197,8 +197,8 @@ fn a_history_that_was_empty_can_have_a_gap_too() {
     let full: Vec<i64> = (0..50).map(|n| 5000 - n * 100).collect();
     let judge = |since| gap(&page(&full), &KnownPlays::default(), Some(at(since)), at(9000));
     // Found by the simulation: the calendar of this machine was two minutes ahead, and what was heard in them was in no gap.
-    assert_eq!(judge(-60), Some(PlayGap { played_after: at(-660), played_before: at(100) }));
-    assert_eq!(judge(900), None, "these are late rows, from before anything was tracked");
+    assert_eq!(judge(-60), Some(PlayGap { played_after: at(-960), played_before: at(100) }));
+    assert_eq!(judge(1200), None, "these are late rows, from before anything was tracked");
 }
 
 /// Found by the simulation: eight answers in a row showed no play, and what they hid was in no gap.
