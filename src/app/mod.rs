@@ -58,6 +58,7 @@ use std::{
     process::ExitCode,
     time::Duration,
 };
+use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
 
 /// A server that takes longer to accept a connection is as good as down.
@@ -150,7 +151,11 @@ pub fn run(cli: Cli) -> ExitCode {
     telemetry::install_panic_hook();
     stderr::write_like(cli.log_format.into());
     // One thread carries all actors; tokio's own threads carry the blocking calls of SQLite.
-    let exit = match System::new().block_on(command(cli)) {
+    let system = match cli.command {
+        Command::Import(_) => System::with_tokio_rt(runtime_of_import),
+        _ => System::new(),
+    };
+    let exit = match system.block_on(command(cli)) {
         Ok(exit) => exit,
         Err(error) => {
             error.message.lines().for_each(complain);
@@ -159,6 +164,12 @@ pub fn run(cli: Cli) -> ExitCode {
     };
     telemetry::finish();
     ExitCode::from(exit.code())
+}
+
+/// One thread reads files, one writes: each thread that SQLite ever worked on keeps as much memory as it once took.
+fn runtime_of_import() -> Runtime {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().max_blocking_threads(2).build().expect("a runtime, as actix makes one itself")
 }
 
 async fn command(cli: Cli) -> Result<Exit, CommandError> {
