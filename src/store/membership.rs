@@ -13,6 +13,19 @@ use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
+/// The name of an entity type's membership table, and of its column that holds the item.
+pub(super) const fn table_of(entity: EntityType) -> (&'static str, &'static str) {
+    match entity {
+        EntityType::Tracks => ("saved_tracks", "track_id"),
+        EntityType::Albums => ("saved_albums", "album_id"),
+        EntityType::Artists => ("followed_artists", "artist_id"),
+        EntityType::Playlists => ("library_playlists", "playlist_id"),
+        EntityType::Shows => ("saved_shows", "show_id"),
+        EntityType::Episodes => ("saved_episodes", "episode_id"),
+        EntityType::Audiobooks => ("saved_audiobooks", "audiobook_id"),
+    }
+}
+
 /// Evaluates an expression with a membership table and its item column in scope.
 macro_rules! with_table {
     ($schema:ident::$column:ident, |$table:ident, $item_id:ident| $body:expr) => {{

@@ -9,7 +9,7 @@ use super::{
 use crate::store::{
     StoreError,
     browse::{
-        AlbumEntry, ArtistEntry, AudiobookEntry, DateKey, EpisodeEntry, ListPage, Members, NameKey, PlaylistEntry,
+        AlbumEntry, ArtistEntry, AudiobookEntry, EpisodeEntry, ListPage, Member, Members, PlaylistEntry,
         PlaylistItemEntry, ShowEntry, TrackEntry, VersionEntry, Walk,
     },
 };
@@ -17,6 +17,7 @@ use actix_web::{
     HttpRequest,
     web::{Data, Json, Path, ServiceConfig, get, resource},
 };
+use serde::{Serialize, de::DeserializeOwned};
 use utoipa::IntoParams;
 
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -90,17 +91,9 @@ impl Asked {
         Ok(Asked { members: Members { account, search, are_removed }, sort, is_descending, list, params })
     }
 
-    async fn by_date<T>(
+    async fn page<T, K: Serialize + DeserializeOwned>(
         &self,
-        read: impl AsyncFnOnce(&Members, &Walk<DateKey>) -> Result<ListPage<T, DateKey>, StoreError>,
-    ) -> Result<Json<List<T>>, Problem> {
-        let walk = walk(&self.params, &self.list, self.is_descending)?;
-        Ok(Json(list(read(&self.members, &walk).await?, &self.list)))
-    }
-
-    async fn by_name<T>(
-        &self,
-        read: impl AsyncFnOnce(&Members, &Walk<NameKey>) -> Result<Option<ListPage<T, NameKey>>, StoreError>,
+        read: impl AsyncFnOnce(&Members, &Walk<K>) -> Result<Option<ListPage<T, K>>, StoreError>,
     ) -> Result<Json<List<T>>, Problem> {
         let walk = walk(&self.params, &self.list, self.is_descending)?;
         let page = read(&self.members, &walk).await?.ok_or_else(|| {
@@ -111,6 +104,20 @@ impl Asked {
     }
 }
 
+const BY_DATE_OR_NAME: [(&str, Sort); 2] = [("added_at", Sort::Date), ("name", Sort::Name)];
+
+async fn members<T: Member>(
+    state: &WebState,
+    request: &HttpRequest,
+    sorts: &[(&str, Sort)],
+) -> Result<Json<List<T>>, Problem> {
+    let asked = Asked::read(request, state, T::ENTITY.as_str(), sorts).await?;
+    match asked.sort {
+        Sort::Name => asked.page(async |members, walk| state.store.members_by_name(members, walk).await).await,
+        _ => asked.page(async |members, walk| state.store.members_by_date(members, walk).await.map(Some)).await,
+    }
+}
+
 /// Saved tracks.
 #[utoipa::path(
     get, path = "/api/v1/tracks", tag = "library",
@@ -118,11 +125,7 @@ impl Asked {
     responses((status = 200, body = List<TrackEntry>), ReadProblems)
 )]
 pub async fn tracks(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<TrackEntry>>, Problem> {
-    let asked = Asked::read(&request, &state, "tracks", &[("added_at", Sort::Date), ("name", Sort::Name)]).await?;
-    match asked.sort {
-        Sort::Name => asked.by_name(async |members, walk| state.store.tracks_by_name(members, walk).await).await,
-        _ => asked.by_date(async |members, walk| state.store.tracks_by_date(members, walk).await).await,
-    }
+    members(&state, &request, &BY_DATE_OR_NAME).await
 }
 
 /// Saved albums.
@@ -132,11 +135,7 @@ pub async fn tracks(state: Data<WebState>, request: HttpRequest) -> Result<Json<
     responses((status = 200, body = List<AlbumEntry>), ReadProblems)
 )]
 pub async fn albums(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<AlbumEntry>>, Problem> {
-    let asked = Asked::read(&request, &state, "albums", &[("added_at", Sort::Date), ("name", Sort::Name)]).await?;
-    match asked.sort {
-        Sort::Name => asked.by_name(async |members, walk| state.store.albums_by_name(members, walk).await).await,
-        _ => asked.by_date(async |members, walk| state.store.albums_by_date(members, walk).await).await,
-    }
+    members(&state, &request, &BY_DATE_OR_NAME).await
 }
 
 /// Followed artists.
@@ -146,12 +145,7 @@ pub async fn albums(state: Data<WebState>, request: HttpRequest) -> Result<Json<
     responses((status = 200, body = List<ArtistEntry>), ReadProblems)
 )]
 pub async fn artists(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<ArtistEntry>>, Problem> {
-    let asked =
-        Asked::read(&request, &state, "artists", &[("name", Sort::Name), ("first_seen_at", Sort::Date)]).await?;
-    match asked.sort {
-        Sort::Name => asked.by_name(async |members, walk| state.store.artists_by_name(members, walk).await).await,
-        _ => asked.by_date(async |members, walk| state.store.artists_by_date(members, walk).await).await,
-    }
+    members(&state, &request, &[("name", Sort::Name), ("first_seen_at", Sort::Date)]).await
 }
 
 /// Saved shows.
@@ -161,11 +155,7 @@ pub async fn artists(state: Data<WebState>, request: HttpRequest) -> Result<Json
     responses((status = 200, body = List<ShowEntry>), ReadProblems)
 )]
 pub async fn shows(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<ShowEntry>>, Problem> {
-    let asked = Asked::read(&request, &state, "shows", &[("added_at", Sort::Date), ("name", Sort::Name)]).await?;
-    match asked.sort {
-        Sort::Name => asked.by_name(async |members, walk| state.store.shows_by_name(members, walk).await).await,
-        _ => asked.by_date(async |members, walk| state.store.shows_by_date(members, walk).await).await,
-    }
+    members(&state, &request, &BY_DATE_OR_NAME).await
 }
 
 /// Saved episodes.
@@ -175,11 +165,7 @@ pub async fn shows(state: Data<WebState>, request: HttpRequest) -> Result<Json<L
     responses((status = 200, body = List<EpisodeEntry>), ReadProblems)
 )]
 pub async fn episodes(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<EpisodeEntry>>, Problem> {
-    let asked = Asked::read(&request, &state, "episodes", &[("added_at", Sort::Date), ("name", Sort::Name)]).await?;
-    match asked.sort {
-        Sort::Name => asked.by_name(async |members, walk| state.store.episodes_by_name(members, walk).await).await,
-        _ => asked.by_date(async |members, walk| state.store.episodes_by_date(members, walk).await).await,
-    }
+    members(&state, &request, &BY_DATE_OR_NAME).await
 }
 
 /// Saved audiobooks.
@@ -189,11 +175,7 @@ pub async fn episodes(state: Data<WebState>, request: HttpRequest) -> Result<Jso
     responses((status = 200, body = List<AudiobookEntry>), ReadProblems)
 )]
 pub async fn audiobooks(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<AudiobookEntry>>, Problem> {
-    let asked = Asked::read(&request, &state, "audiobooks", &[("added_at", Sort::Date), ("name", Sort::Name)]).await?;
-    match asked.sort {
-        Sort::Name => asked.by_name(async |members, walk| state.store.audiobooks_by_name(members, walk).await).await,
-        _ => asked.by_date(async |members, walk| state.store.audiobooks_by_date(members, walk).await).await,
-    }
+    members(&state, &request, &BY_DATE_OR_NAME).await
 }
 
 /// Playlists, as the library has them or by name.
@@ -204,14 +186,12 @@ pub async fn audiobooks(state: Data<WebState>, request: HttpRequest) -> Result<J
 )]
 pub async fn playlists(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<PlaylistEntry>>, Problem> {
     let asked = Asked::read(&request, &state, "playlists", &[("position", Sort::Place), ("name", Sort::Name)]).await?;
-    if asked.sort == Sort::Name {
-        let by_name = async |members: &Members, walk: &Walk<NameKey>| {
-            state.store.playlists_by_name(members, walk).await.map(Some)
-        };
-        return asked.by_name(by_name).await;
+    match asked.sort {
+        Sort::Name => {
+            asked.page(async |members, walk| state.store.playlists_by_name(members, walk).await.map(Some)).await
+        }
+        _ => asked.page(async |members, walk| state.store.playlists_by_place(members, walk).await.map(Some)).await,
     }
-    let walk = walk(&asked.params, &asked.list, asked.is_descending)?;
-    Ok(Json(list(state.store.playlists_by_place(&asked.members, &walk).await?, &asked.list)))
 }
 
 /// A playlist that is, or was, in the library.

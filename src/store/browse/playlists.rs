@@ -7,7 +7,7 @@ use crate::store::schema::{library_playlists, playlists};
 use crate::store::types::At;
 use crate::store::{Conn, Store, StoreError, with_conn};
 use chrono::{DateTime, Utc};
-use diesel::dsl::sql;
+use diesel::dsl::{auto_type, sql};
 use diesel::sql_types::Text;
 use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, Queryable};
 use diesel_async::RunQueryDsl;
@@ -65,7 +65,7 @@ impl Store {
                 let (place, id) = after.map_or((first, ""), |key| (key.position, &key.id));
                 let read: Vec<PlaylistRow> = with_conn!(conn, |c| {
                     let (at, to) = (library_playlists::position, library_playlists::playlist_id);
-                    in_order!(listed!(members.account), walk.is_descending, at, to, place, id, limit, |ordered| {
+                    in_order!(listed(members.account.0), walk.is_descending, at, to, place, id, limit, |ordered| {
                         ordered.select(COLUMNS).load(c).await
                     })
                 })?;
@@ -91,7 +91,7 @@ impl Store {
                 let folded = || sql::<Text>(&in_sql);
                 let read: Vec<PlaylistRow> = with_conn!(conn, |c| {
                     let to = library_playlists::playlist_id;
-                    in_order!(listed!(members.account), walk.is_descending, folded(), to, name, id, limit, |ordered| {
+                    in_order!(listed(members.account.0), walk.is_descending, folded(), to, name, id, limit, |ordered| {
                         ordered.select(COLUMNS).load(c).await
                     })
                 })?;
@@ -105,7 +105,7 @@ impl Store {
     pub async fn playlist(&self, account: AccountId, id: &str) -> Result<Option<PlaylistEntry>, StoreError> {
         let conn = &mut self.connect().await?;
         let row: Option<PlaylistRow> = with_conn!(conn, |c| {
-            listed!(account).filter(playlists::id.eq(id)).select(COLUMNS).first(c).await.optional()
+            listed(account.0).filter(playlists::id.eq(id)).select(COLUMNS).first(c).await.optional()
         })?;
         Ok(row.map(PlaylistEntry::from))
     }
@@ -121,14 +121,13 @@ pub(super) async fn is_listed(conn: &mut Conn, account: AccountId, id: &str) -> 
     Ok(row.is_some())
 }
 
-macro_rules! listed {
-    ($account:expr) => {
-        library_playlists::table
-            .inner_join(playlists::table.on(playlists::id.eq(library_playlists::playlist_id)))
-            .filter(library_playlists::account_id.eq($account.0))
-    };
+/// The playlists of an account.
+#[auto_type]
+fn listed(account: i64) -> _ {
+    library_playlists::table
+        .inner_join(playlists::table.on(playlists::id.eq(library_playlists::playlist_id)))
+        .filter(library_playlists::account_id.eq(account))
 }
-use listed;
 
 #[derive(Debug, Queryable)]
 struct PlaylistRow {
