@@ -24,6 +24,7 @@ mod due_playlists;
 mod error;
 mod export;
 mod feed;
+mod followers;
 mod gaps;
 mod heard;
 mod held;
@@ -66,7 +67,6 @@ mod types;
 mod upsert;
 mod url;
 mod versions;
-mod webhooks;
 
 pub use accounts::{Account, Person};
 pub use backup::back_up;

@@ -7,7 +7,7 @@ use super::schema::{albums, artists, library_playlists, playlist_items, tracks};
 use super::sync_states::{self, SyncState, earliest_reset, shown};
 use super::types::{At, len};
 use super::{
-    Conn, SignIn, Store, StoreError, by_hand, gaps, held, limits, membership, nodes, plays, relay, tokens, webhooks,
+    Conn, SignIn, Store, StoreError, by_hand, followers, gaps, held, limits, membership, nodes, plays, tokens,
     with_conn,
 };
 use crate::model::status::{
@@ -57,8 +57,7 @@ impl Store {
         let nodes = nodes::list(&mut conn, now).await?;
         let limit = |pause: &Pause| LimitStatus { family: pause.scope, class: pause.class, blocked_until: pause.until };
         let limits = pauses.iter().map(limit).collect();
-        let webhooks = webhooks::list(&mut conn).await?;
-        let stream = relay::status(&mut conn).await?;
+        let (webhooks, stream) = followers::list(&mut conn).await?;
         Ok(Status { accounts: statuses, limits, forecast: Vec::new(), nodes, capacity: None, webhooks, stream })
     }
 
