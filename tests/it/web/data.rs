@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A service that has read everything once, and no list of it is empty.
 fn settled(database: &Database, sandbox: &Sandbox) -> Page {
     let page = Page::start(database, service(database, sandbox));
-    wait_until("the first sync is complete", || {
-        database.has_tables() && num_complete(database) == crate::support::NUM_ENTITY_TYPES
-    });
+    database.wait_for_first_sync();
     page
 }
 
@@ -286,7 +284,7 @@ both! {
         };
         sandbox.rules(Value::from_iter([limited("*", 4, "rate_limited", "1"), limited("albums", 0, "quota", "9000")]));
         let page = Page::start(&database, service(&database, &sandbox));
-        let is_read = || database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES - 1;
+        let is_read = || database.num_complete() == crate::support::NUM_ENTITY_TYPES - 1;
         wait_until("all but albums is read", is_read);
         let tracks = serde_json::json!({ "entity_types": ["tracks"] });
         wait_until("the run is over", || page.entity("tracks")["next_run_at"].is_string());
