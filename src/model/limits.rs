@@ -32,13 +32,8 @@ impl LimitClass {
         }
     }
 
-    /// Reads the class of a stored pause.
     pub fn from_word(word: &str) -> Option<LimitClass> {
-        match word {
-            "rate" => Some(LimitClass::Rate),
-            "quota" => Some(LimitClass::Quota),
-            _ => None,
-        }
+        [LimitClass::Rate, LimitClass::Quota, LimitClass::Ceiling].into_iter().find(|class| class.as_str() == word)
     }
 }
 

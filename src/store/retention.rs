@@ -9,13 +9,15 @@
 //! | `sync_odd_items` of plays | never: no other table has the names in them |
 //! | `held_removals` | when they are decided on |
 //! | `request_ledger` | after two days, with the next requests; else some time later |
+//! | `cooldowns` | some time after they have ended |
 //! | `orders` | some time after they were given |
 //! | `nodes` | some time after they were last heard of |
 //! | pauses in `rate_limits` | when they are lifted; else some time after they have ended |
 
 use super::plays::ODD_ENTITY;
 use super::schema::{
-    library_playlists, nodes, orders, play_gaps, rate_limits, request_ledger, sync_batches, sync_gaps, sync_odd_items,
+    cooldowns, library_playlists, nodes, orders, play_gaps, rate_limits, request_ledger, sync_batches, sync_gaps,
+    sync_odd_items,
 };
 use super::types::At;
 use super::{Store, StoreError, with_conn};
@@ -55,10 +57,13 @@ impl Store {
             let over = table.filter(blocked_until.lt(then));
             diesel::update(over).set((blocked_until.eq(None::<At>), class.eq(None::<String>))).execute(c).await
         })?;
+        let cooldowns = with_conn!(conn, |c| {
+            diesel::delete(cooldowns::table.filter(cooldowns::ends_at.lt(then))).execute(c).await
+        })?;
         let orders =
             with_conn!(conn, |c| diesel::delete(orders::table.filter(orders::given_at.lt(then))).execute(c).await)?;
         let nodes =
             with_conn!(conn, |c| diesel::delete(nodes::table.filter(nodes::seen_at.lt(then))).execute(c).await)?;
-        Ok(batches + gaps + play_gaps + odd + ledger + pauses + orders + nodes)
+        Ok(batches + gaps + play_gaps + odd + ledger + pauses + cooldowns + orders + nodes)
     }
 }

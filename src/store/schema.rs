@@ -383,6 +383,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     albums,
     artists,
     audiobooks,
+    cooldowns,
     episodes,
     feed_positions,
     followed_artists,

@@ -140,6 +140,19 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Instant;
 
+    cooldowns (id) {
+        id -> BigInt,
+        family -> Text,
+        class -> Text,
+        began_at -> Instant,
+        ends_at -> Instant,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Instant;
+
     gate_processes (owner) {
         owner -> Text,
         owner_label -> Text,
