@@ -8,6 +8,7 @@ use super::rows::{AlbumArtistRow, AlbumRow, ArtistRow, TrackArtistRow, TrackRow}
 use super::schema::{album_artists, albums, track_artists, tracks};
 use super::spoken_rows::{AudiobookRow, EpisodeRow, ShowRow};
 use super::types::{At, Words};
+use super::upsert::Row;
 use super::{Conn, StoreError, with_conn};
 use crate::model::{Album, Artist, ArtistRef, Audiobook, EntityType, Episode, PerEntity, Show, Track};
 use diesel::{ExpressionMethods, NullableExpressionMethods, QueryDsl};

@@ -5,11 +5,10 @@ use super::feed::seq_of;
 use super::outbox::HEAD;
 use super::relay::RELAY;
 use super::schema::{feed_positions, nodes};
-use super::types::At;
 use super::{Conn, Store, StoreError, with_conn};
 use crate::model::EventKind;
 use crate::model::status::{StreamStatus, WebhookStatus};
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
 use diesel::sql_types::BigInt;
 use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable};
@@ -62,9 +61,9 @@ struct Row {
     events: Option<String>,
     /// Of the one that moves it.
     node: Option<String>,
-    moved_at: Option<At>,
-    failing_since: Option<At>,
-    next_try_at: Option<At>,
+    moved_at: Option<DateTime<Utc>>,
+    failing_since: Option<DateTime<Utc>>,
+    next_try_at: Option<DateTime<Utc>>,
     error: Option<String>,
 }
 
@@ -89,9 +88,9 @@ pub(super) async fn list(conn: &mut Conn) -> Result<(Vec<WebhookStatus>, Option<
                 node: row.node,
                 published: u64::try_from(row.seq).unwrap_or_default(),
                 waiting: u64::try_from(head - row.seq).unwrap_or_default(),
-                moved_at: row.moved_at.map(DateTime::from),
-                failing_since: row.failing_since.map(DateTime::from),
-                next_try_at: row.next_try_at.map(DateTime::from),
+                moved_at: row.moved_at,
+                failing_since: row.failing_since,
+                next_try_at: row.next_try_at,
                 error: row.error,
             });
             continue;
@@ -100,8 +99,8 @@ pub(super) async fn list(conn: &mut Conn) -> Result<(Vec<WebhookStatus>, Option<
         let waiting = if row.failing_since.is_some() { num_waiting(conn, &row).await? } else { 0 };
         webhooks.push(WebhookStatus {
             host: row.host,
-            failing_since: row.failing_since.map(DateTime::from),
-            next_try_at: row.next_try_at.map(DateTime::from),
+            failing_since: row.failing_since,
+            next_try_at: row.next_try_at,
             error: row.error,
             waiting,
         });

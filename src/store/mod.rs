@@ -15,6 +15,7 @@ mod backup;
 mod batches;
 pub mod browse;
 mod by_hand;
+mod by_sql;
 mod careful;
 mod catalogue;
 mod changed_rows;

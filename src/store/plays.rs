@@ -31,20 +31,19 @@ pub(super) const ODD_ENTITY: &str = "plays";
 impl Store {
     /// Where tracking stands; all empty before the first poll.
     pub async fn load_playback(&self, account: AccountId) -> Result<PlaybackRecord, StoreError> {
-        type Row = (Option<At>, Option<At>, Option<At>, Option<At>, Option<String>);
+        type Moment = Option<DateTime<Utc>>;
+        type Row = (Moment, Moment, Moment, Moment, Option<String>);
         let conn = &mut self.connect().await?;
         let row: Option<Row> = with_conn!(conn, |c| {
             use playback_states::*;
             let columns = (last_polled_at, last_new_at, next_poll_at, parked_until, error_message);
             table.filter(account_id.eq(account.0)).select(columns).get_result(c).await.optional()
         })?;
-        let authorized_at: Option<At> = with_conn!(conn, |c| {
+        let authorized_at: Moment = with_conn!(conn, |c| {
             let row = accounts::table.filter(accounts::id.eq(account.0));
             row.select(accounts::authorized_at).get_result(c).await.optional()
         })?;
         let (last_polled_at, last_new_at, next_poll_at, parked_until, error) = row.unwrap_or_default();
-        let [last_polled_at, last_new_at, next_poll_at, parked_until, authorized_at] =
-            [last_polled_at, last_new_at, next_poll_at, parked_until, authorized_at].map(|at| at.map(DateTime::from));
         Ok(PlaybackRecord { last_polled_at, last_new_at, next_poll_at, parked_until, error, authorized_at })
     }
 
@@ -288,7 +287,7 @@ pub(super) async fn status(
     account: AccountId,
     counts: &PlayCounts,
 ) -> Result<PlaybackStatus, StoreError> {
-    type Row = (Option<At>, Option<At>, Option<At>, Option<At>, Option<String>);
+    type Row = (Option<At>, Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<String>);
     let last: Option<At> = with_conn!(conn, |c| {
         use plays::{account_id, played_at, table};
         table.filter(account_id.eq(account.0)).select(max(played_at)).first(c).await
@@ -306,24 +305,25 @@ pub(super) async fn status(
         table.filter(account_id.eq(account.0)).select((max(finished_at), count_star())).first(c).await
     })?;
     let num_plays = counts.count(conn, account, (last_new_at, last, imported)).await?;
-    let gaps: Vec<(At, At, At)> = with_conn!(conn, |c| {
+    type Gap = (DateTime<Utc>, DateTime<Utc>, DateTime<Utc>);
+    let gaps: Vec<Gap> = with_conn!(conn, |c| {
         use play_gaps::{account_id, detected_at, healed_at, played_after, played_before, table};
         let open = table.filter(account_id.eq(account.0)).filter(healed_at.is_null());
         open.order(played_before.desc()).select((played_after, played_before, detected_at)).load(c).await
     })?;
-    let gap = |(after, before, detected): &(At, At, At)| PlayGapStatus {
-        played_after: DateTime::from(*after),
-        played_before: DateTime::from(*before),
-        detected_at: DateTime::from(*detected),
+    let gap = |(played_after, played_before, detected_at): &Gap| PlayGapStatus {
+        played_after: *played_after,
+        played_before: *played_before,
+        detected_at: *detected_at,
     };
     Ok(PlaybackStatus {
         plays: num_plays,
         last_played_at: last.map(DateTime::from),
-        last_polled_at: last_polled_at.map(DateTime::from),
-        next_poll_at: next_poll_at.map(DateTime::from),
+        last_polled_at,
+        next_poll_at,
         open_gaps: len(gaps.len()),
         last_gap: gaps.as_slice().first().map(gap),
         error,
-        parked_until: parked_until.map(DateTime::from),
+        parked_until,
     })
 }

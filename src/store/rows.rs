@@ -26,7 +26,7 @@
 //! not told is not known.
 
 use super::types::{At, Words, clean};
-use super::upsert::{Fuller, upsert_row};
+use super::upsert::upsert_row;
 use crate::model::{AccountId, Album, Artist, ArtistRef, EntityType, Oddity, Playlist, PlaylistItem, Track};
 
 upsert_row! {
@@ -292,13 +292,6 @@ impl<'a> ArtistRow<'a> {
     pub fn mentioned(artist: &'a ArtistRef, at: At) -> ArtistRow<'a> {
         ArtistRow { id: Words(&artist.id), name: Words(&artist.name), genres: None, image_url: None, fetched_at: at }
     }
-
-    /// Takes over what `other`, another mention of the same artist, knows better.
-    pub fn absorb(&mut self, other: ArtistRow<'a>) {
-        self.name = self.name.fuller(other.name);
-        self.genres = self.genres.take().fuller(other.genres);
-        self.image_url = self.image_url.fuller(other.image_url);
-    }
 }
 
 impl<'a> AlbumRow<'a> {
@@ -315,17 +308,6 @@ impl<'a> AlbumRow<'a> {
             num_artists: num_artists(&album.artists),
             fetched_at: at,
         }
-    }
-
-    pub fn absorb(&mut self, other: AlbumRow<'a>) {
-        self.name = self.name.fuller(other.name);
-        self.album_type = self.album_type.fuller(other.album_type);
-        self.release_date = self.release_date.fuller(other.release_date);
-        self.release_date_precision = self.release_date_precision.fuller(other.release_date_precision);
-        self.total_tracks = self.total_tracks.fuller(other.total_tracks);
-        self.upc = self.upc.fuller(other.upc);
-        self.image_url = self.image_url.fuller(other.image_url);
-        self.num_artists = self.num_artists.max(other.num_artists);
     }
 }
 
@@ -345,18 +327,6 @@ impl<'a> TrackRow<'a> {
             fetched_at: at,
             source: "api",
         }
-    }
-
-    pub fn absorb(&mut self, other: TrackRow<'a>) {
-        self.uri = self.uri.fuller(other.uri);
-        self.name = self.name.fuller(other.name);
-        self.album_id = self.album_id.fuller(other.album_id);
-        self.duration_ms = self.duration_ms.fuller(other.duration_ms);
-        self.explicit = self.explicit.fuller(other.explicit);
-        self.disc_number = self.disc_number.fuller(other.disc_number);
-        self.track_number = self.track_number.fuller(other.track_number);
-        self.isrc = self.isrc.fuller(other.isrc);
-        self.num_artists = self.num_artists.max(other.num_artists);
     }
 }
 

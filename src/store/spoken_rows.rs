@@ -2,7 +2,7 @@
 
 use super::rows::words;
 use super::types::{At, Words};
-use super::upsert::{Fuller, upsert_row};
+use super::upsert::upsert_row;
 use crate::model::{Audiobook, Episode, Show};
 
 upsert_row! {
@@ -96,16 +96,6 @@ impl<'a> ShowRow<'a> {
             image_url: words(&show.image_url),
             fetched_at: at,
         }
-    }
-
-    pub fn absorb(&mut self, other: ShowRow<'a>) {
-        self.name = self.name.fuller(other.name);
-        self.publisher = self.publisher.fuller(other.publisher);
-        self.description = self.description.fuller(other.description);
-        self.media_type = self.media_type.fuller(other.media_type);
-        self.explicit = self.explicit.fuller(other.explicit);
-        self.total_episodes = self.total_episodes.fuller(other.total_episodes);
-        self.image_url = self.image_url.fuller(other.image_url);
     }
 }
 

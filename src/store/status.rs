@@ -51,7 +51,7 @@ impl Store {
         let mut conn = self.connect().await?;
         let pauses = limits::pauses(&mut conn, At::from(now)).await?;
         let mut statuses = Vec::new();
-        for sign_in in tokens::list(&mut conn).await? {
+        for sign_in in tokens::list(&mut conn, None).await? {
             statuses.push(account_status(&mut conn, sign_in, &pauses, counts, now).await?);
         }
         let nodes = nodes::list(&mut conn, now).await?;

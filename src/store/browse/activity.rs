@@ -76,8 +76,8 @@ struct RunRow {
     run_id: String,
     entity_type: String,
     phase: String,
-    first_committed_at: Option<At>,
-    last_committed_at: Option<At>,
+    first_committed_at: Option<DateTime<Utc>>,
+    last_committed_at: Option<DateTime<Utc>>,
     batches: i64,
     items_processed: i64,
     new: i64,
@@ -162,14 +162,14 @@ impl Store {
     /// The cooldowns that ended after this, or last, each once and from its beginning: those that began first ahead.
     pub async fn cooldowns_since(&self, then: DateTime<Utc>) -> Result<Vec<PauseEntry>, StoreError> {
         let conn = &mut self.connect().await?;
-        let rows: Vec<(String, String, At, At)> = with_conn!(conn, |c| {
+        let rows: Vec<(String, String, DateTime<Utc>, At)> = with_conn!(conn, |c| {
             use cooldowns::{began_at, class, ends_at, family, id, table};
             let latest = table.filter(ends_at.gt(At::from(then))).order(id.desc()).limit(COOLDOWNS_AT_ONCE);
             latest.select((family, class, began_at, ends_at)).load(c).await
         })?;
         let mut entries: Vec<PauseEntry> = Vec::new();
         for (family, class, from, until) in rows.into_iter().rev() {
-            let (Pause { scope: family, class, until }, from) = (pause(family, Some(class), until)?, from.into());
+            let Pause { scope: family, class, until } = pause(family, Some(class), until)?;
             let before = entries.iter_mut().rev().find(|before| (before.family, before.class) == (family, class));
             match before.filter(|before| from <= before.until + SAME_WITHIN) {
                 Some(before) => before.until = until.max(before.until),
@@ -208,13 +208,12 @@ async fn latest_run_ids(conn: &mut Conn, account: AccountId) -> Result<BTreeSet<
 }
 
 fn entry(row: RunRow, first_took: TimeDelta) -> Option<RunEntry> {
-    let (first, last): (DateTime<Utc>, DateTime<Utc>) = (row.first_committed_at?.into(), row.last_committed_at?.into());
     Some(RunEntry {
         run_id: row.run_id,
         entity_type: row.entity_type,
         phase: row.phase,
-        began_at: first - first_took,
-        ended_at: last,
+        began_at: row.first_committed_at? - first_took,
+        ended_at: row.last_committed_at?,
         batches: row.batches,
         items_processed: row.items_processed,
         new: row.new,

@@ -8,6 +8,7 @@ use crate::model::zone::Zone;
 use crate::store::types::{At, Instant, Words};
 use crate::store::{Conn, Store, StoreError, with_conn};
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
@@ -80,12 +81,6 @@ struct PlaylistRow {
     name: Option<String>,
     #[diesel(sql_type = BigInt)]
     items: i64,
-}
-
-#[derive(QueryableByName)]
-struct SavedRow {
-    #[diesel(sql_type = Nullable<Instant>)]
-    at: Option<At>,
 }
 
 #[derive(QueryableByName)]
@@ -260,21 +255,20 @@ async fn saved_at(
     tracks: &str,
 ) -> Result<Option<DateTime<Utc>>, StoreError> {
     let from = match what {
-        Heard::Tracks => format!("min(m.added_at) AS at FROM saved_tracks m WHERE m.track_id IN ({tracks})"),
+        Heard::Tracks => format!("min(m.added_at) FROM saved_tracks m WHERE m.track_id IN ({tracks})"),
         Heard::Albums => format!(
-            "min(m.added_at) AS at FROM saved_albums m WHERE m.album_id IN (SELECT t.album_id FROM tracks t \
+            "min(m.added_at) FROM saved_albums m WHERE m.album_id IN (SELECT t.album_id FROM tracks t \
              WHERE t.id IN ({tracks}))"
         ),
         Heard::Artists => format!(
-            "min(m.first_seen_at) AS at FROM followed_artists m WHERE m.artist_id IN (SELECT ta.artist_id FROM \
+            "min(m.first_seen_at) FROM followed_artists m WHERE m.artist_id IN (SELECT ta.artist_id FROM \
              track_artists ta WHERE ta.position = 0 AND ta.track_id IN ({tracks}))"
         ),
         // The export has another word for them than the API.
         Heard::Shows => return Ok(None),
     };
-    let sql = format!("SELECT {from} AND m.account_id = {} AND m.removed_at IS NULL", account.0);
-    let row: SavedRow = with_conn!(conn, |c| sql_query(sql).get_result(c).await)?;
-    Ok(row.at.map(DateTime::from))
+    let since = format!("SELECT {from} AND m.account_id = {} AND m.removed_at IS NULL", account.0);
+    Ok(with_conn!(conn, |c| sql::<Nullable<Instant>>(&since).get_result(c).await)?)
 }
 
 fn cut(text: &str, len: usize) -> String {

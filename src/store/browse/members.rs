@@ -81,7 +81,7 @@ impl Store {
             |item| is_found(item, members.search.as_ref()),
             async |after, limit| {
                 let read = by_date(conn, T::ENTITY, members, is_small, walk.is_descending, after, limit).await?;
-                rows(conn, read, |row| DateKey { at: row.came_at.map(DateTime::from), id: row.id.clone() }).await
+                rows(conn, read, |row| DateKey { at: row.came_at, id: row.id.clone() }).await
             },
         )
         .await
@@ -117,9 +117,9 @@ struct MemberRow {
     #[diesel(sql_type = Text)]
     name: String,
     #[diesel(sql_type = Nullable<Instant>)]
-    came_at: Option<At>,
+    came_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Instant>)]
-    removed_at: Option<At>,
+    removed_at: Option<DateTime<Utc>>,
     /// Otherwise it is only in the way.
     #[diesel(sql_type = Bool)]
     is_listed: bool,
@@ -137,7 +137,7 @@ async fn rows<T: Member, K>(
     let row = |row: MemberRow| {
         let mut entry = known.remove(&row.id);
         if let Some(entry) = &mut entry {
-            entry.set_dates(row.came_at.map(DateTime::from), row.removed_at.map(DateTime::from));
+            entry.set_dates(row.came_at, row.removed_at);
         }
         Row { key: key(&row), entry }
     };

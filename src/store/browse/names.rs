@@ -8,12 +8,12 @@
 
 use super::members::{BEYOND, ByName};
 use crate::model::{EntityType, Phase};
+use crate::store::by_sql::count;
 use crate::store::membership::in_membership;
 use crate::store::schema::{accounts, sync_states};
 use crate::store::types::At;
 use crate::store::{Conn, Store, StoreError, with_conn};
-use diesel::sql_types::BigInt;
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, sql_query};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 
 /// Those whose table of the catalogue can have an index of names. Playlists are few.
@@ -50,20 +50,12 @@ pub(super) async fn way(conn: &mut Conn, entity: EntityType, is_small: bool) -> 
 }
 
 async fn has_index(conn: &mut Conn, entity: EntityType) -> Result<bool, StoreError> {
-    #[derive(QueryableByName)]
-    struct Found {
-        #[diesel(sql_type = BigInt)]
-        num: i64,
-    }
     let index = index_of(entity);
-    let sql = match conn {
-        Conn::Sqlite(_) => {
-            format!("SELECT count(*) AS num FROM sqlite_master WHERE type = 'index' AND name = '{index}'")
-        }
-        Conn::Pg(_) => format!("SELECT count(to_regclass('{index}')) AS num"),
+    let found = match conn {
+        Conn::Sqlite(_) => format!("sqlite_master WHERE type = 'index' AND name = '{index}'"),
+        Conn::Pg(_) => format!("to_regclass('{index}') AS found WHERE found IS NOT NULL"),
     };
-    let found: Found = with_conn!(conn, |c| sql_query(sql).get_result(c).await)?;
-    Ok(found.num > 0)
+    Ok(count(conn, &found).await? > 0)
 }
 
 /// Whether every account that was begun is through with its first sync.
