@@ -2,7 +2,7 @@
 
 use super::{
     Problem, WebState,
-    paging::{List, PAGING, Paging, list, walk},
+    paging::{List, Paging, list, params, walk},
     params::Params,
     problem::ReadProblems,
 };
@@ -49,8 +49,6 @@ pub struct Listing {
     removed: Option<bool>,
 }
 
-const LISTING: [&str; 7] = [PAGING[0], PAGING[1], PAGING[2], "q", "sort", "order", "removed"];
-
 /// By what a list is sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sort {
@@ -78,7 +76,7 @@ impl Asked {
         list: &str,
         sorts: &[(&str, Sort)],
     ) -> Result<Asked, Problem> {
-        let params = Params::read(request, &LISTING)?;
+        let params = params(request, &["q", "sort", "order", "removed"])?;
         params.limit()?;
         let sort = params.choice("sort", sorts)?;
         let orders =
@@ -229,7 +227,7 @@ pub async fn playlist_items(
     request: HttpRequest,
     id: Path<String>,
 ) -> Result<Json<List<PlaylistItemEntry>>, Problem> {
-    let params = Params::read(&request, &[PAGING[0], PAGING[1], PAGING[2], "q"])?;
+    let params = params(&request, &["q"])?;
     let name = format!("items of {id}");
     let (walk, search) = (walk(&params, &name, false)?, params.search()?);
     let account = state.account(params.account()?).await?;
@@ -248,7 +246,7 @@ pub async fn playlist_versions(
     request: HttpRequest,
     id: Path<String>,
 ) -> Result<Json<List<VersionEntry>>, Problem> {
-    let params = Params::read(&request, &PAGING)?;
+    let params = params(&request, &[])?;
     let name = format!("versions of {id}");
     let walk = walk(&params, &name, true)?;
     let account = state.account(params.account()?).await?;
