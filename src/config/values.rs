@@ -249,8 +249,8 @@ pub fn webhooks(value: &Value) -> Result<Vec<Url>, String> {
 
 /// Kinds of entries of the feed, each once.
 pub fn events(value: &Value) -> Result<Vec<EventKind>, String> {
-    let known = |word: &str| EventKind::ALL.into_iter().find(|kind| kind.as_str() == word);
-    let kinds: Option<Vec<EventKind>> = value.words().and_then(|words| words.into_iter().map(known).collect());
+    let kinds: Option<Vec<EventKind>> =
+        value.words().and_then(|words| words.into_iter().map(EventKind::of_word).collect());
     kinds.filter(|kinds| !kinds.is_empty() && is_each_once(kinds)).ok_or_else(|| {
         let known = EventKind::ALL.map(EventKind::as_str).join(", ");
         format!("a list of one or more, each once, out of {known}")

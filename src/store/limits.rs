@@ -97,7 +97,7 @@ pub(super) fn pause(family: String, class: Option<String>, until: At) -> Result<
 }
 
 fn class_of(word: String) -> Result<LimitClass, StoreError> {
-    LimitClass::from_word(&word).ok_or_else(|| StoreError::Corrupt {
+    LimitClass::of_word(&word).ok_or_else(|| StoreError::Corrupt {
         column: "rate_limits.class",
         source: UnknownWord { what: "class of limit", word, expected: "rate, quota".to_owned() },
     })

@@ -107,7 +107,7 @@ impl Reading {
 
     pub fn failure(&self) -> Option<LastFailure> {
         Some(LastFailure {
-            kind: FailureKind::parse(self.failure.as_deref()?)?,
+            kind: FailureKind::of_word(self.failure.as_deref()?)?,
             num_tries: to_u32(self.tries),
             since: self.since.map(DateTime::<Utc>::from)?,
             snapshot_id: self.tried_snapshot_id.clone(),
@@ -340,7 +340,7 @@ async fn merge_one_by_one(
             playlist_id: Words(playlist),
             position: *position,
             uri: words(uri),
-            kind: PlaylistItemKind::of_word(kind).as_str(),
+            kind: PlaylistItemKind::of_word(kind).unwrap_or(PlaylistItemKind::Unknown).as_str(),
             track_id: words(track_id),
             name: words(name),
             added_at: *added_at,

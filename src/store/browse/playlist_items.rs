@@ -104,7 +104,7 @@ impl Store {
 fn entry(row: ItemRow, artists: Vec<ArtistLink>) -> PlaylistItemEntry {
     PlaylistItemEntry {
         position: row.position,
-        kind: PlaylistItemKind::of_word(&row.kind),
+        kind: PlaylistItemKind::of_word(&row.kind).unwrap_or(PlaylistItemKind::Unknown),
         uri: row.uri,
         track_id: row.track_id,
         // The item's own name is the one that it had when the playlist was read.

@@ -95,7 +95,7 @@ fn stream(row: Row) -> Stream {
         started_at,
         ended_at,
         ms_played,
-        kind: StreamKind::ALL.into_iter().find(|one| one.as_str() == kind).unwrap_or(StreamKind::Unknown),
+        kind: StreamKind::of_word(&kind).unwrap_or(StreamKind::Unknown),
         uri,
         name,
         creator,
@@ -109,6 +109,6 @@ fn stream(row: Row) -> Stream {
         incognito: row.stream.incognito,
         platform: row.platform,
         country: row.country,
-        origin: if row.origin == "account" { StreamOrigin::Account } else { StreamOrigin::Extended },
+        origin: StreamOrigin::of_word(&row.origin).unwrap_or(StreamOrigin::Extended),
     }
 }
