@@ -4,8 +4,9 @@
 //! wins, and each table is written in the order of its keys: PostgreSQL refuses a batch that changes one row twice, and
 //! two processes that lock rows in the same order cannot deadlock.
 
+use super::membership::IDS_MAX;
 use super::rows::{AlbumArtistRow, AlbumRow, ArtistRow, TrackArtistRow, TrackRow};
-use super::schema::{album_artists, albums, track_artists, tracks};
+use super::schema::{album_artists, albums, artists, audiobooks, episodes, playlists, shows, track_artists, tracks};
 use super::spoken_rows::{AudiobookRow, EpisodeRow, ShowRow};
 use super::types::{At, Words};
 use super::upsert::Row;
@@ -14,7 +15,7 @@ use crate::model::{Album, Artist, ArtistRef, Audiobook, EntityType, Episode, Per
 use diesel::{ExpressionMethods, NullableExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What a batch says about the catalogue.
 #[derive(Debug)]
@@ -218,4 +219,33 @@ async fn forget_track_artists_beyond_the_list(conn: &mut Conn, shrunk: &[String]
         })?;
     }
     Ok(())
+}
+
+/// Names of the catalogue, as far as they are known.
+pub(super) async fn names_of(
+    conn: &mut Conn,
+    entity: EntityType,
+    ids: &[String],
+) -> Result<HashMap<String, String>, StoreError> {
+    let mut names: Vec<(String, String)> = Vec::new();
+    for ids in ids.chunks(IDS_MAX) {
+        macro_rules! names {
+            ($table:ident) => {
+                with_conn!(conn, |c| {
+                    $table::table.filter($table::id.eq_any(ids)).select(($table::id, $table::name)).load(c).await
+                })?
+            };
+        }
+        let some: Vec<(String, String)> = match entity {
+            EntityType::Tracks => names!(tracks),
+            EntityType::Albums => names!(albums),
+            EntityType::Artists => names!(artists),
+            EntityType::Playlists => names!(playlists),
+            EntityType::Shows => names!(shows),
+            EntityType::Episodes => names!(episodes),
+            EntityType::Audiobooks => names!(audiobooks),
+        };
+        names.extend(some.into_iter().filter(|(_, name)| !name.is_empty()));
+    }
+    Ok(names.into_iter().collect())
 }

@@ -5,9 +5,10 @@
 //! person can say that they are gone. A playlist's items are held here, too, under the playlist's id; see
 //! [`super::playlists`].
 
+use super::catalogue::names_of;
 use super::membership::{self, IDS_MAX};
 use super::rows::{HeldRow, LISTING, held};
-use super::schema::{albums, artists, audiobooks, episodes, held_removals, playlist_items, playlists, shows, tracks};
+use super::schema::{held_removals, playlist_items};
 use super::types::{At, Words, len};
 use super::upsert::upsert;
 use super::{Conn, Store, StoreError, with_conn};
@@ -21,7 +22,7 @@ impl Store {
     /// The removals of an account that wait for a later look or for a person, oldest first.
     pub async fn held_removals(&self, account: AccountId) -> Result<Vec<HeldRemoval>, StoreError> {
         let mut conn = self.connect().await?;
-        type Row = (String, String, String, At, bool, bool);
+        type Row = (String, String, String, DateTime<Utc>, bool, bool);
         let rows: Vec<Row> = with_conn!(&mut conn, |c| {
             use held_removals::*;
             let theirs = table.filter(account_id.eq(account.0)).order((since, entity_type, playlist_id, item_id));
@@ -36,7 +37,7 @@ impl Store {
                 playlist_id: Some(playlist).filter(|playlist| playlist != LISTING),
                 item_id,
                 name: None,
-                since: DateTime::<Utc>::from(since),
+                since,
                 is_counted,
                 is_confirmed,
             });
@@ -67,11 +68,12 @@ pub(super) async fn hold(
     now: At,
 ) -> Result<u32, StoreError> {
     let missing = membership::unseen_ids(conn, account, entity, hold.pass).await?;
-    let held: Vec<String> = with_conn!(conn, |c| held!(account, entity).select(held_removals::item_id).load(c).await)?;
+    let known: Vec<String> =
+        with_conn!(conn, |c| held(account, entity, LISTING).select(held_removals::item_id).load(c).await)?;
     let is_missing: HashSet<&str> = missing.iter().map(String::as_str).collect();
-    let seen: Vec<&str> = held.iter().map(String::as_str).filter(|id| !is_missing.contains(id)).collect();
+    let seen: Vec<&str> = known.iter().map(String::as_str).filter(|id| !is_missing.contains(id)).collect();
     forget(conn, account, entity, &seen).await?;
-    let has_news = held.len() - seen.len() < missing.len();
+    let has_news = known.len() - seen.len() < missing.len();
     let row = |id| HeldRow {
         account_id: account.0,
         entity_type: entity.as_str(),
@@ -84,12 +86,12 @@ pub(super) async fn hold(
     upsert(conn, &missing.iter().map(|id| row(id.as_str())).collect::<Vec<_>>()).await?;
     // A calendar that was set back since has put it into the future.
     with_conn!(conn, |c| {
-        let later = held!(account, entity).filter(held_removals::since.gt(now));
+        let later = held(account, entity, LISTING).filter(held_removals::since.gt(now));
         diesel::update(later).set(held_removals::since.eq(now)).execute(c).await
     })?;
     with_conn!(conn, |c| {
         use held_removals::{is_confirmed, is_counted, since};
-        let others = held!(account, entity).filter(is_confirmed.eq(false));
+        let others = held(account, entity, LISTING).filter(is_confirmed.eq(false));
         match hold.counts {
             Counts::All => diesel::update(others).set(is_counted.eq(true)).execute(c).await,
             Counts::AsBefore => Ok(0),
@@ -110,10 +112,10 @@ pub(super) async fn held_before(
     pass: i64,
     ripe_at: Option<DateTime<Utc>>,
 ) -> Result<HeldBefore, StoreError> {
-    type Row = (String, At, bool, bool);
+    type Row = (String, DateTime<Utc>, bool, bool);
     let held: Vec<Row> = with_conn!(conn, |c| {
         use held_removals::{is_confirmed, is_counted, item_id, since};
-        held!(account, entity).select((item_id, since, is_counted, is_confirmed)).load(c).await
+        held(account, entity, LISTING).select((item_id, since, is_counted, is_confirmed)).load(c).await
     })?;
     let mut before = HeldBefore::default();
     if held.is_empty() {
@@ -121,7 +123,7 @@ pub(super) async fn held_before(
     }
     let missing: HashSet<String> = membership::unseen_ids(conn, account, entity, pass).await?.into_iter().collect();
     for (_, since, is_counted, is_confirmed) in held.into_iter().filter(|(id, ..)| missing.contains(id)) {
-        let is_ripe = ripe_at.is_some_and(|at| DateTime::<Utc>::from(since) <= at);
+        let is_ripe = ripe_at.is_some_and(|at| since <= at);
         match (is_confirmed, is_counted) {
             (true, _) => before.num_confirmed += 1,
             (false, true) => before.num_counted += 1,
@@ -140,7 +142,7 @@ pub(super) async fn forget(
 ) -> Result<(), StoreError> {
     for ids in ids.chunks(IDS_MAX) {
         with_conn!(conn, |c| {
-            diesel::delete(held!(account, entity).filter(held_removals::item_id.eq_any(ids))).execute(c).await
+            diesel::delete(held(account, entity, LISTING).filter(held_removals::item_id.eq_any(ids))).execute(c).await
         })?;
     }
     Ok(())
@@ -148,7 +150,7 @@ pub(super) async fn forget(
 
 /// Lets go of everything that is held of a listing.
 pub(super) async fn release(conn: &mut Conn, account: AccountId, entity: EntityType) -> Result<(), StoreError> {
-    with_conn!(conn, |c| diesel::delete(held!(account, entity)).execute(c).await)?;
+    with_conn!(conn, |c| diesel::delete(held(account, entity, LISTING)).execute(c).await)?;
     Ok(())
 }
 
@@ -165,42 +167,22 @@ pub(super) async fn num_held(conn: &mut Conn, account: AccountId) -> Result<Hash
 /// What a person has confirmed of a listing.
 pub(super) async fn num_confirmed(conn: &mut Conn, account: AccountId, entity: EntityType) -> Result<u32, StoreError> {
     let confirmed: i64 = with_conn!(conn, |c| {
-        held!(account, entity).filter(held_removals::is_confirmed.eq(true)).count().get_result(c).await
+        held(account, entity, LISTING).filter(held_removals::is_confirmed.eq(true)).count().get_result(c).await
     })?;
     Ok(super::types::to_u32(confirmed))
 }
 
 /// Names, as far as they are known.
 async fn name_all(conn: &mut Conn, held: &mut [HeldRemoval]) -> Result<(), StoreError> {
-    macro_rules! names {
-        ($conn:expr, $table:ident, $ids:expr) => {{
-            let mut names: Vec<(String, String)> = Vec::new();
-            for ids in $ids.chunks(IDS_MAX) {
-                let some: Vec<(String, String)> = with_conn!($conn, |c| {
-                    $table::table.filter($table::id.eq_any(ids)).select(($table::id, $table::name)).load(c).await
-                })?;
-                names.extend(some);
-            }
-            names.into_iter().collect::<HashMap<String, String>>()
-        }};
-    }
     for entity in EntityType::ALL.iter().copied() {
         let in_listing = |one: &&mut HeldRemoval| one.entity == entity && one.playlist_id.is_none();
         let ids: Vec<String> = held.iter_mut().filter(in_listing).map(|one| one.item_id.clone()).collect();
         if ids.is_empty() {
             continue;
         }
-        let names = match entity {
-            EntityType::Tracks => names!(conn, tracks, ids),
-            EntityType::Albums => names!(conn, albums, ids),
-            EntityType::Artists => names!(conn, artists, ids),
-            EntityType::Playlists => names!(conn, playlists, ids),
-            EntityType::Shows => names!(conn, shows, ids),
-            EntityType::Episodes => names!(conn, episodes, ids),
-            EntityType::Audiobooks => names!(conn, audiobooks, ids),
-        };
+        let names = names_of(conn, entity, &ids).await?;
         for one in held.iter_mut().filter(in_listing) {
-            one.name = names.get(&one.item_id).filter(|name| !name.is_empty()).cloned();
+            one.name = names.get(&one.item_id).cloned();
         }
     }
     let uris: Vec<String> =

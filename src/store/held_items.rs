@@ -7,7 +7,7 @@
 //! And a reading that brings what is known, while the listing has another snapshot, may be older than the listing: servers
 //! do not all learn of an edit at once. It is believed the second time.
 
-use super::rows::HeldRow;
+use super::rows::{HeldRow, held};
 use super::schema::held_removals;
 use super::types::{At, Words, len};
 use super::upsert::upsert;
@@ -22,16 +22,6 @@ use std::time::Duration;
 
 /// Most ids that one statement names.
 const IDS_MAX: usize = 500;
-
-/// What the account holds back of a playlist.
-macro_rules! of_playlist {
-    ($commit:expr, $playlist:expr) => {
-        held_removals::table
-            .filter(held_removals::account_id.eq($commit.account_id.0))
-            .filter(held_removals::entity_type.eq($commit.entity.as_str()))
-            .filter(held_removals::playlist_id.eq($playlist))
-    };
-}
 
 /// What a whole reading is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +96,7 @@ pub(super) async fn judge(
     let missing: BTreeSet<String> = missing.iter().filter_map(Entry::identity).collect();
     let known: BTreeMap<String, (At, bool)> = with_conn!(conn, |c| {
         use held_removals::{is_confirmed, item_id, since};
-        of_playlist!(commit, playlist).select((item_id, (since, is_confirmed))).load(c).await
+        held(commit.account_id, commit.entity, playlist).select((item_id, (since, is_confirmed))).load(c).await
     })?
     .into_iter()
     .collect();
@@ -135,7 +125,7 @@ pub(super) async fn judge(
     upsert(conn, &rows).await?;
     // A calendar that was set back since has put it into the future.
     with_conn!(conn, |c| {
-        let later = of_playlist!(commit, playlist).filter(held_removals::since.gt(now));
+        let later = held(commit.account_id, commit.entity, playlist).filter(held_removals::since.gt(now));
         diesel::update(later).set(held_removals::since.eq(now)).execute(c).await
     })?;
     Ok(Verdict::Held(Held { num_missing, num_held }))
@@ -148,12 +138,14 @@ async fn forget(
     playlist: &str,
     missing: &BTreeSet<String>,
 ) -> Result<(), StoreError> {
-    let held: Vec<String> =
-        with_conn!(conn, |c| of_playlist!(commit, playlist).select(held_removals::item_id).load(c).await)?;
-    let found: Vec<&String> = held.iter().filter(|item| !missing.contains(*item)).collect();
+    let known: Vec<String> = with_conn!(conn, |c| held(commit.account_id, commit.entity, playlist)
+        .select(held_removals::item_id)
+        .load(c)
+        .await)?;
+    let found: Vec<&String> = known.iter().filter(|item| !missing.contains(*item)).collect();
     for found in found.chunks(IDS_MAX) {
         with_conn!(conn, |c| {
-            let found = of_playlist!(commit, playlist).filter(held_removals::item_id.eq_any(found));
+            let found = held(commit.account_id, commit.entity, playlist).filter(held_removals::item_id.eq_any(found));
             diesel::delete(found).execute(c).await
         })?;
     }

@@ -1,7 +1,7 @@
 //! Whose library holds what: `saved_tracks`, `followed_artists`, `library_playlists` and the like. Tables of one shape, so
 //! each question is asked once, for whichever table the entity type has.
 
-use super::rows::{FollowedArtistRow, LibraryPlaylistRow, SavedAlbumRow, SavedTrackRow, held};
+use super::rows::{FollowedArtistRow, LISTING, LibraryPlaylistRow, SavedAlbumRow, SavedTrackRow, held};
 use super::schema::{followed_artists, held_removals, library_playlists, saved_audiobooks, sync_seen};
 use super::spoken_rows::{SavedAudiobookRow, SavedEpisodeRow, SavedShowRow};
 use super::types::{At, Words, to_u32};
@@ -268,18 +268,18 @@ pub(super) async fn remove_unseen(
         match of {
             Gone::All => diesel::update(unseen).set(removed).returning(item_id).load(c).await,
             Gone::Uncounted => {
-                let counted = held!(account, entity).filter(is_counted.eq(true).and(is_confirmed.eq(false)));
+                let counted = held(account, entity, LISTING).filter(is_counted.eq(true).and(is_confirmed.eq(false)));
                 let gone = unseen.filter(item_id.ne_all(counted.select(held_id)));
                 diesel::update(gone).set(removed).returning(item_id).load(c).await
             }
             Gone::Ripe { at } => {
                 let is_ripe = is_counted.eq(false).and(since.le(At::from(at)));
-                let ripe = held!(account, entity).filter(is_confirmed.eq(true).or(is_ripe));
+                let ripe = held(account, entity, LISTING).filter(is_confirmed.eq(true).or(is_ripe));
                 let gone = unseen.filter(item_id.eq_any(ripe.select(held_id)));
                 diesel::update(gone).set(removed).returning(item_id).load(c).await
             }
             Gone::Confirmed => {
-                let confirmed = held!(account, entity).filter(is_confirmed.eq(true));
+                let confirmed = held(account, entity, LISTING).filter(is_confirmed.eq(true));
                 let gone = unseen.filter(item_id.eq_any(confirmed.select(held_id)));
                 diesel::update(gone).set(removed).returning(item_id).load(c).await
             }

@@ -5,12 +5,11 @@
 //! holds back those that come after it, for the moment between its last statement and its commit. That bounds how many
 //! transactions a second may note something by how fast one commit reaches the disk.
 
-use super::schema::{
-    albums, artists, audiobooks, episodes, feed_positions, library_playlists, outbox, playlists, shows, tracks,
-};
+use super::catalogue::names_of;
+use super::schema::{feed_positions, library_playlists, outbox, playlists};
 use super::types::{At, clean};
 use super::versions::{Entry, ItemChanges};
-use super::{Conn, StoreError, membership::IDS_MAX, with_conn};
+use super::{Conn, StoreError, with_conn};
 use crate::model::{
     AccountId, ArtistRef, Commit, CommitReport, EntityType, EventKind, Item, Membership, ReadingOutcome, Rows, Slot,
 };
@@ -18,7 +17,7 @@ use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 /// Changes of one entry. A commit of more has several.
 const CHANGES_MAX: usize = 500;
@@ -260,31 +259,6 @@ fn words_of(item: &Item) -> (Option<&str>, Option<&str>) {
         Item::Audiobook(book) => (Some(&book.name), book.authors.iter().flatten().next().map(String::as_str)),
         Item::PlaylistItem(item) => (item.name.as_deref(), None),
     }
-}
-
-/// Names of the catalogue, as far as they are known.
-async fn names_of(conn: &mut Conn, entity: EntityType, ids: &[String]) -> Result<HashMap<String, String>, StoreError> {
-    let mut names: Vec<(String, String)> = Vec::new();
-    for ids in ids.chunks(IDS_MAX) {
-        macro_rules! names {
-            ($table:ident) => {
-                with_conn!(conn, |c| {
-                    $table::table.filter($table::id.eq_any(ids)).select(($table::id, $table::name)).load(c).await
-                })?
-            };
-        }
-        let some: Vec<(String, String)> = match entity {
-            EntityType::Tracks => names!(tracks),
-            EntityType::Albums => names!(albums),
-            EntityType::Artists => names!(artists),
-            EntityType::Playlists => names!(playlists),
-            EntityType::Shows => names!(shows),
-            EntityType::Episodes => names!(episodes),
-            EntityType::Audiobooks => names!(audiobooks),
-        };
-        names.extend(some.into_iter().filter(|(_, name)| !name.is_empty()));
-    }
-    Ok(names.into_iter().collect())
 }
 
 async fn name_of_playlist(conn: &mut Conn, playlist: &str) -> Result<Option<String>, StoreError> {
