@@ -22,7 +22,7 @@ const BAR_LEN: u64 = 30;
 /// Files that are named one by one.
 const FILES_SHOWN: usize = 10;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct ImportReport {
     pub account: String,
     pub dry_run: bool,

@@ -26,7 +26,7 @@ const CHANGES_MAX: usize = 500;
 pub(super) const HEAD: &str = "head";
 
 /// A thing that came or went, as the feed tells it. What is not known is left out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub(super) struct ChangeNote {
     /// As `segno changes` has them: an entity type or `playlist_items`; `added`, `added_again` or `removed`.
     entity_type: &'static str,
@@ -187,19 +187,8 @@ pub(super) fn json(body: &impl Serialize) -> String {
 }
 
 impl ChangeNote {
-    const fn of(entity_type: &'static str, change: &'static str) -> ChangeNote {
-        ChangeNote {
-            entity_type,
-            change,
-            id: None,
-            uri: None,
-            name: None,
-            artist: None,
-            added_at: None,
-            playlist_id: None,
-            playlist_name: None,
-            position: None,
-        }
+    fn of(entity_type: &'static str, change: &'static str) -> ChangeNote {
+        ChangeNote { entity_type, change, ..ChangeNote::default() }
     }
 }
 
