@@ -1,9 +1,9 @@
-//! Statements that are written out, and questions whose answer is a number.
+//! Statements that are written out, and questions whose answer is a number or a list of words.
 
 use super::{Conn, StoreError, with_conn};
 use diesel::dsl::sql;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Nullable};
+use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel_async::RunQueryDsl;
 
 /// Returns how many rows it changed.
@@ -23,4 +23,9 @@ pub(super) async fn bounds(conn: &mut Conn, column: &str, from: &str) -> Result<
     let (least, greatest): (Option<i64>, Option<i64>) =
         with_conn!(conn, |c| sql::<(Nullable<BigInt>, Nullable<BigInt>)>(&question).get_result(c).await)?;
     Ok(least.zip(greatest))
+}
+
+/// What a question, or a statement that returns something, gives: one word a row.
+pub(super) async fn texts(conn: &mut Conn, question: &str) -> Result<Vec<String>, StoreError> {
+    Ok(with_conn!(conn, |c| sql::<Text>(question).load(c).await)?)
 }

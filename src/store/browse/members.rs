@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// The row that is there if one request may not look at all.
-pub(super) const BEYOND: i64 = LOOKED_AT_MAX as i64;
+const BEYOND: i64 = LOOKED_AT_MAX as i64;
 
 /// Which members of an account's library.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,8 +144,8 @@ async fn rows<T: Member, K>(
     Ok(read.into_iter().map(row).collect())
 }
 
-/// Whether all that a list by name is made of can be sorted by one request.
-async fn is_small(conn: &mut Conn, entity: EntityType, members: &Members) -> Result<bool, StoreError> {
+/// Whether one request may look at all of them.
+pub(super) async fn is_small(conn: &mut Conn, entity: EntityType, members: &Members) -> Result<bool, StoreError> {
     let ((table, _), account) = (table_of(entity), members.account.0);
     let gone = if members.are_removed { "AND removed_at IS NOT NULL" } else { "" };
     let beyond = format!("SELECT 1 FROM {table} WHERE account_id = {account} {gone} LIMIT 1 OFFSET {BEYOND}");

@@ -6,14 +6,13 @@
 //!
 //! They hold the beginnings of names: a name may be longer than an index can hold.
 
-use super::members::{BEYOND, ByName};
-use crate::model::{EntityType, Phase};
+use super::members::{ByName, Members, is_small};
+use crate::model::{AccountId, EntityType, Phase};
 use crate::store::by_sql::count;
-use crate::store::membership::in_membership;
 use crate::store::schema::{accounts, sync_states};
 use crate::store::types::At;
 use crate::store::{Conn, Store, StoreError, with_conn};
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 
 /// Those whose table of the catalogue can have an index of names. Playlists are few.
@@ -72,11 +71,8 @@ async fn is_read_once(conn: &mut Conn, entity: EntityType) -> Result<bool, Store
 async fn is_large(conn: &mut Conn, entity: EntityType) -> Result<bool, StoreError> {
     let known: Vec<i64> = with_conn!(conn, |c| accounts::table.select(accounts::id).load(c).await)?;
     for account in known {
-        let beyond: Option<i64> = in_membership!(entity, |members, item_id| with_conn!(conn, |c| {
-            let theirs = members::table.filter(members::account_id.eq(account)).select(members::account_id);
-            theirs.order(item_id).offset(BEYOND).limit(1).first(c).await.optional()
-        }))?;
-        if beyond.is_some() {
+        let members = Members { account: AccountId(account), search: None, are_removed: false };
+        if !is_small(conn, entity, &members).await? {
             return Ok(true);
         }
     }
