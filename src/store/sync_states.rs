@@ -135,9 +135,7 @@ impl Store {
         let now = At::from(now);
         self.transaction(async |conn| {
             let updated = with_conn!(conn, |c| {
-                use sync_states::{
-                    generation, last_updated_at, owner, rate_limit_hit_at, rate_limit_remaining, rate_limit_reset_at,
-                };
+                use sync_states::{last_updated_at, rate_limit_hit_at, rate_limit_remaining, rate_limit_reset_at};
                 let limited = (
                     rate_limit_hit_at.eq(now),
                     rate_limit_reset_at.eq(At::from(until)),
@@ -145,11 +143,7 @@ impl Store {
                     last_updated_at.eq(now),
                 );
                 match fence {
-                    Some(fence) => {
-                        let ours = row_of!(key).filter(generation.eq(fence.generation));
-                        let ours = ours.filter(owner.eq(fence.owner.to_string()));
-                        diesel::update(ours).set(limited).execute(c).await
-                    }
+                    Some(fence) => diesel::update(fenced_row_of!(key, fence)).set(limited).execute(c).await,
                     None => diesel::update(row_of!(key)).set(limited).execute(c).await,
                 }
             })?;
