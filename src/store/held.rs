@@ -7,13 +7,14 @@
 
 use super::catalogue::names_of;
 use super::membership::{self, IDS_MAX};
-use super::rows::{HeldRow, LISTING, held};
+use super::rows::{HeldRow, LISTING};
 use super::schema::{held_removals, playlist_items};
-use super::types::{At, Words, len};
+use super::types::{At, Words, len, to_u32};
 use super::upsert::upsert;
 use super::{Conn, Store, StoreError, with_conn};
 use crate::model::{AccountId, Counts, EntityType, HeldBefore, HeldRemoval, Hold};
 use chrono::{DateTime, Utc};
+use diesel::dsl::{auto_type, count_star};
 use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use std::collections::{HashMap, HashSet};
@@ -59,6 +60,17 @@ impl Store {
     }
 }
 
+/// What is held of a playlist, or of the entity type's own listing.
+#[auto_type]
+pub(super) fn held<'a>(account: AccountId, entity: EntityType, playlist: &'a str) -> _ {
+    let whose: i64 = account.0;
+    let of: &'static str = entity.as_str();
+    held_removals::table
+        .filter(held_removals::account_id.eq(whose))
+        .filter(held_removals::entity_type.eq(of))
+        .filter(held_removals::playlist_id.eq(playlist))
+}
+
 /// Holds what the pass has not seen, and lets go of what it has. Says how much waits, if anything of it is new.
 pub(super) async fn hold(
     conn: &mut Conn,
@@ -68,27 +80,8 @@ pub(super) async fn hold(
     now: At,
 ) -> Result<u32, StoreError> {
     let missing = membership::unseen_ids(conn, account, entity, hold.pass).await?;
-    let known: Vec<String> =
-        with_conn!(conn, |c| held(account, entity, LISTING).select(held_removals::item_id).load(c).await)?;
-    let is_missing: HashSet<&str> = missing.iter().map(String::as_str).collect();
-    let seen: Vec<&str> = known.iter().map(String::as_str).filter(|id| !is_missing.contains(id)).collect();
-    forget(conn, account, entity, &seen).await?;
-    let has_news = known.len() - seen.len() < missing.len();
-    let row = |id| HeldRow {
-        account_id: account.0,
-        entity_type: entity.as_str(),
-        playlist_id: Words(LISTING),
-        item_id: Words(id),
-        since: now,
-        is_counted: hold.counts == Counts::All,
-        is_confirmed: false,
-    };
-    upsert(conn, &missing.iter().map(|id| row(id.as_str())).collect::<Vec<_>>()).await?;
-    // A calendar that was set back since has put it into the future.
-    with_conn!(conn, |c| {
-        let later = held(account, entity, LISTING).filter(held_removals::since.gt(now));
-        diesel::update(later).set(held_removals::since.eq(now)).execute(c).await
-    })?;
+    let ids: Vec<&str> = missing.iter().map(String::as_str).collect();
+    let num_known = keep(conn, (account, entity, LISTING), &ids, hold.counts == Counts::All, now).await?;
     with_conn!(conn, |c| {
         use held_removals::{is_confirmed, is_counted, since};
         let others = held(account, entity, LISTING).filter(is_confirmed.eq(false));
@@ -101,7 +94,32 @@ pub(super) async fn hold(
             }
         }
     })?;
-    Ok(if has_news { len(missing.len()) } else { 0 })
+    Ok(if num_known < missing.len() { len(missing.len()) } else { 0 })
+}
+
+/// Holds what is missing, since now where it is new, and lets go of the rest. Says how much of it was held before.
+pub(super) async fn keep(
+    conn: &mut Conn,
+    (account, entity, playlist): (AccountId, EntityType, &str),
+    missing: &[&str],
+    is_counted: bool,
+    now: At,
+) -> Result<usize, StoreError> {
+    let known: Vec<String> =
+        with_conn!(conn, |c| held(account, entity, playlist).select(held_removals::item_id).load(c).await)?;
+    let is_missing: HashSet<&str> = missing.iter().copied().collect();
+    let found: Vec<&str> = known.iter().map(String::as_str).filter(|id| !is_missing.contains(id)).collect();
+    forget(conn, account, entity, playlist, &found).await?;
+    let (account_id, entity_type, playlist_id, since) = (account.0, entity.as_str(), Words(playlist), now);
+    let row =
+        |item_id| HeldRow { account_id, entity_type, playlist_id, item_id, since, is_counted, is_confirmed: false };
+    upsert(conn, &missing.iter().map(|id| row(Words(id))).collect::<Vec<_>>()).await?;
+    // A calendar that was set back since has put it into the future.
+    with_conn!(conn, |c| {
+        let later = held(account, entity, playlist).filter(held_removals::since.gt(now));
+        diesel::update(later).set(held_removals::since.eq(now)).execute(c).await
+    })?;
+    Ok(known.len() - found.len())
 }
 
 /// How many of the items that the pass has not seen were held before.
@@ -138,19 +156,25 @@ pub(super) async fn forget(
     conn: &mut Conn,
     account: AccountId,
     entity: EntityType,
+    playlist: &str,
     ids: &[&str],
 ) -> Result<(), StoreError> {
     for ids in ids.chunks(IDS_MAX) {
         with_conn!(conn, |c| {
-            diesel::delete(held(account, entity, LISTING).filter(held_removals::item_id.eq_any(ids))).execute(c).await
+            diesel::delete(held(account, entity, playlist).filter(held_removals::item_id.eq_any(ids))).execute(c).await
         })?;
     }
     Ok(())
 }
 
 /// Lets go of everything that is held of a listing.
-pub(super) async fn release(conn: &mut Conn, account: AccountId, entity: EntityType) -> Result<(), StoreError> {
-    with_conn!(conn, |c| diesel::delete(held(account, entity, LISTING)).execute(c).await)?;
+pub(super) async fn release(
+    conn: &mut Conn,
+    account: AccountId,
+    entity: EntityType,
+    playlist: &str,
+) -> Result<(), StoreError> {
+    with_conn!(conn, |c| diesel::delete(held(account, entity, playlist)).execute(c).await)?;
     Ok(())
 }
 
@@ -159,9 +183,9 @@ pub(super) async fn num_held(conn: &mut Conn, account: AccountId) -> Result<Hash
     let held: Vec<(String, i64)> = with_conn!(conn, |c| {
         use held_removals::{account_id, entity_type, is_confirmed, table};
         let theirs = table.filter(account_id.eq(account.0)).filter(is_confirmed.eq(false));
-        theirs.group_by(entity_type).select((entity_type, diesel::dsl::count_star())).load(c).await
+        theirs.group_by(entity_type).select((entity_type, count_star())).load(c).await
     })?;
-    Ok(held.into_iter().map(|(entity, num)| (entity, super::types::to_u32(num))).collect())
+    Ok(held.into_iter().map(|(entity, num)| (entity, to_u32(num))).collect())
 }
 
 /// What a person has confirmed of a listing.
@@ -169,7 +193,7 @@ pub(super) async fn num_confirmed(conn: &mut Conn, account: AccountId, entity: E
     let confirmed: i64 = with_conn!(conn, |c| {
         held(account, entity, LISTING).filter(held_removals::is_confirmed.eq(true)).count().get_result(c).await
     })?;
-    Ok(super::types::to_u32(confirmed))
+    Ok(to_u32(confirmed))
 }
 
 /// Names, as far as they are known.

@@ -25,12 +25,9 @@
 //! A `snapshot_id` is no fact that stays true but the state of a list, by which it is known to be unchanged: one that is
 //! not told is not known.
 
-use super::schema::held_removals;
 use super::types::{At, Words, clean};
 use super::upsert::upsert_row;
 use crate::model::{AccountId, Album, Artist, ArtistRef, EntityType, Oddity, Playlist, PlaylistItem, Track};
-use diesel::dsl::auto_type;
-use diesel::{ExpressionMethods, QueryDsl};
 
 upsert_row! {
     ArtistRow<'a> in artists returning (id: String, rev: i64) {
@@ -398,14 +395,3 @@ impl<'a> SeenRow<'a> {
 
 /// The playlist of a removal from an entity type's own listing.
 pub(super) const LISTING: &str = "";
-
-/// What is held of a playlist, or of the entity type's own listing.
-#[auto_type]
-pub(super) fn held<'a>(account: AccountId, entity: EntityType, playlist: &'a str) -> _ {
-    let whose: i64 = account.0;
-    let of: &'static str = entity.as_str();
-    held_removals::table
-        .filter(held_removals::account_id.eq(whose))
-        .filter(held_removals::entity_type.eq(of))
-        .filter(held_removals::playlist_id.eq(playlist))
-}
