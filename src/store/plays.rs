@@ -5,6 +5,7 @@
 //! account's row, like the fence of a run: a process that another has followed writes nothing. Plays are upserted, so a
 //! poll that is repeated after a crash doubles nothing.
 
+use super::by_sql::count;
 use super::catalogue::Catalogue;
 use super::rows::{OddRow, PlayRow};
 use super::schema::{accounts, imports, play_gaps, playback_states, plays, sync_odd_items};
@@ -215,7 +216,7 @@ async fn record_odd(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<()
     Ok(())
 }
 
-/// First what this page heals: it reaches back to before the gap, so nothing of what the API holds in it was missed.
+/// The moment of the latest play.
 async fn newest(conn: &mut Conn, account: AccountId) -> Result<Option<At>, StoreError> {
     Ok(with_conn!(conn, |c| {
         use plays::{account_id, played_at, table};
@@ -223,6 +224,7 @@ async fn newest(conn: &mut Conn, account: AccountId) -> Result<Option<At>, Store
     })?)
 }
 
+/// First what this page heals: it reaches back to before the gap, so nothing of what the API holds in it was missed.
 async fn record_gaps(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<(), StoreError> {
     use play_gaps::{account_id, detected_at, healed_at, played_after, played_before, table};
     let AccountId(account) = commit.account_id;
@@ -267,11 +269,7 @@ impl PlayCounts {
         {
             return Ok(count);
         }
-        let count: i64 = with_conn!(conn, |c| {
-            use plays::{account_id, table};
-            table.filter(account_id.eq(account.0)).select(count_star()).first(c).await
-        })?;
-        let count = count.unsigned_abs();
+        let count = count(conn, &format!("plays WHERE account_id = {}", account.0)).await?;
         self.lock().insert(account, (newest, count));
         Ok(count)
     }
@@ -288,10 +286,7 @@ pub(super) async fn status(
     counts: &PlayCounts,
 ) -> Result<PlaybackStatus, StoreError> {
     type Row = (Option<At>, Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<String>);
-    let last: Option<At> = with_conn!(conn, |c| {
-        use plays::{account_id, played_at, table};
-        table.filter(account_id.eq(account.0)).select(max(played_at)).first(c).await
-    })?;
+    let last = newest(conn, account).await?;
     let state: Option<Row> = with_conn!(conn, |c| {
         use playback_states::{
             account_id, error_message, last_new_at, last_polled_at, next_poll_at, parked_until, table,

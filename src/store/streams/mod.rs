@@ -171,10 +171,7 @@ impl Store {
 
     /// Whether anything was imported for an account.
     pub async fn num_streams(&self, account: AccountId) -> Result<u64, StoreError> {
-        let count: i64 = with_conn!(&mut self.connect().await?, |c| {
-            streams::table.filter(streams::account_id.eq(account.0)).select(count_star()).first(c).await
-        })?;
-        Ok(count.unsigned_abs())
+        count(&mut self.connect().await?, &format!("streams WHERE account_id = {}", account.0)).await
     }
 }
 
