@@ -2,8 +2,10 @@
 
 use super::{Conn, StoreError, with_conn};
 use diesel::dsl::sql;
-use diesel::sql_query;
+use diesel::pg::Pg;
 use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sqlite::Sqlite;
+use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 
 /// Returns how many rows it changed.
@@ -28,4 +30,29 @@ pub(super) async fn bounds(conn: &mut Conn, column: &str, from: &str) -> Result<
 /// What a question, or a statement that returns something, gives: one word a row.
 pub(super) async fn texts(conn: &mut Conn, question: &str) -> Result<Vec<String>, StoreError> {
     Ok(with_conn!(conn, |c| sql::<Text>(question).load(c).await)?)
+}
+
+/// Ids bound by one statement; SQLite takes at most 32 766 values.
+pub(super) const IDS_MAX: usize = 1000;
+
+/// What a statement about these ids returns. It is told what stands for them between the brackets of an `IN ()`.
+pub(super) async fn of_ids<T>(
+    conn: &mut Conn,
+    ids: &[&str],
+    statement: impl Fn(&str) -> String,
+) -> Result<Vec<T>, StoreError>
+where
+    T: QueryableByName<Sqlite> + QueryableByName<Pg> + Send + 'static,
+{
+    let mut all = Vec::new();
+    for ids in ids.chunks(IDS_MAX) {
+        let places: Vec<String> = (1..=ids.len()).map(|number| format!("${number}")).collect();
+        let statement = statement(&places.join(", "));
+        let some: Vec<T> = with_conn!(&mut *conn, |c| {
+            let statement = sql_query(statement).into_boxed();
+            ids.iter().fold(statement, |statement, id| statement.bind::<Text, _>(*id)).load(c).await
+        })?;
+        all.extend(some);
+    }
+    Ok(all)
 }

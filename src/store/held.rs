@@ -5,17 +5,18 @@
 //! person can say that they are gone. A playlist's items are held here, too, under the playlist's id; see
 //! [`super::playlists`].
 
-use super::catalogue::names_of;
-use super::membership::{self, IDS_MAX};
+use super::by_sql::{IDS_MAX, of_ids};
+use super::catalogue::{Named, names_of};
+use super::membership;
 use super::rows::{HeldRow, LISTING};
-use super::schema::{held_removals, playlist_items};
+use super::schema::held_removals;
 use super::types::{At, Words, len, to_u32};
 use super::upsert::upsert;
 use super::{Conn, Store, StoreError, with_conn};
 use crate::model::{AccountId, Counts, EntityType, HeldBefore, HeldRemoval, Hold};
 use chrono::{DateTime, Utc};
 use diesel::dsl::{auto_type, count_star};
-use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl};
+use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use std::collections::{HashMap, HashSet};
 
@@ -209,16 +210,12 @@ async fn name_all(conn: &mut Conn, held: &mut [HeldRemoval]) -> Result<(), Store
             one.name = names.get(&one.item_id).cloned();
         }
     }
-    let uris: Vec<String> =
-        held.iter().filter(|one| one.playlist_id.is_some()).map(|one| one.item_id.clone()).collect();
-    let mut names: HashMap<String, String> = HashMap::new();
-    for uris in uris.chunks(IDS_MAX) {
-        let some: Vec<(Option<String>, Option<String>)> = with_conn!(conn, |c| {
-            use playlist_items::{name, table, uri};
-            table.filter(uri.eq_any(uris).and(name.is_not_null())).select((uri, name)).load(c).await
-        })?;
-        names.extend(some.into_iter().filter_map(|(uri, name)| Some((uri?, name?))));
-    }
+    let uris: Vec<&str> = held.iter().filter(|one| one.playlist_id.is_some()).map(|one| one.item_id.as_str()).collect();
+    let named: Vec<Named> = of_ids(conn, &uris, |uris| {
+        format!("SELECT uri AS id, name FROM playlist_items WHERE uri IN ({uris}) AND name IS NOT NULL")
+    })
+    .await?;
+    let names: HashMap<String, String> = named.into_iter().map(|Named { id, name }| (id, name)).collect();
     for one in held.iter_mut().filter(|one| one.playlist_id.is_some()) {
         one.name = names.get(&one.item_id).cloned();
     }

@@ -1,15 +1,15 @@
 //! Whose library holds what: `saved_tracks`, `followed_artists`, `library_playlists` and the like. Tables of one shape, so
 //! each question is asked once, for whichever table the entity type has.
 
-use super::by_sql::{count, texts};
+use super::by_sql::{count, of_ids, texts};
 use super::rows::{FollowedArtistRow, LISTING, LibraryPlaylistRow, SavedAlbumRow, SavedTrackRow};
 use super::spoken_rows::{SavedAudiobookRow, SavedEpisodeRow, SavedShowRow};
 use super::types::{At, Words};
-use super::{Conn, StoreError, with_conn};
+use super::{Conn, StoreError};
 use crate::model::{AccountId, Dated, EntityType, Gone, Membership, Removal, Slot};
+use diesel::QueryableByName;
 use diesel::sql_types::Text;
-use diesel::{QueryableByName, sql_query};
-use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::SimpleAsyncConnection;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
@@ -25,9 +25,6 @@ pub(super) const fn table_of(entity: EntityType) -> (&'static str, &'static str)
         EntityType::Audiobooks => ("saved_audiobooks", "audiobook_id"),
     }
 }
-
-/// Ids bound by one statement; SQLite takes at most 32 766 values.
-pub(super) const IDS_MAX: usize = 1000;
 
 /// What the listing says about one item.
 #[derive(Debug, Clone, Copy)]
@@ -193,21 +190,14 @@ async fn set_of(
         id: String,
     }
     let ((table, item_id), account) = (table_of(entity), account.0);
-    let mut done = Vec::new();
-    for ids in ids.chunks(IDS_MAX) {
-        let places: Vec<String> = (1..=ids.len()).map(|number| format!("${number}")).collect();
-        let update = format!(
-            "UPDATE {table} SET {set} WHERE account_id = {account} AND {only} AND {item_id} IN ({}) \
-             RETURNING {item_id} AS id",
-            places.join(", ")
-        );
-        let some: Vec<Done> = with_conn!(&mut *conn, |c| {
-            let update = sql_query(update).into_boxed();
-            ids.iter().fold(update, |update, id| update.bind::<Text, _>(*id)).load(c).await
-        })?;
-        done.extend(some.into_iter().map(|Done { id }| id));
-    }
-    Ok(done)
+    let done: Vec<Done> = of_ids(conn, ids, |ids| {
+        format!(
+            "UPDATE {table} SET {set} WHERE account_id = {account} AND {only} AND {item_id} IN ({ids}) \
+             RETURNING {item_id} AS id"
+        )
+    })
+    .await?;
+    Ok(done.into_iter().map(|Done { id }| id).collect())
 }
 
 /// The condition that a member is not marked removed and that a pass has not seen it. Both sides are read once, in
