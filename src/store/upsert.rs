@@ -331,7 +331,20 @@ pub(super) fn reduced<V: Value>(value: &V, column: &str, merge: Merge, by: Reduc
     }
 }
 
-/// Defines the row of a table: its columns, their Rust types and what each does when the row is already there.
+/// Defines the rows of tables: their columns, the Rust types of these and what each does when the row is already there.
+macro_rules! upsert_rows {
+    ($(
+        $(#[$meta:meta])*
+        $name:ident<$lt:lifetime> in $table:ident $(returning $returned:tt)? { $($columns:tt)* }
+    )+) => { $(
+        $crate::store::upsert::upsert_row! {
+            $(#[$meta])*
+            $name<$lt> in $table $(returning $returned)? { $($columns)* }
+        }
+    )+ };
+}
+pub(super) use upsert_rows;
+
 macro_rules! upsert_row {
     (
         $(#[$meta:meta])*
