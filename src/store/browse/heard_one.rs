@@ -5,7 +5,7 @@ use super::listening::{Heard, HeardEntry, KeySum, Span, entries, local, part_of}
 use crate::model::AccountId;
 use crate::model::stretches::Part;
 use crate::model::zone::Zone;
-use crate::store::types::{At, Instant, Words};
+use crate::store::types::{Instant, Words};
 use crate::store::{Conn, Store, StoreError, with_conn};
 use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
@@ -65,11 +65,15 @@ pub struct Discoveries {
 }
 
 /// Something saved, or not, and how it was heard.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, QueryableByName, Serialize, ToSchema)]
 pub struct SavedTrackUnheard {
+    #[diesel(sql_type = Text)]
     pub track_id: String,
+    #[diesel(sql_type = Nullable<Text>)]
     pub name: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
     pub artist: Option<String>,
+    #[diesel(sql_type = Instant)]
     pub added_at: DateTime<Utc>,
 }
 
@@ -81,18 +85,6 @@ struct PlaylistRow {
     name: Option<String>,
     #[diesel(sql_type = BigInt)]
     items: i64,
-}
-
-#[derive(QueryableByName)]
-struct UnheardRow {
-    #[diesel(sql_type = Text)]
-    track_id: String,
-    #[diesel(sql_type = Nullable<Text>)]
-    name: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    artist: Option<String>,
-    #[diesel(sql_type = Instant)]
-    added_at: At,
 }
 
 /// Sums of all time, one row per title.
@@ -214,14 +206,7 @@ impl Store {
              ORDER BY m.added_at DESC, m.track_id LIMIT {limit}",
             account.0
         );
-        let rows: Vec<UnheardRow> = with_conn!(&mut self.connect().await?, |c| sql_query(sql).load(c).await)?;
-        let entry = |row: UnheardRow| SavedTrackUnheard {
-            track_id: row.track_id,
-            name: row.name,
-            artist: row.artist,
-            added_at: row.added_at.into(),
-        };
-        Ok(rows.into_iter().map(entry).collect())
+        Ok(with_conn!(&mut self.connect().await?, |c| sql_query(sql).load(c).await)?)
     }
 
     /// Tracks that were heard often and are not saved, under whatever id.
