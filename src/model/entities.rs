@@ -182,3 +182,15 @@ pub struct PlaylistItem {
     /// Present for tracks and local files; it enters the catalogue.
     pub track: Option<Track>,
 }
+
+impl PlaylistItem {
+    /// A place where the source gives nothing.
+    pub const MISSING: PlaylistItem = PlaylistItem {
+        kind: PlaylistItemKind::Missing,
+        uri: None,
+        name: None,
+        added_at: None,
+        added_by: None,
+        track: None,
+    };
+}

@@ -380,7 +380,7 @@ pub(super) async fn settle_readable(conn: &mut Conn, playlists_: &[&str]) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{PlaylistItem, PlaylistItemKind};
+    use crate::model::PlaylistItem;
 
     #[test]
     fn the_first_reading_is_written_in_place_and_later_ones_apart_unless_one_commit_has_it_all() {
@@ -436,19 +436,11 @@ mod tests {
     }
 
     fn part(offset: u32, num_items: usize, ends: bool) -> PlaylistPart {
-        let item = PlaylistItem {
-            kind: PlaylistItemKind::Missing,
-            uri: None,
-            name: None,
-            added_at: None,
-            added_by: None,
-            track: None,
-        };
         PlaylistPart {
             playlist_id: "p".into(),
             generation: 4,
             offset,
-            items: vec![item; num_items],
+            items: vec![PlaylistItem::MISSING; num_items],
             end: ends.then_some(PlaylistEnd::Complete { snapshot_id: None, total: 0, failure: None }),
             ..PlaylistPart::default()
         }
