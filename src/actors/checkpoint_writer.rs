@@ -14,7 +14,7 @@ use crate::{
 };
 use actix::{Actor, AtomicResponse, Context, Handler, Message, Supervised, WrapFuture};
 use chrono::{DateTime, Utc};
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// A transaction that takes longer has met a database that hangs. What became of it is then unknown.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -38,6 +38,7 @@ impl WriteError {
     }
 }
 
+#[derive(Clone)]
 pub struct CheckpointWriter {
     store: Store,
     owner: Owner,
@@ -48,11 +49,20 @@ impl CheckpointWriter {
     pub fn new(store: Store, owner: Owner, metrics: Metrics) -> CheckpointWriter {
         CheckpointWriter { store, owner, metrics }
     }
+}
 
-    fn write<T: 'static>(
-        &self,
-        write: impl Future<Output = Result<T, StoreError>> + 'static,
-    ) -> AtomicResponse<Self, Result<T, WriteError>> {
+/// Something to write.
+pub trait Write: Message<Result = Result<<Self as Write>::Written, WriteError>> + 'static {
+    type Written: 'static;
+
+    fn write(self, by: CheckpointWriter) -> impl Future<Output = Result<Self::Written, StoreError>>;
+}
+
+impl<M: Write> Handler<M> for CheckpointWriter {
+    type Result = AtomicResponse<Self, Result<M::Written, WriteError>>;
+
+    fn handle(&mut self, message: M, _: &mut Self::Context) -> Self::Result {
+        let write = message.write(self.clone());
         let bounded = async move {
             match tokio::time::timeout(WRITE_TIMEOUT, write).await {
                 Ok(result) => Ok(result?),
@@ -78,16 +88,13 @@ pub struct BeginRun {
     pub phase: Phase,
 }
 
-impl Handler<BeginRun> for CheckpointWriter {
-    type Result = AtomicResponse<Self, Result<Fence, WriteError>>;
+impl Write for BeginRun {
+    type Written = Fence;
 
-    fn handle(&mut self, begin: BeginRun, _: &mut Self::Context) -> Self::Result {
-        let BeginRun { account_id, entity, phase } = begin;
-        let (store, owner) = (self.store.clone(), self.owner.clone());
-        self.write(async move {
-            let (fence, _) = store.begin_run(account_id, entity, phase, owner.id, &owner.label, clock::now()).await?;
-            Ok(fence)
-        })
+    async fn write(self, by: CheckpointWriter) -> Result<Fence, StoreError> {
+        let BeginRun { account_id, entity, phase } = self;
+        let begun = by.store.begin_run(account_id, entity, phase, by.owner.id, &by.owner.label, clock::now());
+        Ok(begun.await?.0)
     }
 }
 
@@ -101,13 +108,11 @@ pub struct SwitchPhase {
     pub phase: Phase,
 }
 
-impl Handler<SwitchPhase> for CheckpointWriter {
-    type Result = AtomicResponse<Self, Result<Checkpoint, WriteError>>;
+impl Write for SwitchPhase {
+    type Written = Checkpoint;
 
-    fn handle(&mut self, switch: SwitchPhase, _: &mut Self::Context) -> Self::Result {
-        let SwitchPhase { fence, account_id, entity, phase } = switch;
-        let store = self.store.clone();
-        self.write(async move { store.switch_phase(fence, account_id, entity, phase, clock::now()).await })
+    async fn write(self, by: CheckpointWriter) -> Result<Checkpoint, StoreError> {
+        by.store.switch_phase(self.fence, self.account_id, self.entity, self.phase, clock::now()).await
     }
 }
 
@@ -116,21 +121,18 @@ impl Handler<SwitchPhase> for CheckpointWriter {
 #[rtype(result = "Result<CommitReport, WriteError>")]
 pub struct CommitBatch(pub Box<Commit>);
 
-impl Handler<CommitBatch> for CheckpointWriter {
-    type Result = AtomicResponse<Self, Result<CommitReport, WriteError>>;
+impl Write for CommitBatch {
+    type Written = CommitReport;
 
-    fn handle(&mut self, CommitBatch(commit): CommitBatch, _: &mut Self::Context) -> Self::Result {
+    async fn write(self, by: CheckpointWriter) -> Result<CommitReport, StoreError> {
         faults::visit("writer.commit");
-        let (store, metrics, commit) = (self.store.clone(), self.metrics.clone(), Arc::<Commit>::from(commit));
-        self.write(async move {
-            let began_at = clock::instant();
-            let report = store.commit(commit.clone(), clock::now()).await;
-            if let Ok(report) = &report {
-                metrics.handle_committed(&commit, &report.counts, clock::instant() - began_at);
-            }
-            faults::visit("writer.committed");
-            report
-        })
+        let (commit, began_at) = (Arc::<Commit>::from(self.0), clock::instant());
+        let report = by.store.commit(commit.clone(), clock::now()).await;
+        if let Ok(report) = &report {
+            by.metrics.handle_committed(&commit, &report.counts, clock::instant() - began_at);
+        }
+        faults::visit("writer.committed");
+        report
     }
 }
 
@@ -139,20 +141,17 @@ impl Handler<CommitBatch> for CheckpointWriter {
 #[rtype(result = "Result<(), WriteError>")]
 pub struct CommitPlays(pub Box<PlaysCommit>);
 
-impl Handler<CommitPlays> for CheckpointWriter {
-    type Result = AtomicResponse<Self, Result<(), WriteError>>;
+impl Write for CommitPlays {
+    type Written = ();
 
-    fn handle(&mut self, CommitPlays(commit): CommitPlays, _: &mut Self::Context) -> Self::Result {
+    async fn write(self, by: CheckpointWriter) -> Result<(), StoreError> {
         faults::visit("writer.plays");
-        let (store, owner, metrics) = (self.store.clone(), self.owner.id, self.metrics.clone());
-        self.write(async move {
-            let committed = store.commit_plays(&commit, owner).await;
-            if committed.is_ok() {
-                metrics.handle_plays(commit.num_new);
-            }
-            faults::visit("writer.plays_committed");
-            committed
-        })
+        let committed = by.store.commit_plays(&self.0, by.owner.id).await;
+        if committed.is_ok() {
+            by.metrics.handle_plays(self.0.num_new);
+        }
+        faults::visit("writer.plays_committed");
+        committed
     }
 }
 
@@ -161,12 +160,11 @@ impl Handler<CommitPlays> for CheckpointWriter {
 #[rtype(result = "Result<(), WriteError>")]
 pub struct NotePlayback(pub PlaybackNote);
 
-impl Handler<NotePlayback> for CheckpointWriter {
-    type Result = AtomicResponse<Self, Result<(), WriteError>>;
+impl Write for NotePlayback {
+    type Written = ();
 
-    fn handle(&mut self, NotePlayback(note): NotePlayback, _: &mut Self::Context) -> Self::Result {
-        let (store, owner) = (self.store.clone(), self.owner.id);
-        self.write(async move { store.note_playback(&note, owner, clock::now()).await })
+    async fn write(self, by: CheckpointWriter) -> Result<(), StoreError> {
+        by.store.note_playback(&self.0, by.owner.id, clock::now()).await
     }
 }
 
@@ -179,19 +177,17 @@ pub struct EndRun {
     pub why: EndedShort,
 }
 
-impl Handler<EndRun> for CheckpointWriter {
-    type Result = AtomicResponse<Self, Result<(), WriteError>>;
+impl Write for EndRun {
+    type Written = ();
 
-    fn handle(&mut self, end: EndRun, _: &mut Self::Context) -> Self::Result {
-        let (EndRun { key, fence, why }, store) = (end, self.store.clone());
-        self.write(async move {
-            match why {
-                EndedShort::Paused(pause) => {
-                    store.mark_rate_limited(key, Some(fence), pause.until, None, clock::now()).await
-                }
-                EndedShort::Failed(message) => store.mark_failed(key, fence, &message, clock::now()).await,
+    async fn write(self, by: CheckpointWriter) -> Result<(), StoreError> {
+        let EndRun { key, fence, why } = self;
+        match why {
+            EndedShort::Paused(pause) => {
+                by.store.mark_rate_limited(key, Some(fence), pause.until, None, clock::now()).await
             }
-        })
+            EndedShort::Failed(message) => by.store.mark_failed(key, fence, &message, clock::now()).await,
+        }
     }
 }
 
@@ -204,14 +200,11 @@ pub struct NoteFailure {
     pub why: String,
 }
 
-impl Handler<NoteFailure> for CheckpointWriter {
-    type Result = AtomicResponse<Self, Result<(), WriteError>>;
+impl Write for NoteFailure {
+    type Written = ();
 
-    fn handle(&mut self, note: NoteFailure, _: &mut Self::Context) -> Self::Result {
-        let (store, owner) = (self.store.clone(), self.owner.id);
-        self.write(
-            async move { store.mark_failed_by(note.account_id, note.entity, owner, &note.why, clock::now()).await },
-        )
+    async fn write(self, by: CheckpointWriter) -> Result<(), StoreError> {
+        by.store.mark_failed_by(self.account_id, self.entity, by.owner.id, &self.why, clock::now()).await
     }
 }
 
@@ -223,31 +216,27 @@ pub struct NoteOrder {
     pub keys: Vec<SyncKey>,
 }
 
-impl Handler<NoteOrder> for CheckpointWriter {
-    type Result = AtomicResponse<Self, Result<(), WriteError>>;
+impl Write for NoteOrder {
+    type Written = ();
 
-    fn handle(&mut self, NoteOrder { order, keys }: NoteOrder, _: &mut Self::Context) -> Self::Result {
-        let store = self.store.clone();
-        self.write(async move {
-            match order {
-                // A run now, which nothing outlasts.
-                Order::Sync => Ok(()),
-                Order::Pause => store.pause_by_hand(&keys, clock::now()).await,
-                Order::Resume => store.resume_by_hand(&keys).await,
-                Order::Reset => {
-                    for SyncKey { account, entity } in keys {
-                        store.reset(account, entity).await?;
-                    }
-                    Ok(())
-                }
-                Order::ConfirmRemovals => {
-                    for SyncKey { account, entity } in keys {
-                        store.confirm_removals(account, &[entity]).await?;
-                    }
-                    Ok(())
+    async fn write(self, by: CheckpointWriter) -> Result<(), StoreError> {
+        match self.order {
+            // A run now, which nothing outlasts.
+            Order::Sync => {}
+            Order::Pause => by.store.pause_by_hand(&self.keys, clock::now()).await?,
+            Order::Resume => by.store.resume_by_hand(&self.keys).await?,
+            Order::Reset => {
+                for SyncKey { account, entity } in self.keys {
+                    by.store.reset(account, entity).await?;
                 }
             }
-        })
+            Order::ConfirmRemovals => {
+                for SyncKey { account, entity } in self.keys {
+                    by.store.confirm_removals(account, &[entity]).await?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -261,14 +250,12 @@ pub struct GiveOrder {
     pub entities: Option<Vec<EntityType>>,
 }
 
-impl Handler<GiveOrder> for CheckpointWriter {
-    type Result = AtomicResponse<Self, Result<Option<i64>, WriteError>>;
+impl Write for GiveOrder {
+    type Written = Option<i64>;
 
-    fn handle(&mut self, give: GiveOrder, _: &mut Self::Context) -> Self::Result {
-        let (store, by) = (self.store.clone(), self.owner.label.clone());
-        self.write(async move {
-            store.give_order(give.account_id, give.order, give.entities.as_deref(), &by, clock::now()).await
-        })
+    async fn write(self, by: CheckpointWriter) -> Result<Option<i64>, StoreError> {
+        let GiveOrder { order, account_id, entities } = self;
+        by.store.give_order(account_id, order, entities.as_deref(), &by.owner.label, clock::now()).await
     }
 }
 
@@ -280,11 +267,10 @@ pub struct PlanRun {
     pub at: Option<DateTime<Utc>>,
 }
 
-impl Handler<PlanRun> for CheckpointWriter {
-    type Result = AtomicResponse<Self, Result<(), WriteError>>;
+impl Write for PlanRun {
+    type Written = ();
 
-    fn handle(&mut self, PlanRun { key, at }: PlanRun, _: &mut Self::Context) -> Self::Result {
-        let (store, owner) = (self.store.clone(), self.owner.id);
-        self.write(async move { store.plan_run(key, owner, at).await })
+    async fn write(self, by: CheckpointWriter) -> Result<(), StoreError> {
+        by.store.plan_run(self.key, by.owner.id, self.at).await
     }
 }

@@ -156,7 +156,7 @@ impl Gate {
             let now = clock::steady();
             match self.machine.poll(now, self.calendar.now()) {
                 Step::Grant(ticket) => self.grant(ticket, ctx),
-                Step::Refuse(ticket, pause) => self.refuse(ticket, pause),
+                Step::Refuse(ticket, pause) => self.refuse(ticket, pause, ctx),
                 Step::Noted(ticket) => {
                     for reply in self.limited.remove(&ticket).map(|(_, replies)| replies).unwrap_or_default() {
                         let _ = reply.send(());
@@ -164,7 +164,7 @@ impl Gate {
                 }
                 Step::Look(look) => self.look(look, ctx),
                 Step::Wait(wake_at, waiting) => {
-                    self.waiting = self.told(waiting, wake_at, now);
+                    self.waiting = self.told(waiting, wake_at, ctx);
                     self.timer = wake_at.map(|at| wake_at_in(at.saturating_duration_since(now), ctx));
                     is_idle = true;
                 }
@@ -177,13 +177,16 @@ impl Gate {
         self.show();
     }
 
-    fn told(&self, waiting: Option<Waiting>, wake_at: Option<Instant>, now: Instant) -> Option<GateWait> {
+    fn told(&self, waiting: Option<Waiting>, wake_at: Option<Instant>, ctx: &mut Context<Self>) -> Option<GateWait> {
         match waiting? {
             Waiting::Paused(pause) => {
-                self.note_pause(pause);
+                self.note_pause(pause, ctx);
                 Some(GateWait::Paused(pause))
             }
-            Waiting::Window => Some(GateWait::Window(clock::now() + wake_at?.saturating_duration_since(now))),
+            Waiting::Window => {
+                let left = wake_at?.saturating_duration_since(clock::steady());
+                Some(GateWait::Window(clock::now() + left))
+            }
             Waiting::Spacing => None,
         }
     }
@@ -208,16 +211,24 @@ impl Gate {
         let _ = reply.send(Ok(Permit { gate, number, family, outcome: PermitUse::Unused, sent_at: None, metrics }));
     }
 
-    fn refuse(&mut self, number: u64, pause: Pause) {
+    fn refuse(&mut self, number: u64, pause: Pause, ctx: &mut Context<Self>) {
         let Some(Asker { family, reply, .. }) = self.askers.remove(&number) else { return };
         self.metrics.handle_refused(family);
-        self.note_pause(pause);
+        self.note_pause(pause, ctx);
         let _ = reply.send(Err(pause));
     }
 
-    fn note_pause(&self, pause: Pause) {
-        let left = (pause.until - self.calendar.now()).to_std().unwrap_or_default();
-        self.metrics.handle_pause(pause, left, clock::steady());
+    fn note_pause(&self, pause: Pause, ctx: &mut Context<Self>) {
+        let now = self.calendar.now();
+        let left = (pause.until - now).to_std().unwrap_or_default();
+        let is_news = self.metrics.handle_pause(pause, left, clock::steady());
+        // What the API imposes is noted by a look.
+        if is_news && pause.class == LimitClass::Ceiling {
+            let store = self.store.clone();
+            let note = async move { store.note_ceiling(pause, now).await }.into_actor(self);
+            note.map(|noted, _, _| drop(noted.inspect_err(|error| debug!(%error, "a ceiling could not be noted"))))
+                .spawn(ctx);
+        }
     }
 
     /// Looks at what all processes on the database have noted, and notes what the look decides.
@@ -236,7 +247,7 @@ impl Gate {
                 return;
             }
             match looked {
-                Ok(Ok(Some(looked))) => gate.take_up(looked),
+                Ok(Ok(Some(looked))) => gate.take_up(looked, ctx),
                 Ok(Ok(None)) => gate.retry("it was asked, and answered only after a while"),
                 Ok(Err(error)) => gate.retry(&error.to_string()),
                 Err(_) => gate.retry("no answer"),
@@ -262,11 +273,11 @@ impl Gate {
             .spawn(ctx);
     }
 
-    fn take_up(&mut self, looked: Looked) {
+    fn take_up(&mut self, looked: Looked, ctx: &mut Context<Self>) {
         let was_loaded = self.machine.is_loaded();
         self.machine.handle_looked(looked, clock::steady(), self.calendar.now());
         for pause in self.machine.pauses().filter(|_| !was_loaded) {
-            self.note_pause(pause);
+            self.note_pause(pause, ctx);
             info!(scope = %pause.scope, class = pause.class.as_str(), until = %pause.until, "pause still in force");
         }
     }
@@ -391,7 +402,7 @@ impl Handler<ReportLimited> for Gate {
         // A report that an earlier life had heard comes again.
         if !self.limited.contains_key(&number) {
             let Limited { pause, is_news } = self.machine.handle_limited(number, family, class, retry_after, now, wall);
-            self.note_pause(pause);
+            self.note_pause(pause, ctx);
             tell(pause, is_news, self.machine.window_used(now).1);
             self.limited.insert(number, (pause, Vec::new()));
         }

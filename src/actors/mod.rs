@@ -15,6 +15,7 @@
 //! starts again from the database and never resends.
 
 pub mod checkpoint_writer;
+mod driven;
 pub mod driver;
 pub mod fetch;
 pub mod gate;

@@ -1,20 +1,25 @@
 //! Tells one webhook of what happens ([`crate::engine::notifying`] says what next): it reads the feed, sends, and notes how far
 //! the receiver has come. It shares nothing with the sync but the database: a receiver that is slow or away delays nothing.
 
-use super::driver;
+use super::{
+    driven::{Dismiss, Driven, Follower},
+    driver,
+};
 use crate::{
     clock,
-    engine::notifying::{Entry, Notifying, Step},
+    engine::{
+        notifying::{Entry, Notifying, Step},
+        resting::Resting,
+    },
     faults,
     model::EventKind,
     notify::{NotTaken, Webhook, is_news},
     store::{Feed, FeedEvent, Store, StoreError},
 };
-use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, Supervised, WrapFuture,
-};
-use std::{cell::Cell, future::Future, time::Duration};
+use actix::{Actor, Context, Handler, SpawnHandle, Supervised};
+use std::{cell::Cell, time::Duration};
 use tracing::{debug, info, warn};
+use uuid::Uuid;
 
 /// Entries that are read at once.
 const ENTRIES_AT_ONCE: usize = 20;
@@ -47,6 +52,12 @@ impl Notifier {
     pub fn new(setup: NotifierSetup) -> Notifier {
         Notifier { setup, machine: Notifying::new(), task: None, is_told: false }
     }
+}
+
+impl Driven for Notifier {
+    fn task(&mut self) -> &mut Option<SpawnHandle> {
+        &mut self.task
+    }
 
     fn drive(&mut self, ctx: &mut Context<Self>) {
         let NotifierSetup { webhook, store, readers, .. } = self.setup.clone();
@@ -55,7 +66,7 @@ impl Notifier {
             Step::Begin => self.begin(ctx),
             Step::Read { after } => {
                 let read = async move { readers.feed(after, None, ENTRIES_AT_ONCE).await };
-                self.work(ctx, read, |read, notifier| notifier.handle_read(read));
+                self.step(ctx, read, |read, notifier| notifier.handle_read(read));
             }
             Step::Send(event) => {
                 let send = async move {
@@ -64,33 +75,31 @@ impl Notifier {
                     faults::visit("notifier.sent");
                     sent
                 };
-                self.work(ctx, send, |sent, notifier| notifier.handle_sent(sent));
+                self.step(ctx, send, |sent, notifier| notifier.handle_sent(sent));
             }
             Step::Note { to } => {
                 let note = async move { store.moved(&name, None, to, clock::now()).await.map(drop) };
-                self.work(ctx, note, |noted, notifier| match noted {
+                self.step(ctx, note, |noted, notifier| match noted {
                     Ok(()) => notifier.machine.handle_noted(),
                     Err(error) => notifier.handle_trouble(&error),
                 });
             }
-            Step::NoteFailure { why, wait } => {
-                let now = clock::now();
-                let again_at = now + faults::hastened(wait);
-                let note = async move { store.not_taken(&name, None, &why, now, again_at).await };
-                self.work(ctx, note, |noted, notifier| {
-                    if let Err(error) = noted {
-                        debug!(%error, "that a webhook takes nothing could not be noted");
-                    }
-                    notifier.machine.handle_failure_noted();
-                });
-            }
-            Step::Wait(wait) => {
-                let wait = faults::hastened(wait);
-                self.work(ctx, driver::wait(wait), |(), notifier| notifier.machine.handle_waited());
-            }
+            Step::Rest(rest) => self.rest(ctx, rest),
         }
     }
+}
 
+impl Follower for Notifier {
+    fn position(&self) -> (Store, String, Option<Uuid>) {
+        (self.setup.store.clone(), self.setup.webhook.name(), None)
+    }
+
+    fn resting(&mut self) -> &mut Resting {
+        &mut self.machine.resting
+    }
+}
+
+impl Notifier {
     /// Takes its place from the database.
     fn begin(&mut self, ctx: &mut Context<Self>) {
         faults::visit("notifier.start");
@@ -104,23 +113,10 @@ impl Notifier {
             };
             driver::insist(RETRY_DATABASE_AFTER, async || store.follow(&name).await, told).await
         };
-        self.work(ctx, find, |place, notifier| {
+        self.step(ctx, find, |place, notifier| {
             notifier.is_told = place.failing_since.is_some();
             notifier.machine.handle_place(place.seq, place.num_failures);
         });
-    }
-
-    /// Puts something under way; what comes of it says what is next.
-    fn work<T: 'static>(
-        &mut self,
-        ctx: &mut Context<Self>,
-        work: impl Future<Output = T> + 'static,
-        then: impl FnOnce(T, &mut Notifier) + 'static,
-    ) {
-        self.task = Some(ctx.spawn(work.into_actor(self).map(|done, notifier: &mut Self, ctx| {
-            then(done, notifier);
-            notifier.drive(ctx);
-        })));
     }
 
     fn handle_read(&mut self, read: Result<Feed, StoreError>) {
@@ -194,18 +190,11 @@ impl Supervised for Notifier {
     }
 }
 
-/// Ends it. What is on its way is dropped, and sent again by the next one.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct StopNotifying;
-
-impl Handler<StopNotifying> for Notifier {
+/// What is on its way is sent again by the next one.
+impl Handler<Dismiss> for Notifier {
     type Result = ();
 
-    fn handle(&mut self, _: StopNotifying, ctx: &mut Self::Context) {
-        if let Some(task) = self.task.take() {
-            ctx.cancel_future(task);
-        }
-        ctx.stop();
+    fn handle(&mut self, _: Dismiss, ctx: &mut Self::Context) {
+        self.end(ctx);
     }
 }

@@ -6,6 +6,7 @@
 
 use super::{
     checkpoint_writer::{CheckpointWriter, CommitPlays, NotePlayback, WriteError},
+    driven::{Dismiss, Driven},
     driver,
     fetch::Fetcher,
     sync_error::looked,
@@ -21,10 +22,7 @@ use crate::{
     model::{AccountId, Family, Fault, KnownPlays, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage},
     store::{Store, StoreError},
 };
-use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle,
-    Supervised, WrapFuture,
-};
+use actix::{Actor, Addr, Context, Handler, Message, Recipient, SpawnHandle, Supervised};
 use chrono::{DateTime, Utc};
 use std::{cell::Cell, time::Duration};
 use tracing::{Instrument, debug, error, info, warn};
@@ -77,7 +75,36 @@ impl PlaybackTracker {
         let setup = TrackerSetup { fetcher, ..setup };
         PlaybackTracker { setup, engine: None, task: None, num_requests: 0 }
     }
+}
 
+impl Driven for PlaybackTracker {
+    fn task(&mut self) -> &mut Option<SpawnHandle> {
+        &mut self.task
+    }
+
+    fn drive(&mut self, ctx: &mut Context<Self>) {
+        let Some(engine) = &mut self.engine else { return };
+        match engine.poll(clock::instant(), clock::now()) {
+            Step::Ask => {
+                let (setup, account_id) = (self.setup.clone(), self.setup.account_id);
+                let num_requests = Cell::new(0);
+                let ask = async move {
+                    debug!(account = account_id.0, "asking for the listening history");
+                    let answer = ask(&setup, &num_requests).await;
+                    (answer, num_requests.get())
+                };
+                self.work(ctx, ask.instrument(traces::poll(account_id)), |(answer, num_requests), tracker, ctx| {
+                    tracker.num_requests = num_requests;
+                    tracker.handle_answer(answer, ctx);
+                });
+            }
+            Step::Wait(wait) => self.step(ctx, driver::wait(wait), |(), _| ()),
+            Step::Rest => {}
+        }
+    }
+}
+
+impl PlaybackTracker {
     /// Takes its place from the database, whatever was under way.
     fn begin(&mut self, ctx: &mut Context<Self>) {
         faults::visit("tracker.start");
@@ -103,43 +130,6 @@ impl PlaybackTracker {
             tracker.engine = Some(engine);
             tracker.drive(ctx);
         });
-    }
-
-    fn drive(&mut self, ctx: &mut Context<Self>) {
-        let Some(engine) = &mut self.engine else { return };
-        match engine.poll(clock::instant(), clock::now()) {
-            Step::Ask => {
-                let (setup, account_id) = (self.setup.clone(), self.setup.account_id);
-                let num_requests = Cell::new(0);
-                let ask = async move {
-                    debug!(account = account_id.0, "asking for the listening history");
-                    let answer = ask(&setup, &num_requests).await;
-                    (answer, num_requests.get())
-                };
-                self.work(ctx, ask.instrument(traces::poll(account_id)), |(answer, num_requests), tracker, ctx| {
-                    tracker.num_requests = num_requests;
-                    tracker.handle_answer(answer, ctx);
-                });
-            }
-            Step::Wait(wait) => self.work(ctx, driver::wait(wait), |(), tracker, ctx| tracker.drive(ctx)),
-            Step::Rest => {}
-        }
-    }
-
-    /// Puts something under way in place of what was.
-    fn work<T: 'static>(
-        &mut self,
-        ctx: &mut Context<Self>,
-        work: impl Future<Output = T> + 'static,
-        then: impl FnOnce(T, &mut PlaybackTracker, &mut Context<Self>) + 'static,
-    ) {
-        let task = ctx.spawn(work.into_actor(self).map(|done, tracker: &mut Self, ctx| {
-            tracker.task = None;
-            then(done, tracker, ctx);
-        }));
-        if let Some(before) = self.task.replace(task) {
-            ctx.cancel_future(before);
-        }
     }
 
     fn handle_answer(&mut self, answer: Answer, ctx: &mut Context<Self>) {
@@ -287,19 +277,12 @@ impl Handler<ChangePlaybackSettings> for PlaybackTracker {
     }
 }
 
-/// Ends the tracking. A request in flight is dropped; what the writer has been given it commits, whole.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct StopPolling;
-
-impl Handler<StopPolling> for PlaybackTracker {
+/// A request in flight is dropped; what the writer has been given it commits, whole.
+impl Handler<Dismiss> for PlaybackTracker {
     type Result = ();
 
-    fn handle(&mut self, _: StopPolling, ctx: &mut Self::Context) {
+    fn handle(&mut self, _: Dismiss, ctx: &mut Self::Context) {
         self.engine = None;
-        if let Some(task) = self.task.take() {
-            ctx.cancel_future(task);
-        }
-        ctx.stop();
+        self.end(ctx);
     }
 }

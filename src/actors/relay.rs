@@ -1,19 +1,23 @@
 //! Publishes the feed to a stream of NATS ([`crate::engine::relaying`] says what next). It shares nothing with the sync but
 //! the database: a server that is slow or away delays nothing.
 
-use super::driver;
+use super::{
+    driven::{Dismiss, Driven, Follower},
+    driver,
+};
 use crate::{
     clock,
-    engine::relaying::{Entry, Published, Refused, Relaying, Sent, Step, StreamEnd},
+    engine::{
+        relaying::{Entry, Published, Refused, Relaying, Sent, Step, StreamEnd},
+        resting::Resting,
+    },
     faults,
     metrics::Metrics,
     notify::nats::{Connection, Message as Outgoing, Refusal},
     store::{Feed, FeedEvent, RELAY, Store, StoreError},
 };
-use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, Supervised, WrapFuture,
-};
-use std::{future::Future, rc::Rc, time::Duration};
+use actix::{Actor, Context, Handler, SpawnHandle, Supervised};
+use std::{rc::Rc, time::Duration};
 use tracing::{debug, info, warn};
 use url::Url;
 use uuid::Uuid;
@@ -54,13 +58,19 @@ impl Relay {
     pub fn new(setup: RelaySetup) -> Relay {
         Relay { setup, machine: Relaying::new(), connection: None, task: None, is_told: false, is_ours: false }
     }
+}
+
+impl Driven for Relay {
+    fn task(&mut self) -> &mut Option<SpawnHandle> {
+        &mut self.task
+    }
 
     fn drive(&mut self, ctx: &mut Context<Self>) {
         let RelaySetup { store, readers, node, .. } = self.setup.clone();
         match self.machine.poll() {
             Step::Take => {
                 let take = async move { store.take_relay(node, clock::now()).await };
-                self.work(ctx, take, |taken, relay| relay.handle_taken(taken));
+                self.step(ctx, take, |taken, relay| relay.handle_taken(taken));
             }
             Step::FindEnd => {
                 let (known, setup) = (self.connection.clone(), self.setup.clone());
@@ -72,7 +82,7 @@ impl Relay {
                     let end = connection.end(setup.keeps_for).await?;
                     Ok((connection, end))
                 };
-                self.work(ctx, find, |found: Result<_, Refusal>, relay| match found {
+                self.step(ctx, find, |found: Result<_, Refusal>, relay| match found {
                     Ok((connection, end)) => {
                         relay.connection = Some(connection);
                         match end.last_id.map(parse).transpose() {
@@ -85,34 +95,32 @@ impl Relay {
             }
             Step::Read { after } => {
                 let read = async move { readers.feed(after, None, ENTRIES_AT_ONCE).await };
-                self.work(ctx, read, move |read, relay| relay.handle_read(after, read));
+                self.step(ctx, read, move |read, relay| relay.handle_read(after, read));
             }
             Step::Publish { entries, behind } => self.publish(ctx, &entries, behind),
             Step::Note { to } => {
                 let note = async move { store.moved(RELAY, Some(node), to, clock::now()).await };
-                self.work(ctx, note, |noted, relay| match noted {
+                self.step(ctx, note, |noted, relay| match noted {
                     Ok(is_ours) => relay.handle_noted(is_ours),
                     Err(error) => relay.handle_trouble(&error),
                 });
             }
-            Step::NoteFailure { why, wait } => {
-                let now = clock::now();
-                let again_at = now + faults::hastened(wait);
-                let note = async move { store.not_taken(RELAY, Some(node), &why, now, again_at).await };
-                self.work(ctx, note, |noted, relay| {
-                    if let Err(error) = noted {
-                        debug!(%error, "that the stream takes nothing could not be noted");
-                    }
-                    relay.machine.handle_failure_noted();
-                });
-            }
-            Step::Wait(wait) => {
-                let wait = faults::hastened(wait);
-                self.work(ctx, driver::wait(wait), |(), relay| relay.machine.handle_waited());
-            }
+            Step::Rest(rest) => self.rest(ctx, rest),
         }
     }
+}
 
+impl Follower for Relay {
+    fn position(&self) -> (Store, String, Option<Uuid>) {
+        (self.setup.store.clone(), RELAY.to_owned(), Some(self.setup.node))
+    }
+
+    fn resting(&mut self) -> &mut Resting {
+        &mut self.machine.resting
+    }
+}
+
+impl Relay {
     fn publish(&mut self, ctx: &mut Context<Self>, entries: &[FeedEvent], behind: u64) {
         let Some(connection) = self.connection.clone() else {
             self.machine.handle_sent(Sent { num_taken: 0, last_sequence: behind, refused: Some(Refused::Moved) }, 0.0);
@@ -127,7 +135,7 @@ impl Relay {
             faults::visit("relay.published");
             taken
         };
-        self.work(ctx, publish, |taken, relay| {
+        self.step(ctx, publish, |taken, relay| {
             relay.setup.metrics.handle_published(taken.num);
             let refused = taken.refusal.map(|refusal| match refusal {
                 Refusal::Moved => Refused::Moved,
@@ -139,19 +147,6 @@ impl Relay {
             let sent = Sent { num_taken: taken.num, last_sequence: taken.last_sequence, refused };
             relay.machine.handle_sent(sent, driver::jitter());
         });
-    }
-
-    /// Puts something under way; what comes of it says what is next.
-    fn work<T: 'static>(
-        &mut self,
-        ctx: &mut Context<Self>,
-        work: impl Future<Output = T> + 'static,
-        then: impl FnOnce(T, &mut Relay) + 'static,
-    ) {
-        self.task = Some(ctx.spawn(work.into_actor(self).map(|done, relay: &mut Self, ctx| {
-            then(done, relay);
-            relay.drive(ctx);
-        })));
     }
 
     fn handle_taken(&mut self, taken: Result<Option<i64>, StoreError>) {
@@ -241,19 +236,12 @@ impl Supervised for Relay {
     }
 }
 
-/// Ends it. What is on its way is found in the stream by the next one, or sent again.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct StopRelaying;
-
-impl Handler<StopRelaying> for Relay {
+/// What is on its way is found in the stream by the next one, or sent again.
+impl Handler<Dismiss> for Relay {
     type Result = ();
 
-    fn handle(&mut self, _: StopRelaying, ctx: &mut Self::Context) {
-        if let Some(task) = self.task.take() {
-            ctx.cancel_future(task);
-        }
+    fn handle(&mut self, _: Dismiss, ctx: &mut Self::Context) {
         self.connection = None;
-        ctx.stop();
+        self.end(ctx);
     }
 }

@@ -3,6 +3,7 @@
 
 use super::{
     checkpoint_writer::{BeginRun, CheckpointWriter, CommitBatch, EndRun, NoteFailure, SwitchPhase},
+    driven::Dismiss,
     fetch::Fetcher,
     now,
     sync_error::{looked, tried},
@@ -325,11 +326,6 @@ impl Handler<StartRun> for Syncer {
         self.drive(ctx);
     }
 }
-
-/// Drop whatever is under way and end the actor, without a word: its account is in other hands, or in none.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Dismiss;
 
 impl Handler<Dismiss> for Syncer {
     type Result = ();

@@ -118,20 +118,8 @@ fn empty_report(account: &Account, dry_run: bool) -> ImportReport {
     ImportReport {
         account: account.spotify_id.clone(),
         dry_run,
-        files: Vec::new(),
         rows: Rows { by_kind: StreamKind::ALL.iter().map(|kind| (kind.as_str(), 0)).collect(), ..Rows::default() },
-        new: 0,
-        known: 0,
-        covered: 0,
-        replaced: 0,
-        matched: 0,
-        plays_pending: 0,
-        gaps_closed: 0,
-        first: None,
-        last: None,
-        hours: 0.0,
-        played_at: None,
-        offsets: Vec::new(),
+        ..ImportReport::default()
     }
 }
 

@@ -8,7 +8,10 @@
 //! answer to this very sign-in has an effect: other paths, other hosts (a name that somebody points at this machine) and
 //! other answers get a page and are forgotten. Nothing that was sent is shown.
 
-use crate::{model::text::seen, web::body};
+use crate::{
+    model::text::{in_html, seen},
+    web::body,
+};
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
     dev::ServerHandle,
@@ -230,7 +233,7 @@ impl Farewell {
             }
             Farewell::Over => ("Over".to_owned(), "This sign-in has ended already. segno says how it went.".to_owned()),
         };
-        let (title, text) = (escaped(&seen(&title)), escaped(&seen(&text)));
+        let (title, text) = (in_html(&seen(&title)), in_html(&seen(&text)));
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title} - segno</title>\n\
@@ -240,22 +243,6 @@ impl Farewell {
              <h1>{title}</h1>\n<p>{text}</p>\n</html>\n"
         )
     }
-}
-
-/// Text that a page can hold: names come from people.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ mod sign_ins;
 use super::{
     CommandError, Exit, claim, client,
     database::open_store,
-    gate_settings,
     indexing::{forget_old_notes, keep_heard_summed_up, keep_names_indexed},
     login::{self, How},
     notify,
@@ -16,12 +15,12 @@ use super::{
     read_from::ReadFrom,
     sign_in,
     signals::{Signals, Told},
-    sync::{CLOSE_WITHIN, batches, guard},
+    sync::{CLOSE_WITHIN, batches, guard, service},
     web::{self, Kept, WebServer},
 };
 use crate::{
     actors::{
-        GateView, Progress, Service, Supervisor,
+        Progress, Supervisor,
         fetch::Fetcher,
         gate::Close,
         notifier::NotifierSetup,
@@ -40,7 +39,6 @@ use crate::{
         service::Over,
     },
     faults::hastened,
-    metrics::Metrics,
     model::{AccountId, Owner},
     spotify::{Client, Tokens},
     store::{DatabaseUrl, Store, StoreError},
@@ -53,7 +51,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, IsTerminal},
     pin::pin,
-    rc::Rc,
     sync::Arc,
     time::Duration,
 };
@@ -96,24 +93,10 @@ pub(super) async fn run(config: Config, read_from: ReadFrom) -> Result<Exit, Com
     let client = client(&config)?;
     let owner = claim::this_process("run");
     let (store, url) = open_store(&config, &owner.label).await?;
-    let (progress, seen_progress) = watch::channel(Progress::default());
-    let (gate_view, seen_gate) = watch::channel(GateView::default());
-    let metrics = Metrics::default();
-    let supervisor = Supervisor::start(Service {
-        store: store.clone(),
-        client: client.clone(),
-        gate: gate_settings(&config),
-        calendar: store.calendar().await?,
-        batches: batches(&config),
-        purpose: routine(&config),
-        guard: guard(&config),
-        playlists: Arc::new(config.sync.playlists.clone()),
-        longest_wait: Some(LONGEST_WAIT),
-        owner: owner.clone(),
-        progress: Rc::new(progress),
-        gate_view,
-        metrics: metrics.clone(),
-    });
+    let (service, seen_progress, seen_gate) =
+        service(&config, store.clone(), client.clone(), owner.clone(), routine(&config), LONGEST_WAIT).await?;
+    let metrics = service.metrics.clone();
+    let supervisor = Supervisor::start(service);
     let gate = supervisor.send(GateOf).await.map_err(|_| died())?;
     // Also while nobody is signed in yet: it says so.
     let page = web::serve(&config, &url, &owner, supervisor.clone(), metrics.clone(), seen_progress.clone(), seen_gate)

@@ -125,23 +125,9 @@ impl Job {
     }
 
     pub async fn run(self, config: &Config, display: &Display) -> Result<Finished, CommandError> {
-        let (progress_sender, progress) = watch::channel(Progress::default());
-        let (gate_sender, gate_view) = watch::channel(GateView::default());
-        let service = Service {
-            store: self.store.clone(),
-            client: self.client.clone(),
-            gate: gate_settings(config),
-            calendar: self.store.calendar().await?,
-            batches: batches(config),
-            purpose: self.purpose,
-            guard: guard(config),
-            playlists: Arc::new(config.sync.playlists.clone()),
-            longest_wait: Some(self.longest_wait),
-            owner: self.owner.clone(),
-            progress: Rc::new(progress_sender),
-            gate_view: gate_sender,
-            metrics: Metrics::default(),
-        };
+        let (store, client, owner) = (self.store.clone(), self.client.clone(), self.owner.clone());
+        let (service, progress, gate_view) =
+            service(config, store, client, owner, self.purpose, self.longest_wait).await?;
         let work = self.sync(service, config, progress.clone());
         let (finished, over) = oneshot::channel::<()>();
         let shown = display.show(progress, gate_view, async move {
@@ -353,6 +339,35 @@ fn next_step(end: &RunEnd) -> Option<String> {
         }
         RunEnd::Failed(_) => Some("failed; what was committed stays, and the next run carries on".into()),
     }
+}
+
+/// What the actors run on, with what they show.
+pub(super) async fn service(
+    config: &Config,
+    store: Store,
+    client: Client,
+    owner: Owner,
+    purpose: Purpose,
+    longest_wait: Duration,
+) -> Result<(Service, watch::Receiver<Progress>, watch::Receiver<GateView>), CommandError> {
+    let (progress, seen_progress) = watch::channel(Progress::default());
+    let (gate_view, seen_gate) = watch::channel(GateView::default());
+    let service = Service {
+        calendar: store.calendar().await?,
+        store,
+        client,
+        gate: gate_settings(config),
+        batches: batches(config),
+        purpose,
+        guard: guard(config),
+        playlists: Arc::new(config.sync.playlists.clone()),
+        longest_wait: Some(longest_wait),
+        owner,
+        progress: Rc::new(progress),
+        gate_view,
+        metrics: Metrics::default(),
+    };
+    Ok((service, seen_progress, seen_gate))
 }
 
 pub(super) fn batches(config: &Config) -> BatchSizes {

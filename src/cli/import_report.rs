@@ -22,7 +22,7 @@ const BAR_LEN: u64 = 30;
 /// Files that are named one by one.
 const FILES_SHOWN: usize = 10;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct ImportReport {
     pub account: String,
     pub dry_run: bool,
@@ -286,7 +286,6 @@ mod tests {
         };
         let report = ImportReport {
             account: "mira".into(),
-            dry_run: false,
             files: vec![
                 file("a.json", 1200, 0, None),
                 file("b\u{1b}[2J.json", 7, 0, Some("it breaks off at byte 9")),
@@ -295,16 +294,14 @@ mod tests {
             rows: Rows { total: 1207, bad: 0, by_kind: [("track", 1200), ("unknown", 7)].into() },
             new: 1206,
             known: 1,
-            covered: 0,
-            replaced: 0,
             matched: 1,
-            plays_pending: 0,
             gaps_closed: 2,
             first: Some(DateTime::UNIX_EPOCH),
             last: Some(DateTime::UNIX_EPOCH),
             hours: 12.4,
             played_at: Some(PlayedAt { meaning: Meaning::End, near_ends: 1, near_starts: 0 }),
             offsets: offsets.bins(),
+            ..ImportReport::default()
         };
         let day = day(DateTime::UNIX_EPOCH);
         assert_eq!(

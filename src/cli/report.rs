@@ -33,9 +33,9 @@ pub struct SyncReport {
 }
 
 #[derive(Serialize)]
-struct SyncJson<'a> {
+struct ReportJson<'a, E> {
     account: &'a str,
-    entities: Vec<EntityJson<'a>>,
+    entities: Vec<E>,
     requests: u64,
     duration_ms: u64,
     database: &'a str,
@@ -58,11 +58,25 @@ struct EntityJson<'a> {
     notes: &'a [String],
 }
 
-/// One object, or an array of them where several accounts were synced.
 pub fn sync_json(reports: &[SyncReport]) -> String {
-    let json = match reports {
-        [one] => serde_json::to_string_pretty(&one.json()),
-        all => serde_json::to_string_pretty(&all.iter().map(SyncReport::json).collect::<Vec<_>>()),
+    reports_json(reports, entity_json)
+}
+
+/// One object, or an array of them where several accounts were synced.
+pub(super) fn reports_json<'a, E: Serialize>(
+    reports: &'a [SyncReport],
+    entity: impl Fn(EntityType, &'a EntityProgress) -> E,
+) -> String {
+    let report = |report: &'a SyncReport| ReportJson {
+        account: &report.account,
+        entities: report.progress.entities.iter().map(|(key, seen)| entity(key.entity, seen)).collect(),
+        requests: report.num_requests,
+        duration_ms: report.duration.as_millis() as u64,
+        database: &report.database,
+    };
+    let json = match &*reports.iter().map(report).collect::<Vec<_>>() {
+        [one] => serde_json::to_string_pretty(one),
+        all => serde_json::to_string_pretty(all),
     };
     json.expect("a report has string keys only") + "\n"
 }
@@ -79,17 +93,6 @@ pub fn sync_text(reports: &[SyncReport]) -> String {
 }
 
 impl SyncReport {
-    fn json(&self) -> SyncJson<'_> {
-        let entities = self.progress.entities.iter().map(|(key, seen)| entity_json(key.entity, seen)).collect();
-        SyncJson {
-            account: &self.account,
-            entities,
-            requests: self.num_requests,
-            duration_ms: self.duration.as_millis() as u64,
-            database: &self.database,
-        }
-    }
-
     pub fn text(&self) -> String {
         let mut out = String::new();
         let mut row = |cells: [&str; 7]| {
@@ -108,13 +111,15 @@ impl SyncReport {
         for remark in self.remarks() {
             let _ = writeln!(out, "{remark}");
         }
-        let requests = counted(self.num_requests, "request");
-        let _ = writeln!(out, "{requests} in {}; database {}", span(self.duration), self.database);
+        let _ = writeln!(out, "{}", self.cost());
         out
     }
-}
 
-impl SyncReport {
+    pub fn cost(&self) -> String {
+        let requests = counted(self.num_requests, "request");
+        format!("{requests} in {}; database {}", span(self.duration), self.database)
+    }
+
     /// What the numbers do not say, a line each.
     pub fn remarks(&self) -> Vec<String> {
         let mut lines = Vec::new();

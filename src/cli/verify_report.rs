@@ -1,27 +1,18 @@
 //! What a verifying pass found and mended, as it goes to stdout.
 
 use super::{
-    numbers::{counted, grouped, span},
-    report::{SyncReport, state_word},
+    numbers::grouped,
+    report::{SyncReport, remarks, reports_json, state_word},
 };
 use crate::{
     actors::{EntityProgress, EntityState},
-    model::{EntityType, ItemCounts, SyncKey},
+    model::{EntityType, ItemCounts},
 };
 use serde::Serialize;
 use std::fmt::Write;
 
 #[derive(Serialize)]
-struct VerifyJson<'a> {
-    account: &'a str,
-    entities: Vec<EntityJson<'a>>,
-    requests: u64,
-    duration_ms: u64,
-    database: &'a str,
-}
-
-#[derive(Serialize)]
-struct EntityJson<'a> {
+struct EntityJson {
     entity_type: EntityType,
     state: &'static str,
     /// Slots of listings, and items of playlists.
@@ -30,44 +21,20 @@ struct EntityJson<'a> {
     removed: u32,
     changed: u32,
     requests: u32,
-    remarks: &'a [String],
+    remarks: Vec<String>,
 }
 
-/// One object, or an array of them where several accounts were verified.
 pub fn json(reports: &[SyncReport]) -> String {
-    let remarks: Vec<Vec<Vec<String>>> = reports.iter().map(remarks_of).collect();
-    let all: Vec<VerifyJson<'_>> =
-        reports.iter().zip(&remarks).map(|(report, remarks)| to_json(report, remarks)).collect();
-    let json = match &*all {
-        [one] => serde_json::to_string_pretty(one),
-        all => serde_json::to_string_pretty(all),
-    };
-    json.expect("a report has string keys only") + "\n"
-}
-
-/// The remarks of each entity type.
-fn remarks_of(report: &SyncReport) -> Vec<Vec<String>> {
-    report.progress.entities.values().map(|seen| super::report::remarks(&seen.state)).collect()
-}
-
-fn to_json<'a>(report: &'a SyncReport, remarks: &'a [Vec<String>]) -> VerifyJson<'a> {
-    let entity = |((key, seen), remarks): ((&SyncKey, &EntityProgress), &'a Vec<String>)| EntityJson {
-        entity_type: key.entity,
+    reports_json(reports, |entity_type, seen| EntityJson {
+        entity_type,
         state: state_word(&seen.state),
         looked_at: seen.counts.processed,
         added: seen.counts.new,
         removed: seen.counts.removed,
         changed: seen.counts.updated,
         requests: seen.num_requests,
-        remarks,
-    };
-    VerifyJson {
-        account: &report.account,
-        entities: report.progress.entities.iter().zip(remarks).map(entity).collect(),
-        requests: report.num_requests,
-        duration_ms: report.duration.as_millis() as u64,
-        database: &report.database,
-    }
+        remarks: remarks(&seen.state),
+    })
 }
 
 pub fn text(reports: &[SyncReport]) -> String {
@@ -82,8 +49,7 @@ pub fn text(reports: &[SyncReport]) -> String {
         for remark in report.remarks() {
             let _ = writeln!(out, "{remark}");
         }
-        let requests = counted(report.num_requests, "request");
-        let _ = writeln!(out, "{requests} in {}; database {}", span(report.duration), report.database);
+        let _ = writeln!(out, "{}", report.cost());
     }
     out
 }

@@ -139,11 +139,8 @@ pub fn duration(allowed: RangeInclusive<Duration>) -> impl Fn(&Value) -> Result<
 pub fn entities(value: &Value) -> Result<Vec<EntityType>, String> {
     let entities: Option<Vec<EntityType>> =
         value.words().and_then(|words| words.into_iter().map(|word| word.parse().ok()).collect());
-    let is_set = |entities: &Vec<EntityType>| {
-        !entities.is_empty() && entities.iter().enumerate().all(|(i, entity)| !entities[..i].contains(entity))
-    };
     entities
-        .filter(is_set)
+        .filter(|entities| !entities.is_empty() && is_each_once(entities))
         .ok_or_else(|| format!("a list of one or more entity types, each once, out of {}", EntityType::words()))
 }
 
@@ -244,24 +241,17 @@ pub fn webhooks(value: &Value) -> Result<Vec<Url>, String> {
         let is_http = matches!(url.scheme(), "http" | "https") && url.has_host();
         (is_http && !has_user && url.fragment().is_none()).then_some(url)
     };
-    let urls: Option<Vec<Url>> =
-        value.words().and_then(|words| words.into_iter().map(webhook).collect()).filter(|urls: &Vec<Url>| {
-            let is_first = |(at, url): (usize, &Url)| !urls[..at].contains(url);
-            urls.len() <= WEBHOOKS_MAX && urls.iter().enumerate().all(is_first)
-        });
-    urls.ok_or_else(|| {
+    let urls: Option<Vec<Url>> = value.words().and_then(|words| words.into_iter().map(webhook).collect());
+    urls.filter(|urls| urls.len() <= WEBHOOKS_MAX && is_each_once(urls)).ok_or_else(|| {
         format!("a list of up to {WEBHOOKS_MAX} http or https URLs, each once, without user and fragment")
     })
 }
 
 /// Kinds of entries of the feed, each once.
 pub fn events(value: &Value) -> Result<Vec<EventKind>, String> {
-    let known = |word: &str| EventKind::ALL.into_iter().find(|kind| kind.as_str() == word);
-    let kinds: Option<Vec<EventKind>> = value.words().and_then(|words| words.into_iter().map(known).collect());
-    let is_each_once = |kinds: &Vec<EventKind>| {
-        !kinds.is_empty() && kinds.iter().enumerate().all(|(at, kind)| !kinds[..at].contains(kind))
-    };
-    kinds.filter(is_each_once).ok_or_else(|| {
+    let kinds: Option<Vec<EventKind>> =
+        value.words().and_then(|words| words.into_iter().map(EventKind::of_word).collect());
+    kinds.filter(|kinds| !kinds.is_empty() && is_each_once(kinds)).ok_or_else(|| {
         let known = EventKind::ALL.map(EventKind::as_str).join(", ");
         format!("a list of one or more, each once, out of {known}")
     })
@@ -285,10 +275,7 @@ pub fn nats_servers(value: &Value) -> Result<Vec<Url>, String> {
 
 /// What signs webhooks. Whoever guesses it can tell the receiver anything.
 pub fn notify_secret(value: &Value) -> Result<SecretString, String> {
-    let is_secret = |text: &&str| {
-        (WEB_TOKEN_LEN_MIN..=WEB_TOKEN_LEN_MAX).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic())
-    };
-    value.text().filter(is_secret).map(SecretString::from).ok_or_else(|| {
+    unguessable(value).ok_or_else(|| {
         format!("a secret: {WEB_TOKEN_LEN_MIN} to {WEB_TOKEN_LEN_MAX} visible characters without spaces")
     })
 }
@@ -313,15 +300,21 @@ pub fn base_path(value: &Value) -> Result<String, String> {
 
 /// A word that stands for a person at the status page. Whoever guesses it may read the library and stop the sync.
 pub fn web_token(value: &Value) -> Result<SecretString, String> {
-    let is_token = |text: &&str| {
-        (WEB_TOKEN_LEN_MIN..=WEB_TOKEN_LEN_MAX).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic())
-    };
-    value.text().filter(is_token).map(SecretString::from).ok_or_else(|| {
+    unguessable(value).ok_or_else(|| {
         format!(
             "a token: {WEB_TOKEN_LEN_MIN} to {WEB_TOKEN_LEN_MAX} visible characters without spaces, such as \
              \"openssl rand -hex 32\" prints"
         )
     })
+}
+
+fn unguessable(value: &Value) -> Option<SecretString> {
+    let is_long = |text: &&str| (WEB_TOKEN_LEN_MIN..=WEB_TOKEN_LEN_MAX).contains(&text.len());
+    value.text().filter(is_long).filter(|text| text.chars().all(|c| c.is_ascii_graphic())).map(SecretString::from)
+}
+
+fn is_each_once<T: PartialEq>(list: &[T]) -> bool {
+    list.iter().enumerate().all(|(at, one)| !list[..at].contains(one))
 }
 
 pub fn log_filter(value: &Value) -> Result<String, String> {

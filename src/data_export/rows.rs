@@ -38,46 +38,70 @@ const EARLY_MAX: TimeDelta = TimeDelta::hours(1);
 /// A whole day of one stream is more than a video podcast has.
 const MS_PLAYED_MAX: i64 = 7 * 24 * 3600 * 1000;
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct ExtendedWire {
-    ts: Option<String>,
-    platform: Option<String>,
-    ms_played: Option<i64>,
-    conn_country: Option<String>,
-    master_metadata_track_name: Option<String>,
-    master_metadata_album_artist_name: Option<String>,
-    master_metadata_album_album_name: Option<String>,
-    spotify_track_uri: Option<String>,
-    episode_name: Option<String>,
-    episode_show_name: Option<String>,
-    spotify_episode_uri: Option<String>,
-    audiobook_title: Option<String>,
-    audiobook_uri: Option<String>,
-    audiobook_chapter_uri: Option<String>,
-    audiobook_chapter_title: Option<String>,
-    reason_start: Option<String>,
-    reason_end: Option<String>,
-    shuffle: Option<bool>,
-    skipped: Option<bool>,
-    offline: Option<bool>,
-    offline_timestamp: Option<i64>,
-    incognito_mode: Option<bool>,
+/// The wire of a row: fields that may be missing, each by its key where that is another word.
+macro_rules! wires {
+    ($(
+        $(#[$about:meta])*
+        struct $name:ident { $($field:ident: $held:ty $(= $key:literal)?,)+ }
+    )+) => { $(
+        $(#[$about])*
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(default)]
+        pub struct $name { $($(#[serde(rename = $key)])? $field: Option<$held>,)+ }
+
+        impl $name {
+            pub fn read(object: &[u8]) -> Result<$name, BadRow> {
+                if let Ok(wire) = serde_json::from_slice(object) {
+                    return Ok(wire);
+                }
+                // Some field is not what it should be, or is not text: that costs the field.
+                let mut row = Loose::read(object)?;
+                Ok($name { $($field: row.take(wires!(@key $field $($key)?)),)+ })
+            }
+        }
+    )+ };
+    (@key $field:ident) => { stringify!($field) };
+    (@key $field:ident $key:literal) => { $key };
 }
 
-/// A row of the account data: music, podcasts and audiobooks have fields of their own.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct AccountWire {
-    end_time: Option<String>,
-    artist_name: Option<String>,
-    track_name: Option<String>,
-    podcast_name: Option<String>,
-    episode_name: Option<String>,
-    audiobook_name: Option<String>,
-    author_name: Option<String>,
-    chapter_name: Option<String>,
-    ms_played: Option<i64>,
+wires! {
+    struct ExtendedWire {
+        ts: String,
+        platform: String,
+        ms_played: i64,
+        conn_country: String,
+        master_metadata_track_name: String,
+        master_metadata_album_artist_name: String,
+        master_metadata_album_album_name: String,
+        spotify_track_uri: String,
+        episode_name: String,
+        episode_show_name: String,
+        spotify_episode_uri: String,
+        audiobook_title: String,
+        audiobook_uri: String,
+        audiobook_chapter_uri: String,
+        audiobook_chapter_title: String,
+        reason_start: String,
+        reason_end: String,
+        shuffle: bool,
+        skipped: bool,
+        offline: bool,
+        offline_timestamp: i64,
+        incognito_mode: bool,
+    }
+
+    /// A row of the account data: music, podcasts and audiobooks have fields of their own.
+    struct AccountWire {
+        end_time: String = "endTime",
+        artist_name: String = "artistName",
+        track_name: String = "trackName",
+        podcast_name: String = "podcastName",
+        episode_name: String = "episodeName",
+        audiobook_name: String = "audiobookName",
+        author_name: String = "authorName",
+        chapter_name: String = "chapterName",
+        ms_played: i64 = "msPlayed",
+    }
 }
 
 /// A row that stands for no stream.
@@ -85,38 +109,6 @@ pub struct AccountWire {
 pub struct BadRow;
 
 impl ExtendedWire {
-    pub fn read(object: &[u8]) -> Result<ExtendedWire, BadRow> {
-        if let Ok(wire) = serde_json::from_slice(object) {
-            return Ok(wire);
-        }
-        // Some field is not what it should be, or is not text: that costs the field.
-        let mut row = Loose::read(object)?;
-        Ok(ExtendedWire {
-            ts: row.text("ts"),
-            platform: row.text("platform"),
-            ms_played: row.number("ms_played"),
-            conn_country: row.text("conn_country"),
-            master_metadata_track_name: row.text("master_metadata_track_name"),
-            master_metadata_album_artist_name: row.text("master_metadata_album_artist_name"),
-            master_metadata_album_album_name: row.text("master_metadata_album_album_name"),
-            spotify_track_uri: row.text("spotify_track_uri"),
-            episode_name: row.text("episode_name"),
-            episode_show_name: row.text("episode_show_name"),
-            spotify_episode_uri: row.text("spotify_episode_uri"),
-            audiobook_title: row.text("audiobook_title"),
-            audiobook_uri: row.text("audiobook_uri"),
-            audiobook_chapter_uri: row.text("audiobook_chapter_uri"),
-            audiobook_chapter_title: row.text("audiobook_chapter_title"),
-            reason_start: row.text("reason_start"),
-            reason_end: row.text("reason_end"),
-            shuffle: row.truth("shuffle"),
-            skipped: row.truth("skipped"),
-            offline: row.truth("offline"),
-            offline_timestamp: row.number("offline_timestamp"),
-            incognito_mode: row.truth("incognito_mode"),
-        })
-    }
-
     pub fn stream(self) -> Result<Stream, BadRow> {
         let logged_at = self.ts.as_deref().and_then(moment).ok_or(BadRow)?;
         let ms_played = self.ms_played.ok_or(BadRow)?.clamp(0, MS_PLAYED_MAX);
@@ -156,24 +148,6 @@ impl ExtendedWire {
 }
 
 impl AccountWire {
-    pub fn read(object: &[u8]) -> Result<AccountWire, BadRow> {
-        if let Ok(wire) = serde_json::from_slice(object) {
-            return Ok(wire);
-        }
-        let mut row = Loose::read(object)?;
-        Ok(AccountWire {
-            end_time: row.text("endTime"),
-            artist_name: row.text("artistName"),
-            track_name: row.text("trackName"),
-            podcast_name: row.text("podcastName"),
-            episode_name: row.text("episodeName"),
-            audiobook_name: row.text("audiobookName"),
-            author_name: row.text("authorName"),
-            chapter_name: row.text("chapterName"),
-            ms_played: row.number("msPlayed"),
-        })
-    }
-
     /// `uri_of` knows the URIs of some titles and artists.
     pub fn stream(self, uri_of: impl Fn(&str, &str) -> Option<String>) -> Result<Stream, BadRow> {
         let logged_at = self.end_time.as_deref().and_then(moment).ok_or(BadRow)?;
@@ -352,23 +326,38 @@ impl Loose {
         serde_json::from_str(&text).map(Loose).map_err(|_| BadRow)
     }
 
-    fn text(&mut self, name: &str) -> Option<String> {
-        match self.0.remove(name) {
-            Some(Value::String(text)) => Some(text),
+    fn take<T: Held>(&mut self, name: &str) -> Option<T> {
+        T::of(self.0.remove(name)?)
+    }
+}
+
+/// What a field may hold.
+trait Held: Sized {
+    fn of(value: Value) -> Option<Self>;
+}
+
+impl Held for String {
+    fn of(value: Value) -> Option<String> {
+        match value {
+            Value::String(text) => Some(text),
             _ => None,
         }
     }
+}
 
-    fn number(&mut self, name: &str) -> Option<i64> {
-        match self.0.remove(name)? {
+impl Held for i64 {
+    fn of(value: Value) -> Option<i64> {
+        match value {
             Value::Number(number) => number.as_i64().or_else(|| number.as_f64().map(|number| number as i64)),
             Value::String(text) => text.parse().ok(),
             _ => None,
         }
     }
+}
 
-    fn truth(&mut self, name: &str) -> Option<bool> {
-        match self.0.remove(name)? {
+impl Held for bool {
+    fn of(value: Value) -> Option<bool> {
+        match value {
             Value::Bool(truth) => Some(truth),
             Value::Number(number) => [0, 1].contains(&number.as_i64()?).then_some(number.as_i64() == Some(1)),
             Value::String(text) => text.to_ascii_lowercase().parse().ok(),

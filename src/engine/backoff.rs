@@ -51,13 +51,17 @@ impl Backoff {
         }
     }
 
-    /// The wait after so many failed tries. Half of the exponential step is fixed and half is jitter, so that a retry is
-    /// neither at once nor in step with the others.
     pub fn delay(&self, tries: u32, are_others_served: bool, jitter: f64) -> Duration {
         let cap = if are_others_served { self.cap } else { self.give_up_after };
-        let step = self.base.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(cap);
-        step.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
+        delay(self.base, cap, tries, jitter)
     }
+}
+
+/// The wait after so many failed tries. It doubles with each, up to the longest; half of it is fixed and half is jitter, so
+/// that a retry is neither at once nor in step with the others.
+pub fn delay(first: Duration, longest: Duration, tries: u32, jitter: f64) -> Duration {
+    let step = first.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(longest);
+    step.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 //! | [`playback`] | when the listening history is asked for, and what a page of it means |
 //! | [`notifying`] | what a webhook is told next, and when again |
 //! | [`relaying`] | what goes to a stream next, and which node sends it |
+//! | [`resting`] | how long both rest when nothing is taken |
 //! | [`request`] | one request: when to ask, wait, renew, try again or give up |
 //! | [`backoff`] | whether and when to try a failed request again |
 //! | [`schedule`] | when the service runs what |
@@ -35,6 +36,7 @@ pub mod playback;
 pub mod relaying;
 pub mod request;
 pub mod restart;
+pub mod resting;
 pub mod run;
 pub mod schedule;
 pub mod service;

@@ -1,6 +1,7 @@
 //! How one follower of the feed is told: in order, one entry after the other, each until it is taken. What it has taken is
 //! noted before the next is sent, so that a crash repeats one entry at most, under the same id.
 
+use super::resting::{Rest, Resting};
 use std::{collections::VecDeque, time::Duration};
 
 /// How soon something new is noticed.
@@ -36,51 +37,35 @@ pub enum Step<T> {
     Note {
         to: i64,
     },
-    /// Note that the next one was not, and is sent again after that.
-    NoteFailure {
-        why: String,
-        wait: Duration,
-    },
-    Wait(Duration),
+    Rest(Rest),
 }
 
 /// One follower's.
 #[derive(Debug)]
 pub struct Notifying<T> {
-    state: State,
+    /// `None` until it is known.
+    place: Option<Place>,
     queue: VecDeque<Entry<T>>,
-    /// Tries of the first of the queue that came to nothing.
-    num_failures: u32,
+    pub resting: Resting,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum State {
-    /// The place is not known yet.
-    Unknown,
-    /// Everything up to `noted` is taken and noted, and up to `taken` passed over or taken.
-    Known { noted: i64, taken: i64, then: Then },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Then {
-    GoOn,
-    Wait(Duration),
-    /// Note why, then wait.
-    Note(String, Duration),
+/// Everything up to `noted` is taken and noted, and up to `taken` passed over or taken.
+#[derive(Debug)]
+struct Place {
+    noted: i64,
+    taken: i64,
 }
 
 impl<T: Clone> Notifying<T> {
     #[expect(clippy::new_without_default, reason = "it is begun, not had")]
     pub fn new() -> Notifying<T> {
-        Notifying { state: State::Unknown, queue: VecDeque::new(), num_failures: 0 }
+        Notifying { place: None, queue: VecDeque::new(), resting: Resting::new(FIRST_WAIT, LONGEST_WAIT, 0) }
     }
 
     pub fn poll(&mut self) -> Step<T> {
-        let State::Known { noted, taken, then } = &mut self.state else { return Step::Begin };
-        match then {
-            Then::Wait(wait) => return Step::Wait(*wait),
-            Then::Note(why, wait) => return Step::NoteFailure { why: why.clone(), wait: *wait },
-            Then::GoOn => {}
+        let Some(Place { noted, taken }) = &mut self.place else { return Step::Begin };
+        if let Some(rest) = self.resting.poll() {
+            return Step::Rest(rest);
         }
         while let Some(passed) = self.queue.pop_front_if(|entry| !entry.is_wanted) {
             *taken = passed.seq;
@@ -95,13 +80,14 @@ impl<T: Clone> Notifying<T> {
 
     /// Where it stands, and how often the next one was not taken before.
     pub fn handle_place(&mut self, seq: i64, num_failures: u32) {
-        self.state = State::Known { noted: seq, taken: seq, then: Then::GoOn };
-        (self.queue, self.num_failures) = (VecDeque::new(), num_failures);
+        self.place = Some(Place { noted: seq, taken: seq });
+        self.resting = Resting::new(FIRST_WAIT, LONGEST_WAIT, num_failures);
+        self.queue.clear();
     }
 
     pub fn handle_entries(&mut self, entries: Vec<Entry<T>>) {
         if entries.is_empty() {
-            self.wait(LOOK_EVERY);
+            self.resting.begin(LOOK_EVERY);
         }
         self.queue.extend(entries);
     }
@@ -109,65 +95,38 @@ impl<T: Clone> Notifying<T> {
     /// What comes behind is not kept any more, up to here: it goes on there.
     pub fn handle_forgotten(&mut self, kept_after: i64) {
         self.queue.clear();
-        if let State::Known { taken, .. } = &mut self.state {
-            *taken = kept_after;
+        if let Some(place) = &mut self.place {
+            place.taken = kept_after;
         }
     }
 
     pub fn handle_taken(&mut self) {
-        self.num_failures = 0;
+        self.resting.handle_success();
         let sent = self.queue.pop_front();
-        if let (State::Known { taken, .. }, Some(sent)) = (&mut self.state, sent) {
-            debug_assert!(sent.seq > *taken, "entries come in order");
-            *taken = sent.seq;
+        if let (Some(place), Some(sent)) = (&mut self.place, sent) {
+            debug_assert!(sent.seq > place.taken, "entries come in order");
+            place.taken = sent.seq;
         }
     }
 
     /// It was not taken. Returns how long it is left alone.
     pub fn handle_not_taken(&mut self, why: String, retry_after: Option<Duration>, jitter: f64) -> Duration {
-        self.num_failures = self.num_failures.saturating_add(1);
-        let step = FIRST_WAIT.saturating_mul(1 << (self.num_failures - 1).min(16)).min(LONGEST_WAIT);
-        let wait = step.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0)).max(retry_after.unwrap_or_default());
-        if let State::Known { then, .. } = &mut self.state {
-            *then = Then::Note(why, wait);
-        }
-        wait
+        self.resting.handle_failure(why, retry_after.unwrap_or_default(), jitter)
     }
 
     /// `Note` was carried out.
     pub fn handle_noted(&mut self) {
-        if let State::Known { noted, taken, .. } = &mut self.state {
-            *noted = *taken;
-        }
-    }
-
-    /// `NoteFailure` was carried out, or could not be: it says nothing that a restart needs.
-    pub fn handle_failure_noted(&mut self) {
-        if let State::Known { then, .. } = &mut self.state
-            && let Then::Note(_, wait) = then
-        {
-            *then = Then::Wait(*wait);
+        if let Some(place) = &mut self.place {
+            place.noted = place.taken;
         }
     }
 
     /// The database did not answer: whatever was to be read or noted. The place is read anew, so nothing is passed over.
     pub fn handle_trouble(&mut self) {
-        self.wait(TRY_AGAIN_AFTER);
+        self.resting.begin(TRY_AGAIN_AFTER);
         self.queue.clear();
-        if let State::Known { noted, taken, .. } = &mut self.state {
-            *taken = *noted;
-        }
-    }
-
-    pub fn handle_waited(&mut self) {
-        if let State::Known { then, .. } = &mut self.state {
-            *then = Then::GoOn;
-        }
-    }
-
-    fn wait(&mut self, wait: Duration) {
-        if let State::Known { then, .. } = &mut self.state {
-            *then = Then::Wait(wait);
+        if let Some(place) = &mut self.place {
+            place.taken = place.noted;
         }
     }
 }
@@ -200,8 +159,8 @@ mod tests {
         }
         assert_eq!(machine.poll(), Step::Read { after: 6 });
         machine.handle_entries(Vec::new());
-        assert_eq!(machine.poll(), Step::Wait(LOOK_EVERY));
-        machine.handle_waited();
+        assert_eq!(machine.poll(), Step::Rest(Rest::Wait(LOOK_EVERY)));
+        machine.resting.handle_waited();
         assert_eq!(machine.poll(), Step::Read { after: 6 });
     }
 
@@ -225,16 +184,16 @@ mod tests {
             assert_eq!(machine.poll(), Step::Send(1), "the same one");
             let wait = machine.handle_not_taken("down".into(), None, 1.0);
             waits.push(wait.as_secs());
-            assert_eq!(machine.poll(), Step::NoteFailure { why: "down".into(), wait });
-            machine.handle_failure_noted();
-            assert!(matches!(machine.poll(), Step::Wait(_)));
-            machine.handle_waited();
+            assert_eq!(machine.poll(), Step::Rest(Rest::Note { why: "down".into(), wait }));
+            machine.resting.handle_noted();
+            assert!(matches!(machine.poll(), Step::Rest(Rest::Wait(_))));
+            machine.resting.handle_waited();
         }
         assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 640, 1280, 1800, 1800, 1800]);
         let wait = machine.handle_not_taken("slow down".into(), Some(Duration::from_secs(2400)), 0.0);
         assert_eq!(wait.as_secs(), 2400, "as it asked for");
-        machine.handle_failure_noted();
-        machine.handle_waited();
+        machine.resting.handle_noted();
+        machine.resting.handle_waited();
         machine.handle_taken();
         machine.poll();
         machine.handle_noted();
@@ -249,15 +208,15 @@ mod tests {
         machine.handle_taken();
         assert_eq!(machine.poll(), Step::Note { to: 1 });
         machine.handle_trouble();
-        assert_eq!(machine.poll(), Step::Wait(TRY_AGAIN_AFTER));
-        machine.handle_waited();
+        assert_eq!(machine.poll(), Step::Rest(Rest::Wait(TRY_AGAIN_AFTER)));
+        machine.resting.handle_waited();
         assert_eq!(machine.poll(), Step::Read { after: 0 }, "sent twice rather than not at all");
     }
 
     #[test]
     fn what_is_no_longer_kept_is_passed_over() {
         let mut machine = begun(3, &[]);
-        machine.handle_waited();
+        machine.resting.handle_waited();
         machine.handle_forgotten(90);
         assert_eq!(machine.poll(), Step::Note { to: 90 });
         machine.handle_noted();

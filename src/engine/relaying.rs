@@ -12,6 +12,7 @@
 //! | the stream ends with an entry that this feed has otherwise, or not yet: the database is an older copy | goes on behind what was noted |
 //! | the server does not answer, or the number is another | finds out again where the stream ends |
 
+use super::resting::{Rest, Resting};
 use std::{collections::VecDeque, time::Duration};
 
 /// Between looks for entries that are new.
@@ -90,21 +91,15 @@ pub enum Step<T> {
     Note {
         to: i64,
     },
-    /// Note that nothing can be published, and until when nothing is tried.
-    NoteFailure {
-        why: String,
-        wait: Duration,
-    },
-    Wait(Duration),
+    Rest(Rest),
 }
 
 #[derive(Debug)]
 pub struct Relaying<T> {
     state: State,
-    then: Then,
     /// Read and not yet published, in order.
     queue: VecDeque<Entry<T>>,
-    num_failures: u32,
+    pub resting: Resting,
 }
 
 #[derive(Debug)]
@@ -128,24 +123,15 @@ enum State {
     },
 }
 
-#[derive(Debug)]
-enum Then {
-    GoOn,
-    Note(String, Duration),
-    Wait(Duration),
-}
-
 impl<T: Clone> Relaying<T> {
     pub fn new() -> Relaying<T> {
-        Relaying { state: State::NotOurs, then: Then::GoOn, queue: VecDeque::new(), num_failures: 0 }
+        Relaying { state: State::NotOurs, queue: VecDeque::new(), resting: Resting::new(FIRST_WAIT, LONGEST_WAIT, 0) }
     }
 
     /// Hands out the same until it is answered.
     pub fn poll(&self) -> Step<T> {
-        match &self.then {
-            Then::Note(why, wait) => return Step::NoteFailure { why: why.clone(), wait: *wait },
-            Then::Wait(wait) => return Step::Wait(*wait),
-            Then::GoOn => {}
+        if let Some(rest) = self.resting.poll() {
+            return Step::Rest(rest);
         }
         match &self.state {
             State::NotOurs => Step::Take,
@@ -209,7 +195,7 @@ impl<T: Clone> Relaying<T> {
             State::Publishing { num_looks, .. } => {
                 if entries.is_empty() {
                     *num_looks += 1;
-                    self.then = Then::Wait(LOOK_EVERY);
+                    self.resting.begin(LOOK_EVERY);
                 }
                 self.queue.extend(entries);
             }
@@ -241,7 +227,7 @@ impl<T: Clone> Relaying<T> {
         if let Some(last) = self.queue.drain(..sent.num_taken.min(self.queue.len())).last() {
             debug_assert!(last.seq > *published, "entries come in order");
             (*published, *last_sequence, *is_noted, *num_looks) = (last.seq, sent.last_sequence, false, 0);
-            self.num_failures = 0;
+            self.resting.handle_success();
         }
         match sent.refused {
             None => {}
@@ -254,12 +240,8 @@ impl<T: Clone> Relaying<T> {
 
     /// The server does not answer, or not as it should. Returns how long it is left alone.
     pub fn handle_failure(&mut self, why: String, jitter: f64) -> Duration {
-        self.num_failures = self.num_failures.saturating_add(1);
-        let step = FIRST_WAIT.saturating_mul(1 << (self.num_failures - 1).min(16)).min(LONGEST_WAIT);
-        let wait = step.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0));
-        self.begin_anew_in(wait);
-        self.then = Then::Note(why, wait);
-        wait
+        self.begin_anew();
+        self.resting.handle_failure(why, Duration::ZERO, jitter)
     }
 
     /// `Note` was carried out. `false`: another node publishes now.
@@ -267,16 +249,9 @@ impl<T: Clone> Relaying<T> {
         if !is_ours {
             return self.begin_anew_in(TAKE_EVERY);
         }
-        self.num_failures = 0;
+        self.resting.handle_success();
         if let State::Publishing { is_noted, .. } = &mut self.state {
             *is_noted = true;
-        }
-    }
-
-    /// `NoteFailure` was carried out, or could not be: it says nothing that a restart needs.
-    pub fn handle_failure_noted(&mut self) {
-        if let Then::Note(_, wait) = self.then {
-            self.then = Then::Wait(wait);
         }
     }
 
@@ -285,17 +260,18 @@ impl<T: Clone> Relaying<T> {
         self.begin_anew_in(TRY_AGAIN_AFTER);
     }
 
-    pub fn handle_waited(&mut self) {
-        self.then = Then::GoOn;
-    }
-
     fn go_on(&mut self, published: i64, last_sequence: u64) {
         self.state = State::Publishing { published, last_sequence, is_noted: false, num_looks: 0 };
     }
 
     fn begin_anew_in(&mut self, wait: Duration) {
+        self.begin_anew();
+        self.resting.begin(wait);
+    }
+
+    fn begin_anew(&mut self) {
         self.queue.clear();
-        (self.state, self.then) = (State::NotOurs, Then::Wait(wait));
+        self.state = State::NotOurs;
     }
 }
 

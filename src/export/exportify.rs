@@ -3,7 +3,7 @@
 //! know (previews, popularity, audio features) stays empty.
 
 use super::{joined, plain, unwrapped};
-use crate::store::TrackLine;
+use crate::store::{Shared, TrackLine, browse::ArtistLink};
 use chrono::SecondsFormat;
 use csv::{QuoteStyle, Terminator, Writer, WriterBuilder};
 use std::io::{self, Write};
@@ -76,28 +76,11 @@ impl<W: Write> Exportify<W> {
             .write_record([
                 uri.clone(),
                 text(track.name.as_ref()),
-                joined(
-                    track
-                        .artists
-                        .iter()
-                        .map(|artist| artist_uri(&artist.id))
-                        .collect::<Vec<_>>()
-                        .iter()
-                        .map(String::as_str),
-                    ", ",
-                ),
+                artist_uris(&track.artists),
                 names(track.artists.iter().map(|artist| artist.name.as_str())),
                 album.map(|album| format!("spotify:album:{}", album.id)).unwrap_or_default(),
                 text(album.map(|album| &album.name)),
-                joined(
-                    album_artists
-                        .iter()
-                        .map(|artist| artist_uri(&artist.id))
-                        .collect::<Vec<_>>()
-                        .iter()
-                        .map(String::as_str),
-                    ", ",
-                ),
+                artist_uris(album_artists),
                 names(album_artists.iter().map(|artist| artist.name.as_str())),
                 text(album.and_then(|album| album.release_date.as_ref())),
                 text(album.and_then(|album| album.image_url.as_ref())),
@@ -162,8 +145,9 @@ fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// Those of local files have no address.
-fn artist_uri(id: &str) -> String {
-    if id.starts_with("local:") { String::new() } else { format!("spotify:artist:{id}") }
+fn artist_uris(artists: &[Shared<ArtistLink>]) -> String {
+    let uri = |id: &str| if id.starts_with("local:") { String::new() } else { format!("spotify:artist:{id}") };
+    artists.iter().map(|artist| uri(&artist.id)).collect::<Vec<_>>().join(", ")
 }
 
 fn number(number: Option<i32>) -> String {
@@ -177,7 +161,7 @@ fn added_at(line: &TrackLine) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{AlbumFacts, TrackFacts, browse::ArtistLink};
+    use crate::store::{AlbumFacts, TrackFacts};
 
     fn line() -> TrackLine {
         let artist = |id: &str, name: &str| ArtistLink { id: id.into(), name: name.into() }.into();

@@ -137,16 +137,13 @@ impl Source {
                 let read = async |after: Option<&_>| export.artists(account, since, after).await;
                 table(shape, out, read, paged).await?;
             }
-            What::Shows => {
-                let read = async |after: Option<&_>| export.shows(account, since, after).await;
-                table(shape, out, read, paged).await?;
-            }
-            What::Episodes => {
-                let read = async |after: Option<&_>| export.episodes(account, since, after).await;
-                table(shape, out, read, paged).await?;
-            }
-            What::Audiobooks => {
-                let read = async |after: Option<&_>| export.audiobooks(account, since, after).await;
+            What::Shows | What::Episodes | What::Audiobooks => {
+                let entity = match what {
+                    What::Shows => EntityType::Shows,
+                    What::Episodes => EntityType::Episodes,
+                    _ => EntityType::Audiobooks,
+                };
+                let read = async |after: Option<&_>| export.spoken(entity, account, since, after).await;
                 table(shape, out, read, paged).await?;
             }
             What::Listening if shape.format == Format::Spotify => {

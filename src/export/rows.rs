@@ -1,7 +1,7 @@
 //! What the general formats hold: the columns of each list, and the cells of a row in their order.
 
 use crate::store::{
-    AlbumFacts, AlbumLine, ArtistLine, ListenLine, PlaylistLine, Shared, SpokenLine, TrackFacts, TrackLine,
+    AlbumLine, ArtistLine, ListenLine, PlaylistLine, Shared, SpokenLine, TrackFacts, TrackLine,
     browse::{ArtistLink, ChangeEntry},
 };
 use chrono::{DateTime, Utc};
@@ -36,223 +36,137 @@ pub trait Row: Serialize {
     fn cells(&self, to: &mut impl Cells) -> io::Result<()>;
 }
 
-const TRACK: [Column; 11] = [
-    ("name", Kind::Text),
-    ("artists", Kind::Texts),
-    ("album", Kind::Text),
-    ("album_artists", Kind::Texts),
-    ("release_date", Kind::Text),
-    ("disc_number", Kind::Number),
-    ("track_number", Kind::Number),
-    ("duration_ms", Kind::Number),
-    ("explicit", Kind::Flag),
-    ("isrc", Kind::Text),
-    ("album_id", Kind::Text),
-];
+/// Columns and cells, each said once: what it is called, what it is, and what it holds.
+macro_rules! row {
+    ($row:ty, |$line:ident| $($name:ident: $kind:ident = $cell:expr,)+ $(..$track:expr)?) => {
+        impl Row for $row {
+            fn columns() -> Vec<Column> {
+                let own = vec![$((stringify!($name), row!(@kind $kind))),+];
+                [own, $(row!(@columns $track))?].concat()
+            }
 
-fn track_cells(track: &TrackFacts, to: &mut impl Cells) -> io::Result<()> {
-    let album = track.album.as_ref();
-    to.text(track.name.as_deref())?;
-    to.texts(names(&track.artists))?;
-    to.text(album.map(|album| album.name.as_str()))?;
-    to.texts(names(album.map(|album| album.artists.as_slice()).unwrap_or_default()))?;
-    to.text(album.and_then(|album| album.release_date.as_deref()))?;
-    to.number(track.disc_number.map(i64::from))?;
-    to.number(track.track_number.map(i64::from))?;
-    to.number(track.duration_ms.map(i64::from))?;
-    to.flag(track.explicit)?;
-    to.text(track.isrc.as_deref())?;
-    to.text(album.map(|album| album.id.as_str()))
+            fn cells(&self, to: &mut impl Cells) -> io::Result<()> {
+                let $line = self;
+                $(to.$kind($cell)?;)+
+                $($track.cells(to)?;)?
+                Ok(())
+            }
+        }
+    };
+    (@columns $track:expr) => { TrackFacts::columns() };
+    (@kind text) => { Kind::Text };
+    (@kind texts) => { Kind::Texts };
+    (@kind number) => { Kind::Number };
+    (@kind flag) => { Kind::Flag };
+    (@kind moment) => { Kind::Moment };
 }
 
 fn names(artists: &[Shared<ArtistLink>]) -> impl Iterator<Item = &str> {
     artists.iter().map(|artist| artist.name.as_str())
 }
 
-impl Row for TrackLine {
-    fn columns() -> Vec<Column> {
-        let own =
-            [("added_at", Kind::Moment), ("added_by", Kind::Text), ("position", Kind::Number), ("uri", Kind::Text)];
-        [&own[..], &TRACK].concat()
-    }
-
-    fn cells(&self, to: &mut impl Cells) -> io::Result<()> {
-        to.moment(self.added_at)?;
-        to.text(self.added_by.as_deref())?;
-        to.number(self.position)?;
-        to.text(self.uri.as_deref())?;
-        track_cells(&self.track, to)
-    }
+row! {
+    TrackFacts, |track|
+    name: text = track.name.as_deref(),
+    artists: texts = names(&track.artists),
+    album: text = track.album.as_ref().map(|album| album.name.as_str()),
+    album_artists: texts = names(track.album.as_ref().map(|album| album.artists.as_slice()).unwrap_or_default()),
+    release_date: text = track.album.as_ref().and_then(|album| album.release_date.as_deref()),
+    disc_number: number = track.disc_number.map(i64::from),
+    track_number: number = track.track_number.map(i64::from),
+    duration_ms: number = track.duration_ms.map(i64::from),
+    explicit: flag = track.explicit,
+    isrc: text = track.isrc.as_deref(),
+    album_id: text = track.album.as_ref().map(|album| album.id.as_str()),
 }
 
-impl Row for ListenLine {
-    fn columns() -> Vec<Column> {
-        let own = [
-            ("started_at", Kind::Moment),
-            ("ended_at", Kind::Moment),
-            ("played_at", Kind::Moment),
-            ("ms_played", Kind::Number),
-            ("kind", Kind::Text),
-            ("uri", Kind::Text),
-            ("context_uri", Kind::Text),
-            ("source", Kind::Text),
-            ("skipped", Kind::Flag),
-            ("offline", Kind::Flag),
-            ("incognito", Kind::Flag),
-        ];
-        [&own[..], &TRACK].concat()
-    }
-
-    fn cells(&self, to: &mut impl Cells) -> io::Result<()> {
-        to.moment(self.started_at)?;
-        to.moment(Some(self.ended_at))?;
-        to.moment(self.played_at)?;
-        to.number(self.ms_played)?;
-        to.text(Some(self.kind.as_str()))?;
-        to.text(self.uri.as_deref())?;
-        to.text(self.context_uri.as_deref())?;
-        to.text(Some(self.source.as_str()))?;
-        to.flag(self.skipped)?;
-        to.flag(self.offline)?;
-        to.flag(self.incognito)?;
-        track_cells(&self.track, to)
-    }
+row! {
+    TrackLine, |line|
+    added_at: moment = line.added_at,
+    added_by: text = line.added_by.as_deref(),
+    position: number = line.position,
+    uri: text = line.uri.as_deref(),
+    ..line.track
 }
 
-impl Row for AlbumLine {
-    fn columns() -> Vec<Column> {
-        vec![
-            ("added_at", Kind::Moment),
-            ("id", Kind::Text),
-            ("name", Kind::Text),
-            ("artists", Kind::Texts),
-            ("album_type", Kind::Text),
-            ("release_date", Kind::Text),
-            ("total_tracks", Kind::Number),
-            ("upc", Kind::Text),
-            ("image_url", Kind::Text),
-        ]
-    }
-
-    fn cells(&self, to: &mut impl Cells) -> io::Result<()> {
-        let AlbumFacts { id, name, artists, album_type, release_date, total_tracks, upc, image_url } = &*self.album;
-        to.moment(self.added_at)?;
-        to.text(Some(id))?;
-        to.text(Some(name))?;
-        to.texts(names(artists))?;
-        to.text(album_type.as_deref())?;
-        to.text(release_date.as_deref())?;
-        to.number(total_tracks.map(i64::from))?;
-        to.text(upc.as_deref())?;
-        to.text(image_url.as_deref())
-    }
+row! {
+    ListenLine, |line|
+    started_at: moment = line.started_at,
+    ended_at: moment = Some(line.ended_at),
+    played_at: moment = line.played_at,
+    ms_played: number = line.ms_played,
+    kind: text = Some(&line.kind),
+    uri: text = line.uri.as_deref(),
+    context_uri: text = line.context_uri.as_deref(),
+    source: text = Some(&line.source),
+    skipped: flag = line.skipped,
+    offline: flag = line.offline,
+    incognito: flag = line.incognito,
+    ..line.track
 }
 
-impl Row for ArtistLine {
-    fn columns() -> Vec<Column> {
-        let texts = ["id", "name", "genres", "image_url"].map(|name| (name, Kind::Text));
-        [&[("first_seen_at", Kind::Moment)], &texts[..]].concat()
-    }
-
-    fn cells(&self, to: &mut impl Cells) -> io::Result<()> {
-        let ArtistLine { first_seen_at, id, name, genres, image_url } = self;
-        to.moment(Some(*first_seen_at))?;
-        to.text(Some(id))?;
-        to.text(Some(name))?;
-        to.text(genres.as_deref())?;
-        to.text(image_url.as_deref())
-    }
+row! {
+    AlbumLine, |line|
+    added_at: moment = line.added_at,
+    id: text = Some(&line.album.id),
+    name: text = Some(&line.album.name),
+    artists: texts = names(&line.album.artists),
+    album_type: text = line.album.album_type.as_deref(),
+    release_date: text = line.album.release_date.as_deref(),
+    total_tracks: number = line.album.total_tracks.map(i64::from),
+    upc: text = line.album.upc.as_deref(),
+    image_url: text = line.album.image_url.as_deref(),
 }
 
-impl Row for SpokenLine {
-    fn columns() -> Vec<Column> {
-        vec![
-            ("added_at", Kind::Moment),
-            ("id", Kind::Text),
-            ("name", Kind::Text),
-            ("creator", Kind::Text),
-            ("description", Kind::Text),
-            ("explicit", Kind::Flag),
-            ("duration_ms", Kind::Number),
-            ("total_parts", Kind::Number),
-            ("release_date", Kind::Text),
-            ("image_url", Kind::Text),
-        ]
-    }
-
-    fn cells(&self, to: &mut impl Cells) -> io::Result<()> {
-        to.moment(self.added_at)?;
-        to.text(Some(&self.id))?;
-        to.text(Some(&self.name))?;
-        to.text(self.creator.as_deref())?;
-        to.text(self.description.as_deref())?;
-        to.flag(self.explicit)?;
-        to.number(self.duration_ms.map(i64::from))?;
-        to.number(self.total_parts.map(i64::from))?;
-        to.text(self.release_date.as_deref())?;
-        to.text(self.image_url.as_deref())
-    }
+row! {
+    ArtistLine, |line|
+    first_seen_at: moment = Some(line.first_seen_at),
+    id: text = Some(&line.id),
+    name: text = Some(&line.name),
+    genres: text = line.genres.as_deref(),
+    image_url: text = line.image_url.as_deref(),
 }
 
-impl Row for PlaylistLine {
-    fn columns() -> Vec<Column> {
-        vec![
-            ("position", Kind::Number),
-            ("id", Kind::Text),
-            ("name", Kind::Text),
-            ("description", Kind::Text),
-            ("owner_id", Kind::Text),
-            ("owner_name", Kind::Text),
-            ("public", Kind::Flag),
-            ("collaborative", Kind::Flag),
-            ("total_items", Kind::Number),
-        ]
-    }
-
-    fn cells(&self, to: &mut impl Cells) -> io::Result<()> {
-        to.number(Some(self.position))?;
-        to.text(Some(&self.id))?;
-        to.text(Some(&self.name))?;
-        to.text(self.description.as_deref())?;
-        to.text(self.owner_id.as_deref())?;
-        to.text(self.owner_name.as_deref())?;
-        to.flag(self.public)?;
-        to.flag(self.collaborative)?;
-        to.number(self.total_items.map(i64::from))
-    }
+row! {
+    SpokenLine, |line|
+    added_at: moment = line.added_at,
+    id: text = Some(&line.id),
+    name: text = Some(&line.name),
+    creator: text = line.creator.as_deref(),
+    description: text = line.description.as_deref(),
+    explicit: flag = line.explicit,
+    duration_ms: number = line.duration_ms.map(i64::from),
+    total_parts: number = line.total_parts.map(i64::from),
+    release_date: text = line.release_date.as_deref(),
+    image_url: text = line.image_url.as_deref(),
 }
 
-impl Row for ChangeEntry {
-    fn columns() -> Vec<Column> {
-        vec![
-            ("at", Kind::Moment),
-            ("account", Kind::Text),
-            ("entity_type", Kind::Text),
-            ("change", Kind::Text),
-            ("id", Kind::Text),
-            ("uri", Kind::Text),
-            ("name", Kind::Text),
-            ("artist", Kind::Text),
-            ("added_at", Kind::Moment),
-            ("playlist_id", Kind::Text),
-            ("playlist_name", Kind::Text),
-            ("snapshot_id", Kind::Text),
-            ("position", Kind::Number),
-        ]
-    }
+row! {
+    PlaylistLine, |line|
+    position: number = Some(line.position),
+    id: text = Some(&line.id),
+    name: text = Some(&line.name),
+    description: text = line.description.as_deref(),
+    owner_id: text = line.owner_id.as_deref(),
+    owner_name: text = line.owner_name.as_deref(),
+    public: flag = line.public,
+    collaborative: flag = line.collaborative,
+    total_items: number = line.total_items.map(i64::from),
+}
 
-    fn cells(&self, to: &mut impl Cells) -> io::Result<()> {
-        to.moment(Some(self.at))?;
-        for text in [&self.account, &self.entity_type, &self.change] {
-            to.text(Some(text))?;
-        }
-        for text in [&self.id, &self.uri, &self.name, &self.artist] {
-            to.text(text.as_deref())?;
-        }
-        to.moment(self.added_at)?;
-        for text in [&self.playlist_id, &self.playlist_name, &self.snapshot_id] {
-            to.text(text.as_deref())?;
-        }
-        to.number(self.position)
-    }
+row! {
+    ChangeEntry, |entry|
+    at: moment = Some(entry.at),
+    account: text = Some(&entry.account),
+    entity_type: text = Some(&entry.entity_type),
+    change: text = Some(&entry.change),
+    id: text = entry.id.as_deref(),
+    uri: text = entry.uri.as_deref(),
+    name: text = entry.name.as_deref(),
+    artist: text = entry.artist.as_deref(),
+    added_at: moment = entry.added_at,
+    playlist_id: text = entry.playlist_id.as_deref(),
+    playlist_name: text = entry.playlist_name.as_deref(),
+    snapshot_id: text = entry.snapshot_id.as_deref(),
+    position: number = entry.position,
 }

@@ -10,7 +10,6 @@
 mod pauses;
 mod readings;
 
-pub use pauses::PauseSpan;
 pub use readings::{AccountReading, EntityReading, LedgerReading, Readings, Seen, StreamReading, WebhookReading};
 
 use crate::model::{Commit, EntityType, Family, ItemCounts, Line, Pause, RequestStatus, Rows};
@@ -209,14 +208,10 @@ impl Metrics {
         self.0.permits_refused.get_or_create(&of_priority(family)).inc();
     }
 
-    /// A pause is in force, from `now` for as long as `left` at least. To be told as often as it is seen.
-    pub fn handle_pause(&self, pause: Pause, left: Duration, now: Instant) {
-        self.pauses().handle_pause(pause.scope, pause.class, left, now);
-    }
-
-    /// The pauses of the last day, of this process, those that began first ahead. `now` is the steady clock.
-    pub fn pauses_of_last_day(&self, now: Instant) -> Vec<PauseSpan> {
-        self.pauses().of_last_day(now).collect()
+    /// A pause is in force, from `now` for as long as `left` at least. To be told as often as it is seen. Returns whether
+    /// that is news.
+    pub fn handle_pause(&self, pause: Pause, left: Duration, now: Instant) -> bool {
+        self.pauses().handle_pause(pause.scope, pause.class, left, now)
     }
 
     /// A batch is in the database; its transaction took so long.

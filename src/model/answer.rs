@@ -1,22 +1,25 @@
 //! What became of a request, and what can be done about it: the words in which the way out to Spotify tells the engine.
 
 use super::LimitClass;
+use super::ids::words;
 use std::time::Duration;
 
-/// How a request to the Web API ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestStatus {
-    Served,
-    /// 429.
-    Limited,
-    /// Any other 4xx.
-    Refused,
-    /// 5xx, or an answer of something in between.
-    Failing,
-    /// Served, with a body that cannot be read.
-    Unreadable,
-    /// No answer, or no token to ask with.
-    Unanswered,
+words! {
+    /// How a request to the Web API ended.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    RequestStatus {
+        Served = "2xx",
+        /// 429.
+        Limited = "429",
+        /// Any other 4xx.
+        Refused = "4xx",
+        /// 5xx, or an answer of something in between.
+        Failing = "5xx",
+        /// Served, with a body that cannot be read.
+        Unreadable = "unreadable",
+        /// No answer, or no token to ask with.
+        Unanswered = "unanswered",
+    }
 }
 
 /// What became of one try.
@@ -63,28 +66,6 @@ pub enum Remedy {
     OursSoon,
     /// Something of our own is wrong and stays so.
     Ours,
-}
-
-impl RequestStatus {
-    pub const ALL: [RequestStatus; 6] = [
-        RequestStatus::Served,
-        RequestStatus::Limited,
-        RequestStatus::Refused,
-        RequestStatus::Failing,
-        RequestStatus::Unreadable,
-        RequestStatus::Unanswered,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            RequestStatus::Served => "2xx",
-            RequestStatus::Limited => "429",
-            RequestStatus::Refused => "4xx",
-            RequestStatus::Failing => "5xx",
-            RequestStatus::Unreadable => "unreadable",
-            RequestStatus::Unanswered => "unanswered",
-        }
-    }
 }
 
 impl Disposition {

@@ -1,5 +1,6 @@
 //! What a library is made of. Whatever the API may leave out is optional; what it may not is part of the type.
 
+use super::ids::words;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -144,47 +145,22 @@ pub struct Playlist {
     pub image_url: Option<String>,
 }
 
-/// What a slot of a playlist holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PlaylistItemKind {
-    Track,
-    Episode,
-    /// A part of an audiobook.
-    Chapter,
-    /// A file on somebody's disk: no id, only a `spotify:local:` URI.
-    Local,
-    /// The source gives nothing, or nothing that can be read; the slot is kept so that positions stay true. What was known
-    /// of it before stands in it.
-    Missing,
-    /// Something with a name or a URI that is none of the above.
-    Unknown,
-}
-
-impl PlaylistItemKind {
-    pub const ALL: [PlaylistItemKind; 6] = [
-        PlaylistItemKind::Track,
-        PlaylistItemKind::Episode,
-        PlaylistItemKind::Chapter,
-        PlaylistItemKind::Local,
-        PlaylistItemKind::Missing,
-        PlaylistItemKind::Unknown,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            PlaylistItemKind::Track => "track",
-            PlaylistItemKind::Episode => "episode",
-            PlaylistItemKind::Chapter => "chapter",
-            PlaylistItemKind::Local => "local",
-            PlaylistItemKind::Missing => "missing",
-            PlaylistItemKind::Unknown => "unknown",
-        }
-    }
-
-    /// The kind that the database calls so. It lets no other word in.
-    pub fn of_word(word: &str) -> PlaylistItemKind {
-        PlaylistItemKind::ALL.into_iter().find(|kind| kind.as_str() == word).unwrap_or(PlaylistItemKind::Unknown)
+words! {
+    /// What a slot of a playlist holds.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    PlaylistItemKind {
+        Track = "track",
+        Episode = "episode",
+        /// A part of an audiobook.
+        Chapter = "chapter",
+        /// A file on somebody's disk: no id, only a `spotify:local:` URI.
+        Local = "local",
+        /// The source gives nothing, or nothing that can be read; the slot is kept so that positions stay true. What was
+        /// known of it before stands in it.
+        Missing = "missing",
+        /// Something with a name or a URI that is none of the above.
+        Unknown = "unknown",
     }
 }
 
@@ -205,4 +181,16 @@ pub struct PlaylistItem {
     pub added_by: Option<String>,
     /// Present for tracks and local files; it enters the catalogue.
     pub track: Option<Track>,
+}
+
+impl PlaylistItem {
+    /// A place where the source gives nothing.
+    pub const MISSING: PlaylistItem = PlaylistItem {
+        kind: PlaylistItemKind::Missing,
+        uri: None,
+        name: None,
+        added_at: None,
+        added_by: None,
+        track: None,
+    };
 }

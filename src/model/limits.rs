@@ -1,6 +1,7 @@
 //! The limits, the API's two and our own, as far as everyone needs to know them.
 
 use super::Family;
+use super::ids::words;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -10,35 +11,18 @@ use utoipa::ToSchema;
 /// is unpublished; ten per 30 s were measured as too many for a new application.
 pub const START_REQUESTS: u32 = 7;
 
-/// Which limit stops a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LimitClass {
-    /// The rolling 30 s limit of the whole application: short.
-    Rate,
-    /// The daily quota of one endpoint family: half a day or more.
-    Quota,
-    /// A daily ceiling of our own (`rate_limit.daily`), so that the quota is never met. It follows from the ledger and
-    /// is not stored as a pause.
-    Ceiling,
-}
-
-impl LimitClass {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            LimitClass::Rate => "rate",
-            LimitClass::Quota => "quota",
-            LimitClass::Ceiling => "ceiling",
-        }
-    }
-
-    /// Reads the class of a stored pause.
-    pub fn from_word(word: &str) -> Option<LimitClass> {
-        match word {
-            "rate" => Some(LimitClass::Rate),
-            "quota" => Some(LimitClass::Quota),
-            _ => None,
-        }
+words! {
+    /// Which limit stops a request.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    LimitClass {
+        /// The rolling 30 s limit of the whole application: short.
+        Rate = "rate",
+        /// The daily quota of one endpoint family: half a day or more.
+        Quota = "quota",
+        /// A daily ceiling of our own (`rate_limit.daily`), so that the quota is never met. It follows from the ledger
+        /// and is not stored as a pause.
+        Ceiling = "ceiling",
     }
 }
 

@@ -1,31 +1,20 @@
 //! What a person may want of a service while it runs.
 
+use super::ids::words;
 use super::{AccountId, EntityType, SyncKey};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// A run now.
-    Sync,
-    /// No run until [`Order::Resume`]; one under way ends.
-    Pause,
-    Resume,
-    /// Forget how far it was read, and read all of it again.
-    Reset,
-    /// Believe the removals that were held back, and a run now.
-    ConfirmRemovals,
-}
-
-impl Order {
-    pub const ALL: &'static [Order] = &[Order::Sync, Order::Pause, Order::Resume, Order::Reset, Order::ConfirmRemovals];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Order::Sync => "sync",
-            Order::Pause => "pause",
-            Order::Resume => "resume",
-            Order::Reset => "reset",
-            Order::ConfirmRemovals => "confirm_removals",
-        }
+words! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    Order {
+        /// A run now.
+        Sync = "sync",
+        /// No run until [`Order::Resume`]; one under way ends.
+        Pause = "pause",
+        Resume = "resume",
+        /// Forget how far it was read, and read all of it again.
+        Reset = "reset",
+        /// Believe the removals that were held back, and a run now.
+        ConfirmRemovals = "confirm_removals",
     }
 }
 

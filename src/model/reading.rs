@@ -3,6 +3,7 @@
 //! Items are shared by all accounts that list the playlist; whether it may see them, and how its tries ended, are facts
 //! of an account.
 
+use super::ids::words;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 
@@ -42,47 +43,22 @@ pub struct StalePlaylist {
     pub next_try_at: Option<DateTime<Utc>>,
 }
 
-/// Why a reading came to nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailureKind {
-    /// The API does not show the items to this account.
-    Refused,
-    /// The API could not serve them.
-    Failed,
-    /// What was read is not as much as is counted.
-    Miscounted,
-    /// It kept changing.
-    Unsteady,
-    /// So much is gone that a second look is asked for.
-    Held,
-    /// Another snapshot is listed, and the items are those that are known: they may be older than the listing.
-    Unchanged,
-}
-
-impl FailureKind {
-    pub const ALL: [FailureKind; 6] = [
-        FailureKind::Refused,
-        FailureKind::Failed,
-        FailureKind::Miscounted,
-        FailureKind::Unsteady,
-        FailureKind::Held,
-        FailureKind::Unchanged,
-    ];
-
-    /// As the database has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            FailureKind::Refused => "refused",
-            FailureKind::Failed => "failed",
-            FailureKind::Miscounted => "miscounted",
-            FailureKind::Unsteady => "unsteady",
-            FailureKind::Held => "held",
-            FailureKind::Unchanged => "unchanged",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<FailureKind> {
-        FailureKind::ALL.into_iter().find(|kind| kind.as_str() == text)
+words! {
+    /// Why a reading came to nothing.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    FailureKind {
+        /// The API does not show the items to this account.
+        Refused = "refused",
+        /// The API could not serve them.
+        Failed = "failed",
+        /// What was read is not as much as is counted.
+        Miscounted = "miscounted",
+        /// It kept changing.
+        Unsteady = "unsteady",
+        /// So much is gone that a second look is asked for.
+        Held = "held",
+        /// Another snapshot is listed, and the items are those that are known: they may be older than the listing.
+        Unchanged = "unchanged",
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a data export says was listened to, and what it takes to find the same play in the API's own history.
 
+use super::ids::words;
 use super::{ArtistRef, Play, PlayKey};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -7,46 +8,28 @@ use sha2::{Digest, Sha256};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use utoipa::ToSchema;
 
-/// What was streamed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum StreamKind {
-    Track,
-    Episode,
-    /// A part of an audiobook.
-    Chapter,
-    /// The export does not say: local files, and rows that Spotify lost the names of.
-    Unknown,
-}
-
-impl StreamKind {
-    pub const ALL: [StreamKind; 4] = [StreamKind::Track, StreamKind::Episode, StreamKind::Chapter, StreamKind::Unknown];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            StreamKind::Track => "track",
-            StreamKind::Episode => "episode",
-            StreamKind::Chapter => "chapter",
-            StreamKind::Unknown => "unknown",
-        }
+words! {
+    /// What was streamed.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    StreamKind {
+        Track = "track",
+        Episode = "episode",
+        /// A part of an audiobook.
+        Chapter = "chapter",
+        /// The export does not say: local files, and rows that Spotify lost the names of.
+        Unknown = "unknown",
     }
 }
 
-/// Which of the two exports a stream comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum StreamOrigin {
-    /// The extended streaming history: to the second, with ids.
-    Extended,
-    /// The account data: the last twelve months, to the minute, with names only.
-    Account,
-}
-
-impl StreamOrigin {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            StreamOrigin::Extended => "extended",
-            StreamOrigin::Account => "account",
-        }
+words! {
+    /// Which of the two exports a stream comes from.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    StreamOrigin {
+        /// The extended streaming history: to the second, with ids.
+        Extended = "extended",
+        /// The account data: the last twelve months, to the minute, with names only.
+        Account = "account",
     }
 }
 
@@ -114,24 +97,13 @@ impl Stream {
     }
 }
 
-/// What `played_at` of the API turns out to mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Meaning {
-    End,
-    Start,
-}
-
-impl Meaning {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Meaning::End => "end",
-            Meaning::Start => "start",
-        }
-    }
-
-    pub fn of_word(word: &str) -> Option<Meaning> {
-        [Meaning::End, Meaning::Start].into_iter().find(|meaning| meaning.as_str() == word)
+words! {
+    /// What `played_at` of the API turns out to mean.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    Meaning {
+        End = "end",
+        Start = "start",
     }
 }
 

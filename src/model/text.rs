@@ -41,6 +41,12 @@ pub fn seen_lines(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.split('\n').map(seen).collect::<Vec<_>>().join("\n"))
 }
 
+/// As it may stand in a page of HTML, also within quotes.
+pub fn in_html(text: &str) -> String {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    text.replace('"', "&quot;").replace('\'', "&#39;")
+}
+
 /// JSON that reads as the same values and shows nothing unseen.
 pub fn json_seen(json: &str) -> Cow<'_, str> {
     let is_hidden = |c: char| is_unseen(c) && c != '\n';

@@ -1,6 +1,7 @@
 //! What stands between an application and a person: where answers may be sent, the page that asks the person, and what
 //! the person grants.
 
+use crate::model::text::in_html;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
@@ -85,27 +86,23 @@ fn safe_redirect(uri: &str) -> Result<Url, &'static str> {
 
 /// The page that asks. `query` is the one it was asked for with: each way to answer is a link back with a word more.
 pub fn page<'a>(query: &str, scopes: &str, accounts: impl Iterator<Item = &'a Account>) -> String {
-    let query = escaped(query);
+    let query = in_html(query);
     let agree: String = accounts
         .enumerate()
         .map(|(user, account)| {
-            let name = escaped(&account.display_name);
+            let name = in_html(&account.display_name);
             format!(
                 "<p><a id=\"agree-{user}\" href=\"/authorize?{query}&amp;sandbox_user={user}\">Agree as {name}</a>\n"
             )
         })
         .collect();
-    let scopes: String = scopes.split_whitespace().map(|scope| format!("<li>{}\n", escaped(scope))).collect();
+    let scopes: String = scopes.split_whitespace().map(|scope| format!("<li>{}\n", in_html(scope))).collect();
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>Sandbox consent</title>\n\
          <link rel=\"icon\" href=\"data:,\">\n<h1>An application asks for access</h1>\n\
          <p>This is the sandbox, not Spotify. It would grant:\n<ul>\n{scopes}</ul>\n{agree}\
          <p><a id=\"cancel\" href=\"/authorize?{query}&amp;sandbox_deny=1\">Cancel</a>\n</html>\n"
     )
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

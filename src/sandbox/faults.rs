@@ -3,7 +3,6 @@
 //! Rules are tried in order. Every edit, delay and change (see `actions`) that matches is carried out and the search goes
 //! on; the first other rule that matches decides the answer, and the rules after it do not see the request.
 //!
-//!
 //! `turns` says which of the concerned requests are struck, over and over: `"x.."` is every third.
 
 use std::ops::Range;

@@ -29,8 +29,14 @@ pub fn answer(
     let view = View { library, renderer: Renderer { catalogue: &library.catalogue, dialect }, query };
     match endpoint {
         Endpoint::Me => Ok(view.me()),
-        Endpoint::SavedTracks => view.saved_tracks(),
-        Endpoint::SavedAlbums => view.saved_albums(),
+        Endpoint::SavedTracks => view.saved("/me/tracks", &library.tracks, |row| SavedTrackWire {
+            added_at: seconds(row.added_at),
+            track: row.track.map(|no| view.renderer.track(no)),
+        }),
+        Endpoint::SavedAlbums => view.saved("/me/albums", &library.albums, |row| SavedAlbumWire {
+            added_at: seconds(row.added_at),
+            album: view.renderer.album(row.album),
+        }),
         Endpoint::Following => view.following(),
         Endpoint::SavedShows => view.saved("/me/shows", &library.shows, |row| view.renderer.saved_show(row)),
         Endpoint::SavedEpisodes => {
@@ -103,25 +109,7 @@ impl<'a> View<'a> {
         Reply::json(200, &wire)
     }
 
-    fn saved_tracks(&self) -> Result<Reply, ApiError> {
-        let (page, rows) = (PageWindow::read(self.query, usize::MAX)?, &self.library.tracks);
-        let items = page.of(rows).iter().map(|row| SavedTrackWire {
-            added_at: seconds(row.added_at),
-            track: row.track.map(|no| self.renderer.track(no)),
-        });
-        Ok(Reply::json(200, &page.wire("/me/tracks", "", rows.len(), items.collect())))
-    }
-
-    fn saved_albums(&self) -> Result<Reply, ApiError> {
-        let (page, rows) = (PageWindow::read(self.query, usize::MAX)?, &self.library.albums);
-        let items = page
-            .of(rows)
-            .iter()
-            .map(|row| SavedAlbumWire { added_at: seconds(row.added_at), album: self.renderer.album(row.album) });
-        Ok(Reply::json(200, &page.wire("/me/albums", "", rows.len(), items.collect())))
-    }
-
-    /// A listing of what is spoken.
+    /// A listing of what was saved.
     fn saved<R, W: Serialize>(&self, path: &str, rows: &[R], wire: impl Fn(&R) -> W) -> Result<Reply, ApiError> {
         let page = PageWindow::read(self.query, usize::MAX)?;
         let items = page.of(rows).iter().map(wire);

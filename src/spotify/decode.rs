@@ -249,14 +249,7 @@ fn playlist_row(wire: Lax<PlaylistWire>, row: &mut Row) -> Result<Item, Oddity> 
 fn playlist_item_row(wire: Lax<PlaylistItemWire>, row: &mut Row) -> Result<Item, Oddity> {
     let item = playlist_item(wire, row).unwrap_or_else(|odd| {
         row.odd = Some(odd);
-        PlaylistItem {
-            kind: PlaylistItemKind::Missing,
-            uri: None,
-            name: None,
-            added_at: None,
-            added_by: None,
-            track: None,
-        }
+        PlaylistItem::MISSING
     });
     Ok(Item::PlaylistItem(Box::new(item)))
 }
@@ -265,14 +258,8 @@ fn playlist_item(wire: Lax<PlaylistItemWire>, row: &mut Row) -> Result<PlaylistI
     let wire = row.open(wire)?;
     row.date("added_at", wire.added_at);
     let adder = row.take("added_by", wire.added_by).unwrap_or_default();
-    let mut item = PlaylistItem {
-        kind: PlaylistItemKind::Missing,
-        uri: None,
-        name: None,
-        added_at: row.added_at,
-        added_by: row.within("added_by", |row| row.optional_id("id", adder.id)),
-        track: None,
-    };
+    let added_by = row.within("added_by", |row| row.optional_id("id", adder.id));
+    let mut item = PlaylistItem { added_at: row.added_at, added_by, ..PlaylistItem::MISSING };
     let is_local = wire.is_local.given() == Some(true);
     let inner = row.inner("item", wire.item.or(wire.track));
     match inner.and_then(|inner| row.within("item", |row| media(inner, is_local, row))) {

@@ -8,7 +8,7 @@ use super::{
     identity,
     media::{Media, media},
     row::{Row, timestamp},
-    wire::{self, Lax, Shape, TrackWire, Written},
+    wire::{self, Lax, TrackWire, objects},
 };
 use crate::model::{Oddity, Play, PlaySlot, PlaysPage};
 use chrono::{DateTime, Utc};
@@ -21,27 +21,17 @@ struct HistoryWire {
     items: Vec<Lax<PlayWire>>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct PlayWire {
-    played_at: Lax<String>,
-    track: Lax<TrackWire>,
-    item: Lax<TrackWire>,
-    context: Lax<ContextWire>,
-}
+objects! {
+    struct PlayWire {
+        played_at: String,
+        track: TrackWire,
+        item: TrackWire,
+        context: ContextWire,
+    }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ContextWire {
-    uri: Lax<String>,
-}
-
-impl Shape for PlayWire {
-    const WRITTEN: Written = Written::Object;
-}
-
-impl Shape for ContextWire {
-    const WRITTEN: Written = Written::Object;
+    struct ContextWire {
+        uri: String,
+    }
 }
 
 pub(super) fn page(body: &[u8]) -> Result<PlaysPage, DecodeError> {

@@ -287,7 +287,7 @@ impl Row {
             let mut widest: Option<(Option<i32>, String)> = None;
             for image in images {
                 let Some(image) = row.take("[]", image) else { continue };
-                let Some(url) = row.text("url", image.url).filter(|url| !url.is_empty()) else { continue };
+                let Some(url) = row.words("url", image.url) else { continue };
                 let width = row.number("width", image.width);
                 if widest.as_ref().is_none_or(|(known, _)| width > *known) {
                     widest = Some((width, url));

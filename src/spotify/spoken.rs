@@ -5,91 +5,75 @@
 
 use super::{
     row::Row,
-    wire::{ImagesWire, Lax, List, Shape, Written},
+    wire::{ImagesWire, Lax, List, objects},
 };
 use crate::model::{Audiobook, Episode, Item, Oddity, Show};
-use serde::Deserialize;
 use serde_json::Number;
 use std::mem::take;
 
-macro_rules! objects {
-    ($($wire:ty),+) => { $(impl Shape for $wire { const WRITTEN: Written = Written::Object; })+ };
-}
-objects!(SavedShowWire, ShowWire, SavedEpisodeWire, EpisodeWire, AudiobookWire, Box<AudiobookWire>, NamedWire);
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub(super) struct SavedShowWire {
-    added_at: Lax<String>,
-    show: Lax<ShowWire>,
-    item: Lax<ShowWire>,
-}
-
-/// A show, in full or as an episode mentions it.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ShowWire {
-    id: Lax<String>,
-    uri: Lax<String>,
-    name: Lax<String>,
-    publisher: Lax<String>,
-    description: Lax<String>,
-    media_type: Lax<String>,
-    explicit: Lax<bool>,
-    total_episodes: Lax<Number>,
-    images: Lax<ImagesWire>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub(super) struct SavedEpisodeWire {
-    added_at: Lax<String>,
-    episode: Lax<EpisodeWire>,
-    item: Lax<EpisodeWire>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct EpisodeWire {
-    id: Lax<String>,
-    uri: Lax<String>,
-    name: Lax<String>,
-    show: Lax<ShowWire>,
-    description: Lax<String>,
-    duration_ms: Lax<Number>,
-    explicit: Lax<bool>,
-    release_date: Lax<String>,
-    release_date_precision: Lax<String>,
-    images: Lax<ImagesWire>,
-}
-
-/// An audiobook, or the row around one.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub(super) struct AudiobookWire {
-    added_at: Lax<String>,
-    audiobook: Lax<Box<AudiobookWire>>,
-    item: Lax<Box<AudiobookWire>>,
-    id: Lax<String>,
-    uri: Lax<String>,
-    name: Lax<String>,
-    authors: Lax<NamesWire>,
-    narrators: Lax<NamesWire>,
-    publisher: Lax<String>,
-    description: Lax<String>,
-    edition: Lax<String>,
-    explicit: Lax<bool>,
-    total_chapters: Lax<Number>,
-    images: Lax<ImagesWire>,
-}
-
 type NamesWire = List<Lax<NamedWire>, 100>;
 
-/// An author, or a narrator.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct NamedWire {
-    name: Lax<String>,
+objects! {
+    struct SavedShowWire {
+        added_at: String,
+        show: ShowWire,
+        item: ShowWire,
+    }
+
+    /// A show, in full or as an episode mentions it.
+    struct ShowWire {
+        id: String,
+        uri: String,
+        name: String,
+        publisher: String,
+        description: String,
+        media_type: String,
+        explicit: bool,
+        total_episodes: Number,
+        images: ImagesWire,
+    }
+
+    struct SavedEpisodeWire {
+        added_at: String,
+        episode: EpisodeWire,
+        item: EpisodeWire,
+    }
+
+    struct EpisodeWire {
+        id: String,
+        uri: String,
+        name: String,
+        show: ShowWire,
+        description: String,
+        duration_ms: Number,
+        explicit: bool,
+        release_date: String,
+        release_date_precision: String,
+        images: ImagesWire,
+    }
+
+    /// An audiobook, or the row around one.
+    struct AudiobookWire {
+        added_at: String,
+        audiobook: Box<AudiobookWire>,
+        item: Box<AudiobookWire>,
+        id: String,
+        uri: String,
+        name: String,
+        authors: NamesWire,
+        narrators: NamesWire,
+        publisher: String,
+        description: String,
+        edition: String,
+        explicit: bool,
+        total_chapters: Number,
+        images: ImagesWire,
+    }
+
+    /// An author, or a narrator.
+    struct NamedWire {
+        name: String,
+    }
 }
 
 pub(super) fn show_row(wire: Lax<SavedShowWire>, row: &mut Row) -> Result<Item, Oddity> {

@@ -59,12 +59,34 @@ pub trait Shape {
     const WRITTEN: Written;
 }
 
-macro_rules! shapes {
-    ($written:ident: $($shape:ty),+) => { $(impl Shape for $shape { const WRITTEN: Written = Written::$written; })+ };
+macro_rules! scalars {
+    ($($shape:ty),+) => { $(impl Shape for $shape { const WRITTEN: Written = Written::Scalar; })+ };
 }
-shapes!(Object: SavedTrackWire, SavedAlbumWire, AlbumTracksWire, PlaylistItemWire, PlaylistWire);
-shapes!(Object: AlbumWire, ArtistWire, CursorsWire, ExternalIdsWire, ImageWire, SummaryWire, TrackWire, UserWire);
-shapes!(Scalar: String, bool, Number, Count);
+scalars!(String, bool, Number, Count);
+
+/// Objects of which every field is [`Lax`].
+macro_rules! objects {
+    ($(
+        $(#[$about:meta])*
+        struct $name:ident { $($(#[$rename:meta])* $field:ident: $held:ty,)+ }
+    )+) => { $(
+        $(#[$about])*
+        #[derive(serde::Deserialize, Default)]
+        #[serde(default)]
+        pub struct $name {
+            $($(#[$rename])* pub $field: $crate::spotify::wire::Lax<$held>,)+
+        }
+
+        impl $crate::spotify::wire::Shape for $name {
+            const WRITTEN: $crate::spotify::wire::Written = $crate::spotify::wire::Written::Object;
+        }
+    )+ };
+}
+pub(super) use objects;
+
+impl<T: Shape> Shape for Box<T> {
+    const WRITTEN: Written = T::WRITTEN;
+}
 
 impl<T, const MAX: usize> Shape for List<T, MAX> {
     const WRITTEN: Written = Written::Array;
@@ -331,149 +353,128 @@ pub struct FollowingWire {
     pub artists: PageWire<ArtistWire>,
 }
 
-#[derive(Deserialize)]
-pub struct CursorsWire {
-    #[serde(default)]
-    pub after: Lax<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub struct SavedTrackWire {
-    pub added_at: Lax<String>,
-    pub track: Lax<TrackWire>,
-    pub item: Lax<TrackWire>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub struct SavedAlbumWire {
-    pub added_at: Lax<String>,
-    pub album: Lax<AlbumWire>,
-    pub item: Lax<AlbumWire>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub struct PlaylistItemWire {
-    pub added_at: Lax<String>,
-    pub added_by: Lax<UserWire>,
-    pub is_local: Lax<bool>,
-    pub item: Lax<TrackWire>,
-    pub track: Lax<TrackWire>,
-}
-
 pub type ArtistsWire = List<Lax<ArtistWire>, 200>;
 pub type ImagesWire = List<Lax<ImageWire>, 20>;
 pub type GenresWire = List<Lax<String>, 100>;
 
-/// A track, an episode or a local file; `type` and `uri` tell. (An episode's own `track` field is a boolean.)
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub struct TrackWire {
-    pub id: Lax<String>,
-    pub uri: Lax<String>,
-    #[serde(rename = "type")]
-    pub kind: Lax<String>,
-    pub is_local: Lax<bool>,
-    pub name: Lax<String>,
-    pub album: Lax<AlbumWire>,
-    pub artists: Lax<ArtistsWire>,
-    pub duration_ms: Lax<Number>,
-    pub explicit: Lax<bool>,
-    pub disc_number: Lax<Number>,
-    pub track_number: Lax<Number>,
-    pub external_ids: Lax<ExternalIdsWire>,
-}
+objects! {
+    struct CursorsWire {
+        after: String,
+    }
 
-/// An album, full or simplified. Saved ones carry their first 50 tracks.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub struct AlbumWire {
-    pub id: Lax<String>,
-    pub uri: Lax<String>,
-    pub name: Lax<String>,
-    pub album_type: Lax<String>,
-    pub release_date: Lax<String>,
-    pub release_date_precision: Lax<String>,
-    pub total_tracks: Lax<Number>,
-    pub external_ids: Lax<ExternalIdsWire>,
-    pub images: Lax<ImagesWire>,
-    pub artists: Lax<ArtistsWire>,
-    pub tracks: Lax<AlbumTracksWire>,
-}
+    struct SavedTrackWire {
+        added_at: String,
+        track: TrackWire,
+        item: TrackWire,
+    }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub struct AlbumTracksWire {
-    pub items: Lax<List<Lax<TrackWire>, 50>>,
-}
+    struct SavedAlbumWire {
+        added_at: String,
+        album: AlbumWire,
+        item: AlbumWire,
+    }
 
-/// An artist, full or simplified.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub struct ArtistWire {
-    pub id: Lax<String>,
-    pub uri: Lax<String>,
-    pub name: Lax<String>,
-    pub genres: Lax<GenresWire>,
-    pub images: Lax<ImagesWire>,
-}
+    struct PlaylistItemWire {
+        added_at: String,
+        added_by: UserWire,
+        is_local: bool,
+        item: TrackWire,
+        track: TrackWire,
+    }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub struct PlaylistWire {
-    pub id: Lax<String>,
-    pub uri: Lax<String>,
-    pub name: Lax<String>,
-    pub description: Lax<String>,
-    pub owner: Lax<UserWire>,
-    pub public: Lax<bool>,
-    pub collaborative: Lax<bool>,
-    pub snapshot_id: Lax<String>,
-    pub items: Lax<SummaryWire>,
-    pub tracks: Lax<SummaryWire>,
-    pub images: Lax<ImagesWire>,
-}
+    /// A track, an episode or a local file; `type` and `uri` tell. (An episode's own `track` field is a boolean.)
+    struct TrackWire {
+        id: String,
+        uri: String,
+        #[serde(rename = "type")]
+        kind: String,
+        is_local: bool,
+        name: String,
+        album: AlbumWire,
+        artists: ArtistsWire,
+        duration_ms: Number,
+        explicit: bool,
+        disc_number: Number,
+        track_number: Number,
+        external_ids: ExternalIdsWire,
+    }
 
-/// What a playlist says about its items: how many there are.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub struct SummaryWire {
-    pub total: Lax<Number>,
-}
+    /// An album, full or simplified. Saved ones carry their first 50 tracks.
+    struct AlbumWire {
+        id: String,
+        uri: String,
+        name: String,
+        album_type: String,
+        release_date: String,
+        release_date_precision: String,
+        total_tracks: Number,
+        external_ids: ExternalIdsWire,
+        images: ImagesWire,
+        artists: ArtistsWire,
+        tracks: AlbumTracksWire,
+    }
 
-/// `/me`, the owner of a playlist, whoever added an item.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub struct UserWire {
-    pub id: Lax<String>,
-    pub account_id: Lax<String>,
-    pub display_name: Lax<String>,
-}
+    struct AlbumTracksWire {
+        items: List<Lax<TrackWire>, 50>,
+    }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub struct ExternalIdsWire {
-    pub isrc: Lax<String>,
-    pub upc: Lax<String>,
-}
+    /// An artist, full or simplified.
+    struct ArtistWire {
+        id: String,
+        uri: String,
+        name: String,
+        genres: GenresWire,
+        images: ImagesWire,
+    }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub struct ImageWire {
-    pub url: Lax<String>,
-    pub width: Lax<Number>,
-}
+    struct PlaylistWire {
+        id: String,
+        uri: String,
+        name: String,
+        description: String,
+        owner: UserWire,
+        public: bool,
+        collaborative: bool,
+        snapshot_id: String,
+        items: SummaryWire,
+        tracks: SummaryWire,
+        images: ImagesWire,
+    }
 
-/// The answer of the token endpoint.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub struct TokenWire {
-    pub access_token: Lax<String>,
-    pub expires_in: Lax<Number>,
-    pub refresh_token: Lax<String>,
-    pub scope: Lax<String>,
+    /// What a playlist says about its items: how many there are.
+    struct SummaryWire {
+        total: Number,
+    }
+
+    /// `/me`, the owner of a playlist, whoever added an item.
+    struct UserWire {
+        id: String,
+        account_id: String,
+        display_name: String,
+    }
+
+    struct ExternalIdsWire {
+        isrc: String,
+        upc: String,
+    }
+
+    struct ImageWire {
+        url: String,
+        width: Number,
+    }
+
+    /// The answer of the token endpoint.
+    struct TokenWire {
+        access_token: String,
+        expires_in: Number,
+        refresh_token: String,
+        scope: String,
+    }
+
+    struct RefusalDetailWire {
+        message: String,
+        reason: String,
+    }
 }
 
 /// A refusal. The Web API puts an object under `error`, the token endpoint a word with a description beside it.
@@ -482,11 +483,4 @@ pub struct TokenWire {
 pub struct RefusalWire {
     pub error: Option<Box<RawValue>>,
     pub error_description: Lax<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub struct RefusalDetailWire {
-    pub message: Lax<String>,
-    pub reason: Lax<String>,
 }

@@ -41,7 +41,7 @@ impl Store {
 
     /// Every account, in the order they came.
     pub async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
-        list(&mut self.connect().await?).await
+        list(&mut self.connect().await?, None).await
     }
 }
 
@@ -106,25 +106,23 @@ async fn find(conn: &mut Conn, spotify_id: &str, spotify_account_id: Option<&str
     })?)
 }
 
-type Row = (i64, String, Option<String>, Option<String>, At);
-
-pub(super) async fn list(conn: &mut Conn) -> Result<Vec<Account>, StoreError> {
+/// All of them, or some, in the order they came.
+pub(super) async fn list(conn: &mut Conn, wanted: Option<&[i64]>) -> Result<Vec<Account>, StoreError> {
+    type Row = (i64, String, Option<String>, Option<String>, DateTime<Utc>);
     let rows: Vec<Row> = with_conn!(conn, |c| {
         use accounts::{authorized_at, display_name, id, spotify_account_id, spotify_id, table};
-        table.order(id).select((id, spotify_id, spotify_account_id, display_name, authorized_at)).load(c).await
+        let mut all = table.order(id).into_boxed();
+        if let Some(wanted) = wanted {
+            all = all.filter(id.eq_any(wanted));
+        }
+        all.select((id, spotify_id, spotify_account_id, display_name, authorized_at)).load(c).await
     })?;
+    let account = |(id, spotify_id, spotify_account_id, display_name, authorized_at): Row| Account {
+        id: AccountId(id),
+        spotify_id,
+        spotify_account_id,
+        display_name,
+        authorized_at,
+    };
     Ok(rows.into_iter().map(account).collect())
-}
-
-pub(super) async fn list_some(conn: &mut Conn, wanted: &[i64]) -> Result<Vec<Account>, StoreError> {
-    let rows: Vec<Row> = with_conn!(conn, |c| {
-        use accounts::{authorized_at, display_name, id, spotify_account_id, spotify_id, table};
-        let some = table.filter(id.eq_any(wanted)).order(id);
-        some.select((id, spotify_id, spotify_account_id, display_name, authorized_at)).load(c).await
-    })?;
-    Ok(rows.into_iter().map(account).collect())
-}
-
-fn account((id, spotify_id, spotify_account_id, display_name, authorized_at): Row) -> Account {
-    Account { id: AccountId(id), spotify_id, spotify_account_id, display_name, authorized_at: authorized_at.into() }
 }

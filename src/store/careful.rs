@@ -9,6 +9,7 @@
 //! rule that the row breaks. Any other refusal is not about the row, but about the table, the disk or the rights: it ends
 //! the transaction.
 
+use super::membership::table_of;
 use super::{Conn, StoreError};
 use crate::model::{EntityType, Item, Oddity, Track};
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as QueryError, QueryResult};
@@ -104,7 +105,7 @@ impl Refusals {
 
     /// Whether that item of a listing is not a member of the library, since it was refused.
     pub fn has_left_out(&self, entity: EntityType, id: &str) -> bool {
-        let tables = [entity.as_str(), members_of(entity)];
+        let tables = [entity.as_str(), table_of(entity).0];
         let is_it = |refusal: &&Refusal| refusal.subject.id == id && tables.contains(&refusal.table);
         self.0.iter().filter(is_it).any(|refusal| refusal.is_left_out)
     }
@@ -169,18 +170,6 @@ fn ids_in(track: &Track) -> Vec<&str> {
     let artists = track.artists.iter().chain(track.album.iter().flat_map(|album| &album.artists));
     let albums = track.album.iter().map(|album| album.id.as_str());
     [track.id.as_str()].into_iter().chain(albums).chain(artists.map(|artist| artist.id.as_str())).collect()
-}
-
-fn members_of(entity: EntityType) -> &'static str {
-    match entity {
-        EntityType::Tracks => "saved_tracks",
-        EntityType::Albums => "saved_albums",
-        EntityType::Artists => "followed_artists",
-        EntityType::Playlists => "library_playlists",
-        EntityType::Shows => "saved_shows",
-        EntityType::Episodes => "saved_episodes",
-        EntityType::Audiobooks => "saved_audiobooks",
-    }
 }
 
 impl Conn {

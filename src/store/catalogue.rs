@@ -4,16 +4,19 @@
 //! wins, and each table is written in the order of its keys: PostgreSQL refuses a batch that changes one row twice, and
 //! two processes that lock rows in the same order cannot deadlock.
 
+use super::by_sql::of_ids;
 use super::rows::{AlbumArtistRow, AlbumRow, ArtistRow, TrackArtistRow, TrackRow};
 use super::schema::{album_artists, albums, track_artists, tracks};
 use super::spoken_rows::{AudiobookRow, EpisodeRow, ShowRow};
 use super::types::{At, Words};
+use super::upsert::Row;
 use super::{Conn, StoreError, with_conn};
 use crate::model::{Album, Artist, ArtistRef, Audiobook, EntityType, Episode, PerEntity, Show, Track};
-use diesel::{ExpressionMethods, NullableExpressionMethods, QueryDsl};
+use diesel::sql_types::Text;
+use diesel::{ExpressionMethods, NullableExpressionMethods, QueryDsl, QueryableByName};
 use diesel_async::RunQueryDsl;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What a batch says about the catalogue.
 #[derive(Debug)]
@@ -48,7 +51,7 @@ impl<'a> Catalogue<'a> {
         if let Some(album) = &track.album {
             self.add_album(album);
         }
-        self.insert_track(&track.id, TrackRow::new(track, self.at), &track.artists);
+        insert_listed(&mut self.tracks, &track.id, TrackRow::new(track, self.at), &track.artists);
     }
 
     /// The tracks that came along with an album.
@@ -56,44 +59,21 @@ impl<'a> Catalogue<'a> {
         for track in tracks {
             self.mention(&track.artists);
             let row = TrackRow { album_id: Some(Words(&album.id)), ..TrackRow::new(track, self.at) };
-            self.insert_track(&track.id, row, &track.artists);
-        }
-    }
-
-    fn insert_track(&mut self, id: &'a str, row: TrackRow<'a>, artists: &'a [ArtistRef]) {
-        match self.tracks.entry(id) {
-            Entry::Vacant(entry) => drop(entry.insert((row, artists))),
-            Entry::Occupied(mut entry) => {
-                let (known, known_artists) = entry.get_mut();
-                known.absorb(row);
-                *known_artists = longer(known_artists, artists);
-            }
+            insert_listed(&mut self.tracks, &track.id, row, &track.artists);
         }
     }
 
     pub fn add_album(&mut self, album: &'a Album) {
         self.mention(&album.artists);
-        let row = AlbumRow::new(album, self.at);
-        match self.albums.entry(&album.id) {
-            Entry::Vacant(entry) => drop(entry.insert((row, &album.artists))),
-            Entry::Occupied(mut entry) => {
-                let (known, artists) = entry.get_mut();
-                known.absorb(row);
-                *artists = longer(artists, &album.artists);
-            }
-        }
+        insert_listed(&mut self.albums, &album.id, AlbumRow::new(album, self.at), &album.artists);
     }
 
     pub fn add_artist(&mut self, artist: &'a Artist) {
-        self.insert_artist(&artist.id, ArtistRow::full(artist, self.at));
+        insert(&mut self.artists, &artist.id, ArtistRow::full(artist, self.at));
     }
 
     pub fn add_show(&mut self, show: &'a Show) {
-        let row = ShowRow::new(show, self.at);
-        match self.shows.entry(&show.id) {
-            Entry::Vacant(entry) => drop(entry.insert(row)),
-            Entry::Occupied(mut entry) => entry.get_mut().absorb(row),
-        }
+        insert(&mut self.shows, &show.id, ShowRow::new(show, self.at));
     }
 
     pub fn add_episode(&mut self, episode: &'a Episode) {
@@ -109,14 +89,7 @@ impl<'a> Catalogue<'a> {
 
     fn mention(&mut self, artists: &'a [ArtistRef]) {
         for artist in artists.iter().filter(|artist| !artist.is_unread()) {
-            self.insert_artist(&artist.id, ArtistRow::mentioned(artist, self.at));
-        }
-    }
-
-    fn insert_artist(&mut self, id: &'a str, row: ArtistRow<'a>) {
-        match self.artists.entry(id) {
-            Entry::Vacant(entry) => drop(entry.insert(row)),
-            Entry::Occupied(mut entry) => entry.get_mut().absorb(row),
+            insert(&mut self.artists, &artist.id, ArtistRow::mentioned(artist, self.at));
         }
     }
 
@@ -175,8 +148,30 @@ impl<'a> Catalogue<'a> {
     }
 }
 
-fn longer<'a>(one: &'a [ArtistRef], other: &'a [ArtistRef]) -> &'a [ArtistRef] {
-    if other.len() > one.len() { other } else { one }
+fn insert<'a, R: Row>(rows: &mut BTreeMap<&'a str, R>, id: &'a str, row: R) {
+    match rows.entry(id) {
+        Entry::Vacant(entry) => drop(entry.insert(row)),
+        Entry::Occupied(mut entry) => entry.get_mut().absorb(row),
+    }
+}
+
+/// The same of what has artists: the longer list counts.
+fn insert_listed<'a, R: Row>(
+    rows: &mut BTreeMap<&'a str, (R, &'a [ArtistRef])>,
+    id: &'a str,
+    row: R,
+    artists: &'a [ArtistRef],
+) {
+    match rows.entry(id) {
+        Entry::Vacant(entry) => drop(entry.insert((row, artists))),
+        Entry::Occupied(mut entry) => {
+            let (known, known_artists) = entry.get_mut();
+            known.absorb(row);
+            if artists.len() > known_artists.len() {
+                *known_artists = artists;
+            }
+        }
+    }
 }
 
 /// Who made what, at which place of the list.
@@ -217,4 +212,25 @@ async fn forget_track_artists_beyond_the_list(conn: &mut Conn, shrunk: &[String]
         })?;
     }
     Ok(())
+}
+
+/// Names of the catalogue, as far as they are known.
+pub(super) async fn names_of(
+    conn: &mut Conn,
+    entity: EntityType,
+    ids: &[String],
+) -> Result<HashMap<String, String>, StoreError> {
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let names: Vec<Named> =
+        of_ids(conn, &ids, |ids| format!("SELECT id, name FROM {entity} WHERE id IN ({ids}) AND name <> ''")).await?;
+    Ok(names.into_iter().map(|Named { id, name }| (id, name)).collect())
+}
+
+/// Something by its id or URI, and what it is called.
+#[derive(Debug, QueryableByName)]
+pub(super) struct Named {
+    #[diesel(sql_type = Text)]
+    pub id: String,
+    #[diesel(sql_type = Text)]
+    pub name: String,
 }

@@ -1,5 +1,6 @@
 //! The rows that changes are made of, a page at a time: each kind of event read from its table, by its moment.
 
+use super::membership::table_of;
 use super::schema::{artists, library_playlists, playlist_changes, playlist_versions, playlists, track_artists};
 use super::sources::Moment;
 use super::types::{At, Instant};
@@ -46,32 +47,24 @@ pub(super) struct MemberRow {
     pub artist: Option<String>,
 }
 
-/// Where the members of an entity type stand (`m`), and its catalogue (`i`).
-struct Tables {
-    members: &'static str,
-    item_id: &'static str,
-    items: &'static str,
-    /// Whom an item is by, and where that stands.
-    by: &'static str,
-    joins: &'static str,
-}
-
-fn tables(entity: EntityType) -> Tables {
-    const BY_TRACK_ARTIST: &str = "LEFT JOIN track_artists c ON c.track_id = m.track_id AND c.position = 0 \
-                                   LEFT JOIN artists a ON a.id = c.artist_id";
-    const BY_ALBUM_ARTIST: &str = "LEFT JOIN album_artists c ON c.album_id = m.album_id AND c.position = 0 \
-                                   LEFT JOIN artists a ON a.id = c.artist_id";
-    const NOBODY: &str = "CAST(NULL AS TEXT)";
-    let (members, item_id, by, joins) = match entity {
-        EntityType::Tracks => ("saved_tracks", "track_id", "a.name", BY_TRACK_ARTIST),
-        EntityType::Albums => ("saved_albums", "album_id", "a.name", BY_ALBUM_ARTIST),
-        EntityType::Artists => ("followed_artists", "artist_id", NOBODY, ""),
-        EntityType::Playlists => ("library_playlists", "playlist_id", NOBODY, ""),
-        EntityType::Shows => ("saved_shows", "show_id", "i.publisher", ""),
-        EntityType::Episodes => ("saved_episodes", "episode_id", "s.name", "LEFT JOIN shows s ON s.id = i.show_id"),
-        EntityType::Audiobooks => ("saved_audiobooks", "audiobook_id", "i.authors", ""),
-    };
-    Tables { members, item_id, items: entity.as_str(), by, joins }
+/// Whom an item `i` of a membership `m` is by, and the joins that say so.
+fn credit(entity: EntityType) -> (&'static str, &'static str) {
+    match entity {
+        EntityType::Tracks => (
+            "a.name",
+            "LEFT JOIN track_artists c ON c.track_id = m.track_id AND c.position = 0 \
+             LEFT JOIN artists a ON a.id = c.artist_id",
+        ),
+        EntityType::Albums => (
+            "a.name",
+            "LEFT JOIN album_artists c ON c.album_id = m.album_id AND c.position = 0 \
+             LEFT JOIN artists a ON a.id = c.artist_id",
+        ),
+        EntityType::Artists | EntityType::Playlists => ("CAST(NULL AS TEXT)", ""),
+        EntityType::Shows => ("i.publisher", ""),
+        EntityType::Episodes => ("s.name", "LEFT JOIN shows s ON s.id = i.show_id"),
+        EntityType::Audiobooks => ("i.authors", ""),
+    }
 }
 
 /// The rows of a membership table by one of its moments, latest first, after the mark.
@@ -84,7 +77,7 @@ pub(super) async fn members(
     mark: &Mark,
     len: i64,
 ) -> Result<Vec<MemberRow>, StoreError> {
-    let Tables { members, item_id, items, by, joins } = tables(entity);
+    let ((members, item_id), (by, joins)) = (table_of(entity), credit(entity));
     let at = match moment {
         Moment::Added => "m.added_at",
         Moment::Seen => "m.first_seen_at",
@@ -106,7 +99,7 @@ pub(super) async fn members(
     let sql = format!(
         "SELECT m.{item_id} AS id, m.rev AS rev, {came} AS added_at, {returned} AS returned_at, \
          m.removed_at AS removed_at, i.name AS name, {by} AS artist \
-         FROM {members} m LEFT JOIN {items} i ON i.id = m.{item_id} {joins} \
+         FROM {members} m LEFT JOIN {entity} i ON i.id = m.{item_id} {joins} \
          WHERE m.account_id = {account} AND {at} >= {since} AND {at} <= {until} \
          AND ({at} < {until} OR m.{item_id} < $1) {undated} \
          ORDER BY {at} DESC, m.{item_id} DESC LIMIT {len}"

@@ -1,6 +1,7 @@
 //! Whose account it is. A claim of one process ends what every other had begun; an account that a living node holds
 //! cannot be taken from it ([`super::nodes`]).
 
+use super::runs::lock_account;
 use super::schema::{accounts, nodes, sync_states};
 use super::types::At;
 use super::{Conn, Store, StoreError, with_conn};
@@ -24,14 +25,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.transaction(async |conn| {
-            // The update comes first: it makes two claims wait for each other.
-            let claimed = with_conn!(conn, |c| {
-                let same = accounts::spotify_id.eq(accounts::spotify_id);
-                diesel::update(accounts::table.filter(accounts::id.eq(account.0))).set(same).execute(c).await
-            })?;
-            if claimed == 0 {
-                return Err(StoreError::UnknownAccount(account));
-            }
+            lock_account(conn, account).await?;
             match holder(conn, account, now).await? {
                 Some(held) if held.owner.id != owner.id && Some(held.owner.id) != dead => {
                     return Err(StoreError::Held(Box::new(held)));

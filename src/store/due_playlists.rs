@@ -4,6 +4,7 @@
 //! counts, or when ranges of it could not be read. That costs no request: the listing of the playlists says it. See
 //! [`crate::model::ReadingState`] for the rule.
 
+use super::gaps::open_of;
 use super::readings::Reading;
 use super::schema::{accounts, library_playlists, playlist_readings, playlists, sync_gaps};
 use super::types::{At, to_u32};
@@ -227,9 +228,8 @@ impl Candidate {
 
 async fn open_item_gaps(conn: &mut Conn, account: AccountId) -> Result<HashMap<String, Vec<(u32, u32)>>, StoreError> {
     let open: Vec<(Option<String>, i64, i64)> = with_conn!(conn, |c| {
-        use sync_gaps::{account_id, healed_at, offset_from, offset_to, playlist_id};
-        let open = sync_gaps::table.filter(account_id.eq(account.0)).filter(healed_at.is_null());
-        let of_items = open.filter(playlist_id.is_not_null()).order((playlist_id, offset_from));
+        use sync_gaps::{offset_from, offset_to, playlist_id};
+        let of_items = open_of(account).filter(playlist_id.is_not_null()).order((playlist_id, offset_from));
         of_items.select((playlist_id, offset_from, offset_to)).load(c).await
     })?;
     let mut gaps: HashMap<String, Vec<(u32, u32)>> = HashMap::new();

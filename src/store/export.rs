@@ -8,7 +8,7 @@ use super::types::At;
 use super::{Conn, Store, StoreError, with_conn};
 use crate::model::AccountId;
 use chrono::{DateTime, Utc};
-use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, QueryDsl, Queryable};
+use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, QueryDsl, Queryable, Selectable, SelectableHelper};
 use diesel_async::{AnsiTransactionManager, RunQueryDsl};
 use facts::{Artists, Known};
 use serde::Serialize;
@@ -42,7 +42,7 @@ pub struct AlbumLine {
     pub album: Shared<AlbumFacts>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Serialize)]
 pub struct ArtistLine {
     pub first_seen_at: DateTime<Utc>,
     pub id: String,
@@ -51,8 +51,10 @@ pub struct ArtistLine {
     pub image_url: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Queryable)]
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Serialize)]
+#[diesel(table_name = playlists)]
 pub struct PlaylistLine {
+    #[diesel(select_expression = library_playlists::position)]
     pub position: i64,
     pub id: String,
     pub name: String,
@@ -258,8 +260,7 @@ impl Export {
         use followed_artists as followed;
         let after = after.map_or("", |line| line.id.as_str());
         let since = At::from(since.unwrap_or(DateTime::UNIX_EPOCH));
-        type Row = (At, String, String, Option<String>, Option<String>);
-        let page: Vec<Row> = with_conn!(&mut self.conn, |c| {
+        Ok(with_conn!(&mut self.conn, |c| {
             followed::table
                 .inner_join(artists::table.on(artists::id.eq(followed::artist_id)))
                 .filter(followed::account_id.eq(account.0))
@@ -271,15 +272,7 @@ impl Export {
                 .select((followed::first_seen_at, artists::id, artists::name, artists::genres, artists::image_url))
                 .load(c)
                 .await
-        })?;
-        let line = |(first_seen_at, id, name, genres, image_url): (At, _, _, _, _)| ArtistLine {
-            first_seen_at: first_seen_at.into(),
-            id,
-            name,
-            genres,
-            image_url,
-        };
-        Ok(page.into_iter().map(line).collect())
+        })?)
     }
 
     /// All playlists, in the person's order.
@@ -290,17 +283,7 @@ impl Export {
                 .filter(library_playlists::account_id.eq(account.0))
                 .filter(library_playlists::removed_at.is_null())
                 .order((library_playlists::position, playlists::id))
-                .select((
-                    library_playlists::position,
-                    playlists::id,
-                    playlists::name,
-                    playlists::description,
-                    playlists::owner_id,
-                    playlists::owner_name,
-                    playlists::public,
-                    playlists::collaborative,
-                    playlists::total_items,
-                ))
+                .select(PlaylistLine::as_select())
                 .load(c)
                 .await
         })?)
@@ -308,20 +291,20 @@ impl Export {
 
     /// What stands in a playlist, in its order, behind a place.
     pub async fn items(&mut self, playlist: &str, after: Option<i64>) -> Result<Vec<TrackLine>, StoreError> {
-        use playlist_items::{added_at, added_by, name, playlist_id, position, table, track_id, uri};
-        type Row = (i64, Option<String>, Option<String>, Option<String>, Option<At>, Option<String>);
+        type Row = (i64, Option<String>, Option<String>, Option<String>, Option<DateTime<Utc>>, Option<String>);
         let page: Vec<Row> = with_conn!(&mut self.conn, |c| {
+            use playlist_items::{added_at, added_by, name, playlist_id, position, table, track_id, uri};
             let behind = table.filter(playlist_id.eq(playlist)).filter(position.gt(after.unwrap_or(-1)));
             let columns = (position, uri, track_id, name, added_at, added_by);
             behind.order(position).limit(PAGE_LEN).select(columns).load(c).await
         })?;
         let ids: Vec<&str> = page.iter().filter_map(|(_, _, id, ..)| id.as_deref()).collect();
         let mut known = self.tracks_of(&ids).await?.into_iter();
-        let line = |(place, own_uri, id, own_name, at, by): Row| {
+        let line = |(place, uri, id, own_name, added_at, added_by): Row| {
             let mut track = facts_of(id, &mut known);
             // The item's own name is the one that it had when the playlist was read.
             track.name = own_name.or(track.name);
-            TrackLine { added_at: at.map(DateTime::from), added_by: by, position: Some(place), uri: own_uri, track }
+            TrackLine { added_at, added_by, position: Some(place), uri, track }
         };
         Ok(page.into_iter().map(line).collect())
     }

@@ -6,6 +6,7 @@ use super::types::{At, Words, to_u32};
 use super::{Conn, Store, StoreError, with_conn};
 use crate::model::{AccountId, EventKind};
 use chrono::{DateTime, SecondsFormat, Utc};
+use diesel::dsl::auto_type;
 use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
@@ -127,12 +128,11 @@ impl Store {
     pub async fn moved(&self, name: &str, by: Option<Uuid>, to: i64, now: DateTime<Utc>) -> Result<bool, StoreError> {
         let conn = &mut self.connect().await?;
         let num_moved = with_conn!(conn, |c| {
-            use feed_positions::{error, failing_since, failures, moved_at, next_try_at, owner, seq, table};
+            use feed_positions::{error, failing_since, failures, moved_at, next_try_at, seq, table};
             let untried = (next_try_at.eq(None::<At>), failing_since.eq(None::<At>));
             let fine = (failures.eq(0), untried, error.eq(None::<String>));
             let moved = (seq.eq(to), moved_at.eq(Some(At::from(now))), fine);
-            let of_us = owner.is_null().or(owner.eq(by.map(|by| by.to_string())));
-            diesel::update(table.find(name).filter(of_us)).set(moved).execute(c).await
+            diesel::update(table.find(name).filter(is_movable(by))).set(moved).execute(c).await
         })?;
         Ok(num_moved > 0)
     }
@@ -148,11 +148,10 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.transaction(async |conn| {
             let num_noted = with_conn!(conn, |c| {
-                use feed_positions::{error, failures, next_try_at, owner, table};
+                use feed_positions::{error, failures, next_try_at, table};
                 let why = Some(String::from(Words(why)));
                 let failed = (failures.eq(failures + 1), error.eq(why), next_try_at.eq(Some(At::from(again_at))));
-                let of_us = owner.is_null().or(owner.eq(by.map(|by| by.to_string())));
-                diesel::update(table.find(name).filter(of_us)).set(failed).execute(c).await
+                diesel::update(table.find(name).filter(is_movable(by))).set(failed).execute(c).await
             })?;
             if num_noted > 0 {
                 with_conn!(conn, |c| {
@@ -197,6 +196,13 @@ impl Store {
             num_forgotten += some;
         }
     }
+}
+
+/// The positions that are `by`'s to move, or anybody's.
+#[auto_type]
+fn is_movable(by: Option<Uuid>) -> _ {
+    let mover: Option<String> = by.map(|by| by.to_string());
+    feed_positions::owner.is_null().or(feed_positions::owner.eq(mover))
 }
 
 /// In order: an entry is never kept while a later one is not.

@@ -5,11 +5,18 @@ use super::types::{At, clean, to_u32};
 use super::{Conn, Store, StoreError, with_conn};
 use crate::model::{AccountId, Checkpoint, EntityType, Gap, HealedGap, NewGap};
 use chrono::{DateTime, Utc};
-use diesel::dsl::exists;
+use diesel::dsl::{auto_type, exists};
 use diesel::expression::AsExpression;
 use diesel::sql_types::{Nullable, Text};
 use diesel::{BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
+
+/// All open gaps of an account.
+#[auto_type]
+pub(super) fn open_of(account: AccountId) -> _ {
+    let whose: i64 = account.0;
+    sync_gaps::table.filter(sync_gaps::account_id.eq(whose)).filter(sync_gaps::healed_at.is_null())
+}
 
 /// The open gaps of a listing and, for playlists, of the items of those that are in the library.
 macro_rules! open_gaps {
@@ -18,10 +25,7 @@ macro_rules! open_gaps {
             .filter(library_playlists::account_id.eq(sync_gaps::account_id))
             .filter(sync_gaps::playlist_id.eq(library_playlists::playlist_id.nullable()))
             .filter(library_playlists::removed_at.is_null());
-        sync_gaps::table
-            .filter(sync_gaps::account_id.eq($account.0))
-            .filter(sync_gaps::healed_at.is_null())
-            .filter(sync_gaps::playlist_id.is_null().or(exists(listed)))
+        open_of($account).filter(sync_gaps::playlist_id.is_null().or(exists(listed)))
     }};
 }
 
@@ -80,13 +84,9 @@ pub(super) async fn open(
     let why = clean(&gap.reason);
     let latest = (pass.eq(checkpoint.walk.place.pass), total.eq(checkpoint.total.map(i64::from)), reason.eq(&why));
     let met_again = with_conn!(conn, |c| {
-        let same = sync_gaps::table
-            .filter(sync_gaps::account_id.eq(account.0))
-            .filter(sync_gaps::entity_type.eq(entity.as_str()))
-            .filter(in_listing(&gap.playlist_id))
-            .filter(offset_from.eq(range.0))
-            .filter(offset_to.eq(range.1))
-            .filter(sync_gaps::healed_at.is_null());
+        let open = open_of(account).filter(sync_gaps::entity_type.eq(entity.as_str()));
+        let same =
+            open.filter(in_listing(&gap.playlist_id)).filter(offset_from.eq(range.0)).filter(offset_to.eq(range.1));
         diesel::update(same).set(latest).execute(c).await
     })?;
     if met_again == 0 {
@@ -115,14 +115,11 @@ pub(super) async fn heal(
     now: At,
 ) -> Result<(), StoreError> {
     with_conn!(conn, |c| {
-        let within = sync_gaps::table
-            .filter(sync_gaps::account_id.eq(account.0))
-            .filter(sync_gaps::entity_type.eq(entity.as_str()))
-            .filter(in_listing(&gap.playlist_id))
-            .filter(sync_gaps::offset_from.ge(i64::from(gap.offset_from)))
-            .filter(sync_gaps::offset_to.le(i64::from(gap.offset_to)))
-            .filter(sync_gaps::healed_at.is_null());
-        diesel::update(within).set(sync_gaps::healed_at.eq(now)).execute(c).await
+        use sync_gaps::{entity_type, healed_at, offset_from, offset_to};
+        let open = open_of(account).filter(entity_type.eq(entity.as_str())).filter(in_listing(&gap.playlist_id));
+        let within = open.filter(offset_from.ge(i64::from(gap.offset_from)));
+        let within = within.filter(offset_to.le(i64::from(gap.offset_to)));
+        diesel::update(within).set(healed_at.eq(now)).execute(c).await
     })?;
     Ok(())
 }
@@ -136,13 +133,9 @@ pub(super) async fn heal_before(
     now: At,
 ) -> Result<(), StoreError> {
     with_conn!(conn, |c| {
-        let earlier = sync_gaps::table
-            .filter(sync_gaps::account_id.eq(account.0))
-            .filter(sync_gaps::entity_type.eq(entity.as_str()))
-            .filter(sync_gaps::playlist_id.is_null())
-            .filter(sync_gaps::pass.lt(pass))
-            .filter(sync_gaps::healed_at.is_null());
-        diesel::update(earlier).set(sync_gaps::healed_at.eq(now)).execute(c).await
+        use sync_gaps::{entity_type, healed_at, playlist_id};
+        let open = open_of(account).filter(entity_type.eq(entity.as_str())).filter(playlist_id.is_null());
+        diesel::update(open.filter(sync_gaps::pass.lt(pass))).set(healed_at.eq(now)).execute(c).await
     })?;
     Ok(())
 }
@@ -156,11 +149,8 @@ pub(super) async fn heal_beyond(
     now: At,
 ) -> Result<(), StoreError> {
     with_conn!(conn, |c| {
-        let beyond = sync_gaps::table
-            .filter(sync_gaps::account_id.eq(account.0))
-            .filter(sync_gaps::playlist_id.eq(playlist_id))
-            .filter(sync_gaps::offset_from.ge(i64::from(total)))
-            .filter(sync_gaps::healed_at.is_null());
+        let open = open_of(account).filter(sync_gaps::playlist_id.eq(playlist_id));
+        let beyond = open.filter(sync_gaps::offset_from.ge(i64::from(total)));
         diesel::update(beyond).set(sync_gaps::healed_at.eq(now)).execute(c).await
     })?;
     Ok(())
@@ -169,10 +159,7 @@ pub(super) async fn heal_beyond(
 /// Forgets the open gaps of an entity type whose listing starts over.
 pub(super) async fn forget_open(conn: &mut Conn, account: AccountId, entity: EntityType) -> Result<(), StoreError> {
     with_conn!(conn, |c| {
-        let open = sync_gaps::table
-            .filter(sync_gaps::account_id.eq(account.0))
-            .filter(sync_gaps::entity_type.eq(entity.as_str()))
-            .filter(sync_gaps::healed_at.is_null());
+        let open = open_of(account).filter(sync_gaps::entity_type.eq(entity.as_str()));
         diesel::delete(open).execute(c).await
     })?;
     Ok(())

@@ -10,13 +10,14 @@
 //! SQLite sorts in memory what it groups. So the rows of a stretch are read a [`Window`] at a time, and memory does not
 //! depend on how much was heard in it.
 
+use super::by_sql::{bounds, execute};
 use super::pairing::{KIND, is_alone};
 use super::types::{At, Instant};
 use super::{Conn, Store, StoreError, with_conn};
 use crate::model::AccountId;
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Utc};
-use diesel::sql_types::{BigInt, Nullable};
-use diesel::{QueryableByName, sql_query};
+use diesel::OptionalExtension;
+use diesel::dsl::sql;
 use diesel_async::RunQueryDsl;
 use std::collections::BTreeSet;
 
@@ -65,14 +66,6 @@ impl Month {
         NaiveDate::from_ymd_opt(year, month, 1)
             .map_or(DateTime::UNIX_EPOCH, |day| day.and_time(NaiveTime::MIN).and_utc())
     }
-}
-
-#[derive(QueryableByName)]
-struct Stale {
-    #[diesel(sql_type = Nullable<BigInt>)]
-    first: Option<i64>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    last: Option<i64>,
 }
 
 /// Everything that was listened to in a stretch of time, each time once, as the view `listening` has it.
@@ -201,14 +194,13 @@ pub(super) async fn refresh_by(
     within: Option<(Month, Month)>,
     window_len: usize,
 ) -> Result<bool, StoreError> {
-    let bounds = within.map_or(String::new(), |(from, to)| format!(" AND period BETWEEN {} AND {}", from.0, to.0));
-    let theirs = format!("account_id = {}{bounds}", account.0);
-    let sql = format!(
-        "SELECT min(period) AS first, max(period) AS last FROM heard_stale WHERE {theirs} AND period / 100 = (SELECT \
-         min(period) / 100 FROM heard_stale WHERE {theirs})"
+    let limits = within.map_or(String::new(), |(from, to)| format!(" AND period BETWEEN {} AND {}", from.0, to.0));
+    let theirs = format!("account_id = {}{limits}", account.0);
+    let of_first_year = format!(
+        "heard_stale WHERE {theirs} AND period / 100 = (SELECT min(period) / 100 FROM heard_stale WHERE {theirs})"
     );
-    let stale: Stale = with_conn!(conn, |c| sql_query(sql).get_result(c).await)?;
-    let (Some(first), Some(last)) = (stale.first.map(Month), stale.last.map(Month)) else { return Ok(false) };
+    let Some((first, last)) = bounds(conn, "period", &of_first_year).await? else { return Ok(false) };
+    let (first, last) = (Month(first), Month(last));
     let (begin, end) = (first.begins_at(), last.next().begins_at());
     let months = format!("account_id = {} AND period BETWEEN {} AND {}", account.0, first.0, last.0);
     let [first_half_hour, last_half_hour] = [begin, end].map(|at| at.timestamp() / HALF_HOUR);
@@ -263,12 +255,6 @@ pub(super) struct Window {
     pub to: DateTime<Utc>,
 }
 
-#[derive(QueryableByName)]
-struct Bound {
-    #[diesel(sql_type = Instant)]
-    at: At,
-}
-
 /// The window from a moment on: up to `len` streams and as many plays, besides those of its first moment.
 pub(super) async fn next_window(
     conn: &mut Conn,
@@ -279,15 +265,15 @@ pub(super) async fn next_window(
 ) -> Result<Window, StoreError> {
     let mut to = end;
     for (table, at) in [("streams", "ended_at"), ("plays", "played_at")] {
-        let sql = format!(
-            "SELECT {at} AS at FROM {table} WHERE account_id = {} AND {at} > {} AND {at} < {} ORDER BY {at} \
+        let bound = format!(
+            "SELECT {at} FROM {table} WHERE account_id = {} AND {at} > {} AND {at} < {} ORDER BY {at} \
              LIMIT 1 OFFSET {len}",
             account.0,
             At::from(from).literal(),
             At::from(to).literal()
         );
-        let bound: Vec<Bound> = with_conn!(conn, |c| sql_query(sql).load(c).await)?;
-        to = bound.as_slice().first().map_or(to, |bound| bound.at.into());
+        let bound: Option<DateTime<Utc>> = with_conn!(conn, |c| sql::<Instant>(&bound).get_result(c).await.optional())?;
+        to = bound.unwrap_or(to);
     }
     Ok(Window { from, to })
 }
@@ -332,10 +318,9 @@ async fn add(conn: &mut Conn, account: AccountId, window: Window) -> Result<(), 
 
 /// Makes the sums again of the last year that has changed: the one that a poll of the API touches.
 pub(super) async fn refresh_last(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
-    let sql =
-        format!("SELECT min(period) AS first, max(period) AS last FROM heard_stale WHERE account_id = {}", account.0);
-    let stale: Stale = with_conn!(conn, |c| sql_query(sql).get_result(c).await)?;
-    let Some(last) = stale.last.map(Month) else { return Ok(()) };
+    let stale = format!("heard_stale WHERE account_id = {}", account.0);
+    let Some((_, last)) = bounds(conn, "period", &stale).await? else { return Ok(()) };
+    let last = Month(last);
     refresh(conn, account, Some((Month::of_year(last.year()), last))).await?;
     Ok(())
 }
@@ -372,8 +357,4 @@ async fn look_up_names(conn: &mut Conn, account: AccountId) -> Result<(), StoreE
     );
     execute(conn, sql).await?;
     Ok(())
-}
-
-async fn execute(conn: &mut Conn, sql: String) -> Result<u64, StoreError> {
-    Ok(with_conn!(conn, |c| sql_query(sql).execute(c).await)? as u64)
 }

@@ -5,15 +5,18 @@
 //! person can say that they are gone. A playlist's items are held here, too, under the playlist's id; see
 //! [`super::playlists`].
 
-use super::membership::{self, IDS_MAX};
-use super::rows::{HeldRow, LISTING, held};
-use super::schema::{albums, artists, audiobooks, episodes, held_removals, playlist_items, playlists, shows, tracks};
-use super::types::{At, Words, len};
+use super::by_sql::{IDS_MAX, of_ids};
+use super::catalogue::{Named, names_of};
+use super::membership;
+use super::rows::{HeldRow, LISTING};
+use super::schema::held_removals;
+use super::types::{At, Words, len, to_u32};
 use super::upsert::upsert;
 use super::{Conn, Store, StoreError, with_conn};
 use crate::model::{AccountId, Counts, EntityType, HeldBefore, HeldRemoval, Hold};
 use chrono::{DateTime, Utc};
-use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl};
+use diesel::dsl::{auto_type, count_star};
+use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use std::collections::{HashMap, HashSet};
 
@@ -21,7 +24,7 @@ impl Store {
     /// The removals of an account that wait for a later look or for a person, oldest first.
     pub async fn held_removals(&self, account: AccountId) -> Result<Vec<HeldRemoval>, StoreError> {
         let mut conn = self.connect().await?;
-        type Row = (String, String, String, At, bool, bool);
+        type Row = (String, String, String, DateTime<Utc>, bool, bool);
         let rows: Vec<Row> = with_conn!(&mut conn, |c| {
             use held_removals::*;
             let theirs = table.filter(account_id.eq(account.0)).order((since, entity_type, playlist_id, item_id));
@@ -36,7 +39,7 @@ impl Store {
                 playlist_id: Some(playlist).filter(|playlist| playlist != LISTING),
                 item_id,
                 name: None,
-                since: DateTime::<Utc>::from(since),
+                since,
                 is_counted,
                 is_confirmed,
             });
@@ -58,6 +61,17 @@ impl Store {
     }
 }
 
+/// What is held of a playlist, or of the entity type's own listing.
+#[auto_type]
+pub(super) fn held<'a>(account: AccountId, entity: EntityType, playlist: &'a str) -> _ {
+    let whose: i64 = account.0;
+    let of: &'static str = entity.as_str();
+    held_removals::table
+        .filter(held_removals::account_id.eq(whose))
+        .filter(held_removals::entity_type.eq(of))
+        .filter(held_removals::playlist_id.eq(playlist))
+}
+
 /// Holds what the pass has not seen, and lets go of what it has. Says how much waits, if anything of it is new.
 pub(super) async fn hold(
     conn: &mut Conn,
@@ -67,29 +81,11 @@ pub(super) async fn hold(
     now: At,
 ) -> Result<u32, StoreError> {
     let missing = membership::unseen_ids(conn, account, entity, hold.pass).await?;
-    let held: Vec<String> = with_conn!(conn, |c| held!(account, entity).select(held_removals::item_id).load(c).await)?;
-    let is_missing: HashSet<&str> = missing.iter().map(String::as_str).collect();
-    let seen: Vec<&str> = held.iter().map(String::as_str).filter(|id| !is_missing.contains(id)).collect();
-    forget(conn, account, entity, &seen).await?;
-    let has_news = held.len() - seen.len() < missing.len();
-    let row = |id| HeldRow {
-        account_id: account.0,
-        entity_type: entity.as_str(),
-        playlist_id: Words(LISTING),
-        item_id: Words(id),
-        since: now,
-        is_counted: hold.counts == Counts::All,
-        is_confirmed: false,
-    };
-    upsert(conn, &missing.iter().map(|id| row(id.as_str())).collect::<Vec<_>>()).await?;
-    // A calendar that was set back since has put it into the future.
-    with_conn!(conn, |c| {
-        let later = held!(account, entity).filter(held_removals::since.gt(now));
-        diesel::update(later).set(held_removals::since.eq(now)).execute(c).await
-    })?;
+    let ids: Vec<&str> = missing.iter().map(String::as_str).collect();
+    let num_known = keep(conn, (account, entity, LISTING), &ids, hold.counts == Counts::All, now).await?;
     with_conn!(conn, |c| {
         use held_removals::{is_confirmed, is_counted, since};
-        let others = held!(account, entity).filter(is_confirmed.eq(false));
+        let others = held(account, entity, LISTING).filter(is_confirmed.eq(false));
         match hold.counts {
             Counts::All => diesel::update(others).set(is_counted.eq(true)).execute(c).await,
             Counts::AsBefore => Ok(0),
@@ -99,7 +95,32 @@ pub(super) async fn hold(
             }
         }
     })?;
-    Ok(if has_news { len(missing.len()) } else { 0 })
+    Ok(if num_known < missing.len() { len(missing.len()) } else { 0 })
+}
+
+/// Holds what is missing, since now where it is new, and lets go of the rest. Says how much of it was held before.
+pub(super) async fn keep(
+    conn: &mut Conn,
+    (account, entity, playlist): (AccountId, EntityType, &str),
+    missing: &[&str],
+    is_counted: bool,
+    now: At,
+) -> Result<usize, StoreError> {
+    let known: Vec<String> =
+        with_conn!(conn, |c| held(account, entity, playlist).select(held_removals::item_id).load(c).await)?;
+    let is_missing: HashSet<&str> = missing.iter().copied().collect();
+    let found: Vec<&str> = known.iter().map(String::as_str).filter(|id| !is_missing.contains(id)).collect();
+    forget(conn, account, entity, playlist, &found).await?;
+    let (account_id, entity_type, playlist_id, since) = (account.0, entity.as_str(), Words(playlist), now);
+    let row =
+        |item_id| HeldRow { account_id, entity_type, playlist_id, item_id, since, is_counted, is_confirmed: false };
+    upsert(conn, &missing.iter().map(|id| row(Words(id))).collect::<Vec<_>>()).await?;
+    // A calendar that was set back since has put it into the future.
+    with_conn!(conn, |c| {
+        let later = held(account, entity, playlist).filter(held_removals::since.gt(now));
+        diesel::update(later).set(held_removals::since.eq(now)).execute(c).await
+    })?;
+    Ok(known.len() - found.len())
 }
 
 /// How many of the items that the pass has not seen were held before.
@@ -110,10 +131,10 @@ pub(super) async fn held_before(
     pass: i64,
     ripe_at: Option<DateTime<Utc>>,
 ) -> Result<HeldBefore, StoreError> {
-    type Row = (String, At, bool, bool);
+    type Row = (String, DateTime<Utc>, bool, bool);
     let held: Vec<Row> = with_conn!(conn, |c| {
         use held_removals::{is_confirmed, is_counted, item_id, since};
-        held!(account, entity).select((item_id, since, is_counted, is_confirmed)).load(c).await
+        held(account, entity, LISTING).select((item_id, since, is_counted, is_confirmed)).load(c).await
     })?;
     let mut before = HeldBefore::default();
     if held.is_empty() {
@@ -121,7 +142,7 @@ pub(super) async fn held_before(
     }
     let missing: HashSet<String> = membership::unseen_ids(conn, account, entity, pass).await?.into_iter().collect();
     for (_, since, is_counted, is_confirmed) in held.into_iter().filter(|(id, ..)| missing.contains(id)) {
-        let is_ripe = ripe_at.is_some_and(|at| DateTime::<Utc>::from(since) <= at);
+        let is_ripe = ripe_at.is_some_and(|at| since <= at);
         match (is_confirmed, is_counted) {
             (true, _) => before.num_confirmed += 1,
             (false, true) => before.num_counted += 1,
@@ -136,19 +157,25 @@ pub(super) async fn forget(
     conn: &mut Conn,
     account: AccountId,
     entity: EntityType,
+    playlist: &str,
     ids: &[&str],
 ) -> Result<(), StoreError> {
     for ids in ids.chunks(IDS_MAX) {
         with_conn!(conn, |c| {
-            diesel::delete(held!(account, entity).filter(held_removals::item_id.eq_any(ids))).execute(c).await
+            diesel::delete(held(account, entity, playlist).filter(held_removals::item_id.eq_any(ids))).execute(c).await
         })?;
     }
     Ok(())
 }
 
 /// Lets go of everything that is held of a listing.
-pub(super) async fn release(conn: &mut Conn, account: AccountId, entity: EntityType) -> Result<(), StoreError> {
-    with_conn!(conn, |c| diesel::delete(held!(account, entity)).execute(c).await)?;
+pub(super) async fn release(
+    conn: &mut Conn,
+    account: AccountId,
+    entity: EntityType,
+    playlist: &str,
+) -> Result<(), StoreError> {
+    with_conn!(conn, |c| diesel::delete(held(account, entity, playlist)).execute(c).await)?;
     Ok(())
 }
 
@@ -157,62 +184,38 @@ pub(super) async fn num_held(conn: &mut Conn, account: AccountId) -> Result<Hash
     let held: Vec<(String, i64)> = with_conn!(conn, |c| {
         use held_removals::{account_id, entity_type, is_confirmed, table};
         let theirs = table.filter(account_id.eq(account.0)).filter(is_confirmed.eq(false));
-        theirs.group_by(entity_type).select((entity_type, diesel::dsl::count_star())).load(c).await
+        theirs.group_by(entity_type).select((entity_type, count_star())).load(c).await
     })?;
-    Ok(held.into_iter().map(|(entity, num)| (entity, super::types::to_u32(num))).collect())
+    Ok(held.into_iter().map(|(entity, num)| (entity, to_u32(num))).collect())
 }
 
 /// What a person has confirmed of a listing.
 pub(super) async fn num_confirmed(conn: &mut Conn, account: AccountId, entity: EntityType) -> Result<u32, StoreError> {
     let confirmed: i64 = with_conn!(conn, |c| {
-        held!(account, entity).filter(held_removals::is_confirmed.eq(true)).count().get_result(c).await
+        held(account, entity, LISTING).filter(held_removals::is_confirmed.eq(true)).count().get_result(c).await
     })?;
-    Ok(super::types::to_u32(confirmed))
+    Ok(to_u32(confirmed))
 }
 
 /// Names, as far as they are known.
 async fn name_all(conn: &mut Conn, held: &mut [HeldRemoval]) -> Result<(), StoreError> {
-    macro_rules! names {
-        ($conn:expr, $table:ident, $ids:expr) => {{
-            let mut names: Vec<(String, String)> = Vec::new();
-            for ids in $ids.chunks(IDS_MAX) {
-                let some: Vec<(String, String)> = with_conn!($conn, |c| {
-                    $table::table.filter($table::id.eq_any(ids)).select(($table::id, $table::name)).load(c).await
-                })?;
-                names.extend(some);
-            }
-            names.into_iter().collect::<HashMap<String, String>>()
-        }};
-    }
     for entity in EntityType::ALL.iter().copied() {
         let in_listing = |one: &&mut HeldRemoval| one.entity == entity && one.playlist_id.is_none();
         let ids: Vec<String> = held.iter_mut().filter(in_listing).map(|one| one.item_id.clone()).collect();
         if ids.is_empty() {
             continue;
         }
-        let names = match entity {
-            EntityType::Tracks => names!(conn, tracks, ids),
-            EntityType::Albums => names!(conn, albums, ids),
-            EntityType::Artists => names!(conn, artists, ids),
-            EntityType::Playlists => names!(conn, playlists, ids),
-            EntityType::Shows => names!(conn, shows, ids),
-            EntityType::Episodes => names!(conn, episodes, ids),
-            EntityType::Audiobooks => names!(conn, audiobooks, ids),
-        };
+        let names = names_of(conn, entity, &ids).await?;
         for one in held.iter_mut().filter(in_listing) {
-            one.name = names.get(&one.item_id).filter(|name| !name.is_empty()).cloned();
+            one.name = names.get(&one.item_id).cloned();
         }
     }
-    let uris: Vec<String> =
-        held.iter().filter(|one| one.playlist_id.is_some()).map(|one| one.item_id.clone()).collect();
-    let mut names: HashMap<String, String> = HashMap::new();
-    for uris in uris.chunks(IDS_MAX) {
-        let some: Vec<(Option<String>, Option<String>)> = with_conn!(conn, |c| {
-            use playlist_items::{name, table, uri};
-            table.filter(uri.eq_any(uris).and(name.is_not_null())).select((uri, name)).load(c).await
-        })?;
-        names.extend(some.into_iter().filter_map(|(uri, name)| Some((uri?, name?))));
-    }
+    let uris: Vec<&str> = held.iter().filter(|one| one.playlist_id.is_some()).map(|one| one.item_id.as_str()).collect();
+    let named: Vec<Named> = of_ids(conn, &uris, |uris| {
+        format!("SELECT uri AS id, name FROM playlist_items WHERE uri IN ({uris}) AND name IS NOT NULL")
+    })
+    .await?;
+    let names: HashMap<String, String> = named.into_iter().map(|Named { id, name }| (id, name)).collect();
     for one in held.iter_mut().filter(|one| one.playlist_id.is_some()) {
         one.name = names.get(&one.item_id).cloned();
     }

@@ -7,31 +7,17 @@
 //! And a reading that brings what is known, while the listing has another snapshot, may be older than the listing: servers
 //! do not all learn of an edit at once. It is believed the second time.
 
-use super::rows::HeldRow;
+use super::held;
 use super::schema::held_removals;
-use super::types::{At, Words, len};
-use super::upsert::upsert;
+use super::types::{At, len};
 use super::versions::{self, Entry};
 use super::{Conn, StoreError, with_conn};
 use crate::model::{Commit, FailedReading, FailureKind, ReadingOutcome};
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::{ExpressionMethods, QueryDsl};
+use diesel::QueryDsl;
 use diesel_async::RunQueryDsl;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-
-/// Most ids that one statement names.
-const IDS_MAX: usize = 500;
-
-/// What the account holds back of a playlist.
-macro_rules! of_playlist {
-    ($commit:expr, $playlist:expr) => {
-        held_removals::table
-            .filter(held_removals::account_id.eq($commit.account_id.0))
-            .filter(held_removals::entity_type.eq($commit.entity.as_str()))
-            .filter(held_removals::playlist_id.eq($playlist))
-    };
-}
 
 /// What a whole reading is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,14 +85,14 @@ pub(super) async fn judge(
     let rule = commit.effects.item_removals;
     if num_missing == 0 || rule.lets_pass(num_missing, num_held) && !hides_more {
         if was_held {
-            forget(conn, commit, playlist, &BTreeSet::new()).await?;
+            held::release(conn, commit.account_id, commit.entity, playlist).await?;
         }
         return Ok(if is_same { Verdict::Unchanged } else { Verdict::Believed });
     }
     let missing: BTreeSet<String> = missing.iter().filter_map(Entry::identity).collect();
     let known: BTreeMap<String, (At, bool)> = with_conn!(conn, |c| {
         use held_removals::{is_confirmed, item_id, since};
-        of_playlist!(commit, playlist).select((item_id, (since, is_confirmed))).load(c).await
+        held::held(commit.account_id, commit.entity, playlist).select((item_id, (since, is_confirmed))).load(c).await
     })?
     .into_iter()
     .collect();
@@ -116,46 +102,10 @@ pub(super) async fn judge(
         *is_confirmed || ripe_at.is_some_and(|ripe_at| DateTime::<Utc>::from(*since) <= ripe_at)
     };
     if missing.iter().all(|item| known.get(item).is_some_and(is_ripe)) {
-        forget(conn, commit, playlist, &BTreeSet::new()).await?;
+        held::release(conn, commit.account_id, commit.entity, playlist).await?;
         return Ok(Verdict::Believed);
     }
-    forget(conn, commit, playlist, &missing).await?;
-    let rows: Vec<HeldRow<'_>> = missing
-        .iter()
-        .map(|item| HeldRow {
-            account_id: commit.account_id.0,
-            entity_type: commit.entity.as_str(),
-            playlist_id: Words(playlist),
-            item_id: Words(item),
-            since: now,
-            is_counted: hides_more,
-            is_confirmed: false,
-        })
-        .collect();
-    upsert(conn, &rows).await?;
-    // A calendar that was set back since has put it into the future.
-    with_conn!(conn, |c| {
-        let later = of_playlist!(commit, playlist).filter(held_removals::since.gt(now));
-        diesel::update(later).set(held_removals::since.eq(now)).execute(c).await
-    })?;
+    let ids: Vec<&str> = missing.iter().map(String::as_str).collect();
+    held::keep(conn, (commit.account_id, commit.entity, playlist), &ids, hides_more, now).await?;
     Ok(Verdict::Held(Held { num_missing, num_held }))
-}
-
-/// Lets go of what is not missing any more.
-async fn forget(
-    conn: &mut Conn,
-    commit: &Commit,
-    playlist: &str,
-    missing: &BTreeSet<String>,
-) -> Result<(), StoreError> {
-    let held: Vec<String> =
-        with_conn!(conn, |c| of_playlist!(commit, playlist).select(held_removals::item_id).load(c).await)?;
-    let found: Vec<&String> = held.iter().filter(|item| !missing.contains(*item)).collect();
-    for found in found.chunks(IDS_MAX) {
-        with_conn!(conn, |c| {
-            let found = of_playlist!(commit, playlist).filter(held_removals::item_id.eq_any(found));
-            diesel::delete(found).execute(c).await
-        })?;
-    }
-    Ok(())
 }

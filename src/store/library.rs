@@ -8,7 +8,7 @@ use super::membership::{self, RowOutcome};
 use super::odd::{self, Listing};
 use super::offthread::on_one_thread;
 use super::playlists::WrittenItems;
-use super::rows::PlaylistRow;
+use super::rows::{LISTING, PlaylistRow};
 use super::sync_states::{self, StateKey};
 use super::types::{At, len};
 use super::{Conn, Durability, Store, StoreError, batches, due_playlists, gaps, held, outbox, playlists, seen};
@@ -85,7 +85,7 @@ async fn write_listing(conn: &mut Conn, commit: &Commit, slots: &[Slot], now: At
     let odd: Vec<(u32, &Oddity)> = odd.zip(offset_from..).filter_map(|(odd, at)| Some((at, odd?))).collect();
     let counts = ItemCounts { odd: len(odd.len()), ..count_slots(slots, &outcomes, &written[entity]) };
     let range = offset_from..offset_from.saturating_add(len(slots.len()));
-    odd::replace(conn, Listing { account, entity, playlist_id: "" }, range, &odd, now).await?;
+    odd::replace(conn, Listing { account, entity, playlist_id: LISTING }, range, &odd, now).await?;
     let memberships = outcomes.into_iter().map(|outcome| outcome.membership).collect();
     Ok(CommitReport { memberships, counts, ..CommitReport::default() })
 }
@@ -184,7 +184,7 @@ async fn remove(
     let Commit { account_id: account, entity, .. } = *commit;
     let Effects { removal, ref removed_ids, .. } = commit.effects;
     if commit.effects.release_held {
-        held::release(conn, account, entity).await?;
+        held::release(conn, account, entity, LISTING).await?;
     }
     if removal.is_none() && removed_ids.is_empty() {
         return hold(conn, commit, done, now).await;
@@ -195,12 +195,12 @@ async fn remove(
     done.removed.extend(membership::remove_ids(conn, account, entity, removed_ids, now).await?);
     report.counts.removed += len(done.removed.len());
     let removed: Vec<&str> = removed_ids.iter().map(String::as_str).collect();
-    held::forget(conn, account, entity, &removed).await?;
+    held::forget(conn, account, entity, LISTING, &removed).await?;
     hold(conn, commit, done, now).await?;
     if let Some(total) = commit.checkpoint.total {
         // Only who is sure of the listing's length removes: beyond the listing's end nothing can be odd any more.
         let end = total.max(commit.offset_to);
-        odd::forget_from(conn, Listing { account, entity, playlist_id: "" }, end).await?;
+        odd::forget_from(conn, Listing { account, entity, playlist_id: LISTING }, end).await?;
     }
     Ok(())
 }

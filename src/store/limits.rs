@@ -1,6 +1,6 @@
-//! What must outlast a restart and is shared (`rate_limits`): pauses of endpoint families.
+//! What must outlast a restart and is shared: pauses of endpoint families (`rate_limits`), and those that were (`cooldowns`).
 
-use super::schema::rate_limits;
+use super::schema::{cooldowns, rate_limits};
 use super::types::At;
 use super::{Conn, Store, StoreError, with_conn};
 use crate::model::{LimitClass, NotedPause, Pause, PauseScope, UnknownWord};
@@ -16,6 +16,11 @@ impl Store {
         pauses(&mut self.connect().await?, At::from(now)).await
     }
 
+    /// Adds what is no pause of the API's to the cooldowns that were.
+    pub async fn note_ceiling(&self, pause: Pause, now: DateTime<Utc>) -> Result<(), StoreError> {
+        append_cooldown(&mut self.connect().await?, pause, now).await
+    }
+
     pub async fn clear_pause(&self, scope: PauseScope) -> Result<(), StoreError> {
         with_conn!(&mut self.connect().await?, |c| {
             use rate_limits::{blocked_until, class, family};
@@ -29,7 +34,7 @@ impl Store {
 /// Remembers a pause. One that ends earlier than what is known shortens nothing, unless that was noted by a calendar
 /// that has been set back since.
 pub(super) async fn note_pause(conn: &mut Conn, pause: Pause, now: DateTime<Utc>) -> Result<(), StoreError> {
-    with_conn!(conn, |c| {
+    let num_noted = with_conn!(&mut *conn, |c| {
         use rate_limits::{blocked_until, class, family, updated_at};
         let row = (
             family.eq(pause.scope.as_str()),
@@ -43,6 +48,19 @@ pub(super) async fn note_pause(conn: &mut Conn, pause: Pause, now: DateTime<Utc>
         let ends_later = blocked_until.is_null().or(blocked_until.lt(excluded(blocked_until)));
         let ends_later = ends_later.or(updated_at.gt(excluded(updated_at)));
         FilterDsl::filter(upsert, ends_later).execute(c).await
+    })?;
+    if num_noted > 0 {
+        append_cooldown(conn, pause, now).await?;
+    }
+    Ok(())
+}
+
+async fn append_cooldown(conn: &mut Conn, pause: Pause, now: DateTime<Utc>) -> Result<(), StoreError> {
+    with_conn!(conn, |c| {
+        use cooldowns::{began_at, class, ends_at, family, table};
+        let of = (family.eq(pause.scope.as_str()), class.eq(pause.class.as_str()));
+        let lasts = (began_at.eq(At::from(now)), ends_at.eq(At::from(pause.until)));
+        diesel::insert_into(table).values((of, lasts)).execute(c).await
     })?;
     Ok(())
 }
@@ -69,7 +87,7 @@ pub(super) async fn pauses(conn: &mut Conn, now: At) -> Result<Vec<Pause>, Store
     rows.into_iter().map(|(family, class, until)| pause(family, class, until)).collect()
 }
 
-fn pause(family: String, class: Option<String>, until: At) -> Result<Pause, StoreError> {
+pub(super) fn pause(family: String, class: Option<String>, until: At) -> Result<Pause, StoreError> {
     let scope = family.parse();
     Ok(Pause {
         scope: scope.map_err(|source| StoreError::Corrupt { column: "rate_limits.family", source })?,
@@ -79,7 +97,7 @@ fn pause(family: String, class: Option<String>, until: At) -> Result<Pause, Stor
 }
 
 fn class_of(word: String) -> Result<LimitClass, StoreError> {
-    LimitClass::from_word(&word).ok_or_else(|| StoreError::Corrupt {
+    LimitClass::of_word(&word).ok_or_else(|| StoreError::Corrupt {
         column: "rate_limits.class",
         source: UnknownWord { what: "class of limit", word, expected: "rate, quota".to_owned() },
     })

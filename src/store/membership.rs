@@ -1,63 +1,30 @@
 //! Whose library holds what: `saved_tracks`, `followed_artists`, `library_playlists` and the like. Tables of one shape, so
 //! each question is asked once, for whichever table the entity type has.
 
-use super::rows::{FollowedArtistRow, LibraryPlaylistRow, SavedAlbumRow, SavedTrackRow, held};
-use super::schema::{followed_artists, held_removals, library_playlists, saved_audiobooks, sync_seen};
+use super::by_sql::{count, of_ids, texts};
+use super::rows::{FollowedArtistRow, LISTING, LibraryPlaylistRow, SavedAlbumRow, SavedTrackRow};
 use super::spoken_rows::{SavedAudiobookRow, SavedEpisodeRow, SavedShowRow};
-use super::types::{At, Words, to_u32};
-use super::{Conn, StoreError, with_conn};
-use crate::model::{AccountId, EntityType, Gone, Membership, Removal, Slot};
-use diesel::dsl::{count, count_star};
-use diesel::{BoolExpressionMethods, CombineDsl, ExpressionMethods, QueryDsl};
-use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use super::types::{At, Words};
+use super::{Conn, StoreError};
+use crate::model::{AccountId, Dated, EntityType, Gone, Membership, Removal, Slot};
+use diesel::QueryableByName;
+use diesel::sql_types::Text;
+use diesel_async::SimpleAsyncConnection;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
-/// Evaluates an expression with a membership table and its item column in scope.
-macro_rules! with_table {
-    ($schema:ident::$column:ident, |$table:ident, $item_id:ident| $body:expr) => {{
-        use $crate::store::schema::$schema::{self as $table, $column as $item_id};
-        $body
-    }};
+/// The name of an entity type's membership table, and of its column that holds the item.
+pub(super) const fn table_of(entity: EntityType) -> (&'static str, &'static str) {
+    match entity {
+        EntityType::Tracks => ("saved_tracks", "track_id"),
+        EntityType::Albums => ("saved_albums", "album_id"),
+        EntityType::Artists => ("followed_artists", "artist_id"),
+        EntityType::Playlists => ("library_playlists", "playlist_id"),
+        EntityType::Shows => ("saved_shows", "show_id"),
+        EntityType::Episodes => ("saved_episodes", "episode_id"),
+        EntityType::Audiobooks => ("saved_audiobooks", "audiobook_id"),
+    }
 }
-pub(super) use with_table;
-
-/// The same with those of the entity type.
-macro_rules! in_membership {
-    ($entity:expr, |$table:ident, $item_id:ident| $body:expr) => {
-        $crate::store::membership::in_dated_membership!($entity, |$table, $item_id| $body, else match $entity {
-            EntityType::Artists => $crate::store::membership::with_table!(followed_artists::artist_id, |$table, $item_id| $body),
-            _ => $crate::store::membership::with_table!(library_playlists::playlist_id, |$table, $item_id| $body),
-        })
-    };
-}
-pub(super) use in_membership;
-
-/// The same where the listing may date its rows; `$otherwise` where it never does.
-macro_rules! in_dated_membership {
-    ($entity:expr, |$table:ident, $item_id:ident| $body:expr, else $otherwise:expr) => {
-        match $entity {
-            EntityType::Tracks => {
-                $crate::store::membership::with_table!(saved_tracks::track_id, |$table, $item_id| $body)
-            }
-            EntityType::Albums => {
-                $crate::store::membership::with_table!(saved_albums::album_id, |$table, $item_id| $body)
-            }
-            EntityType::Shows => $crate::store::membership::with_table!(saved_shows::show_id, |$table, $item_id| $body),
-            EntityType::Episodes => {
-                $crate::store::membership::with_table!(saved_episodes::episode_id, |$table, $item_id| $body)
-            }
-            EntityType::Audiobooks => {
-                $crate::store::membership::with_table!(saved_audiobooks::audiobook_id, |$table, $item_id| $body)
-            }
-            EntityType::Artists | EntityType::Playlists => $otherwise,
-        }
-    };
-}
-pub(super) use in_dated_membership;
-
-/// Ids bound by one statement; SQLite takes at most 32 766 values.
-pub(super) const IDS_MAX: usize = 1000;
 
 /// What the listing says about one item.
 #[derive(Debug, Clone, Copy)]
@@ -110,20 +77,6 @@ pub(super) async fn write(
     Ok(slots.iter().map(|slot| slot.id().map_or(RowOutcome::UNIDENTIFIED, outcome)).collect())
 }
 
-/// Where the source does not say since when: of a row that was written and is not new we know it. It came back now.
-macro_rules! note_return {
-    ($conn:expr, $account:expr, $members:ident, $item_id:ident, $written:expr, $now:expr) => {
-        let back: Vec<&str> = $written.iter().filter(|(_, rev)| *rev > 1).map(|(id, _)| id.as_str()).collect();
-        if !back.is_empty() {
-            with_conn!($conn, |c| {
-                let theirs = $members::table.filter($members::account_id.eq($account.0));
-                let theirs = diesel::update(theirs.filter($members::$item_id.eq_any(back)));
-                theirs.set($members::returned_at.eq($now)).execute(c).await
-            })?;
-        }
-    };
-}
-
 /// Upserts the members and tells what those were that it wrote: a row is written only if it is new, was marked removed,
 /// or was added at another moment.
 async fn upsert(
@@ -150,7 +103,7 @@ async fn upsert(
         EntityType::Artists => {
             let row = |(artist_id, _)| FollowedArtistRow { account_id, artist_id, first_seen_at: now, removed_at };
             let written = FollowedArtistRow::upsert(conn, &members.map(row).collect::<Vec<_>>()).await?;
-            note_return!(conn, account, followed_artists, artist_id, &written, now);
+            note_return(conn, account, entity, &written, now).await?;
             written
         }
         EntityType::Playlists => return upsert_playlists(conn, account, members, now).await,
@@ -173,7 +126,7 @@ async fn upsert(
                 SavedAudiobookRow { account_id, audiobook_id, added_at, first_seen_at, removed_at }
             };
             let written = SavedAudiobookRow::upsert(conn, &members.map(row).collect::<Vec<_>>()).await?;
-            note_return!(conn, account, saved_audiobooks, audiobook_id, &written, now);
+            note_return(conn, account, entity, &written, now).await?;
             written
         }
     };
@@ -197,14 +150,9 @@ async fn upsert_playlists<'a>(
         removed_at: None,
     };
     let rows: Vec<LibraryPlaylistRow<'_>> = members.map(row).collect();
-    let returned: Vec<String> = with_conn!(conn, |c| {
-        use library_playlists::{playlist_id, removed_at, returned_at, table};
-        let listed = rows.iter().map(|row| row.playlist_id.0);
-        let theirs = table.filter(library_playlists::account_id.eq(account_id)).filter(removed_at.is_not_null());
-        let theirs = diesel::update(theirs.filter(playlist_id.eq_any(listed)));
-        let back = theirs.set((removed_at.eq(None::<At>), returned_at.eq(now)));
-        back.returning(playlist_id).load(c).await
-    })?;
+    let ids: Vec<&str> = rows.iter().map(|row| row.playlist_id.0).collect();
+    let set = format!("removed_at = NULL, returned_at = {}", now.literal());
+    let returned = set_of(conn, account, EntityType::Playlists, &ids, &set, "removed_at IS NOT NULL").await?;
     let mut written: HashMap<String, Membership> = LibraryPlaylistRow::upsert(conn, &rows)
         .await?
         .into_iter()
@@ -214,28 +162,53 @@ async fn upsert_playlists<'a>(
     Ok(written)
 }
 
-/// The members of an account that are not marked removed, as a query.
-macro_rules! active {
-    ($members:ident, $account:expr) => {
-        $members::table.filter($members::account_id.eq($account.0)).filter($members::removed_at.is_null())
-    };
+/// Where the source does not say since when: of a row that was written and is not new we know it. It came back now.
+async fn note_return(
+    conn: &mut Conn,
+    account: AccountId,
+    entity: EntityType,
+    written: &[(String, i64)],
+    now: At,
+) -> Result<(), StoreError> {
+    let back: Vec<&str> = written.iter().filter(|(_, rev)| *rev > 1).map(|(id, _)| id.as_str()).collect();
+    set_of(conn, account, entity, &back, &format!("returned_at = {}", now.literal()), "TRUE").await?;
+    Ok(())
 }
 
-/// Those of them that a pass has not seen. Both sides are read once, in whatever order: what was seen has no index.
-macro_rules! unseen {
-    ($members:ident, $item_id:ident, $account:expr, $entity:expr, $pass:expr) => {{
-        let seen = sync_seen::table
-            .filter(sync_seen::account_id.eq($account.0))
-            .filter(sync_seen::entity_type.eq($entity.as_str()))
-            .filter(sync_seen::pass.eq($pass))
-            .select(sync_seen::item_id);
-        let theirs = diesel::alias!($members as theirs);
-        let active = theirs
-            .filter(theirs.field($members::account_id).eq($account.0))
-            .filter(theirs.field($members::removed_at).is_null());
-        let unseen = active.select(theirs.field($item_id)).except(seen);
-        $members::table.filter($members::account_id.eq($account.0)).filter($item_id.eq_any(unseen))
-    }};
+/// Sets something of these members, where they are as `only` says, and returns which those are.
+async fn set_of(
+    conn: &mut Conn,
+    account: AccountId,
+    entity: EntityType,
+    ids: &[&str],
+    set: &str,
+    only: &str,
+) -> Result<Vec<String>, StoreError> {
+    #[derive(QueryableByName)]
+    struct Done {
+        #[diesel(sql_type = Text)]
+        id: String,
+    }
+    let ((table, item_id), account) = (table_of(entity), account.0);
+    let done: Vec<Done> = of_ids(conn, ids, |ids| {
+        format!(
+            "UPDATE {table} SET {set} WHERE account_id = {account} AND {only} AND {item_id} IN ({ids}) \
+             RETURNING {item_id} AS id"
+        )
+    })
+    .await?;
+    Ok(done.into_iter().map(|Done { id }| id).collect())
+}
+
+/// The condition that a member is not marked removed and that a pass has not seen it. Both sides are read once, in
+/// whatever order: what was seen has no index.
+fn unseen(account: AccountId, entity: EntityType, pass: i64) -> String {
+    let ((table, item_id), account) = (table_of(entity), account.0);
+    format!(
+        "{item_id} IN (SELECT {item_id} FROM {table} WHERE account_id = {account} AND removed_at IS NULL \
+         EXCEPT SELECT item_id FROM sync_seen WHERE account_id = {account} AND entity_type = '{entity}' \
+         AND pass = {pass})"
+    )
 }
 
 /// Marks removed what the pass has not seen, or that of it which is known to be gone. Returns which that was.
@@ -247,32 +220,30 @@ pub(super) async fn remove_unseen(
     now: At,
 ) -> Result<Vec<String>, StoreError> {
     join_by_hash(conn).await?;
-    let Removal { pass, of } = removal;
-    let removed: Vec<String> = in_membership!(entity, |members, item_id| with_conn!(conn, |c| {
-        use held_removals::{is_confirmed, is_counted, item_id as held_id, since};
-        let unseen = unseen!(members, item_id, account, entity, pass);
-        let removed = members::removed_at.eq(now);
-        match of {
-            Gone::All => diesel::update(unseen).set(removed).returning(item_id).load(c).await,
-            Gone::Uncounted => {
-                let counted = held!(account, entity).filter(is_counted.eq(true).and(is_confirmed.eq(false)));
-                let gone = unseen.filter(item_id.ne_all(counted.select(held_id)));
-                diesel::update(gone).set(removed).returning(item_id).load(c).await
-            }
-            Gone::Ripe { at } => {
-                let is_ripe = is_counted.eq(false).and(since.le(At::from(at)));
-                let ripe = held!(account, entity).filter(is_confirmed.eq(true).or(is_ripe));
-                let gone = unseen.filter(item_id.eq_any(ripe.select(held_id)));
-                diesel::update(gone).set(removed).returning(item_id).load(c).await
-            }
-            Gone::Confirmed => {
-                let confirmed = held!(account, entity).filter(is_confirmed.eq(true));
-                let gone = unseen.filter(item_id.eq_any(confirmed.select(held_id)));
-                diesel::update(gone).set(removed).returning(item_id).load(c).await
-            }
+    let (table, item_id) = table_of(entity);
+    let held = |which: &str| {
+        format!(
+            "(SELECT item_id FROM held_removals WHERE account_id = {} AND entity_type = '{entity}' \
+             AND playlist_id = '{LISTING}' AND {which})",
+            account.0
+        )
+    };
+    let gone = match removal.of {
+        Gone::All => String::new(),
+        Gone::Uncounted => format!("AND {item_id} NOT IN {}", held("is_counted AND NOT is_confirmed")),
+        Gone::Ripe { at } => {
+            let ripe = format!("(is_confirmed OR NOT is_counted AND since <= {})", At::from(at).literal());
+            format!("AND {item_id} IN {}", held(&ripe))
         }
-    }))?;
-    Ok(removed)
+        Gone::Confirmed => format!("AND {item_id} IN {}", held("is_confirmed")),
+    };
+    let update = format!(
+        "UPDATE {table} SET removed_at = {} WHERE account_id = {} AND {} {gone} RETURNING {item_id}",
+        now.literal(),
+        account.0,
+        unseen(account, entity, removal.pass)
+    );
+    texts(conn, &update).await
 }
 
 /// Marks these removed, as far as they are members, and returns those.
@@ -283,15 +254,8 @@ pub(super) async fn remove_ids(
     ids: &[String],
     now: At,
 ) -> Result<Vec<String>, StoreError> {
-    let mut removed: Vec<String> = Vec::new();
-    for ids in ids.chunks(IDS_MAX) {
-        let some: Vec<String> = in_membership!(entity, |members, item_id| with_conn!(conn, |c| {
-            let gone = active!(members, account).filter(item_id.eq_any(ids));
-            diesel::update(gone).set(members::removed_at.eq(now)).returning(item_id).load(c).await
-        }))?;
-        removed.extend(some);
-    }
-    Ok(removed)
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    set_of(conn, account, entity, &ids, &format!("removed_at = {}", now.literal()), "removed_at IS NULL").await
 }
 
 /// Members, not marked removed, that the pass has not seen.
@@ -302,10 +266,7 @@ pub(super) async fn num_unseen(
     pass: i64,
 ) -> Result<u32, StoreError> {
     join_by_hash(conn).await?;
-    let unseen: i64 = in_membership!(entity, |members, item_id| with_conn!(conn, |c| {
-        unseen!(members, item_id, account, entity, pass).select(count_star()).get_result(c).await
-    }))?;
-    Ok(to_u32(unseen))
+    num(conn, account, entity, &unseen(account, entity, pass)).await
 }
 
 /// Members, not marked removed, that the pass has not seen.
@@ -316,18 +277,24 @@ pub(super) async fn unseen_ids(
     pass: i64,
 ) -> Result<Vec<String>, StoreError> {
     join_by_hash(conn).await?;
-    let unseen = in_membership!(entity, |members, item_id| with_conn!(conn, |c| {
-        unseen!(members, item_id, account, entity, pass).select(item_id).load(c).await
-    }))?;
-    Ok(unseen)
+    let ((table, item_id), unseen) = (table_of(entity), unseen(account, entity, pass));
+    texts(conn, &format!("SELECT {item_id} FROM {table} WHERE account_id = {} AND {unseen}", account.0)).await
 }
 
 /// Members that are not marked removed.
 pub(super) async fn num_active(conn: &mut Conn, account: AccountId, entity: EntityType) -> Result<u32, StoreError> {
-    let active: i64 = in_membership!(entity, |members, item_id| with_conn!(conn, |c| {
-        active!(members, account).select(count(item_id)).get_result(c).await
-    }))?;
-    Ok(to_u32(active))
+    num(conn, account, entity, "removed_at IS NULL").await
+}
+
+/// Members that are marked removed.
+pub(super) async fn num_removed(conn: &mut Conn, account: AccountId, entity: EntityType) -> Result<u32, StoreError> {
+    num(conn, account, entity, "removed_at IS NOT NULL").await
+}
+
+async fn num(conn: &mut Conn, account: AccountId, entity: EntityType, which: &str) -> Result<u32, StoreError> {
+    let (table, _) = table_of(entity);
+    let num = count(conn, &format!("{table} WHERE account_id = {} AND {which}", account.0)).await?;
+    Ok(u32::try_from(num).unwrap_or(u32::MAX))
 }
 
 /// The members that were added at one of these moments; none where the listing does not date its rows.
@@ -337,28 +304,14 @@ pub(super) async fn added_at(
     entity: EntityType,
     moments: &[At],
 ) -> Result<Vec<String>, StoreError> {
-    if moments.is_empty() {
+    if moments.is_empty() || entity.facts().dated == Dated::Never {
         return Ok(Vec::new());
     }
-    let moments = moments.iter().copied();
-    let ids = in_dated_membership!(
-        entity,
-        |members, item_id| with_conn!(conn, |c| {
-            let theirs = members::table.filter(members::account_id.eq(account.0));
-            theirs.filter(members::added_at.eq_any(moments)).select(item_id).load(c).await
-        }),
-        else Ok(Vec::new())
-    );
-    Ok(ids?)
-}
-
-/// Members that are marked removed.
-pub(super) async fn num_removed(conn: &mut Conn, account: AccountId, entity: EntityType) -> Result<u32, StoreError> {
-    let removed: i64 = in_membership!(entity, |members, item_id| with_conn!(conn, |c| {
-        let theirs = members::table.filter(members::account_id.eq(account.0));
-        theirs.filter(members::removed_at.is_not_null()).select(count(item_id)).get_result(c).await
-    }))?;
-    Ok(to_u32(removed))
+    let (table, item_id) = table_of(entity);
+    let moments: Vec<String> = moments.iter().map(|at| at.literal()).collect();
+    let (account, moments) = (account.0, moments.join(", "));
+    texts(conn, &format!("SELECT {item_id} FROM {table} WHERE account_id = {account} AND added_at IN ({moments})"))
+        .await
 }
 
 /// For the rest of the transaction. Of rows written a minute ago PostgreSQL has no statistics; it takes them for few

@@ -7,6 +7,7 @@ use super::upsert::upsert;
 use super::{Conn, StoreError, with_conn};
 use crate::model::{AccountId, EntityType, Oddity};
 use chrono::{DateTime, TimeDelta, Utc};
+use diesel::dsl::auto_type;
 use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use std::ops::Range;
@@ -18,6 +19,18 @@ pub(super) struct Listing<'a> {
     pub entity: EntityType,
     /// Empty for the entity type's own listing.
     pub playlist_id: &'a str,
+}
+
+/// What is odd in a listing.
+#[auto_type]
+fn odd_in<'a>(listing: Listing<'a>) -> _ {
+    let whose: i64 = listing.account.0;
+    let of: &'static str = listing.entity.as_str();
+    let playlist: &'a str = listing.playlist_id;
+    sync_odd_items::table
+        .filter(sync_odd_items::account_id.eq(whose))
+        .filter(sync_odd_items::entity_type.eq(of))
+        .filter(sync_odd_items::playlist_id.eq(playlist))
 }
 
 /// When a row was last seen is true to the day: to write it with each reading would be a write for nothing.
@@ -35,14 +48,11 @@ pub(super) async fn replace(
         return Ok(());
     }
     with_conn!(conn, |c| {
-        let in_range = sync_odd_items::table
-            .filter(sync_odd_items::account_id.eq(listing.account.0))
-            .filter(sync_odd_items::entity_type.eq(listing.entity.as_str()))
-            .filter(sync_odd_items::playlist_id.eq(listing.playlist_id))
-            .filter(sync_odd_items::position.ge(i64::from(range.start)))
-            .filter(sync_odd_items::position.lt(i64::from(range.end)));
-        let still_odd = odd.iter().map(|(position, _)| i64::from(*position));
-        diesel::delete(in_range.filter(sync_odd_items::position.ne_all(still_odd))).execute(c).await
+        use sync_odd_items::position;
+        let from = odd_in(listing).filter(position.ge(i64::from(range.start)));
+        let in_range = from.filter(position.lt(i64::from(range.end)));
+        let still_odd = odd.iter().map(|(place, _)| i64::from(*place));
+        diesel::delete(in_range.filter(position.ne_all(still_odd))).execute(c).await
     })?;
     let row = |(position, oddity)| OddRow {
         playlist_id: Words(listing.playlist_id),
@@ -52,10 +62,9 @@ pub(super) async fn replace(
     upsert(conn, &rows).await?;
     if !odd.is_empty() {
         with_conn!(conn, |c| {
-            use sync_odd_items::{account_id, entity_type, playlist_id, position, seen_at, table};
-            let theirs = table.filter(account_id.eq(listing.account.0)).filter(entity_type.eq(listing.entity.as_str()));
+            use sync_odd_items::{position, seen_at};
             let still_odd = odd.iter().map(|(place, _)| i64::from(*place));
-            let here = theirs.filter(playlist_id.eq(listing.playlist_id)).filter(position.eq_any(still_odd));
+            let here = odd_in(listing).filter(position.eq_any(still_odd));
             let earlier = At::from(DateTime::<Utc>::from(now) - SEEN_AGAIN_AFTER);
             diesel::update(here.filter(seen_at.lt(earlier))).set(seen_at.eq(now)).execute(c).await
         })?;
@@ -66,11 +75,7 @@ pub(super) async fn replace(
 /// Forgets what was odd at or beyond the end of a listing.
 pub(super) async fn forget_from(conn: &mut Conn, listing: Listing<'_>, end: u32) -> Result<(), StoreError> {
     with_conn!(conn, |c| {
-        let beyond = sync_odd_items::table
-            .filter(sync_odd_items::account_id.eq(listing.account.0))
-            .filter(sync_odd_items::entity_type.eq(listing.entity.as_str()))
-            .filter(sync_odd_items::playlist_id.eq(listing.playlist_id))
-            .filter(sync_odd_items::position.ge(i64::from(end)));
+        let beyond = odd_in(listing).filter(sync_odd_items::position.ge(i64::from(end)));
         diesel::delete(beyond).execute(c).await
     })?;
     Ok(())

@@ -73,7 +73,7 @@ impl Store {
                 .await
         })?;
         let given = |(id, kind, account, words): (i64, String, i64, Option<String>)| {
-            let order = Order::ALL.iter().copied().find(|order| order.as_str() == kind)?;
+            let order = Order::of_word(&kind)?;
             // A word that another version wrote is none of ours.
             let entities = words.map(|words| words.split(',').filter_map(|word| word.parse().ok()).collect());
             Some(GivenOrder { id, order, account: AccountId(account), entities })

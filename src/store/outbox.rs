@@ -5,12 +5,11 @@
 //! holds back those that come after it, for the moment between its last statement and its commit. That bounds how many
 //! transactions a second may note something by how fast one commit reaches the disk.
 
-use super::schema::{
-    albums, artists, audiobooks, episodes, feed_positions, library_playlists, outbox, playlists, shows, tracks,
-};
+use super::catalogue::names_of;
+use super::schema::{feed_positions, library_playlists, outbox, playlists};
 use super::types::{At, clean};
 use super::versions::{Entry, ItemChanges};
-use super::{Conn, StoreError, membership::IDS_MAX, with_conn};
+use super::{Conn, StoreError, with_conn};
 use crate::model::{
     AccountId, ArtistRef, Commit, CommitReport, EntityType, EventKind, Item, Membership, ReadingOutcome, Rows, Slot,
 };
@@ -18,7 +17,7 @@ use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 /// Changes of one entry. A commit of more has several.
 const CHANGES_MAX: usize = 500;
@@ -27,7 +26,7 @@ const CHANGES_MAX: usize = 500;
 pub(super) const HEAD: &str = "head";
 
 /// A thing that came or went, as the feed tells it. What is not known is left out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub(super) struct ChangeNote {
     /// As `segno changes` has them: an entity type or `playlist_items`; `added`, `added_again` or `removed`.
     entity_type: &'static str,
@@ -188,19 +187,8 @@ pub(super) fn json(body: &impl Serialize) -> String {
 }
 
 impl ChangeNote {
-    const fn of(entity_type: &'static str, change: &'static str) -> ChangeNote {
-        ChangeNote {
-            entity_type,
-            change,
-            id: None,
-            uri: None,
-            name: None,
-            artist: None,
-            added_at: None,
-            playlist_id: None,
-            playlist_name: None,
-            position: None,
-        }
+    fn of(entity_type: &'static str, change: &'static str) -> ChangeNote {
+        ChangeNote { entity_type, change, ..ChangeNote::default() }
     }
 }
 
@@ -260,31 +248,6 @@ fn words_of(item: &Item) -> (Option<&str>, Option<&str>) {
         Item::Audiobook(book) => (Some(&book.name), book.authors.iter().flatten().next().map(String::as_str)),
         Item::PlaylistItem(item) => (item.name.as_deref(), None),
     }
-}
-
-/// Names of the catalogue, as far as they are known.
-async fn names_of(conn: &mut Conn, entity: EntityType, ids: &[String]) -> Result<HashMap<String, String>, StoreError> {
-    let mut names: Vec<(String, String)> = Vec::new();
-    for ids in ids.chunks(IDS_MAX) {
-        macro_rules! names {
-            ($table:ident) => {
-                with_conn!(conn, |c| {
-                    $table::table.filter($table::id.eq_any(ids)).select(($table::id, $table::name)).load(c).await
-                })?
-            };
-        }
-        let some: Vec<(String, String)> = match entity {
-            EntityType::Tracks => names!(tracks),
-            EntityType::Albums => names!(albums),
-            EntityType::Artists => names!(artists),
-            EntityType::Playlists => names!(playlists),
-            EntityType::Shows => names!(shows),
-            EntityType::Episodes => names!(episodes),
-            EntityType::Audiobooks => names!(audiobooks),
-        };
-        names.extend(some.into_iter().filter(|(_, name)| !name.is_empty()));
-    }
-    Ok(names.into_iter().collect())
 }
 
 async fn name_of_playlist(conn: &mut Conn, playlist: &str) -> Result<Option<String>, StoreError> {

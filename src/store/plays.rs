@@ -5,6 +5,7 @@
 //! account's row, like the fence of a run: a process that another has followed writes nothing. Plays are upserted, so a
 //! poll that is repeated after a crash doubles nothing.
 
+use super::by_sql::count;
 use super::catalogue::Catalogue;
 use super::rows::{OddRow, PlayRow};
 use super::schema::{accounts, imports, play_gaps, playback_states, plays, sync_odd_items};
@@ -31,20 +32,19 @@ pub(super) const ODD_ENTITY: &str = "plays";
 impl Store {
     /// Where tracking stands; all empty before the first poll.
     pub async fn load_playback(&self, account: AccountId) -> Result<PlaybackRecord, StoreError> {
-        type Row = (Option<At>, Option<At>, Option<At>, Option<At>, Option<String>);
+        type Moment = Option<DateTime<Utc>>;
+        type Row = (Moment, Moment, Moment, Moment, Option<String>);
         let conn = &mut self.connect().await?;
         let row: Option<Row> = with_conn!(conn, |c| {
             use playback_states::*;
             let columns = (last_polled_at, last_new_at, next_poll_at, parked_until, error_message);
             table.filter(account_id.eq(account.0)).select(columns).get_result(c).await.optional()
         })?;
-        let authorized_at: Option<At> = with_conn!(conn, |c| {
+        let authorized_at: Moment = with_conn!(conn, |c| {
             let row = accounts::table.filter(accounts::id.eq(account.0));
             row.select(accounts::authorized_at).get_result(c).await.optional()
         })?;
         let (last_polled_at, last_new_at, next_poll_at, parked_until, error) = row.unwrap_or_default();
-        let [last_polled_at, last_new_at, next_poll_at, parked_until, authorized_at] =
-            [last_polled_at, last_new_at, next_poll_at, parked_until, authorized_at].map(|at| at.map(DateTime::from));
         Ok(PlaybackRecord { last_polled_at, last_new_at, next_poll_at, parked_until, error, authorized_at })
     }
 
@@ -216,7 +216,7 @@ async fn record_odd(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<()
     Ok(())
 }
 
-/// First what this page heals: it reaches back to before the gap, so nothing of what the API holds in it was missed.
+/// The moment of the latest play.
 async fn newest(conn: &mut Conn, account: AccountId) -> Result<Option<At>, StoreError> {
     Ok(with_conn!(conn, |c| {
         use plays::{account_id, played_at, table};
@@ -224,6 +224,7 @@ async fn newest(conn: &mut Conn, account: AccountId) -> Result<Option<At>, Store
     })?)
 }
 
+/// First what this page heals: it reaches back to before the gap, so nothing of what the API holds in it was missed.
 async fn record_gaps(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<(), StoreError> {
     use play_gaps::{account_id, detected_at, healed_at, played_after, played_before, table};
     let AccountId(account) = commit.account_id;
@@ -268,11 +269,7 @@ impl PlayCounts {
         {
             return Ok(count);
         }
-        let count: i64 = with_conn!(conn, |c| {
-            use plays::{account_id, table};
-            table.filter(account_id.eq(account.0)).select(count_star()).first(c).await
-        })?;
-        let count = count.unsigned_abs();
+        let count = count(conn, &format!("plays WHERE account_id = {}", account.0)).await?;
         self.lock().insert(account, (newest, count));
         Ok(count)
     }
@@ -288,11 +285,8 @@ pub(super) async fn status(
     account: AccountId,
     counts: &PlayCounts,
 ) -> Result<PlaybackStatus, StoreError> {
-    type Row = (Option<At>, Option<At>, Option<At>, Option<At>, Option<String>);
-    let last: Option<At> = with_conn!(conn, |c| {
-        use plays::{account_id, played_at, table};
-        table.filter(account_id.eq(account.0)).select(max(played_at)).first(c).await
-    })?;
+    type Row = (Option<At>, Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<String>);
+    let last = newest(conn, account).await?;
     let state: Option<Row> = with_conn!(conn, |c| {
         use playback_states::{
             account_id, error_message, last_new_at, last_polled_at, next_poll_at, parked_until, table,
@@ -306,24 +300,25 @@ pub(super) async fn status(
         table.filter(account_id.eq(account.0)).select((max(finished_at), count_star())).first(c).await
     })?;
     let num_plays = counts.count(conn, account, (last_new_at, last, imported)).await?;
-    let gaps: Vec<(At, At, At)> = with_conn!(conn, |c| {
+    type Gap = (DateTime<Utc>, DateTime<Utc>, DateTime<Utc>);
+    let gaps: Vec<Gap> = with_conn!(conn, |c| {
         use play_gaps::{account_id, detected_at, healed_at, played_after, played_before, table};
         let open = table.filter(account_id.eq(account.0)).filter(healed_at.is_null());
         open.order(played_before.desc()).select((played_after, played_before, detected_at)).load(c).await
     })?;
-    let gap = |(after, before, detected): &(At, At, At)| PlayGapStatus {
-        played_after: DateTime::from(*after),
-        played_before: DateTime::from(*before),
-        detected_at: DateTime::from(*detected),
+    let gap = |(played_after, played_before, detected_at): &Gap| PlayGapStatus {
+        played_after: *played_after,
+        played_before: *played_before,
+        detected_at: *detected_at,
     };
     Ok(PlaybackStatus {
         plays: num_plays,
         last_played_at: last.map(DateTime::from),
-        last_polled_at: last_polled_at.map(DateTime::from),
-        next_poll_at: next_poll_at.map(DateTime::from),
+        last_polled_at,
+        next_poll_at,
         open_gaps: len(gaps.len()),
         last_gap: gaps.as_slice().first().map(gap),
         error,
-        parked_until: parked_until.map(DateTime::from),
+        parked_until,
     })
 }

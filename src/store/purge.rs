@@ -7,13 +7,11 @@
 //!
 //! A process that is syncing the account finds its rows gone, writes nothing more and ends.
 
+use super::by_sql::{count, execute};
 use super::streams::{self, Removed, RemovedImports};
-use super::{Conn, Store, StoreError, heard, with_conn};
+use super::{Conn, Store, StoreError, heard};
 use crate::model::AccountId;
 use diesel::result::{DatabaseErrorKind, Error as QueryError};
-use diesel::sql_types::BigInt;
-use diesel::{QueryableByName, sql_query};
-use diesel_async::RunQueryDsl;
 
 /// Tries of the whole transaction. It takes the locks of everybody who writes, so two may get in each other's way.
 const ATTEMPTS_MAX: u32 = 5;
@@ -78,12 +76,6 @@ pub struct Purged {
     pub streams: u64,
     /// Whether the account itself is gone: it is unless plays were kept.
     pub account_removed: bool,
-}
-
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
 }
 
 impl Store {
@@ -196,16 +188,6 @@ async fn sweep(conn: &mut Conn, purged: &mut Purged) -> Result<(), StoreError> {
 
 async fn delete(conn: &mut Conn, table: &str, which: &str) -> Result<u64, StoreError> {
     execute(conn, format!("DELETE FROM {table} WHERE {which}")).await
-}
-
-async fn execute(conn: &mut Conn, sql: String) -> Result<u64, StoreError> {
-    Ok(with_conn!(conn, |c| sql_query(sql).execute(c).await)? as u64)
-}
-
-async fn count(conn: &mut Conn, from: &str) -> Result<u64, StoreError> {
-    let sql = format!("SELECT count(*) AS count FROM {from}");
-    let count: Count = with_conn!(conn, |c| sql_query(sql).get_result(c).await)?;
-    Ok(count.count.unsigned_abs())
 }
 
 /// Tables with rows of an account that [`purge`] deals with. A test compares it with the database.

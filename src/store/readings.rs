@@ -107,7 +107,7 @@ impl Reading {
 
     pub fn failure(&self) -> Option<LastFailure> {
         Some(LastFailure {
-            kind: FailureKind::parse(self.failure.as_deref()?)?,
+            kind: FailureKind::of_word(self.failure.as_deref()?)?,
             num_tries: to_u32(self.tries),
             since: self.since.map(DateTime::<Utc>::from)?,
             snapshot_id: self.tried_snapshot_id.clone(),
@@ -340,7 +340,7 @@ async fn merge_one_by_one(
             playlist_id: Words(playlist),
             position: *position,
             uri: words(uri),
-            kind: PlaylistItemKind::of_word(kind).as_str(),
+            kind: PlaylistItemKind::of_word(kind).unwrap_or(PlaylistItemKind::Unknown).as_str(),
             track_id: words(track_id),
             name: words(name),
             added_at: *added_at,
@@ -380,7 +380,7 @@ pub(super) async fn settle_readable(conn: &mut Conn, playlists_: &[&str]) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{PlaylistItem, PlaylistItemKind};
+    use crate::model::PlaylistItem;
 
     #[test]
     fn the_first_reading_is_written_in_place_and_later_ones_apart_unless_one_commit_has_it_all() {
@@ -436,19 +436,11 @@ mod tests {
     }
 
     fn part(offset: u32, num_items: usize, ends: bool) -> PlaylistPart {
-        let item = PlaylistItem {
-            kind: PlaylistItemKind::Missing,
-            uri: None,
-            name: None,
-            added_at: None,
-            added_by: None,
-            track: None,
-        };
         PlaylistPart {
             playlist_id: "p".into(),
             generation: 4,
             offset,
-            items: vec![item; num_items],
+            items: vec![PlaylistItem::MISSING; num_items],
             end: ends.then_some(PlaylistEnd::Complete { snapshot_id: None, total: 0, failure: None }),
             ..PlaylistPart::default()
         }

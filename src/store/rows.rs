@@ -26,10 +26,10 @@
 //! not told is not known.
 
 use super::types::{At, Words, clean};
-use super::upsert::{Fuller, upsert_row};
+use super::upsert::upsert_rows;
 use crate::model::{AccountId, Album, Artist, ArtistRef, EntityType, Oddity, Playlist, PlaylistItem, Track};
 
-upsert_row! {
+upsert_rows! {
     ArtistRow<'a> in artists returning (id: String, rev: i64) {
         id: Words<'a> => Key,
         name: Words<'a> => Name,
@@ -37,9 +37,7 @@ upsert_row! {
         image_url: Option<Words<'a>> => Known,
         fetched_at: At => Stamp,
     }
-}
 
-upsert_row! {
     /// `num_artists` makes a list of artists that only became shorter a difference.
     AlbumRow<'a> in albums returning (id: String, rev: i64) {
         id: Words<'a> => Key,
@@ -53,9 +51,7 @@ upsert_row! {
         num_artists: Option<i64> => Known,
         fetched_at: At => Stamp,
     }
-}
 
-upsert_row! {
     TrackRow<'a> in tracks returning (id: String, rev: i64) {
         id: Words<'a> => Key,
         uri: Option<Words<'a>> => Known,
@@ -70,25 +66,19 @@ upsert_row! {
         fetched_at: At => Stamp,
         source: &'static str => Follow,
     }
-}
 
-upsert_row! {
     AlbumArtistRow<'a> in album_artists returning (album_id: String, position: i64) {
         album_id: Words<'a> => Key,
         artist_id: Words<'a> => Link,
         position: i64 => Key,
     }
-}
 
-upsert_row! {
     TrackArtistRow<'a> in track_artists returning (track_id: String, position: i64) {
         track_id: Words<'a> => Key,
         artist_id: Words<'a> => Link,
         position: i64 => Key,
     }
-}
 
-upsert_row! {
     PlaylistRow<'a> in playlists returning (id: String, rev: i64) {
         id: Words<'a> => Key,
         name: Words<'a> => Name,
@@ -102,36 +92,28 @@ upsert_row! {
         image_url: Option<Words<'a>> => Known,
         fetched_at: At => Stamp,
     }
-}
 
-upsert_row! {
     SavedTrackRow<'a> in saved_tracks returning (track_id: String, rev: i64) {
         account_id: i64 => Key,
         track_id: Words<'a> => Key,
         added_at: Option<At> => Known,
         removed_at: Option<At> => Follow,
     }
-}
 
-upsert_row! {
     SavedAlbumRow<'a> in saved_albums returning (album_id: String, rev: i64) {
         account_id: i64 => Key,
         album_id: Words<'a> => Key,
         added_at: Option<At> => Known,
         removed_at: Option<At> => Follow,
     }
-}
 
-upsert_row! {
     FollowedArtistRow<'a> in followed_artists returning (artist_id: String, rev: i64) {
         account_id: i64 => Key,
         artist_id: Words<'a> => Key,
         first_seen_at: At => Once,
         removed_at: Option<At> => Follow,
     }
-}
 
-upsert_row! {
     LibraryPlaylistRow<'a> in library_playlists returning (playlist_id: String, rev: i64) {
         account_id: i64 => Key,
         playlist_id: Words<'a> => Key,
@@ -139,9 +121,7 @@ upsert_row! {
         first_seen_at: Option<At> => Once,
         removed_at: Option<At> => Follow,
     }
-}
 
-upsert_row! {
     /// A place in a playlist: whatever stands there now replaces what stood there before.
     PlaylistItemRow<'a> in playlist_items returning (playlist_id: String, position: i64, rev: i64) {
         playlist_id: Words<'a> => Key,
@@ -153,9 +133,7 @@ upsert_row! {
         added_at: Option<At> => Follow,
         added_by: Option<Words<'a>> => Follow,
     }
-}
 
-upsert_row! {
     /// The same of a reading that is not whole yet.
     PlaylistItemReadRow<'a> in playlist_items_read {
         account_id: i64 => Key,
@@ -168,9 +146,7 @@ upsert_row! {
         added_at: Option<At> => Follow,
         added_by: Option<Words<'a>> => Follow,
     }
-}
 
-upsert_row! {
     /// What an account may see of a playlist, and how its readings ended.
     PlaylistReadingRow<'a> in playlist_readings {
         account_id: i64 => Key,
@@ -190,9 +166,7 @@ upsert_row! {
         walk_hidden: i64 => Follow,
         walk_in_place: bool => Follow,
     }
-}
 
-upsert_row! {
     /// What is known of a place in a playlist, though this reading did not say it.
     KnownItemRow<'a> in playlist_items returning (position: i64, rev: i64) {
         playlist_id: Words<'a> => Key,
@@ -203,9 +177,7 @@ upsert_row! {
         name: Option<Words<'a>> => Known,
         added_at: Option<At> => Known,
     }
-}
 
-upsert_row! {
     /// Something that came into a playlist or went from it.
     PlaylistChangeRow<'a> in playlist_changes {
         version_id: i64 => Key,
@@ -217,9 +189,7 @@ upsert_row! {
         track_id: Option<Words<'a>> => Follow,
         added_at: Option<At> => Follow,
     }
-}
 
-upsert_row! {
     /// What a pass has seen; an item that it saw twice stands there twice.
     SeenRow<'a> in sync_seen {
         account_id: i64 => Once,
@@ -227,9 +197,7 @@ upsert_row! {
         pass: i64 => Once,
         item_id: Words<'a> => Once,
     }
-}
 
-upsert_row! {
     /// A removal that is held back, since it was first missed.
     HeldRow<'a> in held_removals {
         account_id: i64 => Key,
@@ -240,9 +208,7 @@ upsert_row! {
         is_counted: bool => Once,
         is_confirmed: bool => Once,
     }
-}
 
-upsert_row! {
     OddRow<'a> in sync_odd_items {
         account_id: i64 => Key,
         entity_type: &'static str => Key,
@@ -253,9 +219,7 @@ upsert_row! {
         uri: Option<Words<'a>> => Follow,
         seen_at: At => Stamp,
     }
-}
 
-upsert_row! {
     /// A play that an export has brought already stays the export's. `ms_played` is not the API's to know.
     PlayRow<'a> in plays {
         account_id: i64 => Key,
@@ -292,13 +256,6 @@ impl<'a> ArtistRow<'a> {
     pub fn mentioned(artist: &'a ArtistRef, at: At) -> ArtistRow<'a> {
         ArtistRow { id: Words(&artist.id), name: Words(&artist.name), genres: None, image_url: None, fetched_at: at }
     }
-
-    /// Takes over what `other`, another mention of the same artist, knows better.
-    pub fn absorb(&mut self, other: ArtistRow<'a>) {
-        self.name = self.name.fuller(other.name);
-        self.genres = self.genres.take().fuller(other.genres);
-        self.image_url = self.image_url.fuller(other.image_url);
-    }
 }
 
 impl<'a> AlbumRow<'a> {
@@ -315,17 +272,6 @@ impl<'a> AlbumRow<'a> {
             num_artists: num_artists(&album.artists),
             fetched_at: at,
         }
-    }
-
-    pub fn absorb(&mut self, other: AlbumRow<'a>) {
-        self.name = self.name.fuller(other.name);
-        self.album_type = self.album_type.fuller(other.album_type);
-        self.release_date = self.release_date.fuller(other.release_date);
-        self.release_date_precision = self.release_date_precision.fuller(other.release_date_precision);
-        self.total_tracks = self.total_tracks.fuller(other.total_tracks);
-        self.upc = self.upc.fuller(other.upc);
-        self.image_url = self.image_url.fuller(other.image_url);
-        self.num_artists = self.num_artists.max(other.num_artists);
     }
 }
 
@@ -345,18 +291,6 @@ impl<'a> TrackRow<'a> {
             fetched_at: at,
             source: "api",
         }
-    }
-
-    pub fn absorb(&mut self, other: TrackRow<'a>) {
-        self.uri = self.uri.fuller(other.uri);
-        self.name = self.name.fuller(other.name);
-        self.album_id = self.album_id.fuller(other.album_id);
-        self.duration_ms = self.duration_ms.fuller(other.duration_ms);
-        self.explicit = self.explicit.fuller(other.explicit);
-        self.disc_number = self.disc_number.fuller(other.disc_number);
-        self.track_number = self.track_number.fuller(other.track_number);
-        self.isrc = self.isrc.fuller(other.isrc);
-        self.num_artists = self.num_artists.max(other.num_artists);
     }
 }
 
@@ -425,14 +359,3 @@ impl<'a> SeenRow<'a> {
 
 /// The playlist of a removal from an entity type's own listing.
 pub(super) const LISTING: &str = "";
-
-/// What is held of an entity type's own listing, as a query.
-macro_rules! held {
-    ($account:expr, $entity:expr) => {
-        held_removals::table
-            .filter(held_removals::account_id.eq($account.0))
-            .filter(held_removals::entity_type.eq($entity.as_str()))
-            .filter(held_removals::playlist_id.eq(crate::store::rows::LISTING))
-    };
-}
-pub(super) use held;

@@ -4,6 +4,7 @@
 //! it for the first time. So both rows always carry one generation and one owner, and the two statements that could
 //! break this, beginning and switching, take turns at the account's row.
 
+use super::rows::LISTING;
 use super::schema::{accounts, sync_states};
 use super::sync_states::{RESET, StateKey, SyncState, clear_rate_limit, get_or_create, row_of, rows_of};
 use super::types::At;
@@ -103,7 +104,7 @@ impl Store {
             })?;
             seen::forget(conn, account, entity, None).await?;
             gaps::forget_open(conn, account, entity).await?;
-            held::release(conn, account, entity).await?;
+            held::release(conn, account, entity, LISTING).await?;
             if entity.has_items() {
                 due_playlists::forget_item_snapshots(conn, account).await?;
             }

@@ -1,6 +1,18 @@
 //! The tables as queries see them, one description for both databases. Kept by hand: a test reads every column of every
 //! table on both.
 
+/// Tables, with the types that their columns have in both databases.
+macro_rules! tables {
+    ($($name:ident $key:tt $columns:tt)+) => { $(
+        diesel::table! {
+            use diesel::sql_types::*;
+            use crate::store::types::Instant;
+
+            $name $key $columns
+        }
+    )+ };
+}
+
 mod bookkeeping;
 mod feed;
 mod listening;
@@ -11,10 +23,7 @@ pub use feed::*;
 pub use listening::*;
 pub use spoken::*;
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
-
+tables! {
     accounts (id) {
         id -> BigInt,
         spotify_id -> Text,
@@ -26,11 +35,6 @@ diesel::table! {
         epoch -> BigInt,
         released_at -> Nullable<Instant>,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     account_tokens (account_id) {
         account_id -> BigInt,
@@ -47,11 +51,6 @@ diesel::table! {
         retry_at -> Nullable<Instant>,
         doubted_at -> Nullable<Instant>,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     artists (id) {
         id -> Text,
@@ -61,11 +60,6 @@ diesel::table! {
         fetched_at -> Instant,
         rev -> BigInt,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     albums (id) {
         id -> Text,
@@ -80,11 +74,6 @@ diesel::table! {
         fetched_at -> Instant,
         rev -> BigInt,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     tracks (id) {
         id -> Text,
@@ -101,33 +90,18 @@ diesel::table! {
         rev -> BigInt,
         source -> Text,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     album_artists (album_id, position) {
         album_id -> Text,
         position -> BigInt,
         artist_id -> Text,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     track_artists (track_id, position) {
         track_id -> Text,
         position -> BigInt,
         artist_id -> Text,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     saved_tracks (account_id, track_id) {
         account_id -> BigInt,
@@ -136,11 +110,6 @@ diesel::table! {
         removed_at -> Nullable<Instant>,
         rev -> BigInt,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     saved_albums (account_id, album_id) {
         account_id -> BigInt,
@@ -149,11 +118,6 @@ diesel::table! {
         removed_at -> Nullable<Instant>,
         rev -> BigInt,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     followed_artists (account_id, artist_id) {
         account_id -> BigInt,
@@ -163,11 +127,6 @@ diesel::table! {
         removed_at -> Nullable<Instant>,
         rev -> BigInt,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     playlists (id) {
         id -> Text,
@@ -189,11 +148,6 @@ diesel::table! {
         fetched_at -> Instant,
         rev -> BigInt,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     library_playlists (account_id, playlist_id) {
         account_id -> BigInt,
@@ -204,11 +158,6 @@ diesel::table! {
         removed_at -> Nullable<Instant>,
         rev -> BigInt,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     playlist_items (playlist_id, position) {
         playlist_id -> Text,
@@ -221,11 +170,6 @@ diesel::table! {
         added_by -> Nullable<Text>,
         rev -> BigInt,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     playlist_versions (id) {
         id -> BigInt,
@@ -237,11 +181,6 @@ diesel::table! {
         items_removed -> BigInt,
         run_id -> Text,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     playlist_changes (version_id, number) {
         version_id -> BigInt,
@@ -253,22 +192,12 @@ diesel::table! {
         track_id -> Nullable<Text>,
         added_at -> Nullable<Instant>,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     playlist_walks (playlist_id) {
         playlist_id -> Text,
         began_at -> Instant,
         is_first -> Bool,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     playlist_items_before (playlist_id, position) {
         playlist_id -> Text,
@@ -278,11 +207,6 @@ diesel::table! {
         track_id -> Nullable<Text>,
         added_at -> Nullable<Instant>,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     playlist_readings (account_id, playlist_id) {
         account_id -> BigInt,
@@ -302,11 +226,6 @@ diesel::table! {
         walk_hidden -> BigInt,
         walk_in_place -> Bool,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     playlist_items_read (account_id, playlist_id, position) {
         account_id -> BigInt,
@@ -319,11 +238,6 @@ diesel::table! {
         added_at -> Nullable<Instant>,
         added_by -> Nullable<Text>,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     plays (account_id, played_at, track_uri) {
         account_id -> BigInt,
@@ -334,11 +248,6 @@ diesel::table! {
         context_uri -> Nullable<Text>,
         source -> Text,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     playback_states (account_id) {
         account_id -> BigInt,
@@ -349,11 +258,6 @@ diesel::table! {
         error_message -> Nullable<Text>,
         updated_at -> Instant,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     play_gaps (account_id, played_after, played_before) {
         account_id -> BigInt,
@@ -363,11 +267,6 @@ diesel::table! {
         healed_at -> Nullable<Instant>,
         filled_by -> Nullable<BigInt>,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     paused_entities (account_id, entity_type) {
         account_id -> BigInt,
@@ -383,6 +282,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     albums,
     artists,
     audiobooks,
+    cooldowns,
     episodes,
     feed_positions,
     followed_artists,

@@ -1,24 +1,15 @@
 //! Where changes are read: each kind of event has a table, and a moment in it.
 
+use crate::model::ids::words;
 use crate::model::{Dated, EntityType};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChangeKind {
-    Added,
-    /// It was there before.
-    AddedAgain,
-    Removed,
-}
-
-impl ChangeKind {
-    pub const ALL: [ChangeKind; 3] = [ChangeKind::Added, ChangeKind::AddedAgain, ChangeKind::Removed];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            ChangeKind::Added => "added",
-            ChangeKind::AddedAgain => "added_again",
-            ChangeKind::Removed => "removed",
-        }
+words! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    ChangeKind {
+        Added = "added",
+        /// It was there before.
+        AddedAgain = "added_again",
+        Removed = "removed",
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::rows::words;
 use super::types::{At, Words};
-use super::upsert::{Fuller, upsert_row};
+use super::upsert::upsert_rows;
 use crate::model::{Audiobook, Episode, Show};
 
-upsert_row! {
+upsert_rows! {
     ShowRow<'a> in shows returning (id: String, rev: i64) {
         id: Words<'a> => Key,
         name: Words<'a> => Name,
@@ -17,9 +17,7 @@ upsert_row! {
         image_url: Option<Words<'a>> => Known,
         fetched_at: At => Stamp,
     }
-}
 
-upsert_row! {
     EpisodeRow<'a> in episodes returning (id: String, rev: i64) {
         id: Words<'a> => Key,
         name: Words<'a> => Name,
@@ -32,9 +30,7 @@ upsert_row! {
         image_url: Option<Words<'a>> => Known,
         fetched_at: At => Stamp,
     }
-}
 
-upsert_row! {
     AudiobookRow<'a> in audiobooks returning (id: String, rev: i64) {
         id: Words<'a> => Key,
         name: Words<'a> => Name,
@@ -48,27 +44,21 @@ upsert_row! {
         image_url: Option<Words<'a>> => Known,
         fetched_at: At => Stamp,
     }
-}
 
-upsert_row! {
     SavedShowRow<'a> in saved_shows returning (show_id: String, rev: i64) {
         account_id: i64 => Key,
         show_id: Words<'a> => Key,
         added_at: Option<At> => Known,
         removed_at: Option<At> => Follow,
     }
-}
 
-upsert_row! {
     SavedEpisodeRow<'a> in saved_episodes returning (episode_id: String, rev: i64) {
         account_id: i64 => Key,
         episode_id: Words<'a> => Key,
         added_at: Option<At> => Known,
         removed_at: Option<At> => Follow,
     }
-}
 
-upsert_row! {
     /// The source may not say when it was saved. Then it is known since when it was first seen.
     SavedAudiobookRow<'a> in saved_audiobooks returning (audiobook_id: String, rev: i64) {
         account_id: i64 => Key,
@@ -96,16 +86,6 @@ impl<'a> ShowRow<'a> {
             image_url: words(&show.image_url),
             fetched_at: at,
         }
-    }
-
-    pub fn absorb(&mut self, other: ShowRow<'a>) {
-        self.name = self.name.fuller(other.name);
-        self.publisher = self.publisher.fuller(other.publisher);
-        self.description = self.description.fuller(other.description);
-        self.media_type = self.media_type.fuller(other.media_type);
-        self.explicit = self.explicit.fuller(other.explicit);
-        self.total_episodes = self.total_episodes.fuller(other.total_episodes);
-        self.image_url = self.image_url.fuller(other.image_url);
     }
 }
 

@@ -1,23 +1,19 @@
 //! What `segno status` shows, from the database alone, and the counts of a library.
 
+use super::by_sql::count;
 use super::claims::{self, Tenure};
 use super::due_playlists::{self, WaitingPlaylist};
 use super::plays::PlayCounts;
-use super::schema::{albums, artists, library_playlists, playlist_items, tracks};
 use super::sync_states::{self, SyncState, earliest_reset, shown};
 use super::types::{At, len};
 use super::{
-    Conn, SignIn, Store, StoreError, by_hand, gaps, held, limits, membership, nodes, plays, relay, tokens, webhooks,
-    with_conn,
+    Conn, SignIn, Store, StoreError, by_hand, followers, gaps, held, limits, membership, nodes, plays, tokens,
 };
 use crate::model::status::{
     AccountStatus, EntityStatus, LimitStatus, PlaybackStatus, State, Status, WaitingPlaylistStatus,
 };
 use crate::model::{AccountId, EntityType, Family, Pause, PerEntity, Stage};
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::dsl::count_star;
-use diesel::{ExpressionMethods, JoinOnDsl, QueryDsl};
-use diesel_async::RunQueryDsl;
 
 /// How fresh a sync state must be to count as running, where no service says that it lives: a batch takes seconds, a
 /// patient retry no minute.
@@ -51,14 +47,13 @@ impl Store {
         let mut conn = self.connect().await?;
         let pauses = limits::pauses(&mut conn, At::from(now)).await?;
         let mut statuses = Vec::new();
-        for sign_in in tokens::list(&mut conn).await? {
+        for sign_in in tokens::list(&mut conn, None).await? {
             statuses.push(account_status(&mut conn, sign_in, &pauses, counts, now).await?);
         }
         let nodes = nodes::list(&mut conn, now).await?;
         let limit = |pause: &Pause| LimitStatus { family: pause.scope, class: pause.class, blocked_until: pause.until };
         let limits = pauses.iter().map(limit).collect();
-        let webhooks = webhooks::list(&mut conn).await?;
-        let stream = relay::status(&mut conn).await?;
+        let (webhooks, stream) = followers::list(&mut conn).await?;
         Ok(Status { accounts: statuses, limits, forecast: Vec::new(), nodes, capacity: None, webhooks, stream })
     }
 
@@ -69,26 +64,23 @@ impl Store {
 
     pub async fn library_counts(&self, account: AccountId) -> Result<LibraryCounts, StoreError> {
         let conn = &mut self.connect().await?;
-        let playlist_items: i64 = with_conn!(conn, |c| {
-            use library_playlists::{account_id, playlist_id, removed_at, table};
-            let items = table.inner_join(playlist_items::table.on(playlist_items::playlist_id.eq(playlist_id)));
-            items.filter(account_id.eq(account.0)).filter(removed_at.is_null()).select(count_star()).first(c).await
-        })?;
-        let catalogue_tracks: i64 = with_conn!(conn, |c| tracks::table.select(count_star()).first(c).await)?;
-        let catalogue_albums: i64 = with_conn!(conn, |c| albums::table.select(count_star()).first(c).await)?;
-        let catalogue_artists: i64 = with_conn!(conn, |c| artists::table.select(count_star()).first(c).await)?;
         let mut members = PerEntity::default();
         for entity in EntityType::ALL.iter().copied() {
             let active = membership::num_active(conn, account, entity).await?;
             let removed = membership::num_removed(conn, account, entity).await?;
             members[entity] = MembershipCount { active, removed };
         }
+        let items = format!(
+            "library_playlists l JOIN playlist_items i ON i.playlist_id = l.playlist_id \
+             WHERE l.account_id = {} AND l.removed_at IS NULL",
+            account.0
+        );
         Ok(LibraryCounts {
             members,
-            playlist_items: playlist_items.unsigned_abs(),
-            catalogue_tracks: catalogue_tracks.unsigned_abs(),
-            catalogue_albums: catalogue_albums.unsigned_abs(),
-            catalogue_artists: catalogue_artists.unsigned_abs(),
+            playlist_items: count(conn, &items).await?,
+            catalogue_tracks: count(conn, "tracks").await?,
+            catalogue_albums: count(conn, "albums").await?,
+            catalogue_artists: count(conn, "artists").await?,
         })
     }
 }

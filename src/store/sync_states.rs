@@ -60,18 +60,18 @@ pub(super) struct SyncStateRow {
     cursor: Option<String>,
     total_estimated: Option<i64>,
     is_complete: bool,
-    rate_limit_hit_at: Option<At>,
-    rate_limit_reset_at: Option<At>,
+    rate_limit_hit_at: Option<DateTime<Utc>>,
+    rate_limit_reset_at: Option<DateTime<Utc>>,
     rate_limit_remaining: Option<i32>,
-    started_at: Option<At>,
-    last_updated_at: Option<At>,
-    completed_at: Option<At>,
-    failed_at: Option<At>,
+    started_at: Option<DateTime<Utc>>,
+    last_updated_at: Option<DateTime<Utc>>,
+    completed_at: Option<DateTime<Utc>>,
+    failed_at: Option<DateTime<Utc>>,
     error_message: Option<String>,
     checkpoint: Option<String>,
     generation: i64,
     owner_label: Option<String>,
-    next_run_at: Option<At>,
+    next_run_at: Option<DateTime<Utc>>,
 }
 
 /// Who has taken over, where nobody's run has.
@@ -135,9 +135,7 @@ impl Store {
         let now = At::from(now);
         self.transaction(async |conn| {
             let updated = with_conn!(conn, |c| {
-                use sync_states::{
-                    generation, last_updated_at, owner, rate_limit_hit_at, rate_limit_remaining, rate_limit_reset_at,
-                };
+                use sync_states::{last_updated_at, rate_limit_hit_at, rate_limit_remaining, rate_limit_reset_at};
                 let limited = (
                     rate_limit_hit_at.eq(now),
                     rate_limit_reset_at.eq(At::from(until)),
@@ -145,11 +143,7 @@ impl Store {
                     last_updated_at.eq(now),
                 );
                 match fence {
-                    Some(fence) => {
-                        let ours = row_of!(key).filter(generation.eq(fence.generation));
-                        let ours = ours.filter(owner.eq(fence.owner.to_string()));
-                        diesel::update(ours).set(limited).execute(c).await
-                    }
+                    Some(fence) => diesel::update(fenced_row_of!(key, fence)).set(limited).execute(c).await,
                     None => diesel::update(row_of!(key)).set(limited).execute(c).await,
                 }
             })?;
@@ -369,15 +363,15 @@ impl TryFrom<SyncStateRow> for SyncState {
             checkpoint,
             generation: row.generation,
             owner_label: row.owner_label,
-            rate_limit_hit_at: row.rate_limit_hit_at.map(DateTime::from),
-            rate_limit_reset_at: row.rate_limit_reset_at.map(DateTime::from),
+            rate_limit_hit_at: row.rate_limit_hit_at,
+            rate_limit_reset_at: row.rate_limit_reset_at,
             rate_limit_remaining: row.rate_limit_remaining,
-            started_at: row.started_at.map(DateTime::from),
-            last_updated_at: row.last_updated_at.map(DateTime::from),
-            completed_at: row.completed_at.map(DateTime::from),
+            started_at: row.started_at,
+            last_updated_at: row.last_updated_at,
+            completed_at: row.completed_at,
             failure,
-            failed_at: row.failed_at.map(DateTime::from),
-            next_run_at: row.next_run_at.map(DateTime::from),
+            failed_at: row.failed_at,
+            next_run_at: row.next_run_at,
         })
     }
 }

@@ -82,11 +82,11 @@ struct GrantRow {
     client_id: String,
     scopes: Option<String>,
     imported_hash: Option<String>,
-    refused_at: Option<At>,
+    refused_at: Option<DateTime<Utc>>,
     refused_why: Option<String>,
     trouble: Option<String>,
-    retry_at: Option<At>,
-    doubted_at: Option<At>,
+    retry_at: Option<DateTime<Utc>>,
+    doubted_at: Option<DateTime<Utc>>,
 }
 
 impl From<GrantRow> for Grant {
@@ -96,15 +96,19 @@ impl From<GrantRow> for Grant {
             client_id: row.client_id,
             scopes: row.scopes,
             imported_hash: row.imported_hash,
-            refusal: row.refused_at.map(|since| SignInRefusal { why, since: since.into() }),
+            refusal: row.refused_at.map(|since| SignInRefusal { why, since }),
             trouble: failure_of(row.trouble, row.retry_at, row.doubted_at),
         }
     }
 }
 
-fn failure_of(why: Option<String>, retry_at: Option<At>, doubted_at: Option<At>) -> Option<TokenFailure> {
-    let (why, retry_at) = (why.unwrap_or_default(), retry_at?.into());
-    Some(TokenFailure { why, retry_at, doubted_at: doubted_at.map(DateTime::from) })
+fn failure_of(
+    why: Option<String>,
+    retry_at: Option<DateTime<Utc>>,
+    doubted_at: Option<DateTime<Utc>>,
+) -> Option<TokenFailure> {
+    let (why, retry_at) = (why.unwrap_or_default(), retry_at?);
+    Some(TokenFailure { why, retry_at, doubted_at })
 }
 
 /// Sets a sign-in right that was in trouble, in an update of `account_tokens`.
@@ -151,8 +155,8 @@ impl Store {
     }
 
     pub async fn load_tokens(&self, account: AccountId) -> Result<Option<TokenRow>, StoreError> {
-        type Row = (String, String, Option<String>, Option<At>, Option<String>, Option<String>, Trouble);
-        type Trouble = (Option<String>, Option<At>, Option<At>);
+        type Row = (String, String, Option<String>, Option<DateTime<Utc>>, Option<String>, Option<String>, Trouble);
+        type Trouble = (Option<String>, Option<DateTime<Utc>>, Option<DateTime<Utc>>);
         let row: Option<Row> = with_conn!(&mut self.connect().await?, |c| {
             use account_tokens::*;
             let told = (trouble, retry_at, doubted_at);
@@ -163,7 +167,7 @@ impl Store {
             client_id,
             refresh_token: refresh_token.into(),
             access_token: access_token.map(SecretString::from),
-            expires_at: expires_at.map(DateTime::from),
+            expires_at,
             scopes,
             imported_hash,
             trouble: failure_of(trouble.0, trouble.1, trouble.2),
@@ -260,7 +264,7 @@ impl Store {
 
     /// Every account with its sign-in, in the order they came.
     pub async fn sign_ins(&self) -> Result<Vec<SignIn>, StoreError> {
-        list(&mut self.connect().await?).await
+        list(&mut self.connect().await?, None).await
     }
 
     /// The same of some accounts.
@@ -268,29 +272,24 @@ impl Store {
         if accounts.is_empty() {
             return Ok(Vec::new());
         }
-        list_some(&mut self.connect().await?, accounts).await
+        list(&mut self.connect().await?, Some(accounts)).await
     }
 }
 
-/// Those of some accounts, in the order they came.
-pub(super) async fn list_some(conn: &mut Conn, wanted: &BTreeSet<AccountId>) -> Result<Vec<SignIn>, StoreError> {
-    let ids: Vec<i64> = wanted.iter().map(|id| id.0).collect();
-    let accounts = accounts::list_some(conn, &ids).await?;
+/// All of them, or those of some accounts, in the order they came.
+pub(super) async fn list(conn: &mut Conn, wanted: Option<&BTreeSet<AccountId>>) -> Result<Vec<SignIn>, StoreError> {
+    let wanted: Option<Vec<i64>> = wanted.map(|wanted| wanted.iter().map(|id| id.0).collect());
+    let accounts = accounts::list(conn, wanted.as_deref()).await?;
     let mut rows: Vec<GrantRow> = with_conn!(conn, |c| {
-        let of_accounts = account_tokens::table.filter(account_tokens::account_id.eq_any(ids));
-        of_accounts.select(GrantRow::as_select()).load(c).await
+        let mut all = account_tokens::table.into_boxed();
+        if let Some(wanted) = &wanted {
+            all = all.filter(account_tokens::account_id.eq_any(wanted));
+        }
+        all.select(GrantRow::as_select()).load(c).await
     })?;
-    Ok(accounts.into_iter().map(|account| sign_in(account, &mut rows)).collect())
-}
-
-fn sign_in(account: Account, rows: &mut Vec<GrantRow>) -> SignIn {
-    let at = rows.iter().position(|row| row.account_id == account.id.0);
-    SignIn { account, grant: at.map(|at| rows.swap_remove(at).into()) }
-}
-
-pub(super) async fn list(conn: &mut Conn) -> Result<Vec<SignIn>, StoreError> {
-    let accounts = accounts::list(conn).await?;
-    let mut rows: Vec<GrantRow> =
-        with_conn!(conn, |c| account_tokens::table.select(GrantRow::as_select()).load(c).await)?;
-    Ok(accounts.into_iter().map(|account| sign_in(account, &mut rows)).collect())
+    let sign_in = |account: Account| {
+        let at = rows.iter().position(|row| row.account_id == account.id.0);
+        SignIn { account, grant: at.map(|at| rows.swap_remove(at).into()) }
+    };
+    Ok(accounts.into_iter().map(sign_in).collect())
 }

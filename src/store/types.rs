@@ -67,7 +67,30 @@ impl ToSql<Instant, Pg> for At {
 
 impl FromSql<Instant, Pg> for At {
     fn from_sql(value: <Pg as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
-        FromSql::<Timestamptz, Pg>::from_sql(value).map(At)
+        FromSql::<Instant, Pg>::from_sql(value).map(At)
+    }
+}
+
+impl FromSql<Instant, Sqlite> for At {
+    fn from_sql(value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+        FromSql::<Instant, Sqlite>::from_sql(value).map(At)
+    }
+}
+
+/// What is only handed on is read as what it is.
+impl FromSql<Instant, Pg> for DateTime<Utc> {
+    fn from_sql(value: <Pg as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+        FromSql::<Timestamptz, Pg>::from_sql(value)
+    }
+}
+
+impl FromSql<Instant, Sqlite> for DateTime<Utc> {
+    fn from_sql(mut value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+        if let Some(at) = moment(value.read_text()) {
+            return Ok(at);
+        }
+        // What others have written by hand.
+        FromSql::<TimestamptzSqlite, Sqlite>::from_sql(value)
     }
 }
 
@@ -99,16 +122,6 @@ fn text(at: DateTime<Utc>) -> String {
         }
     }
     String::from_utf8_lossy(&text).into_owned()
-}
-
-impl FromSql<Instant, Sqlite> for At {
-    fn from_sql(mut value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
-        if let Some(at) = moment(value.read_text()) {
-            return Ok(At(at));
-        }
-        // What others have written by hand.
-        FromSql::<TimestamptzSqlite, Sqlite>::from_sql(value).map(At)
-    }
 }
 
 /// What [`text`] makes, back again. Chrono tries one format after the other, which took a tenth of an export.

@@ -68,6 +68,9 @@ pub(super) trait Row: Careful + QueryFragment<Pg> + QueryFragment<Sqlite> + Sync
     const TARGET: Target;
     /// SQL type of what a written row returns.
     type Returning;
+
+    /// Takes over what `other`, another mention of the same, knows better.
+    fn absorb(&mut self, other: Self);
 }
 
 /// Statement that upserts `rows`, all of them with different keys: PostgreSQL refuses to change one row twice.
@@ -234,28 +237,19 @@ fn merged(column: &str, merge: Merge) -> String {
     }
 }
 
-/// Of two values for one column, the one that says more; of two that say as much, the first.
-pub(super) trait Fuller: Sized {
-    fn fuller(self, other: Self) -> Self;
-}
-
-impl<T> Fuller for Option<T> {
-    fn fuller(self, other: Self) -> Self {
-        self.or(other)
-    }
-}
-
-impl Fuller for Words<'_> {
-    fn fuller(self, other: Self) -> Self {
-        if self.0.is_empty() { other } else { self }
-    }
-}
-
-/// A column's value, where a row has to say less or to say what it is about.
+/// A column's value, where a row has to say less, to learn more, or to say what it is about.
 pub(super) trait Value: Clone {
+    /// Whether it may be left out for the text in it.
+    const IS_TEXT: bool = false;
+
     /// Without the text in it. What no text is in stays.
     fn silent(&self) -> Self {
         self.clone()
+    }
+
+    /// Of two values the one that says more; of two that say as much, the first.
+    fn fuller(self, _other: Self) -> Self {
+        self
     }
 
     /// As a part of the key.
@@ -267,9 +261,16 @@ impl Value for bool {}
 impl Value for i32 {}
 /// Our own words.
 impl Value for &str {}
-impl Value for String {}
+
+impl Value for String {
+    const IS_TEXT: bool = true;
+}
 
 impl Value for i64 {
+    fn fuller(self, other: Self) -> Self {
+        self.max(other)
+    }
+
     fn tell(&self, column: &str, subject: &mut Subject) {
         if column == "position" {
             subject.position = Some(*self);
@@ -278,8 +279,14 @@ impl Value for i64 {
 }
 
 impl Value for Words<'_> {
+    const IS_TEXT: bool = true;
+
     fn silent(&self) -> Self {
         Words("")
+    }
+
+    fn fuller(self, other: Self) -> Self {
+        if self.0.is_empty() { other } else { self }
     }
 
     fn tell(&self, _: &str, subject: &mut Subject) {
@@ -289,21 +296,24 @@ impl Value for Words<'_> {
     }
 }
 
-impl Value for Option<At> {}
-impl Value for Option<bool> {}
-impl Value for Option<i32> {}
-impl Value for Option<i64> {}
-impl Value for Option<&str> {}
-
-impl Value for Option<String> {
+impl<T: Value> Value for Option<T> {
     fn silent(&self) -> Self {
-        None
+        self.clone().filter(|_| !T::IS_TEXT)
+    }
+
+    fn fuller(self, other: Self) -> Self {
+        match (self, other) {
+            (Some(known), Some(other)) => Some(known.fuller(other)),
+            (known, other) => known.or(other),
+        }
     }
 }
 
-impl Value for Option<Words<'_>> {
-    fn silent(&self) -> Self {
-        None
+/// What a column becomes when another mention of the same comes along.
+pub(super) fn fuller<V: Value>(known: V, other: V, merge: Merge) -> V {
+    match merge {
+        Merge::Key | Merge::Once | Merge::Stamp | Merge::Follow => known,
+        Merge::Name | Merge::List | Merge::Link | Merge::Known | Merge::Greatest => known.fuller(other),
     }
 }
 
@@ -321,7 +331,20 @@ pub(super) fn reduced<V: Value>(value: &V, column: &str, merge: Merge, by: Reduc
     }
 }
 
-/// Defines the row of a table: its columns, their Rust types and what each does when the row is already there.
+/// Defines the rows of tables: their columns, the Rust types of these and what each does when the row is already there.
+macro_rules! upsert_rows {
+    ($(
+        $(#[$meta:meta])*
+        $name:ident<$lt:lifetime> in $table:ident $(returning $returned:tt)? { $($columns:tt)* }
+    )+) => { $(
+        $crate::store::upsert::upsert_row! {
+            $(#[$meta])*
+            $name<$lt> in $table $(returning $returned)? { $($columns)* }
+        }
+    )+ };
+}
+pub(super) use upsert_rows;
+
 macro_rules! upsert_row {
     (
         $(#[$meta:meta])*
@@ -340,6 +363,11 @@ macro_rules! upsert_row {
                 returning: &[$($(stringify!($ret)),+)?],
             };
             type Returning = ($($(<$crate::store::schema::$table::$ret as ::diesel::Expression>::SqlType,)+)?);
+
+            fn absorb(&mut self, other: Self) {
+                use $crate::store::upsert::{Merge, fuller};
+                $(self.$column = fuller(self.$column.clone(), other.$column, Merge::$merge);)+
+            }
         }
 
         impl<$lt> $crate::store::careful::Careful for $name<$lt> {

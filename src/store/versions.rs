@@ -15,6 +15,7 @@
 
 mod recall;
 
+use super::gaps::open_of;
 use super::rows::{KnownItemRow, PlaylistChangeRow, PlaylistItemRow};
 use super::schema::{
     playlist_changes, playlist_items, playlist_items_before, playlist_items_read, playlist_versions, playlist_walks,
@@ -179,12 +180,10 @@ async fn forget_walk(conn: &mut Conn, playlist: &str) -> Result<(), StoreError> 
 
 /// Whether something of the playlist could not be read by the account that reads it.
 async fn has_gaps(conn: &mut Conn, commit: &Commit, playlist: &str) -> Result<bool, StoreError> {
-    let has_gaps: bool = with_conn!(conn, |c| {
-        use sync_gaps::{account_id, healed_at, playlist_id, table};
-        let theirs = table.filter(account_id.eq(commit.account_id.0)).filter(playlist_id.eq(playlist));
-        diesel::select(exists(theirs.filter(healed_at.is_null()))).get_result(c).await
-    })?;
-    Ok(has_gaps)
+    Ok(with_conn!(conn, |c| {
+        let open = open_of(commit.account_id).filter(sync_gaps::playlist_id.eq(playlist));
+        diesel::select(exists(open)).get_result(c).await
+    })?)
 }
 
 /// What a reading under way has brought, empty places included.

@@ -123,13 +123,7 @@ pub async fn resume(state: Data<WebState>, request: HttpRequest, body: Bytes) ->
     responses((status = 202, body = Controlled), ReadProblems, BodyProblems)
 )]
 pub async fn reset(state: Data<WebState>, request: HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
-    let target = target(&request, &body)?;
-    if target.entity_types.as_ref().is_none_or(Vec::is_empty) {
-        return Err(Problem::bad_request(
-            "name the entity types to read again, such as {\"entity_types\": [\"tracks\"]}",
-        ));
-    }
-    steer(&state, Order::Reset, target).await
+    steer(&state, Order::Reset, named(target(&request, &body)?, "to read again")?).await
 }
 
 /// Believes the removals that were held back so far, and begins a run now: it marks those that it misses too.
@@ -142,13 +136,17 @@ pub async fn confirm_removals(
     request: HttpRequest,
     body: Bytes,
 ) -> Result<HttpResponse, Problem> {
-    let target = target(&request, &body)?;
-    if target.entity_types.as_ref().is_none_or(Vec::is_empty) {
-        return Err(Problem::bad_request(
-            "name the entity types whose removals to confirm, such as {\"entity_types\": [\"tracks\"]}",
-        ));
-    }
+    let target = named(target(&request, &body)?, "whose removals to confirm")?;
     steer(&state, Order::ConfirmRemovals, target).await
+}
+
+/// What concerns no entity type that was not named.
+fn named(target: Target, which: &str) -> Result<Target, Problem> {
+    if target.entity_types.as_ref().is_none_or(Vec::is_empty) {
+        let detail = format!("name the entity types {which}, such as {{\"entity_types\": [\"tracks\"]}}");
+        return Err(Problem::bad_request(detail));
+    }
+    Ok(target)
 }
 
 /// Reads the body. A form of another site could send any other type than JSON.

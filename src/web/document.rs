@@ -333,15 +333,7 @@ mod tests {
             limited_until: None,
             playback: PlaybackStatus::default(),
         };
-        let status = Status {
-            accounts: vec![account],
-            limits: Vec::new(),
-            forecast: Vec::new(),
-            nodes: Vec::new(),
-            capacity: None,
-            webhooks: Vec::new(),
-            stream: None,
-        };
+        let status = Status { accounts: vec![account], ..Status::default() };
         Snapshot { status, ledger: Vec::new(), entities: vec![EntityType::Tracks, EntityType::Albums] }
     }
 

@@ -2,14 +2,14 @@
 
 use super::{
     Problem, WebState,
-    paging::{List, PAGING, Paging, list, walk},
+    paging::{List, Paging, list, params, walk},
     params::Params,
     problem::ReadProblems,
 };
 use crate::store::{
     StoreError,
     browse::{
-        AlbumEntry, ArtistEntry, AudiobookEntry, DateKey, EpisodeEntry, ListPage, Members, NameKey, PlaylistEntry,
+        AlbumEntry, ArtistEntry, AudiobookEntry, EpisodeEntry, ListPage, Member, Members, PlaylistEntry,
         PlaylistItemEntry, ShowEntry, TrackEntry, VersionEntry, Walk,
     },
 };
@@ -17,6 +17,7 @@ use actix_web::{
     HttpRequest,
     web::{Data, Json, Path, ServiceConfig, get, resource},
 };
+use serde::{Serialize, de::DeserializeOwned};
 use utoipa::IntoParams;
 
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -48,8 +49,6 @@ pub struct Listing {
     removed: Option<bool>,
 }
 
-const LISTING: [&str; 7] = [PAGING[0], PAGING[1], PAGING[2], "q", "sort", "order", "removed"];
-
 /// By what a list is sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sort {
@@ -77,7 +76,7 @@ impl Asked {
         list: &str,
         sorts: &[(&str, Sort)],
     ) -> Result<Asked, Problem> {
-        let params = Params::read(request, &LISTING)?;
+        let params = params(request, &["q", "sort", "order", "removed"])?;
         params.limit()?;
         let sort = params.choice("sort", sorts)?;
         let orders =
@@ -90,17 +89,9 @@ impl Asked {
         Ok(Asked { members: Members { account, search, are_removed }, sort, is_descending, list, params })
     }
 
-    async fn by_date<T>(
+    async fn page<T, K: Serialize + DeserializeOwned>(
         &self,
-        read: impl AsyncFnOnce(&Members, &Walk<DateKey>) -> Result<ListPage<T, DateKey>, StoreError>,
-    ) -> Result<Json<List<T>>, Problem> {
-        let walk = walk(&self.params, &self.list, self.is_descending)?;
-        Ok(Json(list(read(&self.members, &walk).await?, &self.list)))
-    }
-
-    async fn by_name<T>(
-        &self,
-        read: impl AsyncFnOnce(&Members, &Walk<NameKey>) -> Result<Option<ListPage<T, NameKey>>, StoreError>,
+        read: impl AsyncFnOnce(&Members, &Walk<K>) -> Result<Option<ListPage<T, K>>, StoreError>,
     ) -> Result<Json<List<T>>, Problem> {
         let walk = walk(&self.params, &self.list, self.is_descending)?;
         let page = read(&self.members, &walk).await?.ok_or_else(|| {
@@ -111,6 +102,20 @@ impl Asked {
     }
 }
 
+const BY_DATE_OR_NAME: [(&str, Sort); 2] = [("added_at", Sort::Date), ("name", Sort::Name)];
+
+async fn members<T: Member>(
+    state: &WebState,
+    request: &HttpRequest,
+    sorts: &[(&str, Sort)],
+) -> Result<Json<List<T>>, Problem> {
+    let asked = Asked::read(request, state, T::ENTITY.as_str(), sorts).await?;
+    match asked.sort {
+        Sort::Name => asked.page(async |members, walk| state.store.members_by_name(members, walk).await).await,
+        _ => asked.page(async |members, walk| state.store.members_by_date(members, walk).await.map(Some)).await,
+    }
+}
+
 /// Saved tracks.
 #[utoipa::path(
     get, path = "/api/v1/tracks", tag = "library",
@@ -118,11 +123,7 @@ impl Asked {
     responses((status = 200, body = List<TrackEntry>), ReadProblems)
 )]
 pub async fn tracks(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<TrackEntry>>, Problem> {
-    let asked = Asked::read(&request, &state, "tracks", &[("added_at", Sort::Date), ("name", Sort::Name)]).await?;
-    match asked.sort {
-        Sort::Name => asked.by_name(async |members, walk| state.store.tracks_by_name(members, walk).await).await,
-        _ => asked.by_date(async |members, walk| state.store.tracks_by_date(members, walk).await).await,
-    }
+    members(&state, &request, &BY_DATE_OR_NAME).await
 }
 
 /// Saved albums.
@@ -132,11 +133,7 @@ pub async fn tracks(state: Data<WebState>, request: HttpRequest) -> Result<Json<
     responses((status = 200, body = List<AlbumEntry>), ReadProblems)
 )]
 pub async fn albums(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<AlbumEntry>>, Problem> {
-    let asked = Asked::read(&request, &state, "albums", &[("added_at", Sort::Date), ("name", Sort::Name)]).await?;
-    match asked.sort {
-        Sort::Name => asked.by_name(async |members, walk| state.store.albums_by_name(members, walk).await).await,
-        _ => asked.by_date(async |members, walk| state.store.albums_by_date(members, walk).await).await,
-    }
+    members(&state, &request, &BY_DATE_OR_NAME).await
 }
 
 /// Followed artists.
@@ -146,12 +143,7 @@ pub async fn albums(state: Data<WebState>, request: HttpRequest) -> Result<Json<
     responses((status = 200, body = List<ArtistEntry>), ReadProblems)
 )]
 pub async fn artists(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<ArtistEntry>>, Problem> {
-    let asked =
-        Asked::read(&request, &state, "artists", &[("name", Sort::Name), ("first_seen_at", Sort::Date)]).await?;
-    match asked.sort {
-        Sort::Name => asked.by_name(async |members, walk| state.store.artists_by_name(members, walk).await).await,
-        _ => asked.by_date(async |members, walk| state.store.artists_by_date(members, walk).await).await,
-    }
+    members(&state, &request, &[("name", Sort::Name), ("first_seen_at", Sort::Date)]).await
 }
 
 /// Saved shows.
@@ -161,11 +153,7 @@ pub async fn artists(state: Data<WebState>, request: HttpRequest) -> Result<Json
     responses((status = 200, body = List<ShowEntry>), ReadProblems)
 )]
 pub async fn shows(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<ShowEntry>>, Problem> {
-    let asked = Asked::read(&request, &state, "shows", &[("added_at", Sort::Date), ("name", Sort::Name)]).await?;
-    match asked.sort {
-        Sort::Name => asked.by_name(async |members, walk| state.store.shows_by_name(members, walk).await).await,
-        _ => asked.by_date(async |members, walk| state.store.shows_by_date(members, walk).await).await,
-    }
+    members(&state, &request, &BY_DATE_OR_NAME).await
 }
 
 /// Saved episodes.
@@ -175,11 +163,7 @@ pub async fn shows(state: Data<WebState>, request: HttpRequest) -> Result<Json<L
     responses((status = 200, body = List<EpisodeEntry>), ReadProblems)
 )]
 pub async fn episodes(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<EpisodeEntry>>, Problem> {
-    let asked = Asked::read(&request, &state, "episodes", &[("added_at", Sort::Date), ("name", Sort::Name)]).await?;
-    match asked.sort {
-        Sort::Name => asked.by_name(async |members, walk| state.store.episodes_by_name(members, walk).await).await,
-        _ => asked.by_date(async |members, walk| state.store.episodes_by_date(members, walk).await).await,
-    }
+    members(&state, &request, &BY_DATE_OR_NAME).await
 }
 
 /// Saved audiobooks.
@@ -189,11 +173,7 @@ pub async fn episodes(state: Data<WebState>, request: HttpRequest) -> Result<Jso
     responses((status = 200, body = List<AudiobookEntry>), ReadProblems)
 )]
 pub async fn audiobooks(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<AudiobookEntry>>, Problem> {
-    let asked = Asked::read(&request, &state, "audiobooks", &[("added_at", Sort::Date), ("name", Sort::Name)]).await?;
-    match asked.sort {
-        Sort::Name => asked.by_name(async |members, walk| state.store.audiobooks_by_name(members, walk).await).await,
-        _ => asked.by_date(async |members, walk| state.store.audiobooks_by_date(members, walk).await).await,
-    }
+    members(&state, &request, &BY_DATE_OR_NAME).await
 }
 
 /// Playlists, as the library has them or by name.
@@ -204,14 +184,12 @@ pub async fn audiobooks(state: Data<WebState>, request: HttpRequest) -> Result<J
 )]
 pub async fn playlists(state: Data<WebState>, request: HttpRequest) -> Result<Json<List<PlaylistEntry>>, Problem> {
     let asked = Asked::read(&request, &state, "playlists", &[("position", Sort::Place), ("name", Sort::Name)]).await?;
-    if asked.sort == Sort::Name {
-        let by_name = async |members: &Members, walk: &Walk<NameKey>| {
-            state.store.playlists_by_name(members, walk).await.map(Some)
-        };
-        return asked.by_name(by_name).await;
+    match asked.sort {
+        Sort::Name => {
+            asked.page(async |members, walk| state.store.playlists_by_name(members, walk).await.map(Some)).await
+        }
+        _ => asked.page(async |members, walk| state.store.playlists_by_place(members, walk).await.map(Some)).await,
     }
-    let walk = walk(&asked.params, &asked.list, asked.is_descending)?;
-    Ok(Json(list(state.store.playlists_by_place(&asked.members, &walk).await?, &asked.list)))
 }
 
 /// A playlist that is, or was, in the library.
@@ -249,7 +227,7 @@ pub async fn playlist_items(
     request: HttpRequest,
     id: Path<String>,
 ) -> Result<Json<List<PlaylistItemEntry>>, Problem> {
-    let params = Params::read(&request, &[PAGING[0], PAGING[1], PAGING[2], "q"])?;
+    let params = params(&request, &["q"])?;
     let name = format!("items of {id}");
     let (walk, search) = (walk(&params, &name, false)?, params.search()?);
     let account = state.account(params.account()?).await?;
@@ -268,7 +246,7 @@ pub async fn playlist_versions(
     request: HttpRequest,
     id: Path<String>,
 ) -> Result<Json<List<VersionEntry>>, Problem> {
-    let params = Params::read(&request, &PAGING)?;
+    let params = params(&request, &[])?;
     let name = format!("versions of {id}");
     let walk = walk(&params, &name, true)?;
     let account = state.account(params.account()?).await?;

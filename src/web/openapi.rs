@@ -1,8 +1,8 @@
 //! The description of the API, made from the code: `GET /api/v1/openapi.json`.
 
 use super::{
-    WebState, activity, batches, changes, controls, download, events, feed, health, library, listening, metrics, plays,
-    removals, sign_in, status,
+    WebState, activity, controls, download, events, feed, health, history, library, listening, metrics, removals,
+    sign_in, status,
 };
 use actix_web::{
     HttpResponse,
@@ -50,7 +50,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
         library::playlist,
         library::playlist_items,
         library::playlist_versions,
-        plays::plays,
+        history::plays,
         listening::most,
         listening::when,
         listening::summary,
@@ -58,11 +58,11 @@ pub fn routes(cfg: &mut ServiceConfig) {
         listening::one,
         listening::saved_unheard,
         listening::heard_unsaved,
-        changes::changes,
+        history::changes,
         feed::feed,
         download::list,
         download::playlist,
-        batches::batches,
+        history::batches,
         activity::activity,
         openapi,
         health::healthz,

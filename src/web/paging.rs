@@ -5,6 +5,7 @@
 
 use super::{Problem, params::Params};
 use crate::store::browse::{ListPage, Walk};
+use actix_web::HttpRequest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -33,13 +34,18 @@ pub struct Paging {
 }
 
 /// The names of those parameters.
-pub const PAGING: [&str; 3] = ["limit", "after", "account"];
+const PAGING: [&str; 3] = ["limit", "after", "account"];
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Cursor<K> {
     /// The list, and its order.
     of: String,
     key: K,
+}
+
+/// The parameters of a request for a page: those, and `more`.
+pub fn params(request: &HttpRequest, more: &[&str]) -> Result<Params, Problem> {
+    Params::read(request, &[&PAGING, more].concat())
 }
 
 /// Reads where and how far a page goes. `list` tells the list and its order from all others.

@@ -252,16 +252,7 @@ mod tests {
             asked.fetch_add(1, Ordering::SeqCst);
             let is_there = is_there.load(Ordering::SeqCst);
             Box::pin(async move {
-                let status = Status {
-                    accounts: Vec::new(),
-                    limits: Vec::new(),
-                    forecast: Vec::new(),
-                    nodes: Vec::new(),
-                    capacity: None,
-                    webhooks: Vec::new(),
-                    stream: None,
-                };
-                let snapshot = Snapshot { status, ledger: Vec::new(), entities: Vec::new() };
+                let snapshot = Snapshot { status: Status::default(), ledger: Vec::new(), entities: Vec::new() };
                 is_there.then_some(snapshot).ok_or(StoreError::NotADatabase("segno.db".into()))
             })
         });

@@ -5,30 +5,8 @@ use super::support::{Backend, Database, Running, Sandbox, Segno, block_on, both,
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// A run every two seconds, and a look at the feed many times a second.
-const HASTE: &str = "30";
-
 fn service(database: &Database, sandbox: &Sandbox, broker: &str) -> Segno {
-    Segno::on(database, sandbox, &["run"])
-        .env("SEGNO_FEED_NATS_URL", broker)
-        .env("SEGNO_SYNC_INTERVAL", "1m")
-        .env("SEGNO_SYNC_ARTISTS_EVERY", "1m")
-        .env("SEGNO_FAULT_HASTE", HASTE)
-}
-
-fn complete(database: &Database) {
-    wait_until("the first sync is complete", || {
-        database.has_tables()
-            && database.count("sync_states WHERE phase = 'initial_sync' AND completed_at IS NOT NULL")
-                == crate::support::NUM_ENTITY_TYPES
-    });
-}
-
-fn stop(running: Running) -> String {
-    running.terminate();
-    let ended = running.wait();
-    assert_eq!(ended.code, Some(0), "{}", ended.told());
-    ended.stderr
+    Segno::hasty(database, sandbox).env("SEGNO_FEED_NATS_URL", broker)
 }
 
 /// The feed, by the numbers of its entries.
@@ -63,7 +41,7 @@ both! {
         let Some(broker) = Broker::start_for(Some(("segno", "a-secret-word"))) else { return };
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(60, 20, 10, 2, 10));
         let running = service(&database, &sandbox, &broker.url()).env("SEGNO_WEB_LISTEN", "127.0.0.1:0").spawn();
-        complete(&database);
+        database.wait_for_first_sync();
         sandbox.edit(json!([{ "op": "add_tracks", "count": 3 }, { "op": "remove_albums", "offset": 4 }]));
         change(&database, &sandbox);
         wait_for_all(&database, &broker);
@@ -79,7 +57,7 @@ both! {
         let stream = stream_of(&database, &sandbox);
         assert_eq!((&stream["host"], &stream["failing_since"]), (&json!("127.0.0.1"), &Value::Null), "{stream}");
         assert!(stream["node"].as_str().is_some_and(|node| node.starts_with("segno run")), "{stream}");
-        let log = stop(running);
+        let log = running.stop().stderr;
         assert!(log.contains("this node publishes the feed") && !log.contains("a-secret-word"), "{log}");
     }
 
@@ -89,7 +67,7 @@ both! {
         let start = || service(&database, &sandbox, &broker.url());
         // The relay alone dies before it has sent something, and after.
         let running = start().env("SEGNO_FAULTS", "relay.publish=1,relay.published=2").spawn();
-        complete(&database);
+        database.wait_for_first_sync();
         change(&database, &sandbox);
         wait_for_all(&database, &broker);
         change(&database, &sandbox);
@@ -104,14 +82,14 @@ both! {
         }
         let running = start().spawn();
         wait_for_all(&database, &broker);
-        stop(running);
+        running.stop();
     }
 
     fn a_broker_that_was_killed_gets_what_it_missed(backend) {
         let Some(mut broker) = Broker::start() else { return };
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(40, 10, 5, 1, 5));
         let running = service(&database, &sandbox, &broker.url()).spawn();
-        complete(&database);
+        database.wait_for_first_sync();
         wait_for_all(&database, &broker);
         for _ in 0..3 {
             broker.kill();
@@ -124,7 +102,7 @@ both! {
             wait_for_all(&database, &broker);
             wait_until("that it is back is noted", || stream_of(&database, &sandbox)["failing_since"].is_null());
         }
-        let log = stop(running);
+        let log = running.stop().stderr;
         let lines = |part: &str| log.lines().filter(|line| line.contains(part)).count();
         assert_eq!((lines("the feed cannot be published"), lines("the stream takes the feed again")), (3, 3), "{log}");
     }
@@ -133,7 +111,7 @@ both! {
         let Some(mut broker) = Broker::start() else { return };
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(40, 10, 5, 1, 5));
         let running = service(&database, &sandbox, &broker.url()).spawn();
-        complete(&database);
+        database.wait_for_first_sync();
         change(&database, &sandbox);
         wait_for_all(&database, &broker);
         broker.kill();
@@ -146,11 +124,11 @@ both! {
         wait_for_all(&database, &broker);
         broker.kill();
         broker.wipe();
-        stop(running);
+        running.stop();
         broker.start_again();
         let running = service(&database, &sandbox, &broker.url()).spawn();
         wait_for_all(&database, &broker);
-        stop(running);
+        running.stop();
     }
 }
 
@@ -169,7 +147,7 @@ fn of_several_nodes_one_publishes_and_another_goes_on_when_it_dies_or_freezes() 
     };
     let is_publisher = |node: &Running| publisher().contains(&format!("(process {} ", node.pid()));
     let first = start();
-    complete(&database);
+    database.wait_for_first_sync();
     wait_until("the first publishes", || is_publisher(&first));
     let second = start();
     wait_until("both live", || database.count("nodes WHERE holds_until > now()") == 2);
@@ -191,7 +169,7 @@ fn of_several_nodes_one_publishes_and_another_goes_on_when_it_dies_or_freezes() 
     wait_until("the first publishes again", || is_publisher(&first));
     change(&database, &sandbox);
     wait_for_all(&database, &broker);
-    stop(first);
+    first.stop();
 }
 
 #[test]
@@ -201,7 +179,7 @@ fn the_metrics_say_what_was_published_and_what_waits() {
     let log = database.folder.path().join("log");
     let segno = service(&database, &sandbox, &broker.url()).env("SEGNO_WEB_LISTEN", "127.0.0.1:0");
     let running = segno.conversing(&log).spawn();
-    complete(&database);
+    database.wait_for_first_sync();
     wait_for_all(&database, &broker);
     let text = std::fs::read_to_string(&log).expect("a log");
     let base = text.lines().find_map(|line| line.split_once("the status page is at ")).expect("an address").1.trim();
@@ -221,5 +199,5 @@ fn the_metrics_say_what_was_published_and_what_waits() {
     change(&database, &sandbox);
     wait_until("it says so", || value("segno_stream_failing_since_timestamp_seconds ").is_some());
     assert_eq!(value("segno_stream_entries_waiting "), Some(noted(&database).len() as f64 - num_noted));
-    stop(running);
+    running.stop();
 }

@@ -31,11 +31,7 @@ impl Service {
 
     /// SIGTERM, and what it said on its way.
     fn stop(mut self) -> String {
-        let running = self.0.take().expect("it runs");
-        running.terminate();
-        let ended = running.wait();
-        assert_eq!(ended.code, Some(0), "{}", ended.told());
-        ended.stderr
+        self.0.take().expect("it runs").stop().stderr
     }
 
     fn kill(mut self) {

@@ -19,25 +19,17 @@ fn status(database: &Database, sandbox: &Sandbox) -> Value {
     Segno::on(database, sandbox, &["status", "--json"]).succeed().json()
 }
 
-fn num_complete(database: &Database) -> u64 {
-    database.count("sync_states WHERE is_complete AND completed_at IS NOT NULL AND phase = 'initial_sync'")
-}
-
 /// A service that has read everything once.
 fn settled(database: &Database, sandbox: &Sandbox) -> Running {
     let running = service(database, sandbox).spawn();
-    wait_until("the first sync is complete", || {
-        database.has_tables() && num_complete(database) == crate::support::NUM_ENTITY_TYPES
-    });
+    database.wait_for_first_sync();
     wait_until("it listens for signals", || running.catches_sigterm());
     running
 }
 
 /// Ends a service as systemd would, and expects it to end well.
 fn stop(running: Running) -> String {
-    running.terminate();
-    let ended = running.wait();
-    assert_eq!(ended.code, Some(0), "{}", ended.told());
+    let ended = running.stop();
     assert_eq!(ended.stdout, "", "a service has no result: {}", ended.told());
     ended.assert_calm();
     ended.stderr
@@ -82,7 +74,7 @@ both! {
         sandbox.configure(json!({ "latency_ms": 0 }));
         let began = Instant::now();
         let running = service(&database, &sandbox).spawn();
-        wait_until("the first sync is complete", || num_complete(&database) == crate::support::NUM_ENTITY_TYPES);
+        database.wait_for_first_sync();
         assert!(began.elapsed() < Duration::from_secs(30), "the dead one's claim holds for a minute");
         let log = stop(running);
         assert!(log.contains("carrying on from the checkpoint"), "{log}");
@@ -108,7 +100,7 @@ both! {
         sandbox.rules(json!([{ "family": "tracks", "skip": 3, "times": 1,
             "do": { "kind": "quota", "retry_after": "2400" } }]));
         let running = service(&database, &sandbox).spawn();
-        wait_until("the others are complete", || database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES - 1);
+        wait_until("the others are complete", || database.num_complete() == crate::support::NUM_ENTITY_TYPES - 1);
         wait_until("the pause is noted", || database.count("sync_states WHERE rate_limit_reset_at IS NOT NULL") == 1);
         let sent = sandbox.requests("tracks");
         let albums = sandbox.requests("albums");
@@ -166,9 +158,7 @@ fn a_refused_endpoint_is_told_once_and_parked() {
     let body = r#"{"error":{"status":403,"message":"This endpoint is deprecated"}}"#;
     sandbox.rules(json!([{ "family": "albums", "do": { "kind": "status", "status": 403, "body": body } }]));
     let running = service(&database, &sandbox).spawn();
-    wait_until("the others are complete", || {
-        database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES - 1
-    });
+    wait_until("the others are complete", || database.num_complete() == crate::support::NUM_ENTITY_TYPES - 1);
     let tracks = sandbox.requests("tracks");
     wait_until("tracks are looked at again, twice", || sandbox.requests("tracks") >= tracks + 2);
     let log = stop(running);
@@ -186,14 +176,14 @@ fn sighup_takes_up_new_settings_and_refuses_bad_ones() {
     let file = database.folder.path().join("segno.toml");
     std::fs::write(&file, "[sync]\nentities = [\"tracks\"]\n").expect("a file");
     let running = service(&database, &sandbox).spawn();
-    wait_until("tracks are complete", || database.has_tables() && num_complete(&database) == 1);
+    wait_until("tracks are complete", || database.num_complete() == 1);
     std::fs::write(&file, "[sync]\nentities = [\"tracks\", \"tapes\"]\n").expect("a file");
     running.signal("HUP");
     std::thread::sleep(Duration::from_millis(300));
     std::fs::write(&file, "[sync]\nentities = [\"tracks\", \"albums\"]\n[spotify]\ntimeout = \"5s\"\n")
         .expect("a file");
     running.signal("HUP");
-    wait_until("albums are complete, too", || num_complete(&database) == 2);
+    wait_until("albums are complete, too", || database.num_complete() == 2);
     let log = stop(running);
     assert!(log.contains("settings not reloaded") && log.contains("tapes"), "{log}");
     assert!(log.contains("settings reloaded"), "{log}");
@@ -226,14 +216,14 @@ fn settings_read_again_hold_for_every_later_run_of_every_entity_type() {
         set(batch_size);
         running.signal("HUP");
         std::thread::sleep(Duration::from_millis(500));
-        wait_until("everything is complete", || num_complete(&database) == NUM_ENTITY_TYPES);
+        database.wait_for_first_sync();
         if before == 0 {
             before = last();
             continue;
         }
         before = last();
         Segno::on(&database, &sandbox, &["reset", "--all"]).succeed();
-        wait_until("everything is complete again", || num_complete(&database) == NUM_ENTITY_TYPES);
+        wait_until("everything is complete again", || database.num_complete() == NUM_ENTITY_TYPES);
         let longest = longest(before);
         assert_eq!(longest.len(), 4, "{longest:?}");
         // Items of playlists have batches of four pages; their listing goes by the setting.

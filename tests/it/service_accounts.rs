@@ -26,9 +26,7 @@ fn service(database: &Database, sandbox: &Sandbox) -> Segno {
 }
 
 fn stop(running: Running) -> String {
-    running.terminate();
-    let ended = running.wait();
-    assert_eq!(ended.code, Some(0), "{}", ended.told());
+    let ended = running.stop();
     ended.assert_calm();
     ended.stderr
 }

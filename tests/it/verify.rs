@@ -32,12 +32,6 @@ fn service(database: &Database, sandbox: &Sandbox) -> Running {
     service.env("SEGNO_SYNC_VERIFY_EVERY", "1d").env("SEGNO_SYNC_ARTISTS_EVERY", "30d").spawn()
 }
 
-fn stop(running: Running) {
-    running.terminate();
-    let ended = running.wait();
-    assert_eq!(ended.code, Some(0), "{}", ended.told());
-}
-
 both! {
     fn verify_finds_and_mends_what_a_count_cannot_reveal(backend) {
         // Without albums: their answers carry tracks, and would tell of the new name.
@@ -102,7 +96,7 @@ both! {
         let running = service(&database, &sandbox);
         wait_until("the swap is noticed", || is_held(&database, &came) && !is_held(&database, &gone));
         wait_until("the pass has ended", || status_of(&database, &sandbox, "tracks")["verified_at"] != verified_at);
-        stop(running);
+        running.stop();
         sandbox.library().assert_held_by(&database);
         let renamed = database.count("tracks WHERE name = 'Another name'");
         assert_eq!(renamed, 1, "what a track is called is looked at as well");

@@ -2,7 +2,7 @@
 //! its id again; whatever the receiver does, and whatever becomes of the service.
 
 use super::support::{
-    Backend, Database, Running, Sandbox, Segno, both,
+    Backend, Database, Sandbox, Segno, both,
     receiver::{Answer, Delivery, Receiver},
     wait_until,
 };
@@ -13,31 +13,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// A run every two seconds, and a look at the feed many times a second.
-const HASTE: &str = "30";
-
 fn service(database: &Database, sandbox: &Sandbox, receiver: &str) -> Segno {
-    Segno::on(database, sandbox, &["run"])
-        .env("SEGNO_NOTIFY_WEBHOOK", receiver)
-        .env("SEGNO_NOTIFY_SECRET", SECRET)
-        .env("SEGNO_SYNC_INTERVAL", "1m")
-        .env("SEGNO_SYNC_ARTISTS_EVERY", "1m")
-        .env("SEGNO_FAULT_HASTE", HASTE)
-}
-
-fn complete(database: &Database) {
-    wait_until("the first sync is complete", || {
-        database.has_tables()
-            && database.count("sync_states WHERE phase = 'initial_sync' AND completed_at IS NOT NULL")
-                == crate::support::NUM_ENTITY_TYPES
-    });
-}
-
-fn stop(running: Running) -> String {
-    running.terminate();
-    let ended = running.wait();
-    assert_eq!(ended.code, Some(0), "{}", ended.told());
-    ended.stderr
+    Segno::hasty(database, sandbox).env("SEGNO_NOTIFY_WEBHOOK", receiver).env("SEGNO_NOTIFY_SECRET", SECRET)
 }
 
 /// Entries of the outbox that a webhook is told of, oldest first.
@@ -73,12 +50,12 @@ both! {
     fn what_changes_is_told_signed_and_in_order(backend) {
         let (database, sandbox, receiver) = (Database::new(backend), Sandbox::exact(60, 20, 10, 2, 10), Receiver::start());
         let running = service(&database, &sandbox, &receiver.url("/hook?k=v")).spawn();
-        complete(&database);
+        database.wait_for_first_sync();
         sandbox.edit(json!([{ "op": "add_tracks", "count": 3 }, { "op": "remove_albums", "offset": 4 }]));
         wait_for_all(&database, &receiver, 2);
         sandbox.edit(json!([{ "op": "playlist_insert", "index": 0, "position": 1 }, { "op": "follow", "count": 1 }]));
         wait_for_all(&database, &receiver, 4);
-        stop(running);
+        running.stop();
 
         let taken = receiver.taken();
         assert_eq!(receiver.came().len(), taken.len(), "nothing was sent twice");
@@ -106,7 +83,7 @@ both! {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(40, 10, 5, 1, 5));
         let receiver = Receiver::start();
         let running = service(&database, &sandbox, &receiver.url("/")).spawn();
-        complete(&database);
+        database.wait_for_first_sync();
         let wrong = [Answer::Status(500), Answer::Status(404), Answer::Status(302), Answer::Closed, Answer::Slowly(Duration::from_millis(700))];
         receiver.answer(wrong);
         sandbox.edit(json!([{ "op": "add_tracks", "count": 1 }]));
@@ -140,7 +117,7 @@ both! {
         wait_until("that it is back is noted", || database.count("feed_positions WHERE failures > 0 OR error IS NOT NULL") == 0);
         let told = Segno::on(&database, &sandbox, &["status"]).succeed().stdout;
         assert!(!told.contains("webhook"), "{told}");
-        let log = stop(running);
+        let log = running.stop().stderr;
         let lines = |part: &str| log.lines().filter(|line| line.contains(part)).count();
         assert_eq!((lines("does not take what happens"), lines("takes what happens again")), (2, 2), "{log}");
         assert!(!log.contains(&format!("{port}/")), "the address is not in the log: {log}");
@@ -149,7 +126,7 @@ both! {
     fn a_kill_or_a_panic_between_repeats_one_entry_under_its_id(backend) {
         let (database, sandbox, receiver) = (Database::new(backend), Sandbox::exact(40, 10, 5, 1, 5), Receiver::start());
         let running = service(&database, &sandbox, &receiver.url("/")).spawn();
-        complete(&database);
+        database.wait_for_first_sync();
         // It has come, and whether it was taken nobody knows.
         receiver.answer([Answer::Never]);
         sandbox.edit(json!([{ "op": "add_tracks", "count": 1 }]));
@@ -167,7 +144,7 @@ both! {
         assert_eq!(came, [news[0], news[0], news[1], news[1], news[2]]);
         let ids: Vec<String> = receiver.came().iter().map(|delivery| delivery.header("webhook-id").to_owned()).collect();
         assert_eq!((&ids[0], &ids[2]), (&ids[1], &ids[3]));
-        let log = stop(running);
+        let log = running.stop().stderr;
         assert!(log.contains("actor panicked and is restarted child=notifier 1"), "{log}");
     }
 
@@ -177,7 +154,7 @@ both! {
         slow.answer([Answer::Never; 20]);
         let both = format!("{},{}", slow.url("/"), quick.url("/"));
         let running = service(&database, &sandbox, &both).spawn();
-        complete(&database);
+        database.wait_for_first_sync();
         for number in 1..=3 {
             sandbox.edit(json!([{ "op": "add_tracks", "count": 1 }]));
             wait_until("the quick one is told", || quick.taken().len() == number);
@@ -185,7 +162,7 @@ both! {
         assert_eq!(seqs(&quick.taken()), news(&database));
         let hung = seqs(&slow.came());
         assert!(!hung.is_empty() && hung.iter().all(|seq| *seq == hung[0]), "only the first: {hung:?}");
-        stop(running);
+        running.stop();
     }
 
     fn what_no_commit_says_is_told_too_once(backend) {
@@ -207,7 +184,7 @@ both! {
         wait_until("the change is passed over", || {
             database.count("feed_positions f WHERE f.name LIKE 'webhook%' AND f.seq = (SELECT h.seq FROM feed_positions h WHERE h.name = 'head')") == 1
         });
-        stop(running);
+        running.stop();
         let told: Vec<Value> = receiver.taken().iter().map(Delivery::json).collect();
         let mut kinds: Vec<&str> = told.iter().filter_map(|entry| entry["event"].as_str()).collect();
         kinds.sort_unstable();
@@ -226,7 +203,7 @@ fn of_several_nodes_one_tells_and_the_next_goes_on_when_it_dies() {
     let receiver = Receiver::start();
     let start = || service(&database, &sandbox, &receiver.url("/hook")).spawn();
     let first = start();
-    complete(&database);
+    database.wait_for_first_sync();
     let second = start();
     wait_until("both live", || database.count("nodes WHERE holds_until > now()") == 2);
     sandbox.edit(json!([{ "op": "add_tracks", "count": 3 }]));
@@ -239,5 +216,5 @@ fn of_several_nodes_one_tells_and_the_next_goes_on_when_it_dies() {
         told.dedup();
         news.len() >= 2 && told == news
     });
-    stop(second);
+    second.stop();
 }

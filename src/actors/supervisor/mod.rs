@@ -10,13 +10,14 @@ pub mod steering;
 
 use super::{
     checkpoint_writer::{CheckpointWriter, NoteFailure},
+    driven::Dismiss,
     fetch::Fetcher,
     gate::Gate,
     lifecycle::{Child, ChildExited, start_guarded},
     now,
     playback_tracker::PlaybackTracker,
     progress::{EntityProgress, EntityState, GateView, Progress, Restart},
-    syncer::{Dismiss, Observed, RunEnded, StartRun, StopRun, Syncer, SyncerSetup},
+    syncer::{Observed, RunEnded, StartRun, StopRun, Syncer, SyncerSetup},
 };
 use crate::{
     clock::{self, SharedCalendar},

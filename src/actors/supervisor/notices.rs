@@ -3,11 +3,12 @@
 
 use super::Supervisor;
 #[cfg(feature = "nats")]
-use crate::actors::relay::{Relay, RelaySetup, StopRelaying};
+use crate::actors::relay::{Relay, RelaySetup};
 use crate::{
     actors::{
+        driven::Dismiss,
         lifecycle::{Child, start_guarded},
-        notifier::{Notifier, NotifierSetup, StopNotifying},
+        notifier::{Notifier, NotifierSetup},
     },
     engine::restart::Ruling,
 };
@@ -48,7 +49,7 @@ impl Supervisor {
     pub(super) fn stop_notifiers(&mut self) {
         for (_, notifier) in self.notifiers.0.drain(..) {
             if let Some(notifier) = notifier {
-                notifier.do_send(StopNotifying);
+                notifier.do_send(Dismiss);
             }
         }
     }
@@ -102,7 +103,7 @@ impl Supervisor {
 
     pub(super) fn stop_relay(&mut self) {
         if let Some((_, Some(relay))) = self.publisher.relay.take() {
-            relay.do_send(StopRelaying);
+            relay.do_send(Dismiss);
         }
     }
 

@@ -4,8 +4,9 @@ use super::{Supervisor, Work};
 use crate::{
     actors::{
         checkpoint_writer::NotePlayback,
+        driven::Dismiss,
         lifecycle::{Child, start_guarded},
-        playback_tracker::{ChangePlaybackSettings, PlaybackTracker, PlaysObserved, StopPolling, TrackerSetup},
+        playback_tracker::{ChangePlaybackSettings, PlaybackTracker, PlaysObserved, TrackerSetup},
     },
     clock,
     engine::{
@@ -43,7 +44,7 @@ impl Supervisor {
 
     pub(super) fn stop_tracker(&mut self, account: AccountId) {
         if let Some(tracker) = self.trackers.remove(&account) {
-            tracker.do_send(StopPolling);
+            tracker.do_send(Dismiss);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::{AccountActors, Supervisor, Work};
 use crate::{
-    actors::{checkpoint_writer::PlanRun, now, progress::EntityState, syncer::Dismiss},
+    actors::{checkpoint_writer::PlanRun, driven::Dismiss, now, progress::EntityState},
     clock,
     engine::{
         playback::PlaybackSettings,

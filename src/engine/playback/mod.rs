@@ -22,6 +22,7 @@ pub mod pace;
 #[cfg(test)]
 mod tests;
 
+use super::backoff::delay;
 use crate::model::{Fault, KnownPlays, Pause, Play, PlayGap, PlayKey, PlaybackRecord, PlaysPage};
 use chrono::{DateTime, TimeDelta, Utc};
 use pace::Seen;
@@ -41,9 +42,6 @@ const CLOCK_MARGIN: TimeDelta = TimeDelta::minutes(15);
 
 /// Shortest wait after a pause that should be over and is not. The gate refuses it without a request.
 const PAUSE_WAIT_MIN: Duration = Duration::from_secs(5);
-
-/// Doublings of the wait after failures; more would be beyond any interval.
-const DOUBLINGS_MAX: u32 = 16;
 
 /// How often to ask; `min_interval <= interval <= max_interval`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,11 +260,10 @@ impl Playback {
         Setback { standing, next_poll_at, is_news }
     }
 
-    /// Half of the step is fixed and half is jitter; never longer than the interval at which plays are safe.
+    /// Never longer than the interval at which plays are safe.
     fn backoff(&self, num_before: u32, jitter: f64) -> Duration {
-        let step = self.settings.min_interval.saturating_mul(1 << num_before.min(DOUBLINGS_MAX));
-        let step = step.min(self.settings.interval).mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0));
-        step.max(self.settings.min_interval)
+        let PlaybackSettings { min_interval, interval, .. } = self.settings;
+        delay(min_interval, interval, num_before.saturating_add(1), jitter).max(min_interval)
     }
 
     fn set_due(&mut self, wait: Duration, now: Instant, wall: DateTime<Utc>) {

@@ -128,8 +128,8 @@ fn what_was_refused_behind_what_was_taken_is_sent_with_the_right_number() {
     note(&mut relay, 1);
     assert_eq!(publish(&relay), (ids(2..5), 0));
     relay.handle_sent(Sent { num_taken: 0, last_sequence: 0, refused: Some(Refused::Moved) }, 0.0);
-    assert_eq!(relay.poll(), Step::Wait(LOOK_EVERY), "somebody else publishes");
-    relay.handle_waited();
+    assert_eq!(relay.poll(), Step::Rest(Rest::Wait(LOOK_EVERY)), "somebody else publishes");
+    relay.resting.handle_waited();
     assert_eq!(relay.poll(), Step::Take);
 }
 
@@ -142,12 +142,12 @@ fn a_server_that_is_away_is_tried_after_ever_longer_waits_and_the_end_is_found_a
     relay.handle_sent(Sent { num_taken: 0, last_sequence: 3, refused: failed() }, 1.0);
     let mut waits = Vec::new();
     for _ in 0..9 {
-        let Step::NoteFailure { why, wait } = relay.poll() else { panic!("{relay:?}") };
+        let Step::Rest(Rest::Note { why, wait }) = relay.poll() else { panic!("{relay:?}") };
         assert_eq!(why, "down");
         waits.push(wait.as_secs());
-        relay.handle_failure_noted();
-        assert_eq!(relay.poll(), Step::Wait(wait));
-        relay.handle_waited();
+        relay.resting.handle_noted();
+        assert_eq!(relay.poll(), Step::Rest(Rest::Wait(wait)));
+        relay.resting.handle_waited();
         assert_eq!(relay.poll(), Step::Take);
         relay.handle_taken(Some(3));
         assert_eq!(relay.poll(), Step::FindEnd);
@@ -163,15 +163,15 @@ fn a_stream_that_is_at_rest_is_looked_at_now_and_then() {
     note(&mut relay, 1);
     for _ in 0..LOOKS_BEFORE_CHECK {
         read(&mut relay, 1, vec![]);
-        assert_eq!(relay.poll(), Step::Wait(LOOK_EVERY));
-        relay.handle_waited();
+        assert_eq!(relay.poll(), Step::Rest(Rest::Wait(LOOK_EVERY)));
+        relay.resting.handle_waited();
     }
     assert_eq!(relay.poll(), Step::FindEnd);
     relay.handle_end(StreamEnd { last_sequence: 1, last: published(1) });
     assert_eq!(relay.poll(), Step::Read { after: 1 }, "nothing is noted where nothing happened");
     (0..LOOKS_BEFORE_CHECK).for_each(|_| {
         read(&mut relay, 1, vec![]);
-        relay.handle_waited();
+        relay.resting.handle_waited();
     });
     relay.handle_end(StreamEnd { last_sequence: 0, last: None });
     assert_eq!(relay.poll(), Step::Note { to: 0 }, "its server has lost it");
@@ -182,11 +182,11 @@ fn one_that_another_has_followed_publishes_nothing_more() {
     let mut relay = taken(1, 1, published(1));
     read(&mut relay, 0, entries([1, 2]));
     relay.handle_noted(false);
-    assert_eq!(relay.poll(), Step::Wait(TAKE_EVERY));
-    relay.handle_waited();
+    assert_eq!(relay.poll(), Step::Rest(Rest::Wait(TAKE_EVERY)));
+    relay.resting.handle_waited();
     assert_eq!(relay.poll(), Step::Take);
     relay.handle_taken(None);
-    assert_eq!(relay.poll(), Step::Wait(TAKE_EVERY));
+    assert_eq!(relay.poll(), Step::Rest(Rest::Wait(TAKE_EVERY)));
 }
 
 /// A feed, its stream, and relays of which several may believe to be the one.
@@ -261,8 +261,8 @@ impl World {
                 }
                 self.relays[at].handle_noted(is_ours);
             }
-            Step::NoteFailure { .. } => self.relays[at].handle_failure_noted(),
-            Step::Wait(_) => self.relays[at].handle_waited(),
+            Step::Rest(Rest::Note { .. }) => self.relays[at].resting.handle_noted(),
+            Step::Rest(Rest::Wait(_)) => self.relays[at].resting.handle_waited(),
         }
     }
 

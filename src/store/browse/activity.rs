@@ -1,7 +1,8 @@
-//! What happened lately: runs, plays per day, and the pauses that are known.
+//! What happened lately: runs, plays per day, and cooldowns.
 
-use crate::model::{AccountId, Family, LimitClass, NotedPause};
-use crate::store::schema::{plays, request_ledger, sync_batches};
+use crate::model::{AccountId, Family, LimitClass, Pause};
+use crate::store::limits::pause;
+use crate::store::schema::{cooldowns, plays, sync_batches};
 use crate::store::types::At;
 use crate::store::{Conn, Store, StoreError, with_conn};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -25,8 +26,14 @@ const BATCHES_AT_ONCE: usize = 1_000;
 /// Days that plays are counted for, today included.
 const DAYS: i64 = 30;
 
-/// What an entry of the ledger covers.
-const STRETCH: TimeDelta = TimeDelta::minutes(5);
+/// Cooldowns that are shown: one every five minutes of a day.
+const COOLDOWNS_MAX: usize = 288;
+
+/// Rows of them that are looked through.
+const COOLDOWNS_AT_ONCE: i64 = 2_000;
+
+/// What begins this soon after one of its kind has ended is the same cooldown, told again: the API tells whole seconds.
+const SAME_WITHIN: TimeDelta = TimeDelta::seconds(1);
 
 /// A run, as its batches tell it. One that found nothing to read has none, and is not told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -69,8 +76,8 @@ struct RunRow {
     run_id: String,
     entity_type: String,
     phase: String,
-    first_committed_at: Option<At>,
-    last_committed_at: Option<At>,
+    first_committed_at: Option<DateTime<Utc>>,
+    last_committed_at: Option<DateTime<Utc>>,
     batches: i64,
     items_processed: i64,
     new: i64,
@@ -152,34 +159,27 @@ impl Store {
         Ok(days)
     }
 
-    /// The latest pause of each family, unless it has been lifted since, or nothing tells any more when it began.
-    pub async fn latest_pauses(&self) -> Result<Vec<PauseEntry>, StoreError> {
+    /// The cooldowns that ended after this, or last, each once and from its beginning: those that began first ahead.
+    pub async fn cooldowns_since(&self, then: DateTime<Utc>) -> Result<Vec<PauseEntry>, StoreError> {
         let conn = &mut self.connect().await?;
-        let mut entries = Vec::new();
-        for NotedPause { pause, noted_at } in crate::store::limits::noted_pauses(conn).await? {
-            let (family, until) = (pause.scope, pause.until);
-            // The row is touched for other reasons, too, so it tells only when the pause had begun at the latest; and
-            // the ledger, within which stretch it was refused.
-            let refused = last_refusal(conn, family, until).await?.map(|stretch| stretch + STRETCH);
-            let at_latest = [refused, Some(noted_at)].into_iter().flatten().filter(|at| *at < until).min();
-            entries.extend(at_latest.map(|from| PauseEntry { family, class: pause.class, from, until }));
+        let rows: Vec<(String, String, DateTime<Utc>, At)> = with_conn!(conn, |c| {
+            use cooldowns::{began_at, class, ends_at, family, id, table};
+            let latest = table.filter(ends_at.gt(At::from(then))).order(id.desc()).limit(COOLDOWNS_AT_ONCE);
+            latest.select((family, class, began_at, ends_at)).load(c).await
+        })?;
+        let mut entries: Vec<PauseEntry> = Vec::new();
+        for (family, class, from, until) in rows.into_iter().rev() {
+            let Pause { scope: family, class, until } = pause(family, Some(class), until)?;
+            let before = entries.iter_mut().rev().find(|before| (before.family, before.class) == (family, class));
+            match before.filter(|before| from <= before.until + SAME_WITHIN) {
+                Some(before) => before.until = until.max(before.until),
+                None => entries.push(PauseEntry { family, class, from, until }),
+            }
         }
+        entries.sort_by_key(|entry| entry.from);
+        entries.drain(..entries.len().saturating_sub(COOLDOWNS_MAX));
         Ok(entries)
     }
-}
-
-/// The beginning of the stretch in which a family, or any, was last refused before then.
-async fn last_refusal(conn: &mut Conn, of: Family, before: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, StoreError> {
-    let last: Option<At> = with_conn!(conn, |c| {
-        use request_ledger::{family, refusals, started_at, table};
-        let refused = table.filter(refusals.gt(0)).filter(started_at.lt(At::from(before)));
-        let last = max(started_at);
-        match of {
-            Family::Application => refused.select(last).first(c).await,
-            of => refused.filter(family.eq(of.as_str())).select(last).first(c).await,
-        }
-    })?;
-    Ok(last.map(DateTime::from))
 }
 
 /// The ids of the latest runs, from as many batches as are looked at.
@@ -208,13 +208,12 @@ async fn latest_run_ids(conn: &mut Conn, account: AccountId) -> Result<BTreeSet<
 }
 
 fn entry(row: RunRow, first_took: TimeDelta) -> Option<RunEntry> {
-    let (first, last): (DateTime<Utc>, DateTime<Utc>) = (row.first_committed_at?.into(), row.last_committed_at?.into());
     Some(RunEntry {
         run_id: row.run_id,
         entity_type: row.entity_type,
         phase: row.phase,
-        began_at: first - first_took,
-        ended_at: last,
+        began_at: row.first_committed_at? - first_took,
+        ended_at: row.last_committed_at?,
         batches: row.batches,
         items_processed: row.items_processed,
         new: row.new,

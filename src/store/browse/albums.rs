@@ -1,20 +1,12 @@
 //! Saved albums.
 
 use super::credits::{self, ArtistLink};
-use super::members::{
-    BEYOND, ByName, DateKey, Dates, MemberRow, Members, NameKey, date_key, dated_mark, member_lists, name_key,
-    name_mark, undated_mark,
-};
-use super::names;
-use super::{Entry, ListPage, Row, Walk, folded_sql, gather, in_order, is_found};
+use super::{Entry, Member};
 use crate::model::EntityType;
-use crate::store::schema::{albums, saved_albums};
-use crate::store::types::{At, Instant};
-use crate::store::{Conn, Store, StoreError, with_conn};
+use crate::store::schema::albums;
+use crate::store::{Conn, StoreError, with_conn};
 use chrono::{DateTime, Utc};
-use diesel::dsl::sql;
-use diesel::sql_types::{Nullable, Text};
-use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl};
+use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -41,46 +33,37 @@ impl Entry for AlbumEntry {
     }
 }
 
-type Columns = (String, Option<String>, Option<String>, Option<i32>, Option<String>);
+impl Member for AlbumEntry {
+    const ENTITY: EntityType = EntityType::Albums;
 
-member_lists! {
-    lists: albums_by_date, albums_by_name => AlbumEntry,
-    named: EntityType::Albums,
-    credit: credit,
-    members: saved_albums,
-    item_id: album_id,
-    came_at: added_at,
-    items: albums,
-    joined: |from| from,
-    columns: (
-        albums::name,
-        albums::album_type,
-        albums::release_date,
-        albums::total_tracks,
-        albums::image_url,
-    ) => Columns,
-}
-
-fn entry(id: String, columns: Columns, dates: Dates) -> AlbumEntry {
-    let (name, album_type, release_date, total_tracks, image_url) = columns;
-    AlbumEntry {
-        id,
-        name,
-        album_type,
-        artists: Vec::new(),
-        release_date,
-        total_tracks,
-        image_url,
-        added_at: dates.came_at,
-        removed_at: dates.removed_at,
+    fn id(&self) -> &str {
+        &self.id
     }
-}
 
-async fn credit<K>(conn: &mut Conn, mut rows: Vec<Row<AlbumEntry, K>>) -> Result<Vec<Row<AlbumEntry, K>>, StoreError> {
-    let ids = rows.iter().filter_map(|row| Some(row.entry.as_ref()?.id.as_str())).collect();
-    let mut credits = credits::of_albums(conn, ids).await?;
-    for album in rows.iter_mut().filter_map(|row| row.entry.as_mut()) {
-        album.artists = credits.remove(&album.id).unwrap_or_default();
+    fn set_dates(&mut self, came_at: Option<DateTime<Utc>>, removed_at: Option<DateTime<Utc>>) {
+        (self.added_at, self.removed_at) = (came_at, removed_at);
     }
-    Ok(rows)
+
+    #[expect(private_interfaces, reason = "only the store loads them")]
+    async fn load(conn: &mut Conn, ids: Vec<&str>) -> Result<Vec<AlbumEntry>, StoreError> {
+        let mut credits = credits::of_albums(conn, ids.clone()).await?;
+        type Row = (String, String, Option<String>, Option<String>, Option<i32>, Option<String>);
+        let rows: Vec<Row> = with_conn!(conn, |c| {
+            use albums::{album_type, id, image_url, name, release_date, table, total_tracks};
+            let columns = (id, name, album_type, release_date, total_tracks, image_url);
+            table.filter(id.eq_any(ids)).select(columns).load(c).await
+        })?;
+        let entry = |(id, name, album_type, release_date, total_tracks, image_url): Row| AlbumEntry {
+            artists: credits.remove(&id).unwrap_or_default(),
+            id,
+            name,
+            album_type,
+            release_date,
+            total_tracks,
+            image_url,
+            added_at: None,
+            removed_at: None,
+        };
+        Ok(rows.into_iter().map(entry).collect())
+    }
 }

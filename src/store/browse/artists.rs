@@ -1,19 +1,11 @@
 //! Followed artists.
 
-use super::members::{
-    BEYOND, ByName, DateKey, Dates, MemberRow, Members, NameKey, date_key, dated_mark, member_lists, name_key,
-    name_mark, undated_mark,
-};
-use super::names;
-use super::{Entry, ListPage, Walk, folded_sql, gather, in_order, is_found};
+use super::{Entry, Member};
 use crate::model::EntityType;
-use crate::store::schema::{artists, followed_artists};
-use crate::store::types::{At, Instant};
-use crate::store::{Conn, Store, StoreError, with_conn};
+use crate::store::schema::artists;
+use crate::store::{Conn, StoreError, with_conn};
 use chrono::{DateTime, Utc};
-use diesel::dsl::sql;
-use diesel::sql_types::{Nullable, Text};
-use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl};
+use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -36,20 +28,32 @@ impl Entry for ArtistEntry {
     }
 }
 
-type Columns = (String, Option<String>, Option<String>);
+impl Member for ArtistEntry {
+    const ENTITY: EntityType = EntityType::Artists;
 
-member_lists! {
-    lists: artists_by_date, artists_by_name => ArtistEntry,
-    named: EntityType::Artists,
-    members: followed_artists,
-    item_id: artist_id,
-    came_at: first_seen_at,
-    items: artists,
-    joined: |from| from,
-    columns: (artists::name, artists::genres, artists::image_url) => Columns,
-}
+    fn id(&self) -> &str {
+        &self.id
+    }
 
-fn entry(id: String, (name, genres, image_url): Columns, dates: Dates) -> ArtistEntry {
-    let genres = genres.map(|list| serde_json::from_str(&list).unwrap_or_default());
-    ArtistEntry { id, name, genres, image_url, first_seen_at: dates.came_at, removed_at: dates.removed_at }
+    fn set_dates(&mut self, came_at: Option<DateTime<Utc>>, removed_at: Option<DateTime<Utc>>) {
+        (self.first_seen_at, self.removed_at) = (came_at, removed_at);
+    }
+
+    #[expect(private_interfaces, reason = "only the store loads them")]
+    async fn load(conn: &mut Conn, ids: Vec<&str>) -> Result<Vec<ArtistEntry>, StoreError> {
+        type Row = (String, String, Option<String>, Option<String>);
+        let rows: Vec<Row> = with_conn!(conn, |c| {
+            use artists::{genres, id, image_url, name, table};
+            table.filter(id.eq_any(ids)).select((id, name, genres, image_url)).load(c).await
+        })?;
+        let entry = |(id, name, genres, image_url): Row| ArtistEntry {
+            id,
+            name,
+            genres: genres.map(|list| serde_json::from_str(&list).unwrap_or_default()),
+            image_url,
+            first_seen_at: None,
+            removed_at: None,
+        };
+        Ok(rows.into_iter().map(entry).collect())
+    }
 }

@@ -1,19 +1,11 @@
 //! Saved audiobooks.
 
-use super::members::{
-    BEYOND, ByName, DateKey, Dates, MemberRow, Members, NameKey, date_key, dated_mark, member_lists, name_key,
-    name_mark, undated_mark,
-};
-use super::names;
-use super::{Entry, ListPage, Walk, folded_sql, gather, in_order, is_found};
+use super::{Entry, Member};
 use crate::model::EntityType;
-use crate::store::schema::{audiobooks, saved_audiobooks};
-use crate::store::types::{At, Instant};
-use crate::store::{Conn, Store, StoreError, with_conn};
+use crate::store::schema::audiobooks;
+use crate::store::{Conn, StoreError, with_conn};
 use chrono::{DateTime, Utc};
-use diesel::dsl::sql;
-use diesel::sql_types::{Nullable, Text};
-use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl};
+use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -42,40 +34,41 @@ impl Entry for AudiobookEntry {
     }
 }
 
-type Columns = (String, Option<String>, Option<String>, Option<String>, Option<bool>, Option<i32>, Option<String>);
+impl Member for AudiobookEntry {
+    const ENTITY: EntityType = EntityType::Audiobooks;
 
-member_lists! {
-    lists: audiobooks_by_date, audiobooks_by_name => AudiobookEntry,
-    named: EntityType::Audiobooks,
-    members: saved_audiobooks,
-    item_id: audiobook_id,
-    came_at: added_at,
-    items: audiobooks,
-    joined: |from| from,
-    columns: (
-        audiobooks::name,
-        audiobooks::authors,
-        audiobooks::narrators,
-        audiobooks::publisher,
-        audiobooks::explicit,
-        audiobooks::total_chapters,
-        audiobooks::image_url,
-    ) => Columns,
-}
+    fn id(&self) -> &str {
+        &self.id
+    }
 
-fn entry(id: String, columns: Columns, dates: Dates) -> AudiobookEntry {
-    let (name, authors, narrators, publisher, explicit, total_chapters, image_url) = columns;
-    let list = |names: Option<String>| names.and_then(|names| serde_json::from_str(&names).ok()).unwrap_or_default();
-    AudiobookEntry {
-        id,
-        name,
-        authors: list(authors),
-        narrators: list(narrators),
-        publisher,
-        explicit,
-        total_chapters,
-        image_url,
-        added_at: dates.came_at,
-        removed_at: dates.removed_at,
+    fn set_dates(&mut self, came_at: Option<DateTime<Utc>>, removed_at: Option<DateTime<Utc>>) {
+        (self.added_at, self.removed_at) = (came_at, removed_at);
+    }
+
+    #[expect(private_interfaces, reason = "only the store loads them")]
+    async fn load(conn: &mut Conn, ids: Vec<&str>) -> Result<Vec<AudiobookEntry>, StoreError> {
+        type Text = Option<String>;
+        type Row = (String, String, Text, Text, Text, Option<bool>, Option<i32>, Text);
+        let rows: Vec<Row> = with_conn!(conn, |c| {
+            use audiobooks::{authors, explicit, id, image_url, name, narrators, publisher, table, total_chapters};
+            let columns = (id, name, authors, narrators, publisher, explicit, total_chapters, image_url);
+            table.filter(id.eq_any(ids)).select(columns).load(c).await
+        })?;
+        let list =
+            |names: Option<String>| names.and_then(|names| serde_json::from_str(&names).ok()).unwrap_or_default();
+        let entry =
+            |(id, name, authors, narrators, publisher, explicit, total_chapters, image_url): Row| AudiobookEntry {
+                id,
+                name,
+                authors: list(authors),
+                narrators: list(narrators),
+                publisher,
+                explicit,
+                total_chapters,
+                image_url,
+                added_at: None,
+                removed_at: None,
+            };
+        Ok(rows.into_iter().map(entry).collect())
     }
 }

@@ -3,16 +3,16 @@
 use super::{ListPage, Row, Walk, gather};
 use crate::model::{AccountId, EntityType};
 use crate::store::schema::sync_batches;
-use crate::store::types::At;
 use crate::store::{Store, StoreError, with_conn};
 use chrono::{DateTime, Utc};
-use diesel::{ExpressionMethods, QueryDsl, Queryable};
+use diesel::{ExpressionMethods, QueryDsl, Queryable, Selectable, SelectableHelper};
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 /// A row of `sync_batches`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Serialize, ToSchema)]
+#[diesel(table_name = sync_batches)]
 pub struct BatchEntry {
     pub id: i64,
     pub run_id: String,
@@ -31,26 +31,6 @@ pub struct BatchEntry {
     pub committed_at: DateTime<Utc>,
 }
 
-#[derive(Debug, Queryable)]
-struct BatchRow {
-    id: i64,
-    account_id: i64,
-    run_id: String,
-    entity_type: String,
-    phase: String,
-    offset_from: i64,
-    offset_to: i64,
-    items_processed: i64,
-    items_new: i64,
-    items_updated: i64,
-    items_unchanged: i64,
-    items_odd: i64,
-    items_removed: i64,
-    requests: i64,
-    duration_ms: i64,
-    committed_at: At,
-}
-
 impl Store {
     pub async fn batches(
         &self,
@@ -63,41 +43,19 @@ impl Store {
             walk,
             |_| true,
             async |after, limit| {
-                let read: Vec<BatchRow> = with_conn!(conn, |c| {
-                    use sync_batches::{id, table};
-                    let older = table.filter(id.lt(after.copied().unwrap_or(i64::MAX)));
-                    older.order(id.desc()).limit(i64::try_from(limit).unwrap_or(i64::MAX)).load(c).await
+                let read: Vec<(i64, BatchEntry)> = with_conn!(conn, |c| {
+                    use sync_batches::{account_id, id, table};
+                    let older = table.filter(id.lt(after.copied().unwrap_or(i64::MAX))).order(id.desc());
+                    let older = older.limit(i64::try_from(limit).unwrap_or(i64::MAX));
+                    older.select((account_id, BatchEntry::as_select())).load(c).await
                 })?;
-                let row = |row: BatchRow| {
-                    let is_of_entity = entity.is_none_or(|entity| row.entity_type == entity.as_str());
-                    let is_in_list = row.account_id == account.0 && is_of_entity;
-                    Row { key: row.id, entry: is_in_list.then(|| row.into()) }
+                let row = |(of, entry): (i64, BatchEntry)| {
+                    let is_of_entity = entity.is_none_or(|entity| entry.entity_type == entity.as_str());
+                    Row { key: entry.id, entry: Some(entry).filter(|_| of == account.0 && is_of_entity) }
                 };
                 Ok(read.into_iter().map(row).collect())
             },
         )
         .await
-    }
-}
-
-impl From<BatchRow> for BatchEntry {
-    fn from(row: BatchRow) -> BatchEntry {
-        BatchEntry {
-            id: row.id,
-            run_id: row.run_id,
-            entity_type: row.entity_type,
-            phase: row.phase,
-            offset_from: row.offset_from,
-            offset_to: row.offset_to,
-            items_processed: row.items_processed,
-            items_new: row.items_new,
-            items_updated: row.items_updated,
-            items_unchanged: row.items_unchanged,
-            items_odd: row.items_odd,
-            items_removed: row.items_removed,
-            requests: row.requests,
-            duration_ms: row.duration_ms,
-            committed_at: row.committed_at.into(),
-        }
     }
 }

@@ -1,19 +1,11 @@
 //! Saved episodes.
 
-use super::members::{
-    BEYOND, ByName, DateKey, Dates, MemberRow, Members, NameKey, date_key, dated_mark, member_lists, name_key,
-    name_mark, undated_mark,
-};
-use super::names;
-use super::{Entry, ListPage, Walk, folded_sql, gather, in_order, is_found};
+use super::{Entry, Member};
 use crate::model::EntityType;
-use crate::store::schema::{episodes, saved_episodes, shows};
-use crate::store::types::{At, Instant};
-use crate::store::{Conn, Store, StoreError, with_conn};
+use crate::store::schema::{episodes, shows};
+use crate::store::{Conn, StoreError, with_conn};
 use chrono::{DateTime, Utc};
-use diesel::dsl::sql;
-use diesel::sql_types::{Nullable, Text};
-use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl};
+use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -46,29 +38,39 @@ impl Entry for EpisodeEntry {
     }
 }
 
-type Columns = (String, Option<i32>, Option<bool>, Option<String>, Option<String>, Option<(String, String)>);
+impl Member for EpisodeEntry {
+    const ENTITY: EntityType = EntityType::Episodes;
 
-member_lists! {
-    lists: episodes_by_date, episodes_by_name => EpisodeEntry,
-    named: EntityType::Episodes,
-    members: saved_episodes,
-    item_id: episode_id,
-    came_at: added_at,
-    items: episodes,
-    joined: |from| from.left_join(shows::table.on(episodes::show_id.eq(shows::id.nullable()))),
-    columns: (
-        episodes::name,
-        episodes::duration_ms,
-        episodes::explicit,
-        episodes::release_date,
-        episodes::image_url,
-        (shows::id, shows::name).nullable(),
-    ) => Columns,
-}
+    fn id(&self) -> &str {
+        &self.id
+    }
 
-fn entry(id: String, columns: Columns, dates: Dates) -> EpisodeEntry {
-    let (name, duration_ms, explicit, release_date, image_url, show) = columns;
-    let show = show.map(|(id, name)| ShowRef { id, name });
-    let Dates { came_at: added_at, removed_at } = dates;
-    EpisodeEntry { id, name, show, duration_ms, explicit, release_date, image_url, added_at, removed_at }
+    fn set_dates(&mut self, came_at: Option<DateTime<Utc>>, removed_at: Option<DateTime<Utc>>) {
+        (self.added_at, self.removed_at) = (came_at, removed_at);
+    }
+
+    #[expect(private_interfaces, reason = "only the store loads them")]
+    async fn load(conn: &mut Conn, ids: Vec<&str>) -> Result<Vec<EpisodeEntry>, StoreError> {
+        type Text = Option<String>;
+        type Row = (String, String, Option<i32>, Option<bool>, Text, Text, Option<(String, String)>);
+        let rows: Vec<Row> = with_conn!(conn, |c| {
+            use episodes::{duration_ms, explicit, id, image_url, name, release_date, show_id, table};
+            let show = (shows::id, shows::name).nullable();
+            let with_shows = table.left_join(shows::table.on(show_id.eq(shows::id.nullable())));
+            let columns = (id, name, duration_ms, explicit, release_date, image_url, show);
+            with_shows.filter(id.eq_any(ids)).select(columns).load(c).await
+        })?;
+        let entry = |(id, name, duration_ms, explicit, release_date, image_url, show): Row| EpisodeEntry {
+            id,
+            name,
+            show: show.map(|(id, name)| ShowRef { id, name }),
+            duration_ms,
+            explicit,
+            release_date,
+            image_url,
+            added_at: None,
+            removed_at: None,
+        };
+        Ok(rows.into_iter().map(entry).collect())
+    }
 }

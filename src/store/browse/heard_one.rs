@@ -5,9 +5,10 @@ use super::listening::{Heard, HeardEntry, KeySum, Span, entries, local, part_of}
 use crate::model::AccountId;
 use crate::model::stretches::Part;
 use crate::model::zone::Zone;
-use crate::store::types::{At, Instant, Words};
+use crate::store::types::{Instant, Words};
 use crate::store::{Conn, Store, StoreError, with_conn};
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
@@ -64,11 +65,15 @@ pub struct Discoveries {
 }
 
 /// Something saved, or not, and how it was heard.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, QueryableByName, Serialize, ToSchema)]
 pub struct SavedTrackUnheard {
+    #[diesel(sql_type = Text)]
     pub track_id: String,
+    #[diesel(sql_type = Nullable<Text>)]
     pub name: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
     pub artist: Option<String>,
+    #[diesel(sql_type = Instant)]
     pub added_at: DateTime<Utc>,
 }
 
@@ -80,24 +85,6 @@ struct PlaylistRow {
     name: Option<String>,
     #[diesel(sql_type = BigInt)]
     items: i64,
-}
-
-#[derive(QueryableByName)]
-struct SavedRow {
-    #[diesel(sql_type = Nullable<Instant>)]
-    at: Option<At>,
-}
-
-#[derive(QueryableByName)]
-struct UnheardRow {
-    #[diesel(sql_type = Text)]
-    track_id: String,
-    #[diesel(sql_type = Nullable<Text>)]
-    name: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    artist: Option<String>,
-    #[diesel(sql_type = Instant)]
-    added_at: At,
 }
 
 /// Sums of all time, one row per title.
@@ -219,14 +206,7 @@ impl Store {
              ORDER BY m.added_at DESC, m.track_id LIMIT {limit}",
             account.0
         );
-        let rows: Vec<UnheardRow> = with_conn!(&mut self.connect().await?, |c| sql_query(sql).load(c).await)?;
-        let entry = |row: UnheardRow| SavedTrackUnheard {
-            track_id: row.track_id,
-            name: row.name,
-            artist: row.artist,
-            added_at: row.added_at.into(),
-        };
-        Ok(rows.into_iter().map(entry).collect())
+        Ok(with_conn!(&mut self.connect().await?, |c| sql_query(sql).load(c).await)?)
     }
 
     /// Tracks that were heard often and are not saved, under whatever id.
@@ -260,21 +240,20 @@ async fn saved_at(
     tracks: &str,
 ) -> Result<Option<DateTime<Utc>>, StoreError> {
     let from = match what {
-        Heard::Tracks => format!("min(m.added_at) AS at FROM saved_tracks m WHERE m.track_id IN ({tracks})"),
+        Heard::Tracks => format!("min(m.added_at) FROM saved_tracks m WHERE m.track_id IN ({tracks})"),
         Heard::Albums => format!(
-            "min(m.added_at) AS at FROM saved_albums m WHERE m.album_id IN (SELECT t.album_id FROM tracks t \
+            "min(m.added_at) FROM saved_albums m WHERE m.album_id IN (SELECT t.album_id FROM tracks t \
              WHERE t.id IN ({tracks}))"
         ),
         Heard::Artists => format!(
-            "min(m.first_seen_at) AS at FROM followed_artists m WHERE m.artist_id IN (SELECT ta.artist_id FROM \
+            "min(m.first_seen_at) FROM followed_artists m WHERE m.artist_id IN (SELECT ta.artist_id FROM \
              track_artists ta WHERE ta.position = 0 AND ta.track_id IN ({tracks}))"
         ),
         // The export has another word for them than the API.
         Heard::Shows => return Ok(None),
     };
-    let sql = format!("SELECT {from} AND m.account_id = {} AND m.removed_at IS NULL", account.0);
-    let row: SavedRow = with_conn!(conn, |c| sql_query(sql).get_result(c).await)?;
-    Ok(row.at.map(DateTime::from))
+    let since = format!("SELECT {from} AND m.account_id = {} AND m.removed_at IS NULL", account.0);
+    Ok(with_conn!(conn, |c| sql::<Nullable<Instant>>(&since).get_result(c).await)?)
 }
 
 fn cut(text: &str, len: usize) -> String {

@@ -8,6 +8,7 @@
 use crate::model::AccountId;
 use crate::model::stretches::{Part, Stretch};
 use crate::model::zone::Zone;
+use crate::store::by_sql::bounds;
 use crate::store::heard::{self, HALF_HOUR, Month};
 use crate::store::{Conn, Store, StoreError, with_conn};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -76,14 +77,6 @@ const FEW_DAYS: i64 = 35;
 /// How many months have as many sums as a year, and as all time.
 const YEAR_WEIGHS: i64 = 3;
 const ALL_TIME_WEIGHS: i64 = 8;
-
-#[derive(QueryableByName)]
-struct Bounds {
-    #[diesel(sql_type = Nullable<BigInt>)]
-    first: Option<i64>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    last: Option<i64>,
-}
 
 #[derive(QueryableByName)]
 pub(super) struct KeySum {
@@ -192,15 +185,10 @@ pub(super) fn local(seconds: &str, zone: Zone, from: i64, to: i64) -> String {
 
 /// The part of a span in which anything was heard at all.
 pub(super) async fn bounded(conn: &mut Conn, account: AccountId, span: Span) -> Result<Option<Span>, StoreError> {
-    let sql = format!(
-        "SELECT min(half_hour) AS first, max(half_hour) AS last FROM heard_half_hours WHERE account_id = {}",
-        account.0
-    );
-    let bounds: Bounds = with_conn!(conn, |c| sql_query(sql).get_result(c).await)?;
+    let theirs = format!("heard_half_hours WHERE account_id = {}", account.0);
+    let Some((first, last)) = bounds(conn, "half_hour", &theirs).await? else { return Ok(None) };
     let moment = |half_hour: i64| DateTime::from_timestamp(half_hour * HALF_HOUR, 0).unwrap_or_default();
-    let (Some(first), Some(last)) = (bounds.first.map(moment), bounds.last.map(|last| moment(last + 1))) else {
-        return Ok(None);
-    };
+    let (first, last) = (moment(first), moment(last + 1));
     let (since, until) = (span.since.max(first), span.until.min(last));
     Ok((since < until).then_some(Span { since, until }))
 }

@@ -1,15 +1,27 @@
-//! Members of a library, saved tracks, saved albums or followed artists: by date or by name, those that are in it or
-//! those that are gone.
+//! Members of a library, saved tracks, followed artists and the like: by date or by name, those that are in it or those
+//! that are gone. The rows are found first, the same way in each membership table; what they are is looked up then.
 //!
 //! By date they are found along the index of their table. By name there is nothing to walk along but the names of the
 //! whole catalogue, so it depends on how many there are: what one request may look at whole is sorted on the spot, and
 //! for more the service keeps an index of names (`names`).
 
-use super::{LAST_NAME, LOOKED_AT_MAX, Row, Search, folded};
-use crate::model::AccountId;
-use crate::store::types::At;
+use super::{
+    Entry, LAST_NAME, LOOKED_AT_MAX, ListPage, Row, Search, Walk, folded, folded_sql, gather, is_found, names,
+};
+use crate::model::{AccountId, Dated, EntityType};
+use crate::store::membership::table_of;
+use crate::store::types::{At, Instant};
+use crate::store::{Conn, Store, StoreError, with_conn};
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
+use diesel::sql_types::{Bool, Integer, Nullable, Text};
+use diesel::{OptionalExtension, QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// The row that is there if one request may not look at all.
+const BEYOND: i64 = LOOKED_AT_MAX as i64;
 
 /// Which members of an account's library.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,16 +46,6 @@ pub struct NameKey {
     pub id: String,
 }
 
-/// A row of any of the three tables: the id, whether it is a member at all, since when, until when, and what it is.
-pub(super) type MemberRow<C> = (String, Option<i64>, Option<At>, Option<At>, C);
-
-/// When a member came and went.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Dates {
-    pub came_at: Option<DateTime<Utc>>,
-    pub removed_at: Option<DateTime<Utc>>,
-}
-
 /// How a list in an order of names is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ByName {
@@ -53,8 +55,203 @@ pub(super) enum ByName {
     AlongIndex,
 }
 
+/// What lists show of a member.
+pub trait Member: Entry + Sized {
+    const ENTITY: EntityType;
+
+    fn id(&self) -> &str;
+
+    fn set_dates(&mut self, came_at: Option<DateTime<Utc>>, removed_at: Option<DateTime<Utc>>);
+
+    /// What the catalogue knows of these, as yet without dates.
+    #[expect(private_interfaces, reason = "only the store loads them")]
+    fn load(conn: &mut Conn, ids: Vec<&str>) -> impl Future<Output = Result<Vec<Self>, StoreError>>;
+}
+
+impl Store {
+    pub async fn members_by_date<T: Member>(
+        &self,
+        members: &Members,
+        walk: &Walk<DateKey>,
+    ) -> Result<ListPage<T, DateKey>, StoreError> {
+        let conn = &mut self.connect().await?;
+        let is_small = members.are_removed && is_small(conn, T::ENTITY, members).await?;
+        gather(
+            walk,
+            |item| is_found(item, members.search.as_ref()),
+            async |after, limit| {
+                let read = by_date(conn, T::ENTITY, members, is_small, walk.is_descending, after, limit).await?;
+                rows(conn, read, |row| DateKey { at: row.came_at, id: row.id.clone() }).await
+            },
+        )
+        .await
+    }
+
+    /// `None`: there are too many to sort them on the spot, and their index of names is yet to be built.
+    pub async fn members_by_name<T: Member>(
+        &self,
+        members: &Members,
+        walk: &Walk<NameKey>,
+    ) -> Result<Option<ListPage<T, NameKey>>, StoreError> {
+        let conn = &mut self.connect().await?;
+        let is_small = is_small(conn, T::ENTITY, members).await?;
+        let Some(how) = names::way(conn, T::ENTITY, is_small).await? else { return Ok(None) };
+        let page = gather(
+            walk,
+            |item| is_found(item, members.search.as_ref()),
+            async |after, limit| {
+                let read = by_name(conn, T::ENTITY, members, how, walk.is_descending, after, limit).await?;
+                rows(conn, read, |row| name_key(&row.id, &row.name)).await
+            },
+        );
+        page.await.map(Some)
+    }
+}
+
+/// A row on the way through a list.
+#[derive(Debug, QueryableByName)]
+struct MemberRow {
+    #[diesel(sql_type = Text)]
+    id: String,
+    /// Empty in an order by date.
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Nullable<Instant>)]
+    came_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Instant>)]
+    removed_at: Option<DateTime<Utc>>,
+    /// Otherwise it is only in the way.
+    #[diesel(sql_type = Bool)]
+    is_listed: bool,
+}
+
+/// The rows, with an entry for each that is in the list.
+async fn rows<T: Member, K>(
+    conn: &mut Conn,
+    read: Vec<MemberRow>,
+    key: impl Fn(&MemberRow) -> K,
+) -> Result<Vec<Row<T, K>>, StoreError> {
+    let listed: Vec<&str> = read.iter().filter(|row| row.is_listed).map(|row| row.id.as_str()).collect();
+    let known = if listed.is_empty() { Vec::new() } else { T::load(conn, listed).await? };
+    let mut known: HashMap<String, T> = known.into_iter().map(|entry| (entry.id().to_owned(), entry)).collect();
+    let row = |row: MemberRow| {
+        let mut entry = known.remove(&row.id);
+        if let Some(entry) = &mut entry {
+            entry.set_dates(row.came_at, row.removed_at);
+        }
+        Row { key: key(&row), entry }
+    };
+    Ok(read.into_iter().map(row).collect())
+}
+
+/// Whether one request may look at all of them.
+pub(super) async fn is_small(conn: &mut Conn, entity: EntityType, members: &Members) -> Result<bool, StoreError> {
+    let ((table, _), account) = (table_of(entity), members.account.0);
+    let gone = if members.are_removed { "AND removed_at IS NOT NULL" } else { "" };
+    let beyond = format!("SELECT 1 FROM {table} WHERE account_id = {account} {gone} LIMIT 1 OFFSET {BEYOND}");
+    let beyond: Option<i32> = with_conn!(conn, |c| sql::<Integer>(&beyond).get_result(c).await.optional())?;
+    Ok(beyond.is_none())
+}
+
+async fn by_date(
+    conn: &mut Conn,
+    entity: EntityType,
+    members: &Members,
+    is_small: bool,
+    is_descending: bool,
+    after: Option<&DateKey>,
+    limit: usize,
+) -> Result<Vec<MemberRow>, StoreError> {
+    let (table, item_id) = table_of(entity);
+    let (account, came_at) = (members.account.0, came_at(entity));
+    let select = format!(
+        "SELECT m.{item_id} AS id, '' AS name, {} FROM {table} m WHERE m.account_id = {account}",
+        columns(came_at, members)
+    );
+    let mut rows: Vec<MemberRow> = Vec::new();
+    if let Some((at, id)) = dated_mark(after, is_descending) {
+        let at = at.literal();
+        let (beyond, order) = direction(is_descending);
+        let (by, gone) = if is_small && members.are_removed {
+            // Not the column itself, or SQLite walks along its index to spare itself the sorting.
+            (format!("coalesce({came_at}, NULL)"), "AND m.removed_at IS NOT NULL")
+        } else {
+            (came_at.to_owned(), "")
+        };
+        let dated = format!(
+            "{select} {gone} AND {by} {beyond}= {at} AND ({by} {beyond} {at} OR m.{item_id} {beyond} $1) \
+             ORDER BY {by} {order}, m.{item_id} {order} LIMIT {limit}"
+        );
+        rows = with_conn!(&mut *conn, |c| sql_query(dated).bind::<Text, _>(id).load(c).await)?;
+    }
+    if rows.len() < limit {
+        let rest = limit - rows.len();
+        let undated = format!("{select} AND {came_at} IS NULL AND m.{item_id} > $1 ORDER BY m.{item_id} LIMIT {rest}");
+        let id = undated_mark(after);
+        let undated: Vec<MemberRow> = with_conn!(conn, |c| sql_query(undated).bind::<Text, _>(id).load(c).await)?;
+        rows.extend(undated);
+    }
+    Ok(rows)
+}
+
+async fn by_name(
+    conn: &mut Conn,
+    entity: EntityType,
+    members: &Members,
+    how: ByName,
+    is_descending: bool,
+    after: Option<&NameKey>,
+    limit: usize,
+) -> Result<Vec<MemberRow>, StoreError> {
+    let (table, item_id) = table_of(entity);
+    let (account, columns) = (members.account.0, columns(came_at(entity), members));
+    let folded = folded_sql(conn, "i.name");
+    let (from, by) = match how {
+        ByName::Sorted => {
+            let gone = if members.are_removed { "AND m.removed_at IS NOT NULL" } else { "" };
+            let from =
+                format!("{table} m JOIN {entity} i ON i.id = m.{item_id} WHERE m.account_id = {account} {gone} AND");
+            // With more to it, it is no index's: what is to be sorted must not be found along the names of a whole
+            // catalogue.
+            (from, format!("({folded} || '')"))
+        }
+        ByName::AlongIndex => {
+            let membership = format!("m.{item_id} = i.id AND m.account_id = {account}");
+            (format!("{entity} i LEFT JOIN {table} m ON {membership} WHERE"), folded)
+        }
+    };
+    let (beyond, order) = direction(is_descending);
+    let sql = format!(
+        "SELECT i.id AS id, i.name AS name, {columns} FROM {from} {by} {beyond}= $1 \
+         AND ({by} {beyond} $1 OR i.id {beyond} $2) ORDER BY {by} {order}, i.id {order} LIMIT {limit}"
+    );
+    let (name, id) = name_mark(after, is_descending);
+    Ok(with_conn!(conn, |c| sql_query(sql).bind::<Text, _>(name).bind::<Text, _>(id).load(c).await)?)
+}
+
+/// What [`MemberRow`] has of a membership `m`, which may be none.
+fn columns(came_at: &str, members: &Members) -> String {
+    let is_gone = if members.are_removed { "IS NOT NULL" } else { "IS NULL" };
+    format!(
+        "{came_at} AS came_at, m.removed_at AS removed_at, \
+         (m.account_id IS NOT NULL AND m.removed_at {is_gone}) AS is_listed"
+    )
+}
+
+fn came_at(entity: EntityType) -> &'static str {
+    match entity.facts().dated {
+        Dated::Always | Dated::Maybe => "m.added_at",
+        Dated::Never => "m.first_seen_at",
+    }
+}
+
+/// How what comes after a mark compares with it, and its order.
+fn direction(is_descending: bool) -> (&'static str, &'static str) {
+    if is_descending { ("<", "DESC") } else { (">", "ASC") }
+}
+
 /// Where the rows that have a date go on: at a moment, after an id.
-pub(super) fn dated_mark(after: Option<&DateKey>, is_descending: bool) -> Option<(At, &str)> {
+fn dated_mark(after: Option<&DateKey>, is_descending: bool) -> Option<(At, &str)> {
     match after {
         Some(DateKey { at: Some(at), id }) => Some((At::from(*at), id)),
         Some(DateKey { at: None, .. }) => None,
@@ -64,7 +261,7 @@ pub(super) fn dated_mark(after: Option<&DateKey>, is_descending: bool) -> Option
 }
 
 /// After which id the rows without a date go on.
-pub(super) fn undated_mark(after: Option<&DateKey>) -> &str {
+fn undated_mark(after: Option<&DateKey>) -> &str {
     match after {
         Some(DateKey { at: None, id }) => id,
         Some(DateKey { at: Some(_), .. }) | None => "",
@@ -79,234 +276,6 @@ pub(super) fn name_mark(after: Option<&NameKey>, is_descending: bool) -> (&str, 
     }
 }
 
-impl Members {
-    /// Makes rows out of what was read, with `build` for those that are in the list.
-    pub(super) fn rows<C, T, K>(
-        &self,
-        read: Vec<MemberRow<C>>,
-        key: impl Fn(&str, Option<At>, &C) -> K,
-        mut build: impl FnMut(String, C, Dates) -> T,
-    ) -> Vec<Row<T, K>> {
-        let row = |(id, rev, came_at, removed_at, columns): MemberRow<C>| {
-            let key = key(&id, came_at, &columns);
-            let is_in_list = rev.is_some() && removed_at.is_some() == self.are_removed;
-            let dates = Dates { came_at: came_at.map(DateTime::from), removed_at: removed_at.map(DateTime::from) };
-            Row { key, entry: is_in_list.then(|| build(id, columns, dates)) }
-        };
-        read.into_iter().map(row).collect()
-    }
-}
-
-pub(super) fn date_key(id: &str, at: Option<At>) -> DateKey {
-    DateKey { at: at.map(DateTime::from), id: id.to_owned() }
-}
-
 pub(super) fn name_key(id: &str, name: &str) -> NameKey {
     NameKey { name: folded(name), id: id.to_owned() }
 }
-
-/// Whether there is a row beyond what one request may look at.
-pub(super) const BEYOND: i64 = LOOKED_AT_MAX as i64;
-
-/// The lists of members and their queries, the same for each table: `$members` with its `$item_id` and `$came_at`,
-/// `$items` with its columns, and joins for what else an entry shows. What an entry shows of artists is added by
-/// `$credit`, a page at a time.
-macro_rules! member_lists {
-    (
-        lists: $by_date:ident, $by_name:ident => $Entry:ty, named: $named:expr, $(credit: $credit:ident,)?
-        members: $members:ident, item_id: $item_id:ident, came_at: $came_at:ident, items: $items:ident,
-        joined: |$from:ident| $joined:expr, columns: $columns:expr => $Columns:ty $(,)?
-    ) => {
-        impl Store {
-            pub async fn $by_date(
-                &self,
-                members: &Members,
-                walk: &Walk<DateKey>,
-            ) -> Result<ListPage<$Entry, DateKey>, StoreError> {
-                let conn = &mut self.connect().await?;
-                let is_small = members.are_removed && is_small(conn, members).await?;
-                gather(
-                    walk,
-                    |item| is_found(item, members.search.as_ref()),
-                    async |after, limit| {
-                        let read = by_date(conn, members, is_small, walk.is_descending, after, limit).await?;
-                        let rows = members.rows(read, |id, at, _| date_key(id, at), entry);
-                        $(let rows = $credit(conn, rows).await?;)?
-                        Ok(rows)
-                    },
-                )
-                .await
-            }
-
-            /// `None`: there are too many to sort them on the spot, and their index of names is yet to be built.
-            pub async fn $by_name(
-                &self,
-                members: &Members,
-                walk: &Walk<NameKey>,
-            ) -> Result<Option<ListPage<$Entry, NameKey>>, StoreError> {
-                let conn = &mut self.connect().await?;
-                let is_small = is_small(conn, members).await?;
-                let Some(how) = names::way(conn, $named, is_small).await? else { return Ok(None) };
-                let page = gather(
-                    walk,
-                    |item| is_found(item, members.search.as_ref()),
-                    async |after, limit| {
-                        let read = by_name(conn, members, how, walk.is_descending, after, limit).await?;
-                        let rows = members.rows(read, |id, _, (name, ..)| name_key(id, name), entry);
-                        $(let rows = $credit(conn, rows).await?;)?
-                        Ok(rows)
-                    },
-                );
-                page.await.map(Some)
-            }
-        }
-
-        /// Whether all that a list by name is made of can be sorted by one request.
-        async fn is_small(conn: &mut Conn, members: &Members) -> Result<bool, StoreError> {
-            use diesel::OptionalExtension;
-            let beyond: Option<Option<At>> = with_conn!(conn, |c| {
-                let theirs =
-                    $members::table.filter($members::account_id.eq(members.account.0)).select($members::removed_at);
-                if members.are_removed {
-                    let gone = theirs.filter($members::removed_at.is_not_null());
-                    gone.offset(BEYOND).limit(1).first(c).await.optional()
-                } else {
-                    theirs.offset(BEYOND).limit(1).first(c).await.optional()
-                }
-            })?;
-            Ok(beyond.is_none())
-        }
-
-        async fn by_date(
-            conn: &mut Conn,
-            members: &Members,
-            is_small: bool,
-            is_descending: bool,
-            after: Option<&DateKey>,
-            limit: usize,
-        ) -> Result<Vec<MemberRow<$Columns>>, StoreError> {
-            let mut rows: Vec<MemberRow<$Columns>> = Vec::new();
-            if let Some((at, id)) = dated_mark(after, is_descending) {
-                rows = with_conn!(conn, |c| {
-                    let $from = $members::table.inner_join($items::table.on($items::id.eq($members::$item_id)));
-                    let theirs = $joined.filter($members::account_id.eq(members.account.0));
-                    let select = (
-                        $members::$item_id,
-                        $members::rev.nullable(),
-                        $members::$came_at.nullable(),
-                        $members::removed_at,
-                        $columns,
-                    );
-                    if is_small && members.are_removed {
-                        // Not the column itself, or SQLite walks along its index to spare itself the sorting.
-                        let came_at = || {
-                            sql::<Nullable<Instant>>(concat!(
-                                "coalesce(",
-                                stringify!($members),
-                                ".",
-                                stringify!($came_at),
-                                ", NULL)"
-                            ))
-                        };
-                        let gone = theirs.filter($members::removed_at.is_not_null());
-                        in_order!(gone, is_descending, came_at(), $members::$item_id, at, id, limit, |ordered| {
-                            ordered.select(select).load(c).await
-                        })
-                    } else {
-                        let dated = theirs.filter($members::$came_at.is_not_null());
-                        in_order!(
-                            dated,
-                            is_descending,
-                            $members::$came_at,
-                            $members::$item_id,
-                            at,
-                            id,
-                            limit,
-                            |ordered| { ordered.select(select).load(c).await }
-                        )
-                    }
-                })?;
-            }
-            if rows.len() < limit {
-                let rest = i64::try_from(limit - rows.len()).unwrap_or(i64::MAX);
-                let id = undated_mark(after);
-                let undated: Vec<MemberRow<$Columns>> = with_conn!(conn, |c| {
-                    let $from = $members::table.inner_join($items::table.on($items::id.eq($members::$item_id)));
-                    $joined
-                        .filter($members::account_id.eq(members.account.0))
-                        .filter($members::$came_at.is_null())
-                        .filter($members::$item_id.gt(id))
-                        .order($members::$item_id)
-                        .limit(rest)
-                        .select((
-                            $members::$item_id,
-                            $members::rev.nullable(),
-                            $members::$came_at.nullable(),
-                            $members::removed_at,
-                            $columns,
-                        ))
-                        .load(c)
-                        .await
-                })?;
-                rows.extend(undated);
-            }
-            Ok(rows)
-        }
-
-        async fn by_name(
-            conn: &mut Conn,
-            members: &Members,
-            how: ByName,
-            is_descending: bool,
-            after: Option<&NameKey>,
-            limit: usize,
-        ) -> Result<Vec<MemberRow<$Columns>>, StoreError> {
-            let (name, id) = name_mark(after, is_descending);
-            let in_sql = folded_sql(conn, concat!(stringify!($items), ".name"));
-            // With more to it, it is no index's: what is to be sorted must not be found along the names of a whole catalogue.
-            let in_sql = if how == ByName::Sorted { format!("({in_sql} || '')") } else { in_sql };
-            let folded = || sql::<Text>(&in_sql);
-            Ok(with_conn!(conn, |c| match how {
-                ByName::Sorted => {
-                    let $from = $members::table.inner_join($items::table.on($items::id.eq($members::$item_id)));
-                    let theirs = $joined.filter($members::account_id.eq(members.account.0));
-                    let select = (
-                        $members::$item_id,
-                        $members::rev.nullable(),
-                        $members::$came_at.nullable(),
-                        $members::removed_at,
-                        $columns,
-                    );
-                    if members.are_removed {
-                        let gone = theirs.filter($members::removed_at.is_not_null());
-                        in_order!(gone, is_descending, folded(), $items::id, name, id, limit, |ordered| {
-                            ordered.select(select).load(c).await
-                        })
-                    } else {
-                        in_order!(theirs, is_descending, folded(), $items::id, name, id, limit, |ordered| {
-                            ordered.select(select).load(c).await
-                        })
-                    }
-                }
-                ByName::AlongIndex => {
-                    let membership = $members::$item_id.eq($items::id).and($members::account_id.eq(members.account.0));
-                    let $from = $items::table.left_join($members::table.on(membership));
-                    let all = $joined;
-                    in_order!(all, is_descending, folded(), $items::id, name, id, limit, |ordered| {
-                        ordered
-                            .select((
-                                $items::id,
-                                $members::rev.nullable(),
-                                $members::$came_at.nullable(),
-                                $members::removed_at.nullable(),
-                                $columns,
-                            ))
-                            .load(c)
-                            .await
-                    })
-                }
-            })?)
-        }
-    };
-}
-pub(super) use member_lists;

@@ -36,7 +36,7 @@ pub use credits::{AlbumRef, ArtistLink};
 pub use episodes::{EpisodeEntry, ShowRef};
 pub use heard_one::{Discoveries, HeardInPlaylist, HeardOne, OneHeard, SavedTrackUnheard};
 pub use listening::{Heard, HeardEntry, Span};
-pub use members::{DateKey, Members, NameKey};
+pub use members::{DateKey, Member, Members, NameKey};
 pub use playlist_items::PlaylistItemEntry;
 pub use playlists::{PlaceKey, PlaylistEntry};
 pub use plays::{PlayEntry, PlayKey};
@@ -92,7 +92,7 @@ impl Search {
 }
 
 /// Something that a list shows and a search looks into.
-trait Entry {
+pub trait Entry {
     /// What a person would call it.
     fn words(&self) -> impl Iterator<Item = &str>;
 }

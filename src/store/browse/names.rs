@@ -6,14 +6,13 @@
 //!
 //! They hold the beginnings of names: a name may be longer than an index can hold.
 
-use super::members::{BEYOND, ByName};
-use crate::model::{EntityType, Phase};
-use crate::store::membership::in_membership;
+use super::members::{ByName, Members, is_small};
+use crate::model::{AccountId, EntityType, Phase};
+use crate::store::by_sql::count;
 use crate::store::schema::{accounts, sync_states};
 use crate::store::types::At;
 use crate::store::{Conn, Store, StoreError, with_conn};
-use diesel::sql_types::BigInt;
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, sql_query};
+use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 
 /// Those whose table of the catalogue can have an index of names. Playlists are few.
@@ -50,20 +49,12 @@ pub(super) async fn way(conn: &mut Conn, entity: EntityType, is_small: bool) -> 
 }
 
 async fn has_index(conn: &mut Conn, entity: EntityType) -> Result<bool, StoreError> {
-    #[derive(QueryableByName)]
-    struct Found {
-        #[diesel(sql_type = BigInt)]
-        num: i64,
-    }
     let index = index_of(entity);
-    let sql = match conn {
-        Conn::Sqlite(_) => {
-            format!("SELECT count(*) AS num FROM sqlite_master WHERE type = 'index' AND name = '{index}'")
-        }
-        Conn::Pg(_) => format!("SELECT count(to_regclass('{index}')) AS num"),
+    let found = match conn {
+        Conn::Sqlite(_) => format!("sqlite_master WHERE type = 'index' AND name = '{index}'"),
+        Conn::Pg(_) => format!("to_regclass('{index}') AS found WHERE found IS NOT NULL"),
     };
-    let found: Found = with_conn!(conn, |c| sql_query(sql).get_result(c).await)?;
-    Ok(found.num > 0)
+    Ok(count(conn, &found).await? > 0)
 }
 
 /// Whether every account that was begun is through with its first sync.
@@ -80,11 +71,8 @@ async fn is_read_once(conn: &mut Conn, entity: EntityType) -> Result<bool, Store
 async fn is_large(conn: &mut Conn, entity: EntityType) -> Result<bool, StoreError> {
     let known: Vec<i64> = with_conn!(conn, |c| accounts::table.select(accounts::id).load(c).await)?;
     for account in known {
-        let beyond: Option<i64> = in_membership!(entity, |members, item_id| with_conn!(conn, |c| {
-            let theirs = members::table.filter(members::account_id.eq(account)).select(members::account_id);
-            theirs.order(item_id).offset(BEYOND).limit(1).first(c).await.optional()
-        }))?;
-        if beyond.is_some() {
+        let members = Members { account: AccountId(account), search: None, are_removed: false };
+        if !is_small(conn, entity, &members).await? {
             return Ok(true);
         }
     }

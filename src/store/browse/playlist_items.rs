@@ -5,7 +5,6 @@ use super::playlists::is_listed;
 use super::{Entry, ListPage, Row, Search, Walk, gather, is_found};
 use crate::model::{AccountId, PlaylistItemKind};
 use crate::store::schema::{albums, playlist_items, tracks};
-use crate::store::types::At;
 use crate::store::{Store, StoreError, with_conn};
 use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable};
@@ -43,7 +42,7 @@ struct ItemRow {
     uri: Option<String>,
     track_id: Option<String>,
     name: Option<String>,
-    added_at: Option<At>,
+    added_at: Option<DateTime<Utc>>,
     added_by: Option<String>,
     track_name: Option<String>,
     album: Option<(String, String, Option<String>)>,
@@ -105,14 +104,14 @@ impl Store {
 fn entry(row: ItemRow, artists: Vec<ArtistLink>) -> PlaylistItemEntry {
     PlaylistItemEntry {
         position: row.position,
-        kind: PlaylistItemKind::of_word(&row.kind),
+        kind: PlaylistItemKind::of_word(&row.kind).unwrap_or(PlaylistItemKind::Unknown),
         uri: row.uri,
         track_id: row.track_id,
         // The item's own name is the one that it had when the playlist was read.
         name: row.name.or(row.track_name),
         artists,
         album: row.album.map(AlbumRef::from_row),
-        added_at: row.added_at.map(DateTime::from),
+        added_at: row.added_at,
         added_by: row.added_by,
     }
 }

@@ -4,18 +4,21 @@ use super::members::{Members, NameKey, name_key, name_mark};
 use super::{Entry, ListPage, Row, Walk, folded_sql, gather, in_order, is_found};
 use crate::model::AccountId;
 use crate::store::schema::{library_playlists, playlists};
-use crate::store::types::At;
 use crate::store::{Conn, Store, StoreError, with_conn};
 use chrono::{DateTime, Utc};
-use diesel::dsl::sql;
+use diesel::dsl::{auto_type, sql};
 use diesel::sql_types::Text;
-use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, Queryable};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, Queryable, Selectable,
+    SelectableHelper,
+};
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// A playlist of the library.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Serialize, ToSchema)]
+#[diesel(table_name = playlists)]
 pub struct PlaylistEntry {
     pub id: String,
     pub name: String,
@@ -28,8 +31,10 @@ pub struct PlaylistEntry {
     /// The source shows the items of some playlists to their owners only.
     pub items_readable: bool,
     /// In the library's own order.
+    #[diesel(select_expression = library_playlists::position)]
     pub position: i64,
     pub image_url: Option<String>,
+    #[diesel(select_expression = library_playlists::removed_at)]
     pub removed_at: Option<DateTime<Utc>>,
 }
 
@@ -63,13 +68,13 @@ impl Store {
             async |after, limit| {
                 let first = if walk.is_descending { i64::MAX } else { i64::MIN };
                 let (place, id) = after.map_or((first, ""), |key| (key.position, &key.id));
-                let read: Vec<PlaylistRow> = with_conn!(conn, |c| {
+                let read: Vec<PlaylistEntry> = with_conn!(conn, |c| {
                     let (at, to) = (library_playlists::position, library_playlists::playlist_id);
-                    in_order!(listed!(members.account), walk.is_descending, at, to, place, id, limit, |ordered| {
-                        ordered.select(COLUMNS).load(c).await
+                    in_order!(listed(members.account.0), walk.is_descending, at, to, place, id, limit, |ordered| {
+                        ordered.select(PlaylistEntry::as_select()).load(c).await
                     })
                 })?;
-                let key = |row: &PlaylistRow| PlaceKey { position: row.position, id: row.id.clone() };
+                let key = |row: &PlaylistEntry| PlaceKey { position: row.position, id: row.id.clone() };
                 Ok(rows(read, members, key))
             },
         )
@@ -89,10 +94,10 @@ impl Store {
             async |after, limit| {
                 let (name, id) = name_mark(after, walk.is_descending);
                 let folded = || sql::<Text>(&in_sql);
-                let read: Vec<PlaylistRow> = with_conn!(conn, |c| {
+                let read: Vec<PlaylistEntry> = with_conn!(conn, |c| {
                     let to = library_playlists::playlist_id;
-                    in_order!(listed!(members.account), walk.is_descending, folded(), to, name, id, limit, |ordered| {
-                        ordered.select(COLUMNS).load(c).await
+                    in_order!(listed(members.account.0), walk.is_descending, folded(), to, name, id, limit, |ordered| {
+                        ordered.select(PlaylistEntry::as_select()).load(c).await
                     })
                 })?;
                 Ok(rows(read, members, |row| name_key(&row.id, &row.name)))
@@ -104,10 +109,9 @@ impl Store {
     /// One that is, or was, in the account's library.
     pub async fn playlist(&self, account: AccountId, id: &str) -> Result<Option<PlaylistEntry>, StoreError> {
         let conn = &mut self.connect().await?;
-        let row: Option<PlaylistRow> = with_conn!(conn, |c| {
-            listed!(account).filter(playlists::id.eq(id)).select(COLUMNS).first(c).await.optional()
-        })?;
-        Ok(row.map(PlaylistEntry::from))
+        Ok(with_conn!(conn, |c| {
+            listed(account.0).filter(playlists::id.eq(id)).select(PlaylistEntry::as_select()).first(c).await.optional()
+        })?)
     }
 }
 
@@ -121,84 +125,22 @@ pub(super) async fn is_listed(conn: &mut Conn, account: AccountId, id: &str) -> 
     Ok(row.is_some())
 }
 
-macro_rules! listed {
-    ($account:expr) => {
-        library_playlists::table
-            .inner_join(playlists::table.on(playlists::id.eq(library_playlists::playlist_id)))
-            .filter(library_playlists::account_id.eq($account.0))
-    };
-}
-use listed;
-
-#[derive(Debug, Queryable)]
-struct PlaylistRow {
-    id: String,
-    position: i64,
-    removed_at: Option<At>,
-    name: String,
-    description: Option<String>,
-    owner_id: Option<String>,
-    owner_name: Option<String>,
-    public: Option<bool>,
-    collaborative: Option<bool>,
-    total_items: Option<i32>,
-    items_readable: bool,
-    image_url: Option<String>,
+/// The playlists of an account.
+#[auto_type]
+fn listed(account: i64) -> _ {
+    library_playlists::table
+        .inner_join(playlists::table.on(playlists::id.eq(library_playlists::playlist_id)))
+        .filter(library_playlists::account_id.eq(account))
 }
 
-type Columns = (
-    playlists::id,
-    library_playlists::position,
-    library_playlists::removed_at,
-    playlists::name,
-    playlists::description,
-    playlists::owner_id,
-    playlists::owner_name,
-    playlists::public,
-    playlists::collaborative,
-    playlists::total_items,
-    playlists::items_readable,
-    playlists::image_url,
-);
-
-const COLUMNS: Columns = (
-    playlists::id,
-    library_playlists::position,
-    library_playlists::removed_at,
-    playlists::name,
-    playlists::description,
-    playlists::owner_id,
-    playlists::owner_name,
-    playlists::public,
-    playlists::collaborative,
-    playlists::total_items,
-    playlists::items_readable,
-    playlists::image_url,
-);
-
-fn rows<K>(read: Vec<PlaylistRow>, members: &Members, key: impl Fn(&PlaylistRow) -> K) -> Vec<Row<PlaylistEntry, K>> {
-    let row = |row: PlaylistRow| {
-        let is_in_list = row.removed_at.is_some() == members.are_removed;
-        Row { key: key(&row), entry: is_in_list.then(|| row.into()) }
+fn rows<K>(
+    read: Vec<PlaylistEntry>,
+    members: &Members,
+    key: impl Fn(&PlaylistEntry) -> K,
+) -> Vec<Row<PlaylistEntry, K>> {
+    let row = |entry: PlaylistEntry| {
+        let is_in_list = entry.removed_at.is_some() == members.are_removed;
+        Row { key: key(&entry), entry: is_in_list.then_some(entry) }
     };
     read.into_iter().map(row).collect()
-}
-
-impl From<PlaylistRow> for PlaylistEntry {
-    fn from(row: PlaylistRow) -> PlaylistEntry {
-        PlaylistEntry {
-            id: row.id,
-            name: row.name,
-            description: row.description,
-            owner_id: row.owner_id,
-            owner_name: row.owner_name,
-            public: row.public,
-            collaborative: row.collaborative,
-            total_items: row.total_items,
-            items_readable: row.items_readable,
-            position: row.position,
-            image_url: row.image_url,
-            removed_at: row.removed_at.map(DateTime::from),
-        }
-    }
 }

@@ -44,7 +44,7 @@ impl Entry for PlayEntry {
 
 #[derive(Debug, Queryable)]
 struct PlayRow {
-    played_at: At,
+    played_at: DateTime<Utc>,
     track_uri: String,
     track_id: Option<String>,
     ms_played: Option<i32>,
@@ -92,7 +92,7 @@ impl Store {
                 let credits = credits::of_tracks(conn, ids).await?;
                 let row = |row: PlayRow| {
                     let artists = row.track_id.as_ref().and_then(|id| credits.get(id)).cloned().unwrap_or_default();
-                    let key = PlayKey { at: row.played_at.into(), uri: row.track_uri.clone() };
+                    let key = PlayKey { at: row.played_at, uri: row.track_uri.clone() };
                     Row { key, entry: Some(entry(row, artists)) }
                 };
                 Ok(read.into_iter().map(row).collect())
@@ -104,7 +104,7 @@ impl Store {
 
 fn entry(row: PlayRow, artists: Vec<ArtistLink>) -> PlayEntry {
     PlayEntry {
-        played_at: row.played_at.into(),
+        played_at: row.played_at,
         track_uri: row.track_uri,
         track_id: row.track_id,
         name: row.name,

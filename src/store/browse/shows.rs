@@ -1,19 +1,11 @@
 //! Saved shows.
 
-use super::members::{
-    BEYOND, ByName, DateKey, Dates, MemberRow, Members, NameKey, date_key, dated_mark, member_lists, name_key,
-    name_mark, undated_mark,
-};
-use super::names;
-use super::{Entry, ListPage, Walk, folded_sql, gather, in_order, is_found};
+use super::{Entry, Member};
 use crate::model::EntityType;
-use crate::store::schema::{saved_shows, shows};
-use crate::store::types::{At, Instant};
-use crate::store::{Conn, Store, StoreError, with_conn};
+use crate::store::schema::shows;
+use crate::store::{Conn, StoreError, with_conn};
 use chrono::{DateTime, Utc};
-use diesel::dsl::sql;
-use diesel::sql_types::{Nullable, Text};
-use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl};
+use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -38,27 +30,29 @@ impl Entry for ShowEntry {
     }
 }
 
-type Columns = (String, Option<String>, Option<bool>, Option<i32>, Option<String>);
+impl Member for ShowEntry {
+    const ENTITY: EntityType = EntityType::Shows;
 
-member_lists! {
-    lists: shows_by_date, shows_by_name => ShowEntry,
-    named: EntityType::Shows,
-    members: saved_shows,
-    item_id: show_id,
-    came_at: added_at,
-    items: shows,
-    joined: |from| from,
-    columns: (
-        shows::name,
-        shows::publisher,
-        shows::explicit,
-        shows::total_episodes,
-        shows::image_url,
-    ) => Columns,
-}
+    fn id(&self) -> &str {
+        &self.id
+    }
 
-fn entry(id: String, columns: Columns, dates: Dates) -> ShowEntry {
-    let (name, publisher, explicit, total_episodes, image_url) = columns;
-    let Dates { came_at: added_at, removed_at } = dates;
-    ShowEntry { id, name, publisher, explicit, total_episodes, image_url, added_at, removed_at }
+    fn set_dates(&mut self, came_at: Option<DateTime<Utc>>, removed_at: Option<DateTime<Utc>>) {
+        (self.added_at, self.removed_at) = (came_at, removed_at);
+    }
+
+    #[expect(private_interfaces, reason = "only the store loads them")]
+    async fn load(conn: &mut Conn, ids: Vec<&str>) -> Result<Vec<ShowEntry>, StoreError> {
+        type Row = (String, String, Option<String>, Option<bool>, Option<i32>, Option<String>);
+        let rows: Vec<Row> = with_conn!(conn, |c| {
+            use shows::{explicit, id, image_url, name, publisher, table, total_episodes};
+            let columns = (id, name, publisher, explicit, total_episodes, image_url);
+            table.filter(id.eq_any(ids)).select(columns).load(c).await
+        })?;
+        let entry = |(id, name, publisher, explicit, total_episodes, image_url): Row| {
+            let (added_at, removed_at) = (None, None);
+            ShowEntry { id, name, publisher, explicit, total_episodes, image_url, added_at, removed_at }
+        };
+        Ok(rows.into_iter().map(entry).collect())
+    }
 }

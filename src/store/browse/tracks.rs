@@ -1,20 +1,12 @@
 //! Saved tracks.
 
 use super::credits::{self, AlbumRef, ArtistLink};
-use super::members::{
-    BEYOND, ByName, DateKey, Dates, MemberRow, Members, NameKey, date_key, dated_mark, member_lists, name_key,
-    name_mark, undated_mark,
-};
-use super::names;
-use super::{Entry, ListPage, Row, Walk, folded_sql, gather, in_order, is_found};
+use super::{Entry, Member};
 use crate::model::EntityType;
-use crate::store::schema::{albums, saved_tracks, tracks};
-use crate::store::types::{At, Instant};
-use crate::store::{Conn, Store, StoreError, with_conn};
+use crate::store::schema::{albums, tracks};
+use crate::store::{Conn, StoreError, with_conn};
 use chrono::{DateTime, Utc};
-use diesel::dsl::sql;
-use diesel::sql_types::{Nullable, Text};
-use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl};
+use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -40,43 +32,37 @@ impl Entry for TrackEntry {
     }
 }
 
-type Columns = (String, Option<i32>, Option<bool>, Option<(String, String, Option<String>)>);
+impl Member for TrackEntry {
+    const ENTITY: EntityType = EntityType::Tracks;
 
-member_lists! {
-    lists: tracks_by_date, tracks_by_name => TrackEntry,
-    named: EntityType::Tracks,
-    credit: credit,
-    members: saved_tracks,
-    item_id: track_id,
-    came_at: added_at,
-    items: tracks,
-    joined: |from| from.left_join(albums::table.on(tracks::album_id.eq(albums::id.nullable()))),
-    columns: (
-        tracks::name,
-        tracks::duration_ms,
-        tracks::explicit,
-        (albums::id, albums::name, albums::image_url).nullable(),
-    ) => Columns,
-}
-
-fn entry(id: String, (name, duration_ms, explicit, album): Columns, dates: Dates) -> TrackEntry {
-    TrackEntry {
-        id,
-        name,
-        artists: Vec::new(),
-        album: album.map(AlbumRef::from_row),
-        duration_ms,
-        explicit,
-        added_at: dates.came_at,
-        removed_at: dates.removed_at,
+    fn id(&self) -> &str {
+        &self.id
     }
-}
 
-async fn credit<K>(conn: &mut Conn, mut rows: Vec<Row<TrackEntry, K>>) -> Result<Vec<Row<TrackEntry, K>>, StoreError> {
-    let ids = rows.iter().filter_map(|row| Some(row.entry.as_ref()?.id.as_str())).collect();
-    let mut credits = credits::of_tracks(conn, ids).await?;
-    for track in rows.iter_mut().filter_map(|row| row.entry.as_mut()) {
-        track.artists = credits.remove(&track.id).unwrap_or_default();
+    fn set_dates(&mut self, came_at: Option<DateTime<Utc>>, removed_at: Option<DateTime<Utc>>) {
+        (self.added_at, self.removed_at) = (came_at, removed_at);
     }
-    Ok(rows)
+
+    #[expect(private_interfaces, reason = "only the store loads them")]
+    async fn load(conn: &mut Conn, ids: Vec<&str>) -> Result<Vec<TrackEntry>, StoreError> {
+        let mut credits = credits::of_tracks(conn, ids.clone()).await?;
+        type Row = (String, String, Option<i32>, Option<bool>, Option<(String, String, Option<String>)>);
+        let rows: Vec<Row> = with_conn!(conn, |c| {
+            use tracks::{album_id, duration_ms, explicit, id, name, table};
+            let album = (albums::id, albums::name, albums::image_url).nullable();
+            let with_albums = table.left_join(albums::table.on(album_id.eq(albums::id.nullable())));
+            with_albums.filter(id.eq_any(ids)).select((id, name, duration_ms, explicit, album)).load(c).await
+        })?;
+        let entry = |(id, name, duration_ms, explicit, album): Row| TrackEntry {
+            artists: credits.remove(&id).unwrap_or_default(),
+            id,
+            name,
+            album: album.map(AlbumRef::from_row),
+            duration_ms,
+            explicit,
+            added_at: None,
+            removed_at: None,
+        };
+        Ok(rows.into_iter().map(entry).collect())
+    }
 }

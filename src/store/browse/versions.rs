@@ -4,7 +4,6 @@ use super::playlists::is_listed;
 use super::{ListPage, Row, Walk, gather};
 use crate::model::AccountId;
 use crate::store::schema::{playlist_changes, playlist_versions};
-use crate::store::types::At;
 use crate::store::{Conn, Store, StoreError, with_conn};
 use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods, QueryDsl, Queryable};
@@ -47,7 +46,7 @@ pub struct VersionChange {
 struct VersionRow {
     id: i64,
     snapshot_id: Option<String>,
-    seen_at: At,
+    seen_at: DateTime<Utc>,
     is_first: bool,
     items_added: i64,
     items_removed: i64,
@@ -113,7 +112,7 @@ fn entry(row: VersionRow, changes: Vec<VersionChange>) -> VersionEntry {
     VersionEntry {
         id: row.id,
         snapshot_id: row.snapshot_id,
-        seen_at: row.seen_at.into(),
+        seen_at: row.seen_at,
         is_first: row.is_first,
         items_added: row.items_added,
         items_removed: row.items_removed,

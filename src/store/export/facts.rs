@@ -85,30 +85,29 @@ pub(super) struct Known {
 pub(super) type Artists = HashMap<String, Shared<ArtistLink>>;
 
 type TrackRow = (
-    (i64, Option<String>, String, Option<String>, Option<i32>),
+    (Option<String>, String, Option<String>, Option<i32>),
     (Option<i32>, Option<i32>, Option<bool>, Option<String>, String),
 );
-type AlbumRow = ((i64, String, Option<String>, Option<String>), (Option<i32>, Option<String>, Option<String>));
-/// The place of what is credited in its list, the place of the artist among those, and the artist.
-type CreditRow = (i64, i64, String);
+type AlbumRow = (String, Option<String>, Option<String>, Option<i32>, Option<String>, Option<String>);
 
 /// Loads `$columns` of `$joined`, with the place in `$ids` that each row belongs to. SQLite goes through the list in its
 /// order, and PostgreSQL as it likes.
 macro_rules! look_up {
-    ($conn:expr, $types:ty, $ids:expr, $columns:literal, $joined:literal) => {{
-        let ids: &[&str] = $ids;
+    ($conn:expr, $types:ty, $ids:expr, $columns:literal, $joined:expr) => {{
+        let (ids, joined): (&[&str], &str) = ($ids, $joined);
         match $conn {
+            _ if ids.is_empty() => Ok(Vec::new()),
             Conn::Sqlite(c) => {
                 let list = serde_json::to_string(ids).expect("texts are JSON");
-                let query = sql::<$types>(concat!("SELECT j.key, ", $columns, " FROM json_each("))
+                let query = sql::<(BigInt, $types)>(concat!("SELECT j.key, ", $columns, " FROM json_each("))
                     .bind::<Text, _>(list)
-                    .sql(concat!(") AS j CROSS JOIN ", $joined));
+                    .sql(&format!(") AS j CROSS JOIN {joined}"));
                 c.spawn_blocking(move |c| diesel::RunQueryDsl::load(query, c)).await
             }
             Conn::Pg(c) => {
-                let query = sql::<$types>(concat!("SELECT j.key - 1, ", $columns, " FROM unnest("))
+                let query = sql::<(BigInt, $types)>(concat!("SELECT j.key - 1, ", $columns, " FROM unnest("))
                     .bind::<Array<Text>, _>(ids)
-                    .sql(concat!(") WITH ORDINALITY AS j (value, key) JOIN ", $joined));
+                    .sql(&format!(") WITH ORDINALITY AS j (value, key) JOIN {joined}"));
                 query.load(&mut **c).await
             }
         }
@@ -119,101 +118,72 @@ impl Export {
     /// What is known of each of these tracks, in their order.
     pub(super) async fn tracks_of(&mut self, ids: &[&str]) -> Result<Vec<Option<Known>>, StoreError> {
         type Types = (
-            (BigInt, Nullable<Text>, Text, Nullable<Text>, Nullable<Integer>),
+            (Nullable<Text>, Text, Nullable<Text>, Nullable<Integer>),
             (Nullable<Integer>, Nullable<Integer>, Nullable<Bool>, Nullable<Text>, Text),
         );
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let rows: Vec<TrackRow> = look_up!(
+        let rows: Vec<(i64, TrackRow)> = look_up!(
             &mut self.conn,
             Types,
             ids,
             "t.uri, t.name, t.album_id, t.disc_number, t.track_number, t.duration_ms, t.explicit, t.isrc, t.source",
             "tracks t ON t.id = j.value"
         )?;
-        let credits: Vec<CreditRow> = look_up!(
-            &mut self.conn,
-            (BigInt, BigInt, Text),
-            ids,
-            "c.position, c.artist_id",
-            "track_artists c ON c.track_id = j.value"
-        )?;
-        let mut artists = self.credited(ids.len(), credits).await?;
+        let mut artists = self.credited(ids, "track_artists c ON c.track_id = j.value").await?;
         let mut places: HashMap<&str, usize> = HashMap::new();
         let mut albums: Vec<&str> = Vec::new();
-        for id in rows.iter().filter_map(|((_, _, _, album_id, _), _)| album_id.as_deref()) {
+        for id in rows.iter().filter_map(|(_, ((_, _, album_id, _), _))| album_id.as_deref()) {
             places.entry(id).or_insert_with(|| {
                 albums.push(id);
                 albums.len() - 1
             });
         }
         let albums = self.albums_of(&albums).await?;
-        let mut known: Vec<Option<Known>> = ids.iter().map(|_| None).collect();
-        for ((place, uri, name, album_id, disc_number), (track_number, duration_ms, explicit, isrc, source)) in &rows {
-            let place = usize::try_from(*place).unwrap_or(usize::MAX);
-            let Some(slot) = known.get_mut(place) else { continue };
-            let album = album_id.as_deref().and_then(|id| albums[places[id]].clone());
+        let known = |place: usize, row: &TrackRow| {
+            let ((uri, name, album_id, disc_number), (track_number, duration_ms, explicit, isrc, source)) = row;
             let facts = TrackFacts {
                 id: Some(ids[place].to_owned()),
                 name: Some(name.clone()).filter(|name| !name.is_empty()),
                 artists: std::mem::take(&mut artists[place]),
-                album,
+                album: album_id.as_deref().and_then(|id| albums[places[id]].clone()),
                 disc_number: *disc_number,
                 track_number: *track_number,
                 duration_ms: *duration_ms,
                 explicit: *explicit,
                 isrc: isrc.clone(),
             };
-            *slot = Some(Known { facts, uri: uri.clone(), is_of_api: source == "api" });
-        }
-        Ok(known)
+            Known { facts, uri: uri.clone(), is_of_api: source == "api" }
+        };
+        Ok(in_places(ids.len(), rows.iter().map(|(place, row)| (*place, row)), known))
     }
 
     /// What is known of each of these albums, in their order.
     pub(super) async fn albums_of(&mut self, ids: &[&str]) -> Result<Vec<Option<Shared<AlbumFacts>>>, StoreError> {
-        type Types =
-            ((BigInt, Text, Nullable<Text>, Nullable<Text>), (Nullable<Integer>, Nullable<Text>, Nullable<Text>));
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let rows: Vec<AlbumRow> = look_up!(
+        type Types = (Text, Nullable<Text>, Nullable<Text>, Nullable<Integer>, Nullable<Text>, Nullable<Text>);
+        let rows: Vec<(i64, AlbumRow)> = look_up!(
             &mut self.conn,
             Types,
             ids,
             "b.name, b.album_type, b.release_date, b.total_tracks, b.upc, b.image_url",
             "albums b ON b.id = j.value"
         )?;
-        let credits: Vec<CreditRow> = look_up!(
-            &mut self.conn,
-            (BigInt, BigInt, Text),
-            ids,
-            "c.position, c.artist_id",
-            "album_artists c ON c.album_id = j.value"
-        )?;
-        let mut artists = self.credited(ids.len(), credits).await?;
-        let mut known: Vec<Option<Shared<AlbumFacts>>> = ids.iter().map(|_| None).collect();
-        for ((place, name, album_type, release_date), (total_tracks, upc, image_url)) in rows {
-            let place = usize::try_from(place).unwrap_or(usize::MAX);
-            let Some(slot) = known.get_mut(place) else { continue };
+        let mut artists = self.credited(ids, "album_artists c ON c.album_id = j.value").await?;
+        let known = |place: usize, row: AlbumRow| {
+            let (name, album_type, release_date, total_tracks, upc, image_url) = row;
             let artists = std::mem::take(&mut artists[place]);
             let id = ids[place].to_owned();
-            let facts = AlbumFacts { id, name, artists, album_type, release_date, total_tracks, upc, image_url };
-            *slot = Some(facts.into());
-        }
-        Ok(known)
+            AlbumFacts { id, name, artists, album_type, release_date, total_tracks, upc, image_url }.into()
+        };
+        Ok(in_places(ids.len(), rows, known))
     }
 
-    /// The artists of each of `len` tracks or albums.
-    async fn credited(
-        &mut self,
-        len: usize,
-        mut credits: Vec<CreditRow>,
-    ) -> Result<Vec<Vec<Shared<ArtistLink>>>, StoreError> {
-        credits.sort_unstable_by_key(|(place, position, _)| (*place, *position));
-        self.learn(credits.iter().map(|(_, _, artist)| artist.as_str())).await?;
-        let mut credited: Vec<Vec<Shared<ArtistLink>>> = (0..len).map(|_| Vec::new()).collect();
-        for (place, _, artist) in &credits {
+    /// The artists of each of these tracks or albums.
+    async fn credited(&mut self, ids: &[&str], joined: &str) -> Result<Vec<Vec<Shared<ArtistLink>>>, StoreError> {
+        let mut credits: Vec<(i64, (i64, String))> =
+            look_up!(&mut self.conn, (BigInt, Text), ids, "c.position, c.artist_id", joined)?;
+        credits.sort_unstable_by_key(|(place, (position, _))| (*place, *position));
+        self.learn(credits.iter().map(|(_, (_, artist))| artist.as_str())).await?;
+        let mut credited: Vec<Vec<Shared<ArtistLink>>> = (0..ids.len()).map(|_| Vec::new()).collect();
+        for (place, (_, artist)) in &credits {
             let place = usize::try_from(*place).unwrap_or(usize::MAX);
             if let (Some(slot), Some(artist)) = (credited.get_mut(place), self.artists.get(artist)) {
                 slot.push(artist.clone());
@@ -230,11 +200,8 @@ impl Export {
         let mut unknown: Vec<&str> = ids.filter(|id| !self.artists.contains_key(*id)).collect();
         unknown.sort_unstable();
         unknown.dedup();
-        if unknown.is_empty() {
-            return Ok(());
-        }
         let found: Vec<(i64, String)> =
-            look_up!(&mut self.conn, (BigInt, Text), &unknown, "a.name", "artists a ON a.id = j.value")?;
+            look_up!(&mut self.conn, Text, &unknown, "a.name", "artists a ON a.id = j.value")?;
         for (place, name) in found {
             if let Some(id) = usize::try_from(place).ok().and_then(|place| unknown.get(place)) {
                 self.artists.insert((*id).to_owned(), ArtistLink { id: (*id).to_owned(), name }.into());
@@ -242,4 +209,20 @@ impl Export {
         }
         Ok(())
     }
+}
+
+/// What is made of each row, at the place that it has.
+fn in_places<R, T>(
+    len: usize,
+    rows: impl IntoIterator<Item = (i64, R)>,
+    mut make: impl FnMut(usize, R) -> T,
+) -> Vec<Option<T>> {
+    let mut placed: Vec<Option<T>> = (0..len).map(|_| None).collect();
+    for (place, row) in rows {
+        let place = usize::try_from(place).unwrap_or(usize::MAX);
+        if let Some(slot) = placed.get_mut(place) {
+            *slot = Some(make(place, row));
+        }
+    }
+    placed
 }

@@ -65,7 +65,7 @@ struct Row {
     stream: StreamColumns,
     /// Where the API tells of it, too.
     #[diesel(sql_type = Nullable<Instant>)]
-    told_at: Option<At>,
+    told_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Text>)]
     context_uri: Option<String>,
 }
@@ -120,7 +120,7 @@ impl Export {
         since: Option<DateTime<Utc>>,
         after: Option<&ListenLine>,
     ) -> Result<Vec<ListenLine>, StoreError> {
-        type Row = (At, String, Option<String>, Option<i32>, Option<String>);
+        type Row = (DateTime<Utc>, String, Option<String>, Option<i32>, Option<String>);
         let (at, mark) = match after {
             Some(ListenLine { ended_at, key: ListenKey::Play(uri), .. }) => (At::from(*ended_at), uri.as_str()),
             _ => (At::from(since.unwrap_or(DateTime::UNIX_EPOCH)), ""),
@@ -141,8 +141,8 @@ impl Export {
         let ids: Vec<&str> = page.iter().filter_map(|(_, _, id, ..)| id.as_deref()).collect();
         let mut known = self.tracks_of(&ids).await?.into_iter();
         let line = |(at, uri, id, ms_played, context_uri): Row| ListenLine {
-            ended_at: at.into(),
-            played_at: Some(at.into()),
+            ended_at: at,
+            played_at: Some(at),
             ms_played: ms_played.map(i64::from),
             kind: if uri.starts_with("spotify:episode:") { "episode" } else { "track" }.to_owned(),
             uri: Some(uri.clone()),
@@ -159,9 +159,9 @@ impl Export {
 fn line(row: Row, track: TrackFacts) -> ListenLine {
     let stream = row.stream;
     ListenLine {
-        started_at: Some(stream.started_at.into()),
-        ended_at: stream.ended_at.into(),
-        played_at: row.told_at.map(DateTime::from),
+        started_at: Some(stream.started_at),
+        ended_at: stream.ended_at,
+        played_at: row.told_at,
         ms_played: Some(stream.ms_played),
         kind: stream.kind,
         uri: stream.uri,

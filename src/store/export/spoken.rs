@@ -1,162 +1,94 @@
 //! Saved shows, episodes and audiobooks as they go out: one kind of row for all three.
 
 use super::{Export, PAGE_LEN};
-use crate::model::AccountId;
-use crate::store::StoreError;
-use crate::store::schema::{audiobooks, episodes, saved_audiobooks, saved_episodes, saved_shows, shows};
-use crate::store::types::At;
+use crate::model::{AccountId, EntityType};
+use crate::store::membership::table_of;
+use crate::store::types::{At, Instant};
+use crate::store::{StoreError, with_conn};
 use chrono::{DateTime, Utc};
-use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable};
+use diesel::sql_types::{Bool, Integer, Nullable, Text};
+use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
 
 /// A saved show, episode or audiobook.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, QueryableByName, Serialize)]
 pub struct SpokenLine {
+    #[diesel(sql_type = Nullable<Instant>)]
     pub added_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Text)]
     pub id: String,
+    #[diesel(sql_type = Text)]
     pub name: String,
     /// The publisher of a show, the show of an episode, the authors of an audiobook.
+    #[diesel(sql_type = Nullable<Text>)]
     pub creator: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
     pub description: Option<String>,
+    #[diesel(sql_type = Nullable<Bool>)]
     pub explicit: Option<bool>,
+    #[diesel(sql_type = Nullable<Integer>)]
     pub duration_ms: Option<i32>,
     /// Episodes of a show, chapters of an audiobook.
+    #[diesel(sql_type = Nullable<Integer>)]
     pub total_parts: Option<i32>,
+    #[diesel(sql_type = Nullable<Text>)]
     pub release_date: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
     pub image_url: Option<String>,
 }
 
-#[derive(Debug, Queryable)]
-struct Row {
-    id: String,
-    added_at: Option<At>,
-    name: String,
-    creator: Option<String>,
-    description: Option<String>,
-    explicit: Option<bool>,
-    number: Option<i32>,
-    image_url: Option<String>,
-}
-
-impl Row {
-    fn line(self) -> SpokenLine {
-        let Row { id, added_at, name, creator, description, explicit, number, image_url } = self;
-        SpokenLine {
-            added_at: added_at.map(DateTime::from),
-            id,
-            name,
-            creator,
-            description,
-            explicit,
-            duration_ms: None,
-            total_parts: number,
-            release_date: None,
-            image_url,
+/// What tells the columns of an entity type from those of the others.
+fn columns(entity: EntityType) -> &'static str {
+    match entity {
+        EntityType::Episodes => {
+            "(SELECT s.name FROM shows s WHERE s.id = i.show_id) AS creator, i.duration_ms AS duration_ms, \
+             CAST(NULL AS INTEGER) AS total_parts, i.release_date AS release_date"
+        }
+        EntityType::Audiobooks => {
+            "i.authors AS creator, CAST(NULL AS INTEGER) AS duration_ms, i.total_chapters AS total_parts, \
+             CAST(NULL AS TEXT) AS release_date"
+        }
+        _ => {
+            "i.publisher AS creator, CAST(NULL AS INTEGER) AS duration_ms, i.total_episodes AS total_parts, \
+             CAST(NULL AS TEXT) AS release_date"
         }
     }
 }
 
-fn mark(after: Option<&SpokenLine>) -> Option<(Option<At>, &str)> {
-    after.map(|line| (line.added_at.map(At::from), line.id.as_str()))
-}
-
 impl Export {
-    pub async fn shows(
+    /// Saved shows, episodes or audiobooks, newest first and those without a date last; those that go on behind `after`.
+    pub async fn spoken(
         &mut self,
+        entity: EntityType,
         account: AccountId,
         since: Option<DateTime<Utc>>,
         after: Option<&SpokenLine>,
     ) -> Result<Vec<SpokenLine>, StoreError> {
-        let page: Vec<Row> = newest_first!(
-            &mut self.conn,
-            saved_shows::table
-                .inner_join(shows::table.on(shows::id.eq(saved_shows::show_id)))
-                .filter(saved_shows::account_id.eq(account.0))
-                .filter(saved_shows::removed_at.is_null()),
-            saved_shows::added_at,
-            saved_shows::show_id,
-            (
-                shows::id,
-                saved_shows::added_at,
-                shows::name,
-                shows::publisher,
-                shows::description,
-                shows::explicit,
-                shows::total_episodes,
-                shows::image_url,
-            ),
-            mark(after),
-            since.map(At::from)
+        let ((table, item_id), columns) = (table_of(entity), columns(entity));
+        let select = format!(
+            "SELECT m.added_at AS added_at, i.id AS id, i.name AS name, {columns}, i.description AS description, \
+             i.explicit AS explicit, i.image_url AS image_url FROM {table} m JOIN {entity} i ON i.id = m.{item_id} \
+             WHERE m.account_id = {} AND m.removed_at IS NULL",
+            account.0
         );
-        Ok(page.into_iter().map(Row::line).collect())
-    }
-
-    pub async fn episodes(
-        &mut self,
-        account: AccountId,
-        since: Option<DateTime<Utc>>,
-        after: Option<&SpokenLine>,
-    ) -> Result<Vec<SpokenLine>, StoreError> {
-        let page: Vec<(Row, Option<String>)> = newest_first!(
-            &mut self.conn,
-            saved_episodes::table
-                .inner_join(episodes::table.on(episodes::id.eq(saved_episodes::episode_id)))
-                .left_join(shows::table.on(episodes::show_id.eq(shows::id.nullable())))
-                .filter(saved_episodes::account_id.eq(account.0))
-                .filter(saved_episodes::removed_at.is_null()),
-            saved_episodes::added_at,
-            saved_episodes::episode_id,
-            (
-                (
-                    episodes::id,
-                    saved_episodes::added_at,
-                    episodes::name,
-                    shows::name.nullable(),
-                    episodes::description,
-                    episodes::explicit,
-                    episodes::duration_ms,
-                    episodes::image_url,
-                ),
-                episodes::release_date,
-            ),
-            mark(after),
-            since.map(At::from)
-        );
-        let line = |(row, release_date): (Row, Option<String>)| {
-            let line = row.line();
-            SpokenLine { duration_ms: line.total_parts, total_parts: None, release_date, ..line }
-        };
-        Ok(page.into_iter().map(line).collect())
-    }
-
-    pub async fn audiobooks(
-        &mut self,
-        account: AccountId,
-        since: Option<DateTime<Utc>>,
-        after: Option<&SpokenLine>,
-    ) -> Result<Vec<SpokenLine>, StoreError> {
-        let page: Vec<Row> = newest_first!(
-            &mut self.conn,
-            saved_audiobooks::table
-                .inner_join(audiobooks::table.on(audiobooks::id.eq(saved_audiobooks::audiobook_id)))
-                .filter(saved_audiobooks::account_id.eq(account.0))
-                .filter(saved_audiobooks::removed_at.is_null()),
-            saved_audiobooks::added_at,
-            saved_audiobooks::audiobook_id,
-            (
-                audiobooks::id,
-                saved_audiobooks::added_at,
-                audiobooks::name,
-                audiobooks::authors,
-                audiobooks::description,
-                audiobooks::explicit,
-                audiobooks::total_chapters,
-                audiobooks::image_url,
-            ),
-            mark(after),
-            since.map(At::from)
-        );
-        Ok(page.into_iter().map(Row::line).collect())
+        let mut page: Vec<SpokenLine> = Vec::new();
+        if after.is_none_or(|line| line.added_at.is_some()) {
+            let at = after.and_then(|line| line.added_at).map_or(At::end_of_time(), At::from).literal();
+            let since = At::from(since.unwrap_or(DateTime::UNIX_EPOCH)).literal();
+            let dated = format!(
+                "{select} AND m.added_at >= {since} AND m.added_at <= {at} AND (m.added_at < {at} OR m.{item_id} < $1) \
+                 ORDER BY m.added_at DESC, m.{item_id} DESC LIMIT {PAGE_LEN}"
+            );
+            let id = after.map_or("", |line| &line.id);
+            page = with_conn!(&mut self.conn, |c| sql_query(dated).bind::<Text, _>(id).load(c).await)?;
+        }
+        if page.is_empty() && since.is_none() {
+            let undated =
+                format!("{select} AND m.added_at IS NULL AND m.{item_id} > $1 ORDER BY m.{item_id} LIMIT {PAGE_LEN}");
+            let id = after.filter(|line| line.added_at.is_none()).map_or("", |line| &line.id);
+            page = with_conn!(&mut self.conn, |c| sql_query(undated).bind::<Text, _>(id).load(c).await)?;
+        }
+        Ok(page)
     }
 }

@@ -16,9 +16,9 @@ pub(super) struct StreamColumns {
     #[diesel(sql_type = BigInt)]
     pub id: i64,
     #[diesel(sql_type = Instant)]
-    pub started_at: At,
+    pub started_at: DateTime<Utc>,
     #[diesel(sql_type = Instant)]
-    pub ended_at: At,
+    pub ended_at: DateTime<Utc>,
     #[diesel(sql_type = BigInt)]
     pub ms_played: i64,
     #[diesel(sql_type = Text)]
@@ -44,7 +44,7 @@ struct Row {
     #[diesel(embed)]
     stream: StreamColumns,
     #[diesel(sql_type = Instant)]
-    logged_at: At,
+    logged_at: DateTime<Utc>,
     #[diesel(sql_type = BigInt)]
     digest: i64,
     #[diesel(sql_type = Nullable<Text>)]
@@ -82,7 +82,7 @@ impl Export {
             account.0
         );
         let rows: Vec<Row> = with_conn!(&mut self.conn, |c| sql_query(sql).load(c).await)?;
-        let last = rows.as_slice().last().map(|row| (DateTime::from(row.logged_at), row.stream.id));
+        let last = rows.as_slice().last().map(|row| (row.logged_at, row.stream.id));
         Ok((rows.into_iter().map(stream).collect(), last))
     }
 }
@@ -90,12 +90,12 @@ impl Export {
 fn stream(row: Row) -> Stream {
     let StreamColumns { id: _, started_at, ended_at, ms_played, kind, uri, name, creator, collection, .. } = row.stream;
     Stream {
-        logged_at: row.logged_at.into(),
+        logged_at: row.logged_at,
         digest: row.digest,
-        started_at: started_at.into(),
-        ended_at: ended_at.into(),
+        started_at,
+        ended_at,
         ms_played,
-        kind: StreamKind::ALL.into_iter().find(|one| one.as_str() == kind).unwrap_or(StreamKind::Unknown),
+        kind: StreamKind::of_word(&kind).unwrap_or(StreamKind::Unknown),
         uri,
         name,
         creator,
@@ -109,6 +109,6 @@ fn stream(row: Row) -> Stream {
         incognito: row.stream.incognito,
         platform: row.platform,
         country: row.country,
-        origin: if row.origin == "account" { StreamOrigin::Account } else { StreamOrigin::Extended },
+        origin: StreamOrigin::of_word(&row.origin).unwrap_or(StreamOrigin::Extended),
     }
 }

@@ -1,9 +1,6 @@
 //! The tables of runs, their batches and remainders, and of what was sent.
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
-
+tables! {
     sync_states (id) {
         id -> BigInt,
         account_id -> BigInt,
@@ -27,11 +24,6 @@ diesel::table! {
         owner_label -> Nullable<Text>,
         next_run_at -> Nullable<Instant>,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     sync_batches (id) {
         id -> BigInt,
@@ -51,11 +43,6 @@ diesel::table! {
         duration_ms -> BigInt,
         committed_at -> Instant,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     held_removals (account_id, entity_type, playlist_id, item_id) {
         account_id -> BigInt,
@@ -66,11 +53,6 @@ diesel::table! {
         is_counted -> Bool,
         is_confirmed -> Bool,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     sync_gaps (id) {
         id -> BigInt,
@@ -85,11 +67,6 @@ diesel::table! {
         since -> Instant,
         healed_at -> Nullable<Instant>,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     sync_seen (account_id, entity_type, pass, item_id) {
         account_id -> BigInt,
@@ -97,11 +74,6 @@ diesel::table! {
         pass -> BigInt,
         item_id -> Text,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     sync_odd_items (account_id, entity_type, playlist_id, position) {
         account_id -> BigInt,
@@ -113,11 +85,6 @@ diesel::table! {
         uri -> Nullable<Text>,
         seen_at -> Instant,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     rate_limits (family) {
         family -> Text,
@@ -134,11 +101,14 @@ diesel::table! {
         probe_by -> Nullable<Text>,
         probe_until -> Nullable<Instant>,
     }
-}
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
+    cooldowns (id) {
+        id -> BigInt,
+        family -> Text,
+        class -> Text,
+        began_at -> Instant,
+        ends_at -> Instant,
+    }
 
     gate_processes (owner) {
         owner -> Text,
@@ -152,11 +122,6 @@ diesel::table! {
         has_block -> Bool,
         answered -> Text,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     request_ledger (family, started_at) {
         family -> Text,
@@ -164,11 +129,6 @@ diesel::table! {
         requests -> BigInt,
         refusals -> BigInt,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     nodes (id) {
         id -> Text,
@@ -181,11 +141,6 @@ diesel::table! {
         seen_at -> Instant,
         holds_until -> Instant,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     orders (id) {
         id -> BigInt,

@@ -1,9 +1,6 @@
 //! The tables of what happened, for those who follow it.
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
-
+tables! {
     outbox (seq) {
         seq -> BigInt,
         account_id -> BigInt,
@@ -12,11 +9,6 @@ diesel::table! {
         noted_at -> Instant,
         once -> Nullable<Text>,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     feed_positions (name) {
         name -> Text,

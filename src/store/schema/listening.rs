@@ -1,9 +1,6 @@
 //! What a person's own data export says.
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
-
+tables! {
     imports (id) {
         id -> BigInt,
         account_id -> BigInt,
@@ -14,11 +11,6 @@ diesel::table! {
         streams_new -> BigInt,
         played_at_is -> Nullable<Text>,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     streams (id) {
         id -> BigInt,

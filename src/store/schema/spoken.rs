@@ -1,9 +1,6 @@
 //! The tables of what is spoken, and of who has saved it.
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
-
+tables! {
     shows (id) {
         id -> Text,
         name -> Text,
@@ -16,11 +13,6 @@ diesel::table! {
         fetched_at -> Instant,
         rev -> BigInt,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     episodes (id) {
         id -> Text,
@@ -35,11 +27,6 @@ diesel::table! {
         fetched_at -> Instant,
         rev -> BigInt,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     audiobooks (id) {
         id -> Text,
@@ -55,11 +42,6 @@ diesel::table! {
         fetched_at -> Instant,
         rev -> BigInt,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     saved_shows (account_id, show_id) {
         account_id -> BigInt,
@@ -68,11 +50,6 @@ diesel::table! {
         removed_at -> Nullable<Instant>,
         rev -> BigInt,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     saved_episodes (account_id, episode_id) {
         account_id -> BigInt,
@@ -81,11 +58,6 @@ diesel::table! {
         removed_at -> Nullable<Instant>,
         rev -> BigInt,
     }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Instant;
 
     saved_audiobooks (account_id, audiobook_id) {
         account_id -> BigInt,

@@ -16,6 +16,7 @@ pub(super) use pairs::{apply as apply_pairs, known as known_streams};
 pub use remove::{Removed, RemovedImports};
 pub(super) use remove::{remove, stand_alone};
 
+use super::by_sql::{count, execute};
 use super::schema::{imports, plays, streams};
 use super::types::{At, Words};
 use super::upsert::upsert;
@@ -27,7 +28,7 @@ pub(super) use catalogue::TRACK;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::{count_star, max, min, sql};
 use diesel::sql_types::{BigInt, Nullable};
-use diesel::{ExpressionMethods, QueryDsl, QueryableByName, sql_query};
+use diesel::{ExpressionMethods, QueryDsl, sql_query};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use rows::{ExportPlayRow, StreamRow};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -105,14 +106,6 @@ pub struct ImportOutcome {
     pub whole: Option<(DateTime<Utc>, DateTime<Utc>)>,
 }
 
-#[derive(QueryableByName)]
-struct Sum {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    sum: Option<i64>,
-}
-
 impl Store {
     /// Begins an import. A dry one is one transaction that is undone: others who write wait for its end.
     pub async fn begin_import(
@@ -160,7 +153,7 @@ impl Store {
 
     /// The imports of an account, the latest last.
     pub async fn imports(&self, account: AccountId) -> Result<Vec<ImportEntry>, StoreError> {
-        type Row = (i64, At, Option<At>, i64, i64);
+        type Row = (i64, DateTime<Utc>, Option<DateTime<Utc>>, i64, i64);
         let rows: Vec<Row> = with_conn!(&mut self.connect().await?, |c| {
             use imports::{account_id, files, finished_at, id, started_at, streams_new, table};
             let theirs = table.filter(account_id.eq(account.0)).order(id);
@@ -168,8 +161,8 @@ impl Store {
         })?;
         let entry = |(id, started_at, finished_at, files, streams): Row| ImportEntry {
             id,
-            started_at: started_at.into(),
-            finished_at: finished_at.map(DateTime::from),
+            started_at,
+            finished_at,
             files: files.unsigned_abs(),
             streams: streams.unsigned_abs(),
         };
@@ -178,10 +171,7 @@ impl Store {
 
     /// Whether anything was imported for an account.
     pub async fn num_streams(&self, account: AccountId) -> Result<u64, StoreError> {
-        let count: i64 = with_conn!(&mut self.connect().await?, |c| {
-            streams::table.filter(streams::account_id.eq(account.0)).select(count_star()).first(c).await
-        })?;
-        Ok(count.unsigned_abs())
+        count(&mut self.connect().await?, &format!("streams WHERE account_id = {}", account.0)).await
     }
 }
 
@@ -242,10 +232,7 @@ impl StreamImport {
                 from.literal(),
                 to.literal()
             );
-            let num_theirs =
-                format!("SELECT count(*) AS count, CAST(NULL AS BIGINT) AS sum FROM streams a WHERE {theirs}");
-            let Sum { count, .. } = with_conn!(conn, |c| sql_query(num_theirs).get_result(c).await)?;
-            if count == 0 {
+            if count(conn, &format!("streams a WHERE {theirs}")).await? == 0 {
                 return Ok(0);
             }
             let plays = format!(
@@ -307,24 +294,22 @@ impl StreamImport {
                 })?;
                 let sum = match outcome.whole {
                     Some((from, to)) => {
-                        let sql = format!(
-                            "SELECT count(*) AS count, CAST(sum(ms_played) AS BIGINT) AS sum FROM streams \
-                             WHERE account_id = {} AND logged_at BETWEEN {} AND {}",
-                            account.0,
-                            At::from(from).literal(),
-                            At::from(to).literal()
-                        );
-                        Some(with_conn!(conn, |c| sql_query(sql).get_result::<Sum>(c).await)?)
+                        let sum = sql::<Nullable<BigInt>>("CAST(sum(ms_played) AS BIGINT)");
+                        let sum: (i64, Option<i64>) = with_conn!(conn, |c| {
+                            use streams::{account_id, logged_at, table};
+                            let theirs = table.filter(account_id.eq(account.0));
+                            let theirs = theirs.filter(logged_at.between(At::from(from), At::from(to)));
+                            theirs.select((count_star(), sum)).get_result(c).await
+                        })?;
+                        sum
                     }
-                    None => None,
+                    None => (0, None),
                 };
                 Ok((num_closed, sum))
             })
             .await?;
         finished.num_gaps_closed = num_gaps_closed;
-        if let Some(Sum { count, sum }) = sum {
-            (finished.num_held, finished.ms_played) = (count.unsigned_abs(), sum.unwrap_or(0).unsigned_abs());
-        }
+        (finished.num_held, finished.ms_played) = (sum.0.unsigned_abs(), sum.1.unwrap_or(0).unsigned_abs());
         if self.is_dry {
             self.conn.rollback().await?;
         } else {
@@ -462,8 +447,4 @@ async fn settle_some(conn: &mut Conn, account: AccountId) -> Result<u64, StoreEr
     );
     execute(conn, insert).await?;
     execute(conn, format!("UPDATE streams SET played_at = ended_at WHERE {bounded}")).await
-}
-
-async fn execute(conn: &mut Conn, sql: String) -> Result<u64, StoreError> {
-    Ok(with_conn!(conn, |c| sql_query(sql).execute(c).await)? as u64)
 }

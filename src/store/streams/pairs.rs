@@ -3,12 +3,13 @@
 //! The play keeps its moment, which is the API's, and learns how long it was played. The stream notes the play; a play that
 //! had been made of the stream alone goes, since there is the API's in its place.
 
-use super::{StreamImport, catalogue::TRACK, execute};
+use super::{StreamImport, catalogue::TRACK};
 use crate::model::stream::{AFTER_END, BEFORE_START, HeardAt, LONGEST_PAUSE, Meaning, StreamPair, ToldAt, TrackKeys};
 use crate::model::{AccountId, KnownPlays, PlayKey, PlaysPage};
+use crate::store::by_sql::execute;
 use crate::store::pairing::is_alone;
 use crate::store::schema::{imports, plays, streams};
-use crate::store::types::At;
+use crate::store::types::{At, Instant};
 use crate::store::{Conn, StoreError, heard, runs, with_conn};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::max;
@@ -28,8 +29,8 @@ const SLACK: TimeDelta = TimeDelta::milliseconds(59_999);
 
 #[derive(QueryableByName)]
 struct ToldRow {
-    #[diesel(sql_type = crate::store::types::Instant)]
-    played_at: At,
+    #[diesel(sql_type = Instant)]
+    played_at: DateTime<Utc>,
     #[diesel(sql_type = Text)]
     track_uri: String,
     #[diesel(sql_type = Nullable<Text>)]
@@ -46,12 +47,12 @@ struct ToldRow {
 struct HeardRow {
     #[diesel(sql_type = BigInt)]
     id: i64,
-    #[diesel(sql_type = crate::store::types::Instant)]
-    logged_at: At,
-    #[diesel(sql_type = crate::store::types::Instant)]
-    started_at: At,
-    #[diesel(sql_type = crate::store::types::Instant)]
-    ended_at: At,
+    #[diesel(sql_type = Instant)]
+    logged_at: DateTime<Utc>,
+    #[diesel(sql_type = Instant)]
+    started_at: DateTime<Utc>,
+    #[diesel(sql_type = Instant)]
+    ended_at: DateTime<Utc>,
     #[diesel(sql_type = BigInt)]
     ms_played: i64,
     #[diesel(sql_type = Text)]
@@ -86,8 +87,8 @@ impl StreamImport {
         );
         let mut rows: Vec<ToldRow> = with_conn!(&mut self.conn, |c| sql_query(sql).load(c).await)?;
         // Those of a season, so that no more of the streams around them are held at once than that.
-        if let Some(first) = rows.as_slice().first().map(|row| DateTime::<Utc>::from(row.played_at)) {
-            rows.truncate(rows.partition_point(|row| DateTime::<Utc>::from(row.played_at) <= first + SEASON));
+        if let Some(first) = rows.as_slice().first().map(|row| row.played_at) {
+            rows.truncate(rows.partition_point(|row| row.played_at <= first + SEASON));
         }
         // What shares a moment with the last one comes with the next ones.
         if rows.len() == limit
@@ -181,11 +182,10 @@ pub async fn known(
     page: &PlaysPage,
     known: &mut KnownPlays,
 ) -> Result<(), StoreError> {
-    let until: Option<At> = with_conn!(conn, |c| {
+    known.heard_until = with_conn!(conn, |c| {
         use streams::{account_id, logged_at, table};
         table.filter(account_id.eq(account.0)).select(max(logged_at)).get_result(c).await
     })?;
-    known.heard_until = until.map(DateTime::from);
     let (Some(oldest), Some(newest), Some(until)) = (page.oldest(), page.newest(), known.heard_until) else {
         return Ok(());
     };
@@ -256,11 +256,10 @@ fn told(row: ToldRow) -> ToldAt {
         names: names(&row.album_artist),
         other_names: names(&row.artist),
     };
-    ToldAt { key: (row.played_at.into(), row.track_uri), keys }
+    ToldAt { key: (row.played_at, row.track_uri), keys }
 }
 
 fn heard(row: HeardRow) -> HeardAt {
-    let millis = |at: At| DateTime::<Utc>::from(at).timestamp_millis();
     let title = row.title.as_deref().unwrap_or_default();
     let keys = row.uri.as_deref().map(|uri| TrackKeys {
         uri: TrackKeys::of_uri(uri),
@@ -268,12 +267,12 @@ fn heard(row: HeardRow) -> HeardAt {
         names: TrackKeys::of_names(title, row.creator.as_deref().unwrap_or_default()),
         other_names: None,
     });
-    let exact = HeardAt::exact(row.id, millis(row.started_at), millis(row.ended_at), keys);
+    let exact = HeardAt::exact(row.id, row.started_at.timestamp_millis(), row.ended_at.timestamp_millis(), keys);
     let slack = if row.origin == "account" { SLACK.num_milliseconds() } else { 0 };
     HeardAt {
         latest_start: exact.start + slack,
         latest_end: exact.end + slack,
-        logged: millis(row.logged_at),
+        logged: row.logged_at.timestamp_millis(),
         ms_played: row.ms_played,
         ..exact
     }

@@ -1,19 +1,11 @@
 //! Takes back what imports brought: their streams, the plays that were made of them, the lengths that plays of the API
 //! learned from them, the gaps that they closed, and tracks that nothing else mentions.
 
-use super::{execute, settle_some};
+use super::settle_some;
 use crate::model::{AccountId, LOCAL};
+use crate::store::by_sql::{count, execute};
 use crate::store::pairing::is_paired;
-use crate::store::{Conn, Store, StoreError, heard, runs, with_conn};
-use diesel::sql_types::BigInt;
-use diesel::{QueryableByName, sql_query};
-use diesel_async::RunQueryDsl;
-
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-}
+use crate::store::{Conn, Store, StoreError, heard, runs};
 
 /// Which imports are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,10 +119,7 @@ pub(in crate::store) async fn stand_alone(conn: &mut Conn, account: AccountId) -
         "UPDATE streams SET played_at = NULL, played_uri = NULL, offset_ms = NULL WHERE offset_ms IS NOT NULL AND";
     execute(conn, format!("{lost} {theirs}")).await?;
     while settle_some(conn, account).await? > 0 {}
-    let count: Count = with_conn!(conn, |c| {
-        sql_query(format!("SELECT count(*) AS count FROM streams WHERE {theirs}")).get_result(c).await
-    })?;
-    Ok(count.count.unsigned_abs())
+    count(conn, &format!("streams WHERE {theirs}")).await
 }
 
 /// Tracks that only exports told of and that nothing mentions any more, with the albums and artists that were made for

@@ -2,9 +2,9 @@
 
 use crate::model::stream::Stream;
 use crate::store::types::{At, Words};
-use crate::store::upsert::upsert_row;
+use crate::store::upsert::upsert_rows;
 
-upsert_row! {
+upsert_rows! {
     /// A row of an export is there or not; it never changes.
     StreamRow<'a> in streams returning (logged_at: At, digest: i64) {
         account_id: i64 => Key,
@@ -31,9 +31,7 @@ upsert_row! {
         origin: &'static str => Once,
         played_at: Option<At> => Once,
     }
-}
 
-upsert_row! {
     /// A play that is made of a stream. Of two in one second the longer one counts.
     ExportPlayRow<'a> in plays {
         account_id: i64 => Key,
@@ -43,9 +41,7 @@ upsert_row! {
         ms_played: Option<i32> => Greatest,
         source: &'static str => Once,
     }
-}
 
-upsert_row! {
     /// A track that only an export mentions: whatever else comes along knows more.
     ExportTrackRow<'a> in tracks {
         id: Words<'a> => Key,
@@ -54,25 +50,19 @@ upsert_row! {
         fetched_at: At => Once,
         source: &'static str => Once,
     }
-}
 
-upsert_row! {
     ExportAlbumRow<'a> in albums {
         id: Words<'a> => Key,
         name: Words<'a> => Once,
         fetched_at: At => Once,
     }
-}
 
-upsert_row! {
     ExportArtistRow<'a> in artists {
         id: Words<'a> => Key,
         name: Words<'a> => Once,
         fetched_at: At => Once,
     }
-}
 
-upsert_row! {
     ExportCreditRow<'a> in track_artists {
         track_id: Words<'a> => Key,
         artist_id: Words<'a> => Once,

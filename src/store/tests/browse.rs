@@ -15,7 +15,7 @@ fn a_long_list_is_sorted_by_name_once_it_has_been_read_and_indexed() {
         fill(db).await;
         assert_eq!(db.store.index_names().await.unwrap(), Vec::<&str>::new(), "not while it is being read");
         let walk = Walk { after: None, is_descending: false, limit: 50 };
-        assert_eq!(db.store.tracks_by_name(&members, &walk).await.unwrap(), None);
+        assert_eq!(db.store.members_by_name::<TrackEntry>(&members, &walk).await.unwrap(), None);
 
         let complete = Checkpoint { is_complete: true, ..run.checkpoint.clone() };
         let end = Commit { checkpoint: complete, ..run.commit_of(Rows::Listing(vec![])) };
@@ -48,7 +48,7 @@ fn no_request_looks_at_more_than_it_may_and_all_are_looked_at_in_the_end() {
             loop {
                 num_requests += 1;
                 let ListPage { items, next }: ListPage<TrackEntry, DateKey> =
-                    db.store.tracks_by_date(&members, &walk).await.unwrap();
+                    db.store.members_by_date(&members, &walk).await.unwrap();
                 found.extend(items.into_iter().map(|track| track.name));
                 let Some(next) = next else { return (found, num_requests) };
                 walk.after = Some(next);
@@ -68,7 +68,7 @@ async fn all_by_name(db: &Db, members: &Members, is_descending: bool) -> Vec<Tra
     let mut walk: Walk<NameKey> = Walk { after: None, is_descending, limit: 200 };
     let mut shown = Vec::new();
     loop {
-        let page = db.store.tracks_by_name(members, &walk).await.unwrap().expect("it is indexed, or short");
+        let page = db.store.members_by_name(members, &walk).await.unwrap().expect("it is indexed, or short");
         shown.extend(page.items);
         let Some(next) = page.next else { return shown };
         walk.after = Some(next);

@@ -47,7 +47,7 @@ fn what_was_learned_is_found_again_until_it_is_forgotten() {
 }
 
 #[test]
-fn a_pause_is_told_from_when_it_had_begun_at_the_latest() {
+fn a_pause_is_told_from_when_it_was_noted_whatever_touches_its_row() {
     on_both(async |db| {
         let quota = |scope, until| Pause { scope, class: LimitClass::Quota, until: at(until) };
         let rate = Pause { scope: Family::Application, class: LimitClass::Rate, until: at(1240) };
@@ -60,7 +60,7 @@ fn a_pause_is_told_from_when_it_had_begun_at_the_latest() {
         ] {
             db.store.save_pause(pause, at(noted_at)).await.unwrap();
         }
-        // Each of these touches the row of its family, some after the pause.
+        // Each of these touches the row of its family.
         let entries = [
             entry(Family::Tracks, at(900), 3, 1),
             entry(Family::Tracks, at(1500), 1, 0),
@@ -69,17 +69,56 @@ fn a_pause_is_told_from_when_it_had_begun_at_the_latest() {
             entry(Family::Player, at(1200), 3, 0),
         ];
         db.store.save_ledger(&entries, at(2500)).await.unwrap();
-        let told = db.store.latest_pauses().await.unwrap();
+        let told = db.store.cooldowns_since(at(0)).await.unwrap();
         let told: Vec<_> = told.iter().map(|pause| (pause.family, pause.from, pause.until)).collect();
         let expected = [
             (Family::Application, at(1210), at(1240)),
+            (Family::Tracks, at(1210), at(5000)),
             (Family::Albums, at(1210), at(1700)),
-            (Family::Artists, at(1230), at(8000)),
             (Family::Player, at(1210), at(1300)),
-            // Refused within the five minutes before.
-            (Family::Tracks, at(1200), at(5000)),
+            (Family::Artists, at(1230), at(8000)),
         ];
         assert_eq!(told, expected);
+    });
+}
+
+#[test]
+fn cooldowns_of_the_last_day_are_told_each_once_and_from_their_beginning() {
+    on_both(async |db| {
+        let pause = |scope, class, until| Pause { scope, class, until: at(until) };
+        let all = |until| pause(Family::Application, LimitClass::Rate, until);
+        // Told again while it lasts, made longer, refused again by the request that tried, and one for itself.
+        for (noted_at, pause) in [
+            (0, all(10)),
+            (1, pause(Family::Tracks, LimitClass::Quota, 3601)),
+            (2, all(10)),
+            (5, all(20)),
+            (20, all(25)),
+            (60, all(70)),
+        ] {
+            db.store.save_pause(pause, at(noted_at)).await.unwrap();
+        }
+        // It is lifted, and was all the same.
+        share(db, |change| change.lifts = Some(at(70)), at(71)).await;
+        db.store.note_ceiling(pause(Family::Albums, LimitClass::Ceiling, 90), at(72)).await.unwrap();
+        let told = async |since| {
+            let told = db.store.cooldowns_since(at(since)).await.unwrap();
+            told.into_iter().map(|told| (told.family, told.from, told.until)).collect::<Vec<_>>()
+        };
+        let expected = [
+            (Family::Application, at(0), at(25)),
+            (Family::Tracks, at(1), at(3601)),
+            (Family::Application, at(60), at(70)),
+            (Family::Albums, at(72), at(90)),
+        ];
+        assert_eq!(told(-1).await, expected);
+        assert_eq!(told(30).await, expected[1..]);
+        assert_eq!(told(90).await, expected[1..2]);
+        for number in 2..310 {
+            let ceiling = pause(Family::Albums, LimitClass::Ceiling, number * 60 + 1);
+            db.store.note_ceiling(ceiling, at(number * 60)).await.unwrap();
+        }
+        assert_eq!(told(-1).await.len(), 288);
     });
 }
 

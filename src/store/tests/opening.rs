@@ -28,6 +28,7 @@ fn the_schema_reads_every_column_of_every_table() {
             album_artists,
             albums,
             artists,
+            cooldowns,
             feed_positions,
             followed_artists,
             gate_processes,

@@ -7,7 +7,7 @@ use super::plays::{heard, poll};
 use super::spoken::{audiobook, episode, show};
 use super::*;
 use crate::model::Membership::{New, Unidentified};
-use crate::store::browse::{self, LOOKED_AT_MAX, Members, Search, Walk};
+use crate::store::browse::{self, LOOKED_AT_MAX, Members, Search, TrackEntry, Walk};
 
 #[test]
 fn a_name_that_no_index_holds_is_stored_found_and_sorted() {
@@ -28,14 +28,18 @@ fn a_name_that_no_index_holds_is_stored_found_and_sorted() {
 
         let by_name = async |members: &Members, is_descending| {
             let walk = Walk { after: None, is_descending, limit: 3 };
-            let page = db.store.tracks_by_name(members, &walk).await.unwrap().expect("it is indexed");
+            let page = db.store.members_by_name::<TrackEntry>(members, &walk).await.unwrap().expect("it is indexed");
             page.items.into_iter().map(|track| track.id).collect::<Vec<_>>()
         };
         let all = Members { account: db.account, search: None, are_removed: false };
         assert_eq!(by_name(&all, false).await, ["x1", "x2", "t0000"], "equal beginnings are ordered by their ids");
         assert_eq!(by_name(&all, true).await[0], "t0250");
         let found = Members { search: Search::new("SAME 1"), ..all };
-        let page = db.store.tracks_by_date(&found, &Walk { after: None, is_descending: true, limit: 3 }).await.unwrap();
+        let page = db
+            .store
+            .members_by_date::<TrackEntry>(&found, &Walk { after: None, is_descending: true, limit: 3 })
+            .await
+            .unwrap();
         assert_eq!(page.items.iter().map(|track| track.id.as_str()).collect::<Vec<_>>(), ["x2"], "by any part of it");
         assert!(plan_of_names(db).await.contains("tracks_by_name"), "{}", plan_of_names(db).await);
     });
@@ -233,7 +237,11 @@ fn texts_numbers_and_moments_at_their_limits_are_stored() {
         assert_eq!(report.counts, counts(3, 3, 0, 0));
         assert_eq!(db.texts("track_id", "saved_tracks ORDER BY added_at").await, ["t1", "t3", "t2"]);
         let all = Members { account: db.account, search: None, are_removed: false };
-        let page = db.store.tracks_by_date(&all, &Walk { after: None, is_descending: false, limit: 9 }).await.unwrap();
+        let page = db
+            .store
+            .members_by_date::<TrackEntry>(&all, &Walk { after: None, is_descending: false, limit: 9 })
+            .await
+            .unwrap();
         let listed: Vec<_> = page.items.iter().map(|track| (track.id.as_str(), track.added_at)).collect();
         assert_eq!(listed, [("t1", Some(first)), ("t3", Some(at(0))), ("t2", Some(last))]);
         assert_eq!(page.items[0].name, "nul  in it, \u{FFFD} half, \u{10FFFF} last, \u{202E} turned");

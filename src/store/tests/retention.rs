@@ -55,6 +55,7 @@ fn notes_that_are_over_are_forgotten_and_what_is_the_persons_stays() {
         assert_eq!((db.count("sync_batches").await, db.count("request_ledger").await), (1, 0));
         let blocked = "rate_limits WHERE blocked_until IS NOT NULL";
         assert_eq!(db.texts("family", blocked).await, ["artists"]);
+        assert_eq!(db.texts("family", "cooldowns").await, ["artists"]);
         assert!(num_forgotten >= 8, "{num_forgotten}");
         for (table, num_rows) in [
             ("saved_tracks WHERE removed_at IS NOT NULL", 1),

@@ -72,7 +72,7 @@ function part(id, title, ...children) {
   return h("section", { class: "card", "aria-labelledby": id }, h("h2", { id }, title), children);
 }
 
-function requestsPart({ requests, ceilings, pauses, pauses_since: since }) {
+function requestsPart({ requests, ceilings, pauses }) {
   const until = now();
   const stretches = requests.map((each) => ({ ...each, at: Date.parse(each.started_at) }));
   const stops = pauses.map((each) => ({ ...each, from: Date.parse(each.from), until: Date.parse(each.until) }))
@@ -101,12 +101,8 @@ function requestsPart({ requests, ceilings, pauses, pauses_since: since }) {
       h("span", { class: "key bar" }), " requests ", h("span", { class: "key refused" }, "×"), " refused (429) ", h("span", { class: "key pause" }), " paused"),
     strips.length > 0 && [h("ol", { class: "strips" }, strips), h("div", { class: "axis" }, dayAxis(until))],
     quiet.length > 0 && h("p", { class: "note" }, `Nothing was asked of: ${listed(quiet.map(group))}.`),
-    Date.parse(since) > until - DAY && refusals(stretches, Date.parse(since)) > 0 && h("p", { class: "note" },
-      "The service began at ", time(since, "clock"), "; of each group's pauses before, only the last is known."),
     requestsTable(stretches, stops, named, ceilings));
 }
-
-const refusals = (stretches, before) => stretches.filter((each) => each.at < before).reduce((total, each) => total + each.refusals, 0);
 
 /** Hour by hour, with refusals in brackets. */
 function requestsTable(stretches, stops, named, ceilings) {

@@ -15,7 +15,7 @@ mod machine;
 mod pages;
 mod refusals;
 
-use super::support::{Backend, Database, Ended, Running, Sandbox, Segno, wait_until};
+use super::support::{Backend, Database, Ended, Running, Sandbox, Segno};
 use segno::model::{EntityType, PerEntity};
 use serde_json::{Value, json};
 
@@ -178,11 +178,6 @@ impl Trial {
         Segno::on(&self.database, &self.sandbox, &["status", "--json"]).succeed().json()
     }
 
-    fn num_complete(&self) -> u64 {
-        let complete = "sync_states WHERE is_complete AND completed_at IS NOT NULL AND phase = 'initial_sync'";
-        if self.database.has_tables() { self.database.count(complete) } else { 0 }
-    }
-
     /// A service, whose six hours are so much shorter that it runs every few seconds.
     fn service(&self) -> Service {
         self.service_with(&[])
@@ -196,7 +191,7 @@ impl Trial {
     /// A service that has read everything once.
     fn settled_service(&self) -> Service {
         let service = self.service();
-        wait_until("the first sync is complete", || self.num_complete() == crate::support::NUM_ENTITY_TYPES);
+        self.database.wait_for_first_sync();
         service
     }
 }
@@ -208,9 +203,7 @@ impl Service {
     /// SIGTERM; returns its log.
     fn stop(mut self) -> String {
         let running = self.0.take().expect("it runs");
-        running.terminate();
-        let ended = running.wait();
-        assert_eq!(ended.code, Some(0), "{}", ended.told());
+        let ended = running.stop();
         ended.assert_calm();
         ended.stderr
     }

@@ -163,7 +163,7 @@ both! {
         let trial = Trial::of(backend, [60, 20, 20, 2, 20]);
         trial.rules(json!([always("albums", refuse("scope"))]));
         let service = trial.service();
-        wait_until("the others are complete", || trial.num_complete() == crate::support::NUM_ENTITY_TYPES - 1);
+        wait_until("the others are complete", || trial.database.num_complete() == crate::support::NUM_ENTITY_TYPES - 1);
         wait_until("albums have failed", || trial.has_failed("albums"));
         let tracks = trial.sandbox.requests("tracks");
         wait_until("tracks are looked at again", || trial.sandbox.requests("tracks") > tracks);

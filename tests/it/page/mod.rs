@@ -124,11 +124,7 @@ impl Service {
 
     /// As systemd would.
     fn stop(mut self) {
-        let running = self.0.take().expect("it runs");
-        running.terminate();
-        let ended = running.wait();
-        assert_eq!(ended.code, Some(0), "{}", ended.told());
-        ended.assert_calm();
+        self.0.take().expect("it runs").stop().assert_calm();
     }
 }
 

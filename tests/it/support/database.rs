@@ -1,6 +1,6 @@
 //! A fresh database of either kind, gone with the test.
 
-use super::block_on;
+use super::{NUM_ENTITY_TYPES, block_on, wait_until};
 use diesel::{
     Connection, QueryableByName, RunQueryDsl, SqliteConnection, connection::SimpleConnection, sql_query,
     sql_types::Text,
@@ -235,6 +235,17 @@ impl Database {
     /// Batches committed so far; zero while there is no table yet.
     pub fn num_batches(&self) -> u64 {
         if self.has_tables() { self.count("sync_batches") } else { 0 }
+    }
+
+    /// First syncs that are complete; zero while there is no table yet.
+    pub fn num_complete(&self) -> u64 {
+        let complete = "sync_states WHERE is_complete AND completed_at IS NOT NULL AND phase = 'initial_sync'";
+        if self.has_tables() { self.count(complete) } else { 0 }
+    }
+
+    /// Waits until everything of one account has been read once.
+    pub fn wait_for_first_sync(&self) {
+        wait_until("the first sync is complete", || self.num_complete() == NUM_ENTITY_TYPES);
     }
 
     /// Whether the schema is there, the newest table included: others may still be on their way.

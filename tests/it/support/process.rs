@@ -64,6 +64,14 @@ impl Segno {
             .env("SEGNO_WEB_LISTEN", "off")
     }
 
+    /// `segno run`, with a run every two seconds, and a look at the feed many times a second.
+    pub fn hasty(database: &Database, sandbox: &Sandbox) -> Segno {
+        Segno::on(database, sandbox, &["run"])
+            .env("SEGNO_SYNC_INTERVAL", "1m")
+            .env("SEGNO_SYNC_ARTISTS_EVERY", "1m")
+            .env("SEGNO_FAULT_HASTE", "30")
+    }
+
     pub fn env(mut self, name: &str, value: &str) -> Segno {
         self.command.env(name, value);
         self
@@ -170,6 +178,14 @@ impl Running {
     pub fn terminate(&self) {
         wait_until("it listens for signals", || self.catches_sigterm());
         self.signal("TERM");
+    }
+
+    /// SIGTERM, as systemd sends it, and a good end.
+    pub fn stop(self) -> Ended {
+        self.terminate();
+        let ended = self.wait();
+        assert_eq!(ended.code, Some(0), "{}", ended.told());
+        ended
     }
 
     pub fn is_running(&mut self) -> bool {

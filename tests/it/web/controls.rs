@@ -1,6 +1,6 @@
 //! What a person tells a service while it runs, and what becomes of it.
 
-use super::{Backend, Database, Page, Sandbox, Segno, both, entity, num_complete, service, slow, wait_until};
+use super::{Backend, Database, Page, Sandbox, Segno, both, entity, service, slow, wait_until};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ both! {
         assert!(held > 0 && held < 3000, "{held}");
         let forecast = page.status()["forecast"].as_array().cloned().expect("a forecast");
         assert!(forecast.iter().all(|line| line["family"] != "tracks"), "nothing can be foretold: {forecast:?}");
-        wait_until("the others are complete", || num_complete(&database) == crate::support::NUM_ENTITY_TYPES - 1);
+        wait_until("the others are complete", || database.num_complete() == crate::support::NUM_ENTITY_TYPES - 1);
         let (albums, player) = (sandbox.requests("albums"), sandbox.requests("player"));
         wait_until("the others and playback go on", || {
             sandbox.requests("albums") > albums && sandbox.requests("player") > player
@@ -57,7 +57,7 @@ both! {
         assert_eq!(page.post("/api/v1/resume", tracks.clone()).json(), accepted(&["tracks"]));
         assert_eq!(page.entity("tracks")["is_paused_by_hand"], false, "at once");
         sandbox.configure(json!({ "latency_ms": 0 }));
-        wait_until("tracks are complete, too", || num_complete(&database) == crate::support::NUM_ENTITY_TYPES);
+        wait_until("tracks are complete, too", || database.num_complete() == crate::support::NUM_ENTITY_TYPES);
         assert_eq!(page.post("/api/v1/resume", tracks).json(), skipped("tracks", "not paused by hand"));
         let log = page.stop();
         assert!(log.contains("carrying on from the checkpoint"), "{log}");
@@ -90,14 +90,14 @@ both! {
         let answer = page.post("/api/v1/reset", json!({ "entity_types": ["tracks"] }));
         assert_eq!((answer.status, answer.json()), (202, accepted(&["tracks"])));
         sandbox.configure(json!({ "latency_ms": 0 }));
-        wait_until("all is complete", || num_complete(&database) == crate::support::NUM_ENTITY_TYPES);
+        database.wait_for_first_sync();
         let from_the_start = "sync_batches WHERE entity_type = 'tracks' AND phase = 'initial_sync' AND offset_from = 0";
         assert_eq!(database.count(from_the_start), 2);
         wait_until("it is planned", || page.entity("tracks")["next_run_at"].is_string());
         let first = database.count("sync_batches WHERE entity_type = 'albums'");
         page.post("/api/v1/reset", json!({ "entity_types": ["albums"] }));
         wait_until("albums are read again", || {
-            database.count("sync_batches WHERE entity_type = 'albums'") > first && num_complete(&database) == crate::support::NUM_ENTITY_TYPES
+            database.count("sync_batches WHERE entity_type = 'albums'") > first && database.num_complete() == crate::support::NUM_ENTITY_TYPES
         });
         let log = page.stop();
         assert!(!log.contains("WARN"), "nobody was overtaken: {log}");
@@ -145,7 +145,7 @@ both! {
 fn what_makes_no_sense_is_refused_in_words() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
     let page = Page::start(&database, service(&database, &sandbox).env("SEGNO_SYNC_ENTITIES", "tracks,albums"));
-    wait_until("all is complete", || database.has_tables() && num_complete(&database) == 2);
+    wait_until("all is complete", || database.num_complete() == 2);
     page.post("/api/v1/sync", json!({ "account": 7 })).assert_problem(404, "there is no account 7");
     page.post("/api/v1/sync", json!({ "entity_types": ["songs"] })).assert_problem(400, "songs");
     page.post("/api/v1/sync", json!({ "entities": ["tracks"] })).assert_problem(400, "entities");

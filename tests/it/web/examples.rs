@@ -1,6 +1,6 @@
 //! The examples of `docs/api.md` do what it says.
 
-use super::{Backend, Database, Page, Sandbox, num_complete, service, wait_until};
+use super::{Backend, Database, Page, Sandbox, service};
 use std::process::Command;
 
 /// What `curl --max-time` ends with when the time is up: a stream has no end of its own.
@@ -21,9 +21,7 @@ fn the_documented_curl_examples_work() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(60, 10, 10, 1, 10));
     let token = "a-word-for-the-page-0123456789";
     let service = Page::start(&database, service(&database, &sandbox).env("SEGNO_WEB_TOKEN", token));
-    wait_until("all is complete", || {
-        database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES
-    });
+    database.wait_for_first_sync();
     for example in examples {
         let is_stream = example.contains(" -N ");
         let command = example.replacen("curl ", "curl --silent --show-error --fail --max-time 3 ", 1);

@@ -46,7 +46,7 @@ both! {
     fn the_feed_tells_what_changes_tells_each_once_and_in_order(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(300, 20, 15, 2, 20));
         let page = Page::start(&database, hasty(&database, &sandbox));
-        wait_until("the first sync is complete", || database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES);
+        database.wait_for_first_sync();
         let first = lines(&page.get("/api/v1/feed"));
         let seqs: Vec<i64> = first.iter().filter_map(|entry| entry["seq"].as_i64()).collect();
         assert_eq!(seqs, (1..=seqs.len() as i64).collect::<Vec<_>>(), "without a gap");
@@ -84,7 +84,7 @@ both! {
     fn a_stream_goes_on_from_where_it_was_left(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(60, 10, 10, 1, 10));
         let page = Page::start(&database, hasty(&database, &sandbox));
-        wait_until("the first sync is complete", || database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES);
+        database.wait_for_first_sync();
         let first = lines(&page.get("/api/v1/feed"));
         let said = stream(&page, "/api/v1/feed?after=1", &[], 2);
         assert!(said.starts_with("id: 2\nevent: changes\ndata: {\"seq\":2,"), "{said}");

@@ -132,11 +132,6 @@ fn entity(status: &Value, entity_type: &str) -> Value {
     entities.into_iter().find(|entity| entity["entity_type"] == entity_type).unwrap_or_default()
 }
 
-/// Initial syncs that are complete.
-fn num_complete(database: &Database) -> u64 {
-    database.count("sync_states WHERE is_complete AND completed_at IS NOT NULL AND phase = 'initial_sync'")
-}
-
 /// A library of some seconds.
 fn slow() -> Sandbox {
     let sandbox = Sandbox::exact(3000, 60, 60, 4, 60);

@@ -64,7 +64,7 @@ both! {
     fn every_operation_answers_as_it_is_described(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(80, 20, 15, 3, 30));
         let page = Page::start(&database, service(&database, &sandbox));
-        wait_until("the first sync is complete", || database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES);
+        database.wait_for_first_sync();
         wait_until("the history has been read", || database.count("plays") > 0);
         let api = page.get("/api/v1/openapi.json").json();
         let described = Described { page: &page, api: api.clone() };
@@ -135,7 +135,7 @@ both! {
     fn a_cursor_is_good_for_its_own_list_only(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact_with([30, 10, 10, 3, 10], [3, 3, 3], &[]));
         let page = Page::start(&database, service(&database, &sandbox));
-        wait_until("the first sync is complete", || database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES);
+        database.wait_for_first_sync();
         let playlists = page.get("/api/v1/playlists").json();
         let id = |at: usize| playlists["items"][at]["id"].as_str().unwrap().to_owned();
         let lists = [
@@ -202,9 +202,7 @@ fn signing_in_and_out_and_what_is_refused_everywhere_answer_as_described() {
 fn an_event_is_the_status_as_it_is_described() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 3, 3, 1, 5));
     let page = Page::start(&database, service(&database, &sandbox));
-    wait_until("the first sync is complete", || {
-        database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES
-    });
+    database.wait_for_first_sync();
     let api = page.get("/api/v1/openapi.json").json();
     let text = block_on(async {
         let mut response = http::client().get(format!("{}/api/v1/events", page.base)).send().await.expect("an answer");

@@ -1,6 +1,6 @@
 //! A statement that fails again and again: shown as what it is, and no reason to stop for anything else.
 
-use super::{Backend, Database, Page, Sandbox, Segno, both, entity, num_complete, service, wait_until};
+use super::{Backend, Database, Page, Sandbox, Segno, both, entity, service, wait_until};
 use serde_json::{Value, json};
 
 /// Makes six hours four seconds.
@@ -10,7 +10,7 @@ both! {
     fn an_entity_type_whose_writes_fail_is_shown_as_failed_and_the_rest_goes_on(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(120, 20, 20, 2, 20));
         let page = Page::start(&database, service(&database, &sandbox).env("SEGNO_FAULT_HASTE", HASTE));
-        wait_until("the first sync is complete", || database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES);
+        database.wait_for_first_sync();
         refuse_batches_of_tracks(&database);
         // Its last run was complete. What failed since, before it could commit anything, counts.
         wait_until("it is shown", || page.entity("tracks")["state"] == "failed");

@@ -1,6 +1,6 @@
 //! Whom the page lets in, from where, and what it never tells.
 
-use super::{Answer, Backend, Database, Page, Sandbox, num_complete, service, wait_until};
+use super::{Answer, Backend, Database, Page, Sandbox, service, wait_until};
 use reqwest::Method;
 use serde_json::json;
 use std::{
@@ -176,9 +176,7 @@ fn pages_and_names_of_others_get_nowhere() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
     let segno = service(&database, &sandbox).env("SEGNO_WEB_HOSTS", "segno.example.org").env("SEGNO_WEB_TOKEN", TOKEN);
     let page = Page::start(&database, segno);
-    wait_until("all is complete", || {
-        database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES
-    });
+    database.wait_for_first_sync();
     let bearer = bearer();
     let ask = |method: Method, path: &str, headers: &[(&str, &str)]| {
         page.ask(method, path, &[headers, &[("authorization", bearer.as_str())]].concat(), "")
@@ -270,9 +268,7 @@ fn no_secret_is_in_any_answer_or_in_the_log() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(120, 20, 20, 2, 20));
     let segno = service(&database, &sandbox).env("SEGNO_WEB_TOKEN", TOKEN).env("SEGNO_LOG", "trace");
     let page = Page::start(&database, segno);
-    wait_until("all is complete", || {
-        database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES
-    });
+    database.wait_for_first_sync();
     let session = session_of(&sign_in(&page, TOKEN));
     sign_in(&page, "a-wrong-one-that-may-be-nearly-right");
     let mut told = String::new();

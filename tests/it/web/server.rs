@@ -1,6 +1,6 @@
 //! What is served, to how many, and how it begins and ends.
 
-use super::{Backend, Database, Page, Sandbox, Segno, block_on, both, entity, num_complete, service, slow, wait_until};
+use super::{Backend, Database, Page, Sandbox, Segno, block_on, both, entity, service, slow, wait_until};
 use crate::support::http;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ both! {
         assert_eq!((&seen["gate"]["limit"], &seen["gate"]["window_seconds"]), (&json!(100_000), &json!(1)));
 
         sandbox.configure(json!({ "latency_ms": 0 }));
-        wait_until("all is complete", || num_complete(&database) == crate::support::NUM_ENTITY_TYPES);
+        database.wait_for_first_sync();
         let is_settled = |status: &Value| {
             let entities = status["accounts"][0]["entities"].as_array().expect("entities");
             let planned = entities.iter().filter(|entity| !entity["next_run_at"].is_null() && entity["live"].is_null());
@@ -85,7 +85,7 @@ both! {
         wait_until("it is back", || is_back("/api/v1/status") && is_back("/readyz") && is_up(true));
         // A run that asked the database just then has failed, and is tried again after five minutes, or when it is asked for.
         wait_until("all is complete", || {
-            let is_complete = num_complete(&database) == crate::support::NUM_ENTITY_TYPES;
+            let is_complete = database.num_complete() == crate::support::NUM_ENTITY_TYPES;
             if !is_complete {
                 page.post("/api/v1/sync", json!({ "entity_types": ["playlists"] }));
             }
@@ -108,7 +108,7 @@ both! {
             std::thread::spawn(move || block_on(crowd(&base, counts)))
         };
         wait_until("200 have their first event", || num_begun.load(Ordering::SeqCst) == 200);
-        wait_until("all is complete", || num_complete(&database) == crate::support::NUM_ENTITY_TYPES);
+        database.wait_for_first_sync();
         wait_until("each of them was told more than once", || num_states.load(Ordering::SeqCst) >= 2 * 200);
         wait_until("no more were let in than there is room for", || is_full.load(Ordering::SeqCst));
         assert!(page.get("/api/v1/status").status == 200, "others are served");
@@ -190,9 +190,7 @@ fn listeners_who_never_read_lose_their_places_and_one_who_reads_does_not() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
     // What may lie unread for a minute may do so for five seconds.
     let page = Page::start(&database, service(&database, &sandbox).env("SEGNO_FAULT_HASTE", "12"));
-    wait_until("all is complete", || {
-        database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES
-    });
+    database.wait_for_first_sync();
     let address = page.base.trim_start_matches("http://").parse().expect("an address");
     let request = b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut reader = TcpStream::connect(address).expect("it listens");

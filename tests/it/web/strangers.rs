@@ -1,7 +1,7 @@
 //! Visitors who mean no good: what they hold on to, what they guess, and how they spell it.
 
 use super::{
-    Backend, Database, Page, Sandbox, num_complete,
+    Backend, Database, Page, Sandbox,
     safety::{FORM, TOKEN, bearer, routes, session_of, sign_in, signed},
     service, slow, wait_until,
 };
@@ -36,7 +36,7 @@ fn visitors_who_hold_their_bodies_back_stop_neither_the_sync_nor_the_page() {
     let mut most = 0;
     wait_until("all is complete", || {
         most = most.max(num_files());
-        num_complete(&database) == crate::support::NUM_ENTITY_TYPES
+        database.num_complete() == crate::support::NUM_ENTITY_TYPES
     });
     assert!((150..250).contains(&most), "{most} files of 300");
     for (number, mut visitor) in visitors.into_iter().enumerate().step_by(20) {
@@ -150,9 +150,7 @@ fn a_session_that_makes_room_for_others_hears_no_more() {
 fn readiness_is_asked_for_once_a_second() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
     let page = Page::start(&database, service(&database, &sandbox));
-    wait_until("all is complete", || {
-        database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES
-    });
+    database.wait_for_first_sync();
     let ready = || page.get("/readyz").status == 200;
     let holds = (0..5).any(|_| {
         wait_until("it is ready", ready);
@@ -174,9 +172,7 @@ fn readiness_is_asked_for_once_a_second() {
 fn a_body_is_what_is_documented_and_nothing_else() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
     let page = Page::start(&database, service(&database, &sandbox));
-    wait_until("all is complete", || {
-        database.has_tables() && num_complete(&database) == crate::support::NUM_ENTITY_TYPES
-    });
+    database.wait_for_first_sync();
     for body in [json!([]), json!([1, ["tracks"]]), json!([null, null]), json!("tracks"), json!(7), Value::Null] {
         for control in ["sync", "pause", "resume", "reset", "confirm-removals"] {
             page.post(&format!("/api/v1/{control}"), body.clone()).assert_problem(400, "it must be an object");
