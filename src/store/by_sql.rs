@@ -1,12 +1,26 @@
-//! Statements that are written out, and questions whose answer is a number or a list of words.
+//! Statements that are written out, with the names in them, and questions whose answer is a number or a list of words.
 
 use super::{Conn, StoreError, with_conn};
+use crate::model::EntityType;
 use diesel::dsl::sql;
 use diesel::pg::Pg;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::Sqlite;
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
+
+/// The name of an entity type's membership table, and of its column that holds the item.
+pub(super) const fn table_of(entity: EntityType) -> (&'static str, &'static str) {
+    match entity {
+        EntityType::Tracks => ("saved_tracks", "track_id"),
+        EntityType::Albums => ("saved_albums", "album_id"),
+        EntityType::Artists => ("followed_artists", "artist_id"),
+        EntityType::Playlists => ("library_playlists", "playlist_id"),
+        EntityType::Shows => ("saved_shows", "show_id"),
+        EntityType::Episodes => ("saved_episodes", "episode_id"),
+        EntityType::Audiobooks => ("saved_audiobooks", "audiobook_id"),
+    }
+}
 
 /// Returns how many rows it changed.
 pub(super) async fn execute(conn: &mut Conn, statement: String) -> Result<u64, StoreError> {

@@ -9,7 +9,7 @@
 //! rule that the row breaks. Any other refusal is not about the row, but about the table, the disk or the rights: it ends
 //! the transaction.
 
-use super::membership::table_of;
+use super::by_sql::table_of;
 use super::{Conn, StoreError};
 use crate::model::{EntityType, Item, Oddity, Track};
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as QueryError, QueryResult};

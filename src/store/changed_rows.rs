@@ -1,6 +1,6 @@
 //! The rows that changes are made of, a page at a time: each kind of event read from its table, by its moment.
 
-use super::membership::table_of;
+use super::by_sql::table_of;
 use super::schema::{artists, library_playlists, playlist_changes, playlist_versions, playlists, track_artists};
 use super::sources::Moment;
 use super::types::{At, Instant};

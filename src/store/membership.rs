@@ -1,7 +1,7 @@
 //! Whose library holds what: `saved_tracks`, `followed_artists`, `library_playlists` and the like. Tables of one shape, so
 //! each question is asked once, for whichever table the entity type has.
 
-use super::by_sql::{count, of_ids, texts};
+use super::by_sql::{count, of_ids, table_of, texts};
 use super::rows::{FollowedArtistRow, LISTING, LibraryPlaylistRow, SavedAlbumRow, SavedTrackRow};
 use super::spoken_rows::{SavedAudiobookRow, SavedEpisodeRow, SavedShowRow};
 use super::types::{At, Words};
@@ -12,19 +12,6 @@ use diesel::sql_types::Text;
 use diesel_async::SimpleAsyncConnection;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-
-/// The name of an entity type's membership table, and of its column that holds the item.
-pub(super) const fn table_of(entity: EntityType) -> (&'static str, &'static str) {
-    match entity {
-        EntityType::Tracks => ("saved_tracks", "track_id"),
-        EntityType::Albums => ("saved_albums", "album_id"),
-        EntityType::Artists => ("followed_artists", "artist_id"),
-        EntityType::Playlists => ("library_playlists", "playlist_id"),
-        EntityType::Shows => ("saved_shows", "show_id"),
-        EntityType::Episodes => ("saved_episodes", "episode_id"),
-        EntityType::Audiobooks => ("saved_audiobooks", "audiobook_id"),
-    }
-}
 
 /// What the listing says about one item.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
 //! When the members of a library were added: the order of a listing that comes newest first.
 
-use super::membership::table_of;
+use super::by_sql::table_of;
 use super::types::{At, Instant};
 use super::{Store, StoreError, with_conn};
 use crate::model::{AccountId, AddedBetween, Dated, EntityType, Member};

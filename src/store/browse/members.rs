@@ -5,23 +5,18 @@
 //! whole catalogue, so it depends on how many there are: what one request may look at whole is sorted on the spot, and
 //! for more the service keeps an index of names (`names`).
 
-use super::{
-    Entry, LAST_NAME, LOOKED_AT_MAX, ListPage, Row, Search, Walk, folded, folded_sql, gather, is_found, names,
-};
+use super::names::{self, ByName, is_small};
+use super::{Entry, LAST_NAME, ListPage, Row, Search, Walk, folded, folded_sql, gather, is_found};
 use crate::model::{AccountId, Dated, EntityType};
-use crate::store::membership::table_of;
+use crate::store::by_sql::table_of;
 use crate::store::types::{At, Instant};
 use crate::store::{Conn, Store, StoreError, with_conn};
 use chrono::{DateTime, Utc};
-use diesel::dsl::sql;
-use diesel::sql_types::{Bool, Integer, Nullable, Text};
-use diesel::{OptionalExtension, QueryableByName, sql_query};
+use diesel::sql_types::{Bool, Nullable, Text};
+use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-
-/// The row that is there if one request may not look at all.
-const BEYOND: i64 = LOOKED_AT_MAX as i64;
 
 /// Which members of an account's library.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,15 +41,6 @@ pub struct NameKey {
     pub id: String,
 }
 
-/// How a list in an order of names is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ByName {
-    /// All of it, sorted.
-    Sorted,
-    /// Along the index of names, with what is not in the list in between.
-    AlongIndex,
-}
-
 /// What lists show of a member.
 pub trait Member: Entry + Sized {
     const ENTITY: EntityType;
@@ -75,7 +61,7 @@ impl Store {
         walk: &Walk<DateKey>,
     ) -> Result<ListPage<T, DateKey>, StoreError> {
         let conn = &mut self.connect().await?;
-        let is_small = members.are_removed && is_small(conn, T::ENTITY, members).await?;
+        let is_small = members.are_removed && is_small(conn, T::ENTITY, members.account, members.are_removed).await?;
         gather(
             walk,
             |item| is_found(item, members.search.as_ref()),
@@ -94,7 +80,7 @@ impl Store {
         walk: &Walk<NameKey>,
     ) -> Result<Option<ListPage<T, NameKey>>, StoreError> {
         let conn = &mut self.connect().await?;
-        let is_small = is_small(conn, T::ENTITY, members).await?;
+        let is_small = is_small(conn, T::ENTITY, members.account, members.are_removed).await?;
         let Some(how) = names::way(conn, T::ENTITY, is_small).await? else { return Ok(None) };
         let page = gather(
             walk,
@@ -142,15 +128,6 @@ async fn rows<T: Member, K>(
         Row { key: key(&row), entry }
     };
     Ok(read.into_iter().map(row).collect())
-}
-
-/// Whether one request may look at all of them.
-pub(super) async fn is_small(conn: &mut Conn, entity: EntityType, members: &Members) -> Result<bool, StoreError> {
-    let ((table, _), account) = (table_of(entity), members.account.0);
-    let gone = if members.are_removed { "AND removed_at IS NOT NULL" } else { "" };
-    let beyond = format!("SELECT 1 FROM {table} WHERE account_id = {account} {gone} LIMIT 1 OFFSET {BEYOND}");
-    let beyond: Option<i32> = with_conn!(conn, |c| sql::<Integer>(&beyond).get_result(c).await.optional())?;
-    Ok(beyond.is_none())
 }
 
 async fn by_date(

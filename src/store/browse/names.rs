@@ -6,14 +6,28 @@
 //!
 //! They hold the beginnings of names: a name may be longer than an index can hold.
 
-use super::members::{ByName, Members, is_small};
+use super::LOOKED_AT_MAX;
 use crate::model::{AccountId, EntityType, Phase};
-use crate::store::by_sql::count;
+use crate::store::by_sql::{count, table_of};
 use crate::store::schema::{accounts, sync_states};
 use crate::store::types::At;
 use crate::store::{Conn, Store, StoreError, with_conn};
-use diesel::{ExpressionMethods, QueryDsl};
+use diesel::dsl::sql;
+use diesel::sql_types::Integer;
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+
+/// The row that is there if one request may not look at all.
+const BEYOND: i64 = LOOKED_AT_MAX as i64;
+
+/// How a list in an order of names is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ByName {
+    /// All of it, sorted.
+    Sorted,
+    /// Along the index of names, with what is not in the list in between.
+    AlongIndex,
+}
 
 /// Those whose table of the catalogue can have an index of names. Playlists are few.
 fn named() -> impl Iterator<Item = EntityType> {
@@ -71,12 +85,24 @@ async fn is_read_once(conn: &mut Conn, entity: EntityType) -> Result<bool, Store
 async fn is_large(conn: &mut Conn, entity: EntityType) -> Result<bool, StoreError> {
     let known: Vec<i64> = with_conn!(conn, |c| accounts::table.select(accounts::id).load(c).await)?;
     for account in known {
-        let members = Members { account: AccountId(account), search: None, are_removed: false };
-        if !is_small(conn, entity, &members).await? {
+        if !is_small(conn, entity, AccountId(account), false).await? {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Whether one request may look at all members of a library, or at all that are gone from it.
+pub(super) async fn is_small(
+    conn: &mut Conn,
+    entity: EntityType,
+    account: AccountId,
+    are_removed: bool,
+) -> Result<bool, StoreError> {
+    let ((table, _), gone) = (table_of(entity), if are_removed { "AND removed_at IS NOT NULL" } else { "" });
+    let beyond = format!("SELECT 1 FROM {table} WHERE account_id = {} {gone} LIMIT 1 OFFSET {BEYOND}", account.0);
+    let beyond: Option<i32> = with_conn!(conn, |c| sql::<Integer>(&beyond).get_result(c).await.optional())?;
+    Ok(beyond.is_none())
 }
 
 async fn build(conn: &mut Conn, entity: EntityType) -> Result<(), StoreError> {

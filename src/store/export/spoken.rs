@@ -2,7 +2,7 @@
 
 use super::{Export, PAGE_LEN};
 use crate::model::{AccountId, EntityType};
-use crate::store::membership::table_of;
+use crate::store::by_sql::table_of;
 use crate::store::types::{At, Instant};
 use crate::store::{StoreError, with_conn};
 use chrono::{DateTime, Utc};
