@@ -363,7 +363,7 @@ pub struct SandboxArgs {
     pub quota: Vec<(String, u32)>,
 
     /// People who can sign in, each with a library
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = values::number::<usize>(1..=100))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = values::number::<usize>(1..=1_000))]
     pub users: usize,
 
     /// Life of an access token

@@ -18,7 +18,7 @@ pub const QUOTA_RETRY_AFTER_S: u64 = 49_861;
 pub const ROWS_MAX: usize = 2_000_000;
 
 /// Most people that one sandbox makes up.
-pub const USERS_MAX: usize = 100;
+pub const USERS_MAX: usize = 1_000;
 
 /// Longest time that an answer is held back.
 pub const LATENCY_MAX: Duration = Duration::from_secs(600);

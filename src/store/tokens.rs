@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper};
 use diesel_async::RunQueryDsl;
 use secrecy::{ExposeSecret, SecretString};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// What an account signs in with.
 #[derive(Debug, Clone)]
@@ -280,16 +280,14 @@ impl Store {
 pub(super) async fn list(conn: &mut Conn, wanted: Option<&BTreeSet<AccountId>>) -> Result<Vec<SignIn>, StoreError> {
     let wanted: Option<Vec<i64>> = wanted.map(|wanted| wanted.iter().map(|id| id.0).collect());
     let accounts = accounts::list(conn, wanted.as_deref()).await?;
-    let mut rows: Vec<GrantRow> = with_conn!(conn, |c| {
+    let rows: Vec<GrantRow> = with_conn!(conn, |c| {
         let mut all = account_tokens::table.into_boxed();
         if let Some(wanted) = &wanted {
             all = all.filter(account_tokens::account_id.eq_any(wanted));
         }
         all.select(GrantRow::as_select()).load(c).await
     })?;
-    let sign_in = |account: Account| {
-        let at = rows.iter().position(|row| row.account_id == account.id.0);
-        SignIn { account, grant: at.map(|at| rows.swap_remove(at).into()) }
-    };
+    let mut grants: HashMap<i64, GrantRow> = rows.into_iter().map(|row| (row.account_id, row)).collect();
+    let sign_in = |account: Account| SignIn { grant: grants.remove(&account.id.0).map(Into::into), account };
     Ok(accounts.into_iter().map(sign_in).collect())
 }
