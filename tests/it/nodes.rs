@@ -1,7 +1,9 @@
 //! Several services on one PostgreSQL: they share its accounts, and each of them may die, freeze or stop, as the database may.
 //! Nothing is lost, nothing is written twice, and together they send what one may.
 
+mod chaos;
 mod fleet;
+mod truth;
 
 use super::support::{Backend, Cluster, Database, Segno, link::Link, wait_until};
 use fleet::{Fleet, HOLD, Node};

@@ -1,10 +1,10 @@
 //! Accounts that are signed in, the services that share them, and what has to be true of both in the end.
 
-use crate::support::{Database, Running, Sandbox, Segno, block_on, http, membership_of, wait_until};
+use super::truth::Truth;
+use crate::support::{Database, Running, Sandbox, Segno, block_on, http, wait_until};
 use segno::model::EntityType;
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeSet,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -12,14 +12,18 @@ use std::{
 /// For how long nobody takes the accounts of a node that is silent.
 pub const HOLD: Duration = Duration::from_secs(5);
 
-/// Requests in two seconds, of all nodes together.
-pub const LIMIT: u64 = 60;
+/// Requests in two seconds, where nothing else is said.
+const LIMIT: u64 = 60;
 
 /// Accounts that are signed in, on one database.
 pub struct Fleet {
     pub database: Database,
     pub sandbox: Sandbox,
     pub num_accounts: u64,
+    /// Requests in two seconds, of all nodes together.
+    pub limit: u64,
+    /// Of every node.
+    pub settings: Vec<(&'static str, String)>,
 }
 
 /// A service, and its page.
@@ -38,17 +42,19 @@ impl Fleet {
         sandbox.configure(json!({ "rate": { "max": 100_000, "window_ms": 2000 } }));
         Segno::on(&database, &sandbox, &["status"]).succeed();
         let client_id = &sandbox.env["SEGNO_SPOTIFY_CLIENT_ID"];
+        let mut sql = String::new();
         for user in sandbox.get("users").as_array().expect("people") {
             let text = |name: &str| user[name].as_str().expect("text").to_owned();
             let (id, account_id, token) = (text("id"), text("account_id"), text("refresh_token"));
-            database.execute(&format!(
+            sql.push_str(&format!(
                 "WITH new AS (INSERT INTO accounts (spotify_id, spotify_account_id, authorized_at) \
                  VALUES ('{id}', '{account_id}', now()) RETURNING id) \
                  INSERT INTO account_tokens (account_id, client_id, refresh_token, updated_at) \
-                 SELECT id, '{client_id}', '{token}', now() FROM new"
+                 SELECT id, '{client_id}', '{token}', now() FROM new;"
             ));
         }
-        Fleet { database, sandbox, num_accounts }
+        database.execute_all(&sql);
+        Fleet { database, sandbox, num_accounts, limit: LIMIT, settings: Vec::new() }
     }
 
     pub fn start(&self, number: u32) -> Node {
@@ -57,14 +63,21 @@ impl Fleet {
 
     /// The same, by another way to the database.
     pub fn start_on(&self, number: u32, url: &str) -> Node {
+        self.start_as(number, |segno| segno.env("SEGNO_DATABASE_URL", url))
+    }
+
+    /// The same, changed as it has to be.
+    pub fn start_as(&self, number: u32, change: impl FnOnce(Segno) -> Segno) -> Node {
         let log = self.database.folder.path().join(format!("node-{number}.log"));
-        let segno = Segno::on(&self.database, &self.sandbox, &["run"])
+        let mut segno = Segno::on(&self.database, &self.sandbox, &["run"])
             .without_env("SEGNO_SPOTIFY_REFRESH_TOKEN")
-            .env("SEGNO_DATABASE_URL", url)
-            .env("SEGNO_RATE_LIMIT_REQUESTS", &LIMIT.to_string())
+            .env("SEGNO_RATE_LIMIT_REQUESTS", &self.limit.to_string())
             .env("SEGNO_RATE_LIMIT_WINDOW", "2s")
             .env("SEGNO_WEB_LISTEN", "127.0.0.1:0");
-        let running = segno.conversing(&log).spawn();
+        for (name, value) in &self.settings {
+            segno = segno.env(name, value);
+        }
+        let running = change(segno).conversing(&log).spawn();
         let address = || {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
             Some(text.lines().find_map(|line| line.split_once("the status page is at "))?.1.trim().to_owned())
@@ -99,6 +112,7 @@ impl Fleet {
         let done = "sync_states WHERE phase = 'initial_sync' AND completed_at IS NOT NULL AND next_run_at IS NOT NULL";
         self.patiently("everything is read", || {
             self.database.count(done) == self.num_accounts * EntityType::ALL.len() as u64
+                && self.database.count("playback_states WHERE last_polled_at IS NOT NULL") == self.num_accounts
         });
     }
 
@@ -121,34 +135,10 @@ impl Fleet {
 
     /// Each account has what the sandbox has of it, and the limit was kept.
     pub fn assert_true(&self) {
-        for user in 0..self.num_accounts {
-            let truth = self.sandbox.get(&format!("state?user={user}"));
-            let whose = format!(
-                "(SELECT id FROM accounts WHERE spotify_id = '{}')",
-                truth["account"]["id"].as_str().expect("an id")
-            );
-            for entity in EntityType::ALL.iter().copied() {
-                let (table, column) = membership_of(entity);
-                let sql =
-                    format!("SELECT {column} AS line FROM {table} WHERE removed_at IS NULL AND account_id = {whose}");
-                let held: BTreeSet<String> = self.database.lines(&sql).into_iter().collect();
-                let rows = truth[entity.as_str()].as_array().expect("a listing");
-                let listed: BTreeSet<String> =
-                    rows.iter().filter_map(|row| row["id"].as_str()).map(str::to_owned).collect();
-                assert!(held == listed, "{table} of {user}: {} of {}", held.len(), listed.len());
-            }
-            for playlist in truth["playlists"].as_array().expect("a listing") {
-                let sql = format!(
-                    "SELECT uri AS line FROM playlist_items WHERE playlist_id = '{}' ORDER BY position",
-                    playlist["id"].as_str().expect("an id")
-                );
-                let items = playlist["items"].as_array().expect("items");
-                let listed: Vec<&str> = items.iter().filter_map(|item| item["uri"].as_str()).collect();
-                assert_eq!(self.database.lines(&sql), listed);
-            }
-        }
+        let differences = Truth::of(&self.sandbox, self.num_accounts).differences(&self.database);
+        assert!(differences.is_empty(), "{differences}");
         let (busiest, refused) = (self.sandbox.stat("max_in_window"), self.sandbox.stat("refused"));
-        assert!(busiest <= LIMIT && refused == 0, "{busiest} requests in a window, {refused} refused");
+        assert!(busiest <= self.limit && refused == 0, "{busiest} requests in a window, {refused} refused");
     }
 }
 
@@ -163,10 +153,15 @@ impl Node {
     }
 
     pub fn status(&self) -> Value {
-        let url = format!("{}/api/v1/status", self.base);
+        serde_json::from_str(&self.get("/api/v1/status")).expect("JSON")
+    }
+
+    pub fn get(&self, path: &str) -> String {
+        let url = format!("{}{path}", self.base);
         block_on(async {
             let answer = http::client().get(url).send().await.expect("the page answers");
-            serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON")
+            assert!(answer.status().is_success(), "{path}: {}", answer.status());
+            answer.text().await.expect("a body")
         })
     }
 

@@ -5,6 +5,7 @@ pub mod browser;
 pub mod database;
 pub mod http;
 mod inspect;
+pub mod island;
 mod journal;
 pub mod link;
 pub mod login;

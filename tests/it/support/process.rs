@@ -101,7 +101,7 @@ impl Segno {
         Running { child: self.command.spawn().expect("the binary starts"), log: self.log, began: Instant::now() }
     }
 
-    /// Runs to the end; a command that takes longer than two minutes hangs.
+    /// Runs to the end.
     pub fn run(self) -> Ended {
         self.spawn().wait()
     }
@@ -176,7 +176,9 @@ impl Running {
         self.child.try_wait().expect("a child").is_none()
     }
 
+    /// Waits for its end; a command that takes longer than two minutes from here on hangs.
     pub fn wait(mut self) -> Ended {
+        let called_at = Instant::now();
         // Both pipes are drained while it runs, or it would stop at a full one.
         let drain = |pipe: Option<Box<dyn Read + Send>>| {
             std::thread::spawn(move || {
@@ -193,7 +195,7 @@ impl Running {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 break status.code();
             }
-            if self.began.elapsed() > Duration::from_secs(120) {
+            if called_at.elapsed() > Duration::from_secs(120) {
                 let _ = self.child.kill();
                 panic!("the command hangs; stderr: {}", stderr.join().expect("a thread"));
             }

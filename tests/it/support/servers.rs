@@ -1,6 +1,9 @@
 //! Programs that a test starts for itself: a PostgreSQL cluster that it may stop in its tracks, and a pooler in between.
 
-use super::wait_until;
+use super::{
+    island::{Island, NETWORK},
+    wait_until,
+};
 use std::{
     fs,
     io::Write,
@@ -21,6 +24,8 @@ struct Nobody {
 pub struct Cluster {
     folder: TempDir,
     server: Child,
+    /// Where it listens, beside its socket.
+    address: String,
 }
 
 /// A pgbouncer in front of the tests' server.
@@ -33,6 +38,11 @@ pub struct Pooler {
 impl Cluster {
     /// `None`, and a word of it, where the programs are not installed.
     pub fn start() -> Option<Cluster> {
+        Cluster::start_at(None)
+    }
+
+    /// The same, which also listens on the address of an island's mainland.
+    pub fn start_at(address: Option<&str>) -> Option<Cluster> {
         let Some(programs) = programs() else {
             skipped("PostgreSQL's initdb");
             return None;
@@ -48,8 +58,12 @@ impl Cluster {
             .stdout(Stdio::null())
             .status();
         assert!(initdb.expect("initdb runs").success());
-        let server = serve(folder.path(), &programs, &user);
-        let cluster = Cluster { folder, server };
+        let rule = format!("host all all {NETWORK} trust\n");
+        let mut rules = fs::OpenOptions::new().append(true).open(data.join("pg_hba.conf")).expect("initdb made it");
+        rules.write_all(rule.as_bytes()).expect("it is ours");
+        let address = address.unwrap_or_default().to_owned();
+        let server = serve(folder.path(), &programs, &user, &address);
+        let cluster = Cluster { folder, server, address };
         cluster.expect_answer();
         Some(cluster)
     }
@@ -70,13 +84,18 @@ impl Cluster {
 
     pub fn start_again(&mut self) {
         let user = nobody(self.folder.path());
-        self.server = serve(self.folder.path(), &programs().expect("it ran before"), &user);
+        self.server = serve(self.folder.path(), &programs().expect("it ran before"), &user, &self.address);
         self.expect_answer();
     }
 
     pub fn url(&self) -> String {
         let folder = self.folder.path().display().to_string();
         format!("postgres://postgres@{}/postgres", folder.replace('/', "%2F"))
+    }
+
+    /// As an island reaches it.
+    pub fn url_from(&self, island: &Island) -> String {
+        format!("postgres://postgres@{}/postgres?sslmode=disable", island.mainland)
     }
 
     /// Stops the server and everything that serves its connections, as a frozen machine would.
@@ -93,14 +112,14 @@ impl Cluster {
     }
 }
 
-fn serve(folder: &Path, programs: &Path, user: &Option<Nobody>) -> Child {
+fn serve(folder: &Path, programs: &Path, user: &Option<Nobody>, address: &str) -> Child {
     let log = fs::File::create(folder.join("log")).expect("a file");
     as_user(user, &programs.join("postgres"))
         .arg("-D")
         .arg(folder.join("data"))
         .arg("-k")
         .arg(folder)
-        .args(["-c", "listen_addresses=", "-c", "fsync=off"])
+        .args(["-c", &format!("listen_addresses={address}"), "-c", "fsync=off", "-c", "max_connections=200"])
         .current_dir(folder)
         .stderr(log)
         .spawn()
