@@ -3,9 +3,9 @@
 //! Compiled to nothing unless the `fault-hooks` feature is on, which only the tests switch on. Then `SEGNO_FAULTS`
 //! names points and the visit at which each panics, for example `gate.acquire=3,writer.commit=2`; `writer.commit=2+`
 //! panics at every visit from the second on, and `writer.commit=2!` hangs there for ever. `SEGNO_FAULT_HASTE` divides the service's long waits, so that a test lives
-//! through days in seconds.
+//! through days in seconds. `SEGNO_FAULT_MIGRATIONS` makes a process one of a version to come.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 #[cfg(feature = "fault-hooks")]
 pub fn visit(point: &str) {
@@ -62,4 +62,16 @@ pub fn hastened(wait: Duration) -> Duration {
 #[inline(always)]
 pub fn hastened(wait: Duration) -> Duration {
     wait
+}
+
+/// A folder of migrations that this process knows beside its own, as a newer version does.
+#[cfg(feature = "fault-hooks")]
+pub fn migrations_to_come() -> Option<PathBuf> {
+    std::env::var_os("SEGNO_FAULT_MIGRATIONS").map(PathBuf::from)
+}
+
+#[cfg(not(feature = "fault-hooks"))]
+#[inline(always)]
+pub fn migrations_to_come() -> Option<PathBuf> {
+    None
 }

@@ -2,14 +2,15 @@
 //! one by one by an advisory lock, SQLite by the write lock, and the second finds nothing left to do.
 
 use super::StoreError;
+use crate::faults;
 use diesel::SqliteConnection;
 use diesel::migration::{Migration, MigrationSource, MigrationVersion};
 use diesel::result::Error as QueryError;
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, SimpleAsyncConnection};
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use diesel_migrations::{EmbeddedMigrations, FileBasedMigrations, MigrationHarness, embed_migrations};
 
-const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
-const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+const SQLITE: Known = Known(embed_migrations!("migrations/sqlite"));
+const POSTGRES: Known = Known(embed_migrations!("migrations/postgres"));
 
 /// The number is "segno" in ASCII. A session lock: it goes with the connection, whatever happens to us. Whoever holds
 /// it is migrating, which takes no minute.
@@ -17,6 +18,19 @@ const LOCK: &str = "SET lock_timeout = '60s'; SELECT pg_advisory_lock(4956225163
 const UNLOCK: &str = "SELECT pg_advisory_unlock(495622516335)";
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What this version brings databases to; and, for a test, what one to come does.
+struct Known(EmbeddedMigrations);
+
+impl<DB: diesel::backend::Backend> MigrationSource<DB> for Known {
+    fn migrations(&self) -> diesel::migration::Result<Vec<Box<dyn Migration<DB>>>> {
+        let mut known = self.0.migrations()?;
+        if let Some(folder) = faults::migrations_to_come() {
+            known.extend(FileBasedMigrations::from_path(folder)?.migrations()?);
+        }
+        Ok(known)
+    }
+}
 
 /// Runs on a thread that may block.
 pub(super) fn run_on_sqlite(connection: &mut SqliteConnection) -> Result<(), StoreError> {
@@ -50,7 +64,7 @@ pub(super) async fn run_on_postgres(mut connection: AsyncPgConnection) -> Result
     Ok(())
 }
 
-fn run<DB, H>(harness: &mut H, source: EmbeddedMigrations) -> Result<(), StoreError>
+fn run<DB, H>(harness: &mut H, source: Known) -> Result<(), StoreError>
 where
     DB: diesel::backend::Backend,
     H: MigrationHarness<DB>,

@@ -315,7 +315,7 @@ pub(super) async fn get_or_create(conn: &mut Conn, key: StateKey) -> Result<Sync
 pub(super) async fn get(conn: &mut Conn, key: StateKey) -> Result<Option<SyncState>, StoreError> {
     let row: Option<SyncStateRow> =
         with_conn!(conn, |c| row_of!(key).select(SyncStateRow::as_select()).get_result(c).await.optional())?;
-    row.map(SyncState::try_from).transpose()
+    Ok(row.and_then(SyncState::of_row))
 }
 
 /// The phase to show: the latest that was begun. An incremental one counts once the initial one is through.
@@ -333,19 +333,16 @@ pub(super) async fn list(conn: &mut Conn, account: AccountId) -> Result<Vec<Sync
         let states = sync_states::table.filter(sync_states::account_id.eq(account.0)).order(sync_states::id);
         states.select(SyncStateRow::as_select()).load(c).await
     })?;
-    rows.into_iter().map(SyncState::try_from).collect()
+    Ok(rows.into_iter().filter_map(SyncState::of_row).collect())
 }
 
-impl TryFrom<SyncStateRow> for SyncState {
-    type Error = StoreError;
-
-    fn try_from(row: SyncStateRow) -> Result<SyncState, StoreError> {
-        let entity = row.entity_type.parse();
-        let phase = row.phase.parse();
+impl SyncState {
+    /// `None` where another version wrote it, under a word of its own: that one carries on from it.
+    fn of_row(row: SyncStateRow) -> Option<SyncState> {
         let key = StateKey {
             account: AccountId(row.account_id),
-            entity: entity.map_err(|source| StoreError::Corrupt { column: "sync_states.entity_type", source })?,
-            phase: phase.map_err(|source| StoreError::Corrupt { column: "sync_states.phase", source })?,
+            entity: row.entity_type.parse().ok()?,
+            phase: row.phase.parse().ok()?,
         };
         let (note, failure) = match row.failed_at {
             None => (row.error_message, None),
@@ -363,7 +360,7 @@ impl TryFrom<SyncStateRow> for SyncState {
             },
             None => Checkpoint { is_complete: row.is_complete, note, ..Checkpoint::start(key.phase) },
         };
-        Ok(SyncState {
+        Some(SyncState {
             id: row.id,
             key,
             checkpoint,

@@ -32,7 +32,7 @@ const LAYERS: [Layer; 21] = [
     layer("engine", &["model"], OUTSIDE).pure(),
     layer("spotify", &["model", "tls"], &["actix", "diesel"]),
     layer("data_export", &["model"], OUTSIDE),
-    layer("store", &["model", "tls"], &["actix", "reqwest"]),
+    layer("store", &["model", "tls", "faults"], &["actix", "reqwest"]),
     layer(
         "actors",
         &["model", "engine", "spotify", "store", "notify", "metrics", "clock", "processes", "faults"],

@@ -4,6 +4,7 @@
 mod chaos;
 mod fleet;
 mod truth;
+mod versions;
 
 use super::support::{Backend, Cluster, Database, Segno, link::Link, wait_until};
 use fleet::{Fleet, HOLD, Node};
@@ -239,32 +240,6 @@ fn a_sign_out_a_sign_in_and_a_purge_reach_the_node_that_keeps_the_account_curren
     let answer = nodes[0].post("/api/v1/sync", json!({ "account": account, "entity_types": ["albums"] }));
     assert_eq!(answer["accepted"][0]["entity_type"], "albums", "the others go on: {answer}");
     nodes.into_iter().for_each(Node::stop);
-}
-
-/// As far as it only adds to the tables.
-#[test]
-fn nodes_go_on_while_a_newer_version_has_brought_the_tables_up_to_date() {
-    let Some(fleet) = fleet(2, "60") else { return };
-    let nodes = [fleet.start(1), fleet.start(2)];
-    fleet.wait_for_shares(&[&nodes[0], &nodes[1]], &[1, 1]);
-    fleet.wait_until_all_is_read();
-    fleet.database.execute(
-        "ALTER TABLE accounts ADD COLUMN to_come TEXT; ALTER TABLE nodes ADD COLUMN to_come TEXT; \
-         CREATE TABLE to_come (id BIGINT); INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')",
-    );
-    for user in 0..2 {
-        fleet.sandbox.post(&format!("edit?user={user}"), &json!({ "edits": [{ "op": "add_tracks", "count": 2 }] }));
-    }
-    for account in fleet.database.lines("SELECT CAST(id AS TEXT) AS line FROM accounts") {
-        let account: u64 = account.parse().expect("an id");
-        let answer = nodes[0].post("/api/v1/sync", json!({ "account": account, "entity_types": ["tracks"] }));
-        assert_eq!(answer["accepted"][0]["entity_type"], "tracks", "{answer}");
-    }
-    fleet.patiently("the new tracks are there", || fleet.database.count("saved_tracks") == 2 * 62);
-    let late = Segno::on(&fleet.database, &fleet.sandbox, &["run"]).run();
-    late.assert_refused(1, &["which this version of segno does not know; use the newer version"]);
-    nodes.into_iter().for_each(Node::stop);
-    fleet.assert_true();
 }
 
 fn entity(status: &Value, account: u64, entity_type: &str) -> Value {
