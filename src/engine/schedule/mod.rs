@@ -19,8 +19,11 @@
 //!
 //! What a person has paused keeps its plan and does not begin; once it is let go on, what was missed meanwhile is due.
 
+mod agenda;
+
 use super::run::RunEnd;
 use crate::model::{Fault, Order, SyncKey};
+use agenda::{Agenda, Moment};
 use chrono::{DateTime, Utc};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -57,27 +60,6 @@ const TRY_AFTER_START: Duration = Duration::from_secs(10 * 60);
 /// Runs that are due together, at a start or after a sleep, begin at once; those of an interval drift apart by this
 /// share of it.
 const JITTER_SHARE: f64 = 0.1;
-
-/// A moment on both clocks.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Moment {
-    at: Instant,
-    wall: DateTime<Utc>,
-}
-
-impl Moment {
-    fn after(wait: Duration, now: Instant, wall: DateTime<Utc>) -> Moment {
-        Moment { at: now + wait, wall: wall + wait }
-    }
-
-    fn until(until: DateTime<Utc>, now: Instant, wall: DateTime<Utc>) -> Moment {
-        Moment { at: now + (until - wall).to_std().unwrap_or_default(), wall: until }
-    }
-
-    fn has_come(&self, now: Instant, wall: DateTime<Utc>) -> bool {
-        self.at <= now || self.wall <= wall
-    }
-}
 
 /// What the database remembers of an entity type from before the service started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -141,6 +123,8 @@ pub struct Schedule {
     entries: BTreeMap<SyncKey, Entry>,
     /// By a person. Also of what is not kept current now: a setting that comes back does not end it.
     paused: BTreeSet<SyncKey>,
+    /// What is due at some time, and not paused.
+    agenda: Agenda,
 }
 
 impl Schedule {
@@ -151,6 +135,7 @@ impl Schedule {
             outage_cap: OUTAGE_CAP,
             entries: BTreeMap::new(),
             paused: BTreeSet::new(),
+            agenda: Agenda::default(),
         }
     }
 
@@ -162,13 +147,11 @@ impl Schedule {
     /// The interval was changed; what is due later than it allows comes earlier.
     pub fn handle_interval(&mut self, interval: Duration, now: Instant, wall: DateTime<Utc>) {
         let latest = Moment::after(interval, now, wall);
-        for entry in self.entries.values_mut().filter(|entry| entry.num_failures == 0) {
-            if let Standing::Due(moment) = &mut entry.standing
-                && moment.wall > latest.wall
-            {
-                *moment = latest;
-            }
-        }
+        let is_late = |entry: &Entry| {
+            entry.num_failures == 0 && matches!(entry.standing, Standing::Due(moment) if moment.wall > latest.wall)
+        };
+        let late: Vec<SyncKey> = self.entries.iter().filter(|(_, entry)| is_late(entry)).map(|(key, _)| *key).collect();
+        late.into_iter().for_each(|key| self.stand(key, Standing::Due(latest)));
         self.interval = interval;
     }
 
@@ -187,12 +170,16 @@ impl Schedule {
             }
             _ => Moment::until(wall, now, wall),
         };
-        self.entries.insert(key, Entry { standing: Standing::Due(first), num_failures: 0, told: None });
+        let standing = Standing::Due(first);
+        self.entries.insert(key, Entry { standing, num_failures: 0, told: None });
+        self.stand(key, standing);
     }
 
     /// Nobody wants this kept current any more.
     pub fn handle_removed(&mut self, gone: impl Fn(&SyncKey) -> bool) {
-        self.entries.retain(|key, _| !gone(key));
+        for (key, _) in self.entries.extract_if(.., |key, _| gone(key)) {
+            self.agenda.take(&key);
+        }
     }
 
     /// Whether an order can be carried out.
@@ -214,21 +201,23 @@ impl Schedule {
 
     /// A person asked for a run now.
     pub fn handle_wanted(&mut self, key: SyncKey, now: Instant, wall: DateTime<Utc>) {
-        if let Some(entry) = self.entries.get_mut(&key)
-            && matches!(entry.standing, Standing::Due(_))
-        {
-            entry.standing = Standing::Due(Moment::until(wall, now, wall));
+        if self.entries.get(&key).is_some_and(|entry| matches!(entry.standing, Standing::Due(_))) {
+            self.stand(key, Standing::Due(Moment::until(wall, now, wall)));
         }
     }
 
     /// A person has paused this, now or in an earlier life of the service. Whoever runs it ends that.
     pub fn handle_paused(&mut self, key: SyncKey) {
         self.paused.insert(key);
+        self.agenda.take(&key);
     }
 
     /// A person lets this go on.
     pub fn handle_resumed(&mut self, key: SyncKey) {
         self.paused.remove(&key);
+        if let Some(standing) = self.entries.get(&key).map(|entry| entry.standing) {
+            self.stand(key, standing);
+        }
     }
 
     /// A run ended. `jitter` is in `[0, 1)`.
@@ -267,24 +256,26 @@ impl Schedule {
         let told = fault.map(ToString::to_string);
         let is_news = told.is_some() && told != entry.told;
         entry.told = told;
-        entry.standing = match wait {
-            Some(wait) => Standing::Due(Moment::after(wait, now, wall)),
-            None => Standing::Parked,
-        };
+        let standing = wait.map_or(Standing::Parked, |wait| Standing::Due(Moment::after(wait, now, wall)));
+        self.stand(key, standing);
         Plan { next_run_at: self.next_run_at(&key), is_news }
     }
 
     /// Hands out what is due, the longest overdue first; it counts as running until it ends.
     pub fn poll_due(&mut self, now: Instant, wall: DateTime<Utc>) -> Option<SyncKey> {
-        let due = self.entries.iter_mut().filter_map(|(key, entry)| match entry.standing {
-            Standing::Due(moment) if moment.has_come(now, wall) && !self.paused.contains(key) => {
-                Some((moment.wall, *key, entry))
-            }
-            Standing::Due(_) | Standing::Running | Standing::Parked => None,
-        });
-        let (_, key, entry) = due.min_by_key(|(wall, key, _)| (*wall, *key))?;
-        entry.standing = Standing::Running;
+        let key = self.agenda.first_due(now, wall)?;
+        self.stand(key, Standing::Running);
         Some(key)
+    }
+
+    /// The one place where a standing changes.
+    fn stand(&mut self, key: SyncKey, standing: Standing) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        entry.standing = standing;
+        match standing {
+            Standing::Due(moment) if !self.paused.contains(&key) => self.agenda.put(key, moment),
+            Standing::Due(_) | Standing::Running | Standing::Parked => self.agenda.take(&key),
+        }
     }
 
     /// When the next run of this is planned; `None` while it runs or only a person can bring it on.

@@ -281,3 +281,58 @@ fn an_order_is_refused_where_it_makes_no_sense() {
     day.schedule.handle_removed(|_| true);
     assert_eq!(check(&day), [Some(Unfit::Unknown); 4]);
 }
+
+/// Whatever has happened, with clocks that go apart: what comes next is what a look at everything would find.
+#[test]
+fn the_longest_overdue_comes_first_of_any_number() {
+    for seed in 0..200 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut day = Day::begin(Remembered::default());
+        let (mut running, mut num_begun) = (Vec::new(), 0);
+        for step in 0..300 {
+            let account = AccountId(rng.i64(1..12));
+            let entity = EntityType::ALL[rng.usize(..EntityType::ALL.len())];
+            let key = SyncKey { account, entity };
+            let (now, wall) = (day.now, day.wall);
+            match rng.u32(..9) {
+                0 => {
+                    let planned = wall + TimeDelta::minutes(rng.i64(-90..600));
+                    let known = Remembered { next_run_at: Some(planned), is_complete: true, ..Remembered::default() };
+                    running.retain(|one| *one != key);
+                    day.schedule.handle_added(key, known, now, wall);
+                }
+                1 if rng.u32(..4) == 0 => {
+                    running.retain(|one: &SyncKey| one.account != account);
+                    day.schedule.handle_removed(|one| one.account == account);
+                }
+                2 => day.schedule.handle_paused(key),
+                3 => day.schedule.handle_resumed(key),
+                4 => day.schedule.handle_wanted(key, now, wall),
+                5 if rng.u32(..8) == 0 => day.schedule.handle_interval(HOUR * rng.u32(1..9), now, wall),
+                6 | 7 if !running.is_empty() => {
+                    let key = running.swap_remove(rng.usize(..running.len()));
+                    let end = if rng.bool() { complete() } else { failed(Fault::Unreachable) };
+                    day.schedule.handle_ended(key, &end, now, wall, rng.f64());
+                }
+                // The machine sleeps, or somebody sets the calendar back.
+                8 if rng.u32(..4) == 0 => day.wall += TimeDelta::minutes(rng.i64(-240..240)),
+                _ => day.pass(Duration::from_secs(rng.u64(..1_800))),
+            }
+            let expected = due_of_all(&day);
+            let begun = day.schedule.poll_due(day.now, day.wall);
+            assert_eq!(begun, expected, "seed {seed}, step {step}");
+            running.extend(begun);
+            num_begun += u32::from(begun.is_some());
+        }
+        assert!(num_begun > 30, "seed {seed}: {num_begun}");
+    }
+}
+
+/// Found by looking at everything.
+fn due_of_all(day: &Day) -> Option<SyncKey> {
+    let due = day.schedule.entries.iter().filter_map(|(key, entry)| match entry.standing {
+        Standing::Due(moment) if moment.at <= day.now || moment.wall <= day.wall => Some((moment.wall, *key)),
+        Standing::Due(_) | Standing::Running | Standing::Parked => None,
+    });
+    due.filter(|(_, key)| !day.schedule.paused.contains(key)).min().map(|(_, key)| key)
+}
