@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper};
 use diesel_async::RunQueryDsl;
 use secrecy::{ExposeSecret, SecretString};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// What an account signs in with.
 #[derive(Debug, Clone)]
@@ -276,21 +276,21 @@ impl Store {
 pub(super) async fn list_some(conn: &mut Conn, wanted: &BTreeSet<AccountId>) -> Result<Vec<SignIn>, StoreError> {
     let ids: Vec<i64> = wanted.iter().map(|id| id.0).collect();
     let accounts = accounts::list_some(conn, &ids).await?;
-    let mut rows: Vec<GrantRow> = with_conn!(conn, |c| {
+    let rows: Vec<GrantRow> = with_conn!(conn, |c| {
         let of_accounts = account_tokens::table.filter(account_tokens::account_id.eq_any(ids));
         of_accounts.select(GrantRow::as_select()).load(c).await
     })?;
-    Ok(accounts.into_iter().map(|account| sign_in(account, &mut rows)).collect())
+    Ok(sign_ins(accounts, rows))
 }
 
-fn sign_in(account: Account, rows: &mut Vec<GrantRow>) -> SignIn {
-    let at = rows.iter().position(|row| row.account_id == account.id.0);
-    SignIn { account, grant: at.map(|at| rows.swap_remove(at).into()) }
+fn sign_ins(accounts: Vec<Account>, rows: Vec<GrantRow>) -> Vec<SignIn> {
+    let mut grants: HashMap<i64, GrantRow> = rows.into_iter().map(|row| (row.account_id, row)).collect();
+    let sign_in = |account: Account| SignIn { grant: grants.remove(&account.id.0).map(Into::into), account };
+    accounts.into_iter().map(sign_in).collect()
 }
 
 pub(super) async fn list(conn: &mut Conn) -> Result<Vec<SignIn>, StoreError> {
     let accounts = accounts::list(conn).await?;
-    let mut rows: Vec<GrantRow> =
-        with_conn!(conn, |c| account_tokens::table.select(GrantRow::as_select()).load(c).await)?;
-    Ok(accounts.into_iter().map(|account| sign_in(account, &mut rows)).collect())
+    let rows: Vec<GrantRow> = with_conn!(conn, |c| account_tokens::table.select(GrantRow::as_select()).load(c).await)?;
+    Ok(sign_ins(accounts, rows))
 }
