@@ -145,6 +145,7 @@ pub(super) async fn run(config: Config, read_from: ReadFrom) -> Result<Exit, Com
         told: BTreeMap::new(),
         warned_on: BTreeMap::new(),
         is_blind: false,
+        settled_at: None,
         page,
     };
     info!(database = %url, version = env!("CARGO_PKG_VERSION"), "segno runs");
@@ -184,6 +185,8 @@ struct AccountWatcher {
     warned_on: BTreeMap<AccountId, NaiveDate>,
     /// Who is signed in could not be read, and that was told.
     is_blind: bool,
+    /// When all that is held was last seen to be in care.
+    settled_at: Option<std::time::Instant>,
     page: Option<WebServer>,
 }
 
@@ -303,7 +306,8 @@ impl AccountWatcher {
     async fn attend_to(&mut self, due: Due) -> Result<(), CommandError> {
         match due {
             Due::Reload => self.reload().await,
-            Due::SignIns | Due::Holding => self.look_at_holding().await?,
+            Due::SignIns => self.look_at_holding(false).await?,
+            Due::Holding => self.look_at_holding(true).await?,
             Due::Folding => self.fold_when_idle().await,
         }
         Ok(())

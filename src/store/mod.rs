@@ -78,6 +78,7 @@ pub use export::{
     TrackLine,
 };
 pub use feed::{Feed, FeedEvent, Position};
+pub use nodes::Beat;
 pub use plays::PlayCounts;
 pub use purge::{Imported, Purged};
 pub use relay::RELAY;

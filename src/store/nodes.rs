@@ -19,6 +19,14 @@ use diesel_async::RunQueryDsl;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
+/// What a node finds when it says that it lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beat {
+    pub found: Heartbeat,
+    /// When the people whose accounts it holds last signed in.
+    pub signed_in_at: BTreeMap<AccountId, DateTime<Utc>>,
+}
+
 /// How long a node that is silent is shown.
 const SHOWN_FOR: TimeDelta = TimeDelta::minutes(10);
 
@@ -38,6 +46,8 @@ struct HeldRow {
     id: i64,
     #[diesel(sql_type = BigInt)]
     epoch: i64,
+    #[diesel(sql_type = super::types::Instant)]
+    authorized_at: At,
     #[diesel(sql_type = Bool)]
     is_fit: bool,
 }
@@ -59,7 +69,7 @@ impl Store {
 
     /// Says that a node lives, and finds out what there is to do. On SQLite a node has to [join](Store::join_alone)
     /// first; one that another has followed is told so.
-    pub async fn beat(&self, node: &Node, now: DateTime<Utc>) -> Result<Heartbeat, StoreError> {
+    pub async fn beat(&self, node: &Node, now: DateTime<Utc>) -> Result<Beat, StoreError> {
         let conn = &mut self.connect().await?;
         match conn {
             Conn::Pg(_) => _ = note(conn, node, now).await?,
@@ -79,7 +89,7 @@ impl Store {
         let loads: Vec<LoadRow> =
             with_conn!(conn, |c| sql_query(loads).bind::<Text, _>(&node.client_id).load(c).await)?;
         let held = format!(
-            "SELECT a.id, a.epoch, t.account_id IS NOT NULL AS is_fit FROM accounts a LEFT JOIN account_tokens t \
+            "SELECT a.id, a.epoch, a.authorized_at, t.account_id IS NOT NULL AS is_fit FROM accounts a LEFT JOIN account_tokens t \
              ON t.account_id = a.id AND t.client_id = $1 AND t.refused_at IS NULL \
              WHERE a.owner = '{us}' AND a.released_at IS NULL"
         );
@@ -95,13 +105,15 @@ impl Store {
                 num_held: to_u32(row.num_held),
             })
         };
+        let signed_in_at = held.iter().map(|row| (AccountId(row.id), row.authorized_at.into())).collect();
         let (fit, unfit): (Vec<HeldRow>, Vec<HeldRow>) = held.into_iter().partition(|row| row.is_fit);
-        Ok(Heartbeat {
+        let found = Heartbeat {
             nodes: loads.into_iter().filter_map(load).collect(),
             held: fit.into_iter().map(|row| (AccountId(row.id), row.epoch)).collect(),
             unfit: unfit.into_iter().map(|row| AccountId(row.id)).collect(),
             num_accounts: to_u32(num_accounts),
-        })
+        };
+        Ok(Beat { found, signed_in_at })
     }
 
     /// Makes a node the only one. Refused while another lives, unless it is `dead`.

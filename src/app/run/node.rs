@@ -20,10 +20,11 @@ use crate::{
     engine::nodes::{Nodes, Pace, Step},
     faults::hastened,
     model::{AccountId, GivenOrder, Node, SyncKey},
-    store::{Store, StoreError},
+    store::{Beat, Store, StoreError},
 };
 use actix::Addr;
 use actix_rt::Arbiter;
+use chrono::{DateTime, Utc};
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
@@ -52,6 +53,8 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
 pub(super) struct Holding {
     /// Each account with the number of its tenure: what was lost and taken again has another one.
     pub held: BTreeMap<AccountId, u64>,
+    /// How often it was seen that somebody whose account is held has signed in again.
+    pub num_sign_ins: u64,
     /// Orders that were given at other nodes and wait to be carried out here.
     pub orders: Vec<GivenOrder>,
     /// This node tells webhooks what happens.
@@ -106,6 +109,7 @@ impl NodeKeeper {
             progress: watcher.progress.clone(),
             holding: sender,
             known: BTreeMap::new(),
+            signed_in_at: BTreeMap::new(),
             num_tenures: 0,
             life: seen_life,
             alive_at: seen_alive_at,
@@ -173,8 +177,8 @@ impl AccountWatcher {
         }
     }
 
-    /// What this node holds has changed, or there are orders.
-    pub(super) async fn look_at_holding(&mut self) -> Result<(), CommandError> {
+    /// What this node holds may have changed, and there may be orders.
+    pub(super) async fn look_at_holding(&mut self, has_changed: bool) -> Result<(), CommandError> {
         let Holding { orders, overtaken_by, is_first, .. } = self.holding().borrow().clone();
         if let Some(by) = overtaken_by {
             return Err(StoreError::Fenced { by }.into());
@@ -182,7 +186,9 @@ impl AccountWatcher {
         if self.store.is_shared() && std::mem::replace(&mut self.is_first, is_first) != is_first {
             self.supervisor.do_send(notices::Notify(if is_first { self.webhooks.clone() } else { Vec::new() }));
         }
-        self.look_for_sign_ins().await?;
+        if has_changed || self.is_to_look() {
+            self.look_for_sign_ins().await?;
+        }
         self.carried_out.retain(|id| orders.iter().any(|order| order.id == *id));
         for order in orders {
             if self.adopted.contains_key(&order.account) && !self.carried_out.contains(&order.id) {
@@ -219,6 +225,7 @@ struct Keeping {
     holding: watch::Sender<Holding>,
     /// What was held when it was last told: the epoch of each account, and the number of its tenure.
     known: BTreeMap<AccountId, (i64, u64)>,
+    signed_in_at: BTreeMap<AccountId, DateTime<Utc>>,
     num_tenures: u64,
     life: watch::Receiver<Life>,
     alive_at: watch::Receiver<Instant>,
@@ -284,14 +291,20 @@ impl Keeping {
             Ok((found, orders))
         };
         match tokio::time::timeout(ANSWER_WITHIN, beating).await {
-            Ok(Ok((found, orders))) => {
+            Ok(Ok((Beat { found, signed_in_at }, orders))) => {
                 if std::mem::take(&mut self.is_away) {
                     info!("the database answers again");
                 }
                 let busy = self.busy();
                 self.machine.handle_beat(&found, sent_at, clock::steady(), |account| busy.contains(&account));
-                self.holding
-                    .send_if_modified(|holding| std::mem::replace(&mut holding.orders, orders) != holding.orders);
+                let before = |account: &AccountId| self.signed_in_at.get(account);
+                let is_new = |(id, at): &(&AccountId, &DateTime<Utc>)| before(id).is_some_and(|before| before != *at);
+                let num_new = signed_in_at.iter().filter(is_new).count() as u64;
+                self.signed_in_at = signed_in_at;
+                self.holding.send_if_modified(|holding| {
+                    holding.num_sign_ins += num_new;
+                    std::mem::replace(&mut holding.orders, orders) != holding.orders || num_new > 0
+                });
             }
             Ok(Err(StoreError::Fenced { by })) => return Err(by),
             Ok(Err(error)) => self.handle_unanswered(&error.to_string()),

@@ -13,13 +13,25 @@ use crate::{
     store::{SignIn, StoreError},
 };
 use chrono::{DateTime, Utc};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 use tracing::{error, info, warn};
 
+/// Where nothing has changed: the end of a sign-in comes nearer all the same.
+const LOOK_AT_ALL_EVERY: Duration = Duration::from_secs(60);
+
 impl AccountWatcher {
+    /// Whether the database is to be asked although the keeper has seen no change. Alone, the keeper seldom looks.
+    pub(super) fn is_to_look(&self) -> bool {
+        !self.store.is_shared() || self.settled_at.is_none_or(|at| clock::instant() - at >= LOOK_AT_ALL_EVERY)
+    }
+
     /// Takes in who has signed in, or again, since the last look, and lets go who has signed out or was refused, and what
     /// another node has taken.
     pub(super) async fn look_for_sign_ins(&mut self) -> Result<(), CommandError> {
+        self.settled_at = None;
         let held = self.held();
         // Of those that other nodes keep current, nothing is asked.
         let concerned: Option<BTreeSet<AccountId>> =
@@ -67,6 +79,11 @@ impl AccountWatcher {
                     }
                 }
             }
+        }
+        // What could not be taken in, or is to be given back, is looked at again soon.
+        let in_care = self.adopted.iter().map(|(account, Adopted { tenure, .. })| (*account, *tenure));
+        if in_care.eq(self.held()) {
+            self.settled_at = Some(clock::instant());
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ pub(super) async fn join(db: &Db, node: &Node) {
 }
 
 async fn beat(db: &Db, node: &Node) -> Heartbeat {
-    db.store.beat(node, Utc::now()).await.unwrap()
+    db.store.beat(node, Utc::now()).await.unwrap().found
 }
 
 /// It has been silent for as long as it holds anything.
@@ -58,6 +58,19 @@ fn what_is_free_is_claimed_once_and_counted_by_epochs() {
         db.store.release(&[one], first.owner.id, Utc::now()).await.unwrap();
         assert_eq!(beat(db, &first).await.held, [(two, 1)].into());
         assert_eq!(claim(db, &first, 10).await, [(one, 2)]);
+    });
+}
+
+#[test]
+fn a_node_hears_of_those_who_sign_in_again() {
+    on_both(async |db| {
+        let (one, two) = (sign_in(db, "one").await, sign_in(db, "two").await);
+        let first = node("first");
+        join(db, &first).await;
+        claim(db, &first, 10).await;
+        db.store.upsert_account("two", None, None, at(60)).await.unwrap();
+        let found = db.store.beat(&first, Utc::now()).await.unwrap();
+        assert_eq!(found.signed_in_at, [(one, at(0)), (two, at(60))].into());
     });
 }
 
