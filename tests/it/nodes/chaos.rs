@@ -277,7 +277,8 @@ impl Chaos {
         self.end_what_is_over(Instant::now() + Duration::from_secs(3600));
         let Chaos { fleet, size, .. } = &self;
         let truth = Truth::of(&fleet.sandbox, size.num_accounts);
-        let (began, patience) = (Instant::now(), Duration::from_secs(90 + size.num_accounts));
+        // A run that the database was taken from is tried again after five minutes, give or take a quarter.
+        let (began, patience) = (Instant::now(), Duration::from_secs(420 + size.num_accounts));
         loop {
             let differences = truth.differences(&fleet.database);
             if differences.is_empty() {

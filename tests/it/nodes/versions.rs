@@ -6,7 +6,10 @@
 use super::fleet::{Fleet, Node};
 use crate::support::Segno;
 use serde_json::{Value, json};
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// Tables in which a service writes, and those that it only reads rows of.
 const TABLES: [&str; 17] = [
@@ -85,7 +88,7 @@ fn an_upgrade_goes_node_by_node_and_both_versions_share_the_accounts() {
     fleet.assert_true();
 }
 
-fn knowing(segno: Segno, migrations: &PathBuf) -> Segno {
+fn knowing(segno: Segno, migrations: &Path) -> Segno {
     segno.env("SEGNO_FAULT_MIGRATIONS", &migrations.display().to_string())
 }
 
