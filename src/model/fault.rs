@@ -33,6 +33,9 @@ pub enum Fault {
     /// The endpoint is gone, by its own words.
     #[error("{0}")]
     Refused(String),
+    /// The database does not answer, or not now: it may pass.
+    #[error("{0}")]
+    Away(String),
     /// Something of our own went wrong.
     #[error("{0}")]
     Internal(String),

@@ -111,7 +111,7 @@ impl Supervisor {
 fn advice(fault: &Fault) -> &'static str {
     match fault {
         Fault::Refused(_) | Fault::NotPermitted(_) => "; it is tried again once a day, and after the next sign-in",
-        Fault::Internal(_) => "; what was committed stays, and the next run carries on",
+        Fault::Away(_) | Fault::Internal(_) => "; what was committed stays, and the next run carries on",
         Fault::Outage(_)
         | Fault::Unreachable(_)
         | Fault::Unservable(_)

@@ -233,6 +233,7 @@ impl Playback {
             | Fault::Outage(_)
             | Fault::Forbidden(_)
             | Fault::Gone(_)
+            | Fault::Away(_)
             | Fault::Internal(_) => {
                 let wait = self.backoff(self.num_failures, jitter);
                 self.num_failures = self.num_failures.saturating_add(1);

@@ -41,7 +41,7 @@ pub const OUTAGE_CAP: Duration = Duration::from_secs(3600);
 /// Between tries of what the API refuses for a reason that only a person can change.
 const REFUSED_EVERY: Duration = Duration::from_secs(24 * 3600);
 
-/// First wait after a failure of our own.
+/// First wait after a failure of our own, and the longest one while the database does not answer.
 const INTERNAL_BASE: Duration = Duration::from_secs(5 * 60);
 
 /// Longest wait after runs that ended unsteady, unless the interval is longer.
@@ -247,6 +247,7 @@ impl Schedule {
                 Some(doubled(outage_base, outage_cap, entry.num_failures))
             }
             RunEnd::Failed(Fault::Refused(_) | Fault::NotPermitted(_)) => Some(REFUSED_EVERY),
+            RunEnd::Failed(Fault::Away(_)) => Some(doubled(outage_base, INTERNAL_BASE, entry.num_failures)),
             RunEnd::Failed(Fault::Internal(_) | Fault::Unservable(_) | Fault::Stopped) => {
                 Some(doubled(INTERNAL_BASE, interval, entry.num_failures))
             }

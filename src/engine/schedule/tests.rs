@@ -166,6 +166,17 @@ fn an_api_that_is_away_is_asked_ever_more_rarely_but_for_ever() {
     assert_eq!(waits, [0, 1, 2, 4, 8, 16, 32, 60, 60]);
 }
 
+#[test]
+fn a_database_that_was_away_is_asked_again_within_minutes() {
+    let mut day = Day::begin(Remembered::default());
+    let mut waits = Vec::new();
+    for _ in 0..6 {
+        waits.push(day.wait().unwrap().as_secs() / 60);
+        day.end(failed(Fault::Away));
+    }
+    assert_eq!(waits, [0, 1, 2, 4, 5, 5]);
+}
+
 /// A 401 to a good token, a bare 403, a page of HTML, an odd token endpoint: all were seen to pass.
 #[test]
 fn a_refusal_that_may_pass_is_tried_again_after_minutes_then_after_an_hour() {

@@ -104,7 +104,8 @@ impl SyncError {
     pub(super) fn into_fault(self) -> Fault {
         match self {
             SyncError::Overtaken(why) => Fault::Overtaken(why),
-            SyncError::Passing(why) | SyncError::Lasting(why) => Fault::Internal(why),
+            SyncError::Passing(why) => Fault::Away(why),
+            SyncError::Lasting(why) => Fault::Internal(why),
         }
     }
 }

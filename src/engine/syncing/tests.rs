@@ -67,7 +67,7 @@ fn a_database_that_keeps_failing_ends_the_run_and_the_failure_is_noted() {
     assert_eq!(num_waits, RestartPolicy::default().max_restarts);
     // However that goes.
     answer(&mut syncing, Answer::Noted(Err(passing())));
-    assert_eq!(ended(&mut syncing), Some(RunEnd::Failed(Fault::Internal("gone".to_owned()))));
+    assert_eq!(ended(&mut syncing), Some(RunEnd::Failed(Fault::Away("gone".to_owned()))));
 }
 
 #[test]

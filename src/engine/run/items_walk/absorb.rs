@@ -45,6 +45,7 @@ impl ItemsWalk {
             fault @ (Fault::Paused(_)
             | Fault::SignIn(_)
             | Fault::NotPermitted(_)
+            | Fault::Away(_)
             | Fault::Internal(_)
             | Fault::Overtaken(_)
             | Fault::Stopped) => self.fault = Some(fault),
