@@ -13,7 +13,7 @@ use crate::{
     metrics::Metrics,
     model::{AccountId, Family, LimitClass, Owner, Pause, RequestStatus},
     processes,
-    store::Store,
+    store::{Store, StoreError},
 };
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, ContextFutureSpawner, Handler, Message,
@@ -260,7 +260,7 @@ impl Gate {
     /// Without an answer the gate goes by what it knows: looks say so if the database is away.
     fn ask_for_calendar(&self, ctx: &mut Context<Self>) {
         let store = self.store.clone();
-        async move { tokio::time::timeout(LOOK_TIMEOUT, store.calendar()).await }
+        async move { tokio::time::timeout(LOOK_TIMEOUT, shared_calendar(&store)).await }
             .into_actor(self)
             .map(|told, gate, ctx| {
                 if let Ok(Ok(calendar)) = told
@@ -296,6 +296,13 @@ impl Gate {
         }
         ctx.stop();
     }
+}
+
+/// The calendar that all go by who share the database.
+pub async fn shared_calendar(store: &Store) -> Result<SharedCalendar, StoreError> {
+    let asked_at = clock::now();
+    let told = store.wall().await?;
+    Ok(told.map_or_else(SharedCalendar::default, |told| SharedCalendar::told(asked_at, told, clock::now())))
 }
 
 fn wake_at_in(wait: Duration, ctx: &mut Context<Gate>) -> SpawnHandle {

@@ -9,7 +9,7 @@ use crate::{
     actors::{
         GateView, Progress, Service, Supervisor,
         fetch::Fetcher,
-        gate::{Close, Gate},
+        gate::{Close, Gate, shared_calendar},
         supervisor::GateOf,
     },
     config::Config,
@@ -42,7 +42,7 @@ impl Gatekeeper {
             store: store.clone(),
             client: client.clone(),
             gate: gate_settings(config),
-            calendar: store.calendar().await?,
+            calendar: shared_calendar(store).await?,
             batches: batches(config),
             purpose: Purpose::Current,
             guard: guard(config),

@@ -11,7 +11,7 @@ use crate::{
     actors::{
         EntityState, GateView, Progress, Service, Supervisor,
         fetch::Fetcher,
-        gate::Close,
+        gate::{Close, shared_calendar},
         supervisor::{GateOf, Stop, SyncOnce, SyncOutcome},
     },
     cli::{
@@ -353,7 +353,7 @@ pub(super) async fn service(
     let (progress, seen_progress) = watch::channel(Progress::default());
     let (gate_view, seen_gate) = watch::channel(GateView::default());
     let service = Service {
-        calendar: store.calendar().await?,
+        calendar: shared_calendar(&store).await?,
         store,
         client,
         gate: gate_settings(config),

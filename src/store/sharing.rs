@@ -6,7 +6,6 @@ use super::limits::{note_pause, noted_pauses};
 use super::schema::{gate_processes, rate_limits};
 use super::types::{At, Instant};
 use super::{Conn, Store, StoreError, with_conn};
-use crate::clock::{self, SharedCalendar};
 use crate::model::{GateProcess, Owner, PauseScope, ProbeClaim, Sent, SharedChange, SharedLimits, UnknownWord};
 use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
@@ -40,12 +39,11 @@ impl Store {
         .await
     }
 
-    /// The calendar that all go by who share the database.
-    pub async fn calendar(&self) -> Result<SharedCalendar, StoreError> {
-        let Conn::Pg(c) = &mut self.connect().await? else { return Ok(SharedCalendar::default()) };
-        let asked_at = clock::now();
+    /// What the calendar of the server says, where there is one.
+    pub async fn wall(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let Conn::Pg(c) = &mut self.connect().await? else { return Ok(None) };
         let told: At = diesel::select(sql::<Instant>("clock_timestamp()")).get_result(&mut **c).await?;
-        Ok(SharedCalendar::told(asked_at, told.into(), clock::now()))
+        Ok(Some(told.into()))
     }
 
     /// Forgets what was sent, and to whom the next request belongs: another server knows nothing of it.

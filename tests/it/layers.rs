@@ -62,7 +62,7 @@ const LAYERS: [Layer; 21] = [
         &["diesel"],
     ),
     layer("config", &["model", "telemetry"], &["actix", "diesel", "reqwest"]),
-    layer("clock", &[], &["actix", "diesel", "reqwest"]),
+    layer("clock", &["faults"], &["actix", "diesel", "reqwest"]),
     layer("processes", &["model"], OUTSIDE),
     layer("faults", &[], OUTSIDE),
     layer("telemetry", &["model", "tls"], OUTSIDE),

@@ -25,7 +25,8 @@ export function pagedList({ path, query, row, noun, empty, dayOf = null }) {
   const more = h("button", { type: "button" }, "More");
   const stop = h("button", { type: "button" }, "Stop");
   const again = h("button", { type: "button" }, "Try again");
-  const node = h("div", { class: "list" }, rows, searching, told, h("div", { class: "choice" }, more, stop, again));
+  const end = h("div", { class: "choice" }, more, stop, again);
+  const node = h("div", { class: "list" }, rows, searching, told, end);
 
   let asked = new AbortController();
   let next = null, numRows = 0, numPages = 0, isBusy = false, isStopped = false;
@@ -63,6 +64,9 @@ export function pagedList({ path, query, row, noun, empty, dayOf = null }) {
       fail(problem, signal);
     }
     controls();
+    // Rows that come while the window is at its end may leave that in sight, and then no change is told.
+    watch.unobserve(end);
+    watch.observe(end);
   };
 
   const append = (item) => {
@@ -75,7 +79,7 @@ export function pagedList({ path, query, row, noun, empty, dayOf = null }) {
     list.append(row(item));
   };
 
-  const hasRoom = () => more.parentElement.getBoundingClientRect().top < window.innerHeight + AHEAD_PX;
+  const hasRoom = () => end.getBoundingClientRect().top < window.innerHeight + AHEAD_PX;
 
   const progress = () => {
     const isLong = numPages > 2 && numRows < (numPages * PAGE) / 2 && next !== null;
@@ -119,7 +123,7 @@ export function pagedList({ path, query, row, noun, empty, dayOf = null }) {
   const watch = new IntersectionObserver(([seen]) => {
     if (seen.isIntersecting && next !== null && !isStopped && node.dataset.state === "ok") void load(asked.signal);
   }, { rootMargin: `${AHEAD_PX}px` });
-  watch.observe(more.parentElement);
+  watch.observe(end);
 
   controls();
   progress();
