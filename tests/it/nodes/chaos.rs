@@ -92,10 +92,14 @@ fn whatever_happens_to_nodes_the_tables_are_true_and_the_limit_is_kept() {
 
 impl Size {
     fn wanted() -> Size {
-        let (num_accounts, seconds) = (number("SEGNO_TEST_NODES_ACCOUNTS", 40), number("SEGNO_TEST_NODES_SECONDS", 25));
+        let (num_accounts, seconds) = (number("SEGNO_TEST_NODES_ACCOUNTS", 12), number("SEGNO_TEST_NODES_SECONDS", 25));
         Size {
             num_accounts,
-            num_nodes: if num_accounts < 200 { 4 } else { 8 },
+            num_nodes: match num_accounts {
+                ..20 => 3,
+                20..200 => 4,
+                _ => 8,
+            },
             lasts: Duration::from_secs(seconds),
             limit: (num_accounts * 2).clamp(60, 200),
             haste: (200 / num_accounts.max(1)).clamp(1, 5),
