@@ -33,7 +33,7 @@ impl SharedCalendar {
     }
 
     pub fn now(self) -> DateTime<Utc> {
-        now() + self.ahead
+        (now() + self.ahead).trunc_subsecs(6)
     }
 
     /// Whether another answer says something else, and not only took another time on its way.

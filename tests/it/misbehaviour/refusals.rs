@@ -291,8 +291,9 @@ both! {
         let last = arrivals.last().copied().unwrap_or(0);
         let late = arrivals.iter().filter(|at| **at + 5_000 > last).count();
         assert!(ended.took.as_secs() < 12 || late <= 8, "{late} in the last five seconds: {arrivals:?}");
-        // Some seven tries of each page that was under way, over half a minute.
-        assert!(arrivals.len() <= 50, "{} requests: {arrivals:?}", arrivals.len());
+        // Some seven tries of each page that was under way, over half a minute; a machine that is busy takes longer for them.
+        let most = 50 + ended.took.as_secs().saturating_sub(35);
+        assert!(arrivals.len() as u64 <= most, "{} requests: {arrivals:?}", arrivals.len());
         trial.assert_nothing_lost(&ended);
         trial.heal();
     }
