@@ -18,11 +18,11 @@ pub fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6) + faults::calendar_ahead()
 }
 
-/// The calendar that all who share a database go by, on whichever machine: that of its server. Who shares a file is on one
-/// machine.
+/// The calendar that all processes on one database use: that of the PostgreSQL server, whichever machines they run on.
+/// Processes that share a SQLite file run on one machine, so they use its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SharedCalendar {
-    /// Of this machine's.
+    /// How far it is ahead of this machine's calendar.
     ahead: TimeDelta,
 }
 

@@ -36,7 +36,7 @@ const LATE_AFTER: Duration = Duration::from_secs(3);
 /// Longest sleep: timers stand still while the machine is suspended, so what they wait for may be long over.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
-/// How often the calendar of the database is asked for: those of machines go at different speeds, and are set.
+/// How often the database is asked for its calendar: the clocks of machines drift apart, and people set them.
 const CALENDAR_EVERY: Duration = Duration::from_secs(60);
 
 /// The window empties by itself, and nobody else would say so.
@@ -298,7 +298,7 @@ impl Gate {
     }
 }
 
-/// The calendar that all go by who share the database.
+/// Asks for the calendar that all processes on the database use.
 pub async fn shared_calendar(store: &Store) -> Result<SharedCalendar, StoreError> {
     let asked_at = clock::now();
     let told = store.wall().await?;

@@ -446,7 +446,7 @@ objects! {
         total: Number,
     }
 
-    /// `/me`, the owner of a playlist, whoever added an item.
+    /// A person: from `/me`, as the owner of a playlist, or as the one who added an item.
     struct UserWire {
         id: String,
         account_id: String,

@@ -9,7 +9,7 @@ use diesel::sqlite::Sqlite;
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 
-/// The name of an entity type's membership table, and of its column that holds the item.
+/// The names of an entity type's membership table and of its item column.
 pub(super) const fn table_of(entity: EntityType) -> (&'static str, &'static str) {
     match entity {
         EntityType::Tracks => ("saved_tracks", "track_id"),

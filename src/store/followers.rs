@@ -59,7 +59,7 @@ struct Row {
     seq: i64,
     host: String,
     events: Option<String>,
-    /// Of the one that moves it.
+    /// Label of the node that moves it.
     node: Option<String>,
     moved_at: Option<DateTime<Utc>>,
     failing_since: Option<DateTime<Utc>>,

@@ -32,7 +32,7 @@ const COOLDOWNS_MAX: usize = 288;
 /// Rows of them that are looked through.
 const COOLDOWNS_AT_ONCE: i64 = 2_000;
 
-/// What begins this soon after one of its kind has ended is the same cooldown, told again: the API tells whole seconds.
+/// A cooldown that begins this soon after one of its kind has ended is the same one: the API rounds to whole seconds.
 const SAME_WITHIN: TimeDelta = TimeDelta::seconds(1);
 
 /// A run, as its batches tell it. One that found nothing to read has none, and is not told.
