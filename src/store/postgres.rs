@@ -38,6 +38,9 @@ const READER_SETUP: &str = "SET default_transaction_read_only = on; SET statemen
 /// Of the status page.
 const READERS_MAX: usize = 4;
 
+/// What the look at a pooler says, of itself to itself.
+const OTHER_SESSION: &str = "segno is in another session";
+
 /// A node that waits for longer than this says again that it lives.
 const BESIDE_SETUP: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
                             SET idle_in_transaction_session_timeout = '10s'; SET tcp_keepalives_idle = 10; \
@@ -48,8 +51,8 @@ const BESIDE_MAX: usize = 2;
 
 pub(super) async fn open(url: &PostgresUrl, label: &str) -> Result<Pool<AsyncPgConnection>, StoreError> {
     let url = named(url, label);
+    refuse_mixed_sessions(&url).await?;
     let mut connection = connect(&url, SETUP).await?;
-    refuse_mixed_sessions(&url, &mut connection).await?;
     refuse_unfit(&url, &mut connection).await?;
     migrations::run_on_postgres(connection).await?;
     Ok(pool(url, SETUP, MAX_CONNECTIONS))
@@ -58,45 +61,56 @@ pub(super) async fn open(url: &PostgresUrl, label: &str) -> Result<Pool<AsyncPgC
 /// Refuses a pooler that hands each transaction to another session of the server (pgbouncer with `pool_mode =
 /// transaction`). Statements that are prepared, and settings that are made, belong to a session; in the next one they are
 /// missing, or somebody else's. What one connection sets, it must see again while another one is in a transaction, and the
-/// other must not. This uses no prepared statement, since those are what fails.
-async fn refuse_mixed_sessions(url: &PostgresUrl, connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
+/// other must not. This uses no prepared statement, since those are what fails: diesel prepares some as soon as it connects.
+async fn refuse_mixed_sessions(url: &PostgresUrl) -> Result<(), StoreError> {
     let mark = Uuid::new_v4().simple();
     let fails_where = |condition: &str| {
         format!(
             "DO $$ BEGIN IF current_setting('segno.session', true) {condition} '{mark}' THEN \
-             RAISE EXCEPTION 'segno is in another session'; END IF; END $$"
+             RAISE EXCEPTION '{OTHER_SESSION}'; END IF; END $$"
         )
     };
+    let one = within(url, plain(url)).await?;
     let looked = async {
-        let mut other = connect(url, SETUP).await?;
-        connection.batch_execute(&format!("SET segno.session = '{mark}'")).await?;
-        other.batch_execute("BEGIN").await?;
-        other.batch_execute(&fails_where("IS NOT DISTINCT FROM")).await?;
-        connection.batch_execute(&fails_where("IS DISTINCT FROM")).await?;
-        other.batch_execute("ROLLBACK").await?;
-        // A pooler that takes turns among its sessions gives the same one only every other time.
-        for _ in 0..2 {
-            connection.batch_execute(&fails_where("IS DISTINCT FROM")).await?;
-        }
-        connection.batch_execute("RESET segno.session").await?;
-        Ok::<(), StoreError>(())
-    };
-    match tokio::time::timeout(CONNECT_TIMEOUT, looked).await {
-        Ok(Err(StoreError::Query(error))) if error.to_string().contains("segno is in another session") => {
-            Err(StoreError::Refused {
+        let other = plain(url).await?;
+        let told = |error: tokio_postgres::Error| match error.as_db_error() {
+            Some(told) if told.message() == OTHER_SESSION => StoreError::Refused {
                 place: url.place().to_owned(),
                 reason: "a pooler in between gives each transaction another session".into(),
                 hint: "set pool_mode = session for this database in the pooler, or name the server itself in \
                        SEGNO_DATABASE_URL"
                     .into(),
-            })
+            },
+            _ => explain(url, &error),
+        };
+        one.batch_execute(&format!("SET segno.session = '{mark}'")).await.map_err(told)?;
+        other.batch_execute("BEGIN").await.map_err(told)?;
+        other.batch_execute(&fails_where("IS NOT DISTINCT FROM")).await.map_err(told)?;
+        one.batch_execute(&fails_where("IS DISTINCT FROM")).await.map_err(told)?;
+        other.batch_execute("ROLLBACK").await.map_err(told)?;
+        // A pooler that takes turns among its sessions gives the same one only every other time.
+        for _ in 0..2 {
+            one.batch_execute(&fails_where("IS DISTINCT FROM")).await.map_err(told)?;
         }
-        Ok(looked) => looked,
-        Err(_) => Err(cannot_reach(
-            url,
-            &format!("no second connection within {} s, and segno needs up to ten", CONNECT_TIMEOUT.as_secs()),
-        )),
-    }
+        one.batch_execute("RESET segno.session").await.map_err(told)
+    };
+    tokio::time::timeout(CONNECT_TIMEOUT, looked).await.unwrap_or_else(|_| {
+        let seconds = CONNECT_TIMEOUT.as_secs();
+        Err(cannot_reach(url, &format!("no second connection within {seconds} s, and segno needs up to ten")))
+    })
+}
+
+/// A connection on which nothing is prepared, for statements of the simple protocol. It closes when it is dropped.
+async fn plain(url: &PostgresUrl) -> Result<tokio_postgres::Client, StoreError> {
+    Ok(if url.uses_tls() {
+        let (client, connection) = url.config.connect(tls(url)?).await.map_err(|error| explain(url, &error))?;
+        tokio::spawn(connection);
+        client
+    } else {
+        let (client, connection) = url.config.connect(NoTls).await.map_err(|error| explain(url, &error))?;
+        tokio::spawn(connection);
+        client
+    })
 }
 
 #[derive(QueryableByName)]
@@ -164,8 +178,7 @@ fn pool(url: PostgresUrl, setup: &'static str, max_size: usize) -> Pool<AsyncPgC
 pub(super) async fn connect(url: &PostgresUrl, setup: &str) -> Result<AsyncPgConnection, StoreError> {
     let connecting = async {
         let established: ConnectionResult<AsyncPgConnection> = if url.uses_tls() {
-            let tls = tls().map_err(|error| cannot_reach(url, &error.to_string()))?;
-            let (client, connection) = url.config.connect(tls).await.map_err(|error| explain(url, &error))?;
+            let (client, connection) = url.config.connect(tls(url)?).await.map_err(|error| explain(url, &error))?;
             AsyncPgConnection::try_from_client_and_connection(client, connection).await
         } else {
             let (client, connection) = url.config.connect(NoTls).await.map_err(|error| explain(url, &error))?;
@@ -175,15 +188,19 @@ pub(super) async fn connect(url: &PostgresUrl, setup: &str) -> Result<AsyncPgCon
         connection.batch_execute(setup).await?;
         Ok(connection)
     };
-    tokio::time::timeout(CONNECT_TIMEOUT, connecting)
-        .await
-        .unwrap_or_else(|_| Err(cannot_reach(url, &format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))))
+    within(url, connecting).await
+}
+
+async fn within<T>(url: &PostgresUrl, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let silent = || cannot_reach(url, &format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()));
+    tokio::time::timeout(CONNECT_TIMEOUT, answer).await.unwrap_or_else(|_| Err(silent()))
 }
 
 /// Trusts what the operating system trusts; SSL_CERT_FILE adds to it.
-fn tls() -> Result<MakeRustlsConnect, rustls::Error> {
+fn tls(url: &PostgresUrl) -> Result<MakeRustlsConnect, StoreError> {
     crate::tls::install();
-    rustls::ClientConfig::with_platform_verifier().map(MakeRustlsConnect::new)
+    let trusted = rustls::ClientConfig::with_platform_verifier();
+    trusted.map(MakeRustlsConnect::new).map_err(|error| cannot_reach(url, &error.to_string()))
 }
 
 fn explain(url: &PostgresUrl, error: &tokio_postgres::Error) -> StoreError {
