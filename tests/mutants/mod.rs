@@ -279,6 +279,14 @@ pub const MUTANTS: &[Mutant] = &[
         guarantee: "G2",
     },
     Mutant {
+        name: "doubles-teach-rows-without-an-id",
+        file: "run/passes.rs",
+        stands: "if !found.has_double || memory.num_vain_runs >= VAIN_RUNS_MAX {",
+        instead: "if true {",
+        breaks: "a row without an id that a row given twice stood for is taken for what has gone, which is kept",
+        guarantee: "G4",
+    },
+    Mutant {
         name: "cursor-end-believed",
         file: "run/cursor_walk.rs",
         stands: "self.ended = !self.is_asking_again;",

@@ -184,9 +184,6 @@ impl Passes {
                 // was taken for what is gone. Then the next run is to look again.
                 let is_told = discrepancy >= 0 || found.num_unidentified == 0;
                 memory.discrepancy = is_told.then_some(discrepancy);
-                memory.proven_undated = Some(found.num_undated);
-                let num_dated = found.num_unidentified.saturating_sub(found.num_undated);
-                memory.proven_dated = Some(memory.proven_dated.map_or(num_dated, |before| before.min(num_dated)));
                 let num_hidden = u32::try_from((discrepancy - i64::from(nameless)).max(0)).unwrap_or(u32::MAX);
                 // What rows that were given twice stood for is not hidden: the next runs look for it, for a while.
                 let is_doubtful = found.has_double && num_hidden > memory.num_hidden;
@@ -196,6 +193,12 @@ impl Passes {
                     memory.discrepancy = None;
                 } else {
                     memory.num_hidden = num_hidden;
+                }
+                // One of them may stand for a row without an id.
+                if !found.has_double || memory.num_vain_runs >= VAIN_RUNS_MAX {
+                    memory.proven_undated = Some(found.num_undated);
+                    let num_dated = found.num_unidentified.saturating_sub(found.num_undated);
+                    memory.proven_dated = Some(memory.proven_dated.map_or(num_dated, |before| before.min(num_dated)));
                 }
                 memory.num_counted = num_counted;
                 memory.held_removals = Some(num_counted).filter(|num| *num > 0);
