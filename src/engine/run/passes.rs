@@ -53,6 +53,8 @@ pub(super) enum PassEnd {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PassContext {
     pub num_active: u32,
+    /// Rows held when the run began.
+    pub num_before: u32,
     /// The head was read in this run.
     pub has_read_head: bool,
     /// Asked for in this run so far.
@@ -116,7 +118,7 @@ impl Passes {
         // What was saved since an earlier process began the walk stands before its place: one look at the head tells.
         self.needs_follow_up = entity.is_newest_first() && std::mem::take(&mut self.is_resumed);
         self.is_unsteady = false;
-        let finding = Finding { total, num_active, num_unseen, held };
+        let finding = Finding { total, num_active, num_unseen, num_before: context.num_before, held };
         let verdict = match sweep::judge(guard, &checkpoint.walk, by_cursor, finding) {
             Verdict::Proven { num_removed, .. }
                 if (num_removed > held.num_ripe + held.num_confirmed || total.is_none())
