@@ -27,6 +27,8 @@ pub struct Finding {
     pub num_active: u32,
     /// How many of them the walk has not seen; zero where it recorded nothing.
     pub num_unseen: u32,
+    /// How many there were when the run began.
+    pub num_before: u32,
     /// How many of those were held back before.
     pub held: HeldBefore,
 }
@@ -85,7 +87,7 @@ fn num_unread(walk: &WalkState, total: Option<u32>, num_seen: u32) -> u32 {
 /// total that is known to lie speaks against it. Then a later run that misses the same items decides, unless the total
 /// still counts some of them.
 pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Finding) -> Verdict {
-    let Finding { total, num_active, num_unseen, held } = finding;
+    let Finding { total, num_active, num_unseen, num_before, held } = finding;
     let beyond = |held: u32| total.map_or(0, |total| i64::from(total) - i64::from(held));
     if walk.found.num_gaps > 0 {
         return Verdict::Gaps { discrepancy: beyond(num_active) };
@@ -129,8 +131,10 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
             || is_first_dated
             || is_too_small
             || total.is_none());
+    // Nothing of what was held is left, and other rows have taken its place: so looks the library of somebody else.
+    let is_another = num_before > 0 && num_gone >= num_before;
     let is_ripe = num_ripe + num_confirmed >= num_gone;
-    if (guard.lets_pass(num_gone, num_active) && !is_spoken_against) || is_ripe {
+    if (guard.lets_pass(num_gone, num_active) && !is_another && !is_spoken_against) || is_ripe {
         let discrepancy = beyond(num_active - num_gone);
         Verdict::Proven { num_removed: num_gone, num_counted: still_counted, discrepancy }
     } else {
@@ -313,7 +317,7 @@ mod tests {
             {
                 let memory = RunMemory { num_counted, num_excess: num_counted, ..RunMemory::default() };
                 let walk = WalkState { memory, ..walk.clone() };
-                let found = Finding { total: Some(500), num_active: 500, num_unseen: 3, held };
+                let found = Finding { total: Some(500), num_active: 500, num_unseen: 3, held, ..Finding::default() };
                 let verdict = judge(GUARD, &walk, by_cursor, found);
                 let removed = match verdict {
                     Verdict::Counted { num_removed, discrepancy: 0, .. } => num_removed,
@@ -323,7 +327,7 @@ mod tests {
                 assert_eq!(removed, 0);
             }
             let held = HeldBefore { num_confirmed: 3, ..HeldBefore::default() };
-            let found = Finding { total: Some(500), num_active: 500, num_unseen: 3, held };
+            let found = Finding { total: Some(500), num_active: 500, num_unseen: 3, held, ..Finding::default() };
             let verdict = judge(GUARD, &WalkState::default(), by_cursor, found);
             assert_eq!(verdict, Verdict::Proven { num_removed: 3, num_counted: 0, discrepancy: 3 }, "a person said so");
         }
@@ -350,7 +354,7 @@ mod tests {
     fn a_cursor_walk_needs_a_total_that_agrees() {
         let walk = found(PassFindings { unsteady: true, ..PassFindings::default() });
         for held in [ripe(0), ripe(2)] {
-            let found = Finding { total: Some(1), num_active: 2, num_unseen: 2, held };
+            let found = Finding { total: Some(1), num_active: 2, num_unseen: 2, held, ..Finding::default() };
             let counted = Verdict::Counted { num_unseen: 2, num_removed: 0, counts_all: false, discrepancy: -1 };
             assert_eq!(judge(GUARD, &walk, true, found), counted);
         }
@@ -373,7 +377,7 @@ mod tests {
         // One item fell out of sight and was held as counted; then another was removed.
         let counted = learned(RunMemory { num_counted: 1, num_excess: 1, ..RunMemory::default() });
         let held = HeldBefore { num_counted: 1, ..HeldBefore::default() };
-        let found = Finding { total: Some(229), num_active: 230, num_unseen: 2, held };
+        let found = Finding { total: Some(229), num_active: 230, num_unseen: 2, held, ..Finding::default() };
         let removed = Verdict::Proven { num_removed: 1, num_counted: 1, discrepancy: 0 };
         assert_eq!(judge(GUARD, &counted, false, found), removed);
         // The total no longer counts either.
@@ -398,14 +402,14 @@ mod tests {
     fn what_is_counted_beside_items_of_which_some_are_gone_is_not_removed() {
         let some = learned(RunMemory { num_counted: 4, num_excess: 1, ..RunMemory::default() });
         let held = HeldBefore { num_counted: 4, ..HeldBefore::default() };
-        let found = |total| Finding { total: Some(total), num_active: 6, num_unseen: 5, held };
+        let found = |total| Finding { total: Some(total), num_active: 6, num_unseen: 5, held, ..Finding::default() };
         let counted = Verdict::Counted { num_unseen: 5, num_removed: 0, counts_all: false, discrepancy: -3 };
         assert_eq!(judge(GUARD, &some, false, found(3)), counted, "one more is counted");
         let removed = Verdict::Proven { num_removed: 1, num_counted: 4, discrepancy: -3 };
         assert_eq!(judge(GUARD, &some, false, found(2)), removed, "as many as before");
         // One of the four came back, and was the one that was counted.
         let held = HeldBefore { num_counted: 3, ..HeldBefore::default() };
-        let found = Finding { total: Some(3), num_active: 6, num_unseen: 4, held };
+        let found = Finding { total: Some(3), num_active: 6, num_unseen: 4, held, ..Finding::default() };
         let counted = Verdict::Counted { num_unseen: 4, num_removed: 0, counts_all: false, discrepancy: -3 };
         assert_eq!(judge(GUARD, &some, false, found), counted);
     }
@@ -442,6 +446,15 @@ mod tests {
     #[test]
     fn a_small_library_may_lose_most_of_itself() {
         assert_eq!(judge(GUARD, &WalkState::default(), false, finding(12, 10)), removes(10));
+    }
+
+    #[test]
+    fn other_rows_in_the_place_of_all_that_were_held_need_a_later_look() {
+        let replaced = |num_before| Finding { total: Some(5), num_before, ..finding(10, 5) };
+        assert_eq!(judge(GUARD, &WalkState::default(), false, replaced(5)), holds(5));
+        assert_eq!(judge(GUARD, &WalkState::default(), false, replaced(6)), removes(5));
+        let again = Finding { held: ripe(5), ..replaced(10) };
+        assert_eq!(judge(GUARD, &WalkState::default(), false, again), removes(5));
     }
 
     #[test]

@@ -146,6 +146,10 @@ pub struct RunMemory {
     pub num_wary_runs: u32,
     /// Most rows of a page that the API gave when it was asked for more.
     pub page_cap: Option<u32>,
+    /// What the last walk left open: rows that are hidden, still counted, or without an id.
+    pub num_open: u32,
+    /// When everything is looked at once more because of that.
+    pub look_again_at: Option<DateTime<Utc>>,
     /// Notes about lasting conditions that people have already been given.
     pub told: Vec<String>,
     /// When everything was last looked at, and how far it is being looked at again.

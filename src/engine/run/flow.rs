@@ -203,6 +203,7 @@ impl EntityRun {
     pub(super) fn end_pass(&mut self, report: &CommitReport) -> Next {
         let context = PassContext {
             num_active: self.num_active,
+            num_before: self.num_before,
             has_read_head: self.head.is_read,
             num_requests: self.budget.num_requests(),
             is_stopping: self.stopping,

@@ -94,6 +94,8 @@ impl EntityRun {
         if !self.head.is_read {
             // This head was taken up in the middle: what was added since stands before it.
             Next::Head
+        } else if self.is_to_look_again() {
+            Next::Pass
         } else if self.is_explained() {
             // Nothing is missing: what an earlier run held back has come back, unless the total counts what is not given.
             let memory = &mut self.checkpoint.walk.memory;

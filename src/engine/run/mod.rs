@@ -88,6 +88,8 @@ pub struct EntityRun {
     checkpoint: Checkpoint,
     /// Rows of the account that are not marked removed.
     num_active: u32,
+    /// How many those were when it began.
+    num_before: u32,
     passes: Passes,
     head: Head,
     repair: Repair,
@@ -144,6 +146,7 @@ impl EntityRun {
             playlists: Playlists::default(),
             checkpoint,
             num_active,
+            num_before: num_active,
             notes: Notes::default(),
             budget: Budget::default(),
             ticket: Ticket::default(),

@@ -3,8 +3,12 @@
 use super::{PASSES_MAX, RunFrame, notes, step::RunEnd};
 use crate::{
     engine::sweep::{self, Finding, Verdict},
-    model::{Checkpoint, CommitReport, Counts, Effects, Gone, Hold, PassFindings, Phase, Removal, Stage, WalkPlace},
+    model::{
+        Checkpoint, CommitReport, Counts, Effects, Gone, Hold, PassFindings, Phase, REST_MAX, Removal, Stage,
+        WalkPlace, WalkState, look_again_in,
+    },
 };
+use chrono::{DateTime, Utc};
 
 /// Runs in a row that read a whole listing again because rows that hold nothing may be what is missing. If they stay as
 /// they are, only another length of the listing is worth another walk.
@@ -53,6 +57,8 @@ pub(super) enum PassEnd {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PassContext {
     pub num_active: u32,
+    /// Rows held when the run began.
+    pub num_before: u32,
     /// The head was read in this run.
     pub has_read_head: bool,
     /// Asked for in this run so far.
@@ -116,7 +122,7 @@ impl Passes {
         // What was saved since an earlier process began the walk stands before its place: one look at the head tells.
         self.needs_follow_up = entity.is_newest_first() && std::mem::take(&mut self.is_resumed);
         self.is_unsteady = false;
-        let finding = Finding { total, num_active, num_unseen, held };
+        let finding = Finding { total, num_active, num_unseen, num_before: context.num_before, held };
         let verdict = match sweep::judge(guard, &checkpoint.walk, by_cursor, finding) {
             Verdict::Proven { num_removed, .. }
                 if (num_removed > held.num_ripe + held.num_confirmed || total.is_none())
@@ -142,6 +148,7 @@ impl Passes {
         let (effects, num_removed, note) = self.carry_out(verdict, frame, checkpoint, num_active);
         let walk = &mut checkpoint.walk;
         walk.memory.num_excess = if walk.memory.num_counted == 0 { 0 } else { sweep::excess(walk, total, num_seen) };
+        plan_another_look(walk, frame.now);
         PassEnd::Judged { effects: Box::new(effects), num_removed, note, is_whole }
     }
 
@@ -187,11 +194,15 @@ impl Passes {
                 let num_hidden = u32::try_from((discrepancy - i64::from(nameless)).max(0)).unwrap_or(u32::MAX);
                 // What rows that were given twice stood for is not hidden: the next runs look for it, for a while.
                 let is_doubtful = found.has_double && num_hidden > memory.num_hidden;
-                memory.num_vain_runs = if is_doubtful { self.vain_runs_before.saturating_add(1) } else { 0 };
+                // Of what was held because it was counted, fewer are: the others are gone, and nobody knows which.
+                let is_partly_counted = num_counted > 0 && discrepancy < i64::from(nameless);
+                let is_vain = is_doubtful || is_partly_counted;
+                memory.num_vain_runs = if is_vain { self.vain_runs_before.saturating_add(1) } else { 0 };
                 let note = (is_doubtful && memory.num_vain_runs < VAIN_RUNS_MAX).then(|| notes::doubled(entity));
-                if note.is_some() {
+                if is_vain && memory.num_vain_runs < VAIN_RUNS_MAX {
                     memory.discrepancy = None;
-                } else {
+                }
+                if note.is_none() {
                     memory.num_hidden = num_hidden;
                 }
                 // One of them may stand for a row without an id.
@@ -280,4 +291,19 @@ impl Passes {
     pub fn end(&self, notes: Vec<String>, in_a_row: u32, again_in: Option<std::time::Duration>) -> RunEnd {
         if self.is_unsteady { RunEnd::Unsteady { notes, in_a_row } } else { RunEnd::Complete { notes, again_in } }
     }
+}
+
+/// Sets when everything is looked at once more because of what a walk left open. A walk before that puts nothing off.
+fn plan_another_look(walk: &mut WalkState, now: DateTime<Utc>) {
+    let memory = &mut walk.memory;
+    let num_before =
+        std::mem::replace(&mut memory.num_open, memory.num_hidden + memory.num_counted + walk.found.num_unidentified);
+    let planned = memory.look_again_at.filter(|at| memory.num_open == num_before && is_ahead(*at, now));
+    let at = planned.unwrap_or_else(|| now + look_again_in(memory.num_open, num_before));
+    memory.look_again_at = (memory.num_open > 0).then_some(at);
+}
+
+/// Whether another look is still to come. One that lies further ahead comes of a calendar that was set back since.
+pub(super) fn is_ahead(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    at > now && at - now <= REST_MAX
 }

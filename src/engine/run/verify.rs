@@ -7,13 +7,13 @@
 use super::{
     EntityRun,
     activity::{Activity, Meaning, Next},
-    notes,
+    notes, passes,
     repair::Unconfirmed,
     slice::{Reading, SLICE_PAGES_MAX, Slice},
     step::{Draft, RunEnd},
     verify_schedule::Purpose,
 };
-use crate::model::{Effects, Member, Phase, Rows, Stage, Survey, Verification};
+use crate::model::{Effects, Member, Phase, REST_MAX, Rows, Stage, Survey, Verification};
 
 impl EntityRun {
     /// Whether everything is still to be looked at because a person wants it. A first sync looks at everything anyway.
@@ -26,6 +26,20 @@ impl EntityRun {
     /// A whole walk has looked at everything.
     pub(super) fn note_verified(&mut self) {
         self.checkpoint.walk.memory.verification = Some(Verification::done(self.frame.now));
+    }
+
+    /// Whether what the last walk left open is to be looked for once more: neither head nor total tells when it is given
+    /// again.
+    pub(super) fn is_to_look_again(&self) -> bool {
+        let is_past = self.checkpoint.walk.memory.look_again_at.is_some_and(|at| !passes::is_ahead(at, self.frame.now));
+        let is_left_to_slices = matches!(self.frame.purpose, Purpose::Routine(_)) && self.can_slices_settle();
+        is_past && !self.stopping && !is_left_to_slices
+    }
+
+    /// Whether the slices of a service find what the last walk left open. What the total counted only a walk can settle.
+    fn can_slices_settle(&self) -> bool {
+        let memory = &self.checkpoint.walk.memory;
+        memory.num_counted == 0 && memory.num_vain_runs == 0
     }
 
     /// Followed artists are left alone until they are due. Nothing is committed where nothing changes, so that whoever
@@ -152,7 +166,11 @@ impl EntityRun {
         let mut checkpoint = self.checkpoint.clone();
         checkpoint.walk.place.stage = Stage::Verify;
         checkpoint.walk.found.disordered |= is_disordered;
-        checkpoint.walk.memory.verification = Some(place);
+        let memory = &mut checkpoint.walk.memory;
+        if place.ended_at.is_some() && self.can_slices_settle() {
+            memory.look_again_at = memory.look_again_at.map(|_| self.frame.now + REST_MAX);
+        }
+        memory.verification = Some(place);
         let effects = Effects { removed_ids, survey: Some(Survey::default()), ..Effects::default() };
         let offset_to = offset_from + slots.len() as u32;
         let draft = Draft { rows: Rows::Listing(slots), offset_from, offset_to, effects, checkpoint };

@@ -98,6 +98,32 @@ both! {
         }
     }
 
+    fn a_removal_in_the_run_that_hides_another_row_is_found_when_that_is_given(backend) {
+        for listing in listings() {
+            for runs in [1, 2, 5] {
+                let trial = Trial::of_one(backend, listing, 130);
+                trial.sync_well();
+                let hidden = trial.id(listing, 100);
+                trial.sandbox.edit(json!([remove(listing, 40, 1)]));
+                trial.rules(json!([always(listing.family, hide(&[hidden]))]));
+                (0..runs).for_each(|_| drop(trial.sync_safely()));
+                trial.heal();
+                assert_eq!(trial.num_removed(listing), 1, "{listing:?} after {runs}");
+            }
+        }
+    }
+
+    fn rows_that_a_first_sync_was_not_given_come_after_a_while(backend) {
+        for listing in by_offset() {
+            let trial = Trial::of_one(backend, listing, 130);
+            let hidden = [trial.id(listing, 49), trial.id(listing, 129)];
+            trial.rules(json!([always(listing.family, hide(&hidden))]));
+            trial.sync_safely();
+            trial.heal();
+            assert_eq!(trial.num_removed(listing), 0, "{listing:?}");
+        }
+    }
+
     fn a_cap_on_rows_is_learned_and_everything_comes(backend) {
         for (listing, rows, caps) in [(TRACKS, 130, &[20, 10][..]), (ALBUMS, 70, &[20]), (ARTISTS, 70, &[10]), (PLAYLISTS, 60, &[20])] {
             for cap in caps.iter().copied() {

@@ -78,6 +78,18 @@ impl Database {
                 self.execute(&format!("UPDATE {table} SET {column} = '{past}' WHERE {column} IS NOT NULL"));
             }
         }
+        // What a walk left open is looked for once more.
+        let past = "2020-01-01T00:00:00Z";
+        self.execute(&match self.backend {
+            Backend::Sqlite => format!(
+                "UPDATE sync_states SET checkpoint = json_set(checkpoint, '$.look_again_at', '{past}')
+                 WHERE json_extract(checkpoint, '$.look_again_at') IS NOT NULL"
+            ),
+            Backend::Postgres => format!(
+                "UPDATE sync_states SET checkpoint = jsonb_set(checkpoint::jsonb, '{{look_again_at}}', '\"{past}\"')::text
+                 WHERE checkpoint::jsonb ->> 'look_again_at' IS NOT NULL"
+            ),
+        });
     }
 
     pub fn assert_references_hold(&self) {

@@ -5,6 +5,7 @@ use crate::{
     engine::run::RunEnd,
     model::EntityType::{Albums, Artists, Playlists, Tracks},
 };
+use chrono::TimeDelta;
 
 fn lying(entity: crate::model::EntityType, size: usize, lie: Lie) -> World {
     let mut world = World::new(3, Conditions::calm(entity, size));
@@ -264,4 +265,46 @@ fn one_stale_copy_behind_a_fresh_first_page_ends_the_run() {
         world.run(false);
         world.check_equal();
     }
+}
+
+/// Nobody can tell the one from the other while one of them is counted. Neither head nor total tells when that is over.
+#[test]
+fn what_is_hidden_while_another_is_removed_is_settled_once_it_is_given() {
+    for entity in [Tracks, Albums, Artists, Playlists] {
+        for hidden in [3, 60, 119] {
+            for (num_runs, wait) in [(1, 0), (2, 0), (6, 25)] {
+                let mut world = lying(entity, 120, Lie::Nothing);
+                world.run(false);
+                world.lie = Lie::Hidden(world.library[hidden].id.clone().expect("an id"));
+                world.remove(30);
+                (0..num_runs).for_each(|_| drop(world.run(false)));
+                assert_eq!(world.num_removed(), 0, "{entity} {hidden}: either may be gone");
+                let before = world.requests;
+                world.now += TimeDelta::hours(wait);
+                world.lie = Lie::Nothing;
+                world.run(false);
+                world.check_equal();
+                assert!(world.requests - before <= 12, "{entity} {hidden}: a walk");
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_that_are_hidden_are_looked_for_after_a_day_and_then_every_week() {
+    let mut world = lying(Tracks, 230, Lie::Nothing);
+    world.lie = Lie::Hidden(world.library[200].id.clone().expect("an id"));
+    world.run(false);
+    let mut num_walks = 0;
+    for _ in 0..4 * 22 {
+        world.now += TimeDelta::hours(6);
+        let before = world.requests;
+        world.run(false);
+        num_walks += u32::from(world.requests - before > 1);
+    }
+    assert_eq!(num_walks, 4, "on the days 1, 8, 15 and 22");
+    world.lie = Lie::Nothing;
+    world.now += TimeDelta::days(7);
+    world.run(false);
+    world.check_equal();
 }

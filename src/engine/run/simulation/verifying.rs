@@ -188,8 +188,10 @@ fn a_removal_behind_a_row_that_says_nothing_is_found() {
     assert_eq!(world.num_removed(), 0, "the count agrees");
     serve(&mut world, 2 * WEEK, |_, _| ());
     assert_eq!(world.num_removed(), 1);
-    let requests = world.requests;
     world.purpose = Purpose::Current;
+    // A person's run looks once more for what says nothing.
+    world.run(false);
+    let requests = world.requests;
     world.run(false);
     assert_eq!(world.requests - requests, 1, "and the count agrees again");
 }
