@@ -52,7 +52,7 @@ const UNANIMOUS: u64 = 40;
 
 const OTHER_COST_MAX: i64 = 700;
 
-/// What is dearer is so far from the usual that anything else comes first.
+/// A pair that costs this much is left to the last pass, so that anything less unusual comes first.
 const COST_MAX: i64 = 800;
 
 /// A moment that lies within a stretch, where nothing more is known.

@@ -173,7 +173,7 @@ impl Bisection {
         Ok(Look::Found(gone.into_iter().map(|rank| self.order.0[rank as usize].1.clone()).collect()))
     }
 
-    /// The page to read between two cuts, if anything is missing there: the middle one of those in a row not read yet.
+    /// The page to read between two cuts, if anything is missing there: the middle one of the unread pages in a row.
     fn between(&self, from: Cut, to: Cut) -> Result<Option<u32>, Obstacle> {
         let num_ranks = i64::from(to.rank) - i64::from(from.rank);
         let num_missing = num_ranks - (i64::from(to.offset) - i64::from(from.offset));
@@ -333,7 +333,7 @@ mod tests {
         let mut bisection = Bisection::new(DateOrder::new(members.clone()).unwrap(), 499, &[]).unwrap();
         assert_eq!(bisection.take(245, Some(498), &listing[245..295]), Err(Obstacle::Moved));
         assert_eq!(bisection.take(245, None, &listing[245..295]), Err(Obstacle::Unfit));
-        // Somebody else is removed before the place of the next page: it does not link up.
+        // Another item is removed before the place of the next page, which then does not link up.
         bisection.take(245, Some(499), &listing[245..295]).unwrap();
         assert_eq!(bisection.take(294, Some(499), &without(20)[294..344]), Err(Obstacle::Moved));
         // More slots than members before a place.
@@ -355,7 +355,7 @@ mod tests {
         assert_eq!([0, 1, 50, 51, 99, 100].map(num_pages), [1, 1, 1, 2, 2, 3]);
     }
 
-    /// A listing, the members that the database has from before, and which of them are gone.
+    /// A listing, the members that the database knows from before, and which of them are gone.
     fn library(random: &mut fastrand::Rng) -> (Vec<SlotKey>, Vec<Member>, BTreeSet<String>) {
         let size = random.usize(2..1200);
         let ties = random.u32(0..100);

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 /// Pages looked at before the walk gives its place up and starts over.
 const PROBES_MAX: usize = 8;
 
-/// A search for the anchors, `expected` being the index at which the last of them should stand.
+/// A search for the anchors; `expected` is the index at which the last of them should stand.
 #[derive(Debug, Clone)]
 pub struct Locate {
     anchors: Vec<SlotKey>,

@@ -93,14 +93,14 @@ pub struct EntityRun {
     repair: Repair,
     playlists: Playlists,
     notes: Notes,
-    /// What it has asked for, and may.
+    /// The requests that it has made, and may make.
     budget: Budget,
     ticket: Ticket,
-    /// What the commit that is out means for the run.
+    /// What the outstanding commit means for the run.
     committing: Option<Meaning>,
     drafts: VecDeque<(Draft, Meaning)>,
     last_result: BatchSyncResult,
-    /// The last incremental run is through, and its checkpoint says so.
+    /// The last incremental run is complete, and its checkpoint says so.
     is_stored_complete: bool,
     stopping: bool,
     ended: bool,
@@ -118,7 +118,7 @@ struct RunFrame {
 }
 
 impl RunFrame {
-    /// What is held since then, or longer, has waited for long enough.
+    /// What has been held since then, or longer, has waited for long enough.
     fn ripe_at(&self) -> DateTime<Utc> {
         let wait = TimeDelta::from_std(self.guard.wait).unwrap_or(TimeDelta::MAX);
         self.now.checked_sub_signed(wait).unwrap_or(DateTime::<Utc>::MIN_UTC)
@@ -191,7 +191,7 @@ impl EntityRun {
         pass.map_or(offset, |pass| pass.offset)
     }
 
-    /// Asks the run to end: nothing new is asked for, what is whole is committed.
+    /// Asks the run to end: nothing new is requested, whatever is whole is committed.
     pub fn handle_stop(&mut self) {
         self.stopping = true;
         match &mut self.activity {

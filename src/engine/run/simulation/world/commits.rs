@@ -1,4 +1,4 @@
-//! What the database of a small world does with a commit, what has to hold of it, and a whole life.
+//! What the database of a small world does with a commit, which invariants hold, and a whole life.
 
 use super::{Lie, World};
 use crate::{
