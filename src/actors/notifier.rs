@@ -1,5 +1,6 @@
-//! Tells one webhook of what happens ([`crate::engine::notifying`] says what next): it reads the feed, sends, and notes how far
-//! the receiver has come. It shares nothing with the sync but the database: a receiver that is slow or away delays nothing.
+//! Sends the feed to one webhook, as [`crate::engine::notifying`] decides: it reads entries, sends them, and notes how
+//! far the receiver has come. It shares nothing with the sync but the database: a receiver that is slow or away delays
+//! nothing.
 
 use super::{
     driven::{Dismiss, Driven, Follower},
@@ -24,7 +25,7 @@ use uuid::Uuid;
 /// Entries that are read at once.
 const ENTRIES_AT_ONCE: usize = 20;
 
-/// Between tries to find out where the receiver stands.
+/// Interval between tries to find out where the receiver stands.
 const RETRY_DATABASE_AFTER: Duration = Duration::from_secs(10);
 
 /// What a notifier is given for life.
@@ -33,9 +34,9 @@ pub struct NotifierSetup {
     pub webhook: Webhook,
     /// The events that it is sent.
     pub kinds: Vec<EventKind>,
-    /// Notes the positions.
+    /// The database that positions are noted in.
     pub store: Store,
-    /// Reads the feed, beside the sync.
+    /// The connections that read the feed, beside the sync.
     pub readers: Store,
 }
 
@@ -44,7 +45,7 @@ pub struct Notifier {
     machine: Notifying<FeedEvent>,
     /// The one thing under way.
     task: Option<SpawnHandle>,
-    /// That it takes nothing was told.
+    /// Whether it was reported that the receiver accepts nothing.
     is_told: bool,
 }
 
@@ -190,7 +191,7 @@ impl Supervised for Notifier {
     }
 }
 
-/// What is on its way is sent again by the next one.
+/// The next one sends again what is on its way.
 impl Handler<Dismiss> for Notifier {
     type Result = ();
 
