@@ -1,4 +1,4 @@
-//! The commands about accounts: signing in and out, and being forgotten.
+//! The commands about accounts: signing in and out, and removing data.
 
 use super::values;
 use clap::Args;
@@ -47,7 +47,7 @@ Examples:
 The library stays; \"segno purge\" removes it. To withdraw the permission at Spotify as well, see
 spotify.com/account/apps.")]
 pub struct LogoutArgs {
-    /// Whose tokens to forget; may be left out where there is one account
+    /// Whose tokens to forget; may be left out if there is only one account
     #[arg(value_name = "ACCOUNT")]
     pub account: Option<String>,
 }
@@ -67,7 +67,7 @@ pub struct PurgeArgs {
     #[arg(value_name = "ACCOUNT")]
     pub account: String,
 
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
 

@@ -30,7 +30,7 @@ pub struct ImportArgs {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Take back what an import brought: the only one, the one of this number, or "all"
+    /// Take an import back: the only one, the one with this number, or "all"
     #[arg(
         long,
         value_name = "NUMBER",

@@ -39,11 +39,11 @@ pub struct ListeningArgs {
     #[arg(long, value_name = "WHEN", value_parser = since)]
     pub since: Option<Since>,
 
-    /// Time zone of days and hours, such as Europe/Amsterdam [default: listening.time_zone, else the one here]
+    /// Time zone of days and hours, such as Europe/Amsterdam [default: listening.time_zone, else the local one]
     #[arg(long, value_name = "ZONE", value_parser = zone)]
     pub zone: Option<Zone>,
 
-    /// Most lines to show of what was heard; of when, all are shown
+    /// Most lines to show of what was heard; by time, all are shown
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = values::number::<u32>(1..=1_000_000))]
     pub limit: u32,
 
@@ -70,7 +70,7 @@ pub enum By {
     WeekHour,
 }
 
-/// Either of both questions.
+/// Either of the two questions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
     What(Heard),

@@ -1,4 +1,4 @@
-//! The commands `completions` and `man`: what shells and `man` know of this program, made from the same definitions as
+//! The commands `completions` and `man`: shell completions and manual pages, made from the same definitions as
 //! `--help`.
 
 use super::Cli;
@@ -18,7 +18,7 @@ Examples:
 
 Packages bring them along.")]
 pub struct CompletionsArgs {
-    /// The shell that reads them
+    /// The shell to print them for
     #[arg(value_name = "SHELL", value_enum)]
     pub shell: Shell,
 }

@@ -1,4 +1,4 @@
-//! Results, as they go to stdout.
+//! Results, as printed to stdout.
 
 use super::{
     account_report,
@@ -20,7 +20,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::{fmt::Write, time::Duration};
 
-/// One sync, over.
+/// A finished sync.
 #[derive(Debug)]
 pub struct SyncReport {
     /// Its Spotify id.
@@ -62,7 +62,7 @@ pub fn sync_json(reports: &[SyncReport]) -> String {
     reports_json(reports, entity_json)
 }
 
-/// One object, or an array of them where several accounts were synced.
+/// One object, or an array of them if several accounts were synced.
 pub(super) fn reports_json<'a, E: Serialize>(
     reports: &'a [SyncReport],
     entity: impl Fn(EntityType, &'a EntityProgress) -> E,
@@ -120,7 +120,7 @@ impl SyncReport {
         format!("{requests} in {}; database {}", span(self.duration), self.database)
     }
 
-    /// What the numbers do not say, a line each.
+    /// What the numbers do not show, a line each.
     pub fn remarks(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (SyncKey { entity, .. }, seen) in &self.progress.entities {
@@ -131,7 +131,7 @@ impl SyncReport {
         lines
     }
 
-    /// Of all entity types together.
+    /// Sums over all entity types.
     pub fn counts(&self) -> ItemCounts {
         let mut sum = ItemCounts::default();
         self.progress.entities.values().for_each(|seen| sum += seen.counts);
@@ -207,7 +207,7 @@ pub fn status_text(status: &Status, now: DateTime<Utc>) -> String {
             let _ = writeln!(out, "  {line}");
         }
     }
-    // One that keeps everything current is named with its accounts.
+    // A node that keeps everything current is named with its accounts.
     for node in status.nodes.iter().filter(|node| status.nodes.len() > 1 || !node.lives) {
         let _ = writeln!(out, "{}", node_line(node, now));
     }
@@ -228,7 +228,7 @@ pub fn status_text(status: &Status, now: DateTime<Utc>) -> String {
     out
 }
 
-/// Nothing where playback was never tracked.
+/// Nothing if playback was never tracked.
 fn playback_lines(playback: &PlaybackStatus, now: DateTime<Utc>) -> Vec<String> {
     let PlaybackStatus { plays, last_polled_at, next_poll_at, open_gaps, last_gap, error, .. } = playback;
     if *plays == 0 && last_polled_at.is_none() && error.is_none() {
@@ -311,7 +311,7 @@ fn forecast_line(left: &ForecastStatus, now: DateTime<Utc>) -> String {
     line
 }
 
-/// Who is told of what happens.
+/// A receiver of the feed.
 struct Follower<'a> {
     what: &'static str,
     host: &'a str,
