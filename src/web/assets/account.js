@@ -37,7 +37,7 @@ export function accountPart({ account }) {
   return { node, update };
 }
 
-/** What a sign-in says of itself: `[kind, what, moment, way, what to do]`. */
+/** The state of a sign-in: `[kind, what, moment, way, what to do]`. */
 function told(signIn) {
   switch (signIn.state) {
     case "valid": return ["complete", "Signed in until ", signIn.until, "day", ". Then run ", "; Spotify ends every sign-in after six months."];

@@ -1,4 +1,4 @@
-// The view "Changes": what came and went, newest first.
+// The view "Changes": additions and removals, newest first.
 
 import { h, name as isolated } from "./dom.js";
 import { download } from "./download.js";

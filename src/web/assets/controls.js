@@ -1,4 +1,4 @@
-// What a person can make the service do: a button, what became of it, and the questions before a reset and before held
+// What a person can make the service do: a button, its outcome, and the questions before a reset and before held
 // removals are confirmed.
 
 import { get, post } from "./api.js";
@@ -16,7 +16,7 @@ const DONE = {
   "confirm-removals": (what) => `${what}: confirmed. A run begins, and marks what it misses too.`,
 };
 
-/** Tells everyone, those who listen to the page included, what happened. */
+/** Announces what happened, also to screen readers. */
 export function say(words, isTrouble = false) {
   const said = document.getElementById("said");
   const note = h("p", { class: isTrouble ? "trouble" : "" }, icon(isTrouble ? "failed" : "complete"), words);
@@ -34,7 +34,7 @@ export function button(action, words, of, scope, sign = null) {
     if (action === "reset" && !(await agreesToReset(scope().entity_types, of))) return;
     if (action === "confirm-removals" && !(await agreesToRemovals(scope()))) return;
     if (node.getAttribute("aria-disabled") === "true") return;
-    // Not `disabled`, which would take the focus away from whoever pressed it.
+    // Not `disabled`, which would take the focus away from the button.
     node.setAttribute("aria-disabled", "true");
     await perform(node.dataset.action ?? action, scope());
     node.removeAttribute("aria-disabled");
@@ -62,7 +62,7 @@ async function perform(action, scope) {
   }
 }
 
-/** Asks before an entity type is reset; the answer. */
+/** Asks before an entity type is reset; resolves to the answer. */
 function agreesToReset(entityTypes, of) {
   const what = listed(entityTypes.map(plain));
   return asks(`Reset ${what}?`, `Reset ${what}`, [
@@ -71,7 +71,7 @@ function agreesToReset(entityTypes, of) {
   ]);
 }
 
-/** Shows what would be marked removed; the answer. */
+/** Shows what would be marked removed; resolves to the answer. */
 async function agreesToRemovals({ account, entity_types: [type] }) {
   let held;
   try {
@@ -89,7 +89,7 @@ async function agreesToRemovals({ account, entity_types: [type] }) {
   ]);
 }
 
-/** A question with a way out; whether it was answered with yes. */
+/** A question that can be dismissed; resolves to whether the answer was yes. */
 function asks(title, yes, paragraphs) {
   const keep = h("button", { type: "button", autofocus: true }, "Keep it as it is");
   const go = h("button", { type: "button", class: "danger" }, yes);

@@ -1,11 +1,11 @@
-// One entity type of one account: what it is doing, how far it is, what it waits for, and its buttons.
+// One entity type of one account: what it is doing, its progress, what it waits for, and its buttons.
 
 import { attr, h, icon, setIcon, shown, text } from "./dom.js";
 import { button, turn } from "./controls.js";
 import { setTime } from "./time.js";
 import { capital, counted, counts, number, ofAll, phase, plain, rate, stage, state } from "./words.js";
 
-/** `of` names the account where there are several. */
+/** `of` names the account if there are several. */
 export function entityCard({ account, entity, of }) {
   const type = entity.entity_type;
   const name = plain(type);
@@ -36,11 +36,11 @@ export function entityCard({ account, entity, of }) {
     text(word, words);
 
     const live = entity.live;
-    // A run that a person has paused, and not a rest between two runs.
+    // A run that a person has paused, rather than the time between two runs.
     const isHeldInRun = kind === "by-hand" && !entity.completed_at;
     const isOpen = isHeldInRun || ["running", "paused", "failed"].includes(kind);
     const inItems = live?.stage === "items" || Boolean(live?.playlists);
-    // What is new ends where it meets what is known, and not at the end of the listing.
+    // New items end where they meet known ones, and not at the end of the listing.
     const [done, total] = isOpen && live ? [live.done, live.stage === "head" ? null : live.total] : [entity.offset, entity.total];
     if (isOpen) progress(kind, done, total, inItems);
     else rest(entity);
@@ -77,7 +77,7 @@ export function entityCard({ account, entity, of }) {
     shown(leftOut, numLeftOut > 0);
     text(leftOut, `${counted(numLeftOut, "playlist")} left out by sync.playlists, with items as they were.`);
     shown(error, entity.error);
-    // What stands there after a run that went well is a remark.
+    // After a run that went well the text is a remark.
     attr(error, "class", kind === "failed" ? "trouble" : "note");
     text(error, entity.error);
 
@@ -97,7 +97,7 @@ export function entityCard({ account, entity, of }) {
     text(percent, total > 0 ? `${Math.floor((100 * done) / total)} %` : "");
     shown(bar, true);
     attr(bar, "max", total > 0 ? total : null);
-    // Without a value it says that the end is not known; where nothing moves, that would be a lie.
+    // Without a value the bar shows an unknown end, which would be wrong if nothing moves.
     attr(bar, "value", total > 0 ? Math.min(done, total) : kind === "running" ? null : 0);
   }
 

@@ -11,7 +11,7 @@ import { capital, limitClass, listed, number, plain } from "./words.js";
 export function open() {
   const sign = icon("idle"), word = h("span");
   const detail = line("detail");
-  // Read out when the sentence changes, which it does seldom; the numbers and countdowns are not part of it.
+  // Announced when the sentence changes, which is seldom; the numbers and countdowns are not part of it.
   const sentence = h("p", { class: "sentence", role: "status" }, sign, word);
   const verdictPart = h("div", { class: "verdict", "data-state": "idle" }, sentence, detail.node);
   const accounts = h("div", { class: "accounts" });
@@ -42,7 +42,7 @@ export function open() {
 
 const pauseOf = (status) => (status.gate.waiting_for?.kind === "pause" ? status.gate.waiting_for : null);
 
-/** What a person wants to know first; the gravest thing wins. */
+/** What a person wants to know first; the most serious state wins. */
 export function verdict(status) {
   if (status.accounts.length === 0) {
     return { kind: "idle", words: "Nobody is signed in", parts: ["run segno login in a terminal; the service notices it within seconds"] };

@@ -1,4 +1,4 @@
-// Webhooks, and a stream of NATS, that take nothing: since when, what waits for them, and when they are tried again.
+// Webhooks, and a NATS stream, that accept nothing: since when, what waits for them, and when they are tried again.
 
 import { h, keyed, shown, text } from "./dom.js";
 import { line } from "./entity.js";
