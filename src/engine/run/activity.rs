@@ -28,7 +28,7 @@ pub(super) enum Activity {
     },
     /// Looking for what the head does not explain.
     Search(Search),
-    /// Looking at what no count can tell.
+    /// Looking for changes that no count reveals.
     Slice(Slice),
     AwaitStale {
         asked: bool,
@@ -54,7 +54,7 @@ pub(super) enum Meaning {
     PassEnd,
     /// A page around a gap.
     Gap,
-    /// More than the head told of: what a search found, or a slice. `has_moved` tells that the listing is another since.
+    /// Changes beyond the head, found by a search or a slice. `has_moved`: the listing has changed since.
     Mended {
         has_moved: bool,
     },

@@ -5,9 +5,9 @@
 //! removed. Such a place is a [`Cut`]. Between two cuts with as many ranks as slots nothing is missing; where ranks are
 //! too many, the page in the middle is read, and cuts the rest in two.
 //!
-//! Counts only say where to look. A member is gone if pages that were read and link up show both a newer place and an
-//! older one, all between them, and not the member. Members of one date have no known order: they are a set, and are
-//! judged only where everything of that date was read.
+//! Counts only say where to look. A member is gone if pages that link up show a newer place, an older one and
+//! everything between them, but not the member. Members of one date have no known order: they are a set, and are judged
+//! only where everything of that date was read.
 //!
 //! The pages are those of a whole walk, each beginning with the last slot of the one before, and none is read twice: a
 //! search never costs more than the walk.
@@ -158,7 +158,7 @@ impl Bisection {
         let mut gone = Vec::new();
         let mut from = Cut { rank: 0, offset: 0 };
         for stretch in self.stretches() {
-            // A stretch of one date says nothing about what is before it and what behind.
+            // A stretch of one date says nothing about what comes before or after it.
             let Some((first, last)) = self.cuts(&stretch) else { continue };
             if let Some(offset) = self.between(from, first)? {
                 return Ok(Look::At(offset));
