@@ -8,12 +8,12 @@
 //!
 //! The API's own total counts as evidence, too: an item that it still counts is not gone. `excess` is what the total
 //! counts beyond the rows that were seen, rows without an id, and rows that are known to be counted but not given.
+//!
 //! | excess | what it means | what happens to the unseen items |
-//! | excess | what it means | what becomes of the items that were not seen |
+//! |---|---|---|
 //! | none | the total agrees that they are gone | believed at once; if there are many, or rows may hide some, once a later walk misses the same items |
 //! | as many as before, of those held because the total counts them | the new ones are gone, those are still counted | the new ones as above |
 //! | more | the total counts unseen items | held, and never believed by a machine; a person can confirm it |
-//! | more | the total counts what was not seen | held, and never believed by a machine; a person can confirm it |
 
 pub use crate::model::RemovalGuard;
 use crate::model::{HeldBefore, WalkState};

@@ -76,7 +76,7 @@ pub fn find_all<T: PartialEq>(
     Ok(found)
 }
 
-/// The date for something saved now: whole seconds, and never older than what is at the head.
+/// The date for something saved now: whole seconds, and never older than the item at the head.
 pub fn saved_now(now: DateTime<Utc>, head: Option<DateTime<Utc>>) -> DateTime<Utc> {
     let now = now.duration_trunc(TimeDelta::seconds(1)).unwrap_or(now);
     head.map_or(now, |head| head.max(now))

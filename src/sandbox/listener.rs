@@ -1,9 +1,9 @@
 //! The life of a listener, as told by both of Spotify's sources: the data export, which contains all of it, and the Web
 //! API, which knows most.
 //!
-//! What happens is what happens to people: a song again and again, songs skipped within seconds, a pause over dinner, a
-//! flight without a network, an evening in a private session, a music video, another id for the same recording, and rows
-//! that Spotify has lost the names of. Everything comes from one seed.
+//! It contains what happens to people: a song on repeat, songs skipped within seconds, a pause over dinner, a flight
+//! without a network, an evening in a private session, a music video, another id for the same recording, and rows that
+//! have lost their names at Spotify. Everything comes from one seed.
 
 use fastrand::Rng;
 use serde_json::{Value, json};

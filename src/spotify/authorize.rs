@@ -1,3 +1,6 @@
+//! A person signs in: the address of the consent page, the answer that it sends the browser back with, and the exchange
+//! of that answer for tokens (authorization code with PKCE).
+//!
 //! The library creates the verifier and the `state`, writes the requests and reads the grant. The `state` ties the
 //! answer to this sign-in, so that no other page can slip in an answer of its own; the verifier is sent to the token
 //! endpoint only.

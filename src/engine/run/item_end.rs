@@ -4,9 +4,9 @@
 //! |---|---|---|
 //! | refused | asked again in the same run; then with the next run, after 10 min, 1 h, 6 h, a day | with the next run; refused again, it is unreadable and rests for 7 days |
 //! | not served | with the next run, after 10 min, 1 h, 6 h, a day | the same |
-//! | other than counted | the listing is looked at again in the same run; then as above | the same |
 //! | does not match its count | the listing is looked at again in the same run; then as above | the same |
 //! | kept changing, or came in pages of one item, which cannot be linked | as above | the same |
+//!
 //! A reading that differs from what the listing counts does not count as the listed snapshot. If nothing is known yet
 //! it is kept all the same. Otherwise two readings that agree, an hour apart, are believed, and the playlist stays due.
 
