@@ -1,25 +1,25 @@
-//! Ways to break the engine on purpose. Each takes away one thing that a guarantee rests on, and the simulation has to
-//! find it: `cargo run --example mutants` makes them one after another and looks. See `docs/simulation.md`.
+//! Ways to break the engine on purpose. Each removes one thing that a guarantee depends on, and the simulation has to
+//! find it: `cargo run --example mutants` applies them one after another and checks. See `docs/simulation.md`.
 //!
-//! `tests/it/mutants.rs` keeps the list fit for that while the engine changes.
+//! `tests/it/mutants.rs` keeps the list consistent while the engine changes.
 
 /// One thing done wrong.
 #[derive(Debug, Clone, Copy)]
 pub struct Mutant {
     pub name: &'static str,
-    /// Below `src/engine`.
+    /// Relative to `src/engine`.
     pub file: &'static str,
-    /// The text that stands there, once.
+    /// The original text, which occurs once.
     pub stands: &'static str,
-    /// What is put in its place.
+    /// The replacement.
     pub instead: &'static str,
-    /// What the engine does then.
+    /// The resulting fault of the engine.
     pub breaks: &'static str,
     /// The guarantee that is expected to break first.
     pub guarantee: &'static str,
 }
 
-/// What `src/engine`, `src/model` and the simulation need of `Cargo.toml`.
+/// What `src/engine`, `src/model` and the simulation need from `Cargo.toml`.
 pub const CRATES: [&str; 11] = [
     "chrono",
     "chrono-tz",

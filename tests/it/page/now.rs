@@ -68,7 +68,7 @@ both! {
         page.wait_for(TRACKS, "122 listed");
         page.wait_for(TRACKS, "Current");
         assert!(page.sandbox.requests("tracks") > asked);
-        // The browser notes by itself that nobody answered.
+        // The browser itself logs that nobody answered.
         page.assert_silent(&["net::ERR_"]);
     }
 }
