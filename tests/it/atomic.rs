@@ -15,7 +15,7 @@ const BOOKS: &[&str] = &[
     "playlist_items_before",
 ];
 
-/// The words with which the database refuses the row.
+/// The message with which the database refuses the row.
 const REFUSAL: &str = "this row is cursed";
 
 fn library() -> Sandbox {
