@@ -14,7 +14,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Beside the tracks, every library has these.
+/// Besides the tracks, every library has these.
 const ALBUMS: u32 = 500;
 const ARTISTS: u32 = 180;
 const PLAYLISTS: u32 = 40;
@@ -25,7 +25,7 @@ const AUDIOBOOKS: u32 = 20;
 
 const SIZES: [u32; 4] = [1_000, 5_000, 10_000, 50_000];
 
-/// Of each size, in the order of the lines below.
+/// Costs for each size, in the order of the lines below.
 struct Costs {
     least: u64,
     first: u64,
@@ -175,7 +175,7 @@ impl Bench {
         Bench { sandbox, env, home: tempfile::tempdir().expect("a temporary folder") }
     }
 
-    /// Runs a command to its end and tells how many requests it took.
+    /// Runs a command to its end and returns how many requests it took.
     fn run(&self, command: &str) -> u64 {
         let output = Command::new(env!("CARGO_BIN_EXE_segno"))
             .args([command, "--json"])
