@@ -73,7 +73,7 @@ pub trait Follower: Driven {
                 let note = async move { store.not_taken(&name, owner, &why, now, again_at).await };
                 self.step(ctx, note, |noted, follower| {
                     if let Err(error) = noted {
-                        debug!(%error, "that nothing is taken could not be noted");
+                        debug!(%error, "a failed delivery could not be recorded");
                     }
                     follower.resting().handle_noted();
                 });

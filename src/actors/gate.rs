@@ -291,7 +291,7 @@ impl Gate {
 
     fn close(&mut self, is_noted: bool, ctx: &mut Context<Self>) {
         if !is_noted {
-            warn!("how many requests were sent could not be noted; the next start counts all that were reserved");
+            warn!("the number of requests sent could not be saved; the next start counts all that were reserved");
         }
         for reply in self.closing.drain(..) {
             let _ = reply.send(());
@@ -431,11 +431,12 @@ fn tell(pause: Pause, is_news: bool, limit: u32) {
     let Pause { scope, class, until } = pause;
     let class_name = class.as_str();
     match (is_news, class) {
-        (false, _) => debug!(%scope, class = class_name, %until, "limited by the API, as is known"),
+        (false, _) => debug!(%scope, class = class_name, %until, "limited by the API, as already known"),
         (true, LimitClass::Rate) => {
             warn!(
                 class = class_name, %until, requests_per_window = limit,
-                "limited by the API: everything waits; then one request tries, and the others follow at a lower rate"
+                "limited by the API: everything waits; then one request is sent as a probe, and the others follow \
+                 at a lower rate"
             );
         }
         (true, LimitClass::Quota | LimitClass::Ceiling) if scope == Family::Application => {
@@ -444,7 +445,7 @@ fn tell(pause: Pause, is_news: bool, limit: u32) {
         (true, LimitClass::Quota | LimitClass::Ceiling) => {
             warn!(
                 %scope, class = class_name, %until,
-                "the API's daily quota of {scope} is used up: {scope} waits, everything else goes on"
+                "the API's daily quota of {scope} is used up: {scope} waits, everything else continues"
             );
         }
     }

@@ -109,7 +109,7 @@ impl Notifier {
             let is_told = Cell::new(false);
             let told = |error: &StoreError| {
                 if !is_told.replace(true) {
-                    warn!(%error, "how far a webhook has come cannot be read; trying again");
+                    warn!(%error, "the position of a webhook cannot be read; trying again");
                 }
             };
             driver::insist(RETRY_DATABASE_AFTER, async || store.follow(&name).await, told).await
@@ -132,11 +132,17 @@ impl Notifier {
                 self.machine.handle_entries(entries);
             }
             Ok(Feed::Forgotten { kept_after }) => {
-                warn!(webhook = %self.setup.webhook, kept_after, "what it has not taken is no longer kept, and passed over");
+                warn!(
+                    webhook = %self.setup.webhook, kept_after,
+                    "entries that it has not accepted are no longer kept, and are skipped"
+                );
                 self.machine.handle_forgotten(kept_after);
             }
             Ok(Feed::Ahead { last }) => {
-                warn!(webhook = %self.setup.webhook, last, "the database is older than what it has taken; going on from its end");
+                warn!(
+                    webhook = %self.setup.webhook, last,
+                    "the database is older than what it has accepted; continuing from its end"
+                );
                 self.machine.handle_forgotten(last);
             }
             Err(error) => self.handle_trouble(&error),
@@ -152,7 +158,7 @@ impl Notifier {
         match sent {
             Ok(()) => {
                 if std::mem::take(&mut self.is_told) {
-                    info!(webhook = %self.setup.webhook, "the webhook takes what happens again");
+                    info!(webhook = %self.setup.webhook, "the webhook accepts entries of the feed again");
                 }
                 self.machine.handle_taken();
             }
@@ -162,10 +168,10 @@ impl Notifier {
                     warn!(
                         why,
                         wait_seconds = wait.as_secs(),
-                        "a webhook does not take what happens; it is kept, and tried again"
+                        "a webhook does not accept entries of the feed; they are kept, and sent again later"
                     );
                 } else {
-                    debug!(why, wait_seconds = wait.as_secs(), "a webhook still takes nothing");
+                    debug!(why, wait_seconds = wait.as_secs(), "a webhook still accepts nothing");
                 }
             }
         }

@@ -118,7 +118,7 @@ impl PlaybackTracker {
                 async || looked(store.load_playback(account_id)).await,
                 |error| {
                     if !is_told.replace(true) {
-                        warn!(%error, "where the tracking of playback stands cannot be read; trying again");
+                        warn!(%error, "the state of playback tracking cannot be read; trying again");
                     }
                 },
             )
@@ -174,7 +174,7 @@ impl PlaybackTracker {
         let account = self.setup.account_id.0;
         if let Some(gap) = verdict.gap {
             let (after, before) = (gap.played_after, gap.played_before);
-            warn!(account, %after, %before, "plays may be missing: more came than the API shows");
+            warn!(account, %after, %before, "plays may be missing: there were more than the API shows");
         }
         let Verdict { num_new, num_odd, .. } = verdict;
         debug!(account, num_new, num_odd, ?next_poll_at, "plays committed");
@@ -200,7 +200,7 @@ impl PlaybackTracker {
         let noted = async move { writer.send(NotePlayback(note)).await };
         self.work(ctx, noted, |noted, tracker, ctx| {
             if !matches!(noted, Ok(Ok(()))) {
-                debug!(?noted, "how the poll ended could not be noted");
+                debug!(?noted, "the result of the poll could not be saved");
             }
             tracker.drive(ctx);
         });

@@ -170,12 +170,12 @@ impl Relay {
             Ok(Feed::Forgotten { kept_after }) => {
                 // A new stream begins with what is kept.
                 if after > 0 {
-                    warn!(after, kept_after, "what the stream has not got is no longer kept, and passed over");
+                    warn!(after, kept_after, "entries that the stream lacks are no longer kept, and are skipped");
                 }
                 self.machine.handle_forgotten(kept_after);
             }
             Ok(Feed::Ahead { last }) => {
-                warn!(after, last, "the database is older than the stream; going on from what it knows");
+                warn!(after, last, "the database is older than the stream; continuing from what it knows");
                 self.machine.handle_ahead(last);
             }
             Err(error) => self.handle_trouble(&error),
@@ -187,7 +187,7 @@ impl Relay {
             self.is_ours = false;
             info!("another node publishes the feed now");
         } else if std::mem::take(&mut self.is_told) {
-            info!("the stream takes the feed again");
+            info!("the stream accepts the feed again");
         }
         self.machine.handle_noted(is_ours);
     }
@@ -208,7 +208,7 @@ impl Relay {
     }
 
     fn handle_trouble(&mut self, error: &StoreError) {
-        debug!(%error, "the feed cannot be read, or how far the stream has come not noted; trying again");
+        debug!(%error, "the feed cannot be read, or the position of the stream not saved; trying again");
         self.machine.handle_trouble();
     }
 }

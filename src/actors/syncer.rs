@@ -204,7 +204,7 @@ impl Syncer {
                 report.as_ref().ok().map(|report| report.counts)
             }
             Answer::Noted(Err(error)) if !matches!(error, SyncError::Overtaken(_)) => {
-                warn!(entity = %self.setup.entity, %error, "how the run ended could not be noted");
+                warn!(entity = %self.setup.entity, %error, "the result of the run could not be saved");
                 None
             }
             _ => None,

@@ -46,7 +46,7 @@ pub async fn run(args: ChangesArgs, config: &Config) -> Result<Exit, CommandErro
         }
     };
     if num_shown == 0 && !args.json {
-        lines = format!("nothing came or went since {}\n", changes_report::moment(since));
+        lines = format!("nothing was added or removed since {}\n", changes_report::moment(since));
     }
     write(&lines)?;
     if has_more {

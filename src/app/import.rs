@@ -70,7 +70,7 @@ async fn import(store: &Store, account: &Account, args: ImportArgs, display: &Di
     let files = reading.await.map_err(|error| CommandError::failed(&error))?;
     let files = files.map_err(|Stopped| CommandError::new(Exit::Failed, "the reading ended before its time"))?;
 
-    bar.say("comparing with what Spotify told");
+    bar.say("comparing with what Spotify reported");
     if report.new > 0 {
         report.replaced = import.replace_account_data().await?;
     }
@@ -176,13 +176,12 @@ async fn remove(store: &Store, account: &Account, which: Remove, json: bool) -> 
         (Remove::Number(number), _) if imports.iter().any(|import| import.id == number) => RemovedImports::One(number),
         (Remove::All, [_, ..]) => RemovedImports::All,
         (_, []) => {
-            let message = format!("nothing was imported for {}: there is nothing to take back", account.spotify_id);
+            let message = format!("nothing was imported for {}: there is nothing to remove", account.spotify_id);
             return Err(CommandError::new(Exit::Failed, message));
         }
         (Remove::Only | Remove::Number(_), _) => {
             let known = imports_text(&imports);
-            let message =
-                format!("import: --remove=NUMBER says which one to take back, --remove=all all of them: {known}");
+            let message = format!("import: --remove=NUMBER removes one of them, --remove=all all of them: {known}");
             return Err(CommandError::new(Exit::Usage, message));
         }
     };

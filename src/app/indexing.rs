@@ -37,13 +37,13 @@ pub(super) async fn forget_old_notes(store: Store, keep: Duration, keep_feed: Du
         sleep(hastened(LOOK_EVERY)).await;
         match store.forget_notes_before(clock::now() - keep).await {
             Ok(0) => {}
-            Ok(num_notes) => info!(num_notes, "old notes of batches and gaps are forgotten"),
-            Err(error) => warn!(%error, "old notes could not be forgotten; trying again"),
+            Ok(num_notes) => info!(num_notes, "old notes of batches and gaps were deleted"),
+            Err(error) => warn!(%error, "old notes could not be deleted; trying again"),
         }
         match store.forget_events_before(clock::now() - keep_feed).await {
             Ok(0) => {}
-            Ok(num_events) => info!(num_events, "old entries of the feed are forgotten"),
-            Err(error) => warn!(%error, "old entries of the feed could not be forgotten; trying again"),
+            Ok(num_events) => info!(num_events, "old entries of the feed were deleted"),
+            Err(error) => warn!(%error, "old entries of the feed could not be deleted; trying again"),
         }
         sleep(hastened(FORGET_EVERY)).await;
     }
@@ -55,7 +55,7 @@ pub(super) async fn keep_heard_summed_up(store: Store) {
     loop {
         sleep(hastened(LOOK_EVERY)).await;
         if let Err(error) = sum_up_heard(&store).await {
-            warn!(%error, "what was heard could not be summed up; trying again");
+            warn!(%error, "the sums of listening could not be updated; trying again");
         }
         sleep(hastened(FORGET_EVERY)).await;
     }

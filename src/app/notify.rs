@@ -27,7 +27,7 @@ pub fn tell(notice: Notice<'_>) {
         Notice::Status(line) => sd_notify::notify(&[NotifyState::Status(line)]),
     };
     if let Err(error) = told {
-        warn!(%error, "systemd cannot be told");
+        warn!(%error, "systemd cannot be notified");
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) async fn run(config: &Config) -> Result<Exit, CommandError> {
                 let detail = answer.split("\r\n\r\n").nth(1).unwrap_or_default().trim();
                 Err(CommandError::new(Exit::Failed, format!("it does not work: {detail}")))
             }
-            _ => Err(CommandError::new(Exit::Failed, format!("{address} does not answer as segno does"))),
+            _ => Err(CommandError::new(Exit::Failed, format!("{address} does not answer like segno"))),
         },
         Ok(Err(error)) => Err(CommandError::new(Exit::Failed, format!("no service answers at {address}: {error}"))),
         Err(_) => {

@@ -262,7 +262,7 @@ impl AccountWatcher {
         if let Some(keeper) = &self.keeper {
             keeper.stop();
         }
-        info!("stopping: what is whole is committed; the next start carries on from there");
+        info!("stopping: what is complete is committed; the next start carries on from there");
         notify::tell(Notice::Stopping);
         self.supervisor.do_send(Stop);
         let page = self.page.take();
@@ -344,7 +344,7 @@ impl AccountWatcher {
         if let Ok(Ok(Pulse { num_running: 0, .. })) = pulse
             && let Err(error) = self.store.fold_log().await
         {
-            warn!(%error, "the log of the database could not be folded back");
+            warn!(%error, "the write-ahead log of the database could not be checkpointed");
         }
     }
 
@@ -363,7 +363,7 @@ impl AccountWatcher {
 
     async fn take_up(&mut self, new: Config) {
         for setting in self.config.needs_restart_for(&new) {
-            warn!(setting, "changed; it counts from the next start on");
+            warn!(setting, "changed; it takes effect at the next start");
         }
         if let Err(error) = telemetry::set_filter(&new.log.filter) {
             warn!(%error, "the log stays as it is");

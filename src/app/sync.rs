@@ -235,7 +235,7 @@ impl Job {
         self.store.confirm_removals(account.id, &self.entities).await?;
         for (entity, num) in counts {
             let s = if num == 1 { "" } else { "s" };
-            say(&format!("{entity}: {num} removal{s} confirmed; what this run misses too is marked removed"));
+            say(&format!("{entity}: {num} removal{s} confirmed; those that this run misses too are marked removed"));
         }
         Ok(())
     }
@@ -273,7 +273,7 @@ impl Job {
             outcome = &mut outcome => return outcome.map_err(|_| died()),
             () = signals.stop() => {}
         }
-        say("stopping: what is whole is committed; running again carries on from there");
+        say("stopping: what is complete is committed; running again carries on from there");
         supervisor.do_send(Stop);
         tokio::select! {
             outcome = outcome => outcome.map_err(|_| died()),

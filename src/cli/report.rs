@@ -235,7 +235,7 @@ fn playback_lines(playback: &PlaybackStatus, now: DateTime<Utc>) -> Vec<String> 
         return Vec::new();
     }
     let mut line = format!("{:<10} {}", "plays", grouped(*plays));
-    let moments = [("last", playback.last_played_at), ("as of", *last_polled_at), ("next look", *next_poll_at)];
+    let moments = [("last", playback.last_played_at), ("as of", *last_polled_at), ("next check", *next_poll_at)];
     for (what, at) in moments.into_iter().filter_map(|(what, at)| Some((what, at?))) {
         let _ = write!(line, ", {what} {}", time_of_day(at, now));
     }
@@ -337,12 +337,12 @@ impl<'a> From<&'a StreamStatus> for Follower<'a> {
     }
 }
 
-/// "webhook ntfy.sh: takes nothing since 07:40:00, 3 entries wait, next try 08:10:00: ntfy.sh answered with 500"
+/// "webhook ntfy.sh: has accepted nothing since 07:40:00, 3 entries wait, next try 08:10:00: ntfy.sh answered with 500"
 fn follower_line(follower: &Follower<'_>, now: DateTime<Utc>) -> Option<String> {
     let Follower { what, host, failing_since, next_try_at, error, waiting } = follower;
     let since = time_of_day((*failing_since)?, now);
     let wait = if *waiting == 1 { "entry waits" } else { "entries wait" };
-    let mut line = format!("{what} {host}: takes nothing since {since}, {} {wait}", grouped(*waiting));
+    let mut line = format!("{what} {host}: has accepted nothing since {since}, {} {wait}", grouped(*waiting));
     if let Some(at) = next_try_at {
         let _ = write!(line, ", next try {}", time_of_day(*at, now));
     }
@@ -452,7 +452,8 @@ mod tests {
         let failing = WebhookStatus { failing_since: since, next_try_at: since, error, waiting: 1, ..fine };
         let clock = time_of_day(now, now);
         let expected = format!(
-            "webhook ntfy.sh: takes nothing since {clock}, 1 entry waits, next try {clock}: ntfy.sh answered with 500"
+            "webhook ntfy.sh: has accepted nothing since {clock}, 1 entry waits, next try {clock}: ntfy.sh answered \
+             with 500"
         );
         assert_eq!(follower_line(&Follower::from(&failing), now), Some(expected));
     }

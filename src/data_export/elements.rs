@@ -26,7 +26,7 @@ pub enum Element<'a> {
 pub enum Broken {
     #[error("it breaks off at byte {0}")]
     CutOff(u64),
-    #[error("it is no JSON from byte {0} on")]
+    #[error("it is not JSON from byte {0} on")]
     NotJson(u64),
     #[error("it cannot be read from byte {at} on: {error}")]
     Unreadable { at: u64, error: io::Error },
@@ -232,13 +232,13 @@ mod tests {
         for (text, end) in [
             (r#"[{"a": 1}, {"b": "#, "it breaks off at byte 17"),
             (r#"[{"a": 1}, {"b""#, "it breaks off at byte 15"),
-            (r#"[{"a": 1}}"#, "it is no JSON from byte 10 on"),
+            (r#"[{"a": 1}}"#, "it is not JSON from byte 10 on"),
         ] {
             assert_eq!(read(text, 1), (vec![r#"{"a": 1}"#.to_owned()], Some(end.to_owned())));
         }
         assert_eq!(read("", 1).1.as_deref(), Some("it breaks off at byte 0"));
-        assert_eq!(read("a,b,c\n1,2,3", 1).1.as_deref(), Some("it is no JSON from byte 1 on"));
-        assert!(read(&"[".repeat(5000), 1).1.is_some_and(|end| end.starts_with("it is no JSON")));
+        assert_eq!(read("a,b,c\n1,2,3", 1).1.as_deref(), Some("it is not JSON from byte 1 on"));
+        assert!(read(&"[".repeat(5000), 1).1.is_some_and(|end| end.starts_with("it is not JSON")));
     }
 
     #[test]

@@ -159,7 +159,7 @@ impl Counted {
         to.register("actor_restarts", "Actors that panicked and were started again", self.actor_restarts.clone());
         to.register("actors_given_up", "Actors that kept panicking and were parked", self.actors_given_up.clone());
         to.register("plays_recorded", "Plays that were new to the database", self.plays.clone());
-        to.register("stream_published", "Entries of the feed that a stream has taken", self.published.clone());
+        to.register("stream_published", "Entries of the feed that a stream has accepted", self.published.clone());
         let help = "Between the runs of an entity type, as it is set";
         to.register_with_unit("sync_interval", help, Unit::Seconds, self.interval_seconds.clone());
         self

@@ -200,7 +200,7 @@ impl Seen {
         to.register("sync_failed", "Whether the last run failed", failed);
         to.register("paused_by_hand", "Whether a person has paused it", by_hand);
         to.register("listing_offset", "Slots of the listing read by the last walk", offset);
-        to.register("listing_size", "Slots of the listing, as the API last told", total);
+        to.register("listing_size", "Slots of the listing, as the API last reported", total);
     }
 
     fn register_ledger(&self, to: &mut Registry) {
@@ -214,8 +214,8 @@ impl Seen {
             }
         }
         to.register("ledger_requests", "Requests of the last 24 hours", requests);
-        to.register("ledger_refusals", "Of those, refused by a limit", refusals);
-        to.register("ledger_ceiling", "Requests that any 24 hours may see, as set", ceilings);
+        to.register("ledger_refusals", "Those of them that a limit refused", refusals);
+        to.register("ledger_ceiling", "Requests allowed in any 24 hours, as set", ceilings);
     }
 
     /// Several at one host are counted together.
@@ -235,25 +235,21 @@ impl Seen {
             earliest(&since, &labels, reading.failing_since);
             earliest(&next_try, &labels, reading.next_try_at);
         }
-        to.register(
-            "webhook_entries_waiting",
-            "Entries that a webhook that takes nothing is still to be told",
-            waiting,
-        );
-        let help = "Since when a webhook takes nothing";
+        to.register("webhook_entries_waiting", "Entries not yet delivered to a webhook that accepts nothing", waiting);
+        let help = "Since when a webhook has accepted nothing";
         to.register_with_unit("webhook_failing_since_timestamp", help, Unit::Seconds, since);
-        let help = "When a webhook that takes nothing is tried again";
+        let help = "When a webhook that accepts nothing is tried again";
         to.register_with_unit("webhook_next_try_timestamp", help, Unit::Seconds, next_try);
     }
 
     fn register_stream(&self, to: &mut Registry) {
         let Some(StreamReading { waiting, failing_since }) = &self.stream else { return };
-        let help = "Entries of the feed that the stream is still to get";
+        let help = "Entries of the feed not yet published to the stream";
         to.register("stream_entries_waiting", help, number(i64::try_from(*waiting).unwrap_or(i64::MAX)));
         if let Some(at) = failing_since {
             let since = Gauge::<f64, AtomicU64>::default();
             since.set(timestamp(*at));
-            let help = "Since when the stream takes nothing";
+            let help = "Since when the stream has accepted nothing";
             to.register_with_unit("stream_failing_since_timestamp", help, Unit::Seconds, since);
         }
     }

@@ -268,7 +268,7 @@ impl Tokens {
                             }
                             // If the note is lost, that costs a request after a restart, and nothing else.
                             if let Err(error) = self.inner.vault.note_failure(&state.known, &trouble, of).await {
-                                debug!(%error, "the trouble of the token endpoint could not be noted");
+                                debug!(%error, "the failure of the token endpoint could not be saved");
                             }
                             obstacle = rest_left(endpoint, &state);
                         }
@@ -349,7 +349,7 @@ impl Tokens {
     }
 
     fn adopt(&self, state: &mut State, theirs: StoredTokens) {
-        debug!("the stored tokens are newer and are taken over");
+        debug!("the stored tokens are newer and are used instead");
         let serial = self.inner.num_refreshes.fetch_add(1, Ordering::AcqRel) + 1;
         state.bearer = theirs.access_token.as_ref().and_then(|token| Bearer::new(token, serial));
         state.renew_at = renew_at(&theirs);

@@ -69,7 +69,7 @@ async fn write_in_one(conn: &mut Conn, commit: &Commit, now: At) -> Result<Commi
     });
     let (report, refusals) = written.await?;
     if let Some(reason) = refusals.reason() {
-        warn!(entity = %commit.entity, rows = refusals.len(), reason, "the database does not take some rows as they came");
+        warn!(entity = %commit.entity, rows = refusals.len(), reason, "the database refuses some rows as received");
     }
     Ok(report)
 }

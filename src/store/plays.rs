@@ -97,7 +97,7 @@ impl Store {
         });
         let ((), refusals) = written.await?;
         if let Some(reason) = refusals.reason() {
-            warn!(rows = refusals.len(), reason, "the database does not take some plays as they came");
+            warn!(rows = refusals.len(), reason, "the database refuses some plays as received");
         }
         Ok(())
     }

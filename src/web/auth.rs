@@ -162,7 +162,7 @@ impl Keeper {
         let place = place(from);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(times) = failures.take_unlogged(now) {
-            warn!(%place, times, "a wrong token was shown to the status page");
+            warn!(%place, times, "a wrong token was presented to the status page");
         }
         if let Some(wait) = failures.wait_of(place, now) {
             return Err(Denied::TooMany(wait));

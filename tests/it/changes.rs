@@ -81,7 +81,7 @@ both! {
         let all = Segno::on(&database, &sandbox, &[&["changes", "--limit", "700"][..], &since].concat()).succeed();
         assert_eq!((all.stdout.lines().count(), all.stderr.as_str()), (700, ""), "{}", all.told());
         let none = Segno::on(&database, &sandbox, &["changes", "--since", "2100-01-01"]).succeed();
-        assert!(none.stdout.starts_with("nothing came or went since 2100-01-01 00:00:00"), "{}", none.told());
+        assert!(none.stdout.starts_with("nothing was added or removed since 2100-01-01 00:00:00"), "{}", none.told());
         let none = Segno::on(&database, &sandbox, &["changes", "--since", "2100-01-01", "--json"]).succeed();
         assert_eq!(none.stdout, "");
     }

@@ -247,7 +247,7 @@ both! {
             assert_eq!(ended.stderr.contains("no removals are held back"), !args.is_empty(), "{}", ended.told());
         }
         let confirmed = sync(&["--confirm-removals"]);
-        let told = "tracks: 60 removals confirmed; what this run misses too is marked removed";
+        let told = "tracks: 60 removals confirmed; those that this run misses too are marked removed";
         assert!(confirmed.stderr.contains(told), "{}", confirmed.told());
         assert_eq!(counts(), [60, 0], "{}", confirmed.told());
         sandbox.library().assert_held_by(&database);

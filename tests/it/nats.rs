@@ -97,14 +97,15 @@ both! {
             change(&database, &sandbox);
             wait_until("that it is away is noted", || stream_of(&database, &sandbox)["failing_since"].is_string());
             let told = Segno::on(&database, &sandbox, &["status"]).succeed().stdout;
-            assert!(told.contains("stream 127.0.0.1: takes nothing since "), "{told}");
+            assert!(told.contains("stream 127.0.0.1: has accepted nothing since "), "{told}");
             broker.start_again();
             wait_for_all(&database, &broker);
             wait_until("that it is back is noted", || stream_of(&database, &sandbox)["failing_since"].is_null());
         }
         let log = running.stop().stderr;
         let lines = |part: &str| log.lines().filter(|line| line.contains(part)).count();
-        assert_eq!((lines("the feed cannot be published"), lines("the stream takes the feed again")), (3, 3), "{log}");
+        let told = (lines("the feed cannot be published"), lines("the stream accepts the feed again"));
+        assert_eq!(told, (3, 3), "{log}");
     }
 
     fn a_broker_that_lost_its_disk_gets_everything_again(backend) {

@@ -512,7 +512,7 @@ both! {
         let ended = Segno::on(&database, &sandbox, &["sync"]).succeed();
         sandbox.assert_rules_applied();
         sandbox.library().assert_held_by(&database);
-        assert!(!ended.stdout.contains("none came"), "{}", ended.told());
+        assert!(!ended.stdout.contains("none were returned"), "{}", ended.told());
 
         // This time it does not pass, for one that has changed meanwhile.
         sandbox.edit(json!([{ "op": "playlist_insert", "index": 1, "position": 3, "count": 1 }]));
@@ -521,7 +521,7 @@ both! {
             sandbox.rules(json!([called_empty(&id(1), total)]));
             sandbox.forget_requests();
             let ended = Segno::on(&database, &sandbox, &["sync"]).succeed();
-            let note = "is listed with items, but none came";
+            let note = "is listed with items, but none were returned";
             assert!(ended.stdout.matches(note).count() == 1, "{}", ended.told());
             assert!(database.state("playlists", "incremental_sync", "error_message").contains(note));
             assert_eq!(database.count(&format!("playlist_items WHERE playlist_id = '{}'", id(1))), 70);

@@ -62,7 +62,7 @@ both! {
         sync(&database, &sandbox);
         assert_ne!(database.library(), library, "the snapshots say that nothing changed");
         let verified = Segno::on(&database, &sandbox, &["verify", "playlists"]).succeed();
-        assert!(verified.stdout.contains("mended: 3 changed"), "{}", verified.told());
+        assert!(verified.stdout.contains("corrected: 3 changed"), "{}", verified.told());
         assert_eq!(database.library(), library);
         assert_eq!(database.count("playlist_changes"), 0, "nothing came, and nothing went");
     }

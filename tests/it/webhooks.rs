@@ -110,7 +110,8 @@ both! {
             assert!(webhook[part].is_string(), "{part}: {webhook}");
         }
         let told = Segno::on(&database, &sandbox, &["status"]).succeed().stdout;
-        assert!(told.contains("webhook 127.0.0.1: takes nothing since ") && told.contains(", 3 entries wait, next try "), "{told}");
+        assert!(told.contains("webhook 127.0.0.1: has accepted nothing since "), "{told}");
+        assert!(told.contains(", 3 entries wait, next try "), "{told}");
         assert!(![told, status.stdout].concat().contains(&port.to_string()), "the address is nobody's business");
         let receiver = Receiver::on(port);
         wait_until("the rest is told", || seqs(&receiver.taken()) == news(&database)[1..]);
@@ -119,7 +120,7 @@ both! {
         assert!(!told.contains("webhook"), "{told}");
         let log = running.stop().stderr;
         let lines = |part: &str| log.lines().filter(|line| line.contains(part)).count();
-        assert_eq!((lines("does not take what happens"), lines("takes what happens again")), (2, 2), "{log}");
+        assert_eq!((lines("does not accept entries"), lines("accepts entries of the feed again")), (2, 2), "{log}");
         assert!(!log.contains(&format!("{port}/")), "the address is not in the log: {log}");
     }
 

@@ -255,7 +255,7 @@ impl World {
         if run.asked_at < calm_since || !run.was_incremental || self.oracle.is_equal[at] {
             return;
         }
-        let waits = |note: &String| note.contains("waits for confirmation") || note.contains("no longer given");
+        let waits = |note: &String| note.contains("waits for confirmation") || note.contains("no longer returned");
         if notes.iter().any(waits) {
             // Held back; the next run that sees the same believes it.
             self.oracle.num_held[at] += 1;

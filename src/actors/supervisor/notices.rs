@@ -59,7 +59,7 @@ impl Supervisor {
         match ruling {
             Ruling::RestartIn(_) => {}
             Ruling::Park | Ruling::Rest => {
-                error!(why, "a webhook is not told any more; it is tried again later");
+                error!(why, "a webhook is no longer notified; it is tried again later");
                 if let Some((_, notifier)) = self.notifiers.0.get_mut(number) {
                     *notifier = None;
                 }

@@ -84,7 +84,7 @@ impl Supervisor {
             // One cause may stop all entity types; it is reported once.
             RunEnd::Failed(fault) if is_told => debug!(account, %entity, next, "{fault}"),
             RunEnd::Failed(Fault::SignIn(why)) => {
-                error!(account, %entity, "{why}; run \"segno login\": this service then goes on by itself");
+                error!(account, %entity, "{why}; run \"segno login\": this service then continues by itself");
             }
             RunEnd::Failed(fault) => {
                 let advice = advice(fault);

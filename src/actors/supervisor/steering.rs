@@ -135,7 +135,7 @@ impl Supervisor {
 
     fn carry_out(&mut self, order: Order, keys: &[SyncKey], ctx: &mut Context<Self>) {
         for key in keys {
-            info!(account = key.account.0, entity = %key.entity, ?order, "told by a person");
+            info!(account = key.account.0, entity = %key.entity, ?order, "ordered manually");
             match order {
                 Order::Sync | Order::Reset | Order::ConfirmRemovals => self.runs.handle_wanted(*key, now()),
                 Order::Pause => self.runs.handle_paused(*key),

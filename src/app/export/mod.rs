@@ -38,7 +38,7 @@ pub async fn run(args: ExportArgs, config: &Config) -> Result<Exit, CommandError
     };
     let mut out = Out::open(args.out.as_deref(), is_one_file, &name)?;
     if args.format == Format::Parquet && matches!(out, Out::Stdout(_)) && io::stdout().is_terminal() {
-        return Err(usage("parquet is not for a terminal: say where to, with --out FILE, or pipe it".into()));
+        return Err(usage("parquet is not for a terminal: name a file with --out FILE, or pipe it".into()));
     }
     let mut signals = Signals::to_stop()?;
     // Readers keep less of the file in memory than writers.
@@ -82,7 +82,7 @@ pub async fn run(args: ExportArgs, config: &Config) -> Result<Exit, CommandError
             if job.num_left_out > 0 {
                 let num = counted(job.num_left_out, "listen");
                 say(&format!(
-                    "{num} left out, as ListenBrainz asks: too short, private, no music, or without name or artist"
+                    "{num} left out, as ListenBrainz requires: too short, private, not music, or without name or artist"
                 ));
             }
             Ok(Exit::Done)
@@ -97,7 +97,7 @@ fn whats(args: &ExportArgs) -> Result<Vec<What>, CommandError> {
     let word = format.word();
     match args.what {
         _ if args.playlist.is_some() && !holds(&What::Playlists) => Err(usage(format!(
-            "--format {word} holds no playlists: take csv, jsonl, parquet, exportify, m3u8, jspf or xspf"
+            "--format {word} holds no playlists: use csv, jsonl, parquet, exportify, m3u8, jspf or xspf"
         ))),
         _ if args.playlist.is_some() => Ok(vec![What::Playlists]),
         None | Some(What::All) => Ok(What::ALL.into_iter().filter(holds).collect()),

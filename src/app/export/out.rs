@@ -24,7 +24,7 @@ impl Out {
     pub(super) fn open(path: Option<&Path>, is_one_file: bool, name: &str) -> Result<Out, CommandError> {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else {
             if !is_one_file {
-                let message = "these are several lists: say where to, with --out FOLDER or --out FILE.zip";
+                let message = "these are several lists: name a destination with --out FOLDER or --out FILE.zip";
                 return Err(CommandError::new(Exit::Usage, message));
             }
             return Ok(Out::Stdout(BufWriter::new(io::stdout())));
@@ -45,7 +45,7 @@ impl Out {
             return Ok(Out::File { file: BufWriter::new(file), to });
         }
         if path.exists() && !path.is_dir() {
-            let message = format!("{} is no folder, and these are several lists", path.display());
+            let message = format!("{} is not a folder, and these are several lists", path.display());
             return Err(CommandError::new(Exit::Usage, message));
         }
         fs::create_dir_all(path).map_err(failed)?;

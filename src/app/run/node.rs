@@ -206,7 +206,7 @@ impl AccountWatcher {
             Ok(Steered::Done(outcome)) => {
                 self.carried_out.insert(id);
                 if let Err(error) = self.store.end_order(id, &outcome, &self.owner.label, clock::now()).await {
-                    warn!(%error, "that an order was carried out could not be noted");
+                    warn!(%error, "the result of an order could not be saved");
                 }
             }
             Ok(Steered::PassedOn(_)) | Err(SteerError::Elsewhere | SteerError::Stopping) => {}
@@ -323,7 +323,7 @@ impl Keeping {
     fn handle_unanswered(&mut self, why: &str) {
         self.machine.handle_unanswered();
         if !std::mem::replace(&mut self.is_away, true) {
-            warn!(why, "the database does not hear that this node lives; trying again");
+            warn!(why, "the heartbeat of this node could not be written; trying again");
         }
     }
 

@@ -91,7 +91,7 @@ pub(super) fn publish(
 async fn watch(store: Store) {
     loop {
         if let Err(error) = look(&store, clock::now()).await {
-            warn!(%error, "whether something is to be told could not be found out; trying again");
+            warn!(%error, "the database could not be checked for events to report; trying again");
         }
         sleep(hastened(LOOK_EVERY)).await;
     }

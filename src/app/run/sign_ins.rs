@@ -129,7 +129,7 @@ impl AccountWatcher {
         if is_new {
             info!(account = name, "kept current from here on");
         } else {
-            info!(account = name, "signed in again; going on");
+            info!(account = name, "signed in again; continuing");
         }
         self.told.remove(&account_id);
         self.adopted.insert(account_id, adopted);

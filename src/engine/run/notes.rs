@@ -68,15 +68,15 @@ pub fn held(entity: EntityType, num_unseen: u32, num_active: u32, wait: Duration
 
 /// Rows that the API counts but has never given.
 pub fn hidden(entity: EntityType, num: u32) -> String {
-    format!("{} {} counted by the API and not given; the others are complete", counted(num, entity.noun()), are(num))
+    format!("{} {} counted by the API but not returned; the others are complete", counted(num, entity.noun()), are(num))
 }
 
 /// Items that we hold, and that the API counts but no longer gives.
 pub fn counted_still(entity: EntityType, num: u32) -> String {
     let they = if num == 1 { "it is" } else { "they are" };
     format!(
-        "{} known from before {} counted by the API and no longer given: {they} kept, and not marked removed unless you \
-         confirm it: \"segno sync --confirm-removals\"",
+        "{} known from before {} counted by the API but no longer returned: {they} kept, and not marked removed unless \
+         you confirm it: \"segno sync --confirm-removals\"",
         counted(num, entity.noun()),
         are(num),
     )
@@ -84,22 +84,22 @@ pub fn counted_still(entity: EntityType, num: u32) -> String {
 
 /// The API gives fewer rows than are asked for.
 pub fn capped(entity: EntityType, cap: u32) -> String {
-    format!("the API gives no more than {} of the {entity} at once", counted(cap, "row"))
+    format!("the API returns no more than {} of the {entity} at a time", counted(cap, "row"))
 }
 
 /// A listing that came to no end.
 pub fn endless(entity: EntityType) -> String {
     format!(
-        "the API went round in circles when the {entity} were read, so they are not complete; what is known of them stays, \
-         and a later run reads them again"
+        "the API went round in circles when the {entity} were read, so they are not complete; what is known of them is \
+         kept, and a later run reads them again"
     )
 }
 
 /// Rows that appear twice, in place of others.
 pub fn doubled(entity: EntityType) -> String {
     format!(
-        "the API gave some {entity} twice, and may have left out others for them, so they may not be complete; the next run \
-         reads them again"
+        "the API returned some {entity} twice, and may have left out others in their place, so they may not be \
+         complete; the next run reads them again"
     )
 }
 
@@ -116,7 +116,7 @@ pub fn unread(entity: EntityType, num_unseen: u32, num_unread: u32) -> String {
     let (missing, rows) = (counted(num_unseen, entity.noun()), counted(num_unread, "row"));
     let (it, holds) = if num_unread == 1 { ("it", "it holds") } else { ("they", "they hold") };
     format!(
-        "{missing} cannot be found, but {rows} came without saying what {holds}: nothing was marked removed until {it} \
+        "{missing} cannot be found, but {rows} did not say what {holds}: nothing is marked removed until {it} \
          can be read"
     )
 }
@@ -138,7 +138,7 @@ fn incomplete(what: &str, num: u32) -> String {
 
 /// Parts of the listing that the verifying pass could not look at.
 pub fn unserved(entity: EntityType, num: u32) -> String {
-    format!("{} could not be looked at again, since the API did not serve that place", counted(num, entity.noun()))
+    format!("{} could not be verified, since the API did not serve that place", counted(num, entity.noun()))
 }
 
 /// Not read in this run.
@@ -158,24 +158,28 @@ pub fn restless(name: &str) -> String {
 /// A playlist whose answer has no items, contrary to the listing.
 pub fn contradictory(name: &str) -> String {
     format!(
-        "playlist \"{name}\" is listed with items, but none came; what was known of it stays, the next run asks again"
+        "playlist \"{name}\" is listed with items, but none were returned; what was known of it is kept, and the next \
+         run tries again"
     )
 }
 
 /// A playlist whose items do not match their count in the listing.
 pub fn miscounted(name: &str, why: &str) -> String {
-    format!("playlist \"{name}\" is not as it is counted: {why}; it is looked at again in later runs")
+    format!("playlist \"{name}\" does not match its count: {why}; later runs look at it again")
 }
 
 /// A playlist whose items could not be read.
 pub fn refused(name: &str, why: &str) -> String {
-    format!("the items of playlist \"{name}\" did not come: {why}; what was known of it stays, and it is tried again")
+    format!(
+        "the items of playlist \"{name}\" could not be read: {why}; what was known of it is kept, and later runs \
+         try again"
+    )
 }
 
 /// Items that are counted but not given.
 pub fn hidden_items(name: &str, num: u32) -> String {
     let are = are(num);
-    format!("playlist \"{name}\": {} {are} counted and not given by the API", counted(num, "item"))
+    format!("playlist \"{name}\": {} {are} counted but not returned by the API", counted(num, "item"))
 }
 
 /// More is missing from a playlist than a single reading proves.
@@ -194,7 +198,7 @@ pub fn waiting(name: &str, until: DateTime<Utc>) -> String {
 
 /// The requests that a run may send for items are spent.
 pub fn items_endless() -> String {
-    "reading playlists took more requests than a run may send; later runs go on".into()
+    "reading playlists took more requests than a run may send; later runs continue".into()
 }
 
 pub fn restless_playlists(num: u32) -> String {
@@ -250,7 +254,7 @@ mod tests {
         );
         assert_eq!(
             unread(EntityType::Tracks, 3, 2),
-            "3 tracks cannot be found, but 2 rows came without saying what they hold: nothing was marked removed until \
+            "3 tracks cannot be found, but 2 rows did not say what they hold: nothing is marked removed until \
              they can be read"
         );
     }

@@ -100,7 +100,7 @@ function requestsPart({ requests, ceilings, pauses }) {
     h("p", { class: "legend" }, `${number(sum)}${all ? ` of ${number(all)}` : ""} in all. `,
       h("span", { class: "key bar" }), " requests ", h("span", { class: "key refused" }, "×"), " refused (429) ", h("span", { class: "key pause" }), " paused"),
     strips.length > 0 && [h("ol", { class: "strips" }, strips), h("div", { class: "axis" }, dayAxis(until))],
-    quiet.length > 0 && h("p", { class: "note" }, `Nothing was asked of: ${listed(quiet.map(group))}.`),
+    quiet.length > 0 && h("p", { class: "note" }, `No requests to: ${listed(quiet.map(group))}.`),
     requestsTable(stretches, stops, named, ceilings));
 }
 
@@ -132,7 +132,7 @@ function playsPart({ plays_per_day: given }) {
   if (sum === 0) return part("plays", "Plays in the last 30 days", h("p", { class: "note" }, "None. The service looks for them every 20 minutes or so."));
   const most = days.reduce((best, each) => (each.plays > best.plays ? each : best));
   const words = `Plays per day: ${counted(sum, "play")} in 30 days, most on ${dayOf(dateOf(most.day))}: ${number(most.plays)}`;
-  return part("plays", "Plays in the last 30 days", h("p", { class: "legend" }, `${counted(sum, "play")}; days are those of UTC.`),
+  return part("plays", "Plays in the last 30 days", h("p", { class: "legend" }, `${counted(sum, "play")}; days are in UTC.`),
     dayColumns(words, days),
     asTable("Plays per day", ["Day", "Plays"], [...days].reverse().map((each) => [each.day, number(each.plays)])));
 }

@@ -9,11 +9,11 @@ import { capital, counted, listed, plain } from "./words.js";
 const SAID_MS = 8_000;
 
 const DONE = {
-  sync: (what) => `${what}: a run begins as soon as it may.`,
+  sync: (what) => `${what}: a run starts as soon as possible.`,
   pause: (what) => `${what}: paused by hand, until you resume it.`,
-  resume: (what) => `${what}: goes on.`,
+  resume: (what) => `${what}: resumed.`,
   reset: (what) => `${what}: the next run starts over.`,
-  "confirm-removals": (what) => `${what}: confirmed. A run begins, and marks what it misses too.`,
+  "confirm-removals": (what) => `${what}: confirmed. A run starts, and marks those that it misses too.`,
 };
 
 /** Announces what happened, also to screen readers. */
@@ -54,7 +54,7 @@ async function perform(action, scope) {
     const { accepted, skipped, is_waiting: isWaiting } = await post(action, scope);
     const names = (entries) => capital(listed([...new Set(entries.map((entry) => plain(entry.entity_type)))]));
     const parts = skipped.map((entry) => `${capital(plain(entry.entity_type))}: nothing done, ${entry.why}.`);
-    if (isWaiting) parts.push("Noted; no node has taken it up yet.");
+    if (isWaiting) parts.push("Noted; no node has picked it up yet.");
     if (accepted.length > 0) parts.unshift(DONE[action](names(accepted)));
     say(parts.join(" ") || "There is nothing to do.", accepted.length === 0);
   } catch (problem) {
@@ -83,9 +83,9 @@ async function agreesToRemovals({ account, entity_types: [type] }) {
   const rest = held.total - held.items.length;
   const row = ({ name, id, playlist_id: playlist }) => h("li", null, h("bdi", null, name || id), playlist && ` in playlist ${playlist}`);
   return asks(`Are these ${plain(type)} gone?`, "Yes, mark them removed", [
-    h("p", null, `${counted(held.total, "item")} did not come in the last run. One look does not prove that they are gone, so nothing was marked.`),
+    h("p", null, `${counted(held.total, "item")} were missing from the last run. One look does not prove that they are gone, so nothing was marked.`),
     h("ul", { class: "held", tabindex: "0", "aria-label": "What would be marked removed" }, ...held.items.map(row), rest > 0 && h("li", null, `and ${counted(rest, "other")}`)),
-    h("p", null, "If you agree, a run begins and marks those that it misses too. Their rows stay, with the moment of their removal."),
+    h("p", null, "If you agree, a run starts and marks those that it misses too. Their rows stay, with the time of their removal."),
   ]);
 }
 

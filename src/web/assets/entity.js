@@ -21,7 +21,7 @@ export function entityCard({ account, entity, of }) {
   const sync = button("sync", "Sync now", `${name}${of}`, scope, "added_again");
   const hold = button("pause", "Pause", `${name}${of}`, scope, "by-hand");
   const reset = button("reset", "Reset…", `${name}${of}`, scope);
-  const confirm = button("confirm-removals", "Show what would go…", `${name}${of}`, scope);
+  const confirm = button("confirm-removals", "Show what would be removed…", `${name}${of}`, scope);
 
   const node = h("article", { class: "card entity", "data-type": type, "aria-label": `${capital(name)}${of}` },
     h("header", null, h("h3", null, capital(name)), badge),
@@ -105,9 +105,9 @@ export function entityCard({ account, entity, of }) {
 }
 
 function waiting(kind, entity, waitingFor) {
-  if (kind === "by-hand") return ["nothing is asked for until you resume it"];
+  if (kind === "by-hand") return ["nothing is requested until you resume it"];
   const until = entity.resume_at ?? (kind === "paused" ? waitingFor?.until : null);
-  return until && [["goes on in ", [until, "left"], ", at ", [until, "clock"]]];
+  return until && [["continues in ", [until, "left"], ", at ", [until, "clock"]]];
 }
 
 /**

@@ -60,7 +60,7 @@ function pauseLine() {
 /** The requests of the last day, and those that remain. */
 export function ledgerPart() {
   const body = h("tbody");
-  const none = h("p", { class: "note" }, "Nothing was asked of Spotify in the last 24 hours.");
+  const none = h("p", { class: "note" }, "No requests were sent to Spotify in the last 24 hours.");
   const table = h("table", { class: "ledger" },
     h("caption", { class: "unseen" }, "Requests per group of endpoints"),
     h("thead", null, h("tr", null,

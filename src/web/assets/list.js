@@ -83,7 +83,7 @@ export function pagedList({ path, query, row, noun, empty, dayOf = null }) {
 
   const progress = () => {
     const isLong = numPages > 2 && numRows < (numPages * PAGE) / 2 && next !== null;
-    text(searching, isLong ? `Looking on: ${counted(numRows, noun)} found so far, in ${counted(numPages, "step")}.` : "");
+    text(searching, isLong ? `Still searching: ${counted(numRows, noun)} found so far, in ${counted(numPages, "step")}.` : "");
     shown(searching, isLong && isBusy);
     shown(stop, isLong && isBusy);
   };

@@ -29,8 +29,8 @@ function webhookLine() {
   const update = (webhook) => {
     text(host, webhook.host);
     since.set([
-      ["takes nothing since ", [webhook.failing_since, "clock"]],
-      `${number(webhook.waiting)} ${webhook.waiting === 1 ? "entry" : "entries"} to be told`,
+      ["has accepted nothing since ", [webhook.failing_since, "clock"]],
+      `${number(webhook.waiting)} ${webhook.waiting === 1 ? "entry" : "entries"} waiting`,
       webhook.next_try_at && ["next try ", [webhook.next_try_at, "in"]],
     ]);
     shown(error, webhook.error);

@@ -116,6 +116,6 @@ both! {
         let listens = exported(&["--format", "listenbrainz"]);
         let music = "listening WHERE kind IN ('track', 'unknown') AND coalesce(incognito, FALSE) = FALSE AND counts AND name IS NOT NULL AND artist IS NOT NULL";
         assert_eq!(listens.stdout.lines().count() as u64, database.count(music), "{}", listens.stdout);
-        assert!(listens.stderr.contains("left out, as ListenBrainz asks"), "{}", listens.stderr);
+        assert!(listens.stderr.contains("left out, as ListenBrainz requires"), "{}", listens.stderr);
     }
 }

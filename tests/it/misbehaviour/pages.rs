@@ -62,7 +62,7 @@ both! {
             trial.rules(json!([always("playlist_items", hide(&hidden))]));
             let ended = trial.sync_safely();
             assert_eq!((ended.code, trial.num_items()), (Some(0), given), "{places:?}: {}", ended.told());
-            assert!(!trial.notes().is_empty() || ended.stdout.contains("not given"), "{places:?}: {}", ended.told());
+            assert!(!trial.notes().is_empty() || ended.stdout.contains("not returned"), "{places:?}: {}", ended.told());
             for _ in 0..2 {
                 let again = trial.sync_safely();
                 assert!(trial.sandbox.requests("*") <= 10, "{places:?}: a cheap run: {}", again.told());

@@ -168,7 +168,7 @@ fn guessing_is_slowed_down_and_keeps_nobody_out_who_knows() {
     assert_eq!((own.status, with(TOKEN).status), (200, 200), "whoever knows is let in, whatever others guess");
     assert_eq!(sign_in(&page, TOKEN).status, 303);
     let log = page.stop();
-    assert_eq!(log.matches("a wrong token was shown").count(), 1, "{log}");
+    assert_eq!(log.matches("a wrong token was presented").count(), 1, "{log}");
 }
 
 #[test]

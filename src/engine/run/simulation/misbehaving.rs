@@ -55,7 +55,7 @@ fn a_row_that_is_counted_and_not_given_is_told_once_and_hides_no_removal() {
             let id = world.library[hidden].id.clone().expect("an id");
             world.lie = Lie::Hidden(id.clone());
             let notes = told(world.run(false));
-            assert!(notes.len() == 1 && notes[0].contains("counted by the API and not given"), "{hidden}: {notes:?}");
+            assert!(notes.len() == 1 && notes[0].contains("API but not returned"), "{hidden}: {notes:?}");
             assert_eq!(world.database.rows.len(), 229, "{entity} {hidden}");
             let requests = world.requests;
             assert_eq!(told(world.run(false)), [""; 0], "{entity} {hidden}");

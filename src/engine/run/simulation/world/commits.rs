@@ -138,7 +138,7 @@ impl World {
         }
         let end = self.run(false);
         let Some(RunEnd::Complete { notes, .. }) = end else { panic!("seed {}: {end:?}", self.seed) };
-        let waits = |note: &String| note.contains("waits for confirmation") || note.contains("no longer given");
+        let waits = |note: &String| note.contains("waits for confirmation") || note.contains("no longer returned");
         if notes.iter().any(waits) {
             // Held back; the next run that sees the same believes it.
             self.run(false);
