@@ -345,7 +345,8 @@ fn a_playlist_that_is_called_empty_all_the_time_keeps_its_items_and_is_asked_for
         world.touch(&id);
         world.denied.insert(id.clone(), (u32::MAX, denial));
         let end = world.run(false);
-        let is_told = matches!(&end, Some(RunEnd::Complete { notes, .. }) if notes.len() == 1 && notes[0].contains("none were"));
+        let is_told =
+            matches!(&end, Some(RunEnd::Complete { notes, .. }) if notes.len() == 1 && notes[0].contains("none were"));
         assert!(is_told, "{denial:?}: {end:?}");
         assert_eq!(world.items_of(&id), items, "{denial:?}");
         world.denied.clear();
