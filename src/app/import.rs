@@ -68,7 +68,7 @@ async fn import(store: &Store, account: &Account, args: ImportArgs, display: &Di
         bar.read(batch.num_bytes_done, num_rows);
     }
     let files = reading.await.map_err(|error| CommandError::failed(&error))?;
-    let files = files.map_err(|Stopped| CommandError::new(Exit::Failed, "the reading ended before its time"))?;
+    let files = files.map_err(|Stopped| CommandError::new(Exit::Failed, "reading ended prematurely"))?;
 
     bar.say("comparing with what Spotify reported");
     if report.new > 0 {

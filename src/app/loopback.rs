@@ -227,10 +227,10 @@ impl Farewell {
             Farewell::Failed { why } => ("Not signed in".to_owned(), format!("{why}.")),
             Farewell::NotTheAnswer => (
                 "Not this sign-in".to_owned(),
-                "This is not the answer that segno waits for. Use the address that it shows now.".to_owned(),
+                "This is not the answer that segno is waiting for. Use the address that it shows now.".to_owned(),
             ),
             Farewell::NotHere => {
-                ("Nothing here".to_owned(), "segno waits for a sign-in, which is not this.".to_owned())
+                ("Nothing here".to_owned(), "segno is waiting for a sign-in, and this is not part of it.".to_owned())
             }
             Farewell::Over => ("Over".to_owned(), "This sign-in has ended already. segno says how it went.".to_owned()),
         };

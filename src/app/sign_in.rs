@@ -182,7 +182,8 @@ pub(super) async fn ask_who(fetcher: Fetcher) -> Result<Profile, CommandError> {
         Err(Fault::Outage(why)) => Err(CommandError::new(
             Exit::Failed,
             format!(
-                "{why}; this was seen to pass: check the network and SEGNO_SPOTIFY_API_URL, then run again in a few minutes"
+                "{why}; this is often temporary: check the network and SEGNO_SPOTIFY_API_URL, then run \
+                 again in a few minutes"
             ),
         )),
         Err(fault @ (Fault::SignIn(_) | Fault::NotPermitted(_))) => {

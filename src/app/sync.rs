@@ -336,7 +336,7 @@ fn next_step(end: &RunEnd) -> Option<String> {
             Some("check the network and SEGNO_SPOTIFY_API_URL, then run again: it carries on".into())
         }
         RunEnd::Failed(Fault::Outage(_)) => {
-            Some("such refusals were seen to pass: run again in a few minutes, it carries on".into())
+            Some("such refusals are often temporary: run again in a few minutes, it carries on".into())
         }
         RunEnd::Failed(_) => Some("failed; what was committed stays, and the next run carries on".into()),
     }

@@ -13,11 +13,11 @@ const AGO_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 #[command(after_help = "\
 Examples:
   segno changes                            of the last 7 days, newest first
-  segno changes --since 12h tracks         saved tracks that came or went
+  segno changes --since 12h tracks         saved tracks added or removed
   segno changes --since 2026-11-01 playlists
   segno changes --json | jq 'select(.change == \"removed\") | .name'
 
-What was saved before the first sync came when it was saved, not when it was synced.")]
+What was saved before the first sync has the time when it was saved, not when it was synced.")]
 pub struct ChangesArgs {
     /// Entity types to show; playlists include changes to their items [default: all]
     #[arg(value_name = "ENTITY", value_parser = values::entity)]

@@ -28,8 +28,8 @@ Examples:
   segno listening --by weekhour --zone Asia/Kolkata
   segno listening --by show --json
 
-It reads the database alone: what the API told since segno runs, and whatever \"segno import\" brought.
-Where nothing says how long a track was played, its whole length counts.")]
+It reads only the database: what the API has reported since segno has been running, and what
+\"segno import\" added. If nothing says how long a track was played, its full length counts.")]
 pub struct ListeningArgs {
     /// What to sum up: what was heard, or when
     #[arg(long, value_name = "WHAT", default_value = "artist", hide_possible_values = false)]

@@ -65,10 +65,10 @@ Examples:
   segno run             keep your library current, until stopped
   segno sync            sync it once, from where the last run stopped
   segno status          how far it is
-  segno changes         what came and went
-  segno export          hand it on to other tools
+  segno changes         what was added and removed
+  segno export          export it for other tools
   segno import my_spotify_data.zip
-                        take in your own data export
+                        import your own data export
   segno sync --help     more about a command
 
 Exit codes:
@@ -140,7 +140,7 @@ pub const DEMO_TRACKS: u32 = 5_000;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  segno demo                       5,000 tracks; again: an incremental run
+  segno demo                       5,000 tracks; run again: an incremental run
   segno demo --fresh --rate 60     the same, at 60 requests in any 30 s
   segno demo --page                as a service, with its page open, until Ctrl-C")]
 pub struct DemoArgs {
@@ -179,10 +179,10 @@ pub struct RunArgs {}
 Examples:
   segno sync                       everything
   segno sync tracks playlists      only these
-  segno sync --max-wait 1h         sit out pauses of up to an hour
-  segno sync --confirm-removals    believe the removals that were held back
+  segno sync --max-wait 1h         wait out pauses of up to an hour
+  segno sync --confirm-removals    confirm the removals that were held back
 
-Press Ctrl-C at any time: what is whole is committed, the next run carries on.")]
+Press Ctrl-C at any time: what is complete is committed, and the next run carries on.")]
 pub struct SyncArgs {
     /// Entity types to sync [default: the setting sync.entities]
     #[arg(value_name = "ENTITY", value_parser = values::entity)]
@@ -210,9 +210,9 @@ Examples:
   segno verify                     everything
   segno verify tracks              only these
 
-Reads every listing as a whole, and the items of every playlist, mends what differs, and prints
-what that was. It costs as many requests as a first sync. `segno run` does the same for what is saved
-by itself, a few pages a run. Press Ctrl-C at any time: running it again carries on.")]
+Reads every listing and the items of every playlist again, corrects what differs, and prints it. It
+costs as many requests as a first sync. `segno run` does the same on its own for what is saved, a few
+pages per run. Press Ctrl-C at any time: running it again carries on.")]
 pub struct VerifyArgs {
     /// Entity types to verify [default: the setting sync.entities]
     #[arg(value_name = "ENTITY", value_parser = values::entity)]
@@ -249,13 +249,13 @@ pub struct StatusArgs {
 Examples:
   segno ready && echo it works
 
-Asks the page of the service that web.listen names. 0: it works; 1: it does not, or does not answer.")]
+Asks the page of the service at web.listen. 0: it works; 1: it does not, or does not answer.")]
 pub struct ReadyArgs {}
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  segno backup ~/segno-backup.db   beside a running service; replaces an earlier backup there
+  segno backup ~/segno-backup.db   works beside a running service; replaces an earlier backup
 
 PostgreSQL has pg_dump for this.")]
 pub struct BackupArgs {
@@ -292,7 +292,7 @@ Examples:
   segno sandbox --tracks 20000 --latency 50ms
   segno sandbox --rate 10 --quota tracks=40   both of the API's limits
 
-It can misbehave as the real one does: POST rules to /_sandbox/rules of its address, for example
+It can misbehave like the real API: POST rules to /_sandbox/rules of its address, for example
   [{\"family\":\"tracks\",\"times\":2,\"do\":{\"kind\":\"refuse\",\"like\":\"premium\"}},
    {\"family\":\"playlist_items\",\"do\":{\"kind\":\"cap\",\"rows\":20}}]
 Kinds: refuse, status, rate_limited, quota, hang, cut, truncate, delay, edit, cap, hide, stale,

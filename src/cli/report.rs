@@ -383,7 +383,7 @@ fn entity_line(entity: &EntityStatus, now: DateTime<Utc>) -> String {
     }
     if !entity.waiting_playlists.is_empty() {
         let num = entity.waiting_playlists.len();
-        let _ = write!(line, ", {} to be asked for again", counted(num as u64, "playlist"));
+        let _ = write!(line, ", {} to be retried", counted(num as u64, "playlist"));
         match entity.waiting_playlists.iter().map(|waiting| waiting.next_try_at).min().flatten() {
             Some(at) => _ = write!(line, " from {}", time_of_day(at, now)),
             None => line.push_str(" with the next run"),

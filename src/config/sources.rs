@@ -74,8 +74,7 @@ pub fn find_file(
                     return Err(ConfigError::Distrusted { path: name, why, what_to_do });
                 }
                 let name = name.display();
-                warnings
-                    .push(format!("the file {name} in the working directory {why} and does not count; {what_to_do}"));
+                warnings.push(format!("the file {name} in the working directory {why} and is ignored; {what_to_do}"));
             }
             Ok(Ok(opened)) => return text_of(&name, Ok(opened)).map(Some),
             Err(error) => return text_of(&name, Err(error)).map(Some),

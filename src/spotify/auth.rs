@@ -308,7 +308,7 @@ impl Tokens {
                     vault.note_refused(refresh_token, said).await?;
                     state.over = Some(error.clone());
                 } else {
-                    let why = format!("Spotify calls the refresh token void ({said})");
+                    let why = format!("Spotify rejects the refresh token as invalid ({said})");
                     let doubted_at = doubted_at.unwrap_or(now);
                     let mut rest = TokenRest::default();
                     let trouble = rest.handle_doubt(why, doubted_at, rests, Instant::now(), now);

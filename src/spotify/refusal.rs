@@ -81,9 +81,9 @@ impl Refusal<'_> {
             403 => self.forbidden(asked, &details),
             404 | 410 => match asked {
                 Asked::PlaylistItems { playlist_id } => {
-                    ApiError::NotFound(format!("playlist {playlist_id} is not there ({status}){quoted}"))
+                    ApiError::NotFound(format!("playlist {playlist_id} was not found ({status}){quoted}"))
                 }
-                Asked::Endpoint => ApiError::Refused(format!("{what} is not there ({status}){quoted}")),
+                Asked::Endpoint => ApiError::Refused(format!("{what} was not found ({status}){quoted}")),
             },
             _ => self.other(),
         }

@@ -257,7 +257,7 @@ fn a_revoked_sign_in_asks_for_another_and_for_nothing_else() {
     let ended = running.wait();
     let held = database.num_batches();
     assert_eq!(ended.code, Some(1), "{}", ended.told());
-    assert!(ended.stdout.contains("calls the refresh token void"), "{}", ended.told());
+    assert!(ended.stdout.contains("rejects the refresh token as invalid"), "{}", ended.told());
     let requests = sandbox.requests("*");
     assert_eq!(sandbox.get("stats")["token_requests"], 2, "{}", ended.told());
     let trouble = status(&database, &sandbox)["accounts"][0]["token_trouble"].clone();

@@ -377,7 +377,7 @@ fn a_sign_in_that_is_withdrawn_later_ends_with_4_and_keeps_what_there_is() {
     // A single refusal is not believed; minutes later it is.
     let doubted = Segno::on(&database, &sandbox, &["sync"]).run();
     assert_eq!(doubted.code, Some(1), "{}", doubted.told());
-    assert!(doubted.stdout.contains("calls the refresh token void"), "{}", doubted.told());
+    assert!(doubted.stdout.contains("rejects the refresh token as invalid"), "{}", doubted.told());
     database.end_cooldowns();
     let ended = Segno::on(&database, &sandbox, &["sync"]).run();
     assert_eq!(ended.code, Some(4), "{}", ended.told());

@@ -176,7 +176,10 @@ async fn a_refused_refresh_token_is_sent_once_more_minutes_later_and_then_never_
         let error = client.me(&tokens).await.unwrap_err();
         assert!(matches!(&error, ApiError::NoToken { is_doubted: true, .. }), "{error:?}");
         assert_eq!(error.disposition().remedy, Some(Remedy::AskLater), "no request waits for it");
-        assert!(error.to_string().contains("calls the refresh token void (Refresh token *** revoked)"), "{error}");
+        assert!(
+            error.to_string().contains("rejects the refresh token as invalid (Refresh token *** revoked)"),
+            "{error}"
+        );
     }
     assert_eq!(client.num_token_requests(), 1);
     tokio::time::sleep(RESTS.doubt + Duration::from_millis(20)).await;

@@ -65,14 +65,14 @@ export function entityCard({ account, entity, of }) {
     ]);
     const openGaps = entity.open_gaps ?? 0;
     shown(gaps, openGaps > 0);
-    text(gaps, `${counted(openGaps, "gap")} that Spotify could not serve; asked for again later.`);
+    text(gaps, `${counted(openGaps, "gap")} that Spotify could not serve; retried later.`);
     const heldRemovals = entity.held_removals ?? 0;
     shown(held, heldRemovals > 0);
     shown(confirm, heldRemovals > 0);
     text(held, `${counted(heldRemovals, "removal")} held back until a later run misses the same, or you confirm.`);
     const asked = entity.waiting_playlists ?? [];
     shown(askedAgain, asked.length > 0);
-    text(askedAgain, `${counted(asked.length, "playlist")} to be asked for again: ${asked.slice(0, 3).map((one) => one.name).join(", ")}${asked.length > 3 ? " and others" : ""}.`);
+    text(askedAgain, `${counted(asked.length, "playlist")} to be retried: ${asked.slice(0, 3).map((one) => one.name).join(", ")}${asked.length > 3 ? " and others" : ""}.`);
     const numLeftOut = entity.left_out_playlists ?? 0;
     shown(leftOut, numLeftOut > 0);
     text(leftOut, `${counted(numLeftOut, "playlist")} left out by sync.playlists, with items as they were.`);

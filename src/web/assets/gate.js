@@ -64,7 +64,7 @@ export function ledgerPart() {
   const table = h("table", { class: "ledger" },
     h("caption", { class: "unseen" }, "Requests per group of endpoints"),
     h("thead", null, h("tr", null,
-      ...["Group", "Asked", "Refused", "To ask", "Done"].map((word) => h("th", { scope: "col" }, word)))), body);
+      ...["Group", "Sent", "Refused", "To send", "Done"].map((word) => h("th", { scope: "col" }, word)))), body);
   const updateRows = keyed(body, (row) => row.family, ledgerRow);
   const capacity = capacityLine();
   const node = h("section", { class: "card", "aria-labelledby": "ledger" },
