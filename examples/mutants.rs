@@ -170,7 +170,7 @@ struct Workshop {
 }
 
 impl Workshop {
-    /// Lays the copy out anew; earlier build products stay.
+    /// Creates the copy again; earlier build products stay.
     fn set_up(project: &Path) -> io::Result<Workshop> {
         let workshop = Workshop { root: project.join("target/mutants") };
         for part in ["src", "tests", "examples"] {

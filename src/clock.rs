@@ -2,9 +2,9 @@
 //!
 //! | clock | a correction of the calendar | a suspended machine |
 //! |---|---|---|
-//! | [`now`] | moves it | it goes on |
+//! | [`now`] | moves it | it advances |
 //! | [`instant`] | does not move it | it stands still |
-//! | [`steady`] | does not move it | it goes on |
+//! | [`steady`] | does not move it | it advances |
 
 use crate::faults;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};

@@ -44,7 +44,7 @@ pub struct RelaySetup {
 pub struct Relay {
     setup: RelaySetup,
     machine: Relaying<FeedEvent>,
-    /// Begun anew after each failure.
+    /// Recreated after each failure.
     connection: Option<Rc<Connection>>,
     /// The one thing under way.
     task: Option<SpawnHandle>,

@@ -2,7 +2,7 @@
 //!
 //! The browser is sent to Spotify's consent page and comes back to a listener on this machine, or the person pastes the
 //! address it was sent back to. Either way only the answer to this very sign-in counts; anything else gets a message,
-//! and the wait goes on. The sign-in ends with the answer, a timeout, or the person.
+//! and the wait continues. The sign-in ends with the answer, a timeout, or the person.
 
 use super::{
     CommandError, Exit, browser,

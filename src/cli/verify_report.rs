@@ -1,4 +1,4 @@
-//! What a verifying pass found and mended, as printed to stdout.
+//! What a verifying pass found and corrected, as printed to stdout.
 
 use super::{
     numbers::grouped,

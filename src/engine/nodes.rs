@@ -8,7 +8,7 @@
 //! |---|---|
 //! | it has less than its share | claims what nobody holds |
 //! | it has more, and a node has much less than its share | hands over the rest: idle accounts at once, running ones after a while |
-//! | an account is no longer its own, or has another epoch than it knew | drops it, and adopts it anew |
+//! | an account is no longer its own, or has another epoch than it knew | drops it, and adopts it again |
 //! | the database has not answered for as long as its hold lasts | holds nothing until it answers again |
 //! | the service beside it has hung for a while | sends no more heartbeats, so that others take its accounts |
 //! | it is stopping | claims nothing more |

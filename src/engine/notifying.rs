@@ -121,7 +121,7 @@ impl<T: Clone> Notifying<T> {
         }
     }
 
-    /// The database did not answer, be it to a read or a note. The place is read anew, so nothing is skipped.
+    /// The database did not answer, be it to a read or a note. The place is read again, so nothing is skipped.
     pub fn handle_trouble(&mut self) {
         self.resting.begin(TRY_AGAIN_AFTER);
         self.queue.clear();

@@ -166,7 +166,7 @@ impl Runs {
         self.handle_ended(key, RunEnd::Stopped, now);
     }
 
-    /// The account belongs to another process, or was signed in anew.
+    /// The account belongs to another process, or was signed in again.
     pub fn handle_released(&mut self, account: AccountId, now: Now) {
         self.told.remove(&account);
         let left: Vec<SyncKey> = self.running().filter(|key| key.account == account).collect();

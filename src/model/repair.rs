@@ -8,12 +8,12 @@ use std::{borrow::Cow, iter::Peekable, str::Chars};
 /// The replacement for an unreadable character.
 pub const UNREADABLE: char = '\u{FFFD}';
 
-/// How much a body may grow while it is mended, since the replacement is longer than what it replaces. A body that
+/// How much a body may grow while it is repaired, since the replacement is longer than what it replaces. A body that
 /// would grow by more is not text.
 const GROWTH_MAX: usize = 1 << 20;
 
-/// `body` as JSON text whose strings are valid. Nothing is mended outside its strings. `None` if there is more to mend
-/// than in any text.
+/// `body` as JSON text whose strings are valid. Nothing is repaired outside its strings. `None` if there is more to
+/// repair than in any text.
 pub fn repaired(body: &[u8]) -> Option<String> {
     let num_unreadable = body.utf8_chunks().filter(|chunk| !chunk.invalid().is_empty()).count();
     if num_unreadable * UNREADABLE.len_utf8() > GROWTH_MAX {

@@ -1,7 +1,7 @@
 //! How long the token endpoint is not asked again after it gave no token.
 //!
 //! It has limits and outages of its own, which say nothing about the Web API, so they pause nothing there. A caller
-//! that needs a new access token meanwhile gets an error without a request; one that holds a valid token goes on.
+//! that needs a new access token meanwhile gets an error without a request; one that holds a valid token continues.
 //!
 //! | the token endpoint answers | it is asked again after |
 //! |---|---|

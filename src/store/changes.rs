@@ -183,7 +183,7 @@ impl Branch {
         for row in rows {
             let MemberRow { id, rev, added_at, returned_at, removed_at, name, artist } = row;
             let (kind, at) = match moment {
-                // A saved row is written again only if it came back, or was saved anew: it then has another `added_at`.
+                // A saved row is written again only if it came back or was saved again, with another `added_at`.
                 Moment::Added if rev > 1 => (ChangeKind::AddedAgain, added_at),
                 Moment::Added | Moment::Seen => (ChangeKind::Added, added_at),
                 Moment::Returned => (ChangeKind::AddedAgain, returned_at),

@@ -240,7 +240,7 @@ async fn open_item_gaps(conn: &mut Conn, account: AccountId) -> Result<HashMap<S
 }
 
 /// Makes the items of every playlist of the account due again, including those that wait after a doubtful failure. A
-/// reading under way begins anew.
+/// reading under way starts over.
 pub(super) async fn forget_item_snapshots(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
     with_conn!(conn, |c| {
         use library_playlists::{account_id, playlist_id};

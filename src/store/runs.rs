@@ -126,7 +126,7 @@ impl Store {
     }
 }
 
-/// A process that was overtaken must not take over again by starting one of its runs anew.
+/// A process that was overtaken must not take over again by restarting one of its runs.
 pub(super) async fn expect_not_claimed_by_another(
     conn: &mut Conn,
     account: AccountId,

@@ -175,7 +175,7 @@ impl Store {
     }
 
     /// Stores renewed tokens in place of those with the refresh token `known`. `false` if these are no longer there:
-    /// somebody has signed in anew or out, or another process was faster.
+    /// somebody has signed in again or out, or another process was faster.
     pub async fn renew_tokens(
         &self,
         account: AccountId,

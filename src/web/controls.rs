@@ -99,7 +99,7 @@ pub async fn sync(state: Data<WebState>, request: HttpRequest, body: Bytes) -> R
     steer(&state, Order::Sync, target(&request, &body)?).await
 }
 
-/// Pauses by hand, across restarts, until it is resumed. The playback tracker goes on.
+/// Pauses by hand, across restarts, until it is resumed. The playback tracker keeps running.
 #[utoipa::path(
     post, path = "/api/v1/pause", tag = "controls", request_body = Target,
     responses((status = 202, body = Controlled), ReadProblems, BodyProblems)

@@ -122,7 +122,7 @@ both! {
         assert_eq!((&tracks["phase"], &tracks["offset"], &tracks["total"]), (&json!("initial_sync"), &json!(230), &json!(230)));
         assert_eq!(status["limits"], json!([]));
 
-        // Begun anew: idle.
+        // Restarted: idle.
         Segno::on(&database, &sandbox, &["reset", "albums"]).succeed();
         assert_eq!(state(&database, &sandbox, "albums")["state"], "idle");
 

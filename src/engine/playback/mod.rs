@@ -16,7 +16,7 @@
 //! | asking | the sign-in is no longer accepted; another process has taken over | stopped |
 //!
 //! Two clocks say when a poll is due, and the first of them counts: the monotonic one cannot be set back, the calendar
-//! goes on while the machine sleeps.
+//! keeps running while the machine sleeps.
 
 pub mod pace;
 #[cfg(test)]
@@ -169,7 +169,7 @@ impl Playback {
         }
     }
 
-    /// After `Step::Ask` the caller asks, and comes back with what came of it.
+    /// After `Step::Ask` the caller asks, and reports the result.
     pub fn poll(&mut self, now: Instant, wall: DateTime<Utc>) -> Step {
         match self.state {
             State::Asking | State::Stopped => Step::Rest,

@@ -75,7 +75,7 @@ pub(super) enum Next {
     Head,
     /// The head has been read: its gaps, and what it does not explain.
     AfterHead,
-    /// The walk goes on where the checkpoint says.
+    /// The walk continues where the checkpoint says.
     WalkOn,
     /// What is listed agrees with what is held: the phase ends.
     Finish,
@@ -84,7 +84,7 @@ pub(super) enum Next {
     Do(Box<Activity>),
     /// This is committed, and then the activity begins.
     Commit(Box<Draft>, Meaning, Box<Activity>),
-    /// What is under way goes on.
+    /// What is under way continues.
     Stay,
 }
 

@@ -136,7 +136,7 @@ impl EntityRun {
         let may_plan = !self.stopping && self.drafts.is_empty();
         let (ticket, request, patience) = match &mut self.activity {
             Activity::Walk(walk) => {
-                // Whether the head goes on depends on how much of its last batch the database already knew.
+                // Whether the head continues depends on how much of its last batch the database already knew.
                 let waits = walk.tip().walk.place.stage == Stage::Head && self.committing.is_some();
                 walk.poll_fetch(&mut self.ticket, may_plan && !waits)?
             }

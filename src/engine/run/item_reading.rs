@@ -3,7 +3,7 @@
 //! Pages link up by a shared slot like those of the listings, as far as that costs no request: the last page of a short
 //! playlist is rarely full, and each of its free slots links two pages. A playlist of exactly two pages has none free;
 //! there only the totals, and the listing read once more afterwards, show whether it changed. A reading that found
-//! something amiss begins anew, and then links every page.
+//! something amiss starts over, and then links every page.
 //!
 //! Short pages are handled as in [`super::follows`]: a page that is shorter than asked is followed by one from where
 //! its last row would stand, and that row is looked for among the first ones there. Rows that were counted and are in
@@ -106,7 +106,7 @@ impl ItemReading {
         })
     }
 
-    /// Begins anew.
+    /// Starts over.
     pub fn restart(&mut self) {
         self.restarts += 1;
         (self.planned, self.committed, self.total) = (0, 0, None);

@@ -1,6 +1,6 @@
 //! One run of one entity type, from the persisted checkpoint to its end.
 //!
-//! The shell asks [`EntityRun::poll`] what to do and reports what came of it. A run is a sequence of passes over the
+//! The shell asks [`EntityRun::poll`] what to do and reports the result. A run is a sequence of passes over the
 //! listing: the initial walk, or the head of the listing and, where that does not explain the total, a whole walk. For
 //! playlists the items follow. Each batch carries the checkpoint that a later run resumes from, wherever this one dies.
 //!

@@ -119,7 +119,7 @@ impl EntityRun {
         }
     }
 
-    /// Takes in the result of a search; `None` while it goes on.
+    /// Takes in the result of a search; `None` while it continues.
     pub(super) fn settle_search(&mut self) -> Option<Next> {
         let Activity::Search(search) = &mut self.activity else { return None };
         let found = search.poll_found()?;

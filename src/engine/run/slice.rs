@@ -117,7 +117,7 @@ impl Reading {
         now: DateTime<Utc>,
     ) -> Reading {
         let WalkBatch { before, slots, offset_from, gaps, tip, ended, .. } = batch;
-        // A walk that gave its place up has begun anew.
+        // A walk that gave up its place has started over.
         let follows_head = before.is_some() && !head.is_empty();
         let mut keys = if follows_head { head } else { before.into_iter().collect() };
         keys.extend(slots.iter().map(Slot::key));

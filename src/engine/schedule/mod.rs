@@ -13,7 +13,7 @@
 //! | overtaken | at once, if the account is still ours: a reset makes it start over |
 //! | stopped | at once: how long the stop lasts is not decided here |
 //!
-//! A moment is kept on both clocks and is due when either has reached it: the calendar goes on while the machine
+//! A moment is kept on both clocks and is due when either has reached it: the calendar advances while the machine
 //! sleeps, and the steady clock when the calendar is set back. Running a little early costs a few requests and is
 //! harmless, since limits are up to the gate. A missed run is due once, however many intervals have passed.
 //!

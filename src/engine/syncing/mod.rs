@@ -87,7 +87,7 @@ impl Syncing {
         !matches!(self.state, State::Idle)
     }
 
-    /// The run that begins or goes on, or the last one.
+    /// The run that begins or continues, or the last one.
     pub fn run(&self) -> Option<&EntityRun> {
         self.run.as_ref()
     }

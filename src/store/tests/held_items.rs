@@ -21,7 +21,7 @@ fn many_items_gone_at_once_wait_for_a_second_look_that_misses_the_same() {
             assert_eq!(stale(db, at(now)).await, ["p1"]);
         }
         assert_eq!(db.count("playlist_versions").await, 1, "history says nothing of it");
-        // Others are missing now: the wait begins anew for them.
+        // Others are missing now: the wait starts over for them.
         let other = part("p1", all[1..20].to_vec(), complete("s2", 19));
         assert_eq!(run.commit(other, at(3700)).await.readings.len(), 1);
         assert_eq!(run.commit(few(), at(3701)).await.readings, []);

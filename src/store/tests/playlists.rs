@@ -232,7 +232,7 @@ fn a_first_reading_is_written_in_place_and_carried_on_where_it_stopped() {
         assert_eq!((db.count("playlist_items_read").await, num_read(db, "p1").await), (0, 2));
         assert_eq!(db.count("playlists WHERE items_held IS NULL").await, 1, "nobody has read it whole");
 
-        // Begun anew, with fewer items: nothing of the first try is left behind.
+        // Restarted, with fewer items: nothing of the first try is left behind.
         run.commit(part("p1", vec![item("t9")], None), at(3)).await;
         run.commit(from(1, vec![item("t2")], complete("s2", 2)), at(4)).await;
         assert_eq!(items_of(db, "p1").await, ["0t9", "1t2"]);

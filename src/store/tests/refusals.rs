@@ -78,7 +78,7 @@ fn a_row_of_any_table_that_a_batch_writes_costs_itself_only() {
         assert_eq!(stored[2], "t3 track t3 ISRCt3 ", "its own texts were not");
         assert_eq!(db.texts("last_synced_offset", "sync_states").await, ["5"]);
 
-        // Known values stay, and a row that is mended is no longer odd.
+        // Known values stay, and a row that is repaired is no longer odd.
         let rows = ["t1", "t2", "t3", "t4", "t5"].map(|id| saved(track(id), at(-9)));
         run.commit(Rows::Listing(rows.into()), at(2)).await;
         assert_eq!(db.count("sync_odd_items").await, 0);

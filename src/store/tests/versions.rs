@@ -60,7 +60,7 @@ fn a_new_snapshot_of_the_same_items_makes_no_version() {
 fn walks_that_come_to_nothing_change_nothing() {
     on_both(async |db| {
         let run = begun(db).await;
-        // Stopped in the middle of the very first one, and begun anew.
+        // Stopped in the middle of the very first one, and restarted.
         commit(&run, part(0, &["t1", "t2"], None)).await;
         commit(&run, part(0, &["t1", "t2"], None)).await;
         commit(&run, part(2, &["t3", "t4"], complete("s1", 4))).await;

@@ -39,7 +39,7 @@ fn read_by(limit: u32, listed: u32, answer: &mut dyn FnMut(u32, u32, u32) -> Pag
                 Absorbed::Moved => return Err(requests),
                 Absorbed::Rows { offset, cells, num_before, is_end, .. } => {
                     if offset == num_before {
-                        // It began anew.
+                        // It started over.
                         items.clear();
                     }
                     items.extend((offset..).zip(cells.iter().map(|cell| key(cell).unwrap().id.unwrap())));
