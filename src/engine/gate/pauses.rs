@@ -9,8 +9,9 @@
 //!
 //! A pause is reported and stored as calendar time, the only clock that two processes share. It is waited for on the
 //! steady clock, which no correction of the calendar moves and which keeps running while the machine sleeps. So neither
-//! a calendar that jumps nor a suspended machine shortens a pause or adds to it. Where calendars do have to be compared,
-//! between a stored pause and the process that finds it, a pause never lasts longer than it did when it was noted.
+//! a calendar that jumps nor a suspended machine shortens a pause or adds to it. Where calendars do have to be
+//! compared, between a stored pause and the process that finds it, a pause never lasts longer than it did when it was
+//! noted.
 
 use crate::model::{Family, LimitClass, NotedPause, Pause};
 use chrono::{DateTime, Utc};
