@@ -1,8 +1,8 @@
 //! What each kind of run costs in requests, measured by the real binary against a sandbox in a process of its own, and
 //! written to `docs/requests.md`.
 //!
-//! `cargo bench --bench requests`; `cargo bench --bench requests --profile dev --features fault-hooks` takes less time to
-//! build and gives the same numbers.
+//! `cargo bench --bench requests`; `cargo bench --bench requests --profile dev --features fault-hooks` takes less time
+//! to build and gives the same numbers.
 
 use serde_json::{Value, json};
 use std::{

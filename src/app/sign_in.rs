@@ -2,8 +2,8 @@
 //!
 //! Accounts sign in with `segno login`, and stay signed in until their six months are over, they sign out, or Spotify
 //! refuses them. A refresh token in the environment signs in once, for those without a browser: it is exchanged, the
-//! account it belongs to is noted, and from then on the stored tokens count, since Spotify may have replaced it. Another
-//! token in the environment signs in again.
+//! account it belongs to is noted, and from then on the stored tokens count, since Spotify may have replaced it.
+//! Another token in the environment signs in again.
 
 use super::{CommandError, Exit, accounts};
 use crate::{

@@ -26,8 +26,8 @@ use uuid::Uuid;
 /// Accounts claimed in one transaction, so that it stays short.
 pub const CLAIMED_AT_ONCE: u32 = 50;
 
-/// How long a run may go on in an account that is to be handed over. A run that is cut off costs the requests in flight;
-/// a new node has its share within a minute.
+/// How long a run may go on in an account that is to be handed over. A run that is cut off costs the requests in
+/// flight; a new node has its share within a minute.
 const RUNS_ON_FOR: Duration = Duration::from_secs(10);
 
 /// A node that lacks no more than this fraction of its share is handed nothing: accounts come and go, and each handover
@@ -140,8 +140,8 @@ impl Nodes {
         self.beat_at = now;
     }
 
-    /// The heartbeat that was sent at `sent_at` is in the database, with what it found. `is_busy`: a run of the account is
-    /// under way.
+    /// The heartbeat that was sent at `sent_at` is in the database, with what it found. `is_busy`: a run of the account
+    /// is under way.
     pub fn handle_beat(
         &mut self,
         found: &Heartbeat,

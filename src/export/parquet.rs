@@ -1,5 +1,5 @@
-//! Any list as Parquet, for DuckDB, pandas, Polars and Spark: texts are strings, moments are timestamps in UTC, the names of
-//! several artists are a list. Rows are gathered column by column, and written a row group at a time.
+//! Any list as Parquet, for DuckDB, pandas, Polars and Spark: texts are strings, moments are timestamps in UTC, the
+//! names of several artists are a list. Rows are gathered column by column, and written a row group at a time.
 
 use super::rows::{Cells, Column, Kind};
 use bytes::Bytes;

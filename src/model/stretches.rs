@@ -1,5 +1,5 @@
-//! Stretches of time as people count them: how much was heard by day, week, month, year, hour of the day, or hour of the
-//! week; and how many days in a row.
+//! Stretches of time as people count them: how much was heard by day, week, month, year, hour of the day, or hour of
+//! the week; and how many days in a row.
 
 use chrono::{Datelike, Days, NaiveDate};
 use serde::Serialize;
@@ -22,8 +22,8 @@ pub enum Stretch {
 /// How much was heard in a stretch of time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct StretchHeard {
-    /// `2026-11-22`, the Monday of a week, `2026-11`, `2026`, an hour from `00` to `23`, or one of the week from `1-00`, on
-    /// a Monday, to `7-23`.
+    /// `2026-11-22`, the Monday of a week, `2026-11`, `2026`, an hour from `00` to `23`, or one of the week from
+    /// `1-00`, on a Monday, to `7-23`.
     pub stretch: String,
     /// Those of 30 seconds or more.
     pub plays: u64,

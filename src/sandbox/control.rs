@@ -16,7 +16,8 @@
 //! | `POST share` | puts one's playlist into another person's list, `{"index":0,"with":1}`; with `"collaborative":true` that person can read it too |
 //! | `POST library` | replaces the library by one given in full |
 //!
-//! `state`, `history`, `data-export`, `catalogue`, `edit` and `library` are about the first person, or with `?user=N`, counted from 0, about another.
+//! `state`, `history`, `data-export`, `catalogue`, `edit` and `library` are about the first person, or with `?user=N`,
+//! counted from 0, about another.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! A copy of a SQLite database, taken while others read and write it: complete, as of one moment, checked, and put in place
-//! in one step. PostgreSQL has tools of its own for that.
+//! A copy of a SQLite database, taken while others read and write it: complete, as of one moment, checked, and put in
+//! place in one step. PostgreSQL has tools of its own for that.
 
 use super::sqlite::{Absent, explain, prepare_file, refuse_foreign};
 use super::{DatabaseUrl, StoreError};

@@ -1,4 +1,5 @@
-//! Whether a file system keeps locks. SQLite relies on them: without, two processes write one file at once and damage it.
+//! Whether a file system keeps locks. SQLite relies on them: without, two processes write one file at once and damage
+//! it.
 //!
 //! Locks are tried on a file of their own beside the database. On the database itself, letting go of a lock, or closing
 //! the file, would drop those that another connection of this process holds. A file system that keeps locks among the

@@ -149,7 +149,8 @@ async fn purge(conn: &mut Conn, account: AccountId, imported: Imported) -> Resul
 
 /// Removes what nothing refers to, each table after those that refer to it.
 async fn sweep(conn: &mut Conn, purged: &mut Purged) -> Result<(), StoreError> {
-    // Set operations, not subqueries per row: they stay fast, and without surprises over NULL, however large the tables.
+    // Set operations, not subqueries per row: they stay fast, and without surprises over NULL, however large the
+    // tables.
     let playlists = "SELECT id FROM playlists EXCEPT SELECT playlist_id FROM library_playlists";
     let theirs = format!("playlist_id IN ({playlists})");
     let versions = format!("version_id IN (SELECT id FROM playlist_versions WHERE {theirs})");

@@ -26,8 +26,8 @@ pub(super) enum Absent {
     Refuse,
 }
 
-/// - `synchronous=FULL`: in the write-ahead log, NORMAL would lose the last commits in a power cut, though nothing else.
-///   A batch can be read again, so it may; see [`super::Durability`].
+/// - `synchronous=FULL`: in the write-ahead log, NORMAL would lose the last commits in a power cut, though nothing
+///   else. A batch can be read again, so it may; see [`super::Durability`].
 /// - `foreign_keys=OFF`: PostgreSQL checks every reference made by the same statements, and the tests check a synced
 ///   file; looking each one up here as well costs a tenth of the whole CPU time.
 /// - `temp_store=MEMORY`: before a statement changes a page, it saves it so that it can be undone, by default in a

@@ -54,7 +54,8 @@ const FORMATS: &[(&str, Format)] = &[
 
 const FLAG: &[(&str, bool)] = &[("false", false), ("true", true)];
 
-/// A whole list: `tracks`, `albums`, `artists`, `shows`, `episodes`, `audiobooks`, `playlists`, `listening` or `changes`.
+/// A whole list: `tracks`, `albums`, `artists`, `shows`, `episodes`, `audiobooks`, `playlists`, `listening` or
+/// `changes`.
 #[utoipa::path(
     get, path = "/api/v1/export/{what}", tag = "library",
     params(

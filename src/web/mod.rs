@@ -1,7 +1,7 @@
 //! The status page and its API: what `segno run` shows of itself, and the few orders that it accepts.
 //!
-//! It reads the database through a small pool of its own, and acts only through messages to the supervisor. Whatever its
-//! clients do, slow, many or hostile, the sync continues as if there were none.
+//! It reads the database through a small pool of its own, and acts only through messages to the supervisor. Whatever
+//! its clients do, slow, many or hostile, the sync continues as if there were none.
 
 pub mod activity;
 pub mod assets;

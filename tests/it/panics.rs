@@ -6,8 +6,8 @@ use super::support::{Backend, Database, Ended, NUM_ENTITY_TYPES, Sandbox, Segno,
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 
-/// Requests that a sync of [`library`] costs: `/me`, 21 + 3 pages by offset, 2 by cursor, 2 + 12 for playlists, and one for
-/// each of the three listings that are empty.
+/// Requests that a sync of [`library`] costs: `/me`, 21 + 3 pages by offset, 2 by cursor, 2 + 12 for playlists, and one
+/// for each of the three listings that are empty.
 const NUM_REQUESTS: u64 = 44;
 
 /// What one death may cost on top: per G1 the batch being committed and the one being fetched (4 pages each), and the

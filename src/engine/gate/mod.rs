@@ -1,13 +1,13 @@
 //! Who may send a request, and when.
 //!
 //! Five things must agree before a permit is granted: no pause stops the asker's endpoint family ([`pauses`]), no daily
-//! ceiling does ([`ledger`]), no probe is under way, the rolling window has room ([`window`]) at the rate learned so far
-//! ([`rate`]), and the spacing in front of it is due ([`spacing`]). Among those who wait ([`queue`]), playback comes
-//! first, then tracks, artists, albums and playlists, and within each the accounts take turns; but every fourth permit
-//! goes to whoever has waited longest, so that nobody starves.
+//! ceiling does ([`ledger`]), no probe is under way, the rolling window has room ([`window`]) at the rate learned so
+//! far ([`rate`]), and the spacing in front of it is due ([`spacing`]). Among those who wait ([`queue`]), playback
+//! comes first, then tracks, artists, albums and playlists, and within each the accounts take turns; but every fourth
+//! permit goes to whoever has waited longest, so that nobody starves.
 //!
-//! All processes on one database share these limits: [`shared`] is the gate of a process among others, and [`look`] what
-//! each of them may take.
+//! All processes on one database share these limits: [`shared`] is the gate of a process among others, and [`look`]
+//! what each of them may take.
 //!
 //! `now` is the steady clock, `wall` the calendar at the same moment.
 

@@ -10,9 +10,9 @@
 //! | trying | a refused level, long ago | one step to just below it, one to it. Served: it is forgotten, back to finding |
 //! | any | a refusal at a level | [`share`] of what was served, and holding |
 //!
-//! With a configured ceiling the rate begins there, and nothing ever goes beyond it. A rate that is not used says nothing
-//! and does not rise. Whatever lies above the highest level ever served is tried with one request at a time, so that a
-//! limit refuses one request and not all that are under way.
+//! With a configured ceiling the rate begins there, and nothing ever goes beyond it. A rate that is not used says
+//! nothing and does not rise. Whatever lies above the highest level ever served is tried with one request at a time, so
+//! that a limit refuses one request and not all that are under way.
 
 use crate::model::{LearnedRate, RefusedLevel, START_REQUESTS};
 use chrono::{DateTime, TimeDelta, Utc};

@@ -310,7 +310,8 @@ fn no_window_ever_holds_more_than_the_configured_ceiling() {
 #[test]
 fn accounts_share_what_is_found() {
     let world = simulate(50, None, Demand::Accounts);
-    // One asker at a time waits a turn of three for each permit; more than a fifth of all for one, and none more than half.
+    // One asker at a time waits a turn of three for each permit; more than a fifth of all for one, and none more than
+    // half.
     let sum: u32 = world.served.iter().sum();
     for served in world.served {
         let share = f64::from(served) / f64::from(sum);

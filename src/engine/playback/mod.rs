@@ -2,8 +2,8 @@
 //!
 //! The history is a window: the last fifty plays, nothing before them. Rows may turn up late and in its middle (a phone
 //! that was offline), so every poll reads the whole window and nothing is skipped by date. A page whose oldest play is
-//! new does not link up with what is known, however long it is: what lay in between has left the window unseen, and that
-//! is a gap. So is an empty page where plays are known. A page from an older copy is neither news nor a gap.
+//! new does not link up with what is known, however long it is: what lay in between has left the window unseen, and
+//! that is a gap. So is an empty page where plays are known. A page from an older copy is neither news nor a gap.
 //!
 //! | state | on | becomes |
 //! |---|---|---|

@@ -196,7 +196,8 @@ fn an_empty_page_where_plays_are_known_is_a_gap_that_is_told_once() {
 fn a_history_that_was_empty_can_have_a_gap_too() {
     let full: Vec<i64> = (0..50).map(|n| 5000 - n * 100).collect();
     let judge = |since| gap(&page(&full), &KnownPlays::default(), Some(at(since)), at(9000));
-    // Found by the simulation: the calendar of this machine was two minutes ahead, and what was heard in them was in no gap.
+    // Found by the simulation: the calendar of this machine was two minutes ahead, and what was heard in them was in no
+    // gap.
     assert_eq!(judge(-60), Some(PlayGap { played_after: at(-960), played_before: at(100) }));
     assert_eq!(judge(1200), None, "these are late rows, from before anything was tracked");
 }

@@ -27,7 +27,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Refusals by a limit in a row for one request. Each waits as long as the API asks, so this only ends what is hopeless.
+/// Refusals by a limit in a row for one request. Each waits as long as the API asks, so this only ends what is
+/// hopeless.
 pub const LIMITED_MAX: u32 = 20;
 
 /// Times in a row that one request may find its access token expired.

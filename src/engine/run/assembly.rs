@@ -15,7 +15,8 @@ use crate::{
 };
 use std::collections::HashSet;
 
-/// Failed requests in a row, without one answer, that mean an outage. Halving a page of 50 down to one slot takes seven.
+/// Failed requests in a row, without one answer, that mean an outage. Halving a page of 50 down to one slot takes
+/// seven.
 const OUTAGE_FAILURES: u32 = 10;
 
 /// A slot, or the place of one that the API could not serve.
@@ -144,7 +145,8 @@ impl Assembly {
                     self.moved |= !matches!(self.cells.last(), Some(Cell::Slot(last)) if Some(last.key()) == shared.map(|slot| slot.key()));
                 }
                 if (page.slots.len() as u32) < limit {
-                    // Shorter than asked: what follows lies beyond the end of the listing, or somewhere else than asked for.
+                    // Shorter than asked: what follows lies beyond the end of the listing, or somewhere else than asked
+                    // for.
                     self.todo.clear();
                 }
                 self.total = page.total.or(self.total);

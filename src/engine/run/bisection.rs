@@ -97,7 +97,8 @@ pub struct Bisection {
     pages: BTreeMap<u32, Vec<u32>>,
 }
 
-/// A place between two slots of different dates, or an end: `offset` items of the listing are newer, and `rank` members.
+/// A place between two slots of different dates, or an end: `offset` items of the listing are newer, and `rank`
+/// members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cut {
     rank: u32,

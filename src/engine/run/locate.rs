@@ -26,7 +26,8 @@ pub struct Found {
 }
 
 impl Locate {
-    /// `shift` is the change of the total since the place was taken, where both are known; `limit` the slots of a probe.
+    /// `shift` is the change of the total since the place was taken, where both are known; `limit` the slots of a
+    /// probe.
     pub fn new(anchors: Vec<SlotKey>, expected: u32, shift: i64, total: Option<u32>, limit: u32) -> Locate {
         let (at, page) = (i64::from(expected), i64::from(limit));
         let mut starts = Vec::new();

@@ -5,8 +5,8 @@
 //! playlists the items follow. Each batch carries the checkpoint that a later run resumes from, wherever this one dies.
 //!
 //! ```text
-//!   initial_sync:      Walk ---------------------------> done (steady) ; else on to incremental_sync
-//!   incremental_sync:  gaps -> Head -> total explained? -> slices of the verifying pass, as far as they are due -> done
+//! initial_sync:      Walk ---------------------------> done (steady) ; else on to incremental_sync incremental_sync:
+//! gaps -> Head -> total explained? -> slices of the verifying pass, as far as they are due -> done
 //!                               |-> Search: the pages that tell what is missing -> Head again -> done
 //!                               \-> Walk (records what it sees) -> judge -> sweep -> done
 //!   playlists:         Walk -> judge -> sweep -> Items -> Walk again if a long one was read -> done

@@ -26,8 +26,8 @@ pub struct ChangeEntry {
     /// For an item of a playlist.
     pub uri: Option<String>,
     pub name: Option<String>,
-    /// Who it is by: the first artist of a track or album, the publisher of a show, the show of an episode, the first author
-    /// of an audiobook.
+    /// Who it is by: the first artist of a track or album, the publisher of a show, the show of an episode, the first
+    /// author of an audiobook.
     pub artist: Option<String>,
     /// When it was added, according to the source; if that does not say, when it was first seen.
     pub added_at: Option<DateTime<Utc>>,

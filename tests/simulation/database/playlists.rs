@@ -1,4 +1,5 @@
-//! The items of playlists in the model database: which readings replace them, which wait for a second look, which are due.
+//! The items of playlists in the model database: which readings replace them, which wait for a second look, which are
+//! due.
 
 use super::*;
 

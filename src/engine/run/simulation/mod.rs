@@ -1,4 +1,5 @@
-//! The run engine against a model library, a model API and a model database ([`world`], [`database`]), all from one seed.
+//! The run engine against a model library, a model API and a model database ([`world`], [`database`]), all from one
+//! seed.
 //!
 //! Between any two steps the library may change, the API may fail, or the process may die with a commit half way. What
 //! must hold is checked as it happens (G3) and at the end of runs (G2, G4).
