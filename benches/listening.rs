@@ -1,7 +1,7 @@
-//! Years of listening: how long an import takes, and how fast every question of the view Listening is answered.
+//! Years of listening: how long an import takes, and how fast the queries of the view Listening are.
 //!
-//! `cargo bench --bench listening -- [STREAMS]`, 2,000,000 where no number is given: twelve years of a person who always
-//! listens. PostgreSQL where `SEGNO_TEST_POSTGRES_URL` names a server. The files are read as `segno import` reads them.
+//! `cargo bench --bench listening -- [STREAMS]`, by default 2,000,000: twelve years of a person who always listens.
+//! PostgreSQL if `SEGNO_TEST_POSTGRES_URL` names a server. The files are read as by `segno import`.
 
 #[path = "support/postgres.rs"]
 mod postgres;
@@ -33,7 +33,7 @@ const FILE_LEN: u32 = 16_000;
 /// Streams of a day.
 const PER_DAY: u32 = 456;
 
-/// How often each question is asked, of spans all over.
+/// How often each query is run, for spans all over.
 const ASKED: u32 = 60;
 
 fn main() {

@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench nodes` drives the real binary against a sandbox, each in a process of its own, on the server
 //! that `SEGNO_TEST_POSTGRES_URL` names, and prints tables of Markdown. Arguments choose parts: `work`, `limit`,
-//! `rest`, `claims`; and numbers of nodes. `SEGNO_BENCH_ACCOUNTS` says how many accounts are at rest.
+//! `rest`, `claims`; and numbers of nodes. `SEGNO_BENCH_ACCOUNTS` sets how many accounts are idle.
 
 #[path = "nodes/accounts.rs"]
 mod accounts;
@@ -46,10 +46,10 @@ const LIBRARIES: [&str; 18] = [
     "2",
 ];
 
-/// A limit that is never met.
+/// A limit that is never reached.
 const NO_LIMIT: &[(&str, &str)] = &[("SEGNO_RATE_LIMIT_REQUESTS", "1000000")];
 
-/// Requests in any two seconds that the nodes may send together, and for how long it is counted.
+/// Requests that the nodes may send together in any two seconds, and how long they are counted.
 const LIMIT: f64 = 100.0;
 const LIMITED: &[(&str, &str)] = &[("SEGNO_RATE_LIMIT_REQUESTS", "100"), ("SEGNO_RATE_LIMIT_WINDOW", "2s")];
 const COUNTED_FOR: Duration = Duration::from_secs(20);
@@ -57,7 +57,7 @@ const COUNTED_FOR: Duration = Duration::from_secs(20);
 const RESTING: u64 = 10_000;
 const RESTS_FOR: Duration = Duration::from_secs(60);
 
-/// A node that does more than this in five seconds is still taking accounts in.
+/// A node that does more than this in five seconds is still adopting accounts.
 const AT_REST: u64 = 100;
 
 fn main() {
@@ -106,7 +106,7 @@ fn main() {
     });
 }
 
-/// An empty database with nodes that have nothing to do: there is one account, and it rests.
+/// An empty database with idle nodes: there is one account, with nothing due.
 async fn start(
     server: &str,
     home: &Path,
@@ -170,7 +170,7 @@ async fn limit(server: &str, home: &Path, num_nodes: usize) {
     drop(nodes);
 }
 
-/// Accounts come that have nothing due: how fast they are claimed, and what they cost from then on.
+/// New accounts with nothing due: how fast they are claimed, and what they cost from then on.
 async fn rest(server: &str, home: &Path, num_nodes: usize, num_accounts: u64) {
     let sandbox = Sandbox::start(&["--tracks", "0", "--albums", "0", "--artists", "0", "--playlists", "0"]);
     let (session, nodes) = start(server, home, (&sandbox, num_nodes), NO_LIMIT).await;
@@ -198,7 +198,7 @@ async fn rest(server: &str, home: &Path, num_nodes: usize, num_accounts: u64) {
         &claimed,
         &format!("{:.1}", nodes.iter().map(Node::memory_mib).sum::<f64>() / num_nodes as f64),
         &per_minute((after.0 - before.0) / num_nodes as u32),
-        // Each look of ours is one.
+        // Each of our own queries is one.
         &format!("{:.0}", (after.1 - before.1).saturating_sub(2) as f64 / minutes),
         of_server.as_deref().unwrap_or("-"),
     ]);

@@ -1,8 +1,8 @@
 //! What each kind of run costs in requests, measured by the real binary against a sandbox in a process of its own, and
 //! written to `docs/requests.md`.
 //!
-//! `cargo bench --bench requests`; `cargo bench --bench requests --profile dev --features fault-hooks` takes less time to
-//! build and gives the same numbers.
+//! `cargo bench --bench requests`; `cargo bench --bench requests --profile dev --features fault-hooks` takes less time
+//! to build and gives the same numbers.
 
 use serde_json::{Value, json};
 use std::{
@@ -14,7 +14,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Beside the tracks, every library has these.
+/// Besides the tracks, every library has these.
 const ALBUMS: u32 = 500;
 const ARTISTS: u32 = 180;
 const PLAYLISTS: u32 = 40;
@@ -25,7 +25,7 @@ const AUDIOBOOKS: u32 = 20;
 
 const SIZES: [u32; 4] = [1_000, 5_000, 10_000, 50_000];
 
-/// Of each size, in the order of the lines below.
+/// Costs for each size, in the order of the lines below.
 struct Costs {
     least: u64,
     first: u64,
@@ -91,7 +91,7 @@ fn page(costs: &[Costs]) -> String {
          `segno sandbox`,\nand writes this page. The numbers do not depend on the machine.\n\n\
          Beside its tracks each library has {ALBUMS} saved albums, {ARTISTS} followed artists, {PLAYLISTS} playlists \
          of {PLAYLIST_ITEMS} items, {SHOWS} saved\nshows, {EPISODES} episodes and {AUDIOBOOKS} audiobooks. A run of \
-         `segno sync` reads all entity types, and so does `segno verify`. One\nrequest of the first sync tells whose \
+         `segno sync` reads all entity types, and so does `segno verify`. One\nrequest of the first sync asks whose \
          library it is.\n\n"
     );
     let sizes: Vec<String> = SIZES.iter().map(|size| grouped(u64::from(*size))).collect();
@@ -101,7 +101,7 @@ fn page(costs: &[Costs]) -> String {
         let _ = writeln!(out, "| {name} | {} |", cells.join(" | "));
     };
     row("---", &|_| "---:".into());
-    row("the least possible for all of it", &|costs| grouped(costs.least));
+    row("the minimum possible for all of it", &|costs| grouped(costs.least));
     row("first sync", &|costs| {
         let over = (costs.first as f64 / costs.least as f64 - 1.0) * 100.0;
         format!("{} (+{over:.1} %)", grouped(costs.first))
@@ -112,7 +112,7 @@ fn page(costs: &[Costs]) -> String {
     row("one track removed, at most", &|costs| grouped(costs.removed.most));
     row("ten removed at random places, on average", &|costs| format!("{:.0}", costs.ten_removed.average));
     row("ten removed at random places, at most", &|costs| grouped(costs.ten_removed.most));
-    row("an item put into a playlist", &|costs| grouped(costs.playlist_edited));
+    row("an item added to a playlist", &|costs| grouped(costs.playlist_edited));
     row("`segno verify`", &|costs| grouped(costs.verify));
     let Costs { nothing, removed, .. } = &costs[2];
     let of_tracks = removed.most - nothing + 1;
@@ -120,11 +120,11 @@ fn page(costs: &[Costs]) -> String {
         out,
         "\nIn every line but the first two and the last, {nothing} requests are those of a run that finds nothing \
          changed: one each\nfor tracks, albums, shows, episodes and audiobooks, one per 50 followed artists, one per 50 \
-         playlists. Of one removal the\nrest is the search, with a last look at the head before anything is marked \
-         removed: among 10,000 tracks at most {of_tracks}\nrequests for the tracks. Of an edited playlist it is its \
+         playlists. For one removal the\nrest is the search, with a last look at the head before anything is marked \
+         removed: among 10,000 tracks at most {of_tracks}\nrequests for the tracks. For an edited playlist it is its \
          items, and the listing once more if they took several pages.\n\n\
          A service does not read the followed artists in every run (`sync.artists_every`), and spreads what `verify` \
-         costs for\nwhat comes newest first over the runs of `sync.verify_every`: by default, of 5,000 tracks, four \
+         costs for\nlistings sorted newest first over the runs of `sync.verify_every`: by default, for 5,000 tracks, four \
          requests in each.\n"
     );
     out
@@ -175,7 +175,7 @@ impl Bench {
         Bench { sandbox, env, home: tempfile::tempdir().expect("a temporary folder") }
     }
 
-    /// Runs a command to its end and tells how many requests it took.
+    /// Runs a command to its end and returns how many requests it took.
     fn run(&self, command: &str) -> u64 {
         let output = Command::new(env!("CARGO_BIN_EXE_segno"))
             .args([command, "--json"])

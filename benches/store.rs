@@ -1,7 +1,7 @@
-//! The store alone: batches of 200 saved tracks with their checkpoint, one transaction each, beside the raw ceiling of
-//! the same database in the same run: plain prepared inserts through SQLite's C interface, and COPY.
+//! The store alone: batches of 200 saved tracks with their checkpoint, one transaction each, compared with the raw
+//! ceiling of the same database in the same run: plain prepared inserts through SQLite's C interface, and COPY.
 //!
-//! `cargo bench --bench store`; PostgreSQL where `SEGNO_TEST_POSTGRES_URL` names a server.
+//! `cargo bench --bench store`; PostgreSQL if `SEGNO_TEST_POSTGRES_URL` names a server.
 
 #[path = "support/postgres.rs"]
 mod postgres;
@@ -102,7 +102,7 @@ async fn bench_store(name: &str, url: &str) {
     }
 }
 
-/// Rows that a slot is in the database, shared ones by their share.
+/// Database rows for a slot, with shared ones counted by their share.
 fn num_rows_of(slot: &Slot) -> u32 {
     let Some(Item::Track(saved)) = &slot.item else { return 0 };
     2 + saved.track.artists.len() as u32
@@ -141,7 +141,7 @@ fn id(kind: char, number: u32) -> String {
     format!("{kind}{number:021}")
 }
 
-/// What SQLite can do at best with such a row: no conflicts, no other tables, one commit.
+/// The best that SQLite can do with such a row: no conflicts, no other tables, one commit.
 fn sqlite_ceiling(path: &Path) -> Duration {
     let path = CString::new(path.display().to_string()).expect("no NUL");
     // SAFETY: the connection and the statement are used on this thread only, finalised and closed at the end, and

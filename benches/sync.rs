@@ -1,8 +1,8 @@
-//! Whole syncs by the real binary from a sandbox in a process of its own: items per second, requests beside the least
-//! possible, CPU time and peak memory of the syncing process.
+//! Whole syncs by the real binary from a sandbox in a process of its own: items per second, requests compared with the
+//! least possible, CPU time and peak memory of the syncing process.
 //!
-//! `cargo bench --bench sync` runs on SQLite, and on PostgreSQL where `SEGNO_TEST_POSTGRES_URL` names a server.
-//! Arguments choose cases by a part of their name.
+//! `cargo bench --bench sync` runs on SQLite, and on PostgreSQL if `SEGNO_TEST_POSTGRES_URL` names a server. Arguments
+//! choose cases by part of their name.
 
 use serde_json::Value;
 use std::{
@@ -64,7 +64,7 @@ const CASES: &[Case] = &[
 ];
 
 impl Case {
-    /// Pages that hold everything, an empty listing costing one to know that it is empty, and one request for who we are.
+    /// One request for each full page, one for each empty listing, and one for who we are.
     fn least_requests(&self) -> u32 {
         let pages = |slots: u32| slots.div_ceil(50).max(1);
         let items = self.playlists * self.playlist_items.div_ceil(50);
@@ -153,14 +153,14 @@ fn sync(case: &Case, sandbox: &Sandbox, url: &str, home: &TempDir) -> Run {
     Run { wall, cpu, peak_kib, requests: report["requests"].as_u64().expect("a number") as u32 }
 }
 
-/// The most memory that a process has had in use, as Linux tells.
+/// The peak memory of a process, as reported by Linux.
 fn peak_memory_kib(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// CPU time of the children that have ended, in the 10 ms that Linux counts in.
+/// CPU time of the children that have ended, in Linux's units of 10 ms.
 fn cpu_of_children() -> Duration {
     let stat = fs::read_to_string("/proc/self/stat").expect("Linux");
     let fields: Vec<&str> = stat[stat.rfind(')').expect("a name") + 2..].split(' ').collect();
@@ -207,7 +207,7 @@ impl Drop for Sandbox {
     }
 }
 
-/// An empty database on the server; the one of the last case is dropped.
+/// An empty database on the server; that of the last case is dropped.
 fn fresh_database(server: &str) -> String {
     const NAME: &str = "segno_bench_sync";
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -1,8 +1,8 @@
 //! The API of the page over a large library, while a sync runs: how long each route takes under the load of many
 //! clients, and what that load costs the sync.
 //!
-//! `cargo bench --bench web`: a million saved tracks and a million plays in SQLite, and in PostgreSQL where
-//! `SEGNO_TEST_POSTGRES_URL` names a server. `SEGNO_BENCH_ROWS` says how many instead, and `sqlite` or `postgres` as an
+//! `cargo bench --bench web`: a million saved tracks and a million plays in SQLite, and in PostgreSQL if
+//! `SEGNO_TEST_POSTGRES_URL` names a server. `SEGNO_BENCH_ROWS` sets another number, and `sqlite` or `postgres` as an
 //! argument chooses one.
 
 #[path = "web/fill.rs"]
@@ -19,11 +19,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Each has a page open and looks at something else every second.
+/// Each has a page open and views something else every second.
 const NUM_CLIENTS: usize = 50;
 const ASKS_EVERY: Duration = Duration::from_secs(1);
 
-/// What is asked for, and whether one page leads to the next.
+/// The routes, and whether one page leads to the next.
 const ROUTES: &[&str] = &[
     "status",
     "tracks",
@@ -109,7 +109,7 @@ async fn bench(name: &str, url: &str, home: &tempfile::TempDir, num_rows: u64) {
     print_rates(&rates);
 }
 
-/// Asks for one thing after another, and goes on from page to page.
+/// Requests one thing after another, and continues from page to page.
 async fn client(number: usize, service: Rc<Service>, over: Rc<Cell<bool>>, gathered: Rc<RefCell<Latencies>>) {
     let mut marks: BTreeMap<&str, String> = BTreeMap::new();
     tokio::time::sleep(ASKS_EVERY * number as u32 / NUM_CLIENTS as u32).await;

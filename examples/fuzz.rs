@@ -1,6 +1,6 @@
-//! Feeds made-up bytes to everything that reads what strangers write: pages, the listening history, token answers,
+//! Feeds made-up bytes to everything that parses input from strangers: pages, the listening history, token answers,
 //! refusals with their `Retry-After`, settings, database URLs, queries and cursors. Nothing may panic or take long, and
-//! what is read must fit the database.
+//! the result must fit the database.
 //!
 //! `cargo run --example fuzz -- [--seconds N] [--seed S]`; the same seed makes the same bytes.
 
@@ -27,7 +27,7 @@ const SLOW: Duration = Duration::from_secs(2);
 /// No message may repeat it.
 const SECRET: &str = "hunter2hunter2hunter2hunter2hunter2hunter2hunter2";
 
-/// Makes an input and has it read.
+/// Makes an input and has it parsed.
 type Target = fn(&mut Rng) -> Tried;
 
 const TARGETS: [(&str, Target); 8] = [
@@ -41,7 +41,7 @@ const TARGETS: [(&str, Target); 8] = [
     ("queries", queries),
 ];
 
-/// Whether it was understood, or what is wrong with how it was read; and the input.
+/// Whether it was accepted, or what is wrong with the result; and the input.
 struct Tried {
     outcome: Result<bool, String>,
     input: String,
@@ -102,7 +102,7 @@ fn main() -> ExitCode {
     if num_failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Of this thread: a busy machine makes nothing slow.
+/// CPU time of this thread, so that a busy machine makes nothing appear slow.
 fn cpu_time() -> Duration {
     let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(spent.tv_sec.unsigned_abs(), u32::try_from(spent.tv_nsec).unwrap_or_default())
@@ -358,7 +358,7 @@ fn check_track(track: &Track) -> Result<(), String> {
     track.album.as_ref().map_or(Ok(()), |album| check_key("album", &album.id))
 }
 
-/// What an index holds on both databases.
+/// The limits of an index on both databases.
 fn check_key(what: &str, key: &str) -> Result<(), String> {
     if key.len() > 1000 || key.contains('\0') { Err(format!("{what} is no key: {key:?}")) } else { Ok(()) }
 }
@@ -414,7 +414,7 @@ fn audiobook() -> Value {
         "uri": "spotify:show:u1", "type": "audiobook" })
 }
 
-/// The value with some of its parts replaced, left out or doubled.
+/// The value with some of its parts replaced, left out or duplicated.
 fn odd(random: &mut Rng, mut value: Value, times: u32) -> Value {
     for _ in 0..random.u32(..=times) {
         change(random, &mut value);
@@ -488,7 +488,7 @@ fn text(random: &mut Rng) -> String {
     (0..len).map(|_| chars[random.usize(..chars.len())]).collect()
 }
 
-/// What looks like something.
+/// A word that resembles something valid.
 fn word(random: &mut Rng) -> String {
     let words = [
         "",
@@ -520,7 +520,7 @@ fn word(random: &mut Rng) -> String {
     words[random.usize(..words.len())].to_owned()
 }
 
-/// The text as it is, or with some of its bytes changed, left out or cut off.
+/// The text unchanged, or with some of its bytes changed, left out or cut off.
 fn bytes(random: &mut Rng, text: &str) -> Vec<u8> {
     let mut bytes = text.as_bytes().to_vec();
     if random.u8(..3) > 0 || bytes.is_empty() {

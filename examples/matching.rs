@@ -1,5 +1,5 @@
-//! How well a data export is matched with what the API told: twenty lives of 40,000 plays for each meaning of the API's
-//! moment. `cargo run --release --example matching [SEEDS]`
+//! How well a data export is matched with the plays that the API reported: twenty lives of 40,000 plays for each
+//! meaning of the API's moment. `cargo run --release --example matching [SEEDS]`
 
 #[path = "../tests/matching/mod.rs"]
 mod matching;

@@ -1,8 +1,9 @@
-//! Breaks the engine on purpose, one way after another (`tests/mutants`), and shows that each is found: by the simulation,
-//! or, where its lives are too short for that, by a test of the engine. See `docs/simulation.md`.
+//! Breaks the engine on purpose, one way after another (`tests/mutants`), and shows that each is found: by the
+//! simulation, or, if its lives are too short for that, by a test of the engine. See `docs/simulation.md`.
 //!
-//! The engine needs the domain's words and nothing else of ours. So a crate of just these two, with the simulation, is
-//! laid out in `target/mutants`, where a broken engine is built in seconds; the sources themselves are left alone.
+//! The engine needs only the domain model from the rest of the program. So a crate of just these two, with the
+//! simulation, is laid out in `target/mutants`, where a broken engine is built in seconds; the sources themselves are
+//! left alone.
 
 #[path = "../tests/mutants/mod.rs"]
 mod list;
@@ -31,13 +32,13 @@ the engine's own tests. Exits with 1 if a mutant survives both or does not compi
 
 const SECTIONS: [&str; 4] = ["package", "dependencies", "profile.release", "profile.sim"];
 
-/// All that these two need to be a crate.
+/// The whole library of the crate made of these two.
 const LIB: &str = "pub mod engine;\npub mod model;\n";
 
-/// A life that has not ended this long after the time is over hangs.
+/// A life that has not ended this long after the time limit has hung.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// Lines of the compiler that are shown where a mutant does not compile.
+/// Lines of the compiler that are shown if a mutant does not compile.
 const LINES_SHOWN: usize = 30;
 
 struct Options {
@@ -89,7 +90,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Str
     Ok(Some(options))
 }
 
-/// Whether the engine as it is has nothing found in it, and everything else has.
+/// Whether nothing is found in the unmodified engine, and a fault in every mutant.
 fn look(options: &Options) -> io::Result<bool> {
     let workshop = Workshop::set_up(Path::new(env!("CARGO_MANIFEST_DIR")))?;
     eprintln!("building the engine as it is");
@@ -123,24 +124,24 @@ fn look(options: &Options) -> io::Result<bool> {
     Ok(num_caught == num_mutants)
 }
 
-/// What became of an engine.
+/// The result for an engine.
 enum Fate {
-    /// By this guarantee, in this life. Lives are counted from 0, so the seed tells how many it took.
+    /// By this guarantee, in this life. Lives are counted from 0, so the seed shows how many it took.
     Caught {
         guarantee: String,
         seed: String,
     },
-    /// By no life, and by this test of the engine.
+    /// By no life, but by this test of the engine.
     Tested(String),
     Survived,
     /// A life that did not end.
     Hung,
-    /// It does not compile, or the simulation itself fell over.
+    /// It does not compile, or the simulation itself failed.
     Failed(String),
 }
 
 impl Fate {
-    /// Why it failed, for a person who has to see to it.
+    /// Why it failed, for the person who has to fix it.
     fn reason(&self) -> String {
         match self {
             Fate::Failed(why) => format!("\n{why}\n"),
@@ -169,7 +170,7 @@ struct Workshop {
 }
 
 impl Workshop {
-    /// Lays the copy out anew; what was built there before stays.
+    /// Creates the copy again; earlier build products stay.
     fn set_up(project: &Path) -> io::Result<Workshop> {
         let workshop = Workshop { root: project.join("target/mutants") };
         for part in ["src", "tests", "examples"] {
@@ -191,7 +192,7 @@ impl Workshop {
         Ok(workshop)
     }
 
-    /// Does something while the engine is broken, and mends it again.
+    /// Runs `work` while the engine is broken, and restores it.
     fn with<T>(&self, mutant: &Mutant, work: impl FnOnce(&Workshop) -> io::Result<T>) -> io::Result<T> {
         let Mutant { name, file, stands, instead, .. } = mutant;
         let path = self.root.join("src/engine").join(file);
@@ -205,7 +206,7 @@ impl Workshop {
         done
     }
 
-    /// Builds the engine as it lies there, and lets it live.
+    /// Builds the present copy of the engine, and runs the simulation.
     fn judge(&self, seconds: u64) -> io::Result<Fate> {
         let built = self.cargo().args(["build", "--profile", "sim", "--example", "simulate"]).output()?;
         if !built.status.success() {
@@ -219,13 +220,13 @@ impl Workshop {
             .stderr(Stdio::piped())
             .spawn()?;
         let fate = watch(&mut simulation, Duration::from_secs(seconds) + GRACE);
-        // A failure is known before its story is: nobody waits for that.
+        // A failure is known before it is minimised, which is not waited for.
         simulation.kill()?;
         simulation.wait()?;
         Ok(fate)
     }
 
-    /// Runs the tests of the engine as it lies there.
+    /// Runs the tests of the present copy of the engine.
     fn test(&self) -> io::Result<Fate> {
         let tested = self.cargo().args(["test", "--lib", "--", "engine::"]).output()?;
         let said = String::from_utf8_lossy(&tested.stdout);
@@ -245,7 +246,7 @@ impl Workshop {
     }
 }
 
-/// What the simulation says first.
+/// The first result of the simulation.
 fn watch(simulation: &mut Child, longest: Duration) -> Fate {
     let said = lines_of(simulation);
     let mut other = Vec::new();
@@ -300,7 +301,7 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Of the project's manifest what the copy needs. It belongs to no workspace.
+/// The part of the project's manifest that the copy needs. It belongs to no workspace.
 fn reduced(manifest: &str) -> String {
     let (mut section, mut text) = (String::new(), "[workspace]\n".to_owned());
     for line in manifest.lines() {

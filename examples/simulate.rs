@@ -1,4 +1,4 @@
-//! Lives many simulated lives and looks for one that breaks a guarantee. See `docs/simulation.md`.
+//! Runs many simulated lives and looks for one that breaks a guarantee. See `docs/simulation.md`.
 
 #[path = "../tests/simulation/mod.rs"]
 mod simulation;
@@ -30,7 +30,7 @@ that the guarantees hold. Prints what was done to it; on a failure its story, ma
   --help        print this
 ";
 
-/// Seeds between two lines that say how far it is.
+/// Seeds between two lines of progress.
 const TOLD_EVERY: u64 = 10_000;
 
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // The engine's own assertions are caught, and told with the story.
+    // The engine's own assertions are caught, and reported with the failure.
     std::panic::set_hook(Box::new(|_| {}));
     match options.seed {
         Some(seed) => one(options.scenario(seed)),

@@ -1,9 +1,9 @@
-//! Ten years in the life of a database: what it holds then, and what a run costs beside the first month's.
+//! Ten years in the life of a database: what it contains then, and what a run costs compared with the first month.
 //!
-//! The store alone, with a calendar of its own: per day four runs of each entity type, of which most find nothing, a share
-//! of the verifying pass, a few changes, and plays; once a day old notes are forgotten as the service does it.
+//! The store alone, with a calendar of its own: per day four runs of each entity type, most of which find nothing, a
+//! share of the verifying pass, a few changes, and plays; once a day old notes are deleted as by the service.
 //!
-//! `cargo run --example years -- [YEARS [sqlite|postgres]]`; PostgreSQL where `SEGNO_TEST_POSTGRES_URL` names a server.
+//! `cargo run --example years -- [YEARS [sqlite|postgres]]`; PostgreSQL if `SEGNO_TEST_POSTGRES_URL` names a server.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use segno::{
@@ -27,8 +27,8 @@ const POLLS_PER_DAY: u32 = 8;
 const PLAYS_PER_DAY: u32 = 30;
 const KEEP_NOTES: TimeDelta = TimeDelta::days(180);
 
-/// Days at the beginning and at the end that have all their runs and polls. Between them a week has one run and a few polls,
-/// with the same changes and plays: what the database holds is the same, and the years pass sooner.
+/// Days at the beginning and at the end with all their runs and polls. In between, a week has one run and a few polls,
+/// with the same changes and plays: the database ends up the same, and the years pass sooner.
 const NUM_WHOLE_DAYS: i64 = 60;
 
 fn main() {
@@ -66,7 +66,7 @@ fn main() {
     });
 }
 
-/// What a month took, one by one.
+/// The times of a month, one by one.
 #[derive(Default)]
 struct Spent {
     runs: Vec<Duration>,
@@ -74,7 +74,7 @@ struct Spent {
     status: Vec<Duration>,
 }
 
-/// The median: whatever else the machine does meanwhile counts little.
+/// The median, so that other work of the machine hardly counts.
 fn median_ms(mut took: Vec<Duration>) -> f64 {
     took.sort_unstable();
     took.get(took.len() / 2).map_or(0.0, |took| took.as_secs_f64() * 1000.0)
@@ -189,14 +189,14 @@ impl Life {
         let mut effects = Effects::default();
         let mut head: Vec<Slot> = (0..50).map(|n| saved_track(n, now - TimeDelta::days(4000))).collect();
         if number == 0 {
-            // Two tracks a day come; one that came a month ago goes.
+            // Two tracks a day are added; one that was added a month ago is removed.
             head.extend((0..2).map(|n| saved_track(NUM_TRACKS + day * 2 + n, now)));
             if day >= 30 {
                 effects.removed_ids = vec![id("t", NUM_TRACKS + (day - 30) * 2)];
             }
         }
         self.run(EntityType::Tracks, Rows::Listing(head), effects, now).await;
-        // In a week everything is looked at once.
+        // Everything is looked at once a week.
         let share = NUM_TRACKS / (7 * RUNS_PER_DAY);
         let from = (day * RUNS_PER_DAY + number) % (7 * RUNS_PER_DAY) * share;
         let slots = (from..from + share).map(|n| saved_track(n, now - TimeDelta::days(4000))).collect();
@@ -236,7 +236,7 @@ impl Life {
         self.store.commit(Box::new(commit), now).await.expect("commits");
     }
 
-    /// The items of a playlist, in which one is another with each change.
+    /// The items of a playlist, one of which differs with each change.
     async fn items(&self, playlist: u32, changed: u32) -> Rows {
         let items = (0..ITEMS_PER_PLAYLIST).map(|n| {
             let n =
@@ -267,7 +267,7 @@ impl Life {
         }])
     }
 
-    /// A poll shows the last 50 plays of all that were played until then.
+    /// A poll shows the last 50 of all plays until then.
     async fn poll(&self, now: DateTime<Utc>, played: u32) {
         let slots: Vec<PlaySlot> = (played.saturating_sub(50)..played)
             .map(|n| {

@@ -2,9 +2,9 @@
 //!
 //! | clock | a correction of the calendar | a suspended machine |
 //! |---|---|---|
-//! | [`now`] | moves it | it goes on |
+//! | [`now`] | moves it | it advances |
 //! | [`instant`] | does not move it | it stands still |
-//! | [`steady`] | does not move it | it goes on |
+//! | [`steady`] | does not move it | it advances |
 
 use crate::faults;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Calendar time, in the microseconds that both databases keep.
+/// Calendar time, to the microsecond that both databases store.
 pub fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6) + faults::calendar_ahead()
 }
@@ -27,7 +27,7 @@ pub struct SharedCalendar {
 }
 
 impl SharedCalendar {
-    /// As the server told the time at some moment between these two.
+    /// Built from the server's time, read at some moment between these two.
     pub fn told(asked_at: DateTime<Utc>, told: DateTime<Utc>, answered_at: DateTime<Utc>) -> SharedCalendar {
         SharedCalendar { ahead: told - (asked_at + (answered_at - asked_at) / 2) }
     }
@@ -36,7 +36,7 @@ impl SharedCalendar {
         (now() + self.ahead).trunc_subsecs(6)
     }
 
-    /// Whether another answer says something else, and not only took another time on its way.
+    /// Whether another answer really differs, beyond its time on the way.
     pub fn differs(self, other: SharedCalendar) -> bool {
         (self.ahead - other.ahead).abs() > TREMBLE
     }
@@ -48,14 +48,14 @@ pub fn instant() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// Time as it really passes: [`instant`], and the time that the machine was suspended. For what others count too, such
-/// as a pause that the API asked for. Timers do not follow it, so whoever waits for it looks again now and then.
+/// Time as it really passes: [`instant`] plus the time that the machine was suspended. For what others count too, such
+/// as a pause that the API asked for. Timers do not follow it, so a wait for it has to look again now and then.
 pub fn steady() -> Instant {
     instant() + suspended()
 }
 
-/// How long the machine was suspended since this was first asked. Nothing where the platform does not tell: then a pause
-/// lasts longer by that much, and never shorter.
+/// How long the machine was suspended since the first call. Zero if the platform does not report it: then a pause lasts
+/// longer by that much, and never shorter.
 fn suspended() -> Duration {
     static SEEN: Mutex<Option<Suspension>> = Mutex::new(None);
     let ahead = ahead_by_suspension();
@@ -70,11 +70,11 @@ struct Suspension {
     total: Duration,
 }
 
-/// The two clocks are read one after the other, so their difference trembles. No suspension is shorter.
+/// The two clocks are read one after the other, so their difference jitters. No suspension is shorter than this.
 const TREMBLE: TimeDelta = TimeDelta::seconds(1);
 
 impl Suspension {
-    /// Grows only, so that the steady clock never goes backwards.
+    /// Only grows, so that the steady clock never goes backwards.
     fn update(&mut self, ahead: Duration) -> Duration {
         let total = ahead.saturating_sub(self.at_first);
         if total > self.total + TREMBLE.to_std().unwrap_or_default() {

@@ -2,9 +2,9 @@
 //!
 //! Compiled to nothing unless the `fault-hooks` feature is on, which only the tests switch on. Then `SEGNO_FAULTS`
 //! names points and the visit at which each panics, for example `gate.acquire=3,writer.commit=2`; `writer.commit=2+`
-//! panics at every visit from the second on, and `writer.commit=2!` hangs there for ever. `SEGNO_FAULT_HASTE` divides the
-//! service's long waits, so that a test lives through days in seconds; `SEGNO_FAULT_CALENDAR` sets its calendar ahead, in
-//! seconds; `SEGNO_FAULT_MIGRATIONS` makes a process one of a version to come.
+//! panics at every visit from the second on, and `writer.commit=2!` hangs there for ever. `SEGNO_FAULT_HASTE` divides
+//! the service's long waits, so that a test runs through days in seconds; `SEGNO_FAULT_CALENDAR` sets its calendar
+//! ahead, in seconds; `SEGNO_FAULT_MIGRATIONS` makes a process pose as a later version.
 
 use chrono::TimeDelta;
 use std::{path::PathBuf, time::Duration};
@@ -68,7 +68,7 @@ pub fn calendar_ahead() -> TimeDelta {
     TimeDelta::zero()
 }
 
-/// A wait of the service: as it is set, but for a test that is in haste.
+/// A wait of the service: as it is set, or shortened for a test.
 #[cfg(feature = "fault-hooks")]
 pub fn hastened(wait: Duration) -> Duration {
     let haste: u32 = std::env::var("SEGNO_FAULT_HASTE").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
@@ -81,7 +81,7 @@ pub fn hastened(wait: Duration) -> Duration {
     wait
 }
 
-/// A folder of migrations that this process knows beside its own, as a newer version does.
+/// A folder of migrations that this process has besides its own, as a newer version would.
 #[cfg(feature = "fault-hooks")]
 pub fn migrations_to_come() -> Option<PathBuf> {
     std::env::var_os("SEGNO_FAULT_MIGRATIONS").map(PathBuf::from)

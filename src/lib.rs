@@ -11,13 +11,13 @@
 //! | [`actors`] | thin shells that carry messages between the engine and the world, inside guards that catch panics |
 //! | [`spotify`], [`store`] | the two ways out: the Web API, and the database. They do not know each other |
 //! | [`notify`] | webhooks and NATS: how an entry of the feed is sent |
-//! | [`data_export`] | reads the files that Spotify hands a person on request |
+//! | [`data_export`] | reads the files that Spotify gives a person on request |
 //! | [`engine`] | every decision: what to fetch next, what it proves, when to wait, what a crash means |
 //! | [`export`] | the formats in which other tools read a library |
 //! | [`metrics`] | what the service counts of itself, for Prometheus |
 //! | [`model`] | the words of the domain |
 //! | [`sandbox`] | a stand-in Web API server for the demo and the tests; it shares nothing with the rest |
-//! | [`clock`], [`processes`], [`tls`], [`faults`] | the only place that reads the time; who lives on this machine; cryptography; points where tests make actors panic |
+//! | [`clock`], [`processes`], [`tls`], [`faults`] | the only place that reads the time; which processes run on this machine; cryptography; points where tests make actors panic |
 //!
 //! # One batch
 //!
@@ -32,8 +32,8 @@
 //!
 //! # What always holds
 //!
-//! - Rows and checkpoint commit together, fenced by a generation and the process's own id; whoever begins a run last is
-//!   the only one who writes.
+//! - Rows and checkpoint commit together, fenced by a generation and the process's own id; the process that began a run
+//!   last is the only one that writes.
 //! - A reply lost during a commit means *unknown*: start again from the database, never resend.
 //! - An item that was in the library all through a run is in the database at its end; none is marked removed unless a
 //!   walk that proved itself steady, or a search, saw that it was gone.

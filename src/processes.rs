@@ -1,10 +1,11 @@
-//! Which processes of this machine live. Only Linux tells; elsewhere, and of other machines, nothing is known.
+//! Which processes of this machine are alive. Only Linux reports it; elsewhere, and on other machines, nothing is
+//! known.
 
 use crate::model::Owner;
 use std::fs;
 
-/// Where process ids mean what they mean to us: the boot of the machine, and the namespace within it. Empty where the
-/// system does not tell.
+/// The scope of our process ids: the boot of the machine, and the namespace within it. Empty if the system does not
+/// report it.
 pub fn place() -> String {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id");
     let namespace = fs::read_link("/proc/self/ns/pid");
@@ -14,13 +15,13 @@ pub fn place() -> String {
     }
 }
 
-/// Whether the process certainly lives no more.
+/// Whether the process is certainly dead.
 pub fn is_gone(other: &Owner, us: &Owner) -> bool {
     let is_here = !us.place.is_empty() && other.place == us.place;
     is_here && (other.pid == us.pid || !lives(other.pid))
 }
 
-/// Asked of the system and not looked up in `/proc`, where the processes of other users may be hidden.
+/// Asked from the system and not looked up in `/proc`, where other users' processes may be hidden.
 #[cfg(unix)]
 fn lives(pid: u32) -> bool {
     use rustix::{io::Errno, process::Pid};

@@ -1,9 +1,9 @@
-//! Logs: where they go, in which shape, and how loud.
+//! Logs: where they go, in which format, and at which level.
 //!
-//! Events go to stderr, each in one write and on one line, so that results on stdout stay clean. Where progress bars are
-//! live they are asked to print the line, so that neither tears the other. A panic becomes one `error` event. The libraries
-//! below us are kept to warnings unless the filter names them, and those that log what they send never get below `info`:
-//! tokens are among it.
+//! Events go to stderr, each in one write and on one line, so that results on stdout stay clean. While progress bars
+//! are live they print the line, so that neither tears the other. A panic becomes one `error` event. The libraries
+//! below us are limited to warnings unless the filter names them, and those that log what they send never get below
+//! `info`: it includes tokens.
 
 #[cfg(feature = "otlp")]
 mod otlp;
@@ -26,11 +26,11 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
-/// What a filter has to look like; follows "is not".
+/// The required syntax of a filter; follows "is not".
 pub const FILTER_SYNTAX: &str = "a log filter: LEVEL or TARGET=LEVEL, separated by commas, with LEVEL one of off, error, \
                                  warn, info, debug, trace";
 
-/// Libraries that tell more than a reader of our log wants to know. A target stands for all that begin with it.
+/// Libraries that log more than a reader of our log wants to know. A target stands for all with that prefix.
 const NOISY: [&str; 11] = [
     "actix",
     "deadpool",
@@ -45,14 +45,14 @@ const NOISY: [&str; 11] = [
     "want",
 ];
 
-/// Libraries that log, below `info`, parameters of statements or heads of requests, and with them tokens and passwords. No
+/// Libraries that log, below `info`, statement parameters or request headers, and with them tokens and passwords. No
 /// filter changes that.
 const INDISCREET: [&str; 6] = ["actix_http", "deadpool", "diesel", "h2", "postgres", "tokio_postgres"];
 
 /// The filter in force, once the log is set up.
 static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
-/// Shape of an event.
+/// Format of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
     /// One line for people, in colour on a terminal.
@@ -75,7 +75,7 @@ pub enum TelemetryError {
     Traces(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
-/// Starts logging for the whole process, once. Lines go through `bars` while these are on show.
+/// Starts logging for the whole process, once. Lines go through `bars` while these are visible.
 pub fn init(filter: &str, format: LogFormat, bars: Option<MultiProgress>) -> Result<(), TelemetryError> {
     let filter = parse_filter(filter).ok_or_else(|| TelemetryError::Filter(filter.to_owned()))?;
     let writer = LogWriter { bars };
@@ -92,13 +92,13 @@ pub fn init(filter: &str, format: LogFormat, bars: Option<MultiProgress>) -> Res
     Ok(())
 }
 
-/// The end of the process: sends the last traces, where there are any.
+/// The end of the process: sends the last traces, if there are any.
 pub fn finish() {
     #[cfg(feature = "otlp")]
     otlp::finish();
 }
 
-/// Changes how loud the log is, from here on.
+/// Changes the log level from here on.
 pub fn set_filter(filter: &str) -> Result<(), TelemetryError> {
     let new = parse_filter(filter).ok_or_else(|| TelemetryError::Filter(filter.to_owned()))?;
     match FILTER.get() {
@@ -107,15 +107,14 @@ pub fn set_filter(filter: &str) -> Result<(), TelemetryError> {
     }
 }
 
-/// Turns panics into one event each. One that the log would not show is written to stderr as it is, so that none
-/// passes unseen.
+/// Turns panics into one event each. One that the log would not show is written to stderr, so that none goes unnoticed.
 pub fn install_panic_hook() {
     panic::set_hook(Box::new(|info| {
         let (message, location) = (panic_message(info), panic_location(info));
         if tracing::enabled!(Level::ERROR) {
             tracing::error!(%location, "panicked: {message}");
         } else {
-            // Nothing is left to tell if stderr is gone too.
+            // Nothing can be reported if stderr is gone too.
             let _ = writeln!(io::stderr(), "panicked at {location}: {message}");
         }
     }));
@@ -145,7 +144,7 @@ fn parse_filter(filter: &str) -> Option<Targets> {
     Some(Targets::new().with_default(default).with_targets(quiet).with_targets(targets))
 }
 
-/// The path of a module, or the beginning of one.
+/// The path of a module, or a prefix of one.
 fn parse_target(word: &str) -> Option<&str> {
     let is_path = word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-'));
     (is_path && !word.is_empty()).then_some(word)
@@ -214,9 +213,9 @@ impl Drop for Line<'_> {
             return;
         }
         let text = one_line(&self.text);
-        // While a thread panics the bars swallow what they are given, and it may be their lock that it holds.
+        // While a thread panics the bars drop what they are given, and that thread may hold their lock.
         let bars = self.bars.filter(|bars| !std::thread::panicking() && !bars.is_hidden());
-        // A log that cannot be written has nowhere to say so.
+        // A log that cannot be written has nowhere to report it.
         let _ = match bars {
             // Not `suspend`: it panics when the terminal is gone.
             Some(bars) => bars.println(text.trim_end_matches('\n')),
@@ -288,7 +287,7 @@ mod tests {
         assert!(!has("info,hyper=debug", "hyper=warn"));
         assert!(!has("info,h=debug", "hyper=warn"));
         assert!(has("info,hyper_util=debug", "hyper=warn"));
-        // Where little is wanted anyway, they get no more than the rest.
+        // Where the filter is strict anyway, they get no more than the rest.
         for quiet in ["error", "off", "warn", "segno=debug,off"] {
             assert_eq!(parse_filter(quiet).unwrap().to_string(), quiet);
         }
@@ -340,7 +339,7 @@ mod tests {
         assert!(line.bars.is_some_and(MultiProgress::is_hidden));
     }
 
-    /// Logging and panic hooks are the whole process's, so this test runs itself once more, as a process of its own.
+    /// Logging and panic hooks are global to the process, so this test runs itself once more, as a process of its own.
     #[test]
     fn a_panic_is_one_error_event_with_its_place() {
         const NAME: &str = "telemetry::tests::a_panic_is_one_error_event_with_its_place";

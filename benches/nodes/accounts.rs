@@ -2,7 +2,7 @@
 
 use super::fleet::{Sandbox, Session};
 
-/// Accounts that can be claimed, and nothing more: no token of theirs is ever used.
+/// Accounts that can be claimed, and nothing more: their tokens are never used.
 pub async fn add(session: &Session, client_id: &str, num_accounts: u64) {
     session
         .execute(&format!(
@@ -14,7 +14,7 @@ pub async fn add(session: &Session, client_id: &str, num_accounts: u64) {
         .await;
 }
 
-/// The same, with everything read a while ago and nothing due for hours: they cost what they cost at rest.
+/// The same, with everything read a while ago and nothing due for hours: they cost what idle accounts cost.
 pub async fn add_resting(session: &Session, client_id: &str, num_accounts: u64) {
     // In one transaction: a node sees an account with its plans, or not at all.
     session

@@ -36,7 +36,7 @@ pub async fn measure(server: &str, num_accounts: u64) {
     settle(&session).await;
     claims(&store, &one, "nobody holds any").await;
 
-    // Every second is the other's, and all are held.
+    // Every second one is the other node's, and all are held.
     session
         .execute(&format!(
             "UPDATE accounts SET owner = CASE WHEN id % 2 = 0 THEN '{}' ELSE '{}' END, epoch = 1, released_at = NULL",
@@ -60,7 +60,7 @@ pub async fn measure(server: &str, num_accounts: u64) {
 
 fn node() -> Node {
     let owner = Owner { id: Uuid::new_v4(), label: "bench".into(), place: String::new(), pid: std::process::id() };
-    // Long enough to outlast the measuring.
+    // Longer than the measurement.
     Node { owner, client_id: CLIENT.into(), version: "0", holds_for: Duration::from_secs(24 * 3600) }
 }
 

@@ -1,4 +1,4 @@
-//! The real binary as a node, the sandbox that it reads from, and what Linux and PostgreSQL count of both.
+//! The real binary as a node, the sandbox that it reads from, and what Linux and PostgreSQL count for both.
 
 use serde_json::Value;
 use std::{
@@ -14,7 +14,7 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// A connection to the database that is measured.
+/// A connection to the database under test.
 pub struct Session(Client);
 
 impl Session {
@@ -42,7 +42,7 @@ impl Session {
         self.numbers(&format!("SELECT count(*) FROM {from}")).await[0]
     }
 
-    /// Waits until there are so many. Returns how long it took from the first on, and from the call on.
+    /// Waits until there are this many. Returns how long it took from the first on, and from the call on.
     pub async fn wait_for(&self, from: &str, wanted: u64) -> (Duration, Duration) {
         let (called_at, mut first_at) = (Instant::now(), None);
         let before = self.count(from).await;
@@ -59,12 +59,12 @@ impl Session {
         }
     }
 
-    /// Transactions that ended well, of everybody on this database.
+    /// Committed transactions of all clients of this database.
     pub async fn num_transactions(&self) -> u64 {
         self.numbers("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()").await[0]
     }
 
-    /// Waits until there are no more transactions than these in five seconds, four times in a row.
+    /// Waits until there are at most this many transactions in five seconds, four times in a row.
     pub async fn wait_for_rest(&self, at_rest: u64) {
         let began = Instant::now();
         let (mut before, mut num_calm) = (self.num_transactions().await, 0);
@@ -77,19 +77,19 @@ impl Session {
         }
     }
 
-    /// CPU time of the server's processes that serve the others on this database; `None` where it runs elsewhere.
+    /// CPU time of the server's processes that serve the others on this database; `None` if it runs elsewhere.
     pub async fn cpu_of_server(&self) -> Option<Duration> {
         let served = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
         self.numbers(served).await.into_iter().map(cpu_of).sum()
     }
 }
 
-/// What a process has used.
+/// The CPU time of a process.
 pub fn cpu_of(pid: u64) -> Option<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = stat[stat.rfind(')')? + 2..].split(' ').collect();
     let ticks: u64 = fields.get(11..13)?.iter().filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-    // Linux counts in these.
+    // Linux counts in units of 10 ms.
     Some(Duration::from_millis(ticks * 10))
 }
 
@@ -100,7 +100,7 @@ pub struct Node {
 impl Node {
     pub fn start(url: &str, home: &Path, sandbox: &Sandbox, settings: &[(&str, &str)]) -> Node {
         let mut command = Command::new(env!("CARGO_BIN_EXE_segno"));
-        // What is meant for the benchmark is no setting of the service.
+        // Variables meant for the benchmark are not settings of the service.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SEGNO_")) {
             command.env_remove(name);
         }
@@ -163,7 +163,7 @@ impl Sandbox {
         serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON")
     }
 
-    /// Requests to the Web API, and over how many seconds they came.
+    /// Requests to the Web API, and the seconds over which they arrived.
     pub async fn requests(&self) -> (f64, f64) {
         let stats = self.get("stats").await;
         let number = |name: &str| stats[name].as_f64().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Tables as Markdown, a line as soon as it is known.
+//! Tables as Markdown, printed line by line as results arrive.
 
 pub fn header(names: &[&str]) {
     row(names);

@@ -1,6 +1,6 @@
 //! A database of its own for a benchmark on PostgreSQL.
 
-/// Makes the database anew, and returns its URL.
+/// Recreates the database, and returns its URL.
 pub async fn fresh_database(server: &str, name: &str) -> String {
     let (client, connection) = tokio_postgres::connect(server, tokio_postgres::NoTls).await.expect("a server");
     let connection = tokio::spawn(connection);

@@ -1,11 +1,11 @@
-//! A large library, written by SQL: what a sync of hours would have left.
+//! A large library, written by SQL: what a sync of hours would leave.
 
 use diesel::{Connection, RunQueryDsl, SqliteConnection, connection::SimpleConnection, sql_query};
 
-/// What the database is called on the server.
+/// Name of the database on the server.
 const NAME: &str = "segno_bench_web";
 
-/// An empty database; on a server, the one of the last time is dropped.
+/// An empty database; on a server, the previous one is dropped.
 pub async fn fresh(name: &str, url: &str) -> String {
     if name == "sqlite" {
         return url.to_owned();
@@ -16,7 +16,7 @@ pub async fn fresh(name: &str, url: &str) -> String {
     format!("{}/{NAME}{}", &base[..at], query.map(|query| format!("?{query}")).unwrap_or_default())
 }
 
-/// A row in fifty is gone; ten tracks make an album, twenty have an artist, and every third has another one.
+/// One row in fifty is removed; ten tracks make an album, twenty have an artist, and every third has another one.
 pub async fn fill(url: &str, num_rows: u64) {
     let is_sqlite = url.starts_with("sqlite:");
     let rows = |num: u64| {
@@ -25,7 +25,7 @@ pub async fn fill(url: &str, num_rows: u64) {
             num.max(1) - 1
         )
     };
-    // In no order, as real ones.
+    // In no order, like real ones.
     let id = |kind: char, of: &str| {
         format!("'{kind}' || substr(CAST(10000000000 + ({of}) * 48271 % 2147483647 AS TEXT), 2) || 'abcdefghijk'")
     };
@@ -115,7 +115,7 @@ pub async fn fill(url: &str, num_rows: u64) {
     }
 }
 
-/// All that the sync of playlists wrote, but for their tracks.
+/// Everything that the sync of playlists wrote, except for their tracks.
 pub async fn forget_playlists(url: &str) {
     let tables = [
         "playlist_changes",

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-/// Playlists, and items of each: what the sync reads, thousand after thousand, while the clients look.
+/// Playlists, and items of each: the sync reads them, a thousand after the other, while the clients look.
 const NUM_PLAYLISTS: u32 = 200;
 const NUM_ITEMS: u32 = 500;
 
@@ -21,7 +21,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// With the latency that the real API has at best.
+    /// With the lowest latency of the real API.
     pub fn start() -> Sandbox {
         let numbers = [
             ("--tracks", 0),
@@ -55,7 +55,7 @@ impl Drop for Sandbox {
 
 fn segno(url: &str, home: &Path, sandbox: &Sandbox, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_segno"));
-    // What is meant for the benchmark is no setting of the service.
+    // Variables meant for the benchmark are not settings of the service.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SEGNO_")) {
         command.env_remove(name);
     }
@@ -64,7 +64,7 @@ fn segno(url: &str, home: &Path, sandbox: &Sandbox, args: &[&str]) -> Command {
     command
 }
 
-/// Makes the tables and the account.
+/// Creates the tables and the account.
 pub fn sign_in(url: &str, home: &Path, sandbox: &Sandbox) {
     let status = segno(url, home, sandbox, &["sync", "tracks", "albums", "artists"]).stderr(Stdio::null()).status();
     assert!(status.expect("the binary starts").success(), "the first sync");
@@ -86,12 +86,12 @@ impl Service {
             let line = line.expect("text");
             Some(line.split_once("the status page is at ")?.1.trim().to_owned())
         });
-        // Or it would stop at a full pipe.
+        // Or it would block at a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
         Service { child, base: base.expect("an address"), client: reqwest::Client::new() }
     }
 
-    /// `None` where the service says that it is not ready for that.
+    /// `None` if the service reports that it is not ready for that.
     pub async fn get(&self, route: &str) -> Option<Value> {
         let response = self.client.get(format!("{}/api/v1/{route}", self.base)).send().await.expect("an answer");
         let is_ready = response.status() != 503;
@@ -100,7 +100,7 @@ impl Service {
         is_ready.then(|| serde_json::from_slice(&body).expect("JSON"))
     }
 
-    /// Waits until all playlists have been read; returns how many items in what time.
+    /// Waits until all playlists have been read; returns how many items in how much time.
     pub async fn sync_is_complete(&self) -> (f64, Duration) {
         loop {
             tokio::time::sleep(Duration::from_millis(500)).await;

@@ -16,7 +16,7 @@ use actix::{Actor, AtomicResponse, Context, Handler, Message, Supervised, WrapFu
 use chrono::{DateTime, Utc};
 use std::{sync::Arc, time::Duration};
 
-/// A transaction that takes longer has met a database that hangs. What became of it is then unknown.
+/// A transaction that takes longer has met a database that hangs. Its outcome is then unknown.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why a write did not happen, or may not have.
@@ -29,7 +29,7 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    /// Whether to start again from the database and go on.
+    /// Whether to start again from the database and continue.
     pub fn is_transient(&self) -> bool {
         match self {
             WriteError::Store(error) => error.is_transient(),
@@ -98,7 +98,7 @@ impl Write for BeginRun {
     }
 }
 
-/// Goes on in the other phase under the same fence.
+/// Continues in the other phase under the same fence.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Checkpoint, WriteError>")]
 pub struct SwitchPhase {
@@ -136,7 +136,7 @@ impl Write for CommitBatch {
     }
 }
 
-/// One poll of the listening history and where its tracking stands, in one transaction.
+/// One poll of the listening history and the state of its tracking, in one transaction.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), WriteError>")]
 pub struct CommitPlays(pub Box<PlaysCommit>);
@@ -155,7 +155,7 @@ impl Write for CommitPlays {
     }
 }
 
-/// A poll of the listening history brought nothing.
+/// A poll of the listening history failed.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), WriteError>")]
 pub struct NotePlayback(pub PlaybackNote);
@@ -191,7 +191,7 @@ impl Write for EndRun {
     }
 }
 
-/// A run failed of something of our own, so that nobody holds its fence any more.
+/// A run failed through a fault of our own, so that nobody holds its fence any more.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), WriteError>")]
 pub struct NoteFailure {
@@ -208,7 +208,7 @@ impl Write for NoteFailure {
     }
 }
 
-/// What a person orders outlasts the process.
+/// A person's order that has to outlast the process.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), WriteError>")]
 pub struct NoteOrder {
@@ -221,7 +221,7 @@ impl Write for NoteOrder {
 
     async fn write(self, by: CheckpointWriter) -> Result<(), StoreError> {
         match self.order {
-            // A run now, which nothing outlasts.
+            // An order to run now, which need not outlast anything.
             Order::Sync => {}
             Order::Pause => by.store.pause_by_hand(&self.keys, clock::now()).await?,
             Order::Resume => by.store.resume_by_hand(&self.keys).await?,
@@ -240,7 +240,7 @@ impl Write for NoteOrder {
     }
 }
 
-/// An order for an account that another node keeps current. Returns its number; nothing where nobody can carry it out.
+/// An order for an account that another node keeps current. Returns its number, or `None` if no node can carry it out.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Option<i64>, WriteError>")]
 pub struct GiveOrder {

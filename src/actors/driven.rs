@@ -1,4 +1,4 @@
-//! Actors that have one thing under way at a time, and those among them that follow the feed.
+//! Actors that have one thing under way at a time, and among them those that follow the feed.
 
 use super::driver;
 use crate::{clock, engine::resting::Rest, engine::resting::Resting, faults, store::Store};
@@ -10,10 +10,10 @@ use uuid::Uuid;
 pub trait Driven: Actor<Context = Context<Self>> {
     fn task(&mut self) -> &mut Option<SpawnHandle>;
 
-    /// Puts under way what is next.
+    /// Starts the next thing.
     fn drive(&mut self, ctx: &mut Context<Self>);
 
-    /// Puts something under way in place of what was, and hands on what comes of it.
+    /// Starts something in place of what was under way, and passes on its result.
     fn work<T: 'static>(
         &mut self,
         ctx: &mut Context<Self>,
@@ -29,7 +29,7 @@ pub trait Driven: Actor<Context = Context<Self>> {
         }
     }
 
-    /// The same where what comes of it says what is next.
+    /// The same, if the result decides what is next.
     fn step<T: 'static>(
         &mut self,
         ctx: &mut Context<Self>,
@@ -51,14 +51,15 @@ pub trait Driven: Actor<Context = Context<Self>> {
     }
 }
 
-/// Ends an actor at once, without a word: what it does is in other hands, or in none. What is under way is dropped.
+/// Ends an actor at once, without a report: its work belongs to another process, or to none. What is under way is
+/// dropped.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Dismiss;
 
 /// An actor that follows the feed.
 pub trait Follower: Driven {
-    /// Where its position is kept, under which name, and who alone may move it.
+    /// Where its position is kept, under which name, and which node may move it.
     fn position(&self) -> (Store, String, Option<Uuid>);
 
     fn resting(&mut self) -> &mut Resting;
@@ -72,7 +73,7 @@ pub trait Follower: Driven {
                 let note = async move { store.not_taken(&name, owner, &why, now, again_at).await };
                 self.step(ctx, note, |noted, follower| {
                     if let Err(error) = noted {
-                        debug!(%error, "that nothing is taken could not be noted");
+                        debug!(%error, "a failed delivery could not be recorded");
                     }
                     follower.resting().handle_noted();
                 });

@@ -25,7 +25,7 @@ pub struct Fetcher {
     pub client: Client,
     pub tokens: Tokens,
     pub gate: Addr<Gate>,
-    /// Whose requests they are: accounts take turns at the gate. `None` while that is not known.
+    /// Whose requests they are: accounts take turns at the gate. `None` while unknown.
     pub account: Option<AccountId>,
     pub backoff: Backoff,
     /// The longest pause a request sits out; `None` for any.
@@ -34,13 +34,13 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// Asks with these tokens, for nobody in particular until `account` is set, as patiently as everyone does.
+    /// Sends requests with these tokens, for no account until `account` is set, with the default patience.
     pub fn new(client: Client, tokens: Tokens, gate: Addr<Gate>, longest_wait: Option<Duration>) -> Fetcher {
         let (backoff, vitals) = (Backoff::default(), Vitals::default());
         Fetcher { client, tokens, gate, account: None, backoff, longest_wait, vitals }
     }
 
-    /// Asks for a page until it comes or is given up. `num_requests` counts what was sent on the way.
+    /// Requests a page until it arrives or is given up. `num_requests` counts what was sent on the way.
     pub async fn page(
         &self,
         request: &PageRequest,
@@ -55,7 +55,7 @@ impl Fetcher {
         self.drive(machine, request.family(), num_requests, call).await
     }
 
-    /// Makes a call that is no page of a walk until it is answered or given up.
+    /// Makes a call that is no page of a walk, until it is answered or given up.
     pub async fn ask<T>(
         &self,
         family: Family,
@@ -111,7 +111,7 @@ impl Fetcher {
         answer.ok_or_else(|| Fault::Internal("a request ended without its answer".to_owned()))
     }
 
-    /// Waits for a permit. A gate that dies meanwhile closes the channel.
+    /// Waits for a permit. If the gate dies meanwhile, the channel closes.
     async fn acquire(&self, family: Family) -> Result<super::gate::Answer, Event> {
         let (reply, answer) = oneshot::channel();
         let ask = AcquirePermit { family, account: self.account, longest_wait: self.longest_wait, reply };
@@ -124,7 +124,8 @@ impl Fetcher {
     }
 }
 
-/// Sends one request with the permit. It is given back with the answer; after a limit it stays out until that is noted.
+/// Sends one request with the permit, which is returned with the answer; after a limit it stays out until that is
+/// noted.
 async fn send<T>(
     permit: &mut Option<Permit>,
     family: Family,

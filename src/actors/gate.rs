@@ -1,5 +1,5 @@
-//! The rate-limit gate as an actor: everybody who wants to send a request asks here first. What to do is said by
-//! [`SharedGate`]; this carries its looks to the database and its permits to the askers.
+//! The rate-limit gate as an actor: every request needs a permit from here. [`SharedGate`] decides; this carries its
+//! looks to the database and its permits to the askers.
 
 use super::progress::{GateView, GateWait};
 use crate::{
@@ -26,20 +26,20 @@ use std::{
 use tokio::sync::{oneshot, watch};
 use tracing::{debug, info, warn};
 
-/// A look that takes longer has met a database that hangs. What became of it is then unknown.
+/// A look that takes longer has met a database that hangs. Its outcome is then unknown.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A look judges what others have sent by the moment at which it began: one that waited, or whose process was frozen, would
-/// forget too early what they sent meanwhile. As far as the calendars of two machines may be apart.
+/// A look judges what others have sent by the moment at which it began: one that waited, or whose process was frozen,
+/// would drop too early what they sent meanwhile. As long as the calendars of two machines may be apart.
 const LATE_AFTER: Duration = Duration::from_secs(3);
 
 /// Longest sleep: timers stand still while the machine is suspended, so what they wait for may be long over.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
-/// How often the database is asked for its calendar: the clocks of machines drift apart, and people set them.
+/// How often the database is asked for its calendar: the clocks of machines drift, and people set them.
 const CALENDAR_EVERY: Duration = Duration::from_secs(60);
 
-/// The window empties by itself, and nobody else would say so.
+/// The window empties by itself, without an event that would show it.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
 
 pub struct Gate {
@@ -53,13 +53,14 @@ pub struct Gate {
     num_asks: u64,
     /// Permits that are out, those of earlier lives included.
     out: BTreeMap<u64, Family>,
-    /// Pauses that may not be stored yet, by permit, with those who wait for it; those of earlier lives included.
+    /// Pauses that may not be stored yet, by permit, with the callers that wait for that; those of earlier lives
+    /// included.
     limited: BTreeMap<u64, (Pause, Vec<oneshot::Sender<()>>)>,
     lives: u32,
     timer: Option<SpawnHandle>,
-    /// Why nothing is granted, as it was ruled last.
+    /// Why nothing is granted, by the latest ruling.
     waiting: Option<GateWait>,
-    /// Who waits for the end.
+    /// The callers that wait for the end.
     closing: Vec<oneshot::Sender<()>>,
 }
 
@@ -74,7 +75,8 @@ struct Asker {
 pub type Answer = Result<Permit, Pause>;
 
 /// The right to send one request. Dropping it gives it back: as if it had never been granted, so that the death of its
-/// holder costs nothing, unless [`Permit::mark_used`] was called; what became of the request says [`Permit::settle`].
+/// holder costs nothing, unless [`Permit::mark_used`] was called. [`Permit::settle`] reports the outcome of the
+/// request.
 #[derive(Debug)]
 pub struct Permit {
     gate: Addr<Gate>,
@@ -93,7 +95,7 @@ impl Permit {
         self.sent_at = Some(clock::instant());
     }
 
-    /// Says what became of the request, before the permit is dropped: for the limits, and for whoever counts requests.
+    /// Reports the outcome of the request, before the permit is dropped: for the limits, and for the metrics.
     pub fn settle(&mut self, outcome: PermitUse, status: RequestStatus) {
         self.outcome = outcome;
         if let Some(sent_at) = self.sent_at.take().filter(|_| outcome != PermitUse::Unused) {
@@ -146,7 +148,7 @@ impl Gate {
         }
     }
 
-    /// Does all that is to be done, and sets the alarm for the rest.
+    /// Does everything that is due, and sets the alarm for the rest.
     fn pump(&mut self, ctx: &mut Context<Self>) {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
@@ -191,7 +193,7 @@ impl Gate {
         }
     }
 
-    /// Lets others see; those who look are woken only by what is new.
+    /// Publishes the view; onlookers are woken only by changes.
     fn show(&mut self) {
         let (used, limit) = self.machine.window_used(clock::steady());
         let seen = GateView { used, limit, waiting: self.waiting, queued: self.machine.queued().collect() };
@@ -207,7 +209,7 @@ impl Gate {
         self.out.insert(number, family);
         self.metrics.handle_granted(family, clock::steady().saturating_duration_since(asked_at));
         let (gate, metrics) = (ctx.address(), self.metrics.clone());
-        // An asker that went away drops the permit, which comes back unused.
+        // If the asker is gone, it drops the permit, which comes back unused.
         let _ = reply.send(Ok(Permit { gate, number, family, outcome: PermitUse::Unused, sent_at: None, metrics }));
     }
 
@@ -222,7 +224,7 @@ impl Gate {
         let now = self.calendar.now();
         let left = (pause.until - now).to_std().unwrap_or_default();
         let is_news = self.metrics.handle_pause(pause, left, clock::steady());
-        // What the API imposes is noted by a look.
+        // Pauses imposed by the API are noted by a look.
         if is_news && pause.class == LimitClass::Ceiling {
             let store = self.store.clone();
             let note = async move { store.note_ceiling(pause, now).await }.into_actor(self);
@@ -257,7 +259,7 @@ impl Gate {
         .spawn(ctx);
     }
 
-    /// Without an answer the gate goes by what it knows: looks say so if the database is away.
+    /// Without an answer the gate relies on what it knows: looks report a database that is unreachable.
     fn ask_for_calendar(&self, ctx: &mut Context<Self>) {
         let store = self.store.clone();
         async move { tokio::time::timeout(LOOK_TIMEOUT, shared_calendar(&store)).await }
@@ -289,7 +291,7 @@ impl Gate {
 
     fn close(&mut self, is_noted: bool, ctx: &mut Context<Self>) {
         if !is_noted {
-            warn!("how many requests were sent could not be noted; the next start counts all that were reserved");
+            warn!("the number of requests sent could not be saved; the next start counts all that were reserved");
         }
         for reply in self.closing.drain(..) {
             let _ = reply.send(());
@@ -306,7 +308,7 @@ pub async fn shared_calendar(store: &Store) -> Result<SharedCalendar, StoreError
 }
 
 fn wake_at_in(wait: Duration, ctx: &mut Context<Gate>) -> SpawnHandle {
-    // Timers are as fine as a millisecond; waking early would ask again at once.
+    // Timers have a resolution of a millisecond; waking early would ask again at once.
     let wait = (wait + Duration::from_millis(1)).min(LOOK_AGAIN_AFTER);
     ctx.run_later(wait, |gate, ctx| {
         gate.timer = None;
@@ -377,7 +379,7 @@ impl Handler<PermitReturned> for Gate {
     type Result = ();
 
     fn handle(&mut self, returned: PermitReturned, ctx: &mut Self::Context) {
-        // First of all, so that a death over it does not leave the permit out for ever.
+        // First of all, so that a panic below does not leave the permit out for ever.
         if self.out.remove(&returned.number).is_none() {
             return;
         }
@@ -406,7 +408,7 @@ impl Handler<ReportLimited> for Gate {
         faults::visit("gate.limited");
         let ReportLimited { number, family, class, retry_after } = limited;
         let (now, wall) = (clock::steady(), self.calendar.now());
-        // A report that an earlier life had heard comes again.
+        // A report that an earlier life had received comes again.
         if !self.limited.contains_key(&number) {
             let Limited { pause, is_news } = self.machine.handle_limited(number, family, class, retry_after, now, wall);
             self.note_pause(pause, ctx);
@@ -424,16 +426,17 @@ impl Handler<ReportLimited> for Gate {
     }
 }
 
-/// Several requests that were under way may be refused for one reason: that is one event.
+/// Several requests that were under way may be refused for one reason: they are logged as one event.
 fn tell(pause: Pause, is_news: bool, limit: u32) {
     let Pause { scope, class, until } = pause;
     let class_name = class.as_str();
     match (is_news, class) {
-        (false, _) => debug!(%scope, class = class_name, %until, "limited by the API, as is known"),
+        (false, _) => debug!(%scope, class = class_name, %until, "limited by the API, as already known"),
         (true, LimitClass::Rate) => {
             warn!(
                 class = class_name, %until, requests_per_window = limit,
-                "limited by the API: everything waits; then one request tries, and the others follow at a lower rate"
+                "limited by the API: everything waits; then one request is sent as a probe, and the others follow \
+                 at a lower rate"
             );
         }
         (true, LimitClass::Quota | LimitClass::Ceiling) if scope == Family::Application => {
@@ -442,7 +445,7 @@ fn tell(pause: Pause, is_news: bool, limit: u32) {
         (true, LimitClass::Quota | LimitClass::Ceiling) => {
             warn!(
                 %scope, class = class_name, %until,
-                "the API's daily quota of {scope} is used up: {scope} waits, everything else goes on"
+                "the API's daily quota of {scope} is used up: {scope} waits, everything else continues"
             );
         }
     }

@@ -1,10 +1,10 @@
 //! The guard around every child actor.
 //!
 //! `actix::Supervisor` restarts an actor whose context finished, not one that panicked: a panic unwinds through the
-//! context, closes the mailbox and tells nobody. This guard polls the context itself, catches the panic, asks
+//! context, closes the mailbox and notifies nobody. This guard polls the context itself, catches the panic, asks
 //! [`crate::engine::restart`] what follows, tells the supervisor, and restarts the context in place after the pause. So
-//! address and queued messages outlive the panic; only the message that killed the actor is lost, and whoever waits for
-//! its answer learns so.
+//! the address and queued messages outlive the panic; only the message that killed the actor is lost, and the caller
+//! that waits for its answer gets an error.
 
 #[cfg(panic = "abort")]
 compile_error!("supervision catches panics: build with panic = \"unwind\"");
@@ -34,12 +34,12 @@ pub enum Child {
     PlaybackTracker(AccountId),
     /// By its place among the webhooks.
     Notifier(usize),
-    /// What publishes the feed.
+    /// The actor that publishes the feed.
     Relay,
 }
 
 impl Child {
-    /// As [`crate::metrics::actors`] has it.
+    /// The name used by [`crate::metrics::actors`].
     pub fn as_str(self) -> &'static str {
         match self {
             Child::Gate => "gate",
@@ -148,12 +148,12 @@ where
             (Exit::Finished, _) => {}
         }
         this.parent.do_send(ChildExited { child, exit, ruling });
-        // A pause that nobody has polled wakes nobody.
+        // A pause has to be polled once, or it wakes nobody.
         if this.pause.is_some() { self.poll(cx) } else { Poll::Ready(()) }
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("a panic without a message").to_owned()

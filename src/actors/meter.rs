@@ -1,4 +1,4 @@
-//! How fast, and how long still: over the last minute, so that the pauses between bursts of requests average out.
+//! The rate, and the time left: over the last minute, so that the pauses between bursts of requests average out.
 
 use std::{
     collections::VecDeque,
@@ -8,17 +8,18 @@ use std::{
 /// Two windows of the API's limit: what is sent in bursts looks steady over these.
 const LOOK_BACK: Duration = Duration::from_secs(60);
 
-/// Less tells nothing.
+/// A shorter time says nothing.
 const LOOK_BACK_MIN: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Default)]
 pub struct Meter {
-    /// Where the count was, oldest first; the first is the latest that is a whole look back old, if one is.
+    /// Earlier values of the count, oldest first; the first is the latest that is at least a whole look back old, if
+    /// there is one.
     samples: VecDeque<(Instant, u32)>,
 }
 
 impl Meter {
-    /// Forgets what was: the count begins to mean something else.
+    /// Forgets the samples: the count begins to mean something else.
     pub fn reset(&mut self) {
         self.samples.clear();
     }
@@ -26,7 +27,7 @@ impl Meter {
     pub fn note(&mut self, now: Instant, done: u32) {
         match self.samples.back() {
             Some((_, last)) if *last == done => {}
-            // It went back to read something again.
+            // The run went back to read something again.
             Some((_, last)) if *last > done => {
                 self.samples.clear();
                 self.samples.push_back((now, done));

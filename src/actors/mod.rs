@@ -10,9 +10,9 @@
 //! ```
 //!
 //! Every child lives inside a guard ([`lifecycle`]) that catches a panic, reports it, and starts a new life in place:
-//! address and mailbox survive, state does not. A syncer then takes its place from the database; a gate reads
-//! there what it had sent; a writer has no state to lose. A reply lost during a commit means that nobody knows: the syncer
-//! starts again from the database and never resends.
+//! address and mailbox survive, state does not. A syncer then takes its place from the database; a gate reads there
+//! what it had sent; a writer has no state to lose. If the reply to a commit is lost, its outcome is unknown: the
+//! syncer starts again from the database and never resends.
 
 pub mod checkpoint_writer;
 mod driven;

@@ -1,5 +1,6 @@
-//! Tells one webhook of what happens ([`crate::engine::notifying`] says what next): it reads the feed, sends, and notes how far
-//! the receiver has come. It shares nothing with the sync but the database: a receiver that is slow or away delays nothing.
+//! Sends the feed to one webhook, as [`crate::engine::notifying`] decides: it reads entries, sends them, and notes how
+//! far the receiver has come. It shares nothing with the sync but the database: a receiver that is slow or away delays
+//! nothing.
 
 use super::{
     driven::{Dismiss, Driven, Follower},
@@ -24,7 +25,7 @@ use uuid::Uuid;
 /// Entries that are read at once.
 const ENTRIES_AT_ONCE: usize = 20;
 
-/// Between tries to find out where the receiver stands.
+/// Interval between tries to find out where the receiver stands.
 const RETRY_DATABASE_AFTER: Duration = Duration::from_secs(10);
 
 /// What a notifier is given for life.
@@ -33,9 +34,9 @@ pub struct NotifierSetup {
     pub webhook: Webhook,
     /// The events that it is sent.
     pub kinds: Vec<EventKind>,
-    /// Notes the positions.
+    /// The database that positions are noted in.
     pub store: Store,
-    /// Reads the feed, beside the sync.
+    /// The connections that read the feed, beside the sync.
     pub readers: Store,
 }
 
@@ -44,7 +45,7 @@ pub struct Notifier {
     machine: Notifying<FeedEvent>,
     /// The one thing under way.
     task: Option<SpawnHandle>,
-    /// That it takes nothing was told.
+    /// Whether it was reported that the receiver accepts nothing.
     is_told: bool,
 }
 
@@ -108,7 +109,7 @@ impl Notifier {
             let is_told = Cell::new(false);
             let told = |error: &StoreError| {
                 if !is_told.replace(true) {
-                    warn!(%error, "how far a webhook has come cannot be read; trying again");
+                    warn!(%error, "the position of a webhook cannot be read; trying again");
                 }
             };
             driver::insist(RETRY_DATABASE_AFTER, async || store.follow(&name).await, told).await
@@ -131,11 +132,17 @@ impl Notifier {
                 self.machine.handle_entries(entries);
             }
             Ok(Feed::Forgotten { kept_after }) => {
-                warn!(webhook = %self.setup.webhook, kept_after, "what it has not taken is no longer kept, and passed over");
+                warn!(
+                    webhook = %self.setup.webhook, kept_after,
+                    "entries that it has not accepted are no longer kept, and are skipped"
+                );
                 self.machine.handle_forgotten(kept_after);
             }
             Ok(Feed::Ahead { last }) => {
-                warn!(webhook = %self.setup.webhook, last, "the database is older than what it has taken; going on from its end");
+                warn!(
+                    webhook = %self.setup.webhook, last,
+                    "the database is older than what it has accepted; continuing from its end"
+                );
                 self.machine.handle_forgotten(last);
             }
             Err(error) => self.handle_trouble(&error),
@@ -151,7 +158,7 @@ impl Notifier {
         match sent {
             Ok(()) => {
                 if std::mem::take(&mut self.is_told) {
-                    info!(webhook = %self.setup.webhook, "the webhook takes what happens again");
+                    info!(webhook = %self.setup.webhook, "the webhook accepts entries of the feed again");
                 }
                 self.machine.handle_taken();
             }
@@ -161,10 +168,10 @@ impl Notifier {
                     warn!(
                         why,
                         wait_seconds = wait.as_secs(),
-                        "a webhook does not take what happens; it is kept, and tried again"
+                        "a webhook does not accept entries of the feed; they are kept, and sent again later"
                     );
                 } else {
-                    debug!(why, wait_seconds = wait.as_secs(), "a webhook still takes nothing");
+                    debug!(why, wait_seconds = wait.as_secs(), "a webhook still accepts nothing");
                 }
             }
         }
@@ -190,7 +197,7 @@ impl Supervised for Notifier {
     }
 }
 
-/// What is on its way is sent again by the next one.
+/// The next one sends again what is on its way.
 impl Handler<Dismiss> for Notifier {
     type Result = ();
 

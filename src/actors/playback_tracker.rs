@@ -1,8 +1,9 @@
-//! Keeps the listening history of one account: asks when [`crate::engine::playback`] says so, and has what came written.
+//! Keeps the listening history of one account: polls when [`crate::engine::playback`] says so, and has the result
+//! written.
 //!
-//! It goes on whatever becomes of the syncers, and waits for no pause but those of its own family and of the whole
-//! application. After a panic, as after a restart, it goes on from what the database says of the last poll. A commit
-//! whose reply is lost is not sent again: the next poll reads the whole window anyway.
+//! It is independent of the syncers, and waits for no pause but those of its own family and of the whole application.
+//! After a panic, as after a restart, it continues from the last poll on record in the database. A commit whose reply
+//! is lost is not sent again: the next poll reads the whole window anyway.
 
 use super::{
     checkpoint_writer::{CheckpointWriter, CommitPlays, NotePlayback, WriteError},
@@ -27,10 +28,10 @@ use chrono::{DateTime, Utc};
 use std::{cell::Cell, time::Duration};
 use tracing::{Instrument, debug, error, info, warn};
 
-/// Longest pause that a poll sits out at the gate; a longer one is told and waited for here.
+/// Longest pause that a poll sits out at the gate; a longer one is reported and waited for here.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// Between tries to read where tracking stands while the database does not answer.
+/// Interval between tries to read the state of the tracking while the database does not answer.
 const RETRY_DATABASE_AFTER: Duration = Duration::from_secs(1);
 
 /// What a tracker is given for life.
@@ -51,7 +52,7 @@ pub struct PlaysObserved {
     pub account_id: AccountId,
     pub standing: Standing,
     pub next_poll_at: Option<DateTime<Utc>>,
-    /// What the poll just committed has found.
+    /// The findings of the poll just committed.
     pub verdict: Option<Verdict>,
     /// Sent to the API for this poll, refused ones included.
     pub num_requests: u32,
@@ -117,7 +118,7 @@ impl PlaybackTracker {
                 async || looked(store.load_playback(account_id)).await,
                 |error| {
                     if !is_told.replace(true) {
-                        warn!(%error, "where the tracking of playback stands cannot be read; trying again");
+                        warn!(%error, "the state of playback tracking cannot be read; trying again");
                     }
                 },
             )
@@ -173,7 +174,7 @@ impl PlaybackTracker {
         let account = self.setup.account_id.0;
         if let Some(gap) = verdict.gap {
             let (after, before) = (gap.played_after, gap.played_before);
-            warn!(account, %after, %before, "plays may be missing: more came than the API shows");
+            warn!(account, %after, %before, "plays may be missing: there were more than the API shows");
         }
         let Verdict { num_new, num_odd, .. } = verdict;
         debug!(account, num_new, num_odd, ?next_poll_at, "plays committed");
@@ -181,7 +182,7 @@ impl PlaybackTracker {
         self.drive(ctx);
     }
 
-    /// The poll brought nothing. It is noted for others, and told once.
+    /// The poll failed. The failure is noted for other processes, and logged once.
     fn handle_fault(&mut self, fault: Fault, ctx: &mut Context<Self>) {
         let Some(engine) = &mut self.engine else { return };
         let setback = engine.handle_fault(fault, clock::instant(), clock::now(), driver::jitter());
@@ -195,11 +196,11 @@ impl PlaybackTracker {
         let note = PlaybackNote { account_id: self.setup.account_id, next_poll_at, parked_until, error: why.cloned() };
         self.observe(standing, next_poll_at, None);
         let writer = self.setup.writer.clone();
-        // A note that is lost costs a request after a restart, and nothing else.
+        // If the note is lost, that costs a request after a restart, and nothing else.
         let noted = async move { writer.send(NotePlayback(note)).await };
         self.work(ctx, noted, |noted, tracker, ctx| {
             if !matches!(noted, Ok(Ok(()))) {
-                debug!(?noted, "how the poll ended could not be noted");
+                debug!(?noted, "the result of the poll could not be saved");
             }
             tracker.drive(ctx);
         });
@@ -236,7 +237,7 @@ impl PlaybackTracker {
     }
 }
 
-/// A page from the API, and what is known of it.
+/// A page from the API, and what the database knows of it.
 async fn ask(setup: &TrackerSetup, num_requests: &Cell<u32>) -> Answer {
     let TrackerSetup { fetcher, store, account_id, .. } = setup;
     let call = async || {
@@ -277,7 +278,7 @@ impl Handler<ChangePlaybackSettings> for PlaybackTracker {
     }
 }
 
-/// A request in flight is dropped; what the writer has been given it commits, whole.
+/// A request in flight is dropped; what the writer has received is committed as a whole.
 impl Handler<Dismiss> for PlaybackTracker {
     type Result = ();
 

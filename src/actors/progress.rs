@@ -1,5 +1,5 @@
-//! What the actors let others see of themselves while they work. Published through watch channels, so that a slow
-//! onlooker delays nobody.
+//! What the actors publish about themselves while they work, through watch channels, so that a slow onlooker delays
+//! nobody.
 
 use crate::model::{Family, ItemCounts, Line, Pause, PerEntity, Phase, Stage, SyncKey};
 use chrono::{DateTime, Utc};
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 /// How many restarts are remembered.
 pub const RESTARTS_MAX: usize = 50;
 
-/// All that is run, or was.
+/// Everything that runs, or has run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Progress {
     pub entities: BTreeMap<SyncKey, EntityProgress>,
@@ -45,11 +45,11 @@ pub struct EntityProgress {
     pub total: Option<u32>,
     /// Playlists read, and to read, while their items are.
     pub playlists: Option<(u32, u32)>,
-    /// What this run has done so far.
+    /// What this run has changed so far.
     pub counts: ItemCounts,
     pub num_requests: u32,
     pub num_batches: u32,
-    /// The run took up what an earlier one had begun, from this slot on.
+    /// The run resumed what an earlier one had begun, from this slot on.
     pub resumed_from: Option<u32>,
 }
 

@@ -1,5 +1,5 @@
-//! Publishes the feed to a stream of NATS ([`crate::engine::relaying`] says what next). It shares nothing with the sync but
-//! the database: a server that is slow or away delays nothing.
+//! Publishes the feed to a NATS stream, as [`crate::engine::relaying`] decides. It shares nothing with the sync but the
+//! database: a server that is slow or away delays nothing.
 
 use super::{
     driven::{Dismiss, Driven, Follower},
@@ -30,13 +30,13 @@ const ENTRIES_AT_ONCE: usize = 100;
 pub struct RelaySetup {
     /// The servers of one NATS system: any of them will do.
     pub servers: Vec<Url>,
-    /// How long a stream that is made here keeps messages.
+    /// How long a stream created here keeps messages.
     pub keeps_for: Duration,
     /// This node.
     pub node: Uuid,
-    /// Notes how far the stream has come.
+    /// The database that the position of the stream is noted in.
     pub store: Store,
-    /// Reads the feed, beside the sync.
+    /// The connections that read the feed, beside the sync.
     pub readers: Store,
     pub metrics: Metrics,
 }
@@ -44,13 +44,13 @@ pub struct RelaySetup {
 pub struct Relay {
     setup: RelaySetup,
     machine: Relaying<FeedEvent>,
-    /// Begun anew after each failure.
+    /// Recreated after each failure.
     connection: Option<Rc<Connection>>,
     /// The one thing under way.
     task: Option<SpawnHandle>,
-    /// That nothing can be published was told.
+    /// Whether it was reported that nothing can be published.
     is_told: bool,
-    /// Whether this node is the one that publishes, as was told.
+    /// Whether this node is the publisher, as last reported.
     is_ours: bool,
 }
 
@@ -168,14 +168,14 @@ impl Relay {
                 self.machine.handle_entries(entries, FeedEvent::id);
             }
             Ok(Feed::Forgotten { kept_after }) => {
-                // A stream that is new begins with what is kept.
+                // A new stream begins with what is kept.
                 if after > 0 {
-                    warn!(after, kept_after, "what the stream has not got is no longer kept, and passed over");
+                    warn!(after, kept_after, "entries that the stream lacks are no longer kept, and are skipped");
                 }
                 self.machine.handle_forgotten(kept_after);
             }
             Ok(Feed::Ahead { last }) => {
-                warn!(after, last, "the database is older than the stream; going on from what it knows");
+                warn!(after, last, "the database is older than the stream; continuing from what it knows");
                 self.machine.handle_ahead(last);
             }
             Err(error) => self.handle_trouble(&error),
@@ -187,7 +187,7 @@ impl Relay {
             self.is_ours = false;
             info!("another node publishes the feed now");
         } else if std::mem::take(&mut self.is_told) {
-            info!("the stream takes the feed again");
+            info!("the stream accepts the feed again");
         }
         self.machine.handle_noted(is_ours);
     }
@@ -208,7 +208,7 @@ impl Relay {
     }
 
     fn handle_trouble(&mut self, error: &StoreError) {
-        debug!(%error, "the feed cannot be read, or how far the stream has come not noted; trying again");
+        debug!(%error, "the feed cannot be read, or the position of the stream not saved; trying again");
         self.machine.handle_trouble();
     }
 }
@@ -236,7 +236,7 @@ impl Supervised for Relay {
     }
 }
 
-/// What is on its way is found in the stream by the next one, or sent again.
+/// The next one finds in the stream what is on its way, or sends it again.
 impl Handler<Dismiss> for Relay {
     type Result = ();
 

@@ -5,7 +5,7 @@ use crate::{engine::syncing::SyncError, store::StoreError};
 use actix::MailboxError;
 use std::time::Duration;
 
-/// What came of a message to the writer.
+/// The result of a message to the writer.
 pub fn tried<T>(sent: Result<Result<T, WriteError>, MailboxError>) -> Result<T, SyncError> {
     match sent {
         Ok(Ok(done)) => Ok(done),
@@ -20,7 +20,7 @@ pub fn tried<T>(sent: Result<Result<T, WriteError>, MailboxError>) -> Result<T, 
 /// How long a look at the database may take. One that takes longer has met a database that hangs.
 const LOOK_WITHIN: Duration = Duration::from_secs(60);
 
-/// What a look at the database found.
+/// The result of a look at the database.
 pub async fn looked<T>(look: impl Future<Output = Result<T, StoreError>>) -> Result<T, SyncError> {
     match tokio::time::timeout(LOOK_WITHIN, look).await {
         Ok(found) => found.map_err(reading),

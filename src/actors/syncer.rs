@@ -1,4 +1,4 @@
-//! Carries messages between [`Syncing`] and the world: asks the gate and the API, the writer and the store, and tells the
+//! Carries messages between [`Syncing`] and the world: to the gate and the API, the writer and the store, and to the
 //! supervisor.
 
 use super::{
@@ -29,7 +29,7 @@ use std::{cell::Cell, rc::Rc, sync::Arc, time::Instant};
 use tracing::{Instrument, debug, info, warn};
 use uuid::Uuid;
 
-/// The run went on.
+/// The run made progress.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Observed {
@@ -60,7 +60,7 @@ pub struct SyncerSetup {
     pub fetcher: Fetcher,
     pub batches: BatchSizes,
     pub guard: RemovalGuard,
-    /// Whose items are read.
+    /// The playlists whose items are read.
     pub playlists: Arc<PlaylistChoice>,
     pub observer: Recipient<Observed>,
     pub supervisor: Recipient<RunEnded>,
@@ -81,7 +81,7 @@ pub struct Syncer {
     tasks: Vec<SpawnHandle>,
 }
 
-/// What is counted of a run under way.
+/// The counts of a run under way.
 struct Run {
     run_id: Uuid,
     num_requests: Rc<Cell<u32>>,
@@ -98,7 +98,7 @@ impl Syncer {
         Syncer { setup, machine, run: None, tasks: Vec::new() }
     }
 
-    /// Carries out all that is to be done.
+    /// Carries out everything that is due.
     fn drive(&mut self, ctx: &mut Context<Self>) {
         while let Some(step) = self.machine.poll() {
             self.carry_out(step, ctx);
@@ -183,7 +183,7 @@ impl Syncer {
     fn spawn(&mut self, ctx: &mut Context<Self>, work: impl Future<Output = Answer> + 'static) {
         let life = self.machine.life();
         let task = ctx.spawn(work.into_actor(self).map(move |answer, syncer, ctx| syncer.handle(life, answer, ctx)));
-        // Finished ones need no cancelling; what is in flight is never more than a few.
+        // Finished ones need no cancelling; there are never more than a few in flight.
         if self.tasks.len() > 64 {
             self.tasks.drain(..32);
         }
@@ -204,12 +204,12 @@ impl Syncer {
                 report.as_ref().ok().map(|report| report.counts)
             }
             Answer::Noted(Err(error)) if !matches!(error, SyncError::Overtaken(_)) => {
-                warn!(entity = %self.setup.entity, %error, "how the run ended could not be noted");
+                warn!(entity = %self.setup.entity, %error, "the result of the run could not be saved");
                 None
             }
             _ => None,
         };
-        // What an earlier pass of this run has counted is not counted twice.
+        // What an earlier pass of this run has counted is not counted again.
         let is_again = self.machine.run().is_some_and(EntityRun::is_reading_again);
         self.machine.handle(life, answer, now());
         if let Some(mut counts) = committed {
@@ -243,7 +243,7 @@ impl Syncer {
         self.observe(None);
     }
 
-    /// What the engine drafted, made whole.
+    /// Completes what the engine drafted.
     fn commit_of(&mut self, fence: Fence, draft: Draft) -> Option<Box<Commit>> {
         let run = self.run.as_mut()?;
         let instant = clock::instant();
@@ -313,7 +313,7 @@ impl Supervised for Syncer {
     }
 }
 
-/// Begin a run, or begin again from the database.
+/// Begin a run, or start again from the database.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct StartRun(pub Purpose);
@@ -337,7 +337,7 @@ impl Handler<Dismiss> for Syncer {
     }
 }
 
-/// Commit what is whole and end the run.
+/// Commit whatever is whole and end the run.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct StopRun;

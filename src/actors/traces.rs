@@ -1,10 +1,10 @@
 //! The spans that a trace is made of: a run, its batches, their requests and commits; a poll of the listening history.
 //!
-//! They have a target of their own, so that the log does not repeat them in every line, and tell by ids only: no URL, no
-//! name, nothing of a body. Where nobody traces (`telemetry`), they cost a comparison each.
+//! They have a target of their own, so that the log does not repeat them in every line, and contain ids only: no URL,
+//! no name, nothing of a body. Without tracing (`telemetry`), they cost a comparison each.
 //!
-//! A request belongs to the batch that is next to be committed. Pages that are fetched ahead of a commit may so stand
-//! under the batch before theirs.
+//! A request belongs to the batch that is committed next, so pages fetched ahead of a commit may appear under the batch
+//! before theirs.
 
 use crate::{
     engine::{run::RunEnd, syncing::SyncError},
@@ -41,7 +41,7 @@ impl RunTrace {
 
     pub fn committing(&mut self, commit: &Commit) -> BatchTrace {
         let batch = self.batch.take().unwrap_or_else(|| batch(&self.run));
-        // OpenTelemetry knows no other numbers.
+        // OpenTelemetry has no other integers.
         batch.record("offset_from", i64::from(commit.offset_from));
         batch.record("offset_to", i64::from(commit.offset_to));
         batch.record("requests", i64::from(commit.num_requests));
@@ -92,7 +92,7 @@ fn batch(run: &Span) -> Span {
     )
 }
 
-/// One request to the Web API, within whatever asks.
+/// One request to the Web API, within the span that sends it.
 pub fn request(family: Family) -> Span {
     trace_span!(
         target: "segno::trace", "request",

@@ -8,7 +8,7 @@ use crate::{
 };
 use std::io::{self, IsTerminal, Write};
 
-/// The account that a person means: by its id, else by its name where only one has it.
+/// The account that a person means: by its id, or by its name if only one has it.
 pub(super) fn find<'a>(sign_ins: &'a [SignIn], wanted: &str) -> Result<&'a SignIn, CommandError> {
     let by_id = |sign_in: &&SignIn| {
         let Account { spotify_id, spotify_account_id, .. } = &sign_in.account;
@@ -38,7 +38,7 @@ pub(super) fn find<'a>(sign_ins: &'a [SignIn], wanted: &str) -> Result<&'a SignI
     }
 }
 
-/// The one that is named, or the only one.
+/// The named account, or the only one.
 pub(super) async fn only(store: &Store, wanted: Option<&str>, command: &str) -> Result<Account, CommandError> {
     let sign_ins = store.sign_ins().await?;
     match (wanted, &sign_ins[..]) {
@@ -91,7 +91,7 @@ pub(super) async fn logout(args: LogoutArgs, config: &Config) -> Result<Exit, Co
     Ok(Exit::Done)
 }
 
-/// An account that is removed signs in again at once if the environment still holds a token.
+/// A removed account signs in again at once if the environment still holds a token.
 fn warn_of_imported_token(config: &Config) {
     if config.spotify.refresh_token.is_some() {
         say("SEGNO_SPOTIFY_REFRESH_TOKEN is set: the next sync signs in with it again");
@@ -118,7 +118,7 @@ pub(super) async fn purge(args: PurgeArgs, config: &Config) -> Result<Exit, Comm
     Ok(Exit::Done)
 }
 
-/// Asks on the terminal. Where there is none, nobody can have meant it.
+/// Asks on the terminal. Without one, nobody can have agreed.
 fn agreed(account: &Account) -> Result<bool, CommandError> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(CommandError::new(
@@ -130,7 +130,7 @@ fn agreed(account: &Account) -> Result<bool, CommandError> {
     asked(&format!("Remove everything that came from Spotify for {who}? It cannot be undone. Type \"yes\": "))
 }
 
-/// What was imported did not come from the API, and the person may have no other copy.
+/// Imported data did not come from the API, and the person may have no other copy.
 fn agreed_to_lose(num_streams: u64) -> Result<bool, CommandError> {
     let streams = counted(num_streams, "stream");
     asked(&format!(

@@ -1,4 +1,4 @@
-//! `changes`: what came and went, from the database alone.
+//! `changes`: what was added and removed, from the database alone.
 
 use super::{CommandError, Exit, accounts, database::open_existing, print, print_json};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// Lines are written in runs of about this many bytes: a line at a time would take longer than reading them.
+/// Lines are written in chunks of about this many bytes: writing one at a time would take longer than reading them.
 const RUN_LEN: usize = 32 * 1024;
 
 pub async fn run(args: ChangesArgs, config: &Config) -> Result<Exit, CommandError> {
@@ -46,7 +46,7 @@ pub async fn run(args: ChangesArgs, config: &Config) -> Result<Exit, CommandErro
         }
     };
     if num_shown == 0 && !args.json {
-        lines = format!("nothing came or went since {}\n", changes_report::moment(since));
+        lines = format!("nothing was added or removed since {}\n", changes_report::moment(since));
     }
     write(&lines)?;
     if has_more {

@@ -1,4 +1,4 @@
-//! Who this process is to others on the same database, and how it takes an account over.
+//! How this process identifies itself to others on the same database, and how it takes an account over.
 
 use crate::{
     cli::stderr::say,
@@ -10,7 +10,7 @@ use crate::{
 use std::{fs, time::Duration};
 use uuid::Uuid;
 
-/// Between looks at a service that may be dead.
+/// Interval between looks at a service that may be dead.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// This process, running `command`.
@@ -22,7 +22,7 @@ pub fn this_process(command: &str) -> Owner {
     Owner { id: Uuid::new_v4(), label, place: processes::place(), pid }
 }
 
-/// Takes an account over for one sync. A service that keeps it current is left to its work.
+/// Takes an account over for one sync. Fails if a service keeps it current.
 pub async fn take(store: &Store, account: AccountId, us: &Owner) -> Result<(), StoreError> {
     match unless_dead(us, async |dead| store.claim(account, us, dead, clock::now()).await).await? {
         None => Ok(()),
@@ -30,8 +30,8 @@ pub async fn take(store: &Store, account: AccountId, us: &Owner) -> Result<(), S
     }
 }
 
-/// Makes this service the only one on its database. Waits for one that seems to have died without a word; one that lives is
-/// left to its work.
+/// Makes this service the only one on its database. Waits for one that seems to have died without notice; fails if one
+/// is alive.
 pub async fn join_alone(store: &Store, us: &Node) -> Result<(), StoreError> {
     let mut waiting_for: Option<Claim> = None;
     loop {
@@ -50,7 +50,7 @@ pub async fn join_alone(store: &Store, us: &Node) -> Result<(), StoreError> {
     }
 }
 
-/// Tries what the services that live stand in the way of, and returns the one that does.
+/// Tries something that a living service prevents, and returns the service that does.
 async fn unless_dead(
     us: &Owner,
     attempt: impl AsyncFn(Option<Uuid>) -> Result<(), StoreError>,

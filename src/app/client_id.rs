@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What is said before the question.
+/// Shown before the question.
 const HOW_TO_GET_ONE: [&str; 4] = [
     "segno needs an application of your own at Spotify. That takes two minutes, once:",
     "  1. go to https://developer.spotify.com/dashboard and choose \"Create app\" (its owner needs Premium)",
@@ -19,7 +19,7 @@ const HOW_TO_GET_ONE: [&str; 4] = [
     "  3. save it, copy the client ID that its page shows, and paste it here:",
 ];
 
-/// As Spotify makes them.
+/// The length that Spotify uses.
 const CLIENT_ID_LEN: usize = 32;
 
 /// Longest line that is read.
@@ -28,7 +28,7 @@ const LINE_LEN_MAX: u64 = 1 << 10;
 /// How often a person is asked.
 const TRIES: usize = 3;
 
-/// Makes sure that the settings have one.
+/// Makes sure that the settings contain one.
 pub(super) fn ensure(config: &mut Config) -> Result<(), CommandError> {
     if config.spotify.client_id.is_some() || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(());
@@ -67,7 +67,7 @@ fn is_client_id(text: &str) -> bool {
     text.len() == CLIENT_ID_LEN && text.chars().all(|c| c.is_ascii_hexdigit())
 }
 
-/// The file that counts, or the one in the person's configuration folder.
+/// The settings file in use, or the one in the person's configuration folder.
 fn settings_file(config: &Config) -> Result<PathBuf, CommandError> {
     let of_person = || Dirs::of_user().config.map(|folder| folder.join(FILE_NAME));
     config.file.clone().or_else(of_person).ok_or_else(|| {

@@ -9,7 +9,7 @@ use crate::{
 use std::{fs::DirBuilder, io, path::Path};
 use tracing::warn;
 
-/// The database of the settings, created where it is the default one and absent.
+/// The database of the settings; the default one is created if absent.
 pub(super) async fn open_store(config: &Config, label: &str) -> Result<(Store, DatabaseUrl), CommandError> {
     if let Some(folder) = config.database_url.folder_to_create() {
         create_folder(folder).map_err(|error| {
@@ -22,7 +22,7 @@ pub(super) async fn open_store(config: &Config, label: &str) -> Result<(Store, D
     Ok((store, url))
 }
 
-/// Makes a folder, and those above it that are missing, for this person alone: tokens will lie in it.
+/// Creates a folder and its missing parents for this person alone: it will hold tokens.
 pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -42,7 +42,7 @@ pub(super) fn database_url(config: &Config) -> Result<DatabaseUrl, CommandError>
     Ok(url)
 }
 
-/// Opens a database that is there: in one that is yet to be made there is nothing to see, or to forget.
+/// Opens an existing database: a new one would have nothing to show, or to forget.
 pub(super) async fn open_existing(config: &Config, command: &str) -> Result<Store, CommandError> {
     let opened = Store::open_existing(&database_url(config)?, &this_process(command).label).await;
     opened.map_err(|error| not_there(error, config))

@@ -1,4 +1,4 @@
-//! `segno demo`: the whole thing against the sandbox, with nothing to set up.
+//! `segno demo`: the whole program against the sandbox, with nothing to set up.
 
 mod page;
 
@@ -32,13 +32,13 @@ use std::{
 };
 use url::Url;
 
-/// What the demo's database is called in the data folder.
+/// Name of the demo's database in the data folder.
 const DATABASE_FILE: &str = "demo.db";
 
 /// Longer than any pause the sandbox asks for.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
-/// The log of a demo is for whoever asks for it.
+/// A demo logs only on request.
 pub fn log_filter() -> String {
     std::env::var("SEGNO_LOG").unwrap_or_else(|_| "warn".into())
 }
@@ -96,7 +96,7 @@ pub async fn run(args: DemoArgs, display: Display) -> Result<Exit, CommandError>
     Ok(exit)
 }
 
-/// What the database held when the demo began.
+/// What the database contained when the demo began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Before {
     Nothing,
@@ -105,7 +105,7 @@ enum Before {
     Whole,
 }
 
-/// A library of another size is another library: syncing it over this one would be a great removal, and no demo.
+/// A library of another size is another library: syncing it over this one would be a mass removal, and no demo.
 async fn before(store: &Store, args: &DemoArgs, path: &Path) -> Result<Before, CommandError> {
     let entities = store.status(clock::now()).await?.accounts.into_iter().next().map(|account| account.entities);
     let entities = entities.unwrap_or_default();
@@ -166,7 +166,7 @@ async fn start_sandbox(tracks: u32, rate: u32) -> Result<Sandbox, CommandError> 
         .map_err(|error| CommandError::new(Exit::Failed, format!("the stand-in server cannot start: {error}")))
 }
 
-/// The default settings, with the sandbox for Spotify; whatever the environment says is left alone.
+/// The default settings, with the sandbox in place of Spotify; the environment is ignored.
 fn config_for(sandbox: &Sandbox, rate: u32, settings: &[(&str, &str)]) -> Result<Config, CommandError> {
     let url = |text: String| Url::parse(&text).expect("the sandbox gives valid addresses");
     let dirs = Dirs { config: None, data: Some(PathBuf::from(".")) };
@@ -211,14 +211,14 @@ fn summary(report: &SyncReport, counts: &LibraryCounts, args: &DemoArgs, path: &
     out
 }
 
-/// "12 new, 1 updated, 3 removed" of all entity types.
+/// "12 new, 1 updated, 3 removed", over all entity types.
 fn changes(report: &SyncReport) -> String {
     let sum = report.counts();
     let [new, updated, removed] = [sum.new, sum.updated, sum.removed].map(|count| grouped(count.into()));
     format!("{new} new, {updated} updated, {removed} removed")
 }
 
-/// The command that goes on with this library.
+/// The command that continues with this library.
 fn command(args: &DemoArgs) -> String {
     let mut command = "segno demo".to_owned();
     if args.tracks != DEMO_TRACKS {
@@ -234,7 +234,7 @@ fn catalogue(counts: &LibraryCounts) -> u64 {
     counts.catalogue_tracks + counts.catalogue_albums + counts.catalogue_artists
 }
 
-/// For a shell.
+/// Quoted for a shell.
 fn quoted(text: &str) -> String {
     let is_plain = text.chars().all(|char| char.is_ascii_alphanumeric() || "/._-".contains(char));
     if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }

@@ -1,5 +1,5 @@
-//! Which file the demo may write to, and remove: one that is absent or empty, or holds nothing but an earlier demo.
-//! Whatever else lies there belongs to somebody and stays as it is, byte for byte.
+//! Which file the demo may write to, and remove: one that is absent or empty, or contains nothing but an earlier demo.
+//! Any other file belongs to somebody and stays as it is, byte for byte.
 
 use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection, sql_query, sql_types};
 use std::{
@@ -11,10 +11,10 @@ use url::Url;
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
-/// What somebody wants to hear whose data lies there.
+/// What the owner of the data wants to know.
 const UNTOUCHED: &str = "it was left as it is";
 
-/// What stands at a path that the demo may use.
+/// What is at a path that the demo may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     Nothing,
@@ -22,7 +22,8 @@ pub enum Found {
     Demo,
 }
 
-/// Looks without touching. `client_id` is the application that only the demo has. Says why the file is not the demo's.
+/// Checks without touching. `client_id` is the application that only the demo has. Returns why the file is not the
+/// demo's.
 pub fn look(path: &Path, client_id: &str) -> Result<Found, String> {
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -77,7 +78,7 @@ struct Count {
     count: i64,
 }
 
-/// How many accounts the database signs in elsewhere; `None` if it is not one of ours.
+/// How many accounts in the database have signed in elsewhere; `None` if it is not one of ours.
 fn num_of_others(path: &Path, client_id: &str) -> Result<Option<i64>, Box<dyn std::error::Error>> {
     let path = std::path::absolute(path)?;
     let mut url = Url::from_file_path(&path).map_err(|()| "its path cannot be written as a URL")?;

@@ -1,5 +1,5 @@
-//! A gate of its own for a command that has one question: no request is sent without a permit, and none in a pause that
-//! another process has met.
+//! A gate for a command that makes a few requests of its own: no request is sent without a permit, and none during a
+//! pause that another process has met.
 
 use super::{
     CommandError, gate_settings,
@@ -23,7 +23,7 @@ use actix::Addr;
 use std::{rc::Rc, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
-/// The longest pause that is sat out. A person waits.
+/// The longest pause that is sat out, since a person waits.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 pub(super) struct Gatekeeper {
@@ -57,12 +57,12 @@ impl Gatekeeper {
         Ok(Gatekeeper { client: client.clone(), gate })
     }
 
-    /// Asks with these tokens.
+    /// Sends requests with these tokens.
     pub fn fetcher(&self, tokens: Tokens) -> Fetcher {
         Fetcher::new(self.client.clone(), tokens, self.gate.clone(), Some(LONGEST_WAIT))
     }
 
-    /// Notes what was sent, for those who ask next.
+    /// Notes what was sent, for the processes that follow.
     pub async fn close(self) {
         let _ = tokio::time::timeout(CLOSE_WITHIN, self.gate.send(Close)).await;
     }

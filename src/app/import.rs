@@ -1,7 +1,7 @@
 //! `import`: from the files of a data export into the database, without a request.
 //!
-//! One thread reads, this one writes, and between them lie a few thousand rows at most. When all rows are there, the
-//! streams around plays that the API told are paired with them, some thousand plays at a time.
+//! One thread reads, this one writes, and a few thousand rows at most are queued between them. When all rows are there,
+//! the streams around plays that the API reported are paired with them, some thousand plays at a time.
 
 use super::{CommandError, Exit, accounts, database::open_existing, print, print_json};
 use crate::{
@@ -27,10 +27,10 @@ const BATCHES_AHEAD: usize = 2;
 /// Plays that are paired at once.
 const PLAYS_AT_ONCE: usize = 10_000;
 
-/// Most time without a stream inside one export: people do not listen every day.
+/// Longest time without a stream within one export: people do not listen every day.
 const SILENCE: TimeDelta = TimeDelta::days(7);
 
-/// Kinds of wrong files that a message names.
+/// How many kinds of wrong files a message names.
 const WRONG_NAMED: usize = 4;
 
 pub async fn run(args: ImportArgs, config: &Config, display: &Display) -> Result<Exit, CommandError> {
@@ -68,9 +68,9 @@ async fn import(store: &Store, account: &Account, args: ImportArgs, display: &Di
         bar.read(batch.num_bytes_done, num_rows);
     }
     let files = reading.await.map_err(|error| CommandError::failed(&error))?;
-    let files = files.map_err(|Stopped| CommandError::new(Exit::Failed, "the reading ended before its time"))?;
+    let files = files.map_err(|Stopped| CommandError::new(Exit::Failed, "reading ended prematurely"))?;
 
-    bar.say("comparing with what Spotify told");
+    bar.say("comparing with what Spotify reported");
     if report.new > 0 {
         report.replaced = import.replace_account_data().await?;
     }
@@ -123,7 +123,7 @@ fn empty_report(account: &Account, dry_run: bool) -> ImportReport {
     }
 }
 
-/// Decides what the API's moment means, from all plays that are not paired yet.
+/// Decides what the API's moment means, from all unpaired plays.
 async fn vote(import: &mut StreamImport) -> Result<(Rule, Votes), CommandError> {
     let mut votes = Votes::default();
     let mut after = DateTime::UNIX_EPOCH;
@@ -145,7 +145,7 @@ async fn pair(import: &mut StreamImport, rule: &Rule, offsets: &mut Offsets) -> 
     Ok(num_pairs)
 }
 
-/// The plays after those that came last.
+/// The plays after the last ones returned.
 async fn next_plays(import: &mut StreamImport, after: &mut DateTime<Utc>) -> Result<Option<Vec<ToldAt>>, CommandError> {
     let told = import.told_after(*after, PLAYS_AT_ONCE).await?;
     let Some(last) = told.last() else { return Ok(None) };
@@ -153,8 +153,8 @@ async fn next_plays(import: &mut StreamImport, after: &mut DateTime<Utc>) -> Res
     Ok(Some(told))
 }
 
-/// What the export tells all of. Files follow each other in time; where one is missing, nothing is known. Videos are
-/// apart, and span what other files have to cover.
+/// The periods that the export covers completely. Files follow each other in time; where one is missing, nothing is
+/// known. Videos are separate, and their spans are covered by other files.
 fn spans(files: &[FileRead]) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
     let told = files.iter().filter(|file| !file.is_video && file.broken.is_none());
     let mut all: Vec<(DateTime<Utc>, DateTime<Utc>)> = told.filter_map(|file| file.span).collect();
@@ -176,13 +176,12 @@ async fn remove(store: &Store, account: &Account, which: Remove, json: bool) -> 
         (Remove::Number(number), _) if imports.iter().any(|import| import.id == number) => RemovedImports::One(number),
         (Remove::All, [_, ..]) => RemovedImports::All,
         (_, []) => {
-            let message = format!("nothing was imported for {}: there is nothing to take back", account.spotify_id);
+            let message = format!("nothing was imported for {}: there is nothing to remove", account.spotify_id);
             return Err(CommandError::new(Exit::Failed, message));
         }
         (Remove::Only | Remove::Number(_), _) => {
             let known = imports_text(&imports);
-            let message =
-                format!("import: --remove=NUMBER says which one to take back, --remove=all all of them: {known}");
+            let message = format!("import: --remove=NUMBER removes one of them, --remove=all all of them: {known}");
             return Err(CommandError::new(Exit::Usage, message));
         }
     };
@@ -199,7 +198,7 @@ fn unreadable(error: &SourceError) -> CommandError {
     CommandError::new(Exit::Usage, format!("import: {error}"))
 }
 
-/// Says what the files are instead, and where the right ones come from.
+/// Reports what the files are instead, and where to get the right ones.
 fn nothing_to_read(export: &Export) -> CommandError {
     let what = |content: &Content| match content {
         Content::Other(what) => Some(*what),

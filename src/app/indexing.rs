@@ -1,5 +1,5 @@
-//! Upkeep of the database beside the sync: builds the indexes for lists by name when they are due, completes the sums
-//! of what was heard, and deletes old notes of the service.
+//! Maintenance of the database beside the sync: builds the indexes for lists by name when they are due, completes the
+//! sums of what was heard, and deletes old notes of the service.
 
 use crate::{
     clock,
@@ -10,10 +10,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-/// How soon after the first sync lists can be sorted by name. To look takes three short queries.
+/// How soon after the first sync lists can be sorted by name. Checking takes three short queries.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// Runs until it is dropped with the service. What fails is tried again; meanwhile such lists say that they are not ready.
+/// Runs until it is dropped with the service. Failures are retried; meanwhile such lists report that they are not
+/// ready.
 pub(super) async fn keep_names_indexed(store: Store) {
     loop {
         sleep(hastened(LOOK_EVERY)).await;
@@ -26,35 +27,35 @@ pub(super) async fn keep_names_indexed(store: Store) {
     }
 }
 
-/// Between two looks at old notes.
+/// Interval between looks at old notes.
 const FORGET_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Runs until it is dropped with the service. What is the person's is never among them.
+/// Runs until it is dropped with the service. Never deletes the person's own data.
 pub(super) async fn forget_old_notes(store: Store, keep: Duration, keep_feed: Duration) {
     loop {
         // Not at once: a start has other things to do.
         sleep(hastened(LOOK_EVERY)).await;
         match store.forget_notes_before(clock::now() - keep).await {
             Ok(0) => {}
-            Ok(num_notes) => info!(num_notes, "old notes of batches and gaps are forgotten"),
-            Err(error) => warn!(%error, "old notes could not be forgotten; trying again"),
+            Ok(num_notes) => info!(num_notes, "old notes of batches and gaps were deleted"),
+            Err(error) => warn!(%error, "old notes could not be deleted; trying again"),
         }
         match store.forget_events_before(clock::now() - keep_feed).await {
             Ok(0) => {}
-            Ok(num_events) => info!(num_events, "old entries of the feed are forgotten"),
-            Err(error) => warn!(%error, "old entries of the feed could not be forgotten; trying again"),
+            Ok(num_events) => info!(num_events, "old entries of the feed were deleted"),
+            Err(error) => warn!(%error, "old entries of the feed could not be deleted; trying again"),
         }
         sleep(hastened(FORGET_EVERY)).await;
     }
 }
 
-/// Runs until it is dropped with the service. Polls and imports make sums by themselves; this makes those that an older
-/// version or a process that died has left, and calls titles what the catalogue calls them by now.
+/// Runs until it is dropped with the service. Polls and imports make their own sums; this makes those left over by an
+/// older version or a dead process, and updates the names of titles from the catalogue.
 pub(super) async fn keep_heard_summed_up(store: Store) {
     loop {
         sleep(hastened(LOOK_EVERY)).await;
         if let Err(error) = sum_up_heard(&store).await {
-            warn!(%error, "what was heard could not be summed up; trying again");
+            warn!(%error, "the sums of listening could not be updated; trying again");
         }
         sleep(hastened(FORGET_EVERY)).await;
     }

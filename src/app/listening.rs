@@ -13,10 +13,10 @@ use chrono::{DateTime, TimeDelta};
 pub async fn run(args: ListeningArgs, config: &Config) -> Result<Exit, CommandError> {
     let store = open_existing(config, "listening").await?;
     let account = accounts::only(&store, args.account.account.as_deref(), "listening").await?;
-    // What a process that died, or an older version, has left.
+    // Sums left over by a dead process or an older version.
     store.sum_up_heard(account.id).await?;
     let now = clock::now();
-    // Clocks differ, and what was heard a moment ago belongs to it.
+    // Clocks differ, and what was heard a moment ago counts.
     let until = now + TimeDelta::days(1);
     let span = Span { since: args.since.map_or(DateTime::UNIX_EPOCH, |since| since.moment(now)), until };
     let whose = &account.spotify_id;
@@ -39,7 +39,7 @@ pub async fn run(args: ListeningArgs, config: &Config) -> Result<Exit, CommandEr
     Ok(Exit::Done)
 }
 
-/// The zone of this machine, and UTC where it does not say.
+/// The zone of this machine, or UTC if it is unknown.
 fn here() -> Zone {
     iana_time_zone::get_timezone().ok().and_then(|name| Zone::of_name(&name)).unwrap_or(Zone::UTC)
 }

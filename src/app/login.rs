@@ -1,8 +1,8 @@
 //! `segno login`: a person signs in, with a browser here or anywhere.
 //!
 //! The browser is sent to Spotify's consent page and comes back to a listener on this machine, or the person pastes the
-//! address it was sent back to. Either way the answer has to be the one to this sign-in; anything else is told so and
-//! waited past. What ends it: the answer, the time being up, or the person.
+//! address it was sent back to. Either way only the answer to this very sign-in counts; anything else gets a message,
+//! and the wait continues. The sign-in ends with the answer, a timeout, or the person.
 
 use super::{
     CommandError, Exit, browser,
@@ -35,7 +35,7 @@ use tokio::{
 #[derive(Debug, Clone, Copy)]
 pub(super) struct How {
     pub has_browser: bool,
-    /// `None` takes a free one.
+    /// `None` takes a free port.
     pub port: Option<u16>,
     pub timeout: Duration,
 }
@@ -44,7 +44,7 @@ pub(super) struct How {
 #[derive(Debug)]
 pub(super) struct LoggedIn {
     pub account: Account,
-    /// As granted, separated by spaces; `None` where Spotify granted what was asked for without saying so.
+    /// As granted, separated by spaces; `None` if Spotify granted everything without listing it.
     pub scopes: Option<String>,
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn run(args: LoginArgs, config: &Config) -> Result<Exit, Comman
     Ok(Exit::Done)
 }
 
-/// Signs a person in. `fetcher` asks with given tokens, through the gate.
+/// Signs a person in. `fetcher` sends requests with given tokens, through the gate.
 pub(super) async fn log_in(
     store: &Store,
     client: &Client,
@@ -79,7 +79,7 @@ pub(super) async fn log_in(
 ) -> Result<LoggedIn, CommandError> {
     let mut loopback = listen(how)?;
     let port = loopback.as_ref().map(|loopback| loopback.port).or(how.port);
-    // Where nobody listens any port does: the address is only copied.
+    // Without a listener any port will do: the address is only copied.
     let authorization = client.begin_authorization(redirect_uri(port.unwrap_or(80)));
     invite(&authorization, loopback.as_ref().filter(|_| how.has_browser));
     let mut pasted = (!how.has_browser).then(paste::lines);
@@ -111,7 +111,7 @@ pub(super) async fn log_in(
     ended.map_err(|ended| ended.error)
 }
 
-/// Why there is no sign-in, and what the browser shows.
+/// Why the sign-in failed, and what the browser shows.
 struct Unfinished {
     error: CommandError,
     is_denied: bool,
@@ -123,13 +123,13 @@ impl From<CommandError> for Unfinished {
     }
 }
 
-/// The answer to this sign-in, and where to send the page.
+/// The answer to this sign-in, and the reply channel for the page.
 struct Answered {
     answer: Answer,
     reply: Option<oneshot::Sender<Farewell>>,
 }
 
-/// A port that was asked for must be free, unless the answer can be pasted.
+/// A requested port must be free, unless the answer can be pasted.
 fn listen(how: How) -> Result<Option<Loopback>, CommandError> {
     match Loopback::listen(how.port.unwrap_or(0)) {
         Ok(loopback) => Ok(Some(loopback)),
@@ -146,7 +146,7 @@ fn listen(how: How) -> Result<Option<Loopback>, CommandError> {
     }
 }
 
-/// Shows the consent page to the person, in a browser here where there is a way to bring it back.
+/// Shows the consent page to the person, in a browser on this machine if it can come back here.
 fn invite(authorization: &Authorization, loopback: Option<&Loopback>) {
     let url = authorization.url.as_str();
     if let Some(loopback) = loopback {
@@ -161,7 +161,7 @@ fn invite(authorization: &Authorization, loopback: Option<&Loopback>) {
     }
 }
 
-/// Waits for the answer to this sign-in, whichever way it comes.
+/// Waits for the answer to this sign-in, by either way.
 async fn wait_for_answer(
     authorization: &Authorization,
     mut arrivals: Option<&mut mpsc::Receiver<Arrival>>,
@@ -188,7 +188,7 @@ async fn wait_for_answer(
                         let _ = reply.send(Farewell::NotTheAnswer);
                     }
                 },
-                // The listener is gone. There may still be the other way.
+                // The listener is gone. The answer may still be pasted.
                 None => arrivals = None,
             },
             line = line => if let Some(answer) = read_line(authorization, line)? {
@@ -198,7 +198,7 @@ async fn wait_for_answer(
     }
 }
 
-/// `None` for a line that is not the answer, which the person has been told.
+/// `None` for a line that is not the answer; the person gets a message.
 fn read_line(authorization: &Authorization, line: Pasted) -> Result<Option<Answer>, Unfinished> {
     let line = match line {
         Pasted::Line(line) => line,

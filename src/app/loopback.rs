@@ -1,12 +1,13 @@
-//! Where the browser begins and comes back to: a listener on the loopback address for as long as a sign-in lasts, and the
-//! one page that it shows at the end.
+//! Where the browser starts and comes back to: a listener on the loopback address for the duration of a sign-in, with
+//! the one page that it shows at the end.
 //!
-//! It begins here, since everybody on this machine can read the arguments of the program that opens it: the address of
-//! the consent page contains the state of the sign-in, so only a browser of the same user is sent there.
+//! The browser starts here, since everybody on this machine can read the arguments of the program that opens it: the
+//! address of the consent page contains the state of the sign-in, so only a browser of the same user is redirected
+//! there.
 //!
 //! Anything on this machine can send requests here, and a page in the browser can make it do so. So nothing but the
-//! answer to this very sign-in has an effect: other paths, other hosts (a name that somebody points at this machine) and
-//! other answers get a page and are forgotten. Nothing that was sent is shown.
+//! answer to this very sign-in has an effect: other paths, other hosts (a DNS name pointed at this machine) and other
+//! answers get a page and are forgotten. Nothing that was sent is shown.
 
 use crate::{
     model::text::{in_html, seen},
@@ -31,13 +32,13 @@ use url::Url;
 /// Where answers go. No hyphen: Spotify was seen to refuse one in the path of a loopback address.
 pub(super) const PATH: &str = "/callback";
 
-/// Where the browser is sent on to the consent page from.
+/// The page that redirects to the consent page.
 const BEGIN: &str = "/sign-in";
 
-/// A browser opens a few; each that is beyond waits.
+/// A browser opens a few; further ones wait.
 const CONNECTIONS_MAX: usize = 32;
 
-/// Requests that wait to be looked at; a browser sends one.
+/// Requests waiting to be handled; a browser sends one.
 const ARRIVALS_MAX: usize = 16;
 
 /// Time for the last page to reach the browser.
@@ -51,7 +52,7 @@ pub(super) struct Loopback {
     handle: ServerHandle,
 }
 
-/// The browser is back, and waits for a page.
+/// The browser has come back, and waits for a page.
 pub(super) struct Arrival {
     pub query: String,
     pub reply: oneshot::Sender<Farewell>,
@@ -68,16 +69,16 @@ pub(super) enum Farewell {
     Failed {
         why: String,
     },
-    /// An answer, but to something else.
+    /// An answer, but to another sign-in.
     NotTheAnswer,
-    /// Somebody got here who was not sent.
+    /// Somebody came here without being sent.
     NotHere,
     /// The sign-in has ended already.
     Over,
 }
 
 impl Loopback {
-    /// Begins to listen; port 0 takes a free one.
+    /// Starts listening; port 0 takes a free one.
     pub fn listen(port: u16) -> io::Result<Loopback> {
         let socket = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
         let port = socket.local_addr()?.port();
@@ -98,20 +99,20 @@ impl Loopback {
         Ok(Loopback { port, arrivals, consent, handle })
     }
 
-    /// Where a browser has to go to end up at the consent page.
+    /// The address that leads a browser to the consent page.
     pub fn begin_at(&self, consent: Url) -> String {
         let _ = self.consent.set(consent);
         format!("http://{}{BEGIN}", host(self.port))
     }
 
-    /// Stops listening once what is being answered is answered.
+    /// Stops listening once answers under way are sent.
     pub async fn stop(self) {
         drop(self.arrivals);
         let _ = tokio::time::timeout(FAREWELL_MAX, self.handle.stop(true)).await;
     }
 }
 
-/// Where the browser is sent back to.
+/// The address that the browser is sent back to.
 pub(super) fn redirect_uri(port: u16) -> Url {
     Url::parse(&format!("http://{}{PATH}", host(port))).expect("a plain address")
 }
@@ -123,7 +124,7 @@ fn host(port: u16) -> String {
     }
 }
 
-/// What a request needs to know.
+/// The context of a request.
 struct Callback {
     port: u16,
     host: String,
@@ -157,8 +158,8 @@ async fn answer(request: HttpRequest, callback: Data<Callback>) -> HttpResponse 
     show(&page)
 }
 
-/// Whether the connection between these ports of the loopback address was certainly made by another user. Linux tells in a
-/// table of all connections; root may be anybody.
+/// Whether the connection between these ports of the loopback address was certainly made by another user. Linux lists
+/// all connections in a table; root may be anybody.
 fn is_of_another_user(from_port: u16, to_port: u16) -> bool {
     #[cfg(target_os = "linux")]
     if let Ok(table) = std::fs::read_to_string("/proc/net/tcp")
@@ -170,14 +171,14 @@ fn is_of_another_user(from_port: u16, to_port: u16) -> bool {
     false
 }
 
-/// Who made a connection, from lines such as `3: 0100007F:A3F2 0100007F:1F90 01 0:0 0:0 0 1000 0 48151`.
+/// The user who made a connection, from lines such as `3: 0100007F:A3F2 0100007F:1F90 01 0:0 0:0 0 1000 0 48151`.
 #[cfg(target_os = "linux")]
 fn uid_of_connection(table: &str, from_port: u16, to_port: u16) -> Option<u32> {
     table.lines().find_map(|line| {
         let mut fields = line.split_whitespace().skip(1);
         let mut port = || u16::from_str_radix(fields.next()?.rsplit_once(':')?.1, 16).ok();
         let is_it = (port()?, port()?) == (from_port, to_port);
-        // State, queues, timer and retransmissions stand between.
+        // State, queues, timer and retransmissions come in between.
         fields.nth(4).filter(|_| is_it)?.parse().ok()
     })
 }
@@ -226,10 +227,10 @@ impl Farewell {
             Farewell::Failed { why } => ("Not signed in".to_owned(), format!("{why}.")),
             Farewell::NotTheAnswer => (
                 "Not this sign-in".to_owned(),
-                "This is not the answer that segno waits for. Use the address that it shows now.".to_owned(),
+                "This is not the answer that segno is waiting for. Use the address that it shows now.".to_owned(),
             ),
             Farewell::NotHere => {
-                ("Nothing here".to_owned(), "segno waits for a sign-in, which is not this.".to_owned())
+                ("Nothing here".to_owned(), "segno is waiting for a sign-in, and this is not part of it.".to_owned())
             }
             Farewell::Over => ("Over".to_owned(), "This sign-in has ended already. segno says how it went.".to_owned()),
         };

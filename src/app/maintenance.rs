@@ -1,4 +1,4 @@
-//! `status` and `reset`: the database alone, no request.
+//! `status` and `reset`: from the database alone, without requests.
 
 use super::{
     CommandError, Exit, accounts,
@@ -15,7 +15,7 @@ use crate::{
 use serde::Serialize;
 use std::path::Path;
 
-/// As JSON, with where the settings are from, which is the command's own and not the service's.
+/// The JSON form, with the origin of the settings, which belongs to the command and not to the service.
 #[derive(Serialize)]
 struct Shown<'a> {
     #[serde(flatten)]

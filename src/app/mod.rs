@@ -61,12 +61,12 @@ use std::{
 use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
 
-/// A server that takes longer to accept a connection is as good as down.
+/// A server that takes longer to accept a connection counts as down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 const USER_AGENT: &str = concat!("segno/", env!("CARGO_PKG_VERSION"));
 
-/// How a command ended, as its exit code tells.
+/// How a command ended, as reflected in its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     Done,
@@ -90,7 +90,7 @@ impl Exit {
     }
 }
 
-/// Why a command could not do its work: what to say, and the exit code.
+/// Why a command failed: the message, and the exit code.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct CommandError {
@@ -166,7 +166,7 @@ pub fn run(cli: Cli) -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-/// One thread reads files, one writes: each thread that SQLite ever worked on keeps as much memory as it once took.
+/// One thread reads files, one writes: each thread that SQLite ever ran on keeps the memory it once used.
 fn runtime_of_import() -> Runtime {
     let mut builder = Builder::new_current_thread();
     builder.enable_all().max_blocking_threads(2).build().expect("a runtime, as actix makes one itself")
@@ -238,7 +238,7 @@ async fn command(cli: Cli) -> Result<Exit, CommandError> {
     }
 }
 
-/// The settings, with the log begun as they say.
+/// Loads the settings, and starts the log accordingly.
 fn logged(path: &Option<PathBuf>, format: LogFormat) -> Result<Config, CommandError> {
     let config = Config::from_process(path.as_deref())?;
     begin_log(&config, &config.log.filter, format, None)?;
@@ -256,7 +256,7 @@ fn begin_log(
     Ok(())
 }
 
-/// Which file the settings are from: it decides where tokens go.
+/// Shows which file the settings come from: it decides where tokens go.
 fn say_where_from(config: &Config) {
     if let Some(file) = config.file_shown() {
         info!("settings are from {}", file.display());
@@ -267,10 +267,10 @@ fn usage(error: telemetry::TelemetryError) -> CommandError {
     CommandError::new(Exit::Usage, with_causes(&error))
 }
 
-/// The gate's warning of a limit is a long line; what waits, and until when, stands below the bars as long as it does.
+/// The gate's warning of a limit is a long line; the bars show below them what waits, and until when.
 const FILTER_ABOVE_BARS: &str = "warn,segno::actors::gate=error";
 
-/// Where bars show what happens, the log keeps to what they do not show; a filter that was asked for stands.
+/// Where bars show progress, the log is limited to what they do not show, unless a filter was requested.
 fn foreground_filter(config: &Config, display: &Display) -> String {
     let is_default = config.log.filter == "info";
     match display {
@@ -284,12 +284,12 @@ fn print(text: &str) -> Result<(), CommandError> {
     write_out(seen_lines(text).as_bytes())
 }
 
-/// Writes a result for programs, which may come by way of a terminal all the same.
+/// Writes a result for programs, which may still go to a terminal.
 fn print_json(json: &str) -> Result<(), CommandError> {
     write_out(json_seen(json).as_bytes())
 }
 
-/// A reader that has seen enough is no reason to fail; a full disk is.
+/// A reader that closes the pipe early is no reason to fail; a full disk is.
 fn write_out(bytes: &[u8]) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -320,7 +320,7 @@ fn client(config: &Config) -> Result<Client, CommandError> {
     })?)
 }
 
-/// What the gate keeps to.
+/// The limits for the gate.
 fn gate_settings(config: &Config) -> GateSettings {
     let RateLimitConfig { requests, window, daily } = config.rate_limit;
     GateSettings { requests, window, daily }

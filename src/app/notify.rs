@@ -1,5 +1,4 @@
-//! What systemd wants to hear from a service of `Type=notify`. Elsewhere there is no socket to tell, and this does
-//! nothing.
+//! Notifications for systemd, from a service of `Type=notify`. Elsewhere there is no socket, and this does nothing.
 
 use sd_notify::NotifyState;
 use std::time::Duration;
@@ -10,7 +9,7 @@ pub enum Notice<'a> {
     Ready,
     Reloading,
     Stopping,
-    /// Still alive; to be said more often than [`watchdog`] demands.
+    /// Still alive; to be sent more often than [`watchdog`] demands.
     Alive,
     /// One line for `systemctl status`.
     Status(&'a str),
@@ -28,7 +27,7 @@ pub fn tell(notice: Notice<'_>) {
         Notice::Status(line) => sd_notify::notify(&[NotifyState::Status(line)]),
     };
     if let Err(error) = told {
-        warn!(%error, "systemd cannot be told");
+        warn!(%error, "systemd cannot be notified");
     }
 }
 

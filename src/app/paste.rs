@@ -10,7 +10,7 @@ use url::Url;
 /// Longest line that is read. An answer has some 500 characters.
 const LINE_LEN_MAX: u64 = 16 << 10;
 
-/// What came from stdin.
+/// Input from stdin.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Pasted {
     Line(String),
@@ -18,7 +18,7 @@ pub(super) enum Pasted {
     End,
 }
 
-/// Reads lines on a thread of its own: a read of stdin cannot be called off, and must not hold up the end.
+/// Reads lines on a thread of its own: a read of stdin cannot be cancelled, and must not delay the end.
 pub(super) fn lines() -> mpsc::Receiver<Pasted> {
     let (sender, lines) = mpsc::channel(1);
     thread::spawn(move || {

@@ -1,10 +1,10 @@
 //! Limits of this process: how many files it may open, and no core dump when it crashes.
 
-/// Files that a process may have open where the system does not tell.
+/// Assumed limit of open files, if the system does not report one.
 const NUM_FILES: usize = 1024;
 
 /// Raises the limit of open files to its hard limit, so that a crowd at the status page leaves files for the sync, and
-/// turns core dumps off, since they would contain tokens. Where the system refuses, its limits stay.
+/// disables core dumps, since they would contain tokens. If the system refuses, its limits stay.
 pub(super) fn settle() {
     #[cfg(unix)]
     {
@@ -13,7 +13,7 @@ pub(super) fn settle() {
         let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
         let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     }
-    // Other programs of the same user may not read the memory either; those of root may.
+    // Keeps other programs of the same user from reading the memory, except those of root.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }

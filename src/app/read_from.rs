@@ -1,11 +1,11 @@
-//! Where the settings of a service are read again when it is told to.
+//! Where a service reads its settings again when it reloads.
 
 use crate::config::{Config, ConfigError};
 use std::path::PathBuf;
 
 #[derive(Debug, Clone)]
 pub(super) enum ReadFrom {
-    /// The file that was named, or the one that is found, and the environment.
+    /// The named file, or the one that is found, and the environment.
     Process(Option<PathBuf>),
     /// They are fixed.
     Nowhere,

@@ -1,4 +1,5 @@
-//! `ready`: asks the service of these settings whether it works. For health checks, where there is no shell and no curl.
+//! `ready`: asks the service with these settings whether it works. For health checks in places without a shell and
+//! curl.
 
 use super::{CommandError, Exit, print};
 use crate::config::Config;
@@ -12,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-/// The service answers from a look that it takes once a second.
+/// The service answers from a check that it makes once a second.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Most bytes of the answer that are read.
@@ -33,7 +34,7 @@ pub(super) async fn run(config: &Config) -> Result<Exit, CommandError> {
                 let detail = answer.split("\r\n\r\n").nth(1).unwrap_or_default().trim();
                 Err(CommandError::new(Exit::Failed, format!("it does not work: {detail}")))
             }
-            _ => Err(CommandError::new(Exit::Failed, format!("{address} does not answer as segno does"))),
+            _ => Err(CommandError::new(Exit::Failed, format!("{address} does not answer like segno"))),
         },
         Ok(Err(error)) => Err(CommandError::new(Exit::Failed, format!("no service answers at {address}: {error}"))),
         Err(_) => {
@@ -43,7 +44,7 @@ pub(super) async fn run(config: &Config) -> Result<Exit, CommandError> {
     }
 }
 
-/// From this machine.
+/// As an address reachable from this machine.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -53,7 +54,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-/// By hand: a client would bring its certificates and take longer than the question.
+/// By hand: an HTTP client would load certificates and take longer than the request.
 async fn ask(address: SocketAddr) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");

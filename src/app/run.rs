@@ -1,5 +1,5 @@
-//! `segno run`: the service. Starts the actors, brings them the accounts that are signed in, and stays until it is told
-//! to stop. Who signs in or out meanwhile, in another process, is noticed in the database (`sign_ins`).
+//! `segno run`: the service. Starts the actors, brings them the accounts that are signed in, and stays until it is
+//! stopped. Sign-ins and sign-outs in other processes are noticed in the database (`sign_ins`).
 
 mod node;
 mod notices;
@@ -63,28 +63,28 @@ use tracing::{info, warn};
 /// How soon a sign-in or sign-out of another process is noticed.
 const LOOK_FOR_SIGN_INS_EVERY: Duration = Duration::from_secs(3);
 
-/// The same where it may be made at another node, whose person does not know which one it concerns.
+/// The same if it may be made at another node, since the person does not know which node it concerns.
 const SHARED_SIGN_INS_EVERY: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether the log of a SQLite file can be folded back.
+/// How often to check whether the log of a SQLite file can be folded back.
 const FOLD_EVERY: Duration = Duration::from_secs(20);
 
-/// How often a supervisor that lives says so, where the system does not ask for it.
+/// How often a living supervisor is asked to answer, if the system does not set an interval.
 const PULSE_EVERY: Duration = Duration::from_secs(20);
 
-/// How long a request of the service itself sits out a pause; a run that meets a longer one ends and comes back then.
+/// How long a request of the service itself sits out a pause; a run that meets a longer one ends and comes back later.
 const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
 
-/// Between tries to find out whose the token in the environment is, while the API is away.
+/// Interval between tries to find out whose the token in the environment is, while the API is unreachable.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
-/// How long a supervisor that lives may take to say so.
+/// How long a living supervisor may take to answer.
 const PULSE_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long the service waits for its own questions to the database.
+/// How long the service waits for its own queries to the database.
 const ATTENDED_WITHIN: Duration = Duration::from_secs(90);
 
-/// What the actors may take to end after SIGTERM; the page, the gate's note and the claims have what is left of ten
+/// How long the actors may take to end after SIGTERM; the page, the gate's note and the claims have the rest of ten
 /// seconds.
 const END_WITHIN: Duration = Duration::from_secs(6);
 
@@ -98,7 +98,7 @@ pub(super) async fn run(config: Config, read_from: ReadFrom) -> Result<Exit, Com
     let metrics = service.metrics.clone();
     let supervisor = Supervisor::start(service);
     let gate = supervisor.send(GateOf).await.map_err(|_| died())?;
-    // Also while nobody is signed in yet: it says so.
+    // Started even while nobody is signed in yet, and says so.
     let page = web::serve(&config, &url, &owner, supervisor.clone(), metrics.clone(), seen_progress.clone(), seen_gate)
         .await?;
     if page.is_some() {
@@ -153,28 +153,28 @@ struct AccountWatcher {
     owner: Owner,
     url: DatabaseUrl,
     progress: watch::Receiver<Progress>,
-    /// Holds the accounts; from when somebody has signed in.
+    /// Holds the accounts; exists once somebody has signed in.
     keeper: Option<NodeKeeper>,
     config: Config,
     read_from: ReadFrom,
     adopted: BTreeMap<AccountId, Adopted>,
-    /// Orders that the keeper may still take for open.
+    /// Orders that the keeper may still list as open.
     carried_out: BTreeSet<i64>,
     webhooks: Vec<NotifierSetup>,
-    /// It is for this node to tell the webhooks.
+    /// Whether this node notifies the webhooks.
     is_first: bool,
-    /// Why an account is not in care, as it was last told.
+    /// Why an account is not adopted, as last reported.
     told: BTreeMap<AccountId, String>,
-    /// When it was last said that a sign-in ends.
+    /// When a warning about the end of a sign-in was last given.
     warned_on: BTreeMap<AccountId, NaiveDate>,
-    /// Who is signed in could not be read, and that was told.
+    /// Whether it was reported that the sign-ins could not be read.
     is_blind: bool,
-    /// When all that is held was last seen to be in care.
+    /// When all held accounts were last seen to be adopted.
     settled_at: Option<std::time::Instant>,
     page: Option<WebServer>,
 }
 
-/// An account in care.
+/// An adopted account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Adopted {
     /// The sign-in that it was adopted under.
@@ -183,12 +183,12 @@ struct Adopted {
     tenure: u64,
 }
 
-/// What the service has to do beside its actors.
+/// The service's tasks beside its actors.
 #[derive(Debug, Clone, Copy)]
 enum Due {
     Reload,
     SignIns,
-    /// What this node holds has changed, or somebody ordered something at another.
+    /// What this node holds has changed, or an order was given at another.
     Holding,
     Folding,
 }
@@ -262,7 +262,7 @@ impl AccountWatcher {
         if let Some(keeper) = &self.keeper {
             keeper.stop();
         }
-        info!("stopping: what is whole is committed; the next start carries on from there");
+        info!("stopping: what is complete is committed; the next start carries on from there");
         notify::tell(Notice::Stopping);
         self.supervisor.do_send(Stop);
         let page = self.page.take();
@@ -275,7 +275,7 @@ impl AccountWatcher {
             tokio::select! {
                 served = tokio::time::timeout(END_WITHIN, served) => match served {
                     Ok(served) => end_of(served.map_err(|_| died())?),
-                    // Whatever hangs is not waited for: nothing half-written counts.
+                    // Nothing that hangs is waited for: nothing half-written counts.
                     Err(_) => Ok(Exit::Done),
                 },
                 () = signals.stop() => {
@@ -297,8 +297,8 @@ impl AccountWatcher {
         Ok(())
     }
 
-    /// Signs in what the settings bring, and makes sure that there is somebody to work for. A sign-in that has ended is
-    /// somebody: the service waits for the person to sign in again.
+    /// Signs in with the settings' token, and makes sure that there is an account to work for. One whose sign-in has
+    /// ended counts: the service waits for the person to sign in again.
     async fn begin(&mut self) -> Result<(), CommandError> {
         loop {
             let gate = self.supervisor.send(GateOf).await.map_err(|_| died())?;
@@ -317,7 +317,7 @@ impl AccountWatcher {
                 }
             };
             match error.exit {
-                // The next look says so, and whoever signs in is noticed.
+                // The next look reports it, and a sign-in is noticed.
                 Exit::LoginNeeded if is_known => return Ok(()),
                 Exit::LoginNeeded if self.has_no_token() && io::stdin().is_terminal() => {
                     say("nobody is signed in yet, so that comes first");
@@ -326,7 +326,7 @@ impl AccountWatcher {
                     login::log_in(&self.store, &self.client, how, fetcher).await?;
                     return Ok(());
                 }
-                // An API that is away, or a limit: what a service waits for.
+                // An unreachable API, or a limit: the service waits for those to pass.
                 Exit::Failed | Exit::Paused => warn!("{error}; trying again in {} s", TRY_AGAIN_AFTER.as_secs()),
                 Exit::LoginNeeded | Exit::Done | Exit::Usage | Exit::Interrupted => return Err(error),
             }
@@ -338,17 +338,17 @@ impl AccountWatcher {
         self.config.spotify.refresh_token.is_none()
     }
 
-    /// While nothing runs, whoever copies the database file alone gets all of it.
+    /// While nothing runs, a plain copy of the database file is complete.
     async fn fold_when_idle(&mut self) {
         let pulse = tokio::time::timeout(PULSE_WITHIN, self.supervisor.send(TakePulse)).await;
         if let Ok(Ok(Pulse { num_running: 0, .. })) = pulse
             && let Err(error) = self.store.fold_log().await
         {
-            warn!(%error, "the log of the database could not be folded back");
+            warn!(%error, "the write-ahead log of the database could not be checkpointed");
         }
     }
 
-    /// Takes up what can change while the service runs; a file that is wrong changes nothing.
+    /// Applies the settings that can change while the service runs; a file with errors changes nothing.
     async fn reload(&mut self) {
         notify::tell(Notice::Reloading);
         match self.read_from.read(&self.config) {
@@ -363,7 +363,7 @@ impl AccountWatcher {
 
     async fn take_up(&mut self, new: Config) {
         for setting in self.config.needs_restart_for(&new) {
-            warn!(setting, "changed; it counts from the next start on");
+            warn!(setting, "changed; it takes effect at the next start");
         }
         if let Err(error) = telemetry::set_filter(&new.log.filter) {
             warn!(%error, "the log stays as it is");
@@ -381,7 +381,7 @@ impl AccountWatcher {
             guard: guard(&new),
             playlists: Arc::new(new.sync.playlists.clone()),
         });
-        // What needs a restart is kept as it is, or the next reload would not tell any more.
+        // Settings that need a restart are kept as they are, or the next reload would not report them any more.
         self.config = Config {
             database_url: self.config.database_url.clone(),
             keep_notes: self.config.keep_notes,
@@ -413,14 +413,14 @@ async fn take_pulse(
     Ok(())
 }
 
-/// Ticks from one period on; ticks that a sleep of the machine swallowed are not made up for.
+/// Ticks from one period on; ticks missed while the machine slept are not made up for.
 fn every(period: Duration) -> tokio::time::Interval {
     let mut ticks = interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     ticks
 }
 
-/// What every run of the service is for.
+/// The purpose of every run of the service.
 fn routine(config: &Config) -> Purpose {
     let SyncConfig { interval, verify_every, artists_every, .. } = config.sync;
     Purpose::Routine(VerifySchedule {

@@ -38,7 +38,7 @@ pub async fn run(args: SandboxArgs) -> Result<Exit, CommandError> {
         io::ErrorKind::InvalidInput => CommandError::new(Exit::Usage, error.to_string()),
         _ => CommandError::new(Exit::Failed, format!("cannot listen on {}: {error}", args.listen)),
     })?;
-    // Made for `source <(...)` and for tests: settings, one a line.
+    // Made for `source <(...)` and for tests: settings, one per line.
     print(&format!(
         "SEGNO_SPOTIFY_API_URL={}\nSEGNO_SPOTIFY_ACCOUNTS_URL={}\nSEGNO_SPOTIFY_CLIENT_ID={}\n\
          SEGNO_SPOTIFY_REFRESH_TOKEN={}\n",

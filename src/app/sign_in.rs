@@ -1,9 +1,9 @@
-//! Which accounts can be asked for, and with which tokens.
+//! Which accounts can be synced, and with which tokens.
 //!
 //! Accounts sign in with `segno login`, and stay signed in until their six months are over, they sign out, or Spotify
 //! refuses them. A refresh token in the environment signs in once, for those without a browser: it is exchanged, the
-//! account it belongs to is noted, and from then on the stored tokens count, since Spotify may have replaced it. Another
-//! token in the environment signs in again.
+//! account it belongs to is noted, and from then on the stored tokens count, since Spotify may have replaced it.
+//! Another token in the environment signs in again.
 
 use super::{CommandError, Exit, accounts};
 use crate::{
@@ -24,14 +24,15 @@ use sha2::{Digest, Sha256};
 use std::{cell::Cell, sync::Arc, time::Duration};
 use tracing::warn;
 
-/// An account, ready to be asked for.
+/// An account that is ready for requests.
 pub struct SignedIn {
     pub account: Account,
     pub tokens: Tokens,
 }
 
-/// The accounts that can be asked for: `wanted`, by its id or name, or all. At least one; else the error says what to
-/// do. `fetcher` asks with given tokens, through the gate: a token from the environment does not say whose it is.
+/// The accounts that are ready for requests: `wanted`, by its id or name, or all. At least one; otherwise the error
+/// says what to do. `fetcher` sends requests with given tokens, through the gate: a token from the environment does not
+/// show whose it is.
 pub async fn sign_in(
     store: &Store,
     settings: &SpotifyConfig,
@@ -73,7 +74,7 @@ pub async fn sign_in(
     Ok(signed_in)
 }
 
-/// An account with its tokens, and a word of warning where these end soon. `None` if it was signed out just now.
+/// An account with its tokens, and a warning if these end soon. `None` if it was signed out just now.
 pub async fn ready(store: &Store, sign_in: &SignIn, client_id: &str) -> Result<Option<SignedIn>, StoreError> {
     if let Some(warning) = warning(sign_in, clock::now()) {
         warn!("{warning}");
@@ -89,7 +90,7 @@ pub async fn tokens_of(store: &Store, account_id: AccountId, client_id: &str) ->
     Ok(stored.map(|stored| Tokens::new(stored, Arc::new(vault), clock::now)))
 }
 
-/// Why nothing can be asked for an account, and what to do about it.
+/// Why no requests can be made for an account, and what to do about it.
 pub fn obstacle(sign_in: &SignIn, client_id: &str, now: DateTime<Utc>) -> Option<String> {
     let who = accounts::name(&sign_in.account);
     if let Some(grant) = &sign_in.grant
@@ -148,7 +149,7 @@ async fn import(
     Ok(())
 }
 
-/// Notes a new sign-in.
+/// Records a new sign-in.
 pub(super) async fn record(
     store: &Store,
     profile: &Profile,
@@ -181,7 +182,8 @@ pub(super) async fn ask_who(fetcher: Fetcher) -> Result<Profile, CommandError> {
         Err(Fault::Outage(why)) => Err(CommandError::new(
             Exit::Failed,
             format!(
-                "{why}; this was seen to pass: check the network and SEGNO_SPOTIFY_API_URL, then run again in a few minutes"
+                "{why}; this is often temporary: check the network and SEGNO_SPOTIFY_API_URL, then run \
+                 again in a few minutes"
             ),
         )),
         Err(fault @ (Fault::SignIn(_) | Fault::NotPermitted(_))) => {
@@ -191,7 +193,7 @@ pub(super) async fn ask_who(fetcher: Fetcher) -> Result<Profile, CommandError> {
     }
 }
 
-/// Tells which token from the environment an account was signed in with, without keeping it.
+/// Identifies the token from the environment that an account was signed in with, without keeping it.
 fn hash(token: &SecretString) -> String {
     let digest = Sha256::digest(token.expose_secret().as_bytes());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -210,7 +212,7 @@ struct StoreVault {
 }
 
 impl StoreVault {
-    /// Tokens of another application are none.
+    /// Tokens of another application do not count.
     async fn stored(&self) -> Result<Option<StoredTokens>, StoreError> {
         let row = self.store.load_tokens(self.account_id).await?.filter(|row| row.client_id == self.client_id);
         Ok(row.map(|TokenRow { access_token, expires_at, refresh_token, scopes, trouble, .. }| StoredTokens {
@@ -223,7 +225,7 @@ impl StoreVault {
     }
 }
 
-/// How long the tokens wait for the database. They are asked for again when it answers.
+/// How long storing tokens may wait for the database. It is tried again when the database answers.
 const KEPT_WITHIN: Duration = Duration::from_secs(60);
 
 async fn bounded<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, VaultError> {

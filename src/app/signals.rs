@@ -1,6 +1,6 @@
-//! What the outside tells this process: SIGTERM and Ctrl-C to stop, SIGHUP to read its settings again.
+//! Signals to this process: SIGTERM and Ctrl-C to stop, SIGHUP to read its settings again.
 //!
-//! Whoever is told to stop ends in good order and soon. If something hangs all the same, a thread that does nothing else ends
+//! A process that is stopped ends in an orderly way, and soon. If something hangs all the same, a separate thread ends
 //! the process: nothing half-written counts, so the next start carries on.
 
 use super::{CommandError, Exit};
@@ -23,10 +23,10 @@ use tokio::{
 /// How long after the first signal the process lives at most. Ten seconds are promised.
 const LIVES_FOR: Duration = Duration::from_millis(9_500);
 
-/// How long the last line may take. Whoever reads it may have stopped reading.
+/// How long the last line may take, since its reader may have stopped reading.
 const LAST_LINE_WITHIN: Duration = Duration::from_millis(200);
 
-/// How the process ends where it has to be ended.
+/// The exit code if the process has to be ended.
 static LAST_EXIT: AtomicU8 = AtomicU8::new(130);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,14 +38,14 @@ pub enum Told {
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// Where nothing is reloaded, SIGHUP does what it always does: the terminal is gone, and so are we.
+    /// Without reloading, SIGHUP does what it always does: the terminal is gone, and the process ends.
     hangup: Option<Signal>,
-    /// SIGHUP came while only a stop was waited for.
+    /// SIGHUP arrived while only a stop was waited for.
     has_to_reload: bool,
 }
 
 impl Signals {
-    /// From here on, signals wait to be asked for.
+    /// From here on, signals are kept until they are asked for.
     pub fn to_stop() -> Result<Signals, CommandError> {
         let listen = |kind| signal(kind).map_err(|error| CommandError::failed(&error));
         let (interrupt, terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
@@ -53,7 +53,7 @@ impl Signals {
         Ok(Signals { interrupt, terminate, hangup: None, has_to_reload: false })
     }
 
-    /// The same for a service, with SIGHUP. Being stopped is how it ends well.
+    /// The same for a service, with SIGHUP. A stop is its normal end.
     pub fn listen() -> Result<Signals, CommandError> {
         let hangup = signal(SignalKind::hangup()).map_err(|error| CommandError::failed(&error))?;
         LAST_EXIT.store(Exit::Done.code(), Ordering::Relaxed);
@@ -78,7 +78,7 @@ impl Signals {
         }
     }
 
-    /// Resolves when the process is told to stop. A reload that comes before is told later.
+    /// Resolves when the process is told to stop. A reload that arrives before is reported later.
     pub async fn stop(&mut self) {
         while self.heard().await == Told::Reload {
             self.has_to_reload = true;
@@ -86,8 +86,8 @@ impl Signals {
     }
 }
 
-/// Waits for the first signal on a thread of its own, whatever the others do, and ends the process if it is still there
-/// some time later.
+/// Waits for the first signal on a thread of its own, whatever the other threads do, and ends the process if it still
+/// exists some time later.
 fn end_in_any_case() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,5 +1,5 @@
-//! What `segno status` shows and the web API serves: what the database holds, and what follows from it under these
-//! settings.
+//! What `segno status` shows and the web API serves: the contents of the database, and what follows from them under
+//! these settings.
 
 use crate::{
     config::Config,
@@ -17,7 +17,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 
-/// From the database alone, so also beside a service that runs.
+/// From the database alone, so it works beside a running service, too.
 pub async fn status(store: &Store, config: &Config, now: DateTime<Utc>) -> Result<Status, StoreError> {
     let (counts, settings) = (PlayCounts::default(), super::gate_settings(config));
     let needs = needs(config, &config.sync.entities);
@@ -25,7 +25,7 @@ pub async fn status(store: &Store, config: &Config, now: DateTime<Utc>) -> Resul
     Ok(status)
 }
 
-/// What the settings ask for, of every account.
+/// What the settings demand for every account.
 pub fn needs(config: &Config, entities: &[EntityType]) -> Needs {
     Needs {
         polls_every: config.playback.interval,
@@ -34,7 +34,7 @@ pub fn needs(config: &Config, entities: &[EntityType]) -> Needs {
     }
 }
 
-/// The same, with the requests of the last day that it was worked out from.
+/// The same, with the requests of the last day that it is based on.
 pub async fn with_ledger(
     store: &Store,
     counts: &PlayCounts,
@@ -51,7 +51,7 @@ pub async fn with_ledger(
     }
     let mut remaining = Remaining::default();
     for account in &status.accounts {
-        // What a person has paused waits for a person, and for nothing that could be foretold.
+        // A type that a person has paused waits for that person, and cannot be forecast.
         let is_paused = |entity: &&EntityStatus| entity.is_paused_by_hand;
         account.entities.iter().filter(|entity| !is_paused(entity)).for_each(|entity| remaining.add_entity(entity));
         if !account.entities.iter().filter(is_paused).any(|entity| entity.entity_type.has_items()) {
@@ -79,7 +79,7 @@ pub async fn with_ledger(
     Ok((status, ledger))
 }
 
-/// Says of the playlists that the settings leave out that they are, and not that they wait.
+/// Marks the playlists that the settings exclude as excluded instead of waiting.
 fn leave_out(account: &mut AccountStatus, listed: &[ListedPlaylist], playlists: &PlaylistChoice) {
     let left_out: BTreeSet<&str> = listed
         .iter()

@@ -41,7 +41,7 @@ use std::{
 };
 use tokio::sync::{oneshot, watch};
 
-/// How long the gate may take to note how many requests were sent.
+/// How long the gate may take to store how many requests were sent.
 pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 pub async fn run(args: SyncArgs, config: &Config, display: Display) -> Result<Exit, CommandError> {
@@ -58,22 +58,22 @@ pub async fn run(args: SyncArgs, config: &Config, display: Display) -> Result<Ex
     Ok(exit)
 }
 
-/// One sync, as a command wants it.
+/// A sync as ordered by a command.
 pub(super) struct Job {
-    /// By its id or name, where one was asked for.
+    /// By its id or name, if one was given.
     pub account: Option<String>,
     pub store: Store,
     pub client: Client,
     pub owner: Owner,
     pub entities: Vec<EntityType>,
-    /// Nobody has named them: what the sign-in is known not to permit is left out, and told.
+    /// The entity types were not named: those that the sign-in is known not to permit are left out, with a message.
     pub are_all_meant: bool,
     pub purpose: Purpose,
     /// The longest pause to sit out.
     pub longest_wait: Duration,
-    /// A person believes the removals that were held back.
+    /// A person confirms the held removals.
     pub confirms_removals: bool,
-    /// Shown to people, so without a password.
+    /// Without a password, to be shown to people.
     pub database: String,
 }
 
@@ -82,7 +82,7 @@ pub(super) struct Finished {
     /// One for each account.
     pub reports: Vec<SyncReport>,
     pub exit: Exit,
-    /// What a person can do about what was not done.
+    /// What a person can do about the parts that were not done.
     pub advice: Vec<String>,
 }
 
@@ -96,7 +96,7 @@ struct Synced {
 }
 
 impl Job {
-    /// The job of a command of this name, on the database of the settings; no entities are all that the settings name.
+    /// The job of a command of this name, on the database of the settings; without entities, those of the settings.
     pub async fn open(
         command: &str,
         purpose: Purpose,
@@ -158,7 +158,8 @@ impl Job {
         Ok(Finished { reports: synced.into_iter().map(report).collect(), exit, advice })
     }
 
-    /// Signs in and syncs one account after the other: they share the limits, so that side by side would not be faster.
+    /// Signs in and syncs one account after the other: they share the limits, so syncing them concurrently would not be
+    /// faster.
     async fn sync(
         &self,
         service: Service,
@@ -191,7 +192,7 @@ impl Job {
         let mut all = Vec::new();
         for SignedIn { account, tokens } in signed_in {
             if self.confirms_removals {
-                // Before the claim: where a service has the account, its next run takes the answer up.
+                // Before the claim: if a service has the account, its next run takes the answer into account.
                 self.confirm_removals(&account).await?;
             }
             claim::take(&self.store, account.id, &self.owner).await?;
@@ -201,7 +202,7 @@ impl Job {
             let entities = self.permitted(account.id).await?;
             let outcome = self.sync_account(supervisor, account.id, tokens, entities, &mut signals).await?;
             let is_stopped = outcome.ends.values().any(|end| matches!(end, RunEnd::Stopped));
-            // Nobody runs any more; `status` need not wait to see whether something still comes.
+            // Nothing runs any more, so `status` need not wait to see whether more follows.
             let accounts = [account.id];
             let given_up = self.store.release(&accounts, self.owner.id, clock::now());
             let _ = tokio::time::timeout(CLOSE_WITHIN, given_up).await;
@@ -221,7 +222,7 @@ impl Job {
         Ok(all)
     }
 
-    /// Notes that the person believes what was held back, and says what that is.
+    /// Notes that the person confirms the held removals, and prints which those are.
     async fn confirm_removals(&self, account: &Account) -> Result<(), CommandError> {
         let held = self.store.held_removals(account.id).await?;
         let num_held = |entity: EntityType| held.iter().filter(|held| held.entity == entity).count();
@@ -234,12 +235,12 @@ impl Job {
         self.store.confirm_removals(account.id, &self.entities).await?;
         for (entity, num) in counts {
             let s = if num == 1 { "" } else { "s" };
-            say(&format!("{entity}: {num} removal{s} confirmed; what this run misses too is marked removed"));
+            say(&format!("{entity}: {num} removal{s} confirmed; those that this run misses too are marked removed"));
         }
         Ok(())
     }
 
-    /// What is to be read. A sign-in from before a permission was asked for goes on without what needs it.
+    /// What is to be read. A sign-in from before a permission was requested continues without the types that need it.
     async fn permitted(&self, account: AccountId) -> Result<Vec<EntityType>, CommandError> {
         let sign_ins = if self.are_all_meant { self.store.sign_ins().await? } else { Vec::new() };
         let sign_in = sign_ins.into_iter().find(|sign_in| sign_in.account.id == account);
@@ -248,7 +249,7 @@ impl Job {
         let permitted: Vec<EntityType> =
             self.entities.iter().copied().filter(|entity| lacks(entity).is_none()).collect();
         if permitted.is_empty() {
-            // Spotify will say what is wrong with it.
+            // Spotify will report what is wrong with it.
             return Ok(self.entities.clone());
         }
         for (entity, scope) in self.entities.iter().filter_map(|entity| Some((entity, lacks(entity)?))) {
@@ -272,7 +273,7 @@ impl Job {
             outcome = &mut outcome => return outcome.map_err(|_| died()),
             () = signals.stop() => {}
         }
-        say("stopping: what is whole is committed; running again carries on from there");
+        say("stopping: what is complete is committed; running again carries on from there");
         supervisor.do_send(Stop);
         tokio::select! {
             outcome = outcome => outcome.map_err(|_| died()),
@@ -292,12 +293,12 @@ fn exit_of(end: &RunEnd) -> Exit {
         RunEnd::Failed(_) => Exit::Failed,
         RunEnd::Stopped => Exit::Interrupted,
         RunEnd::Paused(_) => Exit::Paused,
-        // What is left open is told, and waits for the listing to stand still: nothing that running again at once could help.
+        // Whatever is left open is reported, and waits for the listing to settle: running again at once could not help.
         RunEnd::Complete { .. } | RunEnd::Unsteady { .. } => Exit::Done,
     }
 }
 
-/// Of several ends, the one that a person most needs to hear of.
+/// Among several ends, the one that a person most needs to know about is the heaviest.
 fn weight(exit: &Exit) -> u8 {
     match exit {
         Exit::LoginNeeded => 5,
@@ -309,7 +310,7 @@ fn weight(exit: &Exit) -> u8 {
     }
 }
 
-/// One line for each thing that a person can do about what was not done.
+/// One line for each thing that a person can do about the parts that were not done.
 fn advice(outcome: &SyncOutcome) -> Vec<String> {
     let mut steps: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (entity, end) in &outcome.ends {
@@ -322,7 +323,7 @@ fn advice(outcome: &SyncOutcome) -> Vec<String> {
 
 fn next_step(end: &RunEnd) -> Option<String> {
     match end {
-        // A stop was asked for, and has been told.
+        // A stop was requested, and has been reported.
         RunEnd::Complete { .. } | RunEnd::Unsteady { .. } | RunEnd::Stopped => None,
         RunEnd::Paused(pause) => {
             let (limit, until) = (limit_name(pause.class), time_of_day(pause.until, clock::now()));
@@ -335,7 +336,7 @@ fn next_step(end: &RunEnd) -> Option<String> {
             Some("check the network and SEGNO_SPOTIFY_API_URL, then run again: it carries on".into())
         }
         RunEnd::Failed(Fault::Outage(_)) => {
-            Some("such refusals were seen to pass: run again in a few minutes, it carries on".into())
+            Some("such refusals are often temporary: run again in a few minutes, it carries on".into())
         }
         RunEnd::Failed(_) => Some("failed; what was committed stays, and the next run carries on".into()),
     }

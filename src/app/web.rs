@@ -1,4 +1,4 @@
-//! The status page of `segno run`: its settings put to the test, its own way into the database, and the server.
+//! The status page of `segno run`: the check of its settings, its own connections to the database, and the server.
 //!
 //! All of it runs on threads of its own. The thread of the actors is busy with the sync and with nothing else.
 
@@ -44,14 +44,14 @@ pub(super) struct WebServer {
     maker: Arbiter,
 }
 
-/// What the service keeps current, as the settings are now.
+/// What the service keeps current under the present settings.
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
     pub entities: Vec<EntityType>,
     pub playlists: PlaylistChoice,
 }
 
-/// Refuses settings that would show the library to whoever comes by.
+/// Refuses settings that would show the library to anybody.
 pub(super) fn check(config: &Config) -> Result<(), CommandError> {
     let Some(listen) = config.web.listen.filter(|_| config.web.token.is_none()) else { return Ok(()) };
     let (port, sees) = (listen.port(), "sees the library and can stop the sync: set SEGNO_WEB_TOKEN to a token of 16");
@@ -76,7 +76,7 @@ pub(super) fn check(config: &Config) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Serves the page from here on; `None` where the settings want none.
+/// Starts serving the page; `None` if the settings disable it.
 pub(super) async fn serve(
     config: &Config,
     url: &DatabaseUrl,
@@ -106,7 +106,7 @@ pub(super) async fn serve(
     };
     let source = source(store.clone(), config, kept.clone());
     let status_cache = Data::new(StatusCache::new(source, about, progress.clone(), gate));
-    // The first look at a large library counts it. Nobody waits for that.
+    // The first look at a large library counts it. Nobody should have to wait for that.
     status_cache.current().await;
     let base = BasePath::new(config.web.base_path.clone());
     let path = base.as_str().to_owned();
@@ -139,7 +139,7 @@ pub(super) async fn serve(
     Ok(Some(WebServer { listening, status_cache, kept, maker }))
 }
 
-/// What the database holds, under these settings.
+/// The contents of the database, under these settings.
 fn source(store: Store, config: &Config, kept: Arc<Mutex<Kept>>) -> Source {
     let settings = gate_settings(config);
     let counts = Arc::new(PlayCounts::default());
@@ -154,7 +154,8 @@ fn source(store: Store, config: &Config, kept: Arc<Mutex<Kept>>) -> Source {
     })
 }
 
-/// Why the address cannot be had. In use may pass, with the process that uses it; the others are wrong settings.
+/// Why the address cannot be used. "In use" may pass with the process that uses it; the other reasons are wrong
+/// settings.
 fn refused(address: SocketAddr, error: &io::Error) -> CommandError {
     let (exit, what) = match error.kind() {
         io::ErrorKind::AddrInUse => (
@@ -176,13 +177,13 @@ fn refused(address: SocketAddr, error: &io::Error) -> CommandError {
 }
 
 impl WebServer {
-    /// Takes up what the service keeps current now.
+    /// Applies a change of what the service keeps current.
     pub fn take_up(&self, kept: Kept) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
         self.status_cache.make_stale();
     }
 
-    /// Ends the streams and the server; whoever reads slowly is not waited for.
+    /// Ends the streams and the server; slow readers are not waited for.
     pub async fn close(self) {
         self.listening.close().await;
         self.maker.stop();

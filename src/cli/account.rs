@@ -1,4 +1,4 @@
-//! The commands about accounts: signing in and out, and being forgotten.
+//! The commands about accounts: signing in and out, and removing data.
 
 use super::values;
 use clap::Args;
@@ -44,10 +44,10 @@ Examples:
   segno logout
   segno logout mira                by Spotify id or name, where there are several
 
-The library stays; \"segno purge\" removes it. To withdraw the permission at Spotify as well, see
+The library stays; \"segno purge\" removes it. To revoke the permission at Spotify as well, see
 spotify.com/account/apps.")]
 pub struct LogoutArgs {
-    /// Whose tokens to forget; may be left out where there is one account
+    /// Whose tokens to forget; may be left out if there is only one account
     #[arg(value_name = "ACCOUNT")]
     pub account: Option<String>,
 }
@@ -59,15 +59,15 @@ Examples:
   segno purge mira --yes --json
   segno purge mira --with-imports  what you imported, too
 
-Removes the tokens, the library, the plays that Spotify told and whatever of the catalogue nobody
-else mentions, in one transaction. What you imported from your own data export stays, unless you
+Removes the tokens, the library, the plays that Spotify reported, and the parts of the catalogue that
+nothing else refers to, in one transaction. What you imported from your own data export stays, unless you
 say otherwise. A segno that is syncing the account is stopped.")]
 pub struct PurgeArgs {
     /// Whose data to remove, by Spotify id or name
     #[arg(value_name = "ACCOUNT")]
     pub account: String,
 
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
 

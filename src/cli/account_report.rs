@@ -1,4 +1,4 @@
-//! Accounts in words: who signed in, how long that lasts, what was removed.
+//! Accounts in words: who has signed in, how long that lasts, what was removed.
 
 use super::numbers::{counted, day, grouped, time_of_day};
 use crate::{
@@ -18,7 +18,7 @@ use std::fmt::Write;
 #[derive(Debug)]
 pub struct LoginReport<'a> {
     pub account: &'a Account,
-    /// As granted, separated by spaces; `None` where Spotify granted what was asked for without saying so.
+    /// As granted, separated by spaces; `None` if Spotify granted everything without listing it.
     pub scopes: Option<&'a str>,
     pub ends_at: DateTime<Utc>,
 }

@@ -1,4 +1,4 @@
-//! The command `changes`: from when on, and of what.
+//! The command `changes`: since when, and which.
 
 use super::{AccountArg, values};
 use crate::model::EntityType;
@@ -6,20 +6,20 @@ use chrono::{DateTime, Datelike, Local, NaiveDate, NaiveTime, TimeDelta, TimeZon
 use clap::Args;
 use std::time::Duration;
 
-/// Longest time to look back. There was no Spotify before.
+/// Longest time to look back, to before Spotify existed.
 const AGO_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   segno changes                            of the last 7 days, newest first
-  segno changes --since 12h tracks         saved tracks that came or went
+  segno changes --since 12h tracks         saved tracks added or removed
   segno changes --since 2026-11-01 playlists
   segno changes --json | jq 'select(.change == \"removed\") | .name'
 
-What was saved before the first sync came when it was saved, not when it was synced.")]
+What was saved before the first sync has the time when it was saved, not when it was synced.")]
 pub struct ChangesArgs {
-    /// Entity types to show; playlists with what came and went inside them [default: all]
+    /// Entity types to show; playlists include changes to their items [default: all]
     #[arg(value_name = "ENTITY", value_parser = values::entity)]
     pub entities: Vec<EntityType>,
 
@@ -39,11 +39,11 @@ pub struct ChangesArgs {
     pub json: bool,
 }
 
-/// From when on.
+/// A point in the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
     At(DateTime<Utc>),
-    /// From the beginning of that day here.
+    /// From the beginning of that day in local time.
     Day(NaiveDate),
     Ago(Duration),
 }
@@ -64,7 +64,7 @@ impl Since {
 
 pub(super) fn since(word: &str) -> Result<Since, String> {
     let at = || DateTime::parse_from_rfc3339(word).ok().map(|at| Since::At(at.to_utc()));
-    // Databases do not know other years, or do not sort them.
+    // Databases cannot store, or misorder, years outside this range.
     let day = || word.parse().ok().filter(|day: &NaiveDate| (1..=9999).contains(&day.year())).map(Since::Day);
     let ago = || humantime::parse_duration(word).ok().filter(|ago| *ago <= AGO_MAX).map(Since::Ago);
     at().or_else(day).or_else(ago).ok_or_else(|| {

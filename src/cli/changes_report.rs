@@ -1,4 +1,4 @@
-//! What came and what went, a line each: for people, or as JSON.
+//! Additions and removals, one per line: for people, or as JSON.
 
 use crate::{
     model::text::seen,
@@ -11,7 +11,7 @@ pub fn json_line(change: Change, account: &str) -> String {
     serde_json::to_string(&ChangeEntry::new(change, account)).expect("a change has string keys only") + "\n"
 }
 
-/// `2026-11-22 18:00:00  + track     Name, Artist`; with the account where there are several.
+/// `2026-11-22 18:00:00  + track     Name, Artist`; with the account if there are several.
 pub fn text_line(change: &Change, account: Option<&str>) -> String {
     let Change { at, what, kind, id, name, artist, place, .. } = change;
     let (sign, again) = match kind {
@@ -33,7 +33,7 @@ pub fn text_line(change: &Change, account: Option<&str>) -> String {
     format!("{at}  {sign} {what:<8}  {name}{artist}{again}{place}{account}\n")
 }
 
-/// Here, to the second.
+/// In local time, to the second.
 pub fn moment(at: DateTime<Utc>) -> String {
     at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string()
 }
@@ -46,7 +46,7 @@ fn whereabouts(kind: ChangeKind, place: &InPlaylist) -> String {
     format!("  {preposition} \"{}\"", one_line(&place.playlist_name))
 }
 
-/// A name that somebody else chose must not move the cursor, or pass for a line of ours.
+/// A name chosen by somebody else must not move the cursor, or pass for a line of ours.
 fn one_line(name: &str) -> String {
     seen(name).into_owned()
 }

@@ -1,4 +1,4 @@
-//! The command `export`: of what, in which format, and where to.
+//! The command `export`: what, in which format, and where to.
 
 use super::{AccountArg, changes};
 use crate::export::{Format, ListenTime, What};
@@ -9,16 +9,16 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Examples:
   segno export tracks --format csv > tracks.csv
-  segno export --format jsonl --out library/           everything, a file each
+  segno export --format jsonl --out library/           everything, one file each
   segno export playlists --format exportify --out spotify_playlists.zip
   segno export --playlist \"Road trip\" --format m3u8 > road-trip.m3u8
   segno export listening --format listenbrainz --since 2026-01-01 --out listens.jsonl
 
 Formats: csv, jsonl and parquet hold everything; exportify, exportify-net, m3u8, jspf and xspf hold tracks and
-playlists; listenbrainz and spotify (the shape of its extended history) hold what was listened to.
-Nothing is asked of Spotify. Files are put in place whole, or not at all.")]
+playlists; listenbrainz and spotify (the format of its extended history) hold what was listened to.
+No request is sent. Files are put in place complete, or not at all.")]
 pub struct ExportArgs {
-    /// What to export [default: all that the format can hold]
+    /// What to export [default: everything that the format can hold]
     #[arg(value_name = "WHAT", value_enum)]
     pub what: Option<What>,
 
@@ -26,7 +26,7 @@ pub struct ExportArgs {
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub format: Format,
 
-    /// A file, a folder, or a file that ends with .zip; stdout where one list is asked for
+    /// A file, a folder, or a file that ends with .zip; without it a single list goes to stdout
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,
 
@@ -38,15 +38,15 @@ pub struct ExportArgs {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["what", "since"])]
     pub playlist: Option<String>,
 
-    /// Whose library, by Spotify id or name; needed where there are several
+    /// Whose library, by Spotify id or name; needed if there are several
     #[command(flatten)]
     pub account: AccountArg,
 
-    /// Make CSV safe to open in a spreadsheet: an apostrophe before what it would take for a formula
+    /// Make CSV safe to open in a spreadsheet: an apostrophe before anything that looks like a formula
     #[arg(long)]
     pub spreadsheet: bool,
 
-    /// Which moment of a listen "listenbrainz" tells
+    /// Which moment of a listen goes into "listenbrainz"
     #[arg(long, value_name = "END", value_enum, default_value_t)]
     pub time: ListenTime,
 }

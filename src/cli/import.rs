@@ -12,14 +12,14 @@ Examples:
   segno import my_spotify_data.zip          the zip as Spotify sends it
   segno import export-2023/ export-2025/    folders, files and zips; they may overlap
   segno import --dry-run my_spotify_data.zip
-                                            what it would bring
-  segno import --remove                     take the import back
+                                            what it would add
+  segno import --remove                     undo the import
   segno import --remove=3                   the third one, of several
 
 Ask Spotify for your \"Extended streaming history\" at spotify.com/account/privacy; it comes within 30
-days. \"Account data\" works as well: the last 12 months, with names only. No request is sent. The same
-again changes nothing, and what Spotify's API has told already stays one play. A dry run makes others
-who write to the database wait."
+days. \"Account data\" works as well: the last 12 months, with names only. No request is sent. Importing
+the same export again changes nothing, and a play that Spotify's API has already reported is stored
+once. A dry run makes other writers to the database wait."
 )]
 pub struct ImportArgs {
     /// Zips, folders or files of the export
@@ -30,7 +30,7 @@ pub struct ImportArgs {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Take back what an import brought: the only one, the one of this number, or "all"
+    /// Take an import back: the only one, the one with this number, or "all"
     #[arg(
         long,
         value_name = "NUMBER",

@@ -1,4 +1,4 @@
-//! What an import brought, for people and as JSON.
+//! The result of an import, for people and as JSON.
 
 use super::numbers::{counted, day, grouped};
 use crate::{
@@ -29,15 +29,15 @@ pub struct ImportReport {
     pub files: Vec<FileReport>,
     pub rows: Rows,
     pub new: u64,
-    /// They were there already, or come twice.
+    /// They existed already, or are given twice.
     pub known: u64,
-    /// Rows of the account data of a time that the extended history tells.
+    /// Rows of the account data for a time that the extended history covers.
     pub covered: u64,
-    /// Rows of the account data that rows of the extended history took the place of.
+    /// Rows of the account data that rows of the extended history replaced.
     pub replaced: u64,
-    /// Streams that are plays which the API told.
+    /// Streams that are plays reported by the API.
     pub matched: u64,
-    /// Plays that only the export tells; 0 where all of them were written as they came.
+    /// Plays that only the export contains; 0 if all of them were written at once.
     pub plays_pending: u64,
     pub gaps_closed: u64,
     pub first: Option<DateTime<Utc>>,
@@ -64,7 +64,7 @@ pub struct FileReport {
     pub broken: Option<String>,
 }
 
-/// What the API's moment was taken for, and what says so.
+/// What the API's moment was taken to mean, and the evidence.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct PlayedAt {
     pub meaning: Meaning,
@@ -72,7 +72,7 @@ pub struct PlayedAt {
     pub near_starts: u64,
 }
 
-/// How many matched plays lie so far from the end of their stream, or from its beginning where that is nearer.
+/// How many matched plays lie this far from the end of their stream, or from its beginning if that is nearer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OffsetBin {
     pub of: Meaning,
@@ -201,7 +201,7 @@ impl ImportReport {
         }
     }
 
-    /// What was not read as it should be.
+    /// Files that could not be read as they should be.
     fn write_files(&self, out: &mut String) {
         let is_odd = |file: &&FileReport| file.broken.is_some() || file.bad > 0 || file.rows == 0;
         let odd: Vec<&FileReport> = self.files.iter().filter(is_odd).collect();

@@ -28,8 +28,8 @@ Examples:
   segno listening --by weekhour --zone Asia/Kolkata
   segno listening --by show --json
 
-It reads the database alone: what the API told since segno runs, and whatever \"segno import\" brought.
-Where nothing says how long a track was played, its whole length counts.")]
+It reads only the database: what the API has reported since segno has been running, and what
+\"segno import\" added. If nothing says how long a track was played, its full length counts.")]
 pub struct ListeningArgs {
     /// What to sum up: what was heard, or when
     #[arg(long, value_name = "WHAT", default_value = "artist", hide_possible_values = false)]
@@ -39,11 +39,11 @@ pub struct ListeningArgs {
     #[arg(long, value_name = "WHEN", value_parser = since)]
     pub since: Option<Since>,
 
-    /// Time zone of days and hours, such as Europe/Amsterdam [default: listening.time_zone, else the one here]
+    /// Time zone of days and hours, such as Europe/Amsterdam [default: listening.time_zone, else the local one]
     #[arg(long, value_name = "ZONE", value_parser = zone)]
     pub zone: Option<Zone>,
 
-    /// Most lines to show of what was heard; of when, all are shown
+    /// Most lines to show of what was heard; by time, all are shown
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = values::number::<u32>(1..=1_000_000))]
     pub limit: u32,
 
@@ -70,7 +70,7 @@ pub enum By {
     WeekHour,
 }
 
-/// Either of both questions.
+/// Either of the two questions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
     What(Heard),

@@ -1,4 +1,4 @@
-//! The commands `completions` and `man`: what shells and `man` know of this program, made from the same definitions as
+//! The commands `completions` and `man`: shell completions and manual pages, made from the same definitions as
 //! `--help`.
 
 use super::Cli;
@@ -16,9 +16,9 @@ Examples:
   segno completions zsh > ~/.zfunc/_segno        where fpath has ~/.zfunc
   segno completions fish > ~/.config/fish/completions/segno.fish
 
-Packages bring them along.")]
+Packages include them.")]
 pub struct CompletionsArgs {
-    /// The shell that reads them
+    /// The shell to print them for
     #[arg(value_name = "SHELL", value_enum)]
     pub shell: Shell,
 }
@@ -29,7 +29,7 @@ Examples:
   segno man | man -l -               read it
   segno man --out man1/              segno.1, segno-sync.1 and so on
 
-Packages bring them along.")]
+Packages include them.")]
 pub struct ManArgs {
     /// A folder for the pages, one for each command
     #[arg(long, value_name = "FOLDER")]

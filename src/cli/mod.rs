@@ -28,7 +28,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, process::exit, time::Duration};
 use usage::Refused;
 
-/// Reads the command line of this process. What cannot be understood is said in one line, and the process ends with 2.
+/// Reads the command line of this process. If it is invalid, prints one line, and the process ends with 2.
 pub fn parse() -> Cli {
     match usage::read(std::env::args_os()) {
         Ok(cli) => cli,
@@ -65,10 +65,10 @@ Examples:
   segno run             keep your library current, until stopped
   segno sync            sync it once, from where the last run stopped
   segno status          how far it is
-  segno changes         what came and went
-  segno export          hand it on to other tools
+  segno changes         what was added and removed
+  segno export          export it for other tools
   segno import my_spotify_data.zip
-                        take in your own data export
+                        import your own data export
   segno sync --help     more about a command
 
 Exit codes:
@@ -89,19 +89,19 @@ pub enum Command {
     Run(RunArgs),
     /// Sync once, to completion, then exit
     Sync(SyncArgs),
-    /// Look at everything once more, whatever the counts say, and print what differed
+    /// Read everything again, whatever the counts say, and print what differed
     Verify(VerifyArgs),
     /// Show what is done, what is running, what it waits for and until when
     Status(StatusArgs),
     /// Ask a running service whether it works, for health checks
     Ready(ReadyArgs),
-    /// Show what came into your library and its playlists, and what went
+    /// Show what was added to your library and its playlists, and what was removed
     Changes(ChangesArgs),
-    /// Hand the library or the listening history on, in formats that other tools read
+    /// Export the library or the listening history, in formats that other tools read
     Export(ExportArgs),
     /// Show what you listened to most, or when
     Listening(listening::ListeningArgs),
-    /// Take in your own data export: everything you ever listened to, once
+    /// Import your own data export: everything you ever listened to, once
     Import(ImportArgs),
     /// Forget checkpoints, so that the next run starts over; library rows stay
     Reset(ResetArgs),
@@ -109,11 +109,11 @@ pub enum Command {
     Logout(LogoutArgs),
     /// Copy the database, beside a running service: complete, checked, readable by you alone
     Backup(BackupArgs),
-    /// Remove all that came from Spotify for an account
+    /// Remove everything that came from Spotify for an account
     Purge(PurgeArgs),
     /// Run only the stand-in API server, for trying and testing
     Sandbox(SandboxArgs),
-    /// Print what completes commands and options in a shell
+    /// Print shell completions for commands and options
     Completions(CompletionsArgs),
     /// Print the manual page, or write one for each command
     Man(ManArgs),
@@ -134,13 +134,13 @@ impl From<LogFormatArg> for LogFormat {
     }
 }
 
-/// The library of the demo unless told otherwise.
+/// The default size of the demo's library.
 pub const DEMO_TRACKS: u32 = 5_000;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  segno demo                       5,000 tracks; again: an incremental run
+  segno demo                       5,000 tracks; run again: an incremental run
   segno demo --fresh --rate 60     the same, at 60 requests in any 30 s
   segno demo --page                as a service, with its page open, until Ctrl-C")]
 pub struct DemoArgs {
@@ -152,11 +152,11 @@ pub struct DemoArgs {
     #[arg(long)]
     pub fresh: bool,
 
-    /// Stay as a service with its page open: a library that changes, plays, and a limit that is met now and then
+    /// Stay as a service with its page open: a library that changes, plays, and a limit that is hit now and then
     #[arg(long)]
     pub page: bool,
 
-    /// Saved tracks of the made-up library; changing it takes --fresh
+    /// Saved tracks of the made-up library; changing this needs --fresh
     #[arg(long, value_name = "N", default_value_t = DEMO_TRACKS, value_parser = values::number::<u32>(0..=1_000_000))]
     pub tracks: u32,
 
@@ -179,10 +179,10 @@ pub struct RunArgs {}
 Examples:
   segno sync                       everything
   segno sync tracks playlists      only these
-  segno sync --max-wait 1h         sit out pauses of up to an hour
-  segno sync --confirm-removals    believe the removals that were held back
+  segno sync --max-wait 1h         wait out pauses of up to an hour
+  segno sync --confirm-removals    confirm the removals that were held back
 
-Press Ctrl-C at any time: what is whole is committed, the next run carries on.")]
+Press Ctrl-C at any time: what is complete is committed, and the next run carries on.")]
 pub struct SyncArgs {
     /// Entity types to sync [default: the setting sync.entities]
     #[arg(value_name = "ENTITY", value_parser = values::entity)]
@@ -192,7 +192,7 @@ pub struct SyncArgs {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = values::duration(Duration::ZERO..=values::LONGEST_WAIT_MAX))]
     pub max_wait: Duration,
 
-    /// Believe the removals that were held back so far, if this run misses the same items
+    /// Confirm the removals that were held back so far, if this run misses the same items
     #[arg(long)]
     pub confirm_removals: bool,
 
@@ -210,9 +210,9 @@ Examples:
   segno verify                     everything
   segno verify tracks              only these
 
-Reads every listing as a whole, and the items of every playlist, mends what differs, and prints
-what that was. It costs as many requests as a first sync. `segno run` does the same for what is saved
-by itself, a few pages a run. Press Ctrl-C at any time: running it again carries on.")]
+Reads every listing and the items of every playlist again, corrects what differs, and prints it. It
+costs as many requests as a first sync. `segno run` does the same on its own for what is saved, a few
+pages per run. Press Ctrl-C at any time: running it again carries on.")]
 pub struct VerifyArgs {
     /// Entity types to verify [default: the setting sync.entities]
     #[arg(value_name = "ENTITY", value_parser = values::entity)]
@@ -249,13 +249,13 @@ pub struct StatusArgs {
 Examples:
   segno ready && echo it works
 
-Asks the page of the service that web.listen names. 0: it works; 1: it does not, or does not answer.")]
+Asks the page of the service at web.listen. 0: it works; 1: it does not, or does not answer.")]
 pub struct ReadyArgs {}
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  segno backup ~/segno-backup.db   beside a running service; replaces an earlier backup there
+  segno backup ~/segno-backup.db   works beside a running service; replaces an earlier backup
 
 PostgreSQL has pg_dump for this.")]
 pub struct BackupArgs {
@@ -292,7 +292,7 @@ Examples:
   segno sandbox --tracks 20000 --latency 50ms
   segno sandbox --rate 10 --quota tracks=40   both of the API's limits
 
-It can misbehave as the real one does: POST rules to /_sandbox/rules of its address, for example
+It can misbehave like the real API: POST rules to /_sandbox/rules of its address, for example
   [{\"family\":\"tracks\",\"times\":2,\"do\":{\"kind\":\"refuse\",\"like\":\"premium\"}},
    {\"family\":\"playlist_items\",\"do\":{\"kind\":\"cap\",\"rows\":20}}]
 Kinds: refuse, status, rate_limited, quota, hang, cut, truncate, delay, edit, cap, hide, stale,
@@ -338,7 +338,7 @@ pub struct SandboxArgs {
     #[arg(long)]
     pub no_odd_rows: bool,
 
-    /// What the library is made from; the same seed gives the same library
+    /// Seed of the library; the same seed gives the same library
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 
@@ -366,7 +366,7 @@ pub struct SandboxArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = values::number::<usize>(1..=1_000))]
     pub users: usize,
 
-    /// Life of an access token
+    /// Lifetime of an access token
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = values::some_time())]
     pub token_ttl: Duration,
 }

@@ -22,7 +22,7 @@ pub fn counted(number: u64, what: &str) -> String {
     format!("{} {what}{plural}", grouped(number))
 }
 
-/// Coarser the longer it is: `0.4 s`, `8 s`, `12 s`, `3 min 20 s`, `13 h 51 min`.
+/// Coarser with length: `0.4 s`, `8 s`, `12 s`, `3 min 20 s`, `13 h 51 min`.
 pub fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
@@ -48,7 +48,7 @@ pub fn per_second(rate: f64) -> String {
     if rate < 9.95 { format!("{rate:.1}/s") } else { format!("{}/s", grouped(rate.round() as u64)) }
 }
 
-/// The time of day here; with its date where it is another day than at `now`.
+/// The local time of day; with its date if that differs from the day of `now`.
 pub fn time_of_day(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let (at, now) = (at.with_timezone(&Local), now.with_timezone(&Local));
     if at.date_naive() == now.date_naive() {
@@ -58,12 +58,12 @@ pub fn time_of_day(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     }
 }
 
-/// The day here.
+/// The local day.
 pub fn day(at: DateTime<Utc>) -> String {
     at.with_timezone(&Local).format("%Y-%m-%d").to_string()
 }
 
-/// A time of day that is only about right.
+/// An approximate time of day.
 pub fn minute_of_day(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let text = time_of_day(at, now);
     text[..text.len() - ":00".len()].to_owned()

@@ -1,4 +1,4 @@
-//! Results, as they go to stdout.
+//! Results, as printed to stdout.
 
 use super::{
     account_report,
@@ -20,7 +20,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::{fmt::Write, time::Duration};
 
-/// One sync, over.
+/// A finished sync.
 #[derive(Debug)]
 pub struct SyncReport {
     /// Its Spotify id.
@@ -62,7 +62,7 @@ pub fn sync_json(reports: &[SyncReport]) -> String {
     reports_json(reports, entity_json)
 }
 
-/// One object, or an array of them where several accounts were synced.
+/// One object, or an array of them if several accounts were synced.
 pub(super) fn reports_json<'a, E: Serialize>(
     reports: &'a [SyncReport],
     entity: impl Fn(EntityType, &'a EntityProgress) -> E,
@@ -120,7 +120,7 @@ impl SyncReport {
         format!("{requests} in {}; database {}", span(self.duration), self.database)
     }
 
-    /// What the numbers do not say, a line each.
+    /// What the numbers do not show, a line each.
     pub fn remarks(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (SyncKey { entity, .. }, seen) in &self.progress.entities {
@@ -131,7 +131,7 @@ impl SyncReport {
         lines
     }
 
-    /// Of all entity types together.
+    /// Sums over all entity types.
     pub fn counts(&self) -> ItemCounts {
         let mut sum = ItemCounts::default();
         self.progress.entities.values().for_each(|seen| sum += seen.counts);
@@ -207,7 +207,7 @@ pub fn status_text(status: &Status, now: DateTime<Utc>) -> String {
             let _ = writeln!(out, "  {line}");
         }
     }
-    // One that keeps everything current is named with its accounts.
+    // A node that keeps everything current is named with its accounts.
     for node in status.nodes.iter().filter(|node| status.nodes.len() > 1 || !node.lives) {
         let _ = writeln!(out, "{}", node_line(node, now));
     }
@@ -228,14 +228,14 @@ pub fn status_text(status: &Status, now: DateTime<Utc>) -> String {
     out
 }
 
-/// Nothing where playback was never tracked.
+/// Nothing if playback was never tracked.
 fn playback_lines(playback: &PlaybackStatus, now: DateTime<Utc>) -> Vec<String> {
     let PlaybackStatus { plays, last_polled_at, next_poll_at, open_gaps, last_gap, error, .. } = playback;
     if *plays == 0 && last_polled_at.is_none() && error.is_none() {
         return Vec::new();
     }
     let mut line = format!("{:<10} {}", "plays", grouped(*plays));
-    let moments = [("last", playback.last_played_at), ("as of", *last_polled_at), ("next look", *next_poll_at)];
+    let moments = [("last", playback.last_played_at), ("as of", *last_polled_at), ("next check", *next_poll_at)];
     for (what, at) in moments.into_iter().filter_map(|(what, at)| Some((what, at?))) {
         let _ = write!(line, ", {what} {}", time_of_day(at, now));
     }
@@ -311,7 +311,7 @@ fn forecast_line(left: &ForecastStatus, now: DateTime<Utc>) -> String {
     line
 }
 
-/// Who is told of what happens.
+/// A receiver of the feed.
 struct Follower<'a> {
     what: &'static str,
     host: &'a str,
@@ -337,12 +337,12 @@ impl<'a> From<&'a StreamStatus> for Follower<'a> {
     }
 }
 
-/// "webhook ntfy.sh: takes nothing since 07:40:00, 3 entries wait, next try 08:10:00: ntfy.sh answered with 500"
+/// "webhook ntfy.sh: has accepted nothing since 07:40:00, 3 entries wait, next try 08:10:00: ntfy.sh answered with 500"
 fn follower_line(follower: &Follower<'_>, now: DateTime<Utc>) -> Option<String> {
     let Follower { what, host, failing_since, next_try_at, error, waiting } = follower;
     let since = time_of_day((*failing_since)?, now);
     let wait = if *waiting == 1 { "entry waits" } else { "entries wait" };
-    let mut line = format!("{what} {host}: takes nothing since {since}, {} {wait}", grouped(*waiting));
+    let mut line = format!("{what} {host}: has accepted nothing since {since}, {} {wait}", grouped(*waiting));
     if let Some(at) = next_try_at {
         let _ = write!(line, ", next try {}", time_of_day(*at, now));
     }
@@ -383,7 +383,7 @@ fn entity_line(entity: &EntityStatus, now: DateTime<Utc>) -> String {
     }
     if !entity.waiting_playlists.is_empty() {
         let num = entity.waiting_playlists.len();
-        let _ = write!(line, ", {} to be asked for again", counted(num as u64, "playlist"));
+        let _ = write!(line, ", {} to be retried", counted(num as u64, "playlist"));
         match entity.waiting_playlists.iter().map(|waiting| waiting.next_try_at).min().flatten() {
             Some(at) => _ = write!(line, " from {}", time_of_day(at, now)),
             None => line.push_str(" with the next run"),
@@ -452,7 +452,8 @@ mod tests {
         let failing = WebhookStatus { failing_since: since, next_try_at: since, error, waiting: 1, ..fine };
         let clock = time_of_day(now, now);
         let expected = format!(
-            "webhook ntfy.sh: takes nothing since {clock}, 1 entry waits, next try {clock}: ntfy.sh answered with 500"
+            "webhook ntfy.sh: has accepted nothing since {clock}, 1 entry waits, next try {clock}: ntfy.sh answered \
+             with 500"
         );
         assert_eq!(follower_line(&Follower::from(&failing), now), Some(expected));
     }

@@ -1,4 +1,4 @@
-//! Lines for people, on stderr: above the bars while these are live, and as JSON where the log is JSON, so that a
+//! Lines for people, on stderr: above the bars while these are live, and as JSON if the log is JSON, so that a
 //! collector finds nothing else there.
 
 use crate::{clock, model::text::seen, telemetry::LogFormat};
@@ -10,7 +10,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// How lines are written. Like the log, it is the whole process's.
+/// How lines are written. Like the log, it is global to the process.
 static LINE_STYLE: Mutex<LineStyle> = Mutex::new(LineStyle::Plain);
 
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub fn set_style(style: LineStyle) {
     *LINE_STYLE.lock().unwrap_or_else(PoisonError::into_inner) = style;
 }
 
-/// Before any bar: as the log.
+/// Before there are bars: in the format of the log.
 pub fn write_like(format: LogFormat) {
     set_style(match format {
         LogFormat::Human => LineStyle::Plain,
@@ -39,7 +39,7 @@ pub fn say(line: &str) {
     write("INFO", line);
 }
 
-/// Why a command did not do what it was asked to.
+/// Prints why a command failed.
 pub fn complain(line: &str) {
     write("ERROR", &format!("segno: {line}"));
 }

@@ -1,6 +1,6 @@
-//! A command line that cannot be understood, in one line: the place, the value, and what is allowed instead.
+//! An invalid command line, reported in one line: the place, the value, and what is allowed instead.
 //!
-//! clap tells the same in a paragraph. Messages of settings have one line each, so these have, too.
+//! clap reports the same in a paragraph. Messages about settings have one line each, so these have, too.
 
 use super::{Cli, Command, values};
 use crate::model::EntityType;
@@ -10,7 +10,7 @@ use clap::{
 };
 use std::{collections::BTreeSet, error::Error as _, ffi::OsString};
 
-/// What came instead of a command to carry out.
+/// The result if there is no command to carry out.
 #[derive(Debug)]
 pub enum Refused {
     /// Help or the version was asked for, or nothing at all; clap shows it.
@@ -34,7 +34,7 @@ pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Cli, Refused> {
     }
 }
 
-/// What clap cannot say, or says badly.
+/// What clap does not report, or reports badly.
 fn complaint(command: &Command) -> Option<String> {
     let (name, entities) = match command {
         Command::Reset(args) if args.entities.is_empty() && !args.all => {
@@ -74,7 +74,7 @@ fn line(error: &Error, command: Option<&str>) -> String {
         None => (String::new(), "see \"segno --help\"".to_owned()),
     };
     let argument = told(ContextKind::InvalidArg);
-    // As it is typed: without the name of its value.
+    // As typed: without the name of its value.
     let name = argument.as_deref().map(|text| text.split(' ').next().unwrap_or(text).to_owned()).unwrap_or_default();
     let at = if name.starts_with('-') { format!("{place}{name}: ") } else { place.clone() };
     match (error.kind(), told(ContextKind::InvalidValue)) {
@@ -116,7 +116,7 @@ fn line(error: &Error, command: Option<&str>) -> String {
     }
 }
 
-/// Several with commas between, on one line.
+/// Several values separated by commas, on one line.
 fn shown(value: &ContextValue) -> String {
     value.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

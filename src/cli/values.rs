@@ -1,4 +1,4 @@
-//! Words of the command line into types. Each refuses with what it allows instead, to follow "is not".
+//! Parses words of the command line. Each error contains what is allowed, to follow "is not".
 
 use crate::{model::EntityType, sandbox::Dialect};
 use std::{net::SocketAddr, ops::RangeInclusive, time::Duration};
@@ -6,7 +6,7 @@ use std::{net::SocketAddr, ops::RangeInclusive, time::Duration};
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Longest pause that a person can mean to sit out; clocks cannot count on for ever.
+/// Longest pause that a person can mean to sit out; it also keeps clock arithmetic in range.
 pub const LONGEST_WAIT_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 pub fn entity(word: &str) -> Result<EntityType, String> {
@@ -35,12 +35,12 @@ pub fn duration(allowed: RangeInclusive<Duration>) -> impl Fn(&str) -> Result<Du
     }
 }
 
-/// How long an answer may be held back.
+/// How long an answer may be delayed.
 pub fn latency() -> impl Fn(&str) -> Result<Duration, String> + Clone {
     duration(Duration::ZERO..=600 * SECOND)
 }
 
-/// A window, or the life of a token.
+/// A window, or the lifetime of a token.
 pub fn some_time() -> impl Fn(&str) -> Result<Duration, String> + Clone {
     duration(Duration::from_millis(1)..=366 * DAY)
 }
@@ -53,7 +53,7 @@ pub fn dialect(word: &str) -> Result<Dialect, String> {
     word.parse().map_err(|_| "a dialect: current or legacy".into())
 }
 
-/// Which families there are is the sandbox's to know.
+/// The sandbox checks the names of the families.
 pub fn quota(word: &str) -> Result<(String, u32), String> {
     let quota = word.split_once('=').and_then(|(family, max)| Some((family.to_owned(), max.parse().ok()?)));
     quota.ok_or_else(|| "FAMILY=NUMBER, such as tracks=40".into())

@@ -1,4 +1,4 @@
-//! What a verifying pass found and mended, as it goes to stdout.
+//! What a verifying pass found and corrected, as printed to stdout.
 
 use super::{
     numbers::grouped,
@@ -54,7 +54,7 @@ pub fn text(reports: &[SyncReport]) -> String {
     out
 }
 
-/// `tracks     5,000 looked at, mended: 1 added, 2 removed`
+/// `tracks     5,000 looked at, corrected: 1 added, 2 removed`
 fn entity_line(entity: EntityType, seen: &EntityProgress) -> String {
     let ItemCounts { processed, new, updated, removed, .. } = seen.counts;
     let found = [(new, "added"), (removed, "removed"), (updated, "changed")];
@@ -67,7 +67,7 @@ fn entity_line(entity: EntityType, seen: &EntityProgress) -> String {
     let difference = match (found.is_empty(), is_complete) {
         (true, true) => "no difference".to_owned(),
         (true, false) => "no difference so far".to_owned(),
-        (false, _) => format!("mended: {}", found.join(", ")),
+        (false, _) => format!("corrected: {}", found.join(", ")),
     };
     format!("{:<10} {} looked at, {difference}", entity.as_str(), grouped(processed.into()))
 }
@@ -89,8 +89,8 @@ mod tests {
         assert_eq!(line(counts, &complete), "tracks     5,000 looked at, no difference");
         assert_eq!(line(counts, &EntityState::Stopped), "tracks     5,000 looked at, no difference so far");
         let mended = ItemCounts { new: 1, removed: 2, ..counts };
-        assert_eq!(line(mended, &complete), "tracks     5,000 looked at, mended: 1 added, 2 removed");
+        assert_eq!(line(mended, &complete), "tracks     5,000 looked at, corrected: 1 added, 2 removed");
         let changed = ItemCounts { updated: 1, ..counts };
-        assert_eq!(line(changed, &EntityState::Stopped), "tracks     5,000 looked at, mended: 1 changed");
+        assert_eq!(line(changed, &EntityState::Stopped), "tracks     5,000 looked at, corrected: 1 changed");
     }
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with the settings, in words that name the place to mend.
+//! What can be wrong with the settings, in messages that name the place to fix.
 
 use std::{fmt, io, path::PathBuf};
 
@@ -15,7 +15,7 @@ pub enum ConfigError {
         #[source]
         source: io::Error,
     },
-    /// It lies where it is looked for, and somebody else may have written it.
+    /// It was found in a default place, and somebody else may have written it.
     #[error("the configuration file {} {why}; {what_to_do}", path.display())]
     Distrusted { path: PathBuf, why: String, what_to_do: String },
     #[error("the configuration file {} is not UTF-8 text (line {line})", path.display())]
@@ -27,7 +27,7 @@ pub enum ConfigError {
     Invalid(Vec<Problem>),
 }
 
-/// One thing to mend.
+/// One thing to fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// `segno.toml:3: sync.interval` or `SEGNO_SYNC_INTERVAL`.

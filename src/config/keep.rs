@@ -6,8 +6,8 @@ use std::{
     path::Path,
 };
 
-/// Writes the application's id into the settings file, which is made if it is not there, for this person alone. The file
-/// is replaced in one step.
+/// Writes the application's id into the settings file, which is created for this person alone if it does not exist. The
+/// file is replaced in one step.
 pub fn keep_client_id(file: &Path, client_id: &str) -> io::Result<()> {
     let before = match fs::read_to_string(file) {
         Ok(text) => text,
@@ -15,7 +15,7 @@ pub fn keep_client_id(file: &Path, client_id: &str) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     let new = file.with_extension("toml.new");
-    // What a process that was killed left behind.
+    // Left behind by a process that was killed.
     let _ = fs::remove_file(&new);
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -27,7 +27,7 @@ pub fn keep_client_id(file: &Path, client_id: &str) -> io::Result<()> {
     fs::rename(&new, file)
 }
 
-/// The text with the id in the table `[spotify]`, which is begun if there is none.
+/// The text with the id in the table `[spotify]`, which is added if it is missing.
 fn with_client_id(text: &str, client_id: &str) -> String {
     let line = format!("client_id = \"{client_id}\"\n");
     let mut end = 0;

@@ -1,10 +1,9 @@
-//! The settings: a TOML file and environment variables, of which the latter win.
+//! The settings: a TOML file and environment variables, which take precedence.
 //!
 //! A [`Config`] that exists has been read in full: every value is inside its bounds, every key and every `SEGNO_`
-//! variable is known. What is wrong is told all at once, one line per problem, with the file, line and key or the
-//! variable it came from. Which settings exist, what each is called and what it defaults to stands in one table,
-//! [`settings`]. Nothing here reads the environment or asks for the user's folders unless told to by
-//! [`Config::from_process`].
+//! variable is known. All problems are reported at once, one line each, with the file, line and key or the variable.
+//! The names and defaults of all settings are in one table, [`settings`]. Nothing here reads the environment or looks
+//! up the user's folders except [`Config::from_process`].
 
 mod error;
 mod keep;
@@ -32,14 +31,14 @@ use std::{
 };
 use url::Url;
 
-/// What the database file is called in the data folder.
+/// Name of the database file in the data folder.
 const DATABASE_FILE: &str = "segno.db";
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Where they are not given. At 72 s and more per track, no play is lost in an hour.
+/// Used if they are not given. At 72 s and more per track, no play is lost in an hour.
 const PLAYBACK_MIN_INTERVAL: Duration = Duration::from_secs(5 * 60);
 const PLAYBACK_MAX_INTERVAL: Duration = HOUR;
 
@@ -59,7 +58,7 @@ pub struct Config {
     pub login: LoginConfig,
     pub sync: SyncConfig,
     pub playback: PlaybackConfig,
-    /// Where days begin and end; `None`: where the person looks from.
+    /// Where days begin and end; `None` uses the viewer's zone.
     pub time_zone: Option<Zone>,
     pub rate_limit: RateLimitConfig,
     pub web: WebConfig,
@@ -81,7 +80,7 @@ pub struct SpotifyConfig {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginConfig {
-    /// Where the browser is sent back to, on the loopback address; `None` takes a free one.
+    /// Port of the loopback address that the browser is sent back to; `None` takes a free one.
     pub port: Option<u16>,
     /// How long the person has.
     pub timeout: Duration,
@@ -100,19 +99,19 @@ pub struct SyncConfig {
     pub artists_every: Duration,
     /// The share of an entity type, in percent, that one run may mark removed.
     pub removal_guard: u32,
-    /// How much later a run has to miss the same items, where they are more than that.
+    /// How much later another run has to miss the same items, if they are more than that.
     pub removal_wait: Duration,
     /// At least one, each once, in the order given.
     pub entities: Vec<EntityType>,
-    /// Whose items are read.
+    /// The playlists whose items are read.
     pub playlists: PlaylistChoice,
 }
 
 #[derive(Debug, Clone)]
 pub struct PlaybackConfig {
-    /// How often the listening history is asked for while there is something to hear.
+    /// Interval between polls of the listening history while there is something to hear.
     pub interval: Duration,
-    /// Shortest and longest time between two polls, whatever is heard; never beyond `interval`'s other side.
+    /// Shortest and longest time between two polls, whatever is heard; on either side of `interval`.
     pub min_interval: Duration,
     pub max_interval: Duration,
 }
@@ -122,36 +121,36 @@ pub struct RateLimitConfig {
     /// A ceiling; `None` leaves the rate to what the gate learns.
     pub requests: Option<u32>,
     pub window: Duration,
-    /// Our own ceilings of a day. The reserve is smaller than that of all families together.
+    /// Our own daily ceilings. The reserve is smaller than the ceiling on all families together.
     pub daily: DailyCeilings,
 }
 
 #[derive(Debug, Clone)]
 pub struct WebConfig {
-    /// `None` serves nothing.
+    /// `None` disables the page.
     pub listen: Option<SocketAddr>,
-    /// By what names browsers know it, beside loopback names and the address itself: those of a proxy.
+    /// Names by which browsers know it, besides loopback names and the address itself: those of a proxy.
     pub hosts: Vec<String>,
-    /// Below which path of a proxy the page is: `/segno`, or empty for its root.
+    /// The path of a proxy below which the page is: `/segno`, or empty for its root.
     pub base_path: String,
     /// From the environment only.
     pub token: Option<SecretString>,
 }
 
-/// Who is told of what happens. The addresses may be secrets.
+/// Who is notified of events. The addresses may be secrets.
 #[derive(Clone)]
 pub struct NotifyConfig {
     pub webhooks: Vec<Url>,
-    /// What they are told of, as the feed calls it.
+    /// The kinds of events that they are sent, by their names in the feed.
     pub events: Vec<EventKind>,
-    /// From the environment only: what is sent is signed with it.
+    /// From the environment only: signs the notifications.
     pub secret: Option<SecretString>,
 }
 
 /// Where the feed is published. The addresses may hold secrets.
 #[derive(Clone)]
 pub struct FeedConfig {
-    /// Servers of one NATS system; none where it is published nowhere.
+    /// Servers of one NATS system; empty if it is not published.
     pub nats: Vec<Url>,
 }
 
@@ -170,7 +169,7 @@ pub struct DatabaseUrlText {
     default_folder: Option<PathBuf>,
 }
 
-/// The folders of this program in the user's home; none where there is no home.
+/// The folders of this program in the user's home; `None` if there is no home.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dirs {
     /// Where `segno.toml` is looked for.
@@ -186,7 +185,7 @@ impl Config {
     }
 
     /// Reads `cli_path`, else `segno.toml` in `cwd`, else the one in the configuration folder, else no file; and `env`
-    /// over it. A file that was asked for by name must be there; one that was not counts only if nobody else can have
+    /// over it. A file given by name must exist; one found in a default place counts only if nobody else can have
     /// written it.
     pub fn load<K, V>(
         cli_path: Option<&Path>,
@@ -215,12 +214,12 @@ impl Config {
 }
 
 impl Config {
-    /// The file that was read, by its whole name.
+    /// The file that was read, by its full path.
     pub fn file_shown(&self) -> Option<PathBuf> {
         self.file.as_ref().map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone()))
     }
 
-    /// The settings that differ in `new` and that a running service cannot take up.
+    /// The settings that differ in `new` and that a running service cannot apply.
     pub fn needs_restart_for(&self, new: &Config) -> Vec<&'static str> {
         let (old_spotify, new_spotify) = (&self.spotify, &new.spotify);
         let is_other = |old: &Option<SecretString>, new: &Option<SecretString>| {
@@ -252,7 +251,7 @@ impl Config {
     }
 }
 
-/// Reads every setting before giving up, so that all problems are told at once.
+/// Reads every setting before giving up, so that all problems are reported at once.
 fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
     let origin = given.origin(Setting::DatabaseUrl);
     let database_url = match given.optional(Setting::DatabaseUrl, values::database_url) {
@@ -333,7 +332,7 @@ fn read(given: &mut Given, dirs: &Dirs) -> Option<Config> {
     })
 }
 
-/// The shortest and the longest interval follow the normal one where they are not given.
+/// The shortest and the longest interval follow the normal one if they are not given.
 fn read_playback(given: &mut Given) -> Option<PlaybackConfig> {
     let [min_origin, max_origin] =
         [Setting::PlaybackMinInterval, Setting::PlaybackMaxInterval].map(|setting| given.origin(setting));
@@ -403,13 +402,13 @@ impl DatabaseUrlText {
         &self.text
     }
 
-    /// Where it was written, as messages name it: `segno.toml:2: database.url`.
+    /// Where it was written, in the form used by messages: `segno.toml:2: database.url`.
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// The folder of the default database, to be created where it is missing. `None` for a URL that was given: a
-    /// missing folder is then a mistake worth telling.
+    /// The folder of the default database, to be created if it is missing. `None` for a URL that was given: then a
+    /// missing folder is a mistake worth reporting.
     pub fn folder_to_create(&self) -> Option<&Path> {
         self.default_folder.as_deref()
     }

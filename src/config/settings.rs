@@ -1,10 +1,10 @@
 //! The one table of settings: variable, key in the file, default. Both ways of giving a setting are read from it, so
 //! they cannot drift apart.
 
-/// What all variables of this program begin with.
+/// Prefix of all variables of this program.
 pub const ENV_PREFIX: &str = "SEGNO_";
 
-/// What a variable is called after its key in the file. `log.filter` alone has a shorter one.
+/// The variable that corresponds to a key in the file. `log.filter` alone has a shorter one.
 pub fn env_name(key: &str) -> String {
     format!("{ENV_PREFIX}{}", key.replace('.', "_").to_uppercase())
 }
@@ -58,7 +58,7 @@ settings! {
     // None: all of them.
     SyncPlaylists: "SEGNO_SYNC_PLAYLISTS", Some("sync.playlists"), None;
     PlaybackInterval: "SEGNO_PLAYBACK_INTERVAL", Some("playback.interval"), Some("20m");
-    // None: 5m and 1h, or as `interval` where that lies beyond.
+    // None: 5m and 1h, or the same as `interval` if that lies beyond.
     PlaybackMinInterval: "SEGNO_PLAYBACK_MIN_INTERVAL", Some("playback.min_interval"), None;
     PlaybackMaxInterval: "SEGNO_PLAYBACK_MAX_INTERVAL", Some("playback.max_interval"), None;
     // None: that of the browser, or of this machine.
@@ -68,7 +68,7 @@ settings! {
     RateLimitWindow: "SEGNO_RATE_LIMIT_WINDOW", Some("rate_limit.window"), Some("30s");
     // A poll every 20 minutes, and some more.
     RateLimitReserve: "SEGNO_RATE_LIMIT_RESERVE", Some("rate_limit.reserve"), Some("100");
-    // None: only the API's own limits. Below them, a family that reaches its ceiling rests before it is locked out.
+    // None: only the API's own limits. A family that reaches its own ceiling pauses before the API locks it out.
     RateLimitDailyTracks: "SEGNO_RATE_LIMIT_DAILY_TRACKS", Some("rate_limit.daily.tracks"), None;
     RateLimitDailyAlbums: "SEGNO_RATE_LIMIT_DAILY_ALBUMS", Some("rate_limit.daily.albums"), None;
     RateLimitDailyArtists: "SEGNO_RATE_LIMIT_DAILY_ARTISTS", Some("rate_limit.daily.artists"), None;
@@ -83,18 +83,18 @@ settings! {
     LoginPort: "SEGNO_LOGIN_PORT", Some("login.port"), None;
     LoginTimeout: "SEGNO_LOGIN_TIMEOUT", Some("login.timeout"), Some("5m");
     WebListen: "SEGNO_WEB_LISTEN", Some("web.listen"), Some("127.0.0.1:8370");
-    // None: loopback names, and the address that is listened on.
+    // None: loopback names, and the address of the listener.
     WebHosts: "SEGNO_WEB_HOSTS", Some("web.hosts"), None;
     // None: the root.
     WebBasePath: "SEGNO_WEB_BASE_PATH", Some("web.base_path"), None;
     // A secret, so never in a file that people share.
     WebToken: "SEGNO_WEB_TOKEN", None, None;
-    // None: nobody is told.
+    // None: nobody is notified.
     NotifyWebhook: "SEGNO_NOTIFY_WEBHOOK", Some("notify.webhook"), None;
     NotifyEvents: "SEGNO_NOTIFY_EVENTS", Some("notify.events"), Some("changes,removals_held,sign_in_ends,sync_failing");
     // A secret, so never in a file that people share. None: nothing is signed.
     NotifySecret: "SEGNO_NOTIFY_SECRET", None, None;
-    // None: the feed is published nowhere.
+    // None: the feed is not published.
     FeedNatsUrl: "SEGNO_FEED_NATS_URL", Some("feed.nats_url"), None;
     LogFilter: "SEGNO_LOG", Some("log.filter"), Some("info");
 }
@@ -129,7 +129,7 @@ impl Setting {
         tables
     }
 
-    /// The keys of one table of the file, in order, with the tables inside it. `table` may be one of those:
+    /// The keys of one table of the file, in order, including the tables inside it. `table` may be one of those:
     /// `rate_limit.daily`.
     pub fn keys_of(table: &str) -> Vec<&'static str> {
         let inside = |s: &Setting| s.key()?.strip_prefix(table)?.strip_prefix('.')?.split('.').next();

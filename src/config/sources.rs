@@ -1,4 +1,4 @@
-//! Where values come from: the file and the environment, each value kept with the place it was written at.
+//! Where values come from: the file and the environment, each value kept with its place of origin.
 
 use super::{
     Dirs,
@@ -17,10 +17,10 @@ use std::{
 };
 use toml::de::{DeTable, DeValue};
 
-/// What the file is called where it is not named on the command line.
+/// Name of the file if the command line names none.
 pub const FILE_NAME: &str = "segno.toml";
 
-/// Longest file that is read; a real one has some dozens of lines.
+/// Longest file that is read; a real one has a few dozen lines.
 const FILE_LEN_MAX: u64 = 1 << 20;
 
 /// Variables of the test and simulation harness.
@@ -34,18 +34,18 @@ pub struct FileText {
     pub is_readable_by_others: bool,
 }
 
-/// Everything that was given, by setting, and what was wrong with it.
+/// Everything that was given, by setting, with its problems.
 #[derive(Debug, Default)]
 pub struct Given {
     file: BTreeMap<Setting, (String, Value)>,
     env: BTreeMap<Setting, (String, Value)>,
     pub problems: Vec<Problem>,
-    /// What is well enough to go on, and worth a warning.
+    /// Problems that do not prevent a start.
     pub warnings: Vec<String>,
 }
 
-/// Finds and reads the file. Only one that was not asked for may be absent. One that was not asked for counts only if it
-/// is the person's own: in the working directory, which may be anybody's, another one is passed over with a warning.
+/// Finds and reads the file. Only one given by name must exist. One found in a default place counts only if it is the
+/// person's own: in the working directory, which may belong to anybody, another one is skipped with a warning.
 pub fn find_file(
     cli_path: Option<&Path>,
     cwd: &Path,
@@ -74,8 +74,7 @@ pub fn find_file(
                     return Err(ConfigError::Distrusted { path: name, why, what_to_do });
                 }
                 let name = name.display();
-                warnings
-                    .push(format!("the file {name} in the working directory {why} and does not count; {what_to_do}"));
+                warnings.push(format!("the file {name} in the working directory {why} and is ignored; {what_to_do}"));
             }
             Ok(Ok(opened)) => return text_of(&name, Ok(opened)).map(Some),
             Err(error) => return text_of(&name, Err(error)).map(Some),
@@ -115,7 +114,7 @@ impl Given {
         }
     }
 
-    /// Takes in one table, and the tables inside it. `path` is what messages and settings call it.
+    /// Takes in one table, and the tables inside it. `path` is its name in messages and settings.
     fn add_table(&mut self, path: &str, origin: String, entries: &DeValue<'_>, place: &dyn Fn(Range<usize>) -> String) {
         let known = Setting::keys_of(path);
         let DeValue::Table(entries) = entries else {
@@ -142,7 +141,7 @@ impl Given {
         }
     }
 
-    /// Takes in the variables of this program and leaves all others alone.
+    /// Takes in the variables of this program and ignores all others.
     pub fn add_env<K, V>(&mut self, env: impl IntoIterator<Item = (K, V)>)
     where
         K: Into<OsString>,
@@ -169,7 +168,7 @@ impl Given {
                 Err(_) => self.problems.push(Problem { origin, message: "the value is not UTF-8 text".into() }),
             }
         }
-        // The environment has no order worth keeping.
+        // The environment has no meaningful order.
         unknown.sort();
         for name in unknown {
             let message = match nearest(&name) {
@@ -186,7 +185,7 @@ impl Given {
     /// Reads a setting that may be left out: `Some(None)`. `None` means that it was given and is wrong.
     pub fn optional<T>(&mut self, setting: Setting, parse: impl Fn(&Value) -> Result<T, String>) -> Option<Option<T>> {
         let default = setting.default().map(|text| (setting.names(), Value::Untyped(text.to_owned())));
-        // A value in the file is checked also where the environment overrides it: one day it will not.
+        // A value in the file is checked even if the environment overrides it: one day it may not.
         let given = [default, self.file.remove(&setting), self.env.remove(&setting)];
         let mut result = Some(None);
         for (origin, value) in given.into_iter().flatten() {
@@ -202,7 +201,7 @@ impl Given {
         result
     }
 
-    /// Where the value that counts was written, until it is read; both names where it is not given.
+    /// Where the effective value was written, until it is read; both names if it is not given.
     pub fn origin(&self, setting: Setting) -> String {
         let given = self.env.get(&setting).or_else(|| self.file.get(&setting));
         given.map_or_else(|| setting.names(), |(origin, _)| origin.clone())
@@ -252,18 +251,18 @@ fn line_at(text: &[u8], offset: usize) -> usize {
     1 + text.iter().take(offset).filter(|byte| **byte == b'\n').count()
 }
 
-/// The known variable that `name` is most likely a misspelling of, or that its key in the file is the name of.
+/// The known variable that `name` is most likely a misspelling of, or whose key in the file it is.
 fn nearest(name: &str) -> Option<&'static str> {
     let by_either_name = |setting: &Setting| {
         let by_key = setting.key().map(|key| distance(name, &settings::env_name(key)));
         (by_key.unwrap_or(usize::MAX).min(distance(name, setting.env())), setting.env())
     };
-    // The prefix, which all have, makes nothing alike.
+    // The prefix is common to all, so it does not count.
     let len = name.len() - settings::ENV_PREFIX.len();
     Setting::ALL.iter().map(by_either_name).min().filter(|(distance, _)| distance * 2 <= len).map(|(_, env)| env)
 }
 
-/// Levenshtein's: how many letters to insert, delete or replace.
+/// Levenshtein distance: how many letters to insert, delete or replace.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

@@ -93,7 +93,7 @@ fn the_example_file_names_every_key_and_variable_once() {
         let next = lines[named[0] + 1].trim_start_matches('#');
         assert!(next.starts_with(&format!("{key} = ")), "{next}");
     }
-    // With the optional ones put in, they are all known.
+    // With the optional ones filled in, they are all known.
     let full: Vec<String> = lines
         .iter()
         .map(|line| match line.strip_prefix('#') {
@@ -119,7 +119,7 @@ fn names_in_the_environment_follow_from_those_in_the_file() {
     }
 }
 
-/// One good value for each setting, and a way to see that it arrived.
+/// One good value for each setting, and a way to see that it was read.
 #[test]
 fn every_setting_is_read_from_the_file_and_from_the_environment() {
     type Shown = fn(&Config) -> String;

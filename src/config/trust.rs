@@ -1,5 +1,5 @@
-//! Whether a settings file that was found, and not asked for, may count. What it says decides where tokens go, so it has to
-//! be the person's own.
+//! Whether a settings file that was found in a default place may count. Its contents decide where tokens go, so it has
+//! to be the person's own.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -33,18 +33,18 @@ impl Distrust {
     }
 }
 
-/// A file that is open for reading, and whether others may read it too.
+/// An open file, and whether others may read it too.
 pub struct Opened {
     pub file: File,
     pub is_readable_by_others: bool,
 }
 
-/// Opens a file that was found. Never waits, as opening a pipe would.
+/// Opens a file that was found. Never blocks, as opening a pipe would.
 #[cfg(unix)]
 pub fn open(path: &Path) -> io::Result<Result<Opened, Distrust>> {
     use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
     let is_strangers = |found: &Metadata| found.uid() != 0 && found.uid() != rustix::process::geteuid().as_raw();
-    // The link itself too: whoever made it chose the file.
+    // The link itself too: its creator chose the file.
     for look in [fs::symlink_metadata, fs::metadata] {
         let found = look(path)?;
         if is_strangers(&found) {
@@ -64,20 +64,20 @@ pub fn open(path: &Path) -> io::Result<Result<Opened, Distrust>> {
     let found = file.metadata()?;
     Ok(match found.mode() & 0o777 {
         _ if is_strangers(&found) => Err(Distrust::Stranger(found.uid())),
-        // A folder is told when it is read.
+        // A folder is reported when it is read.
         _ if !found.is_file() && !found.is_dir() => Err(Distrust::NotAFile),
         mode if found.is_file() && mode & 0o022 != 0 => Err(Distrust::Writable),
         mode => Ok(Opened { file, is_readable_by_others: mode & 0o044 != 0 }),
     })
 }
 
-/// Other systems keep rights elsewhere.
+/// Other systems store permissions elsewhere.
 #[cfg(not(unix))]
 pub fn open(path: &Path) -> io::Result<Result<Opened, Distrust>> {
     Ok(Ok(Opened { file: File::open(path)?, is_readable_by_others: false }))
 }
 
-/// Whether others may read a file that was asked for by name.
+/// Whether others may read a file given by name.
 pub fn is_readable_by_others(found: &Metadata) -> bool {
     #[cfg(unix)]
     return found.is_file() && std::os::unix::fs::MetadataExt::mode(found) & 0o044 != 0;

@@ -1,5 +1,4 @@
-//! Text into types, one function per kind of value. Each refuses with the words for what it allows, to follow
-//! "is not".
+//! Parses values, one function per kind. Each error contains what is allowed, to follow "is not".
 
 use super::settings::Setting;
 use crate::{
@@ -14,7 +13,7 @@ use url::{Host, Url};
 /// Longest client id; Spotify's have 32 characters.
 const CLIENT_ID_LEN_MAX: usize = 128;
 
-/// Longest host name of the DNS.
+/// Longest host name in the DNS.
 const HOST_LEN_MAX: usize = 253;
 
 /// Shorter ones can be guessed; longer ones are a mistake.
@@ -70,7 +69,7 @@ impl Value {
                 | Setting::FeedNatsUrl,
                 _,
             ) => "the value".into(),
-            // Without a scheme nobody can tell what of it is secret.
+            // Without a scheme it is unknown which part is secret.
             (Setting::DatabaseUrl | Setting::SpotifyApiUrl | Setting::SpotifyAccountsUrl, _)
                 if !written.contains("://") && written.contains(['@', '=']) =>
             {
@@ -144,7 +143,7 @@ pub fn entities(value: &Value) -> Result<Vec<EntityType>, String> {
         .ok_or_else(|| format!("a list of one or more entity types, each once, out of {}", EntityType::words()))
 }
 
-/// Tokens go there, so the way is encrypted unless it does not leave the machine.
+/// Tokens are sent there, so the connection is encrypted unless it stays on the machine.
 pub fn api_url(value: &Value) -> Result<Url, String> {
     let is_loopback = |url: &Url| match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
@@ -160,18 +159,18 @@ pub fn api_url(value: &Value) -> Result<Url, String> {
             && url.query().is_none()
             && url.fragment().is_none()
     };
-    // `Url` would drop spaces and line ends without a word.
+    // `Url` would silently drop spaces and line ends.
     let text = value.text().filter(|text| !text.contains(is_blank));
     text.and_then(|text| Url::parse(text).ok()).filter(is_plain).ok_or_else(|| API_URL.to_owned())
 }
 
-/// By its name, since a distance from UTC knows no summer.
+/// By its name, since a UTC offset has no daylight saving time.
 pub fn time_zone(value: &Value) -> Result<Zone, String> {
     let zone = value.text().and_then(Zone::of_name);
     zone.ok_or_else(|| "the name of a time zone, such as \"Europe/Amsterdam\" or \"UTC\"".to_owned())
 }
 
-/// Checks the scheme; what follows it is the store's to read.
+/// Checks the scheme; the store parses the rest.
 pub fn database_url(value: &Value) -> Result<String, String> {
     let schemes = ["sqlite:", "postgres://", "postgresql://"];
     let is_known = |text: &&str| {
@@ -204,7 +203,7 @@ pub fn secret(value: &Value) -> Result<SecretString, String> {
         .ok_or_else(|| "a refresh token: visible characters without spaces, at least one".to_owned())
 }
 
-/// `None` for none.
+/// `None` disables it.
 pub fn address(value: &Value) -> Result<Option<SocketAddr>, String> {
     match value.text() {
         Some("off") => Ok(None),
@@ -233,7 +232,7 @@ pub fn playlists(value: &Value) -> Result<PlaylistChoice, String> {
     })
 }
 
-/// Addresses that are told of what happens. They may hold what nobody else should know.
+/// Addresses that are notified. They may contain secrets.
 pub fn webhooks(value: &Value) -> Result<Vec<Url>, String> {
     let webhook = |word: &str| {
         let url = Url::parse(word).ok()?;
@@ -273,14 +272,14 @@ pub fn nats_servers(value: &Value) -> Result<Vec<Url>, String> {
     })
 }
 
-/// What signs webhooks. Whoever guesses it can tell the receiver anything.
+/// The key that signs webhooks. Anyone who guesses it can forge notifications.
 pub fn notify_secret(value: &Value) -> Result<SecretString, String> {
     unguessable(value).ok_or_else(|| {
         format!("a secret: {WEB_TOKEN_LEN_MIN} to {WEB_TOKEN_LEN_MAX} visible characters without spaces")
     })
 }
 
-/// Without the slash at its end.
+/// Without a trailing slash.
 pub fn base_path(value: &Value) -> Result<String, String> {
     let is_segment = |segment: &str| {
         !matches!(segment, "" | "." | "..") && segment.chars().all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c))
@@ -298,7 +297,7 @@ pub fn base_path(value: &Value) -> Result<String, String> {
     }
 }
 
-/// A word that stands for a person at the status page. Whoever guesses it may read the library and stop the sync.
+/// The token for the status page. Anyone who guesses it can read the library and stop the sync.
 pub fn web_token(value: &Value) -> Result<SecretString, String> {
     unguessable(value).ok_or_else(|| {
         format!(
@@ -335,9 +334,9 @@ fn without_password(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Of a URL with `://` the scheme, host and path, and nothing else: users, passwords and options may be secret, and people
-/// forget to encode what separates them. Where that cannot be told apart, the scheme alone. Other text as it is, up to a
-/// question mark.
+/// The scheme, host and path of a URL with `://`, and nothing else: users, passwords and options may be secret, and
+/// people forget to encode what separates them. If those cannot be told apart, the scheme alone. Other text as it is,
+/// up to a question mark.
 pub fn shown_url(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {
         return text.split('?').next().unwrap_or_default().to_owned();
@@ -364,7 +363,7 @@ pub fn has_password(url: &str) -> bool {
     credentials.is_some_and(|(credentials, _)| credentials.contains(':')) || url.contains("password=")
 }
 
-/// A name that somebody else chose, on one line.
+/// A name chosen by somebody else, on one line.
 pub fn key(name: &str) -> String {
     let is_plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
     if is_plain { shorten(name.to_owned()) } else { shorten(format!("{name:?}")) }

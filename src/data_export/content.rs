@@ -1,4 +1,4 @@
-//! What a document is, by its beginning: names can be changed, and one name stands for several things.
+//! Recognises a document by its beginning: names can be changed, and one name stands for several things.
 
 use std::io::{self, Read};
 
@@ -17,7 +17,7 @@ pub enum Content {
     Playlists,
     /// A list without rows.
     Empty,
-    /// What it is instead.
+    /// Something else, which the text names.
     Other(&'static str),
 }
 
@@ -27,10 +27,10 @@ impl Content {
     }
 }
 
-/// Part of the technical log. It is by far the largest of the three, so it is said by its name.
+/// Part of the technical log. It is by far the largest of the three exports, so it gets a message of its own.
 pub const TECHNICAL_LOG: &str = "the technical log, which has no listening history";
 
-/// What else account data consists of.
+/// The other files of the account data.
 const ACCOUNT_FILES: &[&str] = &[
     "userdata",
     "identity",

@@ -1,13 +1,13 @@
 //! The objects in a JSON document, one by one, without ever holding more than one of them.
 //!
-//! An export is an array of some thousand objects, or a few objects around such arrays. The reader follows brackets and
-//! quotes alone and hands out the text of each object that lies at one depth; what is inside it is somebody else's to
-//! read. So a row that is no JSON costs that row, a file that breaks off costs what lies behind the break, and a document
-//! that is all one string costs nothing but time.
+//! An export is an array of some thousand objects, or a few objects around such arrays. The reader follows only
+//! brackets and quotes and returns the text of each object at one depth; the caller parses it. So a row that is not
+//! JSON costs that row, a truncated file costs what follows the break, and a document that is all one string costs
+//! nothing but time.
 
 use std::io::{self, BufRead};
 
-/// Longest object that is handed out. A row of an export has about one thousand bytes.
+/// Longest object that is returned. A row of an export has about one thousand bytes.
 const OBJECT_LEN_MAX: usize = 64 * 1024;
 
 /// Deepest nesting that is followed.
@@ -17,7 +17,7 @@ const DEPTH_MAX: usize = 1000;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Element<'a> {
     Object(&'a [u8]),
-    /// Something that is no object, or one that is too long.
+    /// Something that is not an object, or one that is too long.
     Odd,
 }
 
@@ -26,7 +26,7 @@ pub enum Element<'a> {
 pub enum Broken {
     #[error("it breaks off at byte {0}")]
     CutOff(u64),
-    #[error("it is no JSON from byte {0} on")]
+    #[error("it is not JSON from byte {0} on")]
     NotJson(u64),
     #[error("it cannot be read from byte {at} on: {error}")]
     Unreadable { at: u64, error: io::Error },
@@ -34,9 +34,9 @@ pub enum Broken {
 
 pub struct Elements<R> {
     reader: R,
-    /// Brackets that are open around an object that is handed out.
+    /// Open brackets around a returned object.
     depth: usize,
-    /// Those that are open now, as what closes them.
+    /// The brackets open now, as their closing characters.
     open: Vec<u8>,
     object: Vec<u8>,
     state: State,
@@ -48,7 +48,7 @@ pub struct Elements<R> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Between,
-    /// In a string, and whether the character is escaped.
+    /// Within a string, and whether the character is escaped.
     Text {
         escaped: bool,
     },
@@ -81,7 +81,7 @@ impl<R: BufRead> Elements<R> {
                 return Ok(None);
             }
             let bytes = self.reader.fill_buf().map_err(|error| match error.kind() {
-                // What a compressed stream that was cut off ends with.
+                // How a truncated compressed stream ends.
                 io::ErrorKind::UnexpectedEof => Broken::CutOff(self.position),
                 _ => Broken::Unreadable { at: self.position, error },
             })?;
@@ -119,7 +119,7 @@ enum Step {
     Go,
     /// An object has ended.
     Whole,
-    /// Something else began where an object should stand.
+    /// Something else began where an object was expected.
     Odd,
     NoJson,
 }
@@ -140,7 +140,7 @@ fn step(
         *state = match byte {
             _ if escaped => State::Text { escaped: false },
             b'\\' => State::Text { escaped: true },
-            // No text of JSON goes over the end of a line: the quote that would end it is missing.
+            // JSON strings do not span lines: the closing quote is missing.
             b'"' | b'\n' => State::Between,
             _ => State::Text { escaped: false },
         };
@@ -192,7 +192,7 @@ fn step(
 mod tests {
     use super::*;
 
-    /// Objects at a depth, `!` for what is odd, and how it ended.
+    /// Objects at a depth, `!` for odd ones, and how it ended.
     fn read(text: &str, depth: usize) -> (Vec<String>, Option<String>) {
         let mut elements = Elements::new(io::BufReader::with_capacity(7, text.as_bytes()), depth);
         let mut found = Vec::new();
@@ -232,13 +232,13 @@ mod tests {
         for (text, end) in [
             (r#"[{"a": 1}, {"b": "#, "it breaks off at byte 17"),
             (r#"[{"a": 1}, {"b""#, "it breaks off at byte 15"),
-            (r#"[{"a": 1}}"#, "it is no JSON from byte 10 on"),
+            (r#"[{"a": 1}}"#, "it is not JSON from byte 10 on"),
         ] {
             assert_eq!(read(text, 1), (vec![r#"{"a": 1}"#.to_owned()], Some(end.to_owned())));
         }
         assert_eq!(read("", 1).1.as_deref(), Some("it breaks off at byte 0"));
-        assert_eq!(read("a,b,c\n1,2,3", 1).1.as_deref(), Some("it is no JSON from byte 1 on"));
-        assert!(read(&"[".repeat(5000), 1).1.is_some_and(|end| end.starts_with("it is no JSON")));
+        assert_eq!(read("a,b,c\n1,2,3", 1).1.as_deref(), Some("it is not JSON from byte 1 on"));
+        assert!(read(&"[".repeat(5000), 1).1.is_some_and(|end| end.starts_with("it is not JSON")));
     }
 
     #[test]

@@ -1,9 +1,8 @@
-//! Reads what Spotify hands a person on request: the extended streaming history and the account data.
+//! Reads the files that Spotify gives a person on request: the extended streaming history and the account data.
 //!
-//! Everything here comes from a file that anybody may have made. It is read once, from front to back, a row at a time, and
-//! memory stays the same however much there is: what a row costs at most is bounded in [`elements`], a document in
-//! [`sources`]. A row that makes no sense costs that row, a document that breaks off what lies behind the break, and both
-//! are counted.
+//! Everything here comes from a file that anybody may have made. It is read once, from front to back, a row at a time,
+//! in constant memory: [`elements`] bounds the cost of a row, [`sources`] that of a document. A row that makes no sense
+//! costs that row, a truncated document what follows the break, and both are counted.
 
 mod content;
 mod elements;
@@ -25,7 +24,7 @@ use sources::{DOCUMENT_LEN_MAX, Opener};
 use std::io::BufRead;
 use std::path::PathBuf;
 
-/// Streams that are handed on at once.
+/// Streams passed on at once.
 const BATCH_LEN: usize = 1000;
 
 /// Documents of an export, found and not yet read.
@@ -40,7 +39,7 @@ pub struct FileRead {
     pub name: String,
     pub content: Content,
     pub num_rows: u64,
-    /// Rows that stand for no stream.
+    /// Rows without a usable stream.
     pub num_bad: u64,
     /// Why it was not read to its end.
     pub broken: Option<String>,
@@ -54,19 +53,19 @@ pub struct FileRead {
 #[derive(Debug)]
 pub struct Batch {
     pub streams: Vec<Stream>,
-    /// Of all documents, in bytes.
+    /// Over all documents, in bytes.
     pub num_bytes_done: u64,
 }
 
-/// Nobody takes the rows any more.
+/// The rows are no longer wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopped;
 
 impl Export {
-    /// Looks at what there is.
+    /// Finds the documents.
     pub fn find(paths: &[PathBuf]) -> Result<Export, SourceError> {
         let mut documents = sources::find(paths)?;
-        // The names first, then what has ids, then what has only names: where both tell of a day, ids are better.
+        // Names first, then rows with ids, then rows with names only: if both cover a day, ids are better.
         documents.sort_by_key(|document| match document.content {
             Content::Library | Content::Playlists => 0,
             Content::Extended => 1,
@@ -84,7 +83,7 @@ impl Export {
         self.documents.iter().any(|document| document.content.is_history())
     }
 
-    /// Of what will be read, as far as it says.
+    /// Size of everything to be read, as far as it is known.
     pub fn num_bytes(&self) -> u64 {
         self.documents.iter().map(len).sum()
     }

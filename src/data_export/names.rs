@@ -1,5 +1,5 @@
-//! Which title of which artist has which URI, as the library and the playlists of an export say: the history of the
-//! account data has names only.
+//! Which title by which artist has which URI, according to the library and the playlists of an export: the history in
+//! the account data has names only.
 
 use super::rows::is_track_uri;
 use crate::model::stream::TrackKeys;

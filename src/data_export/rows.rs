@@ -1,9 +1,9 @@
-//! One row of a history: what it says, and the stream that it stands for.
+//! One row of a history: its fields, and the stream that it describes.
 //!
-//! Of the extended history there are three generations (21, 19 and 23 keys); all of them are one set of optional fields.
-//! `ts` is the end of a stream and `offline_timestamp` its beginning: in seconds or, for some years, in milliseconds. What
-//! was heard offline is logged when the device is online again, many rows in one second; its end is its beginning and how
-//! long it played.
+//! Of the extended history there are three generations (21, 19 and 23 keys); all of them are one set of optional
+//! fields. `ts` is the end of a stream and `offline_timestamp` its beginning: in seconds or, for some years, in
+//! milliseconds. Offline streams are logged when the device is online again, many rows in one second; such a stream's
+//! end is its beginning plus how long it played.
 //!
 //! ```text
 //! start = offline_timestamp, where it can be, else ts - ms_played
@@ -22,23 +22,23 @@ use std::ops::Range;
 /// Longest text that is kept whole.
 const TEXT_LEN_MAX: usize = 1000;
 
-/// Longest URI that is believed to be one.
+/// Longest URI that is accepted.
 const URI_LEN_MAX: usize = 255;
 
 /// From this number on a timestamp is in milliseconds.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
 
-/// There was no Spotify before 2006, and no row of today is of 2100.
+/// Spotify did not exist before 2006, and no valid row is from 2100.
 const SECONDS: Range<i64> = 1_136_073_600..4_102_444_800;
 
-/// How long before it is logged a stream can have begun, and how long after, where clocks differ.
+/// How long before it is logged a stream can have begun, and how long after, if clocks differ.
 const LATE_MAX: TimeDelta = TimeDelta::days(30);
 const EARLY_MAX: TimeDelta = TimeDelta::hours(1);
 
-/// A whole day of one stream is more than a video podcast has.
+/// Longer than any single stream, even of a video podcast.
 const MS_PLAYED_MAX: i64 = 7 * 24 * 3600 * 1000;
 
-/// The wire of a row: fields that may be missing, each by its key where that is another word.
+/// The wire type of a row: fields that may be missing, with their keys where those differ.
 macro_rules! wires {
     ($(
         $(#[$about:meta])*
@@ -54,7 +54,7 @@ macro_rules! wires {
                 if let Ok(wire) = serde_json::from_slice(object) {
                     return Ok(wire);
                 }
-                // Some field is not what it should be, or is not text: that costs the field.
+                // A field of the wrong type, or not text, costs the field.
                 let mut row = Loose::read(object)?;
                 Ok($name { $($field: row.take(wires!(@key $field $($key)?)),)+ })
             }
@@ -104,7 +104,7 @@ wires! {
     }
 }
 
-/// A row that stands for no stream.
+/// A row without a usable stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadRow;
 
@@ -196,7 +196,7 @@ impl AccountWire {
     }
 }
 
-/// What a row was about.
+/// The subject of a row.
 struct About {
     kind: StreamKind,
     uri: Option<String>,
@@ -241,7 +241,7 @@ impl About {
         let uri = uri(&wire.spotify_track_uri);
         let is_track = uri.as_deref().is_some_and(is_track_uri);
         About {
-            // Names without an id are those of a track all the same.
+            // Names without an id still belong to a track.
             kind: if is_track || (uri.is_none() && track_name.is_some()) {
                 StreamKind::Track
             } else {
@@ -265,7 +265,7 @@ fn is_uri(uri: &str) -> bool {
     uri.len() <= URI_LEN_MAX && uri.starts_with("spotify:") && !uri.contains(|c: char| c.is_control() || c == ' ')
 }
 
-/// Text that says something, of a length that a name has.
+/// Non-empty text, of the length of a name.
 fn word(text: Option<String>) -> Option<String> {
     let mut text = text?;
     if text.contains('\0') {
@@ -278,8 +278,8 @@ fn word(text: Option<String>) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// `2025-03-02T18:04:31Z`, `2025-03-02 18:04:31` and `2025-03-02 18:04`, all of them UTC. A fraction of a second is left out;
-/// a distance from UTC, should there ever be one, is not.
+/// `2025-03-02T18:04:31Z`, `2025-03-02 18:04:31` and `2025-03-02 18:04`, all of them UTC. Fractions of a second are
+/// dropped; a UTC offset, should there ever be one, is applied.
 fn moment(text: &str) -> Option<DateTime<Utc>> {
     let number = |range: Range<usize>| -> Option<u32> {
         let digits = text.get(range)?;
@@ -291,7 +291,7 @@ fn moment(text: &str) -> Option<DateTime<Utc>> {
     }
     let second = if is_at(16, b":") { number(17..19)? } else { 0 };
     let day = NaiveDate::from_ymd_opt(i32::try_from(number(0..4)?).ok()?, number(5..7)?, number(8..10)?)?;
-    // A second that the calendar inserts is the one before it.
+    // A leap second counts as the one before it.
     let time = day.and_hms_opt(number(11..13)?, number(14..16)?, second.min(59))?;
     let at = time.and_utc().checked_sub_signed(distance(text.get(16..)?)?)?;
     SECONDS.contains(&at.timestamp()).then_some(at)
@@ -317,7 +317,7 @@ fn beginning(number: i64, logged_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     is_possible.then_some(start)
 }
 
-/// A row of which some field is odd.
+/// A row with an odd field.
 struct Loose(serde_json::Map<String, Value>);
 
 impl Loose {
@@ -331,7 +331,7 @@ impl Loose {
     }
 }
 
-/// What a field may hold.
+/// The type of a field.
 trait Held: Sized {
     fn of(value: Value) -> Option<Self>;
 }

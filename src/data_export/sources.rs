@@ -1,7 +1,7 @@
-//! Where documents come from: files, folders and zips, as a person hands them in.
+//! Where documents come from: files, folders and zips, as given by a person.
 //!
-//! Nothing is written anywhere, so the names inside a zip lead nowhere; they are only shown. How much is looked at, how
-//! much one document may hold and how many there may be is bounded.
+//! Nothing is extracted, so the names inside a zip lead nowhere; they are only shown. How much is searched, how large a
+//! document may be and how many there may be is bounded.
 
 use super::content::{Content, read_beginning, recognise};
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use zip::result::ZipError;
 /// Most documents of one import. The export of a long life has some thirty.
 const DOCUMENTS_MAX: usize = 5000;
 
-/// Deepest folder that is looked into.
+/// Deepest folder that is searched.
 const DEPTH_MAX: usize = 8;
 
 /// Longest document. Spotify cuts its files at 13 MB.
@@ -36,10 +36,10 @@ pub struct Document {
     path: PathBuf,
     /// Its number in the zip that `path` is.
     entry: Option<usize>,
-    /// As it is shown: with the zip that it lies in.
+    /// As shown: with the zip that contains it.
     pub name: String,
     pub content: Content,
-    /// In bytes, unpacked, as far as it says.
+    /// In bytes, unpacked, as far as it is declared.
     pub len: u64,
 }
 
@@ -50,7 +50,7 @@ impl Document {
     }
 }
 
-/// Finds what there is to read, without reading more than beginnings.
+/// Finds the documents, reading only their beginnings.
 pub fn find(paths: &[PathBuf]) -> Result<Vec<Document>, SourceError> {
     let mut found = Found::default();
     for path in paths {
@@ -85,7 +85,7 @@ impl Found {
             if is_left_out(&name) {
                 continue;
             }
-            // A link may lead anywhere, also back: only what lies here is looked at.
+            // A link may lead anywhere, also back: only what is here is searched.
             match fs::symlink_metadata(&path) {
                 Ok(at) if at.is_dir() && depth < DEPTH_MAX => self.add_folder(root, &path, depth + 1)?,
                 Ok(at) if at.is_file() && has_ending(&name, &[".json", ".zip"]) => self.add_file(root, &path, false)?,
@@ -129,7 +129,7 @@ impl Found {
             if entry.is_dir() || is_left_out || !has_ending(&name, &[".json"]) {
                 continue;
             }
-            // What cannot be unpacked is named when it is read.
+            // A file that cannot be unpacked is reported when it is read.
             let beginning = read_beginning(&mut entry).unwrap_or_default();
             let content = recognise(base_name(&name), &beginning);
             let len = entry.size();
@@ -148,14 +148,14 @@ impl Found {
     }
 }
 
-/// Opens documents one after the other; a zip stays open for those that lie in it.
+/// Opens documents one after the other; a zip stays open for its documents.
 #[derive(Default)]
 pub struct Opener {
     zip: Option<(PathBuf, ZipArchive<BufReader<File>>)>,
 }
 
 impl Opener {
-    /// Lets `read` have the text of a document, without the mark that some editors put before it.
+    /// Passes the text of a document to `read`, without a byte order mark.
     pub fn with<T>(
         &mut self,
         document: &Document,
@@ -192,7 +192,7 @@ fn without_mark<T>(reader: &mut dyn Read, read: impl FnOnce(BufReader<&mut dyn R
     Ok(read(BufReader::with_capacity(64 * 1024, &mut whole)))
 }
 
-/// The list of a zip is read whole, so what it says of its own length is looked at first.
+/// The directory of a zip is read whole, so its declared length is checked first.
 fn open_zip(path: &Path) -> Result<ZipArchive<BufReader<File>>, SourceError> {
     let mut file = File::open(path).map_err(|error| unreadable(path, error))?;
     let num_entries = num_entries(&mut file).map_err(|error| unreadable(path, error))?;
@@ -202,7 +202,7 @@ fn open_zip(path: &Path) -> Result<ZipArchive<BufReader<File>>, SourceError> {
     ZipArchive::new(BufReader::new(file)).map_err(|error| broken_zip(path, &error.to_string()))
 }
 
-/// How many entries the last record of a zip counts; of zip64 the record that it points to.
+/// How many entries the end record of a zip declares; for zip64, the record that it points to.
 fn num_entries(file: &mut File) -> io::Result<Option<u64>> {
     const LONGEST_COMMENT: u64 = 65_535 + 22 + 20;
     let len = file.seek(SeekFrom::End(0))?;
@@ -226,7 +226,7 @@ fn num_entries(file: &mut File) -> io::Result<Option<u64>> {
     Ok(read.ok().map(|()| u64::from_le_bytes(record[32..40].try_into().expect("eight bytes"))))
 }
 
-/// What macOS and others put beside files.
+/// Files that macOS and others add.
 fn is_left_out(name: &str) -> bool {
     name == "__MACOSX" || name.starts_with('.')
 }

@@ -144,7 +144,7 @@ fn a_zip_that_is_cut_off_or_is_a_bomb_does_no_harm() {
     assert!(bomb.len() < 400_000);
     let (streams, files) = read(&[&folder.path().join("bomb.zip"), &folder.path().join("nested.zip")]);
     assert_eq!((streams.len(), files.len()), (0, 2));
-    // Packed data that was changed on its way.
+    // Packed data that was corrupted.
     let mut changed = whole;
     changed[60] ^= 0xff;
     fs::write(folder.path().join("changed.zip"), &changed).expect("a file");

@@ -1,19 +1,19 @@
 //! When a request that failed is tried again, and for how long.
 //!
-//! Bursts of 5xx last seconds to minutes and go away; an offset that the API cannot serve stays. The two look alike from
-//! one request, so it matters whether anything else is answered in the meantime: while nothing is, the waits go on
-//! growing. [`super::request`] decides by it.
+//! Bursts of 5xx last seconds to minutes and go away; an offset that the API cannot serve stays. The two look alike
+//! from one request, so what matters is whether other requests are answered meanwhile: while none is, the waits keep
+//! growing. [`super::request`] decides on that basis.
 
 use std::time::Duration;
 
-/// How much a failing request is worth.
+/// How patiently a failing request is retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// A page of a walk: nothing goes on without it.
+    /// A page of a walk, which cannot continue without it.
     Page,
-    /// A part of a page that already failed as a whole: one more try tells.
+    /// Part of a page that already failed as a whole: one more try is enough.
     Piece,
-    /// What cannot be asked for in parts: whether the fault is its own makes no difference.
+    /// A request that cannot be split: whether the fault is its own makes no difference.
     Whole,
 }
 
@@ -25,7 +25,7 @@ pub struct Backoff {
     pub cap: Duration,
     /// A page is given up when it has been failing for this long. Users see "cannot be reached" about then.
     pub give_up_after: Duration,
-    /// Tries of a page that fails while other requests are answered: the fault is the page's own.
+    /// Tries after which a page that fails while other requests are answered is itself at fault.
     pub page_tries: u32,
     pub piece_tries: u32,
 }
@@ -57,8 +57,8 @@ impl Backoff {
     }
 }
 
-/// The wait after so many failed tries. It doubles with each, up to the longest; half of it is fixed and half is jitter, so
-/// that a retry is neither at once nor in step with the others.
+/// The wait after this many failed tries. It doubles with each, up to `longest`. Half of it is fixed and half is
+/// jitter, so that a retry is neither immediate nor in step with others.
 pub fn delay(first: Duration, longest: Duration, tries: u32, jitter: f64) -> Duration {
     let step = first.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(longest);
     step.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))

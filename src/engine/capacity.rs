@@ -1,7 +1,7 @@
-//! What the limit of an application carries: how many requests a day, and how many accounts can be kept current with them.
+//! What the limit of an application allows: how many requests a day, and how many accounts they keep current.
 //!
-//! An estimate, and it says what it rests on: the limit is learned or assumed, and what an account needs is measured over
-//! the last day or follows from the settings.
+//! The estimate states its basis: whether the limit is learned or assumed, and whether the needs of an account were
+//! measured over the last day or follow from the settings.
 
 use crate::model::{
     LedgerEntry,
@@ -12,10 +12,10 @@ use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// The part of the limit that accounts can be promised: the rest is for retries, first reads and what grows.
+/// The share of the limit that is promised to accounts. The rest is for retries, first reads and growing libraries.
 const PROMISED: f64 = 0.9;
 
-/// A ledger that begins this long ago tells of a whole day.
+/// A ledger that goes back this far covers a whole day.
 const WHOLE_DAY: TimeDelta = TimeDelta::hours(23);
 
 /// The limit, as far as it is known.
@@ -24,16 +24,16 @@ pub struct Limit {
     /// Requests per second.
     pub rate: f64,
     pub is_learned: bool,
-    /// Our own, for all requests of a day.
+    /// Our own limit on all requests of a day.
     pub ceiling: Option<u32>,
 }
 
-/// What the settings ask for, of every account.
+/// What the settings demand for every account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
-    /// Polls of the listening history.
+    /// Interval between polls of the listening history.
     pub polls_every: Duration,
-    /// Looks at the listings that are kept current.
+    /// Interval between looks at the listings that are kept current.
     pub looks_every: Duration,
     pub num_listings: u32,
 }

@@ -1,7 +1,7 @@
-//! When what remains to be read will be done: from what is left to ask for, the rate, what today allows and the pauses.
+//! When the rest of the reading will be done: from the requests left, the rate, what today allows and the pauses.
 //!
-//! A forecast, not a promise: it takes the library for what was last seen of it, and the rate for what it is now. Those
-//! who are not paused are served one after the other, as the gate prefers them.
+//! A forecast, not a promise: it assumes the library as last seen and the present rate. Families that are not paused
+//! are served one after the other, in the gate's order.
 
 use super::{gate::ledger::Ledger, run::PAGE_LIMIT};
 use crate::model::{
@@ -17,7 +17,7 @@ const OVERLAPPING_PAGE: u32 = PAGE_LIMIT - 1;
 /// What is known of the limits.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
-    /// Those of the API that last.
+    /// Pauses imposed by the API that are still in force.
     pub pauses: &'a [Pause],
     /// The requests of the last day.
     pub ledger: &'a [LedgerEntry],
@@ -57,7 +57,7 @@ impl Remaining {
     }
 }
 
-/// The daily ceilings of ours that are reached, as pauses.
+/// Our own daily ceilings that have been reached, as pauses.
 pub fn reached_ceilings(known: &Known<'_>, now: DateTime<Utc>) -> Vec<Pause> {
     let ledger = ledger(known, now);
     let mut reached: Vec<Pause> = Vec::new();
@@ -109,10 +109,10 @@ pub fn forecast(remaining: &Remaining, known: &Known<'_>, now: DateTime<Utc>) ->
     lines
 }
 
-/// Whole days that a family has to wait for its ceiling beyond the time that its requests take.
+/// Whole days that its ceiling makes a family wait, beyond the time that its requests take.
 fn days_needed(line: &ForecastStatus, ceiling: Option<u32>) -> i64 {
     let (Some(left), Some(ceiling)) = (line.left_today, ceiling) else { return 0 };
-    // A pause by the ceiling ends with room for more, as if a day had begun.
+    // A ceiling's pause ends with room for more, as if a day had begun.
     let left = if line.class == Some(LimitClass::Ceiling) { ceiling } else { left };
     i64::from(line.remaining_requests.saturating_sub(left).div_ceil(ceiling.max(1)))
 }
@@ -123,7 +123,7 @@ fn ledger(known: &Known<'_>, now: DateTime<Utc>) -> Ledger {
     ledger
 }
 
-/// As long as a forecast can sensibly be: a year.
+/// Capped at a year: a longer forecast makes no sense.
 fn seconds(seconds: f64) -> TimeDelta {
     TimeDelta::milliseconds((seconds.clamp(0.0, 366.0 * 86_400.0) * 1000.0) as i64)
 }

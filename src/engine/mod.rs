@@ -13,16 +13,16 @@
 //! | [`capacity`] | how many accounts the limit of the application carries |
 //! | [`matching`] | which stream of a data export is which play |
 //! | [`playback`] | when the listening history is asked for, and what a page of it means |
-//! | [`notifying`] | what a webhook is told next, and when again |
+//! | [`notifying`] | what a webhook is sent next, and when it is retried |
 //! | [`relaying`] | what goes to a stream next, and which node sends it |
-//! | [`resting`] | how long both rest when nothing is taken |
+//! | [`resting`] | how long both wait when nothing is accepted |
 //! | [`request`] | one request: when to ask, wait, renew, try again or give up |
 //! | [`backoff`] | whether and when to try a failed request again |
 //! | [`schedule`] | when the service runs what |
 //! | [`restart`] | whether and when a dead actor gets a new life |
 //! | [`syncing`] | the life of a syncer: its place, its run, and what follows when the database fails |
 //! | [`service`] | which runs are under way, and when all of it is over |
-//! | [`nodes`] | which accounts a service works for, of those that several share |
+//! | [`nodes`] | which of the shared accounts a service works for |
 
 pub mod backoff;
 pub mod capacity;

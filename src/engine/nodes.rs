@@ -1,18 +1,19 @@
-//! Which accounts a node works for, of those that all services on one database share.
+//! Which accounts a node works for: all services on one database divide the accounts among themselves.
 //!
-//! A node says that it lives every so often; until some time after that nobody takes an account from it. What it finds
-//! then tells what is its share: all nodes come to the same shares, since each orders the living by when they started.
+//! A node sends a heartbeat at intervals; for some time after each, no other node takes an account from it. What it
+//! finds there determines its share: all nodes compute the same shares, since each orders the living nodes by when they
+//! started.
 //!
 //! | what it finds | what it does |
 //! |---|---|
 //! | it has less than its share | claims what nobody holds |
-//! | it has more, and a node has much less than its share | hands over the rest: at once what rests, after a while what runs |
-//! | an account is not its own any more, or not in the tenure that it knew | lets go of it, and takes it up anew |
+//! | it has more, and a node has much less than its share | hands over the rest: idle accounts at once, running ones after a while |
+//! | an account is no longer its own, or has another epoch than it knew | drops it, and adopts it again |
 //! | the database has not answered for as long as its hold lasts | holds nothing until it answers again |
-//! | the service beside it has hung for a while | says no more that it lives, so that others take its accounts |
-//! | it is to stop | claims nothing more |
+//! | the service beside it has hung for a while | sends no more heartbeats, so that others take its accounts |
+//! | it is stopping | claims nothing more |
 //!
-//! Safety is not decided here: whatever a node believes to hold, the database commits nothing for it once another has
+//! Safety is not decided here: whatever a node believes it holds, the database commits nothing for it once another has
 //! claimed the account.
 
 use crate::model::{AccountId, Heartbeat, NodeLoad};
@@ -22,15 +23,15 @@ use std::{
 };
 use uuid::Uuid;
 
-/// Accounts that are claimed at once: one transaction stays short.
+/// Accounts claimed in one transaction, so that it stays short.
 pub const CLAIMED_AT_ONCE: u32 = 50;
 
-/// How long a run may go on in an account that is to be handed over. A run that is cut off costs the requests in flight;
-/// a new node has its share within a minute.
+/// How long a run may go on in an account that is to be handed over. A run that is cut off costs the requests in
+/// flight; a new node has its share within a minute.
 const RUNS_ON_FOR: Duration = Duration::from_secs(10);
 
-/// A node that lacks no more than this part of its share gets nothing handed over: accounts come and go, and each one
-/// that is handed over costs something.
+/// A node that lacks no more than this fraction of its share is handed nothing: accounts come and go, and each handover
+/// costs something.
 const MARGIN: u32 = 8;
 
 /// How a node keeps its accounts.
@@ -40,7 +41,7 @@ pub struct Pace {
     pub beats_every: Duration,
     /// How long a heartbeat holds the accounts.
     pub holds_for: Duration,
-    /// How long the service may be silent before it counts as one that hangs; `None` where nobody would follow it.
+    /// How long the service may be silent before it counts as hung; `None` if no other node could take over.
     pub hangs_after: Option<Duration>,
 }
 
@@ -49,7 +50,7 @@ pub struct Pace {
 pub enum Step {
     /// Say that this node lives, and find out who else does.
     Beat,
-    /// Take at most so many accounts that nobody holds.
+    /// Claim at most this many accounts that nobody holds.
     Claim(u32),
     HandOver(Vec<AccountId>),
     /// Nothing before this moment.
@@ -66,7 +67,7 @@ pub struct Nodes {
     /// `None` while nothing is held.
     holds_until: Option<Instant>,
     held: BTreeMap<AccountId, i64>,
-    /// Let go of, and not handed over in the database as far as is known.
+    /// Dropped, and as far as is known not handed over in the database.
     leaving: BTreeSet<AccountId>,
     to_claim: u32,
     to_hand_over: Vec<AccountId>,
@@ -94,12 +95,13 @@ impl Nodes {
         }
     }
 
-    /// The accounts that this node works for, each with the epoch in which it has it.
+    /// The accounts that this node works for, each with its epoch.
     pub fn held(&self) -> &BTreeMap<AccountId, i64> {
         &self.held
     }
 
-    /// Whether this node does what one of them has to do for all: it has lived the longest. For a moment two may believe so.
+    /// Whether this node does the work that one node does for all: the longest-running one. For a moment two may
+    /// believe so.
     pub fn is_first(&self) -> bool {
         self.is_first
     }
@@ -133,13 +135,13 @@ impl Nodes {
         self.pace.hangs_after.is_some_and(|after| now.saturating_duration_since(self.alive_at) >= after)
     }
 
-    /// Something is to be found out before the next heartbeat is due.
+    /// Something has to be found out before the next heartbeat is due.
     pub fn handle_nudged(&mut self, now: Instant) {
         self.beat_at = now;
     }
 
-    /// The heartbeat that was sent at `sent_at` is in the database, with what it found. `is_busy`: a run of the account is
-    /// under way.
+    /// The heartbeat that was sent at `sent_at` is in the database, with what it found. `is_busy`: a run of the account
+    /// is under way.
     pub fn handle_beat(
         &mut self,
         found: &Heartbeat,
@@ -168,7 +170,7 @@ impl Nodes {
         let others = shares.iter().filter(|(node, _)| node.id != self.us);
         let lacks = others.map(|(node, share)| (share.saturating_sub(node.num_held), *share));
         let is_uneven = lacks.clone().any(|(lack, share)| lack > share / MARGIN);
-        // What nobody holds is theirs first.
+        // They get what nobody holds first.
         let all_held: u32 = shares.iter().map(|(node, _)| node.num_held).sum();
         let missing =
             lacks.map(|(lack, _)| lack).sum::<u32>().saturating_sub(found.num_accounts.saturating_sub(all_held));
@@ -187,7 +189,7 @@ impl Nodes {
         }
     }
 
-    /// These were claimed, of so many that were asked for. Fewer: there are no more.
+    /// These were claimed of `asked_for`. If they are fewer, there are no more.
     pub fn handle_claimed(&mut self, claimed: &[(AccountId, i64)], asked_for: u32) {
         let num_claimed = u32::try_from(claimed.len()).unwrap_or(u32::MAX);
         self.to_claim = if num_claimed < asked_for { 0 } else { self.to_claim.saturating_sub(num_claimed) };

@@ -1,5 +1,5 @@
-//! How one follower of the feed is told: in order, one entry after the other, each until it is taken. What it has taken is
-//! noted before the next is sent, so that a crash repeats one entry at most, under the same id.
+//! Delivers the feed to one follower: in order, one entry at a time, each repeated until it is accepted. An accepted
+//! entry is noted before the next is sent, so that a crash repeats one entry at most, under the same id.
 
 use super::resting::{Rest, Resting};
 use std::{collections::VecDeque, time::Duration};
@@ -7,18 +7,18 @@ use std::{collections::VecDeque, time::Duration};
 /// How soon something new is noticed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Waits after an entry that was not taken: the first, doubled each time up to the last.
+/// Waits after an entry that was not accepted: the first, doubled each time up to the last.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(30 * 60);
 
-/// After trouble of our own: the database does not answer.
+/// Wait after a fault of our own: the database does not answer.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// An entry on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry<T> {
     pub seq: i64,
-    /// Others are passed over.
+    /// Others are skipped.
     pub is_wanted: bool,
     pub what: T,
 }
@@ -28,7 +28,7 @@ pub struct Entry<T> {
 pub enum Step<T> {
     /// Find out where the follower stands.
     Begin,
-    /// Read what comes behind.
+    /// Read the entries after this one.
     Read {
         after: i64,
     },
@@ -40,7 +40,7 @@ pub enum Step<T> {
     Rest(Rest),
 }
 
-/// One follower's.
+/// The deliveries to one follower.
 #[derive(Debug)]
 pub struct Notifying<T> {
     /// `None` until it is known.
@@ -49,7 +49,7 @@ pub struct Notifying<T> {
     pub resting: Resting,
 }
 
-/// Everything up to `noted` is taken and noted, and up to `taken` passed over or taken.
+/// Everything up to `noted` is accepted and noted; everything up to `taken` is skipped or accepted.
 #[derive(Debug)]
 struct Place {
     noted: i64,
@@ -71,14 +71,14 @@ impl<T: Clone> Notifying<T> {
             *taken = passed.seq;
         }
         match self.queue.front() {
-            // What was passed over alone need not be noted at once, unless nothing else comes.
+            // Skipped entries alone need not be noted at once, unless nothing else follows.
             Some(next) if taken == noted => Step::Send(next.what.clone()),
             _ if taken != noted => Step::Note { to: *taken },
             Some(_) | None => Step::Read { after: *taken },
         }
     }
 
-    /// Where it stands, and how often the next one was not taken before.
+    /// Where the follower stands, and how often its next entry has been refused.
     pub fn handle_place(&mut self, seq: i64, num_failures: u32) {
         self.place = Some(Place { noted: seq, taken: seq });
         self.resting = Resting::new(FIRST_WAIT, LONGEST_WAIT, num_failures);
@@ -92,7 +92,7 @@ impl<T: Clone> Notifying<T> {
         self.queue.extend(entries);
     }
 
-    /// What comes behind is not kept any more, up to here: it goes on there.
+    /// Entries up to here are no longer kept: it continues there.
     pub fn handle_forgotten(&mut self, kept_after: i64) {
         self.queue.clear();
         if let Some(place) = &mut self.place {
@@ -109,7 +109,7 @@ impl<T: Clone> Notifying<T> {
         }
     }
 
-    /// It was not taken. Returns how long it is left alone.
+    /// The entry was not accepted. Returns how long to wait.
     pub fn handle_not_taken(&mut self, why: String, retry_after: Option<Duration>, jitter: f64) -> Duration {
         self.resting.handle_failure(why, retry_after.unwrap_or_default(), jitter)
     }
@@ -121,7 +121,7 @@ impl<T: Clone> Notifying<T> {
         }
     }
 
-    /// The database did not answer: whatever was to be read or noted. The place is read anew, so nothing is passed over.
+    /// The database did not answer, be it to a read or a note. The place is read again, so nothing is skipped.
     pub fn handle_trouble(&mut self) {
         self.resting.begin(TRY_AGAIN_AFTER);
         self.queue.clear();

@@ -1,4 +1,4 @@
-//! The moment at which something is told to a machine: both clocks, and the roll of the dice that goes with it.
+//! The moment of an event: both clocks, and the jitter drawn for it.
 
 use chrono::{DateTime, Utc};
 use std::time::Instant;

@@ -1,15 +1,16 @@
 //! What goes to a stream next: the feed, each entry once and in order, by one node at a time.
 //!
-//! The stream itself says how far it has come, since an entry may be in it and not noted. Where it is empty it gets all
-//! that is kept, where it lost its end it gets that again. A message is sent with the number that the stream should have
-//! reached before it, so one that comes late, or of a node that has been followed, is refused by the stream.
+//! The stream itself says how far it has come, since an entry may be in it and not noted. An empty stream gets
+//! everything that is kept, and one that lost its end gets that part again. A message is sent with the number that the
+//! stream should have reached before it, so the stream refuses one that comes late or from a node that has been
+//! replaced.
 //!
 //! | what it finds | what it does |
 //! |---|---|
 //! | another node publishes | asks again in a while |
-//! | the stream ends with an entry of this feed | goes on behind it, whatever was noted |
+//! | the stream ends with an entry of this feed | continues after it, whatever was noted |
 //! | the stream is new, or its server has lost it | begins with the oldest entry that is kept |
-//! | the stream ends with an entry that this feed has otherwise, or not yet: the database is an older copy | goes on behind what was noted |
+//! | the stream ends with an entry that differs in this feed, or is not in it yet: the database is an older copy | continues after what was noted |
 //! | the server does not answer, or the number is another | finds out again where the stream ends |
 
 use super::resting::{Rest, Resting};
@@ -24,7 +25,7 @@ pub const TAKE_EVERY: Duration = Duration::from_secs(2);
 /// After the database did not answer.
 pub const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// A stream that nothing was sent to for so many looks may have been lost meanwhile.
+/// After this many looks without anything to send, the stream may have been lost meanwhile.
 pub const LOOKS_BEFORE_CHECK: u32 = 20;
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -46,21 +47,21 @@ pub struct StreamEnd {
     pub last: Option<Published>,
 }
 
-/// An entry in the stream: its number in the feed, and the id by which it is told from another of that number.
+/// An entry in the stream: its number in the feed, and the id that distinguishes it from another entry of that number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
     pub seq: i64,
     pub id: String,
 }
 
-/// What came of a few messages, sent in a row.
+/// The outcome of a few messages, sent in a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
-    /// How many of them the stream has; they are the first ones.
+    /// How many of them the stream accepted, counted from the first.
     pub num_taken: usize,
     /// The number of the last message in the stream.
     pub last_sequence: u64,
-    /// Why the rest was not taken.
+    /// Why the rest was not accepted.
     pub refused: Option<Refused>,
 }
 
@@ -74,15 +75,15 @@ pub enum Refused {
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step<T> {
-    /// Become the one that publishes.
+    /// Become the publisher.
     Take,
     /// Find out where the stream ends.
     FindEnd,
-    /// Read what was noted in the feed behind this one.
+    /// Read the entries of the feed after this one.
     Read {
         after: i64,
     },
-    /// Send these, the first of them behind the message of this number.
+    /// Send these, the first of them after the message of this number.
     Publish {
         entries: Vec<T>,
         behind: u64,
@@ -109,7 +110,7 @@ enum State {
     Taken {
         noted: i64,
     },
-    /// Whether the feed has the last entry of the stream is to be found out.
+    /// Finding out whether the feed contains the last entry of the stream.
     Comparing {
         noted: i64,
         last_sequence: u64,
@@ -136,7 +137,7 @@ impl<T: Clone> Relaying<T> {
         match &self.state {
             State::NotOurs => Step::Take,
             State::Taken { .. } => Step::FindEnd,
-            // The last one itself comes first.
+            // From one before it, so that the last one itself comes first.
             State::Comparing { last, .. } => Step::Read { after: last.seq - 1 },
             State::Publishing { published, is_noted: false, .. } => Step::Note { to: *published },
             State::Publishing { last_sequence, .. } if !self.queue.is_empty() => Step::Publish {
@@ -148,7 +149,7 @@ impl<T: Clone> Relaying<T> {
         }
     }
 
-    /// Whether this node publishes; with it, how far the stream had come. `None`: another one does.
+    /// How far the stream had come, if this node is the publisher; `None` if another one is.
     pub fn handle_taken(&mut self, noted: Option<i64>) {
         match noted {
             Some(noted) => self.state = State::Taken { noted },
@@ -176,7 +177,7 @@ impl<T: Clone> Relaying<T> {
         }
     }
 
-    /// What the feed has behind the position that was asked for. `id_of` tells entries of one number apart.
+    /// The entries of the feed after the position asked for. `id_of` distinguishes entries of one number.
     pub fn handle_entries(&mut self, entries: Vec<Entry<T>>, id_of: impl Fn(&T) -> String) {
         match &mut self.state {
             State::Comparing { noted, last_sequence, last } => {
@@ -185,7 +186,7 @@ impl<T: Clone> Relaying<T> {
                     Some(first) if first.seq == seq && id_of(&first.what) != last.id => {
                         return self.go_on(noted, last_sequence);
                     }
-                    // It may come yet, where this is an older copy; of an account that was purged it never does.
+                    // It may still come if this is an older copy; if its account was purged, it never does.
                     None => return self.go_on(seq - 1, last_sequence),
                     Some(_) => {}
                 }
@@ -203,7 +204,7 @@ impl<T: Clone> Relaying<T> {
         }
     }
 
-    /// What comes behind the position is not kept any more, up to here.
+    /// Entries up to here are no longer kept.
     pub fn handle_forgotten(&mut self, kept_after: i64) {
         match &self.state {
             State::Comparing { last_sequence, last, .. } => self.go_on(kept_after.max(last.seq), *last_sequence),
@@ -221,7 +222,7 @@ impl<T: Clone> Relaying<T> {
         }
     }
 
-    /// What came of the messages. `jitter` is in `[0, 1)`.
+    /// The outcome of the messages. `jitter` is in `[0, 1)`.
     pub fn handle_sent(&mut self, sent: Sent, jitter: f64) {
         let State::Publishing { published, last_sequence, is_noted, num_looks } = &mut self.state else { return };
         if let Some(last) = self.queue.drain(..sent.num_taken.min(self.queue.len())).last() {
@@ -231,14 +232,14 @@ impl<T: Clone> Relaying<T> {
         }
         match sent.refused {
             None => {}
-            // One that the stream had already does not count, and those behind it were sent with the wrong number.
+            // A message that the stream already had does not count, and those after it were sent with the wrong number.
             Some(Refused::Moved) if sent.num_taken > 0 => {}
             Some(Refused::Moved) => self.begin_anew_in(LOOK_EVERY),
             Some(Refused::Failed(why)) => _ = self.handle_failure(why, jitter),
         }
     }
 
-    /// The server does not answer, or not as it should. Returns how long it is left alone.
+    /// The server does not answer, or not as it should. Returns how long to wait.
     pub fn handle_failure(&mut self, why: String, jitter: f64) -> Duration {
         self.begin_anew();
         self.resting.handle_failure(why, Duration::ZERO, jitter)
@@ -255,7 +256,7 @@ impl<T: Clone> Relaying<T> {
         }
     }
 
-    /// The database did not answer: whatever was to be read or noted.
+    /// The database did not answer, be it to a read or a note.
     pub fn handle_trouble(&mut self) {
         self.begin_anew_in(TRY_AGAIN_AFTER);
     }

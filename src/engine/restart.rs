@@ -1,4 +1,4 @@
-//! What the death of an actor means: a new life after a pause, or, when deaths come too often, a parking place.
+//! What the death of an actor means: a new life after a pause or, when deaths come too often, parking.
 
 use std::{
     collections::VecDeque,

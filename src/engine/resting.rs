@@ -1,5 +1,5 @@
-//! When a follower of the feed rests: while there is nothing new, after trouble, and ever longer while what it is sent is
-//! not taken. [`super::notifying`] and [`super::relaying`] go on when it has.
+//! When a follower of the feed waits: while there is nothing new, after a fault, and ever longer while its entries are
+//! not accepted. [`super::notifying`] and [`super::relaying`] continue afterwards.
 
 use super::backoff::delay;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 /// What is done before anything else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rest {
-    /// Note that nothing is taken, and until when nothing is tried.
+    /// Note that nothing is accepted, and when the next try is.
     Note {
         why: String,
         wait: Duration,
@@ -17,9 +17,9 @@ pub enum Rest {
 
 #[derive(Debug)]
 pub struct Resting {
-    /// The first wait after something was not taken, and the last that doubling makes of it.
+    /// The first wait after a refusal, and the longest that doubling leads to.
     waits: (Duration, Duration),
-    /// Tries in a row that came to nothing.
+    /// Failed tries in a row.
     num_failures: u32,
     due: Option<Rest>,
 }
@@ -29,7 +29,7 @@ impl Resting {
         Resting { waits: (first, longest), num_failures, due: None }
     }
 
-    /// `None`: it goes on. Hands out the same until it is answered.
+    /// `None` means it may continue. Hands out the same until it is answered.
     pub fn poll(&self) -> Option<Rest> {
         self.due.clone()
     }
@@ -38,12 +38,12 @@ impl Resting {
         self.due = Some(Rest::Wait(wait));
     }
 
-    /// Something was taken, or could be noted.
+    /// Something was accepted, or could be noted.
     pub fn handle_success(&mut self) {
         self.num_failures = 0;
     }
 
-    /// Something was not taken. Returns how long nothing is tried: `at_least` so long. `jitter` is in `[0, 1)`.
+    /// Something was not accepted. Returns how long to wait, at least `at_least`. `jitter` is in `[0, 1)`.
     pub fn handle_failure(&mut self, why: String, at_least: Duration, jitter: f64) -> Duration {
         self.num_failures = self.num_failures.saturating_add(1);
         let (first, longest) = self.waits;

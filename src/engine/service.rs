@@ -1,11 +1,11 @@
-//! Which runs are under way, of all accounts of a process: what begins, what ends, what follows the death of an actor,
-//! and when all of it is over. Either once, or as [`Schedule`] says until somebody stops it.
+//! Which runs of all accounts of a process are under way: what begins, what ends, what follows the death of an actor,
+//! and when everything is over. Runs happen either once, or as [`Schedule`] says until the process is stopped.
 //!
 //! | what happens | what follows |
 //! |---|---|
 //! | a run is due, or wanted | it begins |
-//! | a run ends | the next one is planned; of a fault a person hears once, however many runs it ends |
-//! | a syncer dies in the middle of a run | its new life takes the run up |
+//! | a run ends | the next one is planned; each fault is reported to people once, however many runs it ends |
+//! | a syncer dies in the middle of a run | its new life resumes the run |
 //! | a syncer dies too often | its run has failed; the next one gets another syncer |
 //! | the gate or the writer dies too often | all runs have failed, and nothing begins any more |
 //! | a stop | runs end by themselves; those that do not within [`STOP_WITHIN`] are left behind |
@@ -28,17 +28,17 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(8);
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunStep {
-    /// A run begins; where there is no syncer, one is started.
+    /// A run begins; a syncer is started if there is none.
     Begin { key: SyncKey, purpose: Purpose },
     /// The same run, in the next life of its syncer.
     TakeUp { key: SyncKey, purpose: Purpose },
     /// The run is to commit what is whole and end.
     Stop(SyncKey),
-    /// The syncer is to drop everything, and is not to be used again.
+    /// The syncer is to drop everything, and is not used again.
     Dismiss(SyncKey),
-    /// The syncer is no more: note that its run failed.
+    /// The syncer is gone: note that its run failed.
     NoteFailure { key: SyncKey, why: String },
-    /// A run is over, and this is planned. `is_told`: a person has heard of its fault.
+    /// A run is over, and this is planned. `is_told`: its fault has already been reported.
     Ended { key: SyncKey, end: RunEnd, plan: Option<Plan>, is_told: bool },
     /// Nothing runs, and nothing will.
     Over(Over),
@@ -47,23 +47,23 @@ pub enum RunStep {
 /// How all of it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Over {
-    /// All that was to run once has ended.
+    /// Everything that was to run once has ended.
     Done,
     Stopped,
-    /// Something that everybody needs stays down.
+    /// Something that every run needs stays down.
     Failed(String),
 }
 
 #[derive(Debug)]
 pub struct Runs {
-    /// What a run is for that nobody asked for.
+    /// The purpose of a run that nobody ordered.
     pub purpose: Purpose,
-    /// `None` where each run is to happen once.
+    /// `None` if each run is to happen once.
     pub schedule: Option<Schedule>,
     running: BTreeSet<SyncKey>,
-    /// What a person has asked for, until a run of it ends.
+    /// What a person has asked for, until a run for it ends.
     wanted: BTreeSet<SyncKey>,
-    /// Faults of each account that the log has told since its last complete run.
+    /// Faults of each account that have been logged since its last complete run.
     told: BTreeMap<AccountId, BTreeSet<String>>,
     is_stopping: bool,
     failed: Option<String>,
@@ -72,14 +72,14 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// These once, and no more.
+    /// Runs these once, and no more.
     pub fn once(purpose: Purpose, keys: impl IntoIterator<Item = SyncKey>) -> Runs {
         let mut runs = Runs::new(purpose, None);
         keys.into_iter().for_each(|key| runs.begin(key));
         runs
     }
 
-    /// What the schedule says, until a stop.
+    /// Runs what the schedule says, until a stop.
     pub fn service(purpose: Purpose, schedule: Schedule) -> Runs {
         Runs::new(purpose, Some(schedule))
     }
@@ -137,7 +137,7 @@ impl Runs {
         self.orders.push_back(RunStep::Begin { key, purpose: self.purpose_of(&key) });
     }
 
-    /// Whoever asks for a run wants to see the library as it is, and not what is due by the schedule of the service.
+    /// A run that a person asks for shows the library as it is, not only what is due by the schedule of the service.
     fn purpose_of(&self, key: &SyncKey) -> Purpose {
         if self.wanted.contains(key) { Purpose::Current } else { self.purpose }
     }
@@ -160,13 +160,13 @@ impl Runs {
         }
     }
 
-    /// What this has not committed is of no use any more.
+    /// Uncommitted work of this is no longer of use.
     pub fn handle_dismissed(&mut self, key: SyncKey, now: Now) {
         self.orders.push_back(RunStep::Dismiss(key));
         self.handle_ended(key, RunEnd::Stopped, now);
     }
 
-    /// The account is in other hands, or signed in anew.
+    /// The account belongs to another process, or was signed in again.
     pub fn handle_released(&mut self, account: AccountId, now: Now) {
         self.told.remove(&account);
         let left: Vec<SyncKey> = self.running().filter(|key| key.account == account).collect();
@@ -191,7 +191,7 @@ impl Runs {
             }
             RunEnd::Paused(_) | RunEnd::Stopped => false,
         };
-        // A syncer that was told to stop does nothing else any more; the next run has a new one.
+        // A stopped syncer does nothing more; the next run gets a new one.
         let is_spent = end == RunEnd::Stopped && self.schedule.is_some();
         self.orders.push_back(RunStep::Ended { key, end, plan, is_told });
         if is_spent {
@@ -199,7 +199,7 @@ impl Runs {
         }
     }
 
-    /// A syncer died, and this was ruled.
+    /// A syncer died, and this is the ruling.
     pub fn handle_syncer_died(&mut self, key: SyncKey, ruling: Ruling, why: &str, now: Now) {
         match ruling {
             Ruling::RestartIn(_) if self.running.contains(&key) => {
@@ -215,8 +215,8 @@ impl Runs {
         }
     }
 
-    /// A child that everybody needs died. In its next life it comes back in place: who waited for it asks again, or
-    /// starts from the database.
+    /// A child that every run needs died. Its next life takes the same place: callers that waited for it ask again, or
+    /// start from the database.
     pub fn handle_needed_died(&mut self, ruling: Ruling, why: String, now: Now) {
         match ruling {
             Ruling::RestartIn(_) => {}

@@ -3,17 +3,17 @@
 //! A removal is only as certain as the walk that missed the item. A walk that saw the listing move, or could not read
 //! part of it, proves nothing about what it did not see; and one that would empty the library is more likely to have
 //! met a broken API than a person who removed everything. A row that holds nothing, not even a date, may be any of the
-//! items that were not seen: while there are more such rows than there were when everything was last seen, none of those
-//! items is known to be gone.
+//! unseen items: while there are more such rows than when everything was last seen, none of those items is known to be
+//! gone.
 //!
-//! The API's own total has a say, too: what it still counts is not gone. `excess` is what the total counts beyond the rows
-//! that were seen, rows without an id, and rows that are known to be counted and not given.
+//! The API's own total counts as evidence, too: an item that it still counts is not gone. `excess` is what the total
+//! counts beyond the rows that were seen, rows without an id, and rows that are known to be counted but not given.
 //!
-//! | excess | what it means | what becomes of the items that were not seen |
+//! | excess | what it means | what happens to the unseen items |
 //! |---|---|---|
-//! | none | the total agrees that they are gone | believed at once; where that is much, or rows may hide some, once a later walk misses the same items |
-//! | as many as before, of what was held because the total counts it | the new ones are gone, those are still counted | the new ones as above |
-//! | more | the total counts what was not seen | held, and never believed by a machine; a person can confirm it |
+//! | none | the total agrees that they are gone | believed at once; if there are many, or rows may hide some, once a later walk misses the same items |
+//! | as many as before, of those held because the total counts them | the new ones are gone, those are still counted | the new ones as above |
+//! | more | the total counts unseen items | held, and never believed by a machine; a person can confirm it |
 
 pub use crate::model::RemovalGuard;
 use crate::model::{HeldBefore, WalkState};
@@ -25,7 +25,7 @@ pub struct Finding {
     pub total: Option<u32>,
     /// Rows of the account not marked removed.
     pub num_active: u32,
-    /// How many of them the walk has not seen; zero where it recorded nothing.
+    /// How many of them the walk has not seen; zero if it recorded nothing.
     pub num_unseen: u32,
     /// How many there were when the run began.
     pub num_before: u32,
@@ -35,42 +35,43 @@ pub struct Finding {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Every item that was there all the time was seen; what was not seen is gone, apart from `num_counted` that the
-    /// total still counts. `num_removed` of them are not marked yet; `discrepancy` is what `total` counts beyond the rows
+    /// Every item that was there all the time was seen; unseen items are gone, apart from `num_counted` that the total
+    /// still counts. `num_removed` of them are not marked yet; `discrepancy` is what `total` counts beyond the rows
     /// then held.
     Proven { num_removed: u32, num_counted: u32, discrepancy: i64 },
-    /// Removals that are not believed at once: too many, or something speaks against them. `num_removed` of them were
+    /// Removals that are not believed at once: too many, or with evidence against them. `num_removed` of them were
     /// missed before, long enough ago, or are confirmed; the others wait, `num_counted` of them for a person.
     Held { num_unseen: u32, num_removed: u32, num_counted: u32 },
-    /// The total still counts what was not seen: just that (`counts_all`), only some of it, or rows that were never seen
-    /// besides. `num_removed` of them a person has confirmed; only a person can.
+    /// The total still counts unseen items: exactly those (`counts_all`), only some of them, or also rows that were
+    /// never seen. A person has confirmed `num_removed` of them; only a person can.
     Counted { num_unseen: u32, num_removed: u32, counts_all: bool, discrepancy: i64 },
-    /// Items were not seen, and more rows than before do not say what they hold: `num_unread` more.
+    /// Items were not seen, and `num_unread` more rows than before are unreadable.
     Unread { num_unseen: u32, num_unread: u32, discrepancy: i64 },
     /// Part of the listing could not be read.
     Gaps { discrepancy: i64 },
-    /// The listing moved while it was read, or the walk came to no end.
+    /// The listing moved while it was read, or the walk had no end.
     Unsteady,
 }
 
-/// What the total counts beyond the rows that were seen, are known to be hidden, or have no id. One that is not told counts
-/// what it counted before. One that leaves no room for the hidden rows says that it, or the one that told of them, was
-/// wrong: then it counts whatever was not seen.
+/// What the total counts beyond the rows that were seen, are known to be hidden, or have no id. A missing total counts
+/// what it counted before. A total that leaves no room for the hidden rows shows that it was wrong, or the one that
+/// revealed them: then it counts whatever was not seen.
 pub fn excess(walk: &WalkState, total: Option<u32>, num_seen: u32) -> u32 {
     let Some(total) = total else { return walk.memory.num_excess };
     let beyond = total.saturating_sub(num_seen + num_nameless(walk));
     beyond.checked_sub(walk.memory.num_hidden).unwrap_or(beyond)
 }
 
-/// Rows without an id that stand for no item that is held. One that has fallen silent and still has its date is seen by it.
+/// Rows without an id that stand for no item that is held. A row that lost its id but still has its date counts as
+/// seen.
 pub fn num_nameless(walk: &WalkState) -> u32 {
     let num_dated = walk.found.num_unidentified.saturating_sub(walk.found.num_undated);
     let num_fallen = num_dated.saturating_sub(walk.memory.proven_dated.unwrap_or(num_dated));
     walk.found.num_unidentified - num_fallen
 }
 
-/// Rows that hold nothing, more than there were when everything was last seen. One that was counted and not given may be
-/// given now.
+/// Unreadable rows beyond those that there were when everything was last seen. A row that was counted but not given may
+/// be given now.
 fn num_unread(walk: &WalkState, total: Option<u32>, num_seen: u32) -> u32 {
     let num_undated = walk.found.num_undated;
     let num_more = num_undated.saturating_sub(walk.memory.proven_undated.unwrap_or(num_undated));
@@ -81,18 +82,18 @@ fn num_unread(walk: &WalkState, total: Option<u32>, num_seen: u32) -> u32 {
     num_more.saturating_sub(num_given)
 }
 
-/// Judges a walk over a listing that ended.
+/// Judges a walk that reached the end of a listing.
 ///
-/// `by_cursor` says that the listing is sorted by a key and paged by it: such a walk cannot lose its place, and only a
-/// total that is known to lie speaks against it. Then a later run that misses the same items decides, unless the total
-/// still counts some of them.
+/// `by_cursor` says that the listing is sorted by a key and paged by it: such a walk cannot lose its place, and the
+/// only evidence against it is a total that is known to be wrong at times. Then a later run that misses the same items
+/// decides, unless the total still counts some of them.
 pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Finding) -> Verdict {
     let Finding { total, num_active, num_unseen, num_before, held } = finding;
     let beyond = |held: u32| total.map_or(0, |total| i64::from(total) - i64::from(held));
     if walk.found.num_gaps > 0 {
         return Verdict::Gaps { discrepancy: beyond(num_active) };
     }
-    // Pages that count fewer than those before them may be older, and lack what was followed last.
+    // Pages with a smaller total than those before them may be older, and lack what was followed last.
     let is_older = by_cursor && walk.found.has_shrunk;
     if walk.found.is_broken || is_older || walk.found.unsteady && !by_cursor {
         return Verdict::Unsteady;
@@ -102,14 +103,14 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
         return Verdict::Unread { num_unseen, num_unread, discrepancy: beyond(num_active) };
     }
     let HeldBefore { num_ripe, num_counted, num_confirmed } = held;
-    // What a person has confirmed is gone, whatever counts it.
+    // Whatever a person has confirmed is gone, even if the total counts it.
     let doubtful = num_unseen.saturating_sub(num_confirmed);
     let excess = excess(walk, total, num_active - num_unseen).saturating_sub(num_confirmed);
     let still_counted = num_counted.min(doubtful);
-    // Those that came back were counted. If fewer were counted than were held, nobody knows which.
+    // Those that came back were counted. If fewer were counted than were held, it is unknown which.
     let expected = walk.memory.num_excess.saturating_sub(walk.memory.num_counted.saturating_sub(still_counted));
-    // A walk reads as many slots as there are. So if they hold fewer items than that, one was read twice, and another may
-    // have gone past in its place; or a row is counted and not given.
+    // A walk reads as many slots as there are. So if they hold fewer items than that, one was read twice, and another
+    // may have moved past in its place; or a row is counted but not given.
     let num_new = doubtful - still_counted;
     if excess > expected && num_new > 0 {
         let counts_all = excess == doubtful;
@@ -119,10 +120,10 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
     // Those are gone as well once the total no longer counts them.
     let still_counted = if excess == 0 { 0 } else { still_counted };
     let num_gone = num_unseen - still_counted;
-    // As many rows without an id as before need not be the same ones.
-    // And a total that counts fewer than came is wrong, and so may be the end that it told of.
+    // As many rows without an id as before need not be the same ones. And a total that counts fewer than were received
+    // is wrong, and so may be the end that it claimed.
     let is_too_small = !by_cursor && beyond(num_active - num_unseen) < 0;
-    // Rows with nothing but a date stand for what is held, unless they are known to have been such rows before.
+    // Rows with nothing but a date stand for items that are held, unless they are known to have been such rows before.
     let is_first_dated = walk.found.num_unidentified > walk.found.num_undated && walk.memory.proven_dated.is_none();
     let is_spoken_against = doubtful > still_counted
         && (walk.found.unsteady
@@ -196,7 +197,7 @@ mod tests {
         assert!(matches!(judge(GUARD, &undated(3, Some(2)), true, again), Verdict::Unread { num_unread: 1, .. }));
     }
 
-    /// Found by the simulation: a row that was counted and not given was given later, and held nothing.
+    /// Found by the simulation: a hidden row, counted but not given, was given later, and held nothing.
     #[test]
     fn a_row_that_was_hidden_and_holds_nothing_is_none_of_what_is_missing() {
         let mut walk = undated(3, Some(2));
@@ -206,7 +207,7 @@ mod tests {
         assert!(matches!(judge(GUARD, &walk, false, found(23)), Verdict::Unread { .. }), "it is hidden still");
     }
 
-    /// Found by the simulation: a row had fallen silent before the first walk that was steady, and a hidden one was removed.
+    /// Found by the simulation: a row had become unreadable before the first steady walk, and a hidden one was removed.
     #[test]
     fn rows_with_nothing_but_a_date_need_a_later_look_until_they_are_known() {
         let dated = |proven| WalkState {
@@ -225,7 +226,7 @@ mod tests {
         assert_eq!(judge(GUARD, &undated(2, Some(0)), false, finding(500, 0)), removes(0));
     }
 
-    /// Found by the simulation: while one fell silent, one that had always been silent was removed.
+    /// Found by the simulation: while one row became unreadable, one that had always been so was removed.
     #[test]
     fn rows_that_may_be_others_than_before_need_a_later_look() {
         for before in [None, Some(2), Some(5)] {
@@ -276,7 +277,7 @@ mod tests {
         }
     }
 
-    /// Found by the simulation: a page gave each row twice, and what it left out for that was marked removed.
+    /// Found by the simulation: a page gave each row twice, and the rows left out for that were marked removed.
     #[test]
     fn a_row_that_a_page_gave_twice_may_have_taken_the_place_of_another() {
         let doubled = found(PassFindings { has_double: true, ..PassFindings::default() });
@@ -333,7 +334,7 @@ mod tests {
         }
     }
 
-    /// Found by the simulation: one was hidden, one removed, and the row of a third said nothing but its date.
+    /// Found by the simulation: one was hidden, one removed, and the row of a third had nothing but its date.
     #[test]
     fn a_row_that_has_fallen_silent_is_not_counted_twice() {
         let found = Finding { total: Some(10), num_active: 11, num_unseen: 2, ..Finding::default() };
@@ -349,7 +350,7 @@ mod tests {
         }
     }
 
-    /// Found by the simulation: an artist was removed while another fell out of sight; and the total was not told.
+    /// Found by the simulation: an artist was removed while another became hidden, and there was no total.
     #[test]
     fn a_cursor_walk_needs_a_total_that_agrees() {
         let walk = found(PassFindings { unsteady: true, ..PassFindings::default() });
@@ -374,7 +375,7 @@ mod tests {
         let found = Finding { total: Some(229), num_active: 229, num_unseen: 1, ..Finding::default() };
         let removed = Verdict::Proven { num_removed: 1, num_counted: 0, discrepancy: 1 };
         assert_eq!(judge(GUARD, &hidden, false, found), removed);
-        // One item fell out of sight and was held as counted; then another was removed.
+        // One item became hidden and was held as counted; then another was removed.
         let counted = learned(RunMemory { num_counted: 1, num_excess: 1, ..RunMemory::default() });
         let held = HeldBefore { num_counted: 1, ..HeldBefore::default() };
         let found = Finding { total: Some(229), num_active: 230, num_unseen: 2, held, ..Finding::default() };
@@ -385,7 +386,8 @@ mod tests {
         assert_eq!(judge(GUARD, &counted, false, found), removes(2));
     }
 
-    /// Found by the simulation: every page was cut to nothing, and the shows that had never been read counted as hidden.
+    /// Found by the simulation: every page was cut to nothing, and the shows that had never been read counted as
+    /// hidden.
     #[test]
     fn a_walk_that_misses_both_what_is_held_and_what_is_not_learns_nothing() {
         for (total, counts_all) in [(9, false), (10, true), (26, false)] {
@@ -397,7 +399,7 @@ mod tests {
         }
     }
 
-    /// Found by the simulation: of four items that were held one was counted, and then another fell out of sight.
+    /// Found by the simulation: of four held items one was counted, and then another became hidden.
     #[test]
     fn what_is_counted_beside_items_of_which_some_are_gone_is_not_removed() {
         let some = learned(RunMemory { num_counted: 4, num_excess: 1, ..RunMemory::default() });
@@ -407,14 +409,14 @@ mod tests {
         assert_eq!(judge(GUARD, &some, false, found(3)), counted, "one more is counted");
         let removed = Verdict::Proven { num_removed: 1, num_counted: 4, discrepancy: -3 };
         assert_eq!(judge(GUARD, &some, false, found(2)), removed, "as many as before");
-        // One of the four came back, and was the one that was counted.
+        // One of the four came back, and was the counted one.
         let held = HeldBefore { num_counted: 3, ..HeldBefore::default() };
         let found = Finding { total: Some(3), num_active: 6, num_unseen: 4, held, ..Finding::default() };
         let counted = Verdict::Counted { num_unseen: 4, num_removed: 0, counts_all: false, discrepancy: -3 };
         assert_eq!(judge(GUARD, &some, false, found), counted);
     }
 
-    /// Found by the simulation: one total that was too long, and what it counted was taken for hidden rows ever after.
+    /// Found by the simulation: the total was too long once, and the excess was taken for hidden rows ever after.
     #[test]
     fn rows_that_were_never_hidden_prove_no_removal() {
         let hiding = learned(RunMemory { num_hidden: 16, ..RunMemory::default() });

@@ -139,12 +139,12 @@ fn writer<W: Write>(out: W, quotes: QuoteStyle) -> Writer<W> {
     WriterBuilder::new().quote_style(quotes).terminator(Terminator::Any(b'\n')).from_writer(out)
 }
 
-/// A comma inside a name is told from one between two.
+/// Distinguishes a comma inside a name from one between two.
 fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(|name| name.replace(',', "\\,")).collect::<Vec<_>>().join(", ")
 }
 
-/// Those of local files have no address.
+/// Artists of local files have no address.
 fn artist_uris(artists: &[Shared<ArtistLink>]) -> String {
     let uri = |id: &str| if id.starts_with("local:") { String::new() } else { format!("spotify:artist:{id}") };
     artists.iter().map(|artist| uri(&artist.id)).collect::<Vec<_>>().join(", ")

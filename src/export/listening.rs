@@ -7,21 +7,22 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 
-/// What ListenBrainz asks for (<https://listenbrainz.readthedocs.io/en/latest/users/api/core.html>): longest listen in bytes,
-/// earliest in unix seconds (October 2002), and how much of a track was listened to: half of it, or four minutes.
+/// Requirements of ListenBrainz (<https://listenbrainz.readthedocs.io/en/latest/users/api/core.html>): longest listen
+/// in bytes, earliest in unix seconds (October 2002), and how much of a track was listened to: half of it, or four
+/// minutes.
 const LISTEN_LEN_MAX: usize = 10_240;
 const LISTENED_AT_MIN: i64 = 1_033_430_400;
 const LISTENED_MS: i64 = 4 * 60 * 1000;
 
-/// How much counts where the length of the track is not known; Spotify's own measure.
+/// How much counts if the length of the track is not known; Spotify's own measure.
 const COUNTS_MS: i64 = 30_000;
 
-/// Which moment of a listen is told. Spotify tells its end, and so do ListenBrainz' own readers of Spotify.
+/// Which moment of a listen is written. Spotify reports its end, and so do ListenBrainz' own Spotify importers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum ListenTime {
     #[default]
     End,
-    /// Where it is known how long it lasted.
+    /// If its duration is known.
     Start,
 }
 
@@ -31,7 +32,7 @@ pub struct Listens<W: Write> {
     format: Format,
     time: ListenTime,
     has_listens: bool,
-    /// Those that the format does not hold.
+    /// Those that the format cannot hold.
     pub num_left_out: u64,
 }
 
@@ -57,7 +58,7 @@ impl<W: Write> Listens<W> {
         }
     }
 
-    /// A stream of a data export as it came, for what reads that shape.
+    /// A stream of a data export as it was, for readers of that shape.
     pub fn write_stream(&mut self, stream: &Stream) -> io::Result<()> {
         let between = if std::mem::replace(&mut self.has_listens, true) { "," } else { "" };
         write!(self.out, "{between}\n{}", imported(stream))
@@ -120,13 +121,13 @@ fn moment(line: &ListenLine, time: ListenTime) -> DateTime<Utc> {
     }
 }
 
-/// Whether enough of it was played to be a listen. The API tells only of what was played.
+/// Whether enough of it was played to be a listen. The API reports only what was played.
 fn is_listened(line: &ListenLine) -> bool {
     let enough = line.track.duration_ms.map_or(COUNTS_MS, |ms| LISTENED_MS.min(i64::from(ms) / 2));
     line.ms_played.is_none_or(|ms| ms >= enough)
 }
 
-/// The row that it was, but for what is nobody's business.
+/// The original row, without private fields.
 fn imported(stream: &Stream) -> Value {
     let (start, has_uri) = stream.as_written();
     let of =
@@ -163,7 +164,7 @@ fn imported(stream: &Stream) -> Value {
     })
 }
 
-/// A row of the extended streaming history, with all of its 23 keys; what is not known is null.
+/// A row of the extended streaming history, with all of its 23 keys; unknown values are null.
 fn stream(line: &ListenLine) -> Value {
     let track = &line.track;
     let is_episode = line.kind == "episode";
@@ -251,7 +252,7 @@ mod tests {
             (ListenLine { kind: "chapter".into(), ..whole.clone() }, 1),
             (ListenLine { incognito: Some(true), ..whole.clone() }, 1),
             (ListenLine { ended_at: DateTime::UNIX_EPOCH, ..whole }, 1),
-            // Half of it, or four minutes; where its length is not known, 30 seconds.
+            // Half of it, or four minutes; if its length is not known, 30 seconds.
             (played(Some(99_999), Some(200_000)), 1),
             (played(Some(100_000), Some(200_000)), 0),
             (played(Some(240_000), Some(3_600_000)), 0),

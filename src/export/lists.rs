@@ -1,4 +1,4 @@
-//! A list on its way out: read a page at a time, written in whatever format holds it.
+//! Exports a list: read a page at a time, written in any format that can hold it.
 
 use super::{Format, ListenTime, Listens, Table, Tracks, rows::Row};
 use crate::{
@@ -25,13 +25,13 @@ pub enum What {
     Playlists,
     /// What was listened to
     Listening,
-    /// What came and went
+    /// What was added and removed
     Changes,
     All,
 }
 
 impl What {
-    /// All but itself, in the order in which they are written.
+    /// Every list, in the order in which they are written.
     pub const ALL: [What; 9] = [
         What::Tracks,
         What::Albums,
@@ -59,7 +59,7 @@ impl What {
         }
     }
 
-    /// Whether a format has a shape for it.
+    /// Whether a format can hold it.
     pub fn is_held_by(self, format: Format) -> bool {
         match self {
             What::Tracks | What::Playlists => !format.is_of_listening(),
@@ -80,7 +80,7 @@ pub struct Shape {
     pub time: ListenTime,
 }
 
-/// Where lists are read.
+/// Where lists are read from.
 pub struct Source {
     /// As of one moment.
     pub export: Export,
@@ -91,7 +91,7 @@ pub struct Source {
     pub since: Option<DateTime<Utc>>,
 }
 
-/// Why a list did not come out whole.
+/// Why a list could not be written in full.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     #[error(transparent)]
@@ -105,8 +105,8 @@ impl Source {
         self.export.playlists(self.account.id).await
     }
 
-    /// Writes a whole list, and says after each page how many rows that was. Of playlists the list alone, and of formats
-    /// that cannot hold the list nothing. Returns how many rows the format could not hold.
+    /// Writes a whole list, and reports after each page how many rows that was. For playlists only the list itself, and
+    /// in formats that cannot hold the list, nothing. Returns how many rows the format could not hold.
     pub async fn write(
         &mut self,
         what: What,
@@ -193,7 +193,7 @@ impl Source {
         Ok(())
     }
 
-    /// Writes what stands in a playlist.
+    /// Writes the items of a playlist.
     pub async fn write_items(
         &mut self,
         playlist: &PlaylistLine,
@@ -213,7 +213,7 @@ impl Source {
     }
 }
 
-/// A table of what is read.
+/// A table of the rows.
 async fn table<R: Row>(
     shape: Shape,
     out: impl Write + Send,
@@ -226,7 +226,8 @@ async fn table<R: Row>(
     Ok(())
 }
 
-/// Everything that was listened to, each time once, oldest first: what an export tells and what only the API tells, merged.
+/// Everything that was listened to, each listen once, oldest first: listens from an export and those that only the API
+/// reported, merged.
 async fn each_listening(
     export: &mut Export,
     account: AccountId,
@@ -259,7 +260,7 @@ async fn each_listening(
     }
 }
 
-/// A data export as it came in, podcasts and audiobooks included, and then the plays that only the API tells of.
+/// The original rows of a data export, podcasts and audiobooks included, and then the plays that only the API reported.
 async fn as_it_came<W: Write>(
     export: &mut Export,
     account: AccountId,
@@ -277,7 +278,7 @@ async fn as_it_came<W: Write>(
     pages(read, |line| listens.write(line), paged).await
 }
 
-/// Reads until a page is empty, each behind the last line of the one before.
+/// Reads until a page is empty, each after the last line of the one before.
 async fn pages<L>(
     mut read: impl AsyncFnMut(Option<&L>) -> Result<Vec<L>, StoreError>,
     mut write: impl FnMut(&L) -> io::Result<()>,

@@ -1,15 +1,16 @@
-//! The formats in which other tools read a library and a listening history, each to the letter of the tool that reads it.
+//! The formats in which other tools read a library and a listening history, each exactly as the reading tool expects
+//! it.
 //!
-//! | format | of | read by |
+//! | format | lists | read by |
 //! |---|---|---|
 //! | `csv`, `jsonl`, `parquet` | everything | spreadsheets, databases, scripts |
-//! | `exportify` | tracks, playlists | what reads files of Exportify (watsonbox) |
-//! | `exportify-net` | tracks, playlists | what reads files of exportify.net |
+//! | `exportify` | tracks, playlists | readers of Exportify files (watsonbox) |
+//! | `exportify-net` | tracks, playlists | readers of exportify.net files |
 //! | `m3u8`, `xspf`, `jspf` | tracks, playlists | players and playlist tools |
 //! | `listenbrainz` | listening | ListenBrainz, Koito |
-//! | `spotify` | listening | what reads Spotify's extended streaming history |
+//! | `spotify` | listening | readers of Spotify's extended streaming history |
 //!
-//! Nothing here asks for anything: rows go in, bytes come out.
+//! Nothing here does any requests: rows go in, bytes come out.
 
 mod exportify;
 mod listening;
@@ -60,7 +61,7 @@ impl Format {
         }
     }
 
-    /// What a file name ends with.
+    /// The file name extension.
     pub fn extension(self) -> &'static str {
         match self {
             Format::Csv | Format::Exportify | Format::ExportifyNet => "csv",
@@ -73,7 +74,7 @@ impl Format {
         }
     }
 
-    /// Whether it holds any list, and not only tracks or only what was listened to.
+    /// Whether it can hold any list, and not only tracks or only listens.
     pub fn is_general(self) -> bool {
         matches!(self, Format::Csv | Format::Jsonl | Format::Parquet)
     }
@@ -83,7 +84,7 @@ impl Format {
     }
 }
 
-/// Tracks, in the format that was asked for.
+/// Tracks, in the requested format.
 pub enum Tracks<W: Write + Send> {
     Table(Table<W>),
     Exportify(Exportify<W>),
@@ -94,7 +95,7 @@ pub enum Tracks<W: Write + Send> {
 }
 
 impl<W: Write + Send> Tracks<W> {
-    /// `title` is what the list is called. Formats of listening hold no tracks.
+    /// `title` is the name of the list. Formats of listening hold no tracks.
     pub fn begin(format: Format, out: W, title: &str, is_for_spreadsheets: bool) -> io::Result<Option<Tracks<W>>> {
         Ok(Some(match format {
             Format::Csv | Format::Jsonl | Format::Parquet => {
@@ -137,7 +138,7 @@ fn joined<'a>(names: impl Iterator<Item = &'a str>, between: &str) -> String {
     names.collect::<Vec<_>>().join(between)
 }
 
-/// What went wrong with the bytes; `csv` wraps it.
+/// The IO error; `csv` wraps it.
 fn plain(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
@@ -145,12 +146,12 @@ fn plain(error: csv::Error) -> io::Error {
     }
 }
 
-/// What `csv` gives back at its end.
+/// The writer that `csv` returns at its end.
 fn unwrapped<W: Write>(writer: csv::Writer<W>) -> io::Result<W> {
     writer.into_inner().map_err(|error| io::Error::new(error.error().kind(), error.error().to_string()))
 }
 
-/// A line of text: without what ends lines.
+/// A line of text, without line breaks.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

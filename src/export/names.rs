@@ -1,4 +1,4 @@
-//! What the file of a list is called, in a folder, in a zip and for a browser alike.
+//! File names of lists, the same in a folder, in a zip and for a browser.
 
 use super::{Format, What};
 use std::collections::BTreeSet;
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 /// Longest file name that is made of a playlist's name, in characters.
 const NAME_LEN_MAX: usize = 80;
 
-/// What the file of a whole list is called, so that those who read the format know it.
+/// The file name of a whole list, as readers of the format expect it.
 pub fn list_file(what: What, format: Format) -> String {
     let name = match (what, format) {
         (What::Tracks, Format::Exportify | Format::ExportifyNet) => "liked",
@@ -17,22 +17,22 @@ pub fn list_file(what: What, format: Format) -> String {
     format!("{name}.{}", format.extension())
 }
 
-/// What the file of one playlist is called.
+/// The file name of one playlist.
 pub fn playlist_file(name: &str, format: Format) -> String {
     format!("{}.{}", harmless(name), format.extension())
 }
 
-/// Names of several files, each once.
+/// Names of several files, each used once.
 #[derive(Debug, Default)]
 pub struct Names(BTreeSet<String>);
 
 impl Names {
-    /// Takes a name that is not a playlist's.
+    /// Reserves a name that is not a playlist's.
     pub fn reserve(&mut self, file: &str) {
         self.0.insert(file.to_owned());
     }
 
-    /// As [`playlist_file`]; two playlists may have one name, or that of another list.
+    /// Like [`playlist_file`]; two playlists may have one name, or that of another list.
     pub fn playlist_file(&mut self, name: &str, format: Format) -> String {
         let (name, extension) = (harmless(name), format.extension());
         let numbered = (2..).map(|number| format!("{name}_{number}.{extension}"));
@@ -43,7 +43,7 @@ impl Names {
     }
 }
 
-/// As Exportify makes it: in small letters, without what file systems or shells do not like.
+/// As in Exportify: in lower case, without characters that are a problem for file systems or shells.
 fn harmless(name: &str) -> String {
     let mut made = String::new();
     for c in name.to_lowercase().chars().take(NAME_LEN_MAX) {

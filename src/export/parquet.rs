@@ -1,5 +1,5 @@
-//! Any list as Parquet, for DuckDB, pandas, Polars and Spark: texts are strings, moments are timestamps in UTC, the names of
-//! several artists are a list. Rows are gathered column by column, and written a row group at a time.
+//! Any list as Parquet, for DuckDB, pandas, Polars and Spark: texts are strings, moments are timestamps in UTC, the
+//! names of several artists are a list. Rows are gathered column by column, and written a row group at a time.
 
 use super::rows::{Cells, Column, Kind};
 use bytes::Bytes;
@@ -20,7 +20,8 @@ use std::{
     sync::Arc,
 };
 
-/// A row group is written when it has as many rows, or as many bytes of text: readers want large ones, memory small ones.
+/// A row group is written when it has this many rows, or this many bytes of text: readers want large ones, memory small
+/// ones.
 const GROUP_ROWS_MAX: usize = 50_000;
 const GROUP_BYTES_MAX: usize = 2 * 1024 * 1024;
 
@@ -39,13 +40,13 @@ struct Gathered {
     values: Values,
     /// For each entry: whether it has a value.
     definitions: Vec<i16>,
-    /// For each entry of a list: 0 where it begins one.
+    /// For each entry of a list: 0 if it begins one.
     repetitions: Vec<i16>,
 }
 
 #[derive(Debug)]
 enum Values {
-    /// One behind the other, and where each ends.
+    /// Concatenated, with the end of each.
     Texts(Vec<u8>, Vec<usize>),
     Numbers(Vec<i64>),
     Flags(Vec<bool>),
@@ -167,7 +168,7 @@ impl Gathered {
         }
     }
 
-    /// Writes what it has, and is empty again.
+    /// Writes its contents, and is empty again.
     fn write(&mut self, out: &mut SerializedColumnWriter<'_>) -> Result<(), ParquetError> {
         let repetitions = Some(self.repetitions.as_slice()).filter(|levels| !levels.is_empty());
         let definitions = Some(self.definitions.as_slice());
@@ -195,7 +196,7 @@ impl Gathered {
     }
 }
 
-/// As <https://github.com/apache/parquet-format/blob/master/LogicalTypes.md> has them.
+/// As in <https://github.com/apache/parquet-format/blob/master/LogicalTypes.md>.
 fn schema(columns: &[Column]) -> String {
     let mut schema = "message segno {\n".to_owned();
     for (name, kind) in columns {
@@ -213,7 +214,7 @@ fn schema(columns: &[Column]) -> String {
     schema + "}"
 }
 
-/// What went wrong with the bytes; `parquet` wraps it.
+/// The IO error; `parquet` wraps it.
 fn plain(error: ParquetError) -> io::Error {
     match error {
         ParquetError::External(inner) => match inner.downcast::<io::Error>() {

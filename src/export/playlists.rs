@@ -124,7 +124,7 @@ impl<W: Write> Xspf<W> {
     }
 
     fn element(&mut self, name: &str, text: &str) -> io::Result<()> {
-        // XML has no way to write these.
+        // XML cannot represent these.
         let text: String = text.chars().filter(|c| is_xml(*c)).collect();
         self.0.write_event(Event::Start(BytesStart::new(name)))?;
         self.0.write_event(Event::Text(BytesText::new(&text)))?;

@@ -1,4 +1,4 @@
-//! What the general formats hold: the columns of each list, and the cells of a row in their order.
+//! The contents of the general formats: the columns of each list, and the cells of a row in their order.
 
 use crate::store::{
     AlbumLine, ArtistLine, ListenLine, PlaylistLine, Shared, SpokenLine, TrackFacts, TrackLine,
@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::io;
 
-/// What the cells of a column are. Each may be missing but those of `Texts`, which may be empty.
+/// The type of a column's cells. Each may be missing except for `Texts`, which may be empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Text,
@@ -30,13 +30,13 @@ pub trait Cells {
     fn moment(&mut self, at: Option<DateTime<Utc>>) -> io::Result<()>;
 }
 
-/// A row of a list. As JSON it has the same fields, and some as objects of their own.
+/// A row of a list. As JSON it has the same fields, some of them nested objects.
 pub trait Row: Serialize {
     fn columns() -> Vec<Column>;
     fn cells(&self, to: &mut impl Cells) -> io::Result<()>;
 }
 
-/// Columns and cells, each said once: what it is called, what it is, and what it holds.
+/// Columns and cells, each defined once: its name, its type, and its value.
 macro_rules! row {
     ($row:ty, |$line:ident| $($name:ident: $kind:ident = $cell:expr,)+ $(..$track:expr)?) => {
         impl Row for $row {

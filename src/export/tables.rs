@@ -14,10 +14,10 @@ use std::{
     io::{self, Write},
 };
 
-/// What a spreadsheet takes for the beginning of a formula.
+/// Characters with which a formula begins, for a spreadsheet.
 const FORMULAS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
-/// Between the names of several artists in one cell.
+/// Separates the names of several artists in one cell.
 const BETWEEN: &str = "; ";
 
 pub enum Table<W: Write + Send> {
@@ -27,7 +27,7 @@ pub enum Table<W: Write + Send> {
 }
 
 impl<W: Write + Send> Table<W> {
-    /// A table of such rows. CSV `is_for_spreadsheets` puts an apostrophe before what would be a formula.
+    /// A table of such rows. CSV with `is_for_spreadsheets` puts an apostrophe before what would be a formula.
     pub fn begin<R: Row>(format: Format, out: W, is_for_spreadsheets: bool) -> io::Result<Table<W>> {
         Ok(match format {
             Format::Jsonl => Table::Jsonl(out),
@@ -75,7 +75,7 @@ impl<W: Write + Send> Table<W> {
 pub struct CsvCells<W: Write> {
     out: Writer<W>,
     is_for_spreadsheets: bool,
-    /// The one being put together.
+    /// The one being assembled.
     cell: String,
 }
 

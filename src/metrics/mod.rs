@@ -1,9 +1,9 @@
-//! What the service counts of itself, for Prometheus; `docs/metrics.md` has every name.
+//! The service's own metrics, for Prometheus; `docs/metrics.md` lists every name.
 //!
 //! The actors count as they go, through clones of one [`Metrics`], and whoever serves `/metrics` reads it from any
-//! thread. Every label is of a closed vocabulary or the number of an account, and every series of a closed vocabulary is
-//! there from the start at zero, so that the first of anything shows in a rate. What follows from the database is not
-//! kept here: it is handed in as [`Readings`] when somebody looks.
+//! thread. Every label is from a closed vocabulary or the number of an account, and every series of a closed vocabulary
+//! exists from the start at zero, so that the first of anything shows in a rate. Values from the database are not kept
+//! here: they are passed in as [`Readings`] with each scrape.
 //!
 //! Time is an argument: this module reads no clock.
 
@@ -31,7 +31,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What [`Metrics::encode`] writes, as HTTP names it.
+/// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Upper bounds, in seconds. A wait is a moment, a window or a pause.
@@ -159,13 +159,13 @@ impl Counted {
         to.register("actor_restarts", "Actors that panicked and were started again", self.actor_restarts.clone());
         to.register("actors_given_up", "Actors that kept panicking and were parked", self.actors_given_up.clone());
         to.register("plays_recorded", "Plays that were new to the database", self.plays.clone());
-        to.register("stream_published", "Entries of the feed that a stream has taken", self.published.clone());
+        to.register("stream_published", "Entries of the feed that a stream has accepted", self.published.clone());
         let help = "Between the runs of an entity type, as it is set";
         to.register_with_unit("sync_interval", help, Unit::Seconds, self.interval_seconds.clone());
         self
     }
 
-    /// Begins every series at zero.
+    /// Starts every series at zero.
     fn begun(self) -> Counted {
         for family in Family::ALL.iter().map(|family| family.as_str()) {
             begin(&self.request_seconds, OfFamily { family });
@@ -208,13 +208,12 @@ impl Metrics {
         self.0.permits_refused.get_or_create(&of_priority(family)).inc();
     }
 
-    /// A pause is in force, from `now` for as long as `left` at least. To be told as often as it is seen. Returns whether
-    /// that is news.
+    /// A pause is in force, for at least `left` from `now`. Call as often as it is seen. Returns whether it is new.
     pub fn handle_pause(&self, pause: Pause, left: Duration, now: Instant) -> bool {
         self.pauses().handle_pause(pause.scope, pause.class, left, now)
     }
 
-    /// A batch is in the database; its transaction took so long.
+    /// A batch is in the database; its transaction took `took`.
     pub fn handle_committed(&self, commit: &Commit, counts: &ItemCounts, took: Duration) {
         let entity_type = match &commit.rows {
             Rows::Listing(_) => commit.entity.as_str(),
@@ -223,7 +222,7 @@ impl Metrics {
         for (change, count) in changes(counts) {
             self.0.items.get_or_create(&OfItems { entity_type, change }).inc_by(count.into());
         }
-        // A checkpoint that only says that a run began or ended is no batch.
+        // A checkpoint that only marks the beginning or end of a run is no batch.
         if !commit.rows.is_empty() || commit.num_requests > 0 {
             self.0.batch_seconds.get_or_create(&OfEntity { entity_type }).observe(commit.duration.as_secs_f64());
             self.0.commit_seconds.observe(took.as_secs_f64());
@@ -234,7 +233,7 @@ impl Metrics {
         self.0.plays.inc_by(num_new.into());
     }
 
-    /// A stream has taken so many entries of the feed.
+    /// A stream has accepted this many entries of the feed.
     pub fn handle_published(&self, num: usize) {
         self.0.published.inc_by(num as u64);
     }
@@ -253,7 +252,7 @@ impl Metrics {
         self.0.interval_seconds.set(interval.as_secs_f64());
     }
 
-    /// Everything, in the text format of OpenMetrics, which Prometheus reads. `now` is the steady clock.
+    /// Everything, in the OpenMetrics text format, which Prometheus reads. `now` is the steady clock.
     pub fn encode(&self, readings: &Readings, now: Instant) -> String {
         let mut text = String::with_capacity(64 << 10);
         let (mut momentary, mut process) = (Registry::with_prefix("segno"), Registry::default());

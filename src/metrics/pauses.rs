@@ -1,4 +1,4 @@
-//! How long pauses have lasted, whenever somebody looks: no timer runs for it.
+//! How long pauses have lasted, computed when read: no timer runs for it.
 
 use crate::model::{Family, LimitClass};
 use std::{
@@ -6,10 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What can be paused, and why. The rate limit does not tell families apart.
+/// What can be paused, and why. The rate limit does not distinguish families.
 pub const KINDS: [(Family, LimitClass); 1 + 2 * Family::ALL.len()] = kinds();
 
-/// What ends this soon after what is known is the same, told again.
+/// A pause that ends this close to the known end is the same one, reported again.
 const SAME_WITHIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ pub struct Seen {
 }
 
 impl PauseClock {
-    /// What ends earlier than is known shortens nothing. Returns whether it ends so much later that it is news.
+    /// An earlier end shortens nothing. Returns whether the end is so much later that it is a new pause.
     pub fn handle_pause(&mut self, family: Family, class: LimitClass, left: Duration, now: Instant) -> bool {
         let paused = self.0.entry((family, class)).or_insert(Paused { at_end: Duration::ZERO, ends: now });
         let ends = now + left;

@@ -1,4 +1,4 @@
-//! What is so rather than counted: the state that the database tells, as whoever looks has read it.
+//! Gauges rather than counters: the state that the database reports, as read for a scrape.
 
 use super::{OfFamily, OfPriority};
 use crate::model::{AccountId, EntityType, Family, Line};
@@ -21,34 +21,34 @@ pub struct Readings {
     pub seen: Option<Seen>,
 }
 
-/// What the status says, for as long as the database answers.
+/// The contents of the status, while the database answers.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Seen {
     /// Requests in the rolling window, and how many it may hold.
     pub window: (u32, u32),
-    /// Requests that wait for a permit, by priority; those that are left out are none.
+    /// Requests that wait for a permit, by priority; missing priorities have none.
     pub waiting: Vec<(&'static str, u32)>,
-    /// Those that have a sign-in, whatever has become of it.
+    /// Accounts that have a sign-in, in whatever state.
     pub accounts: Vec<AccountReading>,
     pub ledger: Vec<LedgerReading>,
     pub webhooks: Vec<WebhookReading>,
-    /// Where the feed is published; `None` where it is not.
+    /// Where the feed is published; `None` if it is not.
     pub stream: Option<StreamReading>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamReading {
-    /// Entries that it is still to get.
+    /// Entries that it has yet to receive.
     pub waiting: u64,
-    /// `None` where it takes what is published.
+    /// `None` while it accepts what is published.
     pub failing_since: Option<DateTime<Utc>>,
 }
 
-/// A receiver of what happens.
+/// A receiver of events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookReading {
     pub host: String,
-    /// `None` where it takes what it is sent.
+    /// `None` while it accepts what it is sent.
     pub failing_since: Option<DateTime<Utc>>,
     pub next_try_at: Option<DateTime<Utc>>,
     pub waiting: u32,
@@ -57,9 +57,9 @@ pub struct WebhookReading {
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccountReading {
     pub account: AccountId,
-    /// Nothing once it has ended or was refused.
+    /// Zero once it has ended or was refused.
     pub sign_in_left: Duration,
-    /// Until the token endpoint is asked again, where it gave no token; else nothing.
+    /// Until the token endpoint is asked again, if it gave no token; otherwise zero.
     pub token_rest_left: Duration,
     /// When the listening history is read again.
     pub next_poll_at: Option<DateTime<Utc>>,
@@ -79,7 +79,7 @@ pub struct EntityReading {
     pub is_paused_by_hand: bool,
     /// Slots of the listing that the walk under way, or the last one, has read.
     pub offset: u32,
-    /// Length of the listing as the API last told it.
+    /// Length of the listing as last reported by the API.
     pub total: Option<u32>,
 }
 
@@ -132,7 +132,7 @@ impl Readings {
         }
     }
 
-    /// What every process calls alike.
+    /// Metrics that every process has.
     pub(super) fn register_process(&self, to: &mut Registry) {
         let began = Gauge::<f64, AtomicU64>::default();
         began.set(timestamp(self.started_at));
@@ -200,7 +200,7 @@ impl Seen {
         to.register("sync_failed", "Whether the last run failed", failed);
         to.register("paused_by_hand", "Whether a person has paused it", by_hand);
         to.register("listing_offset", "Slots of the listing read by the last walk", offset);
-        to.register("listing_size", "Slots of the listing, as the API last told", total);
+        to.register("listing_size", "Slots of the listing, as the API last reported", total);
     }
 
     fn register_ledger(&self, to: &mut Registry) {
@@ -214,11 +214,11 @@ impl Seen {
             }
         }
         to.register("ledger_requests", "Requests of the last 24 hours", requests);
-        to.register("ledger_refusals", "Of those, refused by a limit", refusals);
-        to.register("ledger_ceiling", "Requests that any 24 hours may see, as set", ceilings);
+        to.register("ledger_refusals", "Those of them that a limit refused", refusals);
+        to.register("ledger_ceiling", "Requests allowed in any 24 hours, as set", ceilings);
     }
 
-    /// Several at one host count together.
+    /// Several at one host are counted together.
     fn register_webhooks(&self, to: &mut Registry) {
         let waiting = Numbers::<OfWebhook>::default();
         let [since, next_try]: [Reals<OfWebhook>; 2] = Default::default();
@@ -235,25 +235,21 @@ impl Seen {
             earliest(&since, &labels, reading.failing_since);
             earliest(&next_try, &labels, reading.next_try_at);
         }
-        to.register(
-            "webhook_entries_waiting",
-            "Entries that a webhook that takes nothing is still to be told",
-            waiting,
-        );
-        let help = "Since when a webhook takes nothing";
+        to.register("webhook_entries_waiting", "Entries not yet delivered to a webhook that accepts nothing", waiting);
+        let help = "Since when a webhook has accepted nothing";
         to.register_with_unit("webhook_failing_since_timestamp", help, Unit::Seconds, since);
-        let help = "When a webhook that takes nothing is tried again";
+        let help = "When a webhook that accepts nothing is tried again";
         to.register_with_unit("webhook_next_try_timestamp", help, Unit::Seconds, next_try);
     }
 
     fn register_stream(&self, to: &mut Registry) {
         let Some(StreamReading { waiting, failing_since }) = &self.stream else { return };
-        let help = "Entries of the feed that the stream is still to get";
+        let help = "Entries of the feed not yet published to the stream";
         to.register("stream_entries_waiting", help, number(i64::try_from(*waiting).unwrap_or(i64::MAX)));
         if let Some(at) = failing_since {
             let since = Gauge::<f64, AtomicU64>::default();
             since.set(timestamp(*at));
-            let help = "Since when the stream takes nothing";
+            let help = "Since when the stream has accepted nothing";
             to.register_with_unit("stream_failing_since_timestamp", help, Unit::Seconds, since);
         }
     }

@@ -1,19 +1,19 @@
-//! A batch on its way into the database, and what became of it.
+//! A batch on its way into the database, and its outcome.
 
 use super::{AccountId, Checkpoint, EntityType, FailedReading, Item, Oddity, PlaylistItem, RemovalGuard, Slot};
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Proof that the writer is the one that began the run last. A commit whose fence is not the row's is refused.
+/// Proof that the writer is the one that began a run last. A commit whose fence differs from the row's is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fence {
     pub generation: i64,
-    /// The process; a database that fails over can hand out one generation twice.
+    /// The process; after a failover a database can assign one generation twice.
     pub owner: Uuid,
 }
 
-/// Everything that one transaction writes: rows, removals, gaps and the checkpoint, or nothing of it.
+/// Everything that one transaction writes: rows, removals, gaps and the checkpoint, or none of it.
 #[derive(Debug, Clone)]
 pub struct Commit {
     pub account_id: AccountId,
@@ -41,14 +41,14 @@ pub enum Rows {
 #[derive(Debug, Clone, Default)]
 pub struct PlaylistPart {
     pub playlist_id: String,
-    /// The whole reading that was the newest when this one was decided on: see [`super::StalePlaylist::generation`].
+    /// The newest whole reading when this one was decided on: see [`super::StalePlaylist::generation`].
     pub generation: i64,
     /// Position of the first item.
     pub offset: u32,
     pub items: Vec<PlaylistItem>,
-    /// Positions behind the items that were counted and not given. The next part begins behind them.
+    /// Hidden positions after the items, counted but not given. The next part begins after them.
     pub num_hidden: u32,
-    /// What is odd about items of this part, by position.
+    /// Oddities of items in this part, by position.
     pub odd: Vec<(u32, Oddity)>,
     /// Set with the playlist's last part.
     pub end: Option<PlaylistEnd>,
@@ -65,23 +65,23 @@ impl PlaylistPart {
 /// How the walk of a playlist's items ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlaylistEnd {
-    /// All read: what was read replaces what was known, and is that snapshot from now on. Without one, or after a
-    /// failure, nothing says which snapshot the items are, and the playlist stays due.
+    /// Everything was read: the result replaces the known items, and is that snapshot from now on. Without a snapshot,
+    /// or after a failure, it is unknown which snapshot the items are, and the playlist stays due.
     Complete { snapshot_id: Option<String>, total: u32, failure: Option<FailedReading> },
-    /// It came to nothing: known items stay, and which snapshot they are.
+    /// It failed: the known items stay, and so does their snapshot.
     Failed(FailedReading),
     /// An earlier gap was read; nothing else about the playlist changes.
     GapFilled,
 }
 
-/// What became of a playlist's reading, where it is not what its end says.
+/// The outcome of a playlist's reading, if it differs from its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadingOutcome {
-    /// So much is gone that a second look is asked for: the known items stay.
+    /// So much is gone that a second look is needed: the known items stay.
     Held { playlist_id: String, num_missing: u32, num_held: u32 },
-    /// Another snapshot is listed, and the items are the same: the next run reads them once more.
+    /// Another snapshot is listed, but the items are the same: the next run reads them once more.
     Unchanged { playlist_id: String },
-    /// Another account has read it whole meanwhile. What this one read is older and was dropped.
+    /// Another account has read it whole meanwhile. This reading is older and was dropped.
     Outrun { playlist_id: String },
 }
 
@@ -95,28 +95,28 @@ pub struct Effects {
     /// Count the active rows, and those that the pass has not seen.
     pub survey: Option<Survey>,
     pub removal: Option<Removal>,
-    /// Keep what the pass has not seen, and what is not called removed yet, for a later look.
+    /// Hold back the removal of what the pass has not seen, and what is not confirmed yet, for a later look.
     pub hold: Option<Hold>,
-    /// Nothing is missing any more: forget what was held for a later look.
+    /// Nothing is missing any more: release all held removals.
     pub release_held: bool,
-    /// Mark these removed: a search has seen that they are gone.
+    /// Mark these removed: a search has shown that they are gone.
     pub removed_ids: Vec<String>,
     pub new_gaps: Vec<NewGap>,
     /// Gaps of this entity type (or of one playlist's items) now known to be read, by range.
     pub healed_gaps: Vec<HealedGap>,
     /// The items of every playlist of the library are due again, whatever their snapshots say.
     pub forget_item_snapshots: bool,
-    /// When what is missing from a playlist is believed to be gone.
+    /// When items missing from a playlist are believed to be gone.
     pub item_removals: RemovalGuard,
     /// Every open gap of the listing itself, apart from `new_gaps`, is healed: a whole pass read past them.
     pub heal_all_gaps_before: Option<i64>,
 }
 
-/// Asks the commit to count. `pass` is compared with `sync_seen` where it is given.
+/// Makes the commit count. `pass` is compared with `sync_seen` if it is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Survey {
     pub pass: Option<i64>,
-    /// What is held since then, or longer, has waited for long enough.
+    /// Anything held since then, or longer, has waited for long enough.
     pub ripe_at: Option<DateTime<Utc>>,
 }
 
@@ -134,14 +134,15 @@ pub enum Gone {
     All,
     /// All but those that are held because the total still counts them.
     Uncounted,
-    /// Those that an earlier run missed as well, at this moment or before, and that the total does not count; and what a
-    /// person has confirmed.
+    /// Those that an earlier run missed as well, at this moment or before, and that the total does not count; and those
+    /// that a person has confirmed.
     Ripe { at: DateTime<Utc> },
-    /// What a person has confirmed.
+    /// Those that a person has confirmed.
     Confirmed,
 }
 
-/// Holds removals back: what the pass has not seen is noted, with the moment; what it has seen is no longer held.
+/// Holds removals back: items that the pass has not seen are noted, with the moment; those it has seen are no longer
+/// held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hold {
     pub pass: i64,
@@ -155,7 +156,7 @@ pub enum Counts {
     All,
     /// Those that it counted before.
     AsBefore,
-    /// None of them: those that it counted before wait from now on.
+    /// None of them: those that it counted before now wait like the others.
     Nothing,
 }
 
@@ -174,12 +175,12 @@ pub struct HeldBefore {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldRemoval {
     pub entity: EntityType,
-    /// The playlist that the item is missing from; `None`: the entity type's own listing.
+    /// The playlist that the item is missing from; `None` for the entity type's own listing.
     pub playlist_id: Option<String>,
     pub item_id: String,
     pub name: Option<String>,
     pub since: DateTime<Utc>,
-    /// The API's total still counts it, so only a person can say that it is gone.
+    /// The API's total still counts it, so only a person can confirm its removal.
     pub is_counted: bool,
     pub is_confirmed: bool,
 }
@@ -187,7 +188,7 @@ pub struct HeldRemoval {
 /// A range that this batch could not read. The pass, the total and the time are those of the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewGap {
-    /// `None`: the entity type's own listing.
+    /// `None` for the entity type's own listing.
     pub playlist_id: Option<String>,
     pub offset_from: u32,
     pub offset_to: u32,
@@ -205,18 +206,18 @@ pub struct HealedGap {
 /// A range of a listing, `[offset_from, offset_to)`, that the API could not serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
-    /// `None`: the entity type's own listing.
+    /// `None` for the entity type's own listing.
     pub playlist_id: Option<String>,
     pub offset_from: u32,
     pub offset_to: u32,
     pub pass: i64,
-    /// Length of the listing when it was found: tells how far the range has moved since.
+    /// Length of the listing when it was found: shows how far the range has moved since.
     pub total: Option<u32>,
     pub reason: String,
     pub since: DateTime<Utc>,
 }
 
-/// What a row of a listing was to the database before the commit.
+/// What the database knew of a row of a listing before the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Membership {
     New,
@@ -245,17 +246,17 @@ pub struct CommitReport {
     /// One per slot, for `Rows::Listing`.
     pub memberships: Vec<Membership>,
     pub counts: ItemCounts,
-    /// Rows of the account that are not marked removed, after the commit; where a survey was asked for.
+    /// Rows of the account that are not marked removed, after the commit; only with a survey.
     pub num_active: Option<u32>,
     /// How many of those the pass has not seen.
     pub num_unseen: Option<u32>,
     /// How many of those were held before; without a pass, `num_confirmed` counts all that a person has confirmed.
     pub held: HeldBefore,
-    /// Readings of playlists that did not end as they meant to.
+    /// Readings of playlists that did not end as intended.
     pub readings: Vec<ReadingOutcome>,
 }
 
-/// The result of a batch, as it is reported upwards.
+/// The result of a batch, as reported upwards.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BatchSyncResult {
     pub items_processed: u32,
@@ -293,7 +294,7 @@ impl Rows {
 }
 
 impl Commit {
-    /// The listing's items, with the slot each stands in.
+    /// The listing's items, each with its slot.
     pub fn listed(&self) -> impl Iterator<Item = (u32, &Item)> {
         let slots: &[Slot] = match &self.rows {
             Rows::Listing(slots) => slots,

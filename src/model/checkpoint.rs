@@ -15,7 +15,7 @@ pub struct Checkpoint {
     pub cursor: Option<String>,
     /// `total_estimated`.
     pub total: Option<u32>,
-    /// The phase reached its end; `offset` is then of no more use.
+    /// The phase reached its end; `offset` is then no longer used.
     pub is_complete: bool,
     pub walk: WalkState,
     /// Something a person should know that did not stop the run (`error_message` of a complete row).
@@ -23,7 +23,7 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Where a phase begins.
+    /// The beginning of a phase.
     pub fn start(phase: Phase) -> Checkpoint {
         Checkpoint {
             phase,
@@ -54,7 +54,7 @@ pub enum Stage {
     Verify,
 }
 
-/// What the engine keeps of a walk, stored as JSON in `sync_states.checkpoint`: one flat object. Unknown or missing fields
+/// What the engine stores about a walk, as JSON in `sync_states.checkpoint`: one flat object. Unknown or missing fields
 /// are tolerated, so that another version of the program can read it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -67,7 +67,7 @@ pub struct WalkState {
     pub memory: RunMemory,
 }
 
-/// Where a walk is: of use until the walk has reached its end.
+/// Where a walk is: used until the walk has reached its end.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WalkPlace {
@@ -76,44 +76,45 @@ pub struct WalkPlace {
     pub pass: i64,
     /// The pass records what it sees, because rows from before it may have to be marked removed.
     pub records_seen: bool,
-    /// A person has asked for this pass: it looks at everything again, and is not the walk that any other run might make.
+    /// A person has ordered this pass: it looks at everything again, and must not be taken for a walk of any other run.
     pub verifying: bool,
     /// Keys of the last slots committed, in list order: where the walk verifies its place.
     pub anchors: Vec<SlotKey>,
-    /// The slot before `offset` is part of a gap, so nothing there can verify the place.
+    /// The slot before `offset` is part of a gap, so the place cannot be verified.
     pub unlinked: bool,
-    /// Slots that the page before `offset` was short by: so many places further on its last slot may stand.
+    /// Slots by which the page before `offset` was short: its last slot may stand this many places further on.
     pub num_short: u32,
     /// In `Stage::Items`: the playlist being read, its snapshot, and the next position inside it.
     pub playlist: Option<PlaylistPlace>,
 }
 
-/// What the pass under way, or the last one, has found on its way.
+/// What the pass under way, or the last one, has found so far.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PassFindings {
     /// Something moved while the pass read, so it may not mark anything removed.
     pub unsteady: bool,
-    /// The pass came to an end that is none: the API went round in circles, or on beyond the total.
+    /// The pass reached a false end: the API went round in circles, or beyond the total.
     pub is_broken: bool,
-    /// Something may have been left out: rows that the total counts, or what went past a shared slot that was not served.
+    /// Something may have been left out: rows that the total counts, or an item that moved past a shared slot that was
+    /// not served.
     pub has_hole: bool,
     /// A page counted fewer rows than one before it: it may be an older copy.
     pub has_shrunk: bool,
-    /// A page gave a row twice, and may have left out another for it.
+    /// A page gave a row twice, and may have left out another.
     pub has_double: bool,
     /// The rows were not newest first, so a head read proves nothing.
     pub disordered: bool,
     /// Slots that hold no identifiable item.
     pub num_unidentified: u32,
-    /// How many of those do not even say when they were added: any item that is not seen may be one of them.
+    /// How many of those do not even have a date: any unseen item may be one of them.
     pub num_undated: u32,
     /// Ranges that the API could not serve.
     pub num_gaps: u32,
 }
 
 impl PassFindings {
-    /// What of it still holds in a later run. That the listing moved then says nothing about now.
+    /// The findings that still hold in a later run. That the listing moved then says nothing about now.
     pub fn lasting(self) -> PassFindings {
         PassFindings { unsteady: false, is_broken: false, has_shrunk: false, has_double: false, num_undated: 0, ..self }
     }
@@ -123,28 +124,28 @@ impl PassFindings {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunMemory {
-    /// `total` minus the rows held, as the last proven pass found it: rows the API counts but does not give.
+    /// `total` minus the rows held, as found by the last proven pass: rows that the API counts but does not give.
     pub discrepancy: Option<i64>,
     /// Number of removals that the last proven pass did not believe at once.
     pub held_removals: Option<u32>,
-    /// How many of those the total still counted then, or some of them.
+    /// How many of those the total still counted then, at least in part.
     pub num_counted: u32,
-    /// How many that was: what it counted beyond the rows that were seen, hidden or without an id.
+    /// By how much: what it counted beyond the rows that were seen, hidden or without an id.
     pub num_excess: u32,
-    /// Rows that the API counts and does not give, as the last proven pass found them.
+    /// Rows that the API counts but does not give, as found by the last proven pass.
     pub num_hidden: u32,
-    /// `num_undated` of the last proven pass; what that did not hide, is not hidden now.
+    /// `num_undated` of the last proven pass; rows that hid nothing then hide nothing now.
     pub proven_undated: Option<u32>,
-    /// The fewest slots without an identifiable item, and with a date, of any proven pass. Where there are more, rows have
-    /// fallen silent that are held.
+    /// The fewest slots without an identifiable item, but with a date, of any proven pass. If there are more, rows of
+    /// held items have become unreadable.
     pub proven_dated: Option<u32>,
-    /// Runs in a row that read the whole listing in vain, because such rows may be what is missing.
+    /// Runs in a row that read the whole listing without result, because such rows may be what is missing.
     pub num_vain_runs: u32,
     /// Runs in a row, the last one included, that ended unsteady.
     pub num_unsteady_runs: u32,
-    /// Runs that are still to look twice before they believe a total that explains nothing.
+    /// Runs that still have to look twice before they believe a total that explains nothing.
     pub num_wary_runs: u32,
-    /// Most rows of a page that the API gave when it was asked for more.
+    /// Most rows of a page when the API was asked for more.
     pub page_cap: Option<u32>,
     /// What the last walk left open: rows that are hidden, still counted, or without an id.
     pub num_open: u32,
@@ -162,29 +163,29 @@ pub struct PlaylistPlace {
     pub playlist_id: String,
     pub snapshot_id: Option<String>,
     pub offset: u32,
-    /// Length that the walk of its items started with; another one means that it changed.
+    /// Length when the walk of its items started; a different one means that it changed.
     pub total: u32,
     /// The last item before that position.
     #[serde(default)]
     pub last: Option<SlotKey>,
-    /// Items that the page before that position was short by: so many places further on its last item may stand.
+    /// Items by which the page before that position was short: its last item may stand this many places further on.
     #[serde(default)]
     pub num_short: u32,
-    /// Pages of a single item were among those before, which nothing links.
+    /// Some of the pages before had a single item, and cannot be linked.
     #[serde(default)]
     pub is_unproven: bool,
 }
 
-/// A pass that looks at every slot once, whatever the counts say. Of a service it is spread over days and many runs.
+/// A pass that looks at every slot once, whatever the counts say. A service spreads it over days and many runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verification {
     pub began_at: DateTime<Utc>,
-    /// When the last slot had been looked at; `None` while there is more.
+    /// When the last slot had been looked at; `None` while some are left.
     pub ended_at: Option<DateTime<Utc>>,
     /// Until then: the slot to be looked at next, the keys of the last ones before it, and how long the listing was.
     pub offset: u32,
     pub anchors: Vec<SlotKey>,
-    /// The slot before `offset` could not be read, so nothing there can verify the place.
+    /// The slot before `offset` could not be read, so the place cannot be verified.
     pub unlinked: bool,
     pub total: Option<u32>,
 }

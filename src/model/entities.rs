@@ -1,4 +1,4 @@
-//! What a library is made of. Whatever the API may leave out is optional; what it may not is part of the type.
+//! What a library is made of. Fields that the API may leave out are optional; the others are not.
 
 use super::ids::words;
 use chrono::{DateTime, Utc};
@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use utoipa::ToSchema;
 
-/// How the ids begin that are made here, for artists and albums that have a name and no id: `local:Nobody`.
+/// Prefix of ids made here, for artists and albums that have a name but no id: `local:Nobody`.
 pub const LOCAL: &str = "local:";
 
 /// An artist as tracks and albums mention them: no genres, no image.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ArtistRef {
-    /// Begins with [`LOCAL`] where the source gave only a name.
+    /// Begins with [`LOCAL`] if the source gave only a name.
     pub id: String,
     pub name: String,
 }
 
 impl ArtistRef {
-    /// A place of a list of artists that could not be read: somebody stands there, and whoever was known to stays.
+    /// An artist in a list who could not be read: the position is taken, and its known artist stays.
     pub fn unread() -> ArtistRef {
         ArtistRef::default()
     }
@@ -33,7 +33,7 @@ impl ArtistRef {
 pub struct Artist {
     pub id: String,
     pub name: String,
-    /// `None` where the API left the field out; an empty list is an answer.
+    /// `None` if the API left the field out; an empty list is an answer.
     pub genres: Option<Vec<String>>,
     pub image_url: Option<String>,
 }
@@ -57,9 +57,9 @@ pub struct Album {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Track {
-    /// The URI where it is a local file, shortened if it is longer than an index can hold.
+    /// The URI if it is a local file, shortened if it is longer than an index can hold.
     pub id: String,
-    /// The whole URI of a local file; `None` where the id says it: `spotify:track:{id}`.
+    /// The whole URI of a local file; `None` if it follows from the id: `spotify:track:{id}`.
     pub uri: Option<String>,
     pub name: String,
     pub album: Option<Album>,
@@ -81,16 +81,16 @@ pub struct SavedTrack {
 pub struct SavedAlbum {
     pub added_at: Option<DateTime<Utc>>,
     pub album: Album,
-    /// The tracks on it that came along, up to 50, without their album. They are simplified: no ISRC.
+    /// The tracks given along with it, up to 50, without their album. They are simplified: no ISRC.
     pub tracks: Vec<Track>,
 }
 
-/// A show, in full or as an episode mentions it.
+/// A show, in full or as part of an episode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Show {
     pub id: String,
     pub name: String,
-    /// Not told to new applications.
+    /// Not given to new applications.
     pub publisher: Option<String>,
     pub description: Option<String>,
     /// `audio`, `video` or `mixed`.
@@ -118,10 +118,10 @@ pub struct Episode {
 pub struct Audiobook {
     pub id: String,
     pub name: String,
-    /// Names; `None` where the API left the field out.
+    /// Names; `None` if the API left the field out.
     pub authors: Option<Vec<String>>,
     pub narrators: Option<Vec<String>>,
-    /// Not told to new applications.
+    /// Not given to new applications.
     pub publisher: Option<String>,
     pub description: Option<String>,
     pub edition: Option<String>,
@@ -146,7 +146,7 @@ pub struct Playlist {
 }
 
 words! {
-    /// What a slot of a playlist holds.
+    /// The kind of item in a playlist slot.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     PlaylistItemKind {
@@ -156,8 +156,8 @@ words! {
         Chapter = "chapter",
         /// A file on somebody's disk: no id, only a `spotify:local:` URI.
         Local = "local",
-        /// The source gives nothing, or nothing that can be read; the slot is kept so that positions stay true. What was
-        /// known of it before stands in it.
+        /// The source gives nothing, or nothing readable; the slot is kept so that positions stay true, with whatever
+        /// was known of it before.
         Missing = "missing",
         /// Something with a name or a URI that is none of the above.
         Unknown = "unknown",
@@ -173,7 +173,7 @@ impl fmt::Display for PlaylistItemKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlaylistItem {
     pub kind: PlaylistItemKind,
-    /// `None` where the source gave none.
+    /// `None` if the source gave none.
     pub uri: Option<String>,
     pub name: Option<String>,
     pub added_at: Option<DateTime<Utc>>,

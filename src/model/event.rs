@@ -1,12 +1,12 @@
-//! What the feed tells of, beside the library itself.
+//! The kinds of events in the feed.
 
 use super::ids::words;
 
 words! {
-    /// What an entry is about, as `outbox.kind` has it.
+    /// The kind of an entry, as stored in `outbox.kind`.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     EventKind {
-        /// Something came into the library or its playlists, or went from them.
+        /// Something was added to the library or its playlists, or removed from them.
         Changes = "changes",
         /// So much is gone that it waits for a later run, or a person.
         RemovalsHeld = "removals_held",

@@ -1,25 +1,25 @@
-//! What distinguishes the entity types: one row of facts for each. Code that has to tell them apart asks here, and the
-//! compiler asks for a row where a type is added.
+//! What distinguishes the entity types: one row of facts for each. Code that depends on the type looks here, and the
+//! compiler requires a row when a type is added.
 
 use super::{EntityType, Family};
 use std::ops::{Index, IndexMut};
 
-/// How a listing is ordered, and so what its beginning tells.
+/// How a listing is ordered, and so what its beginning shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListingOrder {
-    /// By the moment of saving, the latest first: what is new stands at the head. Observed, not promised.
+    /// By the moment of saving, latest first: new items are at the head. Observed, not promised.
     NewestFirst,
-    /// By id, and paged by a cursor: what is new may stand anywhere, and moves nothing.
+    /// By id, and paged by a cursor: new items may be anywhere, and move nothing.
     ById,
-    /// As the person has arranged it.
+    /// As arranged by the person.
     Arranged,
 }
 
-/// Whether a listing says of its rows when they were saved.
+/// Whether the rows of a listing contain when they were saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dated {
     Always,
-    /// In one dialect of the API, and not in the other.
+    /// In one dialect of the API, but not in the other.
     Maybe,
     Never,
 }
@@ -27,7 +27,7 @@ pub enum Dated {
 /// One row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
-    /// One of them.
+    /// A single one.
     pub noun: &'static str,
     /// Those of a library.
     pub members: &'static str,
@@ -39,9 +39,9 @@ pub struct Facts {
     pub path: &'static [&'static str],
     /// The group of endpoints whose quota the listing counts against.
     pub family: Family,
-    /// The permissions without which the listing is refused.
+    /// The permissions that the listing requires.
     pub scopes: &'static [&'static str],
-    /// The actor that reads it, as `/metrics` names it.
+    /// The actor that reads it, by its name in `/metrics`.
     pub actor: &'static str,
 }
 
@@ -137,7 +137,7 @@ impl EntityType {
         self.facts().family
     }
 
-    /// Whether what is new stands at the head of the listing.
+    /// Whether new items are at the head of the listing.
     pub const fn is_newest_first(self) -> bool {
         matches!(self.facts().order, ListingOrder::NewestFirst)
     }
@@ -151,7 +151,7 @@ impl EntityType {
     }
 }
 
-/// A line at the gate. The lesser one goes first.
+/// A line at the gate. Lesser ones are served first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Line {
     Playback,
@@ -187,7 +187,7 @@ impl Family {
     }
 }
 
-/// One of something for each entity type.
+/// One value for each entity type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PerEntity<T>([T; EntityType::ALL.len()]);
 

@@ -1,4 +1,4 @@
-//! Why a page did not come, sorted by what can be done about it.
+//! Why a page could not be read, sorted by what can be done about it.
 
 use super::Pause;
 
@@ -14,8 +14,8 @@ pub enum Fault {
     /// Nothing answers.
     #[error("the API cannot be reached: {0}; check the network and spotify.api_url, running again carries on")]
     Unreachable(String),
-    /// It was refused, for no reason that is known to last, or the token endpoint is in trouble: asking again in minutes
-    /// may help, without anybody doing anything.
+    /// It was refused, for no reason that is known to last, or the token endpoint is in trouble: asking again in
+    /// minutes may help, without anybody's intervention.
     #[error("{0}")]
     Outage(String),
     /// The refresh token is no longer accepted.
@@ -30,13 +30,13 @@ pub enum Fault {
     /// There is no such playlist.
     #[error("{0}")]
     Gone(String),
-    /// The endpoint is gone, by its own words.
+    /// The API says that the endpoint is gone.
     #[error("{0}")]
     Refused(String),
-    /// The database does not answer, or not now: it may pass.
+    /// The database does not answer for now; it may pass.
     #[error("{0}")]
     Away(String),
-    /// Something of our own went wrong.
+    /// A fault of our own.
     #[error("{0}")]
     Internal(String),
     /// The fence no longer holds: another process, or a reset, has taken over.
@@ -47,7 +47,7 @@ pub enum Fault {
     Stopped,
 }
 
-/// An error and its causes on one line, for people; what the error itself already says of a cause is not said again.
+/// An error and its causes on one line, for people; a cause that the error itself already contains is not repeated.
 pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -13,7 +13,7 @@ use utoipa::{
 #[serde(transparent)]
 pub struct AccountId(pub i64);
 
-/// What one syncer is for: an entity type of an account.
+/// What one syncer works on: an entity type of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SyncKey {
     pub account: AccountId,
@@ -35,7 +35,7 @@ pub struct UnknownWord {
     pub expected: String,
 }
 
-/// An enum each of whose values has a word, by which the database, the API or a person calls it.
+/// An enum whose values each have a word, used by the database, the API or people.
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$meta])*
@@ -56,7 +56,7 @@ macro_rules! words {
 }
 pub(crate) use words;
 
-/// One whose words are read as well, and refused with a message.
+/// One whose words are also parsed, with an error message.
 macro_rules! vocabulary {
     ($(#[$meta:meta])* $name:ident, $what:literal { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$meta])*
@@ -64,7 +64,7 @@ macro_rules! vocabulary {
         pub enum $name { $($(#[$vmeta])* #[serde(rename = $word)] $variant),+ }
 
         impl $name {
-            /// Every value, in order of priority at the gate where that matters.
+            /// Every value, in order of priority at the gate if that matters.
             pub const ALL: &'static [$name] = &[$($name::$variant),+];
 
             pub const fn as_str(self) -> &'static str {
@@ -116,7 +116,7 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// Which of the two lives an entity type is in: read for the first time, or kept current.
+    /// Which of its two stages an entity type is in: read for the first time, or kept current.
     Phase, "phase" {
         InitialSync = "initial_sync",
         IncrementalSync = "incremental_sync",
@@ -125,7 +125,7 @@ vocabulary! {
 
 vocabulary! {
     /// A group of endpoints that share one quota (`rate_limits.family`). `Application` is the whole application: the
-    /// rolling 30 s limit does not tell endpoints apart.
+    /// rolling 30 s limit does not distinguish endpoints.
     Family, "endpoint family" {
         Application = "*",
         Player = "player",

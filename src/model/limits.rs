@@ -1,4 +1,4 @@
-//! The limits, the API's two and our own, as far as everyone needs to know them.
+//! The limits, the API's two and our own, as far as other modules need to know them.
 
 use super::Family;
 use super::ids::words;
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use utoipa::ToSchema;
 
-/// Requests per window where none are configured and nothing has been learned yet: one in about four seconds. The limit
-/// is unpublished; ten per 30 s were measured as too many for a new application.
+/// Requests per window if none are configured and nothing has been learned yet: one in about four seconds. The limit is
+/// unpublished; ten per 30 s were measured as too many for a new application.
 pub const START_REQUESTS: u32 = 7;
 
 words! {
@@ -20,8 +20,8 @@ words! {
         Rate = "rate",
         /// The daily quota of one endpoint family: half a day or more.
         Quota = "quota",
-        /// A daily ceiling of our own (`rate_limit.daily`), so that the quota is never met. It follows from the ledger
-        /// and is not stored as a pause.
+        /// A daily ceiling of our own (`rate_limit.daily`), so that the quota is never reached. It follows from the
+        /// ledger and is not stored as a pause.
         Ceiling = "ceiling",
     }
 }
@@ -29,7 +29,7 @@ words! {
 /// What a pause stops: one family, or with `Family::Application` everything.
 pub type PauseScope = Family;
 
-/// Nothing goes to `scope` before `until`.
+/// Nothing is sent to `scope` before `until`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
     pub scope: PauseScope,
@@ -37,7 +37,7 @@ pub struct Pause {
     pub until: DateTime<Utc>,
 }
 
-/// A pause as it was found, with the moment at which it was noted: by that clock it cannot last longer than from there
+/// A pause as it was found, with the moment at which it was noted: by that clock it cannot last longer than from then
 /// to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotedPause {
@@ -54,13 +54,13 @@ pub struct LearnedRate {
     pub refused: Option<RefusedLevel>,
 }
 
-/// A number of requests in one window that the API did not put up with.
+/// A number of requests in one window that the API refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefusedLevel {
-    /// The refused request included.
+    /// Including the refused request.
     pub level: u32,
     pub at: DateTime<Utc>,
-    /// How often in a row about this level was tried and refused, after the first time.
+    /// How many times in a row about this level was tried and refused, after the first time.
     pub times: u32,
 }
 
@@ -69,7 +69,7 @@ pub struct RefusedLevel {
 pub struct LedgerEntry {
     pub family: Family,
     pub started_at: DateTime<Utc>,
-    /// Refused ones included.
+    /// Including refused ones.
     pub requests: u32,
     pub refusals: u32,
 }
@@ -82,7 +82,7 @@ pub struct Sent {
     pub until: DateTime<Utc>,
 }
 
-/// How many requests of a family a day may see: our own limits, below those of the API.
+/// Our own daily limits by family, below those of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DailyCeilings {
     pub tracks: Option<u32>,
@@ -96,8 +96,8 @@ pub struct DailyCeilings {
     pub player: Option<u32>,
     /// All families together.
     pub all: Option<u32>,
-    /// How many of `all` are kept for the playback tracker: a play that is not asked for in time is lost, a library
-    /// entry is not.
+    /// How many of `all` are kept for the playback tracker: a play that is not polled in time is lost, a library entry
+    /// is not.
     pub reserve: u32,
 }
 
@@ -118,19 +118,19 @@ impl DailyCeilings {
         }
     }
 
-    /// How many requests of all families the family may find and still send one.
+    /// The count of requests of all families below which this family may still send one.
     pub fn all_for(&self, family: Family) -> Option<u32> {
         let kept = if family == Family::Player { 0 } else { self.reserve };
         self.all.map(|all| all.saturating_sub(kept))
     }
 }
 
-/// What must outlast a process for its gate to go on where it was.
+/// What must outlast a process so that its gate can continue.
 #[derive(Debug, Clone, Default)]
 pub struct GateNote {
-    /// Those that are over included: after one of the rate limit, a single request goes first.
+    /// Including past ones: after one of the rate limit, a single request goes first.
     pub pauses: Vec<NotedPause>,
-    /// What it had sent itself, in an earlier life.
+    /// What the process itself had sent in an earlier life.
     pub sent: Vec<Sent>,
     pub learned: Option<LearnedRate>,
     /// The last day's.

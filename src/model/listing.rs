@@ -1,23 +1,23 @@
-//! A page of a listing, as the client hands it to the engine: slots in list order, odd ones included, so that
+//! A page of a listing, as the client passes it to the engine: slots in list order, odd ones included, so that
 //! positions stay true.
 
 use super::{Artist, Audiobook, EntityType, Episode, Family, Playlist, PlaylistItem, SavedAlbum, SavedTrack, Show};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// What to ask the API for. `limit` is 1 to 50 slots.
+/// A request to the API. `limit` is 1 to 50 slots.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PageRequest {
     /// `/me/tracks`, `/me/playlists` and the like: paged by offset.
     Listing { entity: EntityType, offset: u32, limit: u32 },
-    /// `/me/following?type=artist`: paged by the id of the last artist seen. Without one the API begins where it likes.
+    /// `/me/following?type=artist`: paged by the id of the last artist seen. Without one the API begins anywhere.
     Following { after: Option<String>, limit: u32 },
     /// `/playlists/{id}/items`: paged by offset.
     PlaylistItems { playlist_id: String, offset: u32, limit: u32 },
 }
 
-/// The id before every artist. With a cursor the listing is sorted by id and complete; the first call without one was
-/// seen to skip artists (github.com/spotify/web-api/issues/314).
+/// The id before every artist. With a cursor the listing is sorted by id and complete; the first request without one
+/// has been seen to skip artists (github.com/spotify/web-api/issues/314).
 pub const FIRST_CURSOR: &str = "0000000000000000000000";
 
 impl PageRequest {
@@ -39,37 +39,38 @@ impl PageRequest {
     }
 }
 
-/// One answer of a listing. What it says of itself are claims: each may lie.
+/// One answer of a listing. Its fields about itself are claims: each may be false.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Page {
-    /// The length of the whole listing as the answer claims it.
+    /// The length of the whole listing according to the answer.
     pub total: Option<u32>,
-    /// The most rows that the answer says it could have held; fewer than asked for where the API caps its pages.
+    /// The most rows that the answer could have contained, by its own claim; fewer than requested if the API caps its
+    /// pages.
     pub limit: Option<u32>,
     pub next: Next,
-    /// Where a cursor listing goes on; `None` at its end, and always for offset listings.
+    /// Where a cursor listing continues; `None` at its end, and always for offset listings.
     pub next_cursor: Option<String>,
     pub slots: Vec<Slot>,
 }
 
-/// Whether the listing goes on behind a page, as the page claims it. The address itself is never followed.
+/// Whether the listing continues after a page, according to the page. The address itself is never followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Next {
-    /// `next` is missing, or nothing that could be an address.
+    /// `next` is missing, or cannot be an address.
     #[default]
     Unsaid,
     /// `next` is null.
     End,
-    /// `next` is set; its query may name the offset at which the listing goes on.
+    /// `next` is set; its query may contain the offset at which the listing continues.
     Goes { offset: Option<u32> },
 }
 
-/// One place in a listing. A slot with neither item nor oddity does not exist; one with both is usable but worth
-/// recording (a track without a name).
+/// One place in a listing. A slot has an item, an oddity or both; one with both is usable but worth recording (a track
+/// without a name).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slot {
     pub item: Option<Item>,
-    /// When the row says it was added, also where the row holds no readable item.
+    /// When the row was added, by its own date, even if the row holds no readable item.
     pub added_at: Option<DateTime<Utc>>,
     pub odd: Option<Oddity>,
 }
@@ -92,9 +93,9 @@ pub enum Item {
 pub enum Oddity {
     /// The row, or the object inside it, is `null`.
     Null,
-    /// A place of a playlist is empty, and nobody has said why.
+    /// A place of a playlist is empty, without an explanation.
     Missing,
-    /// Its URI says that it is something else than its listing is for: an episode among the tracks.
+    /// Its URI shows that it does not belong in its listing: an episode among the tracks.
     Misplaced,
     /// Its kind is not known here.
     UnknownKind,
@@ -104,11 +105,11 @@ pub enum Oddity {
     MissingName,
     /// The API could not serve the slot; it is part of a gap.
     Unserved,
-    /// The row does not have the shape it should; the text says where.
+    /// The row has the wrong shape; the text says where.
     Undecodable(String),
-    /// The database does not take what the row says; the text says why.
+    /// The database refuses the content of the row; the text says why.
     Refused(String),
-    /// A row that has no place in its listing, and yet a name or a URI: they are kept with the reason.
+    /// A row that does not belong in its listing, but has a name or a URI: they are kept with the reason.
     Named { why: Box<Oddity>, name: Option<String>, uri: Option<String> },
 }
 
@@ -146,8 +147,8 @@ impl Oddity {
     }
 }
 
-/// What identifies a slot when a walk checks that it is where it was: the id and the moment it was added. An item that
-/// was removed and saved again is another slot.
+/// Identifies a slot when a walk checks its place: the id and the moment it was added. An item that was removed and
+/// saved again is another slot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SlotKey {
     pub id: Option<String>,
@@ -161,7 +162,7 @@ pub struct Member {
     pub added_at: Option<DateTime<Utc>>,
 }
 
-/// The members to list: those added between two moments, both included. `None` is an open end.
+/// The members to list: those added between two moments, inclusive. `None` is an open end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AddedBetween {
     pub oldest: Option<DateTime<Utc>>,
@@ -173,7 +174,7 @@ impl AddedBetween {
         self.oldest.is_none_or(|oldest| oldest <= added_at) && self.newest.is_none_or(|newest| added_at <= newest)
     }
 
-    /// Members without a date are listed where both ends are open.
+    /// Members without a date are listed if both ends are open.
     pub fn is_everything(&self) -> bool {
         *self == AddedBetween::default()
     }
@@ -198,7 +199,7 @@ impl Item {
 impl Slot {
     pub fn key(&self) -> SlotKey {
         if let Some(Item::PlaylistItem(item)) = &self.item {
-            // It has no id of its own, and may stand there twice.
+            // It has no id of its own, and may occur twice.
             let id = item.uri.as_ref().or(item.name.as_ref()).cloned();
             return SlotKey { id, added_at: item.added_at.or(self.added_at) };
         }

@@ -1,7 +1,7 @@
 //! The words of the domain.
 //!
-//! Plain data that every other layer shares: what Spotify calls things, what a page of a listing holds, what a
-//! checkpoint remembers, what a batch did. Nothing here waits, reads a clock, or knows a database or a protocol.
+//! Plain data that every other layer shares: Spotify's terms, the contents of a listing's page, of a checkpoint, and of
+//! a batch. Nothing here waits, reads a clock, or knows a database or a protocol.
 
 pub mod answer;
 pub mod batch;

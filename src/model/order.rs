@@ -1,4 +1,4 @@
-//! What a person may want of a service while it runs.
+//! The orders that a person can give to a running service.
 
 use super::ids::words;
 use super::{AccountId, EntityType, SyncKey};
@@ -11,14 +11,14 @@ words! {
         /// No run until [`Order::Resume`]; one under way ends.
         Pause = "pause",
         Resume = "resume",
-        /// Forget how far it was read, and read all of it again.
+        /// Forget the progress, and read everything again.
         Reset = "reset",
-        /// Believe the removals that were held back, and a run now.
+        /// Confirm the removals that were held back, and begin a run now.
         ConfirmRemovals = "confirm_removals",
     }
 }
 
-/// An order that was given at one node, for whichever keeps the account current.
+/// An order given at one node, for the node that keeps the account current.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenOrder {
     pub id: i64,
@@ -28,7 +28,7 @@ pub struct GivenOrder {
     pub entities: Option<Vec<EntityType>>,
 }
 
-/// What came of an order, in the order of the request.
+/// The outcome of an order, in the order of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OrderOutcome {
     pub accepted: Vec<SyncKey>,

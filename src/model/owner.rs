@@ -1,4 +1,4 @@
-//! Which process an account belongs to. Two that wrote for one account would undo each other's work.
+//! Which process owns an account. Two that wrote for one account would undo each other's work.
 
 use super::AccountId;
 use chrono::{DateTime, Utc};
@@ -9,14 +9,14 @@ use uuid::Uuid;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
     pub id: Uuid,
-    /// What people call it: command, process id, host.
+    /// Its name for people: command, process id, host.
     pub label: String,
-    /// Where its process id means something: the boot and the namespace it lives in. Empty where that cannot be told.
+    /// The scope of its process id: the boot and the namespace of the machine. Empty if unknown.
     pub place: String,
     pub pid: u32,
 }
 
-/// What a service holds on its accounts, and renews while it lives.
+/// A service's hold on its accounts, renewed while it lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     pub owner: Owner,
@@ -30,24 +30,24 @@ pub struct Node {
     /// The application whose accounts it can work for.
     pub client_id: String,
     pub version: &'static str,
-    /// How long nobody takes its accounts after it has last been heard of.
+    /// How long its accounts are safe from others after its last heartbeat.
     pub holds_for: Duration,
 }
 
-/// What a node finds when it says that it lives.
+/// What a node finds with its heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Heartbeat {
-    /// Those of its application that live, itself included.
+    /// The living nodes of its application, itself included.
     pub nodes: Vec<NodeLoad>,
-    /// What it holds, each with the epoch in which it has it.
+    /// The accounts it holds, each with its epoch.
     pub held: BTreeMap<AccountId, i64>,
-    /// What it holds and cannot work for any more: signed out, refused, or signed in to another application.
+    /// Accounts it holds but can no longer work for: signed out, refused, or signed in to another application.
     pub unfit: Vec<AccountId>,
-    /// Accounts that nodes of its application can work for, whoever holds them.
+    /// Accounts that nodes of its application can work for, held or not.
     pub num_accounts: u32,
 }
 
-/// How much a node has to do.
+/// The load of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NodeLoad {
     pub id: Uuid,

@@ -1,19 +1,19 @@
-//! The listening history as a page of it shows it.
+//! The listening history, as shown by a page of it.
 
 use super::{Oddity, Track};
 use chrono::{DateTime, Utc};
 
-/// Rows of a whole page, and all that the API ever shows: older plays are out of reach.
+/// Rows of a whole page, and the most that the API ever shows: older plays are out of reach.
 pub const PLAYS_PAGE_LEN: usize = 50;
 
 /// Something that was listened to. `played_at` is near the end of the play, to the millisecond; together with the URI
-/// it is what identifies the play.
+/// it identifies the play.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Play {
     pub played_at: DateTime<Utc>,
-    /// Shortened where it is longer than an index can hold, as the id of a local file is.
+    /// Shortened if it is longer than an index can hold, like the id of a local file.
     pub track_uri: String,
-    /// It enters the catalogue; `None` for episodes and whatever else has no place there.
+    /// Enters the catalogue; `None` for episodes and anything else that does not belong there.
     pub track: Option<Track>,
     /// The album, playlist or artist that it was played from.
     pub context_uri: Option<String>,
@@ -23,7 +23,7 @@ pub struct Play {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlaySlot {
     pub play: Option<Play>,
-    /// When the row says it was played, also where it holds nothing else that can be read.
+    /// When it was played, by the row's own date, even if nothing else in the row can be read.
     pub played_at: Option<DateTime<Utc>>,
     pub odd: Option<Oddity>,
 }
@@ -34,7 +34,7 @@ pub struct PlaysPage {
     pub slots: Vec<PlaySlot>,
 }
 
-/// What tells one play from another.
+/// Identifies a play.
 pub type PlayKey = (DateTime<Utc>, String);
 
 impl Play {

@@ -1,4 +1,4 @@
-//! The tracking of what is played: what is known around a page, what a poll commits, and where the tracking stands.
+//! The tracking of plays: what is known around a page, what a poll commits, and the state of the tracking.
 
 use super::{
     AccountId, PlayKey, PlaysPage,
@@ -12,15 +12,15 @@ use std::collections::HashSet;
 pub struct KnownPlays {
     /// The plays from the page's oldest on.
     pub keys: HashSet<PlayKey>,
-    /// The newest one before them; of all where the page is empty.
+    /// The newest one before them, or of all if the page is empty.
     pub newest_before: Option<DateTime<Utc>>,
-    /// Streams of a data export that may be plays of the page, and that no play of the API is paired with.
+    /// Streams of a data export that may be plays of the page, and that are not paired with a play of the API.
     pub streams: Vec<HeardAt>,
     /// Plays of the page that are paired already.
     pub paired: HashSet<PlayKey>,
-    /// What `played_at` turned out to mean when the export came in.
+    /// What `played_at` turned out to mean at the import.
     pub meaning: Option<Meaning>,
-    /// A data export says everything that was heard until then.
+    /// A data export contains everything that was heard until then.
     pub heard_until: Option<DateTime<Utc>>,
 }
 
@@ -30,14 +30,14 @@ impl KnownPlays {
     }
 }
 
-/// Plays after the one moment and before the other may be missing: they had left the page before anybody looked.
+/// Plays between these two moments may be missing: they had left the page before it was polled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlayGap {
     pub played_after: DateTime<Utc>,
     pub played_before: DateTime<Utc>,
 }
 
-/// Where the tracking of an account stands; what a restart goes on from.
+/// The state of an account's tracking, from which a restart continues.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PlaybackRecord {
     /// The last poll that was answered and committed.
@@ -45,15 +45,15 @@ pub struct PlaybackRecord {
     /// The last one that brought something new.
     pub last_new_at: Option<DateTime<Utc>>,
     pub next_poll_at: Option<DateTime<Utc>>,
-    /// The API refuses for a reason that only a person can remove; it is asked again then.
+    /// The API refuses for a reason that only a person can resolve; it is asked again at this time.
     pub parked_until: Option<DateTime<Utc>>,
-    /// Why the last poll brought nothing.
+    /// Why the last poll failed.
     pub error: Option<String>,
     /// When the person last signed in.
     pub authorized_at: Option<DateTime<Utc>>,
 }
 
-/// Everything that one poll writes, or nothing of it.
+/// Everything that one poll writes, or none of it.
 #[derive(Debug, Clone)]
 pub struct PlaysCommit {
     pub account_id: AccountId,
@@ -66,11 +66,11 @@ pub struct PlaysCommit {
     pub next_poll_at: DateTime<Utc>,
 }
 
-/// A poll that brought nothing: what `status` is to show, and what a restart is to heed.
+/// A failed poll: for `status` to show, and for a restart to consider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlaybackNote {
     pub account_id: AccountId,
-    /// `None`: not before somebody has done something about it.
+    /// `None` means not before somebody has done something about it.
     pub next_poll_at: Option<DateTime<Utc>>,
     pub parked_until: Option<DateTime<Utc>>,
     pub error: Option<String>,

@@ -1,15 +1,15 @@
-//! Whose items a person wants read: some playlists and not others (`sync.playlists`). What is left out stays in the
-//! library, and its items as they were.
+//! Which playlists' items a person wants read (`sync.playlists`). Excluded playlists stay in the library, with their
+//! items as they were.
 
 use super::StalePlaylist;
 
-/// What stands for the person's own playlists.
+/// The word for the person's own playlists.
 const OWNED: &str = "owned";
 
-/// What makes a word deny rather than allow.
+/// The prefix that makes a word deny rather than allow.
 const NOT: char = '!';
 
-/// The words of the setting. None of them: every playlist.
+/// The words of the setting. Without any, every playlist.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PlaylistChoice {
     allowed: Vec<Rule>,
@@ -18,14 +18,14 @@ pub struct PlaylistChoice {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Rule {
-    /// The person's own, and those that they have a part in.
+    /// The person's own, and those they collaborate on.
     Owned,
-    /// An id, or a pattern of names, in small letters.
+    /// An id, or a pattern of names, in lower case.
     Called { id: String, pattern: Vec<char> },
 }
 
 impl PlaylistChoice {
-    /// `None` where a word says nothing.
+    /// `None` if a word is empty.
     pub fn parse(words: &[&str]) -> Option<PlaylistChoice> {
         let mut choice = PlaylistChoice::default();
         for word in words {
@@ -46,7 +46,7 @@ impl PlaylistChoice {
         self.allowed.is_empty() && self.denied.is_empty()
     }
 
-    /// What is allowed, where anything is named, and not denied.
+    /// Whether it is allowed, if anything is, and not denied.
     pub fn wants(&self, id: &str, name: &str, is_own: bool) -> bool {
         let name: Vec<char> = name.to_lowercase().chars().collect();
         let is_meant = |rule: &Rule| match rule {
@@ -63,10 +63,10 @@ impl PlaylistChoice {
     }
 }
 
-/// `*` stands for any characters and `?` for one. Takes at most as many steps as both are long, multiplied.
+/// `*` stands for any characters and `?` for one. The number of steps is bounded by the product of both lengths.
 fn matches(pattern: &[char], text: &[char]) -> bool {
     let (mut at, mut of) = (0, 0);
-    // Where the last star stands, and what it has taken in so far ends.
+    // The position of the last star, and the end of what it matches so far.
     let mut star: Option<(usize, usize)> = None;
     while of < text.len() {
         match pattern.get(at) {
@@ -132,7 +132,7 @@ mod tests {
             let [pattern, text] = [pattern, text].map(|text| text.chars().collect::<Vec<_>>());
             assert_eq!(matches(&pattern, &text), expected, "{pattern:?} {text:?}");
         }
-        // Nothing that a stranger calls a playlist takes long.
+        // No name given to a playlist by a stranger takes long.
         let [pattern, text] = ["*a".repeat(40) + "b", "a".repeat(5_000)].map(|text| text.chars().collect::<Vec<_>>());
         assert!(!matches(&pattern, &text));
     }

@@ -1,18 +1,19 @@
-//! What is known of a playlist's items: what the rows are, what an account may see and has tried, and when it reads next.
+//! What is known of a playlist's items: what the rows are, what an account can see and has tried, and when it reads
+//! next.
 //!
-//! Items are shared by all accounts that list the playlist; whether it may see them, and how its tries ended, are facts
-//! of an account.
+//! Items are shared by all accounts that list the playlist; whether an account can see them, and how its tries ended,
+//! is known per account.
 
 use super::ids::words;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 
-/// How long a playlist rests at most after tries that came to nothing: rights do change, but each try costs a request of a
+/// How long a playlist rests at most after failed tries: permissions do change, but each try costs a request from a
 /// scarce quota.
 pub const REST_MAX: TimeDelta = TimeDelta::days(7);
 
-/// How long until rows that were counted and not given are looked for once more: a day, and then a week at a time while
-/// as many stay away.
+/// How long until hidden rows, counted but not given, are looked for again: a day, and then a week at a time while as
+/// many stay hidden.
 pub fn look_again_in(num_hidden: u32, num_before: u32) -> TimeDelta {
     if num_hidden == num_before { REST_MAX } else { TimeDelta::days(1) }
 }
@@ -23,62 +24,62 @@ pub struct StalePlaylist {
     pub id: String,
     pub name: String,
     pub snapshot_id: Option<String>,
-    /// Length as the listing claims it; `None` where it does not say.
+    /// Length according to the listing; `None` if it does not say.
     pub total_items: Option<u32>,
-    /// Ranges of its items that the API could not serve in an earlier run, when that is all that is missing.
+    /// Ranges of its items that the API could not serve in an earlier run, if only those are missing.
     pub gaps: Vec<(u32, u32)>,
-    /// Items that the newest whole reading brought; `None` if there was none.
+    /// Items of the newest whole reading; `None` if there was none.
     pub num_held: Option<u32>,
-    /// Rows that were counted and not given by that reading.
+    /// Rows that were counted but not given in that reading.
     pub num_hidden: u32,
-    /// Number of the newest whole reading, of whichever account. What is read now follows it.
+    /// Number of the newest whole reading, by any account. The next reading follows it.
     pub generation: i64,
     /// How far this account's own reading under way has come.
     pub num_read: u32,
-    /// It belongs to the account, or the account may change it.
+    /// Whether it belongs to the account, or the account may change it.
     pub is_own: bool,
     /// How this account's latest tries failed.
     pub failure: Option<LastFailure>,
-    /// It waits until then, since those tries failed; `None`: it is to be read now.
+    /// It waits until then, since those tries failed; `None` means it is to be read now.
     pub next_try_at: Option<DateTime<Utc>>,
 }
 
 words! {
-    /// Why a reading came to nothing.
+    /// Why a reading failed.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     FailureKind {
         /// The API does not show the items to this account.
         Refused = "refused",
         /// The API could not serve them.
         Failed = "failed",
-        /// What was read is not as much as is counted.
+        /// The number of items read differs from the count.
         Miscounted = "miscounted",
         /// It kept changing.
         Unsteady = "unsteady",
-        /// So much is gone that a second look is asked for.
+        /// So much is gone that a second look is needed.
         Held = "held",
-        /// Another snapshot is listed, and the items are those that are known: they may be older than the listing.
+        /// Another snapshot is listed, but the items are the known ones: they may be older than the listing.
         Unchanged = "unchanged",
     }
 }
 
-/// A reading that came to nothing.
+/// A failed reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedReading {
     pub kind: FailureKind,
     /// For people.
     pub reason: String,
-    /// What the listing said of the playlist.
+    /// The playlist's snapshot in the listing.
     pub snapshot_id: Option<String>,
-    /// How many items the answers counted.
+    /// The number of items according to the answers.
     pub total: Option<u32>,
-    /// How long the account leaves the playlist alone; zero: until the next run.
+    /// How long the account leaves the playlist alone; zero means until the next run.
     pub rest: Duration,
-    /// This account cannot read it: that is more than one answer's word.
+    /// This account cannot read it, according to more than one answer.
     pub is_unreadable: bool,
 }
 
-/// How an account's latest tries failed, as the database remembers it.
+/// How an account's latest tries failed, as stored in the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastFailure {
     pub kind: FailureKind,
@@ -99,7 +100,7 @@ impl LastFailure {
         LastFailure {
             kind: failed.kind,
             num_tries: same.map_or(0, |before| before.num_tries).saturating_add(1),
-            // A calendar that was set back makes nothing wait longer.
+            // A calendar that was set back does not prolong a wait.
             since: same.map_or(now, |before| before.since.min(now)),
             snapshot_id: failed.snapshot_id.clone(),
             total: failed.total,
@@ -108,20 +109,20 @@ impl LastFailure {
     }
 }
 
-/// What tells whether an account is to read a playlist's items.
+/// The facts that decide whether an account is to read a playlist's items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadingState<'a> {
-    /// What the listing says.
+    /// From the listing.
     pub listed_snapshot: Option<&'a str>,
     pub listed_total: Option<u32>,
-    /// The snapshot that the rows are, whole.
+    /// The snapshot of the rows, if they are whole.
     pub held_snapshot: Option<&'a str>,
-    /// How many rows there are, and how many more were counted and not given; `None` if nobody has read it whole.
+    /// How many rows there are, and how many more were counted but not given; `None` if nobody has read it whole.
     pub num_held: Option<u32>,
     pub num_hidden: u32,
     pub has_gaps: bool,
     pub failure: Option<&'a LastFailure>,
-    /// When rows that were counted and not given are looked for once more.
+    /// When rows that were counted but not given are looked for again.
     pub look_again_at: Option<DateTime<Utc>>,
 }
 
@@ -130,36 +131,36 @@ pub struct ReadingState<'a> {
 pub enum Due {
     No,
     Now,
-    /// They would be, and an earlier failure delays it.
+    /// They would be, but an earlier failure delays it.
     At(DateTime<Utc>),
 }
 
 impl ReadingState<'_> {
-    /// Other items than the rows are listed, as far as the listing tells. Without a snapshot nobody can tell.
+    /// Whether other items than the rows are listed, as far as the listing shows. Without a snapshot that is unknown.
     fn has_changed(&self) -> bool {
         self.listed_snapshot.is_none() || self.listed_snapshot != self.held_snapshot
     }
 
-    /// As many items are listed as the rows are, and were counted beside them.
+    /// Whether the listed number of items differs from the rows plus the hidden ones.
     fn is_miscounted(&self) -> bool {
         let num_held = self.num_held.map(|held| held.saturating_add(self.num_hidden));
         num_held.zip(self.listed_total).is_some_and(|(held, listed)| held != listed)
     }
 
-    /// Nothing but ranges that could not be read is missing.
+    /// Only ranges that could not be read are missing.
     pub fn fills_only(&self) -> bool {
         !self.has_changed() && !self.is_miscounted()
     }
 
     pub fn due(&self, now: DateTime<Utc>) -> Due {
-        // One that lies further ahead comes of a calendar that was set back since.
+        // A moment further ahead comes from a calendar that was set back since.
         let lies_ahead = |at: DateTime<Utc>| at > now && at - now <= REST_MAX;
         if self.fills_only() && !self.has_gaps {
             let is_due = self.num_hidden > 0 && self.look_again_at.is_some_and(|at| !lies_ahead(at));
             return if is_due { Due::Now } else { Due::No };
         }
         let Some(failure) = self.failure else { return Due::Now };
-        // What was counted wrong is worth another look as soon as anything else is listed.
+        // A miscounted playlist is worth another look as soon as the listing shows anything else.
         let is_same = failure.snapshot_id.as_deref() == self.listed_snapshot;
         let waits = match failure.kind {
             FailureKind::Refused | FailureKind::Failed => true,

@@ -1,19 +1,19 @@
-//! Makes text of a body that is almost JSON: what cannot be read becomes U+FFFD, and nothing else changes.
+//! Turns a body that is almost JSON into text: unreadable characters become U+FFFD, and nothing else changes.
 //!
-//! Names are cut by somebody in the middle of an emoji, and then a byte, or half of a surrogate pair, is left over. It is
-//! one character of one name; the rest of the answer is as good as ever.
+//! Names get truncated in the middle of an emoji, which leaves a byte, or half of a surrogate pair. That is one
+//! character of one name; the rest of the answer is intact.
 
 use std::{borrow::Cow, iter::Peekable, str::Chars};
 
-/// What stands for a character that cannot be read.
+/// The replacement for an unreadable character.
 pub const UNREADABLE: char = '\u{FFFD}';
 
-/// What a body may grow by while it is mended, since a sign for what cannot be read is longer than that. What would grow by
-/// more is no text.
+/// How much a body may grow while it is repaired, since the replacement is longer than what it replaces. A body that
+/// would grow by more is not text.
 const GROWTH_MAX: usize = 1 << 20;
 
-/// `body` as JSON text whose strings hold only what a string may hold. Outside its strings nothing is mended. `None` where
-/// there is more to mend than in any text.
+/// `body` as JSON text whose strings are valid. Nothing is repaired outside its strings. `None` if there is more to
+/// repair than in any text.
 pub fn repaired(body: &[u8]) -> Option<String> {
     let num_unreadable = body.utf8_chunks().filter(|chunk| !chunk.invalid().is_empty()).count();
     if num_unreadable * UNREADABLE.len_utf8() > GROWTH_MAX {
@@ -35,7 +35,7 @@ pub fn repaired(body: &[u8]) -> Option<String> {
     Some(mended)
 }
 
-/// Takes the rest of a string, its closing quote included.
+/// Consumes the rest of a string, its closing quote included.
 fn string(chars: &mut Peekable<Chars<'_>>, mended: &mut String, len_max: usize) {
     while mended.len() <= len_max
         && let Some(char) = chars.next()
@@ -62,12 +62,12 @@ fn escape(chars: &mut Peekable<Chars<'_>>, mended: &mut String) {
             chars.next();
             unicode(chars, mended);
         }
-        // The character behind it is left: it may be the quote that ends the string.
+        // The following character is not consumed: it may be the closing quote.
         Some(_) | None => mended.push(UNREADABLE),
     }
 }
 
-/// Takes a `\u` escape whose first two characters are gone, and the second half of its pair.
+/// Consumes a `\u` escape whose first two characters are already consumed, and the second half of its pair.
 fn unicode(chars: &mut Peekable<Chars<'_>>, mended: &mut String) {
     let Some(unit) = four_digits(chars) else { return mended.push(UNREADABLE) };
     match unit {
@@ -87,7 +87,7 @@ fn unicode(chars: &mut Peekable<Chars<'_>>, mended: &mut String) {
     }
 }
 
-/// Takes four hexadecimal digits, or as many as there are and says that they are no four.
+/// Consumes four hexadecimal digits; if there are fewer, consumes those and returns `None`.
 fn four_digits(chars: &mut Peekable<Chars<'_>>) -> Option<u32> {
     let mut unit = 0;
     for _ in 0..4 {

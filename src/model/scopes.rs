@@ -1,7 +1,7 @@
-//! What a person permits at sign-in: which permissions are asked for, what each is for, and which of them are missing.
-//! None of them lets anybody change anything.
+//! What a person permits at sign-in: which permissions are requested, what each is for, and which of them are missing.
+//! None of them allows any change.
 
-/// A permission, as Spotify calls it.
+/// A permission, by Spotify's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scope {
     pub name: &'static str,
@@ -9,9 +9,9 @@ pub struct Scope {
     pub serves: &'static str,
 }
 
-/// Exactly what is needed, in the order that the consent page shows.
+/// Exactly what is needed, in the order of the consent page.
 pub const SCOPES: [Scope; 7] = [
-    // Not for what it lets through, which is not kept: Spotify lists it as the permission of `GET /me`.
+    // Not for the data it unlocks, which is not kept: Spotify lists it as the permission for `GET /me`.
     Scope { name: "user-read-private", serves: "whose account it is" },
     Scope { name: "user-library-read", serves: "saved tracks, albums, shows, episodes and audiobooks" },
     Scope { name: "user-read-playback-position", serves: "saved episodes" },
@@ -21,8 +21,8 @@ pub const SCOPES: [Scope; 7] = [
     Scope { name: "user-read-recently-played", serves: "the listening history" },
 ];
 
-/// What of [`SCOPES`] is not among `granted`, names separated by spaces. An answer that does not say what it granted
-/// has granted what was asked for (RFC 6749, 5.1).
+/// The part of [`SCOPES`] that is not among `granted`, names separated by spaces. An answer without scopes has granted
+/// what was requested (RFC 6749, 5.1).
 pub fn missing(granted: Option<&str>) -> Vec<Scope> {
     let Some(granted) = granted else { return Vec::new() };
     let is_missing = |scope: &&Scope| !granted.split_whitespace().any(|name| name == scope.name);

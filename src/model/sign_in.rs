@@ -1,17 +1,17 @@
-//! How long a sign-in lasts and what has become of it. Spotify ends every refresh token six months after the person
-//! agreed, however often it was used, and says so nowhere: the count begins at `authorized_at`.
+//! How long a sign-in lasts, and its state. Spotify ends every refresh token six months after the person consented,
+//! however often it was used, and shows that date nowhere: the count begins at `authorized_at`.
 
 use chrono::{DateTime, Months, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Life of a refresh token, from the moment the person agreed.
+/// Lifetime of a refresh token, from the person's consent.
 const LIFE: Months = Months::new(6);
 
-/// How long before the end a person is asked to sign in again: time enough to be back from a holiday.
+/// How long before the end a person is asked to sign in again: long enough to be back from a holiday.
 pub const WARN_BEFORE: TimeDelta = TimeDelta::days(14);
 
-/// What has become of a sign-in.
+/// The state of a sign-in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum SignInState {
@@ -22,7 +22,7 @@ pub enum SignInState {
     EndsSoon {
         until: DateTime<Utc>,
     },
-    /// Its six months are over by our count. One more refresh is worth trying: it settles the matter.
+    /// Its six months are over by our count. One more refresh is worth trying, to be certain.
     Ended {
         since: DateTime<Utc>,
     },
@@ -34,24 +34,24 @@ pub enum SignInState {
     SignedOut,
 }
 
-/// That Spotify refused a refresh token.
+/// Spotify's refusal of a refresh token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignInRefusal {
     pub why: String,
     pub since: DateTime<Utc>,
 }
 
-/// Why an account gets no new access token for a while. What it has of one goes on.
+/// Why an account gets no new access token for a while. A current one remains in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TokenFailure {
     pub why: String,
-    /// The token endpoint is not asked before.
+    /// The token endpoint is not asked before this.
     pub retry_at: DateTime<Utc>,
-    /// Since when Spotify has called the refresh token void. Once more, some minutes later, and the sign-in is over.
+    /// When Spotify first called the refresh token void. If it says so again, some minutes later, the sign-in is over.
     pub doubted_at: Option<DateTime<Utc>>,
 }
 
-/// Whom trouble with the token endpoint concerns.
+/// What trouble with the token endpoint applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureOf {
     /// The tokens of one account.
@@ -74,7 +74,7 @@ impl SignInState {
         }
     }
 
-    /// Whether a request may be sent with it.
+    /// Whether requests may be sent with it.
     pub fn may_ask(&self) -> bool {
         match self {
             SignInState::Valid { .. } | SignInState::EndsSoon { .. } | SignInState::Ended { .. } => true,
@@ -83,7 +83,7 @@ impl SignInState {
     }
 }
 
-/// When a sign-in ends that began then.
+/// When a sign-in from that moment ends.
 pub fn ends_at(authorized_at: DateTime<Utc>) -> DateTime<Utc> {
     authorized_at.checked_add_months(LIFE).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }

@@ -8,38 +8,38 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     pub accounts: Vec<AccountStatus>,
-    /// What stops requests now, our own daily ceilings included.
+    /// What stops requests now, including our own daily ceilings.
     pub limits: Vec<LimitStatus>,
-    /// What remains to be asked for, and when it will be done; of all accounts together.
+    /// The requests that remain, and when they will be done; for all accounts together.
     #[serde(default)]
     pub forecast: Vec<ForecastStatus>,
-    /// The services that keep these accounts current, or did until a while ago.
+    /// The services that keep these accounts current, or did until recently.
     #[serde(default)]
     pub nodes: Vec<NodeStatus>,
-    /// What the limit of the application carries; `None` before anybody has signed in.
+    /// What the limit of the application allows; `None` before anybody has signed in.
     #[serde(default)]
     pub capacity: Option<CapacityStatus>,
-    /// Who is told of what happens, and whether they take it.
+    /// The webhooks that are notified, and whether they accept it.
     #[serde(default)]
     pub webhooks: Vec<WebhookStatus>,
-    /// Where the feed is published; `None` where the settings name no server.
+    /// Where the feed is published; `None` if the settings name no server.
     #[serde(default)]
     pub stream: Option<StreamStatus>,
 }
 
-/// What the limit of the application carries, by what is known of it.
+/// What the limit of the application allows, as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CapacityStatus {
     pub requests_per_day: u32,
-    /// From the answers of the API, or set by hand; else it is assumed.
+    /// Learned from the answers of the API, or configured; otherwise assumed.
     pub is_learned: bool,
-    /// That keeping one account current takes a day.
+    /// Requests a day that keeping one account current takes.
     pub requests_per_account: u32,
-    /// Over the last day; else it follows from the settings.
+    /// Measured over the last day; otherwise derived from the settings.
     pub is_measured: bool,
-    /// That can be kept current.
+    /// Accounts that can be kept current.
     pub accounts: u32,
-    /// When the last of what is being read for the first time is done; `None` where nothing is.
+    /// When the last library read for the first time will be done; `None` if there is none.
     pub all_read_at: Option<DateTime<Utc>>,
 }
 
@@ -51,24 +51,24 @@ pub struct NodeStatus {
     pub version: String,
     pub started_at: DateTime<Utc>,
     pub seen_at: DateTime<Utc>,
-    /// It was heard of just now; what a silent one kept current goes to others.
+    /// Whether it was heard of recently; the accounts of a silent one go to others.
     pub lives: bool,
-    /// That it keeps current.
+    /// Accounts that it keeps current.
     pub num_accounts: u32,
 }
 
 /// A receiver of `notify.webhook`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WebhookStatus {
-    /// Of its address, the rest of which may be a secret.
+    /// The host of its address, the rest of which may be a secret.
     pub host: String,
-    /// `None` where it takes what it is sent.
+    /// `None` while it accepts what it is sent.
     pub failing_since: Option<DateTime<Utc>>,
-    /// When what it has not taken is sent again.
+    /// When the entry that it has not accepted is sent again.
     pub next_try_at: Option<DateTime<Utc>>,
-    /// Why the last try came to nothing.
+    /// Why the last try failed.
     pub error: Option<String>,
-    /// Entries that it is still to be told; 10,000 at most are counted.
+    /// Entries that it has yet to receive; 10,000 at most are counted.
     pub waiting: u32,
 }
 
@@ -81,14 +81,14 @@ pub struct StreamStatus {
     pub node: Option<String>,
     /// The last entry of the feed that is in the stream.
     pub published: u64,
-    /// Entries behind it.
+    /// Entries after it.
     pub waiting: u64,
     /// When an entry was last published, or the stream's end was found.
     pub moved_at: Option<DateTime<Utc>>,
-    /// `None` while it takes what is published.
+    /// `None` while it accepts what is published.
     pub failing_since: Option<DateTime<Utc>>,
     pub next_try_at: Option<DateTime<Utc>>,
-    /// Why the last try came to nothing.
+    /// Why the last try failed.
     pub error: Option<String>,
 }
 
@@ -98,15 +98,15 @@ pub struct AccountStatus {
     pub spotify_id: String,
     pub display_name: Option<String>,
     pub sign_in: SignInState,
-    /// Why there is no new access token for a while, and when the token endpoint is asked again; `None` where all is well.
+    /// Why there is no new access token for a while, and when the token endpoint is asked again; `None` if all is well.
     #[serde(default)]
     pub token_trouble: Option<TokenFailure>,
     /// Permissions that the person did not grant, by Spotify's names.
     pub missing_scopes: Vec<String>,
-    /// The service that keeps the account current, if one lives.
+    /// The service that keeps the account current, if one is alive.
     pub service: Option<String>,
     pub entities: Vec<EntityStatus>,
-    /// When the first of the runs that a limit has ended may go on; `None` where no limit has.
+    /// When the first of the runs stopped by a limit may continue; `None` if there are none.
     #[serde(default)]
     pub limited_until: Option<DateTime<Utc>>,
     pub playback: PlaybackStatus,
@@ -131,30 +131,30 @@ pub struct EntityStatus {
     pub next_run_at: Option<DateTime<Utc>>,
     /// Ranges that the API could not serve and that wait for a retry.
     pub open_gaps: u32,
-    /// A person has paused it, until a person lets it go on.
+    /// Whether a person has paused it, which lasts until a person resumes it.
     #[serde(default)]
     pub is_paused_by_hand: bool,
-    /// Removals that wait for a later run that misses the same items, or for a person; items of playlists included.
+    /// Removals that wait for a later run that misses the same items, or for a person; including items of playlists.
     #[serde(default)]
     pub held_removals: Option<u32>,
-    /// Playlists whose items could not be read when they were last asked for.
+    /// Playlists whose items could not be read in the last try.
     #[serde(default)]
     pub waiting_playlists: Vec<WaitingPlaylistStatus>,
-    /// Playlists whose items are not read, since `sync.playlists` leaves them out; they are as they were.
+    /// Playlists whose items are not read, since `sync.playlists` excludes them; their items stay as they were.
     #[serde(default)]
     pub left_out_playlists: u32,
-    /// When everything had last been looked at, whatever the counts say.
+    /// When everything was last verified, whatever the counts say.
     #[serde(default)]
     pub verified_at: Option<DateTime<Utc>>,
 }
 
-/// A playlist that is asked for again.
+/// A playlist that waits for another try.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WaitingPlaylistStatus {
     pub id: String,
     pub name: String,
     pub reason: String,
-    /// `None`: with the next run.
+    /// `None` means with the next run.
     pub next_try_at: Option<DateTime<Utc>>,
 }
 
@@ -182,7 +182,7 @@ impl EntityStatus {
         }
     }
 
-    /// The same, if a person has paused it: nothing is planned before that is over.
+    /// The same, paused by a person: nothing is planned before that is over.
     pub fn paused_by_hand(self) -> EntityStatus {
         EntityStatus { state: State::Paused, resume_at: None, next_run_at: None, is_paused_by_hand: true, ..self }
     }
@@ -204,20 +204,20 @@ pub struct PlaybackStatus {
     pub last_played_at: Option<DateTime<Utc>>,
     /// When the listening history was last read.
     pub last_polled_at: Option<DateTime<Utc>>,
-    /// When it is read again; in a pause, when that ends.
+    /// When it is read again; during a pause, when that ends.
     pub next_poll_at: Option<DateTime<Utc>>,
-    /// Stretches of time in which plays may be missing.
+    /// Periods in which plays may be missing.
     pub open_gaps: u32,
     /// The latest of them.
     pub last_gap: Option<PlayGapStatus>,
-    /// Why the last poll brought nothing.
+    /// Why the last poll failed.
     pub error: Option<String>,
     /// A permission is missing, or the API has closed the history: it is tried again then.
     #[serde(default)]
     pub parked_until: Option<DateTime<Utc>>,
 }
 
-/// Plays after the one moment and before the other may be missing.
+/// Plays between these two moments may be missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlayGapStatus {
     pub played_after: DateTime<Utc>,
@@ -232,16 +232,16 @@ pub struct LimitStatus {
     pub blocked_until: DateTime<Utc>,
 }
 
-/// A family that has something left to ask for, or is paused.
+/// A family that has requests left, or is paused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ForecastStatus {
     pub family: Family,
     pub remaining_requests: u32,
-    /// What our own daily ceilings leave; `None` without one.
+    /// Requests that our own daily ceilings leave; `None` without one.
     pub left_today: Option<u32>,
     pub paused_until: Option<DateTime<Utc>>,
     /// Why it is paused.
     pub class: Option<LimitClass>,
-    /// `None` where nothing remains.
+    /// `None` if nothing remains.
     pub done_at: Option<DateTime<Utc>>,
 }

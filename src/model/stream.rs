@@ -1,4 +1,4 @@
-//! What a data export says was listened to, and what it takes to find the same play in the API's own history.
+//! The streams of a data export, and what is needed to find the same plays in the API's own history.
 
 use super::ids::words;
 use super::{ArtistRef, Play, PlayKey};
@@ -17,7 +17,7 @@ words! {
         Episode = "episode",
         /// A part of an audiobook.
         Chapter = "chapter",
-        /// The export does not say: local files, and rows that Spotify lost the names of.
+        /// Missing in the export: local files, and rows whose names Spotify has lost.
         Unknown = "unknown",
     }
 }
@@ -36,9 +36,9 @@ words! {
 /// One row of an export, normalised. The address and the user agent that come with it are never read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stream {
-    /// When Spotify logged it: the end, or, of what was heard offline, when the device was next online.
+    /// When Spotify logged it: the end, or, for an offline stream, when the device was next online.
     pub logged_at: DateTime<Utc>,
-    /// Tells rows of one second apart; the same row of another export has the same.
+    /// Distinguishes rows of one second; the same row in another export has the same digest.
     pub digest: i64,
     pub started_at: DateTime<Utc>,
     pub ended_at: DateTime<Utc>,
@@ -64,7 +64,8 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Made of what all generations of the export say alike; `known_start` in unix seconds, 0 where the row does not say.
+    /// Made of the fields that all generations of the export have in common; `known_start` in unix seconds, 0 if the
+    /// row does not say.
     pub fn digest_with(&self, known_start: i64) -> i64 {
         let mut hash = Sha256::new();
         hash.update(self.ms_played.to_be_bytes());
@@ -83,7 +84,7 @@ impl Stream {
         i64::from_be_bytes(bytes[..8].try_into().expect("eight bytes"))
     }
 
-    /// When the row that it came from said that it began, and whether it said which URI: what has the same digest.
+    /// The beginning according to the original row, and whether it contained the URI: the same for equal digests.
     pub fn as_written(&self) -> (Option<DateTime<Utc>>, bool) {
         let nameless = Stream { uri: None, ..self.clone() };
         for (written, has_uri) in [(self, true), (&nameless, false)] {
@@ -107,14 +108,14 @@ words! {
     }
 }
 
-/// What tells recordings apart, as fingerprints: two that share any of them are the same.
+/// Fingerprints that identify a recording: two that share any of them are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TrackKeys {
     pub uri: u64,
     pub isrc: Option<u64>,
     /// Title and the album's artist.
     pub names: Option<u64>,
-    /// Title and the first artist, where the API says so.
+    /// Title and the first artist, if the API gives one.
     pub other_names: Option<u64>,
 }
 
@@ -127,7 +128,7 @@ impl TrackKeys {
         fingerprint(&isrc.to_ascii_uppercase())
     }
 
-    /// Whatever its case and the space around it. `None` where either says nothing.
+    /// Ignoring case and surrounding space. `None` if either is empty.
     pub fn of_names(title: &str, creator: &str) -> Option<u64> {
         let [title, creator] = [title, creator].map(|text| text.trim().to_lowercase());
         (!title.is_empty() && !creator.is_empty()).then(|| fingerprint(&(title, creator)))
@@ -147,28 +148,28 @@ pub struct HeardAt {
     pub id: i64,
     pub start: i64,
     pub end: i64,
-    /// Some are known less well: the account data has minutes only, of what was heard offline the export does not say how
-    /// long it was paused, and of some streams it says the end alone.
+    /// Some are less certain: the account data has minutes only, for offline streams the export does not say how long
+    /// they were paused, and for some streams it contains only the end.
     pub earliest_start: i64,
     pub latest_start: i64,
     pub latest_end: i64,
     /// When it was logged.
     pub logged: i64,
     pub ms_played: i64,
-    /// `None`: the export has lost what it was.
+    /// `None` if the export has lost its name.
     pub keys: Option<TrackKeys>,
 }
 
 impl HeardAt {
-    /// One of which both ends are known to the second.
+    /// A stream with both ends known to the second.
     pub fn exact(id: i64, start: i64, end: i64, keys: Option<TrackKeys>) -> HeardAt {
         let (earliest_start, latest_start, latest_end) = (start, start, end);
         HeardAt { id, start, end, earliest_start, latest_start, latest_end, logged: end, ms_played: end - start, keys }
     }
 
-    /// What is heard one after the other, in the order of the ends, bounds each other where nothing else does: a stream
-    /// heard offline lasts until the next one begins, at most, and one of which only the end is known begins after the
-    /// one before. `offline` says which were.
+    /// Consecutive streams, ordered by their ends, bound each other if nothing else does: an offline stream lasts at
+    /// most until the next one begins, and one whose end alone is known begins after the previous one. `offline` says
+    /// which were offline.
     pub fn bound_each_other(heard: &mut [HeardAt], offline: impl Fn(&HeardAt) -> bool) {
         for at in 0..heard.len() {
             let (before, after) = (at.checked_sub(1).map(|at| heard[at].end), heard.get(at + 1).map(|next| next.start));
@@ -184,7 +185,7 @@ impl HeardAt {
     }
 }
 
-/// A play as the API told it.
+/// A play as the API reported it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToldAt {
     pub key: PlayKey,
@@ -209,18 +210,18 @@ impl ToldAt {
     }
 }
 
-/// A stream and a play that are the same listening.
+/// A stream and a play that are the same listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamPair {
     pub stream: i64,
     pub play: PlayKey,
-    /// Milliseconds from the end that the export says to the moment that the API says.
+    /// Milliseconds from the end of the stream to the moment that the API reports.
     pub offset_ms: i64,
     /// The same from the beginning.
     pub from_start_ms: i64,
 }
 
-/// Longest pause that is looked for where the export says only when a stream ended.
+/// Longest pause to allow for if the export contains only the end of a stream.
 pub const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(12);
 
 /// How far outside a stream its play may lie.

@@ -1,36 +1,36 @@
-//! Stretches of time as people count them: how much was heard by day, week, month, year, hour of the day, or hour of the
-//! week; and how many days in a row.
+//! Stretches of time as people count them: how much was heard by day, week, month, year, hour of the day, or hour of
+//! the week; and how many days in a row.
 
 use chrono::{Datelike, Days, NaiveDate};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// How time is cut.
+/// How time is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stretch {
     Day,
     Week,
     Month,
     Year,
-    /// Of the day, whichever day it was.
+    /// Of the day, over all days.
     Hour,
-    /// Of the week, whichever week it was.
+    /// Of the week, over all weeks.
     WeekHour,
 }
 
 /// How much was heard in a stretch of time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct StretchHeard {
-    /// `2026-11-22`, the Monday of a week, `2026-11`, `2026`, an hour from `00` to `23`, or one of the week from `1-00`, on
-    /// a Monday, to `7-23`.
+    /// `2026-11-22`, the Monday of a week, `2026-11`, `2026`, an hour from `00` to `23`, or one of the week from
+    /// `1-00`, on a Monday, to `7-23`.
     pub stretch: String,
     /// Those of 30 seconds or more.
     pub plays: u64,
     pub ms: u64,
 }
 
-/// How much was heard in one part: of a day since 1970, of an hour of the day, or of an hour of the week.
+/// How much was heard in one part: a day since 1970, an hour of the day, or an hour of the week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
     pub number: i64,
@@ -47,7 +47,7 @@ pub struct Streak {
 }
 
 impl Stretch {
-    /// Sums up parts: days, or what the stretch itself is. Stretches without any are left out.
+    /// Sums up parts: days, or parts of the stretch's own kind. Empty stretches are left out.
     pub fn sum_up(self, parts: &[Part]) -> Vec<StretchHeard> {
         let mut sums: BTreeMap<String, (u64, u64)> = BTreeMap::new();
         for part in parts {
@@ -79,12 +79,12 @@ impl Stretch {
     }
 }
 
-/// The day of that number since 1970.
+/// The day with that number since 1970.
 pub fn date(number: i64) -> NaiveDate {
     i32::try_from(number).ok().and_then(NaiveDate::from_epoch_days).unwrap_or_default()
 }
 
-/// The longest streak, the earliest of several, and the last one. `days` are in order.
+/// The longest streak (the earliest if there are several), and the last one. `days` are in order.
 pub fn streaks(days: &[Part]) -> Option<(Streak, Streak)> {
     let mut days = days.iter().map(|day| date(day.number));
     let first = days.next()?;

@@ -1,11 +1,13 @@
-//! Text that somebody else wrote, as it may be shown: in a line of a terminal or a log, or in a page.
+//! Makes text written by others safe to show: in a line of a terminal or a log, or in a page.
 //!
-//! Names come from strangers. A control character moves the cursor or begins a line that passes for one of ours; a sign of
-//! direction turns around what stands beside it; what has no width hides a difference. The database keeps all of it.
+//! Names come from strangers. A control character moves the cursor or begins a line that passes for one of ours; a
+//! direction mark reverses the text beside it; a zero-width character hides a difference. The database keeps all of
+//! them.
 
 use std::borrow::Cow;
 
-/// Whether it says nothing by itself and changes how other text looks: control, direction, no width, the end of a line.
+/// Whether it is invisible but changes how other text looks: control characters, direction marks, zero-width
+/// characters, line breaks.
 pub const fn is_unseen(c: char) -> bool {
     is_break(c)
         || matches!(c,
@@ -15,12 +17,12 @@ pub const fn is_unseen(c: char) -> bool {
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// What would end the line, or command the terminal.
+/// Characters that would end the line, or control the terminal.
 const fn is_break(c: char) -> bool {
     matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}')
 }
 
-/// The text on one line, without what is not seen.
+/// The text on one line, without invisible characters.
 pub fn seen(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unseen) {
         return Cow::Borrowed(text);
@@ -33,7 +35,7 @@ pub fn seen(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().filter_map(shown).collect())
 }
 
-/// Several lines of ours, each as [`seen`].
+/// Several lines of ours, each as in [`seen`].
 pub fn seen_lines(text: &str) -> Cow<'_, str> {
     if !text.contains(|c| is_unseen(c) && c != '\n') {
         return Cow::Borrowed(text);
@@ -41,13 +43,13 @@ pub fn seen_lines(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.split('\n').map(seen).collect::<Vec<_>>().join("\n"))
 }
 
-/// As it may stand in a page of HTML, also within quotes.
+/// Escaped for a page of HTML, also within quotes.
 pub fn in_html(text: &str) -> String {
     let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     text.replace('"', "&quot;").replace('\'', "&#39;")
 }
 
-/// JSON that reads as the same values and shows nothing unseen.
+/// JSON with the same values that shows nothing invisible.
 pub fn json_seen(json: &str) -> Cow<'_, str> {
     let is_hidden = |c: char| is_unseen(c) && c != '\n';
     if !json.contains(is_hidden) {

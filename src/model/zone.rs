@@ -1,4 +1,4 @@
-//! The time zone that days are counted in: by its name, so that summer and winter are where they are there.
+//! The time zone that days are counted in: by its name, so that daylight saving time is applied as it is there.
 
 use chrono::{DateTime, FixedOffset, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -23,7 +23,7 @@ pub struct OffsetUntil {
 impl Zone {
     pub const UTC: Zone = Zone::Named(Tz::UTC);
 
-    /// `Europe/Amsterdam`; `None` where no zone is called so.
+    /// `Europe/Amsterdam`; `None` if there is no such zone.
     pub fn of_name(name: &str) -> Option<Zone> {
         let is_name = name.len() <= NAME_MAX;
         name.parse().ok().filter(|_| is_name).map(Zone::Named)
@@ -36,7 +36,7 @@ impl Zone {
         }
     }
 
-    /// Seconds that the clocks there are ahead of UTC.
+    /// Seconds by which the clocks there are ahead of UTC.
     pub fn offset_at(self, at: i64) -> i64 {
         let at = DateTime::<Utc>::from_timestamp(at, 0).unwrap_or_default().naive_utc();
         let offset = match self {
@@ -46,7 +46,7 @@ impl Zone {
         i64::from(offset.local_minus_utc())
     }
 
-    /// All offsets between two moments, in order; the last one goes on for ever.
+    /// All offsets between two moments, in order; the last one lasts for ever.
     pub fn offsets(self, from: i64, to: i64) -> Vec<OffsetUntil> {
         const DAY: i64 = 86_400;
         let mut found = Vec::new();
@@ -55,7 +55,7 @@ impl Zone {
             let next = (at + DAY).min(to);
             let other = self.offset_at(next);
             if other != offset {
-                // The moment of the change lies between.
+                // The moment of the change lies in between.
                 let (mut before, mut after) = (at, next);
                 while after - before > 1 {
                     let middle = before + (after - before) / 2;

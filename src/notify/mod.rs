@@ -1,7 +1,7 @@
-//! Webhooks: how an entry of the feed is put into a request, signed, and what an answer to it means. Signing follows
+//! Webhooks: how an entry of the feed is put into a request and signed, and what an answer means. Signing follows
 //! "Standard Webhooks" (<https://www.standardwebhooks.com>), so that receivers have libraries for it.
 //!
-//! An address may be a secret, as those of chat rooms are: nothing here shows more of it than its host.
+//! An address may be a secret, as with chat rooms: nothing here shows more of it than its host.
 
 #[cfg(feature = "nats")]
 pub mod nats;
@@ -17,16 +17,16 @@ use sha2::{Digest, Sha256};
 use std::{error::Error, fmt, time::Duration};
 use url::Url;
 
-/// A receiver that takes longer is as good as down.
+/// A receiver that takes longer counts as down.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Longest pause that a receiver may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// What secrets begin with whose rest is Base64.
+/// Prefix of secrets in Base64.
 const ENCODED: &str = "whsec_";
 
-/// An address that is told of what happens, and what it is told.
+/// An address that is notified, and which events it gets.
 #[derive(Clone)]
 pub struct Webhook {
     url: Url,
@@ -34,11 +34,11 @@ pub struct Webhook {
     client: reqwest::Client,
 }
 
-/// Why a receiver has not taken something.
+/// Why a receiver has not accepted something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotTaken {
     pub why: String,
-    /// What it asked for.
+    /// The wait that it asked for.
     pub retry_after: Option<Duration>,
 }
 
@@ -48,19 +48,19 @@ impl Webhook {
         let client = reqwest::Client::builder()
             .user_agent(user_agent)
             .timeout(ANSWER_WITHIN)
-            // Where it leads nobody has named.
+            // Nobody has configured where it leads.
             .redirect(redirect::Policy::none())
             .build()?;
         Ok(Webhook { url, secret, client })
     }
 
-    /// The name under which its position is kept: the same for the same address, and no way back to it.
+    /// The name under which its position is stored: the same for the same address, which cannot be recovered from it.
     pub fn name(&self) -> String {
         let digest = Sha256::digest(self.url.as_str().as_bytes());
         digest.iter().take(8).fold("webhook ".to_owned(), |name, byte| format!("{name}{byte:02x}"))
     }
 
-    /// Sends an entry of the feed. It is taken if the answer says so, and only then.
+    /// Sends an entry of the feed. It is accepted if the answer says so, and only then.
     pub async fn send(&self, id: &str, entry: &str, now: DateTime<Utc>) -> Result<(), NotTaken> {
         let body = words::with_words(entry);
         let at = now.timestamp().to_string();
@@ -84,7 +84,7 @@ impl Webhook {
     }
 }
 
-/// Without the address, which `reqwest` would tell.
+/// Without the address, which `reqwest` would include.
 fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("nothing came within {} s", ANSWER_WITHIN.as_secs());
@@ -125,7 +125,7 @@ impl fmt::Debug for Webhook {
     }
 }
 
-/// Whether an entry is news to a person who set a webhook: all but the first reading of a library.
+/// Whether an entry is news to a person with a webhook: all but the first reading of a library.
 pub fn is_news(entry: &Value) -> bool {
     entry["phase"] != "initial_sync"
 }

@@ -1,5 +1,6 @@
-//! The feed on a stream of NATS JetStream: what is published, where, and what an answer means. A message carries the number
-//! that the stream has to have reached before it: what comes late or from a node that has been followed is refused.
+//! The feed on a NATS JetStream stream: what is published, where, and what an answer means. A message carries the
+//! number that the stream has to have reached before it: one that comes late, or from a node that has been replaced, is
+//! refused.
 //!
 //! An address may hold a password: nothing here shows more of it than its host.
 
@@ -18,16 +19,16 @@ use rustls_platform_verifier::ConfigVerifierExt;
 use std::{error::Error, fmt, time::Duration};
 use url::{Url, form_urlencoded};
 
-/// The stream, made where it is missing. One that is there keeps the settings that somebody gave it.
+/// The stream, created if it is missing. An existing one keeps the settings that somebody gave it.
 pub const STREAM: &str = "SEGNO_CHANGES";
 
-/// What subjects begin with; the account follows.
+/// Prefix of subjects; the account follows.
 const SUBJECT: &str = "segno.changes.";
 
-/// A server that takes longer is as good as down.
+/// A server that takes longer counts as down.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long the server knows ids: what was sent twice within it is taken once, whatever its number.
+/// How long the server remembers ids: a repeat within this time is accepted once, whatever its number.
 const KNOWS_IDS_FOR: Duration = Duration::from_secs(120);
 
 /// One of the feed's entries, as a message.
@@ -46,7 +47,7 @@ pub struct End {
     pub last_id: Option<String>,
 }
 
-/// How many of some messages were taken, the number of the stream's last one after that, and what became of the rest.
+/// How many messages were accepted, the number of the stream's last one after that, and what happened to the rest.
 #[derive(Debug)]
 pub struct Taken {
     pub num: usize,
@@ -56,14 +57,14 @@ pub struct Taken {
 
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// The stream has come to another number than was expected, or is not there.
+    /// The stream has reached another number than expected, or does not exist.
     #[error("the stream has moved")]
     Moved,
     #[error("{0}")]
     Failed(String),
 }
 
-/// A connection, which looks after itself. Dropping it ends it.
+/// A connection, which maintains itself. Dropping it closes it.
 pub struct Connection {
     context: Context,
     host: String,
@@ -77,7 +78,8 @@ impl Connection {
         let tls = rustls::ClientConfig::with_platform_verifier().map_err(|error| failed(&error))?;
         let mut options = ConnectOptions::new().name("segno").tls_client_config(tls).connection_timeout(ANSWER_WITHIN);
         options = options.request_timeout(Some(ANSWER_WITHIN));
-        // One that breaks is given up soon: what it still holds must not reach a server that has lost its disk meanwhile.
+        // A broken one is given up soon: messages that it still holds must not reach a server that has lost its disk
+        // meanwhile.
         options = options.max_reconnects(servers.len());
         if let Some(server) = servers.first().filter(|server| !server.username().is_empty()) {
             options = match (server.username(), server.password()) {
@@ -91,7 +93,8 @@ impl Connection {
         Ok(Connection { context, host })
     }
 
-    /// Finds the stream, or makes it, and tells where it ends. `keeps_for`: how long one that is made here keeps messages.
+    /// Finds the stream, or creates it, and returns where it ends. `keeps_for`: how long a stream created here keeps
+    /// messages.
     pub async fn end(&self, keeps_for: Duration) -> Result<End, Refusal> {
         let failed = |error: &dyn Error| self.failed(error);
         let stream = match self.context.get_stream(STREAM).await {
@@ -122,7 +125,7 @@ impl Connection {
                     self.host
                 ))),
             },
-            // It was deleted by hand, or has just become too old.
+            // It was deleted by hand, or has just expired.
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
                 Ok(End { last_sequence, last_id: None })
             }
@@ -130,8 +133,8 @@ impl Connection {
         }
     }
 
-    /// Publishes in order, the first behind the message of this number, without waiting for one before the next is sent.
-    /// Where one is refused, so are those behind it.
+    /// Publishes in order, the first one after the message with this number, without waiting for one before the next is
+    /// sent. If one is refused, so are those after it.
     pub async fn publish(&self, messages: &[Message], behind: u64) -> Taken {
         let mut sent = Vec::with_capacity(messages.len());
         let mut refusal = None;
@@ -151,7 +154,7 @@ impl Connection {
         let mut answers = sent.into_iter();
         for answer in answers.by_ref() {
             match answer.await {
-                // Under this id it was there already; the number of the last one stays.
+                // It was there already under this id; the number of the last one stays.
                 Ok(answer) if answer.duplicate => num += 1,
                 Ok(answer) => (num, last_sequence) = (num + 1, answer.sequence),
                 Err(error) => {
@@ -186,19 +189,19 @@ pub fn host_of(servers: &[Url]) -> String {
     servers.first().and_then(Url::host_str).unwrap_or("a server").to_owned()
 }
 
-/// Without what signs in there.
+/// Without credentials.
 fn address(server: &Url) -> String {
     let host = server.host_str().unwrap_or_default();
     format!("{}://{host}:{}", server.scheme(), server.port().unwrap_or(4222))
 }
 
-/// A part of a URL, without its percent signs.
+/// A part of a URL, percent-decoded.
 fn decoded(part: &str) -> String {
     let query = part.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
     form_urlencoded::parse(query.as_bytes()).map(|(text, _)| text.into_owned()).collect()
 }
 
-/// Of an account: dots, stars and blanks mean something else in a subject.
+/// The subject of an account: dots, stars and blanks have a special meaning there.
 fn subject(account: &str) -> String {
     let mut subject = SUBJECT.to_owned();
     for byte in account.bytes() {
@@ -214,7 +217,7 @@ fn is_missing(error: &GetStreamErrorKind) -> bool {
     matches!(error, GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 
-/// What an error comes from, with all that is known of it.
+/// The source of an error, with all its details.
 fn cause(error: &dyn Error) -> String {
     let (mut words, mut cause) = (error.to_string(), error.source());
     while let Some(source) = cause {

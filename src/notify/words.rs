@@ -1,12 +1,11 @@
-//! What a person reads of an entry of the feed: a title and a text, under the names that ntfy, Home Assistant and Apprise
-//! take them by.
+//! An entry of the feed in words: a title and a text, in the fields that ntfy, Home Assistant and Apprise read.
 
 use serde_json::{Value, json};
 
 /// Names in one text.
 const NAMES_MAX: usize = 5;
 
-/// The entry with `title`, `body` and `type` beside what it says.
+/// The entry with `title`, `body` and `type` added.
 pub fn with_words(entry: &str) -> String {
     let Ok(mut entry) = serde_json::from_str::<Value>(entry) else { return entry.to_owned() };
     let (title, body, kind) = words(&entry);

@@ -1,22 +1,23 @@
-//! What a rule does to a request: faults in place of the answer, edits around it, and changes to the question or to the
+//! What a rule does to a request: faults in place of the answer, edits around it, and changes to the request or to the
 //! answer, which add up.
 //!
-//! | `kind` of a change | the answer then |
+//! | `kind` of a change | the answer |
 //! |---|---|
-//! | `cap` | has at most `rows` rows, whatever is asked, and says so in `limit` |
-//! | `ignore_offset` | is the first page, whatever `offset` or `after` is asked |
-//! | `stale` | comes from the library as it was `back` changes ago (1); needs `POST history` |
+//! | `cap` | has at most `rows` rows, whatever the request says, and says so in `limit` |
+//! | `ignore_offset` | is the first page, whatever `offset` or `after` the request has |
+//! | `stale` | comes from the library as it was `back` changes ago (default 1); needs `POST history` |
 //! | `hide` | lacks rows that it counts |
-//! | `patch_rows` | has rows of another shape: objects are merged, all else is replaced |
+//! | `patch_rows` | has rows of another shape: objects are merged, everything else is replaced |
 //! | `patch_page` | has another envelope: `limit`, `next`, `offset`, `cursors`, merged likewise |
 //! | `next` | says `null` too early, or `onward` after the end, or has `next` `absent` or `odd` |
 //! | `cursor` | has this cursor in `after` |
-//! | `totals` | counts these numbers of rows, one after the other and over again |
+//! | `totals` | counts these numbers of rows, one after the other, repeating |
 //! | `count_items` | miscounts the items of playlists |
-//! | `raw` | has these bytes between the quotes of a text: half an emoji, no UTF-8 |
-//! | `flood` | has so many rows more |
+//! | `raw` | has these bytes between the quotes of a text: half an emoji, invalid UTF-8 |
+//! | `flood` | has this many additional rows |
 //!
-//! Rows are chosen by `ids` (an id or uri of the row or of what is in it), or by `places` in the listing; by neither, all.
+//! Rows are chosen by `ids` (an id or URI of the row or of its object), or by `places` in the listing; without either,
+//! all rows are meant.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,9 +35,9 @@ use super::reshape::{NextSays, Reshape, Which};
 /// What goes wrong with an answer.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// Another answer altogether. `pretends` says which limit it pretends to come from.
+    /// A different answer altogether. `pretends` says which limit it pretends to come from.
     Instead { reply: CannedReply, pretends: Option<Class> },
-    /// The token has expired, it is claimed.
+    /// Claims that the token has expired.
     Unauthorized,
     /// No answer.
     Hang,
@@ -44,7 +45,7 @@ pub enum Fault {
     Cut { bytes: usize },
     /// A whole answer whose JSON stops after this many bytes.
     Truncate { bytes: usize },
-    /// An answer that says something else than the truth.
+    /// An answer that is not true.
     Reshape(Reshape),
 }
 
@@ -136,7 +137,7 @@ pub enum Action {
     Raw {
         ids: Option<Vec<String>>,
         places: Option<Vec<usize>>,
-        /// Where in the row, as a JSON pointer.
+        /// The place in the row, as a JSON pointer.
         at: String,
         bytes: Option<Vec<u8>>,
         text: Option<String>,
@@ -161,7 +162,7 @@ const fn yes() -> bool {
 /// Most bytes of rows that a flood sends.
 const FLOOD_MAX: usize = 512 * 1024 * 1024;
 
-/// Whether an edit shows in the answer that sets it off.
+/// Whether an edit shows in the answer that triggers it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum When {
@@ -177,7 +178,7 @@ fn check_header(name: &str, value: &str) -> Result<(), String> {
 }
 
 impl Action {
-    /// Says what cannot be done.
+    /// Reports actions that are impossible.
     pub fn check(&self) -> Result<(), String> {
         match self {
             Action::Status { status, .. } if !(200..=599).contains(status) => {
@@ -211,7 +212,7 @@ impl Action {
         }
     }
 
-    /// The change that this is, for the n-th time; else the action as it was.
+    /// The change that this is, for the n-th time; otherwise the action itself.
     pub fn change(self, times: u64) -> Result<Reshape, Action> {
         Ok(match self {
             Action::Hide { ids, places } => Reshape::Hide { which: Which { ids, places } },
@@ -233,7 +234,7 @@ impl Action {
         })
     }
 
-    /// The fault that this is; `None` for whatever else there is.
+    /// The fault that this is; `None` for anything else.
     pub fn fault(self) -> Option<Fault> {
         let fault = match self {
             Action::Status { status, body, content_type, headers } => {

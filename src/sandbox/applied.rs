@@ -1,4 +1,4 @@
-//! What an edit is given and what it did, and the steps that all edits share.
+//! The input and the result of an edit, and the steps that all edits share.
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::Serialize;
@@ -11,9 +11,9 @@ pub const ADD_MAX: usize = 100_000;
 pub struct Applied {
     /// The edit.
     pub op: &'static str,
-    /// Ids of what was added, removed, moved or renamed, in list order; null for a row without its object.
+    /// Ids of the items that were added, removed, moved or renamed, in list order; null for a row without its object.
     pub ids: Vec<Option<String>>,
-    /// The playlist whose inside changed.
+    /// The playlist whose items changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub playlist_id: Option<String>,
     /// Its new snapshot.
@@ -21,7 +21,7 @@ pub struct Applied {
     pub snapshot_id: Option<String>,
 }
 
-/// The two ways of saying what to add.
+/// The two ways of specifying what to add.
 pub enum Wanted<'a> {
     New(usize),
     Known(&'a [String]),
@@ -57,7 +57,7 @@ pub fn check_place(what: &str, len: usize, place: usize) -> Result<(), String> {
     if place < len { Ok(()) } else { Err(format!("there is no {what} at {place} (the list has {len})")) }
 }
 
-/// Looks up ids; `find` gives the number and whether it is in the library already.
+/// Looks up ids; `find` returns the number and whether it is in the library already.
 pub fn find_all<T: PartialEq>(
     ids: &[String],
     what: &str,
@@ -76,7 +76,7 @@ pub fn find_all<T: PartialEq>(
     Ok(found)
 }
 
-/// The date for something saved now: whole seconds, and never older than what is at the head.
+/// The date for something saved now: whole seconds, and never older than the item at the head.
 pub fn saved_now(now: DateTime<Utc>, head: Option<DateTime<Utc>>) -> DateTime<Utc> {
     let now = now.duration_trunc(TimeDelta::seconds(1)).unwrap_or(now);
     head.map_or(now, |head| head.max(now))

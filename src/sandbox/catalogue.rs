@@ -1,5 +1,5 @@
 //! Everything that can be listened to in the sandbox, whether or not it is in the library: artists, albums, tracks, and
-//! what is spoken. Entities refer to each other by number, so that a library of 100,000 tracks is a few flat lists.
+//! spoken items. Entities refer to each other by number, so that a library of 100,000 tracks is a few flat lists.
 
 use std::ops::{Index, IndexMut};
 
@@ -23,7 +23,7 @@ pub struct ShowNo(usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AudiobookNo(usize);
 
-/// The part of an image address that tells two images apart: 24 of its 40 hexadecimal digits.
+/// The part of an image address that distinguishes two images: 24 of its 40 hexadecimal digits.
 #[derive(Clone, Copy, Debug)]
 pub struct Art(pub u128);
 
@@ -57,7 +57,7 @@ impl AlbumType {
     }
 }
 
-/// A release date, known to the year, the month or the day.
+/// A release date, with the precision of a year, a month or a day.
 #[derive(Clone, Debug)]
 pub struct Release {
     pub date: String,
@@ -107,7 +107,7 @@ pub struct Track {
 pub struct Show {
     pub id: String,
     pub name: String,
-    /// Told in the old dialect only.
+    /// Included in the old dialect only.
     pub publisher: String,
     pub description: String,
     pub explicit: bool,
@@ -122,14 +122,14 @@ pub struct Audiobook {
     pub name: String,
     pub authors: Vec<String>,
     pub narrators: Vec<String>,
-    /// Told in the old dialect only.
+    /// Included in the old dialect only.
     pub publisher: String,
     pub description: String,
     pub total_chapters: u32,
     pub art: Art,
 }
 
-/// An episode of a show. Episodes turn up in playlists, too.
+/// An episode of a show. Episodes occur in playlists, too.
 #[derive(Clone, Debug)]
 pub struct Episode {
     pub id: String,
@@ -197,7 +197,7 @@ impl Catalogue {
         self.albums.len()
     }
 
-    /// An artist, chosen by a number between 0 and 1; `None` if there is nobody.
+    /// An artist, chosen by a number between 0 and 1; `None` if there is none.
     pub fn artist_at(&self, share: f64) -> Option<ArtistNo> {
         at(&self.artists, share).map(ArtistNo)
     }
@@ -248,7 +248,7 @@ impl Catalogue {
     }
 }
 
-/// The index that lies at this share of a list.
+/// The index at this share of a list.
 fn at<T>(list: &[T], share: f64) -> Option<usize> {
     (!list.is_empty()).then(|| ((share * list.len() as f64) as usize).min(list.len() - 1))
 }

@@ -1,5 +1,5 @@
-//! What a sandbox can be told before it starts: where it listens, what library it makes up, which dialect of the API
-//! it speaks and how strict it is. Everything has a default, and the defaults are the demo.
+//! The configuration of a sandbox: where it listens, which library it makes up, which dialect of the API it speaks and
+//! how strict it is. Everything has a default, and the defaults are the demo.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,16 +14,16 @@ use super::routes::Family;
 /// Retry-After of an exhausted quota unless told otherwise: a value seen in the field, a little under 14 hours.
 pub const QUOTA_RETRY_AFTER_S: u64 = 49_861;
 
-/// Most rows that one part of a made-up library may have; beyond it the process, not the client, is what is tested.
+/// Most rows that one part of a made-up library may have; beyond that the process would be tested, not the client.
 pub const ROWS_MAX: usize = 2_000_000;
 
 /// Most people that one sandbox makes up.
 pub const USERS_MAX: usize = 1_000;
 
-/// Longest time that an answer is held back.
+/// Longest delay of an answer.
 pub const LATENCY_MAX: Duration = Duration::from_secs(600);
 
-/// Longest window, token life and `Retry-After`. Clocks cannot count on for ever.
+/// Longest window, token lifetime and `Retry-After`, to keep clock arithmetic in range.
 pub const SPAN_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// All that a sandbox needs to start.
@@ -43,7 +43,7 @@ pub struct Config {
     pub latency: Duration,
     /// People who can sign in. Each has a library of that kind, made up from a seed of its own.
     pub users: usize,
-    /// Life of an access token.
+    /// Lifetime of an access token.
     pub access_token_ttl: Duration,
     /// Whether a refresh hands out a new refresh token and revokes the old one.
     pub rotate_refresh_token: bool,
@@ -69,7 +69,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Says what is wrong with this configuration, in words for the person who wrote it.
+    /// Reports what is wrong with this configuration, in words for the person who wrote it.
     pub fn check(&self) -> Result<(), String> {
         let spec = &self.library;
         for (name, rows) in [
@@ -95,12 +95,12 @@ impl Config {
     }
 }
 
-/// Says whether answers may take this long.
+/// Checks that answers may take this long.
 pub fn check_latency(latency: Duration) -> Result<(), String> {
     if latency <= LATENCY_MAX { Ok(()) } else { Err(format!("a latency of {latency:?} is over {LATENCY_MAX:?}")) }
 }
 
-/// Says whether a length of time is one that can be counted.
+/// Checks that a length of time is in range.
 pub fn check_span(what: &str, span: Duration) -> Result<(), String> {
     match span {
         Duration::ZERO => Err(format!("{what} must be longer than no time at all")),
@@ -128,8 +128,8 @@ pub struct LibrarySpec {
     pub episodes: usize,
     /// Saved audiobooks.
     pub audiobooks: usize,
-    /// Whether the library holds what real ones hold: null rows, local files, episodes, takedowns, playlists of
-    /// other people. Off, every row is whole and every playlist is owned. The totals are the same either way.
+    /// Whether the library contains what real ones contain: null rows, local files, episodes, takedowns, playlists of
+    /// other people. If off, every row is whole and every playlist is owned. The totals are the same either way.
     pub odd_rows: bool,
 }
 
@@ -151,13 +151,13 @@ impl Default for LibrarySpec {
 }
 
 impl LibrarySpec {
-    /// A library without surprises and without anything spoken, whose cost in requests can be worked out on paper.
+    /// A library without surprises and without spoken items, whose cost in requests can be computed by hand.
     pub fn exact(tracks: usize, albums: usize, artists: usize, playlists: usize, playlist_items: usize) -> LibrarySpec {
         let (shows, episodes, audiobooks) = (0, 0, 0);
         LibrarySpec { tracks, albums, artists, playlists, playlist_items, shows, episodes, audiobooks, odd_rows: false }
     }
 
-    /// The same with so many shows, episodes and audiobooks.
+    /// The same with this many shows, episodes and audiobooks.
     pub fn with_spoken(self, shows: usize, episodes: usize, audiobooks: usize) -> LibrarySpec {
         LibrarySpec { shows, episodes, audiobooks, ..self }
     }
@@ -201,16 +201,16 @@ impl FromStr for Dialect {
     }
 }
 
-/// How much the stand-in puts up with.
+/// The limits of the stand-in.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// At most so many requests in any window of this length; `None` admits any number.
+    /// At most this many requests in any window of this length; `None` admits any number.
     pub rate: Option<(u32, Duration)>,
-    /// What a refusal by the rate limit says about coming back.
+    /// What a refusal by the rate limit says about retrying.
     pub retry_after: RetryAfter,
-    /// At most so many requests of a family (by name) in 24 hours.
+    /// At most this many requests of a family (by name) in 24 hours.
     pub quota: BTreeMap<String, u32>,
-    /// Seconds that an exhausted family stays shut; it has its whole quota again afterwards.
+    /// Seconds that an exhausted family stays refused; afterwards it has its whole quota again.
     pub quota_retry_after_s: u64,
 }
 
@@ -256,7 +256,7 @@ impl Limits {
     }
 }
 
-/// What a refusal by the rate limit says about coming back.
+/// What a refusal by the rate limit says about retrying.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RetryAfter {
     /// Seconds until there is room again, rounded up.

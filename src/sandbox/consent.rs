@@ -1,5 +1,5 @@
-//! What stands between an application and a person: where answers may be sent, the page that asks the person, and what
-//! the person grants.
+//! The part of the sign-in between an application and a person: where answers may be sent, the page that asks the
+//! person, and what the person grants.
 
 use crate::model::text::in_html;
 use serde::{Deserialize, Serialize};
@@ -14,22 +14,22 @@ const REGISTERED: [&str; 2] = ["http://127.0.0.1/callback", "http://[::1]/callba
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Consent {
-    /// It asks, and the person clicks.
+    /// It asks, and waits for the person to click.
     #[default]
     Page,
-    /// The person agrees without being asked, as one who has agreed before.
+    /// The person agrees without being asked, as if they had agreed before.
     Agree,
     /// The person says no without being asked.
     Deny,
 }
 
-/// How the sign-in is set up.
+/// The settings of the sign-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manners {
     pub consent: Consent,
-    /// Who it is that agrees without being asked.
+    /// The person who agrees without being asked.
     pub user: usize,
-    /// Permissions that are granted if they are asked for; `None` grants whatever is asked for.
+    /// Permissions that are granted if they are requested; `None` grants everything requested.
     pub granted_scopes: Option<String>,
     pub redirect_uris: Vec<String>,
 }
@@ -46,7 +46,7 @@ impl Default for Manners {
 }
 
 impl Manners {
-    /// What of `asked` is granted.
+    /// The granted part of `asked`.
     pub fn grant(&self, asked: &str) -> String {
         let may = |scope: &&str| {
             self.granted_scopes.as_ref().is_none_or(|granted| granted.split_whitespace().any(|known| known == *scope))
@@ -54,8 +54,8 @@ impl Manners {
         asked.split_whitespace().filter(may).collect::<Vec<_>>().join(" ")
     }
 
-    /// The place to send an answer to: one that is registered, to the letter, but for the port of a loopback address
-    /// that was registered without.
+    /// The address for an answer: one that is registered exactly, except for the port of a loopback address that was
+    /// registered without one.
     pub fn redirect(&self, uri: &str) -> Result<Url, &'static str> {
         let url = safe_redirect(uri)?;
         let matches = |registered: &String| {
@@ -72,7 +72,7 @@ impl Manners {
     }
 }
 
-/// Redirects lead to HTTPS, or to a loopback address written in digits.
+/// Redirects lead to HTTPS, or to a numeric loopback address.
 fn safe_redirect(uri: &str) -> Result<Url, &'static str> {
     let url = Url::parse(uri).map_err(|_| "INVALID_CLIENT: Invalid redirect URI")?;
     let is_safe = match (url.scheme(), url.host()) {
@@ -84,7 +84,7 @@ fn safe_redirect(uri: &str) -> Result<Url, &'static str> {
     if is_safe && url.fragment().is_none() { Ok(url) } else { Err("INVALID_CLIENT: Insecure redirect URI") }
 }
 
-/// The page that asks. `query` is the one it was asked for with: each way to answer is a link back with a word more.
+/// The page that asks. `query` is that of its own request: each way to answer is a link back with one more parameter.
 pub fn page<'a>(query: &str, scopes: &str, accounts: impl Iterator<Item = &'a Account>) -> String {
     let query = in_html(query);
     let agree: String = accounts

@@ -1,22 +1,23 @@
 //! The control API under `/_sandbox/`: looks behind the scenes, edits the library, sets faults and changes settings
-//! while the sandbox runs. What comes in is read strictly; what is wrong with it is said in `{"error": …}`.
+//! while the sandbox runs. Requests are parsed strictly; errors are reported as `{"error": …}`.
 //!
 //! | request | does |
 //! |---|---|
 //! | `GET users` | who can sign in, each with a refresh token |
 //! | `GET state` | the library as it truly is |
-//! | `POST history`, `GET history` | keeps the library as it is after each change, from here on; what was kept |
-//! | `GET data-export` | the extended streaming history of all that was ever played, as Spotify hands it out on request |
-//! | `GET catalogue` | whatever can be listened to, saved or not, with all that there is to know of it |
-//! | `GET stats`, `POST stats/reset` | counts, and starting them (and the log) over |
+//! | `POST history`, `GET history` | keeps the library as it is after each change, from now on; returns what was kept |
+//! | `GET data-export` | the extended streaming history of everything ever played, as Spotify exports it on request |
+//! | `GET catalogue` | everything that can be listened to, saved or not, with all details |
+//! | `GET stats`, `POST stats/reset` | counts; resets them, and the log |
 //! | `GET log` | the requests |
 //! | `POST edit` | changes the library |
-//! | `POST rules`, `GET rules` | replaces the fault rules; how often each came up |
+//! | `POST rules`, `GET rules` | replaces the fault rules; how often each matched |
 //! | `POST config`, `GET config` | changes settings; the settings in force |
 //! | `POST share` | puts one's playlist into another person's list, `{"index":0,"with":1}`; with `"collaborative":true` that person can read it too |
-//! | `POST library` | replaces the library by one that is spelled out |
+//! | `POST library` | replaces the library by one given in full |
 //!
-//! `state`, `history`, `data-export`, `catalogue`, `edit` and `library` are about the first person, or with `?user=N`, counted from 0, about another.
+//! `state`, `history`, `data-export`, `catalogue`, `edit` and `library` are about the first person, or with `?user=N`,
+//! counted from 0, about another.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,7 +39,7 @@ use super::service::Service;
 use super::shares::Share;
 use super::truth::{CatalogueTruth, Truth};
 
-/// Answers a request to the control API; `path` is what follows `/_sandbox/`.
+/// Answers a request to the control API; `path` is the part after `/_sandbox/`.
 pub fn answer(service: &mut Service, path: &str, request: &Request<'_>, now: Moment) -> Reply {
     let query = Query::parse(request.query.as_bytes());
     let user = query.get("user").map_or(Ok(0), str::parse::<usize>);
@@ -50,7 +51,7 @@ pub fn answer(service: &mut Service, path: &str, request: &Request<'_>, now: Mom
     }
 }
 
-/// Whom a request is about.
+/// The person that a request is about.
 fn query_user(request: &Request<'_>) -> usize {
     let query = Query::parse(request.query.as_bytes());
     query.get("user").and_then(|user| user.parse().ok()).unwrap_or(0)
@@ -185,7 +186,7 @@ fn set_library(service: &mut Service, request: &Request<'_>, now: Moment) -> Res
     Ok(Reply::json(200, &Truth::of(&service.library, service.dialect)))
 }
 
-/// Settings to change; what is not named stays.
+/// Settings to change; those not named stay.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Changes {
@@ -200,15 +201,15 @@ struct Changes {
     rotate_refresh_token: Option<bool>,
     dialect: Option<Dialect>,
     consent: Option<Consent>,
-    /// Who agrees without being asked.
+    /// The person who agrees without being asked.
     consent_user: Option<usize>,
-    /// Permissions that are granted if they are asked for; null grants whatever is asked for.
+    /// Permissions that are granted if they are requested; null grants everything requested.
     #[serde(default, deserialize_with = "named")]
     granted_scopes: Option<Option<String>>,
     redirect_uris: Option<Vec<String>>,
     #[serde(default)]
     revoke_refresh_token: bool,
-    /// The same, of one person.
+    /// The same, for one person.
     revoke_refresh_token_of: Option<usize>,
     #[serde(default)]
     expire_access_tokens: bool,
@@ -223,7 +224,7 @@ struct Rate {
     window_ms: u64,
 }
 
-/// Tells a null from nothing.
+/// Distinguishes null from a missing field.
 fn named<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Deserialize::deserialize(deserializer).map(Some)
 }

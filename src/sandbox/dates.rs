@@ -1,15 +1,16 @@
-//! When things of a made-up library were saved.
+//! When items of a made-up library were saved.
 
 use chrono::{DateTime, Utc};
 use fastrand::Rng;
 
-/// When the newest item was saved, in seconds since 1970 (2026-06-30): fixed, so that a seed always gives one library.
+/// When the newest item was saved, in seconds since 1970 (2026-06-30): fixed, so that a seed always gives the same
+/// library.
 pub const NEWEST_S: i64 = 1_782_831_600;
 
-/// Seconds from the oldest saved item to the newest, about: nine years.
+/// Approximate seconds from the oldest saved item to the newest: nine years.
 const SPAN_S: u64 = 9 * 365 * 86_400;
 
-/// Dates that fall from the newest onwards, with bursts.
+/// Dates that descend from the newest, with bursts.
 pub struct Dates {
     at_s: i64,
     mean_gap_s: u64,

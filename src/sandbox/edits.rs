@@ -1,5 +1,5 @@
 //! What a person does to a library while it is being read: saving, removing, moving, renaming. Edits come from the
-//! control API and from fault rules, and each says afterwards what it touched.
+//! control API and from fault rules, and each reports what it touched.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use super::library::{Library, Media, Playlist, SavedAlbum, SavedTrack};
 use super::plays::{Listening, listen};
 use super::spoken::{self, Spoken};
 
-/// One change to the library. Places count from 0 in list order; a count that reaches beyond the end is cut short.
+/// One change to the library. Places count from 0 in list order; a count that exceeds the end is reduced.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Edit {
@@ -21,8 +21,8 @@ pub enum Edit {
         #[serde(default = "one")]
         count: usize,
     },
-    /// Saves new tracks, or old ones again by id: at the head, or behind it as if they had been saved in the moment of the
-    /// one that stands there.
+    /// Saves new tracks, or old ones again by id: at the head, or after it as if they had been saved at the same moment
+    /// as the one that stands there.
     AddTracks { count: Option<usize>, ids: Option<Vec<String>>, offset: Option<usize> },
     /// Removes a saved track and saves it again: it moves to the head.
     ResaveTrack { offset: usize },
@@ -77,7 +77,7 @@ pub enum Edit {
     },
     /// Moves an item within a playlist.
     PlaylistMove { index: usize, from: usize, to: usize },
-    /// Listens to saved tracks: one more play each, now; with `ago_s` they turn up late.
+    /// Listens to saved tracks: one more play each, now; with `ago_s` they appear late.
     Play {
         #[serde(default = "one")]
         count: usize,
@@ -95,7 +95,7 @@ const fn one_ms() -> u64 {
     1
 }
 
-/// Applies edits in order. On an error the edits before the bad one stand.
+/// Applies edits in order. On an error the edits before the faulty one are kept.
 pub fn apply_all(library: &mut Library, edits: &[Edit], now: DateTime<Utc>) -> Result<Vec<Applied>, String> {
     let mut applied = Vec::with_capacity(edits.len());
     for (index, edit) in edits.iter().enumerate() {

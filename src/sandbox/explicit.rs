@@ -1,5 +1,5 @@
-//! A library that is spelled out row by row instead of made up, for tests that need to know every name in it. What is
-//! not spelled out is made up; what is spelled out twice must be the same both times.
+//! A library given row by row instead of made up, for tests that need to know every name in it. Missing details are
+//! made up; anything given twice must be the same both times.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use super::spoken::Saved;
 /// Longest id.
 const ID_MAX: usize = 64;
 
-/// A library, spelled out. What is missing is empty.
+/// A library, given in full. Missing parts are empty.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExplicitLibrary {
@@ -91,11 +91,11 @@ struct NamedSpec {
 struct PlaylistSpec {
     id: String,
     name: String,
-    /// Somebody else's id, if it is somebody else's.
+    /// The id of the owner, if it belongs to somebody else.
     owner_id: Option<String>,
     #[serde(default)]
     collaborative: bool,
-    /// Track ids. One that no saved track has makes a track of that name that is not saved; a null is a lost slot.
+    /// Track ids. An id of no saved track creates a track of that name that is not saved; a null is a lost slot.
     #[serde(default)]
     items: Vec<Option<String>>,
 }
@@ -145,7 +145,7 @@ impl ExplicitLibrary {
     }
 }
 
-/// Rows of what is spoken.
+/// Rows of spoken items.
 fn saved<T>(
     library: &mut Library,
     specs: Vec<SpokenSpec>,
@@ -160,13 +160,13 @@ fn saved<T>(
     specs.into_iter().enumerate().map(row).collect()
 }
 
-/// Dates that were not given: a minute apart, so that the order given is the order by date.
+/// Missing dates: a minute apart, so that the given order is the order by date.
 fn minutes_before(now: DateTime<Utc>, index: usize) -> DateTime<Utc> {
     let minutes = i64::try_from(index).unwrap_or(i64::MAX);
     TimeDelta::try_minutes(minutes).and_then(|delta| now.checked_sub_signed(delta)).unwrap_or(now)
 }
 
-/// The library so far, and who has which id.
+/// The library so far, and which id belongs to what.
 struct Builder {
     library: Library,
     artists: HashMap<String, ArtistNo>,
@@ -186,7 +186,7 @@ impl Builder {
         Ok(no)
     }
 
-    /// The artists listed, or somebody made up.
+    /// The artists given, or one made up.
     fn artists(&mut self, specs: &[NamedSpec]) -> Result<Vec<ArtistNo>, String> {
         if specs.is_empty() {
             return Ok(vec![self.library.maker().artist()]);

@@ -1,9 +1,9 @@
-//! Fault rules: which requests go wrong, from when on, how often and in what way.
+//! Fault rules: which requests fail, from when on, how often and in which way.
 //!
-//! Rules are tried in order. Every edit, delay and change (see `actions`) that matches is carried out and the search goes
-//! on; the first other rule that matches decides the answer, and the rules after it do not see the request.
+//! Rules are tried in order. Every edit, delay and change (see `actions`) that matches is carried out and the search
+//! continues; the first other rule that matches decides the answer, and the rules after it do not see the request.
 //!
-//! `turns` says which of the concerned requests are struck, over and over: `"x.."` is every third.
+//! `turns` says which of the matching requests are affected, repeating: `"x.."` is every third.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -20,27 +20,27 @@ use super::routes::Family;
 /// Most rules at a time.
 pub const RULES_MAX: usize = 1_000;
 
-/// A rule as it is written.
+/// A rule, as configured.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// A family by name; `*`, or nothing, is the whole Web API without the sign-in.
     #[serde(default = "any_family")]
     family: String,
-    /// How the path begins, `/v1` included.
+    /// Prefix of the path, `/v1` included.
     path_prefix: Option<String>,
-    /// First place of a listing that is concerned.
+    /// First place of a listing that is affected.
     offset_from: Option<usize>,
     /// First place after it that is not.
     offset_to: Option<usize>,
-    /// How many matching requests are let pass first.
+    /// How many matching requests pass first.
     #[serde(default)]
     skip: u64,
-    /// How many are struck after that; nothing means all.
+    /// How many are affected after that; nothing means all.
     times: Option<u64>,
-    /// For how long after the first that is struck; nothing means for ever.
+    /// For how long after the first affected one; nothing means for ever.
     for_ms: Option<u64>,
-    /// Which of them are struck (`x`) and which are let pass (`.`), over and over.
+    /// Which of them are affected (`x`) and which pass (`.`), repeating.
     turns: Option<String>,
     /// Whose requests, counted from 0; nothing means everybody's.
     user: Option<usize>,
@@ -53,47 +53,47 @@ fn any_family() -> String {
     "*".to_owned()
 }
 
-/// A request as rules look at it.
+/// A request as seen by rules.
 #[derive(Clone, Debug)]
 pub struct Target<'a> {
-    /// Whose it is, as far as that can be known.
+    /// Whose it is, if that is known.
     pub user: Option<usize>,
     pub family: Family,
     pub path: &'a str,
-    /// The places of the listing that are asked for.
+    /// The requested places of the listing.
     pub slots: Option<Range<usize>>,
 }
 
 /// What is to happen to a request.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// How long the answer is held back.
+    /// How long the answer is delayed.
     pub delay: Duration,
     /// Edits that show in the answer.
     pub before: Vec<Edit>,
     /// Edits that come after it.
     pub after: Vec<Edit>,
-    /// Another question than the one that was asked.
+    /// The changed request, which is answered instead.
     pub question: Question,
-    /// How the answer is made untrue.
+    /// How the answer is falsified.
     pub changes: Vec<Reshape>,
     /// What goes wrong, if anything.
     pub fault: Option<Fault>,
 }
 
-/// What is answered instead of what was asked.
+/// Changes to the request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Question {
     /// Most rows.
     pub rows_max: Option<usize>,
     /// From the first row on.
     pub from_start: bool,
-    /// From the library as it was so many changes ago.
+    /// From the library as it was this many changes ago.
     pub back: usize,
 }
 
 impl Question {
-    /// The question that is answered.
+    /// The request that is answered.
     pub fn instead_of<'a>(&self, query: &Query<'a>) -> Query<'a> {
         let limit = query.get("limit").map(str::to_owned);
         let is_over =
@@ -117,10 +117,10 @@ struct ActiveRule {
     first_struck_at: Option<Instant>,
 }
 
-/// How often a rule came up.
+/// How often a rule matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct RuleCount {
-    /// Requests that matched, those that were let pass included.
+    /// Requests that matched, including those that passed.
     pub matched: u64,
     /// Requests that it was applied to.
     pub applied: u64,
@@ -139,7 +139,7 @@ impl Rules {
         rules.into_iter().enumerate().map(activate).collect::<Result<_, String>>().map(Rules)
     }
 
-    /// How often each rule came up.
+    /// How often each rule matched.
     pub fn counts(&self) -> Vec<RuleCount> {
         let count = |active: &ActiveRule| RuleCount { matched: active.num_matched, applied: active.num_applied };
         self.0.iter().map(count).collect()
@@ -180,7 +180,7 @@ impl Rules {
 }
 
 impl ActiveRule {
-    /// Whether the rule applies to a request. Counts, so it is asked once.
+    /// Whether the rule applies to a request. It counts, so it is called once.
     fn takes(&mut self, target: &Target<'_>, now: Instant) -> bool {
         let is_family = self.family.map_or(target.family.is_limited(), |family| family == target.family);
         if !is_family || !self.rule.matches(target) || self.rule.times.is_some_and(|times| self.num_applied >= times) {

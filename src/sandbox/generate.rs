@@ -1,6 +1,5 @@
-//! Makes up a library from a seed: albums by artists who turn up again and again, tracks saved in bursts over years,
-//! playlists that mix the library with the rest of the world. The same seed and size give the same library, to the
-//! second, wherever it is made.
+//! Makes up a library from a seed: albums by artists who recur, tracks saved in bursts over years, playlists that mix
+//! the library with other music. The same seed and size give the same library, to the second, on any machine.
 
 use chrono::{DateTime, Utc};
 use fastrand::Rng;
@@ -14,9 +13,9 @@ use super::library::{
 use super::names::Namer;
 use super::spoken::make;
 
-/// Items of the one long playlist, where the library is large enough for it.
+/// Items of the one long playlist, if the library is large enough for it.
 const LONG_PLAYLIST_ITEMS: usize = 620;
-/// One saved track in so many is odd, where odd rows are wanted.
+/// One saved track in this many is odd, if odd rows are wanted.
 const ODD_TRACK_EVERY: usize = 250;
 
 /// Makes up a library.
@@ -39,7 +38,7 @@ pub fn library(spec: &LibrarySpec, seed: u64) -> Library {
     library
 }
 
-/// Fills the catalogue with somewhat more than the library will hold.
+/// Fills the catalogue with somewhat more than the library will contain.
 fn stock(library: &mut Library, spec: &LibrarySpec) {
     let tracks_wanted = spec.tracks + spec.tracks / 8 + spec.playlist_items.min(500) + 40;
     let albums_wanted = spec.albums + spec.albums / 8;
@@ -91,7 +90,7 @@ fn follow_artists(library: &mut Library, count: usize) {
     library.artists = artists;
 }
 
-/// Gives the library its recent past: fifty plays, the newest a little after the newest saved track.
+/// Adds recent plays to the library: fifty, the newest a little after the newest saved track.
 fn listen(library: &mut Library) {
     let tracks: Vec<TrackNo> = library.tracks.iter().filter_map(|row| row.track).take(400).collect();
     if tracks.is_empty() {
@@ -105,14 +104,14 @@ fn listen(library: &mut Library) {
     }
 }
 
-/// The sorts of playlist that a lived-in library has.
+/// The kinds of playlists in a well-used library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PlaylistKind {
-    /// Owned, whole, of exactly the size asked for.
+    /// Owned, whole, of exactly the requested size.
     Plain,
     /// Owned, of any size.
     Owned,
-    /// Owned, and the same track comes more than once.
+    /// Owned, with the same track more than once.
     Repeating,
     /// Owned, and long.
     Long,
@@ -120,7 +119,7 @@ enum PlaylistKind {
     Mixed,
     /// Owned, with nothing in it.
     Empty,
-    /// Somebody else's, open to several.
+    /// Somebody else's, collaborative.
     Shared,
     /// Somebody else's.
     Followed,
@@ -131,7 +130,7 @@ enum PlaylistKind {
 }
 
 impl PlaylistKind {
-    /// One of each among the first nine, then mostly what people have most of.
+    /// One of each among the first nine, then mostly the common ones.
     fn of(index: usize) -> PlaylistKind {
         match index {
             0 => PlaylistKind::Repeating,
@@ -186,7 +185,7 @@ fn playlist(library: &mut Library, spec: &LibrarySpec, kind: PlaylistKind) -> Op
     Some(playlist)
 }
 
-/// Makes up a playlist of the person's own, of whole tracks.
+/// Makes up a playlist owned by the person, with whole tracks only.
 pub fn owned_playlist(library: &mut Library, num_items: usize) -> Playlist {
     let id = library.maker().id();
     let name = Namer(&mut library.rng).playlist();
@@ -202,7 +201,7 @@ pub fn owned_playlist(library: &mut Library, num_items: usize) -> Playlist {
     playlist
 }
 
-/// A slot with a track in it: four times out of five one that is saved too.
+/// A slot with a track in it: four times out of five a saved one.
 pub fn whole_item(library: &mut Library, added_at: DateTime<Utc>) -> PlaylistItem {
     let saved = match library.tracks.len() {
         0 => None,
@@ -235,7 +234,7 @@ fn repeat_some(library: &mut Library, playlist: &mut Playlist) {
     }
 }
 
-/// Puts into a playlist all that is not a whole track.
+/// Adds everything to a playlist that is not a whole track.
 fn mix(library: &mut Library, playlist: &mut Playlist) {
     for (at, item) in playlist.items.iter_mut().enumerate() {
         match at % 7 {
@@ -259,7 +258,7 @@ fn local_file(rng: &mut Rng) -> LocalFile {
     LocalFile { artist, album, title, seconds: rng.u32(20..900) }
 }
 
-/// Spoils rows here and there, each in one of the ways that were met in the field. The totals stay.
+/// Damages rows here and there, each in one of the ways seen in the field. The totals stay.
 fn make_odd(library: &mut Library) {
     let Library { catalogue, tracks, albums, .. } = library;
     let step = ODD_TRACK_EVERY.min(tracks.len() / 8).max(1);

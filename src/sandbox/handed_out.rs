@@ -1,12 +1,12 @@
-//! What Spotify would hand the listener on request: the extended streaming history of everything that was played here, in
-//! the shape of today. So the sandbox's life can be told by both of its witnesses, the Web API and the export.
+//! Spotify's data export for the listener: the extended streaming history of everything that was played here, in its
+//! present format. So the sandbox's life can be read from both sources, the Web API and the export.
 
 use chrono::{SecondsFormat, TimeDelta};
 use serde_json::{Value, json};
 
 use super::library::Library;
 
-/// One row per play, the oldest first. A track is played whole, or until the next one begins.
+/// One row per play, oldest first. A track is played whole, or until the next one begins.
 pub fn streaming_history(library: &Library) -> Vec<Value> {
     let mut rows: Vec<Value> = Vec::with_capacity(library.plays.len());
     let mut before = None;

@@ -10,10 +10,10 @@ use serde::Serialize;
 /// Content type of every JSON answer.
 pub const JSON: &str = "application/json; charset=utf-8";
 
-/// One instant on both clocks: limits are counted on the one that never jumps, the library is dated by the other.
+/// One instant on both clocks: limits use the one that never jumps, dates in the library the other.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// For windows, pauses and token lives.
+    /// For windows, pauses and token lifetimes.
     pub instant: Instant,
     /// For `added_at` and `played_at`.
     pub utc: DateTime<Utc>,
@@ -51,7 +51,7 @@ impl<'a> Query<'a> {
         Query(url::form_urlencoded::parse(text).collect())
     }
 
-    /// The same question with another value, or without one.
+    /// The same query with another value, or without one.
     pub fn with(&self, name: &'static str, value: Option<String>) -> Query<'a> {
         let others = self.0.iter().filter(|(key, _)| key != name).cloned();
         Query(others.chain(value.map(|value| (Cow::Borrowed(name), Cow::Owned(value)))).collect())
@@ -63,7 +63,7 @@ impl<'a> Query<'a> {
     }
 }
 
-/// What goes back, and in which manner.
+/// The reply, and how it is sent.
 #[derive(Debug)]
 pub struct Reply {
     /// HTTP status.
@@ -72,13 +72,13 @@ pub struct Reply {
     pub content_type: Cow<'static, str>,
     /// Further headers.
     pub headers: Vec<(Cow<'static, str>, String)>,
-    /// The whole body, also where only part of it will be sent.
+    /// The whole body, even if only part of it will be sent.
     pub body: Vec<u8>,
-    /// How long the answer is held back.
+    /// How long the answer is delayed.
     pub delay: Duration,
     /// How much of it reaches the client.
     pub delivery: Delivery,
-    /// Whether the body is sent as gzip, whoever asks.
+    /// Whether the body is sent as gzip, regardless of the request.
     pub is_compressed: bool,
 }
 
@@ -113,12 +113,12 @@ impl Reply {
         Reply::new(status, JSON, body)
     }
 
-    /// An error as the Web API words it.
+    /// An error in the format of the Web API.
     pub fn api_error(status: u16, message: &str) -> Reply {
         Reply::json(status, &ErrorWire { error: ErrorDetail { status, message, reason: None } })
     }
 
-    /// An error as the Web API words it, with the reason that quotas give.
+    /// An error in the format of the Web API, with the reason that quotas give.
     pub fn api_error_with_reason(status: u16, message: &str, reason: &str) -> Reply {
         Reply::json(status, &ErrorWire { error: ErrorDetail { status, message, reason: Some(reason) } })
     }

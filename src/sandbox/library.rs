@@ -1,5 +1,5 @@
-//! The library as it truly is: what the person saved, follows and put into playlists, in the order that the Web API
-//! lists it. Listings read it, edits change it, and a test compares a synced database with it.
+//! The true library: what the person has saved, follows and has put into playlists, in the order of the Web API's
+//! listings. Listings read it, edits change it, and a test compares a synced database with it.
 
 use std::collections::VecDeque;
 
@@ -15,9 +15,9 @@ use super::config::Dialect;
 use super::maker::Maker;
 use super::spoken::Saved;
 
-/// Most plays that the Web API gives; older ones are out of reach.
+/// Most plays that the Web API returns; older ones are out of reach.
 pub const PLAYS_MAX: usize = 50;
-/// How the ids of Spotify's own playlists begin. Their contents are closed to applications.
+/// Prefix of the ids of Spotify's own playlists. Their contents are closed to applications.
 pub const EDITORIAL_PREFIX: &str = "37i9dQZ";
 
 /// The person whose library it is.
@@ -42,7 +42,7 @@ pub struct SavedAlbum {
     pub album: AlbumNo,
 }
 
-/// Somebody who owns playlists.
+/// An owner of playlists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     pub id: String,
@@ -107,13 +107,13 @@ pub struct PlaylistItem {
     pub media: Media,
 }
 
-/// What a slot of a playlist holds.
+/// The content of a playlist slot.
 #[derive(Clone, Debug)]
 pub enum Media {
     Track(TrackNo),
     Episode(EpisodeNo),
     Local(LocalFile),
-    /// Something was here, and the Web API says null.
+    /// An item that was here, and that the Web API returns as null.
     Missing,
 }
 
@@ -127,7 +127,7 @@ pub struct LocalFile {
 }
 
 impl LocalFile {
-    /// Its address: all that other computers know of it.
+    /// Its address, which is all that other computers know of it.
     pub fn uri(&self) -> String {
         let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let (artist, album, title) = (encode(&self.artist), encode(&self.album), encode(&self.title));
@@ -142,7 +142,7 @@ pub struct Play {
     pub track: TrackNo,
 }
 
-/// Whether the contents of a playlist can be had.
+/// Whether the contents of a playlist are available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     Readable,
@@ -152,7 +152,7 @@ pub enum Access {
     Closed,
 }
 
-/// The library, and the catalogue that it is a part of.
+/// The library, and the catalogue that it is part of.
 #[derive(Clone, Debug)]
 pub struct Library {
     pub account: Account,
@@ -161,7 +161,7 @@ pub struct Library {
     pub tracks: Vec<SavedTrack>,
     /// Newest first.
     pub albums: Vec<SavedAlbum>,
-    /// Sorted by artist id, as the Web API pages them.
+    /// Sorted by artist id, as in the Web API's pages.
     pub artists: Vec<ArtistNo>,
     /// Newest first, as are the two below.
     pub shows: Vec<Saved<ShowNo>>,
@@ -171,15 +171,15 @@ pub struct Library {
     pub playlists: Vec<Option<Playlist>>,
     /// Everything ever played, newest first. The Web API shows [`PLAYS_MAX`] of it.
     pub plays: Vec<Play>,
-    /// Source of what edits make up.
+    /// Random source for edits that make things up.
     pub rng: Rng,
-    /// The library as it was told after each step that changed it, if that is kept.
+    /// The library's plain form after each step that changed it, if a history is kept.
     pub history: Option<VecDeque<Value>>,
-    /// The last of these libraries themselves, the present one at the end.
+    /// The last of these libraries themselves, ending with the present one.
     pub past: VecDeque<Library>,
 }
 
-/// Most libraries of the past that can be asked.
+/// Most past libraries that can be read.
 const PAST_MAX: usize = 16;
 
 impl Library {
@@ -217,7 +217,7 @@ impl Library {
         self.past.push_back(copy);
     }
 
-    /// The library as it was so many changes ago, or as far back as is known.
+    /// The library as it was this many changes ago, or as far back as is known.
     pub fn as_of(&self, back: usize) -> &Library {
         let at = self.past.len().saturating_sub(back.saturating_add(1));
         if back == 0 { self } else { self.past.get(at).unwrap_or(self) }
@@ -238,7 +238,7 @@ impl Library {
         self.playlists.iter().flatten().find(|playlist| playlist.id == id)
     }
 
-    /// Whether the contents of a playlist can be had in a dialect.
+    /// Whether the contents of a playlist are available in a dialect.
     pub fn access(&self, playlist: &Playlist, dialect: Dialect) -> Access {
         if playlist.id.starts_with(EDITORIAL_PREFIX) {
             return Access::Closed;
@@ -255,7 +255,7 @@ impl Library {
         self.artists.partition_point(|no| self.catalogue[*no].id.as_str() <= id)
     }
 
-    /// Follows an artist; `false` if that was so already.
+    /// Follows an artist; `false` if they were followed already.
     pub fn follow(&mut self, artist: ArtistNo) -> bool {
         let index = self.followed_after(&self.catalogue[artist].id);
         if index > 0 && self.artists[index - 1] == artist {

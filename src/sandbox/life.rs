@@ -1,5 +1,5 @@
-//! The life of the person whose library it is, for a demo that stays: something is heard every few seconds, now and then
-//! something is saved, removed or put into a playlist, and once a minute the limit is met.
+//! The life of the library's owner, for a demo that stays: something is played every few seconds, now and then
+//! something is saved, removed or put into a playlist, and once a minute the limit is hit.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use super::limits::Origin;
 use super::server::Shared;
 use super::service::Service;
 
-/// Between two things that happen.
+/// Interval between two events.
 const STEP: Duration = Duration::from_secs(10);
 
-/// Every so many steps the limit is met.
+/// The limit is hit every this many steps.
 const LIMITED_EVERY: u64 = 6;
 
-/// How long the limit asks to wait, in seconds.
+/// The wait that the limit asks for, in seconds.
 const LIMITED_FOR: &str = "8";
 
-/// Lives until it is aborted.
+/// Runs until it is aborted.
 pub async fn live(shared: Shared) {
     let mut number = 0;
     loop {

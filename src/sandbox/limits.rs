@@ -1,8 +1,8 @@
 //! The two limits of the Web API: how many requests in a rolling window, and how many of a family in 24 hours.
 //!
-//! Whoever is told to stay away for a time is refused for exactly that time, and is let in again when it has passed:
-//! `Retry-After` is a promise in both directions. Requests that break it are told apart from those that had left
-//! before the promise could be known.
+//! A client that is told to wait is refused for exactly that time, and admitted again when it has passed: `Retry-After`
+//! is a promise in both directions. Requests that break it are counted apart from those that had left before the
+//! promise could be known.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -11,12 +11,12 @@ use super::config::{Limits, RetryAfter};
 use super::http::Reply;
 use super::routes::Family;
 
-/// Length of the window that a quota counts over.
+/// Window of a quota.
 const QUOTA_WINDOW: Duration = Duration::from_secs(24 * 3600);
-/// A request that arrives so soon after the word to pause went out may have been under way already.
+/// A request that arrives this soon after a pause was announced may have been under way already.
 pub const CROSSING_GRACE: Duration = Duration::from_millis(200);
 
-/// Whom a pause concerns.
+/// What a pause applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Everything.
@@ -34,18 +34,18 @@ impl Scope {
     }
 }
 
-/// Which limit is at work.
+/// Which limit applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// Too many in the window.
     Rate,
     /// Too many in a day.
     Quota,
-    /// No limit: a failing server asked to be left alone, and answers all the same.
+    /// No limit: a failing server asked for a wait, but answers all the same.
     Outage,
 }
 
-/// Where the word to pause came from.
+/// Where a pause came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The limits themselves.
@@ -54,25 +54,25 @@ pub enum Origin {
     Rule,
 }
 
-/// A time to stay away.
+/// A time to wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Pause {
     pub scope: Scope,
     pub class: Class,
     pub origin: Origin,
-    /// When the answer that says so went out.
+    /// When the answer that announces it was sent.
     pub announced_at: Instant,
     pub until: Instant,
 }
 
-/// How a request stands to the pauses in force when it arrives.
+/// The relation of an arriving request to the pauses in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manners {
-    /// Nobody was told to stay away.
+    /// No pause was announced.
     Fine,
-    /// It may have left before the word to pause arrived.
+    /// It may have left before the pause was known.
     Crossed,
-    /// It came although the client had been told to stay away.
+    /// It arrived although the client had been told to wait.
     Early,
 }
 
@@ -80,7 +80,7 @@ pub enum Manners {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub class: Class,
-    /// Seconds for the `Retry-After` header, if there is to be one.
+    /// Seconds for the `Retry-After` header, if there is one.
     pub retry_after_s: Option<u64>,
 }
 
@@ -119,7 +119,7 @@ impl Limiter {
         &self.limits
     }
 
-    /// Puts other limits in force. What was counted stays counted; pauses that the old limits began end.
+    /// Replaces the limits. Counts are kept; pauses that the old limits began end.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
         self.end_pauses(Origin::Limit);
@@ -142,7 +142,7 @@ impl Limiter {
         self.pauses.push(pause);
     }
 
-    /// How a request of that family stands to the pauses in force.
+    /// The relation of a request of that family to the pauses in force.
     pub fn manners(&self, family: Family, now: Instant) -> Manners {
         let in_force = self.pauses.iter().filter(|pause| pause.scope.covers(family) && now < pause.until);
         in_force.fold(Manners::Fine, |worst, pause| {
@@ -173,7 +173,7 @@ impl Limiter {
         Ok(())
     }
 
-    /// A family whose quota pause is over has its quota again: the pause promised as much.
+    /// A family whose quota pause is over has its quota again, as the pause promised.
     fn end_what_is_over(&mut self, now: Instant) {
         for pause in self.pauses.extract_if(.., |pause| pause.until <= now) {
             if let (Class::Quota, Origin::Limit, Scope::Family(family)) = (pause.class, pause.origin, pause.scope) {
@@ -219,14 +219,14 @@ impl Limiter {
     }
 }
 
-/// Drops what left the window. A request exactly one window old no longer counts.
+/// Drops arrivals that have left the window. A request exactly one window old no longer counts.
 fn drop_older(arrivals: &mut VecDeque<Instant>, now: Instant, window: Duration) {
     while arrivals.front().is_some_and(|oldest| now.saturating_duration_since(*oldest) >= window) {
         arrivals.pop_front();
     }
 }
 
-/// Rounded up, and at least one: `Retry-After: 0` would invite at once.
+/// Rounded up, and at least one: `Retry-After: 0` would allow a retry at once.
 fn whole_seconds(duration: Duration) -> u64 {
     (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
 }

@@ -1,14 +1,14 @@
-//! The life of a listener, and how both of Spotify's witnesses tell it: the data export, which has all of it, and the Web
-//! API, which has heard of most.
+//! The life of a listener, as told by both of Spotify's sources: the data export, which contains all of it, and the Web
+//! API, which knows most.
 //!
-//! What happens is what happens to people: a song again and again, songs skipped within seconds, a pause over dinner, a
-//! flight without a network, an evening in a private session, a music video, another id for the same recording, and rows
-//! that Spotify has lost the names of. Everything comes from one seed.
+//! It contains what happens to people: a song on repeat, songs skipped within seconds, a pause over dinner, a flight
+//! without a network, an evening in a private session, a music video, another id for the same recording, and rows that
+//! have lost their names at Spotify. Everything comes from one seed.
 
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-/// What the API's moment is in this life.
+/// What the API's moment means in this life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToldAs {
     Ends,
@@ -21,7 +21,7 @@ impl ToldAs {
     pub const ALL: [ToldAs; 3] = [ToldAs::Ends, ToldAs::Starts, ToldAs::Mixed];
 }
 
-/// The three shapes in which the extended history has been handed out.
+/// The three formats that the extended history has had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Generation {
     /// 21 keys, until 2024: `endsong_0.json`.
@@ -43,19 +43,19 @@ pub struct Listening {
     pub end: i64,
     pub ms_played: i64,
     pub track: usize,
-    /// Logged so much later, when the device was online again.
+    /// Logged this much later, when the device was online again.
     pub offline_until: Option<i64>,
     pub is_private: bool,
     pub is_video: bool,
-    /// The export has lost what it was.
+    /// Whether the export has lost its name.
     pub is_lost: bool,
     pub is_skipped: bool,
 }
 
-/// A play as the API tells it.
+/// A play as the API reports it.
 #[derive(Clone, Debug)]
 pub struct Told {
-    /// What it is, as a place in [`Life::heard`].
+    /// Its index in [`Life::heard`].
     pub heard: usize,
     pub played_at: i64,
     pub uri: String,
@@ -64,7 +64,7 @@ pub struct Told {
     pub artist: String,
 }
 
-/// A file of the export, and the listening that each of its rows is.
+/// A file of the export, and the listen of each of its rows.
 #[derive(Clone, Debug)]
 pub struct ExportFile {
     pub name: String,
@@ -91,7 +91,7 @@ const DAY: i64 = 24 * 60 * MINUTE;
 /// 2021-01-01.
 const BIRTH: i64 = 1_609_459_200_000;
 
-/// When the export was made that a generation stands for, the unit of `offline_timestamp` had changed.
+/// Until this date `offline_timestamp` was in milliseconds.
 const MILLISECONDS_UNTIL: i64 = 1_672_531_200_000;
 
 impl Life {
@@ -101,7 +101,7 @@ impl Life {
         let (mut now, mut track) = (BIRTH, 0);
         let mut offline_until = None;
         while heard.len() < num_plays {
-            // A life of silence, days and evenings between songs.
+            // Silence between songs: days and evenings.
             now += match rng.u32(..1000) {
                 0..12 => rng.i64(6 * 60 * MINUTE..DAY),
                 12..40 => rng.i64(MINUTE..120 * MINUTE),
@@ -168,14 +168,14 @@ impl Life {
         let listening = &self.heard[at];
         let Listening { start, ms_played, track, offline_until, .. } = *listening;
         let logged = offline_until.unwrap_or(listening.end);
-        // Known of nearly all.
+        // Known for nearly all.
         let offline_timestamp = match at % 100 {
             0 => json!(0),
             1 => json!(null),
             _ if start < MILLISECONDS_UNTIL => json!(start),
             _ => json!(start / SECOND),
         };
-        // What was heard offline cannot be placed without its beginning.
+        // An offline stream cannot be placed without its beginning.
         let offline_timestamp = if offline_until.is_some() { json!(start / SECOND) } else { offline_timestamp };
         let named = |text: String| if listening.is_lost { json!(null) } else { json!(text) };
         let mut row = json!({
@@ -212,7 +212,7 @@ impl Life {
     }
 }
 
-/// What the API heard of, the oldest first: about seven of ten, skipped ones seldom, private ones never.
+/// The plays that the API knows, oldest first: about seven of ten, skipped ones seldom, private ones never.
 fn tell(rng: &mut Rng, heard: &[Listening], told_as: ToldAs) -> Vec<Told> {
     let mut told = Vec::new();
     for (at, listening) in heard.iter().enumerate() {
@@ -226,7 +226,7 @@ fn tell(rng: &mut Rng, heard: &[Listening], told_as: ToldAs) -> Vec<Told> {
             ToldAs::Mixed => rng.f64() < 0.8,
         };
         let moment = if is_end { listening.end } else { listening.start };
-        // Another id of the same recording, as the API links it in another market.
+        // Another id of the same recording, as the API relinks it in another market.
         let is_linked = rng.f64() < 0.03;
         told.push(Told {
             heard: at,

@@ -1,4 +1,4 @@
-//! The questions a library sync asks of the Web API, answered from the library as it is at that instant.
+//! The requests of a library sync to the Web API, answered from the library as it is at that instant.
 
 use serde::Serialize;
 
@@ -16,10 +16,10 @@ use super::wire::{FollowersWire, HOST, Identity, Kind, MediaWire, PagingWire, mi
 
 /// Greatest offset into the list of playlists.
 const PLAYLISTS_OFFSET_MAX: usize = 100_000;
-/// Items that a single playlist carries with it.
+/// Items that are embedded in a single playlist.
 const EMBEDDED_ITEMS: usize = 100;
 
-/// Answers a question. Token, limits and faults have been seen to.
+/// Answers a request. Token, limits and faults have been checked.
 pub fn answer(
     library: &Library,
     dialect: Dialect,
@@ -62,7 +62,7 @@ pub fn answer(
     }
 }
 
-/// The rows that a request asks for, as a range of places in its listing; `None` where there is no listing.
+/// The rows that a request asks for, as a range of places in its listing; `None` if there is no listing.
 pub fn slots(library: &Library, endpoint: Endpoint<'_>, query: &Query<'_>) -> Option<std::ops::Range<usize>> {
     let start = match endpoint {
         Endpoint::Following => library.followed_after(query.get("after").unwrap_or_default()),
@@ -109,7 +109,7 @@ impl<'a> View<'a> {
         Reply::json(200, &wire)
     }
 
-    /// A listing of what was saved.
+    /// A listing of saved items.
     fn saved<R, W: Serialize>(&self, path: &str, rows: &[R], wire: impl Fn(&R) -> W) -> Result<Reply, ApiError> {
         let page = PageWindow::read(self.query, usize::MAX)?;
         let items = page.of(rows).iter().map(wire);
@@ -223,7 +223,7 @@ impl<'a> View<'a> {
         format!("/playlists/{}/{name}", playlist.id)
     }
 
-    /// Every other play was started from its album; of the rest nothing is known, which is common.
+    /// Every other play was started from its album; the others have no context, which is common.
     fn context(&self, play: &Play) -> Option<ContextWire> {
         let catalogue = &self.library.catalogue;
         let album = &catalogue[catalogue[play.track].album];

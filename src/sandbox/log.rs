@@ -1,4 +1,4 @@
-//! Who asked what, when, and how it went: the request log and the statistics that tests and benchmarks read.
+//! Who requested what, when, and with what result: the request log and the statistics that tests and benchmarks read.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::wire::millis;
 
 /// Requests that the log keeps; the oldest go first.
 const LOG_MAX: usize = 200_000;
-/// Window for `max_in_window` where no rate limit gives one: that of the Web API.
+/// Window for `max_in_window` if no rate limit sets one: that of the Web API.
 pub const WINDOW_DEFAULT: Duration = Duration::from_secs(30);
 /// Status of a request that never gets an answer.
 pub const NO_STATUS: u16 = 0;
@@ -31,9 +31,9 @@ pub struct Stats {
     pub max_in_window: usize,
     /// Length of that window.
     pub window_ms: u64,
-    /// Requests that arrived before a given `Retry-After` had ended, and after it could be known.
+    /// Requests that arrived before an announced `Retry-After` had ended, and after it could be known.
     pub early: u64,
-    /// Requests that arrived before a given `Retry-After` had ended, but may have left before it could be known.
+    /// Requests that arrived before an announced `Retry-After` had ended, but may have left before it could be known.
     pub crossed: u64,
     /// Requests refused by a limit (429), be it a real one or one that a rule pretends.
     pub refused: u64,
@@ -67,7 +67,7 @@ pub struct Entry {
     pub status: u16,
 }
 
-/// A request that was answered, as the journal wants to know it.
+/// An answered request, as input to the journal.
 #[derive(Clone, Copy, Debug)]
 pub struct Answered<'a> {
     pub method: &'a str,
@@ -118,7 +118,7 @@ impl Journal {
         self.stats = Stats { started_at: millis(self.started.utc), window_ms: as_ms(self.window), ..Stats::default() };
     }
 
-    /// Writes a request down.
+    /// Records a request.
     pub fn record(&mut self, answered: Answered<'_>, now: Instant) {
         let at_ms = as_ms(now.saturating_duration_since(self.started.instant));
         let Answered { method, path, query, family, manners, status } = answered;

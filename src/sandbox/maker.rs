@@ -1,5 +1,5 @@
-//! Makes up artists, albums, tracks and episodes that look like real ones, down to recording codes and check digits. What
-//! else is spoken is made up in `spoken`.
+//! Makes up artists, albums, tracks and episodes that look like real ones, down to recording codes and check digits.
+//! Other spoken items are made up in `spoken`.
 
 use fastrand::Rng;
 
@@ -8,11 +8,11 @@ use super::catalogue::{
 };
 use super::names::Namer;
 
-/// Most tracks of a made-up album: a saved album carries all of them in its one embedded page.
+/// Most tracks of a made-up album: a saved album contains all of them in its one embedded page.
 pub const ALBUM_TRACKS_MAX: usize = 20;
 /// How many episodes a catalogue has.
 const NUM_EPISODES: usize = 12;
-/// One album in so many is a compilation by various artists.
+/// One album in this many is a compilation by various artists.
 const COMPILATION_EVERY: usize = 16;
 
 /// Makes up entities and puts them into a catalogue.
@@ -22,7 +22,7 @@ pub struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    /// An id as the Web API has them: 22 characters of base 62. A repeat is as likely as two equal random UUIDs.
+    /// An id like those of the Web API: 22 characters of base 62. A repeat is as likely as two equal random UUIDs.
     pub fn id(&mut self) -> String {
         let mut id = String::with_capacity(22);
         id.push(self.rng.digit(8));
@@ -42,7 +42,7 @@ impl Maker<'_> {
         self.artist_named(id, name)
     }
 
-    /// An artist of that id and name.
+    /// An artist with that id and name.
     pub fn artist_named(&mut self, id: String, name: String) -> ArtistNo {
         let genres = Namer(self.rng).genres().into_iter().map(str::to_owned).collect();
         let artist = Artist {
@@ -56,18 +56,18 @@ impl Maker<'_> {
         self.catalogue.add_artist(artist)
     }
 
-    /// One artist of those there are, the early ones far more often: a few artists make most of a library.
+    /// One of the existing artists, early ones far more often: a few artists make most of a library.
     fn known_artist(&mut self) -> ArtistNo {
         let skewed = self.rng.f64() * self.rng.f64();
         self.catalogue.artist_at(skewed).unwrap_or_else(|| self.artist())
     }
 
-    /// One track of those there are.
+    /// One of the existing tracks.
     pub fn known_track(&mut self) -> Option<TrackNo> {
         self.catalogue.track_at(self.rng.f64())
     }
 
-    /// One episode of those there are.
+    /// One of the existing episodes.
     pub fn known_episode(&mut self) -> Option<EpisodeNo> {
         self.catalogue.episode_at(self.rng.f64())
     }
@@ -95,7 +95,7 @@ impl Maker<'_> {
         album
     }
 
-    /// An album of that id and name, still without tracks.
+    /// An album with that id and name, still without tracks.
     pub fn album_of(&mut self, id: String, name: String, album_type: AlbumType, artists: Vec<ArtistNo>) -> AlbumNo {
         let album = Album {
             id,
@@ -112,7 +112,7 @@ impl Maker<'_> {
         self.catalogue.add_album(album)
     }
 
-    /// A track of that id and name, at a place (disc, number) of its album.
+    /// A track with that id and name, at a position (disc, number) of its album.
     pub fn track_of(
         &mut self,
         id: String,
@@ -165,7 +165,7 @@ impl Maker<'_> {
         no
     }
 
-    /// Main artist first, up to three guests, nobody twice.
+    /// Main artist first, up to three guests, no duplicates.
     fn track_artists(&mut self, album: AlbumNo) -> Vec<ArtistNo> {
         let mut artists = match self.catalogue[album].album_type {
             AlbumType::Compilation => vec![self.known_artist()],

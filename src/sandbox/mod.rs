@@ -1,5 +1,6 @@
-//! A stand-in for the Spotify Web API and its sign-in, with a made-up library behind it: for the demo, for trying
-//! things out and for the tests. It shares nothing with the client it serves, so that both cannot be wrong together.
+//! A stand-in for the Spotify Web API and its sign-in, with a made-up library behind it: for the demo, for experiments
+//! and for the tests. It shares no code with the client it serves, so that a mistake in one is not repeated in the
+//! other.
 //!
 //! ```text
 //! server ──── service ──┬─ oauth      sign-in and tokens
@@ -14,7 +15,7 @@
 //!              library ── the truth; made by generate (maker, names, catalogue), changed by edits
 //! ```
 //!
-//! [`listener`] stands apart: what a listener heard in years, as the data export and as the API tell it.
+//! [`listener`] is separate: what a listener heard over years, as the data export and as the API report it.
 //!
 //! Everything below `server` is plain computation: a request and the time go in, a reply comes out.
 //!
@@ -83,7 +84,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Makes up the library and begins to listen. Needs a tokio runtime, which an actix system is one of.
+    /// Makes up the library and starts listening. Needs a tokio runtime; an actix system is one.
     pub async fn start(config: Config) -> io::Result<Sandbox> {
         config.check().map_err(|message| io::Error::new(io::ErrorKind::InvalidInput, message))?;
         let (service, refresh_token) = Service::new(&config, Moment::now());
@@ -116,12 +117,12 @@ impl Sandbox {
         &self.client_id
     }
 
-    /// A refresh token for everything that can be read, so that nobody has to sign in.
+    /// A refresh token with every read permission, so that nobody has to sign in.
     pub fn refresh_token(&self) -> &str {
         &self.refresh_token
     }
 
-    /// From now on things happen in the library, and the limit is met, until this is dropped.
+    /// From now on the library changes, and the limit is hit, until this is dropped.
     pub fn enliven(&self) -> Life {
         Life(tokio::spawn(life::live(self.shared.clone())))
     }
@@ -137,7 +138,7 @@ impl Sandbox {
     }
 }
 
-/// What happens in the library of a [`Sandbox`]; it ends when this is dropped.
+/// The events in the library of a [`Sandbox`]; they end when this is dropped.
 pub struct Life(JoinHandle<()>);
 
 impl Drop for Life {

@@ -1,13 +1,13 @@
-//! Invented names in the scripts that real libraries are written in. A name is an adjective and a noun of one
-//! language in the order that language puts them, so nothing here is the name of anybody. What looks odd (combining
-//! marks, right-to-left text, quotes, joined emoji) is there because readers stumble over it.
+//! Invented names in the scripts of real libraries. A name is an adjective and a noun of one language in that
+//! language's order, so it is nobody's name. Odd-looking text (combining marks, right-to-left text, quotes, joined
+//! emoji) is there because readers stumble over it.
 
 use fastrand::Rng;
 
 /// How a language joins an adjective and a noun.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum WordOrder {
-    /// Adjective first, with an article and a plural in the names of bands.
+    /// Adjective first, with an article and a plural in band names.
     English,
     AdjectiveFirst,
     NounFirst,
@@ -15,9 +15,9 @@ enum WordOrder {
     Joined,
 }
 
-/// Enough of a language to name things in it.
+/// Enough of a language to make names in it.
 struct Tongue {
-    /// How often it comes up, of [`WEIGHT_TOTAL`].
+    /// How often it is chosen, out of [`WEIGHT_TOTAL`].
     weight: usize,
     order: WordOrder,
     adjectives: &'static [&'static str],
@@ -166,7 +166,7 @@ const MOODS: &[&str] = &[
     "Été",
 ];
 
-/// Draws names. All randomness comes from the generator it is lent.
+/// Draws names. All randomness comes from the generator passed in.
 pub struct Namer<'r>(pub &'r mut Rng);
 
 impl Namer<'_> {
@@ -254,7 +254,7 @@ impl Namer<'_> {
         }
     }
 
-    /// Description of a playlist, HTML-escaped as the Web API has it.
+    /// Description of a playlist, HTML-escaped as in the Web API.
     pub fn description(&mut self) -> String {
         let tongue = self.tongue();
         match self.0.u8(..3) {

@@ -1,5 +1,5 @@
-//! The sign-in: consent, codes and tokens, as `accounts.spotify.com` hands them out to an application without a
-//! secret (authorization code with PKCE). Who is asked, and how, is in `consent`.
+//! The sign-in: consent, codes and tokens, as `accounts.spotify.com` issues them to an application without a secret
+//! (authorization code with PKCE). Who is asked, and how, is in `consent`.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -12,20 +12,20 @@ use fastrand::Rng;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// How long a code waits to be exchanged.
+/// How long a code is valid.
 const CODE_TTL: Duration = Duration::from_secs(600);
-/// Most tokens and codes of each kind that are remembered; beyond it the oldest become unknown.
+/// Most tokens and codes of each kind that are remembered; beyond that the oldest are forgotten.
 const REMEMBERED_MAX: usize = 1_000;
-/// What the refresh token that a sandbox starts with may be used for: everything that can be read.
+/// The scopes of the refresh token that a sandbox starts with: everything that can be read.
 const SCOPES: &str = "playlist-read-collaborative playlist-read-private user-follow-read user-library-read \
                       user-read-currently-playing user-read-email user-read-playback-position \
                       user-read-playback-state user-read-private user-read-recently-played";
 
-/// All that was handed out.
+/// Everything that was issued.
 #[derive(Debug)]
 pub struct OAuth {
     client_id: String,
-    /// Life of the access tokens still to come.
+    /// Lifetime of future access tokens.
     pub access_token_ttl: Duration,
     /// Whether a refresh replaces the refresh token.
     pub rotates: bool,
@@ -83,7 +83,7 @@ impl<T> Remembered<T> {
     }
 }
 
-/// Why a request's token is no good.
+/// Why a request's token is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unauthorized {
     Missing,
@@ -110,7 +110,7 @@ impl Unauthorized {
     }
 }
 
-/// What a token request is answered with.
+/// The answer to a token request.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct TokenWire {
     pub access_token: String,
@@ -137,7 +137,7 @@ const fn invalid_request(error_description: &'static str) -> TokenError {
 }
 
 impl OAuth {
-    /// A sign-in with one application and, for those in a hurry, a refresh token for each person.
+    /// A sign-in with one application and, as a shortcut, a refresh token for each person.
     pub fn new(seed: u64, users: usize, access_token_ttl: Duration, rotates: bool) -> (OAuth, Vec<String>) {
         let mut seeded = Rng::with_seed(seed ^ 0x5e67_6e6f);
         let client_id = (0..32).map(|_| seeded.digit(16)).collect();
@@ -154,18 +154,18 @@ impl OAuth {
             grants,
             access: Remembered::new(),
             codes: Remembered::new(),
-            // Not seeded: a sandbox that is started again must not hand out a token it handed out before.
+            // Not seeded: a restarted sandbox must not issue a token that it issued before.
             rng: Rng::new(),
         };
         (oauth, refresh_tokens)
     }
 
-    /// The one application there is.
+    /// The one application.
     pub fn client_id(&self) -> &str {
         &self.client_id
     }
 
-    /// Whose a live token is, and its scope.
+    /// The owner and the scope of a valid token.
     pub fn check(&self, authorization: Option<&str>, now: Instant) -> Result<(usize, &str), Unauthorized> {
         let token = authorization.and_then(|header| header.strip_prefix("Bearer ")).map(str::trim);
         let token = token.filter(|token| !token.is_empty()).ok_or(Unauthorized::Missing)?;
@@ -173,27 +173,28 @@ impl OAuth {
         if now < token.expires_at { Ok((token.user, &token.scope)) } else { Err(Unauthorized::Expired) }
     }
 
-    /// Who asks for a token, as far as that can be known.
+    /// Who requests a token, if that is known.
     pub fn whose(&self, form: &Query<'_>) -> Option<usize> {
         let refreshing =
             form.get("refresh_token").and_then(|token| self.grants.entries.get(token)).map(|grant| grant.user);
         refreshing.or_else(|| form.get("code").and_then(|code| self.codes.entries.get(code)).map(|code| code.user))
     }
 
-    /// Ends the life of all access tokens.
+    /// Expires all access tokens.
     pub fn expire_access_tokens(&mut self, now: Instant) {
         for token in self.access.entries.values_mut() {
             token.expires_at = token.expires_at.min(now);
         }
     }
 
-    /// Takes back all refresh tokens, or those of one person. Access tokens live on until they expire, as in life.
+    /// Revokes all refresh tokens, or those of one person. Access tokens remain valid until they expire, as with
+    /// Spotify.
     pub fn revoke_refresh_tokens(&mut self, user: Option<usize>) {
         let theirs = |grant: &&mut Grant| user.is_none_or(|user| grant.user == user);
         self.grants.entries.values_mut().filter(theirs).for_each(|grant| grant.is_revoked = true);
     }
 
-    /// Whether the application asks as it should; `Err` is the text of a page that says what is wrong.
+    /// Whether the application's request is valid; `Err` is the text of a page that says what is wrong.
     pub fn check_request(&self, query: &Query<'_>) -> Result<(), &'static str> {
         if query.get("client_id") != Some(&self.client_id) {
             return Err("INVALID_CLIENT: Invalid client");
@@ -212,7 +213,7 @@ impl OAuth {
         Ok(())
     }
 
-    /// Takes a person's answer, `None` for no. `Ok` is where to send the browser.
+    /// Takes a person's answer, `None` for no. `Ok` is the address to send the browser to.
     pub fn authorize(&mut self, query: &Query<'_>, user: Option<usize>, now: Instant) -> Result<String, &'static str> {
         self.check_request(query)?;
         let redirect_uri = query.get("redirect_uri").unwrap_or_default();
@@ -256,7 +257,7 @@ impl OAuth {
 
     fn exchange(&mut self, form: &Query<'_>, now: Instant) -> Result<TokenWire, TokenError> {
         let code = form.get("code").ok_or(invalid_request("code must be supplied"))?;
-        // Taken out at once: a code is good for one try, successful or not.
+        // Removed at once: a code is good for one try, successful or not.
         let code = self.codes.entries.remove(code).ok_or(invalid_grant("Invalid authorization code"))?;
         if now >= code.expires_at {
             return Err(invalid_grant("Authorization code expired"));

@@ -1,4 +1,4 @@
-//! Which slice of a listing a request asks for, and the addresses that lead to the slices beside it.
+//! Which slice of a listing a request asks for, and the addresses of the neighbouring slices.
 
 use serde::Serialize;
 
@@ -40,7 +40,7 @@ impl PageWindow {
         &list[start..start.saturating_add(self.limit).min(list.len())]
     }
 
-    /// The wire object of this page. `path` begins below `/v1`; `extra` goes at the end of each address.
+    /// The wire object of this page. `path` is relative to `/v1`; `extra` is appended to each address.
     pub fn wire<T: Serialize>(self, path: &str, extra: &str, total: usize, items: Vec<T>) -> PagingWire<T> {
         let PageWindow { offset, limit } = self;
         let address = |offset: usize| format!("{HOST}{path}?offset={offset}&limit={limit}{extra}");

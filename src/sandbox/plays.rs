@@ -1,7 +1,7 @@
-//! Listening: plays that happen now, many at once, and ones that turn up late because a phone was offline.
+//! Listening: plays that happen now, many at once, and ones that appear late because a phone was offline.
 //!
-//! Everything ever played is kept, by the time it was played; the Web API shows the last fifty of it. So a late play
-//! stands where its time puts it, in the middle of what was shown before, or nowhere where fifty are newer.
+//! Everything ever played is kept, by the time it was played; the Web API shows the last fifty. So a late play appears
+//! at its time, in the middle of what was shown before, or not at all if fifty are newer.
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
@@ -9,20 +9,21 @@ use super::applied::{ADD_MAX, Applied, applied};
 use super::catalogue::TrackNo;
 use super::library::{Library, PLAYS_MAX, Play};
 
-/// Longest ago that a play can turn up, and longest time between two of one edit.
+/// Longest ago that a play can appear, and longest time between two of one edit.
 const SPAN_MAX_S: u64 = 366 * 24 * 3600;
 
-/// Plays of saved tracks, as an edit wants them.
+/// Plays of saved tracks, as described by an edit.
 #[derive(Clone, Copy, Debug)]
 pub struct Listening {
     pub count: usize,
-    /// Seconds between the last of them and now. Without it they are the newest of all, whatever the library's dates.
+    /// Seconds between the last of them and now. Without it they are the newest of all, regardless of the library's
+    /// dates.
     pub ago_s: Option<u64>,
     /// Milliseconds between two of them.
     pub spacing_ms: u64,
 }
 
-/// Adds plays, newest first in what it says.
+/// Adds plays, and reports them newest first.
 pub fn listen(library: &mut Library, wanted: Listening, now: DateTime<Utc>) -> Result<Applied, String> {
     let Listening { count, ago_s, spacing_ms } = wanted;
     let tracks: Vec<TrackNo> = library.tracks.iter().filter_map(|row| row.track).collect();
@@ -53,7 +54,7 @@ pub fn listen(library: &mut Library, wanted: Listening, now: DateTime<Utc>) -> R
 }
 
 impl Library {
-    /// Puts a play where its time belongs. Two plays never share a millisecond: the time is what tells them apart.
+    /// Inserts a play by its time. Two plays never share a millisecond, since the time identifies them.
     fn hear(&mut self, mut play: Play) {
         let place = |plays: &[Play], at| plays.partition_point(|known| known.played_at > at);
         let mut at = place(&self.plays, play.played_at);
@@ -64,7 +65,7 @@ impl Library {
         self.plays.insert(at, play);
     }
 
-    /// What the Web API shows.
+    /// The plays that the Web API shows.
     pub fn recent_plays(&self) -> &[Play] {
         &self.plays[..self.plays.len().min(PLAYS_MAX)]
     }
@@ -110,7 +111,7 @@ mod tests {
         assert!(listen(&mut library, Listening { count: 1, ago_s: Some(u64::MAX), spacing_ms: 1 }, now).is_err());
     }
 
-    /// And a moment after everything in it.
+    /// With a moment after everything in it.
     fn small() -> (Library, DateTime<Utc>) {
         let library = generate::library(&LibrarySpec::exact(20, 5, 10, 3, 10), 3);
         let now = library.plays[0].played_at + TimeDelta::hours(3);

@@ -1,5 +1,5 @@
-//! Answers that a rule gives in place of the real one: any at all, and by name the refusals that have been seen in the
-//! field, given to somebody who may ask. Each is worded as it was reported.
+//! Answers that a rule gives in place of the real one: arbitrary ones, and by name the refusals that have been seen in
+//! the field although the request was permitted. Each is worded as reported.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub struct CannedReply {
 }
 
 impl CannedReply {
-    /// Seconds of its `Retry-After`, if they can be read.
+    /// Seconds of its `Retry-After`, if they can be parsed.
     pub fn retry_after_s(&self) -> Option<u64> {
         let header = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
         let seconds = header.and_then(|(_, value)| value.parse::<u64>().ok())?;
@@ -36,7 +36,7 @@ impl From<CannedReply> for Reply {
     }
 }
 
-/// Without a body of its own, the answer is the error object that the Web API gives for the status.
+/// Without a body of its own, the answer is the Web API's error object for the status.
 pub fn canned(
     status: u16,
     body: Option<String>,
@@ -63,7 +63,7 @@ pub fn canned(
     }
 }
 
-/// What a refusal claims.
+/// The claim of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pretext {
@@ -75,7 +75,7 @@ pub enum Pretext {
     NotRegistered,
     /// 403: a permission is missing.
     Scope,
-    /// 403, and nothing else.
+    /// 403 without details.
     Forbidden,
     /// 403 with the page of a load balancer.
     GoogleForbidden,
@@ -83,7 +83,7 @@ pub enum Pretext {
     GoogleBadRequest,
     /// 404: there is no such thing.
     NotFound,
-    /// 400, and nothing else.
+    /// 400 without details.
     BadRequest,
     /// 500.
     ServerError,
@@ -91,13 +91,13 @@ pub enum Pretext {
     BadGateway,
     /// 503.
     Unavailable,
-    /// 429 without the look of a quota.
+    /// 429 that does not look like a quota.
     TooMany,
     /// 200 with a page.
     Page,
-    /// 302 to a page to sign in at.
+    /// 302 to a sign-in page.
     Redirect,
-    /// 400 of the token endpoint: it is its own fault.
+    /// 400 of the token endpoint: an internal error.
     TokenServerError,
     /// 400 of the token endpoint: the sign-in is over.
     InvalidGrant,

@@ -10,10 +10,10 @@ use super::wire::{
     SimpleTrackWire, TrackWire, UpcWire, UserWire, album_images, artist_images, playlist_image,
 };
 
-/// Most tracks that an album carries with it.
+/// Most tracks that are embedded in an album.
 const EMBEDDED_TRACKS: usize = 50;
 
-/// Looks at a catalogue through a dialect.
+/// A catalogue, seen through a dialect.
 #[derive(Clone, Copy)]
 pub struct Renderer<'a> {
     pub catalogue: &'a Catalogue,
@@ -140,7 +140,7 @@ impl<'a> Renderer<'a> {
         }
     }
 
-    /// Somebody who is only mentioned.
+    /// A user who is only mentioned.
     pub fn mention(self, id: &'a str) -> UserWire<'a> {
         UserWire { identity: Identity::of(Kind::User, id), display_name: None }
     }
@@ -149,7 +149,7 @@ impl<'a> Renderer<'a> {
         UserWire { identity: Identity::of(Kind::User, &user.id), display_name: Some(user.display_name.as_deref()) }
     }
 
-    /// A playlist with its contents under the name that the dialect has for them, or without.
+    /// A playlist with its contents under the dialect's name for them, or without.
     pub fn playlist<C>(self, playlist: &'a Playlist, contents: Option<C>) -> PlaylistWire<'a, C> {
         let (items, tracks) = match self.dialect {
             Dialect::Current => (contents, None),

@@ -1,12 +1,12 @@
-//! Makes a true answer untrue: a wrong total, rows that are hidden or something else, an envelope that contradicts
-//! them, bytes that are no text. Works on the finished JSON, so that the code that tells the truth knows nothing of it.
+//! Falsifies a true answer: a wrong total, rows that are hidden or replaced, an envelope that contradicts them, bytes
+//! that are not text. Works on the finished JSON, so that the code for true answers knows nothing of it.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::wire::HOST;
 
-/// How an answer is made untrue.
+/// How an answer is falsified.
 #[derive(Clone, Debug)]
 pub enum Reshape {
     /// The total is off by this much.
@@ -15,9 +15,9 @@ pub enum Reshape {
     Total { total: u64 },
     /// Fields are missing: a plain name at any depth of the rows, a dotted path from each row.
     DropFields { fields: Vec<String> },
-    /// A row of the page is something else.
+    /// A row of the page is replaced.
     ReplaceRow { index: usize, with: Value },
-    /// Rows are counted and not given.
+    /// Rows are counted but not given.
     Hide { which: Which },
     /// Rows have other fields.
     PatchRows { which: Which, with: Value },
@@ -29,16 +29,16 @@ pub enum Reshape {
     Cursor { after: Option<String> },
     /// How many items playlists have.
     CountItems { which: Which, total: u64 },
-    /// Bytes in place of a text, as they are.
+    /// Raw bytes in place of a text.
     Raw { which: Which, at: String, bytes: Vec<u8> },
-    /// So many rows more.
+    /// This many additional rows.
     Flood { rows: usize, with: Value, compressed: bool },
 }
 
 /// Which rows of a listing: all, unless ids or places are given.
 #[derive(Clone, Debug, Default)]
 pub struct Which {
-    /// Ids or uris, of the row or of what is in it.
+    /// Ids or URIs, of the row or of its object.
     pub ids: Option<Vec<String>>,
     /// Places in the listing, counted from 0.
     pub places: Option<Vec<usize>>,
@@ -65,17 +65,17 @@ impl Which {
     }
 }
 
-/// What `next` says.
+/// The value of `next`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NextSays {
     /// That this is the end.
     Null,
-    /// That there is more behind this page.
+    /// Claims that there is more after this page.
     Onward,
     /// Nothing: the field is missing.
     Absent,
-    /// Something that is no address.
+    /// Something that is not an address.
     Odd,
 }
 
@@ -95,15 +95,15 @@ pub fn reshape(body: &[u8], first: usize, changes: &[Reshape]) -> Vec<u8> {
     splices.into_iter().fold(root.to_string().into_bytes(), |body, splice| splice.carry_out(&body))
 }
 
-/// A text that stands for bytes which JSON values cannot hold.
+/// A placeholder text for bytes that JSON values cannot hold.
 struct Splice {
-    /// With its quotes.
+    /// Including its quotes.
     mark: String,
     bytes: Vec<u8>,
 }
 
 impl Splice {
-    /// The mark, and what will stand in its place.
+    /// The placeholder, and its replacement.
     fn new(number: usize, bytes: Vec<u8>) -> (Value, Splice) {
         let mark = format!("-splice-{number}-");
         (Value::from(mark.clone()), Splice { mark: format!("\"{mark}\""), bytes })
@@ -202,12 +202,12 @@ fn apply(root: &mut Value, rows: &mut Option<Vec<(usize, Value)>>, change: &Resh
     }
 }
 
-/// Whether an answer so changed is sent compressed.
+/// Whether the changed answer is sent compressed.
 pub fn is_compressed(changes: &[Reshape]) -> bool {
     changes.iter().any(|change| matches!(change, Reshape::Flood { compressed: true, .. }))
 }
 
-/// Objects are merged field by field; anything else takes the place of what was there, null too.
+/// Objects are merged field by field; anything else, null included, is replaced.
 fn merge(value: &mut Value, with: &Value) {
     match (value, with) {
         (Value::Object(fields), Value::Object(with)) => {
@@ -285,7 +285,7 @@ fn drop_everywhere(value: &mut Value, name: &str) {
     }
 }
 
-/// Follows a path; lists on the way are walked through.
+/// Follows a path; lists on the way are traversed.
 fn drop_at(value: &mut Value, path: &[&str]) {
     match (value, path) {
         (Value::Array(list), _) => list.iter_mut().for_each(|value| drop_at(value, path)),

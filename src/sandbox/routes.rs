@@ -1,4 +1,4 @@
-//! Which question a path asks, and to which family of limits the question belongs.
+//! Which request a path is, and to which family of limits it belongs.
 
 use serde::{Serialize, Serializer};
 
@@ -15,7 +15,7 @@ pub enum Family {
     Artists,
     /// The list of playlists, and single ones.
     Playlists,
-    /// What is in a playlist.
+    /// The items of a playlist.
     PlaylistItems,
     /// Saved shows.
     Shows,
@@ -25,7 +25,7 @@ pub enum Family {
     Audiobooks,
     /// Playback.
     Player,
-    /// Paths under `/v1` that are gone or never were.
+    /// Paths under `/v1` that are gone or never existed.
     Other,
     /// The token endpoint.
     Token,
@@ -69,12 +69,12 @@ impl Family {
         }
     }
 
-    /// The family of that name.
+    /// The family with that name.
     pub fn parse(name: &str) -> Option<Family> {
         Family::ALL.into_iter().find(|family| family.name() == name)
     }
 
-    /// Whether rate limit and quotas apply: they govern the Web API, not the sign-in.
+    /// Whether rate limit and quotas apply: they cover the Web API, not the sign-in.
     pub const fn is_limited(self) -> bool {
         !matches!(self, Family::Token | Family::Authorize)
     }
@@ -92,7 +92,7 @@ impl Serialize for Family {
     }
 }
 
-/// Where a request is headed.
+/// The target of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route<'a> {
     /// The Web API, under `/v1`.
@@ -126,7 +126,7 @@ impl<'a> Route<'a> {
     }
 }
 
-/// A question to the Web API.
+/// A request to the Web API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint<'a> {
     /// `/me`
@@ -157,7 +157,7 @@ pub enum Endpoint<'a> {
     CurrentlyPlaying,
     /// Closed in February 2026.
     Removed,
-    /// Never was, or is of no use to a library sync.
+    /// Never existed, or is of no use to a library sync.
     Unknown,
 }
 
@@ -188,7 +188,7 @@ impl<'a> Endpoint<'a> {
         }
     }
 
-    /// The family that the question is counted in.
+    /// The family that the request counts against.
     pub const fn family(self) -> Family {
         match self {
             Endpoint::Me => Family::Me,
@@ -205,7 +205,7 @@ impl<'a> Endpoint<'a> {
         }
     }
 
-    /// The scopes that the token must carry.
+    /// The scopes that the token must have.
     pub const fn scopes(self) -> &'static [&'static str] {
         match self {
             Endpoint::SavedTracks | Endpoint::SavedAlbums | Endpoint::SavedShows | Endpoint::SavedAudiobooks => {

@@ -1,4 +1,4 @@
-//! The answers of single endpoints: rows of listings and the envelopes around them, made of the objects in `wire.rs`.
+//! The answers of single endpoints: rows of listings and their envelopes, made of the objects in `wire.rs`.
 
 use serde::Serialize;
 
@@ -72,7 +72,7 @@ pub struct ThumbnailWire {
     pub url: (),
 }
 
-/// A slot of a playlist. The media is under one of two names, and null where there is none.
+/// A slot of a playlist. The media is under one of two names, and null if there is none.
 #[derive(Serialize)]
 pub struct PlaylistItemWire<'a> {
     pub added_at: Option<String>,

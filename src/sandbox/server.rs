@@ -22,24 +22,24 @@ use super::http::{Delivery, Moment, Reply, Request};
 use super::routes::Route;
 use super::service::Service;
 
-/// Largest request body: a library spelled out for the control API.
+/// Largest request body: a whole library for the control API.
 const BODY_MAX: usize = 64 * 1024 * 1024;
-/// How long a connection may rest between requests.
+/// How long a connection may be idle between requests.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long a broken answer is left to reach the client before the connection closes.
+/// How long a truncated answer has to reach the client before the connection closes.
 const CUT_AFTER: Duration = Duration::from_millis(20);
 
-/// The service, as the server's worker and the [`Sandbox`](super::Sandbox) share it.
+/// The service, shared by the server's worker and the [`Sandbox`](super::Sandbox).
 #[derive(Clone)]
 pub struct Shared(Arc<Mutex<Service>>);
 
 impl Shared {
-    /// Puts a service up for sharing.
+    /// Wraps a service for sharing.
     pub fn new(service: Service) -> Shared {
         Shared(Arc::new(Mutex::new(service)))
     }
 
-    /// The service, for the time it takes to look or to answer.
+    /// Locks the service, for as long as it takes to look or to answer.
     pub fn lock(&self) -> MutexGuard<'_, Service> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -54,7 +54,7 @@ pub fn listen(address: SocketAddr, shared: Shared) -> io::Result<(Server, Socket
     .workers(1)
     .disable_signals()
     .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
-    // Clients open connections that they may need; those are not to be told off for resting.
+    // Clients open connections in advance; those must not be closed for being idle.
     .client_request_timeout(KEEP_ALIVE)
     .bind(address)?;
     let bound = server.addrs().first().copied().unwrap_or(address);
@@ -77,7 +77,7 @@ async fn serve(incoming: HttpRequest, body: Bytes, shared: Data<Shared>) -> Http
     send(reply).await
 }
 
-/// One step of the service: the API's, the sign-in's, or the control's where that is served.
+/// One step of the service: the API's, the sign-in's, or the control API's if that is served.
 fn answer(service: &mut Service, request: &Request<'_>, now: Moment) -> Reply {
     let reply = match Route::of(request.path) {
         Route::Control(path) if service.has_control => control::answer(service, path, request, now),
@@ -108,7 +108,7 @@ async fn send(reply: Reply) -> HttpResponse<BoxBody> {
     }
 }
 
-/// Compressed, as the client unpacks it.
+/// Compressed with gzip.
 fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     let written = encoder.write_all(body).and_then(|()| encoder.finish());

@@ -1,8 +1,8 @@
-//! The service between the sockets: takes a request and the time, gives the reply. Each request is dealt with as one
-//! step, under one lock, at the instant it arrives; whatever takes time (latency, delays) is for the shell to wait.
+//! The service between the sockets: takes a request and the time, returns the reply. Each request is handled as one
+//! step, under one lock, at the instant it arrives; anything that takes time (latency, delays) is left to the shell.
 //!
-//! The order of a step: does the token hold, do the limits allow it, which rules apply, edits before, the answer,
-//! edits after, the journal.
+//! The order of a step: is the token valid, do the limits allow it, which rules apply, edits before, the answer, edits
+//! after, the journal.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -24,19 +24,19 @@ use super::shares::{self, Share};
 use super::truth::Truth;
 use super::{generate, listings};
 
-/// Most libraries that a history holds; the oldest go first.
+/// Most libraries in a history; the oldest are dropped first.
 const HISTORY_MAX: usize = 1_000;
 
 /// All state of a sandbox.
 #[derive(Debug)]
 pub struct Service {
-    /// The library of the person whom the step is about; between steps, that of the first.
+    /// The library of the person whom the step is about; between steps, that of the first person.
     pub library: Library,
     /// The libraries of the others, in order.
     others: Vec<Library>,
     /// Playlists that several people list.
     pub shares: Vec<Share>,
-    /// With which each person can be signed in without being asked.
+    /// The refresh tokens that sign each person in without consent.
     pub refresh_tokens: Vec<String>,
     pub dialect: Dialect,
     pub latency: Duration,
@@ -97,7 +97,7 @@ impl Service {
         outcome
     }
 
-    /// All people, the first one first.
+    /// All people, starting with the first.
     pub fn accounts(&self) -> impl Iterator<Item = &Account> {
         std::iter::once(&self.library).chain(&self.others).map(|library| &library.account)
     }
@@ -160,7 +160,7 @@ impl Service {
         })
     }
 
-    /// Does what the rules want around an answer, and to it.
+    /// Applies the rules around an answer, and to it.
     fn carry_out(
         &mut self,
         plan: Plan,
@@ -206,7 +206,7 @@ impl Service {
         reply
     }
 
-    /// An answer with a `Retry-After` begins a pause like a real one; if it is no 429, the pause does not refuse.
+    /// An answer with a `Retry-After` begins a pause like a real one; if it is not a 429, the pause does not refuse.
     fn pretend_pause(&mut self, pretends: Option<Class>, family: Family, seconds: u64, delay: Duration, now: Moment) {
         let (class, scope) = match pretends {
             Some(Class::Rate) => (Class::Rate, Scope::All),
@@ -225,27 +225,27 @@ impl Service {
         });
     }
 
-    /// Applies edits in one step, which is one entry of a history that is kept.
+    /// Applies edits in one step, which becomes one entry of the history, if there is one.
     pub fn edit(&mut self, edits: &[Edit], now: Moment) -> Result<Vec<Applied>, String> {
         let applied = edits::apply_all(&mut self.library, edits, now.utc);
-        // Also after an error: the edits before it stand.
+        // Even after an error: the edits before it are kept.
         self.remember();
         applied
     }
 
-    /// Begins a history with the library as it is.
+    /// Begins a history with the present library.
     pub fn begin_history(&mut self) {
         self.library.history = Some(VecDeque::new());
         self.library.past.clear();
         self.remember();
     }
 
-    /// Whether anybody's libraries of the past are known.
+    /// Whether past libraries of anybody are known.
     pub fn has_history(&self) -> bool {
         std::iter::once(&self.library).chain(&self.others).any(|library| !library.past.is_empty())
     }
 
-    /// Lets another person list a playlist of the one whom the step is about.
+    /// Puts a playlist of the person whom the step is about into another person's list.
     pub fn share(&mut self, share: Share) -> Result<(), String> {
         if share.with == share.of {
             return Err("a playlist is shared with somebody else".to_owned());
@@ -254,7 +254,7 @@ impl Service {
         Ok(())
     }
 
-    /// What one person changed in a playlist, the others list.
+    /// Copies one person's changes in a playlist to the others who list it.
     pub fn spread(&mut self) {
         for share in self.shares.clone() {
             let mut libraries: Vec<&mut Library> = std::iter::once(&mut self.library).chain(&mut self.others).collect();

@@ -1,6 +1,6 @@
-//! Playlists that several people list. Each library has its own copy, made of its own catalogue; what one of them
-//! changes, the others have by the next request. Who may read it is decided as for any playlist: its owner, and
-//! everybody where it is collaborative.
+//! Playlists that several people list. Each library has its own copy, made of its own catalogue; one person's changes
+//! reach the others by the next request. Who may read it is decided as for any playlist: its owner, and everybody if it
+//! is collaborative.
 
 use std::collections::HashMap;
 
@@ -15,8 +15,8 @@ pub struct Share {
     pub playlist_id: String,
 }
 
-/// Brings two copies of a playlist together: the one that was changed more often is right. The person with whom it is
-/// shared gets it at the end of the list. Returns whether that person's copy changed.
+/// Synchronises two copies of a playlist: the one that was changed more often wins. The person with whom it is shared
+/// gets it at the end of the list. Returns whether that person's copy changed.
 pub fn spread(one: &mut Library, other: &mut Library, id: &str) -> bool {
     let version =
         |library: &Library| library.playlist(id).map(|playlist| (playlist.version, playlist.is_collaborative));
@@ -51,7 +51,7 @@ fn copy(from: &Library, to: &mut Library, id: &str) {
     }
 }
 
-/// Finds the things of one catalogue in another, and adds those that are missing.
+/// Finds the items of one catalogue in another, and adds those that are missing.
 struct Translator<'a> {
     from: &'a Catalogue,
     to: &'a mut Catalogue,
@@ -91,7 +91,7 @@ impl<'a> Translator<'a> {
         added
     }
 
-    /// A track comes with its whole album, so that albums count the same for everybody.
+    /// A track comes with its whole album, so that albums have the same tracks for everybody.
     fn track(&mut self, no: TrackNo) -> TrackNo {
         let track: &Track = &self.from[no];
         if let Some(known) = self.tracks.get(&track.id) {

@@ -394,7 +394,7 @@ fn a_stopped_sandbox_is_gone_and_the_control_api_may_be_left_out() {
     });
 }
 
-/// A sandbox, and somebody who is signed in to it.
+/// A sandbox, and a user who is signed in to it.
 struct Rig {
     sandbox: Sandbox,
     client: Client,
@@ -406,7 +406,7 @@ fn small() -> Config {
 }
 
 fn client() -> Client {
-    // The client wants to know it, though nothing here is encrypted.
+    // The client requires it, though nothing here is encrypted.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     builder.build().expect("the options are sound")

@@ -19,7 +19,7 @@ pub struct Truth<'a> {
     episodes: Vec<Option<SpokenTruth<'a>>>,
     audiobooks: Vec<Option<SpokenTruth<'a>>>,
     playlists: Vec<Option<PlaylistTruth<'a>>>,
-    /// What the Web API shows of the history.
+    /// The part of the history that the Web API shows.
     plays: Vec<PlayTruth<'a>>,
     /// Everything ever played.
     history: Vec<PlayTruth<'a>>,
@@ -80,7 +80,7 @@ struct PlayTruth<'a> {
 }
 
 impl<'a> Truth<'a> {
-    /// Looks at a library; what is readable depends on the dialect.
+    /// Reads a library; what is readable depends on the dialect.
     pub fn of(library: &'a Library, dialect: Dialect) -> Truth<'a> {
         let Library { account, catalogue, tracks, albums, artists, playlists, plays, .. } = library;
         let play = |play: &Play| PlayTruth {
@@ -129,7 +129,7 @@ impl<'a> Truth<'a> {
     }
 }
 
-/// Whatever can be listened to, each thing as a listing that gives it in full would.
+/// Everything that can be listened to, each item as in a listing that gives it in full.
 #[derive(Serialize)]
 pub struct CatalogueTruth<'a> {
     tracks: Vec<TrackWire<'a>>,
@@ -141,7 +141,7 @@ pub struct CatalogueTruth<'a> {
 }
 
 impl<'a> CatalogueTruth<'a> {
-    /// Looks at what a library is made of.
+    /// Reads the catalogue of a library.
     pub fn of(library: &'a Library, dialect: Dialect) -> CatalogueTruth<'a> {
         let renderer = Renderer { catalogue: &library.catalogue, dialect };
         CatalogueTruth {

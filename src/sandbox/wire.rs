@@ -1,13 +1,13 @@
 //! The objects of the Web API as they are spelled in JSON. The types borrow from the catalogue and write themselves
-//! straight into the answer, so that a page costs what its bytes cost. Which fields are filled is `renderer.rs`'s business.
+//! straight into the answer, so that a page costs what its bytes cost. `renderer.rs` decides which fields are filled.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 
 use super::catalogue::Art;
 
-/// The host in every address inside an answer. It is the real one, as it would be, and not this server: a client that
-/// follows `next` instead of building its own address leaves, and is caught.
+/// The host in every address inside an answer. It is that of the real API and not of this server: a client that follows
+/// `next` instead of building its own address leaves, and is caught.
 pub const HOST: &str = "https://api.spotify.com/v1";
 
 pub const MARKETS: &[&str] = &[
@@ -16,17 +16,17 @@ pub const MARKETS: &[&str] = &[
     "NO", "NZ", "PL", "PT", "RO", "SE", "SG", "SK", "TR", "US", "VN", "ZA",
 ];
 
-/// A date as `added_at` has it: whole seconds.
+/// A date in the format of `added_at`: whole seconds.
 pub fn seconds(date: DateTime<Utc>) -> String {
     date.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// A date as `played_at` has it: milliseconds.
+/// A date in the format of `played_at`: milliseconds.
 pub fn millis(date: DateTime<Utc>) -> String {
     date.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// What an id is the id of.
+/// The kind of object that an id belongs to.
 #[derive(Clone, Copy)]
 pub enum Kind {
     Track,
@@ -54,7 +54,7 @@ impl Kind {
     }
 }
 
-/// Addresses are most of an answer, so they are joined rather than formatted: a page costs a quarter less.
+/// Addresses are most of an answer, so they are concatenated rather than formatted: a page costs a quarter less.
 macro_rules! address {
     ($($(#[$doc:meta])* $name:ident => $before:literal, $after:literal;)*) => {$(
         $(#[$doc])*
@@ -83,7 +83,7 @@ pub struct Links<'a> {
     pub spotify: Open<'a>,
 }
 
-/// How an object says who it is.
+/// The fields that identify an object.
 #[derive(Serialize)]
 pub struct Identity<'a> {
     pub external_urls: Links<'a>,
@@ -106,7 +106,7 @@ impl<'a> Identity<'a> {
     }
 }
 
-/// An image in one of its sizes: the first 16 digits of the address say which.
+/// An image in one of its sizes: the first 16 digits of the address encode which.
 pub struct ImageUrl(&'static str, Art);
 
 impl Serialize for ImageUrl {
@@ -168,7 +168,7 @@ pub struct CopyrightWire {
     pub kind: &'static str,
 }
 
-/// Something that a later version of the Web API may send.
+/// A field that a later version of the Web API may send.
 #[derive(Serialize)]
 pub struct FutureWire {
     pub since: &'static str,
@@ -287,7 +287,7 @@ pub struct EpisodeWire<'a> {
     pub show: ShowWire<'a>,
 }
 
-/// An object that has no place in the Web API: an empty shell around a name.
+/// An object that does not exist in the Web API: an empty shell around a name.
 #[derive(Serialize)]
 pub struct ShellWire<'a> {
     pub external_urls: Nothing,
@@ -329,7 +329,7 @@ pub struct LocalTrackWire<'a> {
     pub track_number: u8,
 }
 
-/// Whatever a slot of a playlist holds.
+/// The object in a playlist slot.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub enum MediaWire<'a> {
@@ -342,12 +342,12 @@ pub enum MediaWire<'a> {
 pub struct UserWire<'a> {
     #[serde(flatten)]
     pub identity: Identity<'a>,
-    /// Left out where users are only mentioned.
+    /// Left out if users are only mentioned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<Option<&'a str>>,
 }
 
-/// A playlist, with whatever stands for its contents.
+/// A playlist, with a representation of its contents.
 #[derive(Serialize)]
 pub struct PlaylistWire<'a, C> {
     #[serde(flatten)]

@@ -6,11 +6,11 @@ use std::{panic::resume_unwind, sync::Arc};
 use tokio::task::spawn_blocking;
 use url::Url;
 
-/// Longest body that is decoded at once. An ordinary page has half of that; what takes longer is done on another thread,
-/// since this one is everybody's.
+/// Longest body that is decoded in place. An ordinary page is half as long; longer ones are decoded on another thread,
+/// since this one is shared by everything.
 const DECODED_AT_ONCE_MAX: usize = 512 << 10;
 
-/// What is set aside for a body on its own word.
+/// Most that is allocated for a body by its declared length.
 const BODY_LEN_EXPECTED: usize = 1 << 20;
 
 /// How much of a refusal's body is read.
@@ -31,7 +31,7 @@ pub(super) fn undecodable(what: &str, error: DecodeError) -> ApiError {
     ApiError::Malformed { message: format!("the answer to {what} {error}"), source: Some(Arc::new(error)) }
 }
 
-/// Where a person would look for the server: its port is named where it is not the scheme's own.
+/// The host as a person would write it, with the port if it is not the scheme's default.
 pub(super) fn host(url: &Url) -> String {
     let host = url.host_str().unwrap_or("the server");
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
@@ -51,7 +51,7 @@ pub(super) async fn body(mut response: Response, len_max: usize, what: &str, hos
     Ok(body)
 }
 
-/// As much of a refusal's body as comes: its status says the most.
+/// As much of a refusal's body as arrives: its status matters most.
 pub(super) async fn refusal_body(mut response: Response) -> Vec<u8> {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {

@@ -1,14 +1,14 @@
 //! The tokens of one account, refreshed by one caller for all.
 //!
-//! A refresh token is the one thing that a sync cannot get back by itself, so it must never be lost: a new one is in
+//! A refresh token is the one thing that a sync cannot recover by itself, so it must never be lost: a new one is in
 //! memory the moment it arrives, stored before the access token that came with it is used, and the request that fetches
-//! it runs to its end even when the caller has gone away.
+//! it runs to its end even if the caller has gone away.
 //!
-//! Another process may hold the same tokens, and a person may sign out, or in again, while this one runs. So what is
-//! stored is only replaced where it is what this process believes it to be, and a refresh token that Spotify calls void
-//! is first compared with the stored one: somebody else may have exchanged it. Spotify has called tokens void that were
-//! not. So it is sent once more, minutes later, and only then is it the end. Both are noted in the vault, so that no
-//! later process asks sooner, or again.
+//! Another process may hold the same tokens, and a person may sign out, or in again, while this one runs. So the stored
+//! tokens are only replaced if they are what this process believes them to be, and a refresh token that Spotify calls
+//! void is first compared with the stored one: another process may have exchanged it. Spotify has called valid tokens
+//! void. So the token is sent once more, minutes later, and only then the sign-in is over. Both are noted in the vault,
+//! so that no later process asks sooner, or again.
 
 use super::{
     error::{ApiError, VaultError},
@@ -33,13 +33,13 @@ use std::{
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tracing::{Instrument, debug};
 
-/// How long before its end an access token is renewed; a quarter of its life where that is shorter.
+/// How long before its end an access token is renewed; a quarter of its lifetime if that is shorter.
 const RENEW_BEFORE: TimeDelta = TimeDelta::seconds(60);
 
-/// Life of an access token where the answer does not say.
+/// Lifetime of an access token if the answer does not say.
 const LIFE_DEFAULT: TimeDelta = TimeDelta::hours(1);
 
-/// Longest life that is believed.
+/// Longest lifetime that is believed.
 const LIFE_MAX: TimeDelta = TimeDelta::days(30);
 
 /// The tokens of an account, as they are stored.
@@ -53,33 +53,33 @@ pub struct StoredTokens {
     pub trouble: Option<TokenFailure>,
 }
 
-/// What a [`TokenVault`] does, when it is done. Its future need not be `Send`: the service runs on one thread.
+/// The future of a [`TokenVault`]. It need not be `Send`: the service runs on one thread.
 pub type Keeping<'a, T> = Pin<Box<dyn Future<Output = Result<T, VaultError>> + 'a>>;
 
-/// How keeping tokens went.
+/// The outcome of storing tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
     Stored,
-    /// Others are stored by now, or none: nothing was written.
+    /// Other tokens are stored by now, or none: nothing was written.
     Overtaken,
 }
 
 /// Where the tokens of one account are kept. The application implements it over its store.
 pub trait TokenVault: Send + Sync {
-    /// Replaces the tokens that have the refresh token `known`. Returns when they are safe.
+    /// Replaces the tokens that have the refresh token `known`. Returns when they are stored safely.
     fn save<'a>(&'a self, known: &'a SecretString, tokens: &'a StoredTokens) -> Keeping<'a, Kept>;
 
-    /// What is stored now; `None` when the person has signed out.
+    /// The stored tokens; `None` if the person has signed out.
     fn load(&self) -> Keeping<'_, Option<StoredTokens>>;
 
-    /// Notes that there is no new access token for a while, if this refresh token still is the stored one.
+    /// Notes that there is no new access token for a while, if this refresh token is still the stored one.
     fn note_failure<'a>(&'a self, known: &'a SecretString, trouble: &'a TokenFailure, of: FailureOf)
     -> Keeping<'a, ()>;
 
-    /// Notes that Spotify has refused this refresh token for good, if it still is the stored one.
+    /// Notes that Spotify has refused this refresh token for good, if it is still the stored one.
     fn note_refused<'a>(&'a self, refused: &'a SecretString, why: &'a str) -> Keeping<'a, ()>;
 
-    /// Whether what is noted lasts. Where it does not, there is no sign-in yet that one answer could end.
+    /// Whether notes last. If not, there is no sign-in yet that one answer could end.
     fn is_lasting(&self) -> bool {
         true
     }
@@ -111,7 +111,7 @@ impl TokenVault for KeepInMemory {
     }
 }
 
-/// How often one caller takes over what others have stored. Once is what happens; more is a quarrel.
+/// How often one caller takes over tokens stored by others. Once is normal; more is a conflict.
 const ADOPTIONS_MAX: u32 = 2;
 
 /// Hands out the access token of one account. Clones share it.
@@ -123,7 +123,7 @@ pub struct Tokens {
 struct Inner {
     vault: Arc<dyn TokenVault>,
     now: fn() -> DateTime<Utc>,
-    /// Refreshes that have ended, well or not.
+    /// Completed refreshes, successful or not.
     num_refreshes: AtomicU64,
     /// A bearer that replaced a refused one and has not been accepted yet.
     doubted: std::sync::Mutex<Option<Doubted>>,
@@ -137,17 +137,17 @@ struct State {
     known: SecretString,
     bearer: Option<Bearer>,
     renew_at: Option<DateTime<Utc>>,
-    /// `stored` has not reached the vault yet.
+    /// Whether `stored` has not reached the vault yet.
     is_unsaved: bool,
-    /// These tokens are not renewed for a while. What concerns the whole endpoint is the client's.
+    /// When these tokens may be renewed again. Rests of the whole endpoint are kept by the client.
     rest: TokenRest,
     /// How the sign-in ended.
     over: Option<ApiError>,
-    /// A refresh token that was called void, until it is clear whether the vault has another.
+    /// A refresh token that was called void, until it is known whether the vault has another.
     void: Option<Void>,
 }
 
-/// By its serial.
+/// Identified by its serial.
 #[derive(Clone, Copy)]
 struct Doubted {
     serial: u64,
@@ -165,7 +165,7 @@ struct Void {
 pub(super) struct Bearer {
     pub header: HeaderValue,
     token: SecretString,
-    /// The refresh that brought it: tells a caller that was refused whether another one has renewed it since.
+    /// The refresh that it came from: shows a refused caller whether another one has renewed it since.
     serial: u64,
 }
 
@@ -185,7 +185,7 @@ impl Bearer {
 }
 
 impl Tokens {
-    /// `now` is the clock that expiry is judged by.
+    /// `now` is the clock for expiry.
     pub fn new(stored: StoredTokens, vault: Arc<dyn TokenVault>, now: fn() -> DateTime<Utc>) -> Tokens {
         let state = State {
             bearer: stored.access_token.as_ref().and_then(|token| Bearer::new(token, 0)),
@@ -214,8 +214,8 @@ impl Tokens {
         self.inner.state.lock().await.stored.clone()
     }
 
-    /// Takes in that a 401 came back for `bearer`. Says whether another try is worth it: not for a bearer that itself
-    /// has just replaced a refused one. Such refusals were seen to last for minutes, and to pass.
+    /// Takes in that a 401 came back for `bearer`. Returns whether another try is worth it: not for a bearer that has
+    /// itself just replaced a refused one. Such refusals have been seen to last for minutes, and to pass.
     pub(super) async fn renew_refused(&self, endpoint: &Arc<TokenEndpoint>, bearer: &Bearer) -> Result<bool, ApiError> {
         let again_after = endpoint.rests.doubt;
         if self.doubted().is_some_and(|it| it.serial == bearer.serial && it.since.elapsed() < again_after) {
@@ -241,7 +241,7 @@ impl Tokens {
 
     /// The access token to send, renewed and stored if need be. `refused` is one that a 401 came back for.
     ///
-    /// One caller refreshes. Those who wait for it share how it ended: with the token, or with the rest that follows.
+    /// One caller refreshes. Those who wait for it share the outcome: the token, or the wait that follows.
     pub(super) async fn bearer(
         &self,
         endpoint: &Arc<TokenEndpoint>,
@@ -263,19 +263,19 @@ impl Tokens {
                         Err(_) if state.void.is_some() => continue,
                         Err((trouble, of)) => {
                             if state.is_unsaved {
-                                // A refresh token came, and no access token with it.
+                                // A refresh token arrived without an access token.
                                 self.save(&mut state).await?;
                             }
-                            // A note that is lost costs a request after a restart, and nothing else.
+                            // If the note is lost, that costs a request after a restart, and nothing else.
                             if let Err(error) = self.inner.vault.note_failure(&state.known, &trouble, of).await {
-                                debug!(%error, "the trouble of the token endpoint could not be noted");
+                                debug!(%error, "the failure of the token endpoint could not be saved");
                             }
                             obstacle = rest_left(endpoint, &state);
                         }
                     }
                 }
                 if let Some(obstacle) = obstacle {
-                    // What is left of the old one serves meanwhile.
+                    // The old token is used until it expires.
                     return state.lasting(self.now(), refused).cloned().ok_or(obstacle);
                 }
             }
@@ -291,7 +291,8 @@ impl Tokens {
         }))
     }
 
-    /// Finds out what a void refresh token means: somebody else has exchanged it, Spotify errs, or the sign-in is over.
+    /// Finds out what a void refresh token means: another process has exchanged it, Spotify is wrong, or the sign-in is
+    /// over.
     async fn settle(&self, endpoint: &Arc<TokenEndpoint>, state: &mut State) -> Result<(), ApiError> {
         let Some(Void { refresh_token, said, error }) = &state.void else { return Ok(()) };
         let (vault, now) = (&self.inner.vault, self.now());
@@ -307,7 +308,7 @@ impl Tokens {
                     vault.note_refused(refresh_token, said).await?;
                     state.over = Some(error.clone());
                 } else {
-                    let why = format!("Spotify calls the refresh token void ({said})");
+                    let why = format!("Spotify rejects the refresh token as invalid ({said})");
                     let doubted_at = doubted_at.unwrap_or(now);
                     let mut rest = TokenRest::default();
                     let trouble = rest.handle_doubt(why, doubted_at, rests, Instant::now(), now);
@@ -324,7 +325,7 @@ impl Tokens {
         Ok(())
     }
 
-    /// Stores the tokens, unless others are stored by now: then these count.
+    /// Stores the tokens, unless others are stored by now: then those are used.
     async fn save(&self, state: &mut State) -> Result<Kept, ApiError> {
         let kept = self.inner.vault.save(&state.known, &state.stored).await?;
         match kept {
@@ -348,7 +349,7 @@ impl Tokens {
     }
 
     fn adopt(&self, state: &mut State, theirs: StoredTokens) {
-        debug!("the stored tokens are newer and are taken over");
+        debug!("the stored tokens are newer and are used instead");
         let serial = self.inner.num_refreshes.fetch_add(1, Ordering::AcqRel) + 1;
         state.bearer = theirs.access_token.as_ref().and_then(|token| Bearer::new(token, serial));
         state.renew_at = renew_at(&theirs);
@@ -359,8 +360,8 @@ impl Tokens {
         state.over = None;
     }
 
-    /// Exchanges the refresh token, in a task of its own: a caller that is dropped meanwhile must not lose the answer,
-    /// because the token that was sent may be worth nothing any more. The task holds the lock until the answer is in.
+    /// Exchanges the refresh token, in a task of its own: if the caller is dropped meanwhile the answer must not be
+    /// lost, because the token that was sent may be void by then. The task holds the lock until the answer is in.
     async fn exchange(
         &self,
         endpoint: &Arc<TokenEndpoint>,
@@ -415,7 +416,7 @@ impl Tokens {
 /// The state, and why there is no new token.
 type Exchanged = (OwnedMutexGuard<State>, Result<(), (TokenFailure, FailureOf)>);
 
-/// Whether the token endpoint is to be left alone now, by anybody or for these tokens.
+/// Whether the token endpoint must not be asked now, for any account or for these tokens.
 fn rest_left(endpoint: &Arc<TokenEndpoint>, state: &State) -> Option<ApiError> {
     let now = Instant::now();
     let shared = endpoint.rest();
@@ -424,7 +425,7 @@ fn rest_left(endpoint: &Arc<TokenEndpoint>, state: &State) -> Option<ApiError> {
     Some(ApiError::NoToken { left, is_doubted: trouble.doubted_at.is_some(), message })
 }
 
-/// Of tokens whose whole life is not known any more, so the margin is the full one.
+/// For tokens whose full lifetime is no longer known, so the margin is the full one.
 fn renew_at(stored: &StoredTokens) -> Option<DateTime<Utc>> {
     stored.expires_at.and_then(|at| at.checked_sub_signed(RENEW_BEFORE))
 }
@@ -437,14 +438,14 @@ impl State {
         (is_current && !is_refused).then_some(bearer)
     }
 
-    /// The access token, to its very end.
+    /// The access token, until its very end.
     fn lasting(&self, now: DateTime<Utc>, refused: Option<&Bearer>) -> Option<&Bearer> {
         let is_refused = |bearer: &Bearer| refused.is_some_and(|refused| refused.serial == bearer.serial);
         let is_current = self.stored.expires_at.is_some_and(|expires_at| now < expires_at) && !self.is_unsaved;
         self.bearer.as_ref().filter(|bearer| is_current && !is_refused(bearer))
     }
 
-    /// Takes over what the token endpoint granted. A refresh token that is missing or empty in it stays as it was.
+    /// Takes over the grant of the token endpoint. A refresh token that is missing or empty in it stays as it was.
     fn accept(&mut self, grant: TokenWire, serial: u64, now: DateTime<Utc>) -> Result<(), ApiError> {
         let rotated = grant.refresh_token.given().filter(|token| !token.is_empty());
         debug!(is_rotated = rotated.is_some(), "access token granted");

@@ -1,9 +1,9 @@
 //! A person signs in: the address of the consent page, the answer that it sends the browser back with, and the exchange
 //! of that answer for tokens (authorization code with PKCE).
 //!
-//! The library makes the verifier and the `state`, writes the requests and reads the grant. The `state` ties the answer
-//! to this sign-in, so that no other page can slip in an answer of its own; the verifier never leaves this process but
-//! for the token endpoint.
+//! The library creates the verifier and the `state`, writes the requests and reads the grant. The `state` ties the
+//! answer to this sign-in, so that no other page can slip in an answer of its own; the verifier is sent to the token
+//! endpoint only.
 
 use super::{auth::StoredTokens, client::Client, error::ApiError};
 use crate::model::scopes::SCOPES;
@@ -17,13 +17,13 @@ use secrecy::{ExposeSecret, SecretString};
 use std::{borrow::Cow, fmt};
 use url::Url;
 
-/// Longest life of an access token that is believed.
+/// Longest lifetime of an access token that is believed.
 const LIFE_MAX: TimeDelta = TimeDelta::days(30);
 
-/// Life of an access token where the answer does not say.
+/// Lifetime of an access token if the answer does not say.
 const LIFE_DEFAULT: TimeDelta = TimeDelta::hours(1);
 
-/// Longest word for a failure that is repeated to a person.
+/// Longest error word that is shown to a person.
 const WORD_LEN_MAX: usize = 40;
 
 type Endpoints = BasicClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
@@ -37,17 +37,17 @@ pub struct Authorization {
     verifier: PkceCodeVerifier,
 }
 
-/// What the consent page sent the browser back with.
+/// The answer that the browser brings back from the consent page.
 #[derive(Debug)]
 pub enum Answer {
     Code(SecretString),
     /// The person said no.
     Denied,
-    /// Spotify could not go on; its word for why, if it is one.
+    /// Spotify reported an error; its word for it, if it is one.
     Failed(Option<String>),
 }
 
-/// Why an address is not the answer to this sign-in. None of this ends it: anybody can make up addresses.
+/// Why an address is not the answer to this sign-in. None of this ends the sign-in: anybody can make up addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotTheAnswer {
     #[error("it carries no answer")]
@@ -57,7 +57,7 @@ pub enum NotTheAnswer {
 }
 
 impl Authorization {
-    /// Reads the query that the browser came back with.
+    /// Parses the query that the browser came back with.
     pub fn read(&self, query: &str) -> Result<Answer, NotTheAnswer> {
         let pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = url::form_urlencoded::parse(query.as_bytes()).collect();
         let get = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref());
@@ -87,7 +87,7 @@ impl Client {
             .authorize_url(CsrfToken::new_random)
             .add_scopes(SCOPES.iter().map(|scope| Scope::new(scope.name.to_owned())))
             .set_redirect_uri(Cow::Borrowed(&redirect_uri))
-            // Only agreeing anew begins another six months, and only a shown page lets another person sign in.
+            // Only renewed consent begins another six months, and only a shown page lets another person sign in.
             .add_extra_param("show_dialog", "true")
             .set_pkce_challenge(challenge);
         let (url, state) = request.url();
@@ -158,7 +158,7 @@ impl Client {
     }
 }
 
-/// Whether a text from outside may be repeated as Spotify's word for a failure.
+/// Whether a text from outside may be shown as Spotify's word for a failure.
 fn is_word(text: &str) -> bool {
     (1..=WORD_LEN_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }

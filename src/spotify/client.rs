@@ -1,8 +1,8 @@
 //! One request: its URL, its bearer token, its body.
 //!
-//! The client sends what it is told to, once: every request needs a permit, so a 401 renews the token and leaves the
-//! second try to the caller. It computes every URL itself and follows none that an answer holds, so that the token goes
-//! to the configured host only.
+//! The client sends each request once: every request needs a permit, so a 401 renews the token and leaves the second
+//! try to the caller. It builds every URL itself and follows none from an answer, so that the token is sent to the
+//! configured host only.
 
 use super::{
     answer::{body, decoded, host, refusal_body, undecodable},
@@ -30,8 +30,8 @@ use std::{
 use tracing::trace;
 use url::{Host, Url};
 
-/// Longest body that is read. Fifty full albums with their first tracks come to five megabytes. With all that is made of
-/// it, an answer takes at most 64 MiB.
+/// Longest body that is read. Fifty full albums with their first tracks come to five megabytes. An answer takes at most
+/// 64 MiB, decoded objects included.
 const BODY_LEN_MAX: usize = 10 << 20;
 
 /// Settings of a [`Client`].
@@ -62,10 +62,10 @@ pub(super) struct Inner {
     num_requests: AtomicU64,
 }
 
-/// A GET, and what its answer is to be judged by.
+/// A GET, and the context for judging its answer.
 struct Call<'a> {
     url: Url,
-    /// As messages name it.
+    /// Its name in messages.
     what: String,
     asked: Asked<'a>,
 }
@@ -106,7 +106,7 @@ impl Client {
         })
     }
 
-    /// Who the tokens belong to.
+    /// Whom the tokens belong to.
     pub async fn me(&self, tokens: &Tokens) -> Result<Profile, ApiError> {
         let call = Call { url: join(&self.inner.api_url, &["me"]), what: "GET /me".into(), asked: Asked::Endpoint };
         let body = self.get(tokens, &call).await?;
@@ -124,7 +124,7 @@ impl Client {
         Ok(page)
     }
 
-    /// The last plays: the plain page, without a cursor, since late rows may lie before any.
+    /// The last plays: the plain page, without a cursor, since late rows may be older than any.
     pub async fn recently_played(&self, tokens: &Tokens) -> Result<PlaysPage, ApiError> {
         let mut url = join(&self.inner.api_url, &["me", "player", "recently-played"]);
         url.query_pairs_mut().append_pair("limit", &PLAYS_PAGE_LEN.to_string());
@@ -135,7 +135,7 @@ impl Client {
         Ok(page)
     }
 
-    /// The application that it asks for.
+    /// The application that it sends requests for.
     pub fn client_id(&self) -> &str {
         &self.inner.token_endpoint.client_id
     }
@@ -173,7 +173,7 @@ impl Client {
                 Ok(Call { url, what: format!("GET /me/following{after}"), asked: Asked::Endpoint })
             }
             PageRequest::PlaylistItems { playlist_id, offset, .. } => {
-                // Segments that a URL cannot hold as such: they would make it another path.
+                // Segments that a URL cannot hold as such: they would change the path.
                 if matches!(playlist_id.as_str(), "" | "." | "..") {
                     return Err(ApiError::NoPlaylist(format!("there can be no playlist \"{playlist_id}\"")));
                 }
@@ -221,7 +221,7 @@ impl Client {
     }
 }
 
-/// Checks a base URL: what goes there carries tokens.
+/// Checks a base URL: requests to it carry tokens.
 fn base_url(key: &str, url: Url) -> Result<Url, ApiError> {
     let is_loopback = match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),

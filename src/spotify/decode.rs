@@ -1,7 +1,7 @@
-//! A body becomes a page: the envelope strictly, each row by itself.
+//! Decodes a body into a page: the envelope strictly, each row by itself.
 //!
-//! A page that parses has as many slots as the answer has rows, in its order, so that positions stay true. What is odd
-//! about a row stands in its slot. A row with an id is kept whatever else is wrong with it.
+//! A page that parses has as many slots as the answer has rows, in its order, so that positions stay true. Oddities of
+//! a row are noted in its slot. A row with an id is kept whatever else is wrong with it.
 
 use super::{
     media::{Media, media, track},
@@ -26,12 +26,12 @@ use std::mem::take;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
     pub spotify_id: String,
-    /// The id that Spotify asks to link accounts by, since May 2026.
+    /// The id that Spotify recommends for linking accounts, since May 2026.
     pub spotify_account_id: Option<String>,
     pub display_name: Option<String>,
 }
 
-/// Why a body is not what was asked for.
+/// Why a body cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DecodeError {
     #[error("is not UTF-8")]
@@ -40,7 +40,7 @@ pub(super) enum DecodeError {
     NotAnObject,
     #[error("ends in the middle")]
     CutShort,
-    /// Only the place: serde's text may quote the body.
+    /// Only the position: serde's text may quote the body.
     #[error("does not parse (line {line}, column {column})")]
     Json { line: usize, column: usize },
     #[error("holds more rows than were asked for")]
@@ -49,13 +49,13 @@ pub(super) enum DecodeError {
     TooLarge,
     #[error("has no usable user id")]
     NoUserId,
-    /// Taken for the end of the listing it would lose the rest.
+    /// Treating it as the end of the listing would lose the rest.
     #[error("is shorter than a page and does not say that the listing ends")]
     Endless,
 }
 
-/// Reads a body whose outermost value is an object. (Serde would take an array for one.) What does not parse as it stands
-/// is repaired first, and then read field by field: a character that cannot be costs itself and nothing else.
+/// Reads a body whose outermost value is an object. (Serde would accept an array for one.) If it does not parse, it is
+/// repaired first, and then read field by field: an invalid character costs itself and nothing else.
 pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
     if let Ok(text) = std::str::from_utf8(body)
         && text.trim_start().starts_with('{')
@@ -72,7 +72,7 @@ pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError>
     wire::read(&text).map_err(unreadable)
 }
 
-/// Reads a body of which every character counts: that of a token, say.
+/// Reads a body in which every character counts, such as that of a token.
 pub(super) fn object_as_it_is<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
     let text = std::str::from_utf8(body).map_err(|_| DecodeError::NotUtf8)?;
     if !text.trim_start().starts_with('{') {
@@ -118,7 +118,7 @@ pub(super) fn page(request: &PageRequest, body: &[u8]) -> Result<Page, DecodeErr
     }
 }
 
-/// Reads one kind of row. An error is a slot without an item.
+/// Reads one kind of row. An error makes a slot without an item.
 type Read<R> = fn(Lax<R>, &mut Row) -> Result<Item, Oddity>;
 
 fn rows<R>(request: &PageRequest, page: PageWire<R>, read: Read<R>) -> Result<Page, DecodeError> {
@@ -140,7 +140,7 @@ fn rows<R>(request: &PageRequest, page: PageWire<R>, read: Read<R>) -> Result<Pa
     Ok(Page { total, limit, next, next_cursor, slots })
 }
 
-/// What `next` says. Only the query of its address is looked at, and the address is never followed.
+/// The claim of `next`. Only the query of its address is parsed, and the address is never followed.
 fn next_of(next: &Lax<String>) -> Next {
     match next {
         Lax::Missing | Lax::Odd => Next::Unsaid,
@@ -154,8 +154,8 @@ fn next_of(next: &Lax<String>) -> Next {
     }
 }
 
-/// Where the listing of followed artists goes on. It ends where `next` is `null`; its URL is never used, only that
-/// there is one. Without a cursor the last artist's id is the cursor, by its definition.
+/// Where the listing of followed artists continues. It ends if `next` is `null`; its URL is never used, only its
+/// presence. Without a cursor the last artist's id is the cursor, by definition.
 fn next_cursor(next: &Lax<String>, after: Option<String>, slots: &[Slot]) -> Option<String> {
     match next {
         Lax::Null => None,
@@ -172,7 +172,7 @@ fn slot<R>(wire: Lax<R>, read: Read<R>) -> Slot {
     }
 }
 
-/// A saved track or local file. Anything else has no place among the tracks: it is noted, with its name.
+/// A saved track or local file. Anything else does not belong among the tracks: it is noted, with its name.
 fn track_row(wire: Lax<SavedTrackWire>, row: &mut Row) -> Result<Item, Oddity> {
     let wire = row.open(wire)?;
     row.date("added_at", wire.added_at);
@@ -196,7 +196,7 @@ fn album_row(wire: Lax<SavedAlbumWire>, row: &mut Row) -> Result<Item, Oddity> {
     Ok(Item::Album(Box::new(SavedAlbum { added_at: row.added_at, album, tracks })))
 }
 
-/// The tracks on an album. What is no track there, or has no id, is left out and noted.
+/// The tracks of an album. Anything that is not a track, or has no id, is left out and noted.
 fn album_tracks(wire: Lax<AlbumTracksWire>, row: &mut Row) -> Vec<Track> {
     let items = row.take("tracks", wire).map(|tracks| tracks.items).unwrap_or_default();
     row.within("tracks", |row| {
@@ -245,7 +245,7 @@ fn playlist_row(wire: Lax<PlaylistWire>, row: &mut Row) -> Result<Item, Oddity> 
     Ok(Item::Playlist(Box::new(playlist)))
 }
 
-/// Every row of a playlist is an item, of kind `Missing` where nothing else can be said: positions are its identity.
+/// Every row of a playlist is an item, of kind `Missing` if nothing else is known: positions are its identity.
 fn playlist_item_row(wire: Lax<PlaylistItemWire>, row: &mut Row) -> Result<Item, Oddity> {
     let item = playlist_item(wire, row).unwrap_or_else(|odd| {
         row.odd = Some(odd);
@@ -264,7 +264,7 @@ fn playlist_item(wire: Lax<PlaylistItemWire>, row: &mut Row) -> Result<PlaylistI
     let inner = row.inner("item", wire.item.or(wire.track));
     match inner.and_then(|inner| row.within("item", |row| media(inner, is_local, row))) {
         Ok(Media { kind, uri, name, track }) => item = PlaylistItem { kind, uri, name, track, ..item },
-        // That nothing stands there says more than what else is odd about the row.
+        // That the place is empty matters more than other oddities of the row.
         Err(odd) => row.odd = Some(odd),
     }
     Ok(item)

@@ -1,25 +1,25 @@
-//! What can go wrong between us and Spotify, sorted by what can be done about it.
+//! What can go wrong between us and Spotify, grouped by what can be done about it.
 
 use crate::model::{Disposition, LimitClass, Remedy, RequestStatus};
 use std::{error::Error, sync::Arc, time::Duration};
 
-/// The cause of an error, shared because several callers may wait for one refresh and all learn how it ended.
+/// The cause of an error, shared because several callers may wait for one refresh and all get its outcome.
 pub(super) type Cause = Arc<dyn Error + Send + Sync>;
 
-/// Why an answer did not come. Messages name the endpoint, never a token, and quote at most a line of a body.
+/// Why there is no answer. Messages name the endpoint, never a token, and quote at most a line of a body.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ApiError {
-    /// 429. With `LimitClass::Rate` there always is a `retry_after`, of at most [`super::RATE_RETRY_AFTER_MAX`].
+    /// 429. With `LimitClass::Rate` there is always a `retry_after`, of at most [`super::RATE_RETRY_AFTER_MAX`].
     #[error("{message}")]
     RateLimited { class: LimitClass, retry_after: Option<Duration>, message: String },
     /// The refresh token is no longer accepted, for good: a person has to sign in again.
     #[error("{0}")]
     SignIn(String),
-    /// The token endpoint gave no access token, and is left alone for so long.
+    /// The token endpoint gave no access token, and is not asked again for this long.
     #[error("{message}")]
     NoToken {
         left: Duration,
-        /// Spotify has called the refresh token void. Only the same again, minutes later, is believed.
+        /// Spotify has called the refresh token void. It is believed only if it says so again, minutes later.
         is_doubted: bool,
         message: String,
     },
@@ -41,19 +41,19 @@ pub enum ApiError {
     /// 410, or another refusal that says that the endpoint is gone.
     #[error("{0}")]
     Gone(String),
-    /// Any other 4xx. The reason is not known to last: such refusals were seen to pass within minutes.
+    /// Any other 4xx. The reason is not known to last: such refusals have been seen to pass within minutes.
     #[error("{0}")]
     Refused(String),
-    /// A page of HTML in place of a refusal, or a redirect: something between us and the API answers for it.
+    /// A page of HTML in place of a refusal, or a redirect: something between us and the API answered.
     #[error("{message}")]
     Intercepted { retry_after: Option<Duration>, message: String },
-    /// There can be no playlist of this id.
+    /// No playlist can have this id.
     #[error("{0}")]
     NoPlaylist(String),
     /// 5xx, or another status that says that the request was not served.
     #[error("{message}")]
     Transient { retry_after: Option<Duration>, message: String },
-    /// A body that was cut short, or is not what was asked for.
+    /// A body that was truncated, or is not what was requested.
     #[error("{message}")]
     Malformed {
         message: String,
@@ -80,7 +80,7 @@ pub enum ApiError {
     },
 }
 
-/// How far a request got that was never answered.
+/// How far an unanswered request got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetworkKind {
     Connect,
@@ -93,7 +93,7 @@ pub enum NetworkKind {
 pub enum ForbiddenReason {
     /// The items of a playlist that the user neither owns nor collaborates on.
     NotYours,
-    /// The user is missing on the application's allow list.
+    /// The user is missing from the application's allow list.
     NotAllowListed,
     /// The owner of the application has no active Premium subscription.
     OwnerWithoutPremium,
@@ -102,7 +102,7 @@ pub enum ForbiddenReason {
     Other,
 }
 
-/// A [`super::TokenVault`] could not keep what it was given.
+/// A [`super::TokenVault`] could not store what it was given.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(transparent)]
 pub struct VaultError(Cause);
@@ -114,7 +114,7 @@ impl VaultError {
 }
 
 impl ApiError {
-    /// What became of the request, and what can be done about it. Nobody else sorts these errors.
+    /// The outcome of the request, and what can be done about it. These errors are classified nowhere else.
     pub fn disposition(&self) -> Disposition {
         let sent = Disposition::sent;
         let unsent = |remedy| Disposition { status: RequestStatus::Unanswered, was_sent: false, remedy: Some(remedy) };
@@ -162,15 +162,15 @@ impl ApiError {
         ApiError::Config { message: message.into(), source: None }
     }
 
-    /// A body that does not parse, `what` being the request it should have answered.
+    /// A body that does not parse; `what` is the request it should have answered.
     pub(super) fn malformed(what: &str, problem: impl std::fmt::Display) -> ApiError {
         ApiError::Malformed { message: format!("the answer to {what} {problem}"), source: None }
     }
 
-    /// A request that failed before its answer's body was being read.
+    /// A request that failed before its answer's body was read.
     pub(super) fn from_send(what: &str, host: &str, error: reqwest::Error) -> ApiError {
         let (kind, message) = if error.is_connect() {
-            // A connection that takes too long is both; what a person can check is the connection.
+            // A connection timeout is both; what a person can check is the connection.
             (NetworkKind::Connect, format!("{what}: cannot connect to {host}"))
         } else if error.is_timeout() {
             (NetworkKind::Timeout, format!("{what}: {host} did not answer in time"))
@@ -180,7 +180,7 @@ impl ApiError {
         ApiError::Network { kind, message, source: Some(Arc::new(error.without_url())) }
     }
 
-    /// A body that stopped coming.
+    /// A body that stopped arriving.
     pub(super) fn from_body(what: &str, host: &str, error: reqwest::Error) -> ApiError {
         let is_timeout = error.is_timeout();
         let source: Option<Cause> = Some(Arc::new(error.without_url()));

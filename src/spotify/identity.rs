@@ -1,21 +1,21 @@
-//! What a row is about. Its URI decides: an episode that calls itself a track is an episode.
+//! What a row is about. Its URI decides: an episode that claims to be a track is an episode.
 //!
 //! | URI | kind |
 //! |---|---|
 //! | `spotify:track:…` | track, whatever `type` and `is_local` say |
 //! | `spotify:local:…` | local file: the URI is its identity, since it has no id |
-//! | `spotify:episode:…` | chapter where `type` is `chapter`, else episode |
+//! | `spotify:episode:…` | chapter if `type` is `chapter`, otherwise episode |
 //! | `spotify:chapter:…` | chapter |
-//! | `spotify:…` of another kind | what `type` says, where that is a kind of ours, else unknown |
-//! | none, or no Spotify URI | local file where `is_local` says so, else what `type` says, else track |
+//! | `spotify:…` of another kind | what `type` says, if that is one of our kinds, otherwise unknown |
+//! | none, or not a Spotify URI | local file if `is_local` says so, otherwise what `type` says, otherwise track |
 //!
-//! An id that is missing is read from the URI, which ends with it.
+//! A missing id is read from the end of the URI.
 
 use crate::model::{LOCAL, PlaylistItemKind};
 use sha2::{Digest, Sha256};
 
-/// Longest identity that is kept as it is. PostgreSQL's indexes hold 2,704 bytes in all, and an identity shares its index
-/// with an account and a moment; percent-encoded, a title of 100 Chinese characters has 900.
+/// Longest identity that is kept unchanged. PostgreSQL's indexes hold 2,704 bytes in all, and an identity shares its
+/// index with an account and a moment; percent-encoded, a title of 100 Chinese characters has 900.
 const KEY_LEN_MAX: usize = 1000;
 
 const LOCAL_FILE: &str = "spotify:local:";
@@ -51,7 +51,7 @@ pub fn id_in<'a>(uri: &'a str, kind: &str) -> Option<&'a str> {
     (is_of_kind && !id.is_empty()).then_some(id)
 }
 
-/// A text as an identity: itself, or, where it is too long for an index, its beginning and its fingerprint.
+/// A text as an identity: itself, or, if it is too long for an index, its beginning and its fingerprint.
 pub fn key(text: String) -> String {
     if text.len() <= KEY_LEN_MAX {
         return text;
@@ -62,12 +62,12 @@ pub fn key(text: String) -> String {
     format!("{}~{fingerprint}", &text[..end])
 }
 
-/// The identity of something that has only names: an artist, or an album and whose it is.
+/// The identity of something that has only names: an artist, or an album with its artist.
 pub fn of_names(names: &[&str]) -> String {
     key(format!("{LOCAL}{}", names.join(":")))
 }
 
-/// What a `spotify:local:` URI says: `spotify:local:{artist}:{album}:{title}:{seconds}`, encoded as in a form.
+/// The parts of a `spotify:local:` URI: `spotify:local:{artist}:{album}:{title}:{seconds}`, form-encoded.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct LocalUri {
     pub artist: String,
@@ -92,7 +92,7 @@ impl LocalUri {
     }
 }
 
-/// A `+` is a space, `%41` an A. What is no such thing stands for itself.
+/// A `+` is a space, `%41` an A. Anything else stands for itself.
 fn decoded(part: &str) -> String {
     let mut bytes = Vec::with_capacity(part.len());
     let mut rest = part.as_bytes();
@@ -107,7 +107,7 @@ fn decoded(part: &str) -> String {
         bytes.push(escaped.unwrap_or(if *first == b'+' { b' ' } else { *first }));
         rest = if escaped.is_some() { &behind[2..] } else { behind };
     }
-    // PostgreSQL takes no NUL.
+    // PostgreSQL does not accept NUL.
     String::from_utf8_lossy(&bytes).replace('\0', "")
 }
 

@@ -13,11 +13,11 @@ pub(super) struct Media {
     pub kind: PlaylistItemKind,
     pub uri: Option<String>,
     pub name: Option<String>,
-    /// What of it enters the catalogue: tracks and local files.
+    /// The part that enters the catalogue: tracks and local files.
     pub track: Option<Track>,
 }
 
-/// Reads the object of a row. An error: it has neither an identity nor a name.
+/// Decodes the object of a row. An error means that it has neither an identity nor a name.
 pub(super) fn media(mut wire: TrackWire, is_local: bool, row: &mut Row) -> Result<Media, Oddity> {
     let uri = row.uri("uri", take(&mut wire.uri));
     let word = row.text("type", take(&mut wire.kind));
@@ -48,7 +48,7 @@ pub(super) fn media(mut wire: TrackWire, is_local: bool, row: &mut Row) -> Resul
     }
 }
 
-/// Reads what is a track by its place: on an album.
+/// Decodes an object that must be a track, since it is on an album.
 pub(super) fn track(mut wire: TrackWire, row: &mut Row) -> Result<Track, Oddity> {
     let uri = row.uri("uri", take(&mut wire.uri));
     let name = row.words("name", take(&mut wire.name));
@@ -66,7 +66,8 @@ fn catalogue_track(
     Ok(with_id(id, None, name, artists, wire, row))
 }
 
-/// A local file is known by its URI, and where it has none by what that would be. What its tags do not say, the URI says.
+/// A local file is identified by its URI, or, without one, by the URI that it would have. Missing tags are read from
+/// the URI.
 fn local_file(mut wire: TrackWire, name: Option<String>, uri: Option<String>, row: &mut Row) -> Result<Track, Oddity> {
     let said = uri.as_deref().map(LocalUri::read).unwrap_or_default();
     let name = name.or_else(|| Some(said.title.clone()).filter(|title| !title.is_empty()));

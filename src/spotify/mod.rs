@@ -1,22 +1,22 @@
-//! The way out to Spotify: the Web API client and the tokens that it needs.
+//! The connection to Spotify: the Web API client and the tokens that it needs.
 //!
-//! It asks for one page when told to and answers in the words of [`crate::model`]. It never decides: when to ask, how
-//! often to try again and how long to wait is the engine's. What went wrong is therefore reported by what can be done
-//! about it ([`ApiError`]), and nothing that a row of a listing holds can make a page fail.
+//! It requests one page when told to and answers with types of [`crate::model`]. It never decides: when to request, how
+//! often to retry and how long to wait is up to the engine. Errors are therefore classified by what can be done about
+//! them ([`ApiError`]), and no content of a row can make a page fail.
 //!
 //! | file | idea |
 //! |---|---|
 //! | `client` | one request: its URL, its bearer token, its body |
 //! | `auth` | the tokens of one account, refreshed by one caller for all |
 //! | `authorize` | a person signs in: authorization code with PKCE |
-//! | `decode`, `row`, `wire` | a body becomes slots; a row's fields; the JSON as it comes |
+//! | `decode`, `row`, `wire` | decodes a body into slots; a row's fields; the JSON types |
 //! | `identity`, `media` | what a row is about; tracks, local files, episodes and the like |
-//! | `repair` | what to make of characters that cannot be |
+//! | `repair` | how invalid characters are handled |
 //! | `plays` | the same for the listening history |
 //! | `answer` | the body of an answer, within bounds |
-//! | `token_endpoint` | a refresh token, or the code of a sign-in, is exchanged |
-//! | `token_rest` | how long the token endpoint is left alone after it gave no token |
-//! | `refusal` | an answer that is not a 200 becomes an error |
+//! | `token_endpoint` | exchanges a refresh token, or the code of a sign-in |
+//! | `token_rest` | how long the token endpoint is not asked after it gave no token |
+//! | `refusal` | turns an answer that is not a 200 into an error |
 //! | `error` | the errors, and what can be done about each |
 
 mod answer;

@@ -1,7 +1,7 @@
-//! The answer of `/me/player/recently-played` becomes plays: the envelope strictly, each row by itself.
+//! Decodes the answer of `/me/player/recently-played` into plays: the envelope strictly, each row by itself.
 //!
-//! A play is known by when and what: a row that says both is kept whatever else is wrong with it, also without a usable
-//! track. Order, cursors and `next` are not looked at.
+//! A play is identified by its moment and its item: a row that has both is kept whatever else is wrong with it, even
+//! without a usable track. Order, cursors and `next` are ignored.
 
 use super::{
     decode::{DecodeError, object},
@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 #[derive(Deserialize)]
 struct HistoryWire {
-    /// It has to be there; its elements may be anything, and no more than [`wire::ROWS_MAX`].
+    /// Required; its elements may be anything, and no more than [`wire::ROWS_MAX`].
     #[serde(deserialize_with = "wire::rows")]
     items: Vec<Lax<PlayWire>>,
 }
@@ -48,7 +48,7 @@ fn slot(wire: Lax<PlayWire>) -> PlaySlot {
     }
 }
 
-/// The moment is handed out also where the row holds no play.
+/// The moment is returned even if the row contains no play.
 fn play(wire: Lax<PlayWire>, row: &mut Row, played_at: &mut Option<DateTime<Utc>>) -> Result<Play, Oddity> {
     let wire = row.open(wire)?;
     *played_at = timestamp(wire.played_at);
@@ -58,7 +58,7 @@ fn play(wire: Lax<PlayWire>, row: &mut Row, played_at: &mut Option<DateTime<Utc>
     let Media { uri, track, .. } = row.within("track", |row| media(inner, false, row))?;
     let uri = match (uri, &track) {
         (Some(uri), _) => identity::key(uri),
-        // What a URI would be: of a local file its id is that.
+        // In place of a URI: for a local file its id is one.
         (None, Some(track)) if track.id.starts_with("spotify:") => track.id.clone(),
         (None, Some(track)) => format!("spotify:track:{}", track.id),
         (None, None) => return Err(row.odd.take().unwrap_or(Oddity::MissingId)),

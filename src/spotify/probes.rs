@@ -1,4 +1,4 @@
-//! What reads the bytes of strangers, without a request around it: for `examples/fuzz.rs`, and nobody else.
+//! Entry points that decode bytes from strangers, without a request around them: only for `examples/fuzz.rs`.
 
 use super::{
     decode, plays,
@@ -34,7 +34,7 @@ pub fn token(body: &[u8]) -> Result<(bool, Option<i64>), String> {
     Ok((read.access_token.given().is_some_and(|token| !token.is_empty()), seconds))
 }
 
-/// What a refusal says, and how long to wait by it. `secret` went with the request.
+/// The message of a refusal, and how long to wait by it. `secret` was sent with the request.
 pub fn refusal(
     status: u16,
     retry_after: &[u8],

@@ -1,7 +1,7 @@
-//! An answer that is not a 200 becomes an error that says what can be done about it.
+//! Turns an answer that is not a 200 into an error that says what can be done about it.
 //!
-//! Spotify's refusals are told apart by status, headers and text: one 403 means five things, one 429 two, and some
-//! bodies are no JSON at all. Whatever is quoted from a body is one short line without secrets.
+//! Spotify's refusals are distinguished by status, headers and text: a 403 may mean five things, a 429 two, and some
+//! bodies are not JSON at all. Quotes from a body are one short line without secrets.
 
 use super::{
     decode::object,
@@ -26,19 +26,19 @@ pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Wait after a 429 of the token endpoint that names none: it has a rate limit, but no daily quota.
 const TOKEN_RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// What the token endpoint says of itself, and not of the tokens it was given.
+/// Codes with which the token endpoint reports about itself, and not about the tokens it was given.
 const PASSING_CODES: [&str; 2] = ["server_error", "temporarily_unavailable"];
 
-/// Words by which a refusal says that the endpoint is gone for good.
+/// Words by which a refusal shows that the endpoint is gone for good.
 const GONE_WORDS: [&str; 6] = ["deprecated", "removed", "retired", "discontinued", "no longer", "is gone"];
 
 /// Longest quotation from a body.
 const DETAIL_CHARS_MAX: usize = 200;
 
-/// Shortest word that is taken for a token when a body is quoted. Ids have 22 characters, tokens more than 100.
+/// Shortest word that counts as a token when a body is quoted. Ids have 22 characters, tokens more than 100.
 const TOKEN_LEN_MIN: usize = 40;
 
-/// What was asked for, as far as a refusal's meaning depends on it.
+/// What was requested, as far as a refusal's meaning depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked<'a> {
     Endpoint,
@@ -55,12 +55,12 @@ pub(super) enum Credential {
 
 /// An answer that is not a 200.
 pub(super) struct Refusal<'a> {
-    /// The request, as a message names it.
+    /// The request's name in messages.
     pub what: &'a str,
     pub status: StatusCode,
     pub headers: &'a HeaderMap,
     pub body: &'a [u8],
-    /// The tokens that went with the request: a body that repeats them is not quoted with them.
+    /// The tokens sent with the request: they are cut out of quotes from the body.
     pub secrets: &'a [&'a str],
     pub now: DateTime<Utc>,
 }
@@ -81,16 +81,16 @@ impl Refusal<'_> {
             403 => self.forbidden(asked, &details),
             404 | 410 => match asked {
                 Asked::PlaylistItems { playlist_id } => {
-                    ApiError::NotFound(format!("playlist {playlist_id} is not there ({status}){quoted}"))
+                    ApiError::NotFound(format!("playlist {playlist_id} was not found ({status}){quoted}"))
                 }
-                Asked::Endpoint => ApiError::Refused(format!("{what} is not there ({status}){quoted}")),
+                Asked::Endpoint => ApiError::Refused(format!("{what} was not found ({status}){quoted}")),
             },
             _ => self.other(),
         }
     }
 
-    /// A refusal by the token endpoint. Only `invalid_grant` says something about a sign-in; whatever else is odd there
-    /// was seen to pass.
+    /// A refusal by the token endpoint. Only `invalid_grant` says something about a sign-in; other odd answers have
+    /// been seen to pass.
     pub(super) fn by_accounts(&self, given: Credential) -> ApiError {
         if let Some(said) = self.invalid_grant() {
             let what = match given {
@@ -115,15 +115,14 @@ impl Refusal<'_> {
         }
     }
 
-    /// Whether a refusal by the token endpoint speaks of these tokens, and not of the endpoint.
+    /// Whether a refusal by the token endpoint is about these tokens, and not about the endpoint.
     pub(super) fn is_of_the_grant(&self) -> bool {
         self.status.is_client_error()
             && self.status != StatusCode::TOO_MANY_REQUESTS
             && self.details().code.is_some_and(|code| !PASSING_CODES.contains(&code.as_str()))
     }
 
-    /// What the token endpoint says about a token or code that is worth nothing any more; `None` where it refuses for
-    /// another reason.
+    /// What the token endpoint says about a token or code that is void; `None` if it refuses for another reason.
     pub(super) fn invalid_grant(&self) -> Option<String> {
         let details = self.details();
         let is_void = details.code.as_deref() == Some("invalid_grant");
@@ -144,7 +143,7 @@ impl Refusal<'_> {
         retry_after(self.headers, self.now)
     }
 
-    /// An answer that is not Spotify's own.
+    /// An answer that does not come from Spotify.
     fn intercepted(&self) -> ApiError {
         let Refusal { what, status, .. } = self;
         let message = match status.as_u16() {
@@ -168,7 +167,7 @@ impl Refusal<'_> {
         }
     }
 
-    /// Whether the refusal says that the endpoint is gone. What it says of a playlist is no word about the endpoint.
+    /// Whether the refusal says that the endpoint is gone. A message about a playlist does not count.
     fn is_gone(&self, asked: Asked<'_>, details: &Details) -> bool {
         let text = details.text.as_deref().unwrap_or_default().to_lowercase();
         let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
@@ -210,8 +209,8 @@ impl Refusal<'_> {
         ApiError::Forbidden(reason, message)
     }
 
-    /// Tells the meanings of a 403 apart: first by what the body says, then by what was asked for. A bare `Forbidden`
-    /// for the items of a playlist concerns that playlist; elsewhere it says nothing that lasts.
+    /// Distinguishes the meanings of a 403: first by the body, then by the request. A bare `Forbidden` for the items of
+    /// a playlist concerns that playlist; elsewhere it means nothing lasting.
     fn forbidden_reason(&self, asked: Asked<'_>, details: &Details) -> ForbiddenReason {
         let text = details.text.as_deref().unwrap_or_default().to_lowercase();
         let says = |phrase: &str| text.contains(phrase);
@@ -231,14 +230,14 @@ impl Refusal<'_> {
         }
     }
 
-    /// What the body says, to be put behind a sentence.
+    /// A quote of the body, to be appended to a sentence.
     fn quoted(&self) -> String {
         self.details().text.map_or(String::new(), |text| format!(": {text}"))
     }
 
     fn details(&self) -> Details {
         let Ok(refusal) = object::<RefusalWire>(self.body) else {
-            // Spotify's own proxies answer in HTML, which tells a person nothing that the status does not.
+            // Spotify's own proxies answer in HTML, which adds nothing to the status.
             let text = String::from_utf8_lossy(self.body);
             let content_type = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
             let is_html = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}').starts_with('<')
@@ -276,17 +275,17 @@ impl Refusal<'_> {
     }
 }
 
-/// What the body of a refusal says.
+/// The details in the body of a refusal.
 struct Details {
-    /// A page for people, so from something between us and Spotify.
+    /// A page for people, so it comes from something between us and Spotify.
     is_html: bool,
     /// `error` of the token endpoint, `error.reason` of the Web API.
     code: Option<String>,
     text: Option<String>,
 }
 
-/// Reads `Retry-After`: seconds, or a date, which is measured by the server's own clock where it shows it. `None` where
-/// it is missing or malformed.
+/// Reads `Retry-After`: seconds, or a date, which is measured by the server's own clock if the answer contains it.
+/// `None` if it is missing or malformed.
 fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {

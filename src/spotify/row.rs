@@ -1,10 +1,11 @@
 //! Reads the fields of one row, noting what is odd about them.
 //!
-//! A field that is not what it should be costs the field, not the row; only a row without an identity is no item. Of
-//! several oddities the first is noted, with its place (`track.album.name`) and never with its value, which may be anything.
+//! A wrong field costs the field, not the row; only a row without an identity is no item. Of several oddities the first
+//! is noted, with its place (`track.album.name`) and never with its value, which may be anything.
 //!
-//! What says nothing is `None`, so that it erases nothing that is known: an empty text where one is optional, a duration, a
-//! place or a count of nought, a date of the year 0000. `store::rows` has the table of what each column does about it.
+//! Meaningless values are `None`, so that they erase nothing that is known: an empty text if one is optional, a
+//! duration, a position or a count of zero, a date of the year 0000. `store::rows` has the table of how each column
+//! handles them.
 
 use super::identity;
 use super::wire::{AlbumWire, ArtistWire, ArtistsWire, GenresWire, ImagesWire, Lax, SummaryWire};
@@ -14,22 +15,22 @@ use chrono::{DateTime, Datelike, Utc};
 use serde_json::Number;
 use std::mem::take;
 
-/// Longest id that is believed. Real ones have 22 characters, user names some more.
+/// Longest id that is accepted. Real ones have 22 characters, user names some more.
 const ID_LEN_MAX: usize = 255;
 
-/// Longest URI that is kept. That of a local file holds artist, album and title, each character as up to 12.
+/// Longest URI that is kept. That of a local file contains artist, album and title, each character as up to 12.
 const URI_LEN_MAX: usize = 16 << 10;
 
 /// Longest other text that is kept whole. A description of a show has some thousand characters.
 const TEXT_LEN_MAX: usize = 16 << 10;
 
-/// A row being read: what is known of it so far, and where in it we are.
+/// A row being decoded: what is known of it so far, and the current position in it.
 #[derive(Default)]
 pub struct Row {
     pub added_at: Option<DateTime<Utc>>,
     /// The first thing that was odd about it without making it useless.
     pub odd: Option<Oddity>,
-    /// What it calls itself, for a row that turns out to be no item.
+    /// Its name, for a row that turns out to be no item.
     name: Option<String>,
     uri: Option<String>,
     within: Vec<&'static str>,
@@ -41,7 +42,7 @@ impl Row {
         self.inner("row", row)
     }
 
-    /// The object that the row is there for.
+    /// The object that the row is about.
     pub fn inner<T>(&self, name: &str, field: Lax<T>) -> Result<T, Oddity> {
         match field {
             Lax::Given(object) => Ok(object),
@@ -75,14 +76,14 @@ impl Row {
         }
     }
 
-    /// Remembers what the row calls itself.
+    /// Remembers the name of the row.
     pub fn label(&mut self, name: Option<&str>, uri: Option<&str>) {
         let text = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
         self.name = self.name.take().or_else(|| text(name));
         self.uri = self.uri.take().or_else(|| text(uri));
     }
 
-    /// Why the row is no item, with what it calls itself.
+    /// Why the row is no item, with its name.
     pub fn named(&mut self, why: Oddity) -> Oddity {
         match (self.name.take(), self.uri.take()) {
             (None, None) => why,
@@ -116,17 +117,17 @@ impl Row {
         Some(text)
     }
 
-    /// Text that says something.
+    /// Non-empty text.
     pub fn words(&mut self, name: &str, field: Lax<String>) -> Option<String> {
         self.text(name, field).filter(|text| !text.is_empty())
     }
 
-    /// A number that fits the column; what does not is as good as missing.
+    /// A number that fits the column; other numbers count as missing.
     pub fn number(&mut self, name: &str, field: Lax<Number>) -> Option<i32> {
         i32::try_from(whole(&self.take(name, field)?)?).ok()
     }
 
-    /// A number that says something from 1 on: a duration, a place, a count of what cannot be none.
+    /// A number that is meaningful from 1 on: a duration, a position, a count that cannot be zero.
     pub fn positive(&mut self, name: &str, field: Lax<Number>) -> Option<i32> {
         self.number(name, field).filter(|number| *number > 0)
     }
@@ -149,7 +150,7 @@ impl Row {
         }
     }
 
-    /// The id, or the one in the URI where it is missing, which is noted. Where there is neither, the row's name is.
+    /// The id, or else the one in the URI, which is noted. If there is neither, the row's name is noted.
     pub fn identity(
         &mut self,
         kind: &str,
@@ -197,7 +198,7 @@ impl Row {
         (!uri.is_empty()).then_some(uri)
     }
 
-    /// An album, full or simplified. Its name is not looked at: after a takedown it is empty.
+    /// An album, full or simplified. Its name is not checked: after a takedown it is empty.
     pub fn album(&mut self, wire: AlbumWire) -> Result<Album, Oddity> {
         let uri = self.uri("uri", wire.uri);
         let name = self.text("name", wire.name).unwrap_or_default();
@@ -217,12 +218,12 @@ impl Row {
         })
     }
 
-    /// A date of the year 0000 is what an album without one has.
+    /// A date of the year 0000 means that the album has none.
     pub fn release_date(&mut self, field: Lax<String>) -> Option<String> {
         self.words("release_date", field).filter(|date| !date.starts_with("0000"))
     }
 
-    /// The album of a track. One that has a name and no id is known by its name and its first artist.
+    /// The album of a track. One with a name and no id is identified by its name and its first artist.
     pub fn optional_album(&mut self, field: Lax<AlbumWire>, artists: &[ArtistRef]) -> Option<Album> {
         let mut wire = self.take("album", field)?;
         self.within("album", |row| {
@@ -241,7 +242,7 @@ impl Row {
         })
     }
 
-    /// Reads a part of a row whose name is not that of the row.
+    /// Decodes a part of a row whose name is not the row's.
     pub fn unlabelled<T>(&mut self, read: impl FnOnce(&mut Row) -> T) -> T {
         let label = (self.name.take(), self.uri.take());
         let value = read(self);
@@ -249,8 +250,8 @@ impl Row {
         value
     }
 
-    /// The artists in their places. One who has a name and no id is known by the name; what cannot be read at all keeps its
-    /// place, so that it takes nobody else's.
+    /// The artists in order. One with a name and no id is identified by the name; one that cannot be read keeps its
+    /// position, so that the others keep theirs.
     pub fn artists(&mut self, field: Lax<ArtistsWire>) -> Vec<ArtistRef> {
         let wires = self.take("artists", field).unwrap_or_default().0;
         self.within("artists", |row| {
@@ -298,10 +299,10 @@ impl Row {
     }
 }
 
-/// An album that only has names: of a local file.
+/// An album that has only names, as local files do.
 fn local_album(row: &mut Row, mut wire: AlbumWire) -> Option<Album> {
     let id = take(&mut wire.id).given()?;
-    // Its own id is no id of Spotify's, and may be longer.
+    // Its own id is no Spotify id, and may be longer.
     let album = row.album(AlbumWire { id: Lax::Given("-".into()), ..wire }).ok()?;
     Some(Album { id, ..album })
 }

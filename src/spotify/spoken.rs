@@ -1,7 +1,7 @@
-//! What is spoken: shows, their episodes, and audiobooks. Their JSON as it comes, and how its rows are read.
+//! Shows, their episodes, and audiobooks: their JSON types, and how their rows are decoded.
 //!
 //! An audiobook comes bare in one dialect, and in the other inside a row that says when it was saved. New applications
-//! are not told the `publisher` of anything.
+//! are not given the `publisher` of anything.
 
 use super::{
     row::Row,
@@ -20,7 +20,7 @@ objects! {
         item: ShowWire,
     }
 
-    /// A show, in full or as an episode mentions it.
+    /// A show, in full or as part of an episode.
     struct ShowWire {
         id: String,
         uri: String,
@@ -133,7 +133,7 @@ fn episode(mut wire: EpisodeWire, row: &mut Row) -> Result<Episode, Oddity> {
     })
 }
 
-/// The show of an episode, which the episode can do without.
+/// The show of an episode, which is optional.
 fn part_of(field: Lax<ShowWire>, row: &mut Row) -> Option<Show> {
     let wire = row.take("show", field)?;
     row.within("show", |row| {
@@ -180,7 +180,7 @@ fn audiobook_id(id: Lax<String>, uri: Option<&str>, name: &str, row: &mut Row) -
     row.identity(kind, id, uri, Some(name))
 }
 
-/// Names without those that cannot be read; `None` where the field says nothing at all.
+/// Names without unreadable ones; `None` if the field contains nothing at all.
 fn names(field: &'static str, wire: Lax<NamesWire>, row: &mut Row) -> Option<Vec<String>> {
     let names = row.take(field, wire)?.0;
     row.within(field, |row| {

@@ -1,4 +1,4 @@
-//! The token endpoint: exchanges a refresh token, or the code of a sign-in, and rests after it gave no token.
+//! The token endpoint: exchanges a refresh token, or the code of a sign-in, and waits after it gave no token.
 
 use super::{
     answer::{REFUSAL_LEN_MAX, body, host, refusal_body, undecodable},
@@ -21,7 +21,7 @@ use std::{
 };
 use url::Url;
 
-/// As messages name it.
+/// Its name in messages.
 const WHAT: &str = "the token request";
 
 #[derive(Debug)]
@@ -38,12 +38,12 @@ pub(super) struct TokenEndpoint {
 /// Why the token endpoint gave no new access token.
 #[derive(Debug)]
 pub(super) enum NotRenewed {
-    /// The refresh token is worth nothing any more; `said` is Spotify's reason.
+    /// The refresh token is void; `said` is Spotify's reason.
     Void { said: String, error: ApiError },
     Failed {
         why: String,
         retry_after: Option<Duration>,
-        /// It speaks of these tokens, and not of the endpoint.
+        /// It concerns these tokens, and not the endpoint.
         is_of_the_grant: bool,
     },
 }
@@ -63,7 +63,7 @@ impl TokenEndpoint {
         TokenEndpoint { http, url, client_id, rests, rest: Mutex::default(), num_requests: AtomicU64::new(0) }
     }
 
-    /// Whether it is to be left alone now, whichever account asks.
+    /// Whether it must not be asked now, for any account.
     pub fn rest(&self) -> MutexGuard<'_, TokenRest> {
         self.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }

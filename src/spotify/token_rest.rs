@@ -1,9 +1,9 @@
-//! How long the token endpoint is left alone after it gave no token.
+//! How long the token endpoint is not asked again after it gave no token.
 //!
-//! It has limits and outages of its own, which say nothing about the Web API: so they pause nothing there. Whoever needs
-//! a new access token meanwhile is turned away without a request; who holds one goes on.
+//! It has limits and outages of its own, which say nothing about the Web API, so they pause nothing there. A caller
+//! that needs a new access token meanwhile gets an error without a request; one that holds a valid token continues.
 //!
-//! | the token endpoint says | it is asked again after |
+//! | the token endpoint answers | it is asked again after |
 //! |---|---|
 //! | 5xx, HTML, a redirect, garbage, no token, any other refusal, nothing | [`TokenRests::first`], doubled each time up to `longest` |
 //! | the same with `Retry-After` | that, if it is longer, but `longest` at most |
@@ -17,12 +17,12 @@ use std::time::{Duration, Instant};
 /// Longest rest that an earlier process can have noted.
 const NOTED_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// How long the token endpoint is left alone.
+/// How long the token endpoint is not asked again.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenRests {
     pub first: Duration,
     pub longest: Duration,
-    /// Before a refresh token that was called void is sent once more. So long, too, a token that was refused right after
+    /// Before a refresh token that was called void is sent once more. For as long, a token that was refused right after
     /// it was granted is not renewed again.
     pub doubt: Duration,
 }
@@ -34,7 +34,7 @@ impl Default for TokenRests {
     }
 }
 
-/// Whether it rests now.
+/// Whether it is resting now.
 #[derive(Debug, Default)]
 pub(super) struct TokenRest {
     num_failures: u32,
@@ -51,7 +51,7 @@ impl TokenRest {
         TokenRest { num_failures: 0, resting: trouble.map(rest) }
     }
 
-    /// What is left of the rest, and why there is one.
+    /// What is left of the rest, and its reason.
     pub(super) fn left(&self, now: Instant) -> Option<(Duration, &TokenFailure)> {
         let (until, trouble) = self.resting.as_ref()?;
         let left = until.saturating_duration_since(now);

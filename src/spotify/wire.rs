@@ -1,8 +1,8 @@
-//! The JSON of the Web API as it comes: both dialects, everything optional.
+//! The JSON types of the Web API: both dialects, everything optional.
 //!
 //! Spotify declares next to nothing `required`, renames fields between kinds of applications (`track` and `item`,
 //! `tracks` and `items`) and removes others without notice. So a field here never fails the object around it: [`Lax`]
-//! says whether it was there, `null`, readable, or of another type. Only the envelope of a page is strict.
+//! records whether it was missing, `null`, readable, or of another type. Only the envelope of a page is strict.
 
 use super::room;
 use serde::{
@@ -15,14 +15,14 @@ use serde::{
 use serde_json::{Number, value::RawValue};
 use std::{cell::Cell, fmt, marker::PhantomData};
 
-/// A field that is free to be missing or odd.
+/// A field that may be missing or odd.
 #[derive(Debug, Default)]
 pub enum Lax<T> {
     #[default]
     Missing,
     Null,
     Given(T),
-    /// There, but not a `T`.
+    /// Present, but not a `T`.
     Odd,
 }
 
@@ -34,7 +34,7 @@ impl<T> Lax<T> {
         }
     }
 
-    /// The field, or the same field under its other name, whichever says more.
+    /// The field, or the same field under its other name, whichever contains more.
     pub fn or(self, other: Lax<T>) -> Lax<T> {
         match (self, other) {
             (Lax::Given(value), _) | (_, Lax::Given(value)) => Lax::Given(value),
@@ -45,7 +45,7 @@ impl<T> Lax<T> {
     }
 }
 
-/// How a value is written.
+/// The JSON type of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
     Object,
@@ -53,9 +53,9 @@ pub enum Written {
     Scalar,
 }
 
-/// What a field may hold.
+/// The type of a field.
 pub trait Shape {
-    /// Serde would take an array for an object, field by field, and `[]` for one without any.
+    /// Serde would accept an array for an object, field by field, and `[]` for one without any.
     const WRITTEN: Written;
 }
 
@@ -64,7 +64,7 @@ macro_rules! scalars {
 }
 scalars!(String, bool, Number, Count);
 
-/// Objects of which every field is [`Lax`].
+/// Objects in which every field is [`Lax`].
 macro_rules! objects {
     ($(
         $(#[$about:meta])*
@@ -92,7 +92,8 @@ impl<T, const MAX: usize> Shape for List<T, MAX> {
     const WRITTEN: Written = Written::Array;
 }
 
-/// A list inside a row. What lies beyond `MAX` is read past: real lists are far shorter, and a broken one costs no memory.
+/// A list inside a row. Elements beyond `MAX` are skipped: real lists are far shorter, and a broken one costs no
+/// memory.
 #[derive(Debug, Default)]
 pub struct List<T, const MAX: usize>(pub Vec<T>);
 
@@ -127,8 +128,8 @@ thread_local! {
     static ONE_BY_ONE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Reads an object with [`Lax`] fields. What goes wrong inside a field, a character that cannot be or a name that comes
-/// twice, makes the whole text unreadable for serde. So then each field is cut out first and read by itself, which costs
+/// Reads an object with [`Lax`] fields. An error inside a field, such as an invalid character or a duplicate name,
+/// makes the whole text unreadable for serde. In that case each field is cut out first and read by itself, which costs
 /// another scan of the text for every level.
 pub fn read<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result<T> {
     room::bounded(|| serde_json::from_str(text)).or_else(|error| {
@@ -160,7 +161,7 @@ impl<'de, T: Deserialize<'de> + Shape> Deserialize<'de> for Lax<T> {
     }
 }
 
-/// The fields of an object, each once: of those that come twice, the last that is not `null`.
+/// The fields of an object, each once: of duplicates, the last that is not `null`.
 struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Fields<'a> {
@@ -198,13 +199,13 @@ impl<'de> Deserialize<'de> for Fields<'de> {
     }
 }
 
-/// Most fields of an object that are looked at one by one; the largest of the API has some 30.
+/// Most fields of an object that are read one by one; the largest of the API has some 30.
 const FIELDS_MAX: usize = 200;
 
-/// Takes whatever comes: a `T`, `null`, or something of another type, which it reads past.
+/// Accepts any value: a `T`, `null`, or something of another type, which is skipped.
 struct LaxVisitor<T>(PhantomData<T>);
 
-/// Of a scalar, a `T` or not.
+/// A scalar: a `T` or not.
 fn scalar<'de, T: Deserialize<'de>, E: de::Error>(value: impl IntoDeserializer<'de, E>) -> Result<Lax<T>, E> {
     Ok(T::deserialize(value.into_deserializer()).map_or(Lax::Odd, Lax::Given))
 }
@@ -257,11 +258,11 @@ impl<'de, T: Deserialize<'de> + Shape> Visitor<'de> for LaxVisitor<T> {
     }
 }
 
-/// A page that is paged by offset, of rows that are an `R` each.
+/// A page of a listing paged by offset, with rows of type `R`.
 #[derive(Deserialize)]
 #[serde(bound = "R: Deserialize<'de> + Shape")]
 pub struct PageWire<R> {
-    /// It has to be there; its elements may be anything, and no more than [`ROWS_MAX`].
+    /// Required; its elements may be anything, and no more than [`ROWS_MAX`].
     #[serde(deserialize_with = "rows")]
     pub items: Vec<Lax<R>>,
     #[serde(default)]
@@ -274,8 +275,8 @@ pub struct PageWire<R> {
     pub cursors: Lax<CursorsWire>,
 }
 
-/// Most rows that an answer may hold: what is asked for at most, and as many again for an API that ignores the limit. One
-/// that holds more is refused while it is read, so that it costs no memory.
+/// Most rows that an answer may contain: the most that is requested, and as many again for an API that ignores the
+/// limit. One with more is refused while it is read, so that it costs no memory.
 pub const ROWS_MAX: usize = 100;
 
 pub fn rows<'de, R: Deserialize<'de> + Shape, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Lax<R>>, D::Error> {
@@ -303,10 +304,10 @@ pub fn rows<'de, R: Deserialize<'de> + Shape, D: Deserializer<'de>>(deserializer
     deserializer.deserialize_seq(Rows(PhantomData))
 }
 
-/// What the error of a page with too many rows says.
+/// The error text for a page with too many rows.
 pub const TOO_MANY_ROWS: &str = "more rows than were asked for";
 
-/// A count of rows, however it is written: `50`, `50.0` or `"50"`. `None` where it is no count.
+/// A number of rows, in any notation: `50`, `50.0` or `"50"`. `None` if it is not a number of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count(pub Option<u32>);
 
@@ -382,7 +383,7 @@ objects! {
         track: TrackWire,
     }
 
-    /// A track, an episode or a local file; `type` and `uri` tell. (An episode's own `track` field is a boolean.)
+    /// A track, an episode or a local file; `type` and `uri` decide. (An episode's own `track` field is a boolean.)
     struct TrackWire {
         id: String,
         uri: String,
@@ -441,7 +442,7 @@ objects! {
         images: ImagesWire,
     }
 
-    /// What a playlist says about its items: how many there are.
+    /// The summary of a playlist's items: how many there are.
     struct SummaryWire {
         total: Number,
     }

@@ -1,4 +1,4 @@
-//! Accounts, and who they belong to. What signs them in is in `tokens`.
+//! Accounts, and whom they belong to. Their tokens are in `tokens`.
 
 use super::schema::accounts;
 use super::types::{At, clean};
@@ -14,11 +14,11 @@ pub struct Account {
     pub spotify_id: String,
     pub spotify_account_id: Option<String>,
     pub display_name: Option<String>,
-    /// When the person last agreed: the six months of the sign-in begin here.
+    /// When the person last consented: the six months of the sign-in begin here.
     pub authorized_at: DateTime<Utc>,
 }
 
-/// Who has signed in, as Spotify tells it.
+/// Who has signed in, according to Spotify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Person<'a> {
     pub spotify_id: &'a str,
@@ -27,7 +27,7 @@ pub struct Person<'a> {
 }
 
 impl Store {
-    /// Notes that a person has agreed, now.
+    /// Notes that a person has consented, now.
     pub async fn upsert_account(
         &self,
         spotify_id: &str,
@@ -39,14 +39,14 @@ impl Store {
         self.transaction(async |conn| upsert(conn, person, At::from(now)).await).await
     }
 
-    /// Every account, in the order they came.
+    /// Every account, in the order in which they were added.
     pub async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
         list(&mut self.connect().await?, None).await
     }
 }
 
-/// Notes that a person has agreed. The account id is Spotify's own advice for telling people apart; where it is missing,
-/// on either side, the older id serves.
+/// Notes that a person has consented. Spotify recommends the account id for identifying people; if it is missing on
+/// either side, the older id serves.
 pub(super) async fn upsert(conn: &mut Conn, person: Person<'_>, now: At) -> Result<AccountId, StoreError> {
     let Person { spotify_id, spotify_account_id, display_name } = person;
     let display_name = display_name.map(clean);
@@ -64,7 +64,7 @@ pub(super) async fn upsert(conn: &mut Conn, person: Person<'_>, now: At) -> Resu
     Ok(AccountId(id))
 }
 
-/// Of two sign-ins at once, the unique indexes let one insert; the other then finds what it inserted.
+/// If two sign-ins happen at once, the unique indexes let one insert; the other then finds that row.
 async fn insert_if_unknown(
     conn: &mut Conn,
     spotify_id: &str,
@@ -84,7 +84,7 @@ async fn insert_if_unknown(
     Ok(())
 }
 
-/// The account of that account id, else one with that id of which no other account id is known.
+/// The account with that account id, or else one with that id whose account id is not known.
 async fn find(conn: &mut Conn, spotify_id: &str, spotify_account_id: Option<&str>) -> Result<Option<i64>, StoreError> {
     use accounts::{id, table};
     let linked: Option<i64> = match spotify_account_id {
@@ -106,7 +106,7 @@ async fn find(conn: &mut Conn, spotify_id: &str, spotify_account_id: Option<&str
     })?)
 }
 
-/// All of them, or some, in the order they came.
+/// All of them, or some, in the order in which they were added.
 pub(super) async fn list(conn: &mut Conn, wanted: Option<&[i64]>) -> Result<Vec<Account>, StoreError> {
     type Row = (i64, String, Option<String>, Option<String>, DateTime<Utc>);
     let rows: Vec<Row> = with_conn!(conn, |c| {

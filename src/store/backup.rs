@@ -1,5 +1,5 @@
-//! A copy of a SQLite database, taken while others read and write it: complete, as of one moment, checked, and put in place
-//! in one step. PostgreSQL has tools of its own for that.
+//! A copy of a SQLite database, taken while others read and write it: complete, as of one moment, checked, and put in
+//! place in one step. PostgreSQL has tools of its own for that.
 
 use super::sqlite::{Absent, explain, prepare_file, refuse_foreign};
 use super::{DatabaseUrl, StoreError};
@@ -11,7 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The only thing that a check says of a sound file.
+/// The only output of a check of a sound file.
 const SOUND: &str = "ok";
 
 #[derive(QueryableByName)]
@@ -36,7 +36,7 @@ pub fn back_up(url: &DatabaseUrl, to: &Path) -> Result<u64, StoreError> {
     let copied = write(from, &part).and_then(|()| {
         let len = std::fs::metadata(&part)?.len();
         std::fs::rename(&part, &target)?;
-        // The name is on the disk, too.
+        // The name has to be on the disk, too.
         if let Some(folder) = target.parent() {
             File::open(folder)?.sync_all()?;
         }
@@ -48,7 +48,7 @@ pub fn back_up(url: &DatabaseUrl, to: &Path) -> Result<u64, StoreError> {
     copied.map_err(|error| failed(&error))
 }
 
-/// What lies at the place is nobody's work but ours. Errors: a reason, or one that says all.
+/// Only an earlier copy of ours may be replaced. Errors: a reason, or a complete message.
 fn may_replace(from: &Path, to: &Path) -> Result<(), Result<String, StoreError>> {
     match std::fs::symlink_metadata(to) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -7,8 +7,8 @@ use crate::model::{Commit, ItemCounts};
 use diesel::ExpressionMethods;
 use diesel_async::RunQueryDsl;
 
-/// Logs the batch, unless there is nothing to tell: a checkpoint that only says that a run began or ended. Requests
-/// that brought no rows are told, so that what a run cost is the sum over its batches.
+/// Logs the batch, unless it is only a checkpoint that marks the beginning or end of a run. Requests without rows are
+/// logged, so that the cost of a run is the sum over its batches.
 pub(super) async fn log(conn: &mut Conn, commit: &Commit, counts: ItemCounts, now: At) -> Result<(), StoreError> {
     let has_read = commit.offset_from < commit.offset_to || !commit.rows.is_empty();
     if !has_read && counts.removed == 0 && commit.num_requests == 0 {

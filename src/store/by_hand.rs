@@ -10,7 +10,7 @@ use diesel_async::RunQueryDsl;
 use std::collections::BTreeSet;
 
 impl Store {
-    /// Notes what is paused from now on. What was paused before keeps its moment.
+    /// Notes what is paused from now on. If it was paused before, the earlier moment is kept.
     pub async fn pause_by_hand(&self, keys: &[SyncKey], now: DateTime<Utc>) -> Result<(), StoreError> {
         self.transaction(async |conn| {
             for key in keys {
@@ -29,7 +29,7 @@ impl Store {
         .await
     }
 
-    /// Notes what goes on again.
+    /// Notes what is resumed.
     pub async fn resume_by_hand(&self, keys: &[SyncKey]) -> Result<(), StoreError> {
         self.transaction(async |conn| {
             for key in keys {
@@ -44,7 +44,7 @@ impl Store {
         .await
     }
 
-    /// What of an account is paused.
+    /// Which entity types of an account are paused.
     pub async fn paused_by_hand(&self, account: AccountId) -> Result<BTreeSet<EntityType>, StoreError> {
         list(&mut self.connect().await?, account).await
     }
@@ -55,6 +55,6 @@ pub(super) async fn list(conn: &mut Conn, account: AccountId) -> Result<BTreeSet
         use paused_entities::{account_id, entity_type, table};
         table.filter(account_id.eq(account.0)).select(entity_type).load(c).await
     })?;
-    // A word that another version wrote is none of ours to pause.
+    // A word written by another version is ignored.
     Ok(words.iter().filter_map(|word| word.parse().ok()).collect())
 }

@@ -1,4 +1,4 @@
-//! Statements that are written out, with the names in them, and questions whose answer is a number or a list of words.
+//! Statements written out as SQL, with names in them, and queries whose answer is a number or a list of words.
 
 use super::{Conn, StoreError, with_conn};
 use crate::model::EntityType;
@@ -41,7 +41,7 @@ pub(super) async fn bounds(conn: &mut Conn, column: &str, from: &str) -> Result<
     Ok(least.zip(greatest))
 }
 
-/// What a question, or a statement that returns something, gives: one word a row.
+/// The result of a query, or of a statement that returns something: one word per row.
 pub(super) async fn texts(conn: &mut Conn, question: &str) -> Result<Vec<String>, StoreError> {
     Ok(with_conn!(conn, |c| sql::<Text>(question).load(c).await)?)
 }
@@ -49,7 +49,7 @@ pub(super) async fn texts(conn: &mut Conn, question: &str) -> Result<Vec<String>
 /// Ids bound by one statement; SQLite takes at most 32 766 values.
 pub(super) const IDS_MAX: usize = 1000;
 
-/// What a statement about these ids returns. It is told what stands for them between the brackets of an `IN ()`.
+/// The result of a statement about these ids. The closure gets the placeholders for the brackets of an `IN ()`.
 pub(super) async fn of_ids<T>(
     conn: &mut Conn,
     ids: &[&str],

@@ -1,13 +1,13 @@
-//! What the database refuses about one row costs that row, and never its batch.
+//! A row that the database refuses is lost alone, never with its batch.
 //!
-//! A text may be too long for an index, or break a rule that somebody has put on a table of ours. A batch that fails of
-//! such a thing would fail for ever. So it is written once more, still in one transaction and with its checkpoint, and
-//! each upsert runs in a savepoint: rows that are refused are halved until it is known which one it is.
+//! A text may be too long for an index, or violate a constraint that somebody has added to one of our tables. A batch
+//! that contains such a row would fail for ever. So it is written once more, still in one transaction and with its
+//! checkpoint, and each upsert runs in a savepoint: refused rows are halved until it is known which one it is.
 //!
-//! That row is written without what it says: first without its texts, then also without its URI. If the database takes
-//! it, the refusal was about the row's content. A row that is refused in any form is left out, if the database names the
-//! rule that the row breaks. Any other refusal is not about the row, but about the table, the disk or the rights: it ends
-//! the transaction.
+//! That row is written with less content: first without its texts, then also without its URI. If the database accepts
+//! it, the refusal was about the row's content. A row that is refused in any form is left out, if the database names
+//! the constraint that it violates. Any other refusal is not about the row, but about the table, the disk or
+//! permissions: it ends the transaction.
 
 use super::by_sql::table_of;
 use super::{Conn, StoreError};
@@ -19,7 +19,7 @@ use std::ops::{Deref, DerefMut};
 /// A connection on loan from its pool.
 pub struct Lent<O> {
     connection: O,
-    /// While rows are written with care: those that were refused.
+    /// While rows are written with care: the rows that were refused.
     refusals: Option<Vec<Refusal>>,
 }
 
@@ -43,7 +43,7 @@ impl<O: DerefMut> DerefMut for Lent<O> {
     }
 }
 
-/// What a row is about, from its key: the id of an item, and for an item of a playlist its place there.
+/// What a row is about, according to its key: the id of an item, and for an item of a playlist its position there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Subject {
     pub id: String,
@@ -56,7 +56,7 @@ pub(super) trait Careful: Sized {
 
     fn subject(&self) -> Subject;
 
-    /// The same row, saying less.
+    /// The same row with less content.
     fn reduced(&self, by: Reduction) -> Self;
 }
 
@@ -69,7 +69,7 @@ pub(super) enum Reduction {
     Uri,
 }
 
-/// A row that could not be written as it came.
+/// A row that could not be written unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
     table: &'static str,
@@ -79,7 +79,7 @@ pub(super) struct Refusal {
     reason: String,
 }
 
-/// The rows that a batch could not write as they came.
+/// The rows of a batch that could not be written unchanged.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Refusals(Vec<Refusal>);
 
@@ -97,13 +97,13 @@ impl Refusals {
         self.0.first().map(|refusal| refusal.reason.as_str())
     }
 
-    /// Ids of what is not in that table, since it was refused.
+    /// Ids that are not in that table because they were refused.
     pub fn left_out(&self, table: &str) -> HashSet<&str> {
         let left_out = self.0.iter().filter(|refusal| refusal.is_left_out && refusal.table == table);
         left_out.map(|refusal| refusal.subject.id.as_str()).collect()
     }
 
-    /// Whether that item of a listing is not a member of the library, since it was refused.
+    /// Whether that item of a listing is not a member of the library because it was refused.
     pub fn has_left_out(&self, entity: EntityType, id: &str) -> bool {
         let tables = [entity.as_str(), table_of(entity).0];
         let is_it = |refusal: &&Refusal| refusal.subject.id == id && tables.contains(&refusal.table);
@@ -132,18 +132,18 @@ impl Refusals {
         self.about(&ids)
     }
 
-    /// What was refused of a track, or of its album or artists.
+    /// A refusal about a track, or about its album or artists.
     pub fn about_track(&self, track: &Track) -> Option<Oddity> {
         if self.is_empty() { None } else { self.about(&ids_in(track)) }
     }
 
-    /// What was refused of something that has no place in a playlist.
+    /// A refusal about something that has no place in a playlist.
     pub fn about(&self, ids: &[&str]) -> Option<Oddity> {
         let of_item = self.0.iter().filter(|refusal| refusal.subject.position.is_none());
         first_of(of_item.filter(|refusal| ids.contains(&refusal.subject.id.as_str())))
     }
 
-    /// What was refused of an item of a playlist.
+    /// A refusal about an item of a playlist.
     pub fn about_place(&self, playlist: &str, position: u32) -> Option<Oddity> {
         let position = Some(i64::from(position));
         first_of(self.0.iter().filter(|refusal| {
@@ -188,7 +188,7 @@ impl Conn {
         }
     }
 
-    /// The rows that were refused so far in this transaction.
+    /// The rows refused so far in this transaction.
     pub(super) fn refusals(&self) -> Refusals {
         let refusals = match self {
             Conn::Sqlite(lent) => &lent.refusals,
@@ -197,9 +197,9 @@ impl Conn {
         Refusals(refusals.clone().unwrap_or_default())
     }
 
-    /// Runs `work` in one transaction. If it fails of what may be one of its rows, it runs once more, in another one,
-    /// and writes with care. Nothing of the first is in the database then: a statement of it was refused. Says which rows
-    /// were not written as they came.
+    /// Runs `work` in one transaction. If it fails in a way that one of its rows may have caused, it runs once more, in
+    /// another transaction, and writes with care. Nothing of the first is in the database then, since one of its
+    /// statements was refused. Returns which rows were not written unchanged.
     pub(super) async fn transaction_with_care<T>(
         &mut self,
         mut work: impl AsyncFnMut(&mut Conn) -> Result<T, StoreError>,
@@ -215,7 +215,7 @@ impl Conn {
     }
 }
 
-/// Writes rows with care, by statements of `write`: these at first, and fewer where that is refused.
+/// Writes rows with care, with statements from `write`: all of them at first, and fewer if that is refused.
 pub(super) async fn write<'a, R: Careful + 'a>(
     conn: &mut Conn,
     statements: impl Iterator<Item = &'a [R]>,
@@ -236,7 +236,7 @@ pub(super) async fn write<'a, R: Careful + 'a>(
     Ok(())
 }
 
-/// Writes what the database takes of a row that it has refused.
+/// Writes what the database accepts of a row that it has refused.
 async fn write_reduced<R: Careful>(
     conn: &mut Conn,
     row: &R,
@@ -283,8 +283,8 @@ async fn try_to<R: Careful>(
     }
 }
 
-/// Words of refusals that no row is to blame for, as far as the databases say so in English. What they say otherwise
-/// is found out by trying.
+/// Words of refusals that no row is to blame for, as far as the databases report them in English. Other refusals are
+/// told apart by trying.
 const NOT_ABOUT_A_ROW: &[&str] = &[
     "disk is full",
     "No space left",
@@ -298,7 +298,7 @@ const NOT_ABOUT_A_ROW: &[&str] = &[
     "does not exist",
 ];
 
-/// Whether a statement may have been refused for what one of its rows holds.
+/// Whether a statement may have been refused because of the content of a row.
 fn may_be_about_a_row(error: &QueryError) -> bool {
     match error {
         QueryError::SerializationError(_) => true,
@@ -316,7 +316,7 @@ fn may_be_about_a_row(error: &QueryError) -> bool {
     }
 }
 
-/// Whether the database says which rule the row breaks.
+/// Whether the database names the constraint that the row violates.
 fn names_a_rule(error: &QueryError) -> bool {
     let names = |info: &dyn DatabaseErrorInformation| info.constraint_name().or(info.column_name()).is_some();
     match error {

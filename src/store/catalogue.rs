@@ -1,6 +1,6 @@
-//! The shared catalogue: tracks, albums and artists, which artists made what, and what is spoken.
+//! The shared catalogue: tracks, albums and artists, their credits, and spoken items.
 //!
-//! A batch mentions one album many times and one artist more often still. They are collected by id, the fuller mention
+//! A batch mentions one album many times and one artist even more often. Mentions are collected by id, the fuller one
 //! wins, and each table is written in the order of its keys: PostgreSQL refuses a batch that changes one row twice, and
 //! two processes that lock rows in the same order cannot deadlock.
 
@@ -109,7 +109,7 @@ impl<'a> Catalogue<'a> {
         (written[EntityType::Artists], _) = ids(ArtistRow::upsert(conn, &artists).await?);
         let (mut changed, shrunk) = ids(AlbumRow::upsert(conn, &albums).await?);
         if conn.is_careful() {
-            // Nothing refers to what is not there.
+            // Nothing may refer to a row that is not there.
             let refusals = conn.refusals();
             let (no_artists, no_albums) = (refusals.left_out("artists"), refusals.left_out("albums"));
             album_links.retain(|link| !no_artists.contains(link.artist_id.0) && !no_albums.contains(link.album_id.0));
@@ -155,7 +155,7 @@ fn insert<'a, R: Row>(rows: &mut BTreeMap<&'a str, R>, id: &'a str, row: R) {
     }
 }
 
-/// The same of what has artists: the longer list counts.
+/// The same for rows with artists: the longer list wins.
 fn insert_listed<'a, R: Row>(
     rows: &mut BTreeMap<&'a str, (R, &'a [ArtistRef])>,
     id: &'a str,
@@ -174,7 +174,7 @@ fn insert_listed<'a, R: Row>(
     }
 }
 
-/// Who made what, at which place of the list.
+/// Who made what, and their positions in the list.
 fn links<'a>(
     lists: impl Iterator<Item = (Words<'a>, &'a [ArtistRef])>,
 ) -> impl Iterator<Item = (Words<'a>, Words<'a>, i64)> {
@@ -184,7 +184,7 @@ fn links<'a>(
     })
 }
 
-/// The written rows, and those among them that were there before: only their lists can have become shorter.
+/// The written rows, and those that existed before: only their lists can have become shorter.
 fn ids(written: Vec<(String, i64)>) -> (HashSet<String>, Vec<String>) {
     let updated = written.iter().filter(|(_, rev)| *rev > 1).map(|(id, _)| id.clone()).collect();
     (written.into_iter().map(|(id, _)| id).collect(), updated)

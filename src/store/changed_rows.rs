@@ -13,7 +13,8 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 
-/// The last row that was read: the next ones are older, or as old and after it by what tells them apart.
+/// The last row that was read: the next ones are older, or as old and ordered after it by the keys that distinguish
+/// them.
 #[derive(Debug, Clone)]
 pub(super) struct Mark {
     pub at: At,
@@ -34,7 +35,7 @@ pub(super) struct MemberRow {
     pub id: String,
     #[diesel(sql_type = BigInt)]
     pub rev: i64,
-    /// Or first seen.
+    /// Or when it was first seen.
     #[diesel(sql_type = Nullable<Instant>)]
     pub added_at: Option<At>,
     #[diesel(sql_type = Nullable<Instant>)]
@@ -47,7 +48,7 @@ pub(super) struct MemberRow {
     pub artist: Option<String>,
 }
 
-/// Whom an item `i` of a membership `m` is by, and the joins that say so.
+/// The creator of an item `i` of a membership `m`, and the joins that provide it.
 fn credit(entity: EntityType) -> (&'static str, &'static str) {
     match entity {
         EntityType::Tracks => (
@@ -84,7 +85,7 @@ pub(super) async fn members(
         Moment::Returned => "m.returned_at",
         Moment::Removed => "m.removed_at",
     };
-    // What the source dates says by its date when it came, and when it came back.
+    // If the source dates its rows, that date says when a member came, and when it came back.
     let (came, returned) = match entity.facts().dated {
         Dated::Always => ("m.added_at", "m.added_at"),
         Dated::Maybe if moment == Moment::Added => ("m.added_at", "m.added_at"),
@@ -107,7 +108,7 @@ pub(super) async fn members(
     Ok(with_conn!(conn, |c| sql_query(sql).bind::<Text, _>(&mark.id).load(c).await)?)
 }
 
-/// Something that came into a playlist or went from it.
+/// Something that was added to a playlist or removed from it.
 #[derive(Debug, Queryable)]
 pub(super) struct ItemRow {
     pub seen_at: At,
@@ -125,7 +126,7 @@ pub(super) struct ItemRow {
     pub artist: Option<String>,
 }
 
-/// What came and went in the playlists that are, or were, in the account's library.
+/// What was added and removed in the playlists that are, or were, in the account's library.
 pub(super) async fn items(
     conn: &mut Conn,
     account: AccountId,

@@ -1,8 +1,8 @@
-//! What came into libraries and what went from them, newest first, as the tables tell it.
+//! What was added to libraries and removed from them, newest first, according to the tables.
 //!
-//! Each kind of event has a table and a moment in it: a track came when it was added, and went when a run saw that it
-//! was gone. Each is read a page at a time, from an index and from where the page before ended, and the pages are merged
-//! by time. So it costs what is looked at, however large the library is.
+//! Each kind of event has a table and a moment in it: a track was added when its row says so, and removed when a run
+//! saw that it was gone. Each is read a page at a time, from an index and from where the page before ended, and the
+//! pages are merged by time. So the cost depends on what is read, however large the library is.
 
 use super::changed_rows::{ItemRow, Mark, MemberRow, first_of, items, members};
 pub use super::sources::ChangeKind;
@@ -16,11 +16,11 @@ use futures_util::future::try_join_all;
 use std::cmp::{Ordering, Reverse};
 use std::collections::VecDeque;
 
-/// Rows that are read at once by who reads all: enough to make the round trips cheap, few enough to hold for each kind
-/// of event.
+/// Rows that are read at once when everything is read: enough to make the round trips cheap, few enough to hold for
+/// each kind of event.
 const PAGE_LEN: i64 = 200;
 
-/// Something that came or went.
+/// Something that was added or removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     pub at: DateTime<Utc>,
@@ -30,12 +30,12 @@ pub struct Change {
     /// Its Spotify id; `None` for an item of a playlist that is no track.
     pub id: Option<String>,
     pub name: Option<String>,
-    /// Who it is by: the first artist of a track or album, the publisher of a show, the show of an episode, the first author
-    /// of an audiobook.
+    /// Who it is by: the first artist of a track or album, the publisher of a show, the show of an episode, the first
+    /// author of an audiobook.
     pub artist: Option<String>,
-    /// When it was added, as the source says; where it does not, when it was first seen.
+    /// When it was added, according to the source; if that does not say, when it was first seen.
     pub added_at: Option<DateTime<Utc>>,
-    /// Where an item of a playlist stands, or stood.
+    /// The position of an item of a playlist, now or before.
     pub place: Option<InPlaylist>,
 }
 
@@ -46,7 +46,7 @@ pub enum Changed {
     PlaylistItem,
 }
 
-/// A place in a playlist: of what was added in the list as it then was, of what was removed in the one before.
+/// A place in a playlist: for an addition, in the list as it then was; for a removal, in the one before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InPlaylist {
     pub playlist_id: String,
@@ -65,11 +65,11 @@ pub struct Changes {
     branches: Vec<Branch>,
 }
 
-/// Where a reading of one account's changes has come to: the last one that was handed out.
+/// How far a reading of one account's changes has come: the last one that was handed out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub at: At,
-    /// Where it was read; changes of one moment come in the order of their sources.
+    /// Its source; changes of one moment come in the order of their sources.
     pub source: usize,
     pub id: String,
     pub version: i64,
@@ -77,8 +77,8 @@ pub(super) struct Place {
 }
 
 impl Store {
-    /// What came into these libraries and went from them since then, of these entity types. Of playlists also what came
-    /// and went inside them.
+    /// What was added to these libraries and removed from them since then, of these entity types. For playlists also
+    /// what was added and removed inside them.
     pub fn changes(&self, accounts: &[AccountId], entities: &[EntityType], since: DateTime<Utc>) -> Changes {
         let sources = || entities.iter().flat_map(|entity| Source::of(*entity));
         let branches = accounts.iter().flat_map(|account| sources().map(move |source| Branch::new(*account, source)));
@@ -87,7 +87,7 @@ impl Store {
 }
 
 impl Changes {
-    /// The changes of one account in these sources, from where an earlier reading has come to.
+    /// The changes of one account in these sources, continuing where an earlier reading ended.
     pub(super) fn from_place(
         store: Store,
         account: AccountId,
@@ -110,9 +110,9 @@ impl Changes {
         Ok(self.next_with_place().await?.map(|(change, _)| change))
     }
 
-    /// The next older one, and how to go on after it.
+    /// The next older one, and how to continue after it.
     pub(super) async fn next_with_place(&mut self) -> Result<Option<(Change, Place)>, StoreError> {
-        // Side by side, as far as there are connections.
+        // Concurrently, as far as there are connections.
         let empty = self.branches.iter_mut().filter(|branch| branch.ahead.is_empty() && !branch.is_drained);
         try_join_all(empty.map(|branch| branch.fill(&self.store, self.since, self.page_len))).await?;
         let heads = self.branches.iter().zip(0..).filter_map(|(branch, index)| {
@@ -141,14 +141,14 @@ struct Branch {
     is_drained: bool,
 }
 
-/// Where a source goes on after a change of this or another one.
+/// Where a source continues after a change from this or another one.
 fn mark_after(place: &Place, source: Source) -> Mark {
     let Place { at, source: rank, id, version, number } = place.clone();
     match source.rank().cmp(&rank) {
-        // All of that moment has been told.
+        // Everything of that moment has been handed out.
         Ordering::Less => Mark { at, id: String::new(), version: 0, number: 0 },
         Ordering::Equal => Mark { at, id, version, number },
-        // Nothing of that moment has been told.
+        // Nothing of that moment has been handed out.
         Ordering::Greater => Mark { at: at.next(), id: String::new(), version: 0, number: 0 },
     }
 }
@@ -183,7 +183,7 @@ impl Branch {
         for row in rows {
             let MemberRow { id, rev, added_at, returned_at, removed_at, name, artist } = row;
             let (kind, at) = match moment {
-                // A saved row is written again only when it came back, or was saved anew: it then has another `added_at`.
+                // A saved row is written again only if it came back or was saved again, with another `added_at`.
                 Moment::Added if rev > 1 => (ChangeKind::AddedAgain, added_at),
                 Moment::Added | Moment::Seen => (ChangeKind::Added, added_at),
                 Moment::Returned => (ChangeKind::AddedAgain, returned_at),

@@ -1,4 +1,4 @@
-//! Whose account it is. A claim of one process ends what every other had begun; an account that a living node holds
+//! Who owns an account. A claim by one process ends what every other had begun; an account that a living node holds
 //! cannot be taken from it ([`super::nodes`]).
 
 use super::runs::lock_account;
@@ -13,10 +13,10 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 impl Store {
-    /// Takes an account over: from here on no other process writes for it or begins a run, whatever it had begun. So of
+    /// Takes an account over: from now on no other process writes for it or begins a run, whatever it had begun. So of
     /// two that start together, the later one writes everything and the earlier one nothing.
     ///
-    /// Where a node holds the account this is refused, unless it is `dead`.
+    /// If a node holds the account this is refused, unless that node is `dead`.
     pub async fn claim(
         &self,
         account: AccountId,
@@ -38,8 +38,8 @@ impl Store {
         .await
     }
 
-    /// Gives accounts up, so that whoever wants them need not wait. Others can still not write for them: first they have
-    /// to claim them.
+    /// Gives accounts up, so that the next owner need not wait. Others can still not write for them without claiming
+    /// them first.
     pub async fn release(&self, accounts: &[AccountId], owner: Uuid, now: DateTime<Utc>) -> Result<(), StoreError> {
         let conn = &mut self.connect().await?;
         let (present, ids) =
@@ -53,7 +53,7 @@ impl Store {
     }
 }
 
-/// A moment from now, or before, as SQL. On PostgreSQL it goes by the clock of the server: those of machines differ.
+/// A moment before or after now, as SQL. PostgreSQL uses the clock of the server, since those of machines differ.
 pub(super) fn moment(conn: &Conn, now: DateTime<Utc>, later: TimeDelta) -> String {
     match conn {
         Conn::Sqlite(_) => At::from(now + later).literal(),
@@ -84,14 +84,14 @@ pub(super) async fn make_owner(
     Ok(claimed.into_iter().map(|(id, epoch)| (AccountId(id), epoch)).collect())
 }
 
-/// Whether anybody works for an account, as far as its claim tells.
+/// Whether a process works for an account, according to its claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Tenure {
-    /// A service lives.
+    /// Held by a service that is alive.
     Held(String),
-    /// Whoever had it gave it up, or has been silent for too long.
+    /// The last owner gave it up, or has been silent for too long.
     Over,
-    /// One that makes no promises, such as a single sync.
+    /// Claimed by a process that sends no heartbeats, such as a single sync.
     Unknown,
 }
 
@@ -107,7 +107,7 @@ pub(super) async fn tenure(conn: &mut Conn, account: AccountId, now: DateTime<Ut
     Ok(if released_at.is_some() || node.is_some() { Tenure::Over } else { Tenure::Unknown })
 }
 
-/// The node that holds an account, if one lives.
+/// The node that holds an account, if one is alive.
 async fn holder(conn: &mut Conn, account: AccountId, now: DateTime<Utc>) -> Result<Option<Claim>, StoreError> {
     let present = moment(conn, now, TimeDelta::zero());
     let row: Option<ClaimRow> = with_conn!(conn, |c| {
@@ -125,7 +125,7 @@ async fn holder(conn: &mut Conn, account: AccountId, now: DateTime<Utc>) -> Resu
 
 pub(super) type ClaimRow = (String, String, String, i64, At);
 
-/// Nobody but us writes these columns; what cannot be read holds nothing.
+/// Only we write these columns; a claim that cannot be read holds nothing.
 pub(super) fn claim_of((id, label, place, pid, until): ClaimRow) -> Option<Claim> {
     let owner = Owner { id: id.parse().ok()?, label, place, pid: pid.try_into().ok()? };
     Some(Claim { owner, until: until.into() })

@@ -1,8 +1,8 @@
-//! Which playlists' items an account is to read, and which of them wait for a later try.
+//! Which playlists' items an account has to read, and which of them wait for a later try.
 //!
-//! A playlist is due when its `snapshot_id` is not the one that the rows are, when the rows are not as many as the listing
-//! counts, or when ranges of it could not be read. That costs no request: the listing of the playlists says it. See
-//! [`crate::model::ReadingState`] for the rule.
+//! A playlist is due when its `snapshot_id` is not that of the rows, when the number of rows differs from the listing's
+//! count, or when ranges of it could not be read. Finding out costs no request: the listing of the playlists contains
+//! it. See [`crate::model::ReadingState`] for the rule.
 
 use super::gaps::open_of;
 use super::readings::Reading;
@@ -15,7 +15,7 @@ use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, QueryDsl, Quer
 use diesel_async::RunQueryDsl;
 use std::collections::HashMap;
 
-/// A playlist whose items are due and wait, since earlier tries came to nothing.
+/// A playlist whose items are due and wait, since earlier tries failed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct WaitingPlaylist {
     pub id: String,
@@ -25,18 +25,18 @@ pub struct WaitingPlaylist {
     pub reason: String,
     pub num_tries: u32,
     pub since: DateTime<Utc>,
-    /// `None`: with the next run.
+    /// `None` means with the next run.
     pub next_try_at: Option<DateTime<Utc>>,
     /// Whether the account may read it, as far as is known.
     pub is_readable: bool,
 }
 
-/// A playlist of a library, as one chooses by it.
+/// A playlist of a library, with what a choice of playlists is made by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedPlaylist {
     pub id: String,
     pub name: String,
-    /// Its owner's, or one that the account has a part in.
+    /// Owned by the account, or one that it collaborates on.
     pub is_own: bool,
 }
 
@@ -55,7 +55,7 @@ struct Listed {
     items_generation: i64,
 }
 
-/// The ids that an account goes by.
+/// The ids that identify an account.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = accounts)]
 struct Owner {
@@ -83,7 +83,7 @@ impl Store {
         Ok(due)
     }
 
-    /// The same, and those that wait for a later try, apart from what the account cannot read.
+    /// The same, plus those that wait for a later try, without those that the account cannot read.
     pub async fn due_playlists(
         &self,
         account: AccountId,
@@ -103,7 +103,7 @@ impl Store {
         Ok(candidates.into_iter().map(listed).collect())
     }
 
-    /// The playlists of a library whose items could not be read when they were tried last, in library order.
+    /// The playlists of a library whose items could not be read in the last try, in library order.
     pub async fn waiting_playlists(
         &self,
         account: AccountId,
@@ -182,7 +182,7 @@ impl Candidate {
 
     fn waiting(self, now: DateTime<Utc>) -> Option<WaitingPlaylist> {
         let reading = self.reading.as_ref()?;
-        // What is only read once more is nobody's trouble.
+        // A playlist that is merely read once more has no failure to show.
         let failure = reading.failure().filter(|failure| failure.kind != FailureKind::Unchanged)?;
         let state = self.state(Some(&failure));
         if state.due(now) == Due::No {
@@ -239,8 +239,8 @@ async fn open_item_gaps(conn: &mut Conn, account: AccountId) -> Result<HashMap<S
     Ok(gaps)
 }
 
-/// Makes the items of every playlist of the account due again; what waits after a failure that was doubtful, too. A
-/// reading under way begins anew.
+/// Makes the items of every playlist of the account due again, including those that wait after a doubtful failure. A
+/// reading under way starts over.
 pub(super) async fn forget_item_snapshots(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
     with_conn!(conn, |c| {
         use library_playlists::{account_id, playlist_id};

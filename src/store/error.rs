@@ -62,10 +62,10 @@ pub enum StoreError {
     Migration(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("cannot get a database connection: {0}")]
     Pool(#[from] diesel_async::pooled_connection::deadpool::PoolError),
-    /// The commit of a run that is no longer the latest. Nothing of it was written.
+    /// The commit of a run that is no longer the latest. None of it was written.
     #[error("fenced off: {by} has taken over; two processes must not sync one account")]
     Fenced { by: String },
-    /// A service holds the account and lives.
+    /// A living service holds the account.
     #[error("{} keeps this account current; stop it first, or let it do the work", .0.owner.label)]
     Held(Box<Claim>),
     #[error("there is no account {} in the database any more; sign in again with \"segno login\"", .0.0)]
@@ -76,8 +76,8 @@ pub enum StoreError {
     Query(#[from] QueryError),
 }
 
-/// How both databases word what passes by itself. Their codes do not get through diesel; PostgreSQL may translate its
-/// messages, and what is then not recognised is merely reported instead of retried.
+/// How both databases phrase errors that pass by themselves. Their codes do not get through diesel; PostgreSQL may
+/// translate its messages, and what is then not recognised is merely reported instead of retried.
 const TRANSIENT_WORDS: &[&str] = &[
     "database is locked",
     "database table is locked",

@@ -1,5 +1,5 @@
-//! A library and a listening history as they go out to other tools: all that is known of each row, in pages, as of one
-//! moment. One transaction reads it, which holds nobody up.
+//! A library and a listening history as they are exported to other tools: all that is known of each row, in pages, as
+//! of one moment. One transaction reads it, which blocks nobody.
 
 use super::schema::{
     artists, followed_artists, library_playlists, playlist_items, playlists, saved_albums, saved_tracks,
@@ -17,14 +17,14 @@ use std::collections::HashSet;
 /// Rows per page: about a megabyte.
 const PAGE_LEN: i64 = 2_000;
 
-/// Most tracks whose removal is remembered: some megabytes.
+/// Most removed tracks that are remembered: some megabytes.
 const REMOVED_MAX: usize = 50_000;
 
 /// A saved track, or an item of a playlist.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct TrackLine {
     pub added_at: Option<DateTime<Utc>>,
-    /// The Spotify id of who put it into the playlist.
+    /// The Spotify id of the person who added it to the playlist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub added_by: Option<String>,
     /// Its place in the playlist, from 0.
@@ -66,8 +66,8 @@ pub struct PlaylistLine {
     pub total_items: Option<i32>,
 }
 
-/// Loads the rows of a query that borrows nothing. diesel-async copies each value of SQLite once more on its way to another
-/// thread; here they become rows on the thread that reads them.
+/// Loads the rows of a query that borrows nothing. diesel-async copies each value of SQLite once more on its way to
+/// another thread; this makes them rows on the thread that reads them.
 macro_rules! load {
     ($conn:expr, $query:expr) => {
         match $conn {
@@ -119,7 +119,7 @@ pub use facts::{AlbumFacts, Shared, TrackFacts};
 pub use listens::{ListenKey, ListenLine};
 pub use spoken::SpokenLine;
 
-/// What is being exported: the database as it was at one moment.
+/// An export: the database as it was at one moment.
 pub struct Export {
     conn: Conn,
     artists: Artists,
@@ -127,7 +127,7 @@ pub struct Export {
     removed: Option<(AccountId, Removed)>,
 }
 
-/// Tracks that are saved no more. Where they are few, a page of the others is read from an index alone.
+/// Tracks that are no longer saved. If there are few, a page of the others is read from an index alone.
 enum Removed {
     Few(HashSet<String>),
     Many,
@@ -157,7 +157,7 @@ impl Export {
         Ok(self.conn.commit().await?)
     }
 
-    /// Saved tracks, newest first; those that go on behind `after`, the last of the page before. None is the end.
+    /// Saved tracks, newest first, after the last of the page before. An empty page is the end.
     pub async fn tracks(
         &mut self,
         account: AccountId,
@@ -202,7 +202,7 @@ impl Export {
                 newest_first!(&mut self.conn, all, added_at, track_id, (track_id, added_at), mark, since);
             let last = page.last().map(|(id, at)| (*at, id.clone()));
             page.retain(|(id, _)| !removed.contains(id));
-            // An empty page is the end, so one of removed tracks alone is none.
+            // An empty page means the end, so a page of nothing but removed tracks is skipped.
             if !page.is_empty() || last.is_none() {
                 return Ok(page);
             }
@@ -289,7 +289,7 @@ impl Export {
         })?)
     }
 
-    /// What stands in a playlist, in its order, behind a place.
+    /// The items of a playlist after a position, in its order.
     pub async fn items(&mut self, playlist: &str, after: Option<i64>) -> Result<Vec<TrackLine>, StoreError> {
         type Row = (i64, Option<String>, Option<String>, Option<String>, Option<DateTime<Utc>>, Option<String>);
         let page: Vec<Row> = with_conn!(&mut self.conn, |c| {
@@ -302,7 +302,7 @@ impl Export {
         let mut known = self.tracks_of(&ids).await?.into_iter();
         let line = |(place, uri, id, own_name, added_at, added_by): Row| {
             let mut track = facts_of(id, &mut known);
-            // The item's own name is the one that it had when the playlist was read.
+            // The item's own name is the one it had when the playlist was read.
             track.name = own_name.or(track.name);
             TrackLine { added_at, added_by, position: Some(place), uri, track }
         };
@@ -310,7 +310,7 @@ impl Export {
     }
 }
 
-/// What is known of a row's track. `known`: of each row that has an id, in their order.
+/// What is known of a row's track. `known` has an entry for each row with an id, in their order.
 fn facts_of(id: Option<String>, known: &mut impl Iterator<Item = Option<Known>>) -> TrackFacts {
     let Some(id) = id else { return TrackFacts::default() };
     match known.next().flatten() {
@@ -319,7 +319,7 @@ fn facts_of(id: Option<String>, known: &mut impl Iterator<Item = Option<Known>>)
     }
 }
 
-/// A local file is called by its URI.
+/// A local file is identified by its URI.
 fn uri_of(id: &str, uri: Option<String>) -> String {
     match uri {
         Some(uri) => uri,

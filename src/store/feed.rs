@@ -16,7 +16,7 @@ use uuid::Uuid;
 /// The position of the last entry that is no longer kept.
 const FORGOTTEN: &str = "forgotten";
 
-/// Entries that are forgotten at once: a lock on them is short.
+/// Entries deleted at once, to keep the lock on them short.
 const FORGOTTEN_AT_ONCE: i64 = 1_000;
 
 /// An entry of the outbox.
@@ -31,14 +31,14 @@ pub struct FeedEvent {
     body: String,
 }
 
-/// What is to be read behind a position.
+/// The result of reading after a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Feed {
     /// In order; empty at the end.
     Events(Vec<FeedEvent>),
-    /// Entries behind it are no longer kept. The oldest that is comes behind this one.
+    /// Entries after the position are no longer kept. The oldest one kept comes after `kept_after`.
     Forgotten { kept_after: i64 },
-    /// No such number was given yet: it is another database's, or this one is an older copy.
+    /// That number has not been assigned yet: it is from another database, or this one is an older copy.
     Ahead { last: i64 },
 }
 
@@ -46,14 +46,14 @@ pub enum Feed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
     pub seq: i64,
-    /// Tries in a row that came to nothing, since when, and why the last one did.
+    /// Failed tries in a row, since when, and why the last one failed.
     pub num_failures: u32,
     pub failing_since: Option<DateTime<Utc>>,
     pub error: Option<String>,
 }
 
 impl FeedEvent {
-    /// One for every entry, and the same whenever it is sent: by it, what was sent twice is known.
+    /// Unique for every entry, and the same each time it is sent, so that a receiver can recognise repeats.
     pub fn id(&self) -> String {
         format!("{}-{}", self.seq, self.at.timestamp_micros())
     }
@@ -71,7 +71,7 @@ impl FeedEvent {
 }
 
 impl Store {
-    /// What was noted behind a position, of all accounts or of one.
+    /// The entries after a position, of all accounts or of one.
     pub async fn feed(&self, after: i64, account: Option<AccountId>, limit: usize) -> Result<Feed, StoreError> {
         let conn = &mut self.connect().await?;
         type Row = (i64, String, At, String, String);
@@ -85,7 +85,7 @@ impl Store {
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             behind.order(seq).limit(limit).select((seq, kind, noted_at, accounts::spotify_id, body)).load(c).await
         })?;
-        // Only then: what was forgotten meanwhile is missing above.
+        // Only now: what was deleted meanwhile is missing above.
         let kept_after = seq_of(conn, FORGOTTEN).await?;
         if after < kept_after {
             return Ok(Feed::Forgotten { kept_after });
@@ -105,7 +105,7 @@ impl Store {
         seq_of(&mut self.connect().await?, HEAD).await
     }
 
-    /// Where a follower stands; a new one at the end.
+    /// Where a follower stands; a new one starts at the end.
     pub async fn follow(&self, name: &str) -> Result<Position, StoreError> {
         self.transaction(async |conn| {
             let seq = seq_of(conn, HEAD).await?;
@@ -124,7 +124,7 @@ impl Store {
         .await
     }
 
-    /// It has taken everything up to this one. Returns whether the position is `by`'s to move, or anybody's.
+    /// The follower has accepted everything up to this one. Returns whether `by`, or anyone, may move the position.
     pub async fn moved(&self, name: &str, by: Option<Uuid>, to: i64, now: DateTime<Utc>) -> Result<bool, StoreError> {
         let conn = &mut self.connect().await?;
         let num_moved = with_conn!(conn, |c| {
@@ -137,7 +137,8 @@ impl Store {
         Ok(num_moved > 0)
     }
 
-    /// It has not taken the next one, which is tried again then. Nothing is noted where the position is not `by`'s.
+    /// The follower has not accepted the next one, which is tried again then. Nothing is noted unless `by` may move the
+    /// position.
     pub async fn not_taken(
         &self,
         name: &str,
@@ -165,7 +166,7 @@ impl Store {
         .await
     }
 
-    /// Notes something that no commit says, once for these words. Returns whether it is new.
+    /// Notes an event that no commit writes, once for these words. Returns whether it is new.
     pub async fn note_event(
         &self,
         account: AccountId,
@@ -185,7 +186,7 @@ impl Store {
         .await
     }
 
-    /// Forgets what was noted before this. Returns how many entries.
+    /// Deletes entries noted before this. Returns how many.
     pub async fn forget_events_before(&self, then: DateTime<Utc>) -> Result<usize, StoreError> {
         let mut num_forgotten = 0;
         loop {
@@ -198,7 +199,7 @@ impl Store {
     }
 }
 
-/// The positions that are `by`'s to move, or anybody's.
+/// The positions that `by`, or anyone, may move.
 #[auto_type]
 fn is_movable(by: Option<Uuid>) -> _ {
     let mover: Option<String> = by.map(|by| by.to_string());

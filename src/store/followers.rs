@@ -1,5 +1,5 @@
-//! What people see of those that follow the feed, webhooks and a stream: whom they tell, since when one takes nothing and why,
-//! and what waits for it.
+//! What people see of the followers of the feed, webhooks and a stream: what they send and where, since when one fails
+//! and why, and what waits for it.
 
 use super::feed::seq_of;
 use super::outbox::HEAD;
@@ -14,7 +14,7 @@ use diesel::sql_types::BigInt;
 use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable};
 use diesel_async::RunQueryDsl;
 
-/// Entries that are counted as waiting: a receiver may be away for as long as they are kept.
+/// Limit on counting waiting entries: a receiver may be away for as long as they are kept.
 const COUNTED_MAX: u32 = 10_000;
 
 impl Store {
@@ -29,7 +29,7 @@ impl Store {
         Ok(())
     }
 
-    /// Says whom a webhook tells, by its host alone, and of what.
+    /// Stores which receiver a webhook has, by its host alone, and which events it is sent.
     pub async fn describe_webhook(&self, of: &str, at: &str, kinds: &[EventKind]) -> Result<(), StoreError> {
         let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
         let conn = &mut self.connect().await?;
@@ -40,7 +40,7 @@ impl Store {
         Ok(())
     }
 
-    /// Says that the feed is published, and where: by its host alone.
+    /// Stores that the feed is published, and where: by its host alone.
     pub async fn describe_relay(&self, at: &str) -> Result<(), StoreError> {
         let conn = &mut self.connect().await?;
         with_conn!(conn, |c| {
@@ -95,7 +95,7 @@ pub(super) async fn list(conn: &mut Conn) -> Result<(Vec<WebhookStatus>, Option<
             });
             continue;
         }
-        // One that takes everything has nothing that waits but what happens just now.
+        // For one that accepts everything, only the most recent events wait.
         let waiting = if row.failing_since.is_some() { num_waiting(conn, &row).await? } else { 0 };
         webhooks.push(WebhookStatus {
             host: row.host,
@@ -108,7 +108,7 @@ pub(super) async fn list(conn: &mut Conn) -> Result<(Vec<WebhookStatus>, Option<
     Ok((webhooks, stream))
 }
 
-/// A first reading of a library is not told.
+/// The first reading of a library is not sent.
 async fn num_waiting(conn: &mut Conn, row: &Row) -> Result<u32, StoreError> {
     let kinds: Vec<&str> = row.events.as_deref().unwrap_or_default().split(',').collect();
     let waiting = format!(

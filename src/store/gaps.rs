@@ -39,7 +39,7 @@ fn in_listing(playlist_id: &Option<String>) -> Same<sync_gaps::playlist_id, OfPl
 }
 
 impl Store {
-    /// The open gaps of an entity type, oldest first. Items of playlists that left the library are not waited for.
+    /// The open gaps of an entity type, oldest first. Items of playlists that have left the library are not waited for.
     pub async fn open_gaps(&self, account: AccountId, entity: EntityType) -> Result<Vec<Gap>, StoreError> {
         type Row = (Option<String>, i64, i64, i64, Option<i64>, String, At);
         let mut conn = self.connect().await?;
@@ -70,7 +70,7 @@ pub(super) async fn entities_of_open(conn: &mut Conn, account: AccountId) -> Res
     Ok(with_conn!(conn, |c| open_gaps!(account).select(sync_gaps::entity_type).load(c).await)?)
 }
 
-/// Records a gap. One that is open with the same range is the same gap, met again by a later pass.
+/// Records a gap. An open one with the same range is the same gap, met again by a later pass.
 pub(super) async fn open(
     conn: &mut Conn,
     account: AccountId,

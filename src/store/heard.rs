@@ -1,13 +1,12 @@
-//! What was listened to, summed up ahead (`heard_items`, `heard_sums`, `heard_half_hours`), so that a question about years
-//! costs what it shows and not what was heard.
+//! What was listened to, summed up ahead (`heard_items`, `heard_sums`, `heard_half_hours`), so that the cost of a query
+//! about years depends on what it shows and not on how much was heard.
 //!
-//! All of it follows from `streams` and `plays`. What changes those notes the months that it touched (`heard_stale`) in the
-//! same transaction; whoever does so makes their sums again, at once or, where it writes much, a year at a time when it is
-//! done. What a process that died has left is made again by the next one. A month is made again as a whole, from the rows
-//! that the view `listening` shows, so that nothing can add up wrong: a year is the sum of its months, and ever is the sum
-//! of the years.
+//! All of it is derived from `streams` and `plays`. A change to those notes the months that it touched (`heard_stale`)
+//! in the same transaction; the same caller recomputes their sums, at once or, after large writes, a year at a time at
+//! the end. If a process dies, the next one does that. A month is recomputed as a whole, from the rows of the view
+//! `listening`, so that sums cannot drift: a year is the sum of its months, and all time is the sum of the years.
 //!
-//! SQLite sorts in memory what it groups. So the rows of a stretch are read a [`Window`] at a time, and memory does not
+//! SQLite groups by sorting in memory. So the rows of a stretch are read a [`Window`] at a time, and memory does not
 //! depend on how much was heard in it.
 
 use super::by_sql::{bounds, execute};
@@ -21,17 +20,17 @@ use diesel::dsl::sql;
 use diesel_async::RunQueryDsl;
 use std::collections::BTreeSet;
 
-/// Time zones differ by half hours, nearly everywhere.
+/// Time zones differ by half hours, almost everywhere.
 pub(super) const HALF_HOUR: i64 = 1800;
 
-/// Longest names that are kept here, in characters: indexes of PostgreSQL hold no longer ones.
+/// Longest names that are kept here, in characters: PostgreSQL's indexes hold no longer ones.
 const NAME_LEN: u32 = 300;
 const PART_LEN: u32 = 120;
 
 /// Streams, and plays, that are summed up by one statement: some megabytes in SQLite's memory.
 const WINDOW_LEN: usize = 20_000;
 
-/// The first moment of what is in no row any more.
+/// Stands for the first moment of titles that no row mentions any more.
 const GONE: i64 = 9_000_000_000_000_000;
 
 /// A month of UTC, as 202611.
@@ -43,7 +42,7 @@ impl Month {
         Month(i64::from(at.year()) * 100 + i64::from(at.month()))
     }
 
-    /// The first of a year.
+    /// The first month of a year.
     pub fn of_year(year: i64) -> Month {
         Month(year * 100 + 1)
     }
@@ -68,7 +67,7 @@ impl Month {
     }
 }
 
-/// Everything that was listened to in a stretch of time, each time once, as the view `listening` has it.
+/// Everything that was listened to in a stretch of time, each listen once, as in the view `listening`.
 pub(super) fn rows(conn: &Conn, account: AccountId, from: DateTime<Utc>, to: DateTime<Utc>) -> String {
     let seconds = |column: &str| match conn {
         Conn::Sqlite(_) => format!("CAST(strftime('%s', {column}) AS INTEGER)"),
@@ -101,7 +100,7 @@ pub(super) fn rows(conn: &Conn, account: AccountId, from: DateTime<Utc>, to: Dat
     )
 }
 
-/// Notes that what was heard around these moments has changed.
+/// Notes that the listens around these moments have changed.
 pub(super) async fn note(
     conn: &mut Conn,
     account: AccountId,
@@ -117,7 +116,7 @@ pub(super) async fn note(
     Ok(())
 }
 
-/// The same of all streams that `which` says, by their moments and those of their plays.
+/// The same for all streams that `which` selects, by their moments and those of their plays.
 pub(super) async fn note_streams(conn: &mut Conn, account: AccountId, which: &str) -> Result<(), StoreError> {
     let month = |column: &str| match conn {
         Conn::Sqlite(_) => format!("CAST(substr({column}, 1, 4) || substr({column}, 6, 2) AS INTEGER)"),
@@ -143,7 +142,7 @@ pub(super) async fn forget(conn: &mut Conn, account: AccountId) -> Result<(), St
     Ok(())
 }
 
-/// Forgets titles of which nothing is left, after something was taken back.
+/// Forgets titles without any listens, after something was taken back.
 pub(super) async fn sweep(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
     while refresh(conn, account, None).await? {}
     let AccountId(id) = account;
@@ -157,16 +156,16 @@ pub(super) async fn sweep(conn: &mut Conn, account: AccountId) -> Result<(), Sto
     Ok(())
 }
 
-/// Where the sums are.
+/// The tables that hold the sums.
 pub(super) const TABLES: [&str; 4] = ["heard_half_hours", "heard_items", "heard_stale", "heard_sums"];
 
 impl Store {
-    /// Calls what was heard what the catalogue calls it now.
+    /// Gives titles the names that the catalogue now has for them.
     pub async fn look_up_heard(&self, account: AccountId) -> Result<(), StoreError> {
         self.transaction(async |conn| look_all_names_up(conn, account).await).await
     }
 
-    /// Makes the sums again of all that has changed. Returns how many years there were.
+    /// Recomputes all sums that have changed. Returns how many years there were.
     pub async fn sum_up_heard(&self, account: AccountId) -> Result<u32, StoreError> {
         let mut conn = self.connect().await?;
         let mut num_years = 0;
@@ -177,7 +176,7 @@ impl Store {
     }
 }
 
-/// Makes sums again, at most of a year: of the stale months between two, or of the first that are stale. Returns whether
+/// Recomputes sums of at most a year: of the stale months between two, or of the first stale ones. Returns whether
 /// there were any.
 pub(super) async fn refresh(
     conn: &mut Conn,
@@ -187,7 +186,7 @@ pub(super) async fn refresh(
     refresh_by(conn, account, within, WINDOW_LEN).await
 }
 
-/// The same, in windows of such a length.
+/// The same, in windows of this length.
 pub(super) async fn refresh_by(
     conn: &mut Conn,
     account: AccountId,
@@ -219,7 +218,7 @@ pub(super) async fn refresh_by(
         add(conn, account, window).await?;
     }
     if within.is_none() && matches!(conn, Conn::Pg(_)) {
-        // PostgreSQL counts by itself only now and then, and would join a year's sums as if there were none yet.
+        // PostgreSQL updates its statistics only now and then, and would join a year's sums as if there were none yet.
         execute(conn, "ANALYZE heard_sums".to_owned()).await?;
     }
     let sums = |period: &str, which: &str| {
@@ -278,7 +277,7 @@ pub(super) async fn next_window(
     Ok(Window { from, to })
 }
 
-/// Adds what was heard in a window to the sums of months and half hours, and its titles to those that are known.
+/// Adds what was heard in a window to the sums of months and half hours, and its titles to the known ones.
 async fn add(conn: &mut Conn, account: AccountId, window: Window) -> Result<(), StoreError> {
     let rows = rows(conn, account, window.from, window.to);
     let AccountId(account) = account;
@@ -316,7 +315,7 @@ async fn add(conn: &mut Conn, account: AccountId, window: Window) -> Result<(), 
     Ok(())
 }
 
-/// Makes the sums again of the last year that has changed: the one that a poll of the API touches.
+/// Recomputes the sums of the last year that has changed: the one that a poll of the API touches.
 pub(super) async fn refresh_last(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
     let stale = format!("heard_stale WHERE account_id = {}", account.0);
     let Some((_, last)) = bounds(conn, "period", &stale).await? else { return Ok(()) };
@@ -330,8 +329,7 @@ async fn look_all_names_up(conn: &mut Conn, account: AccountId) -> Result<(), St
     look_up_names(conn, account).await
 }
 
-/// Calls titles what the catalogue calls them, and groups them by artist and album. Of those that were looked up before,
-/// nothing changes.
+/// Gives titles the catalogue's names, and groups them by artist and album. Titles looked up before do not change.
 async fn look_up_names(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
     let mine = format!("account_id = {} AND artist_of IS NULL", account.0);
     let sql = format!(

@@ -1,8 +1,9 @@
-//! Removals that are held back (`held_removals`): what a walk has not seen and nobody has called removed yet.
+//! Removals that are held back (`held_removals`): items that a walk has not seen and that nobody has confirmed as
+//! removed yet.
 //!
-//! Each item is held by itself, since when it was first missed. A later walk that misses the same item, after long
-//! enough, proves that it is gone; one that sees it ends the wait. Of items that the API's own total still counts only a
-//! person can say that they are gone. A playlist's items are held here, too, under the playlist's id; see
+//! Each item is held separately, from when it was first missed. A later walk that misses the same item, after long
+//! enough, proves that it is gone; one that sees it ends the wait. If the API's own total still counts an item, only a
+//! person can confirm its removal. A playlist's items are held here, too, under the playlist's id; see
 //! [`super::playlists`].
 
 use super::by_sql::{IDS_MAX, of_ids};
@@ -32,7 +33,7 @@ impl Store {
         })?;
         let mut held: Vec<HeldRemoval> = Vec::with_capacity(rows.len());
         for (entity, playlist, item_id, since, is_counted, is_confirmed) in rows {
-            // A newer version may hold kinds that this one does not know.
+            // A newer version may hold kinds unknown to this one.
             let Ok(entity) = entity.parse::<EntityType>() else { continue };
             held.push(HeldRemoval {
                 entity,
@@ -48,7 +49,7 @@ impl Store {
         Ok(held)
     }
 
-    /// A person says that what is held of these entity types is gone: the next run marks it. Says how much that was.
+    /// A person confirms that the held items of these entity types are gone: the next run marks them. Returns how many.
     pub async fn confirm_removals(&self, account: AccountId, entities: &[EntityType]) -> Result<u32, StoreError> {
         let entities: Vec<&str> = entities.iter().map(|entity| entity.as_str()).collect();
         let mut conn = self.connect().await?;
@@ -61,7 +62,7 @@ impl Store {
     }
 }
 
-/// What is held of a playlist, or of the entity type's own listing.
+/// What is held for a playlist, or for the entity type's own listing.
 #[auto_type]
 pub(super) fn held<'a>(account: AccountId, entity: EntityType, playlist: &'a str) -> _ {
     let whose: i64 = account.0;
@@ -72,7 +73,7 @@ pub(super) fn held<'a>(account: AccountId, entity: EntityType, playlist: &'a str
         .filter(held_removals::playlist_id.eq(playlist))
 }
 
-/// Holds what the pass has not seen, and lets go of what it has. Says how much waits, if anything of it is new.
+/// Holds what the pass has not seen, and releases what it has. Returns how many wait, if any of them is new.
 pub(super) async fn hold(
     conn: &mut Conn,
     account: AccountId,
@@ -98,7 +99,7 @@ pub(super) async fn hold(
     Ok(if num_known < missing.len() { len(missing.len()) } else { 0 })
 }
 
-/// Holds what is missing, since now where it is new, and lets go of the rest. Says how much of it was held before.
+/// Holds what is missing, from now on if it is new, and releases the rest. Returns how many were held before.
 pub(super) async fn keep(
     conn: &mut Conn,
     (account, entity, playlist): (AccountId, EntityType, &str),
@@ -115,7 +116,7 @@ pub(super) async fn keep(
     let row =
         |item_id| HeldRow { account_id, entity_type, playlist_id, item_id, since, is_counted, is_confirmed: false };
     upsert(conn, &missing.iter().map(|id| row(Words(id))).collect::<Vec<_>>()).await?;
-    // A calendar that was set back since has put it into the future.
+    // A calendar that was set back since has moved it into the future.
     with_conn!(conn, |c| {
         let later = held(account, entity, playlist).filter(held_removals::since.gt(now));
         diesel::update(later).set(held_removals::since.eq(now)).execute(c).await
@@ -152,7 +153,7 @@ pub(super) async fn held_before(
     Ok(before)
 }
 
-/// Lets go of these.
+/// Releases these.
 pub(super) async fn forget(
     conn: &mut Conn,
     account: AccountId,
@@ -168,7 +169,7 @@ pub(super) async fn forget(
     Ok(())
 }
 
-/// Lets go of everything that is held of a listing.
+/// Releases everything that is held for a listing.
 pub(super) async fn release(
     conn: &mut Conn,
     account: AccountId,
@@ -179,7 +180,7 @@ pub(super) async fn release(
     Ok(())
 }
 
-/// How much is held of each entity type, items of playlists included, and not confirmed yet.
+/// How many are held of each entity type, items of playlists included, and not confirmed yet.
 pub(super) async fn num_held(conn: &mut Conn, account: AccountId) -> Result<HashMap<String, u32>, StoreError> {
     let held: Vec<(String, i64)> = with_conn!(conn, |c| {
         use held_removals::{account_id, entity_type, is_confirmed, table};
@@ -189,7 +190,7 @@ pub(super) async fn num_held(conn: &mut Conn, account: AccountId) -> Result<Hash
     Ok(held.into_iter().map(|(entity, num)| (entity, to_u32(num))).collect())
 }
 
-/// What a person has confirmed of a listing.
+/// How many removals of a listing a person has confirmed.
 pub(super) async fn num_confirmed(conn: &mut Conn, account: AccountId, entity: EntityType) -> Result<u32, StoreError> {
     let confirmed: i64 = with_conn!(conn, |c| {
         held(account, entity, LISTING).filter(held_removals::is_confirmed.eq(true)).count().get_result(c).await

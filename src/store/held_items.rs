@@ -1,11 +1,11 @@
-//! Whether items that a reading did not find are believed to be gone.
+//! Whether items missing from a reading are believed to be gone.
 //!
-//! Few are, at once. Many, or all, wait for a second look that misses the same items, some time later, like removals
-//! from the library (`held_removals`). So does an item that is missing while rows are counted and not given: it may be
-//! one of those. What could not be served is not shown any more either: it waits in the same way where it is much.
+//! A few are believed at once. Many, or all, wait for a second look that misses the same items, some time later, like
+//! removals from the library (`held_removals`). So does an item that is missing while rows are counted but not given:
+//! it may be one of those. What could not be served is no longer shown either: it waits in the same way if it is much.
 //!
-//! And a reading that brings what is known, while the listing has another snapshot, may be older than the listing: servers
-//! do not all learn of an edit at once. It is believed the second time.
+//! A reading without changes, while the listing has another snapshot, may be older than the listing: servers do not all
+//! learn of an edit at once. It is believed the second time.
 
 use super::held;
 use super::schema::held_removals;
@@ -19,12 +19,12 @@ use diesel_async::RunQueryDsl;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// What a whole reading is worth.
+/// The verdict on a whole reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It may replace the rows.
     Believed,
-    /// It brings the rows as they are.
+    /// It contains the rows as they are.
     Unchanged,
     Held(Held),
 }
@@ -49,22 +49,22 @@ impl Held {
     }
 }
 
-/// What speaks for or against what a reading misses.
+/// Evidence for or against what a reading misses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Evidence {
-    /// More rows than before are counted and not given.
+    /// More rows than before are counted but not given.
     pub hides_more: bool,
     /// The account's last reading was held.
     pub was_held: bool,
 }
 
-/// A reading that is believed when it comes a second time.
+/// A reading that is believed the second time.
 pub(super) fn unchanged(snapshot_id: Option<String>) -> FailedReading {
     let reason = "another snapshot is listed, and the items are the same, which one look does not prove";
     doubted(FailureKind::Unchanged, reason.to_owned(), snapshot_id)
 }
 
-/// A whole reading that the next run is to confirm.
+/// A whole reading that the next run has to confirm.
 fn doubted(kind: FailureKind, reason: String, snapshot_id: Option<String>) -> FailedReading {
     FailedReading { kind, reason, snapshot_id, total: None, rest: Duration::ZERO, is_unreadable: false }
 }

@@ -1,4 +1,5 @@
-//! What the gate has counted and learned (`request_ledger`, `rate_limits`), so that the next process goes on with it.
+//! What the gate has counted and learned (`request_ledger`, `rate_limits`), so that the next process can continue from
+//! it.
 
 use super::schema::{rate_limits, request_ledger};
 use super::types::{At, to_u32};
@@ -12,7 +13,7 @@ use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
-/// What a daily limit counts over, and the length of an entry.
+/// The period of a daily limit, plus the length of an entry.
 const DAY: TimeDelta = TimeDelta::minutes(24 * 60 + 5);
 
 /// Entries are kept for longer than they count, in case the clock was ahead.
@@ -82,12 +83,12 @@ async fn add(conn: &mut Conn, entry: &LedgerEntry) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The sum of a family's last day, for whoever reads the table `rate_limits`.
+/// The sum of a family's last day, for readers of the table `rate_limits`.
 async fn note_day(conn: &mut Conn, of: Family, now: DateTime<Utc>) -> Result<(), StoreError> {
     let (first, counted): (Option<At>, Option<i64>) = with_conn!(conn, |c| {
         use request_ledger::{family, started_at, table};
         let day = table.filter(family.eq(of.as_str())).filter(started_at.gt(At::from(now - DAY)));
-        // PostgreSQL adds big integers up to a decimal number.
+        // In PostgreSQL the sum of big integers is a decimal number.
         let sum_of = sql::<Nullable<BigInt>>("CAST(sum(requests) AS BIGINT)");
         day.select((min(started_at), sum_of)).get_result(c).await
     })?;
@@ -122,7 +123,7 @@ pub(super) async fn save_learned(conn: &mut Conn, learned: LearnedRate, now: Dat
             refused_at.eq(refused.map(|refused| At::from(refused.at))),
             refused_times.eq(refused.map(|refused| i64::from(refused.times))),
         );
-        // When the row was updated says when its pause was noted.
+        // `updated_at` is when the row's pause was noted.
         let row = (family.eq(PauseScope::Application.as_str()), updated_at.eq(At::from(now)), noted);
         diesel::insert_into(table).values(row).on_conflict(family).do_update().set(noted).execute(c).await
     })?;

@@ -1,7 +1,7 @@
-//! The commit of a batch: rows, removals, gaps and checkpoint in one transaction, or nothing of it.
+//! The commit of a batch: rows, removals, gaps and checkpoint in one transaction, or none of it.
 //!
-//! The checkpoint comes first. Its update carries the fence, so a process that another has followed is stopped before
-//! it writes anything; and the row it locks makes all writes of one account and entity type come one after the other.
+//! The checkpoint comes first. Its update carries the fence, so a process that has been replaced is stopped before it
+//! writes anything; and the row lock puts all writes of one account and entity type in sequence.
 
 use super::catalogue::{Catalogue, Written};
 use super::membership::{self, RowOutcome};
@@ -19,8 +19,8 @@ use std::sync::Arc;
 use tracing::warn;
 
 impl Store {
-    /// Writes a batch and its checkpoint. After an error that [`StoreError::is_transient`] calls passing, what was
-    /// committed is unknown: ask the checkpoint, do not resend.
+    /// Writes a batch and its checkpoint. After an error that [`StoreError::is_transient`] reports as passing, the
+    /// outcome of the commit is unknown: read the checkpoint, do not resend.
     pub async fn commit(&self, commit: impl Into<Arc<Commit>>, now: DateTime<Utc>) -> Result<CommitReport, StoreError> {
         let commit = commit.into();
         let conn = self.connect().await?;
@@ -35,7 +35,7 @@ async fn write(mut conn: Conn, commit: &Commit, now: At) -> Result<CommitReport,
     conn.set_durability(Durability::Soon).await?;
     let written = write_in_one(&mut conn, commit, now).await;
     let restored = conn.set_durability(Durability::AtOnce).await;
-    // Where the write failed, that is what to tell.
+    // If the write failed, that is the error to report.
     let report = written?;
     restored?;
     Ok(report)
@@ -69,7 +69,7 @@ async fn write_in_one(conn: &mut Conn, commit: &Commit, now: At) -> Result<Commi
     });
     let (report, refusals) = written.await?;
     if let Some(reason) = refusals.reason() {
-        warn!(entity = %commit.entity, rows = refusals.len(), reason, "the database does not take some rows as they came");
+        warn!(entity = %commit.entity, rows = refusals.len(), reason, "the database refuses some rows as received");
     }
     Ok(report)
 }
@@ -90,7 +90,7 @@ async fn write_listing(conn: &mut Conn, commit: &Commit, slots: &[Slot], now: At
     Ok(CommitReport { memberships, counts, ..CommitReport::default() })
 }
 
-/// Writes what the slots hold, apart from whose it is: catalogue rows and playlists.
+/// Writes the content of the slots, regardless of whose they are: catalogue rows and playlists.
 async fn write_items_of(conn: &mut Conn, slots: &[Slot], now: At) -> Result<Written, StoreError> {
     let mut catalogue = Catalogue::new(now);
     let mut playlists: BTreeMap<&str, PlaylistRow<'_>> = BTreeMap::new();
@@ -144,7 +144,7 @@ async fn record_seen(conn: &mut Conn, commit: &Commit) -> Result<(), StoreError>
     }
     if let Some(pass) = commit.effects.record_seen {
         let mut ids: BTreeSet<&str> = commit.listed().filter_map(|(_, item)| item.id()).collect();
-        // A row that has lost its object still stands there, and says when it was added.
+        // A row that has lost its object is still listed, and shows when it was added.
         let dates = unnamed(&commit.rows);
         let unnamed = membership::added_at(conn, account_id, entity, &dates).await?;
         ids.extend(unnamed.iter().map(String::as_str));
@@ -153,13 +153,14 @@ async fn record_seen(conn: &mut Conn, commit: &Commit) -> Result<(), StoreError>
     Ok(())
 }
 
-/// When the rows without an id were added, as far as they say so.
+/// When the rows without an id were added, as far as they show it.
 fn unnamed(rows: &Rows) -> Vec<At> {
     let Rows::Listing(slots) = rows else { return Vec::new() };
     slots.iter().filter(|slot| slot.id().is_none()).filter_map(|slot| slot.added_at.map(At::from)).collect()
 }
 
-/// First what is healed, then what is new, which may be a part of it; a pass that reads past its own gaps keeps them.
+/// Heals first, then adds new gaps, which may be part of the healed ones; a pass that reads past its own gaps keeps
+/// them.
 async fn record_gaps(conn: &mut Conn, commit: &Commit, now: At) -> Result<(), StoreError> {
     let Commit { account_id, entity, .. } = *commit;
     for gap in &commit.effects.healed_gaps {
@@ -198,14 +199,14 @@ async fn remove(
     held::forget(conn, account, entity, LISTING, &removed).await?;
     hold(conn, commit, done, now).await?;
     if let Some(total) = commit.checkpoint.total {
-        // Only who is sure of the listing's length removes: beyond the listing's end nothing can be odd any more.
+        // Only a run that is sure of the listing's length removes: beyond the end nothing can be odd any more.
         let end = total.max(commit.offset_to);
         odd::forget_from(conn, Listing { account, entity, playlist_id: LISTING }, end).await?;
     }
     Ok(())
 }
 
-/// Holds back what is left: after the removals, so that what is removed waits for nothing.
+/// Holds back what is left: after the removals, so that removed items wait for nothing.
 async fn hold(conn: &mut Conn, commit: &Commit, done: &mut outbox::Done, now: At) -> Result<(), StoreError> {
     if let Some(hold) = commit.effects.hold {
         done.num_held = held::hold(conn, commit.account_id, commit.entity, hold, now).await?;

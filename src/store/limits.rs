@@ -1,4 +1,4 @@
-//! What must outlast a restart and is shared: pauses of endpoint families (`rate_limits`), and those that were (`cooldowns`).
+//! What must outlast a restart and is shared: pauses of endpoint families (`rate_limits`), and past ones (`cooldowns`).
 
 use super::schema::{cooldowns, rate_limits};
 use super::types::At;
@@ -11,12 +11,12 @@ use diesel::{BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods
 use diesel_async::RunQueryDsl;
 
 impl Store {
-    /// The pauses that last, in the order of their families.
+    /// The pauses in force, in the order of their families.
     pub async fn load_pauses(&self, now: DateTime<Utc>) -> Result<Vec<Pause>, StoreError> {
         pauses(&mut self.connect().await?, At::from(now)).await
     }
 
-    /// Adds what is no pause of the API's to the cooldowns that were.
+    /// Adds a pause by our own ceiling to the past cooldowns.
     pub async fn note_ceiling(&self, pause: Pause, now: DateTime<Utc>) -> Result<(), StoreError> {
         append_cooldown(&mut self.connect().await?, pause, now).await
     }
@@ -31,8 +31,8 @@ impl Store {
     }
 }
 
-/// Remembers a pause. One that ends earlier than what is known shortens nothing, unless that was noted by a calendar
-/// that has been set back since.
+/// Stores a pause. One that ends earlier than the stored one shortens nothing, unless that was noted by a calendar that
+/// has been set back since.
 pub(super) async fn note_pause(conn: &mut Conn, pause: Pause, now: DateTime<Utc>) -> Result<(), StoreError> {
     let num_noted = with_conn!(&mut *conn, |c| {
         use rate_limits::{blocked_until, class, family, updated_at};

@@ -1,8 +1,10 @@
-//! Whether a file system keeps locks. SQLite relies on them: without, two processes write one file at once and damage it.
+//! Whether a file system keeps locks. SQLite relies on them: without, two processes write one file at once and damage
+//! it.
 //!
 //! Locks are tried on a file of their own beside the database. On the database itself, letting go of a lock, or closing
 //! the file, would drop those that another connection of this process holds. A file system that keeps locks among the
-//! processes of one machine only, as NFS may, cannot be told from one that keeps them: one file is for one machine.
+//! processes of one machine only, as NFS may, cannot be distinguished from one that keeps them: one file is for one
+//! machine.
 
 use super::StoreError;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -10,8 +12,8 @@ use std::io;
 use std::path::Path;
 use uuid::Uuid;
 
-/// Refuses a place where a lock cannot be had, or does not keep others out. A folder where no file can be made is left to
-/// SQLite, which says so.
+/// Refuses a place where a lock cannot be obtained, or does not keep others out. If no file can be created in the
+/// folder, SQLite reports that.
 pub(super) fn refuse_a_place_without(path: &Path) -> Result<(), StoreError> {
     let Some(folder) = path.parent() else { return Ok(()) };
     let probe = folder.join(format!(".segno-{}", Uuid::new_v4().simple()));
@@ -37,7 +39,7 @@ fn try_locks(file: &File, again: &File) -> Result<(), String> {
     }
 }
 
-/// The kind that SQLite takes. It belongs to the process, so there is nobody here to keep out.
+/// The kind of lock that SQLite takes. It belongs to the process, so it excludes nobody here.
 #[cfg(unix)]
 fn record_lock(file: &File) -> io::Result<()> {
     Ok(rustix::fs::fcntl_lock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?)

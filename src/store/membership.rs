@@ -1,5 +1,5 @@
-//! Whose library holds what: `saved_tracks`, `followed_artists`, `library_playlists` and the like. Tables of one shape, so
-//! each question is asked once, for whichever table the entity type has.
+//! Whose library holds what: `saved_tracks`, `followed_artists`, `library_playlists` and the like. The tables have one
+//! shape, so each query is written once, for the table of any entity type.
 
 use super::by_sql::{count, of_ids, table_of, texts};
 use super::rows::{FollowedArtistRow, LISTING, LibraryPlaylistRow, SavedAlbumRow, SavedTrackRow};
@@ -33,7 +33,7 @@ impl RowOutcome {
 }
 
 /// Writes the memberships of a batch whose first slot stands at `offset`; one outcome per slot. An item that stands in
-/// several slots, as happens when the listing moves between two requests, is one member and was the same before.
+/// several slots, as happens when the listing moves between two requests, is one member with one outcome.
 pub(super) async fn write(
     conn: &mut Conn,
     account: AccountId,
@@ -64,8 +64,8 @@ pub(super) async fn write(
     Ok(slots.iter().map(|slot| slot.id().map_or(RowOutcome::UNIDENTIFIED, outcome)).collect())
 }
 
-/// Upserts the members and tells what those were that it wrote: a row is written only if it is new, was marked removed,
-/// or was added at another moment.
+/// Upserts the members and returns what those that it wrote were before: a row is written only if it is new, was marked
+/// removed, or was added at another moment.
 async fn upsert(
     conn: &mut Conn,
     account: AccountId,
@@ -121,7 +121,7 @@ async fn upsert(
     Ok(written.into_iter().map(|(id, rev)| (id, membership(rev))).collect())
 }
 
-/// A playlist that only stands elsewhere now is written, and yet known. So those that return are told first.
+/// A playlist whose position alone changed is written although it is known. So those that return are reported first.
 async fn upsert_playlists<'a>(
     conn: &mut Conn,
     account: AccountId,
@@ -149,7 +149,7 @@ async fn upsert_playlists<'a>(
     Ok(written)
 }
 
-/// Where the source does not say since when: of a row that was written and is not new we know it. It came back now.
+/// If the source does not say since when, a row that was written and is not new came back now.
 async fn note_return(
     conn: &mut Conn,
     account: AccountId,
@@ -162,7 +162,7 @@ async fn note_return(
     Ok(())
 }
 
-/// Sets something of these members, where they are as `only` says, and returns which those are.
+/// Sets something on those of these members that match `only`, and returns which those are.
 async fn set_of(
     conn: &mut Conn,
     account: AccountId,
@@ -187,8 +187,8 @@ async fn set_of(
     Ok(done.into_iter().map(|Done { id }| id).collect())
 }
 
-/// The condition that a member is not marked removed and that a pass has not seen it. Both sides are read once, in
-/// whatever order: what was seen has no index.
+/// The condition that a member is not marked removed and that a pass has not seen it. Both sides are read once, in any
+/// order: what was seen has no index.
 fn unseen(account: AccountId, entity: EntityType, pass: i64) -> String {
     let ((table, item_id), account) = (table_of(entity), account.0);
     format!(
@@ -198,7 +198,7 @@ fn unseen(account: AccountId, entity: EntityType, pass: i64) -> String {
     )
 }
 
-/// Marks removed what the pass has not seen, or that of it which is known to be gone. Returns which that was.
+/// Marks removed what the pass has not seen, or the part of it that is known to be gone. Returns which those are.
 pub(super) async fn remove_unseen(
     conn: &mut Conn,
     account: AccountId,
@@ -233,7 +233,7 @@ pub(super) async fn remove_unseen(
     texts(conn, &update).await
 }
 
-/// Marks these removed, as far as they are members, and returns those.
+/// Marks those of these that are members as removed, and returns them.
 pub(super) async fn remove_ids(
     conn: &mut Conn,
     account: AccountId,
@@ -284,7 +284,7 @@ async fn num(conn: &mut Conn, account: AccountId, entity: EntityType, which: &st
     Ok(u32::try_from(num).unwrap_or(u32::MAX))
 }
 
-/// The members that were added at one of these moments; none where the listing does not date its rows.
+/// The members that were added at one of these moments; none if the listing does not date its rows.
 pub(super) async fn added_at(
     conn: &mut Conn,
     account: AccountId,
@@ -301,8 +301,8 @@ pub(super) async fn added_at(
         .await
 }
 
-/// For the rest of the transaction. Of rows written a minute ago PostgreSQL has no statistics; it takes them for few
-/// and would compare every member with everything seen: a minute for 20 000 tracks instead of 50 ms.
+/// For the rest of the transaction. PostgreSQL has no statistics for rows written a minute ago; it assumes few and
+/// would compare every member with everything seen: a minute for 20 000 tracks instead of 50 ms.
 async fn join_by_hash(conn: &mut Conn) -> Result<(), StoreError> {
     match conn {
         Conn::Sqlite(_) => Ok(()),

@@ -1,5 +1,5 @@
-//! The schema, brought up to date whenever a database is opened. Two processes may do so at once: PostgreSQL lets them in
-//! one by one by an advisory lock, SQLite by the write lock, and the second finds nothing left to do.
+//! The schema, brought up to date whenever a database is opened. Two processes may do so at once: PostgreSQL admits
+//! them one by one with an advisory lock, SQLite with the write lock, and the second finds nothing left to do.
 
 use super::StoreError;
 use crate::faults;
@@ -12,14 +12,14 @@ use diesel_migrations::{EmbeddedMigrations, FileBasedMigrations, MigrationHarnes
 const SQLITE: Known = Known(embed_migrations!("migrations/sqlite"));
 const POSTGRES: Known = Known(embed_migrations!("migrations/postgres"));
 
-/// The number is "segno" in ASCII. A session lock: it goes with the connection, whatever happens to us. Whoever holds
-/// it is migrating, which takes no minute.
+/// The number is "segno" in ASCII. A session lock: it is released with the connection, whatever happens to us. Its
+/// holder is migrating, which takes less than a minute.
 const LOCK: &str = "SET lock_timeout = '60s'; SELECT pg_advisory_lock(495622516335)";
 const UNLOCK: &str = "SELECT pg_advisory_unlock(495622516335)";
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What this version brings databases to; and, for a test, what one to come does.
+/// The migrations of this version; in a test, those of a later one.
 struct Known(EmbeddedMigrations);
 
 impl<DB: diesel::backend::Backend> MigrationSource<DB> for Known {
@@ -34,7 +34,7 @@ impl<DB: diesel::backend::Backend> MigrationSource<DB> for Known {
 
 /// Runs on a thread that may block.
 pub(super) fn run_on_sqlite(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    /// What a diesel transaction can carry out of itself.
+    /// What can leave a diesel transaction as an error.
     enum Failed {
         Query(QueryError),
         Migrations(StoreError),
@@ -88,7 +88,7 @@ fn unknown<DB: diesel::backend::Backend>(
     applied.iter().filter(|version| !is_known(version)).max().map(ToString::to_string)
 }
 
-/// Keeps a query's error for what it is, so that it can still tell whether it passes by itself.
+/// Keeps a query's error as it is, so that it can still be recognised as transient.
 fn migration(error: BoxError) -> StoreError {
     match error.downcast::<QueryError>() {
         Ok(error) => StoreError::Query(*error),

@@ -1,13 +1,13 @@
 //! The person's own database: SQLite or PostgreSQL, one set of queries for both.
 //!
-//! [`Store`] is the whole of it to the outside. Inside, a query is written once and compiled twice: [`Conn`] is a
+//! [`Store`] is its whole public interface. Inside, a query is written once and compiled twice: [`Conn`] is a
 //! connection to either database, and `with_conn!` runs an expression on whichever it is. Five rules hold throughout:
 //!
 //! - Rows and checkpoint commit in one transaction, whose first statement is the fenced update of the checkpoint
 //!   (`library`). A process that has been fenced off writes nothing.
 //! - What did not change is not written (`upsert`), so the counts that a commit reports are true.
 //! - The store reads no clock: `now` is an argument.
-//! - What the database refuses about one row costs that row, not its batch (`careful`).
+//! - A row that the database refuses is lost alone, not with its batch (`careful`).
 //! - It decides nothing about pages, limits or retries; [`StoreError::is_transient`] is all it says about those.
 
 mod accounts;
@@ -131,8 +131,8 @@ macro_rules! with_conn {
 use with_conn;
 
 impl Store {
-    /// Opens the database, creates the SQLite file if there is none, and brings the schema up to date. `label` is how
-    /// PostgreSQL shows this process among its connections.
+    /// Opens the database, creates the SQLite file if there is none, and brings the schema up to date. `label` is the
+    /// name of this process among PostgreSQL's connections.
     pub async fn open(url: &DatabaseUrl, label: &str) -> Result<Store, StoreError> {
         match url {
             DatabaseUrl::Sqlite(path) => sqlite::open(path, sqlite::Absent::Create).await.map(Store::Sqlite),
@@ -140,7 +140,7 @@ impl Store {
         }
     }
 
-    /// Opens a database that exists, for those who only want to look: there is nothing to see in a fresh one.
+    /// Opens a database that exists, for commands that only read: a fresh one has nothing to show.
     pub async fn open_existing(url: &DatabaseUrl, label: &str) -> Result<Store, StoreError> {
         match url {
             DatabaseUrl::Sqlite(path) => sqlite::open(path, sqlite::Absent::Refuse).await.map(Store::Sqlite),
@@ -148,8 +148,8 @@ impl Store {
         }
     }
 
-    /// Opens a database that is open already, for those who only read, and who must neither wait for the writer nor let
-    /// it wait.
+    /// Opens a database that is already open once more, for readers, which must neither wait for the writer nor make it
+    /// wait.
     pub fn open_readers(url: &DatabaseUrl, label: &str) -> Result<Store, StoreError> {
         match url {
             DatabaseUrl::Sqlite(path) => sqlite::open_readers(path).map(Store::Sqlite),
@@ -157,8 +157,8 @@ impl Store {
         }
     }
 
-    /// Opens a database that is open already once more, for what must not wait until one of the other connections is
-    /// free. A SQLite file has one connection that writes.
+    /// Opens a database that is already open once more, for work that must not wait until one of the other connections
+    /// is free. A SQLite file has one connection that writes.
     pub fn open_beside(&self, url: &DatabaseUrl, label: &str) -> Store {
         match (self, url) {
             (Store::Pg(_), DatabaseUrl::Postgres(url)) => Store::Pg(postgres::open_beside(url, label)),
@@ -173,8 +173,8 @@ impl Store {
         })
     }
 
-    /// Folds the log of a SQLite file back into it, as far as nobody reads from it: a plain copy of the file alone then holds
-    /// all that was committed.
+    /// Folds the log of a SQLite file back into it, as far as no reader needs it: a plain copy of the file alone then
+    /// holds everything that was committed.
     pub async fn fold_log(&self) -> Result<(), StoreError> {
         match &mut self.connect().await? {
             Conn::Sqlite(c) => Ok(c.batch_execute("PRAGMA wal_checkpoint(PASSIVE)").await?),
@@ -197,7 +197,7 @@ enum Durability {
     /// Before it returns.
     AtOnce,
     /// With the next commit that is [`Durability::AtOnce`], of which the gate makes one every few seconds: a power cut
-    /// takes what came since, rows and checkpoint alike.
+    /// loses what came since, rows and checkpoint alike.
     Soon,
 }
 
@@ -222,7 +222,7 @@ impl Conn {
         }
     }
 
-    /// Until it is said otherwise. The same connection serves everybody, so whoever asks for less asks for more again.
+    /// Applies until changed. The connection is shared, so a caller that lowers it has to raise it again.
     async fn set_durability(&mut self, durability: Durability) -> QueryResult<()> {
         let pragma = match durability {
             Durability::AtOnce => "PRAGMA synchronous = FULL",
@@ -247,7 +247,7 @@ impl Conn {
         }
     }
 
-    /// Within a transaction: from here on, [`Conn::rollback`] and [`Conn::commit`] concern what follows.
+    /// Within a transaction: from now on, [`Conn::rollback`] and [`Conn::commit`] concern what follows.
     async fn set_savepoint(&mut self) -> QueryResult<()> {
         async fn begin<C: AsyncConnection>(c: &mut C) -> QueryResult<()> {
             C::TransactionManager::begin_transaction(c).await

@@ -1,8 +1,8 @@
-//! Services that share the accounts of a database (`nodes`): that they live, and how accounts go from one to another.
+//! Services that share the accounts of a database (`nodes`): their heartbeats, and how accounts move between them.
 //!
 //! On PostgreSQL all moments here are by its own clock, since those of machines differ. A claim locks what it takes and
-//! passes over what others have locked, so that nodes never wait for each other; it takes the runs along with the
-//! account, so that nothing which its last owner had begun is committed any more.
+//! skips what others have locked, so that nodes never wait for each other; it takes the runs along with the account, so
+//! that nothing that the last owner had begun can be committed any more.
 
 use super::claims::{ClaimRow, claim_of, make_owner, moment};
 use super::schema::{accounts, nodes, sync_states};
@@ -19,7 +19,7 @@ use diesel_async::RunQueryDsl;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// What a node finds when it says that it lives.
+/// What a node finds with its heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Beat {
     pub found: Heartbeat,
@@ -27,7 +27,7 @@ pub struct Beat {
     pub signed_in_at: BTreeMap<AccountId, DateTime<Utc>>,
 }
 
-/// How long a node that is silent is shown.
+/// How long a silent node is shown.
 const SHOWN_FOR: TimeDelta = TimeDelta::minutes(10);
 
 #[derive(QueryableByName)]
@@ -67,8 +67,8 @@ impl Store {
         }
     }
 
-    /// Says that a node lives, and finds out what there is to do. On SQLite a node has to [join](Store::join_alone)
-    /// first; one that another has followed is told so.
+    /// Writes a node's heartbeat, and finds out what there is to do. On SQLite a node has to [join](Store::join_alone)
+    /// first; one that was replaced gets an error.
     pub async fn beat(&self, node: &Node, now: DateTime<Utc>) -> Result<Beat, StoreError> {
         let conn = &mut self.connect().await?;
         match conn {
@@ -138,7 +138,8 @@ impl Store {
         .await
     }
 
-    /// Claims at most so many accounts that nobody holds, first those whose node has died. Returns each with its epoch.
+    /// Claims at most this many accounts that nobody holds, first those whose node has died. Returns each with its
+    /// epoch.
     pub async fn claim_free(
         &self,
         node: &Node,
@@ -174,7 +175,7 @@ impl Store {
         .await
     }
 
-    /// A node is no more, and all it had is free.
+    /// A node is gone, and all its accounts are free.
     pub async fn leave(&self, node: Uuid, now: DateTime<Utc>) -> Result<(), StoreError> {
         self.transaction(async |conn| {
             let present = moment(conn, now, TimeDelta::zero());
@@ -192,7 +193,7 @@ impl Store {
     }
 }
 
-/// The services that live, or were heard of a while ago, the oldest first.
+/// The services that are alive, or were until recently, oldest first.
 pub(super) async fn list(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<NodeStatus>, StoreError> {
     type Row = (String, String, String, At, At, bool, i64);
     let (present, shown) = (moment(conn, now, TimeDelta::zero()), moment(conn, now, -SHOWN_FOR));
@@ -218,7 +219,7 @@ pub(super) async fn list(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<Node
     Ok(rows.into_iter().map(node).collect())
 }
 
-/// A transaction that writes for an account just now may be one of a process that hangs: nobody waits for it.
+/// A transaction that is writing for an account may belong to a process that hangs: it is not waited for.
 async fn leave_out_what_is_written(conn: &mut Conn, accounts: &mut Vec<i64>) -> Result<(), StoreError> {
     let ids = accounts.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
     if ids.is_empty() {
@@ -239,7 +240,7 @@ async fn leave_out_what_is_written(conn: &mut Conn, accounts: &mut Vec<i64>) -> 
     Ok(())
 }
 
-/// This moment, and until when a node that lives now holds its accounts.
+/// This moment, and until when a node that is alive now holds its accounts.
 fn hold(conn: &Conn, node: &Node, now: DateTime<Utc>) -> (String, String) {
     let holds_for = TimeDelta::from_std(node.holds_for).unwrap_or_default();
     (moment(conn, now, TimeDelta::zero()), moment(conn, now, holds_for))

@@ -1,4 +1,4 @@
-//! Rows of the source that hold nothing usable (`sync_odd_items`): recorded by place, so that a person can look at them.
+//! Rows of the source without usable content (`sync_odd_items`): recorded by place, so that a person can look at them.
 
 use super::rows::OddRow;
 use super::schema::sync_odd_items;
@@ -33,7 +33,7 @@ fn odd_in<'a>(listing: Listing<'a>) -> _ {
         .filter(sync_odd_items::playlist_id.eq(playlist))
 }
 
-/// When a row was last seen is true to the day: to write it with each reading would be a write for nothing.
+/// When a row was last seen is accurate to the day: storing it with each reading would not be worth the writes.
 const SEEN_AGAIN_AFTER: TimeDelta = TimeDelta::days(1);
 
 /// Records what is odd in a range that was read, and forgets what was odd there before.

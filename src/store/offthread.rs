@@ -1,11 +1,11 @@
 //! SQLite off the event loop, on tokio's blocking threads, for an event loop of one thread.
 //!
-//! diesel-async brings its own way of doing this, but a future of its that is dropped half-way calls
-//! `block_in_place`, which panics on a current-thread runtime, and that is what an actix System is. This one waits for
-//! the statement by itself: dropping a store future (a timeout, a stop) costs the rest of that statement and nothing
-//! else, and the connection is never shared with a thread that still works on it.
+//! diesel-async brings its own way of doing this, but dropping its future half-way calls `block_in_place`, which panics
+//! on a current-thread runtime such as an actix System. This one waits for the statement by itself: dropping a store
+//! future (a timeout, a stop) costs the rest of that statement and nothing else, and the connection is never shared
+//! with a thread that still works on it.
 //!
-//! A commit has some forty statements, and to hop to another thread and back costs more than many of them do. So its
+//! A commit has some forty statements, and switching to another thread and back costs more than many of them do. So its
 //! whole future moves to one blocking thread, where its statements run in place: see [`on_one_thread`].
 
 use diesel_async::sync_connection_wrapper::SpawnBlocking;
@@ -21,7 +21,7 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 thread_local! {
-    /// This thread may block: it is one of [`on_one_thread`].
+    /// Whether this thread may block, as one of [`on_one_thread`].
     static IS_OFF: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -48,8 +48,8 @@ impl SpawnBlocking for OffThread {
     }
 }
 
-/// Runs `work`, all its statements included, on one blocking thread. Dropping the future waits for the rest of it, so it
-/// must not wait for anything that the event loop does: it brings its connection along.
+/// Runs `work`, all its statements included, on one blocking thread. Dropping the future waits for the rest of it, so
+/// it must not wait for anything that the event loop does: it owns its connection.
 pub(super) async fn on_one_thread<T, F>(work: impl FnOnce() -> F + Send + 'static) -> T
 where
     F: Future<Output = T>,
@@ -66,7 +66,7 @@ where
     })
 }
 
-/// Marks the thread for as long as it lives: tokio's blocking threads serve others afterwards.
+/// Marks the thread for the duration of the work: tokio reuses its blocking threads.
 struct Here;
 
 impl Here {
@@ -111,7 +111,7 @@ impl<R> Future for Task<R> {
 impl<R> Drop for Task<R> {
     fn drop(&mut self) {
         if let Ok(finished) = self.finished.get_mut() {
-            // Nothing is ever sent: this returns when the task lets go of its end.
+            // Nothing is ever sent: this returns when the task drops its end.
             let _ = finished.recv();
         }
     }

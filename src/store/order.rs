@@ -10,7 +10,7 @@ use diesel::sql_types::{Nullable, Text};
 use diesel_async::RunQueryDsl;
 
 impl Store {
-    /// The members that were added then and are not marked removed, with their dates, in any order; none where the listing
+    /// The members that were added then and are not marked removed, with their dates, in any order; none if the listing
     /// does not date its rows.
     pub async fn list_members(
         &self,

@@ -1,5 +1,5 @@
-//! Orders that were given at one node for an account of another (`orders`). They are rows, so that the account's owner
-//! finds them wherever it is, and its successor where it dies before it has carried them out.
+//! Orders given at one node for an account of another (`orders`). They are rows, so that the account's owner finds them
+//! wherever it is, or its successor if it dies before it has carried them out.
 
 use super::schema::{account_tokens, accounts, orders};
 use super::types::{At, Words};
@@ -12,7 +12,7 @@ use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// An order that nobody has taken up for so long is not carried out any more: it would surprise.
+/// An order that has waited for longer is no longer carried out: that would surprise people.
 const LASTS_FOR: TimeDelta = TimeDelta::hours(1);
 
 #[derive(Serialize, Deserialize)]
@@ -22,7 +22,7 @@ struct OutcomeJson {
 }
 
 impl Store {
-    /// Notes an order for whoever keeps the account current. `None` where nobody can: it is not signed in.
+    /// Notes an order for the node that keeps the account current. `None` if none can: it is not signed in.
     pub async fn give_order(
         &self,
         account: AccountId,
@@ -74,14 +74,14 @@ impl Store {
         })?;
         let given = |(id, kind, account, words): (i64, String, i64, Option<String>)| {
             let order = Order::of_word(&kind)?;
-            // A word that another version wrote is none of ours.
+            // A word written by another version is ignored.
             let entities = words.map(|words| words.split(',').filter_map(|word| word.parse().ok()).collect());
             Some(GivenOrder { id, order, account: AccountId(account), entities })
         };
         Ok(rows.into_iter().filter_map(given).collect())
     }
 
-    /// Notes what came of an order.
+    /// Notes the outcome of an order.
     pub async fn end_order(
         &self,
         order: i64,
@@ -103,7 +103,7 @@ impl Store {
         Ok(())
     }
 
-    /// What came of an order; `None` while nobody has carried it out.
+    /// The outcome of an order; `None` while it has not been carried out.
     pub async fn order_outcome(&self, order: i64) -> Result<Option<OrderOutcome>, StoreError> {
         let row: Option<(i64, Option<String>)> = with_conn!(&mut self.connect().await?, |c| {
             use orders::{account_id, outcome, table};

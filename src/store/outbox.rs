@@ -1,9 +1,9 @@
 //! The outbox: what a transaction did, written by that transaction, for those who follow along (see [`super::feed`]).
 //!
-//! Numbers are given under the lock of one row, taken last of all before the commit. So they go up in the order of
-//! commits and have no gaps, and whoever reads up to a number has missed none below it: a transaction that is still open
-//! holds back those that come after it, for the moment between its last statement and its commit. That bounds how many
-//! transactions a second may note something by how fast one commit reaches the disk.
+//! Numbers are assigned under the lock of one row, taken last before the commit. So they increase in the order of
+//! commits and have no gaps, and a reader of everything up to a number has missed none below it: an open transaction
+//! holds back later ones, for the moment between its last statement and its commit. That limits the transactions per
+//! second that may note something to the rate at which commits reach the disk.
 
 use super::catalogue::names_of;
 use super::schema::{feed_positions, library_playlists, outbox, playlists};
@@ -19,16 +19,16 @@ use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use std::collections::HashSet;
 
-/// Changes of one entry. A commit of more has several.
+/// Changes in one entry. A larger commit has several.
 const CHANGES_MAX: usize = 500;
 
-/// The position of the last number that was given.
+/// The position of the last number assigned.
 pub(super) const HEAD: &str = "head";
 
-/// A thing that came or went, as the feed tells it. What is not known is left out.
+/// An addition or removal as the feed reports it. Unknown fields are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub(super) struct ChangeNote {
-    /// As `segno changes` has them: an entity type or `playlist_items`; `added`, `added_again` or `removed`.
+    /// As in `segno changes`: an entity type or `playlist_items`; `added`, `added_again` or `removed`.
     entity_type: &'static str,
     change: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,7 +59,7 @@ struct ChangesBody<'a> {
     changes: &'a [ChangeNote],
 }
 
-/// The body of an entry about removals that wait.
+/// The body of an entry about held removals.
 #[derive(Debug, Serialize)]
 struct HeldBody<'a> {
     entity_type: EntityType,
@@ -78,11 +78,11 @@ pub(super) struct Done {
     pub removed: Vec<String>,
     /// Removals of the listing that began to wait.
     pub num_held: u32,
-    /// What came into playlists and went from them.
+    /// What was added to playlists and removed from them.
     pub items: Vec<ItemChanges>,
 }
 
-/// Notes what a commit did; nothing where it changed nothing. The last thing before the commit.
+/// Notes what a commit did, if it changed anything. The last step before the commit.
 pub(super) async fn note(
     conn: &mut Conn,
     commit: &Commit,
@@ -112,7 +112,7 @@ pub(super) async fn note(
     for items in &done.items {
         let name = name_of_playlist(conn, &items.playlist_id).await?;
         let changes = items.notes(name);
-        // A playlist is read once, whoever has it in the library.
+        // A playlist is read once for all accounts that have it in the library.
         for reader in accounts_with(conn, &items.playlist_id).await? {
             entries.extend(of(reader, &changes));
         }
@@ -143,7 +143,7 @@ pub(super) async fn note(
     write(conn, &entries, None, now).await
 }
 
-/// Writes entries. With `once`, one that was noted under the same words is not noted again.
+/// Writes entries. With `once`, an entry already noted under the same words is not noted again.
 pub(super) async fn write(
     conn: &mut Conn,
     entries: &[(AccountId, EventKind, String)],
@@ -174,7 +174,7 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// Whether something was noted under these words, and is still kept.
+/// Whether an event was noted under these words, and is still kept.
 pub(super) async fn is_noted(conn: &mut Conn, once: &str) -> Result<bool, StoreError> {
     let found: Option<i64> = with_conn!(conn, |c| {
         outbox::table.filter(outbox::once.eq(once)).select(outbox::seq).first(c).await.optional()
@@ -233,7 +233,7 @@ fn added(commit: &Commit, memberships: &[Membership]) -> Vec<ChangeNote> {
     known.filter_map(note).collect()
 }
 
-/// What an item is called, and who it is by.
+/// The name of an item, and its creator.
 fn words_of(item: &Item) -> (Option<&str>, Option<&str>) {
     fn first(artists: &[ArtistRef]) -> Option<&str> {
         artists.iter().map(|artist| artist.name.as_str()).next()
@@ -256,7 +256,7 @@ async fn name_of_playlist(conn: &mut Conn, playlist: &str) -> Result<Option<Stri
     })?)
 }
 
-/// Those who have a playlist in their library.
+/// The accounts that have a playlist in their library.
 async fn accounts_with(conn: &mut Conn, playlist: &str) -> Result<Vec<AccountId>, StoreError> {
     let ids: Vec<i64> = with_conn!(conn, |c| {
         use library_playlists::{account_id, playlist_id, removed_at, table};

@@ -1,5 +1,5 @@
-//! What a stream is and which play of the API it is paired with, in SQL: said once, for everybody who asks, and in the words
-//! of the view `listening`.
+//! The kind of a stream and the play that it is paired with, in SQL: defined once, in the same terms as the view
+//! `listening`.
 
 /// The kind of a stream `s`. A row without a name that was paired with a play is that play's track.
 pub(super) const KIND: &str = "CASE WHEN s.kind = 'unknown' AND s.played_uri IS NOT NULL THEN 'track' ELSE s.kind END";

@@ -1,7 +1,7 @@
-//! The items of playlists: the writing of what was read.
+//! Writing the items of playlists.
 //!
-//! A reading that is whole replaces the rows in one transaction, unless so much is gone that a second look is asked for
-//! ([`super::held_items`]). Where a reading stands until it is whole says [`super::readings`].
+//! A reading that is whole replaces the rows in one transaction, unless so much is gone that a second look is required
+//! ([`super::held_items`]). [`super::readings`] says where a reading stands until it is whole.
 
 use super::catalogue::{Catalogue, Written};
 use super::held_items::{Evidence, Verdict};
@@ -22,7 +22,7 @@ use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// What became of the parts of a commit.
+/// The outcome of the parts of a commit.
 #[derive(Debug, Default)]
 pub(super) struct WrittenItems {
     pub counts: ItemCounts,
@@ -31,13 +31,13 @@ pub(super) struct WrittenItems {
     ended: Vec<String>,
 }
 
-/// The parts of one playlist in a commit, and what becomes of them.
+/// The parts of one playlist in a commit, and their outcome.
 #[derive(Debug)]
 struct Plan<'a> {
     playlist: &'a str,
     parts: Vec<&'a PlaylistPart>,
     books: Books,
-    /// What the account's reading becomes.
+    /// The new state of the account's reading.
     reading: Reading,
     place: Place,
 }
@@ -100,7 +100,7 @@ async fn plan<'a>(conn: &mut Conn, commit: &Commit, parts: &'a [PlaylistPart]) -
 }
 
 impl Plan<'_> {
-    /// Whether the rows are written among those that are known.
+    /// Whether the rows are written directly among the known ones.
     fn is_among(&self) -> bool {
         matches!(self.place, Place::Whole | Place::AmongRows { .. } | Place::Gap)
     }
@@ -123,12 +123,12 @@ impl Plan<'_> {
         self.parts.last().and_then(|part| part.end.as_ref())
     }
 
-    /// Rows that this reading found to be counted and not given.
+    /// Rows that this reading found to be counted but not given.
     fn num_hidden(&self) -> u32 {
         self.reading.num_hidden() + self.parts.iter().map(|part| part.num_hidden).sum::<u32>()
     }
 
-    /// The snapshot that a whole reading says the items are.
+    /// The snapshot that a whole reading claims for the items.
     fn claimed(&self) -> Option<&str> {
         match self.end() {
             Some(PlaylistEnd::Complete { snapshot_id, .. }) => snapshot_id.as_deref(),
@@ -136,7 +136,7 @@ impl Plan<'_> {
         }
     }
 
-    /// Whether what has not changed may be older than the snapshot that is listed. It is doubted once.
+    /// Whether unchanged rows may be older than the listed snapshot. They are doubted once.
     fn is_doubtful(&self) -> bool {
         let was_doubted = self.books.reading.failure().is_some_and(|failure| failure.kind == FailureKind::Unchanged);
         let is_other = self.books.snapshot_id.is_some() && self.claimed() != self.books.snapshot_id.as_deref();
@@ -161,7 +161,7 @@ impl Plan<'_> {
             }
             Place::AmongRows { begins: true } => {
                 if self.books.is_walked {
-                    // A reading that did not come to its end, whosever it was.
+                    // A reading that did not reach its end, whoever began it.
                     delete_from(conn, self.playlist, 0, None).await?;
                 }
                 versions::begin(conn, self.playlist, self.books.is_walked, is_first, now).await?;
@@ -175,7 +175,7 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// Whether a whole reading may take the place of the rows. If not, nothing of it is written.
+    /// Whether a whole reading may replace the rows. If not, nothing of it is written.
     async fn may_replace(
         &mut self,
         conn: &mut Conn,
@@ -205,7 +205,7 @@ impl Plan<'_> {
         Ok(false)
     }
 
-    /// Says what the rows are now.
+    /// Notes what the rows are now.
     async fn conclude(
         &mut self,
         conn: &mut Conn,
@@ -244,7 +244,7 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// Another account has read the playlist whole meanwhile. Whoever read the same snapshot finds it there.
+    /// Another account has read the whole playlist meanwhile. If both read the same snapshot, its rows are there.
     fn give_way(&mut self, written: &mut WrittenItems, now: At) {
         self.reading.end_walk();
         let claimed = self.claimed().map(str::to_owned);
@@ -255,7 +255,7 @@ impl Plan<'_> {
         }
     }
 
-    /// Puts what was kept apart in the place of the rows, if it may.
+    /// Puts the rows that were kept apart in place, if it may.
     async fn take_over(
         &mut self,
         conn: &mut Conn,
@@ -273,7 +273,7 @@ impl Plan<'_> {
         readings::forget_apart(conn, account, self.playlist).await
     }
 
-    /// Records the items of earlier commits that the database did not take as they came.
+    /// Records the items of earlier commits that the database did not accept unchanged.
     async fn record_refused(&self, conn: &mut Conn, commit: &Commit, now: At) -> Result<u32, StoreError> {
         let refusals = conn.refusals();
         let from = self.parts.as_slice().first().map_or(0, |part| part.offset);
@@ -287,7 +287,7 @@ impl Plan<'_> {
         Ok(len(places.len()))
     }
 
-    /// The rows are those of a whole reading: what stood beside them goes.
+    /// The rows are those of a whole reading: what was stored beside them is dropped.
     async fn finish(
         &mut self,
         conn: &mut Conn,
@@ -343,7 +343,7 @@ async fn save(conn: &mut Conn, commit: &Commit, plans: &[Plan<'_>]) -> Result<()
     readings::settle_readable(conn, &barred).await
 }
 
-/// Deletes items from a place on. Returns how many.
+/// Deletes items from a position on. Returns how many.
 async fn delete_from(conn: &mut Conn, playlist: &str, from: u32, to: Option<u32>) -> Result<u32, StoreError> {
     let to = to.map_or(i64::MAX, i64::from);
     let deleted = with_conn!(conn, |c| {
@@ -368,8 +368,8 @@ fn count(rows: &[PlaylistItemRow<'_>], stored: &[(String, i64, i64)], catalogue:
     }
 }
 
-/// Notes what came into the playlists whose walks ended and what went from them. After the gaps are recorded: what could
-/// not be read is not gone.
+/// Notes what was added to the playlists whose walks ended and what was removed from them. After the gaps are recorded:
+/// items that could not be read are not gone.
 pub(super) async fn record_versions(
     conn: &mut Conn,
     commit: &Commit,
@@ -383,7 +383,7 @@ pub(super) async fn record_versions(
     Ok(changes)
 }
 
-/// Records what is odd about items, and the places where the source gave nothing, whether or not it is known why.
+/// Records odd items, and the places where the source gave nothing, whether or not the reason is known.
 async fn record_odd(conn: &mut Conn, commit: &Commit, part: &PlaylistPart, now: At) -> Result<u32, StoreError> {
     let range = part.offset..part.end_offset();
     let missing = part.items.iter().zip(part.offset..).filter(|(item, _)| item.kind == PlaylistItemKind::Missing);

@@ -1,8 +1,8 @@
 //! The listening history (`plays`), where its tracking stands (`playback_states`), and where plays may be missing
 //! (`play_gaps`).
 //!
-//! A poll's plays, what they say of the catalogue, its gap and its own state commit in one transaction. It begins at the
-//! account's row, like the fence of a run: a process that another has followed writes nothing. Plays are upserted, so a
+//! A poll's plays, their catalogue entries, its gap and its own state commit in one transaction. It begins at the
+//! account's row, like the fence of a run: a process that has been replaced writes nothing. Plays are upserted, so a
 //! poll that is repeated after a crash doubles nothing.
 
 use super::by_sql::count;
@@ -25,12 +25,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tracing::warn;
 use uuid::Uuid;
 
-/// What `sync_odd_items.entity_type` says of a row of the history. Its `position` is the moment of the play in unix
-/// milliseconds, by which the API's cursors go; without a moment it is the row's place in the last page.
+/// `sync_odd_items.entity_type` of a row of the history. Its `position` is the moment of the play in unix milliseconds,
+/// which the API's cursors use; without a moment it is the row's place in the last page.
 pub(super) const ODD_ENTITY: &str = "plays";
 
 impl Store {
-    /// Where tracking stands; all empty before the first poll.
+    /// The state of tracking; all empty before the first poll.
     pub async fn load_playback(&self, account: AccountId) -> Result<PlaybackRecord, StoreError> {
         type Moment = Option<DateTime<Utc>>;
         type Row = (Moment, Moment, Moment, Moment, Option<String>);
@@ -48,7 +48,7 @@ impl Store {
         Ok(PlaybackRecord { last_polled_at, last_new_at, next_poll_at, parked_until, error, authorized_at })
     }
 
-    /// What is held around a page; nothing, for a page without plays.
+    /// What is stored around a page; nothing, for a page without plays.
     pub async fn known_plays(&self, account: AccountId, page: &PlaysPage) -> Result<KnownPlays, StoreError> {
         let conn = &mut self.connect().await?;
         let Some(oldest) = page.oldest().map(At::from) else {
@@ -74,8 +74,8 @@ impl Store {
         Ok(known)
     }
 
-    /// Writes a poll. After an error that [`StoreError::is_transient`] calls passing, what was committed is unknown;
-    /// the next poll finds out.
+    /// Writes a poll. After an error that [`StoreError::is_transient`] reports as passing, the outcome of the commit is
+    /// unknown; the next poll finds out.
     pub async fn commit_plays(&self, commit: &PlaysCommit, owner: Uuid) -> Result<(), StoreError> {
         let now = At::from(commit.polled_at);
         let mut conn = self.connect().await?;
@@ -97,12 +97,12 @@ impl Store {
         });
         let ((), refusals) = written.await?;
         if let Some(reason) = refusals.reason() {
-            warn!(rows = refusals.len(), reason, "the database does not take some plays as they came");
+            warn!(rows = refusals.len(), reason, "the database refuses some plays as received");
         }
         Ok(())
     }
 
-    /// Notes that a poll brought nothing, for `status` and for the next process.
+    /// Notes that a poll failed, for `status` and for the next process.
     pub async fn note_playback(&self, note: &PlaybackNote, owner: Uuid, now: DateTime<Utc>) -> Result<(), StoreError> {
         self.transaction(async |conn| {
             runs::lock_account(conn, note.account_id).await?;
@@ -130,10 +130,10 @@ impl Store {
     }
 }
 
-/// What a poll says of the tracking itself.
+/// What a poll says about the tracking itself.
 #[derive(Default)]
 struct Told<'a> {
-    /// `None` leaves what was.
+    /// `None` leaves it as it is.
     last_polled_at: Option<At>,
     last_new_at: Option<At>,
     next_poll_at: Option<At>,
@@ -181,18 +181,18 @@ async fn write_plays(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<(
     Ok(())
 }
 
-/// What the page told of, and what it was paired with, counts from now on.
+/// The plays of the page, and the streams paired with them, count from now on.
 async fn sum_up(conn: &mut Conn, commit: &PlaysCommit) -> Result<(), StoreError> {
     let told = commit.page.plays().map(|play| play.played_at);
     if commit.num_new == 0 && commit.pairs.is_empty() {
         return Ok(());
     }
     heard::note(conn, commit.account_id, told).await?;
-    // One year is enough in nearly all polls. What is left is made by the next one.
+    // One year is enough in nearly all polls. The next one does the rest.
     heard::refresh_last(conn, commit.account_id).await
 }
 
-/// Rows with a moment are kept for good: once they have left the page, nothing else tells of them.
+/// Rows with a moment are kept for good: once they have left the page, nothing else shows them.
 async fn record_odd(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<(), StoreError> {
     with_conn!(conn, |c| {
         use sync_odd_items::{account_id, entity_type, position, table};
@@ -224,11 +224,11 @@ async fn newest(conn: &mut Conn, account: AccountId) -> Result<Option<At>, Store
     })?)
 }
 
-/// First what this page heals: it reaches back to before the gap, so nothing of what the API holds in it was missed.
+/// Heals first: if the page reaches back to before a gap, nothing that the API holds in it was missed.
 async fn record_gaps(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<(), StoreError> {
     use play_gaps::{account_id, detected_at, healed_at, played_after, played_before, table};
     let AccountId(account) = commit.account_id;
-    // A page from an older copy does not show what came after it, however far back it reaches.
+    // A page from an older copy does not show later plays, however far back it reaches.
     let is_current = match commit.page.newest().map(At::from) {
         Some(shown) => newest(conn, commit.account_id).await?.is_none_or(|known| shown >= known),
         None => false,
@@ -253,12 +253,12 @@ async fn record_gaps(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<(
     Ok(())
 }
 
-/// How many plays the accounts have, as they were counted when something last told of new ones. To count a million
-/// takes a fifth of a second, which is much for what is shown every second.
+/// How many plays the accounts have, as counted when there were last new ones. Counting a million takes a fifth of a
+/// second, which is too much for a page that refreshes every second.
 #[derive(Debug, Default)]
 pub struct PlayCounts(Mutex<HashMap<AccountId, (Newest, u64)>>);
 
-/// What every new play changes: when the last ones came in, the latest moment of any, and which imports there are.
+/// What every new play changes: when the last ones were stored, the latest moment of any, and which imports there are.
 type Newest = (Option<At>, Option<At>, (Option<At>, i64));
 
 impl PlayCounts {
@@ -279,7 +279,7 @@ impl PlayCounts {
     }
 }
 
-/// What `segno status` shows of it.
+/// What `segno status` shows of the history.
 pub(super) async fn status(
     conn: &mut Conn,
     account: AccountId,

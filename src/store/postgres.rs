@@ -1,4 +1,5 @@
-//! Opening PostgreSQL: a small pool, TLS wherever the way leads out of the machine, and errors that say what to check.
+//! Opening PostgreSQL: a small pool, TLS for every connection that leaves the machine, and errors that say what to
+//! check.
 
 use super::url::PostgresUrl;
 use super::{StoreError, migrations};
@@ -19,34 +20,35 @@ use uuid::Uuid;
 /// The writer, the gate's limits, the tokens and one reader: more would only wait in the server.
 const MAX_CONNECTIONS: usize = 4;
 
-/// Longest wait for a connection to stand. A database that takes longer is down as far as anyone waiting can tell.
+/// Longest wait for a connection to be established. A database that takes longer counts as down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection may be silent before it counts as lost: a server that vanished says no goodbye.
+/// How long a connection may be silent before it counts as lost: a server that vanishes does not close its connections.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
 
-/// A transaction of ours waits for nothing but the database, so between two of its statements pass milliseconds; a
-/// process that is silent for longer was stopped, or sleeps with its machine. The server then ends its transaction, or
-/// the locks would keep its successor out for as long as it is stopped. Keep-alives let it notice a machine that is gone.
+/// Our transactions wait for nothing but the database, so milliseconds pass between two of their statements; a process
+/// that is silent for longer was stopped, or sleeps with its machine. The server then ends its transaction, or the
+/// locks would keep its successor out for as long as it is stopped. Keep-alives let the server notice a machine that is
+/// gone.
 const SETUP: &str = "SET idle_in_transaction_session_timeout = '10s'; SET tcp_keepalives_idle = 10; \
                      SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
 
-/// A page that takes longer is not waited for by anybody.
+/// Nobody waits longer than this for a page.
 const READER_SETUP: &str = "SET default_transaction_read_only = on; SET statement_timeout = '10s'; \
                             SET idle_in_transaction_session_timeout = '10s'";
 
-/// Of the status page.
+/// For the status page.
 const READERS_MAX: usize = 4;
 
-/// What the look at a pooler says, of itself to itself.
+/// The error with which the check for a pooler ends internally.
 const OTHER_SESSION: &str = "segno is in another session";
 
-/// A node that waits for longer than this says again that it lives.
+/// A node that waits for longer than this sends its heartbeat again.
 const BESIDE_SETUP: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
                             SET idle_in_transaction_session_timeout = '10s'; SET tcp_keepalives_idle = 10; \
                             SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
 
-/// Of the heartbeat. A connection that hangs must not stop the next one.
+/// For the heartbeat. A connection that hangs must not stop the next one.
 const BESIDE_MAX: usize = 2;
 
 pub(super) async fn open(url: &PostgresUrl, label: &str) -> Result<Pool<AsyncPgConnection>, StoreError> {
@@ -59,9 +61,9 @@ pub(super) async fn open(url: &PostgresUrl, label: &str) -> Result<Pool<AsyncPgC
 }
 
 /// Refuses a pooler that hands each transaction to another session of the server (pgbouncer with `pool_mode =
-/// transaction`). Statements that are prepared, and settings that are made, belong to a session; in the next one they are
-/// missing, or somebody else's. What one connection sets, it must see again while another one is in a transaction, and the
-/// other must not. This uses no prepared statement, since those are what fails: diesel prepares some as soon as it connects.
+/// transaction`). Prepared statements and settings belong to a session; in the next one they are missing, or somebody
+/// else's. The check: what one connection sets, it must see again while another one is in a transaction, and the other
+/// must not. It uses no prepared statement, since those are what fails: diesel prepares some as soon as it connects.
 async fn refuse_mixed_sessions(url: &PostgresUrl) -> Result<(), StoreError> {
     let mark = Uuid::new_v4().simple();
     let fails_where = |condition: &str| {
@@ -88,7 +90,7 @@ async fn refuse_mixed_sessions(url: &PostgresUrl) -> Result<(), StoreError> {
         other.batch_execute(&fails_where("IS NOT DISTINCT FROM")).await.map_err(told)?;
         one.batch_execute(&fails_where("IS DISTINCT FROM")).await.map_err(told)?;
         other.batch_execute("ROLLBACK").await.map_err(told)?;
-        // A pooler that takes turns among its sessions gives the same one only every other time.
+        // A pooler that alternates between its sessions returns the same one only every other time.
         for _ in 0..2 {
             one.batch_execute(&fails_where("IS DISTINCT FROM")).await.map_err(told)?;
         }
@@ -100,7 +102,7 @@ async fn refuse_mixed_sessions(url: &PostgresUrl) -> Result<(), StoreError> {
     })
 }
 
-/// A connection on which nothing is prepared, for statements of the simple protocol. It closes when it is dropped.
+/// A connection without prepared statements, for the simple protocol. It closes when it is dropped.
 async fn plain(url: &PostgresUrl) -> Result<tokio_postgres::Client, StoreError> {
     Ok(if url.uses_tls() {
         let (client, connection) = url.config.connect(tls(url)?).await.map_err(|error| explain(url, &error))?;
@@ -123,8 +125,8 @@ struct Fitness {
     has_tables: bool,
 }
 
-/// Refuses a database that could not hold the library, before anything is made in it. Since PostgreSQL 15 not everybody may
-/// make tables in the schema `public`.
+/// Refuses a database that could not hold the library, before anything is created in it. Since PostgreSQL 15 not
+/// everybody may create tables in the schema `public`.
 async fn refuse_unfit(url: &PostgresUrl, connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
     let looked = "SELECT current_setting('server_encoding') AS encoding, \
                   coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create, \
@@ -146,7 +148,7 @@ async fn refuse_unfit(url: &PostgresUrl, connection: &mut AsyncPgConnection) -> 
     Ok(())
 }
 
-/// Connections for what must not wait for one of the others.
+/// Connections for work that must not wait for one of the others.
 pub(super) fn open_beside(url: &PostgresUrl, label: &str) -> Pool<AsyncPgConnection> {
     pool(named(url, label), BESIDE_SETUP, BESIDE_MAX)
 }
@@ -237,7 +239,7 @@ fn cannot_reach(url: &PostgresUrl, reason: &str) -> StoreError {
     StoreError::Unreachable { place: url.place().to_owned(), reason: reason.to_owned(), hint: hint.to_owned() }
 }
 
-/// The error and its causes in one line; tokio-postgres tells the essence in the cause.
+/// The error and its causes in one line; tokio-postgres has the essence in the cause.
 fn words(error: &tokio_postgres::Error) -> String {
     if let Some(told) = error.as_db_error() {
         return told.message().to_owned();

@@ -1,9 +1,9 @@
-//! Removes all that came from the API for one account, as Spotify's terms ask for when a person leaves.
+//! Removes everything that came from the API for one account, as Spotify's terms require when a person leaves.
 //!
-//! One transaction: a purge that is interrupted has removed nothing. What others still mention stays: a playlist that
-//! is in another account's library, a track that another person saved. What nobody mentions any more goes as well. Plays
-//! that the person brought in from a data export did not come from the API; they stay, and with them the account's row,
-//! for that is what they belong to.
+//! One transaction: a purge that is interrupted has removed nothing. What others still refer to stays: a playlist that
+//! is in another account's library, a track that another person saved. What nobody refers to any more is removed as
+//! well. Plays that the person imported from a data export did not come from the API; they stay, and with them the
+//! account's row that they belong to.
 //!
 //! A process that is syncing the account finds its rows gone, writes nothing more and ends.
 
@@ -13,10 +13,10 @@ use super::{Conn, Store, StoreError, heard};
 use crate::model::AccountId;
 use diesel::result::{DatabaseErrorKind, Error as QueryError};
 
-/// Tries of the whole transaction. It takes the locks of everybody who writes, so two may get in each other's way.
+/// Tries of the whole transaction. It takes the locks of every writer, so two may get in each other's way.
 const ATTEMPTS_MAX: u32 = 5;
 
-/// Tables of which every row of the account goes: what the sync and the tracker remember.
+/// Tables in which every row of the account is deleted: what the sync and the tracker remember.
 const BOOKS: &[&str] = &[
     "account_tokens",
     "held_removals",
@@ -34,11 +34,11 @@ const BOOKS: &[&str] = &[
     "sync_states",
 ];
 
-/// In PostgreSQL: whoever commits for any account writes `sync_states` first, so none of their rows is half there while
-/// it is decided what nobody mentions. SQLite has one writer at a time.
+/// On PostgreSQL: a commit for any account writes `sync_states` first, so no commit is half there while the purge finds
+/// out what nobody refers to. SQLite has one writer at a time.
 const LOCK: &str = "LOCK TABLE accounts, sync_states, plays, streams IN SHARE ROW EXCLUSIVE MODE";
 
-/// What becomes of the person's own data export. It did not come from the API.
+/// What happens to the person's own data export. It did not come from the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Imported {
     Kept,
@@ -57,10 +57,10 @@ pub struct Purged {
     /// Playlists that left the account's library, whether or not others have them, too.
     pub library_playlists: u64,
     pub plays: u64,
-    /// Of playlists that nobody else has.
+    /// Rows of playlists that nobody else has.
     pub playlists: u64,
     pub playlist_items: u64,
-    /// Of the catalogue: what nobody mentions any more.
+    /// Rows of the catalogue that nobody refers to any more.
     pub tracks: u64,
     pub albums: u64,
     pub artists: u64,
@@ -69,17 +69,17 @@ pub struct Purged {
     pub audiobooks: u64,
     /// Tokens, checkpoints, batches, the history of playlists and the like.
     pub bookkeeping: u64,
-    /// Plays from the person's own data export. They stay, unless that was asked for, too.
+    /// Plays from the person's own data export. They stay, unless their removal was requested, too.
     pub plays_kept: u64,
     /// Streams of the export: those that stay, and those that were removed.
     pub streams_kept: u64,
     pub streams: u64,
-    /// Whether the account itself is gone: it is unless plays were kept.
+    /// Whether the account itself is gone, which it is unless plays were kept.
     pub account_removed: bool,
 }
 
 impl Store {
-    /// Removes all that came from the API for an account, and what was imported where it says so.
+    /// Removes everything that came from the API for an account, and imported data if `imported` says so.
     pub async fn purge(&self, account: AccountId, imported: Imported) -> Result<Purged, StoreError> {
         let mut attempts = 1;
         loop {
@@ -91,7 +91,7 @@ impl Store {
     }
 }
 
-/// Somebody wrote at the same time: a deadlock, or a row that points to one that was just removed.
+/// A concurrent write: a deadlock, or a row that refers to one that was just removed.
 fn is_collision(error: &StoreError) -> bool {
     let is_reference =
         matches!(error, StoreError::Query(QueryError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _)));
@@ -126,7 +126,7 @@ async fn purge(conn: &mut Conn, account: AccountId, imported: Imported) -> Resul
     };
     let read = format!("id IN (SELECT playlist_id FROM playlist_readings WHERE {mine})");
     let by_others = format!("playlist_id = playlists.id AND account_id <> {}", account.0);
-    // What one may see is no longer known of somebody who left.
+    // Which playlists a person can read is no longer known after they have left.
     let readable = format!(
         "UPDATE playlists SET items_readable = (EXISTS (SELECT 1 FROM playlist_readings WHERE {by_others} AND \
          items_readable) OR NOT EXISTS (SELECT 1 FROM playlist_readings WHERE {by_others})) WHERE {read}"
@@ -147,9 +147,10 @@ async fn purge(conn: &mut Conn, account: AccountId, imported: Imported) -> Resul
     Ok(purged)
 }
 
-/// Removes what nobody mentions, each after what mentions it.
+/// Removes what nothing refers to, each table after those that refer to it.
 async fn sweep(conn: &mut Conn, purged: &mut Purged) -> Result<(), StoreError> {
-    // Set operations, not subqueries per row: they stay fast, and without surprises over NULL, however large the tables.
+    // Set operations, not subqueries per row: they stay fast, and without surprises over NULL, however large the
+    // tables.
     let playlists = "SELECT id FROM playlists EXCEPT SELECT playlist_id FROM library_playlists";
     let theirs = format!("playlist_id IN ({playlists})");
     let versions = format!("version_id IN (SELECT id FROM playlist_versions WHERE {theirs})");

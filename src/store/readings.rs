@@ -1,9 +1,10 @@
-//! What each account may see of a playlist and how its readings ended (`playlist_readings`), beside what the rows are.
+//! What each account can see of a playlist and how its readings ended (`playlist_readings`), separate from the rows
+//! themselves.
 //!
-//! The rows of a playlist are those of the newest whole reading, of whichever account. A reading that takes several
-//! commits is kept apart (`playlist_items_read`) until it is whole, and then replaces the rows in one transaction: no
-//! crash leaves half of one state and half of another, and two accounts that read at once do not meet. Where there are no
-//! rows yet, the first account to come writes in place, so that a first sync writes every row once.
+//! The rows of a playlist are those of the newest whole reading, by any account. A reading that takes several commits
+//! is kept apart (`playlist_items_read`) until it is whole, and then replaces the rows in one transaction: no crash
+//! leaves half of one state and half of another, and two accounts that read at once do not interfere. If there are no
+//! rows yet, the first account writes in place, so that a first sync writes every row once.
 //!
 //! `playlists.items_generation` counts the whole readings. A reading notes which one it follows, and is dropped if
 //! another has become whole since.
@@ -58,10 +59,10 @@ pub(super) struct Books {
     pub reading: Reading,
 }
 
-/// Where the items that were read go.
+/// Where the items that were read are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// All of them are in this commit.
+    /// In place: all of them are in this commit.
     Whole,
     /// Among the rows, since there were none.
     AmongRows { begins: bool },
@@ -69,7 +70,7 @@ pub(super) enum Place {
     Apart { begins: bool },
     /// Into a gap of the newest reading.
     Gap,
-    /// Nowhere: another reading has become whole since, or what came before is gone.
+    /// Nowhere: another reading has become whole since, or the preceding items are gone.
     Outrun,
     /// Nothing was read.
     Nowhere,
@@ -116,7 +117,7 @@ impl Reading {
         })
     }
 
-    /// How far a reading that follows that whole one has come.
+    /// How far a reading based on that whole one has come.
     pub fn num_read(&self, generation: i64) -> u32 {
         let offset = self.walk_offset.filter(|_| self.walk_generation == Some(generation));
         offset.map_or(0, to_u32)
@@ -127,12 +128,12 @@ impl Reading {
         self.walk_generation.is_some() && !self.walk_in_place
     }
 
-    /// Rows that the reading under way found to be counted and not given.
+    /// Rows that the reading under way found to be counted but not given.
     pub fn num_hidden(&self) -> u32 {
         to_u32(self.walk_hidden)
     }
 
-    /// Notes how far the reading has come, with rows hidden on the way since it was last noted.
+    /// Notes how far the reading has come, with the rows hidden on the way since the last note.
     pub fn walk_to(&mut self, generation: i64, offset: u32, num_hidden: u32, is_in_place: bool) {
         self.walk_generation = Some(generation);
         self.walk_offset = Some(offset.into());
@@ -144,12 +145,12 @@ impl Reading {
         (self.walk_generation, self.walk_offset, self.walk_hidden, self.walk_in_place) = (None, None, 0, false);
     }
 
-    /// The rows are that snapshot, as this account has seen itself.
+    /// The rows are that snapshot, as this account has seen for itself.
     pub fn has_read(&mut self, snapshot_id: Option<&str>, now: At) {
         *self = Reading { snapshot_id: snapshot_id.map(str::to_owned), read_at: Some(now), ..Reading::default() };
     }
 
-    /// When rows that were counted and not given are looked for once more.
+    /// When rows that were counted but not given are looked for again.
     pub fn look_again_at(&self) -> Option<DateTime<Utc>> {
         self.next_try_at.filter(|_| self.failure.is_none()).map(DateTime::<Utc>::from)
     }
@@ -193,7 +194,7 @@ impl Reading {
 }
 
 impl Books {
-    /// Where consecutive parts of one playlist go. `is_taken` says that another account writes in place.
+    /// Where consecutive parts of one playlist are written. `is_taken` says that another account writes in place.
     pub fn place(&self, parts: &[&PlaylistPart], is_taken: bool) -> Place {
         let (Some(first), Some(last)) = (parts.first(), parts.last()) else { return Place::Nowhere };
         let is_current = first.generation == self.generation;
@@ -217,8 +218,8 @@ impl Books {
     }
 }
 
-/// The playlists as the account finds them. On PostgreSQL their rows are locked, in the order of their ids: two that read
-/// the same playlists wait for each other. SQLite has one writer at a time.
+/// The playlists as the account finds them. On PostgreSQL their rows are locked, in the order of their ids: two
+/// accounts that read the same playlists wait for each other. SQLite has one writer at a time.
 pub(super) async fn load(
     conn: &mut Conn,
     account: AccountId,
@@ -250,7 +251,7 @@ pub(super) async fn load(
     Ok(rows.into_iter().map(books).collect())
 }
 
-/// Writes what changed of the account's readings.
+/// Writes the changed readings of the account.
 pub(super) async fn save(conn: &mut Conn, account: AccountId, readings: &[(&str, &Reading)]) -> Result<(), StoreError> {
     let rows: Vec<PlaylistReadingRow<'_>> =
         readings.iter().map(|(playlist, reading)| reading.row(account, playlist)).collect();
@@ -267,7 +268,7 @@ pub(super) async fn is_taken(conn: &mut Conn, account: AccountId, playlist: &str
     })?)
 }
 
-/// Lets go of what was kept apart.
+/// Drops what was kept apart.
 pub(super) async fn forget_apart(conn: &mut Conn, account: AccountId, playlist: &str) -> Result<(), StoreError> {
     with_conn!(conn, |c| {
         use playlist_items_read::{account_id, playlist_id, table};
@@ -276,7 +277,7 @@ pub(super) async fn forget_apart(conn: &mut Conn, account: AccountId, playlist: 
     Ok(())
 }
 
-/// Puts what was kept apart in the place of the rows, and counts what that changed.
+/// Replaces the rows by what was kept apart, and counts the changes.
 pub(super) async fn replace_by_apart(
     conn: &mut Conn,
     account: AccountId,
@@ -315,7 +316,7 @@ pub(super) async fn replace_by_apart(
     Ok(())
 }
 
-/// The same by the rows themselves, so that it can be told which of them the database refuses.
+/// The same row by row, to find out which of them the database refuses.
 async fn merge_one_by_one(
     conn: &mut Conn,
     account: AccountId,
@@ -362,7 +363,8 @@ struct Rev {
     rev: i64,
 }
 
-/// `playlists.items_readable` is for people: by at least one account. An account that has not tried says nothing.
+/// `playlists.items_readable` is for people: readable by at least one account. An account that has not tried does not
+/// count.
 pub(super) async fn settle_readable(conn: &mut Conn, playlists_: &[&str]) -> Result<(), StoreError> {
     if playlists_.is_empty() {
         return Ok(());

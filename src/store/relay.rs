@@ -1,5 +1,5 @@
-//! Who publishes the feed to a stream, and how far it has come: one row of `feed_positions`, whose owner is a node that
-//! lives. The node's own heartbeat is the lease, so at rest publishing costs the database nothing more.
+//! Which node publishes the feed to a stream, and how far it has come: one row of `feed_positions`, owned by a node
+//! that is alive. The node's own heartbeat is the lease, so idle publishing costs the database nothing more.
 
 use super::claims::moment;
 use super::feed::seq_of;
@@ -9,12 +9,12 @@ use diesel::sql_query;
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-/// The name of the position. Those of webhooks begin otherwise.
+/// The name of the position. Those of webhooks have another prefix.
 pub const RELAY: &str = "stream";
 
 impl Store {
-    /// Makes a node the one that publishes, unless another that lives does. It has to live itself. Returns how far the
-    /// stream had come, as was last noted.
+    /// Makes a node the publisher, unless another living one is. The node itself has to be alive. Returns how far the
+    /// stream had come, as last noted.
     pub async fn take_relay(&self, node: Uuid, now: DateTime<Utc>) -> Result<Option<i64>, StoreError> {
         let conn = &mut self.connect().await?;
         let present = moment(conn, now, TimeDelta::zero());

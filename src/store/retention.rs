@@ -1,18 +1,18 @@
-//! How long the service's own notes are kept. What is the person's is never looked at here: the library, what was removed from
-//! it, plays and histories.
+//! How long the service's own notes are kept. The person's own data is never touched here: the library, what was
+//! removed from it, plays and histories.
 //!
-//! | notes | forgotten |
+//! | notes | deleted |
 //! |---|---|
 //! | `sync_batches` | some time after the commit |
 //! | `sync_gaps`, `play_gaps` | some time after the gap was healed; an open one never |
-//! | `sync_odd_items` | when the row is read and no longer odd; of a listing some time after it was last seen, of a playlist not before it has left the library |
+//! | `sync_odd_items` | when the row is read and no longer odd; in a listing some time after it was last seen, in a playlist not before it has left the library |
 //! | `sync_odd_items` of plays | never: no other table has the names in them |
 //! | `held_removals` | when they are decided on |
-//! | `request_ledger` | after two days, with the next requests; else some time later |
+//! | `request_ledger` | after two days, with the next requests; otherwise some time later |
 //! | `cooldowns` | some time after they have ended |
 //! | `orders` | some time after they were given |
 //! | `nodes` | some time after they were last heard of |
-//! | pauses in `rate_limits` | when they are lifted; else some time after they have ended |
+//! | pauses in `rate_limits` | when they are lifted; otherwise some time after they have ended |
 
 use super::by_sql::execute;
 use super::plays::ODD_ENTITY;
@@ -20,7 +20,7 @@ use super::types::At;
 use super::{Store, StoreError};
 use chrono::{DateTime, Utc};
 
-/// Tables of notes, each with the moment at which a note was over; none while it is not.
+/// Tables of notes, each with the moment from which a note is obsolete; null while it is not.
 const NOTES: [(&str, &str); 7] = [
     ("sync_batches", "committed_at"),
     ("sync_gaps", "healed_at"),
@@ -32,7 +32,7 @@ const NOTES: [(&str, &str); 7] = [
 ];
 
 impl Store {
-    /// Forgets what was noted, and is over, before this. Returns how many notes.
+    /// Deletes notes that became obsolete before this. Returns how many.
     pub async fn forget_notes_before(&self, then: DateTime<Utc>) -> Result<u64, StoreError> {
         let (conn, then) = (&mut self.connect().await?, At::from(then).literal());
         let pauses = format!("UPDATE rate_limits SET blocked_until = NULL, class = NULL WHERE blocked_until < {then}");

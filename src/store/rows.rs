@@ -1,29 +1,30 @@
-//! The rows that a commit writes, table by table: what each column is made of, and what it does when the row is already
-//! there (see `upsert::Merge`).
+//! The rows that a commit writes, table by table: the source of each column, and what it does when the row already
+//! exists (see `upsert::Merge`).
 //!
-//! Rows come from many places, some of which know less: the album inside a track has no UPC, the artist inside an album no
-//! genres. And any place may fall silent for a while. So silence erases nothing. Per column: what silence is (`null` and a
-//! missing field always are, and so is what has another type than it should), and what does replace a known value.
+//! Rows come from many places, some with fewer fields: the album inside a track has no UPC, the artist inside an album
+//! no genres. And any place may omit a field for a while. So silence erases nothing. The table says for each column
+//! what counts as silence (`null`, a missing field and a value of the wrong type always do), and what replaces a known
+//! value.
 //!
-//! | column | is silence, too | replaced by |
+//! | column | also silence | replaced by |
 //! |---|---|---|
-//! | `name` of anything | an empty text | any other; one with U+FFFD in it only where the known one has that, too |
-//! | `artists.genres`; `audiobooks.authors`, `narrators` | `[]` | a list of some |
+//! | `name` of anything | an empty text | any other; one that contains U+FFFD only if the known one does, too |
+//! | `artists.genres`; `audiobooks.authors`, `narrators` | `[]` | a list that is not empty |
 //! | `image_url` of anything | `[]`, images without address | an address |
 //! | `albums.album_type`, `upc`; `tracks.isrc`; `playlists.owner_id`, `owner_name`; `publisher`, `description` and the like of what is spoken | an empty text | any other text |
 //! | `albums.release_date`, `episodes.release_date`, with its precision | an empty text, the year 0000 | any other date |
 //! | `albums.total_tracks`, `shows.total_episodes`, `audiobooks.total_chapters`; `tracks.duration_ms`, `episodes.duration_ms`, `disc_number`, `track_number` | 0 and less | a number from 1 on |
 //! | `explicit` of anything; `playlists.public`, `collaborative` | | true and false |
-//! | `tracks.album_id`; the artist at a place of a list | a name without an id, where an id is known | an id |
-//! | how many artists there are (`num_artists`) | `[]`, and a list of which some cannot be read | a list that can be read |
+//! | `tracks.album_id`; the artist at a position in a list | a name without an id, if an id is known | an id |
+//! | how many artists there are (`num_artists`) | `[]`, and a list that cannot be read in full | a list that can be read |
 //! | `tracks.uri`, `saved_*.added_at` | a date that cannot be read | any other |
-//! | `playlists.description` | | any text, `""` included: its owner has emptied it |
-//! | `playlists.total_items` | | any number, 0 included: what becomes of its items is decided elsewhere |
-//! | `playlists.snapshot_id` | nothing: silence clears it | whatever comes |
-//! | a place in a playlist | nothing: what stands there now stands there | whatever comes; see `versions` |
+//! | `playlists.description` | | any text, including `""`: its owner has emptied it |
+//! | `playlists.total_items` | | any number, including 0: what happens to its items is decided elsewhere |
+//! | `playlists.snapshot_id` | nothing: silence clears it | any value |
+//! | a place in a playlist | nothing: the new content replaces the old | any value; see `versions` |
 //!
-//! A `snapshot_id` is no fact that stays true but the state of a list, by which it is known to be unchanged: one that is
-//! not told is not known.
+//! A `snapshot_id` is not a lasting fact but the state of a list, by which it is known to be unchanged: one that is
+//! missing is not known.
 
 use super::types::{At, Words, clean};
 use super::upsert::upsert_rows;
@@ -38,7 +39,7 @@ upsert_rows! {
         fetched_at: At => Stamp,
     }
 
-    /// `num_artists` makes a list of artists that only became shorter a difference.
+    /// `num_artists` makes a list of artists that only became shorter count as a change.
     AlbumRow<'a> in albums returning (id: String, rev: i64) {
         id: Words<'a> => Key,
         name: Words<'a> => Name,
@@ -122,7 +123,7 @@ upsert_rows! {
         removed_at: Option<At> => Follow,
     }
 
-    /// A place in a playlist: whatever stands there now replaces what stood there before.
+    /// A place in a playlist: its present content replaces the earlier one.
     PlaylistItemRow<'a> in playlist_items returning (playlist_id: String, position: i64, rev: i64) {
         playlist_id: Words<'a> => Key,
         position: i64 => Key,
@@ -134,7 +135,7 @@ upsert_rows! {
         added_by: Option<Words<'a>> => Follow,
     }
 
-    /// The same of a reading that is not whole yet.
+    /// The same for a reading that is not whole yet.
     PlaylistItemReadRow<'a> in playlist_items_read {
         account_id: i64 => Key,
         playlist_id: Words<'a> => Key,
@@ -147,7 +148,7 @@ upsert_rows! {
         added_by: Option<Words<'a>> => Follow,
     }
 
-    /// What an account may see of a playlist, and how its readings ended.
+    /// What an account can see of a playlist, and how its readings ended.
     PlaylistReadingRow<'a> in playlist_readings {
         account_id: i64 => Key,
         playlist_id: Words<'a> => Key,
@@ -167,7 +168,7 @@ upsert_rows! {
         walk_in_place: bool => Follow,
     }
 
-    /// What is known of a place in a playlist, though this reading did not say it.
+    /// What is known of a place in a playlist, although this reading did not show it.
     KnownItemRow<'a> in playlist_items returning (position: i64, rev: i64) {
         playlist_id: Words<'a> => Key,
         position: i64 => Key,
@@ -178,7 +179,7 @@ upsert_rows! {
         added_at: Option<At> => Known,
     }
 
-    /// Something that came into a playlist or went from it.
+    /// Something that was added to a playlist or removed from it.
     PlaylistChangeRow<'a> in playlist_changes {
         version_id: i64 => Key,
         number: i64 => Key,
@@ -190,7 +191,7 @@ upsert_rows! {
         added_at: Option<At> => Follow,
     }
 
-    /// What a pass has seen; an item that it saw twice stands there twice.
+    /// What a pass has seen; an item that it saw twice is there twice.
     SeenRow<'a> in sync_seen {
         account_id: i64 => Once,
         entity_type: &'static str => Once,
@@ -198,7 +199,7 @@ upsert_rows! {
         item_id: Words<'a> => Once,
     }
 
-    /// A removal that is held back, since it was first missed.
+    /// A held removal, with the moment from which it was first missed.
     HeldRow<'a> in held_removals {
         account_id: i64 => Key,
         entity_type: &'static str => Key,
@@ -220,7 +221,7 @@ upsert_rows! {
         seen_at: At => Stamp,
     }
 
-    /// A play that an export has brought already stays the export's. `ms_played` is not the API's to know.
+    /// A play that an export has already added stays the export's. The API does not know `ms_played`.
     PlayRow<'a> in plays {
         account_id: i64 => Key,
         played_at: At => Key,
@@ -235,8 +236,8 @@ pub(super) fn words(text: &Option<String>) -> Option<Words<'_>> {
     text.as_deref().map(Words)
 }
 
-/// A list of artists as a number: an empty list is silence, not an answer, and one of which some cannot be read does not
-/// say how many there are.
+/// The length of a list of artists: an empty list counts as silence, and one that cannot be read in full has no known
+/// length.
 fn num_artists(artists: &[ArtistRef]) -> Option<i64> {
     let is_whole = !artists.is_empty() && !artists.iter().any(ArtistRef::is_unread);
     is_whole.then(|| i64::try_from(artists.len()).ok()).flatten()

@@ -1,8 +1,8 @@
-//! The beginning of a run, and with it the fence: whoever begins last is the only one who may write.
+//! The beginning of a run, and with it the fence: the last process to begin is the only one that may write.
 //!
-//! The fence is the entity type's, not the phase's: a run that keeps the library current must stop one that still reads
-//! it for the first time. So both rows always carry one generation and one owner, and the two statements that could
-//! break this, beginning and switching, take turns at the account's row.
+//! There is one fence per entity type, not per phase: a run that keeps the library current must stop one that still
+//! reads it for the first time. So both rows always carry one generation and one owner, and the two statements that
+//! could break this, beginning and switching, take turns at the account's row.
 
 use super::rows::LISTING;
 use super::schema::{accounts, sync_states};
@@ -24,7 +24,7 @@ pub struct EntityProgress {
 
 impl Store {
     /// Begins a run in a phase and fences off every earlier run of the entity type. Returns the fence to write with and
-    /// the checkpoint to carry on from. `label` tells people who it is that writes now.
+    /// the checkpoint to continue from. `label` shows people which process writes now.
     pub async fn begin_run(
         &self,
         account: AccountId,
@@ -50,7 +50,7 @@ impl Store {
         .await
     }
 
-    /// Goes on in the other phase within one run, under one fence.
+    /// Continues in the other phase within one run, under one fence.
     pub async fn switch_phase(
         &self,
         fence: Fence,
@@ -126,7 +126,7 @@ impl Store {
     }
 }
 
-/// A process that was overtaken must not take over again when one of its runs starts anew.
+/// A process that was overtaken must not take over again by restarting one of its runs.
 pub(super) async fn expect_not_claimed_by_another(
     conn: &mut Conn,
     account: AccountId,
@@ -144,7 +144,7 @@ pub(super) async fn expect_not_claimed_by_another(
     }
 }
 
-/// Makes whoever changes fences wait for each other; what they read afterwards is the latest.
+/// Makes processes that change fences wait for each other; what they read afterwards is current.
 pub(super) async fn lock_account(conn: &mut Conn, account: AccountId) -> Result<(), StoreError> {
     let locked = with_conn!(conn, |c| {
         let row = accounts::table.filter(accounts::id.eq(account.0));
@@ -161,7 +161,7 @@ async fn last_generation(conn: &mut Conn, account: AccountId, entity: EntityType
     Ok(last.unwrap_or(0))
 }
 
-/// Enters a phase: an earlier failure is history, and a phase that begins (again) begins now.
+/// Enters a phase: earlier failures are cleared, and a phase that begins (again) begins now.
 async fn enter(conn: &mut Conn, state: SyncState, now: At) -> Result<Checkpoint, StoreError> {
     let key = state.key;
     if state.rate_limit_hit_at.is_some() && !state.is_rate_limited(now.into()) {
@@ -170,7 +170,7 @@ async fn enter(conn: &mut Conn, state: SyncState, now: At) -> Result<Checkpoint,
     let Checkpoint { is_complete, ref walk, ref note, .. } = state.checkpoint;
     let begins = is_complete || walk.place.stage == Stage::Fresh;
     if *walk == WalkState::default() {
-        // Either nothing was ever read, or what was remembered is lost; numbers of passes may now come again.
+        // Either nothing was ever read, or the memory is lost; pass numbers may now be reused.
         seen::forget(conn, key.account, key.entity, None).await?;
     }
     with_conn!(conn, |c| {

@@ -1,5 +1,5 @@
-//! One limit for all processes on the database (`gate_processes`, `rate_limits`): each looks and notes what it may send
-//! in one transaction, and one process at a time.
+//! One limit for all processes on the database (`gate_processes`, `rate_limits`): each reads it and notes what it may
+//! send in one transaction, one process at a time.
 
 use super::ledger::{add_entries, entries_of_day, learned, lift_rate_pause, save_learned};
 use super::limits::{note_pause, noted_pauses};
@@ -15,8 +15,8 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 impl Store {
-    /// Reads what all processes have noted and writes what `rule` makes of it; nothing where it rules nothing. Nobody else
-    /// writes in between. The ledger is read only where it is asked for, since it is long.
+    /// Reads what all processes have noted and writes what `rule` decides, if anything. No other process writes in
+    /// between. The ledger is long, so it is read only on request.
     pub async fn share_limits<T>(
         &self,
         reads_ledger: bool,
@@ -39,21 +39,21 @@ impl Store {
         .await
     }
 
-    /// What the calendar of the server says, where there is one.
+    /// The server's calendar, if there is a server.
     pub async fn wall(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
         let Conn::Pg(c) = &mut self.connect().await? else { return Ok(None) };
         let told: At = diesel::select(sql::<Instant>("clock_timestamp()")).get_result(&mut **c).await?;
         Ok(Some(told.into()))
     }
 
-    /// Forgets what was sent, and to whom the next request belongs: another server knows nothing of it.
+    /// Forgets what was sent, and whose turn is next: another server knows nothing of it.
     pub async fn forget_sent(&self) -> Result<(), StoreError> {
         with_conn!(&mut self.connect().await?, |c| diesel::delete(gate_processes::table).execute(c).await)?;
         Ok(())
     }
 }
 
-/// Lets one process through at a time. SQLite has done so at the beginning of the transaction.
+/// Admits one process at a time. SQLite has done so at the beginning of the transaction.
 pub(super) async fn lock(conn: &mut Conn, now: DateTime<Utc>) -> Result<(), StoreError> {
     let Conn::Pg(c) = conn else { return Ok(()) };
     let lock = "SELECT FROM rate_limits WHERE family = '*' FOR UPDATE";

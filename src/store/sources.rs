@@ -1,4 +1,4 @@
-//! Where changes are read: each kind of event has a table, and a moment in it.
+//! Where changes are read from: each kind of event has a table, and a moment in it.
 
 use crate::model::ids::words;
 use crate::model::{Dated, EntityType};
@@ -13,7 +13,7 @@ words! {
     }
 }
 
-/// Where changes are read.
+/// A place that changes are read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     Members(EntityType, Moment),
@@ -23,17 +23,18 @@ pub enum Source {
 /// A moment in a membership table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// As the source says, since when it is there.
+    /// Since when it is there, according to the source.
     Added,
-    /// The source does not say: when it was first seen.
+    /// When it was first seen, if the source does not say.
     Seen,
-    /// The same: when it was seen again after it was gone. What the source dates says so by its date.
+    /// When it was seen again after it was gone, if the source does not say. Rows that the source dates show it by
+    /// their date.
     Returned,
     Removed,
 }
 
 impl Source {
-    /// In the order in which changes of one moment are told.
+    /// In the order in which changes of one moment are handed out.
     pub fn of(entity: EntityType) -> impl Iterator<Item = Source> {
         let moments: &[Moment] = match entity.facts().dated {
             Dated::Always => &[Moment::Removed, Moment::Added],
@@ -50,7 +51,7 @@ impl Source {
         all.position(|source| source == self).expect("each source is of an entity type")
     }
 
-    /// Whether changes of that kind are read here.
+    /// Whether changes of that kind are read from here.
     pub fn tells_of(self, kind: ChangeKind) -> bool {
         match self {
             Source::PlaylistItems => matches!(kind, ChangeKind::Added | ChangeKind::Removed),

@@ -1,4 +1,4 @@
-//! The rows of what is spoken: shows, episodes, audiobooks, and who has saved them.
+//! The rows of spoken items: shows, episodes, audiobooks, and who has saved them.
 
 use super::rows::words;
 use super::types::{At, Words};
@@ -59,7 +59,7 @@ upsert_rows! {
         removed_at: Option<At> => Follow,
     }
 
-    /// The source may not say when it was saved. Then it is known since when it was first seen.
+    /// The source may not say when it was saved. Then the time when it was first seen counts.
     SavedAudiobookRow<'a> in saved_audiobooks returning (audiobook_id: String, rev: i64) {
         account_id: i64 => Key,
         audiobook_id: Words<'a> => Key,

@@ -19,50 +19,50 @@ use url::Url;
 
 pub type SqliteConn = SyncConnectionWrapper<SqliteConnection, OffThread>;
 
-/// What to do where there is no file.
+/// What to do if there is no file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Absent {
     Create,
     Refuse,
 }
 
-/// - `synchronous=FULL`: in the write-ahead log, NORMAL would lose the last commits in a power cut, though nothing else.
-///   A batch can be read again, so it may; see [`super::Durability`].
-/// - `foreign_keys=OFF`: PostgreSQL checks every reference that these same statements make, and the tests check a synced
-///   file; to look each one up again here costs a tenth of the whole CPU time.
-/// - `temp_store=MEMORY`: before a statement changes a page it saves it for its own undoing, by default in a file. That
-///   was every second write of a sync.
+/// - `synchronous=FULL`: in the write-ahead log, NORMAL would lose the last commits in a power cut, though nothing
+///   else. A batch can be read again, so it may; see [`super::Durability`].
+/// - `foreign_keys=OFF`: PostgreSQL checks every reference made by the same statements, and the tests check a synced
+///   file; looking each one up here as well costs a tenth of the whole CPU time.
+/// - `temp_store=MEMORY`: before a statement changes a page, it saves it so that it can be undone, by default in a
+///   file. That was every second write of a sync.
 /// - `cache_size`: 24 MiB hold the pages that 100,000 tracks in random order touch again and again.
 /// - `wal_autocheckpoint`: 128 MiB. A batch touches pages all over the file, most of them again with the next batch.
 const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
                        PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -24576; \
                        PRAGMA wal_autocheckpoint = 32768;";
 
-/// A statement of a reader is over in milliseconds, and no transaction of its outlasts one: so none keeps the write-ahead
-/// log from being taken back into the file.
+/// A reader's statement is over in milliseconds, and it holds no transaction across statements: so none keeps the
+/// write-ahead log from being folded back into the file.
 const READER_PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; \
                               PRAGMA cache_size = -8192;";
 
-/// As many as two cores keep busy, and some that wait for the disk.
+/// As many as keep two cores busy, and some that wait for the disk.
 const READERS_MAX: usize = 4;
 
-/// What every database of ours has had from its first migration on.
+/// Tables that every database of ours has had since its first migration.
 const OUR_TABLES: &[&str] = &["__diesel_schema_migrations", "accounts", "sync_states"];
 
 /// How many tables a message names to show whose database it is.
 const TABLES_NAMED: usize = 3;
 
-/// Switching a fresh file to the write-ahead log does not honour the busy timeout when two processes do it at once. So
-/// it is tried for as long as that timeout is.
+/// Switching a fresh file to the write-ahead log ignores the busy timeout when two processes do it at once. So it is
+/// retried for as long as that timeout.
 const SETUP_ATTEMPTS: u32 = 250;
 const SETUP_PAUSE: Duration = Duration::from_millis(20);
 
-/// A file that is open, and which one it was.
+/// An open file, with its identity.
 #[derive(Clone)]
 pub struct SqliteFile {
     pool: Pool<SqliteConn>,
     path: PathBuf,
-    /// Device and number of the file, where the system tells.
+    /// Device and inode of the file, if the system reports them.
     identity: Option<(u64, u64)>,
 }
 
@@ -71,8 +71,8 @@ impl SqliteFile {
         SqliteFile { identity: identity(&path), pool: pool(path.clone(), pragmas, max_size), path }
     }
 
-    /// A connection, as long as the file is where it was: what is written to one that was moved, replaced or deleted is
-    /// written to nobody.
+    /// A connection, as long as the file is still in place: writes to one that was moved, replaced or deleted would be
+    /// lost.
     pub(super) async fn connect(&self) -> Result<Object<SqliteConn>, StoreError> {
         if identity(&self.path) != self.identity {
             return Err(StoreError::Moved(self.path.clone()));
@@ -140,7 +140,7 @@ async fn run_blocking<T: Send + 'static>(
 pub(super) fn prepare_file(path: &Path, absent: Absent) -> Result<(), StoreError> {
     match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => Err(StoreError::IsFolder(path.to_owned())),
-        // What is written to a device or a pipe is gone, or waits for a reader for ever.
+        // What is written to a device or a pipe is lost, or waits for a reader for ever.
         Ok(found) if !found.is_file() => Err(StoreError::NotAFile(path.to_owned())),
         Ok(found) => refuse_anothers(path, &found),
         Err(error) if error.kind() == io::ErrorKind::NotFound => match absent {
@@ -151,8 +151,8 @@ pub(super) fn prepare_file(path: &Path, absent: Absent) -> Result<(), StoreError
     }
 }
 
-/// The owner of a file may read and change it, whatever its mode. Root is no exception: what root writes beside the file,
-/// its owner could not use any more.
+/// The owner of a file may read and change it, whatever its mode. Root is no exception: its owner could no longer use
+/// what root writes beside the file.
 #[cfg(unix)]
 fn refuse_anothers(path: &Path, found: &std::fs::Metadata) -> Result<(), StoreError> {
     let uid = std::os::unix::fs::MetadataExt::uid(found);
@@ -190,9 +190,9 @@ struct Table {
     name: String,
 }
 
-/// Refuses a database with tables that are not ours. It is looked at through SQLite without the right to write: ours
-/// would switch it to the write-ahead log, and migrate it, before anyone could object. What cannot be read this way is
-/// left to the connection that follows, which says why.
+/// Refuses a database with tables that are not ours. It is inspected by SQLite without the right to write: our own
+/// connection would switch it to the write-ahead log, and migrate it, before anyone could object. A file that cannot be
+/// read this way is left to the connection that follows, which reports why.
 pub(super) fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
     let Ok(mut url) = Url::from_file_path(path) else { return Ok(()) };
     url.set_query(Some("mode=ro"));
@@ -202,7 +202,7 @@ pub(super) fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
         .batch_execute("PRAGMA busy_timeout = 5000")
         .and_then(|()| diesel::RunQueryDsl::load(sql_query(names), &mut connection));
     let Ok(tables): Result<Vec<Table>, _> = found else { return Ok(()) };
-    // Ours come all at once, in the transaction of the first migration.
+    // Ours are created together, in the transaction of the first migration.
     let is_ours = OUR_TABLES.iter().all(|ours| tables.iter().any(|table| table.name == *ours));
     if tables.is_empty() || is_ours {
         return Ok(());
@@ -215,8 +215,8 @@ pub(super) fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
     Err(StoreError::Foreign { path: path.to_owned(), found: format!("{what} {found}") })
 }
 
-/// Makes sure that nobody but its owner can read the file that `conn` is connected to: tokens are about to be written
-/// into it. Another program may have made it, for everybody. On PostgreSQL there is nothing to do.
+/// Makes sure that only its owner can read the file that `conn` is connected to: tokens are about to be written into
+/// it. Another program may have created it readable for everybody. On PostgreSQL there is nothing to do.
 pub(super) async fn keep_private(conn: &mut Conn) -> Result<(), StoreError> {
     #[derive(QueryableByName)]
     struct Main {
@@ -238,7 +238,7 @@ fn tighten(path: &Path) -> Result<(), StoreError> {
     let exposed = |reason: String| StoreError::Exposed { path: path.to_owned(), reason };
     let mode = |path: &Path| match std::fs::metadata(path) {
         Ok(found) => Ok(found.permissions().mode() & 0o777),
-        // A companion that is not there now; SQLite will give it the mode of the file.
+        // A companion file that does not exist now; SQLite will give it the mode of the file.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0o600),
         Err(error) => Err(exposed(error.to_string())),
     };
@@ -247,7 +247,7 @@ fn tighten(path: &Path) -> Result<(), StoreError> {
     }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
         .map_err(|error| exposed(error.to_string()))?;
-    // Some file systems have no modes and say nothing.
+    // Some file systems have no modes and do not report an error.
     match mode(path)? {
         mode if mode & 0o077 == 0 => Ok(()),
         mode => Err(exposed(format!("its mode stays {mode:o}"))),
@@ -282,7 +282,7 @@ fn explain_connection(path: &Path, error: ConnectionError) -> StoreError {
     }
 }
 
-/// SQLite opens anything; only its first statement tells.
+/// SQLite opens anything; only its first statement fails.
 pub(super) fn explain(path: &Path, error: StoreError) -> StoreError {
     let text = error.to_string();
     if text.contains("not a database") {

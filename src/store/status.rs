@@ -15,8 +15,8 @@ use crate::model::status::{
 use crate::model::{AccountId, EntityType, Family, Pause, PerEntity, Stage};
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// How fresh a sync state must be to count as running, where no service says that it lives: a batch takes seconds, a
-/// patient retry no minute.
+/// How recent a sync state must be to count as running, if no service reports that it is alive: a batch takes seconds,
+/// a patient retry less than a minute.
 const RUNNING_WITHIN: TimeDelta = TimeDelta::seconds(60);
 
 /// How much an account's library and the catalogue hold.
@@ -37,12 +37,12 @@ pub struct MembershipCount {
 }
 
 impl Store {
-    /// The forecast, and what our own ceilings stop, are worked out from this by whoever knows the settings.
+    /// Without the forecast and our own ceilings, which are computed from this where the settings are known.
     pub async fn status(&self, now: DateTime<Utc>) -> Result<Status, StoreError> {
         self.status_again(&PlayCounts::default(), now).await
     }
 
-    /// The same, for those who ask again and again.
+    /// The same, for repeated calls.
     pub async fn status_again(&self, counts: &PlayCounts, now: DateTime<Utc>) -> Result<Status, StoreError> {
         let mut conn = self.connect().await?;
         let pauses = limits::pauses(&mut conn, At::from(now)).await?;
@@ -149,7 +149,7 @@ fn entity_status(state: &SyncState, pauses: &[Pause], tenure: &Tenure, now: Date
         .filter(|pause| pause.scope == entity.family() || pause.scope == Family::Application)
         .map(|pause| pause.until)
         .filter(|_| !checkpoint.is_complete)
-        // A run that met a limit before its first commit waits, whatever the one before it has completed.
+        // A run that met a limit before its first commit waits, even if the one before it was complete.
         .chain(state.rate_limit_reset_at)
         .filter(|until| *until > now)
         .max();
@@ -170,7 +170,7 @@ fn entity_status(state: &SyncState, pauses: &[Pause], tenure: &Tenure, now: Date
     } else {
         State::Idle
     };
-    // A complete phase has read all there is, wherever its last walk stopped; so has one that only verifies.
+    // A complete phase has read everything, wherever its last walk stopped; so has one that only verifies.
     let has_read_all = checkpoint.is_complete || checkpoint.walk.place.stage == Stage::Verify;
     let offset = if has_read_all { checkpoint.total.unwrap_or(checkpoint.offset) } else { checkpoint.offset };
     EntityStatus {
@@ -207,7 +207,7 @@ fn percent(offset: u32, total: Option<u32>, is_complete: bool) -> Option<f64> {
     }
 }
 
-/// A pause that ends later than the next poll is due is what the poll waits for.
+/// The next poll waits for a pause that ends later than it is due.
 async fn playback(
     conn: &mut Conn,
     account: AccountId,

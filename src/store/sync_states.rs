@@ -1,7 +1,7 @@
-//! The sync states: one row per account, entity type and phase, holding the sign that a run carries on from.
+//! The sync states: one row per account, entity type and phase, holding the checkpoint that a run continues from.
 //!
-//! Whoever writes a checkpoint shows a [`Fence`]. An update that finds no row with that generation and owner has been
-//! overtaken by another process, and says by whom.
+//! Every write of a checkpoint needs a [`Fence`]. If the update finds no row with that generation and owner, another
+//! process has taken over, and the error names it.
 
 use super::schema::sync_states;
 use super::types::{At, Instant, clean, to_u32};
@@ -42,7 +42,7 @@ pub struct SyncState {
     pub last_updated_at: Option<DateTime<Utc>>,
     /// When the phase last reached its end, also while it is under way again.
     pub completed_at: Option<DateTime<Utc>>,
-    /// What the latest run failed of.
+    /// Why the latest run failed.
     pub failure: Option<String>,
     pub failed_at: Option<DateTime<Utc>>,
     /// When the service plans the next run.
@@ -74,10 +74,10 @@ pub(super) struct SyncStateRow {
     next_run_at: Option<DateTime<Utc>>,
 }
 
-/// Who has taken over, where nobody's run has.
+/// Named as the new owner if no run has taken over.
 pub(super) const RESET: &str = "a reset";
 
-/// The same, where the row is gone.
+/// The same, if the row is gone.
 const GONE: &str = "a reset or a purge";
 
 /// Both rows of an entity type, as a query.
@@ -122,7 +122,7 @@ impl Store {
         Ok(states.into_iter().filter(|state| state.key.entity == entity).collect())
     }
 
-    /// Notes that a limit stops the entity type; only for showing, the pause itself is in `rate_limits`. With a fence,
+    /// Notes that a limit stops the entity type; for display only, the pause itself is in `rate_limits`. With a fence,
     /// only while it holds.
     pub async fn mark_rate_limited(
         &self,
@@ -152,8 +152,8 @@ impl Store {
         .await
     }
 
-    /// Notes what a process's run of an entity type failed of, where `status` shows it, unless another process has taken
-    /// over. The last run may have been complete: what failed then is the next one, before its first commit.
+    /// Notes for `status` why a process's run of an entity type failed, unless another process has taken over. The last
+    /// run may have been complete: then the next one failed before its first commit.
     pub async fn mark_failed_by(
         &self,
         account: AccountId,
@@ -178,7 +178,7 @@ impl Store {
         .await
     }
 
-    /// Notes what the run failed of. The checkpoint stays: the next run carries on from it.
+    /// Notes why the run failed. The checkpoint stays: the next run continues from it.
     pub async fn mark_failed(
         &self,
         key: StateKey,
@@ -200,7 +200,7 @@ impl Store {
 }
 
 impl Store {
-    /// Notes when the service plans the next run, in whichever phase. The plan of one that others have followed is none.
+    /// Notes when the service plans the next run, in either phase. The plan of a process that was replaced is dropped.
     pub async fn plan_run(&self, key: SyncKey, owner: Uuid, at: Option<DateTime<Utc>>) -> Result<(), StoreError> {
         with_conn!(&mut self.connect().await?, |c| {
             let planned = sync_states::next_run_at.eq(at.map(At::from));
@@ -211,8 +211,8 @@ impl Store {
     }
 }
 
-/// Writes a checkpoint on behalf of the run that holds the fence. Whatever the row said about a limit or a failure is
-/// over: something was committed.
+/// Writes a checkpoint on behalf of the run that holds the fence. Limits and failures noted in the row are cleared,
+/// since something was committed.
 pub(super) async fn update_checkpoint(
     conn: &mut Conn,
     key: StateKey,
@@ -266,13 +266,13 @@ type NoLimit = (
     Eq<sync_states::rate_limit_remaining, Option<i32>>,
 );
 
-/// Says that no limit stops the entity type, in an update.
+/// Clears the limit of the entity type, as part of an update.
 fn no_limit() -> NoLimit {
     use sync_states::{rate_limit_hit_at, rate_limit_remaining, rate_limit_reset_at};
     (rate_limit_hit_at.eq(None), rate_limit_reset_at.eq(None), rate_limit_remaining.eq(None))
 }
 
-/// When the first of an account's limited entity types may go on.
+/// When the first of an account's limited entity types may continue.
 pub(super) fn earliest_reset(states: &[SyncState], now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let limited = states.iter().filter(|state| state.is_rate_limited(now));
     limited.filter_map(|state| state.rate_limit_reset_at).min()
@@ -285,7 +285,7 @@ impl SyncState {
     }
 }
 
-/// Turns an update that found no row into the reason: somebody else has taken over.
+/// Turns an update that found no row into the reason: another process has taken over.
 async fn expect_fenced(conn: &mut Conn, key: StateKey, updated: usize) -> Result<(), StoreError> {
     if updated > 0 {
         return Ok(());
@@ -296,7 +296,7 @@ async fn expect_fenced(conn: &mut Conn, key: StateKey, updated: usize) -> Result
     Err(StoreError::Fenced { by })
 }
 
-/// The state, created where there is none. Creating it begins no run.
+/// The state, created if there is none. Creating it begins no run.
 pub(super) async fn get_or_create(conn: &mut Conn, key: StateKey) -> Result<SyncState, StoreError> {
     with_conn!(conn, |c| {
         use sync_states::{account_id, entity_type, phase};
@@ -312,7 +312,7 @@ pub(super) async fn get(conn: &mut Conn, key: StateKey) -> Result<Option<SyncSta
     Ok(row.and_then(SyncState::of_row))
 }
 
-/// The phase to show: the latest that was begun. An incremental one counts once the initial one is through.
+/// The phase to show: the latest that was begun. An incremental one counts once the initial one is complete.
 pub(super) fn shown(entity: EntityType, states: &[SyncState]) -> Option<&SyncState> {
     let of = |phase| states.iter().find(|state| state.key.entity == entity && state.key.phase == phase);
     match (of(Phase::InitialSync), of(Phase::IncrementalSync)) {
@@ -331,7 +331,7 @@ pub(super) async fn list(conn: &mut Conn, account: AccountId) -> Result<Vec<Sync
 }
 
 impl SyncState {
-    /// `None` where another version wrote it, under a word of its own: that one carries on from it.
+    /// `None` if another version wrote it, with words of its own: that version continues from it.
     fn of_row(row: SyncStateRow) -> Option<SyncState> {
         let key = StateKey {
             account: AccountId(row.account_id),
@@ -373,7 +373,7 @@ impl SyncState {
     }
 }
 
-/// Reads the engine's memory. `None` where it cannot be read: an offset without it proves nothing, so the phase then
+/// Reads the engine's memory. `None` if it cannot be read: without it an offset proves nothing, so the phase then
 /// starts over.
 fn decode(key: StateKey, walk: Option<&str>) -> Option<WalkState> {
     let Some(walk) = walk else { return Some(WalkState::default()) };

@@ -1,9 +1,9 @@
-//! What signs accounts in, and what has become of it. Tokens are readable by the database's owner and nobody else: they
-//! are wrapped from the row on, print as stars, and are written into no file that others may read.
+//! The tokens that sign accounts in, and their state. Only the database's owner can read them: they are wrapped from
+//! the row on, print as stars, and are never written into a file that others may read.
 //!
-//! A sign-in is replaced by a new one and by nothing else: tokens that were renewed, and a refusal, are only noted where
-//! the refresh token is the one that they belong to. So a process that knows of an older sign-in can neither undo a new
-//! one nor bring back one that was forgotten.
+//! Only a new sign-in replaces a sign-in: renewed tokens, and a refusal, are noted only if the stored refresh token is
+//! the one that they belong to. So a process that knows an older sign-in can neither undo a new one nor bring back one
+//! that was forgotten.
 
 use super::accounts::{self, Account, Person};
 use super::schema::account_tokens;
@@ -17,7 +17,7 @@ use diesel_async::RunQueryDsl;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::{BTreeSet, HashMap};
 
-/// What an account signs in with.
+/// The tokens of an account.
 #[derive(Debug, Clone)]
 pub struct TokenRow {
     /// The application that the tokens belong to; another one cannot use them.
@@ -28,8 +28,8 @@ pub struct TokenRow {
     pub expires_at: Option<DateTime<Utc>>,
     /// As granted, separated by spaces.
     pub scopes: Option<String>,
-    /// SHA-256, in hex, of the refresh token that was brought in from outside: tells whether it has been used already.
-    /// A later sign-in keeps it, so that an old token in the environment does not come back.
+    /// SHA-256, in hex, of the refresh token that was imported from outside: shows whether it has been used already. A
+    /// later sign-in keeps it, so that an old token in the environment does not come back.
     pub imported_hash: Option<String>,
     /// Only read: why they are not renewed for a while.
     pub trouble: Option<TokenFailure>,
@@ -43,12 +43,12 @@ pub struct SignIn {
     pub grant: Option<Grant>,
 }
 
-/// What is known of stored tokens.
+/// What is known of the stored tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// The application that they belong to.
     pub client_id: String,
-    /// As granted, separated by spaces; `None` where Spotify did not say.
+    /// As granted, separated by spaces; `None` if Spotify did not say.
     pub scopes: Option<String>,
     pub imported_hash: Option<String>,
     pub refusal: Option<SignInRefusal>,
@@ -63,13 +63,13 @@ impl SignIn {
         }
     }
 
-    /// What the person did not permit. Nothing is missing from a sign-in that is not there.
+    /// What the person did not permit. Empty if there is no sign-in.
     pub fn missing_scopes(&self) -> Vec<Scope> {
         self.grant.as_ref().map(|grant| scopes::missing(grant.scopes.as_deref())).unwrap_or_default()
     }
 
-    /// Changes with each new sign-in, and is `None` while the person is signed out: a service that looks now and then
-    /// learns from it that it must take up new tokens, or drop those it has.
+    /// Changes with each new sign-in, and is `None` while the person is signed out: a service that polls it knows when
+    /// to take new tokens, or drop those that it has.
     pub fn revision(&self) -> Option<DateTime<Utc>> {
         self.grant.as_ref().map(|_| self.account.authorized_at)
     }
@@ -111,7 +111,7 @@ fn failure_of(
     Some(TokenFailure { why, retry_at, doubted_at })
 }
 
-/// Sets a sign-in right that was in trouble, in an update of `account_tokens`.
+/// Clears the trouble of a sign-in, in an update of `account_tokens`.
 macro_rules! without_trouble {
     () => {
         (
@@ -123,7 +123,7 @@ macro_rules! without_trouble {
 }
 
 impl Store {
-    /// Notes a new sign-in: the account, that the person has agreed now, and the tokens, all or nothing.
+    /// Records a new sign-in: the account, the consent given now, and the tokens, all or nothing.
     pub async fn record_sign_in(
         &self,
         person: Person<'_>,
@@ -174,8 +174,8 @@ impl Store {
         }))
     }
 
-    /// Notes renewed tokens in place of those with the refresh token `known`. `false` where these are not there any
-    /// more: somebody has signed in anew or out, or another process was faster.
+    /// Stores renewed tokens in place of those with the refresh token `known`. `false` if these are no longer there:
+    /// somebody has signed in again or out, or another process was faster.
     pub async fn renew_tokens(
         &self,
         account: AccountId,
@@ -198,7 +198,7 @@ impl Store {
             let row = table.filter(account_id.eq(account.0)).filter(refresh_token.eq(known.expose_secret()));
             diesel::update(row).set(values).execute(c).await
         })?;
-        // The token endpoint answers again, and it is one for all accounts of the application.
+        // The token endpoint answers again, for all accounts of the application alike.
         with_conn!(conn, |c| {
             use account_tokens::*;
             let resting = table.filter(client_id.eq(&tokens.client_id)).filter(retry_at.is_not_null());
@@ -207,8 +207,8 @@ impl Store {
         Ok(renewed > 0)
     }
 
-    /// Notes that there is no new access token for a while: for this refresh token if it still is the stored one, or for
-    /// every account of its application.
+    /// Notes that there is no new access token for a while: for this refresh token if it is still the stored one, or
+    /// for every account of its application.
     pub async fn note_token_failure(
         &self,
         account: AccountId,
@@ -236,7 +236,7 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that Spotify has refused a refresh token for good, if it still is the stored one.
+    /// Notes that Spotify has refused a refresh token for good, if it is still the stored one.
     pub async fn note_refused(
         &self,
         account: AccountId,
@@ -253,7 +253,7 @@ impl Store {
         Ok(())
     }
 
-    /// Signs an account out: its tokens are deleted, its library stays. `false` where there were none.
+    /// Signs an account out: its tokens are deleted, its library stays. `false` if there were none.
     pub async fn forget_tokens(&self, account: AccountId) -> Result<bool, StoreError> {
         let forgotten = with_conn!(&mut self.connect().await?, |c| {
             let row = account_tokens::table.filter(account_tokens::account_id.eq(account.0));
@@ -262,12 +262,12 @@ impl Store {
         Ok(forgotten > 0)
     }
 
-    /// Every account with its sign-in, in the order they came.
+    /// Every account with its sign-in, in the order in which they were added.
     pub async fn sign_ins(&self) -> Result<Vec<SignIn>, StoreError> {
         list(&mut self.connect().await?, None).await
     }
 
-    /// The same of some accounts.
+    /// The same for some accounts.
     pub async fn sign_ins_of(&self, accounts: &BTreeSet<AccountId>) -> Result<Vec<SignIn>, StoreError> {
         if accounts.is_empty() {
             return Ok(Vec::new());
@@ -276,7 +276,7 @@ impl Store {
     }
 }
 
-/// All of them, or those of some accounts, in the order they came.
+/// All of them, or those of some accounts, in the order in which they were added.
 pub(super) async fn list(conn: &mut Conn, wanted: Option<&BTreeSet<AccountId>>) -> Result<Vec<SignIn>, StoreError> {
     let wanted: Option<Vec<i64>> = wanted.map(|wanted| wanted.iter().map(|id| id.0).collect());
     let accounts = accounts::list(conn, wanted.as_deref()).await?;

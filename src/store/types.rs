@@ -26,22 +26,22 @@ impl SqlOrd for Instant {}
 pub struct At(DateTime<Utc>);
 
 impl At {
-    /// After everything that was ever dated; later years would not sort as texts.
+    /// After every date in use; later years would not sort as texts.
     pub fn end_of_time() -> At {
         At(DateTime::from_timestamp(253_402_300_799, 0).expect("the last second of the year 9999"))
     }
 
-    /// Before everything that was ever dated.
+    /// Before every date in use.
     pub fn beginning_of_time() -> At {
         At(DateTime::from_timestamp(-62_135_596_800, 0).expect("the first second of the year 1"))
     }
 
-    /// As a literal of SQL, which both databases read alike.
+    /// As a literal of SQL that both databases read alike.
     pub fn literal(self) -> String {
         format!("'{}'", text(self.0))
     }
 
-    /// The next moment that can be kept.
+    /// The next moment that can be stored.
     pub fn next(self) -> At {
         At(self.0 + TimeDelta::microseconds(1))
     }
@@ -77,7 +77,7 @@ impl FromSql<Instant, Sqlite> for At {
     }
 }
 
-/// What is only handed on is read as what it is.
+/// A value that is only passed on is read as it is.
 impl FromSql<Instant, Pg> for DateTime<Utc> {
     fn from_sql(value: <Pg as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
         FromSql::<Timestamptz, Pg>::from_sql(value)
@@ -89,7 +89,7 @@ impl FromSql<Instant, Sqlite> for DateTime<Utc> {
         if let Some(at) = moment(value.read_text()) {
             return Ok(at);
         }
-        // What others have written by hand.
+        // Values that others have written by hand.
         FromSql::<TimestamptzSqlite, Sqlite>::from_sql(value)
     }
 }
@@ -102,7 +102,8 @@ impl ToSql<Instant, Sqlite> for At {
     }
 }
 
-/// `at` as SQLite keeps it. Written digit by digit: a batch holds hundreds, and to format them was a fiftieth of a sync.
+/// `at` as SQLite stores it. Written digit by digit: a batch holds hundreds, and formatting them took a fiftieth of a
+/// sync.
 fn text(at: DateTime<Utc>) -> String {
     let mut text = *b"0000-00-00 00:00:00.000000+00:00";
     let year = u32::try_from(at.year()).unwrap_or_default();
@@ -124,7 +125,7 @@ fn text(at: DateTime<Utc>) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// What [`text`] makes, back again. Chrono tries one format after the other, which took a tenth of an export.
+/// Parses the output of [`text`]. Chrono tries one format after the other, which took a tenth of an export.
 fn moment(text: &str) -> Option<DateTime<Utc>> {
     const PATTERN: &[u8; 32] = b"0000-00-00 00:00:00.000000+00:00";
     let text: &[u8; 32] = text.as_bytes().try_into().ok()?;
@@ -138,7 +139,7 @@ fn moment(text: &str) -> Option<DateTime<Utc>> {
 }
 
 /// Text from outside. PostgreSQL refuses a NUL character, and one odd name must not stop a batch for ever, so NULs are
-/// left out on the way in, in both databases alike.
+/// dropped before writing, in both databases alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Words<'a>(pub &'a str);
 
@@ -170,8 +171,8 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { Cow::Owned(text.replace('\0', "")) } else { Cow::Borrowed(text) }
 }
 
-/// An offset or a count as a column holds it, back in the domain. A value that cannot be one reads as the nearest that
-/// can: nobody but us writes these columns.
+/// An offset or a count from a column, back in the domain. An invalid value becomes the nearest valid one: only we
+/// write these columns.
 pub fn to_u32(value: i64) -> u32 {
     u32::try_from(value.max(0)).unwrap_or(u32::MAX)
 }

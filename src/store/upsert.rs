@@ -1,19 +1,20 @@
-//! Batch upserts: one statement that inserts many rows and changes those that are there and differ.
+//! Batch upserts: one statement that inserts many rows and changes those that exist and differ.
 //!
-//! A table is described once, column by column, with what happens when source and database disagree. From that comes
-//! the same SQL for both databases. Two things matter to whoever reads it:
+//! A table is described once, column by column, with what happens when source and database disagree. The same SQL for
+//! both databases follows from that. Two things matter to callers:
 //!
-//! - A row that would not change is not written, and `RETURNING` stays silent about it. A written row says whether it
-//!   was new: its `rev` is 1.
+//! - A row that would not change is not written, and `RETURNING` omits it. A written row shows whether it was new: its
+//!   `rev` is 1.
 //! - Statements are cached by their text, for ever. Batches are cut into powers of two, so that a table costs eight
 //!   prepared statements and not one for every number of rows.
 //!
 //! diesel has no such node: its own batch insert does not reach SQLite through diesel-async (diesel_async#277).
 //!
-//! On SQLite a statement of many rows that may be aborted half-way copies every page before it changes it, to be able to
-//! undo itself; that was a tenth of a first sync. `OR FAIL` promises not to, since an error ends our transaction anyway.
-//! It does not reach the `UPDATE` of a conflict. So there the rows are inserted as if all were new, and from the first
-//! that was there already they are upserted. The shortest statement comes first, so that it finds out at little cost.
+//! On SQLite a statement of many rows that may be aborted half-way copies every page before it changes it, to be able
+//! to undo itself; that took a tenth of a first sync. `OR FAIL` promises not to, since an error ends our transaction
+//! anyway. It does not apply to the `UPDATE` of a conflict. So there the rows are inserted as if all were new, and from
+//! the first existing one on they are upserted. The shortest statement comes first, so that it finds out at little
+//! cost.
 
 use super::careful::{self, Careful, Reduction, Subject};
 use super::sqlite::SqliteConn;
@@ -32,24 +33,24 @@ use std::fmt::Write;
 /// Rows of the longest statement. At 14 columns that is far below what a statement may bind (32 766 in SQLite).
 const CHUNK_MAX: usize = 128;
 
-/// What a column does when the row is already there.
+/// What a column does when the row already exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Merge {
     /// Part of the key.
     Key,
-    /// Follows the source, except that a name that is empty or holds U+FFFD does not replace one that is whole.
+    /// Follows the source, except that a name that is empty or contains U+FFFD does not replace an intact one.
     Name,
     /// A JSON list that follows the source, except that an empty one does not replace a known one.
     List,
-    /// An id that follows the source, except that one made of a name (`local:...`) does not replace one of Spotify's.
+    /// An id that follows the source, except that one made of a name (`local:...`) does not replace a Spotify id.
     Link,
-    /// Follows the source where it says something; its silence erases nothing.
+    /// Follows the source if it has a value; its silence erases nothing.
     Known,
     /// The greater of both.
     Greatest,
     /// Follows the source, its silence included.
     Follow,
-    /// Is what it was when the row was new.
+    /// Keeps the value from when the row was new.
     Once,
     /// Follows the source when something else changed; never a reason to write.
     Stamp,
@@ -66,10 +67,10 @@ pub(super) struct Target {
 /// A row that can be upserted. As a query fragment it is its tuple of bound values.
 pub(super) trait Row: Careful + QueryFragment<Pg> + QueryFragment<Sqlite> + Sync {
     const TARGET: Target;
-    /// SQL type of what a written row returns.
+    /// SQL type of the columns returned for a written row.
     type Returning;
 
-    /// Takes over what `other`, another mention of the same, knows better.
+    /// Takes over what `other`, another mention of the same item, knows better.
     fn absorb(&mut self, other: Self);
 }
 
@@ -77,7 +78,7 @@ pub(super) trait Row: Careful + QueryFragment<Pg> + QueryFragment<Sqlite> + Sync
 #[derive(Debug)]
 pub(super) struct Upsert<'a, R> {
     rows: &'a [R],
-    /// Knows what to do about a row that is already there. Otherwise that is an error.
+    /// Whether it handles rows that already exist. Otherwise those are an error.
     merges: bool,
 }
 
@@ -124,7 +125,7 @@ macro_rules! fragment {
 fragment!(Pg, "INSERT");
 fragment!(Sqlite, "INSERT OR FAIL");
 
-/// `rows` in runs whose lengths are powers of two, the shortest first.
+/// `rows` in chunks whose lengths are powers of two, the shortest first.
 pub(super) fn chunks<R>(mut rows: &[R]) -> impl Iterator<Item = &[R]> {
     std::iter::from_fn(move || {
         if rows.is_empty() {
@@ -137,14 +138,14 @@ pub(super) fn chunks<R>(mut rows: &[R]) -> impl Iterator<Item = &[R]> {
     })
 }
 
-/// Inserts `rows` up to the first that is already there, and tells how many those were.
+/// Inserts `rows` up to the first that already exists, and returns how many were inserted.
 pub(super) async fn insert_new<R: Row>(c: &mut SqliteConn, rows: &[R]) -> QueryResult<usize> {
     let mut num_new = 0;
     for chunk in chunks(rows) {
         match Upsert::of_new(chunk).execute(c).await {
             Ok(_) => num_new += chunk.len(),
             Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {
-                // Of this statement, too, those before the one that it stopped at have come in.
+                // Of this statement, too, the rows before the one that stopped it were inserted.
                 let kept: i64 = diesel::select(sql::<BigInt>("changes()")).get_result(c).await?;
                 return Ok(num_new + usize::try_from(kept).unwrap_or_default());
             }
@@ -181,7 +182,7 @@ fn tail(target: &Target) -> String {
     sql
 }
 
-/// What to do about a row that is already there. A table without a key takes everything.
+/// How to handle a row that already exists. A table without a key accepts everything.
 fn conflict(target: &Target) -> String {
     let of = |wanted: &[Merge]| -> Vec<(&str, Merge)> {
         target.columns.iter().filter(|(_, merge)| wanted.contains(merge)).copied().collect()
@@ -210,10 +211,10 @@ fn conflict(target: &Target) -> String {
     sql
 }
 
-/// What the column becomes.
+/// The new value of the column.
 fn merged(column: &str, merge: Merge) -> String {
     match merge {
-        // What is as it was is the usual case, and the first to be asked about.
+        // An unchanged value is the usual case, so it is checked first.
         Merge::Name => format!(
             "CASE WHEN excluded.{column} = t.{column} OR excluded.{column} = '' OR (t.{column} <> '' \
              AND excluded.{column} LIKE '%\u{FFFD}%' AND t.{column} NOT LIKE '%\u{FFFD}%') \
@@ -237,29 +238,29 @@ fn merged(column: &str, merge: Merge) -> String {
     }
 }
 
-/// A column's value, where a row has to say less, to learn more, or to say what it is about.
+/// A column's value, for rows that are reduced, merged, or name their subject.
 pub(super) trait Value: Clone {
-    /// Whether it may be left out for the text in it.
+    /// Whether it may be left out because of the text in it.
     const IS_TEXT: bool = false;
 
-    /// Without the text in it. What no text is in stays.
+    /// Without its text. A value without text stays.
     fn silent(&self) -> Self {
         self.clone()
     }
 
-    /// Of two values the one that says more; of two that say as much, the first.
+    /// The value that says more; if both say as much, the first.
     fn fuller(self, _other: Self) -> Self {
         self
     }
 
-    /// As a part of the key.
+    /// Its contribution to the subject, as a part of the key.
     fn tell(&self, _column: &str, _subject: &mut Subject) {}
 }
 
 impl Value for At {}
 impl Value for bool {}
 impl Value for i32 {}
-/// Our own words.
+/// Words of our own.
 impl Value for &str {}
 
 impl Value for String {
@@ -309,7 +310,7 @@ impl<T: Value> Value for Option<T> {
     }
 }
 
-/// What a column becomes when another mention of the same comes along.
+/// The value of a column after another mention of the same item.
 pub(super) fn fuller<V: Value>(known: V, other: V, merge: Merge) -> V {
     match merge {
         Merge::Key | Merge::Once | Merge::Stamp | Merge::Follow => known,
@@ -317,7 +318,7 @@ pub(super) fn fuller<V: Value>(known: V, other: V, merge: Merge) -> V {
     }
 }
 
-/// A value of a row that says less. Keys and links stay, or the row would be another one.
+/// A value of a reduced row. Keys and links stay, or it would be another row.
 pub(super) fn reduced<V: Value>(value: &V, column: &str, merge: Merge, by: Reduction) -> V {
     let is_identity = matches!(column, "uri" | "track_id" | "snapshot_id");
     match merge {
@@ -391,7 +392,7 @@ macro_rules! upsert_row {
         $crate::store::upsert::upsert_row!(@fragment ::diesel::sqlite::Sqlite, $name, $table, $($column),+);
 
         $(impl<$lt> $name<$lt> {
-            /// Upserts `rows`, which have different keys, and tells which of them were written.
+            /// Upserts `rows`, which have different keys, and returns which of them were written.
             pub(super) async fn upsert(
                 conn: &mut $crate::store::Conn,
                 rows: &[Self],

@@ -1,5 +1,5 @@
-//! The database URL: which of the two databases, and where. What parses here can be opened, or fails for a reason that
-//! lies with the database and not with the URL. Nothing is printed of it but scheme, host, port and database.
+//! The database URL: which of the two databases, and where. A URL that parses can be opened, or fails for a reason that
+//! lies with the database and not with the URL. Only its scheme, host, port and database are ever printed.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ pub enum DatabaseUrl {
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresUrl {
-    /// Its `ssl_mode` is the one to use: what the URL says, or what fits the host.
+    /// Its `ssl_mode` is the one to use: the URL's own, or what fits the host.
     pub(super) config: tokio_postgres::Config,
     /// `host:port/database`, for messages.
     place: String,
@@ -42,7 +42,7 @@ pub enum DatabaseUrlError {
     NoDatabase,
     #[error("unknown sslmode; expected disable, prefer, require, verify-ca or verify-full")]
     UnknownSslMode,
-    /// Nothing of it is repeated: what cannot be read may be a part of the password.
+    /// The URL is not repeated: a part that cannot be parsed may belong to the password.
     #[error(
         "the database URL cannot be read: its port, or an option after \"?\", is unknown or wrong, or a special character \
          is not written as %XX (@ is %40); expected postgres://USER:PASSWORD@HOST:PORT/DATABASE"
@@ -67,12 +67,12 @@ impl DatabaseUrl {
             scheme if is_scheme(scheme) && rest.starts_with("//") => {
                 Err(DatabaseUrlError::UnknownScheme { scheme: scheme.to_owned() })
             }
-            // What stands before a colon may be anything, a password too.
+            // The text before a colon may be anything, even a password.
             _ => Err(DatabaseUrlError::NoScheme),
         }
     }
 
-    /// What a person should know who wrote this URL.
+    /// Advice for the person who wrote this URL.
     pub fn remark(&self) -> Option<&'static str> {
         match self {
             DatabaseUrl::Postgres(url) if url.prefers_tls && url.uses_tls() => Some(
@@ -105,7 +105,8 @@ fn sqlite(rest: &str) -> Result<DatabaseUrl, DatabaseUrlError> {
 
 impl PostgresUrl {
     fn parse(text: &str) -> Result<PostgresUrl, DatabaseUrlError> {
-        // A second one is part of a password that was not encoded; what follows the first would be taken for the host.
+        // A second one is part of a password that was not encoded; the text after the first would be taken for the
+        // host.
         if text.matches('@').count() > 1 {
             return Err(DatabaseUrlError::Invalid);
         }
@@ -120,14 +121,14 @@ impl PostgresUrl {
         let port = config.get_ports().first().copied().unwrap_or(5432);
         let place = format!("{}:{port}/{database}", show(&host));
         let prefers_tls = ssl_mode == Some(SslMode::Prefer);
-        // TLS does not exist on a Unix socket. Elsewhere the URL decides, and where it is silent the ways there do: one that
-        // leads out of the machine is enough, since any of the hosts may be the one that is connected to.
+        // TLS does not exist on a Unix socket. Elsewhere the URL decides; if it does not say, one host outside the
+        // machine is enough, since any of the hosts may be the one that is connected to.
         let leads_out =
             !config.get_hosts().iter().all(is_here) || !config.get_hostaddrs().iter().all(IpAddr::is_loopback);
         let is_local = !config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(_))) && !leads_out;
         let ssl_mode = match ssl_mode {
             _ if is_local => SslMode::Disable,
-            // Whoever is on the way could say that there is no TLS, and read the password.
+            // An attacker on the way could claim that there is no TLS, and read the password.
             Some(SslMode::Prefer) => SslMode::Require,
             Some(mode) => mode,
             None if leads_out => SslMode::Require,
@@ -178,7 +179,7 @@ fn show(host: &Host) -> String {
     }
 }
 
-/// Whether the way there does not leave the machine.
+/// Whether the connection stays on this machine.
 fn is_here(host: &Host) -> bool {
     match host {
         Host::Tcp(name) => name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()),

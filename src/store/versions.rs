@@ -1,17 +1,18 @@
-//! The history of playlists: what came into each and what went from it, between one reading and the next.
+//! The history of playlists: what was added to each and removed from it, between one reading and the next.
 //!
-//! The transaction that puts a whole reading in the place of the items compares the two. Readings that come to nothing,
-//! or that are not believed yet, change nothing. Where a part could not be served the comparison waits: until then the
-//! items as they were stay kept (`playlist_items_before`), over crashes and other readings. Four rules:
+//! The transaction that replaces the items with a whole reading compares the two. Readings that fail, or that are not
+//! believed yet, change nothing. If a part could not be served the comparison waits: until then the items as they were
+//! are kept (`playlist_items_before`), across crashes and other readings. Four rules:
 //!
-//! - The first reading of a playlist is a version with a count and nothing else: nobody knows what came when.
-//! - Items are told apart by URI and counted. One that only stands elsewhere has not changed, and a playlist that was
-//!   only renamed has no new version.
-//! - A place that the API shows as empty holds what stood there before, for as long as it says that it was added at the same
-//!   moment: it is not available now (see [`recall`]). One that the API could not serve may hold anything: the comparison waits
-//!   until the gap is filled.
+//! - The first reading of a playlist is a version with a count and nothing else: it is unknown when each item was
+//!   added.
+//! - Items are distinguished by URI and counted. One that only moved has not changed, and a playlist that was only
+//!   renamed has no new version.
+//! - A place that the API shows as empty keeps its earlier item, as long as it shows the same moment of addition: the
+//!   item is unavailable for now (see [`recall`]). A place that the API could not serve may hold anything: the
+//!   comparison waits until the gap is filled.
 //! - Two walks of one run are one reading. The second is there because the playlist changed under the first, which may
-//!   therefore have seen an item nowhere, or twice: the version says what both together found.
+//!   therefore have missed an item, or seen it twice: the version is what both together found.
 
 mod recall;
 
@@ -42,7 +43,7 @@ pub(super) struct Entry {
     pub added_at: Option<At>,
 }
 
-/// What came into a playlist and went from it, for those who follow along.
+/// What was added to a playlist and removed from it, for those who follow the feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ItemChanges {
     pub playlist_id: String,
@@ -50,15 +51,15 @@ pub(super) struct ItemChanges {
     pub removed: Vec<Entry>,
 }
 
-/// What came and what went, each in the order of its list.
+/// What was added and removed, each in the order of its list.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Difference {
     added: Vec<Entry>,
     removed: Vec<Entry>,
 }
 
-/// Keeps the items of a playlist as they are, before a reading takes their place; unless an earlier one, that could not
-/// be compared yet, has kept them.
+/// Keeps the items of a playlist as they are, before a reading replaces them; unless they are already kept from an
+/// earlier one that could not be compared yet.
 pub(super) async fn begin(
     conn: &mut Conn,
     playlist: &str,
@@ -88,8 +89,8 @@ pub(super) async fn begin(
     Ok(())
 }
 
-/// Compares the items with those that were kept, notes the difference and lets go of what was kept; not yet where
-/// something could not be read. Returns what this walk alone has changed, if it did.
+/// Compares the items with the kept ones, notes the difference and drops what was kept; not while something could not
+/// be read. Returns what this walk alone has changed, if anything.
 pub(super) async fn conclude(
     conn: &mut Conn,
     commit: &Commit,
@@ -128,10 +129,10 @@ pub(super) async fn conclude(
         let num_added = after.iter().filter(|entry| entry.identity().is_some()).count() as i64;
         Version { is_first, num_added, num_removed: 0 }.insert(conn, commit, playlist, now).await?;
     } else {
-        // What stood there unseen, and can be seen now, has not come either.
+        // An item that was there unseen, and can be seen now, was not added either.
         recall(&mut before, &after, false);
         recall(&mut last, &after, false);
-        // What an earlier walk of this run has said was told already.
+        // The changes found by an earlier walk of this run have been reported already.
         let Difference { added, removed } = Difference::between(last, after.clone());
         let has_changed = !(added.is_empty() && removed.is_empty());
         changes = has_changed.then(|| ItemChanges { playlist_id: playlist.to_owned(), added, removed });
@@ -141,7 +142,7 @@ pub(super) async fn conclude(
     Ok(changes)
 }
 
-/// Writes what was recalled into the places that it was recalled for.
+/// Writes the recalled items into the places that they were recalled for.
 async fn write_recalled(
     conn: &mut Conn,
     playlist: &str,
@@ -186,7 +187,7 @@ async fn has_gaps(conn: &mut Conn, commit: &Commit, playlist: &str) -> Result<bo
     })?)
 }
 
-/// What a reading under way has brought, empty places included.
+/// The items of a reading under way, empty places included.
 pub(super) async fn read_apart(conn: &mut Conn, account: AccountId, playlist: &str) -> Result<Vec<Entry>, StoreError> {
     Ok(with_conn!(conn, |c| {
         use playlist_items_read::{account_id, added_at, name, playlist_id, position, table, track_id, uri};
@@ -195,10 +196,10 @@ pub(super) async fn read_apart(conn: &mut Conn, account: AccountId, playlist: &s
     })?)
 }
 
-/// A reading beside the items as they are.
+/// A reading compared with the present items.
 pub(super) struct Comparison {
     pub num_held: usize,
-    /// Items that it does not find any more.
+    /// Items that it no longer contains.
     pub missing: Vec<Entry>,
     pub is_same: bool,
 }
@@ -211,7 +212,7 @@ pub(super) async fn compare(conn: &mut Conn, playlist: &str, mut after: Vec<Entr
     Ok(Comparison { num_held, missing: Difference::between(before, after).removed, is_same })
 }
 
-/// What stands in the playlist, with its kind; empty places included.
+/// The items of the playlist, with their kinds; empty places included.
 async fn items(conn: &mut Conn, playlist: &str) -> Result<Vec<(String, Entry)>, StoreError> {
     Ok(with_conn!(conn, |c| {
         use playlist_items::{added_at, kind, name, playlist_id, position, table, track_id, uri};
@@ -228,7 +229,7 @@ async fn num_items(conn: &mut Conn, playlist: &str) -> Result<i64, StoreError> {
     })?)
 }
 
-/// What stood there before, empty places included.
+/// The earlier items, empty places included.
 async fn kept_items(conn: &mut Conn, playlist: &str) -> Result<Vec<Entry>, StoreError> {
     Ok(with_conn!(conn, |c| {
         use playlist_items_before::{added_at, name, playlist_id, position, table, track_id, uri};
@@ -252,7 +253,7 @@ async fn last_version(conn: &mut Conn, playlist: &str) -> Result<Option<LastVers
     })?)
 }
 
-/// Deletes a version and returns what it said.
+/// Deletes a version and returns its changes.
 async fn take_back(conn: &mut Conn, version: i64) -> Result<Difference, StoreError> {
     let rows: Vec<(String, Entry)> = with_conn!(conn, |c| {
         use playlist_changes::{added_at, kind, name, number, position, table, track_id, uri, version_id};
@@ -272,7 +273,7 @@ async fn take_back(conn: &mut Conn, version: i64) -> Result<Difference, StoreErr
     Ok(Difference { added: entries(added), removed: entries(removed) })
 }
 
-/// As `playlist_changes.kind` has them.
+/// Values of `playlist_changes.kind`.
 pub(super) const ADDED: &str = "added";
 pub(super) const REMOVED: &str = "removed";
 
@@ -310,7 +311,7 @@ impl Entry {
         Entry { position, uri: text(uri), name: text(name), track_id: text(track_id), added_at }
     }
 
-    /// `None` for a place of which nothing is known. A track whose URI is not told is the same track.
+    /// `None` for a place of which nothing is known. A track without its URI is still the same track.
     pub fn identity(&self) -> Option<String> {
         let of_id = |id: &String| if id.contains(':') { id.clone() } else { format!("spotify:track:{id}") };
         self.uri.clone().or_else(|| self.track_id.as_ref().map(of_id))
@@ -318,8 +319,7 @@ impl Entry {
 }
 
 impl Difference {
-    /// An item counts as often as it stands in a list. Of several that are equal, those added at the same moment are the
-    /// same.
+    /// An item counts as often as it occurs in a list. Among equal ones, those added at the same moment are the same.
     fn between(before: Vec<Entry>, after: Vec<Entry>) -> Difference {
         let known = |mut entries: Vec<Entry>| {
             entries.retain(|entry| entry.identity().is_some());
@@ -334,7 +334,7 @@ impl Difference {
         self.added.is_empty() && self.removed.is_empty()
     }
 
-    /// Writes a version, unless nothing came and nothing went.
+    /// Writes a version, unless nothing was added or removed.
     async fn record(&self, conn: &mut Conn, commit: &Commit, playlist: &str, now: At) -> Result<(), StoreError> {
         if self.is_empty() {
             return Ok(());
@@ -374,7 +374,7 @@ fn cancel_same(ones: &mut Vec<Entry>, others: &mut Vec<Entry>) {
     cancel(ones, others, Entry::identity);
 }
 
-/// Takes out of both lists what they have in common by `key`, as often as they have it in common.
+/// Removes from both lists what they have in common by `key`, as often as they have it in common.
 fn cancel<K: Hash + Eq>(ones: &mut Vec<Entry>, others: &mut Vec<Entry>, key: impl Fn(&Entry) -> K) {
     let mut unmatched: HashMap<K, usize> = HashMap::new();
     for entry in ones.iter() {

@@ -1,8 +1,8 @@
 //! Traces for a collector, over OTLP (HTTP and protobuf), with the cargo feature `otlp`.
 //!
-//! The standard variables say where to (`OTEL_EXPORTER_OTLP_ENDPOINT`), with which headers, and as whom; without an
-//! endpoint nothing is traced. Only the spans that the actors make for this go out, and no line of the log does. A
-//! thread of its own sends them in batches and drops what does not fit: a collector that is slow or away delays nobody.
+//! The standard variables set the endpoint (`OTEL_EXPORTER_OTLP_ENDPOINT`), the headers, and the service name; without
+//! an endpoint nothing is traced. Only the spans that the actors make for this are sent, and no line of the log. A
+//! separate thread sends them in batches and drops what does not fit: a collector that is slow or away delays nobody.
 
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter};
@@ -11,16 +11,16 @@ use std::{env, sync::OnceLock, time::Duration};
 use tracing::Subscriber;
 use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
 
-/// What the spans for a trace are marked with.
+/// The target of spans for a trace.
 const TARGET: &str = "segno::trace";
 
 /// How long the last spans may take: a service has ten seconds to end, and has spent most of them.
 const FLUSH_WITHIN: Duration = Duration::from_millis(800);
 
-/// What sends the spans, once traces are set up.
+/// The provider that sends the spans, once traces are set up.
 static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 
-/// What turns spans into traces; `None` where nobody has asked for them.
+/// The layer that turns spans into traces; `None` if nobody has asked for them.
 pub fn layer<S>() -> Result<Option<impl Layer<S>>, ExporterBuildError>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
@@ -46,7 +46,7 @@ where
 /// Sends what is left. No span is traced after it.
 pub fn finish() {
     if let Some(provider) = PROVIDER.get() {
-        // Whom it did not reach has said so before, or is gone.
+        // A collector that it did not reach was reported before, or is gone.
         let _ = provider.shutdown_with_timeout(FLUSH_WITHIN);
     }
 }
@@ -56,7 +56,7 @@ fn is_wanted() -> bool {
     !is_off && (is_set("OTEL_EXPORTER_OTLP_ENDPOINT") || is_set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
 }
 
-/// The standard has it that an empty variable is none.
+/// By the standard an empty variable counts as unset.
 fn is_set(name: &str) -> bool {
     env::var_os(name).is_some_and(|value| !value.is_empty())
 }

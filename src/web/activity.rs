@@ -1,4 +1,4 @@
-//! What happened lately, for charts: `GET /api/v1/activity`.
+//! Recent events, for charts: `GET /api/v1/activity`.
 
 use super::{Problem, WebState, params::Params, problem::ReadProblems};
 use crate::{
@@ -22,22 +22,22 @@ pub fn routes(cfg: &mut ServiceConfig) {
 /// Restarts that are shown.
 const RESTARTS_MAX: usize = 50;
 
-/// What happened lately.
+/// Recent events.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Activity {
     /// Requests of the last 24 hours, in stretches of five minutes; those without any are left out.
     pub requests: Vec<StretchEntry>,
     /// Our own daily ceilings, by endpoint family; those without one are left out.
     pub ceilings: BTreeMap<String, u32>,
-    /// Of the last 24 hours, over or not, up to 288: of all processes on the database.
+    /// Those of the last 24 hours, over or not, up to 288, from all processes on the database.
     pub pauses: Vec<PauseEntry>,
-    /// When this process began.
+    /// When this process started.
     pub pauses_since: DateTime<Utc>,
-    /// Of the last 30 days.
+    /// The last 30 days.
     pub plays_per_day: Vec<DayOfPlays>,
     /// The last 100, newest first.
     pub runs: Vec<RunEntry>,
-    /// Of this process, newest first.
+    /// Those of this process, newest first.
     pub restarts: Vec<RestartEntry>,
 }
 
@@ -46,7 +46,7 @@ pub struct Activity {
 pub struct StretchEntry {
     pub family: Family,
     pub started_at: DateTime<Utc>,
-    /// Refused ones included.
+    /// Including refused ones.
     pub requests: u32,
     /// Answered 429.
     pub refusals: u32,
@@ -60,7 +60,7 @@ pub struct RestartEntry {
     pub reason: String,
 }
 
-/// What happened lately.
+/// Recent events.
 #[utoipa::path(
     get, path = "/api/v1/activity", tag = "history",
     params(("account" = Option<i64>, Query, description = "the number of an account; the first one where it is left out")),

@@ -1,7 +1,7 @@
-//! The page itself: what is served to a browser. All of it is inside the binary, and nothing is loaded from elsewhere.
+//! The page itself: the files served to a browser. They are part of the binary, and nothing is loaded from elsewhere.
 //!
-//! One document serves every view; the script reads from the address which one is meant. A browser keeps what it got and
-//! asks each time whether that is still what is served (`ETag`), so that a page never mixes two versions of the program.
+//! One document serves every view; the script reads the view from the address. A browser caches the files and asks each
+//! time whether they are still current (`ETag`), so that a page never mixes two versions of the program.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -36,12 +36,12 @@ macro_rules! assets {
     };
 }
 
-/// The document that every view is, as it is served here.
+/// The document of every view, as served here.
 pub struct Document(Asset);
 
 impl Document {
     pub fn new(base: &BasePath, has_token: bool) -> Document {
-        // For those who have signed in, and want to leave.
+        // For people who have signed in, and want to sign out.
         let sign_out = if has_token { SIGN_OUT } else { "" };
         let html = include_str!("assets/index.html").replace("{sign_out}", sign_out);
         Document(Asset::new("index.html", HTML, base.in_document(&html)))
@@ -51,7 +51,7 @@ impl Document {
 /// A form, so that it works without the script, too.
 const SIGN_OUT: &str = "<form class=\"out\" method=\"post\" action=\"/sign-out\"><button>Sign out</button></form>";
 
-/// What the document loads, from `/assets/`.
+/// The files that the document loads, from `/assets/`.
 static ASSETS: LazyLock<[Asset; 28]> = LazyLock::new(|| {
     assets! {
         "account.js": JS,
@@ -167,7 +167,7 @@ mod tests {
         }
     }
 
-    /// What the content security policy would refuse, and what would read a string as markup.
+    /// Whatever the content security policy would refuse, or would parse a string as markup.
     #[test]
     fn nothing_is_inline_nothing_is_foreign_and_no_string_becomes_markup() {
         let inline = ["<style", "style=\"", "onclick=\"", "onload=\"", "javascript:"];

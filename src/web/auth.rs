@@ -1,10 +1,10 @@
-//! Who may see the page: whoever shows the token, or the session that was given for it. Where no token is set, everybody
-//! who reaches it, which then is this machine alone.
+//! Who may see the page: clients that present the token, or the session that was given for it. If no token is set,
+//! everybody who can reach it, which then is this machine alone.
 //!
-//! The token itself is nowhere but in its digest; sessions are random words that mean nothing elsewhere and end with the
-//! process or when somebody signs out, and with them the streams that they opened. Wrong tokens are answered ever more
-//! slowly, for each place that they come from; the right one is let in whatever else came from there. Nobody learns
-//! anything from how long a comparison takes.
+//! The token itself is stored only as its digest; sessions are random words without any other meaning. They end with
+//! the process or when somebody signs out, and with them the streams that they opened. Wrong tokens are answered ever
+//! more slowly, for each place that they come from; the right one is accepted whatever else came from there.
+//! Comparisons take constant time.
 
 use crate::clock;
 use actix_web::http::header::{AUTHORIZATION, COOKIE, HeaderMap};
@@ -28,10 +28,10 @@ pub const COOKIE_NAME: &str = "segno_session";
 /// How long a session lasts.
 pub const SESSION_LASTS: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// More than a household has browsers; the oldest goes.
+/// More than the browsers of one household; the oldest session is dropped.
 const SESSIONS_MAX: usize = 64;
 
-/// Cookies of a request that are tried: another program on this host name may set some of the same name.
+/// Cookies of a request that are tried: another program on this host name may set some with the same name.
 const COOKIES_MAX: usize = 16;
 
 /// How long somebody who guesses waits for each answer.
@@ -40,43 +40,43 @@ pub const SLOWED_BY: Duration = Duration::from_secs(1);
 /// How often wrong tokens are logged.
 const LOGGED_EVERY: Duration = Duration::from_secs(60);
 
-/// Wrong tokens that cost nothing: people mistype.
+/// Wrong tokens without a delay: people mistype.
 const FREE_FAILURES: u32 = 5;
 
-/// First and longest wait after one more; each is twice the one before.
+/// First and longest wait after a further one; each is twice the one before.
 const WAIT_BASE: Duration = Duration::from_secs(1);
 const WAIT_CAP: Duration = Duration::from_secs(60);
 
-/// After so long without another failure, all is forgotten.
+/// After this time without another failure, all are forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(15 * 60);
 
-/// Places that are remembered; the one that failed longest ago goes.
+/// Places that are remembered; the one that failed longest ago is dropped.
 const PLACES_MAX: usize = 1024;
 
 type Hash = [u8; 32];
 
-/// Why a request is not let in.
+/// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
-    /// It shows nothing, or nothing that is good any more.
+    /// It presents nothing, or nothing that is still valid.
     Unknown,
-    /// It shows a wrong token.
+    /// It presents a wrong token.
     Wrong,
-    /// It shows a wrong token, and too many came from there; another one is best shown after this has passed.
+    /// It presents a wrong token, and too many came from there; the next try should wait this long.
     TooMany(Duration),
 }
 
-/// A session that was good when it was shown.
+/// A session that was valid when it was presented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Session(Hash);
 
-/// Keeps the door.
+/// Checks tokens and sessions.
 pub struct Keeper {
     token: Option<Hash>,
     /// By the digest of the session, with its end; the oldest first.
     sessions: Mutex<VecDeque<(Hash, Instant)>>,
     failures: Mutex<Failures>,
-    /// Tells that a session is gone before its time.
+    /// Signals that a session was ended early.
     sign_outs: watch::Sender<()>,
 }
 
@@ -90,7 +90,7 @@ impl Keeper {
         self.token.is_some()
     }
 
-    /// Whether a request with these headers may go on.
+    /// Whether a request with these headers may proceed.
     pub fn check(&self, headers: &HeaderMap, from: Option<IpAddr>, now: Instant) -> Result<(), Denied> {
         if self.token.is_none() || self.session(headers, now).is_some() {
             return Ok(());
@@ -127,9 +127,9 @@ impl Keeper {
         self.sign_outs.send_replace(());
     }
 
-    /// The session that these headers show, if one of them is good.
+    /// The session that these headers present, if one of them is valid.
     pub fn session(&self, headers: &HeaderMap, now: Instant) -> Option<Session> {
-        // Looked up by its digest: how long that takes tells nothing of the session.
+        // Looked up by its digest, so that the duration reveals nothing about the session.
         let is_good = |session: &Session| self.ends_at(*session).is_some_and(|ends_at| ends_at > now);
         sessions_of(headers).map(|shown| Session(hash(shown))).find(is_good)
     }
@@ -139,8 +139,8 @@ impl Keeper {
         sessions.iter().find(|(known, _)| *known == session.0).map(|(_, ends_at)| *ends_at)
     }
 
-    /// Waits until this session is over: somebody signs out, others take its place, or its time is up. Without one for
-    /// ever.
+    /// Waits until this session is over: somebody signs out, others take its place, or it expires. Without one it waits
+    /// for ever.
     pub async fn session_over(&self, session: Option<Session>) {
         let mut sign_outs = self.sign_outs.subscribe();
         let Some(session) = session else { return pending().await };
@@ -155,14 +155,14 @@ impl Keeper {
 
     fn try_token(&self, shown: &str, from: Option<IpAddr>, now: Instant) -> Result<(), Denied> {
         let Some(token) = &self.token else { return Ok(()) };
-        // First of all: whoever guesses may share an address with somebody who knows.
+        // First of all: somebody who guesses may share an address with somebody who knows the token.
         if bool::from(hash(shown).ct_eq(token)) {
             return Ok(());
         }
         let place = place(from);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(times) = failures.take_unlogged(now) {
-            warn!(%place, times, "a wrong token was shown to the status page");
+            warn!(%place, times, "a wrong token was presented to the status page");
         }
         if let Some(wait) = failures.wait_of(place, now) {
             return Err(Denied::TooMany(wait));
@@ -172,7 +172,7 @@ impl Keeper {
     }
 }
 
-/// Wrong tokens, by where they came from. A right one forgives nothing.
+/// Wrong tokens, by where they came from. A right one does not reset them.
 #[derive(Debug, Default)]
 struct Failures {
     places: HashMap<IpAddr, Failing>,
@@ -187,7 +187,7 @@ struct Failing {
 }
 
 impl Failures {
-    /// How many there were since the last line of the log, where another is due.
+    /// How many there were since the last line of the log, if another is due.
     fn take_unlogged(&mut self, now: Instant) -> Option<u64> {
         self.num_unlogged += 1;
         if self.logged_at.is_some_and(|at| now.saturating_duration_since(at) < LOGGED_EVERY) {
@@ -218,7 +218,7 @@ impl Failures {
     }
 }
 
-/// An address, or of IPv6 the network that one household has.
+/// An address; for IPv6, the network of one household.
 fn place(from: Option<IpAddr>) -> IpAddr {
     match from {
         Some(IpAddr::V6(ip)) => IpAddr::V6((u128::from(ip) & !u128::from(u64::MAX)).into()),
@@ -236,7 +236,7 @@ fn bearer_of(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Every cookie of the name: a browser may send several, of other paths or other programs, in any order.
+/// Every cookie of that name: a browser may send several, from other paths or other programs, in any order.
 fn sessions_of(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let pairs = headers.get_all(COOKIE).filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
     let named = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(name, _)| *name == COOKIE_NAME);

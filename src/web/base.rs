@@ -1,5 +1,5 @@
-//! The path of a proxy below which the page is (`web.base_path`). Some proxies take it away before they hand a request on,
-//! and some do not: both are understood. What leads a browser somewhere has it in front.
+//! The path of a proxy below which the page is (`web.base_path`). Some proxies strip it before they forward a request,
+//! and some do not: both work. Links and redirects include it.
 
 use actix_web::{
     dev::ServiceRequest,
@@ -21,22 +21,22 @@ impl BasePath {
         &self.0
     }
 
-    /// Where a browser finds one of our paths.
+    /// The address of one of our paths, for a browser.
     pub fn of(&self, path: &str) -> String {
         format!("{}{path}", self.0)
     }
 
-    /// For which paths a browser brings a cookie back.
+    /// The path for which a browser sends a cookie back.
     pub fn for_cookies(&self) -> &str {
         if self.0.is_empty() { "/" } else { &self.0 }
     }
 
-    /// A document whose links all begin with a slash, or say `{base}`.
+    /// A document in which links begin with a slash, or contain `{base}`.
     pub fn in_document(&self, html: &str) -> String {
         html.replace("=\"/", &format!("=\"{}/", self.0)).replace("{base}", &self.0)
     }
 
-    /// Takes it away from a request, where the proxy did not.
+    /// Strips it from a request, if the proxy did not.
     pub fn take_from(&self, request: &mut ServiceRequest) {
         let Some(uri) = self.without(request.uri()) else { return };
         request.match_info_mut().get_mut().update(&uri);

@@ -1,7 +1,7 @@
 //! The body of a request, read whole before anything else looks at the request.
 //!
-//! A body that is too long, or does not come, gets an answer and ends its connection. The server below would keep such a
-//! connection for as long as its client likes, in the hope that the rest of a chunked body arrives.
+//! A body that is too long, or does not arrive, gets an answer and ends its connection. The server below would keep
+//! such a connection for as long as its client likes, waiting for the rest of a chunked body.
 
 use super::Problem;
 use actix_web::{
@@ -33,7 +33,7 @@ pub struct Unread {
     payload: Payload,
 }
 
-/// Reads the body, and puts it back for whoever handles the request.
+/// Reads the body, and puts it back for the handler.
 pub async fn read(request: &mut ServiceRequest) -> Result<(), Unread> {
     let mut payload = request.take_payload();
     if matches!(payload, Payload::None) {
@@ -49,7 +49,7 @@ pub async fn read(request: &mut ServiceRequest) -> Result<(), Unread> {
     }
 }
 
-/// The middleware of a server that has no use for bodies at all.
+/// The middleware of a server that accepts no bodies at all.
 pub async fn whole(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -74,7 +74,7 @@ async fn collect(payload: &mut Payload) -> Result<Bytes, Problem> {
 }
 
 impl Unread {
-    /// The answer, with which the connection ends.
+    /// The answer, which ends the connection.
     pub fn refuse(self, request: ServiceRequest) -> ServiceResponse<BoxBody> {
         let Unread { problem, payload } = self;
         let response: HttpResponse = problem.error_response();
@@ -82,8 +82,8 @@ impl Unread {
     }
 }
 
-/// The body of a last answer. The server closes a connection if somebody still holds the body of the request when the
-/// answer ends; once that is dropped, it waits for the rest.
+/// The body of a last answer. The server closes a connection if the body of the request is still held when the answer
+/// ends; if that was dropped before, it waits for the rest.
 struct Last {
     body: BoxBody,
     _payload: Payload,

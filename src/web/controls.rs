@@ -1,5 +1,5 @@
-//! `POST /api/v1/{sync,pause,resume,reset,confirm-removals}`: the few things that a person can tell the service while it runs. They are
-//! messages to the supervisor, and what they do is in the status at once.
+//! `POST /api/v1/{sync,pause,resume,reset,confirm-removals}`: the few orders that a person can give to a running
+//! service. They are messages to the supervisor, and the status shows their effect at once.
 
 use super::{
     Problem, WebState,
@@ -20,11 +20,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use utoipa::ToSchema;
 
-/// A writer that is busy for longer has met a database that hangs. The order may be carried out yet.
+/// A writer that is busy for longer has met a database that hangs. The order may still be carried out.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 
-/// How long the node that keeps an account current is waited for, and how often it is looked whether it has carried an
-/// order out.
+/// How long to wait for the node that keeps an account current, and how often to check whether it has carried out an
+/// order.
 const TAKEN_UP_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -36,27 +36,27 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(resource("/api/v1/confirm-removals").route(post().to(confirm_removals)));
 }
 
-/// What a control acts on. An empty body is all of the first account.
+/// What a control acts on. An empty body means all of the first account.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// The first one where it is left out.
+    /// The first one if left out.
     pub account: Option<AccountId>,
-    /// All that are kept current where it is left out. `reset` wants them named.
+    /// All that are kept current if left out. `reset` requires them.
     pub entity_types: Option<Vec<EntityType>>,
 }
 
-/// What a control acts on that has to be told.
+/// What a control acts on that needs explicit entity types.
 #[derive(Debug, ToSchema)]
 #[schema(as = NamedTarget)]
 pub struct Named {
-    /// The first one where it is left out.
+    /// The first one if left out.
     pub account: Option<AccountId>,
     #[schema(min_items = 1)]
     pub entity_types: Vec<EntityType>,
 }
 
-/// What came of it.
+/// The outcome.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Controlled {
     pub accepted: Vec<Accepted>,
@@ -99,7 +99,7 @@ pub async fn sync(state: Data<WebState>, request: HttpRequest, body: Bytes) -> R
     steer(&state, Order::Sync, target(&request, &body)?).await
 }
 
-/// Pauses by hand, over restarts, until it is resumed. The playback tracker goes on.
+/// Pauses by hand, across restarts, until it is resumed. The playback tracker keeps running.
 #[utoipa::path(
     post, path = "/api/v1/pause", tag = "controls", request_body = Target,
     responses((status = 202, body = Controlled), ReadProblems, BodyProblems)
@@ -126,7 +126,7 @@ pub async fn reset(state: Data<WebState>, request: HttpRequest, body: Bytes) -> 
     steer(&state, Order::Reset, named(target(&request, &body)?, "to read again")?).await
 }
 
-/// Believes the removals that were held back so far, and begins a run now: it marks those that it misses too.
+/// Confirms the removals that were held back so far, and begins a run now, which marks those that it misses too.
 #[utoipa::path(
     post, path = "/api/v1/confirm-removals", tag = "controls", request_body = Named,
     responses((status = 202, body = Controlled), ReadProblems, BodyProblems)
@@ -140,7 +140,7 @@ pub async fn confirm_removals(
     steer(&state, Order::ConfirmRemovals, target).await
 }
 
-/// What concerns no entity type that was not named.
+/// Refuses a target without named entity types.
 fn named(target: Target, which: &str) -> Result<Target, Problem> {
     if target.entity_types.as_ref().is_none_or(Vec::is_empty) {
         let detail = format!("name the entity types {which}, such as {{\"entity_types\": [\"tracks\"]}}");
@@ -149,7 +149,7 @@ fn named(target: Target, which: &str) -> Result<Target, Problem> {
     Ok(target)
 }
 
-/// Reads the body. A form of another site could send any other type than JSON.
+/// Reads the body. A form on another site could send any type other than JSON.
 fn target(request: &HttpRequest, body: &Bytes) -> Result<Target, Problem> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Target::default());
@@ -160,7 +160,7 @@ fn target(request: &HttpRequest, body: &Bytes) -> Result<Target, Problem> {
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json"));
     }
     let unreadable = |error| Problem::bad_request(format!("the body cannot be read: {error}"));
-    // Serde would take an array for a target, field by field.
+    // Serde would accept an array as a target, field by field.
     match serde_json::from_slice(body).map_err(unreadable)? {
         target @ Value::Object(_) => serde_json::from_value(target).map_err(unreadable),
         _ => Err(Problem::bad_request(
@@ -197,7 +197,7 @@ async fn steer(state: &WebState, order: Order, target: Target) -> Result<HttpRes
     Ok(HttpResponse::Accepted().json(controlled))
 }
 
-/// What another node made of an order; `None` where it has not taken it up yet.
+/// The outcome of an order at another node; `None` if it has not taken it up yet.
 async fn outcome_of(state: &WebState, number: i64) -> Result<Option<OrderOutcome>, Problem> {
     let began = Instant::now();
     while began.elapsed() < TAKEN_UP_WITHIN {

@@ -1,4 +1,4 @@
-//! The status document: what the database tells of itself, and over it what the actors are doing right now.
+//! The status document: what the database contains, overlaid with what the actors are doing right now.
 
 use crate::{
     actors::{EntityProgress, EntityState, GateView, Progress, meter::Meter, progress::GateWait},
@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, time::Instant};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What the database holds, and the settings that say what it means.
+/// The contents of the database, and the settings that give them meaning.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     pub status: Status,
@@ -41,7 +41,7 @@ pub struct About {
     pub time_zone: Option<Zone>,
 }
 
-/// What `GET /api/v1/status` answers. The names are part of the interface.
+/// The answer of `GET /api/v1/status`. The names are part of the interface.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct StatusDocument {
     pub now: DateTime<Utc>,
@@ -51,11 +51,11 @@ pub struct StatusDocument {
     /// Where days begin and end, if the settings say so.
     pub time_zone: Option<String>,
     pub accounts: Vec<AccountDocument>,
-    /// The services that keep these accounts current, or did until a while ago.
+    /// The services that keep these accounts current, or did until recently.
     pub nodes: Vec<NodeDocument>,
     pub limits: Vec<LimitStatus>,
     pub forecast: Vec<ForecastStatus>,
-    /// What the limit of the application carries.
+    /// What the limit of the application allows.
     pub capacity: Option<CapacityStatus>,
     pub webhooks: Vec<WebhookStatus>,
     /// Where the feed is published.
@@ -69,11 +69,11 @@ pub struct StatusDocument {
 pub struct NodeDocument {
     #[serde(flatten)]
     pub status: NodeStatus,
-    /// It is the one that answers here.
+    /// Whether it is the one that answers here.
     pub is_here: bool,
 }
 
-/// [`AccountStatus`] with entity types that also say what happens to them now.
+/// [`AccountStatus`] with entity types that also show what happens to them now.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct AccountDocument {
     pub account_id: i64,
@@ -105,7 +105,7 @@ pub struct LiveDocument {
     pub total: Option<u32>,
     /// Playlists read, and to read.
     pub playlists: Option<(u32, u32)>,
-    /// Over the last minute.
+    /// Average of the last minute.
     pub items_per_second: Option<f64>,
     pub done_at: Option<DateTime<Utc>>,
     pub new: u32,
@@ -121,7 +121,7 @@ pub struct GateDocument {
     pub limit: u32,
     pub window_seconds: u64,
     pub waiting_for: Option<WaitDocument>,
-    /// Only priorities that somebody waits with, the highest first.
+    /// Only priorities with waiting requests, the highest first.
     pub waiting: Vec<QueueDocument>,
 }
 
@@ -150,13 +150,13 @@ pub struct LedgerDocument {
 /// How fast each run goes.
 pub type Meters = BTreeMap<SyncKey, (Stage, Meter)>;
 
-/// Takes in where the runs are.
+/// Records the progress of the runs.
 pub fn note(meters: &mut Meters, progress: &Progress, now: Instant) {
     meters.retain(|key, _| progress.entities.contains_key(key));
     for (key, seen) in &progress.entities {
         let (stage, meter) = meters.entry(*key).or_insert_with(|| (seen.stage, Meter::default()));
         if std::mem::replace(stage, seen.stage) != seen.stage {
-            // What is counted is something else from here on.
+            // From here on something else is counted.
             meter.reset();
         }
         meter.note(now, seen.done);
@@ -199,7 +199,7 @@ impl StatusDocument {
         }
     }
 
-    /// Whether it tells the same, but for the moment at which it does, and at which nodes were heard of.
+    /// Whether it is equal except for its own time, and the times at which nodes were last heard of.
     pub fn tells_the_same_as(&self, other: &StatusDocument) -> bool {
         let mut same = StatusDocument { now: other.now, ..self.clone() };
         for (node, before) in same.nodes.iter_mut().zip(&other.nodes) {
@@ -256,7 +256,7 @@ fn account_document(
     }
 }
 
-/// A run under way may not have written anything yet; what the database says of the last one is then over.
+/// A run under way may not have written anything yet; what the database says about the last one no longer holds.
 fn overlaid(status: EntityStatus, is_live: bool) -> EntityStatus {
     match status.state {
         State::Idle | State::Complete | State::Failed if is_live => {
@@ -267,7 +267,7 @@ fn overlaid(status: EntityStatus, is_live: bool) -> EntityStatus {
 }
 
 fn live(seen: &EntityProgress, meter: Option<&Meter>, now: DateTime<Utc>, instant: Instant) -> LiveDocument {
-    // A head read ends where it meets what is known, not at the total.
+    // Reading the head ends where it meets what is known, not at the total.
     let left = meter.filter(|_| seen.stage != Stage::Head).and_then(|meter| meter.left(instant, seen.total));
     LiveDocument {
         stage: seen.stage,
@@ -294,7 +294,7 @@ fn gate_document(gate: &GateView, window_seconds: u64) -> GateDocument {
     GateDocument { used, limit, window_seconds, waiting_for, waiting }
 }
 
-/// Families that were asked for anything, or that have a ceiling.
+/// Families with requests, or with a ceiling.
 fn ledger_documents(ledger: &[LedgerEntry], ceilings: &DailyCeilings) -> Vec<LedgerDocument> {
     let families = Family::ALL.iter().copied().filter(|family| *family != Family::Application);
     let document = |family: Family| {

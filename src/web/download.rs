@@ -1,7 +1,7 @@
 //! `GET /api/v1/export/...`: a list in any of the formats of `segno export`, as of one moment, streamed.
 //!
-//! One page of rows is in memory at a time, of Parquet one row group, and what is not read is not made. A download holds a connection to the database
-//! for as long as it lasts, so there are few at once.
+//! One page of rows is in memory at a time, or one row group for Parquet, and rows are produced only as they are read.
+//! A download holds a connection to the database for as long as it lasts, so only a few run at once.
 
 use super::{Problem, WebState, params::Params, problem::ReadProblems};
 use crate::{
@@ -54,7 +54,8 @@ const FORMATS: &[(&str, Format)] = &[
 
 const FLAG: &[(&str, bool)] = &[("false", false), ("true", true)];
 
-/// A whole list: `tracks`, `albums`, `artists`, `shows`, `episodes`, `audiobooks`, `playlists`, `listening` or `changes`.
+/// A whole list: `tracks`, `albums`, `artists`, `shows`, `episodes`, `audiobooks`, `playlists`, `listening` or
+/// `changes`.
 #[utoipa::path(
     get, path = "/api/v1/export/{what}", tag = "library",
     params(
@@ -82,7 +83,7 @@ pub async fn list(state: Data<WebState>, request: HttpRequest, what: Path<String
     Ok(attachment(&name, shape.format, place, source, Wanted::List(what), shape))
 }
 
-/// What stands in a playlist.
+/// The items of a playlist.
 #[utoipa::path(
     get, path = "/api/v1/playlists/{id}/export", tag = "library",
     params(
@@ -120,7 +121,7 @@ fn shape(params: &Params) -> Result<Shape, Problem> {
     })
 }
 
-/// A place among the few; given back when it is dropped.
+/// A slot among the few; given back when it is dropped.
 type Place = tokio::sync::OwnedSemaphorePermit;
 
 fn reserve(state: &WebState) -> Result<Place, Problem> {
@@ -155,7 +156,7 @@ fn attachment(name: &str, format: Format, place: Place, source: Source, wanted: 
     response.streaming(stream)
 }
 
-/// What breaks off midway is seen to: the body does not end as it should.
+/// A failure midway is visible to the client: the body does not end as it should.
 async fn send(mut source: Source, wanted: Wanted, shape: Shape, sender: mpsc::Sender<io::Result<Bytes>>) {
     let piece = Piece::default();
     let paged = async |_| {
@@ -179,7 +180,7 @@ async fn send(mut source: Source, wanted: Wanted, shape: Shape, sender: mpsc::Se
     let _ = source.export.finish().await;
 }
 
-/// What was written and not sent yet.
+/// What was written but not sent yet.
 #[derive(Clone, Default)]
 struct Piece(Arc<Mutex<Vec<u8>>>);
 
@@ -188,7 +189,7 @@ impl Piece {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All of it, where it is longer than that.
+    /// All of it, if it is longer than that.
     fn take(&self, len_min: usize) -> Option<Bytes> {
         let mut written = self.written();
         (written.len() > len_min).then(|| Bytes::from(std::mem::take(&mut *written)))
@@ -205,7 +206,7 @@ impl Write for Piece {
     }
 }
 
-/// All of them.
+/// All media types.
 pub const MEDIA_TYPES: [&str; 7] = [
     "text/csv; charset=utf-8",
     "application/jsonl",
@@ -228,7 +229,7 @@ fn media_type(format: Format) -> &'static str {
     }
 }
 
-/// A browser keeps it as a file, and never shows it as a page.
+/// A browser saves it as a file, and never shows it as a page.
 fn disposition(name: &str) -> ContentDisposition {
     let plain: String = name.chars().map(|c| if c.is_ascii() { c } else { '_' }).collect();
     let value = ExtendedValue { charset: Charset::Ext("UTF-8".into()), language_tag: None, value: name.into() };

@@ -1,8 +1,8 @@
 //! `GET /api/v1/events`: the status document as a stream of server-sent events, at once and then whenever it changes.
 //!
-//! A client that reads slowly is given the latest when it has read the one before, and what lay between is left out: for
-//! each client there is at most one event on its way. One that reads nothing loses its place (`server`), and one that has
-//! signed out, in whichever window, or whose session is over, hears no more.
+//! A client that reads slowly is given the latest document when it has read the previous one, and those in between are
+//! skipped: for each client there is at most one event on its way. A client that reads nothing loses its place
+//! (`server`), and one that has signed out, in any window, or whose session is over, receives no more.
 
 use super::{
     Problem, WebState,
@@ -23,16 +23,16 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-/// Enough for every window that a household has open; each costs a connection and a task.
+/// Enough for every window of a household; each costs a connection and a task.
 pub const LISTENERS_MAX: usize = 256;
 
-/// A line without meaning, so that nobody on the way takes the connection for dead.
+/// A comment, so that nothing on the way takes the connection for dead.
 const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(15);
 
-/// After so long a client comes again, and has to show that it still may.
+/// After this long a client reconnects, and has to show that it still may.
 const STREAM_ENDS_AFTER: Duration = Duration::from_secs(3600);
 
-/// Tells the browser to come again this soon, in milliseconds.
+/// Tells the browser to reconnect this soon, in milliseconds.
 const HEAD: &[u8] = b"retry: 2000\n\n";
 
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -52,7 +52,7 @@ pub async fn events(state: Data<WebState>, request: HttpRequest) -> Result<HttpR
     let Some(listener) = StatusCache::try_listen(&state.status_cache, listeners_max) else {
         return Err(Problem::unavailable(format!("{listeners_max} others listen already; close some windows")));
     };
-    // Before the first is made: one that comes between is sent twice rather than not at all.
+    // Subscribed before the first is made: a change in between is sent twice rather than not at all.
     let updates = state.status_cache.subscribe();
     let first = state.status_cache.current().await;
     let session = state.keeper.session(request.headers(), clock::instant());
@@ -60,18 +60,18 @@ pub async fn events(state: Data<WebState>, request: HttpRequest) -> Result<HttpR
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/event-stream"))
         .insert_header((CACHE_CONTROL, "no-store"))
-        // For nginx, which would otherwise wait until there is more.
+        // For nginx, which would otherwise buffer it.
         .insert_header(("x-accel-buffering", "no"))
         .streaming(stream))
 }
 
-/// One client's.
+/// The stream of one client.
 struct Follower {
-    /// What is to be sent before anything is waited for.
+    /// Sent before anything is waited for.
     first: Option<Bytes>,
     updates: watch::Receiver<Option<Shown>>,
     closing: watch::Receiver<bool>,
-    /// What it was opened with, where that was a session.
+    /// The session that it was opened with, if any.
     session: Option<Session>,
     state: Data<WebState>,
     sent_at: Instant,
@@ -109,7 +109,7 @@ impl Follower {
         let update = async {
             sleep_until(self.sent_at + MADE_EVERY).await;
             if updates.changed().await.is_err() {
-                // Nothing comes any more; the end is told through `closing`.
+                // Nothing more will come; `closing` signals the end.
                 pending::<()>().await;
             }
             let shown = updates.borrow_and_update();

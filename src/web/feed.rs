@@ -1,7 +1,7 @@
-//! `GET /api/v1/feed`: what happened, in the order in which it was committed, behind a position: as JSON lines up to now, or
-//! as a stream of server-sent events that goes on.
+//! `GET /api/v1/feed`: what happened, in the order in which it was committed, after a position: as JSON lines up to
+//! now, or as a stream of server-sent events that continues.
 //!
-//! Nothing is held for a reader but one page: who reads slowly is read for slowly.
+//! Only one page is held for each reader: a slow reader makes the database be read slowly.
 
 use super::{
     Problem, WebState,
@@ -31,16 +31,16 @@ use tokio::time::{Instant, sleep};
 /// Entries that are read at once.
 const PAGE_LEN: usize = 100;
 
-/// How soon a stream has what was committed.
+/// How soon a stream has new commits.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// A line without meaning, so that nobody on the way takes the connection for dead.
+/// A comment, so that nothing on the way takes the connection for dead.
 const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(15);
 
-/// After so long a client comes again, and has to show that it still may.
+/// After this long a client reconnects, and has to show that it still may.
 const STREAM_ENDS_AFTER: Duration = Duration::from_secs(3600);
 
-/// The position of those who want what comes from now on.
+/// The position for readers that want only new events.
 const END: &str = "end";
 
 const JSON_LINES: &str = "application/jsonl";
@@ -50,7 +50,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
     cfg.service(resource("/api/v1/feed").route(get().to(feed)));
 }
 
-/// What happened, in order, behind a position: up to now, or as it happens where `text/event-stream` is accepted.
+/// What happened, in order, after a position: up to now, or as it happens if `text/event-stream` is accepted.
 #[utoipa::path(
     get, path = "/api/v1/feed", tag = "history",
     params(
@@ -84,7 +84,7 @@ pub async fn feed(state: Data<WebState>, request: HttpRequest) -> Result<HttpRes
     let first = page(&state, after, account).await??;
     let mut response = HttpResponse::Ok();
     response.insert_header((CACHE_CONTROL, "no-store"));
-    // For nginx, which would otherwise wait until there is more.
+    // For nginx, which would otherwise buffer it.
     response.insert_header(("x-accel-buffering", "no"));
     if !is_stream {
         let reader = Reader { state, account, after, page: Some(first) };
@@ -112,7 +112,7 @@ fn accepts_events(headers: &HeaderMap) -> bool {
     headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains(EVENTS))
 }
 
-/// The next entries; or why there are none to have.
+/// The next entries, or why there are none.
 async fn page(
     state: &WebState,
     after: i64,
@@ -137,7 +137,7 @@ async fn page(
     })
 }
 
-/// Where a reading has come to.
+/// How far a reading has come.
 struct Reader {
     state: Data<WebState>,
     account: Option<AccountId>,
@@ -157,7 +157,7 @@ impl Reader {
     }
 }
 
-/// Up to the end. What breaks off midway is seen to: the body does not end as it should.
+/// Up to the end. A failure midway is visible to the client: the body does not end as it should.
 fn lines(reader: Reader) -> impl Stream<Item = Result<Bytes, io::Error>> {
     unfold(Some(reader), |reader| async move {
         let mut reader = reader?;
@@ -175,10 +175,10 @@ fn lines(reader: Reader) -> impl Stream<Item = Result<Bytes, io::Error>> {
     })
 }
 
-/// A reader that stays.
+/// A reader that stays connected.
 struct Follower {
     reader: Reader,
-    /// What it was opened with, where that was a session.
+    /// The session that it was opened with, if any.
     session: Option<Session>,
     ends_at: Instant,
     said_at: Instant,
@@ -205,7 +205,7 @@ impl Follower {
                         said
                     }));
                 }
-                // It comes again after a while and is told why.
+                // It reconnects after a while and gets the reason.
                 Err(problem) => {
                     self.is_over = true;
                     return Some(format!("event: problem\ndata: {}\n\n", problem.json()));

@@ -1,5 +1,5 @@
-//! What every request passes on its way in, and every answer on its way out: the name it was sent to, the page it comes
-//! from, who it is, how long it may take; and the headers that tell a browser to be as strict.
+//! The checks that every request passes on its way in, and every answer on its way out: the name it was sent to, the
+//! page it comes from, who sent it, how long it may take; and the headers that make a browser strict.
 
 use super::{
     Problem, WebState,
@@ -30,12 +30,12 @@ use tokio::time::{sleep, timeout};
 /// Longest time for an answer to begin once the request is read. A stream begins at once.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// Everything comes from here, and nothing is in the page that did not come in a file.
+/// Everything is loaded from here, and nothing is inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
                       connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; \
                       frame-ancestors 'none'";
 
-/// What a browser is told with every answer, unless the answer says otherwise.
+/// Headers of every answer, unless the answer sets its own.
 const HEADERS: [(HeaderName, &str); 7] = [
     (CONTENT_SECURITY_POLICY, POLICY),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -72,10 +72,10 @@ pub async fn guard(
     Ok(response)
 }
 
-/// The answer to what is not let in.
+/// The answer to a refused request.
 enum Refusal {
     AtOnce(HttpResponse),
-    /// To somebody who guesses.
+    /// For somebody who guesses.
     Slowly(HttpResponse),
 }
 
@@ -104,12 +104,12 @@ fn refusal(request: &ServiceRequest) -> Option<Refusal> {
     }
 }
 
-/// What tells nothing that is anybody's, or is there to sign in.
+/// Paths that reveal nothing private, or serve to sign in.
 fn is_open(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz" | SIGN_IN | SIGN_OUT) || path.starts_with("/assets/")
 }
 
-/// What a link on another site may lead to. It is the same for everybody.
+/// Pages that a link on another site may lead to. They are the same for everybody.
 fn is_document(path: &str) -> bool {
     path == SIGN_IN || VIEWS.contains(&path)
 }
@@ -120,7 +120,7 @@ fn wants_page(request: &ServiceRequest) -> bool {
     *request.method() == Method::GET && accepts.contains("text/html")
 }
 
-/// Whatever went wrong, in whichever layer, is told in one form.
+/// Errors from any layer are reported in one form.
 fn with_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let status = response.status();
     let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! `/healthz` says that the process lives, `/readyz` that it can do its work, or what of it cannot. They tell nothing else,
-//! so whoever watches over the service needs no token for them.
+//! `/healthz` says that the process is alive, `/readyz` that it can do its work, or what prevents it. They reveal
+//! nothing else, so a monitor needs no token for them.
 
 use super::{Problem, WebState, problem::ProblemDocument, status_cache::Shown};
 use crate::actors::supervisor::service::TakePulse;
@@ -15,20 +15,20 @@ use tokio::{
 };
 use utoipa::ToSchema;
 
-/// A part that takes longer does not work.
+/// A part that takes longer counts as broken.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long an answer holds. However many ask, the database and the supervisor are asked no more often.
+/// How long an answer is reused. However many clients ask, the database and the supervisor are asked no more often.
 const HOLDS_FOR: Duration = Duration::from_secs(1);
 
-/// What was found last. Whoever asks meanwhile waits for the same.
+/// The latest result. Clients that ask meanwhile wait for the same.
 #[derive(Debug, Default)]
 pub struct Readiness(Mutex<Option<Found>>);
 
 #[derive(Debug)]
 struct Found {
     at: Instant,
-    /// Whether the status had met a database that does not answer. If that has changed, so may have this.
+    /// Whether the status had found the database unreachable. If that has changed, so may have this.
     is_status_missing: bool,
     /// The database, and the supervisor.
     answers: [bool; 2],
@@ -54,12 +54,12 @@ impl Readiness {
 }
 
 pub fn routes(cfg: &mut ServiceConfig) {
-    // Some watchers ask for the head alone.
+    // Some monitors send HEAD requests only.
     cfg.service(resource("/healthz").route(get().to(healthz)).route(head().to(healthz)));
     cfg.service(resource("/readyz").route(get().to(readyz)).route(head().to(readyz)));
 }
 
-/// Each part that works.
+/// Which parts work.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
     pub process: &'static str,
@@ -71,7 +71,7 @@ pub struct Health {
 
 const OK: &str = "ok";
 
-/// Whether the process lives.
+/// Whether the process is alive.
 #[utoipa::path(get, path = "/healthz", tag = "health", security(()), responses((status = 200, body = Health)))]
 pub async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(Health { process: OK, database: None, supervisor: None })

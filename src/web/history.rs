@@ -1,4 +1,4 @@
-//! What happened, newest first: `GET /api/v1/plays`, `/api/v1/changes` and `/api/v1/batches`.
+//! History, newest first: `GET /api/v1/plays`, `/api/v1/changes` and `/api/v1/batches`.
 
 use super::{
     Problem, WebState,
@@ -43,10 +43,10 @@ pub async fn plays(state: Data<WebState>, request: HttpRequest) -> Result<Json<L
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it documents what `Params` reads")]
 pub struct Which {
-    /// A part of a name, in letters of either case.
+    /// Part of a name, ignoring case.
     #[param(max_length = 200)]
     q: Option<String>,
-    /// Only one entity type; playlists come with what came and went inside them.
+    /// Only one entity type; playlists include changes to their items.
     #[param(inline)]
     entity_type: Option<EntityType>,
     /// `added`, `added_again` or `removed`.
@@ -56,7 +56,7 @@ pub struct Which {
     since: Option<DateTime<Utc>>,
 }
 
-/// What came and went, newest first.
+/// Additions and removals, newest first.
 #[utoipa::path(
     get, path = "/api/v1/changes", tag = "history",
     params(Paging, Which),
@@ -76,7 +76,7 @@ pub async fn changes(state: Data<WebState>, request: HttpRequest) -> Result<Json
     Ok(Json(list(state.store.changes_page(&filter, &spotify_id, &walk).await?, "changes")))
 }
 
-/// The batches that were committed, newest first.
+/// Committed batches, newest first.
 #[utoipa::path(
     get, path = "/api/v1/batches", tag = "history",
     params(Paging, ("entity_type" = inline(Option<EntityType>), Query, description = "of one entity type")),

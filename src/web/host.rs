@@ -1,7 +1,8 @@
-//! Whose page a request comes from, and by what name it reached us.
+//! Which page a request comes from, and under what name it reached us.
 //!
-//! A name in somebody else's DNS may lead to this machine (DNS rebinding), and a page of somebody else may send requests
-//! here. The browser says both: `Host` is the name that it looked up, `Origin` and `Sec-Fetch-Site` the page that asks.
+//! A name in somebody else's DNS may point to this machine (DNS rebinding), and somebody else's page may send requests
+//! here. The browser reports both: `Host` is the name that it looked up, `Origin` and `Sec-Fetch-Site` the requesting
+//! page.
 
 use super::Problem;
 use actix_web::http::{
@@ -25,7 +26,7 @@ impl Hosts {
         Hosts { listen, names }
     }
 
-    /// Refuses what was sent to a name that is not ours.
+    /// Refuses requests sent to a name that is not ours.
     pub fn check_host(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let host = text(headers, &HOST).unwrap_or_default();
         if self.is_ours(host_name(host)) {
@@ -38,8 +39,9 @@ impl Hosts {
         Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail))
     }
 
-    /// Refuses what a page of another site asks for: a change always, and a look at anything but a document, which a link
-    /// may lead to. What no browser sent has neither header; it has to know the token instead, where there is one.
+    /// Refuses requests from pages of another site: changes always, and reads of anything but a document, which a link
+    /// may lead to. A client other than a browser sends neither header; it has to know the token instead, if there is
+    /// one.
     pub fn check_origin(&self, method: &Method, is_document: bool, headers: &HeaderMap) -> Result<(), Problem> {
         let is_change = !method.is_safe();
         if !is_change && is_document {
@@ -54,7 +56,7 @@ impl Hosts {
         Ok(())
     }
 
-    /// Whether the browser came over TLS, as far as its own word goes. A proxy may not tell.
+    /// Whether the browser came over TLS, according to its own headers. A proxy may not report it.
     pub fn is_over_tls(headers: &HeaderMap) -> bool {
         text(headers, &ORIGIN).is_some_and(|origin| origin.starts_with("https://"))
             || headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https")
@@ -73,7 +75,7 @@ impl Hosts {
     fn is_ours(&self, name: &str) -> bool {
         let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
         match address.parse::<IpAddr>() {
-            // No DNS was asked, so nobody can have lied.
+            // DNS was not involved, so nobody can have forged the name.
             Ok(ip) => ip.is_loopback() || ip == self.listen.ip() || self.listen.ip().is_unspecified(),
             Err(_) => {
                 name.eq_ignore_ascii_case("localhost") || self.names.iter().any(|ours| ours.eq_ignore_ascii_case(name))
@@ -90,7 +92,7 @@ fn host_name(authority: &str) -> &str {
     }
 }
 
-/// A header that was sent once, and as text. One that is anything else counts as empty, which is nobody's.
+/// A header that was sent once, and as text. Anything else counts as empty, which matches nothing.
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name);
     let first = values.next()?;
@@ -144,7 +146,7 @@ mod tests {
     fn a_page_of_another_site_changes_nothing_and_does_not_read_the_api() {
         let hosts = hosts("127.0.0.1:8370", &["segno.example.org"]);
         let host = (HOST, "127.0.0.1:8370");
-        // What was sent, whether it may change something, and whether it may look.
+        // The headers, whether the request may change something, and whether it may read.
         type Case<'a> = (&'a [(HeaderName, &'a str)], bool, bool);
         let cases: &[Case<'_>] = &[
             (&[], true, true),

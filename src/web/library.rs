@@ -38,34 +38,34 @@ pub fn routes(cfg: &mut ServiceConfig) {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it documents what `Params` reads")]
 pub struct Listing {
-    /// A part of a name, in letters of either case. Looks into the names of whom it is by, and of albums and shows, too.
+    /// Part of a name, ignoring case. Creators' names, albums and shows are searched, too.
     #[param(max_length = 200)]
     q: Option<String>,
-    /// `asc` or `desc`; names go up and dates go down where it is left out.
+    /// `asc` or `desc`; by default names ascend and dates descend.
     #[param(pattern = "^(asc|desc)$")]
     order: Option<String>,
-    /// True for what is gone from the library, instead of what is in it.
+    /// True for what was removed from the library, instead of what is in it.
     #[param(default = false)]
     removed: Option<bool>,
 }
 
-/// By what a list is sorted.
+/// What a list is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sort {
-    /// By when they came.
+    /// By when they were added.
     Date,
     Name,
-    /// As the library has them.
+    /// In the library's order.
     Place,
 }
 
-/// What a request for members asks for.
+/// A parsed request for members.
 struct Asked {
     params: Params,
     members: Members,
     sort: Sort,
     is_descending: bool,
-    /// Tells this list and its order from all others.
+    /// Distinguishes this list and its order from all others.
     list: String,
 }
 
@@ -176,7 +176,7 @@ pub async fn audiobooks(state: Data<WebState>, request: HttpRequest) -> Result<J
     members(&state, &request, &BY_DATE_OR_NAME).await
 }
 
-/// Playlists, as the library has them or by name.
+/// Playlists, in the library's order or by name.
 #[utoipa::path(
     get, path = "/api/v1/playlists", tag = "library",
     params(Paging, Listing, ("sort" = Option<String>, Query, description = "`position` or `name`", pattern = "^(position|name)$")),
@@ -212,7 +212,7 @@ pub async fn playlist(
     state.store.playlist(account, id).await?.map(Json).ok_or_else(no_playlist)
 }
 
-/// What stands in a playlist, place by place.
+/// The items of a playlist, by position.
 #[utoipa::path(
     get, path = "/api/v1/playlists/{id}/items", tag = "library",
     params(
@@ -254,7 +254,7 @@ pub async fn playlist_versions(
     Ok(Json(list(page.ok_or_else(no_playlist)?, &name)))
 }
 
-/// An id that a database can look for.
+/// An id that a database can search for.
 fn playlist_id(id: &str) -> Result<&str, Problem> {
     if id.contains('\0') { Err(no_playlist()) } else { Ok(id) }
 }

@@ -28,7 +28,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
     cfg.service(resource("/api/v1/listening/heard-unsaved").route(get().to(heard_unsaved)));
 }
 
-/// Farthest that a time zone is from UTC, in hours.
+/// Largest offset of a time zone from UTC, in hours.
 const OFFSET_MAX: i32 = 18;
 
 /// Longest name of an artist, album or track that is looked up.
@@ -43,16 +43,16 @@ pub struct HeardMost {
     pub items: Vec<HeardEntry>,
 }
 
-/// When how much was heard.
+/// How much was heard when.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HeardWhen {
     /// The time zone that days are counted in.
     pub zone: String,
-    /// The oldest first; stretches of silence are left out.
+    /// Oldest first; silent stretches are left out.
     pub items: Vec<StretchHeard>,
 }
 
-/// A span in one look.
+/// A summary of a span.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ListeningSummary {
     pub zone: String,
@@ -64,7 +64,7 @@ pub struct ListeningSummary {
     /// Days on which something was heard.
     pub days: u64,
     pub longest_streak: Option<Streak>,
-    /// The last one; it goes on while its last day is today or yesterday.
+    /// The last one; it continues while its last day is today or yesterday.
     pub last_streak: Option<Streak>,
 }
 
@@ -74,7 +74,7 @@ pub struct HeardFirst {
     pub zone: String,
     /// How many were discovered, by month; `plays` is their number, and `ms` how long they have been heard since.
     pub months: Vec<StretchHeard>,
-    /// Those that were heard most since.
+    /// Those heard most since.
     pub items: Vec<HeardEntry>,
 }
 
@@ -87,11 +87,11 @@ pub struct HeardOneDocument {
     pub saved_at: Option<DateTime<Utc>>,
     /// By month of UTC.
     pub months: Vec<StretchHeard>,
-    /// What of it was heard most.
+    /// Its tracks that were heard most.
     pub tracks: Vec<HeardEntry>,
     /// The albums of an artist.
     pub albums: Vec<HeardEntry>,
-    /// Where it is in.
+    /// The playlists that contain it.
     pub playlists: Vec<HeardInPlaylist>,
 }
 
@@ -101,7 +101,7 @@ pub struct SavedUnheard {
     pub items: Vec<SavedTrackUnheard>,
 }
 
-/// What was heard most, by time: once each, whether Spotify's API or a data export tells of it.
+/// What was heard most, by time; a listen that both Spotify's API and a data export contain counts once.
 #[utoipa::path(
     get, path = "/api/v1/listening/most", tag = "history",
     params(
@@ -202,7 +202,8 @@ pub async fn discovered(state: Data<WebState>, request: HttpRequest) -> Result<J
     Ok(Json(HeardFirst { zone: zone.name(), months: Stretch::Month.sum_up(&found.days), items: found.entries }))
 }
 
-/// One artist, album, track or show: how often and when, what of it, in which playlists, since when saved.
+/// One artist, album, track or show: how often and when it was heard, its tracks, its playlists, and since when it is
+/// saved.
 #[utoipa::path(
     get, path = "/api/v1/listening/one", tag = "history",
     params(
@@ -245,7 +246,7 @@ pub async fn one(state: Data<WebState>, request: HttpRequest) -> Result<Json<Hea
     }))
 }
 
-/// Saved tracks that were never heard, under whatever id; the latest first.
+/// Saved tracks that were never heard, under any id; the latest first.
 #[utoipa::path(
     get, path = "/api/v1/listening/saved-unheard", tag = "history",
     params(
@@ -261,7 +262,7 @@ pub async fn saved_unheard(state: Data<WebState>, request: HttpRequest) -> Resul
     Ok(Json(SavedUnheard { items: state.store.saved_unheard(account, limit).await? }))
 }
 
-/// Tracks that were heard often and are not saved, under whatever id.
+/// Tracks that were heard often and are not saved, under any id.
 #[utoipa::path(
     get, path = "/api/v1/listening/heard-unsaved", tag = "history",
     params(
@@ -277,7 +278,7 @@ pub async fn heard_unsaved(state: Data<WebState>, request: HttpRequest) -> Resul
     Ok(Json(HeardMost { items: state.store.heard_unsaved(account, limit).await? }))
 }
 
-/// The first one that has a name.
+/// The first one with a name.
 async fn most_heard(state: &WebState, account: AccountId, what: Heard) -> Result<Option<OneHeard>, Problem> {
     /// Few have none.
     const LOOKED_AT: u32 = 20;
@@ -300,7 +301,7 @@ fn name(params: &Params, which: &str) -> Result<Option<String>, Problem> {
     }
 }
 
-/// The zone that is asked for, else that of the settings.
+/// The zone from the query, or that of the settings.
 fn zone(params: &Params, state: &WebState) -> Result<Zone, Problem> {
     match (params.get("zone"), params.get("offset")) {
         (Some(_), Some(_)) => Err(Problem::bad_request("zone and offset: one of them")),
@@ -313,7 +314,7 @@ fn zone(params: &Params, state: &WebState) -> Result<Zone, Problem> {
     }
 }
 
-/// `01:00`, `+01:00`, of which the sign may have become a space on its way, or `-05:30`.
+/// `01:00`, `+01:00`, whose sign may have become a space on its way, or `-05:30`.
 fn offset(word: &str) -> Option<FixedOffset> {
     let (is_behind, clock) = match word.strip_prefix('-') {
         Some(clock) => (true, clock),

@@ -1,6 +1,6 @@
-//! `GET /metrics`: what was counted, and the status as numbers, for Prometheus.
+//! `GET /metrics`: the counters, and the status as numbers, for Prometheus.
 //!
-//! The status is the one that the page shows: it is read at most twice a second, however many ask.
+//! The status is the one that the page shows: it is read at most twice a second, however many clients ask.
 
 use super::{
     WebState,
@@ -28,7 +28,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
     cfg.service(resource("/metrics").route(get().to(metrics)));
 }
 
-/// What was counted and what is, for Prometheus; `docs/metrics.md` has every name.
+/// Counters and gauges, for Prometheus; `docs/metrics.md` lists every name.
 #[utoipa::path(
     get, path = "/metrics", tag = "health",
     responses(
@@ -72,7 +72,7 @@ fn webhook_reading(webhook: WebhookStatus) -> WebhookReading {
     WebhookReading { host, failing_since, next_try_at, waiting }
 }
 
-/// Nothing is expected of an account that is signed out, so nothing is told.
+/// An account that is signed out is not expected to sync, so it has no metrics.
 fn account_reading(account: AccountDocument, now: DateTime<Utc>) -> Option<AccountReading> {
     let sign_in_left = match account.sign_in {
         SignInState::Valid { until } | SignInState::EndsSoon { until } => (until - now).to_std().unwrap_or_default(),

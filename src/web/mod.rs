@@ -1,7 +1,7 @@
-//! The status page and its API: what `segno run` shows of itself, and the few things that it can be told to do.
+//! The status page and its API: what `segno run` shows of itself, and the few orders that it accepts.
 //!
-//! It reads the database through a small pool of its own, and acts only through messages to the supervisor. Whatever its
-//! clients do, slow, many or hostile, the sync goes on as if there were none.
+//! It reads the database through a small pool of its own, and acts only through messages to the supervisor. Whatever
+//! its clients do, slow, many or hostile, the sync continues as if there were none.
 
 pub mod activity;
 pub mod assets;
@@ -50,21 +50,21 @@ use status_cache::StatusCache;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
-/// Reads what comes in a query, for `examples/fuzz.rs`: whether it is one of ours, and whether `cursor` is a cursor.
+/// Parses a query, for `examples/fuzz.rs`: whether it is valid, and whether `cursor` is a cursor.
 #[doc(hidden)]
 pub fn probe(query: &str, cursor: &str) -> (bool, bool) {
     let params = params::Params::probe(query);
     (params, paging::probe(cursor))
 }
 
-/// What the handlers work with; one for all of them.
+/// The shared state of the handlers.
 pub struct WebState {
     /// A few connections that only read. The sync has its own.
     pub store: Store,
     pub supervisor: Addr<Supervisor>,
     /// Runs under way, and restarts of actors.
     pub progress: watch::Receiver<Progress>,
-    /// Our own, of a day.
+    /// Our own daily ceilings.
     pub ceilings: DailyCeilings,
     /// Where days begin and end, if the settings say so.
     pub zone: Option<Zone>,
@@ -75,16 +75,16 @@ pub struct WebState {
     pub hosts: Hosts,
     pub base: BasePath,
     pub bounds: Bounds,
-    /// Places for downloads.
+    /// Slots for downloads.
     pub downloads: Arc<Semaphore>,
-    /// What `/readyz` found last.
+    /// The latest result of `/readyz`.
     pub readiness: Readiness,
     /// True once streams have to end.
     pub closing: watch::Receiver<bool>,
 }
 
 impl WebState {
-    /// The account that a request means: the first one where it names none.
+    /// The account that a request means: the first one if it names none.
     pub async fn account(&self, wanted: Option<AccountId>) -> Result<AccountId, Problem> {
         let known = self.store.accounts().await?;
         match wanted {

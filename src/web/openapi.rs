@@ -1,4 +1,4 @@
-//! The description of the API, made from the code: `GET /api/v1/openapi.json`.
+//! The description of the API, generated from the code: `GET /api/v1/openapi.json`.
 
 use super::{
     WebState, activity, controls, download, events, feed, health, history, library, listening, metrics, removals,
@@ -84,7 +84,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
 )]
 struct Api;
 
-/// How a client shows who it is, where `SEGNO_WEB_TOKEN` is set.
+/// How a client authenticates, if `SEGNO_WEB_TOKEN` is set.
 struct Schemes;
 
 impl Modify for Schemes {
@@ -94,7 +94,7 @@ impl Modify for Schemes {
         let components = api.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(token));
         components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
-        // Without a body they mean everything. One that is there is an object, never null.
+        // The body is optional and means everything if left out. If there is one, it is an object, never null.
         for control in ["sync", "pause", "resume"] {
             let operation = api.paths.paths.get_mut(&format!("/api/v1/{control}")).and_then(|path| path.post.as_mut());
             if let Some(RefOr::T(body)) = operation.and_then(|operation| operation.request_body.as_mut()) {
@@ -115,10 +115,10 @@ async fn openapi(state: Data<WebState>) -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::json()).body(description.to_string())
 }
 
-/// The description, with what its macros have no words for.
+/// The description, with what its macros cannot express.
 fn described() -> Value {
     let mut api = serde_json::to_value(Api::openapi()).expect("a description has string keys only");
-    // Where no token is set, everybody is let in.
+    // If no token is set, everybody is let in.
     if let Some(ways) = api["security"].as_array_mut() {
         ways.push(json!({}));
     }
@@ -166,7 +166,7 @@ fn described() -> Value {
     api
 }
 
-/// A parameter that is there and empty is as good as left out.
+/// An empty parameter counts as left out.
 fn let_be_empty(schema: &mut Map<String, Value>) {
     if schema.get("type").is_some_and(|kind| kind == "string") {
         let pattern = schema.get("pattern").and_then(Value::as_str).and_then(|pattern| pattern.strip_suffix(")$"));

@@ -1,7 +1,7 @@
-//! Pages of lists, and the words that say where one goes on.
+//! Pages of lists, and the cursors by which they continue.
 //!
-//! A cursor names the list and the order it was made for, and the key of a row. It means nothing to those who carry it,
-//! and holds nothing that they have not seen. One that was made up, or made for another list, is refused.
+//! A cursor contains the list and the order it was made for, and the key of a row. It is opaque to clients, and
+//! contains nothing that they have not seen. One that was made up, or made for another list, is refused.
 
 use super::{Problem, params::Params};
 use crate::store::browse::{ListPage, Walk};
@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 #[derive(Debug, Serialize, ToSchema)]
 pub struct List<T> {
     pub items: Vec<T>,
-    /// What `after` has to be for the next page; null at the end. A search may find more even where `items` is short.
+    /// The value of `after` for the next page; null at the end. A search may find more even if `items` is short.
     pub next: Option<String>,
 }
 
@@ -27,9 +27,9 @@ pub struct Paging {
     /// Most rows of the page.
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     after: Option<String>,
-    /// The number of an account; the first one where it is left out.
+    /// The number of an account; the first one if left out.
     account: Option<i64>,
 }
 
@@ -48,7 +48,7 @@ pub fn params(request: &HttpRequest, more: &[&str]) -> Result<Params, Problem> {
     Params::read(request, &[&PAGING, more].concat())
 }
 
-/// Reads where and how far a page goes. `list` tells the list and its order from all others.
+/// Parses the start and the length of a page. `list` distinguishes the list and its order from all others.
 pub fn walk<K: DeserializeOwned>(params: &Params, list: &str, is_descending: bool) -> Result<Walk<K>, Problem> {
     let after = params.get("after").map(|cursor| decode(cursor, list)).transpose()?;
     Ok(Walk { after, is_descending, limit: params.limit()? })
@@ -83,7 +83,7 @@ pub fn probe(cursor: &str) -> bool {
     decode::<DateKey>(cursor, "tracks").is_ok() || decode::<NameKey>(cursor, "tracks").is_ok()
 }
 
-/// Whether a database can look for it: PostgreSQL knows no NUL, and no years of five digits.
+/// Whether a database can search for it: PostgreSQL has no NUL, and no years of five digits.
 fn is_sound(key: &Value) -> bool {
     match key {
         Value::Object(fields) => fields.iter().all(|(name, value)| match value {

@@ -1,5 +1,5 @@
-//! What a request asks for in its query. Everything in it is checked, and what is wrong is named: a parameter that is
-//! overlooked would give an answer to another question.
+//! The query parameters of a request. All of them are checked, and errors name the parameter: ignoring one would answer
+//! a different question.
 
 use super::Problem;
 use crate::{
@@ -11,16 +11,16 @@ use chrono::{DateTime, Datelike, Utc};
 use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 use url::form_urlencoded;
 
-/// Rows of a page where no number is given.
+/// Rows of a page if no number is given.
 const LIMIT: usize = 50;
 
 /// Most rows of one page.
 pub const MAX_LIMIT: usize = 200;
 
-/// Longest text that is searched for; names are shorter.
+/// Longest text to search for; names are shorter.
 const SEARCH_MAX: usize = 200;
 
-/// The parameters of a request, each of them one that its route knows.
+/// The parameters of a request, all of them known to its route.
 #[derive(Debug)]
 pub struct Params(BTreeMap<String, String>);
 
@@ -29,7 +29,7 @@ impl Params {
         Params::parse(request.query_string(), known)
     }
 
-    /// Whether every parameter of a list is understood.
+    /// Whether every parameter of a list is valid.
     pub fn probe(query: &str) -> bool {
         let known = ["limit", "account", "q", "after", "entity_type", "since"];
         Params::parse(query, &known).is_ok_and(|params| {
@@ -81,7 +81,7 @@ impl Params {
         Ok(Search::new(words))
     }
 
-    /// One of some words, with what it means; the first where none is given.
+    /// One of some words, with its meaning; the first if none is given.
     pub fn choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Result<T, Problem> {
         let word = self.get(name).unwrap_or(choices[0].0);
         let known = || choices.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(", ");
@@ -89,7 +89,7 @@ impl Params {
         found.map(|(_, meaning)| *meaning).ok_or_else(|| wrong(name, word, format_args!("one of {}", known())))
     }
 
-    /// A number of the feed, or what stands for one.
+    /// A number of the feed, or a word for one.
     pub fn position(&self, word: &str) -> Result<i64, Problem> {
         let position = word.parse().ok().filter(|position| *position >= 0 && !word.starts_with('+'));
         position.ok_or_else(|| wrong("after", word, "the `seq` of an entry of the feed, or end"))
@@ -105,7 +105,7 @@ impl Params {
     pub fn moment(&self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
         let Some(word) = self.get(name) else { return Ok(None) };
         let moment = DateTime::parse_from_rfc3339(word).ok().map(|at| at.to_utc());
-        // Databases do not know other years, or do not sort them.
+        // Databases cannot store, or misorder, years outside this range.
         let moment = moment.filter(|at| (1..=9999).contains(&at.year()));
         moment.map(Some).ok_or_else(|| wrong(name, word, "a time such as 2026-11-22T18:00:00Z"))
     }

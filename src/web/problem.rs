@@ -1,5 +1,5 @@
-//! What every handler answers when it cannot do what was asked: a problem document (RFC 9457). It says what to do where
-//! there is something to do, and never more about the inside than a stranger may know.
+//! The answer of every handler that cannot do what was asked: a problem document (RFC 9457). It says what to do if
+//! something can be done, and never reveals more of the inside than a stranger may know.
 
 use crate::store::StoreError;
 use actix_web::{
@@ -26,7 +26,7 @@ pub struct Problem {
     retry_after: Option<u64>,
 }
 
-/// As it is served. The title is that of the status, so `type` is `about:blank`, as the RFC asks.
+/// The document as served. The title is that of the status, so `type` is `about:blank`, as the RFC requires.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProblemDocument<'a> {
     pub r#type: &'static str,
@@ -35,13 +35,13 @@ pub struct ProblemDocument<'a> {
     pub detail: &'a str,
 }
 
-/// What can go wrong with any request that reads.
+/// Problems of any request that reads.
 #[derive(IntoResponses)]
 pub enum ReadProblems {
     /// A parameter is wrong; `detail` names it.
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(#[to_schema] ProblemDocument<'static>),
-    /// Neither a token nor a session, or a wrong one.
+    /// Neither a token nor a session, or an invalid one.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(#[to_schema] ProblemDocument<'static>),
     /// It came from a page of another site.
@@ -50,18 +50,18 @@ pub enum ReadProblems {
     /// There is no such thing, or no such account.
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(#[to_schema] ProblemDocument<'static>),
-    /// Sent to a name that is not the service's.
+    /// Sent to a host name that is not the service's.
     #[response(status = 421, content_type = "application/problem+json")]
     Misdirected(#[to_schema] ProblemDocument<'static>),
     /// Too many wrong tokens came from there.
     #[response(status = 429, content_type = "application/problem+json")]
     TooMany(#[to_schema] ProblemDocument<'static>),
-    /// Something that the service needs does not answer now; `Retry-After` says when to ask again.
+    /// Something that the service needs does not answer now; `Retry-After` says when to try again.
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(#[to_schema] ProblemDocument<'static>),
 }
 
-/// What can go wrong besides with a request that brings a body.
+/// Further problems of a request with a body.
 #[derive(IntoResponses)]
 pub enum BodyProblems {
     /// The body is longer than a few words.
@@ -97,7 +97,7 @@ impl Problem {
         Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(seconds)
     }
 
-    /// Something that the service needs does not answer now; asking again may help.
+    /// Something that the service needs does not answer now; trying again may help.
     pub fn unavailable(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(5)
     }
@@ -142,7 +142,7 @@ impl ResponseError for Problem {
     }
 }
 
-/// A client learns no more than that it was not the client. Whoever asks again and again fills no log with it.
+/// A client learns only that it was not its fault. Repeated requests do not fill the log.
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Problem {
         debug!(%error, "the database could not answer the page");

@@ -1,4 +1,4 @@
-//! What was held back from being marked removed: `GET /api/v1/removals`.
+//! Removals that are held back: `GET /api/v1/removals`.
 
 use super::{Problem, WebState, params::Params, problem::ReadProblems};
 use crate::model::{AccountId, EntityType, HeldRemoval};
@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-/// Entries that one answer names; the rest is only counted.
+/// Entries that one answer contains; the rest is only counted.
 const SHOWN_MAX: usize = 200;
 
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -22,9 +22,9 @@ pub fn routes(cfg: &mut ServiceConfig) {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it documents what `Params` reads")]
 pub struct WhichRemovals {
-    /// The first account where it is left out.
+    /// The first account if left out.
     account: Option<AccountId>,
-    /// Only one entity type; playlists come with their items.
+    /// Only one entity type; playlists include their items.
     #[param(inline)]
     entity_type: Option<EntityType>,
 }
@@ -43,12 +43,12 @@ pub struct HeldItem {
     pub entity_type: EntityType,
     /// The playlist that the item is missing from; null for the entity type's own listing.
     pub playlist_id: Option<String>,
-    /// The URI where it is an item of a playlist and has one.
+    /// The URI if it is an item of a playlist and has one.
     pub id: String,
     pub name: Option<String>,
     /// When it was first missed.
     pub since: DateTime<Utc>,
-    /// Spotify's total still counts it, so that only a person can say that it is gone.
+    /// Spotify's total still counts it, so that only a person can confirm its removal.
     pub is_counted: bool,
     pub is_confirmed: bool,
 }
@@ -60,7 +60,7 @@ impl From<HeldRemoval> for HeldItem {
     }
 }
 
-/// What waits for a second look, or for a person, before it is marked removed.
+/// Removals that wait for a second look, or for a person, before they are marked.
 #[utoipa::path(
     get, path = "/api/v1/removals", tag = "history",
     params(WhichRemovals),

@@ -1,4 +1,4 @@
-//! The server: listens, and ends in good order. Bounds what one client, and all of them, may take, and for how long.
+//! The server: listens, and shuts down cleanly. Bounds what one client, and all of them, may use, and for how long.
 
 use super::{Problem, WebState, body::BODY_MAX, events::LISTENERS_MAX, guard::guard};
 use actix_web::{
@@ -16,23 +16,23 @@ use tracing::debug;
 /// Handlers wait for the database and compute next to nothing.
 const WORKERS: usize = 2;
 
-/// Connections of all workers, those of streams included. Beyond, new ones wait to be accepted.
+/// Connections of all workers, streams included. Beyond that, new ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 384;
 
-/// How long a client may take to say what it wants.
+/// How long a client may take to send the head of a request.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long a connection may rest between requests.
+/// How long a connection may be idle between requests.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// How long what is sent may lie unread before the connection is cut. A browser reads also what its window does not
-/// show, so whoever takes longer has gone without a word, or reads nothing and would keep a listener's place.
+/// How long sent data may stay unread before the connection is cut. A browser reads even what its window does not show,
+/// so a client that takes longer has vanished, or reads nothing and would keep a listener's place.
 pub const UNREAD_MAX: Duration = Duration::from_secs(60);
 
-/// What an answer under way is given to end in. Whoever has not read it by then is not waited for.
+/// Time for an answer under way to finish. Clients that have not read it by then are not waited for.
 const END_WITHIN_SECONDS: u64 = 1;
 
-/// What its clients may take.
+/// What the server's clients may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// All workers together.
@@ -43,8 +43,8 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// For a process that may have so many files open: half of them are the sync's. `unread_max` is [`UNREAD_MAX`], but for
-    /// tests.
+    /// For a process that may have this many open files: half of them are for the sync. `unread_max` is [`UNREAD_MAX`],
+    /// except in tests.
     pub fn new(num_files: usize, unread_max: Duration) -> Bounds {
         let connections = CONNECTIONS_MAX.min(num_files / 2).max(2 * WORKERS);
         Bounds { connections, listeners: LISTENERS_MAX.min(connections * 2 / 3), unread_max }
@@ -53,13 +53,13 @@ impl Bounds {
 
 /// A server that listens.
 pub struct Listening {
-    /// As it is, also where the settings left the port open.
+    /// The actual address, even if the settings left the port open.
     pub address: SocketAddr,
     handle: ServerHandle,
     closing: watch::Sender<bool>,
 }
 
-/// Binds the address. The server runs while its future is polled. `closing` is what the state's streams end by.
+/// Binds the address. The server runs while its future is polled. `closing` ends the state's streams.
 pub fn listen(
     address: SocketAddr,
     state: Data<WebState>,
@@ -89,8 +89,8 @@ pub fn listen(
     Ok((server, Listening { address, handle, closing }))
 }
 
-/// The server itself sets no bound to the time that a write takes. The system's counts from when a client takes nothing
-/// more in, whatever else it answers. Only Linux has this option.
+/// The server itself does not limit how long a write takes. The system's limit counts from when a client stops reading,
+/// whatever else it answers. Only Linux has this option.
 fn bound_unread(connection: &dyn Any, unread_max: Duration) {
     #[cfg(target_os = "linux")]
     if let Some(stream) = connection.downcast_ref::<TcpStream>() {

@@ -1,4 +1,4 @@
-//! `/sign-in` and `/sign-out`, where a token is set: the token, once, for a session in a cookie.
+//! `/sign-in` and `/sign-out`, if a token is set: exchanges the token for a session in a cookie.
 
 use super::{
     Problem, WebState,
@@ -29,7 +29,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(resource(SIGN_OUT).route(post().to(sign_out)));
 }
 
-/// Never printed: it may hold the token.
+/// Never printed: it may contain the token.
 #[derive(Deserialize, ToSchema)]
 pub struct Shown {
     /// `SEGNO_WEB_TOKEN`
@@ -107,7 +107,7 @@ pub async fn sign_out(state: Data<WebState>, request: HttpRequest) -> HttpRespon
         .finish()
 }
 
-/// For this site alone, and out of reach of scripts. Where the browser came over TLS it goes over TLS only.
+/// For this site alone, and out of reach of scripts. If the browser came over TLS, the cookie is sent over TLS only.
 fn cookie(state: &WebState, request: &HttpRequest, value: &str) -> String {
     let secure = if Hosts::is_over_tls(request.headers()) { "; Secure" } else { "" };
     let path = state.base.for_cookies();

@@ -1,4 +1,4 @@
-//! `GET /api/v1/status`: all that is known now, in one document.
+//! `GET /api/v1/status`: the whole current state, in one document.
 
 use super::{WebState, document::StatusDocument, problem::ReadProblems, status_cache::Shown};
 use actix_web::{
@@ -11,7 +11,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
     cfg.service(resource("/api/v1/status").route(get().to(status)));
 }
 
-/// All that is known now.
+/// The whole current state.
 #[utoipa::path(
     get, path = "/api/v1/status", tag = "status",
     responses((status = 200, body = StatusDocument), ReadProblems)

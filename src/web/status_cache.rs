@@ -1,7 +1,7 @@
-//! The status_cache: one status document for everybody who looks.
+//! The status cache: one status document for all viewers.
 //!
 //! It is made again only when something has changed or a second has passed, at most twice a second, and only while
-//! somebody looks; each client gets the latest. So neither many clients nor slow ones cost more than one.
+//! somebody is watching; each client gets the latest. So neither many clients nor slow ones cost more than one.
 
 use super::{
     Problem,
@@ -34,13 +34,13 @@ pub const MADE_EVERY: Duration = Duration::from_millis(500);
 /// How often it is made while nothing is known to have changed: other processes write, and time passes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// A database that takes longer is as good as away, for a page.
+/// A database that takes longer counts as unreachable, for a page.
 const READ_WITHIN: Duration = Duration::from_secs(5);
 
-/// Reads what the database holds, under the settings of the service.
+/// Reads the contents of the database, under the settings of the service.
 pub type Source = Box<dyn Fn(DateTime<Utc>) -> LocalBoxFuture<'static, Result<Snapshot, StoreError>> + Send + Sync>;
 
-/// What everybody gets.
+/// What every client gets.
 #[derive(Debug, Clone)]
 pub enum Shown {
     Status(Frame),
@@ -48,7 +48,7 @@ pub enum Shown {
     Problem(Problem, Frame),
 }
 
-/// An event of the stream, whole, and the JSON in it.
+/// A whole event of the stream, and the JSON in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     pub event: Bytes,
@@ -72,7 +72,7 @@ impl Shown {
     }
 }
 
-/// The latest, with when it was made and the document to compare the next one with.
+/// The latest document, with when it was made, to compare the next one with.
 struct Made {
     at: Instant,
     document: Option<StatusDocument>,
@@ -119,13 +119,13 @@ impl StatusCache {
         &self.about
     }
 
-    /// Something was done: whoever asks from here on sees it.
+    /// Something was done: requests from here on show it.
     pub fn make_stale(&self) {
         self.is_stale.store(true, Ordering::SeqCst);
         self.stale.notify_one();
     }
 
-    /// The document, as it is or was a moment ago.
+    /// The current document, or that of a moment ago.
     pub async fn current(&self) -> Shown {
         let mut made = self.made.lock().await;
         let is_fresh = |made: &Made| {
@@ -137,13 +137,13 @@ impl StatusCache {
         }
     }
 
-    /// The same, to be read here; `None` while the database does not answer.
+    /// The same as a value; `None` while the database does not answer.
     pub async fn document(&self) -> Option<StatusDocument> {
         self.current().await;
         self.made.lock().await.as_ref()?.document.clone()
     }
 
-    /// Follows the document from here on; `None` where `most` do so already.
+    /// Follows the document from here on; `None` if `most` do so already.
     pub fn try_listen(status_cache: &Data<StatusCache>, most: usize) -> Option<Listener> {
         let listener = Listener { status_cache: status_cache.clone() };
         let num_before = status_cache.num_listeners.fetch_add(1, Ordering::SeqCst);
@@ -179,14 +179,14 @@ impl StatusCache {
         }
     }
 
-    /// Runs are measured whether or not somebody looks, so that who comes later sees how fast they are.
+    /// Runs are measured whether or not somebody is watching, so that later viewers see how fast they are.
     fn note(&self) {
         let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
         note(&mut meters, &self.progress.borrow(), clock::instant());
     }
 
     async fn make(&self, made: &mut Option<Made>) -> Shown {
-        // Before it is read: what is done meanwhile makes it stale again.
+        // Before it is read: changes made meanwhile make it stale again.
         self.is_stale.store(false, Ordering::SeqCst);
         let at = clock::instant();
         let (document, shown) = match self.read(at).await {
@@ -225,7 +225,7 @@ impl StatusCache {
     }
 }
 
-/// One who follows the document.
+/// A follower of the document.
 pub struct Listener {
     status_cache: Data<StatusCache>,
 }
@@ -242,7 +242,7 @@ mod tests {
     use crate::model::{DailyCeilings, status::Status};
     use std::sync::{Arc, atomic::AtomicU32};
 
-    /// A status_cache over a database that answers or does not, and how often it was asked.
+    /// A status cache over a database that answers or does not, and how often it was asked.
     fn status_cache(is_there: Arc<AtomicBool>) -> (Data<StatusCache>, Arc<AtomicU32>, watch::Sender<Progress>) {
         let (progress, seen) = watch::channel(Progress::default());
         let (_, gate) = watch::channel(GateView::default());

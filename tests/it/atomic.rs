@@ -4,7 +4,7 @@ use super::support::{Backend, Database, Ended, Sandbox, Segno, both, wait_until}
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// What a batch writes beside the rows of the library.
+/// What a batch writes besides library rows.
 const BOOKS: &[&str] = &[
     "sync_batches",
     "sync_seen",
@@ -15,7 +15,7 @@ const BOOKS: &[&str] = &[
     "playlist_items_before",
 ];
 
-/// The words with which the database refuses the row.
+/// The message with which the database refuses the row.
 const REFUSAL: &str = "this row is cursed";
 
 fn library() -> Sandbox {
@@ -36,7 +36,7 @@ fn all_that_batches_write(database: &Database) -> Vec<String> {
 }
 
 /// Makes the database refuse every row of `table` for which `condition`, in terms of NEW, holds. On PostgreSQL
-/// `deferred` refuses it at the commit only.
+/// `deferred` delays the refusal until the commit.
 fn curse(database: &Database, table: &str, condition: &str, deferred: bool) {
     match database.backend {
         Backend::Sqlite => database.execute(&format!(
@@ -62,7 +62,7 @@ fn lift_the_curse(database: &Database, table: &str) {
     }
 }
 
-/// Where the first run of each case stops: the entity type, its family, how many requests of it are answered, and how
+/// Where the first run of each case stops: the entity type, its family, how many of its requests are answered, and how
 /// many batches that makes.
 struct Case {
     entity: &'static str,
@@ -72,7 +72,7 @@ struct Case {
     table: &'static str,
 }
 
-/// A first run gets some batches in and is stopped by a refusal of the API; the second meets a row that the database
+/// A first run commits some batches and is stopped by a refusal of the API; the second meets a row that the database
 /// refuses, in the middle of its first batch; the third completes.
 fn a_refused_row_undoes_its_batch(backend: Backend, case: &Case, condition: &str, deferred: bool) {
     let (database, sandbox) = (Database::new(backend), library());
@@ -126,20 +126,20 @@ both! {
         a_refused_row_undoes_its_batch(backend, &TRACKS, "NEW.track_id = {tracks 500}", false);
     }
 
-    /// Catalogue rows are written before anything else of the batch; those of a refused one are not left behind.
+    /// Catalogue rows are written before anything else in the batch; none of a refused batch are left behind.
     fn a_refused_line_of_credits_undoes_its_batch(backend) {
         let case = Case { table: "track_artists", ..TRACKS };
         a_refused_row_undoes_its_batch(backend, &case, "NEW.track_id = {tracks 588}", false);
     }
 
-    /// Last in its transaction comes the log of batches; on PostgreSQL this one fails in the very commit.
+    /// The batch log comes last in its transaction; on PostgreSQL this one fails in the commit itself.
     fn a_refused_commit_undoes_its_batch(backend) {
         let case = Case { table: "sync_batches", ..TRACKS };
         a_refused_row_undoes_its_batch(backend, &case, "NEW.entity_type = 'tracks'", true);
     }
 
     fn a_refused_item_of_a_playlist_undoes_its_batch(backend) {
-        // Of 5 x 120 items the first 120 are in, the listing twice, and which playlists are to be asked for again.
+        // Of 5 x 120 items the first 120 are stored, the listing twice, and which playlists are to be read again.
         let case = Case {
             entity: "playlists", family: "playlist_items", num_answered: 3, num_batches: 4, table: "playlist_items",
         };
@@ -154,12 +154,12 @@ both! {
     }
 }
 
-/// Somebody else holds the write lock for longer than SQLite waits: the run waits, and goes on.
+/// Another program holds the write lock for longer than SQLite waits: the run waits, and continues.
 #[test]
 fn a_file_locked_for_a_while_only_delays() {
     use diesel::{Connection, RunQueryDsl, SqliteConnection, sql_query};
     let (database, sandbox) = (Database::new(Backend::Sqlite), library());
-    // From the ninth page of tracks on nothing comes for a second: time to take the lock while nobody writes.
+    // From the ninth page of tracks on there is no answer for a second: time to take the lock while nobody writes.
     sandbox.rules(json!([{ "family": "tracks", "skip": 8, "do": { "kind": "delay", "ms": 1000 } }]));
     let running = Segno::on(&database, &sandbox, &["sync", "tracks"]).spawn();
     wait_until("what was answered is committed", || database.num_batches() == 2);
@@ -176,7 +176,7 @@ fn a_file_locked_for_a_while_only_delays() {
     sandbox.library().assert_held_by(&database);
 }
 
-/// The server closes every connection, twice: what became of the commit is unknown, so the database is asked.
+/// The server closes every connection, twice: the outcome of the commit is unknown, so the database is asked.
 #[test]
 fn a_server_that_closes_its_connections_only_delays() {
     if !Backend::Postgres.is_available() {

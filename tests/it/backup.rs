@@ -1,4 +1,4 @@
-//! `segno backup`, and every command of the page on backups.
+//! `segno backup`, and every command in the page about backups.
 
 use super::support::{Backend, Database, Sandbox, Segno, both, wait_until};
 use serde_json::json;

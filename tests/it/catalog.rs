@@ -1,4 +1,4 @@
-//! A library of real names, in many scripts and with all the punctuation that people use, arrives byte for byte.
+//! A library of real names, in many scripts and with all the punctuation that people use, is stored byte for byte.
 
 use super::support::{Backend, Database, Sandbox, Segno, both};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ struct Catalog {
 }
 
 impl Catalog {
-    /// `None`, said loudly, where the folder is not there.
+    /// `None`, with a notice, if the folder is missing.
     fn read() -> Option<Catalog> {
         let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "shared", "data", "catalog.csv"].iter().collect();
         let Some(text) = read(&path) else {
@@ -70,7 +70,7 @@ impl Catalog {
         self.tracks.iter().map(|track| track.genre.clone()).collect()
     }
 
-    /// As `POST /_sandbox/library` takes it, with a playlist of at most 60 tracks per genre.
+    /// In the form for `POST /_sandbox/library`, with a playlist of at most 60 tracks per genre.
     fn library(&self) -> Value {
         let track = |track: &Track| {
             let artist = json!({ "id": track.artist_id, "name": self.artists[&track.artist_id] });
@@ -117,7 +117,7 @@ fn records(text: &str) -> Vec<Vec<String>> {
     records
 }
 
-/// Names by id. Hexadecimal on the way, so that nothing between here and the database can beautify them.
+/// Names by id. Encoded in hexadecimal, so that nothing between here and the database can alter them.
 fn names(database: &Database, table: &str) -> BTreeMap<String, String> {
     let hex = match database.backend {
         Backend::Sqlite => "hex(name)",

@@ -1,4 +1,4 @@
-//! What came and went: `segno changes`, and the history of playlists that it tells from.
+//! Additions and removals: `segno changes`, and the history of playlists that it reads.
 
 use super::support::{Backend, Database, Ended, Sandbox, Segno, both};
 use chrono::{DateTime, Utc};
@@ -81,7 +81,7 @@ both! {
         let all = Segno::on(&database, &sandbox, &[&["changes", "--limit", "700"][..], &since].concat()).succeed();
         assert_eq!((all.stdout.lines().count(), all.stderr.as_str()), (700, ""), "{}", all.told());
         let none = Segno::on(&database, &sandbox, &["changes", "--since", "2100-01-01"]).succeed();
-        assert!(none.stdout.starts_with("nothing came or went since 2100-01-01 00:00:00"), "{}", none.told());
+        assert!(none.stdout.starts_with("nothing was added or removed since 2100-01-01 00:00:00"), "{}", none.told());
         let none = Segno::on(&database, &sandbox, &["changes", "--since", "2100-01-01", "--json"]).succeed();
         assert_eq!(none.stdout, "");
     }
@@ -125,7 +125,7 @@ both! {
         sandbox.library().assert_held_by(&database);
     }
 
-    /// An item moves from what is yet to be read to what has been read: the first walk sees it nowhere.
+    /// An item moves from the unread part to the part already read: the first walk misses it.
     fn a_playlist_that_changes_while_it_is_read_has_lost_nothing(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(0, 0, 0, 1, 420));
         sync(&database, &sandbox);
@@ -207,7 +207,7 @@ fn set(ids: &[String]) -> BTreeSet<String> {
     ids.iter().cloned().collect()
 }
 
-/// What each version says, oldest first.
+/// The contents of each version, oldest first.
 fn versions(database: &Database) -> Vec<String> {
     database.lines(
         "SELECT CASE WHEN is_first THEN 'first ' ELSE '' END || '+' || CAST(items_added AS TEXT) || ' -' || \
@@ -215,7 +215,7 @@ fn versions(database: &Database) -> Vec<String> {
     )
 }
 
-/// Tracks that came into playlists, or went from them.
+/// Tracks that were added to playlists, or removed from them.
 fn history(database: &Database, kind: &str) -> BTreeSet<String> {
     let sql = format!("SELECT coalesce(track_id, '') AS line FROM playlist_changes WHERE kind = '{kind}'");
     let lines = database.lines(&sql);

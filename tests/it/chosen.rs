@@ -1,4 +1,4 @@
-//! `sync.playlists`: what is left out is not asked for, keeps its rows, and is said.
+//! `sync.playlists`: excluded playlists are not requested, keep their rows, and are reported.
 
 use super::support::{Backend, Database, Sandbox, Segno, both};
 use serde_json::json;
@@ -7,7 +7,7 @@ fn sync(database: &Database, sandbox: &Sandbox, playlists: &str) -> Segno {
     Segno::on(database, sandbox, &["sync", "playlists"]).env("SEGNO_SYNC_PLAYLISTS", playlists)
 }
 
-/// A library of three playlists, and what they are called.
+/// A library of three playlists, and their names.
 fn three() -> (Sandbox, Vec<(String, String)>) {
     let sandbox = Sandbox::exact(40, 2, 2, 3, 10);
     let listed = sandbox.library().rows("playlists");
@@ -47,7 +47,7 @@ both! {
         sync(&database, &sandbox, "*").succeed();
         let before = database.lines("SELECT uri || '|' || position AS line FROM playlist_items ORDER BY 1");
         sandbox.edit_one(json!({ "op": "playlist_remove", "index": 0, "position": 0 }));
-        // By its id, among what is allowed.
+        // By its id, among the allowed ones.
         sync(&database, &sandbox, &named[1].0).succeed();
         let after = database.lines("SELECT uri || '|' || position AS line FROM playlist_items ORDER BY 1");
         assert_eq!(after, before, "as it was");

@@ -1,5 +1,5 @@
-//! The commands as a person and a script meet them: help, results on stdout and nothing else there, JSON with the
-//! documented fields, states that are true, and stopping in good order.
+//! The commands as a person and a script see them: help, results on stdout and nothing else there, JSON with the
+//! documented fields, true states, and a clean stop.
 
 use super::support::{Backend, Database, Ended, Sandbox, Segno, both, entity_types, wait_until};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ fn small() -> Sandbox {
     Sandbox::exact(230, 30, 20, 3, 20)
 }
 
-/// A sandbox that gives a sync some seconds to be looked at, or stopped, in.
+/// A sandbox slow enough for a sync to be watched, or stopped.
 fn slow() -> Sandbox {
     Sandbox::start(&["--latency", "40ms", "--tracks", "4000"])
 }
@@ -94,7 +94,7 @@ fn sync_json_has_its_documented_fields() {
     }
     assert_eq!((&entities[0]["new"], &entities[0]["removed"]), (&json!(230), &json!(0)));
     let of_entities: u64 = entities.iter().map(|entity| entity["requests"].as_u64().expect("a number")).sum();
-    // And one for who is signed in.
+    // And one for the signed-in user.
     assert_eq!(report["requests"], of_entities + 1);
     assert_eq!(report["requests"], sandbox.requests("*"));
     assert_eq!(report["database"], database.url());
@@ -122,7 +122,7 @@ both! {
         assert_eq!((&tracks["phase"], &tracks["offset"], &tracks["total"]), (&json!("initial_sync"), &json!(230), &json!(230)));
         assert_eq!(status["limits"], json!([]));
 
-        // Begun anew: idle.
+        // Restarted: idle.
         Segno::on(&database, &sandbox, &["reset", "albums"]).succeed();
         assert_eq!(state(&database, &sandbox, "albums")["state"], "idle");
 
@@ -145,7 +145,7 @@ both! {
         let text = Segno::on(&database, &sandbox, &["status"]).succeed().stdout;
         assert!(text.lines().any(|line| line.starts_with("albums: paused until ") && line.ends_with(" (quota)")), "{text}");
 
-        // A sign-in that was withdrawn, which is believed the second time, minutes later: failed, and why.
+        // A sign-in that was revoked, which is believed the second time, minutes later: failed, with the reason.
         sandbox.configure(json!({ "revoke_refresh_token": true, "expire_access_tokens": true }));
         let refused = || Segno::on(&database, &sandbox, &["sync", "artists"]).run().code;
         assert_eq!(refused(), Some(1));
@@ -158,7 +158,7 @@ both! {
 
     fn status_shows_a_sync_that_runs_elsewhere_and_how_far_it_is(backend) {
         let (database, sandbox) = (Database::new(backend), slow());
-        // It comes as far as we let it, however busy the machine is.
+        // It comes as far as we allow, however busy the machine is.
         let go_on = || sandbox.rules(json!([{ "family": "tracks", "skip": 12, "do": { "kind": "hang" } }]));
         let look = || {
             let tracks = state(&database, &sandbox, "tracks");
@@ -191,7 +191,7 @@ both! {
             assert!(ended.stderr.contains("stopping: ") && ended.stderr.contains("running again carries on"), "{}", ended.told());
             assert!(ended.stdout.contains("tracks     stopped"), "{}", ended.told());
             ended.assert_calm();
-            // What the batches say is what the tables hold.
+            // The sums over the batches equal the tables.
             let sql = "SELECT CAST(sum(items_new) AS TEXT) AS line FROM sync_batches WHERE entity_type = 'tracks'";
             assert_eq!(database.lines(sql)[0], database.count("saved_tracks").to_string());
 
@@ -231,7 +231,7 @@ both! {
         assert_eq!(database.library(), library);
     }
 
-    /// An hour later, or at once if a person says that they are gone.
+    /// An hour later, or at once if a person confirms that they are gone.
     fn removals_held_back_are_marked_once_a_person_confirms_them(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(200, 10, 0, 0, 0));
         let sync = |args: &[&str]| {
@@ -247,7 +247,7 @@ both! {
             assert_eq!(ended.stderr.contains("no removals are held back"), !args.is_empty(), "{}", ended.told());
         }
         let confirmed = sync(&["--confirm-removals"]);
-        let told = "tracks: 60 removals confirmed; what this run misses too is marked removed";
+        let told = "tracks: 60 removals confirmed; those that this run misses too are marked removed";
         assert!(confirmed.stderr.contains(told), "{}", confirmed.told());
         assert_eq!(counts(), [60, 0], "{}", confirmed.told());
         sandbox.library().assert_held_by(&database);

@@ -1,5 +1,5 @@
-//! The compose files and the image that `deploy/build` makes: every setting, command, user, volume, port and file that they
-//! name is one that the program and the image have.
+//! The compose files and the image that `deploy/build` makes: every setting, command, user, volume, port and file in
+//! them exists in the program and the image.
 
 use super::support::{Backend, Database, Running, Sandbox, Segno, python, wait_until};
 use serde_json::Value;
@@ -18,7 +18,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A compose file, as JSON; `None` where nothing reads YAML.
+/// A compose file, as JSON; `None` if there is no YAML parser.
 fn compose(file: &str) -> Option<Value> {
     let path = root().join("deploy/compose").join(file);
     let read = "import json, sys, yaml\nprint(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
@@ -26,7 +26,7 @@ fn compose(file: &str) -> Option<Value> {
     Some(serde_json::from_str(&text).expect("JSON"))
 }
 
-/// The environment of a service, with the variables that compose asks for filled in.
+/// The environment of a service, with the variables required by compose filled in.
 fn environment(service: &Value) -> BTreeMap<String, String> {
     let fields = service["environment"].as_object().expect("an environment");
     let filled = |text: &str| {
@@ -49,7 +49,7 @@ fn texts(value: &Value) -> Vec<&str> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-/// The image as `deploy/build` makes it, of a small stand-in for the binary: its configuration, and the paths in it.
+/// The image made by `deploy/build` from a small stand-in for the binary: its configuration, and the paths in it.
 fn image(folder: &Path) -> (Value, BTreeSet<String>) {
     let built = Command::new(root().join("deploy/build"))
         .args([
@@ -81,7 +81,7 @@ print(json.dumps({'config': config, 'owners': owners}))";
         serde_json::from_str(&python(&[], read, folder).expect("deploy/build needs python3, too")).expect("JSON");
     let config = image["config"]["config"].clone();
     let owners = image["owners"].as_object().expect("paths");
-    // Who writes there, owns it.
+    // The user who writes there owns it.
     for volume in config["Volumes"].as_object().expect("volumes").keys() {
         assert_eq!(config["User"], format!("{0}:{0}", owners[volume]), "{volume}");
     }
@@ -132,7 +132,7 @@ fn what_the_compose_files_name_is_there() {
             let (_, place) = mount.split_once(':').expect("a place");
             assert!(config["Volumes"].get(place).is_some() && paths.contains(place), "{file}: {place}");
         }
-        // What is published is what is listened to.
+        // The published port is the one listened on.
         let [published] = texts(&service["ports"])[..] else { panic!("{file}: one port") };
         let listened = &environment(service)["SEGNO_WEB_LISTEN"];
         let port = listened.rsplit_once(':').expect("a port").1;
@@ -167,7 +167,7 @@ fn the_image_runs_by_its_environment_and_its_health_check_tells() {
     assert!(paths.contains(program) && paths.contains(config["WorkingDir"].as_str().expect("a folder")));
     assert!(paths.contains("/etc/ssl/certs/ca-certificates.crt") && paths.contains("/etc/passwd"));
 
-    // The image's environment, the compose file's over it, and a free port.
+    // The image's environment, overlaid with the compose file's, and a free port.
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
     let of_image = texts(&config["Env"]).into_iter().filter_map(|line| line.split_once('='));
     let mut env: BTreeMap<String, String> = of_image

@@ -1,12 +1,12 @@
-//! `segno demo` and `segno sandbox`, as somebody meets them who has nothing but the binary.
+//! `segno demo` and `segno sandbox`, for somebody who has nothing but the binary.
 
 use super::support::{Backend, Database, Ended, Sandbox, Segno, block_on, browser::Browser, http, wait_until};
 use diesel::{Connection, RunQueryDsl, SqliteConnection, connection::SimpleConnection, sql_query};
 use std::{fs, path::Path, thread::sleep, time::Duration};
 use tempfile::TempDir;
 
-/// What the default library costs at the least: 103 for tracks, 4 for artists, 7 for albums, 63 for playlists, 4 for what is
-/// spoken, one for who is signed in.
+/// The least that the default library costs: 103 for tracks, 4 for artists, 7 for albums, 63 for playlists, 4 for
+/// spoken items, one for the signed-in user.
 const COST: u64 = 182;
 
 /// A small library, whose cost is mostly that of its playlists.
@@ -56,7 +56,7 @@ fn the_demo_needs_nothing_and_shows_what_it_stored_and_how_to_ask_for_it() {
     }
     assert!(first.stdout.lines().all(|line| line.chars().count() <= 80), "{}", first.told());
 
-    // Whether the playlists of others are refused to us is asked once more, and then left alone.
+    // Whether other people's playlists are refused to us is checked once more, and then no longer.
     let second = demo(home.path(), &[]).succeed();
     assert!(num_requests(&second) <= 23, "{}", second.told());
     let again = demo(home.path(), &[]).succeed();
@@ -94,7 +94,7 @@ fn the_demo_goes_where_it_is_told_and_says_so() {
     assert!(ended.stdout.contains("\ndatabase  my demo.db\n"), "{}", ended.told());
     assert!(ended.stdout.contains("with: sqlite3 'my demo.db'\n"), "{}", ended.told());
     assert!(ended.stdout.contains("Run \"segno demo --tracks 60 --database 'my demo.db'\" again"), "{}", ended.told());
-    // Settings are for the real thing: whatever they are, the demo works, and touches nothing they name.
+    // Settings are for real use: whatever they are, the demo works, and touches nothing they name.
     let segno = demo(home.path(), &["--tracks", "60", "--database", "my demo.db"]);
     segno.env("SEGNO_DATABASE_URL", "sqlite:real.db").env("SEGNO_SPOTIFY_API_URL", "nonsense").succeed();
     assert!(!home.path().join("real.db").exists());
@@ -109,7 +109,7 @@ fn what_is_not_a_demos_database_is_neither_written_to_nor_removed() {
     let mut conn = SqliteConnection::establish(&at("photos.db").display().to_string()).expect("opens");
     conn.batch_execute("CREATE TABLE photos (id INTEGER); INSERT INTO photos VALUES (1)").expect("a table");
     drop(conn);
-    // Somebody's real library, as far as anyone can tell.
+    // Somebody's real library, as far as can be told.
     let (library, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(60, 5, 5, 2, 10));
     Segno::on(&library, &sandbox, &["sync"]).succeed();
     library.execute("UPDATE account_tokens SET client_id = 'an application of their own'");
@@ -154,7 +154,7 @@ fn a_demo_that_was_stopped_or_killed_carries_on() {
         demo(home.path(), &["--tracks", "2000", "--rate", rate, "--database", &file])
     };
     let cost = num_requests(&run(&undisturbed, "600").succeed());
-    // Another's playlist whose items are refused counts as unreadable once a second run is refused them too.
+    // Another person's playlist whose items are refused counts as unreadable once a second run is refused them too.
     run(&undisturbed, "600").succeed();
     for signal in ["KILL", "INT"] {
         let database = Database::new(Backend::Sqlite);
@@ -196,7 +196,7 @@ fn the_sandbox_prints_the_settings_to_use_it_with() {
     assert!(ended.stderr.contains("the sandbox listens on 127.0.0.1:") && ended.stderr.contains("Ctrl-C"));
     ended.assert_calm();
 
-    // They are all that is needed.
+    // Nothing else is needed.
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::start(&["--tracks", "10"]));
     let segno = Segno::new(home.path(), &["sync", "tracks"]).env("SEGNO_DATABASE_URL", &database.url());
     sandbox.env.iter().fold(segno, |segno, (name, value)| segno.env(name, value)).succeed();
@@ -217,7 +217,7 @@ struct Num {
     num: i64,
 }
 
-/// What the demo says that it cost.
+/// The cost that the demo reports.
 fn num_requests(ended: &Ended) -> u64 {
     let line =
         ended.stdout.lines().find(|line| line.starts_with("stored in ") || line.starts_with("brought up to date"));
@@ -234,7 +234,8 @@ fn queries(stdout: &str) -> Vec<String> {
     sql.split(';').map(str::trim).filter(|query| !query.is_empty()).map(str::to_owned).collect()
 }
 
-/// With `SEGNO_TEST_SCREENSHOTS` set to a folder, pictures of it are left there; those of `docs/screenshots` are made so.
+/// With `SEGNO_TEST_SCREENSHOTS` set to a folder, screenshots are written there; those in `docs/screenshots` are made
+/// this way.
 #[test]
 fn a_demo_that_stays_shows_a_library_that_changes_and_ends_when_told() {
     let home = home();
@@ -269,11 +270,11 @@ fn a_demo_that_stays_shows_a_library_that_changes_and_ends_when_told() {
     let ended = running.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.told());
     assert!(home.path().join(".local/share/segno/demo.db").exists());
-    // A one-off demo goes on with what is there.
+    // A one-off demo continues with this library.
     demo(home.path(), &["--tracks", tracks]).succeed();
 }
 
-/// How long it has been running when its pictures are taken: a limit was met by then.
+/// How long it has been running when the screenshots are taken: the limit has been hit by then.
 const LIVED_IN: Duration = Duration::from_secs(70);
 
 fn picture_views(base: &str, folder: &Path) {

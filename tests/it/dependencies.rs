@@ -1,5 +1,5 @@
-//! What is below this program, as it is built without features, is what `deny.toml` allows: licences, bans and sources, as `cargo metadata` names them. And no
-//! part of it asks for a newer compiler than `Cargo.toml` says.
+//! The dependencies of this program, built without features, are allowed by `deny.toml`: licences, bans and sources, as
+//! reported by `cargo metadata`. And none of them needs a newer compiler than `Cargo.toml` says.
 
 use serde_json::Value;
 use std::{fs, path::Path, process::Command, sync::LazyLock};
@@ -19,7 +19,7 @@ static RULES: LazyLock<toml::Table> = LazyLock::new(|| {
     fs::read_to_string(file).expect("deny.toml").parse().expect("TOML")
 });
 
-/// Those that are built for this platform, ourselves apart.
+/// The packages built for this platform, except our own.
 fn packages() -> Vec<&'static Value> {
     let built: Vec<&str> =
         METADATA["resolve"]["nodes"].as_array().expect("nodes").iter().filter_map(|node| node["id"].as_str()).collect();
@@ -35,7 +35,7 @@ fn texts(table: &str, key: &str) -> Vec<&'static str> {
     values.iter().filter_map(|value| value.as_str().or_else(|| value.get("crate")?.as_str())).collect()
 }
 
-/// Whether what is allowed is enough for a licence expression of SPDX. `/` is how it was written before.
+/// Whether the allowed licences satisfy an SPDX expression. `/` is its older notation.
 fn is_enough(expression: &str, allowed: &[&str]) -> bool {
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
@@ -125,7 +125,7 @@ fn everything_comes_from_the_registry_and_nothing_banned_is_below() {
     }
 }
 
-/// The compiler that runs this is the one that `rust-version` names, so that what it promises is what was tested.
+/// The compiler that runs this is the one in `rust-version`, so that the promised version is the tested one.
 #[test]
 fn the_rust_version_is_the_one_that_is_tested_and_enough_for_all() {
     let ours = METADATA["packages"].as_array().expect("packages").iter().find(|package| package["name"] == "segno");

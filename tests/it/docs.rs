@@ -1,4 +1,4 @@
-//! The pages for people: every link leads somewhere, and the front page stays short.
+//! The pages for people: every link has a target, and the front page stays short.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ fn pages() -> Vec<PathBuf> {
     pages.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
 }
 
-/// What stands behind `](`, `src="` and `srcset="`.
+/// The text after `](`, `src="` and `srcset="`.
 fn links(text: &str) -> Vec<&str> {
     let ends = [("](", ')'), ("src=\"", '"'), ("srcset=\"", '"')];
     let behind = |(begin, end): (&str, char)| {

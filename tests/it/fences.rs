@@ -1,17 +1,17 @@
-//! Two processes on one database (G9): the later one fences the earlier off, which then writes nothing more, says by
-//! whom it was overtaken, and ends.
+//! Two processes on one database (G9): the later one fences the earlier off, which then writes nothing more, reports
+//! which process overtook it, and ends.
 
 use super::support::{Backend, Database, Ended, Running, Sandbox, Segno, both, wait_until};
 use serde_json::json;
 
-/// Tables that a fenced process must leave alone, beside those of the library.
+/// Tables that a fenced process must not touch, besides those of the library.
 const BOOKS: &[&str] = &["sync_states", "sync_batches", "sync_seen", "sync_gaps", "sync_odd_items", "account_tokens"];
 
 fn library() -> Sandbox {
     Sandbox::exact(1500, 120, 60, 6, 60)
 }
 
-/// All that is in the database, row by row.
+/// All contents of the database, row by row.
 fn everything(database: &Database) -> Vec<String> {
     let mut lines: Vec<String> = database.library().into_values().flatten().collect();
     for table in BOOKS {
@@ -34,7 +34,7 @@ fn assert_fenced_by(ended: &Ended, winner: u32) {
     assert!(ended.stdout.contains("two processes must not sync one account"), "{}", ended.told());
 }
 
-/// Batches in the order of their commits: once another run's begin, none of the first comes any more.
+/// Batches in the order of their commits: once another run's begin, none of the first's follow.
 fn assert_no_run_comes_back(database: &Database) {
     let sql = "SELECT entity_type || '|' || run_id AS line FROM sync_batches ORDER BY entity_type, id";
     let mut runs = database.lines(sql);
@@ -66,7 +66,7 @@ both! {
 
     fn of_two_that_start_together_exactly_one_survives(backend) {
         let sandbox = Sandbox::exact(600, 60, 60, 3, 60);
-        // Slow enough that neither is done before the other has begun.
+        // Slow enough that neither finishes before the other has begun.
         sandbox.configure(json!({ "latency_ms": 300 }));
         for round in 0..2 {
             let database = Database::new(backend);
@@ -92,7 +92,8 @@ both! {
 
     fn a_process_that_slept_while_another_finished_writes_nothing(backend) {
         let (database, sandbox) = (Database::new(backend), library());
-        // Every listing answers its first page, tracks three; what follows hangs, so that the sleeper is surely at rest.
+        // Every listing answers its first page, tracks three; later requests hang, so that the stopped process is
+        // certainly idle.
         let hang = |family: &str, skip: u32| json!({ "family": family, "skip": skip, "do": { "kind": "hang" } });
         sandbox.rules(json!([hang("tracks", 3), hang("albums", 1), hang("artists", 1), hang("playlist_items", 0)]));
         let sleeper = Segno::on(&database, &sandbox, &["sync"]).env("SEGNO_SYNC_INITIAL_BATCH_SIZE", "50");
@@ -100,7 +101,7 @@ both! {
         wait_until("all that was answered is committed", || {
             database.num_batches() >= 6 && database.count("sync_states WHERE checkpoint LIKE '%items%'") == 1
         });
-        // The gate notes now and then what was sent.
+        // The gate stores now and then what was sent.
         wait_until("it is stopped between two transactions", || {
             sleeper.signal("STOP");
             let is_at_rest = !database.is_being_written();
@@ -121,11 +122,11 @@ both! {
         assert_eq!(everything(&database), before);
     }
 
-    /// One process ends the first sync while the next, which has looked already, waits to begin.
+    /// One process completes the first sync while the next, which has already looked, waits to begin.
     fn a_phase_that_ends_while_another_process_begins_is_taken_up_where_it_is(backend) {
         let (database, sandbox) = (Database::new(backend), library());
-        // The earlier process is held up before its last request, and the later one at the gates of the database: what
-        // locks an account's row lets the other's commits pass, on PostgreSQL.
+        // The earlier process is delayed before its last request, and the later one at the database: on PostgreSQL a
+        // lock on an account's row lets the other's commits pass.
         sandbox.rules(json!([{ "family": "albums", "times": 1, "do": { "kind": "delay", "ms": 1500 } }]));
         let earlier = Segno::on(&database, &sandbox, &["sync", "albums"]).spawn();
         wait_until("the earlier one has asked", || sandbox.requests("albums") >= 1);
@@ -144,7 +145,7 @@ both! {
         assert_eq!(database.count("saved_albums WHERE removed_at IS NULL"), 120);
     }
 
-    /// Starting again from the database is not taking over again: the one who came later stays the one who writes.
+    /// Starting again from the database is not taking over again: the later process remains the writer.
     fn a_fenced_process_that_starts_a_syncer_again_does_not_take_over(backend) {
         let (database, sandbox) = (Database::new(backend), library());
         // The first page of tracks is the earlier process's, and arrives when the later one is well under way.
@@ -168,7 +169,7 @@ both! {
     /// Not even that a limit stops it.
     fn a_fenced_process_that_is_limited_notes_nothing(backend) {
         let (database, sandbox) = (Database::new(backend), library());
-        // The earlier process alone gets this answer, late: no usable Retry-After, so the day is over for albums.
+        // Only the earlier process gets this answer, late: no usable Retry-After, so the day is over for albums.
         sandbox.rules(json!([
             { "family": "albums", "times": 1, "do": { "kind": "delay", "ms": 8000 } },
             { "family": "albums", "times": 1, "do": { "kind": "quota", "retry_after": null } },

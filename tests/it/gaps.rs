@@ -1,5 +1,5 @@
-//! One place of a listing that the API cannot serve costs that place and nothing else: it is recorded, the rest is
-//! read, and later runs try it again until it comes.
+//! A place of a listing that the API cannot serve costs that place and nothing else: it is recorded, the rest is read,
+//! and later runs try it again until it is served.
 
 use super::support::{Backend, Database, Ended, Sandbox, Segno, both};
 use segno::model::{EntityType, PerEntity};
@@ -23,7 +23,7 @@ both! {
         let ended = sync(&database, &sandbox);
         assert_eq!(gaps(&database), ["tracks - 333 334 open"], "{}", ended.told());
 
-        // In the meantime the library grows at its head, so the gap is elsewhere.
+        // Meanwhile the library grows at its head, so the gap has moved.
         sandbox.rules(json!([]));
         sandbox.edit_one(json!({ "op": "add_tracks", "count": 3 }));
         let ended = sync(&database, &sandbox);
@@ -64,7 +64,7 @@ both! {
         sandbox.library().assert_held_by(&database);
     }
 
-    /// Found by the simulation: one was filled in each run.
+    /// Found by the simulation: only one was filled in each run.
     fn several_gaps_of_one_playlist_are_filled_in_one_run(backend) {
         let (database, sandbox) = (Database::new(backend), library());
         let playlist = sandbox.library().rows("playlists")[1].clone();
@@ -88,18 +88,18 @@ both! {
             sandbox.forget_requests();
             sync(&database, &sandbox);
             assert_eq!(sandbox.requests("tracks"), 1, "{delta}");
-            // What is counted and never shown is a known number, and hides no removal.
+            // The number of rows counted but never shown is known, and hides no removal.
             sandbox.edit_one(json!({ "op": "remove_tracks", "offset": 200 }));
             sync(&database, &sandbox);
             if delta < 0 {
-                // A total that counts fewer than come says nothing of what is gone: that takes a second look.
+                // A total smaller than the number of rows says nothing about removals: that takes a second look.
                 sync(&database, &sandbox);
             }
             sandbox.library().assert_held_by(&database);
         }
     }
 
-    /// What a walk could not see may still be there.
+    /// Items that a walk could not see may still be there.
     fn nothing_is_called_removed_because_of_a_gap(backend) {
         let (database, sandbox) = (Database::new(backend), library());
         sync(&database, &sandbox);
@@ -119,7 +119,7 @@ both! {
 }
 
 both! {
-    /// Also those that brought no rows, for a gap that stays.
+    /// Even requests without rows, for a gap that stays.
     fn the_batches_of_a_run_add_up_to_what_it_asked(backend) {
         let (database, sandbox) = (Database::new(backend), library());
         sandbox.rules(json!([unserved("/v1/me/tracks", 333), lively()]));
@@ -133,7 +133,7 @@ both! {
             });
             let (before, after) = (before.unwrap_or_default(), asked(&database));
             let told = PerEntity::from_fn(|entity| after[entity] - before[entity]);
-            // Where a page is not served, "who am I" tells whether anything is.
+            // If a page is not served, "who am I" shows whether anything is.
             sent[EntityType::Tracks] += sandbox.requests("me") - num_at_sign_in;
             assert_eq!(told, sent, "{}\n{:?}", ended.told(), database.rows("sync_batches"));
         }
@@ -150,14 +150,14 @@ fn library() -> Sandbox {
     Sandbox::exact(400, 0, 120, 3, 120)
 }
 
-/// Every request that touches this place fails, for ever.
+/// Every request that includes this place fails, for ever.
 fn unserved(path: &str, offset: u64) -> Value {
     let action =
         json!({ "kind": "status", "status": 503, "body": "upstream connect error", "content_type": "text/plain" });
     json!({ "path_prefix": path, "offset_from": offset, "offset_to": offset + 1, "do": action })
 }
 
-/// The artists answer slowly: proof that it is the place and not the whole API that fails.
+/// The artists answer slowly: proof that the place fails and not the whole API.
 fn lively() -> Value {
     json!({ "family": "artists", "do": { "kind": "delay", "ms": 500 } })
 }

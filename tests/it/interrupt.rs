@@ -1,13 +1,13 @@
-//! Stopped at any instant, by whatever it may be, a sync carries on from where it was: nothing that was committed is
-//! lost or asked for again.
+//! Stopped at any instant, by any cause, a sync carries on from where it was: nothing that was committed is lost or
+//! requested again.
 
 use super::support::{Backend, Database, NUM_ENTITY_TYPES, Sandbox, Segno, both, entity_types, wait_until};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// Requests of an entity type that a kill may waste: the batch being committed and the one being fetched, of four
-/// pages each.
+/// Requests of an entity type that a kill may waste: the batch being committed and the one being fetched, of four pages
+/// each.
 const IN_FLIGHT_MAX: u64 = 2 * 4;
 
 both! {
@@ -33,8 +33,8 @@ both! {
         sandbox.forget_requests();
         let ended = Segno::on(&database, &sandbox, &["sync", "--json"]).succeed();
         assert_eq!(ended.entity("tracks")["resumed_from"].as_u64(), Some(committed));
-        // The last slot committed comes along once more: it proves that the place is still the place. At the very end
-        // one look at the head asks what was saved since the first process began.
+        // The last committed slot is requested once more: it proves that the place is still right. At the very end one
+        // look at the head finds what was saved since the first process began.
         let asked: Vec<u64> = sandbox.log_of("tracks").iter().map(|asked| asked.offset()).collect();
         let (head, pages) = asked.split_last().expect("tracks were asked for");
         assert_eq!((pages.iter().min().copied(), *head), (Some(committed - 1), 0), "{asked:?}");
@@ -75,7 +75,7 @@ both! {
         kill_after(&database, sync(), "playlist_items", committed + 200);
         assert_eq!(offsets().iter().min(), Some(&committed), "nothing is read again, and nothing left out");
 
-        // A playlist that changed in the meantime is another one, and is read from its beginning.
+        // A playlist that changed meanwhile is read from its beginning.
         sandbox.edit_one(json!({ "op": "playlist_move", "index": 0, "from": 3, "to": 900 }));
         sandbox.configure(json!({ "latency_ms": 0 }));
         sandbox.forget_requests();
@@ -97,7 +97,7 @@ both! {
         kill_after(&database, sync(), seen, 9);
         assert_eq!(database.count("saved_tracks WHERE removed_at IS NOT NULL"), 0, "nothing is proven yet");
 
-        // What goes and comes behind its back in the meantime does not confuse it.
+        // Additions and removals behind the walk meanwhile do not confuse it.
         gone.extend(sandbox.edit_one(json!({ "op": "remove_tracks", "offset": 700, "count": 2 })));
         gone.extend(sandbox.edit_one(json!({ "op": "remove_tracks", "offset": 100, "count": 2 })));
         sandbox.edit_one(json!({ "op": "add_tracks", "count": 4 }));
@@ -119,10 +119,11 @@ both! {
         assert_like_an_undisturbed_run(&database, &sandbox);
     }
 
-    /// A syncer that dies between the last batch of its walk and the note that the walk is over has all it needs.
+    /// A syncer that dies between the last batch of its walk and the note that the walk is over has everything it
+    /// needs.
     fn the_end_of_a_walk_is_remembered(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(0, 0, 120, 0, 0));
-        // It visits the point when it starts, for each of three pages, and when the batch is committed.
+        // It passes the point when it starts, for each of three pages, and when the batch is committed.
         let ended = Segno::on(&database, &sandbox, &["sync", "artists", "--json"]).env("SEGNO_FAULTS", "syncer.other=5").succeed();
         assert!(ended.stderr.contains("fault at syncer.other"), "{}", ended.told());
         let artists = sandbox.library().rows("artists");
@@ -177,7 +178,7 @@ fn library() -> Sandbox {
     sandbox
 }
 
-/// Runs a command and kills it once there are so many rows.
+/// Runs a command and kills it once there are this many rows.
 fn kill_after(database: &Database, command: Segno, from: &str, rows: u64) {
     let mut running = command.spawn();
     wait_until("enough is committed", || database.has_tables() && database.count(from) >= rows);
@@ -206,11 +207,11 @@ fn open_entities(database: &Database) -> BTreeSet<String> {
 struct Life {
     /// Requests of each entity type, as the sandbox counted them.
     sent: BTreeMap<&'static str, u64>,
-    /// Those of batches that were committed.
+    /// Those of committed batches.
     committed: BTreeMap<&'static str, u64>,
 }
 
-/// Syncs, killing the process after every batch that brings something new, until one ends by itself.
+/// Syncs, killing the process after every batch with something new, until one ends by itself.
 fn live_until_complete(database: &Database, sandbox: &Sandbox) -> Vec<Life> {
     let news = "sync_batches WHERE items_new > 0";
     let (mut lives, mut has_tables): (Vec<Life>, bool) = (Vec::new(), false);
@@ -258,8 +259,7 @@ fn sent_requests(sandbox: &Sandbox) -> BTreeMap<&'static str, u64> {
     entity_types().map(|entity| (entity, of(entity))).collect()
 }
 
-/// A kill wastes what was in flight, and nothing else; and what was committed over all lives is hardly more than what
-/// one life needs.
+/// A kill wastes only what was in flight; and the commits of all lives together are hardly more than one life needs.
 fn assert_frugal(database: &Database, sandbox: &Sandbox, lives: &[Life]) {
     for life in lives {
         for entity in entity_types() {
@@ -270,8 +270,8 @@ fn assert_frugal(database: &Database, sandbox: &Sandbox, lives: &[Life]) {
     let least = sandbox.library().least_requests() as f64;
     let committed =
         |phase: &str| database.number("sum(requests)", &format!("sync_batches WHERE phase = '{phase}_sync'")) as f64;
-    // Each life that carries playlists on lists them once more, and one that is killed between the last page of a listing
-    // and its end asks for that page again.
+    // Each life that continues playlists lists them once more, and one that is killed between the last page of a
+    // listing and its end requests that page again.
     let num_lives = lives.len() as f64;
     let needed = least * 1.03 + 2.0 + 2.0 * num_lives;
     let of_each = database.lines(
@@ -279,7 +279,7 @@ fn assert_frugal(database: &Database, sandbox: &Sandbox, lives: &[Life]) {
     );
     let told = || format!("{} requests where {least} would do, {of_each:?}: {lives:?}", committed("initial"));
     assert!(committed("initial") <= needed, "{}", told());
-    // What is complete is looked at by every life, in batches of the other phase.
+    // Every life looks at the complete listings, in batches of the other phase.
     let sent: u64 = lives.iter().flat_map(|life| life.sent.values()).sum();
     let wasted = num_lives * (NUM_ENTITY_TYPES * (IN_FLIGHT_MAX + 1)) as f64;
     assert!(sent as f64 <= needed + committed("incremental") + wasted, "{sent} requests: {lives:?}");

@@ -1,7 +1,8 @@
-//! Keeps the layers apart: reads `src/` and checks who uses whom, who touches what, and that files stay readable.
+//! Keeps the layers apart: reads `src/` and checks which module uses which, what each touches, and that files stay
+//! readable.
 //!
-//! It reads tokens, not types. A path is seen wherever it is written, in `use` trees and inline, through `crate::`,
-//! `self::` and `super::`; an alias hides what it stands for.
+//! It reads tokens, not types. A path is found wherever it is written, in `use` trees and inline, through `crate::`,
+//! `self::` and `super::`; an alias hides its target.
 
 mod circles;
 mod lexer;
@@ -16,14 +17,14 @@ use std::{
 /// Most lines that one file may have. At this size, look for the second idea.
 const LINES_MAX: usize = 500;
 
-/// What a module of ours may use and must not touch.
+/// What one of our modules may use and must not touch.
 struct Layer {
     name: &'static str,
-    /// Of ours; itself goes without saying. `None`: everything.
+    /// Our modules; itself is implied. `None` means everything.
     uses: Option<&'static [&'static str]>,
-    /// Crates, by the beginning of their names.
+    /// Crates, by prefix of their names.
     never: &'static [&'static str],
-    /// Time and chance come as arguments; tests may make them.
+    /// Time and chance are passed as arguments; tests may create them.
     is_pure: bool,
 }
 
@@ -72,7 +73,7 @@ const LAYERS: [Layer; 21] = [
     Layer { name: "lib", uses: None, never: &[], is_pure: false },
 ];
 
-/// The ways out of the program.
+/// The crates that lead out of the program.
 const OUTSIDE: &[&str] = &["tokio", "actix", "diesel", "reqwest", "hyper", "rusqlite", "libsqlite3_sys"];
 
 /// Crates that roll dice.
@@ -153,7 +154,7 @@ fn every_file_says_what_it_is_for_and_stays_readable() {
     assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
 }
 
-/// What distinguishes the entity types stands in one table, `model::facts`: the engine asks that.
+/// What distinguishes the entity types is in one table, `model::facts`, which the engine uses.
 #[test]
 fn the_engine_names_no_entity_type() {
     let mut violations = Vec::new();
@@ -259,9 +260,9 @@ struct SourceFile {
     text: String,
 }
 
-/// A path as the code writes it, with `crate::` and what stands for it resolved.
+/// A path as written in the code, with `crate::` and its equivalents resolved.
 struct Used {
-    /// From the crate's root, or as written where it does not lead there.
+    /// From the crate's root, or as written if it does not lead there.
     segments: Vec<String>,
     is_ours: bool,
     is_method: bool,

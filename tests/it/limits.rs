@@ -1,5 +1,5 @@
-//! The gate against an API whose limits it does not know: pauses end with one request that tries, quotas stop one
-//! family, nothing goes out early whatever is restarted or killed when, and what was learned and counted is remembered.
+//! The gate against an API with unknown limits: pauses end with a single probing request, quotas stop one family,
+//! nothing is sent early whatever is restarted or killed when, and what was learned and counted is remembered.
 
 use super::support::{Backend, Database, Sandbox, Segno, both, wait_until};
 use chrono::{DateTime, Utc};
@@ -34,7 +34,7 @@ both! {
     fn after_a_rate_pause_one_request_tries_before_the_others(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(730, 120, 60, 4, 60));
         sandbox.rules(rate_limited("2"));
-        // Long enough to see whether anybody follows before the answer.
+        // Long enough to see whether another request follows before the answer.
         sandbox.configure(json!({ "latency_ms": 300 }));
         let ended = Segno::on(&database, &sandbox, &["sync"]).succeed();
         let log = arrivals(&sandbox);
@@ -120,7 +120,7 @@ both! {
         assert!(text.lines().any(|l| l.starts_with("tracks: paused until ") && l.ends_with(" (daily ceiling)")), "{text}");
         assert!(text.contains(" more requests, 0 left today, done about "), "{text}");
 
-        // Who lifts the ceiling goes on.
+        // Without the ceiling it continues.
         Segno::on(&database, &sandbox, &["sync"]).succeed();
         sandbox.library().assert_held_by(&database);
     }
@@ -138,7 +138,7 @@ both! {
 
         sandbox.forget_requests();
         Segno::on(&database, &sandbox, &["reset", "--all"]).succeed();
-        // Room for what the first run has just sent.
+        // Time for the first run's requests to leave the window.
         std::thread::sleep(Duration::from_millis(1100));
         let ended = learning(&database, &sandbox, &["sync", "albums", "artists"]).succeed();
         let (refused, busiest) = (sandbox.stat("refused"), sandbox.stat("max_in_window"));
@@ -175,7 +175,7 @@ both! {
     }
 }
 
-/// The count of the sandbox itself, not ours.
+/// Counted by the sandbox itself, not by us.
 #[test]
 fn no_window_holds_more_than_was_configured_through_restarts_and_kills() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(4_000, 300, 100, 4, 60));

@@ -1,5 +1,5 @@
-//! Signing in, being signed in, and leaving: `segno login`, `logout`, `purge`, several accounts, and what becomes of a
-//! sign-in that ends.
+//! Signing in, staying signed in, and leaving: `segno login`, `logout`, `purge`, several accounts, and what happens
+//! when a sign-in ends.
 
 use super::support::{
     Backend, Database, Ended, Login, Sandbox, Segno, block_on, both,
@@ -50,7 +50,7 @@ both! {
         Login::complete(&database, &sandbox, 0);
         sync(&database, &sandbox, &[]).succeed();
         sandbox.configure(json!({ "revoke_refresh_token": true, "expire_access_tokens": true }));
-        // Once is not believed; minutes later, which are half a second here, it is.
+        // A single refusal is not believed; minutes later, here half a second, it is.
         let hasty = || sync(&database, &sandbox, &[]).env("SEGNO_FAULT_HASTE", "600");
         let doubted = hasty().run();
         assert_eq!(doubted.code, Some(1), "{}", doubted.told());
@@ -95,7 +95,7 @@ both! {
         let unnamed = Segno::on(&database, &sandbox, &["logout"]).run();
         unnamed.assert_refused(2, &["logout: name an account: one of ", &ids[0], &ids[1]]);
 
-        // One of them is refused; the other is not stopped by it.
+        // One of them is refused; the other is not affected.
         sandbox.configure(json!({ "revoke_refresh_token_of": 0, "expire_access_tokens": true }));
         let refused = || sync(&database, &sandbox, &["--account", &ids[0]]).run().code;
         assert_eq!(refused(), Some(1));
@@ -126,7 +126,7 @@ both! {
         assert_eq!(asked(&sandbox), (0, 0));
         let again = Segno::on(&database, &sandbox, &["logout", &id]).succeed();
         assert!(again.stdout.contains("was not signed in"), "{}", again.told());
-        // A token in the environment would sign in again, and that is said.
+        // A token in the environment would sign in again, which is reported.
         assert!(!again.stderr.contains("SEGNO_SPOTIFY_REFRESH_TOKEN"), "{}", again.told());
     }
 
@@ -149,7 +149,7 @@ both! {
         Login::complete(&database, &sandbox, 0);
         let running = sync(&database, &sandbox, &["tracks"]).spawn();
         wait_until("it is well under way", || database.num_batches() >= 3);
-        // While it sleeps, its access token ends, and another process exchanges the refresh token that it knows.
+        // While it is stopped, its access token expires, and another process exchanges the refresh token that it knows.
         running.signal("STOP");
         sandbox.configure(json!({ "expire_access_tokens": true }));
         let (accounts, client_id) = (&sandbox.env["SEGNO_SPOTIFY_ACCOUNTS_URL"], &sandbox.env["SEGNO_SPOTIFY_CLIENT_ID"]);
@@ -195,7 +195,7 @@ both! {
         assert_eq!(states(&database), states(&alone));
         let (ours, theirs) = (database.library(), alone.library());
         for (table, rows) in &theirs {
-            // Numbers of accounts differ; what they hold must not.
+            // Numbers of accounts differ; their contents must not.
             assert_eq!(ours[table].len(), rows.len(), "{table}: {:?} {rows:?}", ours[table]);
         }
         assert_eq!(tracks_of(&database, &ids[1]), saved(&sandbox, 1));
@@ -281,7 +281,7 @@ both! {
     }
 }
 
-/// What a person does and sees, in a browser as people have it.
+/// What a person does and sees, in a real browser.
 #[test]
 fn signing_in_works_in_a_real_browser() {
     let Some(browser) = Browser::start() else { return };
@@ -306,7 +306,7 @@ fn signing_in_works_in_a_real_browser() {
     assert_eq!((granted, &report["missing_scopes"]), (SCOPES.into(), &json!([])));
     assert_no_secrets(&database, &[&ended.stdout, &ended.stderr, &shown]);
 
-    // And one who says no.
+    // And a person who says no.
     let login = Login::start(&database, &sandbox, &[]);
     browser.go(&login.opened());
     browser.click("#cancel");
@@ -377,7 +377,7 @@ fn nothing_but_the_answer_to_this_sign_in_ends_it() {
         assert_eq!(status, expected, "{path}: {page}");
         assert!(!page.contains("script") && !page.contains("forged"), "{path}: {page}");
     }
-    // A name that somebody points at this machine.
+    // A DNS name that somebody points at this machine.
     for host in ["evil.example", &format!("localhost:{port}"), &format!("evil.example:{port}")] {
         assert_eq!(visit_with(&answer, Some(host)).0, 404, "{host}");
     }
@@ -400,7 +400,7 @@ fn who_says_no_is_told_so_and_nothing_is_stored() {
 #[test]
 fn a_failure_of_spotify_is_told_in_the_browser_and_in_the_terminal() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), small());
-    // Before there are tokens, and after.
+    // Before there are tokens, and afterwards.
     let login = Login::start(&database, &sandbox, &[]);
     let answer = login.answer_of("sandbox_deny=1").replace("access_denied", "internal_error");
     let (status, page) = visit(&answer);
@@ -423,7 +423,7 @@ fn a_failure_of_spotify_is_told_in_the_browser_and_in_the_terminal() {
     assert_eq!(database.count("accounts") + database.count("account_tokens"), 0);
 }
 
-/// The answer is a secret while it lasts: with it and the verifier, anybody could sign in.
+/// The answer is a secret while it is valid: with it and the verifier, anybody could sign in.
 #[test]
 fn neither_the_answer_nor_a_token_is_logged_however_loud_the_log_is() {
     for filter in
@@ -465,7 +465,7 @@ fn a_stop_ends_the_login_at_once() {
         let (database, sandbox) = (Database::new(Backend::Sqlite), small());
         let login = Login::start(&database, &sandbox, &[]);
         login.url();
-        // The listener for signals is there before the address is answered.
+        // The signal handler is installed before the address is answered.
         assert_eq!(visit(&login.answer_of("sandbox_user=0").replace("state=", "state=x")).0, 400);
         login.running.signal(signal);
         let ended = login.end();
@@ -497,7 +497,7 @@ fn permissions_that_were_not_granted_are_named_with_what_they_are_for() {
     let text = Segno::on(&database, &sandbox, &["status"]).succeed().stdout;
     assert!(text.contains("missing permission user-follow-read: followed artists cannot be read"), "{text}");
     sync(&database, &sandbox, &["tracks", "albums", "playlists"]).succeed();
-    // The rest goes on, and says what it leaves out.
+    // The rest continues, and reports what it leaves out.
     let ended = sync(&database, &sandbox, &[]).succeed();
     let told = "episodes: left out, since the sign-in lacks user-read-playback-position; \"segno login\" asks for it";
     assert!(ended.stderr.contains(told) && ended.stderr.contains("artists: left out"), "{}", ended.told());
@@ -515,7 +515,7 @@ fn a_port_of_the_settings_is_the_one_that_is_used() {
     let refused = segno().run();
     refused.assert_refused(1, &[&format!("cannot listen on 127.0.0.1:{port}"), "login.port", "--no-browser"]);
     drop(taken);
-    // Registered with that port, no other will do.
+    // If that port is registered, no other works.
     let redirect = format!("http://127.0.0.1:{port}/callback");
     sandbox.configure(json!({ "redirect_uris": [redirect] }));
     let login = Login::start_with(segno(), &database);
@@ -560,7 +560,7 @@ fn small() -> Sandbox {
     Sandbox::exact(120, 20, 10, 2, 30)
 }
 
-/// Each answer takes its time, so that others can act meanwhile.
+/// Each answer is delayed, so that others can act meanwhile.
 fn slow() -> Sandbox {
     let sandbox = Sandbox::exact(4000, 0, 0, 0, 0);
     sandbox.configure(json!({ "latency_ms": 150 }));
@@ -640,7 +640,7 @@ fn text(value: &Value) -> String {
     value.as_str().expect("text").to_owned()
 }
 
-/// Asserts that it failed for one reason, which its last line tells.
+/// Asserts that it failed for one reason, shown in its last line.
 fn ended_with_one_reason(ended: &Ended, code: i32, reason: &str) {
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(code), ""), "{}", ended.told());
     let complaints: Vec<&str> = ended.stderr.lines().filter(|line| line.starts_with("segno: ")).collect();

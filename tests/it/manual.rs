@@ -1,4 +1,4 @@
-//! `segno completions` and `segno man`: what shells and `man` take.
+//! `segno completions` and `segno man`: the output works in shells and in `man`.
 
 use super::support::Segno;
 use std::{collections::BTreeSet, fs, process::Command};
@@ -31,7 +31,7 @@ fn completions_know_every_command_and_shells_take_them() {
     let home = tempfile::tempdir().expect("a temporary folder");
     let file = home.path().join("segno.bash");
     fs::write(&file, printed(&["completions", "bash"])).expect("a file");
-    // What bash offers behind `segno exp`.
+    // What bash offers after `segno exp`.
     let program =
         r#"source "$1"; COMP_WORDS=(segno exp); COMP_CWORD=1; _segno segno exp segno; echo "${COMPREPLY[*]}""#;
     let ended = Command::new("bash").args(["-c", program, "bash"]).arg(&file).output().expect("bash");

@@ -1,4 +1,4 @@
-//! `/metrics` of the real service: what it says is so, and what is built on its names uses names that it has.
+//! `/metrics` of the real service: its values are true, and whatever uses its names uses existing ones.
 
 mod exposition;
 mod promql;
@@ -17,7 +17,7 @@ use std::{
 
 const ALERTS: &str = "deploy/prometheus-alerts.yml";
 
-/// What Prometheus itself adds.
+/// Labels added by Prometheus itself.
 const ADDED: [&str; 2] = ["job", "instance"];
 
 /// `segno run` with its page, killed with the test at the latest.
@@ -52,7 +52,7 @@ impl Service {
         })
     }
 
-    /// Scrapes until it is so.
+    /// Scrapes until the condition holds.
     fn scrape_until(&self, what: &str, is_so: impl Fn(&Scrape) -> bool) -> Scrape {
         let mut scrape = self.scrape();
         wait_until(what, || {
@@ -88,7 +88,7 @@ both! {
         let service = Service::start(&database, &sandbox, &[]);
         service.scrape_when_settled();
         let ledger = "segno_ledger_requests";
-        // What was sent is stored every few seconds; the question whose tokens these are belongs to no family.
+        // Requests are stored every few seconds; the request for the owner of the tokens belongs to no family.
         let scrape = service.scrape_until("the ledger is stored", |scrape| {
             scrape.sum(ledger, &[]) == Some((sandbox.requests("*") - 1) as f64)
         });
@@ -206,7 +206,7 @@ fn alerts_dashboard_and_documentation_use_names_that_are_served() {
     let (of_alerts, of_dashboard) = (expressions_of_alerts(&alerts), expressions_of_dashboard(&dashboard));
     assert_eq!(of_alerts.len(), alerts.matches("- alert:").count());
     assert!(of_alerts.len() > 10 && of_dashboard.len() > 30);
-    // Where Prometheus is at hand, it has the last word.
+    // If Prometheus is installed, it has the last word.
     if let Ok(checked) = Command::new("promtool").args(["check", "rules"]).arg(root().join(ALERTS)).output() {
         assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     }
@@ -234,7 +234,7 @@ fn alerts_dashboard_and_documentation_use_names_that_are_served() {
     }
 }
 
-/// Metrics have to be served, with these labels and, where one is asked for, this value.
+/// Metrics have to be served, with these labels and, if one is given, this value.
 fn check(expression: &str, named: &promql::Named, scrape: &Scrape) {
     assert!(!named.selectors.is_empty(), "{expression}");
     let mut known: BTreeSet<&str> = ADDED.into_iter().collect();
@@ -254,7 +254,7 @@ fn check(expression: &str, named: &promql::Named, scrape: &Scrape) {
     assert!(unknown.is_empty(), "{unknown:?}: {expression}");
 }
 
-/// What stands after `expr:`, on the same line or in a block below it.
+/// The text after `expr:`, on the same line or in a block below it.
 fn expressions_of_alerts(alerts: &str) -> Vec<String> {
     let (lines, mut expressions): (Vec<&str>, _) = (alerts.lines().collect(), Vec::new());
     let indent = |line: &str| line.len() - line.trim_start().len();
@@ -270,7 +270,7 @@ fn expressions_of_alerts(alerts: &str) -> Vec<String> {
     expressions
 }
 
-/// Every `expr`, and what the variables ask for.
+/// Every `expr`, and the queries of the variables.
 fn expressions_of_dashboard(value: &Value) -> Vec<String> {
     match value {
         Value::Array(items) => items.iter().flat_map(expressions_of_dashboard).collect(),

@@ -1,5 +1,5 @@
-//! The library changes while it is read. What was in it all through a run is in the database at its end, nothing is
-//! called removed that is not, and once the library stands still one more run makes both equal.
+//! The library changes while it is read. Items that were in it throughout a run are in the database at its end, nothing
+//! is marked removed that is not, and once the library stands still one more run makes both equal.
 
 use super::support::{Backend, Database, Ended, Library, Sandbox, Segno, both, wait_until};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ both! {
     fn ten_removed_before_the_place_and_ten_after(backend) {
         let edits = json!([{ "op": "remove_tracks", "offset": 600, "count": 10 },
             { "op": "remove_tracks", "offset": 200, "count": 10 }]);
-        // What was never read is not in the database, so it cannot be marked removed.
+        // Items that were never read are not in the database, so they cannot be marked removed.
         assert_eq!(Moved::tracks(backend, &[(9, edits)]).settle(), 10);
     }
 
@@ -23,7 +23,7 @@ both! {
         assert_eq!(moved.settle(), 0);
     }
 
-    /// The total stays as it is, so only the rows themselves can tell.
+    /// The total stays as it is, so only the rows themselves reveal it.
     fn one_added_and_one_removed_between_two_requests(backend) {
         for (offset, num_removed) in [(0, 1), (100, 1), (700, 0)] {
             let edits = json!([{ "op": "remove_tracks", "offset": offset }, { "op": "add_tracks", "count": 1 }]);
@@ -135,7 +135,7 @@ both! {
             let requests = sandbox.requests("tracks");
             assert!(requests <= 7, "{requests} requests for the one at {offset}");
             assert_eq!(removed(&database, "tracks"), BTreeSet::from([gone.clone()]));
-            // And back it comes.
+            // It is saved again.
             sandbox.edit_one(json!({ "op": "add_tracks", "ids": [gone] }));
             sync(&database, &sandbox);
             sandbox.library().assert_held_by(&database);
@@ -220,7 +220,7 @@ both! {
         sandbox.library().assert_held_by(&database);
     }
 
-    /// Somebody goes on emptying the library between two runs: the second believes what both of them miss.
+    /// Somebody keeps emptying the library between two runs: the second believes what both of them miss.
     fn what_only_the_second_of_two_runs_misses_waits_on(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(300, 0, 0, 0, 0));
         sync(&database, &sandbox);
@@ -249,7 +249,7 @@ impl Moved {
     }
 
     /// Syncs a listing while the library is edited at the n-th request of a family, and asserts that nothing that was
-    /// there all the time is missing, and that nothing is called removed that is there.
+    /// there throughout is missing, and that nothing that is there is marked removed.
     fn run(database: Database, sandbox: Sandbox, listing: &'static str, family: &str, edits: &[(u64, Value)]) -> Moved {
         let before = sandbox.library().ids(listing);
         let rule = |(at, edits): &(u64, Value)| json!({ "family": family, "skip": at, "times": 1, "do": { "kind": "edit", "when": "before", "edits": edits } });
@@ -326,7 +326,7 @@ fn ids(database: &Database, listing: &str, removed_at: &str) -> BTreeSet<String>
     database.lines(&format!("SELECT {column} AS line FROM {table} WHERE removed_at {removed_at}")).into_iter().collect()
 }
 
-/// Asserts that every saved row bears the date that the library gives.
+/// Asserts that every saved row has the library's date.
 fn assert_dates(database: &Database, library: &Library) {
     let added_at = match database.backend {
         Backend::Sqlite => "replace(substr(added_at, 1, 19), ' ', 'T') || 'Z'",

@@ -1,5 +1,5 @@
-//! The ways to break the engine on purpose (`tests/mutants`) fit the engine as it is. `cargo run --example mutants`
-//! shows that the simulation finds each of them.
+//! The ways to break the engine on purpose (`tests/mutants`) match the engine's present source. `cargo run --example
+//! mutants` shows that the simulation finds each of them.
 
 #[path = "../mutants/mod.rs"]
 mod list;
@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// So many ways at least; one name each.
+/// At least this many ways, each with a unique name.
 const MUTANTS_MIN: usize = 10;
 
 #[test]
@@ -24,7 +24,7 @@ fn every_mutant_changes_one_place_of_the_engine() {
     }
 }
 
-/// What the engine uses and the copy lacks does not compile there, and then no mutant shows anything.
+/// A crate that the engine uses and the copy lacks does not compile there, and then no mutant shows anything.
 #[test]
 fn the_copy_has_every_crate_that_the_engine_and_its_words_use() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

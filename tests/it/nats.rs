@@ -1,5 +1,5 @@
-//! `feed.nats_url`: what changes is in a stream of a real nats-server, each entry once and in order, whatever dies or loses its
-//! disk.
+//! `feed.nats_url`: changes are published to a stream of a real nats-server, each entry once and in order, whatever
+//! dies or loses its disk.
 
 use super::support::{Backend, Database, Running, Sandbox, Segno, block_on, both, broker::Broker, http, wait_until};
 use serde_json::{Value, json};
@@ -15,14 +15,14 @@ fn noted(database: &Database) -> Vec<i64> {
     lines.iter().map(|line| line.parse().expect("a number")).collect()
 }
 
-/// Adds a track, and waits until the feed says so.
+/// Adds a track, and waits until the feed contains it.
 fn change(database: &Database, sandbox: &Sandbox) {
     let before = noted(database).len();
     sandbox.edit(json!([{ "op": "add_tracks", "count": 1 }]));
     wait_until("the change is in the feed", || noted(database).len() > before);
 }
 
-/// Waits until the stream has all of the feed, each entry once and in order.
+/// Waits until the stream has the whole feed, each entry once and in order.
 fn wait_for_all(database: &Database, broker: &Broker) {
     wait_until("all of the feed is in the stream", || {
         let (seqs, noted) = (broker.seqs(), noted(database));
@@ -93,18 +93,19 @@ both! {
         wait_for_all(&database, &broker);
         for _ in 0..3 {
             broker.kill();
-            // The sync goes on.
+            // The sync continues.
             change(&database, &sandbox);
             wait_until("that it is away is noted", || stream_of(&database, &sandbox)["failing_since"].is_string());
             let told = Segno::on(&database, &sandbox, &["status"]).succeed().stdout;
-            assert!(told.contains("stream 127.0.0.1: takes nothing since "), "{told}");
+            assert!(told.contains("stream 127.0.0.1: has accepted nothing since "), "{told}");
             broker.start_again();
             wait_for_all(&database, &broker);
             wait_until("that it is back is noted", || stream_of(&database, &sandbox)["failing_since"].is_null());
         }
         let log = running.stop().stderr;
         let lines = |part: &str| log.lines().filter(|line| line.contains(part)).count();
-        assert_eq!((lines("the feed cannot be published"), lines("the stream takes the feed again")), (3, 3), "{log}");
+        let told = (lines("the feed cannot be published"), lines("the stream accepts the feed again"));
+        assert_eq!(told, (3, 3), "{log}");
     }
 
     fn a_broker_that_lost_its_disk_gets_everything_again(backend) {
@@ -117,7 +118,7 @@ both! {
         broker.kill();
         broker.wipe();
         broker.start_again();
-        // Nothing changes meanwhile: it is noticed all the same.
+        // Nothing changes meanwhile, but it is noticed.
         wait_for_all(&database, &broker);
         broker.delete_stream();
         change(&database, &sandbox);
@@ -155,7 +156,7 @@ fn of_several_nodes_one_publishes_and_another_goes_on_when_it_dies_or_freezes() 
     wait_for_all(&database, &broker);
     assert!(is_publisher(&first));
 
-    // One that freezes is followed; what it does when it goes on changes nothing.
+    // One that freezes is replaced; when it continues, it changes nothing.
     first.signal("STOP");
     wait_until("the second publishes", || is_publisher(&second));
     change(&database, &sandbox);

@@ -1,6 +1,6 @@
-//! Bad weather between us and the API: bodies cut short, pages of HTML, bursts of 5xx, connections that hang or are
-//! refused, tokens that end, permissions that are missing, limits of every kind. All of it only delays, or says in a
-//! sentence what a person has to do.
+//! Network faults between us and the API: truncated bodies, pages of HTML, bursts of 5xx, connections that hang or are
+//! refused, expired tokens, missing permissions, limits of every kind. All of it only delays, or says in a sentence
+//! what a person has to do.
 
 use super::support::{Backend, Database, Ended, Sandbox, Segno, both, wait_until};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ fn library() -> Sandbox {
     Sandbox::exact(1000, 120, 60, 6, 60)
 }
 
-/// A first sync through these rules that ends well, with the whole library and no gap in it.
+/// A first sync under these rules that ends well, with the whole library and without gaps.
 fn weathers(backend: Backend, rules: Value) -> (Sandbox, Database, Ended) {
     let (database, sandbox) = (Database::new(backend), library());
     sandbox.rules(rules);
@@ -28,13 +28,13 @@ fn assert_whole(sandbox: &Sandbox, database: &Database) {
     assert_eq!(database.count("saved_tracks WHERE removed_at IS NOT NULL"), 0);
 }
 
-/// How often rules struck, in their order.
+/// How often each rule was applied.
 fn strikes(sandbox: &Sandbox) -> Vec<u64> {
     let rules = sandbox.get("rules")["rules"].as_array().expect("rules").clone();
     rules.iter().map(|rule| rule["applied"].as_u64().expect("a number")).collect()
 }
 
-/// The same trouble for a few requests of every family, first pages and later ones.
+/// The same fault for a few requests of every family, first pages and later ones.
 fn everywhere(trouble: Value) -> Value {
     json!([
         { "family": "tracks", "skip": 2, "times": 3, "do": trouble },
@@ -46,7 +46,7 @@ fn everywhere(trouble: Value) -> Value {
     ])
 }
 
-/// Each request that went wrong is asked once more, and none else.
+/// Each failed request is sent once more, and no other.
 fn only_costs_a_second_try(trouble: Value) {
     let (sandbox, _, ended) = weathers(Backend::Sqlite, everywhere(trouble));
     let num_strikes: u64 = strikes(&sandbox).iter().sum();
@@ -76,7 +76,7 @@ fn html_is_asked_for_again_whatever_its_status() {
     }
 }
 
-/// A 200 that is JSON and yet no page: neither the end of the listing nor an empty library.
+/// A 200 that is JSON but not a page: neither the end of the listing nor an empty library.
 fn json_that_is_no_page(body: &str) {
     only_costs_a_second_try(
         json!({ "kind": "status", "status": 200, "body": body, "content_type": "application/json" }),
@@ -102,7 +102,8 @@ fn a_page_without_rows_and_total_is_asked_for_again() {
     json_that_is_no_page(r#"{"items":[]}"#);
 }
 
-/// An empty page in the middle, and a total of nothing: no item is lost, none marked removed, in a first run nor later.
+/// An empty page in the middle, and a total of zero: no item is lost or marked removed, neither in a first run nor
+/// later.
 #[test]
 fn an_empty_page_in_the_middle_loses_nothing() {
     let page = |total: u32| {
@@ -162,7 +163,7 @@ fn a_token_endpoint_in_trouble_only_delays() {
     assert_eq!((strikes(&sandbox), sandbox.get("stats")["token_requests"].as_u64()), (vec![1, 1, 1], Some(4)));
 }
 
-/// What the token goes with goes to the configured host only.
+/// The token is sent to the configured host only.
 #[test]
 fn a_redirect_to_another_host_is_not_followed() {
     let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -182,7 +183,7 @@ fn a_redirect_to_another_host_is_not_followed() {
     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
 }
 
-/// The API goes away in the middle, for good: half a minute of patience, then a sentence, and later it goes on.
+/// The API goes down in the middle, for good: half a minute of patience, then a sentence, and later it continues.
 #[test]
 fn an_api_that_goes_away_ends_the_run_and_the_next_one_carries_on() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), library());
@@ -217,7 +218,7 @@ fn an_expired_access_token_is_renewed_once_for_all() {
     assert_eq!(ended.code, Some(0), "{}", ended.told());
     assert_whole(&sandbox, &database);
     let stats = sandbox.get("stats");
-    // Whatever was under way met a 401; one of them renewed the token for all.
+    // Every request in flight got a 401; one of them renewed the token for all.
     assert!(stats["by_status"]["401"].as_u64() >= Some(1), "{stats}");
     assert_eq!(stats["token_requests"], 2, "{stats}");
 }
@@ -243,7 +244,7 @@ both! {
     }
 }
 
-/// Spotify has called refresh tokens void that were not: so one answer ends no sign-in.
+/// Spotify has called valid refresh tokens void, so one answer ends no sign-in.
 #[test]
 fn a_revoked_sign_in_asks_for_another_and_for_nothing_else() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), library());
@@ -256,7 +257,7 @@ fn a_revoked_sign_in_asks_for_another_and_for_nothing_else() {
     let ended = running.wait();
     let held = database.num_batches();
     assert_eq!(ended.code, Some(1), "{}", ended.told());
-    assert!(ended.stdout.contains("calls the refresh token void"), "{}", ended.told());
+    assert!(ended.stdout.contains("rejects the refresh token as invalid"), "{}", ended.told());
     let requests = sandbox.requests("*");
     assert_eq!(sandbox.get("stats")["token_requests"], 2, "{}", ended.told());
     let trouble = status(&database, &sandbox)["accounts"][0]["token_trouble"].clone();
@@ -290,7 +291,7 @@ fn a_refresh_token_that_is_nobodys_asks_for_another() {
     assert_eq!((&stats["token_requests"], &stats["requests"]), (&json!(1), &json!(0)), "{stats}");
 }
 
-/// A meaning of 403: what the API answers, and what a person then reads.
+/// A meaning of 403: the API's answer, and the message for a person.
 struct Forbidden {
     family: &'static str,
     entity: &'static str,
@@ -323,7 +324,7 @@ fn every_403_says_what_to_do_and_is_asked_once_more_at_most() {
     ];
     for Forbidden { family, entity, body, code, words } in meanings {
         let (database, sandbox) = (Database::new(Backend::Sqlite), library());
-        // After eight pages two batches of tracks are in.
+        // After eight pages two batches of tracks are committed.
         let action = json!({ "kind": "forbidden", "body": body });
         sandbox.rules(json!([{ "family": family, "skip": 8, "do": action }]));
         let ended = Segno::on(&database, &sandbox, &["sync", "--json"]).run();
@@ -334,7 +335,7 @@ fn every_403_says_what_to_do_and_is_asked_once_more_at_most() {
             let error = report["error"].as_str().unwrap_or_default();
             assert!(of != entity || error.contains(words), "{error}");
         }
-        // Only what was in flight meets it: one batch being fetched ahead, and each page twice.
+        // Only requests in flight meet it: one batch being fetched ahead, and each page twice.
         let refused = sandbox.get("stats")["by_status"]["403"].as_u64().expect("some");
         assert!((1..=16).contains(&refused), "{body:?}: {refused} refused; {}", ended.told());
         let shown = status(&database, &sandbox);
@@ -366,7 +367,7 @@ fn a_403_at_the_sign_in_says_what_to_do_and_is_not_asked_again() {
     }
 }
 
-/// The fifth meaning: a playlist that is not ours to read is no failure.
+/// The fifth meaning: a playlist that we may not read is no failure.
 #[test]
 fn a_forbidden_playlist_keeps_its_metadata_and_fails_nothing() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), library());
@@ -379,7 +380,7 @@ fn a_forbidden_playlist_keeps_its_metadata_and_fails_nothing() {
         assert_eq!(database.count(&format!("playlist_items WHERE playlist_id = '{refused}'")), 0, "{}", ended.told());
         assert_eq!(database.count("library_playlists WHERE removed_at IS NULL"), 6);
     }
-    // It is the person's own, so no refusal makes it unreadable, and it is asked for again.
+    // It is the person's own, so no refusal makes it unreadable, and it is read again.
     assert_eq!(database.count("playlists WHERE items_readable"), 6);
     sandbox.rules(json!([]));
     database.end_cooldowns();
@@ -406,7 +407,7 @@ fn a_429_without_a_usable_retry_after_ends_the_day_for_its_family() {
         assert_eq!((&limits[0]["family"], &limits[0]["class"]), (&json!("albums"), &json!("quota")), "{limits}");
         let left = until(&limits[0]["blocked_until"]) - chrono::Utc::now();
         assert!((23..=24).contains(&left.num_hours()), "{limits}");
-        // What was in flight beside it may be refused as well; nothing is asked again.
+        // Requests in flight may be refused as well; nothing is retried.
         assert!(sandbox.get("stats")["refused"].as_u64() <= Some(2), "{}", sandbox.get("stats"));
     }
 }
@@ -426,7 +427,7 @@ fn a_429_that_names_a_date_is_sat_out() {
     let log = sandbox.get("log").as_array().expect("a log").clone();
     let at = |entry: &Value| entry["at_ms"].as_u64().expect("a time");
     let refused = log.iter().find(|entry| entry["status"] == 429).expect("the refusal");
-    // Dates are whole seconds, and what had left before the answer came is forgiven.
+    // Dates are whole seconds, and requests that had left before the answer arrived are excused.
     let early: Vec<_> = log.iter().filter(|entry| at(entry) > at(refused) + 200).collect();
     assert!(early.first().is_some_and(|entry| at(entry) >= at(refused) + 3_000), "{early:?}");
 }
@@ -491,7 +492,7 @@ fn a_family_goes_on_when_its_quota_is_back() {
 }
 
 both! {
-    /// The listing counts items, and an answer says that there are none: one of the two is wrong.
+    /// The listing counts items, but an answer says that there are none: one of the two is wrong.
     fn a_playlist_that_is_called_empty_keeps_its_items(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(60, 0, 0, 3, 70));
         let called_empty = |id: &str, total: u32| {
@@ -511,16 +512,16 @@ both! {
         let ended = Segno::on(&database, &sandbox, &["sync"]).succeed();
         sandbox.assert_rules_applied();
         sandbox.library().assert_held_by(&database);
-        assert!(!ended.stdout.contains("none came"), "{}", ended.told());
+        assert!(!ended.stdout.contains("none were returned"), "{}", ended.told());
 
-        // Now it does not pass, for one that has changed meanwhile.
+        // This time it does not pass, for one that has changed meanwhile.
         sandbox.edit(json!([{ "op": "playlist_insert", "index": 1, "position": 3, "count": 1 }]));
         for total in [0, 71] {
             database.end_cooldowns();
             sandbox.rules(json!([called_empty(&id(1), total)]));
             sandbox.forget_requests();
             let ended = Segno::on(&database, &sandbox, &["sync"]).succeed();
-            let note = "is listed with items, but none came";
+            let note = "is listed with items, but none were returned";
             assert!(ended.stdout.matches(note).count() == 1, "{}", ended.told());
             assert!(database.state("playlists", "incremental_sync", "error_message").contains(note));
             assert_eq!(database.count(&format!("playlist_items WHERE playlist_id = '{}'", id(1))), 70);
@@ -533,7 +534,7 @@ both! {
         assert_eq!(database.state("playlists", "incremental_sync", "error_message"), "");
     }
 
-    /// `next` and `total` tell whether a listing ends; without them an empty answer is no answer. With them, it takes
+    /// `next` and `total` show whether a listing ends; without them an empty answer is no answer. With them, it takes
     /// two runs to believe that somebody who followed artists follows none.
     fn followed_artists_that_are_answered_with_nothing_stay(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(0, 0, 8, 0, 0));
@@ -551,7 +552,7 @@ both! {
             assert_eq!(ended.stdout.contains("8 of 8 artists"), !is_asked_again, "{}", ended.told());
             assert_eq!(database.count("followed_artists WHERE removed_at IS NULL"), 8, "{}", ended.told());
         }
-        // And one that never says more ends the run, with everything as it was.
+        // If that never changes, the run ends, with everything as it was.
         let endless = json!({ "kind": "status", "status": 200, "body": "{\"artists\":{\"items\":[]}}", "content_type": "application/json" });
         sandbox.rules(json!([{ "family": "artists", "do": endless }]));
         let ended = Segno::on(&database, &sandbox, &["sync", "artists"]).run();

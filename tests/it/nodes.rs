@@ -1,5 +1,5 @@
-//! Several services on one PostgreSQL: they share its accounts, and each of them may die, freeze or stop, as the database may.
-//! Nothing is lost, nothing is written twice, and together they send what one may.
+//! Several services on one PostgreSQL: they share its accounts, and each of them may die, freeze or stop, and so may
+//! the database. Nothing is lost, nothing is written twice, and together they stay within one limit.
 
 mod chaos;
 mod fleet;
@@ -71,7 +71,7 @@ fn a_node_that_was_frozen_past_its_hold_commits_nothing_and_goes_on_as_a_node() 
     fleet.assert_true();
 }
 
-/// What it had sent to the database arrives when others have long gone on.
+/// What it had sent to the database arrives long after others have continued.
 #[test]
 fn a_node_that_was_cut_off_from_the_database_commits_nothing_late_and_goes_on_as_a_node() {
     let Some(fleet) = fleet(6, "900") else { return };
@@ -85,7 +85,7 @@ fn a_node_that_was_cut_off_from_the_database_commits_nothing_late_and_goes_on_as
     link.cut();
     let cut_at = Instant::now();
     fleet.patiently("the other has all", || fleet.held(&steady) == 6);
-    // A transaction that was open is ended by the server after ten seconds; until then its account is passed over.
+    // The server ends an open transaction after ten seconds; until then its account is skipped.
     assert!(cut_at.elapsed() < Duration::from_secs(15), "it took {:?}", cut_at.elapsed());
     wait_until("it has let go", || cut_off.log().contains("not held by this node any more"));
     fleet.sandbox.configure(json!({ "latency_ms": 0 }));
@@ -125,7 +125,7 @@ fn nodes_outlive_a_database_that_is_stopped_at_once_and_started_again() {
     fleet.wait_for_shares(&[&one, &other], &[3, 3]);
     fleet.patiently("something is committed", || fleet.database.num_batches() > 5);
     cluster.stop_at_once();
-    // Longer than a hold lasts: they hold nothing when it is back.
+    // Longer than a hold lasts: they hold nothing when the database is back.
     for node in [&one, &other] {
         fleet_waits(&format!("{} has let go", node.label()), || node.log().contains("not held by this node any more"));
     }
@@ -188,7 +188,7 @@ fn an_order_at_any_node_reaches_the_one_that_keeps_the_account_current() {
     }
     assert_eq!(fleet.database.count("orders WHERE ended_at IS NULL"), 0);
     assert!(fleet.database.count("orders") >= 10);
-    // A single sync beside them is refused, as beside one service.
+    // A single sync beside them is refused, as beside a single service.
     let sync = Segno::on(&fleet.database, &fleet.sandbox, &["sync"]).without_env("SEGNO_SPOTIFY_REFRESH_TOKEN");
     sync.run().assert_refused(1, &["segno run (process ", "keeps this account current"]);
     nodes.into_iter().for_each(Node::stop);
@@ -215,7 +215,7 @@ fn a_sign_out_a_sign_in_and_a_purge_reach_the_node_that_keeps_the_account_curren
         let since = segno(&["logout", id]);
         fleet.patiently("it is let go", || held(id) == 0);
         assert!(since.elapsed() < Duration::from_secs(3), "the sign-out took {:?}", since.elapsed());
-        // As a sign-in notes it.
+        // In the form that a sign-in writes.
         let client_id = &fleet.sandbox.env["SEGNO_SPOTIFY_CLIENT_ID"];
         fleet.database.execute(&format!(
             "INSERT INTO account_tokens (account_id, client_id, refresh_token, updated_at) \

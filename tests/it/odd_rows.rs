@@ -13,14 +13,14 @@ const INDEX: usize = 10;
 /// Makes an odd row of a given entity type.
 type MakeOdd = Box<dyn Fn(&str) -> Odd>;
 
-/// A row that the API gives instead of the real one, and what is to become of it.
+/// A row that the API gives instead of the real one, and its expected outcome.
 struct Odd {
     row: Value,
-    /// How `sync_odd_items` calls it, where it does.
+    /// Its reason in `sync_odd_items`, if it is recorded.
     reason: Option<&'static str>,
-    /// Whether the item of that place is in the library all the same.
+    /// Whether the item at that place is in the library all the same.
     stays: bool,
-    /// The id of what is in the library in its stead.
+    /// The id of what is in the library instead.
     instead: Option<&'static str>,
 }
 
@@ -57,7 +57,7 @@ fn odd_tracks(id: &dyn Fn(usize) -> String) -> Vec<Odd> {
         Box::new(|_| lost(json!({ "added_at": "2021-02-03T04:05:06Z", "track": null }), "null")),
         Box::new(|id| lost(saved(id, json!({ "id": null, "uri": null })), "missing_id")),
         Box::new(|id| lost(saved(id, json!({ "id": 7, "uri": null })), "undecodable: track.id")),
-        // What it is, its URI says, too.
+        // Its URI shows what it is, too.
         Box::new(|id| recorded(saved(id, json!({ "id": null })), "missing_id")),
         Box::new(|id| recorded(saved(id, json!({ "id": "" })), "missing_id")),
         Box::new(|id| recorded(saved(id, json!({ "id": 7 })), "undecodable: track.id")),
@@ -90,7 +90,7 @@ fn odd_tracks(id: &dyn Fn(usize) -> String) -> Vec<Odd> {
     rows.drain(..).enumerate().map(|(page, row)| row(&id(page * STRIDE + INDEX))).collect()
 }
 
-/// Gives each odd row in a page of its own.
+/// Puts each odd row into a page of its own.
 fn rules(family: &str, rows: &[Odd]) -> Vec<Value> {
     let rule = |(page, odd): (usize, &Odd)| {
         let at = page * STRIDE + INDEX;
@@ -100,7 +100,7 @@ fn rules(family: &str, rows: &[Odd]) -> Vec<Value> {
     rows.iter().enumerate().map(rule).collect()
 }
 
-/// What `sync_odd_items` holds of a listing.
+/// The odd items of a listing in `sync_odd_items`.
 fn odd_items(database: &Database, entity: &str) -> BTreeMap<usize, String> {
     let sql = format!(
         "SELECT CAST(position AS TEXT) || '|' || reason AS line FROM sync_odd_items \
@@ -116,7 +116,7 @@ fn expected_odd_items(rows: &[Odd]) -> BTreeMap<usize, String> {
     places.filter_map(|(at, reason)| Some((at, reason?.to_owned()))).collect()
 }
 
-/// Ids of a listing that the database must hold: all but those whose rows were lost.
+/// Ids of a listing that the database must contain: all but those whose rows were lost.
 fn expected_ids(sandbox: &Sandbox, listing: &str, rows: &[Odd]) -> Vec<String> {
     let state = sandbox.library().state;
     let is_lost = |at: usize| at % STRIDE == INDEX && rows.get(at / STRIDE).is_some_and(|odd| !odd.stays);
@@ -135,7 +135,7 @@ fn held_ids(database: &Database, table: &str, column: &str) -> Vec<String> {
 }
 
 both! {
-    /// On PostgreSQL a person's own index refuses what is long and without a pattern.
+    /// On PostgreSQL a person's own index refuses long names without a pattern.
     fn a_name_that_an_index_of_theirs_refuses_costs_itself_only(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(260, 5, 5, 1, 5));
         let at = STRIDE + INDEX;
@@ -176,16 +176,16 @@ both! {
         assert_eq!(database.count("tracks WHERE name = 'null \u{1F3B5} \u{202E}'"), 1);
         assert_eq!(database.count("saved_tracks WHERE added_at IS NULL"), 1);
         assert_eq!(database.count("sync_gaps"), 0);
-        // What has no place among the tracks has kept its name.
+        // An item that does not belong among the tracks has kept its name.
         let named = "sync_odd_items WHERE reason = 'misplaced' AND name = 'Odd one out' AND uri = 'spotify:episode:odd'";
         assert_eq!(database.count(named), 1);
 
-        // Another run meets the same rows, and takes nothing for gone.
+        // Another run meets the same rows, and takes nothing for removed.
         Segno::on(&database, &sandbox, &["sync"]).succeed();
         assert_eq!(database.count("saved_tracks WHERE removed_at IS NOT NULL"), 0);
         assert_eq!(held_ids(&database, "saved_tracks", "track_id"), expected_ids(&sandbox, "tracks", &rows));
 
-        // Once the rows are what they should be, nothing odd is left of them.
+        // Once the rows are right again, none of them are odd.
         sandbox.rules(json!([]));
         Segno::on(&database, &sandbox, &["reset", "--all"]).succeed();
         Segno::on(&database, &sandbox, &["sync"]).succeed();
@@ -270,7 +270,7 @@ fn odd_albums_artists_and_playlists_cost_only_themselves() {
             "missing_name",
         ),
     ];
-    // Followed artists are paged by cursor: a page at a time, in their order. The last row of a page is its cursor.
+    // Followed artists are paged by cursor: a page at a time, in order. The last row of a page is its cursor.
     let artist = |index: usize, row: Value| json!({ "family": "artists", "times": 1, "do": { "kind": "replace_row", "index": index, "with": row } });
     let artists =
         [artist(49, Value::Null), artist(0, json!({ "id": null })), artist(5, json!({ "id": id("artists", 105) }))];
@@ -284,7 +284,7 @@ fn odd_albums_artists_and_playlists_cost_only_themselves() {
         expected_ids(&sandbox, "playlists", &playlists)
     );
     assert_eq!(odd_items(&database, "playlists"), expected_odd_items(&playlists));
-    // Two artists are lost, the third has no name; the pages after the null at the end of one have come.
+    // Two artists are lost, the third has no name; the pages after the null at the end of one were read.
     assert_eq!(database.count("followed_artists WHERE removed_at IS NULL"), 158, "{}", ended.told());
     let reasons: Vec<(usize, String)> = odd_items(&database, "artists").into_iter().collect();
     let expected = [(49, "null"), (50, "missing_id"), (105, "missing_name")];
@@ -299,7 +299,7 @@ fn odd_albums_artists_and_playlists_cost_only_themselves() {
 }
 
 both! {
-    /// An item of a playlist is what stands at its position: whatever is odd there, the others keep theirs.
+    /// An item of a playlist is identified by its position: whatever is odd there, the others keep theirs.
     fn odd_items_of_a_playlist_keep_their_positions(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(0, 0, 0, 4, 150));
         let state = sandbox.library().state;
@@ -311,7 +311,7 @@ both! {
         let local = json!({ "added_at": null, "is_local": true,
             "item": { "id": null, "name": "Tape", "uri": "spotify:local:Me::Tape:7", "is_local": true } });
         let both_dialects = json!({ "item": null, "track": { "id": "odd1", "name": "Odd", "uri": "spotify:track:odd1" } });
-        // What is given, what stands in its place, and what is recorded of it.
+        // The given row, what replaces it, and what is recorded.
         let odd: [(Value, &str, &str); 12] = [
             (Value::Null, "missing|-|-|-", "null"),
             (json!({ "added_at": "2021-02-03T04:05:06Z", "item": null, "track": null }), "missing|-|-|-", "null"),
@@ -366,7 +366,7 @@ both! {
     }
 }
 
-/// The API forgets a field everywhere: the rows are kept as far as they can be, and made good when it is back.
+/// The API omits a field everywhere: the rows are kept as far as possible, and completed when it is back.
 #[test]
 fn a_field_that_is_missing_everywhere_stops_nothing() {
     for fields in [
@@ -391,7 +391,7 @@ fn a_field_that_is_missing_everywhere_stops_nothing() {
     }
 }
 
-/// G3: a row that has lost its object still stands in the listing. What stood there was not seen to be gone.
+/// G3: a row that has lost its object is still in the listing. Its item was not seen to be gone.
 #[test]
 fn rows_that_lose_their_tracks_remove_nothing() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(1000, 0, 0, 0, 0));
@@ -415,12 +415,12 @@ fn rows_that_lose_their_tracks_remove_nothing() {
     sandbox.library().assert_held_by(&database);
 }
 
-/// The API renames a field, as it did in 2026: no row has a track any more, and not one is taken for removed.
+/// The API renames a field, as it did in 2026: no row has a track any more, and none is taken for removed.
 #[test]
 fn a_listing_whose_rows_all_lose_their_tracks_removes_nothing() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(300, 0, 0, 0, 0));
     Segno::on(&database, &sandbox, &["sync"]).succeed();
-    // A removal, so that the count asks for a whole walk.
+    // A removal, so that the count requires a whole walk.
     sandbox.edit(json!([{ "op": "remove_tracks", "offset": 200, "count": 1 }]));
     sandbox.rules(json!([{ "family": "tracks", "do": { "kind": "drop_fields", "fields": ["track", "item"] } }]));
     for run in 1..=3 {
@@ -434,12 +434,12 @@ fn a_listing_whose_rows_all_lose_their_tracks_removes_nothing() {
 }
 
 both! {
-    /// Rows that say nothing, not even when they were added, may be any of those that are not seen.
+    /// Rows that contain nothing, not even when they were added, may be any of the unseen items.
     fn rows_that_say_nothing_remove_nothing_until_they_can_be_read(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(300, 0, 0, 40, 1));
         Segno::on(&database, &sandbox, &["sync"]).succeed();
         sandbox.edit(json!([{ "op": "remove_tracks", "offset": 250 }, { "op": "remove_playlist", "index": 30 }]));
-        // The row of the tracks stands in the middle, where a search for the removal begins.
+        // The row of the tracks is in the middle, where a search for the removal begins.
         let says_nothing = |family: &str, at: usize, index: usize| {
             json!({ "family": family, "offset_from": at, "offset_to": at + 1,
                 "do": { "kind": "replace_row", "index": index, "with": null } })

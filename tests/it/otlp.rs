@@ -1,5 +1,5 @@
-//! Traces, with the feature `otlp` only: `cargo test --features otlp --test it otlp`. A receiver on loopback
-//! takes what the real binary sends, and reads of the protobuf what is needed.
+//! Traces, with the feature `otlp` only: `cargo test --features otlp --test it otlp`. A receiver on loopback accepts
+//! what the real binary sends, and parses as much of the protobuf as is needed.
 
 use super::support::{Backend, Database, Sandbox, Segno};
 use std::{
@@ -33,7 +33,7 @@ fn a_run_its_batches_and_their_requests_are_traced_and_name_nobody() {
     assert!(within.count() as u64 >= asked_by_runs - 1, "{} of {asked_by_runs}", requests.len());
     assert!(requests.iter().all(|request| request.text("status") == "2xx"), "{requests:?}");
     assert!(!named("commit").is_empty());
-    // Numbers and words of our own: no URL, no name, no token.
+    // Only numbers and words of our own: no URL, no name, no token.
     let bytes = receiver.bytes();
     for secret in ["http", "Bearer", "me/tracks", &sandbox.env["SEGNO_SPOTIFY_REFRESH_TOKEN"]] {
         assert!(!String::from_utf8_lossy(&bytes).contains(secret), "{secret} in the traces");
@@ -48,7 +48,7 @@ fn nothing_is_traced_without_an_endpoint_and_a_wrong_one_is_told() {
     refused.assert_refused(2, &["OTEL_EXPORTER_OTLP_ENDPOINT"]);
 }
 
-/// Takes every POST to `/v1/traces`.
+/// Accepts every POST to `/v1/traces`.
 struct Receiver {
     url: String,
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -102,7 +102,7 @@ fn serve(stream: TcpStream, taken: &Mutex<Vec<Vec<u8>>>) {
     }
 }
 
-/// What a span tells, as far as it matters here.
+/// The parts of a span that matter here.
 #[derive(Debug)]
 struct Span {
     name: String,

@@ -1,4 +1,4 @@
-//! Every actor panics, at every point where it can: the others do not notice, and the library arrives whole.
+//! Every actor panics, at every point where it can: the others are not affected, and the library is synced whole.
 //!
 //! `SEGNO_FAULTS` names the point and the visit at which the real binary panics (`src/faults.rs`).
 
@@ -6,8 +6,8 @@ use super::support::{Backend, Database, Ended, NUM_ENTITY_TYPES, Sandbox, Segno,
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 
-/// Requests that a sync of [`library`] costs: `/me`, 21 + 3 pages by offset, 2 by cursor, 2 + 12 for playlists, and one for
-/// each of the three listings that are empty.
+/// Requests that a sync of [`library`] costs: `/me`, 21 + 3 pages by offset, 2 by cursor, 2 + 12 for playlists, and one
+/// for each of the three listings that are empty.
 const NUM_REQUESTS: u64 = 44;
 
 /// What one death may cost on top: per G1 the batch being committed and the one being fetched (4 pages each), and the
@@ -18,7 +18,7 @@ fn library() -> Sandbox {
     Sandbox::exact(1000, 120, 60, 6, 60)
 }
 
-/// A first sync during which something panics, and comes through.
+/// A first sync that succeeds although something panics.
 struct Survived {
     database: Database,
     ended: Ended,
@@ -39,7 +39,7 @@ fn survive(backend: Backend, sandbox: &Sandbox, faults: &str) -> Survived {
     Survived { database, ended, num_requests: sandbox.requests("*") - before }
 }
 
-/// Who dies at a point, as the log names it; as far as the point tells.
+/// Which actor dies at a point, by its name in the log; as far as the point determines it.
 fn child_of(point: &str) -> &'static str {
     match point {
         "syncer.tracks.start" | "syncer.tracks.page" | "syncer.tracks.committed" | "fetch.tracks" => "syncer of tracks",
@@ -64,7 +64,7 @@ impl Survived {
         pairs.map(|(entity, generation)| (entity.to_owned(), generation.parse().expect("a number"))).collect()
     }
 
-    /// Asserts that only the runs of `entity` were begun again, and at most this often.
+    /// Asserts that only the runs of `entity` were begun again, and at most this many times.
     fn assert_only(&self, entity: &str, times: u64) {
         for (of, runs) in self.runs() {
             let most = if of == entity { 1 + times } else { 1 };
@@ -78,7 +78,7 @@ impl Survived {
     }
 }
 
-/// A syncer dies at its `visits`-th passage of a point: it alone begins again.
+/// A syncer dies at its `visits`-th passage of a point: only that one begins again.
 fn a_syncer_dies(entity: &str, point: &str, visits: &[u32]) {
     let sandbox = library();
     for visit in visits {
@@ -122,7 +122,7 @@ fn a_syncer_dies_in_the_middle_of_a_request() {
     a_syncer_dies("playlists", "fetch.playlist_items", &[1, 8, 12]);
 }
 
-/// The point is shared by all but tracks and playlists: whoever passes it at that visit.
+/// All but tracks and playlists share the point: the syncer that passes it at that visit dies.
 #[test]
 fn one_of_the_small_syncers_dies() {
     let sandbox = library();
@@ -174,7 +174,7 @@ fn the_gate_dies_over_a_permit_that_comes_back() {
     the_gate_dies("gate.return", &[1, 2, 10, 40]);
 }
 
-/// Nobody's run begins again, and no request is sent twice.
+/// No run begins again, and no request is sent twice.
 fn the_gate_dies(point: &str, visits: &[u32]) {
     let sandbox = library();
     for visit in visits {
@@ -199,7 +199,7 @@ fn a_syncer_that_dies_leaves_the_window_as_it_is() {
     the_window_holds("syncer.tracks.page=3,fetch.albums=2,syncer.playlists.page=4");
 }
 
-/// The API allows exactly what the gate is told to allow, and never has to refuse.
+/// The API allows exactly what the gate is configured to, and never has to refuse.
 fn the_window_holds(faults: &str) {
     let sandbox = Sandbox::start(&[
         "--rate",
@@ -227,11 +227,11 @@ fn the_window_holds(faults: &str) {
     sandbox.library().assert_held_by(&database);
 }
 
-/// The word to pause was on its way to the gate that died: it holds all the same.
+/// The refusal was on its way to the gate that died: the pause holds all the same.
 #[test]
 fn a_pause_survives_the_gate_that_dies_over_it() {
     let sandbox = library();
-    // Said once and not enforced, so that nobody else hears of it; the sandbox counts who comes early.
+    // Announced once and not enforced, so that no other request is refused; the sandbox counts early ones.
     sandbox.rules(json!([{ "family": "tracks", "skip": 5, "times": 1,
         "do": { "kind": "status", "status": 429, "headers": { "Retry-After": "4" } } }]));
     let survived = survive(Backend::Sqlite, &sandbox, "gate.limited=1");
@@ -249,7 +249,7 @@ fn everybody_dies_in_one_run() {
     survive(Backend::Sqlite, &sandbox, faults).assert_cost(9);
 }
 
-/// G7: slowed, then reported, while the rest runs on.
+/// G7: slowed down, then reported, while the rest continues.
 #[test]
 fn a_syncer_that_always_dies_is_parked_with_its_error_on_show() {
     for (point, entity) in [("syncer.tracks.page", "tracks"), ("fetch.playlist_items", "playlists")] {
@@ -322,7 +322,7 @@ fn without_its_supervisor_the_process_ends_and_the_next_one_carries_on() {
         assert!(ended.took < Duration::from_secs(5), "{}", ended.told());
         Segno::on(&database, &sandbox, &["sync"]).succeed();
         sandbox.library().assert_held_by(&database);
-        // All syncers lose what they had in flight.
+        // All syncers lose their requests in flight.
         let most = NUM_REQUESTS + NUM_ENTITY_TYPES * COST_OF_A_DEATH;
         assert!(sandbox.requests("*") <= most, "{} requests", sandbox.requests("*"));
     }

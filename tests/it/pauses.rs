@@ -1,5 +1,5 @@
-//! What a limit pauses is left in peace: not one request goes there until the pause is over, whichever process asks,
-//! and then the sync carries on.
+//! A family paused by a limit is left alone: no process sends it a single request until the pause is over, and then the
+//! sync carries on.
 
 use super::support::{Backend, Database, Sandbox, Segno, both, wait_until};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ both! {
         let place = tracks["offset"].as_u64().expect("an offset");
         assert!(place > 0 && place < 730, "{status}");
 
-        // While the pause lasts, it costs nothing to try: not one request is sent.
+        // While the pause lasts, trying costs nothing: not one request is sent.
         let sent = sandbox.get("stats");
         let again = Segno::on(&database, &sandbox, &["sync", "--max-wait", "0s"]).run();
         assert_eq!(again.code, Some(3), "{}", again.told());

@@ -1,14 +1,14 @@
-//! The listening history, tracked by `segno run`: whatever the API has shown is held, once; what it can no longer show
-//! is told.
+//! The listening history, tracked by `segno run`: every play that the API has shown is stored, once; plays that it can
+//! no longer show are reported.
 
 use super::support::{Backend, Database, Running, Sandbox, Segno, both, wait_until};
 use serde_json::{Value, json};
 use std::{thread::sleep, time::Duration};
 
-/// Makes the intervals of playback so many times shorter: 20 min become 2 s, 5 min half a second.
+/// Makes the intervals of playback this much shorter: 20 min become 2 s, 5 min half a second.
 const HASTE: &str = "600";
 
-/// Time in which several polls would come, were they not paused.
+/// Time for several polls, if they were not paused.
 const SEVERAL_POLLS: Duration = Duration::from_secs(4);
 
 fn library() -> Sandbox {
@@ -29,7 +29,7 @@ impl Service {
         Service(Some(env.iter().fold(segno, |segno, (name, value)| segno.env(name, value)).spawn()))
     }
 
-    /// SIGTERM, and what it said on its way.
+    /// SIGTERM; returns its output.
     fn stop(mut self) -> String {
         self.0.take().expect("it runs").stop().stderr
     }
@@ -54,7 +54,7 @@ fn heard(sandbox: &Sandbox) -> Vec<String> {
     plays.iter().map(|play| format!("spotify:track:{}", play["track_id"].as_str().expect("an id"))).collect()
 }
 
-/// The same, as the database has it.
+/// The same, according to the database.
 fn held(database: &Database) -> Vec<String> {
     if !database.has_tables() {
         return Vec::new();
@@ -62,7 +62,7 @@ fn held(database: &Database) -> Vec<String> {
     database.lines("SELECT track_uri AS line FROM plays ORDER BY played_at DESC")
 }
 
-/// Waits until every play is held, in order and once.
+/// Waits until every play is stored, in order and once.
 fn wait_until_held(what: &str, database: &Database, sandbox: &Sandbox) {
     let expected = heard(sandbox);
     wait_until(what, || held(database) == expected);
@@ -84,7 +84,7 @@ both! {
         wait_until_held("the fifty plays there are", &database, &sandbox);
         sandbox.edit(json!([{ "op": "play", "count": 6, "spacing_ms": 60_000 }]));
         wait_until_held("six more", &database, &sandbox);
-        // A phone comes online: what it played lies between what is known.
+        // A phone comes online: its plays lie between known ones.
         sandbox.edit(json!([{ "op": "play", "count": 3, "ago_s": 90, "spacing_ms": 60_000 }]));
         assert_ne!(held(&database), heard(&sandbox), "they are new");
         wait_until_held("the late ones", &database, &sandbox);
@@ -106,7 +106,7 @@ both! {
         service.stop();
         no_gap(&database);
 
-        // While nobody looks.
+        // While nobody polls.
         sandbox.edit(json!([{ "op": "play", "count": 60 }]));
         let service = Service::start(&database, &sandbox);
         wait_until("a page is read", || database.count("plays") > 99);
@@ -152,7 +152,7 @@ both! {
         assert_eq!((&playback["next_poll_at"], &playback["error"]), (&status["limits"][0]["blocked_until"], &json!(null)));
         service.kill();
 
-        // And a restart does not ask either.
+        // A restart does not poll either.
         let service = Service::start(&database, &sandbox);
         sleep(SEVERAL_POLLS);
         service.stop();
@@ -172,7 +172,7 @@ both! {
         }
         let service = Service::start(&database, &sandbox);
         let expected = heard(&sandbox);
-        // What was played before the first poll and has left the page since is nobody's to know.
+        // Plays before the first poll that have left the page since cannot be known.
         wait_until("the rest", || !held(&database).is_empty() && expected.starts_with(&held(&database)));
         service.stop();
         assert!(held(&database).len() >= 50);

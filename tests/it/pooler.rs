@@ -1,9 +1,9 @@
-//! Between segno and the server, and below the file: what cannot carry a database is refused at opening, with what to do.
+//! Layers between segno and its database that cannot support it are refused at opening, with advice.
 
 use super::support::{Backend, Database, Pooler, Sandbox, Segno};
 use std::{fs, process::Command};
 
-/// The folder of the server's socket, as the tests' URL names it.
+/// The folder of the server's socket, according to the tests' URL.
 fn socket_folder() -> Option<String> {
     let url = std::env::var("SEGNO_TEST_POSTGRES_URL").ok()?;
     let host = url.split_once('@')?.1.split('/').next()?;
@@ -54,7 +54,7 @@ fn a_pooler_that_keeps_sessions_apart_will_do() {
     });
 }
 
-/// A library in front of the system's own that behaves like a file system without locks, one way or the other.
+/// A preloaded library that imitates a file system without locks, in either of two ways.
 #[test]
 fn a_file_system_without_locks_is_refused() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));

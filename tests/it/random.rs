@@ -1,10 +1,10 @@
-//! The second layer of the simulation (`docs/simulation.md`): whole lives from seeds, as `tests/simulation` lives them, but
-//! of the real binary with its real actors, on both databases, against the sandbox. The library changes while it is read,
-//! requests go wrong, actors panic, and the process is killed; after each run, and at the end, every table is compared with
-//! what the sandbox knows.
+//! The second layer of the simulation (`docs/simulation.md`): whole lives from seeds, as in `tests/simulation`, but
+//! with the real binary and its real actors, on both databases, against the sandbox. The library changes while it is
+//! read, requests fail, actors panic, and the process is killed; after each run, and at the end, every table is
+//! compared with the sandbox's truth.
 //!
-//! `SEGNO_RANDOM_SEEDS` takes how many lives to live, or which: `60`, `17..18`. Real processes do not repeat themselves to
-//! the millisecond, so a seed gives the same plans, and nearly the same life.
+//! `SEGNO_RANDOM_SEEDS` sets how many lives to run, or which: `60`, `17..18`. Real processes do not repeat themselves
+//! to the millisecond, so a seed gives the same plans, and nearly the same course.
 
 mod history;
 mod invariants;
@@ -22,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Lives that are lived whenever all tests are run.
+/// Lives that are part of all tests.
 const NUM_LIVES: u64 = 3;
 
 both! {
@@ -49,7 +49,7 @@ fn live(backend: Backend, seed: u64) {
     life.settle();
 }
 
-/// What was done, told when it turns out that something was wrong.
+/// What was done, printed if something turns out to be wrong.
 #[derive(Default)]
 struct Story(Vec<String>);
 
@@ -68,16 +68,16 @@ impl Drop for Story {
 }
 
 struct Life {
-    // Dropped first, so that it is told next to the panic.
+    // Dropped first, so that it is printed next to the panic.
     story: Story,
     database: Database,
     sandbox: Sandbox,
     history: History,
-    /// Something happened that no count can reveal, and no verifying pass has come by since.
+    /// Something happened that no count can reveal, and no verifying pass has run since.
     is_deceived: bool,
 }
 
-/// How a command ended, where it was not killed.
+/// How a command ended, unless it was killed.
 type Outcome = Option<Ended>;
 
 impl Life {
@@ -94,9 +94,9 @@ impl Life {
         Life { story, database, sandbox, history: History::default(), is_deceived: false }
     }
 
-    /// One command in bad weather.
+    /// One command under faults.
     fn run_through(&mut self, number: usize, seed: u64) {
-        // Each round has dice of its own: one that went another way leaves the plans of the next alone.
+        // Each round has a random source of its own, so that a different course leaves the plans of the next unchanged.
         let mut rng = Rng::with_seed(seed.wrapping_mul(1_000).wrapping_add(number as u64));
         self.sandbox.begin_history();
         let round = Round::new(&mut rng, &self.sandbox.library(), &self.history.gone_tracks(), number == 1);
@@ -144,7 +144,7 @@ impl Life {
         }
     }
 
-    /// Runs the command of a round, to its end or to its death.
+    /// Runs the command of a round, until it ends or is killed.
     fn run(&mut self, round: &Round) -> Outcome {
         let mut command = Segno::on(&self.database, &self.sandbox, &round.args).env("SEGNO_SPOTIFY_TIMEOUT", "1s");
         for (name, value) in &round.env {
@@ -170,8 +170,8 @@ impl Life {
         None
     }
 
-    /// The library stands still and nothing goes wrong: one run makes the database equal, or a verifying one, if something
-    /// happened that a count cannot reveal. What was too much to be believed needs a second run.
+    /// The library stands still and nothing fails: one run makes the database equal, or a verifying one, if something
+    /// happened that a count cannot reveal. Changes too large to be believed need a second run.
     fn settle(&mut self) {
         self.sandbox.configure(json!({ "latency_ms": 0 }));
         self.sandbox.rules(json!([]));
@@ -180,8 +180,8 @@ impl Life {
         if self.is_deceived {
             self.run_to_the_end("verify");
         }
-        // Another's playlist is unreadable once a second run is refused, too. One whose snapshot is another, and whose items are
-        // the same, is read once more.
+        // Another person's playlist is unreadable once a second run is refused, too. One with another snapshot but the
+        // same items is read once more.
         let waits = "playlist_readings WHERE failure IN ('refused', 'unchanged') AND items_readable";
         if self.database.count(waits) > 0 {
             self.succeed("sync");

@@ -1,5 +1,5 @@
-//! The service: it keeps a library current for as long as it runs, is told what to do by signals, and shares a database
-//! with nobody who would undo its work.
+//! The service: it keeps a library current for as long as it runs, is controlled by signals, and shares a database with
+//! nobody who would undo its work.
 
 use super::support::{Backend, Database, NUM_ENTITY_TYPES, Running, Sandbox, Segno, both, wait_until};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Makes six hours four seconds, and a minute a hundredth of that.
+/// Shortens six hours to four seconds, and a minute to a hundredth of that.
 const HASTE: &str = "5400";
 
 fn service(database: &Database, sandbox: &Sandbox) -> Segno {
@@ -27,7 +27,7 @@ fn settled(database: &Database, sandbox: &Sandbox) -> Running {
     running
 }
 
-/// Ends a service as systemd would, and expects it to end well.
+/// Ends a service as systemd would, and expects a clean end.
 fn stop(running: Running) -> String {
     let ended = running.stop();
     assert_eq!(ended.stdout, "", "a service has no result: {}", ended.told());
@@ -139,7 +139,7 @@ fn a_second_service_on_a_file_is_refused_while_the_first_lives() {
     let told = || std::fs::read_to_string(&log).unwrap_or_default();
     wait_until("it waits: the first may be dead", || told().contains(&holder) && told().contains("taking over at"));
     assert!(second.is_running());
-    // The first has shown by then that it lives.
+    // By then the first has sent a heartbeat.
     let ended = second.wait();
     assert_eq!(ended.code, Some(1), "{}", told());
     assert!(
@@ -154,7 +154,7 @@ fn a_second_service_on_a_file_is_refused_while_the_first_lives() {
 #[test]
 fn a_refused_endpoint_is_told_once_and_parked() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(120, 20, 20, 2, 20));
-    // Only one that is gone by its own words is left alone for a day.
+    // Only an endpoint that is gone by its own message is left alone for a day.
     let body = r#"{"error":{"status":403,"message":"This endpoint is deprecated"}}"#;
     sandbox.rules(json!([{ "family": "albums", "do": { "kind": "status", "status": 403, "body": body } }]));
     let running = service(&database, &sandbox).spawn();
@@ -190,7 +190,7 @@ fn sighup_takes_up_new_settings_and_refuses_bad_ones() {
     assert!(log.contains("spotify.timeout") && log.contains("next start"), "{log}");
 }
 
-/// A reload while runs are under way, and one while none is: both count for whatever runs from then on.
+/// A reload while runs are under way, and one while none is: both apply to whatever runs from then on.
 #[test]
 fn settings_read_again_hold_for_every_later_run_of_every_entity_type() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(260, 120, 120, 60, 20));
@@ -226,7 +226,7 @@ fn settings_read_again_hold_for_every_later_run_of_every_entity_type() {
         wait_until("everything is complete again", || database.num_complete() == NUM_ENTITY_TYPES);
         let longest = longest(before);
         assert_eq!(longest.len(), 4, "{longest:?}");
-        // Items of playlists have batches of four pages; their listing goes by the setting.
+        // Items of playlists have batches of four pages; their listing follows the setting.
         for (entity, len) in longest.into_iter().filter(|(entity, _)| entity != "playlists") {
             assert!(len <= batch_size, "{entity}: {len} in one batch");
         }

@@ -1,11 +1,11 @@
-//! Tokens and passwords are in the database and nowhere else: not in a log however loud, not in a message, not on a
-//! command line, and the files that hold them are their owner's alone (G10).
+//! Tokens and passwords are in the database and nowhere else: not in a log at any level, not in a message, not on a
+//! command line, and the files that contain them are readable by their owner alone (G10).
 
 use super::support::{Backend, Database, Ended, Sandbox, Segno, both, side_by_side, wait_until};
 use serde_json::json;
 use std::{os::unix::fs::PermissionsExt, path::Path};
 
-/// Everything, and then the libraries by name, which are kept down otherwise.
+/// Everything, and then the libraries by name, which are limited otherwise.
 const LOUD: [&str; 2] = [
     "trace",
     "trace,actix=trace,deadpool=trace,diesel=trace,h2=trace,hyper=trace,mio=trace,reqwest=trace,rustls=trace,\
@@ -16,7 +16,7 @@ fn library() -> Sandbox {
     Sandbox::exact(260, 60, 60, 3, 60)
 }
 
-/// Every token that the sandbox or the database knows of.
+/// Every token known to the sandbox or the database.
 #[derive(Default)]
 struct Secrets(Vec<String>);
 
@@ -155,7 +155,7 @@ fn files_and_command_lines_are_nobody_elses() {
     assert_eq!(mode(&database.file()), 0o600);
 }
 
-/// The demo's file too, and the folder that is made for the default one.
+/// The demo's file too, and the folder created for the default one.
 #[test]
 fn the_default_database_is_its_owners_alone() {
     let (home, sandbox) = (tempfile::tempdir().expect("a folder"), library());

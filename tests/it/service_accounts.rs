@@ -1,4 +1,4 @@
-//! A service and the people it works for: who signs in, out, or is refused while it runs, and how several share it.
+//! A service and the people it works for: sign-ins, sign-outs and refusals while it runs, and how several share it.
 
 use super::support::{Backend, Database, Login, Running, Sandbox, Segno, both, wait_until};
 use serde_json::{Value, json};
@@ -94,7 +94,7 @@ both! {
             let account = account_of(&database, &sandbox, 0);
             account["sign_in"]["state"] == "refused" && account["service"].is_null()
         });
-        // No loop of requests: whoever asks from here on is the other one.
+        // No loop of requests: from here on only the other one sends any.
         sandbox.post("stats/reset", &json!({}));
         let tracks = || sandbox.requests("tracks");
         wait_until("the second goes on", || tracks() >= 2);

@@ -1,4 +1,4 @@
-//! What of these tests needs a server or a browser that is not there, said in one line.
+//! Reports in one line which tests were left out because a server or a browser is missing.
 
 use crate::support::{Backend, browser};
 use std::io::{self, Write};

@@ -1,5 +1,5 @@
-//! Every bad setting, flag, URL, file and key is refused in one clear line, with the exit code that says whose it is to
-//! mend. And what is good is found, in the order that is documented.
+//! Every bad setting, flag, URL, file and key is refused in one clear line, with an exit code that shows who has to fix
+//! it. And valid ones are found, in the documented order.
 
 use super::support::{Backend, Database, Ended, Sandbox, Segno, both};
 use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
@@ -16,7 +16,7 @@ const ENTITIES: &str = "tracks, artists, albums, playlists";
 const BATCH_SIZE: &str = "is not a whole number from 10 to 1000";
 const DURATION: &str = "such as \"90s\", \"20m\" or \"6h\"";
 
-/// A home folder, which is the working directory, too.
+/// A home folder, which is also the working directory.
 struct House {
     folder: TempDir,
 }
@@ -318,13 +318,13 @@ fn a_database_that_the_server_does_not_have_is_named_with_how_to_create_it() {
     ended.assert_refused(1, &[&format!("\"no_{name}\" does not exist"), &format!("createdb no_{name}")]);
 }
 
-/// Half a minute of patience: a router restarts, a laptop wakes up. Once at the sign-in, once in the middle of things.
+/// Half a minute of patience: a router restarts, a laptop wakes up. Once at the sign-in, once in the middle of a run.
 #[test]
 fn an_api_that_cannot_be_reached_is_given_up_after_half_a_minute_with_what_to_check() {
     let (database, fresh) = (Database::new(Backend::Sqlite), Database::new(Backend::Sqlite));
     let sandbox = Sandbox::exact(20, 0, 0, 0, 0);
     Segno::on(&database, &sandbox, &["sync"]).succeed();
-    // Port 9 discards; on no machine of ours does it listen.
+    // Port 9 is discard; no machine of ours listens on it.
     let unreachable = |database: &Database| {
         let segno = Segno::on(database, &sandbox, &["sync", "tracks"]);
         let segno = segno.env("SEGNO_SPOTIFY_API_URL", "http://127.0.0.1:9/v1");
@@ -356,7 +356,7 @@ fn without_a_sign_in_the_exit_code_is_4_and_the_line_says_how_to_sign_in() {
         .env("SEGNO_SPOTIFY_REFRESH_TOKEN", "made-up")
         .run()
         .assert_refused(4, &["refresh token was refused", "sign in"]);
-    // The token endpoint was seen to say so of good ones, too.
+    // The token endpoint has been seen to say this about valid ones, too.
     let other = sync().env("SEGNO_SPOTIFY_CLIENT_ID", "another").env("SEGNO_FAULT_HASTE", "600").run();
     assert_eq!(other.code, Some(1), "{}", other.told());
     let told = ["client_id was refused", "developer.spotify.com/dashboard", "run again in a few minutes"];
@@ -374,10 +374,10 @@ fn a_sign_in_that_is_withdrawn_later_ends_with_4_and_keeps_what_there_is() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(120, 0, 0, 0, 0));
     Segno::on(&database, &sandbox, &["sync"]).succeed();
     sandbox.configure(serde_json::json!({ "revoke_refresh_token": true, "expire_access_tokens": true }));
-    // Once is not believed; minutes later it is.
+    // A single refusal is not believed; minutes later it is.
     let doubted = Segno::on(&database, &sandbox, &["sync"]).run();
     assert_eq!(doubted.code, Some(1), "{}", doubted.told());
-    assert!(doubted.stdout.contains("calls the refresh token void"), "{}", doubted.told());
+    assert!(doubted.stdout.contains("rejects the refresh token as invalid"), "{}", doubted.told());
     database.end_cooldowns();
     let ended = Segno::on(&database, &sandbox, &["sync"]).run();
     assert_eq!(ended.code, Some(4), "{}", ended.told());
@@ -400,7 +400,7 @@ fn secrets_are_never_shown_however_much_is_logged() {
     }
 }
 
-/// The file of settings that counts shows in the database that `status` misses.
+/// The settings file in use shows in the database that `status` does not find.
 #[test]
 fn the_file_is_found_where_it_is_documented_and_the_environment_wins() {
     let house = House::new();
@@ -457,7 +457,7 @@ fn without_settings_the_database_is_the_owners_alone_and_batches_have_their_docu
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(fs::metadata(&file).expect("the default database").permissions().mode() & 0o777, 0o600);
     }
-    // Four pages of 50, of which three share a slot with the page before.
+    // Four pages of 50, three of which share a slot with the previous page.
     assert_eq!(largest_batch(&file, "initial_sync"), 197);
     sandbox.edit(serde_json::json!([{ "op": "add_tracks", "count": 170 }]));
     sync().succeed();

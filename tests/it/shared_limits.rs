@@ -1,11 +1,11 @@
-//! One limit per database: however many processes use it, together they send what one may, keep to each other's pauses,
-//! and go on at once after a kill. The sandbox counts.
+//! One limit per database: however many processes use it, together they stay within it, respect each other's pauses,
+//! and continue at once after a kill. The sandbox counts.
 
 use super::support::{Backend, Database, Login, Sandbox, Segno, both, wait_until};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Two people, of whom each has a library that takes some thirty requests.
+/// Two people, each with a library that takes some thirty requests.
 fn two_people() -> Sandbox {
     let args = ["--no-odd-rows", "--users", "2", "--tracks", "730", "--albums", "120", "--artists", "60"];
     Sandbox::start(&[&args[..], &["--playlists", "4", "--playlist-items", "60"]].concat())
@@ -31,7 +31,7 @@ fn arrivals(sandbox: &Sandbox) -> Vec<(u64, u64)> {
     to_api.map(|entry| (number(&entry["at_ms"]), number(&entry["status"]))).collect()
 }
 
-/// On two machines, of which one is five minutes behind and one five minutes ahead. They go by the server's calendar.
+/// On two machines, one with a clock five minutes behind and one five minutes ahead. They use the server's calendar.
 #[test]
 fn two_processes_whose_calendars_are_apart_send_what_one_may() {
     if !Backend::Postgres.is_available() {

@@ -1,5 +1,5 @@
 //! The simulation of everything (`tests/simulation`), for as long as there is time: a minute on a server that runs all
-//! tests, ten seconds elsewhere, `SEGNO_SIMULATION_SECONDS` otherwise. `cargo run --release --example simulate` does it
+//! tests, ten seconds elsewhere, `SEGNO_SIMULATION_SECONDS` otherwise. `cargo run --release --example simulate` runs it
 //! at length.
 
 #[path = "../simulation/mod.rs"]
@@ -23,10 +23,10 @@ use segno::{
 };
 use std::time::{Duration, Instant};
 
-/// Lives that are lived however slow the machine is.
+/// Lives that run however slow the machine is.
 const LIVES_MIN: u64 = 100;
 
-/// Of these, whose nodes say all the time that they live, each takes a while.
+/// Of these, lives with nodes, whose constant heartbeats make each take a while.
 const LIVES_WITH_NODES: u64 = 25;
 
 fn seconds() -> u64 {
@@ -55,7 +55,7 @@ fn no_life_with_nodes_breaks_a_guarantee() {
     println!("{total}");
 }
 
-/// A failure that cannot be had again cannot be mended.
+/// A failure that cannot be reproduced cannot be fixed.
 #[test]
 fn a_life_is_the_same_whenever_it_is_lived() {
     for seed in 0..20 {
@@ -65,7 +65,7 @@ fn a_life_is_the_same_whenever_it_is_lived() {
     }
 }
 
-/// Found by the simulation, as are the lives below; each was made small by it.
+/// Found by the simulation, as are the lives below, which it also minimised.
 #[test]
 fn one_total_that_is_too_small_hides_nothing_that_follows() {
     for entity in [Tracks, Playlists] {
@@ -158,7 +158,7 @@ fn a_calendar_set_forward_in_a_pause_makes_nothing_spin() {
     lived(&scenario);
 }
 
-/// Its look at what others have sent reaches the database when it goes on.
+/// Its look at what others have sent reaches the database when it continues.
 #[test]
 fn a_node_that_freezes_while_it_looks_forgets_nothing_that_others_send_meanwhile() {
     let mut scenario =
@@ -177,7 +177,7 @@ fn a_node_that_freezes_while_it_looks_forgets_nothing_that_others_send_meanwhile
     lived(&scenario);
 }
 
-/// A life without faults, to be disturbed.
+/// A life without faults, for tests to disturb.
 fn calm(sizes: &[(EntityType, u32)], batches: BatchSizes) -> Scenario {
     let size_of = |entity| sizes.iter().find(|(of, _)| *of == entity).map_or(0, |(_, size)| *size);
     Scenario {

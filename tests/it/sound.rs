@@ -1,5 +1,5 @@
-//! The file is sound in the eyes of other SQLite versions: of whichever `sqlite3` is installed. Debian 12's 3.40 misreads
-//! tables whose keys do not come first.
+//! The file is sound for other SQLite versions: for whichever `sqlite3` is installed. Debian 12's 3.40 misreads tables
+//! whose keys do not come first.
 
 use super::support::{Backend, Database, Sandbox, Segno};
 use std::{
@@ -22,7 +22,7 @@ fn the_installed_sqlite_finds_a_synced_file_sound() {
     assert_eq!(ask("PRAGMA foreign_key_check"), "");
     let rows = ["track_artists", "album_artists", "playlist_items"].map(|table| database.count(table));
     assert!(rows.iter().all(|num_rows| *num_rows > 0), "{rows:?}");
-    // Keys first, in every table: the next one that is added, too.
+    // Keys first, in every table, including those added later.
     let behind = "SELECT m.name || '.' || c.name FROM sqlite_master m, pragma_table_info(m.name) c \
                   WHERE m.type = 'table' AND m.name NOT LIKE '\\_\\_%' ESCAPE '\\' AND c.pk > 0 AND c.cid >= \
                   (SELECT count(*) FROM pragma_table_info(m.name) k WHERE k.pk > 0)";

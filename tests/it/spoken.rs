@@ -1,5 +1,5 @@
-//! Shows, episodes and audiobooks: synced like the rest, whatever the API leaves out of them, and whatever the sign-in
-//! does not permit.
+//! Shows, episodes and audiobooks: synced like the rest, whatever the API omits, and whatever the sign-in does not
+//! permit.
 
 use super::support::{Backend, Database, Ended, Login, Sandbox, Segno, Source, both, entity_types, wait_until};
 use chrono::{DateTime, Utc};
@@ -76,7 +76,7 @@ both! {
         sandbox.library().assert_held_by(&database);
     }
 
-    /// New applications are told less. What is known stays known.
+    /// New applications get fewer fields. Known values stay.
     fn what_a_dialect_leaves_out_erases_nothing(backend) {
         let (database, sandbox) = (Database::new(backend), library(&["--dialect", "legacy"]));
         sync(&database, &sandbox);
@@ -176,7 +176,7 @@ both! {
         assert!(text.contains(words), "{text}");
         running.signal("TERM");
         running.wait();
-        // Once, and once more where a copy of the service may have disagreed.
+        // Once, and once more if a copy of the service may have disagreed.
         assert!((1..=2).contains(&sandbox.requests("episodes")), "{}", sandbox.requests("episodes"));
 
         let ended = segno(&["sync"]).succeed();
@@ -200,7 +200,7 @@ fn sync(database: &Database, sandbox: &Sandbox) -> Ended {
     ended
 }
 
-/// What `segno changes` tells of a listing, newest first.
+/// The entries of `segno changes` for a listing, newest first.
 fn changes(database: &Database, sandbox: &Sandbox, listing: &str) -> Vec<Value> {
     let args = ["changes", listing, "--json", "--since", "1h", "--limit", "1000"];
     let told = Segno::on(database, sandbox, &args).succeed().stdout;

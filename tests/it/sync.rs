@@ -1,5 +1,5 @@
-//! The main job: a library lands in the database, whole, truthfully counted and for few requests; the next run finds
-//! what has changed and writes nothing else.
+//! The main task: a library is stored in the database, whole, correctly counted and with few requests; the next run
+//! finds the changes and writes nothing else.
 
 use super::support::{Backend, Database, Ended, Library, NUM_ENTITY_TYPES, Sandbox, Segno, Source, both, entity_types};
 use segno::model::EntityType;
@@ -20,7 +20,7 @@ both! {
             assert_batches_consistent(&database, &ended, entity);
         }
         assert_eq!(database.count("sync_states"), NUM_ENTITY_TYPES);
-        // What is refused is believed when a second run is refused, too.
+        // A refusal is believed when a second run is refused, too.
         sync(&database, &sandbox);
         Source::read(&sandbox).assert_held_by(&database);
     }
@@ -34,7 +34,7 @@ both! {
             assert!(entity["completed_at"].is_string() && entity["resume_at"].is_null(), "{entity}");
         }
 
-        // Playlists of others that were refused are asked for once more.
+        // Refused playlists of others are tried once more.
         sync(&database, &sandbox);
         let before = database.written_rows();
         sandbox.forget_requests();
@@ -58,7 +58,7 @@ both! {
 
     fn entity_types_in_parallel(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact_with([400, 150, 150, 60, 4], [60, 70, 80], &[]));
-        // Each family's first answer is held back, so whoever waited for another would be seen to.
+        // Each family's first answer is delayed, so that a family that waited for another would be noticed.
         let families: Vec<&str> = entity_types().collect();
         let hold = |family| json!({ "family": family, "times": 1, "do": { "kind": "delay", "ms": 1000 } });
         sandbox.rules(Value::from_iter(families.iter().copied().map(hold)));
@@ -147,7 +147,7 @@ both! {
             assert_eq!(database.number("position", &listed), *at as u64);
         }
 
-        // Nor are they asked for again, even when they change: rights change seldom, and each try costs a request.
+        // Nor are they tried again, even when they change: permissions change seldom, and each try costs a request.
         sandbox.edit_one(json!({ "op": "playlist_insert", "index": closed[0].0, "position": 0 }));
         sandbox.forget_requests();
         let again = sync(&database, &sandbox);
@@ -193,7 +193,7 @@ both! {
     }
 }
 
-/// A library with one of everything that real ones hold: null rows, rows without a name, local files, episodes, a long
+/// A library with one of everything found in real ones: null rows, rows without a name, local files, episodes, a long
 /// playlist, and playlists of others.
 fn odd_library() -> Sandbox {
     let sizes = ["--tracks", "730", "--albums", "61", "--artists", "120", "--playlists", "53", "--playlist-items", "8"];
@@ -222,7 +222,7 @@ fn status_of(database: &Database, sandbox: &Sandbox) -> Vec<Value> {
     entities
 }
 
-/// New, updated and removed items, as a run reports them.
+/// New, updated and removed items, as reported by a run.
 fn changes(ended: &Ended, entity: &str) -> [u64; 3] {
     let report = ended.entity(entity);
     ["new", "updated", "removed"].map(|count| report[count].as_u64().expect("a count"))
@@ -255,7 +255,7 @@ fn assert_counted(ended: &Ended, library: &Library, database: &Database) {
     }
 }
 
-/// What the service says it cost is what the sandbox counted, by family too, and hardly more than the least.
+/// The cost that the service reports is what the sandbox counted, also by family, and hardly more than the least.
 fn assert_cost(ended: &Ended, library: &Library, asked: &Value) {
     for entity in entity_types() {
         let families = if entity == "playlists" { vec![entity, "playlist_items"] } else { vec![entity] };
@@ -303,8 +303,8 @@ fn assert_batches_consistent(database: &Database, ended: &Ended, entity: &str) {
         let sum: u64 = batches.iter().map(|batch| batch[at]).sum();
         assert_eq!(report[count].as_u64(), Some(sum), "{entity}, {count}: {batches:?}");
     }
-    // A walk begins at 0 and goes on where the batch before ended. Playlists take several: the listing, the items, and
-    // the listing again.
+    // A walk begins at 0 and continues where the previous batch ended. Playlists take several walks: the listing, the
+    // items, and the listing again.
     let begins = batches.iter().zip(batches.iter().skip(1)).filter(|(before, after)| before[1] != after[0]);
     let begins: Vec<u64> = begins.map(|(_, after)| after[0]).collect();
     assert_eq!(batches[0][0], 0, "{entity}: {batches:?}");

@@ -1,12 +1,12 @@
-//! What a person sees on a terminal: `script` gives the real binary one.
+//! What a person sees on a terminal: `script` provides one for the real binary.
 
 use super::support::{Backend, Database, Sandbox, Segno};
 use std::{fs, process::Command};
 
 const COLUMNS: usize = 80;
 
-/// The lines that were drawn, over each other and in time, without what moves the cursor and clears. A line as wide as
-/// the terminal ends without a line end.
+/// The lines that were drawn, over each other and over time, without the control sequences. A line as wide as the
+/// terminal ends without a line break.
 fn drawn(text: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut letters = text.chars();
@@ -38,7 +38,7 @@ fn on_a_terminal_bars_and_the_wait_are_drawn_and_stdout_stays_clean() {
     let sandbox = Sandbox::start(&["--tracks", "1200", "--latency", "60ms", "--rate", "25", "--window", "3s"]);
     let result = database.folder.path().join("result.json");
     let inner = format!("stty cols {COLUMNS} rows 40; exec \"$@\" > {}", result.display());
-    // `script` takes a command line for the shell; this one hands the words on.
+    // `script` takes a command line for the shell; this one passes the words on.
     let script = format!("printf -v line '%q ' bash -c '{inner}' bash \"$@\"; exec script -qec \"$line\" /dev/null");
     let segno =
         Segno::on(&database, &sandbox, &["sync", "--json"]).env("TERM", "xterm-256color").env("SHELL", "/bin/bash");

@@ -1,11 +1,11 @@
-//! A database of the release before: brought up to date by the first start, complete, and sound in the eyes of `segno
+//! A database of the previous release: brought up to date by the first start, complete, and sound according to `segno
 //! verify`.
 
 use super::support::{Backend, Database, Sandbox, Segno, both, entity_types};
 use serde_json::json;
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
-/// What 0.1.0 brought its databases to.
+/// The migrations of 0.1.0.
 const RELEASE_0_1_0: [&str; 18] = [
     "2026-11-01-000000_library",
     "2026-11-22-000000_service",
@@ -33,13 +33,13 @@ fn up(backend: Backend, migration: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// `20261101000000`, as the table of migrations has it.
+/// `20261101000000`, as in the table of migrations.
 fn version(migration: &str) -> String {
     let (date_and_time, _) = migration.split_once('_').expect("a name");
     date_and_time.replace('-', "")
 }
 
-/// Makes a database as 0.1.0 left it of one of today, with every row that it had a place for.
+/// Turns a present database into one as left by 0.1.0, with every row that it had a place for.
 fn back_to_0_1_0(database: &Database) {
     let backend = database.backend;
     let today: BTreeMap<String, Vec<String>> =
@@ -97,7 +97,7 @@ fn back_to_0_1_0(database: &Database) {
     database.execute_all(&fill);
 }
 
-/// A library, plays, and an export that was imported.
+/// A library, plays, and an imported export.
 fn filled(backend: Backend) -> (Database, Sandbox) {
     let (database, sandbox) = (Database::new(backend), Sandbox::exact_with([330, 40, 30, 4, 60], [6, 8, 3], &[]));
     Segno::on(&database, &sandbox, &["sync"]).succeed();

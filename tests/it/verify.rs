@@ -1,10 +1,10 @@
-//! What no count can reveal: found by `segno verify` at once, and by a service in slices; and what is too much to be
-//! believed at once.
+//! Changes that no count can reveal: found by `segno verify` at once, and by a service in slices; and changes too large
+//! to be believed at once.
 
 use super::support::{Backend, Database, Running, Sandbox, Segno, both, entity_types, wait_until};
 use serde_json::{Value, json};
 
-/// One came in behind the head, another went, and a third has another name: the length is what it was.
+/// One was added behind the head, another removed, and a third renamed: the length stays the same.
 fn swap(sandbox: &Sandbox) -> (String, String) {
     let gone = sandbox.edit_one(json!({ "op": "remove_tracks", "offset": 120 })).remove(0);
     let came = sandbox.edit_one(json!({ "op": "add_tracks", "count": 1, "offset": 230 })).remove(0);
@@ -34,7 +34,7 @@ fn service(database: &Database, sandbox: &Sandbox) -> Running {
 
 both! {
     fn verify_finds_and_mends_what_a_count_cannot_reveal(backend) {
-        // Without albums: their answers carry tracks, and would tell of the new name.
+        // Without albums: their answers include tracks, and would contain the new name.
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(330, 0, 20, 3, 20));
         sync(&database, &sandbox);
         let (gone, came) = swap(&sandbox);
@@ -62,7 +62,7 @@ both! {
         sync(&database, &sandbox);
         assert_ne!(database.library(), library, "the snapshots say that nothing changed");
         let verified = Segno::on(&database, &sandbox, &["verify", "playlists"]).succeed();
-        assert!(verified.stdout.contains("mended: 3 changed"), "{}", verified.told());
+        assert!(verified.stdout.contains("corrected: 3 changed"), "{}", verified.told());
         assert_eq!(database.library(), library);
         assert_eq!(database.count("playlist_changes"), 0, "nothing came, and nothing went");
     }

@@ -1,5 +1,5 @@
-//! `notify.webhook`: a real receiver over loopback hears of everything that changes, in order, signed, each once or under
-//! its id again; whatever the receiver does, and whatever becomes of the service.
+//! `notify.webhook`: a real receiver over loopback is sent everything that changes, in order, signed, each once or
+//! again under the same id; whatever the receiver does, and whatever happens to the service.
 
 use super::support::{
     Backend, Database, Sandbox, Segno, both,
@@ -17,7 +17,7 @@ fn service(database: &Database, sandbox: &Sandbox, receiver: &str) -> Segno {
     Segno::hasty(database, sandbox).env("SEGNO_NOTIFY_WEBHOOK", receiver).env("SEGNO_NOTIFY_SECRET", SECRET)
 }
 
-/// Entries of the outbox that a webhook is told of, oldest first.
+/// Entries of the outbox that a webhook is sent, oldest first.
 fn news(database: &Database) -> Vec<i64> {
     let lines = database
         .lines("SELECT CAST(seq AS TEXT) AS line FROM outbox WHERE body NOT LIKE '%\"initial_sync\"%' ORDER BY seq");
@@ -28,7 +28,7 @@ fn seqs(deliveries: &[Delivery]) -> Vec<i64> {
     deliveries.iter().map(|delivery| delivery.json()["seq"].as_i64().expect("a number")).collect()
 }
 
-/// Waits until everything that happened was taken, each entry once, in order.
+/// Waits until everything that happened was accepted, each entry once, in order.
 fn wait_for_all(database: &Database, receiver: &Receiver, at_least: usize) {
     wait_until("everything is told", || {
         let news = news(database);
@@ -88,13 +88,13 @@ both! {
         receiver.answer(wrong);
         sandbox.edit(json!([{ "op": "add_tracks", "count": 1 }]));
         wait_for_all(&database, &receiver, 1);
-        // The same entry each time, under its id, until it was taken.
+        // The same entry each time, under its id, until it was accepted.
         let came = receiver.came();
         let ids: BTreeSet<&str> = came.iter().map(|delivery| delivery.header("webhook-id")).collect();
         assert_eq!((came.len(), ids.len()), (5, 1), "{came:?}");
         came.iter().for_each(assert_signed);
 
-        // Down for a while: the sync goes on, and what happened is told when it is back.
+        // Down for a while: the sync continues, and the events are sent when it is back.
         let port = receiver.port;
         drop(receiver);
         for _ in 0..3 {
@@ -110,7 +110,8 @@ both! {
             assert!(webhook[part].is_string(), "{part}: {webhook}");
         }
         let told = Segno::on(&database, &sandbox, &["status"]).succeed().stdout;
-        assert!(told.contains("webhook 127.0.0.1: takes nothing since ") && told.contains(", 3 entries wait, next try "), "{told}");
+        assert!(told.contains("webhook 127.0.0.1: has accepted nothing since "), "{told}");
+        assert!(told.contains(", 3 entries wait, next try "), "{told}");
         assert!(![told, status.stdout].concat().contains(&port.to_string()), "the address is nobody's business");
         let receiver = Receiver::on(port);
         wait_until("the rest is told", || seqs(&receiver.taken()) == news(&database)[1..]);
@@ -119,7 +120,7 @@ both! {
         assert!(!told.contains("webhook"), "{told}");
         let log = running.stop().stderr;
         let lines = |part: &str| log.lines().filter(|line| line.contains(part)).count();
-        assert_eq!((lines("does not take what happens"), lines("takes what happens again")), (2, 2), "{log}");
+        assert_eq!((lines("does not accept entries"), lines("accepts entries of the feed again")), (2, 2), "{log}");
         assert!(!log.contains(&format!("{port}/")), "the address is not in the log: {log}");
     }
 
@@ -127,14 +128,14 @@ both! {
         let (database, sandbox, receiver) = (Database::new(backend), Sandbox::exact(40, 10, 5, 1, 5), Receiver::start());
         let running = service(&database, &sandbox, &receiver.url("/")).spawn();
         database.wait_for_first_sync();
-        // It has come, and whether it was taken nobody knows.
+        // It has arrived, but whether it was accepted is unknown.
         receiver.answer([Answer::Never]);
         sandbox.edit(json!([{ "op": "add_tracks", "count": 1 }]));
         wait_until("it has come", || receiver.came().len() == 1);
         running.kill();
         let running = service(&database, &sandbox, &receiver.url("/")).env("SEGNO_FAULTS", "notifier.sent=2").spawn();
         wait_until("it has come again", || receiver.taken().len() == 1);
-        // The second one panics after it was taken and before that is noted.
+        // The second one panics after it was accepted and before that is noted.
         sandbox.edit(json!([{ "op": "add_tracks", "count": 1 }]));
         wait_until("the second came twice", || receiver.came().len() == 4);
         sandbox.edit(json!([{ "op": "add_tracks", "count": 1 }]));
@@ -175,7 +176,7 @@ both! {
             "UPDATE sync_states SET completed_at = '{days_ago}', failed_at = '{days_ago}', error_message = 'no route', next_run_at = NULL \
              WHERE entity_type = 'albums'"
         ));
-        // Another run of the albums would begin with a clean sheet, perhaps before the service looks.
+        // Another run of the albums would begin afresh, perhaps before the service looks.
         let service = service(&database, &sandbox, &receiver.url("/")).env("SEGNO_SYNC_ENTITIES", "tracks");
         let running = service.env("SEGNO_NOTIFY_EVENTS", "sign_in_ends,sync_failing").spawn();
         wait_until("both are told", || receiver.taken().len() >= 2);
@@ -212,7 +213,7 @@ fn of_several_nodes_one_tells_and_the_next_goes_on_when_it_dies() {
     sandbox.edit(json!([{ "op": "remove_albums", "offset": 4 }]));
     wait_until("the second tells the rest", || {
         let (news, mut told) = (news(&database), seqs(&receiver.taken()));
-        // What was in flight may come again.
+        // Entries in flight may arrive again.
         told.dedup();
         news.len() >= 2 && told == news
     });

@@ -1,14 +1,14 @@
-//! How well an export is matched with what the API told, measured on lives of which everything is known.
+//! How well an export is matched with the plays that the API reported, measured on lives that are fully known.
 //!
 //! | number | counts |
 //! |---|---|
-//! | rows | what would stand in the database: streams, and plays that no stream is paired with |
-//! | doubled | listenings that stand there once too often |
-//! | lost | listenings that do not stand there, as another one has taken their row |
-//! | wrong | pairs of two different listenings |
-//! | really doubled, really lost | the same, but for two that were mistaken for each other and that nothing tells apart, see [`is_alike`] |
+//! | rows | what would be in the database: streams, and plays that no stream is paired with |
+//! | doubled | listens that are there once too often |
+//! | lost | listens that are not there, as another one has taken their row |
+//! | wrong | pairs of two different listens |
+//! | really doubled, really lost | the same, except for two that were mistaken for each other and that nothing distinguishes, see [`is_alike`] |
 //!
-//! A row of a pair is the listening that its play is, since the play gives it its moment.
+//! The row of a pair stands for the listen of its play, since the play gives it its moment.
 
 use segno::{
     data_export::Export,
@@ -28,7 +28,7 @@ pub struct Score {
     pub wrong: usize,
     pub really_doubled: usize,
     pub really_lost: usize,
-    /// Lives of which the meaning was decided right.
+    /// Lives whose meaning was decided correctly.
     pub num_decided: usize,
 }
 
@@ -46,7 +46,7 @@ impl std::ops::AddAssign for Score {
     }
 }
 
-/// Lives `num_plays` long, told one way, exported in one shape.
+/// Lives `num_plays` long, told one way, exported in one format.
 pub fn score(seed: u64, num_plays: usize, told_as: ToldAs, generation: Generation) -> Score {
     let life = Life::new(seed, num_plays, told_as);
     let heard = heard(&life, generation);
@@ -66,7 +66,7 @@ pub fn score(seed: u64, num_plays: usize, told_as: ToldAs, generation: Generatio
     let rule = votes.rule();
     let truth: HashMap<_, usize> = told.iter().zip(&life.told).map(|(told, life)| (&told.key, life.heard)).collect();
     let pairs = pair(&heard, &told, &rule);
-    // How often each listening stands in the database.
+    // How often each listen is in the database.
     let mut times = vec![1_i32; life.heard.len()];
     life.told.iter().for_each(|told| times[told.heard] += 1);
     pairs.iter().for_each(|found| times[found.stream as usize] -= 1);
@@ -87,7 +87,7 @@ pub fn score(seed: u64, num_plays: usize, told_as: ToldAs, generation: Generatio
     }
 }
 
-/// How often groups of listenings that nothing tells apart stand in the database beyond what they are.
+/// How many surplus rows there are for groups of listens that nothing distinguishes.
 fn surplus<'a>(times: &[i32], swaps: impl Iterator<Item = (&'a Told, usize)>) -> HashMap<usize, i32> {
     let mut group: Vec<usize> = (0..times.len()).collect();
     let first = |group: &[usize], mut at: usize| {
@@ -107,17 +107,16 @@ fn surplus<'a>(times: &[i32], swaps: impl Iterator<Item = (&'a Told, usize)>) ->
     surplus
 }
 
-/// Whether a play tells of one listening as well as of another: the same track, or two that the
-/// export has lost the names of, which began or ended within the second
-/// that the export has and the two that the API wavers by. What stands in the database then has the right number of rows,
-/// tracks, minutes and moments; which of both the API has seen, it cannot be known.
+/// Whether a play fits one listen as well as another: the same track, or two that have lost their names in the export,
+/// which began or ended within the second that the export resolves plus the two by which the API varies. The database
+/// then has the right number of rows, tracks, minutes and moments; which of the two the API reported cannot be known.
 fn is_alike(life: &Life, play: &Told, other: usize) -> bool {
     let (own, other) = (&life.heard[play.heard], &life.heard[other]);
     let near = |moment: i64| (moment - play.played_at).abs() <= 3000;
     (own.track == other.track || (own.is_lost && other.is_lost)) && (near(other.end) || near(other.start))
 }
 
-/// What is read of the export, each stream with its place in the life.
+/// The streams read from the export, each with its place in the life.
 fn heard(life: &Life, generation: Generation) -> Vec<HeardAt> {
     let folder = tempfile::tempdir().expect("a folder");
     let mut heard = Vec::new();
@@ -133,7 +132,7 @@ fn heard(life: &Life, generation: Generation) -> Vec<HeardAt> {
         for (stream, place) in streams.into_iter().zip(&file.heard) {
             let is_named = stream.kind == StreamKind::Track;
             let uri = stream.uri.as_deref().unwrap_or_default();
-            // As the catalogue knows it, from a sync.
+            // As known to the catalogue, from a sync.
             let isrc = format!("ZZAAA{:07}", life.heard[*place].track);
             let keys = is_named.then(|| TrackKeys {
                 uri: TrackKeys::of_uri(uri),

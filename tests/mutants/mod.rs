@@ -1,25 +1,25 @@
-//! Ways to break the engine on purpose. Each takes away one thing that a guarantee rests on, and the simulation has to
-//! find it: `cargo run --example mutants` makes them one after another and looks. See `docs/simulation.md`.
+//! Ways to break the engine on purpose. Each removes one thing that a guarantee depends on, and the simulation has to
+//! find it: `cargo run --example mutants` applies them one after another and checks. See `docs/simulation.md`.
 //!
-//! `tests/it/mutants.rs` keeps the list fit for that while the engine changes.
+//! `tests/it/mutants.rs` keeps the list consistent while the engine changes.
 
 /// One thing done wrong.
 #[derive(Debug, Clone, Copy)]
 pub struct Mutant {
     pub name: &'static str,
-    /// Below `src/engine`.
+    /// Relative to `src/engine`.
     pub file: &'static str,
-    /// The text that stands there, once.
+    /// The original text, which occurs once.
     pub stands: &'static str,
-    /// What is put in its place.
+    /// The replacement.
     pub instead: &'static str,
-    /// What the engine does then.
+    /// The resulting fault of the engine.
     pub breaks: &'static str,
     /// The guarantee that is expected to break first.
     pub guarantee: &'static str,
 }
 
-/// What `src/engine`, `src/model` and the simulation need of `Cargo.toml`.
+/// What `src/engine`, `src/model` and the simulation need from `Cargo.toml`.
 pub const CRATES: [&str; 11] = [
     "chrono",
     "chrono-tz",
@@ -49,7 +49,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/offset_walk.rs",
         stands: "let linked = self.tip.offset > 0",
         instead: "let linked = self.verified && self.tip.offset > 0",
-        breaks: "a walk that is taken up does not look whether its place is still the place",
+        breaks: "a resumed walk does not check whether its place is still the same",
         guarantee: "G2",
     },
     Mutant {
@@ -65,7 +65,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/locate.rs",
         stands: "Some(Found { index })",
         instead: "Some(Found { index: index + 1 })",
-        breaks: "a walk that finds its place again goes on one slot behind it",
+        breaks: "a walk that finds its place again continues one slot after it",
         guarantee: "G2",
     },
     Mutant {
@@ -81,7 +81,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/offset_walk.rs",
         stands: "if assembly.moved {",
         instead: "if false {",
-        breaks: "a page in pieces between which the listing moved is taken for one page",
+        breaks: "a page in pieces between which the listing moved counts as one page",
         guarantee: "G2",
     },
     Mutant {
@@ -98,7 +98,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/offset_walk/absorb.rs",
         stands: "self.tip.offset = reached;",
         instead: "self.tip.offset = reached + 1;",
-        breaks: "the checkpoint goes one slot farther than the rows",
+        breaks: "the checkpoint goes one slot beyond the rows",
         guarantee: "G1",
     },
     Mutant {
@@ -117,7 +117,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/plan.rs",
         stands: "(Some(initial), _) if !initial.is_complete => RunMode::Resume { from: initial },",
         instead: "(Some(initial), _) if !initial.is_complete => RunMode::Initial,",
-        breaks: "a first sync that was interrupted begins anew",
+        breaks: "a first sync that was interrupted starts over",
         guarantee: "G1",
     },
     Mutant {
@@ -125,7 +125,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/plan.rs",
         stands: "last: if last.walk.place.pass > initial.walk.place.pass { last } else { initial }",
         instead: "last: if last.is_complete { last } else { initial }",
-        breaks: "a run that begins anew gives its pass a number that was given before",
+        breaks: "a run that starts over gives its pass a number that was used before",
         guarantee: "G4",
     },
     Mutant {
@@ -133,7 +133,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/passes.rs",
         stands: "self.needs_follow_up = entity.is_newest_first() && std::mem::take(&mut self.is_resumed);",
         instead: "self.needs_follow_up = entity.is_newest_first() && std::mem::take(&mut self.is_resumed) && false;",
-        breaks: "a walk that was taken up does not look at what was saved before its place meanwhile",
+        breaks: "a resumed walk does not look at items saved before its place meanwhile",
         guarantee: "G2",
     },
     // What the end of a walk allows.
@@ -145,7 +145,7 @@ pub const MUTANTS: &[Mutant] = &[
     walk.found.unsteady &= by_cursor;
     let walk = &walk;
     if false {",
-        breaks: "a walk over a listing that moved marks what it did not see removed",
+        breaks: "a walk over a listing that moved marks items that it did not see as removed",
         guarantee: "G4",
     },
     Mutant {
@@ -153,7 +153,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sweep.rs",
         stands: "if walk.found.num_gaps > 0 {",
         instead: "if walk.found.num_gaps > 0 && num_unseen == 0 {",
-        breaks: "what could not be read is marked removed",
+        breaks: "items that could not be read are marked removed",
         guarantee: "G3",
     },
     Mutant {
@@ -161,7 +161,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sweep.rs",
         stands: "    let num_unread = num_unread(",
         instead: "    let mut walk = walk.clone();\n    (walk.found.num_undated, walk.memory.proven_undated) = (0, None);\n    let walk = &walk;\n    let num_unread = num_unread(",
-        breaks: "an item whose row says nothing any more is marked removed",
+        breaks: "an item whose row has become unreadable is marked removed",
         guarantee: "G3",
     },
     Mutant {
@@ -169,7 +169,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sweep.rs",
         stands: "(guard.lets_pass(num_gone, num_active) && !is_spoken_against)",
         instead: "((guard.lets_pass(num_gone, num_active) || num_gone == num_active) && !is_spoken_against)",
-        breaks: "an answer without a single item removes all there is",
+        breaks: "an answer without a single item removes everything",
         guarantee: "G3",
     },
     Mutant {
@@ -177,7 +177,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/flow.rs",
         stands: "new_gaps: gaps.into_iter().map(|gap| gap.of(None)).collect(),",
         instead: "new_gaps: gaps.into_iter().take(0).map(|gap| gap.of(None)).collect(),",
-        breaks: "what could not be read is not noted, and not tried again",
+        breaks: "slots that could not be read are not noted, and not tried again",
         guarantee: "G4",
     },
     // The head, verifying passes.
@@ -186,7 +186,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/head.rs",
         stands: "(Some(total), Some(expected)) => i64::from(total) - i64::from(self.num_active) == expected,",
         instead: "(Some(_), Some(_)) => true,",
-        breaks: "a head that meets the known ends the run, whatever the total says",
+        breaks: "a head that reaches known items ends the run, whatever the total says",
         guarantee: "G4",
     },
     Mutant {
@@ -194,7 +194,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/head.rs",
         stands: "if !self.head.is_read {",
         instead: "if false {",
-        breaks: "a head that is taken up in the middle is not read from the beginning again",
+        breaks: "a head that is resumed in the middle is not read from the beginning again",
         guarantee: "G2",
     },
     Mutant {
@@ -202,7 +202,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/slice.rs",
         stands: "&& oldest.is_none_or(|oldest| oldest < at)",
         instead: "&& oldest.is_none_or(|oldest| oldest <= at)",
-        breaks: "a slice judges all items of its last date, though some may stand behind it",
+        breaks: "a slice judges all items of its last date, though some may follow it",
         guarantee: "G3",
     },
     Mutant {
@@ -210,7 +210,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/verify.rs",
         stands: "self.frame.purpose == Purpose::Verify",
         instead: "false && self.frame.purpose == Purpose::Verify",
-        breaks: "a person who wants everything looked at gets a run like any other",
+        breaks: "a request to verify everything gets an ordinary run",
         guarantee: "G4",
     },
     // Items of playlists.
@@ -227,7 +227,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/playlists.rs",
         stands: "if (num_unconfirmed > 0 || is_resumed) && self.playlists.num_rounds < PASSES_MAX {",
         instead: "if num_unconfirmed > 0 && self.playlists.num_rounds < PASSES_MAX {",
-        breaks: "a run that is taken up among the items does not look at the listing again",
+        breaks: "a run that is resumed among the items does not look at the listing again",
         guarantee: "G2",
     },
     Mutant {
@@ -243,7 +243,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/item_reading.rs",
         stands: "offset: self.committed,",
         instead: "offset: self.committed + 1,",
-        breaks: "the checkpoint inside a playlist goes one item farther than the items",
+        breaks: "the checkpoint inside a playlist goes one item beyond the items",
         guarantee: "G4",
     },
     Mutant {
@@ -251,7 +251,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/item_end.rs",
         stands: "Some(listed) if listed != total => {",
         instead: "Some(listed) if listed != total && listed == u32::MAX => {",
-        breaks: "what was read of a playlist is taken for its snapshot, whatever the listing counts",
+        breaks: "the items read are accepted for the playlist's snapshot, whatever the listing counts",
         guarantee: "G11",
     },
     Mutant {
@@ -259,7 +259,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/item_end.rs",
         stands: "_ if is_unproven =>",
         instead: "_ if is_unproven && total == 0 =>",
-        breaks: "pages of one item each, which nothing links, are taken for a snapshot",
+        breaks: "pages of one item each, which nothing links, are accepted for a snapshot",
         guarantee: "G2",
     },
     Mutant {
@@ -267,7 +267,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sweep.rs",
         stands: "let is_older = by_cursor && walk.found.has_shrunk;",
         instead: "let is_older = by_cursor && walk.found.has_shrunk && total.is_none();",
-        breaks: "pages of artists that count fewer than those before them are taken for the newest",
+        breaks: "pages of artists that count fewer than those before them are considered the newest",
         guarantee: "G2",
     },
     Mutant {
@@ -275,7 +275,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/passes.rs",
         stands: "let is_doubtful = found.has_double && num_hidden > memory.num_hidden;",
         instead: "let is_doubtful = false;",
-        breaks: "what was left out for a row that was given twice counts as hidden from then on",
+        breaks: "the row left out for one that was returned twice counts as hidden from then on",
         guarantee: "G2",
     },
     Mutant {
@@ -291,7 +291,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/cursor_walk.rs",
         stands: "self.ended = !self.is_asking_again;",
         instead: "self.ended = true;",
-        breaks: "a cursor that ends is believed against the total",
+        breaks: "a cursor that ends is trusted over the total",
         guarantee: "G2",
     },
     Mutant {
@@ -299,7 +299,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/items_walk/absorb.rs",
         stands: "if self.failures_in_a_row == 0 || self.plan.is_alive {",
         instead: "if !suspects.is_empty() {",
-        breaks: "a playlist that fails while nothing is answered rests for it",
+        breaks: "a playlist that fails while nothing is answered is suspended",
         guarantee: "G2",
     },
     // The gate.
@@ -308,7 +308,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "gate/window.rs",
         stands: "if used < self.limit {",
         instead: "if used <= self.limit {",
-        breaks: "the window lets one request more through than it may hold",
+        breaks: "the window lets through one request more than it may hold",
         guarantee: "G6",
     },
     Mutant {
@@ -324,7 +324,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "gate/look/others.rs",
         stands: "counts: answered.chain([held]).filter(",
         instead: "counts: answered.chain([held]).take(0).filter(",
-        breaks: "a process does not count what others on its database hold and have sent",
+        breaks: "a process does not count what others on its database have reserved and sent",
         guarantee: "G6",
     },
     Mutant {
@@ -332,7 +332,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "gate/look.rs",
         stands: "looked.held = self.in_use + self.permits + looked.granted;",
         instead: "looked.held = 0;",
-        breaks: "a process does not note what it may send before it sends it",
+        breaks: "a process does not record its reservation before it sends",
         guarantee: "G6",
     },
     Mutant {
@@ -340,7 +340,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "gate/look.rs",
         stands: "others.iter().filter_map(|other| other.block_until(self.now)).max()",
         instead: "others.iter().filter_map(|other| other.block_until(self.now)).max().filter(|_| false)",
-        breaks: "a process begins while another sends without looking for the pauses that it notes",
+        breaks: "a process that starts while another is sending does not look for the pauses that it records",
         guarantee: "G5",
     },
     Mutant {
@@ -348,7 +348,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "gate/shared/looking.rs",
         stands: "self.gate.handle_pause_of_another(noted, now, wall);",
         instead: "let _ = (noted, wall);",
-        breaks: "a process does not keep to a pause that another noted since it began",
+        breaks: "a process does not respect a pause that another recorded after it started",
         guarantee: "G5",
     },
     Mutant {
@@ -372,7 +372,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "gate/mod.rs",
         stands: "noted.pauses.iter().for_each(|pause| self.pauses.handle_noted(*pause, now, wall));",
         instead: "",
-        breaks: "a process does not know the pauses that others noted",
+        breaks: "a process does not know the pauses that others recorded",
         guarantee: "G5",
     },
     Mutant {
@@ -405,7 +405,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "request/mod.rs",
         stands: "let is_over = |wait: Duration| failing_for + wait > self.backoff.give_up_after;",
         instead: "let is_over = |wait: Duration| failing_for + wait > self.backoff.give_up_after * 1000;",
-        breaks: "a page that fails by itself is asked for as long as nothing else is answered",
+        breaks: "a page that fails alone is requested as long as nothing else is answered",
         guarantee: "G7",
     },
     Mutant {
@@ -421,7 +421,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "schedule/mod.rs",
         stands: "Some((pause.until - wall).to_std().unwrap_or(PAUSED_MIN))",
         instead: "Some((pause.until - wall).to_std().unwrap_or(PAUSED_MIN).min(Duration::from_secs(1)))",
-        breaks: "a run that a pause ended is begun again at once",
+        breaks: "a run that a pause ended is started again at once",
         guarantee: "G7",
     },
     Mutant {
@@ -429,7 +429,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "schedule/mod.rs",
         stands: "RunEnd::Failed(Fault::Unreachable(_) | Fault::Outage(_) | Fault::Forbidden(_) | Fault::Gone(_)) => {",
         instead: "RunEnd::Failed(Fault::Outage(_)) => Some(REFUSED_EVERY),\n            RunEnd::Failed(Fault::Unreachable(_) | Fault::Forbidden(_) | Fault::Gone(_)) => {",
-        breaks: "a refusal that passes costs a day",
+        breaks: "a temporary refusal costs a day",
         guarantee: "G11",
     },
     Mutant {
@@ -437,7 +437,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "syncing/mod.rs",
         stands: "self.steps.push_back(Step::Wait { pause, error });",
         instead: "self.steps.push_back(Step::Wait { pause: pause.mul_f64(0.0), error });",
-        breaks: "a syncer that the database fails asks it again without a pause",
+        breaks: "a syncer asks a failing database again without a pause",
         guarantee: "G7",
     },
     Mutant {
@@ -445,7 +445,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "service.rs",
         stands: "Ruling::RestartIn(_) if self.running.contains(&key) => {",
         instead: "Ruling::RestartIn(_) if false => {",
-        breaks: "a syncer that died does not take its run up again",
+        breaks: "a syncer that died does not resume its run",
         guarantee: "G7",
     },
     Mutant {
@@ -462,7 +462,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/follows.rs",
         stands: "        if num_rows >= asked {\n            return Follows::More;\n        }",
         instead: "        if num_rows >= asked {\n            return Follows::More;\n        }\n        if num_rows > 0 {\n            return Follows::End;\n        }",
-        breaks: "a page that is shorter than asked ends the listing",
+        breaks: "a page that is shorter than requested ends the listing",
         guarantee: "G4",
     },
     Mutant {
@@ -470,7 +470,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sweep.rs",
         stands: "if excess > expected && num_new > 0 {",
         instead: "if excess > expected && num_new > 0 && guard.percent_max == 0 {",
-        breaks: "what the total still counts is marked removed",
+        breaks: "items that the total still counts are marked removed",
         guarantee: "G3",
     },
     Mutant {
@@ -478,7 +478,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "run/cursor_walk.rs",
         stands: "self.tip.walk.found.unsteady = true;\n                    self.tip.walk.found.is_broken = true;\n                    self.ended = true;",
         instead: "self.ended = true;",
-        breaks: "a cursor that leads round in circles is taken for the end",
+        breaks: "a cursor that goes round in circles is taken for the end",
         guarantee: "G3",
     },
     Mutant {
@@ -494,7 +494,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "schedule/mod.rs",
         stands: "RunEnd::Unsteady { in_a_row, .. } => Some(doubled(interval, UNSTEADY_CAP, (*in_a_row).max(1))),",
         instead: "RunEnd::Unsteady { in_a_row, .. } => Some(doubled(interval, UNSTEADY_CAP, (*in_a_row).max(1)).mul_f64(0.0)),",
-        breaks: "a run that ends unsteady is begun again at once",
+        breaks: "a run that ends unsteady is started again at once",
         guarantee: "G7",
     },
     // Playback.
@@ -503,7 +503,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "playback/mod.rs",
         stands: "if is_linked || is_stale {",
         instead: "if is_linked || is_stale || !page.plays().any(|play| known.keys.contains(&play.key())) {",
-        breaks: "a page of the history that does not link up with what is held is no gap",
+        breaks: "a page of the history that does not overlap with known plays is no gap",
         guarantee: "G14",
     },
     Mutant {
@@ -511,7 +511,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "playback/mod.rs",
         stands: "any(|play| known.keys.contains(&play.key()));\n    let is_stale",
         instead: "any(|play| known.keys.contains(&play.key()) && page.plays().count() < 3);\n    let is_stale",
-        breaks: "a page that links up with what is held is called a gap",
+        breaks: "a page that overlaps with known plays is called a gap",
         guarantee: "G14",
     },
     Mutant {
@@ -527,7 +527,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "playback/mod.rs",
         stands: "self.set_due(verdict.wait, now, wall);",
         instead: "self.set_due(Duration::ZERO, now, wall);",
-        breaks: "the history is asked for without a pause",
+        breaks: "the history is polled without a pause",
         guarantee: "G7",
     },
 ];

@@ -1,4 +1,4 @@
-//! The model API: what it answers, what it refuses, and the limits that nobody is told.
+//! The model API: what it answers, what it refuses, and its undisclosed limits.
 
 use super::{
     library::{Item as TrueItem, Library, Listing, Tick, id_of, number_of},
@@ -28,11 +28,11 @@ pub enum Answer {
         retry_after: Option<Duration>,
     },
     Failed(Failure),
-    /// The items of this playlist are not shown.
+    /// The items of this playlist are refused.
     Refused(Remedy),
     /// The sign-in is no longer accepted.
     SignedOut,
-    /// The token endpoint is left alone for so long, so that nothing was asked.
+    /// The token endpoint must not be asked for this long, so nothing was sent.
     NoToken(Duration),
 }
 
@@ -41,18 +41,18 @@ pub struct Api {
     pub hidden_limit: u32,
     counts_refused: bool,
     admitted: VecDeque<Duration>,
-    /// Until when it said that it refuses: everything, or a family.
+    /// Until when it announced that it refuses: everything, or a family.
     pub paused: Option<Duration>,
     pub quotas: BTreeMap<Family, Duration>,
     /// The next requests fail, and how.
     pub failing: (u32, Option<Failure>),
     pub down_until: Duration,
-    /// No access token can be had.
+    /// Until when no access token is issued.
     pub tokenless_until: Duration,
-    /// The next answers of a listing: what is added to its length, or that there is nothing.
+    /// The next answers of a listing: what is added to its length, or that it claims to be empty.
     pub lies: PerEntity<Lie>,
     pub is_signed_out: bool,
-    /// What to refuse next, because somebody said so.
+    /// What to refuse next, on request.
     pub refuse_next: Option<(Option<Family>, Option<Duration>)>,
     pub odds: Odds,
     pub num_requests: u64,
@@ -86,7 +86,7 @@ impl Api {
         }
     }
 
-    /// Stops everything that is not honest or not well. Limits stay: they are no fault.
+    /// Stops all false answers and failures. Limits stay: they are not faults.
     pub fn recover(&mut self) {
         self.failing = (0, None);
         (self.down_until, self.tokenless_until) = (Duration::ZERO, Duration::ZERO);
@@ -102,12 +102,12 @@ impl Api {
         }
     }
 
-    /// Whether it answers at all: what everybody may ask for.
+    /// Whether it answers at all: a request that is always permitted.
     pub fn probe(&mut self, now: Duration) -> Answer {
         self.take_in(Family::Application, now).unwrap_or(Answer::Page(Page::default()))
     }
 
-    /// Counts a request, and says what it gets where that is no page.
+    /// Counts a request, and returns the answer if that is not a page.
     pub fn take_in(&mut self, family: Family, now: Duration) -> Option<Answer> {
         self.num_requests += 1;
         if let Some(refusal) = self.refuse(family, now) {
@@ -137,7 +137,7 @@ impl Api {
             match scope {
                 Some(scope) if scope == family => {
                     self.refuse_next = None;
-                    // One that does not say how long lasts until nobody asks within the next hours.
+                    // A quota without a given end lasts until there are no requests for some hours.
                     self.quotas.insert(family, now + retry_after.unwrap_or(Duration::from_secs(3600)));
                     return Some(Answer::Limited { class: LimitClass::Quota, retry_after });
                 }
@@ -196,7 +196,7 @@ impl Api {
         }
     }
 
-    /// The length as it is told, and whether nothing is shown.
+    /// The claimed length, and whether nothing is shown.
     fn total(&mut self, listing: &mut Listing, tick: Tick) -> (Option<u32>, bool) {
         let (len, lie) = (listing.order.len() as u32, &mut self.lies[listing.entity]);
         if lie.num == 0 {

@@ -1,4 +1,4 @@
-//! How the script's injections happen to the world, and how everything comes to rest.
+//! How the script's injections are applied to the world, and how everything is brought to rest.
 
 use super::{
     api::Lie,
@@ -13,10 +13,10 @@ use segno::{
 };
 use std::time::Duration;
 
-/// What was reserved before the calendar jumped may be sent as much later.
+/// What was reserved before the calendar jumped may be sent this much later.
 const HELD_BEFOREHAND: Duration = Duration::from_secs(60);
 
-/// Nor does a look at the database that was under way know the new time.
+/// A look at the database that was under way does not know the new time either.
 const LOOK_UNDER_WAY: Duration = Duration::from_millis(100);
 
 impl World {
@@ -164,7 +164,7 @@ impl World {
         }
     }
 
-    /// The clocks have gone apart: what is due may be due already.
+    /// The clocks have diverged: something may be due already.
     fn look_again(&mut self) {
         self.excuse_trackers();
         self.oracle.disturbed_at = Some(self.now);
@@ -199,7 +199,7 @@ impl World {
         }
     }
 
-    /// The library stands still, the faults stop, and whoever had to do something has done it.
+    /// The library stands still, the faults stop, and every person who had to act has done so.
     pub fn calm_down(&mut self) {
         let tick = self.tick;
         self.oracle.calm_since = Some(tick);
@@ -244,7 +244,7 @@ impl World {
         }
     }
 
-    /// Each node that can goes on with everything; others come in place of the rest.
+    /// Each node that can continues with everything; others replace the rest.
     fn calm_fleet(&mut self) {
         self.calm_nodes();
         let (now, wall, keys) = (self.instant(), self.wall(), self.keys());

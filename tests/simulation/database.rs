@@ -1,5 +1,5 @@
-//! The model database: what was committed, and nothing else. Each function is one transaction of `src/store`, and does
-//! what that does.
+//! The model database: what was committed, and nothing else. Each function is one transaction of `src/store`, with the
+//! same effect.
 
 mod nodes;
 mod playlists;
@@ -27,16 +27,16 @@ use segno::{
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// The fence no longer holds, or somebody else has the account.
+/// The fence no longer holds, or another process has the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fenced;
 
 #[derive(Debug, Default)]
 pub struct Database {
-    /// Of what two accounts know of a playlist, each has a copy of what they share.
+    /// What two accounts share about a playlist is copied for each.
     pub books: [Books; NUM_KEYS],
     has_guest: bool,
-    /// The next so many writes of syncers fail, and looks, and how.
+    /// How many of the next writes of syncers, and looks, fail, and how.
     pub failing: (u32, Option<DatabaseFault>),
     /// The process that each account belongs to.
     claimed_by: BTreeMap<AccountId, Uuid>,
@@ -52,10 +52,10 @@ pub struct Database {
     play_gaps: Vec<(PlayGap, bool)>,
 }
 
-/// All that is kept of one entity type.
+/// Everything stored about one entity type.
 #[derive(Debug, Default)]
 pub struct Books {
-    /// The playlists are not its own.
+    /// Whether the playlists belong to the other account.
     is_guests: bool,
     initial: Option<Checkpoint>,
     incremental: Option<Checkpoint>,
@@ -72,7 +72,7 @@ pub struct Books {
     held: BTreeMap<u32, (DateTime<Utc>, bool)>,
     pub next_run_at: Option<DateTime<Utc>>,
     pub failed_at: Option<DateTime<Utc>>,
-    /// When the run began that began the pass whose sightings are kept.
+    /// When the run began that started the pass whose sightings are stored.
     pub pass_since: Tick,
 }
 
@@ -100,17 +100,17 @@ pub struct PlaylistBook {
     pub num_hidden: u32,
     /// Whole readings.
     pub generation: i64,
-    /// Of the account.
+    /// That of the account.
     failure: Option<LastFailure>,
     look_again_at: Option<DateTime<Utc>>,
     is_unreadable: bool,
     walk: Option<ItemsWalk>,
-    /// `None` where the source gave nothing.
+    /// `None` if the source gave nothing.
     pub items: Vec<Option<u32>>,
-    /// Items by position, those of a reading under way apart.
+    /// Items by position, with those of a reading under way kept apart.
     rows: BTreeMap<u32, Option<u32>>,
     apart: BTreeMap<u32, Option<u32>>,
-    /// Items that are missing and not yet believed to be gone, and since when.
+    /// Items that are missing and not yet believed to be gone, with when they were first missed.
     missing: BTreeMap<u32, DateTime<Utc>>,
 }
 
@@ -123,7 +123,7 @@ struct ItemsWalk {
     is_in_place: bool,
 }
 
-/// Who commits.
+/// The author of a commit.
 #[derive(Debug, Clone, Copy)]
 pub struct Writer {
     pub key: SyncKey,
@@ -140,7 +140,7 @@ impl Database {
         database
     }
 
-    /// What is wrong with the next write, or the next look.
+    /// The fault of the next write, or the next look.
     pub fn take_fault(&mut self, is_write: bool) -> Option<DatabaseFault> {
         let (num, fault) = &mut self.failing;
         let fault = fault.filter(|fault| *num > 0 && (is_write || *fault != DatabaseFault::Full))?;
@@ -152,7 +152,7 @@ impl Database {
         &self.books[key.place()]
     }
 
-    /// `accounts.owner`: whoever claims last has it, and everybody else's fence is gone.
+    /// `accounts.owner`: the last process to claim has it, and all other fences are gone.
     pub fn claim(&mut self, owner: Uuid) {
         [ACCOUNT, GUEST].into_iter().for_each(|account| self.claim_of(account, owner));
     }
@@ -166,7 +166,7 @@ impl Database {
         }
     }
 
-    /// Whether a process may write for an account, as far as the account itself says.
+    /// Whether a process may write for an account, according to the account's row.
     pub fn is_of(&self, account: AccountId, owner: Uuid) -> bool {
         self.claimed_by.get(&account).is_none_or(|claimed_by| *claimed_by == owner)
     }
@@ -200,7 +200,7 @@ impl Database {
         self.share(key.key(), &BTreeSet::new());
     }
 
-    /// Playlists whose very first reading another account writes in place.
+    /// Playlists whose very first reading another account is writing in place.
     fn taken(&self, key: SyncKey) -> BTreeSet<u32> {
         let Some(other) = key.other_reader().filter(|_| self.has_guest) else { return BTreeSet::new() };
         let is_taken = |book: &PlaylistBook| book.walk.is_some_and(|walk| walk.is_in_place);
@@ -208,7 +208,7 @@ impl Database {
         numbered.filter(|(_, book)| is_taken(book)).map(|(number, _)| number).collect()
     }
 
-    /// What an account has written of playlists, another that has the same finds.
+    /// Whatever an account has written about playlists is visible to another that lists them.
     fn share(&mut self, key: SyncKey, read: &BTreeSet<u32>) {
         let Some(other) = key.other_reader().filter(|_| self.has_guest) else { return };
         for number in 0..self.of(key).playlists.len() as u32 {
@@ -233,7 +233,7 @@ impl Database {
         }
     }
 
-    /// The commit of a batch. Says which items it marked removed.
+    /// The commit of a batch. Returns which items it marked removed.
     pub fn commit(
         &mut self,
         writer: Writer,
@@ -292,7 +292,7 @@ impl Database {
         Ok((report, removed))
     }
 
-    /// When the next run comes, noted by who may.
+    /// When the next run is planned, if the process may note it.
     pub fn plan(&mut self, key: SyncKey, at: Option<DateTime<Utc>>) {
         self.books[key.place()].next_run_at = at;
     }
@@ -330,7 +330,7 @@ impl Books {
         checkpoint
     }
 
-    /// What a run begins with, read as it is stored.
+    /// The starting point of a run, as stored.
     pub fn mode(&self) -> RunMode {
         let stored = |checkpoint: &Option<Checkpoint>| {
             checkpoint.clone().map(|mut checkpoint| {
@@ -342,7 +342,7 @@ impl Books {
         RunMode::of(stored(&self.initial), stored(&self.incremental))
     }
 
-    /// What the last run left, if it did not come to its end.
+    /// The place of the last run, if it did not reach its end.
     pub fn interrupted(&self) -> Option<&Checkpoint> {
         let phases = [self.initial.as_ref(), self.incremental.as_ref()];
         phases.into_iter().flatten().find(|checkpoint| !checkpoint.is_complete)
@@ -361,7 +361,7 @@ impl Books {
         numbered.filter(|(_, row)| row.state == Presence::Active)
     }
 
-    /// It is another's playlist, and did not come: that is told of one's own only.
+    /// It is another person's playlist, and could not be read: only failures of own playlists are reported.
     pub fn gave_up(&self, number: u32) -> bool {
         self.is_guests && self.playlist(number).is_some_and(|book| book.failure.is_some())
     }
@@ -376,7 +376,7 @@ impl Books {
     }
 
     fn write_listing(&mut self, entity: EntityType, slots: &[Slot], offset: u32) -> Vec<Membership> {
-        // An item that stands in several slots is one member, and was the same before.
+        // An item in several slots is one member, with one earlier state.
         let mut listed: Vec<(u32, i64)> =
             slots.iter().filter_map(|slot| Some((number_of(slot.id()?), date(slot)))).collect();
         listed.sort_unstable_by(|one, other| one.0.cmp(&other.0).then(other.1.cmp(&one.1)));
@@ -433,7 +433,7 @@ impl Books {
         for slot in slots {
             match slot.id() {
                 Some(id) => self.seen[number_of(id) as usize] = pass,
-                // A row that has lost its object still says when it was added.
+                // A row that has lost its object still has its date.
                 None if slot.added_at.is_some() => {
                     let added_at = date(slot);
                     let same = self
@@ -505,7 +505,7 @@ impl Books {
         removed
     }
 
-    /// As `store::held::hold`.
+    /// Like `store::held::hold`.
     fn hold(&mut self, hold: Hold, now: DateTime<Utc>) {
         let missing: BTreeSet<u32> = self.unseen(hold.pass).collect();
         self.held.retain(|number, _| missing.contains(number));
@@ -530,7 +530,7 @@ impl Books {
         before
     }
 
-    /// The members with their dates; none where the listing does not date its rows.
+    /// The members with their dates; none if the listing does not date its rows.
     pub fn members(&self, entity: EntityType, wanted: AddedBetween) -> Vec<Member> {
         if !entity.is_newest_first() {
             return Vec::new();
@@ -543,12 +543,12 @@ impl Books {
         self.active().map(member).filter(is_wanted).collect()
     }
 
-    /// What stays as it is, and was told by an earlier run.
+    /// Lasting conditions that an earlier run has reported.
     pub fn told(&self) -> &[String] {
         self.incremental.as_ref().or(self.initial.as_ref()).map_or(&[], |last| &last.walk.memory.told)
     }
 
-    /// Rows that are known to be counted and not given.
+    /// Rows that are known to be counted but not given.
     pub fn num_hidden(&self) -> u32 {
         self.incremental.as_ref().or(self.initial.as_ref()).map_or(0, |last| last.walk.memory.num_hidden)
     }

@@ -32,12 +32,12 @@ pub struct Fetch {
     answer: Option<Answer>,
 }
 
-/// What is asked for, and by whom.
+/// What is requested, and by whom.
 #[derive(Debug, Clone)]
 pub enum Wanted {
-    /// By a syncer.
+    /// Requested by a syncer.
     Page { key: SyncKey, ticket: Ticket, request: PageRequest, patience: Patience },
-    /// By the tracker.
+    /// Requested by the tracker.
     Plays,
 }
 
@@ -51,7 +51,7 @@ impl Wanted {
 }
 
 impl Fetch {
-    /// What the present try counts for.
+    /// The family that the present try counts for.
     pub fn family(&self) -> Family {
         match self.machine.target() {
             Target::Probe => Family::Application,
@@ -62,7 +62,7 @@ impl Fetch {
         }
     }
 
-    /// Whose it is.
+    /// The account it belongs to.
     pub fn account(&self) -> AccountId {
         self.wanted.asker().map_or(ACCOUNT, |key| key.account)
     }
@@ -99,11 +99,11 @@ impl World {
             Wanted::Plays => Request::new(Patience::Whole, backoff, vitals),
         };
         process.fetches.push(Fetch { number, wanted, permit: None, machine, answer: None });
-        // The gate is an actor of its own: it hears of it a moment later.
+        // The gate is an actor of its own: it gets the message a moment later.
         self.soon(Event::TryAgain { pid, fetch: number });
     }
 
-    /// A wait is over, or the first try is to be made.
+    /// A wait is over, or the first try is due.
     pub fn try_again(&mut self, pid: Pid, fetch: u64) {
         let Some(p) = self.at(pid) else { return };
         match self.processes[p].fetch(fetch).map(|fetch| fetch.machine.poll()) {
@@ -113,7 +113,7 @@ impl World {
         }
     }
 
-    /// Tells the machine of a fetch what came of its step, and carries out the next one.
+    /// Reports the outcome of a step to the machine of a fetch, and carries out the next one.
     fn hear(&mut self, pid: Pid, number: u64, event: request::Event) {
         let (now, jitter) = (self.instant(), self.random.f64());
         let Some(p) = self.at(pid) else { return };
@@ -147,7 +147,7 @@ impl World {
         }
     }
 
-    /// Whoever asked may be gone: then the permit goes back as if it had never been granted.
+    /// The asker may be gone: then the permit goes back as if it had never been granted.
     pub fn granted(&mut self, pid: Pid, permit: u64, fetch: Option<u64>) {
         let Some(p) = self.at(pid) else { return };
         let Some(number) = fetch.filter(|fetch| self.processes[p].fetch(*fetch).is_some()) else {
@@ -178,9 +178,9 @@ impl World {
         Duration::from_millis(self.random.u64(10..80))
     }
 
-    /// Without anything wanted, it is the probe: something that is known to be there.
+    /// Without a wanted page it is the probe: something that is known to be there.
     pub fn arrives(&mut self, pid: Pid, fetch: u64, wanted: Option<&Wanted>) {
-        // What an odd answer denies or leaves out was there a moment before.
+        // Whatever an odd answer conceals or leaves out was there a moment before.
         self.tick += 1;
         let answer = match wanted {
             Some(Wanted::Page { request, .. }) => self.api.answer(request, &mut self.library, self.now, self.tick),
@@ -198,8 +198,8 @@ impl World {
         if let (Answer::Failed(_), Some(Wanted::Page { request, .. })) = (&answer, wanted)
             && let PageRequest::Listing { entity, offset, limit: limit @ (1 | 2) } = request
         {
-            // Whoever asks for a single slot (and the one before it) does so because nothing larger comes: it is taken for
-            // one that never does. An outage that ends meanwhile looks the same.
+            // A request for a single slot (and the one before it) means that nothing larger is served: if it fails, the
+            // slot is taken for one that never is. An outage that ends meanwhile looks the same.
             self.tick += 1;
             let (tick, listing) = (self.tick, self.library.of_mut(*entity));
             let from = *offset as usize;
@@ -238,7 +238,7 @@ impl World {
         self.hear(pid, number, request::Event::Answered { disposition, why: why.to_owned() });
     }
 
-    /// The pause that a refusal brought is in the database.
+    /// The pause that follows a refusal is in the database.
     pub fn pause_noted(&mut self, pid: Pid, number: u64) {
         let Some(p) = self.at(pid) else { return };
         let Some(fetch) = self.processes[p].fetch_mut(number) else { return };
@@ -273,7 +273,8 @@ impl World {
         }
     }
 
-    /// Whoever asked is gone: a syncer, or the tracker. What is under way comes to nothing; what waits is found out when it is its turn.
+    /// The asker is gone: a syncer, or the tracker. Requests under way are lost; waiting ones are dropped when it is
+    /// their turn.
     pub fn drop_fetches(&mut self, pid: Pid, asker: Option<SyncKey>) {
         let Some(p) = self.at(pid) else { return };
         let process = &mut self.processes[p];
@@ -305,7 +306,7 @@ fn told(answer: &Answer) -> String {
     }
 }
 
-/// What the way out to Spotify would say of it.
+/// How the Spotify client would report it.
 fn disposition(answer: &Answer) -> (Disposition, &'static str) {
     let again = Remedy::AskSoonOrDivide { retry_after: None };
     match answer {

@@ -1,5 +1,5 @@
-//! A driver of the gate, as `src/actors/gate.rs` is one: carries its looks to the model database and its permits to those
-//! who asked, and gives it a new life after a death.
+//! A driver of the gate, like `src/actors/gate.rs`: carries its looks to the model database and its permits to the
+//! askers, and gives it a new life after a death.
 
 use super::{
     scenario::DatabaseFault,
@@ -28,10 +28,10 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(60);
 /// As in `actors::gate`.
 const LATE_AFTER: Duration = Duration::from_secs(3);
 
-/// One in so many looks fails, or its answer is lost.
+/// One in this many looks fails, or its answer is lost.
 const LOOKS_LOST: u32 = 60;
 
-/// A message that waits until the gate can hear it.
+/// A message that waits until the gate can receive it.
 #[derive(Debug)]
 enum Message {
     Return { permit: u64, outcome: PermitUse },
@@ -41,11 +41,11 @@ enum Message {
 pub struct GateShell {
     pub machine: SharedGate<u64>,
     pub is_down: bool,
-    /// Permits asked for, by whom.
+    /// Requested permits, with their askers.
     askers: Vec<(u64, u64)>,
     num_asks: u64,
     out: BTreeMap<u64, Family>,
-    /// Who waits until a pause is stored.
+    /// Askers that wait until a pause is stored.
     limited: Vec<(u64, u64, Pause)>,
     life: u32,
     alarm: u32,
@@ -89,7 +89,7 @@ impl World {
         self.pump(pid);
     }
 
-    /// Does all that is to be done, and sets the alarm for the rest.
+    /// Does everything that is due, and sets the alarm for the rest.
     pub fn pump(&mut self, pid: Pid) {
         let (now, wall) = (self.instant(), self.shared_wall());
         loop {
@@ -244,7 +244,7 @@ impl World {
         if gate.is_closed {
             gate.machine.handle_closing();
         }
-        // Those who waited learn from their closed channels, and ask again.
+        // The askers notice their closed channels, and ask again.
         let askers = std::mem::take(&mut gate.askers);
         let messages = std::mem::take(&mut gate.mailbox);
         for (_, fetch) in askers {

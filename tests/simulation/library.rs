@@ -1,13 +1,13 @@
-//! The true library, with its history: what is in it, since when, and when it last was not. The oracle asks nothing
-//! else what is true.
+//! The true library, with its history: what is in it, since when, and when it last was not. It is the oracle's only
+//! source of truth.
 
 use super::scenario::ItemEdit;
 use segno::model::{EntityType, ListingOrder, PerEntity};
 
-/// When something was, as a count of all that ever happened in the world; 0 is the beginning.
+/// The time of an event, as a count of all events in the world; 0 is the beginning.
 pub type Tick = u32;
 
-/// For scrambling: ids that are not in the order in which they were made.
+/// For scrambling: ids that are not in order of creation.
 const FACTOR: u32 = 0x9E37_79B1;
 const INVERSE: u32 = inverse(FACTOR);
 
@@ -35,7 +35,7 @@ pub fn number_of(id: &str) -> u32 {
 #[derive(Debug)]
 pub struct Library {
     pub listings: PerEntity<Listing>,
-    /// Seconds since 1970, as the source dates what is saved.
+    /// Seconds since 1970, as the source dates saved items.
     now: i64,
     num_snapshots: u32,
 }
@@ -45,11 +45,12 @@ pub struct Listing {
     pub entity: EntityType,
     /// Numbers of the items, as they are listed.
     pub order: Vec<u32>,
-    /// Every item that ever was, by number.
+    /// Every item that has ever existed, by number.
     pub items: Vec<Item>,
-    /// Something happened that a count cannot reveal: an item out of order, a row that fell silent, a length that lied.
+    /// Whether something happened that a count cannot reveal: an item out of order, a row that became unreadable, a
+    /// wrong length.
     pub is_veiled: bool,
-    /// When it was shown as empty, though it was not.
+    /// When it was shown as empty, although it was not.
     pub emptied_at: Vec<Tick>,
     /// Edits since a page of it was last committed, and whether one of them was a move.
     num_edits: u32,
@@ -59,51 +60,52 @@ pub struct Listing {
 #[derive(Debug, Clone, Default)]
 pub struct Item {
     pub added_at: i64,
-    /// It never had an object: a row that is nothing but `null`, or only says since when.
+    /// It never had an object: a row that is just `null`, or has only its date.
     pub is_null: bool,
     pub is_listed: bool,
     /// When it was last not in the library.
     pub gone_at: Tick,
-    /// When it was last in it and could not be seen: not served, silent, or carried from one place to another.
+    /// When it was last in it but could not be seen: not served, unreadable, or moved from one place to another.
     pub hidden_at: Tick,
-    /// Its row says nothing now; `Some(true)`: nothing but since when.
+    /// Whether its row is unreadable now; `Some(true)` if it still has its date.
     pub silent: Option<bool>,
-    /// When it last spoke up, and what its row had said until then.
+    /// When its row last became readable, and how it had been unreadable until then.
     pub spoke: Option<(Tick, bool)>,
     pub is_spoilt: bool,
-    /// It is counted and not given.
+    /// It is counted but not given.
     pub is_withheld: bool,
-    /// When it last stood where a page should have gone that held less, or something else.
+    /// When it was last at a place where a page contained fewer or other rows than it should.
     pub withheld_at: Tick,
-    /// It came, or spoke up, where no run looks unless it walks.
+    /// It was added, or became readable, where no run looks unless it walks.
     pub is_overlooked: bool,
     pub contents: Contents,
 }
 
 impl Item {
-    /// How its row was silent at some moment since then.
+    /// How its row was unreadable at some moment since then.
     pub fn silent_since(&self, since: Tick) -> Option<bool> {
         self.silent.or(self.spoke.filter(|(at, _)| *at >= since).map(|(_, is_dated)| is_dated))
     }
 }
 
-/// The inside of a playlist.
+/// The items of a playlist.
 #[derive(Debug, Clone, Default)]
 pub struct Contents {
     pub snapshot: u32,
-    /// What the listing shows, while it lags behind.
+    /// What the listing shows while it lags behind.
     pub shown: Option<u32>,
     pub items: Vec<u32>,
-    /// What it held before, and until when.
+    /// What it contained before, and until when.
     pub past: Vec<(Tick, Vec<u32>)>,
     /// When the listing last showed an older snapshot than it should.
     pub lagged_at: Tick,
-    /// A position that cannot be served, and one that is counted and not given.
+    /// A position that cannot be served, and one that is counted but not given.
     pub spoilt: Option<u32>,
     pub withheld: Option<u32>,
-    /// When its items were shown other than they are.
+    /// When its items were shown wrongly.
     pub misread_at: Vec<Tick>,
-    /// For the oracle: the reading that it last looked at, when that was, and whether nothing told it from the truth.
+    /// For the oracle: the reading that it last checked, when that was, and whether it could not be distinguished from
+    /// the truth.
     pub judged: (i64, Tick),
     pub is_misread: bool,
 }
@@ -116,13 +118,13 @@ impl Contents {
         }
     }
 
-    /// All that it held at some moment since then.
+    /// All that it contained at some moment since then.
     pub fn versions_since(&self, tick: Tick) -> impl Iterator<Item = &[u32]> {
         let past = self.past.iter().filter(move |(until, _)| *until > tick).map(|(_, items)| items.as_slice());
         past.chain([self.items.as_slice()])
     }
 
-    /// Whether the listing showed the latest snapshot ever since.
+    /// Whether the listing has shown the latest snapshot ever since.
     pub fn was_shown_since(&self, tick: Tick) -> bool {
         self.shown.is_none() && self.lagged_at <= tick
     }
@@ -150,7 +152,7 @@ impl Library {
         &mut self.listings[entity]
     }
 
-    /// Makes a new item and lists it where it belongs. `is_tied`: at the same moment as the one before.
+    /// Creates a new item and lists it where it belongs. `is_tied`: added at the same moment as the one before.
     pub fn add(&mut self, entity: EntityType, contents: Vec<u32>, is_tied: bool, tick: Tick) -> u32 {
         self.num_snapshots += 1;
         self.now += i64::from(!is_tied);
@@ -201,7 +203,7 @@ impl Library {
         }
     }
 
-    /// One that was removed is listed again; not a row that holds nothing, since one more of those hides a removal.
+    /// A removed item is listed again; not an unreadable row, since one more of those hides a removal.
     pub fn restore(&mut self, entity: EntityType, at: u32, tick: Tick) {
         let now = self.later();
         let listing = self.of_mut(entity);
@@ -215,7 +217,7 @@ impl Library {
         }
     }
 
-    /// Lists a new item somewhere in the middle, with the date of where it stands.
+    /// Lists a new item somewhere in the middle, with the date of that place.
     pub fn misplace(&mut self, entity: EntityType, at: u32, tick: Tick) {
         let number = self.add(entity, Vec::new(), true, tick);
         let listing = self.of_mut(entity);
@@ -232,7 +234,7 @@ impl Library {
         listing.is_veiled = true;
     }
 
-    /// Of two moves between two pages, in opposite directions, the pages would show nothing; so there is one.
+    /// Two moves between two pages, in opposite directions, would not show in the pages; so there is one.
     pub fn shift(&mut self, at: u32, to: u32, tick: Tick) {
         let listing = self.of_mut(EntityType::Playlists);
         if listing.num_edits == 0 && !listing.order.is_empty() {
@@ -245,7 +247,7 @@ impl Library {
         }
     }
 
-    /// The playlist at a place, with the next snapshot, to be changed.
+    /// The playlist at a place, with the next snapshot, ready for a change.
     pub fn touch(&mut self, at: u32, lags: bool, tick: Tick) -> Option<&mut Contents> {
         self.num_snapshots += 1;
         let snapshot = self.num_snapshots;
@@ -295,7 +297,7 @@ impl Listing {
         (self.num_edits, self.has_moved) = (0, false);
     }
 
-    /// What stands there was asked for and did not come.
+    /// These places were requested but not given.
     pub fn withhold(&mut self, places: std::ops::Range<usize>, tick: Tick) {
         for number in self.order.get(places).unwrap_or_default() {
             self.items[*number as usize].withheld_at = tick;
@@ -327,14 +329,14 @@ impl Listing {
                 let key = number.wrapping_mul(FACTOR);
                 self.order.partition_point(|other| other.wrapping_mul(FACTOR) < key)
             }
-            // They come in anywhere; the ids are as good as dice.
+            // They are inserted anywhere; the ids serve as randomness.
             ListingOrder::Arranged => number.wrapping_mul(FACTOR) as usize % (self.order.len() + 1),
             ListingOrder::NewestFirst => 0,
         };
         self.order.insert(at, number);
     }
 
-    /// Whether it was in the library, and could be seen, ever since.
+    /// Whether it has been in the library, and visible, ever since.
     pub fn was_there_since(&self, number: u32, tick: Tick) -> bool {
         let item = self.item(number);
         let is_seen =

@@ -1,4 +1,4 @@
-//! The model listener, the history as the API shows it, and what must hold of the plays that are kept.
+//! The model listener, the history as the API shows it, and what must hold for the stored plays.
 
 use super::{api::Answer, world::World};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -7,16 +7,16 @@ use segno::model::{Family, PLAYS_PAGE_LEN, Play, PlaySlot, PlaysCommit, PlaysPag
 
 const HOUR_S: i64 = 3600;
 
-/// How somebody listens.
+/// Somebody's listening habits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Listening {
     /// Shortest and longest play, in seconds.
     pub spacing_s: (i64, i64),
-    /// Per cent of the sessions that happen offline and turn up hours later.
+    /// Percentage of sessions that happen offline and appear hours later.
     pub offline: u32,
 }
 
-/// How a page of the history is wrong and looks right.
+/// How a page of the history is wrong but plausible.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum OddHistory {
     /// As it was some minutes ago.
@@ -28,7 +28,7 @@ pub enum OddHistory {
     Short {
         rows: u32,
     },
-    /// Its first row stands there twice.
+    /// Its first row is there twice.
     Twice,
 }
 
@@ -44,7 +44,7 @@ struct Heard {
 pub struct Shown {
     pub page: PlaysPage,
     at_s: i64,
-    /// It is what the API should show.
+    /// Whether it is what the API should show.
     is_right: bool,
 }
 
@@ -54,11 +54,11 @@ pub struct Listener {
     /// By time of play.
     heard: Vec<Heard>,
     next_session_s: i64,
-    /// The next pages are wrong, and how.
+    /// How many of the next pages are wrong, and how.
     pub odd: (u32, Option<OddHistory>),
-    /// When the last right page was shown that was committed. What was heard since the first of them must not get lost.
+    /// When the last correct page that was committed was shown. Plays since the first of them must not be lost.
     checked_s: Option<i64>,
-    /// Plays that left the page before anybody looked.
+    /// Plays that left the page before they were polled.
     missed: Vec<i64>,
     calm_s: Option<i64>,
 }
@@ -137,7 +137,7 @@ impl World {
         }
     }
 
-    /// The faults stop: one more page has to come.
+    /// The faults stop: one more page has to be read.
     pub fn calm_listener(&mut self) {
         let now_s = self.now_s();
         if let Some(listener) = &mut self.listener {
@@ -145,12 +145,13 @@ impl World {
         }
     }
 
-    /// Whether the history was read once more after the faults stopped.
+    /// Whether the history was read again after the faults stopped.
     pub fn is_heard(&self) -> bool {
         self.listener.as_ref().is_none_or(|listener| listener.calm_s.is_some() && listener.checked_s >= listener.calm_s)
     }
 
-    /// No play is lost that any page showed, what no page showed lies in a gap, and nothing else is called a gap.
+    /// No play shown by any page is lost, plays that no page showed are in a gap, and nothing else is reported as a
+    /// gap.
     pub fn check_plays(&mut self, commit: &PlaysCommit, num_added: u32, shown: &Shown) {
         let is_ahead = self.skew > TimeDelta::zero();
         let Some(listener) = &mut self.listener else { return };
@@ -160,7 +161,7 @@ impl World {
             let num_told = commit.num_new;
             self.violated("G14", format!("{num_added} new plays came, and {num_told} were told"));
         }
-        // What follows a history that was found empty is told by when that was: by a calendar that is ahead, nothing is.
+        // What follows an empty history is judged by when that was: with a calendar that is ahead, nothing is.
         if shown.page.slots.is_empty() && is_ahead && !self.database.has_plays() {
             listener.checked_s = None;
             return;
@@ -172,7 +173,7 @@ impl World {
         let Some(before_s) = before_s else { return };
         let place = |at_s: i64| listener.heard.partition_point(|heard| heard.at_s <= at_s);
         let came = &listener.heard[place(before_s)..place(shown.at_s)];
-        // What turned up late may have been pushed off the page before anybody could know of it.
+        // A late play may have been pushed off the page before anybody could see it.
         let in_order = came.iter().filter(|heard| heard.at_s == heard.shown_s).map(|heard| heard.at_s);
         listener.missed.extend(in_order);
         let database = &self.database;

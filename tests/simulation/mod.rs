@@ -4,21 +4,21 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | [`scenario`] | one life before it is lived: sizes, settings, and a script of what changes and goes wrong |
+//! | [`scenario`] | one life before it runs: sizes, settings, and a script of what changes and fails |
 //! | [`library`] | the true library with its history |
-//! | [`api`], [`odds`] | the model API, with limits that nobody is told; how its answers are wrong and look right |
+//! | [`api`], [`odds`] | the model API, with undisclosed limits; how its answers are wrong but plausible |
 //! | [`database`] | the model database: the transactions of `src/store` |
-//! | [`listener`] | who listens, and the history as the API shows it |
+//! | [`listener`] | the person who listens, and the history as the API shows it |
 //! | [`process`], [`syncer`], [`tracker`], [`gate`], [`fetch`] | the drivers: what `src/actors` does, with messages instead of futures |
 //! | [`nodes`] | several of these processes, each on a machine of its own, that share the accounts |
-//! | [`world`], [`chaos`] | the clock and what happens next; how the script happens |
+//! | [`world`], [`chaos`] | the clock and what happens next; how the script is applied |
 //! | [`oracle`] | what must always hold |
-//! | [`shrink`] | makes a failure small |
-//! | [`tally`] | what was done, over many lives |
+//! | [`shrink`] | minimises a failure |
+//! | [`tally`] | faults and needs of the engine, over many lives |
 //!
-//! The drivers are written again here, and no decision: `src/actors` carries the same messages, and the second layer
-//! (`tests/it/random.rs`) runs it. What `store` decides by itself (the history of playlists, say) is judged there, too.
-//! See `docs/simulation.md`.
+//! The drivers are rewritten here, but no decision is: `src/actors` carries the same messages, and the second layer
+//! (`tests/it/random.rs`) runs it. What `store` decides by itself (such as the history of playlists) is checked there,
+//! too. See `docs/simulation.md`.
 
 mod api;
 mod chaos;
@@ -44,21 +44,21 @@ use tally::Tally;
 pub use world::Violation;
 use world::World;
 
-/// A life that went wrong.
+/// A life that broke a guarantee.
 #[derive(Debug, Clone)]
 pub struct Failure {
     pub violation: Violation,
     pub step: u32,
-    /// What happened, if it was asked for.
+    /// What happened, if it was recorded.
     pub trace: Vec<String>,
 }
 
-/// Lives one life.
+/// Runs one life.
 pub fn live(scenario: &Scenario) -> Result<Tally, Box<Failure>> {
     live_in(World::new(scenario.clone(), false))
 }
 
-/// The same, and writes down what happens.
+/// The same, recording what happens.
 pub fn live_traced(scenario: &Scenario) -> Result<Tally, Box<Failure>> {
     live_in(World::new(scenario.clone(), true))
 }

@@ -1,5 +1,5 @@
-//! Nodes: several processes that share the accounts, each on a machine of its own. A driver of [`Nodes`], as
-//! `src/app/run/node.rs` is one; how nodes freeze and are cut off from the database; and what must hold of them.
+//! Nodes: several processes that share the accounts, each on a machine of its own. A driver of [`Nodes`], like
+//! `src/app/run/node.rs`; how nodes freeze and are cut off from the database; and what must hold for them.
 
 use super::{
     process::{ACCOUNT, GUEST, Keyed},
@@ -22,19 +22,19 @@ use std::{
 };
 use uuid::Uuid;
 
-/// One life in so many has nodes.
+/// One life in this many has nodes.
 const LIVES_WITH_NODES: u32 = 16;
 
 const NODES_MAX: u32 = 8;
 
-/// A heartbeat holds the accounts for so many intervals between two.
+/// A heartbeat holds the accounts for this many intervals between two.
 const BEATS_OF_A_HOLD: u32 = 5;
 
-/// Of an account that nobody works for: beyond the hold of a dead node, until another does. For beats that find out, a
-/// claim, and a node that ends meanwhile.
+/// How long nobody may work for an account: the hold of a dead node, and this many heartbeats until another node does.
+/// They cover finding out, a claim, and a node that ends meanwhile.
 const BEATS_OF_A_TAKEOVER: u32 = 8;
 
-/// How far the calendar of a machine may be wrong, in seconds.
+/// How far off the calendar of a machine may be, in seconds.
 const CALENDARS_APART: i64 = 600;
 
 /// The nodes of one life.
@@ -43,27 +43,27 @@ pub struct Fleet {
     pub num: u32,
     /// Seconds between two heartbeats.
     pub beat_s: u32,
-    /// Accounts beside the two that have a library: they are shared out with them.
+    /// Accounts besides the two that have a library, shared out with them.
     pub num_others: u32,
 }
 
-/// What happens to one node. `at` is cut to how many there are.
+/// What happens to one node. `at` is reduced to the number of nodes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum NodeFault {
-    /// Another one comes.
+    /// Another one starts.
     Comes,
-    /// SIGKILL, and another one after so many seconds.
+    /// SIGKILL, and another one after this many seconds.
     Dies { at: u32, down_s: u32 },
     /// SIGTERM, and the same.
     Stops { at: u32, down_s: u32 },
-    /// It does nothing for as many holds as these, in tenths; then it goes on.
+    /// It does nothing for this many tenths of a hold; then it continues.
     Freezes { at: u32, tenths: u32 },
-    /// The database does not hear it for as long. What it had sent arrives afterwards.
+    /// The database does not receive its messages for as long. Those it had sent arrive afterwards.
     IsCutOff { at: u32, tenths: u32 },
 }
 
 impl Fleet {
-    /// Drawn by itself, so that lives without nodes are what they were before there were any.
+    /// Drawn separately, so that lives without nodes stay the same as before.
     pub fn of(seed: u64, is_wanted: bool) -> Option<(Fleet, Vec<(u32, Injection)>)> {
         let mut random = Rng::with_seed(seed ^ 0x0de5_0000_0000);
         let has_nodes = random.u32(0..LIVES_WITH_NODES) == 0;
@@ -119,19 +119,19 @@ impl NodeFault {
     }
 }
 
-/// What makes a process a node.
+/// The additional state of a process that is a node.
 pub struct NodeShell {
     machine: Nodes,
-    /// What was held when it was last told, and in which epoch.
+    /// What was held as last reported, with the epochs.
     known: BTreeMap<AccountId, i64>,
     alarm: u32,
-    /// By how much its calendar is wrong.
+    /// How far off its calendar is.
     pub skew: TimeDelta,
     pub frozen_until: Duration,
     pub cut_off_until: Duration,
 }
 
-/// What the database answered; nothing where it did not.
+/// The answer of the database, if there was one.
 #[derive(Debug)]
 pub enum NodeAnswer {
     Beat(Option<Heartbeat>),
@@ -139,7 +139,7 @@ pub enum NodeAnswer {
     HandedOver(Option<()>),
 }
 
-/// For the oracle: when each account was last worked for, and when something last happened to a node.
+/// For the oracle: when each account was last worked for, and when a node was last disturbed.
 #[derive(Debug, Default)]
 pub struct Watched {
     worked_for_at: BTreeMap<AccountId, Duration>,
@@ -167,7 +167,7 @@ impl World {
         })
     }
 
-    /// No more machines than these.
+    /// There are no more machines than these.
     pub fn has_room(&self) -> bool {
         self.scenario.fleet.is_none() || (self.processes.len() as u32) < NODES_MAX
     }
@@ -177,19 +177,19 @@ impl World {
         self.processes[p].node.as_mut()
     }
 
-    /// When a process goes on, if it is frozen.
+    /// When a frozen process continues.
     pub fn thaws_at(&self, pid: Pid) -> Option<Duration> {
         let until = self.processes[self.at(pid)?].node.as_ref()?.frozen_until;
         Some(until).filter(|until| *until > self.now)
     }
 
-    /// Whether the database hears a process: if not, until when.
+    /// Until when a process is cut off from the database, if it is.
     pub fn cut_off_until(&self, pid: Pid) -> Option<Duration> {
         let until = self.processes[self.at(pid)?].node.as_ref()?.cut_off_until;
         Some(until).filter(|until| *until > self.now)
     }
 
-    /// Does all that is to be done, and sets the alarm for the rest.
+    /// Does everything that is due, and sets the alarm for the rest.
     pub fn drive_node(&mut self, pid: Pid) {
         let now = self.instant();
         let Some(node) = self.node(pid) else { return };
@@ -254,7 +254,7 @@ impl World {
         self.drive_node(pid);
     }
 
-    /// Lets go of what was lost, and takes up what was won.
+    /// Drops what was lost, and adopts what was gained.
     fn take_up_holding(&mut self, pid: Pid) {
         let Some(node) = self.node(pid) else { return };
         let held = node.machine.held().clone();
@@ -271,7 +271,7 @@ impl World {
         self.keys().into_iter().filter(|key| key.account == account).collect()
     }
 
-    /// As the supervisor's `Release`.
+    /// Like the supervisor's `Release`.
     fn let_go(&mut self, pid: Pid, account: AccountId) {
         let (Some(p), now) = (self.at(pid), self.moment()) else { return };
         self.tell(|| format!("process {pid} lets go of account {}", account.0));
@@ -286,7 +286,7 @@ impl World {
         self.manage(pid);
     }
 
-    /// As the supervisor's `Adopt`.
+    /// Like the supervisor's `Adopt`.
     fn adopt(&mut self, pid: Pid, account: AccountId) {
         let (now, wall) = (self.instant(), self.wall());
         self.tell(|| format!("process {pid} takes account {}", account.0));
@@ -313,7 +313,7 @@ impl World {
         }
     }
 
-    /// Whether a process works for an account: in a life without nodes the last one that began does.
+    /// Whether a process works for an account: in a life without nodes the last one that started does.
     pub fn works_for(&self, p: usize, account: AccountId) -> bool {
         match &self.processes[p].node {
             Some(node) => node.known.contains_key(&account),
@@ -327,7 +327,7 @@ impl World {
         }
     }
 
-    /// A good end: others need not wait.
+    /// A clean end: others need not wait.
     pub fn leave(&mut self, pid: Pid) {
         if let Some(p) = self.at(pid).filter(|p| self.processes[*p].node.is_some())
             && self.cut_off_until(pid).is_none()
@@ -376,7 +376,7 @@ impl World {
         }
     }
 
-    /// Everybody is heard. Who is frozen thaws when it would have.
+    /// All are connected. Frozen nodes thaw at their own time.
     pub fn calm_nodes(&mut self) {
         let now = self.now;
         for node in self.processes.iter_mut().filter_map(|process| process.node.as_mut()) {
@@ -385,7 +385,7 @@ impl World {
         self.watched.disturbed_at = now;
     }
 
-    /// G15: while a node is there that could, each account is worked for, soon after whatever happened.
+    /// G15: while there is a node that could, each account is worked for, soon after any disturbance.
     fn check_nodes(&mut self) {
         let Some(fleet) = self.scenario.fleet else { return };
         let now = self.now;
@@ -416,7 +416,7 @@ impl World {
         }
     }
 
-    /// G15: what is written for an account is written by the node that has claimed it last.
+    /// G15: writes for an account come from the node that claimed it last.
     pub fn check_owner(&mut self, key: impl Keyed, writer: Uuid) {
         let account = key.key().account;
         let owner = self.database.tenures.owner(account);

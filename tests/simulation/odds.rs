@@ -1,4 +1,4 @@
-//! Answers that are wrong and look right: pages that are not what was asked for.
+//! Answers that are wrong but plausible: pages that are not what was requested.
 
 use super::{
     api::{playlist_item, slot},
@@ -10,42 +10,42 @@ use fastrand::Rng;
 use segno::model::{EntityType, FIRST_CURSOR, Next, Page, PageRequest, PerEntity, Remedy, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the API begins to do wrong. Places are numbers that are cut to the size of what they point into.
+/// A false behaviour that the API begins. Places are numbers that are reduced to the size of what they index.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Odd {
-    /// No page holds more rows, whatever is asked for.
+    /// No page contains more rows than this, whatever is requested.
     Cap { rows: u32 },
-    /// A row is counted and not given.
+    /// A row is counted but not given.
     Hide { entity: EntityType, at: u32 },
-    /// The next answers come from a copy as of now; those behind the first page only, or all.
+    /// The next answers come from a copy made now; only those after the first page, or all.
     OldCopy { entity: EntityType, num: u32, is_behind: bool },
-    /// Every other total is another.
+    /// Every other total is off.
     Alternate { entity: EntityType, delta: i32, num: u32 },
     /// The next answers are all the first page.
     IgnoreOffset { entity: EntityType, num: u32 },
-    /// The next pages, or those behind so many, hold fewer rows, and say that nothing follows.
+    /// The next pages, or those after some, contain fewer rows, and claim that nothing follows.
     CutShort { entity: EntityType, rows: u32, num: u32, skip: u32 },
-    /// The last row of the next pages, or of those behind so many, is the first one again.
+    /// The last row of the next pages, or of those after some, repeats the first one.
     Double { entity: EntityType, num: u32, skip: u32 },
-    /// `next` is set or null, or missing, whatever follows.
+    /// `next` is set, null or missing, whatever follows.
     WrongNext { next: Option<bool>, num: u32 },
-    /// The cursor of the next pages leads to where it came from, or to the beginning.
+    /// The cursor of the next pages leads back to the same place, or to the beginning.
     TurnCursor { stands: bool, num: u32 },
-    /// The listing counts another number of items for a playlist.
+    /// The listing has a wrong number of items for a playlist.
     Miscount { at: u32, count: u32, num: u32 },
     /// The next items of a playlist are those before its last edit.
     OldItems { at: u32, num: u32 },
-    /// An item of a playlist is counted and not given.
+    /// An item of a playlist is counted but not given.
     HideItem { at: u32, position: u32 },
-    /// The next pages of a playlist's items, or those behind so many, hold fewer rows, and say that nothing follows.
+    /// The next pages of a playlist's items, or those after some, contain fewer rows, and claim that nothing follows.
     CutItems { at: u32, rows: u32, num: u32, skip: u32 },
-    /// Every other page of a playlist's items counts another number of them.
+    /// Every other page of a playlist's items has a wrong number of them.
     MiscountItems { at: u32, delta: i32, num: u32 },
     /// The next pages of a playlist's items are all the first.
     IgnoreItemsOffset { at: u32, num: u32 },
-    /// The items of a playlist are not shown, for so many requests: 404, or 403.
+    /// The items of a playlist are refused for this many requests: 404, or 403.
     RefuseItems { at: u32, num: u32, is_gone: bool },
-    /// The next answers of a listing do not say how long it is; of playlists, nor of their items.
+    /// The next answers of a listing have no length; for playlists, neither do their items.
     Uncounted { entity: EntityType, num: u32 },
 }
 
@@ -68,7 +68,7 @@ pub struct Odds {
     uncounted: PerEntity<u32>,
 }
 
-/// Pages that hold at most so many rows: `num` of them, behind `skip`.
+/// Pages that contain at most this many rows: `num` of them, after `skip`.
 #[derive(Debug, Default, Clone, Copy)]
 struct Cut {
     skip: u32,
@@ -77,7 +77,7 @@ struct Cut {
 }
 
 impl Cut {
-    /// How many of so many rows the next page holds, if that is fewer.
+    /// How many of these rows the next page contains, if fewer.
     fn next(&mut self, num_rows: usize) -> Option<usize> {
         let rows = self.rows as usize;
         (num_rows > rows && !take(&mut self.skip) && take(&mut self.num)).then_some(rows)
@@ -92,7 +92,7 @@ struct OldCopy {
     rows: Vec<(u32, i64)>,
 }
 
-/// What an answer is made from.
+/// The input of an answer.
 struct Asked {
     from: usize,
     limit: usize,
@@ -150,7 +150,7 @@ impl Odd {
 }
 
 impl World {
-    /// The API begins to do something wrong.
+    /// The API begins a false behaviour.
     pub fn begin_odd(&mut self, odd: Odd) {
         let (tick, odds) = (self.tick, &mut self.api.odds);
         match odd {
@@ -225,7 +225,7 @@ impl World {
             let is_dated = listing.entity.is_newest_first();
             for (number, item) in (0..).zip(&mut listing.items).filter(|(_, item)| item.is_withheld) {
                 (item.is_withheld, item.hidden_at) = (false, tick);
-                // Where nobody looks unless something is missing by the count.
+                // At a place where runs look only if the count shows that something is missing.
                 let is_known = books.row(number) == Row { state: Presence::Active, added_at: item.added_at };
                 item.is_overlooked = is_dated && !is_known;
                 self.oracle.changed_at[listing.entity] = tick;
@@ -236,7 +236,7 @@ impl World {
 }
 
 impl Odds {
-    /// A page of a listing; `None` if something on it cannot be served.
+    /// A page of a listing; `None` if part of it cannot be served.
     pub fn page(
         &mut self,
         request: &PageRequest,
@@ -260,7 +260,7 @@ impl Odds {
                 let at = EntityType::Artists;
                 let is_other = self.ignores[at] > 0 || self.copies[at].num > 0;
                 let page = self.listed(listing, asked, total, tick)?;
-                // The last one may say nothing, or not be given.
+                // The last one may be unreadable, or withheld.
                 let last = listing.order[..to].last().filter(|_| !is_other).map(|number| id_of(*number));
                 let last = last.or_else(|| page.slots.iter().rev().find_map(|slot| slot.id().map(str::to_owned)));
                 let goes_on = !matches!(page.next, Next::End) || self.nexts.0 > 0;
@@ -283,7 +283,7 @@ impl Odds {
         let at = listing.entity;
         let Asked { mut from, limit, is_first } = asked;
         let len = listing.order.len();
-        // Behind a page that has no cursor nothing is asked for.
+        // Nothing is requested after a page without a cursor.
         let honest = from..if listing.entity.is_by_cursor() { len } else { (from + limit).min(len) };
         if take(&mut self.ignores[at]) {
             listing.withhold(honest.clone(), tick);
@@ -292,7 +292,7 @@ impl Odds {
         let copy = &mut self.copies[at];
         let is_old = (!is_first || !copy.is_behind) && take(&mut copy.num);
         if is_old {
-            // What the copy lacks was shown as gone, and so was what was saved again since.
+            // Items that the copy lacks were shown as gone, and so were those saved again since.
             let known: BTreeSet<(u32, i64)> = copy.rows.iter().copied().collect();
             listing.deny(|number, added_at| !known.contains(&(number, added_at)), tick);
         }
@@ -323,7 +323,7 @@ impl Odds {
         let mut next = if to < rows.len() { Next::Goes { offset: Some(to as u32) } } else { Next::End };
         if let Some(rows) = self.cuts[at].next(slots.len()) {
             slots.truncate(rows);
-            // Whatever follows is shown as not there.
+            // Whatever follows is shown as absent.
             listing.withhold(honest.start..len, tick);
             next = Next::End;
         }
@@ -332,13 +332,13 @@ impl Odds {
             slots[last] = slots[0].clone();
             let item = &mut listing.items[given[last].0 as usize];
             item.withheld_at = tick;
-            // A row without an id cannot be told from another one.
+            // A row without an id cannot be distinguished from another one.
             if slots[last].id().is_none() {
                 item.hidden_at = tick;
             }
         }
         if total.is_none_or(|total| (total as usize) < len) {
-            // It does not count what is not given: that is shown as gone.
+            // Its total leaves out what is not given, so that is shown as gone.
             let is_withheld = |item: &&mut TrueItem| item.is_withheld || item.withheld_at == tick;
             listing.items.iter_mut().filter(is_withheld).for_each(|item| item.gone_at = tick);
         }
@@ -355,7 +355,7 @@ impl Odds {
         Page { next, ..page }
     }
 
-    /// Which playlists are miscounted on a page.
+    /// Which playlists on a page are miscounted.
     fn miscount(&mut self, entity: EntityType, slots: &mut [Slot]) -> Vec<u32> {
         let mut miscounted = Vec::new();
         if entity != EntityType::Playlists || self.miscounts.is_empty() {
@@ -373,7 +373,7 @@ impl Odds {
         miscounted
     }
 
-    /// What the API begins to do wrong about one playlist.
+    /// A false behaviour concerning one playlist begins.
     fn begin_items(&mut self, number: u32, contents: &mut Contents, odd: Odd) {
         match odd {
             Odd::Miscount { count, num, .. } => drop(self.miscounts.insert(number, (count, num))),
@@ -387,7 +387,7 @@ impl Odds {
         }
     }
 
-    /// Whether the items of a playlist are not shown, and by which words.
+    /// Whether the items of a playlist are refused, and how.
     pub fn refuse(&mut self, number: u32) -> Option<Remedy> {
         let (num, is_gone) = self.refusals.get_mut(&number)?;
         take(num).then_some(if *is_gone { Remedy::NotThere } else { Remedy::NotShown })
@@ -426,7 +426,7 @@ impl Odds {
     }
 }
 
-/// Whether one more is left, and takes it.
+/// Whether one more is left; takes it.
 fn take(num: &mut u32) -> bool {
     let is_left = *num > 0;
     *num = num.saturating_sub(1);

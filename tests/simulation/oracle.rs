@@ -1,5 +1,5 @@
-//! What must always hold, checked as it happens. The oracle looks at the true library with its history, at what is sent
-//! and at what is committed; of the engine it knows nothing.
+//! What must always hold, checked as it happens. The oracle uses the true library with its history, the requests and
+//! the commits; it knows nothing of the engine.
 
 mod items;
 mod pace;
@@ -35,25 +35,25 @@ const HELD_MAX: u32 = 2;
 
 #[derive(Default)]
 pub struct Oracle {
-    /// When the library came to stand still and the faults stopped.
+    /// When the library stood still and the faults had stopped.
     pub calm_since: Option<Tick>,
     is_equal: [bool; NUM_KEYS],
-    /// What a count cannot reveal is looked for by a verifying pass.
+    /// Whether a verifying pass looks for what a count cannot reveal.
     is_walked: [bool; NUM_KEYS],
     num_held: [u32; NUM_KEYS],
     /// When a listing, or what is shown of it, last changed.
     pub changed_at: PerEntity<Tick>,
-    /// What was committed last, by entity type, and when the run began that did.
+    /// The last commit, by entity type, and when its run began.
     last: [Option<(Checkpoint, Tick)>; NUM_KEYS],
-    /// Where a run that was taken up has to go on, and in which process.
+    /// Where a resumed run has to continue, and in which process.
     place: [Option<(Pid, Checkpoint)>; NUM_KEYS],
     num_at_once: u32,
     runs_begun: [VecDeque<Duration>; NUM_KEYS],
-    /// When a syncer began, and of which process.
+    /// When a syncer began, and in which process.
     begun: [VecDeque<(u32, Duration)>; NUM_KEYS],
     /// When the requests of the last window were sent, and by which process.
     sent: VecDeque<(Duration, u32)>,
-    /// What was noted before the calendar was last set forward, a process that begins later takes for older than it is.
+    /// Notes from before the calendar was last set forward: a later process takes them for older than they are.
     pub misjudged_before: Duration,
     /// When the machine last slept, or the calendar was set.
     pub disturbed_at: Option<Duration>,
@@ -75,9 +75,9 @@ impl Oracle {
 
 /// G1 and G3: what is committed.
 impl World {
-    /// Where a run that begins now has to go on, if one before it was interrupted.
+    /// Where a run that begins now has to continue, if the one before it was interrupted.
     pub fn note_place(&mut self, pid: Pid, key: SyncKey) {
-        // A walk that led nowhere is over: there is nothing to go on with.
+        // A walk that led nowhere is over: there is nothing to continue from.
         let is_place = |place: &&Checkpoint| {
             matches!(place.walk.place.stage, Stage::Head | Stage::Walk) && !place.walk.found.is_broken
         };
@@ -85,9 +85,9 @@ impl World {
         self.oracle.place[key.place()] = place.map(|place| (pid, place));
     }
 
-    /// G1: whoever takes a run up asks for what was not committed, and for nothing else.
+    /// G1: a process that resumes a run requests what was not committed, and nothing else.
     pub fn check_asked(&mut self, pid: Pid, key: SyncKey, request: &PageRequest) {
-        // Another node may have lost the account, and not know it yet.
+        // Another node may have lost the account without knowing it yet.
         let Some((_, place)) = self.oracle.place[key.place()].take_if(|(of, _)| *of == pid) else { return };
         let goes_on = match request {
             PageRequest::Listing { offset, .. } => (place.offset.saturating_sub(1)..=place.offset).contains(offset),
@@ -105,7 +105,7 @@ impl World {
         }
     }
 
-    /// G1: a checkpoint goes as far as the rows that come with it.
+    /// G1: a checkpoint reaches as far as the rows that come with it.
     pub fn check_draft(&mut self, writer: Writer, draft: &Draft) {
         let Draft { rows: Rows::Listing(slots), offset_from, offset_to, effects, checkpoint } = draft else { return };
         let key = writer.key;
@@ -124,18 +124,18 @@ impl World {
         let before = last.as_ref().filter(same_pass).filter(|(last, _)| !last.walk.place.unlinked);
         let stood = before.map_or(0, |(last, _)| last.offset);
         let has_changed = before.is_some_and(|(_, at)| self.oracle.changed_at[key.entity] >= *at);
-        // Rows that are counted and not given come with none; and what came in before the place looks like them.
+        // Rows that are counted but not given bring none; and items added before the place look like them.
         let is_withheld = |item: &&TrueItem| {
             item.is_withheld || item.withheld_at.max(item.hidden_at).max(item.gone_at) >= writer.since
         };
         let listing = self.library.of(key.entity);
         let num_withheld = listing.items.iter().filter(is_withheld).count() as u32;
-        // So do those that a total counts too many, where the same page comes again.
+        // So do surplus rows of a total, if the same page comes again.
         let num_lied = checkpoint.total.unwrap_or_default().saturating_sub(listing.order.len() as u32);
         let is_torn = checkpoint.offset > (*offset_to).max(stood) + num_withheld + num_lied
             && !checkpoint.walk.place.unlinked
             && !checkpoint.walk.found.unsteady;
-        // A walk that reads past rows that do not come is unsteady.
+        // A walk that reads past missing rows is unsteady.
         let skips = before.is_some()
             && !has_changed
             && !checkpoint.walk.found.unsteady
@@ -156,11 +156,11 @@ impl World {
     pub fn check_committed(&mut self, writer: Writer, draft: &Draft, removed: &[u32], before: Before) {
         let key = writer.key;
         let since = match draft.effects.removal {
-            // What an earlier process saw of the same pass counts.
+            // What an earlier process saw in the same pass counts.
             Some(_) => writer.since.min(self.database.of(key).pass_since),
             None => writer.since,
         };
-        // An answer that claims to be empty is believed about what an earlier run has missed, whether that one was right.
+        // An answer that claims to be empty is believed about items that an earlier run has missed, rightly or not.
         let listing = self.library.of(key.entity);
         let is_emptied = listing.emptied_at.iter().any(|at| *at >= writer.since);
         let was_missed_before = listing.emptied_at.iter().any(|at| *at < writer.since)
@@ -168,26 +168,27 @@ impl World {
         if is_emptied && was_missed_before {
             return;
         }
-        // G11: what empties a listing was missed before.
+        // G11: items whose removal empties a listing were missed before.
         if !removed.is_empty() && self.database.of(key).num_active == 0 && !before.has_held {
             self.violated("G11", format!("{key}: all that was left is marked removed by one look"));
         }
         let (listing, books) = (self.library.of(key.entity), self.database.of(key));
         let has_silent = listing.order.iter().any(|number| listing.item(*number).silent.is_some());
         let is_wronged = |number: &&u32| {
-            // A row that says only since when is told by the date, which may be another one since it was last read.
+            // A row with nothing but its date is identified by that date, which may have changed since it was last
+            // read.
             let item = listing.item(**number);
             let is_disguised = match item.silent_since(since) {
                 Some(true) => item.added_at != books.row(**number).added_at,
-                // One that says nothing may be any item. Two runs that miss the same are believed.
+                // An unreadable row may be any item. Two runs that miss the same are believed.
                 Some(false) => before.has_held,
-                // One that is counted and not given, while such a row stands for it.
+                // One that is counted but not given, while such a row stands for it.
                 None => before.has_held && item.is_withheld && has_silent,
             };
             !listing.was_gone_since(**number, since) && !is_disguised
         };
-        // One that was counted and not given left, and another is not given now: which of the two is gone nobody can tell.
-        // So is one that left while a row that says nothing but its date stands for it.
+        // One that was counted but not given has left, and another is not given now: which of the two is gone cannot be
+        // known. The same holds for one that left while a row with nothing but its date stands for it.
         let is_silent = |number: &&u32| {
             let item = listing.item(**number);
             item.silent == Some(true) || item.is_null && number.is_multiple_of(2)
@@ -226,23 +227,23 @@ impl World {
         let RunEnd::Complete { notes, .. } = end else {
             if matches!(end, RunEnd::Unsteady { .. }) && self.oracle.calm_since.is_some_and(|since| run.since <= since)
             {
-                // It began before the calm; the next one finds the listing standing still.
+                // It began before the calm; the next one finds the listing at rest.
                 self.want(key);
             }
             return;
         };
         self.tally.note_cost(run.is_whole, run.num_requests.into(), run.least);
         let at = key.place();
-        // Followed artists are not read in every run of a service.
+        // Not every run of a service reads the followed artists.
         let has_looked = run.num_requests > 0;
-        // Pages around a slot that cannot be served do not link up: what moves past it meanwhile is not seen to.
+        // Pages around a slot that cannot be served do not link up: items that move past it meanwhile go unnoticed.
         let has_gaps = self.database.of(key).gaps.iter().any(|gap| gap.playlist_id.is_none());
         let has_looked = has_looked && !(has_gaps && self.oracle.changed_at[key.entity] > run.since);
         if has_looked && !self.library.of(key.entity).emptied_at.iter().any(|at| *at >= run.since) {
-            // What a count cannot reveal behind the cursor of a walk that was taken up is found by the next one.
+            // Changes behind the cursor of a resumed walk that a count cannot reveal are found by the next walk.
             let is_taken_up = key.entity.is_by_cursor() && !run.is_whole;
             let since = if is_taken_up { run.since.min(self.database.of(key).pass_since) } else { run.since };
-            // What stays as it is from run to run is told once.
+            // Lasting conditions are reported once.
             let told = self.database.of(key).told();
             let is_noted = notes.iter().chain(told).any(|note| tells_of_loss(note));
             self.check_held(key, since, is_noted);
@@ -254,7 +255,7 @@ impl World {
         if run.asked_at < calm_since || !run.was_incremental || self.oracle.is_equal[at] {
             return;
         }
-        let waits = |note: &String| note.contains("waits for confirmation") || note.contains("no longer given");
+        let waits = |note: &String| note.contains("waits for confirmation") || note.contains("no longer returned");
         if notes.iter().any(waits) {
             // Held back; the next run that sees the same believes it.
             self.oracle.num_held[at] += 1;
@@ -268,7 +269,7 @@ impl World {
             return;
         }
         if self.library.of(key.entity).is_veiled && !std::mem::replace(&mut self.oracle.is_walked[at], true) {
-            // What a count cannot reveal, a verifying pass does.
+            // Where a count reveals nothing, a verifying pass does.
             self.tally.num_veiled += 1;
             return self.want(key);
         }
@@ -276,14 +277,14 @@ impl World {
         self.oracle.is_equal[at] = true;
     }
 
-    /// A person asks for a run.
+    /// A person orders a run.
     pub fn want(&mut self, key: impl Keyed) {
         let now = self.moment();
         let key = key.key();
         let Some(p) = (0..self.processes.len()).rfind(|p| self.works_for(*p, key.account)) else { return };
         let process = &mut self.processes[p];
         let pid = process.pid;
-        // A run that just ended is told a moment later.
+        // The end of a run is reported a moment later.
         process.runs.handle_wanted(key, now);
         self.after(Duration::from_millis(10), Event::RunsDue(pid));
     }
@@ -297,8 +298,8 @@ impl World {
             let row = books.row(**number);
             let is_right =
                 row.state == Presence::Active && (!is_dated || row.added_at == listing.item(**number).added_at);
-            // What a page should have held and did not is missed in silence by nobody.
-            // A cursor that ends too early, twice, in a listing that shrinks meanwhile, is the end.
+            // A run that does not say so misses nothing that a page should have contained. A cursor that ends too
+            // early, twice, in a listing that shrinks meanwhile, is the end.
             let may_be_withheld = is_noted || key.entity == EntityType::Artists && has_shrunk;
             let was_given = !may_be_withheld || listing.item(**number).withheld_at <= since;
             !is_right && was_given && listing.was_there_since(**number, since)
@@ -306,7 +307,7 @@ impl World {
         // A place that could not be read is tried once in a run, and then left for the next.
         let gaps = books.gaps.iter().filter(|gap| gap.playlist_id.is_none());
         let num_unread: u32 = gaps.map(|gap| gap.offset_to - gap.offset_from).sum();
-        // As many as are said to be counted and not given may be any.
+        // The reported number of rows counted but not given may be any of them.
         let num_told = num_unread + books.num_hidden();
         if let Some(number) = listing.order.iter().filter(is_missing).nth(num_told as usize).copied() {
             let (id, row) = (id_of(number), books.row(number));
@@ -328,11 +329,11 @@ impl World {
             let (item, row) = (listing.item(*number), books.row(*number));
             !item.is_null && (row.state != Presence::Active || is_dated && row.added_at != item.added_at)
         };
-        // A row that says nothing but a date is every item of that date; and whoever was first shown an empty listing takes
-        // every row that holds nothing for one that may be what is missing.
+        // A row with nothing but a date may be any item of that date; and an account that was first shown an empty
+        // listing takes every unreadable row for one that may be what is missing.
         let has_nulls = listing.order.iter().any(|number| listing.item(*number).is_null);
         let is_beguiled = has_nulls && (self.scenario.ties > 0 || !listing.emptied_at.is_empty());
-        // One date, and a row that says nothing else: which item it is cannot be told.
+        // One date, and a row with nothing else: which item it is cannot be known.
         let is_stale = |(number, row): &(u32, super::database::Row)| {
             !listing.item(*number).is_listed && !nulls.contains(&row.added_at) && !is_beguiled
         };
@@ -341,7 +342,7 @@ impl World {
         if !differing.is_empty() || !stale.is_empty() {
             self.violated("G4", format!("{key}: missing or wrong {differing:?}, stale {stale:?}"));
         }
-        // What one of two could not read is read by it, and not by the other.
+        // What one of two accounts could not read, it reads itself, and not the other.
         let other = key.other_reader().filter(|other| self.keys().contains(other));
         let is_last = other.is_none_or(|other| self.oracle.is_equal[other.place()]);
         if key.entity.has_items() && is_last {
@@ -359,7 +360,7 @@ impl World {
         }
     }
 
-    /// The fewest requests that could bring what a run is for.
+    /// The fewest requests that could serve the purpose of a run.
     pub fn least_requests(&self, key: SyncKey, mode: &RunMode, batches: BatchSizes) -> u64 {
         let (listing, books) = (self.library.of(key.entity), self.database.of(key));
         let phase = mode.phase();
@@ -388,7 +389,7 @@ impl World {
     }
 }
 
-/// Whether a note says that something of a listing may be missing, or may be there no more.
+/// Whether a note says that part of a listing may be missing, or may be gone.
 fn tells_of_loss(note: &str) -> bool {
     [
         "counted by the API",

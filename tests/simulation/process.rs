@@ -1,5 +1,4 @@
-//! A process: its syncers and what [`Runs`] says of them, and the writer's mailbox. It carries messages, as `src/actors`
-//! does.
+//! A process: its syncers as directed by [`Runs`], and the writer's mailbox. It carries messages, like `src/actors`.
 
 use super::{
     database::{Fenced, Writer},
@@ -34,13 +33,13 @@ use uuid::Uuid;
 
 pub const ACCOUNT: AccountId = AccountId(1);
 
-/// Somebody whose library has the same playlists.
+/// A person whose library has the same playlists.
 pub const GUEST: AccountId = AccountId(2);
 
 /// The entity types of the account, and the playlists of the guest.
 pub const NUM_KEYS: usize = EntityType::ALL.len() + 1;
 
-/// What a syncer is for. An entity type is the account's.
+/// What a syncer works on. A bare entity type means the main account's.
 pub trait Keyed: Copy {
     fn key(self) -> SyncKey;
 
@@ -49,7 +48,7 @@ pub trait Keyed: Copy {
         if account == GUEST { NUM_KEYS - 1 } else { entity as usize }
     }
 
-    /// Who reads the same listing.
+    /// The other account that reads the same listing.
     fn other_reader(self) -> Option<SyncKey> {
         let SyncKey { account, entity } = self.key();
         let account = if account == GUEST { ACCOUNT } else { GUEST };
@@ -96,13 +95,13 @@ pub struct Process {
     pub vitals: Vitals,
     writes: VecDeque<Write>,
     writer_deaths: Deaths,
-    /// The reply to the next write is lost, which happened or not.
+    /// The reply to the next write is lost; `true` if the write happened.
     pub loses_reply: Option<bool>,
-    /// For the oracle: what was sent before then was noted by a calendar that was set forward since.
+    /// For the oracle: notes from before this moment were made by a calendar that was set forward since.
     pub misjudges_before: Duration,
-    /// For the oracle: what others have noted is known.
+    /// For the oracle: whether it knows what others have noted.
     pub has_looked: bool,
-    /// For the oracle: what it must not ask for, from when on and until when.
+    /// For the oracle: what it must not request, from when and until when.
     pub told: Vec<(Family, Duration, Duration)>,
     /// In a life with nodes.
     pub node: Option<NodeShell>,
@@ -132,7 +131,7 @@ pub enum Reply {
 }
 
 impl Write {
-    /// Who waits for it; nobody in particular for what is not a syncer's.
+    /// The syncer that waits for it; a placeholder for other writes.
     fn asker(&self) -> Asker {
         match self {
             Write::Begin { from, .. }
@@ -183,7 +182,7 @@ impl World {
         }
         let mut schedule = Schedule::new(INTERVAL);
         let settings = self.settings;
-        // A node takes up what it has claimed.
+        // A node adopts what it has claimed.
         for key in self.keys().into_iter().filter(|_| !is_node).filter(|key| settings.entities[key.entity]) {
             let books = self.database.of(key);
             let remembered = Remembered {
@@ -195,7 +194,7 @@ impl World {
             schedule.handle_added(key, remembered, now, wall);
         }
         let gate = GateSettings { requests: settings.requests, window: self.window(), ..GateSettings::default() };
-        // Not every system tells which processes live.
+        // Not every system reports which processes are alive.
         let place = if self.scenario.seed.is_multiple_of(2) && !is_node { "here" } else { "" };
         let us = Owner { id: owner, label: format!("process {pid}"), place: place.to_owned(), pid };
         let process = Process {
@@ -246,7 +245,7 @@ impl World {
         }
     }
 
-    /// Carries out what is to be done about the runs.
+    /// Carries out what is due for the runs.
     pub fn manage(&mut self, pid: Pid) {
         while let Some(p) = self.at(pid) {
             let now = self.moment();
@@ -268,7 +267,7 @@ impl World {
                 RunStep::Ended { key, end, plan, .. } => self.run_ended(pid, key, &end, plan),
                 RunStep::Over(Over::Stopped) => self.close(pid),
                 RunStep::Over(Over::Failed(_) | Over::Done) => {
-                    // The process ends, and whoever watches it starts another.
+                    // The process ends, and its monitor starts another.
                     self.kill(pid);
                     self.after(Duration::from_secs(60), Event::StartProcess);
                 }
@@ -276,8 +275,8 @@ impl World {
         }
     }
 
-    /// Once the library stands still, somebody wants the database to equal it; where a count cannot tell, everything is
-    /// looked at again.
+    /// Once the library stands still, a person wants the database to equal it; where a count reveals nothing,
+    /// everything is looked at again.
     fn purpose_of(&self, key: SyncKey, purpose: Purpose) -> Purpose {
         match self.oracle.calm_since {
             Some(_) if self.oracle.wants_verify(key) => Purpose::Verify,
@@ -286,7 +285,7 @@ impl World {
         }
     }
 
-    /// SIGKILL. What has left still reaches the API.
+    /// SIGKILL. Requests that have left still reach the API.
     pub fn kill(&mut self, pid: Pid) {
         let Some(p) = self.at(pid) else { return };
         self.processes.remove(p);
@@ -294,7 +293,7 @@ impl World {
         self.tell(|| format!("process {pid} is no more"));
     }
 
-    /// SIGTERM: commit what is whole.
+    /// SIGTERM: whatever is whole is committed.
     pub fn stop(&mut self, pid: Pid) {
         let Some(p) = self.at(pid) else { return };
         if self.processes[p].runs.is_stopping() {
@@ -313,7 +312,7 @@ impl World {
         self.manage(pid);
     }
 
-    /// The account is in other hands.
+    /// The account belongs to another process.
     pub fn dismiss(&mut self, pid: Pid) {
         // A node finds out by itself.
         if self.processes.len() > 1 && self.scenario.fleet.is_none() {
@@ -321,7 +320,7 @@ impl World {
         }
     }
 
-    /// What the service, and the person, make of the end of a run.
+    /// How the service, and the person, react to the end of a run.
     fn run_ended(&mut self, pid: Pid, key: SyncKey, end: &RunEnd, plan: Option<Plan>) {
         let Some(p) = self.at(pid) else { return };
         let now = self.moment();
@@ -366,7 +365,7 @@ impl World {
         if !self.processes[p].writes.is_empty() {
             self.soon(Event::Written(pid));
         }
-        // Notes of failures are written until it is certain that they are.
+        // Notes of failures are repeated until they are written.
         let may_fail =
             matches!(write, Write::Begin { .. } | Write::Switch { .. } | Write::Commit { .. } | Write::Plays { .. });
         let is_plan = matches!(write, Write::Plan { .. });
@@ -385,7 +384,7 @@ impl World {
         self.soon(Event::Replied(pid, reply));
     }
 
-    /// The database does not do it, or nobody learns that it did, or it does so later.
+    /// The database refuses, or its reply is lost, or it writes later.
     fn fail_write(&mut self, pid: Pid, p: usize, write: Write, fault: DatabaseFault, arrives_at: Option<Duration>) {
         let (from, life) = (write.asker(), write.tracker());
         let refused: fn(SyncError) -> Answer = match &write {
@@ -417,7 +416,7 @@ impl World {
         self.after(wait, Event::Replied(pid, reply));
     }
 
-    /// Whoever had sent it does not wait for it any more.
+    /// The sender no longer waits for it.
     pub fn arrives_late(&mut self, owner: Uuid, write: Write) {
         if matches!(write, Write::Commit { .. } | Write::EndRun { .. }) {
             self.tell(|| format!("late: {}", told(&write)));
@@ -502,7 +501,7 @@ impl World {
         }
     }
 
-    /// The writer dies over what is at the front; its mailbox survives.
+    /// The writer dies over the first message; its mailbox survives.
     pub fn panic_writer(&mut self, pid: Pid, is_applied: bool) {
         let (Some(p), now) = (self.at(pid), self.moment()) else { return };
         let (policy, exit) = (RestartPolicy::default(), Exit::Panicked("on purpose".to_owned()));

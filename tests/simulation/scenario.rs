@@ -1,6 +1,6 @@
-//! What happens in one simulated life: how large the library is, what is configured, and a script of all that goes
-//! wrong or changes, each with the step at which it does. It comes from a seed, and a part of it can be left out: that
-//! is how a failure is made small.
+//! What happens in one simulated life: how large the library is, what is configured, and a script of everything that
+//! fails or changes, each with its step. It comes from a seed, and parts of it can be left out, which is how a failure
+//! is minimised.
 
 use super::{
     listener::{Listening, OddHistory},
@@ -15,7 +15,7 @@ use segno::{
 };
 use std::fmt;
 
-/// A life before it is lived.
+/// A life before it runs.
 #[derive(Debug, Clone)]
 pub struct Scenario {
     pub seed: u64,
@@ -23,32 +23,32 @@ pub struct Scenario {
     pub sizes: PerEntity<u32>,
     /// Items of a playlist, at most.
     pub playlist_items: u32,
-    /// Of a hundred items, how many are added at the moment of the one before.
+    /// Out of a hundred items, how many are added at the same moment as the previous one.
     pub ties: u32,
-    /// Of a hundred rows of tracks and albums, how many have lost their object before we came.
+    /// Out of a hundred rows of tracks and albums, how many lost their object before the first sync.
     pub nulls: u32,
-    /// Tracks and albums do not come newest first.
+    /// Whether tracks and albums do not come newest first.
     pub is_disordered: bool,
-    /// Requests that the API puts up with in its window.
+    /// Requests that the API accepts in its window.
     pub hidden_limit: u32,
     /// Whether it counts those that it refuses.
     pub counts_refused: bool,
-    /// The window that the gate is told of, in seconds. The API's is 30 s.
+    /// The window configured for the gate, in seconds. The API's is 30 s.
     pub window_s: u32,
     pub settings: Settings,
-    /// Somebody whose playback is tracked.
+    /// The habits of a person whose playback is tracked.
     pub listening: Option<Listening>,
-    /// Another account has the same playlists, and is kept current by the same process.
+    /// Whether another account has the same playlists, kept current by the same process.
     pub has_guest: bool,
-    /// It is not shown the items of every third of them.
+    /// Whether it may not read the items of every third of them.
     pub bars_guest: bool,
-    /// Several processes share the accounts; else there is one.
+    /// Set if several processes share the accounts; otherwise there is one.
     pub fleet: Option<Fleet>,
-    /// By the step at which it happens.
+    /// By step.
     pub script: Vec<(u32, Injection)>,
 }
 
-/// What a process is started with.
+/// The settings that a process starts with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
     pub batches: BatchSizes,
@@ -60,11 +60,11 @@ pub struct Settings {
     pub entities: PerEntity<bool>,
     /// The share of the rows, in percent, that one run may mark removed.
     pub guard: u32,
-    /// A service, which spreads its verifying pass over its runs; not single syncs.
+    /// A service, which spreads its verifying pass over its runs; otherwise single syncs.
     pub is_routine: bool,
 }
 
-/// Something that changes or goes wrong. Places are numbers that are cut to the size of what they point into.
+/// Something that changes or fails. Places are numbers that are reduced to the size of what they index.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Injection {
     Add {
@@ -81,7 +81,7 @@ pub enum Injection {
         entity: EntityType,
         at: u32,
     },
-    /// One that was removed earlier comes back.
+    /// One that was removed earlier is saved again.
     Restore {
         entity: EntityType,
         at: u32,
@@ -106,15 +106,15 @@ pub enum Injection {
     Touch {
         at: u32,
     },
-    /// A row no longer says what it holds; with `is_dated` still since when.
+    /// A row becomes unreadable; with `is_dated` it keeps its date.
     Silence {
         entity: EntityType,
         at: u32,
         is_dated: bool,
     },
-    /// All rows say what they hold again.
+    /// All rows become readable again.
     Speak,
-    /// No page that holds this item can be served.
+    /// No page that contains this item can be served.
     Spoil {
         entity: EntityType,
         at: u32,
@@ -125,7 +125,7 @@ pub enum Injection {
     },
     /// Everything can be served again.
     Heal,
-    /// The next requests go wrong.
+    /// The next requests fail.
     Fail {
         num: u32,
         how: Failure,
@@ -134,7 +134,8 @@ pub enum Injection {
     Down {
         seconds: u32,
     },
-    /// The token endpoint gives no token and is left alone; so it is, too, after an `invalid_grant` that is not believed.
+    /// The token endpoint gives no token and must not be asked; the same happens after an `invalid_grant` that is not
+    /// believed.
     Tokenless {
         seconds: u32,
     },
@@ -145,13 +146,13 @@ pub enum Injection {
         family: Family,
         hours: Option<u32>,
     },
-    /// The next answers of a listing count wrong.
+    /// The next answers of a listing have a wrong total.
     LieTotal {
         entity: EntityType,
         delta: i32,
         num: u32,
     },
-    /// The next answers of a listing are empty, and say so.
+    /// The next answers of a listing are empty, and claim that it is.
     Empty {
         entity: EntityType,
         num: u32,
@@ -160,7 +161,7 @@ pub enum Injection {
     Limit {
         requests: u32,
     },
-    /// SIGKILL; another process starts after so many seconds.
+    /// SIGKILL; another process starts after this many seconds.
     Kill {
         down_s: u32,
     },
@@ -179,7 +180,7 @@ pub enum Injection {
     PanicWriter {
         is_applied: bool,
     },
-    /// The answer to the next write does not arrive; it happened or not.
+    /// The reply to the next write is lost; the write happened or not.
     LoseReply {
         is_applied: bool,
     },
@@ -187,7 +188,7 @@ pub enum Injection {
     Jump {
         seconds: i32,
     },
-    /// The machine sleeps: what was under way is lost.
+    /// The machine sleeps: requests under way are lost.
     Sleep {
         seconds: u32,
     },
@@ -196,17 +197,17 @@ pub enum Injection {
     Reset {
         entity: EntityType,
     },
-    /// A person asks for a run now.
+    /// A person orders a run now.
     Want {
         entity: EntityType,
     },
     SignOut,
-    /// The next pages of the history are wrong and look right.
+    /// The next pages of the history are wrong but plausible.
     History {
         odd: OddHistory,
         num: u32,
     },
-    /// Answers are wrong and look right.
+    /// Answers are wrong but plausible.
     Odd(Odd),
     /// In a life with nodes.
     Node(NodeFault),
@@ -217,14 +218,14 @@ pub enum Injection {
     },
 }
 
-/// What is wrong with the database.
+/// A fault of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DatabaseFault {
     /// Somebody holds a lock, or the server is restarting.
     Locked,
-    /// No answer comes within the time. It was written, or not.
+    /// No answer in time. It was written, or not.
     Hangs { is_applied: bool },
-    /// No space is left, or it can be read only: looks succeed.
+    /// No space is left, or it is read-only: looks succeed.
     Full,
 }
 
@@ -236,24 +237,24 @@ pub enum ItemEdit {
     Move,
 }
 
-/// How a request goes wrong, as far as it matters to whoever asked.
+/// How a request fails, as far as it matters to the asker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
     /// 5xx.
     Broken,
-    /// A body that is cut short, or is no JSON.
+    /// A body that is truncated, or not JSON.
     Malformed,
-    /// No answer within the time.
+    /// No answer in time.
     Silent,
-    /// 401, 403 or 404 to a token that is good, without a reason that lasts.
+    /// 401, 403 or 404 to a valid token, without a lasting reason.
     Refused,
     /// A page in HTML, whatever its status.
     Html,
-    /// The access token has expired before its time, and is renewed.
+    /// The access token has expired early, and is renewed.
     Expired,
 }
 
-/// How often answers are wrong and look right, unless somebody says otherwise (`--odds`).
+/// How often answers are wrong but plausible, unless set otherwise (`--odds`).
 const ODDS: u32 = 12;
 
 /// Sizes at which pages and batches end, or just do not.
@@ -264,7 +265,7 @@ impl Scenario {
         Scenario::with_odds(seed, ODDS)
     }
 
-    /// With answers that are wrong and look right, at most so often against the rest.
+    /// With answers that are wrong but plausible, at most this often relative to the rest.
     pub fn with_odds(seed: u64, odds: u32) -> Scenario {
         let mut random = Rng::with_seed(seed ^ 0x5e60_0000_0000);
         let random = &mut random;
@@ -308,12 +309,12 @@ impl Scenario {
         self
     }
 
-    /// Whether it is not shown the items of a playlist.
+    /// Whether the account may not read the items of a playlist.
     pub fn is_barred(&self, key: SyncKey, number: u32) -> bool {
         self.bars_guest && key.account == GUEST && number.is_multiple_of(3)
     }
 
-    /// The same life without some of what happens in it.
+    /// The same life without parts of its script.
     pub fn with_script(&self, script: Vec<(u32, Injection)>) -> Scenario {
         Scenario { script, ..self.clone() }
     }
@@ -333,7 +334,7 @@ fn sizes(random: &mut Rng) -> PerEntity<u32> {
             _ => EDGES[random.usize(0..EDGES.len())],
         };
     }
-    // They bring their items along.
+    // They include their items.
     for entity in EntityType::ALL.iter().copied().filter(|entity| entity.has_items()) {
         sizes[entity] = sizes[entity].min(12 + random.u32(0..60));
     }
@@ -371,7 +372,7 @@ fn settings(random: &mut Rng, all: bool) -> Settings {
     }
 }
 
-/// What a scenario is about: of each kind, how often it comes, against the others.
+/// The emphasis of a scenario: how often each kind occurs, relative to the others.
 struct Weights {
     edits: u32,
     odd: u32,
@@ -403,7 +404,7 @@ fn script(random: &mut Rng, odds: u32) -> Vec<(u32, Injection)> {
     let mut step = 0;
     let mut script = Vec::with_capacity(num);
     for _ in 0..random.usize(0..=num) {
-        // In bunches: what happens together is what nobody thought of.
+        // In bunches: simultaneous events are what nobody thought of.
         step += if random.u32(0..5) == 0 { 0 } else { random.u32(1..=gap * 2) };
         script.push((step, injection(random, &weights)));
     }

@@ -1,14 +1,14 @@
-//! Makes a failure small: leaves out of the script, and of the library, whatever is not needed for the same guarantee to
-//! break, and tells what is left step by step.
+//! Minimises a failure: removes from the script, and from the library, whatever is not needed for the same guarantee to
+//! break, and prints what is left step by step.
 
 use super::{Failure, live, live_traced, scenario::Scenario};
 use segno::model::EntityType;
 use std::fmt::Write;
 
-/// Lives that are worth a smaller story.
+/// Lives to spend on a smaller failure.
 const TRIES_MAX: u32 = 3_000;
 
-/// Lines of the trace that are shown: the end is where it happens.
+/// Lines of the trace that are shown: the failure is at the end.
 const TRACE_MAX: usize = 160;
 
 struct Shrinker {

@@ -1,4 +1,4 @@
-//! A syncer: carries messages between [`Syncing`] and the world, and dies when it is to.
+//! A syncer: carries messages between [`Syncing`] and the world, and dies on request.
 
 use super::{
     database::Writer,
@@ -21,12 +21,12 @@ pub struct Syncer {
     pub machine: Syncing,
     pub run: Option<Run>,
     asked_at: Tick,
-    /// Lives of those before it in the same place, so that no answer to them is taken for one to this.
+    /// Lives of its predecessors in the same place, so that no answer to them is taken for one to this.
     lives_before: u32,
     deaths: Deaths,
-    /// Messages that it will still die over.
+    /// Messages that it has yet to die over.
     pub num_panics: u32,
-    /// While it is dead: what it is told in the meantime.
+    /// While it is dead: the messages that arrive in the meantime.
     mailbox: Option<Vec<Message>>,
 }
 
@@ -36,27 +36,27 @@ pub enum Message {
     Stop,
 }
 
-/// What the oracle knows of a run.
+/// What the oracle knows about a run.
 pub struct Run {
-    /// When it was asked for; what it is for was known then.
+    /// When it was ordered; its purpose was known then.
     pub asked_at: Tick,
     pub since: Tick,
     pub num_requests: u32,
     pub spending: Spending,
     pub least: u64,
-    /// Not one that an earlier process began.
+    /// Whether it was not begun by an earlier process.
     pub is_whole: bool,
     pub was_incremental: bool,
 }
 
-/// Who waits for an answer of the database.
+/// The asker that waits for an answer of the database.
 #[derive(Debug, Clone, Copy)]
 pub struct Asker {
     pub key: SyncKey,
     pub life: u32,
 }
 
-/// What a run asks the store.
+/// A run's query to the store.
 #[derive(Debug, Clone, Copy)]
 pub enum Reading {
     Progress,
@@ -89,7 +89,7 @@ impl World {
         Some(&mut self.processes[p].syncers[key.place()])
     }
 
-    /// Tells a syncer; while it is dead, the message waits.
+    /// Sends a message to a syncer; while it is dead, the message waits.
     pub fn tell_syncer(&mut self, pid: Pid, key: SyncKey, message: Message) {
         let tick = self.tick;
         let Some(syncer) = self.syncer(pid, key) else { return };
@@ -113,7 +113,7 @@ impl World {
         self.drop_fetches(pid, Some(key));
     }
 
-    /// Carries out all that is to be done.
+    /// Carries out everything that is due.
     pub fn drive(&mut self, pid: Pid, key: SyncKey) {
         while let Some(step) = self.syncer(pid, key).and_then(|syncer| syncer.machine.poll()) {
             self.carry_out_step(pid, key, step);
@@ -183,7 +183,7 @@ impl World {
         self.processes[p].syncers[key.place()].run = Some(run);
     }
 
-    /// The database is read only now: what was asked a moment ago may have moved.
+    /// The database is read only now: what the query was about may have changed.
     pub fn reads(&mut self, pid: Pid, from: Asker, what: Reading) {
         let (wall, key) = (self.wall(), from.key);
         if self.cut_off_until(pid).is_some() || self.database.take_fault(false).is_some() {
@@ -212,7 +212,7 @@ impl World {
         self.told(pid, from, answer);
     }
 
-    /// Of the run under way: whoever drops a run drops what it asked for.
+    /// For the run under way: if a run is dropped, so are its requests.
     pub fn told_page(&mut self, pid: Pid, key: SyncKey, ticket: Ticket, answer: Result<Page, Fault>) {
         if let Some(life) = self.syncer(pid, key).map(|syncer| syncer.life()) {
             self.told(pid, Asker { key, life }, Answer::Page(ticket, answer));
@@ -229,13 +229,13 @@ impl World {
             return;
         }
         if let Some(syncer) = self.syncer(pid, key) {
-            // The machine does not hear what answers an earlier life of its own.
+            // The machine ignores answers to an earlier life of its own.
             syncer.machine.handle(life, answer, now);
         }
         self.drive(pid, key);
     }
 
-    /// Whether the syncer dies over the message that it was given. Its guard rules what follows.
+    /// Whether the syncer dies over the message. Its guard rules what follows.
     fn dies(&mut self, pid: Pid, key: SyncKey) -> bool {
         let now = self.moment();
         let Some(syncer) = self.syncer(pid, key) else { return false };
@@ -262,7 +262,7 @@ impl World {
         let Some(syncer) = self.syncer(pid, key) else { return };
         let (waiting, asked_at) = (syncer.mailbox.take().unwrap_or_default(), syncer.asked_at);
         waiting.into_iter().for_each(|message| self.tell_syncer(pid, key, message));
-        // It was asked for when the message was sent.
+        // The order was given when the message was sent.
         self.syncer(pid, key).into_iter().for_each(|syncer| syncer.asked_at = asked_at);
     }
 }

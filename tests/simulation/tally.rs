@@ -1,4 +1,4 @@
-//! What was done to the engine and what it took, over many lives.
+//! The faults and changes that the engine went through, and what it needed, over many lives.
 
 use segno::engine::run::RunEnd;
 use std::{collections::BTreeMap, fmt};
@@ -17,11 +17,11 @@ pub struct Tally {
     pub num_polls: u64,
     pub num_plays: u64,
     pub num_play_gaps: u64,
-    /// Entity types whose last word needed a whole walk.
+    /// Entity types whose final state needed a whole walk.
     pub num_veiled: u64,
     ends: BTreeMap<&'static str, u64>,
     injections: BTreeMap<&'static str, u64>,
-    /// Of runs that were not taken up from another process: requests used, and the fewest possible.
+    /// For runs that were not resumed from another process: requests used, and the fewest possible.
     used: u64,
     least: u64,
 }
@@ -50,7 +50,7 @@ impl Tally {
         }
     }
 
-    /// Kinds of faults and changes that came up.
+    /// Kinds of faults and changes that occurred.
     pub fn num_kinds(&self) -> usize {
         self.injections.len()
     }

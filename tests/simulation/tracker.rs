@@ -1,4 +1,4 @@
-//! A driver of the tracker of playback, as `src/actors/playback_tracker.rs` is one.
+//! A driver of the playback tracker, like `src/actors/playback_tracker.rs`.
 
 use super::{
     fetch::Wanted,
@@ -26,20 +26,20 @@ const SLACK: Duration = Duration::from_secs(120);
 #[derive(Default)]
 pub struct Tracker {
     machine: Option<Playback>,
-    /// What answers an earlier life is not heard.
+    /// Answers to an earlier life are ignored.
     life: u32,
     deaths: Deaths,
     /// It dies over the next message.
     pub is_doomed: bool,
-    /// What the last page meant, and when it was judged.
+    /// The meaning of the last page, and when it was judged.
     judged: Option<(Verdict, DateTime<Utc>, Duration)>,
-    /// For the oracle: since when it waits, and whether it may ask again soon.
+    /// For the oracle: since when it waits, and whether it may poll again soon.
     waits: Option<(Duration, bool)>,
-    /// The clocks have gone apart since: it may ask at any time.
+    /// Whether the clocks have diverged since: then it may poll at any time.
     pub is_excused: bool,
 }
 
-/// What the tracker hears of.
+/// A message to the tracker.
 #[derive(Debug)]
 pub enum Heard {
     Begin,
@@ -72,7 +72,7 @@ impl World {
         self.drop_fetches(pid, None);
     }
 
-    /// One that has stopped for good goes on when somebody has done something about it.
+    /// One that has stopped for good continues after somebody has resolved the cause.
     pub fn revive_tracker(&mut self, pid: Pid) {
         let Some(tracker) = self.tracker(pid) else { return };
         if tracker.machine.as_ref().is_some_and(|machine| machine.next_poll_at().is_none()) {
@@ -80,7 +80,7 @@ impl World {
         }
     }
 
-    /// The clocks have gone apart.
+    /// The clocks have diverged.
     pub fn excuse_trackers(&mut self) {
         self.processes.iter_mut().for_each(|process| process.tracker.is_excused = true);
     }
@@ -196,12 +196,12 @@ impl World {
         self.tell(|| format!("process {pid}: the tracker panics: {ruling:?}"));
         match ruling {
             Ruling::RestartIn(pause) => self.begin_tracker(pid, pause),
-            // Another one is tried.
+            // Another one is started.
             Ruling::Park | Ruling::Rest => self.begin_tracker(pid, Duration::from_secs(3600)),
         }
     }
 
-    /// G7: it asks neither sooner than it may nor later than it should.
+    /// G7: it polls neither sooner than it may nor later than it should.
     fn check_poll(&mut self, pid: Pid) {
         let (now, settings) = (self.now, PlaybackSettings::default());
         let Some(tracker) = self.tracker(pid) else { return };
@@ -213,7 +213,7 @@ impl World {
         }
     }
 
-    /// G5 and G11: neither a pause of something else nor what passes by itself stops it for long.
+    /// G5 and G11: neither a pause of something else nor a passing failure stops it for long.
     fn check_setback(&mut self, pid: Pid, standing: &Standing, next_poll_at: Option<DateTime<Utc>>) {
         let (now, wall) = (self.now, self.wall());
         let is_ours = self.at(pid).is_some_and(|p| self.database.is_of(ACCOUNT, self.processes[p].owner));

@@ -1,5 +1,5 @@
-//! The world of one life: a clock, what happens next, and everything that it happens to. Nothing here decides; it
-//! carries what the engine asks for to the model API and the model database, and what they answer back.
+//! The world of one life: a clock, what happens next, and everything it happens to. Nothing here decides; it carries
+//! the engine's requests to the model API and the model database, and their answers back.
 
 use super::{
     api::{Answer, Api},
@@ -37,20 +37,20 @@ use uuid::Uuid;
 /// Where every life begins on the steady clock. Far enough from the boot of the machine to look back from.
 static BASE: LazyLock<Instant> = LazyLock::new(|| Instant::now() + Duration::from_secs(30 * 24 * 3600));
 
-/// Steps of one life, and for each item in its library. What takes longer does not end.
+/// Steps of one life, and for each item in its library. A life that takes longer does not end.
 const STEPS_MAX: u32 = 60_000;
 const STEPS_PER_ITEM_MAX: u32 = 300;
 
-/// One in so many steps counts while only the history is read.
+/// One in this many steps counts while only the history is read.
 const IDLE_STEPS: u32 = 16;
 
-/// So many heartbeats of nodes count as one: a life in which nothing else happens has to end, too.
+/// This many heartbeats of nodes count as one: a life in which nothing else happens has to end, too.
 const HEARTBEAT_STEPS: u32 = 16;
 
-/// Names a process, for ever.
+/// Names a process, uniquely.
 pub type Pid = u32;
 
-/// Something that is due at a moment.
+/// Something due at a moment.
 #[derive(Debug)]
 pub enum Event {
     StartProcess,
@@ -66,7 +66,7 @@ pub enum Event {
         life: u32,
         looked: Option<Box<Looked>>,
     },
-    /// The number says which alarm it is: a later one replaces it.
+    /// The number identifies the alarm: a later one replaces it.
     GateWakes(Pid, u32),
     GateReborn(Pid),
     /// A request has reached the API.
@@ -107,7 +107,7 @@ pub enum Event {
         heard: Heard,
     },
     RunsDue(Pid),
-    /// Whoever has not ended by now is left behind.
+    /// Runs that have not ended by now are left behind.
     StopDeadline(Pid),
     Dismissed(Pid),
     NodeWakes(Pid, u32),
@@ -130,7 +130,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whose it is, unless it happens whatever becomes of the process.
+    /// The process it belongs to, unless it happens whatever becomes of that process.
     fn of(&self) -> Option<Pid> {
         match self {
             Event::StartProcess | Event::Arrives { .. } | Event::ArrivesLate { .. } => None,
@@ -155,7 +155,7 @@ impl Event {
         }
     }
 
-    /// Nodes say that they live all the time.
+    /// Nodes send heartbeats all the time.
     fn is_heartbeat(&self) -> bool {
         matches!(self, Event::NodeWakes(..) | Event::NodeAsks { .. } | Event::NodeTold { .. })
     }
@@ -168,7 +168,7 @@ struct Due {
     event: Event,
 }
 
-/// Something that must never be.
+/// A guarantee that was broken.
 #[derive(Debug, Clone)]
 pub struct Violation {
     /// `G1` to `G9`.
@@ -181,9 +181,9 @@ pub struct World {
     pub random: Rng,
     /// Since the beginning, on the steady clock.
     pub now: Duration,
-    /// What the calendar was set forward by.
+    /// How far the calendar was set forward.
     pub skew: TimeDelta,
-    /// By how much it is wrong on the machine of the process that does something.
+    /// How far off it is on the machine of the acting process.
     local_skew: TimeDelta,
     due: BinaryHeap<Due>,
     num_due: u64,
@@ -195,7 +195,7 @@ pub struct World {
     pub num_processes: u32,
     /// For the next process.
     pub settings: Settings,
-    /// Counts all that happens.
+    /// Counts all events.
     pub tick: Tick,
     pub step: u32,
     num_heartbeats: u32,
@@ -204,7 +204,7 @@ pub struct World {
     pub oracle: Oracle,
     pub watched: Watched,
     pub tally: Tally,
-    /// What happened, for a person; only if somebody wants to read it.
+    /// What happened, for a person; only if it is to be read.
     pub trace: Option<Vec<String>>,
 }
 
@@ -246,7 +246,7 @@ impl World {
         world
     }
 
-    /// The library as it is at the beginning.
+    /// The library at the beginning.
     fn furnish(&mut self) {
         let Scenario { sizes, playlist_items, ties, nulls, is_disordered, .. } = self.scenario;
         for (entity, size) in sizes.iter() {
@@ -274,7 +274,7 @@ impl World {
         (0..len).map(|_| self.random.u32(0..10_000)).collect()
     }
 
-    /// Lives until the library stands still and the database equals it.
+    /// Runs until the library stands still and the database equals it.
     pub fn live(&mut self) {
         loop {
             self.inject();
@@ -306,14 +306,14 @@ impl World {
         }
     }
 
-    /// Between the runs of a service there is a day of polls: most are passed over, so that the script happens to the runs.
+    /// Between the runs of a service there is a day of polls: most are skipped, so that the script applies to the runs.
     fn is_worth_a_step(&mut self) -> bool {
         let Some(listener) = &mut self.listener else { return true };
         let is_running = self.processes.iter().any(|process| process.runs.running().next().is_some());
         is_running || listener.random.u32(0..IDLE_STEPS) == 0
     }
 
-    /// What the script wants now; at its end, calm.
+    /// Applies what the script wants now; at its end, calm.
     fn inject(&mut self) {
         while let Some((step, injection)) = self.scenario.script.get(self.next_injection).copied() {
             if step > self.step {
@@ -383,12 +383,12 @@ impl World {
         Now { at: self.instant(), wall: self.wall(), jitter: self.random.f64() }
     }
 
-    /// What the calendar says, on the machine of whoever does something.
+    /// The calendar on the acting process's machine.
     pub fn wall(&self) -> DateTime<Utc> {
         self.shared_wall() + self.local_skew
     }
 
-    /// What the calendar of the database says, which gates go by.
+    /// The calendar of the database, which gates use.
     pub fn shared_wall(&self) -> DateTime<Utc> {
         World::birth() + self.now + self.skew
     }
@@ -398,7 +398,7 @@ impl World {
         DateTime::from_timestamp(1_790_000_000, 0).expect("a date")
     }
 
-    /// The gate's, of every process of this life.
+    /// The window of the gate, in every process of this life.
     pub fn window(&self) -> Duration {
         Duration::from_secs(self.scenario.window_s.into())
     }
@@ -413,7 +413,7 @@ impl World {
         }
     }
 
-    /// Ends this life. Not a panic, which would be loud.
+    /// Ends this life. Not by a panic, which would print.
     pub fn violated(&mut self, guarantee: &'static str, what: String) -> ! {
         self.tell(|| format!("!!! {guarantee}: {what}"));
         std::panic::resume_unwind(Box::new(Violation { guarantee, what }))
@@ -435,7 +435,7 @@ impl PartialOrd for Due {
 }
 
 impl Ord for Due {
-    /// The earliest is the greatest, since the heap hands out the greatest.
+    /// The earliest is the greatest, since the heap returns the greatest.
     fn cmp(&self, other: &Due) -> Ordering {
         (other.at, other.number).cmp(&(self.at, self.number))
     }

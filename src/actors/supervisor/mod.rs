@@ -1,5 +1,6 @@
-//! The supervisor: starts the gate, the writer and the syncers of every account, hears of their lives and deaths, and
-//! says when a run is over. What it runs when is told elsewhere: once, by [`SyncOnce`], or for ever, by [`service`].
+//! The supervisor: starts the gate, the writer and the syncers of every account, is notified of their lives and deaths,
+//! and decides when a run is over. What runs when depends on how it was started: once, by [`SyncOnce`], or for ever, by
+//! [`service`].
 //!
 //! Nothing survives its death: the command that waits for the [`SyncOutcome`] finds the channel closed and exits.
 
@@ -56,13 +57,13 @@ pub struct Service {
     pub store: Store,
     pub client: Client,
     pub gate: GateSettings,
-    /// What the gate goes by.
+    /// The calendar that the gate uses.
     pub calendar: SharedCalendar,
     pub batches: BatchSizes,
-    /// What every run is for.
+    /// The purpose of every run.
     pub purpose: Purpose,
     pub guard: RemovalGuard,
-    /// Whose items are read.
+    /// The playlists whose items are read.
     pub playlists: Arc<PlaylistChoice>,
     /// The longest pause that a request sits out; `None` for any.
     pub longest_wait: Option<Duration>,
@@ -93,7 +94,7 @@ pub struct Supervisor {
     trackers: BTreeMap<AccountId, Addr<PlaybackTracker>>,
     notifiers: Notifiers,
     publisher: Publisher,
-    /// Whether the API answers, whichever account asks.
+    /// Whether the API answers, for any account.
     vitals: Vitals,
     work: Work,
 }
@@ -109,7 +110,7 @@ enum Work {
 struct AccountActors {
     fetcher: Fetcher,
     syncers: BTreeMap<EntityType, Addr<Syncer>>,
-    /// Those in a run that began under settings which have changed since; the next run wants another.
+    /// Those in a run that began under settings which have changed since; the next run needs a new syncer.
     outdated: BTreeSet<EntityType>,
 }
 
@@ -203,7 +204,7 @@ impl Supervisor {
         }
     }
 
-    /// Begins a run; its syncer is started where there is none, or none any more.
+    /// Begins a run; its syncer is started if there is none, or none any more.
     fn begin(&mut self, key: SyncKey, purpose: Purpose, ctx: &mut Context<Self>) {
         let Some(actors) = self.accounts.get_mut(&key.account) else { return };
         let SyncKey { account: account_id, entity } = key;
@@ -244,7 +245,7 @@ impl Supervisor {
         };
         debug!(%key, ?state, "run ended");
         self.service.progress.send_modify(|progress| {
-            // An account that was let go is not shown.
+            // An account that was released is not shown.
             if let Some(entity) = progress.entities.get_mut(&key) {
                 entity.state = state;
             }
@@ -261,7 +262,7 @@ impl Actor for Supervisor {
     type Context = Context<Self>;
 }
 
-/// Asks for the gate, for requests that belong to no run.
+/// Asks for the gate, to send requests that belong to no run.
 #[derive(Debug, Message)]
 #[rtype(result = "Addr<Gate>")]
 pub struct GateOf;
@@ -299,7 +300,7 @@ impl Handler<SyncOnce> for Supervisor {
     }
 }
 
-/// Ends all runs: commits what is whole, drops the rest.
+/// Ends all runs: whatever is whole is committed, the rest dropped.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Stop;

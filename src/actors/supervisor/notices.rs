@@ -1,5 +1,5 @@
-//! The supervisor and those who follow the feed: a service has a notifier for each webhook, and a relay where the feed is
-//! published. They run whatever else does.
+//! The supervisor and the followers of the feed: a service has a notifier for each webhook, and a relay if the feed is
+//! published. They run independently of everything else.
 
 use super::Supervisor;
 #[cfg(feature = "nats")]
@@ -16,14 +16,14 @@ use actix::{Addr, AsyncContext, Context, Handler, Message};
 use std::time::Duration;
 use tracing::error;
 
-/// After a notifier that keeps panicking was given up, another one is tried.
+/// Wait before a new notifier is started in place of one that kept panicking.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(3600);
 
 /// The notifiers of a service, by their place among the webhooks.
 #[derive(Default)]
 pub(super) struct Notifiers(Vec<(NotifierSetup, Option<Addr<Notifier>>)>);
 
-/// Tells these webhooks, from here on.
+/// Starts notifying these webhooks.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Notify(pub Vec<NotifierSetup>);
@@ -54,12 +54,12 @@ impl Supervisor {
         }
     }
 
-    /// In a new life a notifier looks after itself. One that is given up is tried again, rarely.
+    /// A notifier in a new life needs no help. One that is given up is tried again, rarely.
     pub(super) fn handle_notifier_exited(&mut self, number: usize, ruling: Ruling, why: &str, ctx: &mut Context<Self>) {
         match ruling {
             Ruling::RestartIn(_) => {}
             Ruling::Park | Ruling::Rest => {
-                error!(why, "a webhook is not told any more; it is tried again later");
+                error!(why, "a webhook is no longer notified; it is tried again later");
                 if let Some((_, notifier)) = self.notifiers.0.get_mut(number) {
                     *notifier = None;
                 }
@@ -69,14 +69,14 @@ impl Supervisor {
     }
 }
 
-/// What publishes the feed.
+/// The actor that publishes the feed.
 #[derive(Default)]
 pub(super) struct Publisher {
     #[cfg(feature = "nats")]
     relay: Option<(RelaySetup, Option<Addr<Relay>>)>,
 }
 
-/// Publishes the feed, from here on.
+/// Starts publishing the feed.
 #[cfg(feature = "nats")]
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -107,7 +107,7 @@ impl Supervisor {
         }
     }
 
-    /// In a new life a relay looks after itself. One that is given up is tried again, rarely.
+    /// A relay in a new life needs no help. One that is given up is tried again, rarely.
     pub(super) fn handle_relay_exited(&mut self, ruling: Ruling, why: &str, ctx: &mut Context<Self>) {
         match ruling {
             Ruling::RestartIn(_) => {}

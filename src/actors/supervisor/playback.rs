@@ -1,4 +1,5 @@
-//! The supervisor and playback: a service has a tracker for each account in its care, which runs whatever the syncers do.
+//! The supervisor and playback: a service has a tracker for each of its accounts, which runs independently of the
+//! syncers.
 
 use super::{Supervisor, Work};
 use crate::{
@@ -20,11 +21,11 @@ use actix::{AsyncContext, Context, Handler};
 use std::time::Duration;
 use tracing::{debug, trace};
 
-/// After a tracker that keeps panicking was given up, another one is tried.
+/// Wait before a new tracker is started in place of one that kept panicking.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(3600);
 
 impl Supervisor {
-    /// Tracks the playback of an account in care, in place of whatever tracked it before.
+    /// Tracks the playback of an adopted account, in place of whatever tracked it before.
     pub(super) fn start_tracker(&mut self, account_id: AccountId, ctx: &mut Context<Self>) {
         self.stop_tracker(account_id);
         let (Some(actors), Some(settings)) = (self.accounts.get(&account_id), self.playback) else { return };
@@ -59,7 +60,7 @@ impl Supervisor {
         }
     }
 
-    /// In a new life a tracker looks after itself. One that is given up is tried again, rarely.
+    /// A tracker in a new life needs no help. One that is given up is tried again, rarely.
     pub(super) fn handle_tracker_exited(
         &mut self,
         account_id: AccountId,
@@ -94,7 +95,8 @@ impl Handler<PlaysObserved> for Supervisor {
         let (account, next_poll_at) = (observed.account_id.0, observed.next_poll_at);
         match observed.standing {
             Standing::Tracking => trace!(account, ?next_poll_at, verdict = ?observed.verdict, "playback tracked"),
-            // Told by the tracker. The syncers meet a sign-in that ended by themselves; a new one brings a new tracker.
+            // Logged by the tracker. The syncers find out themselves that a sign-in ended; a new one brings a new
+            // tracker.
             standing => debug!(account, ?standing, ?next_poll_at, "playback not tracked"),
         }
     }

@@ -1,5 +1,5 @@
-//! The supervisor of a service that is left alone: accounts come and go, runs begin when [`crate::engine::schedule`]
-//! says so, and nothing ends but by being told to.
+//! The supervisor of a service: accounts come and go, runs begin when [`crate::engine::schedule`] says so, and it goes
+//! on until it is stopped.
 
 use super::{AccountActors, Supervisor, Work};
 use crate::{
@@ -57,7 +57,7 @@ impl Supervisor {
         }
     }
 
-    /// A run of the service ended, and the next one is planned: remembers the plan, and tells whoever reads the log.
+    /// A run of the service ended, and the next one is planned: stores the plan, and logs it.
     pub(super) fn tell_planned(&mut self, key: SyncKey, end: &RunEnd, plan: Plan, is_told: bool) {
         let num_requests = self.tallies.get(&key).map_or(0, |tally| tally.requests_before + tally.requests);
         let seen = self.service.progress.borrow().entities.get(&key).cloned().unwrap_or_default();
@@ -81,10 +81,10 @@ impl Supervisor {
                 info!(account, %entity, limit, %until, at = seen.done, of = seen.total, "paused; carries on then");
             }
             RunEnd::Stopped => debug!(account, %entity, "stopped"),
-            // One cause may stop all entity types; a person hears of it once.
+            // One cause may stop all entity types; it is reported once.
             RunEnd::Failed(fault) if is_told => debug!(account, %entity, next, "{fault}"),
             RunEnd::Failed(Fault::SignIn(why)) => {
-                error!(account, %entity, "{why}; run \"segno login\": this service then goes on by itself");
+                error!(account, %entity, "{why}; run \"segno login\": this service then continues by itself");
             }
             RunEnd::Failed(fault) => {
                 let advice = advice(fault);
@@ -100,14 +100,14 @@ impl Supervisor {
     fn stop_syncers(&mut self, account: AccountId) {
         self.stop_tracker(account);
         let Some(actors) = self.accounts.remove(&account) else { return };
-        // What they have not committed is asked for again some day.
+        // What they have not committed is requested again some day.
         actors.syncers.values().for_each(|syncer| syncer.do_send(Dismiss));
         self.runs.handle_released(account, now());
         self.service.progress.send_modify(|progress| progress.entities.retain(|key, _| key.account != account));
     }
 }
 
-/// What a person may do about it, where the fault does not say so itself.
+/// What a person can do about it, where the fault does not say so itself.
 fn advice(fault: &Fault) -> &'static str {
     match fault {
         Fault::Refused(_) | Fault::NotPermitted(_) => "; it is tried again once a day, and after the next sign-in",
@@ -124,7 +124,7 @@ fn advice(fault: &Fault) -> &'static str {
     }
 }
 
-/// Begins the service; how it ends goes to `done`. Accounts are brought by [`Adopt`].
+/// Begins the service; `done` receives how it ends. Accounts are added by [`Adopt`].
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Serve {
@@ -149,7 +149,7 @@ impl Handler<Serve> for Supervisor {
     }
 }
 
-/// From here on an account is kept current, with these tokens; again with others after a new sign-in.
+/// From now on an account is kept current, with these tokens; sent again with others after a new sign-in.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Adopt {
@@ -157,7 +157,7 @@ pub struct Adopt {
     pub name: String,
     pub tokens: Tokens,
     pub remembered: BTreeMap<EntityType, Remembered>,
-    /// By hand.
+    /// Paused by hand.
     pub paused: BTreeSet<EntityType>,
 }
 
@@ -189,7 +189,7 @@ impl Handler<Adopt> for Supervisor {
     }
 }
 
-/// An account is left alone from here on: signed out, or taken over by another process.
+/// From now on an account is left alone: signed out, or taken over by another process.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Release(pub AccountId);
@@ -206,7 +206,7 @@ impl Handler<Release> for Supervisor {
     }
 }
 
-/// Settings that a running service can take up.
+/// Settings that can change while the service runs.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Reconfigure {
@@ -230,7 +230,7 @@ impl Handler<Reconfigure> for Supervisor {
         self.change_playback(new.playback);
         let running: BTreeSet<SyncKey> = self.runs.running().collect();
         for (account, actors) in &mut self.accounts {
-            // Started anew with the next run; one under way ends as it began.
+            // Replaced with the next run; one under way ends as it began.
             let is_running = |entity: &EntityType| running.contains(&SyncKey { account: *account, entity: *entity });
             actors.syncers.retain(|entity, _| is_running(entity));
             actors.outdated = actors.syncers.keys().copied().collect();
@@ -251,7 +251,7 @@ impl Handler<Reconfigure> for Supervisor {
     }
 }
 
-/// Asks whether the supervisor lives; says how many runs are under way and how many wait for something.
+/// Asks whether the supervisor is alive; the answer contains how many runs are under way and how many messages wait.
 #[derive(Debug, Message)]
 #[rtype(result = "Pulse")]
 pub struct TakePulse;

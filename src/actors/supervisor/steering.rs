@@ -1,5 +1,6 @@
-//! What a person may tell a service while it runs: sync now, pause, go on, start over. Which of it makes sense says
-//! [`crate::engine::schedule`]; what has to outlast the process is in the database before anything is done or answered.
+//! The orders of a person to a running service: sync now, pause, resume, start over. [`crate::engine::schedule`]
+//! decides which of them makes sense; what has to outlast the process is in the database before anything is done or
+//! answered.
 
 use super::{Supervisor, Work};
 use crate::{
@@ -18,7 +19,7 @@ pub use crate::model::Order;
 
 const NOT_SIGNED_IN: &str = "the account is not signed in to this service";
 
-/// What a person wants of an account's entity types.
+/// An order of a person for an account's entity types.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Steered, SteerError>")]
 pub struct SteerAccount {
@@ -29,7 +30,7 @@ pub struct SteerAccount {
     pub given_at: GivenAt,
 }
 
-/// Where the person has ordered it.
+/// Where the person gave the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GivenAt {
     /// If another node keeps the account current, it is passed on.
@@ -37,7 +38,7 @@ pub enum GivenAt {
     AnotherNode,
 }
 
-/// What became of an order.
+/// The outcome of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Steered {
     Done(OrderOutcome),
@@ -45,7 +46,7 @@ pub enum Steered {
     PassedOn(i64),
 }
 
-/// Nothing came of it.
+/// The order had no effect.
 #[derive(Debug, thiserror::Error)]
 pub enum SteerError {
     #[error("no service runs here")]
@@ -90,12 +91,12 @@ impl Handler<SteerAccount> for Supervisor {
             }
         }
         let keys = steered.accepted.clone();
-        // Sent here and not in the future: the writer hears of it before it hears of a run that begins meanwhile.
+        // Sent here and not in the future, so that the writer receives it before any run that begins meanwhile.
         let note = NoteOrder { order, keys: keys.clone() };
         let is_stored = order != Order::Sync && !keys.is_empty();
         let noting = OptionFuture::from(is_stored.then(|| self.writer.send(note)));
         if order == Order::Reset {
-            // What they have not committed is of no use any more.
+            // Their uncommitted work is no longer of use.
             keys.iter().for_each(|key| self.runs.handle_dismissed(*key, now()));
             self.drive(ctx);
         }
@@ -108,7 +109,7 @@ impl Handler<SteerAccount> for Supervisor {
 }
 
 impl Supervisor {
-    /// To whichever node keeps the account current, or will.
+    /// To the node that keeps the account current, or will.
     fn pass_on(
         &self,
         order: Order,
@@ -134,7 +135,7 @@ impl Supervisor {
 
     fn carry_out(&mut self, order: Order, keys: &[SyncKey], ctx: &mut Context<Self>) {
         for key in keys {
-            info!(account = key.account.0, entity = %key.entity, ?order, "told by a person");
+            info!(account = key.account.0, entity = %key.entity, ?order, "ordered manually");
             match order {
                 Order::Sync | Order::Reset | Order::ConfirmRemovals => self.runs.handle_wanted(*key, now()),
                 Order::Pause => self.runs.handle_paused(*key),

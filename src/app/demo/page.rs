@@ -1,5 +1,5 @@
-//! `segno demo --page`: the demo as a service, with its page open, until Ctrl-C. Things happen in the made-up library, and
-//! the limit is met about once a minute.
+//! `segno demo --page`: the demo as a service, with its page open, until Ctrl-C. The made-up library changes, and the
+//! limit is hit about once a minute.
 
 use super::config_for;
 use crate::{
@@ -14,13 +14,13 @@ use std::{
 };
 use tokio::net::TcpStream;
 
-/// Where the page of a service is, if nothing else is there.
+/// The usual port of a service's page, if it is free.
 const PORT: u16 = 8370;
 
-/// How often a look is taken whether the page is there.
+/// How often to check whether the page is up.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Soon enough that somebody who watches sees something.
+/// Short enough that an onlooker sees something happen.
 const PACE: [(&str, &str); 4] = [
     ("SEGNO_SYNC_INTERVAL", "1m"),
     ("SEGNO_SYNC_ARTISTS_EVERY", "1m"),
@@ -46,7 +46,7 @@ pub(super) async fn run(sandbox: &Sandbox, rate: u32, file: &Path) -> Result<Exi
     ended
 }
 
-/// That of a service, else any.
+/// The usual address, or any free one.
 fn free_address() -> std::io::Result<SocketAddr> {
     let at = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| listener.local_addr());
     at(PORT).or_else(|_| at(0))

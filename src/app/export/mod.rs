@@ -1,4 +1,4 @@
-//! `export`: hands the library and the listening history on, from the database alone.
+//! `export`: exports the library and the listening history, from the database alone.
 
 mod out;
 
@@ -38,10 +38,10 @@ pub async fn run(args: ExportArgs, config: &Config) -> Result<Exit, CommandError
     };
     let mut out = Out::open(args.out.as_deref(), is_one_file, &name)?;
     if args.format == Format::Parquet && matches!(out, Out::Stdout(_)) && io::stdout().is_terminal() {
-        return Err(usage("parquet is not for a terminal: say where to, with --out FILE, or pipe it".into()));
+        return Err(usage("parquet is not for a terminal: name a file with --out FILE, or pipe it".into()));
     }
     let mut signals = Signals::to_stop()?;
-    // They keep less of the file in memory than those that write.
+    // Readers keep less of the file in memory than writers.
     let readers = Store::open_readers(&database_url(config)?, &this_process("export").label)?;
     let mut job = Job {
         source: Source {
@@ -70,7 +70,7 @@ pub async fn run(args: ExportArgs, config: &Config) -> Result<Exit, CommandError
         }
         Some(Err(error)) => {
             out.abandon();
-            // A reader that has seen enough is no reason to fail.
+            // A reader that closes the pipe early is no reason to fail.
             if error.is_broken_pipe { Ok(Exit::Done) } else { Err(error.error) }
         }
         Some(Ok(())) => {
@@ -82,7 +82,7 @@ pub async fn run(args: ExportArgs, config: &Config) -> Result<Exit, CommandError
             if job.num_left_out > 0 {
                 let num = counted(job.num_left_out, "listen");
                 say(&format!(
-                    "{num} left out, as ListenBrainz asks: too short, private, no music, or without name or artist"
+                    "{num} left out, as ListenBrainz requires: too short, private, not music, or without name or artist"
                 ));
             }
             Ok(Exit::Done)
@@ -90,14 +90,14 @@ pub async fn run(args: ExportArgs, config: &Config) -> Result<Exit, CommandError
     }
 }
 
-/// What the format can hold of what was asked for.
+/// The requested lists that the format can hold.
 fn whats(args: &ExportArgs) -> Result<Vec<What>, CommandError> {
     let format = args.format;
     let holds = |what: &What| what.is_held_by(format);
     let word = format.word();
     match args.what {
         _ if args.playlist.is_some() && !holds(&What::Playlists) => Err(usage(format!(
-            "--format {word} holds no playlists: take csv, jsonl, parquet, exportify, m3u8, jspf or xspf"
+            "--format {word} holds no playlists: use csv, jsonl, parquet, exportify, m3u8, jspf or xspf"
         ))),
         _ if args.playlist.is_some() => Ok(vec![What::Playlists]),
         None | Some(What::All) => Ok(What::ALL.into_iter().filter(holds).collect()),
@@ -139,7 +139,7 @@ impl From<io::Error> for Failed {
 struct Job {
     source: Source,
     shape: Shape,
-    /// The only one that is wanted.
+    /// The only playlist to export.
     playlist: Option<String>,
     rows: Rows,
     num_left_out: u64,
@@ -165,7 +165,7 @@ impl Job {
         Ok(out.end_file()?)
     }
 
-    /// The list of playlists where the format can hold one, and a file for each.
+    /// The list of playlists if the format can hold one, and a file for each.
     async fn playlists(&mut self, names: &mut Names, out: &mut Out) -> Result<(), Failed> {
         let format = self.shape.format;
         let all = self.source.playlists().await?;
@@ -193,7 +193,7 @@ impl Job {
     }
 }
 
-/// How many rows there were so far.
+/// The number of rows so far.
 struct Rows {
     progress: ProgressBar,
     num: u64,

@@ -1,5 +1,5 @@
-//! Where an export goes: stdout, a file, a folder of files, or a zip. Files are written beside their place and put into it
-//! whole, at the end.
+//! Where an export goes: stdout, a file, a folder of files, or a zip. Files are written under another name beside their
+//! place and moved into it when complete.
 
 use super::super::{CommandError, Exit};
 use std::{
@@ -9,7 +9,7 @@ use std::{
 };
 use zip::{ZipWriter, write::SimpleFileOptions};
 
-/// What is written, until it is whole.
+/// Suffix of a file until it is complete.
 const PART: &str = "segno-part";
 
 pub(super) enum Out {
@@ -20,11 +20,11 @@ pub(super) enum Out {
 }
 
 impl Out {
-    /// `name` is what one file is called in a folder.
+    /// `name` is the name of a single file in a folder.
     pub(super) fn open(path: Option<&Path>, is_one_file: bool, name: &str) -> Result<Out, CommandError> {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else {
             if !is_one_file {
-                let message = "these are several lists: say where to, with --out FOLDER or --out FILE.zip";
+                let message = "these are several lists: name a destination with --out FOLDER or --out FILE.zip";
                 return Err(CommandError::new(Exit::Usage, message));
             }
             return Ok(Out::Stdout(BufWriter::new(io::stdout())));
@@ -45,14 +45,14 @@ impl Out {
             return Ok(Out::File { file: BufWriter::new(file), to });
         }
         if path.exists() && !path.is_dir() {
-            let message = format!("{} is no folder, and these are several lists", path.display());
+            let message = format!("{} is not a folder, and these are several lists", path.display());
             return Err(CommandError::new(Exit::Usage, message));
         }
         fs::create_dir_all(path).map_err(failed)?;
         Ok(Out::Folder { folder: path.to_owned(), current: None, written: Vec::new() })
     }
 
-    /// Begins a file of that name; where there is only one, that.
+    /// Begins a file of that name; if there is only one file, returns that.
     pub(super) fn file(&mut self, name: &str) -> io::Result<&mut (dyn Write + Send)> {
         match self {
             Out::Stdout(out) => Ok(out),
@@ -82,7 +82,7 @@ impl Out {
         Ok(())
     }
 
-    /// Puts everything in place. Returns where it is, if not on stdout.
+    /// Moves everything into place. Returns where it is, unless on stdout.
     pub(super) fn finish(self) -> Result<Option<PathBuf>, CommandError> {
         self.put_in_place()
             .map_err(|error| CommandError::new(Exit::Failed, format!("cannot put the export in place: {error}")))
@@ -112,7 +112,7 @@ impl Out {
         }
     }
 
-    /// Leaves nothing half-written.
+    /// Removes everything half-written.
     pub(super) fn abandon(self) {
         let parts = match self {
             Out::Stdout(_) => Vec::new(),

@@ -1,7 +1,8 @@
-//! This service as a node among those that share the accounts of its database: [`crate::engine::nodes`] says what to do,
-//! this carries it to the database and tells what is held.
+//! This service as a node among those that share the accounts of its database: [`crate::engine::nodes`] decides, this
+//! carries it out on the database and publishes what is held.
 //!
-//! On PostgreSQL it has a thread and connections of its own: whatever the sync waits for, a node that lives says so.
+//! On PostgreSQL it has a thread and connections of its own: whatever the sync waits for, a living node sends its
+//! heartbeats.
 
 use super::{
     super::{CommandError, claim, sync::CLOSE_WITHIN},
@@ -34,32 +35,32 @@ use std::{
 use tokio::sync::{Notify, oneshot, watch};
 use tracing::{debug, info, warn};
 
-/// Several nodes: what a dead one had runs on elsewhere when its hold is over.
+/// Several nodes: the accounts of a dead one continue elsewhere when its hold is over.
 const SHARED: Pace = Pace {
     beats_every: Duration::from_secs(1),
     holds_for: Duration::from_secs(5),
     hangs_after: Some(Duration::from_secs(90)),
 };
 
-/// One node, on a file that nobody else has: a machine that sleeps loses nothing, and the disk has its rest.
+/// One node, on a file that no other process has: a machine that sleeps loses nothing, and the disk can rest.
 const ALONE: Pace =
     Pace { beats_every: Duration::from_secs(20), holds_for: Duration::from_secs(60), hangs_after: None };
 
-/// A database that takes longer is asked anew with the next heartbeat.
+/// A database that takes longer is asked again with the next heartbeat.
 const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
 
 /// What is known of this node's hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Holding {
-    /// Each account with the number of its tenure: what was lost and taken again has another one.
+    /// Each account with the number of its tenure: an account that was lost and claimed again has a new one.
     pub held: BTreeMap<AccountId, u64>,
-    /// How often it was seen that somebody whose account is held has signed in again.
+    /// How often a new sign-in to a held account was seen.
     pub num_sign_ins: u64,
     /// Orders that were given at other nodes and wait to be carried out here.
     pub orders: Vec<GivenOrder>,
-    /// This node tells webhooks what happens.
+    /// Whether this node notifies the webhooks.
     pub is_first: bool,
-    /// Another service has the database now, and this one must end.
+    /// Another service has taken the database, and this one must end.
     pub overtaken_by: Option<String>,
 }
 
@@ -74,7 +75,7 @@ enum Life {
 pub(super) struct NodeKeeper {
     holding: watch::Receiver<Holding>,
     life: watch::Sender<Life>,
-    /// When the service was last seen to do something.
+    /// When the service last showed activity.
     alive_at: watch::Sender<Instant>,
     nudge: Arc<Notify>,
     has_left: oneshot::Receiver<()>,
@@ -133,7 +134,7 @@ impl NodeKeeper {
         self.life.send_replace(Life::Stopping);
     }
 
-    /// Gives everything back, so that whoever comes next need not wait.
+    /// Gives everything back, so that its successors need not wait.
     pub(super) async fn leave(self) {
         self.life.send_replace(Life::Leaving);
         let _ = tokio::time::timeout(CLOSE_WITHIN, self.has_left).await;
@@ -146,7 +147,7 @@ impl NodeKeeper {
 impl AccountWatcher {
     pub(super) async fn join(&mut self) -> Result<(), CommandError> {
         self.keeper = Some(NodeKeeper::start(self).await?);
-        // What is found at once is taken up at once.
+        // What is found at once is adopted at once.
         let _ = tokio::time::timeout(ANSWER_WITHIN, self.holding().wait_for(|holding| !holding.held.is_empty())).await;
         Ok(())
     }
@@ -163,7 +164,7 @@ impl AccountWatcher {
         self.keeper.as_ref().map(|keeper| keeper.holding.borrow().held.clone()).unwrap_or_default()
     }
 
-    /// Where it is told that the service does something.
+    /// Where the service reports that it is active.
     pub(super) fn alive_at(&self) -> watch::Sender<Instant> {
         match &self.keeper {
             Some(keeper) => keeper.alive_at.clone(),
@@ -198,14 +199,14 @@ impl AccountWatcher {
         Ok(())
     }
 
-    /// What fails is tried again: the order stays open.
+    /// Failures are retried: the order stays open.
     async fn carry_out(&mut self, GivenOrder { id, order, account, entities }: GivenOrder) -> Result<(), CommandError> {
         let steer = SteerAccount { order, account, entities, given_at: GivenAt::AnotherNode };
         match self.supervisor.send(steer).await.map_err(|_| died())? {
             Ok(Steered::Done(outcome)) => {
                 self.carried_out.insert(id);
                 if let Err(error) = self.store.end_order(id, &outcome, &self.owner.label, clock::now()).await {
-                    warn!(%error, "that an order was carried out could not be noted");
+                    warn!(%error, "the result of an order could not be saved");
                 }
             }
             Ok(Steered::PassedOn(_)) | Err(SteerError::Elsewhere | SteerError::Stopping) => {}
@@ -223,14 +224,14 @@ struct Keeping {
     supervisor: Addr<Supervisor>,
     progress: watch::Receiver<Progress>,
     holding: watch::Sender<Holding>,
-    /// What was held when it was last told: the epoch of each account, and the number of its tenure.
+    /// What was held as last published: the epoch of each account, and the number of its tenure.
     known: BTreeMap<AccountId, (i64, u64)>,
     signed_in_at: BTreeMap<AccountId, DateTime<Utc>>,
     num_tenures: u64,
     life: watch::Receiver<Life>,
     alive_at: watch::Receiver<Instant>,
     nudge: Arc<Notify>,
-    /// The database does not answer, and that was told.
+    /// Whether it was reported that the database does not answer.
     is_away: bool,
 }
 
@@ -279,7 +280,7 @@ impl Keeping {
         }
     }
 
-    /// `Err` is who has overtaken this node.
+    /// `Err` names the process that has replaced this node.
     async fn beat(&mut self) -> Result<(), String> {
         let sent_at = clock::steady();
         let beating = async {
@@ -322,12 +323,12 @@ impl Keeping {
     fn handle_unanswered(&mut self, why: &str) {
         self.machine.handle_unanswered();
         if !std::mem::replace(&mut self.is_away, true) {
-            warn!(why, "the database does not hear that this node lives; trying again");
+            warn!(why, "the heartbeat of this node could not be written; trying again");
         }
     }
 
-    /// What is lost is let go of at once, even if the rest of the service waits for a database that hangs. Those who look
-    /// are woken only by what is new.
+    /// A lost account is dropped at once, even if the rest of the service waits for a database that hangs. Onlookers
+    /// are woken only by changes.
     fn show(&mut self) {
         let (held, known) = (self.machine.held(), &mut self.known);
         let is_lost = |account: &AccountId, epoch: &i64| held.get(account) != Some(epoch);

@@ -1,5 +1,5 @@
-//! What happens, told to others: a notifier for each webhook, and a look now and then for what no commit says: that a sign-in
-//! ends soon, or that a sync has failed for a day.
+//! Notifications to others: a notifier for each webhook, and a periodic check for events that no commit writes: a
+//! sign-in that ends soon, or a sync that has failed for a day.
 
 use super::super::{CommandError, USER_AGENT};
 use crate::{
@@ -25,13 +25,13 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::warn;
 
-/// How soon what no commit says is noticed.
+/// How soon events that no commit writes are noticed.
 const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
 
-/// A sync that has failed for so long is told of.
+/// A sync that has failed for this long is reported.
 const FAILING_FOR: TimeDelta = TimeDelta::hours(24);
 
-/// Looks for what no commit says, from here on. Returns what tells the webhooks of the settings.
+/// Starts looking for events that no commit writes. Returns what notifies the webhooks of the settings.
 pub(super) async fn begin(
     config: &Config,
     url: &DatabaseUrl,
@@ -43,7 +43,7 @@ pub(super) async fn begin(
     for url in &config.notify.webhooks {
         let webhook = Webhook::new(url.clone(), config.notify.secret.clone(), USER_AGENT)
             .map_err(|error| CommandError::failed(&error))?;
-        // What is noted from here on it is told, whichever node does so and when.
+        // Everything noted from here on is sent to it, whichever node does so and when.
         let name = webhook.name();
         store.follow(&name).await?;
         store.describe_webhook(&name, &webhook.to_string(), &config.notify.events).await?;
@@ -65,7 +65,7 @@ pub(super) async fn begin(
     Ok(setups)
 }
 
-/// Publishes the feed where the settings say so; nodes find out among themselves which of them does.
+/// Publishes the feed if the settings ask for it; nodes find out among themselves which of them does.
 #[cfg(feature = "nats")]
 pub(super) fn publish(
     config: &Config,
@@ -91,7 +91,7 @@ pub(super) fn publish(
 async fn watch(store: Store) {
     loop {
         if let Err(error) = look(&store, clock::now()).await {
-            warn!(%error, "whether something is to be told could not be found out; trying again");
+            warn!(%error, "the database could not be checked for events to report; trying again");
         }
         sleep(hastened(LOOK_EVERY)).await;
     }
@@ -114,7 +114,7 @@ async fn look(store: &Store, now: DateTime<Utc>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Of an entity type whose last run failed, and whose last good one, or its first, is more than a day ago.
+/// The failure of an entity type whose last run failed, and whose last good run, or its first, is more than a day ago.
 fn failing(
     account: AccountId,
     entity: EntityType,

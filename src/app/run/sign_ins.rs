@@ -1,5 +1,5 @@
-//! Which accounts the service works for: those that are signed in, as the database says. A statement that fails is tried
-//! again with the next look, and ends nothing.
+//! Which accounts the service works for: those that are signed in, according to the database. A statement that fails is
+//! tried again with the next look, and ends nothing.
 
 use super::{
     super::{CommandError, accounts, sign_in},
@@ -19,21 +19,21 @@ use std::{
 };
 use tracing::{error, info, warn};
 
-/// Where nothing has changed: the end of a sign-in comes nearer all the same.
+/// A look even if nothing has changed, since the end of a sign-in comes nearer all the same.
 const LOOK_AT_ALL_EVERY: Duration = Duration::from_secs(60);
 
 impl AccountWatcher {
-    /// Whether the database is to be asked although the keeper has seen no change. Alone, the keeper seldom looks.
+    /// Whether to query the database although the keeper has seen no change. Alone, the keeper seldom looks.
     pub(super) fn is_to_look(&self) -> bool {
         !self.store.is_shared() || self.settled_at.is_none_or(|at| clock::instant() - at >= LOOK_AT_ALL_EVERY)
     }
 
-    /// Takes in who has signed in, or again, since the last look, and lets go who has signed out or was refused, and what
-    /// another node has taken.
+    /// Adopts accounts that have signed in, or again, since the last look, and releases those that have signed out,
+    /// were refused, or were taken by another node.
     pub(super) async fn look_for_sign_ins(&mut self) -> Result<(), CommandError> {
         self.settled_at = None;
         let held = self.held();
-        // Of those that other nodes keep current, nothing is asked.
+        // Accounts that other nodes keep current are not queried.
         let concerned: Option<BTreeSet<AccountId>> =
             self.store.is_shared().then(|| held.keys().chain(self.adopted.keys()).copied().collect());
         let lost = |(account, adopted): (&AccountId, &Adopted)| {
@@ -80,7 +80,7 @@ impl AccountWatcher {
                 }
             }
         }
-        // What could not be taken in, or is to be given back, is looked at again soon.
+        // Accounts that could not be adopted, or are to be given back, are looked at again soon.
         let in_care = self.adopted.iter().map(|(account, Adopted { tenure, .. })| (*account, *tenure));
         if in_care.eq(self.held()) {
             self.settled_at = Some(clock::instant());
@@ -88,26 +88,26 @@ impl AccountWatcher {
         Ok(())
     }
 
-    /// What the supervisor is to be told of an account, which this node holds in that tenure.
+    /// The message for the supervisor about an account that this node holds in that tenure.
     async fn look_at(&mut self, sign_in: SignIn, held: Option<u64>) -> Result<Option<Adopt>, StoreError> {
         let (account_id, name) = (sign_in.account.id, accounts::name(&sign_in.account));
         let client_id = self.client.client_id().to_owned();
         let obstacle = sign_in::obstacle(&sign_in, &client_id, clock::now());
         let (Some(revision), None) = (sign_in.revision(), &obstacle) else {
             if let Some(why) = obstacle.filter(|why| self.told.insert(account_id, why.clone()).as_ref() != Some(why)) {
-                // Whoever has signed out knows.
+                // A person who has signed out knows it.
                 if sign_in.revision().is_some() { error!("{why}") } else { info!("{why}") }
             }
             if self.adopted.contains_key(&account_id) {
                 self.let_go(account_id);
-                // Somebody else may want it.
+                // Another node may want it.
                 self.nudge();
             }
             return Ok(None);
         };
         self.warn_of_the_end(&sign_in);
         let Some(tenure) = held else {
-            // Where there is nobody else, it is still to be claimed.
+            // Alone, the account still has to be claimed.
             if !self.store.is_shared() {
                 self.nudge();
             }
@@ -123,13 +123,13 @@ impl AccountWatcher {
         let remembered = self.remembered(account_id, revision).await?;
         let paused = self.store.paused_by_hand(account_id).await?;
         if self.held().get(&account_id) != Some(&tenure) {
-            // Lost while the database was asked.
+            // Lost while the database was queried.
             return Ok(None);
         }
         if is_new {
             info!(account = name, "kept current from here on");
         } else {
-            info!(account = name, "signed in again; going on");
+            info!(account = name, "signed in again; continuing");
         }
         self.told.remove(&account_id);
         self.adopted.insert(account_id, adopted);

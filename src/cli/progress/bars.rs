@@ -1,5 +1,5 @@
-//! One bar per entity type, and below them a line for what the gate is doing. Each fits into 80 columns; what does not
-//! is cut, since a line that wraps cannot be drawn over.
+//! One bar per entity type, and below them a line for what the gate is doing. Each fits into 80 columns; longer text is
+//! cut, since a line that wraps cannot be drawn over.
 
 use super::{View, doing, ended, playlist, waiting_line};
 use crate::{
@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Waits that are shorter are over before they are read.
+/// Shorter waits are over before they could be read.
 const WORTH_A_WORD: Duration = Duration::from_secs(1);
 
 /// The gate lets this share of the window's requests go at once, and spreads the others.
@@ -71,7 +71,7 @@ impl View for Bars {
     fn finish(&mut self) {
         self.gate.finish_and_clear();
         if !self.entities.is_empty() {
-            // What follows is the result, which is worth some room.
+            // The result follows, and gets some space.
             let _ = writeln!(std::io::stderr());
         }
     }

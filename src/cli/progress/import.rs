@@ -1,4 +1,4 @@
-//! How far an import has come: a bar on a terminal, nothing elsewhere.
+//! Progress of an import: a bar on a terminal, nothing elsewhere.
 
 use super::Display;
 use crate::cli::{

@@ -1,4 +1,4 @@
-//! Plain lines: one per entity type now and then, one for each pause, and one where nobody answers.
+//! Plain lines: one per entity type at intervals, one for each pause, and one if nobody answers.
 
 use super::{View, doing, ended, playlist, waiting_line};
 use crate::{
@@ -16,11 +16,11 @@ use std::{
 /// A line per entity type at most this often.
 const LINE_APART: Duration = Duration::from_secs(2);
 
-/// Waits that are shorter are not worth a line. A pause by the API always is.
+/// Shorter waits are not worth a line. A pause by the API always is.
 const WINDOW_WORTH_A_LINE: Duration = Duration::from_secs(5);
 const PAUSE_WORTH_A_LINE: Duration = Duration::from_secs(1);
 
-/// Ends of waits that are no further apart are one and the same.
+/// Waits that end this close together are the same wait.
 const SAME_WITHIN: TimeDelta = TimeDelta::seconds(2);
 
 /// Signing in takes a moment where the API answers.
@@ -28,9 +28,9 @@ const SIGN_IN_EXPECTED: Duration = Duration::from_secs(3);
 
 pub struct Lines {
     began_at: Instant,
-    /// What was said last of each, and when.
+    /// What was last printed for each, and when.
     last: BTreeMap<EntityType, (Instant, EntityProgress)>,
-    /// Until when, as announced last.
+    /// The end that was last announced.
     announced: Option<DateTime<Utc>>,
     has_warned: bool,
 }
@@ -46,7 +46,7 @@ impl Lines {
             Some(GateWait::Paused(pause)) => (pause.until, PAUSE_WORTH_A_LINE),
             None => return,
         };
-        // Requests that were under way are refused one after the other, each with a pause that ends a little later.
+        // Requests in flight are refused one after the other, each with a pause that ends a little later.
         let is_news = self.announced.is_none_or(|before| (until - before).abs() > SAME_WITHIN);
         if is_news && let Some(line) = waiting_line(gate, worth_a_line) {
             say(&line);

@@ -94,7 +94,7 @@ fn playlist(seen: &EntityProgress) -> Option<(u32, u32)> {
     seen.playlists.filter(|_| seen.stage == Stage::Items).map(|(done, total)| ((done + 1).min(total), total))
 }
 
-/// What an entity type is doing, where the numbers do not say it.
+/// What an entity type is doing, if the numbers do not show it.
 fn doing(seen: &EntityProgress) -> String {
     match seen.stage {
         Stage::Head => "reading what is new".into(),

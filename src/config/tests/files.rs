@@ -1,4 +1,4 @@
-//! Which file is read, and what becomes of one that cannot be.
+//! Which file is read, and what happens if it cannot be.
 
 use super::*;
 

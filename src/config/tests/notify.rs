@@ -1,9 +1,9 @@
-//! Who is told of what happens: addresses that may be secrets, and a secret that is one.
+//! Notifications: addresses that may be secrets, and a secret that is one.
 
 use super::*;
 use crate::model::EventKind;
 
-/// Whose bad values are tested here.
+/// The settings whose bad values are tested here.
 pub const SETTINGS: &[Setting] =
     &[Setting::NotifyWebhook, Setting::NotifyEvents, Setting::NotifySecret, Setting::FeedNatsUrl];
 

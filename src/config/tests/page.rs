@@ -1,4 +1,4 @@
-//! The page of settings says what there is.
+//! The page about settings is complete.
 
 use super::*;
 

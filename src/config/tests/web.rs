@@ -1,4 +1,4 @@
-//! The status page: where it listens, by what names it is known, and who may see it.
+//! The status page: its address, its names, and who may see it.
 
 use super::*;
 

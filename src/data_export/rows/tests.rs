@@ -31,7 +31,7 @@ fn newest() -> serde_json::Value {
         "offline_timestamp": 1_740_938_468, "incognito_mode": false})
 }
 
-/// The same row with 21 keys, as it was handed out until 2024.
+/// The same row with 21 keys, as exported until 2024.
 fn oldest() -> serde_json::Value {
     let mut row = newest();
     let fields = row.as_object_mut().expect("an object");

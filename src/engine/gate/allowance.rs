@@ -1,4 +1,4 @@
-//! Permits that the database has reserved for this process: so many may be granted before it is asked again.
+//! Permits reserved for this process in the database: this many may be granted before the database is asked again.
 
 use crate::model::Family;
 use std::time::Instant;
@@ -6,9 +6,9 @@ use std::time::Instant;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
     permits: u32,
-    /// None is granted later: the others may have sent more meanwhile.
+    /// Nothing is granted after this: other processes may have sent more meanwhile.
     until: Instant,
-    /// The one family they are for, where each is counted for the day beforehand.
+    /// The one family they are for, if each request is counted for the day beforehand.
     family: Option<Family>,
 }
 

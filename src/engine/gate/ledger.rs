@@ -1,8 +1,8 @@
 //! What was sent in the last 24 hours, by family, and whether our own daily ceilings leave room for more.
 //!
-//! Requests are counted in stretches of five minutes, each until it is a whole day old: so the count is never too low.
-//! What has been counted and not yet been stored is handed out by [`Ledger::take_unsaved`], every few seconds; a killed
-//! process forgets no more than that. Time here is the calendar that does not jump.
+//! Requests are counted in stretches of five minutes, each until it is a whole day old, so the count is never too low.
+//! Counts that are not stored yet are handed out by [`Ledger::take_unsaved`] every few seconds; a killed process
+//! forgets no more than that. Time here is the calendar that does not jump.
 
 use crate::model::{DailyCeilings, Family, LedgerEntry};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 const STRETCH_S: i64 = 300;
 
-/// What a daily limit counts over.
+/// The period of a daily limit.
 pub const DAY: TimeDelta = TimeDelta::hours(24);
 
 /// Shortest pause of a quota that names no end.
@@ -34,7 +34,7 @@ pub struct Ledger {
     ceilings: DailyCeilings,
     days: BTreeMap<Family, Day>,
     unsaved: BTreeMap<(Family, i64), Count>,
-    /// Requests that were counted and stored before they are sent, and that nobody has been given yet.
+    /// Requests counted and stored in advance that no asker has been given yet.
     prepaid: BTreeMap<Family, u32>,
 }
 
@@ -52,12 +52,12 @@ impl Ledger {
         Ledger { ceilings, days: BTreeMap::new(), unsaved: BTreeMap::new(), prepaid: BTreeMap::new() }
     }
 
-    /// Whether processes have to share what a day may see, request by request.
+    /// Whether processes have to share the day's allowance, request by request.
     pub fn has_ceilings(&self) -> bool {
         self.ceilings != DailyCeilings { reserve: self.ceilings.reserve, ..DailyCeilings::default() }
     }
 
-    /// Goes on with what all processes have stored and with what this one has not; `storing` is on its way.
+    /// Continues from what all processes have stored and what this one has not; `storing` is being written.
     pub fn handle_stored(&mut self, entries: &[LedgerEntry], storing: &[LedgerEntry], wall: DateTime<Utc>) {
         self.days.clear();
         self.handle_noted(entries, wall);
@@ -74,13 +74,13 @@ impl Ledger {
         (self.has_ceilings() && !has_prepaid).then(entry)
     }
 
-    /// That has been stored.
+    /// The entry has been stored.
     pub fn handle_prepaid(&mut self, entry: LedgerEntry) {
         self.days.entry(entry.family).or_default().add(stretch(entry.started_at), Count { requests: 1, refusals: 0 });
         *self.prepaid.entry(entry.family).or_default() += 1;
     }
 
-    /// These could not be stored, or nobody knows: twice is better than not at all.
+    /// These could not be stored, or it is unknown whether they were: counting twice is safer than not at all.
     pub fn handle_unstored(&mut self, entries: &[LedgerEntry]) {
         for entry in entries {
             let count = Count { requests: entry.requests, refusals: entry.refusals };
@@ -88,8 +88,8 @@ impl Ledger {
         }
     }
 
-    /// Takes up what earlier processes counted. What they saw in a future was counted by a clock that was ahead: it
-    /// counts from now.
+    /// Takes up what earlier processes counted. An entry in the future comes from a clock that was ahead; it counts
+    /// from now.
     pub fn handle_noted(&mut self, entries: &[LedgerEntry], wall: DateTime<Utc>) {
         for entry in entries {
             let at = stretch(entry.started_at.min(wall));
@@ -99,7 +99,7 @@ impl Ledger {
         self.expire(wall);
     }
 
-    /// A permit is out: its request counts at once. Returns how, for when it comes back.
+    /// A permit was granted: its request counts at once. Returns how it was counted, for when the permit comes back.
     pub fn handle_granted(&mut self, family: Family, wall: DateTime<Utc>) -> Counted {
         if let Some(prepaid) = self.prepaid.get_mut(&family).filter(|prepaid| **prepaid > 0) {
             *prepaid -= 1;
@@ -154,7 +154,7 @@ impl Ledger {
         self.days.values_mut().for_each(|day| day.expire(wall));
     }
 
-    /// When a ceiling of ours lets the family go on, if one stops it now: what is stopped, and the time.
+    /// If one of our ceilings stops the family now: what it stops, and until when.
     pub fn stopped_until(&self, family: Family) -> Option<(Family, DateTime<Utc>)> {
         let own = self.ceilings.of(family).and_then(|ceiling| {
             let prepaid = self.prepaid.get(&family).copied().unwrap_or(0);
@@ -167,11 +167,11 @@ impl Ledger {
             let room_at = (sum >= ceiling).then(|| self.of_all().room_at(ceiling)).flatten()?;
             Some((Family::Application, room_at))
         });
-        // Where two end together, the family's own is the one to tell.
+        // If both end together, the family's own is reported.
         [of_all, own].into_iter().flatten().max_by_key(|(_, until)| *until)
     }
 
-    /// The lowest of the ceilings that a family has to keep.
+    /// The lowest ceiling that applies to a family.
     pub fn ceiling_of(&self, family: Family) -> Option<u32> {
         [self.ceilings.of(family), self.ceilings.all_for(family)].into_iter().flatten().min()
     }
@@ -195,8 +195,8 @@ impl Ledger {
         all
     }
 
-    /// The end of a quota that the API does not tell: 24 hours after the family's first request of the day that counts.
-    /// At least an hour from now, and twice that for every refusal of that day: it may count otherwise than we do.
+    /// The presumed end of a quota if the API names none: 24 hours after the family's first counted request of the day.
+    /// At least an hour from now, doubled with every refusal of that day, since the API may count differently.
     pub fn unknown_quota_end(&self, family: Family, wall: DateTime<Utc>) -> DateTime<Utc> {
         let day = self.days.get(&family);
         let first = day.and_then(|day| day.stretches.iter().find(|(_, count)| count.requests > 0));

@@ -1,8 +1,8 @@
 //! What a process may send, given what all processes on its database have noted there.
 //!
-//! A gate looks at the database before it grants a permit: it reads what the others hold and have sent, reserves
-//! requests of its own and says so, all in one transaction. [`Look::rule`] is what happens in between. So at any moment
-//! the database counts at least what has been sent, whoever is killed when.
+//! A gate looks at the database before it grants a permit: in one transaction it reads what the others hold and have
+//! sent, and reserves requests of its own. [`Look::rule`] decides between reading and writing. So the database never
+//! counts less than has been sent, whichever process is killed when.
 //!
 //! | who else is there | reserved at once | used |
 //! |---|---|---|
@@ -11,13 +11,14 @@
 //! | somebody with a block | nothing, until the block is over | |
 //! | somebody who has waited for longer | what that one leaves | at once |
 //!
-//! A request counts for a window from its answer; one that is held, from the moment until which it was held. A process
-//! renews what it holds while requests are under way, and gives back what it did not use.
+//! A request counts for one window after its answer; a reserved one, for one window after its reservation ends. A
+//! process renews what it holds while requests are under way, and gives back what it did not use.
 //!
 //! # Whose calendar
 //!
-//! All that processes share is the calendar, and it jumps. So each judges what another noted when it first sees it, and
-//! counts it on its own steady clock from there. Nothing counts for longer than if it had happened just then.
+//! The only clock that processes share is the calendar, and it jumps. So each process judges what another noted when it
+//! first sees it, and from there on measures it with its own steady clock. Nothing counts for longer than if it had
+//! happened at that moment.
 
 mod others;
 
@@ -38,7 +39,7 @@ use uuid::Uuid;
 /// How long a block may be used, and for how long a request that is under way is noted beforehand.
 pub(super) const HOLDS_FOR: Duration = Duration::from_secs(2);
 
-/// The same where the database takes its time.
+/// The same if the database is slow.
 pub(super) const HOLDS_FOR_MAX: Duration = Duration::from_secs(60);
 
 /// A process that is alone reserves this part of the limit at once.
@@ -50,7 +51,7 @@ const CALENDAR_MARGIN: Duration = Duration::from_secs(3);
 /// How long a probe may take: a little longer than a request.
 const PROBE_LASTS: Duration = Duration::from_secs(40);
 
-/// Between looks of a process whose turn it is not.
+/// Interval between looks while it is another process's turn.
 const TURN_AFTER: Duration = Duration::from_millis(200);
 
 /// A request for a permit.
@@ -70,7 +71,7 @@ pub(super) struct Known {
     pub learned: Option<LearnedRate>,
 }
 
-/// One look at the database, and all that a gate has to say there.
+/// One look at the database, with everything that the gate has to write there.
 #[derive(Debug, Clone)]
 pub struct Look {
     pub(super) us: Owner,
@@ -101,7 +102,7 @@ pub struct Look {
     pub(super) ledger: Vec<LedgerEntry>,
 }
 
-/// What came of a look.
+/// The outcome of a look.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Looked {
     /// When it began.
@@ -109,9 +110,9 @@ pub struct Looked {
     /// Until when it may be used.
     pub(super) held_until: Instant,
     pub(super) granted: u32,
-    /// For whom, where each request is counted beforehand.
+    /// The family it is for, if each request is counted beforehand.
     pub(super) family: Option<Family>,
-    /// Whether what is reserved may be used later: nobody else is there.
+    /// Whether the reservation may be used later, since no other process is there.
     pub(super) is_block: bool,
     /// When to look again for a permit.
     pub(super) retry_at: Option<Instant>,
@@ -155,7 +156,7 @@ impl Look {
         self.reads_ledger
     }
 
-    /// Decides what is reserved and noted. `is_gone` says of a process that it certainly lives no more.
+    /// Decides what is reserved and noted. `is_gone` tells whether a process is certainly dead.
     pub fn rule(&self, found: &SharedLimits, is_gone: impl Fn(&Owner) -> bool) -> (SharedChange, Looked) {
         let others = found.processes.iter().filter(|process| process.owner.id != self.us.id);
         let others: Vec<Other<'_>> = others.map(|process| self.judge(process, is_gone(&process.owner))).collect();
@@ -259,7 +260,7 @@ impl Look {
     fn probe_of_another(&self, found: &SharedLimits, others: &[Other<'_>]) -> Option<ProbeClaim> {
         let is_gone = |id: Uuid| others.iter().any(|other| other.process.owner.id == id && other.is_gone);
         let left = |probe: &ProbeClaim| (probe.until - self.cautious).to_std().unwrap_or_default();
-        // One that lasts longer was noted by a calendar that was ahead.
+        // A claim that lasts longer was noted by a calendar that was ahead.
         let lasts = |probe: &ProbeClaim| !left(probe).is_zero() && left(probe) <= PROBE_LASTS + CALENDAR_MARGIN;
         found.probe.filter(|probe| probe.by != self.us.id && lasts(probe) && !is_gone(probe.by))
     }

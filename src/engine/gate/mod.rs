@@ -1,13 +1,13 @@
 //! Who may send a request, and when.
 //!
 //! Five things must agree before a permit is granted: no pause stops the asker's endpoint family ([`pauses`]), no daily
-//! ceiling does ([`ledger`]), no probe is under way, the rolling window has room ([`window`]) at the rate learned so far
-//! ([`rate`]), and the spacing in front of it is due ([`spacing`]). Among those who wait ([`queue`]), playback comes
-//! first, then tracks, artists, albums and playlists, and within each the accounts take turns; but every fourth permit
-//! goes to whoever has waited longest, so that nobody starves.
+//! ceiling does ([`ledger`]), no probe is under way, the rolling window has room ([`window`]) at the rate learned so
+//! far ([`rate`]), and the spacing in front of it is due ([`spacing`]). Among those who wait ([`queue`]), playback
+//! comes first, then tracks, artists, albums and playlists, and within each the accounts take turns; but every fourth
+//! permit goes to whoever has waited longest, so that nobody starves.
 //!
-//! All processes on one database share these limits: [`shared`] is the gate of a process among others, and [`look`] what
-//! each of them may take.
+//! All processes on one database share these limits: [`shared`] is the gate of a process among others, and [`look`]
+//! what each of them may take.
 //!
 //! `now` is the steady clock, `wall` the calendar at the same moment.
 
@@ -41,10 +41,10 @@ pub const DEFAULT_WINDOW: Duration = Duration::from_secs(30);
 /// Every so many permits, the longest wait wins over priority.
 const FAIR_EVERY: u32 = 4;
 
-/// What the gate is told to keep to.
+/// The limits that the gate is configured to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GateSettings {
-    /// At most so many requests in any window; `None` leaves it to what is learned.
+    /// At most this many requests in any window; `None` relies on what is learned.
     pub requests: Option<u32>,
     pub window: Duration,
     pub daily: DailyCeilings,
@@ -88,20 +88,20 @@ pub enum Waiting {
 pub enum PermitUse {
     /// Nothing was sent.
     Unused,
-    /// The API answered, and not with a limit.
+    /// The API answered, and did not report a limit.
     Served,
-    /// A limit refused the request; [`Gate::handle_limited`] has heard of it.
+    /// A limit refused the request, as already reported to [`Gate::handle_limited`].
     Limited,
-    /// It was sent, and nobody knows what became of it.
+    /// It was sent, and its outcome is unknown.
     Unanswered,
 }
 
-/// A refusal, as it was taken up.
+/// How a refusal was handled.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limited {
     /// What is in force now.
     pub pause: Pause,
-    /// Whether this pause is new, or longer than it was: several requests under way may be refused for one reason.
+    /// Whether this pause is new or has become longer: one cause may refuse several requests in flight.
     pub is_news: bool,
 }
 
@@ -111,7 +111,7 @@ struct Out<T> {
     ticket: T,
     family: Family,
     granted_at: Instant,
-    /// The how many-th it was in its window.
+    /// Its position within its window, from 1.
     level: u32,
     /// Where the ledger counts it.
     counted: Counted,
@@ -133,7 +133,7 @@ pub struct Gate<T> {
     ledger: Ledger,
     out: Vec<Out<T>>,
     num_granted: u32,
-    /// When the rate limit was last heard of: what was granted before then tells nothing more.
+    /// When the rate limit last refused: refusals of what was granted before then say nothing new.
     refused_at: Option<Instant>,
 }
 
@@ -157,7 +157,7 @@ impl<T: Copy + PartialEq> Gate<T> {
         }
     }
 
-    /// Takes up what an earlier life or an earlier process left; comes before the first request.
+    /// Takes up what an earlier life or an earlier process left. Call before the first request.
     pub fn handle_noted(&mut self, noted: &GateNote, now: Instant, wall: DateTime<Utc>) {
         if let Some(learned) = noted.learned {
             self.rate.handle_learned(learned, self.settings.requests.is_some());
@@ -170,7 +170,7 @@ impl<T: Copy + PartialEq> Gate<T> {
         self.ledger.handle_noted(&noted.ledger, self.calendar.wall(now));
     }
 
-    /// Takes over from a gate that died. These permits of its are still out.
+    /// Takes over from a gate that died and whose permits `still_out` have not come back.
     pub fn handle_death(&mut self, still_out: impl Iterator<Item = (T, Family)>, now: Instant) {
         for (ticket, family) in still_out {
             self.grant(ticket, family, now);
@@ -187,7 +187,7 @@ impl<T: Copy + PartialEq> Gate<T> {
         self.queue.push(ticket, family, account, longest_wait);
     }
 
-    /// The asker is gone before it got a permit.
+    /// The asker left before it got a permit.
     pub fn handle_withdrawn(&mut self, ticket: T) {
         self.queue.remove(ticket);
     }
@@ -219,7 +219,7 @@ impl<T: Copy + PartialEq> Gate<T> {
     }
 
     /// A limit refused the request that was sent with this permit, which is still out. Returns the pause that follows,
-    /// to be kept where it outlives the process. A quota stops the family, the rate limit everything.
+    /// to be stored where it outlives the process. A quota stops the family, the rate limit everything.
     pub fn handle_limited(
         &mut self,
         ticket: Option<T>,
@@ -250,7 +250,7 @@ impl<T: Copy + PartialEq> Gate<T> {
         Limited { pause, is_news }
     }
 
-    /// One refusal tells about the rate; those of requests that were under way already tell the same again.
+    /// The first refusal says something about the rate; those of requests that were already under way only repeat it.
     fn learn(&mut self, ticket: Option<T>, now: Instant, wall: DateTime<Utc>) {
         let out = ticket.and_then(|ticket| self.out.iter().find(|out| out.ticket == ticket).copied());
         let Some(out) = out.filter(|out| self.refused_at.is_none_or(|at| out.granted_at > at)) else { return };
@@ -307,7 +307,7 @@ impl<T: Copy + PartialEq> Gate<T> {
         self.window.used(now)
     }
 
-    /// What those want who wait for a permit, one entry for each.
+    /// The families that askers wait for, one entry for each asker.
     pub fn queued(&self) -> impl Iterator<Item = Family> {
         self.queue.iter().map(|ask| ask.family)
     }

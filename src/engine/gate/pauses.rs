@@ -1,15 +1,17 @@
-//! What the API said no to, until when, and how it is asked again.
+//! What the API refuses, until when, and how it is tried again.
 //!
-//! Quota: the family stops until the time given, nobody tries. Rate limit: everything stops until the time given, and
-//! then a single request goes out, the probe. While it is under way nothing else does. Served, it opens the gate;
-//! refused, the next pause is the longer of what the API says and a growing one of our own; lost, it is replaced.
+//! A quota stops its family until the time given, without a try in between. A rate limit stops everything until the
+//! time given; then a single request goes out, the probe. While it is under way nothing else does. If it is served, it
+//! opens the gate; if refused, the next pause is the longer of what the API says and a growing one of our own; if lost,
+//! it is replaced.
 //!
 //! # Two clocks
 //!
-//! A pause is told and stored as calendar time, since that is all that two processes share, and waited for on the steady
-//! clock, which no correction of the calendar moves and which goes on while the machine sleeps. So neither a calendar
-//! that jumps nor a suspended machine shortens a pause or adds to it. Where calendars do have to be compared, between a
-//! stored pause and the process that finds it, a pause never lasts longer than it did when it was noted.
+//! A pause is reported and stored as calendar time, the only clock that two processes share. It is waited for on the
+//! steady clock, which no correction of the calendar moves and which keeps running while the machine sleeps. So neither
+//! a calendar that jumps nor a suspended machine shortens a pause or adds to it. Where calendars do have to be
+//! compared, between a stored pause and the process that finds it, a pause never lasts longer than it did when it was
+//! noted.
 
 use crate::model::{Family, LimitClass, NotedPause, Pause};
 use chrono::{DateTime, Utc};
@@ -18,14 +20,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Shortest pause: a `Retry-After` of nothing at all would invite at once.
+/// Shortest pause: a `Retry-After` of zero would allow the next request at once.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// Own pause after a probe was refused, doubled with each that follows.
 const OWN_PAUSE: Duration = Duration::from_secs(5);
 const OWN_PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
 
-/// A calendar that goes on from one reading with the steady clock, and does not jump.
+/// A calendar that advances with the steady clock from one reading, and so does not jump.
 #[derive(Debug, Clone, Copy)]
 pub struct Calendar {
     at: Instant,
@@ -41,20 +43,20 @@ impl Calendar {
         self.wall + now.saturating_duration_since(self.at)
     }
 
-    /// Goes on from this reading, if the calendar was set back. To be told whenever something is noted by the calendar.
+    /// Continues from this reading if the calendar was set back. Call whenever something is noted by the calendar.
     pub fn handle_read(&mut self, now: Instant, wall: DateTime<Utc>) {
         if wall < self.wall(now) {
             *self = Calendar::new(now, wall);
         }
     }
 
-    /// The calendar time to compare a pause with that this process itself noted: the earlier of what the calendar says
-    /// and of what it would say had it not jumped forward, lest a jump end the pause.
+    /// The calendar time to compare this process's own pauses with: the earlier of what the calendar says and what it
+    /// would say had it not jumped forward, so that a jump does not end the pause.
     pub fn cautious(&self, now: Instant, wall: DateTime<Utc>) -> DateTime<Utc> {
         self.wall(now).min(wall)
     }
 
-    /// How long it is from `now` until `until`; nothing where that is over.
+    /// Time from `now` to `until`; zero if that is over.
     pub fn left(&self, until: DateTime<Utc>, now: Instant) -> Duration {
         (until - self.wall(now)).to_std().unwrap_or_default()
     }
@@ -113,7 +115,7 @@ impl<T: Copy + PartialEq> Pauses<T> {
         if pause.class == LimitClass::Rate && !matches!(self.probe, Probe::Out(_)) {
             self.probe = Probe::Due;
         }
-        // Whole seconds come from the API, so what ends within the same one is the same pause.
+        // The API counts whole seconds, so pauses that end within the same one are the same pause.
         let is_new = self.held.get(&pause.scope).is_none_or(|(_, held)| ends > *held + PAUSE_MIN);
         let held = self.held.entry(pause.scope).or_insert((pause, ends));
         if ends > held.1 {
@@ -162,7 +164,7 @@ impl<T: Copy + PartialEq> Pauses<T> {
         self.held.get(&Family::Application).is_some_and(|(pause, _)| pause.class == LimitClass::Rate)
     }
 
-    /// A permit came back, and nobody knows what became of its request.
+    /// A permit came back, and the outcome of its request is unknown.
     pub fn handle_lost(&mut self, ticket: T) {
         if self.is_probe(Some(ticket)) {
             self.probe = Probe::Due;

@@ -75,7 +75,7 @@ impl<T: Copy + PartialEq> Queue<T> {
         self.lines.iter().filter(|(_, lines)| !lines.is_empty()).map(|(family, _)| *family)
     }
 
-    /// Who has waited longest, of the families that `is_open`.
+    /// Who has waited longest among the families that are open.
     pub fn oldest(&self, is_open: impl Fn(Family) -> bool) -> Option<T> {
         let fronts = self.lines.values().flatten().filter_map(|(_, line)| line.front());
         fronts.filter(|ask| is_open(ask.family)).min_by_key(|ask| ask.number).map(|ask| ask.ticket)

@@ -1,7 +1,7 @@
-//! How many requests a window may hold: the limit of the API is unpublished, so it is found.
+//! How many requests a window may hold: the API does not publish its limit, so it is found out.
 //!
-//! A refusal tells the limit nearly to the request, because the window is counted exactly: with `n` requests in the
-//! window the next one was refused, so the limit is `n`. From there on the rate stays a little below.
+//! A refusal reveals the limit almost to the request, because the window is counted exactly: if a request is refused
+//! with `n` others in the window, the limit is `n`. From then on the rate stays a little below.
 //!
 //! | state | what is known | what happens after a window that was really used |
 //! |---|---|---|
@@ -10,36 +10,37 @@
 //! | trying | a refused level, long ago | one step to just below it, one to it. Served: it is forgotten, back to finding |
 //! | any | a refusal at a level | [`share`] of what was served, and holding |
 //!
-//! With a configured ceiling the rate begins there, and nothing ever goes beyond it. A rate that is not used says nothing
-//! and does not rise. Whatever lies above the highest level ever served is tried with one request at a time, so that a
-//! limit refuses one request and not all that are under way.
+//! With a configured ceiling the rate begins there, and nothing ever goes beyond it. A rate that is not used says
+//! nothing and does not rise. Whatever lies above the highest level ever served is tried with one request at a time, so
+//! that a limit refuses one request and not all that are under way.
 
 use crate::model::{LearnedRate, RefusedLevel, START_REQUESTS};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::{Duration, Instant};
 
-/// Highest rate that is tried without being told to: beyond it, the network is the limit.
+/// Highest rate that is tried unless configured: beyond it, the network is the limit.
 const LEARNED_MAX: u32 = 6000;
 
 /// Rise per window while no limit is known.
 const GROWTH: f64 = 1.5;
 
-/// A window counts as used when it was this full. Less does not show what the API would put up with.
+/// A window counts as used when it was this full. A lower use does not show what the API accepts.
 const USED_SHARE: f64 = 0.85;
 
-/// Windows in use before a refused level is tried again, doubled with each time in vain: fewer than one refusal in
+/// Windows in use before a refused level is tried again, doubled with each failed attempt: fewer than one refusal in
 /// twenty windows, and ever fewer.
 const HOLD_WINDOWS: u32 = 20;
 const HOLD_DOUBLINGS_MAX: u32 = 4;
 
-/// A refused level that is older is tried again, however little was sent meanwhile.
+/// A refused level older than this is tried again, however little was sent meanwhile.
 const REFUSED_OUTDATED: TimeDelta = TimeDelta::hours(24);
 
-/// A refusal far below what was served before may be about somebody else: it takes away at most so much at once.
+/// A refusal far below what was served before may have been caused by others: one refusal lowers the rate by no more
+/// than this.
 const DROP_MAX: f64 = 0.5;
 
-/// A refusal that meets a window with hardly anything in it, as that of a probe after a pause does, says that somebody
-/// else was refused or that the pause was too short, and little about the limit.
+/// A refusal in an almost empty window, such as that of a probe after a pause, means that others use up the limit or
+/// that the pause was too short. It says little about the limit.
 const EMPTY_LEVEL: u32 = 3;
 const EMPTY_DROP_MAX: f64 = 0.8;
 
@@ -82,8 +83,8 @@ impl Rate {
         }
     }
 
-    /// Goes on with what an earlier process learned. Under a configured ceiling only a refusal teaches anything; of
-    /// another window nothing can be said.
+    /// Continues from what an earlier process learned. Under a configured ceiling only a refusal teaches anything; what
+    /// was learned for another window says nothing.
     pub fn handle_learned(&mut self, learned: LearnedRate, is_configured: bool) {
         let is_sane = learned.requests.is_finite() && learned.requests >= 1.0;
         if learned.window != self.window || !is_sane || is_configured && learned.refused.is_none() {
@@ -115,14 +116,14 @@ impl Rate {
         self.has_changed = true;
     }
 
-    /// A request was served that was the `level`th in its window.
+    /// The `level`th request of its window was served.
     pub fn handle_served(&mut self, level: u32) {
         self.proven = self.proven.max(level);
         self.best = self.best.max(level);
         self.peak = self.peak.max(level);
     }
 
-    /// A request was refused that was the `level`th in its window.
+    /// The `level`th request of its window was refused.
     pub fn handle_refused(&mut self, level: u32, is_probe: bool, now: Instant, wall: DateTime<Utc>) {
         let limit = self.limit();
         let tells_little = is_probe || level <= EMPTY_LEVEL;
@@ -191,7 +192,7 @@ impl Rate {
     }
 }
 
-/// The rate at which to go on where `served` requests in a window were served and one more was not: 95 %, or all of it
+/// The rate to continue at after `served` requests of a window were served and one more was refused: 95 %, or all of it
 /// where one request is more than a tenth. The window is counted so carefully that even all of it is not refused.
 fn share(served: u32) -> u32 {
     let below = (f64::from(served) * 0.95) as u32;

@@ -1,9 +1,9 @@
 //! The gate of one process among others: grants permits as [`Gate`] rules, after it has reserved them in the database
 //! that all of them share.
 //!
-//! It says when to look there ([`Step::Look`]) and what to do with the answer; whoever carries it out tells
-//! [`SharedGate::handle_looked`] or [`SharedGate::handle_unanswered`]. One look is under way at a time. It takes along
-//! all that is to be stored: pauses at once, what was counted and learned every few seconds.
+//! It says when to look there ([`Step::Look`]); the caller reports the result to [`SharedGate::handle_looked`] or
+//! [`SharedGate::handle_unanswered`]. One look is under way at a time. It carries everything that is to be stored:
+//! pauses at once, what was counted and learned every few seconds.
 
 mod clock;
 mod looking;
@@ -26,16 +26,16 @@ use uuid::Uuid;
 /// Between tries while the database does not answer.
 const RETRY_DATABASE_AFTER: Duration = Duration::from_millis(500);
 
-/// How often what was counted and learned is stored: that much a killed process forgets.
+/// How often what was counted and learned is stored: a killed process forgets this much.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 
-/// How long a single permit may lie about: whoever asked for it waits.
+/// How long a reserved single permit may stay unused: its asker is waiting.
 const SINGLE_LASTS: Duration = Duration::from_millis(10);
 
-/// Parts of a window in which what was sent is noted together.
+/// Buckets of a window; what was sent within one is noted together.
 const BUCKETS: u32 = 30;
 
-/// Calendars are adjusted by less all the time.
+/// Calendars are corrected by less than this all the time.
 const JUMP_MIN: TimeDelta = TimeDelta::seconds(1);
 
 /// What to do next.
@@ -48,13 +48,13 @@ pub enum Step<T> {
     Look(Box<Look>),
     /// Nothing before this moment.
     Wait(Option<Instant>, Option<Waiting>),
-    /// All is said, or could not be.
+    /// Everything is stored, or could not be.
     Closed {
         is_noted: bool,
     },
 }
 
-/// What a look under way has taken along.
+/// What the look under way carries.
 #[derive(Debug)]
 struct Carried<T> {
     noted: Vec<(T, Pause)>,
@@ -77,15 +77,15 @@ pub struct SharedGate<T> {
     gate: Gate<T>,
     us: Owner,
     clock: Clock,
-    /// From when the process began, or noted or found something by a calendar that had been set back.
+    /// Read when the process began, or when it last noted or found something after the calendar had been set back.
     calendar: Calendar,
     life: Life,
     /// Nothing is granted before what others noted is known.
     is_loaded: bool,
     looking: Option<Carried<T>>,
-    /// Not before, as the database did not answer.
+    /// No look before this, as the database did not answer.
     retry_at: Option<Instant>,
-    /// Not before, as it is not our turn.
+    /// No look before this, as it is not our turn.
     turn_at: Option<Instant>,
     waiting_since: Option<DateTime<Utc>>,
     known: Known,
@@ -98,7 +98,7 @@ pub struct SharedGate<T> {
     unsaved_pauses: Vec<(T, Pause)>,
     noted: Vec<T>,
     lifts: Option<DateTime<Utc>>,
-    /// From when on what was counted is stored with the next look.
+    /// From this moment on, the next look also stores what was counted.
     save_at: Option<Instant>,
     is_ledger_stale: bool,
     /// Others are there.
@@ -134,8 +134,8 @@ impl<T: Copy + PartialEq> SharedGate<T> {
         }
     }
 
-    /// The life after a death: what the last one sent, the database knows. These permits are still out, and these pauses
-    /// may not be stored yet.
+    /// A new life after a death: the database knows what the last one sent. These permits are still out, and these
+    /// pauses may not be stored yet.
     pub fn reborn(
         &self,
         still_out: impl Iterator<Item = (T, Family)>,
@@ -145,7 +145,7 @@ impl<T: Copy + PartialEq> SharedGate<T> {
     ) -> SharedGate<T> {
         let mut next = SharedGate::new(self.gate.settings, self.us.clone(), now, wall);
         (next.clock, next.calendar) = (self.clock, self.calendar);
-        // First what is out, lest it be taken for the probe after these pauses.
+        // Permits that are out come first, so that none is taken for the probe after these pauses.
         next.gate.handle_death(still_out, now);
         next.unsaved_pauses = unsaved.collect();
         for (_, pause) in &next.unsaved_pauses {
@@ -196,7 +196,7 @@ impl<T: Copy + PartialEq> SharedGate<T> {
         limited
     }
 
-    /// The end of the process: grants nothing more, and notes what was sent for those who come next.
+    /// The process ends: grants nothing more, and notes what was sent for its successors.
     pub fn handle_closing(&mut self) {
         if !matches!(self.life, Life::Closed { .. }) {
             self.life = Life::Closing;

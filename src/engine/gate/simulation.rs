@@ -1,5 +1,5 @@
-//! The gate against a server whose limit nobody told it: a rolling window, answers that take their time, steady and
-//! bursty demand, several accounts, restarts and kills. What is promised is measured: how much of the limit is used, how
+//! The gate against a server whose limit it does not know: a rolling window, answers that take their time, steady and
+//! bursty demand, several accounts, restarts and kills. The promises are measured: how much of the limit is used, how
 //! often it is hit, and the busiest window, counted exactly.
 
 use super::*;
@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 const WINDOW: Duration = Duration::from_secs(30);
 const LIMITS: [u32; 14] = [8, 9, 10, 12, 15, 20, 30, 50, 75, 100, 180, 300, 450, 600];
-/// For what does not depend on the limit's size so much.
+/// For tests that depend little on the size of the limit.
 const SOME_LIMITS: [u32; 6] = [8, 10, 12, 30, 100, 300];
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Demand {
-    /// More than anybody serves, always.
+    /// Always more than can be served.
     Steady,
     /// Now and then, three windows' worth at once.
     Bursts,
@@ -23,7 +23,7 @@ enum Demand {
     Restarts,
 }
 
-/// A rolling window as the API might count it: what is refused takes no room.
+/// A rolling window as the API might count it: refused requests take no room.
 struct Server {
     limit: u32,
     admitted: VecDeque<Instant>,
@@ -110,7 +110,7 @@ impl World {
         Duration::from_millis(self.random.u64(20..150))
     }
 
-    /// Runs for as many windows, keeping as many askers of each account waiting, or bursting.
+    /// Runs for this many windows, keeping this many askers of each account waiting, or bursting.
     fn run(&mut self, num_windows: u32, waiting: [u32; 3], bursts: Option<u32>) {
         let until = self.now + num_windows * WINDOW;
         let mut next_burst = self.now;
@@ -180,7 +180,7 @@ impl World {
         }
     }
 
-    /// The process ends and another one begins: in good order, or killed. What is under way is lost with it.
+    /// The process ends and another one begins: orderly, or killed. What is under way is lost with it.
     fn restart(&mut self, is_killed: bool) {
         let wall = wall(self.start, self.now);
         // When a process was killed, nobody knows which of its window's requests were sent when.
@@ -190,7 +190,7 @@ impl World {
         self.note.sent = vec![Sent { requests, until }];
         self.gate = Gate::new(self.settings, self.now, wall);
         self.gate.handle_noted(&self.note, self.now, wall);
-        // What has left still arrives, and nobody hears the answer.
+        // Requests already sent still arrive, but their answers are lost.
         let legs = std::mem::take(&mut self.events);
         for ((at, number), leg) in legs {
             if let Leg::Arrives { .. } = leg {
@@ -310,7 +310,8 @@ fn no_window_ever_holds_more_than_the_configured_ceiling() {
 #[test]
 fn accounts_share_what_is_found() {
     let world = simulate(50, None, Demand::Accounts);
-    // One asker at a time waits a turn of three for each permit; more than a fifth of all for one, and none more than half.
+    // One asker at a time waits a turn of three for each permit; more than a fifth of all for one, and none more than
+    // half.
     let sum: u32 = world.served.iter().sum();
     for served in world.served {
         let share = f64::from(served) / f64::from(sum);
@@ -324,7 +325,7 @@ fn a_limit_that_changes_is_followed_down_and_up() {
         let mut world = World::new(before, None, 7);
         world.run(40, [16, 0, 0], None);
         world.server.limit = after;
-        // Upwards it takes until the refused level is tried again.
+        // Rising takes until the refused level is tried again.
         world.run(120, [16, 0, 0], None);
         world.forget_counts();
         world.run(60, [16, 0, 0], None);

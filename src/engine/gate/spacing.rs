@@ -35,7 +35,7 @@ impl Spacing {
         Spacing { requests, window, limiter: limiter(requests, window, &clock), clock, at: now }
     }
 
-    /// Goes on at another rate. What a pause between requests had earned is gone: a new rate begins evenly.
+    /// Continues at another rate. Credit earned by a pause between requests is lost: a new rate begins evenly.
     pub fn set_requests(&mut self, requests: u32, now: Instant) {
         if requests == self.requests {
             return;

@@ -1,4 +1,5 @@
-//! The gate under hand-made time: who is next, what pauses mean, what a day allows. Learning the rate is simulated apart.
+//! The gate under hand-made time: who is next, what pauses mean, what a day allows. Learning the rate is simulated
+//! separately.
 
 use super::*;
 use crate::model::{NotedPause, START_REQUESTS};
@@ -320,7 +321,7 @@ fn a_calendar_that_jumps_neither_ends_a_pause_nor_extends_it() {
     for jump_h in [-48, -1, 1, 48] {
         let (mut gate, start) = gate(100);
         limit(&mut gate, Family::Tracks, LimitClass::Quota, Some(3600 * SECOND), start);
-        // Whatever the calendar says when the same is heard again.
+        // Whatever the calendar says when the same refusal arrives again.
         let jumped = wall() + TimeDelta::hours(jump_h);
         ask(&mut gate, 7, Family::Albums);
         assert_eq!(gate.poll(start), Next::Grant(7));

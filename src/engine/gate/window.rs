@@ -17,7 +17,8 @@ pub struct RollingWindow {
     /// When each used permit was answered, oldest first.
     answered: VecDeque<Instant>,
     num_in_use: usize,
-    /// Requests of other processes, with the moment from which they count no more; the first to end comes first.
+    /// Requests of other processes, each number with the moment from which it no longer counts; the first to end comes
+    /// first.
     others: Vec<(Instant, u32)>,
 }
 
@@ -42,7 +43,7 @@ impl RollingWindow {
         }
     }
 
-    /// Goes on with another limit. What was sent stays counted, so a lower one takes hold at once.
+    /// Goes on with another limit. What was sent stays counted, so a lower one takes effect at once.
     pub fn set_limit(&mut self, limit: u32) {
         self.limit = limit.max(1) as usize;
     }
@@ -55,7 +56,7 @@ impl RollingWindow {
         self.answered.make_contiguous().sort_unstable();
     }
 
-    /// Counts these of other processes, instead of those before, each until its moment.
+    /// Replaces the counted requests of other processes, each number until its moment.
     pub fn set_others(&mut self, mut others: Vec<(Instant, u32)>) {
         others.sort_unstable();
         self.others = others;
@@ -78,7 +79,7 @@ impl RollingWindow {
         ends_at.map_or(Room::InUse, Room::FreeAt)
     }
 
-    /// When so many and one more count no longer, those under way aside.
+    /// When the first `number` + 1 requests no longer count, those under way aside.
     fn end_of(&self, number: usize) -> Option<Instant> {
         let mut own = self.answered.iter().map(|at| *at + self.length).peekable();
         let mut before = 0;

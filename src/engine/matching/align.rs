@@ -1,5 +1,5 @@
-//! Pairs the streams and plays of one recording within one pass: as many as possible, in order, and of the ways to do so
-//! the one with the smallest distances.
+//! Pairs the streams and plays of one recording within one pass: as many as possible, in order, with the smallest
+//! distances.
 
 use super::{Rule, Window};
 use crate::model::stream::{HeardAt, ToldAt};
@@ -8,10 +8,10 @@ use std::cmp::Reverse;
 /// Largest table of one cluster. A track that was repeated five hundred times without a break fits.
 const CELLS_MAX: usize = 300_000;
 
-/// The API often leaves out what was skipped.
+/// The API often leaves out skipped tracks.
 const SKIPPED_COST: i64 = 200;
 
-/// And seldom has another id of the same recording.
+/// The API seldom reports another id of the same recording.
 const OTHER_ID_COST: i64 = 300;
 
 /// How good a pairing is: how many pairs, how unlikely they are, how much was played.
@@ -83,7 +83,7 @@ fn best(
     if (streams.len() + 1).saturating_mul(width) > CELLS_MAX {
         return nearest_first(streams, plays, cost, played);
     }
-    // What the first i streams and the first j plays come to at best.
+    // The best score of the first i streams and the first j plays.
     let mut table: Vec<Score> = vec![(0, Reverse(0), 0); (streams.len() + 1) * width];
     let paired = |table: &[Score], i: usize, j: usize| {
         let (stream, play) = (streams[i - 1], plays[j - 1]);
@@ -112,7 +112,7 @@ fn best(
     pairs
 }
 
-/// For what is too much to weigh.
+/// For clusters that are too large for the table.
 fn nearest_first(
     streams: &[usize],
     plays: &[usize],

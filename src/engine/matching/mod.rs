@@ -1,28 +1,28 @@
-//! Which stream of a data export is which play that the API told.
+//! Which stream of a data export is which play that the API reported.
 //!
-//! The export says when a stream began and ended, to the second. The API says one moment to the millisecond, and nowhere
-//! whether that is the beginning or the end; it hears of a play late, and sometimes under another id of the same
-//! recording. So the meaning is decided from the data, once per import, with how the moments lie around ends and
-//! beginnings; and then pairs are looked for in passes:
+//! The export contains the beginning and end of a stream, to the second. The API reports one moment, to the
+//! millisecond, without saying whether it is the beginning or the end; it learns of a play late, and sometimes under
+//! another id of the same recording. So its meaning is decided from the data, once per import, together with how the
+//! moments lie around ends and beginnings. Then pairs are looked for in passes:
 //!
 //! | pass | the moment of the play lies |
 //! |---|---|
-//! | 1 | 3 s before to 5 s after what it means: the end or the beginning of the stream; where some mean the other, either |
-//! | 2 | the same, for streams that the export has lost the names of |
+//! | 1 | 3 s before to 5 s after the moment that it means, the end or the beginning of the stream; where some mean the other, either |
+//! | 2 | the same, for streams whose names the export has lost |
 //! | 3 | around the other one: those with names, and those without |
 //! | 4 | anywhere from 15 s before the beginning to 60 s after the end, or after it was logged if it was heard offline |
 //!
-//! Some streams are known to less than a second. An offline one may have been paused, which the export does not say; it
-//! ended before the next one began. Of others only the end is known; they began after the one before. The first three
+//! The times of some streams are less precise. An offline one may have been paused, which the export does not say; it
+//! ended before the next one began. For others only the end is known; they began after the one before. The first three
 //! passes look at such a stretch as a whole ([`HeardAt::bound_each_other`]).
 //!
-//! Each stream and each play is used once. Within a pass the same ISRC comes first, then the same id, then the same title
-//! and artist. Of one recording, streams and plays come in the same order, and as many of them as possible are paired; of
-//! several ways to do so the likeliest counts: by the offsets of this import, by how many mean the other, and since the API
-//! often leaves out what was skipped. That matters where a track is repeated or skipped within seconds: whoever takes the
-//! nearest first pairs them crosswise or leaves one over.
+//! Each stream and each play is used once. Within a pass the same ISRC comes first, then the same id, then the same
+//! title and artist. The streams and plays of one recording are paired in order, as many as possible. Among several
+//! ways to do so the likeliest wins, judged by the offsets of this import, by how many plays mean the other moment, and
+//! by how often the API leaves out skipped tracks. That matters where a track is repeated or skipped within seconds:
+//! taking the nearest first would pair them crosswise or leave one over.
 //!
-//! A pass is repeated until it finds nothing more. So the same import again finds nothing.
+//! A pass is repeated until it finds nothing more, so running the same import again finds nothing.
 
 mod align;
 #[cfg(test)]
@@ -33,7 +33,7 @@ use crate::model::stream::{AFTER_END, BEFORE_START, HeardAt, Meaning, StreamPair
 use crate::model::{PlaysPage, play};
 use std::collections::{BTreeMap, HashMap};
 
-/// What counts as the same moment: the export has whole seconds, and the API's clock is another one.
+/// What counts as the same moment: the export has whole seconds, and the API has another clock.
 const EARLY_MS: i64 = 3000;
 const LATE_MS: i64 = 5000;
 
@@ -44,18 +44,18 @@ const NUM_BINS: usize = ((EARLY_MS + LATE_MS) / BIN_MS) as usize;
 /// Bins on either side that a bin is averaged with.
 const SMOOTH: usize = 2;
 
-/// What is known of the offsets before any is seen weighs as much as so many.
+/// Weight of what is assumed about the offsets before any is seen, as a number of observations.
 const NUM_BEFORE: f64 = 2.0;
 
-/// The other meaning is a matter of chance if there is less than one in so many of it.
+/// The other meaning counts as chance if it occurs less than once in this many plays.
 const UNANIMOUS: u64 = 40;
 
 const OTHER_COST_MAX: i64 = 700;
 
-/// What is dearer is so far from the usual that anything else comes first.
+/// A pair that costs this much is left to the last pass, so that anything less unusual comes first.
 const COST_MAX: i64 = 800;
 
-/// A moment that lies within a stretch, where nothing more is known.
+/// Cost of a moment within a stretch of which nothing more is known.
 const WITHIN_COST: i64 = 700;
 
 /// How plays lie around the ends and the beginnings of streams, where they cannot be mistaken.
@@ -74,13 +74,13 @@ impl Default for Votes {
     }
 }
 
-/// How pairs are judged. Costs are hundredths of a nat: what is a hundred dearer is e times less likely.
+/// How pairs are judged. Costs are hundredths of a nat: a hundred more means e times less likely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
     pub meaning: Meaning,
-    /// The API means the same in all of its plays but for a few.
+    /// The API means the same moment in all of its plays but for a few.
     is_unanimous: bool,
-    /// What it costs that a play means the other.
+    /// Cost of a play that means the other moment.
     other_cost: i64,
     end_costs: [i64; NUM_BINS],
     start_costs: [i64; NUM_BINS],
@@ -95,7 +95,7 @@ impl Rule {
 }
 
 impl Votes {
-    /// Counts the votes of some plays. Only the same id counts here: it is no place for doubt.
+    /// Counts the votes of some plays. Only the same id counts here: votes have to be certain.
     pub fn count(&mut self, heard: &[HeardAt], told: &[ToldAt]) {
         let wanted: HashMap<u64, ()> = told.iter().map(|play| (play.keys.uri, ())).collect();
         let mut of_uri: HashMap<u64, (Vec<i64>, Vec<i64>)> = HashMap::new();
@@ -128,7 +128,7 @@ impl Votes {
         }
     }
 
-    /// The majority, and the end where there is none.
+    /// Follows the majority; without one, the end.
     pub fn rule(&self) -> Rule {
         let meaning = if self.num_starts > self.num_ends { Meaning::Start } else { Meaning::End };
         let (most, least) = (self.num_starts.max(self.num_ends), self.num_starts.min(self.num_ends));
@@ -157,7 +157,7 @@ fn only(near: &[i64]) -> Near {
     }
 }
 
-/// Those of the sorted moments that `at` can be.
+/// The part of the sorted moments that `at` can match.
 fn near(moments: &[i64], at: i64) -> &[i64] {
     let from = moments.partition_point(|moment| *moment < at - LATE_MS);
     let to = moments.partition_point(|moment| *moment <= at + EARLY_MS);
@@ -168,7 +168,7 @@ fn bin(offset: i64) -> usize {
     usize::try_from((offset + EARLY_MS) / BIN_MS).unwrap_or(0).min(NUM_BINS - 1)
 }
 
-/// What each offset costs: first the nearer the better, and the more is known, the more it is what is usual.
+/// The cost of each offset: at first its distance, and the more is known, the more it depends on what is usual.
 fn costs(bins: &[u32; NUM_BINS]) -> [i64; NUM_BINS] {
     std::array::from_fn(|at| {
         let around = &bins[at.saturating_sub(SMOOTH)..(at + SMOOTH + 1).min(NUM_BINS)];
@@ -194,7 +194,7 @@ enum Window {
 }
 
 impl Window {
-    /// The moments of a play that can be this stream: those between, but for what [`Window::cost`] leaves out.
+    /// Bounds of the moments at which a play can be this stream; [`Window::cost`] excludes some between them.
     fn range(self, stream: &HeardAt) -> (i64, i64) {
         match self {
             Window::Around(Meaning::End) => (stream.end - EARLY_MS, stream.latest_end + LATE_MS),
@@ -234,10 +234,10 @@ impl Window {
     }
 }
 
-/// What makes two the same: what a stream and a play have to have in common.
+/// A key that a stream and a play have to share.
 type SameBy = (fn(&HeardAt) -> Option<u64>, fn(&TrackKeys) -> Option<u64>);
 
-/// The same recording, the surest first.
+/// Keys of the same recording, the most certain first.
 const RECORDING: [SameBy; 4] = [
     (|heard| heard.keys?.isrc, |told| told.isrc),
     (|heard| Some(heard.keys?.uri), |told| Some(told.uri)),
@@ -245,7 +245,7 @@ const RECORDING: [SameBy; 4] = [
     (|heard| heard.keys?.names, |told| told.other_names),
 ];
 
-/// Nothing but the time: the export has lost the names.
+/// Nothing but the time, as the export has lost the names.
 const NAMELESS: [SameBy; 1] = [(|heard| heard.keys.is_none().then_some(0), |_| Some(0))];
 
 /// Pairs streams with plays, one to one.
@@ -315,7 +315,7 @@ fn pass(
     }
 }
 
-/// Finds the streams of plays that the API tells after they were imported.
+/// Finds the imported streams of plays that the API reports later.
 pub fn pair_page(page: &PlaysPage, known: &KnownPlays) -> Vec<StreamPair> {
     if known.streams.is_empty() {
         return Vec::new();

@@ -48,7 +48,7 @@ fn the_majority_decides_what_the_moment_means() {
 
 #[test]
 fn each_is_used_once_and_none_is_left_over_that_fits() {
-    // Two that end within four seconds, and the API tells both a little late: nearest first would leave one over.
+    // Two that end within four seconds, and the API reports both a little late: nearest first would leave one over.
     let streams = [heard(1, SONG, 0, 100), heard(2, SONG, 100, 104)];
     let plays = [told(SONG, 103_200), told(SONG, 107_300)];
     assert_eq!(pairs(&streams, &plays, Meaning::End), [(1, 103_200), (2, 107_300)]);
@@ -72,7 +72,7 @@ fn a_loop_is_paired_in_order() {
 
 #[test]
 fn where_some_mean_the_other_none_is_left_over() {
-    // A loop of two, of which both are told by their beginnings.
+    // A loop of two, both reported by their beginnings.
     let streams = [heard(1, SONG, 0, 200), heard(2, SONG, 200, 400)];
     let plays = [told(SONG, 300), told(SONG, 200_300)];
     let votes = Votes { num_ends: 80, num_starts: 20, ..Votes::default() };
@@ -102,7 +102,7 @@ fn what_was_heard_offline_lasted_until_the_next_began() {
     HeardAt::bound_each_other(&mut streams, |stream| stream.id == 1);
     assert_eq!((streams[0].latest_end, streams[1].latest_end), (2_000_000, 2_200_000));
     assert_eq!(pairs(&streams, &[told(SONG, 2_000_700)], Meaning::End), [(1, 2_000_700)]);
-    // And of the last one it is not known when it began.
+    // When the last one began is unknown.
     assert_eq!(streams[2].earliest_start, 2_200_000);
     assert_eq!(pairs(&streams, &[told(SONG, 5_000_000)], Meaning::Start), [(3, 5_000_000)]);
 }
@@ -152,7 +152,7 @@ fn what_the_export_has_lost_the_name_of_is_the_play_of_its_time() {
     // Without it, the second stream would be taken for the first play.
     let plays = [told(SONG, 200_900), told(SONG, 400_900)];
     assert_eq!(pairs(&streams, &plays, Meaning::End), [(1, 200_900), (2, 400_900)]);
-    // Whoever has a name comes first, and the beginning counts as well.
+    // Streams with names come first, and the beginning counts as well.
     assert_eq!(pairs(&streams, &[told(SONG, 200_400)], Meaning::Start), [(2, 200_400)]);
     assert_eq!(pairs(&[lost], &[told(SONG, 400)], Meaning::End), [(1, 400)]);
     assert_eq!(pairs(&[lost], &[told(SONG, 100_000)], Meaning::End), []);
@@ -166,7 +166,7 @@ fn minutes_are_as_good_as_they_are() {
     }
 }
 
-/// Whatever the data, what is left over fits nothing that is left over.
+/// Whatever the data, no stream left over fits a play left over.
 #[test]
 fn a_second_look_finds_nothing() {
     for seed in 0..300 {

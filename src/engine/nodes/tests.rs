@@ -1,4 +1,4 @@
-//! Nodes that share accounts, simulated: deaths, freezes, a database that is away, and clocks that differ.
+//! Nodes that share accounts, simulated: deaths, freezes, an unreachable database, and clocks that differ.
 
 use super::*;
 use chrono::DateTime;
@@ -7,7 +7,7 @@ const BEAT: Duration = Duration::from_secs(1);
 const HOLD: Duration = Duration::from_secs(5);
 const HANGS: Duration = Duration::from_secs(60);
 
-/// One database for some nodes, each with the clock of its own machine: as long as an account's node is held to live,
+/// One database for some nodes, each with the clock of its own machine: as long as an account's node counts as alive,
 /// nobody claims it.
 #[derive(Debug, Default)]
 struct World {
@@ -28,7 +28,7 @@ struct Simulated {
     epoch: Instant,
     is_frozen: bool,
     reaches_database: bool,
-    /// Nothing but its heart beats.
+    /// Only its heartbeat works.
     hangs: bool,
 }
 
@@ -46,7 +46,7 @@ impl World {
     fn start(&mut self) {
         let number = self.nodes.len() as u128 + 1;
         let id = Uuid::from_u128(number * 77 % 101);
-        // Clocks of machines have nothing to do with each other.
+        // The clocks of machines are unrelated.
         let epoch = Instant::now() + Duration::from_secs(number as u64 * 600);
         let machine = Nodes::new(id, pace(), epoch + self.now);
         self.nodes.push(Simulated { machine, id, epoch, is_frozen: false, reaches_database: true, hangs: false });
@@ -279,8 +279,8 @@ fn what_cannot_be_worked_for_is_handed_over_and_not_taken_up_again() {
     assert_eq!(node.poll(now), Step::Wait(now + BEAT));
 }
 
-/// Deaths, freezes and cuts in any order, of nodes that come and go. Whoever is awake knows what it lost: no two of them
-/// ever work for one account. Once there is peace, everything is shared out.
+/// Deaths, freezes and cuts in any order, of nodes that come and go. A node that is awake knows what it lost: no two of
+/// them ever work for one account. Once the faults end, everything is shared out.
 #[test]
 fn whatever_happens_no_two_nodes_that_are_awake_work_for_one_account() {
     for seed in 0..300 {

@@ -2,21 +2,21 @@
 //!
 //! The history is a window: the last fifty plays, nothing before them. Rows may turn up late and in its middle (a phone
 //! that was offline), so every poll reads the whole window and nothing is skipped by date. A page whose oldest play is
-//! new does not link up with what is known, however long it is: what lay in between has left the window unseen, and that
-//! is a gap. So is an empty page where plays are known. A page from an older copy is neither news nor a gap.
+//! new does not link up with what is known, however long it is: what lay in between has left the window unseen, and
+//! that is a gap. So is an empty page where plays are known. A page from an older copy is neither news nor a gap.
 //!
 //! | state | on | becomes |
 //! |---|---|---|
 //! | waiting | due, by either clock | asking |
 //! | asking | a page, committed | waiting, as long as [`pace`] says |
-//! | asking | the API cannot be reached, or its answer or the commit is no good | waiting: `min_interval`, doubled each time up to `interval` |
+//! | asking | the API cannot be reached, or its answer is unusable, or the commit fails | waiting: `min_interval`, doubled each time up to `interval` |
 //! | asking | a pause of the family or of the application | waiting for its end |
 //! | asking | refused, for a reason that may pass | waiting, as if it could not be reached |
-//! | asking | a permission is missing, or the endpoint is gone by its own words | waiting for a day |
+//! | asking | a permission is missing, or the API says that the endpoint is gone | waiting for a day |
 //! | asking | the sign-in is no longer accepted; another process has taken over | stopped |
 //!
 //! Two clocks say when a poll is due, and the first of them counts: the monotonic one cannot be set back, the calendar
-//! goes on while the machine sleeps.
+//! keeps running while the machine sleeps.
 
 pub mod pace;
 #[cfg(test)]
@@ -31,16 +31,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a refusal is taken for final that only a person can change.
+/// How long a refusal that only a person can resolve counts as final.
 pub const PARK: Duration = Duration::from_secs(24 * 3600);
 
-/// Longest that a wait goes without a look at the calendar, which may have jumped.
+/// Longest wait without a look at the calendar, which may have jumped.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// How far the calendar of this machine may be ahead of the API's.
 const CLOCK_MARGIN: TimeDelta = TimeDelta::minutes(15);
 
-/// Shortest wait after a pause that should be over and is not. The gate refuses it without a request.
+/// Shortest wait after a pause that should be over and is not. The gate refuses without sending a request.
 const PAUSE_WAIT_MIN: Duration = Duration::from_secs(5);
 
 /// How often to ask; `min_interval <= interval <= max_interval`.
@@ -73,16 +73,16 @@ pub enum Step {
 pub enum Standing {
     Tracking,
     Paused(Pause),
-    /// The last poll brought nothing; it is tried again.
+    /// The last poll failed; it is tried again.
     Failing(String),
     /// A person has to change something; it is tried again, rarely.
     Parked {
         until: DateTime<Utc>,
         why: String,
     },
-    /// Nothing is asked for any more until the person has signed in again.
+    /// No more polls until the person has signed in again.
     SignInNeeded(String),
-    /// Nothing is asked for any more.
+    /// No more polls.
     Stopped(String),
 }
 
@@ -96,12 +96,12 @@ pub struct Verdict {
     pub wait: Duration,
 }
 
-/// What a poll that brought nothing leads to.
+/// What a failed poll leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setback {
     pub standing: Standing,
     pub next_poll_at: Option<DateTime<Utc>>,
-    /// Whether it has not been told before.
+    /// Whether it has not been reported before.
     pub is_news: bool,
 }
 
@@ -119,17 +119,17 @@ pub struct Playback {
     due_at: Instant,
     due_wall: DateTime<Utc>,
     last_polled_at: Option<DateTime<Utc>>,
-    /// Since when pages have come; or since the last sign-in, if that was before all that is remembered.
+    /// Since when pages have arrived; or since the last sign-in, if that precedes everything on record.
     tracked_since: Option<DateTime<Utc>>,
     num_failures: u32,
     /// Pages in a row that show nothing, although plays are known.
     num_empty: u32,
-    /// What is wrong, as it was last told.
+    /// What is wrong, as last reported.
     told: Option<String>,
 }
 
 impl Playback {
-    /// Goes on from what is recorded: at once where a poll is overdue, else when it is due.
+    /// Continues from the record: polls at once if that is overdue, otherwise when it is due.
     pub fn new(settings: PlaybackSettings, record: &PlaybackRecord, now: Instant, wall: DateTime<Utc>) -> Playback {
         let mut playback = Playback {
             settings,
@@ -146,7 +146,7 @@ impl Playback {
             record.authorized_at.is_some_and(|signed_in_at| signed_in_at > *parked_until - PARK)
         };
         let parked_until = record.parked_until.filter(|until| *until > wall && !signed_in_since(until));
-        // Where a parking is over, the next poll that was noted was its end.
+        // If a parking is over, the next poll on record was its end.
         let noted = record.next_poll_at.filter(|_| record.parked_until.is_none());
         let wait = match (parked_until, record.last_polled_at) {
             (Some(until), _) => until_moment(until, wall).min(PARK),
@@ -169,7 +169,7 @@ impl Playback {
         }
     }
 
-    /// After `Step::Ask` the caller asks, and comes back with what came of it.
+    /// After `Step::Ask` the caller asks, and reports the result.
     pub fn poll(&mut self, now: Instant, wall: DateTime<Utc>) -> Step {
         match self.state {
             State::Asking | State::Stopped => Step::Rest,
@@ -190,9 +190,9 @@ impl Playback {
         let new: HashSet<PlayKey> = page.plays().map(Play::key).filter(|key| !known.keys.contains(key)).collect();
         let new_at: HashSet<DateTime<Utc>> = new.iter().map(|(at, _)| *at).collect();
         let is_hidden = page.slots.is_empty() && known.newest().is_some();
-        // Told and noted once; the next page that links up heals it.
+        // Reported and noted once; the next page that links up heals it.
         let gap = gap(page, known, self.tracked_since, wall).filter(|_| self.num_empty == 0 || !is_hidden);
-        // What a data export tells is no gap.
+        // A period that a data export covers is no gap.
         let gap = gap.filter(|gap| known.heard_until.is_none_or(|until| gap.played_before > until));
         self.num_empty = if is_hidden { self.num_empty.saturating_add(1) } else { 0 };
         let seen = Seen {
@@ -219,12 +219,12 @@ impl Playback {
         self.set_due(verdict.wait, now, wall);
     }
 
-    /// The poll brought nothing. `jitter` is in `[0, 1)`.
+    /// The poll failed. `jitter` is in `[0, 1)`.
     pub fn handle_fault(&mut self, fault: Fault, now: Instant, wall: DateTime<Utc>, jitter: f64) -> Setback {
         let why = fault.to_string();
         let (standing, wait) = match fault {
             Fault::Paused(pause) => {
-                // The gate keeps the pause; asking it now and then is free, and finds out should it end early.
+                // The gate keeps the pause; asking it now and then is free, and notices if the pause ends early.
                 let left = until_moment(pause.until, wall).max(PAUSE_WAIT_MIN);
                 (Standing::Paused(pause), Some(left.min(self.settings.max_interval)))
             }
@@ -274,8 +274,8 @@ impl Playback {
     }
 }
 
-/// A page whose oldest play is new, while older ones are known. That none of its rows is known is the plain case; late
-/// rows at its end, of which there may be more beyond, are the other.
+/// A page whose oldest play is new, while older ones are known. Usually none of its rows is known; otherwise late rows
+/// are at its end, and there may be more beyond.
 fn gap(
     page: &PlaysPage,
     known: &KnownPlays,
@@ -292,8 +292,8 @@ fn gap(
     if is_linked || is_stale {
         return None;
     }
-    // Where every page was empty so far, none of them proves that nothing was heard; a page that has room for more shows
-    // all that was.
+    // If every page so far was empty, none of them proves that nothing was heard; a page that is not full shows
+    // everything that was.
     let tracked_since =
         tracked_since.map(|since| since - CLOCK_MARGIN).filter(|since| *since < oldest && page.is_full());
     let played_after = known.newest_before.or(tracked_since)?;

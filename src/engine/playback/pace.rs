@@ -11,9 +11,9 @@
 //! | nothing new, the last play less than six `interval`s ago | `interval` |
 //! | nothing new for longer | longer in proportion: a sixth of the silence |
 //!
-//! and always between `min_interval` and `max_interval`. The price of the last row: whoever begins to listen right after
-//! such a poll, to less than `max_interval` / 50 of each track (72 s at one hour), is ahead of the next one. No interval
-//! can promise otherwise below 50 x 30 s = 25 min.
+//! and always between `min_interval` and `max_interval`. The price of the last row: a listener who begins right after
+//! such a poll and plays less than `max_interval` / 50 of each track (72 s at one hour) outruns the next one. Only an
+//! interval below 50 x 30 s = 25 min could rule that out.
 
 use super::PlaybackSettings;
 use crate::model::{PLAYS_PAGE_LEN, PlaysPage};
@@ -23,7 +23,7 @@ use std::time::Duration;
 /// Plays that may fall until the next poll, at the pace seen: half a page, so that the pace may double meanwhile.
 const ROOM: u32 = PLAYS_PAGE_LEN as u32 / 2;
 
-/// Plays in a row whose spacing is taken for the pace: a single skipped track is none.
+/// Plays in a row whose spacing counts as the pace: a single skipped track is no pace.
 const PACE_PLAYS: usize = 5;
 
 /// Fewest steps between plays that say anything about a pace.

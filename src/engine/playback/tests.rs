@@ -12,7 +12,7 @@ struct Rig {
     start: Instant,
     /// Passed on the monotonic clock.
     passed: Duration,
-    /// What the calendar is ahead of it.
+    /// How far the calendar is ahead of it.
     skew: TimeDelta,
 }
 
@@ -196,7 +196,8 @@ fn an_empty_page_where_plays_are_known_is_a_gap_that_is_told_once() {
 fn a_history_that_was_empty_can_have_a_gap_too() {
     let full: Vec<i64> = (0..50).map(|n| 5000 - n * 100).collect();
     let judge = |since| gap(&page(&full), &KnownPlays::default(), Some(at(since)), at(9000));
-    // Found by the simulation: the calendar of this machine was two minutes ahead, and what was heard in them was in no gap.
+    // Found by the simulation: the calendar of this machine was two minutes ahead, and what was heard in them was in no
+    // gap.
     assert_eq!(judge(-60), Some(PlayGap { played_after: at(-960), played_before: at(100) }));
     assert_eq!(judge(1200), None, "these are late rows, from before anything was tracked");
 }
@@ -381,7 +382,7 @@ fn listen(random: &mut fastrand::Rng, shortest: i64, longest: i64) -> Vec<i64> {
     plays
 }
 
-/// Without faults; with them it is lived in `tests/simulation`.
+/// Without faults; `tests/simulation` adds them.
 fn follow(heard: &[i64], settings: PlaybackSettings, mut random: fastrand::Rng) -> Cost {
     let (start, mut passed) = (Instant::now(), 0);
     let mut playback = Playback::new(settings, &PlaybackRecord::default(), start, at(0));
@@ -408,7 +409,7 @@ fn follow(heard: &[i64], settings: PlaybackSettings, mut random: fastrand::Rng) 
             Step::Rest => panic!("it rests although nothing stops it"),
         }
     }
-    // What falls after the last poll is nobody's loss.
+    // Plays after the last poll do not count as lost.
     let newest = held.last().copied().unwrap_or_default();
     let num_lost = heard.iter().filter(|at| **at < newest && !held.contains(at)).count();
     Cost { num_plays: heard.len(), num_lost, num_gaps, requests_per_day: num_requests / DAYS.unsigned_abs() as usize }

@@ -83,17 +83,17 @@ fn a_stream_that_lost_its_end_or_all_of_it_gets_that_again() {
 
 #[test]
 fn an_older_copy_of_the_database_goes_on_behind_what_it_had_noted() {
-    // The number was given anew, to something else.
+    // The number was reused for another entry.
     let mut relay = taken(20, 33, Some(Published { seq: 33, id: "33-b".into() }));
     read(&mut relay, 32, entries([33, 34]));
     note(&mut relay, 20);
     assert_eq!(relay.poll(), Step::Read { after: 20 });
-    // It was not given yet.
+    // The number is not assigned yet.
     let mut relay = taken(20, 33, published(33));
     assert_eq!(relay.poll(), Step::Read { after: 32 });
     relay.handle_ahead(25);
     note(&mut relay, 20);
-    // Or is the next to be given.
+    // Or is the next to be assigned.
     let mut relay = taken(20, 33, published(33));
     read(&mut relay, 32, vec![]);
     note(&mut relay, 32);
@@ -189,7 +189,7 @@ fn one_that_another_has_followed_publishes_nothing_more() {
     assert_eq!(relay.poll(), Step::Rest(Rest::Wait(TAKE_EVERY)));
 }
 
-/// A feed, its stream, and relays of which several may believe to be the one.
+/// A feed, its stream, and relays of which several may believe they are the publisher.
 struct World {
     random: fastrand::Rng,
     head: i64,
@@ -318,7 +318,7 @@ fn whatever_dies_the_stream_has_each_entry_once_and_in_order() {
                 _ => world.step(at),
             }
         }
-        // What is on its way arrives, and there is peace.
+        // Messages on their way arrive, and the faults end.
         world.server_is_down = false;
         let late = std::mem::take(&mut world.late);
         late.into_iter().for_each(|(seq, behind)| _ = world.arrive(seq, behind));

@@ -6,13 +6,13 @@
 //! | an expired token, renewed | again at once | an outage, after [`RENEWED_MAX`] in a row |
 //! | 5xx, a body that cannot be read | again and again, as [`Backoff`] says | the page's own fault if others are answered, else an outage |
 //! | no answer; HTML, a redirect | the same | an outage |
-//! | a refusal without a reason that lasts | once more | an outage |
+//! | a refusal without a lasting reason | once more | an outage |
 //! | the token endpoint rests | when it may be asked, if that is soon | an outage |
-//! | anything else | - | told at once |
+//! | anything else | - | reported at once |
 //!
-//! *The page's own fault* is said on proof only: while nothing else of the application is answered rightly between two of
-//! its tries, a page that fails is no worse than the rest. Where nobody else asks, the machine itself asks for something
-//! that is known to be there, once: the *probe*. What an outage means for the run is the schedule's.
+//! *The page's own fault* needs proof: while no other request of the application is answered properly between two of
+//! its tries, a page that fails is no worse than the rest. If nothing else is being asked for, the machine itself asks
+//! once for something that is known to be there: the *probe*. What an outage means for the run is up to the schedule.
 //!
 //! The driver carries out what [`Request::poll`] says and reports with [`Request::handle`].
 
@@ -27,7 +27,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Refusals by a limit in a row for one request. Each waits as long as the API asks, so this only ends what is hopeless.
+/// Refusals by a limit in a row for one request. Each waits as long as the API asks, so this only ends what is
+/// hopeless.
 pub const LIMITED_MAX: u32 = 20;
 
 /// Times in a row that one request may find its access token expired.
@@ -36,13 +37,14 @@ pub const RENEWED_MAX: u32 = 2;
 /// A gate that died needs a moment to come back.
 const GATE_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
-/// Longest `Retry-After` of a 5xx that a request waits for. What lasts longer ends the run, and the schedule comes back.
+/// Longest `Retry-After` of a 5xx that a request waits for. A longer one ends the run, and the schedule tries again
+/// later.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
-/// Before the one more try after a refusal: replicas that disagree do so for seconds.
+/// Wait before the second try after a refusal: replicas disagree only for seconds.
 const ONCE_MORE_AFTER: Duration = Duration::from_secs(2);
 
-/// Tries of what is refused without a reason that lasts.
+/// Tries of a request that is refused without a lasting reason.
 const REFUSED_TRIES: u32 = 2;
 
 /// What a try is for.
@@ -61,7 +63,8 @@ pub enum Step {
     Acquire(Target),
     /// Send it; a permit is held.
     Send(Target),
-    /// Tell the gate of a limit, and keep the permit until it has noted the pause: else it takes the request for served.
+    /// Tell the gate of a limit, and keep the permit until it has noted the pause: otherwise it counts the request as
+    /// served.
     Report {
         class: LimitClass,
         retry_after: Option<Duration>,
@@ -69,7 +72,7 @@ pub enum Step {
     Wait(Duration),
 }
 
-/// What the driver did, and what came of it.
+/// What the driver did, and the outcome.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     Permitted,
@@ -169,7 +172,7 @@ impl Request {
         }
     }
 
-    /// For a page of a listing or of a playlist. One that cannot be asked for in parts is never its own fault.
+    /// For a page of a listing or of a playlist. A page that cannot be split is never itself at fault.
     pub fn of_page(request: &PageRequest, patience: Patience, backoff: Backoff, vitals: Vitals) -> Request {
         let patience = match request {
             PageRequest::Following { .. } => Patience::Whole,
@@ -192,7 +195,7 @@ impl Request {
         self.failing.as_ref().map(|failing| now.saturating_duration_since(failing.since))
     }
 
-    /// Takes in what came of the step. `jitter` is in `[0, 1)`.
+    /// Takes in the outcome of the step. `jitter` is in `[0, 1)`.
     pub fn handle(&mut self, event: Event, now: Instant, jitter: f64) {
         let Next::Do(step) = self.next else {
             debug_assert!(false, "a request that is over hears of nothing: {event:?}");
@@ -281,7 +284,7 @@ impl Request {
             Remedy::AskOnceMore if tries >= REFUSED_TRIES => give_up(Fault::Outage),
             Remedy::AskOnceMore => self.again_after(ONCE_MORE_AFTER.mul_f64(1.0 + jitter), None),
             Remedy::AwaitToken { left } if is_over(left) => give_up(Fault::Outage),
-            // Timers are as fine as a millisecond; who comes early is turned away once more.
+            // Timers have a resolution of a millisecond; a request that comes early is refused once more.
             Remedy::AwaitToken { left } => self.again_after(left + Duration::from_millis(1), None),
             Remedy::AskLater | Remedy::AskAgain | Remedy::Limit { .. } => give_up(Fault::Outage),
             Remedy::SignIn => give_up(Fault::SignIn),
@@ -303,13 +306,13 @@ impl Request {
     }
 }
 
-/// What became of the permit of a request, for the limits.
+/// How the permit of a request was used, for the limits.
 pub fn outcome(disposition: &Disposition) -> PermitUse {
     match disposition.status {
         _ if !disposition.was_sent => PermitUse::Unused,
         RequestStatus::Limited => PermitUse::Limited,
         RequestStatus::Served | RequestStatus::Refused | RequestStatus::Unreadable => PermitUse::Served,
-        // Nobody knows whether the API itself has seen these requests.
+        // It is unknown whether the API itself has seen these requests.
         RequestStatus::Failing | RequestStatus::Unanswered => PermitUse::Unanswered,
     }
 }

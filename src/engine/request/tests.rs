@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A request with a clock that goes on as it waits.
+/// A request with a clock that advances as it waits.
 struct Rig {
     request: Request,
     vitals: Vitals,

@@ -28,7 +28,7 @@ pub(super) enum Activity {
     },
     /// Looking for what the head does not explain.
     Search(Search),
-    /// Looking at what no count can tell.
+    /// Looking for changes that no count reveals.
     Slice(Slice),
     AwaitStale {
         asked: bool,
@@ -54,7 +54,7 @@ pub(super) enum Meaning {
     PassEnd,
     /// A page around a gap.
     Gap,
-    /// More than the head told of: what a search found, or a slice. `has_moved` tells that the listing is another since.
+    /// Changes beyond the head, found by a search or a slice. `has_moved`: the listing has changed since.
     Mended {
         has_moved: bool,
     },
@@ -75,7 +75,7 @@ pub(super) enum Next {
     Head,
     /// The head has been read: its gaps, and what it does not explain.
     AfterHead,
-    /// The walk goes on where the checkpoint says.
+    /// The walk continues where the checkpoint says.
     WalkOn,
     /// What is listed agrees with what is held: the phase ends.
     Finish,
@@ -84,7 +84,7 @@ pub(super) enum Next {
     Do(Box<Activity>),
     /// This is committed, and then the activity begins.
     Commit(Box<Draft>, Meaning, Box<Activity>),
-    /// What is under way goes on.
+    /// What is under way continues.
     Stay,
 }
 

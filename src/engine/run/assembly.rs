@@ -1,9 +1,9 @@
 //! One planned page, and what becomes of it when the API cannot serve it.
 //!
-//! A 5xx that stays at one offset must not stop the walk before it. The page is halved around the fault until a single
+//! A 5xx that persists at one offset must not stop the walk there. The page is halved around the fault until a single
 //! slot is left; that slot becomes a gap, everything beside it is read. Each piece begins with the last slot of the one
-//! before it, so that a listing that moves between them is found out. When nothing at all comes back, it is no bad
-//! offset but an outage, and the isolation stops.
+//! before it, so that a listing that moves between them is noticed. If nothing at all comes back, the cause is an
+//! outage and not the offset, and the isolation stops.
 
 use super::{
     Ticket,
@@ -15,7 +15,8 @@ use crate::{
 };
 use std::collections::HashSet;
 
-/// Failed requests in a row, without one answer, that mean an outage. Halving a page of 50 down to one slot takes seven.
+/// Failed requests in a row, without one answer, that mean an outage. Halving a page of 50 down to one slot takes
+/// seven.
 const OUTAGE_FAILURES: u32 = 10;
 
 /// A slot, or the place of one that the API could not serve.
@@ -25,7 +26,7 @@ pub enum Cell {
     Gap { reason: String },
 }
 
-/// Whether two slots of one page hold the same item: another may have been left out for it.
+/// Whether two slots of one page hold the same item, in which case another may have been left out.
 pub fn has_double(cells: &[Cell]) -> bool {
     let mut met = HashSet::with_capacity(cells.len());
     cells.iter().any(|cell| matches!(cell, Cell::Slot(slot) if slot.id().is_some_and(|id| !met.insert(id))))
@@ -42,7 +43,7 @@ pub struct Assembly {
     pub cells: Vec<Cell>,
     pub total: Option<u32>,
     pub next_cursor: Option<String>,
-    /// What follows the last row that came, by the answer that brought it.
+    /// What follows the last row received, according to its answer.
     pub follows: Follows,
     failures_in_a_row: u32,
     patience: Patience,
@@ -83,7 +84,7 @@ impl Assembly {
         }
     }
 
-    /// A range that could not be served before: one more try tells.
+    /// A range that could not be served before: one more try is enough.
     pub fn again(offset: u32, limit: u32) -> Assembly {
         Assembly { patience: Patience::Piece, ..Assembly::new(offset, limit) }
     }
@@ -115,7 +116,7 @@ impl Assembly {
         self.cells.iter().filter(|cell| matches!(cell, Cell::Gap { .. })).count() as u32
     }
 
-    /// Slots of the range that came.
+    /// Slots of the range that were read.
     pub fn num_read(&self) -> u32 {
         self.cells.iter().filter(|cell| matches!(cell, Cell::Slot(_))).count() as u32
     }
@@ -128,7 +129,7 @@ impl Assembly {
             Ok(mut page) => {
                 self.failures_in_a_row = 0;
                 let shared = u32::from(overlaps);
-                // What was not asked for is not taken: an API that ignores the limit would have its rows counted twice.
+                // Rows beyond the limit are dropped: if the API ignores the limit, they would be counted twice.
                 page.slots.truncate((limit + shared) as usize);
                 self.follows = Follows::of(Claims {
                     offset: offset - shared,
@@ -144,12 +145,13 @@ impl Assembly {
                     self.moved |= !matches!(self.cells.last(), Some(Cell::Slot(last)) if Some(last.key()) == shared.map(|slot| slot.key()));
                 }
                 if (page.slots.len() as u32) < limit {
-                    // Shorter than asked: what follows lies beyond the end of the listing, or somewhere else than asked for.
+                    // Shorter than asked: what follows lies beyond the end of the listing, or somewhere else than asked
+                    // for.
                     self.todo.clear();
                 }
                 self.total = page.total.or(self.total);
                 if let Some(total) = page.total.filter(|_| page.slots.is_empty()) {
-                    // What could not be served before the end was told may have been no slot at all. A slot that came
+                    // A range that failed before the total was known may contain no slot at all. A slot that was read
                     // is one, whatever the total says.
                     let num_told = total.saturating_sub(self.offset) as usize;
                     while self.cells.len() > num_told

@@ -5,9 +5,9 @@
 //! removed. Such a place is a [`Cut`]. Between two cuts with as many ranks as slots nothing is missing; where ranks are
 //! too many, the page in the middle is read, and cuts the rest in two.
 //!
-//! Counts only say where to look. A member is gone if pages that were read and link up show both a newer place and an
-//! older one, all between them, and not the member. Members of one date have no known order: they are a set, and are
-//! judged only where everything of that date was read.
+//! Counts only say where to look. A member is gone if pages that link up show a newer place, an older one and
+//! everything between them, but not the member. Members of one date have no known order: they are a set, and are judged
+//! only where everything of that date was read.
 //!
 //! The pages are those of a whole walk, each beginning with the last slot of the one before, and none is read twice: a
 //! search never costs more than the walk.
@@ -97,7 +97,8 @@ pub struct Bisection {
     pages: BTreeMap<u32, Vec<u32>>,
 }
 
-/// A place between two slots of different dates, or an end: `offset` items of the listing are newer, and `rank` members.
+/// A place between two slots of different dates, or an end: `offset` items of the listing are newer, and `rank`
+/// members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cut {
     rank: u32,
@@ -158,7 +159,7 @@ impl Bisection {
         let mut gone = Vec::new();
         let mut from = Cut { rank: 0, offset: 0 };
         for stretch in self.stretches() {
-            // A stretch of one date says nothing about what is before it and what behind.
+            // A stretch of one date says nothing about what comes before or after it.
             let Some((first, last)) = self.cuts(&stretch) else { continue };
             if let Some(offset) = self.between(from, first)? {
                 return Ok(Look::At(offset));
@@ -173,7 +174,7 @@ impl Bisection {
         Ok(Look::Found(gone.into_iter().map(|rank| self.order.0[rank as usize].1.clone()).collect()))
     }
 
-    /// The page to read between two cuts, if anything is missing there: the middle one of those in a row not read yet.
+    /// The page to read between two cuts, if anything is missing there: the middle one of the unread pages in a row.
     fn between(&self, from: Cut, to: Cut) -> Result<Option<u32>, Obstacle> {
         let num_ranks = i64::from(to.rank) - i64::from(from.rank);
         let num_missing = num_ranks - (i64::from(to.offset) - i64::from(from.offset));
@@ -333,7 +334,7 @@ mod tests {
         let mut bisection = Bisection::new(DateOrder::new(members.clone()).unwrap(), 499, &[]).unwrap();
         assert_eq!(bisection.take(245, Some(498), &listing[245..295]), Err(Obstacle::Moved));
         assert_eq!(bisection.take(245, None, &listing[245..295]), Err(Obstacle::Unfit));
-        // Somebody else is removed before the place of the next page: it does not link up.
+        // Another item is removed before the place of the next page, which then does not link up.
         bisection.take(245, Some(499), &listing[245..295]).unwrap();
         assert_eq!(bisection.take(294, Some(499), &without(20)[294..344]), Err(Obstacle::Moved));
         // More slots than members before a place.
@@ -355,7 +356,7 @@ mod tests {
         assert_eq!([0, 1, 50, 51, 99, 100].map(num_pages), [1, 1, 1, 2, 2, 3]);
     }
 
-    /// A listing, the members that the database has from before, and which of them are gone.
+    /// A listing, the members that the database knows from before, and which of them are gone.
     fn library(random: &mut fastrand::Rng) -> (Vec<SlotKey>, Vec<Member>, BTreeSet<String>) {
         let size = random.usize(2..1200);
         let ties = random.u32(0..100);

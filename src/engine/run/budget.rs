@@ -1,8 +1,8 @@
 //! How many requests a run may make, so that every run ends.
 //!
 //! An API that contradicts itself can keep a run busy for ever. Three whole walks over everything there is to read, and
-//! a fixed allowance for what a search, a gap or a lost place takes, are more than any honest listing needs. The pieces
-//! of pages that cannot be served are counted apart, since a library with many such places is read all the same.
+//! a fixed allowance for searches, gaps and lost places, are more than any honest listing needs. The pieces of pages
+//! that cannot be served are counted separately, since a library with many such places is to be read all the same.
 
 use super::bisection::num_pages;
 use crate::engine::backoff::Patience;
@@ -24,7 +24,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// What there is to read, as far as it is known by now: slots of the listing, in pages of `page_size`, and items of
+    /// What there is to read, as far as is known: slots of the listing, in pages of `page_size`, and items of
     /// playlists. It only grows.
     pub fn allow(&mut self, num_listed: u32, page_size: u32, num_items: u32, num_playlists: u32) {
         let item_pages = if num_items == 0 { 0 } else { num_pages(num_items) };
@@ -58,7 +58,7 @@ mod tests {
     fn three_walks_and_an_allowance_are_the_end() {
         let mut budget = Budget::default();
         budget.allow(5_000, 50, 0, 0);
-        // Less to read than was thought takes nothing back.
+        // Learning that there is less to read takes nothing back.
         budget.allow(50, 50, 0, 0);
         let spent = (0..).take_while(|_| {
             budget.count(Patience::Page);

@@ -1,14 +1,15 @@
 //! A walk over the followed artists, which are paged by cursor and sorted by id.
 //!
-//! The cursor is the id of the last artist read, so nothing that changes elsewhere in the listing moves the place: an
-//! artist that is followed all the time is met, and a resumed walk needs no anchor. The total of this listing is known
-//! to lie, so it only decides whether the walk may mark anything removed.
+//! The cursor is the id of the last artist read, so changes elsewhere in the listing do not move the place: an artist
+//! that stays followed is always met, and a resumed walk needs no anchor. The total of this listing is known to be
+//! wrong at times, so it only decides whether the walk may mark anything removed.
 //!
-//! An end that no total agrees with is asked about once more. Where nothing came at all, or the API would not have it, the
-//! made-up cursor that the walk begins with may be to blame, and the listing is asked for without one.
+//! An end that disagrees with the total is confirmed by a second request. If nothing came at all, or the API refused,
+//! the made-up cursor that the walk begins with may be to blame, and the listing is requested without one.
 //!
-//! A cursor that comes back, or one that does not rise and brings no artist that was not read before, leads round in
-//! circles. So does a listing that goes on beyond its total by more than a margin. Such a walk ends, and proves nothing.
+//! A cursor that comes back, or one that does not rise and brings only artists already read, leads round in circles. A
+//! listing that goes on beyond its total by more than a margin is treated the same. Such a walk ends, and proves
+//! nothing.
 
 use super::{
     Ticket,
@@ -33,9 +34,9 @@ pub struct CursorWalk {
     slots: Vec<Slot>,
     num_pages: usize,
     ended: bool,
-    /// The listing ended where no total says that it does, and is asked for once more behind the last artist.
+    /// The listing ended before its total, and is requested once more from after the last artist.
     is_asking_again: bool,
-    /// Nothing came of the cursor before all artists.
+    /// The cursor that precedes all artists returned nothing.
     begins_anywhere: bool,
     /// Cursors and artists that this walk has met.
     cursors: HashSet<String>,
@@ -117,7 +118,7 @@ impl CursorWalk {
                     self.total_max.is_some_and(|total| self.tip.offset > total.saturating_add(TOTAL_MARGIN));
                 let is_known = !self.cursors.insert(cursor.clone());
                 if is_known || is_beyond || !rises && self.met.len() == num_met {
-                    // The same pages for ever: an end, but not one that proves anything.
+                    // The same pages over and over: an end, but not one that proves anything.
                     self.tip.walk.found.unsteady = true;
                     self.tip.walk.found.is_broken = true;
                     self.ended = true;
@@ -132,7 +133,7 @@ impl CursorWalk {
                 self.is_asking_again = !agrees && !is_vain;
                 self.begins_anywhere |= self.met.is_empty();
                 self.ended = !self.is_asking_again;
-                // Carried on from here, the walk looks behind the last one and does not read the last page again.
+                // A run resumed from here looks after the last artist and does not read the last page again.
                 let last = self.slots.iter().rev().find_map(Slot::id).map(str::to_owned);
                 self.tip.cursor = last.or(self.tip.cursor.take());
             }
@@ -175,7 +176,7 @@ mod tests {
     use super::*;
     use crate::model::{Artist, Item, Phase};
 
-    /// Asks once, answers, and gives what was asked for.
+    /// Asks once, answers, and returns what was requested.
     fn ask(walk: &mut CursorWalk, answer: Result<Page, Fault>) -> Option<String> {
         let (ticket, request, _) = walk.poll_fetch(&mut Ticket::default(), true).unwrap();
         walk.handle_page(ticket, answer);
@@ -207,7 +208,7 @@ mod tests {
         let mut walk = CursorWalk::new(Checkpoint::start(Phase::InitialSync), 50, 50);
         assert_eq!(ask(&mut walk, outage()).as_deref(), Some(FIRST_CURSOR));
         assert_eq!((ask(&mut walk, outage()), walk.fault().is_some()), (None, true));
-        // Further on the cursor is the API's own.
+        // Later cursors are the API's own.
         let checkpoint =
             Checkpoint { cursor: Some("m".to_owned()), offset: 1, ..Checkpoint::start(Phase::InitialSync) };
         let mut walk = CursorWalk::new(checkpoint, 50, 50);

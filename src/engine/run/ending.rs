@@ -10,7 +10,7 @@ use crate::model::{Checkpoint, Effects};
 use std::time::Duration;
 
 impl EntityRun {
-    /// Commits the checkpoint that says: complete.
+    /// Commits the checkpoint that marks the phase as complete.
     pub(super) fn finish_phase(&mut self) -> Next {
         if self.is_to_verify() {
             return Next::Pass;
@@ -26,7 +26,7 @@ impl EntityRun {
         Next::commit(Draft::bare(checkpoint, effects), Meaning::PhaseEnd)
     }
 
-    /// Closes the phase in its checkpoint, with all that a person should know of it.
+    /// Closes the phase in its checkpoint, with everything that a person should know about it.
     pub(super) fn complete(&mut self, checkpoint: &mut Checkpoint) {
         checkpoint.is_complete = true;
         self.note_end(checkpoint);
@@ -39,7 +39,7 @@ impl EntityRun {
         checkpoint.note = self.notes.text();
     }
 
-    /// What stays as it is from run to run, and is told once.
+    /// Notes what stays the same from run to run, and is reported once.
     fn note_standing(&mut self) {
         let (entity, memory) = (self.frame.entity, &self.checkpoint.walk.memory);
         let mut standing = Vec::new();
@@ -53,8 +53,8 @@ impl EntityRun {
         self.notes.stand(standing, &self.checkpoint.walk.memory.told);
     }
 
-    /// When the first of what was doubtful may be looked at once more: what is held back, once it has waited for long enough;
-    /// a playlist of which nothing useful came, when it is tried again.
+    /// When the first doubtful thing may be looked at again: a held removal once it has waited for long enough, or a
+    /// playlist without a useful answer when it is tried again.
     fn again_in(&self) -> Option<Duration> {
         let memory = &self.checkpoint.walk.memory;
         let is_held = memory.held_removals.is_some_and(|num_held| num_held > memory.num_counted);
@@ -70,7 +70,7 @@ impl EntityRun {
         Next::end(self.passes.end(self.notes.lines(), in_a_row, self.again_in()))
     }
 
-    /// Whether the run has asked for more than it may, or a walk of it has given its place up.
+    /// Whether the run has used up its requests, or one of its walks has given its place up.
     pub(super) fn is_exhausted(&self) -> bool {
         let has_lost = match &self.activity {
             Activity::Walk(walk) => walk.has_lost_place(),
@@ -89,7 +89,7 @@ impl EntityRun {
         has_lost || self.budget.is_spent()
     }
 
-    /// Ends the run where it stands. What is whole is committed; the next run carries on there, later than usual.
+    /// Ends the run where it stands. Whatever is whole is committed; the next run continues there, later than usual.
     pub(super) fn give_up(&mut self) -> Next {
         self.passes.is_unsteady = true;
         self.passes.needs_follow_up = false;

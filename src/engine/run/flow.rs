@@ -65,7 +65,7 @@ impl EntityRun {
             return Next::end(RunEnd::Stopped);
         }
         self.repair.unconfirmed = None;
-        // Where there are items, their stage makes it a verifying one.
+        // If there are items, the stage of the items makes the run a verifying one.
         let verifying = self.checkpoint.walk.place.verifying || self.is_to_verify() && !self.frame.entity.has_items();
         let num_requests = self.budget.num_requests();
         self.passes.begin(&mut self.checkpoint, self.num_active > 0, verifying, num_requests);
@@ -101,7 +101,7 @@ impl EntityRun {
         })
     }
 
-    /// Takes what a walk has ready, so that it can go on. Says what to do where that ends it.
+    /// Takes what a walk has ready, so that the walk can continue. Returns the step to take if that ends it.
     pub(super) fn drain(&mut self) -> Option<Step> {
         let next = match &mut self.activity {
             Activity::Walk(walk) => {
@@ -132,11 +132,11 @@ impl EntityRun {
     }
 
     pub(super) fn poll_fetch(&mut self) -> Option<Step> {
-        // One batch may be fetched while another commits, and no more: what a crash loses stays small.
+        // One batch may be fetched while another commits, but no more, to limit what a crash loses.
         let may_plan = !self.stopping && self.drafts.is_empty();
         let (ticket, request, patience) = match &mut self.activity {
             Activity::Walk(walk) => {
-                // Whether the head goes on depends on what the last batch of it was to the database.
+                // Whether the head continues depends on how much of its last batch the database already knew.
                 let waits = walk.tip().walk.place.stage == Stage::Head && self.committing.is_some();
                 walk.poll_fetch(&mut self.ticket, may_plan && !waits)?
             }
@@ -168,7 +168,7 @@ impl EntityRun {
         let healed_gaps = if is_head { self.head.known_again(&gaps, &mut tip) } else { Vec::new() };
         if is_head {
             self.repair.clues.note_head(offset_from, &slots);
-            // What has no id was counted by the last whole walk, and cannot be told from what is new.
+            // Rows without an id were counted by the last whole walk, and cannot be told apart from new ones.
             tip.walk.found.num_unidentified = self.checkpoint.walk.found.num_unidentified;
         }
         let place = &tip.walk.place;
@@ -247,7 +247,7 @@ impl EntityRun {
         Next::commit_then(Draft::bare(checkpoint, effects), meaning, then)
     }
 
-    /// After a commit that changed more than the head told: does the count agree now?
+    /// After a commit that changed more than the head showed: does the count agree now?
     pub(super) fn go_on_from_mended(&self, has_moved: bool) -> Next {
         if self.checkpoint.walk.found.disordered {
             // Not newest first, so neither heads nor slices prove anything.

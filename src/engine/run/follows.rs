@@ -1,34 +1,36 @@
-//! What follows a page, as the page tells it: rows that came, rows asked for, `limit`, `next` and `total` together.
+//! What follows a page, according to the page itself: rows received, rows asked for, `limit`, `next` and `total`
+//! together.
 //!
-//! `n` rows came of the `asked` ones from `offset` on. No word of the answer is believed alone.
+//! `n` rows were received of the `asked` ones from `offset` on. No field of the answer is trusted alone.
 //!
 //! | rows | the answer says | what follows | where the next page begins |
 //! |---|---|---|---|
 //! | as many as asked | anything | [`Follows::More`] | with the last row of this page |
 //! | fewer | `limit` is less than asked, or `next` names `offset + n`, and `total` counts more; or both, whatever `total` counts | [`Follows::Capped`] | with the last row of this page, at `offset + n - 1` |
-//! | fewer | `next` names `offset + asked`, and `total` counts more | [`Follows::Hidden`]: rows are counted and not given | the same: the last row stands there, or as many places further on as rows are hidden |
-//! | fewer | `total` counts more, and nothing else is said, or `next` is null; or `total` counts fewer than came; or it is reached, and `next` goes on | [`Follows::Doubtful`] | the same; if nothing new comes there, one page further on tells |
+//! | fewer | `next` names `offset + asked`, and `total` counts more | [`Follows::Hidden`]: rows are counted but not given | the same: the last row stands there, or as many places further on as rows are hidden |
+//! | fewer | `total` counts more, and `next` is null or nothing else is said; or `total` counts fewer than were received; or it is reached, but `next` goes on | [`Follows::Doubtful`] | the same; if nothing new is found there, one page further on decides |
 //! | none | `total` counts more | [`Follows::Nothing`] | one page further on |
-//! | fewer, or none | `total` is reached, and `next` does not go on behind this page; or nothing came behind the first row, no total is told, and `next` is null or missing | [`Follows::End`] | - |
+//! | fewer, or none | `total` is reached, and `next` does not go on after this page; or nothing was received after the first row, there is no total, and `next` is null or missing | [`Follows::End`] | - |
 //!
-//! One rule serves every kind of short page: the next one is asked for from where its last row would stand if nothing
+//! One rule serves every kind of short page: the next one is requested from where its last row would stand if nothing
 //! were hidden, and that row is looked for among the first `asked - n + 1` slots. At index 0 the page was cut, by a cap
-//! or a fault; at index `i`, `i` rows before it are counted and not given. If it is nowhere there, the listing has moved.
+//! or a fault; at index `i`, `i` rows before it are counted but not given. If it is not among them, the listing has
+//! moved.
 
 use crate::model::Next;
 
 /// What follows a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Follows {
-    /// As many rows came as were asked for: whatever follows is for the next page to tell.
+    /// As many rows as were asked for: the next page shows what follows.
     More,
     /// No page holds more rows than this.
     Capped(u32),
-    /// So many rows of this page are counted and not given.
+    /// This many rows of the page are counted but not given.
     Hidden(u32),
-    /// Fewer rows came than are counted, and nothing explains it.
+    /// Fewer rows than are counted, without an explanation.
     Doubtful,
-    /// No row came, and more are counted.
+    /// No rows, although more are counted.
     Nothing,
     End,
 }
@@ -54,14 +56,14 @@ impl Follows {
         let goes_to = |at: u32| num_rows > 0 && next == Next::Goes { offset: Some(at) };
         let goes_on = goes_to(reached) || goes_to(offset.saturating_add(asked));
         match (total, next) {
-            // A page that is full by its own limit, and names the next one: then the count is wrong.
+            // A page that is full by its own limit and names the next one: the count is wrong.
             (Some(total), _) if total <= reached && limit == Some(num_rows) && goes_to(reached) => {
                 return Follows::Capped(num_rows);
             }
             (Some(total), _) if total == reached && !goes_on || total < reached && num_rows == 0 => {
                 return Follows::End;
             }
-            // More rows than are counted, or more are to come: the count is wrong, and may have been wrong by more.
+            // More rows than are counted, or more to come: the count is wrong, and may be wrong by more than that.
             (Some(total), _) if total <= reached => return Follows::Doubtful,
             (None, Next::End | Next::Unsaid) if num_rows == 0 && offset > 0 => return Follows::End,
             (Some(_) | None, _) => {}

@@ -1,4 +1,4 @@
-//! After the head of a listing: gaps of earlier runs are tried again, then the count tells whether anything is left to
+//! After the head of a listing: gaps of earlier runs are tried again, then the count shows whether anything is left to
 //! look for.
 
 use super::{
@@ -24,9 +24,9 @@ fn shift_of(gap: &Gap, total: Option<u32>) -> i64 {
 pub(super) struct Head {
     /// From offset 0, in this run.
     pub is_read: bool,
-    /// It has been looked at once more, as servers may not agree with each other.
+    /// It has been read a second time, as servers may disagree.
     pub has_looked_again: bool,
-    /// What earlier runs held back has come back, and is let go of with the end of the phase.
+    /// Everything that earlier runs held back has come back, and is released at the end of the phase.
     pub releases: bool,
     /// Ranges that earlier runs could not read.
     pub gaps: VecDeque<Gap>,
@@ -60,14 +60,14 @@ impl EntityRun {
         let met_known = from_known.next().is_some();
         let num_shown = self.repair.clues.head().len();
         if from_known.any(is_news) {
-            // Something new behind something known: not newest first, so the head proves nothing.
+            // Something new after something known: not newest first, so the head proves nothing.
             self.checkpoint.walk.found.disordered = true;
             Next::Pass
         } else if report.held.num_confirmed > 0 {
-            // A person has said that these are gone: a walk that misses them as well marks them.
+            // A person has confirmed that these are gone: a walk that misses them as well marks them.
             Next::Pass
         } else if ended && !met_known && self.head.is_read && self.num_active as usize > num_shown {
-            // Not one of the rows that are held was shown, so the count explains nothing.
+            // None of the rows that we hold was shown, so the count explains nothing.
             Next::Pass
         } else if met_known || ended {
             Next::AfterHead
@@ -92,12 +92,13 @@ impl EntityRun {
             return Next::activity(Activity::Gap { gap, assembly: Assembly::again(at, PAGE_LIMIT) });
         }
         if !self.head.is_read {
-            // This head was taken up in the middle: what was added since stands before it.
+            // This head was resumed in the middle: what was added since stands before it.
             Next::Head
         } else if self.is_to_look_again() {
             Next::Pass
         } else if self.is_explained() {
-            // Nothing is missing: what an earlier run held back has come back, unless the total counts what is not given.
+            // Nothing is missing: what an earlier run held back has come back, unless the total counts rows that are
+            // not given.
             let memory = &mut self.checkpoint.walk.memory;
             if memory.num_counted == 0 && memory.held_removals.take().is_some() {
                 self.head.releases = true;
@@ -106,7 +107,7 @@ impl EntityRun {
         } else if self.checkpoint.walk.memory.num_wary_runs > 0
             && !std::mem::replace(&mut self.head.has_looked_again, true)
         {
-            // The last runs were shown different listings by turns: what one answer says is not looked for.
+            // The last runs saw different listings in turn: a single answer does not start a search.
             Next::Head
         } else if self.may_search() {
             Next::members(AddedBetween::default())
@@ -115,14 +116,14 @@ impl EntityRun {
         }
     }
 
-    /// Whether the rows that are held are as many as the total counts, and the last walk lets expect.
+    /// Whether the rows that we hold account for the total, given what the last walk found.
     fn is_explained(&self) -> bool {
         let found = &self.checkpoint.walk.found;
         match (self.checkpoint.total, self.checkpoint.walk.memory.discrepancy) {
             (None, _) => true,
             (Some(total), Some(expected)) => i64::from(total) - i64::from(self.num_active) == expected,
-            // The last walk was unsteady: it may have counted a row without an id twice, or not at all; and where rows may
-            // have been left out, as many may be gone.
+            // The last walk was unsteady: it may have counted a row without an id twice or not at all, and where rows
+            // may have been left out, as many may be gone.
             (Some(total), None) => found.num_unidentified == 0 && !found.has_hole && total == self.num_active,
         }
     }

@@ -4,17 +4,17 @@
 //! |---|---|---|
 //! | refused | asked again in the same run; then with the next run, after 10 min, 1 h, 6 h, a day | with the next run; refused again, it is unreadable and rests for 7 days |
 //! | not served | with the next run, after 10 min, 1 h, 6 h, a day | the same |
-//! | other than counted | the listing is looked at again in the same run; then as above | the same |
-//! | kept changing, or came in pages of one item, which nothing links | as above | the same |
+//! | does not match its count | the listing is looked at again in the same run; then as above | the same |
+//! | kept changing, or came in pages of one item, which cannot be linked | as above | the same |
 //!
-//! What was read and is not what the listing counts is not taken for the listed snapshot. Where nothing is known yet it is
-//! kept all the same. Else two looks that agree, an hour apart, are believed, and the playlist stays due.
+//! A reading that differs from what the listing counts does not count as the listed snapshot. If nothing is known yet
+//! it is kept all the same. Otherwise two readings that agree, an hour apart, are believed, and the playlist stays due.
 
 use crate::model::{FailedReading, FailureKind, REST_MAX, StalePlaylist, batch::PlaylistEnd};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 
-/// How long an account leaves a playlist alone after so many tries that came to nothing.
+/// How long an account leaves a playlist alone after this many failed tries.
 const RESTS: [Duration; 5] = [
     Duration::ZERO,
     Duration::from_secs(10 * 60),
@@ -23,7 +23,7 @@ const RESTS: [Duration; 5] = [
     Duration::from_secs(24 * 3600),
 ];
 
-/// A failure, after those of the runs before.
+/// A failure, following those of earlier runs.
 pub fn failed(playlist: &StalePlaylist, kind: FailureKind, reason: String, total: Option<u32>) -> FailedReading {
     let num_before = num_before(playlist, kind);
     let is_unreadable = kind == FailureKind::Refused && !playlist.is_own && num_before > 0;
@@ -39,7 +39,7 @@ fn num_before(playlist: &StalePlaylist, kind: FailureKind) -> u32 {
     playlist.failure.as_ref().filter(|failure| failure.kind == kind).map_or(0, |failure| failure.num_tries)
 }
 
-/// A playlist of that length was read to its end, at one moment as far as can be told.
+/// A playlist of that length was read to its end, at a single moment as far as can be seen.
 pub fn complete(
     playlist: &StalePlaylist,
     total: u32,

@@ -1,5 +1,5 @@
-//! Filling ranges of a playlist's items that the API could not serve in an earlier run: what can be read now is committed
-//! and healed, what cannot stays a gap.
+//! Filling ranges of a playlist's items that the API could not serve in an earlier run: what can be read now is
+//! committed and healed, what cannot stays a gap.
 
 use super::{assembly::Assembly, item_split::split};
 use crate::model::{PlaylistPart, StalePlaylist, batch::PlaylistEnd};

@@ -1,13 +1,13 @@
 //! The reading of one playlist's items, page by page.
 //!
 //! Pages link up by a shared slot like those of the listings, as far as that costs no request: the last page of a short
-//! playlist rarely is full, and each slot that it has left links two pages. A playlist of exactly two pages has none left;
-//! there only the totals, and the listing read once more afterwards, tell whether it changed. A reading that found something
-//! amiss begins anew, and then links every page.
+//! playlist is rarely full, and each of its free slots links two pages. A playlist of exactly two pages has none free;
+//! there only the totals, and the listing read once more afterwards, show whether it changed. A reading that found
+//! something amiss starts over, and then links every page.
 //!
-//! What came is taken as what came ([`super::follows`]): a page that is shorter than asked is followed by one from where
+//! Short pages are handled as in [`super::follows`]: a page that is shorter than asked is followed by one from where
 //! its last row would stand, and that row is looked for among the first ones there. Rows that were counted and are in
-//! neither are hidden: counted and not given.
+//! neither page are hidden: counted but not given.
 
 use super::{
     assembly::{Assembly, Cell},
@@ -18,20 +18,21 @@ use crate::model::{SlotKey, StalePlaylist, checkpoint::PlaylistPlace};
 /// Rows whose order links a page to those before it, where rows are hidden.
 const TAIL_MAX: usize = 51;
 
-/// A reading links every page if that costs at most one request in so many.
+/// A reading links every page if that costs at most one extra request in this many.
 const LINKED_PER_EXTRA: u32 = 33;
 
-/// Times that an empty answer is asked for again where items are counted.
+/// Times that an empty answer is requested again although items are counted.
 const EMPTIES_MAX: u32 = 2;
 
-/// What a page brought.
+/// What a page contributed.
 #[derive(Debug)]
 pub enum Absorbed {
-    /// Rows to commit, in list order, with how many are hidden before and behind them, and whether the playlist ends there.
+    /// Rows to commit, in list order, with how many are hidden before and after them, and whether the playlist ends
+    /// there.
     Rows { offset: u32, cells: Vec<Cell>, num_before: u32, num_hidden: u32, is_end: bool },
-    /// Nothing to take: a page before it was not what was expected.
+    /// Nothing to use: a page before it was not what was expected.
     Useless,
-    /// The playlist is not what it was: it is to be read from its beginning.
+    /// The playlist has changed: it has to be read from its beginning.
     Moved,
 }
 
@@ -43,21 +44,21 @@ pub struct ItemReading {
     /// Where the next page to plan begins, and where the next row to commit stands.
     planned: u32,
     pub committed: u32,
-    /// Length by the answers, once one of them told.
+    /// Length according to the answers, once one of them contained it.
     pub total: Option<u32>,
     /// Keys of the last rows committed.
     tail: Vec<SlotKey>,
     /// Those of the first page: an API that ignores offsets gives them again and again.
     head: Vec<SlotKey>,
-    /// The last page was shorter than asked by so many rows: as many may be hidden in it.
+    /// The last page was this many rows shorter than asked: as many may be hidden in it.
     slack: u32,
-    /// Nothing new came where the last page ended.
+    /// Nothing new was found where the last page ended.
     is_stuck: bool,
     pub num_hidden: u32,
-    /// Pages of a single row cannot be linked: what came need not be all, nor each once.
+    /// Pages of a single row cannot be linked: the rows need not be complete, nor distinct.
     pub is_unproven: bool,
     pub restarts: u32,
-    /// Answers without any item, where some are counted.
+    /// Answers without any item although some are counted.
     num_empties: u32,
     /// Pages asked for since it began.
     pub num_pages: u32,
@@ -88,7 +89,7 @@ impl ItemReading {
         }
     }
 
-    /// How long it is, as far as anything tells; one that does not say is asked.
+    /// How long it is, as far as is known; without a length it is assumed to hold an item.
     pub fn length(&self) -> u32 {
         self.total.unwrap_or_else(|| self.playlist.total_items.unwrap_or(1).max(1))
     }
@@ -105,7 +106,7 @@ impl ItemReading {
         })
     }
 
-    /// Begins anew.
+    /// Starts over.
     pub fn restart(&mut self) {
         self.restarts += 1;
         (self.planned, self.committed, self.total) = (0, 0, None);
@@ -113,7 +114,7 @@ impl ItemReading {
         self.tail.clear();
     }
 
-    /// Forgets what was planned behind what is committed.
+    /// Forgets what was planned beyond what is committed.
     pub fn replan(&mut self) {
         self.planned = self.committed;
     }
@@ -152,10 +153,10 @@ impl ItemReading {
     pub fn absorb(&mut self, page: Assembly) -> Absorbed {
         let shared = self.committed.saturating_sub(page.offset);
         let is_next = page.offset <= self.committed && self.committed < page.offset + page.limit;
-        // Behind a page that was shorter than asked the next one has to begin with its last row.
+        // After a page that was shorter than asked, the next one has to begin with its last row.
         let is_linkable = self.committed > 0 && !self.tail.is_empty();
         let is_unlinked = self.slack > 0 && !self.is_stuck && is_linkable && shared != 1;
-        // The shared row is not known, so none of the rows of a short page can be told to be it.
+        // The shared row is not known, so it cannot be recognised among the rows of a short page.
         let is_blind = shared > 0 && self.tail.is_empty() && (page.cells.len() as u32) < page.limit;
         if !is_next || shared > 1 || is_unlinked || is_blind {
             return Absorbed::Useless;
@@ -176,7 +177,7 @@ impl ItemReading {
             self.num_empties += 1;
             return Absorbed::Useless;
         }
-        // A length of none is no length where items are shown.
+        // A length of zero is ignored if items are shown.
         let told = page.total.filter(|total| *total > 0 || page.cells.is_empty());
         if told.is_some() && self.total.is_some() && told != self.total {
             return Absorbed::Moved;
@@ -187,13 +188,13 @@ impl ItemReading {
             self.head = keys.iter().flatten().cloned().collect();
         }
         let Some(num_known) = self.link(&keys, shared, page.offset) else { return Absorbed::Moved };
-        // The page begins with more known rows than it should: so many are hidden among those before it.
+        // The page begins with more known rows than it should: that many are hidden among those before it.
         let num_before = (num_known as u32).saturating_sub(shared);
         let came = page.cells.len() as u32;
         let fresh: Vec<Cell> = page.cells.into_iter().skip(num_known).collect();
         let is_full = came >= page.limit;
         let is_barren = fresh.is_empty() && !is_full;
-        // The shared row is all that a page may hold: the next one asks for it alone, and shares none.
+        // The page cap leaves room for the shared row only: the next page asks for one row, and shares none.
         let is_too_long = is_barren && came > 0 && page.follows == Follows::Capped(came) && came < page.limit;
         if let Follows::Capped(cap) = page.follows {
             self.limit = self.limit.min(if is_too_long { cap.max(1) } else { cap.max(2) });
@@ -219,7 +220,7 @@ impl ItemReading {
             self.slack = 0;
             self.is_stuck = false;
         } else if is_vain {
-            // Asked for once more, and nothing came: what is counted behind it is not given.
+            // Requested again without result: what is counted after it is not given.
             to = length.unwrap_or(at).max(at);
             num_hidden = to - at;
         } else if is_barren {
@@ -247,7 +248,7 @@ impl ItemReading {
         if shared == 0 || keys.is_empty() {
             let mut pairs = keys.iter().flatten().zip(&self.head).peekable();
             let is_first_again = offset > 0 && pairs.peek().is_some() && pairs.all(|(key, first)| key == first);
-            // One item over and over may be what the playlist is; a single row tells nothing of that.
+            // A playlist may consist of one item over and over; a single row cannot show that.
             let is_all_one = self.head.len() > 1 && self.head.windows(2).all(|pair| pair[0] == pair[1]);
             let is_last_again =
                 keys.first().zip(self.tail.last()).is_some_and(|(key, last)| key.as_ref() == Some(last));
@@ -268,7 +269,7 @@ impl ItemReading {
         for cell in cells {
             match key(cell) {
                 Some(key) => self.tail.push(key),
-                // Nobody knows what stands there, so nothing can be linked to it.
+                // It is unknown what stands there, so nothing can be linked to it.
                 None => self.tail.clear(),
             }
         }

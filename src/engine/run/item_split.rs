@@ -1,4 +1,4 @@
-//! What the cells of a page of a playlist hold: items, what is odd about them, and places that could not be served.
+//! What the cells of a page of a playlist hold: items, odd rows, and places that could not be served.
 
 use super::{GapRange, assembly::Cell};
 use crate::model::{Item, Oddity, PlaylistItem, PlaylistItemKind};
@@ -18,7 +18,7 @@ pub fn split(cells: Vec<Cell>, offset: u32) -> Split {
         let (item, odd) = match cell {
             Cell::Slot(slot) => match slot.item {
                 Some(Item::PlaylistItem(item)) => (*item, slot.odd),
-                // Nothing else stands in a playlist.
+                // A playlist contains nothing else.
                 Some(_) | None => (missing(), slot.odd),
             },
             Cell::Gap { reason } => {

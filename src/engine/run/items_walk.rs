@@ -1,12 +1,13 @@
 //! Reading the items of the playlists that are due.
 //!
 //! A playlist's `snapshot_id` is taken from the listing before its items are read, and the listing is read once more
-//! afterwards: a playlist that changed in between has another snapshot then and is read again. Pages of several playlists
-//! are in flight together, so that many short playlists are as fast as one long one; the place inside the first unfinished
-//! one is part of the checkpoint. How one is read says [`super::item_reading`], how that ends [`super::item_end`].
+//! afterwards: a playlist that changed in between then has another snapshot and is read again. Pages of several
+//! playlists are in flight together, so that many short playlists are as fast as one long one; the place inside the
+//! first unfinished one is part of the checkpoint. [`super::item_reading`] reads a single one, [`super::item_end`]
+//! decides how that ends.
 //!
-//! A walk has a budget of requests: some three times what the counted items need, and an allowance. What is not read then
-//! stays due.
+//! A walk has a budget of requests: three times what the counted items need, and an allowance. Whatever is not read by
+//! then stays due.
 
 mod absorb;
 mod work;
@@ -40,23 +41,23 @@ const REFUSALS_MAX: u32 = 2;
 /// Shortest time between two runs that try a playlist which failed.
 const RETRY_MIN: Duration = Duration::from_secs(600);
 
-/// Playlists in a row that cannot be served, without one answer between, that mean an outage.
+/// Playlists in a row that cannot be served, without one answer in between, that mean an outage.
 const FAILURES_MAX: u32 = 2;
 
-/// A walk may send so many times the requests that the counted items need, and an allowance.
+/// A walk may send this many times the requests that the counted items need, plus an allowance.
 const BUDGET_FACTOR: u32 = 3;
 const BUDGET_ALLOWANCE: u32 = 60;
 
-/// What the walk of a run knows beside the playlists.
+/// What the walk of a run knows besides the playlists.
 #[derive(Debug, Clone, Copy)]
 pub struct ItemsPlan {
     pub batch_size: u32,
     pub page_limit: u32,
     /// When the run began.
     pub now: DateTime<Utc>,
-    /// How long after the first look a second one must come, to be believed.
+    /// How long after the first look a second one must come to be believed.
     pub wait: Duration,
-    /// The listing was read since playlists failed, and nothing else was answered: they are at fault themselves.
+    /// The listing was read after playlists had failed, and nothing else was answered: they are at fault themselves.
     pub is_alive: bool,
 }
 
@@ -65,11 +66,11 @@ pub struct ItemsWalk {
     plan: ItemsPlan,
     pages_per_batch: usize,
     tip: Checkpoint,
-    /// Playlists not wholly read, in library order; those that were refused at the end.
+    /// Playlists not wholly read, in library order; refused ones come last.
     queue: VecDeque<Work>,
     legs: Vec<Leg>,
     fault: Option<Fault>,
-    /// What failed may be at fault, or nothing is answered at all: the listing tells.
+    /// Either the failed playlists are at fault, or nothing is answered at all: reading the listing shows which.
     is_doubtful: bool,
     /// Requests that may still be sent.
     budget: u32,
@@ -80,7 +81,7 @@ pub struct ItemsWalk {
     pub num_gaps: u32,
     /// What a person should know.
     pub notes: Vec<String>,
-    /// Playlists whose reading came to nothing.
+    /// Playlists whose reading failed.
     pub failed: Vec<StalePlaylist>,
     /// When the first of them is tried again.
     pub retry_in: Option<Duration>,
@@ -145,7 +146,7 @@ impl ItemsWalk {
         self.fault.as_ref()
     }
 
-    /// The fault is of playlists, or of everything.
+    /// Whether the fault may lie with everything, not just these playlists.
     pub fn is_doubtful(&self) -> bool {
         self.is_doubtful
     }
@@ -262,14 +263,14 @@ impl ItemsWalk {
         work.is_done = true;
         let playlist = work.playlist().clone();
         self.notes.extend(note_of(&playlist, &failed));
-        // What the listing says may be what is wrong.
+        // The listing itself may be what is wrong.
         self.num_unconfirmed += u32::from(failed.kind == FailureKind::Miscounted);
         self.note_retry(&playlist, &failed);
         batch.parts.push(PlaylistPart { end: Some(PlaylistEnd::Failed(failed)), ..part_of(&playlist, 0) });
         self.failed.push(playlist);
     }
 
-    /// What is doubtful of an own playlist is looked at soon; another's comes with the next run.
+    /// A doubtful reading of an own playlist is repeated soon; another's waits for the next run.
     fn note_retry(&mut self, playlist: &StalePlaylist, failed: &FailedReading) {
         let wait = match failed.kind {
             FailureKind::Miscounted => failed.rest.max(self.plan.wait),
@@ -279,7 +280,7 @@ impl ItemsWalk {
     }
 }
 
-/// What a person should know of a reading that came to nothing.
+/// What a person should know about a reading that failed.
 fn note_of(playlist: &StalePlaylist, failed: &FailedReading) -> Option<String> {
     let (name, reason) = (&playlist.name, &failed.reason);
     match failed.kind {

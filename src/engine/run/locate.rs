@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 /// Pages looked at before the walk gives its place up and starts over.
 const PROBES_MAX: usize = 8;
 
-/// A search for the anchors, `expected` being the index at which the last of them should stand.
+/// A search for the anchors; `expected` is the index at which the last of them should stand.
 #[derive(Debug, Clone)]
 pub struct Locate {
     anchors: Vec<SlotKey>,
@@ -26,7 +26,8 @@ pub struct Found {
 }
 
 impl Locate {
-    /// `shift` is the change of the total since the place was taken, where both are known; `limit` the slots of a probe.
+    /// `shift` is the change of the total since the place was taken, where both are known; `limit` the slots of a
+    /// probe.
     pub fn new(anchors: Vec<SlotKey>, expected: u32, shift: i64, total: Option<u32>, limit: u32) -> Locate {
         let (at, page) = (i64::from(expected), i64::from(limit));
         let mut starts = Vec::new();

@@ -1,12 +1,12 @@
 //! One run of one entity type, from the persisted checkpoint to its end.
 //!
-//! The shell asks [`EntityRun::poll`] what to do and reports what came of it. A run is a sequence of passes over the
+//! The shell asks [`EntityRun::poll`] what to do and reports the result. A run is a sequence of passes over the
 //! listing: the initial walk, or the head of the listing and, where that does not explain the total, a whole walk. For
 //! playlists the items follow. Each batch carries the checkpoint that a later run resumes from, wherever this one dies.
 //!
 //! ```text
-//!   initial_sync:      Walk ---------------------------> done (steady) ; else on to incremental_sync
-//!   incremental_sync:  gaps -> Head -> total explained? -> slices of the verifying pass, as far as they are due -> done
+//! initial_sync:      Walk ---------------------------> done (steady) ; else on to incremental_sync incremental_sync:
+//! gaps -> Head -> total explained? -> slices of the verifying pass, as far as they are due -> done
 //!                               |-> Search: the pages that tell what is missing -> Head again -> done
 //!                               \-> Walk (records what it sees) -> judge -> sweep -> done
 //!   playlists:         Walk -> judge -> sweep -> Items -> Walk again if a long one was read -> done
@@ -95,14 +95,14 @@ pub struct EntityRun {
     repair: Repair,
     playlists: Playlists,
     notes: Notes,
-    /// What it has asked for, and may.
+    /// The requests that it has made, and may make.
     budget: Budget,
     ticket: Ticket,
-    /// What the commit that is out means for the run.
+    /// What the outstanding commit means for the run.
     committing: Option<Meaning>,
     drafts: VecDeque<(Draft, Meaning)>,
     last_result: BatchSyncResult,
-    /// The last incremental run is through, and its checkpoint says so.
+    /// The last incremental run is complete, and its checkpoint says so.
     is_stored_complete: bool,
     stopping: bool,
     ended: bool,
@@ -120,7 +120,7 @@ struct RunFrame {
 }
 
 impl RunFrame {
-    /// What is held since then, or longer, has waited for long enough.
+    /// What has been held since then, or longer, has waited for long enough.
     fn ripe_at(&self) -> DateTime<Utc> {
         let wait = TimeDelta::from_std(self.guard.wait).unwrap_or(TimeDelta::MAX);
         self.now.checked_sub_signed(wait).unwrap_or(DateTime::<Utc>::MIN_UTC)
@@ -194,7 +194,7 @@ impl EntityRun {
         pass.map_or(offset, |pass| pass.offset)
     }
 
-    /// Asks the run to end: nothing new is asked for, what is whole is committed.
+    /// Asks the run to end: nothing new is requested, whatever is whole is committed.
     pub fn handle_stop(&mut self) {
         self.stopping = true;
         match &mut self.activity {

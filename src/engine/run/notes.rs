@@ -1,4 +1,4 @@
-//! What a run tells people beside its counts: what is left open, why, and when it is looked at again.
+//! What a run tells people besides its counts: what is left open, why, and when it is looked at again.
 
 use crate::model::EntityType;
 use chrono::{DateTime, Utc};
@@ -10,7 +10,7 @@ pub struct Notes {
     /// What the last walk over the listing left open; a later walk of the same run knows better.
     verdict: Option<String>,
     others: Vec<String>,
-    /// What stays as it is from run to run, and which of it this run is the first to tell.
+    /// What stays the same from run to run, and what this run is the first to report.
     standing: Vec<String>,
     news: Vec<String>,
 }
@@ -21,14 +21,14 @@ impl Notes {
         self.verdict = verdict;
     }
 
-    /// Says something once, however often it is found.
+    /// Adds a note once, however often it is found.
     pub fn tell(&mut self, note: String) {
         if !self.others.contains(&note) {
             self.others.push(note);
         }
     }
 
-    /// Says what stays as it is; `told` is what earlier runs have said of it.
+    /// Adds what stays the same; `told` is what earlier runs have reported of it.
     pub fn stand(&mut self, standing: Vec<String>, told: &[String]) {
         self.news = standing.iter().filter(|note| !told.contains(note)).cloned().collect();
         self.standing = standing;
@@ -38,12 +38,12 @@ impl Notes {
         &self.standing
     }
 
-    /// What this run tells.
+    /// The notes of this run.
     pub fn lines(&self) -> Vec<String> {
         self.verdict.iter().chain(&self.others).chain(&self.news).cloned().collect()
     }
 
-    /// All that holds, on one line, for the checkpoint.
+    /// Everything that holds, on one line, for the checkpoint.
     pub fn text(&self) -> Option<String> {
         let lines: Vec<&str> =
             self.verdict.iter().chain(&self.others).chain(&self.standing).map(String::as_str).collect();
@@ -66,17 +66,17 @@ pub fn held(entity: EntityType, num_unseen: u32, num_active: u32, wait: Duration
     )
 }
 
-/// Rows that the API counts, and has never given.
+/// Rows that the API counts but has never given.
 pub fn hidden(entity: EntityType, num: u32) -> String {
-    format!("{} {} counted by the API and not given; the others are complete", counted(num, entity.noun()), are(num))
+    format!("{} {} counted by the API but not returned; the others are complete", counted(num, entity.noun()), are(num))
 }
 
-/// Items that are held, that the API counts, and that it gives no longer.
+/// Items that we hold, and that the API counts but no longer gives.
 pub fn counted_still(entity: EntityType, num: u32) -> String {
     let they = if num == 1 { "it is" } else { "they are" };
     format!(
-        "{} known from before {} counted by the API and no longer given: {they} kept, and not marked removed unless you \
-         confirm it: \"segno sync --confirm-removals\"",
+        "{} known from before {} counted by the API but no longer returned: {they} kept, and not marked removed unless \
+         you confirm it: \"segno sync --confirm-removals\"",
         counted(num, entity.noun()),
         are(num),
     )
@@ -84,22 +84,22 @@ pub fn counted_still(entity: EntityType, num: u32) -> String {
 
 /// The API gives fewer rows than are asked for.
 pub fn capped(entity: EntityType, cap: u32) -> String {
-    format!("the API gives no more than {} of the {entity} at once", counted(cap, "row"))
+    format!("the API returns no more than {} of the {entity} at a time", counted(cap, "row"))
 }
 
 /// A listing that came to no end.
 pub fn endless(entity: EntityType) -> String {
     format!(
-        "the API went round in circles when the {entity} were read, so they are not complete; what is known of them stays, \
-         and a later run reads them again"
+        "the API went round in circles when the {entity} were read, so they are not complete; what is known of them is \
+         kept, and a later run reads them again"
     )
 }
 
-/// Rows that stand where others should.
+/// Rows that appear twice, in place of others.
 pub fn doubled(entity: EntityType) -> String {
     format!(
-        "the API gave some {entity} twice, and may have left out others for them, so they may not be complete; the next run \
-         reads them again"
+        "the API returned some {entity} twice, and may have left out others in their place, so they may not be \
+         complete; the next run reads them again"
     )
 }
 
@@ -116,17 +116,17 @@ pub fn unread(entity: EntityType, num_unseen: u32, num_unread: u32) -> String {
     let (missing, rows) = (counted(num_unseen, entity.noun()), counted(num_unread, "row"));
     let (it, holds) = if num_unread == 1 { ("it", "it holds") } else { ("they", "they hold") };
     format!(
-        "{missing} cannot be found, but {rows} came without saying what {holds}: nothing was marked removed until {it} \
+        "{missing} cannot be found, but {rows} did not say what {holds}: nothing is marked removed until {it} \
          can be read"
     )
 }
 
-/// Parts of the listing that did not come.
+/// Parts of the listing that could not be read.
 pub fn gaps(entity: EntityType, num: u32) -> String {
     incomplete(&counted(num, entity.noun()), num)
 }
 
-/// Parts of playlists that did not come.
+/// Parts of playlists that could not be read.
 pub fn item_gaps(num: u32) -> String {
     incomplete(&counted(num, "playlist item"), num)
 }
@@ -138,7 +138,7 @@ fn incomplete(what: &str, num: u32) -> String {
 
 /// Parts of the listing that the verifying pass could not look at.
 pub fn unserved(entity: EntityType, num: u32) -> String {
-    format!("{} could not be looked at again, since the API did not serve that place", counted(num, entity.noun()))
+    format!("{} could not be verified, since the API did not serve that place", counted(num, entity.noun()))
 }
 
 /// Not read in this run.
@@ -150,35 +150,39 @@ pub fn unsteady(entity: EntityType) -> String {
     format!("the {entity} kept changing while they were read; removals are looked for again in the next run")
 }
 
-/// A playlist that never stood still.
+/// A playlist that kept changing.
 pub fn restless(name: &str) -> String {
     format!("playlist \"{name}\" kept changing while being read; the next run reads it again")
 }
 
-/// A playlist whose items came back as none, against what the listing says.
+/// A playlist whose answer has no items, contrary to the listing.
 pub fn contradictory(name: &str) -> String {
     format!(
-        "playlist \"{name}\" is listed with items, but none came; what was known of it stays, the next run asks again"
+        "playlist \"{name}\" is listed with items, but none were returned; what was known of it is kept, and the next \
+         run tries again"
     )
 }
 
-/// A playlist that its listing counts otherwise than it is.
+/// A playlist whose items do not match their count in the listing.
 pub fn miscounted(name: &str, why: &str) -> String {
-    format!("playlist \"{name}\" is not as it is counted: {why}; it is looked at again in later runs")
+    format!("playlist \"{name}\" does not match its count: {why}; later runs look at it again")
 }
 
-/// A playlist whose items did not come.
+/// A playlist whose items could not be read.
 pub fn refused(name: &str, why: &str) -> String {
-    format!("the items of playlist \"{name}\" did not come: {why}; what was known of it stays, and it is tried again")
+    format!(
+        "the items of playlist \"{name}\" could not be read: {why}; what was known of it is kept, and later runs \
+         try again"
+    )
 }
 
-/// Items that are counted and not given.
+/// Items that are counted but not given.
 pub fn hidden_items(name: &str, num: u32) -> String {
     let are = are(num);
-    format!("playlist \"{name}\": {} {are} counted and not given by the API", counted(num, "item"))
+    format!("playlist \"{name}\": {} {are} counted but not returned by the API", counted(num, "item"))
 }
 
-/// More is gone from a playlist than one look proves.
+/// More is missing from a playlist than a single reading proves.
 pub fn held_items(name: &str, num_missing: u32, num_held: u32) -> String {
     format!(
         "playlist \"{name}\": {num_missing} of {num_held} items {} no longer listed, which one look alone does not prove: \
@@ -194,7 +198,7 @@ pub fn waiting(name: &str, until: DateTime<Utc>) -> String {
 
 /// The requests that a run may send for items are spent.
 pub fn items_endless() -> String {
-    "reading playlists took more requests than a run may send; later runs go on".into()
+    "reading playlists took more requests than a run may send; later runs continue".into()
 }
 
 pub fn restless_playlists(num: u32) -> String {
@@ -250,7 +254,7 @@ mod tests {
         );
         assert_eq!(
             unread(EntityType::Tracks, 3, 2),
-            "3 tracks cannot be found, but 2 rows came without saying what they hold: nothing was marked removed until \
+            "3 tracks cannot be found, but 2 rows did not say what they hold: nothing is marked removed until \
              they can be read"
         );
     }

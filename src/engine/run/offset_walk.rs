@@ -1,17 +1,17 @@
 //! A walk over a listing that is paged by offset and moves while it is read.
 //!
 //! Every page begins with the last slot of the page before it. In a listing whose items keep their order (new ones come
-//! in at the head, others leave anywhere) that one shared slot proves that no item between the two pages was missed,
+//! in at the head, others leave anywhere), that one shared slot proves that no item between the two pages was missed,
 //! however many pages were in flight together and whatever the total says; the same check at the first page after a
 //! restart proves that the place is still the place. The price is one slot in fifty.
 //!
-//! A page may hold fewer rows than were asked for, and yet not be the last ([`super::follows`]). The next one is then asked
-//! for from where the last row stands if nothing is hidden, and that row is looked for among its first slots.
+//! A page may hold fewer rows than were asked for, and yet not be the last ([`super::follows`]). The next one is then
+//! requested from where the last row stands if nothing is hidden, and that row is looked for among its first slots.
 //!
 //! When the shared slot is not there, the walk commits what was proven, finds its anchors again ([`super::locate`]) and
-//! goes on from them. It then calls itself unsteady and may not mark anything removed. One that loses its place again and
-//! again at the same slot reads on without proof, and gives up when that happens too often; none reads further than a
-//! margin beyond the longest total it was told.
+//! continues from them. It then calls itself unsteady and may not mark anything removed. A walk that keeps losing its
+//! place at the same slot reads on without proof, and gives up when that happens too often. No walk reads further than
+//! a margin beyond the longest total reported.
 
 mod absorb;
 mod lost_place;
@@ -32,19 +32,19 @@ use std::collections::VecDeque;
 /// Slots remembered for finding the place again: a page.
 const ANCHORS_MAX: usize = 50;
 
-/// Pages that a walk may read in pieces in vain, because the listing moved between the pieces.
+/// Pages that a walk may read in pieces to no avail, because the listing moved between the pieces.
 const TORN_MAX: u32 = 5;
 
 /// Times a walk may lose its place for good and start over, before the listing counts as unreadable.
 const REWINDS_MAX: u32 = 3;
 
-/// Times in a row that a walk may lose its place without having come further, before it reads on without proof.
+/// Times in a row that a walk may lose its place without progress before it reads on without proof.
 const LOST_MAX: u32 = 3;
 
 /// Times that it may read on without proof.
 const LEAPS_MAX: u32 = 3;
 
-/// Slots that are looked at beyond the total: it may be one answer behind the listing.
+/// Slots that are read beyond the total, which may be one answer behind the listing.
 const TOTAL_MARGIN: u32 = 100;
 
 #[derive(Debug)]
@@ -62,16 +62,16 @@ pub struct OffsetWalk {
     /// The last page was shorter than its place in the listing explains.
     hole: bool,
     ended: bool,
-    /// The longest total that was told.
+    /// The longest total reported.
     total_max: Option<u32>,
-    /// The furthest place that was lost, and how often in a row none further was reached.
+    /// The furthest place that was lost, and how often in a row no further one was reached.
     lost_at: u32,
     num_lost: u32,
     num_leaps: u32,
     rewinds: u32,
     num_torn: u32,
     has_lost_place: bool,
-    /// Rows of the last page that was short without a word.
+    /// Rows of the last page that was short without an explanation.
     cut_at: Option<u32>,
     fault: Option<Fault>,
 }
@@ -105,14 +105,14 @@ enum Link {
     /// The slot before stands at this index of the page.
     Holds(usize),
     Broken,
-    /// The slot before was read a moment ago and cannot be served any more: whether the place is the place stays open.
+    /// The slot before was read a moment ago and can no longer be served: whether the place is right stays open.
     Unserved,
-    /// The slot before is a gap or a hole: nothing to compare.
+    /// The slot before is a gap or a hole: there is nothing to compare.
     Unverifiable,
 }
 
 impl OffsetWalk {
-    /// A walk that goes on from `tip`. `batch_size` is in slots and rounded up to whole pages.
+    /// A walk that continues from `tip`. `batch_size` is in slots and rounded up to whole pages.
     pub fn new(entity: EntityType, tip: Checkpoint, batch_size: u32, page_limit: u32) -> OffsetWalk {
         OffsetWalk {
             entity,
@@ -213,16 +213,16 @@ impl OffsetWalk {
     /// Puts up to `count` pages in flight, the first of them sharing the last slot read.
     fn plan(&mut self, count: usize) {
         if self.total_max.is_some_and(|total| self.tip.offset > total.saturating_add(TOTAL_MARGIN)) {
-            // Page after page beyond the end: the listing is not the one that its total counts.
+            // Page after page beyond the end: this is not the listing that its total counts.
             self.tip.walk.found.unsteady = true;
             self.tip.walk.found.is_broken = true;
             self.ended = true;
             return;
         }
-        // The first page asks for as many as it may: a cap may have been lifted, and one that stays costs nothing.
+        // The first page asks for as many as it may: a cap may have been lifted, and if not, asking costs nothing.
         let cap = self.tip.walk.memory.page_cap.filter(|_| self.verified).unwrap_or(self.limit);
         let limit = self.limit.min(cap.max(1));
-        // Pages of one row have none to share.
+        // Pages of one row have no room for a shared one.
         let shared = u32::from(limit > 1);
         let linked = self.tip.offset > 0
             && !self.tip.walk.place.unlinked
@@ -264,7 +264,7 @@ impl OffsetWalk {
             let is_planned_here = assembly.offset + 1 == self.tip.offset;
             let skip = match (overlaps, self.link(&assembly)) {
                 (false, _) => {
-                    // Nothing proves the place, unless it is the beginning: what moved past it was left out.
+                    // Nothing proves the place, unless it is the beginning: an item that moved past it was left out.
                     let is_unproven = assembly.limit == 1 && assembly.offset > 0;
                     self.tip.walk.found.unsteady |= is_unproven;
                     self.tip.walk.found.has_hole |= is_unproven;
@@ -272,15 +272,15 @@ impl OffsetWalk {
                 }
                 (true, Link::Holds(index)) => {
                     self.tip.walk.found.has_hole |= index > 0;
-                    // Rows that are counted and not given fit into the total. Otherwise this is another page than was
-                    // asked for.
+                    // Hidden rows, counted but not given, fit into the total. Otherwise this is not the page that was
+                    // requested.
                     let end = assembly.offset + assembly.cells.len() as u32;
                     let fits = index == 0 || assembly.total.is_none_or(|total| end <= total);
                     self.tip.walk.found.unsteady |= !fits;
                     index + 1
                 }
                 (true, Link::Unverifiable) => 1,
-                // It was asked for before the page in front of it turned out to be short.
+                // It was requested before the page in front of it turned out to be short.
                 (true, Link::Broken) if !is_planned_here && self.tip.walk.place.num_short > 0 => {
                     self.legs.clear();
                     return;
@@ -304,7 +304,7 @@ impl OffsetWalk {
         }
     }
 
-    /// The pieces of a page are of two moments: what slipped through between them stands in none.
+    /// The pieces of a page are from two moments: what moved between them is in neither.
     fn read_again(&mut self) {
         self.legs.clear();
         self.tip.walk.found.unsteady = true;
@@ -323,7 +323,7 @@ impl OffsetWalk {
         let Some(anchor) = self.tip.walk.place.anchors.last().filter(|_| !self.tip.walk.place.unlinked) else {
             return Link::Unverifiable;
         };
-        // Behind a short page the slot may stand as many places further on as rows were missing there.
+        // After a short page the slot may stand further on, by as many places as rows were missing there.
         let num_short = if assembly.offset + 1 == self.tip.offset { self.tip.walk.place.num_short as usize } else { 0 };
         let mut first = assembly.cells.iter().take(num_short + 1);
         match first.position(|cell| matches!(cell, Cell::Slot(slot) if slot.key() == *anchor)) {

@@ -10,12 +10,12 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 
-/// Runs in a row that read a whole listing again because rows that hold nothing may be what is missing. If they stay as
-/// they are, only another length of the listing is worth another walk.
+/// Runs in a row that read a whole listing again because unreadable rows may be what is missing. If those rows stay,
+/// only another length of the listing justifies another walk.
 const VAIN_RUNS_MAX: u32 = 3;
 
-/// Runs after an unsteady one that look at the head twice before they believe that something is missing: servers that do
-/// not agree with each other go on for a while.
+/// Runs after an unsteady one that look at the head twice before they believe that something is missing: servers that
+/// disagree do so for a while.
 const WARY_RUNS: u32 = 8;
 
 #[derive(Debug, Default)]
@@ -24,11 +24,11 @@ pub(super) struct Passes {
     requests_before: u32,
     /// How many items the last one missed, and the total then.
     missing: Option<(u32, Option<u32>)>,
-    /// The next batch is the first of its pass: what earlier passes saw is forgotten with it.
+    /// The next batch is the first of its pass: it resets what earlier passes saw.
     pub is_beginning: bool,
-    /// An earlier process began what this run carries on, so the listing may have grown before its place.
+    /// An earlier process began what this run continues, so the listing may have grown before its place.
     pub is_resumed: bool,
-    /// The pass could not prove itself alone: the incremental phase, or a look at the head, follows at once.
+    /// The pass could not prove itself alone: the incremental phase, or another look at the head, follows at once.
     pub needs_follow_up: bool,
     /// The run ends unsteady, as it stands.
     pub is_unsteady: bool,
@@ -48,7 +48,7 @@ pub(super) enum PassEnd {
         num_removed: u32,
         /// What it leaves open.
         note: Option<String>,
-        /// It has looked at everything.
+        /// Whether it has looked at everything.
         is_whole: bool,
     },
 }
@@ -119,7 +119,8 @@ impl Passes {
         if by_cursor && self.has_missed_something(checkpoint, num_seen, is_stopping) {
             return PassEnd::Again;
         }
-        // What was saved since an earlier process began the walk stands before its place: one look at the head tells.
+        // What was saved since an earlier process began the walk stands before its place: one look at the head shows
+        // it.
         self.needs_follow_up = entity.is_newest_first() && std::mem::take(&mut self.is_resumed);
         self.is_unsteady = false;
         let finding = Finding { total, num_active, num_unseen, num_before: context.num_before, held };
@@ -152,20 +153,20 @@ impl Passes {
         PassEnd::Judged { effects: Box::new(effects), num_removed, note, is_whole }
     }
 
-    /// Whether a walk by cursor stands behind something that it has not read.
+    /// Whether a walk by cursor has passed something that it has not read.
     fn has_missed_something(&mut self, checkpoint: &Checkpoint, num_seen: u32, is_stopping: bool) -> bool {
         let walk = &checkpoint.walk;
         if self.is_resumed && walk.found.unsteady {
             self.is_resumed = false;
-            // What was followed meanwhile stands before the cursor: the total says that something does.
+            // Artists followed meanwhile stand before the cursor: the total says that there are some.
             return true;
         }
-        // So does what was followed in the middle of this walk.
+        // So do those followed in the middle of this walk.
         let is_short = sweep::excess(walk, checkpoint.total, num_seen) > 0;
         walk.found.has_hole && is_short && self.num_begun < self.num_allowed(checkpoint) && !is_stopping
     }
 
-    /// Writes down what a verdict means, for the next runs and for the database.
+    /// Records what a verdict means for the next runs and for the database.
     fn carry_out(
         &mut self,
         verdict: Verdict,
@@ -187,12 +188,13 @@ impl Passes {
             Verdict::Proven { num_removed, num_counted, discrepancy } => {
                 let of = if num_counted == 0 { Gone::All } else { Gone::Uncounted };
                 let num_removed = remove(num_removed, of);
-                // More rows held than listed, and none of them unseen: the total lies, or one of the rows without an id
-                // was taken for what is gone. Then the next run is to look again.
+                // More rows held than listed, and none of them unseen: the total is wrong, or a row without an id was
+                // taken for what is gone. Then the next run has to look again.
                 let is_told = discrepancy >= 0 || found.num_unidentified == 0;
                 memory.discrepancy = is_told.then_some(discrepancy);
                 let num_hidden = u32::try_from((discrepancy - i64::from(nameless)).max(0)).unwrap_or(u32::MAX);
-                // What rows that were given twice stood for is not hidden: the next runs look for it, for a while.
+                // Rows given twice may stand for others, which are not hidden: the next runs look for them, for a
+                // while.
                 let is_doubtful = found.has_double && num_hidden > memory.num_hidden;
                 // Of what was held because it was counted, fewer are: the others are gone, and nobody knows which.
                 let is_partly_counted = num_counted > 0 && discrepancy < i64::from(nameless);
@@ -233,9 +235,9 @@ impl Passes {
                 let num_counted = num_unseen - num_removed;
                 memory.held_removals = Some(num_counted);
                 memory.num_counted = num_counted;
-                // Where it counts just them, there is nothing to look for as long as nothing else changes. Where it counts
-                // fewer, others are gone; where it counts more, this walk was shown less than there is. After some walks
-                // in vain that is left to a person as well.
+                // If the total counts exactly these, there is nothing to look for until something else changes. If it
+                // counts fewer, others are gone; if more, this walk was shown less than there is. After some walks
+                // without result that is left to a person as well.
                 memory.num_vain_runs = if counts_all { 0 } else { self.vain_runs_before.saturating_add(1) };
                 memory.discrepancy = (counts_all || memory.num_vain_runs >= VAIN_RUNS_MAX).then_some(discrepancy);
                 effects.hold = hold(Counts::All);
@@ -263,14 +265,14 @@ impl Passes {
         }
     }
 
-    /// Whether more than one answer shows that so many are missing, or that no more follow where no total says so: a walk
-    /// of several pages, a head that made us look, or another walk that missed as many.
+    /// Whether more than one answer shows that this many are missing, or, without a total, that no more follow: a walk
+    /// of several pages, a head that prompted the walk, or another walk that missed as many.
     fn has_second_look(&mut self, num_unseen: u32, total: Option<u32>, context: PassContext) -> bool {
         let is_of_several = context.has_read_head || context.num_requests - self.requests_before > 1;
         self.missing.replace((num_unseen, total)) == Some((num_unseen, total)) || is_of_several
     }
 
-    /// A listing that did not stand still in the last runs will hardly do so in this one: each run tries less.
+    /// A listing that was unsteady in the last runs is unlikely to settle in this one, so each run tries less.
     fn num_allowed(&self, checkpoint: &Checkpoint) -> u32 {
         PASSES_MAX.saturating_sub(checkpoint.walk.memory.num_unsteady_runs).max(1)
     }

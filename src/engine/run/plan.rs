@@ -49,7 +49,8 @@ impl RunMode {
             (Some(initial), _) if !initial.is_complete => RunMode::Resume { from: initial },
             (Some(initial), None) => RunMode::Incremental { last: initial },
             (Some(_), Some(last)) if last.is_complete => RunMode::Incremental { last },
-            // One that was to begin anew knows more than the first sync, the numbers of the passes it made above all.
+            // A run that was about to begin knows more than the first sync, above all the numbers of the passes it
+            // made.
             (Some(initial), Some(last)) if last.walk.place.stage == Stage::Fresh => RunMode::Incremental {
                 last: if last.walk.place.pass > initial.walk.place.pass { last } else { initial },
             },
@@ -104,7 +105,7 @@ mod tests {
             (Some(done.clone()), Some(head.clone()), RunMode::Resume { from: head }),
             (Some(done.clone()), Some(current.clone()), RunMode::Incremental { last: current }),
             (Some(done.clone()), Some(fresh(0)), RunMode::Incremental { last: done.clone() }),
-            // Found by the simulation: a pass numbered again believes what the one before it saw.
+            // Found by the simulation: a pass whose number is reused believes what the one before it saw.
             (Some(done), Some(fresh(2)), RunMode::Incremental { last: fresh(2) }),
         ] {
             assert_eq!(RunMode::of(initial, incremental), mode);

@@ -1,4 +1,4 @@
-//! The items of playlists: which are read in a run, how often, and what came of it.
+//! The items of playlists: which are read in a run, how often, and with what outcome.
 
 use super::{
     EntityRun, PAGE_LIMIT, PASSES_MAX,
@@ -18,11 +18,11 @@ pub(super) struct Playlists {
     pub num_rounds: u32,
     /// Names of those that were read in this run, by id.
     names: HashMap<String, String>,
-    /// Those whose reading came to nothing in this run, as they were listed.
+    /// Playlists whose reading failed in this run, as they were listed.
     tried: Vec<StalePlaylist>,
     /// Those that wait for the second look of a later run.
     doubtful: HashSet<String>,
-    /// Readings that another account was faster with.
+    /// Readings that another account finished first.
     num_outrun: u32,
     /// When the first one that failed is tried again.
     pub retry_in: Option<Duration>,
@@ -43,12 +43,12 @@ pub(super) struct RoundSummary {
 }
 
 impl Playlists {
-    /// Something is tried again after so long.
+    /// Something is tried again after this wait.
     fn note_retry(&mut self, wait: Option<Duration>) {
         self.retry_in = [self.retry_in, wait].into_iter().flatten().min();
     }
 
-    /// Whether this run has tried that playlist in vain, and nothing else is listed of it since.
+    /// Whether this run has tried that playlist without success, and its listing has not changed since.
     fn has_tried(&self, playlist: &StalePlaylist) -> bool {
         let listed = |one: &StalePlaylist| (one.id.clone(), one.snapshot_id.clone(), one.total_items);
         self.tried.iter().any(|tried| listed(tried) == listed(playlist))
@@ -147,9 +147,9 @@ impl EntityRun {
         self.end_round();
         let is_resumed = std::mem::take(&mut self.passes.is_resumed);
         if (num_unconfirmed > 0 || is_resumed) && self.playlists.num_rounds < PASSES_MAX {
-            // A long playlist may have changed between its pages: its snapshot tells. One that was counted otherwise
-            // than it is, or that another account has read meanwhile, may be listed as it is now. And a listing that an
-            // earlier process began to read may have grown since.
+            // A long playlist may have changed between its pages, as its snapshot shows. One whose count did not match,
+            // or that another account has read meanwhile, may be listed correctly now. And a listing that an earlier
+            // process began to read may have grown since.
             return Next::Pass;
         }
         if num_outrun > 0 {
@@ -158,7 +158,7 @@ impl EntityRun {
         Next::Finish
     }
 
-    /// Takes over what the walk over the items has found, once it is over.
+    /// Takes over the findings of the walk over the items once it is over.
     fn end_round(&mut self) {
         let Activity::Items(walk) = &mut self.activity else { return };
         walk.notes.drain(..).for_each(|note| self.notes.tell(note));
@@ -167,7 +167,7 @@ impl EntityRun {
         self.playlists.note_retry(walk.retry_in);
     }
 
-    /// Readings that did not end as they meant to.
+    /// Notes readings that did not end as intended.
     pub(super) fn note_readings(&mut self, report: &CommitReport) {
         let playlists = &mut self.playlists;
         for outcome in &report.readings {

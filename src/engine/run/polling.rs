@@ -1,4 +1,4 @@
-//! Hands out what a run is to do next.
+//! Hands out what a run does next.
 
 use super::*;
 
@@ -27,7 +27,7 @@ impl EntityRun {
         }
     }
 
-    /// Lets nothing new be asked for once the budget is spent. What is whole is committed, and then the run ends.
+    /// Stops requesting anything new once the budget is spent. Whatever is whole is committed, and then the run ends.
     fn keep_to_budget(&mut self) {
         let Checkpoint { total, offset, phase, ref walk, .. } = self.checkpoint;
         let num_listed = total.unwrap_or(0).max(self.num_active).max(offset);
@@ -92,7 +92,7 @@ impl EntityRun {
                 self.settle_gap().unwrap_or(Next::Stay)
             }
             Activity::Walk(_) | Activity::Cursor(_) | Activity::Items(_) | Activity::Slice(_) => {
-                // Looking for the next page may tell that there is none to ask for.
+                // Looking for the next page may show that there is none to request.
                 return self.drain().or_else(|| self.poll_fetch()).or_else(|| self.drain());
             }
         };

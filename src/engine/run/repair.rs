@@ -1,8 +1,8 @@
-//! What is done about that which the head of a listing does not explain: when it is searched for, and what is done with
-//! what the search found.
+//! What happens when the head of a listing does not explain the total: when to search for what is missing, and what to
+//! do with the result.
 //!
-//! Nothing is committed before the search is over. A process that dies in the middle of it left a head that was read,
-//! and the next one begins with that.
+//! Nothing is committed before the search is over. If the process dies in the middle of it, the next one finds a head
+//! that was read, and begins with that.
 
 use super::{
     EntityRun,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::model::{Checkpoint, Member, Slot, SlotKey};
 
-/// Searches that one run begins before it walks: a listing that moves under each of them would move under the next.
+/// Searches that one run begins before it walks: a listing that moved under each of them would move under the next.
 const SEARCHES_MAX: u32 = 3;
 
 /// Members that are held in memory for a search, some 100 bytes each. Beyond that the listing is walked.
@@ -30,7 +30,7 @@ pub(super) struct Repair {
     pub reading: Option<Reading>,
 }
 
-/// Removals that were seen, and that a last look at the head may deny: an item that was saved again stands there.
+/// Removals that were seen, and that a last look at the head may refute: an item that was saved again stands there.
 #[derive(Debug)]
 pub(super) struct Unconfirmed {
     pub removed_ids: Vec<String>,
@@ -43,7 +43,7 @@ pub(super) struct Unconfirmed {
 pub struct Clues {
     /// Keys of the slots of the head.
     head: Vec<SlotKey>,
-    /// The listing moved while its head was read, so those are not the first slots one by one.
+    /// The listing moved while its head was read, so the keys are not exactly the first slots.
     is_broken: bool,
     num_searches: u32,
     num_requests: u32,
@@ -77,8 +77,9 @@ impl Clues {
 }
 
 impl EntityRun {
-    /// Whether what is missing is to be searched for. A search relies on what the last walk proved: that the database
-    /// holds every row of the listing, newest first. And it costs less than a walk, or the walk is made, which proves more.
+    /// Whether to search for what is missing. A search relies on what the last walk proved: that the database holds
+    /// every row of the listing, newest first. If it would cost as much as a walk, the walk is made instead, since it
+    /// proves more.
     pub(super) fn may_search(&self) -> bool {
         let Checkpoint { total: Some(total), ref walk, .. } = self.checkpoint else { return false };
         let Some(num_missing) = self.num_active.checked_sub(total).filter(|num_missing| *num_missing > 0) else {
@@ -87,7 +88,7 @@ impl EntityRun {
         let holds_every_row =
             walk.memory.discrepancy == Some(0) && walk.found.num_unidentified == 0 && walk.found.num_gaps == 0;
         let newest_first = self.frame.entity.is_newest_first() && !walk.found.disordered;
-        // What is held back waits for a second walk that sees the same.
+        // Held removals wait for a second walk that sees the same.
         let is_believed = walk.memory.held_removals.is_none() && self.believes(num_missing);
         let cost = self.repair.clues.num_requests.saturating_add(bisection::estimate(num_missing, total));
         holds_every_row
@@ -99,7 +100,7 @@ impl EntityRun {
             && self.num_active <= MEMBERS_MAX
     }
 
-    /// Whether so many removals are believed at once.
+    /// Whether this many removals are believed at once.
     pub(super) fn believes(&self, num_removed: u32) -> bool {
         self.frame.guard.lets_pass(num_removed, self.num_active)
     }
@@ -118,7 +119,7 @@ impl EntityRun {
         }
     }
 
-    /// Takes up what a search came to; `None` while it goes on.
+    /// Takes in the result of a search; `None` while it continues.
     pub(super) fn settle_search(&mut self) -> Option<Next> {
         let Activity::Search(search) = &mut self.activity else { return None };
         let found = search.poll_found()?;

@@ -49,7 +49,7 @@ impl Search {
 
     pub fn handle_page(&mut self, ticket: Ticket, answer: Result<Page, Fault>) {
         let Some(mut page) = self.page.take_if(|page| page.awaits(ticket)) else { return };
-        // What cannot be served is left to the walk, which knows how to read around it.
+        // Pages that cannot be served are left to the walk, which knows how to read around them.
         page.handle_answer(answer, false);
         let Assembly { offset, cells, total, fault, .. } = page;
         self.outcome = match fault {

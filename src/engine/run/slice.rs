@@ -1,10 +1,10 @@
 //! A slice of the verifying pass: some pages of the listing, what they show, and what that proves.
 //!
 //! The pages link up with each other and with the slots before them. So a member whose date lies between two slots of
-//! the slice, and that is not listed, was not there when one of the pages was read. Three things are left open: dates at
+//! the slice, and that is not listed, was absent when one of the pages was read. Three things are left open: dates at
 //! the edges, since others of that date may stand outside; the date of a row without an id, which may be that member;
-//! and, around a row without id and date, all dates between its neighbours. The next slice begins with the first slot of
-//! the last date, so that what is an edge here is the middle there.
+//! and, around a row without id and date, all dates between its neighbours. The next slice begins with the first slot
+//! of the last date, so that the edge of one is inside the other.
 
 use super::{PAGE_LIMIT, Ticket, offset_walk::OffsetWalk, step::WalkBatch};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use std::collections::HashSet;
 
-/// Pages read before they are committed; what a crash asks for again.
+/// Pages read before they are committed; a crash repeats this many at most.
 pub const SLICE_PAGES_MAX: u32 = 20;
 
 /// A slice being read.
@@ -43,12 +43,12 @@ pub struct Reading {
     pub offset_from: u32,
     pub num_unserved: u32,
     pub total: Option<u32>,
-    /// Where the pass stands then.
+    /// Where the pass stands after it.
     pub place: Verification,
 }
 
 impl Slice {
-    /// The next `num_pages` pages behind `place`; a pass that begins goes on from the `head`, as the run has just read it.
+    /// The next `num_pages` pages after `place`; a new pass continues from the `head` that the run has just read.
     /// `total` is the length of the listing now.
     pub fn new(entity: EntityType, place: Verification, head: &[SlotKey], total: u32, num_pages: u32) -> Slice {
         let Verification { began_at, mut offset, mut anchors, unlinked, total: total_then, .. } = place;
@@ -56,7 +56,7 @@ impl Slice {
         if offset == 0 {
             (offset, anchors) = (head.len() as u32, head.clone());
         } else if let Some(then) = total_then {
-            // Most of what comes and goes does so before the place.
+            // Most additions and removals happen before the place.
             let shifted = i64::from(offset) + i64::from(total) - i64::from(then);
             offset = shifted.clamp(1, i64::from(total.max(1))) as u32;
         }
@@ -117,7 +117,7 @@ impl Reading {
         now: DateTime<Utc>,
     ) -> Reading {
         let WalkBatch { before, slots, offset_from, gaps, tip, ended, .. } = batch;
-        // A walk that lost its place for good has begun anew.
+        // A walk that gave up its place has started over.
         let follows_head = before.is_some() && !head.is_empty();
         let mut keys = if follows_head { head } else { before.into_iter().collect() };
         keys.extend(slots.iter().map(Slot::key));
@@ -139,7 +139,7 @@ impl Reading {
         reading
     }
 
-    /// Behind the slice, or better before the last date of it, so that all of that date are read together.
+    /// After the slice, or rather before its last date, so that all items of that date are read together.
     fn move_place(&mut self, tip: Checkpoint) {
         let Checkpoint { offset, total, walk, .. } = tip;
         let WalkPlace { mut anchors, unlinked, .. } = walk.place;
@@ -151,7 +151,7 @@ impl Reading {
         self.place = Verification { offset: offset - num_back as u32, anchors, unlinked, total, ..self.place.clone() };
     }
 
-    /// The members to compare with; `None` where the slice proves nothing about any.
+    /// The members to compare with; `None` if the slice proves nothing about any.
     pub fn wanted(&self) -> Option<AddedBetween> {
         let mut dates = self.keys.iter().filter_map(|key| key.added_at);
         let newest = dates.next();
@@ -178,13 +178,13 @@ impl Reading {
         gone.filter(|member| !listed.contains(&*member.id)).map(|member| member.id.clone()).collect()
     }
 
-    /// Slots that hold none of the members: what came in behind the head.
+    /// Slots that hold none of the members: items that came in behind the head.
     pub fn num_new(&self, members: &[Member]) -> u32 {
         let known: HashSet<&str> = members.iter().map(|member| &*member.id).collect();
         self.slots.iter().filter(|slot| slot.id().is_some_and(|id| !known.contains(id))).count() as u32
     }
 
-    /// Dates of which a row without an id may hide a member.
+    /// Dates at which a row without an id may hide a member.
     fn open_dates(&self) -> Vec<AddedBetween> {
         let mut open = Vec::new();
         for (at, key) in self.keys.iter().enumerate().filter(|(_, key)| key.id.is_none()) {

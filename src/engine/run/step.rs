@@ -1,4 +1,4 @@
-//! What a run asks its shell to do, and what it says of itself.
+//! What a run asks its shell to do, and what it reports about itself.
 
 use super::Ticket;
 use crate::{
@@ -12,7 +12,8 @@ use std::time::Duration;
 pub enum Step {
     /// Ask the API; report by [`super::EntityRun::handle_page`].
     Fetch { ticket: Ticket, request: PageRequest, patience: Patience },
-    /// Write this in one transaction; report by [`super::EntityRun::handle_committed`]. At most one is out at a time.
+    /// Write this in one transaction; report by [`super::EntityRun::handle_committed`]. At most one is outstanding at a
+    /// time.
     Commit(Box<Draft>),
     /// Begin the other phase under the same fence; report by [`super::EntityRun::handle_switched`].
     SwitchPhase(Phase),
@@ -36,7 +37,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// One that brings no rows.
+    /// A draft without rows.
     pub(super) fn bare(checkpoint: Checkpoint, effects: Effects) -> Draft {
         let offset = checkpoint.offset;
         Draft { rows: Rows::Listing(Vec::new()), offset_from: offset, offset_to: offset, effects, checkpoint }
@@ -62,14 +63,14 @@ impl GapRange {
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunEnd {
-    /// The database equals the listing, apart from what the notes say. `again_in` is when something that was doubtful may
-    /// be looked at once more.
+    /// The database equals the listing, apart from what the notes say. `again_in` is when something doubtful may be
+    /// looked at again.
     Complete {
         notes: Vec<String>,
         again_in: Option<Duration>,
     },
-    /// The listing did not stand still, or the API contradicted itself, for as long as a run may go on. What was read is
-    /// committed; what was not seen is not called removed. `in_a_row` counts such runs, this one included.
+    /// The listing kept changing, or the API contradicted itself, for as long as a run may go on. What was read is
+    /// committed; nothing unseen is marked removed. `in_a_row` counts such runs, this one included.
     Unsteady {
         notes: Vec<String>,
         in_a_row: u32,
@@ -79,7 +80,7 @@ pub enum RunEnd {
     Failed(Fault),
 }
 
-/// Consecutive slots of a listing, proven, with the checkpoint behind them.
+/// Consecutive slots of a listing, proven, with the checkpoint after them.
 #[derive(Debug)]
 pub struct WalkBatch {
     /// The slot before the first, where the walk knows which that is.
@@ -92,7 +93,7 @@ pub struct WalkBatch {
     pub ended: bool,
 }
 
-/// How far a run is, for people.
+/// The progress of a run, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunProgress {
     pub phase: Phase,

@@ -1,8 +1,8 @@
-//! Verifying: looking at what no count can tell, such as an item that came in behind the head while another went.
+//! Verifying: looking for what no count can reveal, such as an item that came in behind the head while another left.
 //!
-//! A person has it done at once: that is a whole walk, judged like any other. A service does it in slices, one or more
-//! at the end of each run whose head explains the listing, until every slot was looked at. What a slice mends changes
-//! the count; then the run goes on as after any head, and looks for what else that tells of.
+//! A person's order is carried out at once: a whole walk, judged like any other. A service does it in slices, one or
+//! more at the end of each run whose head explains the listing, until every slot was looked at. Corrections by a slice
+//! change the count; the run then continues as after any head, and looks for whatever else the count reveals.
 
 use super::{
     EntityRun,
@@ -16,7 +16,8 @@ use super::{
 use crate::model::{Effects, Member, Phase, REST_MAX, Rows, Stage, Survey, Verification};
 
 impl EntityRun {
-    /// Whether everything is still to be looked at because a person wants it. A first sync looks at everything anyway.
+    /// Whether everything is still to be looked at because a person ordered it. A first sync looks at everything
+    /// anyway.
     pub(super) fn is_to_verify(&self) -> bool {
         self.frame.purpose == Purpose::Verify
             && self.phase() == Phase::IncrementalSync
@@ -42,8 +43,8 @@ impl EntityRun {
         memory.num_counted == 0 && memory.num_vain_runs == 0
     }
 
-    /// Followed artists are left alone until they are due. Nothing is committed where nothing changes, so that whoever
-    /// asks learns when they were really read.
+    /// Followed artists are left alone until they are due. Without a change nothing is committed, so that the time of
+    /// the last reading stays true.
     pub(super) fn rest(&self) -> Option<Next> {
         let Purpose::Routine(schedule) = self.frame.purpose else { return None };
         if !self.frame.entity.is_by_cursor() {
@@ -88,7 +89,7 @@ impl EntityRun {
         })
     }
 
-    /// Takes up what a slice has read, or what stopped it.
+    /// Takes in what a slice has read, or what stopped it.
     pub(super) fn handle_slice(&mut self) -> Next {
         let Activity::Slice(slice) = &mut self.activity else { return Next::Stay };
         if let Some(fault) = slice.fault().cloned() {
@@ -115,7 +116,7 @@ impl EntityRun {
             if removed_ids.len() as u32 > self.checkpoint.walk.memory.num_counted {
                 return Next::Pass;
             }
-            // The last walk has met these already: the total counts them, and only a person can call them removed.
+            // The last walk has met these already: the total counts them, and only a person can confirm their removal.
             removed_ids.clear();
         }
         if removed_ids.is_empty() {
@@ -128,7 +129,7 @@ impl EntityRun {
         }
     }
 
-    /// Whether the total counts what a slice calls gone.
+    /// Whether the total still counts the items that are gone by a slice.
     fn counts_still(&self, reading: &Reading, members: &[Member], num_gone: u32) -> bool {
         let walk = &self.checkpoint.walk;
         let held = i64::from(self.num_active) + i64::from(reading.num_new(members)) - i64::from(num_gone);
@@ -137,7 +138,7 @@ impl EntityRun {
         num_gone > 0 && reading.total.is_some_and(|total| i64::from(total) - held > known)
     }
 
-    /// Commits the removals that the head, read again, does not deny; `None` where it tells of others.
+    /// Commits the removals that the head, read again, does not refute; `None` if it shows others.
     pub(super) fn confirm(&mut self, unconfirmed: Unconfirmed) -> Option<Next> {
         let Unconfirmed { mut removed_ids, reading } = unconfirmed;
         removed_ids.retain(|id| !self.repair.clues.shows(id));
@@ -161,7 +162,7 @@ impl EntityRun {
         if place.ended_at.is_some() {
             self.repair.pages_to_verify = Some(0);
         }
-        // Where something is gone, the head was read again since.
+        // If something is gone, the head was read again since.
         let has_moved = removed_ids.is_empty() && total != self.checkpoint.total;
         let mut checkpoint = self.checkpoint.clone();
         checkpoint.walk.place.stage = Stage::Verify;

@@ -1,16 +1,16 @@
-//! What a run is for, and how often the runs of a service look at what no count can tell.
+//! What a run is for, and how often the runs of a service look for what no count can reveal.
 //!
-//! Counts tell of additions at the head and of removals. What they cannot reveal is looked for in a pass over every slot,
-//! spread over the runs of `verify_every`: each reads its share, whatever the length of the listing. Followed artists
-//! have no count that could be trusted, so they are read as a whole, and only every so often.
+//! Counts reveal additions at the head, and removals. Everything else is looked for in a pass over every slot, spread
+//! over the runs of `verify_every`: each reads its share, whatever the length of the listing. Followed artists have no
+//! reliable count, so they are read as a whole, at longer intervals.
 
 use super::bisection::num_pages;
 use crate::model::Verification;
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 
-/// A pass that is behind, after pauses or a sleep, may read so many times its even share in one run, and no more: it
-/// rather ends late than all at once.
+/// A pass that is behind, after pauses or a sleep, may read this many times its even share in one run: it would rather
+/// end late than all at once.
 const CATCH_UP_MAX: u32 = 4;
 
 /// What a run is for.
@@ -18,13 +18,13 @@ const CATCH_UP_MAX: u32 = 4;
 pub enum Purpose {
     /// A person wants the database to equal the library.
     Current,
-    /// One run of a service among many: also what is due of that which no count can tell.
+    /// One of many runs of a service: also reads what is due of that which no count can reveal.
     Routine(VerifySchedule),
     /// A person wants everything looked at again.
     Verify,
 }
 
-/// How often what is looked at.
+/// How often each kind of look is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VerifySchedule {
     /// Between two runs.
@@ -52,8 +52,8 @@ impl VerifySchedule {
         share.min(even.saturating_mul(CATCH_UP_MAX))
     }
 
-    /// When the followed artists are to be read next; `None`: now. A run that comes a little early reads them, since
-    /// the next one would be late.
+    /// When the followed artists are to be read next; `None` means now. A run that comes a little early reads them,
+    /// since the next one would be late.
     pub fn artists_rest_until(&self, last: Option<&Verification>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let began_at = last?.began_at;
         let soon = now + self.interval / 2;
@@ -65,7 +65,7 @@ impl VerifySchedule {
     }
 }
 
-/// What a calendar that was set back puts into the future has passed.
+/// A moment in the future, left by a calendar that was set back, counts as passed.
 fn has_passed(since: DateTime<Utc>, wait: Duration, now: DateTime<Utc>) -> bool {
     (now - since).to_std().map_or(true, |ago| ago >= wait)
 }

@@ -1,4 +1,4 @@
-//! What waits for its moment, sorted by both clocks: a look at what is due costs what is due, however much waits.
+//! What waits for its moment, sorted by both clocks, so that finding what is due costs only as much as is due.
 
 use crate::model::SyncKey;
 use chrono::{DateTime, Utc};
@@ -32,7 +32,7 @@ pub(super) struct Agenda {
 }
 
 impl Agenda {
-    /// This waits for that moment, and for no other any more.
+    /// This waits for that moment, and no longer for any other.
     pub fn put(&mut self, key: SyncKey, moment: Moment) {
         self.take(&key);
         self.moments.insert(key, moment);
@@ -40,7 +40,7 @@ impl Agenda {
         self.by_steady_clock.insert((moment.at, key));
     }
 
-    /// This waits for nothing any more.
+    /// This no longer waits for anything.
     pub fn take(&mut self, key: &SyncKey) {
         if let Some(Moment { at, wall }) = self.moments.remove(key) {
             self.by_calendar.remove(&(wall, *key));

@@ -1,5 +1,5 @@
-//! When the service runs what: the first sync until it is complete, then an incremental run every so often, and after
-//! a failure as soon as another try is worth its requests.
+//! When the service runs what: the first sync until it is complete, then an incremental run per interval, and after a
+//! failure as soon as another try is worth its requests.
 //!
 //! | how a run ended | the next one |
 //! |---|---|
@@ -7,17 +7,17 @@
 //! | unsteady: the listing or the API contradicted itself | after the interval, then twice that, four times ... up to a day |
 //! | paused by a limit | when the pause ends; after a minute where only the calendar calls it over |
 //! | nothing answers, or a refusal that may pass | after a minute, then two, four ... up to an hour |
-//! | a permission is missing, or the endpoint is gone by its own words | after a day, and after the next sign-in |
-//! | something of ours failed | after five minutes, then ten ... up to the interval |
+//! | a permission is missing, or the API says that the endpoint is gone | after a day, and after the next sign-in |
+//! | a failure of our own | after five minutes, then ten ... up to the interval |
 //! | sign in again | when the account is signed in again |
-//! | overtaken | at once, if the account is still ours: a reset wants it to start over |
-//! | stopped | at once: whoever stopped it says for how long |
+//! | overtaken | at once, if the account is still ours: a reset makes it start over |
+//! | stopped | at once: how long the stop lasts is not decided here |
 //!
-//! A moment is kept on both clocks and is due when either has reached it: the calendar goes on while the machine sleeps,
-//! the steady one while somebody sets the calendar back. Running a little early costs a few requests and is harmless,
-//! since limits are the gate's business. A run that was missed is due once, however many intervals have passed.
+//! A moment is kept on both clocks and is due when either has reached it: the calendar advances while the machine
+//! sleeps, and the steady clock when the calendar is set back. Running a little early costs a few requests and is
+//! harmless, since limits are up to the gate. A missed run is due once, however many intervals have passed.
 //!
-//! What a person has paused keeps its plan and does not begin; once it is let go on, what was missed meanwhile is due.
+//! A paused entity keeps its plan but does not begin; once resumed, whatever was missed meanwhile is due.
 
 mod agenda;
 
@@ -30,15 +30,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Wait for the end of a pause that the calendar calls over. The gate waits on a clock of its own, which nobody sets
-/// forward.
+/// Wait for a pause that has ended by the calendar. The gate has a clock of its own, which nobody sets forward.
 const PAUSED_MIN: Duration = Duration::from_secs(60);
 
 /// First and longest wait for an API that cannot be reached.
 pub const OUTAGE_BASE: Duration = Duration::from_secs(60);
 pub const OUTAGE_CAP: Duration = Duration::from_secs(3600);
 
-/// Between tries of what the API refuses for a reason that only a person can change.
+/// Interval between tries of what the API refuses for a reason that only a person can change.
 const REFUSED_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// First wait after a failure of our own, and the longest one while the database does not answer.
@@ -47,18 +46,17 @@ const INTERNAL_BASE: Duration = Duration::from_secs(5 * 60);
 /// Longest wait after runs that ended unsteady, unless the interval is longer.
 const UNSTEADY_CAP: Duration = Duration::from_secs(24 * 3600);
 
-/// Shortest time until what was doubtful is looked at once more.
+/// Shortest wait before something doubtful is looked at again.
 const AGAIN_MIN: Duration = Duration::from_secs(60);
 
-/// Long enough for the service to notice that the account belongs to another process now.
+/// Long enough for the service to notice that the account now belongs to another process.
 const OVERTAKEN_WAIT: Duration = Duration::from_secs(30);
 
-/// A start of the service is a reason to try again what failed longer ago than this; a service that is started again
-/// and again is not.
+/// A start of the service retries what failed longer ago than this, so that repeated restarts do not retry each time.
 const TRY_AFTER_START: Duration = Duration::from_secs(10 * 60);
 
-/// Runs that are due together, at a start or after a sleep, begin at once; those of an interval drift apart by this
-/// share of it.
+/// Runs that are due together, at a start or after a sleep, begin at once; those that follow drift apart by this share
+/// of the interval.
 const JITTER_SHARE: f64 = 0.1;
 
 /// What the database remembers of an entity type from before the service started.
@@ -66,11 +64,11 @@ const JITTER_SHARE: f64 = 0.1;
 pub struct Remembered {
     /// When the next run was planned.
     pub next_run_at: Option<DateTime<Utc>>,
-    /// The last run, where it failed.
+    /// The last run, if it failed.
     pub failed_at: Option<DateTime<Utc>>,
     /// When the person last signed in: what was refused before may be permitted now.
     pub signed_in_at: Option<DateTime<Utc>>,
-    /// The initial sync is through.
+    /// The initial sync is complete.
     pub is_complete: bool,
 }
 
@@ -87,16 +85,16 @@ struct Entry {
     standing: Standing,
     /// In a row.
     num_failures: u32,
-    /// The fault that was told last: a person hears of each once.
+    /// The fault reported last: each is reported once.
     told: Option<String>,
 }
 
 /// What follows a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
-    /// `None` while only a person can bring it on.
+    /// `None` while only a person can make it run.
     pub next_run_at: Option<DateTime<Utc>>,
-    /// The run failed in a way that has not been told yet.
+    /// The run failed in a way that has not been reported yet.
     pub is_news: bool,
 }
 
@@ -121,9 +119,10 @@ pub struct Schedule {
     outage_base: Duration,
     outage_cap: Duration,
     entries: BTreeMap<SyncKey, Entry>,
-    /// By a person. Also of what is not kept current now: a setting that comes back does not end it.
+    /// Paused by a person. Includes what is not kept current now, so that the pause survives a setting that is turned
+    /// off and on.
     paused: BTreeSet<SyncKey>,
-    /// What is due at some time, and not paused.
+    /// What becomes due at some time, and is not paused.
     agenda: Agenda,
 }
 
@@ -139,12 +138,12 @@ impl Schedule {
         }
     }
 
-    /// With other waits for an API that is away.
+    /// With other waits for an API that is unreachable.
     pub fn with_outage_waits(self, outage_base: Duration, outage_cap: Duration) -> Schedule {
         Schedule { outage_base, outage_cap, ..self }
     }
 
-    /// The interval was changed; what is due later than it allows comes earlier.
+    /// The interval was changed; whatever is due later than it allows is moved forward.
     pub fn handle_interval(&mut self, interval: Duration, now: Instant, wall: DateTime<Utc>) {
         let latest = Moment::after(interval, now, wall);
         let is_late = |entry: &Entry| {
@@ -155,7 +154,7 @@ impl Schedule {
         self.interval = interval;
     }
 
-    /// From here on this is kept current.
+    /// From now on this is kept current.
     pub fn handle_added(&mut self, key: SyncKey, remembered: Remembered, now: Instant, wall: DateTime<Utc>) {
         let Remembered { next_run_at, failed_at, signed_in_at, is_complete } = remembered;
         let is_old_failure = failed_at.is_some_and(|at| {
@@ -175,7 +174,7 @@ impl Schedule {
         self.stand(key, standing);
     }
 
-    /// Nobody wants this kept current any more.
+    /// This is no longer to be kept current.
     pub fn handle_removed(&mut self, gone: impl Fn(&SyncKey) -> bool) {
         for (key, _) in self.entries.extract_if(.., |key, _| gone(key)) {
             self.agenda.take(&key);
@@ -190,7 +189,7 @@ impl Schedule {
             (Order::Sync, Standing::Running, false) => Err(Unfit::Running),
             (Order::Sync, Standing::Parked, false) => Err(Unfit::Parked),
             (Order::Resume, _, false) => Err(Unfit::NotPaused),
-            // What is confirmed counts for whichever run comes next.
+            // The confirmation applies to whichever run comes next.
             (Order::ConfirmRemovals, _, _)
             | (Order::Sync, Standing::Due(_), false)
             | (Order::Pause, _, false)
@@ -206,13 +205,13 @@ impl Schedule {
         }
     }
 
-    /// A person has paused this, now or in an earlier life of the service. Whoever runs it ends that.
+    /// A person has paused this, now or in an earlier life of the service. Ordering a run ends that.
     pub fn handle_paused(&mut self, key: SyncKey) {
         self.paused.insert(key);
         self.agenda.take(&key);
     }
 
-    /// A person lets this go on.
+    /// A person resumes this.
     pub fn handle_resumed(&mut self, key: SyncKey) {
         self.paused.remove(&key);
         if let Some(standing) = self.entries.get(&key).map(|entry| entry.standing) {
@@ -279,7 +278,7 @@ impl Schedule {
         }
     }
 
-    /// When the next run of this is planned; `None` while it runs or only a person can bring it on.
+    /// When the next run of this is planned; `None` while it runs or only a person can make it run.
     pub fn next_run_at(&self, key: &SyncKey) -> Option<DateTime<Utc>> {
         match self.entries.get(key)?.standing {
             Standing::Due(moment) => Some(moment.wall).filter(|_| !self.paused.contains(key)),

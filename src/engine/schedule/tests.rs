@@ -9,7 +9,7 @@ const INTERVAL: Duration = Duration::from_secs(6 * 3600);
 
 const KEY: SyncKey = SyncKey { account: AccountId(1), entity: EntityType::Tracks };
 
-/// A schedule under hand-made clocks, which can go apart.
+/// A schedule under hand-made clocks, which can diverge.
 struct Day {
     schedule: Schedule,
     now: Instant,
@@ -177,7 +177,7 @@ fn a_database_that_was_away_is_asked_again_within_minutes() {
     assert_eq!(waits, [0, 1, 2, 4, 5, 5]);
 }
 
-/// A 401 to a good token, a bare 403, a page of HTML, an odd token endpoint: all were seen to pass.
+/// A 401 to a good token, a bare 403, a page of HTML, an odd token endpoint: all of them have been seen to pass.
 #[test]
 fn a_refusal_that_may_pass_is_tried_again_after_minutes_then_after_an_hour() {
     for fault in [Fault::Outage, Fault::Forbidden, Fault::Gone] {
@@ -212,7 +212,7 @@ fn a_service_that_starts_again_and_again_does_not_ask_again_and_again() {
     };
     assert_eq!(Day::begin(refused(TimeDelta::seconds(20))).wait(), Some(20 * HOUR));
     assert_eq!(Day::begin(refused(TimeDelta::hours(4))).wait(), Some(Duration::ZERO));
-    // Whoever has signed in since may have granted what was missing.
+    // A sign-in since then may have granted what was missing.
     let signed_in = |ago: i64| Some(morning() - TimeDelta::seconds(ago));
     let since = |ago: i64| Remembered { signed_in_at: signed_in(ago), ..refused(TimeDelta::seconds(20)) };
     assert_eq!(Day::begin(since(10)).wait(), Some(Duration::ZERO));
@@ -293,7 +293,7 @@ fn an_order_is_refused_where_it_makes_no_sense() {
     assert_eq!(check(&day), [Some(Unfit::Unknown); 4]);
 }
 
-/// Whatever has happened, with clocks that go apart: what comes next is what a look at everything would find.
+/// Whatever has happened, with clocks that diverge: what comes next is what a search of everything would find.
 #[test]
 fn the_longest_overdue_comes_first_of_any_number() {
     for seed in 0..200 {
@@ -339,7 +339,7 @@ fn the_longest_overdue_comes_first_of_any_number() {
     }
 }
 
-/// Found by looking at everything.
+/// Found by a search of everything.
 fn due_of_all(day: &Day) -> Option<SyncKey> {
     let due = day.schedule.entries.iter().filter_map(|(key, entry)| match entry.standing {
         Standing::Due(moment) if moment.at <= day.now || moment.wall <= day.wall => Some((moment.wall, *key)),

@@ -1,5 +1,5 @@
 //! The life of a syncer, which runs one entity type of one account: takes its place from the database, drives
-//! [`EntityRun`], and starts again from the database whenever it does not know what became of a commit.
+//! [`EntityRun`], and starts again from the database whenever the outcome of a commit is unknown.
 //!
 //! ```text
 //!   Start -> how far? -> fence -> how far now? -> [enter the phase] -> run -> [note how it ended] -> Ended
@@ -7,8 +7,8 @@
 //!              +------- a pause <--------- the database fails, or a reply is lost; too often: note it -> Ended
 //! ```
 //!
-//! Whoever drives it carries out each [`Step`] and reports the [`Answer`] with the life in which the step was handed
-//! out. Each beginning is a new life, and what answers an earlier one is not heard.
+//! The driver carries out each [`Step`] and reports the [`Answer`] with the life in which the step was handed out. Each
+//! beginning is a new life, and answers to an earlier one are ignored.
 
 mod step;
 
@@ -29,7 +29,7 @@ pub struct Syncing {
     purpose: Purpose,
     life: u32,
     state: State,
-    /// Kept after its end, for whoever looks how far it came.
+    /// Kept after its end, so that its progress can be read.
     run: Option<EntityRun>,
     /// Times that it had to start again from the database.
     reloads: Deaths,
@@ -47,7 +47,7 @@ enum State {
         fence: Fence,
         phase: Phase,
     },
-    /// The phase that the database was found in is yet to be entered.
+    /// The phase that the database was in has yet to be entered.
     Entering {
         fence: Fence,
         place: Place,
@@ -72,7 +72,7 @@ impl Syncing {
         }
     }
 
-    /// The next life of a syncer that died: whatever it knew is gone, but what a person told it.
+    /// The next life of a syncer that died: everything it knew is lost, except for what a person ordered.
     pub fn reborn(&self) -> Syncing {
         Syncing { life: self.life + 1, is_stopping: self.is_stopping, ..Syncing::new(self.setup) }
     }
@@ -87,7 +87,7 @@ impl Syncing {
         !matches!(self.state, State::Idle)
     }
 
-    /// The run that begins or goes on, or the last one.
+    /// The run that begins or continues, or the last one.
     pub fn run(&self) -> Option<&EntityRun> {
         self.run.as_ref()
     }
@@ -115,7 +115,7 @@ impl Syncing {
         }
     }
 
-    /// The account is in other hands, or in none: drops everything and says nothing of it.
+    /// The account belongs to another process, or to none: drops everything without reporting an end.
     pub fn handle_dismissed(&mut self) {
         self.abandon();
         (self.run, self.state) = (None, State::Idle);
@@ -141,7 +141,7 @@ impl Syncing {
         }
     }
 
-    /// Takes in what came of a step that was handed out in that life.
+    /// Takes in the answer to a step that was handed out in that life.
     pub fn handle(&mut self, life: u32, answer: Answer, now: Now) {
         if life != self.life {
             return;
@@ -161,7 +161,7 @@ impl Syncing {
             }
             (State::Beginning(phase), Answer::Begun(fence)) => {
                 let fence = fence?;
-                // What was read before the fence stood may have moved since.
+                // What was read before the fence was set may have changed since.
                 self.steps.push_back(Step::LoadPlace);
                 State::Placing { fence, phase }
             }
@@ -183,7 +183,7 @@ impl Syncing {
                 State::Running(fence)
             }
             (State::Ending(end), Answer::Noted(noted)) => {
-                // The new owner goes on, whatever stopped us.
+                // The new owner continues, whatever stopped us.
                 let end = match noted {
                     Err(error @ SyncError::Overtaken(_)) => RunEnd::Failed(error.into_fault()),
                     Ok(()) | Err(SyncError::Passing(_) | SyncError::Lasting(_)) => end,

@@ -1,4 +1,4 @@
-//! What a syncer asks of its driver, what it is answered, and what can go wrong between it and the database.
+//! What a syncer asks of its driver, which answers it gets, and what can go wrong between it and the database.
 
 use crate::{
     engine::{
@@ -26,13 +26,13 @@ pub struct SyncingSetup {
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "handed out one at a time; a box would cost more than the copy")]
 pub enum Step {
-    /// Nobody waits any more for what is under way: drop it.
+    /// Nobody waits for what is under way any more: drop it.
     Abandon,
     /// Read how far the phases are; report by [`Answer::Progress`].
     LoadProgress,
     /// Fence off every earlier run; report by [`Answer::Begun`].
     BeginRun(Phase),
-    /// Read where the run is to begin, now that nobody else writes; report by [`Answer::Placed`].
+    /// Read where the run is to begin, now that no other process writes; report by [`Answer::Placed`].
     LoadPlace,
     /// Go on in this phase under the same fence; report by [`Answer::Switched`].
     SwitchPhase { fence: Fence, phase: Phase },
@@ -46,17 +46,17 @@ pub enum Step {
     ListStale,
     /// Report by [`Answer::Members`].
     ListMembers(AddedBetween),
-    /// Report by [`Answer::Waited`] once that is over. The error is why.
+    /// Report by [`Answer::Waited`] once the pause is over. The error is the reason.
     Wait { pause: std::time::Duration, error: SyncError },
     /// Note for people how the run ended; report by [`Answer::Noted`].
     NoteEnd { fence: Fence, phase: Phase, why: EndedShort },
-    /// The same, where nobody can tell whether there is a fence; report by [`Answer::Noted`].
+    /// The same, if it is unknown whether there is a fence; report by [`Answer::Noted`].
     NoteFailure(String),
     /// The run is over; nothing is to be reported.
     Ended(RunEnd),
 }
 
-/// What came of a step.
+/// The outcome of a step.
 #[derive(Debug)]
 pub enum Answer {
     Progress(Result<RunMode, SyncError>),
@@ -93,7 +93,7 @@ pub enum SyncError {
     /// Another run writes now, of this process or of another.
     #[error("{0}")]
     Overtaken(String),
-    /// It may pass; or a reply was lost, and what became of a commit is unknown. The database tells.
+    /// It may pass; or a reply was lost, and the outcome of a commit is unknown. The database knows.
     #[error("{0}")]
     Passing(String),
     #[error("{0}")]

@@ -158,7 +158,7 @@ fn answer(syncing: &mut Syncing, answer: Answer) {
     syncing.handle(syncing.life(), answer, now());
 }
 
-/// The names of all that is to be done.
+/// The names of everything to be done.
 fn steps(syncing: &mut Syncing) -> Vec<&'static str> {
     std::iter::from_fn(|| syncing.poll()).map(|step| name(&step)).collect()
 }

@@ -1,4 +1,4 @@
-//! Shows, episodes and audiobooks are saved and removed.
+//! Saving and removing shows, episodes and audiobooks.
 
 use chrono::{DateTime, Utc};
 

@@ -1,4 +1,4 @@
-//! How shows, episodes and audiobooks are made up.
+//! Makes up shows, episodes and audiobooks.
 
 use fastrand::Rng;
 
@@ -13,7 +13,7 @@ use crate::sandbox::names::Namer;
 /// Episodes of a made-up show that may be saved.
 const EPISODES_PER_SHOW: usize = 12;
 
-/// Adds what is spoken to a library that has none. Its dice are its own: the rest of a library stays as it was.
+/// Adds spoken items to a library that has none. It has its own random source, so the rest of a library stays the same.
 pub fn furnish(library: &mut Library, spec: &LibrarySpec, seed: u64) {
     let mut rng = Rng::with_seed(seed ^ 0x5e60_5b0c);
     let mut maker = Maker { catalogue: &mut library.catalogue, rng: &mut rng };
@@ -34,7 +34,7 @@ fn dated<T>(rng: &mut Rng, items: impl ExactSizeIterator<Item = T>) -> Vec<Saved
     dates.zip_with(rng, items, |added_at, item| Saved { added_at, item: Some(item) })
 }
 
-/// Spoils a row here and there. The totals stay.
+/// Damages a row here and there. The totals stay.
 fn make_odd(library: &mut Library) {
     if let Some(row) = library.shows.get_mut(2) {
         row.item = None;
@@ -104,7 +104,7 @@ impl Maker<'_> {
         self.catalogue.add_audiobook(audiobook)
     }
 
-    /// A show that new episodes can be of.
+    /// A show for new episodes.
     pub fn any_show(&mut self) -> ShowNo {
         self.catalogue.show_at(self.rng.f64()).unwrap_or_else(|| self.show())
     }

@@ -1,4 +1,4 @@
-//! How shows, episodes and audiobooks are spelled in JSON.
+//! The JSON of shows, episodes and audiobooks.
 
 use serde::Serialize;
 
@@ -124,12 +124,12 @@ impl<'a> Renderer<'a> {
     }
 }
 
-/// A row as a test looks at it.
+/// A row in its plain form, for tests.
 #[derive(Serialize)]
 pub struct SpokenTruth<'a> {
     id: &'a str,
     name: &'a str,
-    /// Null where the dialect does not say.
+    /// Null if the dialect does not say.
     added_at: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What the real one was seen to do, done on demand: pages, copies, floods and refusals that nobody asked for.
+//! Misbehaviour seen from the real API, done on demand: wrong pages, old copies, floods and unprovoked refusals.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Rows of every shape, as pages read them.
+//! Rows of every shape, as decoded from pages.
 
 use super::*;
 use crate::model::ArtistRef;
@@ -16,7 +16,7 @@ fn both_dialects_of_a_playlist_item_mean_the_same() {
     assert_eq!((item.name.as_deref(), &old.odd), (Some("One"), &None));
 }
 
-/// Each of these bodies is far shorter than what would be made of it.
+/// Each of these bodies is far shorter than its decoded form.
 #[test]
 fn an_answer_of_many_small_things_is_refused_while_it_is_read() {
     let nested = |inner: &str, num: usize| format!("[{}]", vec![inner; num].join(","));
@@ -179,7 +179,7 @@ fn the_tracks_on_a_saved_album_come_along() {
         (json!({"items": "none"}), 0, Some("album.tracks.items")),
         (json!({"items": [null, 5, {"id": "t1", "name": "One"}]}), 1, Some("album.tracks.items.[]")),
         (json!({"items": vec![json!({"id": "t1", "name": "One"}); 70]}), 50, None),
-        // A track that was taken down makes no odd album.
+        // A track that was taken down does not make an album odd.
         (json!({"items": [{"id": "t1", "name": ""}]}), 1, None),
     ] {
         let slot = one(ALBUMS, album(tracks));
@@ -385,7 +385,7 @@ fn a_page_of_many_more_rows_than_asked_for_is_refused_while_it_is_read() {
     let body = |num: usize| json!({"items": vec![Value::Null; num], "total": 9}).to_string();
     assert!(read(TRACKS, &body(wire::ROWS_MAX)).is_ok_and(|page| page.slots.len() == wire::ROWS_MAX));
     assert!(matches!(read(TRACKS, &body(wire::ROWS_MAX + 1)), Err(DecodeError::TooManyRows)));
-    // Nothing behind the row that is one too many is looked at.
+    // Nothing after the first excess row is read.
     let cut = body(wire::ROWS_MAX + 2).replace("],", "");
     assert!(matches!(read(ITEMS, &cut), Err(DecodeError::TooManyRows)));
 }

@@ -1,4 +1,4 @@
-//! Recorded answers of the Web API, which lie beside the repository and are never part of it.
+//! Recorded answers of the Web API, which are stored beside the repository and never part of it.
 
 use crate::{
     model::{EntityType, Item, Oddity, Page, PageRequest, PlaylistItemKind},
@@ -91,7 +91,7 @@ fn page(name: &str, request: &PageRequest) -> Option<Page> {
 fn recorded(name: &str) -> Option<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/answers");
     if !folder.is_dir() {
-        // Not `eprintln!`, which the test harness swallows.
+        // Not `eprintln!`, whose output the test harness captures.
         writeln!(std::io::stderr(), "SKIPPED: no recorded answers at {}", folder.display()).unwrap();
         return None;
     }

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-/// Keeps what it is given, notes it in the server's log, and fails as often as it is told to.
+/// Stores what it is given, notes it in the server's log, and fails a set number of times.
 struct Recorder {
     log: server::Log,
     saved: Mutex<Vec<StoredTokens>>,
@@ -114,12 +114,12 @@ fn stored() -> StoredTokens {
     }
 }
 
-/// The same, run out.
+/// The same, expired.
 fn expired() -> StoredTokens {
     StoredTokens { expires_at: Some(Utc::now() + TimeDelta::seconds(59)), ..stored() }
 }
 
-/// The same, and not good for anything any more.
+/// The same, and void.
 fn run_out() -> StoredTokens {
     StoredTokens { expires_at: Some(Utc::now() - TimeDelta::seconds(1)), ..stored() }
 }

@@ -1,4 +1,4 @@
-//! What goes over the wire, and what comes of answers that do not arrive as they should.
+//! What is sent over the network, and how broken answers are handled.
 
 use super::{
     server::{Reply, Server},

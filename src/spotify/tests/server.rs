@@ -1,4 +1,4 @@
-//! An HTTP/1.1 server that answers each request as its closure says and then closes the connection.
+//! An HTTP/1.1 server that answers each request by its closure and then closes the connection.
 
 use std::{
     collections::HashMap,
@@ -32,7 +32,7 @@ pub struct Reply {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: Vec<u8>,
-    /// Closes the connection so many bytes before the end of the body.
+    /// Closes the connection this many bytes before the end of the body.
     pub cut: usize,
     pub delay: Duration,
 }

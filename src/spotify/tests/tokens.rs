@@ -1,4 +1,4 @@
-//! The life of tokens: renewed once for everybody, stored before use, never lost.
+//! The life of tokens: renewed once for all callers, stored before use, never lost.
 
 use super::{
     server::{Reply, Request, Server},
@@ -166,7 +166,7 @@ async fn a_refresh_token_that_is_not_rotated_is_kept() {
     }
 }
 
-/// Spotify has called tokens void that were not.
+/// Spotify has called valid tokens void.
 #[tokio::test]
 async fn a_refused_refresh_token_is_sent_once_more_minutes_later_and_then_never_again() {
     let body = r#"{"error": "invalid_grant", "error_description": "Refresh token r1 revoked"}"#;
@@ -176,7 +176,10 @@ async fn a_refused_refresh_token_is_sent_once_more_minutes_later_and_then_never_
         let error = client.me(&tokens).await.unwrap_err();
         assert!(matches!(&error, ApiError::NoToken { is_doubted: true, .. }), "{error:?}");
         assert_eq!(error.disposition().remedy, Some(Remedy::AskLater), "no request waits for it");
-        assert!(error.to_string().contains("calls the refresh token void (Refresh token *** revoked)"), "{error}");
+        assert!(
+            error.to_string().contains("rejects the refresh token as invalid (Refresh token *** revoked)"),
+            "{error}"
+        );
     }
     assert_eq!(client.num_token_requests(), 1);
     tokio::time::sleep(RESTS.doubt + Duration::from_millis(20)).await;
@@ -207,7 +210,7 @@ async fn a_refusal_of_the_refresh_token_that_was_not_true_costs_minutes() {
     assert_eq!(vault.held.lock().unwrap().as_ref().unwrap().trouble, None);
 }
 
-/// What a restart finds noted: neither the first sighting nor the wait is lost.
+/// What a restart finds on record: neither the first sighting nor the wait is lost.
 #[tokio::test]
 async fn a_doubt_survives_a_restart() {
     let server = Server::start(|_| Reply::status(400, r#"{"error": "invalid_grant"}"#)).await;
@@ -224,7 +227,7 @@ async fn a_doubt_survives_a_restart() {
     assert!(matches!(client.me(&tokens).await, Err(ApiError::SignIn(_))), "and the second time is believed");
 }
 
-/// There is nothing yet that one answer could end.
+/// There is no sign-in yet that one answer could end.
 #[tokio::test]
 async fn a_refresh_token_that_was_never_good_is_refused_at_once() {
     let server = Server::start(|_| Reply::status(400, r#"{"error": "invalid_grant"}"#)).await;

@@ -17,10 +17,10 @@ use utoipa::ToSchema;
 /// Runs that are shown.
 const RUNS_MAX: usize = 100;
 
-/// Batches that are looked through for the latest runs: a first sync of two million tracks has as many.
+/// Batches that are searched for the latest runs: a first sync of two million tracks has this many.
 const BATCHES_MAX: usize = 10_000;
 
-/// As many of them as are read at once.
+/// How many of them are read at once.
 const BATCHES_AT_ONCE: usize = 1_000;
 
 /// Days that plays are counted for, today included.
@@ -29,13 +29,13 @@ const DAYS: i64 = 30;
 /// Cooldowns that are shown: one every five minutes of a day.
 const COOLDOWNS_MAX: usize = 288;
 
-/// Rows of them that are looked through.
+/// Rows of cooldowns that are searched.
 const COOLDOWNS_AT_ONCE: i64 = 2_000;
 
 /// A cooldown that begins this soon after one of its kind has ended is the same one: the API rounds to whole seconds.
 const SAME_WITHIN: TimeDelta = TimeDelta::seconds(1);
 
-/// A run, as its batches tell it. One that found nothing to read has none, and is not told.
+/// A run, according to its batches. One that found nothing to read has none, and is not shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RunEntry {
     pub run_id: String,
@@ -51,7 +51,7 @@ pub struct RunEntry {
     pub updated: i64,
     pub removed: i64,
     pub requests: i64,
-    /// Of its batches together, without the waits between them.
+    /// The sum over its batches, without the waits between them.
     pub duration_ms: i64,
 }
 
@@ -136,11 +136,11 @@ impl Store {
         Ok(entries.take(RUNS_MAX).collect())
     }
 
-    /// Of the last 30 days, the oldest first.
+    /// For the last 30 days, oldest first.
     pub async fn plays_per_day(&self, account: AccountId, now: DateTime<Utc>) -> Result<Vec<DayOfPlays>, StoreError> {
         let since = (now - TimeDelta::days(DAYS - 1)).date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
         let conn = &mut self.connect().await?;
-        // To put a day into words takes PostgreSQL longer than to find it, so that is done once a day and not once a play.
+        // Formatting a day takes PostgreSQL longer than finding it, so that is done once per day, not once per play.
         let (selected, grouped) = match conn {
             Conn::Sqlite(_) => ("substr(played_at, 1, 10)", "substr(played_at, 1, 10)"),
             Conn::Pg(_) => {
@@ -159,7 +159,7 @@ impl Store {
         Ok(days)
     }
 
-    /// The cooldowns that ended after this, or last, each once and from its beginning: those that began first ahead.
+    /// The cooldowns that ended after this, or are in force, each once and as a whole, by when they began.
     pub async fn cooldowns_since(&self, then: DateTime<Utc>) -> Result<Vec<PauseEntry>, StoreError> {
         let conn = &mut self.connect().await?;
         let rows: Vec<(String, String, DateTime<Utc>, At)> = with_conn!(conn, |c| {
@@ -182,7 +182,7 @@ impl Store {
     }
 }
 
-/// The ids of the latest runs, from as many batches as are looked at.
+/// The ids of the latest runs, among as many batches as are searched.
 async fn latest_run_ids(conn: &mut Conn, account: AccountId) -> Result<BTreeSet<String>, StoreError> {
     let mut latest = BTreeSet::new();
     let (mut before, mut num_looked_at) = (i64::MAX, 0);

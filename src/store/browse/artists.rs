@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 pub struct ArtistEntry {
     pub id: String,
     pub name: String,
-    /// `None` where the source did not say.
+    /// `None` if the source did not say.
     pub genres: Option<Vec<String>>,
     pub image_url: Option<String>,
     pub first_seen_at: Option<DateTime<Utc>>,

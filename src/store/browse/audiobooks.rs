@@ -17,12 +17,12 @@ pub struct AudiobookEntry {
     pub name: String,
     pub authors: Vec<String>,
     pub narrators: Vec<String>,
-    /// Spotify does not tell it to new applications.
+    /// Spotify does not disclose it to new applications.
     pub publisher: Option<String>,
     pub explicit: Option<bool>,
     pub total_chapters: Option<i32>,
     pub image_url: Option<String>,
-    /// Null where the source does not say.
+    /// Null if the source does not say.
     pub added_at: Option<DateTime<Utc>>,
     pub removed_at: Option<DateTime<Utc>>,
 }

@@ -1,4 +1,4 @@
-//! What came and went, newest first, a page at a time, and as it is shown to machines.
+//! What was added and removed, newest first, a page at a time, in the form that machines get.
 
 use super::{Entry, LOOKED_AT_MAX, ListPage, Search, Walk, is_found};
 use crate::model::{AccountId, EntityType};
@@ -10,8 +10,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A change as `segno changes --json` prints it and the API serves it. The fields are part of the interface: each is
-/// always there, and null where there is nothing to say.
+/// A change as `segno changes --json` prints it and the API returns it. The fields are part of the interface: each is
+/// always present, and null if there is no value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ChangeEntry {
     pub at: DateTime<Utc>,
@@ -23,18 +23,18 @@ pub struct ChangeEntry {
     pub change: String,
     /// Its Spotify id; null for an item of a playlist that is no track.
     pub id: Option<String>,
-    /// Of an item of a playlist.
+    /// For an item of a playlist.
     pub uri: Option<String>,
     pub name: Option<String>,
-    /// Who it is by: the first artist of a track or album, the publisher of a show, the show of an episode, the first author
-    /// of an audiobook.
+    /// Who it is by: the first artist of a track or album, the publisher of a show, the show of an episode, the first
+    /// author of an audiobook.
     pub artist: Option<String>,
-    /// When it was added, as the source says; where it does not, when it was first seen.
+    /// When it was added, according to the source; if that does not say, when it was first seen.
     pub added_at: Option<DateTime<Utc>>,
     pub playlist_id: Option<String>,
     pub playlist_name: Option<String>,
     pub snapshot_id: Option<String>,
-    /// In the playlist.
+    /// Its position in the playlist.
     pub position: Option<i64>,
 }
 
@@ -42,7 +42,7 @@ pub struct ChangeEntry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeFilter {
     pub account: AccountId,
-    /// Of playlists also what came and went inside them; `None` for all.
+    /// For playlists also what was added and removed inside them; `None` for all.
     pub entity: Option<EntityType>,
     pub kind: Option<ChangeKind>,
     pub since: Option<DateTime<Utc>>,

@@ -1,5 +1,5 @@
-//! One artist, album, track or show: when and how often it was heard, what of it, in which playlists it is, and since when
-//! it is saved.
+//! One artist, album, track or show: when and how often it was heard, which of its tracks, in which playlists it is,
+//! and since when it is saved.
 
 use super::listening::{Heard, HeardEntry, KeySum, Span, entries, local, part_of};
 use crate::model::AccountId;
@@ -25,9 +25,9 @@ const LISTED_MAX: u32 = 50;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OneHeard {
     pub what: Heard,
-    /// Of a track its URI, or its name.
+    /// For a track its URI, or its name.
     pub name: String,
-    /// Of an album or track.
+    /// For an album or track.
     pub artist: Option<String>,
 }
 
@@ -37,12 +37,12 @@ pub struct HeardOne {
     pub entry: HeardEntry,
     /// By month of UTC, as 202611.
     pub months: Vec<Part>,
-    /// Of an artist, an album or a show: what of it was heard most.
+    /// For an artist, an album or a show: what was heard most of it.
     pub tracks: Vec<HeardEntry>,
-    /// Of an artist.
+    /// For an artist.
     pub albums: Vec<HeardEntry>,
     pub playlists: Vec<HeardInPlaylist>,
-    /// Or followed.
+    /// Or when it was followed.
     pub saved_at: Option<DateTime<Utc>>,
 }
 
@@ -51,7 +51,7 @@ pub struct HeardOne {
 pub struct HeardInPlaylist {
     pub id: String,
     pub name: Option<String>,
-    /// How many of its items are that.
+    /// How many of its items those are.
     pub items: u64,
 }
 
@@ -60,11 +60,11 @@ pub struct HeardInPlaylist {
 pub struct Discoveries {
     /// How many, by day of the zone.
     pub days: Vec<Part>,
-    /// Those that were heard most since.
+    /// Those heard most since.
     pub entries: Vec<HeardEntry>,
 }
 
-/// Something saved, or not, and how it was heard.
+/// Something, saved or not, and how it was heard.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName, Serialize, ToSchema)]
 pub struct SavedTrackUnheard {
     #[diesel(sql_type = Text)]
@@ -94,7 +94,7 @@ const EVER: &str =
 const SUMS: &str = "CAST(sum(s.plays) AS BIGINT) AS plays, CAST(sum(s.ms) AS BIGINT) AS ms";
 
 impl Store {
-    /// `None`: nothing of it was heard.
+    /// `None` if nothing of it was heard.
     pub async fn heard_one(&self, account: AccountId, one: &OneHeard) -> Result<Option<HeardOne>, StoreError> {
         let conn = &mut self.connect().await?;
         let (key, mine) =
@@ -195,7 +195,7 @@ impl Store {
         Ok(Discoveries { days: days.into_iter().map(part_of).collect(), entries })
     }
 
-    /// Saved tracks that were never heard, under whatever id; the latest first.
+    /// Saved tracks that were never heard, under any id; the latest first.
     pub async fn saved_unheard(&self, account: AccountId, limit: u32) -> Result<Vec<SavedTrackUnheard>, StoreError> {
         let heard = "SELECT 1 FROM heard_items i WHERE i.account_id = m.account_id AND i.track_id";
         let sql = format!(
@@ -209,9 +209,9 @@ impl Store {
         Ok(with_conn!(&mut self.connect().await?, |c| sql_query(sql).load(c).await)?)
     }
 
-    /// Tracks that were heard often and are not saved, under whatever id.
+    /// Tracks that were heard often and are not saved, under any id.
     pub async fn heard_unsaved(&self, account: AccountId, limit: u32) -> Result<Vec<HeardEntry>, StoreError> {
-        /// Among so many of those that were heard most.
+        /// Searched among this many of those heard most.
         const LOOKED_AT: u32 = 5000;
         let conn = &mut self.connect().await?;
         let saved = format!(
@@ -232,7 +232,7 @@ impl Store {
     }
 }
 
-/// Since when what these tracks are is saved, or followed.
+/// Since when these tracks, or the artist, are saved or followed.
 async fn saved_at(
     conn: &mut Conn,
     account: AccountId,
@@ -249,7 +249,7 @@ async fn saved_at(
             "min(m.first_seen_at) FROM followed_artists m WHERE m.artist_id IN (SELECT ta.artist_id FROM \
              track_artists ta WHERE ta.position = 0 AND ta.track_id IN ({tracks}))"
         ),
-        // The export has another word for them than the API.
+        // The export names them differently than the API.
         Heard::Shows => return Ok(None),
     };
     let since = format!("SELECT {from} AND m.account_id = {} AND m.removed_at IS NULL", account.0);

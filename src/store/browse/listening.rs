@@ -1,9 +1,9 @@
 //! What was listened to, summed up: by what it was, or by when it was. It reads the sums that are made ahead
-//! (`store::heard`), so that a question about years costs what it shows.
+//! (`store::heard`), so that the cost of a query about years depends on what it shows.
 //!
-//! Sums are kept by months and years of UTC, and of all time. What a span has of a month beyond that is added from the rows
-//! themselves, or taken away where less of the month lies outside of the span than within. Of many years, what lies outside
-//! of the span is taken away from all time, where that is less.
+//! Sums are kept by months and years of UTC, and of all time. Where a span covers a month only in part, the rest is
+//! added from the rows themselves, or subtracted if the part outside the span is smaller. For many years, what lies
+//! outside the span is subtracted from all time if that is less.
 
 use crate::model::AccountId;
 use crate::model::stretches::{Part, Stretch};
@@ -47,7 +47,7 @@ impl Heard {
     }
 }
 
-/// From when to when.
+/// A stretch of time, from and to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     pub since: DateTime<Utc>,
@@ -57,11 +57,11 @@ pub struct Span {
 /// An artist, track, album or show, and how much of it was heard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HeardEntry {
-    /// `None`: Spotify does not say.
+    /// `None` if Spotify does not say.
     pub name: Option<String>,
-    /// Of a track or album.
+    /// For a track or album.
     pub artist: Option<String>,
-    /// Of a track; one of them, where it has several.
+    /// For a track; one of them if it has several.
     pub uri: Option<String>,
     /// Those of 30 seconds or more.
     pub plays: u64,
@@ -71,10 +71,10 @@ pub struct HeardEntry {
     pub last_at: DateTime<Utc>,
 }
 
-/// Spans up to this are summed up from the rows themselves.
+/// Spans up to this length are summed up from the rows themselves.
 const FEW_DAYS: i64 = 35;
 
-/// How many months have as many sums as a year, and as all time.
+/// How many months have as many sums as a year, or as all time.
 const YEAR_WEIGHS: i64 = 3;
 const ALL_TIME_WEIGHS: i64 = 8;
 
@@ -134,7 +134,7 @@ impl Store {
         entries(conn, account, what, sums).await
     }
 
-    /// How much was heard by day, or hour, of a time zone: the parts of which a stretch consists, in order.
+    /// How much was heard by day, or hour, of a time zone: the parts of the stretch, in order.
     pub async fn heard_when(
         &self,
         account: AccountId,
@@ -193,14 +193,14 @@ pub(super) async fn bounded(conn: &mut Conn, account: AccountId, span: Span) -> 
     Ok((since < until).then_some(Span { since, until }))
 }
 
-/// What was heard of each title in a span, in parts that add up: `item_id`, `plays`, `ms`. `None`: nothing.
+/// What was heard of each title in a span, in parts that add up: `item_id`, `plays`, `ms`. `None` if nothing was.
 async fn sums(conn: &mut Conn, account: AccountId, span: Span) -> Result<Option<String>, StoreError> {
     let ever = Span { since: DateTime::<Utc>::MIN_UTC, until: DateTime::<Utc>::MAX_UTC };
     let Some(all) = bounded(conn, account, ever).await? else { return Ok(None) };
     let Some(span) = bounded(conn, account, span).await? else { return Ok(None) };
     let AccountId(id) = account;
     let of = |periods: &[i64]| {
-        // There is no period of that number, and there may be none at all.
+        // There is no period with that number, and the list may otherwise be empty.
         let periods: Vec<String> = periods.iter().chain(&[-1]).map(i64::to_string).collect();
         format!(
             "SELECT item_id, plays, ms FROM heard_sums WHERE account_id = {id} AND period IN ({})",
@@ -247,7 +247,7 @@ fn nearest(at: DateTime<Utc>) -> Month {
     if at - month.begins_at() <= next.begins_at() - at { month } else { next }
 }
 
-/// Whole years where there are any, and months.
+/// Whole years where possible, and months.
 fn periods(from: Month, to: Month) -> Vec<i64> {
     let mut periods = Vec::new();
     let mut month = from;

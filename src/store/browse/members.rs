@@ -1,9 +1,9 @@
-//! Members of a library, saved tracks, followed artists and the like: by date or by name, those that are in it or those
-//! that are gone. The rows are found first, the same way in each membership table; what they are is looked up then.
+//! Members of a library, saved tracks, followed artists and the like: by date or by name, present or removed. The rows
+//! are found first, in the same way for each membership table, and then their catalogue entries are looked up.
 //!
-//! By date they are found along the index of their table. By name there is nothing to walk along but the names of the
-//! whole catalogue, so it depends on how many there are: what one request may look at whole is sorted on the spot, and
-//! for more the service keeps an index of names (`names`).
+//! By date they are found along the index of their table. By name the only index would be that of the whole catalogue,
+//! so it depends on how many there are: as many as one request may read in full are sorted on the spot, and for more
+//! the service keeps an index of names (`names`).
 
 use super::names::{self, ByName, is_small};
 use super::{Entry, LAST_NAME, ListPage, Row, Search, Walk, folded, folded_sql, gather, is_found};
@@ -23,7 +23,7 @@ use std::collections::HashMap;
 pub struct Members {
     pub account: AccountId,
     pub search: Option<Search>,
-    /// Those that are gone, instead of those that are there.
+    /// Those that are removed, instead of those that are present.
     pub are_removed: bool,
 }
 
@@ -34,7 +34,7 @@ pub struct DateKey {
     pub id: String,
 }
 
-/// The place of a row in an order by name, which is in small letters.
+/// The place of a row in an order by name, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameKey {
     pub name: String,
@@ -49,7 +49,7 @@ pub trait Member: Entry + Sized {
 
     fn set_dates(&mut self, came_at: Option<DateTime<Utc>>, removed_at: Option<DateTime<Utc>>);
 
-    /// What the catalogue knows of these, as yet without dates.
+    /// Their catalogue entries, as yet without dates.
     #[expect(private_interfaces, reason = "only the store loads them")]
     fn load(conn: &mut Conn, ids: Vec<&str>) -> impl Future<Output = Result<Vec<Self>, StoreError>>;
 }
@@ -73,7 +73,7 @@ impl Store {
         .await
     }
 
-    /// `None`: there are too many to sort them on the spot, and their index of names is yet to be built.
+    /// `None` if there are too many to sort on the spot, and their index of names has yet to be built.
     pub async fn members_by_name<T: Member>(
         &self,
         members: &Members,
@@ -106,7 +106,7 @@ struct MemberRow {
     came_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Instant>)]
     removed_at: Option<DateTime<Utc>>,
-    /// Otherwise it is only in the way.
+    /// Whether the row is in the list; otherwise it is skipped.
     #[diesel(sql_type = Bool)]
     is_listed: bool,
 }
@@ -150,7 +150,7 @@ async fn by_date(
         let at = at.literal();
         let (beyond, order) = direction(is_descending);
         let (by, gone) = if is_small && members.are_removed {
-            // Not the column itself, or SQLite walks along its index to spare itself the sorting.
+            // Not the column itself, or SQLite walks along its index to avoid sorting.
             (format!("coalesce({came_at}, NULL)"), "AND m.removed_at IS NOT NULL")
         } else {
             (came_at.to_owned(), "")
@@ -188,7 +188,7 @@ async fn by_name(
             let gone = if members.are_removed { "AND m.removed_at IS NOT NULL" } else { "" };
             let from =
                 format!("{table} m JOIN {entity} i ON i.id = m.{item_id} WHERE m.account_id = {account} {gone} AND");
-            // With more to it, it is no index's: what is to be sorted must not be found along the names of a whole
+            // Concatenated, so that no index matches: rows to be sorted must not be found along the names of a whole
             // catalogue.
             (from, format!("({folded} || '')"))
         }
@@ -206,7 +206,7 @@ async fn by_name(
     Ok(with_conn!(conn, |c| sql_query(sql).bind::<Text, _>(name).bind::<Text, _>(id).load(c).await)?)
 }
 
-/// What [`MemberRow`] has of a membership `m`, which may be none.
+/// The columns of [`MemberRow`] from a membership `m`, which may be missing.
 fn columns(came_at: &str, members: &Members) -> String {
     let is_gone = if members.are_removed { "IS NOT NULL" } else { "IS NULL" };
     format!(
@@ -222,12 +222,12 @@ fn came_at(entity: EntityType) -> &'static str {
     }
 }
 
-/// How what comes after a mark compares with it, and its order.
+/// The comparison that selects rows after a mark, and the direction of the order.
 fn direction(is_descending: bool) -> (&'static str, &'static str) {
     if is_descending { ("<", "DESC") } else { (">", "ASC") }
 }
 
-/// Where the rows that have a date go on: at a moment, after an id.
+/// Where the rows that have a date continue: at a moment, after an id.
 fn dated_mark(after: Option<&DateKey>, is_descending: bool) -> Option<(At, &str)> {
     match after {
         Some(DateKey { at: Some(at), id }) => Some((At::from(*at), id)),
@@ -237,7 +237,7 @@ fn dated_mark(after: Option<&DateKey>, is_descending: bool) -> Option<(At, &str)
     }
 }
 
-/// After which id the rows without a date go on.
+/// After which id the rows without a date continue.
 fn undated_mark(after: Option<&DateKey>) -> &str {
     match after {
         Some(DateKey { at: None, id }) => id,

@@ -1,11 +1,11 @@
-//! A library as lists, for those who look: a page at a time, in an order of their choice, with a search.
+//! A library as lists: a page at a time, in a chosen order, with a search.
 //!
-//! A page goes on where the one before ended, by the key of its last row (keyset paging). So it costs what is shown,
-//! however far down the list it is, and rows that come in between are neither shown twice nor hide others.
+//! A page continues after the key of the last row of the previous one (keyset paging). So its cost depends on what is
+//! shown, however far down the list it is, and rows added in between are neither shown twice nor hide others.
 //!
-//! What one request may cost is bounded: it looks at [`LOOKED_AT_MAX`] rows at most. A search that has found little by
-//! then answers with that and with where to go on. What matches is decided here and not in SQL: the two databases do not
-//! agree on what a small letter is.
+//! The cost of one request is bounded: it reads [`LOOKED_AT_MAX`] rows at most. A search that has found little by then
+//! returns that and where to continue. Matching is done here and not in SQL, since the two databases disagree about
+//! lower case.
 
 mod activity;
 mod albums;
@@ -46,14 +46,14 @@ pub use versions::{VersionChange, VersionEntry};
 
 use super::{Conn, StoreError};
 
-/// Most rows that one request looks at, to find what it shows or to sort it. It bounds what a search costs, and a row
-/// costs up to five look-ups: some milliseconds altogether with a million tracks.
+/// Most rows that one request reads, to find what it shows or to sort it. It bounds the cost of a search: a row costs
+/// up to five look-ups, which is some milliseconds altogether with a million tracks.
 pub const LOOKED_AT_MAX: usize = 250;
 
 /// Rows that are read at once while searching: a few round trips per request, and little read beyond the last match.
 const CHUNK_MAX: usize = 200;
 
-/// Where a page begins, how it goes on and how long it is.
+/// Where a page begins, how it continues and how long it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Walk<K> {
     /// The last row of the page before.
@@ -67,7 +67,7 @@ pub struct Walk<K> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListPage<T, K> {
     pub items: Vec<T>,
-    /// Where to go on; `None` at the end. There may be more even where `items` is short.
+    /// Where to continue; `None` at the end. There may be more even if `items` is short.
     pub next: Option<K>,
 }
 
@@ -76,7 +76,7 @@ pub struct ListPage<T, K> {
 pub struct Search(String);
 
 impl Search {
-    /// `None` for nothing to look for.
+    /// `None` if there is nothing to look for.
     pub fn new(words: &str) -> Option<Search> {
         let words = words.trim().to_lowercase();
         (!words.is_empty()).then_some(Search(words))
@@ -91,9 +91,9 @@ impl Search {
     }
 }
 
-/// Something that a list shows and a search looks into.
+/// Something that a list shows and a search reads.
 pub trait Entry {
-    /// What a person would call it.
+    /// The words by which a person would find it.
     fn words(&self) -> impl Iterator<Item = &str>;
 }
 
@@ -104,11 +104,11 @@ fn is_found<T: Entry>(entry: &T, search: Option<&Search>) -> bool {
 /// A row with its place in the order.
 struct Row<T, K> {
     key: K,
-    /// `None` where the row is in the way but not in the list.
+    /// `None` if the row is not in the list.
     entry: Option<T>,
 }
 
-/// Reads rows in chunks, as many as are asked for, until there is a page of what is wanted.
+/// Reads rows in chunks of the requested size until there is a page of matches.
 async fn gather<T, K: Clone>(
     walk: &Walk<K>,
     wants: impl Fn(&T) -> bool,
@@ -137,18 +137,17 @@ async fn gather<T, K: Clone>(
     }
 }
 
-/// Characters of a name that put it in order; names that begin with the same ones are ordered by their ids. An index of
-/// names holds these, at most 4 bytes each, and an id of up to 1,000 bytes: PostgreSQL takes no more than 2,704 bytes.
+/// Characters by which names are ordered; names that begin with the same ones are ordered by their ids. An index of
+/// names holds these, at most 4 bytes each, and an id of up to 1,000 bytes: PostgreSQL allows no more than 2,704 bytes.
 const SORTED_BY: usize = 200;
 
-/// How a name is put in order: by the bytes of its beginning, without regard to the case of A to Z. Both databases' `lower`
-/// does the same.
+/// How a name is ordered: by the bytes of its beginning, ignoring the case of A to Z, like `lower` in both databases.
 fn folded(name: &str) -> String {
     let end = name.char_indices().nth(SORTED_BY).map_or(name.len(), |(end, _)| end);
     name[..end].to_ascii_lowercase()
 }
 
-/// The same in SQL. PostgreSQL would otherwise sort by the rules of some language.
+/// The same in SQL. PostgreSQL would otherwise sort by the rules of a language.
 pub(in crate::store) fn folded_sql(conn: &Conn, column: &str) -> String {
     match conn {
         Conn::Sqlite(_) => format!("substr(lower({column}), 1, {SORTED_BY})"),
@@ -156,8 +155,8 @@ pub(in crate::store) fn folded_sql(conn: &Conn, column: &str) -> String {
     }
 }
 
-/// Rows by a moment, a name or a place and then by their id, from a mark on. The range of the first is what an index can
-/// find; of those at the mark itself the id tells which are through.
+/// Rows by a moment, a name or a place and then by their id, after a mark. The range of the first is found by an index;
+/// among rows at the mark itself the id decides.
 macro_rules! in_order {
     ($rows:expr, $is_descending:expr, $key:expr, $id:expr, $mark:expr, $mark_id:expr, $limit:expr, |$ordered:ident| $run:expr) => {{
         let limit = i64::try_from($limit).unwrap_or(i64::MAX);
@@ -180,5 +179,5 @@ macro_rules! in_order {
 }
 use in_order;
 
-/// After every name there is: no text that is meant to be read has these.
+/// After every possible name: no text meant for people contains these.
 const LAST_NAME: &str = "\u{10FFFF}\u{10FFFF}\u{10FFFF}\u{10FFFF}";

@@ -1,7 +1,7 @@
-//! Indexes of names, for lists in their order.
+//! Indexes of names, for lists ordered by name.
 //!
-//! A first sync fills the catalogue row by row, and in SQLite each index that it has to keep makes it write a quarter
-//! more. So these are no part of the schema: each is built at once, when the first sync of its entity type is through,
+//! A first sync fills the catalogue row by row, and in SQLite each index that it has to maintain adds a quarter to what
+//! is written. So these are not part of the schema: each is built in one go, after the first sync of its entity type,
 //! and only for a library too large to be sorted on the spot.
 //!
 //! They hold the beginnings of names: a name may be longer than an index can hold.
@@ -17,19 +17,19 @@ use diesel::sql_types::Integer;
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 
-/// The row that is there if one request may not look at all.
+/// Offset of the row that exists only if one request may not read them all.
 const BEYOND: i64 = LOOKED_AT_MAX as i64;
 
-/// How a list in an order of names is read.
+/// How a list ordered by name is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ByName {
     /// All of it, sorted.
     Sorted,
-    /// Along the index of names, with what is not in the list in between.
+    /// Along the index of names, skipping what is not in the list.
     AlongIndex,
 }
 
-/// Those whose table of the catalogue can have an index of names. Playlists are few.
+/// Entity types whose catalogue table can have an index of names. Playlists are few.
 fn named() -> impl Iterator<Item = EntityType> {
     EntityType::ALL.iter().copied().filter(|entity| !entity.has_items())
 }
@@ -39,7 +39,7 @@ fn index_of(entity: EntityType) -> String {
 }
 
 impl Store {
-    /// Builds the indexes of names that are missing and due, and says which. Writers wait meanwhile: two to four seconds
+    /// Builds the missing indexes of names that are due, and returns which. Writers wait meanwhile: two to four seconds
     /// for a million tracks.
     pub async fn index_names(&self) -> Result<Vec<String>, StoreError> {
         let mut built = Vec::new();
@@ -71,7 +71,7 @@ async fn has_index(conn: &mut Conn, entity: EntityType) -> Result<bool, StoreErr
     Ok(count(conn, &found).await? > 0)
 }
 
-/// Whether every account that was begun is through with its first sync.
+/// Whether every account that was begun has completed its first sync.
 async fn is_read_once(conn: &mut Conn, entity: EntityType) -> Result<bool, StoreError> {
     let ends: Vec<Option<At>> = with_conn!(conn, |c| {
         use sync_states::{completed_at, entity_type, phase, table};
@@ -81,7 +81,7 @@ async fn is_read_once(conn: &mut Conn, entity: EntityType) -> Result<bool, Store
     Ok(!ends.is_empty() && ends.iter().all(Option::is_some))
 }
 
-/// Whether an account has more of them than one request may look at.
+/// Whether an account has more of them than one request may read.
 async fn is_large(conn: &mut Conn, entity: EntityType) -> Result<bool, StoreError> {
     let known: Vec<i64> = with_conn!(conn, |c| accounts::table.select(accounts::id).load(c).await)?;
     for account in known {
@@ -92,7 +92,7 @@ async fn is_large(conn: &mut Conn, entity: EntityType) -> Result<bool, StoreErro
     Ok(false)
 }
 
-/// Whether one request may look at all members of a library, or at all that are gone from it.
+/// Whether one request may read all members of a library, or all that were removed from it.
 pub(super) async fn is_small(
     conn: &mut Conn,
     entity: EntityType,

@@ -1,4 +1,4 @@
-//! What stands in a playlist, place by place.
+//! The items of a playlist, by position.
 
 use super::credits::{self, AlbumRef, ArtistLink};
 use super::playlists::is_listed;
@@ -49,7 +49,7 @@ struct ItemRow {
 }
 
 impl Store {
-    /// `None` where no such playlist is, or was, in the account's library.
+    /// `None` if the account's library never contained such a playlist.
     pub async fn playlist_items(
         &self,
         account: AccountId,
@@ -107,7 +107,7 @@ fn entry(row: ItemRow, artists: Vec<ArtistLink>) -> PlaylistItemEntry {
         kind: PlaylistItemKind::of_word(&row.kind).unwrap_or(PlaylistItemKind::Unknown),
         uri: row.uri,
         track_id: row.track_id,
-        // The item's own name is the one that it had when the playlist was read.
+        // The item's own name is the one it had when the playlist was read.
         name: row.name.or(row.track_name),
         artists,
         album: row.album.map(AlbumRef::from_row),

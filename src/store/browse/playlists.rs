@@ -38,8 +38,7 @@ pub struct PlaylistEntry {
     pub removed_at: Option<DateTime<Utc>>,
 }
 
-/// The place of a playlist in the library's own order. Those that are gone keep the place they had, so several may
-/// share one.
+/// The place of a playlist in the library's own order. Removed ones keep their old place, so several may share one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlaceKey {
     pub position: i64,
@@ -106,7 +105,7 @@ impl Store {
         .await
     }
 
-    /// One that is, or was, in the account's library.
+    /// A playlist that is, or was, in the account's library.
     pub async fn playlist(&self, account: AccountId, id: &str) -> Result<Option<PlaylistEntry>, StoreError> {
         let conn = &mut self.connect().await?;
         Ok(with_conn!(conn, |c| {

@@ -18,7 +18,7 @@ pub struct PlayEntry {
     pub played_at: DateTime<Utc>,
     pub track_uri: String,
     pub track_id: Option<String>,
-    /// `None` where it is no track of the catalogue.
+    /// `None` if it is not a track of the catalogue.
     pub name: Option<String>,
     pub artists: Vec<ArtistLink>,
     pub album: Option<AlbumRef>,

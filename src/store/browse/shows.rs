@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 pub struct ShowEntry {
     pub id: String,
     pub name: String,
-    /// Spotify does not tell it to new applications.
+    /// Spotify does not disclose it to new applications.
     pub publisher: Option<String>,
     pub explicit: Option<bool>,
     pub total_episodes: Option<i32>,

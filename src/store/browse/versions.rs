@@ -12,7 +12,7 @@ use serde::Serialize;
 use std::collections::HashMap;
 use utoipa::ToSchema;
 
-/// Changes that are shown of one version; a playlist that was filled anew may have ten thousand.
+/// Changes shown of one version; a playlist that was replaced as a whole may have ten thousand.
 const CHANGES_MAX: i64 = 100;
 
 /// A reading of a playlist that found other items than the one before.
@@ -35,7 +35,7 @@ pub struct VersionEntry {
 pub struct VersionChange {
     /// `added` or `removed`.
     pub kind: String,
-    /// In the list as it then was; of what was removed, in the one before.
+    /// In the list as it then was; for removed items, in the one before.
     pub position: i64,
     pub uri: Option<String>,
     pub name: Option<String>,
@@ -53,7 +53,7 @@ struct VersionRow {
 }
 
 impl Store {
-    /// Newest first. `None` where no such playlist is, or was, in the account's library.
+    /// Newest first. `None` if the account's library never contained such a playlist.
     pub async fn playlist_versions(
         &self,
         account: AccountId,

@@ -1,5 +1,5 @@
-//! What the catalogue knows of the tracks and albums of a page. Their ids go to the database in one list, and the rows come
-//! back with the place that their id has in it: one statement for each table, however long the page is.
+//! What the catalogue knows of the tracks and albums of a page. Their ids are sent to the database in one list, and the
+//! rows come back with the index of their id in it: one statement for each table, however long the page is.
 
 use super::Export;
 use crate::store::browse::ArtistLink;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// Most artists that are remembered: some megabytes.
 const ARTISTS_MAX: usize = 30_000;
 
-/// What many rows have in common, held once.
+/// A value that many rows share, held once.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Shared<T>(Arc<T>);
 
@@ -75,13 +75,13 @@ pub struct AlbumFacts {
 /// A track of the catalogue.
 pub(super) struct Known {
     pub facts: TrackFacts,
-    /// Of a local file.
+    /// For a local file.
     pub uri: Option<String>,
-    /// Whether Spotify itself has told of it.
+    /// Whether Spotify itself has returned it.
     pub is_of_api: bool,
 }
 
-/// Artists that were met: a library names the same ones again and again.
+/// Artists met so far: a library names the same ones again and again.
 pub(super) type Artists = HashMap<String, Shared<ArtistLink>>;
 
 type TrackRow = (
@@ -90,8 +90,8 @@ type TrackRow = (
 );
 type AlbumRow = (String, Option<String>, Option<String>, Option<i32>, Option<String>, Option<String>);
 
-/// Loads `$columns` of `$joined`, with the place in `$ids` that each row belongs to. SQLite goes through the list in its
-/// order, and PostgreSQL as it likes.
+/// Loads `$columns` of `$joined`, with the index in `$ids` that each row belongs to. SQLite goes through the list in
+/// its order, PostgreSQL in any.
 macro_rules! look_up {
     ($conn:expr, $types:ty, $ids:expr, $columns:literal, $joined:expr) => {{
         let (ids, joined): (&[&str], &str) = ($ids, $joined);
@@ -211,7 +211,7 @@ impl Export {
     }
 }
 
-/// What is made of each row, at the place that it has.
+/// The values made of each row, at their indexes.
 fn in_places<R, T>(
     len: usize,
     rows: impl IntoIterator<Item = (i64, R)>,

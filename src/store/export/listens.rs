@@ -1,7 +1,7 @@
-//! Everything that was listened to, each time once: the rows of the view `listening`, with all that is known of each.
+//! Everything that was listened to, each listen once: the rows of the view `listening`, with all that is known of each.
 //!
-//! What an export tells and what only the API tells are read apart, each along an index, so that a page costs the same
-//! however much there is; who reads both merges them by time.
+//! What an export contains and what only the API reported are read separately, each along an index, so that a page
+//! costs the same however much there is; the caller merges both by time.
 
 use super::streams::StreamColumns;
 use super::{AlbumFacts, Export, PAGE_LEN, Shared, TrackFacts, facts_of};
@@ -20,14 +20,14 @@ use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl, QueryableByName
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
 
-/// One listening.
+/// One listen.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct ListenLine {
-    /// `None` where only the API tells of it.
+    /// `None` if only the API reported it.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended; of what only the API tells, the moment that it tells.
+    /// When it ended; if only the API reported it, the moment it reported.
     pub ended_at: DateTime<Utc>,
-    /// The moment that the API tells; `None` where only an export does.
+    /// The moment that the API reported; `None` if only an export contains it.
     pub played_at: Option<DateTime<Utc>>,
     pub ms_played: Option<i64>,
     /// `track`, `episode`, `chapter` or `unknown`.
@@ -46,7 +46,7 @@ pub struct ListenLine {
     pub key: ListenKey,
 }
 
-/// What tells listenings of one moment apart.
+/// The key that distinguishes listens of one moment.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ListenKey {
     Stream(i64),
@@ -63,7 +63,7 @@ impl Default for ListenKey {
 struct Row {
     #[diesel(embed)]
     stream: StreamColumns,
-    /// Where the API tells of it, too.
+    /// The API's moment, if it reported this, too.
     #[diesel(sql_type = Nullable<Instant>)]
     told_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Text>)]
@@ -78,7 +78,7 @@ impl Row {
 }
 
 impl Export {
-    /// What an export tells, oldest first, behind the last one of the page before.
+    /// Listens from an export, oldest first, after the last one of the page before.
     pub async fn heard_by_export(
         &mut self,
         account: AccountId,
@@ -105,7 +105,7 @@ impl Export {
         let ids: Vec<&str> = rows.iter().filter_map(Row::track_id).collect();
         let mut known = self.tracks_of(&ids).await?.into_iter();
         let line = |row: Row| {
-            // What only an export tells of a track is in its own words here, too.
+            // A track that only an export contains keeps the export's own words here, too.
             let known = row.track_id().is_some().then(|| known.next().flatten()).flatten();
             let track = known.filter(|known| known.is_of_api).map_or_else(|| named(&row), |known| known.facts);
             line(row, track)
@@ -113,7 +113,7 @@ impl Export {
         Ok(rows.into_iter().map(line).collect())
     }
 
-    /// What only the API tells, oldest first, behind the last one of the page before.
+    /// Listens that only the API reported, oldest first, after the last one of the page before.
     pub async fn heard_by_api(
         &mut self,
         account: AccountId,

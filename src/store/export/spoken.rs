@@ -1,4 +1,4 @@
-//! Saved shows, episodes and audiobooks as they go out: one kind of row for all three.
+//! Saved shows, episodes and audiobooks as they are exported: one kind of row for all three.
 
 use super::{Export, PAGE_LEN};
 use crate::model::{AccountId, EntityType};
@@ -38,7 +38,7 @@ pub struct SpokenLine {
     pub image_url: Option<String>,
 }
 
-/// What tells the columns of an entity type from those of the others.
+/// The columns that differ between entity types.
 fn columns(entity: EntityType) -> &'static str {
     match entity {
         EntityType::Episodes => {
@@ -57,7 +57,7 @@ fn columns(entity: EntityType) -> &'static str {
 }
 
 impl Export {
-    /// Saved shows, episodes or audiobooks, newest first and those without a date last; those that go on behind `after`.
+    /// Saved shows, episodes or audiobooks, newest first, those without a date last; continues after `after`.
     pub async fn spoken(
         &mut self,
         entity: EntityType,

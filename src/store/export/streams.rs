@@ -1,4 +1,4 @@
-//! Streams of a data export as they go out again.
+//! Streams of a data export as they are exported again.
 
 use super::{Export, PAGE_LEN};
 use crate::model::AccountId;
@@ -10,7 +10,7 @@ use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 
-/// What every list of streams reads of one.
+/// The columns that every list of streams reads.
 #[derive(QueryableByName)]
 pub(super) struct StreamColumns {
     #[diesel(sql_type = BigInt)]
@@ -67,7 +67,7 @@ struct Row {
 pub type StreamKey = (DateTime<Utc>, i64);
 
 impl Export {
-    /// What the data export says, by the time it was logged; with the key to go on from.
+    /// The data export's own rows, by the time they were logged, with the key to continue from.
     pub async fn streams(
         &mut self,
         account: AccountId,

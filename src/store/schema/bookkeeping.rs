@@ -1,4 +1,4 @@
-//! The tables of runs, their batches and remainders, and of what was sent.
+//! The tables of runs, their batches and leftovers, and of requests sent.
 
 tables! {
     sync_states (id) {

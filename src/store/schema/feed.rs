@@ -1,4 +1,4 @@
-//! The tables of what happened, for those who follow it.
+//! The tables of events, for those who follow the feed.
 
 tables! {
     outbox (seq) {

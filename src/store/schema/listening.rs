@@ -1,4 +1,4 @@
-//! What a person's own data export says.
+//! The tables of a person's own data export.
 
 tables! {
     imports (id) {

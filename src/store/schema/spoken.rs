@@ -1,4 +1,4 @@
-//! The tables of what is spoken, and of who has saved it.
+//! The tables of spoken items, and of who has saved them.
 
 tables! {
     shows (id) {

@@ -1,6 +1,6 @@
-//! Tracks that only an export mentions enter the catalogue in the export's own words, marked `export`: no request is sent
-//! for them. Their album and artist have names and no ids, so theirs are made of the names, as those of local files are. A
-//! sync that brings the track puts what Spotify says in the place of all of it.
+//! Tracks that only an export mentions enter the catalogue in the export's own words, marked `export`: no request is
+//! sent for them. Their albums and artists have names but no ids, so ids are made of the names, as for local files. A
+//! sync that returns the track replaces all of it with Spotify's data.
 
 use super::rows::{ExportAlbumRow, ExportArtistRow, ExportCreditRow, ExportTrackRow};
 use crate::model::LOCAL;
@@ -15,13 +15,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub const TRACK: &str = "spotify:track:";
 
-/// Longest id that is made of names: the indexes of PostgreSQL hold no longer ones.
+/// Longest id that is made of names: PostgreSQL's indexes hold no longer ones.
 const LOCAL_ID_LEN_MAX: usize = 1000;
 
 /// Most ids that are remembered as entered.
 const ENTERED_MAX: usize = 100_000;
 
-/// Ids of tracks that are in the catalogue, as far as an import has come across them.
+/// Ids of tracks known to be in the catalogue, as far as an import has met them.
 #[derive(Debug, Default)]
 pub struct Entered(HashSet<[u8; 22]>);
 
@@ -34,14 +34,14 @@ impl Entered {
     }
 }
 
-/// What a track is called.
+/// The names of a track.
 struct Named<'a> {
     name: &'a str,
     artist: Option<(String, &'a str)>,
     album: Option<(String, &'a str)>,
 }
 
-/// `streams`: tracks, each with its id.
+/// Enters these streams of tracks, each with its id.
 pub async fn enter<'a>(
     conn: &mut Conn,
     streams: impl Iterator<Item = (&'a str, &'a Stream)>,

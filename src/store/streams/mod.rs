@@ -1,11 +1,11 @@
-//! What a data export brings (`streams`, `imports`), and how it becomes plays.
+//! The rows of data exports (`streams`, `imports`), and how they become plays.
 //!
-//! An import is many transactions, so that neither the sync nor the tracker waits for it. Whatever it has come to, its rows
-//! are whole: a row of the export is there once, by its second and its digest, and it is a play, or is paired with one, or
-//! waits for that. An import that is interrupted is completed by the next one.
+//! An import is many transactions, so that neither the sync nor the tracker waits for it. At any point its rows are
+//! consistent: a row of the export is there once, by its second and its digest, and it is a play, or is paired with
+//! one, or waits for that. An interrupted import is completed by the next one.
 //!
-//! A stream becomes a play of its own at once where the API told nothing around it. Where it did, [`pairs`] waits until
-//! all streams are there, since which of them a play is takes all of them.
+//! A stream becomes a play of its own at once if the API reported nothing around it. Otherwise [`pairs`] waits until
+//! all streams are there, since matching a play takes all of them.
 
 mod catalogue;
 mod pairs;
@@ -33,8 +33,8 @@ use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use rows::{ExportPlayRow, StreamRow};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// An import writes at the ends of its indexes, for which a small cache is as good. It has the process to itself. Its sums
-/// touch pages all over an index, and what SQLite keeps of each, to undo a statement, goes to a file where it is much.
+/// An import writes at the ends of its indexes, for which a small cache is as good. It has the process to itself. Its
+/// sums touch pages all over an index, and SQLite moves a large undo journal of a statement to a file.
 const PRAGMAS: &str = "PRAGMA cache_size = -4096; PRAGMA temp_store = FILE";
 
 /// Keys that one statement looks up.
@@ -48,32 +48,32 @@ pub struct StreamImport {
     conn: Conn,
     account: AccountId,
     id: i64,
-    /// All of it is one transaction, which is undone.
+    /// Everything is one transaction, which is undone.
     is_dry: bool,
     now: At,
-    /// From the first to the last play that the API told.
+    /// From the first to the last play that the API reported.
     told: Option<(At, At)>,
-    /// What the extended history covers, once it is asked for.
+    /// What the extended history covers, once it was loaded.
     covered: Option<Option<(At, At)>>,
     entered: Entered,
 }
 
-/// What became of some rows.
+/// How some rows were handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Added {
     pub num_new: u64,
-    /// They were there already.
+    /// They already existed.
     pub num_known: u64,
-    /// Rows of the account data of a time that the extended history tells better.
+    /// Rows of the account data for a time that the extended history covers better.
     pub num_covered: u64,
 }
 
-/// What an import did, apart from its rows.
+/// What an import did besides adding rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Finished {
     /// Streams that became plays of their own.
     pub num_plays: u64,
-    /// Rows of the account data that rows of the extended history took the place of.
+    /// Rows of the account data that rows of the extended history replaced.
     pub num_replaced: u64,
     pub num_gaps_closed: u64,
     /// All streams of the account within the span of the import.
@@ -86,7 +86,7 @@ pub struct Finished {
 pub struct ImportEntry {
     pub id: i64,
     pub started_at: DateTime<Utc>,
-    /// `None`: it was interrupted.
+    /// `None` if it was interrupted.
     pub finished_at: Option<DateTime<Utc>>,
     pub files: u64,
     pub streams: u64,
@@ -100,14 +100,14 @@ pub struct ImportOutcome {
     pub num_new: u64,
     pub num_pairs: u64,
     pub meaning: Option<Meaning>,
-    /// What it tells all of, in order and apart.
+    /// The periods that it covers completely, in order and disjoint.
     pub spans: Vec<(DateTime<Utc>, DateTime<Utc>)>,
     /// From its first to its last row.
     pub whole: Option<(DateTime<Utc>, DateTime<Utc>)>,
 }
 
 impl Store {
-    /// Begins an import. A dry one is one transaction that is undone: others who write wait for its end.
+    /// Begins an import. A dry one is a single transaction that is undone: other writers wait for its end.
     pub async fn begin_import(
         &self,
         account: AccountId,
@@ -181,7 +181,7 @@ impl StreamImport {
         if self.is_dry { work(&mut self.conn).await } else { self.conn.transaction(work).await }
     }
 
-    /// Takes rows in, those of the extended history before those of the account data.
+    /// Adds rows, those of the extended history before those of the account data.
     pub async fn add(&mut self, streams: &[Stream]) -> Result<Added, StoreError> {
         if self.covered.is_none() && streams.iter().any(|stream| stream.origin == StreamOrigin::Account) {
             self.covered = Some(self.extended_span().await?);
@@ -220,7 +220,7 @@ impl StreamImport {
         Ok(span.0.zip(span.1))
     }
 
-    /// Rows of the account data whose time the extended history tells by now make room for it.
+    /// Removes rows of the account data whose time the extended history covers by now.
     pub async fn replace_account_data(&mut self) -> Result<u64, StoreError> {
         let Some((from, to)) = self.extended_span().await? else { return Ok(0) };
         let account = self.account;
@@ -250,8 +250,8 @@ impl StreamImport {
         .await
     }
 
-    /// Makes plays of the streams that still wait, and notes what the import was. An import that changed nothing leaves
-    /// no trace.
+    /// Makes plays of the streams that still wait, and records the import. An import that changed nothing leaves no
+    /// trace.
     pub async fn finish(mut self, outcome: &ImportOutcome) -> Result<Finished, StoreError> {
         let mut finished = Finished { num_plays: self.settle().await?, ..Finished::default() };
         let (account, id, now) = (self.account, self.id, self.now);
@@ -314,13 +314,13 @@ impl StreamImport {
             self.conn.rollback().await?;
         } else {
             self.conn.set_durability(Durability::AtOnce).await?;
-            // One more commit, so that all before it is on the disk.
+            // One more commit, so that everything before it is on the disk.
             self.conn.transaction(async |conn| runs::lock_account(conn, account).await).await?;
         }
         Ok(finished)
     }
 
-    /// Makes plays of all tracks that are paired with none.
+    /// Makes plays of all streams of tracks that are not paired with one.
     async fn settle(&mut self) -> Result<u64, StoreError> {
         let account = self.account;
         let mut num_plays = 0;
@@ -334,7 +334,7 @@ impl StreamImport {
     }
 }
 
-/// Writes rows, the catalogue that they need and the plays that they are. Returns how many were new.
+/// Writes rows, the catalogue entries that they need and the plays that they are. Returns how many were new.
 #[expect(clippy::too_many_arguments, reason = "they are what one transaction of an import is made of")]
 async fn write(
     conn: &mut Conn,
@@ -391,7 +391,7 @@ async fn write(
     Ok(new.len() as u64)
 }
 
-/// Rows that an earlier import brought belong to this one as well: they stay when the other is taken back.
+/// Rows that an earlier import added belong to this one as well: they stay when the other is taken back.
 async fn note_known(
     conn: &mut Conn,
     account: AccountId,
@@ -416,7 +416,7 @@ async fn note_known(
     Ok(())
 }
 
-/// Whether the API told nothing that the stream could be.
+/// Whether the API reported nothing that the stream could be.
 fn is_far(stream: &Stream, told: Option<(At, At)>) -> bool {
     let Some((first, last)) = told.map(|(first, last)| (DateTime::from(first), DateTime::from(last))) else {
         return true;

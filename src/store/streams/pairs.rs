@@ -1,7 +1,7 @@
 //! Streams and the plays of the API that may be the same, and what happens to both when they are.
 //!
-//! The play keeps its moment, which is the API's, and learns how long it was played. The stream notes the play; a play that
-//! had been made of the stream alone goes, since there is the API's in its place.
+//! The play keeps its moment, which is the API's, and learns how long it was played. The stream notes the play; a play
+//! that had been made of the stream alone is deleted in favour of the API's.
 
 use super::{StreamImport, catalogue::TRACK};
 use crate::model::stream::{AFTER_END, BEFORE_START, HeardAt, LONGEST_PAUSE, Meaning, StreamPair, ToldAt, TrackKeys};
@@ -18,13 +18,13 @@ use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, sq
 use diesel_async::RunQueryDsl;
 use std::collections::HashSet;
 
-/// How long a stream can have been under way, and how late it can have been logged.
+/// How long a stream can have lasted, and how late it can have been logged.
 const LONGEST: TimeDelta = TimeDelta::days(30);
 
-/// Plays that lie farther apart are looked at one after the other.
+/// Plays that lie farther apart are handled one after the other.
 const SEASON: TimeDelta = TimeDelta::days(90);
 
-/// The account data has minutes.
+/// The account data is accurate to the minute.
 const SLACK: TimeDelta = TimeDelta::milliseconds(59_999);
 
 #[derive(QueryableByName)]
@@ -72,7 +72,7 @@ struct HeardRow {
 }
 
 impl StreamImport {
-    /// Plays of the API that no stream is paired with, the oldest first, from a moment on.
+    /// Plays of the API that no stream is paired with, oldest first, from a moment on.
     pub async fn told_after(&mut self, after: DateTime<Utc>, limit: usize) -> Result<Vec<ToldAt>, StoreError> {
         let sql = format!(
             "SELECT p.played_at, p.track_uri, t.isrc, t.name AS title, b.name AS album_artist, a.name AS artist \
@@ -86,11 +86,11 @@ impl StreamImport {
             is_alone("p")
         );
         let mut rows: Vec<ToldRow> = with_conn!(&mut self.conn, |c| sql_query(sql).load(c).await)?;
-        // Those of a season, so that no more of the streams around them are held at once than that.
+        // Those of one season only, so that no more of the streams around them are held at once.
         if let Some(first) = rows.as_slice().first().map(|row| row.played_at) {
             rows.truncate(rows.partition_point(|row| row.played_at <= first + SEASON));
         }
-        // What shares a moment with the last one comes with the next ones.
+        // Plays that share their moment with the last one are left to the next call.
         if rows.len() == limit
             && let Some(last) = rows.last().map(|row| row.played_at)
         {
@@ -102,7 +102,7 @@ impl StreamImport {
         Ok(rows.into_iter().map(told).collect())
     }
 
-    /// Streams that can be these plays and are paired with none.
+    /// Streams that can be these plays and are not paired.
     pub async fn heard_around(&mut self, told: &[ToldAt]) -> Result<Vec<HeardAt>, StoreError> {
         match (told.first(), told.last()) {
             (Some(first), Some(last)) => heard_between(&mut self.conn, self.account, first.key.0, last.key.0).await,
@@ -120,7 +120,7 @@ impl StreamImport {
     }
 }
 
-/// Notes pairs, as far as both sides are still without one. Returns how many were.
+/// Notes pairs if both sides are still unpaired. Returns how many were.
 pub async fn apply(conn: &mut Conn, account: AccountId, pairs: &[StreamPair]) -> Result<u64, StoreError> {
     let mut num_paired = 0;
     let mut moments = Vec::new();
@@ -212,8 +212,8 @@ pub async fn known(
     Ok(())
 }
 
-/// Streams of tracks that can be plays between two moments and that no play of the API is paired with. What was heard
-/// before and after bounds those that are known less well, so all that lies between is read.
+/// Streams of tracks that can be plays between two moments and that no play of the API is paired with. Neighbouring
+/// streams bound those whose times are less certain, so everything in between is read.
 async fn heard_between(
     conn: &mut Conn,
     account: AccountId,

@@ -1,4 +1,4 @@
-//! Takes back what imports brought: their streams, the plays that were made of them, the lengths that plays of the API
+//! Takes back what imports added: their streams, the plays that were made of them, the lengths that plays of the API
 //! learned from them, the gaps that they closed, and tracks that nothing else mentions.
 
 use super::settle_some;
@@ -14,15 +14,15 @@ pub enum RemovedImports {
     All,
 }
 
-/// How many rows went.
+/// How many rows were removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Removed {
     pub imports: u64,
     pub streams: u64,
-    /// Plays that were made of streams. Plays that Spotify told stay.
+    /// Plays that were made of streams. Plays that Spotify reported stay.
     pub plays: u64,
     pub gaps_reopened: u64,
-    /// Of the catalogue: what only the export mentioned.
+    /// Catalogue rows that only the export mentioned.
     pub tracks: u64,
 }
 
@@ -80,7 +80,7 @@ pub(in crate::store) async fn remove(
         ),
     )
     .await?;
-    // What is left of them is of streams that are gone.
+    // What is left of them belongs to streams that are gone.
     execute(conn, "DELETE FROM stream_imports WHERE stream_id NOT IN (SELECT id FROM streams)".to_owned()).await?;
     let imports = execute(conn, format!("DELETE FROM imports WHERE account_id = {account} AND {}", of("id"))).await?;
     let tracks = forget_tracks(conn).await?;
@@ -88,7 +88,7 @@ pub(in crate::store) async fn remove(
     Ok(Removed { imports, streams, plays, gaps_reopened, tracks })
 }
 
-/// What other imports contain as well belongs to the first of them from now on, and so do gaps that it covers.
+/// Rows that other imports contain as well belong to the first of them from now on, and so do gaps that it covers.
 async fn hand_over(conn: &mut Conn, import: i64) -> Result<(), StoreError> {
     execute(conn, format!("DELETE FROM stream_imports WHERE import_id = {import}")).await?;
     let others = "SELECT o.import_id FROM stream_imports o WHERE o.stream_id = streams.id";
@@ -122,8 +122,7 @@ pub(in crate::store) async fn stand_alone(conn: &mut Conn, account: AccountId) -
     count(conn, &format!("streams WHERE {theirs}")).await
 }
 
-/// Tracks that only exports told of and that nothing mentions any more, with the albums and artists that were made for
-/// them.
+/// Tracks that only exports mentioned and that nothing mentions any more, with the albums and artists created for them.
 async fn forget_tracks(conn: &mut Conn) -> Result<u64, StoreError> {
     let tracks = "SELECT id FROM tracks WHERE source = 'export' EXCEPT SELECT track_id FROM plays \
                   EXCEPT SELECT track_id FROM playlist_items EXCEPT SELECT track_id FROM playlist_items_before \

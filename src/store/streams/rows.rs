@@ -42,7 +42,7 @@ upsert_rows! {
         source: &'static str => Once,
     }
 
-    /// A track that only an export mentions: whatever else comes along knows more.
+    /// A track that only an export mentions: any other source knows more.
     ExportTrackRow<'a> in tracks {
         id: Words<'a> => Key,
         name: Words<'a> => Once,
@@ -75,7 +75,7 @@ fn words(text: &Option<String>) -> Option<Words<'_>> {
 }
 
 impl<'a> StreamRow<'a> {
-    /// `uri`: also where only the catalogue knows it.
+    /// `uri` may come from the catalogue alone.
     pub fn new(account: i64, import: i64, stream: &'a Stream, uri: Option<&'a str>, played_at: Option<At>) -> Self {
         StreamRow {
             account_id: account,

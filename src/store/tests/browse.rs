@@ -1,10 +1,10 @@
-//! Lists that are longer than one request may look at.
+//! Lists that are longer than one request may read.
 
 use super::*;
 use crate::store::browse::{DateKey, LOOKED_AT_MAX, ListPage, Members, NameKey, Search, TrackEntry, Walk};
 use std::collections::BTreeSet;
 
-/// Saved tracks, some gone, with as many tracks of the catalogue that are not saved.
+/// Saved tracks, some removed, with as many tracks of the catalogue that are not saved.
 const NUM_SAVED: usize = 2 * LOOKED_AT_MAX + 300;
 
 #[test]
@@ -75,7 +75,7 @@ async fn all_by_name(db: &Db, members: &Members, is_descending: bool) -> Vec<Tra
     }
 }
 
-/// Every tenth is gone; names are not in the order of ids or dates, and every second begins with a capital.
+/// Every tenth is removed; names are not in the order of ids or dates, and every second begins with a capital.
 async fn fill(db: &Db) {
     let series =
         format!("WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {})", 2 * NUM_SAVED - 1);

@@ -1,4 +1,4 @@
-//! The catalogue: what a poorer mention may not erase, and who made what.
+//! The catalogue: what a poorer mention may not erase, and credits.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What came and went, read back.
+//! What was added and removed, read back.
 
 use super::*;
 use crate::model::batch::{PlaylistEnd, Removal};
@@ -147,7 +147,7 @@ async fn all(db: &Db, entities: &[EntityType], since: DateTime<Utc>) -> Vec<Chan
     all
 }
 
-/// `10 - track t1, artist a1`: at 10 seconds.
+/// `10 - track t1, artist a1`: removed at 10 seconds.
 async fn told(db: &Db, entities: &[EntityType], since: DateTime<Utc>) -> Vec<String> {
     let line = |change: Change| {
         let (sign, again) = match change.kind {

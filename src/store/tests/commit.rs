@@ -169,7 +169,7 @@ fn a_commit_dropped_at_any_moment_is_whole_or_nothing() {
             commit.checkpoint.offset = 1000 + patience;
             let time = Duration::from_micros(u64::from(patience) * 150);
             let outcome = tokio::time::timeout(time, db.store.commit(Box::new(commit.clone()), at(1))).await;
-            // One statement, one snapshot: a server may still be at it.
+            // One statement, one snapshot: the server may still be working on it.
             let has_row = format!("EXISTS (SELECT 1 FROM saved_tracks WHERE track_id = '{id}')");
             let has_moved = format!("last_synced_offset = {}", commit.checkpoint.offset);
             let state = db.texts(&format!("({has_row}) = ({has_moved})"), "sync_states").await;
@@ -231,7 +231,7 @@ fn a_followed_artist_keeps_the_day_it_was_first_seen() {
     });
 }
 
-/// A batch can be read again; a token or a pause cannot. One connection writes them all.
+/// A batch can be read again; a token or a pause cannot. One connection writes both.
 #[test]
 fn what_is_written_after_a_batch_is_on_the_disk_at_once() {
     on_both(async |db| {

@@ -1,5 +1,5 @@
-//! Going back: a down-migration that would lose what no sync brings back refuses, and says what; without that, each goes
-//! back, and forth again.
+//! Going back: a down-migration that would lose what no sync restores refuses, and says what; otherwise each can be
+//! undone and redone.
 
 use super::*;
 use crate::store::{migrations, postgres};
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 const NOW: &str = "'2026-11-29 08:00:00.000000+00:00'";
 
-/// What a migration keeps that no sync brings back: its name, what the refusal says, how such a row comes to be, and how
+/// What a migration keeps that no sync restores: its name, what the refusal says, how such a row is created, and how
 /// somebody who can do without it gives it up. The newest first; `@` is the account and `now` a moment.
 const LOSSES: &[(&str, &str, &str, &str)] = &[
     (
@@ -125,7 +125,7 @@ const LOSSES: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-/// Undoes the newest migration; says which that was, or why not.
+/// Undoes the newest migration; returns which that was, or why it failed.
 async fn revert(db: &Db) -> Result<String, String> {
     let reverted = match &db.url {
         DatabaseUrl::Sqlite(path) => {
@@ -230,7 +230,7 @@ fn without_anything_to_lose_every_down_migration_goes_back_to_nothing() {
             revert(db).await.unwrap();
         }
         assert_eq!(tables(db).await, ["__diesel_schema_migrations"]);
-        // A file with nothing but that is taken for another program's.
+        // A file with nothing but that table counts as another program's.
         db.execute("DROP TABLE __diesel_schema_migrations").await;
         Store::open(&db.url, "again").await.unwrap();
         assert_eq!(schema(db).await, newest);

@@ -1,4 +1,4 @@
-//! What a commit does beside its rows: what was seen, what is gone, what could not be read, what is logged.
+//! What a commit does besides its rows: what was seen, what is gone, what could not be read, what is logged.
 
 use super::*;
 
@@ -97,7 +97,7 @@ fn what_a_search_found_is_marked_and_nothing_else() {
         for (entity, rows, gone, table, column) in listings {
             let run = db.begin(entity).await;
             run.commit(rows, at(1)).await;
-            // More than one statement takes.
+            // More than fit into one statement.
             let mut removed_ids: Vec<String> = (0..2500).map(|n| format!("unknown-{n}")).collect();
             removed_ids.extend(gone.map(str::to_owned));
             let effects = Effects { removed_ids, survey: Some(Survey::default()), ..Effects::default() };

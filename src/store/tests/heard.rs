@@ -1,4 +1,4 @@
-//! What was heard, summed up ahead, is what the rows say.
+//! The sums of what was heard equal the rows.
 
 use super::*;
 use crate::model::stream::{Stream, StreamKind, StreamOrigin};

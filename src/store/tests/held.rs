@@ -1,4 +1,4 @@
-//! Removals that are held back: item by item, since when they are missing, until a later look or a person decides.
+//! Removals that are held back: item by item, from when they were missing, until a later look or a person decides.
 
 use super::effects::seen;
 use super::*;

@@ -1,4 +1,4 @@
-//! Items of a playlist that a reading does not find, many at once.
+//! Many items of a playlist missing from a reading at once.
 
 use super::playlists::*;
 use super::*;
@@ -21,7 +21,7 @@ fn many_items_gone_at_once_wait_for_a_second_look_that_misses_the_same() {
             assert_eq!(stale(db, at(now)).await, ["p1"]);
         }
         assert_eq!(db.count("playlist_versions").await, 1, "history says nothing of it");
-        // Others are missing now: the wait begins anew for them.
+        // Others are missing now: the wait starts over for them.
         let other = part("p1", all[1..20].to_vec(), complete("s2", 19));
         assert_eq!(run.commit(other, at(3700)).await.readings.len(), 1);
         assert_eq!(run.commit(few(), at(3701)).await.readings, []);
@@ -40,7 +40,7 @@ fn all_items_gone_are_back_when_the_answer_is_right_again() {
         run.commit(part("p1", vec![item("t1")], complete("s1", 1)), at(3)).await;
         assert_eq!((db.count("held_removals").await, db.count("playlist_items").await), (0, 1));
         assert_eq!(db.count("playlist_readings WHERE failure IS NULL").await, 1);
-        // A person knows at once.
+        // A person's confirmation counts at once.
         run.commit(part("p1", vec![], complete("s2", 0)), at(4)).await;
         db.execute("UPDATE held_removals SET is_confirmed = (item_id = item_id)").await;
         assert_eq!(run.commit(part("p1", vec![], complete("s2", 0)), at(5)).await.readings, []);
@@ -48,7 +48,7 @@ fn all_items_gone_are_back_when_the_answer_is_right_again() {
     });
 }
 
-/// Found by the simulation: the only item of a playlist could not be served any more, and the gap took its place.
+/// Found by the simulation: the only item of a playlist could no longer be served, and the gap took its place.
 #[test]
 fn all_items_that_cannot_be_served_any_more_stay_until_a_second_look() {
     on_both(async |db| {

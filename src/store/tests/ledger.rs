@@ -1,4 +1,4 @@
-//! What the gate counted and learned, and the pauses it finds again.
+//! What the gate counted and learned, and the pauses that it finds again.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn requests_add_up_and_old_ones_are_forgotten() {
         ];
         assert_eq!(db.store.load_ledger(at(330)).await.unwrap(), expected);
         assert_eq!(db.cells("day_count", "rate_limits WHERE family = 'tracks'").await, [Some("11".into())]);
-        // Of the first five minutes nothing is within a day any more.
+        // Nothing of the first five minutes is within a day any more.
         let kept = db.store.load_ledger(at(day + 301)).await.unwrap();
         assert_eq!(kept, [expected[0], expected[2]]);
         assert_eq!(db.count("request_ledger").await, 3);
@@ -87,7 +87,7 @@ fn cooldowns_of_the_last_day_are_told_each_once_and_from_their_beginning() {
     on_both(async |db| {
         let pause = |scope, class, until| Pause { scope, class, until: at(until) };
         let all = |until| pause(Family::Application, LimitClass::Rate, until);
-        // Told again while it lasts, made longer, refused again by the request that tried, and one for itself.
+        // Reported again while in force, extended, refused again for the probe, and a separate one.
         for (noted_at, pause) in [
             (0, all(10)),
             (1, pause(Family::Tracks, LimitClass::Quota, 3601)),
@@ -98,7 +98,7 @@ fn cooldowns_of_the_last_day_are_told_each_once_and_from_their_beginning() {
         ] {
             db.store.save_pause(pause, at(noted_at)).await.unwrap();
         }
-        // It is lifted, and was all the same.
+        // It is lifted, but remains in the past cooldowns.
         share(db, |change| change.lifts = Some(at(70)), at(71)).await;
         db.store.note_ceiling(pause(Family::Albums, LimitClass::Ceiling, 90), at(72)).await.unwrap();
         let told = async |since| {
@@ -132,7 +132,7 @@ fn a_pause_that_is_over_is_noted_until_a_request_went_through() {
         }
         let noted = [rate, quota].map(|pause| NotedPause { pause, noted_at: at(50) });
         assert_eq!(share(db, |_| {}, at(70)).await.pauses, noted);
-        // A longer one has come since the request that went through was sent.
+        // A longer one has begun since the request that went through was sent.
         share(db, |change| change.lifts = Some(at(59)), at(71)).await;
         assert_eq!(share(db, |_| {}, at(72)).await.pauses.len(), 2);
         share(db, |change| change.lifts = Some(at(60)), at(73)).await;

@@ -1,6 +1,6 @@
 //! Tests of the store, each on both databases. SQLite needs nothing. PostgreSQL is the server at
 //! `SEGNO_TEST_POSTGRES_URL`, where each test makes a database of its own and drops it again; without that variable the
-//! test says so aloud, and fails when `SEGNO_REQUIRE_SERVICES=1`.
+//! test says so, and fails if `SEGNO_REQUIRE_SERVICES=1`.
 
 mod accounts;
 mod browse;
@@ -83,7 +83,7 @@ fn postgres_server() -> Option<String> {
     if server.is_none() {
         let required = std::env::var("SEGNO_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
         assert!(!required, "SEGNO_REQUIRE_SERVICES=1, but SEGNO_TEST_POSTGRES_URL names no PostgreSQL server");
-        // Not eprintln: the harness would swallow it.
+        // Not eprintln, whose output the harness would capture.
         let _ = writeln!(std::io::stderr(), "SKIPPED on PostgreSQL: SEGNO_TEST_POSTGRES_URL is not set");
     }
     server
@@ -116,7 +116,7 @@ impl Db {
         sync_states::get_or_create(&mut self.store.connect().await.unwrap(), key).await.unwrap()
     }
 
-    /// As a commit that brings no rows.
+    /// As a commit without rows does.
     async fn update_checkpoint(
         &self,
         entity: EntityType,
@@ -142,7 +142,7 @@ impl Db {
         cells.into_iter().map(|cell| cell.cell).collect()
     }
 
-    /// The same, where nothing is null.
+    /// The same, if nothing is null.
     async fn texts(&self, expression: &str, from: &str) -> Vec<String> {
         self.cells(expression, from).await.into_iter().map(Option::unwrap).collect()
     }
@@ -156,7 +156,7 @@ impl Db {
         with_conn!(&mut conn, |c| c.batch_execute(sql).await).unwrap();
     }
 
-    /// Something that changes whenever the table's rows are written, were it with the same values.
+    /// Something that changes whenever the table's rows are written, even with the same values.
     async fn fingerprint(&self, table: &str) -> Vec<String> {
         match self.store {
             Store::Pg(_) => self.texts("xmin", &format!("{table} ORDER BY 1")).await,
@@ -205,7 +205,7 @@ impl Run<'_> {
         }
     }
 
-    /// The rows as a walk would commit them that was decided on just now.
+    /// The rows as a walk decided on just now would commit them.
     async fn current(&self, mut rows: Rows) -> Rows {
         if let Rows::PlaylistItems(parts) = &mut rows {
             for part in parts {
@@ -296,7 +296,7 @@ fn playlist(id: &str, snapshot_id: &str) -> Playlist {
     }
 }
 
-/// Why a reading came to nothing.
+/// Why a reading failed.
 fn failed(kind: FailureKind, snapshot_id: &str, rest: u64) -> FailedReading {
     FailedReading {
         kind,
@@ -316,7 +316,7 @@ fn counts(processed: u32, new: u32, updated: u32, unchanged: u32) -> ItemCounts 
     ItemCounts { processed, new, updated, unchanged, ..ItemCounts::default() }
 }
 
-/// What a gate notes, without a look.
+/// What a gate notes without a look.
 impl Store {
     async fn save_pause(&self, pause: Pause, now: DateTime<Utc>) -> Result<(), StoreError> {
         self.transaction(async |conn| super::limits::note_pause(conn, pause, now).await).await

@@ -1,4 +1,4 @@
-//! Services that share accounts: who lives, who holds what, who is fenced off, and orders from one to another.
+//! Services that share accounts: which are alive, which hold what, which are fenced off, and orders between them.
 
 use super::*;
 
@@ -20,7 +20,7 @@ async fn sign_in(db: &Db, name: &str) -> AccountId {
     account
 }
 
-/// A node that lives. SQLite has room for one; the next takes its place.
+/// Makes a node live. SQLite has room for one; the next takes its place.
 pub(super) async fn join(db: &Db, node: &Node) {
     if !db.store.is_shared() {
         db.execute("DELETE FROM nodes").await;
@@ -33,7 +33,7 @@ async fn beat(db: &Db, node: &Node) -> Heartbeat {
     db.store.beat(node, Utc::now()).await.unwrap().found
 }
 
-/// It has been silent for as long as it holds anything.
+/// Keeps a node silent until it holds nothing any more.
 pub(super) async fn outlive(db: &Db, node: &Node) {
     let past = "holds_until = '2026-01-01 00:00:00.000000+00:00'";
     db.execute(&format!("UPDATE nodes SET {past} WHERE id = '{}'", node.owner.id)).await;
@@ -143,7 +143,7 @@ fn a_node_that_wakes_late_has_what_nobody_took() {
     });
 }
 
-/// A process that hangs in the middle of a commit keeps its locks until the server ends it. Nobody waits for it.
+/// A process that hangs in the middle of a commit keeps its locks until the server ends it. It is not waited for.
 #[test]
 fn an_account_that_is_being_written_for_is_passed_over() {
     on_both(async |db| {

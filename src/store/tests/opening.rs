@@ -1,4 +1,4 @@
-//! Opening databases: ones that are fresh, foreign, missing, newer, or opened by somebody else at the same moment.
+//! Opening databases: fresh, foreign, missing or newer ones, or opened by another process at the same moment.
 
 use super::effects::seen;
 use super::*;

@@ -34,7 +34,7 @@ fn a_commit_tells_what_came_and_went_and_nothing_twice() {
         let run = db.begin(EntityType::Tracks).await;
         run.commit(tracks(&["t1", "t2", "t1"]), at(1)).await;
         assert_eq!(told(db, 0).await, ["1 added t1 track t1", "1 added t2 track t2"]);
-        // The same again changes nothing, and a name is no change.
+        // Writing the same again changes nothing, and a new name is no change.
         run.commit(tracks(&["t1", "t2"]), at(2)).await;
         run.commit(Rows::Listing(vec![saved(Track { name: "other".into(), ..track("t1") }, at(-1000))]), at(3)).await;
         assert_eq!(events(db, 1).await, vec![]);
@@ -126,7 +126,7 @@ fn a_position_that_is_no_longer_kept_or_not_there_yet_is_said() {
         assert_eq!(db.store.feed(1, None, 10).await.unwrap(), Feed::Forgotten { kept_after: 2 });
         assert_eq!(told(db, 2).await, ["3 added t3 track t3"]);
         assert_eq!(db.store.feed(9, None, 10).await.unwrap(), Feed::Ahead { last: 3 });
-        // Also when nothing is left, numbers go on.
+        // Numbers go on even when nothing is left.
         assert_eq!(db.store.forget_events_before(at(99)).await.unwrap(), 1);
         assert_eq!(db.store.feed(3, None, 10).await.unwrap(), Feed::Events(vec![]));
         run.commit(tracks(&["t4"]), at(100)).await;
@@ -196,7 +196,7 @@ fn a_webhook_that_takes_nothing_is_shown_with_what_waits_for_it() {
             failing_since: Some(at(3)),
             next_try_at: Some(at(8)),
             error: Some("ntfy.sh answered with 500".into()),
-            // Neither a first reading nor an event that it is not told of.
+            // Neither a first reading nor an event of a kind that it is not sent.
             waiting: 2,
         };
         assert_eq!(shown().await, [failing]);
@@ -210,7 +210,7 @@ fn a_webhook_that_takes_nothing_is_shown_with_what_waits_for_it() {
     });
 }
 
-/// A transaction that has its number holds back those that come after it, so no reader passes it.
+/// An open transaction that has its number holds back later ones, so no reader passes it.
 #[test]
 fn no_reader_passes_a_transaction_that_is_still_open() {
     on_both(async |db| {
@@ -229,7 +229,7 @@ fn no_reader_passes_a_transaction_that_is_still_open() {
         later.await.unwrap();
         let kinds: Vec<_> = events(db, 0).await.into_iter().map(|event| (event.seq, event.kind)).collect();
         assert_eq!(kinds, [(1, "sync_failing".to_owned()), (2, "changes".to_owned())]);
-        // One that is undone leaves no gap.
+        // One that is rolled back leaves no gap.
         open.begin().await.unwrap();
         super::super::outbox::write(&mut open, &entry, None, at(3).into()).await.unwrap();
         open.rollback().await.unwrap();

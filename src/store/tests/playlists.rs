@@ -232,7 +232,7 @@ fn a_first_reading_is_written_in_place_and_carried_on_where_it_stopped() {
         assert_eq!((db.count("playlist_items_read").await, num_read(db, "p1").await), (0, 2));
         assert_eq!(db.count("playlists WHERE items_held IS NULL").await, 1, "nobody has read it whole");
 
-        // Begun anew, with less in it: what the first try brought is not left behind.
+        // Restarted, with fewer items: nothing of the first try is left behind.
         run.commit(part("p1", vec![item("t9")], None), at(3)).await;
         run.commit(from(1, vec![item("t2")], complete("s2", 2)), at(4)).await;
         assert_eq!(items_of(db, "p1").await, ["0t9", "1t2"]);
@@ -372,7 +372,7 @@ fn a_playlist_with_other_rows_than_its_listing_counts_is_due_though_its_snapshot
         run.commit(part("p1", vec![item("t1")], complete("s1", 1)), at(2)).await;
         let due = db.store.stale_playlists(db.account, at(3)).await.unwrap();
         assert_eq!((due[0].num_held, due[0].total_items), (Some(1), Some(2)));
-        // One is counted and not given: noted, it is not asked for again.
+        // One is counted but not given: noted, and not asked for again.
         let hiding = PlaylistPart { items: vec![item("t1")], num_hidden: 1, end: complete("s1", 2), ..one("p1") };
         run.commit(Rows::PlaylistItems(vec![hiding]), at(4)).await;
         assert_eq!(stale(db, at(5)).await, [""; 0]);
@@ -390,7 +390,7 @@ fn rows_where_something_is_counted_and_not_given_are_not_left_behind() {
             run.commit(part("p1", all.map(item).into(), complete("s1", 4)), at(1)).await;
             let rule = RemovalGuard { wait: Duration::ZERO, ..RemovalGuard::default() };
             let effects = || Effects { item_removals: rule, ..Effects::default() };
-            // t3 was moved to where t2 stands, and t2 to where nothing is given.
+            // t3 was moved to where t2 was, and t2 to a place that is not given.
             let hiding = PlaylistPart { items: vec![item("t1")], num_hidden: 1, ..one("p1") };
             let rest = |end| PlaylistPart { offset: 2, items: vec![item("t3"), item("t2")], end, ..one("p1") };
             let last = PlaylistPart { offset: 4, items: vec![item("t4")], end: complete("s2", 5), ..one("p1") };
@@ -425,7 +425,7 @@ pub(super) fn one(playlist_id: &str) -> PlaylistPart {
     PlaylistPart { playlist_id: playlist_id.into(), ..PlaylistPart::default() }
 }
 
-/// Items of `p1` from a place on.
+/// Items of `p1` from a position on.
 fn from(offset: u32, items: Vec<PlaylistItem>, end: Option<PlaylistEnd>) -> Rows {
     Rows::PlaylistItems(vec![PlaylistPart { offset, items, end, ..one("p1") }])
 }
@@ -435,7 +435,7 @@ async fn two_accounts(db: &Db) -> (Run<'_>, Run<'_>) {
     (db.begin(EntityType::Playlists).await, db.begin_for(noor, EntityType::Playlists).await)
 }
 
-/// Whose listing does not say how long it is.
+/// A playlist whose listing does not say how long it is.
 pub(super) fn uncounted(id: &str, snapshot_id: &str) -> Playlist {
     Playlist { total_items: None, ..playlist(id, snapshot_id) }
 }

@@ -51,7 +51,7 @@ fn plays_are_counted_again_when_there_are_new_ones() {
         assert_eq!(counted().await, 0);
         db.commit(poll(db, vec![heard("t1", -100), heard("t2", -300)], 0)).await;
         assert_eq!(counted().await, 2);
-        // By hand, behind our back, and not the latest: that shows with the next new play, of whatever moment.
+        // By hand, behind our back, and not the latest: it shows with the next new play, of any moment.
         db.execute("DELETE FROM plays WHERE track_id = 't2'").await;
         assert_eq!((counted().await, db.playback(at(9)).await.plays), (2, 1));
         db.commit(poll(db, vec![heard("t3", -400), heard("t4", -500)], 1)).await;

@@ -1,6 +1,6 @@
-//! What the database refuses about one row costs that row: the rest of its batch commits, and it is noted as odd.
+//! A row that the database refuses is lost alone: the rest of its batch commits, and it is noted as odd.
 //!
-//! Each refusal is one that a person can cause: an index of their own on a column of ours, or a rule.
+//! Each refusal is one that a person can cause: with an index of their own on one of our columns, or a constraint.
 
 use super::playlists::{complete, item, items_of, one, uncounted};
 use super::plays::{heard, poll};
@@ -78,7 +78,7 @@ fn a_row_of_any_table_that_a_batch_writes_costs_itself_only() {
         assert_eq!(stored[2], "t3 track t3 ISRCt3 ", "its own texts were not");
         assert_eq!(db.texts("last_synced_offset", "sync_states").await, ["5"]);
 
-        // What was known stays, and a row that is mended is no longer odd.
+        // Known values stay, and a row that is repaired is no longer odd.
         let rows = ["t1", "t2", "t3", "t4", "t5"].map(|id| saved(track(id), at(-9)));
         run.commit(Rows::Listing(rows.into()), at(2)).await;
         assert_eq!(db.count("sync_odd_items").await, 0);
@@ -149,7 +149,7 @@ fn an_item_of_a_playlist_keeps_its_place_and_its_identity() {
         assert_eq!(report.counts, ItemCounts { odd: 1, ..counts(3, 3, 0, 0) });
         assert_eq!(items_of(db, "p1").await, ["0t1", "1t2", "2t3"]);
 
-        // Read in parts, it is kept apart first, where nothing refuses it, and then takes the place of the rows.
+        // Read in parts, it is kept apart first, where nothing refuses it, and then replaces the rows.
         let parts = [
             PlaylistPart { items: vec![item("t1"), unfit("t2")], ..one("p1") },
             PlaylistPart { items: vec![item("t3"), unfit("t4")], offset: 2, end: complete("s2", 4), ..one("p1") },
@@ -194,7 +194,7 @@ fn a_row_that_breaks_a_rule_in_any_form_is_left_out_and_noted() {
         assert_eq!(db.texts("position", "sync_odd_items").await, ["2"]);
         assert_eq!(db.count("sync_seen").await, 4, "the source has it, whatever the database says");
 
-        // Nothing refers to what is not there.
+        // Nothing may refer to a row that is not there.
         db.execute("CREATE UNIQUE INDEX theirs_too ON albums (fetched_at)").await;
         let albums = ["b7", "b8"].map(|id| Track { album: Some(album(id)), ..track(id) });
         run.commit(Rows::Listing(albums.map(|track| saved(track, at(9))).into()), at(2)).await;
@@ -276,14 +276,14 @@ async fn plan_of_names(db: &Db) -> String {
     lines.join("\n")
 }
 
-/// As SQLite tells its plans.
+/// A step of a SQLite query plan.
 #[derive(QueryableByName)]
 struct Step {
     #[diesel(sql_type = Text)]
     detail: String,
 }
 
-/// As PostgreSQL does.
+/// A line of a PostgreSQL query plan.
 #[derive(QueryableByName)]
 struct Line {
     #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
@@ -291,8 +291,8 @@ struct Line {
 }
 
 impl Db {
-    /// An index that a person has made for queries of their own, on PostgreSQL; SQLite's hold anything, so there it is a
-    /// rule.
+    /// Limits the length of a column by an index that a person created for their own queries, on PostgreSQL; SQLite's
+    /// indexes hold anything, so there it is a constraint.
     async fn limit_length(&self, table: &str, column: &str) {
         match self.store {
             Store::Sqlite(_) => self.refuse_inserts(table, &format!("length(NEW.{column}) > 2704")).await,

@@ -1,4 +1,4 @@
-//! One node publishes the feed, for as long as it lives; what it notes counts for as long as that.
+//! One node publishes the feed while it is alive; its notes count for as long.
 
 use super::nodes::{join, node, outlive};
 use super::*;

@@ -1,4 +1,4 @@
-//! What the service has noted for itself is forgotten some time after it is over; what is the person's never is.
+//! The service's own notes are deleted some time after they are obsolete; the person's own data never is.
 
 use super::effects::{found, healed};
 use super::playlists::{complete, item, one, uncounted};

@@ -1,4 +1,4 @@
-//! Beginning runs, and who is fenced off by it.
+//! Beginning runs, and which others that fences off.
 
 use super::*;
 use crate::store::EntityProgress;
@@ -124,7 +124,7 @@ fn a_run_of_nobody_does_not_begin() {
     });
 }
 
-/// A process that is stopped with a transaction open holds its locks as long as the server lets it.
+/// A process that is stopped with a transaction open holds its locks for as long as the server permits.
 #[test]
 fn a_transaction_that_nobody_goes_on_with_does_not_keep_a_successor_out() {
     on_both(async |db| {
@@ -142,7 +142,7 @@ fn a_transaction_that_nobody_goes_on_with_does_not_keep_a_successor_out() {
         let begun = successor.begin_run(db.account, ENTITY, Phase::InitialSync, Uuid::new_v4(), "cellar", at(1));
         tokio::time::timeout(Duration::from_secs(10), begun).await.expect("the server lets it through").unwrap();
 
-        // And whoever wakes up learns it, and starts again from the database.
+        // A process that wakes up gets an error, and starts again from the database.
         let error = StoreError::Query(held.commit().await.unwrap_err());
         assert!(error.is_transient(), "{error}");
         drop(held);

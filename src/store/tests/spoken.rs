@@ -1,4 +1,4 @@
-//! Shows, episodes and audiobooks: what silence erases, what belongs to whom, and since when.
+//! Shows, episodes and audiobooks: what silence erases, who owns what, and since when.
 
 use super::*;
 use crate::model::batch::Removal;

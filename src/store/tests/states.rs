@@ -38,7 +38,7 @@ fn states_are_listed_by_account_and_by_entity_type() {
     });
 }
 
-/// During an upgrade node by node an account may have been a newer version's before.
+/// During an upgrade node by node, a newer version may have owned an account before.
 #[test]
 fn what_another_version_noted_under_its_own_words_is_left_to_it() {
     on_both(async |db| {

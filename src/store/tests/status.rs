@@ -1,4 +1,4 @@
-//! The status that the database tells by itself.
+//! The status that the database alone provides.
 
 use super::*;
 use crate::model::status::{EntityStatus, State};

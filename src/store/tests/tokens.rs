@@ -1,4 +1,4 @@
-//! Sign-ins: kept as they came, replaced only by who knows them, and never printed or left open.
+//! Sign-ins: stored unchanged, replaced only by holders of the old token, and never printed or left readable.
 
 use super::*;
 use crate::store::{Person, TokenRow};

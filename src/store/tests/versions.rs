@@ -3,20 +3,20 @@
 use super::*;
 use crate::model::batch::PlaylistEnd;
 
-/// What the versions say, oldest first: `first`, if it is, the snapshot, and how many came and went.
+/// The versions, oldest first: `first`, if it is, the snapshot, and how many items were added and removed.
 async fn versions(db: &Db) -> Vec<String> {
     let first = "CASE WHEN is_first THEN 'first ' ELSE '' END";
     let version = format!("{first} || coalesce(snapshot_id, '-') || ' +' || items_added || ' -' || items_removed");
     db.texts(&version, "playlist_versions ORDER BY id").await
 }
 
-/// What came and went, version by version: `+t1@3` came and stands at 3.
+/// What was added and removed, version by version: `+t1@3` was added at position 3.
 async fn changes(db: &Db) -> Vec<String> {
     let sign = "CASE WHEN kind = 'added' THEN '+' ELSE '-' END";
     db.texts(&format!("{sign} || track_id || '@' || position"), "playlist_changes ORDER BY version_id, number").await
 }
 
-/// Nothing is kept that nobody waits for.
+/// Nothing is kept that is no longer needed.
 async fn assert_at_rest(db: &Db) {
     assert_eq!((db.count("playlist_walks").await, db.count("playlist_items_before").await), (0, 0));
 }
@@ -60,13 +60,13 @@ fn a_new_snapshot_of_the_same_items_makes_no_version() {
 fn walks_that_come_to_nothing_change_nothing() {
     on_both(async |db| {
         let run = begun(db).await;
-        // Stopped in the middle of the very first one, and begun anew.
+        // Stopped in the middle of the very first one, and restarted.
         commit(&run, part(0, &["t1", "t2"], None)).await;
         commit(&run, part(0, &["t1", "t2"], None)).await;
         commit(&run, part(2, &["t3", "t4"], complete("s1", 4))).await;
         assert_eq!(versions(db).await, ["first s1 +4 -0"]);
 
-        // What is there now is half of one state and half of another, twice.
+        // The rows are now half of one state and half of another, twice.
         commit(&run, part(0, &["t5", "t1"], None)).await;
         commit(&run, part(0, &["t6", "t1"], None)).await;
         commit(&run, part(2, &[], Some(PlaylistEnd::Failed(failed(FailureKind::Refused, "s1", 0))))).await;
@@ -114,7 +114,7 @@ fn two_walks_of_one_run_are_one_reading() {
         walk(first, &["t1", "t2", "t3"], "s2").await;
         assert_eq!(versions(db).await, ["first s2 +3 -0"]);
 
-        // t1 moved behind what was read, and t3 with it: the walk saw t2 twice, and t1 nowhere.
+        // t1 moved past what was read, and t3 with it: the walk saw t2 twice, and t1 nowhere.
         walk(second, &["t2", "t2", "t4"], "s3").await;
         assert_eq!(versions(db).await[1], "s3 +2 -2");
         walk(second, &["t2", "t4", "t1"], "s4").await;
@@ -178,7 +178,7 @@ fn an_item_that_is_empty_for_a_while_has_neither_gone_nor_come() {
             db.texts(shown, "playlist_items ORDER BY position").await
         };
         place(&[("t1", 1), ("t2", 2), ("t3", 3), ("-", 9)], "s1").await;
-        // Empty, and moved, since what stood before it went.
+        // Empty, and moved, since the item before it was removed.
         let shown = place(&[("-", 2), ("t3", 3), ("-", 9)], "s2").await;
         assert_eq!(shown[0], "missing spotify:track:t2 t2 track t2");
         assert_eq!(shown[2], "missing - - -");

@@ -1,17 +1,17 @@
-//! What a place of a playlist that says nothing held, as another reading of the same playlist knows it.
+//! What an empty place of a playlist holds, according to another reading of the same playlist.
 
 use super::{Entry, cancel_same, take_one};
 use crate::store::types::At;
 use std::collections::{HashMap, VecDeque};
 
-/// Fills in what `entries` do not say and `known`, another reading of the same playlist, does. Returns which were filled.
+/// Fills in what `entries` lack and `known`, another reading of the same playlist, has. Returns which were filled.
 ///
-/// - An empty place takes an item that stands in the other reading only and was added at the same moment. Of several, the
-///   one that stood behind the same item as the place does, or before the same; else the first. So it is found wherever it
-///   stands now, and of as many as share a moment no more are taken than there are empty places.
-/// - A place that was as empty in the other reading stays empty: nobody knows what is in it.
-/// - A place that does not say when it was added may be any; `takes_undated` says whether it takes what is left.
-/// - An item whose name, URI or date is not told is called as before.
+/// - An empty place takes an item that is in the other reading only and was added at the same moment. Among several, it
+///   takes the one after or before the same neighbour; otherwise the first. So the item is found wherever it is now,
+///   and of those that share a moment no more are taken than there are empty places.
+/// - A place that was as empty in the other reading stays empty: its content is unknown.
+/// - A place without a moment of addition may be any; `takes_undated` says whether it takes what is left.
+/// - An item without a name, URI or date keeps the earlier one.
 pub(super) fn recall(entries: &mut [Entry], known: &[Entry], takes_undated: bool) -> Vec<usize> {
     let mut filled = recall_details(entries, known);
     let mut lost = Lost::of(known, entries);
@@ -38,7 +38,7 @@ pub(super) fn recall(entries: &mut [Entry], known: &[Entry], takes_undated: bool
     filled
 }
 
-/// For each entry the last before it that is no empty place.
+/// For each entry the last one before it that is not an empty place.
 fn neighbours<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<Option<String>> {
     let mut last = None;
     let neighbour = |entry: &Entry| {
@@ -48,7 +48,7 @@ fn neighbours<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<Option<String
     entries.map(neighbour).collect()
 }
 
-/// Items of one reading that stand nowhere in the other, to be found again.
+/// Items of one reading that are missing from the other, to be found again.
 #[derive(Default)]
 struct Lost {
     is_taken: Vec<bool>,
@@ -57,7 +57,7 @@ struct Lost {
     by_place: HashMap<(Option<At>, Side, Option<String>), VecDeque<usize>>,
 }
 
-/// Where the neighbour of an item stands.
+/// On which side the neighbour of an item is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Side {
     Behind,
@@ -110,7 +110,7 @@ impl Lost {
             return first(Some(all));
         }
         let mut sides = [(Side::Behind, behind), (Side::Next, next)];
-        // To stand behind the same item says more than to stand at the same end.
+        // The same item before it is stronger evidence than the same end of the list.
         sides.sort_by_key(|(_, neighbour)| neighbour.is_none());
         sides
             .into_iter()
@@ -119,7 +119,7 @@ impl Lost {
     }
 }
 
-/// Fills in what an item does not say of itself. Returns which were filled.
+/// Fills in the missing details of items. Returns which were filled.
 fn recall_details(entries: &mut [Entry], known: &[Entry]) -> Vec<usize> {
     let lacks = |entry: &Entry| entry.name.is_none() || entry.uri.is_none() || entry.added_at.is_none();
     if !entries.iter().any(|entry| lacks(entry) && entry.identity().is_some()) {
@@ -134,7 +134,7 @@ fn recall_details(entries: &mut [Entry], known: &[Entry]) -> Vec<usize> {
     let mut filled = Vec::new();
     for (at, entry) in entries.iter_mut().enumerate() {
         let Some(same) = entry.identity().and_then(|identity| by_identity.get_mut(&identity)) else { continue };
-        // The next of them, as often as the item stands there: each has a date of its own.
+        // The next one with this identity, since each occurrence has a date of its own.
         let Some(was) = same.pop_front() else { continue };
         same.push_back(was);
         if !lacks(entry) {
@@ -195,7 +195,7 @@ mod tests {
         let before = dated(&[("", 1), ("b", 1), ("", 0)]);
         let mut now = dated(&[("", 1), ("", 0)]);
         assert_eq!((recall(&mut now, &before, true), names(&now).as_str()), (vec![], "- -"));
-        // One that says nothing at all may be whatever is left.
+        // A place without any detail may be whatever is left.
         let mut now = dated(&[("", 1), ("", 0), ("", 0)]);
         assert_eq!((recall(&mut now, &before, true), names(&now).as_str()), (vec![2], "- - b"));
         let mut now = dated(&[("", 1), ("", 0), ("", 0)]);

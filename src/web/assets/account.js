@@ -37,7 +37,7 @@ export function accountPart({ account }) {
   return { node, update };
 }
 
-/** What a sign-in says of itself: `[kind, what, moment, way, what to do]`. */
+/** The state of a sign-in: `[kind, what, moment, way, what to do]`. */
 function told(signIn) {
   switch (signIn.state) {
     case "valid": return ["complete", "Signed in until ", signIn.until, "day", ". Then run ", "; Spotify ends every sign-in after six months."];
@@ -81,8 +81,8 @@ function playbackCard(of) {
     text(plays, counted(playback.plays, "play"));
     when.set([
       playback.last_played_at ? ["last play ", [playback.last_played_at, "ago"]] : "nothing played yet",
-      playback.last_polled_at ? ["last look ", [playback.last_polled_at, "ago"]] : "not looked yet",
-      playback.next_poll_at && ["next look ", [playback.next_poll_at, "in"]],
+      playback.last_polled_at ? ["last check ", [playback.last_polled_at, "ago"]] : "not checked yet",
+      playback.next_poll_at && ["next check ", [playback.next_poll_at, "in"]],
     ]);
     const gap = playback.open_gaps > 0 ? playback.last_gap : null;
     shown(gaps, playback.open_gaps > 0);

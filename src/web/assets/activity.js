@@ -1,4 +1,4 @@
-// The view "Activity": what was asked of Spotify and what came of it.
+// The view "Activity": the requests to Spotify and their outcome.
 
 import { get } from "./api.js";
 import { asTable, columnsOf, dateOf, dayAxis, dayColumns, dayStrip } from "./chart.js";
@@ -12,11 +12,11 @@ import { ENTITY_TYPES, capital, counted, counts, family, limitClass, listed, num
 const HOUR = 3_600_000, DAY = 24 * HOUR;
 const REFRESH_MS = 30_000;
 const RETRY_MS = 5_000;
-/** More would be a wall of text; the chart has all of them. */
+/** More would be too much text; the chart has all of them. */
 const PAUSES_MAX = 12;
 const FAMILIES = [...ENTITY_TYPES, "playlist_items", "player"];
 
-/** What belongs to no group of endpoints is not "all". */
+/** Requests outside the endpoint groups are not "all". */
 const group = (name) => (name === "*" ? "other" : family(name));
 
 export function open(context) {
@@ -57,7 +57,7 @@ export function open(context) {
   shown(trouble, false);
   void load();
   const timer = setInterval(() => {
-    // Not under somebody who is reading a table of it.
+    // Not while somebody is reading one of its tables.
     if (!document.hidden && !body.contains(document.activeElement)) void load();
   }, REFRESH_MS);
   const close = () => {
@@ -100,11 +100,11 @@ function requestsPart({ requests, ceilings, pauses }) {
     h("p", { class: "legend" }, `${number(sum)}${all ? ` of ${number(all)}` : ""} in all. `,
       h("span", { class: "key bar" }), " requests ", h("span", { class: "key refused" }, "×"), " refused (429) ", h("span", { class: "key pause" }), " paused"),
     strips.length > 0 && [h("ol", { class: "strips" }, strips), h("div", { class: "axis" }, dayAxis(until))],
-    quiet.length > 0 && h("p", { class: "note" }, `Nothing was asked of: ${listed(quiet.map(group))}.`),
+    quiet.length > 0 && h("p", { class: "note" }, `No requests to: ${listed(quiet.map(group))}.`),
     requestsTable(stretches, stops, named, ceilings));
 }
 
-/** Hour by hour, with refusals in brackets. */
+/** By the hour, with refusals in brackets. */
 function requestsTable(stretches, stops, named, ceilings) {
   const hours = [...new Set(stretches.map((each) => Math.floor(each.at / HOUR) * HOUR))].sort((a, b) => b - a);
   const cell = (found) => {
@@ -132,7 +132,7 @@ function playsPart({ plays_per_day: given }) {
   if (sum === 0) return part("plays", "Plays in the last 30 days", h("p", { class: "note" }, "None. The service looks for them every 20 minutes or so."));
   const most = days.reduce((best, each) => (each.plays > best.plays ? each : best));
   const words = `Plays per day: ${counted(sum, "play")} in 30 days, most on ${dayOf(dateOf(most.day))}: ${number(most.plays)}`;
-  return part("plays", "Plays in the last 30 days", h("p", { class: "legend" }, `${counted(sum, "play")}; days are those of UTC.`),
+  return part("plays", "Plays in the last 30 days", h("p", { class: "legend" }, `${counted(sum, "play")}; days are in UTC.`),
     dayColumns(words, days),
     asTable("Plays per day", ["Day", "Plays"], [...days].reverse().map((each) => [each.day, number(each.plays)])));
 }
@@ -153,7 +153,7 @@ function restartsPart({ restarts }) {
     : h("p", { class: "note" }, "No part of the service has had to be restarted since it began."));
 }
 
-/** Batches are many; they are asked for when somebody wants to see them. */
+/** There are many batches; they are loaded on request. */
 function batchesPart({ params }) {
   const place = h("div");
   const details = h("details", null, h("summary", null, "Show each batch"), place);

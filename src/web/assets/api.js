@@ -1,4 +1,4 @@
-// The service's API. An answer that is no success is a problem document, and becomes a `Problem`.
+// The service's API. An error response is a problem document, and becomes a `Problem`.
 
 import { BASE } from "./dom.js";
 import { capital } from "./words.js";
@@ -14,7 +14,7 @@ export class Problem extends Error {
   }
 }
 
-/** `get("tracks", { q: "rain" })`; what is empty is left out. */
+/** `get("tracks", { q: "rain" })`; empty values are left out. */
 export function get(path, query = {}, signal = undefined) {
   const params = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
@@ -49,14 +49,14 @@ export function unreachable(error) {
   return new Problem(0, `the service cannot be reached: ${why}`);
 }
 
-/** What an answer says went wrong. Without a sign-in, the page for it is shown instead. */
+/** The problem that a response reports. Without a sign-in, the sign-in page is shown instead. */
 export async function problemOf(response) {
   if (response.status === 401) location.assign(`${BASE}/sign-in`);
   let document = {};
   try {
     document = await response.json();
   } catch {
-    // No problem document: something between here and the service answered.
+    // Not a problem document: something between here and the service answered.
   }
   return new Problem(response.status, document.detail || document.title || `the service answered with ${response.status}`);
 }

@@ -30,7 +30,7 @@ function show() {
   }
 }
 
-/** Writes into the address what a field holds. Going back leads over choices, but not over each letter typed. */
+/** Writes a field's value into the address. Going back revisits choices, but not each letter typed. */
 function keep(params, changed, isTyping) {
   for (const [name, value] of Object.entries(changed)) {
     if (value) params.set(name, value);
@@ -48,7 +48,7 @@ document.addEventListener("click", (event) => {
   if (link.href !== location.href) history.pushState(null, "", link.href);
   show();
   window.scrollTo(0, 0);
-  // Whoever listens to the page hears where they are.
+  // Screen readers announce the new view.
   main.querySelector("h1")?.focus({ preventScroll: true });
 });
 window.addEventListener("popstate", show);

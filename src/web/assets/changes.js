@@ -1,4 +1,4 @@
-// The view "Changes": what came and went, newest first.
+// The view "Changes": additions and removals, newest first.
 
 import { h, name as isolated } from "./dom.js";
 import { download } from "./download.js";
@@ -14,7 +14,7 @@ const FIELDS = [
     ["", "everything"], ...ENTITY_TYPES.map((type) => [type, type === "playlists" ? "playlists and their items" : plain(type)]),
   ] },
   { name: "kind", label: "Which", kind: "select", options: [
-    ["", "came and went"], ["added", "added"], ["added_again", "added again"], ["removed", "removed"],
+    ["", "added and removed"], ["added", "added"], ["added_again", "added again"], ["removed", "removed"],
   ] },
   { name: "since", label: "Since", kind: "select", options: [["", "ever"], ["1", "1 day ago"], ["7", "7 days ago"], ["30", "30 days ago"]] },
 ];
@@ -31,7 +31,7 @@ export function open(context) {
     dayOf: (change) => change.at,
     noun: "change",
     empty: () => (["q", "entity_type", "kind", "since"].some((name) => params.get(name))
-      ? "Nothing like that came or went." : "Nothing has come or gone yet. What the first sync finds shows here."),
+      ? "Nothing like that was added or removed." : "Nothing has been added or removed yet. What the first sync finds appears here."),
   });
   const bar = filters(context, FIELDS, list.reload);
   const node = h("div", { class: "changes" }, h("h1", { tabindex: "-1" }, "Changes"), bar.node, list.node,

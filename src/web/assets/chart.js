@@ -1,4 +1,4 @@
-// Charts, drawn in SVG at the width that is there, and again when that changes. Each is one picture with a name; the
+// Charts, drawn in SVG at the available width, and redrawn when that changes. Each is one picture with a name; the
 // numbers are in a table beside it.
 
 import { h, s } from "./dom.js";
@@ -26,7 +26,7 @@ export const rect = (kind, x, y, width, height, title) =>
 
 export const label = (x, y, anchor, words) => s("text", { x: x.toFixed(1), y: String(y), "text-anchor": anchor }, words);
 
-/** `stretches` of `{ at, requests, refusals }`, put together to columns of so many minutes: a map by their beginning. */
+/** `stretches` of `{ at, requests, refusals }`, merged into columns of `minutes`: a map by the beginning of each. */
 export function columnsOf(stretches, minutes) {
   const columns = new Map();
   for (const { at, requests, refusals } of stretches) {
@@ -88,7 +88,7 @@ function cross(x, y, title) {
   return s("path", { class: "refused", d: `M${x - 3.5} ${y - 3.5}l7 7m0 -7l-7 7` }, s("title", null, title));
 }
 
-/** Plays of each day, `[{ day, plays }]` without a hole. */
+/** Plays of each day, `[{ day, plays }]` without missing days. */
 export function dayColumns(words, days) {
   return picture(words, 150, (width, height) => {
     const [left, floor, top] = [34, height - 20, 8];
@@ -106,7 +106,7 @@ export function dayColumns(words, days) {
   });
 }
 
-/** A UTC day as this zone writes it: at noon it has the same date nearly everywhere. */
+/** A UTC day, formatted for this zone: at noon it has the same date nearly everywhere. */
 export const dateOf = (day) => new Date(`${day}T12:00:00Z`);
 
 /** The next of 2, 4, 10, 20, 40, 100, ... */
@@ -117,7 +117,7 @@ export function niceTop(value) {
   }
 }
 
-/** The same as a table, for those who would rather read it. */
+/** The same as a table, for people who prefer to read it. */
 export function asTable(caption, heads, lines) {
   const row = ([first, ...rest]) => h("tr", null, h("th", { scope: "row" }, first), rest.map((cell) => h("td", null, cell)));
   return h("details", { class: "as-table" }, h("summary", null, `${caption}, as a table`),

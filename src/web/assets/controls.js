@@ -1,4 +1,4 @@
-// What a person can make the service do: a button, what became of it, and the questions before a reset and before held
+// What a person can make the service do: a button, its outcome, and the questions before a reset and before held
 // removals are confirmed.
 
 import { get, post } from "./api.js";
@@ -9,14 +9,14 @@ import { capital, counted, listed, plain } from "./words.js";
 const SAID_MS = 8_000;
 
 const DONE = {
-  sync: (what) => `${what}: a run begins as soon as it may.`,
+  sync: (what) => `${what}: a run starts as soon as possible.`,
   pause: (what) => `${what}: paused by hand, until you resume it.`,
-  resume: (what) => `${what}: goes on.`,
+  resume: (what) => `${what}: resumed.`,
   reset: (what) => `${what}: the next run starts over.`,
-  "confirm-removals": (what) => `${what}: confirmed. A run begins, and marks what it misses too.`,
+  "confirm-removals": (what) => `${what}: confirmed. A run starts, and marks those that it misses too.`,
 };
 
-/** Tells everyone, those who listen to the page included, what happened. */
+/** Announces what happened, also to screen readers. */
 export function say(words, isTrouble = false) {
   const said = document.getElementById("said");
   const note = h("p", { class: isTrouble ? "trouble" : "" }, icon(isTrouble ? "failed" : "complete"), words);
@@ -34,7 +34,7 @@ export function button(action, words, of, scope, sign = null) {
     if (action === "reset" && !(await agreesToReset(scope().entity_types, of))) return;
     if (action === "confirm-removals" && !(await agreesToRemovals(scope()))) return;
     if (node.getAttribute("aria-disabled") === "true") return;
-    // Not `disabled`, which would take the focus away from whoever pressed it.
+    // Not `disabled`, which would take the focus away from the button.
     node.setAttribute("aria-disabled", "true");
     await perform(node.dataset.action ?? action, scope());
     node.removeAttribute("aria-disabled");
@@ -54,7 +54,7 @@ async function perform(action, scope) {
     const { accepted, skipped, is_waiting: isWaiting } = await post(action, scope);
     const names = (entries) => capital(listed([...new Set(entries.map((entry) => plain(entry.entity_type)))]));
     const parts = skipped.map((entry) => `${capital(plain(entry.entity_type))}: nothing done, ${entry.why}.`);
-    if (isWaiting) parts.push("Noted; no node has taken it up yet.");
+    if (isWaiting) parts.push("Noted; no node has picked it up yet.");
     if (accepted.length > 0) parts.unshift(DONE[action](names(accepted)));
     say(parts.join(" ") || "There is nothing to do.", accepted.length === 0);
   } catch (problem) {
@@ -62,7 +62,7 @@ async function perform(action, scope) {
   }
 }
 
-/** Asks before an entity type is reset; the answer. */
+/** Asks before an entity type is reset; resolves to the answer. */
 function agreesToReset(entityTypes, of) {
   const what = listed(entityTypes.map(plain));
   return asks(`Reset ${what}?`, `Reset ${what}`, [
@@ -71,7 +71,7 @@ function agreesToReset(entityTypes, of) {
   ]);
 }
 
-/** Shows what would be marked removed; the answer. */
+/** Shows what would be marked removed; resolves to the answer. */
 async function agreesToRemovals({ account, entity_types: [type] }) {
   let held;
   try {
@@ -83,13 +83,13 @@ async function agreesToRemovals({ account, entity_types: [type] }) {
   const rest = held.total - held.items.length;
   const row = ({ name, id, playlist_id: playlist }) => h("li", null, h("bdi", null, name || id), playlist && ` in playlist ${playlist}`);
   return asks(`Are these ${plain(type)} gone?`, "Yes, mark them removed", [
-    h("p", null, `${counted(held.total, "item")} did not come in the last run. One look does not prove that they are gone, so nothing was marked.`),
+    h("p", null, `${counted(held.total, "item")} were missing from the last run. One look does not prove that they are gone, so nothing was marked.`),
     h("ul", { class: "held", tabindex: "0", "aria-label": "What would be marked removed" }, ...held.items.map(row), rest > 0 && h("li", null, `and ${counted(rest, "other")}`)),
-    h("p", null, "If you agree, a run begins and marks those that it misses too. Their rows stay, with the moment of their removal."),
+    h("p", null, "If you agree, a run starts and marks those that it misses too. Their rows stay, with the time of their removal."),
   ]);
 }
 
-/** A question with a way out; whether it was answered with yes. */
+/** A question that can be dismissed; resolves to whether the answer was yes. */
 function asks(title, yes, paragraphs) {
   const keep = h("button", { type: "button", autofocus: true }, "Keep it as it is");
   const go = h("button", { type: "button", class: "danger" }, yes);

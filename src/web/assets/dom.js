@@ -1,22 +1,23 @@
-// Making and updating elements. Text goes in as text nodes and nowhere else, so that no string is ever read as markup. Names
-// come from strangers: what is not seen and changes how other text looks is left out of all of them.
+// Making and updating elements. Text goes in as text nodes and nowhere else, so that no string is ever parsed as
+// markup. Names come from strangers: invisible characters that change how other text looks are dropped from all of
+// them.
 
-/** The path of a proxy below which all of this is; empty for its root. */
+/** The path of a proxy below which the page is; empty for its root. */
 export const BASE = document.documentElement.dataset.base ?? "";
 
-/** The path of a view, whether or not the base stands in front. */
+/** The path of a view, with or without the base in front. */
 export const viewOf = (path) => (BASE && path.startsWith(`${BASE}/`) ? path.slice(BASE.length) : path);
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Controls, ends of lines, signs of direction, and what has no width: as `model::text` has them. */
+/** Control characters, line breaks, direction marks, and zero-width characters: as in `model::text`. */
 const UNSEEN = /[\p{Cc}\u00AD\u034F\u061C\u115F\u1160\u17B4\u17B5\u180B-\u180F\u200B-\u200F\u2028-\u202E\u2060-\u206F\u3164\uFEFF\uFFA0\uFFF0-\uFFFB\u{1D173}-\u{1D17A}\u{E0000}-\u{E007F}]/gu;
 const BREAK = /[\p{Cc}\u2028\u2029]/gu;
 
-/** The text on one line, without what is not seen. */
+/** The text on one line, without invisible characters. */
 export const seen = (value) => String(value).replace(BREAK, " ").replace(UNSEEN, "");
 
-/** A text of somebody else, which turns around nothing beside it. */
+/** Somebody else's text, which cannot change the direction of text beside it. */
 export const name = (value, props = null) => h("bdi", props, value);
 
 /** An element: `h("p", { class: "note" }, "text", child)`. Functions are listeners, `false` and `null` mean nothing. */
@@ -39,7 +40,7 @@ function fill(node, props, children) {
   return node;
 }
 
-/** Sets an attribute if it differs; `null`, `undefined` and `false` take it away. */
+/** Sets an attribute if it differs; `null`, `undefined` and `false` remove it. */
 export function attr(node, name, value) {
   if (value === null || value === undefined || value === false) {
     if (node.hasAttribute(name)) node.removeAttribute(name);
@@ -49,7 +50,7 @@ export function attr(node, name, value) {
   if (node.getAttribute(name) !== text) node.setAttribute(name, text);
 }
 
-/** Sets the text if it differs: what stays the same is not touched, so nothing flickers and no selection is lost. */
+/** Sets the text if it differs: unchanged text is not touched, so nothing flickers and no selection is lost. */
 export function text(node, value) {
   const wanted = seen(value ?? "");
   if (node.textContent !== wanted) node.textContent = wanted;
@@ -60,7 +61,7 @@ export function shown(node, is) {
   if (node.hidden === Boolean(is)) node.hidden = !is;
 }
 
-/** A sign beside words; it says nothing that the words do not. */
+/** A sign beside words; it adds no meaning of its own. */
 export function icon(name) {
   return s("svg", { class: "icon", "aria-hidden": "true" }, s("use", { href: `#i-${name}` }));
 }
@@ -69,7 +70,7 @@ export function setIcon(node, name) {
   attr(node.firstChild, "href", `#i-${name}`);
 }
 
-/** Words for those who do not see what stands around. */
+/** Words for screen readers, which do not see the surroundings. */
 export function unseen(words) {
   return h("span", { class: "unseen" }, words);
 }

@@ -1,4 +1,4 @@
-// "Download" at a list: the whole of it as a file, in the formats that hold it.
+// "Download" at a list: the whole list as a file, in the formats that can hold it.
 
 import { BASE, h } from "./dom.js";
 
@@ -9,7 +9,7 @@ const HEARD = [...GENERAL, ["listenbrainz", "ListenBrainz"], ["spotify", "Spotif
 /** The formats of a list of `segno export`. */
 const formats = { tracks: LISTED, items: LISTED, listening: HEARD };
 
-/** `path` below `/api/v1/`; `what` is the kind of list; `query()` says of whom and since when. */
+/** `path` below `/api/v1/`; `what` is the kind of list; `query()` returns the account and the period. */
 export function download(path, what, query) {
   const select = h("select", { name: "format", "aria-label": "Format" },
     (formats[what] ?? GENERAL).map(([value, words]) => h("option", { value }, words)));
@@ -25,7 +25,7 @@ export function download(path, what, query) {
   };
   select.addEventListener("change", update);
   box.addEventListener("change", update);
-  // What the fields of the list say now.
+  // With the current values of the list's fields.
   link.addEventListener("pointerdown", update);
   link.addEventListener("focus", update);
   update();

@@ -1,11 +1,11 @@
-// One entity type of one account: what it is doing, how far it is, what it waits for, and its buttons.
+// One entity type of one account: what it is doing, its progress, what it waits for, and its buttons.
 
 import { attr, h, icon, setIcon, shown, text } from "./dom.js";
 import { button, turn } from "./controls.js";
 import { setTime } from "./time.js";
 import { capital, counted, counts, number, ofAll, phase, plain, rate, stage, state } from "./words.js";
 
-/** `of` names the account where there are several. */
+/** `of` names the account if there are several. */
 export function entityCard({ account, entity, of }) {
   const type = entity.entity_type;
   const name = plain(type);
@@ -21,7 +21,7 @@ export function entityCard({ account, entity, of }) {
   const sync = button("sync", "Sync now", `${name}${of}`, scope, "added_again");
   const hold = button("pause", "Pause", `${name}${of}`, scope, "by-hand");
   const reset = button("reset", "Reset…", `${name}${of}`, scope);
-  const confirm = button("confirm-removals", "Show what would go…", `${name}${of}`, scope);
+  const confirm = button("confirm-removals", "Show what would be removed…", `${name}${of}`, scope);
 
   const node = h("article", { class: "card entity", "data-type": type, "aria-label": `${capital(name)}${of}` },
     h("header", null, h("h3", null, capital(name)), badge),
@@ -36,11 +36,11 @@ export function entityCard({ account, entity, of }) {
     text(word, words);
 
     const live = entity.live;
-    // A run that a person has paused, and not a rest between two runs.
+    // A run that a person has paused, rather than the time between two runs.
     const isHeldInRun = kind === "by-hand" && !entity.completed_at;
     const isOpen = isHeldInRun || ["running", "paused", "failed"].includes(kind);
     const inItems = live?.stage === "items" || Boolean(live?.playlists);
-    // What is new ends where it meets what is known, and not at the end of the listing.
+    // New items end where they meet known ones, and not at the end of the listing.
     const [done, total] = isOpen && live ? [live.done, live.stage === "head" ? null : live.total] : [entity.offset, entity.total];
     if (isOpen) progress(kind, done, total, inItems);
     else rest(entity);
@@ -65,19 +65,19 @@ export function entityCard({ account, entity, of }) {
     ]);
     const openGaps = entity.open_gaps ?? 0;
     shown(gaps, openGaps > 0);
-    text(gaps, `${counted(openGaps, "gap")} that Spotify could not serve; asked for again later.`);
+    text(gaps, `${counted(openGaps, "gap")} that Spotify could not serve; retried later.`);
     const heldRemovals = entity.held_removals ?? 0;
     shown(held, heldRemovals > 0);
     shown(confirm, heldRemovals > 0);
     text(held, `${counted(heldRemovals, "removal")} held back until a later run misses the same, or you confirm.`);
     const asked = entity.waiting_playlists ?? [];
     shown(askedAgain, asked.length > 0);
-    text(askedAgain, `${counted(asked.length, "playlist")} to be asked for again: ${asked.slice(0, 3).map((one) => one.name).join(", ")}${asked.length > 3 ? " and others" : ""}.`);
+    text(askedAgain, `${counted(asked.length, "playlist")} to be retried: ${asked.slice(0, 3).map((one) => one.name).join(", ")}${asked.length > 3 ? " and others" : ""}.`);
     const numLeftOut = entity.left_out_playlists ?? 0;
     shown(leftOut, numLeftOut > 0);
     text(leftOut, `${counted(numLeftOut, "playlist")} left out by sync.playlists, with items as they were.`);
     shown(error, entity.error);
-    // What stands there after a run that went well is a remark.
+    // After a run that went well the text is a remark.
     attr(error, "class", kind === "failed" ? "trouble" : "note");
     text(error, entity.error);
 
@@ -97,7 +97,7 @@ export function entityCard({ account, entity, of }) {
     text(percent, total > 0 ? `${Math.floor((100 * done) / total)} %` : "");
     shown(bar, true);
     attr(bar, "max", total > 0 ? total : null);
-    // Without a value it says that the end is not known; where nothing moves, that would be a lie.
+    // Without a value the bar shows an unknown end, which would be wrong if nothing moves.
     attr(bar, "value", total > 0 ? Math.min(done, total) : kind === "running" ? null : 0);
   }
 
@@ -105,9 +105,9 @@ export function entityCard({ account, entity, of }) {
 }
 
 function waiting(kind, entity, waitingFor) {
-  if (kind === "by-hand") return ["nothing is asked for until you resume it"];
+  if (kind === "by-hand") return ["nothing is requested until you resume it"];
   const until = entity.resume_at ?? (kind === "paused" ? waitingFor?.until : null);
-  return until && [["goes on in ", [until, "left"], ", at ", [until, "clock"]]];
+  return until && [["continues in ", [until, "left"], ", at ", [until, "clock"]]];
 }
 
 /**

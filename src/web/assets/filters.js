@@ -1,10 +1,10 @@
-// The row of fields above a list. What they hold is in the page's address, so that back, reload and a bookmark bring the
-// same list again.
+// The row of fields above a list. Their values are in the page's address, so that back, reload and a bookmark restore
+// the list.
 
 import { h, shown } from "./dom.js";
 import { accountName } from "./words.js";
 
-/** How long after the last key a search begins. */
+/** How long after the last key a search starts. */
 const TYPING_MS = 250;
 
 /**
@@ -53,7 +53,7 @@ function choice(options, value) {
   return options.map(([each, words]) => h("option", { value: each, selected: each === value }, words));
 }
 
-/** Whose library it is; shown where there are several. */
+/** Whose library it is; shown if there are several. */
 export function accountField(context, onChange) {
   const select = h("select", { name: "account" });
   const node = h("label", null, h("span", null, "Account"), select);
@@ -68,7 +68,7 @@ export function accountField(context, onChange) {
     const options = accounts.map((account) => [String(account.account_id), accountName(account)]);
     if (JSON.stringify(options) === known) return;
     known = JSON.stringify(options);
-    // Without a choice it is the first one, as the API has it.
+    // Without a choice it is the first one, as in the API.
     const first = options.map(([id]) => Number(id)).sort((a, b) => a - b)[0];
     const chosen = context.params.get("account") ?? String(first);
     select.replaceChildren(...choice(options, chosen));

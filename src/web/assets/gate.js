@@ -1,4 +1,5 @@
-// What concerns all accounts together: what the gate lets through right now, and what was asked of Spotify in a day.
+// What concerns all accounts together: what the gate lets through right now, and the requests to Spotify of the last
+// day.
 
 import { attr, h, keyed, shown, text } from "./dom.js";
 import { line } from "./entity.js";
@@ -32,7 +33,7 @@ export function gatePart() {
     waiting.set([queue.length > 0
       ? ["waiting to be sent: ", queue.map((entry) => `${number(entry.requests)} for ${plain(entry.priority)}`).join(", ")]
       : "no request is waiting"]);
-    // A pause that the gate has just met is shown before the database tells of it.
+    // A pause that the gate has just met is shown before the database contains it.
     const known = [...limits];
     if (waitsFor?.kind === "pause" && !known.some((limit) => limit.family === waitsFor.family)) {
       known.push({ family: waitsFor.family, class: waitsFor.class, blocked_until: waitsFor.until });
@@ -56,14 +57,14 @@ function pauseLine() {
   return { node, update };
 }
 
-/** What was asked for in the last day, and what remains to be asked for. */
+/** The requests of the last day, and those that remain. */
 export function ledgerPart() {
   const body = h("tbody");
-  const none = h("p", { class: "note" }, "Nothing was asked of Spotify in the last 24 hours.");
+  const none = h("p", { class: "note" }, "No requests were sent to Spotify in the last 24 hours.");
   const table = h("table", { class: "ledger" },
     h("caption", { class: "unseen" }, "Requests per group of endpoints"),
     h("thead", null, h("tr", null,
-      ...["Group", "Asked", "Refused", "To ask", "Done"].map((word) => h("th", { scope: "col" }, word)))), body);
+      ...["Group", "Sent", "Refused", "To send", "Done"].map((word) => h("th", { scope: "col" }, word)))), body);
   const updateRows = keyed(body, (row) => row.family, ledgerRow);
   const capacity = capacityLine();
   const node = h("section", { class: "card", "aria-labelledby": "ledger" },

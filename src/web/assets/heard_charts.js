@@ -8,12 +8,12 @@ import { counted, hours, number } from "./words.js";
 const HOUR = 3_600_000, DAY = 24 * HOUR;
 export const WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
-/** Shades of how much, from none to most. */
+/** Shades of amount, from none to most. */
 const SHADES = 4;
 
 const told = (each) => `${hours(each.ms)}, ${counted(each.plays, "play")}`;
 
-/** Hours per stretch; `items` without a hole. With `isCount` it is how many instead of how long. */
+/** Hours per stretch; `items` without gaps. With `isCount` it shows how many instead of how long. */
 export function heardColumns(words, items, by, isCount = false) {
   const value = (each) => (isCount ? each.plays : each.ms / HOUR);
   return picture(words, 160, (width, height) => {
@@ -55,7 +55,7 @@ export function calendar(words, year, items) {
   });
 }
 
-/** Hours of the day, a row for each weekday; `items` as the API names them: `1-00`. */
+/** Hours of the day, a row for each weekday; `items` have the API's names: `1-00`. */
 export function weekHours(words, items) {
   const known = new Map(items.map((each) => [each.stretch, each]));
   const most = Math.max(...items.map((each) => each.ms), 1);
@@ -73,7 +73,7 @@ export function weekHours(words, items) {
 
 export const weekHour = (row, hour) => `${row + 1}-${String(hour).padStart(2, "0")}`;
 
-/** How full a bar beside a name is, as a picture that says nothing more than the number beside it. */
+/** A bar beside a name, as a picture that repeats the number beside it. */
 export function share(ms, most) {
   const node = s("svg", { class: "share", "aria-hidden": "true", viewBox: "0 0 100 6", preserveAspectRatio: "none" },
     s("rect", { class: "bar", width: String(Math.max(1, 100 * ms / Math.max(most, 1))), height: "6" }));

@@ -1,4 +1,5 @@
-// One artist, album, track or show: when and how often it was heard, what of it, in which playlists, since when saved.
+// One artist, album, track or show: when and how often it was heard, its tracks, its playlists, and since when it is
+// saved.
 
 import { get } from "./api.js";
 import { asTable } from "./chart.js";

@@ -1,5 +1,5 @@
-// A list that is read from the API piece by piece: more of it as one scrolls, or at the press of a button. A search may
-// take many pieces that hold nothing; it goes on by itself, tells how far it is, and can be stopped.
+// A list that is loaded from the API piece by piece: on scrolling, or with a button. A search may take many pieces
+// without a match; it continues by itself, shows its progress, and can be stopped.
 
 import { get } from "./api.js";
 import { h, icon, shown, text } from "./dom.js";
@@ -8,10 +8,10 @@ import { counted } from "./words.js";
 
 const PAGE = 50;
 
-/** What failed is tried again by itself after this time, too. */
+/** A failed request is also retried by itself after this time. */
 const RETRY_MS = 5_000;
 
-/** How far below the window's edge the next piece is asked for. */
+/** How far below the window's edge the next piece is loaded. */
 const AHEAD_PX = 800;
 
 /**
@@ -41,7 +41,7 @@ export function pagedList({ path, query, row, noun, empty, dayOf = null }) {
     void load(asked.signal);
   };
 
-  /** Reads on for as long as there is room in the window. */
+  /** Loads more for as long as there is room in the window. */
   const load = async (signal) => {
     if (isBusy) return;
     isBusy = true;
@@ -64,7 +64,7 @@ export function pagedList({ path, query, row, noun, empty, dayOf = null }) {
       fail(problem, signal);
     }
     controls();
-    // Rows that come while the window is at its end may leave that in sight, and then no change is told.
+    // If rows added at the end of the window leave that end in sight, the observer does not fire.
     watch.unobserve(end);
     watch.observe(end);
   };
@@ -83,7 +83,7 @@ export function pagedList({ path, query, row, noun, empty, dayOf = null }) {
 
   const progress = () => {
     const isLong = numPages > 2 && numRows < (numPages * PAGE) / 2 && next !== null;
-    text(searching, isLong ? `Looking on: ${counted(numRows, noun)} found so far, in ${counted(numPages, "step")}.` : "");
+    text(searching, isLong ? `Still searching: ${counted(numRows, noun)} found so far, in ${counted(numPages, "step")}.` : "");
     shown(searching, isLong && isBusy);
     shown(stop, isLong && isBusy);
   };
@@ -99,7 +99,7 @@ export function pagedList({ path, query, row, noun, empty, dayOf = null }) {
     if (numPages === 0) rows.replaceChildren();
     delete node.dataset.busy;
     shown(searching, false);
-    // What is not there is no failure; it may come yet.
+    // A missing resource is no failure; it may still come.
     node.dataset.state = problem.status === 404 ? "missing" : "failed";
     told.replaceChildren(problem.status === 404 ? "" : icon("failed"), h("span", null, problem.message));
     setTimeout(() => signal.aborted || !node.isConnected || load(signal), RETRY_MS);

@@ -15,13 +15,13 @@ const RETRY_MS = 5_000;
 const LISTED = 20;
 export const KINDS = { artist: "Artists", track: "Tracks", album: "Albums", show: "Shows" };
 
-/** Where one of them has its page. */
+/** The address of its page. */
 export function heardHref(of, entry, account) {
   const given = { of, name: of === "track" ? entry.uri ?? entry.name : entry.name, artist: of === "album" || (of === "track" && !entry.uri) ? entry.artist : null, account };
   return `${BASE}/listening?${new URLSearchParams(Object.entries(given).filter(([, value]) => value))}`;
 }
 
-/** Names with how long each was heard, the most first. */
+/** Names with how long each was heard, in descending order. */
 export function heardList(entries, of, account, aside = (entry) => counted(entry.plays, "play")) {
   const most = Math.max(...entries.map((entry) => entry.ms), 1);
   return h("ol", { class: "rows heard" }, entries.map((entry) => {
@@ -94,7 +94,7 @@ export function open(context) {
     }
   }
 
-  /** Choosing writes into the address, so that back, reload and a bookmark bring the same. */
+  /** Choices are written into the address, so that back, reload and a bookmark restore them. */
   function drawBar(span) {
     const set = (changed) => {
       context.keep(changed);
@@ -137,7 +137,7 @@ export function open(context) {
   }
 
   shown(trouble, false);
-  // The settings may name a zone; the status says so, and comes at once.
+  // The settings may name a zone; it is part of the status, which arrives at once.
   if (isZoneKnown) void load();
   const late = setTimeout(() => isZoneKnown || load(), 2000);
   const update = (status) => {

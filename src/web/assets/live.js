@@ -1,10 +1,11 @@
-// The service's status, as it changes. A stream of events that is read here rather than by `EventSource`, because only so
-// can be told why there is none, and that one has gone quiet: the service says something every 15 s, if only a comment.
+// The service's status, as it changes. A stream of events that is read here rather than by `EventSource`, because only
+// this way can we know why there is none, or that it has gone quiet: the service sends something every 15 s, if only a
+// comment.
 
 import { Problem, problemOf, unreachable } from "./api.js";
 import { BASE } from "./dom.js";
 
-/** Longer than two of the service's signs of life. */
+/** Longer than two keep-alives of the service. */
 const SILENCE_MS = 35_000;
 const RETRY_MS = 2_000;
 
@@ -14,12 +15,12 @@ const RETRY_MS = 2_000;
  */
 export function follow(onStatus, onLink) {
   let toldAt = null;
-  // The last sign of life, or when it was last asked for.
+  // The last keep-alive, or when the last request was made.
   let quietSince = Date.now();
   let stream = new AbortController();
   let wake = () => {};
-  // Nobody looks: a page that is hidden, or kept by the browser for going back, would hold one of the few connections
-  // that the browser has for this address.
+  // A page that is hidden, or kept by the browser for going back, is not watched and would hold one of the few
+  // connections that the browser has for this address.
   let isResting = false;
 
   const isSilent = () => Date.now() - quietSince > SILENCE_MS;
@@ -35,7 +36,7 @@ export function follow(onStatus, onLink) {
     onStatus(status);
   };
 
-  /** Reads a stream to its end. The service ends each after an hour, to be asked for another one. */
+  /** Reads a stream to its end. The service ends each after an hour, to be opened again. */
   const read = async () => {
     stream = new AbortController();
     quietSince = Date.now();
@@ -79,7 +80,7 @@ export function follow(onStatus, onLink) {
   void forever();
 }
 
-/** The events of a stream, `{ event, data }`; `heard()` is called for every sign of life. */
+/** The events of a stream, `{ event, data }`; `heard()` is called for everything received. */
 async function* events(body, heard) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";

@@ -1,4 +1,4 @@
-// Which services keep the accounts current, where there are several, and what the limit of the application carries.
+// Which services keep the accounts current, if there are several, and what the limit of the application allows.
 
 import { h, keyed, shown, text } from "./dom.js";
 import { line } from "./entity.js";
@@ -28,7 +28,7 @@ function nodeLine() {
   return { node, update };
 }
 
-/** What the limit carries, in a sentence. */
+/** What the limit allows, in a sentence. */
 export function capacityLine() {
   const told = line("capacity");
   const update = ({ capacity }) => {

@@ -11,7 +11,7 @@ import { capital, limitClass, listed, number, plain } from "./words.js";
 export function open() {
   const sign = icon("idle"), word = h("span");
   const detail = line("detail");
-  // Read out when the sentence changes, which it does seldom; the numbers and countdowns are not part of it.
+  // Announced when the sentence changes, which is seldom; the numbers and countdowns are not part of it.
   const sentence = h("p", { class: "sentence", role: "status" }, sign, word);
   const verdictPart = h("div", { class: "verdict", "data-state": "idle" }, sentence, detail.node);
   const accounts = h("div", { class: "accounts" });
@@ -42,7 +42,7 @@ export function open() {
 
 const pauseOf = (status) => (status.gate.waiting_for?.kind === "pause" ? status.gate.waiting_for : null);
 
-/** What a person wants to know first; the gravest thing wins. */
+/** What a person wants to know first; the most serious state wins. */
 export function verdict(status) {
   if (status.accounts.length === 0) {
     return { kind: "idle", words: "Nobody is signed in", parts: ["run segno login in a terminal; the service notices it within seconds"] };
@@ -60,14 +60,14 @@ export function verdict(status) {
     return { kind: "failed", words: "Sign in again to carry on", parts: ["run segno login in a terminal; nothing is read twice"] };
   }
   if (failed.length > 0) {
-    return { kind: "failed", words: `${capital(names(failed))} failed`, parts: ["the rest goes on", aside] };
+    return { kind: "failed", words: `${capital(names(failed))} failed`, parts: ["the rest continues", aside] };
   }
   const pause = pauseOf(status) ?? firstLimit(status);
   if (pause && (pause.family === "*" || running.length === 0) && (running.length > 0 || paused.length > 0)) {
     return {
       kind: "paused",
       words: `Waiting for Spotify's ${limitClass(pause.class)}`.replace("Spotify's daily ceiling", "your daily ceiling"),
-      parts: [["goes on in ", [pause.until, "left"], ", at ", [pause.until, "clock"]], aside],
+      parts: [["continues in ", [pause.until, "left"], ", at ", [pause.until, "clock"]], aside],
     };
   }
   if (running.length > 0) {
@@ -94,7 +94,7 @@ export function verdict(status) {
     };
   }
   if (paused.length > 0) {
-    return { kind: "paused", words: `${capital(names(paused))} waiting`, parts: [paused[0].resume_at && ["goes on in ", [paused[0].resume_at, "left"]]] };
+    return { kind: "paused", words: `${capital(names(paused))} waiting`, parts: [paused[0].resume_at && ["continues in ", [paused[0].resume_at, "left"]]] };
   }
   return { kind: "idle", words: "About to begin", parts: ["the first run takes a few minutes; what is read shows here at once"] };
 }

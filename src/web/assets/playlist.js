@@ -1,4 +1,4 @@
-// One playlist: what stands in it, and how it came to be.
+// One playlist: its items, and its history.
 
 import { get } from "./api.js";
 import { h, icon, seen, text } from "./dom.js";
@@ -19,7 +19,7 @@ export function open(context, tabs) {
     ? pagedList({ path: `${path}/items`, query: () => ({ ...query(), q: params.get("q") }), row: itemRow, noun: "item", empty: () => emptiness(params) })
     : pagedList({ path: `${path}/versions`, query, row: versionRow, noun: "version", empty: () => "It has not been read yet." });
 
-  // Whose it is cannot be chosen here: without a status there is no choice of accounts.
+  // The account cannot be chosen here: without a status there is no choice of accounts.
   const bar = part === "items" && filters({ ...context, status: null }, [{ name: "q", label: "Search items", kind: "search" }], list.reload);
 
   const name = h("bdi", null, "Playlist"), facts = h("p", { class: "sub" }), about = h("p", { class: "about" });

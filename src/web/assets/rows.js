@@ -1,4 +1,4 @@
-// How one thing of the library looks in a list: its name, what belongs to it below, and what can be counted beside it.
+// How one item of the library looks in a list: its name, details below it, and numbers beside it.
 
 import { BASE, h, icon, name as isolated, unseen } from "./dom.js";
 import { length, time } from "./time.js";
@@ -6,7 +6,7 @@ import { capital, counted, listed, plain } from "./words.js";
 
 const SPOTIFY = "https://open.spotify.com";
 
-/** A name; with a kind and an id it leads to its page at Spotify, which local files do not have. */
+/** A name; with a kind and an id it links to its page at Spotify, which local files do not have. */
 export function nameOf(name, kind = null, id = null) {
   const words = isolated(name || "(without a name)");
   return id && !id.includes(":") ? h("a", { class: "name", href: `${SPOTIFY}/${kind}/${encodeURIComponent(id)}`, rel: "noreferrer" }, words)
@@ -22,7 +22,7 @@ export function row(name, sub, aside = [], { sign = null, removedAt = null } = {
     h("p", { class: "aside" }, dotted([...aside, gone])));
 }
 
-/** Those that are there, with dots between. */
+/** The parts that are not empty, separated by dots. */
 export function dotted(parts) {
   const present = parts.filter(Boolean);
   const shown = present.map((part) => (typeof part === "string" ? isolated(part) : part));
@@ -87,7 +87,7 @@ export function audiobookRow(audiobook) {
   );
 }
 
-/** Where a playlist is shown. */
+/** The address of a playlist's view. */
 export function playlistHref(id, account = null, part = null) {
   const given = Object.entries({ tab: "playlists", playlist: id, part, account }).filter(([, value]) => value);
   return `${BASE}/library?${new URLSearchParams(given)}`;

@@ -1,4 +1,4 @@
-// Spans of time as people choose them, in the time zone of the person: from which moment to which, and how they are cut.
+// Spans of time as people choose them, in the person's time zone: from which moment to which, and how they are divided.
 
 import { now } from "./time.js";
 
@@ -21,7 +21,7 @@ const dayOf = (date) => date.toISOString().slice(0, 10);
 const isDay = (text) => /^\d{4}-\d{2}-\d{2}$/.test(text ?? "") && !Number.isNaN(dateOf(text).getTime());
 const plus = (day, days) => dayOf(new Date(dateOf(day).getTime() + days * DAY));
 
-/** What day it is there now. */
+/** The current day there. */
 export function today(zone) {
   const parts = new Intl.DateTimeFormat("en-CA", { timeZone: zone, year: "numeric", month: "2-digit", day: "2-digit" }).formatToParts(new Date(now()));
   const part = (type) => parts.find((each) => each.type === type).value;
@@ -32,7 +32,7 @@ export function today(zone) {
 export function beginningOf(day, zone) {
   const wanted = dateOf(day).getTime();
   let at = wanted;
-  // The second look is for days on which the clocks change.
+  // The second pass is for days on which the clocks change.
   for (let look = 0; look < 2; look += 1) at = wanted - offset(at, zone);
   return new Date(at).toISOString();
 }
@@ -79,7 +79,7 @@ export function spanOf(params, zone) {
   return { kind: "", words: "All time", by: "year", query: {}, year: here.slice(0, 4) };
 }
 
-/** A stretch, as the API names it, in words: short for the axis. */
+/** A stretch, by the API's name, in words: short for the axis. */
 export function stretchName(stretch, by, isShort = false) {
   if (by === "hour") return `${stretch}:00`;
   if (by === "year") return stretch;
@@ -88,7 +88,7 @@ export function stretchName(stretch, by, isShort = false) {
   return by === "week" ? `week of ${SHORT.format(dateOf(stretch))}` : SHORT.format(dateOf(stretch));
 }
 
-/** Every stretch from the first to the last, also those of silence. */
+/** Every stretch from the first to the last, silent ones included. */
 export function withoutHoles(items, by) {
   if (items.length === 0) return items;
   const known = new Map(items.map((item) => [item.stretch, item]));

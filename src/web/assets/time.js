@@ -1,5 +1,5 @@
-// Times, as people read them: here, in their own zone. What is near is told as a distance, and the exact moment is in the
-// title. The distances are counted by the service's clock and follow it by themselves.
+// Times, as people read them: in their own zone. Near ones are shown as a distance, with the exact moment in the title.
+// The distances follow the service's clock by themselves.
 
 import { attr, h, text } from "./dom.js";
 
@@ -20,7 +20,7 @@ let skew = 0;
 /** The service's clock, in milliseconds. */
 export const now = () => Date.now() + skew;
 
-/** Learns what time it is there. A second more or less is the way here. */
+/** Learns the service's time. The delay on the way, up to a second or so, does not matter. */
 export function setNow(iso) {
   const ahead = new Date(iso).getTime() - Date.now();
   if (Number.isFinite(ahead) && Math.abs(ahead - skew) > 1000) skew = ahead;
@@ -57,7 +57,7 @@ const WAYS = {
 
 const TICKING = new Set(["ago", "in", "left"]);
 
-/** A moment, told in one of the `WAYS`. */
+/** A moment, shown in one of the `WAYS`. */
 export function time(iso, way) {
   return setTime(h("time"), iso, way);
 }
@@ -124,7 +124,7 @@ function countdown(seconds) {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % MINUTE)}` : `${minutes}:${two(seconds % MINUTE)}`;
 }
 
-/** A length of time, exactly enough: "840 ms", "12.4 s", "2 min 3 s". */
+/** A length of time, with suitable precision: "840 ms", "12.4 s", "2 min 3 s". */
 export function span(milliseconds) {
   if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;
   const seconds = milliseconds / 1000;
@@ -133,5 +133,5 @@ export function span(milliseconds) {
   return distance(Math.round(seconds));
 }
 
-/** Of a track: "3:07". */
+/** The length of a track: "3:07". */
 export const length = (milliseconds) => countdown(Math.round(milliseconds / 1000));

@@ -1,4 +1,4 @@
-// Webhooks, and a stream of NATS, that take nothing: since when, what waits for them, and when they are tried again.
+// Webhooks, and a NATS stream, that accept nothing: since when, what waits for them, and when they are tried again.
 
 import { h, keyed, shown, text } from "./dom.js";
 import { line } from "./entity.js";
@@ -29,8 +29,8 @@ function webhookLine() {
   const update = (webhook) => {
     text(host, webhook.host);
     since.set([
-      ["takes nothing since ", [webhook.failing_since, "clock"]],
-      `${number(webhook.waiting)} ${webhook.waiting === 1 ? "entry" : "entries"} to be told`,
+      ["has accepted nothing since ", [webhook.failing_since, "clock"]],
+      `${number(webhook.waiting)} ${webhook.waiting === 1 ? "entry" : "entries"} waiting`,
       webhook.next_try_at && ["next try ", [webhook.next_try_at, "in"]],
     ]);
     shown(error, webhook.error);

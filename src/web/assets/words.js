@@ -1,4 +1,4 @@
-// The words for what the API names: one place, so that one thing has one name on every view.
+// The words for the API's names: in one place, so that each thing has one name in every view.
 
 const NUMBER = new Intl.NumberFormat("en");
 const ONE_DECIMAL = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
@@ -71,13 +71,13 @@ export function state(entity) {
   }
 }
 
-/** "+12 new, 3 updated, 1 removed"; nothing of what did not happen. */
+/** "+12 new, 3 updated, 1 removed"; zeros are left out. */
 export function counts({ new: added, updated, removed }) {
   const parts = [[added, "new", "+"], [updated, "updated", ""], [removed, "removed", "−"]];
   return parts.filter(([count]) => count > 0).map(([count, word, sign]) => `${sign}${number(count)} ${word}`).join(", ");
 }
 
-/** "mira (Mira Ek)", as the commands have it. */
+/** "mira (Mira Ek)", as in the commands. */
 export function accountName({ spotify_id: id, display_name: name }) {
   return name && name !== id ? `${name} (${id})` : id;
 }

@@ -1,4 +1,4 @@
-//! `segno export`: what comes out is what is in the database, in the formats of the tools that read it.
+//! `segno export`: the output equals the database, in the formats of the tools that read it.
 
 mod read_back;
 
@@ -10,7 +10,7 @@ fn export(database: &Database, args: &[&str]) -> Segno {
     Segno::new(database.folder.path(), &[&["export"], args].concat()).env("SEGNO_DATABASE_URL", &database.url())
 }
 
-/// A library with everything odd that the sandbox makes, and plays.
+/// A library with all the oddities of the sandbox, and plays.
 fn filled(backend: Backend) -> Database {
     let (database, sandbox) = (Database::new(backend), Sandbox::start(&["--tracks", "1300", "--playlists", "6"]));
     Segno::on(&database, &sandbox, &["sync"]).succeed();

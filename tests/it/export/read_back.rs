@@ -1,18 +1,18 @@
-//! Parquet, JSON Lines and CSV in the hands of those who read them: DuckDB, pyarrow and Python.
+//! Parquet, JSON Lines and CSV, read by common tools: DuckDB, pyarrow and Python.
 
 use super::*;
 use std::collections::BTreeMap;
 
 const PACKAGES: &[&str] = &["duckdb", "pyarrow"];
 
-/// How many rows each list has, by all readers alike; `None` where they are not installed.
+/// How many rows each list has, the same for all readers; `None` if they are not installed.
 fn read_back(folder: &Path) -> Option<BTreeMap<String, u64>> {
     let read = python(PACKAGES, include_str!("read_back.py"), folder)?;
     let line = |line: &str| line.split_once('\t').map(|(list, num)| (list.to_owned(), num.parse().expect("a number")));
     Some(read.lines().filter_map(line).collect())
 }
 
-/// Everything, in the three formats that hold everything.
+/// Everything, in the three formats that can hold everything.
 fn exported(database: &Database) -> std::path::PathBuf {
     let folder = database.folder.path().join("library");
     for format in ["csv", "jsonl", "parquet"] {

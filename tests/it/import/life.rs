@@ -1,5 +1,5 @@
-//! The matching, measured on whole lives: rows are exactly as many as listenings where the API means one thing by its
-//! moment. `cargo run --release --example matching` measures it at length.
+//! The matching, measured on whole lives: there are exactly as many rows as listens if the API's moment has a single
+//! meaning. `cargo run --release --example matching` measures it at length.
 
 #[path = "../../matching/mod.rs"]
 mod matching;
@@ -20,6 +20,6 @@ fn a_life_that_two_tell_is_one_life() {
         }
         mixed += score(seed, 4000, ToldAs::Mixed, generation);
     }
-    // Three passes, one after the other, double 86 and lose 61 of as many plays.
+    // Three passes, one after the other, would double 86 and lose 61 of as many plays.
     assert!(mixed.rows <= 12_006 && mixed.doubled <= 60 && mixed.lost <= 60, "{mixed:?}");
 }

@@ -1,4 +1,4 @@
-//! `segno import`: everything listened to, once, from files as Spotify hands them out.
+//! `segno import`: everything listened to, once, from files as Spotify provides them.
 
 mod life;
 mod refused;
@@ -16,7 +16,7 @@ fn signed_in(backend: Backend) -> (Database, Sandbox) {
     (database, sandbox)
 }
 
-/// Writes a file into the test's folder, and says where it is.
+/// Writes a file into the test's folder, and returns its path.
 fn file(database: &Database, name: &str, text: impl AsRef<[u8]>) -> String {
     let path: PathBuf = database.folder.path().join(name);
     fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
@@ -39,7 +39,7 @@ fn uri(number: u32) -> String {
     format!("spotify:track:{number:022}")
 }
 
-/// A row of today, with 23 keys.
+/// A row in the present format, with 23 keys.
 fn row(number: u32, ts: &str, ms_played: u64) -> Value {
     json!({"ts": ts, "platform": "android", "ms_played": ms_played, "conn_country": "NL", "ip_addr": "192.0.2.77",
         "master_metadata_track_name": format!("Song {number}"), "master_metadata_album_artist_name": "The Tin Lanterns",
@@ -55,7 +55,7 @@ fn with(mut row: Value, changes: Value) -> Value {
     row
 }
 
-/// The same as it was handed out until 2024, with 21 keys.
+/// The same in the format used until 2024, with 21 keys.
 fn as_in_2023(row: &Value) -> Value {
     let mut row = row.clone();
     let fields = row.as_object_mut().expect("a row");
@@ -100,7 +100,7 @@ fn export(database: &Database) -> String {
     database.folder.path().join("export").display().to_string()
 }
 
-/// What is summed up ahead is what the view shows, by month, by half hour and in all.
+/// The precomputed sums equal the view, by month, by half hour and in total.
 fn assert_summed_up(database: &Database) {
     assert_eq!(database.count("heard_stale"), 0, "all sums are made");
     let shown = "SELECT CAST(sum(CASE WHEN counts THEN 1 ELSE 0 END) AS TEXT) || ' ' || \
@@ -157,7 +157,7 @@ both! {
             assert!(!format!("{everywhere:?}").contains(secret), "{secret} is stored");
         }
 
-        // The same again, a part of it, and a part that was handed out in 2023.
+        // The same again, a part of it, and a part in the format of 2023.
         let again = report(&database, &sandbox, &[&path]);
         assert_eq!((&again["new"], &again["known"], &again["gaps_closed"]), (&json!(0), &json!(11), &json!(0)));
         let part = format!("{path}/new/Streaming_History_Audio_2019-2025_0.json");
@@ -195,7 +195,7 @@ both! {
         let again = report(&database, &sandbox, &[&out]);
         assert_eq!((&again["new"], &again["known"]), (&json!(0), &json!(10)), "{again}");
         assert_eq!(everything(&database), before);
-        // And elsewhere it is the same again.
+        // In another database the result is the same.
         let kinds = "SELECT kind || ' ' || CAST(count(*) AS TEXT) || ' ' || CAST(sum(ms_played) AS TEXT) AS line FROM listening \
                      GROUP BY kind ORDER BY kind";
         let rows = database.lines(kinds);
@@ -243,14 +243,14 @@ both! {
         let first = report(&database, &sandbox, &[&path]);
         assert_eq!((&first["new"], &first["covered"]), (&json!(4), &json!(0)));
         let known = "SELECT name || ' ' || coalesce(substr(uri, 36), '?') AS line FROM streams WHERE origin = 'account' ORDER BY logged_at";
-        // One is known to the catalogue, one to the library of the export, and one to nobody.
+        // One is known from the catalogue, one from the library of the export, and one not at all.
         assert_eq!(database.lines(known), ["Song 7 7", "Song 8 8", "Song 9 ?", "Song 8 8"]);
         assert_eq!(database.count("plays WHERE source = 'export'"), 4);
         let everywhere = everything(&database);
         assert_eq!(report(&database, &sandbox, &[&path])["known"], 4);
         assert_eq!(everything(&database), everywhere);
 
-        // Then comes the extended history of January.
+        // Then the extended history of January is imported.
         let better: Vec<Value> = [(7, "2026-01-02T03:04:20Z"), (8, "2026-01-02T03:08:40Z"), (9, "2026-01-02T03:12:59Z")]
             .map(|(number, ts)| row(number, ts, 150_000)).to_vec();
         let extended = file(&database, "Streaming_History_Audio_2026.json", json!(better).to_string());

@@ -1,4 +1,4 @@
-//! What is no export, named for what it is, and harm that a file could do.
+//! Files that are not exports, named for what they are, and files made to do harm.
 
 use super::*;
 use crate::support::Database;
@@ -38,11 +38,11 @@ fn a_broken_file_is_read_as_far_as_it_goes_and_said_to_be_broken() {
     let expected = format!("endsong 0.json: 1 row read, then it breaks off at byte {}\n", text.len());
     assert!(said.ends_with(&expected), "{said}");
     assert_eq!(database.count("streams"), 1);
-    // What lies behind the break may be anything, so no gap is closed by it.
+    // The part after the break is unknown, so it closes no gap.
     assert_eq!(database.count("imports"), 1);
 }
 
-/// What it takes does not grow with what is read. Apart from its own code, which is large where nothing is optimised.
+/// Memory does not grow with what is read, apart from the program's own code, which is large without optimisation.
 #[test]
 fn memory_stays_the_same_however_long_the_history() {
     let (database, sandbox) = signed_in(Backend::Sqlite);

@@ -1,4 +1,4 @@
-//! The export and the API tell of the same listening: whichever comes first, it is one play.
+//! The export and the API contain the same listen: whichever comes first, it is one play.
 
 use super::*;
 use crate::support::{Running, wait_until};
@@ -18,7 +18,7 @@ impl Service {
     }
 }
 
-/// What was played, the oldest first: when, and which track.
+/// The plays, oldest first: when, and which track.
 fn history(sandbox: &Sandbox) -> Vec<(DateTime<Utc>, String)> {
     let state = sandbox.get("state");
     let play = |play: &Value| {
@@ -56,7 +56,7 @@ both! {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(40, 2, 1, 1, 2));
         let service = Service::start(&database, &sandbox);
         wait_until("the fifty plays there are", || database.has_tables() && database.count("plays") == 50);
-        // While nobody looks, sixty more: ten are out of sight.
+        // Sixty more while nobody polls: ten are out of reach.
         service.stop();
         sandbox.edit(json!([{ "op": "play", "count": 60, "spacing_ms": 40_000 }]));
         let service = Service::start(&database, &sandbox);
@@ -88,7 +88,7 @@ both! {
         let service = Service::start(&database, &sandbox);
         wait_until("the API has told what it still knows", || database.count("plays") == 50);
         service.stop();
-        // As it comes over HTTP.
+        // As served over HTTP.
         let path = file(&database, "Streaming_History_Audio_0.json", sandbox.get("data-export").to_string());
         let first = report(&database, &sandbox, &[&path]);
         assert_eq!((&first["new"], &first["matched"], &first["played_at"]["meaning"]), (&json!(170), &json!(50), &json!("end")));
@@ -117,7 +117,7 @@ both! {
         assert_eq!((&again["new"], &again["matched"]), (&json!(0), &json!(0)));
         assert_eq!(everything(&database), everywhere);
 
-        // Without what the API told, the person's own data tells the same.
+        // Without the plays reported by the API, the person's own data contains the same.
         let account = &database.lines("SELECT spotify_id AS line FROM accounts")[0];
         Segno::on(&database, &sandbox, &["purge", account, "--yes"]).succeed();
         assert_eq!((database.count("plays WHERE source = 'export'"), database.count("plays")), (50, 50));
@@ -126,7 +126,7 @@ both! {
     }
 }
 
-/// The sandbox has heard fifty plays that nobody has asked for yet.
+/// The sandbox has fifty plays that have not been polled yet.
 fn signed_in_with_history(backend: Backend) -> (Database, Sandbox) {
     let (database, sandbox) = (Database::new(backend), Sandbox::exact(40, 2, 1, 1, 2));
     Segno::on(&database, &sandbox, &["sync", "artists"]).succeed();

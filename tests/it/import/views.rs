@@ -1,10 +1,10 @@
-//! What is documented as stable answers on both databases: the views, the queries of docs/tables.md, `segno listening`
+//! What is documented as stable works on both databases: the views, the queries of docs/tables.md, `segno listening`
 //! and the API.
 
 use super::*;
 use chrono::{DateTime, Utc};
 
-/// Every query of the pages.
+/// Every query in these pages.
 fn documented() -> Vec<&'static str> {
     let (_, tables) = include_str!("../../../docs/tables.md").split_once("\n## Views\n").expect("the section");
     let dashboards = include_str!("../../../docs/dashboards.md");
@@ -30,7 +30,7 @@ both! {
         let (database, sandbox) = signed_in(backend);
         report(&database, &sandbox, &[&export(&database)]);
         let saved = sandbox.library().state["tracks"][0]["id"].as_str().expect("an id").to_owned();
-        // What only the API told, and a play that both tell.
+        // A play that only the API reported, and one that both sources contain.
         database.execute(&format!(
             "INSERT INTO plays (account_id, played_at, track_uri, track_id, source) \
              VALUES (1, '2026-03-01 10:00:00.123000+00:00', 'spotify:track:{saved}', '{saved}', 'api')"
@@ -55,7 +55,7 @@ both! {
         let of_years: Vec<&Value> = years["listening"].as_array().expect("years").iter().map(|year| &year["stretch"]).collect();
         assert_eq!(of_years, ["2019", "2024", "2025", "2026"]);
         assert_summed_up(&database);
-        // The same in another part of the world is another day, and a span need not begin with a month.
+        // In another part of the world the same moment is another day, and a span need not begin with a month.
         let days = |more: &[&str]| -> Vec<String> {
             let ended = Segno::on(&database, &sandbox, &[&["listening", "--by", "day", "--json"], more].concat()).succeed();
             ended.json()["listening"].as_array().expect("days").iter().map(|day| day["stretch"].to_string()).collect()
@@ -73,7 +73,8 @@ both! {
         let (database, sandbox) = signed_in(backend);
         report(&database, &sandbox, &[&export(&database)]);
         let saved = sandbox.library().state["tracks"][0]["id"].as_str().expect("an id").to_owned();
-        // What only the API told, between streams and beside one; a play that both tell; one whose track a sync has brought.
+        // Plays that only the API reported, between streams and beside one; one that both sources contain; one whose
+        // track a sync has brought.
         for at in ["2019-05-01 10:04:00.000000+00:00", "2026-03-01 10:00:00.123000+00:00"] {
             database.execute(&format!(
                 "INSERT INTO plays (account_id, played_at, track_uri, track_id, context_uri, source) \
@@ -111,10 +112,10 @@ both! {
         assert!(both["started_at"].is_string() && lines.iter().any(|line| line["name"] == "As the API has it"));
         let num_since = exported(&["--format", "csv", "--since", "2025-01-01"]).stdout.lines().count() - 1;
         assert_eq!(num_since as u64, database.count("listening WHERE ended_at >= '2025-01-01 00:00:00.000000+00:00'"));
-        // ListenBrainz takes music that was listened to, and everything else is counted.
+        // ListenBrainz accepts music that was listened to; everything else is counted.
         let listens = exported(&["--format", "listenbrainz"]);
         let music = "listening WHERE kind IN ('track', 'unknown') AND coalesce(incognito, FALSE) = FALSE AND counts AND name IS NOT NULL AND artist IS NOT NULL";
         assert_eq!(listens.stdout.lines().count() as u64, database.count(music), "{}", listens.stdout);
-        assert!(listens.stderr.contains("left out, as ListenBrainz asks"), "{}", listens.stderr);
+        assert!(listens.stderr.contains("left out, as ListenBrainz requires"), "{}", listens.stderr);
     }
 }

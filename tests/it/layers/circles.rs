@@ -1,7 +1,7 @@
 //! Finds files that use each other in a circle.
 //!
-//! What a module re-exports counts as used where it is written. A module and the modules inside it may use each other:
-//! they are one thing in several files.
+//! A re-export counts as a use where it is written. A module and the modules inside it may use each other: they are one
+//! thing in several files.
 
 use super::{SourceFile, module_of, reader};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,7 +60,7 @@ fn uses(files: &[SourceFile]) -> BTreeMap<Module, BTreeSet<Module>> {
     uses
 }
 
-/// The module that defines what a path names; `None` where it names nothing of ours.
+/// The module that defines the target of a path; `None` if it is not ours.
 fn defined_in(read: &BTreeMap<Module, reader::Read>, path: Module, num_left: usize) -> Option<Module> {
     let len = (1..=path.len()).rev().find(|len| read.contains_key(&path[..*len]))?;
     let (module, rest) = path.split_at(len);

@@ -1,4 +1,4 @@
-//! Words and signs of a file of Rust, without comments and literals.
+//! Words and symbols of a Rust file, without comments and literals.
 
 pub struct Token {
     pub text: String,
@@ -86,7 +86,7 @@ impl<'a> Lexer<'a> {
         self.skip(end.map_or(self.rest.len(), |(at, _)| at + 1));
     }
 
-    /// A character, or the quote of a lifetime.
+    /// A character literal, or the quote of a lifetime.
     fn skip_quote(&mut self) {
         let mut chars = self.rest.char_indices().skip(1);
         let len = match (chars.next(), chars.next()) {

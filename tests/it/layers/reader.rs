@@ -1,4 +1,4 @@
-//! Reads a file of Rust: the paths in it, and which modules it declares for tests only.
+//! Reads a Rust file: the paths in it, and which modules it declares for tests only.
 
 use super::{
     Used,
@@ -11,7 +11,7 @@ pub struct Read {
     pub test_modules: Vec<Vec<String>>,
 }
 
-/// What an open brace belongs to.
+/// The item that an open brace belongs to.
 struct Scope {
     is_module: bool,
     in_test: bool,

@@ -1,4 +1,4 @@
-//! What `/metrics` serves, read strictly: a sample without a type, or a series told twice, is an error.
+//! The output of `/metrics`, parsed strictly: a sample without a type, or a duplicate series, is an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +41,7 @@ impl Scrape {
         scrape
     }
 
-    /// The sum of the series with these labels, or more; `None` where there is none.
+    /// The sum of the series with at least these labels; `None` if there are none.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let is_meant = |sample: &&Sample| {
             sample.name == name
@@ -50,7 +50,7 @@ impl Scrape {
         self.samples.iter().filter(is_meant).map(|sample| sample.value).reduce(|sum, value| sum + value)
     }
 
-    /// The same, of series that have to be there.
+    /// The same, for series that have to exist.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.sum(name, labels).unwrap_or_else(|| panic!("no {name}{labels:?} in\n{}", self.text))
     }
@@ -69,7 +69,7 @@ impl Scrape {
         labels
     }
 
-    /// The name by which a sample's metric is documented: that of a histogram without its suffixes.
+    /// The documented name of a sample's metric: without suffixes if it is a histogram.
     pub fn documented_name<'a>(&self, name: &'a str) -> &'a str {
         let base =
             |suffix| name.strip_suffix(suffix).filter(|base| self.types.get(*base).is_some_and(|is| is == "histogram"));
@@ -101,7 +101,7 @@ impl Sample {
             let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).expect("in quotes");
             (key.to_owned(), value.to_owned())
         };
-        // No value of ours has a comma in it.
+        // None of our values contains a comma.
         let labels = labels.split(',').filter(|label| !label.is_empty()).map(label).collect();
         Sample { name: name.to_owned(), labels, value }
     }

@@ -1,4 +1,4 @@
-//! As much of PromQL as it takes to say which metrics and labels an expression names.
+//! As much of PromQL as is needed to find which metrics and labels an expression uses.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ const FUNCTIONS: [&str; 10] =
 /// Words between operands.
 const OPERATORS: [&str; 5] = ["and", "bool", "offset", "or", "unless"];
 
-/// Words that a list of labels follows.
+/// Keywords that are followed by a list of labels.
 const GROUPINGS: [&str; 6] = ["by", "group_left", "group_right", "ignoring", "on", "without"];
 
-/// What an expression names.
+/// The names in an expression.
 #[derive(Debug, Default, PartialEq)]
 pub struct Named {
     pub selectors: Vec<Selector>,
@@ -93,7 +93,7 @@ fn is_sign(token: Option<&Token>, sign: &str) -> bool {
     token.is_some_and(|token| matches!(token, Token::Sign(is) if is == sign))
 }
 
-/// Where the list that is open at `from` ends, its last sign included.
+/// The end of the list that is open at `from`, its last symbol included.
 fn end_of(tokens: &[Token], from: usize, sign: &str) -> usize {
     let length = tokens[from..].iter().position(|token| is_sign(Some(token), sign)).expect("what is opened is closed");
     from + length + 1

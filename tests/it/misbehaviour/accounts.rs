@@ -1,12 +1,13 @@
-//! Two people, one database: what one of them may see and has read is a fact of that person, and the rows that they
-//! share are those of the newest whole reading.
+//! Two people, one database: what one of them can see and has read is kept per person, and the rows that they share are
+//! those of the newest whole reading.
 
 use super::{Service, refuse};
 use crate::support::{Backend, Database, Ended, Login, NUM_ENTITY_TYPES, Sandbox, Segno, both, wait_until};
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-/// Two people who are signed in. The first shares a playlist of so many items with the second, who may read it or not.
+/// Two people who are signed in. The first shares a playlist of this many items with the second, who may or may not be
+/// allowed to read it.
 struct Pair {
     database: Database,
     sandbox: Sandbox,
@@ -46,7 +47,7 @@ impl Pair {
         self.sandbox.library().state["playlists"][0]["id"].as_str().expect("an id").to_owned()
     }
 
-    /// Asserts that the rows of the shared playlist are what it holds now.
+    /// Asserts that the rows of the shared playlist are its present items.
     fn assert_items_are_current(&self, of: &str) {
         let id = self.shared_id();
         let items = self.sandbox.library().state["playlists"][0]["items"].as_array().expect("items").clone();
@@ -93,7 +94,7 @@ fn random_fault(rng: &mut Rng) -> Value {
 }
 
 both! {
-    /// In either order, again and again.
+    /// In either order, repeatedly.
     fn one_may_read_and_the_other_may_not(backend) {
         for order in [[0, 1], [1, 0]] {
             let pair = Pair::of(backend, 60, false);
@@ -118,7 +119,7 @@ both! {
         pair.sync(1);
         pair.sync(0);
         pair.assert_items_are_current("after the owner");
-        // It costs the other one nothing from then on.
+        // From then on it costs the other one nothing.
         pair.sync(1);
         pair.sandbox.forget_requests();
         pair.sync(1);
@@ -155,7 +156,7 @@ both! {
         }
     }
 
-    /// Killed at each page of the reading: the rows are never a mixture that is called whole.
+    /// Killed at each page of the reading: the rows are never a mixture that counts as whole.
     fn a_reader_that_dies_leaves_it_to_the_next(backend) {
         let pair = Pair::of(backend, 230, true);
         pair.sync(0);
@@ -176,7 +177,7 @@ both! {
         }
     }
 
-    /// Edits, wrong answers, refusals and deaths at random, while both read in turns: at the end both have what there is.
+    /// Edits, wrong answers, refusals and deaths at random, while both read in turn: at the end both are current.
     fn whatever_happened_one_run_of_each_makes_it_current(backend) {
         for seed in 0..4 {
             let mut rng = Rng::with_seed(seed);

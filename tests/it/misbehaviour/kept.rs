@@ -1,5 +1,5 @@
-//! What is given gets kept, whatever it looks like: saved local files, episodes called tracks, slots that are null for a
-//! while, names that come back empty. Silence erases nothing, and what has a name is not dropped.
+//! Everything given is kept, whatever it looks like: saved local files, episodes that claim to be tracks, slots that
+//! are null for a while, names that come back empty. Silence erases nothing, and nothing with a name is dropped.
 
 use super::{ALBUMS, ARTISTS, TRACKS, Trial, always};
 use crate::support::{Backend, Segno, both, wait_until};
@@ -9,7 +9,7 @@ fn patch(ids: &[String], with: Value) -> Value {
     json!({ "kind": "patch_rows", "ids": ids, "with": with })
 }
 
-/// What a saved local file looks like in place of a saved track.
+/// A saved local file in place of a saved track.
 fn local_file(uri: &str) -> Value {
     json!({ "track": {
         "id": null, "is_local": true, "uri": uri, "href": null, "name": "Tape", "external_ids": {},
@@ -19,7 +19,7 @@ fn local_file(uri: &str) -> Value {
 }
 
 impl Trial {
-    /// Rows of the library and of the catalogue that say this.
+    /// Rows of the library and of the catalogue that contain this.
     fn mentions(&self, words: &str) -> usize {
         let tables = ["saved_tracks", "tracks", "artists", "albums"];
         let rows = tables.iter().flat_map(|table| self.database.rows(table));
@@ -32,7 +32,7 @@ impl Trial {
         self.sync_well();
     }
 
-    /// Changes of an entity type that `segno changes` tells, as `change id`.
+    /// Changes of an entity type in `segno changes`, as `change id`.
     fn changes(&self, entity: &str) -> Vec<String> {
         let args = ["changes", entity, "--json", "--since", "1h", "--limit", "10000"];
         let ended = Segno::on(&self.database, &self.sandbox, &args).succeed();
@@ -67,7 +67,7 @@ both! {
         assert!(!row("s.removed_at").is_empty() && trial.num_removed(TRACKS) == 1, "{}", ended.told());
     }
 
-    /// The uri decides.
+    /// The URI decides.
     fn an_episode_that_calls_itself_a_track_is_none(backend) {
         let trial = Trial::of_items(backend, 60);
         let odd = [trial.uri(3), trial.uri(4), trial.uri(5)];
@@ -179,7 +179,7 @@ both! {
         assert!(noted.len() >= 3 && noted.iter().all(|note| note.contains("added_at")), "{noted:?}: {}", ended.told());
     }
 
-    /// Without an id, the uri decides; without both, it is noted.
+    /// Without an id, the URI decides; without both, it is noted.
     fn an_artist_without_an_id_who_is_followed_is_noted(backend) {
         let trial = Trial::of_one(backend, ARTISTS, 60);
         let artist = [trial.id(ARTISTS, 4)];

@@ -21,11 +21,11 @@ fn sync(database: &Database, sandbox: &Sandbox, account: &str, limit: &str) -> R
 }
 
 both! {
-    /// Or the second is refused with the name of the first, and then comes alone.
+    /// Or the second is refused with the name of the first, and then runs alone.
     fn two_commands_for_two_accounts_share_one_limit(backend) {
         let (database, sandbox, ids) = two_people(backend);
         sandbox.configure(json!({ "rate": { "max": 1000, "window_ms": 2000 } }));
-        // What the sign-ins have sent is past.
+        // The requests of the sign-ins have left the window.
         std::thread::sleep(std::time::Duration::from_millis(2100));
         sandbox.forget_requests();
         let both = ids.iter().map(|id| sync(&database, &sandbox, id, "12")).collect::<Vec<_>>();
@@ -48,7 +48,7 @@ both! {
         sandbox.rules(json!([{ "family": "*", "skip": 6, "times": 1, "do": { "kind": "rate_limited", "retry_after": "3" } }]));
         let both = ids.iter().map(|id| sync(&database, &sandbox, id, "100000")).collect::<Vec<_>>();
         let ended = both.into_iter().map(Running::wait).collect::<Vec<_>>();
-        // What was on its way when the pause was told may still arrive, later the busier the machine is.
+        // Requests on their way when the pause was announced may still arrive, later if the machine is busier.
         let log = sandbox.get("log").as_array().expect("a log").clone();
         let at = |entry: &Value| entry["at_ms"].as_u64().expect("a time");
         let told_at = log.iter().find(|entry| entry["status"] == 429).map(at).expect("a refusal");

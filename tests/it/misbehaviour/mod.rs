@@ -1,11 +1,11 @@
-//! The API as it is: every row of the tables of what it has been seen to do, tried on the real binary on both databases,
-//! with other members of its family. A name says what happens and what a person must notice of it: nothing.
+//! The real behaviour of the API: every row of the tables of observed misbehaviour, tried on the real binary on both
+//! databases, with variations of each. A test's name says what happens and what a person must notice of it: nothing.
 //!
 //! | module | what misbehaves |
 //! |---|---|
-//! | `pages` | pages that are not what was asked for |
-//! | `refusals` | refusals that pass |
-//! | `kept` | what is given oddly, and must not get lost |
+//! | `pages` | pages that are not what was requested |
+//! | `refusals` | refusals that pass by themselves |
+//! | `kept` | odd data that must not get lost |
 //! | `accounts` | several people who list the same playlists |
 //! | `machine` | two commands on one database |
 
@@ -19,14 +19,14 @@ use super::support::{Backend, Database, Ended, Running, Sandbox, Segno};
 use segno::model::{EntityType, PerEntity};
 use serde_json::{Value, json};
 
-/// A listing, by the names that the sandbox and the database have for it.
+/// A listing, by its names in the sandbox and in the database.
 #[derive(Debug, Clone, Copy)]
 struct Listing {
-    /// Of the truth and of the entity type.
+    /// The name in the truth and of the entity type.
     name: &'static str,
     family: &'static str,
     table: &'static str,
-    /// Where a row of the listing has the name of what it holds, as a JSON pointer.
+    /// Where a row of the listing has the name of its object, as a JSON pointer.
     name_at: &'static str,
 }
 
@@ -39,7 +39,7 @@ const PLAYLISTS: Listing =
 const SHOWS: Listing = Listing { name: "shows", family: "shows", table: "saved_shows", name_at: "/show/name" };
 const EPISODES: Listing =
     Listing { name: "episodes", family: "episodes", table: "saved_episodes", name_at: "/episode/name" };
-/// They come bare.
+/// Their rows are bare.
 const AUDIOBOOKS: Listing =
     Listing { name: "audiobooks", family: "audiobooks", table: "saved_audiobooks", name_at: "/name" };
 
@@ -71,12 +71,12 @@ struct Trial {
 }
 
 impl Trial {
-    /// Of so many tracks, albums, artists and playlists of so many items.
+    /// With this many tracks, albums, artists and playlists, and this many items in each.
     fn of(backend: Backend, [tracks, albums, artists, playlists, items]: [u32; 5]) -> Trial {
         Trial { database: Database::new(backend), sandbox: Sandbox::exact(tracks, albums, artists, playlists, items) }
     }
 
-    /// So many rows of one listing, and nothing else.
+    /// With this many rows of one listing, and nothing else.
     fn of_one(backend: Backend, listing: Listing, rows: u32) -> Trial {
         let of = |name: &str| if listing.name == name { rows } else { 0 };
         let sizes = [of("tracks"), of("albums"), of("artists"), of("playlists"), 1];
@@ -84,7 +84,7 @@ impl Trial {
         Trial { database: Database::new(backend), sandbox: Sandbox::exact_with(sizes, spoken, &[]) }
     }
 
-    /// One playlist of so many items, which is synced.
+    /// One playlist of this many items, which is synced.
     fn of_items(backend: Backend, items: u32) -> Trial {
         Trial::of(backend, [0, 0, 0, 1, items])
     }
@@ -93,7 +93,7 @@ impl Trial {
         self.sandbox.rules(rules);
     }
 
-    /// A run, however it ends; counts and log of the sandbox start over with it.
+    /// A run, however it ends; resets the counts and the log of the sandbox.
     fn sync(&self) -> Ended {
         self.sandbox.forget_requests();
         Segno::on(&self.database, &self.sandbox, &["sync"]).env("SEGNO_SPOTIFY_TIMEOUT", "5s").run()
@@ -106,7 +106,7 @@ impl Trial {
         ended
     }
 
-    /// A run that must end within its budget, whatever it says, and delete nothing.
+    /// A run that must end within its budget, whatever it reports, and delete nothing.
     fn sync_safely(&self) -> Ended {
         let ended = self.sync();
         ended.assert_calm();
@@ -115,13 +115,13 @@ impl Trial {
         ended
     }
 
-    /// Some three times a whole walk, and a fixed allowance.
+    /// About three times a whole walk, and a fixed allowance.
     fn assert_within_budget(&self, ended: &Ended) {
         let (asked, least) = (self.sandbox.requests("*"), self.sandbox.library().least_requests());
         assert!(asked <= 3 * least + 60, "{asked} requests where {least} would do: {}", ended.told());
     }
 
-    /// Nothing is marked removed, and no history of a playlist tells of a removal.
+    /// Nothing is marked removed, and no history of a playlist contains a removal.
     fn assert_nothing_lost(&self, ended: &Ended) {
         let removed = PerEntity::from_fn(|entity| self.num_removed(listing_of(entity)));
         assert_eq!((removed, self.num_items_removed()), (PerEntity::default(), 0), "{}", ended.told());
@@ -144,7 +144,7 @@ impl Trial {
         self.database.count(&format!("{} WHERE removed_at IS NOT NULL", listing.table))
     }
 
-    /// Items that the histories of playlists say went.
+    /// Items removed according to the histories of playlists.
     fn num_items_removed(&self) -> u64 {
         self.database.number("sum(items_removed)", "playlist_versions")
     }
@@ -153,13 +153,13 @@ impl Trial {
         self.database.count("playlist_items")
     }
 
-    /// The id or uri of a row, as the sandbox knows it.
+    /// The id or URI of a row, according to the sandbox.
     fn id(&self, listing: Listing, place: usize) -> String {
         let id = &self.sandbox.library().state[listing.name][place]["id"];
         id.as_str().unwrap_or_else(|| panic!("no {} at {place}", listing.name)).to_owned()
     }
 
-    /// The uri of an item of the first playlist.
+    /// The URI of an item of the first playlist.
     fn uri(&self, place: usize) -> String {
         self.uris().get(place).unwrap_or_else(|| panic!("no item at {place}")).clone()
     }
@@ -169,7 +169,7 @@ impl Trial {
         items.iter().map(|item| item["uri"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// What the states say went wrong, or is to be known.
+    /// Errors and notes in the states.
     fn notes(&self) -> String {
         self.database.lines("SELECT coalesce(error_message, '') AS line FROM sync_states").concat()
     }
@@ -178,7 +178,7 @@ impl Trial {
         Segno::on(&self.database, &self.sandbox, &["status", "--json"]).succeed().json()
     }
 
-    /// A service, whose six hours are so much shorter that it runs every few seconds.
+    /// A service whose six hours are shortened so that it runs every few seconds.
     fn service(&self) -> Service {
         self.service_with(&[])
     }

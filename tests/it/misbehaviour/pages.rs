@@ -1,5 +1,5 @@
-//! Pages that are not what was asked for: rows that are counted and not given, caps, ends that are none, old copies,
-//! cursors that turn, counts that are wrong, and floods.
+//! Pages that are not what was requested: rows that are counted but not given, caps, false ends, old copies, cursors
+//! that go round, wrong counts, and floods.
 
 use super::{ALBUMS, ARTISTS, Listing, PLAYLISTS, TRACKS, Trial, always, by_offset, listings, times};
 use crate::support::{Backend, Ended, Segno, both};
@@ -9,7 +9,7 @@ fn hide(ids: &[String]) -> Value {
     json!({ "kind": "hide", "ids": ids })
 }
 
-/// A page that stops after so many rows of the listing, and says that this is the end.
+/// A page that stops after this many rows of the listing, and claims that this is the end.
 fn stop_after(family: &str, rows: usize, total: usize, times: Option<u32>) -> Vec<Value> {
     let places: Vec<usize> = (rows..total).collect();
     let rule = |action: Value| {
@@ -46,7 +46,7 @@ fn insert(position: usize, count: usize) -> Value {
     json!({ "op": "playlist_insert", "index": 0, "position": position, "count": count })
 }
 
-/// Whether a run claims that all is well.
+/// Whether a run claims to be complete.
 fn claims_completeness(ended: &Ended, trial: &Trial) -> bool {
     ended.code == Some(0) && trial.notes().is_empty()
 }
@@ -56,13 +56,13 @@ both! {
         for places in [vec![20], vec![49], vec![99, 100], vec![0], vec![229], vec![3, 120, 121]] {
             let trial = Trial::of_items(backend, 230);
             let hidden: Vec<String> = places.iter().map(|place| trial.uri(*place)).collect();
-            // The same track may stand there twice.
+            // The same track may occur twice.
             let num_given = || trial.uris().iter().filter(|uri| !hidden.contains(uri)).count() as u64;
             let given = num_given();
             trial.rules(json!([always("playlist_items", hide(&hidden))]));
             let ended = trial.sync_safely();
             assert_eq!((ended.code, trial.num_items()), (Some(0), given), "{places:?}: {}", ended.told());
-            assert!(!trial.notes().is_empty() || ended.stdout.contains("not given"), "{places:?}: {}", ended.told());
+            assert!(!trial.notes().is_empty() || ended.stdout.contains("not returned"), "{places:?}: {}", ended.told());
             for _ in 0..2 {
                 let again = trial.sync_safely();
                 assert!(trial.sandbox.requests("*") <= 10, "{places:?}: a cheap run: {}", again.told());
@@ -239,7 +239,7 @@ both! {
         }
     }
 
-    /// Page one is fresh, and the pages behind it are as before an edit: for ever, or every other time.
+    /// Page one is fresh, and the pages after it are as before an edit: for ever, or every other time.
     fn later_pages_from_an_older_copy_end_the_run_and_lose_nothing(backend) {
         for (edits, turns) in [(2, "x"), (12, "x."), (1, "xx.")] {
             let trial = Trial::of(backend, [230, 0, 0, 1, 230]);
@@ -309,7 +309,7 @@ both! {
             let ended = trial.sync_safely();
             assert!(!claims_completeness(&ended, &trial), "{says_asked}: {}", ended.told());
             trial.heal();
-            // And of one that was read whole.
+            // And with one that was read whole.
             trial.sandbox.edit(json!([insert(70, 1)]));
             trial.rules(json!(rules));
             let ended = trial.sync_safely();
@@ -335,7 +335,7 @@ both! {
     }
 
     fn a_cursor_that_turns_or_stands_still_ends_the_run_and_is_said(backend) {
-        // From where on, and back to which place.
+        // Starting where, and back to which place.
         for (from, to) in [(50, 49), (100, 49), (50, 0), (0, 10)] {
             let trial = Trial::of_one(backend, ARTISTS, 130);
             let after = trial.id(ARTISTS, to);
@@ -346,7 +346,7 @@ both! {
             let is_whole = trial.num_held(ARTISTS) == 130;
             assert!(is_whole || !claims_completeness(&ended, &trial), "{from} to {to}: {}", ended.told());
             trial.heal();
-            // And of a library that was read whole.
+            // And with a library that was read whole.
             trial.rules(json!([{ "family": "artists", "offset_from": from, "offset_to": from + 1,
                 "do": { "kind": "cursor", "after": after } }]));
             let ended = trial.sync_safely();
@@ -410,7 +410,7 @@ both! {
         }
     }
 
-    /// An old copy with as many items as there are now.
+    /// An old copy with as many items as now.
     fn items_of_an_older_snapshot_with_the_same_count_are_not_taken_for_good(backend) {
         let trial = Trial::of_items(backend, 60);
         trial.sync_well();
@@ -448,7 +448,7 @@ both! {
                 action.as_object_mut().expect("an object").extend(fields);
                 always(family, action)
             };
-            // Each alone: a whole name that comes from elsewhere is better than half of one.
+            // Each alone: a whole name from elsewhere is better than half of one.
             for (listing, table) in [(TRACKS, "tracks"), (ALBUMS, "albums"), (ARTISTS, "artists"), (PLAYLISTS, "playlists")] {
                 let trial = Trial::of_one(backend, listing, 20);
                 trial.rules(json!([raw(listing.family, listing.name_at)]));

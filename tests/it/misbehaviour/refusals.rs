@@ -1,15 +1,15 @@
-//! Refusals that pass: of a token that is good, of an endpoint that was there a minute ago, of the token endpoint itself.
-//! What passes costs minutes, and neither the sign-in nor a row.
+//! Refusals that pass: of a valid token, of an endpoint that worked a minute ago, of the token endpoint itself. They
+//! cost minutes, and neither the sign-in nor a row.
 
 use super::{Service, Trial, always, by_offset, listings, refuse, times};
 use crate::support::{Backend, Segno, both, side_by_side, wait_until};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Longest time until something that was refused once is tried again.
+/// Longest time until a request that was refused once is tried again.
 const MINUTES_AT_MOST: i64 = 10;
 
-/// What an endpoint may answer for a while to somebody who may ask.
+/// What an endpoint may answer for a while although the request is permitted.
 const PASSING: [&str; 9] = [
     "unauthorized",
     "premium",
@@ -49,7 +49,7 @@ impl Trial {
         self.service_with(&[env, &[("SEGNO_FAULT_HASTE", "1")]].concat())
     }
 
-    /// Minutes until each listing is read again and the plays are asked for, once all of that is planned.
+    /// Minutes until each listing and the plays are read again, once all of that is planned.
     fn minutes_to_next(&self) -> BTreeMap<String, i64> {
         let planned = || -> BTreeMap<String, i64> {
             let account = &self.status()["accounts"][0];
@@ -64,7 +64,7 @@ impl Trial {
         planned()
     }
 
-    /// Whether a listing has failed lately.
+    /// Whether a listing has failed recently.
     fn has_failed(&self, entity: &str) -> bool {
         self.database.count(&format!("sync_states WHERE entity_type = '{entity}' AND failed_at IS NOT NULL")) > 0
     }
@@ -122,7 +122,7 @@ both! {
         trial.heal();
     }
 
-    /// Not only with the next run of the interval.
+    /// Not only with the next regular run.
     fn what_waits_for_a_second_look_is_read_again_soon(backend) {
         let trial = Trial::of(backend, [60, 20, 20, 2, 20]);
         trial.sync_well();
@@ -141,7 +141,7 @@ both! {
         trial.heal();
     }
 
-    /// The page of a load balancer says nothing of the person: it is asked for again, ever more rarely.
+    /// The page of a load balancer says nothing about the person: it is tried again, ever more rarely.
     fn a_few_seconds_of_html_cost_a_few_requests(backend) {
         side_by_side(["google_forbidden", "google_bad_request"], |like| {
             let trial = Trial::of(backend, [60, 20, 20, 2, 20]);
@@ -158,7 +158,7 @@ both! {
         });
     }
 
-    /// Only what says so itself rests a day.
+    /// Only an endpoint that is gone by its own message rests for a day.
     fn a_missing_permission_rests_and_the_others_go_on(backend) {
         let trial = Trial::of(backend, [60, 20, 20, 2, 20]);
         trial.rules(json!([always("albums", refuse("scope"))]));
@@ -273,7 +273,7 @@ both! {
         assert_eq!(ended.code, Some(0));
     }
 
-    /// While nothing at all is answered rightly, nothing is halved, and the waits grow.
+    /// While nothing at all is answered properly, no page is halved, and the waits grow.
     fn nothing_but_garbage_is_met_with_patience(backend) {
         // Half a minute each, so one on each database.
         let action = match backend {
@@ -291,7 +291,7 @@ both! {
         let last = arrivals.last().copied().unwrap_or(0);
         let late = arrivals.iter().filter(|at| **at + 5_000 > last).count();
         assert!(ended.took.as_secs() < 12 || late <= 8, "{late} in the last five seconds: {arrivals:?}");
-        // Some seven tries of each page that was under way, over half a minute; a machine that is busy takes longer for them.
+        // Some seven tries of each page that was under way, over half a minute; a busy machine takes longer for them.
         let most = 50 + ended.took.as_secs().saturating_sub(35);
         assert!(arrivals.len() as u64 <= most, "{} requests: {arrivals:?}", arrivals.len());
         trial.assert_nothing_lost(&ended);

@@ -1,10 +1,10 @@
 //! Everything at once: nodes are killed, frozen, stopped and cut off, and their database is stopped, while people
-//! change their libraries. Once all of it is over, the tables equal what the sandbox knows, the limit was kept in every
-//! window, and the feed tells what `segno changes` tells.
+//! change their libraries. Once all of it is over, the tables equal the sandbox, the limit was kept in every window,
+//! and the feed contains the same as `segno changes`.
 //!
-//! A short life of it is lived whenever all tests are run. At length: `SEGNO_TEST_NODES_SECONDS=600
-//! SEGNO_TEST_NODES_ACCOUNTS=400 cargo test --test it nodes::chaos`, with `SEGNO_TEST_NODES_SEED` for other blows. Real
-//! processes do not repeat themselves to the millisecond, so a seed gives the same blows, and nearly the same life.
+//! A short run of it is part of all tests. At length: `SEGNO_TEST_NODES_SECONDS=600 SEGNO_TEST_NODES_ACCOUNTS=400 cargo
+//! test --test it nodes::chaos`, with `SEGNO_TEST_NODES_SEED` for other faults. Real processes do not repeat themselves
+//! to the millisecond, so a seed gives the same faults, and nearly the same course.
 
 use super::{
     fleet::{Fleet, HOLD, Node},
@@ -20,18 +20,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How much of it.
+/// The size of the test.
 struct Size {
     num_accounts: u64,
     num_nodes: usize,
     lasts: Duration,
     /// Requests in two seconds.
     limit: u64,
-    /// What divides the minutes between two runs: fewer accounts have to give as much to do.
+    /// Divides the minutes between two runs: with fewer accounts there has to be as much work.
     haste: u64,
 }
 
-/// What happens to a node, or to all of them.
+/// A fault of one node, or of all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Blow {
     /// SIGKILL; another is started in its place.
@@ -40,9 +40,9 @@ enum Blow {
     Freeze,
     /// SIGTERM; another is started in its place.
     Stop,
-    /// Its way to the database is cut past its hold.
+    /// Its connection to the database is cut past its hold.
     Cut,
-    /// The database is stopped at once, and started.
+    /// The database is stopped immediately, and started.
     Crash,
 }
 
@@ -60,14 +60,14 @@ struct Chaos {
     size: Size,
     rng: Rng,
     began: Instant,
-    /// The first of them is on the island, where there is one.
+    /// The first of them is on the island, if there is one.
     places: Vec<Place>,
     num_started: u32,
     num_edits: u32,
     blows: BTreeMap<Blow, u32>,
     fleet: Fleet,
     island: Option<Island>,
-    /// Of the API, on the island.
+    /// The port of the API on the island.
     tunnel: u16,
     cluster: Cluster,
 }
@@ -75,7 +75,7 @@ struct Chaos {
 #[test]
 fn whatever_happens_to_nodes_the_tables_are_true_and_the_limit_is_kept() {
     let Some(mut chaos) = Chaos::begin() else { return };
-    // Each of them once; then as it comes.
+    // Each of them once; then at random.
     let mut planned = BLOWS.to_vec();
     chaos.rng.shuffle(&mut planned);
     while chaos.began.elapsed() < chaos.size.lasts || !planned.is_empty() {
@@ -129,7 +129,7 @@ impl Chaos {
             setting("SEGNO_PLAYBACK_MIN_INTERVAL", "1m"),
             setting("SEGNO_FAULT_HASTE", &size.haste.to_string()),
         ];
-        // Some requests are under way whatever happens.
+        // Some requests are always under way.
         fleet.sandbox.configure(json!({ "rate": { "max": 100_000, "window_ms": 2000 }, "latency_ms": 20 }));
         let port = |url: &str| url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
         let tunnel =
@@ -153,12 +153,12 @@ impl Chaos {
         Some(chaos)
     }
 
-    /// For as many milliseconds as it comes.
+    /// For a random number of milliseconds.
     fn sleep(&mut self, millis: Range<u64>) {
         std::thread::sleep(Duration::from_millis(self.rng.u64(millis)));
     }
 
-    /// A moment so many milliseconds from now.
+    /// A moment a random number of milliseconds from now.
     fn after(&mut self, millis: Range<u64>) -> Instant {
         Instant::now() + Duration::from_millis(self.rng.u64(millis))
     }
@@ -180,14 +180,14 @@ impl Chaos {
             }),
             _ => self.fleet.start(self.num_started),
         };
-        // A service ends when there is no database at its very start.
+        // A service ends if there is no database at its very start.
         let lives = format!("nodes WHERE label LIKE '{}' AND holds_until > now()", node.label());
         self.fleet.patiently("it lives", || self.fleet.database.count(&lives) == 1);
         self.tell(&format!("node {at} is process {}", node.running.pid()));
         node
     }
 
-    /// Nodes go on that were frozen or cut off until then, and others come for those that are gone.
+    /// Nodes that were frozen or cut off until now continue, and new ones replace those that are gone.
     fn end_what_is_over(&mut self, now: Instant) {
         for at in 0..self.places.len() {
             let place = std::mem::replace(&mut self.places[at], Place::Empty { until: now });
@@ -229,7 +229,7 @@ impl Chaos {
         }
     }
 
-    /// Returns whether there was somebody to be struck.
+    /// Returns whether there was a node to apply it to.
     fn strike(&mut self, blow: Blow) -> bool {
         let up: Vec<usize> = (0..self.places.len()).filter(|at| matches!(self.places[*at], Place::Up(_))).collect();
         let past_hold = HOLD.as_millis() as u64 + 1_000..HOLD.as_millis() as u64 + 4_000;
@@ -238,11 +238,11 @@ impl Chaos {
                 self.crash();
                 return true;
             }
-            // Said when there was none; the others go on.
+            // Reported if there was none; the other faults continue.
             Blow::Cut if self.island.is_none() => return true,
             Blow::Cut if up.first() != Some(&0) => return false,
             Blow::Cut => 0,
-            // Somebody has to do the work.
+            // Some node has to do the work.
             _ if up.len() < 2 => return false,
             Blow::Kill | Blow::Freeze | Blow::Stop => up[self.rng.usize(..up.len())],
         };
@@ -276,12 +276,12 @@ impl Chaos {
         self.tell("the database is back");
     }
 
-    /// Everything works again, and nobody changes anything.
+    /// Everything works again, and the libraries no longer change.
     fn end(mut self) {
         self.end_what_is_over(Instant::now() + Duration::from_secs(3600));
         let Chaos { fleet, size, .. } = &self;
         let truth = Truth::of(&fleet.sandbox, size.num_accounts);
-        // A run that the database was taken from is tried again after five minutes, give or take a quarter.
+        // A run that lost its database is tried again after five minutes, give or take a quarter.
         let (began, patience) = (Instant::now(), Duration::from_secs(420 + size.num_accounts));
         loop {
             let differences = truth.differences(&fleet.database);
@@ -301,7 +301,7 @@ impl Chaos {
         self.assert_kept(&feed);
     }
 
-    /// Runs that have not come to their end, and what is known of them.
+    /// Runs that have not ended, and what is known of them.
     fn unfinished(&self) -> Vec<String> {
         self.fleet.database.lines(
             "SELECT concat_ws(' | ', account_id, entity_type, phase, last_synced_offset, owner_label, \

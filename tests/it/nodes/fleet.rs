@@ -1,4 +1,4 @@
-//! Accounts that are signed in, the services that share them, and what has to be true of both in the end.
+//! Accounts that are signed in, the services that share them, and the conditions that both must satisfy in the end.
 
 use super::truth::Truth;
 use crate::support::{Database, Running, Sandbox, Segno, block_on, http, wait_until};
@@ -9,10 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// For how long nobody takes the accounts of a node that is silent.
+/// How long the accounts of a silent node are safe from others.
 pub const HOLD: Duration = Duration::from_secs(5);
 
-/// Requests in two seconds, where nothing else is said.
+/// Requests in two seconds, unless set otherwise.
 const LIMIT: u64 = 60;
 
 /// Accounts that are signed in, on one database.
@@ -22,7 +22,7 @@ pub struct Fleet {
     pub num_accounts: u64,
     /// Requests in two seconds, of all nodes together.
     pub limit: u64,
-    /// Of every node.
+    /// Settings of every node.
     pub settings: Vec<(&'static str, String)>,
 }
 
@@ -61,12 +61,12 @@ impl Fleet {
         self.start_on(number, &self.database.url())
     }
 
-    /// The same, by another way to the database.
+    /// The same, with another route to the database.
     pub fn start_on(&self, number: u32, url: &str) -> Node {
         self.start_as(number, |segno| segno.env("SEGNO_DATABASE_URL", url))
     }
 
-    /// The same, changed as it has to be.
+    /// The same, modified as needed.
     pub fn start_as(&self, number: u32, change: impl FnOnce(Segno) -> Segno) -> Node {
         let log = self.database.folder.path().join(format!("node-{number}.log"));
         let mut segno = Segno::on(&self.database, &self.sandbox, &["run"])
@@ -108,7 +108,7 @@ impl Fleet {
     }
 
     pub fn wait_until_all_is_read(&self) {
-        // The plan of the next run is the last that a run writes.
+        // The plan of the next run is the last thing that a run writes.
         let done = "sync_states WHERE phase = 'initial_sync' AND completed_at IS NOT NULL AND next_run_at IS NOT NULL";
         self.patiently("everything is read", || {
             self.database.count(done) == self.num_accounts * EntityType::ALL.len() as u64
@@ -116,7 +116,7 @@ impl Fleet {
         });
     }
 
-    /// What runs have written, but for who owns them: that changes with each claim.
+    /// Everything written by runs, except for the owners, which change with each claim.
     pub fn written(&self) -> Vec<Vec<String>> {
         let states = "SELECT account_id || '|' || entity_type || '|' || phase || '|' || generation || '|' || \
                       last_synced_offset || '|' || is_complete || '|' || last_updated_at || '|' || \
@@ -133,7 +133,7 @@ impl Fleet {
         }
     }
 
-    /// Each account has what the sandbox has of it, and the limit was kept.
+    /// Each account has what the sandbox has for it, and the limit was kept.
     pub fn assert_true(&self) {
         let differences = Truth::of(&self.sandbox, self.num_accounts).differences(&self.database);
         assert!(differences.is_empty(), "{differences}");
@@ -143,7 +143,7 @@ impl Fleet {
 }
 
 impl Node {
-    /// As SQL matches it.
+    /// In the form for SQL's LIKE.
     pub fn label(&self) -> String {
         format!("segno run (process {} on %", self.running.pid())
     }
@@ -176,7 +176,7 @@ impl Node {
         })
     }
 
-    /// SIGTERM; expects a good end.
+    /// SIGTERM; expects a clean end.
     pub fn stop(self) {
         self.running.terminate();
         let ended = self.running.wait();

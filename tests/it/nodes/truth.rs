@@ -1,4 +1,4 @@
-//! What the sandbox knows, beside what the tables hold, what the feed has told and what `segno changes` tells.
+//! The sandbox's truth, compared with the tables, the feed and `segno changes`.
 
 use crate::support::{Database, Sandbox, Segno, membership_of};
 use segno::model::EntityType;
@@ -8,10 +8,10 @@ use std::{
     fmt::Write,
 };
 
-/// The libraries of all people of a sandbox, as they are now: a line for each thing in them.
+/// The libraries of all people of a sandbox, as they are now: a line for each item in them.
 pub struct Truth {
     members: BTreeSet<String>,
-    /// What the API shows of each person's listening, and what was ever played.
+    /// The plays that the API shows for each person, and everything ever played.
     shown_plays: BTreeSet<String>,
     all_plays: BTreeSet<String>,
 }
@@ -45,7 +45,7 @@ impl Truth {
         self.all_plays.extend(plays("history"));
     }
 
-    /// What the tables lack and what they have too much, a few of each; empty where they are true.
+    /// What the tables lack and what they have too much, a few of each; empty if they are right.
     pub fn differences(&self, database: &Database) -> String {
         let mut sql: Vec<String> = EntityType::ALL
             .iter()
@@ -88,17 +88,17 @@ impl Truth {
     }
 }
 
-/// What has come and gone, by what it is about.
+/// Additions and removals, by what they are about.
 #[derive(Default)]
 struct Things {
-    /// Account, entity type and id of a member: how it came last, and whether it is there.
+    /// Account, entity type and id of a member: how it was last added, and whether it is there.
     members: BTreeMap<[String; 3], (String, bool)>,
-    /// Items of playlists that came or went, each of these as often as it did.
+    /// Items added to or removed from playlists, with the number of times.
     items: BTreeMap<String, u32>,
 }
 
-/// Asserts that the feed tells all that `segno changes` tells and nothing else: numbered without a gap, each thing
-/// once, and in an order in which it can have happened.
+/// Asserts that the feed contains exactly what `segno changes` contains: numbered without gaps, each change once, and
+/// in an order in which it can have happened.
 pub fn assert_feed_is_changes(feed: &str, database: &Database, sandbox: &Sandbox) {
     let entries: Vec<Value> = feed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let numbers: Vec<i64> = entries.iter().filter_map(|entry| entry["seq"].as_i64()).collect();

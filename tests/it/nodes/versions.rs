@@ -1,7 +1,7 @@
-//! An upgrade, node by node: a version that differs by a migration, which only adds, runs beside the one before it.
+//! An upgrade, node by node: a version with one more migration, which only adds, runs beside the previous one.
 //!
-//! The newer version is the same program with one migration more (`SEGNO_FAULT_MIGRATIONS`), and what it would note
-//! under words of its own is noted for it.
+//! The newer version is the same program with an additional migration (`SEGNO_FAULT_MIGRATIONS`), and notes under words
+//! of its own are written on its behalf.
 
 use super::fleet::{Fleet, Node};
 use crate::support::Segno;
@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Tables in which a service writes, and those that it only reads rows of.
+/// Tables that a service writes, and those that it only reads.
 const TABLES: [&str; 17] = [
     "accounts",
     "account_tokens",
@@ -39,7 +39,7 @@ fn an_upgrade_goes_node_by_node_and_both_versions_share_the_accounts() {
     fleet.wait_for_shares(&[&old, &other_old], &[3, 3]);
     fleet.wait_until_all_is_read();
 
-    // The first of the newer version brings the tables up to date.
+    // The first newer node brings the tables up to date.
     let migrations = migration_to_come(&fleet);
     let newer = |number| fleet.start_as(number, |segno| knowing(segno, &migrations));
     let new = newer(3);
@@ -48,7 +48,7 @@ fn an_upgrade_goes_node_by_node_and_both_versions_share_the_accounts() {
     let late = Segno::on(&fleet.database, &fleet.sandbox, &["run"]).run();
     late.assert_refused(1, &["which this version of segno does not know; use the newer version"]);
 
-    // Each version sees what the newer one notes of each account, and orders reach the other one both ways.
+    // Each version sees what the newer one notes about each account, and orders work in both directions.
     note_under_new_words(&fleet);
     let mut num_tracks = 60;
     for page in [&old, &new] {
@@ -60,13 +60,13 @@ fn an_upgrade_goes_node_by_node_and_both_versions_share_the_accounts() {
         assert_eq!(feed.lines().filter(|line| line.contains(r#""event":"to_come""#)).count(), 1, "{feed}");
     }
 
-    // What was the newer version's goes to the older one, with all that was noted.
+    // The newer version's accounts move to the older one, with everything noted.
     let log = new.log();
     new.running.kill();
     fleet.wait_for_shares(&[&old, &other_old], &[3, 3]);
     num_tracks = change_and_sync(&fleet, &old, num_tracks);
 
-    // One after the other is replaced.
+    // The nodes are replaced one by one.
     let new = newer(4);
     fleet.wait_for_shares(&[&old, &other_old, &new], &[2, 2, 2]);
     let logs = [&old, &other_old].map(Node::log);
@@ -92,8 +92,8 @@ fn knowing(segno: Segno, migrations: &Path) -> Segno {
     segno.env("SEGNO_FAULT_MIGRATIONS", &migrations.display().to_string())
 }
 
-/// Columns with and without a default in whatever a service writes, indexes, a table, and room for new words where the
-/// old ones are listed.
+/// Columns with and without a default in every table that a service writes, indexes, a table, and room for new words
+/// where the old ones are listed.
 fn migration_to_come(fleet: &Fleet) -> PathBuf {
     let mut sql = String::new();
     for table in TABLES {
@@ -118,7 +118,7 @@ fn migration_to_come(fleet: &Fleet) -> PathBuf {
     folder
 }
 
-/// As a version would that syncs one thing more, in another phase, with an order and an event for it.
+/// As a version would that syncs one more type, in another phase, with an order and an event for it.
 fn note_under_new_words(fleet: &Fleet) {
     fleet.database.execute_all(
         "INSERT INTO sync_states (account_id, entity_type, phase, is_complete, completed_at, next_run_at, to_come) \
@@ -133,7 +133,7 @@ fn note_under_new_words(fleet: &Fleet) {
     );
 }
 
-/// Everybody saves two tracks, and is synced by an order at one node. Returns how many they have then.
+/// Everybody saves two tracks, and is synced by an order at one node. Returns how many tracks they have then.
 fn change_and_sync(fleet: &Fleet, page: &Node, num_tracks: u64) -> u64 {
     for user in 0..fleet.num_accounts {
         fleet.sandbox.post(&format!("edit?user={user}"), &json!({ "edits": [{ "op": "add_tracks", "count": 2 }] }));

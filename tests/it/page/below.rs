@@ -1,5 +1,5 @@
-//! Behind a proxy that has the page below a path (`web.base_path`): the page in a browser, with a token, and nothing that
-//! leads beside that path.
+//! Behind a proxy that serves the page below a path (`web.base_path`): the page in a browser, with a token, and no
+//! links outside that path.
 
 use super::{Page, Service, free_port};
 use crate::support::{
@@ -12,13 +12,13 @@ use crate::support::{
 const TOKEN: &str = "the-token-of-this-test";
 const BASE: &str = "/tools/segno";
 
-/// The page as the proxy shows it, and its port.
+/// The page through the proxy, and its port.
 fn behind(path: Path) -> Option<(Page, u16)> {
     let browser = Browser::start()?;
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(60, 20, 20, 2, 20));
     let port = free_port();
     let segno = Service::command(&database, &sandbox, port);
-    // A slash too many does no harm.
+    // A trailing slash does no harm.
     let segno = segno.env("SEGNO_WEB_TOKEN", TOKEN).env("SEGNO_WEB_BASE_PATH", "/tools/segno/");
     let service = Service::spawn(segno, port);
     let proxy = proxy::in_front_of(port, BASE, path);
@@ -59,7 +59,7 @@ fn walk_through(path: Path) {
 
     page.browser.click(".out button");
     wait_until("it asks for the token", || at("/sign-in"));
-    // Beside the proxy the same page is whole.
+    // Without the proxy the same page works.
     page.browser.go(&format!("http://127.0.0.1:{port}/activity"));
     page.wait_for("label", "Token");
     assert!(page.browser.url().ends_with("/tools/segno/sign-in"), "{}", page.browser.url());

@@ -7,7 +7,7 @@ use serde_json::json;
 
 const ROWS: &str = ".rows li";
 
-/// A name that would do harm if it were read as markup.
+/// A name that would do harm if it were parsed as markup.
 const ODD_NAME: &str = "<img src=x onerror=document.title='harm'>Rain & <b>Roof</b>";
 
 both! {
@@ -92,7 +92,7 @@ both! {
         assert!(page.browser.url().ends_with("/changes?kind=removed"), "{}", page.browser.url());
         page.wait_for(".told", "2 changes, and that is all.");
 
-        // From the item that was removed to its playlist.
+        // From the removed item to its playlist.
         page.browser.click(".rows .sub a");
         page.wait_for(".parts", "History");
         page.wait_for(".told", " items, and that is all.");
@@ -151,7 +151,7 @@ fn a_name_neither_hides_nor_turns_around_what_stands_beside_it() {
     page.database.execute(&format!("UPDATE accounts SET display_name = '{evil}'"));
     for path in ["/library", "/library?tab=playlists", "/changes", "/"] {
         page.browser.go(&page.url(path));
-        // Among what turns nothing around beside it.
+        // In an element that keeps it from reversing its surroundings.
         let isolated = "return [...document.querySelectorAll('bdi')].some((e) => e.textContent.includes('evil'))";
         wait_until(&format!("{path}: the name is shown"), || page.browser.run(isolated) == true);
         let shown = page.browser.run("return document.body.textContent");

@@ -1,4 +1,4 @@
-//! Listening: what was heard, by any span of time, and the page of each artist and track.
+//! Listening: what was heard, over any span of time, and the page of each artist and track.
 
 use super::{Page, Service, free_port};
 use crate::support::{Backend, Database, Sandbox, Segno, browser::Browser, wait_until};
@@ -19,12 +19,12 @@ fn artist(number: u32) -> &'static str {
     ["The Tin Lanterns", "Salt & <i>Light</i>", "The Tin Lanterns", "A Field Guide"][number as usize % 4]
 }
 
-/// A service on a database with some years of listening. `None` where there is no browser.
+/// A service on a database with some years of listening. `None` if there is no browser.
 fn heard(set: impl Fn(Segno) -> Segno) -> Option<Page> {
     let browser = Browser::start()?;
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(30, 5, 5, 2, 10));
     Segno::on(&database, &sandbox, &["sync"]).succeed();
-    // What the API tells of would be heard as well.
+    // Plays reported by the API would count as well.
     sandbox.rules(json!([{ "family": "player", "do": { "kind": "status", "status": 503 } }]));
     let row = |number: u32| {
         json!({"ts": moment(number).format("%Y-%m-%dT%H:%M:%SZ").to_string(), "ms_played": 180_000, "offline": false,
@@ -50,7 +50,7 @@ fn what_was_heard_is_shown_for_any_span_of_time() {
     for part in ["summary", "over", "most", "calendar", "week", "found", "unheard", "unsaved"] {
         assert!(page.has(&format!("#{part}")), "{part}");
     }
-    // The moment when it was the last hour of 2024 in London, it was 2025 in Tokyo.
+    // At the moment that was the last hour of 2024 in London, it was 2025 in Tokyo.
     let years = page.browser.run("return document.querySelectorAll('[aria-labelledby=over] tbody tr').length");
     assert_eq!(years, 3, "2024 to 2026");
     assert_eq!(page.texts(".heard .name")[0], "The Tin Lanterns");
@@ -90,7 +90,7 @@ fn each_artist_and_track_has_its_page() {
     let Some(page) = heard(|segno| segno) else { return };
     page.browser.go(&page.url("/listening"));
     page.wait_for(".heard", "The Tin Lanterns");
-    // A name is a name and no markup, here and in the address.
+    // A name is text and not markup, here and in the address.
     page.browser.run(
         "[...document.querySelectorAll('.heard .name')].find((node) => node.textContent.startsWith('Salt')).click()",
     );

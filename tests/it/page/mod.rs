@@ -20,11 +20,11 @@ struct Page {
     port: u16,
 }
 
-/// Ended with the test, also with one that fails.
+/// Ended with the test, even one that fails.
 struct Service(Option<Running>);
 
 impl Page {
-    /// `None` where there is no browser.
+    /// `None` if there is no browser.
     fn open(backend: Backend, sandbox: Sandbox, path: &str) -> Option<Page> {
         Page::open_on(Database::new(backend), sandbox, path)
     }
@@ -61,7 +61,7 @@ impl Page {
         self.browser.run(&format!("return document.querySelector({}) !== null", json!(selector))) == true
     }
 
-    /// The text of everything that a selector finds and that is shown, a line each.
+    /// The visible text of everything that a selector matches, a line each.
     fn texts(&self, selector: &str) -> Vec<String> {
         let script = format!(
             "return [...document.querySelectorAll({})].filter((node) => node.checkVisibility()).map((node) => node.innerText)",
@@ -72,7 +72,7 @@ impl Page {
         found.map(|text| text.as_str().expect("text").to_owned()).collect()
     }
 
-    /// The names in a list, also of rows that are out of sight.
+    /// The names in a list, including rows that are out of sight.
     fn listed(&self) -> Vec<String> {
         let names =
             self.browser.run("return [...document.querySelectorAll('.rows .name')].map((node) => node.textContent)");
@@ -96,13 +96,13 @@ impl Page {
         self.wait_for(".sentence", part);
     }
 
-    /// Whether nothing sticks out to the side.
+    /// Whether nothing overflows horizontally.
     fn fits(&self) -> bool {
         let wide = self.browser.run("return [document.documentElement.scrollWidth, window.innerWidth]");
         wide[0].as_u64() <= wide[1].as_u64()
     }
 
-    /// Asserts that nothing went wrong in the page so far, but for what is expected.
+    /// Asserts that nothing has gone wrong in the page so far, except for what is expected.
     fn assert_silent(&self, expected: &[&str]) {
         let complaints = self.browser.complaints();
         let unexpected = complaints.iter().filter(|line| !expected.iter().any(|part| line.contains(part)));
@@ -122,7 +122,7 @@ impl Service {
         service
     }
 
-    /// As systemd would.
+    /// Stops it as systemd would.
     fn stop(mut self) {
         self.0.take().expect("it runs").stop().assert_calm();
     }
@@ -136,7 +136,7 @@ impl Drop for Service {
     }
 }
 
-/// One that nobody listens at, which a service can come back to.
+/// A port without a listener, which a service can come back to.
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()

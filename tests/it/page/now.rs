@@ -26,7 +26,7 @@ fn progress_moves_and_a_429_shows_its_countdown_and_goes_away() {
     wait_until("the countdown is told in minutes and seconds", || left().starts_with("0:0"));
     let seen = left();
     wait_until("it counts", || left() < seen);
-    page.wait_for(TRACKS, "goes on in 0:0");
+    page.wait_for(TRACKS, "continues in 0:0");
     page.sandbox.configure(json!({ "latency_ms": 0 }));
     wait_until("the pause goes away", || !page.has(".pauses li"));
     page.wait_for_sentence("Everything is current");
@@ -68,7 +68,7 @@ both! {
         page.wait_for(TRACKS, "122 listed");
         page.wait_for(TRACKS, "Current");
         assert!(page.sandbox.requests("tracks") > asked);
-        // The browser notes by itself that nobody answered.
+        // The browser itself logs that nobody answered.
         page.assert_silent(&["net::ERR_"]);
     }
 }
@@ -103,7 +103,7 @@ both! {
         let Some(page) = Page::open_with(waits, database, sandbox, "/") else { return };
         page.wait_for_sentence("Everything is current");
         page.wait_for(TRACKS, "Current");
-        assert!(!page.shows(TRACKS, "Show what would go"), "there is nothing to confirm");
+        assert!(!page.shows(TRACKS, "Show what would be removed"), "there is nothing to confirm");
         page.sandbox.edit_one(json!({ "op": "remove_tracks", "offset": 0, "count": 100 }));
         page.browser.click(&format!("{TRACKS} .sync"));
         page.wait_for(TRACKS, "100 removals held back");
@@ -199,7 +199,7 @@ fn a_webhook_that_takes_nothing_is_shown_by_its_host_until_it_does() {
         "INSERT INTO feed_positions (name, seq, host, events, failing_since, next_try_at, error) VALUES ('webhook a', 0, 'ntfy.sh', \
          'sync_failing', '2026-11-29 08:00:00.000000+00:00', '2099-01-01 08:00:00.000000+00:00', 'ntfy.sh answered with 500')",
     );
-    for part in ["ntfy.sh", "takes nothing since ", "0 entries to be told", "next try ", "ntfy.sh answered with 500"] {
+    for part in ["ntfy.sh", "has accepted nothing since ", "0 entries waiting", "next try ", "answered with 500"] {
         page.wait_for(".webhooks li", part);
     }
     page.database.execute("UPDATE feed_positions SET failing_since = NULL, error = NULL WHERE name = 'webhook a'");

@@ -27,7 +27,7 @@ fn a_person_signs_in_to_the_page_with_the_token_and_no_other_way() {
     assert_eq!(page.browser.run("return document.cookie"), "", "the session is out of reach of scripts");
     page.assert_silent(&[]);
 
-    // What stands for the token is gone, as when it has run out: the page asks again.
+    // The session cookie is gone, as if it had expired: the page asks again.
     page.browser.forget_cookies();
     page.browser.click(".entity[data-type=tracks] .pause");
     let asks_for_token = || page.browser.url().ends_with("/sign-in");

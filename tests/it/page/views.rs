@@ -1,5 +1,5 @@
-//! Every view, in both colour schemes, on a desk and on a phone: nothing sticks out, nothing complains, and everybody can
-//! use it.
+//! Every view, in both colour schemes, on a desktop and on a phone: nothing overflows, nothing is reported, and it is
+//! accessible.
 
 use super::{Page, Service};
 use crate::support::{Backend, Sandbox, Segno, entity_types, wait_until};
@@ -8,7 +8,7 @@ use serde_json::json;
 const DESK: (u32, u32) = (1120, 860);
 const PHONE: (u32, u32) = (360, 760);
 
-/// What a view is called, where it is, and what is there once it has been read.
+/// The name of a view, its address, and an element that exists once it has loaded.
 const VIEWS: [(&str, &str, &str); 11] = [
     ("now", "/", ".entity"),
     ("changes", "/changes", ".rows li"),
@@ -47,7 +47,7 @@ fn every_view_is_accessible_fits_a_phone_and_loads_nothing_from_elsewhere() {
                 page.browser.resize(size);
                 wait_until(&format!("{what}: it is read"), || page.has(sign) && page.shows("#link", "Live"));
                 assert!(page.fits(), "{what}: something sticks out");
-                // Colours do not depend on the size, so each is checked in one of them.
+                // Colours do not depend on the size, so each scheme is checked in one of them.
                 if matches!((scheme, device), ("light", "desk") | ("dark", "phone")) {
                     let violations = page.browser.run_async(AXE_RUN);
                     assert_eq!(violations, json!([]), "{what}");
@@ -61,7 +61,8 @@ fn every_view_is_accessible_fits_a_phone_and_loads_nothing_from_elsewhere() {
     page.assert_silent(&[]);
 }
 
-/// The rows of a list are alike and each takes its time, so a few of them stand for all; what would load more goes, too.
+/// The rows of a list are alike and each takes time, so a few of them stand for all; the element that would load more
+/// is removed, too.
 const AXE_RUN: &str = "document.querySelectorAll('.rows li:nth-child(n + 9), .list > .choice').forEach((node) => node.remove());\
     axe.run({ resultTypes: ['violations'] }).then(({ violations }) => done(violations.map((each) => \
     ({ rule: each.id, help: each.help, at: each.nodes.map((node) => node.html.slice(0, 200)) }))))";
@@ -87,8 +88,8 @@ fn the_keyboard_alone_reaches_everything_and_the_view_is_announced() {
     page.assert_silent(&[]);
 }
 
-/// A service that has seen something: things came and went, things were played, a day of requests is on record. And one
-/// that is at work: it reads tracks, as fast as a limit lets it, waits for a quota, and is told to leave albums alone.
+/// A service with some history: additions and removals, plays, and requests of a whole day. And one at work: it reads
+/// tracks, as fast as a limit allows, waits for a quota, and has albums paused.
 fn lived_in() -> Option<Page> {
     let page = Page::settled(Backend::Sqlite, Sandbox::exact(3_000, 160, 90, 8, 45), "/")?;
     page.sandbox.edit(json!([
@@ -122,7 +123,7 @@ fn lived_in() -> Option<Page> {
     page.sandbox.rules(json!([{ "family": "playlists", "do": { "kind": "quota", "retry_after": "9000" } }]));
     page.browser.go(&page.url("/"));
     page.wait_for("#link", "Live");
-    // While nobody served it, the browser noted that.
+    // The browser logged the time when nobody served it.
     page.browser.complaints();
     wait_until("the service takes orders again", || page.browser.run_async(SYNC_ARTISTS) == 1);
     page.browser.click(".entity[data-type=playlists] .reset");
@@ -142,12 +143,12 @@ const SYNC_ARTISTS: &str = "fetch('/api/v1/sync', { method: 'POST', headers: { '
     body: JSON.stringify({ entity_types: ['artists'] }) })\
     .then((answer) => answer.json()).then(({ accepted }) => done(accepted.length))";
 
-/// Not every machine has letters for every name, and the pictures are to look the same everywhere.
+/// Not every machine has fonts for every name, and the screenshots have to look the same everywhere.
 fn legible(table: &str) -> String {
     format!("UPDATE {table} SET name = 'Salt and Light, No. ' || (rowid % 90) WHERE name GLOB '*[^ -\u{24f}]*'")
 }
 
-/// Of every day of the last month but a few.
+/// On all but a few days of the last month.
 const PLAYED: &str = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 640) \
     INSERT OR IGNORE INTO plays (account_id, played_at, track_uri, track_id, source) \
     SELECT 1, strftime('%Y-%m-%d %H:%M:%S.000000+00:00', 'now', (-600 - i * 4000 - (i % 11) * 900) || ' seconds'), \
@@ -155,7 +156,7 @@ const PLAYED: &str = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 F
     FROM n JOIN (SELECT id, row_number() OVER (ORDER BY id) AS place FROM tracks) t ON t.place = 1 + (i * 37) % 900 \
     WHERE (i / 21) % 7 <> 3";
 
-/// The sums are made of what was put in.
+/// The sums are computed from what was inserted.
 const STALE: &str = "INSERT OR IGNORE INTO heard_stale (account_id, period) \
     SELECT DISTINCT account_id, CAST(substr(played_at, 1, 4) || substr(played_at, 6, 2) AS INTEGER) FROM plays";
 
@@ -170,7 +171,7 @@ const REQUESTED: &str = "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 
 
 const REFUSED: &str = "UPDATE request_ledger SET refusals = 1 WHERE family = 'playlist_items' AND requests > 12";
 
-/// The accessibility checker's script. `None`, said loudly, where there is none; a failure where there has to be one.
+/// The accessibility checker's script. `None`, with a notice, if it is missing; a failure if it is required.
 fn axe() -> Option<String> {
     let Some(file) = std::env::var_os("SEGNO_TEST_AXE").filter(|file| !file.is_empty()) else {
         let required = std::env::var("SEGNO_REQUIRE_SERVICES").is_ok_and(|value| value == "1");

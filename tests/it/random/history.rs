@@ -1,11 +1,11 @@
-//! Every library that there ever was, as the sandbox tells it: what a row in the database may say, what was there all
-//! through a run, and what was gone for a moment.
+//! Every past state of the library, according to the sandbox: what a row in the database may contain, what was there
+//! throughout a run, and what was gone for a moment.
 
 use super::super::support::{Library, entity_types, source::SEPARATOR};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Listings that say when their rows were saved, with their tables.
+/// Listings that date their rows, with their tables.
 pub const DATED: [(&str, &str); 4] =
     [("tracks", "saved_tracks"), ("albums", "saved_albums"), ("shows", "saved_shows"), ("episodes", "saved_episodes")];
 
@@ -16,30 +16,30 @@ pub type Ids = BTreeMap<&'static str, BTreeSet<String>>;
 pub struct History {
     /// Rows that were true at some moment, by table, as [`super::invariants`] reads them.
     ever: BTreeMap<&'static str, BTreeSet<String>>,
-    /// Names that tracks ever had, by id.
+    /// Names that tracks have ever had, by id.
     pub names: BTreeMap<String, BTreeSet<String>>,
-    /// What playlists held, slot by slot, by id and snapshot.
+    /// The items of playlists, slot by slot, by id and snapshot.
     pub contents: BTreeMap<(String, String), Vec<String>>,
-    /// The snapshots of the playlists that are listed now.
+    /// The snapshots of the playlists listed now.
     pub latest: BTreeMap<String, String>,
-    /// What was listed all through the latest run.
+    /// Items listed throughout the latest run.
     pub throughout: Ids,
-    /// What has been listed ever since the last run that left no walk open; `None` right after it.
+    /// Items listed ever since the last run that left no walk open; `None` right after it.
     pub since_at_rest: Option<Ids>,
-    /// What came while something was hidden, so that it may be what is hidden.
+    /// Items added while something was hidden, so that they may be what is hidden.
     pub maybe_hidden: BTreeSet<String>,
-    /// How many rows came into a listing since the first moment, from one moment to the next.
+    /// How many rows were added to a listing since the first moment, from one moment to the next.
     pub num_arrivals: BTreeMap<&'static str, u64>,
-    /// What is marked removed, as the last look at the database found it.
+    /// Items marked removed, as of the last look at the database.
     pub removed: Ids,
-    /// Generations of phases, likewise.
+    /// Generations of phases, as of that look.
     pub generations: BTreeMap<String, u64>,
-    /// First syncs that are complete, likewise.
+    /// Completed first syncs, as of that look.
     pub completed: BTreeSet<String>,
-    /// A verifying pass began and has not come to its end.
+    /// Whether a verifying pass has begun and not ended.
     pub is_verifying: bool,
     current_tracks: BTreeSet<String>,
-    /// The rows of the library that was taken in last.
+    /// The rows of the last library taken in.
     before: Option<BTreeMap<&'static str, BTreeSet<String>>>,
 }
 
@@ -95,7 +95,7 @@ impl History {
         self.ever.get(table).is_some_and(|rows| rows.contains(row))
     }
 
-    /// Tracks that were saved once and are not any more.
+    /// Tracks that were saved once and no longer are.
     pub fn gone_tracks(&self) -> Vec<String> {
         let rows = self.ever.get("saved_tracks").into_iter().flatten();
         let ids: BTreeSet<&str> = rows.filter_map(|row| Some(row.split_once(SEPARATOR)?.0)).collect();
@@ -115,7 +115,7 @@ fn intersection(one: &Ids, other: &Ids) -> Ids {
     one.iter().map(|(listing, ids)| (*listing, ids.intersection(&other[listing]).cloned().collect())).collect()
 }
 
-/// The rows that a library is, by table.
+/// The rows of a library, by table.
 fn rows(library: &Library) -> BTreeMap<&'static str, BTreeSet<String>> {
     let whole = |listing: &str| library.rows(listing).into_iter().filter(|row| !row.is_null()).collect::<Vec<_>>();
     let of = |rows: &[Value], columns: &[&str]| {

@@ -1,4 +1,4 @@
-//! What holds at any time, also right after a process was killed.
+//! What holds at any time, even right after a process was killed.
 
 use super::{
     super::support::{
@@ -11,7 +11,7 @@ use super::{
 use segno::model::EntityType;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Asserts it after a round; `ended_well` says whether its command came to its end and said that all is well.
+/// Checks after a round; `ended_well` says whether its command ended by itself and reported success.
 pub fn check(database: &Database, history: &mut History, round: &Round, ended_well: bool) {
     if !database.has_tables() {
         return;
@@ -37,14 +37,14 @@ pub fn check(database: &Database, history: &mut History, round: &Round, ended_we
             all_is_complete(database, round);
         }
         if round.is_whole() && !history.is_verifying {
-            // No walk is open: what is marked removed from here on went from here on.
+            // No walk is open: items marked removed from here on were removed after this point.
             history.since_at_rest = None;
         }
     }
     history.removed = removed;
 }
 
-/// Every row says what was so at some moment.
+/// Every row was true at some moment.
 fn no_row_is_invented(database: &Database, history: &History) {
     let tables: [(&str, &str, &[Column]); 8] = [
         ("saved_tracks", "", &[("track_id", Kind::Plain), ("added_at", Kind::Time)]),
@@ -54,7 +54,7 @@ fn no_row_is_invented(database: &Database, history: &History) {
         ("saved_audiobooks", "", &[("audiobook_id", Kind::Plain), ("added_at", Kind::Time)]),
         ("followed_artists", "", &[("artist_id", Kind::Plain)]),
         ("playlists", "", &["id", "name", "owner_id", "snapshot_id"].map(|column| (column, Kind::Plain))),
-        // An item without an address is one that is missing, or that could not be served.
+        // An item without an address is missing, or could not be served.
         (
             "playlist_items",
             " WHERE uri IS NOT NULL",
@@ -68,8 +68,8 @@ fn no_row_is_invented(database: &Database, history: &History) {
     }
 }
 
-/// Items that bear the latest snapshot of their playlist are those of that snapshot, in their order. Others may be newer
-/// than what they bear: what was read carries the snapshot that was listed before.
+/// Items under the latest snapshot of their playlist are those of that snapshot, in order. Others may be newer than
+/// their snapshot: a reading carries the snapshot that was listed before.
 fn items_are_those_of_their_snapshot(database: &Database, history: &History) {
     let read = database.lines(
         "SELECT id || ' ' || items_snapshot_id AS line FROM playlists WHERE items_readable AND items_snapshot_id IS NOT NULL \
@@ -83,7 +83,7 @@ fn items_are_those_of_their_snapshot(database: &Database, history: &History) {
         let sql = format!("SELECT {item} AS line FROM playlist_items WHERE playlist_id = '{id}' ORDER BY position");
         let held = database.lines(&sql);
         let listed = &history.contents[&(id.to_owned(), snapshot.to_owned())];
-        // Rows that were counted and not given are missing among the others.
+        // Rows that were counted but not given are missing among the others.
         let hidden = database.number("items_hidden", &format!("playlists WHERE id = '{id}'")) as usize;
         let mut rest = listed.iter();
         let is_among = held.iter().all(|item| rest.any(|one| one == item));
@@ -92,10 +92,10 @@ fn items_are_those_of_their_snapshot(database: &Database, history: &History) {
     }
 }
 
-/// What came into a playlist and what went from it, from its first version on, leaves what it holds; nothing is said to have
-/// gone that never was away, nor to have come that never was there.
+/// The additions to a playlist and removals from it, from its first version on, add up to its items; nothing is
+/// reported as removed that never was away, nor as added that never was there.
 fn the_history_of_playlists_adds_up(database: &Database, history: &History) {
-    // A reading that was not compared yet, since something of it could not be served, is in no version.
+    // A reading that was not compared yet, since part of it could not be served, is in no version.
     let whole = "playlist_id NOT IN (SELECT playlist_id FROM playlist_walks)";
     let sums = format!(
         "SELECT playlist_id || ' ' || CAST(sum(items_added - items_removed) AS TEXT) AS line FROM playlist_versions WHERE \
@@ -113,12 +113,12 @@ fn the_history_of_playlists_adds_up(database: &Database, history: &History) {
         let versions = history.contents.iter().filter(|((playlist, _), _)| playlist == id);
         let is_it = |item: &&String| item.split_once(SEPARATOR).is_some_and(|(held, _)| held == uri);
         let counts: BTreeSet<usize> = versions.map(|(_, items)| items.iter().filter(is_it).count()).collect();
-        // Where it always stood as often, it neither came nor went.
+        // If it always occurred as often, it was neither added nor removed.
         assert!(counts.len() > 1, "{kind} in playlist {id}: {uri}, which stood there {counts:?} times at all times");
     }
 }
 
-/// A first sync has not come further than the rows that it committed; what arrives in the listing pushes its place on.
+/// A first sync is no further than the rows that it committed; additions to the listing push its place on.
 fn places_lie_within_what_is_held(database: &Database, history: &History) {
     for (listing, table) in DATED {
         let of = format!("WHERE entity_type = '{listing}'");

@@ -1,5 +1,5 @@
-//! What happens in a life: how large the library is, what a person does to it, what goes wrong, and when the process dies.
-//! All of it is rolled; where it has to fit the library, it fits the library as it is when the round begins.
+//! What happens in a life: how large the library is, what a person does to it, what fails, and when the process dies.
+//! Everything is random; anything that depends on the library uses it as it is when the round begins.
 
 use super::super::support::{Library, entity_types};
 use fastrand::Rng;
@@ -9,14 +9,14 @@ use std::fmt;
 /// Sizes at which pages and batches end, and others.
 const SIZES: [u32; 10] = [1, 20, 49, 50, 51, 99, 120, 199, 200, 201];
 
-/// Places that are of interest in a listing, beside its ends: where pages end.
+/// Interesting places in a listing, besides its ends: where pages end.
 const EDGES: [usize; 6] = [48, 49, 50, 98, 99, 196];
 
-/// What is asked for in a sync.
+/// The families of a sync.
 const FAMILIES: [&str; 8] =
     ["tracks", "albums", "artists", "playlists", "playlist_items", "shows", "episodes", "audiobooks"];
 
-/// One command, and all that happens meanwhile.
+/// One command, and everything that happens meanwhile.
 pub struct Round {
     /// Before it starts.
     pub edits_before: Vec<Value>,
@@ -27,16 +27,16 @@ pub struct Round {
     pub latency_ms: u64,
     pub expires_tokens: bool,
     pub kill: Option<Kill>,
-    /// The API says what is not so: what a command claims of this round proves nothing, and it may fail.
+    /// The API gives false answers: what a command reports in this round proves nothing, and it may fail.
     pub is_misled: bool,
 }
 
 /// When a process is killed.
 #[derive(Debug, Clone, Copy)]
 pub struct Kill {
-    /// Once so many requests have been answered; 0 is from its start.
+    /// Once this many requests have been answered; 0 is from its start.
     pub requests: u64,
-    /// And then so much later.
+    /// And then this much later.
     pub then_ms: u64,
 }
 
@@ -71,15 +71,15 @@ impl Round {
     /// `gone` are tracks that may be saved again.
     pub fn new(rng: &mut Rng, library: &Library, gone: &[String], is_first: bool) -> Round {
         let mut dice = Dice { rng, library, gone, has_moved_playlist: false, was_unauthorized: false };
-        // A first run asks for more.
+        // A first run sends more.
         let num_requests = if is_first { 40 } else { 12 };
         let mut rules: Vec<Value> = (0..dice.rng.u8(..5)).map(|_| dice.edit_at_a_request(num_requests)).collect();
-        // After the edits, which would not be seen behind a fault.
+        // After the edits, which would not be applied after a fault.
         rules.extend((0..dice.rng.u8(..4)).map(|_| dice.fault(num_requests)));
         if dice.rng.u8(..4) == 0 {
             rules.push(dice.slow_fault(num_requests));
         }
-        // In front of the faults, which decide the answer.
+        // Before the faults, which decide the answer.
         let is_misled = dice.rng.u8(..3) == 0;
         let lies: Vec<Value> =
             (0..if is_misled { dice.rng.u8(1..4) } else { 0 }).map(|_| dice.lie(num_requests)).collect();
@@ -101,7 +101,7 @@ impl Round {
         }
         let is_service = args == ["run"];
         if is_service {
-            // Six hours are four seconds.
+            // Six hours become four seconds.
             env.push(("SEGNO_FAULT_HASTE", "5400".to_owned()));
         }
         let is_killed = is_service || dice.rng.u8(..10) < 6;
@@ -119,12 +119,12 @@ impl Round {
         self.args == ["verify"]
     }
 
-    /// A service, which is stopped where a command would be killed.
+    /// A service, which is stopped when a command would be killed.
     pub fn is_service(&self) -> bool {
         self.args == ["run"]
     }
 
-    /// Whether all listings are looked at.
+    /// Whether all listings are read.
     pub fn is_whole(&self) -> bool {
         self.args.len() == 1 && !self.is_service()
     }
@@ -144,7 +144,7 @@ fn one_of<T: Copy>(rng: &mut Rng, choices: &[T]) -> T {
     choices[rng.usize(..choices.len())]
 }
 
-/// The dice of a round.
+/// The random choices of a round.
 struct Dice<'a> {
     rng: &'a mut Rng,
     library: &'a Library,
@@ -158,7 +158,7 @@ impl Dice<'_> {
         self.library.state[listing].as_array().map_or(0, Vec::len)
     }
 
-    /// A place in a list, its head and the edges of pages more often than others.
+    /// A place in a list, preferring its head and the edges of pages.
     fn place(&mut self, len: usize) -> usize {
         let place = match self.rng.u8(..8) {
             0 => 0,
@@ -166,7 +166,7 @@ impl Dice<'_> {
             3 => len.saturating_sub(1 + self.rng.usize(..3)),
             _ => self.rng.usize(..len.max(1)),
         };
-        // Others may go before this one is made.
+        // Others may be removed before this one is applied.
         place.min(len.saturating_sub(5))
     }
 
@@ -220,7 +220,7 @@ impl Dice<'_> {
         match self.rng.u8(..9) {
             0 => json!({ "op": "add_playlist", "items": self.rng.usize(..130) }),
             1 if playlists > 2 => json!({ "op": "remove_playlist", "index": index }),
-            // Two that are dragged past each other between two pages of the listing cannot be seen.
+            // Two that are dragged past each other between two pages of the listing cannot be noticed.
             2 if playlists > 1 && !std::mem::replace(&mut self.has_moved_playlist, true) => {
                 json!({ "op": "move_playlist", "from": index, "to": self.rng.usize(..playlists - 1) })
             }
@@ -253,14 +253,14 @@ impl Dice<'_> {
             _ => json!({ "kind": "delay", "ms": self.rng.u64(20..200) }),
         };
         let families = FAMILIES.iter().chain(&["*", "*", "token"]);
-        // It is for the API to find a token too old.
+        // Only the API can find a token expired.
         let is_unauthorized = action["kind"] == "unauthorized";
         let families: Vec<&str> = families.copied().filter(|family| !is_unauthorized || *family != "token").collect();
         let times = if is_unauthorized { 1 } else { self.rng.u64(1..=2) };
         json!({ "family": one_of(self.rng, &families), "skip": self.rng.u64(..num_requests / 3), "times": times, "do": action })
     }
 
-    /// An answer that is not what was asked for, or a refusal of somebody who may ask.
+    /// A wrong answer, or a refusal of a permitted request.
     fn lie(&mut self, num_requests: u64) -> Value {
         const REFUSALS: [&str; 6] =
             ["unauthorized", "premium", "forbidden", "google_forbidden", "google_bad_request", "not_found"];
@@ -277,8 +277,7 @@ impl Dice<'_> {
             6 => (json!({ "kind": "count_items", "total": one_of(self.rng, &[0, 7, 200]) }), Some(times)),
             _ => (json!({ "kind": "refuse", "like": one_of(self.rng, &REFUSALS) }), Some(times)),
         };
-        // Older items of the same number, under a snapshot that is new to us, are what they claim to be as far as anybody can
-        // tell.
+        // Older items of the same number, under a snapshot that is new to us, cannot be recognised as wrong.
         if family == "playlist_items" && action["kind"] == "stale" {
             family = "playlists";
         }
@@ -289,7 +288,7 @@ impl Dice<'_> {
     fn slow_fault(&mut self, num_requests: u64) -> Value {
         let action = match self.rng.u8(..6) {
             0..=2 => json!({ "kind": "hang" }),
-            // From here on the gate is careful, in the lives of later processes too.
+            // From here on the gate is careful, in later processes too.
             3 => json!({ "kind": "rate_limited", "retry_after": "1" }),
             _ => json!({ "kind": "quota", "retry_after": "1" }),
         };

@@ -15,14 +15,14 @@ pub fn assert_equal(database: &Database, sandbox: &Sandbox, history: &History) {
 
     assert_eq!(database.count("sync_gaps WHERE healed_at IS NULL"), 0, "{:?}", database.rows("sync_gaps"));
     let states = states(database);
-    // A first sync has one phase, and each entity type may have had more runs than one.
+    // A first sync has one phase, and each entity type may have had several runs.
     let num_initial = states.iter().filter(|state| state.starts_with("initial_sync ")).count() as u64;
     assert_eq!(num_initial, NUM_ENTITY_TYPES, "{states:#?}");
     assert!(states.iter().all(|state| state.contains(" complete once well ")), "{states:#?}");
     versions_add_up(database, history);
 }
 
-/// The history of a playlist begins once, and leads to what the playlist holds now; a place that is empty holds nothing.
+/// The history of a playlist begins once, and adds up to its present items; an empty place holds nothing.
 fn versions_add_up(database: &Database, history: &History) {
     for table in ["playlist_walks", "playlist_items_before"] {
         assert_eq!(database.rows(table), [""; 0], "{table}: nothing is under way");

@@ -1,4 +1,4 @@
-//! A server that answers with far more than was asked for: short on the wire, and large once it is unpacked or read.
+//! A server that answers with far more than was requested: short when compressed, large once it is unpacked or parsed.
 
 use super::{Backend, Database, Segno, wait_until};
 use flate2::{Compression, write::GzEncoder};
@@ -14,10 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What an answer may cost, and a process that has only begun, in a build without optimisation.
+/// The memory for an answer plus that of a fresh process, in a build without optimisation.
 const ANSWER_MAX_KB: u64 = 64 << 10;
 
-/// Answers that a service is given before it is looked at.
+/// Answers that a service gets before it is measured.
 const NUM_PAGES: usize = 1;
 
 /// Gives tokens, a person without a history, and this body for saved tracks.
@@ -79,14 +79,14 @@ fn answer(stream: TcpStream, packed: &[u8], num_pages: &AtomicUsize) -> Option<(
     }
 }
 
-/// The most memory that a process ever had, in kB.
+/// The peak memory of a process, in kB.
 fn most_memory(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// The most memory of a service that has met such answers, one at a time.
+/// The peak memory of a service that has met such answers, one at a time.
 fn memory_of(body: &[u8]) -> u64 {
     let (database, api) = (Database::new(Backend::Sqlite), Api::start(body));
     let log = database.folder.path().join("run.log");
@@ -103,7 +103,7 @@ fn memory_of(body: &[u8]) -> u64 {
     let mut running = segno.conversing(&log).spawn();
     let asked = || api.num_pages.load(Ordering::SeqCst);
     wait_until("pages are asked for", || asked() >= NUM_PAGES);
-    // It is being read, and perhaps asked for again.
+    // It is being read, and perhaps requested again.
     thread::sleep(Duration::from_secs(3));
     assert!(running.is_running(), "{}", fs::read_to_string(&log).unwrap_or_default());
     let most = most_memory(running.pid()).expect("it runs");
@@ -114,7 +114,8 @@ fn memory_of(body: &[u8]) -> u64 {
     most
 }
 
-/// Each is some kilobytes on the wire and megabytes once unpacked; read without bounds, the first takes gigabytes.
+/// Each is some kilobytes when compressed and megabytes once unpacked; parsed without bounds, the first takes
+/// gigabytes.
 #[test]
 fn an_answer_takes_at_most_64_mib_whatever_it_unpacks_to() {
     let page = |rows: String| format!("{{\"items\":[{rows}],\"total\":50,\"limit\":50,\"next\":null}}").into_bytes();

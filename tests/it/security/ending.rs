@@ -19,7 +19,7 @@ fn slow() -> Sandbox {
     sandbox
 }
 
-/// Tells it to stop, and expects that it ends well and in time. Returns its log.
+/// Stops it, and expects a clean end in time. Returns its log.
 fn expect_end(running: Running, log: &Path) -> String {
     let began = Instant::now();
     running.signal("TERM");
@@ -49,7 +49,7 @@ both! {
     }
 }
 
-/// The status and the body of an answer. A look at the database may take ten seconds.
+/// The status and the body of an answer. A query of the database may take ten seconds.
 fn got(url: &str) -> (u16, String) {
     block_on(async {
         let client = http::builder().timeout(Duration::from_secs(20)).build().expect("a client");
@@ -81,14 +81,14 @@ fn a_service_whose_server_is_frozen_ends_within_ten_seconds() {
     let (status, _) = got(&format!("{url}/api/v1/status"));
     assert_eq!(status, 200);
     cluster.freeze();
-    // The page says so, and stays reachable.
+    // The page reports it, and stays reachable.
     wait_until("the page says that the database is away", || {
         let (status, body) = got(&format!("{url}/api/v1/status"));
         status == 503 && body.contains("the database does not answer")
     });
     assert_eq!(got(&format!("{url}/readyz")).0, 503);
     assert_eq!(got(&format!("{url}/healthz")).0, 200, "the service lives");
-    // Who looks meanwhile is told soon, and nothing hangs for him.
+    // Requests meanwhile are answered soon, and do not hang.
     let began = Instant::now();
     let looked = segno(&["status"]).run();
     assert_eq!(looked.code, Some(1), "{}", looked.told());
@@ -121,7 +121,7 @@ fn a_service_whose_disk_is_full_goes_on_and_ends_within_ten_seconds() {
     sandbox.library().assert_held_by(&database);
 }
 
-/// The thread of all actors hangs, and with it all that could end in good order.
+/// The thread of all actors hangs, and with it everything that could end cleanly.
 #[test]
 fn a_process_that_hangs_altogether_ends_within_ten_seconds_and_says_so() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), slow());

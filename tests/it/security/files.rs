@@ -1,5 +1,5 @@
-//! Files that somebody else put there: settings that would send the tokens elsewhere, pipes that would hold everything up,
-//! a database that another user could change.
+//! Files left by somebody else: settings that would send the tokens elsewhere, pipes that would block everything, a
+//! database that another user could change.
 
 use super::{Backend, Database, Ended, Login, Sandbox, Segno, is_root, visit, wait_until};
 use std::{
@@ -13,10 +13,10 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Nobody whom these tests run as.
+/// A user that these tests never run as.
 const STRANGER: u32 = 65_534;
 
-/// A home folder, which is the working directory too, and a server that waits for tokens.
+/// A home folder, which is also the working directory, and a server that waits for tokens.
 struct House {
     folder: TempDir,
     trap: TcpListener,
@@ -34,7 +34,7 @@ impl House {
         self.folder.path().join(name)
     }
 
-    /// Settings that send everything to the trap.
+    /// Settings that send everything to that server.
     fn settings(&self, name: &str, mode: u32) -> PathBuf {
         let path = self.path(name);
         let trap = self.trap.local_addr().expect("an address");
@@ -59,7 +59,7 @@ impl House {
         Segno::new(self.folder.path(), &["status"]).run()
     }
 
-    /// A sync that says where its API is, which is not there.
+    /// A sync with the address of an API that is not there.
     fn sync(&self) -> Segno {
         let segno = Segno::new(self.folder.path(), &["sync"]).env("SEGNO_SPOTIFY_CLIENT_ID", "someone");
         segno.env("SEGNO_SPOTIFY_REFRESH_TOKEN", "something")
@@ -75,19 +75,18 @@ fn settings_of_a_stranger_in_the_working_directory_do_not_count_and_that_is_said
     let file = house.settings("segno.toml", 0o644);
     chown(&file, Some(STRANGER), None).expect("root may");
     let ended = house.status();
-    let told =
-        ["segno.toml in the working directory belongs to another user (uid 65534)", "does not count", "--config"];
+    let told = ["segno.toml in the working directory belongs to another user (uid 65534)", "is ignored", "--config"];
     assert!(told.iter().all(|told| ended.stderr.contains(told)), "{}", ended.told());
     assert!(ended.stderr.contains("there is no database at"), "{}", ended.told());
-    // A link that a stranger made, to a file of ours.
+    // A link created by another user, to a file of ours.
     fs::rename(&file, house.path("other.toml")).expect("root may");
     chown(house.path("other.toml"), Some(0), None).expect("root may");
     symlink("other.toml", &file).expect("a link");
     std::os::unix::fs::lchown(&file, Some(STRANGER), None).expect("root may");
     assert!(house.status().stderr.contains("belongs to another user"));
-    // The same file, asked for by name.
+    // The same file, given by name.
     let asked = Segno::new(house.folder.path(), &["--config", "segno.toml", "status"]).run();
-    assert!(!asked.stderr.contains("does not count"), "{}", asked.told());
+    assert!(!asked.stderr.contains("is ignored"), "{}", asked.told());
     assert!(!house.is_visited());
 }
 
@@ -195,7 +194,7 @@ fn folders_are_their_owners_alone_and_a_database_of_another_owner_is_refused() {
     }
 }
 
-/// The arguments of a program can be read by everybody on the machine.
+/// Everybody on the machine can read the arguments of a program.
 #[test]
 fn the_program_that_opens_the_browser_is_not_told_the_state_of_the_sign_in() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
@@ -204,10 +203,10 @@ fn the_program_that_opens_the_browser_is_not_told_the_state_of_the_sign_in() {
     let state = shown.split("state=").nth(1).and_then(|rest| rest.split('&').next()).expect("a state").to_owned();
     assert!(state.len() > 10 && !opened.contains(&state) && opened.starts_with("http://127.0.0.1:"), "{opened}");
     assert!(!opened.contains('?'), "nothing but the way: {opened}");
-    // A browser of the same person is sent on.
+    // A browser of the same person is redirected.
     let (status, page) = visit(&opened);
     assert!(status == 200 && page.contains("Sandbox consent"), "{status} {page}");
-    // By another name, nobody is.
+    // Under another host name, nobody is.
     let port = opened.rsplit(':').next().and_then(|rest| rest.split('/').next()).expect("a port").to_owned();
     let (status, _) = super::super::support::login::visit_with(&opened, Some(&format!("localhost:{port}")));
     assert_eq!(status, 404);

@@ -1,9 +1,9 @@
-//! Names that somebody chose to move a cursor, to pass for a line of the log, or to turn around what stands beside them.
+//! Names chosen to move a cursor, to pass for a line of the log, or to reverse the text beside them.
 
 use super::{Backend, Database, Ended, Sandbox, Segno, both, wait_until};
 use segno::model::text::is_unseen;
 
-/// A line end, a command to the terminal in both spellings, directions, no width, ends of lines.
+/// A line break, a terminal escape in both forms, direction marks, zero-width characters, further line breaks.
 const NAME: &str = "Mi\nra\r\u{1b}[2J\u{9b}31m \u{202e}evil\u{2066}\u{200b}\u{200d}\u{feff}\u{2028}x\u{2029}\u{e0041}";
 
 /// In SQL of both databases.
@@ -39,7 +39,7 @@ both! {
                 assert!(ended.stdout.contains("evil"), "{}", ended.told());
             }
         }
-        // For programs it is what it is.
+        // Programs get it unchanged.
         let status = run(&["status", "--json"]).json();
         assert_eq!(status["accounts"][0]["display_name"], NAME);
         let changes = run(&["changes", "--json", "--limit", "1"]);

@@ -1,4 +1,4 @@
-//! A server in the middle: says that it has no TLS, and hopes for the password.
+//! A man in the middle who claims to have no TLS, hoping for the password.
 
 use super::{Backend, Database, Segno};
 use std::{
@@ -14,8 +14,8 @@ const PASSWORD: &str = "hunter2secret";
 /// How a client asks for TLS.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
-/// What `segno status` with this URL sends to the server first, and what after it was told that there is no TLS. The URL
-/// has `PORT` for its port.
+/// What `segno status` with this URL sends to the server first, and what it sends after the answer that there is no
+/// TLS. The URL has `PORT` for its port.
 fn sent(url: &str) -> (Vec<u8>, Vec<u8>, String) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = url.replace("PORT", &listener.local_addr().expect("an address").port().to_string());
@@ -50,7 +50,7 @@ fn one_host_that_is_elsewhere_is_enough_for_tls_to_all() {
         let (first, rest, told) = sent(&url);
         assert_eq!((first.as_slice(), rest.as_slice()), (&SSL_REQUEST[..], &[][..]), "{url}: {told}");
     }
-    // It is no use to a machine that talks to itself.
+    // It is of no use on a machine that talks to itself.
     let (first, ..) = sent(&format!("{user}127.0.0.1:PORT,localhost:1/db?connect_timeout=1"));
     assert_ne!(first, SSL_REQUEST);
 }

@@ -1,4 +1,5 @@
-//! A nats-server of the test's own, with JetStream, that can be killed and lose its disk; and what its stream holds.
+//! A nats-server of the test's own, with JetStream, that can be killed and lose its disk; and the contents of its
+//! stream.
 
 use super::{block_on, servers::skipped, wait_until};
 use async_nats::jetstream::{self, message::StreamMessage};
@@ -15,12 +16,12 @@ pub struct Broker {
     folder: TempDir,
     program: Child,
     pub port: u16,
-    /// Who may sign in, if not everybody: user and password.
+    /// The user and password required to sign in, if any.
     sign_in: Option<(&'static str, &'static str)>,
 }
 
 impl Broker {
-    /// `None`, and a word of it, where nats-server is not installed.
+    /// `None`, with a notice, if nats-server is not installed.
     pub fn start() -> Option<Broker> {
         Broker::start_for(None)
     }
@@ -49,7 +50,7 @@ impl Broker {
         let _ = self.program.wait();
     }
 
-    /// What it had on disk is gone.
+    /// Deletes what it had on disk.
     pub fn wipe(&self) {
         fs::remove_dir_all(self.folder.path().join("jetstream")).expect("it had a disk");
     }
@@ -67,7 +68,7 @@ impl Broker {
         options.connect(format!("127.0.0.1:{}", self.port)).await.expect("it answers")
     }
 
-    /// All messages of the stream, in order; none where there is no stream.
+    /// All messages of the stream, in order; none if there is no stream.
     pub fn messages(&self) -> Vec<StreamMessage> {
         block_on(async {
             let context = jetstream::new(self.client().await);

@@ -1,4 +1,4 @@
-//! A real Chromium without a window, driven through chromedriver by the few WebDriver calls that the tests need.
+//! A real headless Chromium, driven through chromedriver by the few WebDriver calls that the tests need.
 
 use super::http;
 use super::{block_on, wait_until};
@@ -34,7 +34,7 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 pub struct Browser {
     driver: Child,
-    /// Of the session.
+    /// URL of the session.
     base: String,
     _profile: TempDir,
 }
@@ -45,7 +45,7 @@ pub fn is_available() -> bool {
 }
 
 impl Browser {
-    /// `None`, said loudly, where there is no Chromium; a failure where there has to be one.
+    /// `None`, with a notice, if there is no Chromium; a failure if it is required.
     pub fn start() -> Option<Browser> {
         let Some((driver, chromium)) = programs() else {
             let required = std::env::var("SEGNO_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
@@ -91,19 +91,19 @@ impl Browser {
         self.call("GET", "/title", &Value::Null).as_str().expect("a title").to_owned()
     }
 
-    /// Clicks on what a CSS selector finds.
+    /// Clicks on the element of a CSS selector.
     pub fn click(&self, selector: &str) {
         let id = self.find(selector);
         self.call("POST", &format!("/element/{id}/click"), &json!({}));
     }
 
-    /// The visible text of what a CSS selector finds.
+    /// The visible text of the element of a CSS selector.
     pub fn text(&self, selector: &str) -> String {
         let id = self.find(selector);
         self.call("GET", &format!("/element/{id}/text"), &Value::Null).as_str().expect("text").to_owned()
     }
 
-    /// Runs JavaScript in the page and returns what it returns.
+    /// Runs JavaScript in the page and returns its result.
     pub fn run(&self, script: &str) -> Value {
         self.call("POST", "/execute/sync", &json!({ "script": script, "args": [] }))
     }
@@ -114,12 +114,12 @@ impl Browser {
         self.call("POST", "/execute/async", &json!({ "script": script, "args": [] }))
     }
 
-    /// Runs JavaScript in each document that is opened from here on, before its own.
+    /// Runs JavaScript in each document opened from here on, before its own.
     pub fn run_in_every_document(&self, script: &str) {
         self.command("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": script }));
     }
 
-    /// Types over what a field holds.
+    /// Replaces the contents of a field.
     pub fn fill(&self, selector: &str, words: &str) {
         let id = self.find(selector);
         self.call("POST", &format!("/element/{id}/clear"), &json!({}));
@@ -134,15 +134,15 @@ impl Browser {
         self.call("POST", "/back", &json!({}));
     }
 
-    /// The size of the window's inside.
+    /// Sets the inner size of the window.
     pub fn resize(&self, (width, height): (u32, u32)) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.command("Emulation.setDeviceMetricsOverride", &size);
-        // As on a phone, where they take no room.
+        // As on a phone, where they take no space.
         self.command("Emulation.setScrollbarsHidden", &json!({ "hidden": true }));
     }
 
-    /// What the person has set: `("prefers-color-scheme", "dark")`.
+    /// The user's preferences: `("prefers-color-scheme", "dark")`.
     pub fn prefer(&self, preferences: &[(&str, &str)]) {
         let features = preferences.iter().map(|(name, value)| json!({ "name": name, "value": value }));
         let features: Vec<Value> = features.collect();
@@ -153,14 +153,14 @@ impl Browser {
         self.command("Network.clearBrowserCookies", &json!({}));
     }
 
-    /// Errors in the console since this was last asked.
+    /// Errors in the console since the last call.
     pub fn complaints(&self) -> Vec<String> {
         let log = self.call("POST", "/se/log", &json!({ "type": "browser" }));
         let entries = log.as_array().expect("entries").iter().filter(|entry| entry["level"] == "SEVERE");
         entries.map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// Writes what the window shows into a PNG file.
+    /// Writes a screenshot of the window into a PNG file.
     pub fn picture(&self, file: &Path) {
         let picture = self.command("Page.captureScreenshot", &json!({ "format": "png", "optimizeForSpeed": false }));
         let picture = STANDARD.decode(picture["data"].as_str().expect("base64")).expect("base64");
@@ -198,7 +198,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The session's end takes Chromium along; the driver alone would leave it behind.
+        // Ending the session ends Chromium, too; the driver alone would leave it behind.
         let url = self.base.clone();
         block_on(async {
             let _ = http::client().delete(url).timeout(std::time::Duration::from_secs(10)).send().await;

@@ -1,4 +1,4 @@
-//! A fresh database of either kind, gone with the test.
+//! A fresh database of either kind, removed with the test.
 
 use super::{NUM_ENTITY_TYPES, block_on, wait_until};
 use diesel::{
@@ -19,7 +19,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Whether there is a server to test with; says so, loudly, where there is none.
+    /// Whether there is a server to test with; prints a notice if not.
     pub fn is_available(self) -> bool {
         if self == Backend::Sqlite || server_url().is_some() {
             return true;
@@ -37,10 +37,10 @@ fn server_url() -> Option<String> {
 
 pub struct Database {
     pub backend: Backend,
-    /// For SQLite, and for whatever else a test needs a folder for.
+    /// For SQLite, and for anything else that a test needs a folder for.
     pub folder: TempDir,
     name: String,
-    /// Where it is in a cluster of the test's own.
+    /// Its URL in a cluster of the test's own.
     elsewhere: Option<String>,
 }
 
@@ -50,8 +50,8 @@ struct Line {
     line: String,
 }
 
-/// Columns that tell when something was done, or how often: two runs that end equal may differ in these. A number that was
-/// given to an account whose transaction did not come to its end is not given again.
+/// Columns that record when something was done, or how often: two runs with equal results may differ in these. A number
+/// assigned to an account whose transaction did not complete is not assigned again.
 const NOT_COMPARED: &[&str] =
     &["account_id", "fetched_at", "first_seen_at", "items_checked_at", "items_generation", "returned_at", "rev"];
 
@@ -88,13 +88,13 @@ impl Database {
         Database { backend, folder, name, elsewhere: None }
     }
 
-    /// The one of a cluster.
+    /// The database of a cluster.
     pub fn of(cluster: &super::Cluster) -> Database {
         let folder = tempfile::Builder::new().prefix("segno-it-").tempdir().expect("a temporary folder");
         Database { backend: Backend::Postgres, folder, name: String::new(), elsewhere: Some(cluster.url()) }
     }
 
-    /// As `SEGNO_DATABASE_URL` takes it.
+    /// In the form for `SEGNO_DATABASE_URL`.
     pub fn url(&self) -> String {
         match self.backend {
             Backend::Sqlite => format!("sqlite:{}", self.file().display()),
@@ -114,7 +114,7 @@ impl Database {
         self.folder.path().join("segno.db")
     }
 
-    /// Runs SQL that both databases understand and that gives one text column named `line`.
+    /// Runs SQL that both databases understand and that returns one text column named `line`.
     pub fn lines(&self, sql: &str) -> Vec<String> {
         match self.backend {
             Backend::Sqlite => {
@@ -141,7 +141,7 @@ impl Database {
         }
     }
 
-    /// Whether a process is writing this moment, on SQLite: one that is stopped then keeps everybody out.
+    /// Whether a process is writing at this moment, on SQLite: one that is stopped then blocks all others.
     pub fn is_being_written(&self) -> bool {
         self.backend == Backend::Sqlite && {
             let mut conn = SqliteConnection::establish(&self.file().display().to_string()).expect("opens");
@@ -186,8 +186,8 @@ impl Database {
         }
     }
 
-    /// Takes it away from whoever uses it, until [`Database::bring_back`]: PostgreSQL ends every connection and takes no
-    /// other. A SQLite file cannot be taken from those who have it open; a table of it can, by another program.
+    /// Makes it unavailable to its users, until [`Database::bring_back`]: PostgreSQL ends every connection and accepts
+    /// no other. A SQLite file cannot be taken from those who have it open; one of its tables can, by another program.
     pub fn take_away(&self) {
         match self.backend {
             Backend::Sqlite => self.execute("ALTER TABLE accounts RENAME TO accounts_elsewhere"),
@@ -248,7 +248,7 @@ impl Database {
         wait_until("the first sync is complete", || self.num_complete() == NUM_ENTITY_TYPES);
     }
 
-    /// Whether the schema is there, the newest table included: others may still be on their way.
+    /// Whether the schema is complete, the newest table included: migrations may still be running.
     pub fn has_tables(&self) -> bool {
         match self.backend {
             Backend::Sqlite => {
@@ -280,7 +280,7 @@ impl Database {
             self.columns(table).into_iter().filter(|name| !left_out.contains(&name.as_str())).collect();
         columns.sort();
         let text = |name: &String| match name.as_str() {
-            // When it was removed does not matter, that it was does.
+            // When it was removed does not matter, but that it was does.
             "removed_at" if !left_out.is_empty() => {
                 "CASE WHEN removed_at IS NULL THEN 'active' ELSE 'removed' END".to_owned()
             }

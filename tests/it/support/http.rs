@@ -1,4 +1,4 @@
-//! The client of the tests that talk HTTP themselves.
+//! An HTTP client for tests that use HTTP themselves.
 
 use reqwest::{Client, ClientBuilder};
 

@@ -1,4 +1,4 @@
-//! What a test asks of a database beyond the library in it.
+//! Queries of a test beyond the library in the database.
 
 use super::{Backend, Database, wait_until};
 use std::collections::BTreeMap;
@@ -20,14 +20,14 @@ const WRITTEN_TABLES: &[&str] = &[
 
 impl Database {
     /// The one line of a query, from an expression with its FROM: `value("name", "tracks WHERE id = 'x'")`; an empty
-    /// text where it is null.
+    /// text if it is null.
     pub fn value(&self, expression: &str, from: &str) -> String {
         let lines = self.lines(&format!("SELECT coalesce(CAST({expression} AS TEXT), '') AS line FROM {from}"));
         assert_eq!(lines.len(), 1, "{expression} of {from}: {lines:?}");
         lines.into_iter().next().unwrap_or_default()
     }
 
-    /// The same as a number; 0 where it is null.
+    /// The same as a number; 0 if it is null.
     pub fn number(&self, expression: &str, from: &str) -> u64 {
         let value = self.value(expression, from);
         if value.is_empty() { 0 } else { value.parse().unwrap_or_else(|_| panic!("{expression} of {from}: {value}")) }
@@ -38,7 +38,7 @@ impl Database {
         self.value(column, &format!("sync_states WHERE entity_type = '{entity_type}' AND phase = '{phase}'"))
     }
 
-    /// Every column of every library row, those included that tell when and how often it was written.
+    /// Every column of every library row, including when and how often it was written.
     pub fn written_rows(&self) -> BTreeMap<&'static str, Vec<String>> {
         let dump = |table: &&'static str| {
             let sql = match self.backend {
@@ -59,7 +59,7 @@ impl Database {
         WRITTEN_TABLES.iter().map(dump).collect()
     }
 
-    /// As if the time had passed for which something is left alone after it went wrong.
+    /// As if the cooldowns after failures had passed.
     pub fn end_cooldowns(&self) {
         for (table, column) in [
             ("playlist_readings", "next_try_at"),
@@ -100,7 +100,7 @@ impl Database {
         }
     }
 
-    /// Waits until nothing of a killed process is at work in the database any more.
+    /// Waits until nothing of a killed process is active in the database any more.
     pub fn settle(&self) {
         if self.backend == Backend::Postgres {
             let others = "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";

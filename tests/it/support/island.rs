@@ -1,5 +1,5 @@
-//! A network namespace whose cable to the rest of the machine can be pulled: what is under way arrives nowhere, and this
-//! machine is not told.
+//! A network namespace whose cable to the rest of the machine can be pulled: packets under way are lost, and this
+//! machine is not notified.
 
 use super::Segno;
 use std::{
@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-/// Networks that are set apart for measuring: no machine is there. Each island has four addresses of it.
+/// Networks reserved for benchmarks, without real machines. Each island has four of its addresses.
 pub const NETWORK: &str = "198.18.0.0/16";
 
 pub struct Island {
@@ -19,12 +19,12 @@ pub struct Island {
     /// The ends of the cable: this machine's, and the island's.
     near: String,
     far: String,
-    /// This machine, as the island knows it.
+    /// This machine's address, seen from the island.
     pub mainland: String,
 }
 
 impl Island {
-    /// `None`, and a word of it, where namespaces cannot be made: that takes root and `ip`.
+    /// `None`, with a notice, if namespaces cannot be created: that takes root and `ip`.
     pub fn rise() -> Option<Island> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let (process, number) = (std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -54,7 +54,7 @@ impl Island {
         Some(island)
     }
 
-    /// At the island's end: who listens at this one may begin to meanwhile.
+    /// At the island's end: a program that listens at this one may start meanwhile.
     pub fn cut(&self) {
         ip(&["-n", &self.name, "link", "set", &self.far, "down"]).expect("it was up");
     }
@@ -71,7 +71,7 @@ impl Island {
     /// A port of the island's loopback address that leads to one of this machine's, whether the cable is cut or not.
     pub fn tunnel(&self, port: u16) -> u16 {
         let namespace = File::open(format!("/run/netns/{}", self.name)).expect("a namespace");
-        // A socket stays where it was made, whoever uses it.
+        // A socket stays in the namespace where it was created, whoever uses it.
         let listen = thread::spawn(move || {
             move_into(&namespace);
             TcpListener::bind("127.0.0.1:0").expect("a port")
@@ -90,7 +90,7 @@ impl Island {
     }
 }
 
-/// For this thread.
+/// Only for this thread.
 #[cfg(target_os = "linux")]
 fn move_into(namespace: &File) {
     use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};

@@ -1,4 +1,4 @@
-//! What the sandbox was asked: its request log and its counters.
+//! The requests to the sandbox: its log and its counters.
 
 use super::{Library, Sandbox};
 use serde_json::{Value, json};
@@ -12,12 +12,12 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// The first slot that was asked for.
+    /// The first requested slot.
     pub fn offset(&self) -> u64 {
         self.parameter("offset").map_or(0, |offset| offset.parse().expect("a number"))
     }
 
-    /// The first slot after those that were asked for.
+    /// The first slot after the requested ones.
     pub fn end(&self) -> u64 {
         self.offset() + self.parameter("limit").map_or(20, |limit| limit.parse().expect("a number"))
     }
@@ -30,7 +30,7 @@ impl Asked {
             .find_map(|(key, value)| (key == name).then_some(value))
     }
 
-    /// The playlist whose items were asked for.
+    /// The playlist whose items were requested.
     pub fn playlist_id(&self) -> Option<&str> {
         self.path.strip_prefix("/v1/playlists/")?.split('/').next()
     }
@@ -54,18 +54,18 @@ impl Sandbox {
         self.log().into_iter().filter(|asked| asked.family == family).collect()
     }
 
-    /// Keeps every library that there is from here on, the present one included.
+    /// Keeps every state of the library from here on, the present one included.
     pub fn begin_history(&self) {
         self.post("history", &json!({}));
     }
 
-    /// Those libraries, in order.
+    /// Those states, in order.
     pub fn history(&self) -> Vec<Library> {
         let history = self.get("history").as_array().expect("it was begun").clone();
         history.into_iter().map(|state| Library { state }).collect()
     }
 
-    /// Starts counts and log over.
+    /// Resets the counts and the log.
     pub fn forget_requests(&self) {
         self.post("stats/reset", &json!({}));
     }
@@ -75,7 +75,7 @@ impl Sandbox {
         self.get("stats")[name].as_u64().unwrap_or_else(|| panic!("no counter {name}"))
     }
 
-    /// Asserts that every rule has done what it was for.
+    /// Asserts that every rule has been applied as intended.
     pub fn assert_rules_applied(&self) {
         let rules = self.get("rules");
         let applied = |rule: &Value| rule["applied"].as_u64().is_some_and(|applied| applied > 0);
@@ -83,7 +83,7 @@ impl Sandbox {
         assert_eq!(self.stat("failed_edits"), 0, "an edit of a rule could not be made");
     }
 
-    /// Applies one edit, or says why it cannot be made.
+    /// Applies one edit, or returns why it cannot be made.
     pub fn try_edit(&self, edit: &Value) -> Value {
         self.ask("edit", &json!({ "edits": [edit] })).1
     }
@@ -102,8 +102,8 @@ impl Library {
         self.state[listing].as_array().expect("a listing").clone()
     }
 
-    /// The least number of requests that a first sync can do with: who is signed in, every page of 50 of every
-    /// listing, of the playlists' items too, and one for each playlist that turns out to be closed.
+    /// The least number of requests for a first sync: the signed-in user, every page of 50 of every listing, including
+    /// the playlists' items, and one for each playlist that turns out to be closed.
     pub fn least_requests(&self) -> u64 {
         let pages = |len: usize| len.div_ceil(50) as u64;
         let of_items = |playlist: &Value| match (&playlist["items"], playlist["readable"] == true) {

@@ -1,4 +1,5 @@
-//! A way to the tests' PostgreSQL that can be cut: what is sent meanwhile arrives later, as over a network that heals.
+//! A connection to the tests' PostgreSQL that can be cut: data sent meanwhile arrives later, as over a network that
+//! recovers.
 
 use std::{
     io::{Read, Write},
@@ -19,7 +20,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// `None`, and a word of it, where the server is not reached by a socket.
+    /// `None`, with a notice, if the server is not reached by a socket.
     pub fn to_server() -> Option<Link> {
         let Some(socket) = socket() else {
             eprintln!("SKIPPED: the tests' server is not reached by a socket");
@@ -38,7 +39,7 @@ impl Link {
         Some(Link { port, is_cut })
     }
 
-    /// The same database, by this way.
+    /// The same database, through this connection.
     pub fn url(&self, database: &str) -> String {
         let name = database.rsplit('/').next().expect("a name").split('?').next().expect("a name");
         format!("postgres://postgres@127.0.0.1:{}/{name}?sslmode=disable", self.port)

@@ -1,4 +1,4 @@
-//! `segno login` under way, and a person with a browser of a few lines.
+//! A running `segno login`, and a person with a browser of a few lines.
 
 use super::http;
 use super::{Database, Ended, Running, Sandbox, Segno, block_on, wait_until};
@@ -11,8 +11,8 @@ pub struct Login {
 }
 
 impl Login {
-    /// Starts `segno login ARGS...` without the refresh token of the environment. What would open a browser here writes
-    /// the address down instead.
+    /// Starts `segno login ARGS...` without the refresh token of the environment. The program that would open a browser
+    /// writes down the address instead.
     pub fn start(database: &Database, sandbox: &Sandbox, args: &[&str]) -> Login {
         Login::start_with(Segno::on(database, sandbox, &[&["login"], args].concat()), database)
     }
@@ -25,7 +25,7 @@ impl Login {
         std::fs::create_dir_all(&bin).expect("a folder");
         let opener = bin.join("xdg-open");
         let script = format!("#!/bin/sh\nprintf '%s' \"$1\" > '{}'\n", opened.display());
-        // An earlier login may be running it this moment: such a file cannot be written to, but replaced.
+        // An earlier login may be running it at this moment: such a file cannot be written to, but it can be replaced.
         let draft = bin.join("draft");
         std::fs::write(&draft, script).expect("a file");
         std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o755)).expect("a mode");
@@ -44,7 +44,7 @@ impl Login {
         let url = || {
             let told = self.told();
             let at = told.lines().find_map(|line| line.find("/authorize?").map(|at| (line, at)));
-            // In a log of JSON it stands between quotes.
+            // In a JSON log it is between quotes.
             at.map(|(line, at)| {
                 let begin = line[..at].rfind('"').map_or(0, |quote| quote + 1);
                 line[begin..].split('"').next().unwrap_or_default().trim().to_owned()
@@ -73,19 +73,19 @@ impl Login {
         })
     }
 
-    /// The person agrees, as the `user`th of the sandbox, and is sent back. Returns the page at the end.
+    /// The person agrees, as the `user`th of the sandbox, and is sent back. Returns the final page.
     pub fn agree(&self, user: usize) -> (u16, String) {
         visit(&self.answer_of(&format!("sandbox_user={user}")))
     }
 
-    /// The end of the command, with all that it told.
+    /// The end of the command, with all its output.
     pub fn end(self) -> Ended {
         let ended = self.running.wait();
         let stderr = std::fs::read_to_string(&self.stderr).expect("a file");
         Ended { stderr, ..ended }
     }
 
-    /// The whole of a sign-in that goes well.
+    /// A whole successful sign-in.
     pub fn complete(database: &Database, sandbox: &Sandbox, user: usize) -> Ended {
         let login = Login::start(database, sandbox, &["--json"]);
         let (status, page) = login.agree(user);

@@ -29,7 +29,7 @@ pub use source::Source;
 /// How many entity types there are: each has a syncer, and a row of `sync_states` for each phase.
 pub const NUM_ENTITY_TYPES: u64 = EntityType::ALL.len() as u64;
 
-/// Their names, as commands take them and the sandbox calls its listings.
+/// Their names, as used by commands and as listings of the sandbox.
 pub fn entity_types() -> impl Iterator<Item = &'static str> + Clone {
     EntityType::ALL.iter().map(|entity| entity.as_str())
 }
@@ -77,7 +77,7 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
-/// Checks members of a family that mostly wait, side by side.
+/// Checks members of a family that mostly wait, concurrently.
 pub fn side_by_side<T: Send>(members: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
     std::thread::scope(|scope| {
         for member in members {

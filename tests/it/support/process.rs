@@ -9,17 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A `segno` command about to be run, in an environment that holds nothing of the caller's settings.
+/// A `segno` command about to be run, in an environment without the caller's settings.
 pub struct Segno {
     command: Command,
-    /// Where its stderr goes, if not to a pipe.
+    /// Where its stderr goes, unless to a pipe.
     log: Option<PathBuf>,
 }
 
-/// A command that ended.
+/// A finished command.
 #[derive(Debug, Clone)]
 pub struct Ended {
-    /// `None` when a signal ended it.
+    /// `None` if a signal ended it.
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
@@ -50,8 +50,8 @@ impl Segno {
         Segno { command, log: None }
     }
 
-    /// The same against a sandbox and a database, with a gate that does not slow the test down and no status page: tests
-    /// run side by side, and there is one port.
+    /// The same against a sandbox and a database, with a gate that does not slow the test down and no status page:
+    /// tests run concurrently, and there is one port.
     pub fn on(database: &Database, sandbox: &Sandbox, args: &[&str]) -> Segno {
         let mut segno = Segno::new(database.folder.path(), args).env("SEGNO_DATABASE_URL", &database.url());
         for (name, value) in &sandbox.env {
@@ -82,7 +82,7 @@ impl Segno {
         self
     }
 
-    /// Runs it through a shell: `script` is what `bash` does with `"$@"`, the command and its arguments.
+    /// Runs it through a shell: `script` says what `bash` does with `"$@"`, the command and its arguments.
     pub fn through(self, script: &str) -> Segno {
         let mut command = Command::new("bash");
         command.args(["-c", script, "bash"]).arg(self.command.get_program()).args(self.command.get_args());
@@ -97,7 +97,7 @@ impl Segno {
         Segno { command, log: None }
     }
 
-    /// For a conversation: stdin is a pipe, and stderr goes to a file, where it can be read while the command runs.
+    /// For a dialogue: stdin is a pipe, and stderr goes to a file, where it can be read while the command runs.
     pub fn conversing(mut self, stderr: &std::path::Path) -> Segno {
         self.log = Some(stderr.to_owned());
         let stderr = std::fs::File::create(stderr).expect("a file");
@@ -122,7 +122,7 @@ impl Segno {
     }
 }
 
-/// A test that fails leaves nothing running, and shows what was said last.
+/// A failing test leaves nothing running, and prints the last output.
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -152,7 +152,7 @@ impl Running {
         assert!(status.success(), "kill -{name} {pid}");
     }
 
-    /// Writes to its stdin, where that is a pipe.
+    /// Writes to its stdin, if that is a pipe.
     pub fn tell(&mut self, text: &str) {
         let stdin = self.child.stdin.as_mut().expect("piped");
         stdin.write_all(text.as_bytes()).and_then(|()| stdin.flush()).expect("it reads");
@@ -166,7 +166,7 @@ impl Running {
         self.child.id()
     }
 
-    /// Whether SIGTERM is heard already, instead of ending the process.
+    /// Whether SIGTERM is handled already, instead of ending the process.
     pub fn catches_sigterm(&self) -> bool {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
@@ -174,13 +174,13 @@ impl Running {
         caught & (1 << (15 - 1)) != 0
     }
 
-    /// SIGTERM, once it is listened for.
+    /// SIGTERM, once it is handled.
     pub fn terminate(&self) {
         wait_until("it listens for signals", || self.catches_sigterm());
         self.signal("TERM");
     }
 
-    /// SIGTERM, as systemd sends it, and a good end.
+    /// SIGTERM, as systemd sends it; expects a clean end.
     pub fn stop(self) -> Ended {
         self.terminate();
         let ended = self.wait();
@@ -192,10 +192,10 @@ impl Running {
         self.child.try_wait().expect("a child").is_none()
     }
 
-    /// Waits for its end; a command that takes longer than two minutes from here on hangs.
+    /// Waits for its end; a command that takes longer than two minutes from here on has hung.
     pub fn wait(mut self) -> Ended {
         let called_at = Instant::now();
-        // Both pipes are drained while it runs, or it would stop at a full one.
+        // Both pipes are drained while it runs, or it would block at a full one.
         let drain = |pipe: Option<Box<dyn Read + Send>>| {
             std::thread::spawn(move || {
                 let mut bytes = Vec::new();
@@ -223,7 +223,7 @@ impl Running {
 }
 
 impl Ended {
-    /// The whole of what it said, for a failing test.
+    /// All its output, for a failing test.
     pub fn told(&self) -> String {
         format!("exit {:?} after {:?}\nstdout:\n{}\nstderr:\n{}", self.code, self.took, self.stdout, self.stderr)
     }

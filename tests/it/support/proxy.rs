@@ -1,4 +1,5 @@
-//! A small proxy in front of a service: what is below one path goes on, with or without that path, and nothing else.
+//! A small proxy in front of a service: it forwards requests below one path, with or without that path, and nothing
+//! else.
 
 use std::{
     io::{BufRead, BufReader, Read, Write, copy},

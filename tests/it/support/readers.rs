@@ -1,4 +1,4 @@
-//! Programs that read what segno writes: python3 with packages of PyPI, xmllint.
+//! Programs that read segno's output: python3 with packages from PyPI, xmllint.
 
 use std::{
     env,
@@ -6,8 +6,8 @@ use std::{
     process::{Command, Output},
 };
 
-/// Runs a program on a file, and returns what it prints. `None` where it is not installed, which is said, and with
-/// SEGNO_REQUIRE_SERVICES=1 fails.
+/// Runs a program on a file, and returns its output. `None`, with a notice, if it is not installed, which fails with
+/// SEGNO_REQUIRE_SERVICES=1.
 pub fn read_by(program: &str, args: &[&str], path: &Path) -> Option<String> {
     let mut command = Command::new(program);
     command.args(args).arg(path);
@@ -22,7 +22,7 @@ pub fn read_by(program: &str, args: &[&str], path: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&stdout).trim().to_owned())
 }
 
-/// The same with a program in Python, which needs these packages.
+/// The same with a Python program, which needs these packages.
 pub fn python(packages: &[&str], program: &str, path: &Path) -> Option<String> {
     let find = format!("import importlib.util as i\nprint(all(map(i.find_spec, {packages:?})))");
     if read_by("python3", &["-c", &find], path)? != "True" {

@@ -1,4 +1,4 @@
-//! A receiver of webhooks: a small HTTP server of the test's own, that answers as it is told and writes down what came.
+//! A receiver of webhooks: a small HTTP server of the test's own, with set answers, that records the requests.
 
 use std::{
     collections::VecDeque,
@@ -12,14 +12,14 @@ use std::{
     time::Duration,
 };
 
-/// What came, as it came.
+/// A request as received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     pub target: String,
-    /// Names in small letters.
+    /// Names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: String,
-    /// What it was answered with; none where it was not.
+    /// The status of the answer; `None` if there was none.
     pub status: Option<u16>,
 }
 
@@ -27,7 +27,7 @@ pub struct Delivery {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     Status(u16),
-    /// After so long.
+    /// After this delay.
     Slowly(Duration),
     /// Not at all, for as long as the test runs.
     Never,
@@ -83,7 +83,7 @@ impl Receiver {
         self.came.lock().expect("no panic").clone()
     }
 
-    /// What was answered with success.
+    /// Requests that were answered with success.
     pub fn taken(&self) -> Vec<Delivery> {
         let mut came = self.came();
         came.retain(|delivery| delivery.status.is_some_and(|status| (200..300).contains(&status)));

@@ -15,7 +15,7 @@ pub struct Sandbox {
     pub env: BTreeMap<String, String>,
 }
 
-/// What the sandbox says its library is.
+/// The library according to the sandbox.
 #[derive(Debug, Clone)]
 pub struct Library {
     pub state: Value,
@@ -42,12 +42,12 @@ impl Sandbox {
         Sandbox { child, env }
     }
 
-    /// A library without oddities, whose counts are exact; nothing in it is spoken.
+    /// A library without oddities and spoken items, whose counts are exact.
     pub fn exact(tracks: u32, albums: u32, artists: u32, playlists: u32, playlist_items: u32) -> Sandbox {
         Sandbox::exact_with([tracks, albums, artists, playlists, playlist_items], [0; 3], &[])
     }
 
-    /// The same with so many shows, episodes and audiobooks, and more arguments.
+    /// The same with this many shows, episodes and audiobooks, and more arguments.
     pub fn exact_with(sizes: [u32; 5], spoken: [u32; 3], more: &[&str]) -> Sandbox {
         let [tracks, albums, artists, playlists, items] = &sizes.map(|number| number.to_string());
         let [shows, episodes, audiobooks] = &spoken.map(|number| number.to_string());
@@ -141,7 +141,7 @@ impl Library {
         rows.iter().filter_map(|row| row["id"].as_str()).map(str::to_owned).collect()
     }
 
-    /// What the playlists hold, as `playlist|position|uri`, readable ones only.
+    /// The items of playlists, as `playlist|position|uri`, readable ones only.
     pub fn playlist_items(&self) -> BTreeSet<String> {
         let playlists = self.state["playlists"].as_array().expect("a listing");
         let readable = playlists.iter().filter(|playlist| playlist["readable"] == true);

@@ -1,4 +1,4 @@
-//! Programs that a test starts for itself: a PostgreSQL cluster that it may stop in its tracks, and a pooler in between.
+//! Programs that a test starts for itself: a PostgreSQL cluster that it can stop abruptly, and a pooler in between.
 
 use super::{
     island::{Island, NETWORK},
@@ -14,7 +14,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Whom these programs run as: they refuse root.
+/// The user for these programs, which refuse to run as root.
 struct Nobody {
     uid: u32,
     gid: u32,
@@ -24,7 +24,7 @@ struct Nobody {
 pub struct Cluster {
     folder: TempDir,
     server: Child,
-    /// Where it listens, beside its socket.
+    /// Where it listens, besides its socket.
     address: String,
 }
 
@@ -36,12 +36,12 @@ pub struct Pooler {
 }
 
 impl Cluster {
-    /// `None`, and a word of it, where the programs are not installed.
+    /// `None`, with a notice, if the programs are not installed.
     pub fn start() -> Option<Cluster> {
         Cluster::start_at(None)
     }
 
-    /// The same, which also listens on the address of an island's mainland.
+    /// The same, also listening on the address of an island's mainland.
     pub fn start_at(address: Option<&str>) -> Option<Cluster> {
         let Some(programs) = programs() else {
             skipped("PostgreSQL's initdb");
@@ -76,7 +76,7 @@ impl Cluster {
         });
     }
 
-    /// Stops the server at once: whoever is connected is cut off, and the next start recovers.
+    /// Stops the server immediately: clients are cut off, and the next start recovers.
     pub fn stop_at_once(&mut self) {
         self.signal_all("QUIT");
         let _ = self.server.wait();
@@ -93,12 +93,12 @@ impl Cluster {
         format!("postgres://postgres@{}/postgres", folder.replace('/', "%2F"))
     }
 
-    /// As an island reaches it.
+    /// Its URL, seen from an island.
     pub fn url_from(&self, island: &Island) -> String {
         format!("postgres://postgres@{}/postgres?sslmode=disable", island.mainland)
     }
 
-    /// Stops the server and everything that serves its connections, as a frozen machine would.
+    /// Stops the server and every process that serves its connections, like a frozen machine.
     pub fn freeze(&self) {
         self.signal_all("STOP");
     }
@@ -135,8 +135,8 @@ impl Drop for Cluster {
 }
 
 impl Pooler {
-    /// `None`, and a word of it, where it is not installed. `host` is the folder of the server's socket; `pool` are
-    /// settings of the pool, one a line.
+    /// `None`, with a notice, if it is not installed. `host` is the folder of the server's socket; `pool` are settings
+    /// of the pool, one per line.
     pub fn start(host: &str, pool: &str) -> Option<Pooler> {
         if Command::new("pgbouncer").arg("--version").output().is_err() {
             skipped("pgbouncer");
@@ -186,7 +186,7 @@ fn programs() -> Option<PathBuf> {
     of_env.into_iter().chain(installed.into_iter().rev()).find(|folder| folder.join("initdb").is_file())
 }
 
-/// Gives the folder to whoever is to use it.
+/// Gives the folder to the user that will use it.
 fn nobody(folder: &Path) -> Option<Nobody> {
     if !rustix::process::geteuid().is_root() {
         return None;

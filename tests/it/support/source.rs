@@ -1,15 +1,15 @@
-//! The library as the API shows it, read by a naive client: page after page while nothing moves, every field taken at
-//! its word. What a database holds is compared with it, table by table and column by column.
+//! The library as the API shows it, read by a naive client: page after page while nothing moves, every field taken
+//! literally. The contents of a database are compared with it, table by table and column by column.
 
 use super::http;
 use super::{Backend, Database, Sandbox, block_on};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the tables of a library must hold; a row is its columns as text.
+/// The expected contents of a library's tables; a row is its columns as text.
 pub struct Source {
     tables: BTreeMap<&'static str, BTreeSet<String>>,
-    /// The rows of [`THINGS`] once more, by id.
+    /// The rows of [`THINGS`] again, by id.
     things: BTreeMap<&'static str, BTreeMap<String, Vec<Value>>>,
     /// Dates of saved rows that have lost their track.
     silent_dates: BTreeSet<String>,
@@ -28,13 +28,13 @@ pub type Column = (&'static str, Kind);
 
 type Table = (&'static str, &'static [Column]);
 
-/// Between the columns of a line: nothing has it in its name.
+/// Separates the columns of a line: no name contains it.
 pub const SEPARATOR: &str = "\u{1f}";
 
-/// The tables of what can be listened to, whose rows stay when nothing lists them any more.
+/// The tables of items that can be listened to, whose rows stay when nothing lists them any more.
 const THINGS: [&str; 6] = ["tracks", "albums", "artists", "shows", "episodes", "audiobooks"];
 
-/// The columns that come from the API. A row that is marked removed is none of the library's.
+/// The columns that come from the API. A row that is marked removed is not part of the library.
 const TABLES: &[Table] = &[
     (
         "tracks",
@@ -124,7 +124,7 @@ const TABLES: &[Table] = &[
             ("collaborative", Kind::Bool),
             ("snapshot_id", Kind::Plain),
             ("total_items", Kind::Plain),
-            // An empty one need not be asked for.
+            // An empty one need not be read.
             ("(items_readable OR total_items = 0)", Kind::Bool),
         ],
     ),
@@ -145,7 +145,7 @@ const TABLES: &[Table] = &[
 ];
 
 impl Source {
-    /// Reads everything that the sandbox serves. Its counters count that too: take them before.
+    /// Reads everything that the sandbox serves. Its counters include that, so read them before.
     pub fn read(sandbox: &Sandbox) -> Source {
         let reader = Reader::sign_in(sandbox);
         let mut facts = Facts::default();
@@ -158,7 +158,7 @@ impl Source {
         }
         for row in reader.listing("me/albums") {
             let id = facts.album(&row["album"]).expect("a saved album has an id");
-            // Its tracks come along, without their album.
+            // Its tracks are included, without their album.
             for track in row["album"]["tracks"]["items"].as_array().into_iter().flatten() {
                 let (mut track, mut album) = (track.clone(), row["album"].clone());
                 album["tracks"] = Value::Null;
@@ -222,7 +222,7 @@ impl Source {
         facts.into_source()
     }
 
-    /// Whatever can be listened to, with all that there is to know of it, and nobody's library.
+    /// Everything that can be listened to, with all details, independent of any library.
     pub fn catalogue(sandbox: &Sandbox) -> Source {
         let (catalogue, mut facts) = (sandbox.get("catalogue"), Facts::default());
         let rows = |name: &str| catalogue[name].as_array().expect("rows").iter();
@@ -235,8 +235,8 @@ impl Source {
         facts.into_source()
     }
 
-    /// Asserts that a database which has lived through changes holds this. What else it holds is marked removed, or was
-    /// true once: everything that it ever heard of is in the `catalogue`, and `names` are those that a track ever had.
+    /// Asserts that a database that has been through changes holds this. Anything else in it is marked removed, or was
+    /// true once: everything that it ever saw is in the `catalogue`, and `names` are those that a track has ever had.
     pub fn assert_current_in(
         &self,
         database: &Database,
@@ -265,10 +265,11 @@ impl Source {
             } else {
                 &self.tables[table]
             };
-            // A row that says nothing but its date may be any track of that date, so none of that date can be called gone.
+            // A row with nothing but its date may be any track of that date, so none of that date can be expected to be
+            // gone.
             let may_be_silent =
                 |row: &str| row.split(SEPARATOR).nth(1).is_some_and(|date| self.silent_dates.contains(date));
-            // Whose local file it was is known from the listing alone.
+            // The artist of a local file is known from the listing alone.
             let was_local = |row: &str| table.ends_with("_artists") && is_local(row);
             let untrue = held.difference(once_true).filter(|row| *table != "saved_tracks" || !may_be_silent(row));
             let untrue = untrue.filter(|row| !was_local(row));
@@ -281,7 +282,7 @@ impl Source {
         }
     }
 
-    /// What a listing says of a thing now is what its row says; the rest of the row was said of it before.
+    /// Fields that a listing now gives are in the row; the rest of the row was given before.
     fn assert_things(
         &self,
         table: &str,
@@ -296,7 +297,7 @@ impl Source {
         assert!(missing.is_empty(), "{table}: the database lacks {missing:?}");
         for row in rows {
             let id = row[0];
-            // A local file is nobody's but the listener's.
+            // A local file belongs to the listener alone.
             let Some(whole) = all.get(id).or_else(|| current.get(id)) else {
                 assert!(is_local(id), "{table}: nothing has ever had the id {id}: {row:?}");
                 continue;
@@ -350,7 +351,7 @@ fn either<'a>(first: &'a Value, second: &'a Value) -> &'a Value {
     if first.is_null() { second } else { first }
 }
 
-/// What was read so far. Of several mentions of one thing, each field is what the first that has it says.
+/// The facts read so far. Among several mentions of one item, each field comes from the first that has it.
 #[derive(Default)]
 struct Facts {
     rows: BTreeMap<&'static str, BTreeSet<String>>,
@@ -453,7 +454,7 @@ impl Facts {
             "local" => self.local_file(media),
             _ => Value::Null,
         };
-        // An empty name is none.
+        // An empty name counts as missing.
         let name = if media["name"] == "" { &Value::Null } else { &media["name"] };
         let (at, kind) = (json!(at), json!(kind));
         let added_by = &item["added_by"]["id"];
@@ -519,7 +520,7 @@ fn word(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// An empty text says nothing.
+/// An empty text counts as missing.
 fn said(value: &Value) -> Value {
     if value == "" { Value::Null } else { value.clone() }
 }
@@ -530,7 +531,7 @@ fn widest(images: &Value) -> Value {
     widest.map_or(Value::Null, |image| image["url"].clone())
 }
 
-/// A client that asks for one page after the other.
+/// A client that reads one page after the other.
 struct Reader<'a> {
     sandbox: &'a Sandbox,
     token: String,

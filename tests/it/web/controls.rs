@@ -1,4 +1,4 @@
-//! What a person tells a service while it runs, and what becomes of it.
+//! The orders of a person to a running service, and their outcome.
 
 use super::{Backend, Database, Page, Sandbox, Segno, both, entity, service, slow, wait_until};
 use serde_json::{Value, json};

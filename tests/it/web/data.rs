@@ -1,16 +1,16 @@
-//! The library, the history and the log as lists: whole, in order, and what was asked for.
+//! The library, the history and the log as lists: whole, in order, and as requested.
 
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A service that has read everything once, and no list of it is empty.
+/// A service that has read everything once, with no empty lists.
 fn settled(database: &Database, sandbox: &Sandbox) -> Page {
     let page = Page::start(database, service(database, sandbox));
     database.wait_for_first_sync();
     page
 }
 
-/// Every row of a list, a few at a time. `between` happens between one page and the next.
+/// Every row of a list, a few at a time. `between` runs between one page and the next.
 fn walk(page: &Page, path: &str, limit: usize, mut between: impl FnMut(usize)) -> Vec<Value> {
     let sign = if path.contains('?') { '&' } else { '?' };
     let (mut rows, mut after) = (Vec::new(), String::new());
@@ -37,7 +37,7 @@ fn texts(rows: &[Value], field: &str) -> Vec<String> {
     rows.iter().map(|row| row[field].as_str().expect("text").to_owned()).collect()
 }
 
-/// A moment as both databases take it.
+/// A moment in a form that both databases accept.
 fn moment(second: usize) -> String {
     format!("2026-03-01 10:{:02}:{:02}.000000+00:00", second / 60 % 60, second % 60)
 }
@@ -115,7 +115,7 @@ both! {
             let listed = texts(&all(&page, &format!("/api/v1/{listing}")), "id");
             assert_eq!(listed.iter().cloned().collect::<BTreeSet<_>>(), library.ids(listing), "{listing}");
         }
-        // A search looks into the names of whom it is by.
+        // A search includes the names of creators.
         let found = |path: &str, words: &str| all(&page, &format!("/api/v1/{path}?q={}", words.replace(' ', "+")));
         let episode = &all(&page, "/api/v1/episodes")[3];
         let show = episode["show"]["name"].as_str().expect("a show").to_owned();
@@ -165,7 +165,7 @@ both! {
         save(&database, "uml", "Ärger im Bärenland", "NULL");
         let all_tracks = all(&page, "/api/v1/tracks");
         let matches = |track: &Value, words: &str| track.to_string().to_lowercase().contains(words);
-        // A part of it, whatever its letters are.
+        // A part of it, in any case.
         let of_last: String = all_tracks[80]["name"].as_str().unwrap().to_lowercase().chars().skip(1).take(3).collect();
         for words in [of_last.trim(), "BÄREN", "är"] {
             let encoded: String = words.bytes().map(|byte| format!("%{byte:02X}")).collect();
@@ -208,7 +208,7 @@ both! {
             database.count("playlist_changes") == 38 && database.count("saved_tracks WHERE removed_at IS NOT NULL") == 3
         });
         let log = page.stop();
-        // With the service at rest, or a change may come between the two.
+        // With the service idle, or a change may come between the two.
         let printed = |args: &[&str]| -> Vec<Value> {
             let args = [&["changes", "--json", "--limit", "100000", "--since", "2000-01-01"], args].concat();
             let ended = Segno::on(&database, &sandbox, &args).succeed();
@@ -240,7 +240,7 @@ both! {
         let page = settled(&database, &sandbox);
         let track = database.lines("SELECT min(track_id) AS line FROM saved_tracks")[0].clone();
         for number in 0..40 {
-            // Some at the same moment, and some that are no track.
+            // Some at the same moment, and some that are not tracks.
             let (at, id) = (moment(number / 3), if number % 5 == 0 { "NULL".to_owned() } else { format!("'{track}'") });
             database.execute(&format!(
                 "INSERT INTO plays (account_id, played_at, track_uri, track_id, source) \
@@ -308,7 +308,7 @@ both! {
         wait_until("what was refused is on record", || database.count("request_ledger WHERE refusals > 0") >= 2);
         page.stop();
 
-        // The next process knows of them as well.
+        // The next process knows them as well.
         let page = Page::start(&database, service(&database, &sandbox));
         let again = page.get("/api/v1/activity").json()["pauses"].as_array().cloned().expect("pauses");
         assert_eq!(again, pauses);

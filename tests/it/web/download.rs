@@ -1,8 +1,8 @@
-//! "Download": what the page hands out is what `segno export` writes, to the byte.
+//! "Download": the page's file equals the output of `segno export`, to the byte.
 
 use super::*;
 
-/// A library with everything odd that the sandbox makes, read whole.
+/// A library with all the oddities of the sandbox, read whole.
 fn filled(backend: Backend) -> (Database, Sandbox) {
     let (database, sandbox) = (Database::new(backend), Sandbox::start(&["--tracks", "1300", "--playlists", "4"]));
     Segno::on(&database, &sandbox, &["sync"]).succeed();

@@ -1,9 +1,9 @@
-//! The examples of `docs/api.md` do what it says.
+//! The examples in `docs/api.md` work as described.
 
 use super::{Backend, Database, Page, Sandbox, service};
 use std::process::Command;
 
-/// What `curl --max-time` ends with when the time is up: a stream has no end of its own.
+/// Exit code of `curl --max-time` when the time is up: a stream has no end of its own.
 const TIMED_OUT: i32 = 28;
 
 #[test]

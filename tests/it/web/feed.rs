@@ -25,7 +25,7 @@ fn last(entries: &[Value]) -> i64 {
     entries.last().expect("an entry")["seq"].as_i64().expect("a number")
 }
 
-/// What a stream says, until it has said so many events.
+/// The text of a stream, until it has contained this many events.
 fn stream(page: &Page, path: &str, headers: &[(&str, &str)], events: usize) -> String {
     block_on(async {
         let mut request = http::client().get(format!("{}{path}", page.base)).header("accept", "text/event-stream");
@@ -71,7 +71,7 @@ both! {
         expected.sort_unstable();
         assert_eq!(told, expected);
         assert_eq!(told.iter().filter(|line| news(line)).count(), 2);
-        // Read by a machine: `segno changes` knows the same two.
+        // For comparison: `segno changes` has the same two.
         let command = Segno::on(&database, &sandbox, &["changes", "--json"]).succeed().stdout;
         for line in told.iter().filter(|line| news(line)) {
             assert!(command.contains(line.rsplit(' ').next().expect("an id")), "{line}");
@@ -88,7 +88,7 @@ both! {
         let first = lines(&page.get("/api/v1/feed"));
         let said = stream(&page, "/api/v1/feed?after=1", &[], 2);
         assert!(said.starts_with("id: 2\nevent: changes\ndata: {\"seq\":2,"), "{said}");
-        // A browser that comes again says what it has seen last.
+        // A browser that reconnects sends the last id it has seen.
         let end = last(&first).to_string();
         std::thread::scope(|scope| {
             let follower = scope.spawn(|| stream(&page, "/api/v1/feed?after=0", &[("last-event-id", &end)], 1));
@@ -102,7 +102,7 @@ both! {
     fn a_position_that_cannot_be_gone_on_from_is_refused_with_what_to_do(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(60, 10, 10, 1, 10));
         Segno::on(&database, &sandbox, &["sync"]).succeed();
-        // As retention does.
+        // As the retention does.
         database.execute("DELETE FROM outbox WHERE seq <= 3");
         database.execute("UPDATE feed_positions SET seq = 3 WHERE name = 'forgotten'");
         let page = Page::start(&database, service(&database, &sandbox));

@@ -1,4 +1,4 @@
-//! The status page of a running service, over HTTP: what it serves, what it can be told, and whom it lets in.
+//! The status page of a running service, over HTTP: what it serves, which orders it takes, and whom it lets in.
 
 mod controls;
 mod data;
@@ -18,7 +18,7 @@ use reqwest::{Method, header::HeaderMap};
 use serde_json::Value;
 use std::path::PathBuf;
 
-/// What the log says before the address.
+/// The text in the log before the address.
 const SERVED_AT: &str = "the status page is at ";
 
 /// A service, and its page.
@@ -43,7 +43,7 @@ fn service(database: &Database, sandbox: &Sandbox) -> Segno {
 }
 
 impl Page {
-    /// Starts it on a free port, and waits until it is served.
+    /// Starts it on a free port, and waits until the page is served.
     fn start(database: &Database, segno: Segno) -> Page {
         let log = database.folder.path().join("run.log");
         let _ = std::fs::remove_file(&log);
@@ -92,12 +92,12 @@ impl Page {
         answer.json()
     }
 
-    /// The entry of an entity type of the first account; null while there is none.
+    /// The entry of an entity type of the first account; null if there is none.
     fn entity(&self, entity_type: &str) -> Value {
         entity(&self.status(), entity_type)
     }
 
-    /// SIGTERM; expects a good end.
+    /// SIGTERM; expects a clean end.
     fn stop(self) -> String {
         self.running.terminate();
         let ended: Ended = self.running.wait();
@@ -117,7 +117,7 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().expect("text")).unwrap_or_default()
     }
 
-    /// Asserts that it is a problem document of this status, with this in its detail.
+    /// Asserts that it is a problem document with this status, and this in its detail.
     fn assert_problem(&self, status: u16, part: &str) {
         assert_eq!((self.status, self.header("content-type")), (status, "application/problem+json"), "{self:?}");
         let problem = self.json();
@@ -132,7 +132,7 @@ fn entity(status: &Value, entity_type: &str) -> Value {
     entities.into_iter().find(|entity| entity["entity_type"] == entity_type).unwrap_or_default()
 }
 
-/// A library of some seconds.
+/// A library that takes some seconds.
 fn slow() -> Sandbox {
     let sandbox = Sandbox::exact(3000, 60, 60, 4, 60);
     sandbox.configure(serde_json::json!({ "latency_ms": 40 }));

@@ -1,5 +1,5 @@
-//! The API keeps to its own description: every documented operation is asked, with what is documented and with what is
-//! odd, and every answer has to be one of those that are described.
+//! The API conforms to its own description: every documented operation is called, with documented and with odd values,
+//! and every answer has to be one of those described.
 
 use super::{schema::violations, *};
 use crate::support::http;
@@ -33,14 +33,14 @@ const ODD: &[&str] = &[
     "-9223372036854775808",
 ];
 
-/// A description of the API, and the page that is measured by it.
+/// A description of the API, and the page to check against it.
 struct Described<'a> {
     page: &'a Page,
     api: Value,
 }
 
 impl Described<'_> {
-    /// Asserts that the answer to a request is one that its operation describes, and returns it.
+    /// Asserts that the answer to a request is described for its operation, and returns it.
     fn check(&self, operation: &Value, method: Method, path: &str, body: &str) -> Answer {
         let json = [("content-type", "application/json")];
         let headers = if method == Method::POST { &json[..] } else { &[] };

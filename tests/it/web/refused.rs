@@ -1,4 +1,4 @@
-//! A statement that fails again and again: shown as what it is, and no reason to stop for anything else.
+//! A statement that keeps failing: shown as what it is, without stopping anything else.
 
 use super::{Backend, Database, Page, Sandbox, Segno, both, entity, service, wait_until};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ both! {
         let page = Page::start(&database, service(&database, &sandbox).env("SEGNO_FAULT_HASTE", HASTE));
         database.wait_for_first_sync();
         refuse_batches_of_tracks(&database);
-        // Its last run was complete. What failed since, before it could commit anything, counts.
+        // Its last run was complete. The failure since then, before it could commit anything, counts.
         wait_until("it is shown", || page.entity("tracks")["state"] == "failed");
         let is_told = |shown: &Value| shown["error"].as_str().is_some_and(|error| error.contains("not today"));
         wait_until("the reason is shown", || is_told(&page.entity("tracks")));

@@ -1,4 +1,4 @@
-//! Whom the page lets in, from where, and what it never tells.
+//! Whom the page lets in, from where, and what it never reveals.
 
 use super::{Answer, Backend, Database, Page, Sandbox, service, wait_until};
 use reqwest::Method;
@@ -14,7 +14,7 @@ use std::{
 
 pub(super) const TOKEN: &str = "a-word-for-the-page-0123456789";
 
-/// What anybody may ask for; `/assets/` too.
+/// Paths open to anybody; `/assets/` too.
 const OPEN: [&str; 4] = ["/healthz", "/readyz", "/sign-in", "/sign-out"];
 
 pub(super) fn signed(database: &Database, sandbox: &Sandbox) -> Page {
@@ -25,7 +25,7 @@ pub(super) fn bearer() -> String {
     format!("Bearer {TOKEN}")
 }
 
-/// Every path that a module of `src/web` serves, as it stands in the source, with something in place of parameters.
+/// Every path that a module of `src/web` serves, as written in the source, with parameters filled in.
 pub(super) fn routes() -> BTreeSet<String> {
     fn read(folder: &Path, routes: &mut BTreeSet<String>) {
         for entry in fs::read_dir(folder).expect("a folder") {
@@ -74,7 +74,7 @@ fn every_route_asks_who_it_is() {
             assert_eq!(as_nobody.map(|status| status == 401), [!is_open; 3], "{method} {route}: {as_nobody:?}");
             for header in [("authorization", bearer()), ("cookie", session.clone())] {
                 let status = ask(&[(header.0, &header.1)]);
-                // Signing in needs more than being signed in.
+                // Signing in needs more than a session.
                 let is_sign_in = route == "/sign-in" && method == Method::POST;
                 assert!(is_sign_in || ![401, 403, 421, 429].contains(&status), "{method} {route}: {status}");
             }
@@ -168,7 +168,7 @@ fn guessing_is_slowed_down_and_keeps_nobody_out_who_knows() {
     assert_eq!((own.status, with(TOKEN).status), (200, 200), "whoever knows is let in, whatever others guess");
     assert_eq!(sign_in(&page, TOKEN).status, 303);
     let log = page.stop();
-    assert_eq!(log.matches("a wrong token was shown").count(), 1, "{log}");
+    assert_eq!(log.matches("a wrong token was presented").count(), 1, "{log}");
 }
 
 #[test]
@@ -297,7 +297,7 @@ pub(super) fn sign_in(page: &Page, token: &str) -> Answer {
     page.ask(Method::POST, "/sign-in", &[FORM], &format!("token={token}"))
 }
 
-/// As a `Cookie` header sends it.
+/// In the form of a `Cookie` header.
 pub(super) fn session_of(answer: &Answer) -> String {
     assert_eq!(answer.status, 303, "{answer:?}");
     answer.header("set-cookie").split(';').next().expect("a cookie").to_owned()

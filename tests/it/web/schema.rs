@@ -1,10 +1,10 @@
-//! Whether a value is what a description says, as far as the description of the API goes. What is not described is
-//! reported too: a client could not know of it.
+//! Whether a value matches a description, as far as the description of the API goes. Undescribed fields are reported
+//! too: a client could not know about them.
 
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// What is wrong with a value, with the way to it.
+/// The errors of a value, with the path to each.
 pub fn violations(api: &Value, schema: &Value, value: &Value) -> Vec<String> {
     let mut found = Vec::new();
     check(api, schema, value, "$", &mut found);
@@ -105,7 +105,7 @@ fn check_type(schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) 
     }
 }
 
-/// The names that an object may have; `None` for any.
+/// The field names that an object may have; `None` for any.
 fn described(api: &Value, schema: &Value) -> Option<BTreeSet<String>> {
     if let Some(reference) = schema["$ref"].as_str() {
         return described(api, resolve(api, reference));

@@ -1,4 +1,4 @@
-//! What is served, to how many, and how it begins and ends.
+//! What is served, to how many clients, and how the server starts and stops.
 
 use super::{Backend, Database, Page, Sandbox, Segno, block_on, both, entity, service, slow, wait_until};
 use crate::support::http;
@@ -83,7 +83,8 @@ both! {
         database.bring_back();
         let is_back = |path| page.get(path).status == 200;
         wait_until("it is back", || is_back("/api/v1/status") && is_back("/readyz") && is_up(true));
-        // A run that asked the database just then has failed, and is tried again after five minutes, or when it is asked for.
+        // A run that was using the database at that moment has failed, and is tried again after five minutes, or when a
+        // person asks for it.
         wait_until("all is complete", || {
             let is_complete = database.num_complete() == crate::support::NUM_ENTITY_TYPES;
             if !is_complete {
@@ -100,7 +101,7 @@ both! {
         let page = Page::start(&database, service(&database, &sandbox));
         let (num_begun, num_states, num_over) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let is_full = Arc::<AtomicBool>::default();
-        // Asks, and then reads nothing of what comes.
+        // Sends a request, and then reads nothing.
         let mut deaf = TcpStream::connect(page.base.trim_start_matches("http://")).expect("it listens");
         write!(deaf, "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it listens");
         let crowd = {
@@ -125,7 +126,7 @@ both! {
     }
 }
 
-/// What a listener is told at once.
+/// The first event for a listener.
 async fn first_event(base: &str) -> String {
     let mut response = http::client().get(format!("{base}/api/v1/events")).send().await.expect("it listens");
     let mut text = String::new();
@@ -136,7 +137,7 @@ async fn first_event(base: &str) -> String {
     text
 }
 
-/// 200 listeners at once, who read what comes until it ends; and then more, until there is no room.
+/// 200 listeners at once, who read until the end; and then more, until there is no room.
 async fn crowd(
     base: &str,
     (begun, states, over, is_full): (Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicBool>),
@@ -179,7 +180,7 @@ async fn crowd(
             }
             held.push(response);
         }
-        // The crowd, and the one who does not read.
+        // The crowd, and the client that does not read.
         assert_eq!(held.len(), LISTENERS_MAX - 201);
     };
     tokio::join!(futures_util::future::join_all((0..200).map(|_| listen())), more);
@@ -188,7 +189,7 @@ async fn crowd(
 #[test]
 fn listeners_who_never_read_lose_their_places_and_one_who_reads_does_not() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
-    // What may lie unread for a minute may do so for five seconds.
+    // Here the limit on unread data is five seconds instead of a minute.
     let page = Page::start(&database, service(&database, &sandbox).env("SEGNO_FAULT_HASTE", "12"));
     database.wait_for_first_sync();
     let address = page.base.trim_start_matches("http://").parse().expect("an address");
@@ -215,7 +216,7 @@ fn listeners_who_never_read_lose_their_places_and_one_who_reads_does_not() {
     reading.join().expect("it ends with the service");
 }
 
-/// A connection that takes in less than one event before somebody reads it.
+/// A connection whose buffers hold less than one event.
 async fn with_small_buffer(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(2048).expect("a size");

@@ -1,4 +1,4 @@
-//! Visitors who mean no good: what they hold on to, what they guess, and how they spell it.
+//! Hostile visitors: what they hold on to, what they guess, and how they spell it.
 
 use super::{
     Backend, Database, Page, Sandbox,
@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// More than the service takes at once, where it may open 300 files.
+/// More than the service accepts at once, if it may open 300 files.
 const VISITORS: usize = 220;
 
 #[test]
@@ -182,7 +182,7 @@ fn a_body_is_what_is_documented_and_nothing_else() {
         let post = |body: Value| page.post(&format!("/api/v1/{control}"), body).status;
         assert_eq!(post(json!({ "account": null, "entity_types": null })), status, "{control}");
     }
-    // What is refused is not allowed by the description.
+    // Whatever is refused is not allowed by the description.
     let description = page.get("/api/v1/openapi.json").json();
     let named = &description["components"]["schemas"]["NamedTarget"];
     let body = &description["paths"]["/api/v1/sync"]["post"]["requestBody"];

@@ -1,4 +1,4 @@
-//! Who holds which account: the transactions of `src/store/nodes.rs`. Its clock is the true one.
+//! Which node holds which account: the transactions of `src/store/nodes.rs`. Its clock is the true one.
 
 use super::*;
 use segno::model::{Heartbeat, NodeLoad};
@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub struct Tenures {
     accounts: BTreeMap<AccountId, Tenure>,
-    /// Since when each lives, and until when it holds its accounts.
+    /// Since when each is alive, and until when it holds its accounts.
     living: BTreeMap<Uuid, (Duration, Duration)>,
 }
 

@@ -1,4 +1,5 @@
-//! The items of playlists in the model database: which readings replace them, which wait for a second look, which are due.
+//! The items of playlists in the model database: which readings replace them, which wait for a second look, which are
+//! due.
 
 use super::*;
 
@@ -21,7 +22,7 @@ impl Books {
         &mut self.playlists[at]
     }
 
-    /// As `store::playlists`; the parts are consecutive ones of one playlist.
+    /// Like `store::playlists`; the parts are consecutive ones of one playlist.
     pub(super) fn write_items(
         &mut self,
         parts: &[&PlaylistPart],
@@ -169,7 +170,7 @@ impl Books {
 }
 
 impl PlaylistBook {
-    /// What was read under the listed snapshot is what was known before, and is read once more.
+    /// The items read under the listed snapshot equal the known ones, so they are read once more.
     pub fn is_doubted(&self) -> bool {
         let is_unchanged = |failure: &LastFailure| failure.kind == FailureKind::Unchanged;
         self.failure
@@ -184,7 +185,7 @@ impl PlaylistBook {
         self.is_unreadable |= failed.is_unreadable;
     }
 
-    /// As `store::held_items`: how many items are missing, of how many, if that is not believed.
+    /// Like `store::held_items`: how many items are missing, of how many, if that is not believed.
     fn judge(&mut self, rule: RemovalGuard, hides_more: bool, now: DateTime<Utc>) -> Option<(u32, u32)> {
         let mut counts: BTreeMap<u32, i64> = BTreeMap::new();
         self.rows.values().flatten().for_each(|item| *counts.entry(*item).or_default() += 1);

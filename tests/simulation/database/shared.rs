@@ -1,9 +1,9 @@
-//! What processes share in the model database beside libraries: the limits, and plays.
+//! What processes share in the model database besides libraries: the limits, and plays.
 
 use super::*;
 
 impl Database {
-    /// A run of this process failed of something of our own.
+    /// A run of this process failed through a fault of our own.
     pub fn note_failure(&mut self, key: SyncKey, owner: Uuid, now: DateTime<Utc>) {
         let books = &mut self.books[key.place()];
         if books.owner == Some(owner) && books.interrupted().is_some() {
@@ -52,7 +52,7 @@ impl Database {
     }
 }
 
-/// As `store::plays`.
+/// Like `store::plays`.
 impl Database {
     pub fn known_plays(&self, page: &PlaysPage) -> KnownPlays {
         let from = page.oldest().map(|oldest| (oldest, String::new()));
@@ -64,7 +64,7 @@ impl Database {
         }
     }
 
-    /// Says how many plays were not there before.
+    /// Returns how many plays are new.
     pub fn commit_plays(&mut self, commit: &PlaysCommit, owner: Uuid) -> Result<u32, Fenced> {
         if !self.is_of(ACCOUNT, owner) {
             return Err(Fenced);

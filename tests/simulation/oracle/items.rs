@@ -1,8 +1,8 @@
-//! The items of playlists: what is committed of them, and what is said of them at the end of a run.
+//! The items of playlists: what is committed, and what is reported at the end of a run.
 
 use super::*;
 
-/// What playlists held before a commit, by number; and whether removals were held back.
+/// The items of playlists before a commit, by number; and whether removals were held back.
 pub struct Before {
     pub has_held: bool,
     items: Vec<(u32, Vec<Option<u32>>)>,
@@ -14,7 +14,7 @@ impl Before {
         if let Rows::PlaylistItems(parts) = &draft.rows {
             for part in parts.iter().filter(|part| matches!(part.end, Some(PlaylistEnd::Complete { .. }))) {
                 let number = number_of(&part.playlist_id);
-                // What a first reading has left behind was never held whole.
+                // The leftovers of a first reading were never held whole.
                 let held = books.playlist(number).filter(|book| book.num_held.is_some());
                 items.extend(
                     books.playlist(number).map(|_| (number, held.map_or(Vec::new(), |book| book.items.clone()))),
@@ -26,7 +26,7 @@ impl Before {
 }
 
 impl World {
-    /// What replaced the items of playlists.
+    /// Checks what replaced the items of playlists.
     pub(super) fn check_items(&mut self, writer: Writer, before: Before) {
         for (number, before) in before.items {
             self.check_reading(writer, number, &before);
@@ -41,7 +41,7 @@ impl World {
         if book.generation == judged {
             return;
         }
-        // G11: nothing is emptied, or cut by more than half, by one look.
+        // G11: a single look does not empty a playlist, or cut it by more than half.
         let mut left = book.items.clone();
         let is_lost = |item: &&Option<u32>| match left.iter().position(|other| other == *item) {
             Some(at) => {
@@ -56,9 +56,9 @@ impl World {
             let len = before.len();
             self.violated("G11", format!("playlist {number}: {num_lost} of {len} items are lost to one look"));
         }
-        // G11: a snapshot counts as read only if what was read is as long as the listing says.
+        // G11: a snapshot counts as read only if the reading is as long as the listing says.
         let num_counted = book.items.len() as u32 + book.num_hidden;
-        // Of two accounts, the other may have been told another count since.
+        // Of two accounts, the other may have been shown another count since.
         let is_told_twice = self.scenario.has_guest;
         let is_other = book.total_items.is_some_and(|listed| listed as u32 != num_counted);
         if book.items_snapshot.is_some() && is_other && !is_told_twice {
@@ -68,10 +68,10 @@ impl World {
                 format!("playlist {number} is listed with {listed:?} items, and taken for {num_counted}"),
             );
         }
-        // G2: items that bear the latest snapshot are those of the latest snapshot.
+        // G2: items under the latest snapshot are those of the latest snapshot.
         let bears_latest = book.items_snapshot == Some(truth.snapshot.to_string());
         let is_wrong = bears_latest && !holds(book, &truth.items);
-        // Whether one that is listed as empty, and of which nothing is known, is empty is not asked; the next count tells.
+        // A playlist listed as empty, of which nothing is known, is not read to check; the next count shows it.
         let is_unasked = book.total_items == Some(0) && before.is_empty();
         let is_misread = is_wrong && !is_unasked && looks_like_latest(book, truth, before, judged_at);
         if is_wrong && !is_unasked && !is_misread {
@@ -83,7 +83,7 @@ impl World {
         (truth.judged, truth.is_misread) = ((generation, tick), is_misread);
     }
 
-    /// G2: what a playlist is said to hold, it held at one moment of the run.
+    /// G2: the items reported for a playlist are those of one moment of the run.
     pub(super) fn check_read(&mut self, key: SyncKey, since: Tick, notes: &[String]) {
         let (listing, books) = (self.library.of(EntityType::Playlists), self.database.of(key));
         let is_torn = |number: &&u32| {
@@ -101,8 +101,8 @@ impl World {
     }
 }
 
-/// Whether these are the items that a playlist is said to hold, apart from what could not be read, and from as many as are
-/// known to be counted and not given.
+/// Whether these are the reported items of a playlist, apart from what could not be read, and from as many as are known
+/// to be counted but not given.
 fn holds(book: &PlaylistBook, items: &[u32]) -> bool {
     let mut items_left = items.iter();
     let is_next = |held: &Option<u32>| match held {
@@ -112,11 +112,11 @@ fn holds(book: &PlaylistBook, items: &[u32]) -> bool {
     book.items.len() + book.num_hidden as usize == items.len() && book.items.iter().all(is_next)
 }
 
-/// An older version, or parts of one, of the same length as the latest, under the latest snapshot: nothing tells that from
-/// the latest, unless it is what was held before. Then it was shown twice.
+/// An older version, or parts of one, of the same length as the latest, under the latest snapshot: it cannot be
+/// distinguished from the latest, unless it equals what was held before. Then it was shown twice.
 fn looks_like_latest(book: &PlaylistBook, truth: &Contents, before: &[Option<u32>], judged_at: Tick) -> bool {
     let num_misread = truth.misread_at.iter().filter(|at| **at > judged_at).count();
-    // What is counted and not given stood before it.
+    // Hidden items, counted but not given, stood before it.
     let num_hidden = book.num_hidden as usize;
     let stood_there = |(at, item): (usize, &Option<u32>)| {
         let stood = |items: &Vec<u32>| (at..=at + num_hidden).any(|at| items.get(at) == item.as_ref());

@@ -6,13 +6,13 @@ use uuid::Uuid;
 /// How long permits are reserved for.
 const BLOCK: Duration = Duration::from_secs(2);
 
-/// How long those who were taken for dead may not know of it.
+/// How long processes that were taken for dead may not know it.
 const DISTURBED_FOR: Duration = Duration::from_secs(60);
 
 /// A permit that was reserved before a pause was stored may be used a moment after it.
 const ON_ITS_WAY: Duration = Duration::from_millis(20);
 
-/// Steps in one instant. More of them are a spin.
+/// Steps in one instant. More than that is a busy loop.
 const AT_ONCE_MAX: u32 = 20_000;
 
 /// Runs of one entity type that may begin within an hour.
@@ -21,24 +21,24 @@ const RUNS_PER_HOUR_MAX: usize = 150;
 /// How long a request may fail and still be tried again.
 const PATIENCE_MAX: Duration = Duration::from_secs(60);
 
-/// Beginnings of one syncer within a moment. Those who die, or lose a reply, are started again more and more slowly.
+/// Starts of one syncer within a moment. Those that die, or lose a reply, are restarted more and more slowly.
 const BEGINS_AT_ONCE_MAX: usize = 5;
 const MOMENT: Duration = Duration::from_millis(200);
 
-/// Longest rest after an outage: an hour, give or take a quarter.
+/// Longest wait after an outage: an hour, give or take a quarter.
 const OUTAGE_MAX: TimeDelta = TimeDelta::minutes(75);
 
-/// Whole walks, pages beside them, and pieces of pages that one run may ask for.
+/// Whole walks, other pages, and pieces of pages that one run may request.
 const WALKS_MAX: u32 = 3;
 const ALLOWANCE: u32 = 60;
 const PIECES_MAX: u32 = 600;
 
-/// What a run has asked for, and what it was told of how much there is to read.
+/// The requests of a run, and what it learned about how much there is to read.
 #[derive(Debug, Default)]
 pub struct Spending {
     num_pages: u32,
     num_pieces: u32,
-    /// The longest that the listing was.
+    /// The greatest length of the listing.
     longest: u32,
     /// Rows of the shortest page that should have held more.
     shortest: Option<u32>,
@@ -64,7 +64,7 @@ impl World {
         }
     }
 
-    /// A syncer begins, for the first time, or again from the database.
+    /// A syncer starts, for the first time, or again from the database.
     pub fn check_restarts(&mut self, pid: u32, key: SyncKey) {
         let (now, at) = (self.now, key.place());
         let begun = &mut self.oracle.begun[at];
@@ -76,14 +76,14 @@ impl World {
         }
     }
 
-    /// Of a request that has failed and is to be tried again.
+    /// A request has failed and will be retried.
     pub fn check_patience(&mut self, pid: u32, failing_for: Duration) {
         if failing_for > PATIENCE_MAX {
             self.violated("G7", format!("process {pid}: a request fails for {failing_for:?} and is not given up"));
         }
     }
 
-    /// G11: whatever passes by itself costs an hour at most.
+    /// G11: anything that passes by itself costs an hour at most.
     pub fn check_outage(&mut self, key: SyncKey, end: &RunEnd, next_run_at: Option<DateTime<Utc>>) {
         let RunEnd::Failed(fault @ (Fault::Outage(_) | Fault::Unreachable(_))) = end else { return };
         let wait = next_run_at.map(|at| at - self.wall());
@@ -92,7 +92,8 @@ impl World {
         }
     }
 
-    /// G12: a run asks for three whole walks over all there is to read, and 60 pages, at most; and for 600 pieces of pages.
+    /// G12: a run requests at most three whole walks over everything there is to read, 60 further pages, and 600 pieces
+    /// of pages.
     pub fn check_budget(&mut self, pid: Pid, key: SyncKey, patience: Patience) {
         let Some(p) = self.at(pid) else { return };
         let batches = self.processes[p].settings.batches;
@@ -117,7 +118,7 @@ impl World {
         };
         let has_items = key.entity.has_items();
         let num_items: u32 = (0..).zip(&listing.items).filter(|_| has_items).map(num_of).sum();
-        // One that is counted as empty is asked for as well.
+        // Playlists counted as empty are requested as well.
         let num_playlists = if has_items { listing.items.len() as u32 } else { 0 };
         let most = WALKS_MAX * (num_listed + num_items.div_ceil(49) + num_playlists) + ALLOWANCE;
         if spending.num_pages > most {
@@ -125,7 +126,7 @@ impl World {
         }
     }
 
-    /// What a page told a run of how much there is to read.
+    /// What a run learned from a page about how much there is to read.
     pub fn note_page(&mut self, pid: Pid, key: SyncKey, request: &PageRequest, page: &Page) {
         let Some(p) = self.at(pid) else { return };
         let len = self.library.of(key.entity).order.len() as u32;
@@ -152,7 +153,7 @@ impl World {
         }
     }
 
-    /// What a process has been told not to ask for.
+    /// What a process has been told not to request.
     pub fn note_told(&mut self, p: usize, family: Family, class: LimitClass, retry_after: Option<Duration>) {
         let (scope, wait) = match class {
             LimitClass::Rate => (Family::Application, retry_after.unwrap_or_default().max(Duration::from_secs(1))),
@@ -161,7 +162,7 @@ impl World {
         self.processes[p].told.push((scope, self.now, self.now + wait));
     }
 
-    /// What a process finds that others were told. It may have read its calendar, as `read`, before that jumped.
+    /// What a process learns from the notes of others. It may have read its calendar, as `read`, before that jumped.
     pub fn note_found(&mut self, p: usize, found: &SharedLimits, read: DateTime<Utc>) {
         if std::mem::replace(&mut self.processes[p].has_looked, true) {
             return;
@@ -175,16 +176,16 @@ impl World {
         }
     }
 
-    /// What a process has stored, all others keep to.
+    /// All others respect what a process has stored.
     pub fn note_stored(&mut self, p: usize, change: &SharedChange) {
         let (now, wall, pid) = (self.now, self.shared_wall(), self.processes[p].pid);
-        // Who is taken for dead, since the machine slept or the calendar was set forward, has a block, and does not look
-        // again before it is used up.
+        // A process taken for dead, since the machine slept or the calendar was set forward, may have a block, and does
+        // not look again before it is used up.
         let found = self.database.shared_limits();
         let is_disturbed = self.oracle.disturbed_at.is_some_and(|at| now - at < DISTURBED_FOR);
         let row_of = |owner: Uuid| found.processes.iter().find(|one| one.owner.id == owner);
         for pause in &change.pauses {
-            // Others keep to it for as long as it lasted when it was noted, wherever the calendar has jumped since.
+            // Others respect it for as long as it lasted when it was noted, wherever the calendar has jumped since.
             let full = pause.until - change.process.seen_at;
             let Ok(left) = (pause.until - wall).min(full).to_std() else { continue };
             for other in self.processes.iter_mut().filter(|other| other.pid != pid && other.has_looked) {
@@ -215,7 +216,7 @@ impl World {
             );
         }
         let (_, limit) = process.gate.machine.window_used(instant);
-        // One of several learns first that more is put up with.
+        // One of several is the first to learn that more is accepted.
         let (misjudges_before, configured) = (process.misjudges_before, process.settings.requests);
         let learned = self.processes.iter_mut().map(|process| process.gate.machine.window_used(instant).1).max();
         let limit = configured.or(learned).unwrap_or(limit) as usize;

@@ -2,13 +2,13 @@
 
 use super::*;
 
-/// A process that was seen within this time is there: it may look again at any moment.
+/// A process seen within this time is present: it may look again at any moment.
 const PRESENT_FOR: Duration = Duration::from_secs(10);
 
-/// What the last request of a process that died may still have been on its way.
+/// How long the last request of a dead process may still have been on its way.
 const NETWORK_MARGIN: Duration = Duration::from_millis(250);
 
-/// A process of which nothing was heard for so long is no longer kept in mind.
+/// A process that has been silent for this long is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 
 /// Another process, as it was judged when it was first seen in this state.
@@ -18,7 +18,7 @@ pub struct Seen {
     seen_at: DateTime<Utc>,
     held: Sent,
     pub(super) first_seen: Instant,
-    /// Requests, and from when on they count no more.
+    /// Numbers of requests, each with the moment from which they no longer count.
     counts: Vec<(Instant, u32)>,
     held_until: Instant,
 }
@@ -53,7 +53,7 @@ impl Look {
         Other { process, is_gone, is_present: !is_gone && (was_seen || is_sending), seen }
     }
 
-    /// What counts still, although another process has forgotten it: by a calendar that jumped.
+    /// What still counts although another process has forgotten it, because of a calendar that jumped.
     pub(super) fn kept(&self, found: &SharedLimits) -> impl Iterator<Item = (Uuid, Seen)> {
         let is_missing = |id: &Uuid| !found.processes.iter().any(|process| process.owner.id == *id);
         let missing = self.seen.iter().filter(move |(id, _)| is_missing(id));
@@ -96,8 +96,8 @@ impl Other<'_> {
         has_block.then_some(self.seen.held_until)
     }
 
-    /// Whether nothing of it counts any more, and it is not expected back. Two looks have to agree: a calendar that was read
-    /// just before it was set back calls what was noted since long past.
+    /// Whether none of its requests counts any more and it is not expected back. Two looks have to agree: to a calendar
+    /// that was read just before it was set back, whatever was noted since seems long past.
     pub(super) fn is_over(&self, look: &Look) -> bool {
         if self.seen.first_seen == look.now || !look.see(self.process).counts.is_empty() {
             return false;
@@ -113,7 +113,7 @@ impl Seen {
         self.counts.iter().fold(0, |sum: u32, (_, requests)| sum.saturating_add(*requests))
     }
 
-    /// Requests, and from when on they count no more.
+    /// Numbers of requests, each with the moment from which they no longer count.
     pub(in crate::engine::gate) fn counts(&self) -> &[(Instant, u32)] {
         &self.counts
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The calendar by which others are judged: one that jumped forward is not believed before a window has passed.
+/// The calendar by which others are judged: a jump forward is not believed before a window has passed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
     pub calendar: Calendar,

@@ -67,7 +67,7 @@ impl<T: Copy + PartialEq> SharedGate<T> {
         answered.into_iter().chain([lost]).collect()
     }
 
-    /// The database did not answer, or nobody knows what became of the look.
+    /// The database did not answer, or the outcome of the look is unknown.
     pub fn handle_unanswered(&mut self, now: Instant) {
         let Some(carried) = self.looking.take() else { return };
         self.retry_at = Some(now + RETRY_DATABASE_AFTER);
@@ -144,7 +144,7 @@ impl<T: Copy + PartialEq> SharedGate<T> {
 }
 
 impl<T: Copy + PartialEq> Gate<T> {
-    /// The requests of the window that were answered, those of a moment together, with the latest of their moments.
+    /// The answered requests of the window in buckets, each with the latest of its moments.
     fn answered_in_buckets(&mut self, now: Instant) -> Vec<(u32, Instant)> {
         let length = self.window.length() / BUCKETS;
         let mut buckets: Vec<(u32, Instant, Instant)> = Vec::new();

@@ -259,7 +259,7 @@ fn a_life_after_a_death_counts_all_that_was_sent_at_the_rate_that_was_learned() 
     let mut next = gate.reborn(std::iter::empty(), std::iter::empty(), machine.now, machine.wall());
     (2000..3000).for_each(|ticket| next.handle_ask(ticket, Family::Tracks, None, None));
     sent.extend(machine.serve(&mut next, 20 * SECOND));
-    // A window that was used whole lets the rate rise once.
+    // A fully used window lets the rate rise once.
     let (_, limit) = next.window_used(machine.now);
     assert!(busiest(sent.clone()) <= limit as usize, "{} of {limit}", busiest(sent));
 }
@@ -300,7 +300,7 @@ fn nothing_is_sent_while_the_database_does_not_answer() {
     assert!(!machine.pump(&mut gate).0.is_empty());
 }
 
-/// Whoever lives counts by its own clock what it has seen.
+/// A living process measures what it has seen by its own clock.
 #[test]
 fn a_calendar_that_jumps_does_not_empty_the_window_of_those_who_live() {
     for jump_h in [-1, 1, 48] {

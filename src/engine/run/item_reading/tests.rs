@@ -1,4 +1,4 @@
-//! How the items of one playlist are read, whatever answers.
+//! How the items of one playlist are read, whatever the API answers.
 
 use super::*;
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     model::{Item, Next, Page, PlaylistItem, PlaylistItemKind, Slot},
 };
 
-/// What a reading came to: the items with their places, how many are hidden, and the requests it took.
+/// The outcome of a reading: the items with their places, how many are hidden, and the requests it took.
 #[derive(Debug, PartialEq, Eq)]
 struct Read {
     items: Vec<(u32, String)>,
@@ -15,7 +15,7 @@ struct Read {
     requests: u32,
 }
 
-/// Reads a playlist from whatever answers, until it ends or is seen to move.
+/// Reads a playlist with the given answers, until it ends or is seen to move.
 fn read(listed: u32, answer: &mut dyn FnMut(u32, u32, u32) -> Page) -> Result<Read, u32> {
     read_by(50, listed, answer)
 }
@@ -39,7 +39,7 @@ fn read_by(limit: u32, listed: u32, answer: &mut dyn FnMut(u32, u32, u32) -> Pag
                 Absorbed::Moved => return Err(requests),
                 Absorbed::Rows { offset, cells, num_before, is_end, .. } => {
                     if offset == num_before {
-                        // It began anew.
+                        // It started over.
                         items.clear();
                     }
                     items.extend((offset..).zip(cells.iter().map(|cell| key(cell).unwrap().id.unwrap())));
@@ -67,7 +67,7 @@ fn slot(name: u32) -> Slot {
     Slot { item: Some(Item::PlaylistItem(Box::new(item))), added_at: None, odd: None }
 }
 
-/// An honest answer, but for the rows that are counted and not given, and a cap.
+/// An honest answer, except for the rows that are counted but not given, and a cap.
 fn page(items: &[u32], hidden: &[u32], cap: u32, offset: u32, limit: u32) -> Page {
     let total = items.len() as u32;
     let to = (offset + limit.min(cap)).min(total).max(offset.min(total));
@@ -218,12 +218,12 @@ fn a_place_is_as_far_as_the_items_are() {
     assert!(matches!(reading.absorb(assembly), Absorbed::Rows { offset: 0, .. }));
     let place = reading.place().unwrap();
     assert_eq!(place.offset, 50);
-    // Taken up there, and not from the beginning.
+    // Resumed there, and not from the beginning.
     assert_eq!(ItemReading::new(playlist(), Some(&place), 50).committed, 50);
 }
 
-/// Found by the simulation: an item was not given, and was again when the playlist was read on after a crash. The last
-/// item was read twice, the count agreed, and that one was missed.
+/// Found by the simulation: an item was hidden, and no longer when the playlist was resumed after a crash. The last
+/// item was read twice, the count agreed, and the hidden one was missed.
 #[test]
 fn a_reading_that_is_taken_up_behind_a_short_page_is_linked_to_it() {
     let items = numbers(100);
@@ -249,14 +249,14 @@ fn a_reading_that_is_taken_up_behind_a_short_page_is_linked_to_it() {
     assert!(matches!(answer(1), Absorbed::Moved), "{:?}", answer(1));
 }
 
-/// How one answer of a reading is wrong.
+/// What is wrong with one answer of a reading.
 #[derive(Debug, Clone, Copy)]
 enum Wrong {
     Cut(usize),
     IgnoresOffset,
 }
 
-/// Every small playlist, with every two rows withheld, any cap from any request on, and any one answer wrong beside.
+/// Every small playlist, with any two rows withheld, any cap from any request on, and any one answer wrong as well.
 #[test]
 fn whatever_is_withheld_capped_or_wrong_once_is_read_right_or_found_out() {
     let wrongs = [None, Some(Wrong::Cut(0)), Some(Wrong::Cut(1)), Some(Wrong::Cut(2)), Some(Wrong::IgnoresOffset)];

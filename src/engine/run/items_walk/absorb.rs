@@ -1,4 +1,4 @@
-//! What the answer to a page of items means for the playlist that it is of.
+//! What the answer to a page of items means for its playlist.
 
 use super::*;
 
@@ -96,7 +96,8 @@ impl ItemsWalk {
                 self.num_gaps += num_gaps;
                 batch.new_gaps.extend(gaps.into_iter().map(|gap| (playlist.id.clone(), gap)));
                 if num_before > 0 {
-                    // That rows are hidden among those before shows only now; a part says so, since parts follow each other.
+                    // Only now does it show that rows are hidden before these; a part includes that range, since parts
+                    // follow each other.
                     let from = offset - num_before;
                     batch.parts.push(PlaylistPart { num_hidden: num_before, ..part_of(&playlist, from) });
                 }

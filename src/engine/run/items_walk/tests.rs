@@ -13,7 +13,7 @@ fn plan(batch_size: u32) -> ItemsPlan {
     ItemsPlan { batch_size, page_limit: 50, now: DateTime::<Utc>::UNIX_EPOCH, wait: Duration::ZERO, is_alive: true }
 }
 
-/// What the walk of one playlist commits, where some rows are counted and not given.
+/// What the walk of one playlist commits if some rows are counted but not given.
 fn parts(len: u32, hidden: &[u32], batch_size: u32) -> Vec<PlaylistPart> {
     let playlist = StalePlaylist { id: "p".into(), total_items: Some(len), ..StalePlaylist::default() };
     let mut walk = ItemsWalk::new(Checkpoint::start(Phase::InitialSync), vec![playlist], plan(batch_size));
@@ -33,7 +33,7 @@ fn parts(len: u32, hidden: &[u32], batch_size: u32) -> Vec<PlaylistPart> {
     parts
 }
 
-/// The store takes only parts that follow each other: 181 of 230 items were dropped for one that is not given.
+/// The store accepts only parts that follow each other: one hidden item made it drop 181 of 230.
 #[test]
 fn parts_follow_each_other_wherever_rows_are_hidden() {
     for hidden in [vec![], vec![0], vec![20], vec![49], vec![50], vec![99, 100], vec![229], vec![3, 120, 121]] {
@@ -49,7 +49,7 @@ fn parts_follow_each_other_wherever_rows_are_hidden() {
     }
 }
 
-/// Found by the simulation: one answer of the listing counted none of its items, and the playlist was held as empty.
+/// Found by the simulation: one answer of the listing counted none of its items, and the playlist was taken for empty.
 #[test]
 fn a_playlist_that_the_listing_counts_as_empty_is_asked_for() {
     for (num_held, shown, is_empty) in [(None, 0, true), (Some(0), 0, true), (None, 3, false), (Some(0), 3, false)] {

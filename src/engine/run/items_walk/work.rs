@@ -1,4 +1,4 @@
-//! A playlist whose items are read, or of which gaps are filled.
+//! A playlist whose items are read, or whose gaps are filled.
 
 use super::*;
 

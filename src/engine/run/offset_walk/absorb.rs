@@ -4,7 +4,7 @@ use super::{super::assembly::has_double, *};
 
 impl OffsetWalk {
     pub(super) fn note_total(&mut self, total: Option<u32>) {
-        // Where the first pages did not tell how long it was, it may have been another length.
+        // If the first pages did not contain the length, it may have been another one.
         let moved = match self.tip.total {
             Some(before) => total.is_some_and(|now| before != now),
             None => total.is_some() && self.tip.offset > 0,
@@ -14,7 +14,7 @@ impl OffsetWalk {
         self.total_max = self.total_max.max(total);
     }
 
-    /// Takes the cells of a page from index `skip` on and moves the place behind them.
+    /// Takes the cells of a page from index `skip` on and moves the place past them.
     pub(super) fn absorb(&mut self, assembly: Assembly, skip: usize) {
         let Assembly { offset, limit, cells, follows, .. } = assembly;
         let num_cells = cells.len() as u32;
@@ -25,7 +25,7 @@ impl OffsetWalk {
         if self.hole && is_new {
             self.tip.walk.found.unsteady = true;
         }
-        // Rows behind a page that was short: it may have lacked some.
+        // Rows after a page that was short, so it may have lacked some.
         self.tip.walk.found.has_hole |= is_new && self.tip.walk.place.num_short > 0;
         for (cell, at) in cells.into_iter().zip(offset..).skip(skip) {
             self.take(cell, at);
@@ -37,11 +37,11 @@ impl OffsetWalk {
         self.learn_cap(limit, num_cells, follows);
         match follows {
             Follows::More => {
-                // A whole page of rows that were read before: the API does not keep to offsets.
+                // A whole page of rows that were read before: the API ignores offsets.
                 let is_again = !is_new && num_cells > 1;
                 self.tip.walk.found.unsteady |= is_again;
                 self.tip.walk.found.has_hole |= is_again;
-                // Only a page that is short proves the end, lest one wrong total hide all that follows.
+                // Only a short page proves the end, so that one wrong total does not hide everything after it.
                 self.go_to(reached, 0);
             }
             Follows::End => {
@@ -53,15 +53,15 @@ impl OffsetWalk {
             Follows::Hidden(_) | Follows::Doubtful if is_new => {
                 self.go_to(reached, limit.saturating_sub(num_cells));
             }
-            // One row is all that a page holds, and it was the shared one: the next page shares none.
+            // A page holds one row only, and it was the shared one: the next page shares none.
             Follows::Capped(cap) if num_cells == 1 && skip == 1 && cap < limit => self.go_to(reached, 0),
             Follows::Nothing if self.hole => self.ended = true,
             Follows::Capped(_) | Follows::Hidden(_) | Follows::Doubtful | Follows::Nothing => {
-                // Nothing new, although the total promises more: rows are filtered out, or the total lies. One page
-                // further on tells.
+                // Nothing new, although the total promises more: rows are filtered out, or the total is wrong. One page
+                // further on decides.
                 self.tip.walk.found.has_hole |= self.tip.total.is_some_and(|total| total > reached);
                 if self.tip.total.is_none() && skip > 1 {
-                    // Rows that were read before, and no total that tells of hidden ones.
+                    // Rows that were read before, and no total that would account for hidden ones.
                     self.tip.walk.found.unsteady = true;
                     self.tip.walk.found.has_hole = true;
                 }
@@ -72,7 +72,7 @@ impl OffsetWalk {
                 } else {
                     self.hole = true;
                     self.tip.walk.place.num_short = 0;
-                    // A listing that shows nothing at all, and fits on a page, is asked for that page again.
+                    // If a listing that fits on one page shows nothing at all, that page is requested again.
                     let is_bare = self.total_max.is_none() && reached == 0;
                     self.tip.offset = if is_last || is_bare { 0 } else { next };
                     self.tip.walk.place.unlinked = true;
@@ -88,12 +88,13 @@ impl OffsetWalk {
         self.hole = false;
     }
 
-    /// Pages that never hold more than so many rows are not asked for more: those in flight together would not link up.
+    /// Once pages turn out to be capped, no more rows than the cap are requested: otherwise pages in flight together
+    /// would not link up.
     fn learn_cap(&mut self, limit: u32, num_cells: u32, follows: Follows) {
         let is_full = num_cells >= limit && limit >= self.limit;
         match follows {
             Follows::Capped(cap) => self.tip.walk.memory.page_cap = Some(cap),
-            // Twice the same is a cap that nobody speaks of.
+            // The same length twice is an unannounced cap.
             Follows::Doubtful if self.cut_at.replace(num_cells) == Some(num_cells) => {
                 self.tip.walk.memory.page_cap = Some(num_cells);
             }
@@ -131,7 +132,7 @@ impl OffsetWalk {
     }
 }
 
-/// That a listing comes newest first is observed, not promised, so it is watched.
+/// That a listing comes newest first is observed, not promised, so it is checked.
 fn is_disordered(entity: EntityType, before: &SlotKey, after: &SlotKey) -> bool {
     let rises = before.added_at.zip(after.added_at).is_some_and(|(before, after)| after > before);
     entity.is_newest_first() && rises

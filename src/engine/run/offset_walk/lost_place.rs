@@ -1,5 +1,5 @@
-//! What a walk does once its place is not where it was: it looks for its anchors, goes on from them, reads on without
-//! proof, or begins again.
+//! What a walk does when its place has moved: it looks for its anchors, continues from them, reads on without proof, or
+//! begins again.
 
 use super::{LEAPS_MAX, LOST_MAX, Mode, OffsetWalk, REWINDS_MAX};
 use crate::engine::run::{
@@ -12,7 +12,7 @@ impl OffsetWalk {
         self.legs.clear();
         self.verified = true;
         self.tip.walk.found.unsteady = true;
-        // What a short page before it lacked is not looked for any more.
+        // The rows that a short page before it lacked are no longer looked for.
         self.tip.walk.found.has_hole |= self.tip.walk.place.num_short > 0;
         self.num_lost = if self.tip.offset > self.lost_at { 1 } else { self.num_lost + 1 };
         self.lost_at = self.lost_at.max(self.tip.offset);
@@ -31,8 +31,8 @@ impl OffsetWalk {
         };
     }
 
-    /// The place is lost at the same slot again and again: whoever answers there shows another listing than whoever answers
-    /// before it. What lies behind is read without proof.
+    /// The place is lost at the same slot again and again: servers that disagree answer before and after it. What lies
+    /// beyond is read without proof.
     pub(super) fn leap(&mut self) {
         self.num_leaps += 1;
         if self.num_leaps > LEAPS_MAX {
@@ -45,7 +45,7 @@ impl OffsetWalk {
         self.tip.walk.place.num_short = 0;
     }
 
-    /// Continues behind the anchor that was found, once what was gathered before has been handed out.
+    /// Continues after the anchor that was found, once what was gathered before has been handed out.
     pub(super) fn go_on_from_found(&mut self) {
         if !matches!(self.mode, Mode::Found(..)) || !self.gathered.slots.is_empty() {
             return;

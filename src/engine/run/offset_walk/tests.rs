@@ -8,12 +8,12 @@ fn slot(at: u32) -> Slot {
     Slot { item: Some(Item::Artist(Box::new(artist))), added_at: None, odd: None }
 }
 
-/// The slots of a listing that holds as many items as its total says, each named after its place.
+/// The slots of a listing that holds as many items as its total says, each named after its position.
 fn page(offset: u32, limit: u32) -> Page {
     Page { total: Some(20), slots: (offset..20.min(offset + limit)).map(slot).collect(), ..Page::default() }
 }
 
-/// Walks the listing in pages of ten. `answer` gets the number of the request, and the answer as it should be.
+/// Walks the listing in pages of ten. `answer` gets the number of the request and the correct answer.
 fn walk(answer: impl Fn(usize, Page) -> Result<Page, Fault>) -> OffsetWalk {
     let mut walk = OffsetWalk::new(EntityType::Playlists, Checkpoint::start(Phase::InitialSync), 10, 10);
     let mut next_ticket = Ticket::default();
@@ -33,7 +33,7 @@ fn a_walk_whose_shared_slots_hold_is_steady() {
     assert!(!walk(|_, page| Ok(page)).tip.walk.found.unsteady);
 }
 
-/// Found by the simulation: a playlist was dragged across the place in that moment, and called removed.
+/// Found by the simulation: a playlist was dragged across the place at that moment, and marked removed.
 #[test]
 fn a_shared_slot_that_is_not_served_any_more_proves_nothing() {
     let holds = |page: &Page, at: &str| page.slots.iter().any(|slot| slot.id() == Some(at));
@@ -44,21 +44,21 @@ fn a_shared_slot_that_is_not_served_any_more_proves_nothing() {
     assert!(walk.tip.walk.found.unsteady && walk.tip.walk.found.has_hole, "{walk:?}");
 }
 
-/// Found by the simulation: where the first pages did not tell how long the listing was, it may have been another length.
+/// Found by the simulation: if the first pages do not contain the length of the listing, it may have been another one.
 #[test]
 fn a_total_that_is_told_late_makes_no_walk_steady() {
     let told_late = walk(|n, page| Ok(if n == 0 { Page { total: None, ..page } } else { page }));
     assert!(told_late.tip.walk.found.unsteady, "{told_late:?}");
 }
 
-/// Found by the simulation: taken for a cap, or for rows that are hidden.
+/// Found by the simulation: it was taken for a cap, or for hidden rows.
 #[test]
 fn an_offset_that_is_ignored_proves_nothing() {
     let ignoring = walk(|_, page| Ok(Page { slots: super::tests::page(0, page.slots.len() as u32).slots, ..page }));
     assert!(ignoring.tip.walk.found.unsteady || ignoring.tip.walk.found.is_broken, "{ignoring:?}");
 }
 
-/// Found by the simulation: behind a page that was cut short, the offset was ignored, and the place ran past the end.
+/// Found by the simulation: after a page that was cut short, the offset was ignored, and the place ran past the end.
 #[test]
 fn a_page_that_links_up_beyond_the_total_proves_no_place() {
     let first = |num: u32| super::tests::page(0, num).slots;
@@ -69,7 +69,7 @@ fn a_page_that_links_up_beyond_the_total_proves_no_place() {
     assert!(walk.tip.walk.found.unsteady, "{walk:?}");
 }
 
-/// Found by the simulation: two were removed meanwhile, two were missed, and as many were held as the total counted.
+/// Found by the simulation: two were removed meanwhile, two were missed, and the rows held matched the total.
 #[test]
 fn pages_of_one_row_may_have_left_something_out() {
     let walk = walk(|_, page| {
@@ -79,7 +79,7 @@ fn pages_of_one_row_may_have_left_something_out() {
     assert!(walk.tip.walk.found.unsteady && walk.tip.walk.found.has_hole, "{walk:?}");
 }
 
-/// Something was added before the place and something else removed behind it, so that the total tells nothing.
+/// Something was added before the place and something else removed after it, so that the total reveals nothing.
 #[test]
 fn a_walk_that_finds_its_place_elsewhere_is_not_steady() {
     let walk = walk(|n, page| {
@@ -104,7 +104,7 @@ fn a_row_that_a_page_gives_twice_is_noted() {
     assert!(!walk(|_, page| Ok(page)).tip.walk.found.has_double);
 }
 
-/// How one answer of a walk is wrong.
+/// What is wrong with one answer of a walk.
 #[derive(Debug, Clone, Copy)]
 enum Wrong {
     Cut(usize),
@@ -112,7 +112,7 @@ enum Wrong {
     Counts(i64),
 }
 
-/// Every small listing, with every row withheld, any cap from any request on, and any one answer wrong beside.
+/// Every small listing, with any row withheld, any cap from any request on, and any one answer wrong as well.
 #[test]
 fn whatever_is_withheld_capped_or_wrong_once_is_read_right_or_proves_nothing() {
     let wrongs = [
@@ -148,7 +148,7 @@ fn try_small(
 ) {
     let mut walk = OffsetWalk::new(EntityType::Playlists, Checkpoint::start(Phase::InitialSync), limit, limit);
     if matches!(wrong, Some((Wrong::Counts(_), _))) && (cap < limit || hidden.is_some()) {
-        // Rows that do not come and a count that agrees with that are a shorter listing, as far as one walk can tell.
+        // Rows that are withheld, with a count that agrees, are a shorter listing as far as one walk can see.
         return;
     }
     let (mut next_ticket, mut came) = (Ticket::default(), Vec::new());

@@ -81,7 +81,7 @@ impl Database {
         }
     }
 
-    /// Something goes wrong with what is held of a playlist.
+    /// Damages the held items of a playlist.
     pub fn damage_items(&mut self, id: &str) {
         let (_, items) = self.items_of.get_mut(id).expect("it was read");
         items.insert(0, 7);

@@ -1,4 +1,4 @@
-//! Pages that are not what was asked for, one kind at a time: what a run makes of them, what it costs, what it tells.
+//! Pages that are not what was asked for, one kind at a time: how a run treats them, what it costs, what it reports.
 
 use super::world::{Conditions, Lie, World};
 use crate::{
@@ -13,7 +13,7 @@ fn lying(entity: crate::model::EntityType, size: usize, lie: Lie) -> World {
     world
 }
 
-/// Ends of runs that all have to be complete; what they told.
+/// The notes of runs that all have to end complete.
 fn told(end: Option<RunEnd>) -> Vec<String> {
     match end {
         Some(RunEnd::Complete { notes, .. }) => notes,
@@ -56,7 +56,7 @@ fn a_row_that_is_counted_and_not_given_is_told_once_and_hides_no_removal() {
             let id = world.library[hidden].id.clone().expect("an id");
             world.lie = Lie::Hidden(id.clone());
             let notes = told(world.run(false));
-            assert!(notes.len() == 1 && notes[0].contains("counted by the API and not given"), "{hidden}: {notes:?}");
+            assert!(notes.len() == 1 && notes[0].contains("API but not returned"), "{hidden}: {notes:?}");
             assert_eq!(world.database.rows.len(), 229, "{entity} {hidden}");
             let requests = world.requests;
             assert_eq!(told(world.run(false)), [""; 0], "{entity} {hidden}");
@@ -73,15 +73,15 @@ fn a_row_that_is_counted_and_not_given_is_told_once_and_hides_no_removal() {
     }
 }
 
-/// Found by the simulation: what was left out for a row that was given twice counted as hidden from then on, and so
-/// explained why another was missing, which was marked removed.
+/// Found by the simulation: the row left out for one given twice counted as hidden from then on, and so explained why
+/// another was missing, which was marked removed.
 #[test]
 fn a_row_that_is_given_twice_teaches_nothing_of_hidden_ones() {
     for entity in [Tracks, Albums, Artists, Playlists] {
         for size in [3, 30, 120] {
             let mut world = lying(entity, size, Lie::Doubles { times: 1 });
             let notes = told(world.run(false));
-            // The total of the artists tells at once.
+            // The total of the artists reveals it at once.
             let is_told = notes.iter().any(|note| note.contains("twice"));
             assert!(is_told || world.database.rows.len() == size, "{entity} {size}: {notes:?}");
             let checkpoint = world.database.initial.as_ref().expect("a first walk");
@@ -112,7 +112,7 @@ fn a_row_that_is_given_twice_teaches_nothing_of_rows_without_an_id() {
     }
 }
 
-/// Rows that are always given twice are left at that after some runs, until they are not.
+/// Rows that are always given twice are accepted after some runs, until they change.
 #[test]
 fn rows_that_are_always_given_twice_cost_a_few_walks() {
     let mut world = lying(Tracks, 30, Lie::Doubles { times: u32::MAX });
@@ -178,7 +178,7 @@ fn a_row_that_was_left_out_and_one_that_is_gone_do_not_cancel_out() {
                 world.remove(2);
             };
             world.edits_at.insert(request, edit);
-            // Without a word, the count may not be what explains it.
+            // If nothing is reported, the count may not be the explanation.
             if told(world.run(false)).is_empty() {
                 world.check_equal();
             }
@@ -228,7 +228,7 @@ fn totals_that_alternate_cost_less_each_time() {
         })
         .collect();
     assert_eq!(world.num_removed(), 0);
-    // The walks of one run, each with a look behind a page that holds more than are counted; then the head.
+    // The walks of one run, each with a look beyond a page that holds more than are counted; then the head.
     assert!(costs[1..].iter().sum::<u32>() <= 45, "{costs:?}");
 }
 

@@ -1,4 +1,5 @@
-//! The run engine against a model library, a model API and a model database ([`world`], [`database`]), all from one seed.
+//! The run engine against a model library, a model API and a model database ([`world`], [`database`]), all from one
+//! seed.
 //!
 //! Between any two steps the library may change, the API may fail, or the process may die with a commit half way. What
 //! must hold is checked as it happens (G3) and at the end of runs (G2, G4).
@@ -15,7 +16,7 @@ use crate::model::EntityType;
 use std::collections::BTreeSet;
 use world::{Conditions, Denial, World};
 
-/// Seeds per test: enough to meet every branch many times over, few enough for every run of the tests.
+/// Seeds per test: enough to reach every branch many times over, few enough for every run of the tests.
 const SEEDS_DEFAULT: u64 = 400;
 
 /// `SEGNO_SIMULATION_SEEDS` asks for more.
@@ -146,7 +147,7 @@ fn a_head_taken_up_in_the_middle_is_read_again_from_its_beginning() {
     (0..60).for_each(|_| world.add());
     world.dies_after = Some(1);
     assert_eq!(world.run(false), None);
-    // One more at the head and one less behind it: the total says nothing.
+    // One more at the head and one less after it: the total says nothing.
     world.add();
     world.remove(300);
     world.run(false);
@@ -225,7 +226,7 @@ fn rows_that_say_nothing_call_nothing_removed_until_they_can_be_read() {
     }
 }
 
-/// The rows come back one by one, and others go, in the middle of runs that are disturbed.
+/// The rows come back one by one, and others go, during runs that are disturbed.
 #[test]
 fn rows_that_say_nothing_survive_every_change_crash_and_refusal() {
     for (entity, seed) in
@@ -258,7 +259,7 @@ fn rows_that_never_say_anything_again_cost_no_walk_in_every_run() {
     let requests = world.requests;
     world.run(false);
     assert_eq!(world.requests - requests, 1, "a look at the head");
-    // Another removal is looked for, and cannot be told either.
+    // Another removal is looked for, and cannot be identified either.
     world.remove(200);
     world.run(false);
     assert!(world.requests - requests > 10 && world.num_removed() == 0);
@@ -284,7 +285,7 @@ fn what_rows_that_never_said_anything_may_hide_needs_a_second_run() {
     }
 }
 
-/// Found by the simulation: years later an answer without a single item would have been the second one.
+/// Found by the simulation: an answer without a single item, years later, would have counted as the second one.
 #[test]
 fn what_was_held_back_and_came_back_is_forgotten() {
     let mut world = World::new(7, Conditions::calm(EntityType::Albums, 1));
@@ -299,7 +300,7 @@ fn what_was_held_back_and_came_back_is_forgotten() {
     }
 }
 
-/// One row can be read at last, and another no longer: their number says nothing.
+/// One row becomes readable and another unreadable: their number says nothing.
 #[test]
 fn a_row_that_speaks_up_while_another_falls_silent_removes_nothing() {
     for entity in EntityType::ALL.iter().copied() {
@@ -307,7 +308,7 @@ fn a_row_that_speaks_up_while_another_falls_silent_removes_nothing() {
         world.unread.extend(world.library[20].id.clone());
         world.run(false);
         world.unread = BTreeSet::from_iter(world.library[40].id.clone());
-        // A removal, so that the count asks for a whole walk.
+        // A removal, so that the count requires a whole walk.
         world.remove(50);
         world.run(false);
         assert_eq!(world.num_removed(), 0, "{entity}");
@@ -317,7 +318,7 @@ fn a_row_that_speaks_up_while_another_falls_silent_removes_nothing() {
     }
 }
 
-/// A playlist of the model that holds items, and what the database says that they are.
+/// A playlist of the model that holds items, and what the database has for them.
 fn a_long_playlist(world: &World) -> (String, Vec<u64>) {
     let entry = world.library.iter().find(|entry| entry.items.len() > 50).expect("long ones are frequent");
     (entry.id.clone().expect("an id"), entry.items.clone())
@@ -345,7 +346,8 @@ fn a_playlist_that_is_called_empty_all_the_time_keeps_its_items_and_is_asked_for
         world.touch(&id);
         world.denied.insert(id.clone(), (u32::MAX, denial));
         let end = world.run(false);
-        let is_told = matches!(&end, Some(RunEnd::Complete { notes, .. }) if notes.len() == 1 && notes[0].contains("but none came"));
+        let is_told =
+            matches!(&end, Some(RunEnd::Complete { notes, .. }) if notes.len() == 1 && notes[0].contains("none were"));
         assert!(is_told, "{denial:?}: {end:?}");
         assert_eq!(world.items_of(&id), items, "{denial:?}");
         world.denied.clear();

@@ -25,7 +25,7 @@ pub fn slot(entity: EntityType, entry: &Entry) -> Slot {
             total_items: Some(entry.items.len() as i32),
             image_url: None,
         })),
-        // What the others hold is of no account to the engine.
+        // The fields of the others do not matter to the engine.
         EntityType::Tracks | EntityType::Albums | EntityType::Shows | EntityType::Episodes | EntityType::Audiobooks => {
             let track = Track {
                 id,

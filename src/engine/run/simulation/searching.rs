@@ -76,7 +76,7 @@ fn removals_between_runs_are_found_whatever_shares_a_date_and_for_no_more_than_a
     assert!(u64::from(num_searches) > seeds() / 2, "{num_searches} searches");
 }
 
-/// Only items that never left are counted on here; whether those that did are found is up to the next run.
+/// Only items that never left are required here; whether those that did are found is up to the next run.
 #[test]
 fn a_listing_that_moves_under_a_search_loses_nothing_and_the_next_run_is_exact() {
     let edits: [Edit; 5] = [
@@ -158,7 +158,7 @@ fn a_refusal_in_the_middle_of_a_search_ends_the_run_and_the_next_one_finds_the_s
 fn a_row_that_says_nothing_in_the_way_of_a_search_makes_it_a_walk() {
     let mut world = synced(EntityType::Tracks, 2_000);
     world.remove(1_500);
-    // One in each page: whichever is read has one.
+    // One in each page, so that any page read contains one.
     world.unread = world.library.iter().step_by(40).skip(2).filter_map(|entry| entry.id.clone()).collect();
     let end = world.run(false);
     assert!(matches!(&end, Some(RunEnd::Complete { notes, .. }) if notes[0].contains("cannot be found")), "{end:?}");

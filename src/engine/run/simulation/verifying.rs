@@ -1,5 +1,5 @@
-//! What no count can reveal: found by the slices of a service within one pass, by a person's verifying at once, for
-//! requests that are known beforehand; and never by marking anything removed that was not seen to be gone.
+//! What no count can reveal: found by the slices of a service within one pass, or at once when a person orders it, with
+//! a predictable number of requests, and never by marking anything removed that was not seen to be gone.
 
 use super::{
     a_long_playlist, seeds, synced,
@@ -25,7 +25,7 @@ fn saved() -> impl Iterator<Item = EntityType> {
     EntityType::ALL.iter().copied().filter(|entity| entity.is_newest_first())
 }
 
-/// One that came in behind the head and one that went: the length stays.
+/// One that came in behind the head and one that left: the length stays.
 fn swap(world: &mut World) {
     let at = world.anywhere();
     world.remove(at);
@@ -67,7 +67,7 @@ fn what_a_count_cannot_reveal_is_found_within_one_pass() {
         let walk = size as u32 / 49 + 1;
         let most = serve(&mut world, 2 * WEEK + 1, |_, _| ());
         world.check_equal();
-        // At worst a search that meets more than it looks for, and then a walk.
+        // At worst a search that finds more than it looks for, and then a walk.
         assert!(most <= 2 * walk + 6, "seed {seed}: {most} requests");
     }
 }
@@ -81,7 +81,7 @@ fn a_library_that_is_used_meanwhile_is_verified_all_the_same() {
         serve(&mut world, WEEK, |_, _| ());
         (0..3).for_each(|_| swap(&mut world));
         serve(&mut world, 2 * WEEK, |world, n| {
-            // Albums are saved and removed as wholes, now and then.
+            // Albums are saved and removed as a whole, now and then.
             if n % 5 == 0 {
                 (0..12).for_each(|_| world.add());
             }
@@ -177,7 +177,7 @@ fn an_item_that_is_saved_again_while_a_slice_reads_is_not_marked_removed() {
     }
 }
 
-/// A row that says nothing, and a removal between the same two runs: only whoever looks there can tell.
+/// An unreadable row, and a removal between the same two runs: only a look there can reveal it.
 #[test]
 fn a_removal_behind_a_row_that_says_nothing_is_found() {
     let mut world = synced(EntityType::Tracks, 500);
@@ -232,7 +232,7 @@ fn verifying_that_dies_carries_on_whoever_comes_next() {
     }
 }
 
-/// What an ordinary run had begun is ended first; then everything is looked at.
+/// What an ordinary run had begun is finished first; then everything is looked at.
 #[test]
 fn verifying_after_a_run_that_died_looks_at_everything() {
     let mut world = synced(EntityType::Tracks, 1_000);
@@ -281,7 +281,7 @@ fn followed_artists_rest_until_they_are_due() {
     world.now += 6 * HOUR;
     world.run(false);
     world.check_equal();
-    // A person who asks is told at once.
+    // A person who asks gets the answer at once.
     world.add();
     world.purpose = Purpose::Current;
     world.run(false);

@@ -37,7 +37,7 @@ pub struct Conditions {
     pub nulls: bool,
     /// Slots that the API cannot serve, until healed.
     pub bad_slots: usize,
-    /// How many items in a hundred are saved at the same moment as the one before.
+    /// How many items in a hundred are saved at the same moment as the previous one.
     pub ties: u32,
 }
 
@@ -47,37 +47,37 @@ impl Conditions {
     }
 }
 
-/// How an answer denies the items of a playlist.
+/// How an answer conceals the items of a playlist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denial {
-    /// The length is right, but there are none.
+    /// The length is right, but the items are missing.
     NoItems,
-    /// The length is none, too.
+    /// The length is zero as well.
     NoLength,
 }
 
-/// How the pages of the listing are not what was asked for.
+/// How the pages of the listing deviate from what was asked for.
 #[derive(Debug, Clone, Default)]
 pub enum Lie {
     #[default]
     Nothing,
-    /// No page holds more rows; whether the answer says so.
+    /// No page holds more rows than this; `says_so` makes the answer admit it.
     Cap { rows: u32, says_so: bool },
-    /// This item is counted and not given.
+    /// This item is counted but not given.
     Hidden(String),
-    /// So many pages end after some rows, and say that the listing does.
+    /// This many pages end after some rows, and claim that the listing does.
     EndsEarly { rows: u32, times: u32 },
-    /// One page is empty, counts nothing, and says that nothing follows.
+    /// One page is empty, counts nothing, and claims that nothing follows.
     EmptyOnce,
-    /// So many pages give their first row in place of their last.
+    /// This many pages give their first row in place of their last.
     Doubles { times: u32 },
     /// Every page is the first.
     OffsetIgnored,
     /// Every other answer counts one row less.
     TotalAlternates,
-    /// The cursor goes round in so many pages.
+    /// The cursor goes round in this many pages.
     CursorTurns { length: u32 },
-    /// Pages from this offset on come from a copy of before.
+    /// Pages from this offset on come from an older copy.
     StaleBehind { from: u32, library: Vec<Entry> },
 }
 
@@ -103,9 +103,9 @@ pub struct World {
     /// Items that were missing from the library at some moment since the run began.
     absent: BTreeSet<String>,
     pub bad: BTreeSet<String>,
-    /// Items whose rows say nothing at all.
+    /// Items whose rows are unreadable.
     pub unread: BTreeSet<String>,
-    /// Playlists whose items are not told, with what is said instead: how many answers still, and which.
+    /// Playlists whose items are concealed: for how many more answers, and how.
     pub denied: BTreeMap<String, (u32, Denial)>,
     pub requests: u32,
     pub lie: Lie,
@@ -114,7 +114,7 @@ pub struct World {
     pub now: DateTime<Utc>,
     /// Times that a run looked for what was missing without a walk.
     pub num_searches: u32,
-    /// The listing of playlists says how many items each has.
+    /// Whether the listing of playlists says how many items each has.
     pub tells_lengths: bool,
     /// The process dies once this many commits are done.
     pub dies_after: Option<u32>,
@@ -163,8 +163,8 @@ impl World {
         self.next_id += 1;
         let pause = self.random.i64(0..3);
         self.clock += if self.random.u32(0..100) < self.conditions.ties { 0 } else { pause };
-        // One more null row and one removal between two runs look like nothing to a count; only a verifying pass can
-        // tell. So null rows are there from the start.
+        // One more null row and one removal between two runs cancel out in the count; only a verifying pass can tell.
+        // So null rows are there from the start.
         let null = self.conditions.nulls && self.next_id <= self.conditions.size as u64 && self.random.u32(0..40) == 0;
         let id = (!null).then(|| format!("{:05}-{}", self.random.u32(0..99_999), self.next_id));
         self.absent.extend(id.clone());
@@ -191,7 +191,7 @@ impl World {
         entry
     }
 
-    /// What was removed last is saved again, and stands first.
+    /// The last removed item is saved again, and stands first.
     pub fn save_again(&mut self) {
         let Some(mut entry) = self.last_removed.take() else { return };
         self.clock += 1;
@@ -199,7 +199,7 @@ impl World {
         self.library.insert(0, entry);
     }
 
-    /// An item comes in behind the head, added at the same moment as the one that stood there.
+    /// An item comes in behind the head, added at the same moment as the one at this place.
     pub fn slip_in(&mut self, at: usize) {
         self.add();
         let mut entry = self.library.remove(0);

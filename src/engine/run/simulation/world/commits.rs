@@ -1,4 +1,4 @@
-//! What the database of a small world does with a commit, what has to hold of it, and a whole life.
+//! What the database of a small world does with a commit, which invariants hold, and a whole life.
 
 use super::{Lie, World};
 use crate::{
@@ -138,7 +138,7 @@ impl World {
         }
         let end = self.run(false);
         let Some(RunEnd::Complete { notes, .. }) = end else { panic!("seed {}: {end:?}", self.seed) };
-        let waits = |note: &String| note.contains("waits for confirmation") || note.contains("no longer given");
+        let waits = |note: &String| note.contains("waits for confirmation") || note.contains("no longer returned");
         if notes.iter().any(waits) {
             // Held back; the next run that sees the same believes it.
             self.run(false);
