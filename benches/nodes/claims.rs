@@ -46,6 +46,7 @@ pub async fn measure(server: &str, num_accounts: u64) {
     settle(&session).await;
     claims(&store, &one, "all are held").await;
     beats(&store, &one, "heartbeat of a node that holds half").await;
+    signs_of_life(&store, &one, "sign of life of the same, between two").await;
 
     let freed = u64::from(TIMES * CLAIMED_AT_ONCE);
     session.execute(&format!("UPDATE accounts SET released_at = now() WHERE id > {}", num_accounts - freed)).await;
@@ -85,6 +86,17 @@ async fn beats(store: &Store, node: &Node, what: &str) {
     for _ in 0..TIMES {
         let began = Instant::now();
         store.beat(node, Utc::now()).await.expect("answers");
+        took.push(began.elapsed());
+    }
+    print(what, "-", took);
+}
+
+async fn signs_of_life(store: &Store, node: &Node, what: &str) {
+    let mut took = Vec::new();
+    for _ in 0..TIMES {
+        let began = Instant::now();
+        store.prolong(node, Utc::now()).await.expect("answers").expect("it lives");
+        store.open_orders(node.owner.id, Utc::now()).await.expect("answers");
         took.push(began.elapsed());
     }
     print(what, "-", took);

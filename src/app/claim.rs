@@ -1,5 +1,6 @@
 //! How this process identifies itself to others on the same database, and how it takes an account over.
 
+use super::insist::insist;
 use crate::{
     cli::stderr::say,
     clock,
@@ -35,7 +36,8 @@ pub async fn take(store: &Store, account: AccountId, us: &Owner) -> Result<(), S
 pub async fn join_alone(store: &Store, us: &Node) -> Result<(), StoreError> {
     let mut waiting_for: Option<Claim> = None;
     loop {
-        let joined = unless_dead(&us.owner, async |dead| store.join_alone(us, dead, clock::now()).await).await?;
+        let join = async || unless_dead(&us.owner, async |dead| store.join_alone(us, dead, clock::now()).await).await;
+        let joined = insist(join).await?;
         match (joined, &waiting_for) {
             (None, _) => return Ok(()),
             (Some(held), Some(earlier)) if held != *earlier => return Err(StoreError::Held(Box::new(held))),

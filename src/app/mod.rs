@@ -12,6 +12,7 @@ mod export;
 mod gatekeeper;
 mod import;
 mod indexing;
+mod insist;
 mod listening;
 mod login;
 mod loopback;

@@ -9,6 +9,7 @@ use super::{
     CommandError, Exit, claim, client,
     database::open_store,
     indexing::{forget_old_notes, keep_heard_summed_up, keep_names_indexed},
+    insist::insist,
     login::{self, How},
     notify,
     notify::Notice,
@@ -22,7 +23,7 @@ use crate::{
     actors::{
         Progress, Supervisor,
         fetch::Fetcher,
-        gate::Close,
+        gate::{Close, shared_calendar},
         notifier::NotifierSetup,
         supervisor::{
             GateOf, Stop,
@@ -93,8 +94,9 @@ pub(super) async fn run(config: Config, read_from: ReadFrom) -> Result<Exit, Com
     let client = client(&config)?;
     let owner = claim::this_process("run");
     let (store, url) = open_store(&config, &owner.label).await?;
+    let calendar = insist(async || shared_calendar(&store).await).await?;
     let (service, seen_progress, seen_gate) =
-        service(&config, store.clone(), client.clone(), owner.clone(), routine(&config), LONGEST_WAIT).await?;
+        service(&config, (store.clone(), calendar), client.clone(), owner.clone(), routine(&config), LONGEST_WAIT);
     let metrics = service.metrics.clone();
     let supervisor = Supervisor::start(service);
     let gate = supervisor.send(GateOf).await.map_err(|_| died())?;

@@ -21,7 +21,7 @@ use crate::{
         report::{self, SyncReport},
         stderr::{complain, say},
     },
-    clock,
+    clock::{self, SharedCalendar},
     config::Config,
     engine::{
         run::{BatchSizes, Purpose, RunEnd},
@@ -126,8 +126,9 @@ impl Job {
 
     pub async fn run(self, config: &Config, display: &Display) -> Result<Finished, CommandError> {
         let (store, client, owner) = (self.store.clone(), self.client.clone(), self.owner.clone());
+        let calendar = shared_calendar(&store).await?;
         let (service, progress, gate_view) =
-            service(config, store, client, owner, self.purpose, self.longest_wait).await?;
+            service(config, (store, calendar), client, owner, self.purpose, self.longest_wait);
         let work = self.sync(service, config, progress.clone());
         let (finished, over) = oneshot::channel::<()>();
         let shown = display.show(progress, gate_view, async move {
@@ -343,18 +344,18 @@ fn next_step(end: &RunEnd) -> Option<String> {
 }
 
 /// What the actors run on, with what they show.
-pub(super) async fn service(
+pub(super) fn service(
     config: &Config,
-    store: Store,
+    (store, calendar): (Store, SharedCalendar),
     client: Client,
     owner: Owner,
     purpose: Purpose,
     longest_wait: Duration,
-) -> Result<(Service, watch::Receiver<Progress>, watch::Receiver<GateView>), CommandError> {
+) -> (Service, watch::Receiver<Progress>, watch::Receiver<GateView>) {
     let (progress, seen_progress) = watch::channel(Progress::default());
     let (gate_view, seen_gate) = watch::channel(GateView::default());
     let service = Service {
-        calendar: shared_calendar(&store).await?,
+        calendar,
         store,
         client,
         gate: gate_settings(config),
@@ -368,7 +369,7 @@ pub(super) async fn service(
         gate_view,
         metrics: Metrics::default(),
     };
-    Ok((service, seen_progress, seen_gate))
+    (service, seen_progress, seen_gate)
 }
 
 pub(super) fn batches(config: &Config) -> BatchSizes {

@@ -9,6 +9,7 @@
 //! | it has less than its share | claims what nobody holds |
 //! | it has more, and a node has much less than its share | hands over the rest: idle accounts at once, running ones after a while |
 //! | an account is no longer its own, or has another epoch than it knew | drops it, and adopts it again |
+//! | so many accounts that scanning them takes long | scans them less often, but at once when a node comes or goes; in between it only sends heartbeats |
 //! | the database has not answered for as long as its hold lasts | holds nothing until it answers again |
 //! | the service beside it has hung for a while | sends no more heartbeats, so that others take its accounts |
 //! | it is stopping | claims nothing more |
@@ -43,13 +44,18 @@ pub struct Pace {
     pub holds_for: Duration,
     /// How long the service may be silent before it counts as hung; `None` if no other node could take over.
     pub hangs_after: Option<Duration>,
+    /// Accounts that each heartbeat may look through. Where there are more, as many times more heartbeats pass between two
+    /// looks.
+    pub looks_through: u32,
 }
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Say that this node lives, and find out who else does.
+    /// Say that this node lives, and find out who else does, who holds how much, and what is held here.
     Beat,
+    /// Renew this node's heartbeat, and find out which others live: the rest is what it was a moment ago.
+    Prolong,
     /// Claim at most this many accounts that nobody holds.
     Claim(u32),
     HandOver(Vec<AccountId>),
@@ -62,6 +68,10 @@ pub struct Nodes {
     us: Uuid,
     pace: Pace,
     beat_at: Instant,
+    /// Heartbeats until one looks at everything again.
+    looks_in: u32,
+    /// Those that lived when everything was looked at.
+    living: BTreeSet<Uuid>,
     /// When the service was last seen to do something.
     alive_at: Instant,
     /// `None` while nothing is held.
@@ -83,6 +93,8 @@ impl Nodes {
             us,
             pace,
             beat_at: now,
+            looks_in: 0,
+            living: BTreeSet::new(),
             alive_at: now,
             holds_until: None,
             held: BTreeMap::new(),
@@ -114,7 +126,11 @@ impl Nodes {
         if self.beat_at <= now {
             self.beat_at = now + self.pace.beats_every;
             if !self.hangs(now) {
-                return Step::Beat;
+                if self.holds_until.is_none() || self.looks_in == 0 {
+                    return Step::Beat;
+                }
+                self.looks_in -= 1;
+                return Step::Prolong;
             }
         }
         if !self.to_hand_over.is_empty() {
@@ -137,7 +153,7 @@ impl Nodes {
 
     /// Something has to be found out before the next heartbeat is due.
     pub fn handle_nudged(&mut self, now: Instant) {
-        self.beat_at = now;
+        (self.beat_at, self.looks_in) = (now, 0);
     }
 
     /// The heartbeat that was sent at `sent_at` is in the database, with what it found. `is_busy`: a run of the account
@@ -151,6 +167,8 @@ impl Nodes {
     ) {
         // By our clock it ends no later than by the database's, which counts from when it was written.
         self.holds_until = Some(sent_at + self.pace.holds_for);
+        self.looks_in = found.num_accounts / self.pace.looks_through.max(1);
+        self.living = found.nodes.iter().map(|node| node.id).collect();
         self.leaving.extend(&found.unfit);
         let is_there = |account: &AccountId| found.held.contains_key(account) || found.unfit.contains(account);
         self.leaving.retain(is_there);
@@ -159,6 +177,18 @@ impl Nodes {
             found.held.iter().map(|(id, epoch)| (*id, *epoch)).filter(|(id, _)| !leaving.contains(id)).collect();
         self.to_hand_over = leaving.iter().copied().collect();
         self.share_out(found, now, is_busy);
+    }
+
+    /// That this node still lives, as it was sent at `sent_at`, is in the database, and these do. `None`: the database had
+    /// not heard of it for as long as its hold lasts, so others may have what it held.
+    pub fn handle_prolonged(&mut self, living: Option<&BTreeSet<Uuid>>, sent_at: Instant, now: Instant) {
+        match living {
+            None => self.let_everything_go(),
+            Some(_) => self.holds_until = Some(sent_at + self.pace.holds_for),
+        }
+        if living != Some(&self.living) {
+            self.handle_nudged(now);
+        }
     }
 
     fn share_out(&mut self, found: &Heartbeat, now: Instant, is_busy: impl Fn(AccountId) -> bool) {
@@ -201,6 +231,7 @@ impl Nodes {
     /// The database did not answer, so what it did is unknown. The next heartbeat tells.
     pub fn handle_unanswered(&mut self) {
         self.to_claim = 0;
+        self.looks_in = 0;
     }
 
     /// The process is to end: runs end, and what they leave is for others.

@@ -166,14 +166,12 @@ pub(super) async fn entries_of_day(conn: &mut Conn, now: DateTime<Utc>) -> Resul
         let day = table.filter(started_at.gt(At::from(now - DAY))).order((family, started_at));
         day.select((family, started_at, requests, refusals)).load(c).await
     })?;
-    let entry = |(family, started_at, requests, refusals): (String, At, i64, i64)| {
-        let family = family.parse();
-        Ok(LedgerEntry {
-            family: family.map_err(|source| StoreError::Corrupt { column: "request_ledger.family", source })?,
-            started_at: started_at.into(),
-            requests: to_u32(requests),
-            refusals: to_u32(refusals),
-        })
+    let entry = |(family, started_at, requests, refusals): (String, At, i64, i64)| LedgerEntry {
+        // What a newer version has sent to a family of its own counts with all of them.
+        family: family.parse().unwrap_or(Family::Application),
+        started_at: started_at.into(),
+        requests: to_u32(requests),
+        refusals: to_u32(refusals),
     };
-    rows.into_iter().map(entry).collect()
+    Ok(rows.into_iter().map(entry).collect())
 }

@@ -3,7 +3,7 @@
 use super::schema::{cooldowns, rate_limits};
 use super::types::At;
 use super::{Conn, Store, StoreError, with_conn};
-use crate::model::{LimitClass, NotedPause, Pause, PauseScope, UnknownWord};
+use crate::model::{LimitClass, NotedPause, Pause, PauseScope};
 use chrono::{DateTime, Utc};
 use diesel::query_dsl::methods::FilterDsl;
 use diesel::upsert::excluded;
@@ -73,9 +73,9 @@ pub(super) async fn noted_pauses(conn: &mut Conn) -> Result<Vec<NotedPause>, Sto
         noted.select((family, class, blocked_until.assume_not_null(), updated_at)).load(c).await
     })?;
     let noted = |(family, class, until, noted_at): (String, Option<String>, At, At)| {
-        Ok(NotedPause { pause: pause(family, class, until)?, noted_at: noted_at.into() })
+        Some(NotedPause { pause: pause(&family, class.as_deref(), until)?, noted_at: noted_at.into() })
     };
-    rows.into_iter().map(noted).collect()
+    Ok(rows.into_iter().filter_map(noted).collect())
 }
 
 pub(super) async fn pauses(conn: &mut Conn, now: At) -> Result<Vec<Pause>, StoreError> {
@@ -84,21 +84,26 @@ pub(super) async fn pauses(conn: &mut Conn, now: At) -> Result<Vec<Pause>, Store
         let lasting = QueryDsl::filter(rate_limits::table, blocked_until.gt(now)).order(family);
         lasting.select((family, class, blocked_until.assume_not_null())).load(c).await
     })?;
-    rows.into_iter().map(|(family, class, until)| pause(family, class, until)).collect()
+    Ok(rows.into_iter().filter_map(|(family, class, until)| pause(&family, class.as_deref(), until)).collect())
 }
 
-pub(super) fn pause(family: String, class: Option<String>, until: At) -> Result<Pause, StoreError> {
-    let scope = family.parse();
-    Ok(Pause {
-        scope: scope.map_err(|source| StoreError::Corrupt { column: "rate_limits.family", source })?,
-        class: class_of(class.unwrap_or_default())?,
-        until: until.into(),
-    })
+/// A pause as it is stored. `None` where a newer version has paused a family of its own: this one sends nothing there. A
+/// class of its own stops what it names until its end, and like a quota nothing more.
+pub(super) fn pause(family: &str, class: Option<&str>, until: At) -> Option<Pause> {
+    let class = class.and_then(LimitClass::of_word).unwrap_or(LimitClass::Quota);
+    Some(Pause { scope: family.parse().ok()?, class, until: until.into() })
 }
 
-fn class_of(word: String) -> Result<LimitClass, StoreError> {
-    LimitClass::of_word(&word).ok_or_else(|| StoreError::Corrupt {
-        column: "rate_limits.class",
-        source: UnknownWord { what: "class of limit", word, expected: "rate, quota".to_owned() },
-    })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_that_only_a_newer_version_knows_stops_what_it_names() {
+        let until = At::from(DateTime::from_timestamp(1_790_000_000, 0).unwrap());
+        let class = |family, class| pause(family, class, until).map(|pause| (pause.scope, pause.class));
+        assert_eq!(class("*", Some("rate")), Some((PauseScope::Application, LimitClass::Rate)));
+        assert_eq!(class("tracks", Some("to_come")), Some((PauseScope::Tracks, LimitClass::Quota)));
+        assert_eq!(class("to_come", Some("quota")), None);
+    }
 }

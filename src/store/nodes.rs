@@ -16,7 +16,7 @@ use diesel::sql_types::{BigInt, Bool, Text};
 use diesel::upsert::excluded;
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// What a node finds with its heartbeat.
@@ -74,7 +74,7 @@ impl Store {
         match conn {
             Conn::Pg(_) => _ = note(conn, node, now).await?,
             Conn::Sqlite(_) => {
-                if prolong(conn, node, now).await? == 0 {
+                if prolong(conn, node, Prolonged::Always, now).await? == 0 {
                     let by: Option<String> =
                         with_conn!(conn, |c| nodes::table.select(nodes::label).first(c).await.optional())?;
                     return Err(StoreError::Fenced { by: by.unwrap_or_else(|| "another process".to_owned()) });
@@ -114,6 +114,22 @@ impl Store {
             num_accounts: to_u32(num_accounts),
         };
         Ok(Beat { found, signed_in_at })
+    }
+
+    /// Says that a node still lives, and tells which ones of its application do. `None` where its hold is over or another
+    /// has followed it: then it takes a [heartbeat](Store::beat) to know what it holds.
+    pub async fn prolong(&self, node: &Node, now: DateTime<Utc>) -> Result<Option<BTreeSet<Uuid>>, StoreError> {
+        let conn = &mut self.connect().await?;
+        if prolong(conn, node, Prolonged::IfItHolds, now).await? == 0 {
+            return Ok(None);
+        }
+        let present = moment(conn, now, TimeDelta::zero());
+        let living: Vec<String> = with_conn!(conn, |c| {
+            use nodes::{client_id, holds_until, id, table};
+            let living = table.filter(client_id.eq(&node.client_id)).filter(holds_until.gt(sql(&present)));
+            living.select(id).load(c).await
+        })?;
+        Ok(Some(living.iter().filter_map(|id| id.parse().ok()).collect()))
     }
 
     /// Makes a node the only one. Refused while another lives, unless it is `dead`.
@@ -260,11 +276,25 @@ async fn note(conn: &mut Conn, node: &Node, now: DateTime<Utc>) -> Result<usize,
     })?)
 }
 
-async fn prolong(conn: &mut Conn, node: &Node, now: DateTime<Utc>) -> Result<usize, StoreError> {
+/// Which hold is prolonged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Prolonged {
+    Always,
+    /// One that is over is left to whoever takes the accounts.
+    IfItHolds,
+}
+
+async fn prolong(conn: &mut Conn, node: &Node, which: Prolonged, now: DateTime<Utc>) -> Result<usize, StoreError> {
     let (present, until) = hold(conn, node, now);
     Ok(with_conn!(conn, |c| {
         use nodes::{holds_until, id, seen_at, table};
         let latest = (seen_at.eq(sql(&present)), holds_until.eq(sql(&until)));
-        diesel::update(table.filter(id.eq(node.owner.id.to_string()))).set(latest).execute(c).await
+        let ours = table.filter(id.eq(node.owner.id.to_string()));
+        match which {
+            Prolonged::Always => diesel::update(ours).set(latest).execute(c).await,
+            Prolonged::IfItHolds => {
+                diesel::update(ours.filter(holds_until.gt(sql(&present)))).set(latest).execute(c).await
+            }
+        }
     })?)
 }

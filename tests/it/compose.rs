@@ -1,17 +1,18 @@
 //! The compose files and the image that `deploy/build` makes: every setting, command, user, volume, port and file in
 //! them exists in the program and the image.
 
-use super::support::{Backend, Database, Running, Sandbox, Segno, python, wait_until};
-use serde_json::Value;
+use super::support::{Backend, Cluster, Database, Login, Running, Sandbox, Segno, broker::Broker, python, wait_until};
+use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
 
-const FILES: [&str; 3] = ["sqlite.yml", "postgres.yml", "monitoring.yml"];
+const FILES: [&str; 4] = ["sqlite.yml", "postgres.yml", "nodes.yml", "monitoring.yml"];
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 fn root() -> &'static Path {
@@ -122,8 +123,10 @@ fn what_the_compose_files_name_is_there() {
             }
         }
     }
-    for file in ["sqlite.yml", "postgres.yml"] {
-        let service = &files[file]["services"]["segno"];
+    let programs =
+        [("sqlite.yml", "segno"), ("postgres.yml", "segno"), ("nodes.yml", "first"), ("nodes.yml", "second")];
+    for (file, name) in programs {
+        let service = &files[file]["services"][name];
         assert_eq!(service["image"], format!("segno:{}", env!("CARGO_PKG_VERSION")), "{file}");
         for name in service["environment"].as_object().expect("an environment").keys() {
             assert!(settings.contains(&format!("`{name}`")), "{file}: {name} is no setting");
@@ -134,25 +137,50 @@ fn what_the_compose_files_name_is_there() {
         }
         // The published port is the one listened on.
         let [published] = texts(&service["ports"])[..] else { panic!("{file}: one port") };
+        let outside = if name == "second" { 8371 } else { 8370 };
         let listened = &environment(service)["SEGNO_WEB_LISTEN"];
         let port = listened.rsplit_once(':').expect("a port").1;
-        assert_eq!(published, format!("127.0.0.1:8370:{port}"), "{file}");
+        assert_eq!(published, format!("127.0.0.1:{outside}:{port}"), "{file}");
         assert!(config["ExposedPorts"].get(format!("{port}/tcp")).is_some());
         assert_eq!(texts(&service["tmpfs"]), ["/tmp"]);
         assert!(paths.contains("/tmp") && service["read_only"] == true, "{file}");
     }
     let monitored = files["monitoring.yml"]["configs"]["prometheus"]["content"].as_str().expect("a configuration");
     assert!(monitored.contains("\"segno:8370\"") && monitored.contains("rule_files: [alerts.yml]"), "{monitored}");
-    let url = environment(&files["postgres.yml"]["services"]["segno"]).remove("SEGNO_DATABASE_URL").expect("a URL");
-    let postgres = &files["postgres.yml"]["services"]["postgres"];
-    let of_postgres = environment(postgres);
-    assert_eq!(
-        url,
-        format!(
-            "postgres://{}:{}@postgres/{}?sslmode=disable",
-            of_postgres["POSTGRES_USER"], of_postgres["POSTGRES_PASSWORD"], of_postgres["POSTGRES_DB"]
-        )
-    );
+    for (file, name) in &programs[1..] {
+        let services = &files[file]["services"];
+        let url = environment(&services[name]).remove("SEGNO_DATABASE_URL").expect("a URL");
+        let of_postgres = environment(&services["postgres"]);
+        assert_eq!(
+            url,
+            format!(
+                "postgres://{}:{}@postgres/{}?sslmode=disable",
+                of_postgres["POSTGRES_USER"], of_postgres["POSTGRES_PASSWORD"], of_postgres["POSTGRES_DB"]
+            )
+        );
+    }
+    let (name, url) = feed_on_nats();
+    assert!(settings.contains(&format!("`{name}`")) && url.starts_with("nats://nats:"), "{name}: {url}");
+}
+
+/// What nodes.yml leaves to whoever wants it.
+fn feed_on_nats() -> (String, String) {
+    let text = fs::read_to_string(root().join("deploy/compose/nodes.yml")).expect("the file");
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("# ")?.strip_prefix("SEGNO_FEED_NATS_URL: "));
+    ("SEGNO_FEED_NATS_URL".to_owned(), line.expect("the setting").to_owned())
+}
+
+/// The settings that an image brings.
+fn settings_of(config: &Value) -> BTreeMap<String, String> {
+    let lines = texts(&config["Env"]).into_iter().filter_map(|line| line.split_once('='));
+    let settings = lines.filter(|(name, _)| name.starts_with("SEGNO_"));
+    settings.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// A port of every address that nobody listens on.
+fn free_listen() -> String {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    format!("0.0.0.0:{}", free.port())
 }
 
 #[test]
@@ -169,15 +197,10 @@ fn the_image_runs_by_its_environment_and_its_health_check_tells() {
 
     // The image's environment, overlaid with the compose file's, and a free port.
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
-    let of_image = texts(&config["Env"]).into_iter().filter_map(|line| line.split_once('='));
-    let mut env: BTreeMap<String, String> = of_image
-        .filter(|(name, _)| name.starts_with("SEGNO_"))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
+    let mut env = settings_of(&config);
     env.extend(environment(&read["services"]["segno"]));
     env.remove("SEGNO_SPOTIFY_CLIENT_ID");
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
-    env.insert("SEGNO_WEB_LISTEN".into(), format!("0.0.0.0:{}", free.port()));
+    env.insert("SEGNO_WEB_LISTEN".into(), free_listen());
     let ready = || start(&database, &sandbox, &env, &[check]).run();
     assert_eq!(ready().code, Some(1), "nothing runs yet");
     let running: Running = start(&database, &sandbox, &env, &texts(&config["Cmd"])).spawn();
@@ -185,5 +208,85 @@ fn the_image_runs_by_its_environment_and_its_health_check_tells() {
     assert_eq!(config["StopSignal"], "SIGTERM");
     running.terminate();
     let ended = running.wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.told());
+}
+
+/// With the real programs in place of containers: only where they listen, and their disks, are other ones.
+#[test]
+fn two_nodes_run_by_their_compose_file_and_one_takes_over_from_the_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(read) = compose("nodes.yml") else { return };
+    let Some(cluster) = Cluster::start() else { return };
+    let Some(broker) = Broker::start() else { return };
+    let (config, _) = image(folder.path());
+    let services = &read["services"];
+    let sandbox = Sandbox::exact_with([20, 2, 2, 1, 2], [0; 3], &["--users", "2"]);
+
+    // As PostgreSQL's image makes it of its environment.
+    let of_postgres = environment(&services["postgres"]);
+    let [user, password, name] = ["POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"].map(|name| &of_postgres[name]);
+    let server = Database::of(&cluster);
+    server.execute(&format!("CREATE ROLE {user} SUPERUSER LOGIN PASSWORD '{password}'"));
+    server.execute(&format!("CREATE DATABASE {name} OWNER {user}"));
+    assert_eq!(texts(&services["nats"]["command"]), ["--jetstream", "--store_dir", "/data"], "as the test starts it");
+
+    let url = cluster.url();
+    let socket = url.split_once('@').and_then(|(_, rest)| rest.split_once('/')).expect("a host").0;
+    let here = |text: String| {
+        let text = text.replace("@postgres/", &format!("@{socket}/"));
+        text.replace("//nats:4222", &format!("//127.0.0.1:{}", broker.port))
+    };
+    let environment_of = |name: &str| {
+        let mut env = settings_of(&config);
+        env.extend(environment(&services[name]));
+        env.extend([feed_on_nats()]);
+        // The sandbox has an application of its own, and changes more often than people do.
+        env.remove("SEGNO_SPOTIFY_CLIENT_ID");
+        env.insert("SEGNO_WEB_LISTEN".into(), free_listen());
+        env.insert("SEGNO_SYNC_INTERVAL".into(), "1m".into());
+        env.insert("SEGNO_FAULT_HASTE".into(), "30".into());
+        env.into_iter().map(|(name, value)| (name, here(value))).collect::<BTreeMap<_, _>>()
+    };
+    let [of_first, of_second] = ["first", "second"].map(environment_of);
+    let database = Database::at(of_first["SEGNO_DATABASE_URL"].clone());
+    for user in 0..2 {
+        let login = start(&database, &sandbox, &of_first, &["login", "--no-browser"]);
+        let mut login = Login::start_with(login, &database);
+        let answer = login.answer_of(&format!("sandbox_user={user}"));
+        login.running.tell(&format!("{answer}\n"));
+        let ended = login.end();
+        assert_eq!(ended.code, Some(0), "{}", ended.told());
+    }
+
+    let up = |env: &BTreeMap<String, String>| {
+        let segno = start(&database, &sandbox, env, &texts(&config["Cmd"]));
+        segno.without_env("SEGNO_SPOTIFY_REFRESH_TOKEN").spawn()
+    };
+    let check = texts(&config["Healthcheck"]["Test"]);
+    let is_ready = |env: &BTreeMap<String, String>| start(&database, &sandbox, env, &check[2..]).run().code == Some(0);
+    let held = |node: &Running| {
+        let label = format!("segno run (process {} on %", node.pid());
+        database.count(&format!("accounts WHERE released_at IS NULL AND owner_label LIKE '{label}'"))
+    };
+    let (first, second) = (up(&of_first), up(&of_second));
+    wait_until("both work", || is_ready(&of_first) && is_ready(&of_second));
+    wait_until("each has one of two accounts", || held(&first) == 1 && held(&second) == 1);
+    let noted = || database.count("outbox");
+    let is_published = || broker.seqs().len() as u64 == noted();
+    wait_until("both are read", || noted() >= 4 && is_published());
+
+    first.kill();
+    let died_at = Instant::now();
+    wait_until("the second has both", || held(&second) == 2);
+    assert!(died_at.elapsed() < Duration::from_secs(8), "it took {:?}", died_at.elapsed());
+    let before = noted();
+    for user in 0..2 {
+        let edits = json!({ "edits": [{ "op": "add_tracks", "count": 1 }] });
+        sandbox.post(&format!("edit?user={user}"), &edits);
+    }
+    wait_until("it reads and publishes what changes", || noted() == before + 2 && is_published());
+    assert!(is_ready(&of_second));
+    second.terminate();
+    let ended = second.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.told());
 }

@@ -1,9 +1,20 @@
 //! `feed.nats_url`: changes are published to a stream of a real nats-server, each entry once and in order, whatever
 //! dies or loses its disk.
 
-use super::support::{Backend, Database, Running, Sandbox, Segno, block_on, both, broker::Broker, http, wait_until};
+use super::support::{
+    Backend, Database, Running, Sandbox, Segno,
+    authority::Authority,
+    block_on, both,
+    broker::{Broker, Brokers, HOST},
+    http, wait_until,
+};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 fn service(database: &Database, sandbox: &Sandbox, broker: &str) -> Segno {
     Segno::hasty(database, sandbox).env("SEGNO_FEED_NATS_URL", broker)
@@ -24,8 +35,12 @@ fn change(database: &Database, sandbox: &Sandbox) {
 
 /// Waits until the stream has the whole feed, each entry once and in order.
 fn wait_for_all(database: &Database, broker: &Broker) {
+    wait_until_all_is_in(database, || broker.seqs());
+}
+
+fn wait_until_all_is_in(database: &Database, seqs: impl Fn() -> Vec<i64>) {
     wait_until("all of the feed is in the stream", || {
-        let (seqs, noted) = (broker.seqs(), noted(database));
+        let (seqs, noted) = (seqs(), noted(database));
         let is_once = seqs.windows(2).all(|pair| pair[0] < pair[1]);
         assert!(is_once, "{seqs:?} of {noted:?}");
         seqs == noted
@@ -171,6 +186,79 @@ fn of_several_nodes_one_publishes_and_another_goes_on_when_it_dies_or_freezes() 
     change(&database, &sandbox);
     wait_for_all(&database, &broker);
     first.stop();
+}
+
+/// The server takes TLS alone, by a certificate of an authority that the operating system does not know.
+#[test]
+fn a_certificate_is_checked_and_no_password_goes_to_a_server_without_one() {
+    const SIGN_IN: (&str, &str) = ("segno", "a-secret-word");
+    let Some(authority) = Authority::new() else { return };
+    let Some(broker) = Broker::start_with_tls(&authority, SIGN_IN) else { return };
+    let (plain, heard) = server_without_tls();
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(40, 10, 5, 1, 5));
+    let at = |host: &str, port: u16| format!("tls://{}:{}@{host}:{port}", SIGN_IN.0, SIGN_IN.1);
+    let trusted = authority.file().display().to_string();
+    let refused = |url: &str, trusts: bool, why: &str| {
+        let segno = service(&database, &sandbox, url);
+        let running = if trusts { segno.env("SSL_CERT_FILE", &trusted).spawn() } else { segno.spawn() };
+        database.wait_for_first_sync();
+        wait_until("it says why", || {
+            stream_of(&database, &sandbox)["error"].as_str().is_some_and(|error| error.contains(why))
+        });
+        let told = running.stop().stderr;
+        assert!(told.contains(why) && !told.contains(SIGN_IN.1), "{told}");
+    };
+    refused(&at(HOST, broker.port), false, "UnknownIssuer");
+    refused(&at("127.0.0.1", broker.port), true, "not valid for name");
+    refused(&at(HOST, plain), true, "NATS at localhost cannot be reached: IO error: ");
+    assert!(broker.seqs().is_empty());
+    let heard = heard.lock().expect("nobody panics with it").clone();
+    let (begins_tls, secret) = (heard.first() == Some(&22), SIGN_IN.1.as_bytes());
+    assert!(begins_tls && !heard.windows(secret.len()).any(|part| part == secret), "{heard:?}");
+
+    let running = service(&database, &sandbox, &at(HOST, broker.port)).env("SSL_CERT_FILE", &trusted).spawn();
+    database.wait_for_first_sync();
+    change(&database, &sandbox);
+    wait_for_all(&database, &broker);
+    assert_eq!(stream_of(&database, &sandbox)["error"], Value::Null);
+    running.stop();
+}
+
+/// Somebody in the middle, who says that there is no TLS, and hopes for the password. Its port, and what it has heard.
+fn server_without_tls() -> (u16, Arc<Mutex<Vec<u8>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let keeps = heard.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let says = r#"{"server_id":"one","version":"2.9.10","max_payload":1048576,"auth_required":true}"#;
+            let mut part = [0; 4096];
+            let read = stream.write_all(format!("INFO {says}\r\n").as_bytes()).and_then(|()| stream.read(&mut part));
+            keeps.lock().expect("nobody panics with it").extend_from_slice(&part[..read.unwrap_or_default()]);
+        }
+    });
+    (port, heard)
+}
+
+#[test]
+fn a_stream_on_three_servers_outlives_the_one_that_leads_it() {
+    let Some(mut brokers) = Brokers::start() else { return };
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(40, 10, 5, 1, 5));
+    let running = service(&database, &sandbox, &brokers.url()).spawn();
+    database.wait_for_first_sync();
+    wait_until_all_is_in(&database, || brokers.seqs());
+    // What is on its way when the leader dies is published once, too.
+    change(&database, &sandbox);
+    let dead = brokers.kill_leader();
+    change(&database, &sandbox);
+    change(&database, &sandbox);
+    wait_until_all_is_in(&database, || brokers.seqs());
+    assert!(brokers.leader().is_some_and(|leader| leader != dead));
+    brokers.start_dead_again();
+    change(&database, &sandbox);
+    wait_until_all_is_in(&database, || brokers.seqs());
+    running.stop();
 }
 
 #[test]

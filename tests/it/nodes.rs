@@ -140,6 +140,28 @@ fn nodes_outlive_a_database_that_is_stopped_at_once_and_started_again() {
     fleet.assert_true();
 }
 
+/// Between the first look at its accounts, which takes long where there are many, and its first sign of life.
+#[test]
+fn a_node_whose_database_goes_away_before_it_has_joined_waits_for_it() {
+    let Some(mut cluster) = Cluster::start() else { return };
+    let fleet = Fleet::new(Database::of(&cluster), 3, "60");
+    // Noting where the webhook stands waits for this.
+    let held = fleet.database.hold("LOCK TABLE feed_positions IN SHARE MODE");
+    let node = fleet.start_as(1, |segno| segno.env("SEGNO_NOTIFY_WEBHOOK", "http://127.0.0.1:9/hook"));
+    let waits = "pg_stat_activity WHERE wait_event_type = 'Lock' AND query ILIKE 'INSERT INTO%feed_positions%'";
+    fleet.patiently("it waits", || fleet.database.count(waits) == 1);
+    cluster.stop_at_once();
+    drop(held);
+    fleet_waits("it says that it waits", || {
+        node.log().contains("the database went away while the service was starting")
+    });
+    cluster.start_again();
+    fleet.wait_until_all_is_read();
+    assert!(node.log().contains("the database answers again"), "{}", node.log());
+    node.stop();
+    fleet.assert_true();
+}
+
 /// Waits without the database.
 fn fleet_waits(what: &str, condition: impl FnMut() -> bool) {
     wait_until(what, condition);

@@ -34,6 +34,9 @@ const BEATS_OF_A_HOLD: u32 = 5;
 /// They cover finding out, a claim, and a node that ends meanwhile.
 const BEATS_OF_A_TAKEOVER: u32 = 8;
 
+/// More accounts than these are not scanned with every heartbeat.
+const MANY: u32 = 5;
+
 /// How far off the calendar of a machine may be, in seconds.
 const CALENDARS_APART: i64 = 600;
 
@@ -86,7 +89,7 @@ impl Fleet {
 
     fn pace(&self) -> Pace {
         let beats_every = Duration::from_secs(self.beat_s.into());
-        Pace { beats_every, holds_for: beats_every * BEATS_OF_A_HOLD, hangs_after: None }
+        Pace { beats_every, holds_for: beats_every * BEATS_OF_A_HOLD, hangs_after: None, looks_through: MANY }
     }
 
     pub fn accounts(&self, has_guest: bool) -> impl Iterator<Item = AccountId> {
@@ -135,6 +138,7 @@ pub struct NodeShell {
 #[derive(Debug)]
 pub enum NodeAnswer {
     Beat(Option<Heartbeat>),
+    Prolonged(Option<Option<BTreeSet<Uuid>>>),
     Claimed(Option<Vec<(AccountId, i64)>>, u32),
     HandedOver(Option<()>),
 }
@@ -225,6 +229,7 @@ impl World {
         let database = &mut self.database;
         let answer = match step {
             Step::Beat => NodeAnswer::Beat(is_heard.then(|| database.beat(us, fleet.pace().holds_for, now))),
+            Step::Prolong => NodeAnswer::Prolonged(is_heard.then(|| database.prolong(us, fleet.pace().holds_for, now))),
             Step::Claim(most) => NodeAnswer::Claimed(is_heard.then(|| database.claim_free(us, most, now)), most),
             Step::HandOver(accounts) => NodeAnswer::HandedOver(is_heard.then(|| database.release(&accounts, us))),
             Step::Wait(_) => return,
@@ -243,11 +248,14 @@ impl World {
             NodeAnswer::Beat(Some(found)) if is_in_time => {
                 node.machine.handle_beat(&found, now - waited, now, |account| busy.contains(&account));
             }
+            NodeAnswer::Prolonged(Some(living)) if is_in_time => {
+                node.machine.handle_prolonged(living.as_ref(), now - waited, now);
+            }
             NodeAnswer::Claimed(Some(claimed), asked_for) if is_in_time => {
                 node.machine.handle_claimed(&claimed, asked_for);
             }
             NodeAnswer::HandedOver(Some(())) if is_in_time => {}
-            NodeAnswer::Beat(_) | NodeAnswer::Claimed(..) | NodeAnswer::HandedOver(_) => {
+            NodeAnswer::Beat(_) | NodeAnswer::Prolonged(_) | NodeAnswer::Claimed(..) | NodeAnswer::HandedOver(_) => {
                 node.machine.handle_unanswered();
             }
         }

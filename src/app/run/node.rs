@@ -40,11 +40,16 @@ const SHARED: Pace = Pace {
     beats_every: Duration::from_secs(1),
     holds_for: Duration::from_secs(5),
     hangs_after: Some(Duration::from_secs(90)),
+    looks_through: 50_000,
 };
 
 /// One node, on a file that no other process has: a machine that sleeps loses nothing, and the disk can rest.
-const ALONE: Pace =
-    Pace { beats_every: Duration::from_secs(20), holds_for: Duration::from_secs(60), hangs_after: None };
+const ALONE: Pace = Pace {
+    beats_every: Duration::from_secs(20),
+    holds_for: Duration::from_secs(60),
+    hangs_after: None,
+    looks_through: u32::MAX,
+};
 
 /// A database that takes longer is asked again with the next heartbeat.
 const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
@@ -254,6 +259,7 @@ impl Keeping {
                         return;
                     }
                 }
+                Step::Prolong => self.prolong().await,
                 Step::Claim(most) => {
                     let claiming = bounded(self.store.claim_free(&self.node, most, clock::now()));
                     match claiming.await {
@@ -285,17 +291,11 @@ impl Keeping {
         let sent_at = clock::steady();
         let beating = async {
             let found = self.store.beat(&self.node, clock::now()).await?;
-            let orders = match self.store.is_shared() {
-                true => self.store.open_orders(self.node.owner.id, clock::now()).await?,
-                false => Vec::new(),
-            };
-            Ok((found, orders))
+            Ok((found, self.orders().await?))
         };
         match tokio::time::timeout(ANSWER_WITHIN, beating).await {
             Ok(Ok((Beat { found, signed_in_at }, orders))) => {
-                if std::mem::take(&mut self.is_away) {
-                    info!("the database answers again");
-                }
+                self.handle_answered();
                 let busy = self.busy();
                 self.machine.handle_beat(&found, sent_at, clock::steady(), |account| busy.contains(&account));
                 let before = |account: &AccountId| self.signed_in_at.get(account);
@@ -312,6 +312,37 @@ impl Keeping {
             Err(_) => self.handle_unanswered("no answer"),
         }
         Ok(())
+    }
+
+    /// Orders that were given at other nodes.
+    async fn orders(&self) -> Result<Vec<GivenOrder>, StoreError> {
+        match self.store.is_shared() {
+            true => self.store.open_orders(self.node.owner.id, clock::now()).await,
+            false => Ok(Vec::new()),
+        }
+    }
+
+    async fn prolong(&mut self) {
+        let sent_at = clock::steady();
+        let prolonging = async {
+            let living = self.store.prolong(&self.node, clock::now()).await?;
+            Ok((living, self.orders().await?))
+        };
+        match bounded(prolonging).await {
+            Ok((living, orders)) => {
+                self.handle_answered();
+                self.machine.handle_prolonged(living.as_ref(), sent_at, clock::steady());
+                self.holding
+                    .send_if_modified(|holding| std::mem::replace(&mut holding.orders, orders) != holding.orders);
+            }
+            Err(why) => self.handle_unanswered(&why),
+        }
+    }
+
+    fn handle_answered(&mut self) {
+        if std::mem::take(&mut self.is_away) {
+            info!("the database answers again");
+        }
     }
 
     fn busy(&self) -> BTreeSet<AccountId> {

@@ -1,7 +1,7 @@
 //! Notifications to others: a notifier for each webhook, and a periodic check for events that no commit writes: a
 //! sign-in that ends soon, or a sync that has failed for a day.
 
-use super::super::{CommandError, USER_AGENT};
+use super::super::{CommandError, USER_AGENT, insist::insist};
 use crate::{
     actors::notifier::NotifierSetup,
     clock,
@@ -45,8 +45,11 @@ pub(super) async fn begin(
             .map_err(|error| CommandError::failed(&error))?;
         // Everything noted from here on is sent to it, whichever node does so and when.
         let name = webhook.name();
-        store.follow(&name).await?;
-        store.describe_webhook(&name, &webhook.to_string(), &config.notify.events).await?;
+        insist(async || {
+            store.follow(&name).await?;
+            store.describe_webhook(&name, &webhook.to_string(), &config.notify.events).await
+        })
+        .await?;
         names.push(name);
         let setup = NotifierSetup {
             webhook,
@@ -57,10 +60,11 @@ pub(super) async fn begin(
         setups.push(setup);
     }
     if !config.feed.nats.is_empty() {
-        store.describe_relay(config.feed.nats[0].host_str().unwrap_or_default()).await?;
+        let host = config.feed.nats[0].host_str().unwrap_or_default();
+        insist(async || store.describe_relay(host).await).await?;
         names.push(RELAY.to_owned());
     }
-    store.show_followers(&names).await?;
+    insist(async || store.show_followers(&names).await).await?;
     actix_rt::spawn(watch(store.clone()));
     Ok(setups)
 }

@@ -18,6 +18,9 @@ struct World {
     nodes: Vec<Simulated>,
     num_moves: u32,
     busy: BTreeSet<AccountId>,
+    /// Accounts that each heartbeat may look through.
+    looks_through: u32,
+    num_looks: u32,
 }
 
 #[derive(Debug)]
@@ -33,12 +36,16 @@ struct Simulated {
 }
 
 fn pace() -> Pace {
-    Pace { beats_every: BEAT, holds_for: HOLD, hangs_after: Some(HANGS) }
+    Pace { beats_every: BEAT, holds_for: HOLD, hangs_after: Some(HANGS), looks_through: 1_000 }
 }
 
 impl World {
     fn new(num_accounts: i64, num_nodes: u32) -> World {
-        let mut world = World { num_accounts, ..World::default() };
+        World::looking_through(1_000, num_accounts, num_nodes)
+    }
+
+    fn looking_through(looks_through: u32, num_accounts: i64, num_nodes: u32) -> World {
+        let mut world = World { num_accounts, looks_through, ..World::default() };
         (0..num_nodes).for_each(|_| world.start());
         world
     }
@@ -48,7 +55,8 @@ impl World {
         let id = Uuid::from_u128(number * 77 % 101);
         // The clocks of machines are unrelated.
         let epoch = Instant::now() + Duration::from_secs(number as u64 * 600);
-        let machine = Nodes::new(id, pace(), epoch + self.now);
+        let pace = Pace { looks_through: self.looks_through, ..pace() };
+        let machine = Nodes::new(id, pace, epoch + self.now);
         self.nodes.push(Simulated { machine, id, epoch, is_frozen: false, reaches_database: true, hangs: false });
     }
 
@@ -100,14 +108,23 @@ impl World {
                 assert!(until > now, "it waits for something that is there");
                 return false;
             }
-            Step::Beat | Step::Claim(_) | Step::HandOver(_) if !reaches_database => {
+            Step::Beat | Step::Prolong | Step::Claim(_) | Step::HandOver(_) if !reaches_database => {
                 self.nodes[at].machine.handle_unanswered();
             }
             Step::Beat => {
                 let rank = self.living.get(&id).map_or(self.living.len() as u32, |(rank, _)| *rank);
                 self.living.insert(id, (rank, self.now + HOLD));
                 let (found, busy) = (self.heartbeat(id), self.busy.clone());
+                self.num_looks += 1;
                 self.nodes[at].machine.handle_beat(&found, now, now, |account| busy.contains(&account));
+            }
+            Step::Prolong => {
+                let (there, until) = (self.now, self.now + HOLD);
+                let held = self.living.get_mut(&id).filter(|(_, until)| *until > there);
+                let living = held
+                    .map(|held| held.1 = until)
+                    .map(|()| self.living.iter().filter(|(_, (_, until))| *until > there).map(|(id, _)| *id).collect());
+                self.nodes[at].machine.handle_prolonged(living.as_ref(), now, now);
             }
             Step::Claim(most) => {
                 let all = (1..=self.num_accounts).map(AccountId);
@@ -167,6 +184,42 @@ fn a_node_alone_takes_everything_and_those_that_come_get_their_share() {
     let moves = world.num_moves;
     world.run(600);
     assert_eq!(world.num_moves, moves, "nobody flaps");
+}
+
+#[test]
+fn many_accounts_are_looked_at_seldom_and_at_once_when_a_node_comes_or_goes() {
+    // One look in twenty heartbeats, and the one after them.
+    let mut world = World::looking_through(3, 60, 2);
+    world.run(10);
+    world.num_looks = 0;
+    world.run(210);
+    assert!((18..=22).contains(&world.num_looks), "{} looks of two nodes", world.num_looks);
+    world.assert_all_held_once();
+    // The others hand over at once, and it takes what they gave with its next look.
+    world.start();
+    world.run(25);
+    assert_eq!((0..3).map(|at| world.held_by(at)).collect::<Vec<_>>(), [20, 20, 20]);
+    world.nodes[2].is_frozen = true;
+    world.run(8);
+    assert_eq!((0..2).map(|at| world.held_by(at)).collect::<Vec<_>>(), [30, 30], "its hold, and two beats");
+}
+
+#[test]
+fn a_node_that_the_database_had_given_up_looks_at_everything_before_it_goes_on() {
+    let now = Instant::now();
+    let mut node = Nodes::new(Uuid::from_u128(1), Pace { looks_through: 1, ..pace() }, now);
+    assert_eq!(node.poll(now), Step::Beat);
+    let load = NodeLoad { id: Uuid::from_u128(1), started_at: DateTime::UNIX_EPOCH, num_held: 1 };
+    let held = [(AccountId(1), 1)].into();
+    let found = Heartbeat { nodes: vec![load], held, unfit: Vec::new(), num_accounts: 1 };
+    node.handle_beat(&found, now, now, |_| false);
+    assert_eq!((node.poll(now + BEAT), node.held().len()), (Step::Prolong, 1));
+    node.handle_prolonged(None, now + BEAT, now + BEAT);
+    assert_eq!((node.held().len(), node.poll(now + BEAT)), (0, Step::Beat));
+    // What went unanswered is looked at again, too.
+    node.handle_beat(&found, now + BEAT, now + BEAT, |_| false);
+    node.handle_unanswered();
+    assert_eq!(node.poll(now + 2 * BEAT), Step::Beat);
 }
 
 #[test]
@@ -285,7 +338,8 @@ fn what_cannot_be_worked_for_is_handed_over_and_not_taken_up_again() {
 fn whatever_happens_no_two_nodes_that_are_awake_work_for_one_account() {
     for seed in 0..300 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut world = World::new(random.i64(1..60), random.u32(1..4));
+        let looks_through = [1_000, 60, 20, 8][random.usize(..4)];
+        let mut world = World::looking_through(looks_through, random.i64(1..60), random.u32(1..4));
         for _ in 0..random.u32(20..200) {
             let at = random.usize(..world.nodes.len());
             match random.u8(..26) {

@@ -169,7 +169,7 @@ impl Store {
         })?;
         let mut entries: Vec<PauseEntry> = Vec::new();
         for (family, class, from, until) in rows.into_iter().rev() {
-            let Pause { scope: family, class, until } = pause(family, Some(class), until)?;
+            let Some(Pause { scope: family, class, until }) = pause(&family, Some(&class), until) else { continue };
             let before = entries.iter_mut().rev().find(|before| (before.family, before.class) == (family, class));
             match before.filter(|before| from <= before.until + SAME_WITHIN) {
                 Some(before) => before.until = until.max(before.until),

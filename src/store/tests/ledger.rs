@@ -31,6 +31,35 @@ fn requests_add_up_and_old_ones_are_forgotten() {
 }
 
 #[test]
+fn what_a_newer_version_sent_to_a_family_of_its_own_counts_and_its_pause_is_passed_over() {
+    on_both(async |db| {
+        let ours = Pause { scope: Family::Tracks, class: LimitClass::Quota, until: at(900) };
+        db.store.save_pause(ours, at(1)).await.unwrap();
+        db.store.save_ledger(&[entry(Family::Tracks, at(0), 5, 0)], at(1)).await.unwrap();
+        let [zero, later] = [at(0), at(950)].map(|at| crate::store::types::At::from(at).literal());
+        for row in [
+            format!("request_ledger (family, started_at, requests, refusals) VALUES ('to_come', {zero}, 7, 1)"),
+            format!(
+                "rate_limits (family, blocked_until, class, updated_at) VALUES ('to_come', {later}, 'quota', {zero})"
+            ),
+            format!("cooldowns (family, class, began_at, ends_at) VALUES ('to_come', 'quota', {zero}, {later})"),
+        ] {
+            db.execute(&format!("INSERT INTO {row}")).await;
+        }
+        let counted = [entry(Family::Application, at(0), 7, 1), entry(Family::Tracks, at(0), 5, 0)];
+        assert_eq!(db.store.load_ledger(at(2)).await.unwrap(), counted);
+        assert_eq!(db.store.load_pauses(at(2)).await.unwrap(), [ours]);
+        let found = share(db, |_| {}, at(2)).await;
+        assert_eq!((found.pauses.len(), found.ledger), (1, Some(counted.to_vec())));
+        let told = db.store.cooldowns_since(at(0)).await.unwrap();
+        assert_eq!(told.iter().map(|entry| entry.family).collect::<Vec<_>>(), [Family::Tracks]);
+        // What is noted here leaves it alone.
+        db.store.save_ledger(&[entry(Family::Application, at(0), 1, 0)], at(3)).await.unwrap();
+        assert_eq!(db.cells("requests", "request_ledger WHERE family = 'to_come'").await, [Some("7".into())]);
+    });
+}
+
+#[test]
 fn what_was_learned_is_found_again_until_it_is_forgotten() {
     on_both(async |db| {
         assert_eq!(db.store.load_learned_rate().await.unwrap(), None);

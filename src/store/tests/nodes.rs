@@ -62,6 +62,28 @@ fn what_is_free_is_claimed_once_and_counted_by_epochs() {
 }
 
 #[test]
+fn a_hold_is_prolonged_while_it_lasts_and_one_that_is_over_is_not() {
+    on_both(async |db| {
+        let first = node("first");
+        let prolong = async || db.store.prolong(&first, Utc::now()).await.unwrap();
+        assert_eq!(prolong().await, None, "nobody has heard of it");
+        join(db, &first).await;
+        assert_eq!(prolong().await, Some([first.owner.id].into()));
+        if db.store.is_shared() {
+            let second = node("second");
+            join(db, &second).await;
+            assert_eq!(prolong().await, Some([first.owner.id, second.owner.id].into()));
+            outlive(db, &second).await;
+            assert_eq!(prolong().await, Some([first.owner.id].into()));
+        }
+        outlive(db, &first).await;
+        assert_eq!(prolong().await, None);
+        let late = "nodes WHERE holds_until > '2026-01-01 00:00:00.000000+00:00'";
+        assert_eq!(db.count(late).await, 0, "and stays over");
+    });
+}
+
+#[test]
 fn a_node_hears_of_those_who_sign_in_again() {
     on_both(async |db| {
         let (one, two) = (sign_in(db, "one").await, sign_in(db, "two").await);

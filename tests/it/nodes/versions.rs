@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Tables that a service writes, and those that it only reads.
-const TABLES: [&str; 17] = [
+const TABLES: [&str; 20] = [
     "accounts",
     "account_tokens",
     "nodes",
@@ -30,11 +30,16 @@ const TABLES: [&str; 17] = [
     "outbox",
     "feed_positions",
     "gate_processes",
+    "request_ledger",
+    "rate_limits",
+    "cooldowns",
 ];
 
 #[test]
 fn an_upgrade_goes_node_by_node_and_both_versions_share_the_accounts() {
-    let Some(fleet) = super::fleet(6, "60") else { return };
+    let Some(mut fleet) = super::fleet(6, "60") else { return };
+    // So that what was sent to each family is read all the time.
+    fleet.settings.push(("SEGNO_RATE_LIMIT_DAILY_ALL", "1000000".into()));
     let [old, other_old] = [1, 2].map(|number| fleet.start(number));
     fleet.wait_for_shares(&[&old, &other_old], &[3, 3]);
     fleet.wait_until_all_is_read();
@@ -58,6 +63,11 @@ fn an_upgrade_goes_node_by_node_and_both_versions_share_the_accounts() {
         assert!(accounts.len() == 6 && accounts.iter().all(has_all), "{accounts:?}");
         let feed = page.get("/api/v1/feed?after=0");
         assert_eq!(feed.lines().filter(|line| line.contains(r#""event":"to_come""#)).count(), 1, "{feed}");
+        // Its requests count, and what pauses them pauses nothing else.
+        let activity: Value = serde_json::from_str(&page.get("/api/v1/activity")).expect("JSON");
+        let stretches = activity["requests"].as_array().expect("stretches");
+        let counted = stretches.iter().filter(|of| of["family"] == "*" && of["requests"] == 321).count();
+        assert_eq!((counted, &activity["pauses"]), (1, &json!([])), "{activity}");
     }
 
     // The newer version's accounts move to the older one, with everything noted.
@@ -80,8 +90,10 @@ fn an_upgrade_goes_node_by_node_and_both_versions_share_the_accounts() {
         let odd: Vec<&str> = log.lines().filter(|line| line.contains("ERROR") || line.contains("WARN")).collect();
         assert!(odd.is_empty(), "{odd:?}");
     }
-    for (table, entries) in [("sync_states", 6), ("orders", 6), ("outbox", 1)] {
-        let kept = format!("{table} WHERE {} = 'to_come'", if table == "sync_states" { "entity_type" } else { "kind" });
+    let of_kind = [("sync_states", "entity_type", 6), ("orders", "kind", 6), ("outbox", "kind", 1)];
+    let of_family = ["request_ledger", "rate_limits", "cooldowns"].map(|table| (table, "family", 1));
+    for (table, column, entries) in of_kind.into_iter().chain(of_family) {
+        let kept = format!("{table} WHERE {column} = 'to_come'");
         assert_eq!(fleet.database.count(&kept), entries, "{kept}");
     }
     [new, other_new].into_iter().for_each(Node::stop);
@@ -109,7 +121,9 @@ fn migration_to_come(fleet: &Fleet) -> PathBuf {
          CREATE TABLE to_come (account_id BIGINT PRIMARY KEY REFERENCES accounts (id), note TEXT NOT NULL);\n\
          ALTER TABLE sync_states DROP CONSTRAINT sync_states_phase_check;\n\
          ALTER TABLE orders DROP CONSTRAINT orders_kind_check;\n\
-         ALTER TABLE outbox DROP CONSTRAINT outbox_kind_check;\n",
+         ALTER TABLE outbox DROP CONSTRAINT outbox_kind_check;\n\
+         ALTER TABLE rate_limits DROP CONSTRAINT rate_limits_class_check;\n\
+         ALTER TABLE cooldowns DROP CONSTRAINT cooldowns_class_check;\n",
     );
     let folder = fleet.database.folder.path().join("migrations");
     let migration = folder.join("2999-01-01-000000_to_come");
@@ -118,7 +132,8 @@ fn migration_to_come(fleet: &Fleet) -> PathBuf {
     folder
 }
 
-/// As a version would that syncs one more type, in another phase, with an order and an event for it.
+/// As a version would that syncs one more type, in another phase, with an order and an event for it, by requests that
+/// have a limit of their own.
 fn note_under_new_words(fleet: &Fleet) {
     fleet.database.execute_all(
         "INSERT INTO sync_states (account_id, entity_type, phase, is_complete, completed_at, next_run_at, to_come) \
@@ -129,7 +144,12 @@ fn note_under_new_words(fleet: &Fleet) {
          UPDATE feed_positions SET seq = seq + 1 WHERE name = 'head'; \
          INSERT INTO outbox (seq, account_id, kind, body, noted_at) \
          SELECT seq, (SELECT min(id) FROM accounts), 'to_come', '{\"note\":1}', now() FROM feed_positions \
-         WHERE name = 'head'",
+         WHERE name = 'head'; \
+         INSERT INTO request_ledger (family, started_at, requests, refusals) VALUES ('to_come', now(), 321, 1); \
+         INSERT INTO rate_limits (family, blocked_until, class, updated_at) \
+         VALUES ('to_come', now() + interval '1 hour', 'to_come', now()); \
+         INSERT INTO cooldowns (family, class, began_at, ends_at) \
+         VALUES ('to_come', 'to_come', now(), now() + interval '1 hour')",
     );
 }
 

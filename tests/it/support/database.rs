@@ -90,8 +90,13 @@ impl Database {
 
     /// The database of a cluster.
     pub fn of(cluster: &super::Cluster) -> Database {
+        Database::at(cluster.url())
+    }
+
+    /// One that somebody else has made, on PostgreSQL.
+    pub fn at(url: String) -> Database {
         let folder = tempfile::Builder::new().prefix("segno-it-").tempdir().expect("a temporary folder");
-        Database { backend: Backend::Postgres, folder, name: String::new(), elsewhere: Some(cluster.url()) }
+        Database { backend: Backend::Postgres, folder, name: String::new(), elsewhere: Some(url) }
     }
 
     /// In the form for `SEGNO_DATABASE_URL`.

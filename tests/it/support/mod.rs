@@ -1,5 +1,6 @@
 //! What the integration tests share: the real binary, a sandbox in a process of its own, and both databases.
 
+pub mod authority;
 pub mod broker;
 pub mod browser;
 pub mod database;

@@ -56,6 +56,12 @@ impl Database {
         }
     }
 
+    pub fn prolong(&mut self, us: Uuid, holds_for: Duration, now: Duration) -> Option<BTreeSet<Uuid>> {
+        let tenures = &mut self.tenures;
+        tenures.living.get_mut(&us).filter(|(_, until)| *until > now)?.1 = now + holds_for;
+        Some(tenures.living.iter().filter(|(_, (_, until))| *until > now).map(|(id, _)| *id).collect())
+    }
+
     /// Those of dead nodes first.
     pub fn claim_free(&mut self, us: Uuid, most: u32, now: Duration) -> Vec<(AccountId, i64)> {
         let tenures = &self.tenures;
