@@ -120,6 +120,10 @@ struct Fitness {
     #[diesel(sql_type = Text)]
     encoding: String,
     #[diesel(sql_type = Bool)]
+    is_read_only: bool,
+    #[diesel(sql_type = Bool)]
+    has_schema: bool,
+    #[diesel(sql_type = Bool)]
     may_create: bool,
     #[diesel(sql_type = Bool)]
     has_tables: bool,
@@ -129,21 +133,44 @@ struct Fitness {
 /// everybody may create tables in the schema `public`.
 async fn refuse_unfit(url: &PostgresUrl, connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
     let looked = "SELECT current_setting('server_encoding') AS encoding, \
+                  current_setting('transaction_read_only')::bool AS is_read_only, \
+                  coalesce(current_schema() <> 'pg_catalog', false) AS has_schema, \
                   coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create, \
                   to_regclass('__diesel_schema_migrations') IS NOT NULL AS has_tables";
     let found: Fitness = sql_query(looked).get_result(connection).await?;
     let (place, database) = (url.place().to_owned(), url.config.get_dbname().unwrap_or_default());
+    let refused = |reason: String, hint: String| Err(StoreError::Refused { place, reason, hint });
     if found.encoding != "UTF8" {
-        let reason = format!("its encoding is {}, which cannot hold every name", found.encoding);
-        let hint = format!("make another one: createdb --encoding UTF8 --template template0 {database}_utf8");
-        return Err(StoreError::Refused { place, reason, hint });
-    }
-    if !found.may_create && !found.has_tables {
-        let hint = format!(
-            "as its owner, run: GRANT CREATE ON SCHEMA public TO the user of the URL; or make it with: createdb --owner USER \
-             {database}"
+        return refused(
+            format!("its encoding is {}, which cannot hold every name", found.encoding),
+            format!("make another one: createdb --encoding UTF8 --template template0 {database}_utf8"),
         );
-        return Err(StoreError::Refused { place, reason: "this user may not make tables in its schema".into(), hint });
+    }
+    if found.is_read_only {
+        return refused(
+            "it is read-only".into(),
+            "a standby cannot be written to: name the primary; or reset default_transaction_read_only for this user and \
+             this database"
+                .into(),
+        );
+    }
+    if found.has_tables {
+        return Ok(());
+    }
+    if !found.has_schema {
+        return refused(
+            "the search_path of this user names no schema for tables".into(),
+            format!("run: ALTER ROLE the user of the URL IN DATABASE {database} SET search_path = public"),
+        );
+    }
+    if !found.may_create {
+        return refused(
+            "this user may not make tables in its schema".into(),
+            format!(
+                "as its owner, run: GRANT CREATE ON SCHEMA public TO the user of the URL; or make it with: createdb --owner \
+                 USER {database}"
+            ),
+        );
     }
     Ok(())
 }

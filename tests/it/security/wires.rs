@@ -125,5 +125,14 @@ fn a_server_that_could_not_hold_the_library_is_refused_with_what_to_do() {
     let theirs = format!("{before}//{role}@{after}");
     status(&theirs).assert_refused(1, &["may not make tables in its schema", "GRANT CREATE ON SCHEMA public"]);
     database.execute(&format!("GRANT CREATE ON SCHEMA public TO {role}"));
+    for (setting, value, told) in [
+        ("default_transaction_read_only", "on", ["it is read-only", "name the primary"]),
+        ("search_path", "pg_catalog", ["names no schema for tables", "SET search_path = public"]),
+        ("search_path", "nowhere", ["names no schema for tables", "SET search_path = public"]),
+    ] {
+        database.execute(&format!("ALTER ROLE {role} SET {setting} = {value}"));
+        status(&theirs).assert_refused(1, &told);
+        database.execute(&format!("ALTER ROLE {role} RESET {setting}"));
+    }
     assert_eq!(status(&theirs).code, Some(0));
 }
