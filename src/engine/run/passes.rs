@@ -207,7 +207,7 @@ impl Passes {
                 if note.is_none() {
                     memory.num_hidden = num_hidden;
                 }
-                // One of them may stand for a row without an id.
+                // A row returned twice may stand for one without an id.
                 if !found.has_double || memory.num_vain_runs >= VAIN_RUNS_MAX {
                     memory.proven_undated = Some(found.num_undated);
                     let num_dated = found.num_unidentified.saturating_sub(found.num_undated);

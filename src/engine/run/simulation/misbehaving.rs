@@ -92,8 +92,8 @@ fn a_row_that_is_given_twice_teaches_nothing_of_hidden_ones() {
     }
 }
 
-/// Found by the simulation: the row of another stood for one without an id, which a later run took for what had gone. The
-/// item was kept for ever, as counted and no longer given.
+/// Found by the simulation: a row returned twice stood for one without an id, which a later run took for the item that
+/// had gone. That was kept for ever, as counted but no longer returned.
 #[test]
 fn a_row_that_is_given_twice_teaches_nothing_of_rows_without_an_id() {
     for entity in [Tracks, Albums] {
