@@ -446,8 +446,8 @@ both! {
         };
         sandbox.rules(json!([says_nothing("tracks", 4 * STRIDE + INDEX, INDEX), says_nothing("playlists", 12, 12)]));
         let notes = [
-            ("tracks", "2 tracks cannot be found, but 1 row came without saying what it holds"),
-            ("playlists", "2 playlists cannot be found, but 1 row came without saying what it holds"),
+            ("tracks", "2 tracks cannot be found, but 1 row did not say what it holds"),
+            ("playlists", "2 playlists cannot be found, but 1 row did not say what it holds"),
         ];
         for _ in 0..2 {
             let ended = Segno::on(&database, &sandbox, &["sync"]).succeed();

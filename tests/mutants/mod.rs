@@ -167,9 +167,17 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "emptiness-believed",
         file: "sweep.rs",
-        stands: "(guard.lets_pass(num_gone, num_active) && !is_spoken_against)",
+        stands: "(guard.lets_pass(num_gone, num_active) && !is_another && !is_spoken_against)",
         instead: "((guard.lets_pass(num_gone, num_active) || num_gone == num_active) && !is_spoken_against)",
         breaks: "an answer without a single item removes everything",
+        guarantee: "G3",
+    },
+    Mutant {
+        name: "another-library-believed",
+        file: "sweep.rs",
+        stands: "(guard.lets_pass(num_gone, num_active) && !is_another && !is_spoken_against)",
+        instead: "(guard.lets_pass(num_gone, num_active) && !is_spoken_against)",
+        breaks: "other rows in the place of all that was held remove it at once",
         guarantee: "G3",
     },
     Mutant {
