@@ -191,7 +191,7 @@ impl Write for EndRun {
     }
 }
 
-/// A run failed through a fault of our own, so that nobody holds its fence any more.
+/// A run failed because of a bug of ours: its fence has no holder any more.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), WriteError>")]
 pub struct NoteFailure {

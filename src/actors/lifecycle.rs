@@ -1,7 +1,7 @@
 //! The guard around every child actor.
 //!
 //! `actix::Supervisor` restarts an actor whose context finished, not one that panicked: a panic unwinds through the
-//! context, closes the mailbox and notifies nobody. This guard polls the context itself, catches the panic, asks
+//! context, closes the mailbox, and no one is told. This guard polls the context itself, catches the panic, asks
 //! [`crate::engine::restart`] what follows, tells the supervisor, and restarts the context in place after the pause. So
 //! the address and queued messages outlive the panic; only the message that killed the actor is lost, and the caller
 //! that waits for its answer gets an error.
@@ -148,7 +148,7 @@ where
             (Exit::Finished, _) => {}
         }
         this.parent.do_send(ChildExited { child, exit, ruling });
-        // A pause has to be polled once, or it wakes nobody.
+        // A timer registers its waker only when it is polled.
         if this.pause.is_some() { self.poll(cx) } else { Poll::Ready(()) }
     }
 }

@@ -1,7 +1,7 @@
 //! Keeps the listening history of one account: polls when [`crate::engine::playback`] says so, and has the result
 //! written.
 //!
-//! It is independent of the syncers, and waits for no pause but those of its own family and of the whole application.
+//! It is independent of the syncers, and waits only for pauses of its own family and of the whole application.
 //! After a panic, as after a restart, it continues from the last poll on record in the database. A commit whose reply
 //! is lost is not sent again: the next poll reads the whole window anyway.
 

@@ -44,8 +44,7 @@ pub struct Pace {
     pub holds_for: Duration,
     /// How long the service may be silent before it counts as hung; `None` if no other node could take over.
     pub hangs_after: Option<Duration>,
-    /// Accounts that each heartbeat may look through. Where there are more, as many times more heartbeats pass between two
-    /// looks.
+    /// How many accounts each heartbeat may scan. With n times as many, only every nth heartbeat scans them.
     pub looks_through: u32,
 }
 
@@ -68,9 +67,9 @@ pub struct Nodes {
     us: Uuid,
     pace: Pace,
     beat_at: Instant,
-    /// Heartbeats until one looks at everything again.
+    /// Heartbeats until one scans everything again.
     looks_in: u32,
-    /// Those that lived when everything was looked at.
+    /// The nodes that were alive at the last scan.
     living: BTreeSet<Uuid>,
     /// When the service was last seen to do something.
     alive_at: Instant,
@@ -179,8 +178,8 @@ impl Nodes {
         self.share_out(found, now, is_busy);
     }
 
-    /// That this node still lives, as it was sent at `sent_at`, is in the database, and these do. `None`: the database had
-    /// not heard of it for as long as its hold lasts, so others may have what it held.
+    /// The heartbeat sent at `sent_at` has renewed the hold, and `living` are the nodes that are alive. `None`: the hold had
+    /// expired before, so others may have claimed its accounts.
     pub fn handle_prolonged(&mut self, living: Option<&BTreeSet<Uuid>>, sent_at: Instant, now: Instant) {
         match living {
             None => self.let_everything_go(),
