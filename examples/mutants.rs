@@ -226,9 +226,9 @@ impl Workshop {
         Ok(fate)
     }
 
-    /// Runs the tests of the present copy of the engine.
+    /// Runs the tests of the present copy.
     fn test(&self) -> io::Result<Fate> {
-        let tested = self.cargo().args(["test", "--lib", "--", "engine::"]).output()?;
+        let tested = self.cargo().args(["test", "--lib"]).output()?;
         let said = String::from_utf8_lossy(&tested.stdout);
         let failed = said.lines().find_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
         match failed {

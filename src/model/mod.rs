@@ -28,6 +28,7 @@ pub mod status;
 pub mod stream;
 pub mod stretches;
 pub mod text;
+pub mod version;
 pub mod zone;
 
 pub use answer::{Disposition, Remedy, RequestStatus};

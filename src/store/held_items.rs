@@ -1,22 +1,19 @@
-//! Whether items missing from a reading are believed to be gone.
-//!
-//! A few are believed at once. Many, or all, wait for a second look that misses the same items, some time later, like
-//! removals from the library (`held_removals`). So does an item that is missing while rows are counted but not given:
-//! it may be one of those. What could not be served is no longer shown either: it waits in the same way if it is much.
+//! What a whole reading of a playlist is worth, beside the rows; [`Comparison`] says when it is believed.
 //!
 //! A reading without changes, while the listing has another snapshot, may be older than the listing: servers do not all
 //! learn of an edit at once. It is believed the second time.
 
 use super::held;
 use super::schema::held_removals;
-use super::types::{At, len};
-use super::versions::{self, Entry};
+use super::types::At;
+use super::versions;
 use super::{Conn, StoreError, with_conn};
+use crate::model::version::{Comparison, Entry};
 use crate::model::{Commit, FailedReading, FailureKind, ReadingOutcome};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use diesel::QueryDsl;
 use diesel_async::RunQueryDsl;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The verdict on a whole reading.
@@ -79,32 +76,25 @@ pub(super) async fn judge(
     now: At,
 ) -> Result<Verdict, StoreError> {
     let Evidence { hides_more, was_held } = evidence;
-    let versions::Comparison { num_held, missing, is_same } = versions::compare(conn, playlist, after).await?;
-    let num_held = len(num_held);
-    let num_missing = len(missing.len());
+    let compared = versions::compare(conn, playlist, after).await?;
     let rule = commit.effects.item_removals;
-    if num_missing == 0 || rule.lets_pass(num_missing, num_held) && !hides_more {
+    if compared.is_believed(rule, hides_more) {
         if was_held {
             held::release(conn, commit.account_id, commit.entity, playlist).await?;
         }
-        return Ok(if is_same { Verdict::Unchanged } else { Verdict::Believed });
+        return Ok(if compared.is_same { Verdict::Unchanged } else { Verdict::Believed });
     }
-    let missing: BTreeSet<String> = missing.iter().filter_map(Entry::identity).collect();
-    let known: BTreeMap<String, (At, bool)> = with_conn!(conn, |c| {
+    let known: BTreeMap<String, (DateTime<Utc>, bool)> = with_conn!(conn, |c| {
         use held_removals::{is_confirmed, item_id, since};
         held::held(commit.account_id, commit.entity, playlist).select((item_id, (since, is_confirmed))).load(c).await
     })?
     .into_iter()
     .collect();
-    let ripe_at =
-        TimeDelta::from_std(rule.wait).ok().and_then(|wait| DateTime::<Utc>::from(now).checked_sub_signed(wait));
-    let is_ripe = |(since, is_confirmed): &(At, bool)| {
-        *is_confirmed || ripe_at.is_some_and(|ripe_at| DateTime::<Utc>::from(*since) <= ripe_at)
-    };
-    if missing.iter().all(|item| known.get(item).is_some_and(is_ripe)) {
+    if compared.is_confirmed(rule, &known, now.into()) {
         held::release(conn, commit.account_id, commit.entity, playlist).await?;
         return Ok(Verdict::Believed);
     }
+    let Comparison { num_held, num_missing, missing, .. } = compared;
     let ids: Vec<&str> = missing.iter().map(String::as_str).collect();
     held::keep(conn, (commit.account_id, commit.entity, playlist), &ids, hides_more, now).await?;
     Ok(Verdict::Held(Held { num_missing, num_held }))

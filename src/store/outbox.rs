@@ -8,8 +8,9 @@
 use super::catalogue::names_of;
 use super::schema::{feed_positions, library_playlists, outbox, playlists};
 use super::types::{At, clean};
-use super::versions::{Entry, ItemChanges};
+use super::versions::ItemChanges;
 use super::{Conn, StoreError, with_conn};
+use crate::model::version::{Difference, Entry};
 use crate::model::{
     AccountId, ArtistRef, Commit, CommitReport, EntityType, EventKind, Item, Membership, ReadingOutcome, Rows, Slot,
 };
@@ -198,14 +199,15 @@ impl ItemChanges {
             id: entry.track_id.clone(),
             uri: entry.uri.clone(),
             name: entry.name.clone(),
-            added_at: entry.added_at.map(DateTime::from),
+            added_at: entry.added_at,
             playlist_id: Some(self.playlist_id.clone()),
             playlist_name: playlist_name.clone(),
             position: Some(entry.position),
             ..ChangeNote::of("playlist_items", change)
         };
-        let removed = self.removed.iter().map(|entry| note("removed", entry));
-        removed.chain(self.added.iter().map(|entry| note("added", entry))).collect()
+        let Difference { added, removed } = &self.difference;
+        let removed = removed.iter().map(|entry| note("removed", entry));
+        removed.chain(added.iter().map(|entry| note("added", entry))).collect()
     }
 }
 

@@ -11,9 +11,10 @@ use super::rows::{PlaylistItemReadRow, PlaylistItemRow};
 use super::schema::{playlist_items, playlists};
 use super::types::{At, len};
 use super::upsert::upsert;
-use super::versions::{Entry, ItemChanges};
+use super::versions::{ItemChanges, entry_of};
 use super::{Conn, StoreError, gaps, held_items, versions, with_conn};
 use crate::model::batch::PlaylistEnd;
+use crate::model::version::Entry;
 use crate::model::{
     Commit, EntityType, FailureKind, ItemCounts, Oddity, PlaylistItem, PlaylistItemKind, PlaylistPart, ReadingOutcome,
     look_again_in,
@@ -154,7 +155,7 @@ impl Plan<'_> {
         let is_first = self.books.num_held.is_none();
         match self.place {
             Place::Whole => {
-                let after: Vec<Entry> = self.rows().map(|row| Entry::of_row(&row)).collect();
+                let after: Vec<Entry> = self.rows().map(|row| entry_of(&row)).collect();
                 if self.may_replace(conn, commit, after, written, now).await? {
                     versions::begin(conn, self.playlist, self.books.is_walked, is_first, now).await?;
                 }

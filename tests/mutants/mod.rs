@@ -7,7 +7,7 @@
 #[derive(Debug, Clone, Copy)]
 pub struct Mutant {
     pub name: &'static str,
-    /// Relative to `src/engine`.
+    /// Relative to `src/engine`; what the model decides is in `../model`.
     pub file: &'static str,
     /// The original text, which occurs once.
     pub stands: &'static str,
@@ -537,5 +537,46 @@ pub const MUTANTS: &[Mutant] = &[
         instead: "self.set_due(Duration::ZERO, now, wall);",
         breaks: "the history is polled without a pause",
         guarantee: "G7",
+    },
+    // The history of playlists.
+    Mutant {
+        name: "walk-forgets-what-was-said",
+        file: "../model/version.rs",
+        stands: "Some(Version::Next(said)) => rewind(&mut before, said),",
+        instead: "Some(Version::Next(_)) => {}",
+        breaks: "the version of a second walk lacks what the first walk of the run has found",
+        guarantee: "G4",
+    },
+    Mutant {
+        name: "first-reading-followed",
+        file: "../model/version.rs",
+        stands: "Some(Version::First { .. }) => is_first = true,",
+        instead: "Some(Version::First { .. }) => {}",
+        breaks: "a second walk of the first run leaves a history without a first version",
+        guarantee: "G4",
+    },
+    Mutant {
+        name: "unavailable-is-gone",
+        file: "../model/version.rs",
+        stands: "let recalled = recall(&mut after, &before, true);",
+        instead: "let recalled = Vec::new();",
+        breaks: "an item that is unavailable for now counts as removed",
+        guarantee: "G3",
+    },
+    Mutant {
+        name: "seen-is-added",
+        file: "../model/version.rs",
+        stands: "        recall(&mut before, &after, false);\n",
+        instead: "",
+        breaks: "an item that was there unseen counts as added when it can be seen",
+        guarantee: "G3",
+    },
+    Mutant {
+        name: "many-items-gone-at-once",
+        file: "../model/version/comparison.rs",
+        stands: "self.num_missing == 0 || rule.lets_pass(self.num_missing, self.num_held) && !hides_more",
+        instead: "self.num_missing == 0 || rule.lets_pass(0, self.num_held) && !hides_more",
+        breaks: "one look cuts a playlist, however much of it is missing",
+        guarantee: "G11",
     },
 ];

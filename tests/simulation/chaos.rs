@@ -211,6 +211,7 @@ impl World {
         self.database.failing = (0, None);
         for item in &mut self.library.of_mut(EntityType::Playlists).items {
             item.contents.show(tick);
+            item.contents.is_worked_on = false;
         }
         self.settings.entities = everything();
         for process in &mut self.processes {

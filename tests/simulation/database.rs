@@ -1,10 +1,12 @@
 //! The model database: what was committed, and nothing else. Each function is one transaction of `src/store`, with the
 //! same effect.
 
+mod history;
 mod nodes;
 mod playlists;
 mod shared;
 
+pub use history::History;
 pub use nodes::Tenures;
 
 use super::{
@@ -13,15 +15,19 @@ use super::{
     scenario::DatabaseFault,
     world::World,
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
+use playlists::Written;
 use segno::{
     engine::run::{Draft, RunMode},
     model::{
         AccountId, AddedBetween, Checkpoint, CommitReport, Counts, Due, EntityType, FailedReading, FailureKind, Family,
         Fence, Gap, GateProcess, Gone, HeldBefore, Hold, Item, ItemCounts, KnownPlays, LastFailure, LearnedRate,
         LedgerEntry, LimitClass, Member, Membership, NotedPause, Pause, Phase, Play, PlayGap, PlayKey, PlaybackNote,
-        PlaybackRecord, PlaylistPart, PlaysCommit, PlaysPage, ProbeClaim, ReadingOutcome, ReadingState, RemovalGuard,
-        Rows, SharedChange, SharedLimits, Slot, StalePlaylist, SyncKey, WalkState, batch::PlaylistEnd, look_again_in,
+        PlaybackRecord, PlaylistItem, PlaylistPart, PlaysCommit, PlaysPage, ProbeClaim, ReadingOutcome, ReadingState,
+        RemovalGuard, Rows, SharedChange, SharedLimits, Slot, StalePlaylist, SyncKey, WalkState,
+        batch::PlaylistEnd,
+        look_again_in,
+        version::{Comparison, Entry},
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,10 +114,11 @@ pub struct PlaylistBook {
     /// `None` if the source gave nothing.
     pub items: Vec<Option<u32>>,
     /// Items by position, with those of a reading under way kept apart.
-    rows: BTreeMap<u32, Option<u32>>,
-    apart: BTreeMap<u32, Option<u32>>,
+    rows: BTreeMap<u32, Entry>,
+    apart: BTreeMap<u32, Entry>,
     /// Items that are missing and not yet believed to be gone, with when they were first missed.
-    missing: BTreeMap<u32, DateTime<Utc>>,
+    missing: BTreeMap<String, (DateTime<Utc>, bool)>,
+    pub history: History,
 }
 
 /// A reading under way.
@@ -213,12 +220,12 @@ impl Database {
         let Some(other) = key.other_reader().filter(|_| self.has_guest) else { return };
         for number in 0..self.of(key).playlists.len() as u32 {
             let ours = &self.of(key).playlists[number as usize];
-            let rows = read.contains(&number).then(|| (ours.items.clone(), ours.rows.clone()));
+            let rows = read.contains(&number).then(|| (ours.items.clone(), ours.rows.clone(), ours.history.clone()));
             let (snapshot, items_snapshot) = (ours.snapshot.clone(), ours.items_snapshot.clone());
             let (total_items, num_held) = (ours.total_items, ours.num_held);
             let (num_hidden, generation) = (ours.num_hidden, ours.generation);
             let theirs = std::mem::take(self.books[other.place()].playlist_mut(number));
-            let (items, rows) = rows.unwrap_or((theirs.items, theirs.rows));
+            let (items, rows, history) = rows.unwrap_or((theirs.items, theirs.rows, theirs.history));
             *self.books[other.place()].playlist_mut(number) = PlaylistBook {
                 snapshot,
                 total_items,
@@ -228,6 +235,7 @@ impl Database {
                 generation,
                 items,
                 rows,
+                history,
                 ..theirs
             };
         }
@@ -249,6 +257,7 @@ impl Database {
         }
         books.failed_at = None;
         *books.checkpoint(draft.checkpoint.phase) = Some(draft.checkpoint.clone());
+        let mut ended: Vec<&str> = Vec::new();
         let mut report = CommitReport {
             counts: ItemCounts { processed: draft.rows.len() as u32, ..ItemCounts::default() },
             ..CommitReport::default()
@@ -260,9 +269,12 @@ impl Database {
                 for part in parts {
                     of_playlist.entry(&part.playlist_id).or_default().push(part);
                 }
-                for parts in of_playlist.into_values() {
-                    let outcome = books.write_items(&parts, draft.effects.item_removals, &taken, now);
-                    report.readings.extend(outcome);
+                for (playlist_id, parts) in of_playlist {
+                    match books.write_items(&parts, draft.effects.item_removals, &taken, now) {
+                        Written::Part => {}
+                        Written::Whole => ended.push(playlist_id),
+                        Written::Nothing(outcome) => report.readings.extend(outcome),
+                    }
                 }
             }
         }
@@ -271,6 +283,9 @@ impl Database {
         }
         books.record_seen(draft, writer.since);
         books.record_gaps(draft, now);
+        for playlist_id in ended {
+            books.conclude(playlist_id, (key.account, writer.fence.generation));
+        }
         if draft.effects.release_held {
             books.held.clear();
         }

@@ -102,6 +102,8 @@ pub struct Contents {
     /// A position that cannot be served, and one that is counted but not given.
     pub spoilt: Option<u32>,
     pub withheld: Option<u32>,
+    /// Somebody is at work on it: it changes once more as soon as it is read.
+    pub is_worked_on: bool,
     /// When its items were shown wrongly.
     pub misread_at: Vec<Tick>,
     /// For the oracle: the reading that it last checked, when that was, and whether it could not be distinguished from
@@ -265,7 +267,9 @@ impl Library {
     }
 
     pub fn edit_items(&mut self, at: u32, position: u32, edit: ItemEdit, lags: bool, tick: Tick) {
-        let Some(Contents { items, past, snapshot, .. }) = self.touch(at, lags, tick) else { return };
+        let Some(contents) = self.touch(at, lags, tick) else { return };
+        contents.is_worked_on = !lags && position.is_multiple_of(2);
+        let Contents { items, past, snapshot, .. } = contents;
         past.push((tick, items.clone()));
         let len = items.len();
         let position = position as usize;
@@ -278,6 +282,20 @@ impl Library {
                 let item = items.remove(position % len);
                 items.insert((position >> 8) % len, item);
             }
+        }
+    }
+}
+
+impl Library {
+    /// A page of a playlist has been read.
+    pub fn work_on(&mut self, number: u32, tick: Tick) {
+        self.num_snapshots += 1;
+        let snapshot = self.num_snapshots;
+        let contents = &mut self.of_mut(EntityType::Playlists).items[number as usize].contents;
+        if std::mem::take(&mut contents.is_worked_on) {
+            contents.past.push((tick, contents.items.clone()));
+            contents.snapshot = snapshot;
+            contents.items.push(1_000_000 + snapshot);
         }
     }
 }

@@ -396,16 +396,18 @@ impl Odds {
     /// A page of the items of a playlist.
     pub fn items(&mut self, number: u32, contents: &mut Contents, from: u32, limit: u32, tick: Tick) -> Page {
         let is_old = self.old_items.get_mut(&number).is_some_and(take);
-        let held = match contents.past.last() {
-            Some((_, before)) if is_old => before,
-            _ => &contents.items,
+        let edition = contents.past.len();
+        let (held, edition) = match contents.past.last() {
+            Some((_, before)) if is_old => (before, edition - 1),
+            _ => (&contents.items, edition),
         };
         let limit = self.capped(limit);
         let is_ignored = self.item_ignores.get_mut(&number).is_some_and(take) && from > 0;
         let from = if is_ignored { 0 } else { from };
         let to = (from as usize + limit).min(held.len());
         let is_given = |at: &usize| Some(*at as u32) != contents.withheld;
-        let mut slots: Vec<Slot> = (from as usize..to).filter(is_given).map(|at| playlist_item(held[at])).collect();
+        let mut slots: Vec<Slot> =
+            (from as usize..to).filter(is_given).map(|at| playlist_item(held[at], edition)).collect();
         let mut next = if to < held.len() { Next::Goes { offset: Some(to as u32) } } else { Next::End };
         let mut total = Some(held.len() as u32).filter(|_| !take(&mut self.uncounted[EntityType::Playlists]));
         if let Some(rows) = self.item_cuts.get_mut(&number).and_then(|cut| cut.next(slots.len())) {

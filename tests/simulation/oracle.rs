@@ -1,6 +1,7 @@
 //! What must always hold, checked as it happens. The oracle uses the true library with its history, the requests and
 //! the commits; it knows nothing of the engine.
 
+mod history;
 mod items;
 mod pace;
 
@@ -8,6 +9,7 @@ pub use items::Before;
 pub use pace::Spending;
 
 use super::{
+    api::is_unavailable,
     database::{Books, PlaylistBook, Presence, Writer},
     library::{Contents, Item as TrueItem, Tick, id_of, number_of},
     process::{Keyed, NUM_KEYS},
@@ -349,7 +351,12 @@ impl World {
             let differs = |number: &&u32| {
                 let truth = &listing.item(**number).contents;
                 let held = books.playlist(**number).map(|book| book.items.as_slice()).unwrap_or_default();
-                !held.iter().copied().eq(truth.items.iter().copied().map(Some))
+                // One that was never seen may be unavailable now.
+                let is_same = |(held, item): (&Option<u32>, &u32)| match held {
+                    Some(held) => held == item,
+                    None => is_unavailable(*item, truth.past.len()),
+                };
+                held.len() != truth.items.len() || !held.iter().zip(&truth.items).all(is_same)
             };
             if let Some(number) = listing.order.iter().find(differs).copied() {
                 let id = id_of(number);
@@ -357,6 +364,7 @@ impl World {
                 let held = books.playlist(number).cloned();
                 self.violated("G4", format!("playlist {id} is {truth:?}, and the database says {held:?}"));
             }
+            self.check_histories(key);
         }
     }
 

@@ -3,6 +3,15 @@
 
 use super::*;
 
+/// What became of the parts of a playlist in a commit.
+pub(super) enum Written {
+    /// They belong to a reading under way.
+    Part,
+    /// The rows are those of a whole reading now, or what was missing of them is there.
+    Whole,
+    Nothing(Option<ReadingOutcome>),
+}
+
 impl Books {
     pub(super) fn write_playlists(&mut self, slots: &[Slot], offset: u32) {
         for (slot, position) in slots.iter().zip(offset..) {
@@ -29,16 +38,12 @@ impl Books {
         rule: RemovalGuard,
         taken: &BTreeSet<u32>,
         now: DateTime<Utc>,
-    ) -> Option<ReadingOutcome> {
+    ) -> Written {
         let (first, last) = (parts[0], parts[parts.len() - 1]);
         let playlist_id = first.playlist_id.clone();
-        let mut read: BTreeMap<u32, Option<u32>> = BTreeMap::new();
+        let mut read: BTreeMap<u32, Entry> = BTreeMap::new();
         for part in parts {
-            let items = part
-                .items
-                .iter()
-                .map(|item| item.name.as_ref().map(|name| name.parse().expect("the model names items by number")));
-            read.extend((part.offset..).zip(items));
+            read.extend((part.offset..).zip(&part.items).map(|(at, item)| (at, entry_of(at, item))));
         }
         let hidden_here: u32 = parts.iter().map(|part| part.num_hidden).sum();
         let book = self.playlist_mut(number_of(&playlist_id));
@@ -47,16 +52,17 @@ impl Books {
         }
         if let Some(PlaylistEnd::Failed(failed)) = &last.end {
             book.fail(failed, now);
-            return None;
+            return Written::Nothing(None);
         }
         let walk = book.walk.filter(|walk| walk.generation == book.generation && walk.offset == first.offset);
         let is_outrun = first.generation != book.generation || first.offset > 0 && walk.is_none();
         if last.end == Some(PlaylistEnd::GapFilled) {
-            if first.generation == book.generation {
-                book.rows.extend(read);
-                book.items = book.rows.values().copied().collect();
+            if first.generation != book.generation {
+                return Written::Nothing(None);
             }
-            return None;
+            book.rows.extend(read);
+            book.show_rows();
+            return Written::Whole;
         }
         if is_outrun {
             book.walk = None;
@@ -66,38 +72,45 @@ impl Books {
             if is_there {
                 (book.is_unreadable, book.failure) = (false, None);
             }
-            return (!is_there).then_some(ReadingOutcome::Outrun { playlist_id });
+            return Written::Nothing((!is_there).then_some(ReadingOutcome::Outrun { playlist_id }));
         }
         let num_hidden = walk.map_or(0, |walk| walk.num_hidden) + hidden_here;
         let is_taken = taken.contains(&number_of(&playlist_id));
         let is_in_place = walk.map_or(book.num_held.is_none() && !is_taken, |walk| walk.is_in_place);
         if first.offset == 0 {
             book.apart.clear();
+            if is_in_place {
+                book.history.begin(true, &book.rows);
+            }
         }
         book.apart.extend(read);
         let Some(PlaylistEnd::Complete { snapshot_id, total, failure }) = &last.end else {
             let offset = last.end_offset();
             book.walk = Some(ItemsWalk { generation: book.generation, offset, num_hidden, is_in_place });
             if is_in_place {
-                book.items = book.apart.values().copied().collect();
+                book.items = book.apart.values().map(number).collect();
             }
-            return None;
+            return Written::Part;
         };
         book.walk = None;
-        if book.num_held.is_some()
-            && let Some((num_missing, num_held)) = book.judge(rule, num_hidden > book.num_hidden, now)
-        {
-            book.fail(&doubt(FailureKind::Held, snapshot_id), now);
-            return Some(ReadingOutcome::Held { playlist_id, num_missing, num_held });
-        }
         let was_doubted = book.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Unchanged);
         let is_other = book.items_snapshot.is_some() && snapshot_id.is_some() && book.items_snapshot != *snapshot_id;
-        if book.num_held.is_some() && is_other && book.rows == book.apart && !was_doubted {
-            book.fail(&doubt(FailureKind::Unchanged, snapshot_id), now);
-            return Some(ReadingOutcome::Unchanged { playlist_id });
+        if book.num_held.is_some() {
+            match book.judge(rule, num_hidden > book.num_hidden, now) {
+                Judged::Held { num_missing, num_held } => {
+                    book.fail(&doubt(FailureKind::Held, snapshot_id), now);
+                    return Written::Nothing(Some(ReadingOutcome::Held { playlist_id, num_missing, num_held }));
+                }
+                Judged::Same if is_other && !was_doubted => {
+                    book.fail(&doubt(FailureKind::Unchanged, snapshot_id), now);
+                    return Written::Nothing(Some(ReadingOutcome::Unchanged { playlist_id }));
+                }
+                Judged::Same | Judged::Believed => {}
+            }
         }
+        book.history.begin(book.num_held.is_none(), &book.rows);
         book.rows = std::mem::take(&mut book.apart);
-        book.items = book.rows.values().copied().collect();
+        book.show_rows();
         book.items_snapshot.clone_from(snapshot_id);
         book.look_again_at = (num_hidden > 0).then(|| now + look_again_in(num_hidden, book.num_hidden));
         (book.num_held, book.num_hidden) = (Some(total - num_hidden), num_hidden);
@@ -108,7 +121,7 @@ impl Books {
         }
         let is_beyond = |gap: &Gap| gap.playlist_id.as_ref() == Some(&playlist_id) && gap.offset_from >= *total;
         self.gaps.retain(|gap| !is_beyond(gap));
-        None
+        Written::Whole
     }
 
     pub(super) fn forget_item_snapshots(&mut self) {
@@ -185,25 +198,43 @@ impl PlaylistBook {
         self.is_unreadable |= failed.is_unreadable;
     }
 
-    /// Like `store::held_items`: how many items are missing, of how many, if that is not believed.
-    fn judge(&mut self, rule: RemovalGuard, hides_more: bool, now: DateTime<Utc>) -> Option<(u32, u32)> {
-        let mut counts: BTreeMap<u32, i64> = BTreeMap::new();
-        self.rows.values().flatten().for_each(|item| *counts.entry(*item).or_default() += 1);
-        self.apart.values().flatten().for_each(|item| *counts.entry(*item).or_default() -= 1);
-        counts.retain(|_, num| *num > 0);
-        let num_held = self.rows.values().flatten().count() as u32;
-        let num_missing = counts.values().sum::<i64>() as u32;
-        let long_ago = now - TimeDelta::from_std(rule.wait).unwrap_or_default();
-        let is_confirmed =
-            counts.keys().all(|item| self.missing.get(item).is_some_and(|since| *since <= long_ago && *since < now));
-        if num_missing == 0 || rule.lets_pass(num_missing, num_held) && !hides_more || is_confirmed {
-            self.missing.clear();
-            return None;
-        }
-        let before = std::mem::take(&mut self.missing);
-        self.missing = counts.keys().map(|item| (*item, before.get(item).copied().unwrap_or(now).min(now))).collect();
-        Some((num_missing, num_held))
+    pub(super) fn show_rows(&mut self) {
+        self.items = self.rows.values().map(number).collect();
     }
+
+    /// Like `store::held_items`: the reading, if it is not believed.
+    fn judge(&mut self, rule: RemovalGuard, hides_more: bool, now: DateTime<Utc>) -> Judged {
+        let [before, after] = [&self.rows, &self.apart].map(|rows| rows.values().cloned().collect());
+        let compared = Comparison::of(before, after);
+        if compared.is_believed(rule, hides_more) {
+            self.missing.clear();
+            return if compared.is_same { Judged::Same } else { Judged::Believed };
+        }
+        if compared.is_confirmed(rule, &self.missing, now) {
+            self.missing.clear();
+            return Judged::Believed;
+        }
+        let Comparison { num_missing, num_held, missing, .. } = compared;
+        let before = std::mem::take(&mut self.missing);
+        let since = |item: &String| before.get(item).map_or(now, |(since, _)| now.min(*since));
+        self.missing = missing.into_iter().map(|item| (item.clone(), (since(&item), false))).collect();
+        Judged::Held { num_missing, num_held }
+    }
+}
+
+enum Judged {
+    Believed,
+    Same,
+    Held { num_missing: u32, num_held: u32 },
+}
+
+fn entry_of(at: u32, item: &PlaylistItem) -> Entry {
+    let PlaylistItem { uri, name, added_at, .. } = item.clone();
+    Entry { position: at.into(), uri, name, track_id: None, added_at }
+}
+
+fn number(entry: &Entry) -> Option<u32> {
+    entry.name.as_ref().map(|name| name.parse().expect("the model names items by number"))
 }
 
 /// A whole reading that waits for a second look.

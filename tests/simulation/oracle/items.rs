@@ -30,6 +30,7 @@ impl World {
     pub(super) fn check_items(&mut self, writer: Writer, before: Before) {
         for (number, before) in before.items {
             self.check_reading(writer, number, &before);
+            self.check_history(writer.key, number);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What an empty place of a playlist holds, according to another reading of the same playlist.
 
 use super::{Entry, cancel_same, take_one};
-use crate::store::types::At;
+use chrono::{DateTime, Utc};
 use std::collections::{HashMap, VecDeque};
 
 /// Fills in what `entries` lack and `known`, another reading of the same playlist, has. Returns which were filled.
@@ -12,10 +12,10 @@ use std::collections::{HashMap, VecDeque};
 /// - A place that was as empty in the other reading stays empty: its content is unknown.
 /// - A place without a moment of addition may be any; `takes_undated` says whether it takes what is left.
 /// - An item without a name, URI or date keeps the earlier one.
-pub(super) fn recall(entries: &mut [Entry], known: &[Entry], takes_undated: bool) -> Vec<usize> {
+pub fn recall(entries: &mut [Entry], known: &[Entry], takes_undated: bool) -> Vec<usize> {
     let mut filled = recall_details(entries, known);
     let mut lost = Lost::of(known, entries);
-    let mut num_empty: HashMap<Option<At>, usize> = HashMap::new();
+    let mut num_empty: HashMap<Option<DateTime<Utc>>, usize> = HashMap::new();
     for entry in known.iter().filter(|entry| entry.identity().is_none()) {
         *num_empty.entry(entry.added_at).or_default() += 1;
     }
@@ -53,8 +53,8 @@ fn neighbours<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<Option<String
 struct Lost {
     is_taken: Vec<bool>,
     all: VecDeque<usize>,
-    by_date: HashMap<Option<At>, VecDeque<usize>>,
-    by_place: HashMap<(Option<At>, Side, Option<String>), VecDeque<usize>>,
+    by_date: HashMap<Option<DateTime<Utc>>, VecDeque<usize>>,
+    by_place: HashMap<(Option<DateTime<Utc>>, Side, Option<String>), VecDeque<usize>>,
 }
 
 /// On which side the neighbour of an item is.
@@ -95,7 +95,12 @@ impl Lost {
         lost
     }
 
-    fn take(&mut self, added_at: Option<At>, behind: Option<&String>, next: Option<&String>) -> Option<usize> {
+    fn take(
+        &mut self,
+        added_at: Option<DateTime<Utc>>,
+        behind: Option<&String>,
+        next: Option<&String>,
+    ) -> Option<usize> {
         let Lost { is_taken, all, by_date, by_place } = self;
         let mut first = |found: Option<&mut VecDeque<usize>>| {
             let found = found?;
@@ -155,7 +160,6 @@ fn recall_details(entries: &mut [Entry], known: &[Entry]) -> Vec<usize> {
 mod tests {
     use super::super::{Difference, tests::entry};
     use super::*;
-    use chrono::DateTime;
 
     #[test]
     fn an_empty_place_takes_the_item_of_its_date_wherever_it_stands_now() {
@@ -218,7 +222,7 @@ mod tests {
     fn dated(items: &[(&str, i64)]) -> Vec<Entry> {
         let entry = |(at, (uri, seconds)): (usize, &(&str, i64))| Entry {
             uri: Some((*uri).to_owned()).filter(|uri| !uri.is_empty()),
-            added_at: DateTime::from_timestamp(*seconds, 0).filter(|_| *seconds > 0).map(At::from),
+            added_at: DateTime::from_timestamp(*seconds, 0).filter(|_| *seconds > 0),
             ..entry(at as i64, uri)
         };
         items.iter().enumerate().map(entry).collect()
