@@ -45,9 +45,9 @@ impl Remaining {
 
     /// Adds the items of playlists that are due.
     pub fn add_playlists(&mut self, due: &[StalePlaylist]) {
-        let requests = |playlist: &StalePlaylist| match playlist.gaps.len() {
-            0 => playlist.total_items.unwrap_or(0).div_ceil(PAGE_LIMIT).max(1),
-            num_gaps => num_gaps as u32,
+        let requests = |playlist: &StalePlaylist| match playlist.fills_only {
+            true => playlist.gaps.len() as u32,
+            false => playlist.total_items.unwrap_or(0).div_ceil(PAGE_LIMIT).max(1),
         };
         self.add(Family::PlaylistItems, due.iter().map(requests).sum());
     }
@@ -212,7 +212,8 @@ mod tests {
 
     fn playlist(total_items: u32, num_gaps: u32) -> StalePlaylist {
         let gaps = (0..num_gaps).map(|gap| (gap * 60, gap * 60 + 1)).collect();
-        StalePlaylist { id: "p".into(), total_items: Some(total_items), gaps, ..StalePlaylist::default() }
+        let fills_only = num_gaps > 0;
+        StalePlaylist { id: "p".into(), total_items: Some(total_items), gaps, fills_only, ..StalePlaylist::default() }
     }
 
     fn entity(entity_type: EntityType, offset: u32, total: Option<u32>) -> EntityStatus {

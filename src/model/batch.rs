@@ -66,8 +66,9 @@ impl PlaylistPart {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlaylistEnd {
     /// Everything was read: the result replaces the known items, and is that snapshot from now on. Without a snapshot,
-    /// or after a failure, it is unknown which snapshot the items are, and the playlist stays due.
-    Complete { snapshot_id: Option<String>, total: u32, failure: Option<FailedReading> },
+    /// or after a failure, it is unknown which snapshot the items are, and the playlist stays due. `healed`: ranges that
+    /// an earlier reading could not read, and this one has.
+    Complete { snapshot_id: Option<String>, total: u32, failure: Option<FailedReading>, healed: Vec<(u32, u32)> },
     /// It failed: the known items stay, and so does their snapshot.
     Failed(FailedReading),
     /// An earlier gap was read; nothing else about the playlist changes.

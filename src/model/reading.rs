@@ -26,8 +26,10 @@ pub struct StalePlaylist {
     pub snapshot_id: Option<String>,
     /// Length according to the listing; `None` if it does not say.
     pub total_items: Option<u32>,
-    /// Ranges of its items that the API could not serve in an earlier run, if only those are missing.
+    /// Ranges of its items that the API could not serve to this account in an earlier run.
     pub gaps: Vec<(u32, u32)>,
+    /// Only those are missing.
+    pub fills_only: bool,
     /// Items of the newest whole reading; `None` if there was none.
     pub num_held: Option<u32>,
     /// Rows that were counted but not given in that reading.

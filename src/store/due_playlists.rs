@@ -160,7 +160,7 @@ impl Candidate {
             Due::At(_) if self.reading.as_ref().is_some_and(|reading| !reading.is_readable()) => return None,
             Due::At(at) => Some(at),
         };
-        let fills_only = state.fills_only();
+        let fills_only = state.fills_only() && !self.gaps.is_empty();
         let is_own = self.is_own();
         let total_items = self.total();
         let Listed { id, name, snapshot_id, items_held, items_hidden, items_generation: generation, .. } = self.listed;
@@ -169,7 +169,8 @@ impl Candidate {
             name,
             snapshot_id,
             total_items,
-            gaps: if fills_only { self.gaps } else { Vec::new() },
+            gaps: self.gaps,
+            fills_only,
             num_held: items_held.map(to_u32),
             num_hidden: to_u32(items_hidden),
             generation,

@@ -16,8 +16,8 @@ use super::{Conn, StoreError, gaps, held_items, versions, with_conn};
 use crate::model::batch::PlaylistEnd;
 use crate::model::version::Entry;
 use crate::model::{
-    Commit, EntityType, FailureKind, ItemCounts, Oddity, PlaylistItem, PlaylistItemKind, PlaylistPart, ReadingOutcome,
-    look_again_in,
+    Commit, EntityType, FailureKind, HealedGap, ItemCounts, Oddity, PlaylistItem, PlaylistItemKind, PlaylistPart,
+    ReadingOutcome, look_again_in,
 };
 use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
@@ -296,9 +296,15 @@ impl Plan<'_> {
         written: &mut WrittenItems,
         now: At,
     ) -> Result<(), StoreError> {
-        let Some(PlaylistEnd::Complete { snapshot_id, total, failure }) = self.end().cloned() else { return Ok(()) };
+        let Some(PlaylistEnd::Complete { snapshot_id, total, failure, healed }) = self.end().cloned() else {
+            return Ok(());
+        };
         let (playlist, num_hidden) = (self.playlist, self.num_hidden());
         odd::forget_from(conn, items_of(commit, playlist), total).await?;
+        for (offset_from, offset_to) in healed {
+            let gap = HealedGap { playlist_id: Some(playlist.to_owned()), offset_from, offset_to };
+            gaps::heal(conn, commit.account_id, commit.entity, &gap, now).await?;
+        }
         gaps::heal_beyond(conn, commit.account_id, playlist, total, now).await?;
         written.counts.removed += delete_from(conn, playlist, total, None).await?;
         if self.place == Place::Whole {

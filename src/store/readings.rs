@@ -443,7 +443,12 @@ mod tests {
             generation: 4,
             offset,
             items: vec![PlaylistItem::MISSING; num_items],
-            end: ends.then_some(PlaylistEnd::Complete { snapshot_id: None, total: 0, failure: None }),
+            end: ends.then_some(PlaylistEnd::Complete {
+                snapshot_id: None,
+                total: 0,
+                failure: None,
+                healed: Vec::new(),
+            }),
             ..PlaylistPart::default()
         }
     }

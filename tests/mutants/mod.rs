@@ -538,6 +538,14 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "the history is polled without a pause",
         guarantee: "G7",
     },
+    Mutant {
+        name: "gaps-outlive-a-reading",
+        file: "run/items_walk/absorb.rs",
+        stands: "*healed = all_healed;",
+        instead: "*healed = Vec::new();",
+        breaks: "a gap stays open though the playlist has been read whole since",
+        guarantee: "G4",
+    },
     // The history of playlists.
     Mutant {
         name: "walk-forgets-what-was-said",

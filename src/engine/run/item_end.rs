@@ -53,7 +53,7 @@ pub fn complete(
             (FailureKind::Miscounted, format!("{listed} items are listed, and {total} are there"))
         }
         _ if is_unproven => (FailureKind::Unsteady, "pages of one item each prove nothing".to_owned()),
-        _ => return PlaylistEnd::Complete { snapshot_id, total, failure: None },
+        _ => return PlaylistEnd::Complete { snapshot_id, total, failure: None, healed: Vec::new() },
     };
     let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
     let is_confirmed = playlist.failure.as_ref().is_some_and(|before| {
@@ -64,7 +64,7 @@ pub fn complete(
     });
     let failed = failed(playlist, kind, reason, Some(total));
     if playlist.num_held.is_none() || is_confirmed {
-        PlaylistEnd::Complete { snapshot_id: None, total, failure: Some(failed) }
+        PlaylistEnd::Complete { snapshot_id: None, total, failure: Some(failed), healed: Vec::new() }
     } else {
         PlaylistEnd::Failed(failed)
     }
@@ -82,7 +82,7 @@ mod tests {
         for total_items in [Some(12), None] {
             let playlist = StalePlaylist { total_items, ..playlist(None) };
             let snapshot_id = Some("s1".to_owned());
-            let end = PlaylistEnd::Complete { snapshot_id, total: 12, failure: None };
+            let end = PlaylistEnd::Complete { snapshot_id, total: 12, failure: None, healed: Vec::new() };
             assert_eq!(complete(&playlist, 12, false, HOUR, at(0)), end);
         }
     }
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn where_nothing_is_known_what_came_is_kept_without_a_snapshot() {
         let end = complete(&playlist(None), 10, false, HOUR, at(0));
-        assert!(matches!(end, PlaylistEnd::Complete { snapshot_id: None, total: 10, failure: Some(_) }), "{end:?}");
+        assert!(matches!(end, PlaylistEnd::Complete { snapshot_id: None, total: 10, failure: Some(_), .. }), "{end:?}");
     }
 
     #[test]

@@ -55,6 +55,9 @@ pub struct ItemReading {
     /// Nothing new was found where the last page ended.
     is_stuck: bool,
     pub num_hidden: u32,
+    /// Where this run took it up, and the ranges that could not be served since.
+    began: u32,
+    pub unread: Vec<(u32, u32)>,
     /// Pages of a single row cannot be linked: the rows need not be complete, nor distinct.
     pub is_unproven: bool,
     pub restarts: u32,
@@ -81,6 +84,8 @@ impl ItemReading {
             slack: place.map_or(0, |place| place.num_short),
             is_stuck: false,
             num_hidden: 0,
+            began: committed,
+            unread: Vec::new(),
             is_unproven: place.is_some_and(|place| place.is_unproven),
             restarts: 0,
             num_empties: 0,
@@ -109,9 +114,17 @@ impl ItemReading {
     /// Starts over.
     pub fn restart(&mut self) {
         self.restarts += 1;
-        (self.planned, self.committed, self.total) = (0, 0, None);
+        (self.planned, self.committed, self.total, self.began) = (0, 0, None, 0);
+        self.unread.clear();
         (self.slack, self.num_hidden, self.is_stuck, self.is_unproven) = (0, 0, false, false);
         self.tail.clear();
+    }
+
+    /// Gaps of earlier readings that this one, which has reached the end, has read.
+    pub fn healed(&self) -> Vec<(u32, u32)> {
+        let is_unread = |(from, to): (u32, u32)| self.unread.iter().any(|unread| unread.0 < to && from < unread.1);
+        let is_healed = |gap: &&(u32, u32)| gap.0 >= self.began && !is_unread(**gap);
+        self.playlist.gaps.iter().filter(is_healed).copied().collect()
     }
 
     /// Forgets what was planned beyond what is committed.

@@ -111,10 +111,10 @@ impl ItemsWalk {
     pub fn new(tip: Checkpoint, stale: Vec<StalePlaylist>, plan: ItemsPlan) -> ItemsWalk {
         let place = tip.walk.place.playlist.clone();
         let work = |playlist: StalePlaylist| {
-            let task = if playlist.gaps.is_empty() {
-                Task::Read(ItemReading::new(playlist, place.as_ref(), plan.page_limit))
-            } else {
+            let task = if playlist.fills_only {
                 Task::Fill(GapFilling::new(playlist))
+            } else {
+                Task::Read(ItemReading::new(playlist, place.as_ref(), plan.page_limit))
             };
             Work { task, num_refusals: 0, suspect: None, is_done: false }
         };

@@ -77,7 +77,7 @@ impl EntityRun {
         playlists.num_rounds += 1;
         if playlists.num_rounds > 1 {
             // What could not be served a moment ago is left to the next run.
-            stale.retain(|playlist| playlist.gaps.is_empty() && !playlists.has_tried(playlist));
+            stale.retain(|playlist| !playlist.fills_only && !playlists.has_tried(playlist));
             stale.retain(|playlist| !playlists.doubtful.contains(&playlist.id));
         }
         if stale.is_empty() && std::mem::take(&mut self.passes.is_resumed) {

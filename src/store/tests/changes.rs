@@ -130,7 +130,12 @@ async fn read(run: &Run<'_>, ids: &[&str], snapshot_id: &str, now: DateTime<Utc>
         added_by: None,
         track: Some(track(id)),
     };
-    let end = PlaylistEnd::Complete { snapshot_id: Some(snapshot_id.into()), total: ids.len() as u32, failure: None };
+    let end = PlaylistEnd::Complete {
+        snapshot_id: Some(snapshot_id.into()),
+        total: ids.len() as u32,
+        failure: None,
+        healed: vec![],
+    };
     let items = ids.iter().map(item).collect();
     let part = PlaylistPart { playlist_id: "p1".into(), offset: 0, items, end: Some(end), ..PlaylistPart::default() };
     let rows = run.current(Rows::PlaylistItems(vec![part])).await;

@@ -25,7 +25,7 @@ pub(super) fn part(playlist_id: &str, items: Vec<PlaylistItem>, end: Option<Play
 }
 
 pub(super) fn complete(snapshot_id: &str, total: u32) -> Option<PlaylistEnd> {
-    Some(PlaylistEnd::Complete { snapshot_id: Some(snapshot_id.into()), total, failure: None })
+    Some(PlaylistEnd::Complete { snapshot_id: Some(snapshot_id.into()), total, failure: None, healed: vec![] })
 }
 
 pub(super) async fn stale(db: &Db, now: DateTime<Utc>) -> Vec<String> {
@@ -52,7 +52,11 @@ fn playlists_are_due_in_library_order_until_their_items_are_read() {
 
         run.commit(part("p9", vec![item("t1"), item("t2")], complete("s1", 2)), at(2)).await;
         run.commit(
-            part("p0", vec![], Some(PlaylistEnd::Complete { snapshot_id: None, total: 0, failure: None })),
+            part(
+                "p0",
+                vec![],
+                Some(PlaylistEnd::Complete { snapshot_id: None, total: 0, failure: None, healed: vec![] }),
+            ),
             at(3),
         )
         .await;

@@ -102,6 +102,23 @@ fn what_could_not_be_served_is_not_called_removed() {
 }
 
 #[test]
+fn a_whole_reading_need_not_wait_for_a_gap_that_it_has_read() {
+    on_both(async |db| {
+        let run = begun(db).await;
+        read(&run, &["t1", "t2", "t3"], "s1").await;
+        let effects = Effects { new_gaps: vec![super::effects::found(Some("p1"), 1, 2)], ..Effects::default() };
+        commit_with(&run, part(0, &["t1", "", "t3"], complete("s2", 3)), effects, Uuid::new_v4()).await;
+        let end =
+            PlaylistEnd::Complete { snapshot_id: Some("s3".into()), total: 3, failure: None, healed: vec![(1, 2)] };
+        commit_with(&run, part(0, &["t1", "t2", "t4"], Some(end)), Effects::default(), Uuid::new_v4()).await;
+
+        assert_eq!(versions(db).await[1..], ["s3 +1 -1"]);
+        assert_eq!(db.count("sync_gaps WHERE healed_at IS NULL").await, 0);
+        assert_at_rest(db).await;
+    });
+}
+
+#[test]
 fn two_walks_of_one_run_are_one_reading() {
     on_both(async |db| {
         let run = begun(db).await;
@@ -266,7 +283,7 @@ fn part(offset: u32, items: &[&str], end: Option<PlaylistEnd>) -> PlaylistPart {
 }
 
 fn complete(snapshot_id: &str, total: u32) -> Option<PlaylistEnd> {
-    Some(PlaylistEnd::Complete { snapshot_id: Some(snapshot_id.into()), total, failure: None })
+    Some(PlaylistEnd::Complete { snapshot_id: Some(snapshot_id.into()), total, failure: None, healed: vec![] })
 }
 
 fn item(id: &str) -> PlaylistItem {

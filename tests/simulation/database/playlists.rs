@@ -84,7 +84,7 @@ impl Books {
             }
         }
         book.apart.extend(read);
-        let Some(PlaylistEnd::Complete { snapshot_id, total, failure }) = &last.end else {
+        let Some(PlaylistEnd::Complete { snapshot_id, total, failure, healed }) = &last.end else {
             let offset = last.end_offset();
             book.walk = Some(ItemsWalk { generation: book.generation, offset, num_hidden, is_in_place });
             if is_in_place {
@@ -120,7 +120,10 @@ impl Books {
             book.fail(failed, now);
         }
         let is_beyond = |gap: &Gap| gap.playlist_id.as_ref() == Some(&playlist_id) && gap.offset_from >= *total;
-        self.gaps.retain(|gap| !is_beyond(gap));
+        let is_healed = |gap: &Gap| {
+            gap.playlist_id.as_ref() == Some(&playlist_id) && healed.contains(&(gap.offset_from, gap.offset_to))
+        };
+        self.gaps.retain(|gap| !is_beyond(gap) && !is_healed(gap));
         Written::Whole
     }
 
@@ -164,7 +167,8 @@ impl Books {
                     name: id.clone(),
                     snapshot_id: book.snapshot.clone(),
                     total_items,
-                    gaps: if state.fills_only() { gaps.clone() } else { Vec::new() },
+                    gaps: gaps.clone(),
+                    fills_only: state.fills_only() && !gaps.is_empty(),
                     num_held: book.num_held,
                     num_hidden: book.num_hidden,
                     generation: book.generation,

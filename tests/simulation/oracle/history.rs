@@ -41,7 +41,11 @@ impl World {
         }
         // G3: of a playlist that was never shown wrongly, nothing is said to come or go that was there all the time.
         let is_right = truth.misread_at.is_empty();
-        let was_always_there = |item: u32| truth.versions_since(0).all(|items| items.contains(&item));
+        let num_in = |items: &[u32], item| items.iter().filter(|other| **other == item).count();
+        let was_always_there = |item: u32| {
+            let num_now = num_in(&truth.items, item);
+            num_now > 0 && truth.versions_since(0).all(|items| num_in(items, item) == num_now)
+        };
         let is_made_up = |difference: &&Difference| {
             difference.removed.iter().chain(&difference.added).map(numbered).any(was_always_there)
         };

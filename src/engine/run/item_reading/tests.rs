@@ -309,3 +309,24 @@ fn try_small(limit: u32, len: u32, hidden: &[u32], (cap, capped_from): (u32, u32
         assert_eq!(names(&read), expected(&items, hidden), "{case}");
     }
 }
+
+#[test]
+fn a_reading_heals_what_it_has_read_itself() {
+    let place = PlaylistPlace {
+        playlist_id: "p".into(),
+        snapshot_id: Some("s".into()),
+        offset: 50,
+        total: 100,
+        last: None,
+        num_short: 0,
+        is_unproven: false,
+    };
+    let gaps = vec![(10, 11), (50, 60), (70, 80), (90, 95)];
+    let playlist =
+        StalePlaylist { id: "p".into(), snapshot_id: Some("s".into()), num_read: 50, gaps, ..Default::default() };
+    let mut reading = ItemReading::new(playlist, Some(&place), 50);
+    reading.unread = vec![(75, 76)];
+    assert_eq!(reading.healed(), [(50, 60), (90, 95)]);
+    reading.restart();
+    assert_eq!(reading.healed(), reading.playlist.gaps);
+}

@@ -94,6 +94,7 @@ impl ItemsWalk {
                 self.items_total = (self.items_total + reading.length()).saturating_sub(length_before);
                 self.items_done += items.len() as u32;
                 self.num_gaps += num_gaps;
+                reading.unread.extend(gaps.iter().map(|gap| (gap.offset_from, gap.offset_to)));
                 batch.new_gaps.extend(gaps.into_iter().map(|gap| (playlist.id.clone(), gap)));
                 if num_before > 0 {
                     // Only now does it show that rows are hidden before these; a part includes that range, since parts
@@ -109,15 +110,19 @@ impl ItemsWalk {
                 }
                 let is_long = reading.num_pages > 1 || in_pieces || offset > 0;
                 let (total, all_hidden, is_unproven) = (reading.committed, reading.num_hidden, reading.is_unproven);
+                let all_healed = reading.healed();
                 if total > 0 && all_hidden == total {
                     let reason = format!("{total} items are counted, and none came");
                     return self.fail(at, FailureKind::Miscounted, reason, Some(0), batch);
                 }
                 match item_end::complete(&playlist, total, is_unproven, self.plan.wait, self.plan.now) {
                     PlaylistEnd::Failed(failed) => self.end_failed(at, failed, batch),
-                    end => {
-                        let doubt = match &end {
-                            PlaylistEnd::Complete { failure, .. } => failure.as_ref(),
+                    mut end => {
+                        let doubt = match &mut end {
+                            PlaylistEnd::Complete { failure, healed, .. } => {
+                                *healed = all_healed;
+                                failure.as_ref()
+                            }
                             PlaylistEnd::Failed(_) | PlaylistEnd::GapFilled => None,
                         };
                         self.num_unconfirmed += u32::from(is_long || doubt.is_some());

@@ -15,7 +15,11 @@ fn plan(batch_size: u32) -> ItemsPlan {
 
 /// What the walk of one playlist commits if some rows are counted but not given.
 fn parts(len: u32, hidden: &[u32], batch_size: u32) -> Vec<PlaylistPart> {
-    let playlist = StalePlaylist { id: "p".into(), total_items: Some(len), ..StalePlaylist::default() };
+    parts_of(StalePlaylist { id: "p".into(), total_items: Some(len), ..StalePlaylist::default() }, hidden, batch_size)
+}
+
+fn parts_of(playlist: StalePlaylist, hidden: &[u32], batch_size: u32) -> Vec<PlaylistPart> {
+    let len = playlist.total_items.unwrap();
     let mut walk = ItemsWalk::new(Checkpoint::start(Phase::InitialSync), vec![playlist], plan(batch_size));
     let (mut ticket, mut parts) = (Ticket::default(), Vec::new());
     while !walk.is_finished() {
@@ -43,7 +47,7 @@ fn parts_follow_each_other_wherever_rows_are_hidden() {
             let num_items: usize = parts.iter().map(|part| part.items.len()).sum();
             let num_hidden: u32 = parts.iter().map(|part| part.num_hidden).sum();
             assert_eq!((num_items, num_hidden as usize), (230 - hidden.len(), hidden.len()), "{hidden:?}");
-            let end = PlaylistEnd::Complete { snapshot_id: None, total: 230, failure: None };
+            let end = PlaylistEnd::Complete { snapshot_id: None, total: 230, failure: None, healed: Vec::new() };
             assert_eq!(parts.last().and_then(|part| part.end.clone()), Some(end), "{hidden:?}");
         }
     }
@@ -80,4 +84,16 @@ fn while_nothing_is_answered_no_playlist_is_to_blame() {
         assert!(walk.poll_batch().is_none(), "{walk:?}");
     }
     assert!(walk.fault().is_some() && walk.is_doubtful(), "{walk:?}");
+}
+
+/// The gap stayed open, and the history of the playlist waited for it.
+#[test]
+fn a_whole_reading_ends_the_gaps_of_earlier_ones() {
+    let gaps = vec![(10, 11), (60, 70), (300, 301)];
+    let playlist = StalePlaylist { id: "p".into(), total_items: Some(230), gaps: gaps.clone(), ..Default::default() };
+    let parts = parts_of(playlist, &[], 500);
+    let Some(PlaylistEnd::Complete { healed, .. }) = parts.last().and_then(|part| part.end.clone()) else {
+        panic!("{parts:?}")
+    };
+    assert_eq!(healed, gaps);
 }
