@@ -6,6 +6,8 @@
 //!   renamed has no new version.
 //! - A place that the API shows as empty keeps its earlier item, as long as it shows the same moment of addition: the
 //!   item is unavailable for now (see [`recall`]).
+//! - A place that the API could not serve may hold anything: the comparison waits for it, but not for ever. After a day
+//!   the place is taken for what stood there before; what it turns out to hold is compared when it can be read.
 //! - Two walks of one run are one reading. The second is there because the playlist changed under the first, which may
 //!   therefore have missed an item, or seen it twice: the version is what both together found.
 
@@ -15,9 +17,17 @@ mod recall;
 pub use comparison::Comparison;
 pub use recall::recall;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
 use std::hash::Hash;
+
+/// How long a comparison waits for places that could not be served.
+const GAPS_WAIT: TimeDelta = TimeDelta::days(1);
+
+/// Whether a comparison that has been due since then waits for places that could not be served.
+pub fn waits_for_gaps(since: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    now.signed_duration_since(since) < GAPS_WAIT
+}
 
 /// An item as a reading found it.
 #[derive(Debug, Clone, PartialEq, Eq)]

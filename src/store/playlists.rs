@@ -167,6 +167,10 @@ impl Plan<'_> {
                 }
                 versions::begin(conn, self.playlist, self.books.is_walked, is_first, now).await?;
             }
+            // Unless a comparison waits for it, what could not be served is one of its own.
+            Place::Gap if self.rows().next().is_some() => {
+                versions::begin(conn, self.playlist, self.books.is_walked, false, now).await?;
+            }
             Place::AmongRows { begins: false } | Place::Apart { .. } | Place::Gap | Place::Outrun | Place::Nowhere => {}
         }
         let continues = self.place == (Place::Apart { begins: false });

@@ -1,9 +1,8 @@
 //! The history of playlists as it is stored; [`crate::model::version`] says what a version is.
 //!
 //! The transaction that replaces the items with a whole reading compares the two. Readings that fail, or that are not
-//! believed yet, change nothing. A place that the API could not serve may hold anything: the comparison waits until the
-//! gap is filled, and until then the items as they were are kept (`playlist_items_before`), across crashes and other
-//! readings.
+//! believed yet, change nothing. While a comparison waits for places that could not be served, the items as they were
+//! are kept (`playlist_items_before`), across crashes and other readings.
 
 use super::gaps::open_of;
 use super::rows::{KnownItemRow, PlaylistChangeRow, PlaylistItemRow};
@@ -14,7 +13,7 @@ use super::schema::{
 use super::types::{At, Words};
 use super::upsert::upsert;
 use super::{Conn, StoreError, with_conn};
-use crate::model::version::{Comparison, Conclusion, Difference, Entry, Reading, Version};
+use crate::model::version::{Comparison, Conclusion, Difference, Entry, Reading, Version, waits_for_gaps};
 use crate::model::{AccountId, Commit};
 use chrono::DateTime;
 use diesel::dsl::{count_star, exists};
@@ -72,7 +71,7 @@ pub(super) async fn begin(
     Ok(())
 }
 
-/// Compares the items with the kept ones, notes the difference and drops what was kept; not while something could not
+/// Compares the items with the kept ones, notes the difference and drops what was kept; not yet if something could not
 /// be read. Returns what this walk alone has changed, if anything.
 pub(super) async fn conclude(
     conn: &mut Conn,
@@ -80,12 +79,12 @@ pub(super) async fn conclude(
     playlist: &str,
     now: At,
 ) -> Result<Option<ItemChanges>, StoreError> {
-    let walk: Option<bool> = with_conn!(conn, |c| {
-        use playlist_walks::{is_first, playlist_id, table};
-        table.filter(playlist_id.eq(playlist)).select(is_first).first(c).await.optional()
+    let walk: Option<(bool, At)> = with_conn!(conn, |c| {
+        use playlist_walks::{began_at, is_first, playlist_id, table};
+        table.filter(playlist_id.eq(playlist)).select((is_first, began_at)).first(c).await.optional()
     })?;
-    let Some(is_first) = walk else { return Ok(None) };
-    if has_gaps(conn, commit, playlist).await? {
+    let Some((is_first, began_at)) = walk else { return Ok(None) };
+    if has_gaps(conn, commit, playlist).await? && waits_for_gaps(began_at.into(), now.into()) {
         return Ok(None);
     }
     let said = match last_version(conn, playlist).await? {

@@ -284,7 +284,7 @@ impl Database {
         books.record_seen(draft, writer.since);
         books.record_gaps(draft, now);
         for playlist_id in ended {
-            books.conclude(playlist_id, (key.account, writer.fence.generation));
+            books.conclude(playlist_id, (key.account, writer.fence.generation), now);
         }
         if draft.effects.release_held {
             books.held.clear();

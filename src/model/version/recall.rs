@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 ///   takes the one after or before the same neighbour; otherwise the first. So the item is found wherever it is now,
 ///   and of those that share a moment no more are taken than there are empty places.
 /// - A place that was as empty in the other reading stays empty: its content is unknown.
-/// - A place without a moment of addition may be any; `takes_undated` says whether it takes what is left.
+/// - A place without a moment of addition may hold any; `takes_undated` says whether it takes one, found in the same way.
 /// - An item without a name, URI or date keeps the earlier one.
 pub fn recall(entries: &mut [Entry], known: &[Entry], takes_undated: bool) -> Vec<usize> {
     let mut filled = recall_details(entries, known);
@@ -89,7 +89,10 @@ impl Lost {
             lost.by_date.entry(entry.added_at).or_default().push_back(at);
             let sides = [(Side::Behind, behind[at].clone()), (Side::Next, next[known.len() - 1 - at].clone())];
             for (side, neighbour) in sides {
-                lost.by_place.entry((entry.added_at, side, neighbour)).or_default().push_back(at);
+                let dates = [entry.added_at, None].into_iter().take(1 + usize::from(entry.added_at.is_some()));
+                for added_at in dates {
+                    lost.by_place.entry((added_at, side, neighbour.clone())).or_default().push_back(at);
+                }
             }
         }
         lost
@@ -111,16 +114,13 @@ impl Lost {
             }
             None
         };
-        if added_at.is_none() {
-            return first(Some(all));
-        }
         let mut sides = [(Side::Behind, behind), (Side::Next, next)];
         // The same item before it is stronger evidence than the same end of the list.
         sides.sort_by_key(|(_, neighbour)| neighbour.is_none());
         sides
             .into_iter()
             .find_map(|(side, neighbour)| first(by_place.get_mut(&(added_at, side, neighbour.cloned()))))
-            .or_else(|| first(by_date.get_mut(&added_at)))
+            .or_else(|| first(if added_at.is_none() { Some(all) } else { by_date.get_mut(&added_at) }))
     }
 }
 
@@ -204,6 +204,21 @@ mod tests {
         assert_eq!((recall(&mut now, &before, true), names(&now).as_str()), (vec![2], "- - b"));
         let mut now = dated(&[("", 1), ("", 0), ("", 0)]);
         assert_eq!(recall(&mut now, &before, false), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn a_place_without_a_date_takes_the_item_that_stood_there() {
+        let before = dated(&[("a", 1), ("b", 2), ("c", 3), ("d", 4)]);
+        for (now, found) in [
+            (&[("a", 1), ("b", 2), ("", 0)][..], "a b c"),
+            (&[("a", 1), ("", 0), ("d", 4)], "a b d"),
+            (&[("", 0), ("c", 3)], "b c"),
+            (&[("", 0)], "a"),
+        ] {
+            let mut now = dated(now);
+            recall(&mut now, &before, true);
+            assert_eq!(names(&now), found);
+        }
     }
 
     #[test]

@@ -102,6 +102,37 @@ fn what_could_not_be_served_is_not_called_removed() {
 }
 
 #[test]
+fn what_is_never_served_does_not_hold_the_history_up_for_ever() {
+    on_both(async |db| {
+        const DAY: i64 = 86_400;
+        let run = begun(db).await;
+        read(&run, &["t1", "t2", "t3"], "s1").await;
+        let gap = || Effects { new_gaps: vec![super::effects::found(Some("p1"), 1, 2)], ..Effects::default() };
+        let torn = || part(0, &["t1", "", "t3", "t4"], complete("s2", 4));
+        let nothing = || part(1, &[], Some(PlaylistEnd::GapFilled));
+        commit_at(&run, torn(), gap(), Uuid::new_v4(), at(2)).await;
+        commit_at(&run, nothing(), Effects::default(), Uuid::new_v4(), at(DAY)).await;
+        assert_eq!(versions(db).await.len(), 1, "it may be served yet");
+
+        commit_at(&run, nothing(), Effects::default(), Uuid::new_v4(), at(DAY + 2)).await;
+        assert_eq!(
+            (versions(db).await[1..].to_vec(), changes(db).await),
+            (vec!["s2 +1 -0".into()], vec!["+t4@3".into()])
+        );
+        assert_eq!(db.count("playlist_items WHERE track_id = 't2' AND position = 1").await, 1, "as far as is known");
+        assert_at_rest(db).await;
+
+        // In truth another item stands there.
+        let healed = Effects { healed_gaps: vec![super::effects::healed(Some("p1"), 1, 2)], ..Effects::default() };
+        let filled = part(1, &["t9"], Some(PlaylistEnd::GapFilled));
+        commit_at(&run, filled, healed, Uuid::new_v4(), at(DAY + 9)).await;
+        assert_eq!(versions(db).await[2..], ["s2 +1 -1"]);
+        assert_eq!(changes(db).await[1..], ["-t2@1", "+t9@1"]);
+        assert_at_rest(db).await;
+    });
+}
+
+#[test]
 fn a_whole_reading_need_not_wait_for_a_gap_that_it_has_read() {
     on_both(async |db| {
         let run = begun(db).await;
@@ -271,9 +302,13 @@ async fn commit(run: &Run<'_>, part: PlaylistPart) {
 }
 
 async fn commit_with(run: &Run<'_>, part: PlaylistPart, effects: Effects, run_id: Uuid) {
+    commit_at(run, part, effects, run_id, at(2)).await;
+}
+
+async fn commit_at(run: &Run<'_>, part: PlaylistPart, effects: Effects, run_id: Uuid, now: DateTime<Utc>) {
     let rows = run.current(Rows::PlaylistItems(vec![part])).await;
     let commit = Commit { effects, run_id, ..run.commit_of(rows) };
-    run.db.store.commit(Box::new(commit.clone()), at(2)).await.unwrap();
+    run.db.store.commit(Box::new(commit.clone()), now).await.unwrap();
 }
 
 /// Items from `offset` on; one without a name is an empty place.

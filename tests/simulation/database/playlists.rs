@@ -60,6 +60,9 @@ impl Books {
             if first.generation != book.generation {
                 return Written::Nothing(None);
             }
+            if !read.is_empty() {
+                book.history.begin(false, &book.rows, now);
+            }
             book.rows.extend(read);
             book.show_rows();
             return Written::Whole;
@@ -80,7 +83,7 @@ impl Books {
         if first.offset == 0 {
             book.apart.clear();
             if is_in_place {
-                book.history.begin(true, &book.rows);
+                book.history.begin(true, &book.rows, now);
             }
         }
         book.apart.extend(read);
@@ -108,7 +111,7 @@ impl Books {
                 Judged::Same | Judged::Believed => {}
             }
         }
-        book.history.begin(book.num_held.is_none(), &book.rows);
+        book.history.begin(book.num_held.is_none(), &book.rows, now);
         book.rows = std::mem::take(&mut book.apart);
         book.show_rows();
         book.items_snapshot.clone_from(snapshot_id);
