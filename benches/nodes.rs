@@ -15,9 +15,12 @@ mod fleet;
 mod markdown;
 #[path = "support/postgres.rs"]
 mod postgres;
+#[path = "support/sandbox.rs"]
+mod sandbox;
 
-use fleet::{Node, Sandbox, Session};
+use fleet::{Node, Session};
 use markdown::{header, row};
+use sandbox::Sandbox;
 use std::{path::Path, time::Duration};
 
 const NUMBERS_OF_NODES: [usize; 4] = [1, 2, 4, 8];
@@ -126,7 +129,7 @@ async fn start(
 
 /// People sign in, all at once, and their libraries are read.
 async fn work(server: &str, home: &Path, num_nodes: usize) {
-    let sandbox = Sandbox::start(&LIBRARIES);
+    let sandbox = Sandbox::start(LIBRARIES);
     let (session, nodes) = start(server, home, (&sandbox, num_nodes), NO_LIMIT).await;
     sandbox.forget_requests().await;
     let num_people = accounts::add_people(&session, &sandbox).await;
@@ -147,7 +150,7 @@ async fn work(server: &str, home: &Path, num_nodes: usize) {
 
 /// The same with a limit that is far below what the nodes could send.
 async fn limit(server: &str, home: &Path, num_nodes: usize) {
-    let sandbox = Sandbox::start(&[&LIBRARIES[..], &["--rate", "100000", "--window", "2s"]].concat());
+    let sandbox = Sandbox::start([&LIBRARIES[..], &["--rate", "100000", "--window", "2s"]].concat());
     let (session, nodes) = start(server, home, (&sandbox, num_nodes), LIMITED).await;
     accounts::add_people(&session, &sandbox).await;
     session.wait_for("accounts WHERE owner IS NULL", 0).await;
@@ -172,7 +175,7 @@ async fn limit(server: &str, home: &Path, num_nodes: usize) {
 
 /// New accounts with nothing due: how fast they are claimed, and what they cost from then on.
 async fn rest(server: &str, home: &Path, num_nodes: usize, num_accounts: u64) {
-    let sandbox = Sandbox::start(&["--tracks", "0", "--albums", "0", "--artists", "0", "--playlists", "0"]);
+    let sandbox = Sandbox::start(["--tracks", "0", "--albums", "0", "--artists", "0", "--playlists", "0"]);
     let (session, nodes) = start(server, home, (&sandbox, num_nodes), NO_LIMIT).await;
     let mut claimed = "-".to_owned();
     if num_accounts > 1 {

@@ -4,13 +4,15 @@
 //! `cargo bench --bench requests`; `cargo bench --bench requests --profile dev --features fault-hooks` takes less time
 //! to build and gives the same numbers.
 
+#[path = "support/sandbox.rs"]
+mod sandbox;
+
+use sandbox::Sandbox;
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
     fmt::Write,
     fs,
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 use tempfile::TempDir;
 
@@ -144,8 +146,7 @@ fn grouped(number: u64) -> String {
 
 /// A sandbox and a database that it is synced into.
 struct Bench {
-    sandbox: Child,
-    env: BTreeMap<String, String>,
+    sandbox: Sandbox,
     home: TempDir,
 }
 
@@ -161,18 +162,8 @@ impl Bench {
             ("--episodes", EPISODES),
             ("--audiobooks", AUDIOBOOKS),
         ];
-        let mut sandbox = Command::new(env!("CARGO_BIN_EXE_segno"))
-            .args(["sandbox", "--no-odd-rows"])
-            .args(numbers.iter().flat_map(|(flag, number)| [(*flag).to_owned(), number.to_string()]))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary starts");
-        let lines = BufReader::new(sandbox.stdout.take().expect("piped")).lines().take(4);
-        let env = lines
-            .filter_map(|line| line.expect("text").split_once('=').map(|(name, value)| (name.into(), value.into())))
-            .collect();
-        Bench { sandbox, env, home: tempfile::tempdir().expect("a temporary folder") }
+        let numbers = numbers.iter().map(|(flag, number)| format!("{flag}={number}"));
+        Bench { sandbox: Sandbox::start(numbers), home: tempfile::tempdir().expect("a temporary folder") }
     }
 
     /// Runs a command to its end and returns how many requests it took.
@@ -183,7 +174,7 @@ impl Bench {
             .env("HOME", self.home.path())
             .env("SEGNO_DATABASE_URL", format!("sqlite:{}", self.home.path().join("bench.db").display()))
             .env("SEGNO_RATE_LIMIT_REQUESTS", "1000000")
-            .envs(&self.env)
+            .envs(&self.sandbox.env)
             .stderr(Stdio::null())
             .output()
             .expect("the binary starts");
@@ -193,7 +184,7 @@ impl Bench {
     }
 
     fn edit(&self, edit: Value) {
-        let base = &self.env["SEGNO_SPOTIFY_ACCOUNTS_URL"];
+        let base = &self.sandbox.env["SEGNO_SPOTIFY_ACCOUNTS_URL"];
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let url = format!("{base}/_sandbox/edit");
@@ -201,12 +192,5 @@ impl Bench {
             let sent = reqwest::Client::new().post(url).body(body).send().await;
             assert!(sent.expect("the sandbox answers").status().is_success(), "{edit}");
         });
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        let _ = self.sandbox.kill();
-        let _ = self.sandbox.wait();
     }
 }

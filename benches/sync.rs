@@ -4,12 +4,17 @@
 //! `cargo bench --bench sync` runs on SQLite, and on PostgreSQL if `SEGNO_TEST_POSTGRES_URL` names a server. Arguments
 //! choose cases by part of their name.
 
+#[path = "support/postgres.rs"]
+mod postgres;
+#[path = "support/sandbox.rs"]
+mod sandbox;
+
+use sandbox::Sandbox;
 use serde_json::Value;
 use std::{
-    collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader, Read},
-    process::{Child, Command, Stdio},
+    io::Read,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -84,7 +89,7 @@ fn main() {
         "case", "database", "wall s", "items/s", "requests", "least", "over", "CPU ms/1000", "peak MiB"
     );
     for case in CASES.iter().filter(|case| filters.is_empty() || filters.iter().any(|part| case.name.contains(part))) {
-        let sandbox = Sandbox::start(case);
+        let sandbox = start_sandbox(case);
         let folder = tempfile::tempdir().expect("a temporary folder");
         let databases = [
             ("sqlite", Some(format!("sqlite:{}", folder.path().join("bench.db").display()))),
@@ -168,58 +173,23 @@ fn cpu_of_children() -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-struct Sandbox {
-    child: Child,
-    env: BTreeMap<String, String>,
-}
-
-impl Sandbox {
-    fn start(case: &Case) -> Sandbox {
-        let numbers = [
-            ("--tracks", case.tracks),
-            ("--albums", case.albums),
-            ("--artists", case.artists),
-            ("--playlists", case.playlists),
-            ("--playlist-items", case.playlist_items),
-            ("--shows", 0),
-            ("--episodes", 0),
-            ("--audiobooks", 0),
-        ];
-        let mut child = Command::new(env!("CARGO_BIN_EXE_segno"))
-            .args(["sandbox", "--no-odd-rows", "--latency", case.latency])
-            .args(numbers.iter().flat_map(|(flag, number)| [(*flag).to_owned(), number.to_string()]))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary starts");
-        let lines = BufReader::new(child.stdout.take().expect("piped")).lines().take(4);
-        let env = lines
-            .filter_map(|line| line.expect("text").split_once('=').map(|(name, value)| (name.into(), value.into())))
-            .collect();
-        Sandbox { child, env }
-    }
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn start_sandbox(case: &Case) -> Sandbox {
+    let numbers = [
+        ("--tracks", case.tracks),
+        ("--albums", case.albums),
+        ("--artists", case.artists),
+        ("--playlists", case.playlists),
+        ("--playlist-items", case.playlist_items),
+        ("--shows", 0),
+        ("--episodes", 0),
+        ("--audiobooks", 0),
+    ];
+    let numbers = numbers.iter().map(|(flag, number)| format!("{flag}={number}"));
+    Sandbox::start(numbers.chain([format!("--latency={}", case.latency)]))
 }
 
 /// An empty database on the server; that of the last case is dropped.
 fn fresh_database(server: &str) -> String {
-    const NAME: &str = "segno_bench_sync";
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let (client, connection) = tokio_postgres::connect(server, tokio_postgres::NoTls).await.expect("a server");
-        let connection = tokio::spawn(connection);
-        client.batch_execute(&format!("DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")).await.expect("dropped");
-        client.batch_execute(&format!("CREATE DATABASE {NAME}")).await.expect("created");
-        drop(client);
-        let _ = connection.await;
-    });
-    let (base, query) = server.split_once('?').map_or((server, None), |(base, query)| (base, Some(query)));
-    let at = base.rfind('/').expect("a URL with a database");
-    format!("{}/{NAME}{}", &base[..at], query.map(|query| format!("?{query}")).unwrap_or_default())
+    runtime.block_on(postgres::fresh_database(server, "segno_bench_sync"))
 }

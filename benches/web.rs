@@ -7,11 +7,13 @@
 
 #[path = "web/fill.rs"]
 mod fill;
+#[path = "support/sandbox.rs"]
+mod sandbox;
 #[path = "web/service.rs"]
 mod service;
 
 use serde_json::Value;
-use service::{Sandbox, Service};
+use service::Service;
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
@@ -68,7 +70,7 @@ fn main() {
 }
 
 async fn bench(name: &str, url: &str, home: &tempfile::TempDir, num_rows: u64) {
-    let (url, sandbox) = (fill::fresh(name, url).await, Sandbox::start());
+    let (url, sandbox) = (fill::fresh(name, url).await, service::start_sandbox());
     service::sign_in(&url, home.path(), &sandbox);
     let began = Instant::now();
     fill::fill(&url, num_rows).await;

@@ -1,6 +1,6 @@
 //! Accounts, written by SQL as sign-ins and syncs would have left them.
 
-use super::fleet::{Sandbox, Session};
+use super::{fleet::Session, sandbox::Sandbox};
 
 /// Accounts that can be claimed, and nothing more: their tokens are never used.
 pub async fn add(session: &Session, client_id: &str, num_accounts: u64) {

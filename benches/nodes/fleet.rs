@@ -1,10 +1,9 @@
 //! The real binary as a node, the sandbox that it reads from, and what Linux and PostgreSQL count for both.
 
+use super::sandbox::Sandbox;
 use serde_json::Value;
 use std::{
-    collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -131,28 +130,7 @@ impl Drop for Node {
     }
 }
 
-pub struct Sandbox {
-    child: Child,
-    pub env: BTreeMap<String, String>,
-}
-
 impl Sandbox {
-    pub fn start(args: &[&str]) -> Sandbox {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_segno"))
-            .args(["sandbox", "--no-odd-rows"])
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary starts");
-        let lines = BufReader::new(child.stdout.take().expect("piped")).lines().take(4);
-        let pair = |line: std::io::Result<String>| {
-            line.expect("text").split_once('=').map(|(name, value)| (name.into(), value.into()))
-        };
-        let env = lines.filter_map(pair).collect();
-        Sandbox { child, env }
-    }
-
     pub fn client_id(&self) -> &str {
         &self.env["SEGNO_SPOTIFY_CLIENT_ID"]
     }
@@ -174,12 +152,5 @@ impl Sandbox {
         let url = format!("{}/_sandbox/stats/reset", self.env["SEGNO_SPOTIFY_ACCOUNTS_URL"]);
         let sent = reqwest::Client::new().post(url).send().await;
         assert!(sent.expect("the sandbox answers").status().is_success());
-    }
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -1,10 +1,9 @@
 //! The real binary as a service, beside a sandbox in a process of its own.
 
-use super::text;
+use super::{sandbox::Sandbox, text};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::{
-    collections::BTreeMap,
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
@@ -15,42 +14,17 @@ use std::{
 const NUM_PLAYLISTS: u32 = 200;
 const NUM_ITEMS: u32 = 500;
 
-pub struct Sandbox {
-    child: Child,
-    env: BTreeMap<String, String>,
-}
-
-impl Sandbox {
-    /// With the lowest latency of the real API.
-    pub fn start() -> Sandbox {
-        let numbers = [
-            ("--tracks", 0),
-            ("--albums", 0),
-            ("--artists", 0),
-            ("--playlists", NUM_PLAYLISTS),
-            ("--playlist-items", NUM_ITEMS),
-        ];
-        let mut child = Command::new(env!("CARGO_BIN_EXE_segno"))
-            .args(["sandbox", "--no-odd-rows", "--latency", "50ms"])
-            .args(numbers.iter().flat_map(|(flag, number)| [(*flag).to_owned(), number.to_string()]))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary starts");
-        let lines = BufReader::new(child.stdout.take().expect("piped")).lines().take(4);
-        let pair = |line: std::io::Result<String>| {
-            line.expect("text").split_once('=').map(|(name, value)| (name.into(), value.into()))
-        };
-        let env = lines.filter_map(pair).collect();
-        Sandbox { child, env }
-    }
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// With the lowest latency of the real API.
+pub fn start_sandbox() -> Sandbox {
+    let numbers = [
+        ("--tracks", 0),
+        ("--albums", 0),
+        ("--artists", 0),
+        ("--playlists", NUM_PLAYLISTS),
+        ("--playlist-items", NUM_ITEMS),
+    ];
+    let numbers = numbers.iter().map(|(flag, number)| format!("{flag}={number}"));
+    Sandbox::start(numbers.chain(["--latency=50ms".to_owned()]))
 }
 
 fn segno(url: &str, home: &Path, sandbox: &Sandbox, args: &[&str]) -> Command {
