@@ -289,59 +289,60 @@ impl Keeping {
     /// `Err` names the process that has replaced this node.
     async fn beat(&mut self) -> Result<(), String> {
         let sent_at = clock::steady();
-        let beating = async {
-            let found = self.store.beat(&self.node, clock::now()).await?;
-            Ok((found, self.orders().await?))
-        };
-        match tokio::time::timeout(ANSWER_WITHIN, beating).await {
-            Ok(Ok((Beat { found, signed_in_at }, orders))) => {
-                self.handle_answered();
-                let busy = self.busy();
-                self.machine.handle_beat(&found, sent_at, clock::steady(), |account| busy.contains(&account));
-                let before = |account: &AccountId| self.signed_in_at.get(account);
-                let is_new = |(id, at): &(&AccountId, &DateTime<Utc>)| before(id).is_some_and(|before| before != *at);
-                let num_new = signed_in_at.iter().filter(is_new).count() as u64;
-                self.signed_in_at = signed_in_at;
-                self.holding.send_if_modified(|holding| {
-                    holding.num_sign_ins += num_new;
-                    std::mem::replace(&mut holding.orders, orders) != holding.orders || num_new > 0
-                });
-            }
-            Ok(Err(StoreError::Fenced { by })) => return Err(by),
-            Ok(Err(error)) => self.handle_unanswered(&error.to_string()),
-            Err(_) => self.handle_unanswered("no answer"),
+        let answer = bounded(self.with_orders(self.store.beat(&self.node, clock::now()))).await;
+        if let Err(Unanswered::Refused(StoreError::Fenced { by })) = answer {
+            return Err(by);
         }
+        let Some(Beat { found, signed_in_at }) = self.handle_answer(answer) else { return Ok(()) };
+        let busy = self.busy();
+        self.machine.handle_beat(&found, sent_at, clock::steady(), |account| busy.contains(&account));
+        let before = |account: &AccountId| self.signed_in_at.get(account);
+        let is_new = |(id, at): &(&AccountId, &DateTime<Utc>)| before(id).is_some_and(|before| before != *at);
+        let num_new = signed_in_at.iter().filter(is_new).count() as u64;
+        self.signed_in_at = signed_in_at;
+        self.holding.send_if_modified(|holding| {
+            holding.num_sign_ins += num_new;
+            num_new > 0
+        });
         Ok(())
-    }
-
-    /// Orders that were given at other nodes.
-    async fn orders(&self) -> Result<Vec<GivenOrder>, StoreError> {
-        match self.store.is_shared() {
-            true => self.store.open_orders(self.node.owner.id, clock::now()).await,
-            false => Ok(Vec::new()),
-        }
     }
 
     async fn prolong(&mut self) {
         let sent_at = clock::steady();
-        let prolonging = async {
-            let living = self.store.prolong(&self.node, clock::now()).await?;
-            Ok((living, self.orders().await?))
-        };
-        match bounded(prolonging).await {
-            Ok((living, orders)) => {
-                self.handle_answered();
-                self.machine.handle_prolonged(living.as_ref(), sent_at, clock::steady());
-                self.holding
-                    .send_if_modified(|holding| std::mem::replace(&mut holding.orders, orders) != holding.orders);
-            }
-            Err(why) => self.handle_unanswered(&why),
+        let answer = bounded(self.with_orders(self.store.prolong(&self.node, clock::now()))).await;
+        if let Some(living) = self.handle_answer(answer) {
+            self.machine.handle_prolonged(living.as_ref(), sent_at, clock::steady());
         }
     }
 
-    fn handle_answered(&mut self) {
-        if std::mem::take(&mut self.is_away) {
-            info!("the database answers again");
+    /// An answer, and then the orders that were given at other nodes.
+    async fn with_orders<T>(
+        &self,
+        asking: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<(T, Vec<GivenOrder>), StoreError> {
+        let answer = asking.await?;
+        let orders = match self.store.is_shared() {
+            true => self.store.open_orders(self.node.owner.id, clock::now()).await?,
+            false => Vec::new(),
+        };
+        Ok((answer, orders))
+    }
+
+    /// Publishes the orders that came with an answer, and returns the rest; `None` if there was none.
+    fn handle_answer<T>(&mut self, answer: Result<(T, Vec<GivenOrder>), Unanswered>) -> Option<T> {
+        match answer {
+            Ok((answer, orders)) => {
+                if std::mem::take(&mut self.is_away) {
+                    info!("the database answers again");
+                }
+                self.holding
+                    .send_if_modified(|holding| std::mem::replace(&mut holding.orders, orders) != holding.orders);
+                Some(answer)
+            }
+            Err(why) => {
+                self.handle_unanswered(&why);
+                None
+            }
         }
     }
 
@@ -351,10 +352,10 @@ impl Keeping {
         running.map(|(SyncKey { account, .. }, _)| *account).collect()
     }
 
-    fn handle_unanswered(&mut self, why: &str) {
+    fn handle_unanswered(&mut self, why: &Unanswered) {
         self.machine.handle_unanswered();
         if !std::mem::replace(&mut self.is_away, true) {
-            warn!(why, "the heartbeat of this node could not be written; trying again");
+            warn!(%why, "the heartbeat of this node could not be written; trying again");
         }
     }
 
@@ -384,15 +385,19 @@ impl Keeping {
 
     async fn leave(self) {
         if let Err(why) = bounded(self.store.leave(self.node.owner.id, clock::now())).await {
-            warn!(why, "the accounts could not be given back; others take them in a moment");
+            warn!(%why, "the accounts could not be given back; others take them in a moment");
         }
     }
 }
 
-async fn bounded<T>(asking: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {
-    match tokio::time::timeout(ANSWER_WITHIN, asking).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("no answer".to_owned()),
-    }
+#[derive(Debug, thiserror::Error)]
+enum Unanswered {
+    #[error("no answer")]
+    TooLate,
+    #[error(transparent)]
+    Refused(#[from] StoreError),
+}
+
+async fn bounded<T>(asking: impl Future<Output = Result<T, StoreError>>) -> Result<T, Unanswered> {
+    tokio::time::timeout(ANSWER_WITHIN, asking).await.map_err(|_| Unanswered::TooLate)?.map_err(Unanswered::from)
 }
