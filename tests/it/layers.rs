@@ -154,6 +154,18 @@ fn every_file_says_what_it_is_for_and_stays_readable() {
     assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
 }
 
+/// Documentation tests are switched off in `Cargo.toml`: compiling the library once more to find that there are none takes
+/// longer than most tests.
+#[test]
+fn no_documentation_shows_code_that_nothing_compiles() {
+    for file in sources() {
+        let lines = file.text.lines().map(str::trim);
+        let fences = lines.filter_map(|line| line.strip_prefix("//! ```").or_else(|| line.strip_prefix("/// ```")));
+        let languages: Vec<&str> = fences.step_by(2).collect();
+        assert!(languages.iter().all(|language| *language == "text"), "{}: {languages:?}", file.path);
+    }
+}
+
 /// What distinguishes the entity types is in one table, `model::facts`, which the engine uses.
 #[test]
 fn the_engine_names_no_entity_type() {
