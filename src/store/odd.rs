@@ -51,8 +51,13 @@ pub(super) async fn replace(
         use sync_odd_items::position;
         let from = odd_in(listing).filter(position.ge(i64::from(range.start)));
         let in_range = from.filter(position.lt(i64::from(range.end)));
-        let still_odd = odd.iter().map(|(place, _)| i64::from(*place));
-        diesel::delete(in_range.filter(position.ne_all(still_odd))).execute(c).await
+        // A list of any length is prepared anew each time.
+        if odd.is_empty() {
+            diesel::delete(in_range).execute(c).await
+        } else {
+            let still_odd = odd.iter().map(|(place, _)| i64::from(*place));
+            diesel::delete(in_range.filter(position.ne_all(still_odd))).execute(c).await
+        }
     })?;
     let row = |(position, oddity)| OddRow {
         playlist_id: Words(listing.playlist_id),
