@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-/// How soon after the first sync lists can be sorted by name. Checking takes three short queries.
+/// How soon after the first sync lists can be sorted by name. Checking takes a few short queries.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs until it is dropped with the service. Failures are retried; meanwhile such lists report that they are not
@@ -23,6 +23,12 @@ pub(super) async fn keep_names_indexed(store: Store) {
             Ok(built) if built.is_empty() => {}
             Ok(built) => info!(indexes = built.join(", "), took = ?began.elapsed(), "lists can be sorted by name"),
             Err(error) => warn!(%error, "an index of names could not be built; trying again"),
+        }
+        let began = Instant::now();
+        match store.index_isrcs().await {
+            Ok(false) => {}
+            Ok(true) => info!(took = ?began.elapsed(), "recordings can be found by their ISRC"),
+            Err(error) => warn!(%error, "the index of ISRCs could not be built; trying again"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One artist, album, track or show: when and how often it was heard, which of its tracks, in which playlists it is,
 //! and since when it is saved.
 
+use super::isrcs;
 use super::listening::{Heard, HeardEntry, KeySum, Span, entries, local, part_of};
 use crate::model::AccountId;
 use crate::model::stretches::Part;
@@ -197,16 +198,19 @@ impl Store {
 
     /// Saved tracks that were never heard, under any id; the latest first.
     pub async fn saved_unheard(&self, account: AccountId, limit: u32) -> Result<Vec<SavedTrackUnheard>, StoreError> {
-        let heard = "SELECT 1 FROM heard_items i WHERE i.account_id = m.account_id AND i.track_id";
+        let conn = &mut self.connect().await?;
+        let of_account = format!("FROM heard_items i WHERE i.account_id = {}", account.0);
+        let heard = format!("SELECT 1 {of_account} AND i.track_id");
+        let heard_ids = format!("SELECT i.track_id {of_account} AND i.track_id IS NOT NULL");
+        let is_heard = isrcs::is_one_of(conn, &heard, &heard_ids).await?;
         let sql = format!(
             "SELECT m.track_id, t.name, a.name AS artist, m.added_at FROM saved_tracks m JOIN tracks t ON t.id = m.track_id \
              LEFT JOIN track_artists ta ON ta.track_id = t.id AND ta.position = 0 LEFT JOIN artists a ON a.id = ta.artist_id \
-             WHERE m.account_id = {} AND m.removed_at IS NULL AND NOT EXISTS ({heard} = m.track_id) AND (t.isrc IS NULL OR \
-             NOT EXISTS (SELECT 1 FROM tracks o WHERE o.isrc = t.isrc AND o.id <> t.id AND EXISTS ({heard} = o.id))) \
-             ORDER BY m.added_at DESC, m.track_id LIMIT {limit}",
+             WHERE m.account_id = {} AND m.removed_at IS NULL AND NOT EXISTS ({heard} = m.track_id) \
+             AND (t.isrc IS NULL OR NOT {is_heard}) ORDER BY m.added_at DESC, m.track_id LIMIT {limit}",
             account.0
         );
-        Ok(with_conn!(&mut self.connect().await?, |c| sql_query(sql).load(c).await)?)
+        Ok(with_conn!(conn, |c| sql_query(sql).load(c).await)?)
     }
 
     /// Tracks that were heard often and are not saved, under any id.
@@ -214,16 +218,14 @@ impl Store {
         /// Searched among this many of those heard most.
         const LOOKED_AT: u32 = 5000;
         let conn = &mut self.connect().await?;
-        let saved = format!(
-            "SELECT 1 FROM saved_tracks m WHERE m.account_id = {} AND m.removed_at IS NULL AND m.track_id",
-            account.0
-        );
+        let of_account = format!("FROM saved_tracks m WHERE m.account_id = {} AND m.removed_at IS NULL", account.0);
+        let saved = format!("SELECT 1 {of_account} AND m.track_id");
+        let is_saved = isrcs::is_one_of(conn, &saved, &format!("SELECT m.track_id {of_account}")).await?;
         let sql = format!(
             "SELECT f.key, f.plays, f.ms FROM (SELECT i.title_of AS key, {SUMS} FROM {EVER} WHERE i.account_id = {} AND \
              i.kind = 'track' AND i.title_of > 0 GROUP BY 1 ORDER BY 2 DESC, 3 DESC, 1 LIMIT {LOOKED_AT}) AS f \
              WHERE f.plays > 1 AND NOT EXISTS (SELECT 1 FROM heard_items n LEFT JOIN tracks t ON t.id = n.track_id \
-             WHERE n.title_of = f.key AND n.track_id IS NOT NULL AND (EXISTS ({saved} = n.track_id) OR EXISTS (SELECT 1 \
-             FROM tracks o WHERE o.isrc = t.isrc AND EXISTS ({saved} = o.id)))) \
+             WHERE n.title_of = f.key AND n.track_id IS NOT NULL AND (EXISTS ({saved} = n.track_id) OR {is_saved})) \
              ORDER BY f.plays DESC, f.ms DESC, f.key LIMIT {limit}",
             account.0
         );

@@ -16,6 +16,7 @@ mod changes;
 mod credits;
 mod episodes;
 mod heard_one;
+mod isrcs;
 mod listening;
 mod members;
 mod names;

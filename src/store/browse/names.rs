@@ -45,7 +45,10 @@ impl Store {
         let mut built = Vec::new();
         for entity in named() {
             let conn = &mut self.connect().await?;
-            if !has_index(conn, entity).await? && is_read_once(conn, entity).await? && is_large(conn, entity).await? {
+            if !has_index(conn, &index_of(entity)).await?
+                && is_read_once(conn, entity).await?
+                && is_large(conn, entity).await?
+            {
                 build(conn, entity).await?;
                 built.push(index_of(entity));
             }
@@ -59,11 +62,10 @@ pub(super) async fn way(conn: &mut Conn, entity: EntityType, is_small: bool) -> 
     if is_small {
         return Ok(Some(ByName::Sorted));
     }
-    Ok(has_index(conn, entity).await?.then_some(ByName::AlongIndex))
+    Ok(has_index(conn, &index_of(entity)).await?.then_some(ByName::AlongIndex))
 }
 
-async fn has_index(conn: &mut Conn, entity: EntityType) -> Result<bool, StoreError> {
-    let index = index_of(entity);
+pub(super) async fn has_index(conn: &mut Conn, index: &str) -> Result<bool, StoreError> {
     let found = match conn {
         Conn::Sqlite(_) => format!("sqlite_master WHERE type = 'index' AND name = '{index}'"),
         Conn::Pg(_) => format!("to_regclass('{index}') AS found WHERE found IS NOT NULL"),
@@ -72,7 +74,7 @@ async fn has_index(conn: &mut Conn, entity: EntityType) -> Result<bool, StoreErr
 }
 
 /// Whether every account that was begun has completed its first sync.
-async fn is_read_once(conn: &mut Conn, entity: EntityType) -> Result<bool, StoreError> {
+pub(super) async fn is_read_once(conn: &mut Conn, entity: EntityType) -> Result<bool, StoreError> {
     let ends: Vec<Option<At>> = with_conn!(conn, |c| {
         use sync_states::{completed_at, entity_type, phase, table};
         let first = table.filter(phase.eq(Phase::InitialSync.as_str())).filter(entity_type.eq(entity.as_str()));

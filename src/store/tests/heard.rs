@@ -13,31 +13,36 @@ fn streams(rng: &mut fastrand::Rng) -> Vec<Stream> {
     let stream = |day: i64| {
         let title = rng.u32(..40);
         let ended_at = at(day * DAY_S + rng.i64(0..DAY_S));
-        let stream = Stream {
-            logged_at: ended_at,
-            digest: 0,
-            started_at: ended_at,
-            ended_at,
-            ms_played: rng.i64(1..200_000),
-            kind: StreamKind::Track,
-            uri: Some(format!("spotify:track:{title:022}")),
-            name: Some(format!("Song {title}")),
-            creator: Some(format!("Artist {}", title / 4)),
-            collection: None,
-            collection_uri: None,
-            reason_start: None,
-            reason_end: None,
-            shuffle: None,
-            skipped: None,
-            offline: None,
-            incognito: None,
-            platform: None,
-            country: None,
-            origin: StreamOrigin::Extended,
-        };
-        Stream { digest: stream.digest_with(0), ..stream }
+        let (id, artist) = (format!("{title:022}"), format!("Artist {}", title / 4));
+        stream_of(&id, &format!("Song {title}"), &artist, ended_at, rng.i64(1..200_000))
     };
     (-12 * 365..0).map(stream).collect()
+}
+
+fn stream_of(id: &str, name: &str, artist: &str, ended_at: DateTime<Utc>, ms_played: i64) -> Stream {
+    let stream = Stream {
+        logged_at: ended_at,
+        digest: 0,
+        started_at: ended_at,
+        ended_at,
+        ms_played,
+        kind: StreamKind::Track,
+        uri: Some(format!("spotify:track:{id}")),
+        name: Some(name.to_owned()),
+        creator: Some(artist.to_owned()),
+        collection: None,
+        collection_uri: None,
+        reason_start: None,
+        reason_end: None,
+        shuffle: None,
+        skipped: None,
+        offline: None,
+        incognito: None,
+        platform: None,
+        country: None,
+        origin: StreamOrigin::Extended,
+    };
+    Stream { digest: stream.digest_with(0), ..stream }
 }
 
 #[test]
@@ -98,5 +103,35 @@ fn no_window_has_many_rows_and_their_sums_are_those_of_all() {
         drop(conn);
         assert_eq!(num_rows, streams.len());
         assert_eq!(sums().await, at_once);
+    });
+}
+
+#[test]
+fn what_was_heard_under_another_id_counts_before_and_after_isrcs_are_indexed() {
+    on_both(async |db| {
+        let run = db.begin(EntityType::Tracks).await;
+        run.commit(tracks(&["unheard", "saved", "single", "both", "unsaved"]), at(1)).await;
+        db.execute("UPDATE tracks SET isrc = 'ISRCsaved' WHERE id = 'single'").await;
+        db.execute("UPDATE saved_tracks SET removed_at = added_at WHERE track_id IN ('single', 'unsaved')").await;
+        let heard = |(at_s, id): (i64, &str)| stream_of(id, id, &format!("Artist of {id}"), at(at_s), 60_000);
+        let streams: Vec<Stream> = (10..).zip(["single", "both", "unsaved"].repeat(2)).map(heard).collect();
+        let mut import = db.store.begin_import(db.account, false, at(2)).await.unwrap();
+        import.add(&streams).await.unwrap();
+        import.finish(&ImportOutcome { num_new: streams.len() as u64, ..ImportOutcome::default() }).await.unwrap();
+        let expect_the_same = async || {
+            let unheard = db.store.saved_unheard(db.account, 9).await.unwrap();
+            assert_eq!(unheard.iter().map(|track| track.track_id.as_str()).collect::<Vec<_>>(), ["unheard"]);
+            let unsaved = db.store.heard_unsaved(db.account, 9).await.unwrap();
+            assert_eq!(unsaved.iter().map(|entry| entry.plays).collect::<Vec<_>>(), [2], "{unsaved:?}");
+        };
+        assert!(!db.store.index_isrcs().await.unwrap(), "not while the library is being read");
+        expect_the_same().await;
+
+        let complete = Checkpoint { is_complete: true, ..run.checkpoint.clone() };
+        let end = Commit { checkpoint: complete, ..run.commit_of(Rows::Listing(vec![])) };
+        db.store.commit(end, at(30)).await.unwrap();
+        assert!(db.store.index_isrcs().await.unwrap());
+        assert!(!db.store.index_isrcs().await.unwrap(), "once is enough");
+        expect_the_same().await;
     });
 }

@@ -1,0 +1,1 @@
+CREATE INDEX IF NOT EXISTS tracks_isrc ON tracks (isrc) WHERE isrc IS NOT NULL;
