@@ -93,6 +93,11 @@ impl World {
             let is_noted = books.gave_up(**number) || notes.iter().any(|note| note.contains(&id_of(**number)));
             let is_version =
                 |items: &[u32]| books.playlist(**number).is_some_and(|book| book.is_doubted() || holds(book, items));
+            // It has changed once more since an older copy of it was shown: the next run reads it.
+            let is_due =
+                books.playlist(**number).is_some_and(|book| book.items_snapshot != Some(contents.snapshot.to_string()));
+            let was_misread = is_due && contents.misread_at.iter().any(|at| *at >= since);
+            let since = if was_misread { 0 } else { since };
             is_judged && !is_noted && !contents.is_misread && !contents.versions_since(since).any(is_version)
         };
         if let Some(number) = listing.order.iter().find(is_torn).copied() {
