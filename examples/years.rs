@@ -257,6 +257,7 @@ impl Life {
             snapshot_id: Some(format!("s{changed}")),
             total: ITEMS_PER_PLAYLIST,
             failure: None,
+            healed: Vec::new(),
         };
         Rows::PlaylistItems(vec![PlaylistPart {
             playlist_id: id("p", playlist),

@@ -54,8 +54,11 @@ struct Lost {
     is_taken: Vec<bool>,
     all: VecDeque<usize>,
     by_date: HashMap<Option<DateTime<Utc>>, VecDeque<usize>>,
-    by_place: HashMap<(Option<DateTime<Utc>>, Side, Option<String>), VecDeque<usize>>,
+    by_place: HashMap<Place, VecDeque<usize>>,
 }
+
+/// A moment of addition, and a neighbour.
+type Place = (Option<DateTime<Utc>>, Side, Option<String>);
 
 /// On which side the neighbour of an item is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -50,7 +50,7 @@ impl World {
         let is_made_up = |difference: &&Difference| {
             difference.removed.iter().chain(&difference.added).map(numbered).any(was_always_there)
         };
-        let latest = [versions().last(), history.news.last()];
+        let latest = [versions().next_back(), history.news.last()];
         let made_up = latest.into_iter().flatten().filter(|_| is_right).find(is_made_up).cloned();
         if let Some(difference) = made_up {
             self.violated("G3", format!("playlist {number}: it was there all the time, by the source: {difference:?}"));
