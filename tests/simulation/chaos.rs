@@ -74,7 +74,7 @@ impl World {
             Injection::SpoilItem { at, position } => {
                 if let Some(item) = self.library.of_mut(EntityType::Playlists).at(at) {
                     item.contents.spoilt = position.checked_rem(item.contents.items.len() as u32);
-                    item.contents.was_spoilt = true;
+                    item.contents.was_torn = true;
                 }
             }
             Injection::Heal => self.heal(),

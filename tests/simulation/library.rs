@@ -102,8 +102,8 @@ pub struct Contents {
     /// A position that cannot be served, and one that is counted but not given.
     pub spoilt: Option<u32>,
     pub withheld: Option<u32>,
-    /// A position of it could not be served at some time.
-    pub was_spoilt: bool,
+    /// A position of it could not be served at some time, or its pages held one item each, which cannot be linked.
+    pub was_torn: bool,
     /// Somebody is at work on it: it changes once more as soon as it is read.
     pub is_worked_on: bool,
     /// When its items were shown wrongly.

@@ -402,6 +402,7 @@ impl Odds {
             _ => (&contents.items, edition),
         };
         let limit = self.capped(limit);
+        contents.was_torn |= limit == 1 && contents.items.len() > 1;
         let is_ignored = self.item_ignores.get_mut(&number).is_some_and(take) && from > 0;
         let from = if is_ignored { 0 } else { from };
         let to = (from as usize + limit).min(held.len());

@@ -39,9 +39,9 @@ impl World {
                 self.violated("G4", format!("{message}: {history:?}, {:?}", book.items));
             }
         }
-        // G3: of a playlist that was always shown, and never wrongly, nothing is said to come or go that was there all the
+        // G3: of a playlist that was always shown whole, and never wrongly, nothing is said to come or go that was there all the
         // time.
-        let is_right = truth.misread_at.is_empty() && !truth.was_spoilt;
+        let is_right = truth.misread_at.is_empty() && !truth.was_torn;
         let num_in = |items: &[u32], item| items.iter().filter(|other| **other == item).count();
         let was_always_there = |item: u32| {
             let num_now = num_in(&truth.items, item);
