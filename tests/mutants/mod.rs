@@ -546,6 +546,14 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "a gap stays open though the playlist has been read whole since",
         guarantee: "G4",
     },
+    Mutant {
+        name: "doubled-head-explains",
+        file: "run/head.rs",
+        stands: "self.checkpoint.walk.found.has_double && !std::mem::replace(&mut self.head.was_doubled, true)",
+        instead: "false",
+        breaks: "a head that gives a row twice counts as explained by its total",
+        guarantee: "G2",
+    },
     // The history of playlists.
     Mutant {
         name: "walk-forgets-what-was-said",

@@ -26,6 +26,8 @@ pub(super) struct Head {
     pub is_read: bool,
     /// It has been read a second time, as servers may disagree.
     pub has_looked_again: bool,
+    /// The last walk was given rows twice, or this run has walked because its head was.
+    pub was_doubled: bool,
     /// Everything that earlier runs held back has come back, and is released at the end of the phase.
     pub releases: bool,
     /// Ranges that earlier runs could not read.
@@ -95,6 +97,10 @@ impl EntityRun {
             // This head was resumed in the middle: what was added since stands before it.
             Next::Head
         } else if self.is_to_look_again() {
+            Next::Pass
+        } else if self.checkpoint.walk.found.has_double && !std::mem::replace(&mut self.head.was_doubled, true) {
+            // A row that is given twice may stand for a new one, and something else may be gone: the count explains
+            // nothing.
             Next::Pass
         } else if self.is_explained() {
             // Nothing is missing: what an earlier run held back has come back, unless the total counts rows that are

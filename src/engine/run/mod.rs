@@ -141,7 +141,7 @@ impl EntityRun {
             frame: RunFrame { entity, batches, purpose, guard, now },
             activity: Activity::Begin,
             passes: Passes::new(&checkpoint, is_resumed),
-            head: Head { gaps: open_gaps.into(), ..Head::default() },
+            head: Head { gaps: open_gaps.into(), was_doubled: checkpoint.walk.found.has_double, ..Head::default() },
             repair: Repair::default(),
             playlists: Playlists::default(),
             checkpoint,

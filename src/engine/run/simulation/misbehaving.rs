@@ -198,6 +198,25 @@ fn a_head_that_shows_no_row_explains_nothing() {
     world.check_equal();
 }
 
+/// Found by the simulation: a row was given twice in place of a new one, and another was removed: the count agreed.
+#[test]
+fn a_head_that_gives_a_row_twice_explains_nothing() {
+    for entity in [Tracks, Albums] {
+        let mut world = lying(entity, 1, Lie::Nothing);
+        world.run(false);
+        world.add();
+        world.remove(1);
+        world.add();
+        world.lie = Lie::Doubles { times: 1 };
+        let notes = told(world.run(false));
+        assert!(
+            world.library.iter().all(|entry| world.database.rows.contains_key(entry.id.as_ref().unwrap())),
+            "{entity}"
+        );
+        assert!(notes[0].contains("waits for confirmation"), "all that was known is gone: {notes:?}");
+    }
+}
+
 #[test]
 fn an_offset_that_is_ignored_ends_the_run_and_removes_nothing() {
     for entity in [Tracks, Albums, Playlists] {
