@@ -17,7 +17,7 @@ fn backup(database: &Database, to: &Path) -> Segno {
 #[test]
 fn a_copy_is_whole_beside_a_service_that_writes() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(1500, 60, 60, 4, 60));
-    sandbox.configure(json!({ "latency_ms": 20 }));
+    sandbox.configure(json!({ "latency_ms": 100 }));
     let running = Segno::on(&database, &sandbox, &["sync"]).spawn();
     let copy = Database::new(Backend::Sqlite);
     let mut last = 0;
