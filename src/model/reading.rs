@@ -26,7 +26,7 @@ pub struct StalePlaylist {
     pub snapshot_id: Option<String>,
     /// Length according to the listing; `None` if it does not say.
     pub total_items: Option<u32>,
-    /// Ranges of its items that the API could not serve to this account in an earlier run.
+    /// Ranges of items that the API failed to serve to this account in earlier runs.
     pub gaps: Vec<(u32, u32)>,
     /// Only those are missing.
     pub fills_only: bool,

@@ -167,7 +167,7 @@ impl Plan<'_> {
                 }
                 versions::begin(conn, self.playlist, self.books.is_walked, is_first, now).await?;
             }
-            // Unless a comparison waits for it, what could not be served is one of its own.
+            // What fills a gap is compared by itself, unless an earlier comparison is still waiting for it.
             Place::Gap if self.rows().next().is_some() => {
                 versions::begin(conn, self.playlist, self.books.is_walked, false, now).await?;
             }

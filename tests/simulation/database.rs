@@ -8,6 +8,7 @@ mod shared;
 
 pub use history::History;
 pub use nodes::Tenures;
+pub use playlists::item_number;
 
 use super::{
     library::{Tick, number_of},

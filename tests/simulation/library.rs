@@ -286,9 +286,7 @@ impl Library {
             }
         }
     }
-}
 
-impl Library {
     /// A page of a playlist has been read.
     pub fn work_on(&mut self, number: u32, tick: Tick) {
         self.num_snapshots += 1;

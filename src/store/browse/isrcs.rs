@@ -1,6 +1,6 @@
 //! The index of ISRCs, which finds a recording under its other ids.
 //!
-//! ISRCs come in no order: while a first sync writes its tracks one by one, each ISRC changes a page of its own, a
+//! ISRCs arrive in random order: while a first sync writes its tracks one by one, each ISRC changes a page of its own, a
 //! fifth of all that is written to SQLite. So the index is built in one go after it, like those of [`super::names`].
 
 use super::names::{has_index, is_read_once};

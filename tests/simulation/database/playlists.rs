@@ -91,7 +91,7 @@ impl Books {
             let offset = last.end_offset();
             book.walk = Some(ItemsWalk { generation: book.generation, offset, num_hidden, is_in_place });
             if is_in_place {
-                book.items = book.apart.values().map(number).collect();
+                book.items = book.apart.values().map(item_number).collect();
             }
             return Written::Part;
         };
@@ -206,7 +206,7 @@ impl PlaylistBook {
     }
 
     pub(super) fn show_rows(&mut self) {
-        self.items = self.rows.values().map(number).collect();
+        self.items = self.rows.values().map(item_number).collect();
     }
 
     /// Like `store::held_items`: the reading, if it is not believed.
@@ -240,7 +240,8 @@ fn entry_of(at: u32, item: &PlaylistItem) -> Entry {
     Entry { position: at.into(), uri, name, track_id: None, added_at }
 }
 
-fn number(entry: &Entry) -> Option<u32> {
+/// `None` for an empty place.
+pub fn item_number(entry: &Entry) -> Option<u32> {
     entry.name.as_ref().map(|name| name.parse().expect("the model names items by number"))
 }
 

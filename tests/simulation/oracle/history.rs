@@ -1,5 +1,6 @@
 //! The history of playlists: that it adds up, and that nothing in it is made up.
 
+use super::super::database::item_number;
 use super::*;
 use segno::model::version::{Difference, Entry, Version};
 
@@ -48,7 +49,7 @@ impl World {
             num_now > 0 && truth.versions_since(0).all(|items| num_in(items, item) == num_now)
         };
         let is_made_up = |difference: &&Difference| {
-            difference.removed.iter().chain(&difference.added).map(numbered).any(was_always_there)
+            difference.removed.iter().chain(&difference.added).filter_map(item_number).any(was_always_there)
         };
         let latest = [versions().next_back(), history.news.last()];
         let made_up = latest.into_iter().flatten().filter(|_| is_right).find(is_made_up).cloned();
@@ -70,18 +71,13 @@ impl World {
     }
 }
 
-fn numbered(entry: &Entry) -> u32 {
-    entry.name.as_deref().and_then(|name| name.parse().ok()).expect("the model names items by number")
-}
-
 /// How often each item is held, by what a history says.
 fn replay<'a>(first: &[Entry], differences: impl IntoIterator<Item = &'a Difference>) -> BTreeMap<u32, i64> {
     let mut held: BTreeMap<u32, i64> = BTreeMap::new();
-    let is_item = |entry: &&Entry| entry.identity().is_some();
-    first.iter().filter(is_item).for_each(|entry| *held.entry(numbered(entry)).or_default() += 1);
+    first.iter().filter_map(item_number).for_each(|item| *held.entry(item).or_default() += 1);
     for Difference { added, removed } in differences {
-        added.iter().for_each(|entry| *held.entry(numbered(entry)).or_default() += 1);
-        removed.iter().for_each(|entry| *held.entry(numbered(entry)).or_default() -= 1);
+        added.iter().filter_map(item_number).for_each(|item| *held.entry(item).or_default() += 1);
+        removed.iter().filter_map(item_number).for_each(|item| *held.entry(item).or_default() -= 1);
     }
     held
 }
