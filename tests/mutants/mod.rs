@@ -541,8 +541,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "gaps-outlive-a-reading",
         file: "run/items_walk/absorb.rs",
-        stands: "*healed = all_healed;",
-        instead: "*healed = Vec::new();",
+        stands: "let healed = reading.healed();",
+        instead: "let healed = Vec::new();",
         breaks: "a gap stays open though the playlist has been read whole since",
         guarantee: "G4",
     },
@@ -552,6 +552,22 @@ pub const MUTANTS: &[Mutant] = &[
         stands: "self.checkpoint.walk.found.has_double && !std::mem::replace(&mut self.head.was_doubled, true)",
         instead: "false",
         breaks: "a head that gives a row twice counts as explained by its total",
+        guarantee: "G2",
+    },
+    Mutant {
+        name: "hidden-pages-are-long",
+        file: "run/follows.rs",
+        stands: "find(|len| (1..asked).contains(len))",
+        instead: "find(|_| false)",
+        breaks: "a capped page of which nothing is given is passed as one without a cap",
+        guarantee: "G2",
+    },
+    Mutant {
+        name: "hidden-beside-counted",
+        file: "run/passes.rs",
+        stands: "memory.num_hidden.max(num_hidden(discrepancy, nameless))",
+        instead: "memory.num_hidden",
+        breaks: "rows that were never given are not told when others fell out of sight",
         guarantee: "G2",
     },
     // The history of playlists.

@@ -175,11 +175,18 @@ impl Api {
                     _ => EntityType::Artists,
                 };
                 let listing = library.of_mut(entity);
-                let (total, is_empty) = self.total(listing, tick);
-                if is_empty {
-                    return Answer::Page(Page { total, ..Page::default() });
+                let (total, is_empty) = self.total(listing);
+                let page = match is_empty {
+                    true => Some(Page { total, ..Page::default() }),
+                    false => self.odds.page(request, library, total, tick),
+                };
+                let Some(page) = page else { return Answer::Failed(Failure::Broken) };
+                let listing = library.of_mut(entity);
+                // A wrong total and a hidden row come to the same.
+                if page.total == Some(0) && page.slots.is_empty() && !listing.order.is_empty() {
+                    listing.emptied_at.push(tick);
                 }
-                self.odds.page(request, library, total, tick).map_or(Answer::Failed(Failure::Broken), Answer::Page)
+                Answer::Page(page)
             }
             PageRequest::PlaylistItems { playlist_id, offset, limit } => {
                 // One that left the library can still be read.
@@ -199,19 +206,14 @@ impl Api {
     }
 
     /// The claimed length, and whether nothing is shown.
-    fn total(&mut self, listing: &mut Listing, tick: Tick) -> (Option<u32>, bool) {
+    fn total(&mut self, listing: &mut Listing) -> (Option<u32>, bool) {
         let (len, lie) = (listing.order.len() as u32, &mut self.lies[listing.entity]);
         if lie.num == 0 {
             return (Some(len), false);
         }
         lie.num -= 1;
         listing.is_veiled = true;
-        if lie.is_empty {
-            listing.emptied_at.push(tick);
-            (Some(0), true)
-        } else {
-            (Some(len.saturating_add_signed(lie.delta)), false)
-        }
+        if lie.is_empty { (Some(0), true) } else { (Some(len.saturating_add_signed(lie.delta)), false) }
     }
 }
 

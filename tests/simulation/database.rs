@@ -564,9 +564,10 @@ impl Books {
         self.incremental.as_ref().or(self.initial.as_ref()).map_or(&[], |last| &last.walk.memory.told)
     }
 
-    /// Rows that are known to be counted but not given.
+    /// Rows that are known to be counted but not given, whether or not items that were known before may be among them.
     pub fn num_hidden(&self) -> u32 {
-        self.incremental.as_ref().or(self.initial.as_ref()).map_or(0, |last| last.walk.memory.num_hidden)
+        let memory = self.incremental.as_ref().or(self.initial.as_ref()).map(|last| &last.walk.memory);
+        memory.map_or(0, |memory| memory.num_hidden + memory.num_counted)
     }
 }
 

@@ -9,7 +9,7 @@
 //! | fewer | `limit` is less than asked, or `next` names `offset + n`, and `total` counts more; or both, whatever `total` counts | [`Follows::Capped`] | with the last row of this page, at `offset + n - 1` |
 //! | fewer | `next` names `offset + asked`, and `total` counts more | [`Follows::Hidden`]: rows are counted but not given | the same: the last row stands there, or as many places further on as rows are hidden |
 //! | fewer | `total` counts more, and `next` is null or nothing else is said; or `total` counts fewer than were received; or it is reached, but `next` goes on | [`Follows::Doubtful`] | the same; if nothing new is found there, one page further on decides |
-//! | none | `total` counts more | [`Follows::Nothing`] | one page further on |
+//! | none | `total` counts more | [`Follows::Nothing`] | one page further on, as long as the answer says that its pages are |
 //! | fewer, or none | `total` is reached, and `next` does not go on after this page; or nothing was received after the first row, there is no total, and `next` is null or missing | [`Follows::End`] | - |
 //!
 //! One rule serves every kind of short page: the next one is requested from where its last row would stand if nothing
@@ -30,8 +30,8 @@ pub enum Follows {
     Hidden(u32),
     /// Fewer rows than are counted, without an explanation.
     Doubtful,
-    /// No rows, although more are counted.
-    Nothing,
+    /// No rows, although more are counted, where this many should be.
+    Nothing(u32),
     End,
 }
 
@@ -69,7 +69,10 @@ impl Follows {
             (Some(_) | None, _) => {}
         }
         if num_rows == 0 {
-            return Follows::Nothing;
+            // All rows of a capped page may be hidden.
+            let by_next = if let Next::Goes { offset: Some(at) } = next { at.checked_sub(offset) } else { None };
+            let shorter = [by_next, limit].into_iter().flatten().find(|len| (1..asked).contains(len));
+            return Follows::Nothing(shorter.unwrap_or(asked));
         }
         match (limit, next) {
             (Some(limit), _) if limit < asked && limit >= num_rows => Follows::Capped(limit),
@@ -128,8 +131,13 @@ mod tests {
             (25, None, None, Next::End, Doubtful),
             (25, None, Some(25), Next::Unsaid, Capped(25)),
             (25, None, None, ODD, Doubtful),
-            (0, Some(230), Some(50), Next::End, Nothing),
-            (0, Some(230), Some(20), at(120), Nothing),
+            (0, Some(230), Some(50), Next::End, Nothing(50)),
+            (0, Some(230), Some(50), at(150), Nothing(50)),
+            (0, Some(230), Some(20), at(120), Nothing(20)),
+            (0, Some(230), Some(20), Next::End, Nothing(20)),
+            (0, Some(230), Some(50), at(120), Nothing(20)),
+            (0, Some(230), Some(50), at(100), Nothing(50)),
+            (0, Some(230), Some(0), at(0), Nothing(50)),
             (0, Some(100), Some(50), at(150), End),
             (0, None, None, Next::Unsaid, End),
         ] {

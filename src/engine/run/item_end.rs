@@ -39,21 +39,26 @@ fn num_before(playlist: &StalePlaylist, kind: FailureKind) -> u32 {
     playlist.failure.as_ref().filter(|failure| failure.kind == kind).map_or(0, |failure| failure.num_tries)
 }
 
-/// A playlist of that length was read to its end, at a single moment as far as can be seen.
-pub fn complete(
-    playlist: &StalePlaylist,
-    total: u32,
-    is_unproven: bool,
-    wait: Duration,
-    now: DateTime<Utc>,
-) -> PlaylistEnd {
+/// A reading to the end of a playlist, at a single moment as far as can be seen.
+#[derive(Debug, Default)]
+pub struct Reading {
+    pub total: u32,
+    /// In pages that could not be linked.
+    pub is_unproven: bool,
+    /// Gaps of earlier readings that it has read.
+    pub healed: Vec<(u32, u32)>,
+}
+
+/// What such a reading comes to.
+pub fn complete(playlist: &StalePlaylist, reading: Reading, wait: Duration, now: DateTime<Utc>) -> PlaylistEnd {
+    let Reading { total, is_unproven, healed } = reading;
     let snapshot_id = playlist.snapshot_id.clone();
     let (kind, reason) = match playlist.total_items {
         Some(listed) if listed != total => {
             (FailureKind::Miscounted, format!("{listed} items are listed, and {total} are there"))
         }
         _ if is_unproven => (FailureKind::Unsteady, "pages of one item each prove nothing".to_owned()),
-        _ => return PlaylistEnd::Complete { snapshot_id, total, failure: None, healed: Vec::new() },
+        _ => return PlaylistEnd::Complete { snapshot_id, total, failure: None, healed },
     };
     let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
     let is_confirmed = playlist.failure.as_ref().is_some_and(|before| {
@@ -64,7 +69,7 @@ pub fn complete(
     });
     let failed = failed(playlist, kind, reason, Some(total));
     if playlist.num_held.is_none() || is_confirmed {
-        PlaylistEnd::Complete { snapshot_id: None, total, failure: Some(failed), healed: Vec::new() }
+        PlaylistEnd::Complete { snapshot_id: None, total, failure: Some(failed), healed }
     } else {
         PlaylistEnd::Failed(failed)
     }
@@ -77,13 +82,17 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
+    fn linked(total: u32) -> Reading {
+        Reading { total, ..Reading::default() }
+    }
+
     #[test]
     fn what_is_as_it_is_listed_is_that_snapshot() {
         for total_items in [Some(12), None] {
             let playlist = StalePlaylist { total_items, ..playlist(None) };
             let snapshot_id = Some("s1".to_owned());
             let end = PlaylistEnd::Complete { snapshot_id, total: 12, failure: None, healed: Vec::new() };
-            assert_eq!(complete(&playlist, 12, false, HOUR, at(0)), end);
+            assert_eq!(complete(&playlist, linked(12), HOUR, at(0)), end);
         }
     }
 
@@ -97,7 +106,7 @@ mod tests {
             (failure(10, -3600), true),
             (Some(tried(FailureKind::Unsteady, 1, 10, -3600)), false),
         ] {
-            let end = complete(&StalePlaylist { failure, ..playlist(Some(12)) }, 10, false, HOUR, at(0));
+            let end = complete(&StalePlaylist { failure, ..playlist(Some(12)) }, linked(10), HOUR, at(0));
             match &end {
                 PlaylistEnd::Complete { snapshot_id, failure, .. } => {
                     assert!(is_taken && snapshot_id.is_none() && failure.is_some(), "{end:?}");
@@ -116,7 +125,8 @@ mod tests {
             (Some(12), Some(tried(FailureKind::Unsteady, 1, 12, -3600)), true),
             (Some(12), Some(tried(FailureKind::Unsteady, 1, 11, -3600)), false),
         ] {
-            let end = complete(&StalePlaylist { failure, ..playlist(num_held) }, 12, true, HOUR, at(0));
+            let unlinked = Reading { is_unproven: true, ..linked(12) };
+            let end = complete(&StalePlaylist { failure, ..playlist(num_held) }, unlinked, HOUR, at(0));
             match &end {
                 PlaylistEnd::Complete { snapshot_id: None, failure: Some(_), .. } => assert!(is_taken, "{end:?}"),
                 PlaylistEnd::Failed(failed) if failed.kind == FailureKind::Unsteady => assert!(!is_taken, "{end:?}"),
@@ -127,7 +137,7 @@ mod tests {
 
     #[test]
     fn where_nothing_is_known_what_came_is_kept_without_a_snapshot() {
-        let end = complete(&playlist(None), 10, false, HOUR, at(0));
+        let end = complete(&playlist(None), linked(10), HOUR, at(0));
         assert!(matches!(end, PlaylistEnd::Complete { snapshot_id: None, total: 10, failure: Some(_), .. }), "{end:?}");
     }
 

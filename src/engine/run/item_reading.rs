@@ -186,7 +186,7 @@ impl ItemReading {
             return Absorbed::Useless;
         }
         // Rows are counted here, and the last row read should be among them.
-        if page.follows == Follows::Nothing && self.num_empties < EMPTIES_MAX {
+        if matches!(page.follows, Follows::Nothing(_)) && self.num_empties < EMPTIES_MAX {
             self.num_empties += 1;
             return Absorbed::Useless;
         }
@@ -212,13 +212,13 @@ impl ItemReading {
         if let Follows::Capped(cap) = page.follows {
             self.limit = self.limit.min(if is_too_long { cap.max(1) } else { cap.max(2) });
         }
-        let end = page.offset + page.limit;
+        let end = page.offset + if let Follows::Nothing(len) = page.follows { len } else { page.limit };
         let length = self.total;
         let from = self.committed;
         let is_ended = match page.follows {
             Follows::End => true,
             Follows::More => length.is_some_and(|length| page.offset + came >= length),
-            Follows::Capped(_) | Follows::Hidden(_) | Follows::Doubtful | Follows::Nothing => false,
+            Follows::Capped(_) | Follows::Hidden(_) | Follows::Doubtful | Follows::Nothing(_) => false,
         };
         let is_vain = is_barren && length.is_none_or(|length| end >= length);
         let offset = from + num_before;

@@ -192,7 +192,7 @@ impl Passes {
                 // taken for what is gone. Then the next run has to look again.
                 let is_told = discrepancy >= 0 || found.num_unidentified == 0;
                 memory.discrepancy = is_told.then_some(discrepancy);
-                let num_hidden = u32::try_from((discrepancy - i64::from(nameless)).max(0)).unwrap_or(u32::MAX);
+                let num_hidden = num_hidden(discrepancy, nameless);
                 // Rows given twice may stand for others, which are not hidden: the next runs look for them, for a
                 // while.
                 let is_doubtful = found.has_double && num_hidden > memory.num_hidden;
@@ -239,6 +239,10 @@ impl Passes {
                 // counts fewer, others are gone; if more, this walk was shown less than there is. After some walks
                 // without result that is left to a person as well.
                 memory.num_vain_runs = if counts_all { 0 } else { self.vain_runs_before.saturating_add(1) };
+                // What it counts beyond all that is held was never given. A row given twice may stand for it.
+                if !found.has_double {
+                    memory.num_hidden = memory.num_hidden.max(num_hidden(discrepancy, nameless));
+                }
                 memory.discrepancy = (counts_all || memory.num_vain_runs >= VAIN_RUNS_MAX).then_some(discrepancy);
                 effects.hold = hold(Counts::All);
                 (effects, num_removed, None)
@@ -293,6 +297,11 @@ impl Passes {
     pub fn end(&self, notes: Vec<String>, in_a_row: u32, again_in: Option<std::time::Duration>) -> RunEnd {
         if self.is_unsteady { RunEnd::Unsteady { notes, in_a_row } } else { RunEnd::Complete { notes, again_in } }
     }
+}
+
+/// Rows that the total counts beyond those that are held and those without an id.
+fn num_hidden(discrepancy: i64, nameless: u32) -> u32 {
+    u32::try_from((discrepancy - i64::from(nameless)).max(0)).unwrap_or(u32::MAX)
 }
 
 /// Sets when everything is looked at once more because of what a walk left open. A walk before that puts nothing off.

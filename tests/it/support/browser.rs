@@ -8,6 +8,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Condvar, Mutex, PoisonError},
 };
 use tempfile::TempDir;
 
@@ -32,11 +33,21 @@ const SWITCHES: &[&str] = &[
 /// The key under which WebDriver passes elements around (W3C WebDriver, 11.1).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
+/// Browsers that run at a time: each keeps a core busy while it loads a page, and tests wait for what it shows.
+const BROWSERS_MAX: usize = 3;
+
+static NUM_BROWSERS: Mutex<usize> = Mutex::new(0);
+static ONE_LESS: Condvar = Condvar::new();
+
+/// One of the browsers that may run.
+struct Place;
+
 pub struct Browser {
     driver: Child,
     /// URL of the session.
     base: String,
     _profile: TempDir,
+    _place: Place,
 }
 
 /// Whether there is one.
@@ -53,6 +64,7 @@ impl Browser {
             eprintln!("SKIPPED: no chromium with chromedriver; install both or use tests/run");
             return None;
         };
+        let place = Place::take();
         let profile = tempfile::Builder::new().prefix("segno-chromium-").tempdir().expect("a temporary folder");
         let mut driver = Command::new(driver)
             .args(["--port=0"])
@@ -73,7 +85,7 @@ impl Browser {
         let capabilities = json!({ "capabilities": { "alwaysMatch": {
             "goog:chromeOptions": options, "goog:loggingPrefs": { "browser": "ALL" },
         } } });
-        let mut browser = Browser { driver, base: root.clone(), _profile: profile };
+        let mut browser = Browser { driver, base: root.clone(), _profile: profile, _place: place };
         let session = browser.call("POST", "/session", &capabilities);
         browser.base = format!("{root}/session/{}", session["sessionId"].as_str().expect("a session"));
         Some(browser)
@@ -193,6 +205,23 @@ impl Browser {
         });
         assert!(status.is_success(), "{method} {path}: {}", answer["value"]);
         answer["value"].clone()
+    }
+}
+
+impl Place {
+    /// Waits for one.
+    fn take() -> Place {
+        let num = NUM_BROWSERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut num = ONE_LESS.wait_while(num, |num| *num >= BROWSERS_MAX).unwrap_or_else(PoisonError::into_inner);
+        *num += 1;
+        Place
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *NUM_BROWSERS.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        ONE_LESS.notify_one();
     }
 }
 

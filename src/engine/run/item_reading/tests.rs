@@ -113,6 +113,17 @@ fn rows_that_are_counted_and_not_given_are_no_end() {
     }
 }
 
+/// Found by the simulation: the page after it was asked for as far on as a page without a cap would reach.
+#[test]
+fn a_capped_page_of_which_nothing_is_given_is_as_long_as_its_cap() {
+    let items = numbers(100);
+    for (from, to) in [(20, 39), (19, 60), (60, 80), (90, 100)] {
+        let hidden: Vec<u32> = (from..to).collect();
+        let read = read(100, &mut |_, offset, limit| page(&items, &hidden, 20, offset, limit)).unwrap();
+        assert_eq!((names(&read), read.num_hidden), (expected(&items, &hidden), to - from), "{from} to {to}");
+    }
+}
+
 #[test]
 fn a_cap_is_learned() {
     for cap in [1, 2, 10, 20, 49] {

@@ -110,19 +110,17 @@ impl ItemsWalk {
                 }
                 let is_long = reading.num_pages > 1 || in_pieces || offset > 0;
                 let (total, all_hidden, is_unproven) = (reading.committed, reading.num_hidden, reading.is_unproven);
-                let all_healed = reading.healed();
+                let healed = reading.healed();
                 if total > 0 && all_hidden == total {
                     let reason = format!("{total} items are counted, and none came");
                     return self.fail(at, FailureKind::Miscounted, reason, Some(0), batch);
                 }
-                match item_end::complete(&playlist, total, is_unproven, self.plan.wait, self.plan.now) {
+                let read = item_end::Reading { total, is_unproven, healed };
+                match item_end::complete(&playlist, read, self.plan.wait, self.plan.now) {
                     PlaylistEnd::Failed(failed) => self.end_failed(at, failed, batch),
-                    mut end => {
-                        let doubt = match &mut end {
-                            PlaylistEnd::Complete { failure, healed, .. } => {
-                                *healed = all_healed;
-                                failure.as_ref()
-                            }
+                    end => {
+                        let doubt = match &end {
+                            PlaylistEnd::Complete { failure, .. } => failure.as_ref(),
                             PlaylistEnd::Failed(_) | PlaylistEnd::GapFilled => None,
                         };
                         self.num_unconfirmed += u32::from(is_long || doubt.is_some());

@@ -55,8 +55,8 @@ impl OffsetWalk {
             }
             // A page holds one row only, and it was the shared one: the next page shares none.
             Follows::Capped(cap) if num_cells == 1 && skip == 1 && cap < limit => self.go_to(reached, 0),
-            Follows::Nothing if self.hole => self.ended = true,
-            Follows::Capped(_) | Follows::Hidden(_) | Follows::Doubtful | Follows::Nothing => {
+            Follows::Nothing(_) if self.hole => self.ended = true,
+            Follows::Capped(_) | Follows::Hidden(_) | Follows::Doubtful | Follows::Nothing(_) => {
                 // Nothing new, although the total promises more: rows are filtered out, or the total is wrong. One page
                 // further on decides.
                 self.tip.walk.found.has_hole |= self.tip.total.is_some_and(|total| total > reached);
@@ -65,7 +65,7 @@ impl OffsetWalk {
                     self.tip.walk.found.unsteady = true;
                     self.tip.walk.found.has_hole = true;
                 }
-                let next = offset + limit;
+                let next = offset + if let Follows::Nothing(len) = follows { len } else { limit };
                 let is_last = self.total_max.is_some_and(|total| next >= total);
                 if self.hole || is_last && reached > 0 {
                     self.ended = true;
@@ -99,7 +99,7 @@ impl OffsetWalk {
                 self.tip.walk.memory.page_cap = Some(num_cells);
             }
             Follows::More if is_full => (self.tip.walk.memory.page_cap, self.cut_at) = (None, None),
-            Follows::More | Follows::Hidden(_) | Follows::Doubtful | Follows::Nothing | Follows::End => {}
+            Follows::More | Follows::Hidden(_) | Follows::Doubtful | Follows::Nothing(_) | Follows::End => {}
         }
     }
 

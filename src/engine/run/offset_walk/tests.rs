@@ -79,6 +79,20 @@ fn pages_of_one_row_may_have_left_something_out() {
     assert!(walk.tip.walk.found.unsteady && walk.tip.walk.found.has_hole, "{walk:?}");
 }
 
+/// Found by the simulation: the walk went on as far behind it as a page without a cap would reach, or ended.
+#[test]
+fn a_capped_page_of_which_nothing_is_given_is_as_long_as_its_cap() {
+    for (from, to) in [(0, 4), (3, 7), (8, 11)] {
+        let is_given =
+            |slot: &Slot| !slot.id().is_some_and(|id| (from..to).contains(&id.parse::<u32>().expect("its place")));
+        let walk = walk(|_, page| {
+            let slots = page.slots.into_iter().take(4).filter(is_given).collect();
+            Ok(Page { slots, limit: Some(4), ..page })
+        });
+        assert_eq!(walk.tip.walk.place.anchors.len() as u32, 20 - (to - from), "{from} to {to}: {walk:?}");
+    }
+}
+
 /// Something was added before the place and something else removed after it, so that the total reveals nothing.
 #[test]
 fn a_walk_that_finds_its_place_elsewhere_is_not_steady() {

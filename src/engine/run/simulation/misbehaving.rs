@@ -147,6 +147,25 @@ fn what_falls_out_of_sight_and_is_still_counted_is_never_called_removed() {
     }
 }
 
+/// Found by the simulation: only those that were known before were told.
+#[test]
+fn rows_that_were_never_given_are_told_beside_those_that_fell_out_of_sight() {
+    for entity in [Tracks, Albums, Playlists] {
+        let mut world = lying(entity, 40, Lie::Nothing);
+        world.run(false);
+        (0..3).for_each(|_| world.add());
+        world.lie = Lie::EndsEarly { rows: 0, times: 50 };
+        let notes = told(world.run(false));
+        for part in [format!("40 {entity} known from before are counted"), format!("3 {entity} are counted by the API")]
+        {
+            assert!(notes.iter().any(|note| note.starts_with(&part)), "{entity}: {notes:?}");
+        }
+        world.lie = Lie::Nothing;
+        world.run(false);
+        world.check_equal();
+    }
+}
+
 #[test]
 fn a_listing_that_ends_too_early_once_is_asked_again() {
     for entity in [Tracks, Artists, Albums, Playlists] {
