@@ -15,7 +15,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs until it is dropped with the service. Failures are retried; meanwhile such lists report that they are not
 /// ready.
-pub(super) async fn keep_names_indexed(store: Store) {
+pub(super) async fn keep_lists_indexed(store: Store) {
     loop {
         sleep(hastened(LOOK_EVERY)).await;
         let began = Instant::now();

@@ -8,7 +8,7 @@ mod sign_ins;
 use super::{
     CommandError, Exit, claim, client,
     database::open_store,
-    indexing::{forget_old_notes, keep_heard_summed_up, keep_names_indexed},
+    indexing::{forget_old_notes, keep_heard_summed_up, keep_lists_indexed},
     insist::insist,
     login::{self, How},
     notify,
@@ -104,7 +104,7 @@ pub(super) async fn run(config: Config, read_from: ReadFrom) -> Result<Exit, Com
     let page = web::serve(&config, &url, &owner, supervisor.clone(), metrics.clone(), seen_progress.clone(), seen_gate)
         .await?;
     if page.is_some() {
-        actix_rt::spawn(keep_names_indexed(store.clone()));
+        actix_rt::spawn(keep_lists_indexed(store.clone()));
     }
     actix_rt::spawn(forget_old_notes(store.clone(), config.keep_notes, config.keep_feed));
     actix_rt::spawn(keep_heard_summed_up(store.clone()));

@@ -22,7 +22,7 @@ fn through_a_pooler(pool: &str, test: impl Fn(&Database, &Pooler, &dyn Fn(&[&str
         return;
     };
     let Some(pooler) = Pooler::start(&folder, pool) else { return };
-    let (database, sandbox) = (Database::new(Backend::Postgres), Sandbox::exact(330, 60, 60, 4, 60));
+    let (database, sandbox) = (Database::empty(Backend::Postgres), Sandbox::exact(330, 60, 60, 4, 60));
     let name = database.url().rsplit('/').next().expect("a name").split('?').next().expect("a name").to_owned();
     let segno = |args: &[&str]| Segno::on(&database, &sandbox, args).env("SEGNO_DATABASE_URL", &pooler.url(&name));
     test(&database, &pooler, &segno);

@@ -16,6 +16,7 @@ mod readers;
 pub mod receiver;
 pub mod sandbox;
 pub mod servers;
+mod session;
 pub mod source;
 
 pub use database::{Backend, Database};
