@@ -12,7 +12,7 @@
 //! | excess | what it means | what happens to the unseen items |
 //! |---|---|---|
 //! | none | the total agrees that they are gone | believed at once; if there are many, or rows may hide some, once a later walk misses the same items |
-//! | as many as before, of those held because the total counts them | the new ones are gone, those are still counted | the new ones as above |
+//! | as many as before, all of them held because the total counts them | the new ones are gone, those are still counted | the new ones as above |
 //! | more | the total counts unseen items | held, and never believed by a machine; a person can confirm it |
 
 pub use crate::model::RemovalGuard;
@@ -31,6 +31,8 @@ pub struct Finding {
     pub num_before: u32,
     /// How many of those were held back before.
     pub held: HeldBefore,
+    /// The same run was shown some of the unseen items: servers disagree, or they went while it read.
+    pub is_contradicted: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +90,7 @@ fn num_unread(walk: &WalkState, total: Option<u32>, num_seen: u32) -> u32 {
 /// only evidence against it is a total that is known to be wrong at times. Then a later run that misses the same items
 /// decides, unless the total still counts some of them.
 pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Finding) -> Verdict {
-    let Finding { total, num_active, num_unseen, num_before, held } = finding;
+    let Finding { total, num_active, num_unseen, num_before, held, is_contradicted } = finding;
     let beyond = |held: u32| total.map_or(0, |total| i64::from(total) - i64::from(held));
     if walk.found.num_gaps > 0 {
         return Verdict::Gaps { discrepancy: beyond(num_active) };
@@ -110,9 +112,10 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
     // Those that came back were counted. If fewer were counted than were held, it is unknown which.
     let expected = walk.memory.num_excess.saturating_sub(walk.memory.num_counted.saturating_sub(still_counted));
     // A walk reads as many slots as there are. So if they hold fewer items than that, one was read twice, and another
-    // may have moved past in its place; or a row is counted but not given.
+    // may have moved past in its place; or a row is counted but not given. And if the total counts only some of those
+    // held, nobody knows which, nor whether it counts a new one in their place.
     let num_new = doubtful - still_counted;
-    if excess > expected && num_new > 0 {
+    if num_new > 0 && (excess > expected || excess > 0 && expected < still_counted) {
         let counts_all = excess == doubtful;
         let discrepancy = beyond(num_active - num_confirmed);
         return Verdict::Counted { num_unseen, num_removed: num_confirmed, counts_all, discrepancy };
@@ -122,12 +125,15 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
     let num_gone = num_unseen - still_counted;
     // As many rows without an id as before need not be the same ones. And a total that counts fewer than were received
     // is wrong, and so may be the end that it claimed.
-    let is_too_small = !by_cursor && beyond(num_active - num_unseen) < 0;
+    let is_too_small = beyond(num_active - num_unseen) < 0;
+    // A page left rows out, and none are known to be hidden: these may be the unseen ones, whatever the total counts.
+    let is_short = walk.found.has_short && walk.memory.num_hidden == 0;
     // Rows with nothing but a date stand for items that are held, unless they are known to have been such rows before.
     let is_first_dated = walk.found.num_unidentified > walk.found.num_undated && walk.memory.proven_dated.is_none();
     let is_spoken_against = doubtful > still_counted
         && (walk.found.unsteady
             || walk.found.has_double
+            || is_short
             || walk.found.num_undated > 0
             || is_first_dated
             || is_too_small
@@ -135,6 +141,9 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
     // Nothing of what was held is left, and other rows have taken its place: so looks the library of somebody else.
     let is_another = num_before > 0 && num_gone >= num_before;
     let is_ripe = num_ripe + num_confirmed >= num_gone;
+    if is_contradicted && num_gone > num_confirmed {
+        return Verdict::Held { num_unseen, num_removed: num_confirmed, num_counted: still_counted };
+    }
     if (guard.lets_pass(num_gone, num_active) && !is_another && !is_spoken_against) || is_ripe {
         let discrepancy = beyond(num_active - num_gone);
         Verdict::Proven { num_removed: num_gone, num_counted: still_counted, discrepancy }
@@ -407,8 +416,8 @@ mod tests {
         let found = |total| Finding { total: Some(total), num_active: 6, num_unseen: 5, held, ..Finding::default() };
         let counted = Verdict::Counted { num_unseen: 5, num_removed: 0, counts_all: false, discrepancy: -3 };
         assert_eq!(judge(GUARD, &some, false, found(3)), counted, "one more is counted");
-        let removed = Verdict::Proven { num_removed: 1, num_counted: 4, discrepancy: -3 };
-        assert_eq!(judge(GUARD, &some, false, found(2)), removed, "as many as before");
+        let counted = Verdict::Counted { num_unseen: 5, num_removed: 0, counts_all: false, discrepancy: -4 };
+        assert_eq!(judge(GUARD, &some, false, found(2)), counted, "as many as before, and nobody knows which");
         // One of the four came back, and was the counted one.
         let held = HeldBefore { num_counted: 3, ..HeldBefore::default() };
         let found = Finding { total: Some(3), num_active: 6, num_unseen: 4, held, ..Finding::default() };

@@ -99,6 +99,8 @@ pub struct PassFindings {
     /// Something may have been left out: rows that the total counts, or an item that moved past a shared slot that was
     /// not served.
     pub has_hole: bool,
+    /// A page left out rows between those that it gave, or was shorter than the others.
+    pub has_short: bool,
     /// A page counted fewer rows than one before it: it may be an older copy.
     pub has_shrunk: bool,
     /// A page gave a row twice, and may have left out another.
@@ -116,7 +118,15 @@ pub struct PassFindings {
 impl PassFindings {
     /// The findings that still hold in a later run. That the listing moved then says nothing about now.
     pub fn lasting(self) -> PassFindings {
-        PassFindings { unsteady: false, is_broken: false, has_shrunk: false, has_double: false, num_undated: 0, ..self }
+        PassFindings {
+            unsteady: false,
+            is_broken: false,
+            has_short: false,
+            has_shrunk: false,
+            has_double: false,
+            num_undated: 0,
+            ..self
+        }
     }
 }
 

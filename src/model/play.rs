@@ -1,7 +1,7 @@
 //! The listening history, as shown by a page of it.
 
 use super::{Oddity, Track};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 /// Rows of a whole page, and the most that the API ever shows: older plays are out of reach.
 pub const PLAYS_PAGE_LEN: usize = 50;
@@ -34,6 +34,9 @@ pub struct PlaysPage {
     pub slots: Vec<PlaySlot>,
 }
 
+/// A play dated further ahead shows that a device has a wrong calendar, not what was heard last.
+pub const AHEAD_MAX: TimeDelta = TimeDelta::days(1);
+
 /// Identifies a play.
 pub type PlayKey = (DateTime<Utc>, String);
 
@@ -55,6 +58,11 @@ impl PlaysPage {
 
     pub fn newest(&self) -> Option<DateTime<Utc>> {
         self.plays().map(|play| play.played_at).max()
+    }
+
+    /// The newest that a calendar which says `wall` allows.
+    pub fn newest_by(&self, wall: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.plays().map(|play| play.played_at).filter(|at| *at <= wall + AHEAD_MAX).max()
     }
 
     /// Whether there may be more plays than it shows.

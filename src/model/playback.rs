@@ -2,6 +2,7 @@
 
 use super::{
     AccountId, PlayKey, PlaysPage,
+    play::AHEAD_MAX,
     stream::{HeardAt, Meaning, StreamPair},
 };
 use chrono::{DateTime, Utc};
@@ -25,8 +26,9 @@ pub struct KnownPlays {
 }
 
 impl KnownPlays {
-    pub fn newest(&self) -> Option<DateTime<Utc>> {
-        self.keys.iter().map(|(at, _)| *at).max().or(self.newest_before)
+    /// The newest that a calendar which says `wall` allows.
+    pub fn newest_by(&self, wall: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.keys.iter().map(|(at, _)| *at).filter(|at| *at <= wall + AHEAD_MAX).max().or(self.newest_before)
     }
 }
 

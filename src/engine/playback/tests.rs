@@ -104,6 +104,24 @@ fn the_first_poll_of_all_is_at_once_and_no_gap() {
     assert_eq!(rig.minutes_until_ask(), 20);
 }
 
+/// Once a phone with a wrong calendar had reported a play of next week, nothing counted as new, and no gap was found.
+#[test]
+fn a_play_dated_in_the_future_hides_no_gap() {
+    let (later, ancient) = (7 * 86_400, -30_000);
+    let plays: Vec<i64> = (0..50).map(|n| -n * 60).collect();
+    let gap = PlayGap { played_after: at(ancient), played_before: at(-49 * 60) };
+    let gap_of = |plays: &[i64], known: &[i64]| {
+        let mut rig = Rig::new(&polled(600, -580));
+        rig.minutes_until_ask();
+        rig.page(plays, known).gap
+    };
+    assert_eq!(gap_of(&plays, &[ancient]), Some(gap));
+    assert_eq!(gap_of(&plays, &[ancient, later]), Some(gap), "it came before");
+    let with_it: Vec<i64> = plays.iter().copied().chain([later]).collect();
+    assert_eq!(gap_of(&with_it, &[ancient]), Some(gap), "it comes now");
+    assert_eq!(gap_of(&plays, &[ancient, 60, later]), None, "an older copy is told apart all the same");
+}
+
 #[test]
 fn a_restart_waits_for_what_is_due_and_makes_up_for_what_is_overdue_once() {
     assert_eq!(Rig::new(&polled(5, 15)).minutes_until_ask(), 15);

@@ -37,8 +37,8 @@ pub const RENEWED_MAX: u32 = 2;
 /// A gate that died needs a moment to come back.
 const GATE_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
-/// Longest `Retry-After` of a 5xx that a request waits for. A longer one ends the run, and the schedule tries again
-/// later.
+/// Longest that a request waits for the `Retry-After` of a 5xx. If that was too short the run ends, and the schedule
+/// tries again later.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
 /// Wait before the second try after a refusal: replicas disagree only for seconds.
@@ -260,7 +260,7 @@ impl Request {
         let delay = self.backoff.delay(tries, are_others_served, jitter);
         match remedy {
             Remedy::AskSoonOrDivide { retry_after } => {
-                let is_exhausted = tries >= self.backoff.tries(self.patience);
+                let is_exhausted = tries >= self.backoff.tries(self.patience) || is_over(Duration::ZERO);
                 let fault = if are_others_served { Fault::Unservable } else { Fault::Unreachable };
                 if is_exhausted && are_others_served {
                     return give_up(fault);
@@ -296,8 +296,10 @@ impl Request {
         }
     }
 
+    /// A piece of a page does not wait as asked, since the page has: a dozen pieces would take as long as many pages.
     fn again_after(&mut self, delay: Duration, retry_after: Option<Duration>) -> Next {
-        self.wait(delay.max(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX)), Step::Acquire(Target::Own))
+        let asked = retry_after.filter(|_| self.patience != Patience::Piece).unwrap_or_default();
+        self.wait(delay.max(asked.min(RETRY_AFTER_MAX)), Step::Acquire(Target::Own))
     }
 
     fn wait(&mut self, wait: Duration, then: Step) -> Next {

@@ -204,6 +204,21 @@ fn a_retry_after_is_honoured_up_to_a_minute() {
     }
 }
 
+/// A playlist whose first page said "in a day" took five minutes, and forty of them hours.
+#[test]
+fn a_page_that_names_a_long_wait_is_divided_soon_and_its_pieces_do_not_wait() {
+    for (patience, most) in [(Patience::Page, 150), (Patience::Piece, 10)] {
+        let mut rig = rig(patience);
+        let remedy = Remedy::AskSoonOrDivide { retry_after: Some(86_400 * SECOND) };
+        let ended = rig.run(|vitals, _, now| {
+            vitals.note_served(now + Duration::from_millis(1));
+            failing(remedy)
+        });
+        assert_eq!(ended, Err(Fault::Unservable("why".to_owned())), "{patience:?}");
+        assert!(rig.now - rig.began <= most * SECOND, "{patience:?}: {:?}", rig.now - rig.began);
+    }
+}
+
 #[test]
 fn a_probe_that_meets_a_limit_is_reported_like_any_other() {
     let mut rig = rig(Patience::Piece);

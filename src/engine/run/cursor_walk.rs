@@ -14,6 +14,7 @@
 use super::{
     Ticket,
     assembly::{Assembly, Cell, has_double},
+    follows::Follows,
     step::WalkBatch,
 };
 use crate::{
@@ -42,6 +43,8 @@ pub struct CursorWalk {
     cursors: HashSet<String>,
     met: HashSet<String>,
     total_max: Option<u32>,
+    /// Rows of the pages that others followed.
+    lengths: Vec<u32>,
     fault: Option<Fault>,
 }
 
@@ -59,6 +62,7 @@ impl CursorWalk {
             cursors: tip.cursor.iter().cloned().collect(),
             met: HashSet::new(),
             total_max: tip.total,
+            lengths: Vec::new(),
             fault: None,
             tip,
         }
@@ -101,6 +105,11 @@ impl CursorWalk {
         let is_double = has_double(&page.cells);
         self.tip.walk.found.has_double |= is_double;
         self.tip.walk.found.has_hole |= moved || is_double;
+        let num_rows = page.cells.len() as u32;
+        let is_whole = num_rows >= self.limit || page.follows == Follows::Capped(num_rows);
+        if page.next_cursor.is_some() {
+            self.lengths.push(if is_whole { self.limit } else { num_rows });
+        }
         let num_met = self.met.len();
         for cell in page.cells {
             if let Cell::Slot(slot) = cell {
@@ -139,6 +148,9 @@ impl CursorWalk {
             }
         }
         if self.ended {
+            // Pages that are all as short as the first are capped.
+            let is_even = self.lengths.len() > 1 && self.lengths.windows(2).all(|two| two[0] == two[1]);
+            self.tip.walk.found.has_short |= !is_even && self.lengths.iter().any(|length| *length < self.limit);
             self.tip.walk.found.unsteady |= self.tip.total.is_some_and(|total| total != self.tip.offset);
         }
     }

@@ -166,6 +166,9 @@ impl EntityRun {
         };
         let WalkBatch { slots, offset_from, offset_to, gaps, mut tip, ended, before: _ } = batch;
         let healed_gaps = if is_head { self.head.known_again(&gaps, &mut tip) } else { Vec::new() };
+        if is_head || tip.walk.place.records_seen {
+            self.passes.note_shown(&slots);
+        }
         if is_head {
             self.repair.clues.note_head(offset_from, &slots);
             // Rows without an id were counted by the last whole walk, and cannot be told apart from new ones.
@@ -208,6 +211,7 @@ impl EntityRun {
             num_requests: self.budget.num_requests(),
             is_stopping: self.stopping,
         };
+        self.passes.note_memberships(self.frame.entity, &report.memberships);
         self.notes.judge(None);
         match self.passes.judge(&self.frame, &mut self.checkpoint, context, report) {
             PassEnd::Again => Next::Pass,

@@ -239,7 +239,11 @@ impl EntityRun {
         }
         self.note_readings(&report);
         let next = match meaning {
-            Meaning::Batch | Meaning::Judged => Next::Stay,
+            Meaning::Batch => {
+                self.passes.note_memberships(self.frame.entity, &report.memberships);
+                Next::Stay
+            }
+            Meaning::Judged => Next::Stay,
             Meaning::Head { ended } => self.go_on_from_head(&report, ended),
             Meaning::PassEnd => self.end_pass(&report),
             Meaning::Gap => self.end_gap(&report),

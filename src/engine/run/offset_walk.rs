@@ -272,6 +272,7 @@ impl OffsetWalk {
                 }
                 (true, Link::Holds(index)) => {
                     self.tip.walk.found.has_hole |= index > 0;
+                    self.tip.walk.found.has_short |= index > 0;
                     // Hidden rows, counted but not given, fit into the total. Otherwise this is not the page that was
                     // requested.
                     let end = assembly.offset + assembly.cells.len() as u32;

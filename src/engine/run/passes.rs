@@ -4,11 +4,15 @@ use super::{PASSES_MAX, RunFrame, notes, step::RunEnd};
 use crate::{
     engine::sweep::{self, Finding, Verdict},
     model::{
-        Checkpoint, CommitReport, Counts, Effects, Gone, Hold, PassFindings, Phase, REST_MAX, Removal, Stage,
-        WalkPlace, WalkState, look_again_in,
+        Checkpoint, CommitReport, Counts, Effects, EntityType, Gone, Hold, Membership, PassFindings, Phase, REST_MAX,
+        Removal, Slot, Stage, WalkPlace, WalkState, look_again_in,
     },
 };
 use chrono::{DateTime, Utc};
+use std::{
+    collections::HashSet,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 /// Runs in a row that read a whole listing again because unreadable rows may be what is missing. If those rows stay,
 /// only another length of the listing justifies another walk.
@@ -35,6 +39,13 @@ pub(super) struct Passes {
     unsteady_runs_before: u32,
     /// Runs before this one that could not tell what is missing.
     vain_runs_before: u32,
+    /// What the heads and walks of this run were shown, as hashes of ids: before the walk under way, and by it.
+    shown_before: HashSet<u64>,
+    shown: HashSet<u64>,
+    /// The walk under way has met a row that was known before.
+    has_met_known: bool,
+    /// Rows that it found where nothing new can have come in: they may be what was hidden before.
+    num_surfaced: u32,
 }
 
 /// What the end of a pass leads to.
@@ -87,6 +98,8 @@ impl Passes {
         self.num_begun += 1;
         self.requests_before = num_requests;
         self.is_beginning = true;
+        self.shown_before.extend(self.shown.drain());
+        (self.has_met_known, self.num_surfaced) = (false, 0);
         checkpoint.offset = 0;
         checkpoint.cursor = None;
         checkpoint.total = None;
@@ -102,6 +115,29 @@ impl Passes {
         checkpoint.walk.memory.discrepancy = None;
     }
 
+    /// Notes what a head or a walk shows, in case a later walk of this run does not.
+    pub fn note_shown(&mut self, slots: &[Slot]) {
+        self.shown.extend(slots.iter().filter_map(Slot::id).map(hash));
+    }
+
+    /// Notes what the rows of a walk were to the database.
+    pub fn note_memberships(&mut self, entity: EntityType, memberships: &[Membership]) {
+        for membership in memberships {
+            match membership {
+                Membership::Known => self.has_met_known = true,
+                Membership::New | Membership::Returned if self.has_met_known || !entity.is_newest_first() => {
+                    self.num_surfaced += 1;
+                }
+                Membership::New | Membership::Returned | Membership::Unidentified => {}
+            }
+        }
+    }
+
+    /// Whether the walk has missed what this run was shown before.
+    fn is_contradicted(&self) -> bool {
+        !self.shown_before.is_subset(&self.shown)
+    }
+
     /// The end of the listing was reached and committed: may anything be marked removed?
     pub fn judge(
         &mut self,
@@ -113,6 +149,8 @@ impl Passes {
         let PassContext { num_active, is_stopping, .. } = context;
         let RunFrame { entity, guard, .. } = *frame;
         let num_unseen = report.num_unseen.unwrap_or(0);
+        let memory = &mut checkpoint.walk.memory;
+        memory.num_hidden = memory.num_hidden.saturating_sub(std::mem::take(&mut self.num_surfaced));
         let (total, held) = (checkpoint.total, report.held);
         let by_cursor = entity.is_by_cursor();
         let num_seen = num_active - num_unseen;
@@ -123,7 +161,8 @@ impl Passes {
         // it.
         self.needs_follow_up = entity.is_newest_first() && std::mem::take(&mut self.is_resumed);
         self.is_unsteady = false;
-        let finding = Finding { total, num_active, num_unseen, num_before: context.num_before, held };
+        let is_contradicted = num_unseen > 0 && self.is_contradicted();
+        let finding = Finding { total, num_active, num_unseen, num_before: context.num_before, held, is_contradicted };
         let verdict = match sweep::judge(guard, &checkpoint.walk, by_cursor, finding) {
             Verdict::Proven { num_removed, .. }
                 if (num_removed > held.num_ripe + held.num_confirmed || total.is_none())
@@ -178,6 +217,7 @@ impl Passes {
         let WalkPlace { pass, records_seen, .. } = checkpoint.walk.place;
         let hold = |counts| records_seen.then_some(Hold { pass, counts });
         let nameless = sweep::num_nameless(&checkpoint.walk);
+        let is_contradicted = self.is_contradicted();
         let (found, memory) = (&checkpoint.walk.found, &mut checkpoint.walk.memory);
         let mut effects = Effects::default();
         let mut remove = |num_removed: u32, of: Gone| {
@@ -221,7 +261,8 @@ impl Passes {
                 (effects, num_removed, note)
             }
             Verdict::Held { num_unseen, num_removed, num_counted } => {
-                let num_removed = remove(num_removed, Gone::Ripe { at: frame.ripe_at() });
+                let of = if is_contradicted { Gone::Confirmed } else { Gone::Ripe { at: frame.ripe_at() } };
+                let num_removed = remove(num_removed, of);
                 let num_held = num_unseen - num_removed;
                 memory.held_removals = Some(num_held);
                 memory.num_counted = num_counted;
@@ -297,6 +338,12 @@ impl Passes {
     pub fn end(&self, notes: Vec<String>, in_a_row: u32, again_in: Option<std::time::Duration>) -> RunEnd {
         if self.is_unsteady { RunEnd::Unsteady { notes, in_a_row } } else { RunEnd::Complete { notes, again_in } }
     }
+}
+
+fn hash(id: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Rows that the total counts beyond those that are held and those without an id.

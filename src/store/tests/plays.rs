@@ -141,6 +141,8 @@ fn a_gap_is_recorded_with_the_plays_that_show_it_and_healed_by_a_page_that_reach
 
         db.commit(poll(db, vec![heard("t1", -100), heard("t4", -999)], 60)).await;
         assert_eq!(db.playback(at(61)).await.open_gaps, 1, "it does not reach back far enough");
+        // A play of next year is no later page, and nothing is stale beside it.
+        db.commit(poll(db, vec![heard("t6", 365 * 86_400)], 119)).await;
         db.commit(poll(db, vec![heard("t1", -100), heard("t5", -1000)], 120)).await;
         assert_eq!(db.playback(at(121)).await.open_gaps, 0);
         assert_eq!(db.count("play_gaps WHERE healed_at IS NOT NULL").await, 1);

@@ -91,7 +91,7 @@ impl ItemsWalk {
             Absorbed::Rows { offset, cells, num_before, num_hidden, is_end } => {
                 let Split { items, odd, gaps } = split(cells, offset);
                 let playlist = reading.playlist.clone();
-                self.items_total = (self.items_total + reading.length()).saturating_sub(length_before);
+                self.items_total = self.items_total.saturating_add(reading.length()).saturating_sub(length_before);
                 self.items_done += items.len() as u32;
                 self.num_gaps += num_gaps;
                 reading.unread.extend(gaps.iter().map(|gap| (gap.offset_from, gap.offset_to)));
