@@ -52,7 +52,7 @@ pub use limits::{
 pub use listing::{AddedBetween, FIRST_CURSOR, Item, Member, Next, Oddity, Page, PageRequest, Slot, SlotKey};
 pub use order::{GivenOrder, Order, OrderOutcome};
 pub use owner::{Claim, Heartbeat, Node, NodeLoad, Owner};
-pub use play::{AHEAD_MAX, PLAYS_PAGE_LEN, Play, PlayKey, PlaySlot, PlaysPage};
+pub use play::{PLAYS_PAGE_LEN, Play, PlayKey, PlaySlot, PlaysPage};
 pub use playback::{KnownPlays, PlayGap, PlaybackNote, PlaybackRecord, PlaysCommit};
 pub use playlist_choice::PlaylistChoice;
 pub use reading::{Due, FailedReading, FailureKind, LastFailure, REST_MAX, ReadingState, StalePlaylist, look_again_in};

@@ -35,7 +35,7 @@ pub struct PlaysPage {
 }
 
 /// A play dated further ahead shows that a device has a wrong calendar, not what was heard last.
-pub const AHEAD_MAX: TimeDelta = TimeDelta::days(1);
+const AHEAD_MAX: TimeDelta = TimeDelta::days(1);
 
 /// Identifies a play.
 pub type PlayKey = (DateTime<Utc>, String);
@@ -60,9 +60,10 @@ impl PlaysPage {
         self.plays().map(|play| play.played_at).max()
     }
 
-    /// The newest that a calendar which says `wall` allows.
-    pub fn newest_by(&self, wall: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.plays().map(|play| play.played_at).filter(|at| *at <= wall + AHEAD_MAX).max()
+    /// Up to when plays that are known count beside it, where the calendar says `wall`. The calendar of this machine may
+    /// be wrong as well.
+    pub fn horizon(&self, wall: DateTime<Utc>) -> DateTime<Utc> {
+        self.newest().map_or(wall, |newest| newest.max(wall)) + AHEAD_MAX
     }
 
     /// Whether there may be more plays than it shows.

@@ -2,7 +2,6 @@
 
 use super::{
     AccountId, PlayKey, PlaysPage,
-    play::AHEAD_MAX,
     stream::{HeardAt, Meaning, StreamPair},
 };
 use chrono::{DateTime, Utc};
@@ -26,9 +25,9 @@ pub struct KnownPlays {
 }
 
 impl KnownPlays {
-    /// The newest that a calendar which says `wall` allows.
-    pub fn newest_by(&self, wall: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.keys.iter().map(|(at, _)| *at).filter(|at| *at <= wall + AHEAD_MAX).max().or(self.newest_before)
+    /// The newest up to a horizon ([`PlaysPage::horizon`]).
+    pub fn newest(&self, horizon: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.keys.iter().map(|(at, _)| *at).filter(|at| *at <= horizon).max().or(self.newest_before)
     }
 }
 

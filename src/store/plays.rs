@@ -15,8 +15,7 @@ use super::{Conn, Store, StoreError, heard, runs, streams, with_conn};
 use crate::clock;
 use crate::model::status::{PlayGapStatus, PlaybackStatus};
 use crate::model::{
-    AHEAD_MAX, AccountId, KnownPlays, Oddity, PLAYS_PAGE_LEN, Play, PlayGap, PlaybackNote, PlaybackRecord, PlaysCommit,
-    PlaysPage,
+    AccountId, KnownPlays, Oddity, PLAYS_PAGE_LEN, Play, PlayGap, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
 };
 use chrono::{DateTime, Utc};
 use diesel::dsl::{count_star, max};
@@ -54,7 +53,7 @@ impl Store {
     pub async fn known_plays(&self, account: AccountId, page: &PlaysPage) -> Result<KnownPlays, StoreError> {
         let conn = &mut self.connect().await?;
         let Some(oldest) = page.oldest().map(At::from) else {
-            let newest = newest(conn, account, clock::now()).await?.map(DateTime::from);
+            let newest = newest(conn, account, page.horizon(clock::now())).await?.map(DateTime::from);
             return Ok(KnownPlays { newest_before: newest, ..KnownPlays::default() });
         };
         let keys: Vec<(At, String)> = with_conn!(conn, |c| {
@@ -218,11 +217,11 @@ async fn record_odd(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<()
     Ok(())
 }
 
-/// The moment of the latest play that a calendar which says `wall` allows.
-async fn newest(conn: &mut Conn, account: AccountId, wall: DateTime<Utc>) -> Result<Option<At>, StoreError> {
+/// The moment of the latest play up to a horizon.
+async fn newest(conn: &mut Conn, account: AccountId, horizon: DateTime<Utc>) -> Result<Option<At>, StoreError> {
     Ok(with_conn!(conn, |c| {
         use plays::{account_id, played_at, table};
-        let plays = table.filter(account_id.eq(account.0)).filter(played_at.le(At::from(wall + AHEAD_MAX)));
+        let plays = table.filter(account_id.eq(account.0)).filter(played_at.le(At::from(horizon)));
         plays.select(max(played_at)).get_result(c).await
     })?)
 }
@@ -232,8 +231,9 @@ async fn record_gaps(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<(
     use play_gaps::{account_id, detected_at, healed_at, played_after, played_before, table};
     let AccountId(account) = commit.account_id;
     // A page from an older copy does not show later plays, however far back it reaches.
-    let is_current = match commit.page.newest_by(commit.polled_at).map(At::from) {
-        Some(shown) => newest(conn, commit.account_id, commit.polled_at).await?.is_none_or(|known| shown >= known),
+    let horizon = commit.page.horizon(commit.polled_at);
+    let is_current = match commit.page.newest().map(At::from) {
+        Some(shown) => newest(conn, commit.account_id, horizon).await?.is_none_or(|known| shown >= known),
         None => false,
     };
     if let Some(oldest) = commit.page.oldest().map(At::from).filter(|_| is_current) {
@@ -289,7 +289,7 @@ pub(super) async fn status(
     counts: &PlayCounts,
 ) -> Result<PlaybackStatus, StoreError> {
     type Row = (Option<At>, Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<String>);
-    let last = newest(conn, account, clock::now()).await?;
+    let last = newest(conn, account, PlaysPage::default().horizon(clock::now())).await?;
     let state: Option<Row> = with_conn!(conn, |c| {
         use playback_states::{
             account_id, error_message, last_new_at, last_polled_at, next_poll_at, parked_until, table,

@@ -189,7 +189,7 @@ impl Playback {
         debug_assert_eq!(self.state, State::Asking, "a page that nobody asked for");
         let new: HashSet<PlayKey> = page.plays().map(Play::key).filter(|key| !known.keys.contains(key)).collect();
         let new_at: HashSet<DateTime<Utc>> = new.iter().map(|(at, _)| *at).collect();
-        let is_hidden = page.slots.is_empty() && known.newest_by(wall).is_some();
+        let is_hidden = page.slots.is_empty() && known.newest(page.horizon(wall)).is_some();
         // Reported and noted once; the next page that links up heals it.
         let gap = gap(page, known, self.tracked_since, wall).filter(|_| self.num_empty == 0 || !is_hidden);
         // A period that a data export covers is no gap.
@@ -282,8 +282,8 @@ fn gap(
     tracked_since: Option<DateTime<Utc>>,
     wall: DateTime<Utc>,
 ) -> Option<PlayGap> {
-    let newest_known = known.newest_by(wall);
-    let (Some(oldest), Some(newest)) = (page.oldest(), page.newest_by(wall)) else {
+    let newest_known = known.newest(page.horizon(wall));
+    let (Some(oldest), Some(newest)) = (page.oldest(), page.newest()) else {
         let played_after = newest_known.filter(|newest| page.slots.is_empty() && *newest < wall)?;
         return Some(PlayGap { played_after, played_before: wall });
     };

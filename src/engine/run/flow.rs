@@ -77,6 +77,7 @@ impl EntityRun {
             return Next::end(RunEnd::Stopped);
         }
         self.head.is_read = true;
+        self.passes.has_met_known = false;
         self.repair.clues.forget_head();
         self.checkpoint.offset = 0;
         self.checkpoint.is_complete = false;

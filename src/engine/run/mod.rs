@@ -244,7 +244,10 @@ impl EntityRun {
                 Next::Stay
             }
             Meaning::Judged => Next::Stay,
-            Meaning::Head { ended } => self.go_on_from_head(&report, ended),
+            Meaning::Head { ended } => {
+                self.passes.note_memberships(self.frame.entity, &report.memberships);
+                self.go_on_from_head(&report, ended)
+            }
             Meaning::PassEnd => self.end_pass(&report),
             Meaning::Gap => self.end_gap(&report),
             Meaning::Mended { has_moved } => self.go_on_from_mended(has_moved),

@@ -42,9 +42,9 @@ pub(super) struct Passes {
     /// What the heads and walks of this run were shown, as hashes of ids: before the walk under way, and by it.
     shown_before: HashSet<u64>,
     shown: HashSet<u64>,
-    /// The walk under way has met a row that was known before.
-    has_met_known: bool,
-    /// Rows that it found where nothing new can have come in: they may be what was hidden before.
+    /// The head or walk under way has met a row that was known before.
+    pub has_met_known: bool,
+    /// Rows found, since the last judgement, where nothing new can have come in: they may be what was hidden before.
     num_surfaced: u32,
 }
 
@@ -99,7 +99,7 @@ impl Passes {
         self.requests_before = num_requests;
         self.is_beginning = true;
         self.shown_before.extend(self.shown.drain());
-        (self.has_met_known, self.num_surfaced) = (false, 0);
+        self.has_met_known = false;
         checkpoint.offset = 0;
         checkpoint.cursor = None;
         checkpoint.total = None;
@@ -120,7 +120,7 @@ impl Passes {
         self.shown.extend(slots.iter().filter_map(Slot::id).map(hash));
     }
 
-    /// Notes what the rows of a walk were to the database.
+    /// Notes what the rows of a head or a walk were to the database.
     pub fn note_memberships(&mut self, entity: EntityType, memberships: &[Membership]) {
         for membership in memberships {
             match membership {
