@@ -124,7 +124,7 @@ pub struct ReadingState<'a> {
     pub num_hidden: u32,
     pub has_gaps: bool,
     pub failure: Option<&'a LastFailure>,
-    /// When rows that were counted but not given are looked for again.
+    /// When rows that were counted but not given, or that held nothing, are looked for again.
     pub look_again_at: Option<DateTime<Utc>>,
 }
 
@@ -158,7 +158,7 @@ impl ReadingState<'_> {
         // A moment further ahead comes from a calendar that was set back since.
         let lies_ahead = |at: DateTime<Utc>| at > now && at - now <= REST_MAX;
         if self.fills_only() && !self.has_gaps {
-            let is_due = self.num_hidden > 0 && self.look_again_at.is_some_and(|at| !lies_ahead(at));
+            let is_due = self.look_again_at.is_some_and(|at| !lies_ahead(at));
             return if is_due { Due::Now } else { Due::No };
         }
         let Some(failure) = self.failure else { return Due::Now };
@@ -201,7 +201,8 @@ mod tests {
     fn rows_that_were_counted_and_not_given_are_looked_for_again_after_a_while() {
         let hiding = ReadingState { num_held: Some(118), num_hidden: 2, look_again_at: Some(at(10)), ..LISTED };
         assert_eq!((hiding.due(at(9)), hiding.due(at(10))), (Due::No, Due::Now));
-        assert_eq!(ReadingState { num_hidden: 0, num_held: Some(120), ..hiding }.due(at(10)), Due::No);
+        let doubtful = ReadingState { num_hidden: 0, num_held: Some(120), ..hiding };
+        assert_eq!((doubtful.due(at(9)), doubtful.due(at(10))), (Due::No, Due::Now), "rows that held nothing");
     }
 
     #[test]

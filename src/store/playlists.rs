@@ -3,6 +3,7 @@
 //! A reading that is whole replaces the rows in one transaction, unless so much is gone that a second look is required
 //! ([`super::held_items`]). [`super::readings`] says where a reading stands until it is whole.
 
+use super::by_sql::of_ids;
 use super::catalogue::{Catalogue, Written};
 use super::held_items::{Evidence, Verdict};
 use super::odd::{self, Listing};
@@ -19,9 +20,14 @@ use crate::model::{
     Commit, EntityType, FailureKind, HealedGap, ItemCounts, Oddity, PlaylistItem, PlaylistItemKind, PlaylistPart,
     ReadingOutcome, look_again_in,
 };
-use diesel::{ExpressionMethods, QueryDsl};
+use chrono::TimeDelta;
+use diesel::sql_types::BigInt;
+use diesel::{ExpressionMethods, QueryDsl, QueryableByName};
 use diesel_async::RunQueryDsl;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// How long rows that an answer may have spoilt are left before they are read once more.
+const DOUBTED_FOR: TimeDelta = TimeDelta::days(1);
 
 /// The outcome of the parts of a commit.
 #[derive(Debug, Default)]
@@ -334,15 +340,38 @@ impl Plan<'_> {
                 self.reading.has_failed(&failed, now);
             }
             None => {
+                let looks_again = self.reading.looks_again(snapshot_id.as_deref());
                 self.reading.has_read(snapshot_id.as_deref(), now);
                 if num_hidden > 0 {
                     self.reading.look_again_in(look_again_in(num_hidden, self.books.num_hidden), now);
+                } else if !looks_again && has_doubtful_rows(conn, playlist).await? {
+                    self.reading.look_again_in(DOUBTED_FOR, now);
                 }
             }
         }
         written.ended.push(playlist.to_owned());
         Ok(())
     }
+}
+
+/// Whether items came that an answer may have spoilt: nothing to identify them by, or the same item twice in a row, as if
+/// in place of another.
+async fn has_doubtful_rows(conn: &mut Conn, playlist: &str) -> Result<bool, StoreError> {
+    #[derive(QueryableByName)]
+    struct Doubtful {
+        #[diesel(sql_type = BigInt)]
+        #[expect(dead_code, reason = "that there is one is enough")]
+        position: i64,
+    }
+    let doubtful: Vec<Doubtful> = of_ids(conn, &[playlist], |ids| {
+        format!(
+            "SELECT position FROM playlist_items AS item WHERE playlist_id IN ({ids}) AND (kind IN ('missing', 'unknown') \
+             OR EXISTS (SELECT 1 FROM playlist_items AS next WHERE next.playlist_id = item.playlist_id \
+             AND next.position = item.position + 1 AND next.uri = item.uri AND next.added_at = item.added_at)) LIMIT 1"
+        )
+    })
+    .await?;
+    Ok(!doubtful.is_empty())
 }
 
 async fn save(conn: &mut Conn, commit: &Commit, plans: &[Plan<'_>]) -> Result<(), StoreError> {

@@ -150,9 +150,14 @@ impl Reading {
         *self = Reading { snapshot_id: snapshot_id.map(str::to_owned), read_at: Some(now), ..Reading::default() };
     }
 
-    /// When rows that were counted but not given are looked for again.
+    /// When rows that were counted but not given, or that held nothing, are looked for again.
     pub fn look_again_at(&self) -> Option<DateTime<Utc>> {
         self.next_try_at.filter(|_| self.failure.is_none()).map(DateTime::<Utc>::from)
+    }
+
+    /// Whether a reading of that snapshot is such a look.
+    pub fn looks_again(&self, snapshot_id: Option<&str>) -> bool {
+        self.look_again_at().is_some() && self.snapshot_id.as_deref() == snapshot_id
     }
 
     pub fn look_again_in(&mut self, wait: TimeDelta, now: At) {

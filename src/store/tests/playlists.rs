@@ -111,6 +111,34 @@ fn what_is_odd_about_an_item_is_recorded_until_it_is_read_again() {
     });
 }
 
+/// One answer with an empty row was final until the playlist was edited.
+#[test]
+fn rows_that_an_answer_may_have_spoilt_are_read_once_more_after_a_day() {
+    const DAY: i64 = 86_400;
+    on_both(async |db| {
+        let run = db.begin(EntityType::Playlists).await;
+        let nameless = PlaylistItem { kind: PlaylistItemKind::Unknown, name: Some("Riva".into()), ..missing() };
+        let twice = vec![item("t1"), item("t2"), item("t2")];
+        for (n, spoilt) in
+            (0..).zip([vec![item("t1"), missing(), item("t3")], vec![item("t1"), nameless, item("t3")], twice])
+        {
+            let (snapshot, now) = (format!("s{n}"), n * 10 * DAY);
+            let listed = Playlist { total_items: Some(3), ..playlist("p1", &snapshot) };
+            run.commit(playlists([listed]), at(now)).await;
+            run.commit(part("p1", spoilt.clone(), complete(&snapshot, 3)), at(now)).await;
+            assert_eq!(stale(db, at(now + DAY - 1)).await, [""; 0], "{spoilt:?}");
+            assert_eq!(stale(db, at(now + DAY)).await, ["p1"], "{spoilt:?}");
+            run.commit(part("p1", spoilt, complete(&snapshot, 3)), at(now + DAY)).await;
+            assert_eq!(stale(db, at(now + 9 * DAY)).await, [""; 0], "it is so");
+        }
+        let whole = vec![item("t1"), item("t2"), item("t3")];
+        let listed = Playlist { total_items: Some(3), ..playlist("p1", "s9") };
+        run.commit(playlists([listed]), at(100 * DAY)).await;
+        run.commit(part("p1", whole, complete("s9", 3)), at(100 * DAY)).await;
+        assert_eq!(stale(db, at(110 * DAY)).await, [""; 0], "nothing is in doubt");
+    });
+}
+
 #[test]
 fn a_playlist_that_does_not_say_how_long_it_is_is_not_called_empty() {
     on_both(async |db| {
