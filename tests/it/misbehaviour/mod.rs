@@ -8,12 +8,14 @@
 //! | `kept` | odd data that must not get lost |
 //! | `accounts` | several people who list the same playlists |
 //! | `machine` | two commands on one database |
+//! | `twofold` | two things wrong at a time |
 
 mod accounts;
 mod kept;
 mod machine;
 mod pages;
 mod refusals;
+mod twofold;
 
 use super::support::{Backend, Database, Ended, Running, Sandbox, Segno};
 use segno::model::{EntityType, PerEntity};

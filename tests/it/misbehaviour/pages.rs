@@ -32,7 +32,7 @@ fn touch(listing: Listing) -> Value {
     }
 }
 
-fn remove(listing: Listing, place: usize, count: usize) -> Value {
+pub(super) fn remove(listing: Listing, place: usize, count: usize) -> Value {
     match listing.name {
         "tracks" => json!({ "op": "remove_tracks", "offset": place, "count": count }),
         "albums" => json!({ "op": "remove_albums", "offset": place, "count": count }),
