@@ -573,7 +573,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "shown-is-removed",
         file: "run/passes.rs",
-        stands: "let is_contradicted = num_unseen > 0 && self.is_contradicted();",
+        stands: "let is_contradicted = num_unseen > 0 && self.shown.is_contradicted();",
         instead: "let is_contradicted = false;",
         breaks: "what one answer of a run has shown is marked removed because another lacks it",
         guarantee: "G3",
@@ -589,7 +589,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "surfaced-still-hidden",
         file: "run/passes.rs",
-        stands: "memory.num_hidden.saturating_sub(std::mem::take(&mut self.num_surfaced))",
+        stands: "memory.num_hidden.saturating_sub(self.shown.take_surfaced())",
         instead: "memory.num_hidden",
         breaks: "a hidden row that turns up goes on standing for another",
         guarantee: "G3",

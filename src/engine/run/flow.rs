@@ -77,7 +77,7 @@ impl EntityRun {
             return Next::end(RunEnd::Stopped);
         }
         self.head.is_read = true;
-        self.passes.has_met_known = false;
+        self.passes.shown.begin_head();
         self.repair.clues.forget_head();
         self.checkpoint.offset = 0;
         self.checkpoint.is_complete = false;
@@ -168,7 +168,7 @@ impl EntityRun {
         let WalkBatch { slots, offset_from, offset_to, gaps, mut tip, ended, before: _ } = batch;
         let healed_gaps = if is_head { self.head.known_again(&gaps, &mut tip) } else { Vec::new() };
         if is_head || tip.walk.place.records_seen {
-            self.passes.note_shown(&slots);
+            self.passes.shown.note(&slots);
         }
         if is_head {
             self.repair.clues.note_head(offset_from, &slots);
@@ -212,7 +212,7 @@ impl EntityRun {
             num_requests: self.budget.num_requests(),
             is_stopping: self.stopping,
         };
-        self.passes.note_memberships(self.frame.entity, &report.memberships);
+        self.passes.shown.note_memberships(self.frame.entity, &report.memberships);
         self.notes.judge(None);
         match self.passes.judge(&self.frame, &mut self.checkpoint, context, report) {
             PassEnd::Again => Next::Pass,

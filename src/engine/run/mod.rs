@@ -36,6 +36,7 @@ mod playlists;
 mod polling;
 mod repair;
 mod search;
+mod shown;
 #[cfg(test)]
 mod simulation;
 mod slice;
@@ -240,12 +241,12 @@ impl EntityRun {
         self.note_readings(&report);
         let next = match meaning {
             Meaning::Batch => {
-                self.passes.note_memberships(self.frame.entity, &report.memberships);
+                self.passes.shown.note_memberships(self.frame.entity, &report.memberships);
                 Next::Stay
             }
             Meaning::Judged => Next::Stay,
             Meaning::Head { ended } => {
-                self.passes.note_memberships(self.frame.entity, &report.memberships);
+                self.passes.shown.note_memberships(self.frame.entity, &report.memberships);
                 self.go_on_from_head(&report, ended)
             }
             Meaning::PassEnd => self.end_pass(&report),

@@ -1,18 +1,14 @@
 //! The whole walks of a run over its listing: how each begins, and what its end allows.
 
-use super::{PASSES_MAX, RunFrame, notes, step::RunEnd};
+use super::{PASSES_MAX, RunFrame, notes, shown::Shown, step::RunEnd};
 use crate::{
     engine::sweep::{self, Finding, Verdict},
     model::{
-        Checkpoint, CommitReport, Counts, Effects, EntityType, Gone, Hold, Membership, PassFindings, Phase, REST_MAX,
-        Removal, Slot, Stage, WalkPlace, WalkState, look_again_in,
+        Checkpoint, CommitReport, Counts, Effects, Gone, Hold, PassFindings, Phase, REST_MAX, Removal, Stage,
+        WalkPlace, WalkState, look_again_in,
     },
 };
 use chrono::{DateTime, Utc};
-use std::{
-    collections::HashSet,
-    hash::{DefaultHasher, Hash, Hasher},
-};
 
 /// Runs in a row that read a whole listing again because unreadable rows may be what is missing. If those rows stay,
 /// only another length of the listing justifies another walk.
@@ -39,13 +35,7 @@ pub(super) struct Passes {
     unsteady_runs_before: u32,
     /// Runs before this one that could not tell what is missing.
     vain_runs_before: u32,
-    /// What the heads and walks of this run were shown, as hashes of ids: before the walk under way, and by it.
-    shown_before: HashSet<u64>,
-    shown: HashSet<u64>,
-    /// The head or walk under way has met a row that was known before.
-    pub has_met_known: bool,
-    /// Rows found, since the last judgement, where nothing new can have come in: they may be what was hidden before.
-    num_surfaced: u32,
+    pub shown: Shown,
 }
 
 /// What the end of a pass leads to.
@@ -98,8 +88,7 @@ impl Passes {
         self.num_begun += 1;
         self.requests_before = num_requests;
         self.is_beginning = true;
-        self.shown_before.extend(self.shown.drain());
-        self.has_met_known = false;
+        self.shown.begin_walk();
         checkpoint.offset = 0;
         checkpoint.cursor = None;
         checkpoint.total = None;
@@ -115,29 +104,6 @@ impl Passes {
         checkpoint.walk.memory.discrepancy = None;
     }
 
-    /// Notes what a head or a walk shows, in case a later walk of this run does not.
-    pub fn note_shown(&mut self, slots: &[Slot]) {
-        self.shown.extend(slots.iter().filter_map(Slot::id).map(hash));
-    }
-
-    /// Notes what the rows of a head or a walk were to the database.
-    pub fn note_memberships(&mut self, entity: EntityType, memberships: &[Membership]) {
-        for membership in memberships {
-            match membership {
-                Membership::Known => self.has_met_known = true,
-                Membership::New | Membership::Returned if self.has_met_known || !entity.is_newest_first() => {
-                    self.num_surfaced += 1;
-                }
-                Membership::New | Membership::Returned | Membership::Unidentified => {}
-            }
-        }
-    }
-
-    /// Whether the walk has missed what this run was shown before.
-    fn is_contradicted(&self) -> bool {
-        !self.shown_before.is_subset(&self.shown)
-    }
-
     /// The end of the listing was reached and committed: may anything be marked removed?
     pub fn judge(
         &mut self,
@@ -150,7 +116,7 @@ impl Passes {
         let RunFrame { entity, guard, .. } = *frame;
         let num_unseen = report.num_unseen.unwrap_or(0);
         let memory = &mut checkpoint.walk.memory;
-        memory.num_hidden = memory.num_hidden.saturating_sub(std::mem::take(&mut self.num_surfaced));
+        memory.num_hidden = memory.num_hidden.saturating_sub(self.shown.take_surfaced());
         let (total, held) = (checkpoint.total, report.held);
         let by_cursor = entity.is_by_cursor();
         let num_seen = num_active - num_unseen;
@@ -161,7 +127,7 @@ impl Passes {
         // it.
         self.needs_follow_up = entity.is_newest_first() && std::mem::take(&mut self.is_resumed);
         self.is_unsteady = false;
-        let is_contradicted = num_unseen > 0 && self.is_contradicted();
+        let is_contradicted = num_unseen > 0 && self.shown.is_contradicted();
         let finding = Finding { total, num_active, num_unseen, num_before: context.num_before, held, is_contradicted };
         let verdict = match sweep::judge(guard, &checkpoint.walk, by_cursor, finding) {
             Verdict::Proven { num_removed, .. }
@@ -217,7 +183,7 @@ impl Passes {
         let WalkPlace { pass, records_seen, .. } = checkpoint.walk.place;
         let hold = |counts| records_seen.then_some(Hold { pass, counts });
         let nameless = sweep::num_nameless(&checkpoint.walk);
-        let is_contradicted = self.is_contradicted();
+        let is_contradicted = self.shown.is_contradicted();
         let (found, memory) = (&checkpoint.walk.found, &mut checkpoint.walk.memory);
         let mut effects = Effects::default();
         let mut remove = |num_removed: u32, of: Gone| {
@@ -338,12 +304,6 @@ impl Passes {
     pub fn end(&self, notes: Vec<String>, in_a_row: u32, again_in: Option<std::time::Duration>) -> RunEnd {
         if self.is_unsteady { RunEnd::Unsteady { notes, in_a_row } } else { RunEnd::Complete { notes, again_in } }
     }
-}
-
-fn hash(id: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// Rows that the total counts beyond those that are held and those without an id.
