@@ -20,8 +20,9 @@ use std::time::Duration;
 /// for bursts, 8 to 24 h for quotas.
 pub const RATE_RETRY_AFTER_MAX: Duration = Duration::from_secs(15 * 60);
 
-/// Longest `Retry-After` that is believed. The longest observed is a day; after a week it is worth asking again.
-pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Longest `Retry-After` that is believed: the longest observed is a day. One answer that names a year costs a day of
+/// plays, not all of them.
+pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(25 * 3600);
 
 /// Wait after a 429 of the token endpoint that names none: it has a rate limit, but no daily quota.
 const TOKEN_RETRY_AFTER: Duration = Duration::from_secs(30);

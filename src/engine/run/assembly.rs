@@ -89,6 +89,29 @@ impl Assembly {
         Assembly { patience: Patience::Piece, ..Assembly::new(offset, limit) }
     }
 
+    /// Asks for gaps that are known by themselves, so that the page need not be halved to find them. They are in order.
+    pub fn split_at(mut self, gaps: &[(u32, u32)]) -> Assembly {
+        let (mut at, end) = (self.offset, self.offset + self.limit);
+        let mut pieces = Vec::new();
+        for (from, to) in gaps {
+            let (from, to) = ((*from).max(at), (*to).min(end));
+            if from < to {
+                pieces.extend((from > at).then(|| (at, from - at)));
+                pieces.push((from, to - from));
+                at = to;
+            }
+        }
+        if pieces.is_empty() {
+            return self;
+        }
+        if at < end {
+            pieces.push((at, end - at));
+        }
+        pieces.reverse();
+        (self.todo, self.in_pieces) = (pieces, true);
+        self
+    }
+
     /// The next piece to ask for, at most one at a time.
     pub fn poll_piece(&mut self, next_ticket: &mut Ticket) -> Option<(Ticket, u32, u32, Patience)> {
         if self.asked.is_some() || self.fault.is_some() {
@@ -193,19 +216,17 @@ mod tests {
         let (mut assembly, mut ticket, mut requests) = (Assembly::new(offset, 50), Ticket::default(), 0);
         while let Some((_, from, limit, _)) = assembly.poll_piece(&mut ticket) {
             requests += 1;
-            let to = (from + limit).min(total);
-            let answer = if bad.iter().any(|slot| (from..from + limit).contains(slot)) {
-                Err(Fault::Unservable("503".into()))
-            } else {
-                Ok(Page {
-                    total: Some(total),
-                    slots: (from..to.max(from)).map(|_| slot()).collect(),
-                    ..Page::default()
-                })
-            };
-            assembly.handle_answer(answer, true);
+            assembly.handle_answer(answer(from, limit, total, bad), true);
         }
         (assembly, requests)
+    }
+
+    fn answer(from: u32, limit: u32, total: u32, bad: &[u32]) -> Result<Page, Fault> {
+        let to = (from + limit).min(total);
+        if bad.iter().any(|slot| (from..from + limit).contains(slot)) {
+            return Err(Fault::Unservable("503".into()));
+        }
+        Ok(Page { total: Some(total), slots: (from..to.max(from)).map(|_| slot()).collect(), ..Page::default() })
     }
 
     fn gaps(assembly: &Assembly) -> Vec<u32> {
@@ -226,6 +247,20 @@ mod tests {
             assert_eq!(gaps(&assembly), [bad]);
             assert_eq!(assembly.cells.len(), 50);
             assert!(requests <= 13, "slot {bad} took {requests} requests");
+        }
+    }
+
+    #[test]
+    fn a_gap_that_is_known_costs_one_request_besides_the_page() {
+        for (known, bad, most) in [((0, 1), 0, 2), ((20, 21), 20, 3), ((49, 50), 49, 2), ((90, 91), 7, 13)] {
+            let mut page = Assembly::new(0, 50).split_at(&[known]);
+            let (mut ticket, mut requests) = (Ticket::default(), 0);
+            while let Some((_, from, limit, _)) = page.poll_piece(&mut ticket) {
+                requests += 1;
+                page.handle_answer(answer(from, limit, 120, &[bad]), true);
+            }
+            assert_eq!((gaps(&page), page.cells.len()), (vec![bad], 50));
+            assert!(requests <= most, "{known:?}: {requests} requests");
         }
     }
 

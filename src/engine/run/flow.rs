@@ -97,7 +97,9 @@ impl EntityRun {
         Next::activity(match entity.facts().order {
             ListingOrder::ById => Activity::Cursor(CursorWalk::new(tip, batch_size, PAGE_LIMIT)),
             ListingOrder::NewestFirst | ListingOrder::Arranged => {
-                Activity::Walk(OffsetWalk::new(entity, tip, batch_size, PAGE_LIMIT))
+                let is_head = tip.walk.place.stage == Stage::Head;
+                let gaps = if is_head { self.head.ranges() } else { Vec::new() };
+                Activity::Walk(OffsetWalk::new(entity, tip, batch_size, PAGE_LIMIT).expecting(gaps))
             }
         })
     }
@@ -165,8 +167,8 @@ impl EntityRun {
                 None => Next::Stay,
             };
         };
-        let WalkBatch { slots, offset_from, offset_to, gaps, mut tip, ended, before: _ } = batch;
-        let healed_gaps = if is_head { self.head.known_again(&gaps, &mut tip) } else { Vec::new() };
+        let WalkBatch { slots, offset_from, offset_to, mut gaps, mut tip, ended, before: _ } = batch;
+        let healed_gaps = if is_head { self.head.known_again(&mut gaps, &mut tip) } else { Vec::new() };
         if is_head || tip.walk.place.records_seen {
             self.passes.shown.note(&slots);
         }

@@ -35,11 +35,16 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Gaps of earlier runs that the head met again: the new record replaces the old one.
-    pub(super) fn known_again(&mut self, met: &[GapRange], tip: &mut Checkpoint) -> Vec<HealedGap> {
+    pub(super) fn ranges(&self) -> Vec<(u32, u32)> {
+        self.gaps.iter().map(|gap| (gap.offset_from, gap.offset_to)).collect()
+    }
+
+    /// Gaps of earlier runs that the head met again: their record stays, unless they have moved. Then the new one
+    /// replaces it.
+    pub(super) fn known_again(&mut self, met: &mut Vec<GapRange>, tip: &mut Checkpoint) -> Vec<HealedGap> {
         let total = tip.total;
         let mut replaced = Vec::new();
-        for gap in met {
+        met.retain(|gap| {
             let same = self.gaps.iter().position(|known| {
                 let at = known.offset_from.saturating_add_signed(shift_of(known, total) as i32);
                 at.abs_diff(gap.offset_from) <= GAP_MARGIN
@@ -47,9 +52,13 @@ impl Head {
             if let Some(known) = same.and_then(|at| self.gaps.remove(at)) {
                 tip.walk.found.num_gaps = tip.walk.found.num_gaps.saturating_sub(1);
                 let Gap { offset_from, offset_to, .. } = known;
+                if (offset_from, offset_to) == (gap.offset_from, gap.offset_to) {
+                    return false;
+                }
                 replaced.push(HealedGap { playlist_id: None, offset_from, offset_to });
             }
-        }
+            true
+        });
         replaced
     }
 }

@@ -55,6 +55,8 @@ pub struct OffsetWalk {
     /// The checkpoint as it will be once everything gathered is committed.
     tip: Checkpoint,
     legs: VecDeque<Leg>,
+    /// Ranges that earlier runs could not read.
+    gaps: Vec<(u32, u32)>,
     gathered: Gathered,
     mode: Mode,
     /// The place has been verified against the listing since this walk began.
@@ -121,6 +123,7 @@ impl OffsetWalk {
             total_max: tip.total,
             tip,
             legs: VecDeque::new(),
+            gaps: Vec::new(),
             gathered: Gathered::default(),
             mode: Mode::Reading,
             verified: false,
@@ -135,6 +138,13 @@ impl OffsetWalk {
             cut_at: None,
             fault: None,
         }
+    }
+
+    /// Expects to find these, as they were found before.
+    pub fn expecting(mut self, mut gaps: Vec<(u32, u32)>) -> OffsetWalk {
+        gaps.sort_unstable();
+        self.gaps = gaps;
+        self
     }
 
     pub fn tip(&self) -> &Checkpoint {
@@ -234,7 +244,8 @@ impl OffsetWalk {
             if n > 0 && self.tip.total.is_none_or(|total| offset + 1 >= total) {
                 break;
             }
-            self.legs.push_back(Leg::new(offset, limit, overlaps));
+            let assembly = Assembly::new(offset, limit).split_at(&self.gaps);
+            self.legs.push_back(Leg { assembly, overlaps });
             offset += limit - shared;
             overlaps = shared > 0;
         }
@@ -303,21 +314,6 @@ impl OffsetWalk {
                 }
             }
         }
-    }
-
-    /// The pieces of a page are from two moments: what moved between them is in neither.
-    fn read_again(&mut self) {
-        self.legs.clear();
-        self.tip.walk.found.unsteady = true;
-        self.num_torn += 1;
-        if self.num_torn > TORN_MAX {
-            self.give_up();
-        }
-    }
-
-    fn give_up(&mut self) {
-        self.has_lost_place = true;
-        self.fault = Some(Fault::Stopped);
     }
 
     fn link(&self, assembly: &Assembly) -> Link {

@@ -1,13 +1,31 @@
 //! What a walk does when its place has moved: it looks for its anchors, continues from them, reads on without proof, or
 //! begins again.
 
-use super::{LEAPS_MAX, LOST_MAX, Mode, OffsetWalk, REWINDS_MAX};
-use crate::engine::run::{
-    assembly::{Assembly, Cell},
-    locate::Locate,
+use super::{LEAPS_MAX, LOST_MAX, Mode, OffsetWalk, REWINDS_MAX, TORN_MAX};
+use crate::{
+    engine::run::{
+        assembly::{Assembly, Cell},
+        locate::Locate,
+    },
+    model::Fault,
 };
 
 impl OffsetWalk {
+    /// The pieces of a page are from two moments: what moved between them is in neither.
+    pub(super) fn read_again(&mut self) {
+        self.legs.clear();
+        self.tip.walk.found.unsteady = true;
+        self.num_torn += 1;
+        if self.num_torn > TORN_MAX {
+            self.give_up();
+        }
+    }
+
+    pub(super) fn give_up(&mut self) {
+        self.has_lost_place = true;
+        self.fault = Some(Fault::Stopped);
+    }
+
     pub(super) fn lose_place(&mut self, assembly: Assembly, total_before: Option<u32>) {
         self.legs.clear();
         self.verified = true;
