@@ -281,7 +281,7 @@ impl Life {
             })
             .collect();
         let page = PlaysPage { slots };
-        let known = self.store.known_plays(self.account, &page).await.expect("known plays");
+        let known = self.store.known_plays(self.account, &page, now).await.expect("known plays");
         let num_new = page.plays().filter(|play| !known.keys.contains(&play.key())).count();
         let commit = PlaysCommit {
             account_id: self.account,

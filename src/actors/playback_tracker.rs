@@ -245,7 +245,7 @@ async fn ask(setup: &TrackerSetup, num_requests: &Cell<u32>) -> Answer {
         fetcher.client.recently_played(&fetcher.tokens).await
     };
     let page = fetcher.ask(Family::Player, num_requests, call).await?;
-    let known = looked(store.known_plays(*account_id, &page)).await;
+    let known = looked(store.known_plays(*account_id, &page, clock::now())).await;
     let known = known.map_err(|error| Fault::Internal(error.to_string()))?;
     Ok((page, known))
 }

@@ -12,7 +12,6 @@ use super::schema::{accounts, imports, play_gaps, playback_states, plays, sync_o
 use super::types::{At, Words, clean, len};
 use super::upsert::upsert;
 use super::{Conn, Store, StoreError, heard, runs, streams, with_conn};
-use crate::clock;
 use crate::model::status::{PlayGapStatus, PlaybackStatus};
 use crate::model::{
     AccountId, KnownPlays, Oddity, PLAYS_PAGE_LEN, Play, PlayGap, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
@@ -49,11 +48,16 @@ impl Store {
         Ok(PlaybackRecord { last_polled_at, last_new_at, next_poll_at, parked_until, error, authorized_at })
     }
 
-    /// What is stored around a page; nothing, for a page without plays.
-    pub async fn known_plays(&self, account: AccountId, page: &PlaysPage) -> Result<KnownPlays, StoreError> {
+    /// What is stored around a page; for a page without plays, when the last one was.
+    pub async fn known_plays(
+        &self,
+        account: AccountId,
+        page: &PlaysPage,
+        now: DateTime<Utc>,
+    ) -> Result<KnownPlays, StoreError> {
         let conn = &mut self.connect().await?;
         let Some(oldest) = page.oldest().map(At::from) else {
-            let newest = newest(conn, account, page.horizon(clock::now())).await?.map(DateTime::from);
+            let newest = newest(conn, account, page.horizon(now)).await?.map(DateTime::from);
             return Ok(KnownPlays { newest_before: newest, ..KnownPlays::default() });
         };
         let keys: Vec<(At, String)> = with_conn!(conn, |c| {
@@ -287,9 +291,10 @@ pub(super) async fn status(
     conn: &mut Conn,
     account: AccountId,
     counts: &PlayCounts,
+    now: DateTime<Utc>,
 ) -> Result<PlaybackStatus, StoreError> {
     type Row = (Option<At>, Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<String>);
-    let last = newest(conn, account, PlaysPage::default().horizon(clock::now())).await?;
+    let last = newest(conn, account, PlaysPage::default().horizon(now)).await?;
     let state: Option<Row> = with_conn!(conn, |c| {
         use playback_states::{
             account_id, error_message, last_new_at, last_polled_at, next_poll_at, parked_until, table,

@@ -123,7 +123,7 @@ async fn account_status(
     };
     let entities = EntityType::ALL.iter().filter_map(entity_status).collect();
     let limited_until = earliest_reset(&states, now);
-    let playback = playback(conn, account.id, pauses, counts).await?;
+    let playback = playback(conn, account.id, pauses, counts, now).await?;
     Ok(AccountStatus {
         account_id: account.id,
         spotify_id: account.spotify_id,
@@ -213,8 +213,9 @@ async fn playback(
     account: AccountId,
     pauses: &[Pause],
     counts: &PlayCounts,
+    now: DateTime<Utc>,
 ) -> Result<PlaybackStatus, StoreError> {
-    let mut status = plays::status(conn, account, counts).await?;
+    let mut status = plays::status(conn, account, counts, now).await?;
     let stops_player = |pause: &&Pause| pause.scope == Family::Player || pause.scope == Family::Application;
     let paused_until = pauses.iter().filter(stops_player).map(|pause| pause.until).max();
     status.next_poll_at = status.next_poll_at.map(|next| paused_until.map_or(next, |until| next.max(until)));

@@ -75,7 +75,7 @@ both! {
             eprintln!("SKIPPED: no pg_dump");
             return;
         }
-        let (home, other) = (database.folder.path(), Database::new(backend));
+        let (home, other) = (database.folder.path(), Database::empty(backend));
         let data = home.join(".local/share/segno");
         fs::create_dir_all(&data).expect("a folder");
         let url = if is_postgres { database.url() } else { format!("sqlite:{}", data.join("segno.db").display()) };

@@ -33,6 +33,25 @@ both! {
         sandbox.library().assert_held_by(&database);
     }
 
+    /// Each run found it anew, by halving the page, and recorded it anew.
+    fn a_track_at_the_head_that_cannot_be_served_costs_little_and_stays_noted(backend) {
+        for slot in [0, 20, 49] {
+            let (database, sandbox) = (Database::new(backend), library());
+            sandbox.rules(json!([unserved("/v1/me/tracks", slot), lively()]));
+            sync(&database, &sandbox);
+            for _ in 0..2 {
+                sandbox.forget_requests();
+                let ended = sync(&database, &sandbox);
+                assert_eq!(gaps(&database), [format!("tracks - {slot} {} open", slot + 1)], "{}", ended.told());
+                assert!(sandbox.requests("tracks") <= 5, "{slot}: {}", ended.told());
+            }
+            sandbox.rules(json!([]));
+            let ended = sync(&database, &sandbox);
+            assert_eq!(gaps(&database), [format!("tracks - {slot} {} healed", slot + 1)], "{}", ended.told());
+            sandbox.library().assert_held_by(&database);
+        }
+    }
+
     fn an_item_of_a_long_playlist_that_cannot_be_served(backend) {
         let (database, sandbox) = (Database::new(backend), library());
         let playlist = sandbox.library().rows("playlists")[1].clone();

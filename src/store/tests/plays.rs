@@ -96,7 +96,7 @@ fn what_a_play_says_less_of_erases_nothing() {
 fn known_plays_are_those_of_the_page_and_the_last_before_it() {
     on_both(async |db| {
         db.commit(poll(db, vec![heard("t1", -100), heard("t2", -300), heard("t3", -500)], 0)).await;
-        let around = async |slots| db.store.known_plays(db.account, &PlaysPage { slots }).await.unwrap();
+        let around = async |slots| db.store.known_plays(db.account, &PlaysPage { slots }, at(0)).await.unwrap();
         let known = around(vec![heard("t9", 0), heard("t2", -300)]).await;
         let expected = [(at(-100), "spotify:track:t1".to_owned()), (at(-300), "spotify:track:t2".to_owned())];
         assert_eq!((known.keys, known.newest_before), (expected.into_iter().collect(), Some(at(-500))));
@@ -106,7 +106,11 @@ fn known_plays_are_those_of_the_page_and_the_last_before_it() {
         assert_eq!((nothing_older.keys.len(), nothing_older.newest_before), (3, None));
         let other = db.store.upsert_account("noor", None, None, at(0)).await.unwrap();
         let page = PlaysPage { slots: vec![heard("t9", 0)] };
-        assert_eq!(db.store.known_plays(other, &page).await.unwrap(), KnownPlays::default(), "of this account only");
+        assert_eq!(
+            db.store.known_plays(other, &page, at(0)).await.unwrap(),
+            KnownPlays::default(),
+            "of this account only"
+        );
     });
 }
 

@@ -100,7 +100,7 @@ fn a_server_that_could_not_hold_the_library_is_refused_with_what_to_do() {
     if !Backend::Postgres.is_available() {
         return;
     }
-    let database = Database::new(Backend::Postgres);
+    let database = Database::empty(Backend::Postgres);
     let url = database.url();
     let (server, name) = url.rsplit_once('/').expect("a database");
     let name = name.split('?').next().expect("a name");

@@ -66,19 +66,10 @@ impl Browser {
         };
         let place = Place::take();
         let profile = tempfile::Builder::new().prefix("segno-chromium-").tempdir().expect("a temporary folder");
-        let mut driver = Command::new(driver)
-            .args(["--port=0"])
-            .env("HOME", profile.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver starts");
-        let stdout = BufReader::new(driver.stdout.take().expect("piped"));
-        let port = stdout.lines().map_while(Result::ok).find_map(|line| {
-            let (_, port) = line.split_once("started successfully on port ")?;
-            port.trim_end_matches('.').parse::<u16>().ok()
-        });
-        let root = format!("http://127.0.0.1:{}", port.expect("chromedriver says its port"));
+        // It looks for a free port for each family of addresses, and ends if another process has taken one meanwhile.
+        let started = (0..3).find_map(|_| start_driver(&driver, profile.path()));
+        let (driver, port) = started.expect("chromedriver starts and says its port");
+        let root = format!("http://127.0.0.1:{port}");
         let mut args: Vec<String> = SWITCHES.iter().map(|switch| (*switch).to_owned()).collect();
         args.push(format!("--user-data-dir={}", profile.path().join("data").display()));
         let options = json!({ "binary": chromium, "args": args });
@@ -235,6 +226,26 @@ impl Drop for Browser {
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
+}
+
+fn start_driver(program: &Path, home: &Path) -> Option<(Child, u16)> {
+    let mut driver = Command::new(program)
+        .args(["--port=0"])
+        .env("HOME", home)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("chromedriver is there");
+    let stdout = BufReader::new(driver.stdout.take().expect("piped"));
+    let port = stdout.lines().map_while(Result::ok).find_map(|line| {
+        let (_, port) = line.split_once("started successfully on port ")?;
+        port.trim_end_matches('.').parse::<u16>().ok()
+    });
+    if port.is_none() {
+        let _ = driver.kill();
+        let _ = driver.wait();
+    }
+    Some((driver, port?))
 }
 
 /// chromedriver and Chromium: those of `SEGNO_TEST_CHROMEDRIVER` and `SEGNO_TEST_CHROMIUM`, else those on the path.
