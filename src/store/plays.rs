@@ -230,6 +230,13 @@ async fn newest(conn: &mut Conn, account: AccountId, horizon: DateTime<Utc>) -> 
     })?)
 }
 
+async fn newest_of_all(conn: &mut Conn, account: AccountId) -> Result<Option<At>, StoreError> {
+    Ok(with_conn!(conn, |c| {
+        use plays::{account_id, played_at, table};
+        table.filter(account_id.eq(account.0)).select(max(played_at)).get_result(c).await
+    })?)
+}
+
 /// Heals first: if the page reaches back to before a gap, nothing that the API holds in it was missed.
 async fn record_gaps(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<(), StoreError> {
     use play_gaps::{account_id, detected_at, healed_at, played_after, played_before, table};
@@ -294,7 +301,11 @@ pub(super) async fn status(
     now: DateTime<Utc>,
 ) -> Result<PlaybackStatus, StoreError> {
     type Row = (Option<At>, Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<String>);
-    let last = newest(conn, account, PlaysPage::default().horizon(now)).await?;
+    // Where all of them lie ahead, this machine's calendar is wrong.
+    let mut last = newest(conn, account, PlaysPage::default().horizon(now)).await?;
+    if last.is_none() {
+        last = newest_of_all(conn, account).await?;
+    }
     let state: Option<Row> = with_conn!(conn, |c| {
         use playback_states::{
             account_id, error_message, last_new_at, last_polled_at, next_poll_at, parked_until, table,
