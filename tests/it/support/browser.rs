@@ -79,11 +79,17 @@ impl Browser {
         let mut browser = Browser { driver, base: root.clone(), _profile: profile, _place: place };
         let session = browser.call("POST", "/session", &capabilities);
         browser.base = format!("{root}/session/{}", session["sessionId"].as_str().expect("a session"));
+        // The tab that it begins with may still be loading, and take the place of the first page that is asked for.
+        browser.go("about:blank");
+        wait_until("the browser is ready", || browser.run("return document.readyState") == "complete");
         Some(browser)
     }
 
     pub fn go(&self, url: &str) {
-        self.call("POST", "/url", &json!({ "url": url }));
+        wait_until(&format!("it is at {url}"), || {
+            self.call("POST", "/url", &json!({ "url": url }));
+            self.url().starts_with("http") == url.starts_with("http")
+        });
     }
 
     pub fn url(&self) -> String {
