@@ -112,8 +112,8 @@ pub fn judge(guard: RemovalGuard, walk: &WalkState, by_cursor: bool, finding: Fi
     // Those that came back were counted. If fewer were counted than were held, it is unknown which.
     let expected = walk.memory.num_excess.saturating_sub(walk.memory.num_counted.saturating_sub(still_counted));
     // A walk reads as many slots as there are. So if they hold fewer items than that, one was read twice, and another
-    // may have moved past in its place; or a row is counted but not given. And if the total counts only some of those
-    // held, nobody knows which, nor whether it counts a new one in their place.
+    // may have moved past in its place; or a row is counted but not given. And where the total counts only some of
+    // those held, it may be counting a new one in their place.
     let num_new = doubtful - still_counted;
     if num_new > 0 && (excess > expected || excess > 0 && expected < still_counted) {
         let counts_all = excess == doubtful;
