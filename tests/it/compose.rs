@@ -1,12 +1,13 @@
 //! The compose files and the image that `deploy/build` makes: every setting, command, user, volume, port and file in
 //! them exists in the program and the image.
 
-use super::support::{Backend, Cluster, Database, Login, Running, Sandbox, Segno, broker::Broker, python, wait_until};
+use super::support::{
+    Backend, Cluster, Database, Login, Running, Sandbox, Segno, broker::Broker, free_port, python, wait_until,
+};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -179,8 +180,7 @@ fn settings_of(config: &Value) -> BTreeMap<String, String> {
 
 /// A port of every address that nobody listens on.
 fn free_listen() -> String {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
-    format!("0.0.0.0:{}", free.port())
+    format!("0.0.0.0:{}", free_port())
 }
 
 #[test]

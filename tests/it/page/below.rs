@@ -1,10 +1,11 @@
 //! Behind a proxy that serves the page below a path (`web.base_path`): the page in a browser, with a token, and no
 //! links outside that path.
 
-use super::{Page, Service, free_port};
+use super::{Page, Service};
 use crate::support::{
     Backend, Database, Sandbox,
     browser::Browser,
+    free_port,
     proxy::{self, Path},
     wait_until,
 };

@@ -1,7 +1,7 @@
 //! Listening: what was heard, over any span of time, and the page of each artist and track.
 
-use super::{Page, Service, free_port};
-use crate::support::{Backend, Database, Sandbox, Segno, browser::Browser, wait_until};
+use super::{Page, Service};
+use crate::support::{Backend, Database, Sandbox, Segno, browser::Browser, free_port, wait_until};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use std::fs;

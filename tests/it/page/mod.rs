@@ -7,7 +7,7 @@ mod now;
 mod sign_in_page;
 mod views;
 
-use super::support::{Backend, Database, Running, Sandbox, Segno, browser::Browser, wait_until};
+use super::support::{Backend, Database, Running, Sandbox, Segno, browser::Browser, free_port, wait_until};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -134,10 +134,4 @@ impl Drop for Service {
             running.kill();
         }
     }
-}
-
-/// A port without a listener, which a service can come back to.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
 }

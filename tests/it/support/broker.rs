@@ -1,11 +1,11 @@
 //! A nats-server of the test's own, with JetStream, that can be killed and lose its disk, and the contents of its stream;
 //! or three of them that keep one stream together.
 
-use super::{authority::Authority, block_on, servers::skipped, wait_until};
+use super::{authority::Authority, block_on, free_port, servers::skipped, wait_until};
 use async_nats::jetstream::{self, message::StreamMessage, stream::Config};
 use std::{
     fs,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
@@ -51,8 +51,7 @@ impl Broker {
 
     /// With more arguments; nats-server is there.
     fn start_with(args: &[&str], sign_in: Option<SignIn>, authority: Option<PathBuf>) -> Broker {
-        let [port] = free_ports();
-        Broker::start_at(port, args, sign_in, authority)
+        Broker::start_at(free_port(), args, sign_in, authority)
     }
 
     fn start_at(port: u16, args: &[&str], sign_in: Option<SignIn>, authority: Option<PathBuf>) -> Broker {
@@ -145,7 +144,7 @@ impl Brokers {
         if !is_installed() {
             return None;
         }
-        let ports: [u16; 6] = free_ports();
+        let ports = [(); 6].map(|()| free_port());
         let (of_clients, of_servers) = ports.split_at(3);
         let routes: Vec<String> = of_servers.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
         let start = |at: usize| {
@@ -214,11 +213,6 @@ fn is_installed() -> bool {
         skipped("nats-server");
     }
     is_installed
-}
-
-fn free_ports<const NUM: usize>() -> [u16; NUM] {
-    let listeners = [(); NUM].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
-    listeners.map(|listener| listener.local_addr().expect("an address").port())
 }
 
 fn serve(folder: &TempDir, port: u16, args: &[String], sign_in: Option<SignIn>) -> Child {

@@ -10,6 +10,7 @@ pub mod island;
 mod journal;
 pub mod link;
 pub mod login;
+pub mod ports;
 pub mod process;
 pub mod proxy;
 mod readers;
@@ -21,6 +22,7 @@ pub mod source;
 
 pub use database::{Backend, Database};
 pub use login::Login;
+pub use ports::free_port;
 pub use process::{Ended, Running, Segno};
 pub use readers::{python, read_by};
 pub use sandbox::{Library, Sandbox};

@@ -1,5 +1,6 @@
 //! A receiver of webhooks: a small HTTP server of the test's own, with set answers, that records the requests.
 
+use super::free_port;
 use std::{
     collections::VecDeque,
     io::{BufRead, BufReader, Read, Write},
@@ -44,7 +45,7 @@ pub struct Receiver {
 
 impl Receiver {
     pub fn start() -> Receiver {
-        Receiver::on(0)
+        Receiver::on(free_port())
     }
 
     /// On a port that was free before.

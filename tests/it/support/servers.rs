@@ -1,13 +1,14 @@
 //! Programs that a test starts for itself: a PostgreSQL cluster that it can stop abruptly, and a pooler in between.
 
 use super::{
+    free_port,
     island::{Island, NETWORK},
     wait_until,
 };
 use std::{
     fs,
     io::Write,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -143,7 +144,7 @@ impl Pooler {
             return None;
         }
         let folder = tempfile::Builder::new().prefix("segno-pooler-").tempdir_in("/tmp").expect("a folder");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+        let port = free_port();
         let settings = format!(
             "[databases]\n* = host={host} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
              unix_socket_dir =\nauth_type = any\n{pool}\nmax_client_conn = 50\ndefault_pool_size = 10\n"
