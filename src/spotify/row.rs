@@ -111,7 +111,7 @@ impl Row {
             text.shrink_to_fit();
             self.note_unreadable(name);
         }
-        if text.contains(UNREADABLE) {
+        if !text.is_ascii() && text.contains(UNREADABLE) {
             self.note_unreadable(name);
         }
         Some(text)
@@ -191,7 +191,7 @@ impl Row {
             return None;
         }
         let mut uri = self.words(name, Lax::Given(uri))?;
-        if uri.contains(char::is_control) {
+        if !is_plain(&uri) && uri.contains(char::is_control) {
             self.note_unreadable(name);
             uri.retain(|c| !c.is_control());
         }
@@ -308,7 +308,12 @@ fn local_album(row: &mut Row, mut wire: AlbumWire) -> Option<Album> {
 }
 
 fn is_id(id: &str) -> bool {
-    id.len() <= ID_LEN_MAX && !id.contains(char::is_control) && !id.contains(UNREADABLE)
+    id.len() <= ID_LEN_MAX && (is_plain(id) || !id.contains(char::is_control) && !id.contains(UNREADABLE))
+}
+
+/// Whether nothing needs a closer look, as in nearly all ids and URIs: a page has some hundred of them.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// RFC 3339, cut to the microseconds that both databases keep. (A leap second becomes the second after it.) Databases

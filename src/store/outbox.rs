@@ -18,7 +18,7 @@ use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 /// Changes in one entry. A larger commit has several.
 const CHANGES_MAX: usize = 500;
@@ -28,24 +28,24 @@ pub(super) const HEAD: &str = "head";
 
 /// An addition or removal as the feed reports it. Unknown fields are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub(super) struct ChangeNote {
+pub(super) struct ChangeNote<'a> {
     /// As in `segno changes`: an entity type or `playlist_items`; `added`, `added_again` or `removed`.
     entity_type: &'static str,
     change: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
+    id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    uri: Option<String>,
+    uri: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
+    name: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    artist: Option<String>,
+    artist: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     added_at: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    playlist_id: Option<String>,
+    playlist_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    playlist_name: Option<String>,
+    playlist_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<i64>,
 }
@@ -57,7 +57,7 @@ struct ChangesBody<'a> {
     /// `initial_sync`: the library is read for the first time.
     phase: &'a str,
     run_id: String,
-    changes: &'a [ChangeNote],
+    changes: &'a [ChangeNote<'a>],
 }
 
 /// The body of an entry about held removals.
@@ -93,26 +93,24 @@ pub(super) async fn note(
 ) -> Result<(), StoreError> {
     let Commit { account_id: account, entity, .. } = *commit;
     let mut changes = added(commit, &report.memberships);
-    if !done.removed.is_empty() {
-        let names = names_of(conn, entity, &done.removed).await?;
-        changes.extend(done.removed.iter().map(|id| ChangeNote {
-            name: names.get(id).cloned(),
-            id: Some(id.clone()),
-            ..ChangeNote::of(entity.as_str(), "removed")
-        }));
-    }
+    let names = names_of(conn, entity, &done.removed).await?;
+    changes.extend(done.removed.iter().map(|id| ChangeNote {
+        name: names.get(id).map(Cow::from),
+        id: Some(id),
+        ..ChangeNote::of(entity.as_str(), "removed")
+    }));
     let mut entries: Vec<(AccountId, EventKind, String)> = Vec::new();
-    let body = |changes: &[ChangeNote]| {
+    let body = |changes: &[ChangeNote<'_>]| {
         let phase = commit.checkpoint.phase.as_str();
         json(&ChangesBody { entity_type: entity, phase, run_id: commit.run_id.to_string(), changes })
     };
-    let of = |account: AccountId, changes: &[ChangeNote]| -> Vec<(AccountId, EventKind, String)> {
+    let of = |account: AccountId, changes: &[ChangeNote<'_>]| -> Vec<(AccountId, EventKind, String)> {
         changes.chunks(CHANGES_MAX).map(|some| (account, EventKind::Changes, body(some))).collect()
     };
     entries.extend(of(account, &changes));
     for items in &done.items {
         let name = name_of_playlist(conn, &items.playlist_id).await?;
-        let changes = items.notes(name);
+        let changes = items.notes(name.as_deref());
         // A playlist is read once for all accounts that have it in the library.
         for reader in accounts_with(conn, &items.playlist_id).await? {
             entries.extend(of(reader, &changes));
@@ -187,21 +185,21 @@ pub(super) fn json(body: &impl Serialize) -> String {
     serde_json::to_string(body).expect("texts and numbers have a JSON")
 }
 
-impl ChangeNote {
-    fn of(entity_type: &'static str, change: &'static str) -> ChangeNote {
+impl ChangeNote<'_> {
+    fn of(entity_type: &'static str, change: &'static str) -> Self {
         ChangeNote { entity_type, change, ..ChangeNote::default() }
     }
 }
 
 impl ItemChanges {
-    fn notes(&self, playlist_name: Option<String>) -> Vec<ChangeNote> {
-        let note = |change, entry: &Entry| ChangeNote {
-            id: entry.track_id.clone(),
-            uri: entry.uri.clone(),
-            name: entry.name.clone(),
+    fn notes<'a>(&'a self, playlist_name: Option<&'a str>) -> Vec<ChangeNote<'a>> {
+        let note = |change, entry: &'a Entry| ChangeNote {
+            id: entry.track_id.as_deref(),
+            uri: entry.uri.as_deref(),
+            name: entry.name.as_deref().map(Cow::from),
             added_at: entry.added_at,
-            playlist_id: Some(self.playlist_id.clone()),
-            playlist_name: playlist_name.clone(),
+            playlist_id: Some(&self.playlist_id),
+            playlist_name,
             position: Some(entry.position),
             ..ChangeNote::of("playlist_items", change)
         };
@@ -212,11 +210,11 @@ impl ItemChanges {
 }
 
 /// The members that are new or came back, each once.
-fn added(commit: &Commit, memberships: &[Membership]) -> Vec<ChangeNote> {
+fn added<'a>(commit: &'a Commit, memberships: &[Membership]) -> Vec<ChangeNote<'a>> {
     let Rows::Listing(slots) = &commit.rows else { return Vec::new() };
     let mut seen: HashSet<&str> = HashSet::new();
-    let cleaned = |words: Option<&str>| words.map(|words| clean(words).into_owned()).filter(|words| !words.is_empty());
-    let note = |(slot, membership): (&Slot, &Membership)| {
+    let cleaned = |words: Option<&'a str>| words.map(clean).filter(|words| !words.is_empty());
+    let note = |(slot, membership): (&'a Slot, &Membership)| {
         let change = match membership {
             Membership::New => "added",
             Membership::Returned => "added_again",
@@ -224,7 +222,7 @@ fn added(commit: &Commit, memberships: &[Membership]) -> Vec<ChangeNote> {
         };
         let (name, artist) = slot.item.as_ref().map(words_of).unwrap_or_default();
         Some(ChangeNote {
-            id: slot.id().map(str::to_owned),
+            id: slot.id(),
             name: cleaned(name),
             artist: cleaned(artist),
             added_at: slot.added_at,
