@@ -19,28 +19,62 @@ pub fn now() -> DateTime<Utc> {
 }
 
 /// The calendar that all processes on one database use: that of the PostgreSQL server, whichever machines they run on.
-/// Processes that share a SQLite file run on one machine, so they use its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Once told, it goes on with the steady clock, so nobody who sets a machine's calendar moves it. Processes that share a
+/// SQLite file run on one machine, so they use its own.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct SharedCalendar {
-    /// How far it is ahead of this machine's calendar.
-    ahead: TimeDelta,
+    told: Option<Told>,
+}
+
+/// What a server said.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    wall: DateTime<Utc>,
+    at: Instant,
+    /// It was read by so much earlier or later at most.
+    margin: TimeDelta,
 }
 
 impl SharedCalendar {
     /// Built from the server's time, read at some moment between these two.
-    pub fn told(asked_at: DateTime<Utc>, told: DateTime<Utc>, answered_at: DateTime<Utc>) -> SharedCalendar {
-        SharedCalendar { ahead: told - (asked_at + (answered_at - asked_at) / 2) }
+    pub fn told(asked_at: Instant, wall: DateTime<Utc>, answered_at: Instant) -> SharedCalendar {
+        let half = answered_at.saturating_duration_since(asked_at) / 2;
+        let margin = TimeDelta::from_std(half).unwrap_or(TimeDelta::MAX);
+        SharedCalendar { told: Some(Told { wall, at: asked_at + half, margin }) }
     }
 
     pub fn now(self) -> DateTime<Utc> {
-        (now() + self.ahead).trunc_subsecs(6)
+        self.told.map_or_else(now, |told| told.wall_at(steady()))
     }
 
-    /// Whether another answer really differs, beyond its time on the way.
-    pub fn differs(self, other: SharedCalendar) -> bool {
-        (self.ahead - other.ahead).abs() > TREMBLE
+    /// Whether two processes that know it this well agree to within the fraction of a second that the gate allows for.
+    pub fn is_exact(self) -> bool {
+        self.told.is_none_or(|told| told.margin <= EXACT)
+    }
+
+    /// Whether a later answer is better: as exact, or so different that the server's calendar was set meanwhile.
+    pub fn yields_to(self, later: SharedCalendar) -> bool {
+        match (self.told, later.told) {
+            (Some(ours), Some(later)) => {
+                let apart = (ours.wall_at(later.at) - later.wall).abs();
+                later.margin <= ours.margin.max(EXACT) || apart > ours.margin + later.margin
+            }
+            (None, Some(_)) => true,
+            (_, None) => false,
+        }
     }
 }
+
+impl Told {
+    fn wall_at(self, at: Instant) -> DateTime<Utc> {
+        let since = TimeDelta::from_std(at.saturating_duration_since(self.at)).unwrap_or_default();
+        let before = TimeDelta::from_std(self.at.saturating_duration_since(at)).unwrap_or_default();
+        (self.wall + since - before).trunc_subsecs(6)
+    }
+}
+
+/// An answer within twice this time is exact.
+const EXACT: TimeDelta = TimeDelta::milliseconds(50);
 
 /// Time for measuring and waiting, which no correction of the calendar moves. It follows tokio's clock, so that a test
 /// may pause it. So do timers: neither counts the time that the machine is suspended.
@@ -112,10 +146,19 @@ mod tests {
 
     #[test]
     fn the_calendar_of_a_server_is_told_in_the_middle_of_a_question() {
-        let at = |secs: i64| DateTime::from_timestamp(secs, 0).expect("a moment");
-        let ours = SharedCalendar::default();
-        let ahead = SharedCalendar::told(at(100), at(402), at(104));
-        assert_eq!(ahead, SharedCalendar { ahead: TimeDelta::seconds(300) });
-        assert!(ahead.differs(ours) && !SharedCalendar::told(at(100), at(101), at(101)).differs(ours));
+        let (began, wall) = (instant(), DateTime::from_timestamp(1_790_000_000, 0).expect("a moment"));
+        let at = |ms: u64| began + Duration::from_millis(ms);
+        let told = |from: u64, wall_ms: i64, to: u64| {
+            SharedCalendar::told(at(from), wall + TimeDelta::milliseconds(wall_ms), at(to))
+        };
+        let first = told(0, 1000, 40);
+        assert_eq!(first.told.map(|told| told.wall_at(at(120))), Some(wall + TimeDelta::milliseconds(1100)));
+        assert_eq!(first.told.map(|told| told.wall_at(at(0))), Some(wall + TimeDelta::milliseconds(980)));
+        assert!(first.is_exact() && !told(0, 0, 2000).is_exact());
+
+        assert!(SharedCalendar::default().yields_to(first) && !first.yields_to(SharedCalendar::default()));
+        assert!(first.yields_to(told(60_000, 61_100, 60_060)), "clocks drift, and it is as exact");
+        assert!(!first.yields_to(told(60_000, 61_500, 62_000)), "it says nothing else, and less exactly");
+        assert!(first.yields_to(told(60_000, 66_000, 62_000)), "it was set");
     }
 }

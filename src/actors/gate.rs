@@ -29,8 +29,7 @@ use tracing::{debug, info, warn};
 /// A look that takes longer has met a database that hangs. Its outcome is then unknown.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A look judges what others have sent by the moment at which it began: one that waited, or whose process was frozen,
-/// would drop too early what they sent meanwhile. As long as the calendars of two machines may be apart.
+/// A look that was held up for longer, or whose process was frozen, is not used: what it reserves would end too soon.
 const LATE_AFTER: Duration = Duration::from_secs(3);
 
 /// Longest sleep: timers stand still while the machine is suspended, so what they wait for may be long over.
@@ -38,6 +37,9 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// How often the database is asked for its calendar: the clocks of machines drift, and people set them.
 const CALENDAR_EVERY: Duration = Duration::from_secs(60);
+
+/// Questions at a time.
+const QUESTIONS_MAX: u32 = 5;
 
 /// The window empties by itself, without an event that would show it.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
@@ -238,8 +240,11 @@ impl Gate {
         let (store, us, life) = (self.store.clone(), self.us.clone(), self.lives);
         let began_at = clock::steady();
         async move {
-            let is_late = || clock::steady().saturating_duration_since(began_at) > LATE_AFTER;
-            let rule = |found: &_| (!is_late()).then(|| look.rule(found, |owner| processes::is_gone(owner, &us)));
+            let rule = |found: &_| {
+                let read_at = clock::steady();
+                let is_late = read_at.saturating_duration_since(began_at) > LATE_AFTER;
+                (!is_late).then(|| look.rule(found, read_at, |owner| processes::is_gone(owner, &us)))
+            };
             let looking = store.share_limits(look.reads_ledger(), look.wall(), rule);
             tokio::time::timeout(LOOK_TIMEOUT, looking).await
         }
@@ -266,7 +271,7 @@ impl Gate {
             .into_actor(self)
             .map(|told, gate, ctx| {
                 if let Ok(Ok(calendar)) = told
-                    && calendar.differs(gate.calendar)
+                    && gate.calendar.yields_to(calendar)
                 {
                     gate.calendar = calendar;
                     gate.pump(ctx);
@@ -300,11 +305,21 @@ impl Gate {
     }
 }
 
-/// Asks for the calendar that all processes on the database use.
+/// Asks for the calendar that all processes on the database use, until an answer was fast enough to be exact.
 pub async fn shared_calendar(store: &Store) -> Result<SharedCalendar, StoreError> {
-    let asked_at = clock::now();
-    let told = store.wall().await?;
-    Ok(told.map_or_else(SharedCalendar::default, |told| SharedCalendar::told(asked_at, told, clock::now())))
+    let mut best = SharedCalendar::default();
+    for _ in 0..QUESTIONS_MAX {
+        let asked_at = clock::steady();
+        let Some(told) = store.wall().await? else { break };
+        let calendar = SharedCalendar::told(asked_at, told, clock::steady());
+        if best.yields_to(calendar) {
+            best = calendar;
+        }
+        if best.is_exact() {
+            break;
+        }
+    }
+    Ok(best)
 }
 
 fn wake_at_in(wait: Duration, ctx: &mut Context<Gate>) -> SpawnHandle {

@@ -336,6 +336,14 @@ pub const MUTANTS: &[Mutant] = &[
         guarantee: "G6",
     },
     Mutant {
+        name: "late-look-counts-early",
+        file: "gate/look/others.rs",
+        stands: ".min(read_at + longest)",
+        instead: ".min(self.now + longest)",
+        breaks: "what others send while a look waits for the database counts for less than a window",
+        guarantee: "G6",
+    },
+    Mutant {
         name: "reserved-unnoted",
         file: "gate/look.rs",
         stands: "looked.held = self.in_use + self.permits + looked.granted;",

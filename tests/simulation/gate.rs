@@ -164,7 +164,7 @@ impl World {
         let found = self.database.shared_limits();
         let pids: Vec<Pid> = self.processes.iter().map(|process| process.pid).collect();
         let is_here = |owner: &Owner| !owner.place.is_empty();
-        let (change, looked) = look.rule(&found, |owner| is_here(owner) && !pids.contains(&owner.pid));
+        let (change, looked) = look.rule(&found, self.instant(), |owner| is_here(owner) && !pids.contains(&owner.pid));
         self.tell(|| format!("process {pid}: {change:?}"));
         self.note_found(p, &found, look.wall());
         self.database.change_limits(&change, look.wall());

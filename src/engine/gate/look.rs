@@ -45,8 +45,8 @@ pub(super) const HOLDS_FOR_MAX: Duration = Duration::from_secs(60);
 /// A process that is alone reserves this part of the limit at once.
 const BLOCK_SHARE: u32 = 8;
 
-/// How far the calendars of two machines may be apart.
-const CALENDAR_MARGIN: Duration = Duration::from_secs(3);
+/// How far the calendars of two machines may be apart: both are the server's, as far as a question can tell its time.
+const CALENDAR_MARGIN: Duration = Duration::from_millis(500);
 
 /// How long a probe may take: a little longer than a request.
 const PROBE_LASTS: Duration = Duration::from_secs(40);
@@ -156,10 +156,17 @@ impl Look {
         self.reads_ledger
     }
 
-    /// Decides what is reserved and noted. `is_gone` tells whether a process is certainly dead.
-    pub fn rule(&self, found: &SharedLimits, is_gone: impl Fn(&Owner) -> bool) -> (SharedChange, Looked) {
+    /// Decides what is reserved and noted. `found` was read at `read_at`, which may be a while after the look began;
+    /// `is_gone` tells whether a process is certainly dead.
+    pub fn rule(
+        &self,
+        found: &SharedLimits,
+        read_at: Instant,
+        is_gone: impl Fn(&Owner) -> bool,
+    ) -> (SharedChange, Looked) {
         let others = found.processes.iter().filter(|process| process.owner.id != self.us.id);
-        let others: Vec<Other<'_>> = others.map(|process| self.judge(process, is_gone(&process.owner))).collect();
+        let others: Vec<Other<'_>> =
+            others.map(|process| self.judge(process, read_at, is_gone(&process.owner))).collect();
         let learned = self.learned.filter(|ours| {
             found.learned == self.known.learned || found.learned.is_none_or(|theirs| ours.requests < theirs.requests)
         });
@@ -187,7 +194,11 @@ impl Look {
         }
         let change = SharedChange {
             process: self.process(found, &mut looked),
-            forgotten: others.iter().filter(|other| other.is_over(self)).map(|other| other.process.owner.id).collect(),
+            forgotten: others
+                .iter()
+                .filter(|other| other.is_over(self, read_at))
+                .map(|other| other.process.owner.id)
+                .collect(),
             pauses: self.pauses.clone(),
             lifts: self.lifts,
             probe: self.probe(found, &others, looked.granted > 0),

@@ -40,11 +40,11 @@ impl Look {
         is_fresh && ours.is_none_or(|ours| (since, other.process.owner.id) < ours)
     }
 
-    pub(super) fn judge<'a>(&self, process: &'a GateProcess, is_gone: bool) -> Other<'a> {
+    pub(super) fn judge<'a>(&self, process: &'a GateProcess, read_at: Instant, is_gone: bool) -> Other<'a> {
         let is_same = |seen: &&Seen| seen.seen_at == process.seen_at && seen.held == process.held;
         let mut seen = match self.seen.get(&process.owner.id).filter(is_same) {
             Some(seen) => seen.clone(),
-            None => self.see(process),
+            None => self.see(process, read_at),
         };
         seen.counts.retain(|(ends_at, _)| self.now <= *ends_at);
         let was_seen = self.now.saturating_duration_since(seen.first_seen) < PRESENT_FOR
@@ -64,13 +64,14 @@ impl Look {
         })
     }
 
-    pub(super) fn see(&self, process: &GateProcess) -> Seen {
+    /// What was noted after the look began ends later than anything that could have been noted at its beginning.
+    pub(super) fn see(&self, process: &GateProcess, read_at: Instant) -> Seen {
         let is_here = !self.us.place.is_empty() && self.us.place == process.owner.place;
         let calendars = if is_here { Duration::ZERO } else { CALENDAR_MARGIN };
         let lasts = self.window + NETWORK_MARGIN + calendars;
         let ends_at = |sent: &Sent, longest: Duration| {
             let left = sent.until - self.cautious + TimeDelta::from_std(lasts).unwrap_or_default();
-            (self.now + left.to_std().unwrap_or_default().min(longest), sent.requests)
+            ((self.now + left.to_std().unwrap_or_default()).min(read_at + longest), sent.requests)
         };
         let answered = process.answered.iter().map(|sent| ends_at(sent, lasts));
         let held = ends_at(&process.held, lasts + HOLDS_FOR_MAX);
@@ -98,8 +99,8 @@ impl Other<'_> {
 
     /// Whether none of its requests counts any more and it is not expected back. Two looks have to agree: to a calendar
     /// that was read just before it was set back, whatever was noted since seems long past.
-    pub(super) fn is_over(&self, look: &Look) -> bool {
-        if self.seen.first_seen == look.now || !look.see(self.process).counts.is_empty() {
+    pub(super) fn is_over(&self, look: &Look, read_at: Instant) -> bool {
+        if self.seen.first_seen == look.now || !look.see(self.process, read_at).counts.is_empty() {
             return false;
         }
         let is_lost = look.now.saturating_duration_since(self.seen.first_seen) > FORGOTTEN_AFTER

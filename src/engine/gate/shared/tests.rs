@@ -61,7 +61,7 @@ impl Machine {
 
     fn look(&mut self, gate: &mut SharedGate<u32>, look: &Look) {
         self.num_looks += 1;
-        let (change, looked) = look.rule(&self.found, |owner| !self.living.contains(&owner.pid));
+        let (change, looked) = look.rule(&self.found, self.now, |owner| !self.living.contains(&owner.pid));
         self.found.probe = change.probe;
         self.found.learned = change.learned.or(self.found.learned);
         self.found.pauses.retain(|noted| change.lifts.is_none_or(|until| noted.pause.until > until));
@@ -123,6 +123,25 @@ fn a_process_alone_looks_once_for_many_requests() {
     let sent = machine.serve(&mut gate, 30 * SECOND);
     assert!(sent.len() >= 550, "{}", sent.len());
     assert!(machine.num_looks < 40, "{} looks", machine.num_looks);
+}
+
+/// What another notes while a look waits for the database counts from when it is read, not from when the look began.
+#[test]
+fn a_look_that_was_held_up_counts_what_came_meanwhile_for_a_whole_window() {
+    let mut machine = Machine::new();
+    let mut other = machine.start(1, settings(1));
+    machine.pump(&mut other);
+    let mut late = machine.busy(2, 1);
+    let Step::Look(look) = late.poll(machine.now, machine.wall()) else { panic!("it looks before it sends") };
+    machine.now += 2 * SECOND;
+    other.handle_ask(1, Family::Tracks, None, None);
+    let sent_at = machine.now;
+    assert_eq!(machine.serve(&mut other, Duration::from_millis(1)), [sent_at]);
+    other.handle_closing();
+    machine.pump(&mut other);
+    machine.look(&mut late, &look);
+    let sent = machine.serve(&mut late, 40 * SECOND);
+    assert!(sent[0] - sent_at > WINDOW, "{:?} later", sent[0] - sent_at);
 }
 
 /// They take turns, whoever came first.
