@@ -64,6 +64,9 @@ const RESTS_FOR: Duration = Duration::from_secs(60);
 /// A node that does more than this in five seconds is still adopting accounts.
 const AT_REST: u64 = 100;
 
+/// A node looks after every account once a minute after its start, and then once a day.
+const LOOKED_AFTER: Duration = Duration::from_secs(70);
+
 fn main() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let Ok(server) = std::env::var("SEGNO_TEST_POSTGRES_URL") else {
@@ -187,6 +190,7 @@ async fn rest(server: &str, home: &Path, num_nodes: usize, num_accounts: u64) {
         let (took, _) = session.wait_for("accounts WHERE owner IS NOT NULL", num_accounts).await;
         claimed = format!("{:.0}", (num_accounts - 1) as f64 / took.as_secs_f64());
     }
+    tokio::time::sleep(LOOKED_AFTER).await;
     session.wait_for_rest(AT_REST * num_nodes as u64).await;
     let measure = async || {
         let cpu: Duration = nodes.iter().map(Node::cpu).sum();
