@@ -84,10 +84,17 @@ impl Page {
     }
 
     fn wait_for(&self, selector: &str, part: &str) {
-        let began = Instant::now();
+        let (began, mut opened) = (Instant::now(), Instant::now());
         while !self.shows(selector, part) {
-            let shown = || self.texts(selector);
-            assert!(began.elapsed().as_secs() < 30, "{selector} does not show \"{part}\" but {:?}", shown());
+            let told = || (self.texts(selector), self.browser.url(), self.browser.complaints());
+            assert!(began.elapsed().as_secs() < 30, "{selector} does not show \"{part}\" but {:?}", told());
+            // On a busy machine the browser may give up a connection, and with it one of the page's modules: then the
+            // view is never opened, and a person reloads.
+            if opened.elapsed().as_secs() >= 8 && self.has("#view > noscript") {
+                eprintln!("the view was not opened: {:?}", self.browser.complaints());
+                self.browser.reload();
+                opened = Instant::now();
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
