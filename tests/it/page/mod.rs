@@ -91,7 +91,9 @@ impl Page {
             // On a busy machine the browser may give up a connection, and with it one of the page's modules: then the
             // view is never opened, and a person reloads.
             if opened.elapsed().as_secs() >= 8 && self.has("#view > noscript") {
-                eprintln!("the view was not opened: {:?}", self.browser.complaints());
+                let complaints = self.browser.complaints();
+                eprintln!("the view was not opened: {complaints:?}");
+                assert!(complaints.iter().all(|line| line.contains("net::ERR_")), "{complaints:?}");
                 self.browser.reload();
                 opened = Instant::now();
             }
