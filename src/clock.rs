@@ -19,7 +19,7 @@ pub fn now() -> DateTime<Utc> {
 }
 
 /// The calendar that all processes on one database use: that of the PostgreSQL server, whichever machines they run on.
-/// Once told, it goes on with the steady clock, so nobody who sets a machine's calendar moves it. Processes that share a
+/// Once known, it advances with the steady clock: setting a machine's calendar does not move it. Processes that share a
 /// SQLite file run on one machine, so they use its own.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SharedCalendar {
@@ -31,7 +31,7 @@ pub struct SharedCalendar {
 struct Told {
     wall: DateTime<Utc>,
     at: Instant,
-    /// It was read by so much earlier or later at most.
+    /// How much earlier or later it may have been read.
     margin: TimeDelta,
 }
 
