@@ -3,7 +3,13 @@
 #[path = "../tests/simulation/mod.rs"]
 mod simulation;
 
-use simulation::{Failure, live, live_traced, scenario::Scenario, shrink, tally::Tally};
+use simulation::{
+    Failure, live, live_traced,
+    rest::{Rest, rest},
+    scenario::Scenario,
+    shrink,
+    tally::Tally,
+};
 use std::{
     process::ExitCode,
     sync::{
@@ -26,6 +32,7 @@ that the guarantees hold. Prints what was done to it; on a failure its story, ma
   --threads N   how many at a time (as many as there are cores)
   --odds N      how often answers are wrong and look right, against the rest (12)
   --nodes       each with several processes that share the accounts; by default one in 16 has some
+  --rest N      instead of lives: N accounts in which nothing changes, on four nodes, for a day
   --failures N  go on after a failure, until so many were found (1)
   --help        print this
 ";
@@ -43,6 +50,7 @@ struct Options {
     failures: usize,
     odds: Option<u32>,
     has_nodes: bool,
+    rest: Option<u32>,
 }
 
 impl Options {
@@ -66,9 +74,24 @@ fn main() -> ExitCode {
     };
     // The engine's own assertions are caught, and reported with the failure.
     std::panic::set_hook(Box::new(|_| {}));
-    match options.seed {
-        Some(seed) => one(options.scenario(seed)),
-        None => many(options),
+    match (options.rest, options.seed) {
+        (Some(accounts), seed) => at_rest(accounts, seed.unwrap_or_default()),
+        (None, Some(seed)) => one(options.scenario(seed)),
+        (None, None) => many(options),
+    }
+}
+
+/// The limit allows twice what the settings ask for.
+fn at_rest(accounts: u32, seed: u64) -> ExitCode {
+    match rest(Rest { seed, accounts, nodes: 4, limit: Rest::limit_for(accounts), hours: 24 }) {
+        Ok(rested) => {
+            println!("{rested}nothing broken");
+            ExitCode::SUCCESS
+        }
+        Err(violation) => {
+            eprintln!("{}: {}", violation.guarantee, violation.what);
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -83,6 +106,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Str
         failures: 1,
         odds: None,
         has_nodes: false,
+        rest: None,
     };
     let mut seeds = None;
     while let Some(word) = words.next() {
@@ -101,6 +125,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Str
             "--seconds" => options.seconds = Some(number),
             "--seed" => options.seed = Some(number),
             "--threads" => options.threads = (number as usize).max(1),
+            "--rest" => options.rest = Some(number as u32),
             "--odds" => options.odds = Some(number as u32),
             "--failures" => options.failures = (number as usize).max(1),
             _ => return Err(format!("unknown option {word}")),

@@ -9,6 +9,7 @@ use crate::{
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
+use uuid::Uuid;
 
 /// How soon after the first sync lists can be sorted by name. Checking takes a few short queries.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -56,21 +57,22 @@ pub(super) async fn forget_old_notes(store: Store, keep: Duration, keep_feed: Du
 }
 
 /// Runs until it is dropped with the service. Polls and imports make their own sums; this makes those left over by an
-/// older version or a dead process, and updates the names of titles from the catalogue.
-pub(super) async fn keep_heard_summed_up(store: Store) {
+/// older version or a dead process, and updates the names of titles from the catalogue. Other nodes do the same for
+/// the accounts that they hold.
+pub(super) async fn keep_heard_summed_up(store: Store, us: Uuid) {
     loop {
         sleep(hastened(LOOK_EVERY)).await;
-        if let Err(error) = sum_up_heard(&store).await {
+        if let Err(error) = sum_up_heard(&store, us).await {
             warn!(%error, "the sums of listening could not be updated; trying again");
         }
         sleep(hastened(FORGET_EVERY)).await;
     }
 }
 
-async fn sum_up_heard(store: &Store) -> Result<(), StoreError> {
-    for account in store.accounts().await? {
-        store.sum_up_heard(account.id).await?;
-        store.look_up_heard(account.id).await?;
+async fn sum_up_heard(store: &Store, us: Uuid) -> Result<(), StoreError> {
+    for account in store.not_held_by_others(us, clock::now()).await? {
+        store.sum_up_heard(account).await?;
+        store.look_up_heard(account).await?;
     }
     Ok(())
 }

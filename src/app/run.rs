@@ -107,7 +107,7 @@ pub(super) async fn run(config: Config, read_from: ReadFrom) -> Result<Exit, Com
         actix_rt::spawn(keep_lists_indexed(store.clone()));
     }
     actix_rt::spawn(forget_old_notes(store.clone(), config.keep_notes, config.keep_feed));
-    actix_rt::spawn(keep_heard_summed_up(store.clone()));
+    actix_rt::spawn(keep_heard_summed_up(store.clone(), owner.id));
     let webhooks = notices::begin(&config, &url, &owner.label, &store).await?;
     #[cfg(feature = "nats")]
     notices::publish(&config, &url, &owner, (&store, &metrics), &supervisor)?;

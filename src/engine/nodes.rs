@@ -48,6 +48,24 @@ pub struct Pace {
     pub looks_through: u32,
 }
 
+impl Pace {
+    /// Several nodes: the accounts of a dead one continue elsewhere when its hold is over.
+    pub const SHARED: Pace = Pace {
+        beats_every: Duration::from_secs(1),
+        holds_for: Duration::from_secs(5),
+        hangs_after: Some(Duration::from_secs(90)),
+        looks_through: 50_000,
+    };
+
+    /// One node, on a file that no other process has: a machine that sleeps loses nothing, and the disk can rest.
+    pub const ALONE: Pace = Pace {
+        beats_every: Duration::from_secs(20),
+        holds_for: Duration::from_secs(60),
+        hangs_after: None,
+        looks_through: u32::MAX,
+    };
+}
+
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {

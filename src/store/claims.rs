@@ -38,6 +38,25 @@ impl Store {
         .await
     }
 
+    /// The accounts that no other living node holds: a process's own, and those of nobody.
+    pub async fn not_held_by_others(&self, us: Uuid, now: DateTime<Utc>) -> Result<Vec<AccountId>, StoreError> {
+        let conn = &mut self.connect().await?;
+        let present = moment(conn, now, TimeDelta::zero());
+        let ids: Vec<i64> = with_conn!(conn, |c| {
+            let of_node = nodes::table.on(nodes::id.nullable().eq(accounts::owner));
+            let all = accounts::table.left_join(of_node).select(accounts::id);
+            all.filter(accounts::owner.is_null())
+                .or_filter(accounts::owner.eq(us.to_string()))
+                .or_filter(accounts::released_at.is_not_null())
+                .or_filter(nodes::id.is_null())
+                .or_filter(nodes::holds_until.le(sql(&present)))
+                .order(accounts::id)
+                .load(c)
+                .await
+        })?;
+        Ok(ids.into_iter().map(AccountId).collect())
+    }
+
     /// Gives accounts up, so that the next owner need not wait. Others can still not write for them without claiming
     /// them first.
     pub async fn release(&self, accounts: &[AccountId], owner: Uuid, now: DateTime<Utc>) -> Result<(), StoreError> {

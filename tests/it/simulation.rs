@@ -10,6 +10,7 @@ use lives::{
     live, live_traced,
     nodes::{Fleet, NodeFault},
     odds::Odd,
+    rest::Rest,
     scenario::{Failure, Injection, Scenario, Settings, everything},
     shrink,
     tally::Tally,
@@ -53,6 +54,15 @@ fn no_life_with_nodes_breaks_a_guarantee() {
     let mut total = Tally::default();
     (0..LIVES_WITH_NODES).for_each(|seed| total += lived(&Scenario::new(seed).among_nodes()));
     println!("{total}");
+}
+
+/// `cargo run --release --example simulate -- --rest 10000` does it with more.
+#[test]
+fn accounts_at_rest_are_kept_current_for_a_day_and_stay_where_they_are() {
+    let rest = Rest { seed: 1, accounts: 120, nodes: 3, limit: Rest::limit_for(120), hours: 24 };
+    let rested = lives::rest::rest(rest).unwrap_or_else(|broken| panic!("{}: {}", broken.guarantee, broken.what));
+    println!("{rested}");
+    assert!(rested.runs >= 120 * 7 * 3 && rested.polls >= 120 * 23, "{rested}");
 }
 
 /// A failure that cannot be reproduced cannot be fixed.

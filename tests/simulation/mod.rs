@@ -13,6 +13,7 @@
 //! | [`nodes`] | several of these processes, each on a machine of its own, that share the accounts |
 //! | [`world`], [`chaos`] | the clock and what happens next; how the script is applied |
 //! | [`oracle`] | what must always hold |
+//! | [`rest`] | a world of its own: many accounts in which nothing changes |
 //! | [`shrink`] | minimises a failure |
 //! | [`tally`] | faults and needs of the engine, over many lives |
 //!
@@ -31,6 +32,7 @@ pub mod nodes;
 pub mod odds;
 mod oracle;
 mod process;
+pub mod rest;
 pub mod scenario;
 pub mod shrink;
 mod syncer;

@@ -393,7 +393,7 @@ impl World {
         self.watched.disturbed_at = now;
     }
 
-    /// G15: while there is a node that could, each account is worked for, soon after any disturbance.
+    /// G9: while there is a node that could, each account is worked for, soon after any disturbance.
     fn check_nodes(&mut self) {
         let Some(fleet) = self.scenario.fleet else { return };
         let now = self.now;
@@ -419,17 +419,17 @@ impl World {
             }
             let idle = now - (*at).max(self.watched.disturbed_at);
             if idle > within {
-                self.violated("G15", format!("nobody has worked for account {} for {idle:?}", account.0));
+                self.violated("G9", format!("nobody has worked for account {} for {idle:?}", account.0));
             }
         }
     }
 
-    /// G15: writes for an account come from the node that claimed it last.
+    /// G9: writes for an account come from the node that claimed it last.
     pub fn check_owner(&mut self, key: impl Keyed, writer: Uuid) {
         let account = key.key().account;
         let owner = self.database.tenures.owner(account);
         if self.scenario.fleet.is_some() && owner != Some(writer) {
-            self.violated("G15", format!("{writer} writes for account {}, which is {owner:?}'s", account.0));
+            self.violated("G9", format!("{writer} writes for account {}, which is {owner:?}'s", account.0));
         }
     }
 }

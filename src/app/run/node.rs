@@ -35,22 +35,6 @@ use std::{
 use tokio::sync::{Notify, oneshot, watch};
 use tracing::{debug, info, warn};
 
-/// Several nodes: the accounts of a dead one continue elsewhere when its hold is over.
-const SHARED: Pace = Pace {
-    beats_every: Duration::from_secs(1),
-    holds_for: Duration::from_secs(5),
-    hangs_after: Some(Duration::from_secs(90)),
-    looks_through: 50_000,
-};
-
-/// One node, on a file that no other process has: a machine that sleeps loses nothing, and the disk can rest.
-const ALONE: Pace = Pace {
-    beats_every: Duration::from_secs(20),
-    holds_for: Duration::from_secs(60),
-    hangs_after: None,
-    looks_through: u32::MAX,
-};
-
 /// A database that takes longer is asked again with the next heartbeat.
 const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
 
@@ -90,8 +74,8 @@ pub(super) struct NodeKeeper {
 impl NodeKeeper {
     async fn start(watcher: &AccountWatcher) -> Result<NodeKeeper, StoreError> {
         let (store, is_shared) = (&watcher.store, watcher.store.is_shared());
-        let alone = Pace { beats_every: hastened(ALONE.beats_every).max(LOOK_FOR_SIGN_INS_EVERY), ..ALONE };
-        let pace = if is_shared { SHARED } else { alone };
+        let beats_every = hastened(Pace::ALONE.beats_every).max(LOOK_FOR_SIGN_INS_EVERY);
+        let pace = if is_shared { Pace::SHARED } else { Pace { beats_every, ..Pace::ALONE } };
         let node = Node {
             owner: watcher.owner.clone(),
             client_id: watcher.client.client_id().to_owned(),

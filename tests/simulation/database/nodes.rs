@@ -8,6 +8,8 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub struct Tenures {
     accounts: BTreeMap<AccountId, Tenure>,
+    /// The accounts of each node that are not released, with their epochs.
+    held: BTreeMap<Uuid, BTreeMap<AccountId, i64>>,
     /// Since when each is alive, and until when it holds its accounts.
     living: BTreeMap<Uuid, (Duration, Duration)>,
 }
@@ -41,16 +43,14 @@ impl Database {
     pub fn beat(&mut self, us: Uuid, holds_for: Duration, now: Duration) -> Heartbeat {
         self.tenures.living.entry(us).or_insert((now, now)).1 = now + holds_for;
         let tenures = &self.tenures;
-        let is_held_by = |tenure: &Tenure, node: Uuid| tenure.owner == Some(node) && !tenure.is_released;
         let load = |(id, (since, _)): (&Uuid, &(Duration, Duration))| NodeLoad {
             id: *id,
             started_at: World::birth() + *since,
-            num_held: tenures.accounts.values().filter(|tenure| is_held_by(tenure, *id)).count() as u32,
+            num_held: tenures.held.get(id).map_or(0, |held| held.len() as u32),
         };
-        let held = tenures.accounts.iter().filter(|(_, tenure)| is_held_by(tenure, us));
         Heartbeat {
             nodes: tenures.living.iter().filter(|(_, (_, until))| *until > now).map(load).collect(),
-            held: held.map(|(account, tenure)| (*account, tenure.epoch)).collect(),
+            held: tenures.held.get(&us).cloned().unwrap_or_default(),
             unfit: Vec::new(),
             num_accounts: tenures.accounts.len() as u32,
         }
@@ -78,8 +78,13 @@ impl Database {
         let free: Vec<AccountId> = free.into_iter().map(|(_, account)| account).take(most as usize).collect();
         let mut claimed = Vec::new();
         for account in free {
-            let tenure = self.tenures.accounts.get_mut(&account).expect("it is there");
+            let Tenures { accounts, held, .. } = &mut self.tenures;
+            let tenure = accounts.get_mut(&account).expect("it is there");
+            if let Some(theirs) = tenure.owner.and_then(|owner| held.get_mut(&owner)) {
+                theirs.remove(&account);
+            }
             (tenure.owner, tenure.epoch, tenure.is_released) = (Some(us), tenure.epoch + 1, false);
+            held.entry(us).or_default().insert(account, tenure.epoch);
             claimed.push((account, tenure.epoch));
             self.claim_of(account, us);
         }
@@ -90,6 +95,7 @@ impl Database {
         for account in accounts {
             if let Some(tenure) = self.tenures.accounts.get_mut(account).filter(|tenure| tenure.owner == Some(us)) {
                 tenure.is_released = true;
+                self.tenures.held.entry(us).or_default().remove(account);
             }
         }
     }
