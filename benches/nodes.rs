@@ -49,6 +49,10 @@ const LIBRARIES: [&str; 18] = [
     "2",
 ];
 
+/// Fewer people with more to read.
+const FEW_LIBRARIES: [&str; 10] =
+    ["--users", "30", "--tracks", "4000", "--albums", "50", "--artists", "20", "--playlists", "4"];
+
 /// A limit that is never reached.
 const NO_LIMIT: &[(&str, &str)] = &[("SEGNO_RATE_LIMIT_REQUESTS", "1000000")];
 
@@ -90,9 +94,12 @@ fn main() {
             println!();
         }
         if is_chosen("limit") {
-            header(&["nodes", "requests", "seconds", "limit used", "most in a window", "refused"]);
+            header(&["nodes", "busy", "requests", "seconds", "limit used", "most in a window", "refused"]);
             for num_nodes in numbers_of_nodes.iter().copied() {
-                limit(&server, home.path(), num_nodes).await;
+                limit(&server, home.path(), num_nodes, &LIBRARIES, 0).await;
+            }
+            if let Some(most) = numbers_of_nodes.last().copied().filter(|most| *most > 2) {
+                limit(&server, home.path(), most, &FEW_LIBRARIES, 70).await;
             }
             println!();
         }
@@ -136,7 +143,7 @@ async fn work(server: &str, home: &Path, num_nodes: usize) {
     let sandbox = Sandbox::start(LIBRARIES);
     let (session, nodes) = start(server, home, (&sandbox, num_nodes), NO_LIMIT).await;
     sandbox.forget_requests().await;
-    let num_people = accounts::add_people(&session, &sandbox).await;
+    let num_people = accounts::add_people(&session, &sandbox, 0).await;
     let read = "sync_states WHERE phase = 'initial_sync' AND completed_at IS NOT NULL";
     session.wait_for(read, NUM_ENTITY_TYPES * (num_people + 1)).await;
     let ((requests, seconds), commits) = (sandbox.requests().await, session.count("sync_batches").await);
@@ -152,12 +159,13 @@ async fn work(server: &str, home: &Path, num_nodes: usize) {
     drop(nodes);
 }
 
-/// The same with a limit that is far below what the nodes could send.
-async fn limit(server: &str, home: &Path, num_nodes: usize) {
-    let sandbox = Sandbox::start([&LIBRARIES[..], &["--rate", "100000", "--window", "30s"]].concat());
+/// The same with a limit that is far below what the nodes could send. Accounts at rest leave some nodes with little to
+/// do, or nothing.
+async fn limit(server: &str, home: &Path, num_nodes: usize, libraries: &[&str], num_resting: u64) {
+    let sandbox = Sandbox::start([libraries, &["--rate", "100000", "--window", "30s"]].concat());
     let (session, nodes) = start(server, home, (&sandbox, num_nodes), LIMITED).await;
     sandbox.forget_requests().await;
-    accounts::add_people(&session, &sandbox).await;
+    accounts::add_people(&session, &sandbox, num_resting).await;
     // The nodes send in bursts, so what is measured is when the windows are full and the next request is let through.
     let full = (LIMIT * u64::from(WINDOWS)) as f64;
     let (requests, seconds) = loop {
@@ -169,8 +177,10 @@ async fn limit(server: &str, home: &Path, num_nodes: usize) {
     };
     let stats = sandbox.get("stats").await;
     let number = |name: &str| stats[name].as_u64().unwrap_or_default();
+    let busy = "(SELECT DISTINCT a.owner FROM accounts a JOIN sync_batches b ON b.account_id = a.id) busy";
     row(&[
         &num_nodes.to_string(),
+        &session.count(busy).await.to_string(),
         &format!("{requests:.0}"),
         &format!("{seconds:.1}"),
         &format!("{:.1} %", (WINDOW * WINDOWS).as_secs_f64() / seconds * 100.0),

@@ -52,7 +52,7 @@ impl Document {
 const SIGN_OUT: &str = "<form class=\"out\" method=\"post\" action=\"/sign-out\"><button>Sign out</button></form>";
 
 /// The files that the document loads, from `/assets/`.
-static ASSETS: LazyLock<[Asset; 28]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 29]> = LazyLock::new(|| {
     assets! {
         "account.js": JS,
         "activity.js": JS,
@@ -78,6 +78,7 @@ static ASSETS: LazyLock<[Asset; 28]> = LazyLock::new(|| {
         "playlist.js": JS,
         "rows.js": JS,
         "spans.js": JS,
+        "start.js": JS,
         "style.css": CSS,
         "time.js": JS,
         "webhooks.js": JS,

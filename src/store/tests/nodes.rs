@@ -97,6 +97,26 @@ fn a_node_hears_of_those_who_sign_in_again() {
 }
 
 #[test]
+fn what_another_node_holds_is_left_to_it_as_long_as_it_lives() {
+    on_both(async |db| {
+        let (one, two) = (sign_in(db, "one").await, sign_in(db, "two").await);
+        let (first, second) = (node("first"), node("second"));
+        join(db, &first).await;
+        claim(db, &first, 1).await;
+        let left_to = async |node: &Node| {
+            let left = db.store.not_held_by_others(node.owner.id, Utc::now()).await.unwrap();
+            left.into_iter().filter(|account| [one, two].contains(account)).collect::<Vec<_>>()
+        };
+        assert_eq!((left_to(&first).await, left_to(&second).await), (vec![one, two], vec![two]));
+        db.store.release(&[one], first.owner.id, Utc::now()).await.unwrap();
+        assert_eq!(left_to(&second).await, [one, two], "given back");
+        claim(db, &first, 1).await;
+        outlive(db, &first).await;
+        assert_eq!(left_to(&second).await, [one, two], "of a dead one");
+    });
+}
+
+#[test]
 fn a_claim_fences_off_whatever_the_last_owner_had_begun() {
     on_both(async |db| {
         let account = sign_in(db, "one").await;

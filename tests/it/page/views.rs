@@ -88,6 +88,18 @@ fn the_keyboard_alone_reaches_everything_and_the_view_is_announced() {
     page.assert_silent(&[]);
 }
 
+#[test]
+fn a_page_of_which_a_part_does_not_arrive_is_loaded_again() {
+    let Some(page) = Page::settled(Backend::Sqlite, Sandbox::exact(60, 20, 20, 2, 20), "/") else { return };
+    page.assert_silent(&[]);
+    page.browser.block(&["*/assets/list.js"]);
+    page.browser.go(&page.url("/library"));
+    page.wait_for("#view > .notice", "did not arrive. Trying again.");
+    page.browser.block(&[]);
+    page.wait_for("h1", "Library");
+    page.assert_silent(&["net::ERR_BLOCKED_BY_CLIENT", "dynamically imported module"]);
+}
+
 /// A service with some history: additions and removals, plays, and requests of a whole day. And one at work: it reads
 /// tracks, as fast as a limit allows, waits for a quota, and has albums paused.
 fn lived_in() -> Option<Page> {

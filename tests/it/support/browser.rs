@@ -180,6 +180,12 @@ impl Browser {
         wait_until(&format!("the title holds \"{part}\""), || self.title().contains(part));
     }
 
+    /// From here on, nothing that matches any of these arrives.
+    pub fn block(&self, addresses: &[&str]) {
+        self.command("Network.enable", &json!({}));
+        self.command("Network.setBlockedURLs", &json!({ "urls": addresses }));
+    }
+
     /// A command of the DevTools protocol.
     fn command(&self, name: &str, params: &Value) -> Value {
         self.call("POST", "/goog/cdp/execute", &json!({ "cmd": name, "params": params }))
