@@ -188,6 +188,6 @@ mod tests {
             }
         }
         let scripts = open.body.matches("<script").count();
-        assert_eq!((scripts, open.body.matches("<script type=\"module\" src=").count()), (1, 1));
+        assert_eq!((scripts, open.body.matches("<script type=\"module\" src=").count()), (2, 2));
     }
 }

@@ -109,7 +109,10 @@ both! {
         // While nobody polls.
         sandbox.edit(json!([{ "op": "play", "count": 60 }]));
         let service = Service::start(&database, &sandbox);
+        let before = sandbox.requests("player");
         wait_until("a page is read", || database.count("plays") > 99);
+        // Then what it meant has been told.
+        wait_until("the next poll", || sandbox.requests("player") > before + 1);
         let said = service.stop();
         assert_eq!((database.count("plays"), database.count("play_gaps WHERE healed_at IS NULL")), (149, 1));
         let mut expected = heard(&sandbox);

@@ -97,7 +97,7 @@ fn a_page_of_which_a_part_does_not_arrive_is_loaded_again() {
     page.wait_for("#view > .notice", "did not arrive. Trying again.");
     page.browser.block(&[]);
     page.wait_for("h1", "Library");
-    page.assert_silent(&["net::ERR_BLOCKED_BY_CLIENT", "dynamically imported module"]);
+    page.assert_silent(&["net::ERR_BLOCKED_BY_CLIENT"]);
 }
 
 /// A service with some history: additions and removals, plays, and requests of a whole day. And one at work: it reads
