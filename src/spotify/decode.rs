@@ -176,8 +176,8 @@ fn slot<R>(wire: Lax<R>, read: Read<R>) -> Slot {
 fn track_row(wire: Lax<SavedTrackWire>, row: &mut Row) -> Result<Item, Oddity> {
     let wire = row.open(wire)?;
     row.date("added_at", wire.added_at);
-    let inner = row.inner("track", wire.track.or(wire.item))?;
-    let Media { track, kind, .. } = row.within("track", |row| media(inner, false, row))?;
+    let mut inner = row.inner("track", wire.track.or(wire.item))?;
+    let Media { track, kind, .. } = row.within("track", |row| media(&mut inner, false, row))?;
     let why = if kind == PlaylistItemKind::Unknown { Oddity::UnknownKind } else { Oddity::Misplaced };
     let track = track.ok_or_else(|| row.odd.take().unwrap_or(why))?;
     Ok(Item::Track(Box::new(SavedTrack { added_at: row.added_at, track })))
@@ -189,7 +189,7 @@ fn album_row(wire: Lax<SavedAlbumWire>, row: &mut Row) -> Result<Item, Oddity> {
     let mut inner = row.inner("album", wire.album.or(wire.item))?;
     let tracks = take(&mut inner.tracks);
     let (album, tracks) = row.within("album", |row| {
-        let album = row.album(inner)?;
+        let album = row.album(*inner)?;
         row.expect_name(&album.name);
         Ok((album, album_tracks(tracks, row)))
     })?;
@@ -202,8 +202,8 @@ fn album_tracks(wire: Lax<AlbumTracksWire>, row: &mut Row) -> Vec<Track> {
     row.within("tracks", |row| {
         let items = row.take("items", items).unwrap_or_default().0;
         let read = |wire| {
-            let wire = row.take("[]", wire)?;
-            track(wire, row).map_err(|odd| row.note(odd)).ok()
+            let mut wire = row.take("[]", wire)?;
+            track(&mut wire, row).map_err(|odd| row.note(odd)).ok()
         };
         items.into_iter().filter_map(read).collect()
     })
@@ -262,7 +262,7 @@ fn playlist_item(wire: Lax<PlaylistItemWire>, row: &mut Row) -> Result<PlaylistI
     let mut item = PlaylistItem { added_at: row.added_at, added_by, ..PlaylistItem::MISSING };
     let is_local = wire.is_local.given() == Some(true);
     let inner = row.inner("item", wire.item.or(wire.track));
-    match inner.and_then(|inner| row.within("item", |row| media(inner, is_local, row))) {
+    match inner.and_then(|mut inner| row.within("item", |row| media(&mut inner, is_local, row))) {
         Ok(Media { kind, uri, name, track }) => item = PlaylistItem { kind, uri, name, track, ..item },
         // That the place is empty matters more than other oddities of the row.
         Err(odd) => row.odd = Some(odd),

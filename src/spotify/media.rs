@@ -18,7 +18,7 @@ pub(super) struct Media {
 }
 
 /// Decodes the object of a row. An error means that it has neither an identity nor a name.
-pub(super) fn media(mut wire: TrackWire, is_local: bool, row: &mut Row) -> Result<Media, Oddity> {
+pub(super) fn media(wire: &mut TrackWire, is_local: bool, row: &mut Row) -> Result<Media, Oddity> {
     let uri = row.uri("uri", take(&mut wire.uri));
     let word = row.text("type", take(&mut wire.kind));
     let is_local = is_local || matches!(wire.is_local, Lax::Given(true));
@@ -49,14 +49,14 @@ pub(super) fn media(mut wire: TrackWire, is_local: bool, row: &mut Row) -> Resul
 }
 
 /// Decodes an object that must be a track, since it is on an album.
-pub(super) fn track(mut wire: TrackWire, row: &mut Row) -> Result<Track, Oddity> {
+pub(super) fn track(wire: &mut TrackWire, row: &mut Row) -> Result<Track, Oddity> {
     let uri = row.uri("uri", take(&mut wire.uri));
     let name = row.words("name", take(&mut wire.name));
     catalogue_track(wire, name, uri.as_deref(), row)
 }
 
 fn catalogue_track(
-    mut wire: TrackWire,
+    wire: &mut TrackWire,
     name: Option<String>,
     uri: Option<&str>,
     row: &mut Row,
@@ -68,7 +68,7 @@ fn catalogue_track(
 
 /// A local file is identified by its URI, or, without one, by the URI that it would have. Missing tags are read from
 /// the URI.
-fn local_file(mut wire: TrackWire, name: Option<String>, uri: Option<String>, row: &mut Row) -> Result<Track, Oddity> {
+fn local_file(wire: &mut TrackWire, name: Option<String>, uri: Option<String>, row: &mut Row) -> Result<Track, Oddity> {
     let said = uri.as_deref().map(LocalUri::read).unwrap_or_default();
     let name = name.or_else(|| Some(said.title.clone()).filter(|title| !title.is_empty()));
     let mut artists = row.artists(take(&mut wire.artists));
@@ -102,7 +102,7 @@ fn with_id(
     uri: Option<String>,
     name: Option<String>,
     artists: Vec<ArtistRef>,
-    mut wire: TrackWire,
+    wire: &mut TrackWire,
     row: &mut Row,
 ) -> Track {
     let external_ids = row.take("external_ids", take(&mut wire.external_ids)).unwrap_or_default();
@@ -111,10 +111,10 @@ fn with_id(
         uri,
         name: name.unwrap_or_default(),
         album: row.optional_album(take(&mut wire.album), &artists),
-        duration_ms: row.positive("duration_ms", wire.duration_ms),
-        explicit: row.take("explicit", wire.explicit),
-        disc_number: row.positive("disc_number", wire.disc_number),
-        track_number: row.positive("track_number", wire.track_number),
+        duration_ms: row.positive("duration_ms", take(&mut wire.duration_ms)),
+        explicit: row.take("explicit", take(&mut wire.explicit)),
+        disc_number: row.positive("disc_number", take(&mut wire.disc_number)),
+        track_number: row.positive("track_number", take(&mut wire.track_number)),
         isrc: row.within("external_ids", |row| row.words("isrc", external_ids.isrc)),
         artists,
     }

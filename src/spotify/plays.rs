@@ -24,8 +24,8 @@ struct HistoryWire {
 objects! {
     struct PlayWire {
         played_at: String,
-        track: TrackWire,
-        item: TrackWire,
+        track: Box<TrackWire>,
+        item: Box<TrackWire>,
         context: ContextWire,
     }
 
@@ -52,10 +52,10 @@ fn slot(wire: Lax<PlayWire>) -> PlaySlot {
 fn play(wire: Lax<PlayWire>, row: &mut Row, played_at: &mut Option<DateTime<Utc>>) -> Result<Play, Oddity> {
     let wire = row.open(wire)?;
     *played_at = timestamp(wire.played_at);
-    let inner = row.inner("track", wire.track.or(wire.item))?;
+    let mut inner = row.inner("track", wire.track.or(wire.item))?;
     let context = row.take("context", wire.context).unwrap_or_default();
     let context_uri = row.within("context", |row| row.uri("uri", context.uri));
-    let Media { uri, track, .. } = row.within("track", |row| media(inner, false, row))?;
+    let Media { uri, track, .. } = row.within("track", |row| media(&mut inner, false, row))?;
     let uri = match (uri, &track) {
         (Some(uri), _) => identity::key(uri),
         // In place of a URI: for a local file its id is one.

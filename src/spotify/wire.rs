@@ -290,7 +290,8 @@ pub fn rows<'de, R: Deserialize<'de> + Shape, D: Deserializer<'de>>(deserializer
         }
 
         fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Vec<Lax<R>>, A::Error> {
-            let mut rows = Vec::with_capacity(array.size_hint().unwrap_or(0).min(ROWS_MAX));
+            // A row is large, and would be moved each time that the list grows.
+            let mut rows = Vec::with_capacity(ROWS_MAX / 2);
             while let Some(row) = array.next_element()? {
                 if rows.len() == ROWS_MAX {
                     return Err(de::Error::custom(TOO_MANY_ROWS));
@@ -363,24 +364,25 @@ objects! {
         after: String,
     }
 
+    /// What rows are about is large, and would be moved with them.
     struct SavedTrackWire {
         added_at: String,
-        track: TrackWire,
-        item: TrackWire,
+        track: Box<TrackWire>,
+        item: Box<TrackWire>,
     }
 
     struct SavedAlbumWire {
         added_at: String,
-        album: AlbumWire,
-        item: AlbumWire,
+        album: Box<AlbumWire>,
+        item: Box<AlbumWire>,
     }
 
     struct PlaylistItemWire {
         added_at: String,
         added_by: UserWire,
         is_local: bool,
-        item: TrackWire,
-        track: TrackWire,
+        item: Box<TrackWire>,
+        track: Box<TrackWire>,
     }
 
     /// A track, an episode or a local file; `type` and `uri` decide. (An episode's own `track` field is a boolean.)
