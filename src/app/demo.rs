@@ -105,20 +105,23 @@ enum Before {
     Whole,
 }
 
-/// A library of another size is another library: syncing it over this one would be a mass removal, and no demo.
+/// A library made in another size is another library: syncing it over this one would be a mass removal, and no demo.
 async fn before(store: &Store, args: &DemoArgs, path: &Path) -> Result<Before, CommandError> {
     let entities = store.status(clock::now()).await?.accounts.into_iter().next().map(|account| account.entities);
     let entities = entities.unwrap_or_default();
     let tracks = entities.iter().find(|seen| seen.entity_type == EntityType::Tracks);
-    if let Some(total) = tracks.and_then(|seen| seen.total).filter(|total| *total != args.tracks) {
+    let failed = |error| CommandError::new(Exit::Failed, format!("{}: {error}", path.display()));
+    let made_for = demo_file::noted_size(path).map_err(failed)?.or_else(|| tracks.and_then(|seen| seen.total));
+    if let Some(size) = made_for.filter(|size| *size != args.tracks) {
         let path = path.display();
-        let (held, asked) = (grouped(total.into()), grouped(args.tracks.into()));
+        let (held, asked) = (grouped(size.into()), grouped(args.tracks.into()));
         let message = format!(
-            "{path} holds a made-up library of {held} tracks, not of {asked}; say --tracks {total} to go on with it, \
+            "{path} holds a made-up library of {held} tracks, not of {asked}; say --tracks {size} to go on with it, \
              --fresh to start over"
         );
         return Err(CommandError::new(Exit::Usage, message));
     }
+    demo_file::note_size(path, args.tracks).map_err(failed)?;
     let is_read = |seen: &EntityStatus| seen.phase == Phase::IncrementalSync || seen.completed_at.is_some();
     Ok(match entities.len() {
         0 => Before::Nothing,

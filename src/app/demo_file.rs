@@ -78,13 +78,36 @@ struct Count {
     count: i64,
 }
 
-/// How many accounts in the database have signed in elsewhere; `None` if it is not one of ours.
-fn num_of_others(path: &Path, client_id: &str) -> Result<Option<i64>, Box<dyn std::error::Error>> {
+/// The tracks of the library that a demo's database was made for; `None` if that was not noted. The library that it holds
+/// may have changed since.
+pub fn noted_size(path: &Path) -> Result<Option<u32>, Box<dyn std::error::Error>> {
+    #[derive(QueryableByName)]
+    struct Version {
+        #[diesel(sql_type = sql_types::Integer)]
+        user_version: i32,
+    }
+    let version = sql_query("PRAGMA user_version").get_result::<Version>(&mut open(path, "ro")?)?.user_version;
+    Ok(version.checked_sub(1).and_then(|tracks| u32::try_from(tracks).ok()))
+}
+
+/// Notes it in the file's own number, which is 0 in a new file.
+pub fn note_size(path: &Path, tracks: u32) -> Result<(), Box<dyn std::error::Error>> {
+    sql_query(format!("PRAGMA user_version = {}", tracks + 1)).execute(&mut open(path, "rw")?)?;
+    Ok(())
+}
+
+fn open(path: &Path, mode: &str) -> Result<SqliteConnection, Box<dyn std::error::Error>> {
     let path = std::path::absolute(path)?;
     let mut url = Url::from_file_path(&path).map_err(|()| "its path cannot be written as a URL")?;
-    url.set_query(Some("mode=ro"));
+    url.set_query(Some(&format!("mode={mode}")));
     let mut conn = SqliteConnection::establish(url.as_str())?;
     sql_query("PRAGMA busy_timeout = 5000").execute(&mut conn)?;
+    Ok(conn)
+}
+
+/// How many accounts in the database have signed in elsewhere; `None` if it is not one of ours.
+fn num_of_others(path: &Path, client_id: &str) -> Result<Option<i64>, Box<dyn std::error::Error>> {
+    let mut conn = open(path, "ro")?;
     let mut count = |sql: &str| sql_query(sql).get_result::<Count>(&mut conn).map(|row| row.count);
     let tables = "SELECT count(*) AS count FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
     if count(tables)? == 0 {
@@ -102,6 +125,19 @@ fn num_of_others(path: &Path, client_id: &str) -> Result<Option<i64>, Box<dyn st
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn the_size_of_the_library_is_noted_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("demo 1.db");
+        let mut conn = SqliteConnection::establish(&path.display().to_string()).unwrap();
+        diesel::connection::SimpleConnection::batch_execute(&mut conn, "CREATE TABLE accounts (id)").unwrap();
+        assert_eq!(noted_size(&path).unwrap(), None);
+        for tracks in [0, 5_000, 1_000_000] {
+            note_size(&path, tracks).unwrap();
+            assert_eq!(noted_size(&path).unwrap(), Some(tracks));
+        }
+    }
 
     #[test]
     fn what_is_not_the_demos_is_refused_and_left_as_it_is() {
