@@ -2,10 +2,11 @@
 //! change their libraries. Once all of it is over, the tables equal the sandbox, the limit was kept in every window,
 //! and the feed contains the same as `segno changes`.
 //!
-//! A short run of it is part of all tests. At length: `SEGNO_TEST_NODES_SECONDS=600 SEGNO_TEST_NODES_ACCOUNTS=400 cargo
-//! test --test it nodes::chaos`, with `SEGNO_TEST_NODES_SEED` for other faults, and `SEGNO_TEST_NODES_NODES` if the machine
-//! can carry fewer nodes or more. Real processes do not repeat themselves to the millisecond, so a seed gives the same
-//! faults, and nearly the same course.
+//! A short run of it is part of all tests, one of two minutes where no service may be missing. At length:
+//! `SEGNO_TEST_NODES_SECONDS=600 SEGNO_TEST_NODES_ACCOUNTS=400 cargo test --test it nodes::chaos`, with
+//! `SEGNO_TEST_NODES_SEED` for other faults, and `SEGNO_TEST_NODES_NODES` if the machine can carry fewer nodes or more.
+//! Real processes do not repeat themselves to the millisecond, so a seed gives the same faults, and nearly the same
+//! course.
 
 use super::{
     fleet::{Fleet, HOLD, Node},
@@ -95,7 +96,9 @@ fn whatever_happens_to_nodes_the_tables_are_true_and_the_limit_is_kept() {
 
 impl Size {
     fn wanted() -> Size {
-        let (num_accounts, seconds) = (number("SEGNO_TEST_NODES_ACCOUNTS", 12), number("SEGNO_TEST_NODES_SECONDS", 25));
+        let is_server = std::env::var("SEGNO_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
+        let seconds = number("SEGNO_TEST_NODES_SECONDS", if is_server { 90 } else { 25 });
+        let num_accounts = number("SEGNO_TEST_NODES_ACCOUNTS", 12);
         let num_nodes = match num_accounts {
             ..20 => 3,
             20..200 => 4,
