@@ -68,7 +68,7 @@ const RESTS_FOR: Duration = Duration::from_secs(60);
 /// A node that does more than this in five seconds is still adopting accounts.
 const AT_REST: u64 = 100;
 
-/// A node looks after every account once a minute after its start, and then once a day.
+/// A node sums up the listening of its accounts a minute after its start, and then once a day.
 const LOOKED_AFTER: Duration = Duration::from_secs(70);
 
 fn main() {

@@ -54,6 +54,7 @@ pub async fn run(args: DemoArgs, display: Display) -> Result<Exit, CommandError>
     let owner = super::claim::this_process("demo");
     let store = Store::open(&DatabaseUrl::sqlite_file(&path), &owner.label).await?;
     let before = before(&store, &args, &path).await?;
+    demo_file::note_size(&path, args.tracks).map_err(|error| unreadable(&path, &*error))?;
     forget_the_last_server(&store).await?;
     if args.page {
         drop(store);
@@ -105,13 +106,17 @@ enum Before {
     Whole,
 }
 
+fn unreadable(path: &Path, error: &dyn std::error::Error) -> CommandError {
+    CommandError::new(Exit::Failed, format!("{}: {error}", path.display()))
+}
+
 /// A library made in another size is another library: syncing it over this one would be a mass removal, and no demo.
 async fn before(store: &Store, args: &DemoArgs, path: &Path) -> Result<Before, CommandError> {
     let entities = store.status(clock::now()).await?.accounts.into_iter().next().map(|account| account.entities);
     let entities = entities.unwrap_or_default();
     let tracks = entities.iter().find(|seen| seen.entity_type == EntityType::Tracks);
-    let failed = |error| CommandError::new(Exit::Failed, format!("{}: {error}", path.display()));
-    let made_for = demo_file::noted_size(path).map_err(failed)?.or_else(|| tracks.and_then(|seen| seen.total));
+    let noted = demo_file::noted_size(path).map_err(|error| unreadable(path, &*error))?;
+    let made_for = noted.or_else(|| tracks.and_then(|seen| seen.total));
     if let Some(size) = made_for.filter(|size| *size != args.tracks) {
         let path = path.display();
         let (held, asked) = (grouped(size.into()), grouped(args.tracks.into()));
@@ -121,7 +126,6 @@ async fn before(store: &Store, args: &DemoArgs, path: &Path) -> Result<Before, C
         );
         return Err(CommandError::new(Exit::Usage, message));
     }
-    demo_file::note_size(path, args.tracks).map_err(failed)?;
     let is_read = |seen: &EntityStatus| seen.phase == Phase::IncrementalSync || seen.completed_at.is_some();
     Ok(match entities.len() {
         0 => Before::Nothing,

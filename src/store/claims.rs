@@ -38,7 +38,7 @@ impl Store {
         .await
     }
 
-    /// The accounts that no other living node holds: a process's own, and those of nobody.
+    /// The accounts that this process holds, and those that no living node does.
     pub async fn not_held_by_others(&self, us: Uuid, now: DateTime<Utc>) -> Result<Vec<AccountId>, StoreError> {
         let conn = &mut self.connect().await?;
         let present = moment(conn, now, TimeDelta::zero());

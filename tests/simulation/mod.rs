@@ -11,7 +11,7 @@
 //! | [`listener`] | the person who listens, and the history as the API shows it |
 //! | [`process`], [`syncer`], [`tracker`], [`gate`], [`fetch`] | the drivers: what `src/actors` does, with messages instead of futures |
 //! | [`nodes`] | several of these processes, each on a machine of its own, that share the accounts |
-//! | [`world`], [`chaos`] | the clock and what happens next; how the script is applied |
+//! | [`world`], [`queue`], [`chaos`] | the clock and what happens next; how the script is applied |
 //! | [`oracle`] | what must always hold |
 //! | [`rest`] | a world of its own: many accounts in which nothing changes |
 //! | [`shrink`] | minimises a failure |
@@ -32,6 +32,7 @@ pub mod nodes;
 pub mod odds;
 mod oracle;
 mod process;
+mod queue;
 pub mod rest;
 pub mod scenario;
 pub mod shrink;

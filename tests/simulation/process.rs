@@ -69,7 +69,7 @@ impl Keyed for EntityType {
 }
 
 /// `sync.interval`.
-const INTERVAL: Duration = Duration::from_secs(6 * 3600);
+pub const INTERVAL: Duration = Duration::from_secs(6 * 3600);
 
 /// As in `actors::checkpoint_writer`.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);

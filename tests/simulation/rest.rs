@@ -5,6 +5,8 @@
 
 use super::{
     database::{Database, Tenures},
+    process::INTERVAL,
+    queue::Queue,
     world::{Violation, World},
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,7 +15,7 @@ use segno::{
     engine::{
         Now,
         gate::{
-            GateSettings, PermitUse,
+            DEFAULT_WINDOW, GateSettings, PermitUse,
             look::{Look, Looked},
             shared::{SharedGate, Step as GateStep},
         },
@@ -26,18 +28,11 @@ use segno::{
     model::{AccountId, EntityType, Family, KnownPlays, Owner, Play, PlaySlot, PlaybackRecord, PlaysPage, SyncKey},
 };
 use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     time::{Duration, Instant},
 };
 use uuid::Uuid;
-
-/// `sync.interval`.
-const INTERVAL: Duration = Duration::from_secs(6 * 3600);
-
-/// The window of the API.
-const WINDOW: Duration = Duration::from_secs(30);
 
 /// The nodes start one after the other.
 const APART: Duration = Duration::from_secs(2);
@@ -70,7 +65,7 @@ pub struct Rest {
 impl Rest {
     /// A limit of about twice what these accounts need.
     pub fn limit_for(accounts: u32) -> u32 {
-        let windows_a_day = 24 * 3600 / WINDOW.as_secs() as u32;
+        let windows_a_day = 24 * 3600 / DEFAULT_WINDOW.as_secs() as u32;
         (accounts * 2 * REQUESTS_A_DAY / windows_a_day).max(LIMIT_MIN)
     }
 }
@@ -153,12 +148,6 @@ enum Event {
     Answered(usize, u64),
 }
 
-struct Due {
-    at: Duration,
-    number: u64,
-    event: Event,
-}
-
 struct RestNode {
     id: Uuid,
     machine: Nodes,
@@ -178,8 +167,7 @@ struct Resting {
     random: Rng,
     base: Instant,
     now: Duration,
-    due: BinaryHeap<Reverse<Due>>,
-    num_due: u64,
+    due: Queue<Event>,
     database: Database,
     plans: BTreeMap<SyncKey, DateTime<Utc>>,
     records: BTreeMap<AccountId, PlaybackRecord>,
@@ -201,7 +189,7 @@ struct Resting {
 pub fn rest(rest: Rest) -> Result<Rested, Violation> {
     let mut resting = Resting::new(rest);
     let until = Duration::from_secs(u64::from(rest.hours) * 3600);
-    while let Some(Reverse(Due { at, event, .. })) = resting.due.pop() {
+    while let Some((at, event)) = resting.due.pop() {
         if at > until {
             break;
         }
@@ -242,8 +230,7 @@ impl Resting {
             random,
             base: Instant::now() + Duration::from_secs(30 * 24 * 3600),
             now: Duration::ZERO,
-            due: BinaryHeap::new(),
-            num_due: 0,
+            due: Queue::new(),
             database,
             plans,
             records,
@@ -265,8 +252,7 @@ impl Resting {
     }
 
     fn after(&mut self, wait: Duration, event: Event) {
-        self.num_due += 1;
-        self.due.push(Reverse(Due { at: self.now + wait, number: self.num_due, event }));
+        self.due.push(self.now + wait, event);
     }
 
     /// As long as a statement takes.
@@ -317,7 +303,7 @@ impl Resting {
         let (now, at) = (self.moment(), self.nodes.len());
         let id = Uuid::from_u128(at as u128 + 1);
         let us = Owner { id, label: format!("node {at}"), place: format!("host {at}"), pid: 1 };
-        let settings = GateSettings { requests: Some(self.rest.limit), window: WINDOW, ..GateSettings::default() };
+        let settings = GateSettings { requests: Some(self.rest.limit), ..GateSettings::default() };
         self.nodes.push(Some(RestNode {
             id,
             machine: Nodes::new(id, Pace::SHARED, now.at),
@@ -369,8 +355,8 @@ impl Resting {
             }
             NodeStep::Claim(most) => {
                 let claimed = self.database.claim_free(node.id, most, self.now);
-                (self.rested.claims, self.rested.claimed) =
-                    (self.rested.claims + 1, self.rested.claimed + claimed.len() as u64);
+                self.rested.claims += 1;
+                self.rested.claimed += claimed.len() as u64;
                 node.machine.handle_claimed(&claimed, most);
             }
             NodeStep::HandOver(accounts) => self.database.release(&accounts, node.id),
@@ -416,11 +402,8 @@ impl Resting {
         self.num_trackers += 1;
         let number = self.num_trackers;
         let tracker = Playback::new(PlaybackSettings::default(), &self.records[&account], now.at, now.wall);
-        let mut plans = Vec::new();
-        for entity in EntityType::ALL.iter().copied() {
-            let key = SyncKey { account, entity };
-            plans.push((key, self.plans[&key]));
-        }
+        let keys = EntityType::ALL.iter().map(|entity| SyncKey { account, entity: *entity });
+        let plans: Vec<_> = keys.map(|key| (key, self.plans[&key])).collect();
         let Some(node) = self.node(at) else { return };
         node.trackers.insert(account, (tracker, number));
         if let Some(schedule) = &mut node.runs.schedule {
@@ -554,7 +537,7 @@ impl Resting {
     fn arrive(&mut self) -> Result<(), Violation> {
         let now = self.now;
         self.arrived.push_back(now);
-        while self.arrived.front().is_some_and(|at| *at + WINDOW <= now) {
+        while self.arrived.front().is_some_and(|at| *at + DEFAULT_WINDOW <= now) {
             self.arrived.pop_front();
         }
         let in_window = self.arrived.len() as u32;
@@ -581,25 +564,5 @@ impl Resting {
         all.try_for_each(|wanted| {
             self.check_in_time(wanted, self.last.get(&wanted).copied().unwrap_or_default(), until)
         })
-    }
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Due) -> bool {
-        (self.at, self.number) == (other.at, other.number)
-    }
-}
-
-impl Eq for Due {}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Due) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Due) -> std::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
     }
 }

@@ -10,6 +10,7 @@ use super::{
     nodes::{NodeAnswer, Watched},
     oracle::Oracle,
     process::{Process, Reply, Write},
+    queue::Queue,
     scenario::{Scenario, Settings},
     syncer::{Asker, Reading},
     tally::Tally,
@@ -27,8 +28,6 @@ use segno::{
     model::{EntityType, SyncKey},
 };
 use std::{
-    cmp::Ordering,
-    collections::BinaryHeap,
     sync::LazyLock,
     time::{Duration, Instant},
 };
@@ -161,13 +160,6 @@ impl Event {
     }
 }
 
-#[derive(Debug)]
-struct Due {
-    at: Duration,
-    number: u64,
-    event: Event,
-}
-
 /// A guarantee that was broken.
 #[derive(Debug, Clone)]
 pub struct Violation {
@@ -185,8 +177,7 @@ pub struct World {
     pub skew: TimeDelta,
     /// How far off it is on the machine of the acting process.
     local_skew: TimeDelta,
-    due: BinaryHeap<Due>,
-    num_due: u64,
+    due: Queue<Event>,
     pub library: Library,
     pub listener: Option<Listener>,
     pub api: Api,
@@ -215,8 +206,7 @@ impl World {
             now: Duration::ZERO,
             skew: TimeDelta::zero(),
             local_skew: TimeDelta::zero(),
-            due: BinaryHeap::new(),
-            num_due: 0,
+            due: Queue::new(),
             library: Library::new(),
             listener: scenario.listening.map(|habits| Listener::new(habits, scenario.seed)),
             api: Api::new(scenario.hidden_limit, scenario.counts_refused),
@@ -281,7 +271,7 @@ impl World {
             if self.oracle.is_over(&self.keys()) && self.is_heard() {
                 return;
             }
-            let Some(Due { at, event, .. }) = self.due.pop() else {
+            let Some((at, event)) = self.due.pop() else {
                 if self.next_injection < self.scenario.script.len() {
                     self.step = self.scenario.script[self.next_injection].0.max(self.step);
                     continue;
@@ -366,8 +356,7 @@ impl World {
     }
 
     pub fn after(&mut self, wait: Duration, event: Event) {
-        self.num_due += 1;
-        self.due.push(Due { at: self.now + wait, number: self.num_due, event });
+        self.due.push(self.now + wait, event);
     }
 
     pub fn soon(&mut self, event: Event) {
@@ -417,26 +406,5 @@ impl World {
     pub fn violated(&mut self, guarantee: &'static str, what: String) -> ! {
         self.tell(|| format!("!!! {guarantee}: {what}"));
         std::panic::resume_unwind(Box::new(Violation { guarantee, what }))
-    }
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Due) -> bool {
-        (self.at, self.number) == (other.at, other.number)
-    }
-}
-
-impl Eq for Due {}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Due) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Due {
-    /// The earliest is the greatest, since the heap returns the greatest.
-    fn cmp(&self, other: &Due) -> Ordering {
-        (other.at, other.number).cmp(&(self.at, self.number))
     }
 }

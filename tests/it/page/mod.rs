@@ -88,8 +88,8 @@ impl Page {
         while !self.shows(selector, part) {
             let told = || (self.texts(selector), self.browser.url(), self.browser.complaints());
             assert!(began.elapsed().as_secs() < 30, "{selector} does not show \"{part}\" but {:?}", told());
-            // On a busy machine the browser may give up a connection, and with it one of the page's modules: then the
-            // view is never opened, and a person reloads.
+            // On a busy machine the browser may give up a connection, and with it one of the page's modules. The page
+            // then loads itself again, unless the script that does so is what is missing: then a person reloads.
             if opened.elapsed().as_secs() >= 8 && self.has("#view > noscript") {
                 let complaints = self.browser.complaints();
                 eprintln!("the view was not opened: {complaints:?}");
