@@ -1,6 +1,6 @@
 //! `segno backup`, and every command in the page about backups.
 
-use super::support::{Backend, Database, Sandbox, Segno, both, wait_until};
+use super::support::{Backend, Database, Sandbox, Segno, both, needs, wait_until};
 use serde_json::json;
 use std::{
     fs,
@@ -71,8 +71,7 @@ both! {
     fn every_command_of_the_page_on_backups_works(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(60, 5, 5, 2, 10));
         let is_postgres = backend == Backend::Postgres;
-        if is_postgres && Command::new("pg_dump").arg("--version").output().is_err() {
-            eprintln!("SKIPPED: no pg_dump");
+        if is_postgres && !needs::has("pg_dump") {
             return;
         }
         let (home, other) = (database.folder.path(), Database::empty(backend));

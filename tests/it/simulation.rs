@@ -5,6 +5,7 @@
 #[path = "../simulation/mod.rs"]
 mod lives;
 
+use crate::support::needs;
 use lives::{
     listener::Listening,
     live, live_traced,
@@ -31,9 +32,8 @@ const LIVES_MIN: u64 = 100;
 const LIVES_WITH_NODES: u64 = 25;
 
 fn seconds() -> u64 {
-    let is_server = std::env::var("SEGNO_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
     let wanted = std::env::var("SEGNO_SIMULATION_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
-    wanted.unwrap_or(if is_server { 60 } else { 10 })
+    wanted.unwrap_or(if needs::all_is_required() { 60 } else { 10 })
 }
 
 #[test]

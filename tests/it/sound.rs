@@ -1,11 +1,8 @@
 //! The file is sound for other SQLite versions: for whichever `sqlite3` is installed. Debian 12's 3.40 misreads tables
 //! whose keys do not come first.
 
-use super::support::{Backend, Database, Sandbox, Segno};
-use std::{
-    io::Write,
-    process::{Command, Output},
-};
+use super::support::{Backend, Database, Sandbox, Segno, needs};
+use std::process::{Command, Output};
 
 #[test]
 fn the_installed_sqlite_finds_a_synced_file_sound() {
@@ -33,11 +30,5 @@ fn the_installed_sqlite_finds_a_synced_file_sound() {
 fn installed() -> Option<String> {
     let program = std::env::var("SEGNO_TEST_SQLITE3").ok().filter(|path| !path.is_empty());
     let program = program.unwrap_or_else(|| "sqlite3".to_owned());
-    if Command::new(&program).arg("--version").output().is_ok() {
-        return Some(program);
-    }
-    let required = std::env::var("SEGNO_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
-    assert!(!required, "SEGNO_REQUIRE_SERVICES=1, but no sqlite3 is installed");
-    let _ = writeln!(std::io::stderr(), "SKIPPED with the installed SQLite: there is none");
-    None
+    needs::has(&program).then_some(program)
 }

@@ -1,7 +1,10 @@
 //! What a person sees on a terminal: `script` provides one for the real binary.
 
-use super::support::{Backend, Database, Sandbox, Segno};
-use std::{fs, process::Command};
+use super::support::{Backend, Database, Sandbox, Segno, needs};
+use std::fs;
+
+/// Gives a program a terminal; part of util-linux.
+const TERMINAL: &str = "script";
 
 const COLUMNS: usize = 80;
 
@@ -30,8 +33,7 @@ fn drawn(text: &str) -> Vec<String> {
 
 #[test]
 fn on_a_terminal_bars_and_the_wait_are_drawn_and_stdout_stays_clean() {
-    if Command::new("script").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: there is no `script` (util-linux) to give us a terminal");
+    if !needs::has(TERMINAL) {
         return;
     }
     let database = Database::new(Backend::Sqlite);
@@ -81,8 +83,7 @@ fn on_a_terminal_bars_and_the_wait_are_drawn_and_stdout_stays_clean() {
 
 #[test]
 fn a_terminal_that_cannot_draw_gets_plain_lines() {
-    if Command::new("script").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: there is no `script` (util-linux) to give us a terminal");
+    if !needs::has(TERMINAL) {
         return;
     }
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(60, 5, 5, 2, 10));
@@ -97,8 +98,7 @@ fn a_terminal_that_cannot_draw_gets_plain_lines() {
 
 #[test]
 fn a_service_without_an_account_signs_the_person_in_first() {
-    if Command::new("script").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: there is no `script` (util-linux) to give us a terminal");
+    if !needs::has(TERMINAL) {
         return;
     }
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
@@ -115,8 +115,7 @@ fn a_service_without_an_account_signs_the_person_in_first() {
 
 #[test]
 fn a_sign_in_without_an_application_asks_for_one_and_keeps_it() {
-    if Command::new("script").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: there is no `script` (util-linux) to give us a terminal");
+    if !needs::has(TERMINAL) {
         return;
     }
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));

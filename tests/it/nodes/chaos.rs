@@ -12,7 +12,7 @@ use super::{
     fleet::{Fleet, HOLD, Node},
     truth::{Truth, assert_feed_is_changes},
 };
-use crate::support::{Cluster, Database, island::Island};
+use crate::support::{Cluster, Database, island::Island, needs};
 use fastrand::Rng;
 use serde_json::json;
 use std::{
@@ -96,8 +96,7 @@ fn whatever_happens_to_nodes_the_tables_are_true_and_the_limit_is_kept() {
 
 impl Size {
     fn wanted() -> Size {
-        let is_server = std::env::var("SEGNO_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
-        let seconds = number("SEGNO_TEST_NODES_SECONDS", if is_server { 90 } else { 25 });
+        let seconds = number("SEGNO_TEST_NODES_SECONDS", if needs::all_is_required() { 90 } else { 25 });
         let num_accounts = number("SEGNO_TEST_NODES_ACCOUNTS", 12);
         let num_nodes = match num_accounts {
             ..20 => 3,

@@ -2,6 +2,7 @@
 //! database that another user could change.
 
 use super::{Backend, Database, Ended, Login, Sandbox, Segno, is_root, visit, wait_until};
+use crate::support::needs;
 use std::{
     fs,
     io::ErrorKind,
@@ -217,8 +218,7 @@ fn the_program_that_opens_the_browser_is_not_told_the_state_of_the_sign_in() {
 
 #[test]
 fn a_program_of_another_user_is_not_sent_to_the_consent_page() {
-    if !is_root() || Command::new("setpriv").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: setpriv is needed");
+    if !is_root() || !needs::has("setpriv") {
         return;
     }
     let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));

@@ -1,10 +1,10 @@
 //! A certificate authority of the test's own, made by openssl: what the operating system does not trust by itself.
 
-use super::servers::skipped;
+use super::needs;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 use tempfile::TempDir;
 
@@ -15,8 +15,7 @@ pub struct Authority {
 impl Authority {
     /// `None`, and a word of it, where openssl is not installed.
     pub fn new() -> Option<Authority> {
-        if Command::new("openssl").arg("version").stdout(Stdio::null()).status().is_err() {
-            skipped("openssl");
+        if !needs::has("openssl") {
             return None;
         }
         let folder = tempfile::tempdir().expect("a folder");

@@ -1,7 +1,7 @@
 //! A nats-server of the test's own, with JetStream, that can be killed and lose its disk, and the contents of its stream;
 //! or three of them that keep one stream together.
 
-use super::{authority::Authority, block_on, free_port, servers::skipped, wait_until};
+use super::{authority::Authority, block_on, free_port, needs, wait_until};
 use async_nats::jetstream::{self, message::StreamMessage, stream::Config};
 use std::{
     fs,
@@ -38,7 +38,7 @@ impl Broker {
     }
 
     pub fn start_for(sign_in: Option<SignIn>) -> Option<Broker> {
-        is_installed().then(|| Broker::start_with(&[], sign_in, None))
+        needs::has("nats-server").then(|| Broker::start_with(&[], sign_in, None))
     }
 
     /// One that takes TLS alone, by a certificate for [`HOST`].
@@ -46,7 +46,7 @@ impl Broker {
         let files = authority.certify(HOST).map(|file| file.display().to_string());
         let [certificate, key] = &files;
         let args = ["--tls", "--tlscert", certificate, "--tlskey", key];
-        is_installed().then(|| Broker::start_with(&args, Some(sign_in), Some(authority.file())))
+        needs::has("nats-server").then(|| Broker::start_with(&args, Some(sign_in), Some(authority.file())))
     }
 
     /// With more arguments; nats-server is there.
@@ -141,7 +141,7 @@ pub struct Brokers {
 impl Brokers {
     /// `None`, and a word of it, where nats-server is not installed.
     pub fn start() -> Option<Brokers> {
-        if !is_installed() {
+        if !needs::has("nats-server") {
             return None;
         }
         let ports = [(); 6].map(|()| free_port());
@@ -205,14 +205,6 @@ impl Brokers {
     pub fn seqs(&self) -> Vec<i64> {
         self.living().seqs()
     }
-}
-
-fn is_installed() -> bool {
-    let is_installed = Command::new("nats-server").arg("--version").output().is_ok();
-    if !is_installed {
-        skipped("nats-server");
-    }
-    is_installed
 }
 
 fn serve(folder: &TempDir, port: u16, args: &[String], sign_in: Option<SignIn>) -> Child {

@@ -1,7 +1,7 @@
 //! A real headless Chromium, driven through chromedriver by the few WebDriver calls that the tests need.
 
 use super::http;
-use super::{block_on, wait_until};
+use super::{block_on, needs, wait_until};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use std::{
@@ -59,9 +59,7 @@ impl Browser {
     /// `None`, with a notice, if there is no Chromium; a failure if it is required.
     pub fn start() -> Option<Browser> {
         let Some((driver, chromium)) = programs() else {
-            let required = std::env::var("SEGNO_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
-            assert!(!required, "SEGNO_REQUIRE_SERVICES=1, and there is no chromium with its chromedriver");
-            eprintln!("SKIPPED: no chromium with chromedriver; install both or use tests/run");
+            needs::left_out("there is no chromium with its chromedriver; tests/run installs both");
             return None;
         };
         let place = Place::take();

@@ -1,6 +1,6 @@
 //! A fresh database of either kind, removed with the test.
 
-use super::{NUM_ENTITY_TYPES, Segno, block_on, session::Session, wait_until};
+use super::{NUM_ENTITY_TYPES, Segno, block_on, needs, session::Session, wait_until};
 use diesel::{
     Connection, QueryableByName, RunQueryDsl, SqliteConnection, connection::SimpleConnection, sql_query,
     sql_types::Text,
@@ -27,9 +27,7 @@ impl Backend {
         if self == Backend::Sqlite || server_url().is_some() {
             return true;
         }
-        let required = std::env::var("SEGNO_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
-        assert!(!required, "SEGNO_REQUIRE_SERVICES=1, and SEGNO_TEST_POSTGRES_URL names no server");
-        eprintln!("SKIPPED: no PostgreSQL; set SEGNO_TEST_POSTGRES_URL or use tests/run");
+        needs::left_out("SEGNO_TEST_POSTGRES_URL names no PostgreSQL; tests/run sets it");
         false
     }
 }

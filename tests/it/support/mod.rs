@@ -10,6 +10,7 @@ pub mod island;
 mod journal;
 pub mod link;
 pub mod login;
+pub mod needs;
 pub mod ports;
 pub mod process;
 pub mod proxy;

@@ -1,13 +1,13 @@
 //! Programs that read segno's output: python3 with packages from PyPI, xmllint.
 
+use super::needs;
 use std::{
     env,
     path::Path,
     process::{Command, Output},
 };
 
-/// Runs a program on a file, and returns its output. `None`, with a notice, if it is not installed, which fails with
-/// SEGNO_REQUIRE_SERVICES=1.
+/// Runs a program on a file, and returns its output. `None`, with a notice, if it is not installed.
 pub fn read_by(program: &str, args: &[&str], path: &Path) -> Option<String> {
     let mut command = Command::new(program);
     command.args(args).arg(path);
@@ -15,7 +15,7 @@ pub fn read_by(program: &str, args: &[&str], path: &Path) -> Option<String> {
         command.env("PYTHONPATH", packages);
     }
     let Ok(Output { status, stdout, stderr }) = command.output() else {
-        left_out(&format!("{program} is not installed"));
+        needs::left_out(&format!("{program} is not installed"));
         return None;
     };
     assert!(status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&stderr));
@@ -26,17 +26,11 @@ pub fn read_by(program: &str, args: &[&str], path: &Path) -> Option<String> {
 pub fn python(packages: &[&str], program: &str, path: &Path) -> Option<String> {
     let find = format!("import importlib.util as i\nprint(all(map(i.find_spec, {packages:?})))");
     if read_by("python3", &["-c", &find], path)? != "True" {
-        left_out(&format!(
+        needs::left_out(&format!(
             "python3 finds no {}: tests/run installs them, or name their folder in SEGNO_TEST_PYTHON",
             packages.join(", ")
         ));
         return None;
     }
     read_by("python3", &["-c", program], path)
-}
-
-fn left_out(why: &str) {
-    let is_required = env::var("SEGNO_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
-    assert!(!is_required, "SEGNO_REQUIRE_SERVICES=1, and {why}");
-    eprintln!("SKIPPED: {why}");
 }

@@ -3,7 +3,7 @@
 use super::{
     free_port,
     island::{Island, NETWORK},
-    wait_until,
+    needs, wait_until,
 };
 use std::{
     fs,
@@ -45,7 +45,7 @@ impl Cluster {
     /// The same, also listening on the address of an island's mainland.
     pub fn start_at(address: Option<&str>) -> Option<Cluster> {
         let Some(programs) = programs() else {
-            skipped("PostgreSQL's initdb");
+            needs::left_out("PostgreSQL's initdb is not installed");
             return None;
         };
         // A socket's path may have 107 bytes at most.
@@ -139,8 +139,7 @@ impl Pooler {
     /// `None`, with a notice, if it is not installed. `host` is the folder of the server's socket; `pool` are settings
     /// of the pool, one per line.
     pub fn start(host: &str, pool: &str) -> Option<Pooler> {
-        if Command::new("pgbouncer").arg("--version").output().is_err() {
-            skipped("pgbouncer");
+        if !needs::has("pgbouncer") {
             return None;
         }
         let folder = tempfile::Builder::new().prefix("segno-pooler-").tempdir_in("/tmp").expect("a folder");
@@ -169,12 +168,6 @@ impl Drop for Pooler {
         let _ = self.program.kill();
         let _ = self.program.wait();
     }
-}
-
-pub fn skipped(what: &str) {
-    let required = std::env::var("SEGNO_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
-    assert!(!required, "SEGNO_REQUIRE_SERVICES=1, but {what} is not installed");
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {what} is not installed");
 }
 
 /// The folder of the newest PostgreSQL programs that are installed.

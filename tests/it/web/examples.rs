@@ -1,6 +1,7 @@
 //! The examples in `docs/api.md` work as described.
 
 use super::{Backend, Database, Page, Sandbox, service};
+use crate::support::needs;
 use std::process::Command;
 
 /// Exit code of `curl --max-time` when the time is up: a stream has no end of its own.
@@ -8,10 +9,7 @@ const TIMED_OUT: i32 = 28;
 
 #[test]
 fn the_documented_curl_examples_work() {
-    if Command::new("curl").arg("--version").output().is_err() {
-        let required = std::env::var("SEGNO_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
-        assert!(!required, "SEGNO_REQUIRE_SERVICES=1, and there is no curl");
-        eprintln!("SKIPPED: no curl");
+    if !needs::has("curl") {
         return;
     }
     let page = include_str!("../../../docs/api.md");
