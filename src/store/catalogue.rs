@@ -5,6 +5,7 @@
 //! two processes that lock rows in the same order cannot deadlock.
 
 use super::by_sql::of_ids;
+use super::keyed::Keyed;
 use super::rows::{AlbumArtistRow, AlbumRow, ArtistRow, TrackArtistRow, TrackRow};
 use super::schema::{album_artists, albums, track_artists, tracks};
 use super::spoken_rows::{AudiobookRow, EpisodeRow, ShowRow};
@@ -15,19 +16,18 @@ use crate::model::{Album, Artist, ArtistRef, Audiobook, EntityType, Episode, Per
 use diesel::sql_types::Text;
 use diesel::{ExpressionMethods, NullableExpressionMethods, QueryDsl, QueryableByName};
 use diesel_async::RunQueryDsl;
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 /// What a batch says about the catalogue.
 #[derive(Debug)]
 pub(super) struct Catalogue<'a> {
     at: At,
-    artists: BTreeMap<&'a str, ArtistRow<'a>>,
-    albums: BTreeMap<&'a str, (AlbumRow<'a>, &'a [ArtistRef])>,
-    tracks: BTreeMap<&'a str, (TrackRow<'a>, &'a [ArtistRef])>,
-    shows: BTreeMap<&'a str, ShowRow<'a>>,
-    episodes: BTreeMap<&'a str, EpisodeRow<'a>>,
-    audiobooks: BTreeMap<&'a str, AudiobookRow<'a>>,
+    artists: Keyed<&'a str, ArtistRow<'a>>,
+    albums: Keyed<&'a str, (AlbumRow<'a>, &'a [ArtistRef])>,
+    tracks: Keyed<&'a str, (TrackRow<'a>, &'a [ArtistRef])>,
+    shows: Keyed<&'a str, ShowRow<'a>>,
+    episodes: Keyed<&'a str, EpisodeRow<'a>>,
+    audiobooks: Keyed<&'a str, AudiobookRow<'a>>,
 }
 
 /// Ids of the rows that the batch added or changed.
@@ -37,12 +37,12 @@ impl<'a> Catalogue<'a> {
     pub fn new(at: At) -> Catalogue<'a> {
         Catalogue {
             at,
-            artists: BTreeMap::new(),
-            albums: BTreeMap::new(),
-            tracks: BTreeMap::new(),
-            shows: BTreeMap::new(),
-            episodes: BTreeMap::new(),
-            audiobooks: BTreeMap::new(),
+            artists: Keyed::default(),
+            albums: Keyed::default(),
+            tracks: Keyed::default(),
+            shows: Keyed::default(),
+            episodes: Keyed::default(),
+            audiobooks: Keyed::default(),
         }
     }
 
@@ -80,11 +80,11 @@ impl<'a> Catalogue<'a> {
         if let Some(show) = &episode.show {
             self.add_show(show);
         }
-        self.episodes.entry(&episode.id).or_insert_with(|| EpisodeRow::new(episode, self.at));
+        self.episodes.insert(&episode.id, EpisodeRow::new(episode, self.at));
     }
 
     pub fn add_audiobook(&mut self, audiobook: &'a Audiobook) {
-        self.audiobooks.entry(&audiobook.id).or_insert_with(|| AudiobookRow::new(audiobook, self.at));
+        self.audiobooks.insert(&audiobook.id, AudiobookRow::new(audiobook, self.at));
     }
 
     fn mention(&mut self, artists: &'a [ArtistRef]) {
@@ -95,9 +95,9 @@ impl<'a> Catalogue<'a> {
 
     /// Writes what differs from the database, parents before children.
     pub async fn write(self, conn: &mut Conn) -> Result<Written, StoreError> {
-        let artists: Vec<ArtistRow<'_>> = self.artists.into_values().collect();
-        let (albums, album_lists): (Vec<_>, Vec<_>) = self.albums.into_values().unzip();
-        let (mut tracks, track_lists): (Vec<TrackRow<'_>>, Vec<_>) = self.tracks.into_values().unzip();
+        let artists = self.artists.into_rows();
+        let (albums, album_lists): (Vec<_>, Vec<_>) = self.albums.into_rows().into_iter().unzip();
+        let (mut tracks, track_lists): (Vec<TrackRow<'_>>, Vec<_>) = self.tracks.into_rows().into_iter().unzip();
         let mut album_links: Vec<_> = links(albums.iter().map(|row| row.id).zip(album_lists))
             .map(|(album_id, artist_id, position)| AlbumArtistRow { album_id, artist_id, position })
             .collect();
@@ -131,9 +131,9 @@ impl<'a> Catalogue<'a> {
         written[EntityType::Tracks] = changed;
         forget_track_artists_beyond_the_list(conn, &shrunk).await?;
 
-        let shows: Vec<ShowRow<'_>> = self.shows.into_values().collect();
+        let shows = self.shows.into_rows();
         (written[EntityType::Shows], _) = ids(ShowRow::upsert(conn, &shows).await?);
-        let mut episodes: Vec<EpisodeRow<'_>> = self.episodes.into_values().collect();
+        let mut episodes = self.episodes.into_rows();
         if conn.is_careful() {
             let refusals = conn.refusals();
             let no_shows = refusals.left_out("shows");
@@ -142,34 +142,29 @@ impl<'a> Catalogue<'a> {
             }
         }
         (written[EntityType::Episodes], _) = ids(EpisodeRow::upsert(conn, &episodes).await?);
-        let audiobooks: Vec<AudiobookRow<'_>> = self.audiobooks.into_values().collect();
+        let audiobooks = self.audiobooks.into_rows();
         (written[EntityType::Audiobooks], _) = ids(AudiobookRow::upsert(conn, &audiobooks).await?);
         Ok(written)
     }
 }
 
-fn insert<'a, R: Row>(rows: &mut BTreeMap<&'a str, R>, id: &'a str, row: R) {
-    match rows.entry(id) {
-        Entry::Vacant(entry) => drop(entry.insert(row)),
-        Entry::Occupied(mut entry) => entry.get_mut().absorb(row),
+fn insert<'a, R: Row>(rows: &mut Keyed<&'a str, R>, id: &'a str, row: R) {
+    if let Some((known, row)) = rows.insert(id, row) {
+        known.absorb(row);
     }
 }
 
 /// The same for rows with artists: the longer list wins.
 fn insert_listed<'a, R: Row>(
-    rows: &mut BTreeMap<&'a str, (R, &'a [ArtistRef])>,
+    rows: &mut Keyed<&'a str, (R, &'a [ArtistRef])>,
     id: &'a str,
     row: R,
     artists: &'a [ArtistRef],
 ) {
-    match rows.entry(id) {
-        Entry::Vacant(entry) => drop(entry.insert((row, artists))),
-        Entry::Occupied(mut entry) => {
-            let (known, known_artists) = entry.get_mut();
-            known.absorb(row);
-            if artists.len() > known_artists.len() {
-                *known_artists = artists;
-            }
+    if let Some(((known, known_artists), (row, artists))) = rows.insert(id, (row, artists)) {
+        known.absorb(row);
+        if artists.len() > known_artists.len() {
+            *known_artists = artists;
         }
     }
 }

@@ -4,6 +4,7 @@
 //! writes anything; and the row lock puts all writes of one account and entity type in sequence.
 
 use super::catalogue::{Catalogue, Written};
+use super::keyed::Keyed;
 use super::membership::{self, RowOutcome};
 use super::odd::{self, Listing};
 use super::offthread::on_one_thread;
@@ -14,7 +15,7 @@ use super::types::{At, len};
 use super::{Conn, Durability, Store, StoreError, batches, due_playlists, gaps, held, outbox, playlists, seen};
 use crate::model::{Commit, CommitReport, Effects, EntityType, Item, ItemCounts, Membership, Oddity, Rows, Slot};
 use chrono::{DateTime, Utc};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use tracing::warn;
 
@@ -93,7 +94,7 @@ async fn write_listing(conn: &mut Conn, commit: &Commit, slots: &[Slot], now: At
 /// Writes the content of the slots, regardless of whose they are: catalogue rows and playlists.
 async fn write_items_of(conn: &mut Conn, slots: &[Slot], now: At) -> Result<Written, StoreError> {
     let mut catalogue = Catalogue::new(now);
-    let mut playlists: BTreeMap<&str, PlaylistRow<'_>> = BTreeMap::new();
+    let mut playlists = Keyed::default();
     for item in slots.iter().filter_map(|slot| slot.item.as_ref()) {
         match item {
             Item::Track(saved) => catalogue.add_track(&saved.track),
@@ -103,7 +104,7 @@ async fn write_items_of(conn: &mut Conn, slots: &[Slot], now: At) -> Result<Writ
             }
             Item::Artist(artist) => catalogue.add_artist(artist),
             Item::Playlist(playlist) => {
-                playlists.entry(&playlist.id).or_insert_with(|| PlaylistRow::new(playlist, now));
+                playlists.insert(playlist.id.as_str(), PlaylistRow::new(playlist, now));
             }
             Item::Show(show) => catalogue.add_show(show),
             Item::Episode(episode) => catalogue.add_episode(episode),
@@ -112,8 +113,7 @@ async fn write_items_of(conn: &mut Conn, slots: &[Slot], now: At) -> Result<Writ
         }
     }
     let mut written = catalogue.write(conn).await?;
-    let playlists: Vec<PlaylistRow<'_>> = playlists.into_values().collect();
-    let playlists = PlaylistRow::upsert(conn, &playlists).await?;
+    let playlists = PlaylistRow::upsert(conn, &playlists.into_rows()).await?;
     written[EntityType::Playlists] = playlists.into_iter().map(|(id, _)| id).collect();
     Ok(written)
 }

@@ -30,6 +30,7 @@ mod gaps;
 mod heard;
 mod held;
 mod held_items;
+mod keyed;
 mod ledger;
 mod library;
 mod limits;
@@ -96,7 +97,8 @@ use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::{
     AnsiTransactionManager, AsyncConnection, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
 };
-use sqlite::{SqliteConn, SqliteFile};
+use offthread::SqliteConn;
+use sqlite::SqliteFile;
 use std::fmt;
 
 /// The database. Cloning it is cheap and shares the connections.

@@ -6,6 +6,7 @@
 use super::by_sql::of_ids;
 use super::catalogue::{Catalogue, Written};
 use super::held_items::{Evidence, Verdict};
+use super::keyed::Keyed;
 use super::odd::{self, Listing};
 use super::readings::{self, Books, Place, Reading};
 use super::rows::{PlaylistItemReadRow, PlaylistItemRow};
@@ -116,14 +117,14 @@ impl Plan<'_> {
         matches!(self.place, Place::Apart { .. })
     }
 
-    fn rows(&self) -> impl Iterator<Item = PlaylistItemRow<'_>> {
-        let mut rows: BTreeMap<i64, PlaylistItemRow<'_>> = BTreeMap::new();
+    fn rows(&self) -> Vec<PlaylistItemRow<'_>> {
+        let mut rows = Keyed::default();
         for part in &self.parts {
             for (item, at) in part.items.iter().zip(part.offset..) {
-                rows.insert(i64::from(at), PlaylistItemRow::new(self.playlist, at, item));
+                rows.replace(i64::from(at), PlaylistItemRow::new(self.playlist, at, item));
             }
         }
-        rows.into_values()
+        rows.into_rows()
     }
 
     fn end(&self) -> Option<&PlaylistEnd> {
@@ -161,7 +162,7 @@ impl Plan<'_> {
         let is_first = self.books.num_held.is_none();
         match self.place {
             Place::Whole => {
-                let after: Vec<Entry> = self.rows().map(|row| entry_of(&row)).collect();
+                let after: Vec<Entry> = self.rows().iter().map(entry_of).collect();
                 if self.may_replace(conn, commit, after, written, now).await? {
                     versions::begin(conn, self.playlist, self.books.is_walked, is_first, now).await?;
                 }
@@ -174,7 +175,7 @@ impl Plan<'_> {
                 versions::begin(conn, self.playlist, self.books.is_walked, is_first, now).await?;
             }
             // What fills a gap is compared by itself, unless an earlier comparison is still waiting for it.
-            Place::Gap if self.rows().next().is_some() => {
+            Place::Gap if !self.rows().is_empty() => {
                 versions::begin(conn, self.playlist, self.books.is_walked, false, now).await?;
             }
             Place::AmongRows { begins: false } | Place::Apart { .. } | Place::Gap | Place::Outrun | Place::Nowhere => {}

@@ -7,6 +7,7 @@
 
 use super::by_sql::count;
 use super::catalogue::Catalogue;
+use super::keyed::Keyed;
 use super::rows::{OddRow, PlayRow};
 use super::schema::{accounts, imports, play_gaps, playback_states, plays, sync_odd_items};
 use super::types::{At, Words, clean, len};
@@ -20,7 +21,7 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::{count_star, max};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tracing::warn;
 use uuid::Uuid;
@@ -166,23 +167,24 @@ impl Told<'_> {
 async fn write_plays(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<(), StoreError> {
     let mut catalogue = Catalogue::new(now);
     // A row that the API gives twice is one play; PostgreSQL would refuse to write it twice.
-    let mut rows: BTreeMap<(At, &str), PlayRow<'_>> = BTreeMap::new();
+    let mut rows = Keyed::default();
     for play in commit.page.plays() {
         if let Some(track) = &play.track {
             catalogue.add_track(track);
         }
         let played_at = At::from(play.played_at);
-        rows.entry((played_at, &play.track_uri)).or_insert_with(|| PlayRow {
+        let row = PlayRow {
             account_id: commit.account_id.0,
             played_at,
             track_uri: Words(&play.track_uri),
             track_id: play.track.as_ref().map(|track| Words(&track.id)),
             context_uri: play.context_uri.as_deref().map(Words),
             source: "api",
-        });
+        };
+        rows.insert((played_at, play.track_uri.as_str()), row);
     }
     catalogue.write(conn).await?;
-    upsert(conn, &rows.into_values().collect::<Vec<_>>()).await?;
+    upsert(conn, &rows.into_rows()).await?;
     Ok(())
 }
 
@@ -211,13 +213,13 @@ async fn record_odd(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<()
     };
     let refused: Vec<Option<Oddity>> =
         commit.page.slots.iter().map(|slot| slot.play.as_ref().and_then(about)).collect();
-    let mut rows: BTreeMap<i64, OddRow<'_>> = BTreeMap::new();
+    let mut rows = Keyed::default();
     for (at, slot) in commit.page.slots.iter().take(PLAYS_PAGE_LEN).enumerate() {
         let Some(odd) = refused[at].as_ref().or(slot.odd.as_ref()) else { continue };
         let position = slot.played_at.map_or(at as i64, |played_at| played_at.timestamp_millis());
-        rows.insert(position, OddRow::new(commit.account_id, ODD_ENTITY, position, odd, now));
+        rows.replace(position, OddRow::new(commit.account_id, ODD_ENTITY, position, odd, now));
     }
-    upsert(conn, &rows.into_values().collect::<Vec<_>>()).await?;
+    upsert(conn, &rows.into_rows()).await?;
     Ok(())
 }
 

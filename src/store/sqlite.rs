@@ -1,6 +1,6 @@
 //! Opening a SQLite file: one connection, write-ahead log, every commit on the disk before it is reported.
 
-use super::offthread::OffThread;
+use super::offthread::SqliteConn;
 use super::{Conn, StoreError, migrations};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::Text;
@@ -8,7 +8,6 @@ use diesel::{Connection, ConnectionError, ConnectionResult, QueryableByName, Sql
 use diesel_async::RunQueryDsl;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
-use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use futures_util::FutureExt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,8 +15,6 @@ use std::thread;
 use std::time::Duration;
 use tokio::task::spawn_blocking;
 use url::Url;
-
-pub type SqliteConn = SyncConnectionWrapper<SqliteConnection, OffThread>;
 
 /// What to do if there is no file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,12 +115,7 @@ fn pool(path: PathBuf, pragmas: &'static str, max_size: usize) -> Pool<SqliteCon
     config.recycling_method = RecyclingMethod::Fast;
     config.custom_setup = Box::new(move |_| {
         let path = path.clone();
-        async move {
-            let opening = spawn_blocking(move || connect(&path, pragmas)).await;
-            let connection = opening.unwrap_or_else(|error| Err(ConnectionError::BadConnection(error.to_string())))?;
-            Ok(SyncConnectionWrapper::with_runtime(connection, OffThread))
-        }
-        .boxed()
+        SqliteConn::open(move || connect(&path, pragmas)).boxed()
     });
     let pool = Pool::builder(AsyncDieselConnectionManager::new_with_config("", config)).max_size(max_size).build();
     pool.expect("a pool without timeouts needs no runtime")

@@ -17,7 +17,7 @@
 //! cost.
 
 use super::careful::{self, Careful, Reduction, Subject};
-use super::sqlite::SqliteConn;
+use super::offthread::SqliteConn;
 use super::types::{At, Words};
 use super::{Conn, with_conn};
 use crate::model::LOCAL;

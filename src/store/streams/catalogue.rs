@@ -5,6 +5,7 @@
 use super::rows::{ExportAlbumRow, ExportArtistRow, ExportCreditRow, ExportTrackRow};
 use crate::model::LOCAL;
 use crate::model::stream::{Stream, StreamKind, TrackKeys};
+use crate::store::keyed::Keyed;
 use crate::store::schema::{artists, track_artists, tracks};
 use crate::store::types::{At, Words};
 use crate::store::upsert::upsert;
@@ -63,24 +64,24 @@ pub async fn enter<'a>(
     for id in &known {
         new.remove(id.as_str());
     }
-    let mut artists: BTreeMap<&str, ExportArtistRow<'_>> = BTreeMap::new();
-    let mut albums: BTreeMap<&str, ExportAlbumRow<'_>> = BTreeMap::new();
+    let (mut artists, mut albums) = (Keyed::default(), Keyed::default());
     let (mut tracks, mut credits) = (Vec::new(), Vec::new());
     for (id, named) in &new {
         let id = Words(id);
         if let Some((artist_id, name)) = &named.artist {
             let row = ExportArtistRow { id: Words(artist_id), name: Words(name), fetched_at: now };
-            artists.insert(artist_id, row);
+            artists.replace(artist_id.as_str(), row);
             credits.push(ExportCreditRow { track_id: id, artist_id: Words(artist_id), position: 0 });
         }
         if let Some((album_id, name)) = &named.album {
-            albums.insert(album_id, ExportAlbumRow { id: Words(album_id), name: Words(name), fetched_at: now });
+            albums
+                .replace(album_id.as_str(), ExportAlbumRow { id: Words(album_id), name: Words(name), fetched_at: now });
         }
         let album_id = named.album.as_ref().map(|(album_id, _)| Words(album_id));
         tracks.push(ExportTrackRow { id, name: Words(named.name), album_id, fetched_at: now, source: "export" });
     }
-    upsert(conn, &artists.into_values().collect::<Vec<_>>()).await?;
-    upsert(conn, &albums.into_values().collect::<Vec<_>>()).await?;
+    upsert(conn, &artists.into_rows()).await?;
+    upsert(conn, &albums.into_rows()).await?;
     upsert(conn, &tracks).await?;
     upsert(conn, &credits).await?;
     Ok(())

@@ -17,6 +17,7 @@ pub use remove::{Removed, RemovedImports};
 pub(super) use remove::{remove, stand_alone};
 
 use super::by_sql::{count, execute};
+use super::keyed::Keyed;
 use super::schema::{imports, plays, streams};
 use super::types::{At, Words};
 use super::upsert::upsert;
@@ -370,21 +371,23 @@ async fn write(
         })
     };
     catalogue::enter(conn, new_tracks().map(|(id, _, stream)| (id, stream)), entered, now).await?;
-    let mut plays: BTreeMap<(At, &str), ExportPlayRow<'_>> = BTreeMap::new();
+    let mut plays = Keyed::default();
     for (id, row, stream) in new_tracks() {
         let (Some(played_at), Some(uri)) = (row.played_at, row.uri) else { continue };
         let ms_played = i32::try_from(stream.ms_played).unwrap_or(i32::MAX);
-        let play = plays.entry((played_at, uri.0)).or_insert(ExportPlayRow {
+        let play = ExportPlayRow {
             account_id: account.0,
             played_at,
             track_uri: uri,
             track_id: Some(Words(id)),
             ms_played: Some(ms_played),
             source: "export",
-        });
-        play.ms_played = play.ms_played.max(Some(ms_played));
+        };
+        if let Some((known, play)) = plays.insert((played_at, uri.0), play) {
+            known.ms_played = known.ms_played.max(play.ms_played);
+        }
     }
-    upsert(conn, &plays.into_values().collect::<Vec<_>>()).await?;
+    upsert(conn, &plays.into_rows()).await?;
     let of_new = rows.iter().filter(|(key, _)| new.contains(key)).map(|(_, (row, _))| row);
     heard::note(conn, account, of_new.map(|row| DateTime::from(row.ended_at))).await?;
     note_known(conn, account, import, rows.keys().filter(|key| !new.contains(key))).await?;
