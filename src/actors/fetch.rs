@@ -2,7 +2,7 @@
 
 use super::{
     driver,
-    gate::{AcquirePermit, Gate, Permit, ReportLimited},
+    gate::{AcquirePermit, Gate, Permit, Refused, ReportLimited},
     traces,
 };
 use crate::{
@@ -80,7 +80,8 @@ impl Fetcher {
                     permit = Some(granted);
                     Event::Permitted
                 }
-                Ok(Err(pause)) => Event::Paused(pause),
+                Ok(Err(Refused::Paused(pause))) => Event::Paused(pause),
+                Ok(Err(Refused::Away(why))) => Event::DatabaseAway(why),
                 Err(lost) => lost,
             },
             Step::Send(Target::Own) => {

@@ -1,19 +1,23 @@
 //! The rate-limit gate as an actor: every request needs a permit from here. [`SharedGate`] decides; this carries its
 //! looks to the database and its permits to the askers.
 
-use super::progress::{GateView, GateWait};
+use super::{
+    away::{self, Away},
+    calendar::shared_calendar,
+    progress::{GateView, GateWait},
+};
 use crate::{
     clock::{self, SharedCalendar},
     engine::gate::{
         GateSettings, Limited, PermitUse, Waiting,
         look::{Look, Looked},
-        shared::{SharedGate, Step},
+        shared::{SharedGate, Step, Unanswered},
     },
     faults,
     metrics::Metrics,
     model::{AccountId, Family, LimitClass, Owner, Pause, RequestStatus},
     processes,
-    store::{Store, StoreError},
+    store::Store,
 };
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, ContextFutureSpawner, Handler, Message,
@@ -38,9 +42,6 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// How often the database is asked for its calendar: the clocks of machines drift, and people set them.
 const CALENDAR_EVERY: Duration = Duration::from_secs(60);
 
-/// Questions at a time.
-const QUESTIONS_MAX: u32 = 5;
-
 /// The window empties by itself, without an event that would show it.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
 
@@ -62,6 +63,7 @@ pub struct Gate {
     timer: Option<SpawnHandle>,
     /// Why nothing is granted, by the latest ruling.
     waiting: Option<GateWait>,
+    away: Away,
     /// The callers that wait for the end.
     closing: Vec<oneshot::Sender<()>>,
 }
@@ -74,7 +76,16 @@ struct Asker {
 }
 
 /// The answer to an [`AcquirePermit`].
-pub type Answer = Result<Permit, Pause>;
+pub type Answer = Result<Permit, Refused>;
+
+/// Why there is no permit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// A limit pauses the family for longer than the asker may wait.
+    Paused(Pause),
+    /// The database does not answer, for this reason.
+    Away(String),
+}
 
 /// The right to send one request. Dropping it gives it back: as if it had never been granted, so that the death of its
 /// holder costs nothing, unless [`Permit::mark_used`] was called. [`Permit::settle`] reports the outcome of the
@@ -146,6 +157,7 @@ impl Gate {
             lives: 0,
             timer: None,
             waiting: None,
+            away: Away::default(),
             closing: Vec::new(),
         }
     }
@@ -166,6 +178,7 @@ impl Gate {
                         let _ = reply.send(());
                     }
                 }
+                Step::GiveUp(ticket) => self.give_up(ticket),
                 Step::Look(look) => self.look(look, ctx),
                 Step::Wait(wake_at, waiting) => {
                     self.waiting = self.told(waiting, wake_at, ctx);
@@ -219,7 +232,16 @@ impl Gate {
         let Some(Asker { family, reply, .. }) = self.askers.remove(&number) else { return };
         self.metrics.handle_refused(family);
         self.note_pause(pause, ctx);
-        let _ = reply.send(Err(pause));
+        let _ = reply.send(Err(Refused::Paused(pause)));
+    }
+
+    fn give_up(&mut self, number: u64) {
+        if let Some(asker) = self.askers.remove(&number) {
+            let _ = asker.reply.send(Err(Refused::Away(self.away.why().to_owned())));
+        }
+        for reply in self.limited.get_mut(&number).into_iter().flat_map(|(_, replies)| replies.drain(..)) {
+            let _ = reply.send(());
+        }
     }
 
     fn note_pause(&self, pause: Pause, ctx: &mut Context<Self>) {
@@ -255,9 +277,9 @@ impl Gate {
             }
             match looked {
                 Ok(Ok(Some(looked))) => gate.take_up(looked, ctx),
-                Ok(Ok(None)) => gate.retry("it was asked, and answered only after a while"),
-                Ok(Err(error)) => gate.retry(&error.to_string()),
-                Err(_) => gate.retry("no answer"),
+                Ok(Ok(None)) => gate.retry(Unanswered::Passing, "the database answers only after a while"),
+                Ok(Err(error)) => gate.retry(away::kind_of(&error), &error.to_string()),
+                Err(_) => gate.retry(Unanswered::Passing, "the database does not answer in time"),
             }
             gate.pump(ctx);
         })
@@ -281,6 +303,7 @@ impl Gate {
     }
 
     fn take_up(&mut self, looked: Looked, ctx: &mut Context<Self>) {
+        self.away.handle_answered();
         let was_loaded = self.machine.is_loaded();
         self.machine.handle_looked(looked, clock::steady(), self.calendar.now());
         for pause in self.machine.pauses().filter(|_| !was_loaded) {
@@ -289,9 +312,9 @@ impl Gate {
         }
     }
 
-    fn retry(&mut self, why: &str) {
-        warn!(why, "the database does not say what other processes have sent; nothing is sent until it does");
-        self.machine.handle_unanswered(clock::steady());
+    fn retry(&mut self, kind: Unanswered, why: &str) {
+        self.away.handle_unanswered(why, clock::steady());
+        self.machine.handle_unanswered(kind, clock::steady());
     }
 
     fn close(&mut self, is_noted: bool, ctx: &mut Context<Self>) {
@@ -303,23 +326,6 @@ impl Gate {
         }
         ctx.stop();
     }
-}
-
-/// Asks for the calendar that all processes on the database use, until an answer was fast enough to be exact.
-pub async fn shared_calendar(store: &Store) -> Result<SharedCalendar, StoreError> {
-    let mut best = SharedCalendar::default();
-    for _ in 0..QUESTIONS_MAX {
-        let asked_at = clock::steady();
-        let Some(told) = store.wall().await? else { break };
-        let calendar = SharedCalendar::told(asked_at, told, clock::steady());
-        if best.yields_to(calendar) {
-            best = calendar;
-        }
-        if best.is_exact() {
-            break;
-        }
-    }
-    Ok(best)
 }
 
 fn wake_at_in(wait: Duration, ctx: &mut Context<Gate>) -> SpawnHandle {

@@ -14,6 +14,8 @@
 //! what it had sent; a writer has no state to lose. If the reply to a commit is lost, its outcome is unknown: the
 //! syncer starts again from the database and never resends.
 
+mod away;
+pub mod calendar;
 pub mod checkpoint_writer;
 mod driven;
 pub mod driver;

@@ -135,13 +135,13 @@ impl PlaybackTracker {
 
     fn handle_answer(&mut self, answer: Answer, ctx: &mut Context<Self>) {
         faults::visit("tracker.page");
-        let (page, known) = match answer {
+        let (mut page, known) = match answer {
             Ok(answer) => answer,
             Err(fault) => return self.handle_fault(fault, ctx),
         };
         let Some(engine) = &mut self.engine else { return };
         let polled_at = clock::now();
-        let verdict = engine.handle_page(&page, &known, polled_at, driver::jitter());
+        let verdict = engine.handle_page(&mut page, &known, polled_at, driver::jitter());
         let commit = PlaysCommit {
             account_id: self.setup.account_id,
             pairs: matching::pair_page(&page, &known),

@@ -2,12 +2,20 @@
 
 use super::{CommandError, Exit, claim::this_process};
 use crate::{
+    actors::driver,
+    clock,
     config::Config,
     model::with_causes,
     store::{DatabaseUrl, Store, StoreError},
 };
-use std::{fs::DirBuilder, io, path::Path};
+use std::{fs::DirBuilder, io, path::Path, time::Duration};
 use tracing::warn;
+
+/// How long another program may keep a database locked that is being opened: a backup or a vacuum takes seconds.
+const LOCKED_MAX: Duration = Duration::from_secs(60);
+
+/// Between tries to open it. Each waits for the lock itself, for five seconds.
+const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// The database of the settings; the default one is created if absent.
 pub(super) async fn open_store(config: &Config, label: &str) -> Result<(Store, DatabaseUrl), CommandError> {
@@ -18,8 +26,26 @@ pub(super) async fn open_store(config: &Config, label: &str) -> Result<(Store, D
         })?;
     }
     let url = database_url(config)?;
-    let store = Store::open(&url, label).await?;
+    let store = unlocked(async || Store::open(&url, label).await).await?;
     Ok((store, url))
+}
+
+/// Opens a database as soon as no other program has it locked, or reports the lock after a minute.
+async fn unlocked(opening: impl AsyncFn() -> Result<Store, StoreError>) -> Result<Store, StoreError> {
+    let (began_at, mut is_told) = (clock::instant(), false);
+    loop {
+        let error = match opening().await {
+            Err(error @ StoreError::Locked(_)) => error,
+            opened => return opened,
+        };
+        if clock::instant().saturating_duration_since(began_at) >= LOCKED_MAX {
+            return Err(error);
+        }
+        if !std::mem::replace(&mut is_told, true) {
+            warn!("another program has locked the database; trying again for {} s", LOCKED_MAX.as_secs());
+        }
+        driver::wait(OPEN_AGAIN_AFTER).await;
+    }
 }
 
 /// Creates a folder and its missing parents for this person alone: it will hold tokens.
@@ -44,7 +70,8 @@ pub(super) fn database_url(config: &Config) -> Result<DatabaseUrl, CommandError>
 
 /// Opens an existing database: a new one would have nothing to show, or to forget.
 pub(super) async fn open_existing(config: &Config, command: &str) -> Result<Store, CommandError> {
-    let opened = Store::open_existing(&database_url(config)?, &this_process(command).label).await;
+    let (url, label) = (database_url(config)?, this_process(command).label);
+    let opened = unlocked(async || Store::open_existing(&url, &label).await).await;
     opened.map_err(|error| not_there(error, config))
 }
 

@@ -8,8 +8,9 @@ use super::{
 use crate::{
     actors::{
         GateView, Progress, Service, Supervisor,
+        calendar::shared_calendar,
         fetch::Fetcher,
-        gate::{Close, Gate, shared_calendar},
+        gate::{Close, Gate},
         supervisor::GateOf,
     },
     config::Config,

@@ -22,8 +22,9 @@ use super::{
 use crate::{
     actors::{
         Progress, Supervisor,
+        calendar::shared_calendar,
         fetch::Fetcher,
-        gate::{Close, shared_calendar},
+        gate::Close,
         notifier::NotifierSetup,
         supervisor::{
             GateOf, Stop,

@@ -1,9 +1,9 @@
 //! Which accounts can be synced, and with which tokens.
 //!
 //! Accounts sign in with `segno login`, and stay signed in until their six months are over, they sign out, or Spotify
-//! refuses them. A refresh token in the environment signs in once, for those without a browser: it is exchanged, the
-//! account it belongs to is noted, and from then on the stored tokens count, since Spotify may have replaced it.
-//! Another token in the environment signs in again.
+//! refuses them. A refresh token in the environment signs in once, for those without a browser: it is exchanged, and
+//! from then on the stored tokens count, since Spotify may have replaced it. They are pending until it is known which
+//! account they belong to. Another token in the environment signs in again.
 
 use super::{CommandError, Exit, accounts};
 use crate::{
@@ -15,14 +15,21 @@ use crate::{
     clock,
     config::SpotifyConfig,
     model::{AccountId, FailureOf, Family, Fault, SignInState, TokenFailure},
-    spotify::{Client, KeepInMemory, Keeping, Kept, Profile, StoredTokens, TokenVault, Tokens, VaultError},
-    store::{Account, Person, SignIn, Store, StoreError, TokenRow},
+    spotify::{Client, Keeping, Kept, Profile, StoredTokens, TokenVault, Tokens, VaultError},
+    store::{Account, PendingKey, Person, SignIn, Store, StoreError, TokenRow},
 };
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use std::{cell::Cell, sync::Arc, time::Duration};
-use tracing::warn;
+use std::{
+    cell::Cell,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tracing::{debug, warn};
 
 /// An account that is ready for requests.
 pub struct SignedIn {
@@ -47,8 +54,13 @@ pub async fn sign_in(
             sign_in.grant.as_ref().is_some_and(|grant| grant.imported_hash.as_deref() == Some(&imported))
         };
         if !sign_ins.iter().any(is_known) {
-            import(store, client_id.clone(), refresh_token, imported, fetcher).await?;
+            let key = PendingKey { imported_hash: imported.clone(), client_id: client_id.clone() };
+            let outcome = import(store, key, refresh_token, fetcher).await;
             sign_ins = store.sign_ins().await?;
+            // Another process may have used the token up and recorded the sign-in.
+            if !sign_ins.iter().any(is_known) {
+                outcome?;
+            }
         }
     }
     let chosen: Vec<&SignIn> = match wanted {
@@ -128,23 +140,29 @@ pub fn warning(sign_in: &SignIn, now: DateTime<Utc>) -> Option<String> {
     }
 }
 
-/// Signs in with a refresh token from the environment.
+/// Signs in with a refresh token from the environment, or with the tokens that Spotify granted for it when it could not
+/// be found out whose it is.
 async fn import(
     store: &Store,
-    client_id: String,
+    key: PendingKey,
     refresh_token: &SecretString,
-    imported_hash: String,
     fetcher: impl FnOnce(Tokens) -> Fetcher,
 ) -> Result<(), CommandError> {
-    let brought = StoredTokens {
+    let vault = PendingVault { store: store.clone(), key: key.clone(), is_kept: AtomicBool::new(false) };
+    let pending = vault.stored().await?;
+    if pending.is_some() {
+        debug!("a sign-in by the token in the environment is pending and goes on");
+    }
+    let brought = pending.unwrap_or_else(|| StoredTokens {
         access_token: None,
         expires_at: None,
         refresh_token: refresh_token.clone(),
         scopes: None,
         trouble: None,
-    };
-    let tokens = Tokens::new(brought, Arc::new(KeepInMemory), clock::now);
+    });
+    let tokens = Tokens::new(brought, Arc::new(vault), clock::now);
     let profile = ask_who(fetcher(tokens.clone())).await?;
+    let PendingKey { imported_hash, client_id } = key;
     record(store, &profile, client_id, tokens.snapshot().await, Some(imported_hash)).await?;
     Ok(())
 }
@@ -204,6 +222,11 @@ fn row(client_id: String, tokens: StoredTokens, imported_hash: Option<String>) -
     TokenRow { client_id, refresh_token, access_token, expires_at, scopes, imported_hash, trouble }
 }
 
+fn stored(row: TokenRow) -> StoredTokens {
+    let TokenRow { access_token, expires_at, refresh_token, scopes, trouble, .. } = row;
+    StoredTokens { access_token, expires_at, refresh_token, scopes, trouble }
+}
+
 /// Keeps the tokens of one account in the database.
 struct StoreVault {
     store: Store,
@@ -215,13 +238,7 @@ impl StoreVault {
     /// Tokens of another application do not count.
     async fn stored(&self) -> Result<Option<StoredTokens>, StoreError> {
         let row = self.store.load_tokens(self.account_id).await?.filter(|row| row.client_id == self.client_id);
-        Ok(row.map(|TokenRow { access_token, expires_at, refresh_token, scopes, trouble, .. }| StoredTokens {
-            access_token,
-            expires_at,
-            refresh_token,
-            scopes,
-            trouble,
-        }))
+        Ok(row.map(stored))
     }
 }
 
@@ -251,6 +268,13 @@ impl TokenVault for StoreVault {
         Box::pin(bounded(self.stored()))
     }
 
+    fn load_newer<'a>(&'a self, known: &'a SecretString) -> Keeping<'a, Option<StoredTokens>> {
+        Box::pin(async move {
+            let stored = bounded(self.stored()).await?;
+            Ok(stored.filter(|stored| stored.refresh_token.expose_secret() != known.expose_secret()))
+        })
+    }
+
     fn note_failure<'a>(
         &'a self,
         known: &'a SecretString,
@@ -262,5 +286,66 @@ impl TokenVault for StoreVault {
 
     fn note_refused<'a>(&'a self, refused: &'a SecretString, why: &'a str) -> Keeping<'a, ()> {
         Box::pin(bounded(self.store.note_refused(self.account_id, refused, why, clock::now())))
+    }
+}
+
+/// Keeps the tokens of a sign-in by the environment in the database, until it is recorded for an account.
+struct PendingVault {
+    store: Store,
+    key: PendingKey,
+    /// Whether tokens were there when it was last looked for them, or stored since.
+    is_kept: AtomicBool,
+}
+
+impl PendingVault {
+    async fn stored(&self) -> Result<Option<StoredTokens>, StoreError> {
+        let row = self.store.load_pending(&self.key).await?;
+        self.is_kept.store(row.is_some(), Ordering::Relaxed);
+        Ok(row.map(stored))
+    }
+}
+
+impl TokenVault for PendingVault {
+    fn save<'a>(&'a self, known: &'a SecretString, tokens: &'a StoredTokens) -> Keeping<'a, Kept> {
+        Box::pin(async move {
+            let PendingKey { imported_hash, client_id } = self.key.clone();
+            let row = row(client_id, tokens.clone(), Some(imported_hash));
+            if !bounded(self.store.keep_pending(&self.key, known, &row, clock::now())).await? {
+                return Ok(Kept::Overtaken);
+            }
+            self.is_kept.store(true, Ordering::Relaxed);
+            Ok(Kept::Stored)
+        })
+    }
+
+    fn load(&self) -> Keeping<'_, Option<StoredTokens>> {
+        Box::pin(bounded(self.stored()))
+    }
+
+    fn load_newer<'a>(&'a self, known: &'a SecretString) -> Keeping<'a, Option<StoredTokens>> {
+        Box::pin(async move {
+            let stored = bounded(self.stored()).await?;
+            Ok(stored.filter(|stored| stored.refresh_token.expose_secret() != known.expose_secret()))
+        })
+    }
+
+    fn note_failure<'a>(
+        &'a self,
+        known: &'a SecretString,
+        trouble: &'a TokenFailure,
+        of: FailureOf,
+    ) -> Keeping<'a, ()> {
+        Box::pin(bounded(self.store.note_pending_failure(&self.key, known, trouble, of)))
+    }
+
+    /// The next start tries the token in the environment, which may have been good all along.
+    fn note_refused<'a>(&'a self, refused: &'a SecretString, _: &'a str) -> Keeping<'a, ()> {
+        Box::pin(bounded(self.store.forget_pending(&self.key, refused)))
+    }
+
+    /// A token that Spotify has granted is doubted first. One that was never exchanged may be mistyped, which a person
+    /// should know at once.
+    fn is_lasting(&self) -> bool {
+        self.is_kept.load(Ordering::Relaxed)
     }
 }

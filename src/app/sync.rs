@@ -10,8 +10,9 @@ use super::{
 use crate::{
     actors::{
         EntityState, GateView, Progress, Service, Supervisor,
+        calendar::shared_calendar,
         fetch::Fetcher,
-        gate::{Close, shared_calendar},
+        gate::Close,
         supervisor::{GateOf, Stop, SyncOnce, SyncOutcome},
     },
     cli::{

@@ -20,10 +20,11 @@ pub struct AccountArg {
 #[command(after_help = "\
 Examples:
   segno login                      opens the browser
-  segno login --no-browser         on a server: prints the address, takes the answer you paste
+  segno login --no-browser         on a server: prints the address to open
 
-On a terminal it asks for the client ID of your application, once, and says how to get one; elsewhere
-set SEGNO_SPOTIFY_CLIENT_ID. The application needs the redirect URI http://127.0.0.1/callback. Signing in again renews the sign-in; another person's is added.")]
+On a terminal it asks for the client ID of your application, once, and says how to get one; \
+elsewhere set SEGNO_SPOTIFY_CLIENT_ID. The application needs the redirect URI \
+http://127.0.0.1/callback. Signing in again renews the sign-in; another person's is added.")]
 pub struct LoginArgs {
     /// Print the address instead of opening a browser, and read the redirect address from stdin
     #[arg(long)]
@@ -42,9 +43,9 @@ pub struct LoginArgs {
 #[command(after_help = "\
 Examples:
   segno logout
-  segno logout mira                by Spotify id or name, where there are several
+  segno logout mira                by Spotify id or name, if there are several
 
-The library stays; \"segno purge\" removes it. To revoke the permission at Spotify as well, see
+The library stays; \"segno purge\" removes it. To revoke the permission at Spotify as well, see \
 spotify.com/account/apps.")]
 pub struct LogoutArgs {
     /// Whose tokens to forget; may be left out if there is only one account
@@ -59,8 +60,8 @@ Examples:
   segno purge mira --yes --json
   segno purge mira --with-imports  what you imported, too
 
-Removes the tokens, the library, the plays that Spotify reported, and the parts of the catalogue that
-nothing else refers to, in one transaction. What you imported from your own data export stays, unless you
+Removes the tokens, the library, the plays that Spotify reported, and the parts of the catalogue that \
+nothing else refers to, in one transaction. What you imported from your own data export stays, unless you \
 say otherwise. A segno that is syncing the account is stopped.")]
 pub struct PurgeArgs {
     /// Whose data to remove, by Spotify id or name

@@ -12,10 +12,10 @@ Examples:
   segno export --format jsonl --out library/           everything, one file each
   segno export playlists --format exportify --out spotify_playlists.zip
   segno export --playlist \"Road trip\" --format m3u8 > road-trip.m3u8
-  segno export listening --format listenbrainz --since 2026-01-01 --out listens.jsonl
+  segno export listening --format listenbrainz --since 30d --out listens.jsonl
 
-Formats: csv, jsonl and parquet hold everything; exportify, exportify-net, m3u8, jspf and xspf hold tracks and
-playlists; listenbrainz and spotify (the format of its extended history) hold what was listened to.
+Formats: csv, jsonl and parquet hold everything; exportify, exportify-net, m3u8, jspf and xspf hold tracks and \
+playlists; listenbrainz and spotify (the format of its extended history) hold what was listened to. \
 No request is sent. Files are put in place complete, or not at all.")]
 pub struct ExportArgs {
     /// What to export [default: everything that the format can hold]

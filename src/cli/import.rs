@@ -10,15 +10,15 @@ use std::path::PathBuf;
     after_help = "\
 Examples:
   segno import my_spotify_data.zip          the zip as Spotify sends it
-  segno import export-2023/ export-2025/    folders, files and zips; they may overlap
+  segno import export-2023/ export-2025/    folders, files, zips; may overlap
   segno import --dry-run my_spotify_data.zip
                                             what it would add
   segno import --remove                     undo the import
   segno import --remove=3                   the third one, of several
 
-Ask Spotify for your \"Extended streaming history\" at spotify.com/account/privacy; it comes within 30
-days. \"Account data\" works as well: the last 12 months, with names only. No request is sent. Importing
-the same export again changes nothing, and a play that Spotify's API has already reported is stored
+Ask Spotify for your \"Extended streaming history\" at spotify.com/account/privacy; it comes within 30 \
+days. \"Account data\" works as well: the last 12 months, with names only. No request is sent. Importing \
+the same export again changes nothing, and a play that Spotify's API has already reported is stored \
 once. A dry run makes other writers to the database wait."
 )]
 pub struct ImportArgs {

@@ -28,7 +28,7 @@ Examples:
   segno listening --by weekhour --zone Asia/Kolkata
   segno listening --by show --json
 
-It reads only the database: what the API has reported since segno has been running, and what
+It reads only the database: what the API has reported since segno has been running, and what \
 \"segno import\" added. If nothing says how long a track was played, its full length counts.")]
 pub struct ListeningArgs {
     /// What to sum up: what was heard, or when

@@ -142,7 +142,7 @@ pub const DEMO_TRACKS: u32 = 5_000;
 Examples:
   segno demo                       5,000 tracks; run again: an incremental run
   segno demo --fresh --rate 60     the same, at 60 requests in any 30 s
-  segno demo --page                as a service, with its page open, until Ctrl-C")]
+  segno demo --page                as a service, with its page, until Ctrl-C")]
 pub struct DemoArgs {
     /// Database file [default: demo.db in the data folder]
     #[arg(long, value_name = "PATH")]
@@ -210,8 +210,8 @@ Examples:
   segno verify                     everything
   segno verify tracks              only these
 
-Reads every listing and the items of every playlist again, corrects what differs, and prints it. It
-costs as many requests as a first sync. `segno run` does the same on its own for what is saved, a few
+Reads every listing and the items of every playlist again, corrects what differs, and prints it. It \
+costs as many requests as a first sync. `segno run` does the same on its own for what is saved, a few \
 pages per run. Press Ctrl-C at any time: running it again carries on.")]
 pub struct VerifyArgs {
     /// Entity types to verify [default: the setting sync.entities]
@@ -234,7 +234,7 @@ pub struct VerifyArgs {
 #[command(after_help = "\
 Examples:
   segno status
-  segno status --json | jq '.accounts[].entities[] | {entity_type, state, percent}'")]
+  segno status --json | jq '.accounts[].entities[] | {entity_type, state}'")]
 pub struct StatusArgs {
     #[command(flatten)]
     pub account: AccountArg,
@@ -255,7 +255,7 @@ pub struct ReadyArgs {}
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  segno backup ~/segno-backup.db   works beside a running service; replaces an earlier backup
+  segno backup ~/segno-backup.db   beside a running service; replaces the last
 
 PostgreSQL has pg_dump for this.")]
 pub struct BackupArgs {
@@ -295,7 +295,7 @@ Examples:
 It can misbehave like the real API: POST rules to /_sandbox/rules of its address, for example
   [{\"family\":\"tracks\",\"times\":2,\"do\":{\"kind\":\"refuse\",\"like\":\"premium\"}},
    {\"family\":\"playlist_items\",\"do\":{\"kind\":\"cap\",\"rows\":20}}]
-Kinds: refuse, status, rate_limited, quota, hang, cut, truncate, delay, edit, cap, hide, stale,
+Kinds: refuse, status, rate_limited, quota, hang, cut, truncate, delay, edit, cap, hide, stale, \
 next, cursor, totals, count_items, ignore_offset, patch_rows, patch_page, raw, flood.")]
 pub struct SandboxArgs {
     /// Address to listen on; port 0 takes a free one

@@ -44,8 +44,9 @@ pub struct Given {
     pub warnings: Vec<String>,
 }
 
-/// Finds and reads the file. Only one given by name must exist. One found in a default place counts only if it is the
-/// person's own: in the working directory, which may belong to anybody, another one is skipped with a warning.
+/// Finds and reads the file. Only one given by name must exist, and be readable. One found in a default place counts only
+/// if it is the person's own: in the working directory, which may belong to anybody, another one is skipped with a
+/// warning. So is one that this user may not read.
 pub fn find_file(
     cli_path: Option<&Path>,
     cwd: &Path,
@@ -77,6 +78,13 @@ pub fn find_file(
                 warnings.push(format!("the file {name} in the working directory {why} and is ignored; {what_to_do}"));
             }
             Ok(Ok(opened)) => return text_of(&name, Ok(opened)).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let name = name.display();
+                warnings.push(format!(
+                    "the file {name} may not be read by this user ({error}) and is ignored; make it readable, or name \
+                     another with --config"
+                ));
+            }
             Err(error) => return text_of(&name, Err(error)).map(Some),
         }
     }

@@ -11,9 +11,10 @@
 //! so that no later process asks sooner, or again.
 
 use super::{
-    error::{ApiError, VaultError},
+    error::ApiError,
     token_endpoint::{NotRenewed, TokenEndpoint},
     token_rest::TokenRest,
+    vault::{Kept, StoredTokens, TokenVault},
     wire::TokenWire,
 };
 use crate::model::{FailureOf, TokenFailure};
@@ -22,13 +23,11 @@ use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use std::{
     fmt,
-    future::Future,
-    pin::Pin,
     sync::{
         Arc, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tracing::{Instrument, debug};
@@ -41,75 +40,6 @@ const LIFE_DEFAULT: TimeDelta = TimeDelta::hours(1);
 
 /// Longest lifetime that is believed.
 const LIFE_MAX: TimeDelta = TimeDelta::days(30);
-
-/// The tokens of an account, as they are stored.
-#[derive(Debug, Clone)]
-pub struct StoredTokens {
-    pub access_token: Option<SecretString>,
-    pub expires_at: Option<DateTime<Utc>>,
-    pub refresh_token: SecretString,
-    pub scopes: Option<String>,
-    /// Why they are not renewed for a while.
-    pub trouble: Option<TokenFailure>,
-}
-
-/// The future of a [`TokenVault`]. It need not be `Send`: the service runs on one thread.
-pub type Keeping<'a, T> = Pin<Box<dyn Future<Output = Result<T, VaultError>> + 'a>>;
-
-/// The outcome of storing tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
-    Stored,
-    /// Other tokens are stored by now, or none: nothing was written.
-    Overtaken,
-}
-
-/// Where the tokens of one account are kept. The application implements it over its store.
-pub trait TokenVault: Send + Sync {
-    /// Replaces the tokens that have the refresh token `known`. Returns when they are stored safely.
-    fn save<'a>(&'a self, known: &'a SecretString, tokens: &'a StoredTokens) -> Keeping<'a, Kept>;
-
-    /// The stored tokens; `None` if the person has signed out.
-    fn load(&self) -> Keeping<'_, Option<StoredTokens>>;
-
-    /// Notes that there is no new access token for a while, if this refresh token is still the stored one.
-    fn note_failure<'a>(&'a self, known: &'a SecretString, trouble: &'a TokenFailure, of: FailureOf)
-    -> Keeping<'a, ()>;
-
-    /// Notes that Spotify has refused this refresh token for good, if it is still the stored one.
-    fn note_refused<'a>(&'a self, refused: &'a SecretString, why: &'a str) -> Keeping<'a, ()>;
-
-    /// Whether notes last. If not, there is no sign-in yet that one answer could end.
-    fn is_lasting(&self) -> bool {
-        true
-    }
-}
-
-/// The vault of a sign-in that has no account yet: keeps nothing, so that the caller takes [`Tokens::snapshot`].
-#[derive(Debug, Clone, Copy, Default)]
-pub struct KeepInMemory;
-
-impl TokenVault for KeepInMemory {
-    fn save<'a>(&'a self, _: &'a SecretString, _: &'a StoredTokens) -> Keeping<'a, Kept> {
-        Box::pin(std::future::ready(Ok(Kept::Stored)))
-    }
-
-    fn load(&self) -> Keeping<'_, Option<StoredTokens>> {
-        Box::pin(std::future::ready(Ok(None)))
-    }
-
-    fn note_failure<'a>(&'a self, _: &'a SecretString, _: &'a TokenFailure, _: FailureOf) -> Keeping<'a, ()> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn note_refused<'a>(&'a self, _: &'a SecretString, _: &'a str) -> Keeping<'a, ()> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn is_lasting(&self) -> bool {
-        false
-    }
-}
 
 /// How often one caller takes over tokens stored by others. Once is normal; more is a conflict.
 const ADOPTIONS_MAX: u32 = 2;
@@ -145,6 +75,8 @@ struct State {
     over: Option<ApiError>,
     /// A refresh token that was called void, until it is known whether the vault has another.
     void: Option<Void>,
+    /// The bearer that was refused last: while there is no new one, it is not sent again for a while.
+    refused: Option<Doubted>,
 }
 
 /// Identified by its serial.
@@ -196,6 +128,7 @@ impl Tokens {
             is_unsaved: false,
             over: None,
             void: None,
+            refused: None,
         };
         let state = Arc::new(Mutex::new(state));
         Tokens {
@@ -248,14 +181,23 @@ impl Tokens {
         refused: Option<&Bearer>,
     ) -> Result<Bearer, ApiError> {
         let mut state = self.inner.state.clone().lock_owned().await;
+        if let Some(refused) =
+            refused.filter(|refused| state.bearer.as_ref().is_some_and(|it| it.serial == refused.serial))
+        {
+            state.refused = Some(Doubted { serial: refused.serial, since: Instant::now() });
+        }
+        let again_after = endpoint.rests.doubt;
         for _ in 0..=ADOPTIONS_MAX {
             self.settle(endpoint, &mut state).await?;
-            if state.usable(self.now(), refused).is_none() {
+            if state.usable(self.now(), again_after).is_none() {
                 if let Some(over) = &state.over {
                     return Err(over.clone());
                 }
                 let mut obstacle = rest_left(endpoint, &state);
                 if obstacle.is_none() {
+                    if self.take_over(&mut state).await? {
+                        continue;
+                    }
                     let exchanged;
                     (state, exchanged) = self.exchange(endpoint, state).await?;
                     match exchanged {
@@ -276,7 +218,7 @@ impl Tokens {
                 }
                 if let Some(obstacle) = obstacle {
                     // The old token is used until it expires.
-                    return state.lasting(self.now(), refused).cloned().ok_or(obstacle);
+                    return state.lasting(self.now(), again_after).cloned().ok_or(obstacle);
                 }
             }
             if !state.is_unsaved || self.save(&mut state).await? == Kept::Stored {
@@ -323,6 +265,19 @@ impl Tokens {
         }
         state.void = None;
         Ok(())
+    }
+
+    /// Looks whether another process has exchanged the refresh token meanwhile: then it is used up, and theirs count.
+    async fn take_over(&self, state: &mut State) -> Result<bool, ApiError> {
+        if state.is_unsaved {
+            return Ok(false);
+        }
+        let theirs = self.inner.vault.load_newer(&state.known).await?;
+        let is_newer = theirs.is_some();
+        if let Some(theirs) = theirs {
+            self.adopt(state, theirs);
+        }
+        Ok(is_newer)
     }
 
     /// Stores the tokens, unless others are stored by now: then those are used.
@@ -431,18 +386,20 @@ fn renew_at(stored: &StoredTokens) -> Option<DateTime<Utc>> {
 }
 
 impl State {
-    fn usable(&self, now: DateTime<Utc>, refused: Option<&Bearer>) -> Option<&Bearer> {
-        let bearer = self.bearer.as_ref()?;
-        let is_refused = refused.is_some_and(|refused| refused.serial == bearer.serial);
+    fn usable(&self, now: DateTime<Utc>, again_after: Duration) -> Option<&Bearer> {
         let is_current = self.renew_at.is_some_and(|renew_at| now < renew_at);
-        (is_current && !is_refused).then_some(bearer)
+        self.bearer.as_ref().filter(|bearer| is_current && !self.is_refused(bearer, again_after))
     }
 
     /// The access token, until its very end.
-    fn lasting(&self, now: DateTime<Utc>, refused: Option<&Bearer>) -> Option<&Bearer> {
-        let is_refused = |bearer: &Bearer| refused.is_some_and(|refused| refused.serial == bearer.serial);
+    fn lasting(&self, now: DateTime<Utc>, again_after: Duration) -> Option<&Bearer> {
         let is_current = self.stored.expires_at.is_some_and(|expires_at| now < expires_at) && !self.is_unsaved;
-        self.bearer.as_ref().filter(|bearer| is_current && !is_refused(bearer))
+        self.bearer.as_ref().filter(|bearer| is_current && !self.is_refused(bearer, again_after))
+    }
+
+    /// A refusal may have been wrong, so it counts for a while only.
+    fn is_refused(&self, bearer: &Bearer, again_after: Duration) -> bool {
+        self.refused.is_some_and(|it| it.serial == bearer.serial && it.since.elapsed() < again_after)
     }
 
     /// Takes over the grant of the token endpoint. A refresh token that is missing or empty in it stays as it was.

@@ -5,7 +5,7 @@
 //! answer to this sign-in, so that no other page can slip in an answer of its own; the verifier is sent to the token
 //! endpoint only.
 
-use super::{auth::StoredTokens, client::Client, error::ApiError};
+use super::{client::Client, error::ApiError, vault::StoredTokens};
 use crate::model::scopes::SCOPES;
 use chrono::{DateTime, TimeDelta, Utc};
 use oauth2::{

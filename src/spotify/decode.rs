@@ -22,6 +22,9 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use std::mem::take;
 
+/// Characters of an id.
+const ID_LEN: usize = 22;
+
 /// Who has signed in, from `/me`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
@@ -52,6 +55,8 @@ pub(super) enum DecodeError {
     /// Treating it as the end of the listing would lose the rest.
     #[error("is shorter than a page and does not say that the listing ends")]
     Endless,
+    #[error("is that of another playlist")]
+    OfAnother,
 }
 
 /// Reads a body whose outermost value is an object. (Serde would accept an array for one.) If it does not parse, it is
@@ -122,6 +127,11 @@ pub(super) fn page(request: &PageRequest, body: &[u8]) -> Result<Page, DecodeErr
 type Read<R> = fn(Lax<R>, &mut Row) -> Result<Item, Oddity>;
 
 fn rows<R>(request: &PageRequest, page: PageWire<R>, read: Read<R>) -> Result<Page, DecodeError> {
+    if let PageRequest::PlaylistItems { playlist_id, .. } = request
+        && [&page.href, &page.next].into_iter().any(|address| is_of_another(address, playlist_id))
+    {
+        return Err(DecodeError::OfAnother);
+    }
     let slots: Vec<Slot> = page.items.into_iter().map(|row| slot(row, read)).collect();
     let next_cursor = match request {
         PageRequest::Following { .. } => {
@@ -138,6 +148,13 @@ fn rows<R>(request: &PageRequest, page: PageWire<R>, read: Read<R>) -> Result<Pa
         return Err(DecodeError::Endless);
     }
     Ok(Page { total, limit, next, next_cursor, slots })
+}
+
+/// Whether an address in an answer names a playlist that was not asked for.
+fn is_of_another(address: &Lax<String>, playlist_id: &str) -> bool {
+    let Lax::Given(address) = address else { return false };
+    let named = address.split_once("/playlists/").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
+    named.is_some_and(|named| named.len() == ID_LEN && named.len() == playlist_id.len() && named != playlist_id)
 }
 
 /// The claim of `next`. Only the query of its address is parsed, and the address is never followed.
@@ -200,7 +217,7 @@ fn album_row(wire: Lax<SavedAlbumWire>, row: &mut Row) -> Result<Item, Oddity> {
 fn album_tracks(wire: Lax<AlbumTracksWire>, row: &mut Row) -> Vec<Track> {
     let items = row.take("tracks", wire).map(|tracks| tracks.items).unwrap_or_default();
     row.within("tracks", |row| {
-        let items = row.take("items", items).unwrap_or_default().0;
+        let items = row.take("items", items).unwrap_or_default().elements;
         let read = |wire| {
             let mut wire = row.take("[]", wire)?;
             track(&mut wire, row).map_err(|odd| row.note(odd)).ok()

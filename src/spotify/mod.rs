@@ -31,20 +31,24 @@ mod plays;
 #[doc(hidden)]
 pub mod probes;
 mod refusal;
+mod retry_after;
 mod room;
 mod row;
 mod spoken;
 mod token_endpoint;
 mod token_rest;
+mod vault;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
-pub use auth::{KeepInMemory, Keeping, Kept, StoredTokens, TokenVault, Tokens};
+pub use auth::Tokens;
 pub use authorize::{Answer, Authorization, NotTheAnswer};
 pub use client::{Client, ClientConfig};
 pub use decode::Profile;
 pub use error::{ApiError, ForbiddenReason, NetworkKind, VaultError};
-pub use refusal::{RATE_RETRY_AFTER_MAX, RETRY_AFTER_CAP};
+pub use refusal::RATE_RETRY_AFTER_MAX;
+pub use retry_after::RETRY_AFTER_CAP;
 pub use token_rest::TokenRests;
+pub use vault::{KeepInMemory, Keeping, Kept, StoredTokens, TokenVault};

@@ -99,6 +99,18 @@ mod tests {
     }
 
     #[test]
+    fn a_play_whose_time_has_no_zone_is_read() {
+        for (played_at, at) in [
+            ("2026-09-07T10:11:12", "2026-09-07T10:11:12+00:00"),
+            ("2026-09-07 10:11:12", "2026-09-07T10:11:12+00:00"),
+            ("2026-09-07T10:11:12+0100", "2026-09-07T09:11:12+00:00"),
+        ] {
+            let slot = one(json!({"played_at": played_at, "track": {"id": "t1", "name": "One"}}));
+            assert_eq!((slot.play.unwrap().played_at.to_rfc3339().as_str(), slot.odd), (at, None), "{played_at}");
+        }
+    }
+
+    #[test]
     fn a_play_without_a_context_is_not_odd() {
         for row in [json!({"context": null}), json!({}), json!({"context": {"uri": null}})] {
             let slot = one(played(json!({"id": "t1", "name": "One"}), row));

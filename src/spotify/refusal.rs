@@ -6,23 +6,20 @@
 use super::{
     decode::object,
     error::{ApiError, ForbiddenReason},
+    retry_after::retry_after,
     wire::{RefusalDetailWire, RefusalWire},
 };
 use crate::model::LimitClass;
 use chrono::{DateTime, Utc};
 use reqwest::{
     StatusCode,
-    header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER},
+    header::{CONTENT_TYPE, HeaderMap},
 };
 use std::time::Duration;
 
 /// Longest `Retry-After` that is a burst; a longer one means that the day's quota is used up. Observed: 6 to 15 s
 /// for bursts, 8 to 24 h for quotas.
 pub const RATE_RETRY_AFTER_MAX: Duration = Duration::from_secs(15 * 60);
-
-/// Longest `Retry-After` that is believed: the longest observed is a day. One answer that names a year costs a day of
-/// plays, not all of them.
-pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(25 * 3600);
 
 /// Wait after a 429 of the token endpoint that names none: it has a rate limit, but no daily quota.
 const TOKEN_RETRY_AFTER: Duration = Duration::from_secs(30);
@@ -32,6 +29,9 @@ const PASSING_CODES: [&str; 2] = ["server_error", "temporarily_unavailable"];
 
 /// Words by which a refusal shows that the endpoint is gone for good.
 const GONE_WORDS: [&str; 6] = ["deprecated", "removed", "retired", "discontinued", "no longer", "is gone"];
+
+/// Words by which a 403 shows that the sign-in lacks a permission.
+const SCOPE_WORDS: [&str; 3] = ["scope", "scopes", "insufficient_scope"];
 
 /// Longest quotation from a body.
 const DETAIL_CHARS_MAX: usize = 200;
@@ -126,7 +126,9 @@ impl Refusal<'_> {
     /// What the token endpoint says about a token or code that is void; `None` if it refuses for another reason.
     pub(super) fn invalid_grant(&self) -> Option<String> {
         let details = self.details();
-        let is_void = details.code.as_deref() == Some("invalid_grant");
+        // In an answer of any other status, it is the endpoint that is in trouble.
+        let is_of_grant = matches!(self.status, StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED);
+        let is_void = is_of_grant && details.code.as_deref() == Some("invalid_grant");
         is_void.then(|| details.text.unwrap_or_else(|| "no reason given".into()))
     }
 
@@ -173,7 +175,7 @@ impl Refusal<'_> {
         let text = details.text.as_deref().unwrap_or_default().to_lowercase();
         let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
         match asked {
-            _ if says(&["premium", "registered", "scope"]) => false,
+            _ if says(&["premium", "registered"]) || names_a_scope(&text) => false,
             Asked::Endpoint => self.status == StatusCode::GONE || says(&GONE_WORDS),
             Asked::PlaylistItems { .. } => says(&GONE_WORDS) && !says(&["playlist"]),
         }
@@ -220,7 +222,7 @@ impl Refusal<'_> {
             ForbiddenReason::OwnerWithoutPremium
         } else if says("not registered") || says("not be registered") {
             ForbiddenReason::NotAllowListed
-        } else if says("scope") || challenge.is_some_and(|challenge| challenge.contains("insufficient_scope")) {
+        } else if names_a_scope(&text) || challenge.is_some_and(|challenge| challenge.contains("insufficient_scope")) {
             ForbiddenReason::MissingScope
         } else {
             let is_bare = text.is_empty() || text == "forbidden";
@@ -285,22 +287,9 @@ struct Details {
     text: Option<String>,
 }
 
-/// Reads `Retry-After`: seconds, or a date, which is measured by the server's own clock if the answer contains it.
-/// `None` if it is missing or malformed.
-fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // Only a number too long for a u64 fails, and that is absurd in any unit.
-        value.parse().map_or(RETRY_AFTER_CAP, Duration::from_secs)
-    } else if let Ok(seconds) = value.parse::<f64>() {
-        Duration::try_from_secs_f64(seconds.ceil()).ok()?
-    } else {
-        let until = DateTime::parse_from_rfc2822(value).ok()?;
-        let server_now = headers.get(DATE).and_then(|date| DateTime::parse_from_rfc2822(date.to_str().ok()?).ok());
-        let wait = until.to_utc() - server_now.map_or(now, |date| date.to_utc());
-        wait.to_std().unwrap_or(Duration::ZERO)
-    };
-    Some(wait.min(RETRY_AFTER_CAP))
+/// Whether one of its words, not a part of one, is about scopes.
+fn names_a_scope(text: &str) -> bool {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| SCOPE_WORDS.contains(&word))
 }
 
 #[cfg(test)]
@@ -310,36 +299,6 @@ mod tests {
     use chrono::TimeZone;
 
     const SECOND: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn retry_after_is_read_in_every_form_and_never_believed_beyond_the_cap() {
-        for (value, wait) in [
-            ("0", Some(Duration::ZERO)),
-            (" 7 ", Some(7 * SECOND)),
-            ("1.2", Some(2 * SECOND)),
-            ("86207", Some(86_207 * SECOND)),
-            ("99999999", Some(RETRY_AFTER_CAP)),
-            ("99999999999999999999999999", Some(RETRY_AFTER_CAP)),
-            ("Sun, 22 Nov 2026 12:00:30 GMT", Some(30 * SECOND)),
-            ("Sun, 22 Nov 2026 11:00:00 GMT", Some(Duration::ZERO)),
-            ("Sun, 22 Nov 2099 12:00:00 GMT", Some(RETRY_AFTER_CAP)),
-            ("", None),
-            ("-5", None),
-            ("NaN", None),
-            ("inf", None),
-            ("soon", None),
-        ] {
-            assert_eq!(retry_after(&headers(&[("retry-after", value)]), now()), wait, "{value:?}");
-        }
-        assert_eq!(retry_after(&headers(&[]), now()), None);
-    }
-
-    #[test]
-    fn a_dated_retry_after_is_measured_by_the_servers_clock() {
-        let headers =
-            headers(&[("retry-after", "Sun, 22 Nov 2026 14:00:10 GMT"), ("date", "Sun, 22 Nov 2026 14:00:00 GMT")]);
-        assert_eq!(retry_after(&headers, now()), Some(10 * SECOND));
-    }
 
     #[test]
     fn a_429_is_a_burst_only_if_it_is_short_and_says_nothing_else() {
@@ -387,6 +346,7 @@ mod tests {
             (403, STRANGER, later, later),
             (403, "the user may not be registered.", later, later),
             (403, NO_SCOPE, Remedy::Permit, Remedy::Permit),
+            (403, r#"{"error": {"message": "Request blocked: rule microscope-7"}}"#, once, once),
             (403, GONE, Remedy::LeaveOut, Remedy::LeaveOut),
             (404, "", once, Remedy::NotThere),
             (404, NOT_FOUND, once, Remedy::NotThere),
@@ -468,6 +428,7 @@ mod tests {
         );
         let error = said(400, r#"{"error": "invalid_client", "error_description": "Invalid client"}"#);
         assert!(matches!(&error, ApiError::Refused(message) if message.contains("spotify.client_id")), "{error:?}");
+        assert!(matches!(said(500, r#"{"error": "invalid_grant"}"#), ApiError::Transient { .. }), "it is in trouble");
         assert!(matches!(said(503, ""), ApiError::Transient { .. }));
         assert!(matches!(said(400, r#"{"error": "server_error"}"#), ApiError::Refused(_)));
         assert!(matches!(said(403, HTML), ApiError::Intercepted { .. }));

@@ -4,14 +4,18 @@
 //! is noted, with its place (`track.album.name`) and never with its value, which may be anything.
 //!
 //! Meaningless values are `None`, so that they erase nothing that is known: an empty text if one is optional, a
-//! duration, a position or a count of zero, a date of the year 0000. `store::rows` has the table of how each column
-//! handles them.
+//! duration, a position or a count of zero, a date of the year 0000. A text of blanks counts as empty. `store::rows` has
+//! the table of how each column handles them.
+
+mod moments;
+
+pub use moments::timestamp;
 
 use super::identity;
-use super::wire::{AlbumWire, ArtistWire, ArtistsWire, GenresWire, ImagesWire, Lax, SummaryWire};
+use super::wire::{AlbumWire, ArtistWire, ArtistsWire, GenresWire, ImagesWire, Lax, List, OrName, SummaryWire};
 use crate::model::repair::UNREADABLE;
 use crate::model::{Album, ArtistRef, Oddity};
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::Number;
 use std::mem::take;
 
@@ -98,7 +102,7 @@ impl Row {
         field.given()
     }
 
-    /// Text without NUL characters, which PostgreSQL refuses.
+    /// Text without NUL characters, which PostgreSQL refuses. One of blanks only is empty.
     pub fn text(&mut self, name: &str, field: Lax<String>) -> Option<String> {
         let mut text = self.take(name, field)?;
         if text.contains('\0') {
@@ -113,6 +117,9 @@ impl Row {
         }
         if !text.is_ascii() && text.contains(UNREADABLE) {
             self.note_unreadable(name);
+        }
+        if text.chars().all(char::is_whitespace) {
+            text.clear();
         }
         Some(text)
     }
@@ -250,13 +257,22 @@ impl Row {
         value
     }
 
+    /// The elements of a list. One that is too long to be read in full is noted.
+    pub fn list<T, const MAX: usize>(&mut self, name: &str, field: Lax<List<T, MAX>>) -> Option<Vec<T>> {
+        let List { elements, is_cut } = self.take(name, field)?;
+        if is_cut {
+            self.note_unreadable(name);
+        }
+        Some(elements)
+    }
+
     /// The artists in order. One with a name and no id is identified by the name; one that cannot be read keeps its
     /// position, so that the others keep theirs.
     pub fn artists(&mut self, field: Lax<ArtistsWire>) -> Vec<ArtistRef> {
-        let wires = self.take("artists", field).unwrap_or_default().0;
+        let wires = self.list("artists", field).unwrap_or_default();
         self.within("artists", |row| {
-            let artist = |field: Lax<ArtistWire>| {
-                let Some(wire) = row.take("[]", field) else { return ArtistRef::unread() };
+            let artist = |field: Lax<OrName<ArtistWire>>| {
+                let Some(OrName(wire)) = row.take("[]", field) else { return ArtistRef::unread() };
                 let name = row.text("name", wire.name).unwrap_or_default();
                 // A real artist without an id is no oddity of the row: local files have nothing else.
                 let uri = wire.uri.given().unwrap_or_default();
@@ -272,7 +288,7 @@ impl Row {
     }
 
     pub fn genres(&mut self, field: Lax<GenresWire>) -> Option<Vec<String>> {
-        let genres = self.take("genres", field)?.0;
+        let genres = self.take("genres", field)?.elements;
         Some(genres.into_iter().filter_map(|genre| self.words("genres", genre)).collect())
     }
 
@@ -283,7 +299,7 @@ impl Row {
 
     /// The widest image, the first where no widths are given.
     pub fn widest_image(&mut self, field: Lax<ImagesWire>) -> Option<String> {
-        let images = self.take("images", field)?.0;
+        let images = self.take("images", field)?.elements;
         self.within("images", |row| {
             let mut widest: Option<(Option<i32>, String)> = None;
             for image in images {
@@ -314,13 +330,6 @@ fn is_id(id: &str) -> bool {
 /// Whether nothing needs a closer look, as in nearly all ids and URIs: a page has some hundred of them.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-/// RFC 3339, cut to the microseconds that both databases keep. (A leap second becomes the second after it.) Databases
-/// cannot store, or misorder, years outside this range.
-pub fn timestamp(field: Lax<String>) -> Option<DateTime<Utc>> {
-    let moment = DateTime::parse_from_rfc3339(&field.given()?).ok()?;
-    DateTime::from_timestamp_micros(moment.timestamp_micros()).filter(|moment| (1..=9999).contains(&moment.year()))
 }
 
 /// A number without a fraction, however it is written.
@@ -379,11 +388,12 @@ mod tests {
     fn an_artist_is_known_by_id_by_uri_or_by_name_and_each_keeps_its_place() {
         let mut row = Row::default();
         let artists = json!([{"id": "a", "name": "A"}, {"id": null, "name": "X"}, null, {"id": ""},
-            {"name": "B", "uri": "spotify:artist:b"}]);
+            {"name": "B", "uri": "spotify:artist:b"}, "Y", ""]);
         let artists = row.artists(from_json(artists));
         let known = |id: &str, name: &str| ArtistRef { id: id.into(), name: name.into() };
         let unread = ArtistRef::unread();
-        assert_eq!(artists, [known("a", "A"), known("local:X", "X"), unread.clone(), unread, known("b", "B")]);
+        let [x, y] = ["X", "Y"].map(|name| known(&format!("local:{name}"), name));
+        assert_eq!(artists, [known("a", "A"), x, unread.clone(), unread.clone(), known("b", "B"), y, unread]);
         assert_eq!(row.odd, None);
     }
 
@@ -419,28 +429,31 @@ mod tests {
     }
 
     #[test]
+    fn a_text_of_blanks_is_empty() {
+        for blank in ["", " ", "\n\t", "\u{a0}\u{3000}"] {
+            let mut row = Row::default();
+            assert_eq!(row.text("name", from_json(json!(blank))).as_deref(), Some(""));
+            assert_eq!((row.words("name", from_json(json!(blank))), row.odd), (None, None));
+        }
+        assert_eq!(Row::default().text("name", from_json(json!(" a "))).as_deref(), Some(" a "));
+    }
+
+    #[test]
+    fn more_artists_than_a_list_can_have_are_noted() {
+        for (num, kept, is_odd) in [(200, 200, false), (201, 200, true)] {
+            let artists = vec![json!({"id": "a", "name": "A"}); num];
+            let mut row = Row::default();
+            assert_eq!(row.artists(from_json(json!(artists))).len(), kept);
+            assert_eq!(row.odd, is_odd.then(|| Oddity::Undecodable("artists".into())), "{num}");
+        }
+    }
+
+    #[test]
     fn absent_genres_differ_from_none() {
         let genres = |json: &str| Row::default().genres(serde_json::from_str(json).unwrap());
         assert_eq!(genres("[]"), Some(vec![]));
         assert_eq!(genres("[\"jazz\", null]"), Some(vec!["jazz".into()]));
         assert_eq!(genres("null"), None);
-    }
-
-    #[test]
-    fn a_year_that_a_database_misorders_is_no_date() {
-        let read = |text: &str| timestamp(Lax::Given(text.into())).map(|at| at.to_rfc3339());
-        for outside in ["0000-06-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"] {
-            assert_eq!(read(outside), None, "{outside}");
-        }
-        for inside in ["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00"] {
-            assert_eq!(read(inside).as_deref(), Some(inside));
-        }
-    }
-
-    #[test]
-    fn a_leap_second_is_a_moment_that_a_database_can_hold() {
-        let at = timestamp(Lax::Given("2016-12-31T23:59:60Z".into())).unwrap();
-        assert_eq!(at.to_rfc3339(), "2017-01-01T00:00:00+00:00");
     }
 
     fn from_json<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {

@@ -5,13 +5,20 @@
 
 use super::{
     row::Row,
-    wire::{ImagesWire, Lax, List, objects},
+    wire::{ImagesWire, Lax, Names, OrName, objects},
 };
 use crate::model::{Audiobook, Episode, Item, Oddity, Show};
 use serde_json::Number;
 use std::mem::take;
 
-type NamesWire = List<Lax<NamedWire>, 100>;
+/// Objects or texts, or only one in the place of the list.
+type NamesWire = Names<NamedWire, 100>;
+
+impl From<String> for NamedWire {
+    fn from(name: String) -> NamedWire {
+        NamedWire { name: Lax::Given(name) }
+    }
+}
 
 objects! {
     struct SavedShowWire {
@@ -182,9 +189,13 @@ fn audiobook_id(id: Lax<String>, uri: Option<&str>, name: &str, row: &mut Row) -
 
 /// Names without unreadable ones; `None` if the field contains nothing at all.
 fn names(field: &'static str, wire: Lax<NamesWire>, row: &mut Row) -> Option<Vec<String>> {
-    let names = row.take(field, wire)?.0;
+    let names = wire.map(|Names(list)| list);
+    let names = row.list(field, names)?;
     row.within(field, |row| {
-        let name = |wire: Lax<NamedWire>| row.take("[]", wire).and_then(|named| row.words("name", named.name));
+        let name = |wire: Lax<OrName<NamedWire>>| {
+            let OrName(named) = row.take("[]", wire)?;
+            row.words("name", named.name)
+        };
         Some(names.into_iter().filter_map(name).collect())
     })
 }
@@ -210,6 +221,30 @@ mod tests {
             (Some(&["Ada".to_owned()][..]), Some(&[][..]))
         );
         assert_eq!((&book.publisher, book.total_chapters), (&None, Some(7)));
+    }
+
+    #[test]
+    fn authors_are_kept_however_they_are_written() {
+        let of = |authors: Value| json!({ "id": "a1", "name": "Book", "authors": authors });
+        for (authors, names) in [
+            (json!(["Ada", { "name": "Bo" }, "", 7]), Some(&["Ada", "Bo"][..])),
+            (json!("Ada"), Some(&["Ada"][..])),
+            (json!({ "name": "Ada" }), Some(&["Ada"][..])),
+            (json!({ "name": " " }), Some(&[][..])),
+            (json!(7), None),
+        ] {
+            // Beside a number that does not parse, every field is read by itself.
+            for chapters in ["7", "1e999"] {
+                let other = json!({ "id": "a2", "total_chapters": "CHAPTERS" });
+                let body = json!({ "items": [of(authors.clone()), other], "next": null, "total": 2 }).to_string();
+                let body = body.replace("\"CHAPTERS\"", chapters);
+                let request = PageRequest::Listing { entity: EntityType::Audiobooks, offset: 0, limit: 50 };
+                let slots = page(&request, body.as_bytes()).unwrap().slots;
+                let Some(Item::Audiobook(book)) = &slots[0].item else { panic!("{slots:?}") };
+                let names = names.map(|names| names.iter().map(|name| String::from(*name)).collect::<Vec<_>>());
+                assert_eq!(book.authors, names, "{authors}");
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,10 @@
 //! `tracks` and `items`) and removes others without notice. So a field here never fails the object around it: [`Lax`]
 //! records whether it was missing, `null`, readable, or of another type. Only the envelope of a page is strict.
 
+mod lists;
+
+pub use lists::{List, Names, OrName};
+
 use super::room;
 use serde::{
     Deserialize, Deserializer,
@@ -34,6 +38,15 @@ impl<T> Lax<T> {
         }
     }
 
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Lax<U> {
+        match self {
+            Lax::Missing => Lax::Missing,
+            Lax::Null => Lax::Null,
+            Lax::Given(value) => Lax::Given(change(value)),
+            Lax::Odd => Lax::Odd,
+        }
+    }
+
     /// The field, or the same field under its other name, whichever contains more.
     pub fn or(self, other: Lax<T>) -> Lax<T> {
         match (self, other) {
@@ -49,7 +62,11 @@ impl<T> Lax<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
     Object,
+    /// An object, or a text in its place.
+    Named,
     Array,
+    /// An array, or one of its elements in its place: an object or a text.
+    Names,
     Scalar,
 }
 
@@ -88,41 +105,6 @@ impl<T: Shape> Shape for Box<T> {
     const WRITTEN: Written = T::WRITTEN;
 }
 
-impl<T, const MAX: usize> Shape for List<T, MAX> {
-    const WRITTEN: Written = Written::Array;
-}
-
-/// A list inside a row. Elements beyond `MAX` are skipped: real lists are far shorter, and a broken one costs no
-/// memory.
-#[derive(Debug, Default)]
-pub struct List<T, const MAX: usize>(pub Vec<T>);
-
-impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for List<T, MAX> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<List<T, MAX>, D::Error> {
-        struct ListVisitor<T, const MAX: usize>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for ListVisitor<T, MAX> {
-            type Value = List<T, MAX>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<List<T, MAX>, A::Error> {
-                let mut list = Vec::new();
-                while list.len() < MAX {
-                    let Some(element) = array.next_element()? else { return Ok(List(list)) };
-                    room::push(&mut list, element)?;
-                }
-                while array.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(List(list))
-            }
-        }
-
-        deserializer.deserialize_seq(ListVisitor(PhantomData))
-    }
-}
-
 thread_local! {
     /// Whether fields are read one by one; see [`read`].
     static ONE_BY_ONE: Cell<bool> = const { Cell::new(false) };
@@ -153,9 +135,11 @@ impl<'de, T: Deserialize<'de> + Shape> Deserialize<'de> for Lax<T> {
             return Ok(Lax::Null);
         }
         let read = match T::WRITTEN {
-            Written::Object if !text.starts_with('{') => return Ok(Lax::Odd),
-            Written::Object => serde_json::from_str::<Fields<'_>>(text).and_then(Fields::read),
-            Written::Array | Written::Scalar => serde_json::from_str(text),
+            Written::Object | Written::Named | Written::Names if text.starts_with('{') => {
+                serde_json::from_str::<Fields<'_>>(text).and_then(Fields::read)
+            }
+            Written::Object => return Ok(Lax::Odd),
+            Written::Named | Written::Names | Written::Array | Written::Scalar => serde_json::from_str(text),
         };
         Ok(read.map_or(Lax::Odd, Lax::Given))
     }
@@ -242,7 +226,7 @@ impl<'de, T: Deserialize<'de> + Shape> Visitor<'de> for LaxVisitor<T> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Lax<T>, A::Error> {
-        if T::WRITTEN == Written::Array {
+        if matches!(T::WRITTEN, Written::Array | Written::Names) {
             return T::deserialize(SeqAccessDeserializer::new(array)).map(Lax::Given);
         }
         while array.next_element::<IgnoredAny>()?.is_some() {}
@@ -250,7 +234,7 @@ impl<'de, T: Deserialize<'de> + Shape> Visitor<'de> for LaxVisitor<T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Lax<T>, A::Error> {
-        if T::WRITTEN == Written::Object {
+        if matches!(T::WRITTEN, Written::Object | Written::Named | Written::Names) {
             return T::deserialize(MapAccessDeserializer::new(object)).map(Lax::Given);
         }
         while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
@@ -273,6 +257,9 @@ pub struct PageWire<R> {
     pub next: Lax<String>,
     #[serde(default)]
     pub cursors: Lax<CursorsWire>,
+    /// The address that was asked for.
+    #[serde(default)]
+    pub href: Lax<String>,
 }
 
 /// Most rows that an answer may contain: the most that is requested, and as many again for an API that ignores the
@@ -355,9 +342,16 @@ pub struct FollowingWire {
     pub artists: PageWire<ArtistWire>,
 }
 
-pub type ArtistsWire = List<Lax<ArtistWire>, 200>;
+/// Artists without an object have a name only.
+pub type ArtistsWire = List<Lax<OrName<ArtistWire>>, 200>;
 pub type ImagesWire = List<Lax<ImageWire>, 20>;
 pub type GenresWire = List<Lax<String>, 100>;
+
+impl From<String> for ArtistWire {
+    fn from(name: String) -> ArtistWire {
+        ArtistWire { name: Lax::Given(name), ..ArtistWire::default() }
+    }
+}
 
 objects! {
     struct CursorsWire {

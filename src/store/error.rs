@@ -3,6 +3,7 @@
 use super::url::DatabaseUrlError;
 use crate::model::{AccountId, Claim, UnknownWord};
 use diesel::result::{DatabaseErrorKind, Error as QueryError};
+use std::fmt;
 use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
@@ -22,8 +23,15 @@ pub enum StoreError {
         .path.display()
     )]
     Foreign { path: PathBuf, found: String },
-    #[error("{} is not a SQLite database; it was left as it is; name another file in SEGNO_DATABASE_URL", .0.display())]
+    #[error(
+        "{} is not a SQLite database; it was left as it is; name another file in SEGNO_DATABASE_URL, or if it was one, restore \
+         a copy (see docs/backup.md)", .0.display()
+    )]
     NotADatabase(PathBuf),
+    #[error(
+        "another program has locked the database {}; end it, or wait until it has finished, and run segno again", .0.display()
+    )]
+    Locked(PathBuf),
     #[error("cannot write to {}: {reason}; check who owns the file and its folder", .path.display())]
     NotWritable { path: PathBuf, reason: String },
     #[error(
@@ -58,9 +66,9 @@ pub enum StoreError {
         "the database is at migration {found}, which this version of segno does not know; use the newer version that made it"
     )]
     Newer { found: String },
-    #[error("cannot bring the database to the current schema: {0}")]
+    #[error("cannot bring the database to the current schema: {}", advised(.0))]
     Migration(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("cannot get a database connection: {0}")]
+    #[error("cannot get a database connection: {}", advised(.0))]
     Pool(#[from] diesel_async::pooled_connection::deadpool::PoolError),
     /// The commit of a run that is no longer the latest. None of it was written.
     #[error("fenced off: {by} has taken over; two processes must not sync one account")]
@@ -72,8 +80,38 @@ pub enum StoreError {
     UnknownAccount(AccountId),
     #[error("column {column} holds something unexpected: {source}")]
     Corrupt { column: &'static str, source: UnknownWord },
-    #[error("the database does not answer as it should: {0}")]
+    #[error("the database does not answer as it should: {}", advised(.0))]
     Query(#[from] QueryError),
+}
+
+/// How SQLite, and PostgreSQL in English, phrase what lasts until a person does something about it, and what that is.
+const ADVICE: &[(&str, &str)] = &[
+    ("disk image is malformed", RESTORE),
+    ("malformed database schema", RESTORE),
+    ("file is not a database", RESTORE),
+    ("attempt to write a readonly database", "make the database file and its folder writable for this user"),
+    ("database or disk is full", "make room on the disk of the database"),
+    ("No space left on device", "make room on the disk of the database"),
+    ("disk I/O error", "make room on the disk of the database; if there is room, check the disk"),
+];
+
+const RESTORE: &str = "the database file is damaged: stop segno, and restore a copy (see docs/backup.md)";
+
+/// An error in the words of the database, and what to do about it.
+fn advised(error: &dyn fmt::Display) -> String {
+    let text = error.to_string();
+    match ADVICE.iter().find(|(words, _)| text.contains(words)) {
+        Some((_, advice)) => format!("{text}; {advice}"),
+        None => text,
+    }
+}
+
+/// How a [`StoreError::Refused`] reads. The pool keeps only the text of why it has no connection.
+const REFUSED: &str = " cannot be used: ";
+
+/// Whether the pool has no connection for a reason that lasts.
+fn is_refused(why: &str) -> bool {
+    why.contains(REFUSED) || ADVICE.iter().any(|(words, _)| why.contains(words))
 }
 
 /// How both databases phrase errors that pass by themselves. Their codes do not get through diesel; PostgreSQL may
@@ -92,7 +130,8 @@ impl StoreError {
     /// Whether trying again, with what the database then holds, can help.
     pub fn is_transient(&self) -> bool {
         match self {
-            StoreError::Unreachable { .. } | StoreError::Pool(_) => true,
+            StoreError::Unreachable { .. } | StoreError::Locked(_) => true,
+            StoreError::Pool(error) => !is_refused(&error.to_string()),
             StoreError::Query(error) => is_transient(error),
             StoreError::Migration(error) => error.downcast_ref::<QueryError>().is_some_and(is_transient),
             StoreError::Url(_)
@@ -137,6 +176,8 @@ pub(super) fn is_transient(error: &QueryError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use diesel::ConnectionError;
+    use diesel_async::pooled_connection::{PoolError, deadpool};
 
     fn told(kind: DatabaseErrorKind, message: &str) -> StoreError {
         StoreError::Query(QueryError::DatabaseError(kind, Box::new(message.to_owned())))
@@ -155,5 +196,42 @@ mod tests {
         ] {
             assert_eq!(error.is_transient(), is_transient, "{error}");
         }
+    }
+
+    #[test]
+    fn a_pool_without_connections_is_transient_unless_the_server_refuses_them() {
+        let refused = StoreError::Refused {
+            place: "db:5432/library".into(),
+            reason: "database \"library\" does not exist".into(),
+            hint: "create it".into(),
+        };
+        for (why, is_transient) in [
+            (refused.to_string(), false),
+            ("file is not a database".into(), false),
+            ("cannot reach PostgreSQL at db:5432/library: connection refused".into(), true),
+            ("database is locked".into(), true),
+        ] {
+            let error = PoolError::ConnectionError(ConnectionError::BadConnection(why));
+            let error = StoreError::Pool(deadpool::PoolError::Backend(error));
+            assert_eq!(error.is_transient(), is_transient, "{error}");
+        }
+    }
+
+    #[test]
+    fn what_a_person_has_to_do_is_said_once() {
+        for (message, advice) in [
+            ("database disk image is malformed", "restore a copy (see docs/backup.md)"),
+            ("file is not a database", "restore a copy (see docs/backup.md)"),
+            ("attempt to write a readonly database", "writable for this user"),
+            ("database or disk is full", "make room on the disk"),
+            ("disk I/O error", "make room on the disk"),
+        ] {
+            let error = told(DatabaseErrorKind::Unknown, message);
+            let text = crate::model::with_causes(&error);
+            assert!(text.contains(&format!("{message}; ")) && text.matches(advice).count() == 1, "{text}");
+            assert_eq!(text.matches(message).count(), 1, "{text}");
+        }
+        let plain = told(DatabaseErrorKind::Unknown, "no such table: tracks").to_string();
+        assert_eq!(plain, "the database does not answer as it should: no such table: tracks");
     }
 }

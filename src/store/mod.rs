@@ -44,6 +44,7 @@ mod order;
 mod orders;
 mod outbox;
 mod pairing;
+mod pending;
 mod playlists;
 mod plays;
 mod postgres;
@@ -81,6 +82,7 @@ pub use export::{
 };
 pub use feed::{Feed, FeedEvent, Position};
 pub use nodes::Beat;
+pub use pending::PendingKey;
 pub use plays::PlayCounts;
 pub use purge::{Imported, Purged};
 pub use relay::RELAY;

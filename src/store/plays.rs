@@ -17,7 +17,7 @@ use crate::model::status::{PlayGapStatus, PlaybackStatus};
 use crate::model::{
     AccountId, KnownPlays, Oddity, PLAYS_PAGE_LEN, Play, PlayGap, PlaybackNote, PlaybackRecord, PlaysCommit, PlaysPage,
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Timelike, Utc};
 use diesel::dsl::{count_star, max};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
@@ -57,7 +57,8 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<KnownPlays, StoreError> {
         let conn = &mut self.connect().await?;
-        let Some(oldest) = page.oldest().map(At::from) else {
+        // The API's times have been seen with and without milliseconds.
+        let Some(oldest) = page.oldest().and_then(|oldest| oldest.with_nanosecond(0)).map(At::from) else {
             let newest = newest(conn, account, page.horizon(now)).await?.map(DateTime::from);
             return Ok(KnownPlays { newest_before: newest, ..KnownPlays::default() });
         };

@@ -139,6 +139,7 @@ async fn refuse_unfit(url: &PostgresUrl, connection: &mut AsyncPgConnection) -> 
                   to_regclass('__diesel_schema_migrations') IS NOT NULL AS has_tables";
     let found: Fitness = sql_query(looked).get_result(connection).await?;
     let (place, database) = (url.place().to_owned(), url.config.get_dbname().unwrap_or_default());
+    let user = url.config.get_user().map_or_else(|| "USER".to_owned(), role);
     let refused = |reason: String, hint: String| Err(StoreError::Refused { place, reason, hint });
     if found.encoding != "UTF8" {
         return refused(
@@ -160,19 +161,28 @@ async fn refuse_unfit(url: &PostgresUrl, connection: &mut AsyncPgConnection) -> 
     if !found.has_schema {
         return refused(
             "the search_path of this user names no schema for tables".into(),
-            format!("run: ALTER ROLE the user of the URL IN DATABASE {database} SET search_path = public"),
+            format!("run: ALTER ROLE {user} IN DATABASE {database} SET search_path = public"),
         );
     }
     if !found.may_create {
         return refused(
             "this user may not make tables in its schema".into(),
             format!(
-                "as its owner, run: GRANT CREATE ON SCHEMA public TO the user of the URL; or make it with: createdb --owner \
-                 USER {database}"
+                "as its owner, run: GRANT CREATE ON SCHEMA public TO {user}; or make it with: createdb --owner {user} \
+                 {database}"
             ),
         );
     }
     Ok(())
+}
+
+/// The name of a role, as SQL writes it.
+fn role(name: &str) -> String {
+    let is_plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if is_plain && !name.starts_with(|c: char| c.is_ascii_digit()) {
+        return name.to_owned();
+    }
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Connections for work that must not wait for one of the others.
@@ -245,6 +255,11 @@ fn explain(url: &PostgresUrl, error: &tokio_postgres::Error) -> StoreError {
             refused(format!("create it, for example with: createdb {database}"))
         }
         Some(&SqlState::TOO_MANY_CONNECTIONS | &SqlState::CANNOT_CONNECT_NOW) => cannot_reach(url, &reason),
+        // Somebody works on it, and has forbidden connections meanwhile.
+        Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => {
+            let hint = "wait, or allow connections to this database again".into();
+            StoreError::Unreachable { place, reason, hint }
+        }
         Some(_) => refused("check SEGNO_DATABASE_URL and the server's log".into()),
         None if reason.contains("password missing") => {
             refused("the server asks for a password: write it into SEGNO_DATABASE_URL".into())

@@ -12,7 +12,7 @@
 use super::rows::{PlaylistItemRow, PlaylistReadingRow};
 use super::schema::{playlist_items_read, playlist_readings, playlist_walks, playlists};
 use super::types::{At, Words, len, to_u32};
-use super::upsert::upsert;
+use super::upsert::{Row as _, conflict, upsert};
 use super::{Conn, StoreError, with_conn};
 use crate::model::batch::PlaylistEnd;
 use crate::model::{AccountId, FailedReading, FailureKind, ItemCounts, LastFailure, PlaylistItemKind, PlaylistPart};
@@ -296,12 +296,9 @@ pub(super) async fn replace_by_apart(
     );
     let merge = format!(
         "INSERT INTO playlist_items AS t (playlist_id, position, uri, kind, track_id, name, added_at, added_by) \
-         SELECT r.playlist_id, r.position, r.uri, r.kind, r.track_id, r.name, r.added_at, r.added_by {APART} \
-         ON CONFLICT (playlist_id, position) DO UPDATE SET uri = excluded.uri, kind = excluded.kind, \
-         track_id = excluded.track_id, name = excluded.name, added_at = excluded.added_at, \
-         added_by = excluded.added_by, rev = t.rev + 1 \
-         WHERE (excluded.uri, excluded.kind, excluded.track_id, excluded.name, excluded.added_at, excluded.added_by) \
-         IS DISTINCT FROM (t.uri, t.kind, t.track_id, t.name, t.added_at, t.added_by) RETURNING rev"
+         SELECT r.playlist_id, r.position, r.uri, r.kind, r.track_id, r.name, r.added_at, r.added_by {APART}{} \
+         RETURNING rev",
+        conflict(&PlaylistItemRow::TARGET)
     );
     let removed = with_conn!(conn, |c| {
         let beside = sql_query(beside).bind::<Text, _>(playlist).bind::<BigInt, _>(account.0);

@@ -12,6 +12,7 @@
 //! | `cooldowns` | some time after they have ended |
 //! | `orders` | some time after they were given |
 //! | `nodes` | some time after they were last heard of |
+//! | `pending_sign_ins` | some time after their tokens were last renewed |
 //! | pauses in `rate_limits` | when they are lifted; otherwise some time after they have ended |
 
 use super::by_sql::execute;
@@ -21,7 +22,7 @@ use super::{Store, StoreError};
 use chrono::{DateTime, Utc};
 
 /// Tables of notes, each with the moment from which a note is obsolete; null while it is not.
-const NOTES: [(&str, &str); 7] = [
+const NOTES: [(&str, &str); 8] = [
     ("sync_batches", "committed_at"),
     ("sync_gaps", "healed_at"),
     ("play_gaps", "healed_at"),
@@ -29,6 +30,7 @@ const NOTES: [(&str, &str); 7] = [
     ("cooldowns", "ends_at"),
     ("orders", "given_at"),
     ("nodes", "seen_at"),
+    ("pending_sign_ins", "noted_at"),
 ];
 
 impl Store {

@@ -8,20 +8,21 @@
 //!
 //! | column | also silence | replaced by |
 //! |---|---|---|
-//! | `name` of anything | an empty text | any other; one that contains U+FFFD only if the known one does, too |
+//! | `name` of anything | an empty text, blanks | any other; one that contains U+FFFD only if the known one does, too |
 //! | `artists.genres`; `audiobooks.authors`, `narrators` | `[]` | a list that is not empty |
 //! | `image_url` of anything | `[]`, images without address | an address |
-//! | `albums.album_type`, `upc`; `tracks.isrc`; `playlists.owner_id`, `owner_name`; `publisher`, `description` and the like of what is spoken | an empty text | any other text |
-//! | `albums.release_date`, `episodes.release_date`, with its precision | an empty text, the year 0000 | any other date |
+//! | `albums.album_type`, `upc`; `tracks.isrc`; `playlists.owner_id`, `owner_name`; `publisher`, `description` and the like of what is spoken | an empty text, blanks | any other text; one that contains U+FFFD as above |
+//! | `albums.release_date`, `episodes.release_date`, with its precision | an empty text, blanks, the year 0000 | any other date; one that contains U+FFFD as above |
 //! | `albums.total_tracks`, `shows.total_episodes`, `audiobooks.total_chapters`; `tracks.duration_ms`, `episodes.duration_ms`, `disc_number`, `track_number` | 0 and less | a number from 1 on |
 //! | `explicit` of anything; `playlists.public`, `collaborative` | | true and false |
 //! | `tracks.album_id`; the artist at a position in a list | a name without an id, if an id is known | an id |
 //! | how many artists there are (`num_artists`) | `[]`, and a list that cannot be read in full | a list that can be read |
 //! | `tracks.uri`, `saved_*.added_at` | a date that cannot be read | any other |
-//! | `playlists.description` | | any text, including `""`: its owner has emptied it |
+//! | `playlists.description` | | any text, including `""`: its owner has emptied it; one that contains U+FFFD as above |
 //! | `playlists.total_items` | | any number, including 0: what happens to its items is decided elsewhere |
 //! | `playlists.snapshot_id` | nothing: silence clears it | any value |
-//! | a place in a playlist | nothing: the new content replaces the old | any value; see `versions` |
+//! | a place in a playlist that has the same `uri` as before | as for any name; for the other columns `null` | as for any name; any other value |
+//! | a place in a playlist with another `uri`, or without one | nothing: the new content replaces the old | any value; see `versions` |
 //!
 //! A `snapshot_id` is not a lasting fact but the state of a list, by which it is known to be unchanged: one that is
 //! missing is not known.
@@ -43,11 +44,11 @@ upsert_rows! {
     AlbumRow<'a> in albums returning (id: String, rev: i64) {
         id: Words<'a> => Key,
         name: Words<'a> => Name,
-        album_type: Option<Words<'a>> => Known,
-        release_date: Option<Words<'a>> => Known,
-        release_date_precision: Option<Words<'a>> => Known,
+        album_type: Option<Words<'a>> => Text,
+        release_date: Option<Words<'a>> => Text,
+        release_date_precision: Option<Words<'a>> => Text,
         total_tracks: Option<i32> => Known,
-        upc: Option<Words<'a>> => Known,
+        upc: Option<Words<'a>> => Text,
         image_url: Option<Words<'a>> => Known,
         num_artists: Option<i64> => Known,
         fetched_at: At => Stamp,
@@ -62,7 +63,7 @@ upsert_rows! {
         explicit: Option<bool> => Known,
         disc_number: Option<i32> => Known,
         track_number: Option<i32> => Known,
-        isrc: Option<Words<'a>> => Known,
+        isrc: Option<Words<'a>> => Text,
         num_artists: Option<i64> => Known,
         fetched_at: At => Stamp,
         source: &'static str => Follow,
@@ -83,9 +84,9 @@ upsert_rows! {
     PlaylistRow<'a> in playlists returning (id: String, rev: i64) {
         id: Words<'a> => Key,
         name: Words<'a> => Name,
-        description: Option<Words<'a>> => Known,
+        description: Option<Words<'a>> => Text,
         owner_id: Option<Words<'a>> => Known,
-        owner_name: Option<Words<'a>> => Known,
+        owner_name: Option<Words<'a>> => Text,
         public: Option<bool> => Known,
         collaborative: Option<bool> => Known,
         snapshot_id: Option<Words<'a>> => Follow,
@@ -123,19 +124,20 @@ upsert_rows! {
         removed_at: Option<At> => Follow,
     }
 
-    /// A place in a playlist: its present content replaces the earlier one.
+    /// A place in a playlist: its present content replaces the earlier one. If it is the same item, silence erases
+    /// nothing.
     PlaylistItemRow<'a> in playlist_items returning (playlist_id: String, position: i64, rev: i64) {
         playlist_id: Words<'a> => Key,
         position: i64 => Key,
         uri: Option<Words<'a>> => Follow,
         kind: &'static str => Follow,
-        track_id: Option<Words<'a>> => Follow,
-        name: Option<Words<'a>> => Follow,
-        added_at: Option<At> => Follow,
-        added_by: Option<Words<'a>> => Follow,
+        track_id: Option<Words<'a>> => OfItem,
+        name: Option<Words<'a>> => NameOfItem,
+        added_at: Option<At> => OfItem,
+        added_by: Option<Words<'a>> => OfItem,
     }
 
-    /// The same for a reading that is not whole yet.
+    /// What a reading that is not whole yet has found there.
     PlaylistItemReadRow<'a> in playlist_items_read {
         account_id: i64 => Key,
         playlist_id: Words<'a> => Key,

@@ -52,6 +52,19 @@ tables! {
         doubted_at -> Nullable<Instant>,
     }
 
+    pending_sign_ins (imported_hash) {
+        imported_hash -> Text,
+        client_id -> Text,
+        refresh_token -> Text,
+        access_token -> Nullable<Text>,
+        expires_at -> Nullable<Instant>,
+        scopes -> Nullable<Text>,
+        trouble -> Nullable<Text>,
+        retry_at -> Nullable<Instant>,
+        doubted_at -> Nullable<Instant>,
+        noted_at -> Instant,
+    }
+
     artists (id) {
         id -> Text,
         name -> Text,
@@ -294,6 +307,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     orders,
     outbox,
     paused_entities,
+    pending_sign_ins,
     play_gaps,
     playback_states,
     playlist_changes,

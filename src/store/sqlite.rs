@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::spawn_blocking;
 use url::Url;
 
@@ -50,8 +50,8 @@ const OUR_TABLES: &[&str] = &["__diesel_schema_migrations", "accounts", "sync_st
 const TABLES_NAMED: usize = 3;
 
 /// Switching a fresh file to the write-ahead log ignores the busy timeout when two processes do it at once. So it is
-/// retried for as long as that timeout.
-const SETUP_ATTEMPTS: u32 = 250;
+/// retried for this long, whether or not the tries themselves wait.
+const SETUP_WITHIN: Duration = Duration::from_secs(10);
 const SETUP_PAUSE: Duration = Duration::from_millis(20);
 
 /// An open file, with its identity.
@@ -254,12 +254,11 @@ fn tighten(_: &Path) -> Result<(), StoreError> {
 fn connect(path: &Path, pragmas: &str) -> ConnectionResult<SqliteConnection> {
     let path = path.to_str().ok_or_else(|| ConnectionError::BadConnection("the path is not valid UTF-8".into()))?;
     let mut connection = SqliteConnection::establish(path)?;
-    let mut attempts = 1;
+    let began_at = Instant::now();
     loop {
         match connection.batch_execute(pragmas) {
             Ok(()) => return Ok(connection),
-            Err(error) if error.to_string().contains("locked") && attempts < SETUP_ATTEMPTS => {
-                attempts += 1;
+            Err(error) if error.to_string().contains("locked") && began_at.elapsed() < SETUP_WITHIN => {
                 thread::sleep(SETUP_PAUSE);
             }
             Err(error) => return Err(ConnectionError::CouldntSetupConfiguration(error)),
@@ -276,9 +275,14 @@ fn explain_connection(path: &Path, error: ConnectionError) -> StoreError {
 
 /// SQLite opens anything; only its first statement fails.
 pub(super) fn explain(path: &Path, error: StoreError) -> StoreError {
-    let text = error.to_string();
+    let text = match &error {
+        StoreError::Query(error) => error.to_string(),
+        other => other.to_string(),
+    };
     if text.contains("not a database") {
         StoreError::NotADatabase(path.to_owned())
+    } else if text.contains("is locked") {
+        StoreError::Locked(path.to_owned())
     } else if text.contains("readonly") || text.contains("unable to open") {
         not_writable(path, &text)
     } else {

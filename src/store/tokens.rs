@@ -6,7 +6,7 @@
 //! that was forgotten.
 
 use super::accounts::{self, Account, Person};
-use super::schema::account_tokens;
+use super::schema::{account_tokens, pending_sign_ins};
 use super::types::{At, clean};
 use super::{Conn, Store, StoreError, sqlite, with_conn};
 use crate::model::scopes::{self, Scope};
@@ -102,7 +102,7 @@ impl From<GrantRow> for Grant {
     }
 }
 
-fn failure_of(
+pub(super) fn failure_of(
     why: Option<String>,
     retry_at: Option<DateTime<Utc>>,
     doubted_at: Option<DateTime<Utc>>,
@@ -123,7 +123,8 @@ macro_rules! without_trouble {
 }
 
 impl Store {
-    /// Records a new sign-in: the account, the consent given now, and the tokens, all or nothing.
+    /// Records a new sign-in: the account, the consent given now, and the tokens, all or nothing. One that was pending
+    /// is no longer.
     pub async fn record_sign_in(
         &self,
         person: Person<'_>,
@@ -149,6 +150,12 @@ impl Store {
                 let changes = (tokens.imported_hash.as_ref().map(|hash| imported_hash.eq(hash)), values);
                 diesel::insert_into(table).values(row).on_conflict(account_id).do_update().set(changes).execute(c).await
             })?;
+            if let Some(hash) = &tokens.imported_hash {
+                with_conn!(conn, |c| {
+                    use pending_sign_ins::{imported_hash, table};
+                    diesel::delete(table.filter(imported_hash.eq(hash))).execute(c).await
+                })?;
+            }
             Ok(account)
         })
         .await

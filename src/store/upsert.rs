@@ -16,11 +16,13 @@
 //! the first existing one on they are upserted. The shortest statement comes first, so that it finds out at little
 //! cost.
 
-use super::careful::{self, Careful, Reduction, Subject};
+mod merge;
+
+pub(super) use merge::{Merge, Value, fuller, reduced};
+
+use super::careful::{self, Careful};
 use super::offthread::SqliteConn;
-use super::types::{At, Words};
 use super::{Conn, with_conn};
-use crate::model::LOCAL;
 use diesel::dsl::sql;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -28,33 +30,11 @@ use diesel::result::{DatabaseErrorKind, Error, QueryResult};
 use diesel::sql_types::BigInt;
 use diesel::sqlite::Sqlite;
 use diesel_async::RunQueryDsl;
+use merge::merged;
 use std::fmt::Write;
 
 /// Rows of the longest statement. At 14 columns that is far below what a statement may bind (32 766 in SQLite).
 const CHUNK_MAX: usize = 128;
-
-/// What a column does when the row already exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Merge {
-    /// Part of the key.
-    Key,
-    /// Follows the source, except that a name that is empty or contains U+FFFD does not replace an intact one.
-    Name,
-    /// A JSON list that follows the source, except that an empty one does not replace a known one.
-    List,
-    /// An id that follows the source, except that one made of a name (`local:...`) does not replace a Spotify id.
-    Link,
-    /// Follows the source if it has a value; its silence erases nothing.
-    Known,
-    /// The greater of both.
-    Greatest,
-    /// Follows the source, its silence included.
-    Follow,
-    /// Keeps the value from when the row was new.
-    Once,
-    /// Follows the source when something else changed; never a reason to write.
-    Stamp,
-}
 
 /// A table as an upsert sees it. With `rev` among `returning`, the row's revision is counted.
 #[derive(Debug)]
@@ -183,24 +163,24 @@ fn tail(target: &Target) -> String {
 }
 
 /// How to handle a row that already exists. A table without a key accepts everything.
-fn conflict(target: &Target) -> String {
-    let of = |wanted: &[Merge]| -> Vec<(&str, Merge)> {
-        target.columns.iter().filter(|(_, merge)| wanted.contains(merge)).copied().collect()
+pub(super) fn conflict(target: &Target) -> String {
+    let of = |is_wanted: fn(Merge) -> bool| -> Vec<(&str, Merge)> {
+        target.columns.iter().filter(|(_, merge)| is_wanted(*merge)).copied().collect()
     };
     let list = |columns: &[(&str, Merge)], term: &dyn Fn(&str, Merge) -> String| -> String {
         columns.iter().map(|(column, merge)| term(column, *merge)).collect::<Vec<_>>().join(", ")
     };
-    let keys = of(&[Merge::Key]);
+    let keys = of(|merge| merge == Merge::Key);
     if keys.is_empty() {
         return String::new();
     }
-    let compared = of(&[Merge::Name, Merge::List, Merge::Link, Merge::Known, Merge::Greatest, Merge::Follow]);
+    let compared = of(Merge::is_compared);
     let mut sql = format!(" ON CONFLICT ({}) DO ", list(&keys, &|column, _| column.to_owned()));
     if compared.is_empty() {
         sql.push_str("NOTHING");
     } else {
         let mut set = compared.clone();
-        set.extend(of(&[Merge::Stamp]));
+        set.extend(of(|merge| merge == Merge::Stamp));
         let set = list(&set, &|column, merge| format!("{column} = {}", merged(column, merge)));
         let counted = if target.returning.contains(&"rev") { ", rev = t.rev + 1" } else { "" };
         let then = list(&compared, &merged);
@@ -209,127 +189,6 @@ fn conflict(target: &Target) -> String {
             .expect("a String takes everything");
     }
     sql
-}
-
-/// The new value of the column.
-fn merged(column: &str, merge: Merge) -> String {
-    match merge {
-        // An unchanged value is the usual case, so it is checked first.
-        Merge::Name => format!(
-            "CASE WHEN excluded.{column} = t.{column} OR excluded.{column} = '' OR (t.{column} <> '' \
-             AND excluded.{column} LIKE '%\u{FFFD}%' AND t.{column} NOT LIKE '%\u{FFFD}%') \
-             THEN t.{column} ELSE excluded.{column} END"
-        ),
-        Merge::List => format!(
-            "CASE WHEN COALESCE(excluded.{column}, '[]') = '[]' THEN COALESCE(t.{column}, excluded.{column}) \
-             ELSE excluded.{column} END"
-        ),
-        Merge::Link => format!(
-            "CASE WHEN excluded.{column} IS NULL OR (SUBSTR(excluded.{column}, 1, {len}) = '{LOCAL}' \
-             AND SUBSTR(t.{column}, 1, {len}) <> '{LOCAL}') THEN t.{column} ELSE excluded.{column} END",
-            len = LOCAL.len()
-        ),
-        Merge::Greatest => {
-            format!("CASE WHEN t.{column} >= excluded.{column} THEN t.{column} ELSE excluded.{column} END")
-        }
-        Merge::Known => format!("COALESCE(excluded.{column}, t.{column})"),
-        Merge::Follow | Merge::Stamp => format!("excluded.{column}"),
-        Merge::Key | Merge::Once => format!("t.{column}"),
-    }
-}
-
-/// A column's value, for rows that are reduced, merged, or name their subject.
-pub(super) trait Value: Clone {
-    /// Whether it may be left out because of the text in it.
-    const IS_TEXT: bool = false;
-
-    /// Without its text. A value without text stays.
-    fn silent(&self) -> Self {
-        self.clone()
-    }
-
-    /// The value that says more; if both say as much, the first.
-    fn fuller(self, _other: Self) -> Self {
-        self
-    }
-
-    /// Its contribution to the subject, as a part of the key.
-    fn tell(&self, _column: &str, _subject: &mut Subject) {}
-}
-
-impl Value for At {}
-impl Value for bool {}
-impl Value for i32 {}
-/// Words of our own.
-impl Value for &str {}
-
-impl Value for String {
-    const IS_TEXT: bool = true;
-}
-
-impl Value for i64 {
-    fn fuller(self, other: Self) -> Self {
-        self.max(other)
-    }
-
-    fn tell(&self, column: &str, subject: &mut Subject) {
-        if column == "position" {
-            subject.position = Some(*self);
-        }
-    }
-}
-
-impl Value for Words<'_> {
-    const IS_TEXT: bool = true;
-
-    fn silent(&self) -> Self {
-        Words("")
-    }
-
-    fn fuller(self, other: Self) -> Self {
-        if self.0.is_empty() { other } else { self }
-    }
-
-    fn tell(&self, _: &str, subject: &mut Subject) {
-        if subject.id.is_empty() {
-            subject.id = String::from(*self);
-        }
-    }
-}
-
-impl<T: Value> Value for Option<T> {
-    fn silent(&self) -> Self {
-        self.clone().filter(|_| !T::IS_TEXT)
-    }
-
-    fn fuller(self, other: Self) -> Self {
-        match (self, other) {
-            (Some(known), Some(other)) => Some(known.fuller(other)),
-            (known, other) => known.or(other),
-        }
-    }
-}
-
-/// The value of a column after another mention of the same item.
-pub(super) fn fuller<V: Value>(known: V, other: V, merge: Merge) -> V {
-    match merge {
-        Merge::Key | Merge::Once | Merge::Stamp | Merge::Follow => known,
-        Merge::Name | Merge::List | Merge::Link | Merge::Known | Merge::Greatest => known.fuller(other),
-    }
-}
-
-/// A value of a reduced row. Keys and links stay, or it would be another row.
-pub(super) fn reduced<V: Value>(value: &V, column: &str, merge: Merge, by: Reduction) -> V {
-    let is_identity = matches!(column, "uri" | "track_id" | "snapshot_id");
-    match merge {
-        Merge::Key | Merge::Once | Merge::Stamp | Merge::Link => value.clone(),
-        Merge::Name | Merge::List | Merge::Known | Merge::Greatest | Merge::Follow
-            if is_identity && by == Reduction::Texts =>
-        {
-            value.clone()
-        }
-        Merge::Name | Merge::List | Merge::Known | Merge::Greatest | Merge::Follow => value.silent(),
-    }
 }
 
 /// Defines the rows of tables: their columns, the Rust types of these and what each does when the row is already there.
@@ -485,6 +344,21 @@ mod tests {
              WHERE (CASE WHEN COALESCE(excluded.genres, '[]') = '[]' THEN COALESCE(t.genres, excluded.genres) \
              ELSE excluded.genres END, COALESCE(excluded.isrc, t.isrc)) \
              IS DISTINCT FROM (t.genres, t.isrc) RETURNING id, rev"
+        );
+    }
+
+    #[test]
+    fn what_is_kept_of_an_item_depends_on_its_uri() {
+        let columns = &[("position", Merge::Key), ("uri", Merge::Follow), ("added_by", Merge::OfItem)];
+        let target = Target { table: "playlist_items", columns, returning: &["rev"] };
+        let kept =
+            "CASE WHEN excluded.uri = t.uri THEN COALESCE(excluded.added_by, t.added_by) ELSE excluded.added_by END";
+        assert_eq!(
+            conflict(&target),
+            format!(
+                " ON CONFLICT (position) DO UPDATE SET uri = excluded.uri, added_by = {kept}, rev = t.rev + 1 \
+                 WHERE (excluded.uri, {kept}) IS DISTINCT FROM (t.uri, t.added_by)"
+            )
         );
     }
 }

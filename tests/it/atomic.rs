@@ -1,6 +1,7 @@
 //! Rows and checkpoint commit together or not at all (G1), whatever the database does in the middle of a batch.
 
 use super::support::{Backend, Database, Ended, Sandbox, Segno, both, wait_until};
+use diesel::{Connection, RunQueryDsl, SqliteConnection, sql_query};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -154,25 +155,45 @@ both! {
     }
 }
 
+/// Takes the write lock of the file, as another program would.
+fn lock(database: &Database) -> SqliteConnection {
+    let mut conn = SqliteConnection::establish(&database.file().display().to_string()).expect("opens");
+    for pragma in ["PRAGMA busy_timeout = 500", "BEGIN IMMEDIATE"] {
+        sql_query(pragma).execute(&mut conn).expect("the lock");
+    }
+    conn
+}
+
 /// Another program holds the write lock for longer than SQLite waits: the run waits, and continues.
 #[test]
 fn a_file_locked_for_a_while_only_delays() {
-    use diesel::{Connection, RunQueryDsl, SqliteConnection, sql_query};
     let (database, sandbox) = (Database::new(Backend::Sqlite), library());
     // From the ninth page of tracks on there is no answer for a second: time to take the lock while nobody writes.
     sandbox.rules(json!([{ "family": "tracks", "skip": 8, "do": { "kind": "delay", "ms": 1000 } }]));
     let running = Segno::on(&database, &sandbox, &["sync", "tracks"]).spawn();
     wait_until("what was answered is committed", || database.num_batches() == 2);
-    let mut conn = SqliteConnection::establish(&database.file().display().to_string()).expect("opens");
-    for pragma in ["PRAGMA busy_timeout = 500", "BEGIN IMMEDIATE"] {
-        sql_query(pragma).execute(&mut conn).expect("the lock");
-    }
+    let mut conn = lock(&database);
     std::thread::sleep(Duration::from_secs(7));
     sql_query("ROLLBACK").execute(&mut conn).expect("it is ours");
     let ended = running.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.told());
     assert!(ended.stderr.contains("starting again from the database"), "{}", ended.told());
     Segno::on(&database, &sandbox, &["sync"]).succeed();
+    sandbox.library().assert_held_by(&database);
+}
+
+#[test]
+fn a_file_locked_at_the_start_only_delays() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), library());
+    Segno::on(&database, &sandbox, &["sync", "artists"]).succeed();
+    let mut conn = lock(&database);
+    let running = Segno::on(&database, &sandbox, &["sync"]).spawn();
+    std::thread::sleep(Duration::from_secs(7));
+    sql_query("ROLLBACK").execute(&mut conn).expect("it is ours");
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.told());
+    let told = ended.stderr.matches("another program has locked the database").count();
+    assert_eq!(told, 1, "{}", ended.told());
     sandbox.library().assert_held_by(&database);
 }
 

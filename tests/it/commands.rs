@@ -40,6 +40,22 @@ fn every_command_explains_itself_with_examples() {
     assert!(nothing.stderr.contains("Usage: segno"), "{}", nothing.told());
 }
 
+/// A line break of the source beside that of the terminal leaves single words on lines of their own.
+#[test]
+fn explanations_fill_their_lines_on_a_terminal_of_80_columns() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let is_prose = |line: &str| !line.is_empty() && !line.starts_with(' ');
+    let others = ["login", "run", "ready", "export", "listening", "import", "logout", "backup", "purge", "man"];
+    for command in COMMANDS.into_iter().chain(others) {
+        let text = Segno::new(home.path(), &[command, "--help"]).env("COLUMNS", "80").succeed().stdout;
+        let lines: Vec<&str> = text.lines().collect();
+        for pair in lines.windows(2).filter(|pair| pair.iter().all(|line| is_prose(line))) {
+            let next_word = pair[1].split(' ').next().unwrap_or_default();
+            assert!(pair[0].len() + 1 + next_word.len() > 78, "{:?} does not fill its line: {text}", pair[0]);
+        }
+    }
+}
+
 #[test]
 fn results_go_to_stdout_and_everything_else_to_stderr() {
     let (database, sandbox) = (Database::new(Backend::Sqlite), small());

@@ -169,7 +169,7 @@ both! {
     /// Not even that a limit stops it.
     fn a_fenced_process_that_is_limited_notes_nothing(backend) {
         let (database, sandbox) = (Database::new(backend), library());
-        // Only the earlier process gets this answer, late: no usable Retry-After, so the day is over for albums.
+        // Only the earlier process gets this answer, late: no usable Retry-After, so albums rest for an hour.
         sandbox.rules(json!([
             { "family": "albums", "times": 1, "do": { "kind": "delay", "ms": 15000 } },
             { "family": "albums", "times": 1, "do": { "kind": "quota", "retry_after": null } },

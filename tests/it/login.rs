@@ -279,6 +279,69 @@ both! {
         assert_eq!(database.value("authorized_at", "accounts"), later);
         assert_eq!(database.value("refresh_token", "account_tokens"), token);
     }
+
+    fn a_token_that_replaced_that_of_the_environment_outlives_refusals(backend) {
+        let (database, sandbox) = (Database::new(backend), small());
+        sandbox.configure(json!({ "rotate_refresh_token": true }));
+        refuse_who_it_is(&sandbox);
+        let with_token = || Segno::on(&database, &sandbox, &["sync"]);
+        for _ in 0..2 {
+            let refused = with_token().run();
+            assert_eq!(refused.code, Some(1), "{}", refused.told());
+            assert!(refused.told().contains("this Spotify user may not use the application"), "{}", refused.told());
+            let kept = database.value("refresh_token", "pending_sign_ins");
+            assert_ne!(kept, sandbox.env["SEGNO_SPOTIFY_REFRESH_TOKEN"], "it was replaced");
+            assert!(!refused.told().contains(&kept), "a token was told");
+        }
+        // The access token that came with it runs out meanwhile.
+        sandbox.configure(json!({ "expire_access_tokens": true }));
+        sandbox.rules(json!([]));
+        with_token().succeed();
+        assert_eq!((database.count("account_tokens"), database.count("pending_sign_ins")), (1, 0));
+        assert_eq!(sandbox.get("stats")["token_requests"], 2);
+        sandbox.configure(json!({ "expire_access_tokens": true }));
+        with_token().succeed();
+        assert_eq!((database.count("account_tokens"), database.count("pending_sign_ins")), (1, 0));
+        sandbox.library().assert_held_by(&database);
+    }
+
+    fn a_token_that_replaced_that_of_the_environment_outlives_a_crash(backend) {
+        let (database, sandbox) = (Database::new(backend), small());
+        sandbox.configure(json!({ "rotate_refresh_token": true }));
+        sandbox.rules(json!([{ "family": "me", "do": { "kind": "hang" } }]));
+        let with_token = || Segno::on(&database, &sandbox, &["sync"]);
+        let running = with_token().spawn();
+        wait_until("its owner is asked for", || sandbox.requests("me") > 0);
+        running.kill();
+        database.settle();
+        assert_eq!((database.count("accounts"), database.count("pending_sign_ins")), (0, 1));
+        sandbox.rules(json!([]));
+        with_token().succeed();
+        assert_eq!((database.count("account_tokens"), database.count("pending_sign_ins")), (1, 0));
+        assert_eq!(sandbox.get("stats")["token_requests"], 1);
+    }
+
+    fn a_wrong_token_of_the_environment_is_told_at_once_and_a_good_one_doubted(backend) {
+        let (database, sandbox) = (Database::new(backend), small());
+        sandbox.configure(json!({ "rotate_refresh_token": true }));
+        let with_token = || Segno::on(&database, &sandbox, &["sync"]);
+        let wrong = with_token().env("SEGNO_SPOTIFY_REFRESH_TOKEN", "AQ-mistyped-and-never-granted").run();
+        assert_refused_for(&wrong, "Invalid refresh token");
+        assert_eq!(database.count("pending_sign_ins"), 0);
+
+        refuse_who_it_is(&sandbox);
+        assert_eq!(with_token().run().code, Some(1));
+        sandbox.configure(json!({ "revoke_refresh_token": true, "expire_access_tokens": true }));
+        sandbox.rules(json!([]));
+        let doubted = with_token().run();
+        assert_eq!(doubted.code, Some(1), "{}", doubted.told());
+        assert_eq!(database.count("pending_sign_ins WHERE doubted_at IS NOT NULL"), 1, "{}", doubted.told());
+        database.end_cooldowns();
+        assert_refused_for(&with_token().run(), "Refresh token revoked");
+        assert_eq!((database.count("accounts"), database.count("pending_sign_ins")), (0, 0));
+        // There is nothing left but the token in the environment.
+        assert_refused_for(&with_token().run(), "Refresh token revoked");
+    }
 }
 
 /// What a person does and sees, in a real browser.
@@ -600,6 +663,18 @@ fn overlapping_libraries(sandbox: &Sandbox) {
     };
     sandbox.post("library", &library("one"));
     sandbox.post("library?user=1", &library("two"));
+}
+
+/// Tokens are granted, but not whose they are.
+fn refuse_who_it_is(sandbox: &Sandbox) {
+    let not_listed = "{\"error\":{\"status\":403,\"message\":\"User not registered in the Developer Dashboard\"}}";
+    sandbox.rules(json!([{ "family": "me", "do": { "kind": "status", "status": 403, "body": not_listed } }]));
+}
+
+fn assert_refused_for(ended: &Ended, why: &str) {
+    assert_eq!(ended.code, Some(4), "{}", ended.told());
+    assert!(ended.told().contains(&format!("the refresh token was refused ({why})")), "{}", ended.told());
+    ended.assert_calm();
 }
 
 fn sync(database: &Database, sandbox: &Sandbox, args: &[&str]) -> Segno {

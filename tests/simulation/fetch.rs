@@ -253,6 +253,11 @@ impl World {
         self.hear(pid, number, request::Event::GateLost { is_parked: false });
     }
 
+    /// The gate does not wait for the database any more.
+    pub fn database_away(&mut self, pid: Pid, number: u64) {
+        self.hear(pid, number, request::Event::DatabaseAway("the database does not answer".to_owned()));
+    }
+
     pub fn refused(&mut self, pid: Pid, number: u64, pause: Pause) {
         self.hear(pid, number, request::Event::Paused(pause));
     }

@@ -11,7 +11,7 @@ use segno::{
         gate::{
             GateSettings, PermitUse,
             look::{Look, Looked},
-            shared::{SharedGate, Step},
+            shared::{SharedGate, Step, Unanswered},
         },
         restart::{Deaths, Exit, RestartPolicy, Ruling},
     },
@@ -45,8 +45,8 @@ pub struct GateShell {
     askers: Vec<(u64, u64)>,
     num_asks: u64,
     out: BTreeMap<u64, Family>,
-    /// Askers that wait until a pause is stored.
-    limited: Vec<(u64, u64, Pause)>,
+    /// Pauses that may not be stored yet, with the fetches that wait for that.
+    limited: Vec<(u64, Option<u64>, Pause)>,
     life: u32,
     alarm: u32,
     mailbox: Vec<Message>,
@@ -110,8 +110,16 @@ impl World {
                 }
                 Step::Noted(permit) => {
                     let at = gate.limited.iter().position(|(limited, ..)| *limited == permit);
-                    if let Some((_, fetch, _)) = at.map(|at| gate.limited.remove(at)) {
+                    if let Some((_, Some(fetch), _)) = at.map(|at| gate.limited.remove(at)) {
                         self.pause_noted(pid, fetch);
+                    }
+                }
+                Step::GiveUp(permit) => {
+                    let reporter = gate.limited.iter_mut().find(|(limited, ..)| *limited == permit);
+                    if let Some(fetch) = reporter.and_then(|(_, fetch, _)| fetch.take()) {
+                        self.pause_noted(pid, fetch);
+                    } else if let Some(fetch) = gate.take_asker(permit) {
+                        self.database_away(pid, fetch);
                     }
                 }
                 Step::Look(look) => {
@@ -159,7 +167,11 @@ impl World {
         };
         if !is_applied || self.now - began_at > LATE_AFTER {
             self.tell(|| format!("process {pid}: the database does not answer the gate"));
-            return self.after(wait, Event::GateLooked { pid, life, looked: None });
+            let why = match fault {
+                Some(DatabaseFault::Full) => Unanswered::Lasting,
+                None | Some(DatabaseFault::Locked | DatabaseFault::Hangs { .. }) => Unanswered::Passing,
+            };
+            return self.after(wait, Event::GateLooked { pid, life, looked: Err(why) });
         }
         let found = self.database.shared_limits();
         let pids: Vec<Pid> = self.processes.iter().map(|process| process.pid).collect();
@@ -169,11 +181,11 @@ impl World {
         self.note_found(p, &found, look.wall());
         self.database.change_limits(&change, look.wall());
         self.note_stored(p, &change);
-        let looked = (!is_lost).then(|| Box::new(looked));
+        let looked = if is_lost { Err(Unanswered::Passing) } else { Ok(Box::new(looked)) };
         self.after(wait, Event::GateLooked { pid, life, looked });
     }
 
-    pub fn gate_looked(&mut self, pid: Pid, life: u32, looked: Option<Box<Looked>>) {
+    pub fn gate_looked(&mut self, pid: Pid, life: u32, looked: Result<Box<Looked>, Unanswered>) {
         let (now, wall) = (self.instant(), self.shared_wall());
         let Some(p) = self.at(pid) else { return };
         let gate = &mut self.processes[p].gate;
@@ -181,8 +193,8 @@ impl World {
             return;
         }
         match looked {
-            Some(looked) => gate.machine.handle_looked(*looked, now, wall),
-            None => gate.machine.handle_unanswered(now),
+            Ok(looked) => gate.machine.handle_looked(*looked, now, wall),
+            Err(why) => gate.machine.handle_unanswered(why, now),
         }
         self.pump(pid);
     }
@@ -212,7 +224,7 @@ impl World {
         let Some(asked) = process.fetch(fetch) else { return };
         let (Some(permit), family) = (asked.permit, asked.family()) else { return };
         let limited = process.gate.machine.handle_limited(permit, family, class, retry_after, now, wall);
-        process.gate.limited.push((permit, fetch, limited.pause));
+        process.gate.limited.push((permit, Some(fetch), limited.pause));
         self.note_told(p, family, class, retry_after);
         self.pump(pid);
     }

@@ -486,7 +486,9 @@ impl Resting {
                     return;
                 }
                 GateStep::Noted(_) => {}
-                GateStep::Refuse(..) | GateStep::Closed { .. } => unreachable!("nothing refuses, and nobody stops"),
+                GateStep::Refuse(..) | GateStep::GiveUp(_) | GateStep::Closed { .. } => {
+                    unreachable!("nothing refuses, every look is answered, and nobody stops")
+                }
             }
         }
     }
@@ -516,7 +518,7 @@ impl Resting {
             Some(Wanted::Poll(account)) => {
                 self.rested.polls += 1;
                 let Some((tracker, number)) = node.trackers.get_mut(&account) else { return Ok(()) };
-                let verdict = tracker.handle_page(&self.page, &self.known, now.wall, now.jitter);
+                let verdict = tracker.handle_page(&mut self.page, &self.known, now.wall, now.jitter);
                 tracker.handle_committed(&verdict, now.at, now.wall);
                 let record = self.records.get_mut(&account).expect("each account has one");
                 (record.last_polled_at, record.next_poll_at) = (Some(now.wall), Some(now.wall + verdict.wait));

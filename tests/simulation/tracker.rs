@@ -138,14 +138,14 @@ impl World {
         }
     }
 
-    fn judge_page(&mut self, pid: Pid, life: u32, shown: Shown) {
+    fn judge_page(&mut self, pid: Pid, life: u32, mut shown: Shown) {
         if self.cut_off_until(pid).is_some() || self.database.take_fault(false).is_some() {
             return self.poll_failed(pid, Fault::Internal("the database did not answer".to_owned()));
         }
         let (known, judged_at) = (self.database.known_plays(&shown.page), self.now);
         let now = self.moment();
         let Some(machine) = self.tracker(pid).and_then(|tracker| tracker.machine.as_mut()) else { return };
-        let verdict = machine.handle_page(&shown.page, &known, now.wall, now.jitter);
+        let verdict = machine.handle_page(&mut shown.page, &known, now.wall, now.jitter);
         let commit = PlaysCommit {
             account_id: ACCOUNT,
             page: shown.page.clone(),

@@ -21,7 +21,10 @@ use fastrand::Rng;
 use segno::{
     engine::{
         Now,
-        gate::look::{Look, Looked},
+        gate::{
+            look::{Look, Looked},
+            shared::Unanswered,
+        },
         nodes::Step as NodeStep,
         syncing::Answer as SyncingAnswer,
     },
@@ -63,7 +66,7 @@ pub enum Event {
     GateLooked {
         pid: Pid,
         life: u32,
-        looked: Option<Box<Looked>>,
+        looked: Result<Box<Looked>, Unanswered>,
     },
     /// The number identifies the alarm: a later one replaces it.
     GateWakes(Pid, u32),

@@ -110,7 +110,9 @@ impl Supervisor {
 /// What a person can do about it, where the fault does not say so itself.
 fn advice(fault: &Fault) -> &'static str {
     match fault {
-        Fault::Refused(_) | Fault::NotPermitted(_) => "; it is tried again once a day, and after the next sign-in",
+        Fault::Refused(_) | Fault::NotPermitted(_) => {
+            "; it is tried again soon, then once a day, and after the next sign-in"
+        }
         Fault::Away(_) | Fault::Internal(_) => "; what was committed stays, and the next run carries on",
         Fault::Outage(_)
         | Fault::Unreachable(_)

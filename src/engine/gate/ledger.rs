@@ -14,7 +14,7 @@ const STRETCH_S: i64 = 300;
 pub const DAY: TimeDelta = TimeDelta::hours(24);
 
 /// Shortest pause of a quota that names no end.
-const UNKNOWN_QUOTA_MIN: TimeDelta = TimeDelta::hours(1);
+pub const UNKNOWN_QUOTA_MIN: TimeDelta = TimeDelta::hours(1);
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Count {

@@ -26,13 +26,16 @@ use crate::model::{
     AccountId, DailyCeilings, Family, GateNote, LearnedRate, LedgerEntry, LimitClass, NotedPause, Pause, Sent,
 };
 use allowance::Allowance;
-use chrono::{DateTime, Utc};
-use ledger::{Counted, Ledger};
+use chrono::{DateTime, TimeDelta, Utc};
+use ledger::{Counted, DAY, Ledger, UNKNOWN_QUOTA_MIN};
 use pauses::{Calendar, Held, Pauses};
 use queue::Queue;
 use rate::Rate;
 use spacing::Spacing;
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 use window::RollingWindow;
 
 /// The window that the API documents.
@@ -40,6 +43,10 @@ pub const DEFAULT_WINDOW: Duration = Duration::from_secs(30);
 
 /// Every so many permits, the longest wait wins over priority.
 const FAIR_EVERY: u32 = 4;
+
+/// Shortest pause of a quota that refuses again when the end that it named is over, doubled with each that follows.
+const QUOTA_AGAIN: Duration = Duration::from_secs(60);
+const QUOTA_AGAIN_MAX: Duration = Duration::from_secs(3600);
 
 /// The limits that the gate is configured to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +142,8 @@ pub struct Gate<T> {
     num_granted: u32,
     /// When the rate limit last refused: refusals of what was granted before then say nothing new.
     refused_at: Option<Instant>,
+    /// How often a quota has refused a family in a row, with a pause after each.
+    quotas_in_a_row: BTreeMap<Family, u32>,
 }
 
 impl<T: Copy + PartialEq> Gate<T> {
@@ -154,6 +163,7 @@ impl<T: Copy + PartialEq> Gate<T> {
             out: Vec::new(),
             num_granted: 0,
             refused_at: None,
+            quotas_in_a_row: BTreeMap::new(),
         }
     }
 
@@ -209,6 +219,7 @@ impl<T: Copy + PartialEq> Gate<T> {
         match outcome {
             PermitUse::Served => {
                 self.rate.handle_served(out.level);
+                self.quotas_in_a_row.remove(&out.family);
                 if self.pauses.is_probe(Some(ticket)) {
                     self.pauses.handle_served(ticket);
                     self.rate.handle_reopened(now);
@@ -241,13 +252,32 @@ impl<T: Copy + PartialEq> Gate<T> {
                     self.pauses.handle_served(ticket);
                     self.rate.handle_reopened(now);
                 }
-                let calendar = self.calendar.wall(now);
-                let unknown = || wall + (self.ledger.unknown_quota_end(family, calendar) - calendar);
-                (family, retry_after.map_or_else(unknown, |wait| wall + wait))
+                (family, wall + self.quota_pause(family, retry_after, now))
             }
         };
         let (pause, is_news) = self.pauses.handle_pause(Pause { scope, class, until }, now, wall);
         Limited { pause, is_news }
+    }
+
+    /// How long a quota pauses its family. One refusal decides nothing that lasts: a day without a named end takes a
+    /// second one, after an hour. And a named end that is over while the quota still refuses is not believed again.
+    fn quota_pause(&mut self, family: Family, retry_after: Option<Duration>, now: Instant) -> TimeDelta {
+        let in_a_row = self.quotas_in_a_row.entry(family).or_default();
+        // What was under way when the pause began says nothing new.
+        if *in_a_row == 0 || !self.pauses.holds(family, now) {
+            *in_a_row += 1;
+        }
+        let calendar = self.calendar.wall(now);
+        match (retry_after, *in_a_row) {
+            (Some(wait), in_a_row) => {
+                let least = in_a_row.checked_sub(2).map_or(Duration::ZERO, |doublings| {
+                    QUOTA_AGAIN.saturating_mul(1 << doublings.min(16)).min(QUOTA_AGAIN_MAX)
+                });
+                TimeDelta::from_std(wait.max(least)).unwrap_or(DAY)
+            }
+            (None, 1) => UNKNOWN_QUOTA_MIN,
+            (None, _) => self.ledger.unknown_quota_end(family, calendar) - calendar,
+        }
     }
 
     /// The first refusal says something about the rate; those of requests that were already under way only repeat it.

@@ -198,6 +198,11 @@ impl<T: Copy + PartialEq> Pauses<T> {
         self.held.retain(|_, (_, ends)| *ends > now);
     }
 
+    /// Whether a pause of this scope itself lasts.
+    pub fn holds(&self, scope: Family, now: Instant) -> bool {
+        self.held.get(&scope).is_some_and(|(_, ends)| *ends > now)
+    }
+
     /// What stops a family, if anything does.
     pub fn of(&self, family: Family) -> Option<Held> {
         let pauses = [self.held.get(&family), self.held.get(&Family::Application)];

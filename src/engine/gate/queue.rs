@@ -61,6 +61,12 @@ impl<T: Copy + PartialEq> Queue<T> {
         None
     }
 
+    /// Takes out everybody.
+    pub fn take_all(&mut self) -> Vec<T> {
+        let lines = std::mem::take(&mut self.lines);
+        lines.into_values().flatten().flat_map(|(_, line)| line).map(|ask| ask.ticket).collect()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Ask<T>> {
         self.lines.values().flatten().flat_map(|(_, line)| line)
     }

@@ -3,10 +3,14 @@
 //!
 //! It says when to look there ([`Step::Look`]); the caller reports the result to [`SharedGate::handle_looked`] or
 //! [`SharedGate::handle_unanswered`]. One look is under way at a time. It carries everything that is to be stored:
-//! pauses at once, what was counted and learned every few seconds.
+//! pauses at once, what was counted and learned every few seconds. Nobody waits for ever for a database that does not
+//! answer: see [`Step::GiveUp`].
 
 mod clock;
 mod looking;
+mod unanswered;
+
+pub use unanswered::Unanswered;
 
 use super::{
     Gate, GateSettings, Limited, Next, PermitUse, Waiting,
@@ -21,10 +25,8 @@ use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
+use unanswered::Failing;
 use uuid::Uuid;
-
-/// Between tries while the database does not answer.
-const RETRY_DATABASE_AFTER: Duration = Duration::from_millis(500);
 
 /// How often what was counted and learned is stored: a killed process forgets this much.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
@@ -45,6 +47,9 @@ pub enum Step<T> {
     Refuse(T, Pause),
     /// The pause that this request met is in the database.
     Noted(T),
+    /// The database has not answered for so long that this is not waited for any more: a permit, or that the pause
+    /// which this request met is stored. It stays to be stored, and may be given up again.
+    GiveUp(T),
     Look(Box<Look>),
     /// Nothing before this moment.
     Wait(Option<Instant>, Option<Waiting>),
@@ -85,6 +90,8 @@ pub struct SharedGate<T> {
     looking: Option<Carried<T>>,
     /// No look before this, as the database did not answer.
     retry_at: Option<Instant>,
+    failing: Failing,
+    given_up: Vec<T>,
     /// No look before this, as it is not our turn.
     turn_at: Option<Instant>,
     waiting_since: Option<DateTime<Utc>>,
@@ -118,6 +125,8 @@ impl<T: Copy + PartialEq> SharedGate<T> {
             is_loaded: false,
             looking: None,
             retry_at: None,
+            failing: Failing::default(),
+            given_up: Vec::new(),
             turn_at: None,
             waiting_since: None,
             known: Known::default(),
@@ -207,6 +216,9 @@ impl<T: Copy + PartialEq> SharedGate<T> {
     pub fn poll(&mut self, now: Instant, wall: DateTime<Utc>) -> Step<T> {
         if let Some(ticket) = self.noted.pop() {
             return Step::Noted(ticket);
+        }
+        if let Some(ticket) = self.given_up.pop() {
+            return Step::GiveUp(ticket);
         }
         if let Life::Closed { is_noted } = self.life {
             return Step::Closed { is_noted };

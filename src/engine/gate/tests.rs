@@ -249,13 +249,36 @@ fn a_quota_without_an_end_lasts_a_day_from_the_familys_first_request() {
     let (mut gate, start) = gate(100);
     ask(&mut gate, 1, Family::Tracks);
     assert_eq!(drain(&mut gate, start), [1]);
-    let later = start + 3600 * SECOND;
-    let Limited { pause, .. } = limit(&mut gate, Family::Tracks, LimitClass::Quota, None, later);
-    let hours = (pause.until - wall()).num_minutes() as f64 / 60.0;
-    assert!((22.9..=23.1).contains(&hours), "{hours} h, an hour after the first request");
-    let Limited { pause, .. } = limit(&mut gate, Family::Albums, LimitClass::Quota, None, later);
-    let hours = (pause.until - wall()).num_minutes() as f64 / 60.0;
-    assert!((23.9..=24.1).contains(&hours), "{hours} h, at the first request");
+    let refuse = |gate: &mut Gate<u32>, family, hours: u32| {
+        let now = start + hours * 3600 * SECOND;
+        let wall = wall() + TimeDelta::hours(hours.into());
+        gate.handle_limited(None, family, LimitClass::Quota, None, now, wall).pause.until - wall
+    };
+    for family in [Family::Tracks, Family::Tracks, Family::Albums, Family::Albums] {
+        assert_eq!(refuse(&mut gate, family, 1), TimeDelta::hours(1), "one refusal, or several of one moment");
+    }
+    let minutes = refuse(&mut gate, Family::Tracks, 2).num_minutes();
+    assert!((22 * 60 - 6..=22 * 60 + 6).contains(&minutes), "{minutes} min, two hours after the first request");
+    assert_eq!(refuse(&mut gate, Family::Albums, 2), TimeDelta::hours(24), "nothing was counted");
+}
+
+#[test]
+fn an_end_that_a_quota_names_and_does_not_keep_is_not_believed_again() {
+    let (mut gate, mut now) = gate(100);
+    let refuse = |gate: &mut Gate<u32>, now| {
+        let pause = gate.handle_limited(None, Family::Tracks, LimitClass::Quota, Some(SECOND), now, wall()).pause;
+        (pause.until - wall()).num_seconds() as u32
+    };
+    let mut pauses = Vec::new();
+    for _ in 0..9 {
+        let seconds = refuse(&mut gate, now);
+        pauses.push(seconds);
+        now += seconds * SECOND;
+    }
+    assert_eq!(pauses, [1, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
+    ask(&mut gate, 1, Family::Tracks);
+    assert_eq!(drain(&mut gate, now), [1]);
+    assert_eq!(refuse(&mut gate, now), 1, "it was kept");
 }
 
 #[test]

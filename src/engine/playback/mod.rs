@@ -12,7 +12,7 @@
 //! | asking | the API cannot be reached, or its answer is unusable, or the commit fails | waiting: `min_interval`, doubled each time up to `interval` |
 //! | asking | a pause of the family or of the application | waiting for its end |
 //! | asking | refused, for a reason that may pass | waiting, as if it could not be reached |
-//! | asking | a permission is missing, or the API says that the endpoint is gone | waiting for a day |
+//! | asking | a permission is missing, or the API says that the endpoint is gone | as if it could not be reached; once a second refusal, ten minutes later at least, confirms it, waiting for a day |
 //! | asking | the sign-in is no longer accepted; another process has taken over | stopped |
 //!
 //! Two clocks say when a poll is due, and the first of them counts: the monotonic one cannot be set back, the calendar
@@ -49,6 +49,14 @@ pub struct PlaybackSettings {
     pub interval: Duration,
     pub min_interval: Duration,
     pub max_interval: Duration,
+}
+
+impl PlaybackSettings {
+    /// A refusal that only a person can resolve is believed if it is repeated this long afterwards: such words, too,
+    /// have come from something between us and Spotify.
+    fn confirmed_after(&self) -> Duration {
+        self.interval / 2
+    }
 }
 
 impl Default for PlaybackSettings {
@@ -122,6 +130,8 @@ pub struct Playback {
     /// Since when pages have arrived; or since the last sign-in, if that precedes everything on record.
     tracked_since: Option<DateTime<Utc>>,
     num_failures: u32,
+    /// Since when only refusals of that kind have come.
+    refused_since: Option<Instant>,
     /// Pages in a row that show nothing, although plays are known.
     num_empty: u32,
     /// What is wrong, as last reported.
@@ -139,6 +149,8 @@ impl Playback {
             last_polled_at: record.last_polled_at,
             tracked_since: record.last_polled_at.map(|last| record.authorized_at.map_or(last, |at| at.min(last))),
             num_failures: 0,
+            // An earlier life has seen it confirmed.
+            refused_since: record.parked_until.and_then(|_| now.checked_sub(settings.confirmed_after())),
             num_empty: 0,
             told: record.error.clone(),
         };
@@ -150,6 +162,8 @@ impl Playback {
         let noted = record.next_poll_at.filter(|_| record.parked_until.is_none());
         let wait = match (parked_until, record.last_polled_at) {
             (Some(until), _) => until_moment(until, wall).min(PARK),
+            // The calendar was set back since: what lies in its future says nothing.
+            (None, Some(last)) if last > wall + CLOCK_MARGIN => Duration::ZERO,
             (None, Some(last)) => {
                 let due = noted.unwrap_or(last + settings.interval).min(last + settings.max_interval);
                 // A calendar that was set back makes it seem far away.
@@ -184,9 +198,18 @@ impl Playback {
         }
     }
 
-    /// Judges a page by what the database holds. `jitter` is in `[0, 1)`.
-    pub fn handle_page(&mut self, page: &PlaysPage, known: &KnownPlays, wall: DateTime<Utc>, jitter: f64) -> Verdict {
+    /// Judges a page by what the database holds, and gives known plays in it their known times. `jitter` is in
+    /// `[0, 1)`.
+    pub fn handle_page(
+        &mut self,
+        page: &mut PlaysPage,
+        known: &KnownPlays,
+        wall: DateTime<Utc>,
+        jitter: f64,
+    ) -> Verdict {
         debug_assert_eq!(self.state, State::Asking, "a page that nobody asked for");
+        page.recognise(known);
+        let page = &*page;
         let new: HashSet<PlayKey> = page.plays().map(Play::key).filter(|key| !known.keys.contains(key)).collect();
         let new_at: HashSet<DateTime<Utc>> = new.iter().map(|(at, _)| *at).collect();
         let is_hidden = page.slots.is_empty() && known.newest(page.horizon(wall)).is_some();
@@ -201,6 +224,7 @@ impl Playback {
             elapsed: self.last_polled_at.and_then(|last| (wall - last).to_std().ok()),
             silence: page.newest().map(|newest| (wall - newest).to_std().unwrap_or_default()),
             spacing: pace::spacing(page, |at| new_at.contains(at)),
+            cap: known.newest_before.filter(|_| !page.is_full()).map(|_| count(page.slots.len())),
         };
         let num_odd = count(page.slots.iter().filter(|slot| slot.odd.is_some()).count());
         let wait = match self.num_empty {
@@ -214,7 +238,7 @@ impl Playback {
     pub fn handle_committed(&mut self, verdict: &Verdict, now: Instant, wall: DateTime<Utc>) {
         self.last_polled_at = Some(wall);
         self.tracked_since.get_or_insert(wall);
-        self.num_failures = 0;
+        (self.num_failures, self.refused_since) = (0, None);
         self.told = None;
         self.set_due(verdict.wait, now, wall);
     }
@@ -222,25 +246,30 @@ impl Playback {
     /// The poll failed. `jitter` is in `[0, 1)`.
     pub fn handle_fault(&mut self, fault: Fault, now: Instant, wall: DateTime<Utc>, jitter: f64) -> Setback {
         let why = fault.to_string();
+        let is_refused = matches!(fault, Fault::NotPermitted(_) | Fault::Refused(_));
+        let since = if is_refused { self.refused_since } else { None };
+        let is_confirmed =
+            since.is_some_and(|since| now.saturating_duration_since(since) >= self.settings.confirmed_after());
+        self.refused_since = is_refused.then_some(since.unwrap_or(now));
         let (standing, wait) = match fault {
             Fault::Paused(pause) => {
                 // The gate keeps the pause; asking it now and then is free, and notices if the pause ends early.
                 let left = until_moment(pause.until, wall).max(PAUSE_WAIT_MIN);
                 (Standing::Paused(pause), Some(left.min(self.settings.max_interval)))
             }
+            _ if is_confirmed => (Standing::Parked { until: wall + PARK, why: why.clone() }, Some(PARK)),
             Fault::Unservable(_)
             | Fault::Unreachable(_)
             | Fault::Outage(_)
             | Fault::Forbidden(_)
             | Fault::Gone(_)
             | Fault::Away(_)
-            | Fault::Internal(_) => {
+            | Fault::Internal(_)
+            | Fault::NotPermitted(_)
+            | Fault::Refused(_) => {
                 let wait = self.backoff(self.num_failures, jitter);
                 self.num_failures = self.num_failures.saturating_add(1);
                 (Standing::Failing(why.clone()), Some(wait))
-            }
-            Fault::NotPermitted(_) | Fault::Refused(_) => {
-                (Standing::Parked { until: wall + PARK, why: why.clone() }, Some(PARK))
             }
             Fault::SignIn(_) => (Standing::SignInNeeded(why.clone()), None),
             // What the other process reads, it writes.

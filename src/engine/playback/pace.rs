@@ -11,7 +11,7 @@
 //! | nothing new, the last play less than six `interval`s ago | `interval` |
 //! | nothing new for longer | longer in proportion: a sixth of the silence |
 //!
-//! and always between `min_interval` and `max_interval`. The price of the last row: a listener who begins right after
+//! Where pages turn out to be shorter than fifty rows, half of their length takes the place of 25. And always between `min_interval` and `max_interval`. The price of the last row: a listener who begins right after
 //! such a poll and plays less than `max_interval` / 50 of each track (72 s at one hour) outruns the next one. Only an
 //! interval below 50 x 30 s = 25 min could rule that out.
 
@@ -22,6 +22,9 @@ use std::time::Duration;
 
 /// Plays that may fall until the next poll, at the pace seen: half a page, so that the pace may double meanwhile.
 const ROOM: u32 = PLAYS_PAGE_LEN as u32 / 2;
+
+/// The same where pages are much shorter.
+const ROOM_MIN: u32 = 5;
 
 /// Plays in a row whose spacing counts as the pace: a single skipped track is no pace.
 const PACE_PLAYS: usize = 5;
@@ -46,19 +49,22 @@ pub struct Seen {
     pub silence: Option<Duration>,
     /// Shortest time that the new plays took on average, over a few in a row.
     pub spacing: Option<Duration>,
+    /// Rows of the page, if it is not full although older plays are known: the API gives fewer than it documents.
+    pub cap: Option<u32>,
 }
 
 /// The wait that follows. `jitter` is in `[0, 1)`.
 pub fn wait_after(settings: &PlaybackSettings, seen: &Seen, jitter: f64) -> Duration {
     let PlaybackSettings { interval, min_interval, max_interval } = *settings;
+    let room = seen.cap.map_or(ROOM, |rows| (rows / 2).clamp(ROOM_MIN, ROOM));
     let wait = if seen.is_gap {
         min_interval
     } else if seen.num_new == 0 {
         // Nothing was ever played, or the clock is behind: as good as a long silence, or none.
         seen.silence.map_or(max_interval, |silence| (silence / IDLE_INTERVALS).max(interval))
     } else {
-        let by_count = seen.elapsed.map(|elapsed| elapsed.saturating_mul(ROOM) / seen.num_new);
-        let by_pace = seen.spacing.map(|spacing| spacing.saturating_mul(ROOM));
+        let by_count = seen.elapsed.map(|elapsed| elapsed.saturating_mul(room) / seen.num_new);
+        let by_pace = seen.spacing.map(|spacing| spacing.saturating_mul(room));
         [by_count, by_pace].into_iter().flatten().fold(interval, Duration::min)
     };
     let wait = wait.min(max_interval).mul_f64(1.0 - SPREAD * jitter.clamp(0.0, 1.0));
@@ -96,6 +102,7 @@ mod tests {
             silence: Some(MINUTE),
             spacing: Some(Duration::from_secs(spacing_s)),
             is_gap: false,
+            cap: None,
         }
     }
 
@@ -120,6 +127,12 @@ mod tests {
     }
 
     #[test]
+    fn shorter_pages_are_polled_sooner() {
+        let capped = |rows| wait(Seen { cap: Some(rows), ..news(9, 20, 50) });
+        assert_eq!([50, 20, 2].map(capped), [20, 8, 5]);
+    }
+
+    #[test]
     fn silence_makes_the_wait_longer_up_to_the_longest() {
         let silent = |minutes: u32| wait(Seen { silence: Some(minutes * MINUTE), ..Seen::default() });
         assert_eq!([30, 120, 180, 240, 360, 9999].map(silent), [20, 20, 30, 40, 60, 60]);
@@ -141,6 +154,7 @@ mod tests {
                 elapsed: maybe(&mut random),
                 silence: maybe(&mut random),
                 spacing: maybe(&mut random),
+                cap: random.bool().then(|| random.u32(0..=50)),
             };
             let wait = wait_after(&settings, &seen, random.f64());
             assert!((settings.min_interval..=settings.max_interval).contains(&wait), "{wait:?} {settings:?} {seen:?}");

@@ -59,7 +59,7 @@ impl Rig {
     /// A page with these plays, of which those at `known` seconds were known before.
     fn page(&mut self, plays: &[i64], known: &[i64]) -> Verdict {
         let (now, wall) = (self.now(), self.wall());
-        let verdict = self.playback.handle_page(&page(plays), &knowing(plays, known), wall, 0.0);
+        let verdict = self.playback.handle_page(&mut page(plays), &knowing(plays, known), wall, 0.0);
         self.playback.handle_committed(&verdict, now, wall);
         verdict
     }
@@ -139,7 +139,8 @@ fn a_restart_with_shorter_settings_does_not_wait_for_the_old_ones() {
 #[test]
 fn a_calendar_set_back_between_two_lives_does_not_stop_it() {
     // Polled "in two years".
-    assert_eq!(Rig::new(&polled(-2 * 365 * 24 * 60, 2 * 365 * 24 * 60 + 20)).minutes_until_ask(), 60);
+    assert_eq!(Rig::new(&polled(-2 * 365 * 24 * 60, 2 * 365 * 24 * 60 + 20)).minutes_until_ask(), 0);
+    assert_eq!(Rig::new(&polled(-10, 30)).minutes_until_ask(), 30, "a clock that is a little behind");
 }
 
 #[test]
@@ -313,14 +314,47 @@ fn one_refusal_costs_minutes_of_tracking_and_no_more() {
 }
 
 #[test]
-fn what_only_a_person_can_change_is_asked_again_after_a_day() {
+fn what_only_a_person_can_change_is_asked_again_after_a_day_once_it_is_confirmed() {
     let mut rig = Rig::new(&PlaybackRecord::default());
+    let refused = || Fault::NotPermitted("scope".into());
     assert_eq!(rig.step(), Step::Ask);
-    let setback = rig.fault(Fault::NotPermitted("scope".into()));
-    assert_eq!(setback.standing, Standing::Parked { until: at(24 * 3600), why: "scope".into() });
+    let setback = rig.fault(refused());
+    assert_eq!(setback.standing, Standing::Failing("scope".into()), "one answer decides nothing that lasts");
     assert!(setback.is_news);
+    assert_eq!(rig.minutes_until_ask(), 5);
+    assert_eq!(rig.fault(refused()).standing, Standing::Failing("scope".into()), "too soon");
+    assert_eq!(rig.minutes_until_ask(), 5);
+    let setback = rig.fault(refused());
+    assert!(matches!(setback.standing, Standing::Parked { .. }), "{setback:?}");
+    assert!(!setback.is_news, "told once");
     assert_eq!(rig.minutes_until_ask(), 24 * 60);
-    assert!(!rig.fault(Fault::NotPermitted("scope".into())).is_news, "told once");
+    assert!(matches!(rig.fault(refused()).standing, Standing::Parked { .. }));
+}
+
+#[test]
+fn times_with_and_without_milliseconds_are_one_play() {
+    let mut rig = Rig::new(&polled(25, -5));
+    assert_eq!(rig.step(), Step::Ask);
+    let fine = |seconds: i64| (at(seconds) + TimeDelta::milliseconds(123), format!("spotify:track:{seconds}"));
+    let known = KnownPlays { keys: [fine(-400), fine(-200)].into(), ..KnownPlays::default() };
+    let mut shown = page(&[-60, -200, -400]);
+    let verdict = rig.playback.handle_page(&mut shown, &known, at(0), 0.0);
+    assert_eq!((verdict.num_new, verdict.gap), (1, None));
+    assert_eq!(shown.slots[1].play.as_ref().map(Play::key), Some(fine(-200)), "it is written as it is known");
+    assert_eq!(shown.slots[1].played_at, Some(fine(-200).0));
+}
+
+#[test]
+fn a_refusal_that_passes_parks_nothing() {
+    let mut rig = Rig::new(&PlaybackRecord::default());
+    let refused = || Fault::Refused("closed to this application".into());
+    assert_eq!(rig.step(), Step::Ask);
+    for _ in 0..5 {
+        assert!(matches!(rig.fault(refused()).standing, Standing::Failing(_)));
+        assert_eq!(rig.minutes_until_ask(), 5);
+        rig.page(&[-60], &[-60]);
+        assert!(rig.minutes_until_ask() <= 20);
+    }
 }
 
 #[test]
@@ -370,7 +404,7 @@ fn odd_rows_and_doubled_rows_are_counted_for_what_they_are() {
     assert_eq!(rig.step(), Step::Ask);
     let mut page = page(&[0, -100, -100, -200]);
     page.slots.push(PlaySlot { play: None, played_at: Some(at(-300)), odd: Some(crate::model::Oddity::Null) });
-    let verdict = rig.playback.handle_page(&page, &KnownPlays::default(), at(0), 0.0);
+    let verdict = rig.playback.handle_page(&mut page, &KnownPlays::default(), at(0), 0.0);
     assert_eq!((verdict.num_new, verdict.num_odd), (3, 1));
 }
 
@@ -419,7 +453,7 @@ fn follow(heard: &[i64], settings: PlaybackSettings, mut random: fastrand::Rng) 
                     newest_before: held.range(..oldest).next_back().map(|seconds| at(*seconds)),
                     ..KnownPlays::default()
                 };
-                let verdict = playback.handle_page(&page(shown), &known, wall, random.f64());
+                let verdict = playback.handle_page(&mut page(shown), &known, wall, random.f64());
                 playback.handle_committed(&verdict, now, wall);
                 held.extend(shown);
                 num_gaps += usize::from(verdict.gap.is_some());

@@ -78,6 +78,8 @@ pub enum Event {
     Permitted,
     /// The gate refuses: a limit pauses it for longer than the asker may wait.
     Paused(Pause),
+    /// The gate refuses: the database, without which nothing is sent, does not answer, for this reason.
+    DatabaseAway(String),
     /// The gate died before it answered. `is_parked`: it does not come back.
     GateLost {
         is_parked: bool,
@@ -204,6 +206,7 @@ impl Request {
         self.next = match event {
             Event::Permitted => Next::Do(Step::Send(self.target)),
             Event::Paused(pause) => Next::Done(Err(Fault::Paused(pause))),
+            Event::DatabaseAway(why) => Next::Done(Err(Fault::Away(why))),
             Event::GateLost { is_parked: true } => {
                 Next::Done(Err(Fault::Internal("the gate keeps failing, so nothing can be asked for".to_owned())))
             }

@@ -269,6 +269,14 @@ fn a_pause_that_is_too_long_ends_the_request_without_one() {
 }
 
 #[test]
+fn a_database_that_does_not_answer_the_gate_ends_the_request() {
+    let mut rig = rig(Patience::Page);
+    let why = "database or disk is full".to_owned();
+    rig.request.handle(Event::DatabaseAway(why.clone()), rig.now, 0.5);
+    assert_eq!(rig.request.poll(), Next::Done(Err(Fault::Away(why))));
+}
+
+#[test]
 fn a_permit_counts_for_what_became_of_its_request() {
     for (disposition, expected) in [
         (Disposition::SERVED, PermitUse::Served),

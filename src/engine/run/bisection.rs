@@ -9,8 +9,8 @@
 //! everything between them, but not the member. Members of one date have no known order: they are a set, and are judged
 //! only where everything of that date was read.
 //!
-//! The pages are those of a whole walk, each beginning with the last slot of the one before, and none is read twice: a
-//! search never costs more than the walk.
+//! The pages are those of a whole walk, each beginning with the last slot of the one before. A page in which a member is
+//! missing, and whose last slot no other page has shown, is read twice.
 
 use super::PAGE_LIMIT;
 use crate::model::{Member, SlotKey};
@@ -25,10 +25,11 @@ pub fn num_pages(total: u32) -> u32 {
     total.saturating_sub(1).div_ceil(STRIDE).max(1)
 }
 
-/// Requests that a search is likely to take: each removal halves its part of the listing until one page is left.
+/// Requests that a search is likely to take: each removal halves its part of the listing until one page is left, which
+/// is read once more.
 pub fn estimate(num_missing: u32, total: u32) -> u32 {
     let share = num_pages(total).div_ceil(num_missing.max(1));
-    num_missing.saturating_mul(share.next_power_of_two().ilog2() + 1)
+    num_missing.saturating_mul(share.next_power_of_two().ilog2() + 2)
 }
 
 /// The members, newest first, and by id within one date.
@@ -95,6 +96,8 @@ pub struct Bisection {
     total: u32,
     /// Ranks of the slots of the pages read, by number of the page.
     pages: BTreeMap<u32, Vec<u32>>,
+    /// The first of them were known before.
+    num_known: u32,
 }
 
 /// A place between two slots of different dates, or an end: `offset` items of the listing are newer, and `rank`
@@ -115,13 +118,41 @@ struct Stretch {
 impl Bisection {
     /// A search through a listing of `total` slots, the first of which are known already.
     pub fn new(order: DateOrder, total: u32, head: &[SlotKey]) -> Result<Bisection, Obstacle> {
-        let mut bisection = Bisection { order, total, pages: BTreeMap::new() };
+        let mut bisection = Bisection { order, total, pages: BTreeMap::new(), num_known: 0 };
         for offset in (0..num_pages(total)).map(|number| number * STRIDE) {
             let slots = offset as usize..(offset + bisection.len_at(offset)) as usize;
             let Some(keys) = head.get(slots) else { break };
             bisection.take(offset, Some(total), keys)?;
+            bisection.num_known += 1;
         }
         Ok(bisection)
+    }
+
+    /// Offsets of the pages read in which these members would stand, and that nothing speaks for. The head is read again
+    /// anyway; and a page that lacks a row ends with one from behind, which the page after it shows.
+    pub fn pages_without(&self, gone: &[String]) -> Vec<u32> {
+        let gone: HashSet<&str> = gone.iter().map(String::as_str).collect();
+        let is_gone = |member: &&(DateTime<Utc>, String)| gone.contains(member.1.as_str());
+        let dates: Vec<DateTime<Utc>> = self.order.0.iter().filter(is_gone).map(|member| member.0).collect();
+        let last = num_pages(self.total) - 1;
+        let holds = |number: u32, ranks: &[u32]| {
+            let (Some(newest), Some(oldest)) = (ranks.first(), ranks.last()) else { return true };
+            let (newest, oldest) = (self.order.date(*newest), self.order.date(*oldest));
+            dates.iter().any(|date| (*date <= newest || number == 0) && *date >= oldest)
+        };
+        let is_alone =
+            |number: u32| number >= self.num_known && number != last && !self.pages.contains_key(&(number + 1));
+        let read = self.pages.iter().filter(|(number, _)| is_alone(**number));
+        read.filter(|(number, ranks)| holds(**number, ranks)).map(|(number, _)| number * STRIDE).collect()
+    }
+
+    /// Takes in a page that was read before: it has to show the same.
+    pub fn confirm(&self, offset: u32, total: Option<u32>, keys: &[SlotKey]) -> Result<(), Obstacle> {
+        let rank = |key: &SlotKey| self.order.rank_of(key.id.as_deref()?, key.added_at?);
+        let ranks: Option<Vec<u32>> = keys.iter().map(rank).collect();
+        let is_same =
+            total == Some(self.total) && ranks.is_some() && ranks.as_ref() == self.pages.get(&(offset / STRIDE));
+        if is_same { Ok(()) } else { Err(Obstacle::Moved) }
     }
 
     /// Takes in a page that was asked for.
@@ -306,6 +337,25 @@ mod tests {
     }
 
     #[test]
+    fn a_page_in_which_something_is_missing_has_to_show_it_twice() {
+        let members = dated((0..500).map(|n| -n));
+        let mut listing = keys(&members);
+        let gone = listing.remove(260).id.unwrap();
+        let mut bisection = Bisection::new(DateOrder::new(members.clone()).unwrap(), 499, &listing[..50]).unwrap();
+        // An answer that lacks another row, and is filled up from behind.
+        let mut odd = listing[245..296].to_vec();
+        let other = odd.remove(30).id.unwrap();
+        bisection.take(245, Some(499), &odd).unwrap();
+        for gone in [&gone, &other] {
+            assert_eq!(bisection.pages_without(&[gone.clone()]), [245]);
+        }
+        assert_eq!(bisection.confirm(245, Some(499), &listing[245..295]), Err(Obstacle::Moved));
+        assert_eq!(bisection.confirm(245, Some(498), &odd), Err(Obstacle::Moved));
+        assert_eq!(bisection.confirm(245, Some(499), &odd), Ok(()));
+        assert!(bisection.pages_without(&[members[20].id.clone()]).is_empty(), "the head is read again anyway");
+    }
+
+    #[test]
     fn what_the_database_does_not_explain_ends_the_search() {
         let members = dated((0..500).map(|n| -n));
         let without = |at: usize| {
@@ -349,7 +399,7 @@ mod tests {
 
     #[test]
     fn many_removals_are_estimated_to_cost_a_walk() {
-        assert_eq!(estimate(1, 10_000), 9);
+        assert_eq!(estimate(1, 10_000), 10);
         assert!(estimate(10, 10_000) < num_pages(10_000));
         assert!(estimate(205, 10_000) >= num_pages(10_000));
         assert!(estimate(1, 100) >= num_pages(100));

@@ -13,6 +13,9 @@ const WALKS_MAX: u32 = 3;
 /// Requests beside those walks: looks at the head, searches, gaps, lost places.
 const ALLOWANCE: u32 = 60;
 
+/// Shortest pages that are allowed for: no cap that the API has ever had was lower, and one answer may name any.
+const PAGE_SIZE_MIN: u32 = 10;
+
 /// Pieces of pages that a run may ask for because the whole page did not come.
 const PIECES_MAX: u32 = 600;
 
@@ -29,7 +32,7 @@ impl Budget {
     pub fn allow(&mut self, num_listed: u32, page_size: u32, num_items: u32, num_playlists: u32) {
         let item_pages = if num_items == 0 { 0 } else { num_pages(num_items) };
         let items = item_pages.saturating_add(num_playlists);
-        let listed = num_listed.div_ceil(page_size.saturating_sub(1).max(1)).max(1);
+        let listed = num_listed.div_ceil(page_size.max(PAGE_SIZE_MIN) - 1).max(1);
         let pages = listed.saturating_add(items);
         self.pages_max = self.pages_max.max(pages.saturating_mul(WALKS_MAX).saturating_add(ALLOWANCE));
     }
@@ -65,6 +68,13 @@ mod tests {
             !budget.is_spent()
         });
         assert_eq!(spent.count() as u32 + 1, 3 * 103 + 60);
+    }
+
+    #[test]
+    fn a_cap_of_a_single_row_allows_no_request_for_each() {
+        let mut budget = Budget::default();
+        budget.allow(5_000, 1, 0, 0);
+        assert_eq!(budget.pages_max, 3 * 556 + 60);
     }
 
     #[test]

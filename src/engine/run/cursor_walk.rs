@@ -139,8 +139,13 @@ impl CursorWalk {
                 let known = self.tip.offset + self.tip.walk.memory.num_hidden;
                 let agrees = self.tip.total.is_some_and(|total| total == known || total == self.tip.offset);
                 let is_vain = self.is_asking_again && self.met.len() == num_met;
-                self.is_asking_again = !agrees && !is_vain;
+                // The cursor before every id is ours: a listing that shows nothing after it has shown nothing at all.
+                let is_bare = self.met.is_empty() && self.tip.cursor.is_none() && !self.begins_anywhere;
+                self.is_asking_again = (!agrees || is_bare) && !is_vain;
                 self.begins_anywhere |= self.met.is_empty();
+                if is_bare {
+                    (self.tip.total, self.total_max) = (None, None);
+                }
                 self.ended = !self.is_asking_again;
                 // A run resumed from here looks after the last artist and does not read the last page again.
                 let last = self.slots.iter().rev().find_map(Slot::id).map(str::to_owned);

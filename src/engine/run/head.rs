@@ -135,7 +135,8 @@ impl EntityRun {
     fn is_explained(&self) -> bool {
         let found = &self.checkpoint.walk.found;
         match (self.checkpoint.total, self.checkpoint.walk.memory.discrepancy) {
-            (None, _) => true,
+            // Without a count only a walk shows what is gone.
+            (None, _) => self.is_verified_lately(),
             (Some(total), Some(expected)) => i64::from(total) - i64::from(self.num_active) == expected,
             // The last walk was unsteady: it may have counted a row without an id twice or not at all, and where rows
             // may have been left out, as many may be gone.

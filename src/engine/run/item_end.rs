@@ -9,6 +9,8 @@
 //!
 //! A reading that differs from what the listing counts does not count as the listed snapshot. If nothing is known yet
 //! it is kept all the same. Otherwise two readings that agree, an hour apart, are believed, and the playlist stays due.
+//! So is a reading after three that did not match either, of whatever snapshot, and one of a playlist whose count is
+//! zero: then it is the listing that miscounts.
 
 use crate::model::{FailedReading, FailureKind, REST_MAX, StalePlaylist, batch::PlaylistEnd};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -22,6 +24,10 @@ const RESTS: [Duration; 5] = [
     Duration::from_secs(6 * 3600),
     Duration::from_secs(24 * 3600),
 ];
+
+/// Readings that differ from what the listing counts, after which the next one is believed. With their rests that is
+/// more than an hour.
+const MISCOUNTS_MIN: u32 = 3;
 
 /// A failure, following those of earlier runs.
 pub fn failed(playlist: &StalePlaylist, kind: FailureKind, reason: String, total: Option<u32>) -> FailedReading {
@@ -67,8 +73,10 @@ pub fn complete(playlist: &StalePlaylist, reading: Reading, wait: Duration, now:
             && before.snapshot_id == playlist.snapshot_id
             && now.signed_duration_since(before.since) >= wait
     });
+    let is_miscounting = kind == FailureKind::Miscounted
+        && (playlist.total_items == Some(0) || num_before(playlist, kind) >= MISCOUNTS_MIN);
     let failed = failed(playlist, kind, reason, Some(total));
-    if playlist.num_held.is_none() || is_confirmed {
+    if playlist.num_held.is_none() || is_confirmed || is_miscounting {
         PlaylistEnd::Complete { snapshot_id: None, total, failure: Some(failed), healed }
     } else {
         PlaylistEnd::Failed(failed)
@@ -114,6 +122,26 @@ mod tests {
                 PlaylistEnd::Failed(_) => assert!(!is_taken, "{end:?}"),
                 PlaylistEnd::GapFilled => panic!("{end:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_count_that_is_always_wrong_does_not_keep_a_playlist_as_it_was() {
+        let other = |num_tries| {
+            let failure = tried(FailureKind::Miscounted, num_tries, 9, -60);
+            Some(LastFailure { snapshot_id: Some("s0".into()), ..failure })
+        };
+        for (listed, failure, is_taken) in [
+            (Some(0), None, true),
+            (Some(13), None, false),
+            (Some(13), other(1), false),
+            (Some(13), other(2), false),
+            (Some(13), other(3), true),
+        ] {
+            let playlist = StalePlaylist { total_items: listed, failure, ..playlist(Some(11)) };
+            let end = complete(&playlist, linked(12), HOUR, at(0));
+            let is_complete = matches!(&end, PlaylistEnd::Complete { snapshot_id: None, failure: Some(_), .. });
+            assert_eq!(is_complete, is_taken, "{listed:?}: {end:?}");
         }
     }
 

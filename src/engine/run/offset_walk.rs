@@ -27,6 +27,7 @@ use crate::{
     engine::backoff::Patience,
     model::{Checkpoint, EntityType, Fault, Oddity, Page, PageRequest, Slot, SlotKey},
 };
+use absorb::{CAP_BELIEVED, CAP_DOUBTED_EVERY};
 use std::collections::VecDeque;
 
 /// Slots remembered for finding the place again: a page.
@@ -75,6 +76,7 @@ pub struct OffsetWalk {
     has_lost_place: bool,
     /// Rows of the last page that was short without an explanation.
     cut_at: Option<u32>,
+    num_plans: u32,
     fault: Option<Fault>,
 }
 
@@ -136,6 +138,7 @@ impl OffsetWalk {
             num_torn: 0,
             has_lost_place: false,
             cut_at: None,
+            num_plans: 0,
             fault: None,
         }
     }
@@ -231,6 +234,9 @@ impl OffsetWalk {
         }
         // The first page asks for as many as it may: a cap may have been lifted, and if not, asking costs nothing.
         let cap = self.tip.walk.memory.page_cap.filter(|_| self.verified).unwrap_or(self.limit);
+        self.num_plans += 1;
+        let is_doubted = cap < CAP_BELIEVED && self.num_plans.is_multiple_of(CAP_DOUBTED_EVERY);
+        let (cap, count) = if is_doubted { (self.limit, 1) } else { (cap, count) };
         let limit = self.limit.min(cap.max(1));
         // Pages of one row have no room for a shared one.
         let shared = u32::from(limit > 1);

@@ -28,6 +28,10 @@ pub(super) struct Repair {
     pub pages_to_verify: Option<u32>,
     /// A slice whose members are asked for.
     pub reading: Option<Reading>,
+    /// What a slice has shown to be gone, until the same pages have been read again.
+    pub doubted: Option<Vec<String>>,
+    /// Pages of the slice under way.
+    pub slice_len: u32,
 }
 
 /// Removals that were seen, and that a last look at the head may refute: an item that was saved again stands there.

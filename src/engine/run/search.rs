@@ -1,4 +1,5 @@
-//! A search under way for what is missing from a listing: reads one page after the other.
+//! A search under way for what is missing from a listing: reads one page after the other, and those in which something
+//! is missing once more. For what one answer lacks may only have been left out of it.
 
 use super::{
     PAGE_LIMIT, Ticket,
@@ -15,8 +16,17 @@ pub struct Search {
     num_missing: u32,
     bisection: Bisection,
     page: Option<Assembly>,
+    doubted: Option<Doubted>,
     outcome: Option<Found>,
     pub num_requests: u32,
+}
+
+/// What was found, until the pages that showed it have been read again.
+#[derive(Debug)]
+struct Doubted {
+    gone: Vec<String>,
+    /// Offsets of those pages, the next one last.
+    pages: Vec<u32>,
 }
 
 /// How a search ended.
@@ -30,7 +40,8 @@ pub enum Found {
 
 impl Search {
     pub fn new(entity: EntityType, num_missing: u32, bisection: Bisection) -> Search {
-        let mut search = Search { entity, num_missing, bisection, page: None, outcome: None, num_requests: 0 };
+        let mut search =
+            Search { entity, num_missing, bisection, page: None, doubted: None, outcome: None, num_requests: 0 };
         search.go_on();
         search
     }
@@ -55,7 +66,14 @@ impl Search {
         self.outcome = match fault {
             Some(Fault::Unservable(_)) => Some(Found::Blocked(Obstacle::Unfit)),
             Some(fault) => Some(Found::Fault(fault)),
-            None => self.bisection.take(offset, total, &keys(&cells)).err().map(Found::Blocked),
+            None => {
+                let keys = keys(&cells);
+                let taken = match self.doubted {
+                    Some(_) => self.bisection.confirm(offset, total, &keys),
+                    None => self.bisection.take(offset, total, &keys),
+                };
+                taken.err().map(Found::Blocked)
+            }
         };
         self.go_on();
     }
@@ -64,10 +82,19 @@ impl Search {
         if self.outcome.is_some() {
             return;
         }
+        if let Some(doubted) = &mut self.doubted {
+            match doubted.pages.pop() {
+                Some(offset) => self.page = Some(Assembly::new(offset, PAGE_LIMIT)),
+                None => self.outcome = Some(Found::Gone(std::mem::take(&mut doubted.gone))),
+            }
+            return;
+        }
         match self.bisection.look() {
             Ok(Look::At(offset)) => self.page = Some(Assembly::new(offset, PAGE_LIMIT)),
             Ok(Look::Found(gone)) if gone.len() == self.num_missing as usize => {
-                self.outcome = Some(Found::Gone(gone));
+                let pages = self.bisection.pages_without(&gone);
+                self.doubted = Some(Doubted { gone, pages });
+                self.go_on();
             }
             Ok(Look::Found(_)) => self.outcome = Some(Found::Blocked(Obstacle::Moved)),
             Err(obstacle) => self.outcome = Some(Found::Blocked(obstacle)),

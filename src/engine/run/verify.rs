@@ -14,6 +14,7 @@ use super::{
     verify_schedule::Purpose,
 };
 use crate::model::{Effects, Member, Phase, REST_MAX, Rows, Stage, Survey, Verification};
+use chrono::TimeDelta;
 
 impl EntityRun {
     /// Whether everything is still to be looked at because a person ordered it. A first sync looks at everything
@@ -27,6 +28,12 @@ impl EntityRun {
     /// A whole walk has looked at everything.
     pub(super) fn note_verified(&mut self) {
         self.checkpoint.walk.memory.verification = Some(Verification::done(self.frame.now));
+    }
+
+    /// Whether everything was looked at within a day.
+    pub(super) fn is_verified_lately(&self) -> bool {
+        let ended_at = self.checkpoint.walk.memory.verification.as_ref().and_then(|pass| pass.ended_at);
+        ended_at.is_some_and(|at| passes::is_ahead(at + TimeDelta::days(1), self.frame.now))
     }
 
     /// Whether what the last walk left open is to be looked for once more: neither head nor total tells when it is given
@@ -77,6 +84,7 @@ impl EntityRun {
         let place = place.unwrap_or_else(|| Verification::begin(now));
         let num_pages = left.min(SLICE_PAGES_MAX);
         self.repair.pages_to_verify = Some(left - num_pages);
+        self.repair.slice_len = num_pages;
         if num_pages == 0 {
             return None;
         }
@@ -112,6 +120,8 @@ impl EntityRun {
     /// Compares a slice with the members that should stand in it.
     pub(super) fn settle_reading(&mut self, reading: Reading, members: &[Member]) -> Next {
         let mut removed_ids = reading.gone(members);
+        let doubted = self.repair.doubted.take();
+        removed_ids.retain(|id| doubted.as_ref().is_none_or(|doubted| doubted.contains(id)));
         if self.counts_still(&reading, members, removed_ids.len() as u32) {
             if removed_ids.len() as u32 > self.checkpoint.walk.memory.num_counted {
                 return Next::Pass;
@@ -121,6 +131,12 @@ impl EntityRun {
         }
         if removed_ids.is_empty() {
             self.commit_slice(reading, removed_ids)
+        } else if doubted.is_none() && !reading.slots.is_empty() {
+            // What one answer lacks may only have been left out of it.
+            self.repair.doubted = Some(removed_ids);
+            let left = self.repair.pages_to_verify.unwrap_or_default();
+            self.repair.pages_to_verify = Some(left + self.repair.slice_len);
+            self.start_slice().unwrap_or(Next::Pass)
         } else if self.believes(removed_ids.len() as u32) {
             self.repair.unconfirmed = Some(Unconfirmed { removed_ids, reading: Some(reading) });
             Next::Head

@@ -7,7 +7,7 @@
 //! | unsteady: the listing or the API contradicted itself | after the interval, then twice that, four times ... up to a day |
 //! | paused by a limit | when the pause ends; after a minute where only the calendar calls it over |
 //! | nothing answers, or a refusal that may pass | after a minute, then two, four ... up to an hour |
-//! | a permission is missing, or the API says that the endpoint is gone | after a day, and after the next sign-in |
+//! | a permission is missing, or the API says that the endpoint is gone | after ten minutes; if it still is, after a day, and after the next sign-in |
 //! | a failure of our own | after five minutes, then ten ... up to the interval |
 //! | sign in again | when the account is signed in again |
 //! | overtaken | at once, if the account is still ours: a reset makes it start over |
@@ -37,8 +37,10 @@ const PAUSED_MIN: Duration = Duration::from_secs(60);
 pub const OUTAGE_BASE: Duration = Duration::from_secs(60);
 pub const OUTAGE_CAP: Duration = Duration::from_secs(3600);
 
-/// Interval between tries of what the API refuses for a reason that only a person can change.
+/// Interval between tries of what the API refuses for a reason that only a person can change, once a second refusal
+/// some time after the first has confirmed it: such words, too, have come from something between us and Spotify.
 const REFUSED_EVERY: Duration = Duration::from_secs(24 * 3600);
+const CONFIRMED_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// First wait after a failure of our own, and the longest one while the database does not answer.
 const INTERNAL_BASE: Duration = Duration::from_secs(5 * 60);
@@ -58,6 +60,9 @@ const TRY_AFTER_START: Duration = Duration::from_secs(10 * 60);
 /// Runs that are due together, at a start or after a sleep, begin at once; those that follow drift apart by this share
 /// of the interval.
 const JITTER_SHARE: f64 = 0.1;
+
+/// How much shorter or longer than computed a wait that doubles may be, by its share.
+const SPREAD: f64 = 0.25;
 
 /// What the database remembers of an entity type from before the service started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,6 +90,8 @@ struct Entry {
     standing: Standing,
     /// In a row.
     num_failures: u32,
+    /// Since when it has been refused for such a reason, run after run.
+    refused_since: Option<Instant>,
     /// The fault reported last: each is reported once.
     told: Option<String>,
 }
@@ -162,16 +169,20 @@ impl Schedule {
             is_long_ago || signed_in_at.is_some_and(|signed_in_at| signed_in_at > at)
         });
         let first = match next_run_at {
-            // A plan from a calendar that was ahead of ours must not hold for years.
-            Some(at) if (is_complete || failed_at.is_some()) && !is_old_failure => {
-                let longest = self.interval.mul_f64(1.0 + JITTER_SHARE).max(REFUSED_EVERY);
-                Moment::until(at.min(wall + longest), now, wall)
+            // A plan from a calendar that was ahead of ours says nothing.
+            Some(at) if (is_complete || failed_at.is_some()) && !is_old_failure && at <= wall + self.longest_wait() => {
+                Moment::until(at, now, wall)
             }
             _ => Moment::until(wall, now, wall),
         };
         let standing = Standing::Due(first);
-        self.entries.insert(key, Entry { standing, num_failures: 0, told: None });
+        self.entries.insert(key, Entry { standing, num_failures: 0, refused_since: None, told: None });
         self.stand(key, standing);
+    }
+
+    /// No plan is further away.
+    fn longest_wait(&self) -> Duration {
+        self.interval.max(UNSTEADY_CAP).mul_f64(1.0 + SPREAD)
     }
 
     /// This is no longer to be kept current.
@@ -229,8 +240,11 @@ impl Schedule {
             RunEnd::Complete { .. } | RunEnd::Unsteady { .. } | RunEnd::Paused(_) | RunEnd::Stopped => None,
         };
         entry.num_failures = if fault.is_some() { entry.num_failures.saturating_add(1) } else { 0 };
+        let refused_since = entry.refused_since.take();
         let doubled = |base: Duration, cap: Duration, failures: u32| {
-            base.saturating_mul(1 << (failures - 1).min(16)).min(cap.max(base)).mul_f64(0.75 + 0.5 * jitter)
+            base.saturating_mul(1 << (failures - 1).min(16))
+                .min(cap.max(base))
+                .mul_f64(1.0 - SPREAD + 2.0 * SPREAD * jitter)
         };
         let wait = match end {
             RunEnd::Stopped => Some(Duration::ZERO),
@@ -245,7 +259,12 @@ impl Schedule {
             RunEnd::Failed(Fault::Unreachable(_) | Fault::Outage(_) | Fault::Forbidden(_) | Fault::Gone(_)) => {
                 Some(doubled(outage_base, outage_cap, entry.num_failures))
             }
-            RunEnd::Failed(Fault::Refused(_) | Fault::NotPermitted(_)) => Some(REFUSED_EVERY),
+            RunEnd::Failed(Fault::Refused(_) | Fault::NotPermitted(_)) => {
+                let since = refused_since.unwrap_or(now);
+                entry.refused_since = Some(since);
+                let is_confirmed = now.saturating_duration_since(since) >= CONFIRMED_AFTER;
+                Some(if is_confirmed { REFUSED_EVERY } else { CONFIRMED_AFTER })
+            }
             RunEnd::Failed(Fault::Away(_)) => Some(doubled(outage_base, INTERNAL_BASE, entry.num_failures)),
             RunEnd::Failed(Fault::Internal(_) | Fault::Unservable(_) | Fault::Stopped) => {
                 Some(doubled(INTERNAL_BASE, interval, entry.num_failures))

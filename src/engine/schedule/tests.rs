@@ -192,10 +192,12 @@ fn a_refusal_that_may_pass_is_tried_again_after_minutes_then_after_an_hour() {
 }
 
 #[test]
-fn what_is_refused_for_good_is_told_once_and_tried_daily() {
+fn what_is_refused_for_good_is_told_once_and_tried_daily_once_a_second_look_has_confirmed_it() {
     let mut day = Day::begin(Remembered::default());
     assert!(day.is_due());
     assert!(day.end(failed(Fault::Refused)).is_news);
+    assert_eq!(day.wait(), Some(CONFIRMED_AFTER));
+    assert!(!day.end(failed(Fault::Refused)).is_news);
     assert_eq!(day.wait(), Some(24 * HOUR));
     assert!(!day.end(failed(Fault::Refused)).is_news);
     assert_eq!(day.wait(), Some(24 * HOUR));

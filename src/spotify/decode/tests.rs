@@ -16,6 +16,25 @@ fn both_dialects_of_a_playlist_item_mean_the_same() {
     assert_eq!((item.name.as_deref(), &old.odd), (Some("One"), &None));
 }
 
+#[test]
+fn the_items_of_another_playlist_are_refused() {
+    let id = |letter: &str| letter.repeat(22);
+    let request = PageRequest::PlaylistItems { playlist_id: id("a"), offset: 0, limit: 50 };
+    let address = |id: &str| json!(format!("https://api.spotify.com/v1/playlists/{id}/items?offset=0&limit=50"));
+    for (href, next, is_refused) in [
+        (json!(null), json!(null), false),
+        (address(&id("a")), address(&id("a")), false),
+        (address(&id("b")), json!(null), true),
+        (json!(null), address(&id("b")), true),
+        (address("x"), json!("https://api.spotify.com/v1/playlists"), false),
+        (json!(7), json!("/playlists/"), false),
+    ] {
+        let body = json!({"items": [], "total": 0, "href": href, "next": next}).to_string();
+        let refused = matches!(page(&request, body.as_bytes()), Err(DecodeError::OfAnother));
+        assert_eq!(refused, is_refused, "{body}");
+    }
+}
+
 /// Each of these bodies is far shorter than its decoded form.
 #[test]
 fn an_answer_of_many_small_things_is_refused_while_it_is_read() {
@@ -257,6 +276,8 @@ fn bytes_that_are_no_text_cost_their_character_only() {
 fn the_date_of_a_row_without_a_track_is_kept() {
     let slot = one(TRACKS, json!({"added_at": "2024-01-02T03:04:05.123456789Z", "track": null}));
     assert_eq!(slot.added_at.map(|at| at.to_rfc3339()), Some("2024-01-02T03:04:05.123456+00:00".into()));
+    let slot = one(TRACKS, json!({"added_at": "2024-01-02 03:04:05", "track": null}));
+    assert_eq!(slot.added_at.map(|at| at.to_rfc3339()), Some("2024-01-02T03:04:05+00:00".into()));
     let slot = one(TRACKS, json!({"added_at": "yesterday", "track": {"id": "t1", "name": "One"}}));
     let odd = Some(Oddity::Undecodable("added_at".into()));
     assert_eq!((slot.id(), slot.added_at, &slot.odd), (Some("t1"), None, &odd));
@@ -264,7 +285,7 @@ fn the_date_of_a_row_without_a_track_is_kept() {
 
 #[test]
 fn an_item_without_a_name_is_kept_and_recorded() {
-    for name in [Value::Null, json!("")] {
+    for name in [Value::Null, json!(""), json!(" \u{a0}\n")] {
         for (request, row) in [
             (TRACKS, json!({"track": {"id": "x", "name": name}})),
             (ALBUMS, json!({"album": {"id": "x", "name": name}})),

@@ -258,6 +258,38 @@ async fn a_refresh_token_that_another_process_has_exchanged_is_replaced_by_what_
 }
 
 #[tokio::test]
+async fn a_refresh_token_that_another_process_has_exchanged_is_not_sent() {
+    for (life, expected) in [
+        (TimeDelta::hours(1), vec!["GET /v1/me a9"]),
+        (TimeDelta::zero(), vec!["POST /api/token r2", "save r3", "GET /v1/me a3"]),
+    ] {
+        let server = Server::start(only_r2).await;
+        let (client, vault) = (client(&server), recorder(&server));
+        *vault.newer.lock().unwrap() = Some(other("r2", life));
+        *vault.held.lock().unwrap() = Some(other("r2", life));
+        client.me(&tokens(expired(), vault)).await.unwrap();
+        assert_eq!(server.log.lines(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_token_is_not_sent_again_while_there_is_no_new_one() {
+    let server = Server::start(|request| match request.is_token() {
+        true => Reply::status(503, ""),
+        false => Reply::status(401, ""),
+    })
+    .await;
+    let (client, tokens) = (client(&server), tokens(stored(), recorder(&server)));
+    for _ in 0..4 {
+        client.me(&tokens).await.unwrap_err();
+    }
+    assert_eq!((client.num_requests(), client.num_token_requests()), (1, 1));
+    tokio::time::sleep(RESTS.doubt + Duration::from_millis(20)).await;
+    client.me(&tokens).await.unwrap_err();
+    assert_eq!(client.num_requests(), 2, "the refusal may have been wrong");
+}
+
+#[tokio::test]
 async fn when_the_other_token_is_void_as_well_it_is_asked_once_more_too() {
     let server = Server::start(|_| Reply::status(400, r#"{"error": "invalid_grant"}"#)).await;
     let (client, vault) = (client(&server), recorder(&server));

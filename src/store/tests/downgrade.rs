@@ -12,6 +12,12 @@ const NOW: &str = "'2026-11-29 08:00:00.000000+00:00'";
 /// somebody who can do without it gives it up. The newest first; `@` is the account and `now` a moment.
 const LOSSES: &[(&str, &str, &str, &str)] = &[
     (
+        "20261201000000",
+        "sign-ins that wait for their account would be lost",
+        "INSERT INTO pending_sign_ins (imported_hash, client_id, refresh_token, noted_at) VALUES ('ab12', 'app', 'r1', now)",
+        "DELETE FROM pending_sign_ins",
+    ),
+    (
         "20261129315000",
         "which imports contain a stream would be lost",
         "INSERT INTO stream_imports (stream_id, import_id) VALUES (1, 2)",

@@ -39,6 +39,7 @@ fn the_schema_reads_every_column_of_every_table() {
             orders,
             outbox,
             paused_entities,
+            pending_sign_ins,
             play_gaps,
             playback_states,
             playlist_changes,
@@ -281,6 +282,22 @@ fn an_empty_file_becomes_a_database() {
         let store = on_one_thread(Store::open_existing(&DatabaseUrl::sqlite_file(&path), "test")).unwrap();
         assert_eq!(on_one_thread(store.accounts()).unwrap().len(), 0, "{name}");
     }
+}
+
+#[test]
+fn a_damaged_database_says_that_a_copy_is_to_be_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("segno.db");
+    drop(open(&path).unwrap());
+    let mut conn = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    drop(conn);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[4096..].fill(0xff);
+    std::fs::write(&path, bytes).unwrap();
+    let refused = open(&path).unwrap_err();
+    assert!(refused.to_string().contains("restore a copy (see docs/backup.md)"), "{refused}");
+    assert!(!refused.is_transient(), "{refused}");
 }
 
 #[cfg(unix)]

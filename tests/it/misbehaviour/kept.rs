@@ -153,6 +153,26 @@ both! {
         }
     }
 
+    /// In a playlist as well, as long as the same item stands at its place.
+    fn an_item_of_a_playlist_keeps_its_name_and_who_added_it(backend) {
+        let trial = Trial::of_items(backend, 130);
+        trial.sync_well();
+        let before = trial.database.rows("playlist_items");
+        for with in [
+            json!({ "added_by": null }),
+            json!({ "added_by": { "id": null }, "item": { "name": "Tr\u{FFFD}" } }),
+            json!({ "added_by": 7, "added_at": null, "item": { "name": " " } }),
+        ] {
+            trial.rules(json!([always("playlist_items", json!({ "kind": "patch_rows", "with": with }))]));
+            let ended = Segno::on(&trial.database, &trial.sandbox, &["verify", "playlists"]).succeed();
+            let after = trial.database.rows("playlist_items");
+            let changed: Vec<_> = after.iter().filter(|row| !before.contains(row)).take(3).collect();
+            assert!(changed.is_empty() && after.len() == before.len(), "{with}: {changed:?}: {}", ended.told());
+        }
+        trial.rules(json!([]));
+        trial.sandbox.library().assert_held_by(&trial.database);
+    }
+
     fn an_artist_without_an_id_keeps_the_name(backend) {
         let trial = Trial::of(backend, [60, 20, 0, 1, 20]);
         let nameless = |ids: &[String], at: &str| {
@@ -208,6 +228,18 @@ both! {
         wait_until("the plays are there", || trial.database.has_tables() && trial.database.count("plays") >= 50);
         service.stop();
         assert_eq!(trial.database.count(&format!("plays WHERE track_uri = '{uri}'")), 1);
+    }
+
+    fn a_play_whose_time_has_no_zone_is_stored(backend) {
+        let trial = Trial::of(backend, [20, 0, 0, 0, 0]);
+        let at = |place: usize, played_at: &str| {
+            always("player", json!({ "kind": "patch_rows", "places": [place], "with": { "played_at": played_at } }))
+        };
+        trial.rules(json!([at(0, "2026-11-20T10:00:00"), at(1, "2026-11-20 10:01:00"), at(2, "2026-11-20T10:02:00+0100")]));
+        let service = trial.service();
+        wait_until("the plays are there", || trial.database.has_tables() && trial.database.count("plays") >= 50);
+        service.stop();
+        assert_eq!(trial.database.count("sync_odd_items WHERE entity_type = 'plays'"), 0);
     }
 
     fn bytes_in_a_play_that_are_no_text_cost_no_play(backend) {

@@ -8,11 +8,13 @@
 //! | `kept` | odd data that must not get lost |
 //! | `accounts` | several people who list the same playlists |
 //! | `machine` | two commands on one database |
+//! | `once` | a single answer, in a way that fits |
 //! | `twofold` | two things wrong at a time |
 
 mod accounts;
 mod kept;
 mod machine;
+mod once;
 mod pages;
 mod refusals;
 mod twofold;

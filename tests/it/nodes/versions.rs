@@ -12,9 +12,10 @@ use std::{
 };
 
 /// Tables that a service writes, and those that it only reads.
-const TABLES: [&str; 20] = [
+const TABLES: [&str; 21] = [
     "accounts",
     "account_tokens",
+    "pending_sign_ins",
     "nodes",
     "orders",
     "sync_states",

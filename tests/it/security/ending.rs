@@ -121,6 +121,18 @@ fn a_service_whose_disk_is_full_goes_on_and_ends_within_ten_seconds() {
     sandbox.library().assert_held_by(&database);
 }
 
+#[test]
+fn a_sync_whose_disk_is_full_ends_and_says_what_to_do() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), slow());
+    Segno::on(&database, &sandbox, &["sync", "artists"]).succeed();
+    let script = "trap '' XFSZ; ulimit -f 1500; exec \"$@\"";
+    let ended = Segno::on(&database, &sandbox, &["sync"]).through(script).run();
+    assert_eq!(ended.code, Some(1), "{}", ended.told());
+    assert!(ended.told().contains("make room on the disk of the database"), "{}", ended.told());
+    Segno::on(&database, &sandbox, &["sync"]).succeed();
+    sandbox.library().assert_held_by(&database);
+}
+
 /// The thread of all actors hangs, and with it everything that could end cleanly.
 #[test]
 fn a_process_that_hangs_altogether_ends_within_ten_seconds_and_says_so() {

@@ -92,6 +92,23 @@ fn settings_of_a_stranger_in_the_working_directory_do_not_count_and_that_is_said
 }
 
 #[test]
+fn settings_that_may_not_be_read_are_skipped_with_a_warning_unless_they_were_named() {
+    let house = House::new();
+    house.settings("segno.toml", 0o000);
+    // Root may read everything, unless it gives that up.
+    let script = match is_root() {
+        true => "exec setpriv --bounding-set=-dac_override,-dac_read_search \"$@\"",
+        false => "exec \"$@\"",
+    };
+    let ended = Segno::new(house.folder.path(), &["status"]).through(script).run();
+    let told = ["the file segno.toml may not be read by this user", "is ignored", "there is no database at"];
+    assert!(told.iter().all(|told| ended.stderr.contains(told)), "{}", ended.told());
+    let named = Segno::new(house.folder.path(), &["--config", "segno.toml", "status"]).through(script).run();
+    named.assert_refused(2, &["cannot read the configuration file segno.toml"]);
+    assert!(!house.is_visited());
+}
+
+#[test]
 fn settings_that_others_may_write_are_refused_and_send_no_token_anywhere() {
     for name in ["segno.toml", ".config/segno/segno.toml"] {
         for mode in [0o666, 0o664, 0o646] {

@@ -66,6 +66,8 @@ impl Database {
             ("held_removals", "since"),
             ("account_tokens", "retry_at"),
             ("account_tokens", "doubted_at"),
+            ("pending_sign_ins", "retry_at"),
+            ("pending_sign_ins", "doubted_at"),
         ] {
             let columns = match self.backend {
                 Backend::Sqlite => format!("pragma_table_info('{table}') WHERE name = '{column}'"),

@@ -5,6 +5,7 @@ use super::*;
 impl<T: Copy + PartialEq> SharedGate<T> {
     pub fn handle_looked(&mut self, looked: Looked, now: Instant, wall: DateTime<Utc>) {
         let Some(carried) = self.looking.take() else { return };
+        self.failing = Failing::default();
         if wall + JUMP_MIN < self.calendar.wall(now) {
             self.calendar.handle_read(now, wall);
         }
@@ -68,10 +69,14 @@ impl<T: Copy + PartialEq> SharedGate<T> {
     }
 
     /// The database did not answer, or the outcome of the look is unknown.
-    pub fn handle_unanswered(&mut self, now: Instant) {
+    pub fn handle_unanswered(&mut self, why: Unanswered, now: Instant) {
         let Some(carried) = self.looking.take() else { return };
-        self.retry_at = Some(now + RETRY_DATABASE_AFTER);
+        self.retry_at = Some(now + self.failing.handle_unanswered(why, now));
         self.unsaved_pauses.splice(0..0, carried.noted);
+        if self.failing.is_given_up(now) {
+            self.given_up.extend(self.gate.queue.take_all());
+            self.given_up.extend(self.unsaved_pauses.iter().map(|(ticket, _)| *ticket));
+        }
         self.lifts = self.lifts.or(carried.lifts);
         self.gate.ledger.handle_unstored(&carried.ledger);
         if carried.learned.is_some() {

@@ -1,5 +1,6 @@
 //! Several processes that share one limit, as tables of what each may reserve.
 
+use super::unanswered::{LASTING_LOOKS_MAX, PASSING_MAX, RETRY_DATABASE_AFTER_MAX};
 use super::*;
 use crate::model::{DailyCeilings, GateProcess, NotedPause, ProbeClaim, SharedLimits};
 
@@ -52,7 +53,7 @@ impl Machine {
             match gate.poll(self.now, self.wall()) {
                 Step::Grant(ticket) => granted.push(ticket),
                 Step::Look(look) => self.look(gate, &look),
-                Step::Refuse(..) | Step::Noted(_) => {}
+                Step::Refuse(..) | Step::Noted(_) | Step::GiveUp(_) => {}
                 Step::Wait(at, _) => return (granted, at),
                 Step::Closed { .. } => return (granted, None),
             }
@@ -74,6 +75,21 @@ impl Machine {
         self.found.processes.retain(|process| !is_stale(process) && !change.forgotten.contains(&process.owner.id));
         self.found.processes.push(change.process);
         gate.handle_looked(looked, self.now, self.wall());
+    }
+
+    /// A look fails. Returns what is given up, and when to go on.
+    fn fail(&self, gate: &mut SharedGate<u32>, why: Unanswered) -> (Vec<u32>, Instant) {
+        let Step::Look(_) = gate.poll(self.now, self.wall()) else { panic!("it wants to look") };
+        assert!(matches!(gate.poll(self.now, self.wall()), Step::Wait(..)), "one at a time");
+        gate.handle_unanswered(why, self.now);
+        let mut given_up = Vec::new();
+        loop {
+            match gate.poll(self.now, self.wall()) {
+                Step::GiveUp(ticket) => given_up.push(ticket),
+                Step::Wait(Some(at), _) => return (given_up, at),
+                step => panic!("{step:?}"),
+            }
+        }
     }
 
     /// All that is granted within a time, each answered at once.
@@ -308,15 +324,76 @@ fn what_another_process_forgets_by_its_calendar_still_counts_for_those_who_saw_i
 fn nothing_is_sent_while_the_database_does_not_answer() {
     let mut machine = Machine::new();
     let mut gate = machine.busy(1, 7);
-    for _ in 0..20 {
-        let Step::Look(_) = gate.poll(machine.now, machine.wall()) else { panic!("it wants to look") };
-        assert!(matches!(gate.poll(machine.now, machine.wall()), Step::Wait(..)), "one at a time");
-        gate.handle_unanswered(machine.now);
-        let Step::Wait(Some(at), _) = gate.poll(machine.now, machine.wall()) else { panic!("it waits") };
-        assert_eq!(at, machine.now + RETRY_DATABASE_AFTER);
+    for wait_ms in [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000] {
+        let (given_up, at) = machine.fail(&mut gate, Unanswered::Passing);
+        assert_eq!((given_up, at), (Vec::new(), machine.now + Duration::from_millis(wait_ms)));
         machine.now = at;
     }
     assert!(!machine.pump(&mut gate).0.is_empty());
+    assert!(!gate.failing.is_given_up(machine.now + PASSING_MAX), "an answer begins anew");
+}
+
+#[test]
+fn a_database_that_is_silent_for_minutes_is_not_waited_for() {
+    let mut machine = Machine::new();
+    let mut gate = machine.busy(1, 7);
+    let since = machine.now;
+    let given_up = loop {
+        let (given_up, at) = machine.fail(&mut gate, Unanswered::Passing);
+        if !given_up.is_empty() {
+            break given_up;
+        }
+        machine.now = at;
+    };
+    let silent_for = machine.now - since;
+    assert!((PASSING_MAX..PASSING_MAX + RETRY_DATABASE_AFTER_MAX).contains(&silent_for), "{silent_for:?}");
+    assert_eq!(given_up.len(), 1000);
+    // Those who come later wait for the next look only.
+    gate.handle_ask(2000, Family::Tracks, None, None);
+    machine.now += RETRY_DATABASE_AFTER_MAX;
+    assert_eq!(machine.fail(&mut gate, Unanswered::Passing).0, [2000]);
+    gate.handle_ask(2001, Family::Tracks, None, None);
+    machine.now += RETRY_DATABASE_AFTER_MAX;
+    assert_eq!(machine.pump(&mut gate).0, [2001]);
+}
+
+#[test]
+fn a_reason_that_lasts_is_waited_out_for_a_few_looks_only() {
+    use Unanswered::{Lasting, Passing};
+    let mut machine = Machine::new();
+    let mut gate = machine.busy(1, 7);
+    for why in [Lasting, Lasting, Lasting, Passing] {
+        let (given_up, at) = machine.fail(&mut gate, why);
+        assert!(given_up.is_empty(), "{why:?}");
+        machine.now = at;
+    }
+    for num_looks in 1..=LASTING_LOOKS_MAX {
+        let (given_up, at) = machine.fail(&mut gate, Lasting);
+        assert_eq!(given_up.len(), if num_looks == LASTING_LOOKS_MAX { 1000 } else { 0 }, "look {num_looks}");
+        machine.now = at;
+    }
+}
+
+#[test]
+fn a_pause_that_cannot_be_stored_is_given_up_and_stored_later() {
+    let mut machine = Machine::new();
+    let mut gate = machine.busy(1, 7);
+    let ticket = machine.pump(&mut gate).0[0];
+    let wall = machine.wall();
+    gate.handle_limited(ticket, Family::Tracks, LimitClass::Rate, Some(60 * SECOND), machine.now, wall);
+    let mut given_up = Vec::new();
+    for _ in 0..LASTING_LOOKS_MAX {
+        let (tickets, at) = machine.fail(&mut gate, Unanswered::Lasting);
+        given_up = tickets;
+        machine.now = at;
+    }
+    assert!(given_up.contains(&ticket), "{given_up:?}");
+    gate.handle_returned(ticket, PermitUse::Limited, machine.now);
+    assert!(machine.found.pauses.is_empty());
+    machine.pump(&mut gate);
+    assert_eq!(machine.found.pauses.len(), 1);
+    gate.handle_ask(2000, Family::Tracks, None, None);
+    assert!(machine.pump(&mut gate).0.is_empty(), "it is kept all the while");
 }
 
 /// A living process measures what it has seen by its own clock.

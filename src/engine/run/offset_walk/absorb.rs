@@ -2,6 +2,12 @@
 
 use super::{super::assembly::has_double, *};
 
+/// A lower cap takes two pages in a row: believed for one odd answer, it would make a walk of thousands of requests.
+pub(super) const CAP_BELIEVED: u32 = 10;
+
+/// While the cap is so low, every so many requests ask for whole pages again. If it holds, that costs nothing.
+pub(super) const CAP_DOUBTED_EVERY: u32 = 4;
+
 impl OffsetWalk {
     pub(super) fn note_total(&mut self, total: Option<u32>) {
         // If the first pages did not contain the length, it may have been another one.
@@ -93,13 +99,20 @@ impl OffsetWalk {
     fn learn_cap(&mut self, limit: u32, num_cells: u32, follows: Follows) {
         let is_full = num_cells >= limit && limit >= self.limit;
         match follows {
-            Follows::Capped(cap) => self.tip.walk.memory.page_cap = Some(cap),
+            Follows::Capped(cap) if cap >= CAP_BELIEVED || self.cut_at.replace(cap) == Some(cap) => {
+                self.tip.walk.memory.page_cap = Some(cap);
+            }
             // The same length twice is an unannounced cap.
             Follows::Doubtful if self.cut_at.replace(num_cells) == Some(num_cells) => {
                 self.tip.walk.memory.page_cap = Some(num_cells);
             }
             Follows::More if is_full => (self.tip.walk.memory.page_cap, self.cut_at) = (None, None),
-            Follows::More | Follows::Hidden(_) | Follows::Doubtful | Follows::Nothing(_) | Follows::End => {}
+            Follows::More
+            | Follows::Capped(_)
+            | Follows::Hidden(_)
+            | Follows::Doubtful
+            | Follows::Nothing(_)
+            | Follows::End => {}
         }
     }
 
