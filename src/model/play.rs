@@ -1,6 +1,6 @@
 //! The listening history, as shown by a page of it.
 
-use super::{KnownPlays, Oddity, Track};
+use super::{Oddity, Track};
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// Rows of a whole page, and the most that the API ever shows: older plays are out of reach.
@@ -64,24 +64,6 @@ impl PlaysPage {
     /// be wrong as well.
     pub fn horizon(&self, wall: DateTime<Utc>) -> DateTime<Utc> {
         self.newest().map_or(wall, |newest| newest.max(wall)) + AHEAD_MAX
-    }
-
-    /// Gives plays that are known with a time of another precision that time: the same track does not begin twice
-    /// within a second.
-    pub fn recognise(&mut self, known: &KnownPlays) {
-        let is_whole = |at: DateTime<Utc>| at.timestamp_subsec_nanos() == 0;
-        for slot in &mut self.slots {
-            let Some(play) = slot.play.as_mut().filter(|play| !known.keys.contains(&play.key())) else { continue };
-            let is_it = |(at, uri): &&PlayKey| {
-                *uri == play.track_uri
-                    && at.timestamp() == play.played_at.timestamp()
-                    && is_whole(*at) != is_whole(play.played_at)
-            };
-            if let Some((at, _)) = known.keys.iter().find(is_it) {
-                play.played_at = *at;
-                slot.played_at = Some(*at);
-            }
-        }
     }
 
     /// Whether there may be more plays than it shows.

@@ -29,6 +29,24 @@ impl KnownPlays {
     pub fn newest(&self, horizon: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.keys.iter().map(|(at, _)| *at).filter(|at| *at <= horizon).max().or(self.newest_before)
     }
+
+    /// Gives the plays of a page that are known with a time of another precision that time: the same track does not
+    /// begin twice within a second.
+    pub fn recognise(&self, page: &mut PlaysPage) {
+        let is_whole = |at: DateTime<Utc>| at.timestamp_subsec_nanos() == 0;
+        for slot in &mut page.slots {
+            let Some(play) = slot.play.as_mut().filter(|play| !self.keys.contains(&play.key())) else { continue };
+            let is_it = |(at, uri): &&PlayKey| {
+                *uri == play.track_uri
+                    && at.timestamp() == play.played_at.timestamp()
+                    && is_whole(*at) != is_whole(play.played_at)
+            };
+            if let Some((at, _)) = self.keys.iter().find(is_it) {
+                play.played_at = *at;
+                slot.played_at = Some(*at);
+            }
+        }
+    }
 }
 
 /// Plays between these two moments may be missing: they had left the page before it was polled.

@@ -27,6 +27,8 @@ pub enum Odd {
     CutShort { entity: EntityType, rows: u32, num: u32, skip: u32 },
     /// The last row of the next pages, or of those after some, repeats the first one.
     Double { entity: EntityType, num: u32, skip: u32 },
+    /// The next page, or the one after some, lacks a row, and is filled up with the one behind it: it fits.
+    Fill { entity: EntityType, at: u32, skip: u32 },
     /// `next` is set, null or missing, whatever follows.
     WrongNext { next: Option<bool>, num: u32 },
     /// The cursor of the next pages leads back to the same place, or to the beginning.
@@ -57,6 +59,7 @@ pub struct Odds {
     ignores: PerEntity<u32>,
     cuts: PerEntity<Cut>,
     doubles: PerEntity<Cut>,
+    fills: PerEntity<(Cut, u32)>,
     nexts: (u32, Option<bool>),
     turns: (u32, bool),
     miscounts: BTreeMap<u32, (u32, u32)>,
@@ -119,6 +122,7 @@ impl Odd {
             14 => Odd::CutItems { at, rows: [0, 1, 7, 25][random.usize(0..4)], num, skip },
             15 => Odd::RefuseItems { at, num: [1, 2, u32::MAX][random.usize(0..3)], is_gone: random.bool() },
             16 => Odd::Uncounted { entity, num },
+            17 if at % 2 == 0 => Odd::Fill { entity, at, skip },
             17 => Odd::Double { entity, num, skip },
             18 => Odd::MiscountItems { at, delta: random.i32(-5..6), num },
             _ => Odd::IgnoreItemsOffset { at, num },
@@ -135,6 +139,7 @@ impl Odd {
             Odd::IgnoreOffset { .. } => "offsets that are ignored",
             Odd::CutShort { .. } => "pages that end too early",
             Odd::Double { .. } => "rows that are given twice",
+            Odd::Fill { .. } => "pages that lack a row and fit",
             Odd::WrongNext { .. } => "a wrong `next`",
             Odd::TurnCursor { .. } => "cursors that turn",
             Odd::Miscount { .. } => "playlists miscounted by the listing",
@@ -184,6 +189,10 @@ impl World {
                 self.library.of_mut(entity).is_veiled = true;
                 odds.doubles[entity] = Cut { skip, num, rows: 1 };
             }
+            Odd::Fill { entity, at, skip } => {
+                self.library.of_mut(entity).is_veiled = true;
+                odds.fills[entity] = (Cut { skip, num: 1, rows: 1 }, at);
+            }
             Odd::WrongNext { next, num } => odds.nexts = (num, next),
             Odd::TurnCursor { stands, num } => {
                 self.library.of_mut(EntityType::Artists).is_veiled = true;
@@ -210,7 +219,8 @@ impl World {
         | Odd::Alternate { entity, .. }
         | Odd::IgnoreOffset { entity, .. }
         | Odd::CutShort { entity, .. }
-        | Odd::Double { entity, .. } = odd
+        | Odd::Double { entity, .. }
+        | Odd::Fill { entity, .. } = odd
         {
             self.note_change(entity);
         }
@@ -336,6 +346,17 @@ impl Odds {
             if slots[last].id().is_none() {
                 item.hidden_at = tick;
             }
+        }
+        let (fill, lacking) = &mut self.fills[at];
+        if let Some(behind) = rows.get(to).copied().filter(|_| !at.is_by_cursor() && given.len() == slots.len())
+            && !listing.item(behind.0).is_withheld
+            && !listing.item(behind.0).is_spoilt
+            && fill.next(slots.len()).is_some()
+        {
+            let lacking = *lacking as usize % slots.len();
+            slots.remove(lacking);
+            slots.push(slot(at, behind.0, listing.item(behind.0), behind.1));
+            listing.items[given[lacking].0 as usize].withheld_at = tick;
         }
         if total.is_none_or(|total| (total as usize) < len) {
             // Its total leaves out what is not given, so that is shown as gone.

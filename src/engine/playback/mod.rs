@@ -132,6 +132,8 @@ pub struct Playback {
     num_failures: u32,
     /// Since when only refusals of that kind have come.
     refused_since: Option<Instant>,
+    /// It was reported that the tracking rests for a day.
+    is_parked: bool,
     /// Pages in a row that show nothing, although plays are known.
     num_empty: u32,
     /// What is wrong, as last reported.
@@ -151,6 +153,7 @@ impl Playback {
             num_failures: 0,
             // An earlier life has seen it confirmed.
             refused_since: record.parked_until.and_then(|_| now.checked_sub(settings.confirmed_after())),
+            is_parked: record.parked_until.is_some(),
             num_empty: 0,
             told: record.error.clone(),
         };
@@ -208,7 +211,7 @@ impl Playback {
         jitter: f64,
     ) -> Verdict {
         debug_assert_eq!(self.state, State::Asking, "a page that nobody asked for");
-        page.recognise(known);
+        known.recognise(page);
         let page = &*page;
         let new: HashSet<PlayKey> = page.plays().map(Play::key).filter(|key| !known.keys.contains(key)).collect();
         let new_at: HashSet<DateTime<Utc>> = new.iter().map(|(at, _)| *at).collect();
@@ -239,7 +242,7 @@ impl Playback {
         self.last_polled_at = Some(wall);
         self.tracked_since.get_or_insert(wall);
         (self.num_failures, self.refused_since) = (0, None);
-        self.told = None;
+        (self.told, self.is_parked) = (None, false);
         self.set_due(verdict.wait, now, wall);
     }
 
@@ -286,7 +289,10 @@ impl Playback {
             }
             None => self.state = State::Stopped,
         }
-        let is_news = self.told.replace(why.clone()).is_none_or(|told| told != why);
+        let is_other = self.told.replace(why.clone()).is_none_or(|told| told != why);
+        let is_parked = matches!(standing, Standing::Parked { .. });
+        let is_news = is_other || is_parked && !self.is_parked;
+        self.is_parked = is_parked;
         Setback { standing, next_poll_at, is_news }
     }
 

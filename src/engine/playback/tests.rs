@@ -326,9 +326,10 @@ fn what_only_a_person_can_change_is_asked_again_after_a_day_once_it_is_confirmed
     assert_eq!(rig.minutes_until_ask(), 5);
     let setback = rig.fault(refused());
     assert!(matches!(setback.standing, Standing::Parked { .. }), "{setback:?}");
-    assert!(!setback.is_news, "told once");
+    assert!(setback.is_news, "that it rests for a day");
     assert_eq!(rig.minutes_until_ask(), 24 * 60);
-    assert!(matches!(rig.fault(refused()).standing, Standing::Parked { .. }));
+    let setback = rig.fault(refused());
+    assert!(matches!(setback.standing, Standing::Parked { .. }) && !setback.is_news, "told once: {setback:?}");
 }
 
 #[test]

@@ -220,6 +220,20 @@ mod tests {
     }
 
     #[test]
+    fn nothing_after_the_cursor_before_all_is_not_the_end_whatever_the_total_says() {
+        let mut walk = CursorWalk::new(Checkpoint::start(Phase::InitialSync), 100, 50);
+        let nothing = || Ok(Page { total: Some(0), ..page(&[]) });
+        assert_eq!(ask(&mut walk, nothing()).as_deref(), Some(FIRST_CURSOR));
+        assert!(walk.poll_batch().is_none());
+        assert_eq!(ask(&mut walk, Ok(page(&["a", "b"]))), None);
+        let batch = walk.poll_batch().unwrap();
+        assert_eq!((batch.slots.len(), batch.ended, batch.tip.walk.found.unsteady), (2, true, false));
+        let mut walk = CursorWalk::new(Checkpoint::start(Phase::InitialSync), 100, 50);
+        assert_eq!((ask(&mut walk, nothing()).is_some(), ask(&mut walk, nothing())), (true, None));
+        assert!(walk.poll_batch().is_some_and(|batch| batch.ended), "nobody is followed");
+    }
+
+    #[test]
     fn where_the_cursor_before_all_is_refused_the_listing_is_asked_for_without_one_once() {
         let outage = || Err(Fault::Outage("400".to_owned()));
         let mut walk = CursorWalk::new(Checkpoint::start(Phase::InitialSync), 50, 50);

@@ -2,7 +2,7 @@
 //!
 //! | why a look failed | the next one | given up |
 //! |---|---|---|
-//! | for a reason that may pass | after half a second, doubled each time up to 30 s | after [`PASSING_MAX`] |
+//! | for a reason that may pass | after half a second, doubled each time up to 5 s | after [`PASSING_MAX`] |
 //! | for one that lasts | the same | after [`LASTING_LOOKS_MAX`] looks |
 //!
 //! Giving up is for those who wait at that moment: they are refused. The gate goes on looking.
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub const RETRY_DATABASE_AFTER: Duration = Duration::from_millis(500);
 
 /// Between two looks at most: so long may it take until a database that is back is noticed.
-pub const RETRY_DATABASE_AFTER_MAX: Duration = Duration::from_secs(30);
+pub const RETRY_DATABASE_AFTER_MAX: Duration = Duration::from_secs(5);
 
 /// A server that restarts, or a program that holds a lock, takes a minute at most.
 pub const PASSING_MAX: Duration = Duration::from_secs(2 * 60);

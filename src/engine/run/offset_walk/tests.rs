@@ -51,6 +51,26 @@ fn a_total_that_is_told_late_makes_no_walk_steady() {
     assert!(told_late.tip.walk.found.unsteady, "{told_late:?}");
 }
 
+/// Found by a server that was written without the code: 5,106 requests for 5,000 tracks.
+#[test]
+fn a_cap_of_a_few_rows_that_one_answer_names_is_no_cap() {
+    let num_requests = |answers: std::ops::Range<usize>, cap: u32| {
+        let num = std::cell::Cell::new(0);
+        let ended = walk(|n, page| {
+            num.set(n + 1);
+            let slots = page.slots.iter().take(cap as usize).cloned().collect();
+            Ok(if answers.contains(&n) { Page { slots, limit: Some(cap), ..page } } else { page })
+        });
+        assert_eq!(ended.tip.offset, 20);
+        num.get()
+    };
+    assert_eq!(num_requests(0..0, 0), 3);
+    for cap in 1..4 {
+        assert!(num_requests(0..1, cap) <= 4, "{cap}, once");
+        assert!(num_requests(0..2, cap) <= 9, "{cap}, twice: it is doubted");
+    }
+}
+
 /// Found by the simulation: it was taken for a cap, or for hidden rows.
 #[test]
 fn an_offset_that_is_ignored_proves_nothing() {
