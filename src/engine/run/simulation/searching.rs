@@ -2,7 +2,7 @@
 
 use super::{
     seeds, synced,
-    world::{Conditions, Edit, World},
+    world::{Conditions, Edit, Lie, World},
 };
 use crate::{engine::run::RunEnd, model::EntityType};
 
@@ -195,6 +195,22 @@ fn more_removals_than_are_believed_are_not_searched_for() {
     }
     assert_eq!(world.num_searches, 0);
     world.check_equal();
+}
+
+/// Found by a server that was written without the code: the wrong track was marked removed, and the count then agreed.
+#[test]
+fn a_page_that_lacks_a_row_and_fits_marks_nothing_else_removed() {
+    for at in [2_510, 2_600, 3_000, 4_000, 4_900] {
+        let mut world = synced(EntityType::Tracks, 5_000);
+        world.remove(at);
+        world.lie = Lie::Fits { times: 1 };
+        // G3 is checked as it runs.
+        world.run(false);
+        assert!(matches!(world.lie, Lie::Fits { times: 0 }));
+        world.run(false);
+        world.check_equal();
+        assert_eq!(world.num_removed(), 1, "at {at}");
+    }
 }
 
 #[test]

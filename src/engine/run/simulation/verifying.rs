@@ -3,7 +3,7 @@
 
 use super::{
     a_long_playlist, seeds, synced,
-    world::{Conditions, Edit, World},
+    world::{Conditions, Edit, Lie, World},
 };
 use crate::{
     engine::run::{Purpose, RunEnd, VerifySchedule},
@@ -31,6 +31,20 @@ fn swap(world: &mut World) {
     world.remove(at);
     let at = world.anywhere();
     world.slip_in(at);
+}
+
+/// Found by a server that was written without the code.
+#[test]
+fn a_row_of_somebody_else_in_the_place_of_one_marks_nothing_removed() {
+    for entity in saved() {
+        let mut world = synced(entity, 1_000);
+        serve(&mut world, WEEK, |_, _| ());
+        world.lie = Lie::Foreign { times: 1 };
+        // G3 is checked as it runs.
+        serve(&mut world, WEEK, |_, _| ());
+        assert!(matches!(world.lie, Lie::Foreign { times: 0 }));
+        world.check_equal();
+    }
 }
 
 /// Runs of a service, one every interval; returns the most requests that one of them took.

@@ -1,6 +1,6 @@
 //! How the API misbehaves in a world.
 
-use super::{Entry, World};
+use super::{super::rows::slot, Entry, World};
 use crate::model::{Next, Page, PageRequest};
 
 /// How the pages of the listing deviate from what was asked for.
@@ -18,6 +18,10 @@ pub enum Lie {
     EmptyOnce,
     /// This many pages give their first row in place of their last.
     Doubles { times: u32 },
+    /// This many pages behind the head lack the row in their middle, and are filled up with the one behind them.
+    Fits { times: u32 },
+    /// This many pages behind the head give a row of somebody else in the place of the one in their middle.
+    Foreign { times: u32 },
     /// Every page is the first.
     OffsetIgnored,
     /// Every other answer counts one row less.
@@ -62,7 +66,24 @@ impl World {
                     self.lie = Lie::EndsEarly { rows, times: times - 1 };
                 }
             }
-            Lie::Doubles { times: 0 } => {}
+            Lie::Doubles { times: 0 } | Lie::Fits { times: 0 } | Lie::Foreign { times: 0 } => {}
+            Lie::Fits { times } => {
+                let behind = self.library.get((offset + limit) as usize).filter(|_| offset > 0);
+                if let Some(behind) = behind.map(|entry| slot(self.conditions.entity, entry)) {
+                    page.slots.remove(page.slots.len() / 2);
+                    page.slots.push(behind);
+                    self.lie = Lie::Fits { times: times - 1 };
+                }
+            }
+            Lie::Foreign { times } => {
+                let middle = page.slots.len() / 2;
+                let entry = self.library.get(offset as usize + middle).filter(|_| offset > 0).cloned();
+                if let Some(entry) = entry {
+                    let foreign = Entry { id: Some("foreign".to_owned()), ..entry };
+                    page.slots[middle] = slot(self.conditions.entity, &foreign);
+                    self.lie = Lie::Foreign { times: times - 1 };
+                }
+            }
             Lie::Doubles { times } => {
                 if let [first, .., last] = &mut *page.slots {
                     last.clone_from(first);
