@@ -284,7 +284,7 @@ impl Bisection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, slice};
 
     /// Something that happens to a page.
     type Change = fn(&mut Vec<SlotKey>);
@@ -347,12 +347,12 @@ mod tests {
         let other = odd.remove(30).id.unwrap();
         bisection.take(245, Some(499), &odd).unwrap();
         for gone in [&gone, &other] {
-            assert_eq!(bisection.pages_without(&[gone.clone()]), [245]);
+            assert_eq!(bisection.pages_without(slice::from_ref(gone)), [245]);
         }
         assert_eq!(bisection.confirm(245, Some(499), &listing[245..295]), Err(Obstacle::Moved));
         assert_eq!(bisection.confirm(245, Some(498), &odd), Err(Obstacle::Moved));
         assert_eq!(bisection.confirm(245, Some(499), &odd), Ok(()));
-        assert!(bisection.pages_without(&[members[20].id.clone()]).is_empty(), "the head is read again anyway");
+        assert!(bisection.pages_without(slice::from_ref(&members[20].id)).is_empty(), "the head is read again anyway");
     }
 
     #[test]
