@@ -206,6 +206,16 @@ fn what_is_refused_for_good_is_told_once_and_tried_daily_once_a_second_look_has_
 }
 
 #[test]
+fn a_plan_of_a_calendar_that_was_ahead_says_nothing() {
+    let planned = |ahead| {
+        let next_run_at = Some(morning() + ahead);
+        Day::begin(Remembered { next_run_at, is_complete: true, ..Remembered::default() }).wait()
+    };
+    assert_eq!(planned(TimeDelta::hours(20)), Some(20 * HOUR));
+    assert_eq!(planned(TimeDelta::days(400)), Some(Duration::ZERO));
+}
+
+#[test]
 fn a_service_that_starts_again_and_again_does_not_ask_again_and_again() {
     let refused = |failed_ago: TimeDelta| Remembered {
         next_run_at: Some(morning() + TimeDelta::hours(20)),
