@@ -268,13 +268,6 @@ impl TokenVault for StoreVault {
         Box::pin(bounded(self.stored()))
     }
 
-    fn load_newer<'a>(&'a self, known: &'a SecretString) -> Keeping<'a, Option<StoredTokens>> {
-        Box::pin(async move {
-            let stored = bounded(self.stored()).await?;
-            Ok(stored.filter(|stored| stored.refresh_token.expose_secret() != known.expose_secret()))
-        })
-    }
-
     fn note_failure<'a>(
         &'a self,
         known: &'a SecretString,
@@ -320,13 +313,6 @@ impl TokenVault for PendingVault {
 
     fn load(&self) -> Keeping<'_, Option<StoredTokens>> {
         Box::pin(bounded(self.stored()))
-    }
-
-    fn load_newer<'a>(&'a self, known: &'a SecretString) -> Keeping<'a, Option<StoredTokens>> {
-        Box::pin(async move {
-            let stored = bounded(self.stored()).await?;
-            Ok(stored.filter(|stored| stored.refresh_token.expose_secret() != known.expose_secret()))
-        })
     }
 
     fn note_failure<'a>(

@@ -60,8 +60,12 @@ impl Backoff {
 /// The wait after this many failed tries. It doubles with each, up to `longest`. Half of it is fixed and half is
 /// jitter, so that a retry is neither immediate nor in step with others.
 pub fn delay(first: Duration, longest: Duration, tries: u32, jitter: f64) -> Duration {
-    let step = first.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(longest);
-    step.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
+    doubled(first, longest, tries.saturating_sub(1)).mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
+}
+
+/// `first`, doubled so many times, up to `longest`.
+pub fn doubled(first: Duration, longest: Duration, times: u32) -> Duration {
+    first.saturating_mul(1 << times.min(16)).min(longest)
 }
 
 #[cfg(test)]

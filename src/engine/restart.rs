@@ -1,5 +1,6 @@
 //! What the death of an actor means: a new life after a pause or, when deaths come too often, parking.
 
+use super::backoff::doubled;
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -63,7 +64,7 @@ impl Deaths {
                 if recent >= policy.max_restarts {
                     return Ruling::Park;
                 }
-                let step = policy.base.saturating_mul(1 << recent.min(16)).min(policy.cap);
+                let step = doubled(policy.base, policy.cap, u32::try_from(recent).unwrap_or(u32::MAX));
                 Ruling::RestartIn(step.mul_f64(0.75 + 0.5 * jitter.clamp(0.0, 1.0)))
             }
         }

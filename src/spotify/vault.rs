@@ -3,7 +3,7 @@
 use super::error::VaultError;
 use crate::model::{FailureOf, TokenFailure};
 use chrono::{DateTime, Utc};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use std::{future::Future, pin::Pin};
 
 /// The tokens of an account, as they are stored.
@@ -38,8 +38,10 @@ pub trait TokenVault: Send + Sync {
 
     /// The stored tokens, if they have another refresh token than `known`: another process has exchanged that one.
     fn load_newer<'a>(&'a self, known: &'a SecretString) -> Keeping<'a, Option<StoredTokens>> {
-        let _ = known;
-        Box::pin(std::future::ready(Ok(None)))
+        Box::pin(async move {
+            let stored = self.load().await?;
+            Ok(stored.filter(|stored| stored.refresh_token.expose_secret() != known.expose_secret()))
+        })
     }
 
     /// Notes that there is no new access token for a while, if this refresh token is still the stored one.

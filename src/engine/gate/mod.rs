@@ -22,6 +22,7 @@ pub mod shared;
 pub mod spacing;
 pub mod window;
 
+use super::backoff::doubled;
 use crate::model::{
     AccountId, DailyCeilings, Family, GateNote, LearnedRate, LedgerEntry, LimitClass, NotedPause, Pause, Sent,
 };
@@ -270,10 +271,8 @@ impl<T: Copy + PartialEq> Gate<T> {
         let calendar = self.calendar.wall(now);
         match (retry_after, *in_a_row) {
             (Some(wait), in_a_row) => {
-                let least = in_a_row.checked_sub(2).map_or(Duration::ZERO, |doublings| {
-                    QUOTA_AGAIN.saturating_mul(1 << doublings.min(16)).min(QUOTA_AGAIN_MAX)
-                });
-                TimeDelta::from_std(wait.max(least)).unwrap_or(DAY)
+                let least = in_a_row.checked_sub(2).map(|times| doubled(QUOTA_AGAIN, QUOTA_AGAIN_MAX, times));
+                TimeDelta::from_std(wait.max(least.unwrap_or_default())).unwrap_or(DAY)
             }
             (None, 1) => UNKNOWN_QUOTA_MIN,
             (None, _) => self.ledger.unknown_quota_end(family, calendar) - calendar,

@@ -13,7 +13,10 @@
 //! compared, between a stored pause and the process that finds it, a pause never lasts longer than it did when it was
 //! noted.
 
-use crate::model::{Family, LimitClass, NotedPause, Pause};
+use crate::{
+    engine::backoff::doubled,
+    model::{Family, LimitClass, NotedPause, Pause},
+};
 use chrono::{DateTime, Utc};
 use std::{
     collections::BTreeMap,
@@ -131,9 +134,9 @@ impl<T: Copy + PartialEq> Pauses<T> {
             return retry_after;
         }
         self.probe = Probe::Due;
-        let doublings = self.num_refused_probes.min(16);
+        let own = doubled(OWN_PAUSE, OWN_PAUSE_MAX, self.num_refused_probes);
         self.num_refused_probes += 1;
-        retry_after.max((OWN_PAUSE * (1 << doublings)).min(OWN_PAUSE_MAX))
+        retry_after.max(own)
     }
 
     /// The rate limit let a probe through.

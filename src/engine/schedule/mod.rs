@@ -21,7 +21,7 @@
 
 mod agenda;
 
-use super::run::RunEnd;
+use super::{backoff, run::RunEnd};
 use crate::model::{Fault, Order, SyncKey};
 use agenda::{Agenda, Moment};
 use chrono::{DateTime, Utc};
@@ -242,9 +242,7 @@ impl Schedule {
         entry.num_failures = if fault.is_some() { entry.num_failures.saturating_add(1) } else { 0 };
         let refused_since = entry.refused_since.take();
         let doubled = |base: Duration, cap: Duration, failures: u32| {
-            base.saturating_mul(1 << (failures - 1).min(16))
-                .min(cap.max(base))
-                .mul_f64(1.0 - SPREAD + 2.0 * SPREAD * jitter)
+            backoff::doubled(base, cap.max(base), failures - 1).mul_f64(1.0 - SPREAD + 2.0 * SPREAD * jitter)
         };
         let wait = match end {
             RunEnd::Stopped => Some(Duration::ZERO),

@@ -1,9 +1,12 @@
 //! Pending sign-ins: kept by the first process that exchanges the token, renewed only by holders of the old one, and
 //! gone once the sign-in is recorded or refused.
 
-use super::*;
+use super::{
+    tokens::{secret, tokens},
+    *,
+};
 use crate::store::{PendingKey, Person, TokenRow};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
 const MIRA: Person<'static> = Person { spotify_id: "mira", spotify_account_id: None, display_name: Some("Mira") };
 
@@ -113,20 +116,4 @@ async fn keep(db: &Db, known: &str, refresh_token: &str) -> bool {
 
 fn key(application: &str) -> PendingKey {
     PendingKey { imported_hash: "ab12".into(), client_id: application.into() }
-}
-
-fn tokens(refresh_token: &str) -> TokenRow {
-    TokenRow {
-        client_id: "app".into(),
-        refresh_token: secret(refresh_token),
-        access_token: Some("access-secret".into()),
-        expires_at: Some(at(3600)),
-        scopes: Some("user-library-read".into()),
-        imported_hash: Some("ab12".into()),
-        trouble: None,
-    }
-}
-
-fn secret(text: &str) -> SecretString {
-    text.into()
 }

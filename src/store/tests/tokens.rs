@@ -136,7 +136,7 @@ fn a_file_that_others_may_read_is_closed_before_tokens_are_written_into_it() {
     });
 }
 
-fn tokens(refresh_token: &str) -> TokenRow {
+pub(super) fn tokens(refresh_token: &str) -> TokenRow {
     TokenRow {
         client_id: "app".into(),
         refresh_token: secret(refresh_token),
@@ -148,6 +148,6 @@ fn tokens(refresh_token: &str) -> TokenRow {
     }
 }
 
-fn secret(text: &str) -> SecretString {
+pub(super) fn secret(text: &str) -> SecretString {
     text.into()
 }

@@ -7,6 +7,7 @@
 //!
 //! Giving up is for those who wait at that moment: they are refused. The gate goes on looking.
 
+use crate::engine::backoff::doubled;
 use std::time::{Duration, Instant};
 
 /// Between the first two looks.
@@ -43,7 +44,7 @@ impl Failing {
     /// Another look failed. Returns how long to wait before the next one.
     pub fn handle_unanswered(&mut self, why: Unanswered, now: Instant) -> Duration {
         self.since.get_or_insert(now);
-        let wait = RETRY_DATABASE_AFTER.saturating_mul(1 << self.num_looks.min(16)).min(RETRY_DATABASE_AFTER_MAX);
+        let wait = doubled(RETRY_DATABASE_AFTER, RETRY_DATABASE_AFTER_MAX, self.num_looks);
         self.num_looks = self.num_looks.saturating_add(1);
         self.num_lasting = match why {
             Unanswered::Passing => 0,
