@@ -18,6 +18,14 @@ pub fn look_again_in(num_hidden: u32, num_before: u32) -> TimeDelta {
     if num_hidden == num_before { REST_MAX } else { TimeDelta::days(1) }
 }
 
+/// How long until items that were read whole are read once more without a reason in the listing, if at all. `is_doubtful`:
+/// an answer may have spoilt some, or nothing but one reading shows what has changed.
+pub fn reads_again_in(num_hidden: u32, num_before: u32, is_doubtful: bool) -> Option<TimeDelta> {
+    let hidden_in = (num_hidden > 0).then(|| look_again_in(num_hidden, num_before));
+    let doubtful_in = is_doubtful.then(|| TimeDelta::days(1));
+    [hidden_in, doubtful_in].into_iter().flatten().min()
+}
+
 /// A playlist whose items an account is to read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StalePlaylist {
@@ -203,6 +211,21 @@ mod tests {
         assert_eq!((hiding.due(at(9)), hiding.due(at(10))), (Due::No, Due::Now));
         let doubtful = ReadingState { num_hidden: 0, num_held: Some(120), ..hiding };
         assert_eq!((doubtful.due(at(9)), doubtful.due(at(10))), (Due::No, Due::Now), "rows that held nothing");
+    }
+
+    #[test]
+    fn items_are_read_again_once_something_of_them_is_open() {
+        for (num_hidden, num_before, is_doubtful, days) in [
+            (0, 0, false, None),
+            (0, 2, false, None),
+            (0, 0, true, Some(1)),
+            (2, 0, false, Some(1)),
+            (2, 2, false, Some(7)),
+            (2, 2, true, Some(1)),
+        ] {
+            let wait = reads_again_in(num_hidden, num_before, is_doubtful);
+            assert_eq!(wait, days.map(TimeDelta::days), "{num_hidden} {num_before} {is_doubtful}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@
 mod comparison;
 mod recall;
 
-pub use comparison::Comparison;
+pub use comparison::{Comparison, HiddenItems};
 pub use recall::recall;
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -8,7 +8,7 @@ use super::schema::held_removals;
 use super::types::At;
 use super::versions;
 use super::{Conn, StoreError, with_conn};
-use crate::model::version::{Comparison, Entry};
+use crate::model::version::{Comparison, Entry, HiddenItems};
 use crate::model::{Commit, FailedReading, FailureKind, ReadingOutcome};
 use chrono::{DateTime, Utc};
 use diesel::QueryDsl;
@@ -19,8 +19,10 @@ use std::time::Duration;
 /// The verdict on a whole reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It may replace the rows.
-    Believed,
+    /// It may replace the rows. `is_uncounted`: nothing but this one reading shows the changes.
+    Believed {
+        is_uncounted: bool,
+    },
     /// It contains the rows as they are.
     Unchanged,
     Held(Held),
@@ -49,8 +51,7 @@ impl Held {
 /// Evidence for or against what a reading misses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Evidence {
-    /// More rows than before are counted but not given.
-    pub hides_more: bool,
+    pub hidden: HiddenItems,
     /// The account's last reading was held.
     pub was_held: bool,
 }
@@ -75,14 +76,15 @@ pub(super) async fn judge(
     evidence: Evidence,
     now: At,
 ) -> Result<Verdict, StoreError> {
-    let Evidence { hides_more, was_held } = evidence;
+    let Evidence { hidden, was_held } = evidence;
     let compared = versions::compare(conn, playlist, after).await?;
     let rule = commit.effects.item_removals;
-    if compared.is_believed(rule, hides_more) {
+    if compared.is_believed(rule, hidden) {
         if was_held {
             held::release(conn, commit.account_id, commit.entity, playlist).await?;
         }
-        return Ok(if compared.is_same { Verdict::Unchanged } else { Verdict::Believed });
+        let is_uncounted = compared.is_uncounted();
+        return Ok(if compared.is_same { Verdict::Unchanged } else { Verdict::Believed { is_uncounted } });
     }
     let known: BTreeMap<String, (DateTime<Utc>, bool)> = with_conn!(conn, |c| {
         use held_removals::{is_confirmed, item_id, since};
@@ -92,10 +94,11 @@ pub(super) async fn judge(
     .collect();
     if compared.is_confirmed(rule, &known, now.into()) {
         held::release(conn, commit.account_id, commit.entity, playlist).await?;
-        return Ok(Verdict::Believed);
+        return Ok(Verdict::Believed { is_uncounted: false });
     }
+    let may_be_hidden = compared.may_be_hidden(hidden);
     let Comparison { num_held, num_missing, missing, .. } = compared;
     let ids: Vec<&str> = missing.iter().map(String::as_str).collect();
-    held::keep(conn, (commit.account_id, commit.entity, playlist), &ids, hides_more, now).await?;
+    held::keep(conn, (commit.account_id, commit.entity, playlist), &ids, may_be_hidden, now).await?;
     Ok(Verdict::Held(Held { num_missing, num_held }))
 }

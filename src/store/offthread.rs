@@ -7,16 +7,20 @@
 //! which was a sixth of the whole crate. Here only the collecting of a query's text and binds is.
 //!
 //! A commit has some forty statements, and switching to another thread and back costs more than many of them do. So its
-//! whole future moves to one blocking thread, where its statements run in place: see [`on_one_thread`].
+//! whole future moves to one blocking thread, where its statements run in place, and nothing that they bind is copied:
+//! see [`on_one_thread`].
 
 use diesel::backend::Backend;
 use diesel::connection::{
     AnsiTransactionManager, CacheSize, Instrumentation, LoadConnection, SimpleConnection,
     TransactionManager as SyncTransactionManager, TransactionManagerStatus,
 };
-use diesel::query_builder::{AsQuery, CollectedQuery, MoveableBindCollector, QueryBuilder, QueryFragment, QueryId};
+use diesel::query_builder::{
+    AsQuery, AstPass, CollectedQuery, MoveableBindCollector, Query, QueryBuilder, QueryFragment, QueryId,
+};
 use diesel::result::{DatabaseErrorKind, Error as QueryError, QueryResult};
 use diesel::row::IntoOwnedRow;
+use diesel::sql_types::Untyped;
 use diesel::sqlite::{Sqlite, SqliteQueryBuilder};
 use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection};
 use diesel_async::pooled_connection::PoolableConnection;
@@ -35,7 +39,7 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 type Binds<'a> = <Sqlite as Backend>::BindCollector<'a>;
-type Query = CollectedQuery<<Binds<'static> as MoveableBindCollector<Sqlite>>::BindData>;
+type Collected = CollectedQuery<<Binds<'static> as MoveableBindCollector<Sqlite>>::BindData>;
 type Borrowed<'conn, 'query> = <SqliteConnection as LoadConnection>::Row<'conn, 'query>;
 type Row = <Borrowed<'static, 'static> as IntoOwnedRow<'static, Sqlite>>::OwnedRow;
 type Rows = stream::Iter<vec::IntoIter<QueryResult<Row>>>;
@@ -73,16 +77,19 @@ impl SqliteConn {
         async { task.await.unwrap_or_else(|error| Err(not_run(&error))) }.boxed()
     }
 
-    fn load_collected(&mut self, query: QueryResult<Query>) -> BoxFuture<'static, QueryResult<Rows>> {
-        self.spawn_blocking(move |c| {
-            let query = query?;
-            let mut cache = <Borrowed<'_, '_> as IntoOwnedRow<'_, Sqlite>>::Cache::default();
-            let rows = LoadConnection::load(c, &query)?.map(|row| Ok(row?.into_owned(&mut cache)));
-            Ok(stream::iter(rows.collect::<Vec<_>>()))
-        })
+    fn load_any(&mut self, query: &dyn QueryFragment<Sqlite>) -> BoxFuture<'static, QueryResult<Rows>> {
+        if IS_OFF.get() {
+            return ready(load(&mut lock(&self.connection), &Here(query))).boxed();
+        }
+        let query = collect(query);
+        self.spawn_blocking(move |c| load(c, &query?))
     }
 
-    fn execute_collected(&mut self, query: QueryResult<Query>) -> BoxFuture<'static, QueryResult<usize>> {
+    fn execute_any(&mut self, query: &dyn QueryFragment<Sqlite>) -> BoxFuture<'static, QueryResult<usize>> {
+        if IS_OFF.get() {
+            return ready(Connection::execute_returning_count(&mut *lock(&self.connection), &Here(query))).boxed();
+        }
+        let query = collect(query);
         self.spawn_blocking(move |c| Connection::execute_returning_count(c, &query?))
     }
 
@@ -93,12 +100,39 @@ impl SqliteConn {
     }
 }
 
-fn collect<T: QueryFragment<Sqlite>>(query: &T) -> QueryResult<Query> {
+fn load<Q>(c: &mut SqliteConnection, query: &Q) -> QueryResult<Rows>
+where
+    Q: Query<SqlType = Untyped> + QueryFragment<Sqlite> + QueryId,
+{
+    let mut cache = <Borrowed<'_, '_> as IntoOwnedRow<'_, Sqlite>>::Cache::default();
+    let rows = LoadConnection::load(c, query)?.map(|row| Ok(row?.into_owned(&mut cache)));
+    Ok(stream::iter(rows.collect::<Vec<_>>()))
+}
+
+fn collect(query: &dyn QueryFragment<Sqlite>) -> QueryResult<Collected> {
     let mut binds = Binds::default();
     query.collect_binds(&mut binds, &mut (), &Sqlite)?;
     let mut sql = SqliteQueryBuilder::default();
     query.to_sql(&mut sql, &Sqlite)?;
     Ok(CollectedQuery::new(sql.finish(), query.is_safe_to_cache_prepared(&Sqlite)?, binds.moveable()))
+}
+
+/// A query that runs where it is, as one type whatever it is.
+struct Here<'a>(&'a dyn QueryFragment<Sqlite>);
+
+impl QueryFragment<Sqlite> for Here<'_> {
+    fn walk_ast<'b>(&'b self, pass: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        self.0.walk_ast(pass)
+    }
+}
+
+impl QueryId for Here<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl Query for Here<'_> {
+    type SqlType = Untyped;
 }
 
 fn not_run(error: &JoinError) -> QueryError {
@@ -124,14 +158,14 @@ impl AsyncConnectionCore for SqliteConn {
         T: AsQuery + 'query,
         T::Query: QueryFragment<Sqlite> + QueryId + 'query,
     {
-        self.load_collected(collect(&source.as_query()))
+        self.load_any(&source.as_query())
     }
 
     fn execute_returning_count<'conn, 'query, T>(&'conn mut self, source: T) -> Self::ExecuteFuture<'conn, 'query>
     where
         T: QueryFragment<Sqlite> + QueryId + 'query,
     {
-        self.execute_collected(collect(&source))
+        self.execute_any(&source)
     }
 }
 
@@ -198,7 +232,7 @@ where
 {
     let runtime = Handle::current();
     let task = Task::start(move || {
-        let _here = Here::enter();
+        let _off = Off::enter();
         runtime.block_on(work())
     });
     task.await.unwrap_or_else(|error| match error.try_into_panic() {
@@ -208,16 +242,16 @@ where
 }
 
 /// Marks the thread for the duration of the work: tokio reuses its blocking threads.
-struct Here;
+struct Off;
 
-impl Here {
-    fn enter() -> Here {
+impl Off {
+    fn enter() -> Off {
         IS_OFF.set(true);
-        Here
+        Off
     }
 }
 
-impl Drop for Here {
+impl Drop for Off {
     fn drop(&mut self) {
         IS_OFF.set(false);
     }

@@ -7,7 +7,7 @@
 
 use super::catalogue::names_of;
 use super::schema::{feed_positions, library_playlists, outbox, playlists};
-use super::types::{At, clean};
+use super::types::{At, clean, json_text};
 use super::versions::ItemChanges;
 use super::{Conn, StoreError, with_conn};
 use crate::model::version::{Difference, Entry};
@@ -40,7 +40,7 @@ pub(super) struct ChangeNote<'a> {
     name: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     artist: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "json_text")]
     added_at: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     playlist_id: Option<&'a str>,
@@ -212,7 +212,7 @@ impl ItemChanges {
 /// The members that are new or came back, each once.
 fn added<'a>(commit: &'a Commit, memberships: &[Membership]) -> Vec<ChangeNote<'a>> {
     let Rows::Listing(slots) = &commit.rows else { return Vec::new() };
-    let mut seen: HashSet<&str> = HashSet::new();
+    let mut seen: HashSet<&str> = HashSet::with_capacity(slots.len());
     let cleaned = |words: Option<&'a str>| words.map(clean).filter(|words| !words.is_empty());
     let note = |(slot, membership): (&'a Slot, &Membership)| {
         let change = match membership {

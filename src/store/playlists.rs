@@ -16,19 +16,15 @@ use super::upsert::upsert;
 use super::versions::{ItemChanges, entry_of};
 use super::{Conn, StoreError, gaps, held_items, versions, with_conn};
 use crate::model::batch::PlaylistEnd;
-use crate::model::version::Entry;
+use crate::model::version::{Entry, HiddenItems};
 use crate::model::{
     Commit, EntityType, FailureKind, HealedGap, ItemCounts, Oddity, PlaylistItem, PlaylistItemKind, PlaylistPart,
-    ReadingOutcome, look_again_in,
+    ReadingOutcome, reads_again_in,
 };
-use chrono::TimeDelta;
 use diesel::sql_types::BigInt;
 use diesel::{ExpressionMethods, QueryDsl, QueryableByName};
 use diesel_async::RunQueryDsl;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-/// How long rows that an answer may have spoilt are left before they are read once more.
-const DOUBTED_FOR: TimeDelta = TimeDelta::days(1);
 
 /// The outcome of the parts of a commit.
 #[derive(Debug, Default)]
@@ -48,6 +44,8 @@ struct Plan<'a> {
     /// The new state of the account's reading.
     reading: Reading,
     place: Place,
+    /// Nothing but this one reading shows the changes that it has made.
+    is_uncounted: bool,
 }
 
 /// Writes consecutive items of playlists, and how their walks ended.
@@ -102,7 +100,7 @@ async fn plan<'a>(conn: &mut Conn, commit: &Commit, parts: &'a [PlaylistPart]) -
         if parts[0].offset == 0 {
             reading.end_walk();
         }
-        plans.push(Plan { playlist, parts, books, reading, place });
+        plans.push(Plan { playlist, parts, books, reading, place, is_uncounted: false });
     }
     Ok(plans)
 }
@@ -200,7 +198,8 @@ impl Plan<'_> {
             return Ok(true);
         }
         let was_held = self.books.reading.failure().is_some_and(|failure| failure.kind == FailureKind::Held);
-        let evidence = Evidence { hides_more: self.num_hidden() > self.books.num_hidden, was_held };
+        let hidden = HiddenItems { before: self.books.num_hidden, now: self.num_hidden() };
+        let evidence = Evidence { hidden, was_held };
         let snapshot_id = self.claimed().map(str::to_owned);
         let (failure, outcome) = match held_items::judge(conn, commit, self.playlist, after, evidence, now).await? {
             Verdict::Held(held) => (held.failure(snapshot_id), held.outcome(self.playlist)),
@@ -208,7 +207,11 @@ impl Plan<'_> {
                 let outcome = ReadingOutcome::Unchanged { playlist_id: self.playlist.to_owned() };
                 (held_items::unchanged(snapshot_id), outcome)
             }
-            Verdict::Unchanged | Verdict::Believed => return Ok(true),
+            Verdict::Unchanged => return Ok(true),
+            Verdict::Believed { is_uncounted } => {
+                self.is_uncounted = is_uncounted;
+                return Ok(true);
+            }
         };
         self.place = Place::Nowhere;
         self.reading.end_walk();
@@ -343,10 +346,9 @@ impl Plan<'_> {
             None => {
                 let looks_again = self.reading.looks_again(snapshot_id.as_deref());
                 self.reading.has_read(snapshot_id.as_deref(), now);
-                if num_hidden > 0 {
-                    self.reading.look_again_in(look_again_in(num_hidden, self.books.num_hidden), now);
-                } else if !looks_again && has_doubtful_rows(conn, playlist).await? {
-                    self.reading.look_again_in(DOUBTED_FOR, now);
+                let is_doubtful = self.is_uncounted || !looks_again && has_doubtful_rows(conn, playlist).await?;
+                if let Some(wait) = reads_again_in(num_hidden, self.books.num_hidden, is_doubtful) {
+                    self.reading.look_again_in(wait, now);
                 }
             }
         }

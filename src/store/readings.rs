@@ -298,7 +298,7 @@ pub(super) async fn replace_by_apart(
         "INSERT INTO playlist_items AS t (playlist_id, position, uri, kind, track_id, name, added_at, added_by) \
          SELECT r.playlist_id, r.position, r.uri, r.kind, r.track_id, r.name, r.added_at, r.added_by {APART}{} \
          RETURNING rev",
-        conflict(&PlaylistItemRow::TARGET)
+        conflict(PlaylistItemRow::target())
     );
     let removed = with_conn!(conn, |c| {
         let beside = sql_query(beside).bind::<Text, _>(playlist).bind::<BigInt, _>(account.0);

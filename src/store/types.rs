@@ -8,6 +8,7 @@ use diesel::pg::Pg;
 use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::{SqlOrd, Text, Timestamptz, TimestamptzSqlite};
 use diesel::sqlite::Sqlite;
+use serde::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::io::Write;
 use std::ops::Range;
@@ -102,27 +103,38 @@ impl ToSql<Instant, Sqlite> for At {
     }
 }
 
-/// `at` as SQLite stores it. Written digit by digit: a batch holds hundreds, and formatting them took a fiftieth of a
-/// sync.
+/// `at` as SQLite stores it.
 fn text(at: DateTime<Utc>) -> String {
     let mut text = *b"0000-00-00 00:00:00.000000+00:00";
-    let year = u32::try_from(at.year()).unwrap_or_default();
-    let numbers = [
-        (0..4, year),
-        (5..7, at.month()),
-        (8..10, at.day()),
-        (11..13, at.hour()),
-        (14..16, at.minute()),
-        (17..19, at.second()),
-        (20..26, at.timestamp_subsec_micros()),
-    ];
-    for (place, mut number) in numbers {
-        for digit in text[place].iter_mut().rev() {
-            *digit = b'0' + u8::try_from(number % 10).expect("a digit");
-            number /= 10;
-        }
-    }
+    write_date_and_time(&mut text, at);
+    write_digits(&mut text[20..26], at.timestamp_subsec_micros());
     String::from_utf8_lossy(&text).into_owned()
+}
+
+/// `at` in JSON, as chrono writes it.
+pub(super) fn json_text<S: Serializer>(at: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+    let is_whole = |at: &DateTime<Utc>| at.timestamp_subsec_nanos() == 0 && (0..=9999).contains(&at.year());
+    let Some(whole) = at.filter(is_whole) else { return at.serialize(serializer) };
+    let mut text = *b"0000-00-00T00:00:00Z";
+    write_date_and_time(&mut text, whole);
+    serializer.serialize_str(&String::from_utf8_lossy(&text))
+}
+
+/// Writes digit by digit: a batch holds hundreds of moments, and formatting them took a fiftieth of a sync.
+fn write_date_and_time(text: &mut [u8], at: DateTime<Utc>) {
+    let year = u32::try_from(at.year()).unwrap_or_default();
+    let (date, time) = ([at.month(), at.day()], [at.hour(), at.minute(), at.second()]);
+    write_digits(&mut text[0..4], year);
+    for (place, number) in [5, 8, 11, 14, 17].into_iter().zip(date.into_iter().chain(time)) {
+        write_digits(&mut text[place..place + 2], number);
+    }
+}
+
+fn write_digits(text: &mut [u8], mut number: u32) {
+    for digit in text.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(number % 10).expect("a digit");
+        number /= 10;
+    }
 }
 
 /// Parses the output of [`text`]. Chrono tries one format after the other, which took a tenth of an export.
@@ -207,6 +219,19 @@ mod tests {
                 "9999-12-31 23:59:59.000000+00:00",
             ]
         );
+    }
+
+    #[test]
+    fn moments_in_json_are_those_of_chrono() {
+        #[derive(Serialize)]
+        struct Ours(#[serde(serialize_with = "json_text")] Option<DateTime<Utc>>);
+        let moments =
+            [(-62_167_219_201, 0), (-62_167_219_200, 0), (0, 0), (951_782_399, 999_000_000), (1_790_000_000, 0)];
+        let moments = moments.into_iter().chain([(253_402_300_799, 0), (253_402_300_800, 0)]);
+        for at in moments.map(|(secs, nanos)| DateTime::from_timestamp(secs, nanos)) {
+            assert_eq!(serde_json::to_string(&Ours(at)).unwrap(), serde_json::to_string(&at).unwrap());
+        }
+        assert_eq!(serde_json::to_string(&Ours(None)).unwrap(), "null");
     }
 
     #[test]

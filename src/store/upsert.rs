@@ -32,6 +32,7 @@ use diesel::sqlite::Sqlite;
 use diesel_async::RunQueryDsl;
 use merge::merged;
 use std::fmt::Write;
+use std::sync::OnceLock;
 
 /// Rows of the longest statement. At 14 columns that is far below what a statement may bind (32 766 in SQLite).
 const CHUNK_MAX: usize = 128;
@@ -39,14 +40,31 @@ const CHUNK_MAX: usize = 128;
 /// A table as an upsert sees it. With `rev` among `returning`, the row's revision is counted.
 #[derive(Debug)]
 pub(super) struct Target {
-    pub table: &'static str,
-    pub columns: &'static [(&'static str, Merge)],
-    pub returning: &'static [&'static str],
+    table: &'static str,
+    columns: &'static [(&'static str, Merge)],
+    returning: &'static [&'static str],
+    /// The statement before and after its rows, once it has been put together.
+    text: OnceLock<(String, String)>,
+}
+
+impl Target {
+    pub const fn new(
+        table: &'static str,
+        columns: &'static [(&'static str, Merge)],
+        returning: &'static [&'static str],
+    ) -> Target {
+        Target { table, columns, returning, text: OnceLock::new() }
+    }
+
+    fn text(&self) -> &(String, String) {
+        self.text.get_or_init(|| (head(self), tail(self)))
+    }
 }
 
 /// A row that can be upserted. As a query fragment it is its tuple of bound values.
 pub(super) trait Row: Careful + QueryFragment<Pg> + QueryFragment<Sqlite> + Sync {
-    const TARGET: Target;
+    fn target() -> &'static Target;
+
     /// SQL type of the columns returned for a written row.
     type Returning;
 
@@ -87,15 +105,16 @@ macro_rules! fragment {
     ($db:ty, $insert:literal) => {
         impl<R: Row> QueryFragment<$db> for Upsert<'_, R> {
             fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, $db>) -> QueryResult<()> {
+                let (head, tail) = R::target().text();
                 out.push_sql($insert);
-                out.push_sql(&head(&R::TARGET));
+                out.push_sql(head);
                 for (at, row) in self.rows.iter().enumerate() {
                     out.push_sql(if at == 0 { "(" } else { ", (" });
                     row.walk_ast(out.reborrow())?;
                     out.push_sql(")");
                 }
                 if self.merges {
-                    out.push_sql(&tail(&R::TARGET));
+                    out.push_sql(tail);
                 }
                 Ok(())
             }
@@ -217,11 +236,15 @@ macro_rules! upsert_row {
         pub(super) struct $name<$lt> { $(pub $column: $ty),+ }
 
         impl<$lt> $crate::store::upsert::Row for $name<$lt> {
-            const TARGET: $crate::store::upsert::Target = $crate::store::upsert::Target {
-                table: stringify!($table),
-                columns: &[$((stringify!($column), $crate::store::upsert::Merge::$merge)),+],
-                returning: &[$($(stringify!($ret)),+)?],
-            };
+            fn target() -> &'static $crate::store::upsert::Target {
+                static TARGET: $crate::store::upsert::Target = $crate::store::upsert::Target::new(
+                    stringify!($table),
+                    &[$((stringify!($column), $crate::store::upsert::Merge::$merge)),+],
+                    &[$($(stringify!($ret)),+)?],
+                );
+                &TARGET
+            }
+
             type Returning = ($($(<$crate::store::schema::$table::$ret as ::diesel::Expression>::SqlType,)+)?);
 
             fn absorb(&mut self, other: Self) {
@@ -324,16 +347,9 @@ mod tests {
 
     #[test]
     fn the_statement_writes_only_what_differs() {
-        let target = Target {
-            table: "tracks",
-            columns: &[
-                ("id", Merge::Key),
-                ("genres", Merge::List),
-                ("isrc", Merge::Known),
-                ("fetched_at", Merge::Stamp),
-            ],
-            returning: &["id", "rev"],
-        };
+        let columns =
+            &[("id", Merge::Key), ("genres", Merge::List), ("isrc", Merge::Known), ("fetched_at", Merge::Stamp)];
+        let target = Target::new("tracks", columns, &["id", "rev"]);
         let sql = head(&target) + "(…)" + &tail(&target);
         assert_eq!(
             sql,
@@ -350,7 +366,7 @@ mod tests {
     #[test]
     fn what_is_kept_of_an_item_depends_on_its_uri() {
         let columns = &[("position", Merge::Key), ("uri", Merge::Follow), ("added_by", Merge::OfItem)];
-        let target = Target { table: "playlist_items", columns, returning: &["rev"] };
+        let target = Target::new("playlist_items", columns, &["rev"]);
         let kept =
             "CASE WHEN excluded.uri = t.uri THEN COALESCE(excluded.added_by, t.added_by) ELSE excluded.added_by END";
         assert_eq!(

@@ -742,9 +742,25 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "many-items-gone-at-once",
         file: "../model/version/comparison.rs",
-        stands: "self.num_missing == 0 || rule.lets_pass(self.num_missing, self.num_held) && !hides_more",
-        instead: "self.num_missing == 0 || rule.lets_pass(0, self.num_held) && !hides_more",
+        stands: "rule.lets_pass(self.num_missing, self.num_held)",
+        instead: "rule.lets_pass(0, self.num_held)",
         breaks: "one look cuts a playlist, however much of it is missing",
+        guarantee: "G11",
+    },
+    Mutant {
+        name: "other-item-is-hidden",
+        file: "../model/version/comparison.rs",
+        stands: "hidden.now > hidden.before || hidden.now > 0 && self.num_new > 0",
+        instead: "hidden.now > hidden.before",
+        breaks: "an item that is hidden in place of another counts as removed",
+        guarantee: "G3",
+    },
+    Mutant {
+        name: "uncounted-change-is-certain",
+        file: "../model/version/comparison.rs",
+        stands: "!self.is_same && (self.num_missing > 0) == (self.num_new > 0)",
+        instead: "false",
+        breaks: "an answer of the right length with a wrong item stays until the next edit",
         guarantee: "G11",
     },
 ];

@@ -27,8 +27,8 @@ use segno::{
         PlaybackRecord, PlaylistItem, PlaylistPart, PlaysCommit, PlaysPage, ProbeClaim, ReadingOutcome, ReadingState,
         RemovalGuard, Rows, SharedChange, SharedLimits, Slot, StalePlaylist, SyncKey, WalkState,
         batch::PlaylistEnd,
-        look_again_in,
-        version::{Comparison, Entry},
+        reads_again_in,
+        version::{Comparison, Entry, HiddenItems},
     },
 };
 use std::collections::{BTreeMap, BTreeSet};

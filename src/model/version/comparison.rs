@@ -1,19 +1,28 @@
 //! Whether the items that a reading misses are believed to be gone.
 //!
 //! A few are believed at once. Many, or all, wait for a second look that misses the same items, some time later, like
-//! removals from the library. So does an item that is missing while rows are counted but not given: it may be one of
-//! those. What could not be served is no longer shown either: it waits in the same way if it is much.
+//! removals from the library. So does an item that is missing while more rows than before are counted but not given, or
+//! as many as before and an item is new: it may be one of those, in place of that item. What could not be served is no
+//! longer shown either: it waits in the same way if it is much.
 
 use super::{Difference, Entry, recall};
 use crate::model::RemovalGuard;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Rows that were counted but not given, in the reading before and in this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HiddenItems {
+    pub before: u32,
+    pub now: u32,
+}
+
 /// A whole reading beside the items held so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comparison {
     pub num_held: u32,
     pub num_missing: u32,
+    pub num_new: u32,
     /// Identities of the items that it no longer contains.
     pub missing: BTreeSet<String>,
     /// Nothing differs, not even the order.
@@ -26,14 +35,25 @@ impl Comparison {
         let num_held = len(before.iter().filter(|entry| entry.identity().is_some()).count());
         recall(&mut after, &before, true);
         let is_same = before == after;
-        let removed = Difference::between(before, after).removed;
+        let Difference { added, removed } = Difference::between(before, after);
         let missing = removed.iter().filter_map(Entry::identity).collect();
-        Comparison { num_held, num_missing: len(removed.len()), missing, is_same }
+        Comparison { num_held, num_missing: len(removed.len()), num_new: len(added.len()), missing, is_same }
     }
 
-    /// Whether one look is enough. `hides_more`: more rows than before are counted but not given.
-    pub fn is_believed(&self, rule: RemovalGuard, hides_more: bool) -> bool {
-        self.num_missing == 0 || rule.lets_pass(self.num_missing, self.num_held) && !hides_more
+    /// Whether one look is enough.
+    pub fn is_believed(&self, rule: RemovalGuard, hidden: HiddenItems) -> bool {
+        self.num_missing == 0 || rule.lets_pass(self.num_missing, self.num_held) && !self.may_be_hidden(hidden)
+    }
+
+    /// Whether what is missing may be counted but not given.
+    pub fn may_be_hidden(&self, hidden: HiddenItems) -> bool {
+        hidden.now > hidden.before || hidden.now > 0 && self.num_new > 0
+    }
+
+    /// Whether the number of items says nothing about what has changed: the order, or some items in place of others. A
+    /// wrong answer of the right length looks the same.
+    pub fn is_uncounted(&self) -> bool {
+        !self.is_same && (self.num_missing > 0) == (self.num_new > 0)
     }
 
     /// Whether an earlier look, long enough ago, has missed the same items, or a person says that they are gone.
@@ -49,5 +69,61 @@ impl Comparison {
             *is_confirmed || ripe_at.is_some_and(|ripe_at| *since <= ripe_at)
         };
         self.missing.iter().all(|item| held.get(item).is_some_and(is_ripe))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GUARD: RemovalGuard = RemovalGuard { percent_max: 20, wait: std::time::Duration::from_secs(3600) };
+    const NONE_HIDDEN: HiddenItems = HiddenItems { before: 0, now: 0 };
+
+    fn compared(before: &[&str], after: &[&str]) -> Comparison {
+        let entries = |uris: &[&str]| (0..).zip(uris).map(|(position, uri)| entry(position, uri)).collect();
+        Comparison::of(entries(before), entries(after))
+    }
+
+    fn entry(position: i64, uri: &str) -> Entry {
+        Entry { position, uri: Some(uri.to_owned()), name: None, track_id: None, added_at: None }
+    }
+
+    #[test]
+    fn what_is_missing_while_rows_are_hidden_may_be_one_of_them() {
+        for (after, before, now, is_believed) in [
+            (&["a", "b"][..], 0, 0, true),
+            (&["a", "b"], 0, 1, false),
+            (&["a", "b"], 1, 1, true),
+            (&["a", "b"], 2, 1, true),
+            // Another item turned up, and as many are hidden: that one was.
+            (&["a", "b", "d"], 1, 1, false),
+            (&["a", "b", "d"], 2, 1, false),
+            (&["a", "b", "d"], 1, 0, true),
+        ] {
+            let compared = compared(&["a", "b", "c"], after);
+            assert_eq!(
+                compared.is_believed(GUARD, HiddenItems { before, now }),
+                is_believed,
+                "{after:?} {before} {now}"
+            );
+        }
+        let all_there = compared(&["a"], &["a", "b"]);
+        assert!(all_there.is_believed(GUARD, HiddenItems { before: 0, now: 3 }));
+    }
+
+    #[test]
+    fn changes_that_the_number_of_items_does_not_show_are_known_as_such() {
+        for (after, is_uncounted) in [
+            (&["a", "b", "c"][..], false),
+            (&["a", "b"], false),
+            (&["a", "b", "c", "d"], false),
+            (&["b", "a", "c"], true),
+            (&["a", "b", "d"], true),
+            (&["a", "d"], true),
+        ] {
+            let compared = compared(&["a", "b", "c"], after);
+            assert_eq!(compared.is_uncounted(), is_uncounted, "{after:?}");
+            assert!(compared.is_believed(GUARD, NONE_HIDDEN), "{after:?}");
+        }
     }
 }

@@ -57,4 +57,22 @@ both! {
         assert_eq!(trial.num_held(PLAYLISTS), 1);
         trial.heal();
     }
+
+    fn an_item_in_the_place_of_another_does_not_stay_until_the_next_edit(backend) {
+        let with = json!({ "item": { "id": "0123456789abcdefghijkl", "uri": "spotify:track:0123456789abcdefghijkl" } });
+        for (length, place) in [(30, 4), (130, 40), (130, 120)] {
+            let trial = Trial::of_items(backend, length);
+            trial.sync_well();
+            trial.sandbox.edit(json!([{ "op": "playlist_remove", "index": 0, "position": 1 },
+                { "op": "playlist_insert", "index": 0, "position": 2, "count": 1 }]));
+            let patch = json!({ "kind": "patch_rows", "places": [place], "with": with });
+            trial.rules(json!([always("playlist_items", patch)]));
+            let ended = trial.sync_well();
+            let strays = "playlist_items WHERE track_id = '0123456789abcdefghijkl'";
+            assert_eq!(trial.database.count(strays), 1, "{length} {place}: {}", ended.told());
+            trial.heal();
+            trial.sync_well();
+            assert_eq!(trial.sandbox.requests("playlist_items"), 0, "{length} {place}: it is settled");
+        }
+    }
 }

@@ -76,6 +76,20 @@ both! {
         }
     }
 
+    fn an_item_that_is_hidden_in_the_place_of_another_is_not_removed(backend) {
+        for (length, one, other) in [(30, 4, 20), (130, 20, 90), (130, 90, 20)] {
+            let trial = Trial::of_items(backend, length);
+            let [one, other] = [one, other].map(|place| trial.uri(place));
+            trial.rules(json!([always("playlist_items", hide(&[one]))]));
+            trial.sync_safely();
+            trial.rules(json!([always("playlist_items", hide(&[other]))]));
+            trial.sandbox.edit(json!([insert(7, 1)]));
+            trial.sync_safely();
+            trial.heal();
+            assert_eq!(trial.num_items_removed(), 0, "{length}");
+        }
+    }
+
     fn rows_that_are_counted_and_not_given_are_noted_once_and_hide_no_removal(backend) {
         let edges = listings().map(|listing| (listing, vec![vec![49, 50]]));
         for (listing, places) in edges.chain([(TRACKS, vec![vec![20], vec![129]])]) {

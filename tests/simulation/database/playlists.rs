@@ -98,8 +98,9 @@ impl Books {
         book.walk = None;
         let was_doubted = book.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Unchanged);
         let is_other = book.items_snapshot.is_some() && snapshot_id.is_some() && book.items_snapshot != *snapshot_id;
+        let mut is_doubtful = false;
         if book.num_held.is_some() {
-            match book.judge(rule, num_hidden > book.num_hidden, now) {
+            match book.judge(rule, HiddenItems { before: book.num_hidden, now: num_hidden }, now) {
                 Judged::Held { num_missing, num_held } => {
                     book.fail(&doubt(FailureKind::Held, snapshot_id), now);
                     return Written::Nothing(Some(ReadingOutcome::Held { playlist_id, num_missing, num_held }));
@@ -108,14 +109,15 @@ impl Books {
                     book.fail(&doubt(FailureKind::Unchanged, snapshot_id), now);
                     return Written::Nothing(Some(ReadingOutcome::Unchanged { playlist_id }));
                 }
-                Judged::Same | Judged::Believed => {}
+                Judged::Same => {}
+                Judged::Believed { is_uncounted } => is_doubtful = is_uncounted,
             }
         }
         book.history.begin(book.num_held.is_none(), &book.rows, now);
         book.rows = std::mem::take(&mut book.apart);
         book.show_rows();
         book.items_snapshot.clone_from(snapshot_id);
-        book.look_again_at = (num_hidden > 0).then(|| now + look_again_in(num_hidden, book.num_hidden));
+        book.look_again_at = reads_again_in(num_hidden, book.num_hidden, is_doubtful).map(|wait| now + wait);
         (book.num_held, book.num_hidden) = (Some(total - num_hidden), num_hidden);
         book.generation += 1;
         (book.is_unreadable, book.failure) = (false, None);
@@ -210,16 +212,17 @@ impl PlaylistBook {
     }
 
     /// Like `store::held_items`: the reading, if it is not believed.
-    fn judge(&mut self, rule: RemovalGuard, hides_more: bool, now: DateTime<Utc>) -> Judged {
+    fn judge(&mut self, rule: RemovalGuard, hidden: HiddenItems, now: DateTime<Utc>) -> Judged {
         let [before, after] = [&self.rows, &self.apart].map(|rows| rows.values().cloned().collect());
         let compared = Comparison::of(before, after);
-        if compared.is_believed(rule, hides_more) {
+        if compared.is_believed(rule, hidden) {
             self.missing.clear();
-            return if compared.is_same { Judged::Same } else { Judged::Believed };
+            let is_uncounted = compared.is_uncounted();
+            return if compared.is_same { Judged::Same } else { Judged::Believed { is_uncounted } };
         }
         if compared.is_confirmed(rule, &self.missing, now) {
             self.missing.clear();
-            return Judged::Believed;
+            return Judged::Believed { is_uncounted: false };
         }
         let Comparison { num_missing, num_held, missing, .. } = compared;
         let before = std::mem::take(&mut self.missing);
@@ -230,7 +233,7 @@ impl PlaylistBook {
 }
 
 enum Judged {
-    Believed,
+    Believed { is_uncounted: bool },
     Same,
     Held { num_missing: u32, num_held: u32 },
 }
