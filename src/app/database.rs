@@ -83,7 +83,12 @@ pub(super) fn not_there(error: StoreError, config: &Config) -> CommandError {
             }
             _ => {
                 let file = file.display();
-                CommandError::new(Exit::Failed, format!("there is no database at {file} yet; run \"segno sync\" first"))
+                CommandError::new(
+                    Exit::Failed,
+                    format!(
+                        "there is no database at {file} yet; run \"segno sync\" first (and \"segno login\" before it, to sign in)"
+                    ),
+                )
             }
         },
         error => error.into(),

@@ -305,7 +305,7 @@ fn client(config: &Config) -> Result<Client, CommandError> {
     let Some(client_id) = config.spotify.client_id.clone() else {
         return Err(CommandError::new(
             Exit::Usage,
-            "SEGNO_SPOTIFY_CLIENT_ID or spotify.client_id: is needed: the client id of your application at \
+            "SEGNO_SPOTIFY_CLIENT_ID or spotify.client_id: is not set: the client id of your application at \
              developer.spotify.com/dashboard; on a terminal, \"segno login\" asks for it and keeps it",
         ));
     };

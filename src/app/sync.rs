@@ -31,7 +31,7 @@ use crate::{
     metrics::Metrics,
     model::{AccountId, EntityType, Fault, Owner},
     spotify::{Client, Tokens},
-    store::{Account, SignIn, Store},
+    store::{Account, SignIn, Store, StoreError},
 };
 use actix::Addr;
 use std::{
@@ -193,11 +193,17 @@ impl Job {
         let is_one = signed_in.len() == 1;
         let mut all = Vec::new();
         for SignedIn { account, tokens } in signed_in {
-            if self.confirms_removals {
-                // Before the claim: if a service has the account, its next run takes the answer into account.
-                self.confirm_removals(&account).await?;
+            // Before the claim: if a service has the account, its next run takes the answer into account.
+            let confirmed = if self.confirms_removals { self.confirm_removals(&account).await? } else { Vec::new() };
+            let claimed = claim::take(&self.store, account.id, &self.owner).await;
+            if let Err(StoreError::Held(held)) = &claimed
+                && !confirmed.is_empty()
+            {
+                say_confirmed(&confirmed, &format!("the next run of {}", held.owner.label));
+                continue;
             }
-            claim::take(&self.store, account.id, &self.owner).await?;
+            claimed?;
+            say_confirmed(&confirmed, "this run");
             if !is_one {
                 say(&format!("account {}", accounts::name(&account)));
             }
@@ -224,22 +230,18 @@ impl Job {
         Ok(all)
     }
 
-    /// Notes that the person confirms the held removals, and prints which those are.
-    async fn confirm_removals(&self, account: &Account) -> Result<(), CommandError> {
+    /// Notes that the person confirms the held removals, and returns how many there are of each entity type.
+    async fn confirm_removals(&self, account: &Account) -> Result<Vec<(EntityType, usize)>, CommandError> {
         let held = self.store.held_removals(account.id).await?;
         let num_held = |entity: EntityType| held.iter().filter(|held| held.entity == entity).count();
         let counts: Vec<(EntityType, usize)> =
             self.entities.iter().map(|entity| (*entity, num_held(*entity))).filter(|(_, num)| *num > 0).collect();
         if counts.is_empty() {
             say("no removals are held back");
-            return Ok(());
+        } else {
+            self.store.confirm_removals(account.id, &self.entities).await?;
         }
-        self.store.confirm_removals(account.id, &self.entities).await?;
-        for (entity, num) in counts {
-            let s = if num == 1 { "" } else { "s" };
-            say(&format!("{entity}: {num} removal{s} confirmed; those that this run misses too are marked removed"));
-        }
-        Ok(())
+        Ok(counts)
     }
 
     /// What is to be read. A sign-in from before a permission was requested continues without the types that need it.
@@ -281,6 +283,14 @@ impl Job {
             outcome = outcome => outcome.map_err(|_| died()),
             () = signals.stop() => Err(CommandError::new(Exit::Interrupted, "stopped at once; running again carries on")),
         }
+    }
+}
+
+/// Prints which removals a person has confirmed, and the run that marks them.
+fn say_confirmed(confirmed: &[(EntityType, usize)], run: &str) {
+    for (entity, num) in confirmed {
+        let s = if *num == 1 { "" } else { "s" };
+        say(&format!("{entity}: {num} removal{s} confirmed; those that {run} misses too are marked removed"));
     }
 }
 

@@ -16,6 +16,14 @@ pub struct AccountArg {
     pub account: Option<String>,
 }
 
+/// Which account a command is about that can be about one only.
+#[derive(Debug, Clone, Default, Args)]
+pub struct OneAccountArg {
+    /// Whose, by Spotify id or name; needed only if there are several
+    #[arg(long, value_name = "ACCOUNT")]
+    pub account: Option<String>,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -125,7 +125,7 @@ pub fn purged_json(spotify_id: &str, purged: &Purged) -> String {
 }
 
 pub fn purged_text(who: &str, purged: &Purged) -> String {
-    let mut out = format!("removed of {who}\n");
+    let mut out = format!("removed for {who}\n");
     for (number, what) in [
         (purged.saved_tracks, "saved tracks"),
         (purged.saved_albums, "saved albums"),
@@ -136,8 +136,8 @@ pub fn purged_text(who: &str, purged: &Purged) -> String {
         (purged.library_playlists, "playlists of the library"),
         (purged.plays, "plays"),
         (purged.streams, "streams of your own data export"),
-        (purged.playlists, "playlists that nobody else has"),
-        (purged.playlist_items, "items of those"),
+        (purged.playlists, "playlists that no other account here has"),
+        (purged.playlist_items, "their items"),
         (purged.tracks, "tracks of the catalogue"),
         (purged.albums, "albums of the catalogue"),
         (purged.artists, "artists of the catalogue"),
@@ -150,7 +150,7 @@ pub fn purged_text(who: &str, purged: &Purged) -> String {
     }
     if !purged.account_removed {
         let (plays, streams) = (counted(purged.plays_kept, "play"), counted(purged.streams_kept, "stream"));
-        let _ = writeln!(out, "kept: {plays} and {streams} from your own data export, and the account they belong to");
+        let _ = writeln!(out, "kept: {plays} and {streams} from your own data export, and their account");
     }
     out
 }

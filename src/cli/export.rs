@@ -1,6 +1,6 @@
 //! The command `export`: what, in which format, and where to.
 
-use super::{AccountArg, changes};
+use super::{OneAccountArg, changes};
 use crate::export::{Format, ListenTime, What};
 use clap::Args;
 use std::path::PathBuf;
@@ -38,9 +38,8 @@ pub struct ExportArgs {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["what", "since"])]
     pub playlist: Option<String>,
 
-    /// Whose library, by Spotify id or name; needed if there are several
     #[command(flatten)]
-    pub account: AccountArg,
+    pub account: OneAccountArg,
 
     /// Make CSV safe to open in a spreadsheet: an apostrophe before anything that looks like a formula
     #[arg(long)]

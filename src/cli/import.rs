@@ -1,6 +1,6 @@
 //! The command `import`: which files, for whom, and whether to take an import back.
 
-use super::AccountArg;
+use super::OneAccountArg;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -43,7 +43,7 @@ pub struct ImportArgs {
     pub remove: Option<Remove>,
 
     #[command(flatten)]
-    pub account: AccountArg,
+    pub account: OneAccountArg,
 
     /// Print the report as JSON
     #[arg(long)]

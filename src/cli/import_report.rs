@@ -152,10 +152,10 @@ impl ImportReport {
         for (count, what) in [
             (self.rows.bad, "that cannot be read"),
             (self.new, "new"),
-            (self.known, "known already"),
-            (self.covered, "of the account data, told better by the extended history"),
+            (self.known, "already present"),
+            (self.covered, "of the account data, covered in more detail by the extended history"),
             (self.replaced, "of the account data, replaced by the extended history"),
-            (self.matched, "matched with plays that Spotify's API told"),
+            (self.matched, "matched with plays that the API reported"),
             (self.gaps_closed, "gaps of the listening history closed"),
         ] {
             if count > 0 || what == "new" {
@@ -174,12 +174,12 @@ impl ImportReport {
     fn write_offsets(&self, out: &mut String) {
         let Some(played_at) = self.played_at.filter(|_| !self.offsets.is_empty()) else { return };
         let meaning = match played_at.meaning {
-            Meaning::End => "end",
-            Meaning::Start => "beginning",
+            Meaning::End => "ends",
+            Meaning::Start => "beginnings",
         };
         let _ = writeln!(
             out,
-            "Spotify's moment is the {meaning} of a play: {} near an end, {} near a beginning. Offsets of the matches:",
+            "The API's times are the {meaning} of plays: {} near an end, {} near a beginning. Offsets of the matches:",
             grouped(played_at.near_ends),
             grouped(played_at.near_starts)
         );
@@ -238,9 +238,9 @@ pub fn removed_text(account: &str, removed: &Removed) -> String {
     for (count, what) in [
         (removed.imports, "imports"),
         (removed.streams, "streams"),
-        (removed.plays, "plays that only the export told"),
+        (removed.plays, "plays that only the export contains"),
         (removed.gaps_reopened, "gaps of the listening history opened again"),
-        (removed.tracks, "tracks of the catalogue that only the export mentioned"),
+        (removed.tracks, "tracks of the catalogue that only the export contains"),
     ] {
         let _ = writeln!(out, "{:>11}  {what}", grouped(count));
     }
@@ -311,11 +311,11 @@ mod tests {
                 "1,200  tracks",
                 "7  without a name: local files, or lost by Spotify",
                 "1,206  new",
-                "1  known already",
-                "1  matched with plays that Spotify's API told",
+                "1  already present",
+                "1  matched with plays that the API reported",
                 "2  gaps of the listening history closed",
                 &format!("from {day} to {day}: 12 hours listened"),
-                "Spotify's moment is the end of a play: 1 near an end, 0 near a beginning. Offsets of the matches:",
+                "The API's times are the ends of plays: 1 near an end, 0 near a beginning. Offsets of the matches:",
                 "1  end       0 to 1 s     ##############################",
                 "b [2J.json: 7 rows read, then it breaks off at byte 9",
                 "c.json: empty",

@@ -1,7 +1,7 @@
 //! The command `listening`: what was heard most, or when, and how that is shown.
 
 use super::{
-    AccountArg, Since,
+    OneAccountArg, Since,
     changes::since,
     numbers::{day, grouped},
     values,
@@ -48,7 +48,7 @@ pub struct ListeningArgs {
     pub limit: u32,
 
     #[command(flatten)]
-    pub account: AccountArg,
+    pub account: OneAccountArg,
 
     /// Print JSON
     #[arg(long)]
@@ -95,7 +95,7 @@ impl By {
 }
 
 fn zone(name: &str) -> Result<Zone, String> {
-    Zone::of_name(name).ok_or_else(|| "there is no time zone of that name; one is Europe/Amsterdam".to_owned())
+    Zone::of_name(name).ok_or_else(|| "the name of a time zone, such as Europe/Amsterdam".to_owned())
 }
 
 /// Width of the longest bar.
@@ -128,9 +128,18 @@ pub fn when_text(stretches: &[StretchHeard]) -> String {
     let mut out = String::new();
     for StretchHeard { stretch, plays, ms } in stretches {
         let bar = "#".repeat(usize::try_from((ms * BAR_LEN).div_ceil(most)).unwrap_or(0));
+        let stretch = hour_of_week(stretch).unwrap_or_else(|| stretch.clone());
         let _ = writeln!(out, "{stretch:<10} {:>9} h {:>7} plays  {bar}", hours(*ms), grouped(*plays));
     }
     out
+}
+
+/// "Tue 17:00" for "2-17".
+fn hour_of_week(name: &str) -> Option<String> {
+    let (day, hour) = name.split_once('-').filter(|(day, _)| day.len() == 1)?;
+    let days = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+    let day = days.get(day.parse::<usize>().ok()?.checked_sub(1)?)?;
+    Some(format!("{day} {hour}:00"))
 }
 
 pub fn json(account: &str, entries: &(impl Serialize + ?Sized)) -> String {
@@ -165,6 +174,7 @@ mod tests {
         let stretch = |name: &str, ms| StretchHeard { stretch: name.into(), plays: 3, ms };
         let text = when_text(&[stretch("2026-10", 3_600_000), stretch("2026-11", 7_200_000)]);
         assert_eq!(text.lines().map(|line| line.matches('#').count()).collect::<Vec<_>>(), [15, 30]);
+        assert!(when_text(&[stretch("2-17", 1)]).starts_with("Tue 17:00 "));
         assert!(what_text(&[]).starts_with("nothing") && when_text(&[]).starts_with("nothing"));
     }
 }

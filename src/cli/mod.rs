@@ -17,7 +17,7 @@ pub mod usage;
 mod values;
 pub mod verify_report;
 
-pub use account::{AccountArg, LoginArgs, LogoutArgs, PurgeArgs};
+pub use account::{AccountArg, LoginArgs, LogoutArgs, OneAccountArg, PurgeArgs};
 pub use changes::{ChangesArgs, Since};
 pub use export::ExportArgs;
 pub use import::{ImportArgs, Remove};
@@ -42,7 +42,7 @@ pub fn parse() -> Cli {
 
 /// Keeps a complete, current copy of your Spotify library in your own database.
 ///
-/// It always carries on from the sign: limits, crashes and changes while it reads only ever delay it.
+/// Limits, crashes and changes during a sync only delay it: each run continues from the last checkpoint.
 #[derive(Debug, Parser)]
 #[command(name = "segno", version, max_term_width = 100, arg_required_else_help = true, after_help = EXAMPLES)]
 pub struct Cli {
@@ -192,7 +192,7 @@ pub struct SyncArgs {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = values::duration(Duration::ZERO..=values::LONGEST_WAIT_MAX))]
     pub max_wait: Duration,
 
-    /// Confirm the removals that were held back so far, if this run misses the same items
+    /// Confirm the removals that were held back so far; those that the run misses too are marked removed
     #[arg(long)]
     pub confirm_removals: bool,
 

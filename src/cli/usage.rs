@@ -108,6 +108,11 @@ fn line(error: &Error, command: Option<&str>) -> String {
             _ => format!("{place}{name} is given twice"),
         },
         (ErrorKind::InvalidUtf8, _) => format!("{place}an argument is not UTF-8 text"),
+        (ErrorKind::MissingRequiredArgument, _) => {
+            let missing = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
+            let missing: Vec<&str> = missing.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            format!("{place}{} missing; {help}", missing.join(", ") + if missing.len() == 1 { " is" } else { " are" })
+        }
         _ => {
             let text = error.to_string();
             let first = text.lines().next().unwrap_or_default();
@@ -167,6 +172,12 @@ mod tests {
             ),
             ("reset", &format!("reset: name what to forget: one or more of {entities}, or --all")),
             ("reset --all tracks", "reset: --all cannot be combined with [ENTITY]..."),
+            ("backup", "backup: <FILE> is missing; see \"segno backup --help\""),
+            ("export tracks", "export: --format <FORMAT> is missing; see \"segno export --help\""),
+            (
+                "listening --zone Nowhere",
+                "listening: --zone: \"Nowhere\" is not the name of a time zone, such as Europe/Amsterdam",
+            ),
             (
                 "reset tracks albums tracks",
                 &format!("reset: \"tracks\" is named twice; expected each of {entities} at most once"),

@@ -16,13 +16,13 @@ pub struct Status {
     /// The services that keep these accounts current, or did until recently.
     #[serde(default)]
     pub nodes: Vec<NodeStatus>,
-    /// What the limit of the application allows; `None` before anybody has signed in.
+    /// What the limit of the application allows; `null` before anybody has signed in.
     #[serde(default)]
     pub capacity: Option<CapacityStatus>,
     /// The webhooks that are notified, and whether they accept it.
     #[serde(default)]
     pub webhooks: Vec<WebhookStatus>,
-    /// Where the feed is published; `None` if the settings name no server.
+    /// Where the feed is published; `null` if the settings name no server.
     #[serde(default)]
     pub stream: Option<StreamStatus>,
 }
@@ -39,7 +39,7 @@ pub struct CapacityStatus {
     pub is_measured: bool,
     /// Accounts that can be kept current.
     pub accounts: u32,
-    /// When the last library read for the first time will be done; `None` if there is none.
+    /// When the last library read for the first time will be done; `null` if there is none.
     pub all_read_at: Option<DateTime<Utc>>,
 }
 
@@ -62,7 +62,7 @@ pub struct NodeStatus {
 pub struct WebhookStatus {
     /// The host of its address, the rest of which may be a secret.
     pub host: String,
-    /// `None` while it accepts what it is sent.
+    /// `null` while it accepts what it is sent.
     pub failing_since: Option<DateTime<Utc>>,
     /// When the entry that it has not accepted is sent again.
     pub next_try_at: Option<DateTime<Utc>>,
@@ -85,7 +85,7 @@ pub struct StreamStatus {
     pub waiting: u64,
     /// When an entry was last published, or the stream's end was found.
     pub moved_at: Option<DateTime<Utc>>,
-    /// `None` while it accepts what is published.
+    /// `null` while it accepts what is published.
     pub failing_since: Option<DateTime<Utc>>,
     pub next_try_at: Option<DateTime<Utc>>,
     /// Why the last try failed.
@@ -98,7 +98,7 @@ pub struct AccountStatus {
     pub spotify_id: String,
     pub display_name: Option<String>,
     pub sign_in: SignInState,
-    /// Why there is no new access token for a while, and when the token endpoint is asked again; `None` if all is well.
+    /// Why there is no new access token for a while, and when the token endpoint is asked again; `null` if all is well.
     #[serde(default)]
     pub token_trouble: Option<TokenFailure>,
     /// Permissions that the person did not grant, by Spotify's names.
@@ -106,7 +106,7 @@ pub struct AccountStatus {
     /// The service that keeps the account current, if one is alive.
     pub service: Option<String>,
     pub entities: Vec<EntityStatus>,
-    /// When the first of the runs stopped by a limit may continue; `None` if there are none.
+    /// When the first of the runs stopped by a limit may continue; `null` if there are none.
     #[serde(default)]
     pub limited_until: Option<DateTime<Utc>>,
     pub playback: PlaybackStatus,
@@ -120,14 +120,14 @@ pub struct EntityStatus {
     /// Slots of the listing read so far.
     pub offset: u32,
     pub total: Option<u32>,
-    /// 0 to 100; `None` while the total is unknown.
+    /// 0 to 100; `null` while the total is unknown.
     pub percent: Option<f64>,
     pub resume_at: Option<DateTime<Utc>>,
     pub error: Option<String>,
     pub last_updated_at: Option<DateTime<Utc>>,
     /// When a run last reached its end, in either phase.
     pub completed_at: Option<DateTime<Utc>>,
-    /// When the service begins the next run; `None` without a service.
+    /// When the service begins the next run; `null` without a service.
     pub next_run_at: Option<DateTime<Utc>>,
     /// Ranges that the API could not serve and that wait for a retry.
     pub open_gaps: u32,
@@ -154,7 +154,7 @@ pub struct WaitingPlaylistStatus {
     pub id: String,
     pub name: String,
     pub reason: String,
-    /// `None` means with the next run.
+    /// `null` means with the next run.
     pub next_try_at: Option<DateTime<Utc>>,
 }
 
@@ -237,11 +237,11 @@ pub struct LimitStatus {
 pub struct ForecastStatus {
     pub family: Family,
     pub remaining_requests: u32,
-    /// Requests that our own daily ceilings leave; `None` without one.
+    /// Requests that our own daily ceilings leave; `null` without one.
     pub left_today: Option<u32>,
     pub paused_until: Option<DateTime<Utc>>,
     /// Why it is paused.
     pub class: Option<LimitClass>,
-    /// `None` if nothing remains.
+    /// `null` if nothing remains.
     pub done_at: Option<DateTime<Utc>>,
 }

@@ -73,7 +73,7 @@ pub struct NodeDocument {
     pub is_here: bool,
 }
 
-/// [`AccountStatus`] with entity types that also show what happens to them now.
+/// An account, with entity types that also show what happens to them now.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct AccountDocument {
     pub account_id: i64,

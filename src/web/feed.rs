@@ -123,7 +123,7 @@ async fn page(
         Feed::Forgotten { kept_after } => Err(Problem::new(
             StatusCode::GONE,
             format!(
-                "what happened behind {after} is no longer kept (database.keep_feed); read the library anew, and go on \
+                "what happened behind {after} is no longer kept (database.keep_feed); read the whole library again, and go on \
                  after {kept_after}"
             ),
         )),
@@ -131,7 +131,7 @@ async fn page(
             StatusCode::CONFLICT,
             format!(
                 "there is no {after} yet, the last is {last}: the position is another database's, or this one is an \
-                 older copy; read the library anew, and go on after {last}"
+                 older copy; read the whole library again, and go on after {last}"
             ),
         )),
     })

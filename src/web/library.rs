@@ -95,7 +95,7 @@ impl Asked {
     ) -> Result<Json<List<T>>, Problem> {
         let walk = walk(&self.params, &self.list, self.is_descending)?;
         let page = read(&self.members, &walk).await?.ok_or_else(|| {
-            Problem::unavailable("a list of this length is sorted by name once the first sync of it is through")
+            Problem::unavailable("the index of names is not built yet: that takes a minute or so after the first sync")
                 .retry_after(60)
         })?;
         Ok(Json(list(page, &self.list)))
@@ -260,5 +260,5 @@ fn playlist_id(id: &str) -> Result<&str, Problem> {
 }
 
 fn no_playlist() -> Problem {
-    Problem::not_found("there is no such playlist in the library, nor was there")
+    Problem::not_found("this playlist is not, and never was, in the library")
 }

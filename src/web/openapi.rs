@@ -27,8 +27,8 @@ pub fn routes(cfg: &mut ServiceConfig) {
 #[openapi(
     info(
         title = "segno",
-        description = "What the service does, what it waits for, and the library it keeps. Times are UTC. Everything \
-                       that goes wrong is told as a problem document (RFC 9457). Pages of lists go on after the last row \
+        description = "What the service does, what it waits for, and the library it keeps. Times are UTC. Errors are \
+                       problem documents (RFC 9457). Pages of lists go on after the last row \
                        of the page before, so rows that come in between are neither shown twice nor hide others.",
     ),
     paths(
@@ -73,7 +73,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
     ),
     tags(
         (name = "status", description = "What happens now"),
-        (name = "controls", description = "What can be told to the service"),
+        (name = "controls", description = "What the service can be ordered to do"),
         (name = "library", description = "What is, or was, in the library"),
         (name = "history", description = "What happened"),
         (name = "health", description = "Whether the service works"),

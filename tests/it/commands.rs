@@ -269,6 +269,22 @@ both! {
         sandbox.library().assert_held_by(&database);
     }
 
+    fn removals_confirmed_beside_a_service_are_left_to_its_next_run(backend) {
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(200, 10, 0, 0, 0));
+        let segno = |args: &[&str]| Segno::on(&database, &sandbox, args).env("SEGNO_SYNC_REMOVAL_WAIT", "1h");
+        segno(&["sync"]).succeed();
+        sandbox.edit_one(json!({ "op": "remove_tracks", "offset": 0, "count": 60 }));
+        segno(&["sync"]).succeed();
+        let service = segno(&["run"]).spawn();
+        wait_until("a service has the account", || segno(&["sync"]).run().code == Some(1));
+        let confirmed = segno(&["sync", "--confirm-removals"]).succeed();
+        let told = "tracks: 60 removals confirmed; those that the next run of segno run (process ";
+        assert!(confirmed.stderr.contains(told), "{}", confirmed.told());
+        assert_eq!(database.count("held_removals WHERE is_confirmed"), 60, "{}", confirmed.told());
+        segno(&["sync", "albums", "--confirm-removals"]).run().assert_refused(1, &["keeps this account current"]);
+        service.stop();
+    }
+
     fn sync_touches_only_what_it_is_told_to(backend) {
         let (database, sandbox) = (Database::new(backend), small());
         let ended = Segno::on(&database, &sandbox, &["sync", "albums", "tracks", "--json"]).succeed();

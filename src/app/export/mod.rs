@@ -217,7 +217,10 @@ fn find<'a>(all: &'a [PlaylistLine], wanted: &str) -> Result<&'a PlaylistLine, C
     }
     match (by_name().next(), by_name().count()) {
         (Some(playlist), 1) => Ok(playlist),
-        (None, _) => Err(usage(format!("there is no playlist called {:?} in this library", seen(wanted)))),
+        (None, _) => Err(usage(format!(
+            "there is no playlist called {:?} in this library; \"segno export playlists --format csv\" lists them",
+            seen(wanted)
+        ))),
         (Some(_), num) => {
             let ids: Vec<&str> = by_name().map(|playlist| playlist.id.as_str()).collect();
             Err(usage(format!("{num} playlists are called {:?}: name one by its id, {}", seen(wanted), ids.join(", "))))

@@ -129,7 +129,7 @@ function playsPart({ plays_per_day: given }) {
     return { day, plays: perDay.get(day) ?? 0 };
   });
   const sum = days.reduce((total, each) => total + each.plays, 0);
-  if (sum === 0) return part("plays", "Plays in the last 30 days", h("p", { class: "note" }, "None. The service looks for them every 20 minutes or so."));
+  if (sum === 0) return part("plays", "Plays in the last 30 days", h("p", { class: "note" }, "None. The service looks for them all the time."));
   const most = days.reduce((best, each) => (each.plays > best.plays ? each : best));
   const words = `Plays per day: ${counted(sum, "play")} in 30 days, most on ${dayOf(dateOf(most.day))}: ${number(most.plays)}`;
   return part("plays", "Plays in the last 30 days", h("p", { class: "legend" }, `${counted(sum, "play")}; days are in UTC.`),

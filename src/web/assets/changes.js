@@ -10,13 +10,13 @@ import { ENTITIES, ENTITY_TYPES, plain } from "./words.js";
 
 const FIELDS = [
   { name: "q", label: "Search", kind: "search" },
-  { name: "entity_type", label: "Of", kind: "select", options: [
+  { name: "entity_type", label: "Type", kind: "select", options: [
     ["", "everything"], ...ENTITY_TYPES.map((type) => [type, type === "playlists" ? "playlists and their items" : plain(type)]),
   ] },
-  { name: "kind", label: "Which", kind: "select", options: [
+  { name: "kind", label: "Change", kind: "select", options: [
     ["", "added and removed"], ["added", "added"], ["added_again", "added again"], ["removed", "removed"],
   ] },
-  { name: "since", label: "Since", kind: "select", options: [["", "ever"], ["1", "1 day ago"], ["7", "7 days ago"], ["30", "30 days ago"]] },
+  { name: "since", label: "Since", kind: "select", options: [["", "any time"], ["1", "1 day ago"], ["7", "7 days ago"], ["30", "30 days ago"]] },
 ];
 
 export function open(context) {

@@ -37,7 +37,7 @@ export function open(context) {
   const fields = [{ name: "q", label: `Search ${tab.words.toLowerCase()}`, kind: "search" }];
   if (tab.order) {
     fields.push({ name: "by", label: "Order", kind: "select", options: tab.order },
-      { name: "removed", label: "Removed ones", kind: "check" });
+      { name: "removed", label: "Show removed", kind: "check" });
   }
   const bar = filters(context, fields, list.reload);
   const node = h("div", { class: "library" },
@@ -64,6 +64,6 @@ function tabs(context, current) {
 function emptiness(params, tab) {
   if (params.get("q")) return `No ${tab.noun} with "${params.get("q")}" in it.`;
   if (params.get("removed")) return `No ${tab.noun} was removed.`;
-  return tab.noun === "play" ? "No plays yet. The service looks for them every 20 minutes or so."
+  return tab.noun === "play" ? "No plays yet. The service looks for them all the time."
     : `No ${tab.noun}s yet. The first sync brings them; "Now" shows how far it is.`;
 }

@@ -179,7 +179,7 @@ both! {
         assert_summed_up(&database);
         assert_eq!(removed["removed"], json!({"imports": 1, "streams": 2, "plays": 2, "gaps_reopened": 0, "tracks": 1}));
         let removed = import(&database, &sandbox, &["--remove"]).stdout;
-        assert!(removed.contains("10  streams") && removed.contains("7  plays that only the export told"), "{removed}");
+        assert!(removed.contains("10  streams") && removed.contains("7  plays that only the export contains"), "{removed}");
         assert_eq!(everything(&database), before);
         assert_summed_up(&database);
         assert_eq!((database.count("heard_items"), database.count("stream_imports")), (0, 0));
