@@ -172,7 +172,7 @@ mod tests {
             ),
             ("reset", &format!("reset: name what to forget: one or more of {entities}, or --all")),
             ("reset --all tracks", "reset: --all cannot be combined with [ENTITY]..."),
-            ("backup", "backup: <FILE> is missing; see \"segno backup --help\""),
+            ("backup", "backup: <PATH> is missing; see \"segno backup --help\""),
             ("export tracks", "export: --format <FORMAT> is missing; see \"segno export --help\""),
             (
                 "listening --zone Nowhere",

@@ -21,6 +21,7 @@ mod pending;
 mod playlists;
 mod plays;
 mod purge;
+mod read_again;
 mod refusals;
 mod relay;
 mod retention;
