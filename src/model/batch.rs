@@ -82,6 +82,8 @@ pub enum ReadingOutcome {
     Held { playlist_id: String, num_missing: u32, num_held: u32 },
     /// Another snapshot is listed, but the items are the same: the next run reads them once more.
     Unchanged { playlist_id: String },
+    /// Other items than before came for the same snapshot: it is read once more.
+    Contradictory { playlist_id: String },
     /// Another account has read it whole meanwhile. This reading is older and was dropped.
     Outrun { playlist_id: String },
 }

@@ -56,7 +56,8 @@ pub use play::{PLAYS_PAGE_LEN, Play, PlayKey, PlaySlot, PlaysPage};
 pub use playback::{KnownPlays, PlayGap, PlaybackNote, PlaybackRecord, PlaysCommit};
 pub use playlist_choice::PlaylistChoice;
 pub use reading::{
-    Due, FailedReading, FailureKind, LastFailure, REST_MAX, ReadingState, StalePlaylist, look_again_in, reads_again_in,
+    Due, FailedReading, FailureKind, LastFailure, LeftOpen, REST_MAX, ReadingState, StalePlaylist, look_again_in,
+    reads_again_at,
 };
 pub use removal_guard::{REMOVAL_COUNT_ALWAYS, RemovalGuard};
 pub use sharing::{GateProcess, ProbeClaim, SharedChange, SharedLimits};

@@ -18,12 +18,27 @@ pub fn look_again_in(num_hidden: u32, num_before: u32) -> TimeDelta {
     if num_hidden == num_before { REST_MAX } else { TimeDelta::days(1) }
 }
 
-/// How long until items that were read whole are read once more without a reason in the listing, if at all. `is_doubtful`:
-/// an answer may have spoilt some, or nothing but one reading shows what has changed.
-pub fn reads_again_in(num_hidden: u32, num_before: u32, is_doubtful: bool) -> Option<TimeDelta> {
+/// What a whole reading leaves open although the listing agrees with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LeftOpen {
+    pub num_hidden: u32,
+    /// How many were hidden when it began.
+    pub num_before: u32,
+    /// Rows with nothing to identify an item by.
+    pub has_empty: bool,
+    /// An answer may have spoilt some rows, or nothing but this reading shows what has changed.
+    pub is_doubtful: bool,
+}
+
+/// When items that were read whole are read once more without a reason in the listing, if at all. `planned`: when they
+/// would have been; another reading before that puts nothing off.
+pub fn reads_again_at(left: LeftOpen, planned: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let LeftOpen { num_hidden, num_before, has_empty, is_doubtful } = left;
     let hidden_in = (num_hidden > 0).then(|| look_again_in(num_hidden, num_before));
     let doubtful_in = is_doubtful.then(|| TimeDelta::days(1));
-    [hidden_in, doubtful_in].into_iter().flatten().min()
+    let empty_in = has_empty.then_some(REST_MAX);
+    let wait = [hidden_in, doubtful_in, empty_in].into_iter().flatten().min()?;
+    Some(planned.filter(|at| *at > now).map_or(now + wait, |at| at.min(now + wait)))
 }
 
 /// A playlist whose items an account is to read.
@@ -132,7 +147,7 @@ pub struct ReadingState<'a> {
     pub num_hidden: u32,
     pub has_gaps: bool,
     pub failure: Option<&'a LastFailure>,
-    /// When rows that were counted but not given, or that held nothing, are looked for again.
+    /// When the items are read once more, whatever the listing says.
     pub look_again_at: Option<DateTime<Utc>>,
 }
 
@@ -165,9 +180,11 @@ impl ReadingState<'_> {
     pub fn due(&self, now: DateTime<Utc>) -> Due {
         // A moment further ahead comes from a calendar that was set back since.
         let lies_ahead = |at: DateTime<Utc>| at > now && at - now <= REST_MAX;
-        if self.fills_only() && !self.has_gaps {
-            let is_due = self.look_again_at.is_some_and(|at| !lies_ahead(at));
-            return if is_due { Due::Now } else { Due::No };
+        // Removals that were held back are confirmed or dropped by the next reading, even if nothing else is due.
+        let is_held = self.failure.is_some_and(|failure| failure.kind == FailureKind::Held);
+        let is_looked_at = self.look_again_at.is_some_and(|at| !lies_ahead(at));
+        if self.fills_only() && !self.has_gaps && !is_held && !is_looked_at {
+            return Due::No;
         }
         let Some(failure) = self.failure else { return Due::Now };
         // A miscounted playlist is worth another look as soon as the listing shows anything else.
@@ -215,16 +232,23 @@ mod tests {
 
     #[test]
     fn items_are_read_again_once_something_of_them_is_open() {
-        for (num_hidden, num_before, is_doubtful, days) in [
-            (0, 0, false, None),
-            (0, 2, false, None),
-            (0, 0, true, Some(1)),
-            (2, 0, false, Some(1)),
-            (2, 2, false, Some(7)),
-            (2, 2, true, Some(1)),
+        let left = |num_hidden, num_before| LeftOpen { num_hidden, num_before, ..LeftOpen::default() };
+        let day = |days: i64| at(days * 86_400);
+        for (left, planned, expected) in [
+            (left(0, 0), None, None),
+            (left(0, 2), None, None),
+            (left(0, 2), Some(3), None),
+            (LeftOpen { is_doubtful: true, ..left(0, 0) }, None, Some(1)),
+            (LeftOpen { has_empty: true, ..left(0, 0) }, None, Some(7)),
+            (LeftOpen { has_empty: true, is_doubtful: true, ..left(0, 0) }, None, Some(1)),
+            (left(2, 0), None, Some(1)),
+            (left(2, 2), None, Some(7)),
+            (left(2, 2), Some(3), Some(3)),
+            (left(2, 2), Some(-1), Some(7)),
+            (left(2, 0), Some(3), Some(1)),
+            (LeftOpen { is_doubtful: true, ..left(2, 2) }, None, Some(1)),
         ] {
-            let wait = reads_again_in(num_hidden, num_before, is_doubtful);
-            assert_eq!(wait, days.map(TimeDelta::days), "{num_hidden} {num_before} {is_doubtful}");
+            assert_eq!(reads_again_at(left, planned.map(day), at(0)), expected.map(day), "{left:?} {planned:?}");
         }
     }
 
@@ -252,7 +276,10 @@ mod tests {
             let changed = ReadingState { listed_snapshot: Some("s2"), ..state };
             let waits = matches!(kind, FailureKind::Refused | FailureKind::Failed);
             assert_eq!(changed.due(at(9)), if waits { Due::At(at(10)) } else { Due::Now }, "{kind:?}");
-            assert_eq!(ReadingState { held_snapshot: Some("s1"), ..state }.due(at(9)), Due::No);
+            let unchanged = ReadingState { held_snapshot: Some("s1"), ..state };
+            assert_eq!(unchanged.due(at(9)), if kind == FailureKind::Held { Due::At(at(10)) } else { Due::No });
+            let looked_at = ReadingState { look_again_at: Some(at(1)), ..unchanged };
+            assert_eq!((looked_at.due(at(9)), looked_at.due(at(10))), (Due::At(at(10)), Due::Now), "{kind:?}");
         }
     }
 

@@ -19,9 +19,11 @@ use std::time::Duration;
 /// The verdict on a whole reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It may replace the rows. `is_uncounted`: nothing but this one reading shows the changes.
+    /// It may replace the rows. `is_uncounted`: nothing but this one reading shows the changes; `contradicts`: the rows
+    /// cannot be of the same snapshot.
     Believed {
         is_uncounted: bool,
+        contradicts: bool,
     },
     /// It contains the rows as they are.
     Unchanged,
@@ -62,6 +64,12 @@ pub(super) fn unchanged(snapshot_id: Option<String>) -> FailedReading {
     doubted(FailureKind::Unchanged, reason.to_owned(), snapshot_id)
 }
 
+/// A reading that differs from an earlier one of the same snapshot: one of the two is wrong.
+pub(super) fn contradictory(snapshot_id: Option<String>) -> FailedReading {
+    let reason = "other items than before are returned for the same snapshot, which one look does not prove";
+    doubted(FailureKind::Unsteady, reason.to_owned(), snapshot_id)
+}
+
 /// A whole reading that the next run has to confirm.
 fn doubted(kind: FailureKind, reason: String, snapshot_id: Option<String>) -> FailedReading {
     FailedReading { kind, reason, snapshot_id, total: None, rest: Duration::ZERO, is_unreadable: false }
@@ -83,8 +91,8 @@ pub(super) async fn judge(
         if was_held {
             held::release(conn, commit.account_id, commit.entity, playlist).await?;
         }
-        let is_uncounted = compared.is_uncounted();
-        return Ok(if compared.is_same { Verdict::Unchanged } else { Verdict::Believed { is_uncounted } });
+        let (is_uncounted, contradicts) = (compared.is_uncounted(), compared.contradicts());
+        return Ok(if compared.is_same { Verdict::Unchanged } else { Verdict::Believed { is_uncounted, contradicts } });
     }
     let known: BTreeMap<String, (DateTime<Utc>, bool)> = with_conn!(conn, |c| {
         use held_removals::{is_confirmed, item_id, since};
@@ -94,7 +102,7 @@ pub(super) async fn judge(
     .collect();
     if compared.is_confirmed(rule, &known, now.into()) {
         held::release(conn, commit.account_id, commit.entity, playlist).await?;
-        return Ok(Verdict::Believed { is_uncounted: false });
+        return Ok(Verdict::Believed { is_uncounted: false, contradicts: false });
     }
     let may_be_hidden = compared.may_be_hidden(hidden);
     let Comparison { num_held, num_missing, missing, .. } = compared;

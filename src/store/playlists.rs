@@ -18,10 +18,10 @@ use super::{Conn, StoreError, gaps, held_items, versions, with_conn};
 use crate::model::batch::PlaylistEnd;
 use crate::model::version::{Entry, HiddenItems};
 use crate::model::{
-    Commit, EntityType, FailureKind, HealedGap, ItemCounts, Oddity, PlaylistItem, PlaylistItemKind, PlaylistPart,
-    ReadingOutcome, reads_again_in,
+    Commit, EntityType, FailureKind, HealedGap, ItemCounts, LeftOpen, Oddity, PlaylistItem, PlaylistItemKind,
+    PlaylistPart, ReadingOutcome, reads_again_at,
 };
-use diesel::sql_types::BigInt;
+use diesel::sql_types::Bool;
 use diesel::{ExpressionMethods, QueryDsl, QueryableByName};
 use diesel_async::RunQueryDsl;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -44,6 +44,8 @@ struct Plan<'a> {
     /// The new state of the account's reading.
     reading: Reading,
     place: Place,
+    /// It has replaced known rows by others.
+    is_changed: bool,
     /// Nothing but this one reading shows the changes that it has made.
     is_uncounted: bool,
 }
@@ -100,7 +102,7 @@ async fn plan<'a>(conn: &mut Conn, commit: &Commit, parts: &'a [PlaylistPart]) -
         if parts[0].offset == 0 {
             reading.end_walk();
         }
-        plans.push(Plan { playlist, parts, books, reading, place, is_uncounted: false });
+        plans.push(Plan { playlist, parts, books, reading, place, is_changed: false, is_uncounted: false });
     }
     Ok(plans)
 }
@@ -142,11 +144,14 @@ impl Plan<'_> {
         }
     }
 
-    /// Whether unchanged rows may be older than the listed snapshot. They are doubted once.
-    fn is_doubtful(&self) -> bool {
-        let was_doubted = self.books.reading.failure().is_some_and(|failure| failure.kind == FailureKind::Unchanged);
-        let is_other = self.books.snapshot_id.is_some() && self.claimed() != self.books.snapshot_id.as_deref();
-        self.claimed().is_some() && is_other && !was_doubted
+    /// Whether the account's last reading ended that way.
+    fn was(&self, kind: FailureKind) -> bool {
+        self.books.reading.failure().is_some_and(|failure| failure.kind == kind)
+    }
+
+    /// Whether the known rows are those of the snapshot that a whole reading claims; `None` if it is unknown.
+    fn is_same_snapshot(&self) -> Option<bool> {
+        self.claimed().zip(self.books.snapshot_id.as_deref()).map(|(claimed, held)| claimed == held)
     }
 
     /// Makes room for the rows.
@@ -197,19 +202,26 @@ impl Plan<'_> {
         if self.books.num_held.is_none() {
             return Ok(true);
         }
-        let was_held = self.books.reading.failure().is_some_and(|failure| failure.kind == FailureKind::Held);
+        let was_held = self.was(FailureKind::Held);
         let hidden = HiddenItems { before: self.books.num_hidden, now: self.num_hidden() };
         let evidence = Evidence { hidden, was_held };
         let snapshot_id = self.claimed().map(str::to_owned);
         let (failure, outcome) = match held_items::judge(conn, commit, self.playlist, after, evidence, now).await? {
             Verdict::Held(held) => (held.failure(snapshot_id), held.outcome(self.playlist)),
-            Verdict::Unchanged if self.is_doubtful() => {
+            // They may be older than the listed snapshot, and are doubted once.
+            Verdict::Unchanged if self.is_same_snapshot() == Some(false) && !self.was(FailureKind::Unchanged) => {
                 let outcome = ReadingOutcome::Unchanged { playlist_id: self.playlist.to_owned() };
                 (held_items::unchanged(snapshot_id), outcome)
             }
             Verdict::Unchanged => return Ok(true),
-            Verdict::Believed { is_uncounted } => {
-                self.is_uncounted = is_uncounted;
+            Verdict::Believed { contradicts: true, .. }
+                if self.is_same_snapshot() == Some(true) && !self.was(FailureKind::Unsteady) =>
+            {
+                let outcome = ReadingOutcome::Contradictory { playlist_id: self.playlist.to_owned() };
+                (held_items::contradictory(snapshot_id), outcome)
+            }
+            Verdict::Believed { is_uncounted, .. } => {
+                (self.is_changed, self.is_uncounted) = (true, is_uncounted);
                 return Ok(true);
             }
         };
@@ -344,12 +356,18 @@ impl Plan<'_> {
                 self.reading.has_failed(&failed, now);
             }
             None => {
-                let looks_again = self.reading.looks_again(snapshot_id.as_deref());
+                let planned = self.reading.look_again_at();
+                // What was doubted once, and is the same now, is so.
+                let is_new = self.is_changed || !self.reading.looks_again(snapshot_id.as_deref());
                 self.reading.has_read(snapshot_id.as_deref(), now);
-                let is_doubtful = self.is_uncounted || !looks_again && has_doubtful_rows(conn, playlist).await?;
-                if let Some(wait) = reads_again_in(num_hidden, self.books.num_hidden, is_doubtful) {
-                    self.reading.look_again_in(wait, now);
-                }
+                let doubtful = doubtful_rows(conn, playlist).await?;
+                let left = LeftOpen {
+                    num_hidden,
+                    num_before: self.books.num_hidden,
+                    has_empty: doubtful.iter().any(|row| row.is_empty),
+                    is_doubtful: self.is_uncounted || is_new && !doubtful.is_empty(),
+                };
+                self.reading.look_again(reads_again_at(left, planned, now.into()));
             }
         }
         written.ended.push(playlist.to_owned());
@@ -357,24 +375,25 @@ impl Plan<'_> {
     }
 }
 
-/// Whether items came that an answer may have spoilt: nothing to identify them by, or the same item twice in a row, as if
-/// in place of another.
-async fn has_doubtful_rows(conn: &mut Conn, playlist: &str) -> Result<bool, StoreError> {
-    #[derive(QueryableByName)]
-    struct Doubtful {
-        #[diesel(sql_type = BigInt)]
-        #[expect(dead_code, reason = "that there is one is enough")]
-        position: i64,
-    }
-    let doubtful: Vec<Doubtful> = of_ids(conn, &[playlist], |ids| {
+/// A row that an answer may have spoilt.
+#[derive(QueryableByName)]
+struct Doubtful {
+    /// There is nothing to identify an item by. Otherwise it is the same item twice in a row, as if in place of another.
+    #[diesel(sql_type = Bool)]
+    is_empty: bool,
+}
+
+/// The kinds of doubtful rows that there are.
+async fn doubtful_rows(conn: &mut Conn, playlist: &str) -> Result<Vec<Doubtful>, StoreError> {
+    of_ids(conn, &[playlist], |ids| {
         format!(
-            "SELECT position FROM playlist_items AS item WHERE playlist_id IN ({ids}) AND (kind IN ('missing', 'unknown') \
+            "SELECT DISTINCT kind IN ('missing', 'unknown') AS is_empty FROM playlist_items AS item \
+             WHERE playlist_id IN ({ids}) AND (kind IN ('missing', 'unknown') \
              OR EXISTS (SELECT 1 FROM playlist_items AS next WHERE next.playlist_id = item.playlist_id \
-             AND next.position = item.position + 1 AND next.uri = item.uri AND next.added_at = item.added_at)) LIMIT 1"
+             AND next.position = item.position + 1 AND next.uri = item.uri AND next.added_at = item.added_at))"
         )
     })
-    .await?;
-    Ok(!doubtful.is_empty())
+    .await
 }
 
 async fn save(conn: &mut Conn, commit: &Commit, plans: &[Plan<'_>]) -> Result<(), StoreError> {

@@ -16,7 +16,7 @@ use super::upsert::{Row as _, conflict, upsert};
 use super::{Conn, StoreError, with_conn};
 use crate::model::batch::PlaylistEnd;
 use crate::model::{AccountId, FailedReading, FailureKind, ItemCounts, LastFailure, PlaylistItemKind, PlaylistPart};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use diesel::dsl::{exists, not};
 use diesel::sql_types::{BigInt, Text};
 use diesel::{
@@ -40,6 +40,7 @@ pub(super) struct Reading {
     tried_snapshot_id: Option<String>,
     tried_total: Option<i64>,
     next_try_at: Option<At>,
+    look_again_at: Option<At>,
     walk_generation: Option<i64>,
     walk_offset: Option<i64>,
     walk_hidden: i64,
@@ -89,6 +90,7 @@ impl Default for Reading {
             tried_snapshot_id: None,
             tried_total: None,
             next_try_at: None,
+            look_again_at: None,
             walk_generation: None,
             walk_offset: None,
             walk_hidden: 0,
@@ -150,9 +152,9 @@ impl Reading {
         *self = Reading { snapshot_id: snapshot_id.map(str::to_owned), read_at: Some(now), ..Reading::default() };
     }
 
-    /// When rows that were counted but not given, or that held nothing, are looked for again.
+    /// When the items are read once more, whatever the listing says.
     pub fn look_again_at(&self) -> Option<DateTime<Utc>> {
-        self.next_try_at.filter(|_| self.failure.is_none()).map(DateTime::<Utc>::from)
+        self.look_again_at.map(DateTime::<Utc>::from)
     }
 
     /// Whether a reading of that snapshot is such a look.
@@ -160,8 +162,8 @@ impl Reading {
         self.look_again_at().is_some() && self.snapshot_id.as_deref() == snapshot_id
     }
 
-    pub fn look_again_in(&mut self, wait: TimeDelta, now: At) {
-        self.next_try_at = DateTime::<Utc>::from(now).checked_add_signed(wait).map(At::from);
+    pub fn look_again(&mut self, at: Option<DateTime<Utc>>) {
+        self.look_again_at = at.map(At::from);
     }
 
     pub fn has_failed(&mut self, failed: &FailedReading, now: At) {
@@ -190,6 +192,7 @@ impl Reading {
             tried_snapshot_id: self.tried_snapshot_id.as_deref().map(Words),
             tried_total: self.tried_total,
             next_try_at: self.next_try_at,
+            look_again_at: self.look_again_at,
             walk_generation: self.walk_generation,
             walk_offset: self.walk_offset,
             walk_hidden: self.walk_hidden,

@@ -164,6 +164,7 @@ upsert_rows! {
         tried_snapshot_id: Option<Words<'a>> => Follow,
         tried_total: Option<i64> => Follow,
         next_try_at: Option<At> => Follow,
+        look_again_at: Option<At> => Follow,
         walk_generation: Option<i64> => Follow,
         walk_offset: Option<i64> => Follow,
         walk_hidden: i64 => Follow,

@@ -234,6 +234,7 @@ tables! {
         tried_snapshot_id -> Nullable<Text>,
         tried_total -> Nullable<BigInt>,
         next_try_at -> Nullable<Instant>,
+        look_again_at -> Nullable<Instant>,
         walk_generation -> Nullable<BigInt>,
         walk_offset -> Nullable<BigInt>,
         walk_hidden -> BigInt,

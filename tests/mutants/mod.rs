@@ -758,7 +758,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "uncounted-change-is-certain",
         file: "../model/version/comparison.rs",
-        stands: "!self.is_same && (self.num_missing > 0) == (self.num_new > 0)",
+        stands: "!self.are_same_items && (self.num_missing > 0) == (self.num_new > 0)",
         instead: "false",
         breaks: "an answer of the right length with a wrong item stays until the next edit",
         guarantee: "G11",

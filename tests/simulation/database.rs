@@ -23,11 +23,11 @@ use segno::{
     model::{
         AccountId, AddedBetween, Checkpoint, CommitReport, Counts, Due, EntityType, FailedReading, FailureKind, Family,
         Fence, Gap, GateProcess, Gone, HeldBefore, Hold, Item, ItemCounts, KnownPlays, LastFailure, LearnedRate,
-        LedgerEntry, LimitClass, Member, Membership, NotedPause, Pause, Phase, Play, PlayGap, PlayKey, PlaybackNote,
-        PlaybackRecord, PlaylistItem, PlaylistPart, PlaysCommit, PlaysPage, ProbeClaim, ReadingOutcome, ReadingState,
-        RemovalGuard, Rows, SharedChange, SharedLimits, Slot, StalePlaylist, SyncKey, WalkState,
+        LedgerEntry, LeftOpen, LimitClass, Member, Membership, NotedPause, Pause, Phase, Play, PlayGap, PlayKey,
+        PlaybackNote, PlaybackRecord, PlaylistItem, PlaylistPart, PlaysCommit, PlaysPage, ProbeClaim, ReadingOutcome,
+        ReadingState, RemovalGuard, Rows, SharedChange, SharedLimits, Slot, StalePlaylist, SyncKey, WalkState,
         batch::PlaylistEnd,
-        reads_again_in,
+        reads_again_at,
         version::{Comparison, Entry, HiddenItems},
     },
 };

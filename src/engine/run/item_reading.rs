@@ -2,8 +2,8 @@
 //!
 //! Pages link up by a shared slot like those of the listings, as far as that costs no request: the last page of a short
 //! playlist is rarely full, and each of its free slots links two pages. A playlist of exactly two pages has none free;
-//! there only the totals, and the listing read once more afterwards, show whether it changed. A reading that found
-//! something amiss starts over, and then links every page.
+//! there only the totals, the listing read once more afterwards, and an item that a page repeats from one before it
+//! show whether it changed. A reading that found something amiss starts over, and then links every page.
 //!
 //! Short pages are handled as in [`super::follows`]: a page that is shorter than asked is followed by one from where
 //! its last row would stand, and that row is looked for among the first ones there. Rows that were counted and are in
@@ -14,6 +14,7 @@ use super::{
     follows::Follows,
 };
 use crate::model::{SlotKey, StalePlaylist, checkpoint::PlaylistPlace};
+use std::collections::HashMap;
 
 /// Rows whose order links a page to those before it, where rows are hidden.
 const TAIL_MAX: usize = 51;
@@ -50,6 +51,9 @@ pub struct ItemReading {
     tail: Vec<SlotKey>,
     /// Those of the first page: an API that ignores offsets gives them again and again.
     head: Vec<SlotKey>,
+    /// How often each stands on the pages so far, if some of them are not linked: a page from an older copy repeats an
+    /// item that has moved since.
+    unlinked: HashMap<SlotKey, u32>,
     /// The last page was this many rows shorter than asked: as many may be hidden in it.
     slack: u32,
     /// Nothing new was found where the last page ended.
@@ -81,6 +85,7 @@ impl ItemReading {
             total: place.map(|place| place.total),
             tail: place.and_then(|place| place.last.clone()).into_iter().collect(),
             head: Vec::new(),
+            unlinked: HashMap::new(),
             slack: place.map_or(0, |place| place.num_short),
             is_stuck: false,
             num_hidden: 0,
@@ -116,6 +121,7 @@ impl ItemReading {
         self.restarts += 1;
         (self.planned, self.committed, self.total, self.began) = (0, 0, None, 0);
         self.unread.clear();
+        self.unlinked.clear();
         (self.slack, self.num_hidden, self.is_stuck, self.is_unproven) = (0, 0, false, false);
         self.tail.clear();
     }
@@ -201,6 +207,9 @@ impl ItemReading {
             self.head = keys.iter().flatten().cloned().collect();
         }
         let Some(num_known) = self.link(&keys, shared, page.offset) else { return Absorbed::Moved };
+        if self.restarts == 0 && self.repeats(keys.iter().skip(num_known).flatten()) {
+            return Absorbed::Moved;
+        }
         // The page begins with more known rows than it should: that many are hidden among those before it.
         let num_before = (num_known as u32).saturating_sub(shared);
         let came = page.cells.len() as u32;
@@ -276,6 +285,22 @@ impl ItemReading {
             let known = &self.tail[self.tail.len() - num..];
             keys[..*num].iter().zip(known).all(|(key, known)| key.as_ref().is_none_or(|key| key == known))
         })
+    }
+
+    /// Whether one of these stands once here and once on an earlier page. A playlist may contain an item twice, added at
+    /// one moment: then it is read once more, with every page linked.
+    fn repeats<'a>(&mut self, fresh: impl Iterator<Item = &'a SlotKey>) -> bool {
+        let is_linked = (1..self.length().div_ceil(self.limit)).all(|page| self.num_shared(page * self.limit) > 0);
+        if is_linked {
+            return false;
+        }
+        let mut here: HashMap<&SlotKey, u32> = HashMap::new();
+        fresh.filter(|key| key.id.is_some()).for_each(|key| *here.entry(key).or_default() += 1);
+        let repeats = here.iter().any(|(key, num)| *num == 1 && self.unlinked.get(*key) == Some(&1));
+        for (key, num) in here {
+            *self.unlinked.entry(key.clone()).or_default() += num;
+        }
+        repeats
     }
 
     fn remember(&mut self, cells: &[Cell]) {

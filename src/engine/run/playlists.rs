@@ -22,8 +22,8 @@ pub(super) struct Playlists {
     tried: Vec<StalePlaylist>,
     /// Those that wait for the second look of a later run.
     doubtful: HashSet<String>,
-    /// Readings that another account finished first.
-    num_outrun: u32,
+    /// Readings that another account finished first, or that contradict an earlier one.
+    num_dropped: u32,
     /// When the first one that failed is tried again.
     pub retry_in: Option<Duration>,
     /// Some failed, and nothing else was answered: the listing is read to learn whether anything is.
@@ -79,6 +79,8 @@ impl EntityRun {
             // What could not be served a moment ago is left to the next run.
             stale.retain(|playlist| !playlist.fills_only && !playlists.has_tried(playlist));
             stale.retain(|playlist| !playlists.doubtful.contains(&playlist.id));
+            // Without a snapshot nothing shows whether it has changed since it was read.
+            stale.retain(|playlist| playlist.snapshot_id.is_some() || !playlists.names.contains_key(&playlist.id));
         }
         if stale.is_empty() && std::mem::take(&mut self.passes.is_resumed) {
             return Next::Pass;
@@ -142,8 +144,8 @@ impl EntityRun {
         if !walk.is_finished() || !is_idle {
             return Next::Stay;
         }
-        let num_outrun = std::mem::take(&mut self.playlists.num_outrun);
-        let num_unconfirmed = walk.num_unconfirmed + num_outrun;
+        let num_dropped = std::mem::take(&mut self.playlists.num_dropped);
+        let num_unconfirmed = walk.num_unconfirmed + num_dropped;
         self.end_round();
         let is_resumed = std::mem::take(&mut self.passes.is_resumed);
         if (num_unconfirmed > 0 || is_resumed) && self.playlists.num_rounds < PASSES_MAX {
@@ -152,8 +154,8 @@ impl EntityRun {
             // process began to read may have grown since.
             return Next::Pass;
         }
-        if num_outrun > 0 {
-            self.notes.tell(notes::restless_playlists(num_outrun));
+        if num_dropped > 0 {
+            self.notes.tell(notes::restless_playlists(num_dropped));
         }
         Next::Finish
     }
@@ -181,7 +183,7 @@ impl EntityRun {
                 ReadingOutcome::Unchanged { playlist_id } => {
                     playlists.doubtful.insert(playlist_id.clone());
                 }
-                ReadingOutcome::Outrun { .. } => playlists.num_outrun += 1,
+                ReadingOutcome::Contradictory { .. } | ReadingOutcome::Outrun { .. } => playlists.num_dropped += 1,
             }
         }
     }

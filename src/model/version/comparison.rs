@@ -27,6 +27,8 @@ pub struct Comparison {
     pub missing: BTreeSet<String>,
     /// Nothing differs, not even the order.
     pub is_same: bool,
+    /// The same items are in the same order.
+    are_same_items: bool,
 }
 
 impl Comparison {
@@ -35,9 +37,17 @@ impl Comparison {
         let num_held = len(before.iter().filter(|entry| entry.identity().is_some()).count());
         recall(&mut after, &before, true);
         let is_same = before == after;
+        let are_same_items = before.iter().map(Entry::identity).eq(after.iter().map(Entry::identity));
         let Difference { added, removed } = Difference::between(before, after);
         let missing = removed.iter().filter_map(Entry::identity).collect();
-        Comparison { num_held, num_missing: len(removed.len()), num_new: len(added.len()), missing, is_same }
+        Comparison {
+            num_held,
+            num_missing: len(removed.len()),
+            num_new: len(added.len()),
+            missing,
+            is_same,
+            are_same_items,
+        }
     }
 
     /// Whether one look is enough.
@@ -53,7 +63,12 @@ impl Comparison {
     /// Whether the number of items says nothing about what has changed: the order, or some items in place of others. A
     /// wrong answer of the right length looks the same.
     pub fn is_uncounted(&self) -> bool {
-        !self.is_same && (self.num_missing > 0) == (self.num_new > 0)
+        !self.are_same_items && (self.num_missing > 0) == (self.num_new > 0)
+    }
+
+    /// Whether it cannot be the same playlist at the same moment: it does more than fill empty places.
+    pub fn contradicts(&self) -> bool {
+        self.num_missing > 0 || self.is_uncounted()
     }
 
     /// Whether an earlier look, long enough ago, has missed the same items, or a person says that they are gone.
@@ -112,6 +127,13 @@ mod tests {
     }
 
     #[test]
+    fn another_name_is_no_other_item() {
+        let renamed = Entry { name: Some("another".into()), ..entry(0, "a") };
+        let compared = Comparison::of(vec![entry(0, "a")], vec![renamed]);
+        assert!(!compared.is_same && !compared.is_uncounted() && !compared.contradicts());
+    }
+
+    #[test]
     fn changes_that_the_number_of_items_does_not_show_are_known_as_such() {
         for (after, is_uncounted) in [
             (&["a", "b", "c"][..], false),
@@ -124,6 +146,7 @@ mod tests {
             let compared = compared(&["a", "b", "c"], after);
             assert_eq!(compared.is_uncounted(), is_uncounted, "{after:?}");
             assert!(compared.is_believed(GUARD, NONE_HIDDEN), "{after:?}");
+            assert_eq!(compared.contradicts(), is_uncounted || after.len() < 3, "{after:?}");
         }
     }
 }

@@ -63,6 +63,7 @@ impl Database {
     pub fn end_cooldowns(&self) {
         for (table, column) in [
             ("playlist_readings", "next_try_at"),
+            ("playlist_readings", "look_again_at"),
             ("held_removals", "since"),
             ("account_tokens", "retry_at"),
             ("account_tokens", "doubted_at"),

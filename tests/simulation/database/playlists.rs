@@ -96,28 +96,37 @@ impl Books {
             return Written::Part;
         };
         book.walk = None;
-        let was_doubted = book.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Unchanged);
-        let is_other = book.items_snapshot.is_some() && snapshot_id.is_some() && book.items_snapshot != *snapshot_id;
-        let mut is_doubtful = false;
+        let was = |kind| book.failure.as_ref().is_some_and(|failure| failure.kind == kind);
+        let (was_doubted, was_contradictory) = (was(FailureKind::Unchanged), was(FailureKind::Unsteady));
+        let is_same_snapshot = book.items_snapshot.as_ref().zip(snapshot_id.as_ref()).map(|(held, read)| held == read);
+        let looks_again = book.look_again_at.is_some() && is_same_snapshot == Some(true);
+        let (mut is_changed, mut is_uncounted) = (false, false);
         if book.num_held.is_some() {
             match book.judge(rule, HiddenItems { before: book.num_hidden, now: num_hidden }, now) {
                 Judged::Held { num_missing, num_held } => {
                     book.fail(&doubt(FailureKind::Held, snapshot_id), now);
                     return Written::Nothing(Some(ReadingOutcome::Held { playlist_id, num_missing, num_held }));
                 }
-                Judged::Same if is_other && !was_doubted => {
+                Judged::Same if is_same_snapshot == Some(false) && !was_doubted => {
                     book.fail(&doubt(FailureKind::Unchanged, snapshot_id), now);
                     return Written::Nothing(Some(ReadingOutcome::Unchanged { playlist_id }));
                 }
                 Judged::Same => {}
-                Judged::Believed { is_uncounted } => is_doubtful = is_uncounted,
+                Judged::Believed { contradicts: true, .. } if is_same_snapshot == Some(true) && !was_contradictory => {
+                    book.fail(&doubt(FailureKind::Unsteady, snapshot_id), now);
+                    return Written::Nothing(Some(ReadingOutcome::Contradictory { playlist_id }));
+                }
+                Judged::Believed { is_uncounted: uncounted, .. } => (is_changed, is_uncounted) = (true, uncounted),
             }
         }
         book.history.begin(book.num_held.is_none(), &book.rows, now);
         book.rows = std::mem::take(&mut book.apart);
         book.show_rows();
         book.items_snapshot.clone_from(snapshot_id);
-        book.look_again_at = reads_again_in(num_hidden, book.num_hidden, is_doubtful).map(|wait| now + wait);
+        let has_empty = book.rows.values().any(|row| row.uri.is_none());
+        let is_doubtful = is_uncounted || has_empty && (is_changed || !looks_again);
+        let left = LeftOpen { num_hidden, num_before: book.num_hidden, has_empty, is_doubtful };
+        book.look_again_at = reads_again_at(left, book.look_again_at, now);
         (book.num_held, book.num_hidden) = (Some(total - num_hidden), num_hidden);
         book.generation += 1;
         (book.is_unreadable, book.failure) = (false, None);
@@ -202,7 +211,7 @@ impl PlaylistBook {
     }
 
     fn fail(&mut self, failed: &FailedReading, now: DateTime<Utc>) {
-        (self.walk, self.look_again_at) = (None, None);
+        self.walk = None;
         self.failure = Some(LastFailure::next(self.failure.as_ref(), failed, now));
         self.is_unreadable |= failed.is_unreadable;
     }
@@ -217,12 +226,12 @@ impl PlaylistBook {
         let compared = Comparison::of(before, after);
         if compared.is_believed(rule, hidden) {
             self.missing.clear();
-            let is_uncounted = compared.is_uncounted();
-            return if compared.is_same { Judged::Same } else { Judged::Believed { is_uncounted } };
+            let (is_uncounted, contradicts) = (compared.is_uncounted(), compared.contradicts());
+            return if compared.is_same { Judged::Same } else { Judged::Believed { is_uncounted, contradicts } };
         }
         if compared.is_confirmed(rule, &self.missing, now) {
             self.missing.clear();
-            return Judged::Believed { is_uncounted: false };
+            return Judged::Believed { is_uncounted: false, contradicts: false };
         }
         let Comparison { num_missing, num_held, missing, .. } = compared;
         let before = std::mem::take(&mut self.missing);
@@ -233,7 +242,7 @@ impl PlaylistBook {
 }
 
 enum Judged {
-    Believed { is_uncounted: bool },
+    Believed { is_uncounted: bool, contradicts: bool },
     Same,
     Held { num_missing: u32, num_held: u32 },
 }

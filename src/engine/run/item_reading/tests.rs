@@ -102,6 +102,29 @@ fn playlists_of_any_length_are_read_whole_with_hardly_a_request_more_than_needed
     }
 }
 
+/// Pages that are not linked, and from one on an answer from before an item was moved.
+#[test]
+fn a_page_from_an_older_copy_repeats_what_has_moved() {
+    for len in [100, 130, 150, 200, 250, 1000] {
+        let old = numbers(len);
+        for (from, to) in [(60, 3), (3, 60), (len - 1, 0), (0, len - 1), (99, 50), (50, 49)] {
+            let mut new = old.clone();
+            let moved = new.remove(from as usize);
+            new.insert(to as usize, moved);
+            for stale_from in (49..len).step_by(25) {
+                let mut answer = |_, offset, limit| {
+                    let items = if offset >= stale_from { &old } else { &new };
+                    page(items, &[], 50, offset, limit)
+                };
+                if let Ok(read) = read(len, &mut answer) {
+                    let is_of_one_moment = [&new, &old].iter().any(|items| names(&read) == expected(items, &[]));
+                    assert!(is_of_one_moment, "{len}: {from} to {to}, older from {stale_from}: {:?}", names(&read));
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn rows_that_are_counted_and_not_given_are_no_end() {
     let items = numbers(230);
