@@ -14,7 +14,7 @@ use super::{
     error::ApiError,
     token_endpoint::{NotRenewed, TokenEndpoint},
     token_rest::TokenRest,
-    vault::{Kept, StoredTokens, TokenVault},
+    vault::{Kept, StoredTokens, TokenVault, is_token},
     wire::TokenWire,
 };
 use crate::model::{FailureOf, TokenFailure};
@@ -103,7 +103,7 @@ pub(super) struct Bearer {
 
 impl Bearer {
     fn new(token: &SecretString, serial: u64) -> Option<Bearer> {
-        if token.expose_secret().is_empty() {
+        if !is_token(token.expose_secret()) {
             return None;
         }
         let mut header = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok()?;
@@ -402,9 +402,9 @@ impl State {
         self.refused.is_some_and(|it| it.serial == bearer.serial && it.since.elapsed() < again_after)
     }
 
-    /// Takes over the grant of the token endpoint. A refresh token that is missing or empty in it stays as it was.
+    /// Takes over the grant of the token endpoint. A refresh token that is missing or blank in it stays as it was.
     fn accept(&mut self, grant: TokenWire, serial: u64, now: DateTime<Utc>) -> Result<(), ApiError> {
-        let rotated = grant.refresh_token.given().filter(|token| !token.is_empty());
+        let rotated = grant.refresh_token.given().filter(|token| is_token(token));
         debug!(is_rotated = rotated.is_some(), "access token granted");
         if let Some(refresh_token) = rotated {
             // First of all: without it there may be no way back in.

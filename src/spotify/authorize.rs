@@ -5,7 +5,11 @@
 //! answer to this sign-in, so that no other page can slip in an answer of its own; the verifier is sent to the token
 //! endpoint only.
 
-use super::{client::Client, error::ApiError, vault::StoredTokens};
+use super::{
+    client::Client,
+    error::ApiError,
+    vault::{StoredTokens, is_token},
+};
 use crate::model::scopes::SCOPES;
 use chrono::{DateTime, TimeDelta, Utc};
 use oauth2::{
@@ -119,7 +123,7 @@ impl Client {
                 malformed("is not a grant of tokens")
             }
         })?;
-        let refresh_token = granted.refresh_token().map(|token| token.secret()).filter(|token| !token.is_empty());
+        let refresh_token = granted.refresh_token().map(|token| token.secret()).filter(|token| is_token(token));
         let refresh_token = refresh_token.ok_or_else(|| malformed("holds no refresh token"))?;
         let life = granted.expires_in().map_or(LIFE_DEFAULT, |life| TimeDelta::from_std(life).unwrap_or(LIFE_MAX));
         let scopes = granted.scopes().map(|scopes| {

@@ -151,7 +151,7 @@ impl Row {
     pub fn id(&self, name: &str, field: Lax<String>) -> Result<String, Oddity> {
         match field {
             Lax::Missing | Lax::Null => Err(Oddity::MissingId),
-            Lax::Given(id) if id.is_empty() => Err(Oddity::MissingId),
+            Lax::Given(id) if is_blank(&id) => Err(Oddity::MissingId),
             Lax::Given(id) if is_id(&id) => Ok(id),
             Lax::Given(_) | Lax::Odd => Err(Oddity::Undecodable(self.path(name))),
         }
@@ -325,6 +325,11 @@ fn local_album(row: &mut Row, mut wire: AlbumWire) -> Option<Album> {
 
 fn is_id(id: &str) -> bool {
     id.len() <= ID_LEN_MAX && (is_plain(id) || !id.contains(char::is_control) && !id.contains(UNREADABLE))
+}
+
+/// Whether nothing of it can be seen.
+fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| c.is_whitespace() || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}'))
 }
 
 /// Whether nothing needs a closer look, as in nearly all ids and URIs: a page has some hundred of them.

@@ -17,6 +17,12 @@ pub struct StoredTokens {
     pub trouble: Option<TokenFailure>,
 }
 
+/// Whether this can be a token: something visible, and not a word that stands for nothing.
+pub(super) fn is_token(text: &str) -> bool {
+    let stands_for_nothing = ["null", "undefined"].iter().any(|word| text.trim().eq_ignore_ascii_case(word));
+    text.bytes().any(|byte| byte.is_ascii_graphic()) && !stands_for_nothing
+}
+
 /// The future of a [`TokenVault`]. It need not be `Send`: the service runs on one thread.
 pub type Keeping<'a, T> = Pin<Box<dyn Future<Output = Result<T, VaultError>> + 'a>>;
 

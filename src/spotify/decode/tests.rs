@@ -460,6 +460,10 @@ fn a_profile_needs_only_its_id() {
     let expected = Profile { spotify_id: "me".into(), spotify_account_id: Some("acc".into()), display_name: None };
     assert_eq!(profile(body).ok(), Some(expected));
     assert!(profile(br#"{"display_name": "Me"}"#).is_err());
+    for blank in ["", "  ", "\\n", "\\u200b"] {
+        let read = profile(format!(r#"{{"id": "{blank}"}}"#).as_bytes());
+        assert!(matches!(read, Err(DecodeError::NoUserId)), "{blank:?}");
+    }
 }
 
 const TRACKS: PageRequest = PageRequest::Listing { entity: EntityType::Tracks, offset: 0, limit: 50 };

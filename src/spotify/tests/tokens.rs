@@ -86,6 +86,8 @@ async fn after_a_failed_refresh_nobody_asks_before_the_rest_is_over() {
         (Reply::ok("garbage"), "Endpoint"),
         (Reply::ok("{}"), "Grant"),
         (Reply::ok(r#"{"access_token": ""}"#), "Grant"),
+        (Reply::ok(r#"{"access_token": "  "}"#), "Grant"),
+        (Reply::ok(r#"{"access_token": "null"}"#), "Grant"),
         (Reply::status(400, r#"{"error": "invalid_client"}"#), "Grant"),
         (Reply::status(400, r#"{"error": "invalid_request"}"#), "Grant"),
     ] {
@@ -154,7 +156,10 @@ async fn while_the_token_endpoint_fails_what_is_left_of_the_old_token_serves() {
 
 #[tokio::test]
 async fn a_refresh_token_that_is_not_rotated_is_kept() {
-    for rotated in ["", r#", "refresh_token": null"#, r#", "refresh_token": """#] {
+    let blanks = ["  ", "\\n", "\\u0001", "\\u200b", "null", " Undefined "];
+    let named = blanks.map(|blank| format!(r#", "refresh_token": "{blank}""#));
+    let missing = ["", r#", "refresh_token": null"#, r#", "refresh_token": """#].map(str::to_owned);
+    for rotated in missing.into_iter().chain(named) {
         let grant = format!(r#"{{"access_token": "a2", "expires_in": 3600, "scope": "s"{rotated}}}"#);
         let server = Server::start(move |_| Reply::ok(grant.clone())).await;
         let tokens = tokens(expired(), recorder(&server));
