@@ -13,7 +13,7 @@
 use super::{
     error::ApiError,
     token_endpoint::{NotRenewed, TokenEndpoint},
-    token_rest::TokenRest,
+    token_rest::{TokenRest, Verdict},
     vault::{Kept, StoredTokens, TokenVault, is_token},
     wire::TokenWire,
 };
@@ -243,19 +243,19 @@ impl Tokens {
                 self.adopt(state, theirs);
             }
             Some(theirs) if vault.is_lasting() => {
-                let (rests, doubted_at) = (&endpoint.rests, theirs.trouble.and_then(|it| it.doubted_at));
-                let is_confirmed =
-                    doubted_at.is_some_and(|at| now - at >= TimeDelta::from_std(rests.doubt).unwrap_or_default());
-                if is_confirmed {
-                    vault.note_refused(refresh_token, said).await?;
-                    state.over = Some(error.clone());
-                } else {
-                    let why = format!("Spotify rejects the refresh token as invalid ({said})");
-                    let doubted_at = doubted_at.unwrap_or(now);
-                    let mut rest = TokenRest::default();
-                    let trouble = rest.handle_doubt(why, doubted_at, rests, Instant::now(), now);
-                    vault.note_failure(refresh_token, &trouble, FailureOf::Grant).await?;
-                    state.rest = rest;
+                let rests = &endpoint.rests;
+                match rests.judge_void(theirs.trouble.and_then(|it| it.doubted_at), now) {
+                    Verdict::Confirmed => {
+                        vault.note_refused(refresh_token, said).await?;
+                        state.over = Some(error.clone());
+                    }
+                    Verdict::Doubted { since } => {
+                        let why = format!("Spotify rejects the refresh token as invalid ({said})");
+                        let mut rest = TokenRest::default();
+                        let trouble = rest.handle_doubt(why, since, rests, Instant::now(), now);
+                        vault.note_failure(refresh_token, &trouble, FailureOf::Grant).await?;
+                        state.rest = rest;
+                    }
                 }
             }
             Some(_) | None => {

@@ -14,8 +14,9 @@ use crate::model::TokenFailure;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::{Duration, Instant};
 
-/// Longest rest that an earlier process can have noted.
-const NOTED_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Longest rest that an earlier process can have noted: [`TokenRests::longest`], and a minute by which clocks may differ.
+/// One that ends later was noted by a clock that was ahead.
+const NOTED_MAX: Duration = Duration::from_secs(61 * 60);
 
 /// How long the token endpoint is not asked again.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +35,25 @@ impl Default for TokenRests {
     }
 }
 
+/// What it means that a refresh token is called void.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is doubted since then.
+    Doubted { since: DateTime<Utc> },
+    /// The second answer, long enough after the first, says the same.
+    Confirmed,
+}
+
+impl TokenRests {
+    /// `doubted_at` is when it was called void before. If that lies ahead, the clock was wrong then, and the doubt begins
+    /// now.
+    pub(super) fn judge_void(&self, doubted_at: Option<DateTime<Utc>>, wall: DateTime<Utc>) -> Verdict {
+        let since = doubted_at.map_or(wall, |at| at.min(wall));
+        let is_confirmed = doubted_at.is_some() && (wall - since).to_std().is_ok_and(|ago| ago >= self.doubt);
+        if is_confirmed { Verdict::Confirmed } else { Verdict::Doubted { since } }
+    }
+}
+
 /// Whether it is resting now.
 #[derive(Debug, Default)]
 pub(super) struct TokenRest {
@@ -42,13 +62,13 @@ pub(super) struct TokenRest {
 }
 
 impl TokenRest {
-    /// Takes up what an earlier process noted.
+    /// Takes up what an earlier process noted. A rest that ends later than any rest can is over.
     pub(super) fn noted(trouble: Option<&TokenFailure>, now: Instant, wall: DateTime<Utc>) -> TokenRest {
         let rest = |trouble: &TokenFailure| {
-            let left = (trouble.retry_at - wall).to_std().unwrap_or_default().min(NOTED_MAX);
-            (now + left, trouble.clone())
+            let left = (trouble.retry_at - wall).to_std().ok().filter(|left| *left <= NOTED_MAX)?;
+            Some((now + left, trouble.clone()))
         };
-        TokenRest { num_failures: 0, resting: trouble.map(rest) }
+        TokenRest { num_failures: 0, resting: trouble.and_then(rest) }
     }
 
     /// What is left of the rest, and its reason.
@@ -136,8 +156,24 @@ mod tests {
             TokenRest::noted(Some(&trouble), now, wall()).left(now).map(|(left, _)| left.as_secs())
         };
         assert_eq!((noted(90), noted(0), noted(-90)), (Some(90), None, None));
-        assert_eq!(noted(1_000_000), Some(NOTED_MAX.as_secs()), "whatever the calendar says");
+        assert_eq!(noted(3600), Some(3600), "the longest");
+        assert_eq!((noted(4 * 3600), noted(1_000_000)), (None, None), "of a clock that was ahead");
         assert_eq!(TokenRest::noted(None, now, wall()).left(now), None);
+    }
+
+    #[test]
+    fn a_doubt_is_confirmed_five_minutes_later_and_one_that_lies_ahead_begins_now() {
+        let (rests, ago) = (TokenRests::default(), |seconds| Some(wall() - TimeDelta::seconds(seconds)));
+        let since = |seconds: i64| Verdict::Doubted { since: wall() - TimeDelta::seconds(seconds) };
+        for (doubted_at, verdict) in [
+            (None, since(0)),
+            (ago(299), since(299)),
+            (ago(300), Verdict::Confirmed),
+            (ago(-300), since(0)),
+            (ago(-400 * 24 * 3600), since(0)),
+        ] {
+            assert_eq!(rests.judge_void(doubted_at, wall()), verdict, "{doubted_at:?}");
+        }
     }
 
     fn wall() -> DateTime<Utc> {

@@ -232,6 +232,23 @@ async fn a_doubt_survives_a_restart() {
     assert!(matches!(client.me(&tokens).await, Err(ApiError::SignIn(_))), "and the second time is believed");
 }
 
+/// The clock was a year ahead when the token was first called void, and has been corrected.
+#[tokio::test]
+async fn a_doubt_that_lies_ahead_begins_now_and_ripens() {
+    let server = Server::start(|_| Reply::status(400, r#"{"error": "invalid_grant"}"#)).await;
+    let ahead = Some(Utc::now() + TimeDelta::days(365));
+    let trouble = TokenFailure { why: "void".into(), retry_at: ahead.unwrap(), doubted_at: ahead };
+    let held = StoredTokens { trouble: Some(trouble), ..run_out() };
+    let vault = Arc::new(Recorder { held: Mutex::new(Some(held.clone())), ..recorded(&server) });
+    let (client, tokens) = (client(&server), tokens(held, vault.clone()));
+    assert!(matches!(client.me(&tokens).await, Err(ApiError::NoToken { is_doubted: true, .. })));
+    assert_eq!(client.num_token_requests(), 1, "asked at once");
+    let noted = vault.held.lock().unwrap().as_ref().unwrap().trouble.clone().unwrap();
+    assert!(noted.doubted_at < ahead && noted.retry_at < ahead.unwrap(), "{noted:?}");
+    tokio::time::sleep(RESTS.doubt + Duration::from_millis(20)).await;
+    assert!(matches!(client.me(&tokens).await, Err(ApiError::SignIn(_))));
+}
+
 /// There is no sign-in yet that one answer could end.
 #[tokio::test]
 async fn a_refresh_token_that_was_never_good_is_refused_at_once() {
