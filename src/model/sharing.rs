@@ -51,6 +51,8 @@ pub struct SharedChange {
     /// The new holder of the probe.
     pub probe: Option<ProbeClaim>,
     pub learned: Option<LearnedRate>,
+    /// Entries of the stored ledger that begin later are deleted: the clock was ahead when they were written.
+    pub drops_ledger_after: Option<DateTime<Utc>>,
     /// To be added to the stored ledger.
     pub ledger: Vec<LedgerEntry>,
 }

@@ -102,6 +102,15 @@ async fn note_day(conn: &mut Conn, of: Family, now: DateTime<Utc>) -> Result<(),
     Ok(())
 }
 
+/// Deletes what a clock that was ahead has written. What replaces it is added afterwards.
+pub(super) async fn drop_entries_after(conn: &mut Conn, after: DateTime<Utc>) -> Result<(), StoreError> {
+    with_conn!(conn, |c| {
+        use request_ledger::{started_at, table};
+        diesel::delete(table.filter(started_at.gt(At::from(after)))).execute(c).await
+    })?;
+    Ok(())
+}
+
 async fn forget_old(conn: &mut Conn, now: DateTime<Utc>) -> Result<(), StoreError> {
     with_conn!(conn, |c| {
         use request_ledger::{started_at, table};

@@ -1,7 +1,7 @@
 //! One limit for all processes on the database (`gate_processes`, `rate_limits`): each reads it and notes what it may
 //! send in one transaction, one process at a time.
 
-use super::ledger::{add_entries, entries_of_day, learned, lift_rate_pause, save_learned};
+use super::ledger::{add_entries, drop_entries_after, entries_of_day, learned, lift_rate_pause, save_learned};
 use super::limits::{note_pause, noted_pauses};
 use super::schema::{gate_processes, rate_limits};
 use super::types::{At, Instant};
@@ -82,6 +82,9 @@ async fn write(
     }
     if let Some(learned) = change.learned {
         save_learned(conn, learned, now).await?;
+    }
+    if let Some(after) = change.drops_ledger_after {
+        drop_entries_after(conn, after).await?;
     }
     add_entries(conn, &change.ledger, now).await?;
     if !change.forgotten.is_empty() {

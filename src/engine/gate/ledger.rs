@@ -13,6 +13,10 @@ const STRETCH_S: i64 = 300;
 /// The period of a daily limit.
 pub const DAY: TimeDelta = TimeDelta::hours(24);
 
+/// From this much on, what lies ahead was written by a clock that was wrong. A clock that is wrong now is mostly behind by
+/// less: a machine without a battery starts with the time that it has saved within the last hour.
+pub const AHEAD_MIN: TimeDelta = TimeDelta::hours(2);
+
 /// Shortest pause of a quota that names no end.
 pub const UNKNOWN_QUOTA_MIN: TimeDelta = TimeDelta::hours(1);
 
@@ -89,7 +93,7 @@ impl Ledger {
     }
 
     /// Takes up what earlier processes counted. An entry in the future comes from a clock that was ahead; it counts
-    /// from now.
+    /// from now ([`Redated`]).
     pub fn handle_noted(&mut self, entries: &[LedgerEntry], wall: DateTime<Utc>) {
         for entry in entries {
             let at = stretch(entry.started_at.min(wall));
@@ -150,6 +154,18 @@ impl Ledger {
         unsaved.into_iter().map(entry).collect()
     }
 
+    /// The calendar was set back to this: what was counted ahead of it counts from now.
+    pub fn handle_set_back(&mut self, wall: DateTime<Utc>) {
+        let now = stretch(wall);
+        for day in self.days.values_mut() {
+            let ahead = day.stretches.split_off(&(now + 1));
+            ahead.into_values().for_each(|count| day.stretches.entry(now).or_default().add(count));
+        }
+        for ((family, at), count) in std::mem::take(&mut self.unsaved) {
+            self.unsaved.entry((family, at.min(now))).or_default().add(count);
+        }
+    }
+
     pub fn expire(&mut self, wall: DateTime<Utc>) {
         self.days.values_mut().for_each(|day| day.expire(wall));
     }
@@ -206,6 +222,30 @@ impl Ledger {
     }
 }
 
+/// Stored entries of a clock that was ahead, to be replaced by entries of now: otherwise they would count as of now for
+/// each process that finds them, until the calendar has caught up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redated {
+    /// Entries that begin later are replaced.
+    pub after: DateTime<Utc>,
+    pub entries: Vec<LedgerEntry>,
+}
+
+impl Redated {
+    /// `None` if there are none. Those that lie ahead by less than [`AHEAD_MIN`] are left to age by themselves.
+    pub fn of(entries: &[LedgerEntry], wall: DateTime<Utc>) -> Option<Redated> {
+        let after = wall + AHEAD_MIN;
+        let mut sums: BTreeMap<Family, Count> = BTreeMap::new();
+        for entry in entries.iter().filter(|entry| entry.started_at > after) {
+            let count = Count { requests: entry.requests, refusals: entry.refusals };
+            sums.entry(entry.family).or_default().add(count);
+        }
+        let started_at = start(stretch(wall));
+        let sum = |(family, Count { requests, refusals })| LedgerEntry { family, started_at, requests, refusals };
+        (!sums.is_empty()).then(|| Redated { after, entries: sums.into_iter().map(sum).collect() })
+    }
+}
+
 impl Day {
     fn add(&mut self, at: i64, count: Count) {
         self.stretches.entry(at).or_default().add(count);
@@ -251,4 +291,48 @@ fn start(stretch: i64) -> DateTime<Utc> {
 /// When the last request of a stretch is a day old.
 fn leaves_at(at: i64) -> DateTime<Utc> {
     start(at + 1) + DAY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_clock_that_was_ahead_has_stored_is_summed_up_as_of_now() {
+        let stored = [
+            entry(Family::Tracks, TimeDelta::days(400), 5, 1),
+            entry(Family::Tracks, TimeDelta::days(10), 2, 0),
+            entry(Family::Albums, TimeDelta::hours(3), 1, 0),
+            entry(Family::Albums, TimeDelta::hours(2), 8, 0),
+            entry(Family::Player, TimeDelta::hours(-1), 8, 0),
+        ];
+        let entries =
+            vec![entry(Family::Tracks, TimeDelta::zero(), 7, 1), entry(Family::Albums, TimeDelta::zero(), 1, 0)];
+        assert_eq!(Redated::of(&stored, wall()), Some(Redated { after: wall() + AHEAD_MIN, entries }));
+        assert_eq!(Redated::of(&stored[3..], wall()), None);
+    }
+
+    #[test]
+    fn what_was_counted_before_the_calendar_was_set_back_leaves_after_a_day() {
+        let mut ledger = Ledger::new(DailyCeilings { tracks: Some(3), ..DailyCeilings::default() });
+        let counted = ledger.handle_granted(Family::Tracks, wall() + TimeDelta::days(10));
+        ledger.handle_sent(Family::Tracks, counted);
+        ledger.handle_granted(Family::Tracks, wall() + TimeDelta::days(9));
+        ledger.handle_granted(Family::Tracks, wall() - TimeDelta::hours(1));
+        ledger.handle_set_back(wall());
+        let until = wall() + TimeDelta::hours(23) + TimeDelta::seconds(STRETCH_S);
+        assert_eq!(ledger.stopped_until(Family::Tracks), Some((Family::Tracks, until)));
+        assert_eq!(ledger.take_unsaved(), [entry(Family::Tracks, TimeDelta::zero(), 1, 0)]);
+        ledger.expire(wall() + DAY + TimeDelta::seconds(STRETCH_S));
+        assert_eq!(ledger.left_today(Family::Tracks), Some(3));
+    }
+
+    fn entry(family: Family, ahead: TimeDelta, requests: u32, refusals: u32) -> LedgerEntry {
+        LedgerEntry { family, started_at: wall() + ahead, requests, refusals }
+    }
+
+    /// The beginning of a stretch.
+    fn wall() -> DateTime<Utc> {
+        start(stretch(DateTime::from_timestamp(1_790_000_000, 0).unwrap()))
+    }
 }

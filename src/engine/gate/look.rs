@@ -22,6 +22,7 @@
 
 mod others;
 
+use super::ledger::Redated;
 use others::Other;
 pub use others::Seen;
 
@@ -192,6 +193,7 @@ impl Look {
         if let Some(want) = self.want.filter(|_| !looked.news.is_some()) {
             self.grant(want, found, &others, &mut looked);
         }
+        let redated = found.ledger.as_ref().and_then(|entries| Redated::of(entries, self.wall));
         let change = SharedChange {
             process: self.process(found, &mut looked),
             forgotten: others
@@ -203,7 +205,11 @@ impl Look {
             lifts: self.lifts,
             probe: self.probe(found, &others, looked.granted > 0),
             learned,
-            ledger: self.ledger.iter().copied().chain(looked.prepaid).collect(),
+            drops_ledger_after: redated.as_ref().map(|redated| redated.after),
+            ledger: {
+                let redated = redated.into_iter().flat_map(|redated| redated.entries);
+                self.ledger.iter().copied().chain(looked.prepaid).chain(redated).collect()
+            },
         };
         (change, looked)
     }

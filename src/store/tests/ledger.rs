@@ -31,6 +31,23 @@ fn requests_add_up_and_old_ones_are_forgotten() {
 }
 
 #[test]
+fn requests_of_a_clock_that_was_ahead_are_stored_as_of_now() {
+    on_both(async |db| {
+        let year = 365 * 24 * 3600;
+        db.store.save_ledger(&[entry(Family::Tracks, at(year), 5, 1)], at(year)).await.unwrap();
+        db.store.save_ledger(&[entry(Family::Tracks, at(0), 2, 0)], at(1)).await.unwrap();
+        let redated = |change: &mut SharedChange| {
+            change.drops_ledger_after = Some(at(600));
+            change.ledger = vec![entry(Family::Tracks, at(300), 5, 1)];
+        };
+        share(db, redated, at(310)).await;
+        let expected = [entry(Family::Tracks, at(0), 2, 0), entry(Family::Tracks, at(300), 5, 1)];
+        assert_eq!(db.store.load_ledger(at(310)).await.unwrap(), expected);
+        assert_eq!(db.store.load_ledger(at(2 * 24 * 3600)).await.unwrap(), []);
+    });
+}
+
+#[test]
 fn what_a_newer_version_sent_to_a_family_of_its_own_counts_and_its_pause_is_passed_over() {
     on_both(async |db| {
         let ours = Pause { scope: Family::Tracks, class: LimitClass::Quota, until: at(900) };
@@ -247,6 +264,7 @@ fn changed(process: GateProcess) -> SharedChange {
         lifts: None,
         probe: None,
         learned: None,
+        drops_ledger_after: None,
         ledger: Vec::new(),
     }
 }

@@ -1,6 +1,6 @@
 //! What a gate takes along to the database, and what it brings back.
 
-use super::*;
+use super::{super::ledger::AHEAD_MIN, *};
 
 impl<T: Copy + PartialEq> SharedGate<T> {
     pub fn handle_looked(&mut self, looked: Looked, now: Instant, wall: DateTime<Utc>) {
@@ -91,6 +91,9 @@ impl<T: Copy + PartialEq> SharedGate<T> {
     pub(super) fn look(&mut self, want: Option<Family>, now: Instant, wall: DateTime<Utc>) -> Look {
         let (is_first, is_closing) = (!self.is_loaded, self.life == Life::Closing);
         let cautious = self.clock.read(now, wall, self.gate.window.length());
+        if self.gate.calendar.wall(now) > wall + AHEAD_MIN {
+            self.gate.handle_set_back(now, wall);
+        }
         self.retry_at = None;
         let saves = is_closing || (!is_first && self.save_at.is_some_and(|at| at <= now));
         let (ledger, learned) = if saves { self.gate.take_unsaved() } else { Default::default() };
@@ -149,6 +152,12 @@ impl<T: Copy + PartialEq> SharedGate<T> {
 }
 
 impl<T: Copy + PartialEq> Gate<T> {
+    /// The calendar was set back, and other processes go by it.
+    fn handle_set_back(&mut self, now: Instant, wall: DateTime<Utc>) {
+        self.calendar.handle_read(now, wall);
+        self.ledger.handle_set_back(wall);
+    }
+
     /// The answered requests of the window in buckets, each with the latest of its moments.
     fn answered_in_buckets(&mut self, now: Instant) -> Vec<(u32, Instant)> {
         let length = self.window.length() / BUCKETS;

@@ -70,7 +70,9 @@ impl Machine {
             self.found.pauses.retain(|noted| noted.pause.scope != pause.scope);
             self.found.pauses.push(NotedPause { pause, noted_at: self.wall() });
         }
-        self.found.ledger.get_or_insert_default().extend(change.ledger);
+        let ledger = self.found.ledger.get_or_insert_default();
+        ledger.retain(|entry| change.drops_ledger_after.is_none_or(|after| entry.started_at <= after));
+        ledger.extend(change.ledger);
         let is_stale = |process: &GateProcess| process.owner.id == change.process.owner.id;
         self.found.processes.retain(|process| !is_stale(process) && !change.forgotten.contains(&process.owner.id));
         self.found.processes.push(change.process);
@@ -263,6 +265,37 @@ fn a_ceiling_of_the_day_is_one_for_all_processes() {
     }
     let stored: u32 = machine.found.ledger.iter().flatten().map(|entry| entry.requests).sum();
     assert_eq!((num_granted, stored), (5, 5));
+}
+
+/// Of one process after another, and of one that runs on.
+#[test]
+fn a_ceiling_reached_by_a_clock_that_was_ahead_is_over_after_a_day() {
+    let daily = DailyCeilings { tracks: Some(5), ..DailyCeilings::default() };
+    let settings = GateSettings { daily, ..settings(1000) };
+    let hours = |hours: u32| hours * 3600 * SECOND;
+    for days in [10, 400] {
+        let mut machine = Machine::new();
+        machine.skew = TimeDelta::days(days);
+        let ask = |gate: &mut SharedGate<u32>| {
+            (0..20).for_each(|ticket| gate.handle_ask(ticket, Family::Tracks, None, None));
+        };
+        let mut first = machine.start(1, settings);
+        ask(&mut first);
+        assert_eq!(machine.serve(&mut first, 60 * SECOND).len(), 5);
+        machine.skew = TimeDelta::zero();
+        let mut next = machine.start(2, settings);
+        ask(&mut next);
+        assert_eq!(machine.serve(&mut next, 60 * SECOND).len(), 0, "of one that has only just met it");
+        machine.kill(2);
+        machine.now += hours(25);
+        let mut last = machine.start(3, settings);
+        ask(&mut last);
+        assert_eq!(machine.serve(&mut last, 60 * SECOND).len(), 5, "after {days} days");
+        machine.kill(3);
+        assert_eq!(machine.serve(&mut first, 60 * SECOND).len(), 0, "it knows what the other has sent");
+        machine.now += hours(25);
+        assert!(!machine.serve(&mut first, 60 * SECOND).is_empty());
+    }
 }
 
 #[test]
