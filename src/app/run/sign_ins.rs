@@ -162,6 +162,8 @@ impl AccountWatcher {
             let known = remembered.entry(state.key.entity).or_default();
             known.signed_in_at = Some(signed_in_at);
             known.next_run_at = known.next_run_at.max(state.next_run_at);
+            // The row of the later phase comes last.
+            known.last_updated_at = state.last_updated_at.or(known.last_updated_at);
             known.failed_at = known.failed_at.max(state.failed_at);
             known.is_complete |= state.completed_at.is_some();
         }

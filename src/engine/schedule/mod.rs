@@ -57,6 +57,9 @@ const OVERTAKEN_WAIT: Duration = Duration::from_secs(30);
 /// A start of the service retries what failed longer ago than this, so that repeated restarts do not retry each time.
 const TRY_AFTER_START: Duration = Duration::from_secs(10 * 60);
 
+/// The clocks of two machines may differ by this much.
+const AHEAD_MIN: Duration = Duration::from_secs(60);
+
 /// Runs that are due together, at a start or after a sleep, begin at once; those that follow drift apart by this share
 /// of the interval.
 const JITTER_SHARE: f64 = 0.1;
@@ -67,8 +70,10 @@ const SPREAD: f64 = 0.25;
 /// What the database remembers of an entity type from before the service started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Remembered {
-    /// When the next run was planned.
+    /// The next run, as it was planned.
     pub next_run_at: Option<DateTime<Utc>>,
+    /// When the last run was last heard of, which is about when the next one was planned.
+    pub last_updated_at: Option<DateTime<Utc>>,
     /// The last run, if it failed.
     pub failed_at: Option<DateTime<Utc>>,
     /// When the person last signed in: what was refused before may be permitted now.
@@ -163,14 +168,15 @@ impl Schedule {
 
     /// From now on this is kept current.
     pub fn handle_added(&mut self, key: SyncKey, remembered: Remembered, now: Instant, wall: DateTime<Utc>) {
-        let Remembered { next_run_at, failed_at, signed_in_at, is_complete } = remembered;
+        let Remembered { next_run_at, last_updated_at, failed_at, signed_in_at, is_complete } = remembered;
         let is_old_failure = failed_at.is_some_and(|at| {
             let is_long_ago = (wall - at).to_std().is_ok_and(|ago| ago > TRY_AFTER_START);
             is_long_ago || signed_in_at.is_some_and(|signed_in_at| signed_in_at > at)
         });
+        // A plan from a calendar that was ahead of ours says nothing.
+        let is_void = is_old_failure || last_updated_at.is_some_and(|at| at > wall + AHEAD_MIN);
         let first = match next_run_at {
-            // A plan from a calendar that was ahead of ours says nothing.
-            Some(at) if (is_complete || failed_at.is_some()) && !is_old_failure && at <= wall + self.longest_wait() => {
+            Some(at) if (is_complete || failed_at.is_some()) && !is_void && at <= wall + self.longest_wait() => {
                 Moment::until(at, now, wall)
             }
             _ => Moment::until(wall, now, wall),

@@ -213,6 +213,15 @@ fn a_plan_of_a_calendar_that_was_ahead_says_nothing() {
     };
     assert_eq!(planned(TimeDelta::hours(20)), Some(20 * HOUR));
     assert_eq!(planned(TimeDelta::days(400)), Some(Duration::ZERO));
+    // Ahead by less than a plan may be, which the run that made the plan gives away.
+    let planned = |ahead| {
+        let (updated_at, interval) = (morning() + ahead, TimeDelta::from_std(INTERVAL).unwrap());
+        let known = Remembered { next_run_at: Some(updated_at + interval), is_complete: true, ..Remembered::default() };
+        Day::begin(Remembered { last_updated_at: Some(updated_at), ..known }).wait()
+    };
+    assert_eq!(planned(TimeDelta::hours(20)), Some(Duration::ZERO));
+    assert_eq!(planned(TimeDelta::minutes(2)), Some(Duration::ZERO));
+    assert_eq!(planned(TimeDelta::hours(-1)), Some(5 * HOUR));
 }
 
 #[test]
