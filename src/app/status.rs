@@ -1,6 +1,7 @@
 //! What `segno status` shows and the web API serves: the contents of the database, and what follows from them under
 //! these settings.
 
+use super::claim;
 use crate::{
     config::Config,
     engine::{
@@ -9,9 +10,10 @@ use crate::{
         gate::GateSettings,
     },
     model::{
-        EntityType, LearnedRate, LedgerEntry, Pause, PlaylistChoice, START_REQUESTS,
+        EntityType, LearnedRate, LedgerEntry, Owner, Pause, PlaylistChoice, START_REQUESTS,
         status::{AccountStatus, EntityStatus, LimitStatus, Status},
     },
+    processes,
     store::{ListedPlaylist, PlayCounts, Store, StoreError},
 };
 use chrono::{DateTime, Utc};
@@ -20,8 +22,10 @@ use std::collections::BTreeSet;
 /// From the database alone, so it works beside a running service, too.
 pub async fn status(store: &Store, config: &Config, now: DateTime<Utc>) -> Result<Status, StoreError> {
     let (counts, settings) = (PlayCounts::default(), super::gate_settings(config));
+    let us = claim::this_process("status");
+    let inputs = StatusInputs { counts: &counts, settings: &settings, us: &us };
     let needs = needs(config, &config.sync.entities);
-    let (status, _) = with_ledger(store, &counts, &settings, needs, &config.sync.playlists, now).await?;
+    let (status, _) = with_ledger(store, inputs, needs, &config.sync.playlists, now).await?;
     Ok(status)
 }
 
@@ -34,16 +38,26 @@ pub fn needs(config: &Config, entities: &[EntityType]) -> Needs {
     }
 }
 
-/// The same, with the requests of the last day that it is based on.
+/// What a status is computed from, apart from the database.
+#[derive(Clone, Copy)]
+pub struct StatusInputs<'a> {
+    pub counts: &'a PlayCounts,
+    pub settings: &'a GateSettings,
+    /// The process that asks: it knows which others of its machine are dead.
+    pub us: &'a Owner,
+}
+
+/// What [`status`] returns, with the requests of the last day that it is based on.
 pub async fn with_ledger(
     store: &Store,
-    counts: &PlayCounts,
-    settings: &GateSettings,
+    StatusInputs { counts, settings, us }: StatusInputs<'_>,
     needs: Needs,
     playlists: &PlaylistChoice,
     now: DateTime<Utc>,
 ) -> Result<(Status, Vec<LedgerEntry>), StoreError> {
-    let mut status = store.status_again(counts, now).await?;
+    // An entry with our process id is ours, unless another process had that id before.
+    let is_gone = |other: &Owner| other.id != us.id && processes::is_gone(other, us);
+    let mut status = store.status_again(counts, &is_gone, now).await?;
     if !playlists.is_everything() {
         for account in &mut status.accounts {
             leave_out(account, &store.listed_playlists(account.account_id).await?, playlists);

@@ -104,7 +104,7 @@ pub(super) async fn serve(
         window_seconds: config.rate_limit.window.as_secs(),
         time_zone: config.time_zone,
     };
-    let source = source(store.clone(), config, kept.clone());
+    let source = source(store.clone(), config, owner.clone(), kept.clone());
     let status_cache = Data::new(StatusCache::new(source, about, progress.clone(), gate));
     // The first look at a large library counts it. Nobody should have to wait for that.
     status_cache.current().await;
@@ -140,15 +140,16 @@ pub(super) async fn serve(
 }
 
 /// The contents of the database, under these settings.
-fn source(store: Store, config: &Config, kept: Arc<Mutex<Kept>>) -> Source {
+fn source(store: Store, config: &Config, us: Owner, kept: Arc<Mutex<Kept>>) -> Source {
     let settings = gate_settings(config);
     let counts = Arc::new(PlayCounts::default());
     let needs = status::needs(config, &config.sync.entities);
     Box::new(move |now| {
-        let (store, counts, kept) = (store.clone(), counts.clone(), kept.clone());
+        let (store, counts, us, kept) = (store.clone(), counts.clone(), us.clone(), kept.clone());
         Box::pin(async move {
             let Kept { entities, playlists } = kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let (status, ledger) = status::with_ledger(&store, &counts, &settings, needs, &playlists, now).await?;
+            let inputs = status::StatusInputs { counts: &counts, settings: &settings, us: &us };
+            let (status, ledger) = status::with_ledger(&store, inputs, needs, &playlists, now).await?;
             Ok(Snapshot { status, ledger, entities })
         })
     })

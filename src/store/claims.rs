@@ -103,20 +103,28 @@ pub(super) async fn make_owner(
     Ok(claimed.into_iter().map(|(id, epoch)| (AccountId(id), epoch)).collect())
 }
 
+/// Whether a process is certainly dead.
+pub(super) type IsGone<'a> = &'a (dyn Fn(&Owner) -> bool + Sync);
+
 /// Whether a process works for an account, according to its claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Tenure {
     /// Held by a service that is alive.
     Held(String),
-    /// The last owner gave it up, or has been silent for too long.
+    /// The last owner gave it up, is dead, or has been silent for too long.
     Over,
     /// Claimed by a process that sends no heartbeats, such as a single sync.
     Unknown,
 }
 
-pub(super) async fn tenure(conn: &mut Conn, account: AccountId, now: DateTime<Utc>) -> Result<Tenure, StoreError> {
+pub(super) async fn tenure(
+    conn: &mut Conn,
+    account: AccountId,
+    is_gone: IsGone<'_>,
+    now: DateTime<Utc>,
+) -> Result<Tenure, StoreError> {
     if let Some(held) = holder(conn, account, now).await? {
-        return Ok(Tenure::Held(held.owner.label));
+        return Ok(if is_gone(&held.owner) { Tenure::Over } else { Tenure::Held(held.owner.label) });
     }
     let (released_at, node): (Option<At>, Option<String>) = with_conn!(conn, |c| {
         let of_node = nodes::table.on(nodes::id.nullable().eq(accounts::owner));

@@ -4,7 +4,7 @@
 //! skips what others have locked, so that nodes never wait for each other; it takes the runs along with the account, so
 //! that nothing that the last owner had begun can be committed any more.
 
-use super::claims::{ClaimRow, claim_of, make_owner, moment};
+use super::claims::{ClaimRow, IsGone, claim_of, make_owner, moment};
 use super::schema::{accounts, nodes, sync_states};
 use super::types::{At, to_u32};
 use super::{Conn, Store, StoreError, with_conn};
@@ -210,26 +210,37 @@ impl Store {
 }
 
 /// The services that are alive, or were until recently, oldest first.
-pub(super) async fn list(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<NodeStatus>, StoreError> {
-    type Row = (String, String, String, At, At, bool, i64);
+pub(super) async fn list(
+    conn: &mut Conn,
+    is_gone: IsGone<'_>,
+    now: DateTime<Utc>,
+) -> Result<Vec<NodeStatus>, StoreError> {
+    type Row = (ClaimRow, String, At, At, bool, i64);
     let (present, shown) = (moment(conn, now, TimeDelta::zero()), moment(conn, now, -SHOWN_FOR));
     let rows: Vec<Row> = with_conn!(conn, |c| {
-        use nodes::{holds_until, id, label, seen_at, started_at, table, version};
+        use nodes::{holds_until, id, label, pid, place, seen_at, started_at, table, version};
         let num_held = "(SELECT count(*) FROM accounts a WHERE a.owner = nodes.id AND a.released_at IS NULL)";
         table
             .filter(seen_at.gt(sql(&shown)))
             .order((started_at, id))
-            .select((id, label, version, started_at, seen_at, holds_until.gt(sql(&present)), sql::<BigInt>(num_held)))
+            .select((
+                (id, label, place, pid, holds_until),
+                version,
+                started_at,
+                seen_at,
+                holds_until.gt(sql(&present)),
+                sql::<BigInt>(num_held),
+            ))
             .load(c)
             .await
     })?;
-    let node = |(id, label, version, started_at, seen_at, lives, num_held): Row| NodeStatus {
-        id,
-        label,
+    let node = |(claim, version, started_at, seen_at, lives, num_held): Row| NodeStatus {
+        id: claim.0.clone(),
+        label: claim.1.clone(),
         version,
         started_at: started_at.into(),
         seen_at: seen_at.into(),
-        lives,
+        lives: lives && !claim_of(claim).is_some_and(|claim| is_gone(&claim.owner)),
         num_accounts: to_u32(num_held),
     };
     Ok(rows.into_iter().map(node).collect())

@@ -1,7 +1,7 @@
 //! What `segno status` shows, from the database alone, and the counts of a library.
 
 use super::by_sql::count;
-use super::claims::{self, Tenure};
+use super::claims::{self, IsGone, Tenure};
 use super::due_playlists::{self, WaitingPlaylist};
 use super::plays::PlayCounts;
 use super::sync_states::{self, SyncState, earliest_reset, shown};
@@ -39,18 +39,23 @@ pub struct MembershipCount {
 impl Store {
     /// Without the forecast and our own ceilings, which are computed from this where the settings are known.
     pub async fn status(&self, now: DateTime<Utc>) -> Result<Status, StoreError> {
-        self.status_again(&PlayCounts::default(), now).await
+        self.status_again(&PlayCounts::default(), &|_| false, now).await
     }
 
-    /// The same, for repeated calls.
-    pub async fn status_again(&self, counts: &PlayCounts, now: DateTime<Utc>) -> Result<Status, StoreError> {
+    /// The same, for repeated calls. `is_gone` tells whether a process is certainly dead.
+    pub async fn status_again(
+        &self,
+        counts: &PlayCounts,
+        is_gone: IsGone<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Status, StoreError> {
         let mut conn = self.connect().await?;
         let pauses = limits::pauses(&mut conn, At::from(now)).await?;
         let mut statuses = Vec::new();
         for sign_in in tokens::list(&mut conn, None).await? {
-            statuses.push(account_status(&mut conn, sign_in, &pauses, counts, now).await?);
+            statuses.push(account_status(&mut conn, sign_in, &pauses, counts, is_gone, now).await?);
         }
-        let nodes = nodes::list(&mut conn, now).await?;
+        let nodes = nodes::list(&mut conn, is_gone, now).await?;
         let limit = |pause: &Pause| LimitStatus { family: pause.scope, class: pause.class, blocked_until: pause.until };
         let limits = pauses.iter().map(limit).collect();
         let (webhooks, stream) = followers::list(&mut conn).await?;
@@ -90,6 +95,7 @@ async fn account_status(
     sign_in: SignIn,
     pauses: &[Pause],
     counts: &PlayCounts,
+    is_gone: IsGone<'_>,
     now: DateTime<Utc>,
 ) -> Result<AccountStatus, StoreError> {
     let state = sign_in.state(now);
@@ -97,7 +103,7 @@ async fn account_status(
     let trouble = sign_in.grant.and_then(|grant| grant.trouble.filter(|_| grant.refusal.is_none()));
     let account = sign_in.account;
     let states = sync_states::list(conn, account.id).await?;
-    let tenure = claims::tenure(conn, account.id, now).await?;
+    let tenure = claims::tenure(conn, account.id, is_gone, now).await?;
     let open = gaps::entities_of_open(conn, account.id).await?;
     let paused = by_hand::list(conn, account.id).await?;
     let held = held::num_held(conn, account.id).await?;

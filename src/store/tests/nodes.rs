@@ -62,6 +62,24 @@ fn what_is_free_is_claimed_once_and_counted_by_epochs() {
 }
 
 #[test]
+fn a_service_that_is_certainly_dead_is_not_shown_as_alive() {
+    on_both(async |db| {
+        sign_in(db, "one").await;
+        let service = node("service");
+        join(db, &service).await;
+        claim(db, &service, 10).await;
+        let shown = async |dead: Option<Uuid>| {
+            let is_gone = |owner: &Owner| Some(owner.id) == dead;
+            let status = db.store.status_again(&PlayCounts::default(), &is_gone, Utc::now()).await.unwrap();
+            (status.accounts[1].service.clone(), status.nodes[0].lives)
+        };
+        assert_eq!(shown(None).await, (Some("service".to_owned()), true));
+        assert_eq!(shown(Some(Uuid::nil())).await, (Some("service".to_owned()), true), "it is another that is dead");
+        assert_eq!(shown(Some(service.owner.id)).await, (None, false));
+    });
+}
+
+#[test]
 fn a_hold_is_prolonged_while_it_lasts_and_one_that_is_over_is_not() {
     on_both(async |db| {
         let first = node("first");

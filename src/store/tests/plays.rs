@@ -47,7 +47,8 @@ fn plays_of_one_moment_or_of_one_track_are_told_apart() {
 fn plays_are_counted_again_when_there_are_new_ones() {
     on_both(async |db| {
         let counts = PlayCounts::default();
-        let counted = async || db.store.status_again(&counts, at(9)).await.unwrap().accounts.remove(0).playback.plays;
+        let counted =
+            async || db.store.status_again(&counts, &|_| false, at(9)).await.unwrap().accounts.remove(0).playback.plays;
         assert_eq!(counted().await, 0);
         db.commit(poll(db, vec![heard("t1", -100), heard("t2", -300)], 0)).await;
         assert_eq!(counted().await, 2);
