@@ -32,10 +32,11 @@ use crate::{
             service::{Pulse, Reconfigure, Serve, TakePulse},
         },
     },
-    cli::stderr::say,
+    cli::{numbers::span, stderr::say},
     clock,
     config::{Config, PlaybackConfig, SyncConfig},
     engine::{
+        backoff,
         playback::PlaybackSettings,
         run::{Purpose, VerifySchedule},
         service::Over,
@@ -43,7 +44,7 @@ use crate::{
     faults::hastened,
     model::{AccountId, Owner},
     spotify::{Client, Tokens},
-    store::{DatabaseUrl, Store, StoreError},
+    store::{DatabaseUrl, SignIn, Store, StoreError},
     telemetry,
 };
 use actix::Addr;
@@ -77,7 +78,7 @@ const PULSE_EVERY: Duration = Duration::from_secs(20);
 /// How long a request of the service itself sits out a pause; a run that meets a longer one ends and comes back later.
 const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
 
-/// Interval between tries to find out whose the token in the environment is, while the API is unreachable.
+/// Interval between tries to read who is signed in, while the database does not answer.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// How long a living supervisor may take to answer.
@@ -303,6 +304,7 @@ impl AccountWatcher {
     /// Signs in with the settings' token, and makes sure that there is an account to work for. One whose sign-in has
     /// ended counts: the service waits for the person to sign in again.
     async fn begin(&mut self) -> Result<(), CommandError> {
+        let mut num_failures = 0;
         loop {
             let gate = self.supervisor.send(GateOf).await.map_err(|_| died())?;
             let client = self.client.clone();
@@ -310,8 +312,8 @@ impl AccountWatcher {
             let Err(error) = sign_in::sign_in(&self.store, &self.config.spotify, None, fetcher.clone()).await else {
                 return Ok(());
             };
-            let is_known = match self.store.sign_ins().await {
-                Ok(sign_ins) => sign_ins.iter().any(|sign_in| sign_in.grant.is_some()),
+            let known = match self.store.sign_ins().await {
+                Ok(sign_ins) => revisions(&sign_ins),
                 Err(error @ StoreError::Moved(_)) => return Err(error.into()),
                 Err(error) => {
                     warn!("{error}; trying again in {} s", TRY_AGAIN_AFTER.as_secs());
@@ -319,9 +321,10 @@ impl AccountWatcher {
                     continue;
                 }
             };
-            match error.exit {
+            num_failures += 1;
+            let wait = match error.exit {
                 // The next look reports it, and a sign-in is noticed.
-                Exit::LoginNeeded if is_known => return Ok(()),
+                Exit::LoginNeeded if !known.is_empty() => return Ok(()),
                 Exit::LoginNeeded if self.has_no_token() && io::stdin().is_terminal() => {
                     say("nobody is signed in yet, so that comes first");
                     let how =
@@ -330,11 +333,26 @@ impl AccountWatcher {
                     return Ok(());
                 }
                 // An unreachable API, or a limit: the service waits for those to pass.
-                Exit::Failed | Exit::Paused => warn!("{error}; trying again in {} s", TRY_AGAIN_AFTER.as_secs()),
+                Exit::Failed | Exit::Paused => hastened(backoff::first_sign_in(num_failures)),
                 Exit::LoginNeeded | Exit::Done | Exit::Usage | Exit::Interrupted => return Err(error),
+            };
+            warn!("{error}; trying again in {}", span(wait));
+            if self.wait_for_sign_in(wait, &known).await {
+                return Ok(());
             }
-            tokio::time::sleep(TRY_AGAIN_AFTER).await;
         }
+    }
+
+    /// Waits, but only until somebody signs in. Returns whether anybody did.
+    async fn wait_for_sign_in(&self, wait: Duration, known: &BTreeSet<(AccountId, DateTime<Utc>)>) -> bool {
+        let until = Instant::now() + wait;
+        while Instant::now() < until {
+            tokio::time::sleep_until(until.min(Instant::now() + LOOK_FOR_SIGN_INS_EVERY)).await;
+            if self.store.sign_ins().await.is_ok_and(|sign_ins| !revisions(&sign_ins).is_subset(known)) {
+                return true;
+            }
+        }
+        false
     }
 
     fn has_no_token(&self) -> bool {
@@ -399,6 +417,12 @@ impl AccountWatcher {
         };
         info!("settings reloaded");
     }
+}
+
+/// Who is signed in, and since when.
+fn revisions(sign_ins: &[SignIn]) -> BTreeSet<(AccountId, DateTime<Utc>)> {
+    let revision = |sign_in: &SignIn| Some((sign_in.account.id, sign_in.revision()?));
+    sign_ins.iter().filter_map(revision).collect()
 }
 
 async fn take_pulse(

@@ -6,6 +6,10 @@
 
 use std::time::Duration;
 
+/// First and longest wait of a service for an API that cannot be reached.
+pub const OUTAGE_BASE: Duration = Duration::from_secs(60);
+pub const OUTAGE_CAP: Duration = Duration::from_secs(3600);
+
 /// How patiently a failing request is retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
@@ -68,9 +72,22 @@ pub fn doubled(first: Duration, longest: Duration, times: u32) -> Duration {
     first.saturating_mul(1 << times.min(16)).min(longest)
 }
 
+/// The wait of a service that has no account yet, after this many failed tries to find out whose its token is. Each try
+/// is a burst of half a minute.
+pub fn first_sign_in(num_failures: u32) -> Duration {
+    doubled(OUTAGE_BASE, OUTAGE_CAP, num_failures.saturating_sub(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_first_sign_in_that_fails_is_tried_ever_more_rarely() {
+        let waits: Vec<u64> = (1..=8).map(|num_failures| first_sign_in(num_failures).as_secs() / 60).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(first_sign_in(u32::MAX), OUTAGE_CAP);
+    }
 
     #[test]
     fn waits_double_up_to_the_cap_and_further_while_nothing_is_served() {

@@ -6,9 +6,10 @@ use crate::{
     actors::{checkpoint_writer::PlanRun, driven::Dismiss, now, progress::EntityState},
     clock,
     engine::{
+        backoff::{OUTAGE_BASE, OUTAGE_CAP},
         playback::PlaybackSettings,
         run::{BatchSizes, Purpose, RunEnd},
-        schedule::{OUTAGE_BASE, OUTAGE_CAP, Plan, Remembered, Schedule},
+        schedule::{Plan, Remembered, Schedule},
         service::{Over, Runs},
         sweep::RemovalGuard,
     },

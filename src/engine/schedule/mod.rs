@@ -21,7 +21,10 @@
 
 mod agenda;
 
-use super::{backoff, run::RunEnd};
+use super::{
+    backoff::{self, OUTAGE_BASE, OUTAGE_CAP},
+    run::RunEnd,
+};
 use crate::model::{Fault, Order, SyncKey};
 use agenda::{Agenda, Moment};
 use chrono::{DateTime, Utc};
@@ -32,10 +35,6 @@ use std::{
 
 /// Wait for a pause that has ended by the calendar. The gate has a clock of its own, which nobody sets forward.
 const PAUSED_MIN: Duration = Duration::from_secs(60);
-
-/// First and longest wait for an API that cannot be reached.
-pub const OUTAGE_BASE: Duration = Duration::from_secs(60);
-pub const OUTAGE_CAP: Duration = Duration::from_secs(3600);
 
 /// Interval between tries of what the API refuses for a reason that only a person can change, once a second refusal
 /// some time after the first has confirmed it: such words, too, have come from something between us and Spotify.
