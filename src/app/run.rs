@@ -36,7 +36,7 @@ use crate::{
     clock,
     config::{Config, PlaybackConfig, SyncConfig},
     engine::{
-        backoff,
+        backoff::{self, OUTAGE_CAP},
         playback::PlaybackSettings,
         run::{Purpose, VerifySchedule},
         service::Over,
@@ -80,6 +80,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
 
 /// Interval between tries to read who is signed in, while the database does not answer.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(30);
+
+/// Shortest wait before a token that was called void is sent once more.
+const SENT_AGAIN_MIN: Duration = Duration::from_secs(1);
 
 /// How long a living supervisor may take to answer.
 const PULSE_WITHIN: Duration = Duration::from_secs(5);
@@ -332,9 +335,16 @@ impl AccountWatcher {
                     login::log_in(&self.store, &self.client, how, fetcher).await?;
                     return Ok(());
                 }
+                Exit::LoginNeeded => match sign_in::doubted_until(&self.store, &self.config.spotify).await? {
+                    // One answer does not end a service.
+                    Some(until) => {
+                        (until - clock::now()).to_std().unwrap_or_default().clamp(SENT_AGAIN_MIN, OUTAGE_CAP)
+                    }
+                    None => return Err(error),
+                },
                 // An unreachable API, or a limit: the service waits for those to pass.
                 Exit::Failed | Exit::Paused => hastened(backoff::first_sign_in(num_failures)),
-                Exit::LoginNeeded | Exit::Done | Exit::Usage | Exit::Interrupted => return Err(error),
+                Exit::Done | Exit::Usage | Exit::Interrupted => return Err(error),
             };
             warn!("{error}; trying again in {}", span(wait));
             if self.wait_for_sign_in(wait, &known).await {

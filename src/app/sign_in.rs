@@ -21,14 +21,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use std::{
-    cell::Cell,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{cell::Cell, sync::Arc, time::Duration};
 use tracing::{debug, warn};
 
 /// An account that is ready for requests.
@@ -48,13 +41,12 @@ pub async fn sign_in(
 ) -> Result<Vec<SignedIn>, CommandError> {
     let client_id = settings.client_id.clone().unwrap_or_default();
     let mut sign_ins = store.sign_ins().await?;
-    if let Some(refresh_token) = &settings.refresh_token {
-        let imported = hash(refresh_token);
+    if let Some((key, refresh_token)) = brought(settings) {
+        let imported = key.imported_hash.clone();
         let is_known = |sign_in: &SignIn| {
             sign_in.grant.as_ref().is_some_and(|grant| grant.imported_hash.as_deref() == Some(&imported))
         };
         if !sign_ins.iter().any(is_known) {
-            let key = PendingKey { imported_hash: imported.clone(), client_id: client_id.clone() };
             let outcome = import(store, key, refresh_token, fetcher).await;
             sign_ins = store.sign_ins().await?;
             // Another process may have used the token up and recorded the sign-in.
@@ -140,6 +132,25 @@ pub fn warning(sign_in: &SignIn, now: DateTime<Utc>) -> Option<String> {
     }
 }
 
+/// When the token in the environment is sent once more, if one answer has called it void.
+pub async fn doubted_until(store: &Store, settings: &SpotifyConfig) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let Some((key, _)) = brought(settings) else { return Ok(None) };
+    Ok(doubt(store, &key).await?.map(|doubt| doubt.retry_at))
+}
+
+/// The token in the environment.
+fn brought(settings: &SpotifyConfig) -> Option<(PendingKey, &SecretString)> {
+    let refresh_token = settings.refresh_token.as_ref()?;
+    let client_id = settings.client_id.clone().unwrap_or_default();
+    Some((PendingKey { imported_hash: hash(refresh_token), client_id }, refresh_token))
+}
+
+/// Why a token that was never exchanged may be void.
+async fn doubt(store: &Store, key: &PendingKey) -> Result<Option<TokenFailure>, StoreError> {
+    let pending = store.load_pending(key).await?.filter(|pending| pending.access_token.is_none());
+    Ok(pending.and_then(|pending| pending.trouble).filter(|trouble| trouble.doubted_at.is_some()))
+}
+
 /// Signs in with a refresh token from the environment, or with the tokens that Spotify granted for it when it could not
 /// be found out whose it is.
 async fn import(
@@ -148,20 +159,22 @@ async fn import(
     refresh_token: &SecretString,
     fetcher: impl FnOnce(Tokens) -> Fetcher,
 ) -> Result<(), CommandError> {
-    let vault = PendingVault { store: store.clone(), key: key.clone(), is_kept: AtomicBool::new(false) };
-    let pending = vault.stored().await?;
-    if pending.is_some() {
-        debug!("a sign-in by the token in the environment is pending and goes on");
-    }
-    let brought = pending.unwrap_or_else(|| StoredTokens {
-        access_token: None,
-        expires_at: None,
-        refresh_token: refresh_token.clone(),
-        scopes: None,
-        trouble: None,
-    });
-    let tokens = Tokens::new(brought, Arc::new(vault), clock::now);
-    let profile = ask_who(fetcher(tokens.clone())).await?;
+    let vault = PendingVault { store: store.clone(), key: key.clone() };
+    let tokens = Tokens::new(vault.begin(refresh_token).await?, Arc::new(vault), clock::now);
+    let profile = match ask_who(fetcher(tokens.clone())).await {
+        Ok(profile) => profile,
+        Err(error) if error.exit == Exit::Failed => {
+            let Some(TokenFailure { why, retry_at, .. }) = doubt(store, &key).await? else { return Err(error) };
+            // It may be mistyped, which a person should know at once.
+            let at = time_of_day(retry_at, clock::now());
+            let told = format!(
+                "{why}; one such answer may be wrong, so it is sent once more after {at}: check \
+                 SEGNO_SPOTIFY_REFRESH_TOKEN, or run again then"
+            );
+            return Err(CommandError::new(Exit::LoginNeeded, told));
+        }
+        Err(error) => return Err(error),
+    };
     let PendingKey { imported_hash, client_id } = key;
     record(store, &profile, client_id, tokens.snapshot().await, Some(imported_hash)).await?;
     Ok(())
@@ -286,28 +299,40 @@ impl TokenVault for StoreVault {
 struct PendingVault {
     store: Store,
     key: PendingKey,
-    /// Whether tokens were there when it was last looked for them, or stored since.
-    is_kept: AtomicBool,
 }
 
 impl PendingVault {
+    /// The tokens to continue with. The one in the environment is stored before it is first sent, or there would be
+    /// nothing to note the answer with.
+    async fn begin(&self, refresh_token: &SecretString) -> Result<StoredTokens, StoreError> {
+        if let Some(pending) = self.stored().await? {
+            debug!("a sign-in by the token in the environment is pending and goes on");
+            return Ok(pending);
+        }
+        let refresh_token = refresh_token.clone();
+        let tokens = StoredTokens { access_token: None, expires_at: None, refresh_token, scopes: None, trouble: None };
+        let row = self.row(tokens.clone());
+        // Another process that was faster is noticed when the token is exchanged.
+        self.store.keep_pending(&self.key, &tokens.refresh_token, &row, clock::now()).await?;
+        Ok(tokens)
+    }
+
     async fn stored(&self) -> Result<Option<StoredTokens>, StoreError> {
-        let row = self.store.load_pending(&self.key).await?;
-        self.is_kept.store(row.is_some(), Ordering::Relaxed);
-        Ok(row.map(stored))
+        Ok(self.store.load_pending(&self.key).await?.map(stored))
+    }
+
+    fn row(&self, tokens: StoredTokens) -> TokenRow {
+        let PendingKey { imported_hash, client_id } = self.key.clone();
+        row(client_id, tokens, Some(imported_hash))
     }
 }
 
 impl TokenVault for PendingVault {
     fn save<'a>(&'a self, known: &'a SecretString, tokens: &'a StoredTokens) -> Keeping<'a, Kept> {
         Box::pin(async move {
-            let PendingKey { imported_hash, client_id } = self.key.clone();
-            let row = row(client_id, tokens.clone(), Some(imported_hash));
-            if !bounded(self.store.keep_pending(&self.key, known, &row, clock::now())).await? {
-                return Ok(Kept::Overtaken);
-            }
-            self.is_kept.store(true, Ordering::Relaxed);
-            Ok(Kept::Stored)
+            let row = self.row(tokens.clone());
+            let kept = bounded(self.store.keep_pending(&self.key, known, &row, clock::now())).await?;
+            Ok(if kept { Kept::Stored } else { Kept::Overtaken })
         })
     }
 
@@ -328,10 +353,31 @@ impl TokenVault for PendingVault {
     fn note_refused<'a>(&'a self, refused: &'a SecretString, _: &'a str) -> Keeping<'a, ()> {
         Box::pin(bounded(self.store.forget_pending(&self.key, refused)))
     }
+}
 
-    /// A token that Spotify has granted is doubted first. One that was never exchanged may be mistyped, which a person
-    /// should know at once.
-    fn is_lasting(&self) -> bool {
-        self.is_kept.load(Ordering::Relaxed)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::DatabaseUrl;
+    use chrono::TimeDelta;
+
+    #[tokio::test]
+    async fn a_token_of_the_environment_can_be_doubted_before_it_was_ever_exchanged() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&DatabaseUrl::sqlite_file(folder.path().join("segno.db")), "test").await.unwrap();
+        let key = PendingKey { imported_hash: "ab12".into(), client_id: "app".into() };
+        let vault = PendingVault { store: store.clone(), key: key.clone() };
+        let tokens = vault.begin(&"brought".into()).await.unwrap();
+        assert!(vault.is_lasting() && doubt(&store, &key).await.unwrap().is_none());
+
+        let (now, later) = (clock::now(), clock::now() + TimeDelta::minutes(5));
+        let void = TokenFailure { why: "void".into(), retry_at: later, doubted_at: Some(now) };
+        vault.note_failure(&tokens.refresh_token, &void, FailureOf::Grant).await.unwrap();
+        assert_eq!(doubt(&store, &key).await.unwrap().map(|doubt| doubt.why), Some("void".to_owned()));
+        let again = vault.begin(&"brought".into()).await.unwrap();
+        assert!(again.trouble.is_some_and(|trouble| trouble.doubted_at.is_some()), "and a later process knows");
+
+        vault.note_refused(&tokens.refresh_token, "void").await.unwrap();
+        assert!(doubt(&store, &key).await.unwrap().is_none(), "the second answer decides");
     }
 }

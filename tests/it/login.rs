@@ -321,12 +321,17 @@ both! {
         assert_eq!(sandbox.get("stats")["token_requests"], 1);
     }
 
-    fn a_wrong_token_of_the_environment_is_told_at_once_and_a_good_one_doubted(backend) {
+    fn a_wrong_token_of_the_environment_is_told_at_once_and_each_is_doubted(backend) {
         let (database, sandbox) = (Database::new(backend), small());
         sandbox.configure(json!({ "rotate_refresh_token": true }));
         let with_token = || Segno::on(&database, &sandbox, &["sync"]);
-        let wrong = with_token().env("SEGNO_SPOTIFY_REFRESH_TOKEN", "AQ-mistyped-and-never-granted").run();
-        assert_refused_for(&wrong, "Invalid refresh token");
+        let wrong = || with_token().env("SEGNO_SPOTIFY_REFRESH_TOKEN", "AQ-mistyped-and-never-granted").run();
+        for _ in 0..2 {
+            assert_doubted_for(&wrong(), "Invalid refresh token");
+            assert_eq!(sandbox.get("stats")["token_requests"], 1);
+        }
+        database.end_cooldowns();
+        assert_refused_for(&wrong(), "Invalid refresh token");
         assert_eq!(database.count("pending_sign_ins"), 0);
 
         refuse_who_it_is(&sandbox);
@@ -340,7 +345,23 @@ both! {
         assert_refused_for(&with_token().run(), "Refresh token revoked");
         assert_eq!((database.count("accounts"), database.count("pending_sign_ins")), (0, 0));
         // There is nothing left but the token in the environment.
-        assert_refused_for(&with_token().run(), "Refresh token revoked");
+        assert_doubted_for(&with_token().run(), "Refresh token revoked");
+    }
+
+    fn a_service_sends_a_first_token_that_was_called_void_once_more(backend) {
+        let (database, sandbox) = (Database::new(backend), small());
+        let run = || Segno::on(&database, &sandbox, &["run"]).env("SEGNO_FAULT_HASTE", "150");
+        let wrong = run().env("SEGNO_SPOTIFY_REFRESH_TOKEN", "AQ-mistyped-and-never-granted").run();
+        assert_refused_for(&wrong, "Invalid refresh token");
+        assert!(wrong.told().contains("sent once more after"), "{}", wrong.told());
+        assert_eq!(sandbox.get("stats")["token_requests"], 2);
+
+        sandbox.rules(json!([{ "family": "token", "times": 1, "do": { "kind": "refuse", "like": "invalid_grant" } }]));
+        let running = run().spawn();
+        wait_until("it signs in after all", || database.count("account_tokens") == 1);
+        running.terminate();
+        assert_eq!(running.wait().code, Some(0));
+        sandbox.assert_rules_applied();
     }
 }
 
@@ -669,6 +690,15 @@ fn overlapping_libraries(sandbox: &Sandbox) {
 fn refuse_who_it_is(sandbox: &Sandbox) {
     let not_listed = "{\"error\":{\"status\":403,\"message\":\"User not registered in the Developer Dashboard\"}}";
     sandbox.rules(json!([{ "family": "me", "do": { "kind": "status", "status": 403, "body": not_listed } }]));
+}
+
+/// Only one answer has said so.
+fn assert_doubted_for(ended: &Ended, why: &str) {
+    assert_eq!(ended.code, Some(4), "{}", ended.told());
+    let told = ended.told();
+    assert!(told.contains(&format!("rejects the refresh token as invalid ({why})")), "{told}");
+    assert!(told.contains("sent once more after") && !told.contains("sign in again"), "{told}");
+    ended.assert_calm();
 }
 
 fn assert_refused_for(ended: &Ended, why: &str) {

@@ -285,7 +285,7 @@ fn a_refresh_token_that_is_nobodys_asks_for_another() {
     let sync = Segno::on(&database, &sandbox, &["sync"]).env("SEGNO_SPOTIFY_REFRESH_TOKEN", "AQ-nobodys");
     let ended = sync.run();
     assert_eq!(ended.code, Some(4), "{}", ended.told());
-    assert!(ended.stderr.contains("sign in again"), "{}", ended.told());
+    assert!(ended.stderr.contains("check SEGNO_SPOTIFY_REFRESH_TOKEN"), "{}", ended.told());
     assert!(!ended.told().contains("AQ-nobodys"), "{}", ended.told());
     let stats = sandbox.get("stats");
     assert_eq!((&stats["token_requests"], &stats["requests"]), (&json!(1), &json!(0)), "{stats}");

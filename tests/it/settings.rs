@@ -355,7 +355,7 @@ fn without_a_sign_in_the_exit_code_is_4_and_the_line_says_how_to_sign_in() {
     sync()
         .env("SEGNO_SPOTIFY_REFRESH_TOKEN", "made-up")
         .run()
-        .assert_refused(4, &["refresh token was refused", "sign in"]);
+        .assert_refused(4, &["rejects the refresh token as invalid", "check SEGNO_SPOTIFY_REFRESH_TOKEN"]);
     // The token endpoint has been seen to say this about valid ones, too.
     let other = sync().env("SEGNO_SPOTIFY_CLIENT_ID", "another").env("SEGNO_FAULT_HASTE", "600").run();
     assert_eq!(other.code, Some(1), "{}", other.told());
